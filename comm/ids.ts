@@ -1,0 +1,15 @@
+/** Branded ids: plain numbers at run time that the compiler keeps apart. */
+
+/** A process of the job that holds a shard of the experts: 0 … size−1. */
+export type Rank = number & { readonly __brand: 'Rank' };
+/** A transformer layer: 0 … numLayers−1. */
+export type Layer = number & { readonly __brand: 'Layer' };
+/** An expert as the model's gate numbers it: 0 … numExperts−1. */
+export type LogicalExpert = number & { readonly __brand: 'LogicalExpert' };
+/** A slot that holds one replica of a logical expert: `rank × slotsPerRank + slot`. */
+export type PhysicalExpert = number & { readonly __brand: 'PhysicalExpert' };
+
+export const asRank = (value: number): Rank => value as Rank;
+export const asLayer = (value: number): Layer => value as Layer;
+export const asLogical = (value: number): LogicalExpert => value as LogicalExpert;
+export const asPhysical = (value: number): PhysicalExpert => value as PhysicalExpert;

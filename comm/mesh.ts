@@ -1,0 +1,57 @@
+/** A full mesh of ranks that exchange frames: the interface that collectives and the all-to-all stand on. */
+import type { FrameHeader, Phase, StepTag } from './frame.js';
+import type { Rank } from './ids.js';
+
+export interface Frame {
+  readonly header: FrameHeader;
+  /** The payload's bytes; 4-byte aligned, so that a Float32Array view is legal. */
+  readonly payload: Uint8Array;
+}
+
+/** Which frame a caller waits for. */
+export interface FrameKey extends StepTag {
+  readonly phase: Phase;
+}
+
+/** How long, and until whose word, a caller waits. */
+export interface Wait {
+  /** Milliseconds in which this process's own event loop ran; time in which it was blocked doesn't count. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Why a mesh ended: closed by its owner, or by the loss of a peer. */
+export type MeshClosed = { readonly kind: 'closed' } | { readonly kind: 'lost'; readonly rank: Rank; readonly why: string };
+
+/** Counters since the mesh opened; arrays are indexed by peer rank. Bytes include the frame header. */
+export interface MeshStats {
+  readonly framesSent: readonly number[];
+  readonly bytesSent: readonly number[];
+  readonly framesReceived: readonly number[];
+  readonly bytesReceived: readonly number[];
+  /** Frames dropped because their tag was already taken or queued. */
+  readonly duplicates: number;
+  /** Frames dropped because their epoch had passed. */
+  readonly stale: number;
+}
+
+export interface Mesh {
+  readonly rank: Rank;
+  readonly size: number;
+  /** Largest frame (header and payload) that either end accepts. */
+  readonly maxFrameBytes: number;
+  /**
+   * Queues one frame to a peer and returns at once. `payload` parts are sent one after another without a copy: they
+   * must not change until the frame left. Throws CommError LIMIT, PEER_LOST or CLOSED.
+   */
+  send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
+  /** The frame from `from` with this key, whenever it arrives. Rejects with PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */
+  receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame>;
+  /** Forgets queued frames of epochs before this one; later arrivals of them are counted as stale. */
+  advanceEpoch(epoch: number): void;
+  stats(): MeshStats;
+  /** Idempotent: closes every link and port; waiting callers reject with CLOSED. */
+  close(): Promise<void>;
+  /** Settles once, with why the mesh ended. */
+  readonly closed: Promise<MeshClosed>;
+}
