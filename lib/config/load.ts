@@ -1,0 +1,122 @@
+import { existsSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { closest } from 'fastest-levenshtein';
+import type * as z from 'zod';
+import { ConfigError } from './errors.js';
+import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
+import { configSchema, keyInfoOf, type ExpertwireConfig, type ValueType } from './schema.js';
+import { overrideLayer, yamlFileLayer } from './yaml_source.js';
+
+/** A configuration of which any key may be absent. */
+export type PartialConfig = {
+  readonly [K in keyof ExpertwireConfig]?:
+    (ExpertwireConfig[K] extends string ? ExpertwireConfig[K] : PartialSection<ExpertwireConfig[K]>) | undefined;
+};
+
+/** A section of which any key may be absent. */
+export type PartialSection<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
+export interface LoadConfigOptions {
+  /** Path of a YAML file. Default: none, defaults only. */
+  readonly file?: string | undefined;
+  /** Values of command-line flags; `undefined` means that the flag was not given. */
+  readonly base?: PartialConfig | undefined;
+  /** What `--set` was given: 'comm.reduce=source', with the value in YAML. Later ones win. */
+  readonly overrides?: readonly string[] | undefined;
+  /** Folder that relative paths start from. Default: the process's current working directory. */
+  readonly cwd?: string | undefined;
+}
+
+/**
+ * Puts a configuration together: defaults < file < flags < `--set`, and checks the whole.
+ *
+ * `model` comes back as an absolute path of an existing folder. A relative one is looked for in the current working
+ * directory and, when it stands in a file, then in the file's folder and each folder above it: so a file in `configs/`
+ * may say `models/moe-7m` and works from anywhere.
+ *
+ * @throws ConfigError with the place, the key, what was got and what is allowed
+ */
+export async function loadConfig(options: LoadConfigOptions = {}): Promise<ExpertwireConfig> {
+  const cwd = options.cwd ?? process.cwd();
+  const layers: Layer[] = [];
+  if (options.file !== undefined) layers.push(await readFileLayer(options.file, cwd));
+  layers.push({ values: options.base, originOf: () => ({ where: 'command line' }) });
+  layers.push(...(options.overrides ?? []).map(overrideLayer));
+
+  const merged = mergeLayers(layers);
+  const checked = configSchema.safeParse(merged.tree);
+  if (!checked.success) throw errorOfIssue(checked.error.issues[0]!, merged);
+  return Object.freeze({ ...checked.data, model: findModel(checked.data.model, merged.originOf(['model']), cwd) });
+}
+
+async function readFileLayer(file: string, cwd: string): Promise<Layer> {
+  const path = resolve(cwd, file);
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError('NOT_FOUND', `${file} cannot be read (${reason}); give the path of a YAML file`, {
+      file,
+      cause,
+    });
+  });
+  return yamlFileLayer(text, file);
+}
+
+/** The first problem that the schema found, in the words of this layer. */
+function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged): ConfigError {
+  const key = pathText(issue.path);
+  const got = issue.path.reduce<unknown>((node, part) => (node as Record<PropertyKey, unknown>)[part], merged.tree);
+  const origin = merged.originOf(issue.path);
+  const { allowed, types } = keyInfoOf(issue.path) ?? { allowed: 'a mapping', types: [] };
+  const context = { key, file: origin?.file, line: origin?.line };
+  if (origin === undefined) {
+    return new ConfigError('MISSING_KEY', `"${key}" was not given; set it to ${allowed}`, context);
+  }
+  const isInList = typeof issue.path.at(-1) === 'number';
+  const isRightType = isInList || types.some((type) => type === typeOf(got));
+  return new ConfigError(
+    isRightType ? 'INVALID_VALUE' : 'WRONG_TYPE',
+    `${origin.where}: "${key}" is ${show(got)}${nearestChoice(issue, got)}; allowed is ${allowed}`,
+    context,
+  );
+}
+
+function typeOf(value: unknown): ValueType | undefined {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'list';
+  const type = typeof value;
+  return type === 'string' || type === 'number' || type === 'boolean' ? type : undefined;
+}
+
+/** A value as a message shows it; JSON would write NaN and infinities as null. */
+function show(value: unknown): string {
+  return typeof value === 'number' ? String(value) : JSON.stringify(value);
+}
+
+function nearestChoice(issue: z.core.$ZodIssue, got: unknown): string {
+  if (issue.code !== 'invalid_value' || typeof got !== 'string') return '';
+  const nearest = closest(got, issue.values.map(String));
+  return isNear(got, nearest) ? ` (did you mean "${nearest}"?)` : '';
+}
+
+function findModel(model: string, origin: Origin | undefined, cwd: string): string {
+  const candidates = [resolve(cwd, model)];
+  if (origin?.file !== undefined && !isAbsolute(model)) {
+    candidates.push(...foldersFrom(dirname(resolve(cwd, origin.file))).map((folder) => join(folder, model)));
+  }
+  const found = candidates.find((path) => existsSync(path) && statSync(path).isDirectory());
+  if (found !== undefined) return found;
+  const looked = [...new Set(candidates)].join(', ');
+  throw new ConfigError(
+    'NOT_FOUND',
+    `${origin?.where ?? 'defaults'}: "model" is ${JSON.stringify(model)}, but there is no such folder (looked for ` +
+      `${looked}); give the path of a model folder`,
+    { key: 'model', file: origin?.file, line: origin?.line },
+  );
+}
+
+/** A folder and all folders above it. */
+function foldersFrom(folder: string): readonly string[] {
+  const above = dirname(folder);
+  return above === folder ? [folder] : [folder, ...foldersFrom(above)];
+}

@@ -1,0 +1,126 @@
+import * as z from 'zod';
+
+/** A JavaScript type that a key's value may have. */
+export type ValueType = 'string' | 'number' | 'boolean' | 'list' | 'null';
+
+/** What the messages say about a key. */
+export interface KeyInfo {
+  /** What is allowed, to follow "allowed is". */
+  readonly allowed: string;
+  readonly types: readonly ValueType[];
+}
+
+const keyInfos = z.registry<KeyInfo>();
+
+const auto = z.literal('auto');
+const boolean = key(z.boolean(), 'true or false', 'boolean');
+const strings = key(z.array(z.string().min(1)).readonly(), 'a list of non-empty strings', 'list');
+const prompt = z.union([z.string(), z.strictObject({ label: z.string(), text: z.string() }).readonly()]);
+
+/**
+ * Every key of the configuration, as it is written in YAML. Holds no defaults: they are in {@link DEFAULTS}, which is
+ * laid under what the user gave before the whole is checked.
+ */
+export const configSchema = z.strictObject({
+  model: key(z.string().min(1), 'the path of a model folder', 'string'),
+  backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
+  parallel: z.strictObject({ ranks: integer(1) }).readonly(),
+  experts: z.strictObject({ placement: choice('linear', 'round_robin') }).readonly(),
+  comm: z.strictObject({ reduce: choice('rank', 'source'), timeout_ms: integer(1) }).readonly(),
+  engine: z
+    .strictObject({
+      max_num_seqs: integer(1),
+      max_num_batched_tokens: integer(1),
+      block_size: integer(1),
+      num_kv_blocks: autoOrInteger(1),
+      max_model_len: autoOrInteger(1),
+      mla: choice('auto', 'naive', 'absorbed'),
+      seed: integer(0),
+    })
+    .readonly(),
+  generate: z
+    .strictObject({
+      prompts: key(z.array(prompt).readonly(), 'a list of strings or of { label, text }', 'list'),
+      max_new_tokens: integer(1),
+      temperature: key(z.number().min(0), 'a number ≥ 0 (0 = greedy)', 'number'),
+      top_k: integer(0),
+      top_p: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = off)', 'number'),
+      min_p: key(z.number().min(0).max(1), 'a number from 0 (off) to 1', 'number'),
+      repetition_penalty: key(z.number().gt(0), 'a number > 0 (1 = off)', 'number'),
+      seed: key(z.int().min(0).nullable(), 'an integer ≥ 0, or null to have one drawn', 'number', 'null'),
+      stop: strings,
+      ignore_eos: boolean,
+      chat: boolean,
+    })
+    .readonly(),
+});
+
+/** A checked configuration with every key present; keys are spelled as in YAML. */
+export type ExpertwireConfig = Readonly<z.infer<typeof configSchema>>;
+
+/** A prompt of the configuration: plain text, or text with a label for reports. */
+export type ConfigPrompt = z.infer<typeof prompt>;
+
+/** The value of every key that the user does not give; `model` has none. Limits of `engine` are per rank. */
+export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
+  backend: 'auto',
+  parallel: { ranks: 1 },
+  experts: { placement: 'linear' },
+  comm: {
+    reduce: 'rank',
+    timeout_ms: 10_000, // how long a rank waits for a peer before it says so
+  },
+  engine: {
+    max_num_seqs: 64,
+    max_num_batched_tokens: 512, // tokens of one step
+    block_size: 16, // tokens in a KV block
+    num_kv_blocks: 'auto', // what max_num_seqs sequences of max_model_len need, within a bound of the engine
+    max_model_len: 'auto', // the model's max_position_embeddings
+    mla: 'auto',
+    seed: 0,
+  },
+  generate: {
+    prompts: [],
+    max_new_tokens: 64,
+    temperature: 0, // greedy
+    top_k: 0, // off
+    top_p: 1, // off
+    min_p: 0, // off
+    repetition_penalty: 1, // off
+    seed: null, // drawn and reported
+    stop: [],
+    ignore_eos: false,
+    chat: false,
+  },
+};
+
+/** What a key takes, by its path, or by the path of something inside its value; undefined for a section. */
+export function keyInfoOf(path: readonly PropertyKey[]): KeyInfo | undefined {
+  let node: unknown = configSchema;
+  for (const part of path) {
+    if (node instanceof z.ZodReadonly) node = node.unwrap();
+    if (!(node instanceof z.ZodObject)) break;
+    node = (node.shape as Readonly<Record<PropertyKey, unknown>>)[part];
+    const info = node instanceof z.ZodType ? keyInfos.get(node) : undefined;
+    if (info !== undefined) return info;
+  }
+  return undefined;
+}
+
+/** Attaches what the messages say. */
+function key<T extends z.ZodType>(type: T, allowed: string, ...types: readonly ValueType[]): T {
+  keyInfos.add(type, { allowed, types });
+  return type;
+}
+
+function integer(min: number) {
+  return key(z.int().min(min), `an integer ≥ ${min}`, 'number');
+}
+
+function autoOrInteger(min: number) {
+  return key(z.union([auto, z.int().min(min)]), `auto or an integer ≥ ${min}`, 'string', 'number');
+}
+
+function choice<const T extends readonly string[]>(...values: T) {
+  return key(z.enum(values), values.join(', '), 'string');
+}

@@ -1,0 +1,50 @@
+import { Template } from '@huggingface/jinja';
+import { TokenizerError } from './errors.js';
+
+/** One message of a conversation, as chat templates know it. */
+export interface ChatMessage {
+  /** 'system', 'user', 'assistant', or what else the model's template understands. */
+  readonly role: string;
+  readonly content: string;
+}
+
+export interface RenderChatOptions {
+  /** Jinja source; undefined when the model folder has none. */
+  readonly template: string | undefined;
+  /** What the template sees as `bos_token`. Default: empty. */
+  readonly bosToken?: string | undefined;
+  /** What the template sees as `eos_token`. Default: empty. */
+  readonly eosToken?: string | undefined;
+  /** End with what makes the model answer. Default: true. */
+  readonly addGenerationPrompt?: boolean | undefined;
+}
+
+/**
+ * Turns messages into the text that the model was trained on.
+ *
+ * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED with the template's own words when it refuses the messages
+ */
+export function renderChat(messages: readonly ChatMessage[], options: RenderChatOptions): string {
+  if (options.template === undefined) {
+    throw new TokenizerError(
+      'NO_CHAT_TEMPLATE',
+      'the model folder has no chat template for messages; ' +
+        'give a plain prompt, or put a chat_template.jinja into the model folder',
+    );
+  }
+  try {
+    return new Template(options.template).render({
+      messages,
+      bos_token: options.bosToken ?? '',
+      eos_token: options.eosToken ?? '',
+      add_generation_prompt: options.addGenerationPrompt ?? true,
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new TokenizerError(
+      'TEMPLATE_FAILED',
+      `the chat template failed: ${reason}; change the messages (roles and their order), or give a plain prompt`,
+      { cause },
+    );
+  }
+}

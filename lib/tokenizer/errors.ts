@@ -1,0 +1,29 @@
+/** Everything that can go wrong between text and token ids; the message begins with the code and ends with what to do. */
+export type TokenizerErrorCode =
+  | 'INVALID_TOKENIZER' // a tokenizer file is not what its format asks for
+  | 'READ_FAILED' // the operating system refused to read a tokenizer file
+  | 'VOCAB_MISMATCH' // the tokenizer makes ids that the model does not have
+  | 'NOT_ENCODABLE' // the vocabulary has no token for a part of the text
+  | 'NO_CHAT_TEMPLATE' // messages were given, but the model folder has no template for them
+  | 'TEMPLATE_FAILED' // the chat template is malformed or refused the messages
+  | 'INVALID_ARGUMENT'; // a call with impossible arguments
+
+/** Where: attached as a field and named in the message. */
+export interface TokenizerErrorContext {
+  /** Path of the file that the error is about. */
+  readonly file?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** The only error class that lib/tokenizer throws. */
+export class TokenizerError extends Error {
+  readonly code: TokenizerErrorCode;
+  readonly file: string | undefined;
+
+  constructor(code: TokenizerErrorCode, message: string, context: TokenizerErrorContext = {}) {
+    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
+    this.name = 'TokenizerError';
+    this.code = code;
+    this.file = context.file;
+  }
+}

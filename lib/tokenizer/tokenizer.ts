@@ -1,0 +1,135 @@
+import { renderChat, type ChatMessage } from './chat_template.js';
+import { TokenizerError } from './errors.js';
+import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';
+import { invalidTokenizer, readTokenizerFiles, type TokenizerFiles } from './tokenizer_files.js';
+
+export interface EncodeOptions {
+  /** Add what the model expects around a text, such as a token for its beginning. Default: true. */
+  readonly addSpecialTokens?: boolean | undefined;
+}
+
+export interface DecodeOptions {
+  /** Leave out special tokens. Default: true. */
+  readonly skipSpecialTokens?: boolean | undefined;
+}
+
+/**
+ * Loads the tokenizer of a model folder in Hugging Face layout.
+ *
+ * @returns undefined when the folder has no tokenizer.json: the model then works on token ids only
+ * @throws TokenizerError INVALID_TOKENIZER, READ_FAILED
+ */
+export async function loadTokenizer(dir: string): Promise<Tokenizer | undefined> {
+  const files = await readTokenizerFiles(dir);
+  return files === undefined ? undefined : new Tokenizer(files);
+}
+
+/** Text to token ids and back. Made by {@link loadTokenizer}. */
+export class Tokenizer {
+  /** One more than the largest id; ids below it may be unused. */
+  readonly vocabSize: number;
+  /** Ids of the special tokens. */
+  readonly specialIds: ReadonlySet<number>;
+  /** Id of the token for a text's beginning, if the tokenizer has one. */
+  readonly bosId: number | undefined;
+  /** Id of the token for a text's end, if the tokenizer has one; the model may have more of them. */
+  readonly eosId: number | undefined;
+  /** Jinja source of the chat template, if the model folder has one. */
+  readonly chatTemplate: string | undefined;
+
+  private readonly inner: LibraryTokenizer;
+  private readonly bosToken: string | undefined;
+  private readonly eosToken: string | undefined;
+  private readonly file: string;
+
+  /** @throws TokenizerError INVALID_TOKENIZER */
+  constructor({ file, tokenizer, config, chatTemplate }: TokenizerFiles) {
+    this.file = file;
+    this.chatTemplate = chatTemplate;
+    this.bosToken = config.bos_token ?? undefined;
+    this.eosToken = config.eos_token ?? undefined;
+    try {
+      this.inner = createLibraryTokenizer(tokenizer, config);
+    } catch (cause) {
+      throw invalidTokenizer(file, cause instanceof Error ? cause.message : String(cause), cause);
+    }
+    this.vocabSize = [...this.inner.get_vocab().values()].reduce((max, id) => Math.max(max, id), -1) + 1;
+    this.specialIds = new Set(tokenizer.added_tokens.filter(({ special }) => special).map(({ id }) => id));
+    this.bosId = this.bosToken === undefined ? undefined : this.inner.token_to_id(this.bosToken);
+    this.eosId = this.eosToken === undefined ? undefined : this.inner.token_to_id(this.eosToken);
+  }
+
+  /**
+   * Token ids of a text. A special token that is spelled out in the text becomes that token. As in the format's
+   * reference implementation, a BPE vocabulary without a token for unknown parts skips what it does not cover; the
+   * usual vocabularies cover every byte.
+   *
+   * @throws TokenizerError NOT_ENCODABLE
+   */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const { ids } = this.inner.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
+    return ids.map((id, i) => {
+      if (id !== undefined) return id;
+      throw new TokenizerError(
+        'NOT_ENCODABLE',
+        `${this.file}: the vocabulary has no token for a part of the text (at token ${i}) and no token for unknown ` +
+          'parts; remove unusual characters from the text',
+        { file: this.file },
+      );
+    });
+  }
+
+  /**
+   * The text of token ids, exactly: white space is never "cleaned up". Bytes that are not UTF-8 become U+FFFD. Ids
+   * without a token are left out: models may have more ids than their tokenizer.
+   */
+  decode(ids: readonly number[], options: DecodeOptions = {}): string {
+    const skipSpecial = options.skipSpecialTokens ?? true;
+    const known = ids.filter(
+      (id) => this.inner.id_to_token(id) !== undefined && !(skipSpecial && this.specialIds.has(id)),
+    );
+    return known.length === 0 ? '' : this.inner.decode(known, { clean_up_tokenization_spaces: false });
+  }
+
+  /**
+   * The text of a conversation by the model's chat template.
+   *
+   * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED
+   */
+  renderChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt?: boolean } = {}): string {
+    return renderChat(messages, {
+      template: this.chatTemplate,
+      bosToken: this.bosToken,
+      eosToken: this.eosToken,
+      ...options,
+    });
+  }
+
+  /**
+   * Token ids of a conversation. Special tokens are added around it only if the template did not already begin with the
+   * token for a text's beginning: it must not be there twice.
+   *
+   * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED, NOT_ENCODABLE
+   */
+  encodeChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt?: boolean } = {}): number[] {
+    const text = this.renderChat(messages, options);
+    const hasBos = this.bosToken !== undefined && this.bosToken !== '' && text.startsWith(this.bosToken);
+    return this.encode(text, { addSpecialTokens: !hasBos });
+  }
+
+  /**
+   * Checks that the model has every id that this tokenizer makes.
+   *
+   * @param modelVocabSize `vocab_size` of the model's config.json
+   * @throws TokenizerError VOCAB_MISMATCH
+   */
+  checkVocab(modelVocabSize: number): void {
+    if (this.vocabSize <= modelVocabSize) return;
+    throw new TokenizerError(
+      'VOCAB_MISMATCH',
+      `${this.file} has token ids up to ${this.vocabSize - 1}, but the model's vocab_size is ${modelVocabSize}; ` +
+        'use the tokenizer that belongs to the model',
+      { file: this.file },
+    );
+  }
+}

@@ -1,0 +1,215 @@
+import { closest } from 'fastest-levenshtein';
+import { decodeToFloat32, decodeTransposed, isSupportedDtype, SUPPORTED_DTYPES } from './dtypes.js';
+import { WeightError } from './errors.js';
+import type { Fingerprint } from './fingerprint.js';
+import { SafetensorsFile } from './safetensors_file.js';
+import type { TensorInfo } from './safetensors_header.js';
+import { findShards, type Shards } from './shards.js';
+
+export interface CheckpointOptions {
+  /** Called whenever bytes of a tensor arrived, with their number (not the sum). Default: nobody is told. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+export interface ReadOptions {
+  /** The shape that the tensor must have. Default: any. */
+  readonly expectedShape?: readonly number[] | undefined;
+  /** Ends the read between two pieces of 16 MiB; the signal's reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /** Gets the tensor's bytes as they are on disk, so that hashing needs no second read. */
+  readonly fingerprint?: Fingerprint | undefined;
+}
+
+/**
+ * Opens the weights of a model folder in Hugging Face layout: `model.safetensors`, or `model.safetensors.index.json` with
+ * the shards it names. Only headers are read; a tensor's bytes are read when it is asked for.
+ *
+ * @throws WeightError MODEL_NOT_FOUND, MISSING_SHARD, MISSING_TENSOR (in the index but not in its shard), INVALID_JSON,
+ * MALFORMED_SAFETENSORS, UNKNOWN_DTYPE, READ_FAILED
+ */
+export async function openCheckpoint(dir: string, options: CheckpointOptions = {}): Promise<Checkpoint> {
+  const shards = await findShards(dir);
+  const files: SafetensorsFile[] = [];
+  try {
+    for (const path of shards.paths) files.push(await SafetensorsFile.open(path));
+    return new Checkpoint(files, tensorsOf(files, shards), options);
+  } catch (error) {
+    await Promise.all(files.map((file) => file.close()));
+    throw error;
+  }
+}
+
+/** The tensors of an open checkpoint, read one by one; reads may run in parallel. Made by {@link openCheckpoint}. */
+export class Checkpoint {
+  private readonly filesByPath: ReadonlyMap<string, SafetensorsFile>;
+  private readonly onProgress: ((bytes: number) => void) | undefined;
+  private numBytesRead = 0;
+  private closing: Promise<void> | undefined;
+
+  constructor(
+    private readonly files: readonly SafetensorsFile[],
+    private readonly tensors: ReadonlyMap<string, TensorInfo>,
+    options: CheckpointOptions,
+  ) {
+    this.filesByPath = new Map(files.map((file) => [file.path, file]));
+    this.onProgress = options.onProgress;
+  }
+
+  /** Bytes of tensors read so far; headers are not among them. */
+  get bytesRead(): number {
+    return this.numBytesRead;
+  }
+
+  /** Bytes that opening the checkpoint read: prefix and header of every file. */
+  get headerBytesRead(): number {
+    return this.files.reduce((sum, file) => sum + file.headerBytesRead, 0);
+  }
+
+  /** Header bytes of every file in the order of the file names: a part of the fingerprint. */
+  get headers(): readonly Uint8Array[] {
+    return this.files.map((file) => file.header);
+  }
+
+  has(name: string): boolean {
+    return this.tensors.has(name);
+  }
+
+  /** Names of all tensors, in ascending order. */
+  names(): readonly string[] {
+    return [...this.tensors.keys()].sort();
+  }
+
+  /**
+   * Type, shape and place of a tensor.
+   *
+   * @throws WeightError MISSING_TENSOR
+   */
+  info(name: string): TensorInfo {
+    const info = this.tensors.get(name);
+    if (info === undefined) throw this.missingTensor(name);
+    return info;
+  }
+
+  /**
+   * Bytes on disk of the tensors named.
+   *
+   * @throws WeightError MISSING_TENSOR
+   */
+  totalBytes(names: readonly string[]): number {
+    return names.map((name) => this.info(name)).reduce((sum, { begin, end }) => sum + end - begin, 0);
+  }
+
+  /**
+   * Reads a tensor and converts it to float32, in the order of its elements on disk.
+   *
+   * @throws WeightError MISSING_TENSOR, SHAPE_MISMATCH, UNKNOWN_DTYPE, MALFORMED_SAFETENSORS, READ_FAILED, CLOSED
+   */
+  async read(name: string, options: ReadOptions = {}): Promise<Float32Array<ArrayBuffer>> {
+    const info = this.checked(name, options.expectedShape);
+    return decodeToFloat32(await this.readBytes(info, options), info.dtype);
+  }
+
+  /**
+   * Reads a matrix that is stored as [out, in], as linear layers are, and returns it as [in, out], as matmul wants it.
+   *
+   * @param shape [numOut, numIn]: the shape that the tensor must have on disk
+   * @throws WeightError as {@link read}
+   */
+  async readTransposed(
+    name: string,
+    shape: readonly [numOut: number, numIn: number],
+    options: Omit<ReadOptions, 'expectedShape'> = {},
+  ): Promise<Float32Array<ArrayBuffer>> {
+    const info = this.checked(name, shape);
+    return decodeTransposed(await this.readBytes(info, options), info.dtype, shape[0], shape[1]);
+  }
+
+  /** Closes the files; reads under way fail with CLOSED. May be called again. */
+  async close(): Promise<void> {
+    this.closing ??= Promise.all(this.files.map((file) => file.close())).then(() => undefined);
+    await this.closing;
+  }
+
+  /** The tensor's entry, once it is known to be what the caller expects and convertible. */
+  private checked(name: string, expectedShape: readonly number[] | undefined): TensorInfo {
+    const info = this.info(name);
+    if (expectedShape !== undefined && !isSameShape(info.shape, expectedShape)) {
+      throw new WeightError(
+        'SHAPE_MISMATCH',
+        `tensor "${name}" of ${info.file} has shape [${info.shape.join(', ')}], but the model's config.json implies ` +
+          `[${expectedShape.join(', ')}]; use config.json and weights of the same model`,
+        { file: info.file, tensor: name },
+      );
+    }
+    if (!isSupportedDtype(info.dtype)) {
+      throw new WeightError(
+        'UNKNOWN_DTYPE',
+        `tensor "${name}" of ${info.file} has the element type ${info.dtype}, which cannot be converted; ` +
+          `use a checkpoint in ${SUPPORTED_DTYPES.join(', ')}`,
+        { file: info.file, tensor: name },
+      );
+    }
+    return info;
+  }
+
+  private async readBytes(info: TensorInfo, { signal, fingerprint }: ReadOptions): Promise<Uint8Array> {
+    signal?.throwIfAborted();
+    this.throwIfClosed(info);
+    const bytes = await this.filesByPath.get(info.file)!.readTensor(info, (arrived) => {
+      signal?.throwIfAborted();
+      this.throwIfClosed(info);
+      this.numBytesRead += arrived;
+      this.onProgress?.(arrived);
+    });
+    fingerprint?.add(info.name, bytes);
+    return bytes;
+  }
+
+  private throwIfClosed({ name, file }: TensorInfo): void {
+    if (this.closing === undefined) return;
+    throw new WeightError(
+      'CLOSED',
+      `tensor "${name}" cannot be read, the checkpoint was closed; finish reading before close()`,
+      { file, tensor: name },
+    );
+  }
+
+  private missingTensor(name: string): WeightError {
+    const names = this.names();
+    const nearest = names.length === 0 ? '' : `, the nearest name is "${closest(name, names)}"`;
+    return new WeightError(
+      'MISSING_TENSOR',
+      `there is no tensor "${name}" in ${describeFiles(this.files)}${nearest}; ` +
+        'check that config.json and weights are of the same model',
+      { file: this.files[0]?.path, tensor: name },
+    );
+  }
+}
+
+/** What the checkpoint holds: everything in the files, or what the index names. */
+function tensorsOf(files: readonly SafetensorsFile[], shards: Shards): ReadonlyMap<string, TensorInfo> {
+  const byPath = new Map(files.map((file) => [file.path, file.tensors]));
+  if (shards.pathByTensor === undefined) return files[0]!.tensors;
+  const tensors = new Map<string, TensorInfo>();
+  for (const [name, path] of shards.pathByTensor) {
+    const info = byPath.get(path)!.get(name);
+    if (info === undefined) {
+      throw new WeightError(
+        'MISSING_TENSOR',
+        `${shards.indexFile} places tensor "${name}" in ${path}, which does not hold it; download index and shard again`,
+        { file: path, tensor: name },
+      );
+    }
+    tensors.set(name, info);
+  }
+  return tensors;
+}
+
+function isSameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}
+
+function describeFiles(files: readonly SafetensorsFile[]): string {
+  if (files.length <= 3) return files.map((file) => file.path).join(', ');
+  return `${files.length} files from ${files[0]!.path} to ${files.at(-1)!.path}`;
+}

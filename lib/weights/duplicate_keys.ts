@@ -1,0 +1,24 @@
+/**
+ * Finds a key that occurs twice in one object of a JSON text, at any depth. `JSON.parse` silently keeps the last of the
+ * two, so a file that means two things would be read as one of them.
+ *
+ * @param text valid JSON: pass it through `JSON.parse` first
+ * @returns the first repeated key, or undefined
+ */
+export function findDuplicateKey(text: string): string | undefined {
+  const open: Set<string>[] = [];
+  let lastString = '';
+  // In valid JSON a colon outside of strings always follows a key, so arrays need no attention.
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}:]/g)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '}') open.pop();
+    else if (token !== ':') lastString = token;
+    else {
+      const key = JSON.parse(lastString) as string;
+      const keys = open.at(-1);
+      if (keys?.has(key)) return key;
+      keys?.add(key);
+    }
+  }
+  return undefined;
+}

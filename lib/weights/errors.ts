@@ -1,0 +1,35 @@
+/** Everything that can go wrong between a model folder and a tensor; the message begins with the code and ends with what to do. */
+export type WeightErrorCode =
+  | 'MODEL_NOT_FOUND' // the folder, its config.json or its weights do not exist
+  | 'INVALID_JSON' // a JSON file of the model folder is not what its format asks for
+  | 'MALFORMED_SAFETENSORS' // a safetensors file contradicts its format, or shrank while in use
+  | 'UNKNOWN_DTYPE' // a tensor's element type cannot be converted to float32 here
+  | 'MISSING_TENSOR' // no file of the checkpoint holds the tensor
+  | 'MISSING_SHARD' // the index names a file that does not exist
+  | 'SHAPE_MISMATCH' // a tensor is there but not of the shape that the model's configuration implies
+  | 'READ_FAILED' // the operating system refused to read a file
+  | 'CLOSED'; // the checkpoint was closed by its owner
+
+/** Where: attached as fields and named in the message. */
+export interface WeightErrorContext {
+  /** Path of the file that the error is about. */
+  readonly file?: string | undefined;
+  /** Name of the tensor that the error is about. */
+  readonly tensor?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** The only error class that lib/weights throws (an aborted read throws its signal's reason). */
+export class WeightError extends Error {
+  readonly code: WeightErrorCode;
+  readonly file: string | undefined;
+  readonly tensor: string | undefined;
+
+  constructor(code: WeightErrorCode, message: string, context: WeightErrorContext = {}) {
+    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
+    this.name = 'WeightError';
+    this.code = code;
+    this.file = context.file;
+    this.tensor = context.tensor;
+  }
+}

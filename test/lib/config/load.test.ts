@@ -1,0 +1,276 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ConfigError, type ConfigErrorCode } from '../../../lib/config/errors.js';
+import { loadConfig, type LoadConfigOptions } from '../../../lib/config/load.js';
+import { configSchema, DEFAULTS } from '../../../lib/config/schema.js';
+import { moe7m, repoRoot } from '../../kit/paths.js';
+import { errorOf } from '../../kit/rejects.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
+
+/** Loads a file of this text, whose name is run.yaml, with a model folder `m` beside it. */
+async function loadText(text: string, options: LoadConfigOptions = {}) {
+  return withTempFolder(async (cwd) => {
+    await mkdir(join(cwd, 'm'));
+    await writeFile(join(cwd, 'run.yaml'), text);
+    return loadConfig({ file: 'run.yaml', cwd, ...options });
+  });
+}
+
+const loadSet = (...overrides: readonly string[]) => loadConfig({ base: { model: moe7m() }, overrides });
+
+describe('configuration', () => {
+  it('a file that names only the model gives the defaults', async () => {
+    const { model, ...rest } = await loadText('model: m');
+    expect(model).to.match(/\/m$/);
+    expect(rest).to.deep.equal(DEFAULTS);
+  });
+
+  it('values of a file, of flags and of --set override one another in this order', async () => {
+    const config = await loadText('model: m\nparallel: { ranks: 2 }\nengine: { seed: 2, block_size: 8 }', {
+      base: { parallel: { ranks: 3 }, engine: { seed: 3, block_size: undefined } },
+      overrides: ['engine.seed=4', 'engine.seed=5'],
+    });
+    expect(config.parallel.ranks).to.equal(3);
+    expect(config.engine).to.deep.equal({ ...DEFAULTS.engine, seed: 5, block_size: 8 });
+  });
+
+  it('a section whose keys are all commented out changes nothing', async () => {
+    expect((await loadText('model: m\nparallel:\n#  ranks: 2\n')).parallel).to.deep.equal({ ranks: 1 });
+  });
+
+  it('the result cannot be changed', async () => {
+    const config = await loadText('model: m\ngenerate: { prompts: [a] }');
+    for (const part of [config, config.engine, config.generate, config.generate.prompts]) {
+      expect(Object.isFrozen(part)).to.equal(true);
+    }
+  });
+
+  it('every default is a value that the schema allows', () => {
+    expect(configSchema.parse({ model: 'm', ...DEFAULTS })).to.deep.equal({ model: 'm', ...DEFAULTS });
+  });
+
+  it('prompts are texts, with a label or without', async () => {
+    const { generate } = await loadText('model: m\ngenerate: { prompts: [one, { label: two, text: "2" }], seed: 7 }');
+    expect(generate.prompts).to.deep.equal(['one', { label: 'two', text: '2' }]);
+    expect(generate.seed).to.equal(7);
+  });
+
+  it('a value of --set is YAML: number, list, mapping, quoted text, null', async () => {
+    const { engine, generate, parallel } = await loadSet(
+      'engine.num_kv_blocks=32',
+      'generate.stop=["\\n", ".", "a=b"]',
+      'parallel={ ranks: 4 }',
+      'generate.temperature=0.5',
+      'generate.seed=null',
+    );
+    expect(engine.num_kv_blocks).to.equal(32);
+    expect(generate.stop).to.deep.equal(['\n', '.', 'a=b']);
+    expect(parallel.ranks).to.equal(4);
+    expect(generate.temperature).to.equal(0.5);
+    expect(generate.seed).to.equal(null);
+  });
+
+  const WRONG: readonly (readonly [
+    claim: string,
+    text: string,
+    code: ConfigErrorCode,
+    line: number,
+    message: RegExp,
+  ])[] = [
+    [
+      'an unknown key',
+      'model: m\nenginee: {}',
+      'UNKNOWN_KEY',
+      2,
+      /run\.yaml:2: there is no key "enginee" in the top level; did you mean "engine"\?/,
+    ],
+    [
+      'an unknown key of a section',
+      'model: m\nengine:\n  sed: 1',
+      'UNKNOWN_KEY',
+      3,
+      /:3: .*did you mean "engine.seed"/,
+    ],
+    ['a key that misses a word', 'generate:\n  max_tokens: 1', 'UNKNOWN_KEY', 2, /"generate.max_new_tokens"/],
+    ['a key at the wrong level', 'ranks: 4\nmodel: m', 'UNKNOWN_KEY', 1, /did you mean "parallel.ranks"\?/],
+    ['a key in the wrong section', 'engine: { top_k: 4 }', 'UNKNOWN_KEY', 1, /did you mean "generate.top_k"\?/],
+    [
+      'a key without any likeness',
+      'model: m\nxyzzyx: 4',
+      'UNKNOWN_KEY',
+      2,
+      /"xyzzyx" in the top level; remove it \(its keys are model, backend/,
+    ],
+    ['a key with a dot', 'model: m\nengine.seed: 4', 'UNKNOWN_KEY', 2, /write every part of the path as a mapping/],
+    ['a key of an object that JavaScript has', 'toString: 4', 'UNKNOWN_KEY', 1, /"toString"/],
+    ['the prototype as a key', '__proto__: { model: m }', 'UNKNOWN_KEY', 1, /"__proto__"/],
+    [
+      'a section that is a number',
+      'model: m\nengine: 4',
+      'WRONG_TYPE',
+      2,
+      /"engine" is 4; give a mapping with any of max_/,
+    ],
+    ['a file that is a list', '- model', 'WRONG_TYPE', 1, /the configuration is \["model"\]; give a mapping/],
+    ['a number as the model', 'model: 4', 'WRONG_TYPE', 1, /"model" is 4; allowed is the path/],
+    ['a string as a number', 'model: m\nparallel:\n  ranks: four', 'WRONG_TYPE', 3, /"parallel.ranks" is "four"/],
+    [
+      'a fraction as an integer',
+      'model: m\nparallel: { ranks: 1.5 }',
+      'INVALID_VALUE',
+      2,
+      /is 1.5; allowed is an integer ≥ 1/,
+    ],
+    ['zero ranks', 'model: m\nparallel: { ranks: 0 }', 'INVALID_VALUE', 2, /is 0; allowed is an integer ≥ 1/],
+    [
+      'infinity',
+      'model: m\ngenerate: { temperature: .inf }',
+      'INVALID_VALUE',
+      2,
+      /is Infinity; allowed is a number ≥ 0/,
+    ],
+    ['no number', 'model: m\ngenerate: { top_p: .nan }', 'INVALID_VALUE', 2, /is NaN; allowed is a number > 0/],
+    [
+      'a value that is not a choice',
+      'model: m\nbackend: wams',
+      'INVALID_VALUE',
+      2,
+      /"wams" \(did you mean "wasm"\?\); allowed is auto, tensorflow, webgpu, wasm, cpu/,
+    ],
+    [
+      'neither auto nor a number',
+      'model: m\nengine: { max_model_len: all }',
+      'INVALID_VALUE',
+      2,
+      /"all"; allowed is auto or an integer ≥ 1/,
+    ],
+    ['an old yes', 'model: m\ngenerate: { chat: yes }', 'WRONG_TYPE', 2, /is "yes"; allowed is true or false/],
+    [
+      'a prompt that is a number',
+      'model: m\ngenerate:\n  prompts:\n    - a\n    - 4',
+      'INVALID_VALUE',
+      5,
+      /"generate.prompts.1" is 4; allowed is a list of strings or/,
+    ],
+    [
+      'a prompt with an unknown key',
+      'model: m\ngenerate:\n  prompts:\n    - { txt: a }',
+      'INVALID_VALUE',
+      4,
+      /allowed is a list of strings or/,
+    ],
+    [
+      'prompts that are a text',
+      'model: m\ngenerate: { prompts: a }',
+      'WRONG_TYPE',
+      2,
+      /"generate.prompts" is "a"; allowed is a list/,
+    ],
+    ['an empty stop string', 'model: m\ngenerate: { stop: [""] }', 'INVALID_VALUE', 2, /non-empty/],
+    ['a key that occurs twice', 'model: m\nmodel: m', 'INVALID_YAML', 2, /run\.yaml:2: .*unique/],
+    ['a bracket that is not closed', 'model: m\nengine: { seed: 1', 'INVALID_YAML', 2, /correct the YAML$/],
+    ['an unknown tag', 'model: !path m', 'INVALID_YAML', 1, /!path/],
+    ['an alias that is not defined', 'model: *m', 'INVALID_YAML', 1, /m/],
+    ['two documents', 'model: m\n---\nmodel: m', 'INVALID_YAML', 2, /document/],
+    [
+      'a model folder that does not exist',
+      'parallel: {}\nmodel: n',
+      'NOT_FOUND',
+      2,
+      /run\.yaml:2: "model" is "n".*looked for/,
+    ],
+  ];
+  for (const [claim, text, code, line, message] of WRONG) {
+    it(`${claim} is refused with its line`, async () => {
+      const error = await errorOf(ConfigError, () => loadText(text));
+      expect(error.message).to.match(message);
+      expect(error.message.startsWith(`${code}: run.yaml:${line}: `)).to.equal(true, error.message);
+      expect([error.code, error.file, error.line]).to.deep.equal([code, 'run.yaml', line]);
+    });
+  }
+
+  const WRONG_SETS: readonly (readonly [claim: string, override: string, code: ConfigErrorCode, message: RegExp])[] = [
+    ['an unknown key', 'engine.sed=1', 'UNKNOWN_KEY', /--set engine.sed=1: .*did you mean "engine.seed"\?/],
+    ['a key below a value', 'engine.seed.x=1', 'WRONG_TYPE', /"engine.seed" is \{"x":1\}; allowed is an integer ≥ 0/],
+    ['an empty part', 'engine..seed=1', 'UNKNOWN_KEY', /no key "" in "engine"/],
+    ['no equals sign', 'engine.seed', 'INVALID_VALUE', /--set engine.seed: there is no key before "="/],
+    ['nothing before the equals sign', '=1', 'INVALID_VALUE', /there is no key before "="/],
+    ['a wrong value', 'comm.reduce=sum', 'INVALID_VALUE', /--set comm.reduce=sum: .*allowed is rank, source/],
+    ['an empty value', 'comm.timeout_ms=', 'WRONG_TYPE', /"comm.timeout_ms" is null/],
+    ['broken YAML', 'generate.stop=[', 'INVALID_YAML', /--set generate.stop=\[: /],
+  ];
+  for (const [claim, override, code, message] of WRONG_SETS) {
+    it(`--set with ${claim} is refused`, async () => {
+      const error = await errorOf(ConfigError, () => loadSet(override));
+      expect(error.message).to.match(message);
+      expect([error.code, error.file, error.line]).to.deep.equal([code, undefined, undefined]);
+    });
+  }
+
+  it('a configuration without a model is refused', async () => {
+    const error = await errorOf(ConfigError, () => loadConfig());
+    expect([error.code, error.key]).to.deep.equal(['MISSING_KEY', 'model']);
+    expect(error.message).to.equal('MISSING_KEY: "model" was not given; set it to the path of a model folder');
+  });
+
+  it('a file that does not exist is refused', async () => {
+    const error = await errorOf(ConfigError, () => loadConfig({ file: 'nowhere.yaml' }));
+    expect([error.code, error.file]).to.deep.equal(['NOT_FOUND', 'nowhere.yaml']);
+  });
+
+  it('any YAML at all is either a configuration or a ConfigError', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.json(), fc.string()), async (text) => {
+        try {
+          await loadSet(`generate=${text}`);
+        } catch (error) {
+          expect(error).to.be.instanceOf(ConfigError);
+        }
+      }),
+    );
+  });
+
+  it('a misspelt key is always answered with the right one', async () => {
+    for (const [section, keys] of Object.entries(DEFAULTS).filter(([, value]) => typeof value === 'object')) {
+      for (const key of Object.keys(keys).filter((name) => name.length > 3)) {
+        const error = await errorOf(ConfigError, () => loadSet(`${section}.${key}x=1`));
+        expect(error.message).to.contain(`did you mean "${section}.${key}"?`);
+      }
+    }
+  });
+});
+
+describe('model path of a configuration', () => {
+  it('is found from the working directory, or from a folder above the file, whatever the working directory', async () => {
+    await withTempFolder(async (root) => {
+      await mkdir(join(root, 'configs', 'deep'), { recursive: true });
+      await mkdir(join(root, 'models', 'a'), { recursive: true });
+      await mkdir(join(root, 'elsewhere'));
+      const file = join(root, 'configs', 'deep', 'run.yaml');
+      await writeFile(file, 'model: models/a');
+      for (const cwd of [root, join(root, 'configs'), join(root, 'elsewhere'), '/']) {
+        expect((await loadConfig({ file, cwd })).model).to.equal(join(root, 'models', 'a'));
+      }
+    });
+  });
+
+  it('prefers the working directory', async () => {
+    await withTempFolder(async (root) => {
+      await mkdir(join(root, 'here', 'm'), { recursive: true });
+      await mkdir(join(root, 'configs', 'm'), { recursive: true });
+      await writeFile(join(root, 'configs', 'run.yaml'), 'model: m');
+      const config = await loadConfig({ file: '../configs/run.yaml', cwd: join(root, 'here') });
+      expect(config.model).to.equal(join(root, 'here', 'm'));
+    });
+  });
+
+  it('of a flag is looked for in the working directory only', async () => {
+    const options = { base: { model: 'models/moe-7m' }, cwd: repoRoot() };
+    expect((await loadConfig(options)).model).to.equal(moe7m());
+    const error = await errorOf(ConfigError, () => loadConfig({ ...options, cwd: join(repoRoot(), 'lib') }));
+    expect(error.code).to.equal('NOT_FOUND');
+    expect(error.message).to.match(/command line: "model" is "models\/moe-7m".*looked for [^,]*\); give/);
+  });
+});
