@@ -1,19 +1,23 @@
 import type { Rank } from './ids.js';
 
+/** Every code, for checking one that came over a wire. */
+export const COMM_ERROR_CODES = [
+  'PEER_LOST', // a peer's connection closed or its process ended
+  'TIMEOUT', // a peer did not answer in time
+  'ABORTED', // the caller or the head ended the call
+  'CLOSED', // the mesh or link was closed by its owner
+  'PROTOCOL', // a peer sent what the protocol does not allow
+  'LIMIT', // a frame, queue or message is larger than agreed
+  'AUTH_FAILED', // the job secret does not match
+  'VERSION_MISMATCH', // two builds speak different protocol versions
+  'FINGERPRINT_MISMATCH', // two ranks loaded different checkpoints
+  'ADDRESS_IN_USE', // the port to listen on is taken
+  'UNREACHABLE', // nothing answers at a peer's or the head's address
+  'INVALID_ARGUMENT', // a call with impossible arguments
+] as const;
+
 /** Everything that can go wrong between ranks; the message begins with the code and ends with what to do. */
-export type CommErrorCode =
-  | 'PEER_LOST' // a peer's connection closed or its process ended
-  | 'TIMEOUT' // a peer did not answer in time
-  | 'ABORTED' // the caller or the head ended the call
-  | 'CLOSED' // the mesh or link was closed by its owner
-  | 'PROTOCOL' // a peer sent what the protocol does not allow
-  | 'LIMIT' // a frame, queue or message is larger than agreed
-  | 'AUTH_FAILED' // the job secret does not match
-  | 'VERSION_MISMATCH' // two builds speak different protocol versions
-  | 'FINGERPRINT_MISMATCH' // two ranks loaded different checkpoints
-  | 'ADDRESS_IN_USE' // the port to listen on is taken
-  | 'UNREACHABLE' // nothing answers at a peer's or the head's address
-  | 'INVALID_ARGUMENT'; // a call with impossible arguments
+export type CommErrorCode = (typeof COMM_ERROR_CODES)[number];
 
 /** Who and where: attached as fields and named in the message. */
 export interface CommErrorContext {

@@ -35,3 +35,104 @@ export interface FrameHeader extends StepTag {
   readonly reduceSource: 0 | 1;
   readonly payloadBytes: number;
 }
+
+/** Which frame a caller waits for. */
+export interface FrameKey extends StepTag {
+  readonly phase: Phase;
+}
+
+/** One string per key, equal exactly where the frames are the same frame. */
+export function frameKeyOf(key: FrameKey): string {
+  return `${key.phase}/${key.step}/${key.layer}/${key.microBatch}/${key.epoch}`;
+}
+
+/** Where each number of the header lives: [name, offset, largest value]. The other bytes are constants and enumerations. */
+const U16_FIELDS = [
+  ['source', 8],
+  ['destination', 10],
+  ['layer', 12],
+  ['microBatch', 14],
+  ['numTopk', 32],
+] as const;
+const U32_FIELDS = [
+  ['epoch', 16],
+  ['step', 20],
+  ['numRows', 24],
+  ['hidden', 28],
+  ['payloadBytes', 36],
+] as const;
+const DTYPE_F32 = 0;
+const FLAG_REDUCE_SOURCE = 1;
+
+/** The 40 bytes of a header. Throws INVALID_ARGUMENT when a number doesn't fit its field. */
+export function encodeHeader(header: FrameHeader): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(FRAME_HEADER_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, FRAME_MAGIC, true);
+  view.setUint8(4, FRAME_VERSION);
+  view.setUint8(5, PHASES.indexOf(header.phase));
+  view.setUint8(6, DTYPE_F32);
+  view.setUint8(7, header.reduceSource === 1 ? FLAG_REDUCE_SOURCE : 0);
+  for (const [name, at] of U16_FIELDS) view.setUint16(at, checkField(name, header[name], 0xffff), true);
+  for (const [name, at] of U32_FIELDS) view.setUint32(at, checkField(name, header[name], 0xffffffff), true);
+  return bytes;
+}
+
+/** The header in the first 40 bytes. Throws PROTOCOL or VERSION_MISMATCH on anything that `encodeHeader` can't have written. */
+export function decodeHeader(bytes: Uint8Array): FrameHeader {
+  if (bytes.byteLength < FRAME_HEADER_BYTES) {
+    throw refusal(`a header of ${bytes.byteLength} bytes, ${FRAME_HEADER_BYTES} expected`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES);
+  const phase = checkConstants(view);
+  return {
+    phase,
+    source: asRank(view.getUint16(8, true)),
+    destination: asRank(view.getUint16(10, true)),
+    layer: view.getUint16(12, true),
+    microBatch: view.getUint16(14, true),
+    epoch: view.getUint32(16, true),
+    step: view.getUint32(20, true),
+    numRows: view.getUint32(24, true),
+    hidden: view.getUint32(28, true),
+    numTopk: view.getUint16(32, true),
+    reduceSource: view.getUint8(7) === FLAG_REDUCE_SOURCE ? 1 : 0,
+    payloadBytes: view.getUint32(36, true),
+  };
+}
+
+/** Throws INVALID_ARGUMENT when a tag can't travel in a header, so that a call on one rank fails like one on many. */
+export function checkTag(tag: StepTag): void {
+  checkField('step', tag.step, 0xffffffff);
+  checkField('layer', tag.layer, 0xffff);
+  checkField('microBatch', tag.microBatch, 0xffff);
+  checkField('epoch', tag.epoch, 0xffffffff);
+}
+
+/** Everything in a header that isn't a free number; returns the phase. */
+function checkConstants(view: DataView): Phase {
+  const magic = view.getUint32(0, true);
+  if (magic !== FRAME_MAGIC) throw refusal(`magic 0x${magic.toString(16)}, 0x${FRAME_MAGIC.toString(16)} expected`);
+  const version = view.getUint8(4);
+  if (version !== FRAME_VERSION) {
+    throw new CommError(
+      'VERSION_MISMATCH',
+      `a frame of version ${version}, this build speaks ${FRAME_VERSION}; run the same build on every rank`,
+    );
+  }
+  const phase = PHASES[view.getUint8(5)];
+  if (phase === undefined) throw refusal(`phase ${view.getUint8(5)}, 0 … ${PHASES.length - 1} expected`);
+  if (view.getUint8(6) !== DTYPE_F32) throw refusal(`dtype ${view.getUint8(6)}, ${DTYPE_F32} (f32) expected`);
+  if (view.getUint8(7) > FLAG_REDUCE_SOURCE) throw refusal(`unknown flags 0x${view.getUint8(7).toString(16)}`);
+  if (view.getUint16(34, true) !== 0) throw refusal(`reserved bytes ${view.getUint16(34, true)}, 0 expected`);
+  return phase;
+}
+
+function checkField(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 0 && value <= max) return value;
+  throw new CommError('INVALID_ARGUMENT', `${name} is ${value}; pass an integer from 0 to ${max}`);
+}
+
+function refusal(what: string): CommError {
+  return new CommError('PROTOCOL', `received ${what}; is something else talking to this port?`);
+}

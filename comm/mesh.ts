@@ -1,16 +1,13 @@
 /** A full mesh of ranks that exchange frames: the interface that collectives and the all-to-all stand on. */
-import type { FrameHeader, Phase, StepTag } from './frame.js';
+import type { FrameHeader, FrameKey } from './frame.js';
 import type { Rank } from './ids.js';
+
+export type { FrameKey } from './frame.js';
 
 export interface Frame {
   readonly header: FrameHeader;
   /** The payload's bytes; 4-byte aligned, so that a Float32Array view is legal. */
   readonly payload: Uint8Array;
-}
-
-/** Which frame a caller waits for. */
-export interface FrameKey extends StepTag {
-  readonly phase: Phase;
 }
 
 /** How long, and until whose word, a caller waits. */
@@ -20,8 +17,9 @@ export interface Wait {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Why a mesh ended: closed by its owner, or by the loss of a peer. */
-export type MeshClosed = { readonly kind: 'closed' } | { readonly kind: 'lost'; readonly rank: Rank; readonly why: string };
+/** Why a mesh is no longer whole: closed by its owner, or by the first loss of a peer (links to the others keep working). */
+export type MeshClosed =
+  { readonly kind: 'closed' } | { readonly kind: 'lost'; readonly rank: Rank; readonly why: string };
 
 /** Counters since the mesh opened; arrays are indexed by peer rank. Bytes include the frame header. */
 export interface MeshStats {
@@ -33,6 +31,8 @@ export interface MeshStats {
   readonly duplicates: number;
   /** Frames dropped because their epoch had passed. */
   readonly stale: number;
+  /** Payloads copied after ws handed them over, because they came unaligned or in pieces. Absent where nothing is received. */
+  readonly copies?: number;
 }
 
 export interface Mesh {
@@ -52,6 +52,6 @@ export interface Mesh {
   stats(): MeshStats;
   /** Idempotent: closes every link and port; waiting callers reject with CLOSED. */
   close(): Promise<void>;
-  /** Settles once, with why the mesh ended. */
+  /** Settles once, with why the mesh is no longer whole. */
   readonly closed: Promise<MeshClosed>;
 }

@@ -1,0 +1,1 @@
+export const benchGenerate = async (): Promise<void> => { await Promise.resolve(); };

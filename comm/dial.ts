@@ -1,0 +1,111 @@
+/** Connecting to a peer's port: WebSocket, handshake, and retries until something listens there. */
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocket } from 'ws';
+import { checkTimeout } from './deadline.js';
+import { CommError } from './errors.js';
+import { DialerHandshake, type HandshakeOptions } from './handshake.js';
+import { HANDSHAKE_TIMEOUT_MS, shakeHands } from './handshake_socket.js';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface DialOptions extends HandshakeOptions {
+  readonly address: Address;
+  readonly path: string;
+  /** What this side says it is; proved by the job secret. */
+  readonly identity: unknown;
+  readonly maxPayload: number;
+  /** How long to try: the peer may start later. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const RETRY_MS = 100;
+
+/**
+ * Connects and authenticates; `open` gets the socket in the turn in which the handshake ended, so that no message is
+ * missed. Throws UNREACHABLE when nothing answers until `timeoutMs`, ABORTED, or why the peer refused.
+ */
+export async function dial<T>(options: DialOptions, open: (ws: WebSocket, socket: Socket) => T): Promise<T> {
+  const until = performance.now() + checkTimeout(options.timeoutMs);
+  for (;;) {
+    if (options.signal?.aborted === true) throw aborted(options);
+    const leftMs = until - performance.now();
+    const attempt = await dialOnce(options, Math.max(1, Math.min(leftMs, HANDSHAKE_TIMEOUT_MS)), open);
+    if (attempt.kind === 'open') return attempt.value;
+    if (attempt.kind === 'failed') throw attempt.error;
+    if (performance.now() + RETRY_MS >= until) throw unreachable(options, attempt.cause);
+    await sleep(RETRY_MS, undefined, { signal: options.signal }).catch(() => undefined);
+  }
+}
+
+type Attempt<T> =
+  | { readonly kind: 'open'; readonly value: T }
+  | { readonly kind: 'failed'; readonly error: CommError }
+  | { readonly kind: 'retry'; readonly cause: Error };
+
+function dialOnce<T>(
+  options: DialOptions,
+  timeoutMs: number,
+  open: (ws: WebSocket, socket: Socket) => T,
+): Promise<Attempt<T>> {
+  return new Promise((resolve) => {
+    const ws = new WebSocket(urlOf(options.address, options.path), {
+      perMessageDeflate: false,
+      maxPayload: options.maxPayload,
+      handshakeTimeout: timeoutMs,
+      // ws sends zeros as the mask and then skips masking, which in JavaScript costs more than the network.
+      generateMask: () => undefined,
+    });
+    let socket: Socket | undefined;
+    const onAbort = (): void => ws.terminate();
+    const settle = (attempt: Attempt<T>): void => {
+      options.signal?.removeEventListener('abort', onAbort);
+      resolve(attempt);
+    };
+    options.signal?.addEventListener('abort', onAbort);
+    ws.on('error', (cause) => {
+      settle({ kind: 'retry', cause });
+      ws.terminate();
+    });
+    ws.on('upgrade', (response) => {
+      socket = response.socket;
+      socket.setNoDelay(true);
+      // Before 'open', because the challenge may arrive with the upgrade.
+      shakeHands(
+        ws,
+        new DialerHandshake(options, options.identity),
+        (outcome) => {
+          if (outcome.kind === 'refused') settle(failureOf(outcome.error));
+          else settle({ kind: 'open', value: open(ws, response.socket) });
+        },
+        timeoutMs,
+      );
+    });
+  });
+}
+
+/** A socket that closed or fell silent may be a peer that is just starting or ending; a refusal is final. */
+function failureOf(error: CommError): { kind: 'failed'; error: CommError } | { kind: 'retry'; cause: Error } {
+  const isFinal = error.phase !== 'handshake';
+  return isFinal ? { kind: 'failed', error } : { kind: 'retry', cause: error };
+}
+
+function urlOf({ host, port }: Address, path: string): string {
+  return `ws://${host.includes(':') ? `[${host}]` : host}:${port}${path}`;
+}
+
+function unreachable({ address, timeoutMs, purpose }: DialOptions, cause: Error): CommError {
+  const message =
+    `nothing answers at ${address.host}:${address.port} after ${timeoutMs} ms (${cause.message}); ` +
+    'check the address, the firewall and that the other side runs';
+  return new CommError('UNREACHABLE', message, { phase: purpose, waitedMs: timeoutMs, cause });
+}
+
+function aborted({ address, purpose, signal }: DialOptions): CommError {
+  const message = `the caller ended connecting to ${address.host}:${address.port}; connect again`;
+  return new CommError('ABORTED', message, { phase: purpose, cause: signal?.reason });
+}

@@ -1,0 +1,47 @@
+/** `expertwire/comm`: bytes between ranks, for use alone or under `expertwire`. */
+export * from './ids.js';
+export * from './errors.js';
+export {
+  FRAME_HEADER_BYTES,
+  FRAME_MAGIC,
+  FRAME_VERSION,
+  PHASES,
+  decodeHeader,
+  encodeHeader,
+  frameKeyOf,
+  type FrameHeader,
+  type FrameKey,
+  type Phase,
+  type StepTag,
+} from './frame.js';
+export type { Frame, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
+export { DEFAULT_MAX_FRAME_BYTES, type MeshLimits } from './mesh_base.js';
+export { createLocalMeshes } from './local_mesh.js';
+export { listenForPeers, openWsMesh, type WsMeshOptions } from './ws_mesh.js';
+export type { WsServer } from './ws_server.js';
+export type { Address } from './dial.js';
+export { createCollectives, type Collectives, type CollectivesOptions } from './collectives.js';
+export {
+  combineBytes,
+  createAllToAll,
+  dispatchBytes,
+  type AllToAll,
+  type AllToAllOptions,
+  type DispatchHandle,
+  type DispatchRequest,
+  type DispatchResult,
+  type Reduce,
+} from './all_to_all.js';
+export { layoutOf, type DestinationLayout, type LayoutShape } from './layout.js';
+export { PROTOCOL_VERSION } from './handshake.js';
+export { Rendezvous, type RendezvousOptions } from './rendezvous.js';
+export { joinHead, type JoinedRank, type JoinOptions, type ReadyOptions } from './join.js';
+export { ControlLink, type LinkClosed, type MessageHandler } from './control_link.js';
+export {
+  errorOfRemote,
+  remoteErrorOf,
+  type ControlMessage,
+  type ControlMessageOf,
+  type RemoteError,
+} from './messages.js';
+export { worldFromEnv, type World } from './world.js';

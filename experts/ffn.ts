@@ -1,0 +1,56 @@
+/**
+ * SwiGLU feed-forward networks: down(silu(gate(x)) · up(x)). One expert, the shared experts and dense layers are all of this form.
+ * Shape suffixes: N rows, H hidden, I intermediate.
+ */
+import { concat, matMul, mul, sigmoid, slice, tidy, toTensor, type Tensor2D } from './tf.js';
+
+/** Transposed for plain x·W products: only those are fast, and row-independent, on the wasm backend. */
+export interface FfnWeights {
+  readonly hidden: number;
+  readonly intermediate: number;
+  /** [H·2I]: row h holds the gate's I weights, then up's. */
+  readonly gateUp: Float32Array;
+  /** [I·H] */
+  readonly down: Float32Array;
+}
+
+export class Ffn {
+  private readonly gateUp_H2I: Tensor2D;
+  private readonly down_IH: Tensor2D;
+
+  constructor(weights: FfnWeights) {
+    const { hidden, intermediate } = weights;
+    this.gateUp_H2I = toTensor(weights.gateUp, [hidden, 2 * intermediate]);
+    this.down_IH = toTensor(weights.down, [intermediate, hidden]);
+  }
+
+  forward(x_NH: Tensor2D): Tensor2D {
+    return tidy(() => this.project(silu(this.expand(x_NH))));
+  }
+
+  /** x·[gate|up], [N,2I]. */
+  expand(x_NH: Tensor2D): Tensor2D {
+    return matMul(x_NH, this.gateUp_H2I);
+  }
+
+  /** h·down, [N,H]. */
+  project(h_NI: Tensor2D): Tensor2D {
+    return matMul(h_NI, this.down_IH);
+  }
+
+  dispose(): void {
+    this.gateUp_H2I.dispose();
+    this.down_IH.dispose();
+  }
+}
+
+/** [N,2I] of gate and up → silu(gate)·up [N,I]. */
+export function silu(gateUp_N2I: Tensor2D): Tensor2D {
+  const [numRows, width] = gateUp_N2I.shape;
+  const gate_NI = slice(gateUp_N2I, [0, 0], [numRows, width / 2]);
+  const up_NI = slice(gateUp_N2I, [0, width / 2], [numRows, width / 2]);
+  return mul(mul(gate_NI, sigmoid(gate_NI)), up_NI);
+}
+
+/** Stacks row blocks; a single block is itself. */
+export const stackRows = (blocks: Tensor2D[]): Tensor2D => (blocks.length === 1 ? blocks[0]! : concat(blocks, 0));

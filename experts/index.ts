@@ -1,0 +1,29 @@
+/** The public face `expertwire/experts`: routing, placement and running experts, without an engine around them. */
+export { ExpertError, type ExpertErrorCode } from './errors.js';
+export { Ffn, type FfnWeights } from './ffn.js';
+export { Gate, selectExperts, type GateSpec, type Routing } from './gate.js';
+export { LoadMonitor } from './load_monitor.js';
+export { MoeLayer, type MoeLayerParts, type MoeOutput } from './moe_layer.js';
+export {
+  createPlacement,
+  placementFrom,
+  PLACEMENT_STRATEGIES,
+  rankOf,
+  toPhysical,
+  type Placement,
+  type PlacementShape,
+  type PlacementStrategy,
+} from './placement.js';
+export { createExpertShard, type ExpertShard } from './shard.js';
+export { Stopwatch, STEP_PHASES, type StepPhase } from './stopwatch.js';
+export {
+  BACKENDS,
+  numKernelRuns,
+  reportBackends,
+  selectBackend,
+  tensorMemory,
+  type BackendChoice,
+  type BackendName,
+  type BackendReport,
+} from './tf.js';
+export type { WeightSource } from './weight_source.js';

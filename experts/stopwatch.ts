@@ -1,0 +1,28 @@
+/** Where a step's time goes. Lap times add up to the whole, because every lap begins where the one before ended. */
+
+export const STEP_PHASES = ['attention', 'gate', 'dispatch', 'experts', 'combine', 'sampling', 'other'] as const;
+export type StepPhase = (typeof STEP_PHASES)[number];
+
+export class Stopwatch {
+  private lastMs = performance.now();
+  private readonly spentMs = new Map<StepPhase, number>();
+
+  /** Time until the first lap counts from here. */
+  start(): void {
+    this.lastMs = performance.now();
+  }
+
+  /** Counts the time since the lap before for `phase`. */
+  lap(phase: StepPhase): void {
+    const nowMs = performance.now();
+    this.spentMs.set(phase, (this.spentMs.get(phase) ?? 0) + nowMs - this.lastMs);
+    this.lastMs = nowMs;
+  }
+
+  /** Milliseconds per phase since the last call; forgets them. */
+  take(): Record<StepPhase, number> {
+    const phases = STEP_PHASES.map((phase) => [phase, this.spentMs.get(phase) ?? 0] as const);
+    this.spentMs.clear();
+    return Object.fromEntries(phases) as Record<StepPhase, number>;
+  }
+}

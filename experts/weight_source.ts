@@ -1,0 +1,7 @@
+import type { Layer, LogicalExpert } from '../comm/ids.js';
+import type { FfnWeights } from './ffn.js';
+
+/** Where a rank gets an expert's weights from: a checkpoint on disk, or another rank. */
+export interface WeightSource {
+  expert(layer: Layer, logical: LogicalExpert): Promise<FfnWeights>;
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Makes this machine ready (Node.js version, npm ci, build when stale) and runs expertwire on it.
+#   ./launch.sh                                  the demo: four ranks continue four kinds of text
+#   ./launch.sh [CONFIG] [OPTIONS] [-- COMMAND]  see ./launch.sh --help
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+say() { printf 'launch.sh: %s\n' "$*" >&2; }
+
+check_node() {
+  local minimum='20.19.0' found
+  if ! found=$(node --version 2>/dev/null); then
+    say "Node.js is not installed; install version $minimum or newer from https://nodejs.org"
+    exit 1
+  fi
+  found=${found#v}
+  if [ "$(printf '%s\n%s\n' "$minimum" "$found" | sort -t. -k1,1n -k2,2n -k3,3n | head -n 1)" != "$minimum" ]; then
+    say "Node.js $found is too old; install version $minimum or newer from https://nodejs.org"
+    exit 1
+  fi
+}
+
+# npm writes this file at the end of an installation.
+needs_install() { [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; }
+
+needs_build() {
+  [ ! -f dist/.built ] ||
+    [ -n "$(find comm experts lib bench package.json tsconfig.json -newer dist/.built -print -quit 2>/dev/null)" ]
+}
+
+make_ready() {
+  if needs_install; then
+    say 'installing packages (npm ci)'
+    npm ci --no-fund --no-audit --loglevel=error >&2
+  fi
+  if needs_build; then
+    say 'building'
+    npm run --silent build >&2
+  fi
+}
+
+# Several tasks may start from one folder at once: one of them makes it ready, the others wait for it.
+lock="$here/.launch.lock"
+with_lock() {
+  local owner
+  until mkdir "$lock" 2>/dev/null; do
+    owner=$(cat "$lock/owner" 2>/dev/null || true)
+    if [ "${owner%% *}" = "$(hostname)" ] && ! kill -0 "${owner##* }" 2>/dev/null; then
+      rm -rf "$lock" # its owner was killed
+    else
+      sleep 0.2
+    fi
+  done
+  printf '%s %s' "$(hostname)" "$$" >"$lock/owner"
+  trap 'rm -rf "$lock"' EXIT
+  "$@"
+  rm -rf "$lock"
+  trap - EXIT
+}
+
+check_node
+cd "$here"
+if needs_install || needs_build; then with_lock make_ready; fi
+cd "$OLDPWD"
+exec node --no-warnings "$here/dist/lib/cli.js" launch "$@"

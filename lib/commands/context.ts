@@ -1,0 +1,26 @@
+/** What a command sees of the world: nothing of `process`, so that tests can run it. */
+import type { Writable } from 'node:stream';
+
+export interface Output extends Writable {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface CommandContext {
+  readonly stdout: Output;
+  /** Everything but results: progress, summaries, log lines. */
+  readonly stderr: Output;
+  readonly stdin: NodeJS.ReadableStream;
+  /** Aborted by Ctrl-C or a termination signal. */
+  readonly signal: AbortSignal;
+  /** The environment, for secrets and launchers only. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** A mistake in how a command was called: exit code 2. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UsageError';
+  }
+}

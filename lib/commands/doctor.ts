@@ -1,0 +1,53 @@
+/** `expertwire doctor`: what this machine has, and why a backend is unavailable. */
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import type { Argv } from 'yargs';
+import { reportBackends, type BackendReport } from '../../experts/tf.js';
+import { bytes, table } from '../metrics/charts.js';
+import { VERSION } from '../version.js';
+import type { CommandContext } from './context.js';
+
+export interface DoctorArgs {
+  readonly json?: boolean | undefined;
+}
+
+export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
+  return yargs.option('json', { type: 'boolean', describe: 'one JSON object' }) as unknown as Argv<T & DoctorArgs>;
+}
+
+export async function doctor(args: DoctorArgs, { stdout }: CommandContext): Promise<void> {
+  const backends = await reportBackends();
+  const chosen = backends.find(({ isAvailable, isAutomatic }) => isAvailable && isAutomatic)?.name ?? null;
+  const machine = {
+    expertwire: VERSION,
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    memory_bytes: totalmem(),
+    free_memory_bytes: freemem(),
+  };
+  if (args.json === true) {
+    const rows = backends.map(({ name, isAvailable, detail }) => ({ name, available: isAvailable, detail }));
+    stdout.write(`${JSON.stringify({ ...machine, backends: rows, auto: chosen })}\n`);
+    return;
+  }
+  const facts = [
+    ['expertwire', machine.expertwire],
+    ['node', `${machine.node} on ${machine.platform}`],
+    ['cpu', `${machine.cpu}, ${machine.cores} cores: as many ranks use them all`],
+    ['memory', `${bytes(machine.memory_bytes)}, ${bytes(machine.free_memory_bytes)} free`],
+  ];
+  stdout.write(facts.map(([name, value]) => `${name!.padEnd(12)}${value}\n`).join(''));
+  stdout.write(`\n${backendTable(backends, chosen)}\n`);
+}
+
+function backendTable(backends: readonly BackendReport[], chosen: string | null): string {
+  const rows = backends.map(({ name, isAvailable, detail }) => [
+    `${name === chosen ? '→' : ' '} ${name}`,
+    isAvailable ? 'available' : 'unavailable',
+    detail,
+  ]);
+  const width = table(rows.map((row) => row.slice(0, 2))).split('\n');
+  const lines = width.map((line, i) => `${line}  ${rows[i]![2]!}`);
+  return [...lines, '', `backend: auto takes ${chosen ?? 'none'}`].join('\n');
+}

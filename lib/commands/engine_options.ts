@@ -1,0 +1,110 @@
+/** Options of every command that starts an engine, and from them to a running one. */
+import { readFile } from 'node:fs/promises';
+import type { Argv } from 'yargs';
+import { loadConfig, type PartialConfig } from '../config/load.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import { Engine } from '../engine/engine.js';
+import { parseAddress } from './address.js';
+import { UsageError, type CommandContext } from './context.js';
+import { LoadProgress } from './load_progress.js';
+
+export const SECRET_VARIABLE = 'EXPERTWIRE_JOB_SECRET';
+
+export interface EngineArgs {
+  readonly config?: string | undefined;
+  readonly model?: string | undefined;
+  readonly ranks?: number | undefined;
+  readonly backend?: string | undefined;
+  readonly placement?: string | undefined;
+  readonly reduce?: string | undefined;
+  readonly set?: readonly string[] | undefined;
+  readonly listen?: string | undefined;
+  readonly waitRanks?: number | undefined;
+  readonly advertise?: string | undefined;
+  readonly secretFile?: string | undefined;
+}
+
+export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
+  return yargs
+    .option('config', { type: 'string', describe: 'YAML configuration', group: 'Job:' })
+    .option('model', { type: 'string', describe: 'model folder in Hugging Face layout', group: 'Job:' })
+    .option('ranks', { type: 'number', describe: 'rank processes to start here', group: 'Job:' })
+    .option('backend', { type: 'string', describe: 'auto, tensorflow, webgpu, wasm or cpu', group: 'Job:' })
+    .option('placement', { type: 'string', describe: 'linear or round_robin', group: 'Job:' })
+    .option('reduce', { type: 'string', describe: 'rank, or source: bit-equal for any ranks', group: 'Job:' })
+    .option('set', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'any configuration key: --set engine.mla=naive',
+      group: 'Job:',
+    })
+    .option('listen', { type: 'string', describe: 'HOST:PORT where ranks of other machines join', group: 'Job:' })
+    .option('wait-ranks', { type: 'number', describe: 'ranks of other machines to wait for', group: 'Job:' })
+    .option('advertise', { type: 'string', describe: 'address of this machine for other ranks', group: 'Job:' })
+    .option('secret-file', {
+      type: 'string',
+      describe: `file with the job secret (or ${SECRET_VARIABLE})`,
+      group: 'Job:',
+    }) as unknown as Argv<T & EngineArgs>;
+}
+
+/** The configuration that file, flags and --set make together. */
+export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<ExpertwireConfig> {
+  const base = {
+    model: args.model,
+    backend: args.backend,
+    parallel: { ranks: args.ranks },
+    experts: { placement: args.placement },
+    comm: { reduce: args.reduce },
+    ...more,
+  } as PartialConfig; // values are checked by the schema
+  return loadConfig({ file: args.config, base, overrides: [...(args.set ?? [])] });
+}
+
+/** Starts the engine, with a progress bar on a terminal. */
+export async function startEngine(
+  args: EngineArgs,
+  config: ExpertwireConfig,
+  { stderr, env, signal }: CommandContext,
+): Promise<Engine> {
+  const numExternalRanks = args.waitRanks ?? 0;
+  if (numExternalRanks > 0 && args.listen === undefined) {
+    throw new UsageError('--wait-ranks needs --listen HOST:PORT, where those ranks can reach this machine');
+  }
+  const secret = await readSecret(args.secretFile, env);
+  if (numExternalRanks > 0 && secret === undefined) {
+    throw new UsageError(`ranks of other machines need a job secret: set ${SECRET_VARIABLE} or give --secret-file`);
+  }
+  const progress = new LoadProgress(stderr, config.parallel.ranks + numExternalRanks);
+  try {
+    return await Engine.start({
+      config,
+      numExternalRanks,
+      ...(args.listen !== undefined && { listen: parseAddress(args.listen) }),
+      ...(args.advertise !== undefined && { advertise: args.advertise }),
+      ...(secret !== undefined && { secret }),
+      onProgress: (rank, fraction) => progress.update(rank, fraction),
+      onRankLog: (rank, line) => stderr.write(`[rank ${rank ?? '?'}] ${line}\n`),
+      signal,
+    });
+  } finally {
+    progress.close();
+  }
+}
+
+/** The job secret from a file or the environment; never from an argument, which every user of the machine can read. */
+export async function readSecret(
+  file: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<string | undefined> {
+  if (file === undefined) return env[SECRET_VARIABLE] === '' ? undefined : env[SECRET_VARIABLE];
+  let secret: string;
+  try {
+    secret = (await readFile(file, 'utf8')).trim();
+  } catch (cause) {
+    throw new UsageError(`--secret-file ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
+  }
+  if (secret === '') throw new UsageError(`--secret-file ${file} is empty; put a line of random characters into it`);
+  return secret;
+}

@@ -1,0 +1,214 @@
+/** `expertwire generate`: prompts → text. */
+import pc from 'picocolors';
+import type { Argv } from 'yargs';
+import type { ExpertwireConfig } from '../config/schema.js';
+import type { Engine } from '../engine/engine.js';
+import type { FinishReason } from '../engine/request.js';
+import type { CommandContext } from './context.js';
+import { configOf, engineOptions, startEngine, type EngineArgs } from './engine_options.js';
+import { OrderedPrinter } from './ordered_printer.js';
+import { readPrompts, type Prompt, type PromptArgs } from './prompts.js';
+import { statsJson, summary } from './summary.js';
+
+export interface GenerateArgs extends EngineArgs, PromptArgs {
+  readonly maxNewTokens?: number | undefined;
+  readonly temperature?: number | undefined;
+  readonly topK?: number | undefined;
+  readonly topP?: number | undefined;
+  readonly minP?: number | undefined;
+  readonly repetitionPenalty?: number | undefined;
+  readonly seed?: number | undefined;
+  readonly stop?: readonly string[] | undefined;
+  readonly ignoreEos?: boolean | undefined;
+  readonly returnRoutedExperts?: boolean | undefined;
+  readonly json?: boolean | undefined;
+  readonly summary?: boolean | undefined;
+}
+
+export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
+  const prompts = 'Prompts:';
+  const sampling = 'Sampling (default: greedy):';
+  return engineOptions(yargs)
+    .option('prompt', { type: 'string', array: true, nargs: 1, describe: 'text to continue; repeatable', group: prompts })
+    .option('prompts', { type: 'string', describe: 'file with one prompt a line', group: prompts })
+    .option('prompt-ids', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'a prompt as token ids: 5,17,3',
+      group: prompts,
+    })
+    .option('chat', { type: 'boolean', describe: 'put each prompt into the chat template', group: prompts })
+    .option('max-new-tokens', { type: 'number', describe: 'tokens to write per prompt', group: sampling })
+    .option('temperature', { type: 'number', describe: '0 = greedy', group: sampling })
+    .option('top-k', { type: 'number', describe: 'only the k most likely tokens; 0 = all', group: sampling })
+    .option('top-p', { type: 'number', describe: 'only the most likely tokens up to this sum', group: sampling })
+    .option('min-p', { type: 'number', describe: 'only tokens this likely, relative to the best', group: sampling })
+    .option('repetition-penalty', { type: 'number', describe: 'over 1: repeat less', group: sampling })
+    .option('seed', { type: 'number', describe: 'same seed, same text, whatever the ranks', group: sampling })
+    .option('stop', { type: 'string', array: true, nargs: 1, describe: 'end before this text', group: sampling })
+    .option('ignore-eos', { type: 'boolean', describe: "go on after the model's end token", group: sampling })
+    .option('return-routed-experts', { type: 'boolean', describe: "with --json: each token's experts", group: 'Output:' })
+    .option('json', { type: 'boolean', describe: 'one JSON object a prompt, then the statistics', group: 'Output:' })
+    .option('summary', {
+      type: 'boolean',
+      describe: 'speed, bytes and expert load at the end (default: on a terminal)',
+      group: 'Output:',
+    }) as unknown as Argv<T & GenerateArgs>;
+}
+
+export async function generate(args: GenerateArgs, context: CommandContext): Promise<void> {
+  const config = await configOf(args, { generate: samplingArgs(args) });
+  const engine = await startEngine(args, config, context);
+  try {
+    const prompts = await readPrompts(args, config, engine.tokenizer);
+    const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
+    const show = args.json === true ? null : new TextView(prompts, context);
+    const startMs = performance.now();
+    const run = (prompt: Prompt, i: number): Promise<Completion> =>
+      complete(engine, config, prompt, i, {
+        routedExperts: args.returnRoutedExperts === true || (isSummary && prompt.label !== null),
+        onText: (text) => show?.text(i, text),
+        onEnd: () => show?.end(i),
+        signal: context.signal,
+      });
+    const completions = await Promise.all(prompts.map(run));
+    const elapsedMs = performance.now() - startMs;
+    const firstTokenMs = Math.min(...completions.map((completion) => completion.firstTokenAtMs)) - startMs;
+    const timing = { elapsedMs, firstTokenMs };
+    if (args.json === true) writeJson(completions, args, engine, timing, context);
+    if (isSummary) context.stderr.write(summary(engine, completions, timing));
+  } finally {
+    await engine.close();
+  }
+}
+
+export interface Completion {
+  readonly prompt: Prompt;
+  readonly tokenIds: readonly number[];
+  readonly text: string;
+  readonly finishReason: FinishReason;
+  readonly seed: number;
+  readonly routedExperts: number[][][] | null;
+  readonly firstTokenAtMs: number;
+}
+
+/** How fast a run was. */
+export interface Timing {
+  readonly elapsedMs: number;
+  /** From the request to the first token of any prompt. */
+  readonly firstTokenMs: number;
+}
+
+function samplingArgs(args: GenerateArgs): NonNullable<Parameters<typeof configOf>[1]>['generate'] {
+  return {
+    max_new_tokens: args.maxNewTokens,
+    temperature: args.temperature,
+    top_k: args.topK,
+    top_p: args.topP,
+    min_p: args.minP,
+    repetition_penalty: args.repetitionPenalty,
+    seed: args.seed,
+    stop: args.stop,
+    ignore_eos: args.ignoreEos,
+    chat: args.chat,
+  };
+}
+
+interface CompleteOptions {
+  readonly routedExperts: boolean;
+  readonly onText: (text: string) => void;
+  readonly onEnd: () => void;
+  readonly signal: AbortSignal;
+}
+
+async function complete(
+  engine: Engine,
+  { generate: g }: ExpertwireConfig,
+  prompt: Prompt,
+  choice: number,
+  options: CompleteOptions,
+): Promise<Completion> {
+  const sampling = {
+    temperature: g.temperature,
+    topK: g.top_k,
+    topP: g.top_p,
+    minP: g.min_p,
+    repetitionPenalty: g.repetition_penalty,
+    choice, // prompts of one run share the seed, not the random numbers
+    ...(g.seed !== null && { seed: g.seed }),
+  };
+  const request = {
+    promptTokenIds: prompt.tokenIds,
+    maxNewTokens: g.max_new_tokens,
+    sampling,
+    stop: g.stop,
+    ignoreEos: g.ignore_eos,
+    returnRoutedExperts: options.routedExperts,
+  };
+  const tokenIds: number[] = [];
+  let text = '';
+  let firstTokenAtMs = Infinity;
+  for await (const event of engine.generate(request, options.signal)) {
+    text += event.text;
+    options.onText(event.text);
+    if (event.kind === 'token') {
+      if (tokenIds.length === 0) firstTokenAtMs = performance.now();
+      tokenIds.push(event.tokenId);
+      continue;
+    }
+    options.onEnd();
+    const { reason, seed, routedExperts } = event;
+    return { prompt, tokenIds, text, finishReason: reason, seed, routedExperts, firstTokenAtMs };
+  }
+  throw new Error('the engine ended a request without saying why; please report this');
+}
+
+/** Streams text: bare for a single prompt, under a heading and after its prompt for several. */
+class TextView {
+  private readonly printer: OrderedPrinter;
+  private readonly prompts: readonly Prompt[];
+
+  constructor(prompts: readonly Prompt[], { stdout }: CommandContext) {
+    this.prompts = prompts;
+    this.printer = new OrderedPrinter(prompts.length, (text) => stdout.write(text));
+    if (prompts.length > 1) prompts.forEach((prompt, i) => this.printer.push(i, this.heading(prompt, i)));
+  }
+
+  text(i: number, text: string): void {
+    this.printer.push(i, text);
+  }
+
+  end(i: number): void {
+    const isLast = i === this.prompts.length - 1;
+    this.printer.push(i, this.prompts.length > 1 && !isLast ? '\n\n' : '\n');
+    this.printer.end(i);
+  }
+
+  private heading({ label, text, tokenIds }: Prompt, i: number): string {
+    const name = label ?? `prompt ${i + 1}`;
+    return `${pc.bold(`── ${name} ──`)}\n${pc.dim(text ?? tokenIds.join(','))}`;
+  }
+}
+
+function writeJson(
+  completions: readonly Completion[],
+  args: GenerateArgs,
+  engine: Engine,
+  timing: Timing,
+  { stdout }: CommandContext,
+): void {
+  for (const { prompt, text, tokenIds, finishReason, seed, routedExperts } of completions) {
+    const line = {
+      prompt: prompt.text,
+      prompt_token_ids: prompt.tokenIds,
+      text,
+      token_ids: tokenIds,
+      finish_reason: finishReason,
+      seed,
+      ...(args.returnRoutedExperts === true && { routed_experts: routedExperts }),
+    };
+    stdout.write(`${JSON.stringify(line)}\n`);
+  }
+  stdout.write(`${JSON.stringify({ stats: statsJson(engine, timing) })}\n`);
+}

@@ -1,0 +1,43 @@
+/** Streams a float32 matrix into a NumPy .npy file, version 1.0 (numpy.lib.format): header first, then rows as they come. */
+import { open, rm, type FileHandle } from 'node:fs/promises';
+
+const ALIGNMENT = 64;
+
+export class NpyWriter {
+  private readonly file: FileHandle;
+  private readonly path: string;
+  private numLeft: number;
+
+  private constructor(file: FileHandle, path: string, numValues: number) {
+    this.file = file;
+    this.path = path;
+    this.numLeft = numValues;
+  }
+
+  /** Creates or replaces the file. */
+  static async create(path: string, [numRows, numColumns]: readonly [number, number]): Promise<NpyWriter> {
+    const file = await open(path, 'w');
+    await file.write(header(numRows, numColumns));
+    return new NpyWriter(file, path, numRows * numColumns);
+  }
+
+  async write(values: Float32Array): Promise<void> {
+    this.numLeft -= values.length;
+    await this.file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+
+  /** Closes the file, and removes it when rows are missing. */
+  async close(): Promise<void> {
+    await this.file.close();
+    if (this.numLeft !== 0) await rm(this.path, { force: true });
+  }
+}
+
+function header(numRows: number, numColumns: number): Buffer {
+  const dict = `{'descr': '<f4', 'fortran_order': False, 'shape': (${numRows}, ${numColumns}), }`;
+  const prefixBytes = 10;
+  const padded = dict.padEnd(Math.ceil((prefixBytes + dict.length + 1) / ALIGNMENT) * ALIGNMENT - prefixBytes - 1) + '\n';
+  const prefix = Buffer.from([0x93, ...Buffer.from('NUMPY'), 1, 0, 0, 0]);
+  prefix.writeUInt16LE(padded.length, 8);
+  return Buffer.concat([prefix, Buffer.from(padded, 'latin1')]);
+}

@@ -1,0 +1,28 @@
+/** Several streams, one terminal: the first unfinished one is shown live, the others wait for their turn in order. */
+export class OrderedPrinter {
+  private readonly write: (text: string) => void;
+  private readonly buffers: string[];
+  private readonly isDone: boolean[];
+  private current = 0;
+
+  constructor(numStreams: number, write: (text: string) => void) {
+    this.write = write;
+    this.buffers = Array.from({ length: numStreams }, () => '');
+    this.isDone = Array.from({ length: numStreams }, () => false);
+  }
+
+  push(stream: number, text: string): void {
+    if (stream === this.current) this.write(text);
+    else this.buffers[stream] += text;
+  }
+
+  /** Ends a stream; when it was the one shown, the next ones follow. */
+  end(stream: number): void {
+    this.isDone[stream] = true;
+    while (this.isDone[this.current] === true) {
+      this.current++;
+      const next = this.buffers[this.current];
+      if (next !== undefined && next !== '') this.write(next);
+    }
+  }
+}

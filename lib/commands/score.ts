@@ -1,0 +1,88 @@
+/** `expertwire score`: log-probabilities, perplexity and routed experts of a text; full logits to a .npy file. */
+import { readFile } from 'node:fs/promises';
+import type { Argv } from 'yargs';
+import type { ScoreResult } from '../engine/request.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { UsageError, type CommandContext } from './context.js';
+import { configOf, engineOptions, startEngine, type EngineArgs } from './engine_options.js';
+import { NpyWriter } from './npy_writer.js';
+import { parseIds } from './prompts.js';
+
+export interface ScoreArgs extends EngineArgs {
+  readonly text?: string | undefined;
+  readonly file?: string | undefined;
+  readonly ids?: string | undefined;
+  readonly logits?: string | undefined;
+  readonly json?: boolean | undefined;
+}
+
+export function scoreOptions<T>(yargs: Argv<T>): Argv<T & ScoreArgs> {
+  return engineOptions(yargs)
+    .option('text', { type: 'string', describe: 'the text', group: 'Text:' })
+    .option('file', { type: 'string', describe: 'a file with the text', group: 'Text:' })
+    .option('ids', { type: 'string', describe: 'the text as token ids: 5,17,3', group: 'Text:' })
+    .conflicts({ text: ['file', 'ids'], file: 'ids' })
+    .option('logits', { type: 'string', describe: 'write float32 logits [T,V] to this .npy file', group: 'Output:' })
+    .option('json', { type: 'boolean', describe: 'one JSON object', group: 'Output:' }) as unknown as Argv<T & ScoreArgs>;
+}
+
+export async function score(args: ScoreArgs, context: CommandContext): Promise<void> {
+  const config = await configOf(args);
+  const text = await textOf(args);
+  const engine = await startEngine(args, config, context);
+  try {
+    const tokenIds = text === null ? parseIds(args.ids!) : encode(text, engine.tokenizer, config.model);
+    const writer =
+      args.logits === undefined ? null : await NpyWriter.create(args.logits, [tokenIds.length, engine.spec.vocabSize]);
+    try {
+      const onLogits = writer && { onLogits: (logits: Float32Array) => writer.write(logits) };
+      const result = await engine.score({ tokenIds, ...onLogits });
+      const print = args.json === true ? printJson : printTable;
+      print(tokenIds, result, engine.tokenizer, context);
+    } finally {
+      await writer?.close();
+    }
+  } finally {
+    await engine.close();
+  }
+}
+
+async function textOf({ text, file, ids }: ScoreArgs): Promise<string | null> {
+  if (text !== undefined) return text;
+  if (ids !== undefined) return null;
+  if (file === undefined) throw new UsageError('nothing to score: give --text TEXT, --file FILE or --ids 5,17,3');
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new UsageError(`--file ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
+  }
+}
+
+function encode(text: string, tokenizer: Tokenizer | undefined, model: string): number[] {
+  if (tokenizer === undefined) throw new UsageError(`${model} has no tokenizer.json; give --ids 5,17,3`);
+  return tokenizer.encode(text);
+}
+
+type Print = (
+  tokenIds: readonly number[],
+  result: ScoreResult,
+  tokenizer: Tokenizer | undefined,
+  context: CommandContext,
+) => void;
+
+const printJson: Print = (tokenIds, { logprobs, perplexity, routedExperts }, _tokenizer, { stdout }) => {
+  const line = { token_ids: tokenIds, logprobs: [null, ...logprobs], perplexity, routed_experts: routedExperts };
+  stdout.write(`${JSON.stringify(line)}\n`);
+};
+
+/** One line a token: id, text, log-probability, experts per MoE layer. */
+const printTable: Print = (tokenIds, { logprobs, perplexity, routedExperts }, tokenizer, { stdout }) => {
+  stdout.write('position\ttoken\ttext\tlogprob\texperts per MoE layer\n');
+  tokenIds.forEach((id, i) => {
+    const text = tokenizer === undefined ? '' : JSON.stringify(tokenizer.decode([id]));
+    const logprob = i === 0 ? '' : logprobs[i - 1]!.toFixed(4);
+    const experts = routedExperts[i]!.map((layer) => layer.join(',')).join(' | ');
+    stdout.write(`${i}\t${id}\t${text}\t${logprob}\t${experts}\n`);
+  });
+  stdout.write(`perplexity ${perplexity.toFixed(4)} over ${logprobs.length} tokens\n`);
+};

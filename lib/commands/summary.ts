@@ -1,0 +1,108 @@
+/** What a run looked like: speed, bytes between ranks, and which experts were hot. */
+import type { Engine } from '../engine/engine.js';
+import { rankLoads } from '../metrics/balance.js';
+import { bar, bytes, sparkline, table } from '../metrics/charts.js';
+import type { Completion, Timing } from './generate.js';
+
+const BAR_WIDTH = 32;
+
+/** Several lines for a terminal. */
+export function summary(engine: Engine, completions: readonly Completion[], timing: Timing): string {
+  const stats = engine.stats();
+  const sections = [
+    speedLine(engine, timing),
+    bytesTable('dispatched', stats.dispatchBytes),
+    bytesTable('combined', stats.combineBytes),
+    loadChart(engine),
+    kindsChart(engine, completions),
+  ];
+  return `\n${sections.filter((section) => section !== '').join('\n\n')}\n`;
+}
+
+function speedLine(engine: Engine, { elapsedMs, firstTokenMs }: Timing): string {
+  const { numRanks, backend, numPromptTokens, numOutputTokens } = engine.stats();
+  return [
+    `${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'} on ${backend} · ${numPromptTokens} prompt tokens`,
+    `${numOutputTokens} new ones in ${(elapsedMs / 1000).toFixed(2)} s = ${(numOutputTokens / (elapsedMs / 1000)).toFixed(0)} tokens/s`,
+    `first token after ${firstTokenMs.toFixed(0)} ms`,
+  ].join(' · ');
+}
+
+/** [source][destination]; empty for a single rank, which sends nothing. */
+function bytesTable(verb: string, matrix: readonly (readonly number[])[]): string {
+  if (matrix.length < 2) return '';
+  const head = [`${verb} from \\ to`, ...matrix.map((_, to) => `rank ${to}`)];
+  const rows = matrix.map((row, from) => [
+    `rank ${from}`,
+    ...row.map((count, to) => (from === to ? '·' : bytes(count))),
+  ]);
+  return table([head, ...rows]);
+}
+
+/** Tokens per rank and MoE layer as bars, and per expert as one character each. */
+function loadChart(engine: Engine): string {
+  const { expertLoad, balancedness } = engine.stats();
+  const { placement } = engine;
+  const layers = expertLoad.map((load_E, moeLayer) => {
+    const loads = [...rankLoads(load_E, placement, moeLayer)];
+    const highest = Math.max(...loads);
+    const head = `MoE layer ${moeLayer}: balancedness ${balancedness[moeLayer]!.toFixed(2)}`;
+    const rows = loads.map(
+      (load, rank) =>
+        `  rank ${rank} ${bar(load, highest, BAR_WIDTH).padEnd(BAR_WIDTH)} ${String(load).padStart(6)}  ` +
+        expertsOf(engine, moeLayer, rank, load_E),
+    );
+    return [head, ...rows].join('\n');
+  });
+  return ['expert load (tokens per rank, ▁…█ each of its experts; balancedness = mean / max rank load)', ...layers].join('\n');
+}
+
+function expertsOf(engine: Engine, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {
+  const { phy2log, slotsPerRank } = engine.placement;
+  const held = [...phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank)].filter((e) => e >= 0);
+  return sparkline(
+    held.map((e) => load_E[e]!),
+    Math.max(...Array.from(load_E)),
+  );
+}
+
+/** Which experts each kind of prompt heats, from the routed experts of labelled prompts. */
+function kindsChart(engine: Engine, completions: readonly Completion[]): string {
+  const labelled = completions.filter(({ prompt, routedExperts }) => prompt.label !== null && routedExperts !== null);
+  if (labelled.length === 0) return '';
+  const { numExperts } = engine.spec.moe.gate;
+  const width = Math.max(...labelled.map(({ prompt }) => prompt.label!.length));
+  const numMoeLayers = engine.placement.phy2log.length;
+  const blocks = Array.from({ length: numMoeLayers }, (_, moeLayer) => {
+    const rows = labelled.map(({ prompt, routedExperts }) => {
+      const counts = new Float64Array(numExperts);
+      for (const layers of routedExperts!) for (const expert of layers[moeLayer]!) counts[expert]!++;
+      const hottest = counts.indexOf(Math.max(...counts));
+      return `  ${prompt.label!.padEnd(width)} ${sparkline(counts)}  hottest: expert ${hottest}`;
+    });
+    return [`MoE layer ${moeLayer}`, ...rows].join('\n');
+  });
+  return [`which of the ${numExperts} experts each kind of text heats`, ...blocks].join('\n');
+}
+
+/** The `stats` object of `--json`. */
+export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): object {
+  const stats = engine.stats();
+  return {
+    ranks: stats.numRanks,
+    backend: stats.backend,
+    steps: stats.numSteps,
+    prompt_tokens: stats.numPromptTokens,
+    output_tokens: stats.numOutputTokens,
+    elapsed_ms: elapsedMs,
+    tokens_per_s: stats.numOutputTokens / (elapsedMs / 1000),
+    time_to_first_token_ms: firstTokenMs,
+    bytes_dispatched: stats.dispatchBytes,
+    bytes_combined: stats.combineBytes,
+    balancedness: stats.balancedness,
+    expert_load: stats.expertLoad.map((load_E) => [...load_E]),
+    bytes_read: stats.loadReports.map((report) => report.bytesRead),
+    num_tensors: stats.ranks.map((rank) => rank.numTensors),
+    peak_rss_bytes: stats.ranks.map((rank) => rank.peakRssBytes),
+  };
+}

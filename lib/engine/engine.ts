@@ -1,0 +1,247 @@
+/**
+ * The engine as its users see it: prompts in, tokens out. Lives in the head process, which holds no tensors: a job of rank processes
+ * computes the steps that the scheduler forms.
+ */
+import type { Placement } from '../../experts/placement.js';
+import { createPlacement } from '../../experts/placement.js';
+import { LoadMonitor } from '../../experts/load_monitor.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import { modelSpecOf } from '../model/registry.js';
+import { moeLayersOf, type ModelSpec } from '../model/spec.js';
+import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
+import { readModelFiles } from '../weights/model_files.js';
+import { EngineError } from './errors.js';
+import { Job, type JobOptions } from './job.js';
+import { limitsOf, type EngineLimits } from './limits.js';
+import { uniform } from './philox.js';
+import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from './request.js';
+import { checkSampling, GREEDY, type SamplingParams } from './sampler.js';
+import { Scheduler } from './scheduler.js';
+import { Generation, Score, type Sequence } from './sequence.js';
+import { StatsCollector, type EngineStats } from './stats.js';
+import type { SequenceWants, StepPlan, StepResult } from './step_plan.js';
+
+export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits'> {
+  readonly config: ExpertwireConfig;
+}
+
+export class Engine implements TokenSource {
+  readonly spec: ModelSpec;
+  /** Undefined where the model folder has none. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly limits: EngineLimits;
+  readonly placement: Placement;
+  private readonly config: ExpertwireConfig;
+  private readonly job: Job;
+  private readonly scheduler: Scheduler;
+  private readonly sequences = new Map<number, Sequence>();
+  private readonly collector: StatsCollector;
+  private nextSequence = 0;
+  private failure: Error | null = null;
+  private loop: Promise<void> | null = null;
+
+  private constructor(parts: {
+    readonly config: ExpertwireConfig;
+    readonly spec: ModelSpec;
+    readonly tokenizer: Tokenizer | undefined;
+    readonly limits: EngineLimits;
+    readonly placement: Placement;
+    readonly job: Job;
+  }) {
+    this.config = parts.config;
+    this.spec = parts.spec;
+    this.tokenizer = parts.tokenizer;
+    this.limits = parts.limits;
+    this.placement = parts.placement;
+    this.job = parts.job;
+    this.scheduler = new Scheduler({ ...parts.limits, numRanks: parts.job.numRanks });
+    const numMoeLayers = moeLayersOf(parts.spec).length;
+    const load = new LoadMonitor(numMoeLayers, parts.spec.moe.gate.numExperts);
+    this.collector = new StatsCollector(parts.job.reports, load, parts.placement);
+    void parts.job.failed.then((error) => this.fail(error));
+  }
+
+  /**
+   * Checks model and configuration, starts the ranks and waits until all have loaded and see each other.
+   * @throws ConfigError, WeightError, ModelError, TokenizerError, CommError or EngineError: what is wrong, and what to do.
+   */
+  static async start(options: EngineOptions): Promise<Engine> {
+    const { config } = options;
+    const { config: hfConfig, generationConfig } = await readModelFiles(config.model);
+    const spec = modelSpecOf({ ...hfConfig, ...pickEos(generationConfig) });
+    const tokenizer = await loadTokenizer(config.model);
+    tokenizer?.checkVocab(spec.vocabSize);
+    const limits = limitsOf(config, spec);
+    const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
+    const { numExperts } = spec.moe.gate;
+    const numLayers = moeLayersOf(spec).length;
+    const placement = createPlacement(config.experts.placement, { numLayers, numExperts, numRanks });
+    const job = await Job.start({ ...options, numLocalRanks: config.parallel.ranks, spec, limits });
+    return new Engine({ config, spec, tokenizer, limits, placement, job });
+  }
+
+  /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER; later, whatever ended the job. */
+  async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent, void, undefined> {
+    const sequence = this.nextSequence++;
+    const sampling = this.samplingOf(request, sequence);
+    this.checkGeneration(request);
+    const generation = new Generation({
+      request,
+      seed: sampling.seed,
+      eosTokenIds: this.spec.eosTokenIds,
+      tokenizer: this.tokenizer,
+      shape: this.routingShape,
+    });
+    const { promptTokenIds, maxNewTokens } = request;
+    const wants = { routedExperts: request.returnRoutedExperts === true, promptLogprobs: false, logits: false };
+    this.submit(sequence, { promptTokenIds, maxNewTokens, sampling, wants }, generation);
+    const onAbort = (): void => generation.fail(new EngineError('CLOSED', 'the request was cancelled by its caller'));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    try {
+      yield* generation.events;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      this.end(sequence);
+    }
+  }
+
+  /** Log-probabilities of a text's tokens. Errors as those of {@link generate}. */
+  async score(request: ScoreRequest): Promise<ScoreResult> {
+    const { tokenIds, onLogits } = request;
+    if (tokenIds.length < 2) {
+      throw new EngineError('INVALID_REQUEST', `${tokenIds.length} tokens to score; give at least 2`);
+    }
+    this.checkTokens(tokenIds, 0);
+    const sequence = this.nextSequence++;
+    const score = new Score(request, this.routingShape);
+    const wants = { routedExperts: true, promptLogprobs: true, logits: onLogits !== undefined };
+    this.submit(sequence, { promptTokenIds: tokenIds, maxNewTokens: 0, sampling: GREEDY, wants }, score);
+    try {
+      return await score.result;
+    } finally {
+      this.end(sequence);
+    }
+  }
+
+  stats(): EngineStats {
+    return this.collector.stats();
+  }
+
+  /** Ends all ranks; running requests end with CLOSED. Idempotent. */
+  async close(): Promise<void> {
+    this.fail(new EngineError('CLOSED', 'the engine was closed; start another'));
+    await this.job.close();
+    await this.loop;
+  }
+
+  private get routingShape(): { numMoeLayers: number; numTopk: number } {
+    return { numMoeLayers: moeLayersOf(this.spec).length, numTopk: this.spec.moe.gate.numTopk };
+  }
+
+  private submit(
+    sequence: number,
+    request: {
+      readonly promptTokenIds: readonly number[];
+      readonly maxNewTokens: number;
+      readonly sampling: SamplingParams;
+      readonly wants: SequenceWants;
+    },
+    consumer: Sequence,
+  ): void {
+    if (this.failure !== null) throw this.failure;
+    this.sequences.set(sequence, consumer);
+    this.scheduler.add({ sequence, ...request });
+    this.loop ??= this.run();
+  }
+
+  /** Forgets a sequence, whether it finished, failed or was given up; its rank frees the KV cache. */
+  private end(sequence: number): void {
+    this.sequences.delete(sequence);
+    const rank = this.scheduler.finish(sequence);
+    if (rank !== null && this.failure === null) this.job.free(rank, [sequence]);
+  }
+
+  /** Step after step while there is work. */
+  private async run(): Promise<void> {
+    try {
+      // All requests of this turn of the event loop share the first step.
+      await Promise.resolve();
+      for (let plans = this.scheduler.next(); plans !== null; plans = this.scheduler.next()) {
+        const startMs = performance.now();
+        const results = await this.job.step(plans);
+        this.collector.add(plans, results, performance.now() - startMs);
+        await this.commit(plans, results);
+      }
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.loop = null;
+    }
+  }
+
+  /** Every rank finished the step: its tokens count. */
+  private async commit(plans: readonly StepPlan[], results: readonly StepResult[]): Promise<void> {
+    for (const [rank, plan] of plans.entries()) {
+      const { outputs } = results[rank]!;
+      const sampled = outputs.flatMap(({ sequence, tokenId }) => (tokenId === null ? [] : [[sequence, tokenId] as const]));
+      this.scheduler.commit(plan, new Map(sampled));
+      for (const [i, output] of outputs.entries()) {
+        const isOver = await this.sequences.get(output.sequence)?.take(plan.parts[i]!, output);
+        if (isOver === true) this.end(output.sequence);
+      }
+    }
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    for (const [sequence, consumer] of this.sequences) {
+      consumer.fail(this.failure);
+      this.scheduler.finish(sequence);
+    }
+    this.sequences.clear();
+  }
+
+  private samplingOf({ sampling = {} }: GenerationRequest, sequence: number): SamplingParams {
+    const drawn = Math.floor(uniform(this.config.engine.seed, 0, sequence) * 2 ** 32);
+    const params = { ...GREEDY, seed: drawn, ...sampling };
+    checkSampling(params);
+    return params;
+  }
+
+  private checkGeneration({ promptTokenIds, maxNewTokens, stop = [] }: GenerationRequest): void {
+    if (promptTokenIds.length === 0) {
+      throw new EngineError('INVALID_REQUEST', 'the prompt is empty: give at least one token');
+    }
+    if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < 1) {
+      throw new EngineError('INVALID_REQUEST', `max_new_tokens is ${maxNewTokens}; give a whole number from 1`);
+    }
+    if (stop.length > 0 && this.tokenizer === undefined) {
+      throw new EngineError('NO_TOKENIZER', `${this.config.model} has no tokenizer.json, which stop strings need`);
+    }
+    this.checkTokens(promptTokenIds, maxNewTokens);
+  }
+
+  private checkTokens(tokenIds: readonly number[], maxNewTokens: number): void {
+    const { vocabSize } = this.spec;
+    const wrong = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+    if (wrong !== undefined) {
+      throw new EngineError('INVALID_REQUEST', `token id ${wrong} is outside the model's vocabulary 0 … ${vocabSize - 1}`);
+    }
+    const numTokens = tokenIds.length + maxNewTokens;
+    const { maxModelLen } = this.limits;
+    const most = Math.min(maxModelLen, this.scheduler.maxSequenceTokens);
+    if (numTokens > most) {
+      throw new EngineError(
+        'CONTEXT_LENGTH_EXCEEDED',
+        `${tokenIds.length} prompt tokens and ${maxNewTokens} new ones are ${numTokens}, and ` +
+          `${most === maxModelLen ? 'the context has' : 'the KV cache of a rank has room for'} ${most}; ` +
+          `shorten the prompt, lower max_new_tokens or raise ${most === maxModelLen ? 'engine.max_model_len' : 'engine.num_kv_blocks'}`,
+      );
+    }
+  }
+}
+
+/** generation_config.json's end-of-sequence tokens, which are more complete than config.json's. */
+const pickEos = (generationConfig: Readonly<Record<string, unknown>> | undefined): object =>
+  generationConfig?.['eos_token_id'] === undefined ? {} : { eos_token_id: generationConfig['eos_token_id'] };

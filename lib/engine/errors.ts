@@ -1,0 +1,24 @@
+/** Everything that can go wrong around a request or a job; the message begins with the code and ends with what to do. */
+export type EngineErrorCode =
+  | 'INVALID_REQUEST' // a request that can't run: empty prompt, impossible sampling parameters
+  | 'CONTEXT_LENGTH_EXCEEDED' // more tokens than the model or the cache has positions for
+  | 'RANK_LOST' // a rank's process ended
+  | 'RANK_FAILED' // a rank reported an error
+  | 'TIMEOUT' // a rank did not finish its step in time
+  | 'HEAD_LOST' // a rank lost its head
+  | 'NO_TOKENIZER' // text was given, and the model folder has no tokenizer
+  | 'CLOSED' // the engine was closed
+  | 'INTERNAL'; // a bug of ours
+
+export class EngineError extends Error {
+  readonly code: EngineErrorCode;
+  /** The rank that it is about. */
+  readonly rank: number | undefined;
+
+  constructor(code: EngineErrorCode, message: string, context: { readonly rank?: number; readonly cause?: unknown } = {}) {
+    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
+    this.name = 'EngineError';
+    this.code = code;
+    this.rank = context.rank;
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * One loss makes many noises: a process ends, its connections close, its peers complain. The first cause is what a person wants to read last.
+ * Reports are gathered for a moment, and the one nearest the cause wins.
+ */
+import { EngineError } from './errors.js';
+
+/** From nearest to the cause to farthest from it. */
+const KINDS = ['own_failure', 'exit', 'disconnect', 'accusation', 'deadline'] as const;
+
+export interface FailureReport {
+  /**
+   * own_failure: a rank's error about itself; exit: its process ended; disconnect: its connection closed;
+   * accusation: a rank's error about another one; deadline: the head's patience ended.
+   */
+  readonly kind: (typeof KINDS)[number];
+  readonly error: EngineError;
+}
+
+const GATHER_MS = 250;
+
+export class FirstCause {
+  /** Settles once, some moments after the first report. */
+  readonly found: Promise<EngineError>;
+  private readonly reports: FailureReport[] = [];
+  private settle!: (error: EngineError) => void;
+  private timer: NodeJS.Timeout | null = null;
+  private isClosed = false;
+
+  constructor() {
+    this.found = new Promise((resolve) => (this.settle = resolve));
+  }
+
+  report(report: FailureReport): void {
+    if (this.isClosed) return;
+    this.reports.push(report);
+    this.timer ??= setTimeout(() => this.settle(this.best()), GATHER_MS);
+  }
+
+  /** Stops listening: what comes from now on is the job's own end. */
+  close(): void {
+    this.isClosed = true;
+    if (this.timer !== null) clearTimeout(this.timer);
+    if (this.reports.length > 0) this.settle(this.best());
+  }
+
+  private best(): EngineError {
+    return this.reports.reduce((a, b) => (KINDS.indexOf(b.kind) < KINDS.indexOf(a.kind) ? b : a)).error;
+  }
+}

@@ -1,0 +1,88 @@
+/** Rank processes on this machine: started, watched, and ended without leaving any behind. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export interface LocalRanksOptions {
+  /** Rank numbers to start; their count alone where the head gives the numbers. */
+  readonly ranks: readonly (number | null)[];
+  /** HOST:PORT of the head. */
+  readonly head: string;
+  readonly secret: string;
+  /** Further arguments of `expertwire rank`. */
+  readonly args?: readonly string[];
+  /** A line that a rank wrote to its standard output or error. */
+  readonly onLog?: (rank: number | null, line: string) => void;
+}
+
+export interface RankExit {
+  readonly rank: number | null;
+  readonly pid: number | undefined;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** After asking nicely: a rank that is stopped or blocked in compute is killed. */
+const KILL_AFTER_MS = 1500;
+/** A rank that was told to shut down over its control link normally takes a few milliseconds. */
+const TERMINATE_AFTER_MS = 500;
+
+const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
+
+export class LocalRanks {
+  private readonly children: { readonly child: ChildProcess; readonly exit: Promise<RankExit> }[];
+
+  constructor(options: LocalRanksOptions) {
+    this.children = options.ranks.map((rank) => {
+      const child = spawnRank(rank, options);
+      return { child, exit: exitOf(child, rank) };
+    });
+  }
+
+  get pids(): readonly number[] {
+    return this.children.flatMap(({ child }) => child.pid ?? []);
+  }
+
+  /** Each process's end, in the order of the options. */
+  get exits(): readonly Promise<RankExit>[] {
+    return this.children.map(({ exit }) => exit);
+  }
+
+  /** Ends what still runs: `gracefully` leaves ranks half a second to obey a shutdown message first. Idempotent. */
+  async close({ gracefully }: { readonly gracefully: boolean }): Promise<void> {
+    const all = Promise.all(this.exits);
+    const ended = all.then(() => true);
+    if (gracefully && (await Promise.race([ended, wait(TERMINATE_AFTER_MS)]))) return;
+    for (const { child } of this.children) child.kill('SIGTERM');
+    if (await Promise.race([ended, wait(KILL_AFTER_MS)])) return;
+    for (const { child } of this.children) child.kill('SIGKILL');
+    await all;
+  }
+}
+
+const wait = (ms: number): Promise<false> => delay(ms, false, { ref: false });
+
+function spawnRank(rank: number | null, { head, secret, args = [], onLog }: LocalRanksOptions): ChildProcess {
+  const number = rank === null ? [] : ['--rank', String(rank)];
+  const child = spawn(
+    process.execPath,
+    ['--no-warnings', CLI, 'rank', '--head', head, ...number, '--spawned', ...args],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  );
+  // The secret goes through a pipe, which no other process can read; the pipe's end tells the rank that its parent is gone.
+  child.stdin.on('error', () => undefined);
+  child.stdin.write(`${secret}\n`);
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => onLog?.(rank, line));
+  }
+  return child;
+}
+
+function exitOf(child: ChildProcess, rank: number | null): Promise<RankExit> {
+  return new Promise((resolve) => {
+    child.once('error', () => resolve({ rank, pid: child.pid, code: 1, signal: null }));
+    // 'close' comes after the last line of output, so that a rank's own words are printed before its end is reported.
+    child.once('close', (code, signal) => resolve({ rank, pid: child.pid, code, signal }));
+  });
+}

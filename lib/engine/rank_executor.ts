@@ -1,0 +1,175 @@
+/** Runs step plans on one rank's model: keeps its sequences and their KV cache, samples, and reports. No sockets, no processes. */
+import type { AllToAll } from '../../comm/all_to_all.js';
+import type { Routing } from '../../experts/gate.js';
+import type { LoadMonitor } from '../../experts/load_monitor.js';
+import type { Placement } from '../../experts/placement.js';
+import type { Stopwatch } from '../../experts/stopwatch.js';
+import { numKernelRuns, tensorMemory } from '../../experts/tf.js';
+import type { SequencePart } from '../model/attention.js';
+import type { KvCache } from '../model/kv_cache.js';
+import type { Transformer } from '../model/transformer.js';
+import { EngineError } from './errors.js';
+import { logProbability, sampleToken } from './sampler.js';
+import type { PlanPart, RankStats, SequenceOutput, SequenceStart, StepPlan, StepResult } from './step_plan.js';
+
+export interface RankExecutorParts {
+  readonly model: Transformer;
+  readonly placement: Placement;
+  readonly ep: AllToAll;
+  readonly clock: Stopwatch;
+  readonly load: LoadMonitor;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+}
+
+interface SequenceState extends SequenceStart {
+  /** Prompt and output so far. */
+  readonly tokenIds: number[];
+}
+
+export class RankExecutor {
+  private readonly parts: RankExecutorParts;
+  private readonly cache: KvCache;
+  private readonly sequences = new Map<number, SequenceState>();
+
+  constructor(parts: RankExecutorParts) {
+    this.parts = parts;
+    this.cache = parts.model.createCache(parts.blockSize);
+  }
+
+  /** One step. Rejects with what the mesh, the model or the plan got wrong; nothing of the step is sampled then. */
+  async run(plan: StepPlan, signal?: AbortSignal): Promise<StepResult> {
+    const { model, placement, clock, load } = this.parts;
+    clock.start();
+    load.reset();
+    for (const start of plan.begin) this.sequences.set(start.sequence, { ...start, tokenIds: [] });
+    const { hidden_TH, routings } = await model.forward({
+      tokenIds: Int32Array.from(plan.parts.flatMap((part) => part.tokenIds)),
+      parts: this.sequenceParts(plan.parts),
+      cache: this.cache,
+      placement,
+      tag: { step: plan.step, epoch: plan.epoch, microBatch: 0 },
+      ...(signal && { signal }),
+    });
+    const outputs = hidden_TH === null ? [] : await this.outputs(plan.parts, hidden_TH, routings);
+    hidden_TH?.dispose();
+    clock.lap('sampling');
+    return {
+      step: plan.step,
+      outputs,
+      load: load.snapshot().map((counts) => [...counts]),
+      phasesMs: clock.take(),
+      stats: this.stats(),
+    };
+  }
+
+  stats(): RankStats {
+    const { numTensors, numBytes } = tensorMemory();
+    return {
+      numTensors,
+      tensorBytes: numBytes,
+      numKernelRuns: numKernelRuns(),
+      numKvBlocks: this.cache.numBlocks,
+      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+      ...this.parts.ep.stats(),
+    };
+  }
+
+  dispose(): void {
+    this.cache.dispose();
+    this.parts.model.dispose();
+  }
+
+  /** Forgets sequences that are over, and their KV cache. */
+  free(sequences: readonly number[]): void {
+    for (const sequence of sequences) {
+      this.cache.free(this.sequences.get(sequence)?.blocks ?? []);
+      this.sequences.delete(sequence);
+    }
+  }
+
+  private sequenceParts(parts: readonly PlanPart[]): SequencePart[] {
+    let rowStart = 0;
+    return parts.map(({ sequence, tokenIds, position, isPrompt }) => {
+      const { blocks } = this.sequence(sequence);
+      const part = { rowStart, numTokens: tokenIds.length, position, blocks, isPrompt };
+      rowStart += tokenIds.length;
+      return part;
+    });
+  }
+
+  private sequence(id: number): SequenceState {
+    const state = this.sequences.get(id);
+    if (state === undefined) throw new EngineError('INTERNAL', `sequence ${id} is unknown here; please report this`);
+    return state;
+  }
+
+  /** Samples and reports, with one trip through the head of the model for all sequences that need logits. */
+  private async outputs(
+    parts: readonly PlanPart[],
+    hidden_TH: Parameters<Transformer['logits']>[0],
+    routings: readonly Routing[],
+  ): Promise<SequenceOutput[]> {
+    const { model } = this.parts;
+    const rows: number[] = [];
+    let rowStart = 0;
+    const wanted = parts.map((part) => {
+      const { wants } = this.sequence(part.sequence);
+      const first = rowStart;
+      const numTokens = part.tokenIds.length;
+      rowStart += numTokens;
+      const isEvery = wants.promptLogprobs || wants.logits;
+      const own = isEvery ? range(first, numTokens) : part.sample ? [first + numTokens - 1] : [];
+      const logitStart = rows.length;
+      rows.push(...own);
+      return { part, first, logitStart, numLogits: own.length };
+    });
+    const logits = rows.length === 0 ? new Float32Array(0) : await model.logits(hidden_TH, rows);
+    const { vocabSize } = model.spec;
+    return wanted.map(({ part, first, logitStart, numLogits }) => {
+      const own = logits.subarray(logitStart * vocabSize, (logitStart + numLogits) * vocabSize);
+      return this.output(part, own, first, routings);
+    });
+  }
+
+  /** `logits` [·V] of this part: of every token, or of the last, or none. */
+  private output(part: PlanPart, logits: Float32Array, first: number, routings: readonly Routing[]): SequenceOutput {
+    const state = this.sequence(part.sequence);
+    const { vocabSize, moe } = this.parts.model.spec;
+    state.tokenIds.length = part.position;
+    state.tokenIds.push(...part.tokenIds);
+    const last = logits.subarray(logits.length - vocabSize);
+    const { wants, sampling } = state;
+    return {
+      sequence: part.sequence,
+      tokenId: part.sample ? sampleToken(last, sampling, state.tokenIds) : null,
+      ...(wants.routedExperts && {
+        routedExperts: routedExperts(routings, first, part.tokenIds.length, moe.gate.numTopk),
+      }),
+      ...(wants.promptLogprobs && part.isPrompt && { promptLogprobs: promptLogprobs(part, logits, vocabSize) }),
+      ...(wants.logits && { logits: logits.slice() }),
+    };
+  }
+}
+
+/** [n·L·K] of rows first … first + n − 1. */
+function routedExperts(routings: readonly Routing[], first: number, numTokens: number, numTopk: number): Uint16Array {
+  const experts = new Uint16Array(numTokens * routings.length * numTopk);
+  let next = 0;
+  for (let row = first; row < first + numTokens; row++) {
+    for (const { topkIdx } of routings) {
+      experts.set(topkIdx.subarray(row * numTopk, (row + 1) * numTopk), next);
+      next += numTopk;
+    }
+  }
+  return experts;
+}
+
+function promptLogprobs(part: PlanPart, logits: Float32Array, vocabSize: number): Float64Array {
+  return Float64Array.from(part.tokenIds, (_, i) => {
+    const next = part.tokenIds[i + 1] ?? part.nextPromptToken;
+    return next === null ? NaN : logProbability(logits.subarray(i * vocabSize, (i + 1) * vocabSize), next);
+  });
+}
+
+const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);

@@ -1,0 +1,32 @@
+/** What the head tells every rank about the job when it joins. */
+import type { Reduce } from '../../comm/all_to_all.js';
+import { combineBytes, dispatchBytes } from '../../comm/all_to_all.js';
+import { FRAME_HEADER_BYTES } from '../../comm/frame.js';
+import type { PlacementStrategy } from '../../experts/placement.js';
+import type { BackendChoice } from '../../experts/tf.js';
+import type { MlaForm } from '../model/mla.js';
+import type { ModelSpec } from '../model/spec.js';
+
+export interface RankJob {
+  /** Model folder, as the head sees it. */
+  readonly model: string;
+  readonly backend: BackendChoice;
+  readonly placement: PlacementStrategy;
+  readonly reduce: Reduce;
+  readonly mla: MlaForm;
+  readonly timeoutMs: number;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+  readonly maxNumBatchedTokens: number;
+}
+
+/** The largest frame of a job: all tokens of a rank's step to one other rank, or all their experts' rows back. */
+export function maxFrameBytesOf({ hiddenSize, moe }: ModelSpec, { maxNumBatchedTokens, reduce }: RankJob): number {
+  const { numTopk } = moe.gate;
+  const numReturned = reduce === 'source' ? maxNumBatchedTokens * numTopk : maxNumBatchedTokens;
+  const payload = Math.max(
+    dispatchBytes(maxNumBatchedTokens, hiddenSize, numTopk, reduce),
+    combineBytes(numReturned, hiddenSize),
+  );
+  return FRAME_HEADER_BYTES + payload;
+}

@@ -1,0 +1,156 @@
+/** The life of a rank process: join the head, load, meet the other ranks, run steps until the job ends. */
+import { createAllToAll } from '../../comm/all_to_all.js';
+import { CommError } from '../../comm/errors.js';
+import { asRank } from '../../comm/ids.js';
+import { joinHead, type JoinedRank } from '../../comm/join.js';
+import type { RemoteError } from '../../comm/messages.js';
+import { LoadMonitor } from '../../experts/load_monitor.js';
+import { createPlacement } from '../../experts/placement.js';
+import { Stopwatch } from '../../experts/stopwatch.js';
+import { selectBackend } from '../../experts/tf.js';
+import { checkMemory, loadModel, tensorsOfRank } from '../model/load_model.js';
+import { modelSpecOf } from '../model/registry.js';
+import { moeLayersOf } from '../model/spec.js';
+import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
+import { Fingerprint } from '../weights/fingerprint.js';
+import { readModelFiles } from '../weights/model_files.js';
+import { EngineError } from './errors.js';
+import { RankExecutor } from './rank_executor.js';
+import { maxFrameBytesOf, type RankJob } from './rank_job.js';
+import type { HeadToRank, LoadReport, RankToHead } from './step_plan.js';
+
+export interface RankOptions {
+  readonly head: { readonly host: string; readonly port: number };
+  readonly secret: string;
+  /** Default: the head gives a number. */
+  readonly rank?: number;
+  /** Address under which other ranks reach this one. Default: this end of the connection to the head. */
+  readonly advertise?: string;
+  /** Model folder on this machine. Default: the head's path. */
+  readonly model?: string;
+  readonly joinTimeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when the head shut the job down; rejects with what went wrong here, after the head was told. */
+export async function runRank(options: RankOptions): Promise<void> {
+  const { head, secret, rank, advertise, joinTimeoutMs: timeoutMs, signal } = options;
+  const number = rank === undefined ? undefined : asRank(rank);
+  const joined = await joinHead({ head, secret, rank: number, advertise, timeoutMs, signal });
+  try {
+    await serve(joined, options);
+  } catch (error) {
+    if (joined.link.isOpen) joined.link.send({ type: 'failed', error: describe(error) });
+    throw error;
+  } finally {
+    await joined.close();
+  }
+}
+
+async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
+  const job = joined.job as RankJob; // an authenticated head of the same protocol version wrote it
+  const loaded = await load(joined, job, options.model ?? job.model);
+  const { spec, placement, model, clock, monitor, report, fingerprint } = loaded;
+  const mesh = await joined.ready(fingerprint, { maxFrameBytes: maxFrameBytesOf(spec, job) });
+  try {
+    const { slotsPerRank } = placement;
+    const { reduce, timeoutMs, blockSize } = job;
+    const { numTopk } = spec.moe.gate;
+    const ep = createAllToAll(mesh, { hidden: spec.hiddenSize, numTopk, slotsPerRank, reduce, timeoutMs });
+    const executor = new RankExecutor({ model: model(ep), placement, ep, clock, load: monitor, blockSize });
+    tell(joined, { kind: 'loaded', report });
+    await runSteps(joined, executor, options.signal);
+    executor.dispose();
+  } finally {
+    await mesh.close();
+  }
+}
+
+/** Everything a rank does before it knows its peers. */
+async function load(joined: JoinedRank, job: RankJob, modelDir: string) {
+  const startMs = performance.now();
+  const backend = await selectBackend(job.backend);
+  const { config, configBytes } = await readModelFiles(modelDir);
+  const spec = modelSpecOf(config);
+  const { numExperts } = spec.moe.gate;
+  const numLayers = moeLayersOf(spec).length;
+  const { rank, size: numRanks } = joined;
+  const placement = createPlacement(job.placement, { numLayers, numExperts, numRanks });
+  const progress = progressOf(joined);
+  const checkpoint = await openCheckpoint(modelDir, { onProgress: progress.onBytes });
+  try {
+    const names = tensorsOfRank(spec, checkpoint, placement, rank);
+    progress.totalBytes = checkpoint.totalBytes(names);
+    checkMemory(backend.name, numWeightsOf(checkpoint, names), rank);
+    const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
+    const clock = new Stopwatch();
+    const monitor = new LoadMonitor(numLayers, numExperts);
+    const { mla } = job;
+    const model = await loadModel({ spec, checkpoint, fingerprint, rank, placement, mla, clock, load: monitor });
+    const report: LoadReport = {
+      backend: backend.name,
+      backendDetail: backend.detail,
+      bytesRead: checkpoint.bytesRead,
+      headerBytesRead: checkpoint.headerBytesRead,
+      loadMs: performance.now() - startMs,
+      pid: process.pid,
+    };
+    return { spec, placement, model, clock, monitor, report, fingerprint: fingerprint.digest() };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+const numWeightsOf = (checkpoint: Checkpoint, names: readonly string[]): number =>
+  names.reduce((total, name) => total + checkpoint.info(name).shape.reduce((a, b) => a * b, 1), 0);
+
+/** One message per hundredth, so that a large checkpoint doesn't flood the head. */
+function progressOf(joined: JoinedRank): { totalBytes: number; readonly onBytes: (bytes: number) => void } {
+  let done = 0;
+  let reported = 0;
+  const progress = {
+    totalBytes: Infinity,
+    onBytes: (bytes: number): void => {
+      done += bytes;
+      const fraction = done / progress.totalBytes;
+      if (fraction < reported + 0.01) return;
+      reported = fraction;
+      joined.progress('weights', Math.min(1, fraction));
+    },
+  };
+  return progress;
+}
+
+/** Plans in the order in which they come, one at a time; resolves when the head shuts the job down. */
+function runSteps(joined: JoinedRank, executor: RankExecutor, signal: AbortSignal): Promise<void> {
+  const { link } = joined;
+  return new Promise((resolve, reject) => {
+    let last = Promise.resolve();
+    const onAbort = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    void link.closed.then(() => reject(new EngineError('HEAD_LOST', 'the connection to the head closed; start the job again')));
+    link.onMessage((message) => {
+      if (message.type === 'shutdown') return resolve();
+      if (message.type !== 'job') return;
+      const body = message.body as HeadToRank;
+      last = last.then(() => obey(joined, executor, body)).catch(reject);
+    });
+  });
+}
+
+async function obey(joined: JoinedRank, executor: RankExecutor, message: HeadToRank): Promise<void> {
+  if (message.kind === 'free') executor.free(message.sequences);
+  else tell(joined, { kind: 'result', result: await executor.run(message.plan) });
+}
+
+const tell = (joined: JoinedRank, body: RankToHead): void => joined.link.send({ type: 'job', body });
+
+/** An error of any layer, for the head. */
+function describe(error: unknown): RemoteError {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'INTERNAL';
+  if (!(error instanceof CommError)) return { code, message };
+  const { rank, layer, phase } = error;
+  return { code, message, ...(rank !== undefined && { rank }), ...(layer !== undefined && { layer }), ...(phase !== undefined && { phase }) };
+}

@@ -1,0 +1,117 @@
+/** From one token's logits to the next token. Order: penalty → temperature → min_p → top_k → top_p, as vLLM's V1 sampler applies them. */
+import { EngineError } from './errors.js';
+import { uniform } from './philox.js';
+
+export interface SamplingParams {
+  /** 0 = greedy. */
+  readonly temperature: number;
+  /** Keep the k most likely tokens; 0 = all. */
+  readonly topK: number;
+  /** Keep the smallest set of most likely tokens whose probabilities reach this sum; 1 = all. */
+  readonly topP: number;
+  /** Keep tokens at least this fraction as likely as the most likely one; 0 = all. */
+  readonly minP: number;
+  /** Above 1 makes tokens of the prompt and output less likely (Keskar et al. 2019); 1 = off. */
+  readonly repetitionPenalty: number;
+  readonly seed: number;
+  /** Which of several samples of one prompt: another stream of the same seed. */
+  readonly choice: number;
+}
+
+export const GREEDY: SamplingParams = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  seed: 0,
+  choice: 0,
+};
+
+/** @throws EngineError INVALID_REQUEST naming the parameter and its range. */
+export function checkSampling(params: SamplingParams): void {
+  const check = (isValid: boolean, name: string, value: number, range: string): void => {
+    if (!isValid) throw new EngineError('INVALID_REQUEST', `${name} is ${value}; give ${range}`);
+  };
+  const { temperature, topK, topP, minP, repetitionPenalty, seed } = params;
+  check(temperature >= 0 && Number.isFinite(temperature), 'temperature', temperature, 'a number from 0');
+  check(topK >= 0 && Number.isInteger(topK), 'top_k', topK, 'a whole number from 0 (0 = off)');
+  check(topP > 0 && topP <= 1, 'top_p', topP, 'a number over 0, up to 1');
+  check(minP >= 0 && minP <= 1, 'min_p', minP, 'a number from 0 to 1');
+  check(repetitionPenalty > 0, 'repetition_penalty', repetitionPenalty, 'a number over 0');
+  check(Number.isSafeInteger(seed) && seed >= 0, 'seed', seed, 'a whole number from 0 to 2^53 − 1');
+}
+
+/**
+ * The token after `history` (prompt and output so far), whose length is the position that the random number belongs to.
+ * `logits` [V] stay as they are. Ties go to the lower token.
+ */
+export function sampleToken(logits: Float32Array, params: SamplingParams, history: readonly number[]): number {
+  const scores = penalised(logits, params.repetitionPenalty, history);
+  if (params.temperature === 0) return argmax(scores);
+  const order = candidates(scores, params);
+  const probabilities = softmax(order.map((token) => scores[token]! / params.temperature));
+  const kept = nucleusSize(probabilities, params.topP);
+  return order[draw(probabilities.slice(0, kept), uniform(params.seed, params.choice, history.length))]!;
+}
+
+function penalised(logits: Float32Array, penalty: number, history: readonly number[]): Float32Array {
+  if (penalty === 1) return logits;
+  const scores = logits.slice();
+  for (const token of new Set(history)) {
+    const logit = logits[token]!;
+    scores[token] = logit > 0 ? logit / penalty : logit * penalty;
+  }
+  return scores;
+}
+
+function argmax(scores: Float32Array): number {
+  let best = 0;
+  for (let token = 1; token < scores.length; token++) if (scores[token]! > scores[best]!) best = token;
+  return best;
+}
+
+/** Tokens that min_p and top_k keep, most likely first. */
+function candidates(scores: Float32Array, { temperature, minP, topK }: SamplingParams): number[] {
+  const highest = scores[argmax(scores)]!;
+  const lowest = minP === 0 ? -Infinity : highest + Math.log(minP) * temperature;
+  const kept: number[] = [];
+  for (let token = 0; token < scores.length; token++) if (scores[token]! >= lowest) kept.push(token);
+  kept.sort((a, b) => scores[b]! - scores[a]! || a - b);
+  return topK === 0 ? kept : kept.slice(0, topK);
+}
+
+function softmax(scores: readonly number[]): number[] {
+  const weights = scores.map((score) => Math.exp(score - scores[0]!));
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return weights.map((weight) => weight / sum);
+}
+
+/** How many of the most likely tokens reach `topP`; at least one. */
+function nucleusSize(probabilities: readonly number[], topP: number): number {
+  if (topP === 1) return probabilities.length;
+  let sum = 0;
+  for (let i = 0; i < probabilities.length; i++) {
+    sum += probabilities[i]!;
+    if (sum >= topP) return i + 1;
+  }
+  return probabilities.length;
+}
+
+function draw(weights: readonly number[], u: number): number {
+  const target = u * weights.reduce((a, b) => a + b, 0);
+  let sum = 0;
+  for (let i = 0; i < weights.length; i++) {
+    sum += weights[i]!;
+    if (target < sum) return i;
+  }
+  return weights.length - 1;
+}
+
+/** log softmax(logits)[token], in nats. */
+export function logProbability(logits: Float32Array, token: number): number {
+  const highest = logits[argmax(logits)]!;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - highest);
+  return logits[token]! - highest - Math.log(sum);
+}

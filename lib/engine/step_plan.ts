@@ -1,0 +1,94 @@
+/** What head and ranks say to each other about one step. Sent as msgpack over the control link. */
+import type { StepPhase } from '../../experts/stopwatch.js';
+import type { SamplingParams } from './sampler.js';
+
+/** One rank's part of a step: every rank gets one, with the same numbers, even when it has no tokens. */
+export interface StepPlan {
+  readonly step: number;
+  /** Membership epoch. */
+  readonly epoch: number;
+  readonly begin: readonly SequenceStart[];
+  /** Generated tokens before prompt tokens. */
+  readonly parts: readonly PlanPart[];
+}
+
+export interface SequenceStart {
+  readonly sequence: number;
+  /** KV blocks for its longest possible length, in order of position. */
+  readonly blocks: readonly number[];
+  readonly sampling: SamplingParams;
+  readonly wants: SequenceWants;
+}
+
+/** What a request asks for besides tokens. */
+export interface SequenceWants {
+  readonly routedExperts: boolean;
+  readonly promptLogprobs: boolean;
+  readonly logits: boolean;
+}
+
+export interface PlanPart {
+  readonly sequence: number;
+  readonly tokenIds: readonly number[];
+  /** Position of the first of them. */
+  readonly position: number;
+  readonly isPrompt: boolean;
+  /** Sample after the last of them: it completes the prompt, or is a generated token. */
+  readonly sample: boolean;
+  /** The token after the last of them, where the prompt goes on: for prompt log-probabilities. */
+  readonly nextPromptToken: number | null;
+}
+
+export interface StepResult {
+  readonly step: number;
+  readonly outputs: readonly SequenceOutput[];
+  /** Tokens per MoE layer and logical expert that this rank routed in this step, [L][E]. */
+  readonly load: readonly (readonly number[])[];
+  readonly phasesMs: Readonly<Record<StepPhase, number>>;
+  readonly stats: RankStats;
+}
+
+export interface SequenceOutput {
+  readonly sequence: number;
+  /** Null where nothing was to be sampled. */
+  readonly tokenId: number | null;
+  /** Per token of the part and MoE layer, K experts each: [n·L·K]. */
+  readonly routedExperts?: Uint16Array;
+  /** For each token of the part, the log-probability of the prompt token after it, in nats; NaN after the last. */
+  readonly promptLogprobs?: Float64Array;
+  /** [n·V] */
+  readonly logits?: Float32Array;
+}
+
+/** Counters of one rank since it started. */
+export interface RankStats {
+  readonly numTensors: number;
+  readonly tensorBytes: number;
+  readonly numKernelRuns: number;
+  readonly numKvBlocks: number;
+  readonly peakRssBytes: number;
+  /** Per destination rank. */
+  readonly dispatchBytes: readonly number[];
+  readonly combineBytes: readonly number[];
+}
+
+/** What the head tells a rank. `free`: sequences that are over; their KV blocks are forgotten. */
+export type HeadToRank =
+  | { readonly kind: 'step'; readonly plan: StepPlan }
+  | { readonly kind: 'free'; readonly sequences: readonly number[] };
+
+/** What a rank tells the head. */
+export type RankToHead =
+  | { readonly kind: 'loaded'; readonly report: LoadReport }
+  | { readonly kind: 'result'; readonly result: StepResult };
+
+/** What loading took on one rank. */
+export interface LoadReport {
+  readonly backend: string;
+  readonly backendDetail: string;
+  /** Tensor bytes read from the checkpoint. */
+  readonly bytesRead: number;
+  readonly headerBytesRead: number;
+  readonly loadMs: number;
+  readonly pid: number;
+}

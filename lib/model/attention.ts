@@ -1,0 +1,114 @@
+/**
+ * What all attention forms share: the step's sequences, and softmax(q·Kᵀ)·V.
+ * Shape suffixes: T tokens of the step, L tokens of one sequence so far, R query rows of one sequence, D channels.
+ */
+import { add, concat, div, exp, keep, matMul, max, reshape, slice, sub, tidy, toTensor, type Tensor2D } from '../../experts/tf.js';
+import { stackRows } from '../../experts/ffn.js';
+import type { BlockTable, KvCache } from './kv_cache.js';
+import type { RopeAngles } from './rope.js';
+
+/** One sequence's tokens in a step: rows rowStart … rowStart + numTokens − 1 of x_TH. */
+export interface SequencePart {
+  readonly rowStart: number;
+  readonly numTokens: number;
+  /** Position of the first of them. */
+  readonly position: number;
+  readonly blocks: BlockTable;
+  /** Prompt tokens; generated ones otherwise. The form that `mla: auto` takes depends on this alone, never on chunking. */
+  readonly isPrompt: boolean;
+}
+
+/** What every layer of one step needs; made once per step. */
+export interface StepInputs {
+  /** Generated tokens before prompt tokens, in ascending rowStart. */
+  readonly parts: readonly SequencePart[];
+  readonly numTokens: number;
+  /** Angles for T × query heads rows, and for T × key heads rows. */
+  readonly qAngles: RopeAngles;
+  readonly kAngles: RopeAngles;
+  readonly masks: CausalMasks;
+}
+
+export interface Attention {
+  /** Appends the step's tokens to the cache and attends: [T,H] → [T,H]; inside a tidy. */
+  forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): Tensor2D;
+  dispose(): void;
+}
+
+/** Added to the score of a key that a query may not see: exp() of it is exactly 0. */
+const MASKED = -1e30;
+
+/** The masks of one step, made when first asked for and shared by its layers. */
+export class CausalMasks {
+  private readonly masks = new Map<string, Tensor2D>();
+
+  /** [numTokens·repeats, position + numTokens]: each query token `repeats` times; null where a query sees all keys. */
+  get({ numTokens, position }: SequencePart, repeats: number): Tensor2D | null {
+    if (numTokens === 1) return null;
+    const key = `${numTokens}/${position}/${repeats}`;
+    let mask = this.masks.get(key);
+    if (mask === undefined) this.masks.set(key, (mask = causalMask(numTokens, position, repeats)));
+    return mask;
+  }
+
+  dispose(): void {
+    for (const mask of this.masks.values()) mask.dispose();
+    this.masks.clear();
+  }
+}
+
+function causalMask(numTokens: number, position: number, repeats: number): Tensor2D {
+  const length = position + numTokens;
+  const mask = new Float32Array(numTokens * repeats * length);
+  for (let row = 0; row < numTokens * repeats; row++) {
+    const query = position + Math.floor(row / repeats);
+    mask.fill(MASKED, row * length + query + 1, (row + 1) * length);
+  }
+  return keep(toTensor(mask, [numTokens * repeats, length])); // made inside a tidy of the first layer, used by all
+}
+
+/** One K and V that a block of query rows sees. */
+export interface Lane {
+  /** [R,D], softmax scale applied. */
+  readonly q_RD: Tensor2D;
+  /** [D,L] */
+  readonly k_DL: Tensor2D;
+  /** [L,·]: values first, a column of ones last. */
+  readonly v_L1: Tensor2D;
+}
+
+/**
+ * softmax(q·Kᵀ + mask)·V for lanes of equally many rows, stacked: [lanes·R, valueDim].
+ * The ones column of V makes the same matmul sum the softmax's denominator, in ascending key order like the values, so that a row's bits don't
+ * depend on how many masked keys follow.
+ */
+export function attend(lanes: readonly Lane[], mask_RL: Tensor2D | null, valueDim: number): Tensor2D {
+  return tidy(() => {
+    const scores = masked(stackRows(lanes.map(({ q_RD, k_DL }) => matMul(q_RD, k_DL))), mask_RL, lanes.length);
+    const weights = exp(sub(scores, max(scores, 1, true)));
+    const numRows = lanes[0]!.q_RD.shape[0];
+    const width = lanes[0]!.v_L1.shape[1];
+    const sums = stackRows(
+      lanes.map(({ v_L1 }, i) => {
+        const own = lanes.length === 1 ? weights : slice(weights, [i * numRows, 0], [numRows, weights.shape[1]!]);
+        return matMul(own, v_L1);
+      }),
+    );
+    const numSums = lanes.length * numRows;
+    return div(slice(sums, [0, 0], [numSums, valueDim]), slice(sums, [0, width - 1], [numSums, 1]));
+  });
+}
+
+function masked(scores: Tensor2D, mask_RL: Tensor2D | null, numLanes: number): Tensor2D {
+  if (mask_RL === null) return scores;
+  if (numLanes === 1) return add(scores, mask_RL);
+  const [numRows, length] = mask_RL.shape;
+  return reshape(add(reshape(scores, [numLanes, numRows, length]), mask_RL), [numLanes * numRows, length]);
+}
+
+/** Rows [start, start + count) of x; x itself when that is all of it. */
+export const rowsFrom = (x_ND: Tensor2D, start: number, count: number): Tensor2D =>
+  x_ND.shape[0] === count ? x_ND : slice(x_ND, [start, 0], [count, x_ND.shape[1]]);
+
+/** Column blocks side by side; a single block is itself. */
+export const joinColumns = (blocks: Tensor2D[]): Tensor2D => (blocks.length === 1 ? blocks[0]! : concat(blocks, 1));

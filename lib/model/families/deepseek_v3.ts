@@ -1,0 +1,81 @@
+/** DeepSeek-V3 and R1 (DeepSeek-AI, 2024): latent attention, sigmoid gate with selection bias and groups, fused shared experts. */
+import { z } from 'zod';
+import { COMMON_FIELDS, count, eosTokenIds, parseHfConfig, requireConfig, ROPE_FIELDS, ropeOf } from '../hf_config.js';
+import { yarnMscale } from '../rope.js';
+import type { LayerSpec, ModelSpec } from '../spec.js';
+
+const schema = z.object({
+  ...COMMON_FIELDS,
+  ...ROPE_FIELDS,
+  intermediate_size: count,
+  moe_intermediate_size: count,
+  first_k_dense_replace: z.int().nonnegative(),
+  moe_layer_freq: count.default(1),
+  q_lora_rank: count.nullish(),
+  kv_lora_rank: count,
+  qk_nope_head_dim: count,
+  qk_rope_head_dim: count,
+  v_head_dim: count,
+  rope_interleave: z.literal(true).default(true),
+  n_routed_experts: count,
+  num_experts_per_tok: count,
+  n_shared_experts: z.int().nonnegative().nullish(),
+  n_group: count,
+  topk_group: count,
+  topk_method: z.literal('noaux_tc').default('noaux_tc'),
+  scoring_func: z.literal('sigmoid').default('sigmoid'),
+  norm_topk_prob: z.boolean().default(true),
+  routed_scaling_factor: z.number(),
+});
+
+export function deepseekV3(config: unknown): ModelSpec {
+  const c = parseHfConfig('deepseek_v3', schema, config);
+  const groupSize = c.n_routed_experts / c.n_group;
+  requireConfig(Number.isInteger(groupSize), `n_routed_experts ${c.n_routed_experts} must divide by n_group ${c.n_group}`);
+  requireConfig(
+    c.topk_group <= c.n_group && c.num_experts_per_tok <= groupSize * c.topk_group,
+    `num_experts_per_tok ${c.num_experts_per_tok} must fit in topk_group ${c.topk_group} of ${c.n_group} groups`,
+  );
+  const rope = ropeOf(c, c.max_position_embeddings);
+  // YaRN's temperature multiplies the whole logit, the part without rotation included.
+  const mscale = rope.yarn === null ? 1 : yarnMscale(rope.yarn.factor, rope.yarn.mscaleAllDim ?? 0);
+  const isMoe = (i: number): boolean => i >= c.first_k_dense_replace && i % c.moe_layer_freq === 0;
+  return {
+    modelType: 'deepseek_v3',
+    hiddenSize: c.hidden_size,
+    vocabSize: c.vocab_size,
+    maxPositions: c.max_position_embeddings,
+    normEps: c.rms_norm_eps,
+    tieWordEmbeddings: c.tie_word_embeddings,
+    eosTokenIds: eosTokenIds(c.eos_token_id),
+    rope: { dim: c.qk_rope_head_dim, layout: 'interleaved', ...rope },
+    attention: {
+      kind: 'mla',
+      numHeads: c.num_attention_heads,
+      qLoraRank: c.q_lora_rank ?? null,
+      kvLoraRank: c.kv_lora_rank,
+      qkNopeHeadDim: c.qk_nope_head_dim,
+      qkRopeHeadDim: c.qk_rope_head_dim,
+      vHeadDim: c.v_head_dim,
+      softmaxScale: (c.qk_nope_head_dim + c.qk_rope_head_dim) ** -0.5 * mscale ** 2,
+    },
+    layers: Array.from(
+      { length: c.num_hidden_layers },
+      (_, i): LayerSpec => (isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize: c.intermediate_size }),
+    ),
+    moe: {
+      gate: {
+        numExperts: c.n_routed_experts,
+        numTopk: c.num_experts_per_tok,
+        scoring: 'sigmoid',
+        groups: { numGroups: c.n_group, topkGroups: c.topk_group },
+        normTopkProb: c.norm_topk_prob,
+        normEps: 1e-20,
+        routedScalingFactor: c.routed_scaling_factor,
+      },
+      hasSelectionBias: true,
+      intermediateSize: c.moe_intermediate_size,
+      sharedIntermediateSize: c.moe_intermediate_size * (c.n_shared_experts ?? 0),
+    },
+  };
+}

@@ -1,0 +1,76 @@
+/** Qwen3-MoE (Qwen team, 2025): grouped-query attention with a norm per head, softmax gate, no shared experts. */
+import { z } from 'zod';
+import { COMMON_FIELDS, count, eosTokenIds, parseHfConfig, requireConfig, ROPE_FIELDS, ropeOf } from '../hf_config.js';
+import type { LayerSpec, ModelSpec } from '../spec.js';
+
+const schema = z.object({
+  ...COMMON_FIELDS,
+  ...ROPE_FIELDS,
+  rope_scaling: z.literal(null).optional(),
+  num_key_value_heads: count,
+  head_dim: count.optional(),
+  intermediate_size: count,
+  moe_intermediate_size: count,
+  num_experts: count,
+  num_experts_per_tok: count,
+  norm_topk_prob: z.boolean().default(false),
+  decoder_sparse_step: count.default(1),
+  mlp_only_layers: z.array(z.int()).nullish(),
+  use_sliding_window: z.literal(false).default(false),
+});
+
+export function qwen3Moe(config: unknown): ModelSpec {
+  const c = parseHfConfig('qwen3_moe', schema, config);
+  const headDim = c.head_dim ?? c.hidden_size / c.num_attention_heads;
+  requireConfig(
+    Number.isInteger(headDim) && headDim % 2 === 0,
+    `head_dim ${headDim} must be even, or hidden_size must divide by num_attention_heads`,
+  );
+  requireConfig(
+    c.num_attention_heads % c.num_key_value_heads === 0,
+    `num_attention_heads ${c.num_attention_heads} must divide by num_key_value_heads ${c.num_key_value_heads}`,
+  );
+  requireConfig(
+    c.num_experts_per_tok <= c.num_experts,
+    `num_experts_per_tok ${c.num_experts_per_tok} must be at most num_experts ${c.num_experts}`,
+  );
+  const rope = ropeOf(c, c.max_position_embeddings);
+  requireConfig(rope.yarn === null, 'rope_parameters of type yarn are not implemented for qwen3_moe; use type default');
+  const isMoe = (i: number): boolean => !c.mlp_only_layers?.includes(i) && (i + 1) % c.decoder_sparse_step === 0;
+  return {
+    modelType: 'qwen3_moe',
+    hiddenSize: c.hidden_size,
+    vocabSize: c.vocab_size,
+    maxPositions: c.max_position_embeddings,
+    normEps: c.rms_norm_eps,
+    tieWordEmbeddings: c.tie_word_embeddings,
+    eosTokenIds: eosTokenIds(c.eos_token_id),
+    rope: { dim: headDim, layout: 'half', ...rope },
+    attention: {
+      kind: 'gqa',
+      numHeads: c.num_attention_heads,
+      numKvHeads: c.num_key_value_heads,
+      headDim,
+      qkNorm: true,
+      softmaxScale: headDim ** -0.5,
+    },
+    layers: Array.from(
+      { length: c.num_hidden_layers },
+      (_, i): LayerSpec => (isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize: c.intermediate_size }),
+    ),
+    moe: {
+      gate: {
+        numExperts: c.num_experts,
+        numTopk: c.num_experts_per_tok,
+        scoring: 'softmax',
+        groups: null,
+        normTopkProb: c.norm_topk_prob,
+        normEps: 0,
+        routedScalingFactor: 1,
+      },
+      hasSelectionBias: false,
+      intermediateSize: c.moe_intermediate_size,
+      sharedIntermediateSize: 0,
+    },
+  };
+}

@@ -1,0 +1,98 @@
+/** Attention weights from a checkpoint. */
+import { toTensor, type Tensor2D } from '../../experts/tf.js';
+import type { Attention } from './attention.js';
+import { Gqa } from './gqa.js';
+import { Mla, type MlaForm } from './mla.js';
+import { RmsNorm } from './norm.js';
+import type { Rope } from './rope.js';
+import type { GqaSpec, MlaSpec, ModelSpec } from './spec.js';
+import { attentionName } from './tensor_names.js';
+import { pickColumns, type DenseReader } from './weight_reader.js';
+
+export function loadAttention(
+  reader: DenseReader,
+  spec: ModelSpec,
+  layer: number,
+  rope: Rope,
+  mlaForm: MlaForm,
+): Promise<Attention> {
+  const { attention } = spec;
+  return attention.kind === 'mla'
+    ? loadMla(reader, spec, attention, layer, rope, mlaForm)
+    : loadGqa(reader, spec, attention, layer, rope);
+}
+
+async function loadMla(
+  reader: DenseReader,
+  { hiddenSize, normEps }: ModelSpec,
+  mla: MlaSpec,
+  layer: number,
+  rope: Rope,
+  form: MlaForm,
+): Promise<Attention> {
+  const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = mla;
+  const name = (part: string): string => attentionName(layer, part);
+  const qWidth = numHeads * (qkNopeHeadDim + qkRopeHeadDim);
+  const qIn = qLoraRank ?? hiddenSize;
+  const q = await reader.readTransposed(name(qLoraRank === null ? 'q_proj' : 'q_b_proj'), [qWidth, qIn]);
+  const kvWidth = kvLoraRank + qkRopeHeadDim;
+  const kv = await reader.readTransposed(name('kv_a_proj_with_mqa'), [kvWidth, hiddenSize]);
+  const channels = range(0, qkNopeHeadDim + qkRopeHeadDim);
+  const ofHeads = (own: readonly number[]): number[] =>
+    range(0, numHeads).flatMap((head) => own.map((channel) => head * channels.length + channel));
+  const select = (matrix: Float32Array, numRows: number, width: number, columns: readonly number[]): Tensor2D =>
+    toTensor(pickColumns(matrix, width, columns), [numRows, columns.length]);
+  const weights = {
+    qDown: qLoraRank === null ? null : await loadQueryDown(reader, name, qLoraRank, hiddenSize, normEps),
+    qNope: select(q, qIn, qWidth, ofHeads(channels.slice(0, qkNopeHeadDim))),
+    qRope: select(q, qIn, qWidth, ofHeads(channels.slice(qkNopeHeadDim))),
+    kvDown: select(kv, hiddenSize, kvWidth, range(0, kvLoraRank)),
+    kRope: select(kv, hiddenSize, kvWidth, range(kvLoraRank, kvWidth)),
+    kvNorm: new RmsNorm(await reader.read(name('kv_a_layernorm'), [kvLoraRank]), normEps),
+    kvUp: await reader.read(name('kv_b_proj'), [numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank]),
+    output: await loadMatrix(reader, name('o_proj'), hiddenSize, numHeads * vHeadDim),
+  };
+  return new Mla(mla, weights, rope, form);
+}
+
+async function loadQueryDown(
+  reader: DenseReader,
+  name: (part: string) => string,
+  qLoraRank: number,
+  hiddenSize: number,
+  normEps: number,
+): Promise<{ weight: Tensor2D; norm: RmsNorm }> {
+  return {
+    weight: await loadMatrix(reader, name('q_a_proj'), qLoraRank, hiddenSize),
+    norm: new RmsNorm(await reader.read(name('q_a_layernorm'), [qLoraRank]), normEps),
+  };
+}
+
+async function loadGqa(
+  reader: DenseReader,
+  { hiddenSize, normEps }: ModelSpec,
+  gqa: GqaSpec,
+  layer: number,
+  rope: Rope,
+): Promise<Attention> {
+  const { numHeads, numKvHeads, headDim, qkNorm } = gqa;
+  const name = (part: string): string => attentionName(layer, part);
+  const norm = async (part: string): Promise<RmsNorm | null> =>
+    qkNorm ? new RmsNorm(await reader.read(name(part), [headDim]), normEps) : null;
+  const weights = {
+    q: await loadMatrix(reader, name('q_proj'), numHeads * headDim, hiddenSize),
+    k: await loadMatrix(reader, name('k_proj'), numKvHeads * headDim, hiddenSize),
+    v: await loadMatrix(reader, name('v_proj'), numKvHeads * headDim, hiddenSize),
+    output: await loadMatrix(reader, name('o_proj'), hiddenSize, numHeads * headDim),
+    qNorm: await norm('q_norm'),
+    kNorm: await norm('k_norm'),
+  };
+  return new Gqa(gqa, weights, rope);
+}
+
+/** Stored [out, in], as a tensor [in, out]. */
+export async function loadMatrix(reader: DenseReader, name: string, out: number, inner: number): Promise<Tensor2D> {
+  return toTensor(await reader.readTransposed(name, [out, inner]), [inner, out]);
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);

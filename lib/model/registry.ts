@@ -1,0 +1,26 @@
+/** The model families, by config.json's `model_type`. */
+import { ModelError } from './errors.js';
+import { deepseekV3 } from './families/deepseek_v3.js';
+import { qwen3Moe } from './families/qwen3_moe.js';
+import type { ModelSpec } from './spec.js';
+
+export const FAMILIES: Readonly<Record<string, (config: unknown) => ModelSpec>> = {
+  deepseek_v3: deepseekV3,
+  qwen3_moe: qwen3Moe,
+};
+
+/**
+ * config.json → what to run.
+ * @throws ModelError UNSUPPORTED_MODEL (unknown family or value, with the supported ones), INVALID_MODEL_CONFIG.
+ */
+export function modelSpecOf(config: unknown): ModelSpec {
+  const modelType = (config as { model_type?: unknown } | null)?.model_type;
+  const family = typeof modelType === 'string' && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
+  if (family === undefined) {
+    throw new ModelError(
+      'UNSUPPORTED_MODEL',
+      `config.json: model_type is ${JSON.stringify(modelType) ?? 'missing'}; supported: ${Object.keys(FAMILIES).join(', ')}`,
+    );
+  }
+  return family(config);
+}

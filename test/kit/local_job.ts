@@ -1,0 +1,116 @@
+/** A whole job in one process: every rank's model and executor over a local mesh, driven by plans that the test writes. */
+import { createAllToAll, type Reduce } from '../../comm/all_to_all.js';
+import { asRank } from '../../comm/ids.js';
+import { createLocalMeshes } from '../../comm/local_mesh.js';
+import type { Mesh } from '../../comm/mesh.js';
+import { LoadMonitor } from '../../experts/load_monitor.js';
+import { createPlacement, type PlacementStrategy } from '../../experts/placement.js';
+import { Stopwatch } from '../../experts/stopwatch.js';
+import { selectBackend, type BackendName } from '../../experts/tf.js';
+import { RankExecutor } from '../../lib/engine/rank_executor.js';
+import { GREEDY, type SamplingParams } from '../../lib/engine/sampler.js';
+import type { PlanPart, SequenceOutput, SequenceStart } from '../../lib/engine/step_plan.js';
+import { loadModel } from '../../lib/model/load_model.js';
+import type { MlaForm } from '../../lib/model/mla.js';
+import { modelSpecOf } from '../../lib/model/registry.js';
+import { moeLayersOf, type ModelSpec } from '../../lib/model/spec.js';
+import { openCheckpoint } from '../../lib/weights/checkpoint.js';
+import { Fingerprint } from '../../lib/weights/fingerprint.js';
+import { readModelFiles } from '../../lib/weights/model_files.js';
+
+export interface LocalJobOptions {
+  readonly numRanks?: number;
+  readonly placement?: PlacementStrategy;
+  readonly reduce?: Reduce;
+  readonly mla?: MlaForm;
+  readonly backend?: BackendName;
+  readonly blockSize?: number;
+}
+
+export interface LocalJob {
+  readonly spec: ModelSpec;
+  readonly executors: readonly RankExecutor[];
+  /** One step; `parts` by rank. */
+  step(
+    parts: readonly (readonly PlanPart[])[],
+    begin?: readonly (readonly SequenceStart[])[],
+  ): Promise<SequenceOutput[][]>;
+  close(): Promise<void>;
+}
+
+export async function startLocalJob(modelDir: string, options: LocalJobOptions = {}): Promise<LocalJob> {
+  await selectBackend(options.backend ?? 'wasm');
+  const numRanks = options.numRanks ?? 1;
+  const { config, configBytes } = await readModelFiles(modelDir);
+  const spec = modelSpecOf(config);
+  const { numExperts, numTopk } = spec.moe.gate;
+  const numLayers = moeLayersOf(spec).length;
+  const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
+  const meshes: Mesh[] = createLocalMeshes(numRanks);
+  const executors = await Promise.all(
+    meshes.map(async (mesh, rank) => {
+      const checkpoint = await openCheckpoint(modelDir);
+      const clock = new Stopwatch();
+      const load = new LoadMonitor(numLayers, numExperts);
+      const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
+      const mla = options.mla ?? 'auto';
+      const loaded = await loadModel({
+        spec,
+        checkpoint,
+        fingerprint,
+        rank: asRank(rank),
+        placement,
+        mla,
+        clock,
+        load,
+      });
+      await checkpoint.close();
+      const { slotsPerRank } = placement;
+      const reduce = options.reduce ?? 'rank';
+      const ep = createAllToAll(mesh, { hidden: spec.hiddenSize, numTopk, slotsPerRank, reduce });
+      return new RankExecutor({ model: loaded(ep), placement, ep, clock, load, blockSize: options.blockSize ?? 16 });
+    }),
+  );
+  let step = 0;
+  return {
+    spec,
+    executors,
+    async step(parts, begin = []) {
+      step++;
+      const results = await Promise.all(
+        executors.map((executor, rank) =>
+          executor.run({ step, epoch: 0, begin: begin[rank] ?? [], parts: parts[rank] ?? [] }),
+        ),
+      );
+      return results.map(({ outputs }) => [...outputs]);
+    },
+    async close() {
+      for (const executor of executors) executor.dispose();
+      await Promise.all(meshes.map((mesh) => mesh.close()));
+    },
+  };
+}
+
+/** A sequence that wants everything. */
+export function startOf(sequence: number, sampling: SamplingParams = GREEDY, numBlocks = 32): SequenceStart {
+  const blocks = Array.from({ length: numBlocks }, (_, i) => sequence * numBlocks + i);
+  return { sequence, blocks, sampling, wants: { routedExperts: true, promptLogprobs: true, logits: true } };
+}
+
+export const promptPart = (sequence: number, tokenIds: readonly number[], position = 0, sample = true): PlanPart => ({
+  sequence,
+  tokenIds,
+  position,
+  isPrompt: true,
+  sample,
+  nextPromptToken: null,
+});
+
+export const outputPart = (sequence: number, tokenId: number, position: number): PlanPart => ({
+  sequence,
+  tokenIds: [tokenId],
+  position,
+  isPrompt: false,
+  sample: true,
+  nextPromptToken: null,
+});
