@@ -3,6 +3,7 @@ import type { Rank } from './ids.js';
 /** Every code, for checking one that came over a wire. */
 export const COMM_ERROR_CODES = [
   'PEER_LOST', // a peer's connection closed or its process ended
+  'PEER_FAILED', // a peer reported an error of its own, which the message holds
   'TIMEOUT', // a peer did not answer in time
   'ABORTED', // the caller or the head ended the call
   'CLOSED', // the mesh or link was closed by its owner

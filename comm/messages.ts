@@ -82,9 +82,9 @@ export function remoteErrorOf(error: unknown): RemoteError {
   };
 }
 
-/** A remote error as one to throw here. A code that comm doesn't know becomes PEER_LOST with the message kept. */
+/** A remote error as one to throw here. A code of an upper layer becomes PEER_FAILED, the message kept. */
 export function errorOfRemote(error: RemoteError): CommError {
-  const code = COMM_ERROR_CODES.find((known) => known === error.code) ?? 'PEER_LOST';
+  const code = COMM_ERROR_CODES.find((known) => known === error.code) ?? 'PEER_FAILED';
   const message = error.message.replace(`${code}: `, '');
   return new CommError(code, message, { layer: error.layer, phase: error.phase });
 }

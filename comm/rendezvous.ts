@@ -279,7 +279,7 @@ export class Rendezvous {
 }
 
 function failureOf(rank: Rank, cause: CommError): CommError {
-  const message = `rank ${rank} failed before the job started: ${cause.message}`;
+  const message = `rank ${rank} failed before the job started: ${cause.message.replace(`${cause.code}: `, '')}`;
   return new CommError(cause.code, message, { rank, phase: 'join', cause });
 }
 

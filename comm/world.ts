@@ -43,8 +43,9 @@ function isSlurmStep(env: Env): boolean {
 }
 
 function slurmWorld(env: Env): World {
-  const nodeList = env.SLURM_JOB_NODELIST;
-  const host = env.SLURM_LAUNCH_NODE_IPADDR ?? (nodeList === undefined ? undefined : firstSlurmHost(nodeList));
+  const nodeList = env.SLURM_STEP_NODELIST ?? env.SLURM_JOB_NODELIST;
+  // Task 0 runs on the first host of the list; srun itself may have been called on a login node.
+  const host = nodeList === undefined ? env.SLURM_LAUNCH_NODE_IPADDR : firstSlurmHost(nodeList);
   const ranks = ranksOf(env, { rank: 'SLURM_PROCID', size: 'SLURM_NTASKS', localRank: 'SLURM_LOCALID' });
   return { launcher: 'slurm', ...ranks, ...(host === undefined ? {} : { head: { host } }) };
 }

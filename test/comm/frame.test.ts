@@ -1,0 +1,135 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import {
+  asRank,
+  CommError,
+  decodeHeader,
+  encodeHeader,
+  FRAME_HEADER_BYTES,
+  frameKeyOf,
+  PHASES,
+  type FrameHeader,
+} from '../../comm/index.js';
+import { splitMessage } from '../../comm/link.js';
+import { randomOf } from '../kit/all_to_all.js';
+import { thrown } from '../kit/errors.js';
+
+const HEADER: FrameHeader = {
+  ...{ phase: 'combine', source: asRank(3), destination: asRank(1), step: 70000, layer: 12, microBatch: 1, epoch: 9 },
+  ...{ numRows: 5, hidden: 7168, numTopk: 8, reduceSource: 1, payloadBytes: 123456 },
+};
+
+describe('a frame header', () => {
+  it('comes back from its 40 bytes for every value in range', () => {
+    const u16 = fc.integer({ min: 0, max: 0xffff });
+    const u32 = fc.integer({ min: 0, max: 0xffffffff });
+    const header = fc.record({
+      ...{
+        phase: fc.constantFrom(...PHASES),
+        source: u16.map(asRank),
+        destination: u16.map(asRank),
+        step: u32,
+        layer: u16,
+      },
+      ...{ microBatch: u16, epoch: u32, numRows: u32, hidden: u32, numTopk: u16, payloadBytes: u32 },
+      reduceSource: fc.constantFrom<0 | 1>(0, 1),
+    });
+    fc.assert(
+      fc.property(header, (value) => {
+        expect(decodeHeader(encodeHeader(value))).to.deep.equal(value);
+      }),
+    );
+  });
+
+  it('is laid out as docs/wire.md says', () => {
+    const hex = Buffer.from(encodeHeader(HEADER)).toString('hex');
+    expect(hex).to.equal(
+      '45574952' +
+        '01' +
+        '01' +
+        '00' +
+        '01' +
+        '0300' +
+        '0100' +
+        '0c00' +
+        '0100' +
+        '09000000' +
+        '70110100' +
+        '05000000' +
+        '001c0000' +
+        '0800' +
+        '0000' +
+        '40e20100',
+    );
+  });
+
+  it('refuses numbers that fit no field', () => {
+    for (const wrong of [{ layer: 65536 }, { step: -1 }, { step: 1.5 }, { epoch: 2 ** 32 }, { source: asRank(NaN) }]) {
+      thrown(() => encodeHeader({ ...HEADER, ...wrong }), 'INVALID_ARGUMENT');
+    }
+  });
+
+  it('truncated at each byte is a PROTOCOL error', () => {
+    const bytes = encodeHeader(HEADER);
+    for (let length = 0; length < FRAME_HEADER_BYTES; length += 1) {
+      thrown(() => decodeHeader(bytes.subarray(0, length)), 'PROTOCOL');
+    }
+  });
+
+  for (const [what, at, value, code] of [
+    ['magic', 0, 0, 'PROTOCOL'],
+    ['version', 4, 2, 'VERSION_MISMATCH'],
+    ['phase', 5, PHASES.length, 'PROTOCOL'],
+    ['dtype', 6, 1, 'PROTOCOL'],
+    ['flags', 7, 2, 'PROTOCOL'],
+    ['reserved bytes', 35, 1, 'PROTOCOL'],
+  ] as const) {
+    it(`with a wrong ${what} is refused: ${code}`, () => {
+      const bytes = encodeHeader(HEADER);
+      bytes[at] = value;
+      thrown(() => decodeHeader(bytes), code);
+    });
+  }
+
+  it('mutated at random is decoded to what its bytes say or refused, never anything else', () => {
+    const random = randomOf(11);
+    let numRefused = 0;
+    for (let run = 0; run < 5000; run += 1) {
+      const bytes = encodeHeader(HEADER);
+      for (let i = 0; i <= run % 4; i += 1) bytes[Math.floor(random() * 40)] = Math.floor(random() * 256);
+      try {
+        expect(encodeHeader(decodeHeader(bytes))).to.deep.equal(bytes);
+      } catch (error) {
+        expect(error).to.be.instanceOf(CommError);
+        numRefused += 1;
+      }
+    }
+    expect(numRefused).to.be.within(1000, 4999);
+  });
+
+  it('has a key that differs wherever the tag or phase does', () => {
+    const keys = [{}, { step: 1 }, { layer: 1 }, { microBatch: 2 }, { epoch: 1 }, { phase: 'barrier' as const }];
+    expect(new Set(keys.map((fields) => frameKeyOf({ ...HEADER, ...fields }))).size).to.equal(keys.length);
+  });
+});
+
+describe('a message', () => {
+  const whole = Uint8Array.from({ length: 52 }, (_, i) => i);
+
+  it('gives the same header and aligned payload wherever it was cut into fragments', () => {
+    for (let cut = 0; cut <= whole.length; cut += 1) {
+      const { header, payload } = splitMessage([whole.subarray(0, cut), whole.subarray(cut)]);
+      expect([...header, ...payload]).to.deep.equal([...whole]);
+      expect([header.byteLength, payload.byteOffset % 4]).to.deep.equal([40, 0]);
+    }
+  });
+
+  it('is copied only when its payload is unaligned or in pieces', () => {
+    const header = whole.subarray(0, 40);
+    const buffer = new Uint8Array(64);
+    expect(splitMessage([header, buffer.subarray(8, 20)]).copied).to.equal(false);
+    expect(splitMessage([header, buffer.subarray(9, 21)]).copied).to.equal(true);
+    expect(splitMessage([header, buffer.subarray(8, 12), buffer.subarray(12, 20)]).copied).to.equal(true);
+    expect(splitMessage([header]).copied).to.equal(false);
+  });
+});

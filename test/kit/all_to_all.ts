@@ -1,0 +1,91 @@
+/** Drives all ranks of an all-to-all in one process, with toy experts. */
+import {
+  createAllToAll,
+  type AllToAll,
+  type DispatchResult,
+  type Mesh,
+  type Reduce,
+  type StepTag,
+} from '../../comm/index.js';
+import { refExpert, type RefInput, type RefShape } from '../refs/all_to_all_ref.js';
+
+/** What came of one dispatch and combine on every rank. */
+export interface RoundTrip {
+  readonly received: readonly DispatchResult[];
+  readonly y: readonly Float32Array[];
+  readonly endpoints: readonly AllToAll[];
+}
+
+export function tagOf(step = 0, layer = 0, epoch = 0): StepTag {
+  return { step, layer, microBatch: 0, epoch };
+}
+
+/** One all-to-all per mesh. */
+export function endpointsOf(meshes: readonly Mesh[], shape: RefShape, reduce: Reduce, timeoutMs = 5000): AllToAll[] {
+  const { hidden, numTopk, slotsPerRank } = shape;
+  return meshes.map((mesh) => createAllToAll(mesh, { hidden, numTopk, slotsPerRank, reduce, timeoutMs }));
+}
+
+/** Dispatch, toy experts and combine on all ranks at once. */
+export async function roundTrip(
+  meshes: readonly Mesh[],
+  shape: RefShape,
+  inputs: readonly RefInput[],
+  reduce: Reduce,
+  tag = tagOf(),
+): Promise<RoundTrip> {
+  const endpoints = endpointsOf(meshes, shape, reduce);
+  const received = await Promise.all(endpoints.map((ep, rank) => ep.dispatch({ ...inputs[rank]!, tag })));
+  const y = await Promise.all(
+    endpoints.map((ep, rank) => ep.combine(runExperts(received[rank]!, rank, shape), received[rank]!.handle)),
+  );
+  return { received, y, endpoints };
+}
+
+/** The expert side of a rank: weighted sums per row, or one row per choice. */
+export function runExperts(
+  recv: DispatchResult,
+  rank: number,
+  { hidden, numTopk, slotsPerRank }: RefShape,
+): Float32Array {
+  const perChoice: number[][] = [];
+  const perRow: number[][] = [];
+  for (let n = 0; n < recv.numRecvTokens; n += 1) {
+    const x = [...recv.recvX.subarray(n * hidden, (n + 1) * hidden)];
+    let sum = new Array<number>(hidden).fill(0);
+    for (let i = n * numTopk; i < (n + 1) * numTopk; i += 1) {
+      if (recv.recvTopkIdx[i] === -1) continue;
+      const row = refExpert(rank * slotsPerRank + recv.recvTopkIdx[i]!, x);
+      perChoice.push(row);
+      sum = sum.map((value, h) => Math.fround(value + (recv.recvTopkWeights[i] ?? 0) * row[h]!));
+    }
+    perRow.push(sum);
+  }
+  return Float32Array.from((recv.reduce === 'rank' ? perRow : perChoice).flat());
+}
+
+/** Reproducible numbers in [0, 1) (mulberry32). */
+export function randomOf(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Random tokens of one rank; `expertOf` draws a physical expert or −1. */
+export function randomInput(
+  numTokens: number,
+  shape: RefShape,
+  random: () => number,
+  expertOf: () => number,
+): RefInput {
+  const numChoices = numTokens * shape.numTopk;
+  return {
+    x: Float32Array.from({ length: numTokens * shape.hidden }, () => random() * 4 - 2),
+    topkIdx: Int32Array.from({ length: numChoices }, expertOf),
+    topkWeights: Float32Array.from({ length: numChoices }, random),
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * Dispatch, experts and combine without ranks or bytes: plain loops over tokens and choices, in the documented order of
+ * summation, so that the fast path must agree bit for bit.
+ */
+
+/** What one rank brings: T tokens, H channels, K choices. */
+export interface RefInput {
+  readonly x: Float32Array;
+  readonly topkIdx: Int32Array;
+  readonly topkWeights: Float32Array;
+}
+
+export interface RefShape {
+  readonly size: number;
+  readonly hidden: number;
+  readonly numTopk: number;
+  readonly slotsPerRank: number;
+}
+
+/** A toy expert that no two experts share: row → row. */
+export function refExpert(physical: number, row: readonly number[]): number[] {
+  return row.map((value, h) => Math.fround(Math.fround(value * (physical + 1.25)) + (h % 3) - physical / 7));
+}
+
+/** One received row, by names. */
+export interface RefRow {
+  readonly source: number;
+  readonly token: number;
+  readonly x: readonly number[];
+  /** Per choice the local slot, −1 elsewhere, and the weight, 0 elsewhere. */
+  readonly slots: readonly number[];
+  readonly weights: readonly number[];
+}
+
+/** What rank `destination` receives, in order. */
+export function refDispatch(inputs: readonly RefInput[], shape: RefShape, destination: number): RefRow[] {
+  const rows: RefRow[] = [];
+  for (const [source, input] of inputs.entries()) {
+    for (let token = 0; token < numTokensOf(input, shape); token += 1) {
+      const choices = choicesOf(input, shape, token);
+      const isHere = choices.map(({ expert }) => rankOf(expert, shape) === destination);
+      if (!isHere.includes(true)) continue;
+      const slots = choices.map(({ expert }, k) => (isHere[k] ? expert - destination * shape.slotsPerRank : -1));
+      const weights = choices.map(({ weight }, k) => (isHere[k] ? weight : 0));
+      rows.push({ source, token, x: xOf(input, shape, token), slots, weights });
+    }
+  }
+  return rows;
+}
+
+/** y [T·H] of one rank with `reduce: 'rank'`: experts of a rank in top-k order, then ranks ascending. */
+export function refCombineRank(input: RefInput, shape: RefShape): Float32Array {
+  return perToken(input, shape, (token) => {
+    let y: number[] | undefined;
+    for (let rank = 0; rank < shape.size; rank += 1) {
+      const here = choicesOf(input, shape, token).filter(({ expert }) => rankOf(expert, shape) === rank);
+      if (here.length === 0) continue;
+      let sum: number[] = new Array<number>(shape.hidden).fill(0);
+      for (const { expert, weight } of here) {
+        const row = refExpert(expert, xOf(input, shape, token));
+        sum = sum.map((value, h) => Math.fround(value + weight * row[h]!));
+      }
+      y = y === undefined ? sum : y.map((value, h) => Math.fround(value + sum[h]!));
+    }
+    return y ?? [];
+  });
+}
+
+/** y [T·H] of one rank with `reduce: 'source'`: choices in top-k order. */
+export function refCombineSource(input: RefInput, shape: RefShape): Float32Array {
+  return perToken(input, shape, (token) => {
+    let y: number[] = new Array<number>(shape.hidden).fill(0);
+    for (const { expert, weight } of choicesOf(input, shape, token)) {
+      if (expert === -1) continue;
+      const row = refExpert(expert, xOf(input, shape, token));
+      y = y.map((value, h) => Math.fround(value + weight * row[h]!));
+    }
+    return y;
+  });
+}
+
+const numTokensOf = (input: RefInput, { hidden }: RefShape): number => input.x.length / hidden;
+
+const rankOf = (expert: number, { slotsPerRank }: RefShape): number =>
+  expert === -1 ? -1 : Math.floor(expert / slotsPerRank);
+
+const xOf = ({ x }: RefInput, { hidden }: RefShape, token: number): number[] => [
+  ...x.slice(token * hidden, (token + 1) * hidden),
+];
+
+function choicesOf(input: RefInput, { numTopk }: RefShape, token: number): { expert: number; weight: number }[] {
+  return Array.from({ length: numTopk }, (_, k) => ({
+    expert: input.topkIdx[token * numTopk + k]!,
+    weight: input.topkWeights[token * numTopk + k]!,
+  }));
+}
+
+function perToken(input: RefInput, shape: RefShape, rowOf: (token: number) => readonly number[]): Float32Array {
+  const y = new Float32Array(input.x.length);
+  for (let token = 0; token < numTokensOf(input, shape); token += 1) y.set(rowOf(token), token * shape.hidden);
+  return y;
+}
