@@ -2,7 +2,7 @@
  * SwiGLU feed-forward networks: down(silu(gate(x)) · up(x)). One expert, the shared experts and dense layers are all of this form.
  * Shape suffixes: N rows, H hidden, I intermediate.
  */
-import { concat, matMul, mul, sigmoid, slice, tidy, toTensor, type Tensor2D } from './tf.js';
+import { columnsFrom, matMul, mul, sigmoid, tidy, toTensor, type Tensor2D } from './tf.js';
 
 /** Transposed for plain x·W products: only those are fast, and row-independent, on the wasm backend. */
 export interface FfnWeights {
@@ -46,11 +46,8 @@ export class Ffn {
 
 /** [N,2I] of gate and up → silu(gate)·up [N,I]. */
 export function silu(gateUp_N2I: Tensor2D): Tensor2D {
-  const [numRows, width] = gateUp_N2I.shape;
-  const gate_NI = slice(gateUp_N2I, [0, 0], [numRows, width / 2]);
-  const up_NI = slice(gateUp_N2I, [0, width / 2], [numRows, width / 2]);
+  const intermediate = gateUp_N2I.shape[1] / 2;
+  const gate_NI = columnsFrom(gateUp_N2I, 0, intermediate);
+  const up_NI = columnsFrom(gateUp_N2I, intermediate, intermediate);
   return mul(mul(gate_NI, sigmoid(gate_NI)), up_NI);
 }
-
-/** Stacks row blocks; a single block is itself. */
-export const stackRows = (blocks: Tensor2D[]): Tensor2D => (blocks.length === 1 ? blocks[0]! : concat(blocks, 0));

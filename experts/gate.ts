@@ -3,7 +3,7 @@
  * Shape suffixes: T tokens, H hidden, E experts, K choices per token.
  */
 import { ExpertError } from './errors.js';
-import { matMul, rowsOf, tidy, type Tensor2D } from './tf.js';
+import { matMul, rowsOf, type Tensor2D } from './tf.js';
 
 export interface GateSpec {
   readonly numExperts: number;
@@ -43,7 +43,7 @@ export class Gate {
   }
 
   async route(x_TH: Tensor2D): Promise<Routing> {
-    const logits_TE = tidy(() => matMul(x_TH, this.weight_HE));
+    const logits_TE = matMul(x_TH, this.weight_HE);
     const logits = await rowsOf(logits_TE);
     logits_TE.dispose();
     return selectExperts(logits, this.spec, this.bias_E);
@@ -98,7 +98,10 @@ function score(logits_E: Float32Array, scoring: GateSpec['scoring'], out: Float6
 }
 
 /** A group's score is the sum of its two best (DeepSeek-V3 `noaux_tc`). */
-function maskGroups(selection: Float64Array, groups: { readonly numGroups: number; readonly topkGroups: number }): void {
+function maskGroups(
+  selection: Float64Array,
+  groups: { readonly numGroups: number; readonly topkGroups: number },
+): void {
   const size = selection.length / groups.numGroups;
   const groupScores = new Float64Array(groups.numGroups);
   for (let g = 0; g < groups.numGroups; g++) {

@@ -84,7 +84,7 @@ export class MoeLayer {
 
   private withShared(y: Float32Array, shared_TH: Tensor2D | null): Tensor2D {
     const { hidden, clock } = this.parts;
-    const y_TH = tidy((): Tensor2D => {
+    const y_TH = tidy(() => {
       const routed_TH = toTensor(y, [y.length / hidden, hidden]);
       return shared_TH === null ? routed_TH : add(routed_TH, shared_TH);
     });

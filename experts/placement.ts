@@ -31,7 +31,10 @@ export interface PlacementShape {
 }
 
 /** One replica of every expert, the same for each layer. Ranks beyond the number of experts hold none. */
-export function createPlacement(strategy: PlacementStrategy, { numLayers, numExperts, numRanks }: PlacementShape): Placement {
+export function createPlacement(
+  strategy: PlacementStrategy,
+  { numLayers, numExperts, numRanks }: PlacementShape,
+): Placement {
   if (numRanks < 1 || numExperts < 1 || numLayers < 0) {
     throw new ExpertError('INVALID_ARGUMENT', `${numExperts} experts on ${numRanks} ranks: give at least one of each`);
   }
@@ -40,7 +43,12 @@ export function createPlacement(strategy: PlacementStrategy, { numLayers, numExp
   const slotsPerRank = Math.ceil(numExperts / numRanks);
   const phy2log = new Int32Array(numRanks * slotsPerRank).fill(-1);
   experts.forEach((held, rank) => phy2log.set(held, rank * slotsPerRank));
-  return placementFrom(0, numRanks, numExperts, Array.from({ length: numLayers }, () => phy2log));
+  return placementFrom(
+    0,
+    numRanks,
+    numExperts,
+    Array.from({ length: numLayers }, () => phy2log),
+  );
 }
 
 /** The first (E mod ranks) ranks of `linear` hold one expert more than the others. */

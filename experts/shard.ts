@@ -4,8 +4,8 @@
  */
 import type { DispatchResult } from '../comm/all_to_all.js';
 import { ExpertError } from './errors.js';
-import { Ffn, silu, stackRows, type FfnWeights } from './ffn.js';
-import { rowsOf, slice, tidy, toTensor, type Tensor2D } from './tf.js';
+import { Ffn, silu, type FfnWeights } from './ffn.js';
+import { rowsFrom, rowsOf, stackRows, tidy, toTensor, type Tensor2D } from './tf.js';
 
 export interface ExpertShard {
   /** Puts an expert's weights into a slot of a layer. */
@@ -24,7 +24,13 @@ interface ExpertRows {
   readonly choices: number[];
 }
 
-export function createExpertShard({ hidden, numTopk }: { readonly hidden: number; readonly numTopk: number }): ExpertShard {
+export function createExpertShard({
+  hidden,
+  numTopk,
+}: {
+  readonly hidden: number;
+  readonly numTopk: number;
+}): ExpertShard {
   const layers = new Map<number, Map<number, Ffn>>();
 
   return {
@@ -44,7 +50,9 @@ export function createExpertShard({ hidden, numTopk }: { readonly hidden: number
       const y_MH = tidy(() => runExperts(groups, recv.recvX, hidden, numTopk));
       const y = await rowsOf(y_MH);
       y_MH.dispose();
-      return recv.reduce === 'rank' ? sumPerRow(groups, y, recv, hidden, numTopk) : inChoiceOrder(groups, y, recv, hidden);
+      return recv.reduce === 'rank'
+        ? sumPerRow(groups, y, recv, hidden, numTopk)
+        : inChoiceOrder(groups, y, recv, hidden);
     },
     stats: () => ({ numExperts: [...layers.values()].reduce((total, slots) => total + slots.size, 0) }),
     dispose() {
@@ -54,7 +62,11 @@ export function createExpertShard({ hidden, numTopk }: { readonly hidden: number
   };
 }
 
-function groupByExpert(layer: number, slots: ReadonlyMap<number, Ffn> | undefined, recvTopkIdx: Int32Array): ExpertRows[] {
+function groupByExpert(
+  layer: number,
+  slots: ReadonlyMap<number, Ffn> | undefined,
+  recvTopkIdx: Int32Array,
+): ExpertRows[] {
   const groups = new Map<number, ExpertRows>();
   for (let choice = 0; choice < recvTopkIdx.length; choice++) {
     const slot = recvTopkIdx[choice]!;
@@ -74,19 +86,18 @@ function groupByExpert(layer: number, slots: ReadonlyMap<number, Ffn> | undefine
 
 /** All rows of one expert in one matmul; the activation of all experts in one go. Rows come out group by group. */
 function runExperts(groups: readonly ExpertRows[], recvX: Float32Array, hidden: number, numTopk: number): Tensor2D {
-  const expanded = groups.map(({ expert, choices }) => expert.expand(gatherRows(recvX, choices, hidden, numTopk)));
+  const expanded = groups.map(({ expert, choices }) => expert.expand(gather(recvX, choices, hidden, numTopk)));
   const activated_MI = silu(stackRows(expanded));
-  if (groups.length === 1) return groups[0]!.expert.project(activated_MI);
   let start = 0;
   const projected = groups.map(({ expert, choices }) => {
-    const own_NI = slice(activated_MI, [start, 0], [choices.length, activated_MI.shape[1]]);
+    const own_NI = rowsFrom(activated_MI, start, choices.length);
     start += choices.length;
     return expert.project(own_NI);
   });
   return stackRows(projected);
 }
 
-function gatherRows(recvX: Float32Array, choices: readonly number[], hidden: number, numTopk: number): Tensor2D {
+function gather(recvX: Float32Array, choices: readonly number[], hidden: number, numTopk: number): Tensor2D {
   const rows = new Float32Array(choices.length * hidden);
   choices.forEach((choice, i) => {
     const row = Math.floor(choice / numTopk);

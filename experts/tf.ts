@@ -6,26 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { ExpertError } from './errors.js';
 
 export type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
-export {
-  add,
-  concat,
-  div,
-  exp,
-  gather,
-  keep,
-  matMul,
-  max,
-  mean,
-  mul,
-  reshape,
-  rsqrt,
-  sigmoid,
-  slice,
-  square,
-  sub,
-  tidy,
-  transpose,
-} from '@tensorflow/tfjs-core';
+export { keep, tidy } from '@tensorflow/tfjs-core';
 
 /** In the order in which `auto` tries them. */
 export const BACKENDS = ['tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
@@ -141,14 +122,24 @@ async function startWebgpu(): Promise<BackendReport> {
   const isSoftware =
     adapter.isFallbackAdapter === true || adapter.info.isFallbackAdapter === true || SOFTWARE_RENDERER.test(detail);
   const isAutomatic = !isSoftware;
-  return { name: 'webgpu', isAvailable: true, isAutomatic, detail: isSoftware ? `${detail} (software renderer)` : detail };
+  return {
+    name: 'webgpu',
+    isAvailable: true,
+    isAutomatic,
+    detail: isSoftware ? `${detail} (software renderer)` : detail,
+  };
 }
 
 async function startWasm(): Promise<BackendReport> {
   await import('@tensorflow/tfjs-backend-wasm');
   await activate('wasm');
   const hasSimd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
-  return { name: 'wasm', isAvailable: true, isAutomatic: true, detail: hasSimd ? 'SIMD, one thread' : 'no SIMD, one thread' };
+  return {
+    name: 'wasm',
+    isAvailable: true,
+    isAutomatic: true,
+    detail: hasSimd ? 'SIMD, one thread' : 'no SIMD, one thread',
+  };
 }
 
 async function startCpu(): Promise<BackendReport> {
@@ -174,7 +165,8 @@ async function importOptional(packageName: string): Promise<unknown> {
   }
 }
 
-const firstLine = (error: unknown): string => String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';
+const firstLine = (error: unknown): string =>
+  String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';
 
 /** Kernel runs since the process began, wrapped in at most once per backend. */
 const kernelRuns = { count: 0, countedBackends: new Set<string>() };
@@ -205,12 +197,70 @@ export function tensorMemory(): { readonly numTensors: number; readonly numBytes
   return { numTensors, numBytes };
 }
 
-/** float32 rows [N·W] as a tensor [N,W]. */
+/*
+ * Operations. They go straight to the kernels: TensorFlow.js's own wrappers check and convert arguments anew each time, which took a third of the
+ * time of a decoding step at batch 1. Shapes are the callers' business; broadcasting is as in NumPy.
+ */
+
+/** The engine keeps its inputs, so it must be given an object or array of tensors as the kernel names them. */
+function run<T extends tf.Tensor>(
+  kernel: string,
+  inputs: tf.NamedTensorMap | tf.Tensor[],
+  attributes?: tf.NamedAttrMap,
+): T {
+  return tf.engine().runKernel(kernel, inputs as tf.NamedTensorMap, attributes);
+}
+
+export const add = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => run('Add', { a, b });
+export const sub = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => run('Sub', { a, b });
+export const mul = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => run('Multiply', { a, b });
+export const div = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => run('RealDiv', { a, b });
+export const exp = <T extends tf.Tensor>(x: T): T => run('Exp', { x });
+export const sigmoid = <T extends tf.Tensor>(x: T): T => run('Sigmoid', { x });
+export const square = <T extends tf.Tensor>(x: T): T => run('Square', { x });
+export const rsqrt = <T extends tf.Tensor>(x: T): T => run('Rsqrt', { x });
+
+/** Means of the rows of [N,W]: [N,1]. */
+export const rowMeans = (x: tf.Tensor2D): tf.Tensor2D => run('Mean', { x }, { axis: 1, keepDims: true });
+/** Largest values of the rows of [N,W]: [N,1]. */
+export const rowMaxima = (x: tf.Tensor2D): tf.Tensor2D => run('Max', { x }, { reductionIndices: 1, keepDims: true });
+
+/** [N,K] · [K,M]. Plain 2-D products are the fast ones, and the only ones whose rows don't depend on the batch (wasm). */
+export const matMul = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D =>
+  run('BatchMatMul', { a, b }, { transposeA: false, transposeB: false });
+
+/** `count` rows of [N,W] from `start` on; the tensor itself when those are all. */
+export const rowsFrom = (x: tf.Tensor2D, start: number, count: number): tf.Tensor2D =>
+  x.shape[0] === count ? x : run('Slice', { x }, { begin: [start, 0], size: [count, x.shape[1]] });
+/** `count` columns of [N,W] from `start` on; the tensor itself when those are all. */
+export const columnsFrom = (x: tf.Tensor2D, start: number, count: number): tf.Tensor2D =>
+  x.shape[1] === count ? x : run('Slice', { x }, { begin: [0, start], size: [x.shape[0], count] });
+/** Blocks of rows, one above the other; a single block is itself. */
+export const stackRows = (blocks: readonly tf.Tensor2D[]): tf.Tensor2D => join(blocks, 0);
+/** Blocks of columns, side by side; a single block is itself. */
+export const joinColumns = (blocks: readonly tf.Tensor2D[]): tf.Tensor2D => join(blocks, 1);
+const join = (blocks: readonly tf.Tensor2D[], axis: number): tf.Tensor2D =>
+  blocks.length === 1 ? blocks[0]! : run('Concat', [...blocks], { axis });
+
+export const transpose = (x: tf.Tensor2D): tf.Tensor2D => run('Transpose', { x }, { perm: [1, 0] });
+/** [A·B,W] rows (a, b) → rows (b, a). Free where A or B is 1. */
+export function swapRows(x: tf.Tensor2D, outer: number, inner: number): tf.Tensor2D {
+  const width = x.size / (outer * inner);
+  if (outer === 1 || inner === 1) return reshape(x, [outer * inner, width]);
+  const split = reshape3(x, [outer, inner, width]);
+  return reshape(run('Transpose', { x: split }, { perm: [1, 0, 2] }), [outer * inner, width]);
+}
+export const reshape = (x: tf.Tensor, shape: readonly [number, number]): tf.Tensor2D => tf.reshape(x, [...shape]);
+export const reshape3 = (x: tf.Tensor, shape: readonly [number, number, number]): tf.Tensor3D =>
+  run('Reshape', { x }, { shape: [...shape] });
+
+/** Rows of a table [V,W] by number: [N,W]. */
+export const gatherRows = (table: tf.Tensor2D, rows: Int32Array): tf.Tensor2D =>
+  run('GatherV2', { x: table, indices: tf.tensor(rows, [rows.length], 'int32') }, { axis: 0, batchDims: 0 });
+
+/** float32 rows [N·W] as a tensor [N,W]; the values must not change afterwards. */
 export const toTensor = (values: Float32Array, shape: readonly [number, number]): tf.Tensor2D =>
   tf.tensor(values, [...shape], 'float32');
-
-/** Row numbers or token ids as a tensor [N]. */
-export const toIndices = (values: Int32Array): tf.Tensor1D => tf.tensor(values, [values.length], 'int32');
 
 /** A tensor's values, row-major. The only way back to numbers that every backend has (webgpu cannot read synchronously). */
 export const rowsOf = async (tensor: tf.Tensor): Promise<Float32Array> => (await tensor.data()) as Float32Array;

@@ -38,7 +38,7 @@ export function checkSampling(params: SamplingParams): void {
   check(topK >= 0 && Number.isInteger(topK), 'top_k', topK, 'a whole number from 0 (0 = off)');
   check(topP > 0 && topP <= 1, 'top_p', topP, 'a number over 0, up to 1');
   check(minP >= 0 && minP <= 1, 'min_p', minP, 'a number from 0 to 1');
-  check(repetitionPenalty > 0, 'repetition_penalty', repetitionPenalty, 'a number over 0');
+  check(repetitionPenalty > 0 && Number.isFinite(repetitionPenalty), 'repetition_penalty', repetitionPenalty, 'a number over 0');
   check(Number.isSafeInteger(seed) && seed >= 0, 'seed', seed, 'a whole number from 0 to 2^53 − 1');
 }
 
@@ -50,7 +50,9 @@ export function sampleToken(logits: Float32Array, params: SamplingParams, histor
   const scores = penalised(logits, params.repetitionPenalty, history);
   if (params.temperature === 0) return argmax(scores);
   const order = candidates(scores, params);
-  const probabilities = softmax(order.map((token) => scores[token]! / params.temperature));
+  const highest = scores[order[0]!]!;
+  // The difference before the quotient: a tiny temperature may make −Infinity of it, never ∞ − ∞.
+  const probabilities = softmax(order.map((token) => (scores[token]! - highest) / params.temperature));
   const kept = nucleusSize(probabilities, params.topP);
   return order[draw(probabilities.slice(0, kept), uniform(params.seed, params.choice, history.length))]!;
 }

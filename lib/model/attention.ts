@@ -2,8 +2,23 @@
  * What all attention forms share: the step's sequences, and softmax(q·Kᵀ)·V.
  * Shape suffixes: T tokens of the step, L tokens of one sequence so far, R query rows of one sequence, D channels.
  */
-import { add, concat, div, exp, keep, matMul, max, reshape, slice, sub, tidy, toTensor, type Tensor2D } from '../../experts/tf.js';
-import { stackRows } from '../../experts/ffn.js';
+import {
+  add,
+  columnsFrom,
+  div,
+  exp,
+  keep,
+  matMul,
+  reshape,
+  reshape3,
+  rowMaxima,
+  rowsFrom,
+  stackRows,
+  sub,
+  tidy,
+  toTensor,
+  type Tensor2D,
+} from '../../experts/tf.js';
 import type { BlockTable, KvCache } from './kv_cache.js';
 import type { RopeAngles } from './rope.js';
 
@@ -26,6 +41,8 @@ export interface StepInputs {
   /** Angles for T × query heads rows, and for T × key heads rows. */
   readonly qAngles: RopeAngles;
   readonly kAngles: RopeAngles;
+  /** A column of ones for T × key heads rows: summed up by attention, they make the softmax's denominator. */
+  readonly ones: Tensor2D;
   readonly masks: CausalMasks;
 }
 
@@ -85,17 +102,11 @@ export interface Lane {
 export function attend(lanes: readonly Lane[], mask_RL: Tensor2D | null, valueDim: number): Tensor2D {
   return tidy(() => {
     const scores = masked(stackRows(lanes.map(({ q_RD, k_DL }) => matMul(q_RD, k_DL))), mask_RL, lanes.length);
-    const weights = exp(sub(scores, max(scores, 1, true)));
+    const weights = exp(sub(scores, rowMaxima(scores)));
     const numRows = lanes[0]!.q_RD.shape[0];
     const width = lanes[0]!.v_L1.shape[1];
-    const sums = stackRows(
-      lanes.map(({ v_L1 }, i) => {
-        const own = lanes.length === 1 ? weights : slice(weights, [i * numRows, 0], [numRows, weights.shape[1]!]);
-        return matMul(own, v_L1);
-      }),
-    );
-    const numSums = lanes.length * numRows;
-    return div(slice(sums, [0, 0], [numSums, valueDim]), slice(sums, [0, width - 1], [numSums, 1]));
+    const sums = stackRows(lanes.map(({ v_L1 }, i) => matMul(rowsFrom(weights, i * numRows, numRows), v_L1)));
+    return div(columnsFrom(sums, 0, valueDim), columnsFrom(sums, width - 1, 1));
   });
 }
 
@@ -103,12 +114,5 @@ function masked(scores: Tensor2D, mask_RL: Tensor2D | null, numLanes: number): T
   if (mask_RL === null) return scores;
   if (numLanes === 1) return add(scores, mask_RL);
   const [numRows, length] = mask_RL.shape;
-  return reshape(add(reshape(scores, [numLanes, numRows, length]), mask_RL), [numLanes * numRows, length]);
+  return reshape(add(reshape3(scores, [numLanes, numRows, length]), mask_RL), [numLanes * numRows, length]);
 }
-
-/** Rows [start, start + count) of x; x itself when that is all of it. */
-export const rowsFrom = (x_ND: Tensor2D, start: number, count: number): Tensor2D =>
-  x_ND.shape[0] === count ? x_ND : slice(x_ND, [start, 0], [count, x_ND.shape[1]]);
-
-/** Column blocks side by side; a single block is itself. */
-export const joinColumns = (blocks: Tensor2D[]): Tensor2D => (blocks.length === 1 ? blocks[0]! : concat(blocks, 1));

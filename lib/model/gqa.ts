@@ -2,10 +2,19 @@
  * Grouped-query attention (Ainslie et al. 2023) with an optional norm per head before RoPE. Cache lanes: 2h = keys of KV head h, 2h + 1 = its values and a column of ones.
  * Shape suffixes: T tokens, H hidden, D channels of one head.
  */
-import { concat, matMul, mul, reshape, slice, toTensor, transpose, type Tensor2D } from '../../experts/tf.js';
-import { stackRows } from '../../experts/ffn.js';
-import { attend, rowsFrom, type Attention, type StepInputs } from './attention.js';
-import { toHeadMajor, toTokenMajor } from './head_layout.js';
+import {
+  joinColumns,
+  matMul,
+  mul,
+  reshape,
+  rowsFrom,
+  stackRows,
+  swapRows,
+  toTensor,
+  transpose,
+  type Tensor2D,
+} from '../../experts/tf.js';
+import { attend, type Attention, type Lane, type SequencePart, type StepInputs } from './attention.js';
 import type { KvCache } from './kv_cache.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
@@ -25,63 +34,65 @@ export class Gqa implements Attention {
   private readonly spec: GqaSpec;
   private readonly weights: GqaWeights;
   private readonly rope: Rope;
+  private readonly scale_11: Tensor2D;
 
   constructor(spec: GqaSpec, weights: GqaWeights, rope: Rope) {
     this.spec = spec;
     this.weights = weights;
     this.rope = rope;
+    this.scale_11 = toTensor(Float32Array.of(spec.softmaxScale), [1, 1]);
   }
 
   forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): Tensor2D {
-    const { numHeads, numKvHeads, headDim, softmaxScale } = this.spec;
+    const { numHeads, headDim } = this.spec;
     this.append(x_TH, layer, step, cache);
     const { q, qNorm, output } = this.weights;
-    const projected: Tensor2D = reshape(matMul(x_TH, q), [step.numTokens * numHeads, headDim]);
+    const projected = reshape(matMul(x_TH, q), [step.numTokens * numHeads, headDim]);
     const rotated = this.rope.rotate(qNorm === null ? projected : qNorm.forward(projected), step.qAngles);
-    const q_TD: Tensor2D = mul(rotated, softmaxScale);
+    const q_ND = mul(rotated, this.scale_11);
+    return matMul(stackRows(step.parts.map((part) => this.attendPart(q_ND, part, layer, step, cache))), output);
+  }
+
+  /** [tokens of the part, heads·D] */
+  private attendPart(q_ND: Tensor2D, part: SequencePart, layer: number, step: StepInputs, cache: KvCache): Tensor2D {
+    const { numHeads, numKvHeads, headDim } = this.spec;
+    const { numTokens, rowStart, position, blocks } = part;
     const groupSize = numHeads / numKvHeads;
-    const outputs = step.parts.map((part) => {
-      const { numTokens, rowStart, position, blocks } = part;
-      // Rows (token, KV head, query head of its group) → (KV head, token, query head): one lane per KV head.
-      const own = rowsFrom(q_TD, rowStart * numHeads, numTokens * numHeads);
-      const q_KT = toHeadMajor(reshape(own, [numTokens * numKvHeads, groupSize * headDim]), numTokens, numKvHeads);
-      const rows: Tensor2D = reshape(q_KT, [numTokens * numHeads, headDim]);
-      const numRows = numTokens * groupSize;
-      const lanes = Array.from({ length: numKvHeads }, (_, head) => ({
-        q_RD: rowsFrom(rows, head * numRows, numRows),
-        k_DL: transpose(cache.read(blocks, layer, 2 * head, position + numTokens)) as Tensor2D,
-        v_L1: cache.read(blocks, layer, 2 * head + 1, position + numTokens),
-      }));
-      const attended = attend(lanes, step.masks.get(part, groupSize), headDim);
-      const grouped: Tensor2D = reshape(attended, [numKvHeads * numTokens, groupSize * headDim]);
-      const tokens = toTokenMajor(grouped, numTokens, numKvHeads);
-      return reshape(tokens, [numTokens, numHeads * headDim]) as Tensor2D;
-    });
-    return matMul(stackRows(outputs), output);
+    // Rows (token, KV head, query head of its group) → (KV head, token, query head): one lane per KV head.
+    const own = rowsFrom(q_ND, rowStart * numHeads, numTokens * numHeads);
+    const groups = swapRows(reshape(own, [numTokens * numKvHeads, groupSize * headDim]), numTokens, numKvHeads);
+    const rows = reshape(groups, [numTokens * numHeads, headDim]);
+    const numRows = numTokens * groupSize;
+    const lanes = Array.from({ length: numKvHeads }, (_, head): Lane => ({
+      q_RD: rowsFrom(rows, head * numRows, numRows),
+      k_DL: transpose(cache.read(blocks, layer, 2 * head, position + numTokens)),
+      v_L1: cache.read(blocks, layer, 2 * head + 1, position + numTokens),
+    }));
+    const attended = attend(lanes, step.masks.get(part, groupSize), headDim);
+    const grouped = reshape(attended, [numKvHeads * numTokens, groupSize * headDim]);
+    return reshape(swapRows(grouped, numKvHeads, numTokens), [numTokens, numHeads * headDim]);
   }
 
   private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): void {
     const { numKvHeads, headDim } = this.spec;
     const { k, v, kNorm } = this.weights;
-    const numRows = step.numTokens * numKvHeads;
-    const projected: Tensor2D = reshape(matMul(x_TH, k), [numRows, headDim]);
+    const projected = reshape(matMul(x_TH, k), [step.numTokens * numKvHeads, headDim]);
     const keys = this.rope.rotate(kNorm === null ? projected : kNorm.forward(projected), step.kAngles);
-    const ones = toTensor(new Float32Array(numRows).fill(1), [numRows, 1]);
-    const values: Tensor2D = concat([reshape(matMul(x_TH, v), [numRows, headDim]), ones], 1);
-    const keys_KT = toHeadMajor(keys, step.numTokens, numKvHeads);
-    const values_KT = toHeadMajor(values, step.numTokens, numKvHeads);
+    const plainValues = reshape(matMul(x_TH, v), [step.numTokens * numKvHeads, headDim]);
+    const keysByHead = swapRows(keys, step.numTokens, numKvHeads);
+    const valuesByHead = swapRows(joinColumns([plainValues, step.ones]), step.numTokens, numKvHeads);
     for (const { rowStart, numTokens, position, blocks } of step.parts) {
       for (let head = 0; head < numKvHeads; head++) {
         const start = head * step.numTokens + rowStart;
-        cache.append(blocks, layer, 2 * head, position, slice(keys_KT, [start, 0], [numTokens, headDim]));
-        cache.append(blocks, layer, 2 * head + 1, position, slice(values_KT, [start, 0], [numTokens, headDim + 1]));
+        cache.append(blocks, layer, 2 * head, position, rowsFrom(keysByHead, start, numTokens));
+        cache.append(blocks, layer, 2 * head + 1, position, rowsFrom(valuesByHead, start, numTokens));
       }
     }
   }
 
   dispose(): void {
     const { q, k, v, output, qNorm, kNorm } = this.weights;
-    for (const tensor of [q, k, v, output]) tensor.dispose();
+    for (const tensor of [q, k, v, output, this.scale_11]) tensor.dispose();
     qNorm?.dispose();
     kNorm?.dispose();
   }

@@ -2,7 +2,7 @@
  * Keys and values of past tokens, in blocks of `blockSize` tokens. A block is one tensor per layer and lane; a full one never changes again.
  * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head.
  */
-import { concat, keep, slice, tidy, type Tensor2D } from '../../experts/tf.js';
+import { keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../experts/tf.js';
 import { EngineError } from '../engine/errors.js';
 
 export interface KvCacheShape {
@@ -27,7 +27,7 @@ export class KvCache {
   /** Writes `rows` [n, width] of one lane at `position`. What a block held from there on is overwritten, so a step can run again. */
   append(table: BlockTable, layer: number, lane: number, position: number, rows: Tensor2D): void {
     const { blockSize } = this.shape;
-    const [numRows, width] = rows.shape;
+    const [numRows] = rows.shape;
     let written = 0;
     while (written < numRows) {
       const at = position + written;
@@ -36,9 +36,9 @@ export class KvCache {
       const id = blockAt(table, Math.floor(at / blockSize));
       const held = this.tensor(id, layer, lane);
       const block = tidy(() => {
-        const added = numNew === numRows ? rows : slice(rows, [written, 0], [numNew, width]);
-        const parts = offset === 0 ? [added] : [firstRows(held!, offset), added];
-        return keep(parts.length === 1 ? parts[0]!.clone() : concat(parts, 0));
+        const added = rowsFrom(rows, written, numNew);
+        const block = offset === 0 ? added : stackRows([rowsFrom(held!, 0, offset), added]);
+        return keep(block === rows ? rows.clone() : block);
       });
       this.replace(id, layer, lane, block);
       written += numNew;
@@ -51,9 +51,9 @@ export class KvCache {
     const parts: Tensor2D[] = [];
     for (let start = 0; start < length; start += blockSize) {
       const block = this.tensor(blockAt(table, start / blockSize), layer, lane)!;
-      parts.push(firstRows(block, Math.min(blockSize, length - start)));
+      parts.push(rowsFrom(block, 0, Math.min(blockSize, length - start)));
     }
-    return parts.length === 1 ? parts[0]! : concat(parts, 0);
+    return stackRows(parts);
   }
 
   /** Forgets blocks that the head took back. */
@@ -92,6 +92,3 @@ function blockAt(table: BlockTable, index: number): number {
   }
   return id;
 }
-
-const firstRows = (block: Tensor2D, numRows: number): Tensor2D =>
-  block.shape[0] === numRows ? block : slice(block, [0, 0], [numRows, block.shape[1]]);

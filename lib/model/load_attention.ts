@@ -42,12 +42,14 @@ async function loadMla(
     range(0, numHeads).flatMap((head) => own.map((channel) => head * channels.length + channel));
   const select = (matrix: Float32Array, numRows: number, width: number, columns: readonly number[]): Tensor2D =>
     toTensor(pickColumns(matrix, width, columns), [numRows, columns.length]);
+  const selectDoubled = (matrix: Float32Array, numRows: number, width: number, columns: readonly number[]): Tensor2D =>
+    toTensor(rope.doubled(pickColumns(matrix, width, columns), columns.length), [numRows, 2 * columns.length]);
   const weights = {
     qDown: qLoraRank === null ? null : await loadQueryDown(reader, name, qLoraRank, hiddenSize, normEps),
     qNope: select(q, qIn, qWidth, ofHeads(channels.slice(0, qkNopeHeadDim))),
-    qRope: select(q, qIn, qWidth, ofHeads(channels.slice(qkNopeHeadDim))),
+    qRope: selectDoubled(q, qIn, qWidth, ofHeads(channels.slice(qkNopeHeadDim))),
     kvDown: select(kv, hiddenSize, kvWidth, range(0, kvLoraRank)),
-    kRope: select(kv, hiddenSize, kvWidth, range(kvLoraRank, kvWidth)),
+    kRope: selectDoubled(kv, hiddenSize, kvWidth, range(kvLoraRank, kvWidth)),
     kvNorm: new RmsNorm(await reader.read(name('kv_a_layernorm'), [kvLoraRank]), normEps),
     kvUp: await reader.read(name('kv_b_proj'), [numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank]),
     output: await loadMatrix(reader, name('o_proj'), hiddenSize, numHeads * vHeadDim),

@@ -138,7 +138,7 @@ export function checkMemory(backend: BackendName, numWeights: number, rank: Rank
   const gib = (n: number): string => (n / 2 ** 30).toFixed(2);
   throw new ExpertError(
     'OUT_OF_MEMORY',
-    `rank ${rank} would hold ${gib(bytes)} GiB of float32 weights, and the wasm backend holds ${gib(WASM_MAX_WEIGHT_BYTES)}; ` +
-      'use more ranks or another backend',
+    `rank ${rank} would hold ${gib(bytes)} GiB of float32 weights, and the wasm backend holds ` +
+      `${gib(WASM_MAX_WEIGHT_BYTES)} GiB; use more ranks or another backend`,
   );
 }

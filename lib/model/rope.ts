@@ -1,8 +1,9 @@
 /**
  * Rotary position embeddings, with YaRN. Shape suffixes: N rows (tokens × heads), R rotated channels.
- * A rotation is x·cos + (x·P)·sin, where P permutes and negates channels: one small matmul that is exact for any layout.
+ * A rotation is x·cos + (x·P)·sin, where P permutes and negates channels. Both halves come from one product with [I|P], which may be folded into
+ * the projection before it, and one with [I;I] adds them: products with 0 and ±1 are exact, for any layout of pairs.
  */
-import { add, matMul, mul, tidy, toTensor, type Tensor2D } from '../../experts/tf.js';
+import { matMul, mul, tidy, toTensor, type Tensor2D } from '../../experts/tf.js';
 import type { RopeSpec, YarnSpec } from './spec.js';
 
 /** get_mscale of the YaRN paper's code; 1 for factors up to 1 or m = 0. */
@@ -33,64 +34,85 @@ function attentionFactor(yarn: YarnSpec | null): number {
   return yarnMscale(factor);
 }
 
-/** The angles of one step's tokens, repeated for each head that is rotated. */
+/** The angles of one step's tokens, repeated for each head that is rotated: [N, 2R] of cos and sin. */
 export interface RopeAngles {
-  readonly cos_NR: Tensor2D;
-  readonly sin_NR: Tensor2D;
+  readonly cosSin_N2R: Tensor2D;
+  dispose(): void;
 }
 
 export class Rope {
-  private readonly permutation_RR: Tensor2D;
-  private readonly velocities: Float64Array;
   private readonly spec: RopeSpec;
+  private readonly velocities: Float64Array;
+  /** [I|P] */
+  private readonly double_R2R: Tensor2D;
+  /** [I;I] */
+  private readonly fold_2RR: Tensor2D;
 
   constructor(spec: RopeSpec) {
+    const { dim } = spec;
     this.spec = spec;
     this.velocities = inverseFrequencies(spec);
-    this.permutation_RR = toTensor(rotationMatrix(spec), [spec.dim, spec.dim]);
+    const identity = Float32Array.from({ length: dim * dim }, (_, i) => +(i % (dim + 1) === 0));
+    this.double_R2R = toTensor(this.doubled(identity, dim), [dim, 2 * dim]);
+    this.fold_2RR = toTensor(Float32Array.of(...identity, ...identity), [2 * dim, dim]);
   }
 
   /** Angles for rows of `numHeads` consecutive heads per position; the caller disposes them. */
   angles(positions: readonly number[], numHeads: number): RopeAngles {
     const { dim, yarn } = this.spec;
     const factor = attentionFactor(yarn);
-    const cos = new Float32Array(positions.length * numHeads * dim);
-    const sin = new Float32Array(cos.length);
+    const width = 2 * dim;
+    const values = new Float32Array(positions.length * numHeads * width);
     positions.forEach((position, t) => {
-      const row = t * numHeads * dim;
+      const row = t * numHeads * width;
       for (let r = 0; r < dim; r++) {
-        const angle = position * this.velocities[pairOf(this.spec, r)]!;
-        cos[row + r] = Math.cos(angle) * factor;
-        sin[row + r] = Math.sin(angle) * factor;
+        const angle = position * this.velocities[this.pairOf(r)]!;
+        values[row + r] = Math.cos(angle) * factor;
+        values[row + dim + r] = Math.sin(angle) * factor;
       }
-      for (let head = 1; head < numHeads; head++) {
-        cos.copyWithin(row + head * dim, row, row + dim);
-        sin.copyWithin(row + head * dim, row, row + dim);
-      }
+      for (let head = 1; head < numHeads; head++) values.copyWithin(row + head * width, row, row + width);
     });
-    const shape = [positions.length * numHeads, dim] as const;
-    return { cos_NR: toTensor(cos, shape), sin_NR: toTensor(sin, shape) };
+    const cosSin_N2R = toTensor(values, [positions.length * numHeads, width]);
+    return { cosSin_N2R, dispose: () => cosSin_N2R.dispose() };
   }
 
-  rotate(x_NR: Tensor2D, { cos_NR, sin_NR }: RopeAngles): Tensor2D {
-    return tidy(() => add(mul(x_NR, cos_NR), mul(matMul(x_NR, this.permutation_RR), sin_NR)));
+  rotate(x_NR: Tensor2D, angles: RopeAngles): Tensor2D {
+    return tidy(() => this.rotateDoubled(matMul(x_NR, this.double_R2R), angles));
+  }
+
+  /** x·[I|P] → rotated x, for projections whose weights were {@link doubled}. */
+  rotateDoubled(x_N2R: Tensor2D, { cosSin_N2R }: RopeAngles): Tensor2D {
+    return tidy(() => matMul(mul(x_N2R, cosSin_N2R), this.fold_2RR));
+  }
+
+  /** W → W·[I|P] for each head's R columns of row-major weights [·, heads·R]: [·, heads·2R]. */
+  doubled(weights: Float32Array, width: number): Float32Array {
+    const { dim } = this.spec;
+    const out = new Float32Array(2 * weights.length);
+    for (let i = 0; i < weights.length; i++) {
+      const channel = (i % width) % dim;
+      const start = 2 * (i - channel);
+      const { partner, sign } = this.rotationOf(channel);
+      out[start + channel] = weights[i]!;
+      out[start + dim + partner] = sign * weights[i]!;
+    }
+    return out;
   }
 
   dispose(): void {
-    this.permutation_RR.dispose();
+    this.double_R2R.dispose();
+    this.fold_2RR.dispose();
   }
-}
 
-const pairOf = ({ dim, layout }: RopeSpec, channel: number): number =>
-  layout === 'interleaved' ? channel >> 1 : channel % (dim / 2);
-
-/** P [R·R] with x·P = (−x₁, x₀, −x₃, x₂, …) interleaved, or (−second half, first half). */
-function rotationMatrix({ dim, layout }: RopeSpec): Float32Array {
-  const matrix = new Float32Array(dim * dim);
-  for (let pair = 0; pair < dim / 2; pair++) {
-    const [a, b] = layout === 'interleaved' ? [2 * pair, 2 * pair + 1] : [pair, pair + dim / 2];
-    matrix[b * dim + a] = -1;
-    matrix[a * dim + b] = 1;
+  private pairOf(channel: number): number {
+    return this.spec.layout === 'interleaved' ? channel >> 1 : channel % (this.spec.dim / 2);
   }
-  return matrix;
+
+  /** Where P puts a channel: x·P = (−x₁, x₀, −x₃, x₂, …) interleaved, or (−second half, first half). */
+  private rotationOf(channel: number): { readonly partner: number; readonly sign: 1 | -1 } {
+    const { dim, layout } = this.spec;
+    const isFirst = layout === 'interleaved' ? channel % 2 === 0 : channel < dim / 2;
+    const distance = layout === 'interleaved' ? 1 : dim / 2;
+    return isFirst ? { partner: channel + distance, sign: 1 } : { partner: channel - distance, sign: -1 };
+  }
 }

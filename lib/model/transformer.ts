@@ -10,7 +10,7 @@ import type { MoeLayer } from '../../experts/moe_layer.js';
 import type { Placement } from '../../experts/placement.js';
 import type { ExpertShard } from '../../experts/shard.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
-import { add, gather, matMul, rowsOf, tidy, toIndices, type Tensor2D } from '../../experts/tf.js';
+import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../experts/tf.js';
 import { CausalMasks, type Attention, type SequencePart, type StepInputs } from './attention.js';
 import { KvCache } from './kv_cache.js';
 import type { RmsNorm } from './norm.js';
@@ -75,7 +75,7 @@ export class Transformer {
     const { layers, embedding_VH, clock } = this.parts;
     const step = request.tokenIds.length > 0 ? this.stepInputs(request.parts, request.tokenIds.length) : null;
     const routings: Routing[] = [];
-    let x_TH = step && tidy((): Tensor2D => gather(embedding_VH, toIndices(request.tokenIds)));
+    let x_TH = step && tidy(() => gatherRows(embedding_VH, request.tokenIds));
     clock.lap('other');
     try {
       for (const [i, layer] of layers.entries()) {
@@ -98,7 +98,7 @@ export class Transformer {
     const { finalNorm, head_HV, clock } = this.parts;
     const logits_TV = tidy(() => {
       const isAll = rows.length === hidden_TH.shape[0];
-      const wanted: Tensor2D = isAll ? hidden_TH : gather(hidden_TH, toIndices(Int32Array.from(rows)));
+      const wanted = isAll ? hidden_TH : gatherRows(hidden_TH, Int32Array.from(rows));
       return matMul(finalNorm.forward(wanted), head_HV);
     });
     const logits = await rowsOf(logits_TV);
@@ -118,11 +118,14 @@ export class Transformer {
   private stepInputs(parts: readonly SequencePart[], numTokens: number): StepInputs {
     const { rope, spec } = this.parts;
     const positions = parts.flatMap((part) => Array.from({ length: part.numTokens }, (_, i) => part.position + i));
+    const numKeyHeads = spec.attention.kind === 'mla' ? 1 : spec.attention.numKvHeads;
+    const numKeyRows = numTokens * numKeyHeads;
     return {
       parts,
       numTokens,
       qAngles: rope.angles(positions, spec.attention.numHeads),
-      kAngles: rope.angles(positions, spec.attention.kind === 'mla' ? 1 : spec.attention.numKvHeads),
+      kAngles: rope.angles(positions, numKeyHeads),
+      ones: toTensor(new Float32Array(numKeyRows).fill(1), [numKeyRows, 1]),
       masks: new CausalMasks(),
     };
   }
@@ -139,7 +142,7 @@ export class Transformer {
   ): Promise<Tensor2D | null> {
     const { clock } = this.parts;
     if (mlp.kind === 'dense') {
-      const y_TH = x_TH && tidy((): Tensor2D => add(x_TH, mlp.ffn.forward(mlpNorm.forward(x_TH))));
+      const y_TH = x_TH && tidy(() => add(x_TH, mlp.ffn.forward(mlpNorm.forward(x_TH))));
       clock.lap('other');
       return x_TH && replace(x_TH, y_TH!);
     }
@@ -149,7 +152,7 @@ export class Transformer {
       const { y_TH, routing } = await mlp.moe.forward(normed_TH, placement, tag, signal);
       routings.push(routing);
       if (x_TH === null || y_TH === null) return null;
-      const sum_TH: Tensor2D = add(x_TH, y_TH);
+      const sum_TH = add(x_TH, y_TH);
       y_TH.dispose();
       return replace(x_TH, sum_TH);
     } finally {
@@ -165,8 +168,7 @@ function replace(old: Tensor2D, next: Tensor2D): Tensor2D {
 
 function disposeInputs(step: StepInputs | null): void {
   if (step === null) return;
-  const { qAngles, kAngles, masks } = step;
-  for (const tensor of [qAngles.cos_NR, qAngles.sin_NR, kAngles.cos_NR, kAngles.sin_NR, masks]) tensor.dispose();
+  for (const part of [step.qAngles, step.kAngles, step.ones, step.masks]) part.dispose();
 }
 
 /** MLA caches one latent row per token; GQA keys and values of each KV head. */

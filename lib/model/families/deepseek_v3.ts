@@ -31,11 +31,15 @@ const schema = z.object({
 export function deepseekV3(config: unknown): ModelSpec {
   const c = parseHfConfig('deepseek_v3', schema, config);
   const groupSize = c.n_routed_experts / c.n_group;
-  requireConfig(Number.isInteger(groupSize), `n_routed_experts ${c.n_routed_experts} must divide by n_group ${c.n_group}`);
+  requireConfig(
+    Number.isInteger(groupSize),
+    `n_routed_experts ${c.n_routed_experts} must divide by n_group ${c.n_group}`,
+  );
   requireConfig(
     c.topk_group <= c.n_group && c.num_experts_per_tok <= groupSize * c.topk_group,
     `num_experts_per_tok ${c.num_experts_per_tok} must fit in topk_group ${c.topk_group} of ${c.n_group} groups`,
   );
+  requireConfig(c.qk_rope_head_dim % 2 === 0, `qk_rope_head_dim ${c.qk_rope_head_dim} must be even`);
   const rope = ropeOf(c, c.max_position_embeddings);
   // YaRN's temperature multiplies the whole logit, the part without rotation included.
   const mscale = rope.yarn === null ? 1 : yarnMscale(rope.yarn.factor, rope.yarn.mscaleAllDim ?? 0);
@@ -59,9 +63,8 @@ export function deepseekV3(config: unknown): ModelSpec {
       vHeadDim: c.v_head_dim,
       softmaxScale: (c.qk_nope_head_dim + c.qk_rope_head_dim) ** -0.5 * mscale ** 2,
     },
-    layers: Array.from(
-      { length: c.num_hidden_layers },
-      (_, i): LayerSpec => (isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize: c.intermediate_size }),
+    layers: Array.from({ length: c.num_hidden_layers }, (_, i): LayerSpec =>
+      isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize: c.intermediate_size },
     ),
     moe: {
       gate: {

@@ -54,9 +54,8 @@ export function qwen3Moe(config: unknown): ModelSpec {
       qkNorm: true,
       softmaxScale: headDim ** -0.5,
     },
-    layers: Array.from(
-      { length: c.num_hidden_layers },
-      (_, i): LayerSpec => (isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize: c.intermediate_size }),
+    layers: Array.from({ length: c.num_hidden_layers }, (_, i): LayerSpec =>
+      isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize: c.intermediate_size },
     ),
     moe: {
       gate: {
