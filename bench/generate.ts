@@ -1,1 +1,3 @@
-export const benchGenerate = async (): Promise<void> => { await Promise.resolve(); };
+export const benchGenerate = async (): Promise<void> => {
+  await Promise.resolve();
+};

@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[], context: Comman
 /** @throws UsageError naming the benchmarks. */
 export async function runBench([name = '', ...args]: readonly string[], context: CommandContext): Promise<void> {
   const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (bench === undefined) throw new UsageError(`no benchmark '${name}'; there are: ${Object.keys(BENCHES).join(', ')}`);
+  if (bench === undefined)
+    throw new UsageError(`no benchmark '${name}'; there are: ${Object.keys(BENCHES).join(', ')}`);
   await bench(args, context);
 }

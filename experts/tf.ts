@@ -102,7 +102,7 @@ interface Gpu {
   requestAdapter(): Promise<{ readonly info: GpuAdapterInfo; readonly isFallbackAdapter?: boolean } | null>;
 }
 interface WebgpuPackage {
-  create(flags: readonly string[]): Gpu;
+  readonly create: (flags: readonly string[]) => Gpu;
   readonly globals: object;
 }
 
@@ -202,61 +202,67 @@ export function tensorMemory(): { readonly numTensors: number; readonly numBytes
  * time of a decoding step at batch 1. Shapes are the callers' business; broadcasting is as in NumPy.
  */
 
-/** The engine keeps its inputs, so it must be given an object or array of tensors as the kernel names them. */
-function run<T extends tf.Tensor>(
-  kernel: string,
-  inputs: tf.NamedTensorMap | tf.Tensor[],
-  attributes?: tf.NamedAttrMap,
-): T {
+function run(kernel: string, inputs: tf.NamedTensorMap | tf.Tensor[], attributes?: tf.NamedAttrMap): tf.Tensor {
   return tf.engine().runKernel(kernel, inputs as tf.NamedTensorMap, attributes);
 }
 
-export const add = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => run('Add', { a, b });
-export const sub = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => run('Sub', { a, b });
-export const mul = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => run('Multiply', { a, b });
-export const div = <T extends tf.Tensor>(a: T, b: tf.Tensor): T => run('RealDiv', { a, b });
-export const exp = <T extends tf.Tensor>(x: T): T => run('Exp', { x });
-export const sigmoid = <T extends tf.Tensor>(x: T): T => run('Sigmoid', { x });
-export const square = <T extends tf.Tensor>(x: T): T => run('Square', { x });
-export const rsqrt = <T extends tf.Tensor>(x: T): T => run('Rsqrt', { x });
+const run2 = (...call: Parameters<typeof run>): tf.Tensor2D => run(...call) as tf.Tensor2D;
+
+export const add = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Add', { a, b });
+export const sub = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Sub', { a, b });
+export const mul = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Multiply', { a, b });
+export const div = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('RealDiv', { a, b });
+export const exp = (x: tf.Tensor2D): tf.Tensor2D => run2('Exp', { x });
+export const sigmoid = (x: tf.Tensor2D): tf.Tensor2D => run2('Sigmoid', { x });
+export const square = (x: tf.Tensor2D): tf.Tensor2D => run2('Square', { x });
+export const rsqrt = (x: tf.Tensor2D): tf.Tensor2D => run2('Rsqrt', { x });
 
 /** Means of the rows of [N,W]: [N,1]. */
-export const rowMeans = (x: tf.Tensor2D): tf.Tensor2D => run('Mean', { x }, { axis: 1, keepDims: true });
+export const rowMeans = (x: tf.Tensor2D): tf.Tensor2D => run2('Mean', { x }, { axis: 1, keepDims: true });
 /** Largest values of the rows of [N,W]: [N,1]. */
-export const rowMaxima = (x: tf.Tensor2D): tf.Tensor2D => run('Max', { x }, { reductionIndices: 1, keepDims: true });
+export const rowMaxima = (x: tf.Tensor2D): tf.Tensor2D => run2('Max', { x }, { reductionIndices: 1, keepDims: true });
 
 /** [N,K] · [K,M]. Plain 2-D products are the fast ones, and the only ones whose rows don't depend on the batch (wasm). */
 export const matMul = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D =>
-  run('BatchMatMul', { a, b }, { transposeA: false, transposeB: false });
+  run2('BatchMatMul', { a, b }, { transposeA: false, transposeB: false });
 
 /** `count` rows of [N,W] from `start` on; the tensor itself when those are all. */
 export const rowsFrom = (x: tf.Tensor2D, start: number, count: number): tf.Tensor2D =>
-  x.shape[0] === count ? x : run('Slice', { x }, { begin: [start, 0], size: [count, x.shape[1]] });
+  x.shape[0] === count ? x : run2('Slice', { x }, { begin: [start, 0], size: [count, x.shape[1]] });
 /** `count` columns of [N,W] from `start` on; the tensor itself when those are all. */
 export const columnsFrom = (x: tf.Tensor2D, start: number, count: number): tf.Tensor2D =>
-  x.shape[1] === count ? x : run('Slice', { x }, { begin: [0, start], size: [x.shape[0], count] });
+  x.shape[1] === count ? x : run2('Slice', { x }, { begin: [0, start], size: [x.shape[0], count] });
 /** Blocks of rows, one above the other; a single block is itself. */
 export const stackRows = (blocks: readonly tf.Tensor2D[]): tf.Tensor2D => join(blocks, 0);
 /** Blocks of columns, side by side; a single block is itself. */
 export const joinColumns = (blocks: readonly tf.Tensor2D[]): tf.Tensor2D => join(blocks, 1);
 const join = (blocks: readonly tf.Tensor2D[], axis: number): tf.Tensor2D =>
-  blocks.length === 1 ? blocks[0]! : run('Concat', [...blocks], { axis });
+  blocks.length === 1 ? blocks[0]! : run2('Concat', [...blocks], { axis });
 
-export const transpose = (x: tf.Tensor2D): tf.Tensor2D => run('Transpose', { x }, { perm: [1, 0] });
+export const reshape = (x: tf.Tensor2D, shape: readonly [number, number]): tf.Tensor2D =>
+  run2('Reshape', { x }, { shape: [...shape] });
+export const transpose = (x: tf.Tensor2D): tf.Tensor2D => run2('Transpose', { x }, { perm: [1, 0] });
+
 /** [A·B,W] rows (a, b) → rows (b, a). Free where A or B is 1. */
 export function swapRows(x: tf.Tensor2D, outer: number, inner: number): tf.Tensor2D {
   const width = x.size / (outer * inner);
   if (outer === 1 || inner === 1) return reshape(x, [outer * inner, width]);
-  const split = reshape3(x, [outer, inner, width]);
-  return reshape(run('Transpose', { x: split }, { perm: [1, 0, 2] }), [outer * inner, width]);
+  const split = run('Reshape', { x }, { shape: [outer, inner, width] });
+  const swapped = run('Transpose', { x: split }, { perm: [1, 0, 2] });
+  return run2('Reshape', { x: swapped }, { shape: [outer * inner, width] });
 }
-export const reshape = (x: tf.Tensor, shape: readonly [number, number]): tf.Tensor2D => tf.reshape(x, [...shape]);
-export const reshape3 = (x: tf.Tensor, shape: readonly [number, number, number]): tf.Tensor3D =>
-  run('Reshape', { x }, { shape: [...shape] });
+
+/** Adds a block [N,W] to each of the blocks that x [B·N,W] is stacked of. */
+export function addToBlocks(x: tf.Tensor2D, block: tf.Tensor2D): tf.Tensor2D {
+  const [numRows, width] = block.shape;
+  if (x.shape[0] === numRows) return add(x, block);
+  const split = run('Reshape', { x }, { shape: [x.shape[0] / numRows, numRows, width] });
+  return run2('Reshape', { x: run('Add', { a: split, b: block }) }, { shape: [x.shape[0], width] });
+}
 
 /** Rows of a table [V,W] by number: [N,W]. */
 export const gatherRows = (table: tf.Tensor2D, rows: Int32Array): tf.Tensor2D =>
-  run('GatherV2', { x: table, indices: tf.tensor(rows, [rows.length], 'int32') }, { axis: 0, batchDims: 0 });
+  run2('GatherV2', { x: table, indices: tf.tensor(rows, [rows.length], 'int32') }, { axis: 0, batchDims: 0 });
 
 /** float32 rows [N·W] as a tensor [N,W]; the values must not change afterwards. */
 export const toTensor = (values: Float32Array, shape: readonly [number, number]): tf.Tensor2D =>

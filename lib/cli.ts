@@ -87,9 +87,9 @@ function createCli(): Argv {
     .recommendCommands()
     .demandCommand(1, 'give a command; see expertwire --help')
     .parserConfiguration({ 'duplicate-arguments-array': false, 'populate--': true })
-    .wrap(Math.min(120, process.stdout.columns ?? 100))
+    .wrap(Math.min(120, process.stdout.isTTY ? process.stdout.columns : 100))
     .fail((message, error) => {
-      if (error !== undefined && error !== null) throw error;
+      if (error instanceof Error) throw error; // the types promise an error, yargs passes undefined for its own checks
       process.stderr.write(`expertwire: ${message}\n`);
       process.exit(EXIT_USAGE);
     });

@@ -11,7 +11,7 @@ export interface DoctorArgs {
 }
 
 export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
-  return yargs.option('json', { type: 'boolean', describe: 'one JSON object' }) as unknown as Argv<T & DoctorArgs>;
+  return yargs.option('json', { type: 'boolean', describe: 'one JSON object' });
 }
 
 export async function doctor(args: DoctorArgs, { stdout }: CommandContext): Promise<void> {

@@ -46,7 +46,7 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
       type: 'string',
       describe: `file with the job secret (or ${SECRET_VARIABLE})`,
       group: 'Job:',
-    }) as unknown as Argv<T & EngineArgs>;
+    });
 }
 
 /** The configuration that file, flags and --set make together. */
@@ -103,7 +103,9 @@ export async function readSecret(
   try {
     secret = (await readFile(file, 'utf8')).trim();
   } catch (cause) {
-    throw new UsageError(`--secret-file ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
+    throw new UsageError(
+      `--secret-file ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`,
+    );
   }
   if (secret === '') throw new UsageError(`--secret-file ${file} is empty; put a line of random characters into it`);
   return secret;

@@ -29,7 +29,13 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
   const prompts = 'Prompts:';
   const sampling = 'Sampling (default: greedy):';
   return engineOptions(yargs)
-    .option('prompt', { type: 'string', array: true, nargs: 1, describe: 'text to continue; repeatable', group: prompts })
+    .option('prompt', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'text to continue; repeatable',
+      group: prompts,
+    })
     .option('prompts', { type: 'string', describe: 'file with one prompt a line', group: prompts })
     .option('prompt-ids', {
       type: 'string',
@@ -48,13 +54,17 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
     .option('seed', { type: 'number', describe: 'same seed, same text, whatever the ranks', group: sampling })
     .option('stop', { type: 'string', array: true, nargs: 1, describe: 'end before this text', group: sampling })
     .option('ignore-eos', { type: 'boolean', describe: "go on after the model's end token", group: sampling })
-    .option('return-routed-experts', { type: 'boolean', describe: "with --json: each token's experts", group: 'Output:' })
+    .option('return-routed-experts', {
+      type: 'boolean',
+      describe: "with --json: each token's experts",
+      group: 'Output:',
+    })
     .option('json', { type: 'boolean', describe: 'one JSON object a prompt, then the statistics', group: 'Output:' })
     .option('summary', {
       type: 'boolean',
       describe: 'speed, bytes and expert load at the end (default: on a terminal)',
       group: 'Output:',
-    }) as unknown as Argv<T & GenerateArgs>;
+    });
 }
 
 export async function generate(args: GenerateArgs, context: CommandContext): Promise<void> {

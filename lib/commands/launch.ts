@@ -38,7 +38,7 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
     .example('./launch.sh my.yaml --nnodes 2 --node-rank 0 --nproc-per-node 2 --head 10.0.0.1:7077', 'two machines')
     .epilogue(
       'Under Slurm, Open MPI and torchrun, start the same line once per rank: numbers come from the environment.',
-    ) as unknown as Argv<T & LaunchOptions>;
+    );
 }
 
 /**
@@ -57,7 +57,8 @@ export function launchPlan(args: LaunchArgs, env: Readonly<Record<string, string
   if (nnodes === 1) return [...command, ...(nprocPerNode === undefined ? [] : ['--ranks', String(nprocPerNode)])];
   if (args.head === undefined) throw new UsageError('--nnodes needs --head HOST:PORT, the address of node 0');
   const perNode = nprocPerNode ?? 1;
-  if (nodeRank > 0) return ['rank', '--head', args.head, '--nproc', String(perNode), '--rank', String(nodeRank * perNode)];
+  if (nodeRank > 0)
+    return ['rank', '--head', args.head, '--nproc', String(perNode), '--rank', String(nodeRank * perNode)];
   return asHead(command, args.head, perNode, (nnodes - 1) * perNode);
 }
 

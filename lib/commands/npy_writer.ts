@@ -36,7 +36,8 @@ export class NpyWriter {
 function header(numRows: number, numColumns: number): Buffer {
   const dict = `{'descr': '<f4', 'fortran_order': False, 'shape': (${numRows}, ${numColumns}), }`;
   const prefixBytes = 10;
-  const padded = dict.padEnd(Math.ceil((prefixBytes + dict.length + 1) / ALIGNMENT) * ALIGNMENT - prefixBytes - 1) + '\n';
+  const padded =
+    dict.padEnd(Math.ceil((prefixBytes + dict.length + 1) / ALIGNMENT) * ALIGNMENT - prefixBytes - 1) + '\n';
   const prefix = Buffer.from([0x93, ...Buffer.from('NUMPY'), 1, 0, 0, 0]);
   prefix.writeUInt16LE(padded.length, 8);
   return Buffer.concat([prefix, Buffer.from(padded, 'latin1')]);

@@ -13,7 +13,7 @@ export class OrderedPrinter {
 
   push(stream: number, text: string): void {
     if (stream === this.current) this.write(text);
-    else this.buffers[stream] += text;
+    else this.buffers[stream] = (this.buffers[stream] ?? '') + text;
   }
 
   /** Ends a stream; when it was the one shown, the next ones follow. */

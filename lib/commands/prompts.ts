@@ -25,14 +25,22 @@ export async function readPrompts(
   { generate, model }: ExpertwireConfig,
   tokenizer: Tokenizer | undefined,
 ): Promise<Prompt[]> {
-  const texts: ConfigPrompt[] = [...(args.prompt ?? []), ...(args.prompts === undefined ? [] : await lines(args.prompts))];
+  const texts: ConfigPrompt[] = [
+    ...(args.prompt ?? []),
+    ...(args.prompts === undefined ? [] : await lines(args.prompts)),
+  ];
   const ids = (args.promptIds ?? []).map((list) => ({ label: null, text: null, tokenIds: parseIds(list) }));
   if (texts.length === 0 && ids.length === 0) texts.push(...generate.prompts);
   if (texts.length === 0 && ids.length === 0) {
-    throw new UsageError('no prompt: give --prompt TEXT, --prompts FILE, --prompt-ids 5,17,3 or generate.prompts in the configuration');
+    throw new UsageError(
+      'no prompt: give --prompt TEXT, --prompts FILE, --prompt-ids 5,17,3 or generate.prompts in the configuration',
+    );
   }
   const encode = encoder(tokenizer, generate.chat, model);
-  return [...texts.map((prompt) => encode(typeof prompt === 'string' ? { label: null, text: prompt } : prompt)), ...ids];
+  return [
+    ...texts.map((prompt) => encode(typeof prompt === 'string' ? { label: null, text: prompt } : prompt)),
+    ...ids,
+  ];
 }
 
 function encoder(

@@ -29,7 +29,7 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('model', { type: 'string', describe: "model folder, where it isn't the head's path" })
     .option('secret-file', { type: 'string', describe: `file with the job secret (or ${SECRET_VARIABLE})` })
     .option('join-timeout', { type: 'number', describe: 'seconds to wait for head and peers', default: 60 })
-    .option('spawned', { type: 'boolean', hidden: true }) as unknown as Argv<T & RankArgs>;
+    .option('spawned', { type: 'boolean', hidden: true });
 }
 
 export async function rank(args: RankArgs, context: CommandContext): Promise<void> {
@@ -69,7 +69,12 @@ function watchParent({ stdin }: CommandContext): { readonly secret: Promise<stri
 }
 
 /** Starts ranks and watches them: the first that fails ends the others. */
-async function runMany(args: RankArgs, count: number, secret: string, { stderr, signal }: CommandContext): Promise<void> {
+async function runMany(
+  args: RankArgs,
+  count: number,
+  secret: string,
+  { stderr, signal }: CommandContext,
+): Promise<void> {
   const forwarded = [
     ...(args.advertise === undefined ? [] : ['--advertise', args.advertise]),
     ...(args.model === undefined ? [] : ['--model', args.model]),

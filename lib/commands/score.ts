@@ -23,7 +23,7 @@ export function scoreOptions<T>(yargs: Argv<T>): Argv<T & ScoreArgs> {
     .option('ids', { type: 'string', describe: 'the text as token ids: 5,17,3', group: 'Text:' })
     .conflicts({ text: ['file', 'ids'], file: 'ids' })
     .option('logits', { type: 'string', describe: 'write float32 logits [T,V] to this .npy file', group: 'Output:' })
-    .option('json', { type: 'boolean', describe: 'one JSON object', group: 'Output:' }) as unknown as Argv<T & ScoreArgs>;
+    .option('json', { type: 'boolean', describe: 'one JSON object', group: 'Output:' });
 }
 
 export async function score(args: ScoreArgs, context: CommandContext): Promise<void> {

@@ -54,7 +54,10 @@ function loadChart(engine: Engine): string {
     );
     return [head, ...rows].join('\n');
   });
-  return ['expert load (tokens per rank, ▁…█ each of its experts; balancedness = mean / max rank load)', ...layers].join('\n');
+  return [
+    'expert load (tokens per rank, ▁…█ each of its experts; balancedness = mean / max rank load)',
+    ...layers,
+  ].join('\n');
 }
 
 function expertsOf(engine: Engine, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {

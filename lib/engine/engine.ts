@@ -184,7 +184,9 @@ export class Engine implements TokenSource {
   private async commit(plans: readonly StepPlan[], results: readonly StepResult[]): Promise<void> {
     for (const [rank, plan] of plans.entries()) {
       const { outputs } = results[rank]!;
-      const sampled = outputs.flatMap(({ sequence, tokenId }) => (tokenId === null ? [] : [[sequence, tokenId] as const]));
+      const sampled = outputs.flatMap(({ sequence, tokenId }) =>
+        tokenId === null ? [] : [[sequence, tokenId] as const],
+      );
       this.scheduler.commit(plan, new Map(sampled));
       for (const [i, output] of outputs.entries()) {
         const isOver = await this.sequences.get(output.sequence)?.take(plan.parts[i]!, output);
@@ -226,7 +228,10 @@ export class Engine implements TokenSource {
     const { vocabSize } = this.spec;
     const wrong = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
     if (wrong !== undefined) {
-      throw new EngineError('INVALID_REQUEST', `token id ${wrong} is outside the model's vocabulary 0 … ${vocabSize - 1}`);
+      throw new EngineError(
+        'INVALID_REQUEST',
+        `token id ${wrong} is outside the model's vocabulary 0 … ${vocabSize - 1}`,
+      );
     }
     const numTokens = tokenIds.length + maxNewTokens;
     const { maxModelLen } = this.limits;
@@ -244,4 +249,4 @@ export class Engine implements TokenSource {
 
 /** generation_config.json's end-of-sequence tokens, which are more complete than config.json's. */
 const pickEos = (generationConfig: Readonly<Record<string, unknown>> | undefined): object =>
-  generationConfig?.['eos_token_id'] === undefined ? {} : { eos_token_id: generationConfig['eos_token_id'] };
+  generationConfig?.eos_token_id === undefined ? {} : { eos_token_id: generationConfig.eos_token_id };

@@ -15,7 +15,11 @@ export class EngineError extends Error {
   /** The rank that it is about. */
   readonly rank: number | undefined;
 
-  constructor(code: EngineErrorCode, message: string, context: { readonly rank?: number; readonly cause?: unknown } = {}) {
+  constructor(
+    code: EngineErrorCode,
+    message: string,
+    context: { readonly rank?: number; readonly cause?: unknown } = {},
+  ) {
     super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
     this.name = 'EngineError';
     this.code = code;

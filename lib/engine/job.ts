@@ -159,7 +159,9 @@ export class Job {
     if (this.isClosing) return;
     const isAccusation = about !== undefined && about !== rank;
     const text = `rank ${rank} failed${this.when()}: ${message}`;
-    const error = new EngineError(isAccusation && code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_FAILED', text, { rank: about ?? rank });
+    const error = new EngineError(isAccusation && code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_FAILED', text, {
+      rank: about ?? rank,
+    });
     this.parts.cause.report({ kind: isAccusation ? 'accusation' : 'own_failure', error });
   }
 
@@ -182,7 +184,13 @@ export class Job {
     return this.closing;
   }
 
-  private async shutDown({ gracefully, reason }: { readonly gracefully: boolean; readonly reason: string }): Promise<void> {
+  private async shutDown({
+    gracefully,
+    reason,
+  }: {
+    readonly gracefully: boolean;
+    readonly reason: string;
+  }): Promise<void> {
     const { links, local, rendezvous, cause } = this.parts;
     cause.close();
     for (const link of links) if (link.isOpen) link.send({ type: 'shutdown', reason });

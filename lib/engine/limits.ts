@@ -40,7 +40,10 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
   }
   const blockBytes = 4 * kvFloatsPerToken(spec) * engine.block_size;
   const blocksPerSequence = Math.ceil(maxModelLen / engine.block_size);
-  const autoBlocks = Math.min(engine.max_num_seqs * blocksPerSequence, Math.max(1, Math.floor(AUTO_KV_BYTES / blockBytes)));
+  const autoBlocks = Math.min(
+    engine.max_num_seqs * blocksPerSequence,
+    Math.max(1, Math.floor(AUTO_KV_BYTES / blockBytes)),
+  );
   return {
     maxNumSeqs: engine.max_num_seqs,
     maxNumBatchedTokens: engine.max_num_batched_tokens,

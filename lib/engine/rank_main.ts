@@ -129,7 +129,9 @@ function runSteps(joined: JoinedRank, executor: RankExecutor, signal: AbortSigna
     const onAbort = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
-    void link.closed.then(() => reject(new EngineError('HEAD_LOST', 'the connection to the head closed; start the job again')));
+    void link.closed.then(() =>
+      reject(new EngineError('HEAD_LOST', 'the connection to the head closed; start the job again')),
+    );
     link.onMessage((message) => {
       if (message.type === 'shutdown') return resolve();
       if (message.type !== 'job') return;
@@ -152,5 +154,11 @@ function describe(error: unknown): RemoteError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'INTERNAL';
   if (!(error instanceof CommError)) return { code, message };
   const { rank, layer, phase } = error;
-  return { code, message, ...(rank !== undefined && { rank }), ...(layer !== undefined && { layer }), ...(phase !== undefined && { phase }) };
+  return {
+    code,
+    message,
+    ...(rank !== undefined && { rank }),
+    ...(layer !== undefined && { layer }),
+    ...(phase !== undefined && { phase }),
+  };
 }

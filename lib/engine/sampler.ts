@@ -38,7 +38,12 @@ export function checkSampling(params: SamplingParams): void {
   check(topK >= 0 && Number.isInteger(topK), 'top_k', topK, 'a whole number from 0 (0 = off)');
   check(topP > 0 && topP <= 1, 'top_p', topP, 'a number over 0, up to 1');
   check(minP >= 0 && minP <= 1, 'min_p', minP, 'a number from 0 to 1');
-  check(repetitionPenalty > 0 && Number.isFinite(repetitionPenalty), 'repetition_penalty', repetitionPenalty, 'a number over 0');
+  check(
+    repetitionPenalty > 0 && Number.isFinite(repetitionPenalty),
+    'repetition_penalty',
+    repetitionPenalty,
+    'a number over 0',
+  );
   check(Number.isSafeInteger(seed) && seed >= 0, 'seed', seed, 'a whole number from 0 to 2^53 − 1');
 }
 

@@ -150,7 +150,12 @@ export class Scheduler {
   }
 }
 
-const startOf = ({ sequence, blocks, sampling, wants }: Running): SequenceStart => ({ sequence, blocks, sampling, wants });
+const startOf = ({ sequence, blocks, sampling, wants }: Running): SequenceStart => ({
+  sequence,
+  blocks,
+  sampling,
+  wants,
+});
 
 const decodePart = (state: Running): PlanPart => ({
   sequence: state.sequence,

@@ -74,13 +74,11 @@ export interface RankStats {
 
 /** What the head tells a rank. `free`: sequences that are over; their KV blocks are forgotten. */
 export type HeadToRank =
-  | { readonly kind: 'step'; readonly plan: StepPlan }
-  | { readonly kind: 'free'; readonly sequences: readonly number[] };
+  { readonly kind: 'step'; readonly plan: StepPlan } | { readonly kind: 'free'; readonly sequences: readonly number[] };
 
 /** What a rank tells the head. */
 export type RankToHead =
-  | { readonly kind: 'loaded'; readonly report: LoadReport }
-  | { readonly kind: 'result'; readonly result: StepResult };
+  { readonly kind: 'loaded'; readonly report: LoadReport } | { readonly kind: 'result'; readonly result: StepResult };
 
 /** What loading took on one rank. */
 export interface LoadReport {

@@ -30,11 +30,14 @@ export function bytes(count: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]!}`;
 }
 
+/** Characters, of which each of ours is as wide as a letter. */
+const widthOf = (text: string): number => Array.from(text).length;
+
 /** Columns of text, left-aligned first, right-aligned after. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => [...row[column]!].length)));
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => widthOf(row[column]!))));
   const pad = (text: string, column: number): string => {
-    const fill = ' '.repeat(widths[column]! - [...text].length);
+    const fill = ' '.repeat(widths[column]! - widthOf(text));
     return column === 0 ? text + fill : fill + text;
   };
   return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n');

@@ -3,14 +3,12 @@
  * Shape suffixes: T tokens of the step, L tokens of one sequence so far, R query rows of one sequence, D channels.
  */
 import {
-  add,
+  addToBlocks,
   columnsFrom,
   div,
   exp,
   keep,
   matMul,
-  reshape,
-  reshape3,
   rowMaxima,
   rowsFrom,
   stackRows,
@@ -101,18 +99,12 @@ export interface Lane {
  */
 export function attend(lanes: readonly Lane[], mask_RL: Tensor2D | null, valueDim: number): Tensor2D {
   return tidy(() => {
-    const scores = masked(stackRows(lanes.map(({ q_RD, k_DL }) => matMul(q_RD, k_DL))), mask_RL, lanes.length);
+    const products = stackRows(lanes.map(({ q_RD, k_DL }) => matMul(q_RD, k_DL)));
+    const scores = mask_RL === null ? products : addToBlocks(products, mask_RL);
     const weights = exp(sub(scores, rowMaxima(scores)));
     const numRows = lanes[0]!.q_RD.shape[0];
     const width = lanes[0]!.v_L1.shape[1];
     const sums = stackRows(lanes.map(({ v_L1 }, i) => matMul(rowsFrom(weights, i * numRows, numRows), v_L1)));
     return div(columnsFrom(sums, 0, valueDim), columnsFrom(sums, width - 1, 1));
   });
-}
-
-function masked(scores: Tensor2D, mask_RL: Tensor2D | null, numLanes: number): Tensor2D {
-  if (mask_RL === null) return scores;
-  if (numLanes === 1) return add(scores, mask_RL);
-  const [numRows, length] = mask_RL.shape;
-  return reshape(add(reshape3(scores, [numLanes, numRows, length]), mask_RL), [numLanes * numRows, length]);
 }

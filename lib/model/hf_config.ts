@@ -12,7 +12,8 @@ export function parseHfConfig<T>(modelType: string, schema: z.ZodType<T>, config
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const field = issue.path.join('.');
-  const got = JSON.stringify(valueAt(config, issue.path)) ?? 'nothing';
+  const value = valueAt(config, issue.path);
+  const got = value === undefined ? 'missing' : JSON.stringify(value);
   if (issue.code === 'invalid_value') {
     const supported = issue.values.map((value) => JSON.stringify(value)).join(', ');
     throw new ModelError(

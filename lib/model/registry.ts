@@ -19,7 +19,7 @@ export function modelSpecOf(config: unknown): ModelSpec {
   if (family === undefined) {
     throw new ModelError(
       'UNSUPPORTED_MODEL',
-      `config.json: model_type is ${JSON.stringify(modelType) ?? 'missing'}; supported: ${Object.keys(FAMILIES).join(', ')}`,
+      `config.json: model_type is ${modelType === undefined ? 'missing' : JSON.stringify(modelType)}; supported: ${Object.keys(FAMILIES).join(', ')}`,
     );
   }
   return family(config);
