@@ -74,7 +74,9 @@ export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Floa
   const selection = new Float64Array(numExperts);
   for (let t = 0; t < numTokens; t++) {
     // 1. Scores of this token.
-    score(logits.subarray(t * numExperts, (t + 1) * numExperts), spec.scoring, scores);
+    const logits_E = logits.subarray(t * numExperts, (t + 1) * numExperts);
+    checkFinite(logits_E, t);
+    score(logits_E, spec.scoring, scores);
     // 2. What the selection sees: biased scores, −∞ outside the best groups.
     for (let e = 0; e < numExperts; e++) selection[e] = scores[e]! + (bias_E === null ? 0 : bias_E[e]!);
     if (spec.groups !== null) maskGroups(selection, spec.groups);
@@ -84,6 +86,17 @@ export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Floa
     weigh(scores, chosen, spec, topkWeights.subarray(t * numTopk, (t + 1) * numTopk));
   }
   return { topkIdx, topkWeights };
+}
+
+/** A NaN would choose experts quietly, and it is what a backend that ran out of memory computes. */
+function checkFinite(logits_E: Float32Array, token: number): void {
+  const wrong = logits_E.findIndex((logit) => !Number.isFinite(logit));
+  if (wrong < 0) return;
+  throw new ExpertError(
+    'NOT_FINITE',
+    `the gate's logit of expert ${wrong} for token ${token} is ${logits_E[wrong]!}; check the checkpoint for NaN, or use more ranks ` +
+      'if this rank is short of memory',
+  );
 }
 
 function score(logits_E: Float32Array, scoring: GateSpec['scoring'], out: Float64Array): void {

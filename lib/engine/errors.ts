@@ -7,6 +7,7 @@ export type EngineErrorCode =
   | 'TIMEOUT' // a rank did not finish its step in time
   | 'HEAD_LOST' // a rank lost its head
   | 'NO_TOKENIZER' // text was given, and the model folder has no tokenizer
+  | 'NOT_FINITE' // the model computed NaN or infinity
   | 'CLOSED' // the engine was closed
   | 'INTERNAL'; // a bug of ours
 

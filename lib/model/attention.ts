@@ -1,5 +1,5 @@
 /**
- * What all attention forms share: the step's sequences, and softmax(q·Kᵀ)·V.
+ * What all attention forms share: the step's sequences, and softmax(q·Kᵀ)·V in two parts.
  * Shape suffixes: T tokens of the step, L tokens of one sequence so far, R query rows of one sequence, D channels.
  */
 import {
@@ -93,18 +93,20 @@ export interface Lane {
 }
 
 /**
- * softmax(q·Kᵀ + mask)·V for lanes of equally many rows, stacked: [lanes·R, valueDim].
- * The ones column of V makes the same matmul sum the softmax's denominator, in ascending key order like the values, so that a row's bits don't
- * depend on how many masked keys follow.
+ * exp(q·Kᵀ + mask − row maximum)·[V|1] for lanes of equally many rows, stacked: [lanes·R, valueDim + 1]. What {@link normalise} makes of it is
+ * softmax(q·Kᵀ + mask)·V. The ones column of V makes the same matmul sum the softmax's denominator, in ascending key order like the values, so that
+ * a row's bits don't depend on how many masked keys follow.
  */
-export function attend(lanes: readonly Lane[], mask_RL: Tensor2D | null, valueDim: number): Tensor2D {
+export function attend(lanes: readonly Lane[], mask_RL: Tensor2D | null): Tensor2D {
   return tidy(() => {
     const products = stackRows(lanes.map(({ q_RD, k_DL }) => matMul(q_RD, k_DL)));
     const scores = mask_RL === null ? products : addToBlocks(products, mask_RL);
     const weights = exp(sub(scores, rowMaxima(scores)));
     const numRows = lanes[0]!.q_RD.shape[0];
-    const width = lanes[0]!.v_L1.shape[1];
-    const sums = stackRows(lanes.map(({ v_L1 }, i) => matMul(rowsFrom(weights, i * numRows, numRows), v_L1)));
-    return div(columnsFrom(sums, 0, valueDim), columnsFrom(sums, width - 1, 1));
+    return stackRows(lanes.map(({ v_L1 }, i) => matMul(rowsFrom(weights, i * numRows, numRows), v_L1)));
   });
 }
+
+/** Weighted sums and their denominators, [N,·] with the denominator last → the first `valueDim` columns, normalised. */
+export const normalise = (sums: Tensor2D, valueDim: number): Tensor2D =>
+  div(columnsFrom(sums, 0, valueDim), columnsFrom(sums, sums.shape[1] - 1, 1));

@@ -14,7 +14,7 @@ import {
   transpose,
   type Tensor2D,
 } from '../../experts/tf.js';
-import { attend, type Attention, type Lane, type SequencePart, type StepInputs } from './attention.js';
+import { attend, normalise, type Attention, type Lane, type SequencePart, type StepInputs } from './attention.js';
 import type { KvCache } from './kv_cache.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
@@ -50,10 +50,11 @@ export class Gqa implements Attention {
     const projected = reshape(matMul(x_TH, q), [step.numTokens * numHeads, headDim]);
     const rotated = this.rope.rotate(qNorm === null ? projected : qNorm.forward(projected), step.qAngles);
     const q_ND = mul(rotated, this.scale_11);
-    return matMul(stackRows(step.parts.map((part) => this.attendPart(q_ND, part, layer, step, cache))), output);
+    const sums = stackRows(step.parts.map((part) => this.attendPart(q_ND, part, layer, step, cache)));
+    return matMul(reshape(normalise(sums, headDim), [step.numTokens, numHeads * headDim]), output);
   }
 
-  /** [tokens of the part, heads·D] */
+  /** Sums and denominators, [tokens of the part · heads, D + 1]. */
   private attendPart(q_ND: Tensor2D, part: SequencePart, layer: number, step: StepInputs, cache: KvCache): Tensor2D {
     const { numHeads, numKvHeads, headDim } = this.spec;
     const { numTokens, rowStart, position, blocks } = part;
@@ -68,9 +69,12 @@ export class Gqa implements Attention {
       k_DL: transpose(cache.read(blocks, layer, 2 * head, position + numTokens)),
       v_L1: cache.read(blocks, layer, 2 * head + 1, position + numTokens),
     }));
-    const attended = attend(lanes, step.masks.get(part, groupSize), headDim);
-    const grouped = reshape(attended, [numKvHeads * numTokens, groupSize * headDim]);
-    return reshape(swapRows(grouped, numKvHeads, numTokens), [numTokens, numHeads * headDim]);
+    const width = headDim + 1;
+    const grouped = reshape(attend(lanes, step.masks.get(part, groupSize)), [
+      numKvHeads * numTokens,
+      groupSize * width,
+    ]);
+    return reshape(swapRows(grouped, numKvHeads, numTokens), [numTokens * numHeads, width]);
   }
 
   private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): void {

@@ -64,6 +64,7 @@ const scaling = z.object({
   mscale: z.number().nullish(),
   mscale_all_dim: z.number().nullish(),
   truncate: z.literal(true).optional(),
+  attention_factor: z.literal(null).optional(),
 });
 
 /** `rope_theta` and `rope_scaling` of Hub checkpoints, or the `rope_parameters` that newer libraries write. */

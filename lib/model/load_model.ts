@@ -117,6 +117,7 @@ export function tensorsOfRank(spec: ModelSpec, checkpoint: Checkpoint, placement
     for (const logical of slotsOf(placement, moeLayer, rank)) own.add(names.expertPrefix(layer, logical));
   }
   return checkpoint.names().filter((name) => {
+    if (name.endsWith('.rotary_emb.inv_freq')) return false; // old checkpoints store what rope.ts computes
     const layer = LAYER_OF.exec(name);
     if (layer !== null && Number(layer[1]) >= spec.layers.length) return false; // multi-token prediction, not run
     if (name === names.LM_HEAD && spec.tieWordEmbeddings) return false;

@@ -18,7 +18,7 @@ import {
   transpose,
   type Tensor2D,
 } from '../../experts/tf.js';
-import { attend, type Attention, type Lane, type SequencePart, type StepInputs } from './attention.js';
+import { attend, normalise, type Attention, type Lane, type SequencePart, type StepInputs } from './attention.js';
 import type { KvCache } from './kv_cache.js';
 import { AbsorbedHeads } from './mla_absorbed.js';
 import { NaiveHead } from './mla_naive.js';
@@ -127,10 +127,10 @@ export class Mla implements Attention {
       const v_L1 = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
       const q_RD = rowsFrom(q, (part.rowStart - start) * numHeads, part.numTokens * numHeads);
       const lane: Lane = { q_RD, k_DL: transpose(v_L1), v_L1 };
-      return attend([lane], step.masks.get(part, numHeads), this.cacheWidth);
+      return attend([lane], step.masks.get(part, numHeads));
     });
     // 3. Out of the latent space.
-    return heads.outOfLatent(stackRows(contexts), count);
+    return heads.outOfLatent(normalise(stackRows(contexts), this.cacheWidth), count);
   }
 
   /** [tokens of the parts, heads·V] */
@@ -148,10 +148,10 @@ export class Mla implements Attention {
         k_DL: head.keys(rows_CL),
         v_L1: head.values(rows_LC),
       }));
-      const attended = attend(lanes, step.masks.get(part, 1), vHeadDim);
-      return reshape(swapRows(attended, numHeads, part.numTokens), [part.numTokens, numHeads * vHeadDim]);
+      return swapRows(attend(lanes, step.masks.get(part, 1)), numHeads, part.numTokens);
     });
-    return stackRows(outputs);
+    const values = normalise(stackRows(outputs), vHeadDim);
+    return reshape(values, [values.shape[0] / numHeads, numHeads * vHeadDim]);
   }
 
   dispose(): void {

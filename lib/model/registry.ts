@@ -2,7 +2,7 @@
 import { ModelError } from './errors.js';
 import { deepseekV3 } from './families/deepseek_v3.js';
 import { qwen3Moe } from './families/qwen3_moe.js';
-import type { ModelSpec } from './spec.js';
+import { moeLayersOf, type ModelSpec } from './spec.js';
 
 export const FAMILIES: Readonly<Record<string, (config: unknown) => ModelSpec>> = {
   deepseek_v3: deepseekV3,
@@ -22,5 +22,9 @@ export function modelSpecOf(config: unknown): ModelSpec {
       `config.json: model_type is ${modelType === undefined ? 'missing' : JSON.stringify(modelType)}; supported: ${Object.keys(FAMILIES).join(', ')}`,
     );
   }
-  return family(config);
+  const spec = family(config);
+  if (moeLayersOf(spec).length === 0) {
+    throw new ModelError('UNSUPPORTED_MODEL', 'config.json describes a model without a single MoE layer; choose one with experts');
+  }
+  return spec;
 }

@@ -1,0 +1,335 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { GREEDY } from '../../../lib/engine/sampler.js';
+import { Scheduler, type SchedulerLimits, type SequenceRequest } from '../../../lib/engine/scheduler.js';
+import type { PlanPart, StepPlan } from '../../../lib/engine/step_plan.js';
+
+const LIMITS: SchedulerLimits = {
+  numRanks: 1,
+  maxNumSeqs: 4,
+  maxNumBatchedTokens: 16,
+  blockSize: 4,
+  numKvBlocks: 32,
+  maxLogitTokens: 8,
+};
+
+/** Prompt tokens that name their sequence and position. */
+const request = (sequence: number, promptLength: number, maxNewTokens = 2, logits = false): SequenceRequest => ({
+  sequence,
+  promptTokenIds: Array.from({ length: promptLength }, (_, i) => sequence * 1000 + i),
+  maxNewTokens,
+  sampling: GREEDY,
+  wants: { routedExperts: false, promptLogprobs: logits, logits },
+});
+
+/** What a sequence samples at a position. */
+const sampledToken = (sequence: number, position: number): number => -(sequence * 1000 + position);
+
+interface Cancel {
+  readonly step: number;
+  readonly sequence: number;
+}
+
+interface Run {
+  readonly limits: SchedulerLimits;
+  /** Each with the step before which it arrives. */
+  readonly requests: readonly { readonly arrival: number; readonly request: SequenceRequest }[];
+  readonly cancels: readonly Cancel[];
+}
+
+const runs: fc.Arbitrary<Run> = fc
+  .record({
+    numRanks: fc.integer({ min: 1, max: 4 }),
+    maxNumSeqs: fc.integer({ min: 1, max: 4 }),
+    extraTokens: fc.nat(12),
+    blockSize: fc.integer({ min: 1, max: 4 }),
+    numKvBlocks: fc.integer({ min: 3, max: 12 }),
+    maxLogitTokens: fc.integer({ min: 1, max: 6 }),
+  })
+  .chain(({ extraTokens, ...limits }) => {
+    const capacity = limits.blockSize * limits.numKvBlocks;
+    const arrival = fc
+      .record({
+        arrival: fc.nat(12),
+        promptLength: fc.integer({ min: 1, max: capacity }),
+        newTokens: fc.nat(6),
+        logits: fc.boolean(),
+      })
+      .map(({ promptLength, newTokens, ...rest }) => ({
+        ...rest,
+        promptLength,
+        newTokens: Math.min(newTokens, capacity - promptLength),
+      }));
+    return fc.record({
+      limits: fc.constant({ ...limits, maxNumBatchedTokens: limits.maxNumSeqs + extraTokens }),
+      requests: fc
+        .array(arrival, { maxLength: 10 })
+        .map((list) =>
+          list
+            .sort((a, b) => a.arrival - b.arrival)
+            .map((r, i) => ({ arrival: r.arrival, request: request(i, r.promptLength, r.newTokens, r.logits) })),
+        ),
+      cancels: fc.array(fc.record({ step: fc.nat(20), sequence: fc.nat(9) }), { maxLength: 3 }),
+    });
+  });
+
+/** Follows what the plans do to each sequence and checks every rule on the way. */
+class Follower {
+  readonly scheduler: Scheduler;
+  readonly begun: number[] = [];
+  private readonly limits: SchedulerLimits;
+  private readonly requests = new Map<number, SequenceRequest>();
+  private readonly live = new Map<number, { rank: number; blocks: readonly number[]; tokens: number[] }>();
+  private lastStep = 0;
+
+  constructor(limits: SchedulerLimits) {
+    this.limits = limits;
+    this.scheduler = new Scheduler(limits);
+  }
+
+  add(added: SequenceRequest): void {
+    this.requests.set(added.sequence, added);
+    this.scheduler.add(added);
+  }
+
+  /** One step; false when there was nothing to compute. */
+  step(): boolean {
+    const plans = this.scheduler.next();
+    if (plans === null) return false;
+    expect(plans).to.have.length(this.limits.numRanks);
+    this.lastStep++;
+    plans.forEach((plan, rank) => this.check(plan, rank));
+    expect(
+      plans.some(({ parts }) => parts.length > 0),
+      'a step computes something',
+    ).to.equal(true);
+    for (const plan of plans) this.commit(plan);
+    return true;
+  }
+
+  /** Ends a sequence by force. */
+  cancel(sequence: number): void {
+    const state = this.live.get(sequence);
+    expect(this.scheduler.finish(sequence)).to.equal(state?.rank ?? null);
+    this.live.delete(sequence);
+    this.requests.delete(sequence);
+  }
+
+  get numLive(): number {
+    return this.requests.size;
+  }
+
+  private check(plan: StepPlan, rank: number): void {
+    const { maxNumBatchedTokens, maxNumSeqs, maxLogitTokens } = this.limits;
+    expect(plan.step).to.equal(this.lastStep);
+    const numTokens = plan.parts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    expect(numTokens, 'token budget').to.be.at.most(maxNumBatchedTokens);
+    const order = plan.parts.map(({ isPrompt }) => Number(isPrompt));
+    expect(order, 'generated tokens first').to.deep.equal([...order].sort());
+    const sequences = plan.parts.map(({ sequence }) => sequence);
+    expect(new Set(sequences).size, 'one part per sequence').to.equal(sequences.length);
+    const first = plan.parts
+      .filter(({ isPrompt, position }) => isPrompt && position === 0)
+      .map(({ sequence }) => sequence);
+    expect(
+      plan.begin.map(({ sequence }) => sequence),
+      'begin comes with the first part',
+    ).to.deep.equal(first);
+    for (const { sequence, blocks } of plan.begin) {
+      expect(this.live.has(sequence)).to.equal(false);
+      this.live.set(sequence, { rank, blocks, tokens: [] });
+      this.begun.push(sequence);
+    }
+    for (const part of plan.parts) {
+      this.checkPart(part, rank);
+      if (this.requests.get(part.sequence)!.wants.logits) expect(part.tokenIds.length).to.be.at.most(maxLogitTokens);
+    }
+    const own = [...this.live.values()].filter((state) => state.rank === rank);
+    expect(own.length, 'sequences of a rank').to.be.at.most(maxNumSeqs);
+    const blocks = own.flatMap((state) => state.blocks);
+    expect(new Set(blocks).size, 'a block has one owner').to.equal(blocks.length);
+    expect(blocks.every((id) => id >= 0 && id < this.limits.numKvBlocks)).to.equal(true);
+  }
+
+  /** The part goes on exactly where its sequence stands, and its tokens fit in its blocks. */
+  private checkPart(part: PlanPart, rank: number): void {
+    const state = this.live.get(part.sequence)!;
+    const { promptTokenIds, maxNewTokens } = this.requests.get(part.sequence)!;
+    expect(state.rank).to.equal(rank);
+    expect(part.position).to.equal(state.tokens.length);
+    const end = part.position + part.tokenIds.length;
+    expect(end).to.be.above(part.position);
+    expect(end).to.be.at.most(state.blocks.length * this.limits.blockSize);
+    const isPrompt = part.position < promptTokenIds.length;
+    expect(part.isPrompt).to.equal(isPrompt);
+    const expected = isPrompt ? promptTokenIds.slice(part.position, end) : [sampledToken(part.sequence, end - 1)];
+    expect(part.tokenIds).to.deep.equal(expected);
+    expect(part.sample).to.equal(end >= promptTokenIds.length && maxNewTokens > 0);
+    expect(part.nextPromptToken).to.equal(promptTokenIds[end] ?? null);
+  }
+
+  private commit(plan: StepPlan): void {
+    const sampling = plan.parts.filter(({ sample }) => sample);
+    const endOf = ({ position, tokenIds }: PlanPart): number => position + tokenIds.length;
+    this.scheduler.commit(
+      plan,
+      new Map(sampling.map((part) => [part.sequence, sampledToken(part.sequence, endOf(part))])),
+    );
+    for (const part of plan.parts) {
+      const { promptTokenIds, maxNewTokens } = this.requests.get(part.sequence)!;
+      const { tokens, rank } = this.live.get(part.sequence)!;
+      tokens.push(...part.tokenIds);
+      expect(this.scheduler.isPrefilled(part.sequence)).to.equal(tokens.length >= promptTokenIds.length);
+      const numNew = tokens.length - promptTokenIds.length + 1;
+      if (numNew < Math.max(maxNewTokens, 1)) continue;
+      expect(this.scheduler.finish(part.sequence)).to.equal(rank);
+      this.live.delete(part.sequence);
+      this.requests.delete(part.sequence);
+    }
+  }
+}
+
+describe('scheduler', () => {
+  it('keeps every rule over whole runs of any limits, requests and cancellations', () => {
+    fc.assert(
+      fc.property(runs, ({ limits, requests, cancels }) => {
+        const follower = new Follower(limits);
+        const cancelled = new Set<number>();
+        const lastArrival = Math.max(20, ...requests.map(({ arrival }) => arrival));
+        let isBusy = true;
+        for (let i = 0; isBusy || i <= lastArrival; i++) {
+          for (const { arrival, request: added } of requests) if (arrival === i) follower.add(added);
+          for (const { step, sequence } of cancels) {
+            if (step !== i) continue;
+            follower.cancel(sequence);
+            cancelled.add(sequence);
+          }
+          isBusy = follower.step();
+          expect(i).to.be.below(5000);
+        }
+        expect(follower.numLive, 'sequences that never ended').to.equal(0);
+        expect(follower.scheduler.numFreeBlocks).to.equal(limits.numRanks * limits.numKvBlocks);
+        const done = requests
+          .map(({ request: { sequence } }) => sequence)
+          .filter((sequence) => !cancelled.has(sequence));
+        expect(follower.begun).to.include.members(done);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('admits first come, first served: a request without room keeps smaller ones behind it waiting', () => {
+    const scheduler = new Scheduler({ ...LIMITS, numKvBlocks: 4 });
+    for (const added of [request(0, 9), request(1, 12), request(2, 1)]) scheduler.add(added);
+    const [plan] = scheduler.next()!;
+    expect(plan!.begin.map(({ sequence }) => sequence)).to.deep.equal([0]);
+    scheduler.finish(0);
+    expect(scheduler.next()![0]!.begin.map(({ sequence }) => sequence)).to.deep.equal([1]);
+  });
+
+  it('reserves blocks for the prompt and all but the last new token', () => {
+    const numBlocks = (promptLength: number, maxNewTokens: number): number => {
+      const scheduler = new Scheduler(LIMITS);
+      scheduler.add(request(0, promptLength, maxNewTokens));
+      return scheduler.next()![0]!.begin[0]!.blocks.length;
+    };
+    expect(numBlocks(4, 1)).to.equal(1);
+    expect(numBlocks(4, 2)).to.equal(2);
+    expect(numBlocks(3, 2)).to.equal(1);
+    expect(numBlocks(8, 0)).to.equal(2);
+    expect(new Scheduler(LIMITS).maxSequenceTokens).to.equal(128);
+  });
+
+  it('spreads sequences over ranks by their number, then by reserved blocks', () => {
+    const scheduler = new Scheduler({ ...LIMITS, numRanks: 3 });
+    for (const added of [request(0, 12), request(1, 1), request(2, 8), request(3, 1)]) scheduler.add(added);
+    const plans = scheduler.next()!;
+    expect(plans.map(({ begin }) => begin.map(({ sequence }) => sequence))).to.deep.equal([[0], [1, 3], [2]]);
+  });
+
+  it('takes generated tokens first and fills the budget with prompts in chunks', () => {
+    const scheduler = new Scheduler({ ...LIMITS, maxNumBatchedTokens: 6 });
+    scheduler.add(request(0, 4, 5));
+    scheduler.add(request(1, 9, 1));
+    const sizes = (plans: StepPlan[]) =>
+      plans[0]!.parts.map((part) => [part.sequence, part.position, part.tokenIds.length]);
+    const commit = (plans: StepPlan[]) =>
+      scheduler.commit(
+        plans[0]!,
+        new Map(plans[0]!.parts.flatMap((part) => (part.sample ? [[part.sequence, 7]] : []))),
+      );
+    const first = scheduler.next()!;
+    expect(sizes(first)).to.deep.equal([
+      [0, 0, 4],
+      [1, 0, 2],
+    ]);
+    commit(first);
+    const second = scheduler.next()!;
+    expect(sizes(second)).to.deep.equal([
+      [0, 4, 1],
+      [1, 2, 5],
+    ]);
+    expect(second[0]!.parts.map(({ sample, nextPromptToken }) => [sample, nextPromptToken])).to.deep.equal([
+      [true, null],
+      [false, 1007],
+    ]);
+    commit(second);
+    expect(sizes(scheduler.next()!)).to.deep.equal([
+      [0, 5, 1],
+      [1, 7, 2],
+    ]);
+  });
+
+  it('a sequence that wants logits comes in chunks of at most maxLogitTokens and samples nothing without new tokens', () => {
+    const scheduler = new Scheduler(LIMITS);
+    scheduler.add(request(0, 11, 0, true));
+    const lengths: number[] = [];
+    for (let position = 0; position < 11;) {
+      const [plan] = scheduler.next()!;
+      expect(plan!.parts[0]!.sample).to.equal(false);
+      lengths.push(plan!.parts[0]!.tokenIds.length);
+      position += plan!.parts[0]!.tokenIds.length;
+      scheduler.commit(plan!, new Map());
+    }
+    expect(lengths).to.deep.equal([8, 3]);
+    expect(scheduler.isPrefilled(0)).to.equal(true);
+  });
+
+  it('finish names the rank of a sequence that began, and null for one that waits or is unknown', () => {
+    const scheduler = new Scheduler({ ...LIMITS, maxNumSeqs: 1 });
+    scheduler.add(request(0, 4));
+    scheduler.add(request(1, 4));
+    scheduler.next();
+    expect(scheduler.finish(1)).to.equal(null);
+    expect(scheduler.finish(7)).to.equal(null);
+    expect(scheduler.finish(0)).to.equal(0);
+    expect(scheduler.finish(0)).to.equal(null);
+    expect(scheduler.next()).to.equal(null);
+    expect(scheduler.numFreeBlocks).to.equal(LIMITS.numKvBlocks);
+  });
+
+  it('finish of a sequence that was admitted but got no tokens yet is null, and its blocks come back', () => {
+    const scheduler = new Scheduler({ ...LIMITS, maxNumBatchedTokens: 4 });
+    scheduler.add(request(0, 8));
+    scheduler.add(request(1, 8));
+    const [plan] = scheduler.next()!;
+    expect(plan!.begin.map(({ sequence }) => sequence)).to.deep.equal([0]);
+    expect(scheduler.finish(1)).to.equal(null);
+    scheduler.finish(0);
+    expect(scheduler.numFreeBlocks).to.equal(LIMITS.numKvBlocks);
+  });
+
+  it('a sequence that was cancelled while its step ran takes nothing from the result', () => {
+    const scheduler = new Scheduler(LIMITS);
+    scheduler.add(request(0, 4));
+    const [plan] = scheduler.next()!;
+    scheduler.finish(0);
+    scheduler.commit(plan!, new Map([[0, 5]]));
+    expect(scheduler.isPrefilled(0)).to.equal(false);
+    expect(scheduler.next()).to.equal(null);
+  });
+
+  it('has nothing to compute before the first request', () => {
+    expect(new Scheduler(LIMITS).next()).to.equal(null);
+  });
+});
