@@ -52,6 +52,7 @@ export function checkSampling(params: SamplingParams): void {
  * `logits` [V] stay as they are. Ties go to the lower token.
  */
 export function sampleToken(logits: Float32Array, params: SamplingParams, history: readonly number[]): number {
+  checkFinite(logits);
   const scores = penalised(logits, params.repetitionPenalty, history);
   if (params.temperature === 0) return argmax(scores);
   const order = candidates(scores, params);
@@ -60,6 +61,16 @@ export function sampleToken(logits: Float32Array, params: SamplingParams, histor
   const probabilities = softmax(order.map((token) => (scores[token]! - highest) / params.temperature));
   const kept = nucleusSize(probabilities, params.topP);
   return order[draw(probabilities.slice(0, kept), uniform(params.seed, params.choice, history.length))]!;
+}
+
+/** A NaN would pick a token quietly, and it is what a backend that ran out of memory computes. */
+function checkFinite(logits: Float32Array): void {
+  const wrong = logits.findIndex((logit) => !Number.isFinite(logit));
+  if (wrong < 0) return;
+  throw new EngineError(
+    'NOT_FINITE',
+    `the logit of token ${wrong} is ${logits[wrong]!}; check the checkpoint for NaN, or use more ranks if memory is short`,
+  );
 }
 
 function penalised(logits: Float32Array, penalty: number, history: readonly number[]): Float32Array {

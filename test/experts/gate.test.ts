@@ -168,6 +168,14 @@ describe('gate', () => {
     expect(error.message).to.contain('9 values').and.contain('8 experts');
   });
 
+  it('refuses logits that are not finite, naming expert and token', async () => {
+    const logits = new Float32Array(16);
+    logits[11] = NaN;
+    const error = await errorOf(ExpertError, () => selectExperts(logits, SOFTMAX, null));
+    expect(error.code).to.equal('NOT_FINITE');
+    expect(error.message).to.contain('expert 3 for token 1 is NaN');
+  });
+
   it('route() selects from x·W and leaves no tensor but its weights', async () => {
     const random = randomFrom(2);
     const before = tensorMemory().numTensors;

@@ -173,6 +173,15 @@ describe('sampler', () => {
     fc.assert(fc.property(samplingOf, (params) => checkSampling(params)));
   });
 
+  it('refuses logits that are not finite, greedy or not', async () => {
+    for (const temperature of [0, 1]) {
+      const act = (): number => sampleToken(Float32Array.of(1, NaN, 2), { ...HOT, temperature }, []);
+      const error = await errorOf(EngineError, act);
+      expect(error.code).to.equal('NOT_FINITE');
+      expect(error.message).to.contain('token 1 is NaN');
+    }
+  });
+
   it('log-probabilities are those of a softmax, without overflow', () => {
     const logits = Float32Array.from([0.5, 0.3, 0.2], Math.log);
     [0.5, 0.3, 0.2].forEach((p, token) => expect(logProbability(logits, token)).to.be.closeTo(Math.log(p), 1e-6));
