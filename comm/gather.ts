@@ -15,6 +15,7 @@ export function peersOf(mesh: Mesh): Rank[] {
  * them; when one fails, the others stop waiting and the first error is thrown.
  */
 export async function gather(mesh: Mesh, peers: readonly Rank[], key: FrameKey, wait: Wait): Promise<Frame[]> {
+  if (peers.length === 0) return [];
   const others = new AbortController();
   const abort = (): void => others.abort(wait.signal?.reason);
   if (wait.signal?.aborted === true) abort();
@@ -22,8 +23,10 @@ export async function gather(mesh: Mesh, peers: readonly Rank[], key: FrameKey, 
   const { signal } = others;
   try {
     return await Promise.all(peers.map((peer) => mesh.receive(peer, key, { timeoutMs: wait.timeoutMs, signal })));
+  } catch (error) {
+    others.abort(new CommError('ABORTED', `another peer failed during ${key.phase}; see its error`));
+    throw error;
   } finally {
     wait.signal?.removeEventListener('abort', abort);
-    others.abort(new CommError('ABORTED', `another peer failed during ${key.phase}; see its error`));
   }
 }

@@ -25,6 +25,8 @@ export interface RendezvousOptions {
   readonly secret: string;
   /** Exactly so many ranks make the job. */
   readonly size: number;
+  /** Ranks 0 … numReserved − 1 are for those who ask for their number; others get a higher one. Default 0. */
+  readonly numReserved?: number | undefined;
   /** Sent to every rank in its welcome: whatever the upper layer wants there. */
   readonly job: unknown;
   /** Longest time without news (a rank that joins, reports progress, is ready or meshed). Default 60000. */
@@ -159,7 +161,13 @@ export class Rendezvous {
         `the job already has its ${size} ranks; start no more, or the head with more`,
       );
     }
-    const rank = message.rank ?? this.#members.indexOf(undefined);
+    const rank = message.rank ?? this.#members.indexOf(undefined, this.#options.numReserved);
+    if (rank === -1) {
+      return new CommError(
+        'INVALID_ARGUMENT',
+        `the job of ${size} ranks waits only for ranks that the head starts; start no more, or the head with more`,
+      );
+    }
     if (rank >= size) {
       return new CommError(
         'INVALID_ARGUMENT',

@@ -86,7 +86,11 @@ function groupByExpert(
 
 /** All rows of one expert in one matmul; the activation of all experts in one go. Rows come out group by group. */
 function runExperts(groups: readonly ExpertRows[], recvX: Float32Array, hidden: number, numTopk: number): Tensor2D {
-  const expanded = groups.map(({ expert, choices }) => expert.expand(gather(recvX, choices, hidden, numTopk)));
+  // A single token goes to all its experts as it is; otherwise each expert gets its own rows.
+  const single = recvX.length === hidden ? toTensor(recvX, [1, hidden]) : null;
+  const expanded = groups.map(({ expert, choices }) =>
+    expert.expand(single ?? gather(recvX, choices, hidden, numTopk)),
+  );
   const activated_MI = silu(stackRows(expanded));
   let start = 0;
   const projected = groups.map(({ expert, choices }) => {

@@ -1,8 +1,7 @@
 /** What one rank may hold at once, from configuration and model. */
 import { ConfigError } from '../config/errors.js';
 import type { ExpertwireConfig } from '../config/schema.js';
-import type { ModelSpec } from '../model/spec.js';
-import { kvFloatsPerToken } from '../model/transformer.js';
+import { kvFloatsPerToken, type ModelSpec } from '../model/spec.js';
 
 export interface EngineLimits {
   readonly maxNumSeqs: number;

@@ -24,7 +24,10 @@ export function modelSpecOf(config: unknown): ModelSpec {
   }
   const spec = family(config);
   if (moeLayersOf(spec).length === 0) {
-    throw new ModelError('UNSUPPORTED_MODEL', 'config.json describes a model without a single MoE layer; choose one with experts');
+    throw new ModelError(
+      'UNSUPPORTED_MODEL',
+      'config.json describes a model without a single MoE layer; choose one with experts',
+    );
   }
   return spec;
 }

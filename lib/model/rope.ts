@@ -1,38 +1,11 @@
 /**
- * Rotary position embeddings, with YaRN. Shape suffixes: N rows (tokens × heads), R rotated channels.
+ * Rotary position embeddings. Shape suffixes: N rows (tokens × heads), R rotated channels.
  * A rotation is x·cos + (x·P)·sin, where P permutes and negates channels. Both halves come from one product with [I|P], which may be folded into
  * the projection before it, and one with [I;I] adds them: products with 0 and ±1 are exact, for any layout of pairs.
  */
 import { matMul, mul, tidy, toTensor, type Tensor2D } from '../../experts/tf.js';
-import type { RopeSpec, YarnSpec } from './spec.js';
-
-/** get_mscale of the YaRN paper's code; 1 for factors up to 1 or m = 0. */
-export const yarnMscale = (factor: number, m = 1): number => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
-
-/** One angle velocity per channel pair, in radians per position, float64. */
-export function inverseFrequencies({ dim, theta, yarn }: RopeSpec): Float64Array {
-  const plain = Float64Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim));
-  if (yarn === null) return plain;
-  // 1. Channels that turn more than betaFast times over the original context keep their velocity, those under betaSlow are slowed down.
-  const correction = (turns: number): number =>
-    (dim * Math.log(yarn.originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
-  const low = Math.max(Math.floor(correction(yarn.betaFast)), 0);
-  let high = Math.min(Math.ceil(correction(yarn.betaSlow)), dim - 1);
-  if (low === high) high += 0.001;
-  // 2. Between them a linear ramp.
-  return plain.map((velocity, i) => {
-    const ramp = Math.min(Math.max((i - low) / (high - low), 0), 1);
-    return (velocity / yarn.factor) * ramp + velocity * (1 - ramp);
-  });
-}
-
-/** What cos and sin are multiplied with: 1 where mscale = mscale_all_dim. */
-function attentionFactor(yarn: YarnSpec | null): number {
-  if (yarn === null) return 1;
-  const { factor, mscale, mscaleAllDim } = yarn;
-  if (mscale !== null && mscaleAllDim !== null) return yarnMscale(factor, mscale) / yarnMscale(factor, mscaleAllDim);
-  return yarnMscale(factor);
-}
+import { attentionFactor, inverseFrequencies } from './rope_angles.js';
+import type { RopeSpec } from './spec.js';
 
 /** The angles of one step's tokens, repeated for each head that is rotated: [N, 2R] of cos and sin. */
 export interface RopeAngles {

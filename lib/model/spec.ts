@@ -79,3 +79,16 @@ export interface MoeSpec {
 /** Layers that are MoE, in order: the index in this list is the layer's number in placements and load counters. */
 export const moeLayersOf = (spec: ModelSpec): number[] =>
   spec.layers.flatMap((layer, i) => (layer.kind === 'moe' ? [i] : []));
+
+/** MLA caches one latent row per token; GQA keys and values of each KV head. */
+export const numKvLanes = (attention: AttentionSpec): number =>
+  attention.kind === 'mla' ? 1 : 2 * attention.numKvHeads;
+
+/** float32 values that one token takes in the KV cache, over all layers. */
+export function kvFloatsPerToken({ attention, layers }: ModelSpec): number {
+  const perLayer =
+    attention.kind === 'mla'
+      ? attention.kvLoraRank + attention.qkRopeHeadDim + 1
+      : attention.numKvHeads * (2 * attention.headDim + 1);
+  return perLayer * layers.length;
+}

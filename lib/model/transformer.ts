@@ -15,7 +15,7 @@ import { CausalMasks, type Attention, type SequencePart, type StepInputs } from 
 import { KvCache } from './kv_cache.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
-import type { AttentionSpec, ModelSpec } from './spec.js';
+import { numKvLanes, type ModelSpec } from './spec.js';
 
 export interface DecoderLayer {
   readonly attentionNorm: RmsNorm;
@@ -67,7 +67,7 @@ export class Transformer {
 
   createCache(blockSize: number): KvCache {
     const { layers, attention } = this.parts.spec;
-    return new KvCache({ numLayers: layers.length, numLanes: numLanesOf(attention), blockSize });
+    return new KvCache({ numLayers: layers.length, numLanes: numKvLanes(attention), blockSize });
   }
 
   /** All layers over the step's tokens. Every rank calls it for every step, with zero tokens too. */
@@ -169,16 +169,4 @@ function replace(old: Tensor2D, next: Tensor2D): Tensor2D {
 function disposeInputs(step: StepInputs | null): void {
   if (step === null) return;
   for (const part of [step.qAngles, step.kAngles, step.ones, step.masks]) part.dispose();
-}
-
-/** MLA caches one latent row per token; GQA keys and values of each KV head. */
-const numLanesOf = (attention: AttentionSpec): number => (attention.kind === 'mla' ? 1 : 2 * attention.numKvHeads);
-
-/** float32 values that one token takes in the KV cache, over all layers. */
-export function kvFloatsPerToken({ attention, layers }: ModelSpec): number {
-  const perLayer =
-    attention.kind === 'mla'
-      ? attention.kvLoraRank + attention.qkRopeHeadDim + 1
-      : attention.numKvHeads * (2 * attention.headDim + 1);
-  return perLayer * layers.length;
 }

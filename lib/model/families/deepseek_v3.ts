@@ -1,7 +1,7 @@
 /** DeepSeek-V3 and R1 (DeepSeek-AI, 2024): latent attention, sigmoid gate with selection bias and groups, fused shared experts. */
 import { z } from 'zod';
 import { COMMON_FIELDS, count, eosTokenIds, parseHfConfig, requireConfig, ROPE_FIELDS, ropeOf } from '../hf_config.js';
-import { yarnMscale } from '../rope.js';
+import { yarnMscale } from '../rope_angles.js';
 import type { LayerSpec, ModelSpec } from '../spec.js';
 
 const schema = z.object({

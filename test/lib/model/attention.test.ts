@@ -39,7 +39,7 @@ const mlaSpec = (config: object): ModelSpec =>
     ...COMMON,
     model_type: 'deepseek_v3',
     num_attention_heads: 3,
-    first_k_dense_replace: 1,
+    first_k_dense_replace: 0,
     n_routed_experts: 4,
     n_group: 1,
     topk_group: 1,

@@ -8,7 +8,7 @@ import { ModelError, type ModelErrorCode } from '../../../lib/model/errors.js';
 import { checkMemory, tensorsOfRank } from '../../../lib/model/load_model.js';
 import { FAMILIES, modelSpecOf } from '../../../lib/model/registry.js';
 import { moeLayersOf, type ModelSpec } from '../../../lib/model/spec.js';
-import { kvFloatsPerToken } from '../../../lib/model/transformer.js';
+import { kvFloatsPerToken } from '../../../lib/model/spec.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { errorOf } from '../../kit/rejects.js';
 import { writeSafetensors } from '../../kit/safetensors_writer.js';
@@ -183,11 +183,17 @@ describe('DeepSeek-V3 family', () => {
     expect(million).to.deep.include({ theta: 1e6, yarn: null });
   });
 
+  it('a model without a single MoE layer is refused', async () => {
+    const config = { ...V3, num_hidden_layers: 3, first_k_dense_replace: 3 };
+    const error = await errorOf(ModelError, () => modelSpecOf(config));
+    expect(error.code).to.equal('UNSUPPORTED_MODEL');
+    expect(error.message).to.contain('without a single MoE layer');
+  });
+
   it('layers below first_k_dense_replace and those off moe_layer_freq are dense', () => {
     expect(moeLayers({ ...V3, num_hidden_layers: 6 })).to.deep.equal([3, 4, 5]);
     expect(moeLayers({ ...V3, num_hidden_layers: 8, moe_layer_freq: 2 })).to.deep.equal([4, 6]);
     expect(moeLayers({ ...V3, num_hidden_layers: 4, first_k_dense_replace: 0 })).to.deep.equal([0, 1, 2, 3]);
-    expect(moeLayers({ ...V3, num_hidden_layers: 2 })).to.deep.equal([]);
     expect(modelSpecOf(V3).layers[2]).to.deep.equal({ kind: 'dense', intermediateSize: 18432 });
   });
 

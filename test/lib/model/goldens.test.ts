@@ -49,7 +49,10 @@ for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
         expect(largestError(whole, expected)).to.be.below(1e-4);
         for (const chunks of [[7, 5, 12], [16, 8], prompt.map(() => 1)]) {
           const parts = await prefill(job, prompt, chunks);
-          expect(Buffer.compare(Buffer.from(parts.buffer), Buffer.from(whole.buffer)), `chunks ${chunks.join()}`).to.equal(0);
+          expect(
+            Buffer.compare(Buffer.from(parts.buffer), Buffer.from(whole.buffer)),
+            `chunks ${chunks.join()}`,
+          ).to.equal(0);
         }
         await job.close();
       });

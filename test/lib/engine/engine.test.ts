@@ -1,0 +1,149 @@
+import { expect } from 'chai';
+import { loadConfig } from '../../../lib/config/load.js';
+import { Engine } from '../../../lib/engine/engine.js';
+import { EngineError } from '../../../lib/engine/errors.js';
+import type { GenerationRequest, TokenEvent } from '../../../lib/engine/request.js';
+import { tinyModel } from '../../kit/paths.js';
+import { errorOf } from '../../kit/rejects.js';
+
+const PROMPT = [85, 75, 29, 78, 87, 39, 55, 19];
+
+const start = async (overrides: readonly string[] = []): Promise<Engine> => {
+  const base = { model: tinyModel('tiny-deepseek-v3'), parallel: { ranks: 2 } };
+  return Engine.start({ config: await loadConfig({ base, overrides: [...overrides] }) });
+};
+
+const eventsOf = async (
+  engine: Engine,
+  request: Partial<GenerationRequest>,
+  signal?: AbortSignal,
+): Promise<TokenEvent[]> => {
+  const events: TokenEvent[] = [];
+  const full = { promptTokenIds: PROMPT, maxNewTokens: 8, ignoreEos: true, ...request };
+  for await (const event of engine.generate(full, signal)) events.push(event);
+  return events;
+};
+
+const tokensOf = (events: readonly TokenEvent[]): number[] =>
+  events.flatMap((event) => (event.kind === 'token' ? [event.tokenId] : []));
+
+describe('the engine', function () {
+  this.timeout(60_000);
+  let engine: Engine;
+  before(async () => {
+    // Room for two sequences of at most 32 tokens per rank.
+    engine = await start(['engine.max_num_seqs=2', 'engine.num_kv_blocks=4', 'engine.max_model_len=32']);
+  });
+  after(() => engine.close());
+
+  it('serves more requests than have room at once, each as if it were alone', async () => {
+    const alone = tokensOf(await eventsOf(engine, {}));
+    const all = await Promise.all(Array.from({ length: 9 }, () => eventsOf(engine, {})));
+    for (const events of all) expect(tokensOf(events)).to.deep.equal(alone);
+  });
+
+  it('ends with length after max_new_tokens and with stop at an end-of-sequence token', async () => {
+    const events = await eventsOf(engine, { maxNewTokens: 3 });
+    expect(events.map(({ kind }) => kind)).to.deep.equal(['token', 'token', 'token', 'finished']);
+    expect(events.at(-1)).to.include({ reason: 'length' });
+    // The model's eos is token 1: forced by sampling until it comes.
+    const ended = await eventsOf(engine, {
+      maxNewTokens: 24,
+      ignoreEos: false,
+      sampling: { temperature: 50, seed: 9 },
+    });
+    const isStopped = tokensOf(ended).at(-1) === 1;
+    expect(ended.at(-1)).to.include({ reason: isStopped ? 'stop' : 'length' });
+  });
+
+  it('reports the experts of every token that was computed', async () => {
+    const events = await eventsOf(engine, { returnRoutedExperts: true });
+    const last = events.at(-1)!;
+    const { routedExperts } = last as Extract<TokenEvent, { kind: 'finished' }>;
+    expect(routedExperts).to.have.length(PROMPT.length + 8 - 1);
+    for (const layers of routedExperts!) {
+      expect(layers).to.have.length(2);
+      for (const experts of layers) expect(new Set(experts).size).to.equal(4);
+    }
+  });
+
+  it('draws a seed where none is given, reports it, and gives the same tokens for it again', async () => {
+    const events = await eventsOf(engine, { sampling: { temperature: 1 } });
+    const { seed } = events.at(-1) as Extract<TokenEvent, { kind: 'finished' }>;
+    expect(tokensOf(await eventsOf(engine, { sampling: { temperature: 1, seed } }))).to.deep.equal(tokensOf(events));
+    expect(tokensOf(await eventsOf(engine, { sampling: { temperature: 1, seed: seed + 1 } }))).to.not.deep.equal(
+      tokensOf(events),
+    );
+  });
+
+  it('a cancelled request ends with CLOSED and leaves the others and their room alone', async () => {
+    const caller = new AbortController();
+    const cancelled = errorOf(EngineError, async () => {
+      for await (const event of engine.generate(
+        { promptTokenIds: PROMPT, maxNewTokens: 20, ignoreEos: true },
+        caller.signal,
+      )) {
+        if (event.kind === 'token') caller.abort();
+      }
+    });
+    const others = await Promise.all(Array.from({ length: 5 }, () => eventsOf(engine, {})));
+    expect((await cancelled).code).to.equal('CLOSED');
+    for (const events of others) expect(tokensOf(events)).to.have.length(8);
+    const early = await errorOf(EngineError, () => eventsOf(engine, {}, AbortSignal.abort()));
+    expect(early.code).to.equal('CLOSED');
+  });
+
+  it('a caller that stops iterating gives its room back', async () => {
+    for (let i = 0; i < 6; i++) {
+      for await (const event of engine.generate({ promptTokenIds: PROMPT, maxNewTokens: 20, ignoreEos: true })) {
+        if (event.kind === 'token') break;
+      }
+    }
+    expect(tokensOf(await eventsOf(engine, {}))).to.have.length(8);
+  });
+
+  it('refuses what it can not run, with both numbers', async () => {
+    const refusals: [Partial<GenerationRequest>, string, string][] = [
+      [{ promptTokenIds: [] }, 'INVALID_REQUEST', 'prompt is empty'],
+      [{ promptTokenIds: [96] }, 'INVALID_REQUEST', "token id 96 is outside the model's vocabulary 0 … 95"],
+      [{ maxNewTokens: 0 }, 'INVALID_REQUEST', 'max_new_tokens is 0'],
+      [
+        { maxNewTokens: 25 },
+        'CONTEXT_LENGTH_EXCEEDED',
+        '8 prompt tokens and 25 new ones are 33, and the context has 32',
+      ],
+      [{ stop: ['.'] }, 'NO_TOKENIZER', 'tokenizer.json'],
+      [{ sampling: { topP: 0 } }, 'INVALID_REQUEST', 'top_p is 0'],
+    ];
+    for (const [request, code, words] of refusals) {
+      const error = await errorOf(EngineError, () => eventsOf(engine, request));
+      expect(error.code).to.equal(code);
+      expect(error.message).to.contain(words);
+    }
+    const short = await errorOf(EngineError, () => engine.score({ tokenIds: [1] }));
+    expect(short.code).to.equal('INVALID_REQUEST');
+  });
+
+  it('counts tokens, steps and loads', async () => {
+    const before = engine.stats();
+    await eventsOf(engine, {});
+    const after = engine.stats();
+    expect(after.numPromptTokens - before.numPromptTokens).to.equal(PROMPT.length);
+    expect(after.numOutputTokens - before.numOutputTokens).to.equal(8);
+    expect(after.numSteps - before.numSteps).to.equal(8);
+    const total = (load: readonly Float64Array[]): number[] => load.map((load_E) => load_E.reduce((a, b) => a + b, 0));
+    const routed = 4 * (PROMPT.length + 7);
+    expect(total(after.expertLoad)).to.deep.equal(total(before.expertLoad).map((count) => count + routed));
+    for (const value of after.balancedness) expect(value).to.be.within(0, 1);
+  });
+
+  it('close() ends running requests with CLOSED, and may be called again', async () => {
+    const own = await start();
+    const running = errorOf(EngineError, () => eventsOf(own, { maxNewTokens: 200 }));
+    await own.close();
+    expect((await running).code).to.equal('CLOSED');
+    await own.close();
+    const late = await errorOf(EngineError, () => eventsOf(own, {}));
+    expect(late.code).to.equal('CLOSED');
+  });
+});
