@@ -2,7 +2,7 @@
  * SwiGLU feed-forward networks: down(silu(gate(x)) · up(x)). One expert, the shared experts and dense layers are all of this form.
  * Shape suffixes: N rows, H hidden, I intermediate.
  */
-import { columnsFrom, matMul, mul, sigmoid, tidy, toTensor, type Tensor2D } from './tf.js';
+import { matMul, swiglu, tidy, toTensor, type Tensor2D } from './tf.js';
 
 /** Transposed for plain x·W products: only those are fast, and row-independent, on the wasm backend. */
 export interface FfnWeights {
@@ -25,7 +25,7 @@ export class Ffn {
   }
 
   forward(x_NH: Tensor2D): Tensor2D {
-    return tidy(() => this.project(silu(this.expand(x_NH))));
+    return tidy(() => this.project(swiglu(this.expand(x_NH))));
   }
 
   /** x·[gate|up], [N,2I]. */
@@ -42,12 +42,4 @@ export class Ffn {
     this.gateUp_H2I.dispose();
     this.down_IH.dispose();
   }
-}
-
-/** [N,2I] of gate and up → silu(gate)·up [N,I]. */
-export function silu(gateUp_N2I: Tensor2D): Tensor2D {
-  const intermediate = gateUp_N2I.shape[1] / 2;
-  const gate_NI = columnsFrom(gateUp_N2I, 0, intermediate);
-  const up_NI = columnsFrom(gateUp_N2I, intermediate, intermediate);
-  return mul(mul(gate_NI, sigmoid(gate_NI)), up_NI);
 }

@@ -4,8 +4,8 @@
  */
 import type { DispatchResult } from '../comm/all_to_all.js';
 import { ExpertError } from './errors.js';
-import { Ffn, silu, type FfnWeights } from './ffn.js';
-import { rowsFrom, rowsOf, stackRows, tidy, toTensor, type Tensor2D } from './tf.js';
+import { Ffn, type FfnWeights } from './ffn.js';
+import { rowsFrom, rowsOf, stackRows, swiglu, tidy, toTensor, type Tensor2D } from './tf.js';
 
 export interface ExpertShard {
   /** Puts an expert's weights into a slot of a layer. */
@@ -91,7 +91,7 @@ function runExperts(groups: readonly ExpertRows[], recvX: Float32Array, hidden: 
   const expanded = groups.map(({ expert, choices }) =>
     expert.expand(single ?? gather(recvX, choices, hidden, numTopk)),
   );
-  const activated_MI = silu(stackRows(expanded));
+  const activated_MI = swiglu(stackRows(expanded));
   let start = 0;
   const projected = groups.map(({ expert, choices }) => {
     const own_NI = rowsFrom(activated_MI, start, choices.length);

@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { ExpertError } from './errors.js';
+import { expRows, rmsNormRows, swigluRows } from './fused.js';
 
 export type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 export { keep, tidy } from '@tensorflow/tfjs-core';
@@ -133,6 +134,7 @@ async function startWebgpu(): Promise<BackendReport> {
 async function startWasm(): Promise<BackendReport> {
   await import('@tensorflow/tfjs-backend-wasm');
   await activate('wasm');
+  registerFusedKernels();
   const hasSimd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
   return {
     name: 'wasm',
@@ -167,6 +169,51 @@ async function importOptional(packageName: string): Promise<unknown> {
 
 const firstLine = (error: unknown): string =>
   String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';
+
+/** What the wasm backend offers to kernels, its own included. */
+interface WasmBackend extends tf.KernelBackend {
+  makeOutput(shape: readonly number[], dtype: 'float32'): tf.TensorInfo;
+  /** A view of the tensor in the module's memory; stale once memory grew. */
+  typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array;
+}
+
+/** `compute` sees the inputs' values in order, and where the result goes. */
+function registerFusedKernel(
+  kernelName: string,
+  shapeOf: (shape: readonly number[]) => readonly number[],
+  compute: (inputs: readonly Float32Array[], out: Float32Array, shape: readonly number[], eps: number) => void,
+): void {
+  tf.registerKernel({
+    kernelName,
+    backendName: 'wasm',
+    kernelFunc: ({ inputs, backend, attrs }) => {
+      const wasm = backend as WasmBackend;
+      const tensors = Object.values(inputs) as tf.TensorInfo[];
+      const { shape } = tensors[0]!;
+      const out = wasm.makeOutput(shapeOf(shape), 'float32'); // may grow the memory: views only after it
+      const [result, ...values] = [out, ...tensors].map((tensor) => wasm.typedArrayFromHeap(tensor));
+      compute(values, result!, shape, (attrs as { readonly eps?: number } | undefined)?.eps ?? 0);
+      return out;
+    },
+  });
+}
+
+const FUSED = { rmsNorm: 'ExpertwireRmsNorm', swiglu: 'ExpertwireSwiglu', expRows: 'ExpertwireExpRows' } as const;
+
+/** Loops over the wasm backend's memory. Other backends run the same functions as chains of their own kernels. */
+function registerFusedKernels(): void {
+  if (tf.getKernel(FUSED.rmsNorm, 'wasm') !== undefined) return;
+  const same = (shape: readonly number[]): readonly number[] => shape;
+  registerFusedKernel(FUSED.rmsNorm, same, ([x, weight], out, _shape, eps) => rmsNormRows(x!, weight!, eps, out));
+  registerFusedKernel(
+    FUSED.swiglu,
+    ([numRows, width]) => [numRows!, width! / 2],
+    ([x], out, [, width]) => swigluRows(x!, width! / 2, out),
+  );
+  registerFusedKernel(FUSED.expRows, same, ([x], out, [, width]) => expRows(x!, width!, out));
+}
+
+const isFused = (kernelName: string): boolean => tf.getKernel(kernelName, tf.getBackend()) !== undefined;
 
 /** Kernel runs since the process began, wrapped in at most once per backend. */
 const kernelRuns = { count: 0, countedBackends: new Set<string>() };
@@ -209,18 +256,40 @@ function run(kernel: string, inputs: tf.NamedTensorMap | tf.Tensor[], attributes
 const run2 = (...call: Parameters<typeof run>): tf.Tensor2D => run(...call) as tf.Tensor2D;
 
 export const add = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Add', { a, b });
-export const sub = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Sub', { a, b });
+const sub = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Sub', { a, b });
 export const mul = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Multiply', { a, b });
 export const div = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('RealDiv', { a, b });
-export const exp = (x: tf.Tensor2D): tf.Tensor2D => run2('Exp', { x });
-export const sigmoid = (x: tf.Tensor2D): tf.Tensor2D => run2('Sigmoid', { x });
-export const square = (x: tf.Tensor2D): tf.Tensor2D => run2('Square', { x });
-export const rsqrt = (x: tf.Tensor2D): tf.Tensor2D => run2('Rsqrt', { x });
+const exp = (x: tf.Tensor2D): tf.Tensor2D => run2('Exp', { x });
+const sigmoid = (x: tf.Tensor2D): tf.Tensor2D => run2('Sigmoid', { x });
+const square = (x: tf.Tensor2D): tf.Tensor2D => run2('Square', { x });
+const rsqrt = (x: tf.Tensor2D): tf.Tensor2D => run2('Rsqrt', { x });
+
+/** x · (mean(x²) + eps)^−½ · weight for the rows of [N,W]; weight is [1,W]. */
+export function rmsNorm(x: tf.Tensor2D, weight: tf.Tensor2D, eps: number): tf.Tensor2D {
+  if (isFused(FUSED.rmsNorm)) return run2(FUSED.rmsNorm, { x, weight }, { eps });
+  return tf.tidy(() => mul(mul(x, rsqrt(add(rowMeans(square(x)), toTensor(Float32Array.of(eps), [1, 1])))), weight));
+}
+
+/** [gate | up] rows [N,2I] → silu(gate)·up [N,I]. */
+export function swiglu(x: tf.Tensor2D): tf.Tensor2D {
+  if (isFused(FUSED.swiglu)) return run2(FUSED.swiglu, { x });
+  return tf.tidy(() => {
+    const intermediate = x.shape[1] / 2;
+    const gate = columnsFrom(x, 0, intermediate);
+    return mul(mul(gate, sigmoid(gate)), columnsFrom(x, intermediate, intermediate));
+  });
+}
+
+/** exp(x − the row's maximum), for the rows of [N,W]. */
+export function expOfRows(x: tf.Tensor2D): tf.Tensor2D {
+  if (isFused(FUSED.expRows)) return run2(FUSED.expRows, { x });
+  return tf.tidy(() => exp(sub(x, rowMaxima(x))));
+}
 
 /** Means of the rows of [N,W]: [N,1]. */
-export const rowMeans = (x: tf.Tensor2D): tf.Tensor2D => run2('Mean', { x }, { axis: 1, keepDims: true });
+const rowMeans = (x: tf.Tensor2D): tf.Tensor2D => run2('Mean', { x }, { axis: 1, keepDims: true });
 /** Largest values of the rows of [N,W]: [N,1]. */
-export const rowMaxima = (x: tf.Tensor2D): tf.Tensor2D => run2('Max', { x }, { reductionIndices: 1, keepDims: true });
+const rowMaxima = (x: tf.Tensor2D): tf.Tensor2D => run2('Max', { x }, { reductionIndices: 1, keepDims: true });
 
 /** [N,K] · [K,M]. Plain 2-D products are the fast ones, and the only ones whose rows don't depend on the batch (wasm). */
 export const matMul = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D =>

@@ -6,13 +6,11 @@ import {
   addToBlocks,
   columnsFrom,
   div,
-  exp,
+  expOfRows,
   keep,
   matMul,
-  rowMaxima,
   rowsFrom,
   stackRows,
-  sub,
   tidy,
   toTensor,
   type Tensor2D,
@@ -101,7 +99,7 @@ export function attend(lanes: readonly Lane[], mask_RL: Tensor2D | null): Tensor
   return tidy(() => {
     const products = stackRows(lanes.map(({ q_RD, k_DL }) => matMul(q_RD, k_DL)));
     const scores = mask_RL === null ? products : addToBlocks(products, mask_RL);
-    const weights = exp(sub(scores, rowMaxima(scores)));
+    const weights = expOfRows(scores);
     const numRows = lanes[0]!.q_RD.shape[0];
     return stackRows(lanes.map(({ v_L1 }, i) => matMul(rowsFrom(weights, i * numRows, numRows), v_L1)));
   });

@@ -40,6 +40,13 @@ for (const backend of ['wasm', 'cpu'] as const) {
   describe(`operations on ${backend}`, () => {
     before(() => tf.selectBackend(backend));
 
+    it(`${backend === 'wasm' ? 'take one kernel' : 'take a chain of kernels'} for a norm`, () => {
+      const [x, weight] = [matrix(2, 4), matrix(1, 4)];
+      const before = tf.numKernelRuns();
+      tf.rmsNorm(x, weight, 1);
+      expect(tf.numKernelRuns() - before).to.equal(backend === 'wasm' ? 1 : 6);
+    });
+
     it('count every kernel run, once', () => {
       const x = matrix(2, 2);
       const before = tf.numKernelRuns();
@@ -78,9 +85,35 @@ for (const backend of ['wasm', 'cpu'] as const) {
       expect(await valuesOf(sums)).to.deep.equal([0, 2, 4, 6, 4, 6, 8, 10]);
     });
 
-    it('reduce rows', async () => {
-      expect(await valuesOf(tf.rowMeans(matrix(2, 4)))).to.deep.equal([1.5, 5.5]);
-      expect(await valuesOf(tf.rowMaxima(matrix(2, 4)))).to.deep.equal([3, 7]);
+    it('norm, gate and exponentiate rows as their formulae say', async () => {
+      const [x, weight] = [matrix(2, 4), matrix(1, 4)];
+      const rows = [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+      ];
+      const norm = rows.flatMap((row) => {
+        const scale = (row.reduce((sum, value) => sum + value ** 2, 0) / 4 + 0.5) ** -0.5;
+        return row.map((value, i) => value * scale * i);
+      });
+      const silu = (value: number): number => value / (1 + Math.exp(-value));
+      const gated = rows.flatMap(([a, b, c, d]) => [silu(a!) * c!, silu(b!) * d!]);
+      const weights = rows.flatMap((row) => row.map((value) => Math.exp(value - row[3]!)));
+      const close = (actual: readonly number[], expected: readonly number[]): void => {
+        expect(actual).to.have.length(expected.length);
+        actual.forEach((value, i) => expect(value).to.be.closeTo(expected[i]!, 1e-6));
+      };
+      close(await valuesOf(tf.rmsNorm(x, weight, 0.5)), norm);
+      close(await valuesOf(tf.swiglu(x)), gated);
+      expect(tf.swiglu(x).shape).to.deep.equal([2, 2]);
+      close(await valuesOf(tf.expOfRows(x)), weights);
+    });
+
+    it('leave no tensor but their results', () => {
+      const [x, weight] = [matrix(2, 4), matrix(1, 4)];
+      const before = tf.tensorMemory().numTensors;
+      const results = [tf.rmsNorm(x, weight, 1), tf.swiglu(x), tf.expOfRows(x), tf.swapRows(x, 2, 1)];
+      expect(tf.tensorMemory().numTensors).to.equal(before + results.length);
+      for (const tensor of [...results, x, weight]) tensor.dispose();
     });
   });
 }
