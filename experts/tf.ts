@@ -170,8 +170,8 @@ async function importOptional(packageName: string): Promise<unknown> {
 const firstLine = (error: unknown): string =>
   String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';
 
-/** What the wasm backend offers to kernels, its own included. */
-interface WasmBackend extends tf.KernelBackend {
+/** What the wasm backend offers to its kernels. */
+interface WasmMemory {
   makeOutput(shape: readonly number[], dtype: 'float32'): tf.TensorInfo;
   /** A view of the tensor in the module's memory; stale once memory grew. */
   typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array;
@@ -187,7 +187,7 @@ function registerFusedKernel(
     kernelName,
     backendName: 'wasm',
     kernelFunc: ({ inputs, backend, attrs }) => {
-      const wasm = backend as WasmBackend;
+      const wasm = backend as unknown as WasmMemory;
       const tensors = Object.values(inputs) as tf.TensorInfo[];
       const { shape } = tensors[0]!;
       const out = wasm.makeOutput(shapeOf(shape), 'float32'); // may grow the memory: views only after it
@@ -202,7 +202,7 @@ const FUSED = { rmsNorm: 'ExpertwireRmsNorm', swiglu: 'ExpertwireSwiglu', expRow
 
 /** Loops over the wasm backend's memory. Other backends run the same functions as chains of their own kernels. */
 function registerFusedKernels(): void {
-  if (tf.getKernel(FUSED.rmsNorm, 'wasm') !== undefined) return;
+  if (hasKernel(FUSED.rmsNorm, 'wasm')) return;
   const same = (shape: readonly number[]): readonly number[] => shape;
   registerFusedKernel(FUSED.rmsNorm, same, ([x, weight], out, _shape, eps) => rmsNormRows(x!, weight!, eps, out));
   registerFusedKernel(
@@ -213,7 +213,11 @@ function registerFusedKernels(): void {
   registerFusedKernel(FUSED.expRows, same, ([x], out, [, width]) => expRows(x!, width!, out));
 }
 
-const isFused = (kernelName: string): boolean => tf.getKernel(kernelName, tf.getBackend()) !== undefined;
+/** The types promise a kernel for every name. */
+const hasKernel = (kernelName: string, backend: string): boolean =>
+  (tf.getKernel as (name: string, backend: string) => tf.KernelConfig | undefined)(kernelName, backend) !== undefined;
+
+const isFused = (kernelName: string): boolean => hasKernel(kernelName, tf.getBackend());
 
 /** Kernel runs since the process began, wrapped in at most once per backend. */
 const kernelRuns = { count: 0, countedBackends: new Set<string>() };
