@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line. The only file that touches the process: arguments, environment, signals, exit code. */
+import { setMaxListeners } from 'node:events';
 import yargs, { type Argv } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { UsageError, type CommandContext } from './commands/context.js';
@@ -8,8 +9,10 @@ import { generate, generateOptions } from './commands/generate.js';
 import { launchOptions, launchPlan, type LaunchOptions } from './commands/launch.js';
 import { rank, rankOptions } from './commands/rank.js';
 import { score, scoreOptions } from './commands/score.js';
+import { adviceOn } from './commands/usage_advice.js';
 import { ConfigError } from './config/errors.js';
 import { EngineError } from './engine/errors.js';
+import { TokenizerError } from './tokenizer/errors.js';
 import { VERSION } from './version.js';
 
 const EXIT_FAILURE = 1;
@@ -17,6 +20,7 @@ const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 
 const interrupted = new AbortController();
+setMaxListeners(0, interrupted.signal); // every request of a batch listens
 const context: CommandContext = {
   stdout: process.stdout,
   stderr: process.stderr,
@@ -57,10 +61,16 @@ function fail(error: unknown): void {
 /** Mistakes that another call, configuration or prompt mends. */
 function isUsageError(error: unknown): boolean {
   if (error instanceof UsageError || error instanceof ConfigError) return true;
-  return error instanceof EngineError && USAGE_CODES.has(error.code);
+  return (error instanceof EngineError || error instanceof TokenizerError) && USAGE_CODES.has(error.code);
 }
 
-const USAGE_CODES: ReadonlySet<string> = new Set(['INVALID_REQUEST', 'CONTEXT_LENGTH_EXCEEDED', 'NO_TOKENIZER']);
+const USAGE_CODES: ReadonlySet<string> = new Set([
+  'INVALID_REQUEST',
+  'CONTEXT_LENGTH_EXCEEDED',
+  'NO_TOKENIZER',
+  'NO_CHAT_TEMPLATE',
+  'NOT_ENCODABLE',
+]);
 
 /** The first signal lets the command end its ranks; a second one ends this process at once. */
 function onSignal(signal: NodeJS.Signals): void {
@@ -77,20 +87,41 @@ else for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(s
 // A reader that goes away (`| head`) ends the job like Ctrl-C.
 process.stdout.on('error', () => onSignal('SIGTERM'));
 
+const isOption = (arg: string | undefined): boolean => arg?.startsWith('-') ?? false;
+
+/** What yargs knows of the command that is being parsed; its types leave this out. */
+const optionsOf = (cli: Argv): { readonly key: object; readonly array: readonly string[] } =>
+  (cli as unknown as { getOptions(): { key: object; array: string[] } }).getOptions();
+
+const knownOptions = (cli: Argv): string[] => Object.keys(optionsOf(cli).key);
+
+const listOptions = (cli: Argv): readonly string[] => ['_', '--', ...optionsOf(cli).array];
+
+/** Of an option that is no list but was given twice, the last one counts: `launch` adds to what a command already says. */
+function keepLast(args: Record<string, unknown>, lists: readonly string[]): void {
+  const spellings = new Set(
+    lists.flatMap((name) => [name, name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())]),
+  );
+  for (const [name, value] of Object.entries(args)) {
+    if (Array.isArray(value) && !spellings.has(name)) args[name] = value.at(-1) as unknown;
+  }
+}
+
 /** A parser of its own for each call: `launch` runs a command within a command. */
 function createCli(): Argv {
-  const cli = yargs()
+  const cli: Argv = yargs()
     .scriptName('expertwire')
     .usage('$0 COMMAND\n\nMixture-of-Experts language models on expert-parallel ranks.')
     .version(VERSION)
     .strict()
     .recommendCommands()
     .demandCommand(1, 'give a command; see expertwire --help')
-    .parserConfiguration({ 'duplicate-arguments-array': false, 'populate--': true })
+    .parserConfiguration({ 'populate--': true })
+    .middleware((args) => keepLast(args, listOptions(cli)), true)
     .wrap(Math.min(120, process.stdout.isTTY ? process.stdout.columns : 100))
     .fail((message, error) => {
       if (error instanceof Error) throw error; // the types promise an error, yargs passes undefined for its own checks
-      process.stderr.write(`expertwire: ${message}\n`);
+      process.stderr.write(`expertwire: ${adviceOn(message, knownOptions(cli))}\n`);
       process.exit(EXIT_USAGE);
     });
 
@@ -119,9 +150,10 @@ function createCli(): Argv {
     run: doctor,
   });
   cli.command(
-    'bench NAME',
+    'bench [NAME]',
     'Measure: generate.',
-    (own: Argv) => own.help(false).strict(false),
+    // A benchmark has options of its own, which it explains itself.
+    (own: Argv) => own.strict(false).help(isOption(hideBin(process.argv)[1])),
     async () => {
       const { runBench } = await import('../bench/index.js');
       await runBench(hideBin(process.argv).slice(1), context).catch(fail);

@@ -1,7 +1,7 @@
 /** `expertwire doctor`: what this machine has, and why a backend is unavailable. */
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import type { Argv } from 'yargs';
-import { reportBackends, type BackendReport } from '../../experts/tf.js';
+import type { BackendReport } from '../../experts/tf.js';
 import { bytes, table } from '../metrics/charts.js';
 import { VERSION } from '../version.js';
 import type { CommandContext } from './context.js';
@@ -15,6 +15,7 @@ export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
 }
 
 export async function doctor(args: DoctorArgs, { stdout }: CommandContext): Promise<void> {
+  const { reportBackends } = await import('../../experts/tf.js'); // only this command needs it in the head's process
   const backends = await reportBackends();
   const chosen = backends.find(({ isAvailable, isAutomatic }) => isAvailable && isAutomatic)?.name ?? null;
   const machine = {

@@ -85,7 +85,10 @@ export async function startEngine(
       ...(args.advertise !== undefined && { advertise: args.advertise }),
       ...(secret !== undefined && { secret }),
       onProgress: (rank, fraction) => progress.update(rank, fraction),
-      onRankLog: (rank, line) => stderr.write(`[rank ${rank ?? '?'}] ${line}\n`),
+      onRankLog: (rank, line) => {
+        // Ranks that are being ended complain about each other; that is no news to who pressed Ctrl-C.
+        if (!signal.aborted) stderr.write(`[rank ${rank ?? '?'}] ${line}\n`);
+      },
       signal,
     });
   } finally {

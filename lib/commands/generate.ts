@@ -3,6 +3,7 @@ import pc from 'picocolors';
 import type { Argv } from 'yargs';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { Engine } from '../engine/engine.js';
+import { checkTokens, openModel } from '../engine/opened_model.js';
 import type { FinishReason } from '../engine/request.js';
 import type { CommandContext } from './context.js';
 import { configOf, engineOptions, startEngine, type EngineArgs } from './engine_options.js';
@@ -69,9 +70,11 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
 
 export async function generate(args: GenerateArgs, context: CommandContext): Promise<void> {
   const config = await configOf(args, { generate: samplingArgs(args) });
+  const model = await openModel(config);
+  const prompts = await readPrompts(args, config, model.tokenizer);
+  for (const { tokenIds } of prompts) checkTokens(tokenIds, config.generate.max_new_tokens, model);
   const engine = await startEngine(args, config, context);
   try {
-    const prompts = await readPrompts(args, config, engine.tokenizer);
     const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
     const show = args.json === true ? null : new TextView(prompts, context);
     const startMs = performance.now();

@@ -33,16 +33,23 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
 }
 
 export async function rank(args: RankArgs, context: CommandContext): Promise<void> {
+  const parent = args.spawned === true ? watchParent(context) : null;
+  try {
+    await join(args, parent, context);
+  } finally {
+    parent?.close(); // an open standard input would keep this process alive
+  }
+}
+
+async function join(args: RankArgs, parent: Parent | null, context: CommandContext): Promise<void> {
   const head = parseAddress(args.head);
-  const isSpawned = args.spawned === true;
-  const parent = isSpawned ? watchParent(context) : null;
   const secret = parent === null ? await readSecret(args.secretFile, context.env) : await parent.secret;
   if (secret === undefined) {
     throw new UsageError(`a rank needs the job's secret: set ${SECRET_VARIABLE} or give --secret-file`);
   }
   const signal = parent === null ? context.signal : parent.signal;
   if (args.nproc !== undefined && args.nproc !== 1) return runMany(args, args.nproc, secret, context);
-  const number = args.rank ?? (isSpawned ? undefined : worldFromEnv(context.env)?.rank);
+  const number = args.rank ?? (parent !== null ? undefined : worldFromEnv(context.env)?.rank);
   await runRank({
     head,
     secret,
@@ -54,8 +61,15 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   });
 }
 
+interface Parent {
+  readonly secret: Promise<string>;
+  /** Aborted when the parent is gone. */
+  readonly signal: AbortSignal;
+  close(): void;
+}
+
 /** The parent writes the secret to our standard input; that it closes means that the parent is gone, or wants us to be. */
-function watchParent({ stdin }: CommandContext): { readonly secret: Promise<string>; readonly signal: AbortSignal } {
+function watchParent({ stdin }: CommandContext): Parent {
   const gone = new AbortController();
   const lines = createInterface({ input: stdin });
   const secret = new Promise<string>((resolve, reject) => {
@@ -65,7 +79,8 @@ function watchParent({ stdin }: CommandContext): { readonly secret: Promise<stri
       gone.abort(new EngineError('HEAD_LOST', 'the process that started this rank is gone; start the job again'));
     });
   });
-  return { secret, signal: gone.signal };
+  secret.catch(() => undefined); // who never gets to ask for it isn't punished by an unhandled rejection
+  return { secret, signal: gone.signal, close: () => lines.close() };
 }
 
 /** Starts ranks and watches them: the first that fails ends the others. */
@@ -85,7 +100,9 @@ async function runMany(
     head: args.head,
     secret,
     args: forwarded,
-    onLog: (number, line) => stderr.write(`[rank ${number ?? '?'}] ${line}\n`),
+    onLog: (number, line) => {
+      if (!signal.aborted) stderr.write(`[rank ${number ?? '?'}] ${line}\n`);
+    },
   });
   const stop = (): void => void ranks.close({ gracefully: false });
   signal.addEventListener('abort', stop, { once: true });

@@ -1,6 +1,7 @@
 /** `expertwire score`: log-probabilities, perplexity and routed experts of a text; full logits to a .npy file. */
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
+import { checkTokens, openModel } from '../engine/opened_model.js';
 import type { ScoreResult } from '../engine/request.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { UsageError, type CommandContext } from './context.js';
@@ -29,21 +30,33 @@ export function scoreOptions<T>(yargs: Argv<T>): Argv<T & ScoreArgs> {
 export async function score(args: ScoreArgs, context: CommandContext): Promise<void> {
   const config = await configOf(args);
   const text = await textOf(args);
-  const engine = await startEngine(args, config, context);
+  const model = await openModel(config);
+  const tokenIds = text === null ? parseIds(args.ids!) : encode(text, model.tokenizer, config.model);
+  if (tokenIds.length < 2) throw new UsageError(`${tokenIds.length} tokens to score; give at least 2`);
+  checkTokens(tokenIds, 0, model);
+  const writer = args.logits === undefined ? null : await openNpy(args.logits, [tokenIds.length, model.spec.vocabSize]);
   try {
-    const tokenIds = text === null ? parseIds(args.ids!) : encode(text, engine.tokenizer, config.model);
-    const writer =
-      args.logits === undefined ? null : await NpyWriter.create(args.logits, [tokenIds.length, engine.spec.vocabSize]);
+    const engine = await startEngine(args, config, context);
     try {
       const onLogits = writer && { onLogits: (logits: Float32Array) => writer.write(logits) };
       const result = await engine.score({ tokenIds, ...onLogits });
       const print = args.json === true ? printJson : printTable;
       print(tokenIds, result, engine.tokenizer, context);
     } finally {
-      await writer?.close();
+      await engine.close();
     }
   } finally {
-    await engine.close();
+    await writer?.close();
+  }
+}
+
+async function openNpy(file: string, shape: readonly [number, number]): Promise<NpyWriter> {
+  try {
+    return await NpyWriter.create(file, shape);
+  } catch (cause) {
+    throw new UsageError(
+      `--logits ${file} can't be written (${cause instanceof Error ? cause.message : String(cause)})`,
+    );
   }
 }
 

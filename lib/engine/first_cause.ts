@@ -13,6 +13,8 @@ export interface FailureReport {
    * accusation: a rank's error about another one; deadline: the head's patience ended.
    */
   readonly kind: (typeof KINDS)[number];
+  /** The rank whose process, connection or message it is; null where that isn't known. */
+  readonly from: number | null;
   readonly error: EngineError;
 }
 
@@ -44,6 +46,11 @@ export class FirstCause {
   }
 
   private best(): EngineError {
-    return this.reports.reduce((a, b) => (KINDS.indexOf(b.kind) < KINDS.indexOf(a.kind) ? b : a)).error;
+    // A rank that accuses another one ends itself: its end tells nothing new.
+    const accusers = new Set(this.reports.flatMap(({ kind, from }) => (kind === 'accusation' ? [from] : [])));
+    const isEcho = ({ kind, from }: FailureReport): boolean =>
+      (kind === 'exit' || kind === 'disconnect') && from !== null && accusers.has(from);
+    const distance = (report: FailureReport): number => (isEcho(report) ? KINDS.length : KINDS.indexOf(report.kind));
+    return this.reports.reduce((a, b) => (distance(b) < distance(a) ? b : a)).error;
   }
 }

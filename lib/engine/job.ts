@@ -50,11 +50,15 @@ export class Job {
   private step_ = 0;
   private isClosing = false;
   private closing: Promise<void> | null = null;
+  /** Settles when the job's end begins: a step that runs then gets no answer any more. */
+  private readonly closed: Promise<EngineError>;
+  private settleClosed!: (error: EngineError) => void;
 
   private constructor(parts: JobParts, reports: readonly LoadReport[], stepTimeoutMs: number) {
     this.parts = parts;
     this.reports = reports;
     this.stepTimeoutMs = stepTimeoutMs;
+    this.closed = new Promise((resolve) => (this.settleClosed = resolve));
     this.pending = parts.links.map(() => null);
     this.failed = parts.cause.found.then(async (error) => {
       await this.end({ gracefully: false, reason: error.message });
@@ -73,6 +77,7 @@ export class Job {
       port,
       secret,
       size: numLocalRanks + numExternalRanks,
+      numReserved: numLocalRanks,
       job: rankJobOf(options),
       signal,
       onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
@@ -85,7 +90,7 @@ export class Job {
       args: options.advertise === undefined ? [] : ['--advertise', options.advertise],
       ...(options.onRankLog && { onLog: options.onRankLog }),
     });
-    const onExit = (exit: RankExit): void => cause.report({ kind: 'exit', error: exitError(exit) });
+    const onExit = (exit: RankExit): void => cause.report({ kind: 'exit', from: exit.rank, error: exitError(exit) });
     for (const exit of local.exits) void exit.then(onExit);
     try {
       const links = await firstOf(rendezvous.links(), cause.found);
@@ -103,7 +108,7 @@ export class Job {
     return this.parts.links.length;
   }
 
-  /** Runs one step on all ranks; rejects with the first cause when one fails, is lost or takes too long. */
+  /** Runs one step on all ranks; rejects with the first cause when one fails, is lost or takes too long, and with CLOSED when the job is closed. */
   async step(plans: readonly StepPlan[]): Promise<StepResult[]> {
     this.step_ = plans[0]!.step;
     const results = plans.map((plan, rank) => {
@@ -114,7 +119,7 @@ export class Job {
     });
     const deadline = new Deadline(this.stepTimeoutMs, () => this.accuseLate());
     try {
-      return await firstOf(Promise.all(results), this.parts.cause.found);
+      return await firstOf(Promise.all(results), Promise.race([this.parts.cause.found, this.closed]));
     } finally {
       deadline.cancel();
     }
@@ -141,7 +146,7 @@ export class Job {
       if (this.isClosing) return;
       const how = why.kind === 'lost' ? why.why : 'closed';
       const text = `the connection to rank ${rank} ended${this.when()} (${how}); look at its log and start the job again`;
-      this.parts.cause.report({ kind: 'disconnect', error: new EngineError('RANK_LOST', text, { rank }) });
+      this.parts.cause.report({ kind: 'disconnect', from: rank, error: new EngineError('RANK_LOST', text, { rank }) });
     });
   }
 
@@ -162,7 +167,7 @@ export class Job {
     const error = new EngineError(isAccusation && code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_FAILED', text, {
       rank: about ?? rank,
     });
-    this.parts.cause.report({ kind: isAccusation ? 'accusation' : 'own_failure', error });
+    this.parts.cause.report({ kind: isAccusation ? 'accusation' : 'own_failure', from: rank, error });
   }
 
   private accuseLate(): void {
@@ -171,7 +176,7 @@ export class Job {
       `rank ${late.join(', ')} did not finish step ${this.step_} within ${this.stepTimeoutMs} ms ` +
       '(comm.timeout_ms for each layer); look at its log, or raise comm.timeout_ms';
     const error = new EngineError('TIMEOUT', text, { rank: late[0]! });
-    this.parts.cause.report({ kind: 'deadline', error });
+    this.parts.cause.report({ kind: 'deadline', from: null, error });
   }
 
   private when(): string {
@@ -180,6 +185,7 @@ export class Job {
 
   private end(how: { readonly gracefully: boolean; readonly reason: string }): Promise<void> {
     this.isClosing = true;
+    this.settleClosed(new EngineError('CLOSED', `${how.reason}; start another`));
     this.closing ??= this.shutDown(how);
     return this.closing;
   }

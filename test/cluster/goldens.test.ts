@@ -14,7 +14,7 @@ const PROMPTS = CASES.map((golden) => golden.prompt_token_ids);
 const NUM_EXPERTS = 32;
 const VOCAB_SIZE = 2048;
 const SAMPLING = { temperature: 0.8, topP: 0.95, seed: 7 };
-/** The prompt that also runs without company. */
+/** The prompt that also runs without company, in the jobs of up to 3 ranks. */
 const ALONE = 4;
 
 const processes = new Processes();
@@ -49,13 +49,15 @@ interface Observed {
   readonly greedy: readonly (readonly number[])[];
   readonly sampled: readonly (readonly number[])[];
   readonly scores: readonly Scored[];
-  readonly alone: { readonly sampled: readonly number[]; readonly score: Scored };
+  readonly alone: { readonly sampled: readonly number[]; readonly score: Scored } | null;
   readonly stats: EngineStats;
 }
 
 async function observe(engine: Engine): Promise<Observed> {
   const sample = (i: number): Promise<readonly number[]> =>
-    generateIds(engine, { promptTokenIds: PROMPTS[i]!, sampling: { ...SAMPLING, choice: i } }).then((out) => out.tokenIds);
+    generateIds(engine, { promptTokenIds: PROMPTS[i]!, maxNewTokens: 12, sampling: { ...SAMPLING, choice: i } }).then(
+      (out) => out.tokenIds,
+    );
   const greedyOf = (promptTokenIds: readonly number[]): Promise<readonly number[]> =>
     generateIds(engine, { promptTokenIds }).then((out) => out.tokenIds);
   // Everything at once: prompts, outputs and scores share their steps.
@@ -64,7 +66,8 @@ async function observe(engine: Engine): Promise<Observed> {
     Promise.all(PROMPTS.map((_, i) => sample(i))),
     Promise.all(PROMPTS.map((ids) => scoreIds(engine, ids))),
   ]);
-  const alone = { sampled: await sample(ALONE), score: await scoreIds(engine, PROMPTS[ALONE]!) };
+  const isAlone = engine.placement.numRanks <= 3;
+  const alone = isAlone ? { sampled: await sample(ALONE), score: await scoreIds(engine, PROMPTS[ALONE]!) } : null;
   return { greedy, sampled, scores, alone, stats: engine.stats() };
 }
 
@@ -133,22 +136,26 @@ describe('golden of moe-7m on real processes', () => {
         );
       });
 
-      it('logits are bit-equal whether a prompt is scored alone or among others', () => {
-        expect(hashOf(observed.alone.score.logits)).to.equal(hashOf(observed.scores[ALONE]!.logits));
-      });
-
-      it('sampled tokens are those of the first run, in the batch and alone', () => {
+      it('sampled tokens are those of the first run', () => {
         first.observed ??= observed;
         expect(observed.sampled).to.deep.equal(first.observed.sampled);
-        expect(observed.alone.sampled).to.deep.equal(first.observed.sampled[ALONE]);
+      });
+
+      if (setup.ranks > 3) return;
+
+      it('logits and samples of a prompt are the same alone as among others', () => {
+        expect(hashOf(observed.alone!.score.logits)).to.equal(hashOf(observed.scores[ALONE]!.logits));
+        expect(observed.alone!.sampled).to.deep.equal(observed.sampled[ALONE]);
       });
     });
   }
 
-  it('samples differ from greedy tokens and from each other', () => {
-    const { greedy, sampled } = first.observed!;
-    sampled.forEach((tokenIds, i) => expect(tokenIds).not.to.deep.equal(greedy[i]));
-    expect(new Set(sampled.map((tokenIds) => tokenIds.join())).size).to.equal(sampled.length);
+  describe('all of them together', () => {
+    it('samples differ from greedy tokens and from each other', () => {
+      const { greedy, sampled } = first.observed!;
+      sampled.forEach((tokenIds, i) => expect(tokenIds).not.to.deep.equal(greedy[i]));
+      expect(new Set(sampled.map((tokenIds) => tokenIds.join())).size).to.equal(sampled.length);
+    });
   });
 });
 
@@ -193,7 +200,9 @@ describe('counters of real rank processes', () => {
       // A short score comes last: its only step shows what the ranks still hold of everything before.
       const held = async (): Promise<object> => {
         await scoreIds(engine, [0, 36]);
-        return engine.stats().ranks.map(({ numTensors, tensorBytes, numKvBlocks }) => ({ numTensors, tensorBytes, numKvBlocks }));
+        return engine
+          .stats()
+          .ranks.map(({ numTensors, tensorBytes, numKvBlocks }) => ({ numTensors, tensorBytes, numKvBlocks }));
       };
       const generateAll = (): Promise<unknown> =>
         Promise.all(PROMPTS.map((promptTokenIds) => generateIds(engine, { promptTokenIds, maxNewTokens: 8 })));

@@ -75,6 +75,14 @@ describe('a rendezvous', () => {
     expect(numbers).to.deep.equal([1, 0, 2]);
   });
 
+  it('keeps reserved numbers for those who ask for them, however early the others come', async () => {
+    const head = await listen({ size: 3, numReserved: 2 });
+    expect((await join(head)).rank).to.equal(2);
+    const error = await rejection(join(head), 'INVALID_ARGUMENT');
+    expect(error.message).to.include('waits only for ranks that the head starts');
+    expect((await join(head, { rank: asRank(0) })).rank).to.equal(0);
+  });
+
   it('refuses a number twice, a number too high, and more ranks than the job has', async () => {
     const head = await listen({ size: 2 });
     await join(head, { rank: asRank(1) });

@@ -74,14 +74,19 @@ export class Processes {
 
   /** The process of a rank. */
   rank(rank: number): FoundProcess {
-    const found = this.running().filter(({ argv }) => argv.includes('--spawned') && argv[argv.indexOf('--rank') + 1] === `${rank}`);
+    const found = this.running().filter(
+      ({ argv }) => argv.includes('--spawned') && argv[argv.indexOf('--rank') + 1] === `${rank}`,
+    );
     expect(found, `processes of rank ${rank}`).to.have.length(1);
     return found[0]!;
   }
 
   /** Waits until nothing runs any more; returns when that was. */
   async allGone(): Promise<number> {
-    await until(() => this.running().length === 0, () => `still running: ${JSON.stringify(this.running())}`);
+    await until(
+      () => this.running().length === 0,
+      () => `still running: ${JSON.stringify(this.running())}`,
+    );
     return performance.now();
   }
 

@@ -64,7 +64,9 @@ export function trafficOf(
   const { hidden, numTopk, numExperts, numMoeLayers, numSteps, strategy, reduce } = shape;
   const headers = 40 * numSteps * numMoeLayers;
   const matrix = (): number[][] =>
-    Array.from({ length: numRanks }, (_, from) => Array.from({ length: numRanks }, (_, to) => (from === to ? 0 : headers)));
+    Array.from({ length: numRanks }, (_, from) =>
+      Array.from({ length: numRanks }, (_, to) => (from === to ? 0 : headers)),
+    );
   const traffic = { dispatchBytes: matrix(), combineBytes: matrix() };
   const dispatchRow = reduce === 'rank' ? 4 * hidden + 4 * numTopk + 2 * numTopk : 4 * hidden + 2 * numTopk;
   tokensByRank.forEach((tokens, source) => {

@@ -1,0 +1,61 @@
+/** What the head knows of a model before any rank runs, and whether a request fits it: mistakes in a prompt are told before processes start. */
+import type { ExpertwireConfig } from '../config/schema.js';
+import { modelSpecOf } from '../model/registry.js';
+import type { ModelSpec } from '../model/spec.js';
+import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
+import { readModelFiles } from '../weights/model_files.js';
+import { EngineError } from './errors.js';
+import { limitsOf, type EngineLimits } from './limits.js';
+
+export interface OpenedModel {
+  readonly spec: ModelSpec;
+  /** Undefined where the model folder has none. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly limits: EngineLimits;
+}
+
+/**
+ * Reads a model folder's JSON files and checks that configuration, model and tokenizer fit each other.
+ * @throws ConfigError, WeightError, ModelError, TokenizerError
+ */
+export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> {
+  const { config: hfConfig, generationConfig } = await readModelFiles(config.model);
+  const spec = modelSpecOf({ ...hfConfig, ...pickEos(generationConfig) });
+  const tokenizer = await loadTokenizer(config.model);
+  tokenizer?.checkVocab(spec.vocabSize);
+  return { spec, tokenizer, limits: limitsOf(config, spec) };
+}
+
+/** @throws EngineError INVALID_REQUEST for an id that the model doesn't have, CONTEXT_LENGTH_EXCEEDED */
+export function checkTokens(
+  tokenIds: readonly number[],
+  maxNewTokens: number,
+  {
+    spec: { vocabSize, maxPositions },
+    limits: { maxModelLen, numKvBlocks, blockSize },
+  }: Pick<OpenedModel, 'spec' | 'limits'>,
+): void {
+  const wrong = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong !== undefined) {
+    throw new EngineError(
+      'INVALID_REQUEST',
+      `token id ${wrong} is outside the model's vocabulary 0 … ${vocabSize - 1}`,
+    );
+  }
+  const numTokens = tokenIds.length + maxNewTokens;
+  const most = Math.min(maxModelLen, numKvBlocks * blockSize);
+  if (numTokens <= most) return;
+  const isContext = most === maxModelLen;
+  const advice = ['shorten the prompt', 'lower max_new_tokens'];
+  if (!isContext) advice.push('raise engine.num_kv_blocks');
+  else if (maxModelLen < maxPositions) advice.push('raise engine.max_model_len');
+  throw new EngineError(
+    'CONTEXT_LENGTH_EXCEEDED',
+    `${tokenIds.length} prompt tokens and ${maxNewTokens} new ones are ${numTokens}, and ` +
+      `${isContext ? 'the context has' : 'the KV cache of a rank has room for'} ${most}; ${advice.join(' or ')}`,
+  );
+}
+
+/** generation_config.json's end-of-sequence tokens, which are more complete than config.json's. */
+const pickEos = (generationConfig: Readonly<Record<string, unknown>> | undefined): object =>
+  generationConfig?.eos_token_id === undefined ? {} : { eos_token_id: generationConfig.eos_token_id };
