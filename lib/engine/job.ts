@@ -34,6 +34,9 @@ export interface JobOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How long a rank of this machine looks for the head that started it. */
+const JOIN_TIMEOUT_MS = 60_000;
+
 /** A step that a rank waits for. */
 interface Pending {
   resolve(result: StepResult): void;
@@ -85,9 +88,12 @@ export class Job {
     const cause = new FirstCause();
     const local = new LocalRanks({
       ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
-      head: `${host.includes(':') ? `[${host}]` : host}:${rendezvous.port}`,
-      secret,
-      args: options.advertise === undefined ? [] : ['--advertise', options.advertise],
+      order: {
+        head: { host, port: rendezvous.port },
+        secret,
+        joinTimeoutMs: JOIN_TIMEOUT_MS,
+        ...(options.advertise !== undefined && { advertise: options.advertise }),
+      },
       ...(options.onRankLog && { onLog: options.onRankLog }),
     });
     const onExit = (exit: RankExit): void => cause.report({ kind: 'exit', from: exit.rank, error: exitError(exit) });

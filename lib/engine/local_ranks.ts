@@ -3,15 +3,13 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { SpawnOrder } from './spawned_rank.js';
 
 export interface LocalRanksOptions {
   /** Rank numbers to start; their count alone where the head gives the numbers. */
   readonly ranks: readonly (number | null)[];
-  /** HOST:PORT of the head. */
-  readonly head: string;
-  readonly secret: string;
-  /** Further arguments of `expertwire rank`. */
-  readonly args?: readonly string[];
+  /** What all of them are told. */
+  readonly order: Omit<SpawnOrder, 'rank'>;
   /** A line that a rank wrote to its standard output or error. */
   readonly onLog?: (rank: number | null, line: string) => void;
 }
@@ -63,16 +61,14 @@ export class LocalRanks {
 
 const wait = (ms: number): Promise<false> => delay(ms, false, { ref: false });
 
-function spawnRank(rank: number | null, { head, secret, args = [], onLog }: LocalRanksOptions): ChildProcess {
+function spawnRank(rank: number | null, { order, onLog }: LocalRanksOptions): ChildProcess {
+  // The number is for those who look at the list of processes.
   const number = rank === null ? [] : ['--rank', String(rank)];
-  const child = spawn(
-    process.execPath,
-    ['--no-warnings', CLI, 'rank', '--head', head, ...number, '--spawned', ...args],
-    { stdio: ['pipe', 'pipe', 'pipe'] },
-  );
-  // The secret goes through a pipe, which no other process can read; the pipe's end tells the rank that its parent is gone.
+  const child = spawn(process.execPath, ['--no-warnings', CLI, 'rank', '--spawned', ...number], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   child.stdin.on('error', () => undefined);
-  child.stdin.write(`${secret}\n`);
+  child.stdin.write(`${JSON.stringify({ ...order, ...(rank !== null && { rank }) })}\n`);
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => onLog?.(rank, line));
   }

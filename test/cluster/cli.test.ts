@@ -50,7 +50,9 @@ function expectSuccess({ code, stdout, stderr }: Ended): string {
 const json = (line: string): Record<string, unknown> => JSON.parse(line) as Record<string, unknown>;
 const ids = (list: readonly number[]): string => list.join(',');
 
-describe('a mistake in a command line', () => {
+describe('a mistake in a command line', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   const PROMPT = ['--model', moe7m(), '--prompt', 'Call me'];
@@ -148,7 +150,9 @@ describe('a mistake in a command line', () => {
   });
 });
 
-describe('a model folder with a fault', () => {
+describe('a model folder with a fault', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   const withModel = (from: string, use: (dir: string) => Promise<void>): Promise<void> =>
@@ -210,7 +214,9 @@ describe('a model folder with a fault', () => {
   });
 });
 
-describe('a job that ranks of other machines join', () => {
+describe('a job that ranks of other machines join', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   const headArgs = (port: number): string[] => [
@@ -270,7 +276,9 @@ describe('a job that ranks of other machines join', () => {
   });
 });
 
-describe('expertwire generate', () => {
+describe('expertwire generate', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   const golden = tinyGolden('tiny-deepseek-v3');
@@ -406,7 +414,9 @@ describe('expertwire generate', () => {
   });
 });
 
-describe('expertwire score', () => {
+describe('expertwire score', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   const golden = tinyGolden('tiny-deepseek-v3');
@@ -467,7 +477,9 @@ describe('expertwire score', () => {
   });
 });
 
-describe('expertwire doctor and --help', () => {
+describe('expertwire doctor and --help', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   it('doctor --json tells backends and which one is taken', async () => {

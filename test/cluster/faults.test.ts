@@ -40,7 +40,9 @@ function expectNoCrash(stderr: string): void {
   expect(stderr).not.to.match(/expertwire:|Error|\n\s+at |rank \d/);
 }
 
-describe('a rank that fails in the middle of a generation', () => {
+describe('a rank that fails in the middle of a generation', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   it('killed: exit code 1 in time, and the last line names the rank and SIGKILL', async () => {
@@ -75,7 +77,9 @@ describe('a rank that fails in the middle of a generation', () => {
   });
 });
 
-describe('a rank that fails while loading', () => {
+describe('a rank that fails while loading', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   it('is named, with what it said', async () => {
@@ -107,7 +111,9 @@ describe('a rank that fails while loading', () => {
   });
 });
 
-describe('a head that ends', () => {
+describe('a head that ends', function () {
+  this.timeout(60_000);
+
   afterEach(processes.expectNone);
 
   it('killed: all ranks are gone in time', async () => {

@@ -78,7 +78,9 @@ const hashOf = (values: Float32Array): string =>
 
 const sorted = (experts: readonly number[]): number[] => [...experts].sort((a, b) => a - b);
 
-describe('golden of moe-7m on real processes', () => {
+describe('golden of moe-7m on real processes', function () {
+  this.timeout(60_000);
+
   before(() => processes.markThisProcess());
 
   const first: { observed?: Observed } = {};
@@ -159,7 +161,9 @@ describe('golden of moe-7m on real processes', () => {
   });
 });
 
-describe('counters of real rank processes', () => {
+describe('counters of real rank processes', function () {
+  this.timeout(60_000);
+
   before(() => processes.markThisProcess());
   afterEach(processes.expectNone);
 

@@ -56,7 +56,9 @@ function expectQuietSuccess({ code, stdout, stderr }: Ended): void {
   expect(stdout).to.equal('');
 }
 
-describe('launch.sh on one machine', () => {
+describe('launch.sh on one machine', function () {
+  this.timeout(60_000);
+
   beforeEach(createFolder);
   afterEach(processes.expectNone);
   afterEach(removeFolder);
@@ -165,7 +167,9 @@ esac`;
   });
 });
 
-describe('launch.sh on two machines', () => {
+describe('launch.sh on two machines', function () {
+  this.timeout(60_000);
+
   before(createFolder);
   after(removeFolder);
   afterEach(processes.expectNone);
@@ -243,7 +247,9 @@ describe('launch.sh on two machines', () => {
   });
 });
 
-describe('launch.sh under a launcher', () => {
+describe('launch.sh under a launcher', function () {
+  this.timeout(60_000);
+
   before(createFolder);
   after(removeFolder);
   afterEach(processes.expectNone);
@@ -308,7 +314,9 @@ async function holdPortBeforeFreeOne(): Promise<{ readonly server: Server; reado
   }
 }
 
-describe('launch.sh on two machines with a network between them', () => {
+describe('launch.sh on two machines with a network between them', function () {
+  this.timeout(60_000);
+
   // Two network namespaces and a cable: unique names, short enough for an interface.
   const id = randomBytes(3).toString('hex');
   const [first, second] = [`ew0-${id}`, `ew1-${id}`];

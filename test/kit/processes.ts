@@ -15,7 +15,7 @@ export const CLI = fileURLToPath(new URL('../../lib/cli.js', import.meta.url));
 
 const MARK = 'TEST_PROCESSES_OF';
 /** Longest wait for something that should take a moment; a test that needs more of it fails. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 45_000;
 const POLL_MS = 20;
 
 export interface RunOptions {

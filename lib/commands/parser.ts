@@ -1,0 +1,110 @@
+/** The commands and their options. A parser serves one call: `launch` runs a command within a command. */
+import yargs, { type Argv } from 'yargs';
+import { VERSION } from '../version.js';
+import { UsageError, type CommandContext } from './context.js';
+import { doctor, doctorOptions } from './doctor.js';
+import { generate, generateOptions } from './generate.js';
+import { launchOptions, launchPlan, type LaunchOptions } from './launch.js';
+import { rank, rankOptions } from './rank.js';
+import { score, scoreOptions } from './score.js';
+import { adviceOn } from './usage_advice.js';
+
+/** Which options a command has, and what it does. */
+interface Command<T> {
+  readonly name: string;
+  readonly describe: string;
+  readonly options: (yargs: Argv) => Argv<T>;
+  readonly run: (args: T, context: CommandContext) => Promise<void>;
+}
+
+function register<T>(cli: Argv, context: CommandContext, { name, describe, options, run }: Command<T>): void {
+  cli.command(
+    name,
+    describe,
+    (own: Argv) => options(own.usage(`$0 ${name}\n\n${describe}`)),
+    (args) => run(args as T, context),
+  );
+}
+
+const isOption = (arg: string | undefined): boolean => arg?.startsWith('-') ?? false;
+
+/** What yargs knows of the command that is being parsed; its types leave this out. */
+const optionsOf = (cli: Argv): { readonly key: object; readonly array: readonly string[] } =>
+  (cli as unknown as { getOptions(): { key: object; array: string[] } }).getOptions();
+
+const knownOptions = (cli: Argv): string[] => Object.keys(optionsOf(cli).key);
+
+const listOptions = (cli: Argv): readonly string[] => ['_', '--', ...optionsOf(cli).array];
+
+/** Of an option that is no list but was given twice, the last one counts: `launch` adds to what a command already says. */
+function keepLast(args: Record<string, unknown>, lists: readonly string[]): void {
+  const spellings = new Set(
+    lists.flatMap((name) => [name, name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())]),
+  );
+  for (const [name, value] of Object.entries(args)) {
+    if (Array.isArray(value) && !spellings.has(name)) args[name] = value.at(-1) as unknown;
+  }
+}
+
+/** @throws UsageError for what no command understands; otherwise whatever the command throws. */
+export function createParser(args: readonly string[], context: CommandContext): Argv {
+  const cli: Argv = yargs([...args])
+    .scriptName('expertwire')
+    .usage('$0 COMMAND\n\nMixture-of-Experts language models on expert-parallel ranks.')
+    .version(VERSION)
+    .strict()
+    .recommendCommands()
+    .demandCommand(1, 'give a command; see expertwire --help')
+    .parserConfiguration({ 'populate--': true })
+    .middleware((args) => keepLast(args, listOptions(cli)), true)
+    .wrap(Math.min(120, context.stdout.columns ?? 100))
+    .fail((message, error) => {
+      if (error instanceof Error) throw error; // the types promise an error, yargs passes undefined for its own checks
+      throw new UsageError(adviceOn(message, knownOptions(cli)));
+    });
+
+  register(cli, context, {
+    name: 'generate',
+    describe: 'Continue prompts, streamed, and show what the experts did.',
+    options: generateOptions,
+    run: generate,
+  });
+  register(cli, context, {
+    name: 'score',
+    describe: 'Log-probabilities, perplexity and routed experts of a text.',
+    options: scoreOptions,
+    run: score,
+  });
+  register(cli, context, {
+    name: 'rank',
+    describe: 'Be one rank of a job whose head runs elsewhere.',
+    options: rankOptions,
+    run: rank,
+  });
+  register(cli, context, {
+    name: 'doctor',
+    describe: 'What this machine has: backends, cores, memory, versions.',
+    options: doctorOptions,
+    run: doctor,
+  });
+  cli.command(
+    'bench [NAME]',
+    'Measure: generate.',
+    // A benchmark has options of its own, which it explains itself.
+    (own: Argv) => own.strict(false).help(isOption(args[1])),
+    async () => {
+      const { runBench } = await import('../../bench/index.js');
+      await runBench(args.slice(1), context);
+    },
+  );
+
+  register(cli, context, {
+    name: 'launch [config]',
+    describe: 'What ./launch.sh runs: a command, with head and ranks where this machine belongs in the job.',
+    options: (own) => launchOptions(own),
+    run: async (own: LaunchOptions) => {
+      await createParser(launchPlan({ ...own, command: own['--'] ?? [] }, context.env), context).parseAsync();
+    },
+  });
+  return cli;
+}

@@ -1,0 +1,29 @@
+/**
+ * A rank that a head or `expertwire rank --nproc` started: it takes its orders, the secret among them, from a pipe that no other process can
+ * read, and the end of that pipe tells it that its parent is gone.
+ */
+import { createInterface } from 'node:readline';
+import { EngineError } from './errors.js';
+import { runRank, type RankOptions } from './rank_main.js';
+
+/** One JSON line on standard input. */
+export type SpawnOrder = Omit<RankOptions, 'signal'>;
+
+/** As {@link runRank}. @throws EngineError HEAD_LOST when the parent went away. */
+export async function runSpawnedRank(stdin: NodeJS.ReadableStream): Promise<void> {
+  const gone = new AbortController();
+  const lines = createInterface({ input: stdin });
+  const order = new Promise<SpawnOrder>((resolve, reject) => {
+    lines.once('line', (line) => resolve(JSON.parse(line) as SpawnOrder));
+    lines.once('close', () => {
+      const lost = new EngineError('HEAD_LOST', 'the process that started this rank is gone; start the job again');
+      reject(lost);
+      gone.abort(lost);
+    });
+  });
+  try {
+    await runRank({ ...(await order), signal: gone.signal });
+  } finally {
+    lines.close(); // an open standard input would keep this process alive
+  }
+}
