@@ -39,23 +39,17 @@ make_ready() {
   fi
 }
 
-# Several tasks may start from one folder at once: one of them makes it ready, the others wait for it.
-lock="$here/.launch.lock"
+# Several tasks may start from one folder at once: one of them makes it ready, the others wait for it. The system frees the lock of a task that
+# was killed. Where there is no flock (macOS), start one at a time.
 with_lock() {
-  local owner
-  until mkdir "$lock" 2>/dev/null; do
-    owner=$(cat "$lock/owner" 2>/dev/null || true)
-    if [ "${owner%% *}" = "$(hostname)" ] && ! kill -0 "${owner##* }" 2>/dev/null; then
-      rm -rf "$lock" # its owner was killed
-    else
-      sleep 0.2
-    fi
-  done
-  printf '%s %s' "$(hostname)" "$$" >"$lock/owner"
-  trap 'rm -rf "$lock"' EXIT
-  "$@"
-  rm -rf "$lock"
-  trap - EXIT
+  if ! command -v flock >/dev/null; then
+    "$@"
+    return
+  fi
+  exec 9>"$here/.launch.lock"
+  flock 9
+  "$@" 9>&-
+  exec 9>&-
 }
 
 check_node

@@ -82,7 +82,7 @@ function dialOnce<T>(
           if (outcome.kind === 'refused') settle(failureOf(outcome.error));
           else settle({ kind: 'open', value: open(ws, response.socket) });
         },
-        timeoutMs,
+        { timeoutMs },
       );
     });
   });

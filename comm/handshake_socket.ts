@@ -1,14 +1,23 @@
 /** Drives a handshake over a WebSocket. */
+import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import { CommError } from './errors.js';
-import type { HandshakeStep } from './handshake.js';
+import { MAX_HANDSHAKE_BYTES, type HandshakeStep } from './handshake.js';
 
 /** How long a socket may stay unauthenticated. */
 export const HANDSHAKE_TIMEOUT_MS = 5000;
+const CLOSE_GRACE_MS = 500;
 
 /** Either side of a handshake. */
 export interface HandshakeSide {
   receive(message: Uint8Array): HandshakeStep;
+}
+
+export interface ShakeOptions {
+  /** Default 5000. */
+  readonly timeoutMs?: number | undefined;
+  /** The transport of a peer that dialed us: cut when it sends more than a handshake takes. */
+  readonly stranger?: Socket | undefined;
 }
 
 export type HandshakeOutcome = NonNullable<HandshakeStep['outcome']>;
@@ -22,13 +31,20 @@ export function shakeHands(
   socket: WebSocket,
   side: HandshakeSide,
   done: (outcome: HandshakeOutcome) => void,
-  timeoutMs = HANDSHAKE_TIMEOUT_MS,
+  { timeoutMs = HANDSHAKE_TIMEOUT_MS, stranger }: ShakeOptions = {},
 ): void {
+  let numBytes = 0;
+  // ws would gather a message of up to its maxPayload, which is meant for ranks, from anybody.
+  const onData = (chunk: Buffer): void => {
+    numBytes += chunk.length;
+    if (numBytes > 2 * MAX_HANDSHAKE_BYTES) stranger?.destroy();
+  };
   const settle = (outcome: HandshakeOutcome): void => {
     clearTimeout(timer);
     socket.off('message', onMessage);
     socket.off('close', onClose);
-    if (outcome.kind === 'refused') socket.close(1008);
+    stranger?.off('data', onData);
+    if (outcome.kind === 'refused') dismiss(socket);
     done(outcome);
   };
   const onMessage = (data: RawData): void => {
@@ -43,6 +59,14 @@ export function shakeHands(
   }, timeoutMs);
   socket.on('message', onMessage);
   socket.on('close', onClose);
+  stranger?.on('data', onData);
+}
+
+/** A refused peer gets the reason and a moment to take it, not ws's half minute. */
+function dismiss(socket: WebSocket): void {
+  const timer = setTimeout(() => socket.terminate(), CLOSE_GRACE_MS);
+  socket.once('close', () => clearTimeout(timer));
+  socket.close(1008);
 }
 
 function refused(code: 'UNREACHABLE' | 'TIMEOUT', what: string): HandshakeOutcome {

@@ -4,7 +4,7 @@ import { ControlLink } from './control_link.js';
 import { Deadline, checkTimeout } from './deadline.js';
 import { CommError } from './errors.js';
 import { ListenerHandshake } from './handshake.js';
-import { shakeHands } from './handshake_socket.js';
+import { shakeHands, type HandshakeOutcome } from './handshake_socket.js';
 import { asRank, type Rank } from './ids.js';
 import {
   errorOfRemote,
@@ -118,9 +118,10 @@ export class Rendezvous {
     const { secret } = this.#options;
     this.#server.onSocket((ws, socket) => {
       const side = new ListenerHandshake({ secret, purpose: 'control' }, () => undefined);
-      shakeHands(ws, side, (outcome) => {
+      const onOutcome = (outcome: HandshakeOutcome): void => {
         if (outcome.kind === 'accepted') this.#arrive(new ControlLink(ws, socket));
-      });
+      };
+      shakeHands(ws, side, onOutcome, { stranger: socket });
       ws.send(side.challenge());
     });
   }
@@ -260,10 +261,20 @@ export class Rendezvous {
 
   #timeoutError(waitedMs: number): CommError {
     const { size } = this.#options;
-    const late = [...this.#members.keys()].filter((rank) => this.#members[rank]?.isMeshed !== true);
+    const ranks = [...this.#members.keys()];
+    const late = ranks.filter((rank) => this.#members[rank]?.isMeshed !== true);
+    const inPhase = (what: string, phase: (member: Member | undefined) => boolean): string[] => {
+      const some = late.filter((rank) => phase(this.#members[rank]));
+      return some.length === 0 ? [] : [`${what} rank ${some.join(', ')}`];
+    };
+    const waiting = [
+      ...inPhase('not joined:', (member) => member === undefined),
+      ...inPhase('loading:', (member) => member !== undefined && member.ready === undefined),
+      ...inPhase('not linked yet:', (member) => member?.ready !== undefined),
+    ];
     const message =
-      `no news in ${waitedMs} ms: ${this.#joined().length} of ${size} ranks joined, waiting for rank ${late.join(', ')}; ` +
-      'look at their logs or raise the timeout';
+      `no news in ${waitedMs} ms: ${this.#joined().length} of ${size} ranks joined (${waiting.join('; ')}); ` +
+      'look at their logs or wait longer (--join-timeout)';
     return new CommError('TIMEOUT', message, { rank: asRank(late[0] ?? 0), phase: 'join', waitedMs });
   }
 

@@ -5,7 +5,7 @@ import { dial, type Address } from './dial.js';
 import { CommError } from './errors.js';
 import type { FrameHeader } from './frame.js';
 import { ListenerHandshake } from './handshake.js';
-import { shakeHands } from './handshake_socket.js';
+import { shakeHands, type HandshakeOutcome } from './handshake_socket.js';
 import { asRank, type Rank } from './ids.js';
 import { Link, type LinkEvents } from './link.js';
 import { DEFAULT_MAX_FRAME_BYTES, MeshBase, type MeshLimits } from './mesh_base.js';
@@ -140,12 +140,13 @@ class WsMesh extends MeshBase {
     const { server, secret } = this.#options;
     server.onSocket((ws, socket) => {
       const side = new ListenerHandshake({ secret, purpose: 'data' }, (identity) => this.#admit(identity));
-      shakeHands(ws, side, (outcome) => {
+      const onOutcome = (outcome: HandshakeOutcome): void => {
         if (outcome.kind === 'refused') return;
         const { from } = IDENTITY.parse(outcome.identity);
         this.#links[from] = new Link(ws, socket, this.#eventsOf(asRank(from)));
         this.#onLink();
-      });
+      };
+      shakeHands(ws, side, onOutcome, { stranger: socket });
       ws.send(side.challenge());
     });
   }

@@ -25,9 +25,10 @@ export interface BackendReport {
 
 /**
  * float32 weights in bytes beyond which the wasm backend must not be loaded: it keeps a packed copy of every matmul operand
- * in its 4 GiB heap and, when that is full, computes garbage after no more than a console warning.
+ * in its 4 GiB heap and, when that is full, computes garbage after no more than a console warning. Room is left for the KV cache, for the heads that
+ * latent attention expands, and for activations.
  */
-export const WASM_MAX_WEIGHT_BYTES = 1.75 * 2 ** 30;
+export const WASM_MAX_WEIGHT_BYTES = 1.5 * 2 ** 30;
 
 /**
  * Makes one backend the process's own and reports it. `auto` takes the first that runs, native ones first.

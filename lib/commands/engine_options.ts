@@ -4,9 +4,11 @@ import type { Argv } from 'yargs';
 import { loadConfig, type PartialConfig } from '../config/load.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { Engine } from '../engine/engine.js';
+import type { OpenedModel } from '../engine/opened_model.js';
 import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
+import { wholeNumber } from './numbers.js';
 
 export const SECRET_VARIABLE = 'EXPERTWIRE_JOB_SECRET';
 
@@ -21,6 +23,7 @@ export interface EngineArgs {
   readonly listen?: string | undefined;
   readonly waitRanks?: number | undefined;
   readonly advertise?: string | undefined;
+  readonly joinTimeout?: number | undefined;
   readonly secretFile?: string | undefined;
 }
 
@@ -41,6 +44,11 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
     })
     .option('listen', { type: 'string', describe: 'HOST:PORT where ranks of other machines join', group: 'Job:' })
     .option('wait-ranks', { type: 'number', describe: 'ranks of other machines to wait for', group: 'Job:' })
+    .option('join-timeout', {
+      type: 'number',
+      describe: 'seconds without news while ranks join and load (600)',
+      group: 'Job:',
+    })
     .option('advertise', { type: 'string', describe: 'address of this machine for other ranks', group: 'Job:' })
     .option('secret-file', {
       type: 'string',
@@ -66,9 +74,11 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
 export async function startEngine(
   args: EngineArgs,
   config: ExpertwireConfig,
+  model: OpenedModel,
   { stderr, env, signal }: CommandContext,
 ): Promise<Engine> {
-  const numExternalRanks = args.waitRanks ?? 0;
+  const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0) ?? 0;
+  const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1);
   if (numExternalRanks > 0 && args.listen === undefined) {
     throw new UsageError('--wait-ranks needs --listen HOST:PORT, where those ranks can reach this machine');
   }
@@ -80,10 +90,12 @@ export async function startEngine(
   try {
     return await Engine.start({
       config,
+      model,
       numExternalRanks,
       ...(args.listen !== undefined && { listen: parseAddress(args.listen) }),
       ...(args.advertise !== undefined && { advertise: args.advertise }),
       ...(secret !== undefined && { secret }),
+      ...(joinTimeout !== undefined && { joinTimeoutMs: 1000 * joinTimeout }),
       onProgress: (rank, fraction) => progress.update(rank, fraction),
       onRankLog: (rank, line) => {
         // Ranks that are being ended complain about each other; that is no news to who pressed Ctrl-C.

@@ -73,7 +73,7 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
   const model = await openModel(config);
   const prompts = await readPrompts(args, config, model.tokenizer);
   for (const { tokenIds } of prompts) checkTokens(tokenIds, config.generate.max_new_tokens, model);
-  const engine = await startEngine(args, config, context);
+  const engine = await startEngine(args, config, model, context);
   try {
     const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
     const show = args.json === true ? null : new TextView(prompts, context);
@@ -139,7 +139,7 @@ async function complete(
   engine: Engine,
   { generate: g }: ExpertwireConfig,
   prompt: Prompt,
-  choice: number,
+  index: number,
   options: CompleteOptions,
 ): Promise<Completion> {
   const sampling = {
@@ -148,8 +148,8 @@ async function complete(
     topP: g.top_p,
     minP: g.min_p,
     repetitionPenalty: g.repetition_penalty,
-    choice, // prompts of one run share the seed, not the random numbers
-    ...(g.seed !== null && { seed: g.seed }),
+    // Each prompt of a run has a seed of its own, which is reported and reproduces it alone.
+    ...(g.seed !== null && { seed: g.seed + index }),
   };
   const request = {
     promptTokenIds: prompt.tokenIds,

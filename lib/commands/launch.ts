@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { worldFromEnv, type World } from '../../comm/world.js';
 import { formatAddress, parseAddress } from './address.js';
 import { UsageError } from './context.js';
+import { wholeNumber } from './numbers.js';
 
 export interface LaunchArgs {
   readonly config?: string | undefined;
@@ -11,6 +12,9 @@ export interface LaunchArgs {
   readonly nodeRank?: number | undefined;
   readonly nprocPerNode?: number | undefined;
   readonly head?: string | undefined;
+  readonly secretFile?: string | undefined;
+  readonly advertise?: string | undefined;
+  readonly model?: string | undefined;
   /** What follows `--`. */
   readonly command: readonly string[];
 }
@@ -33,6 +37,9 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
     .option('node-rank', { type: 'number', describe: 'number of this machine; 0 runs the head' })
     .option('nproc-per-node', { type: 'number', describe: 'ranks on each machine' })
     .option('head', { type: 'string', describe: 'HOST:PORT of machine 0, where ranks join' })
+    .option('secret-file', { type: 'string', describe: 'file with the job secret, on every machine' })
+    .option('advertise', { type: 'string', describe: 'address of this machine for other ranks' })
+    .option('model', { type: 'string', describe: 'model folder on this machine' })
     .example('./launch.sh', 'the demo')
     .example("./launch.sh -- generate --model DIR --prompt 'Call me'", 'one command on local ranks')
     .example('./launch.sh my.yaml --nnodes 2 --node-rank 0 --nproc-per-node 2 --head 10.0.0.1:7077', 'two machines')
@@ -50,16 +57,18 @@ export function launchPlan(args: LaunchArgs, env: Readonly<Record<string, string
   const command = withConfig(args);
   const world = worldFromEnv(env);
   if (world !== undefined && world.size > 1) return ofWorld(command, args, world);
-  const { nnodes = 1, nodeRank = 0, nprocPerNode } = args;
+  const nnodes = wholeNumber('--nnodes', args.nnodes, 1) ?? 1;
+  const nodeRank = wholeNumber('--node-rank', args.nodeRank, 0) ?? 0;
+  const nproc = wholeNumber('--nproc-per-node', args.nprocPerNode, 1);
   if (nodeRank >= nnodes) {
     throw new UsageError(`--node-rank ${nodeRank} with --nnodes ${nnodes}: give 0 to ${nnodes - 1}`);
   }
-  if (nnodes === 1) return [...command, ...(nprocPerNode === undefined ? [] : ['--ranks', String(nprocPerNode)])];
+  if (nnodes === 1) return [...command, ...(nproc === undefined ? [] : ['--ranks', String(nproc)])];
   if (args.head === undefined) throw new UsageError('--nnodes needs --head HOST:PORT, the address of node 0');
-  const perNode = nprocPerNode ?? 1;
-  if (nodeRank > 0)
-    return ['rank', '--head', args.head, '--nproc', String(perNode), '--rank', String(nodeRank * perNode)];
-  return asHead(command, args.head, perNode, (nnodes - 1) * perNode);
+  const perNode = nproc ?? 1;
+  return nodeRank === 0
+    ? asHead(command, args, args.head, perNode, (nnodes - 1) * perNode)
+    : [...asRank(args, args.head, nodeRank * perNode), '--nproc', String(perNode)];
 }
 
 function ofWorld(command: readonly string[], args: LaunchArgs, { launcher, rank, size, head }: World): string[] {
@@ -67,12 +76,30 @@ function ofWorld(command: readonly string[], args: LaunchArgs, { launcher, rank,
   if (address === undefined) {
     throw new UsageError(`${launcher} does not say where task 0 runs; give --head HOST:PORT with its address`);
   }
-  return rank === 0 ? asHead(command, address, 1, size - 1) : ['rank', '--head', address, '--rank', String(rank)];
+  return rank === 0 ? asHead(command, args, address, 1, size - 1) : asRank(args, address, rank);
 }
 
-function asHead(command: readonly string[], head: string, numLocal: number, numExternal: number): string[] {
+function asHead(
+  command: readonly string[],
+  args: LaunchArgs,
+  head: string,
+  numLocal: number,
+  numExternal: number,
+): string[] {
   parseAddress(head);
-  return [...command, '--listen', head, '--ranks', String(numLocal), '--wait-ranks', String(numExternal)];
+  const numbers = ['--listen', head, '--ranks', String(numLocal), '--wait-ranks', String(numExternal)];
+  return [...command, ...numbers, ...forwarded(args)];
+}
+
+const asRank = (args: LaunchArgs, head: string, rank: number): string[] => [
+  ...['rank', '--head', head, '--rank', String(rank)],
+  ...forwarded(args),
+];
+
+/** What head and ranks alike must know of this machine. */
+function forwarded({ secretFile, advertise, model }: LaunchArgs): string[] {
+  const option = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value]);
+  return [...option('--secret-file', secretFile), ...option('--advertise', advertise), ...option('--model', model)];
 }
 
 function withConfig({ config, command }: LaunchArgs): string[] {

@@ -6,6 +6,7 @@ import { LocalRanks, type LocalRanksOptions, type RankExit } from '../engine/loc
 import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
 import { readSecret, SECRET_VARIABLE } from './engine_options.js';
+import { wholeNumber } from './numbers.js';
 
 export interface RankArgs {
   readonly head: string;
@@ -17,6 +18,9 @@ export interface RankArgs {
   readonly joinTimeout?: number | undefined;
 }
 
+/** The head's machine may have to be set up first. */
+const DEFAULT_JOIN_TIMEOUT_S = 600;
+
 export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
   return yargs
     .option('head', { type: 'string', demandOption: true, describe: 'HOST:PORT where the head listens' })
@@ -25,10 +29,13 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('advertise', { type: 'string', describe: 'address under which other ranks reach this machine' })
     .option('model', { type: 'string', describe: "model folder, where it isn't the head's path" })
     .option('secret-file', { type: 'string', describe: `file with the job secret (or ${SECRET_VARIABLE})` })
-    .option('join-timeout', { type: 'number', describe: 'seconds to wait for head and peers', default: 60 });
+    .option('join-timeout', { type: 'number', describe: `seconds to look for the head (${DEFAULT_JOIN_TIMEOUT_S})` });
 }
 
 export async function rank(args: RankArgs, context: CommandContext): Promise<void> {
+  const nproc = wholeNumber('--nproc', args.nproc, 1) ?? 1;
+  const first = wholeNumber('--rank', args.rank, 0);
+  const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1) ?? DEFAULT_JOIN_TIMEOUT_S;
   const secret = await readSecret(args.secretFile, context.env);
   if (secret === undefined) {
     throw new UsageError(`a rank needs the job's secret: set ${SECRET_VARIABLE} or give --secret-file`);
@@ -36,13 +43,13 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   const order = {
     head: parseAddress(args.head),
     secret,
-    joinTimeoutMs: 1000 * (args.joinTimeout ?? 60),
+    joinTimeoutMs: 1000 * joinTimeout,
     ...(args.advertise !== undefined && { advertise: args.advertise }),
     ...(args.model !== undefined && { model: args.model }),
   };
-  if (args.nproc !== undefined && args.nproc !== 1) return runMany(order, args.rank, args.nproc, context);
+  if (nproc !== 1) return runMany(order, first, nproc, context);
   const { runRank } = await import('../engine/rank_main.js'); // loads TensorFlow.js, which a supervisor doesn't need
-  const number = args.rank ?? worldFromEnv(context.env)?.rank;
+  const number = first ?? worldFromEnv(context.env)?.rank;
   await runRank({ ...order, signal: context.signal, ...(number !== undefined && { rank: number }) });
 }
 

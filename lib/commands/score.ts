@@ -36,10 +36,10 @@ export async function score(args: ScoreArgs, context: CommandContext): Promise<v
   checkTokens(tokenIds, 0, model);
   const writer = args.logits === undefined ? null : await openNpy(args.logits, [tokenIds.length, model.spec.vocabSize]);
   try {
-    const engine = await startEngine(args, config, context);
+    const engine = await startEngine(args, config, model, context);
     try {
       const onLogits = writer && { onLogits: (logits: Float32Array) => writer.write(logits) };
-      const result = await engine.score({ tokenIds, ...onLogits });
+      const result = await engine.score({ tokenIds, ...onLogits }, context.signal);
       const print = args.json === true ? printJson : printTable;
       print(tokenIds, result, engine.tokenizer, context);
     } finally {

@@ -26,13 +26,13 @@ export const configSchema = z.strictObject({
   backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
   parallel: z.strictObject({ ranks: integer(1) }).readonly(),
   experts: z.strictObject({ placement: choice('linear', 'round_robin') }).readonly(),
-  comm: z.strictObject({ reduce: choice('rank', 'source'), timeout_ms: integer(1) }).readonly(),
+  comm: z.strictObject({ reduce: choice('rank', 'source'), timeout_ms: integer(1, 86_400_000) }).readonly(),
   engine: z
     .strictObject({
       max_num_seqs: integer(1),
       max_num_batched_tokens: integer(1),
       block_size: integer(1),
-      num_kv_blocks: autoOrInteger(1),
+      num_kv_blocks: autoOrInteger(1, 10_000_000),
       max_model_len: autoOrInteger(1),
       mla: choice('auto', 'naive', 'absorbed'),
       seed: integer(0),
@@ -113,12 +113,16 @@ function key<T extends z.ZodType>(type: T, allowed: string, ...types: readonly V
   return type;
 }
 
-function integer(min: number) {
-  return key(z.int().min(min), `an integer ≥ ${min}`, 'number');
+function rangeText(min: number, max: number): string {
+  return max === Number.MAX_SAFE_INTEGER ? `an integer ≥ ${min}` : `an integer from ${min} to ${max}`;
 }
 
-function autoOrInteger(min: number) {
-  return key(z.union([auto, z.int().min(min)]), `auto or an integer ≥ ${min}`, 'string', 'number');
+function integer(min: number, max = Number.MAX_SAFE_INTEGER) {
+  return key(z.int().min(min).max(max), rangeText(min, max), 'number');
+}
+
+function autoOrInteger(min: number, max = Number.MAX_SAFE_INTEGER) {
+  return key(z.union([auto, z.int().min(min).max(max)]), `auto or ${rangeText(min, max)}`, 'string', 'number');
 }
 
 function choice<const T extends readonly string[]>(...values: T) {

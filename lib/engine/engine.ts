@@ -6,13 +6,12 @@ import type { Placement } from '../../experts/placement.js';
 import { createPlacement } from '../../experts/placement.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import type { ExpertwireConfig } from '../config/schema.js';
-import { modelSpecOf } from '../model/registry.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
-import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
-import { readModelFiles } from '../weights/model_files.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { EngineError } from './errors.js';
 import { Job, type JobOptions } from './job.js';
-import { limitsOf, type EngineLimits } from './limits.js';
+import type { EngineLimits } from './limits.js';
+import { checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { uniform } from './philox.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from './request.js';
 import { checkSampling, GREEDY, type SamplingParams } from './sampler.js';
@@ -23,6 +22,8 @@ import type { SequenceWants, StepPlan, StepResult } from './step_plan.js';
 
 export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits'> {
   readonly config: ExpertwireConfig;
+  /** The model of the configuration, where the caller has opened it already. */
+  readonly model?: OpenedModel;
 }
 
 export class Engine implements TokenSource {
@@ -67,11 +68,7 @@ export class Engine implements TokenSource {
    */
   static async start(options: EngineOptions): Promise<Engine> {
     const { config } = options;
-    const { config: hfConfig, generationConfig } = await readModelFiles(config.model);
-    const spec = modelSpecOf({ ...hfConfig, ...pickEos(generationConfig) });
-    const tokenizer = await loadTokenizer(config.model);
-    tokenizer?.checkVocab(spec.vocabSize);
-    const limits = limitsOf(config, spec);
+    const { spec, tokenizer, limits } = options.model ?? (await openModel(config));
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
     const { numExperts } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
@@ -95,31 +92,31 @@ export class Engine implements TokenSource {
     const { promptTokenIds, maxNewTokens } = request;
     const wants = { routedExperts: request.returnRoutedExperts === true, promptLogprobs: false, logits: false };
     this.submit(sequence, { promptTokenIds, maxNewTokens, sampling, wants }, generation);
-    const onAbort = (): void => generation.fail(new EngineError('CLOSED', 'the request was cancelled by its caller'));
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted === true) onAbort();
+    const forget = this.onAbort(signal, sequence, generation);
     try {
       yield* generation.events;
     } finally {
-      signal?.removeEventListener('abort', onAbort);
+      forget();
       this.end(sequence);
     }
   }
 
   /** Log-probabilities of a text's tokens. Errors as those of {@link generate}. */
-  async score(request: ScoreRequest): Promise<ScoreResult> {
+  async score(request: ScoreRequest, signal?: AbortSignal): Promise<ScoreResult> {
     const { tokenIds, onLogits } = request;
     if (tokenIds.length < 2) {
       throw new EngineError('INVALID_REQUEST', `${tokenIds.length} tokens to score; give at least 2`);
     }
-    this.checkTokens(tokenIds, 0);
+    checkTokens(tokenIds, 0, this);
     const sequence = this.nextSequence++;
     const score = new Score(request, this.routingShape);
     const wants = { routedExperts: true, promptLogprobs: true, logits: onLogits !== undefined };
     this.submit(sequence, { promptTokenIds: tokenIds, maxNewTokens: 0, sampling: GREEDY, wants }, score);
+    const forget = this.onAbort(signal, sequence, score);
     try {
       return await score.result;
     } finally {
+      forget();
       this.end(sequence);
     }
   }
@@ -153,6 +150,17 @@ export class Engine implements TokenSource {
     this.sequences.set(sequence, consumer);
     this.scheduler.add({ sequence, ...request });
     this.loop ??= this.run();
+  }
+
+  /** Ends a sequence when its caller gives it up, also where nobody asks for its next event; returns how to stop listening. */
+  private onAbort(signal: AbortSignal | undefined, sequence: number, consumer: Sequence): () => void {
+    const onAbort = (): void => {
+      consumer.fail(new EngineError('CLOSED', 'the request was cancelled by its caller'));
+      this.end(sequence);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    return () => signal?.removeEventListener('abort', onAbort);
   }
 
   /** Forgets a sequence, whether it finished, failed or was given up; its rank frees the KV cache. */
@@ -221,32 +229,6 @@ export class Engine implements TokenSource {
     if (stop.length > 0 && this.tokenizer === undefined) {
       throw new EngineError('NO_TOKENIZER', `${this.config.model} has no tokenizer.json, which stop strings need`);
     }
-    this.checkTokens(promptTokenIds, maxNewTokens);
-  }
-
-  private checkTokens(tokenIds: readonly number[], maxNewTokens: number): void {
-    const { vocabSize } = this.spec;
-    const wrong = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-    if (wrong !== undefined) {
-      throw new EngineError(
-        'INVALID_REQUEST',
-        `token id ${wrong} is outside the model's vocabulary 0 … ${vocabSize - 1}`,
-      );
-    }
-    const numTokens = tokenIds.length + maxNewTokens;
-    const { maxModelLen } = this.limits;
-    const most = Math.min(maxModelLen, this.scheduler.maxSequenceTokens);
-    if (numTokens > most) {
-      throw new EngineError(
-        'CONTEXT_LENGTH_EXCEEDED',
-        `${tokenIds.length} prompt tokens and ${maxNewTokens} new ones are ${numTokens}, and ` +
-          `${most === maxModelLen ? 'the context has' : 'the KV cache of a rank has room for'} ${most}; ` +
-          `shorten the prompt, lower max_new_tokens or raise ${most === maxModelLen ? 'engine.max_model_len' : 'engine.num_kv_blocks'}`,
-      );
-    }
+    checkTokens(promptTokenIds, maxNewTokens, this);
   }
 }
-
-/** generation_config.json's end-of-sequence tokens, which are more complete than config.json's. */
-const pickEos = (generationConfig: Readonly<Record<string, unknown>> | undefined): object =>
-  generationConfig?.eos_token_id === undefined ? {} : { eos_token_id: generationConfig.eos_token_id };

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ControlLink } from '../../comm/control_link.js';
 import { Deadline } from '../../comm/deadline.js';
+import { CommError } from '../../comm/errors.js';
 import type { ControlMessage, RemoteError } from '../../comm/messages.js';
 import { Rendezvous } from '../../comm/rendezvous.js';
 import type { ExpertwireConfig } from '../config/schema.js';
@@ -27,6 +28,8 @@ export interface JobOptions {
   readonly advertise?: string;
   /** The job secret; needed for external ranks. Default: a random one. */
   readonly secret?: string;
+  /** Longest time without news while ranks join and load. Default 600000. */
+  readonly joinTimeoutMs?: number;
   /** How far a rank's loading is, 0 … 1. */
   readonly onProgress?: (rank: number, fraction: number) => void;
   /** What a local rank wrote to its standard output or error. */
@@ -35,12 +38,18 @@ export interface JobOptions {
 }
 
 /** How long a rank of this machine looks for the head that started it. */
-const JOIN_TIMEOUT_MS = 60_000;
+const LOCAL_JOIN_TIMEOUT_MS = 60_000;
+/** Longest time without news while ranks join and load: machines of one job may have to be set up first. */
+const DEFAULT_JOIN_TIMEOUT_MS = 600_000;
+/** What a timer can count. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** A step that a rank waits for. */
-interface Pending {
-  resolve(result: StepResult): void;
-  readonly result: Promise<StepResult>;
+/** The step that runs: results by rank, until all are there. */
+interface RunningStep {
+  readonly step: number;
+  readonly results: (StepResult | undefined)[];
+  resolve(results: StepResult[]): void;
+  reject(error: EngineError): void;
 }
 
 export class Job {
@@ -48,23 +57,20 @@ export class Job {
   /** Settles with the first cause when the job ends otherwise than by {@link close}. */
   readonly failed: Promise<EngineError>;
   private readonly parts: JobParts;
-  private readonly pending: (Pending | null)[];
   private readonly stepTimeoutMs: number;
-  private step_ = 0;
-  private isClosing = false;
+  private running: RunningStep | null = null;
+  /** The last step that began. */
+  private lastStep = 0;
+  /** Why no step can run any more. */
+  private ended: EngineError | null = null;
   private closing: Promise<void> | null = null;
-  /** Settles when the job's end begins: a step that runs then gets no answer any more. */
-  private readonly closed: Promise<EngineError>;
-  private settleClosed!: (error: EngineError) => void;
 
   private constructor(parts: JobParts, reports: readonly LoadReport[], stepTimeoutMs: number) {
     this.parts = parts;
     this.reports = reports;
     this.stepTimeoutMs = stepTimeoutMs;
-    this.closed = new Promise((resolve) => (this.settleClosed = resolve));
-    this.pending = parts.links.map(() => null);
     this.failed = parts.cause.found.then(async (error) => {
-      await this.end({ gracefully: false, reason: error.message });
+      await this.end(error, { gracefully: false });
       return error;
     });
     parts.links.forEach((link, rank) => this.listen(link, rank));
@@ -82,6 +88,7 @@ export class Job {
       size: numLocalRanks + numExternalRanks,
       numReserved: numLocalRanks,
       job: rankJobOf(options),
+      timeoutMs: options.joinTimeoutMs ?? DEFAULT_JOIN_TIMEOUT_MS,
       signal,
       onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
     });
@@ -91,7 +98,7 @@ export class Job {
       order: {
         head: { host, port: rendezvous.port },
         secret,
-        joinTimeoutMs: JOIN_TIMEOUT_MS,
+        joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
         ...(options.advertise !== undefined && { advertise: options.advertise }),
       },
       ...(options.onRankLog && { onLog: options.onRankLog }),
@@ -99,9 +106,12 @@ export class Job {
     const onExit = (exit: RankExit): void => cause.report({ kind: 'exit', from: exit.rank, error: exitError(exit) });
     for (const exit of local.exits) void exit.then(onExit);
     try {
-      const links = await firstOf(rendezvous.links(), cause.found);
+      const links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) =>
+        nearestCause(error, cause),
+      );
       const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
-      return new Job({ rendezvous, local, links, cause }, reports, config.comm.timeout_ms * (spec.layers.length + 1));
+      const stepTimeoutMs = Math.min(config.comm.timeout_ms * (spec.layers.length + 1), MAX_TIMER_MS);
+      return new Job({ rendezvous, local, links, cause }, reports, stepTimeoutMs);
     } catch (error) {
       cause.close();
       await rendezvous.close();
@@ -116,18 +126,19 @@ export class Job {
 
   /** Runs one step on all ranks; rejects with the first cause when one fails, is lost or takes too long, and with CLOSED when the job is closed. */
   async step(plans: readonly StepPlan[]): Promise<StepResult[]> {
-    this.step_ = plans[0]!.step;
-    const results = plans.map((plan, rank) => {
-      const pending = createPending();
-      this.pending[rank] = pending;
-      this.send(rank, { kind: 'step', plan });
-      return pending.result;
-    });
+    if (this.ended !== null) throw this.ended;
+    const { step } = plans[0]!;
+    this.lastStep = step;
     const deadline = new Deadline(this.stepTimeoutMs, () => this.accuseLate());
     try {
-      return await firstOf(Promise.all(results), Promise.race([this.parts.cause.found, this.closed]));
+      // A promise of its own for each step: racing against one that outlives it would keep every step's results alive.
+      return await new Promise((resolve, reject) => {
+        this.running = { step, results: plans.map(() => undefined), resolve, reject };
+        plans.forEach((plan, rank) => this.send(rank, { kind: 'step', plan }));
+      });
     } finally {
       deadline.cancel();
+      this.running = null;
     }
   }
 
@@ -138,7 +149,7 @@ export class Job {
 
   /** Ends all ranks. Idempotent. */
   async close(): Promise<void> {
-    await this.end({ gracefully: true, reason: 'the job is over' });
+    await this.end(new EngineError('CLOSED', 'the job was closed; start another'), { gracefully: true });
   }
 
   private send(rank: number, body: HeadToRank): void {
@@ -149,7 +160,7 @@ export class Job {
   private listen(link: ControlLink, rank: number): void {
     link.onMessage((message) => this.onMessage(rank, message));
     void link.closed.then((why) => {
-      if (this.isClosing) return;
+      if (this.ended !== null) return;
       const how = why.kind === 'lost' ? why.why : 'closed';
       const text = `the connection to rank ${rank} ended${this.when()} (${how}); look at its log and start the job again`;
       this.parts.cause.report({ kind: 'disconnect', from: rank, error: new EngineError('RANK_LOST', text, { rank }) });
@@ -160,14 +171,16 @@ export class Job {
     if (message.type === 'failed') return this.onFailed(rank, message.error);
     if (message.type !== 'job') return;
     const body = message.body as RankToHead;
-    if (body.kind !== 'result' || body.result.step !== this.step_) return;
-    this.pending[rank]?.resolve(body.result);
-    this.pending[rank] = null;
+    const { running } = this;
+    if (body.kind !== 'result' || body.result.step !== running?.step) return;
+    running.results[rank] = body.result;
+    const results = running.results.filter((result) => result !== undefined);
+    if (results.length === running.results.length) running.resolve(results);
   }
 
   /** A rank that complains about another one is a witness, not the cause. */
   private onFailed(rank: number, { code, message, rank: about }: RemoteError): void {
-    if (this.isClosing) return;
+    if (this.ended !== null) return;
     const isAccusation = about !== undefined && about !== rank;
     const text = `rank ${rank} failed${this.when()}: ${message}`;
     const error = new EngineError(isAccusation && code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_FAILED', text, {
@@ -177,35 +190,37 @@ export class Job {
   }
 
   private accuseLate(): void {
-    const late = this.pending.flatMap((pending, rank) => (pending === null ? [] : [rank]));
+    const results = this.running?.results ?? [];
+    const late = results.flatMap((result, rank) => (result === undefined ? [rank] : []));
     const text =
-      `rank ${late.join(', ')} did not finish step ${this.step_} within ${this.stepTimeoutMs} ms ` +
+      `rank ${late.join(', ')} did not finish step ${this.lastStep} within ${this.stepTimeoutMs} ms ` +
       '(comm.timeout_ms for each layer); look at its log, or raise comm.timeout_ms';
     const error = new EngineError('TIMEOUT', text, { rank: late[0]! });
     this.parts.cause.report({ kind: 'deadline', from: null, error });
   }
 
   private when(): string {
-    return this.step_ === 0 ? ' before the first step' : ` in step ${this.step_}`;
+    return this.lastStep === 0 ? ' before the first step' : ` in step ${this.lastStep}`;
   }
 
-  private end(how: { readonly gracefully: boolean; readonly reason: string }): Promise<void> {
-    this.isClosing = true;
-    this.settleClosed(new EngineError('CLOSED', `${how.reason}; start another`));
-    this.closing ??= this.shutDown(how);
+  private end(why: EngineError, how: { readonly gracefully: boolean }): Promise<void> {
+    this.ended ??= why;
+    this.running?.reject(why);
+    this.closing ??= this.shutDown(why, how);
     return this.closing;
   }
 
-  private async shutDown({
-    gracefully,
-    reason,
-  }: {
-    readonly gracefully: boolean;
-    readonly reason: string;
-  }): Promise<void> {
+  /** Ranks elsewhere learn whether the job ended well: their exit code says it. */
+  private async shutDown(
+    { code, message }: EngineError,
+    { gracefully }: { readonly gracefully: boolean },
+  ): Promise<void> {
     const { links, local, rendezvous, cause } = this.parts;
     cause.close();
-    for (const link of links) if (link.isOpen) link.send({ type: 'shutdown', reason });
+    const last: ControlMessage = gracefully
+      ? { type: 'shutdown', reason: message }
+      : { type: 'failed', error: { code, message } };
+    for (const link of links) if (link.isOpen) link.send(last);
     // Local ranks first: those that end by themselves close their links without a reset.
     await local.close({ gracefully });
     await rendezvous.close();
@@ -239,21 +254,30 @@ async function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Prom
   return outcome.value;
 }
 
+/** A connection that closed is an effect: what closed it is told a moment later, by the process's end. */
+async function nearestCause(error: unknown, cause: FirstCause): Promise<never> {
+  if (!(error instanceof CommError) || error.code !== 'PEER_LOST') throw error;
+  const { rank = null } = error;
+  const lost = new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), rank === null ? {} : { rank });
+  cause.report({ kind: 'disconnect', from: rank, error: lost });
+  throw await cause.found;
+}
+
 /** The first thing that a linked rank says. */
-function firstReport(link: ControlLink): Promise<LoadReport> {
-  return new Promise((resolve) => {
+function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void =>
+      reject(
+        new EngineError('RANK_LOST', `rank ${rank} left before the first step: ${why}; look at its log`, { rank }),
+      );
+    void link.closed.then((why) => fail(why.kind === 'lost' ? why.why : 'its connection closed'));
     link.onMessage((message) => {
+      if (message.type === 'failed') fail(message.error.message);
       if (message.type !== 'job') return;
       link.onMessage(undefined);
       resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);
     });
   });
-}
-
-function createPending(): Pending {
-  let resolve!: (result: StepResult) => void;
-  const result = new Promise<StepResult>((settle) => (resolve = settle));
-  return { resolve, result };
 }
 
 function exitError({ rank, pid, code, signal }: RankExit): EngineError {

@@ -10,12 +10,12 @@ export interface EngineLimits {
   readonly blockSize: number;
   readonly numKvBlocks: number;
   readonly maxModelLen: number;
-  /** Longest chunk of a sequence that wants logits of every token. */
+  /** Tokens of one step whose logits travel to the head. */
   readonly maxLogitTokens: number;
 }
 
 /** `num_kv_blocks: auto` stays under this. */
-const AUTO_KV_BYTES = 2 ** 30;
+const AUTO_KV_BYTES = 2 ** 29;
 /** Logits of one step on their way to the head. */
 const MAX_LOGIT_BYTES = 16 * 2 ** 20;
 

@@ -3,7 +3,7 @@ import { createAllToAll } from '../../comm/all_to_all.js';
 import { CommError } from '../../comm/errors.js';
 import { asRank } from '../../comm/ids.js';
 import { joinHead, type JoinedRank } from '../../comm/join.js';
-import type { RemoteError } from '../../comm/messages.js';
+import { errorOfRemote, type RemoteError } from '../../comm/messages.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import { createPlacement } from '../../experts/placement.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
@@ -32,6 +32,10 @@ export interface RankOptions {
   readonly signal: AbortSignal;
 }
 
+const PROGRESS_EVERY_MS = 5000;
+/** What a timer can count. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
+
 /** Resolves when the head shut the job down; rejects with what went wrong here, after the head was told. */
 export async function runRank(options: RankOptions): Promise<void> {
   const { head, secret, rank, advertise, joinTimeoutMs: timeoutMs, signal } = options;
@@ -49,9 +53,10 @@ export async function runRank(options: RankOptions): Promise<void> {
 
 async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
   const job = joined.job as RankJob; // an authenticated head of the same protocol version wrote it
-  const loaded = await load(joined, job, options.model ?? job.model);
+  const loaded = await load(joined, job, options.model ?? job.model, stopSignal(joined, options.signal));
   const { spec, placement, model, clock, monitor, report, fingerprint } = loaded;
-  const mesh = await joined.ready(fingerprint, { maxFrameBytes: maxFrameBytesOf(spec, job) });
+  // How long to wait for the others is the head's decision: it closes the link when it gives up.
+  const mesh = await joined.ready(fingerprint, { maxFrameBytes: maxFrameBytesOf(spec, job), timeoutMs: MAX_WAIT_MS });
   try {
     const { slotsPerRank } = placement;
     const { reduce, timeoutMs, blockSize } = job;
@@ -66,8 +71,18 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
   }
 }
 
+/** Aborted when this rank is told to stop or its head is gone: a large checkpoint takes minutes to load. */
+function stopSignal({ link }: JoinedRank, signal: AbortSignal): AbortSignal {
+  const lost = new AbortController();
+  void link.closed.then(() => lost.abort(headLost()));
+  return AbortSignal.any([signal, lost.signal]);
+}
+
+const headLost = (): EngineError =>
+  new EngineError('HEAD_LOST', 'the connection to the head closed; its log says why, start the job again');
+
 /** Everything a rank does before it knows its peers. */
-async function load(joined: JoinedRank, job: RankJob, modelDir: string) {
+async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: AbortSignal) {
   const startMs = performance.now();
   const backend = await selectBackend(job.backend);
   const { config, configBytes } = await readModelFiles(modelDir);
@@ -86,7 +101,17 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string) {
     const clock = new Stopwatch();
     const monitor = new LoadMonitor(numLayers, numExperts);
     const { mla } = job;
-    const model = await loadModel({ spec, checkpoint, fingerprint, rank, placement, mla, clock, load: monitor });
+    const model = await loadModel({
+      spec,
+      checkpoint,
+      fingerprint,
+      rank,
+      placement,
+      mla,
+      clock,
+      load: monitor,
+      signal,
+    });
     const report: LoadReport = {
       backend: backend.name,
       backendDetail: backend.detail,
@@ -104,17 +129,20 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string) {
 const numWeightsOf = (checkpoint: Checkpoint, names: readonly string[]): number =>
   names.reduce((total, name) => total + checkpoint.info(name).shape.reduce((a, b) => a * b, 1), 0);
 
-/** One message per hundredth, so that a large checkpoint doesn't flood the head. */
+/** One message per hundredth, so that a large checkpoint doesn't flood the head, and one every few seconds, so that the head knows we live. */
 function progressOf(joined: JoinedRank): { totalBytes: number; readonly onBytes: (bytes: number) => void } {
   let done = 0;
   let reported = 0;
+  let reportedAtMs = performance.now();
   const progress = {
     totalBytes: Infinity,
     onBytes: (bytes: number): void => {
       done += bytes;
       const fraction = done / progress.totalBytes;
-      if (fraction < reported + 0.01) return;
+      const isNews = fraction >= reported + 0.01 || performance.now() - reportedAtMs > PROGRESS_EVERY_MS;
+      if (!isNews || !joined.link.isOpen) return;
       reported = fraction;
+      reportedAtMs = performance.now();
       joined.progress('weights', Math.min(1, fraction));
     },
   };
@@ -129,11 +157,10 @@ function runSteps(joined: JoinedRank, executor: RankExecutor, signal: AbortSigna
     const onAbort = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
-    void link.closed.then(() =>
-      reject(new EngineError('HEAD_LOST', 'the connection to the head closed; start the job again')),
-    );
+    void link.closed.then(() => reject(headLost()));
     link.onMessage((message) => {
       if (message.type === 'shutdown') return resolve();
+      if (message.type === 'failed') return reject(errorOfRemote(message.error));
       if (message.type !== 'job') return;
       const body = message.body as HeadToRank;
       last = last.then(() => obey(joined, executor, body)).catch(reject);

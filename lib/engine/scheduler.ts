@@ -14,7 +14,7 @@ export interface SchedulerLimits {
   /** Tokens per KV block. */
   readonly blockSize: number;
   readonly numKvBlocks: number;
-  /** Longest chunk of a sequence that wants logits of every token. */
+  /** Tokens of one step whose logits travel to the head. */
   readonly maxLogitTokens: number;
 }
 
@@ -129,6 +129,7 @@ export class Scheduler {
     const parts: PlanPart[] = [];
     const begin: SequenceStart[] = [];
     let budget = this.limits.maxNumBatchedTokens;
+    let logitBudget = this.limits.maxLogitTokens;
     // 1. Generated tokens: one each.
     for (const state of own) {
       if (budget === 0 || state.outputTokenIds.length === 0) continue;
@@ -138,9 +139,10 @@ export class Scheduler {
     // 2. Prompts, in chunks of what is left.
     for (const state of own) {
       const numLeft = state.promptTokenIds.length - state.numComputed;
-      if (budget === 0 || numLeft <= 0) continue;
-      const most = state.wants.logits ? this.limits.maxLogitTokens : Infinity;
-      const part = prefillPart(state, Math.min(numLeft, budget, most));
+      const most = Math.min(numLeft, budget, state.wants.logits ? logitBudget : Infinity);
+      if (most <= 0) continue;
+      const part = prefillPart(state, most);
+      if (state.wants.logits) logitBudget -= most;
       parts.push(part);
       budget -= part.tokenIds.length;
       if (!state.hasBegun) begin.push(startOf(state));

@@ -30,6 +30,8 @@ export interface LoadOptions {
   readonly mla: MlaForm;
   readonly clock: Stopwatch;
   readonly load: LoadMonitor;
+  /** Ends the loading. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -39,8 +41,8 @@ export interface LoadOptions {
 export type LoadedModel = (ep: AllToAll) => Transformer;
 
 export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
-  const { spec, checkpoint, fingerprint, clock } = options;
-  const reader = new DenseReader(checkpoint, fingerprint);
+  const { spec, checkpoint, fingerprint, clock, signal } = options;
+  const reader = new DenseReader(checkpoint, { fingerprint, signal });
   const { hiddenSize, vocabSize, normEps } = spec;
   const embedding = await reader.read(names.EMBEDDING, [vocabSize, hiddenSize]);
   const head = spec.tieWordEmbeddings
@@ -94,10 +96,10 @@ async function loadSharedExperts(reader: DenseReader, spec: ModelSpec, layer: nu
   return new Ffn(await reader.ffn(names.sharedExpertsPrefix(layer), spec.hiddenSize, sharedIntermediateSize));
 }
 
-async function loadExperts({ spec, checkpoint, placement, rank }: LoadOptions): Promise<ExpertShard> {
+async function loadExperts({ spec, checkpoint, placement, rank, signal }: LoadOptions): Promise<ExpertShard> {
   const { hiddenSize: hidden, moe } = spec;
   const shard = createExpertShard({ hidden, numTopk: moe.gate.numTopk });
-  const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize);
+  const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, signal);
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     for (const [slot, logical] of slotsOf(placement, moeLayer, rank).entries()) {
       if (logical >= 0) shard.add(layer, slot, await source.expert(asLayer(layer), asLogical(logical)));

@@ -9,20 +9,20 @@ import { expertPrefix } from './tensor_names.js';
 /** Reads the tensors that every rank holds, and adds each to the fingerprint. */
 export class DenseReader {
   private readonly checkpoint: Checkpoint;
-  private readonly fingerprint: Fingerprint;
+  private readonly options: { readonly fingerprint: Fingerprint; readonly signal?: AbortSignal | undefined };
 
-  constructor(checkpoint: Checkpoint, fingerprint: Fingerprint) {
+  constructor(checkpoint: Checkpoint, options: DenseReader['options']) {
     this.checkpoint = checkpoint;
-    this.fingerprint = fingerprint;
+    this.options = options;
   }
 
   read(name: string, expectedShape: readonly number[]): Promise<Float32Array> {
-    return this.checkpoint.read(name, { expectedShape, fingerprint: this.fingerprint });
+    return this.checkpoint.read(name, { expectedShape, ...this.options });
   }
 
   /** [out, in] → [in, out] */
   readTransposed(name: string, shape: readonly [number, number]): Promise<Float32Array> {
-    return this.checkpoint.readTransposed(name, shape, { fingerprint: this.fingerprint });
+    return this.checkpoint.readTransposed(name, shape, this.options);
   }
 
   ffn(prefix: string, hidden: number, intermediate: number): Promise<FfnWeights> {
@@ -36,15 +36,18 @@ export class CheckpointExperts implements WeightSource {
   private readonly checkpoint: Checkpoint;
   private readonly hidden: number;
   private readonly intermediate: number;
+  private readonly signal: AbortSignal | undefined;
 
-  constructor(checkpoint: Checkpoint, hidden: number, intermediate: number) {
+  constructor(checkpoint: Checkpoint, hidden: number, intermediate: number, signal?: AbortSignal) {
     this.checkpoint = checkpoint;
     this.hidden = hidden;
     this.intermediate = intermediate;
+    this.signal = signal;
   }
 
   expert(layer: Layer, logical: LogicalExpert): Promise<FfnWeights> {
-    const read = (name: string, shape: readonly [number, number]) => this.checkpoint.readTransposed(name, shape);
+    const read = (name: string, shape: readonly [number, number]) =>
+      this.checkpoint.readTransposed(name, shape, { signal: this.signal });
     return readFfn(read, expertPrefix(layer, logical), this.hidden, this.intermediate);
   }
 }

@@ -9,11 +9,15 @@ export function findDuplicateKey(text: string): string | undefined {
   const open: Set<string>[] = [];
   let lastString = '';
   // In valid JSON a colon outside of strings always follows a key, so arrays need no attention.
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}:]/g)) {
-    if (token === '{') open.push(new Set());
-    else if (token === '}') open.pop();
-    else if (token !== ':') lastString = token;
-    else {
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (character === '"') {
+      const end = endOfString(text, i);
+      lastString = text.slice(i, end);
+      i = end - 1;
+    } else if (character === '{') open.push(new Set());
+    else if (character === '}') open.pop();
+    else if (character === ':') {
       const key = JSON.parse(lastString) as string;
       const keys = open.at(-1);
       if (keys?.has(key)) return key;
@@ -21,4 +25,11 @@ export function findDuplicateKey(text: string): string | undefined {
     }
   }
   return undefined;
+}
+
+/** One past the closing quote. A loop, because a pattern would need a stack as deep as the string is long. */
+function endOfString(text: string, start: number): number {
+  let i = start + 1;
+  while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1;
+  return i + 1;
 }

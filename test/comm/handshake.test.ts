@@ -136,12 +136,26 @@ describe('a listening port', () => {
 
   it('closes a socket that stays silent, with TIMEOUT', async () => {
     const outcome = new Promise<HandshakeOutcome>((resolve) => {
-      server.onSocket((ws) => shakeHands(ws, new ListenerHandshake(OPTIONS, admitAll), resolve, 50));
+      server.onSocket((ws) => shakeHands(ws, new ListenerHandshake(OPTIONS, admitAll), resolve, { timeoutMs: 50 }));
     });
     const ws = new WebSocket(`ws://127.0.0.1:${server.port}/expertwire/data`);
     const closed = once(ws, 'close');
     expect(codeOf({ outcome: await outcome })).to.equal('TIMEOUT');
     await closed;
+  });
+
+  it('cuts a stranger off who sends more than a handshake takes, before the message is whole', async () => {
+    const closed = new Promise<number>((resolve) => {
+      server.onSocket((ws, socket) => {
+        shakeHands(ws, new ListenerHandshake(OPTIONS, admitAll), () => resolve(socket.bytesRead), { stranger: socket });
+      });
+    });
+    const ws = new WebSocket(`ws://127.0.0.1:${server.port}/expertwire/data`);
+    ws.on('error', () => undefined);
+    const ended = once(ws, 'close');
+    ws.once('open', () => ws.send(new Uint8Array(900_000), { fin: false }));
+    expect(await closed).to.be.below(500_000);
+    await ended;
   });
 
   it('survives bytes that are no HTTP', async () => {

@@ -93,6 +93,40 @@ describe('the engine', function () {
     expect(early.code).to.equal('CLOSED');
   });
 
+  it('an aborted request computes no further, even when nobody asks for its next event', async () => {
+    const caller = new AbortController();
+    const request = { promptTokenIds: PROMPT, maxNewTokens: 20, ignoreEos: true };
+    const events = engine.generate(request, caller.signal);
+    await events.next();
+    caller.abort();
+    const { numOutputTokens } = engine.stats();
+    await eventsOf(engine, {}); // shares its first step at most
+    expect(engine.stats().numOutputTokens - numOutputTokens).to.be.at.most(8 + 1);
+    await errorOf(EngineError, () => events.next());
+  });
+
+  it('scores, and gives a score up when its caller does', async () => {
+    const { logprobs, routedExperts, perplexity } = await engine.score({ tokenIds: PROMPT });
+    expect(logprobs).to.have.length(PROMPT.length - 1);
+    expect(routedExperts).to.have.length(PROMPT.length);
+    expect(perplexity).to.be.closeTo(Math.exp(-logprobs.reduce((a, b) => a + b, 0) / logprobs.length), 1e-9);
+    const error = await errorOf(EngineError, () => engine.score({ tokenIds: PROMPT }, AbortSignal.abort()));
+    expect(error.code).to.equal('CLOSED');
+  });
+
+  it('several scores with logits at once share the budget of a step', async () => {
+    const alone: number[] = [];
+    await engine.score({ tokenIds: PROMPT, onLogits: (logits) => void alone.push(...logits) });
+    const all = await Promise.all(
+      Array.from({ length: 5 }, async () => {
+        const own: number[] = [];
+        await engine.score({ tokenIds: PROMPT, onLogits: (logits) => void own.push(...logits) });
+        return own;
+      }),
+    );
+    for (const own of all) expect(own).to.deep.equal(alone);
+  });
+
   it('a caller that stops iterating gives its room back', async () => {
     for (let i = 0; i < 6; i++) {
       for await (const event of engine.generate({ promptTokenIds: PROMPT, maxNewTokens: 20, ignoreEos: true })) {

@@ -332,4 +332,19 @@ describe('scheduler', () => {
   it('has nothing to compute before the first request', () => {
     expect(new Scheduler(LIMITS).next()).to.equal(null);
   });
+
+  it('the tokens whose logits travel to the head are limited per step, over all sequences', () => {
+    const scheduler = new Scheduler(LIMITS);
+    for (const sequence of [0, 1, 2]) scheduler.add(request(sequence, 6, 0, true));
+    const sizes: number[] = [];
+    for (let left = 18; left > 0;) {
+      const [plan] = scheduler.next()!;
+      const size = plan!.parts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+      scheduler.commit(plan!, new Map());
+      for (const part of plan!.parts) if (part.nextPromptToken === null) scheduler.finish(part.sequence);
+      sizes.push(size);
+      left -= size;
+    }
+    expect(sizes).to.deep.equal([8, 8, 2]);
+  });
 });

@@ -193,7 +193,9 @@ class Layer {
       }));
       await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
       const checkpoint = await openCheckpoint(dir);
-      const reader = new DenseReader(checkpoint, new Fingerprint(new Uint8Array(), checkpoint.headers));
+      const reader = new DenseReader(checkpoint, {
+        fingerprint: new Fingerprint(new Uint8Array(), checkpoint.headers),
+      });
       const rope = new Rope(spec.rope);
       const attention = await loadAttention(reader, spec, 0, rope, form);
       await checkpoint.close();

@@ -353,8 +353,8 @@ describe('tensors of a rank', () => {
     const numWeights = 2 ** 29;
     const error = await errorOf(ExpertError, () => checkMemory('wasm', numWeights, asRank(2)));
     expect(error.code).to.equal('OUT_OF_MEMORY');
-    expect(error.message).to.contain('rank 2').and.contain('2.00 GiB').and.contain('1.75 GiB');
+    expect(error.message).to.contain('rank 2').and.contain('2.00 GiB').and.contain('1.50 GiB');
     checkMemory('tensorflow', numWeights, asRank(2));
-    checkMemory('wasm', 1.75 * 2 ** 28, asRank(2));
+    checkMemory('wasm', 1.5 * 2 ** 28, asRank(2));
   });
 });
