@@ -2,12 +2,21 @@
  * The only import of TensorFlow.js, so that its native libraries load when a backend is chosen and never by accident.
  * Everybody else takes operations and tensors from here.
  */
-import * as tf from '@tensorflow/tfjs-core';
+import { createRequire } from 'node:module';
+import type * as tfjs from '@tensorflow/tfjs-core';
 import { ExpertError } from './errors.js';
 import { expRows, rmsNormRows, swigluRows } from './fused.js';
 
-export type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
-export { keep, tidy } from '@tensorflow/tfjs-core';
+export type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
+
+/** Loaded as the CommonJS modules that they are: an import would first search megabytes of them for export names, which takes longer than running them. */
+const load = createRequire(import.meta.url);
+const tf = load('@tensorflow/tfjs-core') as typeof tfjs;
+
+/** Keeps a tensor that a tidy would dispose. */
+export const keep: typeof tfjs.keep = tf.keep;
+/** Disposes every tensor that `compute` made and doesn't return; synchronous. */
+export const tidy: typeof tf.tidy = tf.tidy;
 
 /** In the order in which `auto` tries them. */
 export const BACKENDS = ['tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
@@ -133,7 +142,7 @@ async function startWebgpu(): Promise<BackendReport> {
 }
 
 async function startWasm(): Promise<BackendReport> {
-  await import('@tensorflow/tfjs-backend-wasm');
+  load('@tensorflow/tfjs-backend-wasm');
   await activate('wasm');
   registerFusedKernels();
   const hasSimd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
@@ -146,7 +155,7 @@ async function startWasm(): Promise<BackendReport> {
 }
 
 async function startCpu(): Promise<BackendReport> {
-  await import('@tensorflow/tfjs-backend-cpu');
+  load('@tensorflow/tfjs-backend-cpu');
   await activate('cpu');
   return { name: 'cpu', isAvailable: true, isAutomatic: false, detail: 'pure JavaScript, for tests' };
 }
@@ -173,9 +182,9 @@ const firstLine = (error: unknown): string =>
 
 /** What the wasm backend offers to its kernels. */
 interface WasmMemory {
-  makeOutput(shape: readonly number[], dtype: 'float32'): tf.TensorInfo;
+  makeOutput(shape: readonly number[], dtype: 'float32'): tfjs.TensorInfo;
   /** A view of the tensor in the module's memory; stale once memory grew. */
-  typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array;
+  typedArrayFromHeap(tensor: tfjs.TensorInfo): Float32Array;
 }
 
 /** `compute` sees the inputs' values in order, and where the result goes. */
@@ -189,7 +198,7 @@ function registerFusedKernel(
     backendName: 'wasm',
     kernelFunc: ({ inputs, backend, attrs }) => {
       const wasm = backend as unknown as WasmMemory;
-      const tensors = Object.values(inputs) as tf.TensorInfo[];
+      const tensors = Object.values(inputs) as tfjs.TensorInfo[];
       const { shape } = tensors[0]!;
       const out = wasm.makeOutput(shapeOf(shape), 'float32'); // may grow the memory: views only after it
       const [result, ...values] = [out, ...tensors].map((tensor) => wasm.typedArrayFromHeap(tensor));
@@ -216,7 +225,7 @@ function registerFusedKernels(): void {
 
 /** The types promise a kernel for every name. */
 const hasKernel = (kernelName: string, backend: string): boolean =>
-  (tf.getKernel as (name: string, backend: string) => tf.KernelConfig | undefined)(kernelName, backend) !== undefined;
+  (tf.getKernel as (name: string, backend: string) => tfjs.KernelConfig | undefined)(kernelName, backend) !== undefined;
 
 const isFused = (kernelName: string): boolean => hasKernel(kernelName, tf.getBackend());
 
@@ -254,29 +263,29 @@ export function tensorMemory(): { readonly numTensors: number; readonly numBytes
  * time of a decoding step at batch 1. Shapes are the callers' business; broadcasting is as in NumPy.
  */
 
-function run(kernel: string, inputs: tf.NamedTensorMap | tf.Tensor[], attributes?: tf.NamedAttrMap): tf.Tensor {
-  return tf.engine().runKernel(kernel, inputs as tf.NamedTensorMap, attributes);
+function run(kernel: string, inputs: tfjs.NamedTensorMap | tfjs.Tensor[], attributes?: tfjs.NamedAttrMap): tfjs.Tensor {
+  return tf.engine().runKernel(kernel, inputs as tfjs.NamedTensorMap, attributes);
 }
 
-const run2 = (...call: Parameters<typeof run>): tf.Tensor2D => run(...call) as tf.Tensor2D;
+const run2 = (...call: Parameters<typeof run>): tfjs.Tensor2D => run(...call) as tfjs.Tensor2D;
 
-export const add = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Add', { a, b });
-const sub = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Sub', { a, b });
-export const mul = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('Multiply', { a, b });
-export const div = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D => run2('RealDiv', { a, b });
-const exp = (x: tf.Tensor2D): tf.Tensor2D => run2('Exp', { x });
-const sigmoid = (x: tf.Tensor2D): tf.Tensor2D => run2('Sigmoid', { x });
-const square = (x: tf.Tensor2D): tf.Tensor2D => run2('Square', { x });
-const rsqrt = (x: tf.Tensor2D): tf.Tensor2D => run2('Rsqrt', { x });
+export const add = (a: tfjs.Tensor2D, b: tfjs.Tensor2D): tfjs.Tensor2D => run2('Add', { a, b });
+const sub = (a: tfjs.Tensor2D, b: tfjs.Tensor2D): tfjs.Tensor2D => run2('Sub', { a, b });
+export const mul = (a: tfjs.Tensor2D, b: tfjs.Tensor2D): tfjs.Tensor2D => run2('Multiply', { a, b });
+export const div = (a: tfjs.Tensor2D, b: tfjs.Tensor2D): tfjs.Tensor2D => run2('RealDiv', { a, b });
+const exp = (x: tfjs.Tensor2D): tfjs.Tensor2D => run2('Exp', { x });
+const sigmoid = (x: tfjs.Tensor2D): tfjs.Tensor2D => run2('Sigmoid', { x });
+const square = (x: tfjs.Tensor2D): tfjs.Tensor2D => run2('Square', { x });
+const rsqrt = (x: tfjs.Tensor2D): tfjs.Tensor2D => run2('Rsqrt', { x });
 
 /** x · (mean(x²) + eps)^−½ · weight for the rows of [N,W]; weight is [1,W]. */
-export function rmsNorm(x: tf.Tensor2D, weight: tf.Tensor2D, eps: number): tf.Tensor2D {
+export function rmsNorm(x: tfjs.Tensor2D, weight: tfjs.Tensor2D, eps: number): tfjs.Tensor2D {
   if (isFused(FUSED.rmsNorm)) return run2(FUSED.rmsNorm, { x, weight }, { eps });
   return tf.tidy(() => mul(mul(x, rsqrt(add(rowMeans(square(x)), toTensor(Float32Array.of(eps), [1, 1])))), weight));
 }
 
 /** [gate | up] rows [N,2I] → silu(gate)·up [N,I]. */
-export function swiglu(x: tf.Tensor2D): tf.Tensor2D {
+export function swiglu(x: tfjs.Tensor2D): tfjs.Tensor2D {
   if (isFused(FUSED.swiglu)) return run2(FUSED.swiglu, { x });
   return tf.tidy(() => {
     const intermediate = x.shape[1] / 2;
@@ -286,39 +295,39 @@ export function swiglu(x: tf.Tensor2D): tf.Tensor2D {
 }
 
 /** exp(x − the row's maximum), for the rows of [N,W]. */
-export function expOfRows(x: tf.Tensor2D): tf.Tensor2D {
+export function expOfRows(x: tfjs.Tensor2D): tfjs.Tensor2D {
   if (isFused(FUSED.expRows)) return run2(FUSED.expRows, { x });
   return tf.tidy(() => exp(sub(x, rowMaxima(x))));
 }
 
 /** Means of the rows of [N,W]: [N,1]. */
-const rowMeans = (x: tf.Tensor2D): tf.Tensor2D => run2('Mean', { x }, { axis: 1, keepDims: true });
+const rowMeans = (x: tfjs.Tensor2D): tfjs.Tensor2D => run2('Mean', { x }, { axis: 1, keepDims: true });
 /** Largest values of the rows of [N,W]: [N,1]. */
-const rowMaxima = (x: tf.Tensor2D): tf.Tensor2D => run2('Max', { x }, { reductionIndices: 1, keepDims: true });
+const rowMaxima = (x: tfjs.Tensor2D): tfjs.Tensor2D => run2('Max', { x }, { reductionIndices: 1, keepDims: true });
 
 /** [N,K] · [K,M]. Plain 2-D products are the fast ones, and the only ones whose rows don't depend on the batch (wasm). */
-export const matMul = (a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D =>
+export const matMul = (a: tfjs.Tensor2D, b: tfjs.Tensor2D): tfjs.Tensor2D =>
   run2('BatchMatMul', { a, b }, { transposeA: false, transposeB: false });
 
 /** `count` rows of [N,W] from `start` on; the tensor itself when those are all. */
-export const rowsFrom = (x: tf.Tensor2D, start: number, count: number): tf.Tensor2D =>
+export const rowsFrom = (x: tfjs.Tensor2D, start: number, count: number): tfjs.Tensor2D =>
   x.shape[0] === count ? x : run2('Slice', { x }, { begin: [start, 0], size: [count, x.shape[1]] });
 /** `count` columns of [N,W] from `start` on; the tensor itself when those are all. */
-export const columnsFrom = (x: tf.Tensor2D, start: number, count: number): tf.Tensor2D =>
+export const columnsFrom = (x: tfjs.Tensor2D, start: number, count: number): tfjs.Tensor2D =>
   x.shape[1] === count ? x : run2('Slice', { x }, { begin: [0, start], size: [x.shape[0], count] });
 /** Blocks of rows, one above the other; a single block is itself. */
-export const stackRows = (blocks: readonly tf.Tensor2D[]): tf.Tensor2D => join(blocks, 0);
+export const stackRows = (blocks: readonly tfjs.Tensor2D[]): tfjs.Tensor2D => join(blocks, 0);
 /** Blocks of columns, side by side; a single block is itself. */
-export const joinColumns = (blocks: readonly tf.Tensor2D[]): tf.Tensor2D => join(blocks, 1);
-const join = (blocks: readonly tf.Tensor2D[], axis: number): tf.Tensor2D =>
+export const joinColumns = (blocks: readonly tfjs.Tensor2D[]): tfjs.Tensor2D => join(blocks, 1);
+const join = (blocks: readonly tfjs.Tensor2D[], axis: number): tfjs.Tensor2D =>
   blocks.length === 1 ? blocks[0]! : run2('Concat', [...blocks], { axis });
 
-export const reshape = (x: tf.Tensor2D, shape: readonly [number, number]): tf.Tensor2D =>
+export const reshape = (x: tfjs.Tensor2D, shape: readonly [number, number]): tfjs.Tensor2D =>
   run2('Reshape', { x }, { shape: [...shape] });
-export const transpose = (x: tf.Tensor2D): tf.Tensor2D => run2('Transpose', { x }, { perm: [1, 0] });
+export const transpose = (x: tfjs.Tensor2D): tfjs.Tensor2D => run2('Transpose', { x }, { perm: [1, 0] });
 
 /** [A·B,W] rows (a, b) → rows (b, a). Free where A or B is 1. */
-export function swapRows(x: tf.Tensor2D, outer: number, inner: number): tf.Tensor2D {
+export function swapRows(x: tfjs.Tensor2D, outer: number, inner: number): tfjs.Tensor2D {
   const width = x.size / (outer * inner);
   if (outer === 1 || inner === 1) return reshape(x, [outer * inner, width]);
   const split = run('Reshape', { x }, { shape: [outer, inner, width] });
@@ -327,7 +336,7 @@ export function swapRows(x: tf.Tensor2D, outer: number, inner: number): tf.Tenso
 }
 
 /** Adds a block [N,W] to each of the blocks that x [B·N,W] is stacked of. */
-export function addToBlocks(x: tf.Tensor2D, block: tf.Tensor2D): tf.Tensor2D {
+export function addToBlocks(x: tfjs.Tensor2D, block: tfjs.Tensor2D): tfjs.Tensor2D {
   const [numRows, width] = block.shape;
   if (x.shape[0] === numRows) return add(x, block);
   const split = run('Reshape', { x }, { shape: [x.shape[0] / numRows, numRows, width] });
@@ -335,12 +344,12 @@ export function addToBlocks(x: tf.Tensor2D, block: tf.Tensor2D): tf.Tensor2D {
 }
 
 /** Rows of a table [V,W] by number: [N,W]. */
-export const gatherRows = (table: tf.Tensor2D, rows: Int32Array): tf.Tensor2D =>
+export const gatherRows = (table: tfjs.Tensor2D, rows: Int32Array): tfjs.Tensor2D =>
   run2('GatherV2', { x: table, indices: tf.tensor(rows, [rows.length], 'int32') }, { axis: 0, batchDims: 0 });
 
 /** float32 rows [N·W] as a tensor [N,W]; the values must not change afterwards. */
-export const toTensor = (values: Float32Array, shape: readonly [number, number]): tf.Tensor2D =>
+export const toTensor = (values: Float32Array, shape: readonly [number, number]): tfjs.Tensor2D =>
   tf.tensor(values, [...shape], 'float32');
 
 /** A tensor's values, row-major. The only way back to numbers that every backend has (webgpu cannot read synchronously). */
-export const rowsOf = async (tensor: tf.Tensor): Promise<Float32Array> => (await tensor.data()) as Float32Array;
+export const rowsOf = async (tensor: tfjs.Tensor): Promise<Float32Array> => (await tensor.data()) as Float32Array;

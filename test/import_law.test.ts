@@ -67,7 +67,7 @@ describe('the import law', () => {
   it('TensorFlow.js is imported in experts/tf.ts alone', () => {
     const importers = Object.keys(MAY_IMPORT)
       .flatMap(sourcesOf)
-      .filter((file) => importsOf(file).some((name) => name.startsWith('@tensorflow/')));
+      .filter((file) => readFileSync(join(root, file), 'utf8').includes("'@tensorflow/"));
     expect(importers).to.deep.equal(['experts/tf.ts']);
   });
 

@@ -234,9 +234,10 @@ interface JobParts {
   readonly cause: FirstCause;
 }
 
-function rankJobOf({ config, limits }: JobOptions): RankJob {
+function rankJobOf({ config, spec, limits }: JobOptions): RankJob {
   return {
     model: config.model,
+    spec,
     backend: config.backend,
     placement: config.experts.placement,
     reduce: config.comm.reduce,

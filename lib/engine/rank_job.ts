@@ -10,6 +10,8 @@ import type { ModelSpec } from '../model/spec.js';
 export interface RankJob {
   /** Model folder, as the head sees it. */
   readonly model: string;
+  /** What the head read in its config.json; the fingerprint makes sure that every rank's is the same. */
+  readonly spec: ModelSpec;
   readonly backend: BackendChoice;
   readonly placement: PlacementStrategy;
   readonly reduce: Reduce;
@@ -21,7 +23,7 @@ export interface RankJob {
 }
 
 /** The largest frame of a job: all tokens of a rank's step to one other rank, or all their experts' rows back. */
-export function maxFrameBytesOf({ hiddenSize, moe }: ModelSpec, { maxNumBatchedTokens, reduce }: RankJob): number {
+export function maxFrameBytesOf({ spec: { hiddenSize, moe }, maxNumBatchedTokens, reduce }: RankJob): number {
   const { numTopk } = moe.gate;
   const numReturned = reduce === 'source' ? maxNumBatchedTokens * numTopk : maxNumBatchedTokens;
   const payload = Math.max(

@@ -9,7 +9,6 @@ import { createPlacement } from '../../experts/placement.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend } from '../../experts/tf.js';
 import { checkMemory, loadModel, tensorsOfRank } from '../model/load_model.js';
-import { modelSpecOf } from '../model/registry.js';
 import { moeLayersOf } from '../model/spec.js';
 import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
 import { Fingerprint } from '../weights/fingerprint.js';
@@ -54,9 +53,10 @@ export async function runRank(options: RankOptions): Promise<void> {
 async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
   const job = joined.job as RankJob; // an authenticated head of the same protocol version wrote it
   const loaded = await load(joined, job, options.model ?? job.model, stopSignal(joined, options.signal));
-  const { spec, placement, model, clock, monitor, report, fingerprint } = loaded;
+  const { placement, model, clock, monitor, report, fingerprint } = loaded;
+  const { spec } = job;
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
-  const mesh = await joined.ready(fingerprint, { maxFrameBytes: maxFrameBytesOf(spec, job), timeoutMs: MAX_WAIT_MS });
+  const mesh = await joined.ready(fingerprint, { maxFrameBytes: maxFrameBytesOf(job), timeoutMs: MAX_WAIT_MS });
   try {
     const { slotsPerRank } = placement;
     const { reduce, timeoutMs, blockSize } = job;
@@ -85,8 +85,8 @@ const headLost = (): EngineError =>
 async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: AbortSignal) {
   const startMs = performance.now();
   const backend = await selectBackend(job.backend);
-  const { config, configBytes } = await readModelFiles(modelDir);
-  const spec = modelSpecOf(config);
+  const { configBytes } = await readModelFiles(modelDir);
+  const { spec } = job;
   const { numExperts } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { rank, size: numRanks } = joined;
@@ -120,7 +120,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       loadMs: performance.now() - startMs,
       pid: process.pid,
     };
-    return { spec, placement, model, clock, monitor, report, fingerprint: fingerprint.digest() };
+    return { placement, model, clock, monitor, report, fingerprint: fingerprint.digest() };
   } finally {
     await checkpoint.close();
   }
