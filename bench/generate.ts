@@ -51,6 +51,7 @@ export async function benchGenerate(args: readonly string[], { stdout, signal }:
   for (const ranks of options.ranks) {
     const engine = await start(options, ranks, signal);
     try {
+      await warmUp(engine, options, signal);
       for (const batch of options.batches) rows.push(await measure(engine, options, ranks, batch, rows, signal));
       const { loadReports, ranks: rankStats } = engine.stats();
       const peak = Math.max(...rankStats.map(({ peakRssBytes }) => peakRssBytes));
@@ -100,6 +101,14 @@ async function start(options: Options, ranks: number, signal: AbortSignal): Prom
   return Engine.start({ config, signal });
 }
 
+/** V8 compiles a rank's hot loops over the first hundred steps or so. */
+const WARM_UP_TOKENS = 200;
+
+async function warmUp(engine: Engine, options: Options, signal: AbortSignal): Promise<void> {
+  const most = engine.limits.maxModelLen - options.promptTokens;
+  await generateAll(engine, [randomPrompt(engine, options, 0)], Math.min(WARM_UP_TOKENS, most), signal);
+}
+
 interface Run {
   readonly prefillMs: number;
   readonly decodeMs: number;
@@ -116,7 +125,7 @@ async function measure(
   earlier: readonly GenerateRow[],
   signal: AbortSignal,
 ): Promise<GenerateRow> {
-  await runOnce(engine, options, batch, 0, signal); // warms up: compilers, packed weights
+  await runOnce(engine, options, batch, 0, signal); // warms up for this batch
   const runs: Run[] = [];
   for (let i = 1; i <= options.repeats; i++) runs.push(await runOnce(engine, options, batch, i, signal));
   const numPrefill = batch * options.promptTokens;
@@ -220,7 +229,7 @@ function report(options: Options, gflops: number, rows: readonly GenerateRow[], 
     ]);
   return `${[
     `${cpu}, ${cores} cores, ${memory}, Node ${node}; seed ${options.seed}; ${options.promptTokens} prompt tokens, ` +
-      `${options.newTokens} new; median of ${options.repeats}`,
+      `${options.newTokens} new; median of ${options.repeats}, after a warm-up`,
     `baseline of this run: plain 512³ matmul ${gflops.toFixed(1)} GFLOP/s in one process; ratios are against 1 rank, same batch`,
     'prefill tokens/s = batch × prompt tokens / time until every prompt has its first token; decode tokens/s = batch × (new − 1) / rest;',
     'bytes = dispatch + combine between ranks, headers included; ops = TensorFlow.js kernels of rank 0 per layer and decoding step',
