@@ -29,7 +29,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['lib/cli.ts', 'test/**/*.ts', 'examples/**/*.ts'],
+    files: ['lib/cli.ts', 'test/**/*.ts'],
     rules: { 'no-restricted-properties': 'off', 'no-console': 'off' },
   },
   {

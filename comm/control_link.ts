@@ -13,6 +13,8 @@ export type MessageHandler = (message: ControlMessage) => void | Promise<void>;
 
 const KEEP_ALIVE_MS = 10000;
 const CLOSE_GRACE_MS = 500;
+/** Signs of life that fit into the silence that loses a link. */
+const PINGS_PER_TIMEOUT = 6;
 /** Messages that wait for a handler; a peer has no reason to send more before it is answered. */
 const MAX_QUEUED = 1024;
 
@@ -103,6 +105,26 @@ export class ControlLink {
         resolve(message);
       });
       void this.closed.then((why) => fail(closedError(why, 'waiting for a control message')));
+    });
+  }
+
+  /**
+   * Loses the link when the peer gives no sign of life for `timeoutMs` of this process's running event loop: a network that went away closes no
+   * socket for a quarter of an hour. Only for a peer that never computes, which a head is and a rank isn't.
+   */
+  watch(timeoutMs: number): void {
+    const onSilence = (): void => this.#lose(`no sign of life in ${timeoutMs} ms`);
+    let deadline = new Deadline(checkTimeout(timeoutMs), onSilence);
+    const onLife = (): void => {
+      deadline.cancel();
+      deadline = new Deadline(timeoutMs, onSilence);
+    };
+    const pings = setInterval(() => this.#ws.ping(), timeoutMs / PINGS_PER_TIMEOUT);
+    this.#ws.on('message', onLife).on('pong', onLife);
+    void this.closed.then(() => {
+      clearInterval(pings);
+      deadline.cancel();
+      this.#ws.off('message', onLife).off('pong', onLife);
     });
   }
 

@@ -47,12 +47,16 @@ export interface JoinedRank {
   close(): Promise<void>;
 }
 
+/** A head that says nothing for so long is gone, or its network is. */
+const HEAD_SILENCE_MS = 60_000;
+
 /** Joins the job of a head. Rejects with UNREACHABLE, AUTH_FAILED, VERSION_MISMATCH, INVALID_ARGUMENT, TIMEOUT or ABORTED. */
 export async function joinHead(options: JoinOptions): Promise<JoinedRank> {
   const { head, secret, rank, timeoutMs = 60000, signal } = options;
   const target = { address: head, path: CONTROL_PATH, secret, purpose: 'control', identity: {} } as const;
   const limits = { maxPayload: MAX_CONTROL_BYTES, timeoutMs, signal };
   const link = await dial({ ...target, ...limits }, (ws, socket) => new ControlLink(ws, socket));
+  link.watch(HEAD_SILENCE_MS);
   try {
     link.send({ type: 'join', ...(rank === undefined ? {} : { rank }) });
     const welcome = expectType(await link.receive({ timeoutMs, signal }), 'welcome');

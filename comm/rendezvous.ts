@@ -33,6 +33,8 @@ export interface RendezvousOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onJoined?: ((rank: Rank, numJoined: number) => void) | undefined;
+  /** A rank that was turned away, with the reason that it was told. */
+  readonly onRefused?: ((error: CommError) => void) | undefined;
   readonly onProgress?: ((rank: Rank, progress: ControlMessageOf<'progress'>) => void) | undefined;
 }
 
@@ -120,6 +122,7 @@ export class Rendezvous {
       const side = new ListenerHandshake({ secret, purpose: 'control' }, () => undefined);
       const onOutcome = (outcome: HandshakeOutcome): void => {
         if (outcome.kind === 'accepted') this.#arrive(new ControlLink(ws, socket));
+        else this.#options.onRefused?.(outcome.error);
       };
       shakeHands(ws, side, onOutcome, { stranger: socket });
       ws.send(side.challenge());
@@ -138,6 +141,7 @@ export class Rendezvous {
   #join(link: ControlLink, message: ControlMessage): void {
     const rank = this.#seatOf(message);
     if (rank instanceof CommError) {
+      this.#options.onRefused?.(rank);
       link.send({ type: 'failed', error: remoteErrorOf(rank) });
       void link.close();
       return;

@@ -97,7 +97,7 @@ async function startTensorflow(): Promise<BackendReport> {
       await activate('tensorflow');
       return { name: 'tensorflow', isAvailable: true, isAutomatic: true, detail: packageName };
     } catch (error) {
-      reasons.push(`${packageName}: ${firstLine(error)}`);
+      reasons.push(firstLine(error));
     }
   }
   throw new Error(reasons.join(', '));
@@ -171,7 +171,7 @@ async function importOptional(packageName: string): Promise<unknown> {
     return await import(packageName);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
-      throw new Error('not installed', { cause: error });
+      throw new Error(`${packageName} is not installed`, { cause: error });
     }
     throw error;
   }

@@ -3,13 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { repoRoot } from './kit/paths.js';
 
-/** What each folder may import of the others: one arrow, lib → experts → comm; benchmarks and examples stand on top. */
+/** What each folder may import of the others: one arrow, lib → experts → comm; benchmarks stand on top. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   comm: [],
   experts: ['comm'],
   lib: ['experts', 'comm'],
   bench: ['lib', 'experts', 'comm'],
-  examples: [],
 };
 /** The command line starts benchmarks, and loads them only then. */
 const EXCEPTIONS: readonly string[] = ['lib/commands/parser.ts → bench/index.ts'];

@@ -31,10 +31,10 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
   return yargs
     .option('config', { type: 'string', describe: 'YAML configuration', group: 'Job:' })
     .option('model', { type: 'string', describe: 'model folder in Hugging Face layout', group: 'Job:' })
-    .option('ranks', { type: 'number', describe: 'rank processes to start here', group: 'Job:' })
-    .option('backend', { type: 'string', describe: 'auto, tensorflow, webgpu, wasm or cpu', group: 'Job:' })
-    .option('placement', { type: 'string', describe: 'linear or round_robin', group: 'Job:' })
-    .option('reduce', { type: 'string', describe: 'rank, or source: bit-equal for any ranks', group: 'Job:' })
+    .option('ranks', { type: 'number', describe: 'rank processes to start here (1)', group: 'Job:' })
+    .option('backend', { type: 'string', describe: 'auto, tensorflow, webgpu, wasm or cpu (auto)', group: 'Job:' })
+    .option('placement', { type: 'string', describe: 'linear or round_robin (linear)', group: 'Job:' })
+    .option('reduce', { type: 'string', describe: 'rank, or source: bit-equal for any ranks (rank)', group: 'Job:' })
     .option('set', {
       type: 'string',
       array: true,
@@ -86,6 +86,8 @@ export async function startEngine(
   if (numExternalRanks > 0 && secret === undefined) {
     throw new UsageError(`ranks of other machines need a job secret: set ${SECRET_VARIABLE} or give --secret-file`);
   }
+  if (numExternalRanks > 0)
+    stderr.write(`waiting at ${args.listen!} for ${numExternalRanks} ranks of other machines\n`);
   const progress = new LoadProgress(stderr, config.parallel.ranks + numExternalRanks);
   try {
     return await Engine.start({
@@ -96,6 +98,7 @@ export async function startEngine(
       ...(args.advertise !== undefined && { advertise: args.advertise }),
       ...(secret !== undefined && { secret }),
       ...(joinTimeout !== undefined && { joinTimeoutMs: 1000 * joinTimeout }),
+      onRefused: (error) => stderr.write(`a rank was turned away: ${error.message}\n`),
       onProgress: (rank, fraction) => progress.update(rank, fraction),
       onRankLog: (rank, line) => {
         // Ranks that are being ended complain about each other; that is no news to who pressed Ctrl-C.

@@ -46,13 +46,17 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
       group: prompts,
     })
     .option('chat', { type: 'boolean', describe: 'put each prompt into the chat template', group: prompts })
-    .option('max-new-tokens', { type: 'number', describe: 'tokens to write per prompt', group: sampling })
+    .option('max-new-tokens', { type: 'number', describe: 'tokens to write per prompt (64)', group: sampling })
     .option('temperature', { type: 'number', describe: '0 = greedy', group: sampling })
     .option('top-k', { type: 'number', describe: 'only the k most likely tokens; 0 = all', group: sampling })
     .option('top-p', { type: 'number', describe: 'only the most likely tokens up to this sum', group: sampling })
     .option('min-p', { type: 'number', describe: 'only tokens this likely, relative to the best', group: sampling })
     .option('repetition-penalty', { type: 'number', describe: 'over 1: repeat less', group: sampling })
-    .option('seed', { type: 'number', describe: 'same seed, same text, whatever the ranks', group: sampling })
+    .option('seed', {
+      type: 'number',
+      describe: 'another seed, another text; the same whatever the ranks (drawn from engine.seed, 0)',
+      group: sampling,
+    })
     .option('stop', { type: 'string', array: true, nargs: 1, describe: 'end before this text', group: sampling })
     .option('ignore-eos', { type: 'boolean', describe: "go on after the model's end token", group: sampling })
     .option('return-routed-experts', {

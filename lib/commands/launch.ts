@@ -15,6 +15,7 @@ export interface LaunchArgs {
   readonly secretFile?: string | undefined;
   readonly advertise?: string | undefined;
   readonly model?: string | undefined;
+  readonly joinTimeout?: number | undefined;
   /** What follows `--`. */
   readonly command: readonly string[];
 }
@@ -39,6 +40,7 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
     .option('head', { type: 'string', describe: 'HOST:PORT of machine 0, where ranks join' })
     .option('secret-file', { type: 'string', describe: 'file with the job secret, on every machine' })
     .option('advertise', { type: 'string', describe: 'address of this machine for other ranks' })
+    .option('join-timeout', { type: 'number', describe: 'seconds to wait for the other machines (600)' })
     .option('model', { type: 'string', describe: 'model folder on this machine' })
     .example('./launch.sh', 'the demo')
     .example("./launch.sh -- generate --model DIR --prompt 'Call me'", 'one command on local ranks')
@@ -97,9 +99,14 @@ const asRank = (args: LaunchArgs, head: string, rank: number): string[] => [
 ];
 
 /** What head and ranks alike must know of this machine. */
-function forwarded({ secretFile, advertise, model }: LaunchArgs): string[] {
+function forwarded({ secretFile, advertise, model, joinTimeout }: LaunchArgs): string[] {
   const option = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value]);
-  return [...option('--secret-file', secretFile), ...option('--advertise', advertise), ...option('--model', model)];
+  return [
+    ...option('--secret-file', secretFile),
+    ...option('--advertise', advertise),
+    ...option('--model', model),
+    ...option('--join-timeout', joinTimeout?.toString()),
+  ];
 }
 
 function withConfig({ config, command }: LaunchArgs): string[] {

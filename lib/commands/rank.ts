@@ -47,6 +47,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
     ...(args.advertise !== undefined && { advertise: args.advertise }),
     ...(args.model !== undefined && { model: args.model }),
   };
+  context.stderr.write(`joining the job at ${args.head}\n`);
   if (nproc !== 1) return runMany(order, first, nproc, context);
   const { runRank } = await import('../engine/rank_main.js'); // loads TensorFlow.js, which a supervisor doesn't need
   const number = first ?? worldFromEnv(context.env)?.rank;

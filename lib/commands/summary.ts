@@ -5,6 +5,8 @@ import { bar, bytes, sparkline, table } from '../metrics/charts.js';
 import type { Completion, Timing } from './generate.js';
 
 const BAR_WIDTH = 32;
+const LOAD_HEADING =
+  "expert load (how often each rank's experts were chosen, K times per token; ▁…█ each expert; balancedness = mean / max rank)";
 
 /** Several lines for a terminal. */
 export function summary(engine: Engine, completions: readonly Completion[], timing: Timing): string {
@@ -39,7 +41,7 @@ function bytesTable(verb: string, matrix: readonly (readonly number[])[]): strin
   return table([head, ...rows]);
 }
 
-/** Tokens per rank and MoE layer as bars, and per expert as one character each. */
+/** Choices per rank and MoE layer as bars, and per expert as one character each. */
 function loadChart(engine: Engine): string {
   const { expertLoad, balancedness } = engine.stats();
   const { placement } = engine;
@@ -54,10 +56,7 @@ function loadChart(engine: Engine): string {
     );
     return [head, ...rows].join('\n');
   });
-  return [
-    'expert load (tokens per rank, ▁…█ each of its experts; balancedness = mean / max rank load)',
-    ...layers,
-  ].join('\n');
+  return [LOAD_HEADING, ...layers].join('\n');
 }
 
 function expertsOf(engine: Engine, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {

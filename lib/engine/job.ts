@@ -30,6 +30,8 @@ export interface JobOptions {
   readonly secret?: string;
   /** Longest time without news while ranks join and load. Default 600000. */
   readonly joinTimeoutMs?: number;
+  /** A rank that asked to join and was turned away, and why. */
+  readonly onRefused?: (error: Error) => void;
   /** How far a rank's loading is, 0 … 1. */
   readonly onProgress?: (rank: number, fraction: number) => void;
   /** What a local rank wrote to its standard output or error. */
@@ -90,6 +92,7 @@ export class Job {
       job: rankJobOf(options),
       timeoutMs: options.joinTimeoutMs ?? DEFAULT_JOIN_TIMEOUT_MS,
       signal,
+      ...(options.onRefused && { onRefused: options.onRefused }),
       onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
     });
     const cause = new FirstCause();

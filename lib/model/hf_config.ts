@@ -1,7 +1,7 @@
 /** Reading a Hugging Face config.json: fields checked one by one, so that an unsupported model is refused by name. */
 import { z } from 'zod';
 import { ModelError } from './errors.js';
-import type { YarnSpec } from './spec.js';
+import type { LayerSpec, YarnSpec } from './spec.js';
 
 /**
  * Applies a family's schema. Unknown fields are ignored, as in Hugging Face; a field that the schema fixes to certain values (`z.literal`,
@@ -50,7 +50,26 @@ export const COMMON_FIELDS = {
   eos_token_id: z.union([z.int(), z.array(z.int()), z.null()]).optional(),
 } as const;
 
-export const eosTokenIds = (value: number | readonly number[] | null | undefined): readonly number[] =>
+/** What COMMON_FIELDS say, as a spec names it. */
+export function commonSpec(c: z.infer<z.ZodObject<typeof COMMON_FIELDS>>) {
+  return {
+    hiddenSize: c.hidden_size,
+    vocabSize: c.vocab_size,
+    maxPositions: c.max_position_embeddings,
+    normEps: c.rms_norm_eps,
+    tieWordEmbeddings: c.tie_word_embeddings,
+    eosTokenIds: eosTokenIds(c.eos_token_id),
+  };
+}
+
+/** Layers that are MoE or a dense network of this size. */
+export function layersOf(numLayers: number, intermediateSize: number, isMoe: (layer: number) => boolean): LayerSpec[] {
+  return Array.from({ length: numLayers }, (_, i) =>
+    isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize },
+  );
+}
+
+const eosTokenIds = (value: number | readonly number[] | null | undefined): readonly number[] =>
   value === null || value === undefined ? [] : typeof value === 'number' ? [value] : value;
 
 const scaling = z.object({

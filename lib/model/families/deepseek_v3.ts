@@ -1,8 +1,17 @@
 /** DeepSeek-V3 and R1 (DeepSeek-AI, 2024): latent attention, sigmoid gate with selection bias and groups, fused shared experts. */
 import { z } from 'zod';
-import { COMMON_FIELDS, count, eosTokenIds, parseHfConfig, requireConfig, ROPE_FIELDS, ropeOf } from '../hf_config.js';
+import {
+  COMMON_FIELDS,
+  commonSpec,
+  count,
+  layersOf,
+  parseHfConfig,
+  requireConfig,
+  ROPE_FIELDS,
+  ropeOf,
+} from '../hf_config.js';
 import { yarnMscale } from '../rope_angles.js';
-import type { LayerSpec, ModelSpec } from '../spec.js';
+import type { ModelSpec } from '../spec.js';
 
 const schema = z.object({
   ...COMMON_FIELDS,
@@ -46,12 +55,7 @@ export function deepseekV3(config: unknown): ModelSpec {
   const isMoe = (i: number): boolean => i >= c.first_k_dense_replace && i % c.moe_layer_freq === 0;
   return {
     modelType: 'deepseek_v3',
-    hiddenSize: c.hidden_size,
-    vocabSize: c.vocab_size,
-    maxPositions: c.max_position_embeddings,
-    normEps: c.rms_norm_eps,
-    tieWordEmbeddings: c.tie_word_embeddings,
-    eosTokenIds: eosTokenIds(c.eos_token_id),
+    ...commonSpec(c),
     rope: { dim: c.qk_rope_head_dim, layout: 'interleaved', ...rope },
     attention: {
       kind: 'mla',
@@ -63,9 +67,7 @@ export function deepseekV3(config: unknown): ModelSpec {
       vHeadDim: c.v_head_dim,
       softmaxScale: (c.qk_nope_head_dim + c.qk_rope_head_dim) ** -0.5 * mscale ** 2,
     },
-    layers: Array.from({ length: c.num_hidden_layers }, (_, i): LayerSpec =>
-      isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize: c.intermediate_size },
-    ),
+    layers: layersOf(c.num_hidden_layers, c.intermediate_size, isMoe),
     moe: {
       gate: {
         numExperts: c.n_routed_experts,

@@ -1,7 +1,16 @@
 /** Qwen3-MoE (Qwen team, 2025): grouped-query attention with a norm per head, softmax gate, no shared experts. */
 import { z } from 'zod';
-import { COMMON_FIELDS, count, eosTokenIds, parseHfConfig, requireConfig, ROPE_FIELDS, ropeOf } from '../hf_config.js';
-import type { LayerSpec, ModelSpec } from '../spec.js';
+import {
+  COMMON_FIELDS,
+  commonSpec,
+  count,
+  layersOf,
+  parseHfConfig,
+  requireConfig,
+  ROPE_FIELDS,
+  ropeOf,
+} from '../hf_config.js';
+import type { ModelSpec } from '../spec.js';
 
 const schema = z.object({
   ...COMMON_FIELDS,
@@ -39,12 +48,7 @@ export function qwen3Moe(config: unknown): ModelSpec {
   const isMoe = (i: number): boolean => !c.mlp_only_layers?.includes(i) && (i + 1) % c.decoder_sparse_step === 0;
   return {
     modelType: 'qwen3_moe',
-    hiddenSize: c.hidden_size,
-    vocabSize: c.vocab_size,
-    maxPositions: c.max_position_embeddings,
-    normEps: c.rms_norm_eps,
-    tieWordEmbeddings: c.tie_word_embeddings,
-    eosTokenIds: eosTokenIds(c.eos_token_id),
+    ...commonSpec(c),
     rope: { dim: headDim, layout: 'half', ...rope },
     attention: {
       kind: 'gqa',
@@ -54,9 +58,7 @@ export function qwen3Moe(config: unknown): ModelSpec {
       qkNorm: true,
       softmaxScale: headDim ** -0.5,
     },
-    layers: Array.from({ length: c.num_hidden_layers }, (_, i): LayerSpec =>
-      isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize: c.intermediate_size },
-    ),
+    layers: layersOf(c.num_hidden_layers, c.intermediate_size, isMoe),
     moe: {
       gate: {
         numExperts: c.num_experts,
