@@ -4,6 +4,7 @@ import { asRank } from '../../comm/ids.js';
 import { createLocalMeshes } from '../../comm/local_mesh.js';
 import type { Mesh } from '../../comm/mesh.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
+import type { Routing } from '../../experts/gate.js';
 import { createPlacement, type PlacementStrategy } from '../../experts/placement.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend, type BackendName } from '../../experts/tf.js';
@@ -14,6 +15,7 @@ import { loadModel } from '../../lib/model/load_model.js';
 import type { MlaForm } from '../../lib/model/mla.js';
 import { modelSpecOf } from '../../lib/model/registry.js';
 import { moeLayersOf, type ModelSpec } from '../../lib/model/spec.js';
+import type { Transformer } from '../../lib/model/transformer.js';
 import { openCheckpoint } from '../../lib/weights/checkpoint.js';
 import { Fingerprint } from '../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
@@ -35,6 +37,8 @@ export interface LocalJob {
     parts: readonly (readonly PlanPart[])[],
     begin?: readonly (readonly SequenceStart[])[],
   ): Promise<SequenceOutput[][]>;
+  /** The gates' choices and weights for a prompt on rank 0 of a job of one, by MoE layer. */
+  routingsOf(prompt: readonly number[]): Promise<readonly Routing[]>;
   close(): Promise<void>;
 }
 
@@ -47,6 +51,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
   const meshes: Mesh[] = createLocalMeshes(numRanks);
+  const models: Transformer[] = [];
   const executors = await Promise.all(
     meshes.map(async (mesh, rank) => {
       const checkpoint = await openCheckpoint(modelDir);
@@ -68,7 +73,9 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
       const { slotsPerRank } = placement;
       const reduce = options.reduce ?? 'rank';
       const ep = createAllToAll(mesh, { hidden: spec.hiddenSize, numTopk, slotsPerRank, reduce });
-      return new RankExecutor({ model: loaded(ep), placement, ep, clock, load, blockSize: options.blockSize ?? 16 });
+      const model = loaded(ep);
+      models.push(model);
+      return new RankExecutor({ model, placement, ep, clock, load, blockSize: options.blockSize ?? 16 });
     }),
   );
   let step = 0;
@@ -83,6 +90,19 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
         ),
       );
       return results.map(({ outputs }) => [...outputs]);
+    },
+    async routingsOf(prompt) {
+      step++;
+      const model = models[0]!;
+      const cache = model.createCache(16);
+      const { blocks } = startOf(0);
+      const part = { rowStart: 0, numTokens: prompt.length, position: 0, blocks, isPrompt: true };
+      const tag = { step, epoch: 0, microBatch: 0 };
+      const request = { tokenIds: Int32Array.from(prompt), parts: [part], cache, placement, tag };
+      const { hidden_TH, routings } = await model.forward(request);
+      hidden_TH?.dispose();
+      cache.dispose();
+      return routings;
     },
     async close() {
       for (const executor of executors) executor.dispose();

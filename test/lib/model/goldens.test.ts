@@ -87,6 +87,23 @@ for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
       await job.close();
     });
 
+    it('weighs every choice within 1e-5', async () => {
+      const job = await startLocalJob(tinyModel(name));
+      const routings = await job.routingsOf(prompt);
+      expect(routings).to.have.length(golden.routing.length);
+      golden.routing.forEach(({ topk_idx, topk_weight_by_sorted_idx }, layer) => {
+        const { topkIdx, topkWeights } = routings[layer]!;
+        topk_idx.forEach((experts, t) => {
+          experts.forEach((expert, i) => {
+            const choice = topkIdx.indexOf(expert, t * experts.length);
+            expect(Math.floor(choice / experts.length)).to.equal(t);
+            expect(topkWeights[choice]).to.be.closeTo(topk_weight_by_sorted_idx[t]![i]!, 1e-5);
+          });
+        });
+      });
+      await job.close();
+    });
+
     it('leaves no tensor behind', async () => {
       const before = tensorMemory().numTensors;
       const job = await startLocalJob(tinyModel(name), { numRanks: 2 });
