@@ -87,7 +87,9 @@ export async function startEngine(
     throw new UsageError(`ranks of other machines need a job secret: set ${SECRET_VARIABLE} or give --secret-file`);
   }
   if (numExternalRanks > 0)
-    stderr.write(`waiting at ${args.listen!} for ${numExternalRanks} ranks of other machines\n`);
+    stderr.write(
+      `waiting at ${args.listen!} for ${numExternalRanks} ${numExternalRanks === 1 ? 'rank' : 'ranks'} of other machines\n`,
+    );
   const progress = new LoadProgress(stderr, config.parallel.ranks + numExternalRanks);
   try {
     return await Engine.start({

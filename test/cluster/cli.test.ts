@@ -7,7 +7,7 @@ import { moe7mCases, tinyGolden } from '../kit/goldens.js';
 import { changeJson, changeTensors, copyModel, keepExperts } from '../kit/model_copy.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
 import { closeServer, freePort, listenOn, portOf } from '../kit/ports.js';
-import { lastLine, Processes, type Ended, type RunOptions } from '../kit/processes.js';
+import { lastLine, Processes, type Ended, type RunOptions, withoutNews } from '../kit/processes.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const DEEPSEEK = tinyModel('tiny-deepseek-v3');
@@ -42,7 +42,7 @@ const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\
 
 /** Standard output alone. */
 function expectSuccess({ code, stdout, stderr }: Ended): string {
-  expect(stderr).to.equal('');
+  expect(withoutNews(stderr)).to.equal('');
   expect(code).to.equal(0);
   return stdout;
 }
@@ -246,8 +246,12 @@ describe('a job that ranks of other machines join', function () {
     expectFailure(wrong, 1, 'AUTH_FAILED', 'secret');
     const right = await expertwire(rankArgs(port), SECRET);
     expectSuccess(right);
-    const [line] = expectSuccess(await head.ended).split('\n');
-    expect(json(line!).token_ids).to.deep.equal(tinyGolden('tiny-qwen3-moe').greedy_token_ids);
+    const { code, stdout, stderr } = await head.ended;
+    expect(stderr).to.match(
+      /^waiting at 127\.0\.0\.1:\d+ for 1 rank of other machines\na rank was turned away: AUTH_FAILED: .*\n$/,
+    );
+    expect(code).to.equal(0);
+    expect(json(stdout.split('\n')[0]!).token_ids).to.deep.equal(tinyGolden('tiny-qwen3-moe').greedy_token_ids);
   });
 
   it('a rank with another checkpoint ends the job on both sides: one byte of one dense tensor is enough', async () => {

@@ -11,7 +11,7 @@ import { moe7mCases } from '../kit/goldens.js';
 import { createLaunchFolder, markBuilt, touch, writeProgram } from '../kit/launch_folder.js';
 import { moe7m } from '../kit/paths.js';
 import { closeServer, freePort, listenOn, portOf } from '../kit/ports.js';
-import { kill, lastLine, Processes, until, type Ended, type Running } from '../kit/processes.js';
+import { kill, lastLine, Processes, until, type Ended, type Running, withoutNews } from '../kit/processes.js';
 
 const [GOLDEN] = moe7mCases();
 const SECRET = { EXPERTWIRE_JOB_SECRET: 'a secret of this test' };
@@ -45,13 +45,13 @@ const start = (args: readonly string[], env: Record<string, string> = {}): Runni
   processes.start(launch, args, { env: { ...SECRET, ...env }, cwd: tmpdir() });
 
 function expectGolden({ code, stdout, stderr }: Ended): void {
-  expect(stderr).to.equal('');
+  expect(withoutNews(stderr)).to.equal('');
   expect(code).to.equal(0);
   expect(stdout).to.equal(`${GOLDEN!.text}\n`);
 }
 
 function expectQuietSuccess({ code, stdout, stderr }: Ended): void {
-  expect(stderr).to.equal('');
+  expect(withoutNews(stderr)).to.equal('');
   expect(code).to.equal(0);
   expect(stdout).to.equal('');
 }

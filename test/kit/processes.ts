@@ -186,3 +186,6 @@ function procFile(pid: number, name: 'environ' | 'cmdline'): string[] {
     return [];
   }
 }
+
+/** What a head that waits for ranks elsewhere, and a rank that joins one, say first: no more than that is expected of either. */
+export const withoutNews = (stderr: string): string => stderr.replace(/^(waiting at|joining the job at) .*\n/gm, '');
