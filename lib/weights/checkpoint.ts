@@ -12,7 +12,7 @@ export interface CheckpointOptions {
 }
 
 export interface ReadOptions {
-  /** The shape that the tensor must have. Default: any. */
+  /** The shape that the tensor must have; not checked when left out. */
   readonly expectedShape?: readonly number[] | undefined;
   /** Ends the read between two pieces of 16 MiB; the signal's reason is thrown. */
   readonly signal?: AbortSignal | undefined;
