@@ -1,0 +1,261 @@
+/**
+ * The kernels of wire_dtype.ts: AssemblyScript, compiled to codec.wasm. Each converts a piece that the caller has staged at fixed places of the
+ * module's memory: values f32 [numRows·channels], scales f32 [numRows·groups], codes [numRows·channels]. `channels` is a whole row or whole groups of one.
+ */
+
+/** Channels that share one scale. */
+const GROUP: i32 = 128;
+
+/** Most values of a piece: what keeps a piece's values and codes in the L2 cache, where larger ones gain nothing. */
+export const pieceValues: i32 = 16384;
+
+/** Kernels work on whole vectors and may pass the end of a piece: every area has room for one group more. */
+export const valuesAt: usize = memory.data(4 * (pieceValues + GROUP), 16);
+/** One group per value at most (rows of one channel). */
+export const scalesAt: usize = memory.data(4 * pieceValues, 16);
+export const codesAt: usize = memory.data(2 * (pieceValues + GROUP), 16);
+/** An edge group, padded with zeros, and its codes. */
+const edgeValuesAt: usize = memory.data(4 * GROUP, 16);
+const edgeCodesAt: usize = memory.data(GROUP, 16);
+
+const ABS_MASK: i32 = 0x7fffffff;
+const INFINITY_BITS: i32 = 0x7f800000;
+const QUIET_NAN_BITS: i32 = 0x7fc00000;
+
+// ── bf16 ──
+
+/** Round to nearest, ties to even; a NaN becomes quiet and keeps its sign and upper payload. */
+function bf16Of(bits: v128): v128 {
+  const odd = v128.and(i32x4.shr_u(bits, 16), i32x4.splat(1));
+  const rounded = i32x4.add(bits, i32x4.add(odd, i32x4.splat(0x7fff)));
+  const quiet = v128.or(bits, i32x4.splat(0x00400000));
+  return v128.bitselect(quiet, rounded, f32x4.ne(bits, bits));
+}
+
+export function encodeBf16(numRows: i32, channels: i32): void {
+  let to = codesAt;
+  const end = valuesAt + 4 * (numRows * channels);
+  for (let from = valuesAt; from < end; from += 32, to += 16) {
+    const a = bf16Of(v128.load(from));
+    const b = bf16Of(v128.load(from, 16));
+    v128.store(to, i16x8.shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+  }
+}
+
+export function decodeBf16(numRows: i32, channels: i32): void {
+  let from = codesAt;
+  const zero = i32x4.splat(0);
+  const end = valuesAt + 4 * (numRows * channels);
+  for (let to = valuesAt; to < end; to += 32, from += 16) {
+    const codes = v128.load(from);
+    v128.store(to, i16x8.shuffle(zero, codes, 0, 8, 0, 9, 0, 10, 0, 11));
+    v128.store(to, i16x8.shuffle(zero, codes, 0, 12, 0, 13, 0, 14, 0, 15), 16);
+  }
+}
+
+// ── fp8 and int8: a scale per group ──
+
+const FP8_MAX: f32 = 448;
+const FP8_FLOOR: f32 = 1e-4;
+const INT8_MAX: f32 = 127;
+/** 127 · 2⁻¹²⁶: no scale is subnormal, so no group loses precision to its scale. */
+const INT8_FLOOR: f32 = INT8_MAX * f32.MIN_NORMAL_VALUE;
+/** The largest scale whose 127-fold is finite. */
+const INT8_LARGEST_SCALE: f32 = 2.6793883890187504e36;
+
+type Dtype = i32;
+const FP8: Dtype = 0;
+const INT8: Dtype = 1;
+
+export function encodeFp8(numRows: i32, channels: i32): void {
+  encodeRows(FP8, numRows, channels);
+}
+
+export function encodeInt8(numRows: i32, channels: i32): void {
+  encodeRows(INT8, numRows, channels);
+}
+
+export function decodeFp8(numRows: i32, channels: i32): void {
+  decodeRows(FP8, numRows, channels);
+}
+
+export function decodeInt8(numRows: i32, channels: i32): void {
+  decodeRows(INT8, numRows, channels);
+}
+
+function encodeRows(dtype: Dtype, numRows: i32, channels: i32): void {
+  let from = valuesAt;
+  let to = codesAt;
+  let scaleAt = scalesAt;
+  const edge = channels % GROUP;
+  for (let row = 0; row < numRows; row++) {
+    for (let group = channels / GROUP; group > 0; group--) {
+      encodeGroup(dtype, from, scaleAt, to);
+      from += 4 * GROUP;
+      to += GROUP;
+      scaleAt += 4;
+    }
+    if (edge == 0) continue;
+    memory.copy(edgeValuesAt, from, 4 * edge);
+    memory.fill(edgeValuesAt + 4 * edge, 0, 4 * (GROUP - edge));
+    encodeGroup(dtype, edgeValuesAt, scaleAt, edgeCodesAt);
+    memory.copy(to, edgeCodesAt, edge);
+    from += 4 * edge;
+    to += edge;
+    scaleAt += 4;
+  }
+}
+
+function encodeGroup(dtype: Dtype, from: usize, scaleAt: usize, to: usize): void {
+  const top = largestBits(from);
+  const isFinite = top < INFINITY_BITS;
+  const amax = reinterpret<f32>(isFinite ? top : largestFiniteBits(from));
+  if (dtype == FP8) {
+    const floored = max<f32>(amax, FP8_FLOOR);
+    store<f32>(scaleAt, floored / FP8_MAX);
+    const inverse = f32x4.splat(FP8_MAX / floored);
+    for (let i = 0; i < GROUP; i += 16) storeFp8(from + 4 * i, inverse, to + i);
+  } else {
+    const floored = max<f32>(amax, INT8_FLOOR);
+    store<f32>(scaleAt, min<f32>(floored / INT8_MAX, INT8_LARGEST_SCALE));
+    const inverse = f32x4.splat(INT8_MAX / floored);
+    for (let i = 0; i < GROUP; i += 16) storeInt8(from + 4 * i, inverse, to + i);
+  }
+  if (!isFinite) markNonFinite(dtype, from, to);
+}
+
+/** The largest |value| of a group, as bits: without their sign, floats are ordered as integers are. */
+function largestBits(from: usize): i32 {
+  const mask = i32x4.splat(ABS_MASK);
+  let a = i32x4.splat(0);
+  let b = i32x4.splat(0);
+  const end = from + 4 * GROUP;
+  for (; from < end; from += 32) {
+    a = i32x4.max_s(a, v128.and(v128.load(from), mask));
+    b = i32x4.max_s(b, v128.and(v128.load(from, 16), mask));
+  }
+  a = i32x4.max_s(a, b);
+  return max(
+    max(i32x4.extract_lane(a, 0), i32x4.extract_lane(a, 1)),
+    max(i32x4.extract_lane(a, 2), i32x4.extract_lane(a, 3)),
+  );
+}
+
+function largestFiniteBits(from: usize): i32 {
+  let top = 0;
+  for (let i = 0; i < GROUP; i++) {
+    const bits = load<i32>(from + 4 * i) & ABS_MASK;
+    if (bits < INFINITY_BITS) top = max(top, bits);
+  }
+  return top;
+}
+
+function markNonFinite(dtype: Dtype, from: usize, to: usize): void {
+  for (let i = 0; i < GROUP; i++) {
+    const bits = load<i32>(from + 4 * i);
+    if ((bits & ABS_MASK) >= INFINITY_BITS) store<u8>(to + i, dtype == FP8 ? ((bits >>> 24) & 0x80) | 0x7f : 0x80);
+  }
+}
+
+/** Sixteen codes. */
+function storeFp8(from: usize, inverse: v128, to: usize): void {
+  const a = v128.load(from);
+  const b = v128.load(from, 16);
+  const c = v128.load(from, 32);
+  const d = v128.load(from, 48);
+  // The bits of a value as a saturated integer keep its sign.
+  const signs = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
+  const ab = i16x8.narrow_i32x4_u(fp8Of(a, inverse), fp8Of(b, inverse));
+  const cd = i16x8.narrow_i32x4_u(fp8Of(c, inverse), fp8Of(d, inverse));
+  v128.store(to, v128.bitselect(signs, i8x16.narrow_i16x8_u(ab, cd), i8x16.splat(-128)));
+}
+
+/** Four e4m3 codes without sign, as i32; the rounding itself takes what is a little above 448 back to it. */
+function fp8Of(values: v128, inverse: v128): v128 {
+  const magnitude = f32x4.abs(f32x4.mul(values, inverse));
+  const smallestNormal = f32x4.splat(0.015625);
+  // 1. What is normal: round the mantissa to 3 bits, ties to even, and move the exponent's bias from 127 to 7. At least 8.
+  const normal = f32x4.pmax(magnitude, smallestNormal);
+  const odd = v128.and(i32x4.shr_u(normal, 20), i32x4.splat(1));
+  const upper = i32x4.shr_u(i32x4.add(i32x4.add(normal, odd), i32x4.splat(0x7ffff - (120 << 23))), 20);
+  // 2. What is subnormal, in steps of 2⁻⁹: that is the last bit beside 2¹⁴, so the addition rounds. At most 8.
+  const subnormal = f32x4.pmin(magnitude, smallestNormal);
+  const lower = i32x4.sub(f32x4.add(subnormal, f32x4.splat(16384)), i32x4.splat(0x46800000));
+  // 3. One of the two is exactly 8.
+  return i32x4.add(upper, i32x4.sub(lower, i32x4.splat(8)));
+}
+
+/** Sixteen codes. */
+function storeInt8(from: usize, inverse: v128, to: usize): void {
+  const a = int8Of(f32x4.mul(v128.load(from), inverse));
+  const b = int8Of(f32x4.mul(v128.load(from, 16), inverse));
+  const c = int8Of(f32x4.mul(v128.load(from, 32), inverse));
+  const d = int8Of(f32x4.mul(v128.load(from, 48), inverse));
+  v128.store(to, i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
+}
+
+/** Four codes as i32: beside 1.5 · 2²³ the last bit is worth 1, so the addition rounds and the low bits are the code. */
+function int8Of(scaled: v128): v128 {
+  return i32x4.sub(f32x4.add(scaled, f32x4.splat(12582912)), i32x4.splat(0x4b400000));
+}
+
+function decodeRows(dtype: Dtype, numRows: i32, channels: i32): void {
+  let from = codesAt;
+  let to = valuesAt;
+  let scaleAt = scalesAt;
+  for (let row = 0; row < numRows; row++) {
+    for (let channel = 0; channel < channels; channel += GROUP) {
+      const count = min(GROUP, channels - channel);
+      const scale = f32x4.splat(load<f32>(scaleAt));
+      // What the last vector of an edge group writes too much, the next group overwrites.
+      for (let i = 0; i < count; i += 16) {
+        if (dtype == FP8) loadFp8(from + i, scale, to + 4 * i);
+        else loadInt8(from + i, scale, to + 4 * i);
+      }
+      from += count;
+      to += 4 * count;
+      scaleAt += 4;
+    }
+  }
+}
+
+function loadFp8(from: usize, scale: v128, to: usize): void {
+  const codes = v128.load(from);
+  const low = i16x8.extend_low_i8x16_s(codes);
+  const high = i16x8.extend_high_i8x16_s(codes);
+  v128.store(to, fp8Value(i32x4.extend_low_i16x8_s(low), scale));
+  v128.store(to, fp8Value(i32x4.extend_high_i16x8_s(low), scale), 16);
+  v128.store(to, fp8Value(i32x4.extend_low_i16x8_s(high), scale), 32);
+  v128.store(to, fp8Value(i32x4.extend_high_i16x8_s(high), scale), 48);
+  const isNan = i8x16.eq(v128.and(codes, i8x16.splat(0x7f)), i8x16.splat(0x7f));
+  if (v128.any_true(isNan)) markNans(i8x16.bitmask(isNan), i8x16.bitmask(codes), to);
+}
+
+/** Sign, exponent and mantissa at their places in a float with a bias of 7: 2¹²⁰ mends it, for subnormal codes too. */
+function fp8Value(codes: v128, scale: v128): v128 {
+  const bits = v128.and(i32x4.shl(codes, 20), i32x4.splat(0x87f00000));
+  return f32x4.mul(f32x4.mul(bits, f32x4.splat(1.329227995784916e36)), scale);
+}
+
+function loadInt8(from: usize, scale: v128, to: usize): void {
+  const codes = v128.load(from);
+  const low = i16x8.extend_low_i8x16_s(codes);
+  const high = i16x8.extend_high_i8x16_s(codes);
+  v128.store(to, int8Value(i32x4.extend_low_i16x8_s(low), scale));
+  v128.store(to, int8Value(i32x4.extend_high_i16x8_s(low), scale), 16);
+  v128.store(to, int8Value(i32x4.extend_low_i16x8_s(high), scale), 32);
+  v128.store(to, int8Value(i32x4.extend_high_i16x8_s(high), scale), 48);
+  const isNan = i8x16.eq(codes, i8x16.splat(-128));
+  if (v128.any_true(isNan)) markNans(i8x16.bitmask(isNan), 0, to);
+}
+
+function int8Value(codes: v128, scale: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(codes), scale);
+}
+
+/** Bit i of both masks is about value i of sixteen. */
+function markNans(isNan: i32, isNegative: i32, to: usize): void {
+  for (let i = 0; i < 16; i++) {
+    if (((isNan >> i) & 1) == 1) store<i32>(to + 4 * i, QUIET_NAN_BITS | (((isNegative >> i) & 1) << 31));
+  }
+}
