@@ -2,235 +2,234 @@
  * Expert-parallel all-to-all over a mesh, with DeepEP's normal-mode semantics. Works on numbers and bytes only.
  * T tokens of this rank, H channels, K choices per token, N received rows, M received (row, choice) pairs.
  */
+import {
+  checkCachedRequest,
+  checkExchange,
+  checkExpertOut,
+  checkNormal,
+  checkRequest,
+  checkShape,
+  invalid,
+} from './all_to_all_check.js';
 import type {
   AllToAll,
   AllToAllOptions,
+  AllToAllStats,
+  CachedRequest,
   DispatchHandle,
   DispatchRequest,
   DispatchResult,
+  ExchangeOptions,
+  Pending,
+  RoutedRequest,
 } from './all_to_all_contract.js';
-import { checkOptions, checkRequest, checkExpertOut } from './all_to_all_check.js';
-import { sumChoices, sumRanks, type Choices } from './combine_sum.js';
+import { DegradedTokens } from './degraded.js';
 import { CommError } from './errors.js';
-import { FRAME_HEADER_BYTES, type Phase, type StepTag } from './frame.js';
-import { gather, peersOf } from './gather.js';
+import { Exchange } from './exchange.js';
+import { FlatRoute } from './flat_route.js';
 import type { Rank } from './ids.js';
-import { layoutOf, type DestinationLayout } from './layout.js';
-import type { Frame, Mesh } from './mesh.js';
-import {
-  combineBytes,
-  dispatchBytes,
-  newDispatchPayload,
-  readCombinePayload,
-  readDispatchPayload,
-  type DispatchPayload,
-  type PayloadShape,
-  type Reduce,
-} from './payload.js';
+import type { Mesh } from './mesh.js';
+import type { Reduce } from './payload.js';
+import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './route.js';
 
-export type {
-  AllToAll,
-  AllToAllOptions,
-  DispatchHandle,
-  DispatchRequest,
-  DispatchResult,
-} from './all_to_all_contract.js';
-export { combineBytes, dispatchBytes, type Reduce } from './payload.js';
+export type * from './all_to_all_contract.js';
+export { combineBytes, dispatchBytes, type DispatchSize, type Reduce } from './payload.js';
 
 /** The all-to-all of this rank. Every rank of the mesh makes one with the same options. Throws INVALID_ARGUMENT. */
 export function createAllToAll(mesh: Mesh, options: AllToAllOptions): AllToAll {
-  return new MeshAllToAll(mesh, options);
+  const { hidden, numTopk, slotsPerRank, reduce = 'rank', wire = {}, expertAlignment = 1 } = options;
+  const topology = options.topology ?? { ranksPerNode: mesh.size, route: 'flat' };
+  const dtypes = { dispatchDtype: wire.dispatch ?? 'f32', combineDtype: wire.combine ?? 'f32' } as const;
+  const shape = { hidden, numTopk, slotsPerRank, reduce, ...dtypes, ranksPerNode: topology.ranksPerNode };
+  checkShape(shape);
+  checkNormal({ reduce, expertAlignment, topology }, slotsPerRank, mesh.size);
+  const exchange = createExchange(mesh, options);
+  return new NormalAllToAll(exchange, new FlatRoute(exchange, shape), shape, expertAlignment);
 }
 
-/** What a combine has to know of its dispatch. */
-interface Dispatched extends Choices {
-  readonly tag: StepTag;
+/** What both modes exchange frames with. Throws INVALID_ARGUMENT. */
+export function createExchange(
+  mesh: Mesh,
+  { timeoutMs = 10000, onPeerLoss = 'fail', onSpan }: ExchangeOptions,
+): Exchange {
+  checkExchange({ timeoutMs, onPeerLoss });
+  return new Exchange(mesh, { timeoutMs, onPeerLoss, onSpan });
+}
+
+/** What a combine, or a cached dispatch, has to know of its dispatch. */
+interface Dispatched<State> extends CachedRoute<State> {
   readonly signal: AbortSignal | undefined;
-  readonly numTokens: number;
-  /** Per destination rank, what this rank sent. */
-  readonly layouts: readonly DestinationLayout[];
+  readonly routing: Routing;
+  readonly degraded: DegradedTokens;
   /** [size] rows ('rank') or choices ('source') that this rank owes to each source. */
   readonly numOwed: readonly number[];
+  isCombined: boolean;
 }
 
-class MeshAllToAll implements AllToAll {
+class NormalAllToAll<State> implements AllToAll {
   readonly reduce: Reduce;
-  readonly #mesh: Mesh;
-  readonly #peers: readonly Rank[];
-  readonly #shape: PayloadShape;
-  readonly #timeoutMs: number;
-  /** Keyed by identity, so a foreign or spent handle isn't found, and an abandoned one is collected. */
-  readonly #dispatched = new WeakMap<DispatchHandle, Dispatched>();
-  readonly #sentBytes: Record<'dispatch' | 'combine', number[]>;
+  readonly #exchange: Exchange;
+  readonly #route: Route<State>;
+  readonly #shape: RouteShape;
+  readonly #expertAlignment: number;
+  /** Keyed by identity, so a foreign handle isn't found, and an abandoned one is collected. */
+  readonly #dispatched = new WeakMap<DispatchHandle, Dispatched<State>>();
+  #numDegradedTokens = 0;
 
-  constructor(mesh: Mesh, options: AllToAllOptions) {
-    const { hidden, numTopk, slotsPerRank, reduce = 'rank', timeoutMs = 10000 } = options;
-    checkOptions({ hidden, numTopk, slotsPerRank, reduce, timeoutMs });
-    this.reduce = reduce;
-    this.#mesh = mesh;
-    this.#peers = peersOf(mesh);
-    this.#shape = { hidden, numTopk, slotsPerRank, reduce };
-    this.#timeoutMs = timeoutMs;
-    const zeros = (): number[] => new Array<number>(mesh.size).fill(0);
-    this.#sentBytes = { dispatch: zeros(), combine: zeros() };
+  constructor(exchange: Exchange, route: Route<State>, shape: RouteShape, expertAlignment: number) {
+    this.reduce = shape.reduce;
+    [this.#exchange, this.#route, this.#shape, this.#expertAlignment] = [exchange, route, shape, expertAlignment];
   }
 
   async dispatch(request: DispatchRequest): Promise<DispatchResult> {
-    // 1. Which rows go where.
-    checkRequest(request, this.#shape);
-    const { numTopk, slotsPerRank } = this.#shape;
-    const layouts = layoutOf(request.topkIdx, { numTopk, slotsPerRank, size: this.#mesh.size });
-    const choices = {
-      topkIdx: request.topkIdx.slice(),
-      topkWeights: request.topkWeights.slice(),
-      numTopk,
-      slotsPerRank,
+    return this.startDispatch(request).hook();
+  }
+
+  startDispatch(request: DispatchRequest): Pending<DispatchResult> {
+    const { x, signal } = request;
+    const degraded = new DegradedTokens();
+    const cached = request.handle === undefined ? undefined : this.#checkCached(request);
+    const routing = cached === undefined ? this.#routingOf(request as RoutedRequest, degraded) : cached.routing;
+    const tag = { ...request.tag };
+    const pending = this.#route.startDispatch({ tag, signal }, x, routing, cached);
+    return {
+      hook: async () => {
+        const { bySource, state } = await pending.hook();
+        const startMs = performance.now();
+        const handle: DispatchHandle = { tag };
+        const result = this.#assemble(bySource, handle, degraded);
+        const numOwed = bySource.map((part) =>
+          this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots),
+        );
+        const known = this.#partsOf(bySource, result);
+        const record = { signal, routing, degraded, numOwed, state, bySource: known, isCombined: false };
+        this.#dispatched.set(handle, record);
+        this.#exchange.span('dispatch', 'unpack', tag, startMs);
+        return result;
+      },
     };
-    const numTokens = request.topkIdx.length / numTopk;
-
-    // 2. One frame to every peer, also without rows: a peer that gets none would wait for it.
-    this.#checkFrames(
-      'dispatch',
-      request.tag,
-      layouts.map(({ rows }) => this.#dispatchBytes(rows.length)),
-    );
-    const parts: DispatchPayload[] = new Array<DispatchPayload>(this.#mesh.size);
-    for (const peer of this.#peers) {
-      const { bytes } = this.#pack(layouts[peer]!, request);
-      this.#send('dispatch', peer, request.tag, layouts[peer]!.rows.length, bytes);
-    }
-
-    // 3. One frame from every peer; the own rows stay in memory.
-    parts[this.#mesh.rank] = this.#pack(layouts[this.#mesh.rank]!, request);
-    for (const { header, payload } of await this.#gather('dispatch', request.tag, request.signal)) {
-      parts[header.source] = readDispatchPayload(header, payload, this.#shape);
-    }
-
-    // 4. Rows by source rank, then source row.
-    const handle: DispatchHandle = { tag: { ...request.tag } };
-    const result = this.#assemble(parts, handle);
-    const numOwed = parts.map((part) => (this.reduce === 'rank' ? part.numRows : countChoices(part.slots)));
-    const { signal } = request;
-    this.#dispatched.set(handle, { ...choices, tag: handle.tag, signal, numTokens, layouts, numOwed });
-    return result;
   }
 
   async combine(expertOut: Float32Array, handle: DispatchHandle): Promise<Float32Array> {
-    // 1. A handle serves once.
+    return this.startCombine(expertOut, handle).hook();
+  }
+
+  startCombine(expertOut: Float32Array, handle: DispatchHandle): Pending<Float32Array> {
     const sent = this.#dispatched.get(handle);
-    if (sent === undefined) {
+    if (sent === undefined || sent.isCombined) {
       const message = 'the handle was used before or is of another all-to-all; combine once per dispatch';
       throw new CommError('INVALID_ARGUMENT', message, { layer: handle.tag.layer, phase: 'combine' });
     }
     const { hidden } = this.#shape;
     checkExpertOut(expertOut, sent.numOwed, hidden, this.reduce);
-    this.#checkFrames(
-      'combine',
-      sent.tag,
-      sent.numOwed.map((numRows) => combineBytes(numRows, hidden)),
-    );
-    this.#dispatched.delete(handle);
 
-    // 2. Every source's rows go home; they lie together because dispatch ordered them by source.
-    const returned: Float32Array[] = new Array<Float32Array>(this.#mesh.size);
+    // The rows of a source lie together because dispatch ordered them by source.
     let at = 0;
-    for (const [rank, numRows] of sent.numOwed.entries()) {
+    const bySource = sent.numOwed.map((numRows, rank) => {
       const rows = expertOut.subarray(at, (at += numRows * hidden));
-      if (rank === this.#mesh.rank) returned[rank] = rows;
-      else this.#send('combine', rank as Rank, sent.tag, numRows, bytesOf(rows));
-    }
-
-    // 3. This rank's rows come home and are summed in fixed order.
-    for (const { header, payload } of await this.#gather('combine', sent.tag, sent.signal)) {
-      const { rows, numPairs } = sent.layouts[header.source]!;
-      const numRows = this.reduce === 'rank' ? rows.length : numPairs;
-      returned[header.source] = readCombinePayload(header, payload, numRows, this.#shape);
-    }
-    return this.reduce === 'rank'
-      ? sumRanks(returned, sent.layouts, sent.numTokens, hidden)
-      : sumChoices(returned, sent, hidden);
+      return sent.bySource[rank] === undefined ? undefined : rows;
+    });
+    const numTokens = sent.bySource.map((part) => part?.numRows ?? 0);
+    const pending = this.#route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
+    sent.isCombined = true;
+    return {
+      hook: async () => {
+        const y = await pending.hook();
+        this.#numDegradedTokens += sent.degraded.numTokens;
+        return y;
+      },
+    };
   }
 
-  stats(): { readonly dispatchBytes: readonly number[]; readonly combineBytes: readonly number[] } {
-    return { dispatchBytes: [...this.#sentBytes.dispatch], combineBytes: [...this.#sentBytes.combine] };
+  maskedRanks(): readonly Rank[] {
+    return this.#exchange.mask.ranks();
   }
 
-  /** The rows of `x` for one destination, with routing; weights of choices that live elsewhere are 0. */
-  #pack({ rows, slots }: DestinationLayout, request: DispatchRequest): DispatchPayload & { bytes: Uint8Array } {
-    const { hidden, numTopk } = this.#shape;
-    const packed = newDispatchPayload(rows.length, this.#shape);
-    packed.slots.set(slots);
-    for (let n = 0; n < rows.length; n += 1) {
-      const row = rows[n]!;
-      packed.x.set(request.x.subarray(row * hidden, (row + 1) * hidden), n * hidden);
-    }
-    for (let i = 0; i < packed.weights.length; i += 1) {
-      if (slots[i] === -1) continue;
-      packed.weights[i] = request.topkWeights[rows[Math.floor(i / numTopk)]! * numTopk + (i % numTopk)]!;
-    }
-    return packed;
+  maskRank(rank: Rank): void {
+    this.#exchange.mask.add(rank);
   }
 
-  #assemble(parts: readonly DispatchPayload[], handle: DispatchHandle): DispatchResult {
+  clearMask(rank?: Rank): void {
+    this.#exchange.mask.delete(rank);
+  }
+
+  stats(): AllToAllStats {
+    const { mesh, stats } = this.#exchange;
+    return { rank: mesh.rank, traffic: stats.snapshot(), numDegradedTokens: this.#numDegradedTokens };
+  }
+
+  sentBytes(): { readonly dispatch: readonly number[]; readonly combine: readonly number[] } {
+    const { stats } = this.#exchange;
+    return { dispatch: stats.bytes('dispatch'), combine: stats.bytes('combine') };
+  }
+
+  /** A copy of the routing, without choices on masked ranks: the caller may change its arrays. */
+  #routingOf(request: RoutedRequest, degraded: DegradedTokens): Routing {
+    checkRequest(request, this.#shape);
+    const { numTopk, slotsPerRank } = this.#shape;
+    const topkIdx = request.topkIdx.slice();
+    const { mask } = this.#exchange;
+    if (mask.ranks().length > 0) {
+      for (let i = 0; i < topkIdx.length; i += 1) {
+        if (topkIdx[i]! < 0 || !mask.has(Math.floor(topkIdx[i]! / slotsPerRank) as Rank)) continue;
+        topkIdx[i] = -1;
+        degraded.add([Math.floor(i / numTopk)]);
+      }
+    }
+    return { numTokens: topkIdx.length / numTopk, topkIdx, topkWeights: request.topkWeights.slice() };
+  }
+
+  #checkCached(request: CachedRequest): Dispatched<State> {
+    const cached = this.#dispatched.get(request.handle);
+    if (cached === undefined) throw invalid('the handle is of another all-to-all; pass one that this dispatch gave');
+    checkCachedRequest(request, cached.routing.numTokens, this.#shape.hidden);
+    for (const rank of this.#exchange.peers) {
+      if (cached.bySource[rank] !== undefined) continue;
+      throw invalid(`the handle was made while rank ${rank} was masked; dispatch with routing again`);
+    }
+    return cached;
+  }
+
+  #assemble(bySource: ArrivedBySource, handle: DispatchHandle, degraded: DegradedTokens): DispatchResult {
     const { hidden, numTopk, slotsPerRank, reduce } = this.#shape;
-    const numRecvTokens = parts.reduce((sum, part) => sum + part.numRows, 0);
+    const numRecvTokens = bySource.reduce((sum, part) => sum + (part?.numRows ?? 0), 0);
     const recvX = new Float32Array(numRecvTokens * hidden);
     const recvTopkIdx = new Int32Array(numRecvTokens * numTopk);
     const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRecvTokens * numTopk : 0);
     let row = 0;
-    for (const part of parts) {
-      recvX.set(part.x, row * hidden);
+    for (const part of bySource) {
+      if (part === undefined) continue;
+      part.copyTo(recvX, row);
       recvTopkIdx.set(part.slots, row * numTopk);
       if (reduce === 'rank') recvTopkWeights.set(part.weights, row * numTopk);
       row += part.numRows;
     }
-    const numRecvTokensPerExpert = new Int32Array(slotsPerRank);
-    for (let i = 0; i < recvTopkIdx.length; i += 1) {
-      if (recvTopkIdx[i]! >= 0) numRecvTokensPerExpert[recvTopkIdx[i]!]! += 1;
-    }
-    return { numRecvTokens, recvX, recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce, handle };
+    const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.#expertAlignment);
+    return { numRecvTokens, recvX, recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce, handle, degraded };
   }
 
-  #send(phase: 'dispatch' | 'combine', to: Rank, tag: StepTag, numRows: number, payload: Uint8Array): void {
-    const { hidden, numTopk } = this.#shape;
-    const reduceSource = this.reduce === 'source' ? 1 : 0;
-    const { step, layer, microBatch, epoch } = tag;
-    const route = { phase, source: this.#mesh.rank, destination: to, step, layer, microBatch, epoch };
-    const payloadBytes = payload.byteLength;
-    this.#mesh.send(to, { ...route, numRows, hidden, numTopk, reduceSource, payloadBytes }, [payload]);
-    this.#sentBytes[phase][to]! += FRAME_HEADER_BYTES + payloadBytes;
-  }
-
-  #gather(
-    phase: Phase,
-    { step, layer, microBatch, epoch }: StepTag,
-    signal: AbortSignal | undefined,
-  ): Promise<Frame[]> {
-    const key = { phase, step, layer, microBatch, epoch };
-    return gather(this.#mesh, this.#peers, key, { timeoutMs: this.#timeoutMs, signal });
-  }
-
-  /** Before anything is sent, so that a call that can't be made leaves no half of it with the peers. */
-  #checkFrames(phase: Phase, { layer }: StepTag, frameBytes: readonly number[]): void {
-    for (const rank of this.#peers) {
-      if (frameBytes[rank]! <= this.#mesh.maxFrameBytes) continue;
-      const message =
-        `${phase} of layer ${layer} needs ${frameBytes[rank]!} bytes to rank ${rank}, ` +
-        `${this.#mesh.maxFrameBytes} allowed; send fewer tokens per call or raise maxFrameBytes`;
-      throw new CommError('LIMIT', message, { rank, layer, phase });
-    }
-  }
-
-  #dispatchBytes(numRows: number): number {
-    const { hidden, numTopk, reduce } = this.#shape;
-    return dispatchBytes(numRows, hidden, numTopk, reduce);
+  /** The received routing as views of the result, so that a cached handle doesn't keep the frames. */
+  #partsOf(bySource: ArrivedBySource, result: DispatchResult): CachedRoute<State>['bySource'] {
+    const { numTopk, reduce } = this.#shape;
+    let row = 0;
+    return bySource.map((part) => {
+      if (part === undefined) return undefined;
+      const [from, to] = [row * numTopk, (row + part.numRows) * numTopk];
+      row += part.numRows;
+      const weights = reduce === 'rank' ? result.recvTopkWeights.subarray(from, to) : result.recvTopkWeights;
+      return { numRows: part.numRows, slots: result.recvTopkIdx.subarray(from, to), weights };
+    });
   }
 }
 
-function countChoices(slots: Int16Array): number {
+function countPerExpert(recvTopkIdx: Int32Array, slotsPerRank: number, alignment: number): Int32Array {
+  const counts = new Int32Array(slotsPerRank);
+  for (let i = 0; i < recvTopkIdx.length; i += 1) if (recvTopkIdx[i]! >= 0) counts[recvTopkIdx[i]!]! += 1;
+  return alignment === 1 ? counts : counts.map((count) => Math.ceil(count / alignment) * alignment);
+}
+
+function countChoices(slots: ArrayLike<number> = []): number {
   let count = 0;
   for (let i = 0; i < slots.length; i += 1) if (slots[i]! >= 0) count += 1;
   return count;
 }
-
-const bytesOf = (rows: Float32Array): Uint8Array => new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);

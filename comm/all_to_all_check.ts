@@ -1,27 +1,53 @@
 /** The arguments of an all-to-all, checked before anything is sent. Every function throws INVALID_ARGUMENT with both numbers. */
-import type { DispatchRequest } from './all_to_all_contract.js';
+import type { CachedRequest, RoutedRequest, Topology } from './all_to_all_contract.js';
 import { checkTimeout } from './deadline.js';
 import { CommError } from './errors.js';
+import type { OnPeerLoss } from './exchange.js';
 import { checkTag } from './frame.js';
 import type { PayloadShape, Reduce } from './payload.js';
+import { WIRE_DTYPES } from './wire_dtype.js';
 
 /** Slots travel as 16-bit integers. */
 const MAX_SLOTS = 0x7fff;
 const MAX_TOPK = 0xffff;
 const MAX_HIDDEN = 0xffffff;
 
-/** The options of `createAllToAll` with their defaults. */
-export function checkOptions(options: PayloadShape & { readonly timeoutMs: number }): void {
-  checkCount('hidden', options.hidden, MAX_HIDDEN);
-  checkCount('numTopk', options.numTopk, MAX_TOPK);
-  checkCount('slotsPerRank', options.slotsPerRank, MAX_SLOTS);
-  const reduce: string = options.reduce;
-  if (reduce !== 'rank' && reduce !== 'source') throw invalid(`reduce is ${reduce}; pass 'rank' or 'source'`);
-  checkTimeout(options.timeoutMs);
+/** What both modes are made with. */
+export function checkShape(shape: Omit<PayloadShape, 'reduce'>): void {
+  checkCount('hidden', shape.hidden, MAX_HIDDEN);
+  checkCount('numTopk', shape.numTopk, MAX_TOPK);
+  checkCount('slotsPerRank', shape.slotsPerRank, MAX_SLOTS);
+  checkChoice('wire.dispatch', shape.dispatchDtype, WIRE_DTYPES);
+  checkChoice('wire.combine', shape.combineDtype, WIRE_DTYPES);
+}
+
+export function checkExchange({ timeoutMs, onPeerLoss }: { timeoutMs: number; onPeerLoss: OnPeerLoss }): void {
+  checkTimeout(timeoutMs);
+  checkChoice('onPeerLoss', onPeerLoss, ['fail', 'mask']);
+}
+
+/** What only the normal mode has. */
+export function checkNormal(
+  { reduce, expertAlignment, topology }: { reduce: Reduce; expertAlignment: number; topology: Topology },
+  slotsPerRank: number,
+  size: number,
+): void {
+  checkChoice('reduce', reduce, ['rank', 'source']);
+  checkCount('expertAlignment', expertAlignment, 0x7fffffff);
+  checkChoice('topology.route', topology.route, ['flat', 'hierarchical']);
+  checkCount('topology.ranksPerNode', topology.ranksPerNode, size);
+  if (size % topology.ranksPerNode !== 0) {
+    throw invalid(`topology.ranksPerNode is ${topology.ranksPerNode} for ${size} ranks; pass a divisor of ${size}`);
+  }
+  if (topology.route === 'hierarchical' && topology.ranksPerNode * slotsPerRank > MAX_SLOTS) {
+    throw invalid(
+      `a node has ${topology.ranksPerNode} × ${slotsPerRank} slots, ${MAX_SLOTS} allowed; use route: 'flat'`,
+    );
+  }
 }
 
 /** The lengths agree on one number of tokens, and the tag fits its fields. */
-export function checkRequest({ x, topkIdx, topkWeights, tag }: DispatchRequest, shape: PayloadShape): void {
+export function checkRequest({ x, topkIdx, topkWeights, tag }: RoutedRequest, shape: PayloadShape): void {
   const { hidden, numTopk } = shape;
   checkTag(tag);
   if (x.length % hidden !== 0) throw invalid(`x has ${x.length} numbers; pass a multiple of hidden ${hidden}`);
@@ -37,6 +63,13 @@ export function checkRequest({ x, topkIdx, topkWeights, tag }: DispatchRequest, 
   }
 }
 
+/** As many tokens as the dispatch that made the handle. */
+export function checkCachedRequest({ x, tag }: CachedRequest, numTokens: number, hidden: number): void {
+  checkTag(tag);
+  if (x.length === numTokens * hidden) return;
+  throw invalid(`x has ${x.length} numbers; the handle is of ${numTokens} tokens × hidden ${hidden}`);
+}
+
 /** One row per received row ('rank') or per received choice ('source'). */
 export function checkExpertOut(
   expertOut: Float32Array,
@@ -50,9 +83,13 @@ export function checkExpertOut(
   throw invalid(`expertOut has ${expertOut.length} numbers; pass ${numRows} ${what} × hidden ${hidden}`);
 }
 
-function checkCount(name: string, value: number, max: number): void {
+export function checkCount(name: string, value: number, max: number): void {
   if (Number.isInteger(value) && value >= 1 && value <= max) return;
   throw invalid(`${name} is ${value}; pass an integer from 1 to ${max}`);
 }
 
-const invalid = (message: string): CommError => new CommError('INVALID_ARGUMENT', message);
+function checkChoice(name: string, value: string, allowed: readonly string[]): void {
+  if (!allowed.includes(value)) throw invalid(`${name} is ${value}; pass ${allowed.join(', ')}`);
+}
+
+export const invalid = (message: string): CommError => new CommError('INVALID_ARGUMENT', message);

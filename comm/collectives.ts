@@ -84,7 +84,7 @@ class MeshCollectives implements Collectives {
   }
 
   #send(to: Rank, key: FrameKey, bytes: Uint8Array): void {
-    const noRows = { numRows: 0, hidden: 0, numTopk: 0, reduceSource: 0 } as const;
+    const noRows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0 } as const;
     const route = { ...key, source: this.#mesh.rank, destination: to };
     this.#mesh.send(to, { ...route, ...noRows, payloadBytes: bytes.byteLength }, [bytes]);
   }

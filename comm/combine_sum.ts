@@ -1,26 +1,67 @@
 /** The sums at the end of a combine: pure, in an order that only the routing decides. T tokens, H channels, K choices. */
 import type { DestinationLayout } from './layout.js';
 
+/** Rows by rank; undefined where a masked rank returned none. */
+export type ReturnedRows = readonly (Float32Array | undefined)[];
+
 /**
  * `reduce: 'rank'`: y [T·H] from one row per (token, rank). `returned[r]` [n·H] belongs to the rows of `layouts[r]`.
- * A token's first contributing rank is copied, the others are added in ascending rank order.
+ * Within each node of `ranksPerNode` ranks, a token's first contributing rank is copied and the others are added in ascending rank
+ * order; then nodes likewise.
  */
 export function sumRanks(
-  returned: readonly Float32Array[],
+  returned: ReturnedRows,
   layouts: readonly DestinationLayout[],
   numTokens: number,
   hidden: number,
+  ranksPerNode: number,
 ): Float32Array {
-  const y = new Float32Array(numTokens * hidden);
+  let y: Float32Array | undefined;
   const hasRow = new Uint8Array(numTokens);
-  for (const [rank, rows] of returned.entries()) {
-    const sources = layouts[rank]!.rows;
-    for (let n = 0; n < sources.length; n += 1) {
-      const row = sources[n]!;
-      if (hasRow[row] === 1) addRow(y, row * hidden, rows, n * hidden, hidden);
-      else y.set(rows.subarray(n * hidden, (n + 1) * hidden), row * hidden);
-      hasRow[row] = 1;
+  for (let node = 0; node < returned.length / ranksPerNode; node += 1) {
+    const ranks = Array.from({ length: ranksPerNode }, (_, local) => node * ranksPerNode + local);
+    const sum = new RowSum(numTokens, hidden);
+    for (const rank of ranks) {
+      const rows = returned[rank];
+      if (rows !== undefined) sum.add(rows, layouts[rank]!.rows);
     }
+    y = y === undefined ? sum.y : addNode(y, hasRow, sum, hidden);
+    sum.hasRow.forEach((has, row) => (hasRow[row]! |= has));
+  }
+  return y ?? new Float32Array(numTokens * hidden);
+}
+
+/** A sum of rows that copies a token's first one, so that −0 and single contributions keep their bits. */
+export class RowSum {
+  /** [T·H] */
+  readonly y: Float32Array;
+  /** [T] 1 where something was added. */
+  readonly hasRow: Uint8Array;
+  readonly #hidden: number;
+
+  constructor(numTokens: number, hidden: number) {
+    this.y = new Float32Array(numTokens * hidden);
+    this.hasRow = new Uint8Array(numTokens);
+    this.#hidden = hidden;
+  }
+
+  /** Adds row n of `rows` [n·H] to token `tokens[n]`. */
+  add(rows: Float32Array, tokens: Int32Array): void {
+    const hidden = this.#hidden;
+    for (let n = 0; n < tokens.length; n += 1) {
+      const token = tokens[n]!;
+      if (this.hasRow[token] === 1) addRow(this.y, token * hidden, rows, n * hidden, hidden);
+      else this.y.set(rows.subarray(n * hidden, (n + 1) * hidden), token * hidden);
+      this.hasRow[token] = 1;
+    }
+  }
+}
+
+function addNode(y: Float32Array, hasRow: Uint8Array, node: RowSum, hidden: number): Float32Array {
+  for (let token = 0; token < hasRow.length; token += 1) {
+    if (node.hasRow[token] === 0) continue;
+    if (hasRow[token] === 1) addRow(y, token * hidden, node.y, token * hidden, hidden);
+    else y.set(node.y.subarray(token * hidden, (token + 1) * hidden), token * hidden);
   }
   return y;
 }
@@ -39,16 +80,18 @@ export interface Choices {
  * `reduce: 'source'`: y [T·H] from one row per choice. `returned[r]` [m·H] holds the choices that live on rank r, row-major,
  * then choice ascending. Per token y = Σ_k w_k · row_k for k = 0 … K−1, rounded to float32 after each choice.
  */
-export function sumChoices(returned: readonly Float32Array[], choices: Choices, hidden: number): Float32Array {
+export function sumChoices(returned: ReturnedRows, choices: Choices, hidden: number): Float32Array {
   const { topkIdx, topkWeights, numTopk, slotsPerRank } = choices;
   const y = new Float32Array((topkIdx.length / numTopk) * hidden);
   const taken = new Int32Array(returned.length);
   for (let i = 0; i < topkIdx.length; i += 1) {
     if (topkIdx[i] === -1) continue;
     const rank = Math.floor(topkIdx[i]! / slotsPerRank);
+    const rows = returned[rank];
+    if (rows === undefined) continue;
     const pair = taken[rank]!;
     taken[rank] = pair + 1;
-    addScaledRow(y, Math.floor(i / numTopk) * hidden, returned[rank]!, pair * hidden, hidden, topkWeights[i]!);
+    addScaledRow(y, Math.floor(i / numTopk) * hidden, rows, pair * hidden, hidden, topkWeights[i]!);
   }
   return y;
 }

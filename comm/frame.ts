@@ -4,13 +4,22 @@
  */
 import { CommError } from './errors.js';
 import { asRank, type Rank } from './ids.js';
+import { WIRE_DTYPES, type WireDtype } from './wire_dtype.js';
 
 export const FRAME_MAGIC = 0x52495745; // "EWIR" in little-endian bytes
-export const FRAME_VERSION = 1;
+export const FRAME_VERSION = 2;
 export const FRAME_HEADER_BYTES = 40;
 
-/** What a frame belongs to. A collective's sequence number travels in `step`. */
-export const PHASES = ['dispatch', 'combine', 'barrier', 'broadcast', 'all_gather'] as const;
+/** What a frame belongs to; `_node`: the hop between nodes of a hierarchical one. A collective's sequence number travels in `step`. */
+export const PHASES = [
+  'dispatch',
+  'combine',
+  'dispatch_node',
+  'combine_node',
+  'barrier',
+  'broadcast',
+  'all_gather',
+] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** One all-to-all call of one layer; frames match by tag, never by the order of calls. */
@@ -31,8 +40,10 @@ export interface FrameHeader extends StepTag {
   readonly hidden: number;
   /** Routing entries per row (0 where none travel). */
   readonly numTopk: number;
-  /** 1 where rows return per expert (`reduce: source`), else 0: both ends must agree. */
-  readonly reduceSource: 0 | 1;
+  /** How the rows are written; 'f32' for collectives. */
+  readonly dtype: WireDtype;
+  /** Sum of FRAME_FLAGS: what both ends must agree on. */
+  readonly flags: number;
   readonly payloadBytes: number;
 }
 
@@ -61,8 +72,19 @@ const U32_FIELDS = [
   ['hidden', 28],
   ['payloadBytes', 36],
 ] as const;
-const DTYPE_F32 = 0;
-const FLAG_REDUCE_SOURCE = 1;
+
+/** Bits of `flags`. */
+export const FRAME_FLAGS = {
+  /** Rows return per expert (`reduce: 'source'`). */
+  reduceSource: 1,
+  /** Rows of a cached handle: no routing travels. */
+  cached: 2,
+  /** One row per (token, expert), as the low-latency mode sends. */
+  lowLatency: 4,
+  /** Rows of several sources, forwarded inside a node. */
+  hierarchical: 8,
+} as const;
+const ALL_FLAGS = Object.values(FRAME_FLAGS).reduce((all, flag) => all | flag, 0);
 
 /** The 40 bytes of a header. Throws INVALID_ARGUMENT when a number doesn't fit its field. */
 export function encodeHeader(header: FrameHeader): Uint8Array<ArrayBuffer> {
@@ -71,8 +93,8 @@ export function encodeHeader(header: FrameHeader): Uint8Array<ArrayBuffer> {
   view.setUint32(0, FRAME_MAGIC, true);
   view.setUint8(4, FRAME_VERSION);
   view.setUint8(5, PHASES.indexOf(header.phase));
-  view.setUint8(6, DTYPE_F32);
-  view.setUint8(7, header.reduceSource === 1 ? FLAG_REDUCE_SOURCE : 0);
+  view.setUint8(6, WIRE_DTYPES.indexOf(header.dtype));
+  view.setUint8(7, checkField('flags', header.flags, ALL_FLAGS));
   for (const [name, at] of U16_FIELDS) view.setUint16(at, checkField(name, header[name], 0xffff), true);
   for (const [name, at] of U32_FIELDS) view.setUint32(at, checkField(name, header[name], 0xffffffff), true);
   return bytes;
@@ -84,9 +106,11 @@ export function decodeHeader(bytes: Uint8Array): FrameHeader {
     throw refusal(`a header of ${bytes.byteLength} bytes, ${FRAME_HEADER_BYTES} expected`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES);
-  const phase = checkConstants(view);
+  const { phase, dtype } = checkConstants(view);
   return {
     phase,
+    dtype,
+    flags: view.getUint8(7),
     source: asRank(view.getUint16(8, true)),
     destination: asRank(view.getUint16(10, true)),
     layer: view.getUint16(12, true),
@@ -96,7 +120,6 @@ export function decodeHeader(bytes: Uint8Array): FrameHeader {
     numRows: view.getUint32(24, true),
     hidden: view.getUint32(28, true),
     numTopk: view.getUint16(32, true),
-    reduceSource: view.getUint8(7) === FLAG_REDUCE_SOURCE ? 1 : 0,
     payloadBytes: view.getUint32(36, true),
   };
 }
@@ -109,8 +132,8 @@ export function checkTag(tag: StepTag): void {
   checkField('epoch', tag.epoch, 0xffffffff);
 }
 
-/** Everything in a header that isn't a free number; returns the phase. */
-function checkConstants(view: DataView): Phase {
+/** Everything in a header that isn't a free number. */
+function checkConstants(view: DataView): { phase: Phase; dtype: WireDtype } {
   const magic = view.getUint32(0, true);
   if (magic !== FRAME_MAGIC) throw refusal(`magic 0x${magic.toString(16)}, 0x${FRAME_MAGIC.toString(16)} expected`);
   const version = view.getUint8(4);
@@ -122,10 +145,11 @@ function checkConstants(view: DataView): Phase {
   }
   const phase = PHASES[view.getUint8(5)];
   if (phase === undefined) throw refusal(`phase ${view.getUint8(5)}, 0 … ${PHASES.length - 1} expected`);
-  if (view.getUint8(6) !== DTYPE_F32) throw refusal(`dtype ${view.getUint8(6)}, ${DTYPE_F32} (f32) expected`);
-  if (view.getUint8(7) > FLAG_REDUCE_SOURCE) throw refusal(`unknown flags 0x${view.getUint8(7).toString(16)}`);
+  const dtype = WIRE_DTYPES[view.getUint8(6)];
+  if (dtype === undefined) throw refusal(`dtype ${view.getUint8(6)}, 0 … ${WIRE_DTYPES.length - 1} expected`);
+  if (view.getUint8(7) > ALL_FLAGS) throw refusal(`unknown flags 0x${view.getUint8(7).toString(16)}`);
   if (view.getUint16(34, true) !== 0) throw refusal(`reserved bytes ${view.getUint16(34, true)}, 0 expected`);
-  return phase;
+  return { phase, dtype };
 }
 
 function checkField(name: string, value: number, max: number): number {

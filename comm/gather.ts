@@ -10,23 +10,60 @@ export function peersOf(mesh: Mesh): Rank[] {
   return ranks.filter((rank) => rank !== mesh.rank);
 }
 
+/** What a caller may watch. */
+export interface GatherEvents {
+  /** A peer's frame is here, `waitMs` after the wait began. */
+  readonly onFrame?: (peer: Rank, waitMs: number) => void;
+  /** A peer's frame won't come; true: go on without it. Default: every failure ends the wait. */
+  readonly onFailure?: (peer: Rank, error: unknown) => boolean;
+}
+
 /**
  * The frames with this key from `peers`, in their order. All are awaited from the same moment, so one timeout covers
  * them; when one fails, the others stop waiting and the first error is thrown.
  */
-export async function gather(mesh: Mesh, peers: readonly Rank[], key: FrameKey, wait: Wait): Promise<Frame[]> {
+export async function gather(
+  mesh: Mesh,
+  peers: readonly Rank[],
+  key: FrameKey,
+  wait: Wait,
+  events: GatherEvents = {},
+): Promise<Frame[]> {
   if (peers.length === 0) return [];
   const others = new AbortController();
   const abort = (): void => others.abort(wait.signal?.reason);
   if (wait.signal?.aborted === true) abort();
   wait.signal?.addEventListener('abort', abort);
   const { signal } = others;
+  const startMs = performance.now();
+  const silent = new Set(peers);
+  const receive = async (peer: Rank): Promise<Frame | undefined> => {
+    try {
+      const frame = await mesh.receive(peer, key, { timeoutMs: wait.timeoutMs, signal });
+      silent.delete(peer);
+      events.onFrame?.(peer, performance.now() - startMs);
+      return frame;
+    } catch (error) {
+      if (events.onFailure?.(peer, error) === true) return undefined;
+      throw error;
+    }
+  };
   try {
-    return await Promise.all(peers.map((peer) => mesh.receive(peer, key, { timeoutMs: wait.timeoutMs, signal })));
+    const frames = await Promise.all(peers.map(receive));
+    return frames.filter((frame) => frame !== undefined);
   } catch (error) {
     others.abort(new CommError('ABORTED', `another peer failed during ${key.phase}; see its error`));
-    throw error;
+    throw namingAll(error, [...silent]);
   } finally {
     wait.signal?.removeEventListener('abort', abort);
   }
+}
+
+/** A timeout that several peers caused names all of them. */
+function namingAll(error: unknown, silent: readonly Rank[]): unknown {
+  if (!(error instanceof CommError) || error.code !== 'TIMEOUT' || silent.length < 2) return error;
+  const others = silent.filter((rank) => rank !== error.rank).join(', ');
+  const { rank, layer, phase, waitedMs } = error;
+  const message = `${error.message.replace('TIMEOUT: ', '')}; silent too: rank ${others}`;
+  return new CommError('TIMEOUT', message, { rank, layer, phase, waitedMs, cause: error });
 }

@@ -2,6 +2,7 @@
 export * from './ids.js';
 export * from './errors.js';
 export {
+  FRAME_FLAGS,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
   FRAME_VERSION,
@@ -21,17 +22,14 @@ export { listenForPeers, openWsMesh, type WsMeshOptions } from './ws_mesh.js';
 export type { WsServer } from './ws_server.js';
 export type { Address } from './dial.js';
 export { createCollectives, type Collectives, type CollectivesOptions } from './collectives.js';
-export {
-  combineBytes,
-  createAllToAll,
-  dispatchBytes,
-  type AllToAll,
-  type AllToAllOptions,
-  type DispatchHandle,
-  type DispatchRequest,
-  type DispatchResult,
-  type Reduce,
-} from './all_to_all.js';
+export { combineBytes, createAllToAll, dispatchBytes, type DispatchSize, type Reduce } from './all_to_all.js';
+export type * from './all_to_all_contract.js';
+export { DegradedTokens } from './degraded.js';
+export type { OnPeerLoss } from './exchange.js';
+export type { PhaseTraffic } from './exchange_stats.js';
+export { sumOverLayers, trafficMatrices, type TrafficMatrices } from './traffic_matrix.js';
+export type { OnSpan, Span } from './span.js';
+export { WIRE_DTYPES, wireRowBytes, type WireDtype } from './wire_dtype.js';
 export { layoutOf, type DestinationLayout, type LayoutShape } from './layout.js';
 export { PROTOCOL_VERSION } from './handshake.js';
 export { Rendezvous, type RendezvousOptions } from './rendezvous.js';

@@ -7,7 +7,7 @@ import type { Frame } from './mesh.js';
 
 export interface LinkEvents {
   /** A frame came; returns why the link must be cut, if it must. `copied`: its payload had to be copied. */
-  onFrame(frame: Frame, copied: boolean): CommError | undefined;
+  onFrame(frame: Omit<Frame, 'arrivedMs'>, copied: boolean): CommError | undefined;
   /** Called once: nothing more comes. */
   onLost(why: string, code: CommError['code']): void;
 }

@@ -7,6 +7,7 @@ import {
   abortedError,
   closedError,
   lostError,
+  mutedError,
   nameOf,
   oldEpochError,
   timeoutError,
@@ -39,6 +40,7 @@ interface PeerBox {
   readonly taken: Set<string>;
   queuedBytes: number;
   loss: Loss | undefined;
+  isMuted: boolean;
 }
 
 export class Mailbox {
@@ -57,6 +59,7 @@ export class Mailbox {
       taken: new Set<string>(),
       queuedBytes: 0,
       loss: undefined,
+      isMuted: false,
     }));
   }
 
@@ -72,7 +75,7 @@ export class Mailbox {
   deliver(frame: Frame): void {
     const box = this.#box(frame.header.source);
     if (this.#closed || box.loss !== undefined) return;
-    if (frame.header.epoch < this.#epoch) {
+    if (box.isMuted || frame.header.epoch < this.#epoch) {
       this.#stale += 1;
       return;
     }
@@ -121,6 +124,17 @@ export class Mailbox {
         if (waiter.key.epoch < this.#epoch) waiter.reject(oldEpochError(waiter.key, this.#epoch));
       }
     }
+  }
+
+  /** Muted: what is queued and what comes is dropped as stale; who waits is told ABORTED. */
+  mute(rank: Rank, isMuted: boolean): void {
+    const box = this.#box(rank);
+    box.isMuted = isMuted;
+    if (!isMuted) return;
+    this.#stale += box.queued.size;
+    box.queued.clear();
+    box.queuedBytes = 0;
+    for (const waiter of [...box.waiting.values()]) waiter.reject(mutedError(rank, waiter.key));
   }
 
   /** Forgets everything; who waits is told CLOSED. */
@@ -175,6 +189,7 @@ export class Mailbox {
     const frame = box.queued.get(id);
     if (frame === undefined) {
       if (box.loss !== undefined) throw lostError(from, key, box.loss);
+      if (box.isMuted) throw mutedError(from, key);
       return undefined;
     }
     box.queued.delete(id);

@@ -35,6 +35,11 @@ export function abortedError(rank: Rank, key: FrameKey, signal: AbortSignal | un
   return new CommError('ABORTED', message, { ...whereOf(rank, key), cause: signal?.reason });
 }
 
+export function mutedError(rank: Rank, key: FrameKey): CommError {
+  const message = `rank ${rank} is masked, and with it its part of ${nameOf(key)}; clear the mask to hear it again`;
+  return new CommError('ABORTED', message, whereOf(rank, key));
+}
+
 export function oldEpochError(key: FrameKey, epoch: number): CommError {
   const { phase, layer } = key;
   const message = `${nameOf(key)} belongs to an epoch before ${epoch}; run the step again with epoch ${epoch}`;

@@ -8,6 +8,8 @@ export interface Frame {
   readonly header: FrameHeader;
   /** The payload's bytes; 4-byte aligned, so that a Float32Array view is legal. */
   readonly payload: Uint8Array;
+  /** When this process saw it, in ms of `performance.now()`. */
+  readonly arrivedMs: number;
 }
 
 /** How long, and until whose word, a caller waits. */
@@ -49,6 +51,8 @@ export interface Mesh {
   receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame>;
   /** Forgets queued frames of epochs before this one; later arrivals of them are counted as stale. */
   advanceEpoch(epoch: number): void;
+  /** While muted, what a peer sends is discarded and counted as stale, and whoever waits for it is told ABORTED. */
+  mute(rank: Rank, isMuted: boolean): void;
   stats(): MeshStats;
   /** Idempotent: closes every link and port; waiting callers reject with CLOSED. */
   close(): Promise<void>;

@@ -53,6 +53,10 @@ export abstract class MeshBase implements Mesh {
     this.#mailbox.advanceEpoch(epoch);
   }
 
+  mute(rank: Rank, isMuted: boolean): void {
+    this.#mailbox.mute(rank, isMuted);
+  }
+
   stats(): MeshStats {
     return { ...this.traffic.snapshot(), duplicates: this.#mailbox.duplicates, stale: this.#mailbox.stale };
   }
@@ -73,11 +77,11 @@ export abstract class MeshBase implements Mesh {
   protected abstract disconnect(): Promise<void>;
 
   /** For the transport: a frame came. Returns why the peer must be cut off, if it must. */
-  protected accept(from: Rank, frame: Frame): CommError | undefined {
+  protected accept(from: Rank, frame: Omit<Frame, 'arrivedMs'>): CommError | undefined {
     try {
       checkReceived(from, this.rank, frame);
       this.traffic.received(from, FRAME_HEADER_BYTES + frame.payload.byteLength);
-      this.#mailbox.deliver(frame);
+      this.#mailbox.deliver({ ...frame, arrivedMs: performance.now() });
       return undefined;
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
@@ -131,7 +135,7 @@ function checkHeader(rank: Rank, to: Rank, header: FrameHeader, payload: readonl
   }
 }
 
-function checkReceived(from: Rank, rank: Rank, { header, payload }: Frame): void {
+function checkReceived(from: Rank, rank: Rank, { header, payload }: Omit<Frame, 'arrivedMs'>): void {
   const where = { rank: from, layer: header.layer, phase: header.phase };
   if (header.source !== from || header.destination !== rank) {
     const message = `the link from rank ${from} to ${rank} carried a frame from ${header.source} to ${header.destination}`;

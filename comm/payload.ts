@@ -1,9 +1,11 @@
 /**
  * The payloads of dispatch and combine: pure. n rows, m (row, choice) pairs, H channels, K choices per row.
- * Dispatch: x [n·H] f32, weights [n·K] f32 (only `reduce: 'rank'`), slots [n·K] i16. Combine: rows f32.
+ * Dispatch: weights [n·K] f32 (only `reduce: 'rank'`), rows [n] in the wire dtype, slots [n·K] i16; only the rows with a cached handle.
+ * Combine: rows in the wire dtype.
  */
 import { CommError } from './errors.js';
-import { FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
+import { FRAME_FLAGS, FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
+import { wireRowBytes, type WireDtype } from './wire_dtype.js';
 
 /** `rank`: the expert's rank multiplies by the gate weights and sums its local experts, one row per (token, rank) returns.
  *  `source`: every expert's row returns unweighted and the source weights and sums in top-k order. */
@@ -15,90 +17,146 @@ export interface PayloadShape {
   readonly numTopk: number;
   readonly slotsPerRank: number;
   readonly reduce: Reduce;
+  readonly dispatchDtype: WireDtype;
+  readonly combineDtype: WireDtype;
 }
 
-/** Views of one dispatch payload. */
-export interface DispatchPayload {
-  readonly numRows: number;
-  /** [n·H] */
-  readonly x: Float32Array;
-  /** [n·K]; empty with `reduce: 'source'`. */
-  readonly weights: Float32Array;
-  /** [n·K] */
-  readonly slots: Int16Array;
+/** What the size of a dispatch frame depends on. */
+export interface DispatchSize {
+  readonly hidden: number;
+  readonly numTopk: number;
+  readonly reduce: Reduce;
+  /** Default 'f32'. */
+  readonly dtype?: WireDtype;
+  /** No routing travels. Default false. */
+  readonly isCached?: boolean;
 }
 
 /** Bytes on the wire, header included, of one dispatch frame with `numRows` rows. */
-export function dispatchBytes(numRows: number, hidden: number, numTopk: number, reduce: Reduce): number {
-  const weightBytes = reduce === 'rank' ? 4 * numTopk : 0;
-  return FRAME_HEADER_BYTES + numRows * (4 * hidden + weightBytes + 2 * numTopk);
+export function dispatchBytes(
+  numRows: number,
+  { hidden, numTopk, reduce, dtype = 'f32', isCached }: DispatchSize,
+): number {
+  const routingBytes = isCached === true ? 0 : numTopk * (reduce === 'rank' ? 4 + 2 : 2);
+  return FRAME_HEADER_BYTES + numRows * (wireRowBytes(dtype, hidden) + routingBytes);
 }
 
 /** Bytes on the wire, header included, of one combine frame; `numRows` counts rows for 'rank', (row, choice) pairs for 'source'. */
-export function combineBytes(numRows: number, hidden: number): number {
-  return FRAME_HEADER_BYTES + numRows * 4 * hidden;
+export function combineBytes(numRows: number, hidden: number, dtype: WireDtype = 'f32'): number {
+  return FRAME_HEADER_BYTES + numRows * wireRowBytes(dtype, hidden);
 }
 
-/** A zeroed payload of `numRows` rows with its views; `bytes` is what travels. */
-export function newDispatchPayload(numRows: number, shape: PayloadShape): DispatchPayload & { bytes: Uint8Array } {
-  const bytes = new Uint8Array(dispatchBytes(numRows, shape.hidden, shape.numTopk, shape.reduce) - FRAME_HEADER_BYTES);
-  return { bytes, ...viewsOf(bytes, numRows, shape) };
+/** One dispatch payload to write; `bytes` is what travels, the others are views or the parts to fill. */
+export interface OutgoingDispatch {
+  readonly bytes: Uint8Array;
+  /** [n·K]; empty with `reduce: 'source'` and cached handles. */
+  readonly weights: Float32Array;
+  /** [n] rows in the wire dtype. */
+  readonly rows: Uint8Array;
 }
 
-/** The views of a received dispatch payload, checked against the own shape. Throws PROTOCOL. */
-export function readDispatchPayload(header: FrameHeader, payload: Uint8Array, shape: PayloadShape): DispatchPayload {
-  checkHeader(header, shape, dispatchBytes(header.numRows, shape.hidden, shape.numTopk, shape.reduce));
-  const views = viewsOf(payload, header.numRows, shape);
-  for (let i = 0; i < views.slots.length; i += 1) {
-    const slot = views.slots[i]!;
-    if (slot < -1 || slot >= shape.slotsPerRank) {
-      throw refusal(
-        header,
-        `slot ${slot} in row ${Math.floor(i / shape.numTopk)}, -1 … ${shape.slotsPerRank - 1} expected`,
-      );
-    }
-  }
-  return views;
-}
-
-/** The rows of a received combine payload, which must be `numRows`. Throws PROTOCOL. */
-export function readCombinePayload(
-  header: FrameHeader,
-  payload: Uint8Array,
+/** A payload of rows with these slots [n·K], or without routing where they are null (a cached handle); weights and rows are still zero. */
+export function newDispatchPayload(
   numRows: number,
-  shape: PayloadShape,
-): Float32Array {
-  if (header.numRows !== numRows) throw refusal(header, `${header.numRows} rows, ${numRows} expected`);
-  checkHeader(header, shape, combineBytes(numRows, shape.hidden));
-  return new Float32Array(payload.buffer, payload.byteOffset, numRows * shape.hidden);
-}
-
-function viewsOf(bytes: Uint8Array, numRows: number, { hidden, numTopk, reduce }: PayloadShape): DispatchPayload {
-  const numWeights = reduce === 'rank' ? numRows * numTopk : 0;
-  const weightsAt = bytes.byteOffset + 4 * numRows * hidden;
-  const slotsAt = weightsAt + 4 * numWeights;
+  { hidden, numTopk, reduce, dispatchDtype }: PayloadShape,
+  slots: Int16Array | null,
+): OutgoingDispatch {
+  const numWeights = slots !== null && reduce === 'rank' ? numRows * numTopk : 0;
+  const rowBytes = numRows * wireRowBytes(dispatchDtype, hidden);
+  const slotsAt = 4 * numWeights + rowBytes;
+  const bytes = new Uint8Array(slotsAt + (slots?.byteLength ?? 0));
+  if (slots !== null) bytes.set(new Uint8Array(slots.buffer, slots.byteOffset, slots.byteLength), slotsAt);
   return {
-    numRows,
-    x: new Float32Array(bytes.buffer, bytes.byteOffset, numRows * hidden),
-    weights: new Float32Array(bytes.buffer, weightsAt, numWeights),
-    slots: new Int16Array(bytes.buffer, slotsAt, numRows * numTopk),
+    bytes,
+    weights: new Float32Array(bytes.buffer, 0, numWeights),
+    rows: bytes.subarray(4 * numWeights, slotsAt),
   };
 }
 
-function checkHeader(header: FrameHeader, shape: PayloadShape, frameBytes: number): void {
-  const reduceSource = shape.reduce === 'source' ? 1 : 0;
-  if (header.hidden !== shape.hidden) throw refusal(header, `hidden ${header.hidden}, ${shape.hidden} here`);
-  if (header.numTopk !== shape.numTopk) throw refusal(header, `numTopk ${header.numTopk}, ${shape.numTopk} here`);
-  if (header.reduceSource !== reduceSource) {
-    throw refusal(header, `reduceSource ${header.reduceSource}, ${reduceSource} here`);
-  }
+/** The parts of one received dispatch payload. */
+export interface ReceivedDispatch {
+  readonly numRows: number;
+  /** [n] in the wire dtype, 4-byte aligned. */
+  readonly rows: Uint8Array;
+  /** [n·K]; empty with `reduce: 'source'` and cached handles. */
+  readonly weights: Float32Array;
+  /** [n·K]; empty with cached handles. */
+  readonly slots: Int16Array;
+}
+
+/** The parts of a received dispatch payload, checked against the own shape. Throws PROTOCOL. */
+export function readDispatchPayload(
+  header: FrameHeader,
+  payload: Uint8Array,
+  shape: PayloadShape,
+  isCached: boolean,
+): ReceivedDispatch {
+  const { hidden, numTopk, reduce, dispatchDtype: dtype } = shape;
+  const { numRows } = header;
+  checkHeader(header, shape, {
+    dtype,
+    flags: flagsOf(shape, isCached),
+    frameBytes: dispatchBytes(numRows, { hidden, numTopk, reduce, dtype, isCached }),
+  });
+  const numWeights = !isCached && reduce === 'rank' ? numRows * numTopk : 0;
+  const slotsAt = 4 * numWeights + numRows * wireRowBytes(dtype, hidden);
+  // A copy, because slots behind rows of one byte per channel may be unaligned.
+  const slots = new Int16Array(new Uint8Array(payload.subarray(slotsAt)).buffer);
+  checkSlots(header, slots, shape);
+  const weights = new Float32Array(payload.buffer, payload.byteOffset, numWeights);
+  return { numRows, rows: payload.subarray(4 * numWeights, slotsAt), weights, slots };
+}
+
+/** Checks that a received combine payload holds `numRows` rows. Throws PROTOCOL. */
+export function checkCombinePayload(header: FrameHeader, numRows: number, shape: PayloadShape): void {
+  if (header.numRows !== numRows) throw refusal(header, `${header.numRows} rows, ${numRows} expected`);
+  const { hidden, combineDtype: dtype } = shape;
+  checkHeader(header, shape, { dtype, flags: flagsOf(shape, false), frameBytes: combineBytes(numRows, hidden, dtype) });
+}
+
+/** The flags of a frame of this all-to-all. */
+export function flagsOf({ reduce }: Pick<PayloadShape, 'reduce'>, isCached: boolean): number {
+  return (reduce === 'source' ? FRAME_FLAGS.reduceSource : 0) | (isCached ? FRAME_FLAGS.cached : 0);
+}
+
+/** What a received frame must say. */
+export interface ExpectedFrame {
+  readonly dtype: WireDtype;
+  readonly flags: number;
+  readonly frameBytes: number;
+}
+
+/** Throws PROTOCOL with both numbers where the peer's frame is of another shape than ours. */
+export function checkHeader(
+  header: FrameHeader,
+  { hidden, numTopk }: Pick<PayloadShape, 'hidden' | 'numTopk'>,
+  { dtype, flags, frameBytes }: ExpectedFrame,
+): void {
+  if (header.hidden !== hidden) throw refusal(header, `hidden ${header.hidden}, ${hidden} here`);
+  if (header.numTopk !== numTopk) throw refusal(header, `numTopk ${header.numTopk}, ${numTopk} here`);
+  if (header.dtype !== dtype) throw refusal(header, `wire dtype ${header.dtype}, ${dtype} here`);
+  if (header.flags !== flags) throw refusal(header, `mode ${flagNames(header.flags)}, ${flagNames(flags)} here`);
   const payloadBytes = frameBytes - FRAME_HEADER_BYTES;
   if (header.payloadBytes !== payloadBytes) {
     throw refusal(header, `${header.payloadBytes} payload bytes, ${payloadBytes} expected for ${header.numRows} rows`);
   }
 }
 
-function refusal({ source, phase, layer }: FrameHeader, what: string): CommError {
+function flagNames(flags: number): string {
+  const names = Object.entries(FRAME_FLAGS).flatMap(([name, bit]) => ((flags & bit) === 0 ? [] : [name]));
+  return names.length === 0 ? 'plain' : names.join(' + ');
+}
+
+function checkSlots(header: FrameHeader, slots: Int16Array, { numTopk, slotsPerRank }: PayloadShape): void {
+  for (let i = 0; i < slots.length; i += 1) {
+    const slot = slots[i]!;
+    if (slot >= -1 && slot < slotsPerRank) continue;
+    throw refusal(header, `slot ${slot} in row ${Math.floor(i / numTopk)}, -1 … ${slotsPerRank - 1} expected`);
+  }
+}
+
+/** A frame that the protocol doesn't allow. */
+export function refusal({ source, phase, layer }: FrameHeader, what: string): CommError {
   const message = `rank ${source} sent a ${phase} frame of layer ${layer} with ${what}; give every rank the same model and options`;
   return new CommError('PROTOCOL', message, { rank: source, layer, phase });
 }

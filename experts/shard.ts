@@ -13,10 +13,16 @@ export interface ExpertShard {
   /** Frees a slot. */
   remove(layer: number, slot: number): void;
   /** What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums, with 'source' [M·H] one row per local choice. */
-  forward(layer: number, recv: DispatchResult): Promise<Float32Array>;
+  forward(layer: number, recv: ReceivedRows): Promise<Float32Array>;
   stats(): { readonly numExperts: number };
   dispose(): void;
 }
+
+/** The rows that a dispatch brought. */
+export type ReceivedRows = Pick<
+  DispatchResult,
+  'numRecvTokens' | 'recvX' | 'recvTopkIdx' | 'recvTopkWeights' | 'reduce'
+>;
 
 /** The (row, choice) pairs of one local expert, as indices into recvTopkIdx. */
 interface ExpertRows {
@@ -122,7 +128,7 @@ function rowOfChoice(groups: readonly ExpertRows[], numChoices: number): Int32Ar
 function sumPerRow(
   groups: readonly ExpertRows[],
   y: Float32Array,
-  recv: DispatchResult,
+  recv: ReceivedRows,
   hidden: number,
   numTopk: number,
 ): Float32Array {
@@ -142,7 +148,7 @@ function sumPerRow(
 function inChoiceOrder(
   groups: readonly ExpertRows[],
   y: Float32Array,
-  recv: DispatchResult,
+  recv: ReceivedRows,
   hidden: number,
 ): Float32Array {
   const out = new Float32Array(y.length);

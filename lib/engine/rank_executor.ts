@@ -65,13 +65,15 @@ export class RankExecutor {
 
   stats(): RankStats {
     const { numTensors, numBytes } = tensorMemory();
+    const { dispatch, combine } = this.parts.ep.sentBytes();
     return {
       numTensors,
       tensorBytes: numBytes,
       numKernelRuns: numKernelRuns(),
       numKvBlocks: this.cache.numBlocks,
       peakRssBytes: process.resourceUsage().maxRSS * 1024,
-      ...this.parts.ep.stats(),
+      dispatchBytes: dispatch,
+      combineBytes: combine,
     };
   }
 

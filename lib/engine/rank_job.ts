@@ -27,7 +27,7 @@ export function maxFrameBytesOf({ spec: { hiddenSize, moe }, maxNumBatchedTokens
   const { numTopk } = moe.gate;
   const numReturned = reduce === 'source' ? maxNumBatchedTokens * numTopk : maxNumBatchedTokens;
   const payload = Math.max(
-    dispatchBytes(maxNumBatchedTokens, hiddenSize, numTopk, reduce),
+    dispatchBytes(maxNumBatchedTokens, { hidden: hiddenSize, numTopk, reduce }),
     combineBytes(numReturned, hiddenSize),
   );
   return FRAME_HEADER_BYTES + payload;

@@ -40,7 +40,7 @@ async function expectExact(meshes: Mesh[], shape: RefShape, inputs: readonly Ref
       const expected =
         reduce === 'rank' ? refCombineRank(inputs[rank]!, shape) : refCombineSource(inputs[rank]!, shape);
       expect(bits(y[rank]!)).to.deep.equal(bits(expected));
-      expect(endpoints[rank]!.stats()).to.deep.equal(bytesFromRouting(inputs, shape, rank, reduce === 'source'));
+      expect(endpoints[rank]!.sentBytes()).to.deep.equal(bytesFromRouting(inputs, shape, rank, reduce === 'source'));
     }
   }
 }
@@ -58,8 +58,8 @@ function bytesFromRouting(inputs: readonly RefInput[], shape: RefShape, own: num
   const peers = Array.from({ length: size }, (_, rank) => rank);
   const toPeers = (bytesOf: (peer: number) => number): number[] => peers.map((p) => (p === own ? 0 : 40 + bytesOf(p)));
   return {
-    dispatchBytes: toPeers((peer) => tokens(own, peer) * rowBytes),
-    combineBytes: toPeers((peer) => (isSource ? pairs(peer, own).length : tokens(peer, own)) * hidden * 4),
+    dispatch: toPeers((peer) => tokens(own, peer) * rowBytes),
+    combine: toPeers((peer) => (isSource ? pairs(peer, own).length : tokens(peer, own)) * hidden * 4),
   };
 }
 
@@ -251,13 +251,13 @@ describe('all-to-all refuses', () => {
 
   const headerOf = (fields: Partial<FrameHeader>): FrameHeader => ({
     ...{ phase: 'dispatch', source: asRank(1), destination: asRank(0), ...tagOf() },
-    ...{ numRows: 1, hidden: 4, numTopk: 2, reduceSource: 0, payloadBytes: 28 },
+    ...{ numRows: 1, hidden: 4, numTopk: 2, dtype: 'f32', flags: 0, payloadBytes: 28 },
     ...fields,
   });
   for (const [what, fields, slot] of [
     ['another hidden', { hidden: 5 }, 0],
     ['another top-k', { numTopk: 3 }, 0],
-    ['another reduce', { reduceSource: 1 }, 0],
+    ['another reduce', { dtype: 'bf16', flags: 1 }, 0],
     ['a payload that is no multiple of its rows', { numRows: 2 }, 0],
     ['a slot that this rank has not', {}, 3],
     ['a slot below −1', {}, -2],

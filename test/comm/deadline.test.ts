@@ -33,7 +33,7 @@ describe('a deadline', () => {
     const key = { phase: 'dispatch', step: 0, layer: 0, microBatch: 0, epoch: 0 } as const;
     const received = b!.receive(asRank(0), key, { timeoutMs: 100 });
     block(300);
-    const rows = { numRows: 0, hidden: 0, numTopk: 0, reduceSource: 0, payloadBytes: 0 } as const;
+    const rows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0, payloadBytes: 0 } as const;
     a!.send(asRank(1), { ...key, ...rows, source: asRank(0), destination: asRank(1) }, []);
     expect((await received).header.source).to.equal(0);
     await Promise.all([a!.close(), b!.close()]);

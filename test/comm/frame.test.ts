@@ -8,6 +8,7 @@ import {
   FRAME_HEADER_BYTES,
   frameKeyOf,
   PHASES,
+  WIRE_DTYPES,
   type FrameHeader,
 } from '../../comm/index.js';
 import { splitMessage } from '../../comm/link.js';
@@ -16,7 +17,7 @@ import { thrown } from '../kit/errors.js';
 
 const HEADER: FrameHeader = {
   ...{ phase: 'combine', source: asRank(3), destination: asRank(1), step: 70000, layer: 12, microBatch: 1, epoch: 9 },
-  ...{ numRows: 5, hidden: 7168, numTopk: 8, reduceSource: 1, payloadBytes: 123456 },
+  ...{ numRows: 5, hidden: 7168, numTopk: 8, dtype: 'bf16', flags: 1, payloadBytes: 123456 },
 };
 
 describe('a frame header', () => {
@@ -32,7 +33,8 @@ describe('a frame header', () => {
         layer: u16,
       },
       ...{ microBatch: u16, epoch: u32, numRows: u32, hidden: u32, numTopk: u16, payloadBytes: u32 },
-      reduceSource: fc.constantFrom<0 | 1>(0, 1),
+      dtype: fc.constantFrom(...WIRE_DTYPES),
+      flags: fc.integer({ min: 0, max: 15 }),
     });
     fc.assert(
       fc.property(header, (value) => {
@@ -45,9 +47,9 @@ describe('a frame header', () => {
     const hex = Buffer.from(encodeHeader(HEADER)).toString('hex');
     expect(hex).to.equal(
       '45574952' +
+        '02' +
         '01' +
         '01' +
-        '00' +
         '01' +
         '0300' +
         '0100' +
@@ -78,10 +80,10 @@ describe('a frame header', () => {
 
   for (const [what, at, value, code] of [
     ['magic', 0, 0, 'PROTOCOL'],
-    ['version', 4, 2, 'VERSION_MISMATCH'],
+    ['version', 4, 3, 'VERSION_MISMATCH'],
     ['phase', 5, PHASES.length, 'PROTOCOL'],
-    ['dtype', 6, 1, 'PROTOCOL'],
-    ['flags', 7, 2, 'PROTOCOL'],
+    ['dtype', 6, WIRE_DTYPES.length, 'PROTOCOL'],
+    ['flags', 7, 16, 'PROTOCOL'],
     ['reserved bytes', 35, 1, 'PROTOCOL'],
   ] as const) {
     it(`with a wrong ${what} is refused: ${code}`, () => {

@@ -10,7 +10,7 @@ describe('a local mesh', () => {
     const [a, b] = createLocalMeshes(2);
     const payload = Uint8Array.of(1, 2, 3, 4);
     const tag = { phase: 'dispatch', step: 0, layer: 0, microBatch: 0, epoch: 0 } as const;
-    const rows = { numRows: 1, hidden: 1, numTopk: 0, reduceSource: 0, payloadBytes: 4 } as const;
+    const rows = { numRows: 1, hidden: 1, numTopk: 0, dtype: 'f32', flags: 0, payloadBytes: 4 } as const;
     a!.send(asRank(1), { ...tag, ...rows, source: asRank(0), destination: asRank(1) }, [payload]);
     payload.fill(9);
     const frame = await b!.receive(asRank(0), tag, { timeoutMs: 1000 });

@@ -21,7 +21,7 @@ const ANY_PORT = { host: '127.0.0.1', port: 0 };
 const COMMON = { size: 2, secret: 's', fingerprint: 'f'.repeat(64), jobId: 'j', timeoutMs: 5000, maxFrameBytes: 1000 };
 const HEADER: FrameHeader = {
   ...{ phase: 'dispatch', source: asRank(1), destination: asRank(0), step: 0, layer: 0, microBatch: 0, epoch: 0 },
-  ...{ numRows: 0, hidden: 0, numTopk: 0, reduceSource: 0, payloadBytes: 0 },
+  ...{ numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0, payloadBytes: 0 },
 };
 
 /** Rank 0 of two, waiting for rank 1. */

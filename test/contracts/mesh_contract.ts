@@ -21,7 +21,7 @@ function key(fields: Partial<FrameKey> = {}): FrameKey {
 
 function send(from: Mesh, to: number, fields: Partial<FrameHeader>, payload: Uint8Array = new Uint8Array(0)): void {
   const route = { ...key(), source: from.rank, destination: asRank(to) };
-  const rows = { numRows: 0, hidden: 0, numTopk: 0, reduceSource: 0 } as const;
+  const rows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0 } as const;
   from.send(asRank(to), { ...route, ...rows, payloadBytes: payload.byteLength, ...fields }, [payload]);
 }
 
@@ -85,7 +85,8 @@ export function meshContract(name: string, open: OpenMeshes): void {
         numRows: 7,
         hidden: 8,
         numTopk: 9,
-        reduceSource: 1,
+        dtype: 'bf16',
+        flags: 1,
       } as const;
       a.send(R1, { ...header, payloadBytes: 1000 }, [odd.subarray(0, 3), odd.subarray(3, 4), odd.subarray(4)]);
       const frame = await b.receive(R0, key(), WAIT);

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { DispatchResult, Reduce } from '../../comm/all_to_all.js';
+import type { Reduce } from '../../comm/all_to_all.js';
 import { ExpertError } from '../../experts/errors.js';
 import { Ffn, type FfnWeights } from '../../experts/ffn.js';
-import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
+import { createExpertShard, type ExpertShard, type ReceivedRows } from '../../experts/shard.js';
 import { numKernelRuns, rowsOf, selectBackend, tensorMemory, toTensor } from '../../experts/tf.js';
 import { errorOf } from '../kit/rejects.js';
 import { ffnRef, shardRef } from '../refs/ffn_ref.js';
@@ -31,7 +31,7 @@ function fullShard(): ExpertShard {
 }
 
 /** What a dispatch would bring: the slots of each row, −1 = elsewhere. */
-function received(reduce: Reduce, slots: readonly (readonly number[])[], seed = 1): DispatchResult {
+function received(reduce: Reduce, slots: readonly (readonly number[])[], seed = 1): ReceivedRows {
   const random = randomFrom(seed);
   const recvTopkIdx = Int32Array.from(slots.flat());
   const recvX = randomValues(random, slots.length * HIDDEN);
@@ -41,9 +41,7 @@ function received(reduce: Reduce, slots: readonly (readonly number[])[], seed = 
     recvX,
     recvTopkIdx,
     recvTopkWeights: Float32Array.from(reduce === 'rank' ? weights.map((w, i) => (recvTopkIdx[i]! < 0 ? 0 : w)) : []),
-    numRecvTokensPerExpert: Int32Array.from(experts, (_, slot) => recvTopkIdx.filter((s) => s === slot).length),
     reduce,
-    handle: { tag: { step: 1, layer: LAYER, microBatch: 0, epoch: 0 } },
   };
 }
 
@@ -54,7 +52,7 @@ const rows = fc.array(row, { maxLength: 12 });
 const reduces: readonly Reduce[] = ['rank', 'source'];
 
 /** Runs a forward and counts the kernels it took. */
-async function kernelsOf(shard: ExpertShard, recv: DispatchResult): Promise<number> {
+async function kernelsOf(shard: ExpertShard, recv: ReceivedRows): Promise<number> {
   const before = numKernelRuns();
   await shard.forward(LAYER, recv);
   return numKernelRuns() - before;
@@ -207,7 +205,7 @@ describe('expert shard', () => {
 });
 
 /** The same dispatch with row n alone. */
-function rowOf(recv: DispatchResult, n: number): DispatchResult {
+function rowOf(recv: ReceivedRows, n: number): ReceivedRows {
   return {
     ...recv,
     numRecvTokens: 1,

@@ -1,5 +1,5 @@
 /** SwiGLU and the work of a shard, slow and obvious, in float64. */
-import type { DispatchResult } from '../../comm/all_to_all.js';
+import type { ReceivedRows } from '../../experts/shard.js';
 import type { FfnWeights } from '../../experts/ffn.js';
 
 /** down(silu(gate(x)) · up(x)) of one row. */
@@ -20,7 +20,7 @@ export function ffnRef(x: ArrayLike<number>, { hidden, intermediate, gateUp, dow
 
 /** What a shard returns for the rows of a dispatch; `experts` by slot. */
 export function shardRef(
-  recv: DispatchResult,
+  recv: ReceivedRows,
   experts: readonly FfnWeights[],
   hidden: number,
   numTopk: number,

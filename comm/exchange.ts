@@ -1,0 +1,115 @@
+/**
+ * What every mode of the all-to-all stands on: frames of one phase to and from all peers that aren't masked, counted and timed.
+ * Knows nothing of rows.
+ */
+import { CommError } from './errors.js';
+import { ExchangeStats } from './exchange_stats.js';
+import { FRAME_HEADER_BYTES, type FrameHeader, type Phase, type StepTag } from './frame.js';
+import { gather, peersOf } from './gather.js';
+import type { Rank } from './ids.js';
+import type { Frame, Mesh } from './mesh.js';
+import { RankMask } from './rank_mask.js';
+import type { OnSpan, Span } from './span.js';
+
+/** What a lost or silent peer does to a call. */
+export type OnPeerLoss = 'fail' | 'mask';
+
+/** A frame to send, without what the exchange knows itself. */
+export type FrameBody = Pick<FrameHeader, 'numRows' | 'hidden' | 'numTopk' | 'dtype' | 'flags'> & {
+  /** Distinct tokens that the rows stand for. */
+  readonly numTokens: number;
+  readonly payload: Uint8Array;
+};
+
+export interface ExchangeParts {
+  readonly timeoutMs: number;
+  readonly onPeerLoss: OnPeerLoss;
+  readonly onSpan: OnSpan | undefined;
+}
+
+export class Exchange {
+  readonly mesh: Mesh;
+  readonly mask: RankMask;
+  readonly stats: ExchangeStats;
+  readonly #peers: readonly Rank[];
+  readonly #parts: ExchangeParts;
+
+  constructor(mesh: Mesh, parts: ExchangeParts) {
+    [this.mesh, this.#parts] = [mesh, parts];
+    this.mask = new RankMask(mesh);
+    this.stats = new ExchangeStats(mesh.size);
+    this.#peers = peersOf(mesh);
+  }
+
+  /** Peers that aren't masked, ascending. */
+  get peers(): readonly Rank[] {
+    return this.#peers.filter((rank) => !this.mask.has(rank));
+  }
+
+  /** Sends one frame. With 'mask', a peer whose link is lost is masked instead of an error. Throws as `Mesh.send`. */
+  send(phase: Phase, tag: StepTag, to: Rank, { numTokens, payload, ...body }: FrameBody): void {
+    const { step, layer, microBatch, epoch } = tag;
+    const route = { phase, source: this.mesh.rank, destination: to, step, layer, microBatch, epoch };
+    try {
+      this.mesh.send(to, { ...route, ...body, payloadBytes: payload.byteLength }, [payload]);
+    } catch (error) {
+      if (!this.#masks(to, error)) throw error;
+      return;
+    }
+    const bytes = FRAME_HEADER_BYTES + payload.byteLength;
+    this.stats.sent(phase, layer, to, { tokens: numTokens, rows: body.numRows, bytes });
+  }
+
+  /** Counts rows that this rank keeps for itself. */
+  keep(phase: Phase, { layer }: StepTag, numTokens: number, numRows: number): void {
+    this.stats.sent(phase, layer, this.mesh.rank, { tokens: numTokens, rows: numRows, bytes: 0 });
+  }
+
+  /**
+   * One frame of this phase from each of `from`, in their order; with 'mask', those that are lost or silent are masked and
+   * left out. Rejects as `Mesh.receive`, a TIMEOUT naming every silent rank.
+   */
+  async gather(
+    phase: Phase,
+    { step, layer, microBatch, epoch }: StepTag,
+    from: readonly Rank[],
+    signal: AbortSignal | undefined,
+  ): Promise<Frame[]> {
+    const { timeoutMs } = this.#parts;
+    const key = { phase, step, layer, microBatch, epoch };
+    return gather(
+      this.mesh,
+      from,
+      key,
+      { timeoutMs, signal },
+      {
+        onFrame: (peer, waitMs) => this.stats.waited(phase, layer, peer, waitMs),
+        onFailure: (peer, error) => this.#masks(peer, error),
+      },
+    );
+  }
+
+  /** Throws LIMIT before anything is sent, so that a call that can't be made leaves no half of it with the peers. */
+  checkFrame(phase: Phase, { layer }: StepTag, to: Rank, frameBytes: number): void {
+    const { maxFrameBytes } = this.mesh;
+    if (frameBytes <= maxFrameBytes) return;
+    const message =
+      `${phase} of layer ${layer} needs ${frameBytes} bytes to rank ${to}, ` +
+      `${maxFrameBytes} allowed; send fewer tokens per call or raise maxFrameBytes`;
+    throw new CommError('LIMIT', message, { rank: to, layer, phase });
+  }
+
+  /** Tells the timeline, if there is one. */
+  span(phase: Phase, part: Span['part'], tag: StepTag, startMs: number, endMs = performance.now()): void {
+    this.#parts.onSpan?.({ phase, part, tag, startMs, endMs });
+  }
+
+  /** Whether the call goes on without this peer. */
+  #masks(peer: Rank, error: unknown): boolean {
+    if (this.mask.has(peer)) return true;
+    if (this.#parts.onPeerLoss === 'fail' || !(error instanceof CommError)) return false;
+    if (error.code !== 'PEER_LOST' && error.code !== 'TIMEOUT') return false;
+    this.mask.add(peer);
+    return true;
+  }
+}

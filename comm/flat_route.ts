@@ -1,0 +1,218 @@
+/** Every row goes straight to the rank of its experts: one frame per pair of ranks and phase. */
+import type { Pending } from './all_to_all_contract.js';
+import { sumChoices, sumRanks } from './combine_sum.js';
+import type { Exchange } from './exchange.js';
+import { layoutOf, type DestinationLayout } from './layout.js';
+import type { Frame } from './mesh.js';
+import {
+  checkCombinePayload,
+  combineBytes,
+  dispatchBytes,
+  flagsOf,
+  newDispatchPayload,
+  readDispatchPayload,
+  refusal,
+} from './payload.js';
+import type { Arrived, ArrivedRows, CachedRoute, Call, ExpertRows, Route, RouteShape, Routing } from './route.js';
+import { decodeRows, encodeRows, roundTripRows, wireRowBytes } from './wire_dtype.js';
+
+/** Per destination rank, what this rank sent. */
+export type FlatState = readonly DestinationLayout[];
+
+export class FlatRoute implements Route<FlatState> {
+  readonly #exchange: Exchange;
+  readonly #shape: RouteShape;
+
+  constructor(exchange: Exchange, shape: RouteShape) {
+    [this.#exchange, this.#shape] = [exchange, shape];
+  }
+
+  startDispatch(
+    call: Call,
+    x: Float32Array,
+    routing: Routing,
+    cached: CachedRoute<FlatState> | undefined,
+  ): Pending<Arrived<FlatState>> {
+    // 1. Which rows go where, and whether they fit.
+    const startMs = performance.now();
+    const exchange = this.#exchange;
+    const { peers, mesh } = exchange;
+    const { numTopk, slotsPerRank } = this.#shape;
+    const layouts = cached?.state ?? layoutOf(routing.topkIdx, { numTopk, slotsPerRank, size: mesh.size });
+    const isCached = cached !== undefined;
+    for (const peer of peers)
+      exchange.checkFrame('dispatch', call.tag, peer, this.#dispatchBytes(layouts[peer]!, isCached));
+
+    // 2. One frame to every peer, also without rows: a peer that gets none would wait for it.
+    for (const peer of peers) {
+      const { rows } = layouts[peer]!;
+      const payload = this.#pack(x, routing, layouts[peer]!, isCached);
+      const numRows = rows.length;
+      exchange.send('dispatch', call.tag, peer, {
+        ...this.#bodyOf('dispatch', isCached),
+        numRows,
+        numTokens: numRows,
+        payload,
+      });
+    }
+    const own = this.#keep(call, x, routing, layouts[mesh.rank]!);
+    const sentMs = performance.now();
+    exchange.span('dispatch', 'pack', call.tag, startMs, sentMs);
+
+    return {
+      // 3. One frame from every peer.
+      hook: async () => {
+        const frames = await exchange.gather('dispatch', call.tag, peers, call.signal);
+        exchange.span('dispatch', 'flight', call.tag, sentMs, lastArrival(frames));
+        const bySource = new Array<ArrivedRows | undefined>(mesh.size).fill(undefined);
+        bySource[mesh.rank] = own;
+        for (const frame of frames) bySource[frame.header.source] = this.#unpack(frame, cached);
+        return { bySource, state: layouts };
+      },
+    };
+  }
+
+  startCombine(
+    call: Call,
+    { bySource, numTokens }: ExpertRows,
+    { routing, state, degraded }: Parameters<Route<FlatState>['startCombine']>[2],
+  ): Pending<Float32Array> {
+    const startMs = performance.now();
+    const exchange = this.#exchange;
+    const { mesh } = exchange;
+    const { hidden, combineDtype } = this.#shape;
+
+    // 1. Every source's rows go home.
+    const peers = exchange.peers.filter((peer) => bySource[peer] !== undefined);
+    const numRowsFor = (rank: number): number => bySource[rank]!.length / hidden;
+    for (const peer of peers)
+      exchange.checkFrame('combine', call.tag, peer, combineBytes(numRowsFor(peer), hidden, combineDtype));
+    for (const peer of peers) {
+      const numRows = numRowsFor(peer);
+      const payload = this.#encode(bySource[peer]!, numRows);
+      exchange.send('combine', call.tag, peer, {
+        ...this.#bodyOf('combine', false),
+        numRows,
+        numTokens: numTokens[peer]!,
+        payload,
+      });
+    }
+    const own = this.#rounded(bySource[mesh.rank]!);
+    exchange.keep('combine', call.tag, numTokens[mesh.rank]!, numRowsFor(mesh.rank));
+    const sentMs = performance.now();
+    exchange.span('combine', 'pack', call.tag, startMs, sentMs);
+
+    return {
+      // 2. This rank's rows come home and are summed in fixed order.
+      hook: async () => {
+        const frames = await exchange.gather('combine', call.tag, peers, call.signal);
+        const arrivedMs = lastArrival(frames);
+        exchange.span('combine', 'flight', call.tag, sentMs, arrivedMs);
+        const returned = new Array<Float32Array | undefined>(mesh.size).fill(undefined);
+        returned[mesh.rank] = own;
+        for (const frame of frames) returned[frame.header.source] = this.#decode(frame, state[frame.header.source]!);
+        for (const [rank, { rows }] of state.entries()) if (returned[rank] === undefined) degraded.add(rows);
+        const y = this.#sum(returned, routing, state);
+        exchange.span('combine', 'unpack', call.tag, Math.max(arrivedMs, sentMs));
+        return y;
+      },
+    };
+  }
+
+  #sum(returned: readonly (Float32Array | undefined)[], routing: Routing, state: FlatState): Float32Array {
+    const { hidden, numTopk, slotsPerRank, reduce, ranksPerNode } = this.#shape;
+    if (reduce === 'source') return sumChoices(returned, { ...routing, numTopk, slotsPerRank }, hidden);
+    return sumRanks(returned, state, routing.numTokens, hidden, ranksPerNode);
+  }
+
+  #bodyOf(phase: 'dispatch' | 'combine', isCached: boolean) {
+    const { hidden, numTopk, dispatchDtype, combineDtype } = this.#shape;
+    const dtype = phase === 'dispatch' ? dispatchDtype : combineDtype;
+    return { hidden, numTopk, dtype, flags: flagsOf(this.#shape, isCached) };
+  }
+
+  #dispatchBytes({ rows }: DestinationLayout, isCached: boolean): number {
+    const { hidden, numTopk, reduce, dispatchDtype: dtype } = this.#shape;
+    return dispatchBytes(rows.length, { hidden, numTopk, reduce, dtype, isCached });
+  }
+
+  /** The rows of `x` for one destination, with routing unless the peer knows it. */
+  #pack(x: Float32Array, routing: Routing, { rows, slots }: DestinationLayout, isCached: boolean): Uint8Array {
+    const { hidden, numTopk, dispatchDtype } = this.#shape;
+    const payload = newDispatchPayload(rows.length, this.#shape, isCached ? null : slots);
+    encodeRows(dispatchDtype, x, rows, rows.length, hidden, payload.rows);
+    if (payload.weights.length > 0) fillWeights(payload.weights, routing.topkWeights, rows, slots, numTopk);
+    return payload.bytes;
+  }
+
+  /** The own rows: rounded as if they had travelled, and set aside, since the caller may change `x`. */
+  #keep({ tag }: Call, x: Float32Array, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
+    const { hidden, numTopk, reduce, dispatchDtype } = this.#shape;
+    const numRows = rows.length;
+    const own = new Float32Array(numRows * hidden);
+    roundTripRows(dispatchDtype, x, rows, numRows, hidden, own, 0);
+    const weights = new Float32Array(reduce === 'rank' ? numRows * numTopk : 0);
+    if (weights.length > 0) fillWeights(weights, topkWeights, rows, slots, numTopk);
+    this.#exchange.keep('dispatch', tag, numRows, numRows);
+    return { numRows, slots, weights, copyTo: (recvX, rowStart) => recvX.set(own, rowStart * hidden) };
+  }
+
+  #unpack({ header, payload }: Frame, cached: CachedRoute<FlatState> | undefined): ArrivedRows {
+    const { hidden, dispatchDtype } = this.#shape;
+    const { numRows, rows, weights, slots } = readDispatchPayload(header, payload, this.#shape, cached !== undefined);
+    const known = cached?.bySource[header.source];
+    if (known !== undefined && known.numRows !== numRows) {
+      throw refusal(header, `${numRows} rows for a cached handle of ${known.numRows}`);
+    }
+    return {
+      ...(known ?? { slots, weights }),
+      numRows,
+      copyTo: (recvX, rowStart) => decodeRows(dispatchDtype, rows, numRows, hidden, recvX, rowStart),
+    };
+  }
+
+  /** Rows as they travel: themselves where they are float32. */
+  #encode(rows: Float32Array, numRows: number): Uint8Array {
+    const { hidden, combineDtype } = this.#shape;
+    if (combineDtype === 'f32') return new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+    const bytes = new Uint8Array(numRows * wireRowBytes(combineDtype, hidden));
+    encodeRows(combineDtype, rows, null, numRows, hidden, bytes);
+    return bytes;
+  }
+
+  #rounded(rows: Float32Array): Float32Array {
+    const { hidden, combineDtype } = this.#shape;
+    if (combineDtype === 'f32') return rows;
+    const rounded = new Float32Array(rows.length);
+    roundTripRows(combineDtype, rows, null, rows.length / hidden, hidden, rounded, 0);
+    return rounded;
+  }
+
+  #decode({ header, payload }: Frame, { rows, numPairs }: DestinationLayout): Float32Array {
+    const { hidden, combineDtype, reduce } = this.#shape;
+    const numRows = reduce === 'rank' ? rows.length : numPairs;
+    checkCombinePayload(header, numRows, this.#shape);
+    if (combineDtype === 'f32') return new Float32Array(payload.buffer, payload.byteOffset, numRows * hidden);
+    const decoded = new Float32Array(numRows * hidden);
+    decodeRows(combineDtype, payload, numRows, hidden, decoded, 0);
+    return decoded;
+  }
+}
+
+/** When the last of the frames came; now where none had to. */
+export function lastArrival(frames: readonly Frame[]): number {
+  return frames.reduce((last, { arrivedMs }) => Math.max(last, arrivedMs), frames.length === 0 ? performance.now() : 0);
+}
+
+/** weights [n·K] of the rows; 0 where a choice lives elsewhere. */
+export function fillWeights(
+  weights: Float32Array,
+  topkWeights: Float32Array,
+  rows: Int32Array,
+  slots: Int16Array,
+  numTopk: number,
+): void {
+  for (let i = 0; i < weights.length; i += 1) {
+    if (slots[i] !== -1) weights[i] = topkWeights[rows[Math.floor(i / numTopk)]! * numTopk + (i % numTopk)]!;
+  }
+}

@@ -1,0 +1,67 @@
+/** Writes a Chrome trace (a JSON array of events) as they come; chrome://tracing and https://ui.perfetto.dev open it. */
+import { open, type FileHandle } from 'node:fs/promises';
+import { chromeEvent, chromeHead, overlapOf, type ChromeEvent, type TimelineEvent } from '../metrics/timeline.js';
+import { UsageError } from './context.js';
+
+export class TraceWriter {
+  private readonly file: FileHandle;
+  private readonly numMicroBatches: number;
+  private readonly ranks = new Set<number>();
+  private readonly path: string;
+  private written: Promise<unknown>;
+  private isEmpty = true;
+  private flownUs = 0;
+  private hiddenUs = 0;
+
+  private constructor(file: FileHandle, path: string, numMicroBatches: number) {
+    [this.file, this.path] = [file, path];
+    this.numMicroBatches = numMicroBatches;
+    this.written = file.write('[');
+  }
+
+  /** Creates or replaces the file. @throws UsageError where it can't be written. */
+  static async create(path: string, numMicroBatches: number): Promise<TraceWriter> {
+    try {
+      return new TraceWriter(await open(path, 'w'), path, numMicroBatches);
+    } catch (cause) {
+      throw new UsageError(
+        `--trace ${path} can't be written (${cause instanceof Error ? cause.message : String(cause)})`,
+      );
+    }
+  }
+
+  /** Events of one rank's step. */
+  add(rank: number, events: readonly TimelineEvent[]): void {
+    if (!this.ranks.has(rank)) this.write(chromeHead(rank, this.numMicroBatches));
+    this.ranks.add(rank);
+    this.write(events.map((event) => chromeEvent(rank, event)));
+    const { flownUs, hiddenUs } = overlapOf(events);
+    this.flownUs += flownUs;
+    this.hiddenUs += hiddenUs;
+  }
+
+  /** One line: where the trace is, and what it shows of overlap. */
+  summary(): string {
+    if (this.flownUs === 0) return `trace: ${this.path}`;
+    const percent = ((100 * this.hiddenUs) / this.flownUs).toFixed(0);
+    return `trace: ${this.path}; ranks computed during ${percent} % of the time in which bytes were on their way`;
+  }
+
+  /** Ends the file. @throws what writing it met, a full disk for instance. */
+  async close(): Promise<void> {
+    try {
+      await this.written;
+      await this.file.write('\n]\n');
+    } finally {
+      await this.file.close();
+    }
+  }
+
+  private write(events: readonly ChromeEvent[]): void {
+    if (events.length === 0) return;
+    const text = `${this.isEmpty ? '' : ','}\n${events.map((event) => JSON.stringify(event)).join(',\n')}`;
+    this.isEmpty = false;
+    this.written = this.written.then(() => this.file.write(text));
+    this.written.catch(() => undefined); // told by close
+  }
+}
