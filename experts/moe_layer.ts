@@ -2,7 +2,7 @@
  * One Mixture-of-Experts layer: gate → dispatch → experts → combine, plus the shared experts.
  * Shape suffixes: T tokens of this rank, H hidden, K choices per token.
  */
-import type { AllToAll } from '../comm/all_to_all.js';
+import type { AllToAll, DispatchResult, Pending } from '../comm/all_to_all.js';
 import type { StepTag } from '../comm/frame.js';
 import type { Ffn } from './ffn.js';
 import type { Gate, Routing } from './gate.js';
@@ -22,6 +22,8 @@ export interface MoeLayerParts {
   readonly sharedExperts: Ffn | null;
   readonly shard: ExpertShard;
   readonly ep: AllToAll;
+  /** Parts into which a step's tokens are cut, so that rows of one travel while another computes. Default 1. */
+  readonly microBatches?: number;
   readonly load: LoadMonitor;
   readonly clock: Stopwatch;
 }
@@ -43,52 +45,95 @@ export class MoeLayer {
   async forward(
     x_TH: Tensor2D | null,
     placement: Placement,
-    tag: Omit<StepTag, 'layer'>,
+    tag: Omit<StepTag, 'layer' | 'microBatch'>,
     signal?: AbortSignal,
   ): Promise<MoeOutput> {
-    const { layer, moeLayer, gate, shard, ep, load, clock } = this.parts;
+    const { layer, moeLayer, gate, load, clock } = this.parts;
     const routing = x_TH === null ? NO_TOKENS : await gate.route(x_TH);
     load.record(moeLayer, routing.topkIdx);
     const topkIdx = toPhysical(placement, moeLayer, routing.topkIdx);
     const x = x_TH === null ? new Float32Array(0) : await rowsOf(x_TH);
-    clock.lap('gate');
-    const { topkWeights } = routing;
-    const dispatched = ep.dispatch({ x, topkIdx, topkWeights, tag: { ...tag, layer }, ...(signal && { signal }) });
-    const shared_TH = this.runShared(x_TH, dispatched); // computes while rows travel
+    clock.lap('gate', { layer });
+    const dispatched = this.startDispatches(x, topkIdx, routing.topkWeights, { ...tag, layer }, signal);
+    clock.lap('dispatch', { layer });
+    const shared_TH = this.runShared(x_TH); // computes while rows travel
     try {
-      const recv = await dispatched;
-      clock.lap('dispatch');
-      const out = await shard.forward(layer, recv);
-      clock.lap('experts');
-      const y = await ep.combine(out, recv.handle);
-      clock.lap('combine');
+      const y = await this.runExperts(dispatched, x.length);
       return { y_TH: x_TH === null ? null : this.withShared(y, shared_TH), routing };
     } finally {
       shared_TH?.dispose();
     }
   }
 
-  private runShared(x_TH: Tensor2D | null, dispatched: Promise<unknown>): Tensor2D | null {
-    const { sharedExperts, clock } = this.parts;
+  /** Sends the tokens in micro-batches of equal size; a rank with fewer tokens sends empty ones, since its peers wait for them. */
+  private startDispatches(
+    x: Float32Array,
+    topkIdx: Int32Array,
+    topkWeights: Float32Array,
+    tag: Omit<StepTag, 'microBatch'>,
+    signal: AbortSignal | undefined,
+  ): Pending<DispatchResult>[] {
+    const { ep, hidden, microBatches = 1 } = this.parts;
+    const numTokens = x.length / hidden;
+    const numTopk = numTokens === 0 ? 0 : topkIdx.length / numTokens;
+    return Array.from({ length: microBatches }, (_, microBatch) => {
+      const from = Math.ceil((microBatch * numTokens) / microBatches);
+      const to = Math.ceil(((microBatch + 1) * numTokens) / microBatches);
+      return ep.startDispatch({
+        x: x.subarray(from * hidden, to * hidden),
+        topkIdx: topkIdx.subarray(from * numTopk, to * numTopk),
+        topkWeights: topkWeights.subarray(from * numTopk, to * numTopk),
+        tag: { ...tag, microBatch },
+        ...(signal && { signal }),
+      });
+    });
+  }
+
+  private runShared(x_TH: Tensor2D | null): Tensor2D | null {
+    const { sharedExperts, clock, layer } = this.parts;
     if (x_TH === null || sharedExperts === null) return null;
-    try {
-      clock.lap('dispatch');
-      const shared_TH = sharedExperts.forward(x_TH);
-      clock.lap('experts');
-      return shared_TH;
-    } catch (error) {
-      dispatched.catch(() => undefined); // The shared experts' error is the one that counts.
-      throw error;
+    const shared_TH = sharedExperts.forward(x_TH);
+    clock.lap('experts', { layer });
+    return shared_TH;
+  }
+
+  /** One micro-batch computes while the rows of the next ones come and those of the last ones go home. */
+  private async runExperts(dispatched: readonly Pending<DispatchResult>[], numValues: number): Promise<Float32Array> {
+    const { layer, shard, ep, clock } = this.parts;
+    const combining: Pending<Float32Array>[] = [];
+    for (const [microBatch, pending] of dispatched.entries()) {
+      const recv = await pending.hook();
+      clock.lap('dispatch', { layer, microBatch });
+      const out = await shard.forward(layer, recv);
+      clock.lap('experts', { layer, microBatch });
+      combining.push(ep.startCombine(out, recv.handle));
+      clock.lap('combine', { layer, microBatch });
     }
+    if (combining.length === 1) return this.combined(combining[0]!, 0);
+    const y = new Float32Array(numValues);
+    let at = 0;
+    for (const [microBatch, pending] of combining.entries()) {
+      const part = await this.combined(pending, microBatch);
+      y.set(part, at);
+      at += part.length;
+    }
+    return y;
+  }
+
+  private async combined(pending: Pending<Float32Array>, microBatch: number): Promise<Float32Array> {
+    const { layer, clock } = this.parts;
+    const y = await pending.hook();
+    clock.lap('combine', { layer, microBatch });
+    return y;
   }
 
   private withShared(y: Float32Array, shared_TH: Tensor2D | null): Tensor2D {
-    const { hidden, clock } = this.parts;
+    const { hidden, clock, layer } = this.parts;
     const y_TH = tidy(() => {
       const routed_TH = toTensor(y, [y.length / hidden, hidden]);
       return shared_TH === null ? routed_TH : add(routed_TH, shared_TH);
     });
-    clock.lap('experts');
+    clock.lap('experts', { layer });
     return y_TH;
   }
 

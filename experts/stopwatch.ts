@@ -1,11 +1,26 @@
 /** Where a step's time goes. Lap times add up to the whole, because every lap begins where the one before ended. */
 
 export const STEP_PHASES = ['attention', 'gate', 'dispatch', 'experts', 'combine', 'sampling', 'other'] as const;
+/** `dispatch` and `combine`: packing rows, waiting for peers and unpacking. */
 export type StepPhase = (typeof STEP_PHASES)[number];
 
+/** What a lap was for. */
+export interface LapPlace {
+  readonly layer?: number;
+  readonly microBatch?: number;
+}
+
+/** Told of every lap, in ms of `performance.now()`. */
+export type OnLap = (phase: StepPhase, place: LapPlace, startMs: number, endMs: number) => void;
+
 export class Stopwatch {
+  private readonly onLap: OnLap | undefined;
   private lastMs = performance.now();
   private readonly spentMs = new Map<StepPhase, number>();
+
+  constructor(onLap?: OnLap) {
+    this.onLap = onLap;
+  }
 
   /** Time until the first lap counts from here. */
   start(): void {
@@ -13,9 +28,10 @@ export class Stopwatch {
   }
 
   /** Counts the time since the lap before for `phase`. */
-  lap(phase: StepPhase): void {
+  lap(phase: StepPhase, place: LapPlace = {}): void {
     const nowMs = performance.now();
     this.spentMs.set(phase, (this.spentMs.get(phase) ?? 0) + nowMs - this.lastMs);
+    this.onLap?.(phase, place, this.lastMs, nowMs);
     this.lastMs = nowMs;
   }
 

@@ -8,7 +8,9 @@ import type { OpenedModel } from '../engine/opened_model.js';
 import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
+import type { TimelineEvent } from '../metrics/timeline.js';
 import { wholeNumber } from './numbers.js';
+import { TraceWriter } from './trace_writer.js';
 
 export const SECRET_VARIABLE = 'EXPERTWIRE_JOB_SECRET';
 
@@ -25,6 +27,7 @@ export interface EngineArgs {
   readonly advertise?: string | undefined;
   readonly joinTimeout?: number | undefined;
   readonly secretFile?: string | undefined;
+  readonly trace?: string | undefined;
 }
 
 export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
@@ -54,6 +57,11 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
       type: 'string',
       describe: `file with the job secret (or ${SECRET_VARIABLE})`,
       group: 'Job:',
+    })
+    .option('trace', {
+      type: 'string',
+      describe: 'Chrome trace of every rank: compute, dispatch, combine (chrome://tracing, Perfetto)',
+      group: 'Job:',
     });
 }
 
@@ -70,11 +78,36 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
   return loadConfig({ file: args.config, base, overrides: [...(args.set ?? [])] });
 }
 
-/** Starts the engine, with a progress bar on a terminal. */
-export async function startEngine(
+/**
+ * Runs `work` with a started engine, with a progress bar on a terminal while it loads, and ends the engine and its trace
+ * whatever happens.
+ */
+export async function withEngine(
   args: EngineArgs,
   config: ExpertwireConfig,
   model: OpenedModel,
+  context: CommandContext,
+  work: (engine: Engine) => Promise<void>,
+): Promise<void> {
+  const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
+  try {
+    const engine = await startEngine(args, config, model, trace, context);
+    try {
+      await work(engine);
+    } finally {
+      await engine.close();
+    }
+    if (trace !== null) context.stderr.write(`${trace.summary()}\n`);
+  } finally {
+    await trace?.close();
+  }
+}
+
+async function startEngine(
+  args: EngineArgs,
+  config: ExpertwireConfig,
+  model: OpenedModel,
+  trace: TraceWriter | null,
   { stderr, env, signal }: CommandContext,
 ): Promise<Engine> {
   const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0) ?? 0;
@@ -100,6 +133,9 @@ export async function startEngine(
       ...(args.advertise !== undefined && { advertise: args.advertise }),
       ...(secret !== undefined && { secret }),
       ...(joinTimeout !== undefined && { joinTimeoutMs: 1000 * joinTimeout }),
+      ...(trace !== null && {
+        onTimeline: (rank: number, events: readonly TimelineEvent[]) => trace.add(rank, events),
+      }),
       onRefused: (error) => stderr.write(`a rank was turned away: ${error.message}\n`),
       onProgress: (rank, fraction) => progress.update(rank, fraction),
       onRankLog: (rank, line) => {

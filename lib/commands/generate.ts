@@ -6,7 +6,7 @@ import type { Engine } from '../engine/engine.js';
 import { checkTokens, openModel } from '../engine/opened_model.js';
 import type { FinishReason } from '../engine/request.js';
 import type { CommandContext } from './context.js';
-import { configOf, engineOptions, startEngine, type EngineArgs } from './engine_options.js';
+import { configOf, engineOptions, withEngine, type EngineArgs } from './engine_options.js';
 import { OrderedPrinter } from './ordered_printer.js';
 import { readPrompts, type Prompt, type PromptArgs } from './prompts.js';
 import { statsJson, summary } from './summary.js';
@@ -77,8 +77,7 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
   const model = await openModel(config);
   const prompts = await readPrompts(args, config, model.tokenizer);
   for (const { tokenIds } of prompts) checkTokens(tokenIds, config.generate.max_new_tokens, model);
-  const engine = await startEngine(args, config, model, context);
-  try {
+  await withEngine(args, config, model, context, async (engine) => {
     const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
     const show = args.json === true ? null : new TextView(prompts, context);
     const startMs = performance.now();
@@ -95,9 +94,7 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
     const timing = { elapsedMs, firstTokenMs };
     if (args.json === true) writeJson(completions, args, engine, timing, context);
     if (isSummary) context.stderr.write(summary(engine, completions, timing));
-  } finally {
-    await engine.close();
-  }
+  });
 }
 
 export interface Completion {

@@ -5,7 +5,7 @@ import { checkTokens, openModel } from '../engine/opened_model.js';
 import type { ScoreResult } from '../engine/request.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { UsageError, type CommandContext } from './context.js';
-import { configOf, engineOptions, startEngine, type EngineArgs } from './engine_options.js';
+import { configOf, engineOptions, withEngine, type EngineArgs } from './engine_options.js';
 import { NpyWriter } from './npy_writer.js';
 import { parseIds } from './prompts.js';
 
@@ -36,15 +36,12 @@ export async function score(args: ScoreArgs, context: CommandContext): Promise<v
   checkTokens(tokenIds, 0, model);
   const writer = args.logits === undefined ? null : await openNpy(args.logits, [tokenIds.length, model.spec.vocabSize]);
   try {
-    const engine = await startEngine(args, config, model, context);
-    try {
+    await withEngine(args, config, model, context, async (engine) => {
       const onLogits = writer && { onLogits: (logits: Float32Array) => writer.write(logits) };
       const result = await engine.score({ tokenIds, ...onLogits }, context.signal);
       const print = args.json === true ? printJson : printTable;
       print(tokenIds, result, engine.tokenizer, context);
-    } finally {
-      await engine.close();
-    }
+    });
   } finally {
     await writer?.close();
   }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { WIRE_DTYPES } from '../../comm/wire_dtype.js';
 
 /** A JavaScript type that a key's value may have. */
 export type ValueType = 'string' | 'number' | 'boolean' | 'list' | 'null';
@@ -26,7 +27,14 @@ export const configSchema = z.strictObject({
   backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
   parallel: z.strictObject({ ranks: integer(1) }).readonly(),
   experts: z.strictObject({ placement: choice('linear', 'round_robin') }).readonly(),
-  comm: z.strictObject({ reduce: choice('rank', 'source'), timeout_ms: integer(1, 86_400_000) }).readonly(),
+  comm: z
+    .strictObject({
+      wire: z.strictObject({ dispatch: choice(...WIRE_DTYPES), combine: choice(...WIRE_DTYPES) }).readonly(),
+      reduce: choice('rank', 'source'),
+      timeout_ms: integer(1, 86_400_000),
+      micro_batches: integer(1, 8),
+    })
+    .readonly(),
   engine: z
     .strictObject({
       max_num_seqs: integer(1),
@@ -67,8 +75,10 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   parallel: { ranks: 1 },
   experts: { placement: 'linear' },
   comm: {
+    wire: { dispatch: 'f32', combine: 'f32' },
     reduce: 'rank',
     timeout_ms: 10_000, // how long a rank waits for a peer before it says so
+    micro_batches: 1,
   },
   engine: {
     max_num_seqs: 64,

@@ -5,6 +5,7 @@ import { Deadline } from '../../comm/deadline.js';
 import { CommError } from '../../comm/errors.js';
 import type { ControlMessage, RemoteError } from '../../comm/messages.js';
 import { Rendezvous } from '../../comm/rendezvous.js';
+import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { ModelSpec } from '../model/spec.js';
 import { EngineError } from './errors.js';
@@ -34,6 +35,8 @@ export interface JobOptions {
   readonly onRefused?: (error: Error) => void;
   /** How far a rank's loading is, 0 … 1. */
   readonly onProgress?: (rank: number, fraction: number) => void;
+  /** What a rank did when, after each step; ranks collect it only where this is given. */
+  readonly onTimeline?: (rank: number, events: readonly TimelineEvent[]) => void;
   /** What a local rank wrote to its standard output or error. */
   readonly onRankLog?: (rank: number | null, line: string) => void;
   readonly signal?: AbortSignal;
@@ -114,7 +117,8 @@ export class Job {
       );
       const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
       const stepTimeoutMs = Math.min(config.comm.timeout_ms * (spec.layers.length + 1), MAX_TIMER_MS);
-      return new Job({ rendezvous, local, links, cause }, reports, stepTimeoutMs);
+      const { onTimeline } = options;
+      return new Job({ rendezvous, local, links, cause, onTimeline }, reports, stepTimeoutMs);
     } catch (error) {
       cause.close();
       await rendezvous.close();
@@ -177,6 +181,7 @@ export class Job {
     const { running } = this;
     if (body.kind !== 'result' || body.result.step !== running?.step) return;
     running.results[rank] = body.result;
+    if (body.result.timeline !== undefined) this.parts.onTimeline?.(rank, body.result.timeline);
     const results = running.results.filter((result) => result !== undefined);
     if (results.length === running.results.length) running.resolve(results);
   }
@@ -235,15 +240,19 @@ interface JobParts {
   readonly local: LocalRanks;
   readonly links: readonly ControlLink[];
   readonly cause: FirstCause;
+  readonly onTimeline: JobOptions['onTimeline'];
 }
 
-function rankJobOf({ config, spec, limits }: JobOptions): RankJob {
+function rankJobOf({ config, spec, limits, onTimeline }: JobOptions): RankJob {
   return {
     model: config.model,
     spec,
     backend: config.backend,
     placement: config.experts.placement,
     reduce: config.comm.reduce,
+    wire: config.comm.wire,
+    microBatches: config.comm.micro_batches,
+    trace: onTimeline !== undefined,
     mla: config.engine.mla,
     timeoutMs: config.comm.timeout_ms,
     blockSize: limits.blockSize,

@@ -5,6 +5,7 @@ import type { LoadMonitor } from '../../experts/load_monitor.js';
 import type { Placement } from '../../experts/placement.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
 import { numKernelRuns, tensorMemory } from '../../experts/tf.js';
+import type { Timeline } from '../metrics/timeline.js';
 import type { SequencePart } from '../model/attention.js';
 import type { KvCache } from '../model/kv_cache.js';
 import type { Transformer } from '../model/transformer.js';
@@ -17,6 +18,8 @@ export interface RankExecutorParts {
   readonly placement: Placement;
   readonly ep: AllToAll;
   readonly clock: Stopwatch;
+  /** Collects what ran when; null: nobody asked. */
+  readonly timeline?: Timeline | null;
   readonly load: LoadMonitor;
   /** Tokens per KV block. */
   readonly blockSize: number;
@@ -39,7 +42,8 @@ export class RankExecutor {
 
   /** One step. Rejects with what the mesh, the model or the plan got wrong; nothing of the step is sampled then. */
   async run(plan: StepPlan, signal?: AbortSignal): Promise<StepResult> {
-    const { model, placement, clock, load } = this.parts;
+    const { model, placement, clock, timeline, load } = this.parts;
+    if (timeline != null) timeline.step = plan.step;
     clock.start();
     load.reset();
     for (const start of plan.begin) this.sequences.set(start.sequence, { ...start, tokenIds: [] });
@@ -48,7 +52,7 @@ export class RankExecutor {
       parts: this.sequenceParts(plan.parts),
       cache: this.cache,
       placement,
-      tag: { step: plan.step, epoch: plan.epoch, microBatch: 0 },
+      tag: { step: plan.step, epoch: plan.epoch },
       ...(signal && { signal }),
     });
     const outputs = hidden_TH === null ? [] : await this.outputs(plan.parts, hidden_TH, routings);
@@ -60,6 +64,7 @@ export class RankExecutor {
       load: load.snapshot().map((counts) => [...counts]),
       phasesMs: clock.take(),
       stats: this.stats(),
+      ...(timeline != null && { timeline: timeline.take() }),
     };
   }
 

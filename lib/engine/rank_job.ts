@@ -1,5 +1,5 @@
 /** What the head tells every rank about the job when it joins. */
-import type { Reduce } from '../../comm/all_to_all.js';
+import type { Reduce, WireOptions } from '../../comm/all_to_all.js';
 import { combineBytes, dispatchBytes } from '../../comm/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/frame.js';
 import type { PlacementStrategy } from '../../experts/placement.js';
@@ -15,6 +15,10 @@ export interface RankJob {
   readonly backend: BackendChoice;
   readonly placement: PlacementStrategy;
   readonly reduce: Reduce;
+  readonly wire: Required<WireOptions>;
+  readonly microBatches: number;
+  /** Report what ran when with each step's result. */
+  readonly trace: boolean;
   readonly mla: MlaForm;
   readonly timeoutMs: number;
   /** Tokens per KV block. */
@@ -23,12 +27,12 @@ export interface RankJob {
 }
 
 /** The largest frame of a job: all tokens of a rank's step to one other rank, or all their experts' rows back. */
-export function maxFrameBytesOf({ spec: { hiddenSize, moe }, maxNumBatchedTokens, reduce }: RankJob): number {
+export function maxFrameBytesOf({ spec: { hiddenSize, moe }, maxNumBatchedTokens, reduce, wire }: RankJob): number {
   const { numTopk } = moe.gate;
   const numReturned = reduce === 'source' ? maxNumBatchedTokens * numTopk : maxNumBatchedTokens;
   const payload = Math.max(
-    dispatchBytes(maxNumBatchedTokens, { hidden: hiddenSize, numTopk, reduce }),
-    combineBytes(numReturned, hiddenSize),
+    dispatchBytes(maxNumBatchedTokens, { hidden: hiddenSize, numTopk, reduce, dtype: wire.dispatch }),
+    combineBytes(numReturned, hiddenSize, wire.combine),
   );
   return FRAME_HEADER_BYTES + payload;
 }

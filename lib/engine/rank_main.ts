@@ -8,6 +8,7 @@ import { LoadMonitor } from '../../experts/load_monitor.js';
 import { createPlacement } from '../../experts/placement.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend } from '../../experts/tf.js';
+import { Timeline } from '../metrics/timeline.js';
 import { checkMemory, loadModel, tensorsOfRank } from '../model/load_model.js';
 import { moeLayersOf } from '../model/spec.js';
 import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
@@ -53,16 +54,18 @@ export async function runRank(options: RankOptions): Promise<void> {
 async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
   const job = joined.job as RankJob; // an authenticated head of the same protocol version wrote it
   const loaded = await load(joined, job, options.model ?? job.model, stopSignal(joined, options.signal));
-  const { placement, model, clock, monitor, report, fingerprint } = loaded;
+  const { placement, model, clock, timeline, monitor, report, fingerprint } = loaded;
   const { spec } = job;
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
-  const mesh = await joined.ready(fingerprint, { maxFrameBytes: maxFrameBytesOf(job), timeoutMs: MAX_WAIT_MS });
+  const limits = { maxFrameBytes: maxFrameBytesOf(job), microBatches: job.microBatches };
+  const mesh = await joined.ready(fingerprint, { ...limits, timeoutMs: MAX_WAIT_MS });
   try {
     const { slotsPerRank } = placement;
-    const { reduce, timeoutMs, blockSize } = job;
-    const { numTopk } = spec.moe.gate;
-    const ep = createAllToAll(mesh, { hidden: spec.hiddenSize, numTopk, slotsPerRank, reduce, timeoutMs });
-    const executor = new RankExecutor({ model: model(ep), placement, ep, clock, load: monitor, blockSize });
+    const { reduce, wire, timeoutMs, blockSize } = job;
+    const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, slotsPerRank };
+    const traced = timeline && { onSpan: timeline.onSpan };
+    const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs, ...traced });
+    const executor = new RankExecutor({ model: model(ep), placement, ep, clock, timeline, load: monitor, blockSize });
     tell(joined, { kind: 'loaded', report });
     await runSteps(joined, executor, options.signal);
     executor.dispose();
@@ -98,9 +101,10 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
     progress.totalBytes = checkpoint.totalBytes(names);
     checkMemory(backend.name, numWeightsOf(checkpoint, names), rank);
     const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
-    const clock = new Stopwatch();
+    const timeline = job.trace ? new Timeline() : null;
+    const clock = new Stopwatch(timeline?.onLap);
     const monitor = new LoadMonitor(numLayers, numExperts);
-    const { mla } = job;
+    const { mla, microBatches } = job;
     const model = await loadModel({
       spec,
       checkpoint,
@@ -108,6 +112,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       rank,
       placement,
       mla,
+      microBatches,
       clock,
       load: monitor,
       signal,
@@ -120,7 +125,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       loadMs: performance.now() - startMs,
       pid: process.pid,
     };
-    return { placement, model, clock, monitor, report, fingerprint: fingerprint.digest() };
+    return { placement, model, clock, timeline, monitor, report, fingerprint: fingerprint.digest() };
   } finally {
     await checkpoint.close();
   }

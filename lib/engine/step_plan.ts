@@ -1,5 +1,6 @@
 /** What head and ranks say to each other about one step. Sent as msgpack over the control link. */
 import type { StepPhase } from '../../experts/stopwatch.js';
+import type { TimelineEvent } from '../metrics/timeline.js';
 import type { SamplingParams } from './sampler.js';
 
 /** One rank's part of a step: every rank gets one, with the same numbers, even when it has no tokens. */
@@ -46,6 +47,8 @@ export interface StepResult {
   readonly load: readonly (readonly number[])[];
   readonly phasesMs: Readonly<Record<StepPhase, number>>;
   readonly stats: RankStats;
+  /** Where the job is traced. */
+  readonly timeline?: readonly TimelineEvent[];
 }
 
 export interface SequenceOutput {

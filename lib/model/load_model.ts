@@ -28,6 +28,8 @@ export interface LoadOptions {
   readonly rank: Rank;
   readonly placement: Placement;
   readonly mla: MlaForm;
+  /** Default 1. */
+  readonly microBatches?: number;
   readonly clock: Stopwatch;
   readonly load: LoadMonitor;
   /** Ends the loading. */
@@ -61,7 +63,7 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
 
 async function loadLayer(
   reader: DenseReader,
-  { spec, mla, clock, load }: LoadOptions,
+  { spec, mla, microBatches, clock, load }: LoadOptions,
   layer: number,
   rope: Rope,
   shard: ExpertShard,
@@ -79,7 +81,10 @@ async function loadLayer(
   const sharedExperts = await loadSharedExperts(reader, spec, layer);
   const moeLayer = moeLayersOf(spec).indexOf(layer);
   return (ep) => {
-    const moe = new MoeLayer({ layer, moeLayer, hidden, gate, sharedExperts, shard, ep, load, clock });
+    const moe = new MoeLayer({
+      ...{ layer, moeLayer, hidden, gate, sharedExperts, shard, ep, load, clock },
+      microBatches: microBatches ?? 1,
+    });
     return { attentionNorm, attention, mlpNorm, mlp: { kind: 'moe', moe } };
   };
 }

@@ -43,7 +43,7 @@ export interface ForwardRequest {
   readonly parts: readonly SequencePart[];
   readonly cache: KvCache;
   readonly placement: Placement;
-  readonly tag: Omit<StepTag, 'layer'>;
+  readonly tag: Omit<StepTag, 'layer' | 'microBatch'>;
   readonly signal?: AbortSignal;
 }
 
@@ -80,8 +80,8 @@ export class Transformer {
     try {
       for (const [i, layer] of layers.entries()) {
         if (x_TH !== null) x_TH = replace(x_TH, this.attend(layer, i, x_TH, step!, request.cache));
-        clock.lap('attention');
-        x_TH = await this.feedForward(layer, x_TH, request, routings);
+        clock.lap('attention', { layer: i });
+        x_TH = await this.feedForward(layer, i, x_TH, request, routings);
         await turn(); // A layer may have computed for long: sockets and signals get their turn.
       }
       return { hidden_TH: x_TH, routings };
@@ -136,6 +136,7 @@ export class Transformer {
 
   private async feedForward(
     { mlpNorm, mlp }: DecoderLayer,
+    layer: number,
     x_TH: Tensor2D | null,
     { placement, tag, signal }: ForwardRequest,
     routings: Routing[],
@@ -143,11 +144,11 @@ export class Transformer {
     const { clock } = this.parts;
     if (mlp.kind === 'dense') {
       const y_TH = x_TH && tidy(() => add(x_TH, mlp.ffn.forward(mlpNorm.forward(x_TH))));
-      clock.lap('other');
+      clock.lap('other', { layer });
       return x_TH && replace(x_TH, y_TH!);
     }
     const normed_TH = x_TH && mlpNorm.forward(x_TH);
-    clock.lap('other');
+    clock.lap('other', { layer });
     try {
       const { y_TH, routing } = await mlp.moe.forward(normed_TH, placement, tag, signal);
       routings.push(routing);

@@ -1,5 +1,5 @@
 /** A whole job in one process: every rank's model and executor over a local mesh, driven by plans that the test writes. */
-import { createAllToAll, type Reduce } from '../../comm/all_to_all.js';
+import { createAllToAll, type Reduce, type WireOptions } from '../../comm/all_to_all.js';
 import { asRank } from '../../comm/ids.js';
 import { createLocalMeshes } from '../../comm/local_mesh.js';
 import type { Mesh } from '../../comm/mesh.js';
@@ -27,6 +27,8 @@ export interface LocalJobOptions {
   readonly mla?: MlaForm;
   readonly backend?: BackendName;
   readonly blockSize?: number;
+  readonly microBatches?: number;
+  readonly wire?: WireOptions;
 }
 
 export interface LocalJob {
@@ -50,7 +52,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
-  const meshes: Mesh[] = createLocalMeshes(numRanks);
+  const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });
   const models: Transformer[] = [];
   const executors = await Promise.all(
     meshes.map(async (mesh, rank) => {
@@ -68,11 +70,18 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
         mla,
         clock,
         load,
+        microBatches: options.microBatches ?? 1,
       });
       await checkpoint.close();
       const { slotsPerRank } = placement;
       const reduce = options.reduce ?? 'rank';
-      const ep = createAllToAll(mesh, { hidden: spec.hiddenSize, numTopk, slotsPerRank, reduce });
+      const ep = createAllToAll(mesh, {
+        hidden: spec.hiddenSize,
+        numTopk,
+        slotsPerRank,
+        reduce,
+        wire: options.wire ?? {},
+      });
       const model = loaded(ep);
       models.push(model);
       return new RankExecutor({ model, placement, ep, clock, load, blockSize: options.blockSize ?? 16 });
@@ -97,7 +106,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
       const cache = model.createCache(16);
       const { blocks } = startOf(0);
       const part = { rowStart: 0, numTokens: prompt.length, position: 0, blocks, isPrompt: true };
-      const tag = { step, epoch: 0, microBatch: 0 };
+      const tag = { step, epoch: 0 };
       const request = { tokenIds: Int32Array.from(prompt), parts: [part], cache, placement, tag };
       const { hidden_TH, routings } = await model.forward(request);
       hidden_TH?.dispose();
