@@ -418,6 +418,37 @@ describe('expertwire generate', function () {
   });
 });
 
+describe('expertwire generate --trace', function () {
+  this.timeout(60_000);
+
+  afterEach(processes.expectNone);
+
+  it('writes what every rank computed and sent, of each layer and micro-batch', async () => {
+    await withTempFolder(async (dir) => {
+      const path = join(dir, 'trace.json');
+      const options = ['--ranks', '2', '--set', 'comm.micro_batches=2', '--trace', path];
+      const { code, stdout, stderr } = await expertwire([
+        ...['generate', '--model', moe7m(), '--prompt', MELVILLE!.prompt, '--max-new-tokens', '3', ...options],
+      ]);
+      expect([code, MELVILLE!.text.startsWith(stdout.trimEnd())]).to.deep.equal([0, true]);
+      expect(stderr).to.match(/^trace: .*trace\.json; ranks computed during \d+ % of the time/);
+      const events = JSON.parse(await readFile(path, 'utf8')) as {
+        name: string;
+        pid: number;
+        tid: number;
+        args: { step?: number; layer?: number; microBatch?: number };
+      }[];
+      for (const name of ['dispatch flight', 'combine flight', 'experts']) {
+        const places = events
+          .filter((event) => event.name === name && event.args.microBatch !== undefined)
+          .map(({ pid, args: { step, layer, microBatch } }) => [pid, step, layer, microBatch].join());
+        // 2 ranks × 3 steps × 3 MoE layers × 2 micro-batches, each once.
+        expect([new Set(places).size, places.length], name).to.deep.equal([36, 36]);
+      }
+    });
+  });
+});
+
 describe('expertwire score', function () {
   this.timeout(60_000);
 

@@ -1,0 +1,59 @@
+import { expect } from 'chai';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UsageError } from '../../../lib/commands/context.js';
+import { TraceWriter } from '../../../lib/commands/trace_writer.js';
+import { errorOf } from '../../kit/rejects.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
+
+const compute = { name: 'experts', track: 'compute', startUs: 10, durationUs: 4, step: 1 } as const;
+const flight = { name: 'dispatch flight', track: 'bytes', startUs: 12, durationUs: 4, step: 1, microBatch: 0 } as const;
+
+describe('a trace file', () => {
+  it('is one JSON array that names each rank once, before its events', async () => {
+    await withTempFolder(async (dir) => {
+      const path = join(dir, 'trace.json');
+      const writer = await TraceWriter.create(path, 1);
+      writer.add(1, [compute]);
+      writer.add(0, []);
+      writer.add(1, [flight]);
+      expect(writer.summary()).to.equal(
+        `trace: ${path}; ranks computed during 0 % of the time in which bytes were on their way`,
+      );
+      await writer.close();
+      const events = JSON.parse(await readFile(path, 'utf8')) as { name: string; ph: string; pid: number }[];
+      expect(events.map(({ name, pid }) => `${pid} ${name}`)).to.deep.equal([
+        ...['1 process_name', '1 thread_name', '1 thread_name', '1 experts'],
+        ...['0 process_name', '0 thread_name', '0 thread_name', '1 dispatch flight'],
+      ]);
+    });
+  });
+
+  it('without any event is an empty array, and tells where it is', async () => {
+    await withTempFolder(async (dir) => {
+      const path = join(dir, 'trace.json');
+      const writer = await TraceWriter.create(path, 1);
+      await writer.close();
+      expect(JSON.parse(await readFile(path, 'utf8'))).to.deep.equal([]);
+      expect(writer.summary()).to.equal(`trace: ${path}`);
+    });
+  });
+
+  it('sums the overlap of all steps', async () => {
+    await withTempFolder(async (dir) => {
+      const writer = await TraceWriter.create(join(dir, 'trace.json'), 1);
+      writer.add(0, [compute, flight]);
+      writer.add(0, [flight]);
+      await writer.close();
+      expect(writer.summary()).to.contain('computed during 25 %');
+    });
+  });
+
+  it('that cannot be written is a usage error that names it', async () => {
+    await withTempFolder(async (dir) => {
+      const path = join(dir, 'nowhere', 'trace.json');
+      const error = await errorOf(UsageError, () => TraceWriter.create(path, 1));
+      expect(error.message).to.contain(path);
+    });
+  });
+});
