@@ -6,7 +6,7 @@
 /** Channels that share one scale. */
 const GROUP: i32 = 128;
 
-/** Most values of a piece: what keeps a piece's values and codes in the L2 cache, where larger ones gain nothing. */
+/** Most values of a piece, which stays in the L2 cache with its codes. Measured: half of it is 5 … 10 % slower, twice hardly faster. */
 export const pieceValues: i32 = 16384;
 
 /** Kernels work on whole vectors and may pass the end of a piece: every area has room for one group more. */

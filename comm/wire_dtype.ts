@@ -10,12 +10,14 @@
  * the group are not affected.
  */
 import { codec } from './codec.js';
-import { CommError } from './errors.js';
+import { checkBytes, checkOut, checkRows } from './wire_check.js';
+import { bytesOf, copyRows, forEachPiece, stageValues, type Piece } from './wire_staging.js';
 
+/** What rows may travel as, from exact to smallest. */
 export const WIRE_DTYPES = ['f32', 'bf16', 'fp8', 'int8'] as const;
 export type WireDtype = (typeof WIRE_DTYPES)[number];
 
-/** Channels that share one scale in fp8 and int8; see DeepEP. */
+/** Channels that share one scale in fp8 and int8, as in DeepEP. */
 export const CHANNELS_PER_SCALE = 128;
 
 /** Bytes of one row of H channels on the wire. */
@@ -39,11 +41,11 @@ export function encodeRows(
   out: Uint8Array,
 ): void {
   checkRows('encodeRows', x, rows, numRows, hidden);
-  checkWire('encodeRows', dtype, out, numRows, hidden);
+  checkBytes('encodeRows', dtype, out, numRows * wireRowBytes(dtype, hidden));
   if (dtype === 'f32') return copyRows(x, rows, numRows, hidden, out);
   const { scales, codes, kernels } = codec();
   forEachPiece(numRows, hidden, (piece) => {
-    stage(x, rows, hidden, piece);
+    stageValues(x, rows, hidden, piece);
     kernels[dtype].encode(piece.numRows, piece.numChannels);
     const at = placeOf(dtype, numRows, hidden, piece);
     out.set(scales.subarray(0, at.scaleBytes), at.scalesAt);
@@ -67,7 +69,7 @@ export function decodeRows(
   outRowStart: number,
 ): void {
   checkOut('decodeRows', out, outRowStart, numRows, hidden);
-  checkWire('decodeRows', dtype, bytes, numRows, hidden);
+  checkBytes('decodeRows', dtype, bytes, numRows * wireRowBytes(dtype, hidden));
   if (dtype === 'f32') return bytesOf(out).set(bytes, 4 * outRowStart * hidden);
   const { values, scales, codes, kernels } = codec();
   forEachPiece(numRows, hidden, (piece) => {
@@ -101,7 +103,7 @@ export function roundTripRows(
   if (dtype === 'f32') return copyRows(x, rows, numRows, hidden, bytesOf(outRows));
   const { values, kernels } = codec();
   forEachPiece(numRows, hidden, (piece) => {
-    stage(x, rows, hidden, piece);
+    stageValues(x, rows, hidden, piece);
     kernels[dtype].encode(piece.numRows, piece.numChannels);
     kernels[dtype].decode(piece.numRows, piece.numChannels);
     outRows.set(values.subarray(0, piece.numRows * piece.numChannels), piece.row * hidden + piece.channel);
@@ -112,68 +114,6 @@ const VALUE_BYTES: Readonly<Record<WireDtype, number>> = { f32: 4, bf16: 2, fp8:
 
 const rowScaleBytes = (dtype: WireDtype, hidden: number): number =>
   dtype === 'fp8' || dtype === 'int8' ? 4 * Math.ceil(hidden / CHANNELS_PER_SCALE) : 0;
-
-const bytesOf = (values: Float32Array): Uint8Array =>
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-
-/** What is staged at once: several whole rows, or whole groups of one row. */
-interface Piece {
-  readonly row: number;
-  readonly numRows: number;
-  readonly channel: number;
-  readonly numChannels: number;
-}
-
-function forEachPiece(numRows: number, hidden: number, convert: (piece: Piece) => void): void {
-  const { pieceValues } = codec();
-  const mostRows = Math.max(1, Math.floor(pieceValues / hidden));
-  for (let row = 0; row < numRows; row += mostRows) {
-    for (let channel = 0; channel < hidden; channel += pieceValues) {
-      const numChannels = Math.min(pieceValues, hidden - channel);
-      convert({ row, numRows: Math.min(mostRows, numRows - row), channel, numChannels });
-    }
-  }
-}
-
-/** Copies a piece's values into the codec. */
-function stage(x: Float32Array, rows: Int32Array | null, hidden: number, piece: Piece): void {
-  const { values } = codec();
-  const { row, numRows, channel, numChannels } = piece;
-  if (numChannels < hidden) {
-    const start = (rows === null ? row : rows[row]!) * hidden + channel;
-    values.set(x.subarray(start, start + numChannels));
-    return;
-  }
-  forEachRun(rows, row, numRows, (from, to, count) => {
-    values.set(x.subarray(from * hidden, (from + count) * hidden), (to - row) * hidden);
-  });
-}
-
-/** f32 on the wire: the rows as they are. */
-function copyRows(x: Float32Array, rows: Int32Array | null, numRows: number, hidden: number, out: Uint8Array): void {
-  const bytes = bytesOf(x);
-  const rowBytes = 4 * hidden;
-  forEachRun(rows, 0, numRows, (from, to, count) => {
-    out.set(bytes.subarray(from * rowBytes, (from + count) * rowBytes), to * rowBytes);
-  });
-}
-
-/** Rows that follow each other in x are copied as one. */
-function forEachRun(
-  rows: Int32Array | null,
-  start: number,
-  count: number,
-  copy: (from: number, to: number, count: number) => void,
-): void {
-  if (rows === null) return copy(start, start, count);
-  const end = start + count;
-  for (let to = start; to < end;) {
-    let next = to + 1;
-    while (next < end && rows[next] === rows[next - 1]! + 1) next++;
-    copy(rows[to]!, to, next - to);
-    to = next;
-  }
-}
 
 /** Where a piece lies among the wire's bytes. */
 function placeOf(dtype: WireDtype, numRows: number, hidden: number, piece: Piece) {
@@ -187,40 +127,3 @@ function placeOf(dtype: WireDtype, numRows: number, hidden: number, piece: Piece
     codeBytes: piece.numRows * piece.numChannels * valueBytes,
   };
 }
-
-function checkRows(call: string, x: Float32Array, rows: Int32Array | null, numRows: number, hidden: number): void {
-  checkCount(call, 'hidden', hidden, 1);
-  checkCount(call, 'numRows', numRows, 0);
-  const rowsOfX = Math.floor(x.length / hidden);
-  if (rows === null) {
-    if (numRows > rowsOfX) throw refusal(call, `x holds ${rowsOfX} rows of ${hidden} channels, ${numRows} asked for`);
-    return;
-  }
-  if (numRows > rows.length) throw refusal(call, `rows names ${rows.length} rows, ${numRows} asked for`);
-  for (let i = 0; i < numRows; i++) {
-    const row = rows[i]!;
-    if (row < 0 || row >= rowsOfX) throw refusal(call, `rows[${i}] is ${row}, x holds rows 0 … ${rowsOfX - 1}`);
-  }
-}
-
-function checkOut(call: string, out: Float32Array, outRowStart: number, numRows: number, hidden: number): void {
-  checkCount(call, 'hidden', hidden, 1);
-  checkCount(call, 'numRows', numRows, 0);
-  checkCount(call, 'outRowStart', outRowStart, 0);
-  const end = (outRowStart + numRows) * hidden;
-  if (end > out.length) throw refusal(call, `out holds ${out.length} values, its rows would end at ${end}`);
-}
-
-function checkWire(call: string, dtype: WireDtype, bytes: Uint8Array, numRows: number, hidden: number): void {
-  const expected = numRows * wireRowBytes(dtype, hidden);
-  if (bytes.length === expected) return;
-  throw refusal(call, `${bytes.length} bytes of ${dtype}, ${numRows} rows of ${hidden} channels are ${expected}`);
-}
-
-function checkCount(call: string, name: string, count: number, least: number): void {
-  if (Number.isSafeInteger(count) && count >= least) return;
-  throw refusal(call, `${name} is ${count}, an integer of at least ${least} expected`);
-}
-
-const refusal = (call: string, what: string): CommError =>
-  new CommError('INVALID_ARGUMENT', `${call}: ${what}; give arrays that fit numRows and hidden`);
