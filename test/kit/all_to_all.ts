@@ -4,8 +4,10 @@ import {
   type AllToAll,
   type DispatchResult,
   type Mesh,
+  type OnPeerLoss,
   type Reduce,
   type StepTag,
+  type WireOptions,
 } from '../../comm/index.js';
 import { refExpert, type RefInput, type RefShape } from '../refs/all_to_all_ref.js';
 
@@ -88,4 +90,23 @@ export function randomInput(
     topkIdx: Int32Array.from({ length: numChoices }, expertOf),
     topkWeights: Float32Array.from({ length: numChoices }, random),
   };
+}
+
+/** What a rank process of an exchange without a model is told. */
+export interface ExchangeSetup extends RefShape {
+  readonly rank: number;
+  /** Tokens by rank. */
+  readonly numTokens: readonly number[];
+  readonly seed: number;
+  readonly reduce: Reduce;
+  readonly wire: WireOptions;
+  readonly onPeerLoss: OnPeerLoss;
+  readonly timeoutMs: number;
+}
+
+/** The tokens of a rank: the same for whoever asks. */
+export function inputOf({ seed, numTokens, ...shape }: ExchangeSetup, rank: number): RefInput {
+  const random = randomOf(seed * 100 + rank);
+  const numExperts = shape.size * shape.slotsPerRank;
+  return randomInput(numTokens[rank]!, shape, random, () => Math.floor(random() * numExperts));
 }
