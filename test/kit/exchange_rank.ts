@@ -19,6 +19,8 @@ export type Command =
   | { readonly kind: 'open'; readonly addresses: readonly { readonly host: string; readonly port: number }[] }
   | { readonly kind: 'dispatch'; readonly tag: StepTag }
   | { readonly kind: 'combine' }
+  /** Two dispatches in flight, each with all tokens, and their combines; the second one's result counts. */
+  | { readonly kind: 'micro_batches'; readonly step: number }
   | { readonly kind: 'stats' }
   | { readonly kind: 'clear_mask' }
   | { readonly kind: 'epoch'; readonly epoch: number }
@@ -71,6 +73,8 @@ class ExchangeRank {
         const y = await this.#ep!.combine(runExperts(recv, this.#setup.rank, this.#setup), recv.handle);
         return { y: [...y], degradedRows: [...recv.degraded.rows()], maskedRanks: this.#ep!.maskedRanks() };
       }
+      case 'micro_batches':
+        return this.#microBatches(command.step);
       case 'stats':
         return { mesh: this.#mesh!.stats(), maskedRanks: this.#ep!.maskedRanks() };
       case 'clear_mask':
@@ -93,10 +97,24 @@ class ExchangeRank {
   ): Promise<Reply> {
     const { rank, size, timeoutMs, onPeerLoss, hidden, numTopk, slotsPerRank, reduce, wire } = this.#setup;
     const job = { secret: 'secret', fingerprint: 'f', jobId: 'job', timeoutMs: 20_000 };
-    this.#mesh = await openWsMesh({ rank: asRank(rank), size, addresses, server, ...job });
+    this.#mesh = await openWsMesh({ rank: asRank(rank), size, addresses, server, microBatches: 2, ...job });
     const shape = { hidden, numTopk, slotsPerRank, reduce, wire };
     this.#ep = createAllToAll(this.#mesh, { ...shape, timeoutMs, onPeerLoss });
     return {};
+  }
+
+  async #microBatches(step: number): Promise<Reply> {
+    const input = inputOf(this.#setup, this.#setup.rank);
+    const ep = this.#ep!;
+    const dispatched = [0, 1].map((microBatch) =>
+      ep.startDispatch({ ...input, tag: { step, layer: 7, microBatch, epoch: 0 } }),
+    );
+    const received = await Promise.all(dispatched.map((pending) => pending.hook()));
+    const combining = received.map((recv) =>
+      ep.startCombine(runExperts(recv, this.#setup.rank, this.#setup), recv.handle),
+    );
+    const [, y] = await Promise.all(combining.map((pending) => pending.hook()));
+    return { y: [...y!], degradedRows: [...received[1]!.degraded.rows()], maskedRanks: ep.maskedRanks() };
   }
 
   /** Dispatch and combine again and again; the results must never change. */
