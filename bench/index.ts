@@ -1,9 +1,11 @@
 /** Benchmarks behind `expertwire bench NAME`. */
 import type { CommandContext } from '../lib/commands/context.js';
 import { UsageError } from '../lib/commands/context.js';
+import { benchCodec } from './codec.js';
 import { benchGenerate } from './generate.js';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[], context: CommandContext) => Promise<void>>> = {
+  codec: benchCodec,
   generate: benchGenerate,
 };
 

@@ -24,12 +24,12 @@ const QUIET_NAN_BITS: i32 = 0x7fc00000;
 
 // ── bf16 ──
 
-/** Round to nearest, ties to even; a NaN becomes quiet and keeps its sign and upper payload. */
+/** Four codes as i32. Round to nearest, ties to even; a NaN becomes quiet and keeps its sign and upper payload. */
 function bf16Of(bits: v128): v128 {
   const odd = v128.and(i32x4.shr_u(bits, 16), i32x4.splat(1));
   const rounded = i32x4.add(bits, i32x4.add(odd, i32x4.splat(0x7fff)));
   const quiet = v128.or(bits, i32x4.splat(0x00400000));
-  return v128.bitselect(quiet, rounded, f32x4.ne(bits, bits));
+  return i32x4.shr_u(v128.bitselect(quiet, rounded, f32x4.ne(bits, bits)), 16);
 }
 
 export function encodeBf16(numRows: i32, channels: i32): void {
@@ -38,18 +38,17 @@ export function encodeBf16(numRows: i32, channels: i32): void {
   for (let from = valuesAt; from < end; from += 32, to += 16) {
     const a = bf16Of(v128.load(from));
     const b = bf16Of(v128.load(from, 16));
-    v128.store(to, i16x8.shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+    v128.store(to, i16x8.narrow_i32x4_u(a, b));
   }
 }
 
 export function decodeBf16(numRows: i32, channels: i32): void {
   let from = codesAt;
-  const zero = i32x4.splat(0);
   const end = valuesAt + 4 * (numRows * channels);
   for (let to = valuesAt; to < end; to += 32, from += 16) {
     const codes = v128.load(from);
-    v128.store(to, i16x8.shuffle(zero, codes, 0, 8, 0, 9, 0, 10, 0, 11));
-    v128.store(to, i16x8.shuffle(zero, codes, 0, 12, 0, 13, 0, 14, 0, 15), 16);
+    v128.store(to, i32x4.shl(i32x4.extend_low_i16x8_u(codes), 16));
+    v128.store(to, i32x4.shl(i32x4.extend_high_i16x8_u(codes), 16), 16);
   }
 }
 

@@ -29,7 +29,7 @@ export type { OnPeerLoss } from './exchange.js';
 export type { PhaseTraffic } from './exchange_stats.js';
 export { sumOverLayers, trafficMatrices, type TrafficMatrices } from './traffic_matrix.js';
 export type { OnSpan, Span } from './span.js';
-export { WIRE_DTYPES, wireRowBytes, type WireDtype } from './wire_dtype.js';
+export { WIRE_DTYPES, decodeRows, encodeRows, roundTripRows, wireRowBytes, type WireDtype } from './wire_dtype.js';
 export { layoutOf, type DestinationLayout, type LayoutShape } from './layout.js';
 export { PROTOCOL_VERSION } from './handshake.js';
 export { Rendezvous, type RendezvousOptions } from './rendezvous.js';

@@ -545,7 +545,7 @@ describe('expertwire doctor and --help', function () {
     [['rank'], '--head', '--rank', '--nproc', '--advertise', '--secret-file', '--join-timeout'],
     [['doctor'], '--json'],
     [['launch'], '--nnodes', '--node-rank', '--nproc-per-node', '--head', 'Slurm'],
-    [['bench'], 'generate'],
+    [['bench'], 'codec', 'generate'],
   ];
   let ends: readonly Ended[];
   before(async () => (ends = await inPairs(HELP.map(([command]) => [...command, '--help']))));

@@ -1,0 +1,161 @@
+/** `expertwire bench codec`: how fast rows become bytes and back, per wire dtype, against a plain copy of the same values. */
+import yargs from 'yargs';
+import { WIRE_DTYPES, decodeRows, encodeRows, wireRowBytes, type WireDtype } from '../comm/wire_dtype.js';
+import type { CommandContext } from '../lib/commands/context.js';
+import { uniform } from '../lib/engine/philox.js';
+import { bytes, table } from '../lib/metrics/charts.js';
+import { median, thisMachine } from './machine.js';
+
+interface Options {
+  readonly hidden: readonly number[];
+  readonly tokens: number;
+  readonly repeats: number;
+  readonly warmUpMs: number;
+  readonly seed: number;
+  readonly json: boolean;
+}
+
+/** Figures of one (hidden, dtype); GB/s of float32 values, medians over the repeats. */
+export interface CodecRow {
+  readonly hidden: number;
+  readonly dtype: WireDtype;
+  readonly wire_bytes_per_row: number;
+  /** All rows in order. */
+  readonly encode_gb_per_s: number;
+  /** Rows picked in random order. */
+  readonly gather_gb_per_s: number;
+  readonly decode_gb_per_s: number;
+  /** The plain copy of this run. */
+  readonly copy_gb_per_s: number;
+  readonly encode_ratio: number;
+  readonly gather_ratio: number;
+  readonly decode_ratio: number;
+}
+
+export function benchCodec(args: readonly string[], { stdout }: CommandContext): Promise<void> {
+  const options = parse(args);
+  const rows = options.hidden.flatMap((hidden) => measure(options, hidden));
+  const { seed, tokens, repeats } = options;
+  const machine = thisMachine();
+  stdout.write(options.json ? `${JSON.stringify({ machine, seed, tokens, repeats, rows })}\n` : report(options, rows));
+  return Promise.resolve();
+}
+
+function parse(args: readonly string[]): Options {
+  return yargs([...args])
+    .scriptName('expertwire bench codec')
+    .usage('$0\n\nGB/s of float32 values that are encoded for the wire and decoded, per dtype, against a plain copy.')
+    .option('hidden', {
+      type: 'string',
+      default: '1024,7168',
+      coerce: (list: string) => list.split(',').map(Number),
+      describe: 'channels of a row',
+    })
+    .option('tokens', { type: 'number', default: 512, describe: 'rows' })
+    .option('repeats', { type: 'number', default: 25, describe: 'interleaved runs; the median counts' })
+    .option('warm-up-ms', {
+      type: 'number',
+      default: 100,
+      describe: 'per run: V8 compiles kernels better while they run',
+    })
+    .option('seed', { type: 'number', default: 1, describe: 'of the values and of the order of picked rows' })
+    .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
+    .strict()
+    .parseSync();
+}
+
+function measure(options: Options, hidden: number): CodecRow[] {
+  const runs = runsOf(options, hidden);
+  const timesMs = new Map(Array.from(runs.keys(), (name) => [name, [] as number[]]));
+  for (const run of runs.values()) {
+    const endMs = performance.now() + options.warmUpMs;
+    while (performance.now() < endMs) run();
+  }
+  for (let i = 0; i < options.repeats; i++) {
+    for (const [name, run] of runs) {
+      const startMs = performance.now();
+      run();
+      timesMs.get(name)!.push(performance.now() - startMs);
+    }
+  }
+  const speed = (name: string): number => (4 * options.tokens * hidden) / (1e6 * median(timesMs.get(name)!));
+  return WIRE_DTYPES.map((dtype) => rowOf(hidden, dtype, speed));
+}
+
+/** What is timed, by name: every run reads or writes the same float32 values on the JavaScript heap. */
+function runsOf({ tokens, seed }: Options, hidden: number): Map<string, () => void> {
+  const x = normalValues(seed, tokens * hidden);
+  const y = new Float32Array(x.length);
+  const picked = shuffled(seed, tokens);
+  const runs = new Map([['copy', () => y.set(x)]]);
+  for (const dtype of WIRE_DTYPES) {
+    const wire = new Uint8Array(tokens * wireRowBytes(dtype, hidden));
+    runs.set(`${dtype} encode`, () => encodeRows(dtype, x, null, tokens, hidden, wire));
+    runs.set(`${dtype} gather`, () => encodeRows(dtype, x, picked, tokens, hidden, wire));
+    runs.set(`${dtype} decode`, () => decodeRows(dtype, wire, tokens, hidden, y, 0));
+  }
+  return runs;
+}
+
+function rowOf(hidden: number, dtype: WireDtype, speed: (name: string) => number): CodecRow {
+  const copy = speed('copy');
+  const encode = speed(`${dtype} encode`);
+  const gather = speed(`${dtype} gather`);
+  const decode = speed(`${dtype} decode`);
+  return {
+    hidden,
+    dtype,
+    wire_bytes_per_row: wireRowBytes(dtype, hidden),
+    encode_gb_per_s: encode,
+    gather_gb_per_s: gather,
+    decode_gb_per_s: decode,
+    copy_gb_per_s: copy,
+    encode_ratio: encode / copy,
+    gather_ratio: gather / copy,
+    decode_ratio: decode / copy,
+  };
+}
+
+/** Standard normal, as activations roughly are. */
+function normalValues(seed: number, count: number): Float32Array {
+  const radius = (i: number): number => Math.sqrt(-2 * Math.log(1 - uniform(seed, 0, i)));
+  return Float32Array.from({ length: count }, (_, i) => radius(i) * Math.cos(2 * Math.PI * uniform(seed, 1, i)));
+}
+
+/** 0 … count−1 in random order. */
+function shuffled(seed: number, count: number): Int32Array {
+  const keys = Float64Array.from({ length: count }, (_, i) => uniform(seed, 2, i));
+  return Int32Array.from({ length: count }, (_, i) => i).sort((a, b) => keys[a]! - keys[b]!);
+}
+
+function report({ tokens, seed, repeats }: Options, rows: readonly CodecRow[]): string {
+  const { cpu, cores, memory, node } = thisMachine();
+  const pair = (speed: number, ratio: number): string[] => [speed.toFixed(1), `${ratio.toFixed(2)}x`];
+  return `${[
+    `${cpu}, ${cores} cores, ${memory}, Node ${node}; seed ${seed}; ${tokens} rows of normal values; median of ${repeats} interleaved, after a warm-up`,
+    'GB/s = 4 × rows × hidden / time, from JavaScript heap to JavaScript heap; picked = rows in random order; ratios are against a plain copy',
+    '(Float32Array.set) of the same values in the same run',
+    '',
+    table([
+      [
+        'hidden × dtype',
+        'wire/row',
+        'encode GB/s',
+        'ratio',
+        'picked GB/s',
+        'ratio',
+        'decode GB/s',
+        'ratio',
+        'copy GB/s',
+      ],
+      ...rows.map((row) => [
+        `${row.hidden} × ${row.dtype}`,
+        bytes(row.wire_bytes_per_row),
+        ...pair(row.encode_gb_per_s, row.encode_ratio),
+        ...pair(row.gather_gb_per_s, row.gather_ratio),
+        ...pair(row.decode_gb_per_s, row.decode_ratio),
+        row.copy_gb_per_s.toFixed(1),
+      ]),
+    ]),
+  ].join('\n')}\n`;
+}
