@@ -157,6 +157,20 @@ describe('wire dtypes', () => {
       expectLikeReference('int8', [groupsOf(127, [...patterns, ...ODD_VALUES])], null);
     });
 
+    SCALED.forEach((dtype) => {
+      it(`${dtype}: what a group's scale brings beside a midpoint of two codes is rounded as the formula says`, () => {
+        const random = randomFrom(9);
+        const [highest, values] = dtype === 'fp8' ? [448, E4M3_VALUES] : [127, range(0, 128)];
+        const midpoints = values.slice(1).map((value, i) => (value + values[i]!) / 2);
+        const rows = range(0, 200).map(() => {
+          const largest = Math.fround(1 + random());
+          const patterns = midpoints.map((midpoint) => bitsOf((midpoint * largest) / highest));
+          return groupsOf(largest, withNeighbours(patterns));
+        });
+        expectLikeReference(dtype, rows, null);
+      });
+    });
+
     it('the largest value of a group gets the largest code, whatever it is', () => {
       const random = randomFrom(3);
       for (const dtype of SCALED) {
