@@ -21,6 +21,8 @@ const MAX_QUEUED = 1024;
 export class ControlLink {
   /** Address of this end, as the peer's machine can reach it. */
   readonly localAddress: string;
+  /** Address of the other end. */
+  readonly remoteAddress: string;
   /** Settles once, with why the link ended. */
   readonly closed: Promise<LinkClosed>;
   readonly #ws: WebSocket;
@@ -34,6 +36,7 @@ export class ControlLink {
   constructor(ws: WebSocket, socket: Socket) {
     this.#ws = ws;
     this.localAddress = plainAddress(socket.localAddress ?? '127.0.0.1');
+    this.remoteAddress = socket.remoteAddress ?? 'unknown';
     // A machine that vanished sends no FIN.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     let settle: (why: LinkClosed) => void = () => undefined;

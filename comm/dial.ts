@@ -1,11 +1,12 @@
 /** Connecting to a peer's port: WebSocket, handshake, and retries until something listens there. */
-import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import { BulkSocket } from './bulk_socket.js';
 import { checkTimeout } from './deadline.js';
 import { CommError } from './errors.js';
 import { DialerHandshake, type HandshakeOptions } from './handshake.js';
 import { HANDSHAKE_TIMEOUT_MS, shakeHands } from './handshake_socket.js';
+import { tlsErrorOf, type TlsOptions } from './tls.js';
 
 export interface Address {
   readonly host: string;
@@ -17,7 +18,10 @@ export interface DialOptions extends HandshakeOptions {
   readonly path: string;
   /** What this side says it is; proved by the job secret. */
   readonly identity: unknown;
+  /** Largest message that ws accepts. */
   readonly maxPayload: number;
+  /** This side's certificate and who signed the other's. Default: no TLS. */
+  readonly tls?: TlsOptions | undefined;
   /** How long to try: the peer may start later. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -25,11 +29,14 @@ export interface DialOptions extends HandshakeOptions {
 
 const RETRY_MS = 100;
 
+/** What a dialer gets: the WebSocket, and the socket below, whose bytes it may take over. */
+export type OnOpen<T> = (ws: WebSocket, bulk: BulkSocket) => T;
+
 /**
- * Connects and authenticates; `open` gets the socket in the turn in which the handshake ended, so that no message is
+ * Connects and authenticates; `open` is called in the turn in which the handshake ended, so that no message is
  * missed. Throws UNREACHABLE when nothing answers until `timeoutMs`, ABORTED, or why the peer refused.
  */
-export async function dial<T>(options: DialOptions, open: (ws: WebSocket, socket: Socket) => T): Promise<T> {
+export async function dial<T>(options: DialOptions, open: OnOpen<T>): Promise<T> {
   const until = performance.now() + checkTimeout(options.timeoutMs);
   for (;;) {
     if (options.signal?.aborted === true) throw aborted(options);
@@ -47,20 +54,16 @@ type Attempt<T> =
   | { readonly kind: 'failed'; readonly error: CommError }
   | { readonly kind: 'retry'; readonly cause: Error };
 
-function dialOnce<T>(
-  options: DialOptions,
-  timeoutMs: number,
-  open: (ws: WebSocket, socket: Socket) => T,
-): Promise<Attempt<T>> {
+function dialOnce<T>(options: DialOptions, timeoutMs: number, open: OnOpen<T>): Promise<Attempt<T>> {
+  const bulk = new BulkSocket({ ...options.address, tls: options.tls });
   return new Promise((resolve) => {
-    const ws = new WebSocket(urlOf(options.address, options.path), {
-      perMessageDeflate: false,
-      maxPayload: options.maxPayload,
-      handshakeTimeout: timeoutMs,
-      // ws sends zeros as the mask and then skips masking, which in JavaScript costs more than the network.
-      generateMask: () => undefined,
+    const ws = new WebSocket(urlOf(options), {
+      ...{ perMessageDeflate: false, maxPayload: options.maxPayload, handshakeTimeout: timeoutMs },
+      createConnection: () => bulk.socket,
+      // ws sends zeros as the mask and then skips masking, which in JavaScript costs more than the network. Data links
+      // send no more than a few bytes this way, and mask them.
+      ...(options.purpose === 'control' && { generateMask: () => undefined }),
     });
-    let socket: Socket | undefined;
     const onAbort = (): void => ws.terminate();
     const settle = (attempt: Attempt<T>): void => {
       options.signal?.removeEventListener('abort', onAbort);
@@ -68,21 +71,19 @@ function dialOnce<T>(
     };
     options.signal?.addEventListener('abort', onAbort);
     ws.on('error', (cause) => {
-      settle({ kind: 'retry', cause });
+      const error = tlsErrorOf(cause);
+      settle(error === undefined ? { kind: 'retry', cause } : { kind: 'failed', error });
       ws.terminate();
     });
-    ws.on('upgrade', (response) => {
-      socket = response.socket;
-      socket.setNoDelay(true);
-      // Before 'open', because the challenge may arrive with the upgrade.
+    ws.on('open', () => {
       shakeHands(
         ws,
         new DialerHandshake(options, options.identity),
         (outcome) => {
           if (outcome.kind === 'refused') settle(failureOf(outcome.error));
-          else settle({ kind: 'open', value: open(ws, response.socket) });
+          else settle({ kind: 'open', value: open(ws, bulk) });
         },
-        { timeoutMs },
+        { timeoutMs, stranger: bulk.socket },
       );
     });
   });
@@ -94,8 +95,8 @@ function failureOf(error: CommError): { kind: 'failed'; error: CommError } | { k
   return isFinal ? { kind: 'failed', error } : { kind: 'retry', cause: error };
 }
 
-function urlOf({ host, port }: Address, path: string): string {
-  return `ws://${host.includes(':') ? `[${host}]` : host}:${port}${path}`;
+function urlOf({ address: { host, port }, path, tls }: DialOptions): string {
+  return `${tls === undefined ? 'ws' : 'wss'}://${host.includes(':') ? `[${host}]` : host}:${port}${path}`;
 }
 
 function unreachable({ address, timeoutMs, purpose }: DialOptions, cause: Error): CommError {

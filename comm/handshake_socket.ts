@@ -16,7 +16,7 @@ export interface HandshakeSide {
 export interface ShakeOptions {
   /** Default 5000. */
   readonly timeoutMs?: number | undefined;
-  /** The transport of a peer that dialed us: cut when it sends more than a handshake takes. */
+  /** The transport of the peer: cut when it sends more than a handshake takes. */
   readonly stranger?: Socket | undefined;
 }
 

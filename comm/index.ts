@@ -18,7 +18,9 @@ export {
 export type { Frame, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
 export { DEFAULT_MAX_FRAME_BYTES, type MeshLimits } from './mesh_base.js';
 export { createLocalMeshes } from './local_mesh.js';
-export { listenForPeers, openWsMesh, type WsMeshOptions } from './ws_mesh.js';
+export { listenForPeers, openWsMesh, type PeerServerOptions, type WsMeshOptions } from './ws_mesh.js';
+export type { TlsOptions } from './tls.js';
+export type { OnRefused, RefusedFrom } from './refusals.js';
 export type { WsServer } from './ws_server.js';
 export type { Address } from './dial.js';
 export { createCollectives, type Collectives, type CollectivesOptions } from './collectives.js';

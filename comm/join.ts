@@ -7,11 +7,17 @@ import type { MeshLimits } from './mesh_base.js';
 import { asRank, type Rank } from './ids.js';
 import { errorOfRemote, MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
 import { CONTROL_PATH } from './rendezvous.js';
+import type { OnRefused } from './refusals.js';
+import type { TlsOptions } from './tls.js';
 import { listenForPeers, openWsMesh } from './ws_mesh.js';
 
 export interface JoinOptions {
   readonly head: Address;
   readonly secret: string;
+  /** This rank's certificate and who signed the head's and the other ranks'; for the data links too. Default: no TLS. */
+  readonly tls?: TlsOptions | undefined;
+  /** A stranger that dialed this rank and was turned away, and why: each reason once per address, a few a minute. */
+  readonly onRefused?: OnRefused | undefined;
   /** The rank number to have. Default: the lowest free one. */
   readonly rank?: Rank | undefined;
   /** Host at which other ranks reach this one. Default: this end of the connection to the head. */
@@ -52,10 +58,10 @@ const HEAD_SILENCE_MS = 60_000;
 
 /** Joins the job of a head. Rejects with UNREACHABLE, AUTH_FAILED, VERSION_MISMATCH, INVALID_ARGUMENT, TIMEOUT or ABORTED. */
 export async function joinHead(options: JoinOptions): Promise<JoinedRank> {
-  const { head, secret, rank, timeoutMs = 60000, signal } = options;
-  const target = { address: head, path: CONTROL_PATH, secret, purpose: 'control', identity: {} } as const;
+  const { head, secret, tls, rank, timeoutMs = 60000, signal } = options;
+  const target = { address: head, path: CONTROL_PATH, secret, tls, purpose: 'control', identity: {} } as const;
   const limits = { maxPayload: MAX_CONTROL_BYTES, timeoutMs, signal };
-  const link = await dial({ ...target, ...limits }, (ws, socket) => new ControlLink(ws, socket));
+  const link = await dial({ ...target, ...limits }, (ws, { socket }) => new ControlLink(ws, socket));
   link.watch(HEAD_SILENCE_MS);
   try {
     link.send({ type: 'join', ...(rank === undefined ? {} : { rank }) });
@@ -101,9 +107,9 @@ class Joined implements JoinedRank {
 
   async #linkUp(fingerprint: string, options: ReadyOptions): Promise<Mesh> {
     const { timeoutMs = 600000, ...limits } = options;
-    const { advertise = this.localAddress, secret, signal } = this.#options;
+    const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.#options;
     const host = bindAddressFor(this.localAddress, this.#options.advertise);
-    const server = await listenForPeers({ host, port: 0 }, limits.maxFrameBytes);
+    const server = await listenForPeers({ host, port: 0 }, { tls, onRefused });
     let peers: ControlMessageOf<'peers'>;
     try {
       this.link.send({ type: 'ready', fingerprint, host: advertise, port: server.port });
@@ -113,7 +119,7 @@ class Joined implements JoinedRank {
       throw error;
     }
     const { addresses, jobId } = peers;
-    const seat = { rank: this.rank, size: this.size, server, secret, fingerprint, jobId };
+    const seat = { rank: this.rank, size: this.size, server, secret, tls, fingerprint, jobId };
     const mesh = await this.#whileJobLasts((jobSignal) =>
       openWsMesh({ ...seat, ...limits, addresses, timeoutMs, signal: jobSignal }),
     );

@@ -1,114 +1,98 @@
-/** One authenticated WebSocket that carries frames to and from one peer. */
-import type { Socket } from 'node:net';
-import type { RawData, WebSocket } from 'ws';
-import { CommError } from './errors.js';
-import { decodeHeader, encodeHeader, FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
-import type { Frame } from './mesh.js';
+/**
+ * Everything between this rank and one peer: two connections, each carrying frames from the rank that accepted it to
+ * the rank that dialed it, and credit the other way. So no frame is ever masked, and no credit waits behind frames.
+ */
+import type { CommError } from './errors.js';
+import type { FrameHeader } from './frame.js';
+import type { InboundLink, InboundOptions } from './inbound_link.js';
+import type { OutboundLink, OutboundOptions } from './outbound_link.js';
 
 export interface LinkEvents {
-  /** A frame came; returns why the link must be cut, if it must. `copied`: its payload had to be copied. */
-  onFrame(frame: Omit<Frame, 'arrivedMs'>, copied: boolean): CommError | undefined;
-  /** Called once: nothing more comes. */
+  /** Frames travel both ways from now on. */
+  onOpen(): void;
+  /** Called once: nothing more comes, both connections are gone. */
   onLost(why: string, code: CommError['code']): void;
 }
 
 const CLOSE_GRACE_MS = 500;
 
 export class Link {
-  readonly #ws: WebSocket;
-  readonly #socket: Socket;
   readonly #events: LinkEvents;
+  #inbound: InboundLink | undefined;
+  #outbound: OutboundLink | undefined;
+  #isClosing = false;
   #isLost = false;
 
-  constructor(ws: WebSocket, socket: Socket, events: LinkEvents) {
-    [this.#ws, this.#socket, this.#events] = [ws, socket, events];
-    ws.binaryType = 'fragments';
-    ws.on('message', (data, isBinary) => this.#receive(data, isBinary));
-    ws.on('error', (error) => this.cut(error.message));
-    ws.on('close', (code) => this.#lose(`its connection closed (${code})`, 'PEER_LOST'));
+  constructor(events: LinkEvents) {
+    this.#events = events;
   }
 
-  /** Queues header and payload as the fragments of one message, which leave in one write where they fit. */
-  send(header: FrameHeader, payload: readonly Uint8Array[]): void {
-    const head = encodeHeader(header);
-    const parts = payload.filter((part) => part.byteLength > 0);
-    const onSent = (error?: Error | null): void => {
-      if (error) this.cut(error.message);
+  /** Both connections are there and the peer reads. */
+  get isOpen(): boolean {
+    return !this.#isLost && this.#inbound !== undefined && this.#outbound?.isReady === true;
+  }
+
+  get hasOutbound(): boolean {
+    return this.#outbound !== undefined;
+  }
+
+  /** `make` gets what the connection that this rank dialed reports to. */
+  setInbound(make: (events: Pick<InboundOptions, 'onEnd'>) => InboundLink): void {
+    this.#inbound = make({ onEnd: (why, code) => this.cut(why, code) });
+    this.#afterChange();
+  }
+
+  /** `make` gets what the connection that the peer dialed reports to. */
+  setOutbound(make: (events: Pick<OutboundOptions, 'onEnd' | 'onReady'>) => OutboundLink): void {
+    const events = {
+      onEnd: (why: string, code: CommError['code']) => this.cut(why, code),
+      onReady: () => this.#afterChange(),
     };
-    this.#socket.cork();
-    this.#ws.send(head, { binary: true, fin: parts.length === 0 }, onSent);
-    for (const [i, part] of parts.entries()) {
-      this.#ws.send(part, { binary: true, fin: i === parts.length - 1 }, onSent);
-    }
-    this.#socket.uncork();
+    this.#outbound = make(events);
+    this.#afterChange();
   }
 
-  /** Ends the link at once and tells why. */
-  cut(why: string, code: CommError['code'] = 'PEER_LOST'): void {
-    this.#lose(why, code);
-    this.#ws.terminate();
+  /** Throws LIMIT. */
+  send(header: FrameHeader, payload: readonly Uint8Array[]): void {
+    this.#outbound!.send(header, payload);
   }
 
-  /** Ends the link after what was sent left, or after a short grace. */
+  /** A frame of the peer was taken or dropped. */
+  released(frameBytes: number): void {
+    this.#inbound?.released(frameBytes);
+  }
+
+  /** Idempotent: ends both connections after what was sent left, or after a short grace. */
   close(): Promise<void> {
-    this.#isLost = true;
-    if (this.#ws.readyState === this.#ws.CLOSED) return Promise.resolve();
+    this.#isClosing = true;
+    const open = [this.#inbound, this.#outbound].filter((end) => end?.isClosed === false);
+    if (open.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#ws.terminate(), CLOSE_GRACE_MS);
-      this.#ws.once('close', () => {
+      const timer = setTimeout(() => this.cut('closing took too long', 'CLOSED'), CLOSE_GRACE_MS);
+      let numOpen = open.length;
+      const onClosed = (): void => {
+        numOpen -= 1;
+        if (numOpen > 0) return;
         clearTimeout(timer);
         resolve();
-      });
-      this.#ws.close(1000);
+      };
+      for (const end of open) end!.onceClosed(onClosed);
+      // The peer ends both once it read the goodbye behind the last frame; the own inbound has nothing to say.
+      if (this.#outbound?.isClosed === false) this.#outbound.close();
+      else this.cut('half a link', 'CLOSED');
     });
   }
 
-  #receive(data: RawData, isBinary: boolean): void {
-    if (this.#isLost) return;
-    try {
-      if (!isBinary) throw new CommError('PROTOCOL', 'a text message on a data link; run the same build on every rank');
-      const { header, payload, copied } = splitMessage(data as Buffer[]);
-      const refused = this.#events.onFrame({ header: decodeHeader(header), payload }, copied);
-      if (refused !== undefined) throw refused;
-    } catch (error) {
-      if (!(error instanceof CommError)) throw error;
-      this.cut(error.message, error.code);
-    }
-  }
-
-  #lose(why: string, code: CommError['code']): void {
+  /** Ends both connections at once and tells why, unless this end is closing anyway. */
+  cut(why: string, code: CommError['code']): void {
     if (this.#isLost) return;
     this.#isLost = true;
-    this.#events.onLost(why, code);
+    if (!this.#isClosing) this.#events.onLost(why, code);
+    this.#outbound?.terminate();
+    this.#inbound?.terminate();
   }
-}
 
-/** Header and payload of a message; the payload 4-byte aligned and in one piece, by a copy only where it isn't. */
-export function splitMessage(fragments: readonly Uint8Array[]): {
-  header: Uint8Array;
-  payload: Uint8Array;
-  copied: boolean;
-} {
-  const [header = new Uint8Array(0), ...rest] = fragments;
-  // A proxy may cut a message elsewhere than the sender did.
-  if (header.byteLength !== FRAME_HEADER_BYTES) return splitJoined(join(fragments));
-  const only = rest.length === 1 ? rest[0] : undefined;
-  if (rest.length === 0) return { header, payload: new Uint8Array(0), copied: false };
-  if (only !== undefined && only.byteOffset % 4 === 0) return { header, payload: only, copied: false };
-  return { header, payload: join(rest), copied: true };
-}
-
-function splitJoined(all: Uint8Array): { header: Uint8Array; payload: Uint8Array; copied: boolean } {
-  // The header is a multiple of 4 long, so the payload behind it is aligned.
-  return { header: all.subarray(0, FRAME_HEADER_BYTES), payload: all.subarray(FRAME_HEADER_BYTES), copied: true };
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.byteLength;
+  #afterChange(): void {
+    if (this.isOpen) this.#events.onOpen();
   }
-  return all;
 }

@@ -18,13 +18,15 @@ import type { Frame, Wait } from './mesh.js';
 /** Taken keys that are remembered per peer, to tell a duplicate from a frame that nobody asked for yet. */
 const MAX_TAKEN_KEYS = 1024;
 /** Frames queued per peer: header-only frames cost memory that the bound on bytes doesn't see. */
-const MAX_QUEUED_FRAMES = 4096;
+export const MAX_QUEUED_FRAMES = 4096;
 
 export interface MailboxOptions {
   readonly rank: Rank;
   readonly size: number;
   /** Largest sum of frame bytes that may wait per peer; more is a protocol error that loses the peer. */
   readonly maxQueuedBytes: number;
+  /** A frame of so many bytes, header included, left: it was taken or dropped. */
+  readonly onReleased?: ((from: Rank, frameBytes: number) => void) | undefined;
 }
 
 interface Waiter {
@@ -77,17 +79,20 @@ export class Mailbox {
     if (this.#closed || box.loss !== undefined) return;
     if (box.isMuted || frame.header.epoch < this.#epoch) {
       this.#stale += 1;
+      this.#released(frame);
       return;
     }
     const key = frameKeyOf(frame.header);
     if (box.queued.has(key) || box.taken.has(key)) {
       this.#duplicates += 1;
+      this.#released(frame);
       return;
     }
     const waiter = box.waiting.get(key);
     if (waiter === undefined) this.#enqueue(box, key, frame);
     else {
       markTaken(box, key);
+      this.#released(frame);
       waiter.resolve(frame);
     }
   }
@@ -119,6 +124,7 @@ export class Mailbox {
         box.queued.delete(key);
         box.queuedBytes -= bytesOf(frame);
         this.#stale += 1;
+        this.#released(frame);
       }
       for (const waiter of [...box.waiting.values()]) {
         if (waiter.key.epoch < this.#epoch) waiter.reject(oldEpochError(waiter.key, this.#epoch));
@@ -132,6 +138,7 @@ export class Mailbox {
     box.isMuted = isMuted;
     if (!isMuted) return;
     this.#stale += box.queued.size;
+    for (const frame of box.queued.values()) this.#released(frame);
     box.queued.clear();
     box.queuedBytes = 0;
     for (const waiter of [...box.waiting.values()]) waiter.reject(mutedError(rank, waiter.key));
@@ -155,6 +162,10 @@ export class Mailbox {
       'INVALID_ARGUMENT',
       `rank ${rank} is no peer of rank ${this.#options.rank} in a mesh of ${size}`,
     );
+  }
+
+  #released(frame: Frame): void {
+    this.#options.onReleased?.(frame.header.source, bytesOf(frame));
   }
 
   #enqueue(box: PeerBox, key: string, frame: Frame): void {
@@ -195,6 +206,7 @@ export class Mailbox {
     box.queued.delete(id);
     box.queuedBytes -= bytesOf(frame);
     markTaken(box, id);
+    this.#released(frame);
     return frame;
   }
 

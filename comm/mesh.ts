@@ -12,6 +12,9 @@ export interface Frame {
   readonly arrivedMs: number;
 }
 
+/** A frame as a transport hands it over. */
+export type ArrivingFrame = Omit<Frame, 'arrivedMs'>;
+
 /** How long, and until whose word, a caller waits. */
 export interface Wait {
   /** Milliseconds in which this process's own event loop ran; time in which it was blocked doesn't count. */
@@ -33,8 +36,10 @@ export interface MeshStats {
   readonly duplicates: number;
   /** Frames dropped because their epoch had passed. */
   readonly stale: number;
-  /** Payloads copied after ws handed them over, because they came unaligned or in pieces. Absent where nothing is received. */
+  /** Received payloads of which any byte was copied in this process: 0 for large ones, which are read in place. Absent where nothing is received. */
   readonly copies?: number;
+  /** Bytes of those copies. */
+  readonly copiedBytes?: number;
 }
 
 export interface Mesh {

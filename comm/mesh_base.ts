@@ -1,9 +1,10 @@
 /** What every mesh does alike: checks, counts, matches frames to callers. A transport adds how bytes leave and links close. */
+import type { Window } from './credit.js';
 import { CommError } from './errors.js';
 import { FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
 import type { Rank } from './ids.js';
-import { Mailbox } from './mailbox.js';
-import type { Frame, FrameKey, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
+import { Mailbox, MAX_QUEUED_FRAMES } from './mailbox.js';
+import type { ArrivingFrame, Frame, FrameKey, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
 import { Traffic } from './traffic.js';
 
 /** Default for the largest frame: 2048 rows of 7168 channels in f32 fit. */
@@ -23,6 +24,8 @@ export abstract class MeshBase implements Mesh {
   readonly size: number;
   readonly maxFrameBytes: number;
   readonly closed: Promise<MeshClosed>;
+  /** What may wait here per peer. */
+  protected readonly window: Window;
   protected readonly traffic: Traffic;
   readonly #mailbox: Mailbox;
   readonly #settleClosed: (why: MeshClosed) => void;
@@ -33,7 +36,9 @@ export abstract class MeshBase implements Mesh {
     checkLimits(maxFrameBytes, microBatches);
     [this.rank, this.size, this.maxFrameBytes] = [rank, size, maxFrameBytes];
     this.traffic = new Traffic(size);
-    this.#mailbox = new Mailbox({ rank, size, maxQueuedBytes: 2 * microBatches * maxFrameBytes });
+    this.window = { numBytes: 2 * microBatches * maxFrameBytes, numFrames: MAX_QUEUED_FRAMES };
+    const onReleased = (from: Rank, frameBytes: number): void => this.released?.(from, frameBytes);
+    this.#mailbox = new Mailbox({ rank, size, maxQueuedBytes: this.window.numBytes, onReleased });
     let settle: (why: MeshClosed) => void = () => undefined;
     this.closed = new Promise((resolve) => (settle = resolve));
     this.#settleClosed = settle;
@@ -76,8 +81,11 @@ export abstract class MeshBase implements Mesh {
   /** Ends every link; called once. */
   protected abstract disconnect(): Promise<void>;
 
+  /** For a transport that gives credit: a frame of a rank, so many bytes with its header, was taken or dropped. May be called while `accept` runs. */
+  protected released?(from: Rank, frameBytes: number): void;
+
   /** For the transport: a frame came. Returns why the peer must be cut off, if it must. */
-  protected accept(from: Rank, frame: Omit<Frame, 'arrivedMs'>): CommError | undefined {
+  protected accept(from: Rank, frame: ArrivingFrame): CommError | undefined {
     try {
       checkReceived(from, this.rank, frame);
       this.traffic.received(from, FRAME_HEADER_BYTES + frame.payload.byteLength);
@@ -135,7 +143,7 @@ function checkHeader(rank: Rank, to: Rank, header: FrameHeader, payload: readonl
   }
 }
 
-function checkReceived(from: Rank, rank: Rank, { header, payload }: Omit<Frame, 'arrivedMs'>): void {
+function checkReceived(from: Rank, rank: Rank, { header, payload }: ArrivingFrame): void {
   const where = { rank: from, layer: header.layer, phase: header.phase };
   if (header.source !== from || header.destination !== rank) {
     const message = `the link from rank ${from} to ${rank} carried a frame from ${header.source} to ${header.destination}`;

@@ -3,8 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { ControlLink } from './control_link.js';
 import { Deadline, checkTimeout } from './deadline.js';
 import { CommError } from './errors.js';
-import { ListenerHandshake } from './handshake.js';
-import { shakeHands, type HandshakeOutcome } from './handshake_socket.js';
 import { asRank, type Rank } from './ids.js';
 import {
   errorOfRemote,
@@ -13,6 +11,8 @@ import {
   type ControlMessage,
   type ControlMessageOf,
 } from './messages.js';
+import type { OnRefused } from './refusals.js';
+import type { TlsOptions } from './tls.js';
 import { fingerprintMismatch } from './ws_mesh.js';
 import { WsServer } from './ws_server.js';
 
@@ -23,6 +23,8 @@ export interface RendezvousOptions {
   /** 0 takes a free one, see `Rendezvous.port`. */
   readonly port: number;
   readonly secret: string;
+  /** The head's certificate and who signed the ranks'. Default: no TLS. */
+  readonly tls?: TlsOptions | undefined;
   /** Exactly so many ranks make the job. */
   readonly size: number;
   /** Ranks 0 … numReserved − 1 are for those who ask for their number; others get a higher one. Default 0. */
@@ -33,8 +35,8 @@ export interface RendezvousOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onJoined?: ((rank: Rank, numJoined: number) => void) | undefined;
-  /** A rank that was turned away, with the reason that it was told. */
-  readonly onRefused?: ((error: CommError) => void) | undefined;
+  /** A rank or stranger that was turned away, and why: each reason once per address, a few a minute. */
+  readonly onRefused?: OnRefused | undefined;
   readonly onProgress?: ((rank: Rank, progress: ControlMessageOf<'progress'>) => void) | undefined;
 }
 
@@ -58,12 +60,13 @@ export class Rendezvous {
 
   /** Listens and admits ranks. Throws ADDRESS_IN_USE, UNREACHABLE or INVALID_ARGUMENT. */
   static async listen(options: RendezvousOptions): Promise<Rendezvous> {
-    const { host, port, size, timeoutMs = 60000 } = options;
+    const { host, port, size, tls, onRefused, timeoutMs = 60000 } = options;
     checkTimeout(timeoutMs);
     if (!Number.isInteger(size) || size < 1 || size > 65535) {
       throw new CommError('INVALID_ARGUMENT', `size is ${size}; pass the number of ranks, from 1 to 65535`);
     }
-    const server = await WsServer.listen({ host, port, path: CONTROL_PATH, maxPayload: MAX_CONTROL_BYTES });
+    const limits = { path: CONTROL_PATH, maxPayload: MAX_CONTROL_BYTES };
+    const server = await WsServer.listen({ host, port, tls, onRefused, ...limits });
     return new Rendezvous(options, server);
   }
 
@@ -117,15 +120,10 @@ export class Rendezvous {
   }
 
   #listen(): void {
-    const { secret } = this.#options;
-    this.#server.onSocket((ws, socket) => {
-      const side = new ListenerHandshake({ secret, purpose: 'control' }, () => undefined);
-      const onOutcome = (outcome: HandshakeOutcome): void => {
-        if (outcome.kind === 'accepted') this.#arrive(new ControlLink(ws, socket));
-        else this.#options.onRefused?.(outcome.error);
-      };
-      shakeHands(ws, side, onOutcome, { stranger: socket });
-      ws.send(side.challenge());
+    this.#server.onPeer({
+      ...{ secret: this.#options.secret, purpose: 'control' },
+      admit: () => undefined,
+      onPeer: (ws, socket) => this.#arrive(new ControlLink(ws, socket)),
     });
   }
 
@@ -141,7 +139,7 @@ export class Rendezvous {
   #join(link: ControlLink, message: ControlMessage): void {
     const rank = this.#seatOf(message);
     if (rank instanceof CommError) {
-      this.#options.onRefused?.(rank);
+      this.#server.refuse(link.remoteAddress, rank);
       link.send({ type: 'failed', error: remoteErrorOf(rank) });
       void link.close();
       return;

@@ -1,15 +1,19 @@
-/** The mesh over WebSockets: one link per pair of ranks, the higher rank dials the lower. */
+/** The mesh over WebSockets: every rank listens and dials every other, see Link. */
 import { z } from 'zod';
 import { Deadline, checkTimeout } from './deadline.js';
 import { dial, type Address } from './dial.js';
 import { CommError } from './errors.js';
 import type { FrameHeader } from './frame.js';
-import { ListenerHandshake } from './handshake.js';
-import { shakeHands, type HandshakeOutcome } from './handshake_socket.js';
+import { MAX_HANDSHAKE_BYTES } from './handshake.js';
 import { asRank, type Rank } from './ids.js';
-import { Link, type LinkEvents } from './link.js';
-import { DEFAULT_MAX_FRAME_BYTES, MeshBase, type MeshLimits } from './mesh_base.js';
-import type { Mesh, MeshStats } from './mesh.js';
+import { InboundLink } from './inbound_link.js';
+import { Link } from './link.js';
+import { MeshBase, type MeshLimits } from './mesh_base.js';
+import type { Frame, Mesh, MeshStats } from './mesh.js';
+import { OutboundLink } from './outbound_link.js';
+import { allocatePayload } from './payload_memory.js';
+import type { OnRefused } from './refusals.js';
+import type { TlsOptions } from './tls.js';
 import { WsServer } from './ws_server.js';
 
 const DATA_PATH = '/expertwire/data';
@@ -26,18 +30,27 @@ export interface WsMeshOptions extends MeshLimits {
   readonly fingerprint: string;
   /** Keeps the ranks of two jobs with one secret apart. */
   readonly jobId: string;
+  /** This rank's certificate and who signed the others'; as for its data server. Default: no TLS. */
+  readonly tls?: TlsOptions | undefined;
   /** How long to wait for all links. Default 10000. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Opens the port on which higher ranks will dial this one; `maxFrameBytes` as for the mesh. */
-export function listenForPeers(address: Address, maxFrameBytes = DEFAULT_MAX_FRAME_BYTES): Promise<WsServer> {
-  return WsServer.listen({ ...address, path: DATA_PATH, maxPayload: maxFrameBytes });
+export interface PeerServerOptions {
+  readonly tls?: TlsOptions | undefined;
+  /** Told why a connection was refused: each reason once per address, a few a minute. */
+  readonly onRefused?: OnRefused | undefined;
+}
+
+/** Opens the port on which the other ranks will dial this one. Throws ADDRESS_IN_USE, UNREACHABLE or INVALID_ARGUMENT. */
+export function listenForPeers(address: Address, options: PeerServerOptions = {}): Promise<WsServer> {
+  // Only handshakes and credit come this way.
+  return WsServer.listen({ ...address, ...options, path: DATA_PATH, maxPayload: MAX_HANDSHAKE_BYTES });
 }
 
 /**
- * Returns once this rank has a link to every other. Rejects with UNREACHABLE, TIMEOUT, ABORTED, AUTH_FAILED,
+ * Returns once this rank is linked to every other. Rejects with UNREACHABLE, TIMEOUT, ABORTED, AUTH_FAILED, PEER_LOST,
  * VERSION_MISMATCH, FINGERPRINT_MISMATCH or PROTOCOL; then everything it opened is closed, the server included.
  */
 export async function openWsMesh(options: WsMeshOptions): Promise<Mesh> {
@@ -55,14 +68,20 @@ const IDENTITY = z.object({ from: z.number(), to: z.number(), fingerprint: z.str
 
 class WsMesh extends MeshBase {
   readonly #options: WsMeshOptions;
-  readonly #links: (Link | undefined)[];
+  /** By rank; none to the own. */
+  readonly #links: readonly (Link | undefined)[];
   #numCopies = 0;
-  #onLink: () => void = () => undefined;
+  #copiedBytes = 0;
+  /** While linking: something changed, or a peer was lost. */
+  #onOpen: () => void = () => undefined;
+  #onLost: (error: CommError) => void = () => undefined;
 
   constructor(options: WsMeshOptions) {
     super(options.rank, options.size, options);
     this.#options = options;
-    this.#links = new Array<Link | undefined>(options.size).fill(undefined);
+    this.#links = Array.from({ length: options.size }, (_, peer) =>
+      peer === options.rank ? undefined : this.#newLink(asRank(peer)),
+    );
   }
 
   async connect(): Promise<void> {
@@ -73,9 +92,7 @@ class WsMesh extends MeshBase {
     if (signal?.aborted === true) onAbort();
     signal?.addEventListener('abort', onAbort);
     try {
-      const links: Promise<void>[] = [this.#accepted(timeoutMs, failed.signal)];
-      for (let peer = 0; peer < this.rank; peer += 1) links.push(this.#dial(asRank(peer), timeoutMs, failed.signal));
-      await Promise.all(links);
+      await Promise.all([this.#linked(timeoutMs, failed.signal), ...this.#dialAll(timeoutMs, failed.signal)]);
     } finally {
       signal?.removeEventListener('abort', onAbort);
       failed.abort();
@@ -83,11 +100,15 @@ class WsMesh extends MeshBase {
   }
 
   override stats(): MeshStats {
-    return { ...super.stats(), copies: this.#numCopies };
+    return { ...super.stats(), copies: this.#numCopies, copiedBytes: this.#copiedBytes };
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
     this.#links[to]!.send(header, payload);
+  }
+
+  protected override released(from: Rank, frameBytes: number): void {
+    this.#links[from]?.released(frameBytes);
   }
 
   protected override async disconnect(): Promise<void> {
@@ -95,14 +116,35 @@ class WsMesh extends MeshBase {
     await this.#options.server.close();
   }
 
-  async #dial(peer: Rank, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const { addresses, secret, fingerprint, jobId } = this.#options;
+  #newLink(peer: Rank): Link {
+    return new Link({
+      onOpen: () => this.#onOpen(),
+      onLost: (why, code) => {
+        this.lose(peer, why, code);
+        const message = `rank ${peer} was lost while rank ${this.rank} linked up: ${why}; look at the log of rank ${peer}`;
+        this.#onLost(new CommError(code, message, { rank: peer, phase: 'link' }));
+      },
+    });
+  }
+
+  #dialAll(timeoutMs: number, signal: AbortSignal): Promise<void>[] {
+    return this.#links.flatMap((link, peer) =>
+      link === undefined ? [] : this.#dial(asRank(peer), link, timeoutMs, signal),
+    );
+  }
+
+  async #dial(peer: Rank, link: Link, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const { addresses, secret, fingerprint, jobId, tls } = this.#options;
     const identity = { from: this.rank, to: peer, fingerprint, jobId };
     const { host, port } = addresses[peer]!;
-    const common = { path: DATA_PATH, secret, purpose: 'data', maxPayload: this.maxFrameBytes } as const;
+    const common = { path: DATA_PATH, secret, purpose: 'data', maxPayload: MAX_HANDSHAKE_BYTES, tls } as const;
+    const { window, maxFrameBytes } = this;
     try {
-      await dial({ ...common, address: { host, port }, identity, timeoutMs, signal }, (ws, socket) => {
-        this.#links[peer] = new Link(ws, socket, this.#eventsOf(peer));
+      await dial({ ...common, address: { host, port }, identity, timeoutMs, signal }, (ws, bulk) => {
+        link.setInbound((events) => {
+          const onFrame = (frame: Frame, copiedBytes: number): void => this.#take(peer, frame, copiedBytes);
+          return new InboundLink(ws, bulk, { window, maxFrameBytes, allocate: allocatePayload, onFrame, ...events });
+        });
       });
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
@@ -111,43 +153,57 @@ class WsMesh extends MeshBase {
     }
   }
 
-  /** Resolves when every higher rank has dialed. */
-  #accepted(timeoutMs: number, signal: AbortSignal): Promise<void> {
+  #take(peer: Rank, frame: Frame, copiedBytes: number): void {
+    if (copiedBytes > 0) this.#numCopies += 1;
+    this.#copiedBytes += copiedBytes;
+    const refused = this.accept(peer, frame);
+    if (refused !== undefined) throw refused;
+  }
+
+  /** Resolves when frames can travel to and from every other rank. */
+  #linked(timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const fail = (code: 'TIMEOUT' | 'ABORTED', what: string): void => {
-        const missing = this.#missing();
-        const message = `${what}, rank ${missing.join(', ')} didn't dial rank ${this.rank}; look at the log of rank ${missing[0]!}`;
-        reject(new CommError(code, message, { rank: missing[0], phase: 'link', waitedMs: timeoutMs }));
-      };
-      const deadline = new Deadline(timeoutMs, () => fail('TIMEOUT', `after ${timeoutMs} ms`));
-      const onAbort = (): void => {
-        deadline.cancel();
-        fail('ABORTED', 'linking was ended');
-      };
-      this.#onLink = () => {
-        if (this.#missing().length > 0) return;
+      const settle = (): void => {
         deadline.cancel();
         signal.removeEventListener('abort', onAbort);
+        this.#onOpen = this.#onLost = (): void => undefined;
+      };
+      const fail = (error: CommError): void => {
+        settle();
+        reject(error);
+      };
+      const deadline = new Deadline(timeoutMs, () => fail(this.#missingError('TIMEOUT', timeoutMs)));
+      const onAbort = (): void => fail(this.#missingError('ABORTED', timeoutMs));
+      this.#onLost = fail;
+      this.#onOpen = (): void => {
+        if (this.#missing().length > 0) return;
+        settle();
         resolve();
       };
       signal.addEventListener('abort', onAbort);
       this.#listen();
-      this.#onLink();
+      if (signal.aborted) onAbort();
+      else this.#onOpen();
     });
+  }
+
+  #missingError(code: 'TIMEOUT' | 'ABORTED', timeoutMs: number): CommError {
+    const missing = this.#missing();
+    const what = code === 'TIMEOUT' ? `after ${timeoutMs} ms` : 'linking was ended';
+    const message = `${what}, rank ${missing.join(', ')} isn't linked to rank ${this.rank}; look at the log of rank ${missing[0]!}`;
+    return new CommError(code, message, { rank: missing[0], phase: 'link', waitedMs: timeoutMs });
   }
 
   #listen(): void {
     const { server, secret } = this.#options;
-    server.onSocket((ws, socket) => {
-      const side = new ListenerHandshake({ secret, purpose: 'data' }, (identity) => this.#admit(identity));
-      const onOutcome = (outcome: HandshakeOutcome): void => {
-        if (outcome.kind === 'refused') return;
-        const { from } = IDENTITY.parse(outcome.identity);
-        this.#links[from] = new Link(ws, socket, this.#eventsOf(asRank(from)));
-        this.#onLink();
-      };
-      shakeHands(ws, side, onOutcome, { stranger: socket });
-      ws.send(side.challenge());
+    const { window } = this;
+    server.onPeer({
+      ...{ secret, purpose: 'data' },
+      admit: (identity) => this.#admit(identity),
+      onPeer: (ws, socket, identity) => {
+        const link = this.#links[IDENTITY.parse(identity).from]!;
+        link.setOutbound((events) => new OutboundLink(ws, socket, { window, ...events }));
+      },
     });
   }
 
@@ -163,34 +219,21 @@ class WsMesh extends MeshBase {
         `rank ${data.from} is of another job; check the port or use another secret per job`,
       );
     }
-    if (data.to !== rank || !Number.isInteger(data.from) || data.from <= rank || data.from >= size) {
+    const link = this.#links[data.from];
+    if (data.to !== rank || link === undefined) {
       throw new CommError(
         'PROTOCOL',
         `rank ${data.from} dials ${data.to} but this is rank ${rank} of ${size}; check the addresses`,
       );
     }
     if (data.fingerprint !== fingerprint) throw fingerprintMismatch(data.from, data.fingerprint, rank, fingerprint);
-    if (this.#links[data.from] !== undefined) {
+    if (link.hasOutbound) {
       throw new CommError('PROTOCOL', `rank ${data.from} has a link already; start each rank once`);
     }
   }
 
-  #eventsOf(peer: Rank): LinkEvents {
-    return {
-      onFrame: (frame, copied) => {
-        if (copied) this.#numCopies += 1;
-        return this.accept(peer, frame);
-      },
-      onLost: (why, code) => this.lose(peer, why, code),
-    };
-  }
-
   #missing(): Rank[] {
-    const missing: Rank[] = [];
-    for (let peer = this.rank + 1; peer < this.size; peer += 1) {
-      if (this.#links[peer] === undefined) missing.push(asRank(peer));
-    }
-    return missing;
+    return this.#links.flatMap((link, peer) => (link === undefined || link.isOpen ? [] : asRank(peer)));
   }
 }
 

@@ -11,7 +11,6 @@ import {
   WIRE_DTYPES,
   type FrameHeader,
 } from '../../comm/index.js';
-import { splitMessage } from '../../comm/link.js';
 import { randomOf } from '../kit/all_to_all.js';
 import { thrown } from '../kit/errors.js';
 
@@ -112,26 +111,5 @@ describe('a frame header', () => {
   it('has a key that differs wherever the tag or phase does', () => {
     const keys = [{}, { step: 1 }, { layer: 1 }, { microBatch: 2 }, { epoch: 1 }, { phase: 'barrier' as const }];
     expect(new Set(keys.map((fields) => frameKeyOf({ ...HEADER, ...fields }))).size).to.equal(keys.length);
-  });
-});
-
-describe('a message', () => {
-  const whole = Uint8Array.from({ length: 52 }, (_, i) => i);
-
-  it('gives the same header and aligned payload wherever it was cut into fragments', () => {
-    for (let cut = 0; cut <= whole.length; cut += 1) {
-      const { header, payload } = splitMessage([whole.subarray(0, cut), whole.subarray(cut)]);
-      expect([...header, ...payload]).to.deep.equal([...whole]);
-      expect([header.byteLength, payload.byteOffset % 4]).to.deep.equal([40, 0]);
-    }
-  });
-
-  it('is copied only when its payload is unaligned or in pieces', () => {
-    const header = whole.subarray(0, 40);
-    const buffer = new Uint8Array(64);
-    expect(splitMessage([header, buffer.subarray(8, 20)]).copied).to.equal(false);
-    expect(splitMessage([header, buffer.subarray(9, 21)]).copied).to.equal(true);
-    expect(splitMessage([header, buffer.subarray(8, 12), buffer.subarray(12, 20)]).copied).to.equal(true);
-    expect(splitMessage([header]).copied).to.equal(false);
   });
 });

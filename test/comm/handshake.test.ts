@@ -1,12 +1,14 @@
-import { connect } from 'node:net';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { get } from 'node:http';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
+import { dial } from '../../comm/dial.js';
 import { CommError, PROTOCOL_VERSION } from '../../comm/index.js';
 import { DialerHandshake, ListenerHandshake, type HandshakeStep } from '../../comm/handshake.js';
-import { shakeHands, type HandshakeOutcome } from '../../comm/handshake_socket.js';
-import { WsServer } from '../../comm/ws_server.js';
+import { shakeHands } from '../../comm/handshake_socket.js';
+import { WsServer, type Welcome } from '../../comm/ws_server.js';
+import { rejection } from '../kit/errors.js';
 
 const OPTIONS = { secret: 'job secret', purpose: 'data' } as const;
 
@@ -108,10 +110,33 @@ describe('a handshake', () => {
   });
 });
 
+it('a handshake cuts a stranger off who sends more than it takes, before the message is whole', async () => {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: 10_000_000 });
+  await once(server, 'listening');
+  const cut = new Promise<number>((resolve) => {
+    server.on('connection', (ws, { socket }) => {
+      shakeHands(ws, new ListenerHandshake(OPTIONS, admitAll), () => resolve(socket.bytesRead), { stranger: socket });
+    });
+  });
+  const ws = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  ws.on('error', () => undefined);
+  const ended = once(ws, 'close');
+  ws.once('open', () => ws.send(new Uint8Array(5_000_000), { fin: false }));
+  expect(await cut).to.be.below(1_000_000);
+  await ended;
+  server.close();
+});
+
+const LISTEN = { host: '127.0.0.1', port: 0, path: '/expertwire/data', maxPayload: 1000 };
+const WELCOME: Welcome = { ...OPTIONS, admit: admitAll, onPeer: () => undefined };
+const UPGRADE =
+  'GET /expertwire/data HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+
 describe('a listening port', () => {
   let server: WsServer;
   beforeEach(async () => {
-    server = await WsServer.listen({ host: '127.0.0.1', port: 0, path: '/expertwire/data', maxPayload: 1000 });
+    server = await WsServer.listen(LISTEN);
   });
   afterEach(() => server.close());
 
@@ -134,28 +159,79 @@ describe('a listening port', () => {
     expect(error.message).to.contain('404');
   });
 
-  it('closes a socket that stays silent, with TIMEOUT', async () => {
-    const outcome = new Promise<HandshakeOutcome>((resolve) => {
-      server.onSocket((ws) => shakeHands(ws, new ListenerHandshake(OPTIONS, admitAll), resolve, { timeoutMs: 50 }));
-    });
-    const ws = new WebSocket(`ws://127.0.0.1:${server.port}/expertwire/data`);
-    const closed = once(ws, 'close');
-    expect(codeOf({ outcome: await outcome })).to.equal('TIMEOUT');
-    await closed;
+  for (const [what, speak] of [
+    ['nothing at all', () => undefined],
+    ['half an HTTP request', (socket: Socket) => socket.write('GET /expertwire/data HTTP/1.1\r\nHost: x\r\n')],
+    ['an upgrade without a proof', (socket: Socket) => socket.write(UPGRADE)],
+  ] as const) {
+    for (const when of ['before', 'after'] as const) {
+      it(`closes a connection that says ${what}, ${when} the owner asked for peers`, async () => {
+        await server.close();
+        const refused: CommError[] = [];
+        const onRefused = (error: CommError): unknown => refused.push(error);
+        server = await WsServer.listen({ ...LISTEN, strangerTimeoutMs: 50, onRefused });
+        if (when === 'after') server.onPeer(WELCOME);
+        const socket = connect(server.port, '127.0.0.1', () => speak(socket));
+        socket.on('error', () => undefined).resume();
+        await once(socket, 'close');
+        expect(refused.map(({ code }) => code)).to.deep.equal(['TIMEOUT']);
+      });
+    }
+  }
+
+  it('counts a peer that proved itself no longer: it may stay silent, and others come in its place', async () => {
+    await server.close();
+    server = await WsServer.listen({ ...LISTEN, strangerTimeoutMs: 50, maxStrangers: 1 });
+    let closeFirst: (() => void) | undefined;
+    server.onPeer({ ...WELCOME, onPeer: (ws) => (closeFirst ??= () => ws.terminate()) });
+    const address = { host: '127.0.0.1', port: server.port };
+    const target = { ...OPTIONS, address, path: LISTEN.path, identity: {}, maxPayload: 1000, timeoutMs: 5000 };
+    const peers = [];
+    for (let i = 0; i < 3; i += 1) peers.push(await dial(target, (ws) => ws));
+    const silent = connect(server.port, '127.0.0.1')
+      .on('error', () => undefined)
+      .resume();
+    await once(silent, 'close');
+    expect(peers.map((ws) => ws.readyState)).to.deep.equal([1, 1, 1]);
+    closeFirst!();
+    await once(peers[0]!, 'close');
+    for (const ws of peers) ws.terminate();
   });
 
-  it('cuts a stranger off who sends more than a handshake takes, before the message is whole', async () => {
-    const closed = new Promise<number>((resolve) => {
-      server.onSocket((ws, socket) => {
-        shakeHands(ws, new ListenerHandshake(OPTIONS, admitAll), () => resolve(socket.bytesRead), { stranger: socket });
-      });
+  it('refuses more unauthenticated connections than it may hold, at once', async () => {
+    await server.close();
+    const refused: CommError[] = [];
+    server = await WsServer.listen({ ...LISTEN, maxStrangers: 2, onRefused: (error) => refused.push(error) });
+    const sockets = [];
+    for (let i = 0; i < 3; i += 1) {
+      const socket = connect(server.port, '127.0.0.1')
+        .on('error', () => undefined)
+        .resume();
+      await once(socket, 'connect');
+      sockets.push(socket);
+    }
+    await once(sockets[2]!, 'close');
+    expect(sockets.map(({ destroyed }) => destroyed)).to.deep.equal([false, false, true]);
+    expect(refused.map(({ code }) => code)).to.deep.equal(['LIMIT']);
+  });
+
+  it('tells why it refused, each reason once, and tells the refused one', async () => {
+    await server.close();
+    const refused: string[] = [];
+    server = await WsServer.listen({
+      ...LISTEN,
+      onRefused: ({ code }, { address }) => refused.push(`${address} ${code}`),
     });
-    const ws = new WebSocket(`ws://127.0.0.1:${server.port}/expertwire/data`);
-    ws.on('error', () => undefined);
-    const ended = once(ws, 'close');
-    ws.once('open', () => ws.send(new Uint8Array(900_000), { fin: false }));
-    expect(await closed).to.be.below(500_000);
-    await ended;
+    server.onPeer(WELCOME);
+    const address = { host: '127.0.0.1', port: server.port };
+    const target = { ...OPTIONS, address, path: LISTEN.path, identity: {}, maxPayload: 1000, timeoutMs: 5000 };
+    for (let i = 0; i < 3; i += 1) {
+      await rejection(
+        dial({ ...target, secret: 'guess' }, () => expect.fail('let in')),
+        'AUTH_FAILED',
+      );
+    }
+    expect(refused).to.deep.equal(['127.0.0.1 AUTH_FAILED']);
   });
 
   it('survives bytes that are no HTTP', async () => {

@@ -16,7 +16,7 @@ export async function openWsMeshes(
 ): Promise<Mesh[]> {
   const ranks = Array.from({ length: size }, (_, rank) => asRank(rank));
   const servers = await Promise.all(
-    ranks.map(() => listenForPeers({ host: '127.0.0.1', port: 0 }, limits.maxFrameBytes)),
+    ranks.map((rank) => listenForPeers({ host: '127.0.0.1', port: 0 }, { tls: overrides(rank).tls })),
   );
   const addresses = servers.map(({ port }) => ({ host: '127.0.0.1', port }));
   const common = {
