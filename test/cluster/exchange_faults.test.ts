@@ -265,7 +265,7 @@ describe('a link that fails', function () {
   });
 
   it('that spoils a frame is cut: PROTOCOL says who sent it', async () => {
-    await withRelays({}, async (job, relay) => {
+    await withRelays({ timeoutMs: TIMEOUT_MS }, async (job, relay) => {
       relay(2, 0).treat('spoil');
       const [zero] = await job.askAll([0, 2], { kind: 'dispatch', tag: tagOf(1) });
       expect(zero!.error).to.include({ code: 'PROTOCOL', rank: 2, phase: 'dispatch' });
