@@ -14,7 +14,6 @@ import {
 import type {
   AllToAll,
   AllToAllOptions,
-  AllToAllStats,
   CachedRequest,
   DispatchHandle,
   DispatchRequest,
@@ -23,11 +22,11 @@ import type {
   Pending,
   RoutedRequest,
 } from './all_to_all_contract.js';
-import { DegradedTokens } from './degraded.js';
+import { DegradedTokens, withoutMasked } from './degraded.js';
+import { Endpoint } from './endpoint.js';
 import { CommError } from './errors.js';
 import { Exchange } from './exchange.js';
 import { FlatRoute } from './flat_route.js';
-import type { Rank } from './ids.js';
 import type { Mesh } from './mesh.js';
 import type { Reduce } from './payload.js';
 import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './route.js';
@@ -61,24 +60,25 @@ interface Dispatched<State> extends CachedRoute<State> {
   readonly signal: AbortSignal | undefined;
   readonly routing: Routing;
   readonly degraded: DegradedTokens;
+  /** Own tokens that lost a choice already in the routing: they lose it again with a cached handle. */
+  readonly unrouted: Int32Array;
   /** [size] rows ('rank') or choices ('source') that this rank owes to each source. */
   readonly numOwed: readonly number[];
   isCombined: boolean;
 }
 
-class NormalAllToAll<State> implements AllToAll {
+class NormalAllToAll<State> extends Endpoint implements AllToAll {
   readonly reduce: Reduce;
-  readonly #exchange: Exchange;
   readonly #route: Route<State>;
   readonly #shape: RouteShape;
   readonly #expertAlignment: number;
   /** Keyed by identity, so a foreign handle isn't found, and an abandoned one is collected. */
   readonly #dispatched = new WeakMap<DispatchHandle, Dispatched<State>>();
-  #numDegradedTokens = 0;
 
   constructor(exchange: Exchange, route: Route<State>, shape: RouteShape, expertAlignment: number) {
+    super(exchange);
     this.reduce = shape.reduce;
-    [this.#exchange, this.#route, this.#shape, this.#expertAlignment] = [exchange, route, shape, expertAlignment];
+    [this.#route, this.#shape, this.#expertAlignment] = [route, shape, expertAlignment];
   }
 
   async dispatch(request: DispatchRequest): Promise<DispatchResult> {
@@ -90,6 +90,8 @@ class NormalAllToAll<State> implements AllToAll {
     const degraded = new DegradedTokens();
     const cached = request.handle === undefined ? undefined : this.#checkCached(request);
     const routing = cached === undefined ? this.#routingOf(request as RoutedRequest, degraded) : cached.routing;
+    const unrouted = cached === undefined ? degraded.rows() : cached.unrouted;
+    degraded.add(unrouted);
     const tag = { ...request.tag };
     const pending = this.#route.startDispatch({ tag, signal }, x, routing, cached);
     return {
@@ -102,9 +104,9 @@ class NormalAllToAll<State> implements AllToAll {
           this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots),
         );
         const known = this.#partsOf(bySource, result);
-        const record = { signal, routing, degraded, numOwed, state, bySource: known, isCombined: false };
+        const record = { signal, routing, unrouted, degraded, numOwed, state, bySource: known, isCombined: false };
         this.#dispatched.set(handle, record);
-        this.#exchange.span('dispatch', 'unpack', tag, startMs);
+        this.exchange.span('dispatch', 'unpack', tag, startMs);
         return result;
       },
     };
@@ -135,55 +137,24 @@ class NormalAllToAll<State> implements AllToAll {
     return {
       hook: async () => {
         const y = await pending.hook();
-        this.#numDegradedTokens += sent.degraded.numTokens;
+        this.numDegradedTokens += sent.degraded.numTokens;
         return y;
       },
     };
   }
 
-  maskedRanks(): readonly Rank[] {
-    return this.#exchange.mask.ranks();
-  }
-
-  maskRank(rank: Rank): void {
-    this.#exchange.mask.add(rank);
-  }
-
-  clearMask(rank?: Rank): void {
-    this.#exchange.mask.delete(rank);
-  }
-
-  stats(): AllToAllStats {
-    const { mesh, stats } = this.#exchange;
-    return { rank: mesh.rank, traffic: stats.snapshot(), numDegradedTokens: this.#numDegradedTokens };
-  }
-
-  sentBytes(): { readonly dispatch: readonly number[]; readonly combine: readonly number[] } {
-    const { stats } = this.#exchange;
-    return { dispatch: stats.bytes('dispatch'), combine: stats.bytes('combine') };
-  }
-
   /** A copy of the routing, without choices on masked ranks: the caller may change its arrays. */
   #routingOf(request: RoutedRequest, degraded: DegradedTokens): Routing {
     checkRequest(request, this.#shape);
-    const { numTopk, slotsPerRank } = this.#shape;
-    const topkIdx = request.topkIdx.slice();
-    const { mask } = this.#exchange;
-    if (mask.ranks().length > 0) {
-      for (let i = 0; i < topkIdx.length; i += 1) {
-        if (topkIdx[i]! < 0 || !mask.has(Math.floor(topkIdx[i]! / slotsPerRank) as Rank)) continue;
-        topkIdx[i] = -1;
-        degraded.add([Math.floor(i / numTopk)]);
-      }
-    }
-    return { numTokens: topkIdx.length / numTopk, topkIdx, topkWeights: request.topkWeights.slice() };
+    const topkIdx = withoutMasked(request.topkIdx, this.#shape, this.exchange.mask, degraded);
+    return { numTokens: topkIdx.length / this.#shape.numTopk, topkIdx, topkWeights: request.topkWeights.slice() };
   }
 
   #checkCached(request: CachedRequest): Dispatched<State> {
     const cached = this.#dispatched.get(request.handle);
     if (cached === undefined) throw invalid('the handle is of another all-to-all; pass one that this dispatch gave');
     checkCachedRequest(request, cached.routing.numTokens, this.#shape.hidden);
-    for (const rank of this.#exchange.peers) {
+    for (const rank of this.exchange.peers) {
       if (cached.bySource[rank] !== undefined) continue;
       throw invalid(`the handle was made while rank ${rank} was masked; dispatch with routing again`);
     }

@@ -47,8 +47,18 @@ export function checkNormal(
 }
 
 /** The lengths agree on one number of tokens, and the tag fits its fields. */
-export function checkRequest({ x, topkIdx, topkWeights, tag }: RoutedRequest, shape: PayloadShape): void {
-  const { hidden, numTopk } = shape;
+export function checkRequest(request: RoutedRequest, shape: TokenShape): void {
+  const numTokens = checkTokens(request, shape);
+  checkWeights(request.topkWeights, numTokens * shape.numTopk);
+}
+
+type TokenShape = Pick<PayloadShape, 'hidden' | 'numTopk'>;
+
+/** As `checkRequest`, without weights. Gives the number of tokens. */
+export function checkTokens(
+  { x, topkIdx, tag }: Pick<RoutedRequest, 'x' | 'topkIdx' | 'tag'>,
+  { hidden, numTopk }: TokenShape,
+): number {
   checkTag(tag);
   if (x.length % hidden !== 0) throw invalid(`x has ${x.length} numbers; pass a multiple of hidden ${hidden}`);
   const numTokens = x.length / hidden;
@@ -58,9 +68,12 @@ export function checkRequest({ x, topkIdx, topkWeights, tag }: RoutedRequest, sh
       `topkIdx has ${topkIdx.length} entries; pass ${numTokens} tokens × numTopk ${numTopk} = ${numChoices}`,
     );
   }
-  if (topkWeights.length !== numChoices) {
-    throw invalid(`topkWeights has ${topkWeights.length} entries; pass one per entry of topkIdx, ${numChoices}`);
-  }
+  return numTokens;
+}
+
+export function checkWeights(topkWeights: Float32Array, numChoices: number): void {
+  if (topkWeights.length === numChoices) return;
+  throw invalid(`topkWeights has ${topkWeights.length} entries; pass one per entry of topkIdx, ${numChoices}`);
 }
 
 /** As many tokens as the dispatch that made the handle. */

@@ -120,6 +120,12 @@ export interface AllToAllStats {
   readonly numDegradedTokens: number;
 }
 
+/** Bytes by destination rank. */
+export interface SentBytes {
+  readonly dispatch: readonly number[];
+  readonly combine: readonly number[];
+}
+
 /** Which peers are left out. Each rank has a mask of its own; a job's head keeps them equal. */
 export interface PeerMask {
   /** Ascending. */
@@ -159,5 +165,5 @@ export interface AllToAll extends PeerMask {
   startCombine(expertOut: Float32Array, handle: DispatchHandle): Pending<Float32Array>;
   stats(): AllToAllStats;
   /** Bytes sent per destination rank since the start, headers included, the hops between nodes too. */
-  sentBytes(): { readonly dispatch: readonly number[]; readonly combine: readonly number[] };
+  sentBytes(): SentBytes;
 }

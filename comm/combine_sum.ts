@@ -74,14 +74,15 @@ export interface Choices {
   readonly topkWeights: Float32Array;
   readonly numTopk: number;
   readonly slotsPerRank: number;
+  /** [T·K] which row of its rank's `returned` belongs to a choice. Default: row-major, then choice ascending. */
+  readonly rowOf?: Int32Array;
 }
 
 /**
- * `reduce: 'source'`: y [T·H] from one row per choice. `returned[r]` [m·H] holds the choices that live on rank r, row-major,
- * then choice ascending. Per token y = Σ_k w_k · row_k for k = 0 … K−1, rounded to float32 after each choice.
+ * `reduce: 'source'`: y [T·H] from one row per choice. `returned[r]` [m·H] holds the choices that live on rank r. Per token y = Σ_k w_k · row_k for k = 0 … K−1, rounded to float32 after each choice.
  */
 export function sumChoices(returned: ReturnedRows, choices: Choices, hidden: number): Float32Array {
-  const { topkIdx, topkWeights, numTopk, slotsPerRank } = choices;
+  const { topkIdx, topkWeights, numTopk, slotsPerRank, rowOf } = choices;
   const y = new Float32Array((topkIdx.length / numTopk) * hidden);
   const taken = new Int32Array(returned.length);
   for (let i = 0; i < topkIdx.length; i += 1) {
@@ -89,8 +90,8 @@ export function sumChoices(returned: ReturnedRows, choices: Choices, hidden: num
     const rank = Math.floor(topkIdx[i]! / slotsPerRank);
     const rows = returned[rank];
     if (rows === undefined) continue;
-    const pair = taken[rank]!;
-    taken[rank] = pair + 1;
+    const pair = rowOf?.[i] ?? taken[rank]!;
+    taken[rank]! += 1;
     addScaledRow(y, Math.floor(i / numTopk) * hidden, rows, pair * hidden, hidden, topkWeights[i]!);
   }
   return y;

@@ -1,4 +1,7 @@
 /** The tokens of one dispatch that lost an expert, because the rank that holds it is masked. */
+import type { Rank } from './ids.js';
+import type { LayoutShape } from './layout.js';
+import type { RankMask } from './rank_mask.js';
 
 export class DegradedTokens {
   readonly #rows = new Set<number>();
@@ -16,4 +19,21 @@ export class DegradedTokens {
   add(rows: Iterable<number>): void {
     for (const row of rows) this.#rows.add(row);
   }
+}
+
+/** A copy of `topkIdx` [T·K] without choices on masked ranks, whose tokens are marked: the caller may change its own. */
+export function withoutMasked(
+  topkIdx: Int32Array,
+  { numTopk, slotsPerRank }: Omit<LayoutShape, 'size'>,
+  mask: RankMask,
+  degraded: DegradedTokens,
+): Int32Array {
+  const kept = topkIdx.slice();
+  if (mask.ranks().length === 0) return kept;
+  for (let i = 0; i < kept.length; i += 1) {
+    if (kept[i]! < 0 || !mask.has(Math.floor(kept[i]! / slotsPerRank) as Rank)) continue;
+    kept[i] = -1;
+    degraded.add([Math.floor(i / numTopk)]);
+  }
+  return kept;
 }

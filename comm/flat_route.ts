@@ -63,7 +63,7 @@ export class FlatRoute implements Route<FlatState> {
       // 3. One frame from every peer.
       hook: async () => {
         const frames = await exchange.gather('dispatch', call.tag, peers, call.signal);
-        exchange.span('dispatch', 'flight', call.tag, sentMs, lastArrival(frames));
+        exchange.span('dispatch', 'flight', call.tag, sentMs, lastArrival(frames, sentMs));
         const bySource = new Array<ArrivedRows | undefined>(mesh.size).fill(undefined);
         bySource[mesh.rank] = own;
         for (const frame of frames) bySource[frame.header.source] = this.#unpack(frame, cached);
@@ -106,14 +106,14 @@ export class FlatRoute implements Route<FlatState> {
       // 2. This rank's rows come home and are summed in fixed order.
       hook: async () => {
         const frames = await exchange.gather('combine', call.tag, peers, call.signal);
-        const arrivedMs = lastArrival(frames);
+        const arrivedMs = lastArrival(frames, sentMs);
         exchange.span('combine', 'flight', call.tag, sentMs, arrivedMs);
         const returned = new Array<Float32Array | undefined>(mesh.size).fill(undefined);
         returned[mesh.rank] = own;
         for (const frame of frames) returned[frame.header.source] = this.#decode(frame, state[frame.header.source]!);
         for (const [rank, { rows }] of state.entries()) if (returned[rank] === undefined) degraded.add(rows);
         const y = this.#sum(returned, routing, state);
-        exchange.span('combine', 'unpack', call.tag, Math.max(arrivedMs, sentMs));
+        exchange.span('combine', 'unpack', call.tag, arrivedMs);
         return y;
       },
     };
@@ -199,9 +199,9 @@ export class FlatRoute implements Route<FlatState> {
   }
 }
 
-/** When the last of the frames came; now where none had to. */
-export function lastArrival(frames: readonly Frame[]): number {
-  return frames.reduce((last, { arrivedMs }) => Math.max(last, arrivedMs), frames.length === 0 ? performance.now() : 0);
+/** When the last of the frames came, not before `sentMs`: a faster peer's may have been here then. */
+export function lastArrival(frames: readonly Frame[], sentMs: number): number {
+  return frames.reduce((last, { arrivedMs }) => Math.max(last, arrivedMs), sentMs);
 }
 
 /** weights [n·K] of the rows; 0 where a choice lives elsewhere. */

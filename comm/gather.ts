@@ -44,8 +44,9 @@ export async function gather(
       events.onFrame?.(peer, performance.now() - startMs);
       return frame;
     } catch (error) {
-      if (events.onFailure?.(peer, error) === true) return undefined;
-      throw error;
+      if (events.onFailure?.(peer, error) !== true) throw error;
+      silent.delete(peer);
+      return undefined;
     }
   };
   try {

@@ -42,7 +42,7 @@ function countRows(topkIdx: Int32Array, { numTopk, slotsPerRank, size }: LayoutS
   for (let i = 0; i < topkIdx.length; i += 1) {
     const expert = topkIdx[i]!;
     if (expert === -1) continue;
-    if (expert < -1 || expert >= size * slotsPerRank) throw unknownExpert(expert, i, size * slotsPerRank);
+    checkExpert(expert, i, size * slotsPerRank);
     const rank = Math.floor(expert / slotsPerRank);
     const row = Math.floor(i / numTopk);
     if (lastRow[rank] === row) continue;
@@ -74,7 +74,9 @@ function fill(
   }
 }
 
-function unknownExpert(expert: number, index: number, numExperts: number): CommError {
+/** Throws INVALID_ARGUMENT on `topkIdx[index] = expert` that no rank has. */
+export function checkExpert(expert: number, index: number, numExperts: number): void {
+  if (expert >= 0 && expert < numExperts) return;
   const message = `topkIdx[${index}] is ${expert}; pass physical experts from 0 to ${numExperts - 1}, or -1 for none`;
-  return new CommError('INVALID_ARGUMENT', message);
+  throw new CommError('INVALID_ARGUMENT', message);
 }

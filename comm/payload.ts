@@ -19,6 +19,8 @@ export interface PayloadShape {
   readonly reduce: Reduce;
   readonly dispatchDtype: WireDtype;
   readonly combineDtype: WireDtype;
+  /** One row per (token, expert) travels. Default false. */
+  readonly isLowLatency?: boolean;
 }
 
 /** What the size of a dispatch frame depends on. */
@@ -115,7 +117,11 @@ export function checkCombinePayload(header: FrameHeader, numRows: number, shape:
 }
 
 /** The flags of a frame of this all-to-all. */
-export function flagsOf({ reduce }: Pick<PayloadShape, 'reduce'>, isCached: boolean): number {
+export function flagsOf(
+  { reduce, isLowLatency }: Pick<PayloadShape, 'reduce' | 'isLowLatency'>,
+  isCached: boolean,
+): number {
+  if (isLowLatency === true) return FRAME_FLAGS.lowLatency;
   return (reduce === 'source' ? FRAME_FLAGS.reduceSource : 0) | (isCached ? FRAME_FLAGS.cached : 0);
 }
 
@@ -132,10 +138,10 @@ export function checkHeader(
   { hidden, numTopk }: Pick<PayloadShape, 'hidden' | 'numTopk'>,
   { dtype, flags, frameBytes }: ExpectedFrame,
 ): void {
+  if (header.flags !== flags) throw refusal(header, `mode ${flagNames(header.flags)}, ${flagNames(flags)} here`);
   if (header.hidden !== hidden) throw refusal(header, `hidden ${header.hidden}, ${hidden} here`);
   if (header.numTopk !== numTopk) throw refusal(header, `numTopk ${header.numTopk}, ${numTopk} here`);
   if (header.dtype !== dtype) throw refusal(header, `wire dtype ${header.dtype}, ${dtype} here`);
-  if (header.flags !== flags) throw refusal(header, `mode ${flagNames(header.flags)}, ${flagNames(flags)} here`);
   const payloadBytes = frameBytes - FRAME_HEADER_BYTES;
   if (header.payloadBytes !== payloadBytes) {
     throw refusal(header, `${header.payloadBytes} payload bytes, ${payloadBytes} expected for ${header.numRows} rows`);
