@@ -1,4 +1,5 @@
 /** Waiting for one frame from each of several peers as one wait: the first failure ends it for all. */
+import { setMaxListeners } from 'node:events';
 import { CommError } from './errors.js';
 import type { FrameKey } from './frame.js';
 import { asRank, type Rank } from './ids.js';
@@ -35,6 +36,8 @@ export async function gather(
   if (wait.signal?.aborted === true) abort();
   wait.signal?.addEventListener('abort', abort);
   const { signal } = others;
+  // One listener per peer; more than ten would make Node warn of a leak.
+  setMaxListeners(peers.length, signal);
   const startMs = performance.now();
   const silent = new Set(peers);
   const receive = async (peer: Rank): Promise<Frame | undefined> => {

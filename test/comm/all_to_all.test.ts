@@ -8,21 +8,19 @@ import {
   type FrameHeader,
   type Mesh,
 } from '../../comm/index.js';
-import { endpointsOf, randomInput, randomOf, roundTrip, runExperts, tagOf } from '../kit/all_to_all.js';
+import {
+  bits,
+  endpointsOf,
+  randomInput,
+  randomOf,
+  roundTrip,
+  runExperts,
+  tagOf,
+  withMeshes,
+} from '../kit/all_to_all.js';
 import { rejection, thrown } from '../kit/errors.js';
 import { openWsMeshes } from '../kit/ws_meshes.js';
 import { refCombineRank, refCombineSource, refDispatch, type RefInput, type RefShape } from '../refs/all_to_all_ref.js';
-
-const bits = (values: Float32Array): number[] => [...new Uint32Array(values.slice().buffer)];
-
-/** Runs `body` on open meshes and closes them whatever happens. */
-async function withMeshes<T>(meshes: Mesh[], body: (meshes: Mesh[]) => Promise<T>): Promise<T> {
-  try {
-    return await body(meshes);
-  } finally {
-    await Promise.all(meshes.map((mesh) => mesh.close()));
-  }
-}
 
 /** Everything a round trip promises, against the reference, bit for bit. */
 async function expectExact(meshes: Mesh[], shape: RefShape, inputs: readonly RefInput[], step = 0): Promise<void> {

@@ -2,6 +2,7 @@
 import {
   createAllToAll,
   type AllToAll,
+  type AllToAllOptions,
   type DispatchResult,
   type Mesh,
   type OnPeerLoss,
@@ -23,9 +24,16 @@ export function tagOf(step = 0, layer = 0, epoch = 0): StepTag {
 }
 
 /** One all-to-all per mesh. */
-export function endpointsOf(meshes: readonly Mesh[], shape: RefShape, reduce: Reduce, timeoutMs = 5000): AllToAll[] {
-  const { hidden, numTopk, slotsPerRank } = shape;
-  return meshes.map((mesh) => createAllToAll(mesh, { hidden, numTopk, slotsPerRank, reduce, timeoutMs }));
+export function endpointsOf(
+  meshes: readonly Mesh[],
+  { hidden, numTopk, slotsPerRank, wire = {}, ranksPerNode }: RefShape,
+  reduce: Reduce,
+  timeoutMs = 5000,
+  options: Partial<AllToAllOptions> = {},
+): AllToAll[] {
+  const topology = ranksPerNode === undefined ? {} : { topology: { ranksPerNode, route: 'flat' } as const };
+  const all = { hidden, numTopk, slotsPerRank, wire, ...topology, reduce, timeoutMs, ...options };
+  return meshes.map((mesh) => createAllToAll(mesh, all));
 }
 
 /** Dispatch, toy experts and combine on all ranks at once. */
@@ -36,7 +44,16 @@ export async function roundTrip(
   reduce: Reduce,
   tag = tagOf(),
 ): Promise<RoundTrip> {
-  const endpoints = endpointsOf(meshes, shape, reduce);
+  return roundTripOf(endpointsOf(meshes, shape, reduce), shape, inputs, tag);
+}
+
+/** Likewise, with endpoints that may have been used before. */
+export async function roundTripOf(
+  endpoints: readonly AllToAll[],
+  shape: RefShape,
+  inputs: readonly RefInput[],
+  tag = tagOf(),
+): Promise<RoundTrip> {
   const received = await Promise.all(endpoints.map((ep, rank) => ep.dispatch({ ...inputs[rank]!, tag })));
   const y = await Promise.all(
     endpoints.map((ep, rank) => ep.combine(runExperts(received[rank]!, rank, shape), received[rank]!.handle)),
@@ -109,4 +126,16 @@ export function inputOf({ seed, numTokens, ...shape }: ExchangeSetup, rank: numb
   const random = randomOf(seed * 100 + rank);
   const numExperts = shape.size * shape.slotsPerRank;
   return randomInput(numTokens[rank]!, shape, random, () => Math.floor(random() * numExperts));
+}
+
+/** Equal where the values are the same bits: −0 is not 0. */
+export const bits = (values: Float32Array): number[] => [...new Uint32Array(values.slice().buffer)];
+
+/** Runs `body` on open meshes and closes them whatever happens. */
+export async function withMeshes<T>(meshes: Mesh[], body: (meshes: Mesh[]) => Promise<T> | T): Promise<T> {
+  try {
+    return await body(meshes);
+  } finally {
+    await Promise.all(meshes.map((mesh) => mesh.close()));
+  }
 }

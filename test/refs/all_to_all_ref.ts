@@ -2,6 +2,8 @@
  * Dispatch, experts and combine without ranks or bytes: plain loops over tokens and choices, in the documented order of
  * summation, so that the fast path must agree bit for bit.
  */
+import type { WireOptions } from '../../comm/index.js';
+import { bitsOf, decodeRef, encodeRef, floatOf } from './wire_dtype_ref.js';
 
 /** What one rank brings: T tokens, H channels, K choices. */
 export interface RefInput {
@@ -15,6 +17,22 @@ export interface RefShape {
   readonly hidden: number;
   readonly numTopk: number;
   readonly slotsPerRank: number;
+  /** Default: float32 both ways. */
+  readonly wire?: WireOptions;
+  /** With `reduce: 'rank'`, sums are grouped by nodes of so many ranks. Default: one node. */
+  readonly ranksPerNode?: number;
+}
+
+/** A row as it arrives. */
+export function refTravelled(row: readonly number[], dtype: WireOptions['dispatch'] = 'f32'): number[] {
+  if (dtype === 'f32') return [...row];
+  return decodeRef(dtype, encodeRef(dtype, [row.map(bitsOf)]), 1, row.length).map(floatOf);
+}
+
+/** The input without choices on these ranks, as where they are masked. */
+export function refWithout(input: RefInput, { slotsPerRank }: RefShape, ranks: readonly number[]): RefInput {
+  const topkIdx = input.topkIdx.map((expert) => (ranks.includes(Math.floor(expert / slotsPerRank)) ? -1 : expert));
+  return { ...input, topkIdx };
 }
 
 /** A toy expert that no two experts share: row → row. */
@@ -48,11 +66,19 @@ export function refDispatch(inputs: readonly RefInput[], shape: RefShape, destin
   return rows;
 }
 
-/** y [T·H] of one rank with `reduce: 'rank'`: experts of a rank in top-k order, then ranks ascending. */
+/** y [T·H] of one rank with `reduce: 'rank'`: experts of a rank in top-k order, then ranks of a node ascending, then nodes ascending. */
 export function refCombineRank(input: RefInput, shape: RefShape): Float32Array {
+  const { size, ranksPerNode = size, wire } = shape;
+  const add = (y: number[] | undefined, row: number[]): number[] =>
+    y === undefined ? row : y.map((value, h) => Math.fround(value + row[h]!));
   return perToken(input, shape, (token) => {
     let y: number[] | undefined;
-    for (let rank = 0; rank < shape.size; rank += 1) {
+    let node: number[] | undefined;
+    for (let rank = 0; rank < size; rank += 1) {
+      if (rank % ranksPerNode === 0) {
+        if (node !== undefined) y = add(y, node);
+        node = undefined;
+      }
       const here = choicesOf(input, shape, token).filter(({ expert }) => rankOf(expert, shape) === rank);
       if (here.length === 0) continue;
       let sum: number[] = new Array<number>(shape.hidden).fill(0);
@@ -60,8 +86,9 @@ export function refCombineRank(input: RefInput, shape: RefShape): Float32Array {
         const row = refExpert(expert, xOf(input, shape, token));
         sum = sum.map((value, h) => Math.fround(value + weight * row[h]!));
       }
-      y = y === undefined ? sum : y.map((value, h) => Math.fround(value + sum[h]!));
+      node = add(node, refTravelled(sum, wire?.combine));
     }
+    if (node !== undefined) y = add(y, node);
     return y ?? [];
   });
 }
@@ -72,7 +99,7 @@ export function refCombineSource(input: RefInput, shape: RefShape): Float32Array
     let y: number[] = new Array<number>(shape.hidden).fill(0);
     for (const { expert, weight } of choicesOf(input, shape, token)) {
       if (expert === -1) continue;
-      const row = refExpert(expert, xOf(input, shape, token));
+      const row = refTravelled(refExpert(expert, xOf(input, shape, token)), shape.wire?.combine);
       y = y.map((value, h) => Math.fround(value + weight * row[h]!));
     }
     return y;
@@ -84,9 +111,8 @@ const numTokensOf = (input: RefInput, { hidden }: RefShape): number => input.x.l
 const rankOf = (expert: number, { slotsPerRank }: RefShape): number =>
   expert === -1 ? -1 : Math.floor(expert / slotsPerRank);
 
-const xOf = ({ x }: RefInput, { hidden }: RefShape, token: number): number[] => [
-  ...x.slice(token * hidden, (token + 1) * hidden),
-];
+const xOf = ({ x }: RefInput, { hidden, wire }: RefShape, token: number): number[] =>
+  refTravelled([...x.slice(token * hidden, (token + 1) * hidden)], wire?.dispatch);
 
 function choicesOf(input: RefInput, { numTopk }: RefShape, token: number): { expert: number; weight: number }[] {
   return Array.from({ length: numTopk }, (_, k) => ({
