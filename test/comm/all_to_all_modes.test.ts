@@ -698,6 +698,20 @@ describe('all-to-all with masks', () => {
     });
   });
 
+  it('doesn’t await in combine a rank that was masked in dispatch, though its mask was cleared between', async () => {
+    await withMeshes(createLocalMeshes(4), async (meshes) => {
+      const survivors = survivorsOf(endpointsOf(meshes, shape, 'rank'));
+      for (const ep of survivors) ep.maskRank(asRank(3));
+      const recv = await Promise.all(survivors.map((ep, rank) => ep.dispatch({ ...inputs[rank]!, tag })));
+      for (const ep of survivors) ep.clearMask();
+      const y = await Promise.all(
+        survivors.map((ep, rank) => ep.combine(runExperts(recv[rank]!, rank, shape), recv[rank]!.handle)),
+      );
+      expectSums(y, without([3]), shape, 'rank');
+      expect(meshes[0]!.stats().framesSent).to.deep.equal([0, 2, 2, 0]);
+    });
+  });
+
   it('names every silent rank where losses fail: TIMEOUT', async () => {
     await withMeshes(createLocalMeshes(4), async (meshes) => {
       const [first, , third] = endpointsOf(meshes, shape, 'rank', 40);

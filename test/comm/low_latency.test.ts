@@ -526,6 +526,43 @@ describe('low-latency all-to-all with a failing peer', () => {
     });
   });
 
+  it('doesn’t await in combine a rank that was masked in dispatch, though its mask was cleared between', async () => {
+    await withMeshes(createLocalMeshes(3), async (meshes) => {
+      const survivors = packedEndpointsOf(meshes, shape).slice(0, 2);
+      for (const ep of survivors) ep.maskRank(asRank(2));
+      const recv = await Promise.all(survivors.map((ep, rank) => ep.dispatch({ ...inputs[rank]!, tag })));
+      for (const ep of survivors) ep.clearMask();
+      const y = await Promise.all(
+        survivors.map((ep, rank) => {
+          const out = runPackedExperts(recv[rank]!, rank, shape);
+          return ep.combine(out, recv[rank]!.handle, inputs[rank]!.topkWeights);
+        }),
+      );
+      for (const [rank, rows] of y.entries()) {
+        expect(bits(rows)).to.deep.equal(bits(refCombineSource(refWithout(inputs[rank]!, shape, [2]), shape)));
+      }
+      expect(meshes[0]!.stats().framesSent).to.deep.equal([0, 2, 0]);
+    });
+  });
+
+  it('ends by its signal in dispatch and in combine', async () => {
+    await withMeshes(createLocalMeshes(3), async (meshes) => {
+      const endpoints = packedEndpointsOf(meshes, shape);
+      const first = new AbortController();
+      const dispatch = endpoints[0]!.dispatch({ ...inputs[0]!, tag, signal: first.signal });
+      first.abort();
+      await rejection(dispatch, 'ABORTED', { layer: 4, phase: 'dispatch' });
+
+      for (const mesh of meshes) mesh.advanceEpoch(1);
+      const second = new AbortController();
+      const request = { tag: tagOf(1, 4, 1), signal: second.signal };
+      const recv = await Promise.all(endpoints.map((ep, rank) => ep.dispatch({ ...inputs[rank]!, ...request })));
+      const combine = endpoints[0]!.combine(recv[0]!.recvX, recv[0]!.handle, inputs[0]!.topkWeights);
+      second.abort();
+      await rejection(combine, 'ABORTED', { layer: 4, phase: 'combine' });
+    });
+  });
+
   it('names all silent ranks: TIMEOUT with layer, phase and waited ms', async () => {
     await withMeshes(createLocalMeshes(3), async (meshes) => {
       const [ep] = packedEndpointsOf(meshes, shape, { timeoutMs: 40 });
