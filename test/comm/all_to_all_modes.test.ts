@@ -249,6 +249,21 @@ describe('all-to-all with hooks', () => {
     });
   });
 
+  it('waits for more than ten peers without a warning of Node’s', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', note);
+    try {
+      const many = { ...shape, size: 13 };
+      const none = inputsOf(new Array<number>(13).fill(0), many, 1);
+      await withMeshes(createLocalMeshes(13), (meshes) => roundTrip(meshes, many, none, 'rank'));
+      await nextTurn();
+      expect(warnings).to.deep.equal([]);
+    } finally {
+      process.off('warning', note);
+    }
+  });
+
   it('throws at once what is wrong at once, and leaves no rejection behind where a hook is never called', async () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown): void => void unhandled.push(reason);
