@@ -10,6 +10,7 @@ import {
   checkRequest,
   checkShape,
   invalid,
+  staleHandle,
 } from './all_to_all_check.js';
 import type {
   AllToAll,
@@ -27,6 +28,8 @@ import { Endpoint } from './endpoint.js';
 import { CommError } from './errors.js';
 import { Exchange } from './exchange.js';
 import { FlatRoute } from './flat_route.js';
+import { HierarchicalRoute } from './hierarchical_route.js';
+import type { Rank } from './ids.js';
 import type { Mesh } from './mesh.js';
 import type { Reduce } from './payload.js';
 import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './route.js';
@@ -43,7 +46,9 @@ export function createAllToAll(mesh: Mesh, options: AllToAllOptions): AllToAll {
   checkShape(shape);
   checkNormal({ reduce, expertAlignment, topology }, slotsPerRank, mesh.size);
   const exchange = createExchange(mesh, options);
-  return new NormalAllToAll(exchange, new FlatRoute(exchange, shape), shape, expertAlignment);
+  if (topology.route === 'flat')
+    return new NormalAllToAll(exchange, new FlatRoute(exchange, shape), shape, expertAlignment);
+  return new NormalAllToAll(exchange, new HierarchicalRoute(exchange, shape), shape, expertAlignment);
 }
 
 /** What both modes exchange frames with. Throws INVALID_ARGUMENT. */
@@ -62,6 +67,8 @@ interface Dispatched<State> extends CachedRoute<State> {
   readonly degraded: DegradedTokens;
   /** Own tokens that lost a choice already in the routing: they lose it again with a cached handle. */
   readonly unrouted: Int32Array;
+  /** Ranks that were masked when it ended. */
+  readonly masked: readonly Rank[];
   /** [size] rows ('rank') or choices ('source') that this rank owes to each source. */
   readonly numOwed: readonly number[];
   isCombined: boolean;
@@ -104,7 +111,8 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
           this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots),
         );
         const known = this.#partsOf(bySource, result);
-        const record = { signal, routing, unrouted, degraded, numOwed, state, bySource: known, isCombined: false };
+        const masked = this.maskedRanks();
+        const record = { signal, routing, unrouted, degraded, masked, numOwed, state, bySource: known, isCombined: false };
         this.#dispatched.set(handle, record);
         this.exchange.span('dispatch', 'unpack', tag, startMs);
         return result;
@@ -154,10 +162,8 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
     const cached = this.#dispatched.get(request.handle);
     if (cached === undefined) throw invalid('the handle is of another all-to-all; pass one that this dispatch gave');
     checkCachedRequest(request, cached.routing.numTokens, this.#shape.hidden);
-    for (const rank of this.exchange.peers) {
-      if (cached.bySource[rank] !== undefined) continue;
-      throw invalid(`the handle was made while rank ${rank} was masked; dispatch with routing again`);
-    }
+    const missing = cached.masked.find((rank) => !this.exchange.mask.has(rank) && cached.bySource[rank] === undefined);
+    if (missing !== undefined) throw staleHandle(missing);
     return cached;
   }
 

@@ -4,6 +4,7 @@ import { checkTimeout } from './deadline.js';
 import { CommError } from './errors.js';
 import type { OnPeerLoss } from './exchange.js';
 import { checkTag } from './frame.js';
+import type { Rank } from './ids.js';
 import type { PayloadShape, Reduce } from './payload.js';
 import { WIRE_DTYPES } from './wire_dtype.js';
 
@@ -106,3 +107,7 @@ function checkChoice(name: string, value: string, allowed: readonly string[]): v
 }
 
 export const invalid = (message: string): CommError => new CommError('INVALID_ARGUMENT', message);
+
+/** A handle that knows no rows of a rank that sends again. */
+export const staleHandle = (rank: Rank): CommError =>
+  invalid(`the handle was made while rank ${rank} was masked; dispatch with routing again`);

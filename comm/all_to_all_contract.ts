@@ -25,14 +25,19 @@ export interface Topology {
   readonly ranksPerNode: number;
   /**
    * 'hierarchical': a token crosses to another node once and is forwarded inside it; 'flat': it goes straight to each rank.
-   * With `reduce: 'rank'` both sum first inside each node, then over nodes, so they give the same bits (f32 in combine).
+   * With `reduce: 'source'` both give the same bits. With 'rank' both sum first inside each node, then over nodes: the same bits where
+   * combine travels in f32; in other dtypes the hierarchical route rounds rows once inside the node and sums once more between nodes.
+   * 'hierarchical' waits for the first of its two hops in `hook()`, and forwards then: peers of a rank that is late there are late too.
    */
   readonly route: 'flat' | 'hierarchical';
 }
 
 /** What both modes of the all-to-all are made with. */
 export interface ExchangeOptions {
-  /** How long one call waits for all its peers together, in ms of running event loop. Default 10000. */
+  /**
+   * How long one call waits for all its peers together, in ms of running event loop. Default 10000. The second hop of a hierarchical
+   * route waits up to twice as long, since the rank that forwards may itself have waited.
+   */
   readonly timeoutMs?: number;
   /**
    * 'fail' (default): a lost or silent peer ends the call. 'mask': it is masked, this and later calls go on without it, and tokens
@@ -142,7 +147,8 @@ export interface AllToAll extends PeerMask {
    * Sends each token once to every rank that holds one of its experts. Every rank of the mesh calls it with the same
    * tag, also without tokens. The arrays of the request may be changed as soon as the call returned its promise.
    * Own rows are rounded by the wire dtype too, so that a result doesn't depend on where an expert lives.
-   * Rejects with INVALID_ARGUMENT, LIMIT, PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL, naming rank, layer and phase.
+   * Rejects with INVALID_ARGUMENT, LIMIT, PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL, naming rank, layer and phase; on a
+   * hierarchical route with PEER_FAILED too, naming the rank whose failure another rank told of.
    */
   dispatch(request: DispatchRequest): Promise<DispatchResult>;
   /** Sends now, and waits when its hook is called: compute goes in between (DeepEP's receive hook). Throws what `dispatch` rejects with. */

@@ -2,7 +2,8 @@
 import { CommError } from './errors.js';
 
 const NUM_TICKS = 10;
-const MAX_TIMEOUT_MS = 0x7fffffff;
+/** The longest that a timer counts. */
+export const MAX_TIMEOUT_MS = 0x7fffffff;
 
 /**
  * Calls `onExpired` after `timeoutMs` of running event loop, unless cancelled.

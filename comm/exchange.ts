@@ -2,6 +2,7 @@
  * What every mode of the all-to-all stands on: frames of one phase to and from all peers that aren't masked, counted and timed.
  * Knows nothing of rows.
  */
+import { MAX_TIMEOUT_MS } from './deadline.js';
 import { CommError } from './errors.js';
 import { ExchangeStats } from './exchange_stats.js';
 import { FRAME_HEADER_BYTES, type FrameHeader, type Phase, type StepTag } from './frame.js';
@@ -60,6 +61,15 @@ export class Exchange {
     this.stats.sent(phase, layer, to, { tokens: numTokens, rows: body.numRows, bytes });
   }
 
+  /** Sends a frame that tells of a failure: one that can't leave changes nothing. */
+  tell(phase: Phase, tag: StepTag, to: Rank, body: FrameBody): void {
+    try {
+      this.send(phase, tag, to, body);
+    } catch (error) {
+      if (!(error instanceof CommError)) throw error;
+    }
+  }
+
   /** Counts rows that this rank keeps for itself. */
   keep(phase: Phase, { layer }: StepTag, numTokens: number, numRows: number): void {
     this.stats.sent(phase, layer, this.mesh.rank, { tokens: numTokens, rows: numRows, bytes: 0 });
@@ -67,15 +77,16 @@ export class Exchange {
 
   /**
    * One frame of this phase from each of `from`, in their order; with 'mask', those that are lost or silent are masked and
-   * left out. Rejects as `Mesh.receive`, a TIMEOUT naming every silent rank.
+   * left out. Rejects as `Mesh.receive`, a TIMEOUT naming every silent rank. `patience`: how many deadlines long it waits.
    */
   async gather(
     phase: Phase,
     { step, layer, microBatch, epoch }: StepTag,
     from: readonly Rank[],
     signal: AbortSignal | undefined,
+    patience = 1,
   ): Promise<Frame[]> {
-    const { timeoutMs } = this.#parts;
+    const timeoutMs = Math.min(this.#parts.timeoutMs * patience, MAX_TIMEOUT_MS);
     const key = { phase, step, layer, microBatch, epoch };
     return gather(
       this.mesh,

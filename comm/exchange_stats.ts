@@ -6,7 +6,10 @@ import type { Rank } from './ids.js';
 export interface PhaseTraffic {
   readonly layer: number;
   readonly phase: Phase;
-  /** By destination: distinct tokens in dispatch; in combine, the tokens of that destination that rows went back for. */
+  /**
+   * By destination: distinct tokens in dispatch; in combine, the tokens that rows went back for: of that destination, or inside a node
+   * of all whose rows it relays. `dispatch_node` and `combine_node`: the hop between nodes.
+   */
   readonly tokens: readonly number[];
   /** By destination: rows, which are several per token where every choice travels. */
   readonly rows: readonly number[];

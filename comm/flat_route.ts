@@ -2,19 +2,13 @@
 import type { Pending } from './all_to_all_contract.js';
 import { sumChoices, sumRanks } from './combine_sum.js';
 import type { Exchange } from './exchange.js';
+import { lastArrival } from './gather.js';
 import { layoutOf, type DestinationLayout } from './layout.js';
 import type { Frame } from './mesh.js';
-import {
-  checkCombinePayload,
-  combineBytes,
-  dispatchBytes,
-  flagsOf,
-  newDispatchPayload,
-  readDispatchPayload,
-  refusal,
-} from './payload.js';
+import { checkCombinePayload, combineBytes, dispatchBytes, flagsOf, readDispatchPayload, refusal } from './payload.js';
 import type { Arrived, ArrivedRows, CachedRoute, Call, ExpertRows, Route, RouteShape, Routing } from './route.js';
-import { decodeRows, encodeRows, roundTripRows, wireRowBytes } from './wire_dtype.js';
+import { decodedRows, encodedRows, fillWeights, packDispatch, roundedRows } from './row_payloads.js';
+import { decodeRows, roundTripRows } from './wire_dtype.js';
 
 /** Per destination rank, what this rank sent. */
 export type FlatState = readonly DestinationLayout[];
@@ -46,7 +40,7 @@ export class FlatRoute implements Route<FlatState> {
     // 2. One frame to every peer, also without rows: a peer that gets none would wait for it.
     for (const peer of peers) {
       const { rows } = layouts[peer]!;
-      const payload = this.#pack(x, routing, layouts[peer]!, isCached);
+      const payload = packDispatch(x, routing.topkWeights, layouts[peer]!, this.#shape, isCached).bytes;
       const numRows = rows.length;
       exchange.send('dispatch', call.tag, peer, {
         ...this.#bodyOf('dispatch', isCached),
@@ -89,7 +83,7 @@ export class FlatRoute implements Route<FlatState> {
       exchange.checkFrame('combine', call.tag, peer, combineBytes(numRowsFor(peer), hidden, combineDtype));
     for (const peer of peers) {
       const numRows = numRowsFor(peer);
-      const payload = this.#encode(bySource[peer]!, numRows);
+      const payload = encodedRows(bySource[peer]!, this.#shape);
       exchange.send('combine', call.tag, peer, {
         ...this.#bodyOf('combine', false),
         numRows,
@@ -97,7 +91,7 @@ export class FlatRoute implements Route<FlatState> {
         payload,
       });
     }
-    const own = this.#rounded(bySource[mesh.rank]!);
+    const own = roundedRows(bySource[mesh.rank]!, this.#shape);
     exchange.keep('combine', call.tag, numTokens[mesh.rank]!, numRowsFor(mesh.rank));
     const sentMs = performance.now();
     exchange.span('combine', 'pack', call.tag, startMs, sentMs);
@@ -136,15 +130,6 @@ export class FlatRoute implements Route<FlatState> {
     return dispatchBytes(rows.length, { hidden, numTopk, reduce, dtype, isCached });
   }
 
-  /** The rows of `x` for one destination, with routing unless the peer knows it. */
-  #pack(x: Float32Array, routing: Routing, { rows, slots }: DestinationLayout, isCached: boolean): Uint8Array {
-    const { hidden, numTopk, dispatchDtype } = this.#shape;
-    const payload = newDispatchPayload(rows.length, this.#shape, isCached ? null : slots);
-    encodeRows(dispatchDtype, x, rows, rows.length, hidden, payload.rows);
-    if (payload.weights.length > 0) fillWeights(payload.weights, routing.topkWeights, rows, slots, numTopk);
-    return payload.bytes;
-  }
-
   /** The own rows: rounded as if they had travelled, and set aside, since the caller may change `x`. */
   #keep({ tag }: Call, x: Float32Array, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
     const { hidden, numTopk, reduce, dispatchDtype } = this.#shape;
@@ -171,48 +156,8 @@ export class FlatRoute implements Route<FlatState> {
     };
   }
 
-  /** Rows as they travel: themselves where they are float32. */
-  #encode(rows: Float32Array, numRows: number): Uint8Array {
-    const { hidden, combineDtype } = this.#shape;
-    if (combineDtype === 'f32') return new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
-    const bytes = new Uint8Array(numRows * wireRowBytes(combineDtype, hidden));
-    encodeRows(combineDtype, rows, null, numRows, hidden, bytes);
-    return bytes;
-  }
-
-  #rounded(rows: Float32Array): Float32Array {
-    const { hidden, combineDtype } = this.#shape;
-    if (combineDtype === 'f32') return rows;
-    const rounded = new Float32Array(rows.length);
-    roundTripRows(combineDtype, rows, null, rows.length / hidden, hidden, rounded, 0);
-    return rounded;
-  }
-
   #decode({ header, payload }: Frame, { rows, numPairs }: DestinationLayout): Float32Array {
-    const { hidden, combineDtype, reduce } = this.#shape;
-    const numRows = reduce === 'rank' ? rows.length : numPairs;
-    checkCombinePayload(header, numRows, this.#shape);
-    if (combineDtype === 'f32') return new Float32Array(payload.buffer, payload.byteOffset, numRows * hidden);
-    const decoded = new Float32Array(numRows * hidden);
-    decodeRows(combineDtype, payload, numRows, hidden, decoded, 0);
-    return decoded;
-  }
-}
-
-/** When the last of the frames came, not before `sentMs`: a faster peer's may have been here then. */
-export function lastArrival(frames: readonly Frame[], sentMs: number): number {
-  return frames.reduce((last, { arrivedMs }) => Math.max(last, arrivedMs), sentMs);
-}
-
-/** weights [n·K] of the rows; 0 where a choice lives elsewhere. */
-export function fillWeights(
-  weights: Float32Array,
-  topkWeights: Float32Array,
-  rows: Int32Array,
-  slots: Int16Array,
-  numTopk: number,
-): void {
-  for (let i = 0; i < weights.length; i += 1) {
-    if (slots[i] !== -1) weights[i] = topkWeights[rows[Math.floor(i / numTopk)]! * numTopk + (i % numTopk)]!;
+    checkCombinePayload(header, this.#shape.reduce === 'rank' ? rows.length : numPairs, this.#shape);
+    return decodedRows(payload, header.numRows, this.#shape);
   }
 }

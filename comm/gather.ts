@@ -71,3 +71,8 @@ function namingAll(error: unknown, silent: readonly Rank[]): unknown {
   const message = `${error.message.replace('TIMEOUT: ', '')}; silent too: rank ${others}`;
   return new CommError('TIMEOUT', message, { rank, layer, phase, waitedMs, cause: error });
 }
+
+/** When the last of the frames came, not before `sentMs`: a faster peer's may have been here then. */
+export function lastArrival(frames: readonly Frame[], sentMs: number): number {
+  return frames.reduce((last, { arrivedMs }) => Math.max(last, arrivedMs), sentMs);
+}

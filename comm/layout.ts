@@ -20,13 +20,15 @@ export interface DestinationLayout {
   readonly numPairs: number;
 }
 
+/** [n·K] physical experts of a mesh, or slots of a node; −1 = none. */
+export type ExpertChoices = Int32Array | Int16Array;
+
 /**
  * One entry per rank for `topkIdx` [T·K] of physical experts, −1 = none.
  * Throws INVALID_ARGUMENT on an expert that no rank has.
  */
-export function layoutOf(topkIdx: Int32Array, shape: LayoutShape): DestinationLayout[] {
-  const numRows = countRows(topkIdx, shape);
-  const layouts = Array.from(numRows, (n) => ({
+export function layoutOf(topkIdx: ExpertChoices, shape: LayoutShape): DestinationLayout[] {
+  const layouts = Array.from(countRows(topkIdx, shape), (n) => ({
     rows: new Int32Array(n),
     slots: new Int16Array(n * shape.numTopk).fill(-1),
     numPairs: 0,
@@ -36,7 +38,7 @@ export function layoutOf(topkIdx: Int32Array, shape: LayoutShape): DestinationLa
 }
 
 /** [size] distinct rows per destination; checks the experts' range on the way. */
-function countRows(topkIdx: Int32Array, { numTopk, slotsPerRank, size }: LayoutShape): Int32Array {
+function countRows(topkIdx: ExpertChoices, { numTopk, slotsPerRank, size }: LayoutShape): Int32Array {
   const numRows = new Int32Array(size);
   const lastRow = new Int32Array(size).fill(-1);
   for (let i = 0; i < topkIdx.length; i += 1) {
@@ -53,7 +55,7 @@ function countRows(topkIdx: Int32Array, { numTopk, slotsPerRank, size }: LayoutS
 }
 
 function fill(
-  topkIdx: Int32Array,
+  topkIdx: ExpertChoices,
   { numTopk, slotsPerRank, size }: LayoutShape,
   layouts: { rows: Int32Array; slots: Int16Array; numPairs: number }[],
 ): void {

@@ -10,7 +10,7 @@ import { DegradedTokens, withoutMasked } from './degraded.js';
 import { Endpoint } from './endpoint.js';
 import { CommError } from './errors.js';
 import type { Exchange } from './exchange.js';
-import { lastArrival } from './flat_route.js';
+import { lastArrival } from './gather.js';
 import type {
   LowLatencyAllToAll,
   LowLatencyOptions,

@@ -1,6 +1,7 @@
 /**
  * The payloads of dispatch and combine: pure. n rows, m (row, choice) pairs, H channels, K choices per row.
  * Dispatch: weights [n·K] f32 (only `reduce: 'rank'`), rows [n] in the wire dtype, slots [n·K] i16; only the rows with a cached handle.
+ * Rows of several sources, forwarded inside a node, follow a count per source, u32.
  * Combine: rows in the wire dtype.
  */
 import { CommError } from './errors.js';
@@ -32,20 +33,25 @@ export interface DispatchSize {
   readonly dtype?: WireDtype;
   /** No routing travels. Default false. */
   readonly isCached?: boolean;
+  /** Sources whose rows one frame forwards inside a node, each with a count: as many as nodes. Default 0: the sender's own rows alone. */
+  readonly numSources?: number;
 }
 
 /** Bytes on the wire, header included, of one dispatch frame with `numRows` rows. */
 export function dispatchBytes(
   numRows: number,
-  { hidden, numTopk, reduce, dtype = 'f32', isCached }: DispatchSize,
+  { hidden, numTopk, reduce, dtype = 'f32', isCached, numSources = 0 }: DispatchSize,
 ): number {
   const routingBytes = isCached === true ? 0 : numTopk * (reduce === 'rank' ? 4 + 2 : 2);
-  return FRAME_HEADER_BYTES + numRows * (wireRowBytes(dtype, hidden) + routingBytes);
+  return FRAME_HEADER_BYTES + 4 * numSources + numRows * (wireRowBytes(dtype, hidden) + routingBytes);
 }
 
-/** Bytes on the wire, header included, of one combine frame; `numRows` counts rows for 'rank', (row, choice) pairs for 'source'. */
-export function combineBytes(numRows: number, hidden: number, dtype: WireDtype = 'f32'): number {
-  return FRAME_HEADER_BYTES + numRows * wireRowBytes(dtype, hidden);
+/**
+ * Bytes on the wire, header included, of one combine frame; `numRows` counts rows for 'rank', (row, choice) pairs for 'source'.
+ * `ranksPerNode`: of a frame between nodes, which tells of every rank of its node whether its rows are in; 0 for every other frame.
+ */
+export function combineBytes(numRows: number, hidden: number, dtype: WireDtype = 'f32', ranksPerNode = 0): number {
+  return FRAME_HEADER_BYTES + numRows * wireRowBytes(dtype, hidden) + ranksPerNode;
 }
 
 /** One dispatch payload to write; `bytes` is what travels, the others are views or the parts to fill. */
@@ -57,27 +63,35 @@ export interface OutgoingDispatch {
   readonly rows: Uint8Array;
 }
 
-/** A payload of rows with these slots [n·K], or without routing where they are null (a cached handle); weights and rows are still zero. */
+/**
+ * A payload of rows with these slots [n·K], or without routing where they are null (a cached handle); weights and rows are still zero.
+ * `counts`: rows per source, where it forwards those of several.
+ */
 export function newDispatchPayload(
   numRows: number,
   { hidden, numTopk, reduce, dispatchDtype }: PayloadShape,
   slots: Int16Array | null,
+  counts: Uint32Array = new Uint32Array(0),
 ): OutgoingDispatch {
   const numWeights = slots !== null && reduce === 'rank' ? numRows * numTopk : 0;
-  const rowBytes = numRows * wireRowBytes(dispatchDtype, hidden);
-  const slotsAt = 4 * numWeights + rowBytes;
+  const weightsAt = counts.byteLength;
+  const rowsAt = weightsAt + 4 * numWeights;
+  const slotsAt = rowsAt + numRows * wireRowBytes(dispatchDtype, hidden);
   const bytes = new Uint8Array(slotsAt + (slots?.byteLength ?? 0));
+  new Uint32Array(bytes.buffer, 0, counts.length).set(counts);
   if (slots !== null) bytes.set(new Uint8Array(slots.buffer, slots.byteOffset, slots.byteLength), slotsAt);
   return {
     bytes,
-    weights: new Float32Array(bytes.buffer, 0, numWeights),
-    rows: bytes.subarray(4 * numWeights, slotsAt),
+    weights: new Float32Array(bytes.buffer, weightsAt, numWeights),
+    rows: bytes.subarray(rowsAt, slotsAt),
   };
 }
 
 /** The parts of one received dispatch payload. */
 export interface ReceivedDispatch {
   readonly numRows: number;
+  /** Rows per source, as the sender wrote them; empty unless it forwards those of several. */
+  readonly counts: Uint32Array;
   /** [n] in the wire dtype, 4-byte aligned. */
   readonly rows: Uint8Array;
   /** [n·K]; empty with `reduce: 'source'` and cached handles. */
@@ -92,37 +106,49 @@ export function readDispatchPayload(
   payload: Uint8Array,
   shape: PayloadShape,
   isCached: boolean,
+  numSources = 0,
 ): ReceivedDispatch {
   const { hidden, numTopk, reduce, dispatchDtype: dtype } = shape;
   const { numRows } = header;
   checkHeader(header, shape, {
     dtype,
-    flags: flagsOf(shape, isCached),
-    frameBytes: dispatchBytes(numRows, { hidden, numTopk, reduce, dtype, isCached }),
+    flags: flagsOf(shape, isCached, numSources > 0),
+    frameBytes: dispatchBytes(numRows, { hidden, numTopk, reduce, dtype, isCached, numSources }),
   });
   const numWeights = !isCached && reduce === 'rank' ? numRows * numTopk : 0;
-  const slotsAt = 4 * numWeights + numRows * wireRowBytes(dtype, hidden);
+  const weightsAt = 4 * numSources;
+  const rowsAt = weightsAt + 4 * numWeights;
+  const slotsAt = rowsAt + numRows * wireRowBytes(dtype, hidden);
   // A copy, because slots behind rows of one byte per channel may be unaligned.
   const slots = new Int16Array(new Uint8Array(payload.subarray(slotsAt)).buffer);
   checkSlots(header, slots, shape);
-  const weights = new Float32Array(payload.buffer, payload.byteOffset, numWeights);
-  return { numRows, rows: payload.subarray(4 * numWeights, slotsAt), weights, slots };
+  const counts = new Uint32Array(payload.buffer, payload.byteOffset, numSources);
+  const weights = new Float32Array(payload.buffer, payload.byteOffset + weightsAt, numWeights);
+  return { numRows, counts, rows: payload.subarray(rowsAt, slotsAt), weights, slots };
 }
 
 /** Checks that a received combine payload holds `numRows` rows. Throws PROTOCOL. */
-export function checkCombinePayload(header: FrameHeader, numRows: number, shape: PayloadShape): void {
+export function checkCombinePayload(
+  header: FrameHeader,
+  numRows: number,
+  shape: PayloadShape,
+  isForwarded = false,
+): void {
   if (header.numRows !== numRows) throw refusal(header, `${header.numRows} rows, ${numRows} expected`);
   const { hidden, combineDtype: dtype } = shape;
-  checkHeader(header, shape, { dtype, flags: flagsOf(shape, false), frameBytes: combineBytes(numRows, hidden, dtype) });
+  const flags = flagsOf(shape, false, isForwarded);
+  checkHeader(header, shape, { dtype, flags, frameBytes: combineBytes(numRows, hidden, dtype) });
 }
 
-/** The flags of a frame of this all-to-all. */
+/** The flags of a frame of this all-to-all; forwarded: rows of several sources inside a node. */
 export function flagsOf(
   { reduce, isLowLatency }: Pick<PayloadShape, 'reduce' | 'isLowLatency'>,
   isCached: boolean,
+  isForwarded = false,
 ): number {
-  if (isLowLatency === true) return FRAME_FLAGS.lowLatency;
-  return (reduce === 'source' ? FRAME_FLAGS.reduceSource : 0) | (isCached ? FRAME_FLAGS.cached : 0);
+  const { lowLatency, reduceSource, cached, hierarchical } = FRAME_FLAGS;
+  if (isLowLatency === true) return lowLatency;
+  return (reduce === 'source' ? reduceSource : 0) | (isCached ? cached : 0) | (isForwarded ? hierarchical : 0);
 }
 
 /** What a received frame must say. */

@@ -1,0 +1,56 @@
+/** Rows of this rank as they travel, and rows that came: what every route does alike. n rows, H channels, K choices. */
+import type { DestinationLayout } from './layout.js';
+import { newDispatchPayload, type OutgoingDispatch, type PayloadShape } from './payload.js';
+import { decodeRows, encodeRows, roundTripRows, wireRowBytes } from './wire_dtype.js';
+
+/** The rows of `x` [T·H] for one destination, with routing unless the peer knows it. */
+export function packDispatch(
+  x: Float32Array,
+  topkWeights: Float32Array,
+  { rows, slots }: DestinationLayout,
+  shape: PayloadShape,
+  isCached: boolean,
+): OutgoingDispatch {
+  const payload = newDispatchPayload(rows.length, shape, isCached ? null : slots);
+  encodeRows(shape.dispatchDtype, x, rows, rows.length, shape.hidden, payload.rows);
+  fillWeights(payload.weights, topkWeights, rows, slots, shape.numTopk);
+  return payload;
+}
+
+/** weights [n·K] of the rows; 0 where a choice lives elsewhere. Where no weights travel there are none to fill. */
+export function fillWeights(
+  weights: Float32Array,
+  topkWeights: Float32Array,
+  rows: Int32Array,
+  slots: Int16Array,
+  numTopk: number,
+): void {
+  for (let i = 0; i < weights.length; i += 1) {
+    if (slots[i] !== -1) weights[i] = topkWeights[rows[Math.floor(i / numTopk)]! * numTopk + (i % numTopk)]!;
+  }
+}
+
+/** Experts' rows [n·H] as they travel: themselves where they are float32. */
+export function encodedRows(rows: Float32Array, { hidden, combineDtype }: PayloadShape): Uint8Array {
+  if (combineDtype === 'f32') return new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+  const numRows = rows.length / hidden;
+  const bytes = new Uint8Array(numRows * wireRowBytes(combineDtype, hidden));
+  encodeRows(combineDtype, rows, null, numRows, hidden, bytes);
+  return bytes;
+}
+
+/** Experts' rows [n·H] that came, from bytes that are aligned where they are float32: a view then. */
+export function decodedRows(bytes: Uint8Array, numRows: number, { hidden, combineDtype }: PayloadShape): Float32Array {
+  if (combineDtype === 'f32') return new Float32Array(bytes.buffer, bytes.byteOffset, numRows * hidden);
+  const rows = new Float32Array(numRows * hidden);
+  decodeRows(combineDtype, bytes, numRows, hidden, rows, 0);
+  return rows;
+}
+
+/** Experts' rows [n·H] as if they had travelled: themselves where they are float32. */
+export function roundedRows(rows: Float32Array, { hidden, combineDtype }: PayloadShape): Float32Array {
+  if (combineDtype === 'f32') return rows;
+  const rounded = new Float32Array(rows.length);
+  roundTripRows(combineDtype, rows, null, rows.length / hidden, hidden, rounded, 0);
+  return rounded;
+}
