@@ -112,7 +112,17 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
         );
         const known = this.#partsOf(bySource, result);
         const masked = this.maskedRanks();
-        const record = { signal, routing, unrouted, degraded, masked, numOwed, state, bySource: known, isCombined: false };
+        const record = {
+          signal,
+          routing,
+          unrouted,
+          degraded,
+          masked,
+          numOwed,
+          state,
+          bySource: known,
+          isCombined: false,
+        };
         this.#dispatched.set(handle, record);
         this.exchange.span('dispatch', 'unpack', tag, startMs);
         return result;

@@ -55,10 +55,15 @@ export class NodeCombine {
     // 1. Every row goes back to the rank of this node that forwarded it.
     const mates = plan.onNode(exchange.peers).filter((mate) => rows.bySource[mate] !== undefined);
     this.#checkFrames(call, rows, mates, dispatched.state);
-    for (const mate of mates) {
-      const [numRows, numTokens] = this.#counts(rows, plan.localOf(mate));
-      const payload = this.#pack(rows, plan.localOf(mate));
-      exchange.send('combine', tag, mate, { ...this.#body(true), numRows, numTokens, payload });
+    try {
+      for (const mate of mates) {
+        const [numRows, numTokens] = this.#counts(rows, plan.localOf(mate));
+        const payload = this.#pack(rows, plan.localOf(mate));
+        exchange.send('combine', tag, mate, { ...this.#body(true), numRows, numTokens, payload });
+      }
+    } catch (error) {
+      this.#giveUp(call, this.#relays(dispatched.state), error);
+      throw error;
     }
     const own = this.#pack(rows, plan.local);
     const [numRows, numTokens] = this.#counts(rows, plan.local);
@@ -70,8 +75,8 @@ export class NodeCombine {
 
   async #finish(combining: Combining, mates: readonly Rank[], sentMs: number): Promise<Float32Array> {
     const { call, state } = combining;
-    const [exchange, plan] = [this.#exchange, this.#plan];
-    const relays = plan.relays(exchange.peers).filter((relay) => state.relayed[plan.nodeOf(relay)] !== undefined);
+    const exchange = this.#exchange;
+    const relays = this.#relays(state);
     const waiting = new Set(relays);
     try {
       // 2. This node's rows, summed or merged, cross to their sources.
@@ -90,9 +95,15 @@ export class NodeCombine {
       exchange.span('combine_node', 'unpack', call.tag, homeMs);
       return y;
     } catch (error) {
-      this.#giveUp(combining, waiting, error);
+      this.#giveUp(call, waiting, error);
       throw error;
     }
+  }
+
+  /** Those that this rank relayed for, and that relayed for it. */
+  #relays({ relayed }: HierarchicalState): Rank[] {
+    const relays = this.#plan.relays(this.#exchange.peers);
+    return relays.filter((relay) => relayed[this.#plan.nodeOf(relay)] !== undefined);
   }
 
   /** Gives the own tokens' part. Takes a rank from `waiting` once its frame left. */
@@ -179,14 +190,14 @@ export class NodeCombine {
   }
 
   /** Tells those who would wait for this rank which rank's failure ends the call: they can't see it themselves. */
-  #giveUp({ call }: Combining, waiting: ReadonlySet<Rank>, error: unknown): void {
+  #giveUp({ tag }: Call, waiting: Iterable<Rank>, error: unknown): void {
     if (!(error instanceof CommError) || error.code === 'ABORTED' || error.code === 'CLOSED') return;
     const plan = this.#plan;
     const isMates = error.rank !== undefined && plan.nodeOf(error.rank) === plan.node;
     const states = new Uint8Array(plan.ranksPerNode).fill(MISSING);
     states[isMates ? plan.localOf(error.rank) : plan.local] = FAILED;
     const body = { ...this.#body(false), numRows: 0, numTokens: 0, payload: states };
-    for (const relay of waiting) this.#exchange.tell('combine_node', call.tag, relay, body);
+    for (const relay of waiting) this.#exchange.tell('combine_node', tag, relay, body);
   }
 
   /** Both hops fit, as far as this rank sends them: known before anything is sent. */
@@ -197,10 +208,9 @@ export class NodeCombine {
       const [numRows] = this.#counts(rows, plan.localOf(mate));
       exchange.checkFrame('combine', tag, mate, combineBytes(numRows, hidden, combineDtype));
     }
-    for (const relay of plan.relays(exchange.peers)) {
-      const relayed = state.relayed[plan.nodeOf(relay)];
-      if (relayed === undefined) continue;
-      const numBytes = combineBytes(numOwed(relayed.whole, this.#shape), hidden, combineDtype, ranksPerNode);
+    for (const relay of this.#relays(state)) {
+      const { whole } = state.relayed[plan.nodeOf(relay)]!;
+      const numBytes = combineBytes(numOwed(whole, this.#shape), hidden, combineDtype, ranksPerNode);
       exchange.checkFrame('combine_node', tag, relay, numBytes);
     }
   }

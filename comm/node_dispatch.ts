@@ -67,12 +67,17 @@ export class NodeDispatch {
       const numRows = nodes[plan.nodeOf(relay)]!.rows.length;
       exchange.checkFrame('dispatch_node', call.tag, relay, this.#bytes(numRows, isCached, 0));
     }
-    for (const relay of relays) {
-      const layout = nodes[plan.nodeOf(relay)]!;
-      const { bytes: payload } = packDispatch(x, routing.topkWeights, layout, this.#shape, isCached);
-      const numRows = layout.rows.length;
-      const body = { ...this.#body(isCached, false), numRows, numTokens: numRows, payload };
-      exchange.send('dispatch_node', call.tag, relay, body);
+    try {
+      for (const relay of relays) {
+        const layout = nodes[plan.nodeOf(relay)]!;
+        const { bytes: payload } = packDispatch(x, routing.topkWeights, layout, this.#shape, isCached);
+        const numRows = layout.rows.length;
+        const body = { ...this.#body(isCached, false), numRows, numTokens: numRows, payload };
+        exchange.send('dispatch_node', call.tag, relay, body);
+      }
+    } catch (error) {
+      this.#giveUp(call, isCached, plan.onNode(exchange.peers), error);
+      throw error;
     }
     const own = this.#keep(call, x, routing, nodes[plan.node]!, cached);
     const sentMs = performance.now();
@@ -105,7 +110,7 @@ export class NodeDispatch {
       const bySource = this.#bySource(kept, forwarded, cached);
       return { bySource, state: { nodes, relayed: sources.map((source) => source?.layout) } };
     } catch (error) {
-      this.#giveUp(dispatching, waiting, error);
+      this.#giveUp(call, cached !== undefined, waiting, error);
       throw error;
     }
   }
@@ -202,13 +207,13 @@ export class NodeDispatch {
   }
 
   /** Tells those who would wait for this rank which rank's failure ends the call: they can't see it themselves. */
-  #giveUp({ call, cached }: Dispatching, waiting: ReadonlySet<Rank>, error: unknown): void {
+  #giveUp({ tag }: Call, isCached: boolean, waiting: Iterable<Rank>, error: unknown): void {
     if (!(error instanceof CommError) || error.code === 'ABORTED' || error.code === 'CLOSED') return;
     const plan = this.#plan;
     const isRelays = error.rank !== undefined && plan.localOf(error.rank) === plan.local;
     const payload = packFailedDispatch(plan.numNodes, isRelays ? plan.nodeOf(error.rank) : plan.node);
-    const body = { ...this.#body(cached !== undefined, true), numRows: 0, numTokens: 0, payload };
-    for (const mate of waiting) this.#exchange.tell('dispatch', call.tag, mate, body);
+    const body = { ...this.#body(isCached, true), numRows: 0, numTokens: 0, payload };
+    for (const mate of waiting) this.#exchange.tell('dispatch', tag, mate, body);
   }
 
   #body(isCached: boolean, isForwarded: boolean) {

@@ -36,6 +36,15 @@ export function endpointsOf(
   return meshes.map((mesh) => createAllToAll(mesh, all));
 }
 
+/** One all-to-all per mesh, with any options. */
+export function endpointsWith(
+  meshes: readonly Mesh[],
+  { hidden, numTopk, slotsPerRank }: RefShape,
+  options: Partial<AllToAllOptions>,
+): AllToAll[] {
+  return meshes.map((mesh) => createAllToAll(mesh, { hidden, numTopk, slotsPerRank, ...options }));
+}
+
 /** Dispatch, toy experts and combine on all ranks at once. */
 export async function roundTrip(
   meshes: readonly Mesh[],

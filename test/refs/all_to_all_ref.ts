@@ -66,40 +66,60 @@ export function refDispatch(inputs: readonly RefInput[], shape: RefShape, destin
   return rows;
 }
 
-/** y [T·H] of one rank with `reduce: 'rank'`: experts of a rank in top-k order, then ranks of a node ascending, then nodes ascending. */
-export function refCombineRank(input: RefInput, shape: RefShape): Float32Array {
-  const { size, ranksPerNode = size, wire } = shape;
-  const add = (y: number[] | undefined, row: number[]): number[] =>
-    y === undefined ? row : y.map((value, h) => Math.fround(value + row[h]!));
+/** What a wire does to a row of numbers. */
+export type RefRound = (row: readonly number[]) => readonly number[];
+
+/** How ranks are summed; default: as the shape says, each rank's row rounded once. */
+export interface RefNodes {
+  readonly ranksPerNode?: number;
+  /** What becomes of a rank's row, and of a node's. */
+  readonly roundRank?: RefRound;
+  readonly roundNode?: RefRound;
+}
+
+/** y [T·H] of one rank with `reduce: 'rank'`: experts of a rank in top-k order, then ranks of a node ascending, then nodes. */
+export function refCombineRank(
+  input: RefInput,
+  shape: RefShape,
+  {
+    ranksPerNode = shape.ranksPerNode ?? shape.size,
+    roundRank = (row) => refTravelled(row, shape.wire?.combine),
+    roundNode = (row) => row,
+  }: RefNodes = {},
+): Float32Array {
+  const plus = (a: readonly number[] | undefined, b: readonly number[]): readonly number[] =>
+    a === undefined ? b : a.map((value, h) => Math.fround(value + b[h]!));
   return perToken(input, shape, (token) => {
-    let y: number[] | undefined;
-    let node: number[] | undefined;
-    for (let rank = 0; rank < size; rank += 1) {
-      if (rank % ranksPerNode === 0) {
-        if (node !== undefined) y = add(y, node);
-        node = undefined;
+    let y: readonly number[] | undefined;
+    for (let node = 0; node < shape.size / ranksPerNode; node += 1) {
+      let ofNode: readonly number[] | undefined;
+      for (let rank = node * ranksPerNode; rank < (node + 1) * ranksPerNode; rank += 1) {
+        const here = choicesOf(input, shape, token).filter(({ expert }) => rankOf(expert, shape) === rank);
+        if (here.length === 0) continue;
+        let sum: number[] = new Array<number>(shape.hidden).fill(0);
+        for (const { expert, weight } of here) {
+          const row = refExpert(expert, xOf(input, shape, token));
+          sum = sum.map((value, h) => Math.fround(value + weight * row[h]!));
+        }
+        ofNode = plus(ofNode, roundRank(sum));
       }
-      const here = choicesOf(input, shape, token).filter(({ expert }) => rankOf(expert, shape) === rank);
-      if (here.length === 0) continue;
-      let sum: number[] = new Array<number>(shape.hidden).fill(0);
-      for (const { expert, weight } of here) {
-        const row = refExpert(expert, xOf(input, shape, token));
-        sum = sum.map((value, h) => Math.fround(value + weight * row[h]!));
-      }
-      node = add(node, refTravelled(sum, wire?.combine));
+      if (ofNode !== undefined) y = plus(y, roundNode(ofNode));
     }
-    if (node !== undefined) y = add(y, node);
     return y ?? [];
   });
 }
 
-/** y [T·H] of one rank with `reduce: 'source'`: choices in top-k order. */
-export function refCombineSource(input: RefInput, shape: RefShape): Float32Array {
+/** y [T·H] of one rank with `reduce: 'source'`: choices in top-k order; `round`: what the wire does to a choice's row. */
+export function refCombineSource(
+  input: RefInput,
+  shape: RefShape,
+  round: RefRound = (row) => refTravelled(row, shape.wire?.combine),
+): Float32Array {
   return perToken(input, shape, (token) => {
     let y: number[] = new Array<number>(shape.hidden).fill(0);
     for (const { expert, weight } of choicesOf(input, shape, token)) {
       if (expert === -1) continue;
-      const row = refTravelled(refExpert(expert, xOf(input, shape, token)), shape.wire?.combine);
+      const row = round(refExpert(expert, xOf(input, shape, token)));
       y = y.map((value, h) => Math.fround(value + weight * row[h]!));
     }
     return y;
