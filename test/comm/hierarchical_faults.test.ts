@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { asRank, createLocalMeshes, FRAME_FLAGS, type FrameHeader, type Mesh, type Reduce } from '../../comm/index.js';
 import { endpointsWith, roundTripOf, runExperts, tagOf } from '../kit/all_to_all.js';
 import {
@@ -152,6 +153,53 @@ describe('hierarchical masks', () => {
       });
     });
   }
+
+  it('cover any ranks lost before dispatch or before combine, on any nodes', async () => {
+    const world = fc
+      .record({
+        ranksPerNode: fc.integer({ min: 1, max: 4 }),
+        numNodes: fc.integer({ min: 1, max: 3 }),
+        deadSeeds: fc.array(fc.nat(), { minLength: 1, maxLength: 4 }),
+        isBeforeDispatch: fc.boolean(),
+        reduce: fc.constantFrom(...REDUCES),
+        seed: fc.integer(),
+      })
+      .map(({ numNodes, ...rest }) => ({ ...rest, size: numNodes * rest.ranksPerNode }));
+    await fc.assert(
+      fc.asyncProperty(world, async ({ size, deadSeeds, isBeforeDispatch, seed, ...rest }) => {
+        const dead = new Set(deadSeeds.map((deadSeed) => deadSeed % size));
+        const left = [...new Array(size).keys()].filter((rank) => !dead.has(rank));
+        const one: NodesCase = { shape: { size, hidden: 3, numTopk: 3, slotsPerRank: 2 }, ...rest };
+        const whole = randomInputs(new Array<number>(size).fill(5), one.shape, seed);
+        const expected = [...dead].reduce((inputs, rank) => withoutRank(inputs, rank, one), whole);
+        await withMeshes(size, async (meshes) => {
+          const options = { ...optionsOf(one), onPeerLoss: 'mask', timeoutMs: 5000 } as const;
+          const endpoints = endpointsWith(meshes, one.shape, options);
+          const kill = (): Promise<unknown> => Promise.all([...dead].map((rank) => meshes[rank]!.close()));
+          if (isBeforeDispatch) await kill();
+          const calling = isBeforeDispatch ? left : [...endpoints.keys()];
+          const received = new Map(
+            await Promise.all(
+              calling.map(
+                async (rank) => [rank, await endpoints[rank]!.dispatch({ ...whole[rank]!, tag: tagOf() })] as const,
+              ),
+            ),
+          );
+          if (!isBeforeDispatch) await kill();
+          await Promise.all(
+            left.map(async (rank) => {
+              const recv = received.get(rank)!;
+              expectReceived(recv, isBeforeDispatch ? expected : whole, one, rank);
+              const y = await endpoints[rank]!.combine(runExperts(recv, rank, one.shape), recv.handle);
+              expect(bits(y)).to.deep.equal(bits(expectedOutput(expected[rank]!, one)));
+              expect([...recv.degraded.rows()]).to.deep.equal(changedTokens(whole[rank]!, expected[rank]!, one.shape));
+            }),
+          );
+        });
+      }),
+      { numRuns: 100, seed: 20240609 },
+    );
+  });
 
   it('set after the dispatch of a cached handle take their ranks out of it', async () => {
     await withMeshes(6, async (meshes) => {
