@@ -445,9 +445,15 @@ describe('hierarchical frames', () => {
         const combine = (rank: number): Promise<Float32Array> =>
           endpoints[rank]!.combine(runExperts(received[rank]!, rank, shape), received[rank]!.handle);
         const call = combine(0);
-        const others = phase === 'combine_node' ? [rejection(combine(1), 'CLOSED')] : [];
+        // Who waits for rank 0 on the other node is told by it; the rest waits for a rank that never calls.
+        const told = { rank: asRank(from), layer: 0, phase: 'combine_node' };
+        const others =
+          phase === 'combine'
+            ? [rejection(combine(2), 'PEER_FAILED', told), rejection(combine(3), 'CLOSED')]
+            : [rejection(combine(1), 'CLOSED')];
         await rejection(call, 'PROTOCOL', { rank: asRank(from), layer: 0, phase });
-        for (const mesh of meshes) await mesh.close();
+        if (phase === 'combine') await others[0];
+        await Promise.all(meshes.map((mesh) => mesh.close()));
         await Promise.all(others);
       });
     });
