@@ -2,14 +2,12 @@
 import { CommError } from './errors.js';
 import { decodeHeader, FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
 import type { ArrivingFrame } from './mesh.js';
+import type { PayloadMemory } from './payload_pool.js';
 import type { MessageSink } from './ws_reader.js';
-
-/** Memory for a payload: of exactly so many bytes, 4-byte aligned; it need not be zeroed. */
-export type Allocate = (numBytes: number) => Uint8Array;
 
 export interface FrameAssemblerOptions {
   readonly maxFrameBytes: number;
-  readonly allocate: Allocate;
+  readonly memory: PayloadMemory;
   /** A whole frame; so many bytes of its payload had to be copied to their place. May throw a CommError. */
   onFrame(frame: ArrivingFrame, copiedBytes: number): void;
 }
@@ -56,10 +54,11 @@ export class FrameAssembler implements MessageSink {
   end(): void {
     // Only a message that is too short for a header has none, and decoding says so.
     const header = this.#header ?? decodeHeader(this.#head.subarray(0, this.#numBytes));
-    const [frame, copiedBytes] = [{ header, payload: this.#payload }, this.#copiedBytes];
+    const [payload, copiedBytes] = [this.#payload, this.#copiedBytes];
     [this.#header, this.#payload] = [undefined, NO_BYTES];
     this.#numBytes = this.#announcedBytes = this.#copiedBytes = 0;
-    this.#options.onFrame(frame, copiedBytes);
+    const release = (): void => this.#options.memory.release(payload);
+    this.#options.onFrame({ header, payload, release }, copiedBytes);
   }
 
   /** What follows the header in these bytes. */
@@ -71,7 +70,7 @@ export class FrameAssembler implements MessageSink {
       const header = decodeHeader(this.#head);
       this.#checkLength(header);
       this.#header = header;
-      if (header.payloadBytes > 0) this.#payload = this.#options.allocate(header.payloadBytes);
+      if (header.payloadBytes > 0) this.#payload = this.#options.memory.allocate(header.payloadBytes);
     }
     return bytes.subarray(part.byteLength);
   }

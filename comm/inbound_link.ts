@@ -4,15 +4,16 @@ import type { BulkSocket } from './bulk_socket.js';
 import { CreditAccount, type Window } from './credit.js';
 import type { CommError } from './errors.js';
 import { FRAME_HEADER_BYTES } from './frame.js';
-import { FrameAssembler, type Allocate } from './frame_assembler.js';
+import { FrameAssembler } from './frame_assembler.js';
 import { encodeLinkControl, type LinkControl } from './link_control.js';
 import type { ArrivingFrame } from './mesh.js';
+import type { PayloadMemory } from './payload_pool.js';
 import { WsReader } from './ws_reader.js';
 
 export interface InboundOptions {
   readonly window: Window;
   readonly maxFrameBytes: number;
-  readonly allocate: Allocate;
+  readonly memory: PayloadMemory;
   /** A frame came, `copiedBytes` of its payload were copied; may throw a CommError, which ends the reading. */
   onFrame(frame: ArrivingFrame, copiedBytes: number): void;
   /** Called for every way in which the connection ends or must end. */
@@ -28,11 +29,11 @@ export class InboundLink {
   /** Takes an authenticated connection over, in the turn in which its handshake ended, and tells the peer so. */
   constructor(ws: WebSocket, bulk: BulkSocket, options: InboundOptions) {
     [this.#ws, this.#bulk] = [ws, bulk];
-    const { window, maxFrameBytes, allocate } = options;
+    const { window, maxFrameBytes, memory } = options;
     this.#account = new CreditAccount(window, maxFrameBytes);
     const sink = new FrameAssembler({
       maxFrameBytes,
-      allocate,
+      memory,
       onFrame: (frame, copiedBytes) => {
         this.#account.received(FRAME_HEADER_BYTES + frame.payload.byteLength);
         options.onFrame(frame, copiedBytes);

@@ -79,13 +79,13 @@ export class Mailbox {
     if (this.#closed || box.loss !== undefined) return;
     if (box.isMuted || frame.header.epoch < this.#epoch) {
       this.#stale += 1;
-      this.#released(frame);
+      this.#drop(frame);
       return;
     }
     const key = frameKeyOf(frame.header);
     if (box.queued.has(key) || box.taken.has(key)) {
       this.#duplicates += 1;
-      this.#released(frame);
+      this.#drop(frame);
       return;
     }
     const waiter = box.waiting.get(key);
@@ -124,7 +124,7 @@ export class Mailbox {
         box.queued.delete(key);
         box.queuedBytes -= bytesOf(frame);
         this.#stale += 1;
-        this.#released(frame);
+        this.#drop(frame);
       }
       for (const waiter of [...box.waiting.values()]) {
         if (waiter.key.epoch < this.#epoch) waiter.reject(oldEpochError(waiter.key, this.#epoch));
@@ -162,6 +162,11 @@ export class Mailbox {
       'INVALID_ARGUMENT',
       `rank ${rank} is no peer of rank ${this.#options.rank} in a mesh of ${size}`,
     );
+  }
+
+  #drop(frame: Frame): void {
+    this.#released(frame);
+    frame.release?.();
   }
 
   #released(frame: Frame): void {

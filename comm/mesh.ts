@@ -10,6 +10,11 @@ export interface Frame {
   readonly payload: Uint8Array;
   /** When this process saw it, in ms of `performance.now()`. */
   readonly arrivedMs: number;
+  /**
+   * Gives the payload's memory back, for frames to come. Optional and idempotent: without it the garbage collector does, but fresh memory is slow
+   * to receive into. After it neither the payload nor a view of its buffer may be used.
+   */
+  readonly release?: () => void;
 }
 
 /** A frame as a transport hands it over. */

@@ -11,7 +11,7 @@ import { Link } from './link.js';
 import { MeshBase, type MeshLimits } from './mesh_base.js';
 import type { Frame, Mesh, MeshStats } from './mesh.js';
 import { OutboundLink } from './outbound_link.js';
-import { allocatePayload } from './payload_memory.js';
+import { PayloadPool } from './payload_pool.js';
 import type { OnRefused } from './refusals.js';
 import type { TlsOptions } from './tls.js';
 import { WsServer } from './ws_server.js';
@@ -68,6 +68,7 @@ const IDENTITY = z.object({ from: z.number(), to: z.number(), fingerprint: z.str
 
 class WsMesh extends MeshBase {
   readonly #options: WsMeshOptions;
+  readonly #memory: PayloadPool;
   /** By rank; none to the own. */
   readonly #links: readonly (Link | undefined)[];
   #numCopies = 0;
@@ -79,6 +80,7 @@ class WsMesh extends MeshBase {
   constructor(options: WsMeshOptions) {
     super(options.rank, options.size, options);
     this.#options = options;
+    this.#memory = new PayloadPool(this.window.numBytes);
     this.#links = Array.from({ length: options.size }, (_, peer) =>
       peer === options.rank ? undefined : this.#newLink(asRank(peer)),
     );
@@ -139,11 +141,12 @@ class WsMesh extends MeshBase {
     const { host, port } = addresses[peer]!;
     const common = { path: DATA_PATH, secret, purpose: 'data', maxPayload: MAX_HANDSHAKE_BYTES, tls } as const;
     const { window, maxFrameBytes } = this;
+    const memory = this.#memory;
     try {
       await dial({ ...common, address: { host, port }, identity, timeoutMs, signal }, (ws, bulk) => {
         link.setInbound((events) => {
           const onFrame = (frame: Frame, copiedBytes: number): void => this.#take(peer, frame, copiedBytes);
-          return new InboundLink(ws, bulk, { window, maxFrameBytes, allocate: allocatePayload, onFrame, ...events });
+          return new InboundLink(ws, bulk, { window, maxFrameBytes, memory, onFrame, ...events });
         });
       });
     } catch (error) {
