@@ -64,6 +64,9 @@ function dialOnce<T>(options: DialOptions, timeoutMs: number, open: OnOpen<T>): 
       // send no more than a few bytes this way, and mask them.
       ...(options.purpose === 'control' && { generateMask: () => undefined }),
     });
+    /** TLS stands and the peer has said nothing yet. */
+    let isSecure = false;
+    bulk.socket.once('secureConnect', () => (isSecure = true));
     const onAbort = (): void => ws.terminate();
     const settle = (attempt: Attempt<T>): void => {
       options.signal?.removeEventListener('abort', onAbort);
@@ -71,11 +74,12 @@ function dialOnce<T>(options: DialOptions, timeoutMs: number, open: OnOpen<T>): 
     };
     options.signal?.addEventListener('abort', onAbort);
     ws.on('error', (cause) => {
-      const error = tlsErrorOf(cause);
+      const error = tlsErrorOf(cause, isSecure);
       settle(error === undefined ? { kind: 'retry', cause } : { kind: 'failed', error });
       ws.terminate();
     });
     ws.on('open', () => {
+      isSecure = false;
       shakeHands(
         ws,
         new DialerHandshake(options, options.identity),

@@ -12,7 +12,7 @@ export interface PayloadMemory {
 }
 
 /** Smaller payloads come from the heap and aren't kept. */
-const MIN_KEPT_BYTES = 16 * 1024;
+const MIN_KEPT_BYTES = 1024;
 /** Steps between two powers of two: sizes vary from call to call, and memory of nearly the same size serves again. */
 const STEPS = 4;
 
@@ -63,4 +63,4 @@ function sizeClassOf(numBytes: number): number {
 }
 
 /** Not zeroed, and not from Node's shared pool. */
-const newMemory = (numBytes: number): ArrayBuffer => Buffer.allocUnsafeSlow(numBytes).buffer as ArrayBuffer;
+const newMemory = (numBytes: number): ArrayBuffer => Buffer.allocUnsafeSlow(numBytes).buffer;

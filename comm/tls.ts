@@ -38,10 +38,14 @@ export function readingCertificates<T>(read: () => T): T {
   }
 }
 
-/** The error for one of TLS itself, which trying again doesn't change; undefined for any other. */
-export function tlsErrorOf(cause: Error & { code?: unknown }): CommError | undefined {
+/**
+ * The error for one of TLS itself, which trying again doesn't change; undefined for any other. `isSecure`: TLS stood and
+ * the peer had said nothing; Node hangs up then, without a word, on a client whose certificate it doesn't trust.
+ */
+export function tlsErrorOf(cause: Error & { code?: unknown }, isSecure = false): CommError | undefined {
   const code = typeof cause.code === 'string' ? cause.code : '';
-  if (!/^(ERR_SSL|ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO$)/.test(code)) return undefined;
+  const isTls = /^(ERR_SSL|ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO$)/.test(code);
+  if (!isTls && !(isSecure && code === 'ECONNRESET')) return undefined;
   const advice = 'give the head and every rank certificates of one ca, or none of them tls';
   return new CommError('AUTH_FAILED', `no TLS with the other side (${code}: ${cause.message}); ${advice}`, { cause });
 }

@@ -44,6 +44,8 @@ export class WsReader {
   #opcode = CONTINUATION;
   #isLast = true;
   #bytesLeft = 0;
+  /** Some of the fragment was read in place, so its end is too. */
+  #isInPlace = false;
   /** A message has begun and not ended. */
   #isInMessage = false;
   #messageBytes = 0;
@@ -67,7 +69,7 @@ export class WsReader {
 
   /** Where the next bytes of the stream belong, when that is known and worth a read of its own. */
   space(): Uint8Array | undefined {
-    if (this.#isOver || this.#bytesLeft < MIN_SPACE_BYTES) return undefined;
+    if (this.#isOver || !(this.#isInPlace || this.#bytesLeft >= MIN_SPACE_BYTES)) return undefined;
     return this.#options.sink.space()?.subarray(0, this.#bytesLeft);
   }
 
@@ -75,6 +77,7 @@ export class WsReader {
   filled(numBytes: number): void {
     this.#guarded(() => {
       this.#options.sink.filled(numBytes);
+      this.#isInPlace = true;
       this.#bytesLeft -= numBytes;
       if (this.#bytesLeft === 0) this.#endFragment();
     });
@@ -147,6 +150,7 @@ export class WsReader {
   }
 
   #endFragment(): void {
+    this.#isInPlace = false;
     if (isControl(this.#opcode)) this.#endControl();
     else if (this.#isLast) {
       this.#isInMessage = false;
