@@ -57,7 +57,11 @@ export class FrameAssembler implements MessageSink {
     const [payload, copiedBytes] = [this.#payload, this.#copiedBytes];
     [this.#header, this.#payload] = [undefined, NO_BYTES];
     this.#numBytes = this.#announcedBytes = this.#copiedBytes = 0;
-    const release = (): void => this.#options.memory.release(payload);
+    let isHeld = true;
+    const release = (): void => {
+      if (isHeld) this.#options.memory.release(payload);
+      isHeld = false;
+    };
     this.#options.onFrame({ header, payload, release }, copiedBytes);
   }
 

@@ -7,7 +7,7 @@
 export interface PayloadMemory {
   /** So many bytes, 4-byte aligned, not zeroed: the caller fills them all before anybody sees them. */
   allocate(numBytes: number): Uint8Array;
-  /** Takes back what `allocate` gave; nobody may use it any more. Anything else is ignored. */
+  /** Takes back what `allocate` gave, once; nobody may use it any more. */
   release(payload: Uint8Array): void;
 }
 
@@ -20,7 +20,6 @@ export class PayloadPool implements PayloadMemory {
   readonly #maxIdleBytes: number;
   /** By size of the memory; what came back last is used first, because it is in the cache. */
   readonly #idle = new Map<number, ArrayBuffer[]>();
-  readonly #lent = new WeakSet<Uint8Array>();
   #idleBytes = 0;
 
   /** Keeps so many bytes at most for later use. */
@@ -33,13 +32,11 @@ export class PayloadPool implements PayloadMemory {
     const size = sizeClassOf(numBytes);
     const idle = this.#idle.get(size)?.pop();
     if (idle !== undefined) this.#idleBytes -= size;
-    const payload = new Uint8Array(idle ?? newMemory(size), 0, numBytes);
-    this.#lent.add(payload);
-    return payload;
+    return new Uint8Array(idle ?? newMemory(size), 0, numBytes);
   }
 
   release(payload: Uint8Array): void {
-    if (!this.#lent.delete(payload)) return;
+    if (payload.byteLength < MIN_KEPT_BYTES) return;
     const size = payload.buffer.byteLength;
     if (this.#idleBytes + size > this.#maxIdleBytes) this.#forget();
     if (this.#idleBytes + size > this.#maxIdleBytes) return;

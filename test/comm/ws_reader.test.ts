@@ -20,6 +20,7 @@ class Probe {
   readonly pings: number[][] = [];
   readonly closes: number[] = [];
   readonly allocations: number[] = [];
+  readonly released: Uint8Array[] = [];
   copiedBytes = 0;
   readonly #reader: WsReader;
 
@@ -30,7 +31,7 @@ class Probe {
     };
     const sink = new FrameAssembler({
       maxFrameBytes: MAX_FRAME_BYTES,
-      memory: { allocate, release: () => undefined },
+      memory: { allocate, release: (payload) => this.released.push(payload) },
       onFrame: (frame, copiedBytes) => {
         this.frames.push(frame);
         this.copiedBytes += copiedBytes;
@@ -126,6 +127,15 @@ describe('a WebSocket reader', () => {
       expect(Buffer.compare(probe.frames[0]!.payload, payload)).to.equal(0);
       expect(Buffer.compare(messageHead(frameBytes(payload), 0), data(frameBytes(payload)))).to.equal(0);
     }
+  });
+
+  it('gives a payload back once, however often its consumer does', () => {
+    const probe = new Probe();
+    probe.feed(data(frameBytes(pattern(2000, 1))));
+    const [frame] = probe.frames;
+    frame!.release!();
+    frame!.release!();
+    expect(probe.released).to.deep.equal([frame!.payload]);
   });
 
   const whole = frameBytes(new Uint8Array(4));
