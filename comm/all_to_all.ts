@@ -32,6 +32,7 @@ import { HierarchicalRoute } from './hierarchical_route.js';
 import type { Rank } from './ids.js';
 import type { Mesh } from './mesh.js';
 import type { Reduce } from './payload.js';
+import { unfilledFloats } from './unfilled.js';
 import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './route.js';
 
 export type * from './all_to_all_contract.js';
@@ -180,15 +181,15 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
   #assemble(bySource: ArrivedBySource, handle: DispatchHandle, degraded: DegradedTokens): DispatchResult {
     const { hidden, numTopk, slotsPerRank, reduce } = this.#shape;
     const numRecvTokens = bySource.reduce((sum, part) => sum + (part?.numRows ?? 0), 0);
-    const recvX = new Float32Array(numRecvTokens * hidden);
+    const recvX = unfilledFloats(numRecvTokens * hidden);
     const recvTopkIdx = new Int32Array(numRecvTokens * numTopk);
     const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRecvTokens * numTopk : 0);
     let row = 0;
     for (const part of bySource) {
       if (part === undefined) continue;
-      part.copyTo(recvX, row);
       recvTopkIdx.set(part.slots, row * numTopk);
       if (reduce === 'rank') recvTopkWeights.set(part.weights, row * numTopk);
+      part.copyTo(recvX, row);
       row += part.numRows;
     }
     const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.#expertAlignment);

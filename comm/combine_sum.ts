@@ -1,5 +1,6 @@
 /** The sums at the end of a combine: pure, in an order that only the routing decides. T tokens, H channels, K choices. */
 import type { DestinationLayout } from './layout.js';
+import { unfilledFloats } from './unfilled.js';
 
 /** Rows by rank; undefined where a masked rank returned none. */
 export type ReturnedRows = readonly (Float32Array | undefined)[];
@@ -7,7 +8,7 @@ export type ReturnedRows = readonly (Float32Array | undefined)[];
 /**
  * `reduce: 'rank'`: y [T·H] from one row per (token, rank). `returned[r]` [n·H] belongs to the rows of `layouts[r]`.
  * Within each node of `ranksPerNode` ranks, a token's first contributing rank is copied and the others are added in ascending rank
- * order; then nodes likewise.
+ * order; then nodes likewise. A token without any row gets zeros.
  */
 export function sumRanks(
   returned: ReturnedRows,
@@ -16,54 +17,61 @@ export function sumRanks(
   hidden: number,
   ranksPerNode: number,
 ): Float32Array {
-  let y: Float32Array | undefined;
-  const hasRow = new Uint8Array(numTokens);
-  for (let node = 0; node < returned.length / ranksPerNode; node += 1) {
-    const ranks = Array.from({ length: ranksPerNode }, (_, local) => node * ranksPerNode + local);
-    const sum = new RowSum(numTokens, hidden);
-    for (const rank of ranks) {
+  const y = new RowSum(numTokens, hidden);
+  // With one rank per node, or one node, a sum of sums is one sum.
+  const perSum = ranksPerNode === 1 ? returned.length : ranksPerNode;
+  for (let from = 0; from < returned.length; from += perSum) {
+    const sum = perSum === returned.length ? y : new RowSum(numTokens, hidden);
+    for (let rank = from; rank < from + perSum; rank += 1) {
       const rows = returned[rank];
       if (rows !== undefined) sum.add(rows, layouts[rank]!.rows);
     }
-    y = y === undefined ? sum.y : addNode(y, hasRow, sum, hidden);
-    sum.hasRow.forEach((has, row) => (hasRow[row]! |= has));
+    if (sum !== y) y.addSum(sum);
   }
-  return y ?? new Float32Array(numTokens * hidden);
+  return y.finish();
 }
 
 /** A sum of rows that copies a token's first one, so that −0 and single contributions keep their bits. */
-export class RowSum {
-  /** [T·H] */
-  readonly y: Float32Array;
+class RowSum {
+  /** [T·H]; rows of tokens without any are unfilled. */
+  readonly #y: Float32Array;
   /** [T] 1 where something was added. */
-  readonly hasRow: Uint8Array;
+  readonly #hasRow: Uint8Array;
   readonly #hidden: number;
 
   constructor(numTokens: number, hidden: number) {
-    this.y = new Float32Array(numTokens * hidden);
-    this.hasRow = new Uint8Array(numTokens);
+    this.#y = unfilledFloats(numTokens * hidden);
+    this.#hasRow = new Uint8Array(numTokens);
     this.#hidden = hidden;
   }
 
   /** Adds row n of `rows` [n·H] to token `tokens[n]`. */
   add(rows: Float32Array, tokens: Int32Array): void {
-    const hidden = this.#hidden;
-    for (let n = 0; n < tokens.length; n += 1) {
-      const token = tokens[n]!;
-      if (this.hasRow[token] === 1) addRow(this.y, token * hidden, rows, n * hidden, hidden);
-      else this.y.set(rows.subarray(n * hidden, (n + 1) * hidden), token * hidden);
-      this.hasRow[token] = 1;
+    for (let n = 0; n < tokens.length; n += 1) this.#addRow(tokens[n]!, rows, n);
+  }
+
+  /** Adds another sum's rows, where it has any. */
+  addSum(sum: RowSum): void {
+    for (let token = 0; token < this.#hasRow.length; token += 1) {
+      if (sum.#hasRow[token] === 1) this.#addRow(token, sum.#y, token);
     }
   }
-}
 
-function addNode(y: Float32Array, hasRow: Uint8Array, node: RowSum, hidden: number): Float32Array {
-  for (let token = 0; token < hasRow.length; token += 1) {
-    if (node.hasRow[token] === 0) continue;
-    if (hasRow[token] === 1) addRow(y, token * hidden, node.y, token * hidden, hidden);
-    else y.set(node.y.subarray(token * hidden, (token + 1) * hidden), token * hidden);
+  /** The sum [T·H]. */
+  finish(): Float32Array {
+    const hidden = this.#hidden;
+    for (let token = 0; token < this.#hasRow.length; token += 1) {
+      if (this.#hasRow[token] === 0) this.#y.fill(0, token * hidden, (token + 1) * hidden);
+    }
+    return this.#y;
   }
-  return y;
+
+  #addRow(token: number, rows: Float32Array, row: number): void {
+    const hidden = this.#hidden;
+    if (this.#hasRow[token] === 1) addRow(this.#y, token * hidden, rows, row * hidden, hidden);
+    else this.#y.set(rows.subarray(row * hidden, (row + 1) * hidden), token * hidden);
+    this.#hasRow[token] = 1;
+  }
 }
 
 /** What `sumChoices` needs of a dispatch. */

@@ -8,6 +8,7 @@ import type { Frame } from './mesh.js';
 import { checkCombinePayload, combineBytes, dispatchBytes, flagsOf, readDispatchPayload, refusal } from './payload.js';
 import type { Arrived, ArrivedRows, CachedRoute, Call, ExpertRows, Route, RouteShape, Routing } from './route.js';
 import { decodedRows, encodedRows, fillWeights, packDispatch, roundedRows } from './row_payloads.js';
+import { unfilledFloats } from './unfilled.js';
 import { decodeRows, roundTripRows } from './wire_dtype.js';
 
 /** Per destination rank, what this rank sent. */
@@ -107,6 +108,7 @@ export class FlatRoute implements Route<FlatState> {
         for (const frame of frames) returned[frame.header.source] = this.#decode(frame, state[frame.header.source]!);
         for (const [rank, { rows }] of state.entries()) if (returned[rank] === undefined) degraded.add(rows);
         const y = this.#sum(returned, routing, state);
+        for (const { release } of frames) release?.();
         exchange.span('combine', 'unpack', call.tag, arrivedMs);
         return y;
       },
@@ -134,7 +136,7 @@ export class FlatRoute implements Route<FlatState> {
   #keep({ tag }: Call, x: Float32Array, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
     const { hidden, numTopk, reduce, dispatchDtype } = this.#shape;
     const numRows = rows.length;
-    const own = new Float32Array(numRows * hidden);
+    const own = unfilledFloats(numRows * hidden);
     roundTripRows(dispatchDtype, x, rows, numRows, hidden, own, 0);
     const weights = new Float32Array(reduce === 'rank' ? numRows * numTopk : 0);
     if (weights.length > 0) fillWeights(weights, topkWeights, rows, slots, numTopk);
@@ -142,7 +144,7 @@ export class FlatRoute implements Route<FlatState> {
     return { numRows, slots, weights, copyTo: (recvX, rowStart) => recvX.set(own, rowStart * hidden) };
   }
 
-  #unpack({ header, payload }: Frame, cached: CachedRoute<FlatState> | undefined): ArrivedRows {
+  #unpack({ header, payload, release }: Frame, cached: CachedRoute<FlatState> | undefined): ArrivedRows {
     const { hidden, dispatchDtype } = this.#shape;
     const { numRows, rows, weights, slots } = readDispatchPayload(header, payload, this.#shape, cached !== undefined);
     const known = cached?.bySource[header.source];
@@ -152,7 +154,10 @@ export class FlatRoute implements Route<FlatState> {
     return {
       ...(known ?? { slots, weights }),
       numRows,
-      copyTo: (recvX, rowStart) => decodeRows(dispatchDtype, rows, numRows, hidden, recvX, rowStart),
+      copyTo: (recvX, rowStart) => {
+        decodeRows(dispatchDtype, rows, numRows, hidden, recvX, rowStart);
+        release?.();
+      },
     };
   }
 

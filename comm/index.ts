@@ -15,7 +15,7 @@ export {
   type Phase,
   type StepTag,
 } from './frame.js';
-export type { Frame, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
+export type { ArrivingFrame, Frame, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
 export { DEFAULT_MAX_FRAME_BYTES, type MeshLimits } from './mesh_base.js';
 export { createLocalMeshes } from './local_mesh.js';
 export { listenForPeers, openWsMesh, type PeerServerOptions, type WsMeshOptions } from './ws_mesh.js';

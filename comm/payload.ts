@@ -6,6 +6,7 @@
  */
 import { CommError } from './errors.js';
 import { FRAME_FLAGS, FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
+import { unfilledBytes } from './unfilled.js';
 import { wireRowBytes, type WireDtype } from './wire_dtype.js';
 
 /** `rank`: the expert's rank multiplies by the gate weights and sums its local experts, one row per (token, rank) returns.
@@ -64,7 +65,7 @@ export interface OutgoingDispatch {
 }
 
 /**
- * A payload of rows with these slots [n·K], or without routing where they are null (a cached handle); weights and rows are still zero.
+ * A payload of rows with these slots [n·K], or without routing where they are null (a cached handle); weights and rows are for the caller to fill.
  * `counts`: rows per source, where it forwards those of several.
  */
 export function newDispatchPayload(
@@ -77,7 +78,7 @@ export function newDispatchPayload(
   const weightsAt = counts.byteLength;
   const rowsAt = weightsAt + 4 * numWeights;
   const slotsAt = rowsAt + numRows * wireRowBytes(dispatchDtype, hidden);
-  const bytes = new Uint8Array(slotsAt + (slots?.byteLength ?? 0));
+  const bytes = unfilledBytes(slotsAt + (slots?.byteLength ?? 0));
   new Uint32Array(bytes.buffer, 0, counts.length).set(counts);
   if (slots !== null) bytes.set(new Uint8Array(slots.buffer, slots.byteOffset, slots.byteLength), slotsAt);
   return {

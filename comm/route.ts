@@ -31,7 +31,7 @@ export interface ArrivedRows {
   readonly slots: ArrayLike<number>;
   /** [n·K]; empty with `reduce: 'source'`. */
   readonly weights: Float32Array;
-  /** Writes the rows, decoded, into `recvX` [N·H] from row `rowStart` on. */
+  /** Writes the rows, decoded, into `recvX` [N·H] from row `rowStart` on. Called once, last: it may give the frame's memory back. */
   copyTo(recvX: Float32Array, rowStart: number): void;
 }
 

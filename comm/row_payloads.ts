@@ -1,6 +1,7 @@
 /** Rows of this rank as they travel, and rows that came: what every route does alike. n rows, H channels, K choices. */
 import type { DestinationLayout } from './layout.js';
 import { newDispatchPayload, type OutgoingDispatch, type PayloadShape } from './payload.js';
+import { unfilledBytes, unfilledFloats } from './unfilled.js';
 import { decodeRows, encodeRows, roundTripRows, wireRowBytes } from './wire_dtype.js';
 
 /** The rows of `x` [T·H] for one destination, with routing unless the peer knows it. */
@@ -25,8 +26,9 @@ export function fillWeights(
   slots: Int16Array,
   numTopk: number,
 ): void {
-  for (let i = 0; i < weights.length; i += 1) {
-    if (slots[i] !== -1) weights[i] = topkWeights[rows[Math.floor(i / numTopk)]! * numTopk + (i % numTopk)]!;
+  for (let n = 0, i = 0; i < weights.length; n += 1) {
+    const from = rows[n]! * numTopk;
+    for (let k = 0; k < numTopk; k += 1, i += 1) weights[i] = slots[i] === -1 ? 0 : topkWeights[from + k]!;
   }
 }
 
@@ -34,7 +36,7 @@ export function fillWeights(
 export function encodedRows(rows: Float32Array, { hidden, combineDtype }: PayloadShape): Uint8Array {
   if (combineDtype === 'f32') return new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
   const numRows = rows.length / hidden;
-  const bytes = new Uint8Array(numRows * wireRowBytes(combineDtype, hidden));
+  const bytes = unfilledBytes(numRows * wireRowBytes(combineDtype, hidden));
   encodeRows(combineDtype, rows, null, numRows, hidden, bytes);
   return bytes;
 }
@@ -42,7 +44,7 @@ export function encodedRows(rows: Float32Array, { hidden, combineDtype }: Payloa
 /** Experts' rows [n·H] that came, from bytes that are aligned where they are float32: a view then. */
 export function decodedRows(bytes: Uint8Array, numRows: number, { hidden, combineDtype }: PayloadShape): Float32Array {
   if (combineDtype === 'f32') return new Float32Array(bytes.buffer, bytes.byteOffset, numRows * hidden);
-  const rows = new Float32Array(numRows * hidden);
+  const rows = unfilledFloats(numRows * hidden);
   decodeRows(combineDtype, bytes, numRows, hidden, rows, 0);
   return rows;
 }
@@ -50,7 +52,7 @@ export function decodedRows(bytes: Uint8Array, numRows: number, { hidden, combin
 /** Experts' rows [n·H] as if they had travelled: themselves where they are float32. */
 export function roundedRows(rows: Float32Array, { hidden, combineDtype }: PayloadShape): Float32Array {
   if (combineDtype === 'f32') return rows;
-  const rounded = new Float32Array(rows.length);
+  const rounded = unfilledFloats(rows.length);
   roundTripRows(combineDtype, rows, null, rows.length / hidden, hidden, rounded, 0);
   return rounded;
 }

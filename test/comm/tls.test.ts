@@ -46,7 +46,7 @@ describe('TLS with given certificates', () => {
     open.push(a, b);
     for (const [step, numBytes] of [0, 1, 1000, 70_000, 3_000_000].entries()) {
       const payload = Uint8Array.from({ length: numBytes }, (_, i) => (i * 31 + step) & 0xff);
-      const rows = { numRows: 0, hidden: 0, numTopk: 0, reduceSource: 0, payloadBytes: numBytes } as const;
+      const rows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0, payloadBytes: numBytes } as const;
       a.send(asRank(1), { ...KEY, ...rows, step, source: asRank(0), destination: asRank(1) }, [payload]);
       const frame = await b.receive(asRank(0), { ...KEY, step }, { timeoutMs: 5000 });
       expect(Buffer.compare(frame.payload, payload)).to.equal(0);

@@ -1,6 +1,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { asRank, CommError, decodeHeader, encodeHeader, type Frame, type FrameHeader } from '../../comm/index.js';
+import {
+  asRank,
+  CommError,
+  decodeHeader,
+  encodeHeader,
+  type ArrivingFrame,
+  type FrameHeader,
+} from '../../comm/index.js';
 import { FrameAssembler } from '../../comm/frame_assembler.js';
 import { WsReader } from '../../comm/ws_reader.js';
 import { messageHead } from '../../comm/ws_writer.js';
@@ -11,12 +18,12 @@ import { encodeFragment, encodeMessageRef } from '../refs/ws_stream_ref.js';
 const MAX_FRAME_BYTES = 100_000;
 const HEADER: FrameHeader = {
   ...{ phase: 'dispatch', source: asRank(1), destination: asRank(0), step: 5, layer: 1, microBatch: 0, epoch: 0 },
-  ...{ numRows: 0, hidden: 0, numTopk: 0, reduceSource: 0, payloadBytes: 0 },
+  ...{ numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0, payloadBytes: 0 },
 };
 
 /** A reader with everything that it reported and allocated. */
 class Probe {
-  readonly frames: Frame[] = [];
+  readonly frames: ArrivingFrame[] = [];
   readonly pings: number[][] = [];
   readonly closes: number[] = [];
   readonly allocations: number[] = [];
