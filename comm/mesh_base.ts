@@ -121,7 +121,8 @@ export abstract class MeshBase implements Mesh {
   }
 }
 
-function checkLimits(maxFrameBytes: number, microBatches: number): void {
+/** Throws INVALID_ARGUMENT. */
+export function checkLimits(maxFrameBytes: number, microBatches: number): void {
   if (!Number.isInteger(maxFrameBytes) || maxFrameBytes < FRAME_HEADER_BYTES || maxFrameBytes > MAX_FRAME_BYTES) {
     const range = `${FRAME_HEADER_BYTES} to ${MAX_FRAME_BYTES}`;
     throw new CommError('INVALID_ARGUMENT', `maxFrameBytes is ${maxFrameBytes}; pass an integer from ${range}`);
