@@ -7,7 +7,11 @@ import { decodeHeader, encodeHeader, FRAME_HEADER_BYTES, type FrameHeader } from
 import type { Frame } from './mesh.js';
 
 /** Posts header and payload as one ArrayBuffer; the caller may change `payload` at once. */
-export function postFrame(port: MessagePort, header: FrameHeader, payload: readonly Uint8Array[]): void {
+export function postFrame(
+  port: Pick<MessagePort, 'postMessage'>,
+  header: FrameHeader,
+  payload: readonly Uint8Array[],
+): void {
   // Neither zeroed, since all of it is overwritten, nor from a pool, since it is given away.
   const bytes = Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + header.payloadBytes);
   bytes.set(encodeHeader(header));
@@ -20,7 +24,7 @@ export function postFrame(port: MessagePort, header: FrameHeader, payload: reado
 }
 
 /** The frame that `postFrame` posted; the payload begins at byte 40 of memory of its own. Throws PROTOCOL or VERSION_MISMATCH. */
-export function frameOf(bytes: ArrayBuffer): Frame {
+export function frameOf(bytes: ArrayBuffer): Omit<Frame, 'arrivedMs'> {
   const header = decodeHeader(new Uint8Array(bytes));
   return { header, payload: new Uint8Array(bytes, FRAME_HEADER_BYTES) };
 }

@@ -18,6 +18,7 @@ export {
 export type { ArrivingFrame, Frame, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
 export { DEFAULT_MAX_FRAME_BYTES, type MeshLimits } from './mesh_base.js';
 export { createLocalMeshes } from './local_mesh.js';
+export { IoThreadServer, listenInIoThread, openIoThreadMesh, type IoThreadMeshOptions } from './io_thread_mesh.js';
 export { createThreadSeats, openThreadMesh, portsOf, type ThreadSeat } from './thread_mesh.js';
 export { listenForPeers, openWsMesh, type PeerServerOptions, type WsMeshOptions } from './ws_mesh.js';
 export type { TlsOptions } from './tls.js';

@@ -75,6 +75,11 @@ export abstract class MeshBase implements Mesh {
     return this.#closing;
   }
 
+  /** Whether the owner closed it. */
+  protected get isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+
   /** Puts one checked frame on the way to a peer that isn't lost. */
   protected abstract transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
 

@@ -21,7 +21,7 @@ const WAIT = { timeoutMs: 15_000 };
 const keyOf = (step: number): FrameKey => ({ phase: 'dispatch', step, layer: 0, microBatch: 0, epoch: 0 });
 
 function send(from: Mesh, to: number, step: number, payload: Uint8Array): void {
-  const rows = { numRows: 0, hidden: 0, numTopk: 0, reduceSource: 0, payloadBytes: payload.byteLength } as const;
+  const rows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0, payloadBytes: payload.byteLength } as const;
   from.send(asRank(to), { ...keyOf(step), ...rows, source: from.rank, destination: asRank(to) }, [payload]);
 }
 
