@@ -20,7 +20,7 @@ export interface IoThreadMeshOptions extends Omit<WsMeshOptions, 'server'> {
   readonly server: IoThreadServer;
 }
 
-/** As `listenForPeers`, in a thread of its own. */
+/** As `listenForPeers`, in a thread of its own; strangers are refused without telling. */
 export function listenInIoThread(...order: IoThreadOrder): Promise<IoThreadServer> {
   return IoThreadServer.listen(order);
 }

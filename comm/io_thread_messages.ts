@@ -1,12 +1,13 @@
 /** What a compute thread and its I/O thread tell each other; frames that leave are bare ArrayBuffers (frame_port). */
+import type { Address } from './dial.js';
 import { CommError, type CommErrorCode } from './errors.js';
 import type { FrameHeader, FrameKey } from './frame.js';
 import type { Rank } from './ids.js';
 import type { MeshClosed, MeshStats } from './mesh.js';
-import type { listenForPeers, WsMeshOptions } from './ws_mesh.js';
+import type { PeerServerOptions, WsMeshOptions } from './ws_mesh.js';
 
-/** Where the I/O thread listens: its `workerData`. */
-export type IoThreadOrder = Parameters<typeof listenForPeers>;
+/** Where and how the I/O thread listens: its `workerData`. */
+export type IoThreadOrder = readonly [address: Address, options?: Pick<PeerServerOptions, 'tls'>];
 
 export type ToIoThread =
   | { readonly kind: 'open'; readonly options: Omit<WsMeshOptions, 'server' | 'signal'> }

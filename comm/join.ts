@@ -9,6 +9,8 @@ import { errorOfRemote, MAX_CONTROL_BYTES, type ControlMessage, type ControlMess
 import { CONTROL_PATH } from './rendezvous.js';
 import type { OnRefused } from './refusals.js';
 import type { TlsOptions } from './tls.js';
+import { IoThreadServer, listenInIoThread, openIoThreadMesh } from './io_thread_mesh.js';
+import { openThreadMesh, type ThreadSeat } from './thread_mesh.js';
 import { listenForPeers, openWsMesh } from './ws_mesh.js';
 
 export interface JoinOptions {
@@ -30,6 +32,10 @@ export interface JoinOptions {
 export interface ReadyOptions extends MeshLimits {
   /** How long to wait until every rank is ready and linked: others may still be loading. Default 600000. */
   readonly timeoutMs?: number | undefined;
+  /** Sockets in a thread of their own. Default false. */
+  readonly ioThread?: boolean | undefined;
+  /** Where all ranks of the job are threads of one process: this rank's seat, instead of a data port. */
+  readonly threadSeat?: ThreadSeat | undefined;
 }
 
 /** A seat in a job. */
@@ -106,10 +112,13 @@ class Joined implements JoinedRank {
   }
 
   async #linkUp(fingerprint: string, options: ReadyOptions): Promise<Mesh> {
-    const { timeoutMs = 600000, ...limits } = options;
+    const { timeoutMs = 600000, ioThread = false, threadSeat, ...limits } = options;
+    if (threadSeat !== undefined) return this.#sitDown(fingerprint, { ...threadSeat, ...limits }, timeoutMs);
     const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.#options;
     const host = bindAddressFor(this.localAddress, this.#options.advertise);
-    const server = await listenForPeers({ host, port: 0 }, { tls, onRefused });
+    const server = await (ioThread
+      ? listenInIoThread({ host, port: 0 }, { tls })
+      : listenForPeers({ host, port: 0 }, { tls, onRefused }));
     let peers: ControlMessageOf<'peers'>;
     try {
       this.link.send({ type: 'ready', fingerprint, host: advertise, port: server.port });
@@ -119,10 +128,26 @@ class Joined implements JoinedRank {
       throw error;
     }
     const { addresses, jobId } = peers;
-    const seat = { rank: this.rank, size: this.size, server, secret, tls, fingerprint, jobId };
-    const mesh = await this.#whileJobLasts((jobSignal) =>
-      openWsMesh({ ...seat, ...limits, addresses, timeoutMs, signal: jobSignal }),
-    );
+    const seat = { rank: this.rank, size: this.size, secret, tls, fingerprint, jobId };
+    const mesh = await this.#whileJobLasts((jobSignal) => {
+      const common = { ...seat, ...limits, addresses, timeoutMs, signal: jobSignal };
+      return server instanceof IoThreadServer
+        ? openIoThreadMesh({ ...common, server })
+        : openWsMesh({ ...common, server });
+    });
+    this.link.send({ type: 'meshed' });
+    return mesh;
+  }
+
+  /** A seat in memory has no address; that all ranks are ready still has to be awaited. */
+  async #sitDown(fingerprint: string, seat: ThreadSeat, timeoutMs: number): Promise<Mesh> {
+    if (seat.rank !== this.rank || seat.size !== this.size) {
+      const message = `the seat of rank ${seat.rank} of ${seat.size} for rank ${this.rank} of ${this.size}`;
+      throw new CommError('INVALID_ARGUMENT', `${message}; give each rank its own`);
+    }
+    this.link.send({ type: 'ready', fingerprint, host: this.localAddress, port: 0 });
+    expectType(await this.link.receive({ timeoutMs, signal: this.#options.signal }), 'peers');
+    const mesh = openThreadMesh(seat);
     this.link.send({ type: 'meshed' });
     return mesh;
   }

@@ -7,7 +7,8 @@ import { COMM_ERROR_CODES, CommError } from './errors.js';
 export const MAX_CONTROL_BYTES = 64 * 1024 * 1024;
 
 const rank = z.int().min(0).max(65535);
-const address = z.object({ host: z.string(), port: z.int().min(1).max(65535) });
+/** Port 0: reached through the memory of its process. */
+const address = z.object({ host: z.string(), port: z.int().min(0).max(65535) });
 const remoteError = z.object({
   /** A CommError's code or an upper layer's. */
   code: z.string(),

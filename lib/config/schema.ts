@@ -33,6 +33,8 @@ export const configSchema = z.strictObject({
       reduce: choice('rank', 'source'),
       timeout_ms: integer(1, 86_400_000),
       micro_batches: integer(1, 8),
+      transport: choice('ws', 'threads'),
+      io_thread: boolean,
     })
     .readonly(),
   engine: z
@@ -79,6 +81,8 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     reduce: 'rank',
     timeout_ms: 10_000, // how long a rank waits for a peer before it says so
     micro_batches: 1,
+    transport: 'ws', // threads: all ranks are threads of one process
+    io_thread: false, // sockets in a thread of their own
   },
   engine: {
     max_num_seqs: 64,

@@ -12,6 +12,7 @@ import { EngineError } from './errors.js';
 import { FirstCause } from './first_cause.js';
 import type { EngineLimits } from './limits.js';
 import { LocalRanks, type RankExit } from './local_ranks.js';
+import { checkTransport } from './transport.js';
 import type { RankJob } from './rank_job.js';
 import type { HeadToRank, LoadReport, RankToHead, StepPlan, StepResult } from './step_plan.js';
 
@@ -84,6 +85,7 @@ export class Job {
   /** @throws CommError, EngineError: what a rank or the network got wrong; then every process and port is closed. */
   static async start(options: JobOptions): Promise<Job> {
     const { config, spec, numLocalRanks, numExternalRanks = 0, signal } = options;
+    checkTransport(config.comm, numExternalRanks);
     const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
     const secret = options.secret ?? randomBytes(32).toString('hex');
     const rendezvous = await Rendezvous.listen({
@@ -101,6 +103,7 @@ export class Job {
     const cause = new FirstCause();
     const local = new LocalRanks({
       ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
+      asThreads: config.comm.transport === 'threads',
       order: {
         head: { host, port: rendezvous.port },
         secret,
@@ -252,6 +255,7 @@ function rankJobOf({ config, spec, limits, onTimeline }: JobOptions): RankJob {
     reduce: config.comm.reduce,
     wire: config.comm.wire,
     microBatches: config.comm.micro_batches,
+    ioThread: config.comm.io_thread,
     trace: onTimeline !== undefined,
     mla: config.engine.mla,
     timeoutMs: config.comm.timeout_ms,
@@ -295,6 +299,7 @@ function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
 
 function exitError({ rank, pid, code, signal }: RankExit): EngineError {
   const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
-  const text = `rank ${rank ?? '?'} (process ${pid ?? '?'}) ${how}, and its experts with it; look at its last lines above and start the job again`;
+  const who = rank === null ? 'the process of all ranks' : `rank ${rank}`;
+  const text = `${who} (process ${pid ?? '?'}) ${how}, and its experts with it; look at its last lines above and start the job again`;
   return new EngineError('RANK_LOST', text, rank === null ? {} : { rank });
 }

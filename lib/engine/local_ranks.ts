@@ -9,7 +9,9 @@ export interface LocalRanksOptions {
   /** Rank numbers to start; their count alone where the head gives the numbers. */
   readonly ranks: readonly (number | null)[];
   /** What all of them are told. */
-  readonly order: Omit<SpawnOrder, 'rank'>;
+  readonly order: Omit<SpawnOrder, 'rank' | 'numThreads'>;
+  /** All of them, numbered from 0, as threads of one process. Default: a process each. */
+  readonly asThreads?: boolean;
   /** A line that a rank wrote to its standard output or error. */
   readonly onLog?: (rank: number | null, line: string) => void;
 }
@@ -32,7 +34,8 @@ export class LocalRanks {
   private readonly children: { readonly child: ChildProcess; readonly exit: Promise<RankExit> }[];
 
   constructor(options: LocalRanksOptions) {
-    this.children = options.ranks.map((rank) => {
+    const { ranks, asThreads = false } = options;
+    this.children = (asThreads ? [null] : ranks).map((rank) => {
       const child = spawnRank(rank, options);
       return { child, exit: exitOf(child, rank) };
     });
@@ -61,14 +64,15 @@ export class LocalRanks {
 
 const wait = (ms: number): Promise<false> => delay(ms, false, { ref: false });
 
-function spawnRank(rank: number | null, { order, onLog }: LocalRanksOptions): ChildProcess {
+function spawnRank(rank: number | null, { ranks, asThreads = false, order, onLog }: LocalRanksOptions): ChildProcess {
   // The number is for those who look at the list of processes.
   const number = rank === null ? [] : ['--rank', String(rank)];
   const child = spawn(process.execPath, ['--no-warnings', CLI, 'rank', '--spawned', ...number], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   child.stdin.on('error', () => undefined);
-  child.stdin.write(`${JSON.stringify({ ...order, ...(rank !== null && { rank }) })}\n`);
+  const who = { ...(rank !== null && { rank }), ...(asThreads && { numThreads: ranks.length }) };
+  child.stdin.write(`${JSON.stringify({ ...order, ...who } satisfies SpawnOrder)}\n`);
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => onLog?.(rank, line));
   }

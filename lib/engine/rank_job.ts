@@ -17,6 +17,8 @@ export interface RankJob {
   readonly reduce: Reduce;
   readonly wire: Required<WireOptions>;
   readonly microBatches: number;
+  /** Sockets in a thread of their own. */
+  readonly ioThread: boolean;
   /** Report what ran when with each step's result. */
   readonly trace: boolean;
   readonly mla: MlaForm;

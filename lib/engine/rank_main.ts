@@ -3,6 +3,7 @@ import { createAllToAll } from '../../comm/all_to_all.js';
 import { CommError } from '../../comm/errors.js';
 import { asRank } from '../../comm/ids.js';
 import { joinHead, type JoinedRank } from '../../comm/join.js';
+import type { ThreadSeat } from '../../comm/thread_mesh.js';
 import { errorOfRemote, type RemoteError } from '../../comm/messages.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import { createPlacement } from '../../experts/placement.js';
@@ -29,6 +30,8 @@ export interface RankOptions {
   /** Model folder on this machine. Default: the head's path. */
   readonly model?: string;
   readonly joinTimeoutMs: number;
+  /** Where all ranks are threads of this process: this one's place among them. */
+  readonly threadSeat?: ThreadSeat;
   readonly signal: AbortSignal;
 }
 
@@ -58,7 +61,8 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
   const { spec } = job;
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
   const limits = { maxFrameBytes: maxFrameBytesOf(job), microBatches: job.microBatches };
-  const mesh = await joined.ready(fingerprint, { ...limits, timeoutMs: MAX_WAIT_MS });
+  const how = { ioThread: job.ioThread, threadSeat: options.threadSeat };
+  const mesh = await joined.ready(fingerprint, { ...limits, ...how, timeoutMs: MAX_WAIT_MS });
   try {
     const { slotsPerRank } = placement;
     const { reduce, wire, timeoutMs, blockSize } = job;

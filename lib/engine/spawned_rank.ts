@@ -5,9 +5,13 @@
 import { createInterface } from 'node:readline';
 import { EngineError } from './errors.js';
 import { runRank, type RankOptions } from './rank_main.js';
+import { runRankThreads } from './rank_threads.js';
 
 /** One JSON line on standard input. */
-export type SpawnOrder = Omit<RankOptions, 'signal'>;
+export interface SpawnOrder extends Omit<RankOptions, 'signal' | 'threadSeat'> {
+  /** Run ranks 0 … n − 1, which are the whole job, as threads of this process, instead of one rank. */
+  readonly numThreads?: number;
+}
 
 /** As {@link runRank}. @throws EngineError HEAD_LOST when the parent went away. */
 export async function runSpawnedRank(stdin: NodeJS.ReadableStream): Promise<void> {
@@ -22,7 +26,9 @@ export async function runSpawnedRank(stdin: NodeJS.ReadableStream): Promise<void
     });
   });
   try {
-    await runRank({ ...(await order), signal: gone.signal });
+    const { numThreads, ...options } = await order;
+    if (numThreads === undefined) await runRank({ ...options, signal: gone.signal });
+    else await runRankThreads(numThreads, { ...options, signal: gone.signal });
   } finally {
     lines.close(); // an open standard input would keep this process alive
   }

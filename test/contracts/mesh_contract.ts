@@ -34,9 +34,10 @@ function pattern(numBytes: number, seed: number): Uint8Array {
 
 /**
  * `overrun`: what befalls a sender that runs ahead of the bound. 'cut': its peer cuts it off. 'held': its frames wait
- * with itself until they are taken, up to the bound once more, and then it is told LIMIT.
+ * with itself until they are taken, up to the bound once more, and then it is told LIMIT. 'lost': as 'held', but
+ * instead of being told it loses that peer.
  */
-export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'held' = 'cut'): void {
+export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'held' | 'lost' = 'cut'): void {
   describe(`${name} keeps the mesh contract`, () => {
     let meshes: Mesh[] = [];
     const start = async (size: number, limits?: MeshLimits): Promise<[Mesh, Mesh, Mesh]> => {
@@ -145,14 +146,23 @@ export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'h
         expect((await b.receive(R0, key({ step: 3 }), WAIT)).payload).to.deep.equal(pattern(960, 3));
       });
     } else {
-      it('holds frames beyond the bound until others are taken, and says LIMIT beyond twice the bound', async () => {
+      it('holds frames beyond the bound until others are taken, and says so beyond twice the bound', async () => {
         const [a, b] = await start(2, { maxFrameBytes: 1000, microBatches: 2 });
         for (let step = 0; step < 8; step += 1) send(a, 1, { step }, pattern(960, step));
-        const error = thrown(() => send(a, 1, { step: 8 }, pattern(960, 8)), 'LIMIT', { rank: R1, layer: 2 });
-        expect(error.message).to.contain('5000').and.contain('4000');
+        if (overrun === 'held') {
+          const error = thrown(() => send(a, 1, { step: 8 }, pattern(960, 8)), 'LIMIT', { rank: R1, layer: 2 });
+          expect(error.message).to.contain('5000').and.contain('4000');
+        } else {
+          send(a, 1, { step: 8 }, pattern(960, 8));
+          const why = (await a.closed) as { why: string };
+          expect(why).to.include({ kind: 'lost', rank: R1 });
+          expect(why.why).to.contain('5000').and.contain('4000');
+          thrown(() => send(a, 1, { step: 9 }), 'PEER_LOST', { rank: R1 });
+        }
         for (let step = 0; step < 8; step += 1) {
           expect((await b.receive(R0, key({ step }), WAIT)).payload).to.deep.equal(pattern(960, step));
         }
+        if (overrun === 'lost') return;
         send(a, 1, { step: 9 }, pattern(960, 9));
         expect((await b.receive(R0, key({ step: 9 }), WAIT)).payload).to.deep.equal(pattern(960, 9));
       });

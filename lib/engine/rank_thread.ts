@@ -1,0 +1,11 @@
+/** One rank as a thread; started by rank_threads. An error ends it, and is told to the thread that started it. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { EngineError } from './errors.js';
+import { runRank } from './rank_main.js';
+import type { RankThreadOrder } from './rank_threads.js';
+
+const stopped = new AbortController();
+const stop = (): void =>
+  stopped.abort(new EngineError('HEAD_LOST', 'the process that started this rank is gone; start the job again'));
+parentPort?.on('message', stop).unref(); // an order that may never come keeps no thread alive
+await runRank({ ...(workerData as RankThreadOrder), signal: stopped.signal });
