@@ -8,6 +8,11 @@ import type { RankOptions } from './rank_main.js';
 /** What a thread is started with. */
 export type RankThreadOrder = Omit<RankOptions, 'signal'> & Required<Pick<RankOptions, 'rank' | 'threadSeat'>>;
 
+export interface RankThreadsOptions extends RankOptions {
+  /** The first rank that failed, at once: the head may end this process before it can say more. */
+  readonly onFailed?: (error: EngineError) => void;
+}
+
 /**
  * Ranks that lost another one end by themselves. Meanwhile the head gathers what it hears: closed connections tell which rank was first, the end
  * of this process doesn't.
@@ -15,7 +20,10 @@ export type RankThreadOrder = Omit<RankOptions, 'signal'> & Required<Pick<RankOp
 const LINGER_MS = 500;
 
 /** Resolves when the head shut the job down; rejects with what befell the first rank that ended otherwise, after all of them ended. */
-export async function runRankThreads(numRanks: number, { signal, ...order }: RankOptions): Promise<void> {
+export async function runRankThreads(
+  numRanks: number,
+  { signal, onFailed, ...order }: RankThreadsOptions,
+): Promise<void> {
   const threads = createThreadSeats(numRanks).map(
     (threadSeat) => new RankThread({ ...order, rank: threadSeat.rank, threadSeat }),
   );
@@ -25,6 +33,7 @@ export async function runRankThreads(numRanks: number, { signal, ...order }: Ran
   try {
     await all;
   } catch (error) {
+    if (!signal.aborted) onFailed?.(error as EngineError); // a RankThread rejects with nothing else
     await delay(LINGER_MS, undefined, { signal }).catch(() => undefined);
     throw signal.aborted ? signal.reason : error;
   } finally {

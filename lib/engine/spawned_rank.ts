@@ -14,7 +14,7 @@ export interface SpawnOrder extends Omit<RankOptions, 'signal' | 'threadSeat'> {
 }
 
 /** As {@link runRank}. @throws EngineError HEAD_LOST when the parent went away. */
-export async function runSpawnedRank(stdin: NodeJS.ReadableStream): Promise<void> {
+export async function runSpawnedRank(stdin: NodeJS.ReadableStream, stderr: NodeJS.WritableStream): Promise<void> {
   const gone = new AbortController();
   const lines = createInterface({ input: stdin });
   const order = new Promise<SpawnOrder>((resolve, reject) => {
@@ -28,7 +28,10 @@ export async function runSpawnedRank(stdin: NodeJS.ReadableStream): Promise<void
   try {
     const { numThreads, ...options } = await order;
     if (numThreads === undefined) await runRank({ ...options, signal: gone.signal });
-    else await runRankThreads(numThreads, { ...options, signal: gone.signal });
+    else {
+      const onFailed = ({ message }: EngineError): void => void stderr.write(`${message}\n`);
+      await runRankThreads(numThreads, { ...options, signal: gone.signal, onFailed });
+    }
   } finally {
     lines.close(); // an open standard input would keep this process alive
   }
