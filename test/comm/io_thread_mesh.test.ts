@@ -113,12 +113,13 @@ describe('a WebSocket mesh in an I/O thread', () => {
     const addresses = [addressOf(plain), addressOf(server)];
     const abort = new AbortController();
     const listening = openWsMesh({ ...COMMON, addresses, rank: R0, server: plain, signal: abort.signal });
+    const ended = errorOf(CommError, () => listening); // refused in turn, or ended below
     const refused = openIoThreadMesh({ ...COMMON, addresses, rank: R1, server, secret: 'guess' });
     const error = await rejection(refused, 'AUTH_FAILED', { rank: R0, phase: 'link' });
     expect(error.message.match(/AUTH_FAILED/g)).to.have.length(2); // its own code, and the cause's in its text
     await server.ended;
     abort.abort();
-    await errorOf(CommError, () => listening);
+    await ended;
     await (await listenForPeers(addressOf(server))).close();
   });
 
