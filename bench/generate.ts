@@ -7,7 +7,8 @@ import { Engine } from '../lib/engine/engine.js';
 import { uniform } from '../lib/engine/philox.js';
 import type { EngineStats } from '../lib/engine/stats.js';
 import { bytes, table } from '../lib/metrics/charts.js';
-import { median, plainMatmulGflops, thisMachine } from './machine.js';
+import { median, thisMachine } from './machine.js';
+import { plainMatmulGflops } from './matmul.js';
 
 interface Options {
   readonly model: string;

@@ -1,18 +1,20 @@
 /** Benchmarks behind `expertwire bench NAME`. */
 import type { CommandContext } from '../lib/commands/context.js';
 import { UsageError } from '../lib/commands/context.js';
-import { benchCodec } from './codec.js';
-import { benchGenerate } from './generate.js';
 
-const BENCHES: Readonly<Record<string, (args: readonly string[], context: CommandContext) => Promise<void>>> = {
-  codec: benchCodec,
-  generate: benchGenerate,
+type Bench = (args: readonly string[], context: CommandContext) => Promise<void>;
+
+/** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  codec: async () => (await import('./codec.js')).benchCodec,
+  dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,
+  generate: async () => (await import('./generate.js')).benchGenerate,
 };
 
 /** @throws UsageError naming the benchmarks. */
 export async function runBench([name = '', ...args]: readonly string[], context: CommandContext): Promise<void> {
-  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (bench === undefined)
-    throw new UsageError(`no benchmark '${name}'; there are: ${Object.keys(BENCHES).join(', ')}`);
+  const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+  if (load === undefined) throw new UsageError(`no benchmark '${name}'; there are: ${Object.keys(BENCHES).join(', ')}`);
+  const bench = await load();
   await bench(args, context);
 }

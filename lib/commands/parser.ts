@@ -89,7 +89,7 @@ export function createParser(args: readonly string[], context: CommandContext): 
   });
   cli.command(
     'bench [NAME]',
-    'Measure: codec, generate.',
+    'Measure: codec, dispatch, generate.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     async () => {

@@ -1,0 +1,98 @@
+/** Repeats of several parties in turns, so that a noisy minute hits all of them alike. */
+import type { Samples, Task } from './orders.js';
+import type { Parties, PartyName } from './parties.js';
+
+export interface Repeats {
+  /** Timed repeats per party. */
+  readonly iterations: number;
+  /** Untimed ones before. */
+  readonly warmUp: number;
+  /** No new turn begins after this time, once there are a few repeats; a party warms up for a tenth of it at most. */
+  readonly maxSeconds: number;
+}
+
+/** What a party showed: per phase the slowest rank of each repeat. */
+export interface Timings {
+  readonly us: Readonly<Record<string, readonly number[]>>;
+  /** Payloads copied per repeat, summed over the ranks; null where the transport doesn't count them. */
+  readonly copies: Readonly<Record<string, number>> | null;
+}
+
+/** What a party ran. */
+export interface PartyRun extends Timings {
+  /** Repeats, the untimed ones too. */
+  readonly numRuns: number;
+}
+
+/** A turn lasts about this long: many turns per run, and few pauses between them. */
+const TURN_MS = 150;
+const MIN_ITERATIONS = 5;
+/** What a clock can tell. */
+const MIN_REPEAT_MS = 0.01;
+const MIN_TURNS = 5;
+
+/** The tasks of the parties named in `tasks`. */
+export async function interleave<P extends PartyName>(
+  parties: Parties,
+  tasks: Readonly<Record<P, Task>>,
+  { iterations, warmUp, maxSeconds }: Repeats,
+): Promise<Record<P, PartyRun>> {
+  const names = Object.keys(tasks) as P[];
+  const turns = names.map((name) => ({ name, samples: [] as Samples[][], numRuns: 0 }));
+  const run = async (turn: (typeof turns)[number], count: number): Promise<Samples[]> => {
+    turn.numRuns += count;
+    return parties.run(turn.name, tasks[turn.name], count);
+  };
+  let slowestMs = 0;
+  for (const turn of turns) {
+    slowestMs = Math.max(slowestMs, await warmUpMs((count) => run(turn, count), warmUp, 100 * maxSeconds));
+  }
+  const startMs = performance.now();
+  const perTurn = Math.max(1, Math.min(Math.floor(TURN_MS / slowestMs), Math.ceil(iterations / MIN_TURNS)));
+  const isEnough = (done: number): boolean => {
+    if (done >= iterations) return true;
+    return done >= Math.min(iterations, MIN_ITERATIONS) && performance.now() - startMs > 1000 * maxSeconds;
+  };
+  let order = turns;
+  for (let done = 0; !isEnough(done); order = order.toReversed()) {
+    const count = Math.min(perTurn, iterations - done);
+    for (const turn of order) turn.samples.push(await run(turn, count));
+    done += count;
+  }
+  const shown = turns.map(({ name, samples, numRuns }) => [name, { ...timingsOf(samples), numRuns }] as const);
+  return Object.fromEntries(shown) as Record<P, PartyRun>;
+}
+
+/** Runs up to `count` repeats, which shouldn't take longer than `maxMs`; returns the milliseconds of one. */
+async function warmUpMs(run: (count: number) => Promise<unknown>, count: number, maxMs: number): Promise<number> {
+  let repeatMs = MIN_REPEAT_MS;
+  let leftMs = maxMs;
+  for (let left = count, batch = Math.min(1, count); batch > 0;) {
+    const startMs = performance.now();
+    await run(batch);
+    const ms = performance.now() - startMs;
+    repeatMs = Math.max(MIN_REPEAT_MS, ms / batch);
+    leftMs -= ms;
+    left -= batch;
+    batch = Math.min(left, Math.floor(leftMs / repeatMs));
+  }
+  return repeatMs;
+}
+
+/** `runs`: per turn, the samples of each rank. */
+export function timingsOf(runs: readonly (readonly Samples[])[]): Timings {
+  const us: Record<string, number[]> = {};
+  const copies: Record<string, number> = {};
+  for (const ranks of runs) {
+    // Not every rank takes every time: an echo is timed where it began.
+    for (const phase of new Set(ranks.flatMap((samples) => Object.keys(samples.us)))) {
+      const timed = ranks.flatMap((samples) => (samples.us[phase] === undefined ? [] : [samples.us[phase]]));
+      timed[0]!.forEach((_, i) => (us[phase] ??= []).push(Math.max(...timed.map((times) => times[i]!))));
+    }
+    for (const samples of ranks) {
+      for (const [phase, count] of Object.entries(samples.copies ?? {})) copies[phase] = (copies[phase] ?? 0) + count;
+    }
+  }
+  for (const phase of Object.keys(copies)) copies[phase]! /= us[phase]!.length;
+  return { us, copies: Object.keys(copies).length === 0 ? null : copies };
+}

@@ -1,0 +1,131 @@
+/** One rank of the benchmark: a mesh of the transport under test, and the work that is timed on it. */
+import {
+  createAllToAll,
+  createCollectives,
+  layoutOf,
+  type Address,
+  type AllToAll,
+  type AllToAllStats,
+  type Collectives,
+  type Mesh,
+} from '../../comm/index.js';
+import { Timeline, type TimelineEvent } from '../../lib/metrics/timeline.js';
+import { timeEcho, timeMessages } from './message_work.js';
+import type { Prepared, Samples, Task, Workload } from './orders.js';
+import { Recorder } from './recorder.js';
+import { routingOf } from './routing.js';
+import { openMesh, type MeshOptions, type MeshPort } from './transport.js';
+import { TokenBatch, roundTrip } from './token_batch.js';
+import { timeOverlap } from './overlap_work.js';
+import { tolerance } from './wire.js';
+
+/** Slow links take long; a rank that died is noticed by its parent. */
+export const CALL_TIMEOUT_MS = 3_600_000;
+
+export class MeshRank {
+  readonly #options: MeshOptions;
+  #timeline: Timeline | undefined;
+  #port: MeshPort | undefined;
+  #mesh: Mesh | undefined;
+  #collectives: Collectives | undefined;
+  #allToAll: AllToAll | undefined;
+  #batch: TokenBatch | undefined;
+  /** Numbers every call of this mesh, so that no tag is used twice. */
+  #nextStep = 0;
+
+  constructor(options: MeshOptions) {
+    this.#options = options;
+  }
+
+  async listen(): Promise<number> {
+    this.#port = await openMesh(this.#options);
+    return this.#port.port;
+  }
+
+  async connect(addresses: readonly Address[]): Promise<void> {
+    this.#mesh = await this.#port!.open(addresses);
+    this.#collectives = createCollectives(this.#mesh, { timeoutMs: CALL_TIMEOUT_MS });
+  }
+
+  /** Makes the tokens, sends them to the experts and back once, and checks that they came back. */
+  async prepare(workload: Workload): Promise<Prepared> {
+    const mesh = this.#mesh!;
+    const { hidden, topk: numTopk, experts, wire, isTraced } = workload;
+    const slotsPerRank = Math.ceil(experts / mesh.size);
+    const timeline = isTraced ? new Timeline() : undefined;
+    const observed = timeline && { onSpan: timeline.onSpan };
+    const shape = { hidden, numTopk, slotsPerRank, wire };
+    const allToAll = createAllToAll(mesh, { ...shape, timeoutMs: CALL_TIMEOUT_MS, ...observed });
+    const batch = new TokenBatch(workload, routingOf(workload, mesh.rank), mesh.rank);
+    [this.#allToAll, this.#batch, this.#timeline] = [allToAll, batch, timeline];
+    batch.check(await roundTrip(allToAll, batch, this.#tag()), tolerance(wire, Math.min(numTopk, mesh.size)));
+    const layouts = layoutOf(batch.topkIdx, { numTopk, slotsPerRank, size: mesh.size });
+    return { selections: layouts.map(({ numPairs }) => numPairs), stats: allToAll.stats() };
+  }
+
+  stats(): AllToAllStats {
+    return this.#allToAll!.stats();
+  }
+
+  timeline(): readonly TimelineEvent[] {
+    return this.#timeline?.take() ?? [];
+  }
+
+  async run(task: Task, iterations: number): Promise<Samples> {
+    const recorder = new Recorder();
+    const mesh = this.#mesh!;
+    for (let i = 0; i < iterations; i += 1) {
+      switch (task.kind) {
+        case 'all_to_all':
+          await this.#dispatchAndCombine(recorder);
+          break;
+        case 'messages':
+          await this.#collectives!.barrier();
+          await timeMessages(mesh, task, this.#steps(task.count), recorder);
+          break;
+        case 'echo':
+          await this.#collectives!.barrier();
+          await timeEcho(mesh, task.bytes, this.#steps(1), recorder);
+          break;
+        case 'overlap':
+          await timeOverlap(
+            { allToAll: this.#allToAll!, batch: this.#batch!, barrier: () => this.#collectives!.barrier() },
+            { ...task, nextStep: () => this.#steps(1), timeline: this.#timeline },
+            recorder,
+          );
+          break;
+        case 'exchange':
+          throw new Error('a mesh exchanges frames, not raw bytes');
+      }
+    }
+    return recorder.samples();
+  }
+
+  async #dispatchAndCombine(recorder: Recorder): Promise<void> {
+    const [allToAll, batch] = [this.#allToAll!, this.#batch!];
+    const tag = this.#tag();
+    await this.#collectives!.barrier();
+    const received = await this.#timed('dispatch', recorder, () => allToAll.dispatch({ ...batch.request, tag }));
+    const expertOut = batch.runExperts(received);
+    await this.#collectives!.barrier();
+    await this.#timed('combine', recorder, () => allToAll.combine(expertOut, received.handle));
+  }
+
+  async #timed<T>(name: string, recorder: Recorder, work: () => Promise<T>): Promise<T> {
+    const copiesBefore = this.#mesh!.stats().copies;
+    const result = await recorder.time(name, work);
+    const copiesAfter = this.#mesh!.stats().copies;
+    if (copiesBefore !== undefined && copiesAfter !== undefined) recorder.copied(name, copiesAfter - copiesBefore);
+    return result;
+  }
+
+  #tag(): { step: number; layer: number; microBatch: number; epoch: number } {
+    return { step: this.#steps(1), layer: 0, microBatch: 0, epoch: 0 };
+  }
+
+  /** The first of `count` step numbers that only this caller uses. */
+  #steps(count: number): number {
+    this.#nextStep += count;
+    return this.#nextStep - count;
+  }
+}

@@ -1,0 +1,23 @@
+/** A token bucket in virtual time: pure. */
+export interface PacerOptions {
+  readonly bytesPerMs: number;
+  /** Time that an idle link may catch up: timers come late, and what a late one missed is not lost. */
+  readonly burstMs: number;
+}
+
+export class Pacer {
+  readonly #options: PacerOptions;
+  /** When all bytes so far have left. */
+  #freeAtMs = -Infinity;
+
+  constructor(options: PacerOptions) {
+    this.#options = options;
+  }
+
+  /** When bytes that come at `nowMs` have passed the link. */
+  pass(bytes: number, nowMs: number): number {
+    const { bytesPerMs, burstMs } = this.#options;
+    this.#freeAtMs = Math.max(this.#freeAtMs, nowMs - burstMs) + bytes / bytesPerMs;
+    return this.#freeAtMs;
+  }
+}

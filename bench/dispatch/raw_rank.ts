@@ -1,0 +1,81 @@
+/** One end of the raw baseline: moves the same bytes between the same number of processes in the same pattern. */
+import type { Address } from '../../comm/index.js';
+import type { RawEnd, RawPhase, Samples, Task } from './orders.js';
+import { RawSockets } from './raw_sockets.js';
+import { Recorder } from './recorder.js';
+
+export class RawRank {
+  readonly #rank: number;
+  readonly #sockets: RawSockets;
+
+  constructor({ kind, rank, size }: RawEnd) {
+    this.#rank = rank;
+    this.#sockets = new RawSockets(kind, rank, size);
+  }
+
+  listen(): Promise<number> {
+    return this.#sockets.listen();
+  }
+
+  connect(addresses: readonly Address[]): Promise<void> {
+    return this.#sockets.connect(addresses);
+  }
+
+  async run(task: Task, iterations: number): Promise<Samples> {
+    const recorder = new Recorder();
+    switch (task.kind) {
+      case 'exchange':
+        for (let i = 0; i < iterations; i += 1) {
+          for (const phase of task.phases) await this.#exchange(phase, recorder);
+        }
+        break;
+      case 'echo':
+        for (let i = 0; i < iterations; i += 1) await this.#echo(task.bytes, recorder);
+        break;
+      case 'all_to_all':
+      case 'messages':
+      case 'overlap':
+        throw new Error(`raw sockets know no ${task.kind}`);
+    }
+    return recorder.samples();
+  }
+
+  async #exchange({ name, bytes, count }: RawPhase, recorder: Recorder): Promise<void> {
+    const sockets = this.#sockets;
+    const payloads = bytes[this.#rank]!.map((length) => this.#payload(length));
+    await sockets.barrier();
+    await recorder.time(name, async () => {
+      for (const peer of sockets.peers()) {
+        sockets.expect(peer, count * bytes[peer]![this.#rank]!);
+        for (let i = 0; i < count; i += 1) sockets.send(peer, payloads[peer]!);
+      }
+      await sockets.arrived();
+    });
+  }
+
+  /** Process 1 returns what process 0 sends. */
+  async #echo(numBytes: number, recorder: Recorder): Promise<void> {
+    const payload = this.#payload(numBytes);
+    await this.#sockets.barrier();
+    if (this.#rank > 1) return;
+    const peer = 1 - this.#rank;
+    this.#sockets.expect(peer, numBytes);
+    if (this.#rank === 1) {
+      await this.#sockets.arrived();
+      this.#sockets.send(peer, payload);
+      return;
+    }
+    await recorder.time('echo', async () => {
+      this.#sockets.send(peer, payload);
+      await this.#sockets.arrived();
+    });
+  }
+
+  /** All messages share one memory: what is measured is moving it. */
+  #payload(numBytes: number): Uint8Array {
+    if (this.#bytes.byteLength < numBytes) this.#bytes = new Uint8Array(numBytes).fill(1);
+    return this.#bytes.subarray(0, numBytes);
+  }
+
+  #bytes = new Uint8Array(0);
+}

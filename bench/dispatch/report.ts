@@ -1,0 +1,122 @@
+/** What the benchmark prints for people. */
+import { bytes, table } from '../../lib/metrics/charts.js';
+import { thisMachine } from '../machine.js';
+import type { DispatchRow } from './all_to_all_bench.js';
+import type { PhaseFigures } from './figures.js';
+import type { Matrices, Matrix, PhaseMatrices } from './matrices.js';
+import type { MessageRow } from './message_bench.js';
+import type { OverlapRow } from './overlap_bench.js';
+
+/** Machine, seed and the formula of every figure. */
+export function header(seed: number, formulae: Readonly<Record<string, string>>): string {
+  const { cpu, cores, memory, node } = thisMachine();
+  const lines = Object.entries(formulae).map(([name, formula]) => `  ${name} = ${formula}`);
+  return [`${cpu}, ${cores} cores, ${memory}, Node ${node}; seed ${seed}`, ...lines].join('\n');
+}
+
+export function dispatchTable(rows: readonly DispatchRow[]): string {
+  const names = ['dtype', 'µs p50', 'p99', 'logical GB/s', ...SPEED, 'dedup', 'dtype saves', 'copies', 'repeats'];
+  return table([
+    ['ranks × tokens × hidden, topk/experts', 'skew', 'transport', 'phase', ...names],
+    ...rows.map((row) => [
+      `${row.ranks} × ${row.tokens} × ${row.hidden}, ${row.topk}/${row.experts}`,
+      row.skew,
+      transportOf(row),
+      row.phase,
+      row.phase === 'dispatch' ? row.dtype : row.combine_dtype,
+      ...times(row),
+      row.logical_gb_per_s.toFixed(3),
+      ...speeds(row),
+      `${row.bytes_saved_by_deduplication.toFixed(2)}x`,
+      `${row.bytes_saved_by_dtype.toFixed(2)}x`,
+      row.copies === null ? '-' : row.copies.toFixed(1),
+      String(row.repeats),
+    ]),
+  ]);
+}
+
+export function messageTable(rows: readonly MessageRow[]): string {
+  return table([
+    ['message', 'ranks', 'transport', 'phase', 'µs p50', 'p99', ...SPEED, 'µs / raw', 'repeats'],
+    ...rows.map((row) => [
+      `${row.messages} × ${bytes(row.message_bytes)}`,
+      String(row.ranks),
+      transportOf(row),
+      row.phase,
+      ...times(row),
+      ...speeds(row),
+      `${(1 / row.fraction_of_raw_tcp).toFixed(2)}x`,
+      String(row.repeats),
+    ]),
+  ]);
+}
+
+export function overlapTable(rows: readonly OverlapRow[]): string {
+  return table([
+    [
+      'ranks × tokens × hidden',
+      'dtype',
+      'transport',
+      'layers',
+      'bytes out',
+      'back',
+      'comm ms',
+      'compute',
+      'sequential',
+      'overlapped',
+      'hidden',
+    ],
+    ...rows.map((row) => [
+      `${row.ranks} × ${row.tokens} × ${row.hidden}`,
+      `${row.dtype}/${row.combine_dtype}`,
+      transportOf(row) + (row.io_thread ? ' + io thread' : ''),
+      String(row.layers),
+      bytes(row.dispatch_bytes),
+      bytes(row.combine_bytes),
+      ...[row.comm_ms, row.compute_ms, row.sequential_ms, row.overlapped_ms].map((ms) => ms.toFixed(0)),
+      `${(100 * row.hidden_fraction).toFixed(0)} %`,
+    ]),
+  ]);
+}
+
+/** One matrix after the other, per repeat. */
+export function matrixTables(title: string, { selections, dispatch, combine }: Matrices): string {
+  const phase = (name: string, { tokens, rows, bytes, wait_ms }: PhaseMatrices): string[] => [
+    matrixTable(`${name}: tokens`, tokens),
+    matrixTable(`${name}: rows`, rows),
+    matrixTable(`${name}: bytes`, bytes),
+    matrixTable(`${name}: ms that the destination waited for the source`, wait_ms, 3),
+  ];
+  const all = [
+    matrixTable('choices of experts', selections),
+    ...phase('dispatch', dispatch),
+    ...phase('combine', combine),
+  ];
+  return [title, ...all].join('\n\n');
+}
+
+/** Plain numbers: rows are sources, columns destinations. */
+export function matrixTable(name: string, matrix: Matrix, digits = 0): string {
+  return table([
+    [name, ...matrix.map((_, rank) => `to ${rank}`)],
+    ...matrix.map((row, rank) => [`from ${rank}`, ...row.map((value) => value.toFixed(digits))]),
+  ]);
+}
+
+const SPEED = ['wire GB/s', 'raw TCP', 'of raw', 'tuned TCP', 'of tuned'];
+
+const speeds = (row: PhaseFigures): string[] => [
+  row.wire_gb_per_s.toFixed(3),
+  row.raw_tcp_gb_per_s.toFixed(3),
+  row.fraction_of_raw_tcp.toFixed(2),
+  row.tuned_tcp_gb_per_s.toFixed(3),
+  row.fraction_of_tuned_tcp.toFixed(2),
+];
+
+const times = (row: PhaseFigures): string[] => [
+  row.p50_us.toFixed(0),
+  row.p99_us === null ? '-' : row.p99_us.toFixed(0),
+];
+
+const transportOf = (row: { readonly transport: string; readonly link_mbit: number | null }): string =>
+  row.link_mbit === null ? row.transport : `${row.transport} ${row.link_mbit} Mbit/s`;

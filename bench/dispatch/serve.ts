@@ -1,0 +1,33 @@
+/** The inside of a benchmark process: it answers orders one after another and dies with its parent. */
+import type { Handlers } from './orders.js';
+
+export interface Order {
+  readonly name: string;
+  readonly order: unknown;
+}
+
+export type Answer = { readonly ok: unknown } | { readonly failed: string };
+
+/** Serves the parent until it is gone; then nothing here is worth an orderly end. */
+export function serve<O extends { readonly [K in keyof O]: { order: unknown; answer: unknown } }>(
+  handlers: Handlers<O>,
+): void {
+  const known = handlers as unknown as Readonly<Record<string, (order: unknown) => unknown>>;
+  process.on('SIGINT', () => undefined); // Ctrl-C goes to the whole group; the parent ends its children
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+  process.on('message', ({ name, order }: Order) => {
+    void answer(known, name, order).then((reply) => process.send!(reply));
+  });
+}
+
+async function answer(
+  handlers: Readonly<Record<string, (order: unknown) => unknown>>,
+  name: string,
+  order: unknown,
+): Promise<Answer> {
+  try {
+    return { ok: (await handlers[name]!(order)) ?? null };
+  } catch (error) {
+    return { failed: error instanceof Error ? error.message : String(error) };
+  }
+}

@@ -1,0 +1,29 @@
+/** What the benchmark knows of rows on the wire. */
+import { combineBytes, dispatchBytes, type WireDtype } from '../../comm/index.js';
+
+export interface WireDtypes {
+  readonly dispatch: WireDtype;
+  readonly combine: WireDtype;
+}
+
+export type TrafficPhase = keyof WireDtypes;
+
+/** DeepEP's choice: fp8 goes out, bf16 comes back; every other dtype goes both ways. */
+export const combineDtypeFor = (dispatch: WireDtype): WireDtype => (dispatch === 'fp8' ? 'bf16' : dispatch);
+
+/** Bytes of a frame with `numRows` rows in f32, header included: what other dtypes are compared with. */
+export function f32FrameBytes(phase: TrafficPhase, numRows: number, hidden: number, numTopk: number): number {
+  return phase === 'dispatch'
+    ? dispatchBytes(numRows, { hidden, numTopk, reduce: 'rank' })
+    : combineBytes(numRows, hidden);
+}
+
+/** Largest error of a value in [−0.5, 0.5) after one way in each dtype. */
+const MAX_ERROR: Readonly<Record<WireDtype, number>> = { f32: 0, bf16: 2 ** -10, fp8: 2 ** -5, int8: 2 ** -8 };
+/** Of gate weights that should sum to 1, and of adding in float32. */
+const SUM_ERROR = 1e-5;
+
+/** How far a combined value may be from the dispatched one: a row comes back in parts, each rounded. */
+export function tolerance({ dispatch, combine }: WireDtypes, numParts: number): number {
+  return MAX_ERROR[dispatch] + numParts * MAX_ERROR[combine] + SUM_ERROR;
+}

@@ -1,0 +1,70 @@
+import { expect } from 'chai';
+import { parseOptions } from '../../../bench/dispatch/options.js';
+import { UsageError } from '../../../lib/commands/context.js';
+
+const settings = (...args: string[]): number => parseOptions(args).settings.length;
+
+describe('options of bench dispatch', () => {
+  it('measures every combination of the lists', () => {
+    const given = parseOptions(['--ranks', '2,4', '--tokens', '1,3', '--skew', 'uniform,zipf:1.5', '--dtype', 'f32']);
+    expect(given.settings).to.have.length(8);
+    expect(given.settings[1]).to.deep.equal({
+      ...{ transport: 'ws', ranks: 2, hidden: 1024, topk: 8, experts: 64, skew: 'uniform', tokens: 3 },
+      ...{ dtype: 'f32', combineDtype: 'f32' },
+    });
+  });
+
+  it('knows the whole matrix, of which given dimensions take their part', () => {
+    const dtypes = 4;
+    expect(settings('--all', '--transport', 'ws')).to.equal(3 * 2 * 2 * 2 * 2 * dtypes);
+    expect(settings('--all', '--transport', 'ws', '--ranks', '2', '--dtype', 'f32')).to.equal(2 * 2 * 2 * 2);
+    expect(settings()).to.equal(2 * dtypes);
+  });
+
+  it('fp8 comes back as bf16, other dtypes as they went, unless told otherwise', () => {
+    const pairs = (...args: string[]): string[] =>
+      parseOptions(['--tokens', '1', ...args]).settings.map(({ dtype, combineDtype }) => `${dtype} ${combineDtype}`);
+    expect(pairs()).to.deep.equal(['f32 f32', 'bf16 bf16', 'fp8 bf16', 'int8 int8']);
+    expect(pairs('--dtype', 'fp8', '--combine-dtype', 'f32,fp8')).to.deep.equal(['fp8 f32', 'fp8 fp8']);
+  });
+
+  it('overlap is about a link of 1 Gbit/s and phases of at least 16 MB', () => {
+    const { mode, linkMbit, settings: measured } = parseOptions(['--overlap', '--dtype', 'f32']);
+    expect([mode, linkMbit, measured.length]).to.deep.equal(['overlap', 1000, 1]);
+    const { ranks, tokens, hidden } = measured[0]!;
+    expect((4 * tokens * hidden * (ranks - 1)) / ranks).to.be.at.least(8e6);
+    expect(4 * tokens * hidden).to.be.at.least(16e6);
+  });
+
+  const MISTAKES: readonly [string, string, ...string[]][] = [
+    ['--ranks x', '--ranks', "'x'", 'from 2 to 64'],
+    ['--ranks 1', '--ranks', "'1'", 'from 2 to 64'],
+    ['--tokens 2,,3', '--tokens', "''"],
+    ['--hidden 1.5', '--hidden', "'1.5'"],
+    ['--dtype fp9', '--dtype', "'fp9'", 'f32, bf16, fp8, int8'],
+    ['--combine-dtype x', '--combine-dtype', "'x'"],
+    ['--skew hot', '--skew', "'hot'", 'zipf'],
+    ['--transport udp', '--transport', "'udp'", 'ws, threads'],
+    ['--topk 65 --experts 64,256', '--topk', '65', '64'],
+    ['--messages 0', '--messages', "'0'"],
+    ['--messages 4096 --tokens 128', '--messages', '--tokens', 'exclude'],
+    ['--messages 4096 --overlap', '--messages', '--overlap', 'exclude'],
+    ['--overlap --matrix', '--overlap', '--matrix', 'exclude'],
+    ['--layers 2', '--layers', '--overlap'],
+    ['--iterations 0', '--iterations', 'from 1 on'],
+    ['--link-mbit 0', '--link-mbit', 'positive'],
+    ['--rank 2', 'rank', 'did you mean --ranks?'],
+  ];
+  for (const [line, ...words] of MISTAKES) {
+    it(`refuses ${line}, and says why`, () => {
+      let error: unknown;
+      try {
+        parseOptions(line.split(' '));
+      } catch (thrown) {
+        error = thrown;
+      }
+      expect(error).to.be.instanceOf(UsageError);
+      for (const word of words) expect((error as UsageError).message).to.include(word);
+    });
+  }
+});
