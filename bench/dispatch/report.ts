@@ -103,12 +103,13 @@ export function matrixTable(name: string, matrix: Matrix, digits = 0): string {
   ]);
 }
 
-const SPEED = ['wire GB/s', 'raw TCP', 'of raw', 'tuned TCP', 'of tuned'];
+const SPEED = ['wire GB/s', 'raw TCP', 'of raw', 'at best', 'tuned TCP', 'of tuned'];
 
 const speeds = (row: PhaseFigures): string[] => [
   row.wire_gb_per_s.toFixed(3),
   row.raw_tcp_gb_per_s.toFixed(3),
   row.fraction_of_raw_tcp.toFixed(2),
+  row.fraction_of_raw_tcp_at_best.toFixed(2),
   row.tuned_tcp_gb_per_s.toFixed(3),
   row.fraction_of_tuned_tcp.toFixed(2),
 ];
