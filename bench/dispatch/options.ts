@@ -44,7 +44,9 @@ export function parseOptions(args: readonly string[]): DispatchOptions {
   const mode = modeOf(given);
   const isOverlap = mode === 'overlap';
   const settings = settingsOf(isOverlap ? { ...given, tokens: given.tokens ?? OVERLAP.tokens } : given, given.all);
+  const linkMbit = positive('--link-mbit', given['link-mbit']) ?? (isOverlap ? OVERLAP.linkMbit : undefined);
   if (given['io-thread']) checkIoThread(settings);
+  if (linkMbit !== undefined) checkLinks(settings);
   return {
     mode,
     settings,
@@ -52,7 +54,7 @@ export function parseOptions(args: readonly string[]): DispatchOptions {
     iterations: wholeNumber('--iterations', given.iterations, 1) ?? (isOverlap ? OVERLAP.iterations : ITERATIONS),
     warmUp: wholeNumber('--warm-up', given['warm-up'], 0) ?? (isOverlap ? OVERLAP.warmUp : WARM_UP),
     maxSeconds: positive('--max-seconds', given['max-seconds'])!,
-    linkMbit: positive('--link-mbit', given['link-mbit']) ?? (isOverlap ? OVERLAP.linkMbit : undefined),
+    linkMbit,
     ioThread: given['io-thread'],
     layers: wholeNumber('--layers', given.layers, 1) ?? OVERLAP.layers,
     computeMs: positive('--compute-ms', given['compute-ms']),
@@ -137,6 +139,11 @@ function checkIoThread(settings: readonly Setting[]): void {
   const without = settings.find(({ transport }) => !IO_THREAD_TRANSPORTS.includes(transport));
   if (without === undefined) return;
   throw new UsageError(`--io-thread: transport ${without.transport} has no thread of its own; leave one out`);
+}
+
+function checkLinks(settings: readonly Setting[]): void {
+  if (settings.every(({ transport }) => transport !== 'threads')) return;
+  throw new UsageError('--link-mbit and --overlap limit links, and transport threads has none; leave one out');
 }
 
 /** Undefined where it wasn't given. */

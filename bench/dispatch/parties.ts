@@ -1,9 +1,10 @@
 /** Who is measured: ranks over the transport, and two kinds of raw sockets between as many processes. */
 import { randomBytes } from 'node:crypto';
-import type { Address, AllToAllStats } from '../../comm/index.js';
+import { createThreadSeats, type Address, type AllToAllStats } from '../../comm/index.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import type { LinkOrders, Prepared, RankOrders, RawKind, RawOrders, Samples, Task, Workload } from './orders.js';
 import { ProcessGroup } from './process_group.js';
+import { startProcess, startThread, type Runner } from './runner.js';
 import type { Transport } from './transport.js';
 
 export const PARTIES = ['mesh', 'naive', 'tuned'] as const;
@@ -42,13 +43,14 @@ export class Parties {
     }
   }
 
-  private constructor({ ranks, linkMbit, signal }: PartiesOptions) {
+  private constructor(options: PartiesOptions) {
+    const { ranks, linkMbit, signal } = options;
     [this.ranks, this.#signal] = [ranks, signal];
-    const names = (name: string): string[] => Array.from({ length: ranks }, (_, rank) => `${name} ${rank}`);
-    const raw = (name: string): ProcessGroup<RawOrders> => new ProcessGroup('./raw_process.js', names(name));
-    this.#mesh = new ProcessGroup('./rank_process.js', names('rank'));
+    const raw = (name: string): ProcessGroup<RawOrders> =>
+      new ProcessGroup(Array.from({ length: ranks }, (_, rank) => startProcess('./raw_process.js', `${name} ${rank}`)));
+    this.#mesh = new ProcessGroup(startRanks(options));
     this.#raw = { naive: raw('raw-tcp'), tuned: raw('tuned-tcp') };
-    if (linkMbit !== undefined) this.#links = new ProcessGroup('./link_process.js', ['link']);
+    if (linkMbit !== undefined) this.#links = new ProcessGroup([startProcess('./link_process.js', 'link')]);
   }
 
   prepare(workload: Workload): Promise<Prepared[]> {
@@ -106,3 +108,13 @@ export class Parties {
 }
 
 type Dialed = (rank: number) => { readonly addresses: readonly Address[] };
+
+/** Threads where the transport is between threads, else processes. */
+function startRanks({ ranks, transport, maxFrameBytes, microBatches }: PartiesOptions): Runner[] {
+  const seats = transport === 'threads' ? createThreadSeats(ranks, { maxFrameBytes, microBatches }) : [];
+  return Array.from({ length: ranks }, (_, rank) => {
+    const seat = seats[rank];
+    if (seat === undefined) return startProcess('./rank_process.js', `rank ${rank}`);
+    return startThread('./rank_process.js', `rank ${rank}`, seat);
+  });
+}

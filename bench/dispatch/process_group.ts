@@ -1,21 +1,18 @@
-/** Processes of the benchmark: started together, told to work together, and ended together. */
-import { fork, type ChildProcess } from 'node:child_process';
+/** Processes or threads of the benchmark, told to work together and ended together. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { BenchError } from './errors.js';
-import type { Answer } from './serve.js';
+import type { Runner } from './runner.js';
+import type { Answer, Order } from './serve.js';
 
 /** How long others may take to say that they failed too. */
 const CAUSE_MS = 500;
-/** Last words of a process that are kept. */
-const MAX_STDERR_CHARS = 4096;
 
 export class ProcessGroup<O extends { readonly [K in keyof O]: { order: unknown; answer: unknown } }> {
   readonly #children: readonly Child[];
 
-  /** `file` is a compiled module of this folder; `names` say in errors which process it was. */
-  constructor(file: string, names: readonly string[]) {
-    this.#children = names.map((name) => new Child(file, name));
+  /** The group owns the runners. */
+  constructor(runners: readonly Runner[]) {
+    this.#children = runners.map((runner) => new Child(runner));
   }
 
   /**
@@ -62,46 +59,29 @@ async function allOf(answers: readonly Promise<unknown>[]): Promise<unknown[]> {
 const isDeath = (error: unknown): boolean => error instanceof BenchError && error.code === 'PROCESS_DIED';
 const isLoss = (error: unknown): boolean => error instanceof Error && error.message.includes('PEER_LOST');
 
+/** Orders to one runner, one at a time. */
 class Child {
-  readonly #name: string;
-  readonly #process: ChildProcess;
-  readonly #ended: Promise<BenchError>;
-  #stderr = '';
+  readonly #runner: Runner;
+  readonly #died: Promise<BenchError>;
   #onAnswer: (answer: Answer) => void = () => undefined;
 
-  constructor(file: string, name: string) {
-    this.#name = name;
-    const path = fileURLToPath(new URL(file, import.meta.url));
-    this.#process = fork(path, [name], { execArgv: [], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
-    this.#process.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-MAX_STDERR_CHARS);
-    });
-    this.#process.on('message', (answer: Answer) => this.#onAnswer(answer));
-    this.#ended = new Promise((resolve) => {
-      this.#process.once('error', (error) => resolve(this.#death(error.message)));
-      this.#process.once('close', (code, signal) => resolve(this.#death(signal ?? `exit code ${code ?? 'unknown'}`)));
-    });
+  constructor(runner: Runner) {
+    this.#runner = runner;
+    runner.onAnswer((answer) => this.#onAnswer(answer));
+    this.#died = runner.ended.then((how) => new BenchError('PROCESS_DIED', `${runner.name} ended by ${how}`));
   }
 
-  /** One order at a time. */
-  async ask(order: { readonly name: string; readonly order: unknown }): Promise<unknown> {
+  async ask(order: Order): Promise<unknown> {
     const answered = new Promise<Answer>((resolve) => (this.#onAnswer = resolve));
-    // A process that is gone can't be told; its end says so.
-    this.#process.send(order, () => undefined);
-    const answer = await Promise.race([answered, this.#ended]);
+    this.#runner.post(order);
+    const answer = await Promise.race([answered, this.#died]);
     if (answer instanceof BenchError) throw answer;
     if ('ok' in answer) return answer.ok;
-    throw new BenchError('RANK_FAILED', `${this.#name}: ${answer.failed}`);
+    throw new BenchError('RANK_FAILED', `${this.#runner.name}: ${answer.failed}`);
   }
 
   async kill(): Promise<void> {
-    this.#process.kill('SIGKILL');
-    await this.#ended;
-  }
-
-  #death(how: string): BenchError {
-    const words = this.#stderr.trim();
-    const said = words === '' ? '' : `; it said: ${words}`;
-    return new BenchError('PROCESS_DIED', `${this.#name} (pid ${this.#process.pid ?? '?'}) ended by ${how}${said}`);
+    this.#runner.kill();
+    await this.#died;
   }
 }

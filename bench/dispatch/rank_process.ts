@@ -1,4 +1,4 @@
-/** One rank of the benchmark, as a process. */
+/** One rank of the benchmark, as a process or a thread. */
 import { MeshRank } from './mesh_rank.js';
 import type { RankOrders } from './orders.js';
 import { serve } from './serve.js';

@@ -1,4 +1,5 @@
-/** The inside of a benchmark process: it answers orders one after another and dies with its parent. */
+/** The inside of a process or thread of the benchmark: it answers orders one after another and dies with its parent. */
+import { parentPort } from 'node:worker_threads';
 import type { Handlers } from './orders.js';
 
 export interface Order {
@@ -13,6 +14,13 @@ export function serve<O extends { readonly [K in keyof O]: { order: unknown; ans
   handlers: Handlers<O>,
 ): void {
   const known = handlers as unknown as Readonly<Record<string, (order: unknown) => unknown>>;
+  if (parentPort !== null) {
+    const port = parentPort;
+    port.on('message', ({ name, order }: Order) => {
+      void answer(known, name, order).then((reply) => port.postMessage(reply));
+    });
+    return;
+  }
   process.on('SIGINT', () => undefined); // Ctrl-C goes to the whole group; the parent ends its children
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
   process.on('message', ({ name, order }: Order) => {

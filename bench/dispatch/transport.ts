@@ -1,13 +1,22 @@
 /** Which transports the benchmark can measure, and how a rank opens its mesh over each. */
-import { asRank, listenForPeers, openWsMesh, type Address, type Mesh } from '../../comm/index.js';
+import { workerData } from 'node:worker_threads';
+import {
+  asRank,
+  listenForPeers,
+  listenInIoThread,
+  openIoThreadMesh,
+  openThreadMesh,
+  openWsMesh,
+  type Address,
+  type Mesh,
+  type ThreadSeat,
+} from '../../comm/index.js';
 
 export const TRANSPORTS = ['ws', 'threads'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
-/** Those that `openMesh` knows. */
-export const SUPPORTED_TRANSPORTS: readonly Transport[] = ['ws'];
-/** Those of them whose sockets a thread of their own can serve. */
-export const IO_THREAD_TRANSPORTS: readonly Transport[] = [];
+/** Those whose sockets a thread of their own can serve. */
+export const IO_THREAD_TRANSPORTS: readonly Transport[] = ['ws'];
 
 export interface MeshOptions {
   readonly transport: Transport;
@@ -31,9 +40,18 @@ const LINK_TIMEOUT_MS = 30_000;
 
 /** The one place where a transport is chosen. */
 export async function openMesh(options: MeshOptions): Promise<MeshPort> {
-  const { size, secret, maxFrameBytes, microBatches } = options;
-  const server = await listenForPeers({ host: '127.0.0.1', port: 0 });
+  const { transport, ioThread, size, secret, maxFrameBytes, microBatches } = options;
+  // A thread's seat came with it; nobody dials.
+  if (transport === 'threads')
+    return { port: 0, open: () => Promise.resolve(openThreadMesh(workerData as ThreadSeat)) };
   const job = { fingerprint: 'bench', jobId: 'bench', timeoutMs: LINK_TIMEOUT_MS };
-  const own = { rank: asRank(options.rank), size, server, secret, maxFrameBytes, microBatches };
-  return { port: server.port, open: (addresses) => openWsMesh({ ...own, ...job, addresses }) };
+  const own = { rank: asRank(options.rank), size, secret, maxFrameBytes, microBatches, ...job };
+  if (ioThread) {
+    const server = await listenInIoThread(ANY_PORT);
+    return { port: server.port, open: (addresses) => openIoThreadMesh({ ...own, server, addresses }) };
+  }
+  const server = await listenForPeers(ANY_PORT);
+  return { port: server.port, open: (addresses) => openWsMesh({ ...own, server, addresses }) };
 }
+
+const ANY_PORT: Address = { host: '127.0.0.1', port: 0 };

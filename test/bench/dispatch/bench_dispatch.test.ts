@@ -16,16 +16,17 @@ const ENDLESS = ['--iterations', '1000000000', '--max-seconds', '1000000'];
 
 type Row = Readonly<Record<string, unknown>>;
 type PhaseMatrices = Readonly<Record<'tokens' | 'rows' | 'bytes' | 'wait_ms', number[][]>>;
+interface RunMatrices {
+  readonly selections: number[][];
+  readonly dispatch: PhaseMatrices;
+  readonly combine: PhaseMatrices;
+}
 interface Output {
   readonly machine: object;
   readonly seed: number;
   readonly formulae: Readonly<Record<string, string>>;
   readonly rows: readonly Row[];
-  readonly matrices?: readonly {
-    readonly selections: number[][];
-    readonly dispatch: PhaseMatrices;
-    readonly combine: PhaseMatrices;
-  }[];
+  readonly matrices?: readonly RunMatrices[];
 }
 
 async function json(...args: string[]): Promise<Output> {
@@ -131,6 +132,34 @@ describe('expertwire bench dispatch', function () {
       }
     }
     expect(formulae).to.include.keys('wire_gb_per_s', 'logical_gb_per_s', 'fraction_of_raw_tcp');
+  });
+
+  it('counts the same between threads as between processes', async () => {
+    const args = [
+      '--ranks',
+      '2',
+      '--dtype',
+      'bf16',
+      '--transport',
+      'ws,threads',
+      '--iterations',
+      '1',
+      '--warm-up',
+      '0',
+    ];
+    const { rows, matrices } = await json(...TINY, ...args, '--matrix');
+    const counts = ({ dispatch, combine, selections }: RunMatrices): object => {
+      const counted = ({ tokens, rows: sent, bytes }: PhaseMatrices): object => ({ tokens, sent, bytes });
+      return { selections, dispatch: counted(dispatch), combine: counted(combine) };
+    };
+    expect(rows.map(({ transport, phase }) => `${String(transport)} ${String(phase)}`)).to.deep.equal([
+      'ws dispatch',
+      'ws combine',
+      'threads dispatch',
+      'threads combine',
+    ]);
+    expect(counts(matrices![1]!)).to.deep.equal(counts(matrices![0]!));
+    for (const row of rows) positive(row, 'p50_us', 'wire_gb_per_s', 'raw_tcp_gb_per_s', 'fraction_of_raw_tcp');
   });
 
   it('has a p99 from 100 repeats on, and a table for people', async () => {

@@ -51,6 +51,7 @@ describe('options of bench dispatch', () => {
     ['--messages 4096 --overlap', '--messages', '--overlap', 'exclude'],
     ['--overlap --matrix', '--overlap', '--matrix', 'exclude'],
     ['--layers 2', '--layers', '--overlap'],
+    ['--link-mbit 100 --transport threads', '--link-mbit', 'threads'],
     ['--iterations 0', '--iterations', 'from 1 on'],
     ['--link-mbit 0', '--link-mbit', 'positive'],
     ['--rank 2', 'rank', 'did you mean --ranks?'],
