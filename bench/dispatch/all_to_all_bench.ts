@@ -22,6 +22,7 @@ export interface DispatchRow extends PhaseFigures {
   readonly combine_dtype: WireDtype;
   readonly skew: string;
   readonly transport: string;
+  readonly io_thread: boolean;
   readonly link_mbit: number | null;
   readonly phase: TrafficPhase;
   readonly logical_gb_per_s: number;
@@ -103,6 +104,7 @@ function rowOf(
   const rows = elsewhere(traffic.rows);
   return {
     ...{ ranks, tokens, hidden, topk, experts, dtype, combine_dtype: combineDtype, skew, transport, phase },
+    io_thread: options.ioThread,
     link_mbit: options.linkMbit ?? null,
     ...figures,
     logical_gb_per_s: gbPerS(tokens * topk * rowBytes, figures.p50_us),

@@ -11,6 +11,7 @@ import type { Setting } from './settings.js';
 export interface MessageRow extends PhaseFigures {
   readonly ranks: number;
   readonly transport: string;
+  readonly io_thread: boolean;
   readonly link_mbit: number | null;
   readonly message_bytes: number;
   /** Messages per pair and repeat. */
@@ -37,6 +38,7 @@ export async function measureMessages(
       const common = {
         ranks: setting.ranks,
         transport: setting.transport,
+        io_thread: options.ioThread,
         link_mbit: options.linkMbit ?? null,
         message_bytes: bytes,
       };

@@ -69,7 +69,7 @@ export function overlapTable(rows: readonly OverlapRow[]): string {
     ...rows.map((row) => [
       `${row.ranks} × ${row.tokens} × ${row.hidden}`,
       `${row.dtype}/${row.combine_dtype}`,
-      transportOf(row) + (row.io_thread ? ' + io thread' : ''),
+      transportOf(row),
       String(row.layers),
       bytes(row.dispatch_bytes),
       bytes(row.combine_bytes),
@@ -119,5 +119,7 @@ const times = (row: PhaseFigures): string[] => [
   row.p99_us === null ? '-' : row.p99_us.toFixed(0),
 ];
 
-const transportOf = (row: { readonly transport: string; readonly link_mbit: number | null }): string =>
-  row.link_mbit === null ? row.transport : `${row.transport} ${row.link_mbit} Mbit/s`;
+function transportOf(row: Pick<DispatchRow, 'transport' | 'io_thread' | 'link_mbit'>): string {
+  const limit = row.link_mbit === null ? '' : ` ${row.link_mbit} Mbit/s`;
+  return `${row.transport}${row.io_thread ? ' + io thread' : ''}${limit}`;
+}
