@@ -38,8 +38,7 @@ interface Waiter {
 interface PeerBox {
   readonly queued: Map<string, Frame>;
   readonly waiting: Map<string, Waiter>;
-  /** In order of taking; the oldest is forgotten first. */
-  readonly taken: Set<string>;
+  readonly taken: TakenKeys;
   queuedBytes: number;
   loss: Loss | undefined;
   isMuted: boolean;
@@ -58,7 +57,7 @@ export class Mailbox {
     this.#peers = Array.from({ length: options.size }, () => ({
       queued: new Map<string, Frame>(),
       waiting: new Map<string, Waiter>(),
-      taken: new Set<string>(),
+      taken: new TakenKeys(),
       queuedBytes: 0,
       loss: undefined,
       isMuted: false,
@@ -91,7 +90,7 @@ export class Mailbox {
     const waiter = box.waiting.get(key);
     if (waiter === undefined) this.#enqueue(box, key, frame);
     else {
-      markTaken(box, key);
+      box.taken.add(key);
       this.#released(frame);
       waiter.resolve(frame);
     }
@@ -210,7 +209,7 @@ export class Mailbox {
     }
     box.queued.delete(id);
     box.queuedBytes -= bytesOf(frame);
-    markTaken(box, id);
+    box.taken.add(id);
     this.#released(frame);
     return frame;
   }
@@ -243,12 +242,22 @@ export class Mailbox {
   }
 }
 
-function markTaken(box: PeerBox, key: string): void {
-  box.taken.add(key);
-  if (box.taken.size <= MAX_TAKEN_KEYS) return;
-  for (const oldest of box.taken) {
-    box.taken.delete(oldest);
-    return;
+/** The keys taken last; the oldest is forgotten first. */
+class TakenKeys {
+  readonly #keys = new Set<string>();
+  readonly #inOrder: string[] = [];
+  #next = 0;
+
+  has(key: string): boolean {
+    return this.#keys.has(key);
+  }
+
+  add(key: string): void {
+    const oldest = this.#inOrder[this.#next];
+    if (oldest !== undefined) this.#keys.delete(oldest);
+    this.#keys.add(key);
+    this.#inOrder[this.#next] = key;
+    this.#next = (this.#next + 1) % MAX_TAKEN_KEYS;
   }
 }
 

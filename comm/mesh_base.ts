@@ -93,8 +93,9 @@ export abstract class MeshBase implements Mesh {
   protected accept(from: Rank, frame: ArrivingFrame): CommError | undefined {
     try {
       checkReceived(from, this.rank, frame);
-      this.traffic.received(from, FRAME_HEADER_BYTES + frame.payload.byteLength);
-      this.#mailbox.deliver({ ...frame, arrivedMs: performance.now() });
+      const { header, payload, release } = frame;
+      this.traffic.received(from, FRAME_HEADER_BYTES + payload.byteLength);
+      this.#mailbox.deliver({ header, payload, arrivedMs: performance.now(), ...(release && { release }) });
       return undefined;
     } catch (error) {
       if (!(error instanceof CommError)) throw error;

@@ -60,5 +60,7 @@ function send(mesh: Mesh, peer: number, step: number, payload: Uint8Array): void
 }
 
 async function receive(mesh: Mesh, peer: number, step: number): Promise<void> {
-  await mesh.receive(asRank(peer), { phase: 'dispatch', step, layer: 0, microBatch: 0, epoch: 0 }, WAIT);
+  const key = { phase: 'dispatch', step, layer: 0, microBatch: 0, epoch: 0 } as const;
+  const { release } = await mesh.receive(asRank(peer), key, WAIT);
+  release?.();
 }
