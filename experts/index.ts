@@ -6,10 +6,12 @@ export { LoadMonitor } from './load_monitor.js';
 export { MoeLayer, type MoeLayerParts, type MoeOutput } from './moe_layer.js';
 export {
   createPlacement,
+  degradedRows,
   placementFrom,
   PLACEMENT_STRATEGIES,
   rankOf,
   toPhysical,
+  withoutRanks,
   type Placement,
   type PlacementShape,
   type PlacementStrategy,

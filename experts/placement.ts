@@ -91,8 +91,35 @@ function invert(phy2log: Int32Array, numExperts: number): Int32Array[] {
 export const rankOf = (placement: Placement, physical: PhysicalExpert): Rank =>
   asRank(Math.floor(physical / placement.slotsPerRank));
 
-/** Logical choices [T·K] of one layer (indexed among the MoE layers) → each expert's first replica; −1 stays −1. */
+/**
+ * The same placement without what the given ranks hold: their slots are empty, so choices fall on replicas elsewhere, and `logcnt` is 0 for
+ * an expert that no other rank holds. Slots keep their numbers.
+ */
+export function withoutRanks(placement: Placement, ranks: readonly number[]): Placement {
+  const { version, numRanks, numExperts, slotsPerRank, phy2log } = placement;
+  const left = phy2log.map((table) => {
+    const kept = table.slice();
+    for (const rank of ranks) kept.fill(-1, rank * slotsPerRank, (rank + 1) * slotsPerRank);
+    return kept;
+  });
+  return { ...placementFrom(version, numRanks, numExperts, left), slotsPerRank };
+}
+
+/** Logical choices [T·K] of one layer (indexed among the MoE layers) → each expert's first replica; −1 stays −1, and an expert without any becomes −1. */
 export function toPhysical(placement: Placement, moeLayer: number, topkIdx: Int32Array): Int32Array {
   const replicas = placement.log2phy[moeLayer]!;
-  return topkIdx.map((logical) => (logical < 0 ? -1 : replicas[logical]![0]!));
+  return topkIdx.map((logical) => (logical < 0 ? -1 : (replicas[logical]![0] ?? -1)));
+}
+
+/** The rows, ascending, of which at least one choice [T·K] of any MoE layer fell on an expert that has no replica left. */
+export function degradedRows(placement: Placement, topkIdxByLayer: readonly Int32Array[], numTopk: number): number[] {
+  const rows = new Set<number>();
+  for (const [moeLayer, topkIdx] of topkIdxByLayer.entries()) {
+    const logcnt = placement.logcnt[moeLayer]!;
+    if (!logcnt.includes(0)) continue; // the usual case
+    topkIdx.forEach((logical, i) => {
+      if (logical >= 0 && logcnt[logical] === 0) rows.add(Math.floor(i / numTopk));
+    });
+  }
+  return [...rows].sort((a, b) => a - b);
 }

@@ -2,7 +2,7 @@
 export { ConfigError, type ConfigErrorCode } from './config/errors.js';
 export { loadConfig, type LoadConfigOptions, type PartialConfig } from './config/load.js';
 export { DEFAULTS, type ConfigPrompt, type ExpertwireConfig } from './config/schema.js';
-export { Engine, type EngineOptions } from './engine/engine.js';
+export { Engine, type EngineOptions, type Loss, type OnLoss } from './engine/engine.js';
 export { EngineError, type EngineErrorCode } from './engine/errors.js';
 export type {
   FinishReason,

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { loadConfig, type PartialConfig } from '../config/load.js';
 import type { ExpertwireConfig } from '../config/schema.js';
-import { Engine } from '../engine/engine.js';
+import { Engine, type Loss } from '../engine/engine.js';
+import { reasonOf } from '../engine/membership.js';
 import type { OpenedModel } from '../engine/opened_model.js';
 import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
@@ -136,6 +137,7 @@ async function startEngine(
       ...(trace !== null && {
         onTimeline: (rank: number, events: readonly TimelineEvent[]) => trace.add(rank, events),
       }),
+      onLoss: (loss) => stderr.write(`${lossNotice(loss)}\n`),
       onRefused: (error) => stderr.write(`a rank was turned away: ${error.message}\n`),
       onProgress: (rank, fraction) => progress.update(rank, fraction),
       onRankLog: (rank, line) => {
@@ -147,6 +149,19 @@ async function startEngine(
   } finally {
     progress.close();
   }
+}
+
+/** One line for a log. */
+function lossNotice({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed }: Loss): string {
+  const reasons = lost.map(({ error }) => reasonOf(error)).join('; ');
+  const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
+  const notes = [
+    `warning: ${reasons}`,
+    `epoch ${epoch} goes on with ${counted(numRanksLeft, 'rank')}`,
+    ...(abandonedStep === null ? [] : [`step ${abandonedStep} runs again`]),
+    ...(numRecomputed === 0 ? [] : [`the cache of ${counted(numRecomputed, 'sequence')} is computed anew`]),
+  ];
+  return notes.join('; ');
 }
 
 /** The job secret from a file or the environment; never from an argument, which every user of the machine can read. */

@@ -104,6 +104,7 @@ export interface Completion {
   readonly finishReason: FinishReason;
   readonly seed: number;
   readonly routedExperts: number[][][] | null;
+  readonly numDegradedTokens: number;
   readonly firstTokenAtMs: number;
 }
 
@@ -172,8 +173,8 @@ async function complete(
       continue;
     }
     options.onEnd();
-    const { reason, seed, routedExperts } = event;
-    return { prompt, tokenIds, text, finishReason: reason, seed, routedExperts, firstTokenAtMs };
+    const { reason, seed, routedExperts, numDegradedTokens } = event;
+    return { prompt, tokenIds, text, finishReason: reason, seed, routedExperts, numDegradedTokens, firstTokenAtMs };
   }
   throw new Error('the engine ended a request without saying why; please report this');
 }
@@ -212,17 +213,23 @@ function writeJson(
   timing: Timing,
   { stdout }: CommandContext,
 ): void {
-  for (const { prompt, text, tokenIds, finishReason, seed, routedExperts } of completions) {
-    const line = {
-      prompt: prompt.text,
-      prompt_token_ids: prompt.tokenIds,
-      text,
-      token_ids: tokenIds,
-      finish_reason: finishReason,
-      seed,
-      ...(args.returnRoutedExperts === true && { routed_experts: routedExperts }),
-    };
-    stdout.write(`${JSON.stringify(line)}\n`);
+  for (const completion of completions) {
+    stdout.write(`${JSON.stringify(completionJson(completion, args.returnRoutedExperts === true))}\n`);
   }
   stdout.write(`${JSON.stringify({ stats: statsJson(engine, timing) })}\n`);
+}
+
+/** What `--json` prints of one prompt. */
+export function completionJson(completion: Completion, withRoutedExperts: boolean): object {
+  const { prompt, text, tokenIds, finishReason, seed, routedExperts, numDegradedTokens } = completion;
+  return {
+    prompt: prompt.text,
+    prompt_token_ids: prompt.tokenIds,
+    text,
+    token_ids: tokenIds,
+    finish_reason: finishReason,
+    seed,
+    ...(numDegradedTokens > 0 && { degraded_tokens: numDegradedTokens }),
+    ...(withRoutedExperts && { routed_experts: routedExperts }),
+  };
 }

@@ -80,13 +80,25 @@ type Print = (
   context: CommandContext,
 ) => void;
 
-const printJson: Print = (tokenIds, { logprobs, perplexity, routedExperts }, _tokenizer, { stdout }) => {
-  const line = { token_ids: tokenIds, logprobs: [null, ...logprobs], perplexity, routed_experts: routedExperts };
-  stdout.write(`${JSON.stringify(line)}\n`);
+const printJson: Print = (
+  tokenIds,
+  { logprobs, perplexity, routedExperts, numDegradedTokens },
+  _tokenizer,
+  context,
+) => {
+  const line = {
+    token_ids: tokenIds,
+    logprobs: [null, ...logprobs],
+    perplexity,
+    ...(numDegradedTokens > 0 && { degraded_tokens: numDegradedTokens }),
+    routed_experts: routedExperts,
+  };
+  context.stdout.write(`${JSON.stringify(line)}\n`);
 };
 
 /** One line a token: id, text, log-probability, experts per MoE layer. */
-const printTable: Print = (tokenIds, { logprobs, perplexity, routedExperts }, tokenizer, { stdout }) => {
+const printTable: Print = (tokenIds, result, tokenizer, { stdout }) => {
+  const { logprobs, perplexity, routedExperts, numDegradedTokens } = result;
   stdout.write('position\ttoken\ttext\tlogprob\texperts per MoE layer\n');
   tokenIds.forEach((id, i) => {
     const text = tokenizer === undefined ? '' : JSON.stringify(tokenizer.decode([id]));
@@ -95,4 +107,5 @@ const printTable: Print = (tokenIds, { logprobs, perplexity, routedExperts }, to
     stdout.write(`${i}\t${id}\t${text}\t${logprob}\t${experts}\n`);
   });
   stdout.write(`perplexity ${perplexity.toFixed(4)} over ${logprobs.length} tokens\n`);
+  if (numDegradedTokens > 0) stdout.write(`${numDegradedTokens} tokens lost an expert with its rank\n`);
 };

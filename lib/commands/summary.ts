@@ -13,6 +13,7 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
   const stats = engine.stats();
   const sections = [
     speedLine(engine, timing),
+    lossLine(engine),
     bytesTable('dispatched', stats.dispatchBytes),
     bytesTable('combined', stats.combineBytes),
     loadChart(engine),
@@ -28,6 +29,14 @@ function speedLine(engine: Engine, { elapsedMs, firstTokenMs }: Timing): string 
     `${numOutputTokens} new ones in ${(elapsedMs / 1000).toFixed(2)} s = ${(numOutputTokens / (elapsedMs / 1000)).toFixed(0)} tokens/s`,
     `first token after ${firstTokenMs.toFixed(0)} ms`,
   ].join(' · ');
+}
+
+/** Empty where no rank was lost. */
+function lossLine(engine: Engine): string {
+  const { lostRanks, numDegradedTokens } = engine.stats();
+  if (lostRanks.length === 0) return '';
+  const ranks = `${lostRanks.length === 1 ? 'rank' : 'ranks'} ${lostRanks.join(', ')}`;
+  return `${ranks} lost on the way · ${numDegradedTokens} tokens degraded: computed without an expert that no other rank holds`;
 }
 
 /** [source][destination]; empty for a single rank, which sends nothing. */
@@ -96,6 +105,8 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     steps: stats.numSteps,
     prompt_tokens: stats.numPromptTokens,
     output_tokens: stats.numOutputTokens,
+    lost_ranks: stats.lostRanks,
+    degraded_tokens: stats.numDegradedTokens,
     elapsed_ms: elapsedMs,
     tokens_per_s: stats.numOutputTokens / (elapsedMs / 1000),
     time_to_first_token_ms: firstTokenMs,

@@ -35,6 +35,7 @@ export const configSchema = z.strictObject({
       micro_batches: integer(1, 8),
       transport: choice('ws', 'threads'),
       io_thread: boolean,
+      on_peer_loss: choice('fail', 'mask'),
     })
     .readonly(),
   engine: z
@@ -83,6 +84,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     micro_batches: 1,
     transport: 'ws', // threads: all ranks are threads of one process
     io_thread: false, // sockets in a thread of their own
+    on_peer_loss: 'fail',
   },
   engine: {
     max_num_seqs: 64,

@@ -9,7 +9,7 @@ import type { ExpertwireConfig } from '../config/schema.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { EngineError } from './errors.js';
-import { Job, type JobOptions } from './job.js';
+import { Job, type EpochChange, type JobOptions } from './job.js';
 import type { EngineLimits } from './limits.js';
 import { checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { uniform } from './philox.js';
@@ -24,6 +24,25 @@ export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'num
   readonly config: ExpertwireConfig;
   /** The model of the configuration, where the caller has opened it already. */
   readonly model?: OpenedModel;
+  /** Ranks were lost and the job goes on without them (`comm.on_peer_loss: mask`). */
+  readonly onLoss?: OnLoss;
+}
+
+export interface Loss extends EpochChange {
+  /** Ranks that are left. */
+  readonly numRanksLeft: number;
+  /** Sequences whose cache was lost: they are computed anew elsewhere, and their callers notice only that it takes longer. */
+  readonly numRecomputed: number;
+}
+
+export type OnLoss = (loss: Loss) => void;
+
+/** What an engine runs on. */
+export interface EngineParts extends OpenedModel {
+  readonly config: ExpertwireConfig;
+  readonly placement: Placement;
+  readonly job: Job;
+  readonly onLoss?: OnLoss | undefined;
 }
 
 export class Engine implements TokenSource {
@@ -34,6 +53,8 @@ export class Engine implements TokenSource {
   readonly placement: Placement;
   private readonly config: ExpertwireConfig;
   private readonly job: Job;
+  private readonly onLoss: OnLoss | undefined;
+  private readonly lostRanks: number[] = [];
   private readonly scheduler: Scheduler;
   private readonly sequences = new Map<number, Sequence>();
   private readonly collector: StatsCollector;
@@ -41,25 +62,23 @@ export class Engine implements TokenSource {
   private failure: Error | null = null;
   private loop: Promise<void> | null = null;
 
-  private constructor(parts: {
-    readonly config: ExpertwireConfig;
-    readonly spec: ModelSpec;
-    readonly tokenizer: Tokenizer | undefined;
-    readonly limits: EngineLimits;
-    readonly placement: Placement;
-    readonly job: Job;
-  }) {
+  /** An engine over a job that runs already: {@link start} starts one. The engine closes it. */
+  constructor(parts: EngineParts) {
     this.config = parts.config;
     this.spec = parts.spec;
     this.tokenizer = parts.tokenizer;
     this.limits = parts.limits;
     this.placement = parts.placement;
     this.job = parts.job;
+    this.onLoss = parts.onLoss;
     this.scheduler = new Scheduler({ ...parts.limits, numRanks: parts.job.numRanks });
     const numMoeLayers = moeLayersOf(parts.spec).length;
     const load = new LoadMonitor(numMoeLayers, parts.spec.moe.gate.numExperts);
     this.collector = new StatsCollector(parts.job.reports, load, parts.placement);
     void parts.job.failed.then((error) => this.fail(error));
+    parts.job.watch(() => {
+      if (this.loop === null) this.applyChange(this.job.change()); // otherwise the loop does, between two steps
+    });
   }
 
   /**
@@ -74,7 +93,7 @@ export class Engine implements TokenSource {
     const numLayers = moeLayersOf(spec).length;
     const placement = createPlacement(config.experts.placement, { numLayers, numExperts, numRanks });
     const job = await Job.start({ ...options, numLocalRanks: config.parallel.ranks, spec, limits });
-    return new Engine({ config, spec, tokenizer, limits, placement, job });
+    return new Engine({ config, spec, tokenizer, limits, placement, job, onLoss: options.onLoss });
   }
 
   /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER; later, whatever ended the job. */
@@ -175,11 +194,15 @@ export class Engine implements TokenSource {
     try {
       // All requests of this turn of the event loop share the first step.
       await Promise.resolve();
-      for (let plans = this.scheduler.next(); plans !== null; plans = this.scheduler.next()) {
+      for (;;) {
+        this.applyChange(await this.job.settled());
+        const plans = this.scheduler.next();
+        if (plans === null) break;
         const startMs = performance.now();
-        const results = await this.job.step(plans);
-        this.collector.add(plans, results, performance.now() - startMs);
-        await this.commit(plans, results);
+        const outcome = await this.job.step(plans);
+        if (outcome.kind === 'abandoned') continue;
+        this.collector.add(plans, outcome.results, performance.now() - startMs);
+        await this.commit(plans, outcome.results);
       }
     } catch (error) {
       this.fail(error instanceof Error ? error : new Error(String(error)));
@@ -188,16 +211,29 @@ export class Engine implements TokenSource {
     }
   }
 
-  /** Every rank finished the step: its tokens count. */
-  private async commit(plans: readonly StepPlan[], results: readonly StepResult[]): Promise<void> {
+  /** Ranks were lost: what they computed for is queued again. */
+  private applyChange(change: EpochChange | null): void {
+    if (change === null) return;
+    const ranks = change.lost.map(({ rank }) => rank);
+    this.lostRanks.push(...ranks);
+    this.collector.lose(this.lostRanks);
+    const numRecomputed = this.scheduler.lose(ranks, change.epoch);
+    this.onLoss?.({ ...change, numRanksLeft: this.job.numRanks - this.lostRanks.length, numRecomputed });
+  }
+
+  /** Every rank that is left finished the step: its tokens count. */
+  private async commit(plans: readonly StepPlan[], results: readonly (StepResult | null)[]): Promise<void> {
     for (const [rank, plan] of plans.entries()) {
-      const { outputs } = results[rank]!;
+      const { outputs } = results[rank] ?? NO_RESULT;
       const sampled = outputs.flatMap(({ sequence, tokenId }) =>
         tokenId === null ? [] : [[sequence, tokenId] as const],
       );
       this.scheduler.commit(plan, new Map(sampled));
       for (const [i, output] of outputs.entries()) {
-        const isOver = await this.sequences.get(output.sequence)?.take(plan.parts[i]!, output);
+        const consumer = this.sequences.get(output.sequence);
+        consumer?.degrade(output.degraded ?? []);
+        if (plan.parts[i]!.isReplay) continue;
+        const isOver = await consumer?.take(plan.parts[i]!, output);
         if (isOver === true) this.end(output.sequence);
       }
     }
@@ -232,3 +268,6 @@ export class Engine implements TokenSource {
     checkTokens(promptTokenIds, maxNewTokens, this);
   }
 }
+
+/** Of a rank that was lost before the step: its plan is empty too. */
+const NO_RESULT: Pick<StepResult, 'outputs'> = { outputs: [] };

@@ -15,6 +15,8 @@ export interface FailureReport {
   readonly kind: (typeof KINDS)[number];
   /** The rank whose process, connection or message it is; null where that isn't known. */
   readonly from: number | null;
+  /** The ranks that an accusation or the head's patience blames. */
+  readonly about?: readonly number[];
   readonly error: EngineError;
 }
 

@@ -9,10 +9,11 @@ import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { ModelSpec } from '../model/spec.js';
 import { EngineError } from './errors.js';
-import { FirstCause } from './first_cause.js';
+import { FirstCause, type FailureReport } from './first_cause.js';
 import type { EngineLimits } from './limits.js';
 import { LocalRanks, type RankExit } from './local_ranks.js';
 import { checkTransport } from './transport.js';
+import { Membership, type LostRank } from './membership.js';
 import type { RankJob } from './rank_job.js';
 import type { HeadToRank, LoadReport, RankToHead, StepPlan, StepResult } from './step_plan.js';
 
@@ -50,12 +51,45 @@ const DEFAULT_JOIN_TIMEOUT_MS = 600_000;
 /** What a timer can count. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** The step that runs: results by rank, until all are there. */
+/** How a step ended. `abandoned`: a rank was lost, nothing of the step counts, and {@link Job.settled} says who it was. */
+export type StepOutcome =
+  | {
+      readonly kind: 'done';
+      /** By rank; null for one that was lost earlier. */ readonly results: readonly (StepResult | null)[];
+    }
+  | { readonly kind: 'abandoned' };
+
+/** A new epoch, and who was lost since the last one that the caller heard of. */
+export interface EpochChange {
+  readonly epoch: number;
+  readonly lost: readonly LostRank[];
+  /** The step that was abandoned and runs again; null when none was running. */
+  readonly abandonedStep: number | null;
+}
+
+/** The step that runs: results by rank, until all members' are there. */
 interface RunningStep {
   readonly step: number;
-  readonly results: (StepResult | undefined)[];
-  resolve(results: StepResult[]): void;
+  readonly results: (StepResult | null)[];
+  resolve(outcome: StepOutcome): void;
   reject(error: EngineError): void;
+}
+
+/** What a running job is made of. */
+export interface JobParts {
+  readonly rendezvous: Pick<Rendezvous, 'close'>;
+  readonly local: Pick<LocalRanks, 'exits' | 'kill' | 'close'>;
+  /** By rank. */
+  readonly links: readonly Pick<ControlLink, 'isOpen' | 'send' | 'onMessage' | 'closed' | 'close'>[];
+  readonly cause: FirstCause;
+  readonly reports: readonly LoadReport[];
+  readonly onTimeline?: JobOptions['onTimeline'];
+}
+
+export interface JobTimes {
+  readonly stepTimeoutMs: number;
+  /** How long a rank may take to enter an epoch. */
+  readonly enterTimeoutMs: number;
 }
 
 export class Job {
@@ -64,6 +98,13 @@ export class Job {
   readonly failed: Promise<EngineError>;
   private readonly parts: JobParts;
   private readonly stepTimeoutMs: number;
+  /** Where losses are masked; otherwise the first one ends the job. */
+  private readonly membership: Membership | null;
+  /** Ends the job, and then settles {@link failed}. */
+  private readonly fail: (error: EngineError) => void;
+  private onEpoch: () => void = () => undefined;
+  private numLossesTold = 0;
+  private abandonedStep: number | null = null;
   private running: RunningStep | null = null;
   /** The last step that began. */
   private lastStep = 0;
@@ -71,15 +112,28 @@ export class Job {
   private ended: EngineError | null = null;
   private closing: Promise<void> | null = null;
 
-  private constructor(parts: JobParts, reports: readonly LoadReport[], stepTimeoutMs: number) {
-    this.parts = parts;
-    this.reports = reports;
-    this.stepTimeoutMs = stepTimeoutMs;
-    this.failed = parts.cause.found.then(async (error) => {
-      await this.end(error, { gracefully: false });
-      return error;
-    });
-    parts.links.forEach((link, rank) => this.listen(link, rank));
+  /** A job whose ranks have joined, loaded and met: {@link start} makes one. */
+  constructor(parts: JobParts, onPeerLoss: 'fail' | 'mask', { stepTimeoutMs, enterTimeoutMs }: JobTimes) {
+    const { links, local, cause } = parts;
+    [this.parts, this.reports, this.stepTimeoutMs] = [parts, parts.reports, stepTimeoutMs];
+    let settle: (error: EngineError) => void = () => undefined;
+    this.failed = new Promise((resolve) => (settle = resolve));
+    this.fail = (error) => void this.end(error, { gracefully: false }).then(() => settle(error));
+    this.membership = null;
+    if (onPeerLoss === 'fail') void cause.found.then(this.fail);
+    else {
+      cause.close();
+      this.membership = new Membership({
+        numRanks: links.length,
+        enterTimeoutMs,
+        tell: (rank, message) => this.send(rank, message),
+        cutOff: (rank, error) => this.cutOff(rank, error),
+        onEpoch: () => this.abandon(),
+        onNobodyLeft: this.fail,
+      });
+    }
+    for (const exit of local.exits) void exit.then((end) => this.report(reportOf(end)));
+    links.forEach((link, rank) => this.listen(link, rank));
   }
 
   /** @throws CommError, EngineError: what a rank or the network got wrong; then every process and port is closed. */
@@ -112,16 +166,17 @@ export class Job {
       },
       ...(options.onRankLog && { onLog: options.onRankLog }),
     });
-    const onExit = (exit: RankExit): void => cause.report({ kind: 'exit', from: exit.rank, error: exitError(exit) });
-    for (const exit of local.exits) void exit.then(onExit);
+    for (const exit of local.exits) void exit.then((end) => cause.report(reportOf(end))); // while they load
     try {
       const links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) =>
         nearestCause(error, cause),
       );
       const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
-      const stepTimeoutMs = Math.min(config.comm.timeout_ms * (spec.layers.length + 1), MAX_TIMER_MS);
       const { onTimeline } = options;
-      return new Job({ rendezvous, local, links, cause, onTimeline }, reports, stepTimeoutMs);
+      const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
+      const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
+      const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
+      return new Job({ rendezvous, local, links, cause, reports, onTimeline }, onPeerLoss, times);
     } catch (error) {
       cause.close();
       await rendezvous.close();
@@ -134,8 +189,37 @@ export class Job {
     return this.parts.links.length;
   }
 
-  /** Runs one step on all ranks; rejects with the first cause when one fails, is lost or takes too long, and with CLOSED when the job is closed. */
-  async step(plans: readonly StepPlan[]): Promise<StepResult[]> {
+  /** Calls `onEpoch` whenever an epoch is declared, also while no step runs. */
+  watch(onEpoch: () => void): void {
+    this.onEpoch = onEpoch;
+  }
+
+  /**
+   * Waits until every loss so far is dealt with and the ranks that are left can run a step. Returns what changed since the last call, or null.
+   * Rejects when the job has ended.
+   */
+  async settled(): Promise<EpochChange | null> {
+    await this.membership?.settled();
+    if (this.ended !== null) throw this.ended;
+    return this.change();
+  }
+
+  /** What changed since the last call of this or of {@link settled}, or null. */
+  change(): EpochChange | null {
+    const { epoch = 0, lostRanks = [] } = this.membership ?? {};
+    const lost = lostRanks.slice(this.numLossesTold);
+    if (lost.length === 0) return null;
+    const { abandonedStep } = this;
+    this.numLossesTold = lostRanks.length;
+    this.abandonedStep = null;
+    return { epoch, lost, abandonedStep };
+  }
+
+  /**
+   * Runs one step on all ranks that are left. Rejects with the first cause when the job ends because one fails, is lost or takes too long, and with
+   * CLOSED when the job is closed.
+   */
+  async step(plans: readonly StepPlan[]): Promise<StepOutcome> {
     if (this.ended !== null) throw this.ended;
     const { step } = plans[0]!;
     this.lastStep = step;
@@ -143,8 +227,8 @@ export class Job {
     try {
       // A promise of its own for each step: racing against one that outlives it would keep every step's results alive.
       return await new Promise((resolve, reject) => {
-        this.running = { step, results: plans.map(() => undefined), resolve, reject };
-        plans.forEach((plan, rank) => this.send(rank, { kind: 'step', plan }));
+        this.running = { step, results: plans.map(() => null), resolve, reject };
+        for (const [rank, plan] of plans.entries()) if (this.isMember(rank)) this.send(rank, { kind: 'step', plan });
       });
     } finally {
       deadline.cancel();
@@ -154,7 +238,7 @@ export class Job {
 
   /** Sequences that are over. */
   free(rank: number, sequences: readonly number[]): void {
-    this.send(rank, { kind: 'free', sequences });
+    if (this.isMember(rank)) this.send(rank, { kind: 'free', sequences });
   }
 
   /** Ends all ranks. Idempotent. */
@@ -162,18 +246,42 @@ export class Job {
     await this.end(new EngineError('CLOSED', 'the job was closed; start another'), { gracefully: true });
   }
 
+  private isMember(rank: number): boolean {
+    return this.membership?.has(rank) ?? true;
+  }
+
+  private report(report: FailureReport): void {
+    (this.membership ?? this.parts.cause).report(report);
+  }
+
+  /** A rank that was lost must not come back: a process of this machine is killed, one elsewhere learns why it is out. */
+  private cutOff(rank: number, { code, message }: EngineError): void {
+    const link = this.parts.links[rank]!;
+    if (link.isOpen) link.send({ type: 'failed', error: { code, message } });
+    void link.close();
+    this.parts.local.kill(rank);
+  }
+
+  /** Nothing of the running step counts. */
+  private abandon(): void {
+    if (this.running !== null) this.abandonedStep = this.running.step;
+    this.running?.resolve({ kind: 'abandoned' });
+    this.running = null;
+    this.onEpoch();
+  }
+
   private send(rank: number, body: HeadToRank): void {
     const link = this.parts.links[rank]!;
     if (link.isOpen) link.send({ type: 'job', body });
   }
 
-  private listen(link: ControlLink, rank: number): void {
+  private listen(link: JobParts['links'][number], rank: number): void {
     link.onMessage((message) => this.onMessage(rank, message));
     void link.closed.then((why) => {
       if (this.ended !== null) return;
       const how = why.kind === 'lost' ? why.why : 'closed';
       const text = `the connection to rank ${rank} ended${this.when()} (${how}); look at its log and start the job again`;
-      this.parts.cause.report({ kind: 'disconnect', from: rank, error: new EngineError('RANK_LOST', text, { rank }) });
+      this.report({ kind: 'disconnect', from: rank, error: new EngineError('RANK_LOST', text, { rank }) });
     });
   }
 
@@ -181,33 +289,48 @@ export class Job {
     if (message.type === 'failed') return this.onFailed(rank, message.error);
     if (message.type !== 'job') return;
     const body = message.body as RankToHead;
-    const { running } = this;
-    if (body.kind !== 'result' || body.result.step !== running?.step) return;
-    running.results[rank] = body.result;
-    if (body.result.timeline !== undefined) this.parts.onTimeline?.(rank, body.result.timeline);
-    const results = running.results.filter((result) => result !== undefined);
-    if (results.length === running.results.length) running.resolve(results);
+    if (body.kind === 'result') this.onResult(rank, body.result);
+    else if (body.kind === 'entered') this.membership?.entered(rank, body.epoch);
+    else if (body.kind === 'stuck' && body.epoch === this.membership?.epoch) this.onStuck(rank, body.error);
   }
 
-  /** A rank that complains about another one is a witness, not the cause. */
+  private onResult(rank: number, result: StepResult): void {
+    const { running } = this;
+    if (result.step !== running?.step) return; // of a step that was abandoned
+    running.results[rank] = result;
+    if (result.timeline !== undefined) this.parts.onTimeline?.(rank, result.timeline);
+    const isDone = running.results.every((each, member) => each !== null || !this.isMember(member));
+    if (isDone) running.resolve({ kind: 'done', results: running.results });
+  }
+
+  /** Its peers' misses are what a rank that waits for the head's word tells. */
+  private onStuck(rank: number, { code, message, rank: about }: RemoteError): void {
+    const text = `rank ${rank} missed a peer${this.when()}: ${message}`;
+    const error = new EngineError(code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_LOST', text, { rank: about! });
+    this.report({ kind: 'accusation', from: rank, about: [about!], error });
+  }
+
+  /** A rank that complains about another one is a witness, not the cause; where losses are masked, it would not have ended for that. */
   private onFailed(rank: number, { code, message, rank: about }: RemoteError): void {
     if (this.ended !== null) return;
-    const isAccusation = about !== undefined && about !== rank;
+    const isAccusation = this.membership === null && about !== undefined && about !== rank;
     const text = `rank ${rank} failed${this.when()}: ${message}`;
     const error = new EngineError(isAccusation && code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_FAILED', text, {
-      rank: about ?? rank,
+      rank: isAccusation ? about : rank,
     });
-    this.parts.cause.report({ kind: isAccusation ? 'accusation' : 'own_failure', from: rank, error });
+    // Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another.
+    if (this.membership !== null && code === 'NOT_FINITE') this.fail(error);
+    else this.report({ kind: isAccusation ? 'accusation' : 'own_failure', from: rank, error });
   }
 
   private accuseLate(): void {
     const results = this.running?.results ?? [];
-    const late = results.flatMap((result, rank) => (result === undefined ? [rank] : []));
+    const late = results.flatMap((result, rank) => (result === null && this.isMember(rank) ? [rank] : []));
     const text =
       `rank ${late.join(', ')} did not finish step ${this.lastStep} within ${this.stepTimeoutMs} ms ` +
       '(comm.timeout_ms for each layer); look at its log, or raise comm.timeout_ms';
     const error = new EngineError('TIMEOUT', text, { rank: late[0]! });
-    this.parts.cause.report({ kind: 'deadline', from: null, error });
+    this.report({ kind: 'deadline', from: null, about: late, error });
   }
 
   private when(): string {
@@ -228,6 +351,7 @@ export class Job {
   ): Promise<void> {
     const { links, local, rendezvous, cause } = this.parts;
     cause.close();
+    this.membership?.close();
     const last: ControlMessage = gracefully
       ? { type: 'shutdown', reason: message }
       : { type: 'failed', error: { code, message } };
@@ -236,14 +360,6 @@ export class Job {
     await local.close({ gracefully });
     await rendezvous.close();
   }
-}
-
-interface JobParts {
-  readonly rendezvous: Rendezvous;
-  readonly local: LocalRanks;
-  readonly links: readonly ControlLink[];
-  readonly cause: FirstCause;
-  readonly onTimeline: JobOptions['onTimeline'];
 }
 
 function rankJobOf({ config, spec, limits, onTimeline }: JobOptions): RankJob {
@@ -259,6 +375,7 @@ function rankJobOf({ config, spec, limits, onTimeline }: JobOptions): RankJob {
     trace: onTimeline !== undefined,
     mla: config.engine.mla,
     timeoutMs: config.comm.timeout_ms,
+    onPeerLoss: config.comm.on_peer_loss,
     blockSize: limits.blockSize,
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
   };
@@ -296,6 +413,8 @@ function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
     });
   });
 }
+
+const reportOf = (exit: RankExit): FailureReport => ({ kind: 'exit', from: exit.rank, error: exitError(exit) });
 
 function exitError({ rank, pid, code, signal }: RankExit): EngineError {
   const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;

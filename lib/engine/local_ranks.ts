@@ -31,13 +31,17 @@ const TERMINATE_AFTER_MS = 500;
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 
 export class LocalRanks {
-  private readonly children: { readonly child: ChildProcess; readonly exit: Promise<RankExit> }[];
+  private readonly children: {
+    readonly rank: number | null;
+    readonly child: ChildProcess;
+    readonly exit: Promise<RankExit>;
+  }[];
 
   constructor(options: LocalRanksOptions) {
     const { ranks, asThreads = false } = options;
     this.children = (asThreads ? [null] : ranks).map((rank) => {
       const child = spawnRank(rank, options);
-      return { child, exit: exitOf(child, rank) };
+      return { rank, child, exit: exitOf(child, rank) };
     });
   }
 
@@ -48,6 +52,11 @@ export class LocalRanks {
   /** Each process's end, in the order of the options. */
   get exits(): readonly Promise<RankExit>[] {
     return this.children.map(({ exit }) => exit);
+  }
+
+  /** Ends one rank at once, if it runs here: also one that is stopped or blocked. */
+  kill(rank: number): void {
+    this.children.find((each) => each.rank === rank)?.child.kill('SIGKILL');
   }
 
   /** Ends what still runs: `gracefully` leaves ranks half a second to obey a shutdown message first. Idempotent. */

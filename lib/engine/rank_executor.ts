@@ -2,7 +2,9 @@
 import type { AllToAll } from '../../comm/all_to_all.js';
 import type { Routing } from '../../experts/gate.js';
 import type { LoadMonitor } from '../../experts/load_monitor.js';
-import type { Placement } from '../../experts/placement.js';
+import type { Mesh } from '../../comm/mesh.js';
+import { asRank } from '../../comm/ids.js';
+import { degradedRows, withoutRanks, type Placement } from '../../experts/placement.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
 import { numKernelRuns, tensorMemory } from '../../experts/tf.js';
 import type { Timeline } from '../metrics/timeline.js';
@@ -17,6 +19,8 @@ export interface RankExecutorParts {
   readonly model: Transformer;
   readonly placement: Placement;
   readonly ep: AllToAll;
+  /** What `ep` runs over. */
+  readonly mesh: Pick<Mesh, 'advanceEpoch'>;
   readonly clock: Stopwatch;
   /** Collects what ran when; null: nobody asked. */
   readonly timeline?: Timeline | null;
@@ -34,15 +38,22 @@ export class RankExecutor {
   private readonly parts: RankExecutorParts;
   private readonly cache: KvCache;
   private readonly sequences = new Map<number, SequenceState>();
+  /** What the ranks that are left hold. */
+  private placement: Placement;
 
   constructor(parts: RankExecutorParts) {
     this.parts = parts;
+    this.placement = parts.placement;
     this.cache = parts.model.createCache(parts.blockSize);
   }
 
-  /** One step. Rejects with what the mesh, the model or the plan got wrong; nothing of the step is sampled then. */
+  /**
+   * One step. Rejects with what the mesh, the model or the plan got wrong; nothing of the step is sampled then, and what it wrote into the
+   * cache is overwritten when the same tokens run again.
+   */
   async run(plan: StepPlan, signal?: AbortSignal): Promise<StepResult> {
-    const { model, placement, clock, timeline, load } = this.parts;
+    const { placement } = this;
+    const { model, clock, timeline, load } = this.parts;
     if (timeline != null) timeline.step = plan.step;
     clock.start();
     load.reset();
@@ -66,6 +77,14 @@ export class RankExecutor {
       stats: this.stats(),
       ...(timeline != null && { timeline: timeline.take() }),
     };
+  }
+
+  /** Leaves everything of earlier epochs behind and goes on without these ranks: all that were lost since the job began. No step may be running. */
+  enterEpoch(epoch: number, lost: readonly number[]): void {
+    const { ep, mesh, placement } = this.parts;
+    for (const rank of lost) ep.maskRank(asRank(rank));
+    mesh.advanceEpoch(epoch);
+    this.placement = withoutRanks(placement, lost);
   }
 
   stats(): RankStats {
@@ -119,13 +138,18 @@ export class RankExecutor {
   ): Promise<SequenceOutput[]> {
     const { model } = this.parts;
     const rows: number[] = [];
+    const degraded = degradedRows(
+      this.placement,
+      routings.map(({ topkIdx }) => topkIdx),
+      model.spec.moe.gate.numTopk,
+    );
     let rowStart = 0;
     const wanted = parts.map((part) => {
       const { wants } = this.sequence(part.sequence);
       const first = rowStart;
       const numTokens = part.tokenIds.length;
       rowStart += numTokens;
-      const isEvery = wants.promptLogprobs || wants.logits;
+      const isEvery = !part.isReplay && (wants.promptLogprobs || wants.logits);
       const own = isEvery ? range(first, numTokens) : part.sample ? [first + numTokens - 1] : [];
       const logitStart = rows.length;
       rows.push(...own);
@@ -135,7 +159,11 @@ export class RankExecutor {
     const { vocabSize } = model.spec;
     return wanted.map(({ part, first, logitStart, numLogits }) => {
       const own = logits.subarray(logitStart * vocabSize, (logitStart + numLogits) * vocabSize);
-      return this.output(part, own, first, routings);
+      const lacking = degraded.filter((row) => row >= first && row < first + part.tokenIds.length);
+      return {
+        ...this.output(part, own, first, routings),
+        ...(lacking.length > 0 && { degraded: lacking.map((row) => row - first + part.position) }),
+      };
     });
   }
 
@@ -145,6 +173,7 @@ export class RankExecutor {
     const { vocabSize, moe } = this.parts.model.spec;
     state.tokenIds.length = part.position;
     state.tokenIds.push(...part.tokenIds);
+    if (part.isReplay) return { sequence: part.sequence, tokenId: null };
     const last = logits.subarray(logits.length - vocabSize);
     const { wants, sampling } = state;
     return {

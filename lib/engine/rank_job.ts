@@ -23,6 +23,8 @@ export interface RankJob {
   readonly trace: boolean;
   readonly mla: MlaForm;
   readonly timeoutMs: number;
+  /** 'mask': a rank that misses a peer waits for the head to declare a new epoch. */
+  readonly onPeerLoss: 'fail' | 'mask';
   /** Tokens per KV block. */
   readonly blockSize: number;
   readonly maxNumBatchedTokens: number;

@@ -1,10 +1,9 @@
 /** The life of a rank process: join the head, load, meet the other ranks, run steps until the job ends. */
 import { createAllToAll } from '../../comm/all_to_all.js';
-import { CommError } from '../../comm/errors.js';
 import { asRank } from '../../comm/ids.js';
 import { joinHead, type JoinedRank } from '../../comm/join.js';
 import type { ThreadSeat } from '../../comm/thread_mesh.js';
-import { errorOfRemote, type RemoteError } from '../../comm/messages.js';
+import { errorOfRemote } from '../../comm/messages.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import { createPlacement } from '../../experts/placement.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
@@ -18,6 +17,7 @@ import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from './errors.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, type RankJob } from './rank_job.js';
+import { describeError, RankSteps } from './rank_steps.js';
 import type { HeadToRank, LoadReport, RankToHead } from './step_plan.js';
 
 export interface RankOptions {
@@ -47,7 +47,7 @@ export async function runRank(options: RankOptions): Promise<void> {
   try {
     await serve(joined, options);
   } catch (error) {
-    if (joined.link.isOpen) joined.link.send({ type: 'failed', error: describe(error) });
+    if (joined.link.isOpen) joined.link.send({ type: 'failed', error: describeError(error) });
     throw error;
   } finally {
     await joined.close();
@@ -69,9 +69,10 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
     const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, slotsPerRank };
     const traced = timeline && { onSpan: timeline.onSpan };
     const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs, ...traced });
-    const executor = new RankExecutor({ model: model(ep), placement, ep, clock, timeline, load: monitor, blockSize });
+    const parts = { model: model(ep), placement, ep, mesh, clock, timeline, load: monitor, blockSize };
+    const executor = new RankExecutor(parts);
     tell(joined, { kind: 'loaded', report });
-    await runSteps(joined, executor, options.signal);
+    await runSteps(joined, executor, job.onPeerLoss, options.signal);
     executor.dispose();
   } finally {
     await mesh.close();
@@ -159,10 +160,21 @@ function progressOf(joined: JoinedRank): { totalBytes: number; readonly onBytes:
 }
 
 /** Plans in the order in which they come, one at a time; resolves when the head shuts the job down. */
-function runSteps(joined: JoinedRank, executor: RankExecutor, signal: AbortSignal): Promise<void> {
-  const { link } = joined;
+function runSteps(
+  joined: JoinedRank,
+  executor: RankExecutor,
+  onPeerLoss: RankJob['onPeerLoss'],
+  signal: AbortSignal,
+): Promise<void> {
+  const { link, rank } = joined;
   return new Promise((resolve, reject) => {
-    let last = Promise.resolve();
+    const steps = new RankSteps({
+      rank,
+      executor,
+      onPeerLoss,
+      tell: (message) => tell(joined, message),
+      onFailed: reject,
+    });
     const onAbort = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
@@ -170,31 +182,9 @@ function runSteps(joined: JoinedRank, executor: RankExecutor, signal: AbortSigna
     link.onMessage((message) => {
       if (message.type === 'shutdown') return resolve();
       if (message.type === 'failed') return reject(errorOfRemote(message.error));
-      if (message.type !== 'job') return;
-      const body = message.body as HeadToRank;
-      last = last.then(() => obey(joined, executor, body)).catch(reject);
+      if (message.type === 'job') steps.take(message.body as HeadToRank);
     });
   });
 }
 
-async function obey(joined: JoinedRank, executor: RankExecutor, message: HeadToRank): Promise<void> {
-  if (message.kind === 'free') executor.free(message.sequences);
-  else tell(joined, { kind: 'result', result: await executor.run(message.plan) });
-}
-
 const tell = (joined: JoinedRank, body: RankToHead): void => joined.link.send({ type: 'job', body });
-
-/** An error of any layer, for the head. */
-function describe(error: unknown): RemoteError {
-  const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'INTERNAL';
-  if (!(error instanceof CommError)) return { code, message };
-  const { rank, layer, phase } = error;
-  return {
-    code,
-    message,
-    ...(rank !== undefined && { rank }),
-    ...(layer !== undefined && { layer }),
-    ...(phase !== undefined && { phase }),
-  };
-}

@@ -35,6 +35,8 @@ export type TokenEvent =
       readonly seed: number;
       /** [tokens − 1][MoE layers][K] logical experts, of every token that was fed to the model. */
       readonly routedExperts: number[][][] | null;
+      /** Tokens of prompt and output that were computed without one of their experts, because no rank that holds it is left. */
+      readonly numDegradedTokens: number;
     };
 
 /** What a server or a command line needs of an engine. */
@@ -56,4 +58,6 @@ export interface ScoreResult {
   readonly perplexity: number;
   /** [tokens][MoE layers][K] logical experts. */
   readonly routedExperts: number[][][];
+  /** Tokens that were computed without one of their experts. */
+  readonly numDegradedTokens: number;
 }

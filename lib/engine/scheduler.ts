@@ -27,21 +27,30 @@ export interface SequenceRequest {
   readonly wants: SequenceWants;
 }
 
-interface Running extends SequenceRequest {
+/** A request and what came of it. */
+interface Progress extends SequenceRequest {
+  readonly outputTokenIds: number[];
+  /** Tokens whose outputs were committed; more than `numComputed` after the sequence's rank was lost. */
+  numCommitted: number;
+}
+
+interface Running extends Progress {
   readonly rank: number;
   readonly blocks: readonly number[];
-  readonly outputTokenIds: number[];
   /** Tokens in the KV cache. */
   numComputed: number;
+  /** Its rank knows it. */
   hasBegun: boolean;
 }
 
 export class Scheduler {
   private readonly limits: SchedulerLimits;
-  private readonly pools: readonly BlockPool[];
-  private readonly waiting: SequenceRequest[] = [];
+  /** By rank; null for one that was lost. */
+  private readonly pools: (BlockPool | null)[];
+  private readonly waiting: Progress[] = [];
   private readonly running = new Map<number, Running>();
   private step = 0;
+  private epoch = 0;
 
   constructor(limits: SchedulerLimits) {
     this.limits = limits;
@@ -54,10 +63,23 @@ export class Scheduler {
   }
 
   add(request: SequenceRequest): void {
-    this.waiting.push(request);
+    this.waiting.push({ ...request, outputTokenIds: [], numCommitted: 0 });
   }
 
-  /** One plan per rank, all with the same step number; null when there is nothing to compute. */
+  /**
+   * A new epoch without these ranks. Their sequences wait again, before all others, to be computed anew elsewhere: what was committed of them
+   * stays. Returns how many they are. No step may be running.
+   */
+  lose(ranks: readonly number[], epoch: number): number {
+    this.epoch = epoch;
+    for (const rank of ranks) this.pools[rank] = null;
+    const homeless = [...this.running.values()].filter(({ rank }) => ranks.includes(rank));
+    for (const { sequence } of homeless) this.running.delete(sequence);
+    this.waiting.unshift(...homeless);
+    return homeless.length;
+  }
+
+  /** One plan per rank, all with the same step number, empty for a lost rank; null when there is nothing to compute. */
   next(): StepPlan[] | null {
     this.admit();
     if (this.running.size === 0) return null;
@@ -71,6 +93,7 @@ export class Scheduler {
       const state = this.running.get(part.sequence);
       if (state === undefined) continue; // cancelled while the step ran
       state.numComputed = part.position + part.tokenIds.length;
+      state.numCommitted = Math.max(state.numCommitted, state.numComputed);
       const token = sampled.get(part.sequence);
       if (token !== undefined) state.outputTokenIds.push(token);
     }
@@ -83,7 +106,7 @@ export class Scheduler {
     const state = this.running.get(sequence);
     if (state === undefined) return null;
     this.running.delete(sequence);
-    this.pools[state.rank]!.give(state.blocks);
+    this.pools[state.rank]?.give(state.blocks);
     return state.hasBegun ? state.rank : null;
   }
 
@@ -94,7 +117,7 @@ export class Scheduler {
   }
 
   get numFreeBlocks(): number {
-    return this.pools.reduce((total, pool) => total + pool.numFree, 0);
+    return this.pools.reduce((total, pool) => total + (pool?.numFree ?? 0), 0);
   }
 
   /** First come, first served: a request that finds no room keeps those behind it waiting, so that none starves. */
@@ -106,8 +129,7 @@ export class Scheduler {
       if (rank === null) return;
       const blocks = this.pools[rank]!.take(Math.ceil(numTokens / this.limits.blockSize))!;
       this.waiting.shift();
-      const state = { ...request, rank, blocks, outputTokenIds: [], numComputed: 0, hasBegun: false };
-      this.running.set(request.sequence, state);
+      this.running.set(request.sequence, { ...request, rank, blocks, numComputed: 0, hasBegun: false });
     }
   }
 
@@ -117,7 +139,7 @@ export class Scheduler {
     for (const { rank } of this.running.values()) numSeqs[rank]!++;
     let best: number | null = null;
     this.pools.forEach((pool, rank) => {
-      if (numSeqs[rank]! >= this.limits.maxNumSeqs || pool.numFree < numBlocks) return;
+      if (pool === null || numSeqs[rank]! >= this.limits.maxNumSeqs || pool.numFree < numBlocks) return;
       if (best === null || numSeqs[rank]! < numSeqs[best]!) best = rank;
       else if (numSeqs[rank] === numSeqs[best] && pool.numFree > this.pools[best]!.numFree) best = rank;
     });
@@ -132,23 +154,25 @@ export class Scheduler {
     let logitBudget = this.limits.maxLogitTokens;
     // 1. Generated tokens: one each.
     for (const state of own) {
-      if (budget === 0 || state.outputTokenIds.length === 0) continue;
+      if (budget === 0 || isReplaying(state) || state.outputTokenIds.length === 0) continue;
       parts.push(decodePart(state));
       budget--;
     }
-    // 2. Prompts, in chunks of what is left.
+    // 2. Prompts, and what a lost rank had in its cache, in chunks of what is left.
     for (const state of own) {
-      const numLeft = state.promptTokenIds.length - state.numComputed;
-      const most = Math.min(numLeft, budget, state.wants.logits ? logitBudget : Infinity);
+      const isReplay = isReplaying(state);
+      const numLeft = (isReplay ? state.numCommitted : state.promptTokenIds.length) - state.numComputed;
+      const isCounted = state.wants.logits && !isReplay;
+      const most = Math.min(numLeft, budget, isCounted ? logitBudget : Infinity);
       if (most <= 0) continue;
-      const part = prefillPart(state, most);
-      if (state.wants.logits) logitBudget -= most;
-      parts.push(part);
-      budget -= part.tokenIds.length;
-      if (!state.hasBegun) begin.push(startOf(state));
+      if (isCounted) logitBudget -= most;
+      parts.push(isReplay ? replayPart(state, most) : prefillPart(state, most));
+      budget -= most;
+      // A step that was abandoned told a rank of the sequence already; telling it again changes nothing.
+      if (state.numComputed === 0) begin.push(startOf(state));
       state.hasBegun = true;
     }
-    return { step: this.step, epoch: 0, begin, parts };
+    return { step: this.step, epoch: this.epoch, begin, parts };
   }
 }
 
@@ -166,7 +190,16 @@ const decodePart = (state: Running): PlanPart => ({
   isPrompt: false,
   sample: true,
   nextPromptToken: null,
+  isReplay: false,
 });
+
+const isReplaying = ({ numComputed, numCommitted }: Running): boolean => numComputed < numCommitted;
+
+function replayPart(state: Running, numTokens: number): PlanPart {
+  const { sequence, promptTokenIds, outputTokenIds, numComputed: position } = state;
+  const tokenIds = [...promptTokenIds, ...outputTokenIds].slice(position, position + numTokens);
+  return { sequence, tokenIds, position, isPrompt: true, sample: false, nextPromptToken: null, isReplay: true };
+}
 
 function prefillPart(state: Running, numTokens: number): PlanPart {
   const end = state.numComputed + numTokens;
@@ -178,5 +211,6 @@ function prefillPart(state: Running, numTokens: number): PlanPart {
     isPrompt: true,
     sample: isLast && state.maxNewTokens > 0,
     nextPromptToken: state.promptTokenIds[end] ?? null,
+    isReplay: false,
   };
 }

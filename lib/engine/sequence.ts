@@ -14,6 +14,8 @@ export interface RoutingShape {
 export interface Sequence {
   /** Takes a committed output; true when the sequence is over. */
   take(part: PlanPart, output: SequenceOutput): boolean | Promise<boolean>;
+  /** Positions whose tokens lost an expert in a committed step, replays included. */
+  degrade(positions: readonly number[]): void;
   fail(error: Error): void;
 }
 
@@ -30,6 +32,7 @@ export class Generation implements Sequence {
   private readonly options: GenerationOptions;
   private readonly text: OutputText;
   private readonly routedExperts: number[][][] = [];
+  private readonly degraded = new Set<number>();
   private numTokens = 0;
 
   constructor(options: GenerationOptions) {
@@ -51,6 +54,10 @@ export class Generation implements Sequence {
     return this.finish(last.isStopped ? 'stop' : 'length', last.text);
   }
 
+  degrade(positions: readonly number[]): void {
+    for (const position of positions) this.degraded.add(position);
+  }
+
   fail(error: Error): void {
     this.events.close(error);
   }
@@ -58,7 +65,8 @@ export class Generation implements Sequence {
   private finish(reason: FinishReason, text: string): true {
     const { seed, request } = this.options;
     const routedExperts = request.returnRoutedExperts === true ? this.routedExperts : null;
-    this.events.push({ kind: 'finished', reason, text, seed, routedExperts });
+    const numDegradedTokens = this.degraded.size;
+    this.events.push({ kind: 'finished', reason, text, seed, routedExperts, numDegradedTokens });
     this.events.close();
     return true;
   }
@@ -70,6 +78,7 @@ export class Score implements Sequence {
   private readonly shape: RoutingShape;
   private readonly logprobs: number[] = [];
   private readonly routedExperts: number[][][] = [];
+  private readonly degraded = new Set<number>();
   private settle!: { resolve(result: ScoreResult): void; reject(error: Error): void };
 
   constructor(request: ScoreRequest, shape: RoutingShape) {
@@ -85,8 +94,13 @@ export class Score implements Sequence {
     if (part.nextPromptToken !== null) return false;
     const logprobs = this.logprobs.slice(0, -1); // nothing follows the last token
     const mean = logprobs.reduce((a, b) => a + b, 0) / logprobs.length;
-    this.settle.resolve({ logprobs, perplexity: Math.exp(-mean), routedExperts: this.routedExperts });
+    const { routedExperts, degraded } = this;
+    this.settle.resolve({ logprobs, perplexity: Math.exp(-mean), routedExperts, numDegradedTokens: degraded.size });
     return true;
+  }
+
+  degrade(positions: readonly number[]): void {
+    for (const position of positions) this.degraded.add(position);
   }
 
   fail(error: Error): void {

@@ -11,6 +11,10 @@ export interface EngineStats {
   readonly numSteps: number;
   readonly numPromptTokens: number;
   readonly numOutputTokens: number;
+  /** Ranks that were lost and that the job goes on without, ascending. */
+  readonly lostRanks: readonly number[];
+  /** Tokens that a committed step computed without one of their experts, because no rank that holds it was left. */
+  readonly numDegradedTokens: number;
   /** Time spent in steps. */
   readonly stepMs: number;
   /** Per phase, summed over steps, mean over ranks. */
@@ -22,6 +26,7 @@ export interface EngineStats {
   readonly expertLoad: readonly Float64Array[];
   /** Mean rank load / max rank load, per MoE layer: 1 = perfect. */
   readonly balancedness: readonly number[];
+  /** A lost rank's are those of its last step. */
   readonly ranks: readonly RankStats[];
   readonly loadReports: readonly LoadReport[];
 }
@@ -35,6 +40,8 @@ export class StatsCollector {
   private numSteps = 0;
   private numPromptTokens = 0;
   private numOutputTokens = 0;
+  private numDegradedTokens = 0;
+  private lostRanks: readonly number[] = [];
   private stepMs = 0;
 
   constructor(reports: readonly LoadReport[], load: LoadMonitor, placement: Placement) {
@@ -43,19 +50,26 @@ export class StatsCollector {
     this.placement = placement;
   }
 
-  /** Counts one committed step. */
-  add(plans: readonly StepPlan[], results: readonly StepResult[], stepMs: number): void {
+  /** Counts one committed step; a lost rank has no result. */
+  add(plans: readonly StepPlan[], results: readonly (StepResult | null)[], stepMs: number): void {
     this.numSteps++;
     this.stepMs += stepMs;
-    this.ranks = results.map(({ stats }) => stats);
+    this.ranks = results.map((result, rank) => result?.stats ?? this.ranks[rank] ?? nothingOf(results.length));
     for (const { parts } of plans) {
-      for (const part of parts) if (part.isPrompt) this.numPromptTokens += part.tokenIds.length;
+      for (const part of parts) if (part.isPrompt && !part.isReplay) this.numPromptTokens += part.tokenIds.length;
     }
-    for (const { outputs, load, phasesMs } of results) {
+    const present = results.filter((result) => result !== null);
+    for (const { outputs, load, phasesMs } of present) {
       this.numOutputTokens += outputs.filter(({ tokenId }) => tokenId !== null).length;
+      for (const { degraded = [] } of outputs) this.numDegradedTokens += degraded.length;
       this.load.merge(load);
-      for (const phase of STEP_PHASES) this.phasesMs[phase] += phasesMs[phase] / results.length;
+      for (const phase of STEP_PHASES) this.phasesMs[phase] += phasesMs[phase] / present.length;
     }
+  }
+
+  /** All ranks that were lost since the job began. */
+  lose(ranks: readonly number[]): void {
+    this.lostRanks = [...ranks].sort((a, b) => a - b);
   }
 
   stats(): EngineStats {
@@ -66,6 +80,8 @@ export class StatsCollector {
       numSteps: this.numSteps,
       numPromptTokens: this.numPromptTokens,
       numOutputTokens: this.numOutputTokens,
+      lostRanks: this.lostRanks,
+      numDegradedTokens: this.numDegradedTokens,
       stepMs: this.stepMs,
       phasesMs: { ...this.phasesMs },
       dispatchBytes: this.ranks.map((rank) => rank.dispatchBytes),
@@ -77,3 +93,14 @@ export class StatsCollector {
     };
   }
 }
+
+/** Of a rank that was lost before its first step ended. */
+const nothingOf = (numRanks: number): RankStats => ({
+  numTensors: 0,
+  tensorBytes: 0,
+  numKernelRuns: 0,
+  numKvBlocks: 0,
+  peakRssBytes: 0,
+  dispatchBytes: new Array<number>(numRanks).fill(0),
+  combineBytes: new Array<number>(numRanks).fill(0),
+});

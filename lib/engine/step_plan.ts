@@ -1,4 +1,5 @@
 /** What head and ranks say to each other about one step. Sent as msgpack over the control link. */
+import type { RemoteError } from '../../comm/messages.js';
 import type { StepPhase } from '../../experts/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { SamplingParams } from './sampler.js';
@@ -38,6 +39,8 @@ export interface PlanPart {
   readonly sample: boolean;
   /** The token after the last of them, where the prompt goes on: for prompt log-probabilities. */
   readonly nextPromptToken: number | null;
+  /** Tokens whose outputs were committed before their KV cache was lost with its rank: computed for the cache alone. */
+  readonly isReplay: boolean;
 }
 
 export interface StepResult {
@@ -61,6 +64,8 @@ export interface SequenceOutput {
   readonly promptLogprobs?: Float64Array;
   /** [n·V] */
   readonly logits?: Float32Array;
+  /** Positions of the part's tokens that lost at least one expert, ascending; absent where none did. */
+  readonly degraded?: readonly number[];
 }
 
 /** Counters of one rank since it started. */
@@ -75,13 +80,22 @@ export interface RankStats {
   readonly combineBytes: readonly number[];
 }
 
-/** What the head tells a rank. `free`: sequences that are over; their KV blocks are forgotten. */
+/** What the head tells a rank. */
 export type HeadToRank =
-  { readonly kind: 'step'; readonly plan: StepPlan } | { readonly kind: 'free'; readonly sequences: readonly number[] };
+  | { readonly kind: 'step'; readonly plan: StepPlan }
+  /** Sequences that are over; their KV blocks are forgotten. */
+  | { readonly kind: 'free'; readonly sequences: readonly number[] }
+  /** The step that runs is abandoned, and the job goes on without these ranks: all that were lost since it began. */
+  | { readonly kind: 'epoch'; readonly epoch: number; readonly lost: readonly number[] };
 
 /** What a rank tells the head. */
 export type RankToHead =
-  { readonly kind: 'loaded'; readonly report: LoadReport } | { readonly kind: 'result'; readonly result: StepResult };
+  | { readonly kind: 'loaded'; readonly report: LoadReport }
+  | { readonly kind: 'result'; readonly result: StepResult }
+  /** The step failed here because of a peer; the rank waits for the head's next word. Only where losses are masked. */
+  | { readonly kind: 'stuck'; readonly epoch: number; readonly error: RemoteError }
+  /** This rank has left the abandoned step and its epoch behind. */
+  | { readonly kind: 'entered'; readonly epoch: number };
 
 /** What loading took on one rank. */
 export interface LoadReport {

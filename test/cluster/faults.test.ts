@@ -2,6 +2,12 @@
 import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { loadConfig } from '../../lib/config/load.js';
+import { Engine, type Loss } from '../../lib/engine/engine.js';
+import type { TokenEvent } from '../../lib/engine/request.js';
+import type { EngineStats } from '../../lib/engine/stats.js';
+import { startEngine } from '../kit/engines.js';
+import { moe7mCases } from '../kit/goldens.js';
 import { copyModel } from '../kit/model_copy.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
 import { freePort } from '../kit/ports.js';
@@ -74,6 +80,137 @@ describe('a rank that fails in the middle of a generation', function () {
     expect(code).to.equal(1);
     expect(lastLine(stderr)).to.match(/^expertwire: RANK_LOST: rank 0 .* SIGTERM/);
     processes.expectNone();
+  });
+});
+
+describe('a rank that is lost in the middle of a generation, with on_peer_loss: mask', function () {
+  this.timeout(60_000);
+
+  before(() => processes.markThisProcess());
+  afterEach(processes.expectNone);
+
+  const CASES = moe7mCases().slice(0, 3);
+  const NUM_NEW = 24;
+  /** Tokens that the first sequence has when the rank is lost. */
+  const NUM_BEFORE = 8;
+
+  /** One sequence for each of three ranks. Rank 1 gets `signal` in the middle; the others finish all three. */
+  async function lose(signal: NodeJS.Signals, timeoutMs: number): Promise<EngineStats> {
+    const set = ['comm.on_peer_loss=mask', `comm.timeout_ms=${timeoutMs}`];
+    const engine = await startEngine({ model: moe7m(), ranks: 3, set });
+    try {
+      let last = (): void => kill(processes.rank(1).pid, signal);
+      const outputs = await Promise.all(
+        CASES.map(async ({ prompt_token_ids: promptTokenIds }) => {
+          const events: TokenEvent[] = [];
+          for await (const event of engine.generate({ promptTokenIds, maxNewTokens: NUM_NEW, ignoreEos: true })) {
+            if (events.push(event) < NUM_BEFORE) continue;
+            last();
+            last = () => undefined;
+          }
+          return events;
+        }),
+      );
+      outputs.forEach((events, i) => {
+        const tokens = events.flatMap((event) => (event.kind === 'token' ? [event.tokenId] : []));
+        expect(events.map(({ kind }) => kind)).to.deep.equal([...tokens.map(() => 'token'), 'finished']);
+        expect(tokens).to.have.length(NUM_NEW);
+        expect(tokens.slice(0, NUM_BEFORE)).to.deep.equal(CASES[i]!.greedy_token_ids.slice(0, NUM_BEFORE));
+        expect(events.at(-1)).to.have.property('numDegradedTokens').above(0);
+      });
+      await until(
+        () => processes.running().length === 2,
+        () => 'the lost rank still runs, or another ended',
+      );
+      return engine.stats();
+    } finally {
+      await engine.close();
+      processes.expectNone();
+      const resources = (): string[] => process.getActiveResourcesInfo(); // a closed one leaves the list in a later turn
+      await until(
+        () => !resources().includes('TCPServerWrap'),
+        () => resources().join(),
+      );
+    }
+  }
+
+  it('killed: the others go on, and what it computed for is computed anew', async () => {
+    const stats = await lose('SIGKILL', 10_000);
+    expect(stats.lostRanks).to.deep.equal([1]);
+    expect(stats.numOutputTokens).to.equal(3 * NUM_NEW);
+    expect(stats.numDegradedTokens).to.be.above(0);
+  });
+
+  it('stopped: the others go on after comm.timeout_ms, and the stopped process is ended', async () => {
+    const stats = await lose('SIGSTOP', 2000);
+    expect(stats.lostRanks).to.deep.equal([1]);
+    expect(stats.numOutputTokens).to.equal(3 * NUM_NEW);
+  });
+
+  it('on the command line: exit code 0, whole texts, one warning, and the summary counts the degraded tokens', async () => {
+    const set = ['--set', 'comm.on_peer_loss=mask', '--summary'];
+    const args = ['generate', '--model', moe7m(), '--ranks', '3', '--max-new-tokens', '240', '--ignore-eos', ...set];
+    const run = processes.cli([...args, '--prompt', 'Call me Ishmael.', '--prompt', 'And the LORD']);
+    await run.prints(/Call me Ishmael\..{20}/s);
+    const victim = processes.rank(1);
+    kill(victim.pid, 'SIGKILL');
+    const { code, stderr } = await run.ended;
+    expect(code, stderr).to.equal(0);
+    expect(stderr.match(/^warning: .*$/gm)).to.have.length(1);
+    expect(stderr).to.match(
+      new RegExp(
+        `^warning: rank 1 \\(process ${victim.pid}\\) was killed by SIGKILL, and its experts with it; ` +
+          'epoch 1 goes on with 2 ranks; step \\d+ runs again; the cache of 1 sequence is computed anew$',
+        'm',
+      ),
+    );
+    expect(stderr).to.match(/^rank 1 lost on the way · [1-9]\d* tokens degraded/m);
+    expect(stderr).to.match(/ 480 new ones in /);
+  });
+
+  it('all of them, one after another: exit code 1, and the last line says that none is left', async () => {
+    const run = await startWriting(2, ['--set', 'comm.on_peer_loss=mask']);
+    kill(processes.rank(0).pid, 'SIGKILL');
+    await run.warns(/epoch 1 goes on with 1 rank/);
+    kill(processes.rank(1).pid, 'SIGKILL');
+    const { code, stderr } = await run.ended;
+    expect(code).to.equal(1);
+    expect(lastLine(stderr)).to.match(/^expertwire: RANK_LOST: no rank is left to go on with: rank 1 .* SIGKILL/);
+  });
+
+  it('one of another machine that was stopped: it is out for good, and says so when it wakes up', async () => {
+    const listen = { host: '127.0.0.1', port: await freePort() };
+    const secret = 'a secret of this test';
+    const losses: Loss[] = [];
+    const base = { model: moe7m(), parallel: { ranks: 2 } };
+    const overrides = ['comm.on_peer_loss=mask', 'comm.timeout_ms=2000'];
+    const rank = processes.cli(['rank', '--head', `127.0.0.1:${listen.port}`], {
+      env: { EXPERTWIRE_JOB_SECRET: secret },
+    });
+    const engine = await Engine.start({
+      config: await loadConfig({ base, overrides }),
+      ...{ listen, secret, numExternalRanks: 1, onLoss: (loss: Loss) => void losses.push(loss) },
+    });
+    try {
+      let numEvents = 0;
+      const promptTokenIds = CASES[0]!.prompt_token_ids;
+      for await (const event of engine.generate({ promptTokenIds, maxNewTokens: NUM_NEW, ignoreEos: true })) {
+        if (++numEvents === NUM_BEFORE) rank.signal('SIGSTOP');
+        expect(event.kind).to.equal(numEvents <= NUM_NEW ? 'token' : 'finished');
+      }
+      expect(numEvents).to.equal(NUM_NEW + 1);
+    } finally {
+      await engine.close();
+      rank.signal('SIGCONT');
+    }
+    expect(losses.map(({ lost }) => lost.map((each) => each.rank))).to.deep.equal([[2]]);
+    const { message } = losses[0]!.lost[0]!.error;
+    expect(message).to.match(
+      /^TIMEOUT: rank [01] missed a peer in step \d+: TIMEOUT: rank 2 sent nothing .* in 2000 ms/,
+    );
+    const woken = await rank.ended;
+    expect(woken.code).to.equal(1);
+    expect(lastLine(woken.stderr)).to.match(/^expertwire: (TIMEOUT: .*rank 2|HEAD_LOST)/);
   });
 });
 

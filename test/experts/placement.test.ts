@@ -4,10 +4,12 @@ import { asPhysical } from '../../comm/ids.js';
 import { ExpertError } from '../../experts/errors.js';
 import {
   createPlacement,
+  degradedRows,
   PLACEMENT_STRATEGIES,
   placementFrom,
   rankOf,
   toPhysical,
+  withoutRanks,
   type PlacementStrategy,
 } from '../../experts/placement.js';
 import { errorOf } from '../kit/rejects.js';
@@ -131,6 +133,45 @@ describe('placement', () => {
     const placement = placementFrom(0, 2, 3, [Int32Array.of(2, 0, 1, 2), Int32Array.of(0, 1, 2, -1)]);
     expect([...toPhysical(placement, 0, Int32Array.of(0, 1, 2, -1, 2))]).to.deep.equal([1, 2, 0, -1, 0]);
     expect([...toPhysical(placement, 1, Int32Array.of(0, 1, 2, -1, 2))]).to.deep.equal([0, 1, 2, -1, 2]);
+  });
+
+  it('without a rank, choices fall on the lowest replica elsewhere, and an expert without any becomes −1', () => {
+    const placement = placementFrom(3, 3, 4, [Int32Array.of(0, 1, 1, 2, 2, 3)]);
+    const left = withoutRanks(placement, [0]);
+    expect([...left.phy2log[0]!]).to.deep.equal([-1, -1, 1, 2, 2, 3]);
+    expect([...left.logcnt[0]!]).to.deep.equal([0, 1, 2, 1]);
+    expect([...toPhysical(left, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([-1, 2, 3, 5, -1]);
+    const last = withoutRanks(placement, [0, 2]);
+    expect([...toPhysical(last, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([-1, 2, 3, -1, -1]);
+    expect([...toPhysical(placement, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([0, 1, 3, 5, -1]);
+  });
+
+  it('without any ranks, every choice names a live slot of its expert wherever one is left', () => {
+    const lossOf = tables.chain((table) =>
+      fc.record({ table: fc.constant(table), lost: fc.subarray([...Array(table.numRanks).keys()]) }),
+    );
+    fc.assert(
+      fc.property(lossOf, ({ table: { numRanks, numExperts, phy2log }, lost }) => {
+        const full = placementFrom(1, numRanks, numExperts, phy2log);
+        const left = withoutRanks(full, lost);
+        expect(left).to.include({ version: 1, numRanks, numExperts, slotsPerRank: full.slotsPerRank });
+        const every = Int32Array.from({ length: numExperts }, (_, e) => e);
+        phy2log.forEach((slots, layer) => {
+          const isLive = (physical: number): boolean => !lost.includes(rankOf(full, asPhysical(physical)));
+          const expected = [...every].map((e) => slots.findIndex((logical, p) => logical === e && isLive(p)));
+          expect([...toPhysical(left, layer, every)]).to.deep.equal(expected);
+        });
+      }),
+    );
+  });
+
+  it('degraded are the rows with a choice of any layer that no rank holds any more, each once', () => {
+    const placement = placementFrom(0, 2, 3, [Int32Array.of(0, 1, 1, 2), Int32Array.of(0, 1, 2, 0)]);
+    const choices = [Int32Array.of(0, 1, 1, 2, 2, 1, -1, 1), Int32Array.of(0, 2, 1, 2, 0, 2, 1, -1)];
+    expect(degradedRows(placement, choices, 2)).to.deep.equal([]);
+    expect(degradedRows(withoutRanks(placement, [0]), choices, 2)).to.deep.equal([0, 1, 3]);
+    expect(degradedRows(withoutRanks(placement, [1]), choices, 2)).to.deep.equal([0, 1, 2]);
+    expect(degradedRows(withoutRanks(placement, [0, 1]), choices, 2)).to.deep.equal([0, 1, 2, 3]);
   });
 
   it('refuses no ranks and no experts', async () => {

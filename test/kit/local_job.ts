@@ -5,7 +5,7 @@ import { createLocalMeshes } from '../../comm/local_mesh.js';
 import type { Mesh } from '../../comm/mesh.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import type { Routing } from '../../experts/gate.js';
-import { createPlacement, type PlacementStrategy } from '../../experts/placement.js';
+import { createPlacement, type Placement, type PlacementStrategy } from '../../experts/placement.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend, type BackendName } from '../../experts/tf.js';
 import { RankExecutor } from '../../lib/engine/rank_executor.js';
@@ -31,6 +31,47 @@ export interface LocalJobOptions {
   readonly wire?: WireOptions;
 }
 
+export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks' | 'backend'> {
+  readonly spec: ModelSpec;
+  readonly configBytes: Uint8Array;
+  readonly placement: Placement;
+  /** By rank. */
+  readonly meshes: readonly Mesh[];
+  /** How long a call waits for its peers. Default 10000. */
+  readonly timeoutMs?: number;
+}
+
+/** Every rank's model and executor over its mesh; the backend is selected already. */
+export async function loadRanks(
+  modelDir: string,
+  { spec, configBytes, placement, meshes, ...options }: LoadRanksOptions,
+): Promise<{ models: Transformer[]; executors: RankExecutor[] }> {
+  const { numExperts, numTopk } = spec.moe.gate;
+  const numLayers = moeLayersOf(spec).length;
+  const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
+  const models: Transformer[] = [];
+  const executors = await Promise.all(
+    meshes.map(async (mesh, rank) => {
+      const checkpoint = await openCheckpoint(modelDir);
+      const clock = new Stopwatch();
+      const load = new LoadMonitor(numLayers, numExperts);
+      const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
+      const loaded = await loadModel({
+        ...{ spec, checkpoint, fingerprint, placement, mla, clock, load, microBatches },
+        rank: asRank(rank),
+      });
+      await checkpoint.close();
+      const { slotsPerRank } = placement;
+      const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
+      const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });
+      const model = loaded(ep);
+      models[rank] = model;
+      return new RankExecutor({ model, placement, ep, mesh, clock, load, blockSize });
+    }),
+  );
+  return { models, executors };
+}
+
 export interface LocalJob {
   readonly spec: ModelSpec;
   readonly executors: readonly RankExecutor[];
@@ -49,44 +90,11 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   const numRanks = options.numRanks ?? 1;
   const { config, configBytes } = await readModelFiles(modelDir);
   const spec = modelSpecOf(config);
-  const { numExperts, numTopk } = spec.moe.gate;
+  const { numExperts } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
   const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });
-  const models: Transformer[] = [];
-  const executors = await Promise.all(
-    meshes.map(async (mesh, rank) => {
-      const checkpoint = await openCheckpoint(modelDir);
-      const clock = new Stopwatch();
-      const load = new LoadMonitor(numLayers, numExperts);
-      const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
-      const mla = options.mla ?? 'auto';
-      const loaded = await loadModel({
-        spec,
-        checkpoint,
-        fingerprint,
-        rank: asRank(rank),
-        placement,
-        mla,
-        clock,
-        load,
-        microBatches: options.microBatches ?? 1,
-      });
-      await checkpoint.close();
-      const { slotsPerRank } = placement;
-      const reduce = options.reduce ?? 'rank';
-      const ep = createAllToAll(mesh, {
-        hidden: spec.hiddenSize,
-        numTopk,
-        slotsPerRank,
-        reduce,
-        wire: options.wire ?? {},
-      });
-      const model = loaded(ep);
-      models.push(model);
-      return new RankExecutor({ model, placement, ep, clock, load, blockSize: options.blockSize ?? 16 });
-    }),
-  );
+  const { models, executors } = await loadRanks(modelDir, { ...options, spec, configBytes, placement, meshes });
   let step = 0;
   return {
     spec,
@@ -133,6 +141,7 @@ export const promptPart = (sequence: number, tokenIds: readonly number[], positi
   isPrompt: true,
   sample,
   nextPromptToken: null,
+  isReplay: false,
 });
 
 export const outputPart = (sequence: number, tokenId: number, position: number): PlanPart => ({
@@ -142,4 +151,5 @@ export const outputPart = (sequence: number, tokenId: number, position: number):
   isPrompt: false,
   sample: true,
   nextPromptToken: null,
+  isReplay: false,
 });

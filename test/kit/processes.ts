@@ -130,8 +130,18 @@ export class Running {
   }
 
   /** Waits for text on standard output. */
-  async prints(text: string | RegExp): Promise<void> {
-    const isThere = (): boolean => (typeof text === 'string' ? this.stdout.includes(text) : text.test(this.stdout));
+  prints(text: string | RegExp): Promise<void> {
+    return this.shows('stdout', text);
+  }
+
+  /** Waits for text on standard error. */
+  warns(text: string | RegExp): Promise<void> {
+    return this.shows('stderr', text);
+  }
+
+  private async shows(stream: 'stdout' | 'stderr', text: string | RegExp): Promise<void> {
+    const isThere = (): boolean =>
+      typeof text === 'string' ? this.output[stream].includes(text) : text.test(this.output[stream]);
     const story = (): string => `${String(text)} was not printed; stdout: ${this.stdout}\nstderr: ${this.stderr}`;
     await until(() => isThere() || this.isOver, story);
     if (!isThere()) expect.fail(story());

@@ -30,11 +30,20 @@ interface Cancel {
   readonly sequence: number;
 }
 
+interface Loss {
+  readonly step: number;
+  readonly rank: number;
+  /** While a step runs, which is abandoned; otherwise between two steps. */
+  readonly isInStep: boolean;
+}
+
 interface Run {
   readonly limits: SchedulerLimits;
   /** Each with the step before which it arrives. */
   readonly requests: readonly { readonly arrival: number; readonly request: SequenceRequest }[];
   readonly cancels: readonly Cancel[];
+  /** Not of rank 0, so that one is left. */
+  readonly losses: readonly Loss[];
 }
 
 const runs: fc.Arbitrary<Run> = fc
@@ -70,6 +79,17 @@ const runs: fc.Arbitrary<Run> = fc
             .map((r, i) => ({ arrival: r.arrival, request: request(i, r.promptLength, r.newTokens, r.logits) })),
         ),
       cancels: fc.array(fc.record({ step: fc.nat(20), sequence: fc.nat(9) }), { maxLength: 3 }),
+      losses:
+        limits.numRanks === 1
+          ? fc.constant([])
+          : fc.uniqueArray(
+              fc.record({
+                step: fc.nat(16),
+                rank: fc.integer({ min: 1, max: limits.numRanks - 1 }),
+                isInStep: fc.boolean(),
+              }),
+              { selector: ({ rank }) => rank, maxLength: 3 },
+            ),
     });
   });
 
@@ -79,7 +99,11 @@ class Follower {
   readonly begun: number[] = [];
   private readonly limits: SchedulerLimits;
   private readonly requests = new Map<number, SequenceRequest>();
+  /** `tokens`: in the cache of its rank. */
   private readonly live = new Map<number, { rank: number; blocks: readonly number[]; tokens: number[] }>();
+  /** All tokens that were committed of a sequence, in order of position. */
+  private readonly committed = new Map<number, number[]>();
+  private readonly lost = new Set<number>();
   private lastStep = 0;
 
   constructor(limits: SchedulerLimits) {
@@ -89,13 +113,26 @@ class Follower {
 
   add(added: SequenceRequest): void {
     this.requests.set(added.sequence, added);
+    this.committed.set(added.sequence, []);
     this.scheduler.add(added);
   }
 
-  /** One step; false when there was nothing to compute. */
-  step(): boolean {
+  /** Ranks are lost; whatever they had in their caches is gone. */
+  lose(rank: number): void {
+    const homeless = [...this.live].filter(([, state]) => state.rank === rank).map(([sequence]) => sequence);
+    this.lost.add(rank);
+    for (const sequence of homeless) this.live.delete(sequence);
+    // The scheduler may have admitted some that no rank has been told of.
+    expect(this.scheduler.lose([rank], this.lost.size)).to.be.at.least(homeless.length);
+  }
+
+  /** One step; false when there was nothing to compute. `lost`: ranks that are lost while it runs, so that nothing of it counts. */
+  step(lost: readonly number[] = []): boolean {
     const plans = this.scheduler.next();
-    if (plans === null) return false;
+    if (plans === null) {
+      for (const rank of lost) this.lose(rank);
+      return false;
+    }
     expect(plans).to.have.length(this.limits.numRanks);
     this.lastStep++;
     plans.forEach((plan, rank) => this.check(plan, rank));
@@ -103,7 +140,8 @@ class Follower {
       plans.some(({ parts }) => parts.length > 0),
       'a step computes something',
     ).to.equal(true);
-    for (const plan of plans) this.commit(plan);
+    for (const rank of lost) this.lose(rank);
+    if (lost.length === 0) for (const plan of plans) this.commit(plan);
     return true;
   }
 
@@ -122,6 +160,8 @@ class Follower {
   private check(plan: StepPlan, rank: number): void {
     const { maxNumBatchedTokens, maxNumSeqs, maxLogitTokens } = this.limits;
     expect(plan.step).to.equal(this.lastStep);
+    expect(plan.epoch).to.equal(this.lost.size);
+    if (this.lost.has(rank)) expect(plan).to.deep.include({ begin: [], parts: [] });
     const numTokens = plan.parts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
     expect(numTokens, 'token budget').to.be.at.most(maxNumBatchedTokens);
     const order = plan.parts.map(({ isPrompt }) => Number(isPrompt));
@@ -136,13 +176,16 @@ class Follower {
       'begin comes with the first part',
     ).to.deep.equal(first);
     for (const { sequence, blocks } of plan.begin) {
-      expect(this.live.has(sequence)).to.equal(false);
+      // Only an abandoned step told of it already.
+      const known = this.live.get(sequence);
+      if (known !== undefined) expect(known).to.deep.equal({ rank, blocks, tokens: [] });
       this.live.set(sequence, { rank, blocks, tokens: [] });
       this.begun.push(sequence);
     }
     for (const part of plan.parts) {
       this.checkPart(part, rank);
-      if (this.requests.get(part.sequence)!.wants.logits) expect(part.tokenIds.length).to.be.at.most(maxLogitTokens);
+      const isCounted = this.requests.get(part.sequence)!.wants.logits && !part.isReplay;
+      if (isCounted) expect(part.tokenIds.length).to.be.at.most(maxLogitTokens);
     }
     const own = [...this.live.values()].filter((state) => state.rank === rank);
     expect(own.length, 'sequences of a rank').to.be.at.most(maxNumSeqs);
@@ -160,6 +203,14 @@ class Follower {
     const end = part.position + part.tokenIds.length;
     expect(end).to.be.above(part.position);
     expect(end).to.be.at.most(state.blocks.length * this.limits.blockSize);
+    const committed = this.committed.get(part.sequence)!;
+    expect(part.isReplay, 'a replay is what was committed').to.equal(part.position < committed.length);
+    if (part.isReplay) {
+      expect(end).to.be.at.most(committed.length);
+      expect(part.tokenIds).to.deep.equal(committed.slice(part.position, end));
+      expect(part).to.include({ isPrompt: true, sample: false, nextPromptToken: null });
+      return;
+    }
     const isPrompt = part.position < promptTokenIds.length;
     expect(part.isPrompt).to.equal(isPrompt);
     const expected = isPrompt ? promptTokenIds.slice(part.position, end) : [sampledToken(part.sequence, end - 1)];
@@ -179,9 +230,10 @@ class Follower {
       const { promptTokenIds, maxNewTokens } = this.requests.get(part.sequence)!;
       const { tokens, rank } = this.live.get(part.sequence)!;
       tokens.push(...part.tokenIds);
+      if (!part.isReplay) this.committed.get(part.sequence)!.push(...part.tokenIds);
       expect(this.scheduler.isPrefilled(part.sequence)).to.equal(tokens.length >= promptTokenIds.length);
       const numNew = tokens.length - promptTokenIds.length + 1;
-      if (numNew < Math.max(maxNewTokens, 1)) continue;
+      if (part.isReplay || numNew < Math.max(maxNewTokens, 1)) continue;
       expect(this.scheduler.finish(part.sequence)).to.equal(rank);
       this.live.delete(part.sequence);
       this.requests.delete(part.sequence);
@@ -190,9 +242,9 @@ class Follower {
 }
 
 describe('scheduler', () => {
-  it('keeps every rule over whole runs of any limits, requests and cancellations', () => {
+  it('keeps every rule over whole runs of any limits, requests, cancellations and lost ranks', () => {
     fc.assert(
-      fc.property(runs, ({ limits, requests, cancels }) => {
+      fc.property(runs, ({ limits, requests, cancels, losses }) => {
         const follower = new Follower(limits);
         const cancelled = new Set<number>();
         const lastArrival = Math.max(20, ...requests.map(({ arrival }) => arrival));
@@ -204,11 +256,14 @@ describe('scheduler', () => {
             follower.cancel(sequence);
             cancelled.add(sequence);
           }
-          isBusy = follower.step();
+          const now = losses.filter(({ step }) => step === i);
+          for (const { rank, isInStep } of now) if (!isInStep) follower.lose(rank);
+          isBusy = follower.step(now.flatMap(({ rank, isInStep }) => (isInStep ? [rank] : [])));
+          isBusy ||= now.length > 0;
           expect(i).to.be.below(5000);
         }
         expect(follower.numLive, 'sequences that never ended').to.equal(0);
-        expect(follower.scheduler.numFreeBlocks).to.equal(limits.numRanks * limits.numKvBlocks);
+        expect(follower.scheduler.numFreeBlocks).to.equal((limits.numRanks - losses.length) * limits.numKvBlocks);
         const done = requests
           .map(({ request: { sequence } }) => sequence)
           .filter((sequence) => !cancelled.has(sequence));
@@ -346,5 +401,50 @@ describe('scheduler', () => {
       left -= size;
     }
     expect(sizes).to.deep.equal([8, 8, 2]);
+  });
+
+  it('sequences of a lost rank wait before all others and go on elsewhere where they stood', () => {
+    const scheduler = new Scheduler({ ...LIMITS, numRanks: 2, maxNumSeqs: 2 });
+    for (const added of [request(0, 4, 3), request(1, 4, 3), request(2, 3, 3), request(3, 3, 3), request(4, 2)])
+      scheduler.add(added);
+    const commit = (plans: readonly StepPlan[]): void => {
+      for (const plan of plans) {
+        const sampling = plan.parts.filter(({ sample }) => sample);
+        scheduler.commit(plan, new Map(sampling.map(({ sequence }) => [sequence, 7])));
+      }
+    };
+    const shapes = (plan: StepPlan) =>
+      plan.parts.map(({ sequence, position, tokenIds, isReplay }) => [sequence, position, tokenIds.length, isReplay]);
+    commit(scheduler.next()!);
+    expect(scheduler.next()!.map(shapes)).to.deep.equal([
+      [
+        [0, 4, 1, false],
+        [2, 3, 1, false],
+      ],
+      [
+        [1, 4, 1, false],
+        [3, 3, 1, false],
+      ],
+    ]);
+    // The second step is abandoned: rank 1 has gone.
+    expect(scheduler.lose([1], 1)).to.equal(2);
+    for (const sequence of [0, 2]) scheduler.finish(sequence);
+    const [plan, none] = scheduler.next()!;
+    expect(none).to.deep.include({ epoch: 1, begin: [], parts: [] });
+    expect(plan!.begin.map(({ sequence }) => sequence)).to.deep.equal([1, 3]);
+    expect(shapes(plan!)).to.deep.equal([
+      [1, 0, 4, true],
+      [3, 0, 3, true],
+    ]);
+    commit([plan!]);
+    const [next] = scheduler.next()!;
+    expect(shapes(next!)).to.deep.equal([
+      [1, 4, 1, false],
+      [3, 3, 1, false],
+    ]);
+    expect(next!.parts.map(({ tokenIds, sample, isPrompt }) => [tokenIds, sample, isPrompt])).to.deep.equal([
+      [[7], true, false],
+      [[7], true, false],
+    ]);
   });
 });

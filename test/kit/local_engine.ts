@@ -1,0 +1,234 @@
+/**
+ * A real engine over ranks in this process: scheduler, job, membership, executors and the all-to-all are the ones that run; only sockets and
+ * processes are replaced. Ranks die or fall silent at chosen moments.
+ */
+import { asRank } from '../../comm/ids.js';
+import { createLocalMeshes } from '../../comm/local_mesh.js';
+import type { Mesh } from '../../comm/mesh.js';
+import type { Placement } from '../../experts/placement.js';
+import { createPlacement } from '../../experts/placement.js';
+import { selectBackend } from '../../experts/tf.js';
+import { loadConfig } from '../../lib/config/load.js';
+import { Engine, type Loss } from '../../lib/engine/engine.js';
+import { FirstCause } from '../../lib/engine/first_cause.js';
+import { Job } from '../../lib/engine/job.js';
+import type { RankExit } from '../../lib/engine/local_ranks.js';
+import { openModel } from '../../lib/engine/opened_model.js';
+import type { RankExecutor } from '../../lib/engine/rank_executor.js';
+import { describeError, RankSteps } from '../../lib/engine/rank_steps.js';
+import type { HeadToRank, LoadReport, RankToHead } from '../../lib/engine/step_plan.js';
+import type { MlaForm } from '../../lib/model/mla.js';
+import { moeLayersOf, type ModelSpec } from '../../lib/model/spec.js';
+import { readModelFiles } from '../../lib/weights/model_files.js';
+import { FaultyMesh, type FrameMoment } from './faulty_mesh.js';
+import { loadRanks } from './local_job.js';
+import { MemoryLink } from './memory_link.js';
+
+/** When a rank fails: before a frame, before or after it reports a step, or when it is told of an epoch. */
+export type Moment =
+  | ({ readonly kind: 'frame' } & FrameMoment)
+  | { readonly kind: 'before_result'; readonly step: number }
+  | { readonly kind: 'after_step'; readonly step: number }
+  | { readonly kind: 'epoch'; readonly epoch: number };
+
+export interface Fault {
+  readonly rank: number;
+  readonly at: Moment;
+  /**
+   * killed (default): its connections close and its process ends; stopped: it says nothing any more; late: it lives, and its frames
+   * of this epoch arrive in the next one.
+   */
+  readonly how?: 'killed' | 'stopped' | 'late';
+  /** Instead: the link to this rank is cut, at both ends, and both live. */
+  readonly cutFrom?: number;
+}
+
+export interface LocalEngineOptions {
+  readonly numRanks: number;
+  readonly placement?: (spec: ModelSpec, numRanks: number) => Placement;
+  readonly reduce?: 'rank' | 'source';
+  readonly mla?: MlaForm;
+  readonly onPeerLoss?: 'fail' | 'mask';
+  readonly faults?: readonly Fault[];
+  /** How long a rank waits for its peers. Default 10000. */
+  readonly timeoutMs?: number;
+  /** How long a step may take. Default 20000. */
+  readonly stepTimeoutMs?: number;
+  /** Further keys: 'engine.block_size=4'. */
+  readonly set?: readonly string[];
+}
+
+export interface LocalEngine {
+  readonly engine: Engine;
+  readonly placement: Placement;
+  readonly losses: readonly Loss[];
+  readonly executors: readonly RankExecutor[];
+  readonly meshes: readonly Mesh[];
+  /** Fails a rank now. */
+  fail(rank: number, how?: Fault['how']): void;
+  close(): Promise<void>;
+}
+
+export async function startLocalEngine(modelDir: string, options: LocalEngineOptions): Promise<LocalEngine> {
+  const { numRanks, reduce = 'source', mla = 'absorbed', onPeerLoss = 'mask', timeoutMs = 10_000 } = options;
+  await selectBackend('wasm');
+  const comm = { reduce, timeout_ms: timeoutMs, on_peer_loss: onPeerLoss };
+  const base = { model: modelDir, parallel: { ranks: numRanks }, comm, engine: { mla } };
+  const config = await loadConfig({ base, overrides: [...(options.set ?? [])] });
+  const model = await openModel(config);
+  const { spec, limits } = model;
+  const placement = (options.placement ?? linear)(spec, numRanks);
+  const { configBytes } = await readModelFiles(modelDir);
+
+  const ranks: LocalRank[] = [];
+  const meshes = createLocalMeshes(numRanks).map(
+    (mesh, rank) => new FaultyMesh(mesh, (moment) => ranks[rank]!.reach({ kind: 'frame', ...moment })),
+  );
+  const shape = { spec, configBytes, placement, meshes, reduce, mla, timeoutMs, blockSize: limits.blockSize };
+  const { executors } = await loadRanks(modelDir, shape);
+  const links = executors.map((executor, rank) => {
+    const [head, own] = MemoryLink.pair();
+    const faults = (options.faults ?? []).filter((fault) => fault.rank === rank);
+    ranks.push(new LocalRank(rank, { executor, meshes, link: own, faults, onPeerLoss }));
+    return head;
+  });
+  const local = {
+    exits: ranks.map(({ exit }) => exit),
+    kill: (rank: number) => ranks[rank]!.fail('killed'),
+    close: () => Promise.resolve(),
+  };
+  const rendezvous = { close: () => Promise.resolve() };
+  const reports = ranks.map(() => NO_REPORT);
+  const times = { stepTimeoutMs: options.stepTimeoutMs ?? 20_000, enterTimeoutMs: timeoutMs };
+  const job = new Job({ rendezvous, local, links, cause: new FirstCause(), reports }, onPeerLoss, times);
+  const losses: Loss[] = [];
+  const engine = new Engine({ ...model, config, placement, job, onLoss: (loss) => void losses.push(loss) });
+  return {
+    engine,
+    placement,
+    losses,
+    executors,
+    meshes,
+    fail: (rank, how = 'killed') => ranks[rank]!.fail(how),
+    async close() {
+      await engine.close();
+      await Promise.all(ranks.map((rank) => rank.idle()));
+      for (const executor of executors) executor.dispose();
+      await Promise.all(meshes.map((mesh) => mesh.close()));
+    },
+  };
+}
+
+interface LocalRankParts {
+  readonly executor: RankExecutor;
+  /** Of all ranks. */
+  readonly meshes: readonly FaultyMesh[];
+  readonly link: MemoryLink;
+  readonly faults: readonly Fault[];
+  readonly onPeerLoss: 'fail' | 'mask';
+}
+
+/** What a rank's process is. */
+class LocalRank {
+  readonly exit: Promise<RankExit>;
+  private readonly rank: number;
+  private readonly parts: LocalRankParts;
+  private readonly steps: RankSteps;
+  private settleExit!: (exit: RankExit) => void;
+  private isSilent = false;
+  private running = Promise.resolve();
+
+  constructor(rank: number, parts: LocalRankParts) {
+    [this.rank, this.parts] = [rank, parts];
+    this.exit = new Promise((resolve) => (this.settleExit = resolve));
+    const { link, executor, onPeerLoss } = parts;
+    const watched = {
+      free: (sequences: readonly number[]) => executor.free(sequences),
+      enterEpoch: (epoch: number, lost: readonly number[]) => executor.enterEpoch(epoch, lost),
+      run: (...step: Parameters<RankExecutor['run']>) => {
+        const result = executor.run(...step);
+        this.running = result.then(
+          () => undefined,
+          () => undefined,
+        );
+        return result;
+      },
+    };
+    this.steps = new RankSteps({
+      rank,
+      executor: watched,
+      onPeerLoss,
+      tell: (body) => this.tell(body),
+      onFailed: (error) => {
+        if (this.isSilent) return;
+        link.send({ type: 'failed', error: describeError(error) });
+        this.fail('killed');
+      },
+    });
+    link.onMessage((message) => {
+      if (message.type === 'job') this.take(message.body as HeadToRank);
+    });
+  }
+
+  /** Fails here if a fault says so. */
+  reach(moment: Moment): void {
+    const fault = this.parts.faults.find(({ at }) => JSON.stringify(sorted(at)) === JSON.stringify(sorted(moment)));
+    if (fault?.cutFrom !== undefined) this.cutFrom(fault.cutFrom);
+    else if (fault !== undefined) this.fail(fault.how ?? 'killed');
+  }
+
+  fail(how: NonNullable<Fault['how']>): void {
+    const { meshes, link } = this.parts;
+    const mesh = meshes[this.rank]!;
+    if (how === 'late') {
+      mesh.isLate = true;
+      return;
+    }
+    mesh.isSilent = true;
+    this.isSilent = true;
+    if (how === 'stopped') return;
+    void mesh.close();
+    void link.close();
+    setImmediate(() => this.settleExit({ rank: this.rank, pid: undefined, code: null, signal: 'SIGKILL' }));
+  }
+
+  /** When what it computed last is over. */
+  idle(): Promise<void> {
+    return this.running;
+  }
+
+  private cutFrom(peer: number): void {
+    const { meshes } = this.parts;
+    meshes[this.rank]!.cut(asRank(peer));
+    meshes[peer]!.cut(asRank(this.rank));
+  }
+
+  private take(body: HeadToRank): void {
+    const isDeaf = (): boolean => this.isSilent;
+    if (isDeaf()) return;
+    if (body.kind === 'epoch') this.reach({ kind: 'epoch', epoch: body.epoch });
+    if (!isDeaf()) this.steps.take(body);
+  }
+
+  private tell(body: RankToHead): void {
+    const isMute = (): boolean => this.isSilent;
+    if (body.kind === 'result') this.reach({ kind: 'before_result', step: body.result.step });
+    if (isMute()) return;
+    this.parts.link.send({ type: 'job', body });
+    if (body.kind === 'result') this.reach({ kind: 'after_step', step: body.result.step });
+  }
+}
+
+const sorted = (moment: Moment): unknown => Object.entries(moment).sort(([a], [b]) => a.localeCompare(b));
+
+const linear = (spec: ModelSpec, numRanks: number): Placement =>
+  createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks });
+
+const NO_REPORT: LoadReport = {
+  backend: 'wasm',
+  backendDetail: '',
+  bytesRead: 0,
+  headerBytesRead: 0,
+  loadMs: 0,
+  pid: 0,
+};
