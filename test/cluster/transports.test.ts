@@ -84,6 +84,7 @@ describe('a job whose ranks are threads', function () {
       ['--listen', '127.0.0.1:0', '--wait-ranks', '1'],
       /comm\.transport.*1 rank joins from elsewhere/,
     ],
+    ['masked losses', ['--set', 'comm.on_peer_loss=mask'], /comm\.transport.*comm\.on_peer_loss/],
     ['sockets for an I/O thread', ['--set', 'comm.io_thread=true'], /comm\.transport.*comm\.io_thread/],
   ] as const) {
     it(`has no ${what}`, async () => {

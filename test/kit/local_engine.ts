@@ -50,6 +50,8 @@ export interface LocalEngineOptions {
   readonly mla?: MlaForm;
   readonly onPeerLoss?: 'fail' | 'mask';
   readonly faults?: readonly Fault[];
+  /** Default 1. */
+  readonly microBatches?: number;
   /** How long a rank waits for its peers. Default 10000. */
   readonly timeoutMs?: number;
   /** How long a step may take. Default 20000. */
@@ -71,6 +73,7 @@ export interface LocalEngine {
 
 export async function startLocalEngine(modelDir: string, options: LocalEngineOptions): Promise<LocalEngine> {
   const { numRanks, reduce = 'source', mla = 'absorbed', onPeerLoss = 'mask', timeoutMs = 10_000 } = options;
+  const { microBatches = 1 } = options;
   await selectBackend('wasm');
   const comm = { reduce, timeout_ms: timeoutMs, on_peer_loss: onPeerLoss };
   const base = { model: modelDir, parallel: { ranks: numRanks }, comm, engine: { mla } };
@@ -81,11 +84,11 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const { configBytes } = await readModelFiles(modelDir);
 
   const ranks: LocalRank[] = [];
-  const meshes = createLocalMeshes(numRanks).map(
+  const meshes = createLocalMeshes(numRanks, { microBatches }).map(
     (mesh, rank) => new FaultyMesh(mesh, (moment) => ranks[rank]!.reach({ kind: 'frame', ...moment })),
   );
-  const shape = { spec, configBytes, placement, meshes, reduce, mla, timeoutMs, blockSize: limits.blockSize };
-  const { executors } = await loadRanks(modelDir, shape);
+  const shape = { spec, configBytes, placement, meshes, reduce, mla, microBatches, timeoutMs };
+  const { executors } = await loadRanks(modelDir, { ...shape, blockSize: limits.blockSize });
   const links = executors.map((executor, rank) => {
     const [head, own] = MemoryLink.pair();
     const faults = (options.faults ?? []).filter((fault) => fault.rank === rank);

@@ -128,6 +128,18 @@ describe('a lost rank, masked', function () {
     });
   });
 
+  it('with two micro-batches in flight too, at any frame of a layer', async () => {
+    for (const phase of ['dispatch', 'combine'] as const) {
+      for (const numSent of [0, 1, 2, 3]) {
+        const options = { numRanks: 3, placement: replicated(2), microBatches: 2 };
+        await withEngine({ ...options, faults: [frame(1, phase, numSent, 1)] }, async (local) => {
+          expect(await batch(local)).to.deep.equal(undisturbed);
+          expect(lostOf(local)).to.deep.equal([[1]]);
+        });
+      }
+    }
+  });
+
   it('frames of an abandoned step that arrive in the next epoch are discarded and counted', async () => {
     // Rank 2 reaches its peers late in the step in which rank 1 dies.
     const faults = [frame(1, 'combine', 0), { ...frame(2, 'combine', 0), how: 'late' as const }];
