@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { checkTimeout, Deadline } from './deadline.js';
+import type { Address } from './dial.js';
 import { CommError, type CommErrorCode } from './errors.js';
 import type { FrameHeader, FrameKey } from './frame.js';
 import { postFrame } from './frame_port.js';
@@ -13,7 +14,7 @@ import { errorOfPlain, type FromIoThread, type IoThreadOrder, type ToIoThread } 
 import { abortedError, closedError, timeoutError } from './mailbox_errors.js';
 import { MeshBase } from './mesh_base.js';
 import type { Frame, Mesh, MeshStats, Wait } from './mesh.js';
-import type { WsMeshOptions } from './ws_mesh.js';
+import type { PeerServerOptions, WsMeshOptions } from './ws_mesh.js';
 
 export interface IoThreadMeshOptions extends Omit<WsMeshOptions, 'server'> {
   /** This rank's data server; the mesh owns it from now on. */
@@ -21,8 +22,8 @@ export interface IoThreadMeshOptions extends Omit<WsMeshOptions, 'server'> {
 }
 
 /** As `listenForPeers`, in a thread of its own; strangers are refused without telling. */
-export function listenInIoThread(...order: IoThreadOrder): Promise<IoThreadServer> {
-  return IoThreadServer.listen(order);
+export function listenInIoThread(address: Address, options: PeerServerOptions = {}): Promise<IoThreadServer> {
+  return IoThreadServer.listen(address, options);
 }
 
 /**
@@ -54,8 +55,12 @@ export class IoThreadServer {
   #closing: Promise<void> | undefined;
 
   /** Rejects as `listenForPeers` does; then no thread is left. */
-  static async listen(order: IoThreadOrder): Promise<IoThreadServer> {
-    const worker = new Worker(new URL('./io_thread_worker.js', import.meta.url), { workerData: order });
+  static async listen(address: Address, { tls, onRefused }: PeerServerOptions): Promise<IoThreadServer> {
+    const workerData: IoThreadOrder = { address, tls };
+    const worker = new Worker(new URL('./io_thread_worker.js', import.meta.url), { workerData });
+    worker.on('message', (message: FromIoThread) => {
+      if (message.kind === 'turned_away') onRefused?.(errorOfPlain(message.error), message.from);
+    });
     const ended = endOf(worker);
     const first = await Promise.race([once(worker, 'message'), ended]);
     const message = typeof first === 'string' ? undefined : (first[0] as FromIoThread);
@@ -181,6 +186,7 @@ class IoThreadMesh extends MeshBase {
   #hear(message: FromIoThread): void {
     switch (message.kind) {
       case 'listening':
+      case 'turned_away': // the server's business
         return;
       case 'open':
         return this.#onOpen();

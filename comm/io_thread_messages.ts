@@ -4,10 +4,14 @@ import { CommError, type CommErrorCode } from './errors.js';
 import type { FrameHeader, FrameKey } from './frame.js';
 import type { Rank } from './ids.js';
 import type { MeshClosed, MeshStats } from './mesh.js';
+import type { RefusedFrom } from './refusals.js';
 import type { PeerServerOptions, WsMeshOptions } from './ws_mesh.js';
 
 /** Where and how the I/O thread listens: its `workerData`. */
-export type IoThreadOrder = readonly [address: Address, options?: Pick<PeerServerOptions, 'tls'>];
+export interface IoThreadOrder {
+  readonly address: Address;
+  readonly tls: PeerServerOptions['tls'];
+}
 
 export type ToIoThread =
   | { readonly kind: 'open'; readonly options: Omit<WsMeshOptions, 'server' | 'signal'> }
@@ -37,6 +41,8 @@ export type FromIoThread =
   | { readonly kind: 'refused'; readonly id: number; readonly error: PlainError; readonly stats: MeshStats }
   /** A frame could not be sent to this rank. */
   | { readonly kind: 'unsent'; readonly to: Rank; readonly error: PlainError }
+  /** A stranger was turned away. */
+  | { readonly kind: 'turned_away'; readonly error: PlainError; readonly from: RefusedFrom }
   | { readonly kind: 'closed'; readonly why: MeshClosed };
 
 /** A CommError as data: structured cloning would lose its class and fields. */

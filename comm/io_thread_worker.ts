@@ -80,8 +80,9 @@ class IoThread {
     }
   }
 
-  #hand(id: number, { header, payload, arrivedMs }: Frame): void {
+  #hand(id: number, { header, payload, arrivedMs, release }: Frame): void {
     const own = isAlone(payload) ? payload : new Uint8Array(payload);
+    if (own !== payload) release?.();
     const arrivedAtMs = performance.timeOrigin + arrivedMs;
     const stats = this.#mesh!.stats();
     tell(this.#port, { kind: 'frame', id, header, payload: own, arrivedAtMs, stats }, [own.buffer as ArrayBuffer]);
@@ -109,7 +110,11 @@ function fail(port: MessagePort, error: unknown): void {
 if (parentPort === null)
   throw new CommError('INVALID_ARGUMENT', 'this file is run as a worker thread; open an I/O thread mesh');
 const port = parentPort;
-await listenForPeers(...(workerData as IoThreadOrder)).then(
+const { address, tls } = workerData as IoThreadOrder;
+await listenForPeers(address, {
+  tls,
+  onRefused: (error, from) => tell(port, { kind: 'turned_away', error: plainErrorOf(error), from }),
+}).then(
   (server) => new IoThread(port, server),
   (error: unknown) => fail(port, error),
 );

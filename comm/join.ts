@@ -116,9 +116,8 @@ class Joined implements JoinedRank {
     if (threadSeat !== undefined) return this.#sitDown(fingerprint, { ...threadSeat, ...limits }, timeoutMs);
     const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.#options;
     const host = bindAddressFor(this.localAddress, this.#options.advertise);
-    const server = await (ioThread
-      ? listenInIoThread({ host, port: 0 }, { tls })
-      : listenForPeers({ host, port: 0 }, { tls, onRefused }));
+    const listen = ioThread ? listenInIoThread : listenForPeers;
+    const server = await listen({ host, port: 0 }, { tls, onRefused });
     let peers: ControlMessageOf<'peers'>;
     try {
       this.link.send({ type: 'ready', fingerprint, host: advertise, port: server.port });

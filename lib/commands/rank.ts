@@ -3,6 +3,7 @@ import type { Argv } from 'yargs';
 import { worldFromEnv } from '../../comm/world.js';
 import { EngineError } from '../engine/errors.js';
 import { LocalRanks, type LocalRanksOptions, type RankExit } from '../engine/local_ranks.js';
+import { readTls } from '../engine/tls_files.js';
 import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
 import { readSecret, SECRET_VARIABLE } from './engine_options.js';
@@ -16,6 +17,9 @@ export interface RankArgs {
   readonly model?: string | undefined;
   readonly secretFile?: string | undefined;
   readonly joinTimeout?: number | undefined;
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+  readonly tlsCa?: string | undefined;
 }
 
 /** The head's machine may have to be set up first. */
@@ -29,6 +33,9 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('advertise', { type: 'string', describe: 'address under which other ranks reach this machine' })
     .option('model', { type: 'string', describe: "model folder, where it isn't the head's path" })
     .option('secret-file', { type: 'string', describe: `file with the job secret (or ${SECRET_VARIABLE})` })
+    .option('tls-cert', { type: 'string', describe: 'PEM certificate of this rank, where the job uses TLS' })
+    .option('tls-key', { type: 'string', describe: 'its private key' })
+    .option('tls-ca', { type: 'string', describe: "certificate of the job's authority, which signed the others'" })
     .option('join-timeout', { type: 'number', describe: `seconds to look for the head (${DEFAULT_JOIN_TIMEOUT_S})` });
 }
 
@@ -40,18 +47,22 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   if (secret === undefined) {
     throw new UsageError(`a rank needs the job's secret: set ${SECRET_VARIABLE} or give --secret-file`);
   }
+  const { tlsCert: cert = null, tlsKey: key = null, tlsCa: ca = null } = args;
+  const tls = await readTls({ cert, key, ca });
   const order = {
     head: parseAddress(args.head),
     secret,
     joinTimeoutMs: 1000 * joinTimeout,
     ...(args.advertise !== undefined && { advertise: args.advertise }),
     ...(args.model !== undefined && { model: args.model }),
+    ...(tls !== undefined && { tls }),
   };
   context.stderr.write(`joining the job at ${args.head}\n`);
   if (nproc !== 1) return runMany(order, first, nproc, context);
   const { runRank } = await import('../engine/rank_main.js'); // loads TensorFlow.js, which a supervisor doesn't need
   const number = first ?? worldFromEnv(context.env)?.rank;
-  await runRank({ ...order, signal: context.signal, ...(number !== undefined && { rank: number }) });
+  const onRefused = ({ message }: Error): void => void context.stderr.write(`turned away: ${message}\n`);
+  await runRank({ ...order, onRefused, signal: context.signal, ...(number !== undefined && { rank: number }) });
 }
 
 /** Starts ranks and watches them: the first that fails ends the others. */

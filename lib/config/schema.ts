@@ -16,6 +16,7 @@ const keyInfos = z.registry<KeyInfo>();
 const auto = z.literal('auto');
 const boolean = key(z.boolean(), 'true or false', 'boolean');
 const strings = key(z.array(z.string().min(1)).readonly(), 'a list of non-empty strings', 'list');
+const pemFile = key(z.string().min(1).nullable(), 'the path of a PEM file, or null', 'string', 'null');
 const prompt = z.union([z.string(), z.strictObject({ label: z.string(), text: z.string() }).readonly()]);
 
 /**
@@ -35,6 +36,8 @@ export const configSchema = z.strictObject({
       micro_batches: integer(1, 8),
       transport: choice('ws', 'threads'),
       io_thread: boolean,
+      num_nodes: integer(1),
+      tls: z.strictObject({ cert: pemFile, key: pemFile, ca: pemFile }).readonly(),
       on_peer_loss: choice('fail', 'mask'),
     })
     .readonly(),
@@ -84,6 +87,8 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     micro_batches: 1,
     transport: 'ws', // threads: all ranks are threads of one process
     io_thread: false, // sockets in a thread of their own
+    num_nodes: 1,
+    tls: { cert: null, key: null, ca: null }, // no TLS
     on_peer_loss: 'fail',
   },
   engine: {

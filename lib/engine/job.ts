@@ -12,6 +12,7 @@ import { EngineError } from './errors.js';
 import { FirstCause, type FailureReport } from './first_cause.js';
 import type { EngineLimits } from './limits.js';
 import { LocalRanks, type RankExit } from './local_ranks.js';
+import { readTls } from './tls_files.js';
 import { checkTransport } from './transport.js';
 import { Membership, type LostRank } from './membership.js';
 import type { RankJob } from './rank_job.js';
@@ -139,13 +140,15 @@ export class Job {
   /** @throws CommError, EngineError: what a rank or the network got wrong; then every process and port is closed. */
   static async start(options: JobOptions): Promise<Job> {
     const { config, spec, numLocalRanks, numExternalRanks = 0, signal } = options;
-    checkTransport(config.comm, numExternalRanks);
+    checkTransport(config.comm, numLocalRanks, numExternalRanks);
+    const tls = await readTls(config.comm.tls);
     const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
     const secret = options.secret ?? randomBytes(32).toString('hex');
     const rendezvous = await Rendezvous.listen({
       host,
       port,
       secret,
+      tls,
       size: numLocalRanks + numExternalRanks,
       numReserved: numLocalRanks,
       job: rankJobOf(options),
@@ -161,6 +164,7 @@ export class Job {
       order: {
         head: { host, port: rendezvous.port },
         secret,
+        ...(tls !== undefined && { tls }),
         joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
         ...(options.advertise !== undefined && { advertise: options.advertise }),
       },
@@ -372,6 +376,7 @@ function rankJobOf({ config, spec, limits, onTimeline }: JobOptions): RankJob {
     wire: config.comm.wire,
     microBatches: config.comm.micro_batches,
     ioThread: config.comm.io_thread,
+    numNodes: config.comm.num_nodes,
     trace: onTimeline !== undefined,
     mla: config.engine.mla,
     timeoutMs: config.comm.timeout_ms,

@@ -1,5 +1,5 @@
 /** What the head tells every rank about the job when it joins. */
-import type { Reduce, WireOptions } from '../../comm/all_to_all.js';
+import type { Reduce, Topology, WireOptions } from '../../comm/all_to_all.js';
 import { combineBytes, dispatchBytes } from '../../comm/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/frame.js';
 import type { PlacementStrategy } from '../../experts/placement.js';
@@ -19,6 +19,8 @@ export interface RankJob {
   readonly microBatches: number;
   /** Sockets in a thread of their own. */
   readonly ioThread: boolean;
+  /** Over 1: ranks are numbered node by node, and rows cross to another node once. */
+  readonly numNodes: number;
   /** Report what ran when with each step's result. */
   readonly trace: boolean;
   readonly mla: MlaForm;
@@ -30,13 +32,27 @@ export interface RankJob {
   readonly maxNumBatchedTokens: number;
 }
 
-/** The largest frame of a job: all tokens of a rank's step to one other rank, or all their experts' rows back. */
-export function maxFrameBytesOf({ spec: { hiddenSize, moe }, maxNumBatchedTokens, reduce, wire }: RankJob): number {
+/** Which ranks share a node. */
+export const topologyOf = ({ numNodes }: RankJob, numRanks: number): Topology => ({
+  ranksPerNode: numRanks / numNodes,
+  route: numNodes === 1 ? 'flat' : 'hierarchical',
+});
+
+/** What a forwarding rank adds to a frame, at most: counts per node and states per rank. */
+const FORWARDING_BYTES = 4 * 65536;
+
+/**
+ * The largest frame of a job: all tokens of a rank's step to one other rank, or all their experts' rows back; with several nodes, those of one
+ * rank of each node, which a rank forwards.
+ */
+export function maxFrameBytesOf(job: RankJob): number {
+  const { maxNumBatchedTokens, reduce, wire, numNodes } = job;
+  const { hiddenSize: hidden, moe } = job.spec;
   const { numTopk } = moe.gate;
-  const numReturned = reduce === 'source' ? maxNumBatchedTokens * numTopk : maxNumBatchedTokens;
+  const numTokens = maxNumBatchedTokens * numNodes;
   const payload = Math.max(
-    dispatchBytes(maxNumBatchedTokens, { hidden: hiddenSize, numTopk, reduce, dtype: wire.dispatch }),
-    combineBytes(numReturned, hiddenSize, wire.combine),
+    dispatchBytes(numTokens, { hidden, numTopk, reduce, dtype: wire.dispatch }),
+    combineBytes(reduce === 'source' ? numTokens * numTopk : numTokens, hidden, wire.combine),
   );
-  return FRAME_HEADER_BYTES + payload;
+  return FRAME_HEADER_BYTES + payload + (numNodes > 1 ? FORWARDING_BYTES : 0);
 }

@@ -2,6 +2,7 @@
 import { createAllToAll } from '../../comm/all_to_all.js';
 import { asRank } from '../../comm/ids.js';
 import { joinHead, type JoinedRank } from '../../comm/join.js';
+import type { TlsOptions } from '../../comm/tls.js';
 import type { ThreadSeat } from '../../comm/thread_mesh.js';
 import { errorOfRemote } from '../../comm/messages.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
@@ -16,7 +17,7 @@ import { Fingerprint } from '../weights/fingerprint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from './errors.js';
 import { RankExecutor } from './rank_executor.js';
-import { maxFrameBytesOf, type RankJob } from './rank_job.js';
+import { maxFrameBytesOf, topologyOf, type RankJob } from './rank_job.js';
 import { describeError, RankSteps } from './rank_steps.js';
 import type { HeadToRank, LoadReport, RankToHead } from './step_plan.js';
 
@@ -30,6 +31,10 @@ export interface RankOptions {
   /** Model folder on this machine. Default: the head's path. */
   readonly model?: string;
   readonly joinTimeoutMs: number;
+  /** As the head's. Default: no TLS. */
+  readonly tls?: TlsOptions;
+  /** Told of a connection to this rank's data port that was turned away. */
+  readonly onRefused?: (error: Error) => void;
   /** Where all ranks are threads of this process: this one's place among them. */
   readonly threadSeat?: ThreadSeat;
   readonly signal: AbortSignal;
@@ -41,9 +46,9 @@ const MAX_WAIT_MS = 2 ** 31 - 1;
 
 /** Resolves when the head shut the job down; rejects with what went wrong here, after the head was told. */
 export async function runRank(options: RankOptions): Promise<void> {
-  const { head, secret, rank, advertise, joinTimeoutMs: timeoutMs, signal } = options;
+  const { head, secret, rank, advertise, joinTimeoutMs: timeoutMs, tls, onRefused, signal } = options;
   const number = rank === undefined ? undefined : asRank(rank);
-  const joined = await joinHead({ head, secret, rank: number, advertise, timeoutMs, signal });
+  const joined = await joinHead({ head, secret, rank: number, advertise, timeoutMs, tls, onRefused, signal });
   try {
     await serve(joined, options);
   } catch (error) {
@@ -68,7 +73,8 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
     const { reduce, wire, timeoutMs, blockSize } = job;
     const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, slotsPerRank };
     const traced = timeline && { onSpan: timeline.onSpan };
-    const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs, ...traced });
+    const topology = topologyOf(job, mesh.size);
+    const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs, topology, ...traced });
     const parts = { model: model(ep), placement, ep, mesh, clock, timeline, load: monitor, blockSize };
     const executor = new RankExecutor(parts);
     tell(joined, { kind: 'loaded', report });

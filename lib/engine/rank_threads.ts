@@ -6,7 +6,8 @@ import { EngineError } from './errors.js';
 import type { RankOptions } from './rank_main.js';
 
 /** What a thread is started with. */
-export type RankThreadOrder = Omit<RankOptions, 'signal'> & Required<Pick<RankOptions, 'rank' | 'threadSeat'>>;
+export type RankThreadOrder = Omit<RankOptions, 'signal' | 'onRefused'> &
+  Required<Pick<RankOptions, 'rank' | 'threadSeat'>>;
 
 export interface RankThreadsOptions extends RankOptions {
   /** The first rank that failed, at once: the head may end this process before it can say more. */

@@ -8,7 +8,7 @@ import { runRank, type RankOptions } from './rank_main.js';
 import { runRankThreads } from './rank_threads.js';
 
 /** One JSON line on standard input. */
-export interface SpawnOrder extends Omit<RankOptions, 'signal' | 'threadSeat'> {
+export interface SpawnOrder extends Omit<RankOptions, 'signal' | 'threadSeat' | 'onRefused'> {
   /** Run ranks 0 … n − 1, which are the whole job, as threads of this process, instead of one rank. */
   readonly numThreads?: number;
 }
@@ -27,7 +27,8 @@ export async function runSpawnedRank(stdin: NodeJS.ReadableStream, stderr: NodeJ
   });
   try {
     const { numThreads, ...options } = await order;
-    if (numThreads === undefined) await runRank({ ...options, signal: gone.signal });
+    const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
+    if (numThreads === undefined) await runRank({ ...options, onRefused, signal: gone.signal });
     else {
       const onFailed = ({ message }: EngineError): void => void stderr.write(`${message}\n`);
       await runRankThreads(numThreads, { ...options, signal: gone.signal, onFailed });

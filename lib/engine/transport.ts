@@ -2,11 +2,13 @@
 import { ConfigError } from '../config/errors.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 
-/** Throws ConfigError INVALID_VALUE where `comm.transport: threads` can't reach every rank, can't lose one alone, or has no sockets to move. */
+/** Throws ConfigError INVALID_VALUE where the nodes can't share the ranks, or `comm.transport: threads` can't reach every rank, can't lose one alone, or has no sockets to move. */
 export function checkTransport(
-  { transport, io_thread: ioThread, on_peer_loss: onPeerLoss }: ExpertwireConfig['comm'],
+  { transport, io_thread: ioThread, on_peer_loss: onPeerLoss, num_nodes: numNodes }: ExpertwireConfig['comm'],
+  numLocalRanks: number,
   numExternalRanks: number,
 ): void {
+  checkNodes(numNodes, numLocalRanks + numExternalRanks, onPeerLoss);
   if (transport !== 'threads') return;
   const key = 'comm.transport';
   if (numExternalRanks > 0) {
@@ -19,6 +21,19 @@ export function checkTransport(
   }
   if (ioThread) {
     const what = `"${key}" is threads, which have no sockets, but "comm.io_thread" is true`;
+    throw new ConfigError('INVALID_VALUE', `${what}; set one of them to its default`, { key });
+  }
+}
+
+/** Throws ConfigError INVALID_VALUE where the ranks can't be spread evenly over the nodes. */
+function checkNodes(numNodes: number, numRanks: number, onPeerLoss: 'fail' | 'mask'): void {
+  const key = 'comm.num_nodes';
+  if (numRanks % numNodes !== 0) {
+    const what = `"${key}" is ${numNodes}, but the job has ${numRanks} ranks`;
+    throw new ConfigError('INVALID_VALUE', `${what}; every node has the same number of them`, { key });
+  }
+  if (numNodes > 1 && onPeerLoss === 'mask') {
+    const what = `"${key}" is ${numNodes}, where ranks forward for others, but "comm.on_peer_loss" is mask`;
     throw new ConfigError('INVALID_VALUE', `${what}; set one of them to its default`, { key });
   }
 }

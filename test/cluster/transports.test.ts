@@ -2,10 +2,12 @@
 import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createAuthority } from '../kit/certificates.js';
 import { generateIds, startEngine } from '../kit/engines.js';
 import { moe7mCases } from '../kit/goldens.js';
 import { copyModel } from '../kit/model_copy.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
+import { freePort } from '../kit/ports.js';
 import { kill, lastLine, Processes } from '../kit/processes.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
@@ -27,6 +29,7 @@ describe('golden of moe-7m on other transports', function () {
     ['one rank as a thread', 1, 1, ['comm.transport=threads']],
     ['3 ranks as threads', 3, 1, ['comm.transport=threads', 'comm.micro_batches=2']],
     ['2 ranks with an I/O thread each', 2, 2, ['comm.io_thread=true']],
+    ['4 ranks on 2 nodes', 4, 4, ['comm.num_nodes=2', 'comm.micro_batches=2']],
   ] as const) {
     it(`greedy tokens of all prompts are the golden ones: ${name}`, async () => {
       const engine = await startEngine({ model: moe7m(), ranks, reduce: 'source', set });
@@ -42,6 +45,65 @@ describe('golden of moe-7m on other transports', function () {
     });
   }
 });
+
+describe('a job with TLS', function () {
+  this.timeout(60_000);
+
+  afterEach(processes.expectNone);
+
+  it('gives the golden tokens, also to a rank from elsewhere; one without TLS or of another authority is turned away', async () => {
+    await withTempFolder(async (dir) => {
+      const env = { EXPERTWIRE_JOB_SECRET: 'a secret of this test' };
+      const [own, other] = [await writeCertificates(dir, 'own'), await writeCertificates(dir, 'other')];
+      const golden = CASES[0]!;
+      const set = Object.entries(own).flatMap(([name, file]) => ['--set', `comm.tls.${name}=${file}`]);
+      const port = await freePort();
+      const head = processes.cli(
+        [
+          ...['generate', '--model', moe7m(), '--prompt', golden.prompt, '--max-new-tokens', '8', ...set],
+          ...['--ranks', '1', '--listen', `127.0.0.1:${port}`, '--wait-ranks', '1'],
+        ],
+        { env },
+      );
+      const joining = (files: Partial<Record<'cert' | 'key' | 'ca', string>>) => {
+        const flags = Object.entries(files).flatMap(([name, file]) => [`--tls-${name}`, file]);
+        return processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--join-timeout', '2', ...flags], { env });
+      };
+      await head.warns('waiting at');
+      const [plain, stranger] = await Promise.all([joining({}).ended, joining(other).ended]);
+      expect(lastLine(plain.stderr)).to.match(/UNREACHABLE/);
+      expect(lastLine(stranger.stderr)).to.match(/AUTH_FAILED/);
+      const { code, stderr } = await joining(own).ended;
+      expect(code, stderr).to.equal(0);
+      expect(golden.text.startsWith((await head.ended).stdout.trimEnd())).to.equal(true);
+    });
+  });
+
+  it('needs certificate, key and authority, all readable', async () => {
+    for (const [set, message] of [
+      [['comm.tls.cert=here.pem'], /comm\.tls\.key and comm\.tls\.ca is not given/],
+      [['comm.tls.cert=a.pem', 'comm.tls.key=b.pem', 'comm.tls.ca=c.pem'], /"comm\.tls\.cert" is a\.pem/],
+    ] as const) {
+      const flags = set.flatMap((each) => ['--set', each]);
+      const args = ['generate', '--model', tinyModel('tiny-qwen3-moe'), '--prompt-ids', '1,2', ...flags];
+      const { code, stderr } = await processes.cli(args).ended;
+      expect(code).to.equal(2);
+      expect(lastLine(stderr)).to.match(message);
+    }
+  });
+});
+
+/** Files with a certificate, its key and its authority. */
+async function writeCertificates(dir: string, name: string): Promise<Record<'cert' | 'key' | 'ca', string>> {
+  const { cert, key, ca } = createAuthority(name).issue();
+  const files = {
+    cert: join(dir, `${name}-cert.pem`),
+    key: join(dir, `${name}-key.pem`),
+    ca: join(dir, `${name}-ca.pem`),
+  };
+  await Promise.all([writeFile(files.cert, cert), writeFile(files.key, key), writeFile(files.ca, ca)]);
+  return files;
+}
 
 describe('a job whose ranks are threads', function () {
   this.timeout(60_000);
