@@ -172,4 +172,6 @@ export interface AllToAll extends PeerMask {
   stats(): AllToAllStats;
   /** Bytes sent per destination rank since the start, headers included, the hops between nodes too. */
   sentBytes(): SentBytes;
+  /** Milliseconds that this rank waited for each peer's frames since the start: who is slow. */
+  waitedMs(): readonly number[];
 }

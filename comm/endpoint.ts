@@ -32,4 +32,8 @@ export abstract class Endpoint implements PeerMask {
     const { stats } = this.exchange;
     return { dispatch: stats.bytes('dispatch'), combine: stats.bytes('combine') };
   }
+
+  waitedMs(): readonly number[] {
+    return this.exchange.stats.waitMs();
+  }
 }

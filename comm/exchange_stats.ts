@@ -74,6 +74,15 @@ export class ExchangeStats {
     return sum;
   }
 
+  /** Milliseconds waited by source, over all layers and phases. */
+  waitMs(): number[] {
+    const sum = new Array<number>(this.#size).fill(0);
+    for (const layers of this.#counters.values()) {
+      for (const { waitMs } of layers.values()) waitMs.forEach((ms, rank) => (sum[rank]! += ms));
+    }
+    return sum;
+  }
+
   #of(phase: Phase, layer: number): Counters {
     let layers = this.#counters.get(phase);
     if (layers === undefined) this.#counters.set(phase, (layers = new Map<number, Counters>()));

@@ -80,4 +80,6 @@ export interface LowLatencyAllToAll extends PeerMask {
   stats(): AllToAllStats;
   /** Bytes sent per destination rank since the start, headers included. */
   sentBytes(): SentBytes;
+  /** Milliseconds that this rank waited for each peer's frames since the start: who is slow. */
+  waitedMs(): readonly number[];
 }

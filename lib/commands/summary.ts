@@ -14,8 +14,9 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
   const sections = [
     speedLine(engine, timing),
     lossLine(engine),
-    bytesTable('dispatched', stats.dispatchBytes),
-    bytesTable('combined', stats.combineBytes),
+    pairTable('dispatched from \\ to', stats.dispatchBytes, bytes),
+    pairTable('combined from \\ to', stats.combineBytes, bytes),
+    pairTable('waited for \\ by', stats.waitMs, (ms) => `${ms.toFixed(0)} ms`),
     loadChart(engine),
     kindsChart(engine, completions),
   ];
@@ -40,12 +41,12 @@ function lossLine(engine: Engine): string {
 }
 
 /** [source][destination]; empty for a single rank, which sends nothing. */
-function bytesTable(verb: string, matrix: readonly (readonly number[])[]): string {
+function pairTable(what: string, matrix: readonly (readonly number[])[], textOf: (count: number) => string): string {
   if (matrix.length < 2) return '';
-  const head = [`${verb} from \\ to`, ...matrix.map((_, to) => `rank ${to}`)];
+  const head = [what, ...matrix.map((_, to) => `rank ${to}`)];
   const rows = matrix.map((row, from) => [
     `rank ${from}`,
-    ...row.map((count, to) => (from === to ? '·' : bytes(count))),
+    ...row.map((count, to) => (from === to ? '·' : textOf(count))),
   ]);
   return table([head, ...rows]);
 }
@@ -112,6 +113,7 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     time_to_first_token_ms: firstTokenMs,
     bytes_dispatched: stats.dispatchBytes,
     bytes_combined: stats.combineBytes,
+    wait_ms: stats.waitMs,
     balancedness: stats.balancedness,
     expert_load: stats.expertLoad.map((load_E) => [...load_E]),
     bytes_read: stats.loadReports.map((report) => report.bytesRead),

@@ -98,6 +98,7 @@ export class RankExecutor {
       peakRssBytes: process.resourceUsage().maxRSS * 1024,
       dispatchBytes: dispatch,
       combineBytes: combine,
+      waitMs: this.parts.ep.waitedMs(),
     };
   }
 

@@ -22,6 +22,8 @@ export interface EngineStats {
   /** Bytes on the wire, [source][destination]; what stays on a rank is 0. */
   readonly dispatchBytes: readonly (readonly number[])[];
   readonly combineBytes: readonly (readonly number[])[];
+  /** [source][destination]: milliseconds that the destination waited for the source's rows. */
+  readonly waitMs: readonly (readonly number[])[];
   /** Tokens per MoE layer and logical expert, [L][E]. */
   readonly expertLoad: readonly Float64Array[];
   /** Mean rank load / max rank load, per MoE layer: 1 = perfect. */
@@ -86,6 +88,7 @@ export class StatsCollector {
       phasesMs: { ...this.phasesMs },
       dispatchBytes: this.ranks.map((rank) => rank.dispatchBytes),
       combineBytes: this.ranks.map((rank) => rank.combineBytes),
+      waitMs: this.ranks.map((_, source) => this.ranks.map((rank) => rank.waitMs[source]!)),
       expertLoad,
       balancedness: expertLoad.map((load_E, moeLayer) => balancedness(rankLoads(load_E, this.placement, moeLayer))),
       ranks: this.ranks,
@@ -103,4 +106,5 @@ const nothingOf = (numRanks: number): RankStats => ({
   peakRssBytes: 0,
   dispatchBytes: new Array<number>(numRanks).fill(0),
   combineBytes: new Array<number>(numRanks).fill(0),
+  waitMs: new Array<number>(numRanks).fill(0),
 });

@@ -78,6 +78,8 @@ export interface RankStats {
   /** Per destination rank. */
   readonly dispatchBytes: readonly number[];
   readonly combineBytes: readonly number[];
+  /** Per source rank: how long this rank waited for its rows. */
+  readonly waitMs: readonly number[];
 }
 
 /** What the head tells a rank. */

@@ -414,6 +414,7 @@ describe('expertwire generate', function () {
     for (const verb of ['dispatched', 'combined'])
       expect(stderr).to.match(new RegExp(`${verb} from \\\\ to +rank 0 +rank 1`));
     expect(stderr).to.match(/rank 0 +· +[\d.]+ (Ki)?B/);
+    expect(stderr).to.match(/waited for \\ by +rank 0 +rank 1\nrank 0 +· +\d+ ms\nrank 1 +\d+ ms +·/);
     expect(stderr).to.match(/MoE layer 2: balancedness [\d.]+\n +rank 0 .*\n +rank 1 /);
   });
 });
