@@ -47,6 +47,7 @@ export class BulkSocket {
       const callback = (numBytes: number, into: Uint8Array): boolean => this.#onRead(numBytes, into);
       this.socket = connect({ host, port, onread: { buffer, callback } });
     }
+    this.socket.on('error', () => undefined); // ws tells of it, and 'close' follows
   }
 
   /** All bytes from now on go to `reader`; its first error to `onError`, and then nothing more is read. */

@@ -61,12 +61,13 @@ class MeshCollectives implements Collectives {
       return frame!.payload;
     }
     if (bytes === undefined) throw new CommError('INVALID_ARGUMENT', `rank ${root} is the root; pass it the bytes`);
-    for (const peer of this.#peers) this.#send(peer, key, bytes);
+    const sent = bytes.slice(); // the caller may change its own before they have left
+    for (const peer of this.#peers) this.#send(peer, key, sent);
     return bytes;
   }
 
   async allGather(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array[]> {
-    return this.#exchange(this.#nextKey('all_gather'), bytes, signal);
+    return this.#exchange(this.#nextKey('all_gather'), bytes.slice(), signal);
   }
 
   async #exchange(key: FrameKey, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array[]> {

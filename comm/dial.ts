@@ -38,6 +38,7 @@ export type OnOpen<T> = (ws: WebSocket, bulk: BulkSocket) => T;
  */
 export async function dial<T>(options: DialOptions, open: OnOpen<T>): Promise<T> {
   const until = performance.now() + checkTimeout(options.timeoutMs);
+  checkAddress(options.address);
   for (;;) {
     if (options.signal?.aborted === true) throw aborted(options);
     const leftMs = until - performance.now();
@@ -99,8 +100,15 @@ function failureOf(error: CommError): { kind: 'failed'; error: CommError } | { k
   return isFinal ? { kind: 'failed', error } : { kind: 'retry', cause: error };
 }
 
-function urlOf({ address: { host, port }, path, tls }: DialOptions): string {
-  return `${tls === undefined ? 'ws' : 'wss'}://${host.includes(':') ? `[${host}]` : host}:${port}${path}`;
+/** The socket is connected already, so the host stands for nothing here: not every one that can be dialed can be written in a URL. */
+const urlOf = ({ address: { port }, path, tls }: DialOptions): string =>
+  `${tls === undefined ? 'ws' : 'wss'}://peer:${port}${path}`;
+
+/** A head passes on what ranks say of themselves, so an address can be anything. */
+function checkAddress({ host, port }: Address): void {
+  if (/^[^\s/?#@]+$/.test(host) && Number.isInteger(port) && port >= 1 && port <= 65535) return;
+  const message = `'${host}:${port}' is no address to dial; pass a host or IP address and a port from 1 to 65535`;
+  throw new CommError('INVALID_ARGUMENT', message);
 }
 
 function unreachable({ address, timeoutMs, purpose }: DialOptions, cause: Error): CommError {

@@ -1,6 +1,7 @@
 /** Drives a handshake over a WebSocket. */
 import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
+import { Deadline } from './deadline.js';
 import { CommError } from './errors.js';
 import { MAX_HANDSHAKE_BYTES, type HandshakeStep } from './handshake.js';
 
@@ -40,11 +41,12 @@ export function shakeHands(
     if (numBytes > 2 * MAX_HANDSHAKE_BYTES) stranger?.destroy();
   };
   const settle = (outcome: HandshakeOutcome): void => {
-    clearTimeout(timer);
+    deadline.cancel();
     socket.off('message', onMessage);
     socket.off('close', onClose);
-    stranger?.off('data', onData);
+    // Who was refused is still listened to for a moment, and must not fill our memory meanwhile.
     if (outcome.kind === 'refused') dismiss(socket);
+    else stranger?.off('data', onData);
     done(outcome);
   };
   const onMessage = (data: RawData): void => {
@@ -53,10 +55,10 @@ export function shakeHands(
     if (outcome !== undefined) settle(outcome);
   };
   const onClose = (code: number): void => settle(refused('UNREACHABLE', `the connection closed (${code})`));
-  const timer = setTimeout(() => {
+  const deadline = new Deadline(timeoutMs, () => {
     settle(refused('TIMEOUT', `no answer in ${timeoutMs} ms`));
     socket.terminate();
-  }, timeoutMs);
+  });
   socket.on('message', onMessage);
   socket.on('close', onClose);
   stranger?.on('data', onData);

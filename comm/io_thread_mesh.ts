@@ -104,6 +104,8 @@ class IoThreadMesh extends MeshBase {
   readonly #plainOptions: Omit<WsMeshOptions, 'server' | 'signal'>;
   readonly #receivers = new Map<number, Receiver>();
   #numReceives = 0;
+  /** Peers that a frame could not be sent to, and why: they are lost. */
+  readonly #unsent = new Map<Rank, CommError>();
   /** What the thread has received, as of its last answer. */
   #received: MeshStats | undefined;
   /** Why the thread is gone although nobody closed it. */
@@ -136,6 +138,8 @@ class IoThreadMesh extends MeshBase {
     return new Promise((resolve, reject) => {
       if (this.#crash !== undefined) throw endedError(this.#crash, key);
       if (this.isClosed) throw closedError(key);
+      const unsent = this.#unsent.get(from);
+      if (unsent !== undefined) throw unsent;
       if (signal?.aborted === true) throw abortedError(from, key, signal);
       const id = (this.#numReceives += 1);
       const deadline = new Deadline(checkTimeout(timeoutMs), () =>
@@ -162,6 +166,7 @@ class IoThreadMesh extends MeshBase {
   }
 
   override mute(rank: Rank, isMuted: boolean): void {
+    super.mute(rank, isMuted); // checks the rank
     this.#tell({ kind: 'mute', rank, isMuted });
   }
 
@@ -196,12 +201,18 @@ class IoThreadMesh extends MeshBase {
         if (message.why.kind === 'lost') this.lose(message.why.rank, message.why.why);
         return;
       case 'unsent':
-        return this.lose(message.to, message.error.message, message.error.code);
+        return this.#giveUp(message.to, errorOfPlain(message.error));
       case 'frame':
         return this.#deliver(message);
       case 'refused':
         return this.#refuse(message);
     }
+  }
+
+  #giveUp(peer: Rank, error: CommError): void {
+    this.#unsent.set(peer, error);
+    this.lose(peer, error.message, error.code);
+    for (const receiver of [...this.#receivers.values()]) if (receiver.from === peer) receiver.reject(error);
   }
 
   #deliver({ id, header, payload, arrivedAtMs, stats }: Extract<FromIoThread, { kind: 'frame' }>): void {

@@ -80,12 +80,12 @@ class IoThread {
     }
   }
 
-  #hand(id: number, { header, payload, arrivedMs, release }: Frame): void {
-    const own = isAlone(payload) ? payload : new Uint8Array(payload);
-    if (own !== payload) release?.();
+  /** The payload's memory changes hands, so it is never given back here. */
+  #hand(id: number, { header, payload, arrivedMs }: Frame): void {
     const arrivedAtMs = performance.timeOrigin + arrivedMs;
     const stats = this.#mesh!.stats();
-    tell(this.#port, { kind: 'frame', id, header, payload: own, arrivedAtMs, stats }, [own.buffer as ArrayBuffer]);
+    const transfer = payload.byteLength === 0 ? [] : [payload.buffer as ArrayBuffer]; // all empty ones share one
+    tell(this.#port, { kind: 'frame', id, header, payload, arrivedAtMs, stats }, transfer);
   }
 
   async #close(): Promise<void> {
@@ -93,9 +93,6 @@ class IoThread {
     this.#port.close();
   }
 }
-
-/** Whether a payload's memory holds nothing else, so that it can be given away: small ones share what one read of a socket brought. */
-const isAlone = ({ buffer, byteLength }: Uint8Array): boolean => byteLength > 0 && byteLength === buffer.byteLength;
 
 function tell(port: MessagePort, message: FromIoThread, transfer: readonly ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);

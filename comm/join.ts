@@ -134,8 +134,13 @@ class Joined implements JoinedRank {
         ? openIoThreadMesh({ ...common, server })
         : openWsMesh({ ...common, server });
     });
-    this.link.send({ type: 'meshed' });
-    return mesh;
+    try {
+      this.link.send({ type: 'meshed' });
+      return mesh;
+    } catch (error) {
+      await mesh.close();
+      throw error;
+    }
   }
 
   /** A seat in memory has no address; that all ranks are ready still has to be awaited. */
@@ -156,6 +161,7 @@ class Joined implements JoinedRank {
     const ended = new AbortController();
     const onAbort = (): void => ended.abort(this.#options.signal?.reason);
     this.#options.signal?.addEventListener('abort', onAbort);
+    if (this.#options.signal?.aborted === true) onAbort();
     void this.link.closed.then(() => ended.abort());
     try {
       return await work(ended.signal);

@@ -137,7 +137,7 @@ export class Mailbox {
     box.isMuted = isMuted;
     if (!isMuted) return;
     this.#stale += box.queued.size;
-    for (const frame of box.queued.values()) this.#released(frame);
+    for (const frame of box.queued.values()) this.#drop(frame);
     box.queued.clear();
     box.queuedBytes = 0;
     for (const waiter of [...box.waiting.values()]) waiter.reject(mutedError(rank, waiter.key));

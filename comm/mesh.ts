@@ -64,7 +64,10 @@ export interface Mesh {
   /** While muted, what a peer sends is discarded and counted as stale, and whoever waits for it is told ABORTED. */
   mute(rank: Rank, isMuted: boolean): void;
   stats(): MeshStats;
-  /** Idempotent: closes every link and port; waiting callers reject with CLOSED. */
+  /**
+   * Idempotent: closes every link and port; waiting callers reject with CLOSED. What was sent has half a second to leave: let a `barrier` be the
+   * last thing where a peer may be slow to read.
+   */
   close(): Promise<void>;
   /** Settles once, with why the mesh is no longer whole. */
   readonly closed: Promise<MeshClosed>;

@@ -2,6 +2,7 @@
 import { Packr } from 'msgpackr';
 import { z } from 'zod';
 import { COMM_ERROR_CODES, CommError } from './errors.js';
+import { asRank } from './ids.js';
 
 /** Largest encoded control message. */
 export const MAX_CONTROL_BYTES = 64 * 1024 * 1024;
@@ -87,5 +88,6 @@ export function remoteErrorOf(error: unknown): RemoteError {
 export function errorOfRemote(error: RemoteError): CommError {
   const code = COMM_ERROR_CODES.find((known) => known === error.code) ?? 'PEER_FAILED';
   const message = error.message.replace(`${code}: `, '');
-  return new CommError(code, message, { layer: error.layer, phase: error.phase });
+  const about = error.rank === undefined ? undefined : asRank(error.rank);
+  return new CommError(code, message, { rank: about, layer: error.layer, phase: error.phase });
 }

@@ -1,4 +1,5 @@
 /** The mesh over WebSockets: every rank listens and dials every other, see Link. */
+import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
 import { Deadline, checkTimeout } from './deadline.js';
 import { dial, type Address } from './dial.js';
@@ -89,6 +90,7 @@ class WsMesh extends MeshBase {
   async connect(): Promise<void> {
     const timeoutMs = checkTimeout(this.#options.timeoutMs ?? 10000);
     const failed = new AbortController();
+    setMaxListeners(this.size + 1, failed.signal); // one per dial
     const { signal } = this.#options;
     const onAbort = (): void => failed.abort(signal?.reason);
     if (signal?.aborted === true) onAbort();
@@ -194,7 +196,8 @@ class WsMesh extends MeshBase {
     const missing = this.#missing();
     const what = code === 'TIMEOUT' ? `after ${timeoutMs} ms` : 'linking was ended';
     const message = `${what}, rank ${missing.join(', ')} isn't linked to rank ${this.rank}; look at the log of rank ${missing[0]!}`;
-    return new CommError(code, message, { rank: missing[0], phase: 'link', waitedMs: timeoutMs });
+    const why = code === 'TIMEOUT' ? { waitedMs: timeoutMs } : { cause: this.#options.signal?.reason as unknown };
+    return new CommError(code, message, { rank: missing[0], phase: 'link', ...why });
   }
 
   #listen(): void {
