@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { asRank, createCollectives, createLocalMeshes, type Collectives, type Mesh } from '../../comm/index.js';
 import { rejection } from '../kit/errors.js';
+import { openWsMeshes } from '../kit/ws_meshes.js';
 
 describe('collectives', () => {
   let meshes: Mesh[] = [];
@@ -54,5 +55,19 @@ describe('collectives', () => {
     const [one] = start(2);
     await rejection(one!.broadcast(asRank(2)), 'INVALID_ARGUMENT');
     await rejection(one!.broadcast(asRank(0)), 'INVALID_ARGUMENT');
+  });
+
+  it('send the bytes of the moment of the call, whatever the caller does with its own afterwards', async () => {
+    meshes = await openWsMeshes(2);
+    const [root, other] = meshes.map((mesh) => createCollectives(mesh, { timeoutMs: 15_000 }));
+    for (const call of ['broadcast', 'allGather'] as const) {
+      const bytes = new Uint8Array(16 * 1024 * 1024).fill(7);
+      const received = call === 'broadcast' ? other!.broadcast(asRank(0)) : other!.allGather(new Uint8Array(0));
+      await (call === 'broadcast' ? root!.broadcast(asRank(0), bytes) : root!.allGather(bytes));
+      bytes.fill(9);
+      const got = await received;
+      const theirs = got instanceof Uint8Array ? got : got[0]!;
+      expect(Buffer.from(theirs).equals(Buffer.alloc(bytes.length, 7)), call).to.equal(true);
+    }
   });
 });

@@ -236,6 +236,17 @@ describe('a WebSocket mesh', () => {
     await again.close();
   });
 
+  for (const host of ['bad host', '10.0.0.1 ', '', 'a/b']) {
+    it(`says INVALID_ARGUMENT for the address '${host}', which a peer may have told, and lives on`, async () => {
+      const server = await listenForPeers(ANY_PORT);
+      const addresses = [
+        { host: HOST, port: server.port },
+        { host, port: 7 },
+      ];
+      await rejection(openWsMesh({ ...COMMON, addresses, rank: R0, server }), 'INVALID_ARGUMENT', { rank: R1 });
+    });
+  }
+
   it('says UNREACHABLE naming rank and address when nobody listens', async () => {
     const gone = await listenForPeers({ host: '127.0.0.1', port: 0 });
     await gone.close();
