@@ -29,7 +29,7 @@ const { fraction_of_raw_tcp, fraction_of_raw_tcp_at_best } = FORMULAE;
 /** Of plain frames. */
 export const MESSAGE_FORMULAE = {
   message: 'as many frames as messages says from each rank to every other, sent at once; a barrier before',
-  echo: 'one frame from rank 0 to rank 1 and back',
+  echo: 'one frame from rank 0 to rank 1 and back, one echo after the other',
   ...{ p50_us, p99_us },
   wire_gb_per_s: 'bytes sent by a rank, frame headers included / p50; of an echo those of one way',
   ...{ raw_tcp_gb_per_s, tuned_tcp_gb_per_s, fraction_of_raw_tcp, fraction_of_raw_tcp_at_best, copies },

@@ -74,6 +74,7 @@ export class MeshRank {
   async run(task: Task, iterations: number): Promise<Samples> {
     const recorder = new Recorder();
     const mesh = this.#mesh!;
+    if (task.kind === 'echo') await this.#collectives!.barrier(); // each echo waits for the one before
     for (let i = 0; i < iterations; i += 1) {
       switch (task.kind) {
         case 'all_to_all':
@@ -84,7 +85,6 @@ export class MeshRank {
           await timeMessages(mesh, task, this.#steps(task.count), recorder);
           break;
         case 'echo':
-          await this.#collectives!.barrier();
           await timeEcho(mesh, task.bytes, this.#steps(1), recorder);
           break;
         case 'overlap':

@@ -30,6 +30,7 @@ export class RawRank {
         }
         break;
       case 'echo':
+        await this.#sockets.barrier();
         for (let i = 0; i < iterations; i += 1) await this.#echo(task.bytes, recorder);
         break;
       case 'all_to_all':
@@ -56,7 +57,6 @@ export class RawRank {
   /** Process 1 returns what process 0 sends. */
   async #echo(numBytes: number, recorder: Recorder): Promise<void> {
     const payload = this.#payload(numBytes);
-    await this.#sockets.barrier();
     if (this.#rank > 1) return;
     const peer = 1 - this.#rank;
     this.#sockets.expect(peer, numBytes);
