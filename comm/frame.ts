@@ -57,22 +57,6 @@ export function frameKeyOf(key: FrameKey): string {
   return `${key.phase}/${key.step}/${key.layer}/${key.microBatch}/${key.epoch}`;
 }
 
-/** Where each number of the header lives: [name, offset, largest value]. The other bytes are constants and enumerations. */
-const U16_FIELDS = [
-  ['source', 8],
-  ['destination', 10],
-  ['layer', 12],
-  ['microBatch', 14],
-  ['numTopk', 32],
-] as const;
-const U32_FIELDS = [
-  ['epoch', 16],
-  ['step', 20],
-  ['numRows', 24],
-  ['hidden', 28],
-  ['payloadBytes', 36],
-] as const;
-
 /** Bits of `flags`. */
 export const FRAME_FLAGS = {
   /** Rows return per expert (`reduce: 'source'`). */
@@ -89,15 +73,28 @@ const ALL_FLAGS = Object.values(FRAME_FLAGS).reduce((all, flag) => all | flag, 0
 /** The 40 bytes of a header. Throws INVALID_ARGUMENT when a number doesn't fit its field. */
 export function encodeHeader(header: FrameHeader): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, FRAME_MAGIC, true);
-  view.setUint8(4, FRAME_VERSION);
-  view.setUint8(5, PHASES.indexOf(header.phase));
-  view.setUint8(6, WIRE_DTYPES.indexOf(header.dtype));
-  view.setUint8(7, checkField('flags', header.flags, ALL_FLAGS));
-  for (const [name, at] of U16_FIELDS) view.setUint16(at, checkField(name, header[name], 0xffff), true);
-  for (const [name, at] of U32_FIELDS) view.setUint32(at, checkField(name, header[name], 0xffffffff), true);
+  writeHeader(header, new DataView(bytes.buffer), 0);
   return bytes;
+}
+
+/** As `encodeHeader`, into 40 bytes from `at` on; field by field in one piece, because every frame passes here. */
+export function writeHeader(header: FrameHeader, view: DataView, at: number): void {
+  view.setUint32(at, FRAME_MAGIC, true);
+  view.setUint8(at + 4, FRAME_VERSION);
+  view.setUint8(at + 5, PHASES.indexOf(header.phase));
+  view.setUint8(at + 6, WIRE_DTYPES.indexOf(header.dtype));
+  view.setUint8(at + 7, checkField('flags', header.flags, ALL_FLAGS));
+  view.setUint16(at + 8, checkField('source', header.source, 0xffff), true);
+  view.setUint16(at + 10, checkField('destination', header.destination, 0xffff), true);
+  view.setUint16(at + 12, checkField('layer', header.layer, 0xffff), true);
+  view.setUint16(at + 14, checkField('microBatch', header.microBatch, 0xffff), true);
+  view.setUint32(at + 16, checkField('epoch', header.epoch, 0xffffffff), true);
+  view.setUint32(at + 20, checkField('step', header.step, 0xffffffff), true);
+  view.setUint32(at + 24, checkField('numRows', header.numRows, 0xffffffff), true);
+  view.setUint32(at + 28, checkField('hidden', header.hidden, 0xffffffff), true);
+  view.setUint16(at + 32, checkField('numTopk', header.numTopk, 0xffff), true);
+  view.setUint16(at + 34, 0, true);
+  view.setUint32(at + 36, checkField('payloadBytes', header.payloadBytes, 0xffffffff), true);
 }
 
 /** The header in the first 40 bytes. Throws PROTOCOL or VERSION_MISMATCH on anything that `encodeHeader` can't have written. */

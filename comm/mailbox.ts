@@ -97,9 +97,15 @@ export class Mailbox {
   }
 
   /** The frame with this key, now or when it comes. At most one caller may wait for a key. */
-  async take(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
-    checkTimeout(wait.timeoutMs);
-    return this.#takeQueued(from, key, wait.signal) ?? this.#wait(from, key, wait);
+  take(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
+    // One promise, not an `async` chain: three turns of the microtask queue less per frame.
+    return new Promise((resolve, reject) => {
+      checkTimeout(wait.timeoutMs);
+      const id = frameKeyOf(key);
+      const frame = this.#takeQueued(from, key, id, wait.signal);
+      if (frame === undefined) this.#wait(from, key, id, wait, { resolve, reject });
+      else resolve(frame);
+    });
   }
 
   /** No more frames come from this rank. Those that are queued can still be taken; whoever waits for another is told. */
@@ -189,9 +195,8 @@ export class Mailbox {
   }
 
   /** The frame if it is here, undefined if it may still come; throws if it never will. */
-  #takeQueued(from: Rank, key: FrameKey, signal: AbortSignal | undefined): Frame | undefined {
+  #takeQueued(from: Rank, key: FrameKey, id: string, signal: AbortSignal | undefined): Frame | undefined {
     const box = this.#box(from);
-    const id = frameKeyOf(key);
     if (this.#closed) throw closedError(key);
     if (signal?.aborted === true) throw abortedError(from, key, signal);
     if (key.epoch < this.#epoch) throw oldEpochError(key, this.#epoch);
@@ -214,31 +219,34 @@ export class Mailbox {
     return frame;
   }
 
-  #wait(from: Rank, key: FrameKey, { timeoutMs, signal }: Wait): Promise<Frame> {
+  #wait(
+    from: Rank,
+    key: FrameKey,
+    id: string,
+    { timeoutMs, signal }: Wait,
+    { resolve, reject }: Pick<Waiter, 'resolve' | 'reject'>,
+  ): void {
     const { waiting } = this.#box(from);
-    const id = frameKeyOf(key);
-    return new Promise<Frame>((resolve, reject) => {
-      const settle = (): void => {
-        deadline.cancel();
-        signal?.removeEventListener('abort', onAbort);
-        waiting.delete(id);
-      };
-      const waiter: Waiter = {
-        key,
-        resolve: (frame) => {
-          settle();
-          resolve(frame);
-        },
-        reject: (error) => {
-          settle();
-          reject(error);
-        },
-      };
-      const onAbort = (): void => waiter.reject(abortedError(from, key, signal));
-      const deadline = new Deadline(timeoutMs, () => waiter.reject(timeoutError(from, key, timeoutMs)));
-      signal?.addEventListener('abort', onAbort);
-      waiting.set(id, waiter);
-    });
+    const settle = (): void => {
+      deadline.cancel();
+      signal?.removeEventListener('abort', onAbort);
+      waiting.delete(id);
+    };
+    const waiter: Waiter = {
+      key,
+      resolve: (frame) => {
+        settle();
+        resolve(frame);
+      },
+      reject: (error) => {
+        settle();
+        reject(error);
+      },
+    };
+    const onAbort = (): void => waiter.reject(abortedError(from, key, signal));
+    const deadline = new Deadline(timeoutMs, () => waiter.reject(timeoutError(from, key, timeoutMs)));
+    signal?.addEventListener('abort', onAbort);
+    waiting.set(id, waiter);
   }
 }
 

@@ -3,9 +3,9 @@ import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import { SendWindow, type Window } from './credit.js';
 import { CommError } from './errors.js';
-import { encodeHeader, FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
+import { FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
 import { decodeLinkControl, type LinkControl } from './link_control.js';
-import { messageHead } from './ws_writer.js';
+import { WsWriter } from './ws_writer.js';
 
 export interface OutboundOptions {
   readonly window: Window;
@@ -20,24 +20,20 @@ interface QueuedFrame {
   readonly payload: readonly Uint8Array[];
 }
 
-/** Smaller frames of one turn leave together, larger ones at once. */
-const MIN_URGENT_BYTES = 32 * 1024;
-
 export class OutboundLink {
   readonly #ws: WebSocket;
-  readonly #socket: Socket;
+  readonly #writer: WsWriter;
   readonly #options: OutboundOptions;
   readonly #out: SendWindow;
   /** Frames beyond the window, in order. */
   readonly #queue: QueuedFrame[] = [];
   #queuedBytes = 0;
   #isReady = false;
-  #isCorked = false;
   #onDrained: (() => void) | undefined;
 
   /** Takes an authenticated connection, in the turn in which its handshake ended. */
   constructor(ws: WebSocket, socket: Socket, options: OutboundOptions) {
-    [this.#ws, this.#socket, this.#options] = [ws, socket, options];
+    [this.#ws, this.#writer, this.#options] = [ws, new WsWriter(socket), options];
     this.#out = new SendWindow(options.window);
     ws.on('message', (data, isBinary) => this.#receive(data, isBinary));
     ws.on('error', (error) => options.onEnd(error.message, 'PEER_LOST'));
@@ -61,7 +57,10 @@ export class OutboundLink {
 
   /** Says goodbye once everything that was sent has left. */
   close(): void {
-    this.#onDrained = () => this.#ws.close(1000);
+    this.#onDrained = () => {
+      this.#writer.flush();
+      this.#ws.close(1000);
+    };
     this.#drain();
   }
 
@@ -128,24 +127,7 @@ export class OutboundLink {
 
   #write(header: FrameHeader, payload: readonly Uint8Array[]): void {
     this.#out.sent(FRAME_HEADER_BYTES + header.payloadBytes);
-    this.#cork();
-    this.#socket.write(messageHead(encodeHeader(header), header.payloadBytes));
-    for (const part of payload) if (part.byteLength > 0) this.#socket.write(part);
-    if (header.payloadBytes >= MIN_URGENT_BYTES) this.#uncork();
-  }
-
-  /** What is written until the turn ends leaves in one piece. */
-  #cork(): void {
-    if (this.#isCorked) return;
-    this.#isCorked = true;
-    this.#socket.cork();
-    process.nextTick(() => this.#uncork());
-  }
-
-  #uncork(): void {
-    if (!this.#isCorked) return;
-    this.#isCorked = false;
-    this.#socket.uncork();
+    this.#writer.write(header, payload);
   }
 }
 
