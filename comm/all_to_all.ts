@@ -32,7 +32,7 @@ import { HierarchicalRoute } from './hierarchical_route.js';
 import type { Rank } from './ids.js';
 import type { Mesh } from './mesh.js';
 import type { Reduce } from './payload.js';
-import { unfilledFloats } from './unfilled.js';
+import { leaseFloats } from './payload_pool.js';
 import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './route.js';
 
 export type * from './all_to_all_contract.js';
@@ -72,6 +72,9 @@ interface Dispatched<State> extends CachedRoute<State> {
   readonly masked: readonly Rank[];
   /** [size] rows ('rank') or choices ('source') that this rank owes to each source. */
   readonly numOwed: readonly number[];
+  readonly recvX: Float32Array;
+  /** `recvX` itself was combined: its memory may still be on its way. */
+  isLent: boolean;
   isCombined: boolean;
 }
 
@@ -108,10 +111,10 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
         const startMs = performance.now();
         const handle: DispatchHandle = { tag };
         const result = this.#assemble(bySource, handle, degraded);
-        const numOwed = bySource.map((part) =>
+        const known = this.#partsOf(bySource, result);
+        const numOwed = known.map((part) =>
           this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots),
         );
-        const known = this.#partsOf(bySource, result);
         const masked = this.maskedRanks();
         const record = {
           signal,
@@ -122,6 +125,8 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
           numOwed,
           state,
           bySource: known,
+          recvX: result.recvX,
+          isLent: false,
           isCombined: false,
         };
         this.#dispatched.set(handle, record);
@@ -153,6 +158,7 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
     const numTokens = sent.bySource.map((part) => part?.numRows ?? 0);
     const pending = this.#route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
     sent.isCombined = true;
+    sent.isLent = expertOut.buffer === sent.recvX.buffer;
     return {
       hook: async () => {
         const y = await pending.hook();
@@ -181,7 +187,11 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
   #assemble(bySource: ArrivedBySource, handle: DispatchHandle, degraded: DegradedTokens): DispatchResult {
     const { hidden, numTopk, slotsPerRank, reduce } = this.#shape;
     const numRecvTokens = bySource.reduce((sum, part) => sum + (part?.numRows ?? 0), 0);
-    const recvX = unfilledFloats(numRecvTokens * hidden);
+    const lease = leaseFloats(this.exchange.mesh.memory, numRecvTokens * hidden);
+    const recvX = lease.floats;
+    const release = (): void => {
+      if (this.#dispatched.get(handle)?.isLent !== true) lease.release();
+    };
     const recvTopkIdx = new Int32Array(numRecvTokens * numTopk);
     const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRecvTokens * numTopk : 0);
     let row = 0;
@@ -193,7 +203,8 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
       row += part.numRows;
     }
     const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.#expertAlignment);
-    return { numRecvTokens, recvX, recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce, handle, degraded };
+    const routing = { recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce };
+    return { numRecvTokens, recvX, release, ...routing, handle, degraded };
   }
 
   /** The received routing as views of the result, so that a cached handle doesn't keep the frames. */

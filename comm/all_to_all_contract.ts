@@ -91,8 +91,13 @@ export type DispatchRequest = RoutedRequest | CachedRequest;
 /** What arrived; rows ordered by source rank, then source row. N = rows. */
 export interface DispatchResult {
   readonly numRecvTokens: number;
-  /** [N·H] */
+  /** [N·H], a part of its buffer. */
   readonly recvX: Float32Array;
+  /**
+   * Optional and idempotent: gives the memory of `recvX` back for payloads to come, which is faster than leaving it to the garbage
+   * collector. Call it when neither `recvX` nor a view of it is used any more, and not between taking such a view and combining it.
+   */
+  readonly release: () => void;
   /** [N·K] local slots, −1 where the choice lives elsewhere. Not to be changed: a cached handle uses it again. */
   readonly recvTopkIdx: Int32Array;
   /** [N·K], 0 where the choice lives elsewhere; empty with `reduce: 'source'`, where weights stay at the source. */
@@ -145,7 +150,7 @@ export interface AllToAll extends PeerMask {
   readonly reduce: Reduce;
   /**
    * Sends each token once to every rank that holds one of its experts. Every rank of the mesh calls it with the same
-   * tag, also without tokens. The arrays of the request may be changed as soon as the call returned its promise.
+   * tag, also without tokens. The routing of the request may be changed as soon as the call returned its promise, `x` when the result is there.
    * Own rows are rounded by the wire dtype too, so that a result doesn't depend on where an expert lives.
    * Rejects with INVALID_ARGUMENT, LIMIT, PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL, naming rank, layer and phase; on a
    * hierarchical route with PEER_FAILED too, naming the rank whose failure another rank told of.

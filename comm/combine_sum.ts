@@ -1,12 +1,11 @@
 /** The sums at the end of a combine: pure, in an order that only the routing decides. T tokens, H channels, K choices. */
 import type { DestinationLayout } from './layout.js';
-import { unfilledFloats } from './unfilled.js';
 
 /** Rows by rank; undefined where a masked rank returned none. */
 export type ReturnedRows = readonly (Float32Array | undefined)[];
 
 /**
- * `reduce: 'rank'`: y [T·H] from one row per (token, rank). `returned[r]` [n·H] belongs to the rows of `layouts[r]`.
+ * `reduce: 'rank'`: y [T·H] from one row per (token, rank). `returned[r]` [n·H] belongs to the rows of `layouts[r]`, which ascend.
  * Within each node of `ranksPerNode` ranks, a token's first contributing rank is copied and the others are added in ascending rank
  * order; then nodes likewise. A token without any row gets zeros.
  */
@@ -17,61 +16,54 @@ export function sumRanks(
   hidden: number,
   ranksPerNode: number,
 ): Float32Array {
-  const y = new RowSum(numTokens, hidden);
+  // Not zeroed: every row is written.
+  const y = new Float32Array(Buffer.allocUnsafeSlow(4 * numTokens * hidden).buffer);
+  const nodeSum = new Float32Array(hidden);
   // With one rank per node, or one node, a sum of sums is one sum.
-  const perSum = ranksPerNode === 1 ? returned.length : ranksPerNode;
-  for (let from = 0; from < returned.length; from += perSum) {
-    const sum = perSum === returned.length ? y : new RowSum(numTokens, hidden);
-    for (let rank = from; rank < from + perSum; rank += 1) {
-      const rows = returned[rank];
-      if (rows !== undefined) sum.add(rows, layouts[rank]!.rows);
+  const ranksPerSum = ranksPerNode === 1 ? returned.length : ranksPerNode;
+  const sources = returned.map((rows, rank) => ({ rows, tokens: layouts[rank]!.rows, next: 0 }));
+  const terms: Term[] = [];
+  for (let token = 0; token < numTokens; token += 1) {
+    const at = token * hidden;
+    let hasSum = false;
+    for (let from = 0; from < sources.length; from += ranksPerSum) {
+      terms.length = 0;
+      for (let rank = from; rank < from + ranksPerSum; rank += 1) {
+        const source = sources[rank]!;
+        if (source.tokens[source.next] !== token) continue;
+        if (source.rows !== undefined) terms.push({ rows: source.rows, at: source.next * hidden });
+        source.next += 1;
+      }
+      if (terms.length === 0) continue;
+      if (!hasSum) writeSum(y, at, terms, hidden);
+      else if (terms.length === 1) addRow(y, at, terms[0]!.rows, terms[0]!.at, hidden);
+      else {
+        writeSum(nodeSum, 0, terms, hidden);
+        addRow(y, at, nodeSum, 0, hidden);
+      }
+      hasSum = true;
     }
-    if (sum !== y) y.addSum(sum);
+    if (!hasSum) y.fill(0, at, at + hidden);
   }
-  return y.finish();
+  return y;
 }
 
-/** A sum of rows that copies a token's first one, so that −0 and single contributions keep their bits. */
-class RowSum {
-  /** [T·H]; rows of tokens without any are unfilled. */
-  readonly #y: Float32Array;
-  /** [T] 1 where something was added. */
-  readonly #hasRow: Uint8Array;
-  readonly #hidden: number;
+/** The row of H channels that begins here. */
+interface Term {
+  readonly rows: Float32Array;
+  readonly at: number;
+}
 
-  constructor(numTokens: number, hidden: number) {
-    this.#y = unfilledFloats(numTokens * hidden);
-    this.#hasRow = new Uint8Array(numTokens);
-    this.#hidden = hidden;
+/** One or more terms, first to last, each sum rounded to float32. A single one is copied and two are written as a sum: −0 keeps its bits, and y is written once. */
+function writeSum(y: Float32Array, yAt: number, [first, second, ...others]: readonly Term[], hidden: number): void {
+  if (second === undefined) {
+    y.set(first!.rows.subarray(first!.at, first!.at + hidden), yAt);
+    return;
   }
-
-  /** Adds row n of `rows` [n·H] to token `tokens[n]`. */
-  add(rows: Float32Array, tokens: Int32Array): void {
-    for (let n = 0; n < tokens.length; n += 1) this.#addRow(tokens[n]!, rows, n);
-  }
-
-  /** Adds another sum's rows, where it has any. */
-  addSum(sum: RowSum): void {
-    for (let token = 0; token < this.#hasRow.length; token += 1) {
-      if (sum.#hasRow[token] === 1) this.#addRow(token, sum.#y, token);
-    }
-  }
-
-  /** The sum [T·H]. */
-  finish(): Float32Array {
-    const hidden = this.#hidden;
-    for (let token = 0; token < this.#hasRow.length; token += 1) {
-      if (this.#hasRow[token] === 0) this.#y.fill(0, token * hidden, (token + 1) * hidden);
-    }
-    return this.#y;
-  }
-
-  #addRow(token: number, rows: Float32Array, row: number): void {
-    const hidden = this.#hidden;
-    if (this.#hasRow[token] === 1) addRow(this.#y, token * hidden, rows, row * hidden, hidden);
-    else this.#y.set(rows.subarray(row * hidden, (row + 1) * hidden), token * hidden);
-    this.#hasRow[token] = 1;
-  }
+  const [a, aAt] = [first!.rows, first!.at];
+  const [b, bAt] = [second.rows, second.at];
+  for (let h = 0; h < hidden; h += 1) y[yAt + h] = a[aAt + h]! + b[bAt + h]!;
+  for (const { rows, at } of others) addRow(y, yAt, rows, at, hidden);
 }
 
 /** What `sumChoices` needs of a dispatch. */

@@ -19,8 +19,12 @@ export type OnPeerLoss = 'fail' | 'mask';
 export type FrameBody = Pick<FrameHeader, 'numRows' | 'hidden' | 'numTopk' | 'dtype' | 'flags'> & {
   /** Distinct tokens that the rows stand for. */
   readonly numTokens: number;
-  readonly payload: Uint8Array;
-};
+} & FramePayload;
+
+/** What travels: the mesh's own memory, which goes back there, or somebody's that must not change until it has left. */
+export type FramePayload =
+  | { readonly payload: Uint8Array; readonly isOwn?: false }
+  | { readonly payload: Uint8Array<ArrayBuffer>; readonly isOwn: true };
 
 export interface ExchangeParts {
   readonly timeoutMs: number;
@@ -48,17 +52,34 @@ export class Exchange {
   }
 
   /** Sends one frame. With 'mask', a peer whose link is lost is masked instead of an error. Throws as `Mesh.send`. */
-  send(phase: Phase, tag: StepTag, to: Rank, { numTokens, payload, ...body }: FrameBody): void {
-    const { step, layer, microBatch, epoch } = tag;
-    const route = { phase, source: this.mesh.rank, destination: to, step, layer, microBatch, epoch };
+  send(phase: Phase, tag: StepTag, to: Rank, body: FrameBody): void {
+    const { layer } = tag;
+    const payloadBytes = body.payload.byteLength;
+    // Field by field: spreading objects takes longer than sending a small frame.
+    const header = {
+      phase,
+      source: this.mesh.rank,
+      destination: to,
+      step: tag.step,
+      layer,
+      microBatch: tag.microBatch,
+      epoch: tag.epoch,
+      numRows: body.numRows,
+      hidden: body.hidden,
+      numTopk: body.numTopk,
+      dtype: body.dtype,
+      flags: body.flags,
+      payloadBytes,
+    };
     try {
-      this.mesh.send(to, { ...route, ...body, payloadBytes: payload.byteLength }, [payload]);
+      if (body.isOwn === true) this.mesh.give(to, header, body.payload);
+      else this.mesh.send(to, header, [body.payload]);
     } catch (error) {
       if (!this.#masks(to, error)) throw error;
       return;
     }
-    const bytes = FRAME_HEADER_BYTES + payload.byteLength;
-    this.stats.sent(phase, layer, to, { tokens: numTokens, rows: body.numRows, bytes });
+    const bytes = FRAME_HEADER_BYTES + payloadBytes;
+    this.stats.sent(phase, layer, to, { tokens: body.numTokens, rows: body.numRows, bytes });
   }
 
   /** Sends a frame that tells of a failure: one that can't leave changes nothing. */

@@ -6,9 +6,9 @@ import { lastArrival } from './gather.js';
 import { layoutOf, type DestinationLayout } from './layout.js';
 import type { Frame } from './mesh.js';
 import { checkCombinePayload, combineBytes, dispatchBytes, flagsOf, readDispatchPayload, refusal } from './payload.js';
+import type { LeasedFloats } from './payload_pool.js';
 import type { Arrived, ArrivedRows, CachedRoute, Call, ExpertRows, Route, RouteShape, Routing } from './route.js';
 import { decodedRows, encodedRows, fillWeights, packDispatch, roundedRows } from './row_payloads.js';
-import { unfilledFloats } from './unfilled.js';
 import { decodeRows, roundTripRows } from './wire_dtype.js';
 
 /** Per destination rank, what this rank sent. */
@@ -40,17 +40,26 @@ export class FlatRoute implements Route<FlatState> {
 
     // 2. One frame to every peer, also without rows: a peer that gets none would wait for it.
     for (const peer of peers) {
-      const { rows } = layouts[peer]!;
-      const payload = packDispatch(x, routing.topkWeights, layouts[peer]!, this.#shape, isCached).bytes;
-      const numRows = rows.length;
-      exchange.send('dispatch', call.tag, peer, {
+      const numRows = layouts[peer]!.rows.length;
+      const { bytes: payload } = packDispatch(
+        x,
+        routing.topkWeights,
+        layouts[peer]!,
+        this.#shape,
+        isCached,
+        mesh.memory,
+      );
+      const body = {
         ...this.#bodyOf('dispatch', isCached),
         numRows,
         numTokens: numRows,
         payload,
-      });
+        isOwn: true,
+      } as const;
+      exchange.send('dispatch', call.tag, peer, body);
     }
-    const own = this.#keep(call, x, routing, layouts[mesh.rank]!);
+    const numKept = layouts[mesh.rank]!.rows.length;
+    exchange.keep('dispatch', call.tag, numKept, numKept);
     const sentMs = performance.now();
     exchange.span('dispatch', 'pack', call.tag, startMs, sentMs);
 
@@ -60,7 +69,7 @@ export class FlatRoute implements Route<FlatState> {
         const frames = await exchange.gather('dispatch', call.tag, peers, call.signal);
         exchange.span('dispatch', 'flight', call.tag, sentMs, lastArrival(frames, sentMs));
         const bySource = new Array<ArrivedRows | undefined>(mesh.size).fill(undefined);
-        bySource[mesh.rank] = own;
+        bySource[mesh.rank] = this.#own(x, routing, layouts[mesh.rank]!);
         for (const frame of frames) bySource[frame.header.source] = this.#unpack(frame, cached);
         return { bySource, state: layouts };
       },
@@ -84,15 +93,11 @@ export class FlatRoute implements Route<FlatState> {
       exchange.checkFrame('combine', call.tag, peer, combineBytes(numRowsFor(peer), hidden, combineDtype));
     for (const peer of peers) {
       const numRows = numRowsFor(peer);
-      const payload = encodedRows(bySource[peer]!, this.#shape);
-      exchange.send('combine', call.tag, peer, {
-        ...this.#bodyOf('combine', false),
-        numRows,
-        numTokens: numTokens[peer]!,
-        payload,
-      });
+      const rows = encodedRows(bySource[peer]!, this.#shape, mesh.memory);
+      const body = { ...this.#bodyOf('combine', false), numRows, numTokens: numTokens[peer]!, ...rows };
+      exchange.send('combine', call.tag, peer, body);
     }
-    const own = roundedRows(bySource[mesh.rank]!, this.#shape);
+    const own = roundedRows(bySource[mesh.rank]!, this.#shape, mesh.memory);
     exchange.keep('combine', call.tag, numTokens[mesh.rank]!, numRowsFor(mesh.rank));
     const sentMs = performance.now();
     exchange.span('combine', 'pack', call.tag, startMs, sentMs);
@@ -103,12 +108,13 @@ export class FlatRoute implements Route<FlatState> {
         const frames = await exchange.gather('combine', call.tag, peers, call.signal);
         const arrivedMs = lastArrival(frames, sentMs);
         exchange.span('combine', 'flight', call.tag, sentMs, arrivedMs);
-        const returned = new Array<Float32Array | undefined>(mesh.size).fill(undefined);
+        const returned = new Array<LeasedFloats | undefined>(mesh.size).fill(undefined);
         returned[mesh.rank] = own;
         for (const frame of frames) returned[frame.header.source] = this.#decode(frame, state[frame.header.source]!);
         for (const [rank, { rows }] of state.entries()) if (returned[rank] === undefined) degraded.add(rows);
-        const y = this.#sum(returned, routing, state);
-        for (const { release } of frames) release?.();
+        const rows = returned.map((part) => part?.floats);
+        const y = this.#sum(rows, routing, state);
+        for (const part of [...returned, ...frames]) part?.release?.();
         exchange.span('combine', 'unpack', call.tag, arrivedMs);
         return y;
       },
@@ -132,16 +138,16 @@ export class FlatRoute implements Route<FlatState> {
     return dispatchBytes(rows.length, { hidden, numTopk, reduce, dtype, isCached });
   }
 
-  /** The own rows: rounded as if they had travelled, and set aside, since the caller may change `x`. */
-  #keep({ tag }: Call, x: Float32Array, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
+  /** The own rows, rounded as if they had travelled. */
+  #own(x: Float32Array, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
     const { hidden, numTopk, reduce, dispatchDtype } = this.#shape;
     const numRows = rows.length;
-    const own = unfilledFloats(numRows * hidden);
-    roundTripRows(dispatchDtype, x, rows, numRows, hidden, own, 0);
     const weights = new Float32Array(reduce === 'rank' ? numRows * numTopk : 0);
     if (weights.length > 0) fillWeights(weights, topkWeights, rows, slots, numTopk);
-    this.#exchange.keep('dispatch', tag, numRows, numRows);
-    return { numRows, slots, weights, copyTo: (recvX, rowStart) => recvX.set(own, rowStart * hidden) };
+    return {
+      ...{ numRows, slots, weights },
+      copyTo: (recvX, rowStart) => roundTripRows(dispatchDtype, x, rows, numRows, hidden, recvX, rowStart),
+    };
   }
 
   #unpack({ header, payload, release }: Frame, cached: CachedRoute<FlatState> | undefined): ArrivedRows {
@@ -161,8 +167,8 @@ export class FlatRoute implements Route<FlatState> {
     };
   }
 
-  #decode({ header, payload }: Frame, { rows, numPairs }: DestinationLayout): Float32Array {
+  #decode({ header, payload }: Frame, { rows, numPairs }: DestinationLayout): LeasedFloats {
     checkCombinePayload(header, this.#shape.reduce === 'rank' ? rows.length : numPairs, this.#shape);
-    return decodedRows(payload, header.numRows, this.#shape);
+    return decodedRows(payload, header.numRows, this.#shape, this.#exchange.mesh.memory);
   }
 }

@@ -2,7 +2,7 @@
 import { CommError } from './errors.js';
 import { decodeHeader, FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
 import type { ArrivingFrame } from './mesh.js';
-import type { PayloadMemory } from './payload_pool.js';
+import { releaseOnce, type PayloadMemory } from './payload_pool.js';
 import type { MessageSink } from './ws_reader.js';
 
 export interface FrameAssemblerOptions {
@@ -12,13 +12,13 @@ export interface FrameAssemblerOptions {
   onFrame(frame: ArrivingFrame, copiedBytes: number): void;
 }
 
-const NO_BYTES = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(new ArrayBuffer(0));
 
 export class FrameAssembler implements MessageSink {
   readonly #options: FrameAssemblerOptions;
   readonly #head = new Uint8Array(FRAME_HEADER_BYTES);
   #header: FrameHeader | undefined;
-  #payload: Uint8Array = NO_BYTES;
+  #payload: Uint8Array<ArrayBuffer> = NO_BYTES;
   /** Of the present message: bytes that came, that were announced by its fragments, and that were copied. */
   #numBytes = 0;
   #announcedBytes = 0;
@@ -57,11 +57,7 @@ export class FrameAssembler implements MessageSink {
     const [payload, copiedBytes] = [this.#payload, this.#copiedBytes];
     [this.#header, this.#payload] = [undefined, NO_BYTES];
     this.#numBytes = this.#announcedBytes = this.#copiedBytes = 0;
-    let isHeld = true;
-    const release = (): void => {
-      if (isHeld) this.#options.memory.release(payload);
-      isHeld = false;
-    };
+    const release = releaseOnce(this.#options.memory, payload);
     this.#options.onFrame({ header, payload, release }, copiedBytes);
   }
 

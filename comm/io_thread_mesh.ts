@@ -8,12 +8,13 @@ import { checkTimeout, Deadline } from './deadline.js';
 import type { Address } from './dial.js';
 import { CommError, type CommErrorCode } from './errors.js';
 import type { FrameHeader, FrameKey } from './frame.js';
-import { postFrame } from './frame_port.js';
+import { postFrame, postOwnFrame } from './frame_port.js';
 import { asRank, type Rank } from './ids.js';
 import { errorOfPlain, type FromIoThread, type IoThreadOrder, type ToIoThread } from './io_thread_messages.js';
 import { abortedError, closedError, timeoutError } from './mailbox_errors.js';
 import { MeshBase } from './mesh_base.js';
 import type { Frame, Mesh, MeshStats, Wait } from './mesh.js';
+import { releaseOnce } from './payload_pool.js';
 import type { PeerServerOptions, WsMeshOptions } from './ws_mesh.js';
 
 export interface IoThreadMeshOptions extends Omit<WsMeshOptions, 'server'> {
@@ -176,7 +177,11 @@ class IoThreadMesh extends MeshBase {
   }
 
   protected override transmit(_to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    postFrame(this.#server.worker, header, payload);
+    postFrame(this.#server.worker, header, payload, this.memory);
+  }
+
+  protected override transmitOwn(_to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+    postOwnFrame(this.#server.worker, header, payload);
   }
 
   protected override disconnect(): Promise<void> {
@@ -217,7 +222,9 @@ class IoThreadMesh extends MeshBase {
 
   #deliver({ id, header, payload, arrivedAtMs, stats }: Extract<FromIoThread, { kind: 'frame' }>): void {
     this.#received = stats;
-    this.#receivers.get(id)?.resolve({ header, payload, arrivedMs: arrivedAtMs - performance.timeOrigin });
+    const arrivedMs = arrivedAtMs - performance.timeOrigin;
+    const release = releaseOnce(this.memory, payload);
+    this.#receivers.get(id)?.resolve({ header, payload, arrivedMs, release });
   }
 
   #refuse({ id, error: plain, stats }: Extract<FromIoThread, { kind: 'refused' }>): void {

@@ -33,7 +33,7 @@ export type FromIoThread =
       readonly kind: 'frame';
       readonly id: number;
       readonly header: FrameHeader;
-      readonly payload: Uint8Array;
+      readonly payload: Uint8Array<ArrayBuffer>;
       /** Milliseconds since the Unix epoch: threads count `performance.now()` from different moments. */
       readonly arrivedAtMs: number;
       readonly stats: MeshStats;

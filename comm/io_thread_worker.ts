@@ -59,9 +59,10 @@ class IoThread {
   }
 
   #send(bytes: ArrayBuffer): void {
-    const { header, payload } = frameOf(bytes);
+    const mesh = this.#mesh!;
+    const { header, payload } = frameOf(bytes, mesh.memory);
     try {
-      this.#mesh!.send(header.destination, header, [payload]);
+      mesh.give(header.destination, header, payload);
     } catch (error) {
       tell(this.#port, { kind: 'unsent', to: header.destination, error: plainErrorOf(error) });
     }
@@ -80,7 +81,7 @@ class IoThread {
     }
   }
 
-  /** The payload's memory changes hands, so it is never given back here. */
+  /** The payload's memory changes hands: it is given back there. */
   #hand(id: number, { header, payload, arrivedMs }: Frame): void {
     const arrivedAtMs = performance.timeOrigin + arrivedMs;
     const stats = this.#mesh!.stats();

@@ -52,9 +52,9 @@ export class Link {
     this.#afterChange();
   }
 
-  /** Throws LIMIT. */
-  send(header: FrameHeader, payload: readonly Uint8Array[]): void {
-    this.#outbound!.send(header, payload);
+  /** `onSent`: the payload isn't used any more. Throws LIMIT. */
+  send(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
+    this.#outbound!.send(header, payload, onSent);
   }
 
   /** A frame of the peer was taken or dropped. */

@@ -4,6 +4,7 @@ import type { FrameHeader } from './frame.js';
 import { asRank, type Rank } from './ids.js';
 import { MeshBase, type MeshLimits } from './mesh_base.js';
 import type { Mesh } from './mesh.js';
+import { joined, releaseOnce } from './payload_pool.js';
 
 /**
  * `size` meshes that exchange frames by memory. A frame arrives in a later turn of the event loop and as a copy, like
@@ -27,9 +28,12 @@ class LocalMesh extends MeshBase {
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    const copy = joined(payload, header.payloadBytes);
+    this.transmitOwn(to, header, joined(payload, header.payloadBytes, this.memory));
+  }
+
+  protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
     const peer = this.#meshes[to]!;
-    setImmediate(() => peer.#arrive(this, { ...header }, copy));
+    setImmediate(() => peer.#arrive(this, { ...header }, payload));
   }
 
   /** After the frames that were sent before it: setImmediate keeps the order. */
@@ -42,20 +46,9 @@ class LocalMesh extends MeshBase {
     });
   }
 
-  #arrive(sender: LocalMesh, header: FrameHeader, payload: Uint8Array): void {
-    const refused = this.accept(sender.rank, { header, payload });
+  #arrive(sender: LocalMesh, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+    const refused = this.accept(sender.rank, { header, payload, release: releaseOnce(this.memory, payload) });
     // A cut link is cut at both ends.
     if (refused !== undefined) sender.lose(this.rank, `it refused a frame: ${refused.message}`);
   }
-}
-
-/** The parts one after another in memory of their own. */
-function joined(parts: readonly Uint8Array[], numBytes: number): Uint8Array {
-  const all = new Uint8Array(numBytes);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.byteLength;
-  }
-  return all;
 }

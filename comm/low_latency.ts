@@ -18,6 +18,7 @@ import type {
   LowLatencyResult,
 } from './low_latency_contract.js';
 import type { Frame, Mesh } from './mesh.js';
+import { leaseFloats, type PayloadMemory } from './payload_pool.js';
 import { PackedBuffers } from './packed_buffers.js';
 import { layoutRangeOf, packedLayoutOf, packedRowsOf, type PackedLayout } from './packed_layout.js';
 import {
@@ -86,6 +87,7 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
     const startMs = performance.now();
     const { exchange } = this;
     const { peers, mesh } = exchange;
+    const { memory } = mesh;
     const { x, signal } = request;
     const tag = { ...request.tag };
     const degraded = new DegradedTokens();
@@ -100,11 +102,12 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
 
     // 2. One frame to every peer, also without rows; the own rows take the same form and stay.
     for (const peer of peers) {
-      const { payload, numRows } = packRows(x, layout, peer, this.#shape);
+      const { payload, numRows } = packRows(x, layout, peer, this.#shape, memory);
       const numTokens = layout.numTokens[peer]!;
-      exchange.send('dispatch', tag, peer, { ...this.#bodyOf('dispatch'), numRows, numTokens, payload });
+      const body = { ...this.#bodyOf('dispatch'), numRows, numTokens, payload, isOwn: true } as const;
+      exchange.send('dispatch', tag, peer, body);
     }
-    const own = packRows(x, layout, mesh.rank, this.#shape);
+    const own = packRows(x, layout, mesh.rank, this.#shape, memory);
     exchange.keep('dispatch', tag, layout.numTokens[mesh.rank]!, own.numRows);
     const sentMs = performance.now();
     exchange.span('dispatch', 'pack', tag, startMs, sentMs);
@@ -119,6 +122,8 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
           readPackedRows(frame, this.#shape, this.#maxTokens),
         );
         const result = this.#assemble(bySource, { tag }, degraded);
+        memory.release(own.payload);
+        for (const { release } of frames) release?.();
         const isHeard = bySource.map((part) => part !== undefined);
         const record = { signal, topkIdx, layout, isHeard, range: result.recvLayoutRange, degraded, isCombined: false };
         this.#dispatched.set(result.handle, record);
@@ -137,6 +142,7 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
     const startMs = performance.now();
     const { exchange } = this;
     const { mesh } = exchange;
+    const { memory } = mesh;
     const { tag } = handle;
     const sent = this.#takeHandle(handle, expertOut, topkWeights);
     const peers = exchange.peers.filter((peer) => sent.isHeard[peer]);
@@ -148,11 +154,12 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
       exchange.checkFrame('combine', tag, peer, combineBytes(rowsOf[peer]!.length, hidden, combineDtype));
     for (const peer of peers) {
       const numRows = rowsOf[peer]!.length;
-      const payload = this.#encode(expertOut, rowsOf[peer]!);
-      exchange.send('combine', tag, peer, { ...this.#bodyOf('combine'), numRows, numTokens: numRows, payload });
+      const payload = this.#encode(expertOut, rowsOf[peer]!, memory);
+      const body = { ...this.#bodyOf('combine'), numRows, numTokens: numRows, payload, isOwn: true } as const;
+      exchange.send('combine', tag, peer, body);
     }
     const numKept = rowsOf[mesh.rank]!.length;
-    const own = this.#encode(expertOut, rowsOf[mesh.rank]!);
+    const own = this.#encode(expertOut, rowsOf[mesh.rank]!, memory);
     exchange.keep('combine', tag, numKept, numKept);
     sent.isCombined = true;
     const weights = topkWeights.slice();
@@ -166,6 +173,8 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
         const arrivedMs = lastArrival(frames, sentMs);
         exchange.span('combine', 'flight', tag, sentMs, arrivedMs);
         const y = this.#sum(own, frames, sent, weights);
+        memory.release(own);
+        for (const { release } of frames) release?.();
         this.numDegradedTokens += sent.degraded.numTokens;
         exchange.span('combine', 'unpack', tag, arrivedMs);
         return y;
@@ -230,12 +239,18 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
       const first = layout.start[rank * slotsPerRank]!;
       if (rows === undefined) degraded.add(layout.rows.subarray(first, first + numRows));
       if (rows === undefined) return undefined;
-      const decoded = new Float32Array(numRows * hidden);
-      decodeRows(combineDtype, rows, numRows, hidden, decoded, 0);
+      const decoded = leaseFloats(this.exchange.mesh.memory, numRows * hidden);
+      decodeRows(combineDtype, rows, numRows, hidden, decoded.floats, 0);
       return decoded;
     });
     const choices = { topkIdx, topkWeights, numTopk: this.#numTopk, slotsPerRank, rowOf: layout.rowOf };
-    return sumChoices(returned, choices, hidden);
+    const y = sumChoices(
+      returned.map((one) => one?.floats),
+      choices,
+      hidden,
+    );
+    for (const one of returned) one?.release();
+    return y;
   }
 
   /** The own part and what `read` makes of the peers' frames; undefined where a masked rank sent none. */
@@ -252,9 +267,9 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
     return start[(rank + 1) * slotsPerRank]! - start[rank * slotsPerRank]!;
   }
 
-  #encode(expertOut: Float32Array, rows: Int32Array): Uint8Array {
+  #encode(expertOut: Float32Array, rows: Int32Array, memory: PayloadMemory): Uint8Array<ArrayBuffer> {
     const { hidden, combineDtype } = this.#shape;
-    const bytes = new Uint8Array(rows.length * wireRowBytes(combineDtype, hidden));
+    const bytes = memory.allocate(rows.length * wireRowBytes(combineDtype, hidden));
     encodeRows(combineDtype, expertOut, rows, rows.length, hidden, bytes);
     return bytes;
   }

@@ -1,13 +1,14 @@
 /** A full mesh of ranks that exchange frames: the interface that collectives and the all-to-all stand on. */
 import type { FrameHeader, FrameKey } from './frame.js';
 import type { Rank } from './ids.js';
+import type { PayloadMemory } from './payload_pool.js';
 
 export type { FrameKey } from './frame.js';
 
 export interface Frame {
   readonly header: FrameHeader;
   /** The payload's bytes; 4-byte aligned, so that a Float32Array view is legal. */
-  readonly payload: Uint8Array;
+  readonly payload: Uint8Array<ArrayBuffer>;
   /** When this process saw it, in ms of `performance.now()`. */
   readonly arrivedMs: number;
   /**
@@ -52,11 +53,15 @@ export interface Mesh {
   readonly size: number;
   /** Largest frame (header and payload) that either end accepts. */
   readonly maxFrameBytes: number;
+  /** For payloads to `give`, and for what is as large and as short-lived. */
+  readonly memory: PayloadMemory;
   /**
    * Queues one frame to a peer and returns at once. `payload` parts are sent one after another without a copy: they
    * must not change until the frame left. Throws CommError LIMIT, PEER_LOST or CLOSED.
    */
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
+  /** As `send`, of a payload that `memory` gave, whole: it is the mesh's from now on, also when this throws. */
+  give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
   /** The frame from `from` with this key, whenever it arrives. Rejects with PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */
   receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame>;
   /** Forgets queued frames of epochs before this one; later arrivals of them are counted as stale. */

@@ -5,6 +5,7 @@ import { FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
 import type { Rank } from './ids.js';
 import { Mailbox, MAX_QUEUED_FRAMES } from './mailbox.js';
 import type { ArrivingFrame, Frame, FrameKey, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
+import { PayloadPool } from './payload_pool.js';
 import { Traffic } from './traffic.js';
 
 /** Default for the largest frame: 2048 rows of 7168 channels in f32 fit. */
@@ -23,6 +24,7 @@ export abstract class MeshBase implements Mesh {
   readonly rank: Rank;
   readonly size: number;
   readonly maxFrameBytes: number;
+  readonly memory: PayloadPool;
   readonly closed: Promise<MeshClosed>;
   /** What may wait here per peer. */
   protected readonly window: Window;
@@ -37,6 +39,7 @@ export abstract class MeshBase implements Mesh {
     [this.rank, this.size, this.maxFrameBytes] = [rank, size, maxFrameBytes];
     this.traffic = new Traffic(size);
     this.window = { numBytes: 2 * microBatches * maxFrameBytes, numFrames: MAX_QUEUED_FRAMES };
+    this.memory = new PayloadPool(this.window.numBytes);
     const onReleased = (from: Rank, frameBytes: number): void => this.released?.(from, frameBytes);
     this.#mailbox = new Mailbox({ rank, size, maxQueuedBytes: this.window.numBytes, onReleased });
     let settle: (why: MeshClosed) => void = () => undefined;
@@ -47,6 +50,12 @@ export abstract class MeshBase implements Mesh {
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
     this.#checkSend(to, header, payload);
     this.transmit(to, header, payload);
+    this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
+  }
+
+  give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+    this.#checkSend(to, header, [payload]);
+    this.transmitOwn(to, header, payload);
     this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
   }
 
@@ -82,6 +91,9 @@ export abstract class MeshBase implements Mesh {
 
   /** Puts one checked frame on the way to a peer that isn't lost. */
   protected abstract transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
+
+  /** The same for a payload of `memory`. */
+  protected abstract transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
 
   /** Ends every link; called once. */
   protected abstract disconnect(): Promise<void>;

@@ -14,8 +14,9 @@ import { FAILED, MISSING, numOwed, packNodeRows, readNodeRows, RETURNED, splitRe
 import { encodedNodeRows, ownNodeRows, type NodeReturns } from './node_sum.js';
 import { checkCombinePayload, combineBytes, flagsOf, refusal } from './payload.js';
 import type { Call, ExpertRows, RouteShape, Routing } from './route.js';
-import { decodedRows, encodedRows } from './row_payloads.js';
-import { wireRowBytes } from './wire_dtype.js';
+import { FRESH_MEMORY } from './payload_pool.js';
+import { decodedRows } from './row_payloads.js';
+import { encodeRows, wireRowBytes } from './wire_dtype.js';
 
 /** One combine under way. */
 interface Combining {
@@ -186,7 +187,7 @@ export class NodeCombine {
     const kept = withoutMissing(sent, states, this.#shape);
     const numRows = numOwed(kept, this.#shape);
     if (header.numRows !== numRows) throw refusal(header, `${header.numRows} rows, ${numRows} expected`);
-    return { kept, rows: decodedRows(rows, numRows, this.#shape) };
+    return { kept, rows: decodedRows(rows, numRows, this.#shape, FRESH_MEMORY).floats };
   }
 
   /** Tells those who would wait for this rank which rank's failure ends the call: they can't see it themselves. */
@@ -226,14 +227,15 @@ export class NodeCombine {
   #pack(rows: ExpertRows, local: number): Uint8Array {
     const { hidden, combineDtype } = this.#shape;
     const [numRows] = this.#counts(rows, local);
-    const bytes = new Uint8Array(numRows * wireRowBytes(combineDtype, hidden));
+    const rowBytes = wireRowBytes(combineDtype, hidden);
+    const bytes = new Uint8Array(numRows * rowBytes);
     let at = 0;
     for (let node = 0; node < this.#plan.numNodes; node += 1) {
       const part = rows.bySource[this.#plan.rankAt(node, local)];
       if (part === undefined) continue;
-      const block = encodedRows(part, this.#shape);
-      bytes.set(block, at);
-      at += block.byteLength;
+      const end = at + (part.length / hidden) * rowBytes;
+      encodeRows(combineDtype, part, null, part.length / hidden, hidden, bytes.subarray(at, end));
+      at = end;
     }
     return bytes;
   }

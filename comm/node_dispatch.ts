@@ -17,6 +17,7 @@ import {
   type RelayedRows,
 } from './node_payload.js';
 import { dispatchBytes, flagsOf, readDispatchPayload, refusal, type ReceivedDispatch } from './payload.js';
+import { FRESH_MEMORY } from './payload_pool.js';
 import type { Arrived, ArrivedRows, CachedRoute, Call, RouteShape, Routing } from './route.js';
 import { packDispatch } from './row_payloads.js';
 import { WireRows } from './wire_rows.js';
@@ -61,6 +62,8 @@ export class NodeDispatch {
     const isCached = cached !== undefined;
     const nodes = cached?.state.nodes ?? nodeLayoutsOf(routing.topkIdx, this.#shape, plan.numNodes);
 
+    const { memory } = exchange.mesh;
+
     // 1. Each token crosses once to every other node that has experts of it.
     const relays = plan.relays(exchange.peers);
     for (const relay of relays) {
@@ -70,9 +73,9 @@ export class NodeDispatch {
     try {
       for (const relay of relays) {
         const layout = nodes[plan.nodeOf(relay)]!;
-        const { bytes: payload } = packDispatch(x, routing.topkWeights, layout, this.#shape, isCached);
+        const { bytes: payload } = packDispatch(x, routing.topkWeights, layout, this.#shape, isCached, memory);
         const numRows = layout.rows.length;
-        const body = { ...this.#body(isCached, false), numRows, numTokens: numRows, payload };
+        const body = { ...this.#body(isCached, false), numRows, numTokens: numRows, payload, isOwn: true } as const;
         exchange.send('dispatch_node', call.tag, relay, body);
       }
     } catch (error) {
@@ -148,6 +151,7 @@ export class NodeDispatch {
     waiting: Set<Rank>,
   ): ReceivedDispatch {
     const [exchange, plan] = [this.#exchange, this.#plan];
+    const { memory } = exchange.mesh;
     const isCached = cached !== undefined;
     for (const mate of mates) {
       const layouts = sources.map((source) => source?.layout.byLocal[plan.localOf(mate)]);
@@ -155,12 +159,12 @@ export class NodeDispatch {
       exchange.checkFrame('dispatch', call.tag, mate, this.#bytes(numRows, isCached, plan.numNodes));
     }
     for (const mate of mates) {
-      const { bytes: payload, numRows } = packForwarded(sources, plan.localOf(mate), this.#shape, isCached);
-      const body = { ...this.#body(isCached, true), numRows, numTokens: numRows, payload };
+      const { bytes: payload, numRows } = packForwarded(sources, plan.localOf(mate), this.#shape, isCached, memory);
+      const body = { ...this.#body(isCached, true), numRows, numTokens: numRows, payload, isOwn: true } as const;
       exchange.send('dispatch', call.tag, mate, body);
       waiting.delete(mate);
     }
-    const kept = packForwarded(sources, plan.local, this.#shape, isCached);
+    const kept = packForwarded(sources, plan.local, this.#shape, isCached, FRESH_MEMORY);
     exchange.keep('dispatch', call.tag, kept.numRows, kept.numRows);
     return kept;
   }
@@ -190,7 +194,7 @@ export class NodeDispatch {
     return bySource;
   }
 
-  /** The own tokens with experts on this node, encoded now, since the caller may change `x`. */
+  /** The own tokens with experts on this node, encoded like those that other nodes send. */
   #keep(
     { tag }: Call,
     x: Float32Array,
@@ -199,7 +203,7 @@ export class NodeDispatch {
     cached: CachedRoute<HierarchicalState> | undefined,
   ): RelayedRows {
     const { hidden, dispatchDtype } = this.#shape;
-    const { rows, weights } = packDispatch(x, topkWeights, layout, this.#shape, cached !== undefined);
+    const { rows, weights } = packDispatch(x, topkWeights, layout, this.#shape, cached !== undefined, FRESH_MEMORY);
     this.#exchange.keep('dispatch_node', tag, layout.rows.length, layout.rows.length);
     const known = cached?.state.relayed[this.#plan.node];
     const relayed = known ?? relayedLayoutOf(layout.slots, this.#shape);

@@ -18,6 +18,7 @@ import {
   type PayloadShape,
   type ReceivedDispatch,
 } from './payload.js';
+import type { PayloadMemory } from './payload_pool.js';
 import type { ArrivedRows, RouteShape } from './route.js';
 import { fillWeights } from './row_payloads.js';
 import { decodeRows, wireRowBytes } from './wire_dtype.js';
@@ -44,22 +45,23 @@ export interface RelayedRows {
 
 /** A payload to forward; `bytes` is what travels, the others are its parts. */
 export interface ForwardedDispatch extends ReceivedDispatch {
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** What goes to one local rank, by source node; undefined where a masked source sent none. */
+/** In `memory`, what goes to one local rank, by source node; undefined where a masked source sent none. */
 export function packForwarded(
   sources: readonly (RelayedRows | undefined)[],
   local: number,
   shape: PayloadShape,
   isCached: boolean,
+  memory: PayloadMemory,
 ): ForwardedDispatch {
   const { hidden, numTopk, dispatchDtype } = shape;
   const layouts = sources.map((source) => source?.layout.byLocal[local]);
   const counts = Uint32Array.from(layouts, (layout) => layout?.rows.length ?? MISSING_COUNT);
   const numRows = layouts.reduce((sum, layout) => sum + (layout?.rows.length ?? 0), 0);
   const slots = joinedSlots(isCached ? [] : layouts, numRows * numTopk);
-  const payload = newDispatchPayload(numRows, shape, isCached ? null : slots, counts);
+  const payload = newDispatchPayload(numRows, shape, isCached ? null : slots, memory, counts);
   const rowBytes = wireRowBytes(dispatchDtype, hidden);
   let row = 0;
   for (const [node, layout] of layouts.entries()) {

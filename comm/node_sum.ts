@@ -3,6 +3,7 @@ import { sumRanks } from './combine_sum.js';
 import type { DestinationLayout } from './layout.js';
 import type { RelayedLayout } from './node_layout.js';
 import { numOwed } from './node_payload.js';
+import { FRESH_MEMORY } from './payload_pool.js';
 import type { RouteShape } from './route.js';
 import { decodedRows } from './row_payloads.js';
 import { encodeRows, roundTripRows, wireRowBytes } from './wire_dtype.js';
@@ -30,7 +31,8 @@ export function encodedNodeRows(returns: NodeReturns, shape: RouteShape): Uint8A
 /** The same for the own rank, decoded. Sums are rounded as if they had travelled, where others travel between nodes. */
 export function ownNodeRows(returns: NodeReturns, shape: RouteShape, numNodes: number): Float32Array {
   const { kept } = returns;
-  if (!isSummed(shape)) return decodedRows(mergedRows(returns, shape), numOwed(kept, shape), shape);
+  if (!isSummed(shape))
+    return decodedRows(mergedRows(returns, shape), numOwed(kept, shape), shape, FRESH_MEMORY).floats;
   const sum = nodeSum(returns, shape);
   const dtype = numNodes === 1 ? 'f32' : shape.combineDtype;
   const rows = new Float32Array(kept.rows.length * shape.hidden);
@@ -46,7 +48,9 @@ function isSummed({ reduce, ranksPerNode }: RouteShape): boolean {
 /** [n·H] sums over the node's ranks, ascending. */
 function nodeSum({ relayed, byLocal }: NodeReturns, shape: RouteShape): Float32Array {
   const { byLocal: layouts, whole } = relayed;
-  const rows = byLocal.map((bytes, local) => bytes && decodedRows(bytes, layouts[local]!.rows.length, shape));
+  const rows = byLocal.map(
+    (bytes, local) => bytes && decodedRows(bytes, layouts[local]!.rows.length, shape, FRESH_MEMORY).floats,
+  );
   return sumRanks(rows, layouts, whole.rows.length, shape.hidden, shape.ranksPerNode);
 }
 

@@ -18,6 +18,7 @@ export interface OutboundOptions {
 interface QueuedFrame {
   readonly header: FrameHeader;
   readonly payload: readonly Uint8Array[];
+  readonly onSent: (() => void) | undefined;
 }
 
 export class OutboundLink {
@@ -48,11 +49,15 @@ export class OutboundLink {
     return this.#ws.readyState === this.#ws.CLOSED;
   }
 
-  /** Sends a frame, or keeps it until the peer takes others. Throws LIMIT when it keeps a whole window already. */
-  send(header: FrameHeader, payload: readonly Uint8Array[]): void {
+  /**
+   * Sends a frame, or keeps it until the peer takes others; `onSent` is called when its payload has left. Throws LIMIT when it keeps a
+   * whole window already.
+   */
+  send(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
+    const frame = { header, payload, onSent };
     const frameBytes = FRAME_HEADER_BYTES + header.payloadBytes;
-    if (this.#queue.length === 0 && this.#out.canSend(frameBytes)) this.#write(header, payload);
-    else this.#keep({ header, payload }, frameBytes);
+    if (this.#queue.length === 0 && this.#out.canSend(frameBytes)) this.#write(frame);
+    else this.#keep(frame, frameBytes);
   }
 
   /** Says goodbye once everything that was sent has left. */
@@ -114,10 +119,10 @@ export class OutboundLink {
 
   #drain(): void {
     let numSent = 0;
-    for (const { header, payload } of this.#queue) {
-      const frameBytes = FRAME_HEADER_BYTES + header.payloadBytes;
+    for (const frame of this.#queue) {
+      const frameBytes = FRAME_HEADER_BYTES + frame.header.payloadBytes;
       if (!this.#out.canSend(frameBytes)) break;
-      this.#write(header, payload);
+      this.#write(frame);
       this.#queuedBytes -= frameBytes;
       numSent += 1;
     }
@@ -125,9 +130,9 @@ export class OutboundLink {
     if (this.#queue.length === 0) this.#onDrained?.();
   }
 
-  #write(header: FrameHeader, payload: readonly Uint8Array[]): void {
+  #write({ header, payload, onSent }: QueuedFrame): void {
     this.#out.sent(FRAME_HEADER_BYTES + header.payloadBytes);
-    this.#writer.write(header, payload);
+    this.#writer.write(header, payload, onSent);
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Frame } from './mesh.js';
 import { dispatchBytes, newDispatchPayload, readDispatchPayload, refusal, type PayloadShape } from './payload.js';
+import type { PayloadMemory } from './payload_pool.js';
 import { countsTo, type PackedLayout } from './packed_layout.js';
 import { decodeRows, encodeRows, wireRowBytes, type WireDtype } from './wire_dtype.js';
 
@@ -25,13 +26,14 @@ export interface PackedRows {
   readonly blocks: Uint8Array;
 }
 
-/** The rows of x [T·H] for `rank`; `payload` is what travels. */
+/** In `memory`, the rows of x [T·H] for `rank`; `payload` is what travels. */
 export function packRows(
   x: Float32Array,
   layout: PackedLayout,
   rank: number,
   shape: PayloadShape,
-): PackedRows & { readonly payload: Uint8Array; readonly numRows: number } {
+  memory: PayloadMemory,
+): PackedRows & { readonly payload: Uint8Array<ArrayBuffer>; readonly numRows: number } {
   const { hidden, slotsPerRank, dispatchDtype } = shape;
   const { rows, start } = layout;
   const counts = countsTo(layout, rank, slotsPerRank);
@@ -41,7 +43,7 @@ export function packRows(
   for (let slot = 0; slot < slotsPerRank; slot += 1) {
     slots.fill(slot, start[first + slot]! - start[first]!, start[first + slot + 1]! - start[first]!);
   }
-  const { bytes, rows: blocks } = newDispatchPayload(numRows, shape, slots);
+  const { bytes, rows: blocks } = newDispatchPayload(numRows, shape, slots, memory);
   forEachBlock(counts, blocks, shape, (block, slot, count) => {
     const from = start[first + slot]!;
     encodeRows(dispatchDtype, x, rows.subarray(from, from + count), count, hidden, block);

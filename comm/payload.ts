@@ -6,7 +6,7 @@
  */
 import { CommError } from './errors.js';
 import { FRAME_FLAGS, FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
-import { unfilledBytes } from './unfilled.js';
+import type { PayloadMemory } from './payload_pool.js';
 import { wireRowBytes, type WireDtype } from './wire_dtype.js';
 
 /** `rank`: the expert's rank multiplies by the gate weights and sums its local experts, one row per (token, rank) returns.
@@ -57,7 +57,7 @@ export function combineBytes(numRows: number, hidden: number, dtype: WireDtype =
 
 /** One dispatch payload to write; `bytes` is what travels, the others are views or the parts to fill. */
 export interface OutgoingDispatch {
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** [n·K]; empty with `reduce: 'source'` and cached handles. */
   readonly weights: Float32Array;
   /** [n] rows in the wire dtype. */
@@ -65,25 +65,26 @@ export interface OutgoingDispatch {
 }
 
 /**
- * A payload of rows with these slots [n·K], or without routing where they are null (a cached handle); weights and rows are for the caller to fill.
+ * A payload in `memory` of rows with these slots [n·K], or without routing where they are null (a cached handle); weights and rows are for the caller to fill.
  * `counts`: rows per source, where it forwards those of several.
  */
 export function newDispatchPayload(
   numRows: number,
   { hidden, numTopk, reduce, dispatchDtype }: PayloadShape,
   slots: Int16Array | null,
+  memory: PayloadMemory,
   counts: Uint32Array = new Uint32Array(0),
 ): OutgoingDispatch {
   const numWeights = slots !== null && reduce === 'rank' ? numRows * numTopk : 0;
   const weightsAt = counts.byteLength;
   const rowsAt = weightsAt + 4 * numWeights;
   const slotsAt = rowsAt + numRows * wireRowBytes(dispatchDtype, hidden);
-  const bytes = unfilledBytes(slotsAt + (slots?.byteLength ?? 0));
-  new Uint32Array(bytes.buffer, 0, counts.length).set(counts);
+  const bytes = memory.allocate(slotsAt + (slots?.byteLength ?? 0));
+  new Uint32Array(bytes.buffer, bytes.byteOffset, counts.length).set(counts);
   if (slots !== null) bytes.set(new Uint8Array(slots.buffer, slots.byteOffset, slots.byteLength), slotsAt);
   return {
     bytes,
-    weights: new Float32Array(bytes.buffer, weightsAt, numWeights),
+    weights: new Float32Array(bytes.buffer, bytes.byteOffset + weightsAt, numWeights),
     rows: bytes.subarray(rowsAt, slotsAt),
   };
 }

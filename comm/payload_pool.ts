@@ -1,18 +1,21 @@
 /**
- * Memory that sockets read payloads into. What its consumer gives back is used again: a fresh large buffer costs a page
- * fault per 4 KiB, which can take longer than reading the bytes from the socket.
+ * Memory for payloads that come and go. What is given back is used again: fresh large buffers cost page faults and full garbage collections, which
+ * together can take longer than moving the bytes.
  */
+import { FRAME_HEADER_BYTES } from './frame.js';
 
-/** What payloads are read into. */
+/** Where payloads live. */
 export interface PayloadMemory {
   /** So many bytes, 4-byte aligned, not zeroed: the caller fills them all before anybody sees them. */
-  allocate(numBytes: number): Uint8Array;
+  allocate(numBytes: number): Uint8Array<ArrayBuffer>;
   /** Takes back what `allocate` gave, once; nobody may use it any more. */
-  release(payload: Uint8Array): void;
+  release(payload: Uint8Array<ArrayBuffer>): void;
 }
 
 /** Smaller payloads come from the heap and aren't kept. */
 const MIN_KEPT_BYTES = 1024;
+/** Before every payload: a thread writes the frame's header there and hands both over as they lie. */
+const HEADROOM = FRAME_HEADER_BYTES;
 /** Steps between two powers of two: sizes vary from call to call, and memory of nearly the same size serves again. */
 const STEPS = 4;
 
@@ -27,22 +30,22 @@ export class PayloadPool implements PayloadMemory {
     this.#maxIdleBytes = maxIdleBytes;
   }
 
-  allocate(numBytes: number): Uint8Array {
-    if (numBytes < MIN_KEPT_BYTES) return new Uint8Array(numBytes);
-    const size = sizeClassOf(numBytes);
+  allocate(numBytes: number): Uint8Array<ArrayBuffer> {
+    if (numBytes < MIN_KEPT_BYTES) return new Uint8Array(new ArrayBuffer(HEADROOM + numBytes), HEADROOM);
+    const size = HEADROOM + sizeClassOf(numBytes);
     const idle = this.#idle.get(size)?.pop();
     if (idle !== undefined) this.#idleBytes -= size;
-    return new Uint8Array(idle ?? newMemory(size), 0, numBytes);
+    return new Uint8Array(idle ?? newMemory(size), HEADROOM, numBytes);
   }
 
-  release(payload: Uint8Array): void {
+  release(payload: Uint8Array<ArrayBuffer>): void {
     if (payload.byteLength < MIN_KEPT_BYTES) return;
     const size = payload.buffer.byteLength;
     if (this.#idleBytes + size > this.#maxIdleBytes) this.#forget();
     if (this.#idleBytes + size > this.#maxIdleBytes) return;
     const list = this.#idle.get(size) ?? [];
     this.#idle.set(size, list);
-    list.push(payload.buffer as ArrayBuffer);
+    list.push(payload.buffer);
     this.#idleBytes += size;
   }
 
@@ -51,6 +54,46 @@ export class PayloadPool implements PayloadMemory {
     this.#idle.clear();
     this.#idleBytes = 0;
   }
+}
+
+/** Memory of its own for each payload, which the garbage collector takes back: for what has no clear end. */
+export const FRESH_MEMORY: PayloadMemory = {
+  allocate: (numBytes) => new Uint8Array(newMemory(HEADROOM + numBytes), HEADROOM),
+  release: () => undefined,
+};
+
+/** The parts one after another, in memory of their own. */
+export function joined(parts: readonly Uint8Array[], numBytes: number, memory: PayloadMemory): Uint8Array<ArrayBuffer> {
+  const whole = memory.allocate(numBytes);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
+}
+
+/** What gives a payload back at its first call. */
+export function releaseOnce(memory: PayloadMemory, payload: Uint8Array<ArrayBuffer>): () => void {
+  let isHeld = true;
+  return () => {
+    if (isHeld) memory.release(payload);
+    isHeld = false;
+  };
+}
+
+/** Floats that live in payload memory for a while. */
+export interface LeasedFloats {
+  readonly floats: Float32Array;
+  /** Idempotent: gives the memory back; the floats may not be used any more. */
+  release(): void;
+}
+
+/** So many floats, not zeroed. */
+export function leaseFloats(memory: PayloadMemory, length: number): LeasedFloats {
+  const bytes = memory.allocate(4 * length);
+  const floats = new Float32Array(bytes.buffer, bytes.byteOffset, length);
+  return { floats, release: releaseOnce(memory, bytes) };
 }
 
 /** The smallest size of memory that takes so many bytes: a power of two or a quarter step above. */

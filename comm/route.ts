@@ -59,7 +59,7 @@ export interface ExpertRows {
 }
 
 export interface Route<State> {
-  /** Sends the rows of `x` [T·H] now; `x` may change afterwards. */
+  /** Sends the rows of `x` [T·H] now, except the own ones: `x` must not change until they were copied to `recvX`. */
   startDispatch(
     call: Call,
     x: Float32Array,

@@ -1,18 +1,20 @@
 /** Rows of this rank as they travel, and rows that came: what every route does alike. n rows, H channels, K choices. */
+import type { FramePayload } from './exchange.js';
 import type { DestinationLayout } from './layout.js';
 import { newDispatchPayload, type OutgoingDispatch, type PayloadShape } from './payload.js';
-import { unfilledBytes, unfilledFloats } from './unfilled.js';
+import { leaseFloats, type LeasedFloats, type PayloadMemory } from './payload_pool.js';
 import { decodeRows, encodeRows, roundTripRows, wireRowBytes } from './wire_dtype.js';
 
-/** The rows of `x` [T·H] for one destination, with routing unless the peer knows it. */
+/** In `memory`, the rows of `x` [T·H] for one destination, with routing unless the peer knows it. */
 export function packDispatch(
   x: Float32Array,
   topkWeights: Float32Array,
   { rows, slots }: DestinationLayout,
   shape: PayloadShape,
   isCached: boolean,
+  memory: PayloadMemory,
 ): OutgoingDispatch {
-  const payload = newDispatchPayload(rows.length, shape, isCached ? null : slots);
+  const payload = newDispatchPayload(rows.length, shape, isCached ? null : slots, memory);
   encodeRows(shape.dispatchDtype, x, rows, rows.length, shape.hidden, payload.rows);
   fillWeights(payload.weights, topkWeights, rows, slots, shape.numTopk);
   return payload;
@@ -32,27 +34,42 @@ export function fillWeights(
   }
 }
 
-/** Experts' rows [n·H] as they travel: themselves where they are float32. */
-export function encodedRows(rows: Float32Array, { hidden, combineDtype }: PayloadShape): Uint8Array {
-  if (combineDtype === 'f32') return new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+/** Experts' rows [n·H] as they travel: themselves where they are float32, else in `memory`. */
+export function encodedRows(
+  rows: Float32Array,
+  { hidden, combineDtype }: PayloadShape,
+  memory: PayloadMemory,
+): FramePayload {
+  if (combineDtype === 'f32') return { payload: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength) };
   const numRows = rows.length / hidden;
-  const bytes = unfilledBytes(numRows * wireRowBytes(combineDtype, hidden));
-  encodeRows(combineDtype, rows, null, numRows, hidden, bytes);
-  return bytes;
+  const payload = memory.allocate(numRows * wireRowBytes(combineDtype, hidden));
+  encodeRows(combineDtype, rows, null, numRows, hidden, payload);
+  return { payload, isOwn: true };
 }
 
-/** Experts' rows [n·H] that came, from bytes that are aligned where they are float32: a view then. */
-export function decodedRows(bytes: Uint8Array, numRows: number, { hidden, combineDtype }: PayloadShape): Float32Array {
-  if (combineDtype === 'f32') return new Float32Array(bytes.buffer, bytes.byteOffset, numRows * hidden);
-  const rows = unfilledFloats(numRows * hidden);
-  decodeRows(combineDtype, bytes, numRows, hidden, rows, 0);
+/** Experts' rows [n·H] that came, from bytes that are aligned where they are float32: a view then, else in `memory`. */
+export function decodedRows(
+  bytes: Uint8Array,
+  numRows: number,
+  { hidden, combineDtype }: PayloadShape,
+  memory: PayloadMemory,
+): LeasedFloats {
+  if (combineDtype === 'f32') {
+    return { floats: new Float32Array(bytes.buffer, bytes.byteOffset, numRows * hidden), release: () => undefined };
+  }
+  const rows = leaseFloats(memory, numRows * hidden);
+  decodeRows(combineDtype, bytes, numRows, hidden, rows.floats, 0);
   return rows;
 }
 
-/** Experts' rows [n·H] as if they had travelled: themselves where they are float32. */
-export function roundedRows(rows: Float32Array, { hidden, combineDtype }: PayloadShape): Float32Array {
-  if (combineDtype === 'f32') return rows;
-  const rounded = unfilledFloats(rows.length);
-  roundTripRows(combineDtype, rows, null, rows.length / hidden, hidden, rounded, 0);
+/** Experts' rows [n·H] as if they had travelled: themselves where they are float32, else in `memory`. */
+export function roundedRows(
+  rows: Float32Array,
+  { hidden, combineDtype }: PayloadShape,
+  memory: PayloadMemory,
+): LeasedFloats {
+  if (combineDtype === 'f32') return { floats: rows, release: () => undefined };
+  const rounded = leaseFloats(memory, rows.length);
+  roundTripRows(combineDtype, rows, null, rows.length / hidden, hidden, rounded.floats, 0);
   return rounded;
 }

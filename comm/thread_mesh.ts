@@ -2,7 +2,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { CommError } from './errors.js';
 import type { FrameHeader } from './frame.js';
-import { frameOf, postFrame } from './frame_port.js';
+import { frameOf, postFrame, postOwnFrame } from './frame_port.js';
 import { asRank, type Rank } from './ids.js';
 import { checkLimits, DEFAULT_MAX_FRAME_BYTES, MeshBase, type MeshLimits } from './mesh_base.js';
 import type { Mesh } from './mesh.js';
@@ -61,7 +61,11 @@ class ThreadMesh extends MeshBase {
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    postFrame(this.#ports[to]!, header, payload);
+    postFrame(this.#ports[to]!, header, payload, this.memory);
+  }
+
+  protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+    postOwnFrame(this.#ports[to]!, header, payload);
   }
 
   /** What was posted before is delivered before the end. */
@@ -74,7 +78,8 @@ class ThreadMesh extends MeshBase {
     if (typeof message === 'string') {
       this.lose(peer, message);
       port.close();
-    } else if (this.accept(peer, frameOf(message)) !== undefined) part(port, 'it refused a frame; its log says why');
+    } else if (this.accept(peer, frameOf(message, this.memory)) !== undefined)
+      part(port, 'it refused a frame; its log says why');
   }
 }
 

@@ -12,7 +12,6 @@ import { Link } from './link.js';
 import { MeshBase, type MeshLimits } from './mesh_base.js';
 import type { Frame, Mesh, MeshStats } from './mesh.js';
 import { OutboundLink } from './outbound_link.js';
-import { PayloadPool } from './payload_pool.js';
 import type { OnRefused } from './refusals.js';
 import type { TlsOptions } from './tls.js';
 import { WsServer } from './ws_server.js';
@@ -69,7 +68,6 @@ const IDENTITY = z.object({ from: z.number(), to: z.number(), fingerprint: z.str
 
 class WsMesh extends MeshBase {
   readonly #options: WsMeshOptions;
-  readonly #memory: PayloadPool;
   /** By rank; none to the own. */
   readonly #links: readonly (Link | undefined)[];
   #numCopies = 0;
@@ -81,7 +79,6 @@ class WsMesh extends MeshBase {
   constructor(options: WsMeshOptions) {
     super(options.rank, options.size, options);
     this.#options = options;
-    this.#memory = new PayloadPool(this.window.numBytes);
     this.#links = Array.from({ length: options.size }, (_, peer) =>
       peer === options.rank ? undefined : this.#newLink(asRank(peer)),
     );
@@ -109,6 +106,10 @@ class WsMesh extends MeshBase {
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
     this.#links[to]!.send(header, payload);
+  }
+
+  protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+    this.#links[to]!.send(header, [payload], () => this.memory.release(payload));
   }
 
   protected override released(from: Rank, frameBytes: number): void {
@@ -142,8 +143,7 @@ class WsMesh extends MeshBase {
     const identity = { from: this.rank, to: peer, fingerprint, jobId };
     const { host, port } = addresses[peer]!;
     const common = { path: DATA_PATH, secret, purpose: 'data', maxPayload: MAX_HANDSHAKE_BYTES, tls } as const;
-    const { window, maxFrameBytes } = this;
-    const memory = this.#memory;
+    const { window, maxFrameBytes, memory } = this;
     try {
       await dial({ ...common, address: { host, port }, identity, timeoutMs, signal }, (ws, bulk) => {
         link.setInbound((events) => {

@@ -16,6 +16,9 @@ const STAGING_BYTES = 128 * 1024;
 /** Staging memory that has left and waits to be used again. */
 const MAX_SPARE = 4;
 
+/** Node passes null where its types promise undefined. */
+const isError = (error: Error | null | undefined): boolean => error !== undefined && error !== null;
+
 interface Staging {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView;
@@ -33,7 +36,7 @@ export class WsWriter {
   }
 
   /**
-   * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more, also if the socket failed.
+   * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more, unless the socket fails.
    * Throws INVALID_ARGUMENT for a header that can't be encoded.
    */
   write(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
@@ -47,7 +50,11 @@ export class WsWriter {
     this.#socket.cork();
     this.flush();
     this.#socket.write(head);
-    for (const [i, part] of parts.entries()) this.#socket.write(part, i === parts.length - 1 ? onSent : undefined);
+    const last = parts.pop()!;
+    for (const part of parts) this.#socket.write(part);
+    this.#socket.write(last, (error) => {
+      if (!isError(error)) onSent?.();
+    });
     this.#socket.uncork();
   }
 
@@ -55,8 +62,8 @@ export class WsWriter {
   flush(): void {
     if (this.#numStaged === 0) return;
     const staging = this.#staging!;
-    this.#socket.write(staging.bytes.subarray(0, this.#numStaged), () => {
-      if (this.#spare.length < MAX_SPARE) this.#spare.push(staging);
+    this.#socket.write(staging.bytes.subarray(0, this.#numStaged), (error) => {
+      if (!isError(error) && this.#spare.length < MAX_SPARE) this.#spare.push(staging);
     });
     this.#staging = undefined;
     this.#numStaged = 0;

@@ -105,6 +105,7 @@ export class MoeLayer {
       const recv = await pending.hook();
       clock.lap('dispatch', { layer, microBatch });
       const out = await shard.forward(layer, recv);
+      recv.release();
       clock.lap('experts', { layer, microBatch });
       combining.push(ep.startCombine(out, recv.handle));
       clock.lap('combine', { layer, microBatch });

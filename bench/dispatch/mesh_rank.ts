@@ -107,6 +107,7 @@ export class MeshRank {
     await this.#collectives!.barrier();
     const received = await this.#timed('dispatch', recorder, () => allToAll.dispatch({ ...batch.request, tag }));
     const expertOut = batch.runExperts(received);
+    received.release();
     await this.#collectives!.barrier();
     await this.#timed('combine', recorder, () => allToAll.combine(expertOut, received.handle));
   }

@@ -51,5 +51,7 @@ export class TokenBatch {
 /** Tokens to the experts and back. */
 export async function roundTrip(allToAll: AllToAll, batch: TokenBatch, tag: StepTag): Promise<Float32Array> {
   const received = await allToAll.dispatch({ ...batch.request, tag });
-  return allToAll.combine(batch.runExperts(received), received.handle);
+  const expertOut = batch.runExperts(received);
+  received.release();
+  return allToAll.combine(expertOut, received.handle);
 }

@@ -117,7 +117,7 @@ describe('hierarchical all-to-all', () => {
     });
   });
 
-  it('takes x at the start: the caller may change it, and compute before the hook', async () => {
+  it('takes the routing at the start: the caller may change its own, and compute before the hook', async () => {
     const shape = { size: 4, hidden: 4, numTopk: 2, slotsPerRank: 2 };
     const one = { shape, ranksPerNode: 2, reduce: 'rank' } as const;
     const inputs = randomInputs([3, 4, 2, 5], shape, 3);
@@ -125,9 +125,8 @@ describe('hierarchical all-to-all', () => {
       const endpoints = endpointsWith(meshes, shape, optionsOf(one));
       const pending = endpoints.map((ep, rank) => {
         const { x, topkIdx, topkWeights } = inputs[rank]!;
-        const request = { x: x.slice(), topkIdx: topkIdx.slice(), topkWeights: topkWeights.slice(), tag: tagOf() };
+        const request = { x, topkIdx: topkIdx.slice(), topkWeights: topkWeights.slice(), tag: tagOf() };
         const started = ep.startDispatch(request);
-        request.x.fill(NaN);
         request.topkIdx.fill(-1);
         request.topkWeights.fill(NaN);
         return started;

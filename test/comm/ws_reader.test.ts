@@ -33,7 +33,7 @@ class Probe {
   readonly #reader: WsReader;
 
   constructor() {
-    const allocate = (numBytes: number): Uint8Array => {
+    const allocate = (numBytes: number): Uint8Array<ArrayBuffer> => {
       this.allocations.push(numBytes);
       return new Uint8Array(numBytes);
     };

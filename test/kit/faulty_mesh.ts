@@ -2,6 +2,7 @@
 import { CommError } from '../../comm/errors.js';
 import type { FrameHeader, FrameKey, Phase } from '../../comm/frame.js';
 import type { Rank } from '../../comm/ids.js';
+import type { PayloadMemory } from '../../comm/payload_pool.js';
 import type { Frame, Mesh, MeshClosed, MeshStats, Wait } from '../../comm/mesh.js';
 
 /** The moment before a rank sends a frame. */
@@ -45,11 +46,23 @@ export class FaultyMesh implements Mesh {
     return this.mesh.maxFrameBytes;
   }
 
+  get memory(): PayloadMemory {
+    return this.mesh.memory;
+  }
+
   get closed(): Promise<MeshClosed> {
     return this.mesh.closed;
   }
 
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
+    this.pass(to, header, payload, () => this.mesh.send(to, header, payload));
+  }
+
+  give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+    this.pass(to, header, [payload], () => this.mesh.give(to, header, payload));
+  }
+
+  private pass(to: Rank, header: FrameHeader, payload: readonly Uint8Array[], send: () => void): void {
     const { step, layer, phase } = header;
     const now = `${step} ${layer} ${phase}`;
     this.numSent = now === this.current ? this.numSent : 0;
@@ -59,7 +72,7 @@ export class FaultyMesh implements Mesh {
     if (this.cutOf(to).signal.aborted) throw cutError(to, header);
     if (this.isSilent) return;
     if (this.isLate) this.late.push([to, header, payload.map((part) => part.slice())]);
-    else this.mesh.send(to, header, payload);
+    else send();
   }
 
   async receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
