@@ -1,6 +1,7 @@
 /**
- * The kernels of wire_dtype.ts: AssemblyScript, compiled to codec.wasm. Each converts a piece that the caller has staged at fixed places of the
- * module's memory: values f32 [numRows·channels], scales f32 [numRows·groups], codes [numRows·channels]. `channels` is a whole row or whole groups of one.
+ * The kernels of wire_dtype.ts and combine_sum.ts: AssemblyScript, compiled to codec.wasm. They work on pieces that the caller has staged at fixed places
+ * of the module's memory: values f32 [numRows·channels], scales f32 [numRows·groups], codes [numRows·channels], sums f32 [numRows·channels].
+ * `channels` is a whole row or whole groups of one.
  */
 
 /** Channels that share one scale. */
@@ -14,6 +15,9 @@ export const valuesAt: usize = memory.data(4 * (pieceValues + GROUP), 16);
 /** One group per value at most (rows of one channel). */
 export const scalesAt: usize = memory.data(4 * pieceValues, 16);
 export const codesAt: usize = memory.data(2 * (pieceValues + GROUP), 16);
+/** Two levels of sums: over the ranks of a node, and over nodes. */
+export const nodeSumsAt: usize = memory.data(4 * pieceValues, 16);
+export const sumsAt: usize = memory.data(4 * pieceValues, 16);
 /** An edge group, padded with zeros, and its codes. */
 const edgeValuesAt: usize = memory.data(4 * GROUP, 16);
 const edgeCodesAt: usize = memory.data(GROUP, 16);
@@ -257,4 +261,39 @@ function markNans(isNan: i32, isNegative: i32, to: usize): void {
   for (let i = 0; i < 16; i++) {
     if (((isNan >> i) & 1) == 1) store<i32>(to + 4 * i, QUIET_NAN_BITS | (((isNegative >> i) & 1) << 31));
   }
+}
+
+// ── sums of rows: `to` and `from` are addresses of rows that don't overlap; nothing behind a row is touched ──
+
+export function copyRow(to: usize, from: usize, channels: i32): void {
+  memory.copy(to, from, 4 * channels);
+}
+
+/** to += from, in float32. */
+export function addRow(to: usize, from: usize, channels: i32): void {
+  const end = to + 4 * channels;
+  const lastVector = to + 4 * (channels & ~3);
+  for (; to < lastVector; to += 16, from += 16) v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
+  for (; to < end; to += 4, from += 4) store<f32>(to, load<f32>(to) + load<f32>(from));
+}
+
+/** to += weight · from, product and sum in float64, rounded once. */
+export function addScaledRow(to: usize, from: usize, channels: i32, weight: f64): void {
+  const end = to + 4 * channels;
+  const lastVector = to + 4 * (channels & ~3);
+  const weights = f64x2.splat(weight);
+  for (; to < lastVector; to += 16, from += 16) {
+    const low = scaledSum(v128.load(to), v128.load(from), weights);
+    const high = scaledSum(v128.load64_zero(to + 8), v128.load64_zero(from + 8), weights);
+    v128.store(to, i64x2.shuffle(low, high, 0, 2));
+  }
+  for (; to < end; to += 4, from += 4) {
+    store<f32>(to, <f32>(<f64>load<f32>(to) + weight * <f64>load<f32>(from)));
+  }
+}
+
+/** Of the lower two floats. */
+function scaledSum(sum: v128, row: v128, weights: v128): v128 {
+  const product = f64x2.mul(weights, f64x2.promote_low_f32x4(row));
+  return f32x4.demote_f64x2_zero(f64x2.add(f64x2.promote_low_f32x4(sum), product));
 }

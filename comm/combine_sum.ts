@@ -1,5 +1,7 @@
 /** The sums at the end of a combine: pure, in an order that only the routing decides. T tokens, H channels, K choices. */
+import { codec, type StagedRows } from './codec.js';
 import type { DestinationLayout } from './layout.js';
+import { forEachPiece, type Piece } from './wire_staging.js';
 
 /** Rows by rank; undefined where a masked rank returned none. */
 export type ReturnedRows = readonly (Float32Array | undefined)[];
@@ -7,7 +9,7 @@ export type ReturnedRows = readonly (Float32Array | undefined)[];
 /**
  * `reduce: 'rank'`: y [T·H] from one row per (token, rank). `returned[r]` [n·H] belongs to the rows of `layouts[r]`, which ascend.
  * Within each node of `ranksPerNode` ranks, a token's first contributing rank is copied and the others are added in ascending rank
- * order; then nodes likewise. A token without any row gets zeros.
+ * order; then nodes likewise: so −0 and single contributions keep their bits. A token without any row gets zeros.
  */
 export function sumRanks(
   returned: ReturnedRows,
@@ -18,52 +20,82 @@ export function sumRanks(
 ): Float32Array {
   // Not zeroed: every row is written.
   const y = new Float32Array(Buffer.allocUnsafeSlow(4 * numTokens * hidden).buffer);
-  const nodeSum = new Float32Array(hidden);
+  const { nodeSums, totals } = codec().sums;
   // With one rank per node, or one node, a sum of sums is one sum.
   const ranksPerSum = ranksPerNode === 1 ? returned.length : ranksPerNode;
   const sources = returned.map((rows, rank) => ({ rows, tokens: layouts[rank]!.rows, next: 0 }));
-  const terms: Term[] = [];
-  for (let token = 0; token < numTokens; token += 1) {
-    const at = token * hidden;
-    let hasSum = false;
+  forEachPiece(numTokens, hidden, (piece) => {
+    const total = new PieceSum(totals, piece);
     for (let from = 0; from < sources.length; from += ranksPerSum) {
-      terms.length = 0;
-      for (let rank = from; rank < from + ranksPerSum; rank += 1) {
-        const source = sources[rank]!;
-        if (source.tokens[source.next] !== token) continue;
-        if (source.rows !== undefined) terms.push({ rows: source.rows, at: source.next * hidden });
-        source.next += 1;
-      }
-      if (terms.length === 0) continue;
-      if (!hasSum) writeSum(y, at, terms, hidden);
-      else if (terms.length === 1) addRow(y, at, terms[0]!.rows, terms[0]!.at, hidden);
-      else {
-        writeSum(nodeSum, 0, terms, hidden);
-        addRow(y, at, nodeSum, 0, hidden);
-      }
-      hasSum = true;
+      const sum = ranksPerSum === sources.length ? total : new PieceSum(nodeSums, piece);
+      for (const source of sources.slice(from, from + ranksPerSum)) sum.addSource(source, hidden);
+      if (sum !== total) total.addSum(sum);
     }
-    if (!hasSum) y.fill(0, at, at + hidden);
-  }
+    total.writeTo(y, hidden);
+  });
   return y;
 }
 
-/** The row of H channels that begins here. */
-interface Term {
-  readonly rows: Float32Array;
-  readonly at: number;
+/** Rows of one rank, in the order of their tokens, and how far they were added. */
+interface Source {
+  readonly rows: Float32Array | undefined;
+  readonly tokens: Int32Array;
+  next: number;
 }
 
-/** One or more terms, first to last, each sum rounded to float32. A single one is copied and two are written as a sum: −0 keeps its bits, and y is written once. */
-function writeSum(y: Float32Array, yAt: number, [first, second, ...others]: readonly Term[], hidden: number): void {
-  if (second === undefined) {
-    y.set(first!.rows.subarray(first!.at, first!.at + hidden), yAt);
-    return;
+/** The sum of a piece's rows, staged among the kernels. */
+class PieceSum {
+  readonly #staged: StagedRows;
+  readonly #piece: Piece;
+  /** [rows of the piece] 1 where something was added; other rows hold anything. */
+  readonly #hasRow: Uint8Array;
+
+  constructor(staged: StagedRows, piece: Piece) {
+    [this.#staged, this.#piece] = [staged, piece];
+    this.#hasRow = new Uint8Array(piece.numRows);
   }
-  const [a, aAt] = [first!.rows, first!.at];
-  const [b, bAt] = [second.rows, second.at];
-  for (let h = 0; h < hidden; h += 1) y[yAt + h] = a[aAt + h]! + b[bAt + h]!;
-  for (const { rows, at } of others) addRow(y, yAt, rows, at, hidden);
+
+  /** Adds the source's rows of these tokens, which lie together. */
+  addSource(source: Source, hidden: number): void {
+    const { row, numRows, channel, numChannels } = this.#piece;
+    const { rows, tokens, next: start } = source;
+    let end = start;
+    while (end < tokens.length && tokens[end]! < row + numRows) end += 1;
+    // Pieces of one row pass it several times.
+    if (channel + numChannels === hidden) source.next = end;
+    if (rows === undefined || start === end) return;
+    const staged = codec().sums.rows;
+    staged.floats.set(rows.subarray(start * hidden + channel, (end - 1) * hidden + channel + numChannels));
+    for (let n = start; n < end; n += 1) this.#add(tokens[n]! - row, staged.at + 4 * (n - start) * numChannels);
+  }
+
+  /** Adds another sum's rows, where it has any. */
+  addSum(sum: PieceSum): void {
+    for (let row = 0; row < this.#hasRow.length; row += 1) {
+      if (sum.#hasRow[row] === 1) this.#add(row, sum.#at(row));
+    }
+  }
+
+  /** Rows without any contribution are zeros. */
+  writeTo(y: Float32Array, hidden: number): void {
+    const { row, numRows, channel, numChannels } = this.#piece;
+    const { floats } = this.#staged;
+    for (let n = 0; n < numRows; n += 1) {
+      if (this.#hasRow[n] === 0) floats.fill(0, n * numChannels, (n + 1) * numChannels);
+    }
+    y.set(floats.subarray(0, numRows * numChannels), row * hidden + channel);
+  }
+
+  #add(row: number, from: number): void {
+    const { copyRow, addRow } = codec().sums;
+    const add = this.#hasRow[row] === 1 ? addRow : copyRow;
+    add(this.#at(row), from, this.#piece.numChannels);
+    this.#hasRow[row] = 1;
+  }
+
+  #at(row: number): number {
+    return this.#staged.at + 4 * row * this.#piece.numChannels;
+  }
 }
 
 /** What `sumChoices` needs of a dispatch. */
@@ -79,35 +111,33 @@ export interface Choices {
 }
 
 /**
- * `reduce: 'source'`: y [T·H] from one row per choice. `returned[r]` [m·H] holds the choices that live on rank r. Per token y = Σ_k w_k · row_k for k = 0 … K−1, rounded to float32 after each choice.
+ * `reduce: 'source'`: y [T·H] from one row per choice. `returned[r]` [m·H] holds the choices that live on rank r. Per token, from +0,
+ * y = Σ_k w_k · row_k for k = 0 … K−1, rounded to float32 after each choice.
  */
 export function sumChoices(returned: ReturnedRows, choices: Choices, hidden: number): Float32Array {
-  const { topkIdx, topkWeights, numTopk, slotsPerRank, rowOf } = choices;
-  const y = new Float32Array((topkIdx.length / numTopk) * hidden);
-  const taken = new Int32Array(returned.length);
-  for (let i = 0; i < topkIdx.length; i += 1) {
-    if (topkIdx[i] === -1) continue;
-    const rank = Math.floor(topkIdx[i]! / slotsPerRank);
-    const rows = returned[rank];
-    if (rows === undefined) continue;
-    const pair = rowOf?.[i] ?? taken[rank]!;
-    taken[rank]! += 1;
-    addScaledRow(y, Math.floor(i / numTopk) * hidden, rows, pair * hidden, hidden, topkWeights[i]!);
-  }
+  const { topkIdx, topkWeights, numTopk } = choices;
+  const numTokens = topkIdx.length / numTopk;
+  const y = new Float32Array(numTokens * hidden);
+  const rowOf = choices.rowOf ?? rowsInOrder(choices, returned.length);
+  const { rows: staged, totals, addScaledRow } = codec().sums;
+  forEachPiece(numTokens, hidden, ({ row, numRows, channel, numChannels }) => {
+    totals.floats.fill(0, 0, numRows * numChannels);
+    for (let n = 0; n < numRows; n += 1) {
+      for (let i = (row + n) * numTopk; i < (row + n + 1) * numTopk; i += 1) {
+        const rows = topkIdx[i] === -1 ? undefined : returned[Math.floor(topkIdx[i]! / choices.slotsPerRank)];
+        if (rows === undefined) continue;
+        const from = rowOf[i]! * hidden + channel;
+        staged.floats.set(rows.subarray(from, from + numChannels));
+        addScaledRow(totals.at + 4 * n * numChannels, staged.at, numChannels, topkWeights[i]!);
+      }
+    }
+    y.set(totals.floats.subarray(0, numRows * numChannels), row * hidden + channel);
+  });
   return y;
 }
 
-function addRow(y: Float32Array, yAt: number, rows: Float32Array, rowAt: number, hidden: number): void {
-  for (let h = 0; h < hidden; h += 1) y[yAt + h]! += rows[rowAt + h]!;
-}
-
-function addScaledRow(
-  y: Float32Array,
-  yAt: number,
-  rows: Float32Array,
-  rowAt: number,
-  hidden: number,
-  weight: number,
-): void {
-  for (let h = 0; h < hidden; h += 1) y[yAt + h]! += weight * rows[rowAt + h]!;
+/** [T·K] the choices of each rank in their order. */
+function rowsInOrder({ topkIdx, slotsPerRank }: Choices, numRanks: number): Int32Array {
+  const taken = new Int32Array(numRanks);
+  return topkIdx.map((expert) => (expert === -1 ? -1 : taken[Math.floor(expert / slotsPerRank)]!++));
 }

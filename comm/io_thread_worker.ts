@@ -85,7 +85,7 @@ class IoThread {
   #hand(id: number, { header, payload, arrivedMs }: Frame): void {
     const arrivedAtMs = performance.timeOrigin + arrivedMs;
     const stats = this.#mesh!.stats();
-    const transfer = payload.byteLength === 0 ? [] : [payload.buffer as ArrayBuffer]; // all empty ones share one
+    const transfer = payload.byteLength === 0 ? [] : [payload.buffer]; // all empty ones share one
     tell(this.#port, { kind: 'frame', id, header, payload, arrivedAtMs, stats }, transfer);
   }
 
