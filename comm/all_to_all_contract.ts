@@ -41,7 +41,9 @@ export interface ExchangeOptions {
   readonly timeoutMs?: number;
   /**
    * 'fail' (default): a lost or silent peer ends the call. 'mask': it is masked, this and later calls go on without it, and tokens
-   * that lose an expert are reported as degraded. The mask is this rank's own: without a head, ranks may disagree for a while.
+   * that lose an expert are reported as degraded. The mask is this rank's own: without a head, ranks may disagree, and one that is
+   * masked wrongly stays so until `clearMask`. Choose a `timeoutMs` well above twice the skew between ranks, unequal expert compute
+   * included: a combine waits half of it longer, since a peer may itself have waited a whole one for the lost rank.
    */
   readonly onPeerLoss?: OnPeerLoss;
   /** Told of every stretch of a call, for timelines. */

@@ -32,6 +32,12 @@ export interface ExchangeParts {
   readonly onSpan: OnSpan | undefined;
 }
 
+/**
+ * Deadlines that a combine waits where losses are masked. A peer may have waited one itself, in dispatch, for a rank that is lost; and whoever
+ * waits longer here reaches the next dispatch later, where that peer waits one. Half a deadline is left on both sides for the ranks' skew.
+ */
+const MASK_PATIENCE = 1.5;
+
 export class Exchange {
   readonly mesh: Mesh;
   readonly mask: RankMask;
@@ -44,6 +50,11 @@ export class Exchange {
     this.mask = new RankMask(mesh);
     this.stats = new ExchangeStats(mesh.size);
     this.#peers = peersOf(mesh);
+  }
+
+  /** Deadlines that a combine waits. */
+  get combinePatience(): number {
+    return this.#parts.onPeerLoss === 'mask' ? MASK_PATIENCE : 1;
   }
 
   /** Peers that aren't masked, ascending. */

@@ -1,0 +1,90 @@
+/** A rank falls silent in the middle of a phase, so that some of its peers wait for it and the others for them. */
+import { expect } from 'chai';
+import { Deadline } from '../../comm/deadline.js';
+import { createLocalMeshes } from '../../comm/local_mesh.js';
+import type { Mesh } from '../../comm/mesh.js';
+import { endpointsOf, randomInput, randomOf, runExperts, tagOf, withMeshes } from '../kit/all_to_all.js';
+import { FaultyMesh } from '../kit/faulty_mesh.js';
+import { distinctExperts, packedEndpointsOf, runPackedExperts } from '../kit/low_latency.js';
+import type { RefInput } from '../refs/all_to_all_ref.js';
+
+const TIMEOUT_MS = 800;
+const NUM_LAYERS = 3;
+const NUM_RANKS = 4;
+const DEAD = 3;
+const shape = { size: NUM_RANKS, hidden: 4, numTopk: 2, slotsPerRank: 2, maxTokensPerRank: 3 };
+const inputs = Array.from({ length: NUM_RANKS }, (_, rank) => {
+  const random = randomOf(rank);
+  const topkIdx = distinctExperts(random, 3, 2, NUM_RANKS * 2);
+  return { ...randomInput(3, shape, random, () => 0), topkIdx };
+});
+
+/** By the clock of the timeouts: it stands still where the event loop does. */
+const compute = (ms: number): Promise<void> => new Promise((resolve) => new Deadline(ms, resolve));
+
+/** Rank DEAD sends its dispatch of layer 0 to `numHeard` peers and nothing more. */
+const meshesOf = (numHeard: number): Mesh[] =>
+  createLocalMeshes(NUM_RANKS).map((mesh, rank) => {
+    const faulty: FaultyMesh = new FaultyMesh(mesh, ({ phase, numSent }) => {
+      if (rank === DEAD && phase === 'dispatch' && numSent === numHeard) faulty.isSilent = true;
+    });
+    return faulty;
+  });
+
+type Layer = (rank: number, input: RefInput, layer: number, computeMs: number) => Promise<unknown>;
+
+const modes: [string, (meshes: readonly Mesh[]) => { layer: Layer; masks: () => (readonly number[])[] }][] = [
+  [
+    'normal',
+    (meshes) => {
+      const endpoints = endpointsOf(meshes, shape, 'rank', TIMEOUT_MS, { onPeerLoss: 'mask' });
+      return {
+        layer: async (rank, input, layer, computeMs) => {
+          const recv = await endpoints[rank]!.dispatch({ ...input, tag: tagOf(0, layer) });
+          await compute(computeMs);
+          return endpoints[rank]!.combine(runExperts(recv, rank, shape), recv.handle);
+        },
+        masks: () => endpoints.map((ep) => ep.maskedRanks()),
+      };
+    },
+  ],
+  [
+    'low-latency',
+    (meshes) => {
+      const endpoints = packedEndpointsOf(meshes, shape, { onPeerLoss: 'mask', timeoutMs: TIMEOUT_MS });
+      return {
+        layer: async (rank, input, layer, computeMs) => {
+          const recv = await endpoints[rank]!.dispatch({ ...input, tag: tagOf(0, layer) });
+          await compute(computeMs);
+          return endpoints[rank]!.combine(runPackedExperts(recv, rank, shape), recv.handle, input.topkWeights);
+        },
+        masks: () => endpoints.map((ep) => ep.maskedRanks()),
+      };
+    },
+  ],
+];
+
+describe('ranks that go on without a silent one', function () {
+  this.timeout(30_000);
+  for (const [name, modeOf] of modes) {
+    it(`keep each other, whoever of them heard it last and whoever computes longer: ${name}`, async () => {
+      const stories = [1, 2].flatMap((numHeard) => [0, 1, 2].map((slow) => ({ numHeard, slow })));
+      await Promise.all(
+        stories.map(({ numHeard, slow }) =>
+          withMeshes(meshesOf(numHeard), async (meshes) => {
+            const { layer, masks } = modeOf(meshes);
+            const run = async (rank: number): Promise<void> => {
+              const computeMs = rank === slow ? TIMEOUT_MS / 5 : 1;
+              for (let i = 0; i < NUM_LAYERS; i++) await layer(rank, inputs[rank]!, i, computeMs);
+            };
+            const dead = layer(DEAD, inputs[DEAD]!, 0, 1).catch(() => undefined); // it lives, and hears nobody
+            await Promise.all([0, 1, 2].map(run));
+            expect(masks().slice(0, DEAD), JSON.stringify({ numHeard, slow })).to.deep.equal([[DEAD], [DEAD], [DEAD]]);
+            await meshes[DEAD]!.close();
+            await dead;
+          }),
+        ),
+      );
+    });
+  }
+});
