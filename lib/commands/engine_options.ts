@@ -152,7 +152,7 @@ async function startEngine(
 }
 
 /** One line for a log. */
-function lossNotice({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed }: Loss): string {
+function lossNotice({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed, numFailed }: Loss): string {
   const reasons = lost.map(({ error }) => reasonOf(error)).join('; ');
   const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
   const notes = [
@@ -160,6 +160,9 @@ function lossNotice({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed }:
     `epoch ${epoch} goes on with ${counted(numRanksLeft, 'rank')}`,
     ...(abandonedStep === null ? [] : [`step ${abandonedStep} runs again`]),
     ...(numRecomputed === 0 ? [] : [`the cache of ${counted(numRecomputed, 'sequence')} is computed anew`]),
+    ...(numFailed === 0
+      ? []
+      : [`${counted(numFailed, 'request')} failed: a second rank was lost while it computed it`]),
   ];
   return notes.join('; ');
 }

@@ -11,6 +11,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { EngineError } from './errors.js';
 import { Job, type EpochChange, type JobOptions } from './job.js';
 import type { EngineLimits } from './limits.js';
+import { reasonOf } from './membership.js';
 import { checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { uniform } from './philox.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from './request.js';
@@ -33,6 +34,8 @@ export interface Loss extends EpochChange {
   readonly numRanksLeft: number;
   /** Sequences whose cache was lost: they are computed anew elsewhere, and their callers notice only that it takes longer. */
   readonly numRecomputed: number;
+  /** Requests that failed, because a second rank was lost while it computed them. */
+  readonly numFailed: number;
 }
 
 export type OnLoss = (loss: Loss) => void;
@@ -54,7 +57,8 @@ export class Engine implements TokenSource {
   private readonly config: ExpertwireConfig;
   private readonly job: Job;
   private readonly onLoss: OnLoss | undefined;
-  private readonly lostRanks: number[] = [];
+  /** Lost ranks, each with why. */
+  private readonly lost = new Map<number, EngineError>();
   private readonly scheduler: Scheduler;
   private readonly sequences = new Map<number, Sequence>();
   private readonly collector: StatsCollector;
@@ -211,14 +215,33 @@ export class Engine implements TokenSource {
     }
   }
 
-  /** Ranks were lost: what they computed for is queued again. */
+  /** Ranks were lost: what they computed for is queued again, unless it may be what breaks them. */
   private applyChange(change: EpochChange | null): void {
     if (change === null) return;
+    for (const { rank, error } of change.lost) this.lost.set(rank, error);
+    this.collector.lose([...this.lost.keys()]);
     const ranks = change.lost.map(({ rank }) => rank);
-    this.lostRanks.push(...ranks);
-    this.collector.lose(this.lostRanks);
-    const numRecomputed = this.scheduler.lose(ranks, change.epoch);
-    this.onLoss?.({ ...change, numRanksLeft: this.job.numRanks - this.lostRanks.length, numRecomputed });
+    // A process that was killed, or a link that was cut, says nothing against what the rank computed.
+    const failedRanks = change.lost.filter(({ error }) => error.code !== 'RANK_LOST').map(({ rank }) => rank);
+    const { numRequeued, failed } = this.scheduler.lose(ranks, change.epoch, failedRanks);
+    for (const { sequence, ranks: broken } of failed) this.failOne(sequence, this.brokenBy(broken));
+    const numRanksLeft = this.job.numRanks - this.lost.size;
+    this.onLoss?.({ ...change, numRanksLeft, numRecomputed: numRequeued, numFailed: failed.length });
+  }
+
+  private brokenBy(ranks: readonly number[]): EngineError {
+    const reasons = ranks.map((rank) => reasonOf(this.lost.get(rank)!)).join(', and ');
+    const text =
+      `two ranks were lost while they computed this request: ${reasons}; the others go on without it: change it, ` +
+      'or, where it took too long, raise comm.timeout_ms or lower engine.max_num_batched_tokens';
+    const last = ranks.at(-1)!;
+    return new EngineError('RANK_FAILED', text, { rank: last, cause: this.lost.get(last) });
+  }
+
+  /** Fails one request; the others go on. */
+  private failOne(sequence: number, error: Error): void {
+    this.sequences.get(sequence)?.fail(error);
+    this.end(sequence);
   }
 
   /** Every rank that is left finished the step: its tokens count. */

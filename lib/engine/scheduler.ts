@@ -3,8 +3,20 @@
  * A step takes the generated tokens of all running sequences first, then chunks of prompts, up to the token budget of each rank.
  */
 import { BlockPool } from './block_pool.js';
-import type { SamplingParams } from './sampler.js';
-import type { PlanPart, SequenceStart, SequenceWants, StepPlan } from './step_plan.js';
+import {
+  decodePart,
+  isReplaying,
+  numLeftToReplay,
+  prefillPart,
+  replayPart,
+  startOf,
+  type Progress,
+  type Running,
+  type SequenceRequest,
+} from './progress.js';
+import type { PlanPart, SequenceStart, StepPlan } from './step_plan.js';
+
+export type { SequenceRequest } from './progress.js';
 
 /** Limits are per rank. */
 export interface SchedulerLimits {
@@ -18,30 +30,16 @@ export interface SchedulerLimits {
   readonly maxLogitTokens: number;
 }
 
-export interface SequenceRequest {
-  readonly sequence: number;
-  readonly promptTokenIds: readonly number[];
-  /** 0: only score the prompt. */
-  readonly maxNewTokens: number;
-  readonly sampling: SamplingParams;
-  readonly wants: SequenceWants;
+/** What a loss does to the sequences of the lost ranks. */
+export interface Homeless {
+  /** Sequences that wait to be computed anew. */
+  readonly numRequeued: number;
+  /** Those that two ranks failed at, one after the other: they are over, and these are the ranks. */
+  readonly failed: readonly { readonly sequence: number; readonly ranks: readonly number[] }[];
 }
 
-/** A request and what came of it. */
-interface Progress extends SequenceRequest {
-  readonly outputTokenIds: number[];
-  /** Tokens whose outputs were committed; more than `numComputed` after the sequence's rank was lost. */
-  numCommitted: number;
-}
-
-interface Running extends Progress {
-  readonly rank: number;
-  readonly blocks: readonly number[];
-  /** Tokens in the KV cache. */
-  numComputed: number;
-  /** Its rank knows it. */
-  hasBegun: boolean;
-}
+/** Ranks that one sequence may cost. */
+const MAX_FAILED_RANKS = 2;
 
 export class Scheduler {
   private readonly limits: SchedulerLimits;
@@ -49,6 +47,8 @@ export class Scheduler {
   private readonly pools: (BlockPool | null)[];
   private readonly waiting: Progress[] = [];
   private readonly running = new Map<number, Running>();
+  /** Sequences of the step that runs. */
+  private readonly computing = new Set<number>();
   private step = 0;
   private epoch = 0;
 
@@ -63,20 +63,28 @@ export class Scheduler {
   }
 
   add(request: SequenceRequest): void {
-    this.waiting.push({ ...request, outputTokenIds: [], numCommitted: 0 });
+    this.waiting.push({ ...request, outputTokenIds: [], numCommitted: 0, failedRanks: [] });
   }
 
   /**
    * A new epoch without these ranks. Their sequences wait again, before all others, to be computed anew elsewhere: what was committed of them
-   * stays. Returns how many they are. No step may be running.
+   * stays. `failed`: those of them whose end may be the doing of what they computed; a sequence that fails two ranks without a step between that
+   * takes it further is over. No step may be running any more.
    */
-  lose(ranks: readonly number[], epoch: number): number {
+  lose(ranks: readonly number[], epoch: number, failed: readonly number[] = []): Homeless {
     this.epoch = epoch;
     for (const rank of ranks) this.pools[rank] = null;
     const homeless = [...this.running.values()].filter(({ rank }) => ranks.includes(rank));
-    for (const { sequence } of homeless) this.running.delete(sequence);
-    this.waiting.unshift(...homeless);
-    return homeless.length;
+    for (const { sequence, rank, failedRanks } of homeless) {
+      this.running.delete(sequence);
+      if (failed.includes(rank) && this.computing.has(sequence)) failedRanks.push(rank);
+    }
+    this.computing.clear();
+    const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
+    const others = homeless.filter((state) => !isOver(state));
+    this.waiting.unshift(...others);
+    const over = homeless.filter(isOver).map(({ sequence, failedRanks }) => ({ sequence, ranks: failedRanks }));
+    return { numRequeued: others.length, failed: over };
   }
 
   /** One plan per rank, all with the same step number, empty for a lost rank; null when there is nothing to compute. */
@@ -84,15 +92,20 @@ export class Scheduler {
     this.admit();
     if (this.running.size === 0) return null;
     this.step++;
-    return this.pools.map((_, rank) => this.planFor(rank));
+    const plans = this.pools.map((_, rank) => this.planFor(rank));
+    this.computing.clear();
+    for (const { parts } of plans) for (const { sequence } of parts) this.computing.add(sequence);
+    return plans;
   }
 
   /** Takes note of what a step computed: the parts' tokens are in the cache, and a sampled token goes on. */
   commit(plan: StepPlan, sampled: ReadonlyMap<number, number>): void {
     for (const part of plan.parts) {
+      this.computing.delete(part.sequence);
       const state = this.running.get(part.sequence);
       if (state === undefined) continue; // cancelled while the step ran
       state.numComputed = part.position + part.tokenIds.length;
+      if (state.numComputed > state.numCommitted) state.failedRanks.length = 0;
       state.numCommitted = Math.max(state.numCommitted, state.numComputed);
       const token = sampled.get(part.sequence);
       if (token !== undefined) state.outputTokenIds.push(token);
@@ -147,7 +160,7 @@ export class Scheduler {
   }
 
   private planFor(rank: number): StepPlan {
-    const own = [...this.running.values()].filter((state) => state.rank === rank);
+    const own = apart([...this.running.values()].filter((state) => state.rank === rank));
     const parts: PlanPart[] = [];
     const begin: SequenceStart[] = [];
     let budget = this.limits.maxNumBatchedTokens;
@@ -161,7 +174,7 @@ export class Scheduler {
     // 2. Prompts, and what a lost rank had in its cache, in chunks of what is left.
     for (const state of own) {
       const isReplay = isReplaying(state);
-      const numLeft = (isReplay ? state.numCommitted : state.promptTokenIds.length) - state.numComputed;
+      const numLeft = isReplay ? numLeftToReplay(state) : state.promptTokenIds.length - state.numComputed;
       const isCounted = state.wants.logits && !isReplay;
       const most = Math.min(numLeft, budget, isCounted ? logitBudget : Infinity);
       if (most <= 0) continue;
@@ -172,45 +185,17 @@ export class Scheduler {
       if (state.numComputed === 0) begin.push(startOf(state));
       state.hasBegun = true;
     }
-    return { step: this.step, epoch: this.epoch, begin, parts };
+    return { step: this.step, epoch: this.epoch, begin, parts: generatedFirst(parts) };
   }
 }
 
-const startOf = ({ sequence, blocks, sampling, wants }: Running): SequenceStart => ({
-  sequence,
-  blocks,
-  sampling,
-  wants,
-});
-
-const decodePart = (state: Running): PlanPart => ({
-  sequence: state.sequence,
-  tokenIds: [state.outputTokenIds.at(-1)!],
-  position: state.numComputed,
-  isPrompt: false,
-  sample: true,
-  nextPromptToken: null,
-  isReplay: false,
-});
-
-const isReplaying = ({ numComputed, numCommitted }: Running): boolean => numComputed < numCommitted;
-
-function replayPart(state: Running, numTokens: number): PlanPart {
-  const { sequence, promptTokenIds, outputTokenIds, numComputed: position } = state;
-  const tokenIds = [...promptTokenIds, ...outputTokenIds].slice(position, position + numTokens);
-  return { sequence, tokenIds, position, isPrompt: true, sample: false, nextPromptToken: null, isReplay: true };
+/** Sequences that failed a rank come one at a time: should the next one fail too, the others are not held responsible. */
+function apart(own: readonly Running[]): readonly Running[] {
+  const suspect = own.find(({ failedRanks }) => failedRanks.length > 0);
+  return own.filter((state) => state === suspect || state.failedRanks.length === 0);
 }
 
-function prefillPart(state: Running, numTokens: number): PlanPart {
-  const end = state.numComputed + numTokens;
-  const isLast = end === state.promptTokenIds.length;
-  return {
-    sequence: state.sequence,
-    tokenIds: state.promptTokenIds.slice(state.numComputed, end),
-    position: state.numComputed,
-    isPrompt: true,
-    sample: isLast && state.maxNewTokens > 0,
-    nextPromptToken: state.promptTokenIds[end] ?? null,
-    isReplay: false,
-  };
-}
+const generatedFirst = (parts: readonly PlanPart[]): PlanPart[] => [
+  ...parts.filter(({ isPrompt }) => !isPrompt),
+  ...parts.filter(({ isPrompt }) => isPrompt),
+];

@@ -123,7 +123,7 @@ class Follower {
     this.lost.add(rank);
     for (const sequence of homeless) this.live.delete(sequence);
     // The scheduler may have admitted some that no rank has been told of.
-    expect(this.scheduler.lose([rank], this.lost.size)).to.be.at.least(homeless.length);
+    expect(this.scheduler.lose([rank], this.lost.size).numRequeued).to.be.at.least(homeless.length);
   }
 
   /** One step; false when there was nothing to compute. `lost`: ranks that are lost while it runs, so that nothing of it counts. */
@@ -208,7 +208,9 @@ class Follower {
     if (part.isReplay) {
       expect(end).to.be.at.most(committed.length);
       expect(part.tokenIds).to.deep.equal(committed.slice(part.position, end));
-      expect(part).to.include({ isPrompt: true, sample: false, nextPromptToken: null });
+      const isPrompt = part.position < promptTokenIds.length;
+      expect(part).to.include({ isPrompt, sample: false, nextPromptToken: null });
+      if (isPrompt) expect(end, 'no generated token among prompt tokens').to.be.at.most(promptTokenIds.length);
       return;
     }
     const isPrompt = part.position < promptTokenIds.length;
@@ -427,7 +429,7 @@ describe('scheduler', () => {
       ],
     ]);
     // The second step is abandoned: rank 1 has gone.
-    expect(scheduler.lose([1], 1)).to.equal(2);
+    expect(scheduler.lose([1], 1)).to.deep.equal({ numRequeued: 2, failed: [] });
     for (const sequence of [0, 2]) scheduler.finish(sequence);
     const [plan, none] = scheduler.next()!;
     expect(none).to.deep.include({ epoch: 1, begin: [], parts: [] });
@@ -445,6 +447,94 @@ describe('scheduler', () => {
     expect(next!.parts.map(({ tokenIds, sample, isPrompt }) => [tokenIds, sample, isPrompt])).to.deep.equal([
       [[7], true, false],
       [[7], true, false],
+    ]);
+  });
+
+  it('a sequence that fails two ranks at the same tokens is over; those that were computed beside it go on', () => {
+    const scheduler = new Scheduler({ ...LIMITS, numRanks: 3, maxNumSeqs: 6 });
+    for (const sequence of [0, 1, 2, 3, 4, 5]) scheduler.add(request(sequence, 4));
+    const sequencesOf = (plans: StepPlan[]) => plans.map(({ parts }) => parts.map(({ sequence }) => sequence));
+    const commit = (plans: StepPlan[]): void => {
+      for (const plan of plans) {
+        scheduler.commit(plan, new Map(plan.parts.flatMap((part) => (part.sample ? [[part.sequence, 7]] : []))));
+      }
+    };
+    expect(sequencesOf(scheduler.next()!)).to.deep.equal([
+      [0, 3],
+      [1, 4],
+      [2, 5],
+    ]);
+    expect(scheduler.lose([0], 1, [0])).to.deep.equal({ numRequeued: 2, failed: [] });
+    // Sequences 0 and 3 are suspects: no rank computes two of them in one step.
+    expect(sequencesOf(scheduler.next()!)).to.deep.equal([[], [1, 4, 0], [2, 5, 3]]);
+    expect(scheduler.lose([1], 2, [1])).to.deep.equal({ numRequeued: 2, failed: [{ sequence: 0, ranks: [0, 1] }] });
+    const order: number[][] = [];
+    for (let i = 0; i < 4; i++) {
+      const plans = scheduler.next()!;
+      order.push(sequencesOf(plans)[2]!);
+      commit(plans);
+    }
+    expect(order).to.deep.equal([
+      [2, 5, 3],
+      [2, 5, 3, 1],
+      [2, 5, 3, 1, 4],
+      [2, 5, 3, 1, 4],
+    ]);
+  });
+
+  it('losses that tell nothing about a sequence are not held against it, nor those before it went on', () => {
+    const scheduler = new Scheduler({ ...LIMITS, numRanks: 6 });
+    scheduler.add(request(0, 4, 9));
+    let numLost = 0;
+    const rankOf = (plans: StepPlan[]): number => plans.findIndex(({ parts }) => parts.length > 0);
+    /** Computes a step, at which its rank fails. */
+    const loseAt = (isHeldAgainst: boolean) => {
+      const rank = rankOf(scheduler.next()!);
+      return scheduler.lose([rank], ++numLost, isHeldAgainst ? [rank] : []).failed;
+    };
+    /** Computes a step, which succeeds. */
+    const goOn = (): void => {
+      const plans = scheduler.next()!;
+      const plan = plans[rankOf(plans)]!;
+      scheduler.commit(plan, new Map(plan.parts[0]!.sample ? [[0, 7]] : []));
+    };
+    expect(loseAt(true)).to.deep.equal([]);
+    goOn();
+    expect(loseAt(true), 'the prompt was computed between').to.deep.equal([]);
+    expect(loseAt(false), 'a process that was killed').to.deep.equal([]);
+    expect(scheduler.lose([5], ++numLost, [5]).failed, 'between two steps').to.deep.equal([]);
+    goOn(); // the replay of what was committed proves nothing
+    expect(loseAt(true)).to.deep.equal([{ sequence: 0, ranks: [1, 3] }]);
+    expect(scheduler.next()).to.equal(null);
+  });
+
+  it('generated tokens are replayed apart from the prompt and before other prompts', () => {
+    const scheduler = new Scheduler({ ...LIMITS, numRanks: 2, maxNumSeqs: 2 });
+    scheduler.add(request(0, 4, 9));
+    for (let i = 0; i < 4; i++) {
+      const [plan] = scheduler.next()!;
+      scheduler.commit(plan!, new Map([[0, 50 + i]]));
+    }
+    scheduler.lose([0], 1);
+    const parts: unknown[] = [];
+    for (let i = 0; i < 3; i++) {
+      if (i === 1) scheduler.add(request(1, 2));
+      const plan = scheduler.next()![1]!;
+      parts.push(
+        plan.parts.map(({ sequence, tokenIds, isPrompt, isReplay }) => [sequence, tokenIds, isPrompt, isReplay]),
+      );
+      scheduler.commit(plan, new Map(plan.parts.flatMap(({ sample, sequence }) => (sample ? [[sequence, 60]] : []))));
+    }
+    expect(parts).to.deep.equal([
+      [[0, [0, 1, 2, 3], true, true]],
+      [
+        [0, [50, 51, 52], false, true],
+        [1, [1000, 1001], true, false],
+      ],
+      [
+        [0, [53], false, false],
+        [1, [60], false, false],
+      ],
     ]);
   });
 });
