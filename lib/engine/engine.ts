@@ -209,7 +209,7 @@ export class Engine implements TokenSource {
         await this.commit(plans, outcome.results);
       }
     } catch (error) {
-      this.fail(error instanceof Error ? error : new Error(String(error)));
+      this.fail(errorFrom(error));
     } finally {
       this.loop = null;
     }
@@ -256,8 +256,13 @@ export class Engine implements TokenSource {
         const consumer = this.sequences.get(output.sequence);
         consumer?.degrade(output.degraded ?? []);
         if (plan.parts[i]!.isReplay) continue;
-        const isOver = await consumer?.take(plan.parts[i]!, output);
-        if (isOver === true) this.end(output.sequence);
+        try {
+          const isOver = await consumer?.take(plan.parts[i]!, output);
+          if (isOver === true) this.end(output.sequence);
+        } catch (error) {
+          // Its caller's: onLogits.
+          this.failOne(output.sequence, errorFrom(error));
+        }
       }
     }
   }
@@ -294,3 +299,5 @@ export class Engine implements TokenSource {
 
 /** Of a rank that was lost before the step: its plan is empty too. */
 const NO_RESULT: Pick<StepResult, 'outputs'> = { outputs: [] };
+
+const errorFrom = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));

@@ -47,7 +47,7 @@ export interface TokenSource {
 export interface ScoreRequest {
   /** At least two. */
   readonly tokenIds: readonly number[];
-  /** Called with [n·V] logits, float32, in order of position. */
+  /** Called with [n·V] logits, float32, in order of position; all steps wait for it. What it throws ends this request alone. */
   readonly onLogits?: (logits: Float32Array) => void | Promise<void>;
 }
 

@@ -6,6 +6,7 @@ import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from '../
 import { tinyGolden } from '../../kit/goldens.js';
 import { tinyModel } from '../../kit/paths.js';
 import { replicated } from '../../kit/placements.js';
+import { errorOf } from '../../kit/rejects.js';
 
 const MODEL = 'tiny-deepseek-v3';
 const PROMPT = tinyGolden(MODEL).prompt_token_ids;
@@ -91,6 +92,27 @@ describe('a request that fails alone', function () {
       } finally {
         release(new Error('the test is over'));
       }
+    });
+  });
+
+  it("by its caller's onLogits: with the caller's own error, also one that isn't an Error", async () => {
+    await withEngine({ numRanks: 2 }, async (local) => {
+      const full = new RangeError('the disk is full');
+      const score = (onLogits: () => void | Promise<void>): Promise<unknown> =>
+        local.engine.score({ tokenIds: PROMPT, onLogits });
+      const failing = score(() => Promise.reject(full)).catch((error: unknown) => error);
+      const throwing = errorOf(Error, () =>
+        score(() => {
+          // eslint-disable-next-line @typescript-eslint/only-throw-error -- callers may
+          throw 'no reason';
+        }),
+      );
+      const [tokens, error, thrown] = await Promise.all([generate(local), failing, throwing]);
+      expect(tokens).to.deep.equal(EXPECTED);
+      expect(error).to.equal(full);
+      expect(thrown.message).to.equal('no reason');
+      expect(await generate(local), 'a later request').to.deep.equal(EXPECTED);
+      expect(local.losses).to.deep.equal([]);
     });
   });
 });
