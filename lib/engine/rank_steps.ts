@@ -65,8 +65,12 @@ export class RankSteps {
 }
 
 /** Whether an error blames a peer. */
-const isAbout = ({ code, rank: about }: CommError, own: number): boolean =>
-  about !== undefined && about !== own && (code === 'PEER_LOST' || code === 'TIMEOUT' || code === 'PROTOCOL');
+function isAbout({ code, rank: about, message }: CommError, own: number): boolean {
+  if (about === undefined || about === own) return false;
+  // The peer broke a limit, so that its link was cut, or takes nothing any more; otherwise what this rank itself would send it is too large.
+  if (code === 'LIMIT') return message.startsWith(`LIMIT: rank ${about} `);
+  return code === 'PEER_LOST' || code === 'TIMEOUT' || code === 'PROTOCOL';
+}
 
 /** An error of any layer, for the head. */
 export function describeError(error: unknown): RemoteError {

@@ -1,26 +1,33 @@
 import { expect } from 'chai';
 import { CommError } from '../../../comm/errors.js';
 import { asRank } from '../../../comm/ids.js';
+import { createLocalMeshes } from '../../../comm/local_mesh.js';
+import { lostError } from '../../../comm/mailbox_errors.js';
 import { EngineError } from '../../../lib/engine/errors.js';
 import { RankSteps } from '../../../lib/engine/rank_steps.js';
 import type { RankToHead, StepPlan, StepResult } from '../../../lib/engine/step_plan.js';
+import { errorOf } from '../../kit/rejects.js';
 
 const plan = (step: number, epoch = 0): StepPlan => ({ step, epoch, begin: [], parts: [] });
 const resultOf = ({ step }: StepPlan): StepResult => ({ step }) as StepResult;
 const timeout = new CommError('TIMEOUT', 'rank 2 is silent', { rank: asRank(2), layer: 3, phase: 'combine' });
 
-/** Rank 1; everything that it does and says, in order. `run` replaces running a step. */
+/** Rank 1, unless told otherwise; everything that it does and says, in order. `run` replaces running a step. */
 class Story {
   readonly lines: string[] = [];
   readonly failed: Promise<unknown>;
   readonly steps: RankSteps;
   private heard: () => void = () => undefined;
 
-  constructor(onPeerLoss: 'fail' | 'mask', run: (plan: StepPlan, signal: AbortSignal) => Promise<StepResult>) {
+  constructor(
+    onPeerLoss: 'fail' | 'mask',
+    run: (plan: StepPlan, signal: AbortSignal) => Promise<StepResult>,
+    rank = 1,
+  ) {
     let fail: (error: unknown) => void = () => undefined;
     this.failed = new Promise((resolve) => (fail = resolve));
     this.steps = new RankSteps({
-      rank: 1,
+      rank,
       onPeerLoss,
       executor: {
         run: (each, signal) => {
@@ -91,6 +98,26 @@ describe('the steps of a rank', () => {
       story.steps.take({ kind: 'step', plan: plan(1) });
       expect(await story.failed).to.equal(error);
     }
+  });
+
+  it('a limit that a peer broke is about the peer; one that the own frames would break ends this rank', async () => {
+    const [own, peer] = createLocalMeshes(2, { maxFrameBytes: 100 });
+    const tag = { step: 1, layer: 3, microBatch: 0, epoch: 0 };
+    const key = { ...tag, phase: 'dispatch' } as const;
+    const body = { hidden: 1, numTopk: 1, numRows: 1, dtype: 'f32', flags: 0 } as const;
+    const payload = new Uint8Array(100);
+    const header = { ...key, ...body, source: asRank(0), destination: asRank(1), payloadBytes: payload.byteLength };
+    const tooLarge = await errorOf(CommError, () => own!.send(asRank(1), header, [payload]));
+    const cut = lostError(asRank(1), key, { code: 'LIMIT', why: 'rank 1 announced a frame of 140 bytes, 100 allowed' });
+    await Promise.all([own!.close(), peer!.close()]);
+    for (const error of [tooLarge, cut]) expect(error).to.include({ code: 'LIMIT', rank: 1 });
+    const storyOf = (error: CommError): Story => new Story('mask', () => Promise.reject(error), 0);
+    const accusing = storyOf(cut);
+    accusing.steps.take({ kind: 'step', plan: plan(1) });
+    await accusing.says('stuck in 0: {"code":"LIMIT"');
+    const failing = storyOf(tooLarge);
+    failing.steps.take({ kind: 'step', plan: plan(1) });
+    expect(await failing.failed).to.equal(tooLarge);
   });
 
   it('a new epoch ends the step that runs, and those that were queued before it do not begin', async () => {
