@@ -22,8 +22,9 @@ export class Stopwatch {
     this.onLap = onLap;
   }
 
-  /** Time until the first lap counts from here. */
+  /** Time until the first lap counts from here. Forgets laps that were not taken: those of an abandoned step. */
   start(): void {
+    this.spentMs.clear();
     this.lastMs = performance.now();
   }
 

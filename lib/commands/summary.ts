@@ -1,4 +1,5 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
+import { withoutRanks, type Placement } from '../../experts/placement.js';
 import type { Engine } from '../engine/engine.js';
 import { rankLoads } from '../metrics/balance.js';
 import { bar, bytes, sparkline, table } from '../metrics/charts.js';
@@ -53,24 +54,25 @@ function pairTable(what: string, matrix: readonly (readonly number[])[], textOf:
 
 /** Choices per rank and MoE layer as bars, and per expert as one character each. */
 function loadChart(engine: Engine): string {
-  const { expertLoad, balancedness } = engine.stats();
-  const { placement } = engine;
+  const { expertLoad, balancedness, lostRanks } = engine.stats();
+  const placement = withoutRanks(engine.placement, lostRanks);
   const layers = expertLoad.map((load_E, moeLayer) => {
     const loads = [...rankLoads(load_E, placement, moeLayer)];
     const highest = Math.max(...loads);
     const head = `MoE layer ${moeLayer}: balancedness ${balancedness[moeLayer]!.toFixed(2)}`;
-    const rows = loads.map(
-      (load, rank) =>
-        `  rank ${rank} ${bar(load, highest, BAR_WIDTH).padEnd(BAR_WIDTH)} ${String(load).padStart(6)}  ` +
-        expertsOf(engine, moeLayer, rank, load_E),
-    );
+    const rows = loads.flatMap((load, rank) => {
+      if (lostRanks.includes(rank)) return [];
+      const filled = bar(load, highest, BAR_WIDTH).padEnd(BAR_WIDTH);
+      const count = String(load).padStart(6);
+      return [`  rank ${rank} ${filled} ${count}  ${expertsOf(placement, moeLayer, rank, load_E)}`];
+    });
     return [head, ...rows].join('\n');
   });
   return [LOAD_HEADING, ...layers].join('\n');
 }
 
-function expertsOf(engine: Engine, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {
-  const { phy2log, slotsPerRank } = engine.placement;
+function expertsOf(placement: Placement, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {
+  const { phy2log, slotsPerRank } = placement;
   const held = [...phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank)].filter((e) => e >= 0);
   return sparkline(
     held.map((e) => load_E[e]!),

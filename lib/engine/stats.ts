@@ -1,6 +1,6 @@
 /** Counters of a whole job, for summaries, `--json` and benchmarks. */
 import type { LoadMonitor } from '../../experts/load_monitor.js';
-import type { Placement } from '../../experts/placement.js';
+import { withoutRanks, type Placement } from '../../experts/placement.js';
 import { STEP_PHASES, type StepPhase } from '../../experts/stopwatch.js';
 import { balancedness, rankLoads } from '../metrics/balance.js';
 import type { LoadReport, RankStats, StepPlan, StepResult } from './step_plan.js';
@@ -26,7 +26,7 @@ export interface EngineStats {
   readonly waitMs: readonly (readonly number[])[];
   /** Tokens per MoE layer and logical expert, [L][E]. */
   readonly expertLoad: readonly Float64Array[];
-  /** Mean rank load / max rank load, per MoE layer: 1 = perfect. */
+  /** Mean rank load / max rank load, per MoE layer, of the ranks that are left, as if they had carried everything: 1 = perfect. */
   readonly balancedness: readonly number[];
   /** A lost rank's are those of its last step. */
   readonly ranks: readonly RankStats[];
@@ -76,6 +76,9 @@ export class StatsCollector {
 
   stats(): EngineStats {
     const expertLoad = this.load.snapshot();
+    const left = withoutRanks(this.placement, this.lostRanks);
+    const loadsOf = (load_E: Float64Array, moeLayer: number): Float64Array =>
+      rankLoads(load_E, left, moeLayer).filter((_, rank) => !this.lostRanks.includes(rank));
     return {
       numRanks: this.reports.length,
       backend: this.reports[0]!.backend,
@@ -90,7 +93,7 @@ export class StatsCollector {
       combineBytes: this.ranks.map((rank) => rank.combineBytes),
       waitMs: this.ranks.map((_, source) => this.ranks.map((rank) => rank.waitMs[source]!)),
       expertLoad,
-      balancedness: expertLoad.map((load_E, moeLayer) => balancedness(rankLoads(load_E, this.placement, moeLayer))),
+      balancedness: expertLoad.map((load_E, moeLayer) => balancedness(loadsOf(load_E, moeLayer))),
       ranks: this.ranks,
       loadReports: this.reports,
     };

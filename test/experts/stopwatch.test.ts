@@ -34,4 +34,16 @@ describe('stopwatch', () => {
     expect(Object.keys(clock.take())).to.have.members([...STEP_PHASES]);
     expect(Object.values(clock.take())).to.deep.equal(STEP_PHASES.map(() => 0));
   });
+
+  it('start forgets the laps of a step that was abandoned', () => {
+    const clock = new Stopwatch();
+    work();
+    clock.lap('gate');
+    clock.start();
+    work();
+    clock.lap('attention');
+    const { gate, attention } = clock.take();
+    expect(gate).to.equal(0);
+    expect(attention).to.be.above(0);
+  });
 });

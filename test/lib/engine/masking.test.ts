@@ -291,7 +291,12 @@ for (const mla of ['absorbed', 'auto'] as const) {
         expect(engine.stats().numDegradedTokens).to.equal(expected.length);
         expect(statsJson(engine, TIMING)).to.deep.include({ lost_ranks: [2], degraded_tokens: expected.length });
         const line = `rank 2 lost on the way · ${expected.length} tokens degraded`;
-        expect(summary(engine, [], TIMING)).to.include(line);
+        const text = summary(engine, [], TIMING);
+        expect(text).to.include(line);
+        expect(text.match(/^ {2}rank [01] .*█/gm), 'bars of two ranks per layer').to.have.length(
+          2 * placement.phy2log.length,
+        );
+        expect(text, 'no bar of the lost rank').not.to.match(/^ {2}rank 2 /m);
       });
     });
 
