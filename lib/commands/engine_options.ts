@@ -7,6 +7,7 @@ import { Engine, type Loss } from '../engine/engine.js';
 import { reasonOf } from '../engine/membership.js';
 import type { OpenedModel } from '../engine/opened_model.js';
 import { parseAddress } from './address.js';
+import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
@@ -81,7 +82,7 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
 
 /**
  * Runs `work` with a started engine, with a progress bar on a terminal while it loads, and ends the engine and its trace
- * whatever happens.
+ * whatever happens. Of several errors the first is thrown.
  */
 export async function withEngine(
   args: EngineArgs,
@@ -91,17 +92,15 @@ export async function withEngine(
   work: (engine: Engine) => Promise<void>,
 ): Promise<void> {
   const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
-  try {
+  const run = async (): Promise<void> => {
     const engine = await startEngine(args, config, model, trace, context);
-    try {
-      await work(engine);
-    } finally {
-      await engine.close();
-    }
+    await closing(
+      () => engine.close(),
+      () => work(engine),
+    );
     if (trace !== null) context.stderr.write(`${trace.summary()}\n`);
-  } finally {
-    await trace?.close();
-  }
+  };
+  await closing(async () => trace?.close(), run);
 }
 
 async function startEngine(

@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { checkTokens, openModel } from '../engine/opened_model.js';
 import type { ScoreResult } from '../engine/request.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
 import { configOf, engineOptions, withEngine, type EngineArgs } from './engine_options.js';
 import { NpyWriter } from './npy_writer.js';
@@ -35,16 +36,14 @@ export async function score(args: ScoreArgs, context: CommandContext): Promise<v
   if (tokenIds.length < 2) throw new UsageError(`${tokenIds.length} tokens to score; give at least 2`);
   checkTokens(tokenIds, 0, model);
   const writer = args.logits === undefined ? null : await openNpy(args.logits, [tokenIds.length, model.spec.vocabSize]);
-  try {
-    await withEngine(args, config, model, context, async (engine) => {
+  const run = (): Promise<void> =>
+    withEngine(args, config, model, context, async (engine) => {
       const onLogits = writer && { onLogits: (logits: Float32Array) => writer.write(logits) };
       const result = await engine.score({ tokenIds, ...onLogits }, context.signal);
       const print = args.json === true ? printJson : printTable;
       print(tokenIds, result, engine.tokenizer, context);
     });
-  } finally {
-    await writer?.close();
-  }
+  await closing(async () => writer?.close(), run);
 }
 
 async function openNpy(file: string, shape: readonly [number, number]): Promise<NpyWriter> {

@@ -1,0 +1,19 @@
+import { expect } from 'chai';
+import { withEngine } from '../../../lib/commands/engine_options.js';
+import { UsageError } from '../../../lib/commands/context.js';
+import { loadConfig } from '../../../lib/config/load.js';
+import { openModel } from '../../../lib/engine/opened_model.js';
+import { commandContext } from '../../kit/command_context.js';
+import { tinyModel } from '../../kit/paths.js';
+import { errorOf } from '../../kit/rejects.js';
+
+describe('a command with an engine', () => {
+  it('reports what went wrong first, also where its trace fills the disk then', async () => {
+    const config = await loadConfig({ base: { model: tinyModel('tiny-qwen3-moe') } });
+    const args = { trace: '/dev/full', waitRanks: 1 };
+    const work = (): Promise<void> => Promise.reject(new Error('it must not start'));
+    const model = await openModel(config);
+    const error = await errorOf(UsageError, () => withEngine(args, config, model, commandContext(), work));
+    expect(error.message).to.include('--wait-ranks needs --listen');
+  });
+});
