@@ -60,7 +60,7 @@ process.stdout.on('error', () => onSignal('SIGTERM'));
 async function main(): Promise<void> {
   if (isSpawned) {
     const { runSpawnedRank } = await import('./engine/spawned_rank.js');
-    return runSpawnedRank(process.stdin, process.stderr);
+    return runSpawnedRank(process.stdin, process.stderr, (news) => void process.send?.(news));
   }
   const { createParser } = await import('./commands/parser.js');
   await createParser(args, context).parseAsync();

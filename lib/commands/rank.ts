@@ -3,6 +3,7 @@ import type { Argv } from 'yargs';
 import { worldFromEnv } from '../../comm/world.js';
 import { EngineError } from '../engine/errors.js';
 import { LocalRanks, type LocalRanksOptions, type RankExit } from '../engine/local_ranks.js';
+import type { SpawnedRankNews } from '../engine/spawned_rank.js';
 import { readTls } from '../engine/tls_files.js';
 import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
@@ -65,36 +66,54 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   await runRank({ ...order, onRefused, signal: context.signal, ...(number !== undefined && { rank: number }) });
 }
 
-/** Starts ranks and watches them: the first that fails ends the others. */
+/**
+ * Starts ranks and watches them. The first that fails ends the others, unless the job masks losses: then the head decides who goes on.
+ * @throws EngineError RANK_LOST: the first that failed.
+ */
 async function runMany(
   order: LocalRanksOptions['order'],
   first: number | undefined,
   count: number,
   { stderr, signal }: CommandContext,
 ): Promise<void> {
+  let onPeerLoss: SpawnedRankNews['onPeerLoss'] = 'fail';
+  const isMasked = (): boolean => onPeerLoss === 'mask';
   const ranks = new LocalRanks({
     ranks: Array.from({ length: count }, (_, i) => (first === undefined ? null : first + i)),
     order,
+    onJoined: (news) => (onPeerLoss = news.onPeerLoss),
     onLog: (number, line) => {
       if (!signal.aborted) stderr.write(`[rank ${number ?? '?'}] ${line}\n`);
     },
   });
   const stop = (): void => void ranks.close({ gracefully: false });
   signal.addEventListener('abort', stop, { once: true });
-  const failed = await firstFailure(ranks.exits);
-  await ranks.close({ gracefully: failed === null });
+  let failed: RankExit | null = null;
+  for await (const end of inOrderOfTime(ranks.exits)) {
+    // Where losses are masked, a rank that ended well tells that the job is over, also for one that is stopped.
+    if (end.code === 0 && isMasked()) break;
+    if (end.code === 0) continue;
+    failed ??= end;
+    if (!isMasked() || signal.aborted) break;
+    stderr.write(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: mask)\n`);
+  }
+  await ranks.close({ gracefully: failed === null || isMasked() });
   if (failed !== null && !signal.aborted) throw exitError(failed);
 }
 
-/** The first exit that isn't a success, or null when all succeed. */
-async function firstFailure(exits: readonly Promise<RankExit>[]): Promise<RankExit | null> {
-  return new Promise((resolve) => {
-    for (const exit of exits) void exit.then((end) => end.code !== 0 && resolve(end));
-    void Promise.all(exits).then(() => resolve(null));
-  });
+async function* inOrderOfTime<T>(promises: readonly Promise<T>[]): AsyncGenerator<T> {
+  const left = new Map(promises.map((promise, i) => [i, promise.then((value) => ({ i, value }))]));
+  while (left.size > 0) {
+    const { i, value } = await Promise.race(left.values());
+    left.delete(i);
+    yield value;
+  }
 }
 
-function exitError({ rank, pid, code, signal }: RankExit): EngineError {
+function howOf({ rank, pid, code, signal }: RankExit): string {
   const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
-  return new EngineError('RANK_LOST', `rank ${rank ?? '?'} (process ${pid ?? '?'}) ${how}; its last words are above`);
+  return `rank ${rank ?? '?'} (process ${pid ?? '?'}) ${how}`;
 }
+
+const exitError = (exit: RankExit): EngineError =>
+  new EngineError('RANK_LOST', `${howOf(exit)}; its last words are above`);

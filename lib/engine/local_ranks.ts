@@ -1,9 +1,9 @@
 /** Rank processes on this machine: started, watched, and ended without leaving any behind. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { SpawnOrder } from './spawned_rank.js';
+import type { SpawnedRankNews, SpawnOrder } from './spawned_rank.js';
 
 export interface LocalRanksOptions {
   /** Rank numbers to start; their count alone where the head gives the numbers. */
@@ -14,6 +14,8 @@ export interface LocalRanksOptions {
   readonly asThreads?: boolean;
   /** A line that a rank wrote to its standard output or error. */
   readonly onLog?: (rank: number | null, line: string) => void;
+  /** A rank has joined the job. */
+  readonly onJoined?: (news: SpawnedRankNews) => void;
 }
 
 export interface RankExit {
@@ -73,16 +75,21 @@ export class LocalRanks {
 
 const wait = (ms: number): Promise<false> => delay(ms, false, { ref: false });
 
-function spawnRank(rank: number | null, { ranks, asThreads = false, order, onLog }: LocalRanksOptions): ChildProcess {
+function spawnRank(
+  rank: number | null,
+  { ranks, asThreads = false, order, onLog, onJoined }: LocalRanksOptions,
+): ChildProcess {
   // The number is for those who look at the list of processes.
   const number = rank === null ? [] : ['--rank', String(rank)];
   const child = spawn(process.execPath, ['--no-warnings', CLI, 'rank', '--spawned', ...number], {
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
   });
-  child.stdin.on('error', () => undefined);
+  const { stdin, stdout, stderr } = child as ChildProcessWithoutNullStreams;
+  stdin.on('error', () => undefined);
+  child.on('message', (news) => onJoined?.(news as SpawnedRankNews));
   const who = { ...(rank !== null && { rank }), ...(asThreads && { numThreads: ranks.length }) };
-  child.stdin.write(`${JSON.stringify({ ...order, ...who } satisfies SpawnOrder)}\n`);
-  for (const stream of [child.stdout, child.stderr]) {
+  stdin.write(`${JSON.stringify({ ...order, ...who } satisfies SpawnOrder)}\n`);
+  for (const stream of [stdout, stderr]) {
     createInterface({ input: stream }).on('line', (line) => onLog?.(rank, line));
   }
   return child;

@@ -33,6 +33,8 @@ export interface RankOptions {
   readonly joinTimeoutMs: number;
   /** As the head's. Default: no TLS. */
   readonly tls?: TlsOptions;
+  /** Told when the rank has joined its job. */
+  readonly onJoined?: (job: RankJob) => void;
   /** Told of a connection to this rank's data port that was turned away. */
   readonly onRefused?: (error: Error) => void;
   /** Where all ranks are threads of this process: this one's place among them. */
@@ -61,6 +63,7 @@ export async function runRank(options: RankOptions): Promise<void> {
 
 async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
   const job = joined.job as RankJob; // an authenticated head of the same protocol version wrote it
+  options.onJoined?.(job);
   const loaded = await load(joined, job, options.model ?? job.model, stopSignal(joined, options.signal));
   const { placement, model, clock, timeline, monitor, report, fingerprint } = loaded;
   const { spec } = job;

@@ -6,7 +6,7 @@ import { EngineError } from './errors.js';
 import type { RankOptions } from './rank_main.js';
 
 /** What a thread is started with. */
-export type RankThreadOrder = Omit<RankOptions, 'signal' | 'onRefused'> &
+export type RankThreadOrder = Omit<RankOptions, 'signal' | 'onRefused' | 'onJoined'> &
   Required<Pick<RankOptions, 'rank' | 'threadSeat'>>;
 
 export interface RankThreadsOptions extends RankOptions {

@@ -5,16 +5,26 @@
 import { createInterface } from 'node:readline';
 import { EngineError } from './errors.js';
 import { runRank, type RankOptions } from './rank_main.js';
+import type { RankJob } from './rank_job.js';
 import { runRankThreads } from './rank_threads.js';
 
 /** One JSON line on standard input. */
-export interface SpawnOrder extends Omit<RankOptions, 'signal' | 'threadSeat' | 'onRefused'> {
+export interface SpawnOrder extends Omit<RankOptions, 'signal' | 'threadSeat' | 'onRefused' | 'onJoined'> {
   /** Run ranks 0 … n − 1, which are the whole job, as threads of this process, instead of one rank. */
   readonly numThreads?: number;
 }
 
-/** As {@link runRank}. @throws EngineError HEAD_LOST when the parent went away. */
-export async function runSpawnedRank(stdin: NodeJS.ReadableStream, stderr: NodeJS.WritableStream): Promise<void> {
+/** What a rank tells the process that started it, once: it has joined a job. */
+export interface SpawnedRankNews {
+  readonly onPeerLoss: RankJob['onPeerLoss'];
+}
+
+/** As {@link runRank}. `tell` reaches the parent. @throws EngineError HEAD_LOST when the parent went away. */
+export async function runSpawnedRank(
+  stdin: NodeJS.ReadableStream,
+  stderr: NodeJS.WritableStream,
+  tell: (news: SpawnedRankNews) => void,
+): Promise<void> {
   const gone = new AbortController();
   const lines = createInterface({ input: stdin });
   const order = new Promise<SpawnOrder>((resolve, reject) => {
@@ -28,7 +38,8 @@ export async function runSpawnedRank(stdin: NodeJS.ReadableStream, stderr: NodeJ
   try {
     const { numThreads, ...options } = await order;
     const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
-    if (numThreads === undefined) await runRank({ ...options, onRefused, signal: gone.signal });
+    const onJoined = ({ onPeerLoss }: RankJob): void => tell({ onPeerLoss });
+    if (numThreads === undefined) await runRank({ ...options, onRefused, onJoined, signal: gone.signal });
     else {
       const onFailed = ({ message }: EngineError): void => void stderr.write(`${message}\n`);
       await runRankThreads(numThreads, { ...options, signal: gone.signal, onFailed });

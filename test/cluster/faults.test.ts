@@ -178,6 +178,29 @@ describe('a rank that is lost in the middle of a generation, with on_peer_loss: 
     expect(lastLine(stderr)).to.match(/^expertwire: RANK_LOST: no rank is left to go on with: rank 1 .* SIGKILL/);
   });
 
+  it('one of several that `rank --nproc` started: the others go on, and its exit code and last line tell of the loss', async () => {
+    const port = await freePort();
+    const secret = { env: { EXPERTWIRE_JOB_SECRET: 'a secret of this test' } };
+    const join = ['--wait-ranks', '2', '--listen', `127.0.0.1:${port}`];
+    const supervisor = processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', '1', '--nproc', '2'], secret);
+    const args = ['generate', '--model', moe7m(), '--ranks', '1', ...join, '--set', 'comm.on_peer_loss=mask'];
+    const more = ['--max-new-tokens', '240', '--ignore-eos', '--prompt', 'Call me Ishmael.', '--summary'];
+    const head = processes.cli([...args, ...more], secret);
+    await head.prints(/.{20}/s);
+    const victim = processes.rank(1);
+    kill(victim.pid, 'SIGKILL');
+    const [headEnd, end] = await Promise.all([head.ended, supervisor.ended]);
+    expect(headEnd.code, headEnd.stderr).to.equal(0);
+    expect(headEnd.stderr)
+      .to.match(/^rank 1 lost on the way/m)
+      .and.to.match(/epoch 1 goes on with 2 ranks/);
+    expect(end.code).to.equal(1);
+    const how = `rank 1 \\(process ${victim.pid}\\) was killed by SIGKILL`;
+    expect(end.stderr.match(/^warning: .*$/gm)).to.have.length(1);
+    expect(end.stderr).to.match(new RegExp(`^warning: ${how}; the others go on`, 'm'));
+    expect(lastLine(end.stderr)).to.match(new RegExp(`^expertwire: RANK_LOST: ${how}`));
+  });
+
   it('one of another machine that was stopped: it is out for good, and says so when it wakes up', async () => {
     const listen = { host: '127.0.0.1', port: await freePort() };
     const secret = 'a secret of this test';
