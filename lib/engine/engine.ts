@@ -9,7 +9,7 @@ import type { ExpertwireConfig } from '../config/schema.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { EngineError } from './errors.js';
-import { Job, type EpochChange, type JobOptions } from './job.js';
+import type { EpochChange, Job } from './job.js';
 import type { EngineLimits } from './limits.js';
 import { reasonOf } from './membership.js';
 import { checkTokens, openModel, type OpenedModel } from './opened_model.js';
@@ -18,6 +18,7 @@ import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSou
 import { checkSampling, GREEDY, type SamplingParams } from './sampler.js';
 import { Scheduler } from './scheduler.js';
 import { Generation, Score, type Sequence } from './sequence.js';
+import { startJob, type JobOptions } from './start_job.js';
 import { StatsCollector, type EngineStats } from './stats.js';
 import type { SequenceWants, StepPlan, StepResult } from './step_plan.js';
 
@@ -96,7 +97,7 @@ export class Engine implements TokenSource {
     const { numExperts } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
     const placement = createPlacement(config.experts.placement, { numLayers, numExperts, numRanks });
-    const job = await Job.start({ ...options, numLocalRanks: config.parallel.ranks, spec, limits });
+    const job = await startJob({ ...options, numLocalRanks: config.parallel.ranks, spec, limits });
     return new Engine({ config, spec, tokenizer, limits, placement, job, onLoss: options.onLoss });
   }
 

@@ -1,56 +1,14 @@
-/** The ranks of one job as the head sees them: started, fed with steps, watched, and ended. */
-import { randomBytes } from 'node:crypto';
+/** The ranks of one job as the head sees them: fed with steps, watched, and ended. */
 import type { ControlLink } from '../../comm/control_link.js';
 import { Deadline } from '../../comm/deadline.js';
-import { CommError } from '../../comm/errors.js';
 import type { ControlMessage, RemoteError } from '../../comm/messages.js';
-import { Rendezvous } from '../../comm/rendezvous.js';
+import type { Rendezvous } from '../../comm/rendezvous.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
-import type { ExpertwireConfig } from '../config/schema.js';
-import type { ModelSpec } from '../model/spec.js';
 import { EngineError } from './errors.js';
-import { FirstCause, type FailureReport } from './first_cause.js';
-import type { EngineLimits } from './limits.js';
-import { LocalRanks, type RankExit } from './local_ranks.js';
-import { readTls } from './tls_files.js';
-import { checkTransport } from './transport.js';
+import type { FailureReport, FirstCause } from './first_cause.js';
+import type { LocalRanks, RankExit } from './local_ranks.js';
 import { Membership, type LostRank } from './membership.js';
-import type { RankJob } from './rank_job.js';
 import type { HeadToRank, LoadReport, RankToHead, StepPlan, StepResult } from './step_plan.js';
-
-export interface JobOptions {
-  readonly config: ExpertwireConfig;
-  readonly spec: ModelSpec;
-  readonly limits: EngineLimits;
-  /** Rank processes to start on this machine: ranks 0 … numLocalRanks − 1. */
-  readonly numLocalRanks: number;
-  /** Ranks that join from elsewhere. Default 0. */
-  readonly numExternalRanks?: number;
-  /** Where ranks join. Default: a free port of 127.0.0.1. */
-  readonly listen?: { readonly host: string; readonly port: number };
-  /** Address under which ranks elsewhere reach those of this machine. Default: the one they reach the head by. */
-  readonly advertise?: string;
-  /** The job secret; needed for external ranks. Default: a random one. */
-  readonly secret?: string;
-  /** Longest time without news while ranks join and load. Default 600000. */
-  readonly joinTimeoutMs?: number;
-  /** A rank that asked to join and was turned away, and why. */
-  readonly onRefused?: (error: Error) => void;
-  /** How far a rank's loading is, 0 … 1. */
-  readonly onProgress?: (rank: number, fraction: number) => void;
-  /** What a rank did when, after each step; ranks collect it only where this is given. */
-  readonly onTimeline?: (rank: number, events: readonly TimelineEvent[]) => void;
-  /** What a local rank wrote to its standard output or error. */
-  readonly onRankLog?: (rank: number | null, line: string) => void;
-  readonly signal?: AbortSignal;
-}
-
-/** How long a rank of this machine looks for the head that started it. */
-const LOCAL_JOIN_TIMEOUT_MS = 60_000;
-/** Longest time without news while ranks join and load: machines of one job may have to be set up first. */
-const DEFAULT_JOIN_TIMEOUT_MS = 600_000;
-/** What a timer can count. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** How a step ended. `abandoned`: a rank was lost, nothing of the step counts, and {@link Job.settled} says who it was. */
 export type StepOutcome =
@@ -76,6 +34,9 @@ interface RunningStep {
   reject(error: EngineError): void;
 }
 
+/** What a rank did when. */
+export type OnTimeline = (rank: number, events: readonly TimelineEvent[]) => void;
+
 /** What a running job is made of. */
 export interface JobParts {
   readonly rendezvous: Pick<Rendezvous, 'close'>;
@@ -84,7 +45,8 @@ export interface JobParts {
   readonly links: readonly Pick<ControlLink, 'isOpen' | 'send' | 'onMessage' | 'closed' | 'close'>[];
   readonly cause: FirstCause;
   readonly reports: readonly LoadReport[];
-  readonly onTimeline?: JobOptions['onTimeline'];
+  /** Told what a rank did when, after each step. */
+  readonly onTimeline?: OnTimeline | undefined;
 }
 
 export interface JobTimes {
@@ -113,7 +75,7 @@ export class Job {
   private ended: EngineError | null = null;
   private closing: Promise<void> | null = null;
 
-  /** A job whose ranks have joined, loaded and met: {@link start} makes one. */
+  /** A job whose ranks have joined, loaded and met: `startJob` makes one. */
   constructor(parts: JobParts, onPeerLoss: 'fail' | 'mask', { stepTimeoutMs, enterTimeoutMs }: JobTimes) {
     const { links, local, cause } = parts;
     [this.parts, this.reports, this.stepTimeoutMs] = [parts, parts.reports, stepTimeoutMs];
@@ -135,58 +97,6 @@ export class Job {
     }
     for (const exit of local.exits) void exit.then((end) => this.report(reportOf(end)));
     links.forEach((link, rank) => this.listen(link, rank));
-  }
-
-  /** @throws CommError, EngineError: what a rank or the network got wrong; then every process and port is closed. */
-  static async start(options: JobOptions): Promise<Job> {
-    const { config, spec, numLocalRanks, numExternalRanks = 0, signal } = options;
-    checkTransport(config.comm, numLocalRanks, numExternalRanks);
-    const tls = await readTls(config.comm.tls);
-    const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
-    const secret = options.secret ?? randomBytes(32).toString('hex');
-    const rendezvous = await Rendezvous.listen({
-      host,
-      port,
-      secret,
-      tls,
-      size: numLocalRanks + numExternalRanks,
-      numReserved: numLocalRanks,
-      job: rankJobOf(options),
-      timeoutMs: options.joinTimeoutMs ?? DEFAULT_JOIN_TIMEOUT_MS,
-      signal,
-      ...(options.onRefused && { onRefused: options.onRefused }),
-      onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
-    });
-    const cause = new FirstCause();
-    const local = new LocalRanks({
-      ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
-      asThreads: config.comm.transport === 'threads',
-      order: {
-        head: { host, port: rendezvous.port },
-        secret,
-        ...(tls !== undefined && { tls }),
-        joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
-        ...(options.advertise !== undefined && { advertise: options.advertise }),
-      },
-      ...(options.onRankLog && { onLog: options.onRankLog }),
-    });
-    for (const exit of local.exits) void exit.then((end) => cause.report(reportOf(end))); // while they load
-    try {
-      const links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) =>
-        nearestCause(error, cause),
-      );
-      const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
-      const { onTimeline } = options;
-      const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
-      const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
-      const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
-      return new Job({ rendezvous, local, links, cause, reports, onTimeline }, onPeerLoss, times);
-    } catch (error) {
-      cause.close();
-      await rendezvous.close();
-      await local.close({ gracefully: false });
-      throw error;
-    }
   }
 
   get numRanks(): number {
@@ -366,60 +276,8 @@ export class Job {
   }
 }
 
-function rankJobOf({ config, spec, limits, onTimeline }: JobOptions): RankJob {
-  return {
-    model: config.model,
-    spec,
-    backend: config.backend,
-    placement: config.experts.placement,
-    reduce: config.comm.reduce,
-    wire: config.comm.wire,
-    microBatches: config.comm.micro_batches,
-    ioThread: config.comm.io_thread,
-    numNodes: config.comm.num_nodes,
-    trace: onTimeline !== undefined,
-    mla: config.engine.mla,
-    timeoutMs: config.comm.timeout_ms,
-    onPeerLoss: config.comm.on_peer_loss,
-    blockSize: limits.blockSize,
-    maxNumBatchedTokens: limits.maxNumBatchedTokens,
-  };
-}
-
-/** `work`, unless the job fails first: then the first cause is thrown. */
-async function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Promise<T> {
-  const outcome = await Promise.race([work.then((value) => ({ value })), failure]);
-  if (outcome instanceof EngineError) throw outcome;
-  return outcome.value;
-}
-
-/** A connection that closed is an effect: what closed it is told a moment later, by the process's end. */
-async function nearestCause(error: unknown, cause: FirstCause): Promise<never> {
-  if (!(error instanceof CommError) || error.code !== 'PEER_LOST') throw error;
-  const { rank = null } = error;
-  const lost = new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), rank === null ? {} : { rank });
-  cause.report({ kind: 'disconnect', from: rank, error: lost });
-  throw await cause.found;
-}
-
-/** The first thing that a linked rank says. */
-function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
-  return new Promise((resolve, reject) => {
-    const fail = (why: string): void =>
-      reject(
-        new EngineError('RANK_LOST', `rank ${rank} left before the first step: ${why}; look at its log`, { rank }),
-      );
-    void link.closed.then((why) => fail(why.kind === 'lost' ? why.why : 'its connection closed'));
-    link.onMessage((message) => {
-      if (message.type === 'failed') fail(message.error.message);
-      if (message.type !== 'job') return;
-      link.onMessage(undefined);
-      resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);
-    });
-  });
-}
-
-const reportOf = (exit: RankExit): FailureReport => ({ kind: 'exit', from: exit.rank, error: exitError(exit) });
+/** That the process of a rank, or of all of them, ended. */
+export const reportOf = (exit: RankExit): FailureReport => ({ kind: 'exit', from: exit.rank, error: exitError(exit) });
 
 function exitError({ rank, pid, code, signal }: RankExit): EngineError {
   const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;

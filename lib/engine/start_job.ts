@@ -1,0 +1,156 @@
+/** Starting a job: ranks of this machine and of others are brought together, load, and meet. */
+import { randomBytes } from 'node:crypto';
+import type { ControlLink } from '../../comm/control_link.js';
+import { CommError } from '../../comm/errors.js';
+import { Rendezvous } from '../../comm/rendezvous.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import type { ModelSpec } from '../model/spec.js';
+import { EngineError } from './errors.js';
+import { FirstCause } from './first_cause.js';
+import { Job, reportOf, type OnTimeline } from './job.js';
+import type { EngineLimits } from './limits.js';
+import { LocalRanks } from './local_ranks.js';
+import type { RankJob } from './rank_job.js';
+import type { LoadReport, RankToHead } from './step_plan.js';
+import { readTls } from './tls_files.js';
+import { checkTransport } from './transport.js';
+
+export interface JobOptions {
+  readonly config: ExpertwireConfig;
+  readonly spec: ModelSpec;
+  readonly limits: EngineLimits;
+  /** Rank processes to start on this machine: ranks 0 … numLocalRanks − 1. */
+  readonly numLocalRanks: number;
+  /** Ranks that join from elsewhere. Default 0. */
+  readonly numExternalRanks?: number;
+  /** Where ranks join. Default: a free port of 127.0.0.1. */
+  readonly listen?: { readonly host: string; readonly port: number };
+  /** Address under which ranks elsewhere reach those of this machine. Default: the one they reach the head by. */
+  readonly advertise?: string;
+  /** The job secret; needed for external ranks. Default: a random one. */
+  readonly secret?: string;
+  /** Longest time without news while ranks join and load. Default 600000. */
+  readonly joinTimeoutMs?: number;
+  /** A rank that asked to join and was turned away, and why. */
+  readonly onRefused?: (error: Error) => void;
+  /** How far a rank's loading is, 0 … 1. */
+  readonly onProgress?: (rank: number, fraction: number) => void;
+  /** What a rank did when, after each step; ranks collect it only where this is given. */
+  readonly onTimeline?: OnTimeline;
+  /** What a local rank wrote to its standard output or error. */
+  readonly onRankLog?: (rank: number | null, line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** How long a rank of this machine looks for the head that started it. */
+const LOCAL_JOIN_TIMEOUT_MS = 60_000;
+/** Longest time without news while ranks join and load: machines of one job may have to be set up first. */
+const DEFAULT_JOIN_TIMEOUT_MS = 600_000;
+/** What a timer can count. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * A job whose ranks have joined, loaded and met.
+ * @throws CommError, EngineError: what a rank or the network got wrong; then every process and port is closed.
+ */
+export async function startJob(options: JobOptions): Promise<Job> {
+  const { config, spec, numLocalRanks, numExternalRanks = 0, signal } = options;
+  checkTransport(config.comm, numLocalRanks, numExternalRanks);
+  const tls = await readTls(config.comm.tls);
+  const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
+  const secret = options.secret ?? randomBytes(32).toString('hex');
+  const rendezvous = await Rendezvous.listen({
+    host,
+    port,
+    secret,
+    tls,
+    size: numLocalRanks + numExternalRanks,
+    numReserved: numLocalRanks,
+    job: rankJobOf(options),
+    timeoutMs: options.joinTimeoutMs ?? DEFAULT_JOIN_TIMEOUT_MS,
+    signal,
+    ...(options.onRefused && { onRefused: options.onRefused }),
+    onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
+  });
+  const cause = new FirstCause();
+  const local = new LocalRanks({
+    ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
+    asThreads: config.comm.transport === 'threads',
+    order: {
+      head: { host, port: rendezvous.port },
+      secret,
+      ...(tls !== undefined && { tls }),
+      joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
+      ...(options.advertise !== undefined && { advertise: options.advertise }),
+    },
+    ...(options.onRankLog && { onLog: options.onRankLog }),
+  });
+  for (const exit of local.exits) void exit.then((end) => cause.report(reportOf(end))); // while they load
+  try {
+    const links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) => nearestCause(error, cause));
+    const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
+    const { onTimeline } = options;
+    const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
+    const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
+    const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
+    return new Job({ rendezvous, local, links, cause, reports, onTimeline }, onPeerLoss, times);
+  } catch (error) {
+    cause.close();
+    await rendezvous.close();
+    await local.close({ gracefully: false });
+    throw error;
+  }
+}
+
+function rankJobOf({ config, spec, limits, onTimeline }: JobOptions): RankJob {
+  return {
+    model: config.model,
+    spec,
+    backend: config.backend,
+    placement: config.experts.placement,
+    reduce: config.comm.reduce,
+    wire: config.comm.wire,
+    microBatches: config.comm.micro_batches,
+    ioThread: config.comm.io_thread,
+    numNodes: config.comm.num_nodes,
+    trace: onTimeline !== undefined,
+    mla: config.engine.mla,
+    timeoutMs: config.comm.timeout_ms,
+    onPeerLoss: config.comm.on_peer_loss,
+    blockSize: limits.blockSize,
+    maxNumBatchedTokens: limits.maxNumBatchedTokens,
+  };
+}
+
+/** `work`, unless the job fails first: then the first cause is thrown. */
+async function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Promise<T> {
+  const outcome = await Promise.race([work.then((value) => ({ value })), failure]);
+  if (outcome instanceof EngineError) throw outcome;
+  return outcome.value;
+}
+
+/** A connection that closed is an effect: what closed it is told a moment later, by the process's end. */
+async function nearestCause(error: unknown, cause: FirstCause): Promise<never> {
+  if (!(error instanceof CommError) || error.code !== 'PEER_LOST') throw error;
+  const { rank = null } = error;
+  const lost = new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), rank === null ? {} : { rank });
+  cause.report({ kind: 'disconnect', from: rank, error: lost });
+  throw await cause.found;
+}
+
+/** The first thing that a linked rank says. */
+function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void =>
+      reject(
+        new EngineError('RANK_LOST', `rank ${rank} left before the first step: ${why}; look at its log`, { rank }),
+      );
+    void link.closed.then((why) => fail(why.kind === 'lost' ? why.why : 'its connection closed'));
+    link.onMessage((message) => {
+      if (message.type === 'failed') fail(message.error.message);
+      if (message.type !== 'job') return;
+      link.onMessage(undefined);
+      resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);
+    });
+  });
+}
