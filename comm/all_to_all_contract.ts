@@ -42,8 +42,8 @@ export interface ExchangeOptions {
   /**
    * 'fail' (default): a lost or silent peer ends the call. 'mask': it is masked, this and later calls go on without it, and tokens
    * that lose an expert are reported as degraded. The mask is this rank's own: without a head, ranks may disagree, and one that is
-   * masked wrongly stays so until `clearMask`. Choose a `timeoutMs` well above twice the skew between ranks, unequal expert compute
-   * included: a combine waits half of it longer, since a peer may itself have waited a whole one for the lost rank.
+   * masked wrongly stays so until `clearMask`. Choose a `timeoutMs` well above the skew between ranks, unequal expert compute included.
+   * While several peers are silent a call waits up to twice as long: some may themselves wait for the lost one.
    */
   readonly onPeerLoss?: OnPeerLoss;
   /** Told of every stretch of a call, for timelines. */

@@ -32,12 +32,6 @@ export interface ExchangeParts {
   readonly onSpan: OnSpan | undefined;
 }
 
-/**
- * Deadlines that a combine waits where losses are masked. A peer may have waited one itself, in dispatch, for a rank that is lost; and whoever
- * waits longer here reaches the next dispatch later, where that peer waits one. Half a deadline is left on both sides for the ranks' skew.
- */
-const MASK_PATIENCE = 1.5;
-
 export class Exchange {
   readonly mesh: Mesh;
   readonly mask: RankMask;
@@ -50,11 +44,6 @@ export class Exchange {
     this.mask = new RankMask(mesh);
     this.stats = new ExchangeStats(mesh.size);
     this.#peers = peersOf(mesh);
-  }
-
-  /** Deadlines that a combine waits. */
-  get combinePatience(): number {
-    return this.#parts.onPeerLoss === 'mask' ? MASK_PATIENCE : 1;
   }
 
   /** Peers that aren't masked, ascending. */
@@ -109,7 +98,8 @@ export class Exchange {
 
   /**
    * One frame of this phase from each of `from`, in their order; with 'mask', those that are lost or silent are masked and
-   * left out. Rejects as `Mesh.receive`, a TIMEOUT naming every silent rank. `patience`: how many deadlines long it waits.
+   * left out. Rejects as `Mesh.receive`, a TIMEOUT naming every silent rank. `patience`: how many deadlines long it waits;
+   * with 'mask', one more while several peers are silent.
    */
   async gather(
     phase: Phase,
@@ -126,6 +116,7 @@ export class Exchange {
       key,
       { timeoutMs, signal },
       {
+        graceMs: this.#parts.onPeerLoss === 'mask' ? this.#parts.timeoutMs : 0,
         onFrame: (peer, waitMs) => this.stats.waited(phase, layer, peer, waitMs),
         onFailure: (peer, error) => this.#masks(peer, error),
       },

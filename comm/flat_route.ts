@@ -105,7 +105,7 @@ export class FlatRoute implements Route<FlatState> {
     return {
       // 2. This rank's rows come home and are summed in fixed order.
       hook: async () => {
-        const frames = await exchange.gather('combine', call.tag, peers, call.signal, exchange.combinePatience);
+        const frames = await exchange.gather('combine', call.tag, peers, call.signal);
         const arrivedMs = lastArrival(frames, sentMs);
         exchange.span('combine', 'flight', call.tag, sentMs, arrivedMs);
         const returned = new Array<LeasedFloats | undefined>(mesh.size).fill(undefined);

@@ -17,6 +17,11 @@ export interface GatherEvents {
   readonly onFrame?: (peer: Rank, waitMs: number) => void;
   /** A peer's frame won't come; true: go on without it. Default: every failure ends the wait. */
   readonly onFailure?: (peer: Rank, error: unknown) => boolean;
+  /**
+   * How much longer than the timeout to wait while several peers are silent: one may be lost, and the others wait for it as this rank does. Once a
+   * single one is left, it is the one. Default 0.
+   */
+  readonly graceMs?: number;
 }
 
 /**
@@ -40,15 +45,35 @@ export async function gather(
   setMaxListeners(peers.length, signal);
   const startMs = performance.now();
   const silent = new Set(peers);
+  /** Ends the grace of the last silent peer. */
+  let alone: AbortController | undefined;
+  const heard = (peer: Rank): void => {
+    silent.delete(peer);
+    if (silent.size === 1) alone?.abort();
+  };
+  const frameOf = async (peer: Rank): Promise<Frame> => {
+    try {
+      return await mesh.receive(peer, key, { timeoutMs: wait.timeoutMs, signal });
+    } catch (error) {
+      const { graceMs = 0 } = events;
+      if (graceMs === 0 || silent.size < 2 || !(error instanceof CommError) || error.code !== 'TIMEOUT') throw error;
+      alone ??= new AbortController();
+      setMaxListeners(peers.length, alone.signal);
+      const either = AbortSignal.any([signal, alone.signal]);
+      return mesh.receive(peer, key, { timeoutMs: graceMs, signal: either }).catch((later: unknown) => {
+        throw signal.aborted || !isExpired(later) ? later : error;
+      });
+    }
+  };
   const receive = async (peer: Rank): Promise<Frame | undefined> => {
     try {
-      const frame = await mesh.receive(peer, key, { timeoutMs: wait.timeoutMs, signal });
-      silent.delete(peer);
+      const frame = await frameOf(peer);
+      heard(peer);
       events.onFrame?.(peer, performance.now() - startMs);
       return frame;
     } catch (error) {
       if (events.onFailure?.(peer, error) !== true) throw error;
-      silent.delete(peer);
+      heard(peer);
       return undefined;
     }
   };
@@ -62,6 +87,10 @@ export async function gather(
     wait.signal?.removeEventListener('abort', abort);
   }
 }
+
+/** Whether a wait ended because it was long enough. */
+const isExpired = (error: unknown): boolean =>
+  error instanceof CommError && (error.code === 'TIMEOUT' || error.code === 'ABORTED');
 
 /** A timeout that several peers caused names all of them. */
 function namingAll(error: unknown, silent: readonly Rank[]): unknown {

@@ -169,7 +169,7 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
     return {
       // 2. This rank's rows come home, and are weighted and summed in fixed order.
       hook: async () => {
-        const frames = await exchange.gather('combine', tag, peers, sent.signal, exchange.combinePatience);
+        const frames = await exchange.gather('combine', tag, peers, sent.signal);
         const arrivedMs = lastArrival(frames, sentMs);
         exchange.span('combine', 'flight', tag, sentMs, arrivedMs);
         const y = this.#sum(own, frames, sent, weights);

@@ -1,6 +1,7 @@
 /** A rank falls silent in the middle of a phase, so that some of its peers wait for it and the others for them. */
 import { expect } from 'chai';
 import { Deadline } from '../../comm/deadline.js';
+import type { Phase } from '../../comm/frame.js';
 import { createLocalMeshes } from '../../comm/local_mesh.js';
 import type { Mesh } from '../../comm/mesh.js';
 import { endpointsOf, randomInput, randomOf, runExperts, tagOf, withMeshes } from '../kit/all_to_all.js';
@@ -22,11 +23,11 @@ const inputs = Array.from({ length: NUM_RANKS }, (_, rank) => {
 /** By the clock of the timeouts: it stands still where the event loop does. */
 const compute = (ms: number): Promise<void> => new Promise((resolve) => new Deadline(ms, resolve));
 
-/** Rank DEAD sends its dispatch of layer 0 to `numHeard` peers and nothing more. */
-const meshesOf = (numHeard: number): Mesh[] =>
+/** Rank DEAD sends its frame of this phase of layer 0 to `numHeard` peers and nothing more. */
+const meshesOf = (phase: Phase, numHeard: number): Mesh[] =>
   createLocalMeshes(NUM_RANKS).map((mesh, rank) => {
-    const faulty: FaultyMesh = new FaultyMesh(mesh, ({ phase, numSent }) => {
-      if (rank === DEAD && phase === 'dispatch' && numSent === numHeard) faulty.isSilent = true;
+    const faulty: FaultyMesh = new FaultyMesh(mesh, (at) => {
+      if (rank === DEAD && at.layer === 0 && at.phase === phase && at.numSent === numHeard) faulty.isSilent = true;
     });
     return faulty;
   });
@@ -68,10 +69,12 @@ describe('ranks that go on without a silent one', function () {
   this.timeout(30_000);
   for (const [name, modeOf] of modes) {
     it(`keep each other, whoever of them heard it last and whoever computes longer: ${name}`, async () => {
-      const stories = [1, 2].flatMap((numHeard) => [0, 1, 2].map((slow) => ({ numHeard, slow })));
+      const stories = (['dispatch', 'combine'] as const).flatMap((phase) =>
+        [1, 2].flatMap((numHeard) => [0, 1, 2].map((slow) => ({ phase, numHeard, slow }))),
+      );
       await Promise.all(
-        stories.map(({ numHeard, slow }) =>
-          withMeshes(meshesOf(numHeard), async (meshes) => {
+        stories.map(({ phase, numHeard, slow }) =>
+          withMeshes(meshesOf(phase, numHeard), async (meshes) => {
             const { layer, masks } = modeOf(meshes);
             const run = async (rank: number): Promise<void> => {
               const computeMs = rank === slow ? TIMEOUT_MS / 5 : 1;
@@ -79,7 +82,11 @@ describe('ranks that go on without a silent one', function () {
             };
             const dead = layer(DEAD, inputs[DEAD]!, 0, 1).catch(() => undefined); // it lives, and hears nobody
             await Promise.all([0, 1, 2].map(run));
-            expect(masks().slice(0, DEAD), JSON.stringify({ numHeard, slow })).to.deep.equal([[DEAD], [DEAD], [DEAD]]);
+            expect(masks().slice(0, DEAD), JSON.stringify({ phase, numHeard, slow })).to.deep.equal([
+              [DEAD],
+              [DEAD],
+              [DEAD],
+            ]);
             await meshes[DEAD]!.close();
             await dead;
           }),
