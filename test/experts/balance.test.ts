@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { createPlacement, placementFrom } from '../../../experts/placement.js';
-import { balancedness, rankLoads } from '../../../lib/metrics/balance.js';
+import { createPlacement, placementFrom } from '../../experts/placement.js';
+import { balancedness, rankLoads } from '../../experts/balance.js';
 
 describe('balance', () => {
   it('a rank carries the load of its experts', () => {
