@@ -1,4 +1,5 @@
 /** The public face `expertwire/experts`: routing, placement and running experts, without an engine around them. */
+export { balancedness, balancednessOf, rankLoads } from './balance.js';
 export { ExpertError, type ExpertErrorCode } from './errors.js';
 export { Ffn, type FfnWeights } from './ffn.js';
 export { Gate, selectExperts, type GateSpec, type Routing } from './gate.js';
@@ -16,8 +17,15 @@ export {
   type PlacementShape,
   type PlacementStrategy,
 } from './placement.js';
+export { placementFromJson, placementToJson, type PlacementJson } from './placement_json.js';
+export { createPlanner, PLANNERS, type PlannerName } from './planners/index.js';
+export type { StableOptions } from './planners/eplb_stable.js';
+export type { ExpertLoad, Plan, PlanBalance, Planner, PlanReport } from './planners/planner.js';
+export type { PlanTopology } from './planners/topology.js';
+export { REPLICA_SPLITS, splitLoad, sumByRank, type ReplicaSplit } from './replica_split.js';
 export { createExpertShard, type ExpertShard } from './shard.js';
 export { Stopwatch, STEP_PHASES, type StepPhase } from './stopwatch.js';
+export { syntheticLoads, type LoadPattern, type LoadShape } from './synthetic_load.js';
 export {
   BACKENDS,
   numKernelRuns,

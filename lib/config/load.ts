@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { closest } from 'fastest-levenshtein';
 import type * as z from 'zod';
+import { PLACEMENT_STRATEGIES } from '../../experts/placement.js';
 import { ConfigError } from './errors.js';
 import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
 import { configSchema, keyInfoOf, type ExpertwireConfig, type ValueType } from './schema.js';
@@ -33,7 +34,7 @@ export interface LoadConfigOptions {
  *
  * `model` comes back as an absolute path of an existing folder. A relative one is looked for in the current working
  * directory and, when it stands in a file, then in the file's folder and each folder above it: so a file in `configs/`
- * may say `models/moe-7m` and works from anywhere.
+ * may say `models/moe-7m` and works from anywhere. A placement file is looked for in the same way.
  *
  * @throws ConfigError with the place, the key, what was got and what is allowed
  */
@@ -47,7 +48,13 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   const merged = mergeLayers(layers);
   const checked = configSchema.safeParse(merged.tree);
   if (!checked.success) throw errorOfIssue(checked.error.issues[0]!, merged);
-  return Object.freeze({ ...checked.data, model: findModel(checked.data.model, merged.originOf(['model']), cwd) });
+  const { model, experts } = checked.data;
+  const placement = findPlacement(experts.placement, merged.originOf(['experts', 'placement']), cwd);
+  return Object.freeze({
+    ...checked.data,
+    model: findModel(model, merged.originOf(['model']), cwd),
+    experts: Object.freeze({ ...experts, placement }),
+  });
 }
 
 async function readFileLayer(file: string, cwd: string): Promise<Layer> {
@@ -100,19 +107,41 @@ function nearestChoice(issue: z.core.$ZodIssue, got: unknown): string {
 }
 
 function findModel(model: string, origin: Origin | undefined, cwd: string): string {
-  const candidates = [resolve(cwd, model)];
-  if (origin?.file !== undefined && !isAbsolute(model)) {
-    candidates.push(...foldersFrom(dirname(resolve(cwd, origin.file))).map((folder) => join(folder, model)));
-  }
+  const candidates = candidatesFor(model, origin, cwd);
   const found = candidates.find((path) => existsSync(path) && statSync(path).isDirectory());
   if (found !== undefined) return found;
-  const looked = [...new Set(candidates)].join(', ');
   throw new ConfigError(
     'NOT_FOUND',
     `${origin?.where ?? 'defaults'}: "model" is ${JSON.stringify(model)}, but there is no such folder (looked for ` +
-      `${looked}); give the path of a model folder`,
+      `${candidates.join(', ')}); give the path of a model folder`,
     { key: 'model', file: origin?.file, line: origin?.line },
   );
+}
+
+/** A strategy's name as it is, or the absolute path of a file. */
+function findPlacement(placement: string, origin: Origin | undefined, cwd: string): string {
+  const strategies: readonly string[] = PLACEMENT_STRATEGIES;
+  if (strategies.includes(placement)) return placement;
+  const candidates = candidatesFor(placement, origin, cwd);
+  const found = candidates.find((path) => existsSync(path) && statSync(path).isFile());
+  if (found !== undefined) return found;
+  const nearest = closest(placement, strategies);
+  const advice = isNear(placement, nearest) ? `did you mean "${nearest}"?` : `looked for ${candidates.join(', ')}`;
+  throw new ConfigError(
+    'INVALID_VALUE',
+    `${origin?.where ?? 'defaults'}: "experts.placement" is ${JSON.stringify(placement)}, but there is no such file ` +
+      `(${advice}); give ${strategies.join(', ')} or the path of a placement file`,
+    { key: 'experts.placement', file: origin?.file, line: origin?.line },
+  );
+}
+
+/** Where a path may lead: from the current folder and, when it stands in a file, from that file's folder and each above it. */
+function candidatesFor(path: string, origin: Origin | undefined, cwd: string): readonly string[] {
+  const candidates = [resolve(cwd, path)];
+  if (origin?.file !== undefined && !isAbsolute(path)) {
+    candidates.push(...foldersFrom(dirname(resolve(cwd, origin.file))).map((folder) => join(folder, path)));
+  }
+  return [...new Set(candidates)];
 }
 
 /** A folder and all folders above it. */

@@ -27,7 +27,11 @@ export const configSchema = z.strictObject({
   model: key(z.string().min(1), 'the path of a model folder', 'string'),
   backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
   parallel: z.strictObject({ ranks: integer(1) }).readonly(),
-  experts: z.strictObject({ placement: choice('linear', 'round_robin') }).readonly(),
+  experts: z
+    .strictObject({
+      placement: key(z.string().min(1), 'linear, round_robin, or the path of a placement file', 'string'),
+    })
+    .readonly(),
   comm: z
     .strictObject({
       wire: z.strictObject({ dispatch: choice(...WIRE_DTYPES), combine: choice(...WIRE_DTYPES) }).readonly(),

@@ -3,8 +3,8 @@
  * computes the steps that the scheduler forms.
  */
 import type { Placement } from '../../experts/placement.js';
-import { createPlacement } from '../../experts/placement.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
+import { readPlacement } from '../config/placement_file.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -22,7 +22,7 @@ import { startJob, type JobOptions } from './start_job.js';
 import { StatsCollector, type EngineStats } from './stats.js';
 import type { SequenceWants, StepPlan, StepResult } from './step_plan.js';
 
-export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits'> {
+export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement'> {
   readonly config: ExpertwireConfig;
   /** The model of the configuration, where the caller has opened it already. */
   readonly model?: OpenedModel;
@@ -96,8 +96,8 @@ export class Engine implements TokenSource {
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
     const { numExperts } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
-    const placement = createPlacement(config.experts.placement, { numLayers, numExperts, numRanks });
-    const job = await startJob({ ...options, numLocalRanks: config.parallel.ranks, spec, limits });
+    const placement = await readPlacement(config.experts.placement, { numLayers, numExperts, numRanks });
+    const job = await startJob({ ...options, numLocalRanks: config.parallel.ranks, spec, limits, placement });
     return new Engine({ config, spec, tokenizer, limits, placement, job, onLoss: options.onLoss });
   }
 

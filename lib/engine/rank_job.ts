@@ -2,7 +2,6 @@
 import type { Reduce, Topology, WireOptions } from '../../comm/all_to_all.js';
 import { combineBytes, dispatchBytes } from '../../comm/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/frame.js';
-import type { PlacementStrategy } from '../../experts/placement.js';
 import type { BackendChoice } from '../../experts/tf.js';
 import type { MlaForm } from '../model/mla.js';
 import type { ModelSpec } from '../model/spec.js';
@@ -13,7 +12,8 @@ export interface RankJob {
   /** What the head read in its config.json; the fingerprint makes sure that every rank's is the same. */
   readonly spec: ModelSpec;
   readonly backend: BackendChoice;
-  readonly placement: PlacementStrategy;
+  /** [MoE layers][slots of all ranks]: the placement. */
+  readonly phy2log: readonly Int32Array[];
   readonly reduce: Reduce;
   readonly wire: Required<WireOptions>;
   readonly microBatches: number;

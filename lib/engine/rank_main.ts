@@ -6,7 +6,7 @@ import type { TlsOptions } from '../../comm/tls.js';
 import type { ThreadSeat } from '../../comm/thread_mesh.js';
 import { errorOfRemote } from '../../comm/messages.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
-import { createPlacement } from '../../experts/placement.js';
+import { placementFrom } from '../../experts/placement.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend } from '../../experts/tf.js';
 import { Timeline } from '../metrics/timeline.js';
@@ -107,7 +107,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
   const { numExperts } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { rank, size: numRanks } = joined;
-  const placement = createPlacement(job.placement, { numLayers, numExperts, numRanks });
+  const placement = placementFrom(0, numRanks, numExperts, job.phy2log);
   const progress = progressOf(joined);
   const checkpoint = await openCheckpoint(modelDir, { onProgress: progress.onBytes });
   try {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { ControlLink } from '../../comm/control_link.js';
 import { CommError } from '../../comm/errors.js';
 import { Rendezvous } from '../../comm/rendezvous.js';
+import type { Placement } from '../../experts/placement.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { ModelSpec } from '../model/spec.js';
 import { EngineError } from './errors.js';
@@ -19,6 +20,7 @@ export interface JobOptions {
   readonly config: ExpertwireConfig;
   readonly spec: ModelSpec;
   readonly limits: EngineLimits;
+  readonly placement: Placement;
   /** Rank processes to start on this machine: ranks 0 … numLocalRanks − 1. */
   readonly numLocalRanks: number;
   /** Ranks that join from elsewhere. Default 0. */
@@ -102,12 +104,12 @@ export async function startJob(options: JobOptions): Promise<Job> {
   }
 }
 
-function rankJobOf({ config, spec, limits, onTimeline }: JobOptions): RankJob {
+function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions): RankJob {
   return {
     model: config.model,
     spec,
     backend: config.backend,
-    placement: config.experts.placement,
+    phy2log: placement.phy2log,
     reduce: config.comm.reduce,
     wire: config.comm.wire,
     microBatches: config.comm.micro_batches,

@@ -1,0 +1,99 @@
+import { expect } from 'chai';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createPlacement } from '../../../experts/placement.js';
+import { ConfigError } from '../../../lib/config/errors.js';
+import { loadConfig } from '../../../lib/config/load.js';
+import { readPlacement } from '../../../lib/config/placement_file.js';
+import { startEngine, generateIds } from '../../kit/engines.js';
+import { tinyGolden } from '../../kit/goldens.js';
+import { moe7m, tinyModel } from '../../kit/paths.js';
+import { errorOf } from '../../kit/rejects.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
+
+const SHAPE = { numLayers: 1, numExperts: 3, numRanks: 2 };
+
+describe('experts.placement', () => {
+  it('a strategy is itself, a file is found from the current folder or from the configuration upwards', async () => {
+    expect((await loadConfig({ base: { model: moe7m() } })).experts.placement).to.equal('linear');
+    await withTempFolder(async (dir) => {
+      await mkdir(join(dir, 'configs'));
+      await mkdir(join(dir, 'm'));
+      await writeFile(join(dir, 'p.json'), '{}');
+      await writeFile(join(dir, 'configs', 'run.yaml'), 'model: m\nexperts: { placement: p.json }');
+      const fromFile = await loadConfig({ file: join(dir, 'configs', 'run.yaml'), cwd: '/' });
+      expect(fromFile.experts.placement).to.equal(join(dir, 'p.json'));
+      const overrides = ['experts.placement=p.json'];
+      expect((await loadConfig({ base: { model: 'm' }, overrides, cwd: dir })).experts.placement).to.equal(
+        join(dir, 'p.json'),
+      );
+    });
+  });
+
+  it('neither a strategy nor a file: says what was looked for, or what was meant', async () => {
+    for (const [value, words] of [
+      ['liner', 'did you mean "linear"?'],
+      ['nowhere.json', 'looked for /nowhere.json'],
+      ['/', 'looked for /'], // a folder
+    ] as const) {
+      const loading = () =>
+        loadConfig({ base: { model: moe7m() }, overrides: [`experts.placement=${value}`], cwd: '/' });
+      const error = await errorOf(ConfigError, loading);
+      expect(error).to.include({ code: 'INVALID_VALUE', key: 'experts.placement' });
+      expect(error.message).to.contain(words).and.contain('linear, round_robin or the path of a placement file');
+    }
+  });
+
+  it('gives the strategy, or what the file says', async () => {
+    expect(await readPlacement('round_robin', SHAPE)).to.deep.equal(createPlacement('round_robin', SHAPE));
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'p.json');
+      await writeFile(file, '{"num_ranks": 2, "phy2log": [[2, -1, 0, 1]]}');
+      expect([...(await readPlacement(file, SHAPE)).phy2log[0]!]).to.deep.equal([2, -1, 0, 1]);
+    });
+  });
+
+  it('refuses redundant replicas, broken JSON and what does not fit, naming the file', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'p.json');
+      for (const [text, words] of [
+        ['{"phy2log": [[2, 1, 0, 1]]}', '2 replicas of expert 1 in MoE layer 0, and the engine serves one per expert'],
+        ['{"phy2log": [[2, 1, 0', 'JSON'],
+        ['{"phy2log": [[2, 1, 0, 4]]}', 'slot 3 holds 4'],
+      ] as const) {
+        await writeFile(file, text);
+        const error = await errorOf(ConfigError, () => readPlacement(file, SHAPE));
+        expect(error).to.include({ code: 'INVALID_VALUE', key: 'experts.placement' });
+        expect(error.message).to.contain(words).and.contain(file);
+      }
+      await errorOf(ConfigError, () => readPlacement(join(dir, 'gone.json'), SHAPE));
+    });
+  });
+
+  it('ranks hold what the file says, and write the same tokens', async () => {
+    const model = tinyModel('tiny-qwen3-moe');
+    const golden = tinyGolden('tiny-qwen3-moe');
+    await withTempFolder(async (dir) => {
+      const linear = await startEngine({ model, ranks: 2 });
+      const { numExperts, phy2log } = linear.placement;
+      await linear.close();
+      // Backwards, with an empty slot at the end of each rank.
+      const half = numExperts / 2;
+      const backwards = Array.from({ length: numExperts }, (_, e) => numExperts - 1 - e);
+      const table = [...backwards.slice(0, half), -1, ...backwards.slice(half), -1];
+      const file = join(dir, 'p.json');
+      await writeFile(file, JSON.stringify({ num_ranks: 2, phy2log: phy2log.map(() => table) }));
+      const engine = await startEngine({ model, ranks: 2, set: [`experts.placement=${file}`] });
+      try {
+        expect([...engine.placement.phy2log[0]!]).to.deep.equal(table);
+        const { tokenIds } = await generateIds(engine, {
+          promptTokenIds: golden.prompt_token_ids,
+          maxNewTokens: golden.greedy_token_ids.length,
+        });
+        expect(tokenIds).to.deep.equal(golden.greedy_token_ids);
+      } finally {
+        await engine.close();
+      }
+    });
+  }).timeout(60_000);
+});
