@@ -8,6 +8,7 @@ type Bench = (args: readonly string[], context: CommandContext) => Promise<void>
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   codec: async () => (await import('./codec.js')).benchCodec,
   dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,
+  eplb: async () => (await import('./eplb/bench_eplb.js')).benchEplb,
   generate: async () => (await import('./generate.js')).benchGenerate,
 };
 
