@@ -5,6 +5,7 @@ import { UsageError, type CommandContext } from './context.js';
 import { doctor, doctorOptions } from './doctor.js';
 import { generate, generateOptions } from './generate.js';
 import { launchOptions, launchPlan, type LaunchOptions } from './launch.js';
+import { plan, planOptions } from './plan.js';
 import { rank, rankOptions } from './rank.js';
 import { score, scoreOptions } from './score.js';
 import { adviceOn } from './usage_advice.js';
@@ -76,6 +77,12 @@ export function createParser(args: readonly string[], context: CommandContext): 
     run: score,
   });
   register(cli, context, {
+    name: 'plan',
+    describe: 'From the load of experts to a placement, with the balance before and after.',
+    options: planOptions,
+    run: plan,
+  });
+  register(cli, context, {
     name: 'rank',
     describe: 'Be one rank of a job whose head runs elsewhere.',
     options: rankOptions,
@@ -89,7 +96,7 @@ export function createParser(args: readonly string[], context: CommandContext): 
   });
   cli.command(
     'bench [NAME]',
-    'Measure: codec, dispatch, generate.',
+    'Measure: codec, dispatch, eplb, generate.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     async () => {
