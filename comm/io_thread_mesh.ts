@@ -8,7 +8,7 @@ import { checkTimeout, Deadline } from './deadline.js';
 import type { Address } from './dial.js';
 import { CommError, type CommErrorCode } from './errors.js';
 import type { FrameHeader, FrameKey } from './frame.js';
-import { postFrame, postOwnFrame } from './frame_port.js';
+import { FramePort } from './frame_port.js';
 import { asRank, type Rank } from './ids.js';
 import { errorOfPlain, type FromIoThread, type IoThreadOrder, type ToIoThread } from './io_thread_messages.js';
 import { abortedError, closedError, timeoutError } from './mailbox_errors.js';
@@ -100,6 +100,7 @@ interface Receiver {
 
 class IoThreadMesh extends MeshBase {
   readonly #server: IoThreadServer;
+  readonly #frames: FramePort<ToIoThread>;
   readonly #signal: AbortSignal | undefined;
   /** What can be told to a thread. */
   readonly #plainOptions: Omit<WsMeshOptions, 'server' | 'signal'>;
@@ -118,6 +119,7 @@ class IoThreadMesh extends MeshBase {
     super(options.rank, options.size, options);
     const { server, signal, ...plain } = options;
     [this.#server, this.#signal, this.#plainOptions] = [server, signal, plain];
+    this.#frames = new FramePort(server.worker, this.memory);
     this.#server.worker.on('message', (message: FromIoThread) => this.#hear(message));
     void this.#server.ended.then((why) => this.#crashed(why));
   }
@@ -177,20 +179,21 @@ class IoThreadMesh extends MeshBase {
   }
 
   protected override transmit(_to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    postFrame(this.#server.worker, header, payload, this.memory);
+    this.#frames.send(header, payload);
   }
 
   protected override transmitOwn(_to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    postOwnFrame(this.#server.worker, header, payload);
+    this.#frames.give(header, payload);
   }
 
   protected override disconnect(): Promise<void> {
     for (const receiver of [...this.#receivers.values()]) receiver.reject(closedError(receiver.key));
+    this.#frames.flush();
     return this.#server.close();
   }
 
   #tell(message: ToIoThread): void {
-    this.#server.worker.postMessage(message);
+    this.#frames.post(message);
   }
 
   #hear(message: FromIoThread): void {

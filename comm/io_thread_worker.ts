@@ -2,7 +2,7 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { CommError } from './errors.js';
 import type { FrameKey } from './frame.js';
-import { frameOf } from './frame_port.js';
+import { framesOf, isFrameMessage, type FrameMessage } from './frame_port.js';
 import type { Rank } from './ids.js';
 import { plainErrorOf, type FromIoThread, type IoThreadOrder, type ToIoThread } from './io_thread_messages.js';
 import type { Frame, Mesh } from './mesh.js';
@@ -21,8 +21,8 @@ class IoThread {
 
   constructor(port: MessagePort, server: WsServer) {
     [this.#port, this.#server] = [port, server];
-    port.on('message', (message: ArrayBuffer | ToIoThread) => {
-      if (message instanceof ArrayBuffer) this.#send(message);
+    port.on('message', (message: FrameMessage | ToIoThread) => {
+      if (isFrameMessage(message)) this.#send(message);
       else this.#obey(message);
     });
     tell(port, { kind: 'listening', host: server.host, port: server.port });
@@ -58,13 +58,14 @@ class IoThread {
     }
   }
 
-  #send(bytes: ArrayBuffer): void {
+  #send(message: FrameMessage): void {
     const mesh = this.#mesh!;
-    const { header, payload } = frameOf(bytes, mesh.memory);
-    try {
-      mesh.give(header.destination, header, payload);
-    } catch (error) {
-      tell(this.#port, { kind: 'unsent', to: header.destination, error: plainErrorOf(error) });
+    for (const { header, payload } of framesOf(message, mesh.memory)) {
+      try {
+        mesh.give(header.destination, header, payload);
+      } catch (error) {
+        tell(this.#port, { kind: 'unsent', to: header.destination, error: plainErrorOf(error) });
+      }
     }
   }
 

@@ -2,7 +2,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { CommError } from './errors.js';
 import type { FrameHeader } from './frame.js';
-import { frameOf, postFrame, postOwnFrame } from './frame_port.js';
+import { FramePort, framesOf, isFrameMessage, type FrameMessage } from './frame_port.js';
 import { asRank, type Rank } from './ids.js';
 import { checkLimits, DEFAULT_MAX_FRAME_BYTES, MeshBase, type MeshLimits } from './mesh_base.js';
 import type { Mesh } from './mesh.js';
@@ -50,40 +50,52 @@ export function openThreadMesh(seat: ThreadSeat): Mesh {
 
 class ThreadMesh extends MeshBase {
   readonly #ports: readonly (MessagePort | null)[];
+  readonly #frames: readonly (FramePort<Farewell> | null)[];
 
   constructor(seat: ThreadSeat) {
     super(seat.rank, seat.size, seat);
     this.#ports = seat.ports;
+    this.#frames = seat.ports.map((port) => port && new FramePort(port, this.memory));
     for (const [peer, port] of this.#ports.entries()) {
-      port?.on('message', (message: ArrayBuffer | Farewell) => this.#receive(asRank(peer), port, message));
+      port?.on('message', (message: FrameMessage | Farewell) => this.#receive(asRank(peer), message));
       port?.on('close', () => this.lose(asRank(peer), 'its thread ended'));
     }
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    postFrame(this.#ports[to]!, header, payload, this.memory);
+    this.#frames[to]!.send(header, payload);
   }
 
   protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    postOwnFrame(this.#ports[to]!, header, payload);
+    this.#frames[to]!.give(header, payload);
   }
 
   /** What was posted before is delivered before the end. */
   protected override disconnect(): Promise<void> {
-    for (const port of this.#ports) if (port !== null) part(port, 'it closed its mesh');
+    for (const peer of this.#ports.keys()) this.#part(peer, 'it closed its mesh');
     return Promise.resolve();
   }
 
-  #receive(peer: Rank, port: MessagePort, message: ArrayBuffer | Farewell): void {
-    if (typeof message === 'string') {
+  #receive(peer: Rank, message: FrameMessage | Farewell): void {
+    if (!isFrameMessage(message)) {
       this.lose(peer, message);
-      port.close();
-    } else if (this.accept(peer, frameOf(message, this.memory)) !== undefined)
-      part(port, 'it refused a frame; its log says why');
+      this.#ports[peer]!.close();
+      return;
+    }
+    try {
+      for (const frame of framesOf(message, this.memory)) {
+        const refused = this.accept(peer, frame);
+        if (refused !== undefined) throw refused;
+      }
+    } catch (error) {
+      if (!(error instanceof CommError)) throw error;
+      this.lose(peer, error.message, error.code);
+      this.#part(peer, 'it refused a frame; its log says why');
+    }
   }
-}
 
-function part(port: MessagePort, farewell: Farewell): void {
-  port.postMessage(farewell);
-  port.close();
+  #part(peer: number, farewell: Farewell): void {
+    this.#frames[peer]?.post(farewell);
+    this.#ports[peer]?.close();
+  }
 }

@@ -189,6 +189,60 @@ describe('all-to-all in every dtype', () => {
   });
 });
 
+describe('all-to-all that gives memory back', () => {
+  for (const combine of ['f32', 'bf16'] as const) {
+    for (const reduce of REDUCES) {
+      it(`keeps its bits round after round over WebSockets: combine ${combine}, reduce ${reduce}`, async () => {
+        const shape = {
+          size: 3,
+          hidden: 300,
+          numTopk: 2,
+          slotsPerRank: 2,
+          wire: { dispatch: 'f32', combine },
+        } as const;
+        await withMeshes(await openWsMeshes(3), async (meshes) => {
+          const endpoints = endpointsOf(meshes, shape, reduce);
+          const buffers = new Set<ArrayBufferLike>();
+          for (let round = 0; round < 15; round += 1) {
+            const inputs = inputsOf([40 + round, 3 * round, 25], shape, round);
+            const sums = await Promise.all(
+              endpoints.map(async (ep, rank) => {
+                const recv = await ep.dispatch({ ...inputs[rank]!, tag: { ...tagOf(), step: round } });
+                expectReceived(recv, inputs, shape, rank);
+                buffers.add(recv.recvX.buffer);
+                const expertOut = runExperts(recv, rank, shape);
+                recv.release();
+                recv.release();
+                return ep.combine(expertOut, recv.handle);
+              }),
+            );
+            expectSums(sums, inputs, shape, reduce);
+          }
+          expect(buffers.size).to.be.lessThan(3 * 15);
+        });
+      });
+    }
+  }
+
+  it('keeps what is combined in place until it has left', async () => {
+    const shape = { size: 2, hidden: 64, numTopk: 1, slotsPerRank: 1 };
+    const inputs = inputsOf([50, 50], shape, 1);
+    await withMeshes(createLocalMeshes(2), async (meshes) => {
+      const endpoints = endpointsOf(meshes, shape, 'rank');
+      const received = await Promise.all(endpoints.map((ep, rank) => ep.dispatch({ ...inputs[rank]!, tag: tagOf() })));
+      const combined = endpoints.map((ep, rank) => ep.combine(received[rank]!.recvX, received[rank]!.handle));
+      for (const [rank, { recvX, release }] of received.entries()) {
+        release();
+        expect(meshes[rank]!.memory.allocate(recvX.byteLength).buffer).to.not.equal(recvX.buffer);
+      }
+      for (const [rank, y] of (await Promise.all(combined)).entries()) {
+        const { x, topkIdx } = inputs[rank]!;
+        expect([...y]).to.deep.equal([...x].map((value, i) => (topkIdx[Math.floor(i / 64)] === -1 ? 0 : value)));
+      }
+    });
+  });
+});
+
 describe('all-to-all with hooks', () => {
   const shape = { size: 3, hidden: 6, numTopk: 2, slotsPerRank: 2, wire: { dispatch: 'bf16' } as const };
   const inputs = inputsOf([4, 0, 5], shape, 8);

@@ -106,6 +106,16 @@ describe('a thread mesh', () => {
     }
   });
 
+  it('loses a rank that posts what is no frame: PROTOCOL', async () => {
+    for (const garbage of [new ArrayBuffer(10), { batch: new ArrayBuffer(100), numBytes: 100 }]) {
+      const [seat0, seat1] = createThreadSeats(2) as [ThreadSeat, ThreadSeat];
+      const mesh = openThreadMesh(seat0);
+      seat1.ports[0]!.postMessage(garbage);
+      await rejection(mesh.receive(R1, keyOf(0), WAIT), 'PROTOCOL', { rank: R1 });
+      await mesh.close();
+    }
+  });
+
   it('refuses an impossible number of ranks or limit', () => {
     for (const size of [0, -1, 1.5, NaN]) thrown(() => createThreadSeats(size), 'INVALID_ARGUMENT');
     for (const maxFrameBytes of [0, 39, 1.5, 2 ** 31]) {

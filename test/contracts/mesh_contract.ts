@@ -239,6 +239,36 @@ export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'h
       expect(Buffer.compare(atA.payload, fromB)).to.equal(0);
     });
 
+    it('never uses given memory again before its bytes arrived, and uses it afterwards', async () => {
+      const [a, b] = await start(2);
+      const numRounds = 12;
+      const sizes = [0, 900, 5000, 70_000, 1_000_000];
+      for (let round = 0; round < numRounds; round += 1) {
+        for (const from of [a, b]) {
+          for (const [layer, size] of sizes.entries()) {
+            const payload = from.memory.allocate(size);
+            payload.set(pattern(size, 10 * round + layer + from.rank));
+            const route = { ...key({ step: round, layer }), source: from.rank, destination: asRank(1 - from.rank) };
+            const rows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0 } as const;
+            from.give(route.destination, { ...route, ...rows, payloadBytes: size }, payload);
+            if (size > 0) from.memory.release(from.memory.allocate(size).fill(255)); // whoever gets it next
+          }
+        }
+        for (const to of [a, b]) {
+          for (const [layer, size] of sizes.entries()) {
+            const from = asRank(1 - to.rank);
+            const { payload, release } = await to.receive(from, key({ step: round, layer }), WAIT);
+            expect(Buffer.compare(payload, pattern(size, 10 * round + layer + from)), `${size} bytes`).to.equal(0);
+            release?.();
+            if (size < 5000) continue; // not worth keeping
+            const next = to.memory.allocate(size);
+            expect(next.buffer).to.equal(payload.buffer);
+            to.memory.release(next);
+          }
+        }
+      }
+    });
+
     it('counts frames and bytes, headers included, on both ends', async () => {
       const [a, b] = await start(2);
       send(a, 1, { step: 1 }, pattern(100, 0));
