@@ -10,9 +10,10 @@ import type { Setting } from './settings.js';
 export const OVERLAP_FORMULAE = {
   comm_ms:
     'dispatch and combine of all layers and both micro-batches, one after another, without compute; median of the slowest rank',
-  compute_ms: 'busy loops of all layers and both micro-batches: they block the event loop, as tensor kernels do',
-  sequential_ms: 'dispatch, compute, combine, one micro-batch after the other',
-  overlapped_ms: 'the same with both micro-batches started together',
+  compute_ms:
+    'busy loops of all layers and both micro-batches, half of them attention and half experts: they block the event loop, as tensor kernels do',
+  sequential_ms: 'attention, dispatch, experts, combine, one micro-batch after the other',
+  overlapped_ms: 'the same, one micro-batch computing while rows of the other travel',
   hidden_fraction: '(sequential − overlapped) / min(comm, compute)',
 } as const;
 

@@ -1,8 +1,8 @@
 /**
- * What two micro-batches in flight hide. Compute blocks the event loop, as tensor kernels do. Four timings of the same layers: bytes
- * alone, compute alone, one after the other, and both micro-batches started together.
+ * What two micro-batches in flight hide. Compute, half of it attention and half experts, blocks the event loop, as tensor kernels do. Four timings of
+ * the same layers: bytes alone, compute alone, one micro-batch after the other, and both in turns.
  */
-import type { AllToAll } from '../../comm/index.js';
+import type { AllToAll, DispatchResult, Pending, StepTag } from '../../comm/index.js';
 import type { Timeline } from '../../lib/metrics/timeline.js';
 import type { Recorder } from './recorder.js';
 import type { TokenBatch } from './token_batch.js';
@@ -30,7 +30,13 @@ export async function timeOverlap(parts: Parts, plan: Plan, recorder: Recorder):
   await recorder.time('comm', () => oneAfterAnother(parts, { ...plan, computeMs: 0 }));
   await parts.barrier();
   await recorder.time('compute', () => {
-    for (let i = 0; i < MICRO_BATCHES.length * plan.layers; i += 1) compute(plan.computeMs);
+    const step = plan.nextStep();
+    for (let layer = 0; layer < plan.layers; layer += 1) {
+      for (const microBatch of MICRO_BATCHES) {
+        for (const what of ['attention', 'experts'] as const)
+          compute(what, plan, { step, layer, microBatch, epoch: 0 });
+      }
+    }
     return Promise.resolve();
   });
   await parts.barrier();
@@ -39,38 +45,47 @@ export async function timeOverlap(parts: Parts, plan: Plan, recorder: Recorder):
   await recorder.time('overlapped', () => together(parts, plan));
 }
 
-async function oneAfterAnother(parts: Parts, plan: Plan): Promise<void> {
+/** Attention, dispatch, experts, combine: each waits for the one before. */
+async function oneAfterAnother({ allToAll, batch }: Parts, plan: Plan): Promise<void> {
   const step = plan.nextStep();
   for (let layer = 0; layer < plan.layers; layer += 1) {
-    for (const microBatch of MICRO_BATCHES) await runLayer(parts, plan, { step, layer, microBatch, epoch: 0 });
+    for (const microBatch of MICRO_BATCHES) {
+      const tag = { step, layer, microBatch, epoch: 0 };
+      compute('attention', plan, tag);
+      const received = await allToAll.dispatch({ ...batch.request, tag });
+      compute('experts', plan, tag);
+      await allToAll.combine(received.recvX, received.handle);
+    }
   }
 }
 
-async function together(parts: Parts, plan: Plan): Promise<void> {
+/** The same, but rows of one micro-batch travel while the other one computes: DeepSeek's two-batch overlap. */
+async function together({ allToAll, batch }: Parts, plan: Plan): Promise<void> {
   const step = plan.nextStep();
-  await Promise.all(
-    MICRO_BATCHES.map(async (microBatch) => {
-      for (let layer = 0; layer < plan.layers; layer += 1) {
-        await runLayer(parts, plan, { step, layer, microBatch, epoch: 0 });
-      }
-    }),
-  );
+  let combining: readonly Pending<Float32Array>[] = [];
+  for (let layer = 0; layer < plan.layers; layer += 1) {
+    const dispatching: Pending<DispatchResult>[] = [];
+    for (const microBatch of MICRO_BATCHES) {
+      await combining[microBatch]?.hook();
+      const tag = { step, layer, microBatch, epoch: 0 };
+      compute('attention', plan, tag);
+      dispatching.push(allToAll.startDispatch({ ...batch.request, tag }));
+    }
+    const next: Pending<Float32Array>[] = [];
+    for (const [microBatch, pending] of dispatching.entries()) {
+      const received = await pending.hook();
+      compute('experts', plan, { step, layer, microBatch, epoch: 0 });
+      next.push(allToAll.startCombine(received.recvX, received.handle));
+    }
+    combining = next;
+  }
+  for (const pending of combining) await pending.hook();
 }
 
-async function runLayer(
-  { allToAll, batch }: Parts,
-  { computeMs, timeline }: Plan,
-  tag: { step: number; layer: number; microBatch: number; epoch: number },
-): Promise<void> {
-  const received = await allToAll.dispatch({ ...batch.request, tag });
+/** Blocks this thread for half of what a micro-batch computes in a layer. */
+function compute(what: 'attention' | 'experts', { computeMs, timeline }: Plan, tag: StepTag): void {
   const startMs = performance.now();
-  compute(computeMs);
-  timeline?.onLap('experts', tag, startMs, performance.now());
-  await allToAll.combine(received.recvX, received.handle);
-}
-
-/** Blocks this thread. */
-function compute(ms: number): void {
-  const end = performance.now() + ms;
+  const end = startMs + computeMs / 2;
   while (performance.now() < end);
+  timeline?.onLap(what, tag, startMs, end);
 }
