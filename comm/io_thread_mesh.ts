@@ -63,7 +63,8 @@ export class IoThreadServer {
       if (message.kind === 'turned_away') onRefused?.(errorOfPlain(message.error), message.from);
     });
     const ended = endOf(worker);
-    const first = await Promise.race([once(worker, 'message'), ended]);
+    // A worker that fails before it listens emits 'error', which `ended` tells.
+    const first = await Promise.race([once(worker, 'message').catch(() => ended), ended]);
     const message = typeof first === 'string' ? undefined : (first[0] as FromIoThread);
     if (message?.kind === 'listening') return new IoThreadServer(worker, ended, message);
     const why = await ended;

@@ -169,6 +169,12 @@ const strangerError = (code: CommError['code'], what: string): CommError =>
 
 function bind(server: Server, { host, port }: WsServerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
+    if (!Number.isInteger(port) || port < 0 || port > 65535) {
+      throw new CommError(
+        'INVALID_ARGUMENT',
+        `can't listen on port ${port}; pass a port from 1 to 65535, or 0 for any`,
+      );
+    }
     server.once('error', (cause: NodeJS.ErrnoException) => reject(bindError(cause, `${host}:${port}`)));
     server.listen({ host, port }, () => {
       server.removeAllListeners('error');

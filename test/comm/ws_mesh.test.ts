@@ -247,6 +247,12 @@ describe('a WebSocket mesh', () => {
     });
   }
 
+  it('refuses a port that does not exist: INVALID_ARGUMENT', async () => {
+    for (const port of [-1, 65_536, 1.5, NaN]) {
+      await rejection(listenForPeers({ host: '127.0.0.1', port }), 'INVALID_ARGUMENT');
+    }
+  });
+
   it('says UNREACHABLE naming rank and address when nobody listens', async () => {
     const gone = await listenForPeers({ host: '127.0.0.1', port: 0 });
     await gone.close();
