@@ -72,8 +72,9 @@ interface Dispatched<State> extends CachedRoute<State> {
   readonly masked: readonly Rank[];
   /** [size] rows ('rank') or choices ('source') that this rank owes to each source. */
   readonly numOwed: readonly number[];
-  readonly recvX: Float32Array;
-  /** `recvX` itself was combined: its memory may still be on its way. */
+  /** Of `recvX`; weak, since a cached handle may be kept long. */
+  readonly recvBuffer: WeakRef<ArrayBufferLike>;
+  /** `recvX` itself is combined without a copy: its memory may still be on its way. */
   isLent: boolean;
   isCombined: boolean;
 }
@@ -125,7 +126,7 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
           numOwed,
           state,
           bySource: known,
-          recvX: result.recvX,
+          recvBuffer: new WeakRef(result.recvX.buffer),
           isLent: false,
           isCombined: false,
         };
@@ -148,6 +149,8 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
     }
     const { hidden } = this.#shape;
     checkExpertOut(expertOut, sent.numOwed, hidden, this.reduce);
+    // Before anything is sent: some of it may be on its way when the rest fails.
+    sent.isLent = this.#shape.combineDtype === 'f32' && expertOut.buffer === sent.recvBuffer.deref();
 
     // The rows of a source lie together because dispatch ordered them by source.
     let at = 0;
@@ -158,7 +161,6 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
     const numTokens = sent.bySource.map((part) => part?.numRows ?? 0);
     const pending = this.#route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
     sent.isCombined = true;
-    sent.isLent = expertOut.buffer === sent.recvX.buffer;
     return {
       hook: async () => {
         const y = await pending.hook();

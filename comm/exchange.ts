@@ -91,6 +91,11 @@ export class Exchange {
     }
   }
 
+  /** What was sent leaves now: compute may follow in this turn. */
+  flush(): void {
+    this.mesh.flush();
+  }
+
   /** Counts rows that this rank keeps for itself. */
   keep(phase: Phase, { layer }: StepTag, numTokens: number, numRows: number): void {
     this.stats.sent(phase, layer, this.mesh.rank, { tokens: numTokens, rows: numRows, bytes: 0 });
@@ -98,8 +103,8 @@ export class Exchange {
 
   /**
    * One frame of this phase from each of `from`, in their order; with 'mask', those that are lost or silent are masked and
-   * left out. Rejects as `Mesh.receive`, a TIMEOUT naming every silent rank. `patience`: how many deadlines long it waits;
-   * with 'mask', one more while several peers are silent.
+   * left out. Rejects as `Mesh.receive`, a TIMEOUT naming every silent rank. `patience`: how many deadlines long it waits, one more for
+   * those that may have waited with grace themselves; with 'mask', one of grace while several peers are silent.
    */
   async gather(
     phase: Phase,
@@ -108,7 +113,10 @@ export class Exchange {
     signal: AbortSignal | undefined,
     patience = 1,
   ): Promise<Frame[]> {
-    const timeoutMs = Math.min(this.#parts.timeoutMs * patience, MAX_TIMEOUT_MS);
+    const isMasking = this.#parts.onPeerLoss === 'mask';
+    // Whoever forwards may have waited with grace itself.
+    const numDeadlines = isMasking && patience > 1 ? patience + 1 : patience;
+    const timeoutMs = Math.min(this.#parts.timeoutMs * numDeadlines, MAX_TIMEOUT_MS);
     const key = { phase, step, layer, microBatch, epoch };
     return gather(
       this.mesh,
@@ -116,7 +124,7 @@ export class Exchange {
       key,
       { timeoutMs, signal },
       {
-        graceMs: this.#parts.onPeerLoss === 'mask' ? this.#parts.timeoutMs : 0,
+        graceMs: isMasking ? this.#parts.timeoutMs : 0,
         onFrame: (peer, waitMs) => this.stats.waited(phase, layer, peer, waitMs),
         onFailure: (peer, error) => this.#masks(peer, error),
       },

@@ -58,6 +58,7 @@ export class FlatRoute implements Route<FlatState> {
       } as const;
       exchange.send('dispatch', call.tag, peer, body);
     }
+    exchange.flush();
     const numKept = layouts[mesh.rank]!.rows.length;
     exchange.keep('dispatch', call.tag, numKept, numKept);
     const sentMs = performance.now();
@@ -97,6 +98,7 @@ export class FlatRoute implements Route<FlatState> {
       const body = { ...this.#bodyOf('combine', false), numRows, numTokens: numTokens[peer]!, ...rows };
       exchange.send('combine', call.tag, peer, body);
     }
+    exchange.flush();
     const own = roundedRows(bySource[mesh.rank]!, this.#shape, mesh.memory);
     exchange.keep('combine', call.tag, numTokens[mesh.rank]!, numRowsFor(mesh.rank));
     const sentMs = performance.now();

@@ -55,19 +55,17 @@ export class FramePort<Other = never> {
   /** Posts what was gathered. */
   flush(): void {
     if (this.#numBytes === 0) return;
-    const batch = this.#batch!.buffer;
+    // Few bytes leave alone: what waits in a port holds twice their number at most.
+    const isFew = 2 * this.#numBytes < BATCH_BYTES;
+    const batch = isFew ? this.#batch!.buffer.slice(0, this.#numBytes) : this.#batch!.buffer;
+    if (!isFew) this.#batch = undefined;
     this.#port.postMessage({ batch, numBytes: this.#numBytes } satisfies FrameMessage, [batch]);
-    this.#batch = undefined;
     this.#numBytes = 0;
   }
 
   #gather(header: FrameHeader, payload: readonly Uint8Array[]): void {
-    const frameBytes = FRAME_HEADER_BYTES + header.payloadBytes;
-    if (this.#numBytes + frameBytes > BATCH_BYTES) this.flush();
-    // A turn that sends one frame doesn't pay for the room of many.
-    const hasRoom = this.#batch !== undefined && this.#numBytes + frameBytes <= this.#batch.byteLength;
-    if (!hasRoom) this.#grow(frameBytes);
-    const batch = this.#batch!;
+    if (this.#numBytes + FRAME_HEADER_BYTES + header.payloadBytes > BATCH_BYTES) this.flush();
+    const batch = (this.#batch ??= new Uint8Array(BATCH_BYTES));
     writeHeader(header, new DataView(batch.buffer), this.#numBytes);
     let at = this.#numBytes + FRAME_HEADER_BYTES;
     for (const part of payload) {
@@ -76,12 +74,6 @@ export class FramePort<Other = never> {
     }
     this.#numBytes = at;
     this.#flushLater();
-  }
-
-  #grow(frameBytes: number): void {
-    const before = this.#batch?.subarray(0, this.#numBytes);
-    this.#batch = new Uint8Array(new ArrayBuffer(before === undefined ? frameBytes : BATCH_BYTES));
-    if (before !== undefined) this.#batch.set(before);
   }
 
   #flushLater(): void {

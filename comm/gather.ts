@@ -19,7 +19,7 @@ export interface GatherEvents {
   readonly onFailure?: (peer: Rank, error: unknown) => boolean;
   /**
    * How much longer than the timeout to wait while several peers are silent: one may be lost, and the others wait for it as this rank does. Once a
-   * single one is left, it is the one. Default 0.
+   * single one is left it is the one, unless another was given up already. Default 0.
    */
   readonly graceMs?: number;
 }
@@ -45,35 +45,36 @@ export async function gather(
   setMaxListeners(peers.length, signal);
   const startMs = performance.now();
   const silent = new Set(peers);
-  /** Ends the grace of the last silent peer. */
+  let hasGivenUp = false;
+  /** The silent peer that the others waited for, as far as anybody can tell. */
+  const isAlone = (): boolean => silent.size === 1 && !hasGivenUp;
+  /** Ends its grace. */
   let alone: AbortController | undefined;
-  const heard = (peer: Rank): void => {
-    silent.delete(peer);
-    if (silent.size === 1) alone?.abort();
-  };
   const frameOf = async (peer: Rank): Promise<Frame> => {
     try {
       return await mesh.receive(peer, key, { timeoutMs: wait.timeoutMs, signal });
     } catch (error) {
       const { graceMs = 0 } = events;
-      if (graceMs === 0 || silent.size < 2 || !(error instanceof CommError) || error.code !== 'TIMEOUT') throw error;
+      if (graceMs === 0 || isAlone() || !isTimeout(error)) throw error;
       alone ??= new AbortController();
       setMaxListeners(peers.length, alone.signal);
       const either = AbortSignal.any([signal, alone.signal]);
       return mesh.receive(peer, key, { timeoutMs: graceMs, signal: either }).catch((later: unknown) => {
-        throw signal.aborted || !isExpired(later) ? later : error;
+        throw isTimeout(later) || alone?.signal.aborted === true ? error : later;
       });
     }
   };
   const receive = async (peer: Rank): Promise<Frame | undefined> => {
     try {
       const frame = await frameOf(peer);
-      heard(peer);
+      silent.delete(peer);
+      if (isAlone()) alone?.abort();
       events.onFrame?.(peer, performance.now() - startMs);
       return frame;
     } catch (error) {
       if (events.onFailure?.(peer, error) !== true) throw error;
-      heard(peer);
+      silent.delete(peer);
+      hasGivenUp = true;
       return undefined;
     }
   };
@@ -88,9 +89,7 @@ export async function gather(
   }
 }
 
-/** Whether a wait ended because it was long enough. */
-const isExpired = (error: unknown): boolean =>
-  error instanceof CommError && (error.code === 'TIMEOUT' || error.code === 'ABORTED');
+const isTimeout = (error: unknown): boolean => error instanceof CommError && error.code === 'TIMEOUT';
 
 /** A timeout that several peers caused names all of them. */
 function namingAll(error: unknown, silent: readonly Rank[]): unknown {

@@ -187,6 +187,10 @@ class IoThreadMesh extends MeshBase {
     this.#frames.give(header, payload);
   }
 
+  protected override letGo(): void {
+    this.#frames.flush();
+  }
+
   protected override disconnect(): Promise<void> {
     for (const receiver of [...this.#receivers.values()]) receiver.reject(closedError(receiver.key));
     this.#frames.flush();

@@ -57,6 +57,11 @@ export class Link {
     this.#outbound!.send(header, payload, onSent);
   }
 
+  /** What was sent leaves now. */
+  flush(): void {
+    this.#outbound?.flush();
+  }
+
   /** A frame of the peer was taken or dropped. */
   released(frameBytes: number): void {
     this.#inbound?.released(frameBytes);

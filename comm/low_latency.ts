@@ -18,7 +18,7 @@ import type {
   LowLatencyResult,
 } from './low_latency_contract.js';
 import type { Frame, Mesh } from './mesh.js';
-import { leaseFloats, type PayloadMemory } from './payload_pool.js';
+import { leaseFloats, releaseOnce, type PayloadMemory } from './payload_pool.js';
 import { PackedBuffers } from './packed_buffers.js';
 import { layoutRangeOf, packedLayoutOf, packedRowsOf, type PackedLayout } from './packed_layout.js';
 import {
@@ -107,7 +107,9 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
       const body = { ...this.#bodyOf('dispatch'), numRows, numTokens, payload, isOwn: true } as const;
       exchange.send('dispatch', tag, peer, body);
     }
+    exchange.flush();
     const own = packRows(x, layout, mesh.rank, this.#shape, memory);
+    const releaseOwn = releaseOnce(memory, own.payload);
     exchange.keep('dispatch', tag, layout.numTokens[mesh.rank]!, own.numRows);
     const sentMs = performance.now();
     exchange.span('dispatch', 'pack', tag, startMs, sentMs);
@@ -122,7 +124,7 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
           readPackedRows(frame, this.#shape, this.#maxTokens),
         );
         const result = this.#assemble(bySource, { tag }, degraded);
-        memory.release(own.payload);
+        releaseOwn();
         for (const { release } of frames) release?.();
         const isHeard = bySource.map((part) => part !== undefined);
         const record = { signal, topkIdx, layout, isHeard, range: result.recvLayoutRange, degraded, isCombined: false };
@@ -158,8 +160,10 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
       const body = { ...this.#bodyOf('combine'), numRows, numTokens: numRows, payload, isOwn: true } as const;
       exchange.send('combine', tag, peer, body);
     }
+    exchange.flush();
     const numKept = rowsOf[mesh.rank]!.length;
     const own = this.#encode(expertOut, rowsOf[mesh.rank]!, memory);
+    const releaseOwn = releaseOnce(memory, own);
     exchange.keep('combine', tag, numKept, numKept);
     sent.isCombined = true;
     const weights = topkWeights.slice();
@@ -173,7 +177,7 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
         const arrivedMs = lastArrival(frames, sentMs);
         exchange.span('combine', 'flight', tag, sentMs, arrivedMs);
         const y = this.#sum(own, frames, sent, weights);
-        memory.release(own);
+        releaseOwn();
         for (const { release } of frames) release?.();
         this.numDegradedTokens += sent.degraded.numTokens;
         exchange.span('combine', 'unpack', tag, arrivedMs);

@@ -62,6 +62,8 @@ export interface Mesh {
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
   /** As `send`, of a payload that `memory` gave, whole: it is the mesh's from now on, also when this throws. */
   give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
+  /** Small frames leave together when a turn of the event loop ends; this lets those that were sent leave now. */
+  flush(): void;
   /** The frame from `from` with this key, whenever it arrives. Rejects with PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */
   receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame>;
   /** Forgets queued frames of epochs before this one; later arrivals of them are counted as stale. */

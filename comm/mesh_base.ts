@@ -59,6 +59,10 @@ export abstract class MeshBase implements Mesh {
     this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
   }
 
+  flush(): void {
+    this.letGo?.();
+  }
+
   receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
     return this.#mailbox.take(from, key, wait);
   }
@@ -94,6 +98,9 @@ export abstract class MeshBase implements Mesh {
 
   /** The same for a payload of `memory`. */
   protected abstract transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
+
+  /** For a transport that gathers small frames: they leave now. */
+  protected letGo?(): void;
 
   /** Ends every link; called once. */
   protected abstract disconnect(): Promise<void>;

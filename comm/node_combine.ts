@@ -66,6 +66,7 @@ export class NodeCombine {
       this.#giveUp(call, this.#relays(dispatched.state), error);
       throw error;
     }
+    exchange.flush();
     const own = this.#pack(rows, plan.local);
     const [numRows, numTokens] = this.#counts(rows, plan.local);
     exchange.keep('combine', tag, numTokens, numRows);
@@ -125,6 +126,7 @@ export class NodeCombine {
       });
       waiting.delete(relay);
     }
+    exchange.flush();
     const returns = this.#returnsOf(plan.node, returned, states, state);
     exchange.keep('combine_node', call.tag, returns.kept.rows.length, numOwed(returns.kept, this.#shape));
     const kept = withoutMissing(state.nodes[plan.node]!, states, this.#shape);

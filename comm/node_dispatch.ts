@@ -82,6 +82,7 @@ export class NodeDispatch {
       this.#giveUp(call, isCached, plan.onNode(exchange.peers), error);
       throw error;
     }
+    exchange.flush();
     const own = this.#keep(call, x, routing, nodes[plan.node]!, cached);
     const sentMs = performance.now();
     exchange.span('dispatch_node', 'pack', call.tag, startMs, sentMs);
@@ -164,6 +165,7 @@ export class NodeDispatch {
       exchange.send('dispatch', call.tag, mate, body);
       waiting.delete(mate);
     }
+    exchange.flush();
     const kept = packForwarded(sources, plan.local, this.#shape, isCached, FRESH_MEMORY);
     exchange.keep('dispatch', call.tag, kept.numRows, kept.numRows);
     return kept;

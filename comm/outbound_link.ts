@@ -60,6 +60,11 @@ export class OutboundLink {
     else this.#keep(frame, frameBytes);
   }
 
+  /** What was written leaves now. */
+  flush(): void {
+    this.#writer.flush();
+  }
+
   /** Says goodbye once everything that was sent has left. */
   close(): void {
     this.#onDrained = () => {

@@ -70,6 +70,10 @@ class ThreadMesh extends MeshBase {
     this.#frames[to]!.give(header, payload);
   }
 
+  protected override letGo(): void {
+    for (const frames of this.#frames) frames?.flush();
+  }
+
   /** What was posted before is delivered before the end. */
   protected override disconnect(): Promise<void> {
     for (const peer of this.#ports.keys()) this.#part(peer, 'it closed its mesh');

@@ -112,6 +112,10 @@ class WsMesh extends MeshBase {
     this.#links[to]!.send(header, [payload], () => this.memory.release(payload));
   }
 
+  protected override letGo(): void {
+    for (const link of this.#links) link?.flush();
+  }
+
   protected override released(from: Rank, frameBytes: number): void {
     this.#links[from]?.released(frameBytes);
   }

@@ -62,11 +62,17 @@ export class WsWriter {
   flush(): void {
     if (this.#numStaged === 0) return;
     const staging = this.#staging!;
-    this.#socket.write(staging.bytes.subarray(0, this.#numStaged), (error) => {
+    const numStaged = this.#numStaged;
+    this.#numStaged = 0;
+    if (2 * numStaged < STAGING_BYTES) {
+      // Little leaves alone, so that bytes on their way hold twice their number at most.
+      this.#socket.write(staging.bytes.slice(0, numStaged));
+      return;
+    }
+    this.#staging = undefined;
+    this.#socket.write(staging.bytes.subarray(0, numStaged), (error) => {
       if (!isError(error) && this.#spare.length < MAX_SPARE) this.#spare.push(staging);
     });
-    this.#staging = undefined;
-    this.#numStaged = 0;
   }
 
   #stage(header: FrameHeader, payload: readonly Uint8Array[]): void {

@@ -32,6 +32,8 @@ import {
   withMeshes,
 } from '../kit/all_to_all.js';
 import { rejection, thrown } from '../kit/errors.js';
+import { FaultyMesh } from '../kit/faulty_mesh.js';
+import { packedEndpointsOf } from '../kit/low_latency.js';
 import { openWsMeshes } from '../kit/ws_meshes.js';
 import {
   refCombineRank,
@@ -224,6 +226,25 @@ describe('all-to-all that gives memory back', () => {
     }
   }
 
+  it('keeps what is combined in place also where the combine fails when some of it has left', async () => {
+    const shape = { size: 3, hidden: 4096, numTopk: 1, slotsPerRank: 1 };
+    await withMeshes(await openWsMeshes(3), async (meshes) => {
+      const endpoints = endpointsOf(meshes, shape, 'rank');
+      const received = await Promise.all(
+        endpoints.map((ep) => {
+          const routing = { topkIdx: new Int32Array(64), topkWeights: new Float32Array(64).fill(1) };
+          return ep.dispatch({ x: new Float32Array(64 * shape.hidden).fill(1), ...routing, tag: tagOf() });
+        }),
+      );
+      await meshes[2]!.close();
+      await meshes[0]!.closed;
+      const { recvX, handle, release } = received[0]!;
+      thrown(() => endpoints[0]!.startCombine(recvX, handle), 'PEER_LOST', { rank: asRank(2) });
+      release();
+      expect(meshes[0]!.memory.allocate(recvX.byteLength).buffer).to.not.equal(recvX.buffer);
+    });
+  });
+
   it('keeps what is combined in place until it has left', async () => {
     const shape = { size: 2, hidden: 64, numTopk: 1, slotsPerRank: 1 };
     const inputs = inputsOf([50, 50], shape, 1);
@@ -272,6 +293,38 @@ describe('all-to-all with hooks', () => {
       });
     });
   }
+
+  it('lets small frames go before it returns, so that compute may follow at once', async () => {
+    const log: string[] = [];
+    class Logged extends FaultyMesh {
+      override flush(): void {
+        log.push('flush');
+        super.flush();
+      }
+    }
+    const ranks = { size: 4, hidden: 6, numTopk: 2, slotsPerRank: 2, maxTokensPerRank: 4 };
+    const input = inputsOf([4, 4, 4, 4], ranks, 8)[0]!;
+    const starts: ((mesh: Mesh) => unknown)[] = [
+      (mesh) => endpointsOf([mesh], ranks, 'rank')[0]!.startDispatch({ ...input, tag: tagOf() }),
+      (mesh) => {
+        const topology = { ranksPerNode: 2, route: 'hierarchical' } as const;
+        return endpointsOf([mesh], ranks, 'rank', 5000, { topology })[0]!.startDispatch({ ...input, tag: tagOf() });
+      },
+      (mesh) => {
+        const topkIdx = Int32Array.of(0, 3, 1, 5, 2, 7, 4, 6);
+        return packedEndpointsOf([mesh], ranks)[0]!.startDispatch({ x: input.x, topkIdx, tag: tagOf() });
+      },
+    ];
+    for (const start of starts) {
+      await withMeshes(createLocalMeshes(4), ([mesh]) => {
+        log.length = 0;
+        start(new Logged(mesh!, () => log.push('send')));
+        expect(log.filter((what) => what === 'send').length).to.be.at.least(1);
+        expect(log.at(-1)).to.equal('flush');
+        return Promise.resolve();
+      });
+    }
+  });
 
   it('interleaves two micro-batches', async () => {
     await withMeshes(createLocalMeshes(3, { microBatches: 2 }), async (meshes) => {

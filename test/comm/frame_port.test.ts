@@ -55,6 +55,17 @@ describe('frames through a port', () => {
     expect(port.frames().map(({ step }) => step)).to.deep.equal([...Array.from({ length: 52 }).keys()]);
   });
 
+  it('leave at once when they are told to, holding twice their bytes at most', async () => {
+    const { frames, port } = newPort();
+    send(frames, 1, SMALL);
+    frames.flush();
+    expect(port.messages).to.have.length(1);
+    const { batch, numBytes } = port.messages[0] as { batch: ArrayBuffer; numBytes: number };
+    expect(batch.byteLength).to.be.at.most(2 * numBytes);
+    await turn();
+    expect(port.messages).to.have.length(1);
+  });
+
   it('leave before anything else that is posted', () => {
     const { frames, port } = newPort();
     send(frames, 1, SMALL);

@@ -2,9 +2,11 @@
 import { expect } from 'chai';
 import { Deadline } from '../../comm/deadline.js';
 import type { Phase } from '../../comm/frame.js';
+import { asRank } from '../../comm/ids.js';
 import { createLocalMeshes } from '../../comm/local_mesh.js';
 import type { Mesh } from '../../comm/mesh.js';
 import { endpointsOf, randomInput, randomOf, runExperts, tagOf, withMeshes } from '../kit/all_to_all.js';
+import { rejection } from '../kit/errors.js';
 import { FaultyMesh } from '../kit/faulty_mesh.js';
 import { distinctExperts, packedEndpointsOf, runPackedExperts } from '../kit/low_latency.js';
 import type { RefInput } from '../refs/all_to_all_ref.js';
@@ -94,4 +96,50 @@ describe('ranks that go on without a silent one', function () {
       );
     });
   }
+
+  it('are left alone by an epoch that ends the call: it rejects, and nobody is masked', async () => {
+    await withMeshes(createLocalMeshes(NUM_RANKS), async (meshes) => {
+      const [ep] = endpointsOf(meshes, shape, 'rank', TIMEOUT_MS, { onPeerLoss: 'mask' });
+      const call = rejection(ep!.dispatch({ ...inputs[0]!, tag: tagOf(0, 0) }), 'ABORTED');
+      await compute(1.3 * TIMEOUT_MS);
+      meshes[0]!.advanceEpoch(1);
+      await call;
+      expect(ep!.maskedRanks()).to.deep.equal([]);
+    });
+  });
+
+  it('wait for each other, also after one of those that were silent was given up', async () => {
+    await Promise.all(
+      [0.5, 1.3].map((share) =>
+        withMeshes(createLocalMeshes(NUM_RANKS), async (meshes) => {
+          const endpoints = endpointsOf(meshes, shape, 'rank', TIMEOUT_MS, { onPeerLoss: 'mask' });
+          const call = (rank: number) => endpoints[rank]!.dispatch({ ...inputs[rank]!, tag: tagOf(0, 0) });
+          const first = call(0);
+          await compute(share * TIMEOUT_MS);
+          await meshes[DEAD]!.close();
+          await compute(TIMEOUT_MS * (share < 1 ? 0.6 : 0.1)); // into the grace
+          const second = call(1);
+          await compute(TIMEOUT_MS / 20);
+          await Promise.all([first, second, call(2)]);
+          expect(endpoints.slice(0, DEAD).map((ep) => ep.maskedRanks())).to.deep.equal([[DEAD], [DEAD], [DEAD]]);
+        }),
+      ),
+    );
+  });
+
+  it('wait for a relay that waited for several: hierarchical', async () => {
+    await withMeshes(createLocalMeshes(6), async (meshes) => {
+      const nodes = { size: 6, hidden: 4, numTopk: 1, slotsPerRank: 1 };
+      const topology = { ranksPerNode: 2, route: 'hierarchical' } as const;
+      const endpoints = endpointsOf(meshes, nodes, 'rank', TIMEOUT_MS, { onPeerLoss: 'mask', topology });
+      const silent = [2, 4]; // rank 0 waits for both, rank 1 for rank 0
+      const input = randomInput(2, nodes, randomOf(1), () => 0);
+      await Promise.all([0, 1].map((rank) => endpoints[rank]!.dispatch({ ...input, tag: tagOf(0, 0) })));
+      expect([0, 1].map((rank) => endpoints[rank]!.maskedRanks().includes(asRank(1 - rank)))).to.deep.equal([
+        false,
+        false,
+      ]);
+      expect(endpoints[0]!.maskedRanks()).to.include.members(silent);
+    });
+  });
 });

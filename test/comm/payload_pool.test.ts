@@ -32,4 +32,17 @@ describe('payload memory', () => {
     expect(pool.allocate(4096).buffer).to.equal(b.buffer);
     expect(pool.allocate(8192).buffer).to.not.equal(a.buffer);
   });
+
+  it('keeps what it has when something comes that is too large, or one too many of its size', () => {
+    const pool = new PayloadPool(10_000);
+    const [a, b, c] = [pool.allocate(4096), pool.allocate(4096), pool.allocate(4096)];
+    for (const payload of [a, b, c, pool.allocate(20_000)]) pool.release(payload);
+    expect([pool.allocate(4096).buffer, pool.allocate(4096).buffer]).to.have.members([a.buffer, b.buffer]);
+    expect(pool.allocate(4096).buffer).to.not.equal(c.buffer);
+  });
+
+  it('gives what it would never keep in its exact size', () => {
+    const { buffer, byteOffset } = new PayloadPool(10_000).allocate(17_001);
+    expect(buffer.byteLength - byteOffset).to.equal(17_001);
+  });
 });

@@ -48,18 +48,39 @@ describe('the writer of a link', () => {
 
   it('changes no memory before it has left, and uses it again afterwards', async () => {
     const { writer, socket } = newWriter();
-    send(writer, SMALL, 1);
-    await turn();
+    const fill = async (step: number): Promise<void> => {
+      for (let i = 0; i < 100; i += 1) send(writer, SMALL, step);
+      await turn();
+    };
+    await fill(1);
     const first = Buffer.from(socket.bytes());
-    send(writer, SMALL, 2);
-    await turn();
+    await fill(2);
     expect(socket.bytes().subarray(0, first.length).equals(first)).to.equal(true);
     const memory = new Set(socket.writes.map((bytes) => bytes.buffer));
     expect(memory.size).to.equal(2);
     socket.sent();
-    send(writer, SMALL, 3);
-    await turn();
+    await fill(3);
     expect(memory.has(socket.writes.at(-1)!.buffer)).to.equal(true);
+  });
+
+  it('holds no more memory than twice what is on its way', async () => {
+    const { writer, socket } = newWriter();
+    for (let step = 0; step < 20; step += 1) {
+      for (let i = 0; i < 5 * step; i += 1) send(writer, SMALL, step);
+      await turn();
+    }
+    const held = new Set(socket.writes.map(({ buffer }) => buffer));
+    const numBytes = [...held].reduce((sum, buffer) => sum + buffer.byteLength, 0);
+    expect(numBytes).to.be.at.most(2 * socket.bytes().length);
+  });
+
+  it('lets go at once what it is told to', async () => {
+    const { writer, socket } = newWriter();
+    send(writer, SMALL, 1);
+    writer.flush();
+    expect(socket.writes).to.have.length(1);
+    await turn();
+    expect(socket.writes).to.have.length(1);
   });
 
   it('says when a payload is free again: a small one at once, a large one when it has left', () => {

@@ -75,6 +75,10 @@ export class FaultyMesh implements Mesh {
     else send();
   }
 
+  flush(): void {
+    this.mesh.flush();
+  }
+
   async receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
     const { signal } = this.cutOf(from);
     const either = wait.signal === undefined ? signal : AbortSignal.any([signal, wait.signal]);
