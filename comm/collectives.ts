@@ -11,6 +11,8 @@ export interface CollectivesOptions {
   readonly timeoutMs?: number;
   /** Membership epoch of all calls. After `mesh.advanceEpoch` make new collectives with the new epoch. Default 0. */
   readonly epoch?: number;
+  /** Ranks that take no part, such as lost ones: nothing is sent to them or expected of them. Default: none. */
+  readonly absent?: readonly Rank[];
 }
 
 /**
@@ -22,7 +24,7 @@ export interface Collectives {
   barrier(signal?: AbortSignal): Promise<void>;
   /** `bytes` of rank `root`, on every rank; the others pass nothing. The root doesn't wait for the others. */
   broadcast(root: Rank, bytes?: Uint8Array, signal?: AbortSignal): Promise<Uint8Array>;
-  /** Every rank's bytes, by rank; lengths may differ. */
+  /** Every rank's bytes, by rank; lengths may differ. An absent rank's are empty. */
   allGather(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array[]>;
 }
 
@@ -40,9 +42,9 @@ class MeshCollectives implements Collectives {
   readonly #epoch: number;
   #nextStep = 0;
 
-  constructor(mesh: Mesh, { timeoutMs = 10000, epoch = 0 }: CollectivesOptions) {
+  constructor(mesh: Mesh, { timeoutMs = 10000, epoch = 0, absent = [] }: CollectivesOptions) {
     this.#mesh = mesh;
-    this.#peers = peersOf(mesh);
+    this.#peers = peersOf(mesh).filter((peer) => !absent.includes(peer));
     this.#timeoutMs = checkTimeout(timeoutMs);
     this.#epoch = epoch;
   }
@@ -72,7 +74,8 @@ class MeshCollectives implements Collectives {
 
   async #exchange(key: FrameKey, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array[]> {
     for (const peer of this.#peers) this.#send(peer, key, bytes);
-    const all = new Array<Uint8Array>(this.#mesh.size).fill(bytes);
+    const all = new Array<Uint8Array>(this.#mesh.size).fill(NO_BYTES);
+    all[this.#mesh.rank] = bytes;
     const frames = await gather(this.#mesh, this.#peers, key, { timeoutMs: this.#timeoutMs, signal });
     for (const { header, payload } of frames) all[header.source] = payload;
     return all;

@@ -51,6 +51,16 @@ describe('collectives', () => {
     await rejection(all[0]!.broadcast(asRank(2)), 'PEER_LOST', { rank: asRank(2), phase: 'broadcast' });
   });
 
+  it('neither send to absent ranks nor wait for them, also not to lost ones', async () => {
+    meshes = createLocalMeshes(3);
+    await meshes[1]!.close();
+    const absent = [asRank(1)];
+    const left = [meshes[0]!, meshes[2]!].map((mesh) => createCollectives(mesh, { timeoutMs: 5000, epoch: 1, absent }));
+    const gathered = await Promise.all(left.map((one, i) => one.allGather(Uint8Array.of(i))));
+    const expected = [Uint8Array.of(0), new Uint8Array(0), Uint8Array.of(1)];
+    for (const all of gathered) expect(all).to.deep.equal(expected);
+  });
+
   it('refuse a root that is no rank and a root without bytes', async () => {
     const [one] = start(2);
     await rejection(one!.broadcast(asRank(2)), 'INVALID_ARGUMENT');
