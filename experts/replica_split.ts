@@ -20,6 +20,22 @@ export function splitLoad(
   return load_P;
 }
 
+/**
+ * [P] `balanced`, in whole tokens: how many of the counts [E] each replica takes so that the most loaded rank has as few as possible. Of equally
+ * good splits, each `source` rank begins with another one: with its own replica where it holds one.
+ * @param source −1: of no rank in particular
+ */
+export function splitCounts(
+  counts_E: ArrayLike<number>,
+  placement: Placement,
+  moeLayer: number,
+  source: number,
+): Float64Array {
+  const count_P = evenCounts(counts_E, placement, moeLayer, source);
+  level(count_P, placement, moeLayer, { inWholes: true, turn: source + 1 });
+  return count_P;
+}
+
 /** [R] the load of each rank, from that of the physical experts [P]. */
 export function sumByRank(load_P: ArrayLike<number>, { numRanks, slotsPerRank }: Placement): Float64Array {
   const load_R = new Float64Array(numRanks);
@@ -33,6 +49,27 @@ function evenSplit(load_E: ArrayLike<number>, { phy2log, logcnt }: Placement, mo
   );
 }
 
+/** Every replica ⌊count / replicas⌋; one more for as many as it takes. */
+function evenCounts(
+  counts_E: ArrayLike<number>,
+  { phy2log, log2phy, slotsPerRank }: Placement,
+  moeLayer: number,
+  source: number,
+): Float64Array {
+  const count_P = new Float64Array(phy2log[moeLayer]!.length);
+  log2phy[moeLayer]!.forEach((replicas, logical) => {
+    const n = replicas.length;
+    const count = counts_E[logical]!;
+    if (n === 0 || count === 0) return;
+    const own = replicas.findIndex((p) => Math.floor(p / slotsPerRank) === source);
+    const first = own >= 0 ? own : (source + 1 + logical) % n;
+    const each = Math.floor(count / n);
+    const numOdd = count - each * n;
+    for (let i = 0; i < n; i++) count_P[replicas[(first + i) % n]!] = each + (i < numOdd ? 1 : 0);
+  });
+  return count_P;
+}
+
 /** What float64 sums of loads may be off by. */
 const RELATIVE_ERROR = 1e-12;
 
@@ -41,21 +78,28 @@ const RELATIVE_ERROR = 1e-12;
  * 1. No split can push the maximum under the mean of all ranks: that is the first target.
  * 2. A path leads from a rank above the target, over experts with a replica there and one elsewhere, to a rank below it: move what fits along it.
  * 3. Where no path is left, the ranks that can be reached have nothing to give to others: their mean is a bound too, and the new target.
+ * In wholes, bounds round up, and so only wholes move.
  */
-function level(load_P: Float64Array, placement: Placement, moeLayer: number): void {
+function level(
+  load_P: Float64Array,
+  placement: Placement,
+  moeLayer: number,
+  { inWholes = false, turn = 0 }: { readonly inWholes?: boolean; readonly turn?: number } = {},
+): void {
+  const bound = (mean: number): number => (inWholes ? Math.ceil(mean) : mean);
   const { numRanks, slotsPerRank } = placement;
   const load_R = sumByRank(load_P, placement);
   const total = load_R.reduce((a, b) => a + b, 0);
-  const tolerance = total * RELATIVE_ERROR;
-  const search = new PathSearch(placement, moeLayer);
-  let target = total / numRanks;
+  const tolerance = inWholes ? 0 : total * RELATIVE_ERROR;
+  const search = new PathSearch(placement, moeLayer, turn);
+  let target = bound(total / numRanks);
   while (load_R.some((load) => load > target + tolerance)) {
     const end = search.find(load_P, load_R, target, tolerance);
     if (end < 0) {
       const reached = search.reached();
-      const mean = reached.reduce((sum, rank) => sum + load_R[rank]!, 0) / reached.length;
-      if (!(mean > target)) return; // only rounding is left
-      target = mean;
+      const next = bound(reached.reduce((sum, rank) => sum + load_R[rank]!, 0) / reached.length);
+      if (!(next > target)) return; // only rounding is left
+      target = next;
       continue;
     }
     const path = search.pathTo(end);
@@ -76,6 +120,8 @@ class PathSearch {
   private readonly slotsPerRank: number;
   private readonly replicas: readonly Int32Array[];
   private readonly phy2log: Int32Array;
+  /** Which of an expert's replicas is tried first. */
+  private readonly turn: number;
   /** By rank: its slots whose expert has replicas elsewhere too. */
   private readonly shared: readonly number[][];
   private readonly queue: Int32Array;
@@ -85,8 +131,8 @@ class PathSearch {
   private readonly to: Int32Array;
   private readonly isSeen: Uint8Array;
 
-  constructor({ numRanks, slotsPerRank, phy2log, log2phy, logcnt }: Placement, moeLayer: number) {
-    this.slotsPerRank = slotsPerRank;
+  constructor({ numRanks, slotsPerRank, phy2log, log2phy, logcnt }: Placement, moeLayer: number, turn: number) {
+    [this.slotsPerRank, this.turn] = [slotsPerRank, turn];
     this.replicas = log2phy[moeLayer]!;
     this.phy2log = phy2log[moeLayer]!;
     this.shared = Array.from({ length: numRanks }, (): number[] => []);
@@ -105,7 +151,9 @@ class PathSearch {
     for (let next = 0; next < this.numQueued; next++) {
       for (const p of this.shared[this.queue[next]!]!) {
         if (load_P[p]! <= tolerance) continue; // nothing to move
-        for (const q of this.replicas[this.phy2log[p]!]!) {
+        const replicas = this.replicas[this.phy2log[p]!]!;
+        for (let i = 0; i < replicas.length; i++) {
+          const q = replicas[(this.turn + i) % replicas.length]!;
           const rank = this.rankOf(q);
           if (this.isSeen[rank] === 1) continue;
           this.visit(rank, p, q);
