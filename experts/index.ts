@@ -1,5 +1,6 @@
 /** The public face `expertwire/experts`: routing, placement and running experts, without an engine around them. */
 export { balancedness, balancednessOf, rankLoads } from './balance.js';
+export { CountGather } from './count_gather.js';
 export { ExpertError, type ExpertErrorCode } from './errors.js';
 export { Ffn, type FfnWeights } from './ffn.js';
 export { Gate, selectExperts, type GateSpec, type Routing } from './gate.js';
@@ -11,7 +12,7 @@ export {
   placementFrom,
   PLACEMENT_STRATEGIES,
   rankOf,
-  toPhysical,
+  ranksOf,
   withoutRanks,
   type Placement,
   type PlacementShape,
@@ -22,7 +23,16 @@ export { createPlanner, PLANNERS, type PlannerName } from './planners/index.js';
 export type { StableOptions } from './planners/eplb_stable.js';
 export type { ExpertLoad, Plan, PlanBalance, Planner, PlanReport } from './planners/planner.js';
 export type { PlanTopology } from './planners/topology.js';
-export { REPLICA_SPLITS, splitLoad, sumByRank, type ReplicaSplit } from './replica_split.js';
+export { withRedundancy } from './redundancy.js';
+export {
+  createReplicaChooser,
+  REPLICA_CHOICES,
+  type ChoosingRank,
+  type GatherCounts,
+  type ReplicaChoice,
+  type ReplicaChooser,
+} from './replica_choice.js';
+export { REPLICA_SPLITS, splitCounts, splitLoad, sumByRank, type ReplicaSplit } from './replica_split.js';
 export { createExpertShard, type ExpertShard } from './shard.js';
 export { Stopwatch, STEP_PHASES, type StepPhase } from './stopwatch.js';
 export { syntheticLoads, type LoadPattern, type LoadShape } from './synthetic_load.js';

@@ -1,7 +1,7 @@
 /** Counts the tokens that each expert was chosen for: pure, cheap enough to be always on. */
 import { ExpertError } from './errors.js';
 
-/** Load = tokens routed to the expert, counted at the source, per MoE layer and logical expert. */
+/** Load = tokens routed to the expert, counted at the source, per MoE layer and logical expert; or anything else that is counted per layer. */
 export class LoadMonitor {
   private readonly counts: readonly Float64Array[];
 

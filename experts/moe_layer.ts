@@ -1,5 +1,5 @@
 /**
- * One Mixture-of-Experts layer: gate → dispatch → experts → combine, plus the shared experts.
+ * One Mixture-of-Experts layer: gate → replica choice → dispatch → experts → combine, plus the shared experts.
  * Shape suffixes: T tokens of this rank, H hidden, K choices per token.
  */
 import type { AllToAll, DispatchResult, Pending } from '../comm/all_to_all.js';
@@ -7,7 +7,8 @@ import type { StepTag } from '../comm/frame.js';
 import type { Ffn } from './ffn.js';
 import type { Gate, Routing } from './gate.js';
 import type { LoadMonitor } from './load_monitor.js';
-import { toPhysical, type Placement } from './placement.js';
+import { ranksOf, type Placement } from './placement.js';
+import type { ReplicaChooser } from './replica_choice.js';
 import type { ExpertShard } from './shard.js';
 import type { Stopwatch } from './stopwatch.js';
 import { add, rowsOf, tidy, toTensor, type Tensor2D } from './tf.js';
@@ -22,9 +23,13 @@ export interface MoeLayerParts {
   readonly sharedExperts: Ffn | null;
   readonly shard: ExpertShard;
   readonly ep: AllToAll;
+  readonly replicas: ReplicaChooser;
   /** Parts into which a step's tokens are cut, so that rows of one travel while another computes. Default 1. */
   readonly microBatches?: number;
+  /** Counts choices per logical expert. */
   readonly load: LoadMonitor;
+  /** Counts choices per rank that computes them. */
+  readonly rankLoad: LoadMonitor;
   readonly clock: Stopwatch;
 }
 
@@ -48,12 +53,14 @@ export class MoeLayer {
     tag: Omit<StepTag, 'layer' | 'microBatch'>,
     signal?: AbortSignal,
   ): Promise<MoeOutput> {
-    const { layer, moeLayer, gate, load, clock } = this.parts;
+    const { layer, moeLayer, gate, replicas, load, rankLoad, clock } = this.parts;
     const routing = x_TH === null ? NO_TOKENS : await gate.route(x_TH);
     load.record(moeLayer, routing.topkIdx);
-    const topkIdx = toPhysical(placement, moeLayer, routing.topkIdx);
     const x = x_TH === null ? new Float32Array(0) : await rowsOf(x_TH);
     clock.lap('gate', { layer });
+    const topkIdx = await replicas.choose(routing.topkIdx, placement, moeLayer, signal);
+    rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
+    clock.lap('replicas', { layer });
     const dispatched = this.startDispatches(x, topkIdx, routing.topkWeights, { ...tag, layer }, signal);
     clock.lap('dispatch', { layer });
     const shared_TH = this.runShared(x_TH); // computes while rows travel

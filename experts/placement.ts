@@ -105,11 +105,9 @@ export function withoutRanks(placement: Placement, ranks: readonly number[]): Pl
   return { ...placementFrom(version, numRanks, numExperts, left), slotsPerRank };
 }
 
-/** Logical choices [T·K] of one layer (indexed among the MoE layers) → each expert's first replica; −1 stays −1, and an expert without any becomes −1. */
-export function toPhysical(placement: Placement, moeLayer: number, topkIdx: Int32Array): Int32Array {
-  const replicas = placement.log2phy[moeLayer]!;
-  return topkIdx.map((logical) => (logical < 0 ? -1 : (replicas[logical]![0] ?? -1)));
-}
+/** The ranks that hold some physical experts; −1 stays −1. */
+export const ranksOf = ({ slotsPerRank }: Placement, physical: Int32Array): Int32Array =>
+  physical.map((p) => (p < 0 ? -1 : Math.floor(p / slotsPerRank)));
 
 /** The rows, ascending, of which at least one choice [T·K] of any MoE layer fell on an expert that has no replica left. */
 export function degradedRows(placement: Placement, topkIdxByLayer: readonly Int32Array[], numTopk: number): number[] {

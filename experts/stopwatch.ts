@@ -1,7 +1,16 @@
 /** Where a step's time goes. Lap times add up to the whole, because every lap begins where the one before ended. */
 
-export const STEP_PHASES = ['attention', 'gate', 'dispatch', 'experts', 'combine', 'sampling', 'other'] as const;
-/** `dispatch` and `combine`: packing rows, waiting for peers and unpacking. */
+export const STEP_PHASES = [
+  'attention',
+  'gate',
+  'replicas',
+  'dispatch',
+  'experts',
+  'combine',
+  'sampling',
+  'other',
+] as const;
+/** `replicas`: choosing them, with `allgather` also waiting for the counts of peers; `dispatch` and `combine`: packing rows, waiting for peers and unpacking. */
 export type StepPhase = (typeof STEP_PHASES)[number];
 
 /** What a lap was for. */

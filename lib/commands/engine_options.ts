@@ -1,6 +1,7 @@
 /** Options of every command that starts an engine, and from them to a running one. */
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
+import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
 import { loadConfig, type PartialConfig } from '../config/load.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { Engine, type Loss } from '../engine/engine.js';
@@ -22,6 +23,8 @@ export interface EngineArgs {
   readonly ranks?: number | undefined;
   readonly backend?: string | undefined;
   readonly placement?: string | undefined;
+  readonly numRedundantExperts?: number | undefined;
+  readonly replicaChoice?: string | undefined;
   readonly reduce?: string | undefined;
   readonly set?: readonly string[] | undefined;
   readonly listen?: string | undefined;
@@ -38,7 +41,17 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
     .option('model', { type: 'string', describe: 'model folder in Hugging Face layout', group: 'Job:' })
     .option('ranks', { type: 'number', describe: 'rank processes to start here (1)', group: 'Job:' })
     .option('backend', { type: 'string', describe: 'auto, tensorflow, webgpu, wasm or cpu (auto)', group: 'Job:' })
-    .option('placement', { type: 'string', describe: 'linear or round_robin (linear)', group: 'Job:' })
+    .option('placement', {
+      type: 'string',
+      describe: 'linear, round_robin, or a file that plan wrote (linear)',
+      group: 'Job:',
+    })
+    .option('num-redundant-experts', {
+      type: 'number',
+      describe: 'further copies of experts, per layer over all ranks (0)',
+      group: 'Job:',
+    })
+    .option('replica-choice', { type: 'string', describe: `${REPLICA_CHOICES.join(', ')} (balanced)`, group: 'Job:' })
     .option('reduce', { type: 'string', describe: 'rank, or source: bit-equal for any ranks (rank)', group: 'Job:' })
     .option('set', {
       type: 'string',
@@ -73,7 +86,11 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
     model: args.model,
     backend: args.backend,
     parallel: { ranks: args.ranks },
-    experts: { placement: args.placement },
+    experts: {
+      placement: args.placement,
+      num_redundant_experts: args.numRedundantExperts,
+      replica_choice: args.replicaChoice,
+    },
     comm: { reduce: args.reduce },
     ...more,
   } as PartialConfig; // values are checked by the schema

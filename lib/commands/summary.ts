@@ -1,13 +1,12 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
 import { withoutRanks, type Placement } from '../../experts/placement.js';
 import type { Engine } from '../engine/engine.js';
-import { rankLoads } from '../metrics/balance.js';
 import { bar, bytes, sparkline, table } from '../metrics/charts.js';
 import type { Completion, Timing } from './generate.js';
 
 const BAR_WIDTH = 32;
 const LOAD_HEADING =
-  "expert load (how often each rank's experts were chosen, K times per token; ▁…█ each expert; balancedness = mean / max rank)";
+  "expert load (how often each rank's experts were used, K times per token; ▁…█ all choices of each expert; balancedness = mean / max rank)";
 
 /** Several lines for a terminal. */
 export function summary(engine: Engine, completions: readonly Completion[], timing: Timing): string {
@@ -54,10 +53,10 @@ function pairTable(what: string, matrix: readonly (readonly number[])[], textOf:
 
 /** Choices per rank and MoE layer as bars, and per expert as one character each. */
 function loadChart(engine: Engine): string {
-  const { expertLoad, balancedness, lostRanks } = engine.stats();
+  const { expertLoad, rankLoad, balancedness, lostRanks } = engine.stats();
   const placement = withoutRanks(engine.placement, lostRanks);
   const layers = expertLoad.map((load_E, moeLayer) => {
-    const loads = [...rankLoads(load_E, placement, moeLayer)];
+    const loads = [...rankLoad[moeLayer]!];
     const highest = Math.max(...loads);
     const head = `MoE layer ${moeLayer}: balancedness ${balancedness[moeLayer]!.toFixed(2)}`;
     const rows = loads.flatMap((load, rank) => {
@@ -73,7 +72,8 @@ function loadChart(engine: Engine): string {
 
 function expertsOf(placement: Placement, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {
   const { phy2log, slotsPerRank } = placement;
-  const held = [...phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank)].filter((e) => e >= 0);
+  const own = phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
+  const held = [...new Set(own)].filter((e) => e >= 0);
   return sparkline(
     held.map((e) => load_E[e]!),
     Math.max(...Array.from(load_E)),
@@ -118,6 +118,7 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     wait_ms: stats.waitMs,
     balancedness: stats.balancedness,
     expert_load: stats.expertLoad.map((load_E) => [...load_E]),
+    rank_load: stats.rankLoad.map((load_R) => [...load_R]),
     bytes_read: stats.loadReports.map((report) => report.bytesRead),
     num_tensors: stats.ranks.map((rank) => rank.numTensors),
     peak_rss_bytes: stats.ranks.map((rank) => rank.peakRssBytes),

@@ -1,4 +1,4 @@
-/** `experts.placement`: a strategy's name, or a file that `expertwire plan` wrote. */
+/** `experts.placement`: a strategy's name, or a file that `expertwire plan` wrote; and `experts.num_redundant_experts`. */
 import { readFile } from 'node:fs/promises';
 import {
   createPlacement,
@@ -8,27 +8,37 @@ import {
   type PlacementStrategy,
 } from '../../experts/placement.js';
 import { placementFromJson } from '../../experts/placement_json.js';
+import { withRedundancy } from '../../experts/redundancy.js';
 import { ConfigError } from './errors.js';
+import type { ExpertwireConfig } from './schema.js';
 
 /**
  * The placement that a checked configuration names.
- * @throws ConfigError INVALID_VALUE for a file that doesn't fit the job, and for redundant replicas, which the engine doesn't choose between yet
+ * @throws ConfigError INVALID_VALUE for a file that doesn't fit the job, and for redundant experts that don't fit the ranks or come with a file
  */
-export async function readPlacement(value: string, shape: PlacementShape): Promise<Placement> {
-  if (isStrategy(value)) return createPlacement(value, shape);
-  const placement = await readPlacementFile(value, shape, (message, cause) => {
-    throw new ConfigError('INVALID_VALUE', `"experts.placement": ${message}`, { key: 'experts.placement', cause });
+export async function readPlacement(
+  { placement, num_redundant_experts: numRedundant }: PlacementConfig,
+  shape: PlacementShape,
+): Promise<Placement> {
+  const wrong = (key: string, message: string, cause?: unknown): ConfigError =>
+    new ConfigError('INVALID_VALUE', `"${key}": ${message}`, { key, cause });
+  if (isStrategy(placement)) {
+    try {
+      return withRedundancy(createPlacement(placement, shape), numRedundant);
+    } catch (cause) {
+      throw wrong('experts.num_redundant_experts', reasonOf(cause), cause);
+    }
+  }
+  if (numRedundant > 0) {
+    const message = `${numRedundant} beside ${placement}, which says itself which experts are redundant; leave it out, or`;
+    throw wrong('experts.num_redundant_experts', `${message} plan with --slots ${shape.numExperts + numRedundant}`);
+  }
+  return readPlacementFile(placement, shape, (message, cause) => {
+    throw wrong('experts.placement', message, cause);
   });
-  const moeLayer = placement.logcnt.findIndex((counts) => counts.some((count) => count > 1));
-  if (moeLayer < 0) return placement;
-  const logical = placement.logcnt[moeLayer]!.findIndex((count) => count > 1);
-  throw new ConfigError(
-    'INVALID_VALUE',
-    `"experts.placement": ${value} has ${placement.logcnt[moeLayer]![logical]!} replicas of expert ${logical} in MoE layer ` +
-      `${moeLayer}, and the engine serves one per expert; plan with --slots ${shape.numExperts}`,
-    { key: 'experts.placement' },
-  );
 }
+
+type PlacementConfig = Pick<ExpertwireConfig['experts'], 'placement' | 'num_redundant_experts'>;
 
 /** A placement from a file, replicas and all; `fail` throws what is wrong with it. */
 export async function readPlacementFile(
@@ -39,10 +49,12 @@ export async function readPlacementFile(
   try {
     return placementFromJson(JSON.parse(await readFile(file, 'utf8')), shape);
   } catch (cause) {
-    const reason = (cause instanceof Error ? cause.message : String(cause)).replace('INVALID_ARGUMENT: ', '');
-    return fail(`${file} can't be used: ${reason}`, cause);
+    return fail(`${file} can't be used: ${reasonOf(cause)}`, cause);
   }
 }
+
+const reasonOf = (cause: unknown): string =>
+  (cause instanceof Error ? cause.message : String(cause)).replace('INVALID_ARGUMENT: ', '');
 
 const isStrategy = (value: string): value is PlacementStrategy =>
   (PLACEMENT_STRATEGIES as readonly string[]).includes(value);

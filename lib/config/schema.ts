@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { WIRE_DTYPES } from '../../comm/wire_dtype.js';
+import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
 
 /** A JavaScript type that a key's value may have. */
 export type ValueType = 'string' | 'number' | 'boolean' | 'list' | 'null';
@@ -30,6 +31,8 @@ export const configSchema = z.strictObject({
   experts: z
     .strictObject({
       placement: key(z.string().min(1), 'linear, round_robin, or the path of a placement file', 'string'),
+      num_redundant_experts: integer(0),
+      replica_choice: choice(...REPLICA_CHOICES),
     })
     .readonly(),
   comm: z
@@ -83,7 +86,7 @@ export type ConfigPrompt = z.infer<typeof prompt>;
 export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   backend: 'auto',
   parallel: { ranks: 1 },
-  experts: { placement: 'linear' },
+  experts: { placement: 'linear', num_redundant_experts: 0, replica_choice: 'balanced' },
   comm: {
     wire: { dispatch: 'f32', combine: 'f32' },
     reduce: 'rank',

@@ -79,7 +79,8 @@ export class Engine implements TokenSource {
     this.scheduler = new Scheduler({ ...parts.limits, numRanks: parts.job.numRanks });
     const numMoeLayers = moeLayersOf(parts.spec).length;
     const load = new LoadMonitor(numMoeLayers, parts.spec.moe.gate.numExperts);
-    this.collector = new StatsCollector(parts.job.reports, load, parts.placement);
+    const rankLoad = new LoadMonitor(numMoeLayers, parts.job.numRanks);
+    this.collector = new StatsCollector(parts.job.reports, load, rankLoad);
     void parts.job.failed.then((error) => this.fail(error));
     parts.job.watch(() => {
       if (this.loop === null) this.applyChange(this.job.change()); // otherwise the loop does, between two steps
@@ -96,7 +97,7 @@ export class Engine implements TokenSource {
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
     const { numExperts } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
-    const placement = await readPlacement(config.experts.placement, { numLayers, numExperts, numRanks });
+    const placement = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
     const job = await startJob({ ...options, numLocalRanks: config.parallel.ranks, spec, limits, placement });
     return new Engine({ config, spec, tokenizer, limits, placement, job, onLoss: options.onLoss });
   }

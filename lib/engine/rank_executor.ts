@@ -1,5 +1,6 @@
 /** Runs step plans on one rank's model: keeps its sequences and their KV cache, samples, and reports. No sockets, no processes. */
 import type { AllToAll } from '../../comm/all_to_all.js';
+import type { CountGather } from '../../experts/count_gather.js';
 import type { Routing } from '../../experts/gate.js';
 import type { LoadMonitor } from '../../experts/load_monitor.js';
 import type { Mesh } from '../../comm/mesh.js';
@@ -21,10 +22,15 @@ export interface RankExecutorParts {
   readonly ep: AllToAll;
   /** What `ep` runs over. */
   readonly mesh: Pick<Mesh, 'advanceEpoch'>;
+  /** What the model's choice of replicas gathers counts with. */
+  readonly countGather: Pick<CountGather, 'enterEpoch'>;
   readonly clock: Stopwatch;
   /** Collects what ran when; null: nobody asked. */
   readonly timeline?: Timeline | null;
+  /** Choices per logical expert. */
   readonly load: LoadMonitor;
+  /** Choices per rank that computes them. */
+  readonly rankLoad: LoadMonitor;
   /** Tokens per KV block. */
   readonly blockSize: number;
 }
@@ -53,10 +59,11 @@ export class RankExecutor {
    */
   async run(plan: StepPlan, signal?: AbortSignal): Promise<StepResult> {
     const { placement } = this;
-    const { model, clock, timeline, load } = this.parts;
+    const { model, clock, timeline, load, rankLoad } = this.parts;
     if (timeline != null) timeline.step = plan.step;
     clock.start();
     load.reset();
+    rankLoad.reset();
     for (const start of plan.begin) this.sequences.set(start.sequence, { ...start, tokenIds: [] });
     const { hidden_TH, routings } = await model.forward({
       tokenIds: Int32Array.from(plan.parts.flatMap((part) => part.tokenIds)),
@@ -73,6 +80,7 @@ export class RankExecutor {
       step: plan.step,
       outputs,
       load: load.snapshot().map((counts) => [...counts]),
+      rankLoad: rankLoad.snapshot().map((counts) => [...counts]),
       phasesMs: clock.take(),
       stats: this.stats(),
       ...(timeline != null && { timeline: timeline.take() }),
@@ -81,9 +89,10 @@ export class RankExecutor {
 
   /** Leaves everything of earlier epochs behind and goes on without these ranks: all that were lost since the job began. No step may be running. */
   enterEpoch(epoch: number, lost: readonly number[]): void {
-    const { ep, mesh, placement } = this.parts;
+    const { ep, mesh, countGather, placement } = this.parts;
     for (const rank of lost) ep.maskRank(asRank(rank));
     mesh.advanceEpoch(epoch);
+    countGather.enterEpoch(epoch, lost.map(asRank));
     this.placement = withoutRanks(placement, lost);
   }
 

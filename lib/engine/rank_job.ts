@@ -2,6 +2,8 @@
 import type { Reduce, Topology, WireOptions } from '../../comm/all_to_all.js';
 import { combineBytes, dispatchBytes } from '../../comm/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/frame.js';
+import { countGatherBytes } from '../../experts/count_gather.js';
+import type { ReplicaChoice } from '../../experts/replica_choice.js';
 import type { BackendChoice } from '../../experts/tf.js';
 import type { MlaForm } from '../model/mla.js';
 import type { ModelSpec } from '../model/spec.js';
@@ -14,6 +16,7 @@ export interface RankJob {
   readonly backend: BackendChoice;
   /** [MoE layers][slots of all ranks]: the placement. */
   readonly phy2log: readonly Int32Array[];
+  readonly replicaChoice: ReplicaChoice;
   readonly reduce: Reduce;
   readonly wire: Required<WireOptions>;
   readonly microBatches: number;
@@ -48,11 +51,12 @@ const FORWARDING_BYTES = 4 * 65536;
 export function maxFrameBytesOf(job: RankJob): number {
   const { maxNumBatchedTokens, reduce, wire, numNodes } = job;
   const { hiddenSize: hidden, moe } = job.spec;
-  const { numTopk } = moe.gate;
+  const { numTopk, numExperts } = moe.gate;
   const numTokens = maxNumBatchedTokens * numNodes;
   const payload = Math.max(
     dispatchBytes(numTokens, { hidden, numTopk, reduce, dtype: wire.dispatch }),
     combineBytes(reduce === 'source' ? numTokens * numTopk : numTokens, hidden, wire.combine),
+    countGatherBytes(numExperts),
   );
   return FRAME_HEADER_BYTES + payload + (numNodes > 1 ? FORWARDING_BYTES : 0);
 }

@@ -5,8 +5,10 @@ import { joinHead, type JoinedRank } from '../../comm/join.js';
 import type { TlsOptions } from '../../comm/tls.js';
 import type { ThreadSeat } from '../../comm/thread_mesh.js';
 import { errorOfRemote } from '../../comm/messages.js';
+import { CountGather } from '../../experts/count_gather.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import { placementFrom } from '../../experts/placement.js';
+import { createReplicaChooser } from '../../experts/replica_choice.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend } from '../../experts/tf.js';
 import { Timeline } from '../metrics/timeline.js';
@@ -65,7 +67,7 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
   const job = joined.job as RankJob; // an authenticated head of the same protocol version wrote it
   options.onJoined?.(job);
   const loaded = await load(joined, job, options.model ?? job.model, stopSignal(joined, options.signal));
-  const { placement, model, clock, timeline, monitor, report, fingerprint } = loaded;
+  const { placement, model, clock, timeline, load: counts, rankLoad, report, fingerprint } = loaded;
   const { spec } = job;
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
   const limits = { maxFrameBytes: maxFrameBytesOf(job), microBatches: job.microBatches };
@@ -78,7 +80,11 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
     const traced = timeline && { onSpan: timeline.onSpan };
     const topology = topologyOf(job, mesh.size);
     const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs, topology, ...traced });
-    const parts = { model: model(ep), placement, ep, mesh, clock, timeline, load: monitor, blockSize };
+    const countGather = new CountGather(mesh, timeoutMs);
+    const chooser = { rank: mesh.rank, ranksPerNode: topology.ranksPerNode };
+    const replicas = createReplicaChooser(job.replicaChoice, chooser, countGather.gather);
+    const shared = { placement, ep, mesh, countGather, clock, timeline, load: counts, rankLoad, blockSize };
+    const parts = { model: model({ ep, replicas }), ...shared };
     const executor = new RankExecutor(parts);
     tell(joined, { kind: 'loaded', report });
     await runSteps(joined, executor, job.onPeerLoss, options.signal);
@@ -117,7 +123,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
     const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
     const timeline = job.trace ? new Timeline() : null;
     const clock = new Stopwatch(timeline?.onLap);
-    const monitor = new LoadMonitor(numLayers, numExperts);
+    const counters = { load: new LoadMonitor(numLayers, numExperts), rankLoad: new LoadMonitor(numLayers, numRanks) };
     const { mla, microBatches } = job;
     const model = await loadModel({
       spec,
@@ -128,7 +134,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       mla,
       microBatches,
       clock,
-      load: monitor,
+      ...counters,
       signal,
     });
     const report: LoadReport = {
@@ -139,7 +145,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       loadMs: performance.now() - startMs,
       pid: process.pid,
     };
-    return { placement, model, clock, timeline, monitor, report, fingerprint: fingerprint.digest() };
+    return { placement, model, clock, timeline, ...counters, report, fingerprint: fingerprint.digest() };
   } finally {
     await checkpoint.close();
   }

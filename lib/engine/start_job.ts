@@ -110,6 +110,7 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
     spec,
     backend: config.backend,
     phy2log: placement.phy2log,
+    replicaChoice: config.experts.replica_choice,
     reduce: config.comm.reduce,
     wire: config.comm.wire,
     microBatches: config.comm.micro_batches,

@@ -1,8 +1,7 @@
 /** Counters of a whole job, for summaries, `--json` and benchmarks. */
 import type { LoadMonitor } from '../../experts/load_monitor.js';
-import { withoutRanks, type Placement } from '../../experts/placement.js';
 import { STEP_PHASES, type StepPhase } from '../../experts/stopwatch.js';
-import { balancedness, rankLoads } from '../metrics/balance.js';
+import { balancedness } from '../metrics/balance.js';
 import type { LoadReport, RankStats, StepPlan, StepResult } from './step_plan.js';
 
 export interface EngineStats {
@@ -26,7 +25,11 @@ export interface EngineStats {
   readonly waitMs: readonly (readonly number[])[];
   /** Tokens per MoE layer and logical expert, [L][E]. */
   readonly expertLoad: readonly Float64Array[];
-  /** Mean rank load / max rank load, per MoE layer, of the ranks that are left, as if they had carried everything: 1 = perfect. */
+  /** Tokens per MoE layer and rank whose experts computed them, [L][R], since the last rank was lost. */
+  readonly rankLoad: readonly Float64Array[];
+  /** Per MoE layer, Σ over steps of the load of the busiest rank, for which the others wait; since the last rank was lost. */
+  readonly makespan: readonly number[];
+  /** Mean rank load / max rank load, per MoE layer, of the ranks that are left, since the last one was lost: 1 = perfect. */
   readonly balancedness: readonly number[];
   /** A lost rank's are those of its last step. */
   readonly ranks: readonly RankStats[];
@@ -36,7 +39,8 @@ export interface EngineStats {
 export class StatsCollector {
   private readonly reports: readonly LoadReport[];
   private readonly load: LoadMonitor;
-  private readonly placement: Placement;
+  private readonly rankLoad: LoadMonitor;
+  private makespan: readonly number[] = [];
   private readonly phasesMs = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0])) as Record<StepPhase, number>;
   private ranks: readonly RankStats[] = [];
   private numSteps = 0;
@@ -46,10 +50,12 @@ export class StatsCollector {
   private lostRanks: readonly number[] = [];
   private stepMs = 0;
 
-  constructor(reports: readonly LoadReport[], load: LoadMonitor, placement: Placement) {
+  /** `load` of MoE layers × experts, `rankLoad` of MoE layers × ranks. */
+  constructor(reports: readonly LoadReport[], load: LoadMonitor, rankLoad: LoadMonitor) {
     this.reports = reports;
     this.load = load;
-    this.placement = placement;
+    this.rankLoad = rankLoad;
+    this.makespan = rankLoad.snapshot().map(() => 0);
   }
 
   /** Counts one committed step; a lost rank has no result. */
@@ -61,10 +67,14 @@ export class StatsCollector {
       for (const part of parts) if (part.isPrompt && !part.isReplay) this.numPromptTokens += part.tokenIds.length;
     }
     const present = results.filter((result) => result !== null);
-    for (const { outputs, load, phasesMs } of present) {
+    this.makespan = this.makespan.map(
+      (sum, moeLayer) => sum + highestOf(present.map((one) => one.rankLoad[moeLayer]!)),
+    );
+    for (const { outputs, load, rankLoad, phasesMs } of present) {
       this.numOutputTokens += outputs.filter(({ tokenId }) => tokenId !== null).length;
       for (const { degraded = [] } of outputs) this.numDegradedTokens += degraded.length;
       this.load.merge(load);
+      this.rankLoad.merge(rankLoad);
       for (const phase of STEP_PHASES) this.phasesMs[phase] += phasesMs[phase] / present.length;
     }
   }
@@ -72,13 +82,14 @@ export class StatsCollector {
   /** All ranks that were lost since the job began. */
   lose(ranks: readonly number[]): void {
     this.lostRanks = [...ranks].sort((a, b) => a - b);
+    this.rankLoad.reset();
+    this.makespan = this.makespan.map(() => 0);
   }
 
   stats(): EngineStats {
-    const expertLoad = this.load.snapshot();
-    const left = withoutRanks(this.placement, this.lostRanks);
-    const loadsOf = (load_E: Float64Array, moeLayer: number): Float64Array =>
-      rankLoads(load_E, left, moeLayer).filter((_, rank) => !this.lostRanks.includes(rank));
+    const rankLoad = this.rankLoad.snapshot();
+    const ofThoseLeft = (load_R: Float64Array): Float64Array =>
+      load_R.filter((_, rank) => !this.lostRanks.includes(rank));
     return {
       numRanks: this.reports.length,
       backend: this.reports[0]!.backend,
@@ -92,13 +103,19 @@ export class StatsCollector {
       dispatchBytes: this.ranks.map((rank) => rank.dispatchBytes),
       combineBytes: this.ranks.map((rank) => rank.combineBytes),
       waitMs: this.ranks.map((_, source) => this.ranks.map((rank) => rank.waitMs[source]!)),
-      expertLoad,
-      balancedness: expertLoad.map((load_E, moeLayer) => balancedness(loadsOf(load_E, moeLayer))),
+      expertLoad: this.load.snapshot(),
+      rankLoad,
+      makespan: this.makespan,
+      balancedness: rankLoad.map((load_R) => balancedness(ofThoseLeft(load_R))),
       ranks: this.ranks,
       loadReports: this.reports,
     };
   }
 }
+
+/** The load of the busiest rank, of what each source sent to each. */
+const highestOf = (load_SR: readonly (readonly number[])[]): number =>
+  Math.max(...load_SR[0]!.map((_, rank) => load_SR.reduce((sum, load_R) => sum + load_R[rank]!, 0)));
 
 /** Of a rank that was lost before its first step ended. */
 const nothingOf = (numRanks: number): RankStats => ({

@@ -48,6 +48,8 @@ export interface StepResult {
   readonly outputs: readonly SequenceOutput[];
   /** Tokens per MoE layer and logical expert that this rank routed in this step, [L][E]. */
   readonly load: readonly (readonly number[])[];
+  /** Of the same choices, how many each rank computed, [L][R]. */
+  readonly rankLoad: readonly (readonly number[])[];
   readonly phasesMs: Readonly<Record<StepPhase, number>>;
   readonly stats: RankStats;
   /** Where the job is traced. */

@@ -7,6 +7,7 @@ import { Gate } from '../../experts/gate.js';
 import type { LoadMonitor } from '../../experts/load_monitor.js';
 import { MoeLayer } from '../../experts/moe_layer.js';
 import type { Placement } from '../../experts/placement.js';
+import type { ReplicaChooser } from '../../experts/replica_choice.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
 import { toTensor, WASM_MAX_WEIGHT_BYTES, type BackendName } from '../../experts/tf.js';
@@ -31,16 +32,25 @@ export interface LoadOptions {
   /** Default 1. */
   readonly microBatches?: number;
   readonly clock: Stopwatch;
+  /** Counts choices per logical expert. */
   readonly load: LoadMonitor;
+  /** Counts choices per rank that computes them. */
+  readonly rankLoad: LoadMonitor;
   /** Ends the loading. */
   readonly signal?: AbortSignal;
+}
+
+/** What a model's layers reach other ranks through. */
+export interface Exchange {
+  readonly ep: AllToAll;
+  readonly replicas: ReplicaChooser;
 }
 
 /**
  * A loaded model still lacks its way to the other ranks: the mesh opens only when every rank has proved, by the fingerprint of what it
  * loaded, that it serves the same checkpoint.
  */
-export type LoadedModel = (ep: AllToAll) => Transformer;
+export type LoadedModel = (exchange: Exchange) => Transformer;
 
 export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   const { spec, checkpoint, fingerprint, clock, signal } = options;
@@ -53,21 +63,24 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   const head_HV = toTensor(head, [hiddenSize, vocabSize]);
   const finalNorm = new RmsNorm(await reader.read(names.FINAL_NORM, [hiddenSize]), normEps);
   const rope = new Rope(spec.rope);
-  const layers: ((ep: AllToAll) => DecoderLayer)[] = [];
+  const layers: ((exchange: Exchange) => DecoderLayer)[] = [];
   const shard = await loadExperts(options);
   for (let i = 0; i < spec.layers.length; i++) layers.push(await loadLayer(reader, options, i, rope, shard));
   const embedding_VH = toTensor(embedding, [vocabSize, hiddenSize]);
-  return (ep) =>
-    new Transformer({ spec, embedding_VH, layers: layers.map((l) => l(ep)), finalNorm, head_HV, rope, shard, clock });
+  return (exchange) =>
+    new Transformer({
+      ...{ spec, embedding_VH, finalNorm, head_HV, rope, shard, clock },
+      layers: layers.map((layer) => layer(exchange)),
+    });
 }
 
 async function loadLayer(
   reader: DenseReader,
-  { spec, mla, microBatches, clock, load }: LoadOptions,
+  { spec, mla, microBatches, clock, load, rankLoad }: LoadOptions,
   layer: number,
   rope: Rope,
   shard: ExpertShard,
-): Promise<(ep: AllToAll) => DecoderLayer> {
+): Promise<(exchange: Exchange) => DecoderLayer> {
   const { hiddenSize: hidden, normEps } = spec;
   const attentionNorm = new RmsNorm(await reader.read(names.attentionNormName(layer), [hidden]), normEps);
   const attention = await loadAttention(reader, spec, layer, rope, mla);
@@ -80,9 +93,9 @@ async function loadLayer(
   const gate = await loadGate(reader, spec, layer);
   const sharedExperts = await loadSharedExperts(reader, spec, layer);
   const moeLayer = moeLayersOf(spec).indexOf(layer);
-  return (ep) => {
+  return (exchange) => {
     const moe = new MoeLayer({
-      ...{ layer, moeLayer, hidden, gate, sharedExperts, shard, ep, load, clock },
+      ...{ layer, moeLayer, hidden, gate, sharedExperts, shard, ...exchange, load, rankLoad, clock },
       microBatches: microBatches ?? 1,
     });
     return { attentionNorm, attention, mlpNorm, mlp: { kind: 'moe', moe } };
@@ -117,19 +130,22 @@ async function loadExperts({ spec, checkpoint, placement, rank, signal }: LoadOp
 const slotsOf = ({ phy2log, slotsPerRank }: Placement, moeLayer: number, rank: number): Int32Array =>
   phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
 
-/** Names of all tensors that a rank reads: what the progress bar counts. */
+/** Names of all tensors that a rank reads and holds, an expert's once per slot: what the progress bar counts. */
 export function tensorsOfRank(spec: ModelSpec, checkpoint: Checkpoint, placement: Placement, rank: Rank): string[] {
-  const own = new Set<string>();
+  const numSlots = new Map<string, number>();
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
-    for (const logical of slotsOf(placement, moeLayer, rank)) own.add(names.expertPrefix(layer, logical));
+    for (const logical of slotsOf(placement, moeLayer, rank)) {
+      const prefix = names.expertPrefix(layer, logical);
+      numSlots.set(prefix, (numSlots.get(prefix) ?? 0) + 1);
+    }
   }
-  return checkpoint.names().filter((name) => {
-    if (name.endsWith('.rotary_emb.inv_freq')) return false; // old checkpoints store what rope.ts computes
+  return checkpoint.names().flatMap((name) => {
+    if (name.endsWith('.rotary_emb.inv_freq')) return []; // old checkpoints store what rope.ts computes
     const layer = LAYER_OF.exec(name);
-    if (layer !== null && Number(layer[1]) >= spec.layers.length) return false; // multi-token prediction, not run
-    if (name === names.LM_HEAD && spec.tieWordEmbeddings) return false;
+    if (layer !== null && Number(layer[1]) >= spec.layers.length) return []; // multi-token prediction, not run
+    if (name === names.LM_HEAD && spec.tieWordEmbeddings) return [];
     const expert = EXPERT_OF.exec(name);
-    return expert === null || own.has(expert[1]!);
+    return new Array<string>(expert === null ? 1 : (numSlots.get(expert[1]!) ?? 0)).fill(name);
   });
 }
 

@@ -1,13 +1,14 @@
 /** The trained model on real rank processes: the same numbers whatever the ranks, the placement and the batch. */
 import { expect } from 'chai';
 import { createHash } from 'node:crypto';
+import type { ReplicaChoice } from '../../experts/replica_choice.js';
 import type { Engine } from '../../lib/engine/engine.js';
 import type { EngineStats } from '../../lib/engine/stats.js';
 import { generateIds, scoreIds, startEngine, type EngineSetup, type Scored } from '../kit/engines.js';
 import { moe7mCases } from '../kit/goldens.js';
 import { moe7m } from '../kit/paths.js';
 import { Processes } from '../kit/processes.js';
-import { tensorBytesByRank, trafficOf, type Strategy } from '../refs/rank_bytes.js';
+import { holderOf, tensorBytesByRank, trafficOf, type Strategy } from '../refs/rank_bytes.js';
 
 const CASES = moe7mCases();
 const PROMPTS = CASES.map((golden) => golden.prompt_token_ids);
@@ -21,13 +22,21 @@ const processes = new Processes();
 
 interface Run extends EngineSetup {
   readonly placement: Strategy;
+  readonly numRedundant: number;
   readonly name: string;
 }
 
-const run = (ranks: number, placement: Strategy, reduce: 'rank' | 'source', set: readonly string[] = []): Run => ({
+const run = (
+  ranks: number,
+  placement: Strategy,
+  reduce: 'rank' | 'source',
+  set: readonly string[] = [],
+  numRedundant = 0,
+): Run => ({
   model: moe7m(),
   ranks,
   placement,
+  numRedundant,
   reduce,
   set,
   name: [`${ranks} ranks`, placement, `reduce ${reduce}`, ...set].join(', '),
@@ -43,6 +52,18 @@ const SOURCE_RUNS: readonly Run[] = [1, 2, 3, 4, 7].flatMap((ranks) =>
   ),
 );
 const RANK_RUNS: readonly Run[] = [run(2, 'linear', 'rank'), run(7, 'round_robin', 'rank')];
+
+const redundant = (ranks: number, choice: ReplicaChoice, reduce: 'rank' | 'source', numRedundant: number): Run => {
+  const set = [`experts.num_redundant_experts=${numRedundant}`, `experts.replica_choice=${choice}`];
+  return run(ranks, 'round_robin', reduce, set, numRedundant);
+};
+/** Every way to choose on 2, 3 and 4 ranks: test/lib/engine/replicas.test.ts. */
+const REDUNDANT_RUNS: readonly Run[] = [
+  redundant(4, 'balanced', 'source', 16),
+  redundant(2, 'allgather', 'source', 32),
+  redundant(4, 'local_first', 'rank', 32),
+  redundant(4, 'round_robin', 'rank', 5),
+];
 
 /** What a run gave. */
 interface Observed {
@@ -84,7 +105,7 @@ describe('golden of moe-7m on real processes', function () {
   before(() => processes.markThisProcess());
 
   const first: { observed?: Observed } = {};
-  for (const setup of [...SOURCE_RUNS, ...RANK_RUNS]) {
+  for (const setup of [...SOURCE_RUNS, ...RANK_RUNS, ...REDUNDANT_RUNS]) {
     describe(setup.name, () => {
       let observed: Observed;
       before(async function () {
@@ -123,7 +144,13 @@ describe('golden of moe-7m on real processes', function () {
       });
 
       it('every rank reads exactly the bytes of the tensors that it holds', () => {
-        const expected = tensorBytesByRank(moe7m(), setup.placement, NUM_EXPERTS, setup.ranks);
+        const { ranks, placement, numRedundant } = setup;
+        // Copies come in the order of experts (round_robin), each on the rank after its own.
+        const isCopy = (expert: number, rank: number): boolean =>
+          expert < numRedundant && (expert + 1) % ranks === rank;
+        const expected = tensorBytesByRank(moe7m(), ranks, (expert, rank) => {
+          return holderOf(placement, expert, NUM_EXPERTS, ranks) === rank || isCopy(expert, rank) ? 1 : 0;
+        });
         expect(observed.stats.loadReports.map((report) => report.bytesRead)).to.deep.equal(expected);
       });
 

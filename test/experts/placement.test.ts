@@ -8,8 +8,9 @@ import {
   PLACEMENT_STRATEGIES,
   placementFrom,
   rankOf,
-  toPhysical,
+  ranksOf,
   withoutRanks,
+  type Placement,
   type PlacementStrategy,
 } from '../../experts/placement.js';
 import { errorOf } from '../kit/rejects.js';
@@ -21,6 +22,10 @@ function table(strategy: PlacementStrategy, numExperts: number, numRanks: number
     ...phy2log[0]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank),
   ]);
 }
+
+/** The lowest replica of each expert, −1 where there is none. */
+const firstOf = ({ log2phy }: Placement, layer: number, topkIdx: Int32Array): Int32Array =>
+  topkIdx.map((logical) => (logical < 0 ? -1 : (log2phy[layer]![logical]![0] ?? -1)));
 
 const shapes = fc.record({
   strategy: fc.constantFrom(...PLACEMENT_STRATEGIES),
@@ -129,10 +134,9 @@ describe('placement', () => {
     expect(ranks).to.deep.equal([0, 0, 0, 1, 1, 1, 2, 2, 2]);
   });
 
-  it('toPhysical names a slot of the layer that holds the expert, the lowest, and keeps −1', () => {
-    const placement = placementFrom(0, 2, 3, [Int32Array.of(2, 0, 1, 2), Int32Array.of(0, 1, 2, -1)]);
-    expect([...toPhysical(placement, 0, Int32Array.of(0, 1, 2, -1, 2))]).to.deep.equal([1, 2, 0, -1, 0]);
-    expect([...toPhysical(placement, 1, Int32Array.of(0, 1, 2, -1, 2))]).to.deep.equal([0, 1, 2, -1, 2]);
+  it('ranksOf are the ranks of physical experts, and keeps −1', () => {
+    const placement = createPlacement('linear', { numLayers: 1, numExperts: 7, numRanks: 3 });
+    expect([...ranksOf(placement, Int32Array.of(8, -1, 0, 3, 2))]).to.deep.equal([2, -1, 0, 1, 0]);
   });
 
   it('without a rank, choices fall on the lowest replica elsewhere, and an expert without any becomes −1', () => {
@@ -140,10 +144,10 @@ describe('placement', () => {
     const left = withoutRanks(placement, [0]);
     expect([...left.phy2log[0]!]).to.deep.equal([-1, -1, 1, 2, 2, 3]);
     expect([...left.logcnt[0]!]).to.deep.equal([0, 1, 2, 1]);
-    expect([...toPhysical(left, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([-1, 2, 3, 5, -1]);
+    expect([...firstOf(left, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([-1, 2, 3, 5, -1]);
     const last = withoutRanks(placement, [0, 2]);
-    expect([...toPhysical(last, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([-1, 2, 3, -1, -1]);
-    expect([...toPhysical(placement, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([0, 1, 3, 5, -1]);
+    expect([...firstOf(last, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([-1, 2, 3, -1, -1]);
+    expect([...firstOf(placement, 0, Int32Array.of(0, 1, 2, 3, -1))]).to.deep.equal([0, 1, 3, 5, -1]);
   });
 
   it('without any ranks, every choice names a live slot of its expert wherever one is left', () => {
@@ -159,7 +163,7 @@ describe('placement', () => {
         phy2log.forEach((slots, layer) => {
           const isLive = (physical: number): boolean => !lost.includes(rankOf(full, asPhysical(physical)));
           const expected = [...every].map((e) => slots.findIndex((logical, p) => logical === e && isLive(p)));
-          expect([...toPhysical(left, layer, every)]).to.deep.equal(expected);
+          expect([...firstOf(left, layer, every)]).to.deep.equal(expected);
         });
       }),
     );

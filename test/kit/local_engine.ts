@@ -87,7 +87,8 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const meshes = createLocalMeshes(numRanks, { microBatches }).map(
     (mesh, rank) => new FaultyMesh(mesh, (moment) => ranks[rank]!.reach({ kind: 'frame', ...moment })),
   );
-  const shape = { spec, configBytes, placement, meshes, reduce, mla, microBatches, timeoutMs };
+  const replicaChoice = config.experts.replica_choice;
+  const shape = { spec, configBytes, placement, meshes, reduce, mla, microBatches, timeoutMs, replicaChoice };
   const { executors } = await loadRanks(modelDir, { ...shape, blockSize: limits.blockSize });
   const links = executors.map((executor, rank) => {
     const [head, own] = MemoryLink.pair();

@@ -3,9 +3,11 @@ import { createAllToAll, type Reduce, type WireOptions } from '../../comm/all_to
 import { asRank } from '../../comm/ids.js';
 import { createLocalMeshes } from '../../comm/local_mesh.js';
 import type { Mesh } from '../../comm/mesh.js';
+import { CountGather } from '../../experts/count_gather.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import type { Routing } from '../../experts/gate.js';
 import { createPlacement, type Placement, type PlacementStrategy } from '../../experts/placement.js';
+import { createReplicaChooser, type ReplicaChoice } from '../../experts/replica_choice.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend, type BackendName } from '../../experts/tf.js';
 import { RankExecutor } from '../../lib/engine/rank_executor.js';
@@ -29,6 +31,8 @@ export interface LocalJobOptions {
   readonly blockSize?: number;
   readonly microBatches?: number;
   readonly wire?: WireOptions;
+  /** Default 'balanced'. */
+  readonly replicaChoice?: ReplicaChoice;
 }
 
 export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks' | 'backend'> {
@@ -49,24 +53,28 @@ export async function loadRanks(
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
+  const { replicaChoice = 'balanced' } = options;
   const models: Transformer[] = [];
   const executors = await Promise.all(
     meshes.map(async (mesh, rank) => {
       const checkpoint = await openCheckpoint(modelDir);
       const clock = new Stopwatch();
       const load = new LoadMonitor(numLayers, numExperts);
+      const rankLoad = new LoadMonitor(numLayers, meshes.length);
       const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
       const loaded = await loadModel({
-        ...{ spec, checkpoint, fingerprint, placement, mla, clock, load, microBatches },
+        ...{ spec, checkpoint, fingerprint, placement, mla, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
       });
       await checkpoint.close();
       const { slotsPerRank } = placement;
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
       const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });
-      const model = loaded(ep);
+      const countGather = new CountGather(mesh, timeoutMs);
+      const replicas = createReplicaChooser(replicaChoice, { rank }, countGather.gather);
+      const model = loaded({ ep, replicas });
       models[rank] = model;
-      return new RankExecutor({ model, placement, ep, mesh, clock, load, blockSize });
+      return new RankExecutor({ model, placement, ep, mesh, countGather, clock, load, rankLoad, blockSize });
     }),
   );
   return { models, executors };

@@ -15,12 +15,11 @@ export function holderOf(strategy: Strategy, expert: number, numExperts: number,
   }
 }
 
-/** Bytes of the tensors that each rank needs of a single-file checkpoint: everything but the experts of others. */
+/** Bytes of the tensors that each rank needs of a single-file checkpoint: of the experts those that it holds, as often as it does. */
 export function tensorBytesByRank(
   modelDir: string,
-  strategy: Strategy,
-  numExperts: number,
   numRanks: number,
+  numHeld: (expert: number, rank: number) => number,
 ): number[] {
   const file = readFileSync(join(modelDir, 'model.safetensors'));
   const header = JSON.parse(file.toString('utf8', 8, 8 + Number(file.readBigUInt64LE()))) as Record<
@@ -32,8 +31,9 @@ export function tensorBytesByRank(
     if (name === '__metadata__') continue;
     const [begin, end] = tensor.data_offsets;
     const expert = /\.mlp\.experts\.(\d+)\./.exec(name)?.[1];
-    const holder = expert === undefined ? null : holderOf(strategy, Number(expert), numExperts, numRanks);
-    for (let rank = 0; rank < numRanks; rank++) if (holder === null || holder === rank) bytes[rank]! += end - begin;
+    for (let rank = 0; rank < numRanks; rank++) {
+      bytes[rank]! += (expert === undefined ? 1 : numHeld(Number(expert), rank)) * (end - begin);
+    }
   }
   return bytes;
 }

@@ -11,6 +11,7 @@ import { moe7m, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
+const only = (placement: string) => ({ placement, num_redundant_experts: 0 });
 const SHAPE = { numLayers: 1, numExperts: 3, numRanks: 2 };
 
 describe('experts.placement', () => {
@@ -45,42 +46,62 @@ describe('experts.placement', () => {
   });
 
   it('gives the strategy, or what the file says', async () => {
-    expect(await readPlacement('round_robin', SHAPE)).to.deep.equal(createPlacement('round_robin', SHAPE));
+    expect(await readPlacement(only('round_robin'), SHAPE)).to.deep.equal(createPlacement('round_robin', SHAPE));
     await withTempFolder(async (dir) => {
       const file = join(dir, 'p.json');
       await writeFile(file, '{"num_ranks": 2, "phy2log": [[2, -1, 0, 1]]}');
-      expect([...(await readPlacement(file, SHAPE)).phy2log[0]!]).to.deep.equal([2, -1, 0, 1]);
+      expect([...(await readPlacement(only(file), SHAPE)).phy2log[0]!]).to.deep.equal([2, -1, 0, 1]);
     });
   });
 
-  it('refuses redundant replicas, broken JSON and what does not fit, naming the file', async () => {
+  it('num_redundant_experts adds copies to a strategy', async () => {
+    const { phy2log } = await readPlacement({ placement: 'linear', num_redundant_experts: 1 }, SHAPE);
+    expect([...phy2log[0]!]).to.deep.equal([0, 1, 2, 0]);
+  });
+
+  it('num_redundant_experts: refuses more copies than ranks that lack an expert, and a file beside it, with all numbers', async () => {
+    for (const [placement, count, words] of [
+      ['linear', 4, "4 redundant experts don't fit 3 experts on 2 ranks: with 3 every rank holds every expert"],
+      [
+        'plan.json',
+        2,
+        '2 beside plan.json, which says itself which experts are redundant; leave it out, or plan with --slots 5',
+      ],
+    ] as const) {
+      const error = await errorOf(ConfigError, () => readPlacement({ placement, num_redundant_experts: count }, SHAPE));
+      expect(error).to.include({ code: 'INVALID_VALUE', key: 'experts.num_redundant_experts' });
+      expect(error.message).to.contain(`"experts.num_redundant_experts": ${words}`);
+    }
+  });
+
+  it('refuses a missing expert, broken JSON and what does not fit, naming the file', async () => {
     await withTempFolder(async (dir) => {
       const file = join(dir, 'p.json');
       for (const [text, words] of [
-        ['{"phy2log": [[2, 1, 0, 1]]}', '2 replicas of expert 1 in MoE layer 0, and the engine serves one per expert'],
+        ['{"phy2log": [[2, 2, 0, 2]]}', 'layer 0 has no slot for expert 1'],
         ['{"phy2log": [[2, 1, 0', 'JSON'],
         ['{"phy2log": [[2, 1, 0, 4]]}', 'slot 3 holds 4'],
       ] as const) {
         await writeFile(file, text);
-        const error = await errorOf(ConfigError, () => readPlacement(file, SHAPE));
+        const error = await errorOf(ConfigError, () => readPlacement(only(file), SHAPE));
         expect(error).to.include({ code: 'INVALID_VALUE', key: 'experts.placement' });
         expect(error.message).to.contain(words).and.contain(file);
       }
-      await errorOf(ConfigError, () => readPlacement(join(dir, 'gone.json'), SHAPE));
+      await errorOf(ConfigError, () => readPlacement(only(join(dir, 'gone.json')), SHAPE));
     });
   });
 
-  it('ranks hold what the file says, and write the same tokens', async () => {
+  it('ranks hold what the file says, redundant replicas too, and write the same tokens', async () => {
     const model = tinyModel('tiny-qwen3-moe');
     const golden = tinyGolden('tiny-qwen3-moe');
     await withTempFolder(async (dir) => {
       const linear = await startEngine({ model, ranks: 2 });
       const { numExperts, phy2log } = linear.placement;
       await linear.close();
-      // Backwards, with an empty slot at the end of each rank.
+      // Backwards; on rank 0 further an expert of rank 1, on rank 1 an empty slot and an expert twice.
       const half = numExperts / 2;
       const backwards = Array.from({ length: numExperts }, (_, e) => numExperts - 1 - e);
-      const table = [...backwards.slice(0, half), -1, ...backwards.slice(half), -1];
+      const table = [...backwards.slice(0, half), 0, 1, ...backwards.slice(half), -1, 2];
       const file = join(dir, 'p.json');
       await writeFile(file, JSON.stringify({ num_ranks: 2, phy2log: phy2log.map(() => table) }));
       const engine = await startEngine({ model, ranks: 2, set: [`experts.placement=${file}`] });

@@ -1,24 +1,36 @@
 import { expect } from 'chai';
 import { LoadMonitor } from '../../../experts/load_monitor.js';
-import { placementFrom } from '../../../experts/placement.js';
 import { StatsCollector } from '../../../lib/engine/stats.js';
 import type { LoadReport, StepResult } from '../../../lib/engine/step_plan.js';
 
 describe('statistics of a job', () => {
-  it('the balance is that of the ranks that are left, with what they hold', () => {
-    // Expert 0 on ranks 0 and 2, expert 1 on ranks 1 and 2.
-    const placement = placementFrom(0, 3, 2, [Int32Array.of(0, -1, 1, -1, 0, 1)]);
+  it('the balance is that of what ranks computed, of those that are left, since the last loss', () => {
     const load = new LoadMonitor(1, 2);
     const report = { backend: 'cpu' } as LoadReport;
-    const collector = new StatsCollector([report, report, report], load, placement);
+    const collector = new StatsCollector([report, report, report], load, new LoadMonitor(1, 3));
     const nothing = { waitMs: [0, 0, 0], dispatchBytes: [0, 0, 0], combineBytes: [0, 0, 0] };
-    const result = { outputs: [], load: [[30, 10]], phasesMs: {}, stats: nothing } as unknown as StepResult;
-    collector.add([], [result, null, null], 1);
-    const [all] = collector.stats().balancedness; // 15, 5 and 20
-    expect(all).to.be.closeTo(40 / 3 / 20, 1e-12);
+    const add = (...rankLoad: readonly number[]): void => {
+      const result = { outputs: [], load: [[30, 10]], rankLoad: [rankLoad], phasesMs: {}, stats: nothing };
+      collector.add([], [result as unknown as StepResult, null, null], 1);
+    };
+    add(10, 5, 5);
+    add(5, 0, 15);
+    expect(collector.stats()).to.deep.include({
+      rankLoad: [Float64Array.of(15, 5, 20)],
+      makespan: [25], // 10 in the first step, 15 in the second
+      balancedness: [40 / 3 / 20],
+    });
     collector.lose([0]);
-    expect(collector.stats().balancedness).to.deep.equal([20 / 35]); // 5 and 35
+    expect(collector.stats().balancedness).to.deep.equal([1]); // nothing computed since
+    add(0, 5, 35);
+    expect(collector.stats()).to.deep.include({
+      rankLoad: [Float64Array.of(0, 5, 35)],
+      makespan: [35],
+      balancedness: [20 / 35],
+    });
     collector.lose([2, 0]);
+    add(0, 40, 0);
     expect(collector.stats().balancedness).to.deep.equal([1]); // rank 1 alone
+    expect(collector.stats().expertLoad).to.deep.equal([Float64Array.of(120, 40)]);
   });
 });
