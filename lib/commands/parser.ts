@@ -96,7 +96,7 @@ export function createParser(args: readonly string[], context: CommandContext): 
   });
   cli.command(
     'bench [NAME]',
-    'Measure: codec, dispatch, eplb, generate.',
+    'Measure: balance, codec, dispatch, eplb, generate.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     async () => {
