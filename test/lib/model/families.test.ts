@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asRank } from '../../../comm/ids.js';
 import { ExpertError } from '../../../experts/errors.js';
-import { createPlacement } from '../../../experts/placement.js';
+import { createPlacement, placementFrom } from '../../../experts/placement.js';
 import { ModelError, type ModelErrorCode } from '../../../lib/model/errors.js';
 import { checkMemory, tensorsOfRank } from '../../../lib/model/load_model.js';
 import { FAMILIES, modelSpecOf } from '../../../lib/model/registry.js';
@@ -324,13 +324,16 @@ describe('tensors of a rank', () => {
   const MTP = ['model.layers.2.enorm.weight', 'model.layers.2.mlp.gate.weight', expert(2, 0)];
 
   /** Names that a rank of three reads. */
-  async function namesOf(spec: ModelSpec, rank: number): Promise<string[]> {
+  async function namesOf(
+    spec: ModelSpec,
+    rank: number,
+    placement = createPlacement('round_robin', { numLayers: 1, numExperts: 4, numRanks: 3 }),
+  ): Promise<string[]> {
     const names = [...DENSE, ...MTP, ...[0, 1, 2, 3].map((e) => expert(1, e))];
     return withTempFolder(async (dir) => {
       const tensors = names.map((name) => ({ name, dtype: 'F32', shape: [1], bytes: new Uint8Array(4) }));
       await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
       const checkpoint = await openCheckpoint(dir);
-      const placement = createPlacement('round_robin', { numLayers: 1, numExperts: 4, numRanks: 3 });
       const own = tensorsOfRank(spec, checkpoint, placement, asRank(rank));
       await checkpoint.close();
       return own;
@@ -342,6 +345,14 @@ describe('tensors of a rank', () => {
     expect(await namesOf(spec, 0)).to.have.members([...DENSE, expert(1, 0), expert(1, 3)]);
     expect(await namesOf(spec, 1)).to.have.members([...DENSE, expert(1, 1)]);
     expect(await namesOf(spec, 2)).to.have.members([...DENSE, expert(1, 2)]);
+  });
+
+  it('include redundant experts, as often as the rank holds them', async () => {
+    const placement = placementFrom(0, 3, 4, [Int32Array.of(0, 3, 1, 1, 2, 2, 2, 1, -1)]);
+    expect(await namesOf(modelSpecOf(config), 1, placement)).to.have.members([
+      ...[...DENSE, expert(1, 1)],
+      ...[expert(1, 2), expert(1, 2)],
+    ]);
   });
 
   it('leave out the head where it is tied to the embedding', async () => {
