@@ -24,14 +24,32 @@ export function balancednessOf(
   placement: Placement,
   split: ReplicaSplit = 'even',
 ): number {
-  let [means, highests] = [0, 0];
-  for (const [moeLayer, load_E] of load_LE.entries()) {
-    const loads = rankLoads(load_E, placement, moeLayer, split);
-    means += meanOf(loads);
-    highests += maxOf(loads);
-  }
-  return highests === 0 ? 1 : means / highests;
+  return balancednessOfSums(
+    balanceSums(load_LE.map((load_E, moeLayer) => rankLoads(load_E, placement, moeLayer, split))),
+  );
 }
+
+/** Balancedness as a fraction whose parts can be summed over layers and steps. */
+export interface BalanceSums {
+  /** Σ of mean rank loads. */
+  readonly meanLoad: number;
+  /** Σ of max rank loads. */
+  readonly maxLoad: number;
+}
+
+/** Of rank loads [L][R], summed over layers. */
+export function balanceSums(load_LR: readonly ArrayLike<number>[]): BalanceSums {
+  let [meanLoad, maxLoad] = [0, 0];
+  for (const load_R of load_LR) {
+    meanLoad += meanOf(load_R);
+    maxLoad += maxOf(load_R);
+  }
+  return { meanLoad, maxLoad };
+}
+
+/** 1 = perfect, also without any load. */
+export const balancednessOfSums = ({ meanLoad, maxLoad }: BalanceSums): number =>
+  maxLoad === 0 ? 1 : meanLoad / maxLoad;
 
 const meanOf = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b, 0) / values.length;
 

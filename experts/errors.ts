@@ -3,16 +3,29 @@ export type ExpertErrorCode =
   | 'BACKEND_UNAVAILABLE' // the chosen TensorFlow.js backend does not run here
   | 'OUT_OF_MEMORY' // the weights of this rank do not fit the backend
   | 'INVALID_ARGUMENT' // impossible shapes, ids or options
+  | 'BAD_RECORDING' // a recording of routing that can't be read: cut off, damaged, or something else
   | 'MISSING_EXPERT' // a token arrived for a slot that holds no expert
   | 'NOT_FINITE'; // the backend computed NaN or infinity
+
+export interface ExpertErrorContext {
+  /** Of a recording. */
+  readonly file?: string;
+  /** Counted from 1. */
+  readonly line?: number;
+  readonly cause?: unknown;
+}
 
 /** The only error class that experts throws. */
 export class ExpertError extends Error {
   readonly code: ExpertErrorCode;
+  readonly file: string | undefined;
+  readonly line: number | undefined;
 
-  constructor(code: ExpertErrorCode, message: string, options?: { readonly cause?: unknown }) {
+  constructor(code: ExpertErrorCode, message: string, { file, line, ...options }: ExpertErrorContext = {}) {
     super(`${code}: ${message}`, options);
     this.name = 'ExpertError';
     this.code = code;
+    this.file = file;
+    this.line = line;
   }
 }

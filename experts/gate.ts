@@ -54,6 +54,11 @@ export class Gate {
   }
 }
 
+/** Choices [T·K] that are given, with weights that are all alike: of a token they sum to `routedScalingFactor`, as normalised ones do. */
+export function forcedRouting(topkIdx: Int32Array, { numTopk, routedScalingFactor }: GateSpec): Routing {
+  return { topkIdx, topkWeights: new Float32Array(topkIdx.length).fill(routedScalingFactor / numTopk) };
+}
+
 /**
  * Logits [T·E] → choices. Scores are computed in float64 from the float32 logits, so that a choice depends on the logits alone.
  * Experts outside the kept groups can't be chosen, however negative the bias (DeepSeek's reference code masks with −∞; the

@@ -1,10 +1,12 @@
 /** The public face `expertwire/experts`: routing, placement and running experts, without an engine around them. */
 export { balancedness, balancednessOf, rankLoads } from './balance.js';
 export { CountGather } from './count_gather.js';
-export { ExpertError, type ExpertErrorCode } from './errors.js';
+export { ExpertError, type ExpertErrorCode, type ExpertErrorContext } from './errors.js';
 export { Ffn, type FfnWeights } from './ffn.js';
 export { Gate, selectExperts, type GateSpec, type Routing } from './gate.js';
 export { LoadMonitor } from './load_monitor.js';
+export { LoadRecorder, type RecorderOptions, type RoutingObserver, type StepRouting } from './load_recorder.js';
+export { LoadWindow, type LoadWindowOptions } from './load_window.js';
 export { MoeLayer, type MoeLayerParts, type MoeOutput } from './moe_layer.js';
 export {
   createPlacement,
@@ -33,6 +35,16 @@ export {
   type ReplicaChooser,
 } from './replica_choice.js';
 export { REPLICA_SPLITS, splitCounts, splitLoad, sumByRank, type ReplicaSplit } from './replica_split.js';
+export { recordedLoad, recordedRouting } from './recorded_routing.js';
+export { RECORD_MODES, type LoadRecord, type RecordingHeader, type RecordMode, type TokenRecord } from './recording.js';
+export { readRecording, type RecordingLine } from './recording_reader.js';
+export {
+  replayedRouting,
+  syntheticRouting,
+  windowedRouting,
+  type RoutingShape,
+  type RoutingSource,
+} from './routing_source.js';
 export { createExpertShard, type ExpertShard } from './shard.js';
 export { Stopwatch, STEP_PHASES, type StepPhase } from './stopwatch.js';
 export { syntheticLoads, type LoadPattern, type LoadShape } from './synthetic_load.js';

@@ -9,10 +9,13 @@ export class LoadMonitor {
     this.counts = Array.from({ length: numMoeLayers }, () => new Float64Array(numExperts));
   }
 
-  /** Adds the choices [T·K] of one step; −1 counts for nobody. */
-  record(moeLayer: number, topkIdx: Int32Array): void {
+  /**
+   * Adds the choices [T·K] of one step; −1 counts for nobody, nor does a choice whose replica [T·K] is −1: the expert's ranks are masked, and the token
+   * goes nowhere.
+   */
+  record(moeLayer: number, topkIdx: Int32Array, physicalIdx: Int32Array = topkIdx): void {
     const counts_E = this.layer(moeLayer);
-    for (const logical of topkIdx) if (logical >= 0) counts_E[logical]!++;
+    for (let i = 0; i < topkIdx.length; i++) if (physicalIdx[i]! >= 0) counts_E[topkIdx[i]!]!++;
   }
 
   /** Adds another monitor's counts [L][E], for instance those of one rank's step. */
@@ -21,6 +24,11 @@ export class LoadMonitor {
       const counts_E = this.layer(moeLayer);
       for (let e = 0; e < counts_E.length; e++) counts_E[e]! += layerCounts[e] ?? 0;
     });
+  }
+
+  /** The counts themselves, [L][E]: they go on counting. */
+  get load_LE(): readonly Float64Array[] {
+    return this.counts;
   }
 
   /** Tokens per MoE layer and logical expert since the last reset, [L][E]; a copy. */

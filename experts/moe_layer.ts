@@ -5,7 +5,7 @@
 import type { AllToAll, DispatchResult, Pending } from '../comm/all_to_all.js';
 import type { StepTag } from '../comm/frame.js';
 import type { Ffn } from './ffn.js';
-import type { Gate, Routing } from './gate.js';
+import { forcedRouting, type Gate, type Routing } from './gate.js';
 import type { LoadMonitor } from './load_monitor.js';
 import { ranksOf, type Placement } from './placement.js';
 import type { ReplicaChooser } from './replica_choice.js';
@@ -46,19 +46,24 @@ export class MoeLayer {
     this.parts = parts;
   }
 
-  /** Every rank of the mesh calls it with the same tag; a rank without tokens gives null and still serves its experts. */
+  /**
+   * Every rank of the mesh calls it with the same tag; a rank without tokens gives null and still serves its experts.
+   * `forcedIdx` [T·K] are logical experts that tokens go to whatever the gate says, for experiments.
+   */
   async forward(
     x_TH: Tensor2D | null,
     placement: Placement,
     tag: Omit<StepTag, 'layer' | 'microBatch'>,
     signal?: AbortSignal,
+    forcedIdx?: Int32Array,
   ): Promise<MoeOutput> {
     const { layer, moeLayer, gate, replicas, load, rankLoad, clock } = this.parts;
-    const routing = x_TH === null ? NO_TOKENS : await gate.route(x_TH);
-    load.record(moeLayer, routing.topkIdx);
+    const routing =
+      x_TH === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gate.spec) : await gate.route(x_TH);
     const x = x_TH === null ? new Float32Array(0) : await rowsOf(x_TH);
     clock.lap('gate', { layer });
     const topkIdx = await replicas.choose(routing.topkIdx, placement, moeLayer, signal);
+    load.record(moeLayer, routing.topkIdx, topkIdx);
     rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
     clock.lap('replicas', { layer });
     const dispatched = this.startDispatches(x, topkIdx, routing.topkWeights, { ...tag, layer }, signal);

@@ -25,3 +25,17 @@ export function permutation(length: number, random: () => number): Int32Array {
   }
   return order;
 }
+
+/** One number in [0, 1) for a seed and counters: whatever was drawn before. MurmurHash3's mixing (A. Appleby, public domain), word by word. */
+export function hashUniform(seed: number, ...counters: readonly number[]): number {
+  let hash = seed >>> 0;
+  for (const counter of counters) {
+    const word = Math.imul(rotated(Math.imul(counter, 0xcc9e2d51), 15), 0x1b873593);
+    hash = (Math.imul(rotated(hash ^ word, 13), 5) + 0xe6546b64) >>> 0;
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
+}
+
+const rotated = (word: number, bits: number): number => (word << bits) | (word >>> (32 - bits));

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { ExpertError } from '../../experts/errors.js';
-import { Gate, selectExperts, type GateSpec } from '../../experts/gate.js';
+import { forcedRouting, Gate, selectExperts, type GateSpec } from '../../experts/gate.js';
 import { matMul, rowsOf, selectBackend, tensorMemory, toTensor } from '../../experts/tf.js';
 import { errorOf } from '../kit/rejects.js';
 import { routeRef } from '../refs/gate_ref.js';
@@ -80,6 +80,12 @@ describe('gate', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it('weighs choices that are given all alike, to the sum of normalised ones', () => {
+    const { topkIdx, topkWeights } = forcedRouting(Int32Array.of(5, 0, 7, 1, 2, 3), { ...SIGMOID, numTopk: 3 });
+    expect([...topkIdx]).to.deep.equal([5, 0, 7, 1, 2, 3]);
+    expect([...topkWeights]).to.deep.equal(new Array<number>(6).fill(Math.fround(2.5 / 3)));
   });
 
   it('chooses distinct experts of at most topkGroups groups', () => {

@@ -17,6 +17,13 @@ describe('load monitor', () => {
     ]);
   });
 
+  it('does not count choices whose replica is masked', () => {
+    const monitor = new LoadMonitor(1, 3);
+    monitor.record(0, Int32Array.of(0, 2, 2, 1, -1), Int32Array.of(4, -1, 5, -1, -1));
+    expect(counts(monitor)).to.deep.equal([[1, 0, 1]]);
+    expect(monitor.load_LE).to.deep.equal(monitor.snapshot());
+  });
+
   it('adds the counts of others, as typed or plain arrays', () => {
     const [one, other] = [new LoadMonitor(1, 3), new LoadMonitor(1, 3)];
     one.record(0, Int32Array.of(0, 2));

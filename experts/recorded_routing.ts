@@ -1,0 +1,133 @@
+/** A recording as the source of choices. Shape suffixes: L MoE layers, E logical experts, K choices per token. */
+import { ExpertError } from './errors.js';
+import { LoadMonitor } from './load_monitor.js';
+import type { LoadRecord, RecordingHeader, TokenRecord } from './recording.js';
+import { readRecording } from './recording_reader.js';
+import {
+  MAX_ROUTING_WINDOWS,
+  replayedRouting,
+  windowedRouting,
+  type RoutingShape,
+  type RoutingSource,
+} from './routing_source.js';
+
+/** Choices of recorded tokens that are kept: 512 MiB. */
+const MAX_CHOICES = 2 ** 28;
+
+/** Σ of a recording's load, [L][E]; of a `per_token` one, the tokens' choices. @throws ExpertError BAD_RECORDING */
+export async function recordedLoad(file: string): Promise<{ header: RecordingHeader; load_LE: Float64Array[] }> {
+  let [header, sum]: [RecordingHeader | null, LoadMonitor | null] = [null, null];
+  for await (const line of readRecording(file)) {
+    if (line.kind === 'header') {
+      header = line.header;
+      sum = new LoadMonitor(header.numLayers, header.numExperts);
+    } else if (line.kind === 'load') {
+      sum!.merge(line.record.load_LE);
+    } else {
+      const { numLayers, numTopk } = header!;
+      const { experts } = line.record;
+      for (let l = 0; l < numLayers; l++)
+        sum!.record(l, Int32Array.from(experts.subarray(l * numTopk, (l + 1) * numTopk)));
+    }
+  }
+  return { header: header!, load_LE: sum!.snapshot() };
+}
+
+/**
+ * Tokens go where a recording says: with `per_token`, exactly where its tokens went; else as its windows are loaded:
+ * neighbours are added up until they are no more than {@link MAX_ROUTING_WINDOWS}. Seed default 0.
+ * @throws ExpertError BAD_RECORDING, also for a recording of another shape
+ */
+export async function recordedRouting(file: string, shape: RoutingShape, seed = 0): Promise<RoutingSource> {
+  const tokens = new RecordedTokens(file, shape);
+  const windows = new RecordedWindows();
+  for await (const line of readRecording(file)) {
+    if (line.kind === 'header') checkShape(file, line.header, shape);
+    else if (line.kind === 'load') windows.add(line.record);
+    else tokens.add(line.record);
+  }
+  if (tokens.numRequests > 0) return replayedRouting(tokens.requests(), shape);
+  if (windows.all.length > 0) return windowedRouting(windows.all, shape, seed);
+  throw bad(file, 'it has no records, so there is nothing to route by');
+}
+
+function checkShape(file: string, header: RecordingHeader, shape: RoutingShape): void {
+  const textOf = ({ numLayers, numExperts, numTopk }: RoutingShape): string =>
+    `${numLayers} MoE layers of ${numExperts} experts, ${numTopk} per token`;
+  if (textOf(header) === textOf(shape)) return;
+  throw bad(file, `it is of ${header.model} with ${textOf(header)}; this model has ${textOf(shape)}`);
+}
+
+const bad = (file: string, what: string): ExpertError =>
+  new ExpertError('BAD_RECORDING', `${file}: ${what}; give another recording`, { file });
+
+class RecordedWindows {
+  private windows: (readonly ArrayLike<number>[])[] = [];
+  private recordsPerWindow = 1;
+  private numInLast = 0;
+
+  get all(): readonly (readonly ArrayLike<number>[])[] {
+    return this.windows;
+  }
+
+  add({ load_LE }: LoadRecord): void {
+    if (this.windows.length === 0 || this.numInLast === this.recordsPerWindow) {
+      if (this.windows.length === MAX_ROUTING_WINDOWS) this.halve();
+      this.windows.push(load_LE);
+      this.numInLast = 1;
+    } else {
+      this.windows.push(sumOf(this.windows.pop()!, load_LE));
+      this.numInLast++;
+    }
+  }
+
+  private halve(): void {
+    const { windows } = this;
+    this.windows = windows.flatMap((window, i) => (i % 2 === 0 ? [sumOf(window, windows[i + 1]!)] : []));
+    this.recordsPerWindow *= 2;
+  }
+}
+
+const sumOf = (a_LE: readonly ArrayLike<number>[], b_LE: readonly ArrayLike<number>[]): Float64Array[] =>
+  a_LE.map((a_E, l) => Float64Array.from(a_E, (load, e) => load + b_LE[l]![e]!));
+
+/** The tokens of each request in the order of their positions. */
+class RecordedTokens {
+  private readonly file: string;
+  private readonly width: number;
+  private readonly byRequest = new Map<number, { experts: Uint16Array; numTokens: number }>();
+  private numChoices = 0;
+
+  constructor(file: string, { numLayers, numTopk }: RoutingShape) {
+    this.file = file;
+    this.width = numLayers * numTopk;
+  }
+
+  get numRequests(): number {
+    return this.byRequest.size;
+  }
+
+  add({ request, position, experts }: TokenRecord): void {
+    const held = this.byRequest.get(request) ?? { experts: new Uint16Array(16 * this.width), numTokens: 0 };
+    if (position !== held.numTokens) {
+      throw bad(this.file, `request ${request} goes on at position ${position}, and ${held.numTokens} was to come`);
+    }
+    if ((this.numChoices += this.width) > MAX_CHOICES) {
+      throw bad(this.file, `it has more than ${MAX_CHOICES} choices, which are kept in memory`);
+    }
+    if (held.experts.length === held.numTokens * this.width) held.experts = doubled(held.experts);
+    held.experts.set(experts, held.numTokens++ * this.width);
+    this.byRequest.set(request, held);
+  }
+
+  requests(): Uint16Array[] {
+    const inOrder = [...this.byRequest].sort(([a], [b]) => a - b);
+    return inOrder.map(([, { experts, numTokens }]) => experts.subarray(0, numTokens * this.width));
+  }
+}
+
+function doubled(values: Uint16Array): Uint16Array {
+  const larger = new Uint16Array(2 * values.length);
+  larger.set(values);
+  return larger;
+}
