@@ -15,6 +15,7 @@ export type {
 export { GREEDY, type SamplingParams } from './engine/sampler.js';
 export type { EngineStats } from './engine/stats.js';
 export { balancedness, rankLoads } from './metrics/balance.js';
+export type { BalancePoint } from './metrics/balance_series.js';
 export { ModelError, type ModelErrorCode } from './model/errors.js';
 export { FAMILIES, modelSpecOf } from './model/registry.js';
 export type { ModelSpec } from './model/spec.js';

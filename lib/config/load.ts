@@ -6,6 +6,7 @@ import type * as z from 'zod';
 import { PLACEMENT_STRATEGIES } from '../../experts/placement.js';
 import { ConfigError } from './errors.js';
 import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
+import { isRoutingText, ROUTING_ALLOWED } from './routing_text.js';
 import { configSchema, keyInfoOf, type ExpertwireConfig, type ValueType } from './schema.js';
 import { overrideLayer, yamlFileLayer } from './yaml_source.js';
 
@@ -34,7 +35,7 @@ export interface LoadConfigOptions {
  *
  * `model` comes back as an absolute path of an existing folder. A relative one is looked for in the current working
  * directory and, when it stands in a file, then in the file's folder and each folder above it: so a file in `configs/`
- * may say `models/moe-7m` and works from anywhere. A placement file is looked for in the same way.
+ * may say `models/moe-7m` and works from anywhere. A placement file or recording is looked for in the same way.
  *
  * @throws ConfigError with the place, the key, what was got and what is allowed
  */
@@ -50,10 +51,11 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   if (!checked.success) throw errorOfIssue(checked.error.issues[0]!, merged);
   const { model, experts } = checked.data;
   const placement = findPlacement(experts.placement, merged.originOf(['experts', 'placement']), cwd);
+  const routing = findRouting(experts.routing, merged.originOf(['experts', 'routing']), cwd);
   return Object.freeze({
     ...checked.data,
     model: findModel(model, merged.originOf(['model']), cwd),
-    experts: Object.freeze({ ...experts, placement }),
+    experts: Object.freeze({ ...experts, placement, routing }),
   });
 }
 
@@ -132,6 +134,20 @@ function findPlacement(placement: string, origin: Origin | undefined, cwd: strin
     `${origin?.where ?? 'defaults'}: "experts.placement" is ${JSON.stringify(placement)}, but there is no such file ` +
       `(${advice}); give ${strategies.join(', ')} or the path of a placement file`,
     { key: 'experts.placement', file: origin?.file, line: origin?.line },
+  );
+}
+
+/** What is no file as it is, or the absolute path of a recording. */
+function findRouting(routing: string, origin: Origin | undefined, cwd: string): string {
+  if (isRoutingText(routing)) return routing;
+  const candidates = candidatesFor(routing, origin, cwd);
+  const found = candidates.find((path) => existsSync(path) && statSync(path).isFile());
+  if (found !== undefined) return found;
+  throw new ConfigError(
+    'INVALID_VALUE',
+    `${origin?.where ?? 'defaults'}: "experts.routing" is ${JSON.stringify(routing)}, but there is no such file ` +
+      `(looked for ${candidates.join(', ')}); give ${ROUTING_ALLOWED}`,
+    { key: 'experts.routing', file: origin?.file, line: origin?.line },
   );
 }
 

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { WIRE_DTYPES } from '../../comm/wire_dtype.js';
 import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
+import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** A JavaScript type that a key's value may have. */
 export type ValueType = 'string' | 'number' | 'boolean' | 'list' | 'null';
@@ -33,6 +34,14 @@ export const configSchema = z.strictObject({
       placement: key(z.string().min(1), 'linear, round_robin, or the path of a placement file', 'string'),
       num_redundant_experts: integer(0),
       replica_choice: choice(...REPLICA_CHOICES),
+      routing: key(z.string().min(1), ROUTING_ALLOWED, 'string'),
+      routing_seed: integer(0, 2 ** 32 - 1),
+    })
+    .readonly(),
+  load_balance: z
+    .strictObject({
+      window_size: integer(1, 1_000_000),
+      decay: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = all steps of the window alike)', 'number'),
     })
     .readonly(),
   comm: z
@@ -86,7 +95,17 @@ export type ConfigPrompt = z.infer<typeof prompt>;
 export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   backend: 'auto',
   parallel: { ranks: 1 },
-  experts: { placement: 'linear', num_redundant_experts: 0, replica_choice: 'balanced' },
+  experts: {
+    placement: 'linear',
+    num_redundant_experts: 0,
+    replica_choice: 'balanced',
+    routing: 'gate', // anything else is an experiment
+    routing_seed: 0,
+  },
+  load_balance: {
+    window_size: 256, // steps
+    decay: 1,
+  },
   comm: {
     wire: { dispatch: 'f32', combine: 'f32' },
     reduce: 'rank',

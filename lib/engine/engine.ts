@@ -3,8 +3,10 @@
  * computes the steps that the scheduler forms.
  */
 import type { Placement } from '../../experts/placement.js';
-import { LoadMonitor } from '../../experts/load_monitor.js';
+import type { RoutingObserver } from '../../experts/load_recorder.js';
+import type { RoutingSource } from '../../experts/routing_source.js';
 import { readPlacement } from '../config/placement_file.js';
+import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -21,6 +23,7 @@ import { Generation, Score, type Sequence } from './sequence.js';
 import { startJob, type JobOptions } from './start_job.js';
 import { StatsCollector, type EngineStats } from './stats.js';
 import type { SequenceWants, StepPlan, StepResult } from './step_plan.js';
+import { stepRouting, withForcedExperts } from './step_routing.js';
 
 export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement'> {
   readonly config: ExpertwireConfig;
@@ -28,6 +31,8 @@ export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'num
   readonly model?: OpenedModel;
   /** Ranks were lost and the job goes on without them (`comm.on_peer_loss: mask`). */
   readonly onLoss?: OnLoss;
+  /** Told of what every step routed: a recorder for instance. Where it throws, all requests fail. */
+  readonly observer?: RoutingObserver;
 }
 
 export interface Loss extends EpochChange {
@@ -47,6 +52,9 @@ export interface EngineParts extends OpenedModel {
   readonly placement: Placement;
   readonly job: Job;
   readonly onLoss?: OnLoss | undefined;
+  readonly observer?: RoutingObserver | undefined;
+  /** Chooses experts instead of the gates, for experiments. */
+  readonly routing?: RoutingSource | null;
 }
 
 export class Engine implements TokenSource {
@@ -58,6 +66,8 @@ export class Engine implements TokenSource {
   private readonly config: ExpertwireConfig;
   private readonly job: Job;
   private readonly onLoss: OnLoss | undefined;
+  private readonly observer: RoutingObserver | undefined;
+  private readonly routing: RoutingSource | null;
   /** Lost ranks, each with why. */
   private readonly lost = new Map<number, EngineError>();
   private readonly scheduler: Scheduler;
@@ -76,11 +86,12 @@ export class Engine implements TokenSource {
     this.placement = parts.placement;
     this.job = parts.job;
     this.onLoss = parts.onLoss;
+    this.observer = parts.observer;
+    this.routing = parts.routing ?? null;
     this.scheduler = new Scheduler({ ...parts.limits, numRanks: parts.job.numRanks });
-    const numMoeLayers = moeLayersOf(parts.spec).length;
-    const load = new LoadMonitor(numMoeLayers, parts.spec.moe.gate.numExperts);
-    const rankLoad = new LoadMonitor(numMoeLayers, parts.job.numRanks);
-    this.collector = new StatsCollector(parts.job.reports, load, rankLoad);
+    const { window_size: windowSize, decay } = parts.config.load_balance;
+    const shape = { numLayers: moeLayersOf(parts.spec).length, numExperts: parts.spec.moe.gate.numExperts };
+    this.collector = new StatsCollector(parts.job.reports, { ...shape, windowSize, decay });
     void parts.job.failed.then((error) => this.fail(error));
     parts.job.watch(() => {
       if (this.loop === null) this.applyChange(this.job.change()); // otherwise the loop does, between two steps
@@ -95,11 +106,13 @@ export class Engine implements TokenSource {
     const { config } = options;
     const { spec, tokenizer, limits } = options.model ?? (await openModel(config));
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
-    const { numExperts } = spec.moe.gate;
+    const { numExperts, numTopk } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
     const placement = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
+    const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
     const job = await startJob({ ...options, numLocalRanks: config.parallel.ranks, spec, limits, placement });
-    return new Engine({ config, spec, tokenizer, limits, placement, job, onLoss: options.onLoss });
+    const { onLoss, observer } = options;
+    return new Engine({ config, spec, tokenizer, limits, placement, job, onLoss, observer, routing });
   }
 
   /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER; later, whatever ended the job. */
@@ -173,7 +186,8 @@ export class Engine implements TokenSource {
   ): void {
     if (this.failure !== null) throw this.failure;
     this.sequences.set(sequence, consumer);
-    this.scheduler.add({ sequence, ...request });
+    const routedExperts = request.wants.routedExperts || this.observer?.wantsTokens === true;
+    this.scheduler.add({ sequence, ...request, wants: { ...request.wants, routedExperts } });
     this.loop ??= this.run();
   }
 
@@ -202,12 +216,14 @@ export class Engine implements TokenSource {
       await Promise.resolve();
       for (;;) {
         this.applyChange(await this.job.settled());
-        const plans = this.scheduler.next();
+        const plans = this.nextPlans();
         if (plans === null) break;
         const startMs = performance.now();
         const outcome = await this.job.step(plans);
         if (outcome.kind === 'abandoned') continue;
         this.collector.add(plans, outcome.results, performance.now() - startMs);
+        const load_LE = this.collector.stepLoad;
+        await this.observer?.add(stepRouting(plans, outcome.results, load_LE, this.routingWidth));
         await this.commit(plans, outcome.results);
       }
     } catch (error) {
@@ -215,6 +231,18 @@ export class Engine implements TokenSource {
     } finally {
       this.loop = null;
     }
+  }
+
+  private nextPlans(): StepPlan[] | null {
+    const plans = this.scheduler.next();
+    if (plans === null || this.routing === null) return plans;
+    return withForcedExperts(plans, this.routing, this.routingWidth);
+  }
+
+  /** Choices of one token: L·K. */
+  private get routingWidth(): number {
+    const { numMoeLayers, numTopk } = this.routingShape;
+    return numMoeLayers * numTopk;
   }
 
   /** Ranks were lost: what they computed for is queued again, unless it may be what breaks them. */

@@ -11,6 +11,7 @@ import { numKernelRuns, tensorMemory } from '../../experts/tf.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { SequencePart } from '../model/attention.js';
 import type { KvCache } from '../model/kv_cache.js';
+import { moeLayersOf, type ModelSpec } from '../model/spec.js';
 import type { Transformer } from '../model/transformer.js';
 import { EngineError } from './errors.js';
 import { logProbability, sampleToken } from './sampler.js';
@@ -71,6 +72,7 @@ export class RankExecutor {
       cache: this.cache,
       placement,
       tag: { step: plan.step, epoch: plan.epoch },
+      ...forcedExperts(plan.parts, model.spec),
       ...(signal && { signal }),
     });
     const outputs = hidden_TH === null ? [] : await this.outputs(plan.parts, hidden_TH, routings);
@@ -196,6 +198,25 @@ export class RankExecutor {
       ...(wants.logits && { logits: logits.slice() }),
     };
   }
+}
+
+/** Per MoE layer [T·K] from the parts' [n·L·K]; nothing where the gates choose. */
+function forcedExperts(parts: readonly PlanPart[], spec: ModelSpec): { readonly forcedExperts?: Int32Array[] } {
+  if (parts[0]?.forcedExperts === undefined) return {};
+  const { numTopk } = spec.moe.gate;
+  const numLayers = moeLayersOf(spec).length;
+  const numTokens = parts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+  const layers = Array.from({ length: numLayers }, () => new Int32Array(numTokens * numTopk));
+  let row = 0;
+  for (const { forcedExperts: forced, tokenIds } of parts) {
+    for (let i = 0; i < tokenIds.length; i++, row++) {
+      for (const [l, topkIdx] of layers.entries()) {
+        const from = (i * numLayers + l) * numTopk;
+        topkIdx.set(forced!.subarray(from, from + numTopk), row * numTopk);
+      }
+    }
+  }
+  return { forcedExperts: layers };
 }
 
 /** [n·L·K] of rows first … first + n − 1. */

@@ -42,7 +42,8 @@ export class Generation implements Sequence {
 
   take(_part: PlanPart, output: SequenceOutput): boolean {
     const { request, shape } = this.options;
-    if (output.routedExperts) this.routedExperts.push(...cut(output.routedExperts, shape));
+    const isWanted = request.returnRoutedExperts === true; // a recorder may want them alone
+    if (isWanted && output.routedExperts) this.routedExperts.push(...cut(output.routedExperts, shape));
     if (output.tokenId === null) return false;
     this.numTokens++;
     const isEnd = request.ignoreEos !== true && this.options.eosTokenIds.includes(output.tokenId);

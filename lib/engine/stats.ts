@@ -1,7 +1,10 @@
 /** Counters of a whole job, for summaries, `--json` and benchmarks. */
-import type { LoadMonitor } from '../../experts/load_monitor.js';
+import { balanceSums } from '../../experts/balance.js';
+import { LoadMonitor } from '../../experts/load_monitor.js';
+import { LoadWindow, type LoadWindowOptions } from '../../experts/load_window.js';
 import { STEP_PHASES, type StepPhase } from '../../experts/stopwatch.js';
 import { balancedness } from '../metrics/balance.js';
+import { BalanceSeries, type BalancePoint } from '../metrics/balance_series.js';
 import type { LoadReport, RankStats, StepPlan, StepResult } from './step_plan.js';
 
 export interface EngineStats {
@@ -31,6 +34,10 @@ export interface EngineStats {
   readonly makespan: readonly number[];
   /** Mean rank load / max rank load, per MoE layer, of the ranks that are left, since the last one was lost: 1 = perfect. */
   readonly balancedness: readonly number[];
+  /** {@link expertLoad} of the last `load_balance.window_size` steps, a step weighing `load_balance.decay` of the next one's. */
+  readonly windowLoad: readonly Float64Array[];
+  /** Of every step, neighbours joined in long runs: of what the ranks computed that were left then. */
+  readonly balanceOverTime: readonly BalancePoint[];
   /** A lost rank's are those of its last step. */
   readonly ranks: readonly RankStats[];
   readonly loadReports: readonly LoadReport[];
@@ -39,8 +46,13 @@ export interface EngineStats {
 export class StatsCollector {
   private readonly reports: readonly LoadReport[];
   private readonly load: LoadMonitor;
+  private readonly window: LoadWindow;
+  /** Of the last step. */
+  private readonly step: LoadMonitor;
+  private readonly stepRankLoad: LoadMonitor;
+  private readonly series = new BalanceSeries();
   private readonly rankLoad: LoadMonitor;
-  private makespan: readonly number[] = [];
+  private makespan: readonly number[];
   private readonly phasesMs = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0])) as Record<StepPhase, number>;
   private ranks: readonly RankStats[] = [];
   private numSteps = 0;
@@ -50,12 +62,20 @@ export class StatsCollector {
   private lostRanks: readonly number[] = [];
   private stepMs = 0;
 
-  /** `load` of MoE layers × experts, `rankLoad` of MoE layers × ranks. */
-  constructor(reports: readonly LoadReport[], load: LoadMonitor, rankLoad: LoadMonitor) {
+  constructor(reports: readonly LoadReport[], window: LoadWindowOptions) {
+    const { numLayers, numExperts } = window;
     this.reports = reports;
-    this.load = load;
-    this.rankLoad = rankLoad;
-    this.makespan = rankLoad.snapshot().map(() => 0);
+    this.load = new LoadMonitor(numLayers, numExperts);
+    this.step = new LoadMonitor(numLayers, numExperts);
+    this.window = new LoadWindow(window);
+    this.rankLoad = new LoadMonitor(numLayers, reports.length);
+    this.stepRankLoad = new LoadMonitor(numLayers, reports.length);
+    this.makespan = Array.from({ length: numLayers }, () => 0);
+  }
+
+  /** Tokens of the last committed step per MoE layer and logical expert, after masking, summed over ranks: [L][E]; changes with the next one. */
+  get stepLoad(): readonly Float64Array[] {
+    return this.step.load_LE;
   }
 
   /** Counts one committed step; a lost rank has no result. */
@@ -66,6 +86,8 @@ export class StatsCollector {
     for (const { parts } of plans) {
       for (const part of parts) if (part.isPrompt && !part.isReplay) this.numPromptTokens += part.tokenIds.length;
     }
+    this.step.reset();
+    this.stepRankLoad.reset();
     const present = results.filter((result) => result !== null);
     this.makespan = this.makespan.map(
       (sum, moeLayer) => sum + highestOf(present.map((one) => one.rankLoad[moeLayer]!)),
@@ -73,10 +95,15 @@ export class StatsCollector {
     for (const { outputs, load, rankLoad, phasesMs } of present) {
       this.numOutputTokens += outputs.filter(({ tokenId }) => tokenId !== null).length;
       for (const { degraded = [] } of outputs) this.numDegradedTokens += degraded.length;
-      this.load.merge(load);
-      this.rankLoad.merge(rankLoad);
+      this.step.merge(load);
+      this.stepRankLoad.merge(rankLoad);
       for (const phase of STEP_PHASES) this.phasesMs[phase] += phasesMs[phase] / present.length;
     }
+    this.load.merge(this.stepLoad);
+    this.window.push(this.stepLoad);
+    this.rankLoad.merge(this.stepRankLoad.load_LE);
+    const load_LR = this.stepRankLoad.load_LE.map((load_R) => this.ofThoseLeft(load_R));
+    this.series.push(plans[0]?.step ?? this.numSteps, balanceSums(load_LR));
   }
 
   /** All ranks that were lost since the job began. */
@@ -86,10 +113,13 @@ export class StatsCollector {
     this.makespan = this.makespan.map(() => 0);
   }
 
+  /** Per rank that is left. */
+  private ofThoseLeft(load_R: Float64Array): Float64Array {
+    return load_R.filter((_, rank) => !this.lostRanks.includes(rank));
+  }
+
   stats(): EngineStats {
     const rankLoad = this.rankLoad.snapshot();
-    const ofThoseLeft = (load_R: Float64Array): Float64Array =>
-      load_R.filter((_, rank) => !this.lostRanks.includes(rank));
     return {
       numRanks: this.reports.length,
       backend: this.reports[0]!.backend,
@@ -104,9 +134,11 @@ export class StatsCollector {
       combineBytes: this.ranks.map((rank) => rank.combineBytes),
       waitMs: this.ranks.map((_, source) => this.ranks.map((rank) => rank.waitMs[source]!)),
       expertLoad: this.load.snapshot(),
+      windowLoad: this.window.load_LE.map((load_E) => load_E.slice()),
       rankLoad,
       makespan: this.makespan,
-      balancedness: rankLoad.map((load_R) => balancedness(ofThoseLeft(load_R))),
+      balancedness: rankLoad.map((load_R) => balancedness(this.ofThoseLeft(load_R))),
+      balanceOverTime: [...this.series.points],
       ranks: this.ranks,
       loadReports: this.reports,
     };

@@ -41,6 +41,8 @@ export interface PlanPart {
   readonly nextPromptToken: number | null;
   /** Tokens whose outputs were committed before their KV cache was lost with its rank: computed for the cache alone. */
   readonly isReplay: boolean;
+  /** Experts that these tokens go to instead of the gate's choice (`experts.routing`): [n·L·K]. */
+  readonly forcedExperts?: Uint16Array;
 }
 
 export interface StepResult {

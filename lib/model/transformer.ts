@@ -44,6 +44,8 @@ export interface ForwardRequest {
   readonly cache: KvCache;
   readonly placement: Placement;
   readonly tag: Omit<StepTag, 'layer' | 'microBatch'>;
+  /** Per MoE layer [T·K]: experts that tokens go to instead of the gate's choice, for experiments. */
+  readonly forcedExperts?: readonly Int32Array[];
   readonly signal?: AbortSignal;
 }
 
@@ -138,7 +140,7 @@ export class Transformer {
     { mlpNorm, mlp }: DecoderLayer,
     layer: number,
     x_TH: Tensor2D | null,
-    { placement, tag, signal }: ForwardRequest,
+    { placement, tag, signal, forcedExperts }: ForwardRequest,
     routings: Routing[],
   ): Promise<Tensor2D | null> {
     const { clock } = this.parts;
@@ -149,8 +151,9 @@ export class Transformer {
     }
     const normed_TH = x_TH && mlpNorm.forward(x_TH);
     clock.lap('other', { layer });
+    const forced = forcedExperts?.[routings.length]; // one routing per MoE layer before this one
     try {
-      const { y_TH, routing } = await mlp.moe.forward(normed_TH, placement, tag, signal);
+      const { y_TH, routing } = await mlp.moe.forward(normed_TH, placement, tag, signal, forced);
       routings.push(routing);
       if (x_TH === null || y_TH === null) return null;
       const sum_TH = add(x_TH, y_TH);

@@ -2,12 +2,14 @@
  * A real engine over ranks in this process: scheduler, job, membership, executors and the all-to-all are the ones that run; only sockets and
  * processes are replaced. Ranks die or fall silent at chosen moments.
  */
+import type { RoutingObserver } from '../../experts/load_recorder.js';
 import { asRank } from '../../comm/ids.js';
 import { createLocalMeshes } from '../../comm/local_mesh.js';
 import type { Mesh } from '../../comm/mesh.js';
 import type { Placement } from '../../experts/placement.js';
 import { createPlacement } from '../../experts/placement.js';
 import { selectBackend } from '../../experts/tf.js';
+import { readRouting } from '../../lib/config/routing.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine, type Loss } from '../../lib/engine/engine.js';
 import { FirstCause } from '../../lib/engine/first_cause.js';
@@ -56,6 +58,7 @@ export interface LocalEngineOptions {
   readonly timeoutMs?: number;
   /** How long a step may take. Default 20000. */
   readonly stepTimeoutMs?: number;
+  readonly observer?: RoutingObserver;
   /** Further keys: 'engine.block_size=4'. */
   readonly set?: readonly string[];
 }
@@ -106,7 +109,11 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const times = { stepTimeoutMs: options.stepTimeoutMs ?? 20_000, enterTimeoutMs: timeoutMs };
   const job = new Job({ rendezvous, local, links, cause: new FirstCause(), reports }, onPeerLoss, times);
   const losses: Loss[] = [];
-  const engine = new Engine({ ...model, config, placement, job, onLoss: (loss) => void losses.push(loss) });
+  const { numExperts, numTopk } = spec.moe.gate;
+  const routing = await readRouting(config.experts, { numLayers: moeLayersOf(spec).length, numExperts, numTopk });
+  const { observer } = options;
+  const onLoss = (loss: Loss): void => void losses.push(loss);
+  const engine = new Engine({ ...model, config, placement, job, observer, routing, onLoss });
   return {
     engine,
     placement,

@@ -1,13 +1,12 @@
 import { expect } from 'chai';
-import { LoadMonitor } from '../../../experts/load_monitor.js';
 import { StatsCollector } from '../../../lib/engine/stats.js';
 import type { LoadReport, StepResult } from '../../../lib/engine/step_plan.js';
 
 describe('statistics of a job', () => {
   it('the balance is that of what ranks computed, of those that are left, since the last loss', () => {
-    const load = new LoadMonitor(1, 2);
     const report = { backend: 'cpu' } as LoadReport;
-    const collector = new StatsCollector([report, report, report], load, new LoadMonitor(1, 3));
+    const window = { numLayers: 1, numExperts: 2, windowSize: 4 };
+    const collector = new StatsCollector([report, report, report], window);
     const nothing = { waitMs: [0, 0, 0], dispatchBytes: [0, 0, 0], combineBytes: [0, 0, 0] };
     const add = (...rankLoad: readonly number[]): void => {
       const result = { outputs: [], load: [[30, 10]], rankLoad: [rankLoad], phasesMs: {}, stats: nothing };
@@ -32,5 +31,12 @@ describe('statistics of a job', () => {
     add(0, 40, 0);
     expect(collector.stats().balancedness).to.deep.equal([1]); // rank 1 alone
     expect(collector.stats().expertLoad).to.deep.equal([Float64Array.of(120, 40)]);
+    expect(collector.stats().windowLoad).to.deep.equal([Float64Array.of(120, 40)]);
+    expect(collector.stats().balanceOverTime.map(({ meanLoad, maxLoad }) => meanLoad / maxLoad)).to.deep.equal([
+      2 / 3,
+      20 / 3 / 15,
+      20 / 35,
+      1,
+    ]);
   });
 });

@@ -1,0 +1,48 @@
+/** Balancedness over time in constant memory: when it is full, neighbouring points become one. Pure. */
+import type { BalanceSums } from '../../experts/balance.js';
+
+/** Sums over its steps and their layers. */
+export interface BalancePoint extends BalanceSums {
+  /** The first of its steps. */
+  readonly step: number;
+  readonly numSteps: number;
+}
+
+export class BalanceSeries {
+  private readonly capacity: number;
+  private all: BalancePoint[] = [];
+  private stepsPerPoint = 1;
+
+  /** At most `capacity` points, an even number. Default 512. */
+  constructor(capacity = 512) {
+    this.capacity = capacity;
+  }
+
+  get points(): readonly BalancePoint[] {
+    return this.all;
+  }
+
+  push(step: number, { meanLoad, maxLoad }: BalanceSums): void {
+    const point = { step, numSteps: 1, meanLoad, maxLoad };
+    const last = this.all.at(-1);
+    if (last !== undefined && last.numSteps < this.stepsPerPoint) {
+      this.all[this.all.length - 1] = joined(last, point);
+      return;
+    }
+    if (this.all.length === this.capacity) this.halve(); // all points full, since each takes steps until it is
+    this.all.push(point);
+  }
+
+  private halve(): void {
+    const { all } = this;
+    this.all = all.flatMap((point, i) => (i % 2 === 0 ? [joined(point, all[i + 1]!)] : []));
+    this.stepsPerPoint *= 2;
+  }
+}
+
+const joined = (a: BalancePoint, b: BalancePoint): BalancePoint => ({
+  step: a.step,
+  numSteps: a.numSteps + b.numSteps,
+  meanLoad: a.meanLoad + b.meanLoad,
+  maxLoad: a.maxLoad + b.maxLoad,
+});
