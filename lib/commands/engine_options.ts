@@ -1,6 +1,8 @@
 /** Options of every command that starts an engine, and from them to a running one. */
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
+import type { LoadRecorder } from '../../experts/load_recorder.js';
+import { RECORD_MODES, type RecordMode } from '../../experts/recording.js';
 import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
 import { loadConfig, type PartialConfig } from '../config/load.js';
 import type { ExpertwireConfig } from '../config/schema.js';
@@ -13,6 +15,7 @@ import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import { wholeNumber } from './numbers.js';
+import { withRecorder } from './recording.js';
 import { TraceWriter } from './trace_writer.js';
 
 export const SECRET_VARIABLE = 'EXPERTWIRE_JOB_SECRET';
@@ -33,6 +36,9 @@ export interface EngineArgs {
   readonly joinTimeout?: number | undefined;
   readonly secretFile?: string | undefined;
   readonly trace?: string | undefined;
+  readonly routing?: string | undefined;
+  readonly record?: string | undefined;
+  readonly recordMode?: RecordMode | undefined;
 }
 
 export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
@@ -77,6 +83,21 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
       type: 'string',
       describe: 'Chrome trace of every rank: compute, dispatch, combine (chrome://tracing, Perfetto)',
       group: 'Job:',
+    })
+    .option('routing', {
+      type: 'string',
+      describe: "an experiment: experts by a recording or synthetic load (zipf:1.0, …) instead of the gates' choice",
+      group: 'Job:',
+    })
+    .option('record', {
+      type: 'string',
+      describe: 'record the load of the experts in this file (.jsonl.gz)',
+      group: 'Output:',
+    })
+    .option('record-mode', {
+      choices: RECORD_MODES,
+      describe: 'sums per load_balance.window_size steps, one record per step, or the experts of each token (stat)',
+      group: 'Output:',
     });
 }
 
@@ -90,6 +111,7 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
       placement: args.placement,
       num_redundant_experts: args.numRedundantExperts,
       replica_choice: args.replicaChoice,
+      routing: args.routing,
     },
     comm: { reduce: args.reduce },
     ...more,
@@ -109,22 +131,23 @@ export async function withEngine(
   work: (engine: Engine) => Promise<void>,
 ): Promise<void> {
   const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
-  const run = async (): Promise<void> => {
-    const engine = await startEngine(args, config, model, trace, context);
+  const run = async (observer: LoadRecorder | null): Promise<void> => {
+    const engine = await startEngine(args, config, model, { trace, observer }, context);
     await closing(
       () => engine.close(),
       () => work(engine),
     );
     if (trace !== null) context.stderr.write(`${trace.summary()}\n`);
   };
-  await closing(async () => trace?.close(), run);
+  const record = (): Promise<void> => withRecorder(args, config, model, context, run);
+  await closing(async () => trace?.close(), record);
 }
 
 async function startEngine(
   args: EngineArgs,
   config: ExpertwireConfig,
   model: OpenedModel,
-  trace: TraceWriter | null,
+  { trace, observer }: { readonly trace: TraceWriter | null; readonly observer: LoadRecorder | null },
   { stderr, env, signal }: CommandContext,
 ): Promise<Engine> {
   const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0) ?? 0;
@@ -153,6 +176,7 @@ async function startEngine(
       ...(trace !== null && {
         onTimeline: (rank: number, events: readonly TimelineEvent[]) => trace.add(rank, events),
       }),
+      ...(observer !== null && { observer }),
       onLoss: (loss) => stderr.write(`${lossNotice(loss)}\n`),
       onRefused: (error) => stderr.write(`a rank was turned away: ${error.message}\n`),
       onProgress: (rank, fraction) => progress.update(rank, fraction),

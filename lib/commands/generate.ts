@@ -8,8 +8,9 @@ import type { FinishReason } from '../engine/request.js';
 import type { CommandContext } from './context.js';
 import { configOf, engineOptions, withEngine, type EngineArgs } from './engine_options.js';
 import { OrderedPrinter } from './ordered_printer.js';
+import { checkPlotFile, writePlot } from './plot_file.js';
 import { readPrompts, type Prompt, type PromptArgs } from './prompts.js';
-import { statsJson, summary } from './summary.js';
+import { picturesOf, statsJson, summary } from './summary.js';
 
 export interface GenerateArgs extends EngineArgs, PromptArgs {
   readonly maxNewTokens?: number | undefined;
@@ -22,6 +23,7 @@ export interface GenerateArgs extends EngineArgs, PromptArgs {
   readonly stop?: readonly string[] | undefined;
   readonly ignoreEos?: boolean | undefined;
   readonly returnRoutedExperts?: boolean | undefined;
+  readonly plot?: string | undefined;
   readonly json?: boolean | undefined;
   readonly summary?: boolean | undefined;
 }
@@ -64,6 +66,11 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
       describe: "with --json: each token's experts",
       group: 'Output:',
     })
+    .option('plot', {
+      type: 'string',
+      describe: 'draw the load of experts and ranks, and balancedness over time: .svg or .html',
+      group: 'Output:',
+    })
     .option('json', { type: 'boolean', describe: 'one JSON object a prompt, then the statistics', group: 'Output:' })
     .option('summary', {
       type: 'boolean',
@@ -73,6 +80,7 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
 }
 
 export async function generate(args: GenerateArgs, context: CommandContext): Promise<void> {
+  checkPlotFile(args.plot);
   const config = await configOf(args, { generate: samplingArgs(args) });
   const model = await openModel(config);
   const prompts = await readPrompts(args, config, model.tokenizer);
@@ -93,6 +101,7 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
     const firstTokenMs = Math.min(...completions.map((completion) => completion.firstTokenAtMs)) - startMs;
     const timing = { elapsedMs, firstTokenMs };
     if (args.json === true) writeJson(completions, args, engine, timing, context);
+    if (args.plot !== undefined) await writePlot(args.plot, picturesOf(engine, config.model));
     if (isSummary) context.stderr.write(summary(engine, completions, timing));
   });
 }

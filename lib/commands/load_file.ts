@@ -1,27 +1,48 @@
 /** Files with the load of experts. */
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { checkLoad, type ExpertLoad } from '../../experts/planners/planner.js';
+import { recordedLoad } from '../../experts/recorded_routing.js';
 import { UsageError } from './context.js';
 
 /**
- * [L][E] from a file `{"weight": [[load of each expert] per layer]}`; other keys are ignored.
- * @throws UsageError for what can't be read; ExpertError INVALID_ARGUMENT for what is no load
+ * [L][E] from a file `{"weight": [[load of each expert] per layer]}`, other keys being ignored, or summed over a recording (`--record`).
+ * @throws UsageError for what can't be read; ExpertError INVALID_ARGUMENT for what is no load, BAD_RECORDING
  */
 export async function readLoad(file: string): Promise<ExpertLoad> {
-  const load = weightOf(await contentOf(file));
+  const load = (await isGzip(file)) ? (await recordedLoad(file)).load_LE : weightOf(await contentOf(file));
   if (load === null) {
-    throw new UsageError(`--load ${file} has no load; give {"weight": [[load of each expert] per layer]} of numbers`);
+    throw new UsageError(
+      `--load ${file} has no load; give {"weight": [[load of each expert] per layer]} of numbers, or a recording`,
+    );
   }
   checkLoad(load);
   return load;
 }
 
+async function isGzip(file: string): Promise<boolean> {
+  const handle = await open(file).catch((cause: unknown) => unreadable(file, cause));
+  try {
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(2), 0, 2, 0);
+    return bytesRead === 2 && buffer.equals(GZIP_MAGIC);
+  } catch (cause) {
+    return unreadable(file, cause);
+  } finally {
+    await handle.close();
+  }
+}
+
+const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);
+
 async function contentOf(file: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(file, 'utf8'));
   } catch (cause) {
-    throw new UsageError(`--load ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
+    return unreadable(file, cause);
   }
+}
+
+function unreadable(file: string, cause: unknown): never {
+  throw new UsageError(`--load ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
 }
 
 function weightOf(content: unknown): ExpertLoad | null {

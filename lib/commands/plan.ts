@@ -10,10 +10,13 @@ import type { ExpertLoad, Plan } from '../../experts/planners/planner.js';
 import type { PlanTopology } from '../../experts/planners/topology.js';
 import { REPLICA_SPLITS, type ReplicaSplit } from '../../experts/replica_split.js';
 import { readPlacementFile } from '../config/placement_file.js';
+import { heatRows } from '../metrics/balance_charts.js';
+import type { BalancePictures, RankLoads } from '../metrics/balance_plots.js';
 import { table } from '../metrics/charts.js';
 import { UsageError, type CommandContext } from './context.js';
 import { readLoad } from './load_file.js';
 import { wholeNumber } from './numbers.js';
+import { checkPlotFile, writePlot } from './plot_file.js';
 
 export interface PlanArgs {
   readonly load: string;
@@ -25,6 +28,8 @@ export interface PlanArgs {
   readonly current?: string | undefined;
   readonly moveCost?: number | undefined;
   readonly output?: string | undefined;
+  readonly plot?: string | undefined;
+  readonly chart?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -33,7 +38,7 @@ export function planOptions<T>(yargs: Argv<T>): Argv<T & PlanArgs> {
     .option('load', {
       type: 'string',
       demandOption: true,
-      describe: 'JSON file: {"weight": [[load of each expert] per layer]}',
+      describe: 'JSON file {"weight": [[load of each expert] per layer]}, or what --record wrote',
     })
     .option('ranks', { type: 'number', demandOption: true, describe: 'ranks' })
     .option('slots', { type: 'number', describe: 'slots of all ranks, per layer (one per expert)' })
@@ -50,6 +55,11 @@ export function planOptions<T>(yargs: Argv<T>): Argv<T & PlanArgs> {
       describe: 'eplb_stable: what a moved replica must take from Σ (rank load / mean)² of its layer (0.003)',
     })
     .option('output', { type: 'string', describe: 'write the placement to this file, for experts.placement' })
+    .option('plot', {
+      type: 'string',
+      describe: 'draw the load of experts and of ranks, before and after: .svg or .html',
+    })
+    .option('chart', { type: 'boolean', describe: 'the same in characters' })
     .option('json', { type: 'boolean', describe: 'one JSON object: phy2log, log2phy, logcnt, balancedness' });
 }
 
@@ -63,6 +73,7 @@ export async function plan(args: PlanArgs, context: CommandContext): Promise<voi
 }
 
 async function run(args: PlanArgs, { stdout, stderr }: CommandContext): Promise<void> {
+  checkPlotFile(args.plot);
   const topology = topologyOf(args);
   const load_LE = await readLoad(args.load);
   const current = await currentOf(args, load_LE);
@@ -70,7 +81,9 @@ async function run(args: PlanArgs, { stdout, stderr }: CommandContext): Promise<
   const wanted = { ...topology, numSlots: args.slots ?? load_LE[0]!.length };
   const planned = createPlanner(args.planner, options).plan(load_LE, wanted, current);
   if (args.output !== undefined) await write(args.output, planned.placement);
+  if (args.plot !== undefined) await writePlot(args.plot, picturesOf(args, load_LE, current, planned.placement));
   stdout.write(args.json === true ? json(load_LE, planned.placement) : report(args, load_LE, current, planned));
+  if (args.chart === true && args.json !== true) stdout.write(chart(load_LE, current, planned.placement));
   if (args.output !== undefined)
     stderr.write(`placement written; use it with --set experts.placement=${args.output}\n`);
 }
@@ -123,6 +136,29 @@ function report(args: PlanArgs, load_LE: ExpertLoad, current: Placement, { place
     table([['', ...head], ['all', ...all], ...layers]),
     '',
     `moved slots ${numMovedSlots} of ${numHeld} (replicas on ranks that did not hold the expert) · plan time ${planMs.toFixed(1)} ms`,
+  ].join('\n')}\n`;
+}
+
+const rankLoadsOf = (load_LE: ExpertLoad, placement: Placement): Float64Array[] =>
+  load_LE.map((load_E, layer) => rankLoads(load_E, placement, layer));
+
+function picturesOf(args: PlanArgs, load_LE: ExpertLoad, current: Placement, placement: Placement): BalancePictures {
+  const of = (name: string, each: Placement): RankLoads => ({
+    name,
+    load_LR: rankLoadsOf(load_LE, each),
+    balancedness: balancednessOf(load_LE, each),
+  });
+  const ranks = [of(`before (${args.current ?? 'linear'})`, current), of(`after (${args.planner})`, placement)];
+  const title = `${args.planner} on ${args.ranks} ranks`;
+  return { title, load_LE, ranks, balanceOverTime: [], rebalances: [] };
+}
+
+function chart(load_LE: ExpertLoad, current: Placement, placement: Placement): string {
+  return `\n${[
+    'load of each expert',
+    heatRows(load_LE),
+    ...['', 'load of each rank before', heatRows(rankLoadsOf(load_LE, current))],
+    ...['', 'load of each rank after', heatRows(rankLoadsOf(load_LE, placement))],
   ].join('\n')}\n`;
 }
 

@@ -1,10 +1,15 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
+import { basename } from 'node:path';
+import { balancednessOfSums, balanceSums } from '../../experts/balance.js';
 import { withoutRanks, type Placement } from '../../experts/placement.js';
 import type { Engine } from '../engine/engine.js';
+import { balanceLine } from '../metrics/balance_charts.js';
+import type { BalancePictures } from '../metrics/balance_plots.js';
 import { bar, bytes, sparkline, table } from '../metrics/charts.js';
 import type { Completion, Timing } from './generate.js';
 
 const BAR_WIDTH = 32;
+const BALANCE_WIDTH = 64;
 const LOAD_HEADING =
   "expert load (how often each rank's experts were used, K times per token; ▁…█ all choices of each expert; balancedness = mean / max rank)";
 
@@ -18,6 +23,7 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
     pairTable('combined from \\ to', stats.combineBytes, bytes),
     pairTable('waited for \\ by', stats.waitMs, (ms) => `${ms.toFixed(0)} ms`),
     loadChart(engine),
+    balanceChart(engine),
     kindsChart(engine, completions),
   ];
   return `\n${sections.filter((section) => section !== '').join('\n\n')}\n`;
@@ -68,6 +74,22 @@ function loadChart(engine: Engine): string {
     return [head, ...rows].join('\n');
   });
   return [LOAD_HEADING, ...layers].join('\n');
+}
+
+/** Empty for a single rank, which is always in balance. */
+function balanceChart(engine: Engine): string {
+  const { balanceOverTime, numRanks } = engine.stats();
+  if (numRanks === 1) return '';
+  return `balancedness over time (▁ 0 … █ 1, all layers)\n  ${balanceLine(balanceOverTime, [], BALANCE_WIDTH)}`;
+}
+
+/** For `--plot`. A lost rank isn't drawn: others carry its load. */
+export function picturesOf(engine: Engine, model: string): BalancePictures {
+  const { expertLoad: load_LE, rankLoad, balanceOverTime, lostRanks, numRanks, backend, numSteps } = engine.stats();
+  const load_LR = rankLoad.map((load_R) => load_R.filter((_, rank) => !lostRanks.includes(rank)));
+  const ranks = [{ name: 'of the run', load_LR, balancedness: balancednessOfSums(balanceSums(load_LR)) }];
+  const title = `${basename(model)}: ${numSteps} steps on ${numRanks} ranks, ${backend}`;
+  return { title, load_LE, ranks, balanceOverTime, rebalances: [] };
 }
 
 function expertsOf(placement: Placement, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {

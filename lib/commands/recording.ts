@@ -1,0 +1,40 @@
+/** `--record`: a file with what the gates chose while a command runs. */
+import { basename } from 'node:path';
+import { LoadRecorder } from '../../experts/load_recorder.js';
+import type { RecordMode } from '../../experts/recording.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import type { OpenedModel } from '../engine/opened_model.js';
+import { moeLayersOf } from '../model/spec.js';
+import { VERSION } from '../version.js';
+import { closing } from './closing.js';
+import { UsageError, type CommandContext } from './context.js';
+
+export interface RecordArgs {
+  readonly record?: string | undefined;
+  readonly recordMode?: RecordMode | undefined;
+}
+
+/** Runs `work` with a recorder, null where none was asked for, and ends its file whatever happens. */
+export async function withRecorder(
+  { record: file, recordMode: mode = 'stat' }: RecordArgs,
+  config: ExpertwireConfig,
+  { spec }: OpenedModel,
+  { stderr }: CommandContext,
+  work: (recorder: LoadRecorder | null) => Promise<void>,
+): Promise<void> {
+  if (file === undefined) return work(null);
+  const { numExperts, numTopk } = spec.moe.gate;
+  const shape = { numLayers: moeLayersOf(spec).length, numExperts, numTopk };
+  const header = { mode, model: basename(config.model), ...shape, createdBy: `expertwire ${VERSION}` };
+  const options = { windowSize: config.load_balance.window_size };
+  const recorder = await LoadRecorder.create(file, header, options).catch((cause: unknown) => {
+    throw new UsageError(
+      `--record ${file} can't be written (${cause instanceof Error ? cause.message : String(cause)})`,
+    );
+  });
+  await closing(
+    () => recorder.close(),
+    () => work(recorder),
+  );
+  stderr.write(`recording: ${file}; ${recorder.numRecords} records\n`);
+}
