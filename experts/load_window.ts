@@ -10,6 +10,9 @@ export interface LoadWindowOptions {
   readonly decay?: number;
 }
 
+/** 4 GiB of them. */
+const MAX_COUNTS = 2 ** 30;
+
 /** Σ over the last `windowSize` steps of decay^age · load: a sliding window, an exponential decay, or both. */
 export class LoadWindow {
   private readonly options: Required<LoadWindowOptions>;
@@ -25,6 +28,10 @@ export class LoadWindow {
     const { numLayers, numExperts, windowSize, decay = 1 } = options;
     if (windowSize !== Infinity && !(Number.isSafeInteger(windowSize) && windowSize >= 1)) {
       throw new ExpertError('INVALID_ARGUMENT', `windowSize is ${windowSize}; give a whole number from 1, or Infinity`);
+    }
+    if (windowSize !== Infinity && windowSize * numLayers * numExperts > MAX_COUNTS) {
+      const shape = `${windowSize} steps of ${numLayers} layers of ${numExperts} experts`;
+      throw new ExpertError('INVALID_ARGUMENT', `${shape} are more than ${MAX_COUNTS} counts; take fewer steps`);
     }
     if (!(decay > 0 && decay <= 1)) {
       throw new ExpertError('INVALID_ARGUMENT', `decay is ${decay}; give a number above 0, at most 1`);

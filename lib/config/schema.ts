@@ -40,7 +40,7 @@ export const configSchema = z.strictObject({
     .readonly(),
   load_balance: z
     .strictObject({
-      window_size: integer(1, 1_000_000),
+      window_size: integer(1, 16_384),
       decay: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = all steps of the window alike)', 'number'),
     })
     .readonly(),

@@ -57,6 +57,7 @@ describe('load window', () => {
       [{ windowSize: 0 }, /windowSize is 0;/],
       [{ windowSize: 1.5 }, /windowSize is 1.5;/],
       [{ windowSize: NaN }, /windowSize is NaN;/],
+      [{ windowSize: 2 ** 30 }, /1073741824 steps of 2 layers of 5 experts are more than/],
       [{ windowSize: 4, decay: 0 }, /decay is 0;/],
       [{ windowSize: 4, decay: 1.01 }, /decay is 1.01;/],
       [{ windowSize: 4, decay: NaN }, /decay is NaN;/],
