@@ -33,7 +33,7 @@ describe('statistics of a job', () => {
     expect(collector.stats().expertLoad).to.deep.equal([Float64Array.of(120, 40)]);
     expect(collector.stats().windowLoad).to.deep.equal([Float64Array.of(120, 40)]);
     expect(collector.stats().balanceOverTime.map(({ meanLoad, maxLoad }) => meanLoad / maxLoad)).to.deep.equal([
-      2 / 3,
+      20 / 3 / 10,
       20 / 3 / 15,
       20 / 35,
       1,
