@@ -10,7 +10,10 @@ export const FRAME_MAGIC = 0x52495745; // "EWIR" in little-endian bytes
 export const FRAME_VERSION = 2;
 export const FRAME_HEADER_BYTES = 40;
 
-/** What a frame belongs to; `_node`: the hop between nodes of a hierarchical one. A collective's sequence number travels in `step`. */
+/**
+ * What a frame belongs to; `_node`: the hop between nodes of a hierarchical one. A collective's sequence number travels in `step`; `weights`: rows of an
+ * expert that moves.
+ */
 export const PHASES = [
   'dispatch',
   'combine',
@@ -19,6 +22,7 @@ export const PHASES = [
   'barrier',
   'broadcast',
   'all_gather',
+  'weights',
 ] as const;
 export type Phase = (typeof PHASES)[number];
 

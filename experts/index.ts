@@ -7,6 +7,8 @@ export { Gate, selectExperts, type GateSpec, type Routing } from './gate.js';
 export { LoadMonitor } from './load_monitor.js';
 export { LoadRecorder, type RecorderOptions, type RoutingObserver, type StepRouting } from './load_recorder.js';
 export { LoadWindow, type LoadWindowOptions } from './load_window.js';
+export { Migration, type MigrationOrder, type MigrationParts, type MigrationProgress } from './migration.js';
+export { copiesFor, scheduleOf, type Chunk, type ExpertCopy } from './migration_plan.js';
 export { MoeLayer, type MoeLayerParts, type MoeOutput } from './moe_layer.js';
 export {
   createPlacement,

@@ -14,6 +14,13 @@ export interface ExpertShard {
   remove(layer: number, slot: number): void;
   /** What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums, with 'source' [M·H] one row per local choice. */
   forward(layer: number, recv: ReceivedRows): Promise<Float32Array>;
+  /** Rows `from` … `to` − 1 of a slot's weights, as {@link Ffn.rows}. @throws ExpertError MISSING_EXPERT */
+  rows(layer: number, slot: number, from: number, to: number): Promise<Float32Array[]>;
+  /**
+   * What a layer's slots hold from now on: an expert, which is the shard's then, or what a slot held so far. What no slot holds any more is freed.
+   * @throws ExpertError MISSING_EXPERT for a slot that held nothing; then nothing changed
+   */
+  replace(layer: number, next: ReadonlyMap<number, Ffn | number>): void;
   stats(): { readonly numExperts: number };
   dispose(): void;
 }
@@ -38,6 +45,11 @@ export function createExpertShard({
   readonly numTopk: number;
 }): ExpertShard {
   const layers = new Map<number, Map<number, Ffn>>();
+  const held = (layer: number, slot: number): Ffn => {
+    const expert = layers.get(layer)?.get(slot);
+    if (expert !== undefined) return expert;
+    throw new ExpertError('MISSING_EXPERT', `layer ${layer} holds no expert in slot ${slot}; check the placement`);
+  };
 
   return {
     add(layer, slot, weights) {
@@ -49,6 +61,17 @@ export function createExpertShard({
     remove(layer, slot) {
       layers.get(layer)?.get(slot)?.dispose();
       layers.get(layer)?.delete(slot);
+    },
+    async rows(layer, slot, from, to) {
+      return held(layer, slot).rows(from, to);
+    },
+    replace(layer, next) {
+      const slots = new Map(
+        [...next].map(([slot, expert]) => [slot, typeof expert === 'number' ? held(layer, expert) : expert]),
+      );
+      const kept = new Set(slots.values());
+      for (const expert of layers.get(layer)?.values() ?? []) if (!kept.has(expert)) expert.dispose();
+      layers.set(layer, slots);
     },
     async forward(layer, recv) {
       const groups = groupByExpert(layer, layers.get(layer), recv.recvTopkIdx);

@@ -67,6 +67,11 @@ export class Transformer {
     return this.parts.spec;
   }
 
+  /** The routed experts of this rank, all layers. */
+  get shard(): ExpertShard {
+    return this.parts.shard;
+  }
+
   createCache(blockSize: number): KvCache {
     const { layers, attention } = this.parts.spec;
     return new KvCache({ numLayers: layers.length, numLanes: numKvLanes(attention), blockSize });
