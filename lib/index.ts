@@ -13,6 +13,7 @@ export type {
   TokenSource,
 } from './engine/request.js';
 export { GREEDY, type SamplingParams } from './engine/sampler.js';
+export type { OnRebalance, Rebalance, RebalanceEvent, RebalanceStats } from './engine/rebalance_stats.js';
 export type { EngineStats } from './engine/stats.js';
 export { balancedness, rankLoads } from './metrics/balance.js';
 export type { BalancePoint } from './metrics/balance_series.js';

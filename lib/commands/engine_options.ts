@@ -178,6 +178,9 @@ async function startEngine(
       }),
       ...(observer !== null && { observer }),
       onLoss: (loss) => stderr.write(`${lossNotice(loss)}\n`),
+      onRebalance: (event) => {
+        if (event.kind === 'failed') stderr.write(`warning: ${event.error.message}\n`);
+      },
       onRefused: (error) => stderr.write(`a rank was turned away: ${error.message}\n`),
       onProgress: (rank, fraction) => progress.update(rank, fraction),
       onRankLog: (rank, line) => {

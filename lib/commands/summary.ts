@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { balancednessOfSums, balanceSums } from '../../experts/balance.js';
 import { withoutRanks, type Placement } from '../../experts/placement.js';
 import type { Engine } from '../engine/engine.js';
+import type { RebalanceStats } from '../engine/rebalance_stats.js';
 import { balanceLine } from '../metrics/balance_charts.js';
 import type { BalancePictures } from '../metrics/balance_plots.js';
 import { bar, bytes, sparkline, table } from '../metrics/charts.js';
@@ -19,6 +20,7 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
   const sections = [
     speedLine(engine, timing),
     lossLine(engine),
+    rebalanceLine(engine),
     pairTable('dispatched from \\ to', stats.dispatchBytes, bytes),
     pairTable('combined from \\ to', stats.combineBytes, bytes),
     pairTable('waited for \\ by', stats.waitMs, (ms) => `${ms.toFixed(0)} ms`),
@@ -45,6 +47,28 @@ function lossLine(engine: Engine): string {
   const ranks = `${lostRanks.length === 1 ? 'rank' : 'ranks'} ${lostRanks.join(', ')}`;
   return `${ranks} lost on the way · ${numDegradedTokens} tokens degraded: computed without an expert that no other rank holds`;
 }
+
+/** Empty where experts stay where they are. */
+function rebalanceLine(engine: Engine): string {
+  const { rebalancing } = engine.stats();
+  if (rebalancing === null) return '';
+  const { numRebalances, numSkipped, numFailed, numMovedExperts, movedBytes, balancedness } = rebalancing;
+  const { longestStallMs, longestStepMs, medianStepMs } = rebalancing;
+  const parts = [
+    `${numRebalances} ${numRebalances === 1 ? 'rebalance' : 'rebalances'} (${numSkipped} not worth it, ${numFailed} failed)`,
+    `${numMovedExperts} experts and ${bytes(movedBytes)} moved`,
+    ...(longestStepMs === null
+      ? []
+      : [`longest step meanwhile ${ms(longestStepMs)}, held up for ${ms(longestStallMs)} at most`]),
+    ...(medianStepMs === null ? [] : [`median step otherwise ${ms(medianStepMs)}`]),
+    ...(balancedness === null
+      ? []
+      : [`balancedness since the last ${balancedness.after.toFixed(2)} instead of ${balancedness.before.toFixed(2)}`]),
+  ];
+  return parts.join(' · ');
+}
+
+const ms = (duration: number): string => `${duration.toFixed(1)} ms`;
 
 /** [source][destination]; empty for a single rank, which sends nothing. */
 function pairTable(what: string, matrix: readonly (readonly number[])[], textOf: (count: number) => string): string {
@@ -141,8 +165,25 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     balancedness: stats.balancedness,
     expert_load: stats.expertLoad.map((load_E) => [...load_E]),
     rank_load: stats.rankLoad.map((load_R) => [...load_R]),
+    rebalancing: rebalancingJson(stats.rebalancing),
     bytes_read: stats.loadReports.map((report) => report.bytesRead),
     num_tensors: stats.ranks.map((rank) => rank.numTensors),
     peak_rss_bytes: stats.ranks.map((rank) => rank.peakRssBytes),
+  };
+}
+
+function rebalancingJson(stats: RebalanceStats | null): object | null {
+  if (stats === null) return null;
+  return {
+    rebalances: stats.numRebalances,
+    skipped: stats.numSkipped,
+    failed: stats.numFailed,
+    last_error: stats.lastError,
+    moved_experts: stats.numMovedExperts,
+    moved_bytes: stats.movedBytes,
+    longest_stall_ms: stats.longestStallMs,
+    longest_step_ms: stats.longestStepMs,
+    median_step_ms: stats.medianStepMs,
+    balancedness: stats.balancedness,
   };
 }

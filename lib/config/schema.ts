@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { WIRE_DTYPES } from '../../comm/wire_dtype.js';
+import { PLANNERS } from '../../experts/planners/index.js';
 import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
 
@@ -40,8 +41,15 @@ export const configSchema = z.strictObject({
     .readonly(),
   load_balance: z
     .strictObject({
+      enabled: boolean,
+      planner: choice(...PLANNERS),
       window_size: integer(1, 16_384),
       decay: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = all steps of the window alike)', 'number'),
+      step_interval: integer(1),
+      min_gain: key(z.number().min(0).max(1), 'a number from 0 to 1', 'number'),
+      cool_down: integer(0),
+      layer_updates_per_step: integer(1),
+      bytes_per_step: integer(1, 0x3fffffff),
     })
     .readonly(),
   comm: z
@@ -103,8 +111,15 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     routing_seed: 0,
   },
   load_balance: {
+    enabled: false,
+    planner: 'eplb_stable',
     window_size: 256, // steps
     decay: 1,
+    step_interval: 64, // steps between two plans
+    min_gain: 0.05, // balancedness that a plan must gain
+    cool_down: 64, // steps in which nothing is planned after experts moved, or could not be moved
+    layer_updates_per_step: 1, // MoE layers that switch over together
+    bytes_per_step: 1024 * 1024, // that a rank sends, and receives, beside one step
   },
   comm: {
     wire: { dispatch: 'f32', combine: 'f32' },

@@ -16,6 +16,11 @@ import type { EngineLimits } from './limits.js';
 import { reasonOf } from './membership.js';
 import { checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { uniform } from './philox.js';
+import { checkPlanner, numGroupsOf } from './planner_check.js';
+import { PlannerThread, type Planning } from './planner_thread.js';
+import { moveLimitsOf } from './rank_job.js';
+import type { OnRebalance } from './rebalance_stats.js';
+import { Rebalancer, type RebalancerOptions } from './rebalancer.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from './request.js';
 import { checkSampling, GREEDY, type SamplingParams } from './sampler.js';
 import { Scheduler } from './scheduler.js';
@@ -33,6 +38,8 @@ export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'num
   readonly onLoss?: OnLoss;
   /** Told of what every step routed: a recorder for instance. Where it throws, all requests fail. */
   readonly observer?: RoutingObserver;
+  /** Experts moved to other ranks, or could not be moved (`load_balance`). */
+  readonly onRebalance?: OnRebalance;
 }
 
 export interface Loss extends EpochChange {
@@ -55,6 +62,9 @@ export interface EngineParts extends OpenedModel {
   readonly observer?: RoutingObserver | undefined;
   /** Chooses experts instead of the gates, for experiments. */
   readonly routing?: RoutingSource | null;
+  readonly onRebalance?: OnRebalance | undefined;
+  /** Who plans while steps run. Default: a thread with the planner of the configuration. */
+  readonly planning?: Planning | undefined;
 }
 
 export class Engine implements TokenSource {
@@ -62,7 +72,9 @@ export class Engine implements TokenSource {
   /** Undefined where the model folder has none. */
   readonly tokenizer: Tokenizer | undefined;
   readonly limits: EngineLimits;
-  readonly placement: Placement;
+  private readonly firstPlacement: Placement;
+  /** Null: experts stay where they are. */
+  private readonly rebalancer: Rebalancer | null;
   private readonly config: ExpertwireConfig;
   private readonly job: Job;
   private readonly onLoss: OnLoss | undefined;
@@ -83,7 +95,7 @@ export class Engine implements TokenSource {
     this.spec = parts.spec;
     this.tokenizer = parts.tokenizer;
     this.limits = parts.limits;
-    this.placement = parts.placement;
+    this.firstPlacement = parts.placement;
     this.job = parts.job;
     this.onLoss = parts.onLoss;
     this.observer = parts.observer;
@@ -92,6 +104,7 @@ export class Engine implements TokenSource {
     const { window_size: windowSize, decay } = parts.config.load_balance;
     const shape = { numLayers: moeLayersOf(parts.spec).length, numExperts: parts.spec.moe.gate.numExperts };
     this.collector = new StatsCollector(parts.job.reports, { ...shape, windowSize, decay });
+    this.rebalancer = rebalancerOf(parts, () => this.collector.windowLoad);
     void parts.job.failed.then((error) => this.fail(error));
     parts.job.watch(() => {
       if (this.loop === null) this.applyChange(this.job.change()); // otherwise the loop does, between two steps
@@ -110,9 +123,15 @@ export class Engine implements TokenSource {
     const numLayers = moeLayersOf(spec).length;
     const placement = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
     const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
+    checkPlanner(config, placement, spec);
     const job = await startJob({ ...options, numLocalRanks: config.parallel.ranks, spec, limits, placement });
-    const { onLoss, observer } = options;
-    return new Engine({ config, spec, tokenizer, limits, placement, job, onLoss, observer, routing });
+    const { onLoss, onRebalance, observer } = options;
+    return new Engine({ config, spec, tokenizer, limits, placement, job, onLoss, onRebalance, observer, routing });
+  }
+
+  /** The placement in force. */
+  get placement(): Placement {
+    return this.rebalancer?.placement ?? this.firstPlacement;
   }
 
   /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER; later, whatever ended the job. */
@@ -160,13 +179,14 @@ export class Engine implements TokenSource {
   }
 
   stats(): EngineStats {
-    return this.collector.stats();
+    return { ...this.collector.stats(), rebalancing: this.rebalancer?.stats() ?? null };
   }
 
   /** Ends all ranks; running requests end with CLOSED. Idempotent. */
   async close(): Promise<void> {
     this.fail(new EngineError('CLOSED', 'the engine was closed; start another'));
     await this.job.close();
+    await this.rebalancer?.close();
     await this.loop;
   }
 
@@ -221,8 +241,10 @@ export class Engine implements TokenSource {
         const startMs = performance.now();
         const outcome = await this.job.step(plans);
         if (outcome.kind === 'abandoned') continue;
-        this.collector.add(plans, outcome.results, performance.now() - startMs);
+        const stepMs = performance.now() - startMs;
+        this.collector.add(plans, outcome.results, stepMs);
         const load_LE = this.collector.stepLoad;
+        this.rebalancer?.stepped(load_LE, outcome.results, stepMs);
         await this.observer?.add(stepRouting(plans, outcome.results, load_LE, this.routingWidth));
         await this.commit(plans, outcome.results);
       }
@@ -234,9 +256,11 @@ export class Engine implements TokenSource {
   }
 
   private nextPlans(): StepPlan[] | null {
-    const plans = this.scheduler.next();
-    if (plans === null || this.routing === null) return plans;
-    return withForcedExperts(plans, this.routing, this.routingWidth);
+    const scheduled = this.scheduler.next();
+    if (scheduled === null) return null;
+    const placed = this.rebalancer?.next(scheduled[0]!.epoch) ?? { placementVersion: this.placement.version };
+    const plans = scheduled.map((plan) => ({ ...plan, ...placed }));
+    return this.routing === null ? plans : withForcedExperts(plans, this.routing, this.routingWidth);
   }
 
   /** Choices of one token: L·K. */
@@ -250,6 +274,7 @@ export class Engine implements TokenSource {
     if (change === null) return;
     for (const { rank, error } of change.lost) this.lost.set(rank, error);
     this.collector.lose([...this.lost.keys()]);
+    this.rebalancer?.lose([...this.lost.keys()]);
     const ranks = change.lost.map(({ rank }) => rank);
     // A process that was killed, or a link that was cut, says nothing against what the rank computed.
     const failedRanks = change.lost.filter(({ error }) => error.code !== 'RANK_LOST').map(({ rank }) => rank);
@@ -325,6 +350,27 @@ export class Engine implements TokenSource {
     }
     checkTokens(promptTokenIds, maxNewTokens, this);
   }
+}
+
+/** What balances load while steps run, if the configuration wants it. */
+function rebalancerOf(
+  { config, spec, placement, job, planning, onRebalance }: EngineParts,
+  windowLoad: RebalancerOptions['windowLoad'],
+): Rebalancer | null {
+  const limits = moveLimitsOf(config, spec);
+  if (limits === null) return null;
+  return new Rebalancer({
+    config: config.load_balance,
+    placement,
+    windowLoad,
+    bytesPerStep: limits.bytesPerStep,
+    numNodes: config.comm.num_nodes,
+    numGroups: numGroupsOf(spec),
+    split: ['balanced', 'allgather'].includes(config.experts.replica_choice) ? 'balanced' : 'even',
+    planning: planning ?? new PlannerThread(config.load_balance.planner),
+    tell: (move, epoch) => job.move(move, epoch),
+    onRebalance,
+  });
 }
 
 /** Of a rank that was lost before the step: its plan is empty too. */

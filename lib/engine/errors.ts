@@ -8,6 +8,7 @@ export type EngineErrorCode =
   | 'HEAD_LOST' // a rank lost its head
   | 'NO_TOKENIZER' // text was given, and the model folder has no tokenizer
   | 'NOT_FINITE' // the model computed NaN or infinity
+  | 'REBALANCE_FAILED' // experts could not be moved; the placement is what it was
   | 'CLOSED' // the engine was closed
   | 'INTERNAL'; // a bug of ours
 

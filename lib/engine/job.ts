@@ -8,7 +8,7 @@ import { EngineError } from './errors.js';
 import type { FailureReport, FirstCause } from './first_cause.js';
 import type { LocalRanks, RankExit } from './local_ranks.js';
 import { Membership, type LostRank } from './membership.js';
-import type { HeadToRank, LoadReport, RankToHead, StepPlan, StepResult } from './step_plan.js';
+import type { HeadToRank, LoadReport, MoveOrder, RankToHead, StepPlan, StepResult } from './step_plan.js';
 
 /** How a step ended. `abandoned`: a rank was lost, nothing of the step counts, and {@link Job.settled} says who it was. */
 export type StepOutcome =
@@ -135,7 +135,8 @@ export class Job {
    */
   async step(plans: readonly StepPlan[]): Promise<StepOutcome> {
     if (this.ended !== null) throw this.ended;
-    const { step } = plans[0]!;
+    const { step, epoch } = plans[0]!;
+    if (epoch !== this.epoch) return { kind: 'abandoned' }; // before it began
     this.lastStep = step;
     const deadline = new Deadline(this.stepTimeoutMs, () => this.accuseLate());
     try {
@@ -150,6 +151,13 @@ export class Job {
     }
   }
 
+  /** Tells every rank that is left, before its next step; false where that epoch is over, or the job: then nobody was told. */
+  move(move: MoveOrder, epoch: number): boolean {
+    if (this.ended !== null || epoch !== this.epoch) return false;
+    for (let rank = 0; rank < this.numRanks; rank++) if (this.isMember(rank)) this.send(rank, { kind: 'move', move });
+    return true;
+  }
+
   /** Sequences that are over. */
   free(rank: number, sequences: readonly number[]): void {
     if (this.isMember(rank)) this.send(rank, { kind: 'free', sequences });
@@ -158,6 +166,10 @@ export class Job {
   /** Ends all ranks. Idempotent. */
   async close(): Promise<void> {
     await this.end(new EngineError('CLOSED', 'the job was closed; start another'), { gracefully: true });
+  }
+
+  private get epoch(): number {
+    return this.membership?.epoch ?? 0;
   }
 
   private isMember(rank: number): boolean {

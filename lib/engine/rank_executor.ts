@@ -5,26 +5,40 @@ import type { Routing } from '../../experts/gate.js';
 import type { LoadMonitor } from '../../experts/load_monitor.js';
 import type { Mesh } from '../../comm/mesh.js';
 import { asRank } from '../../comm/ids.js';
-import { degradedRows, withoutRanks, type Placement } from '../../experts/placement.js';
+import { degradedRows, type Placement } from '../../experts/placement.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
 import { numKernelRuns, tensorMemory } from '../../experts/tf.js';
+import type { WeightSource } from '../../experts/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { SequencePart } from '../model/attention.js';
 import type { KvCache } from '../model/kv_cache.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
 import type { Transformer } from '../model/transformer.js';
 import { EngineError } from './errors.js';
+import { RankPlacement } from './rank_placement.js';
 import { logProbability, sampleToken } from './sampler.js';
-import type { PlanPart, RankStats, SequenceOutput, SequenceStart, StepPlan, StepResult } from './step_plan.js';
+import type {
+  MoveOrder,
+  PlanPart,
+  RankStats,
+  SequenceOutput,
+  SequenceStart,
+  StepPlan,
+  StepResult,
+} from './step_plan.js';
 
 export interface RankExecutorParts {
   readonly model: Transformer;
   readonly placement: Placement;
   readonly ep: AllToAll;
   /** What `ep` runs over. */
-  readonly mesh: Pick<Mesh, 'advanceEpoch'>;
+  readonly mesh: Pick<Mesh, 'rank' | 'send' | 'receive' | 'advanceEpoch'>;
   /** What the model's choice of replicas gathers counts with. */
   readonly countGather: Pick<CountGather, 'enterEpoch'>;
+  /** How long rows of an expert that moves are waited for. */
+  readonly timeoutMs: number;
+  /** Where experts come from that no rank holds any more. */
+  readonly disk: WeightSource;
   readonly clock: Stopwatch;
   /** Collects what ran when; null: nobody asked. */
   readonly timeline?: Timeline | null;
@@ -45,12 +59,14 @@ export class RankExecutor {
   private readonly parts: RankExecutorParts;
   private readonly cache: KvCache;
   private readonly sequences = new Map<number, SequenceState>();
-  /** What the ranks that are left hold. */
-  private placement: Placement;
+  private readonly placement: RankPlacement;
 
   constructor(parts: RankExecutorParts) {
     this.parts = parts;
-    this.placement = parts.placement;
+    const { model, placement, mesh, timeoutMs, disk } = parts;
+    const { spec, shard } = model;
+    const shape = { hidden: spec.hiddenSize, intermediate: spec.moe.intermediateSize };
+    this.placement = new RankPlacement(placement, { shard, mesh, shape, layers: moeLayersOf(spec), timeoutMs, disk });
     this.cache = parts.model.createCache(parts.blockSize);
   }
 
@@ -59,7 +75,18 @@ export class RankExecutor {
    * cache is overwritten when the same tokens run again.
    */
   async run(plan: StepPlan, signal?: AbortSignal): Promise<StepResult> {
-    const { placement } = this;
+    const moving = this.placement.begin(plan, signal);
+    try {
+      const result = await this.compute(plan, signal);
+      const moved = await moving.end();
+      return moved === null ? result : { ...result, moved };
+    } catch (error) {
+      moving.abort();
+      throw error;
+    }
+  }
+
+  private async compute(plan: StepPlan, signal: AbortSignal | undefined): Promise<StepResult> {
     const { model, clock, timeline, load, rankLoad } = this.parts;
     if (timeline != null) timeline.step = plan.step;
     clock.start();
@@ -70,7 +97,7 @@ export class RankExecutor {
       tokenIds: Int32Array.from(plan.parts.flatMap((part) => part.tokenIds)),
       parts: this.sequenceParts(plan.parts),
       cache: this.cache,
-      placement,
+      placement: this.placement.current,
       tag: { step: plan.step, epoch: plan.epoch },
       ...forcedExperts(plan.parts, model.spec),
       ...(signal && { signal }),
@@ -89,13 +116,18 @@ export class RankExecutor {
     };
   }
 
+  /** Takes a step towards another placement. No step may be running. */
+  move(move: MoveOrder): void {
+    this.placement.move(move);
+  }
+
   /** Leaves everything of earlier epochs behind and goes on without these ranks: all that were lost since the job began. No step may be running. */
   enterEpoch(epoch: number, lost: readonly number[]): void {
-    const { ep, mesh, countGather, placement } = this.parts;
+    const { ep, mesh, countGather } = this.parts;
     for (const rank of lost) ep.maskRank(asRank(rank));
     mesh.advanceEpoch(epoch);
     countGather.enterEpoch(epoch, lost.map(asRank));
-    this.placement = withoutRanks(placement, lost);
+    this.placement.lose(lost);
   }
 
   stats(): RankStats {
@@ -114,6 +146,7 @@ export class RankExecutor {
   }
 
   dispose(): void {
+    this.placement.dispose();
     this.cache.dispose();
     this.parts.model.dispose();
   }
@@ -151,7 +184,7 @@ export class RankExecutor {
     const { model } = this.parts;
     const rows: number[] = [];
     const degraded = degradedRows(
-      this.placement,
+      this.placement.current,
       routings.map(({ topkIdx }) => topkIdx),
       model.spec.moe.gate.numTopk,
     );

@@ -4,7 +4,9 @@ import { combineBytes, dispatchBytes } from '../../comm/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/frame.js';
 import { countGatherBytes } from '../../experts/count_gather.js';
 import type { ReplicaChoice } from '../../experts/replica_choice.js';
+import { maxRowBytes } from '../../experts/weight_rows.js';
 import type { BackendChoice } from '../../experts/tf.js';
+import type { ExpertwireConfig } from '../config/schema.js';
 import type { MlaForm } from '../model/mla.js';
 import type { ModelSpec } from '../model/spec.js';
 
@@ -33,6 +35,28 @@ export interface RankJob {
   /** Tokens per KV block. */
   readonly blockSize: number;
   readonly maxNumBatchedTokens: number;
+  /** Experts may move to other ranks while steps run; null: they stay. */
+  readonly moves: MoveLimits | null;
+}
+
+export interface MoveLimits {
+  /** Bytes that a rank sends, and receives, beside one step at most: at least a row of an expert. */
+  readonly bytesPerStep: number;
+  /** MoE layers of which a rank holds two placements at a time. */
+  readonly numLayers: number;
+}
+
+/** What the configuration lets experts do. */
+export function moveLimitsOf(
+  { load_balance: config }: ExpertwireConfig,
+  { hiddenSize, moe }: ModelSpec,
+): MoveLimits | null {
+  if (!config.enabled) return null;
+  const shape = { hidden: hiddenSize, intermediate: moe.intermediateSize };
+  return {
+    bytesPerStep: Math.max(config.bytes_per_step, maxRowBytes(shape)),
+    numLayers: config.layer_updates_per_step,
+  };
 }
 
 /** Which ranks share a node. */
@@ -58,5 +82,9 @@ export function maxFrameBytesOf(job: RankJob): number {
     combineBytes(reduce === 'source' ? numTokens * numTopk : numTokens, hidden, wire.combine),
     countGatherBytes(numExperts),
   );
-  return FRAME_HEADER_BYTES + payload + (numNodes > 1 ? FORWARDING_BYTES : 0);
+  const step = payload + (numNodes > 1 ? FORWARDING_BYTES : 0);
+  return FRAME_HEADER_BYTES + Math.max(step, job.moves?.bytesPerStep ?? 0);
 }
+
+/** Micro-batches for which a mesh makes room: rows of experts that move wait beside those of a step, at most one step's. */
+export const roomOf = ({ microBatches, moves }: RankJob): number => microBatches + (moves === null ? 0 : 1);

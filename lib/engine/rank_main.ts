@@ -7,19 +7,20 @@ import type { ThreadSeat } from '../../comm/thread_mesh.js';
 import { errorOfRemote } from '../../comm/messages.js';
 import { CountGather } from '../../experts/count_gather.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
-import { placementFrom } from '../../experts/placement.js';
+import { placementFrom, type Placement } from '../../experts/placement.js';
 import { createReplicaChooser } from '../../experts/replica_choice.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend } from '../../experts/tf.js';
 import { Timeline } from '../metrics/timeline.js';
 import { checkMemory, loadModel, tensorsOfRank } from '../model/load_model.js';
 import { moeLayersOf } from '../model/spec.js';
+import { CheckpointExperts } from '../model/weight_reader.js';
 import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from './errors.js';
 import { RankExecutor } from './rank_executor.js';
-import { maxFrameBytesOf, topologyOf, type RankJob } from './rank_job.js';
+import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from './rank_job.js';
 import { describeError, RankSteps } from './rank_steps.js';
 import type { HeadToRank, LoadReport, RankToHead } from './step_plan.js';
 
@@ -67,10 +68,19 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
   const job = joined.job as RankJob; // an authenticated head of the same protocol version wrote it
   options.onJoined?.(job);
   const loaded = await load(joined, job, options.model ?? job.model, stopSignal(joined, options.signal));
-  const { placement, model, clock, timeline, load: counts, rankLoad, report, fingerprint } = loaded;
+  try {
+    await meet(joined, job, loaded, options);
+  } finally {
+    await loaded.checkpoint.close();
+  }
+}
+
+/** Opens the mesh and runs steps. */
+async function meet(joined: JoinedRank, job: RankJob, loaded: Loaded, options: RankOptions): Promise<void> {
+  const { placement, checkpoint, model, clock, timeline, load: counts, rankLoad, report, fingerprint } = loaded;
   const { spec } = job;
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
-  const limits = { maxFrameBytes: maxFrameBytesOf(job), microBatches: job.microBatches };
+  const limits = { maxFrameBytes: maxFrameBytesOf(job), microBatches: roomOf(job) };
   const how = { ioThread: job.ioThread, threadSeat: options.threadSeat };
   const mesh = await joined.ready(fingerprint, { ...limits, ...how, timeoutMs: MAX_WAIT_MS });
   try {
@@ -83,7 +93,9 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
     const countGather = new CountGather(mesh, timeoutMs);
     const chooser = { rank: mesh.rank, ranksPerNode: topology.ranksPerNode };
     const replicas = createReplicaChooser(job.replicaChoice, chooser, countGather.gather);
-    const shared = { placement, ep, mesh, countGather, clock, timeline, load: counts, rankLoad, blockSize };
+    const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
+    const moving = { mesh, timeoutMs, disk };
+    const shared = { placement, ep, ...moving, countGather, clock, timeline, load: counts, rankLoad, blockSize };
     const parts = { model: model({ ep, replicas }), ...shared };
     const executor = new RankExecutor(parts);
     tell(joined, { kind: 'loaded', report });
@@ -104,7 +116,9 @@ function stopSignal({ link }: JoinedRank, signal: AbortSignal): AbortSignal {
 const headLost = (): EngineError =>
   new EngineError('HEAD_LOST', 'the connection to the head closed; its log says why, start the job again');
 
-/** Everything a rank does before it knows its peers. */
+type Loaded = Awaited<ReturnType<typeof load>>;
+
+/** Everything a rank does before it knows its peers. The checkpoint stays open: experts may have to be read later. */
 async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: AbortSignal) {
   const startMs = performance.now();
   const backend = await selectBackend(job.backend);
@@ -119,7 +133,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
   try {
     const names = tensorsOfRank(spec, checkpoint, placement, rank);
     progress.totalBytes = checkpoint.totalBytes(names);
-    checkMemory(backend.name, numWeightsOf(checkpoint, names), rank);
+    checkMemory(backend.name, numWeightsOf(checkpoint, names) + numWeightsMoving(job, placement, rank), rank);
     const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
     const timeline = job.trace ? new Timeline() : null;
     const clock = new Stopwatch(timeline?.onLap);
@@ -145,14 +159,26 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       loadMs: performance.now() - startMs,
       pid: process.pid,
     };
-    return { placement, model, clock, timeline, ...counters, report, fingerprint: fingerprint.digest() };
-  } finally {
+    const digest = fingerprint.digest();
+    return { placement, checkpoint, model, clock, timeline, ...counters, report, fingerprint: digest };
+  } catch (error) {
     await checkpoint.close();
+    throw error;
   }
 }
 
 const numWeightsOf = (checkpoint: Checkpoint, names: readonly string[]): number =>
   names.reduce((total, name) => total + checkpoint.info(name).shape.reduce((a, b) => a * b, 1), 0);
+
+/** What moving experts may add to a rank's weights: all its slots full, and some layers twice. */
+function numWeightsMoving({ moves, spec }: RankJob, { phy2log, slotsPerRank }: Placement, rank: number): number {
+  if (moves === null) return 0;
+  const isEmpty = (logical: number): boolean => logical < 0;
+  const own = phy2log.map((table) => table.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank));
+  const numEmpty = own.reduce((sum, slots) => sum + slots.filter(isEmpty).length, 0);
+  const numTwice = Math.min(moves.numLayers, phy2log.length) * slotsPerRank;
+  return (numEmpty + numTwice) * 3 * spec.hiddenSize * spec.moe.intermediateSize;
+}
 
 /** One message per hundredth, so that a large checkpoint doesn't flood the head, and one every few seconds, so that the head knows we live. */
 function progressOf(joined: JoinedRank): { totalBytes: number; readonly onBytes: (bytes: number) => void } {

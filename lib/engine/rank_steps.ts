@@ -1,4 +1,4 @@
-/** What a rank does when the head speaks: runs steps in the order in which they come, frees sequences, enters epochs. */
+/** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, frees sequences, enters epochs. */
 import { CommError } from '../../comm/errors.js';
 import type { RemoteError } from '../../comm/messages.js';
 import type { RankExecutor } from './rank_executor.js';
@@ -6,7 +6,7 @@ import type { HeadToRank, RankToHead, StepPlan } from './step_plan.js';
 
 export interface RankStepsOptions {
   readonly rank: number;
-  readonly executor: Pick<RankExecutor, 'run' | 'free' | 'enterEpoch'>;
+  readonly executor: Pick<RankExecutor, 'run' | 'free' | 'move' | 'enterEpoch'>;
   /** 'mask': a step that fails because of a peer leaves this rank waiting for the head's next word. */
   readonly onPeerLoss: 'fail' | 'mask';
   readonly tell: (message: RankToHead) => void;
@@ -39,6 +39,9 @@ export class RankSteps {
     switch (message.kind) {
       case 'free':
         executor.free(message.sequences);
+        return;
+      case 'move':
+        executor.move(message.move);
         return;
       case 'epoch':
         executor.enterEpoch(message.epoch, message.lost);

@@ -16,6 +16,9 @@ import {
 } from './progress.js';
 import type { PlanPart, SequenceStart, StepPlan } from './step_plan.js';
 
+/** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
+export type ScheduledPlan = Omit<StepPlan, 'placementVersion' | 'moveRound'>;
+
 export type { SequenceRequest } from './progress.js';
 
 /** Limits are per rank. */
@@ -88,7 +91,7 @@ export class Scheduler {
   }
 
   /** One plan per rank, all with the same step number, empty for a lost rank; null when there is nothing to compute. */
-  next(): StepPlan[] | null {
+  next(): ScheduledPlan[] | null {
     this.admit();
     if (this.running.size === 0) return null;
     this.step++;
@@ -99,7 +102,7 @@ export class Scheduler {
   }
 
   /** Takes note of what a step computed: the parts' tokens are in the cache, and a sampled token goes on. */
-  commit(plan: StepPlan, sampled: ReadonlyMap<number, number>): void {
+  commit(plan: ScheduledPlan, sampled: ReadonlyMap<number, number>): void {
     for (const part of plan.parts) {
       this.computing.delete(part.sequence);
       const state = this.running.get(part.sequence);
@@ -159,7 +162,7 @@ export class Scheduler {
     return best;
   }
 
-  private planFor(rank: number): StepPlan {
+  private planFor(rank: number): ScheduledPlan {
     const own = apart([...this.running.values()].filter((state) => state.rank === rank));
     const parts: PlanPart[] = [];
     const begin: SequenceStart[] = [];

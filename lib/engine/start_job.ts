@@ -11,7 +11,7 @@ import { FirstCause } from './first_cause.js';
 import { Job, reportOf, type OnTimeline } from './job.js';
 import type { EngineLimits } from './limits.js';
 import { LocalRanks } from './local_ranks.js';
-import type { RankJob } from './rank_job.js';
+import { moveLimitsOf, type RankJob } from './rank_job.js';
 import type { LoadReport, RankToHead } from './step_plan.js';
 import { readTls } from './tls_files.js';
 import { checkTransport } from './transport.js';
@@ -122,6 +122,7 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
     onPeerLoss: config.comm.on_peer_loss,
     blockSize: limits.blockSize,
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
+    moves: moveLimitsOf(config, spec),
   };
 }
 

@@ -5,6 +5,7 @@ import { LoadWindow, type LoadWindowOptions } from '../../experts/load_window.js
 import { STEP_PHASES, type StepPhase } from '../../experts/stopwatch.js';
 import { balancedness } from '../metrics/balance.js';
 import { BalanceSeries, type BalancePoint } from '../metrics/balance_series.js';
+import type { RebalanceStats } from './rebalance_stats.js';
 import type { LoadReport, RankStats, StepPlan, StepResult } from './step_plan.js';
 
 export interface EngineStats {
@@ -38,6 +39,8 @@ export interface EngineStats {
   readonly windowLoad: readonly Float64Array[];
   /** Of every step, neighbours joined in long runs: of what the ranks computed that were left then. */
   readonly balanceOverTime: readonly BalancePoint[];
+  /** Null where experts stay where they are (`load_balance.enabled`). */
+  readonly rebalancing: RebalanceStats | null;
   /** A lost rank's are those of its last step. */
   readonly ranks: readonly RankStats[];
   readonly loadReports: readonly LoadReport[];
@@ -76,6 +79,11 @@ export class StatsCollector {
   /** Tokens of the last committed step per MoE layer and logical expert, after masking, summed over ranks: [L][E]; changes with the next one. */
   get stepLoad(): readonly Float64Array[] {
     return this.step.load_LE;
+  }
+
+  /** What {@link EngineStats.windowLoad} copies: changes with the next step. */
+  get windowLoad(): readonly Float64Array[] {
+    return this.window.load_LE;
   }
 
   /** Counts one committed step; a lost rank has no result. */
@@ -118,7 +126,7 @@ export class StatsCollector {
     return load_R.filter((_, rank) => !this.lostRanks.includes(rank));
   }
 
-  stats(): EngineStats {
+  stats(): Omit<EngineStats, 'rebalancing'> {
     const rankLoad = this.rankLoad.snapshot();
     return {
       numRanks: this.reports.length,

@@ -1,5 +1,6 @@
 /** What head and ranks say to each other about one step. Sent as msgpack over the control link. */
 import type { RemoteError } from '../../comm/messages.js';
+import type { MigrationOrder, MigrationProgress } from '../../experts/migration.js';
 import type { StepPhase } from '../../experts/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { SamplingParams } from './sampler.js';
@@ -9,6 +10,10 @@ export interface StepPlan {
   readonly step: number;
   /** Membership epoch. */
   readonly epoch: number;
+  /** Version of the placement that every rank computes this step with. */
+  readonly placementVersion: number;
+  /** Beside the step: this round of rows of the experts that move. */
+  readonly moveRound?: number;
   readonly begin: readonly SequenceStart[];
   /** Generated tokens before prompt tokens. */
   readonly parts: readonly PlanPart[];
@@ -54,9 +59,26 @@ export interface StepResult {
   readonly rankLoad: readonly (readonly number[])[];
   readonly phasesMs: Readonly<Record<StepPhase, number>>;
   readonly stats: RankStats;
+  /** Where experts moved. */
+  readonly moved?: MoveReport;
   /** Where the job is traced. */
   readonly timeline?: readonly TimelineEvent[];
 }
+
+/** What moving experts came to beside a step. */
+export interface MoveReport extends Omit<MigrationProgress, 'error'> {
+  /** How much longer the step took on this rank: reading rows before it, and waiting for rows behind it. */
+  readonly stallMs: number;
+  readonly error?: RemoteError;
+}
+
+/** Between two steps: what leads to the next version of the placement. */
+export type MoveOrder =
+  | { readonly kind: 'prepare'; readonly order: MigrationOrder }
+  /** Every rank holds all that the version needs: from now on it is the placement. */
+  | { readonly kind: 'commit'; readonly version: number }
+  /** The version won't come. */
+  | { readonly kind: 'drop'; readonly version: number };
 
 export interface SequenceOutput {
   readonly sequence: number;
@@ -91,6 +113,7 @@ export type HeadToRank =
   | { readonly kind: 'step'; readonly plan: StepPlan }
   /** Sequences that are over; their KV blocks are forgotten. */
   | { readonly kind: 'free'; readonly sequences: readonly number[] }
+  | { readonly kind: 'move'; readonly move: MoveOrder }
   /** The step that runs is abandoned, and the job goes on without these ranks: all that were lost since it began. */
   | { readonly kind: 'epoch'; readonly epoch: number; readonly lost: readonly number[] };
 

@@ -2,6 +2,7 @@
  * A real engine over ranks in this process: scheduler, job, membership, executors and the all-to-all are the ones that run; only sockets and
  * processes are replaced. Ranks die or fall silent at chosen moments.
  */
+import { CommError } from '../../comm/errors.js';
 import type { RoutingObserver } from '../../experts/load_recorder.js';
 import { asRank } from '../../comm/ids.js';
 import { createLocalMeshes } from '../../comm/local_mesh.js';
@@ -16,11 +17,14 @@ import { FirstCause } from '../../lib/engine/first_cause.js';
 import { Job } from '../../lib/engine/job.js';
 import type { RankExit } from '../../lib/engine/local_ranks.js';
 import { openModel } from '../../lib/engine/opened_model.js';
+import type { Planning } from '../../lib/engine/planner_thread.js';
+import type { RebalanceEvent } from '../../lib/engine/rebalance_stats.js';
 import type { RankExecutor } from '../../lib/engine/rank_executor.js';
 import { describeError, RankSteps } from '../../lib/engine/rank_steps.js';
-import type { HeadToRank, LoadReport, RankToHead } from '../../lib/engine/step_plan.js';
+import type { HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../lib/engine/step_plan.js';
 import type { MlaForm } from '../../lib/model/mla.js';
 import { moeLayersOf, type ModelSpec } from '../../lib/model/spec.js';
+import type { Transformer } from '../../lib/model/transformer.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
 import { FaultyMesh, type FrameMoment } from './faulty_mesh.js';
 import { loadRanks } from './local_job.js';
@@ -38,9 +42,9 @@ export interface Fault {
   readonly at: Moment;
   /**
    * killed (default): its connections close and its process ends; stopped: it says nothing any more; late: it lives, and its frames
-   * of this epoch arrive in the next one.
+   * of this epoch arrive in the next one; refused: its mesh throws instead of sending this frame.
    */
-  readonly how?: 'killed' | 'stopped' | 'late';
+  readonly how?: 'killed' | 'stopped' | 'late' | 'refused';
   /** Instead: the link to this rank is cut, at both ends, and both live. */
   readonly cutFrom?: number;
 }
@@ -59,6 +63,8 @@ export interface LocalEngineOptions {
   /** How long a step may take. Default 20000. */
   readonly stepTimeoutMs?: number;
   readonly observer?: RoutingObserver;
+  /** Who plans, where load_balance is enabled. Default: a thread. */
+  readonly planning?: Planning;
   /** Further keys: 'engine.block_size=4'. */
   readonly set?: readonly string[];
 }
@@ -67,7 +73,9 @@ export interface LocalEngine {
   readonly engine: Engine;
   readonly placement: Placement;
   readonly losses: readonly Loss[];
+  readonly rebalances: readonly RebalanceEvent[];
   readonly executors: readonly RankExecutor[];
+  readonly models: readonly Transformer[];
   readonly meshes: readonly Mesh[];
   /** Fails a rank now. */
   fail(rank: number, how?: Fault['how']): void;
@@ -87,12 +95,12 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const { configBytes } = await readModelFiles(modelDir);
 
   const ranks: LocalRank[] = [];
-  const meshes = createLocalMeshes(numRanks, { microBatches }).map(
+  const meshes = createLocalMeshes(numRanks, { microBatches: microBatches + 1 }).map(
     (mesh, rank) => new FaultyMesh(mesh, (moment) => ranks[rank]!.reach({ kind: 'frame', ...moment })),
   );
   const replicaChoice = config.experts.replica_choice;
   const shape = { spec, configBytes, placement, meshes, reduce, mla, microBatches, timeoutMs, replicaChoice };
-  const { executors } = await loadRanks(modelDir, { ...shape, blockSize: limits.blockSize });
+  const { executors, models, close } = await loadRanks(modelDir, { ...shape, blockSize: limits.blockSize });
   const links = executors.map((executor, rank) => {
     const [head, own] = MemoryLink.pair();
     const faults = (options.faults ?? []).filter((fault) => fault.rank === rank);
@@ -109,22 +117,30 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const times = { stepTimeoutMs: options.stepTimeoutMs ?? 20_000, enterTimeoutMs: timeoutMs };
   const job = new Job({ rendezvous, local, links, cause: new FirstCause(), reports }, onPeerLoss, times);
   const losses: Loss[] = [];
+  const rebalances: RebalanceEvent[] = [];
   const { numExperts, numTopk } = spec.moe.gate;
   const routing = await readRouting(config.experts, { numLayers: moeLayersOf(spec).length, numExperts, numTopk });
-  const { observer } = options;
-  const onLoss = (loss: Loss): void => void losses.push(loss);
-  const engine = new Engine({ ...model, config, placement, job, observer, routing, onLoss });
+  const { observer, planning } = options;
+  const observers = {
+    observer,
+    onLoss: (loss: Loss) => void losses.push(loss),
+    onRebalance: (event: RebalanceEvent) => void rebalances.push(event),
+  };
+  const engine = new Engine({ ...model, config, placement, job, planning, routing, ...observers });
   return {
     engine,
     placement,
     losses,
+    rebalances,
     executors,
+    models,
     meshes,
     fail: (rank, how = 'killed') => ranks[rank]!.fail(how),
     async close() {
       await engine.close();
       await Promise.all(ranks.map((rank) => rank.idle()));
       for (const executor of executors) executor.dispose();
+      await close();
       await Promise.all(meshes.map((mesh) => mesh.close()));
     },
   };
@@ -146,6 +162,7 @@ class LocalRank {
   private readonly parts: LocalRankParts;
   private readonly steps: RankSteps;
   private settleExit!: (exit: RankExit) => void;
+  private readonly faults: Fault[];
   private isSilent = false;
   private running = Promise.resolve();
 
@@ -153,7 +170,9 @@ class LocalRank {
     [this.rank, this.parts] = [rank, parts];
     this.exit = new Promise((resolve) => (this.settleExit = resolve));
     const { link, executor, onPeerLoss } = parts;
+    this.faults = [...parts.faults];
     const watched = {
+      move: (move: MoveOrder) => executor.move(move),
       free: (sequences: readonly number[]) => executor.free(sequences),
       enterEpoch: (epoch: number, lost: readonly number[]) => executor.enterEpoch(epoch, lost),
       run: (...step: Parameters<RankExecutor['run']>) => {
@@ -183,7 +202,8 @@ class LocalRank {
 
   /** Fails here if a fault says so. */
   reach(moment: Moment): void {
-    const fault = this.parts.faults.find(({ at }) => JSON.stringify(sorted(at)) === JSON.stringify(sorted(moment)));
+    const fault = this.faults.find(({ at }) => JSON.stringify(sorted(at)) === JSON.stringify(sorted(moment)));
+    if (fault?.how === 'refused') this.faults.splice(this.faults.indexOf(fault), 1); // the next frame may leave
     if (fault?.cutFrom !== undefined) this.cutFrom(fault.cutFrom);
     else if (fault !== undefined) this.fail(fault.how ?? 'killed');
   }
@@ -191,6 +211,7 @@ class LocalRank {
   fail(how: NonNullable<Fault['how']>): void {
     const { meshes, link } = this.parts;
     const mesh = meshes[this.rank]!;
+    if (how === 'refused') throw new CommError('LIMIT', 'the mesh of this test refuses this frame');
     if (how === 'late') {
       mesh.isLate = true;
       return;

@@ -16,9 +16,10 @@ import type { PlanPart, SequenceOutput, SequenceStart } from '../../lib/engine/s
 import { loadModel } from '../../lib/model/load_model.js';
 import type { MlaForm } from '../../lib/model/mla.js';
 import { modelSpecOf } from '../../lib/model/registry.js';
+import { CheckpointExperts } from '../../lib/model/weight_reader.js';
 import { moeLayersOf, type ModelSpec } from '../../lib/model/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
-import { openCheckpoint } from '../../lib/weights/checkpoint.js';
+import { openCheckpoint, type Checkpoint } from '../../lib/weights/checkpoint.js';
 import { Fingerprint } from '../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
 
@@ -49,12 +50,13 @@ export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'n
 export async function loadRanks(
   modelDir: string,
   { spec, configBytes, placement, meshes, ...options }: LoadRanksOptions,
-): Promise<{ models: Transformer[]; executors: RankExecutor[] }> {
+): Promise<{ models: Transformer[]; executors: RankExecutor[]; close: () => Promise<void> }> {
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
   const { replicaChoice = 'balanced' } = options;
   const models: Transformer[] = [];
+  const checkpoints: Checkpoint[] = [];
   const executors = await Promise.all(
     meshes.map(async (mesh, rank) => {
       const checkpoint = await openCheckpoint(modelDir);
@@ -66,7 +68,8 @@ export async function loadRanks(
         ...{ spec, checkpoint, fingerprint, placement, mla, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
       });
-      await checkpoint.close();
+      const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
+      checkpoints.push(checkpoint);
       const { slotsPerRank } = placement;
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
       const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });
@@ -74,10 +77,14 @@ export async function loadRanks(
       const replicas = createReplicaChooser(replicaChoice, { rank }, countGather.gather);
       const model = loaded({ ep, replicas });
       models[rank] = model;
-      return new RankExecutor({ model, placement, ep, mesh, countGather, clock, load, rankLoad, blockSize });
+      const shared = { placement, ep, mesh, countGather, timeoutMs, disk, clock, load, rankLoad };
+      return new RankExecutor({ model, ...shared, blockSize });
     }),
   );
-  return { models, executors };
+  const close = async (): Promise<void> => {
+    await Promise.all(checkpoints.map((checkpoint) => checkpoint.close()));
+  };
+  return { models, executors, close };
 }
 
 export interface LocalJob {
@@ -102,7 +109,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
   const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });
-  const { models, executors } = await loadRanks(modelDir, { ...options, spec, configBytes, placement, meshes });
+  const { models, executors, close } = await loadRanks(modelDir, { ...options, spec, configBytes, placement, meshes });
   let step = 0;
   return {
     spec,
@@ -111,7 +118,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
       step++;
       const results = await Promise.all(
         executors.map((executor, rank) =>
-          executor.run({ step, epoch: 0, begin: begin[rank] ?? [], parts: parts[rank] ?? [] }),
+          executor.run({ step, epoch: 0, placementVersion: 0, begin: begin[rank] ?? [], parts: parts[rank] ?? [] }),
         ),
       );
       return results.map(({ outputs }) => [...outputs]);
@@ -131,6 +138,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
     },
     async close() {
       for (const executor of executors) executor.dispose();
+      await close();
       await Promise.all(meshes.map((mesh) => mesh.close()));
     },
   };

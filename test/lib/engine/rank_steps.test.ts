@@ -8,7 +8,7 @@ import { RankSteps } from '../../../lib/engine/rank_steps.js';
 import type { RankToHead, StepPlan, StepResult } from '../../../lib/engine/step_plan.js';
 import { errorOf } from '../../kit/rejects.js';
 
-const plan = (step: number, epoch = 0): StepPlan => ({ step, epoch, begin: [], parts: [] });
+const plan = (step: number, epoch = 0): StepPlan => ({ step, epoch, placementVersion: 0, begin: [], parts: [] });
 const resultOf = ({ step }: StepPlan): StepResult => ({ step }) as StepResult;
 const timeout = new CommError('TIMEOUT', 'rank 2 is silent', { rank: asRank(2), layer: 3, phase: 'combine' });
 
@@ -34,6 +34,7 @@ class Story {
           this.lines.push(`run ${each.step}`);
           return run(each, signal!);
         },
+        move: ({ kind }) => this.lines.push(kind),
         free: (sequences) => this.lines.push(`free ${sequences.join()}`),
         enterEpoch: (epoch, lost) => this.lines.push(`enter ${epoch} without ${lost.join()}`),
       },

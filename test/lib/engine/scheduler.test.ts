@@ -1,8 +1,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { GREEDY } from '../../../lib/engine/sampler.js';
-import { Scheduler, type SchedulerLimits, type SequenceRequest } from '../../../lib/engine/scheduler.js';
-import type { PlanPart, StepPlan } from '../../../lib/engine/step_plan.js';
+import {
+  Scheduler,
+  type ScheduledPlan,
+  type SchedulerLimits,
+  type SequenceRequest,
+} from '../../../lib/engine/scheduler.js';
+import type { PlanPart } from '../../../lib/engine/step_plan.js';
 
 const LIMITS: SchedulerLimits = {
   numRanks: 1,
@@ -157,7 +162,7 @@ class Follower {
     return this.requests.size;
   }
 
-  private check(plan: StepPlan, rank: number): void {
+  private check(plan: ScheduledPlan, rank: number): void {
     const { maxNumBatchedTokens, maxNumSeqs, maxLogitTokens } = this.limits;
     expect(plan.step).to.equal(this.lastStep);
     expect(plan.epoch).to.equal(this.lost.size);
@@ -221,7 +226,7 @@ class Follower {
     expect(part.nextPromptToken).to.equal(promptTokenIds[end] ?? null);
   }
 
-  private commit(plan: StepPlan): void {
+  private commit(plan: ScheduledPlan): void {
     const sampling = plan.parts.filter(({ sample }) => sample);
     const endOf = ({ position, tokenIds }: PlanPart): number => position + tokenIds.length;
     this.scheduler.commit(
@@ -308,9 +313,9 @@ describe('scheduler', () => {
     const scheduler = new Scheduler({ ...LIMITS, maxNumBatchedTokens: 6 });
     scheduler.add(request(0, 4, 5));
     scheduler.add(request(1, 9, 1));
-    const sizes = (plans: StepPlan[]) =>
+    const sizes = (plans: ScheduledPlan[]) =>
       plans[0]!.parts.map((part) => [part.sequence, part.position, part.tokenIds.length]);
-    const commit = (plans: StepPlan[]) =>
+    const commit = (plans: ScheduledPlan[]) =>
       scheduler.commit(
         plans[0]!,
         new Map(plans[0]!.parts.flatMap((part) => (part.sample ? [[part.sequence, 7]] : []))),
@@ -409,13 +414,13 @@ describe('scheduler', () => {
     const scheduler = new Scheduler({ ...LIMITS, numRanks: 2, maxNumSeqs: 2 });
     for (const added of [request(0, 4, 3), request(1, 4, 3), request(2, 3, 3), request(3, 3, 3), request(4, 2)])
       scheduler.add(added);
-    const commit = (plans: readonly StepPlan[]): void => {
+    const commit = (plans: readonly ScheduledPlan[]): void => {
       for (const plan of plans) {
         const sampling = plan.parts.filter(({ sample }) => sample);
         scheduler.commit(plan, new Map(sampling.map(({ sequence }) => [sequence, 7])));
       }
     };
-    const shapes = (plan: StepPlan) =>
+    const shapes = (plan: ScheduledPlan) =>
       plan.parts.map(({ sequence, position, tokenIds, isReplay }) => [sequence, position, tokenIds.length, isReplay]);
     commit(scheduler.next()!);
     expect(scheduler.next()!.map(shapes)).to.deep.equal([
@@ -453,8 +458,8 @@ describe('scheduler', () => {
   it('a sequence that fails two ranks at the same tokens is over; those that were computed beside it go on', () => {
     const scheduler = new Scheduler({ ...LIMITS, numRanks: 3, maxNumSeqs: 6 });
     for (const sequence of [0, 1, 2, 3, 4, 5]) scheduler.add(request(sequence, 4));
-    const sequencesOf = (plans: StepPlan[]) => plans.map(({ parts }) => parts.map(({ sequence }) => sequence));
-    const commit = (plans: StepPlan[]): void => {
+    const sequencesOf = (plans: ScheduledPlan[]) => plans.map(({ parts }) => parts.map(({ sequence }) => sequence));
+    const commit = (plans: ScheduledPlan[]): void => {
       for (const plan of plans) {
         scheduler.commit(plan, new Map(plan.parts.flatMap((part) => (part.sample ? [[part.sequence, 7]] : []))));
       }
@@ -486,7 +491,7 @@ describe('scheduler', () => {
     const scheduler = new Scheduler({ ...LIMITS, numRanks: 6 });
     scheduler.add(request(0, 4, 9));
     let numLost = 0;
-    const rankOf = (plans: StepPlan[]): number => plans.findIndex(({ parts }) => parts.length > 0);
+    const rankOf = (plans: ScheduledPlan[]): number => plans.findIndex(({ parts }) => parts.length > 0);
     /** Computes a step, at which its rank fails. */
     const loseAt = (isHeldAgainst: boolean) => {
       const rank = rankOf(scheduler.next()!);
