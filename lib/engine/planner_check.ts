@@ -1,4 +1,5 @@
 /** What a planner plans for in a job, and whether it can. */
+import { LoadWindow } from '../../experts/load_window.js';
 import type { Placement } from '../../experts/placement.js';
 import { createPlanner } from '../../experts/planners/index.js';
 import { ConfigError } from '../config/errors.js';
@@ -6,26 +7,31 @@ import type { ExpertwireConfig } from '../config/schema.js';
 import type { ModelSpec } from '../model/spec.js';
 
 /**
- * Plans once for even load, so that a planner which can't serve the job is refused before the job starts.
+ * Plans once for even load, so that what can't serve the job is refused before the job starts.
  * @throws ConfigError INVALID_VALUE
  */
-export function checkPlanner(
-  { load_balance: config, comm }: ExpertwireConfig,
-  placement: Placement,
-  spec: ModelSpec,
-): void {
-  if (!config.enabled) return;
-  const even_LE = placement.phy2log.map(() => new Float64Array(placement.numExperts).fill(1));
-  const topology = { numRanks: placement.numRanks, numSlots: numSlotsOf(placement), numNodes: comm.num_nodes };
+export function checkPlanner(config: ExpertwireConfig, placement: Placement, spec: ModelSpec): void {
+  const { enabled, planner, window_size: windowSize } = config.load_balance;
+  if (!enabled) return;
+  const { numRanks, numExperts, phy2log } = placement;
+  const even_LE = phy2log.map(() => new Float64Array(numExperts).fill(1));
+  const slots = { numRanks, numSlots: numSlotsOf(placement) };
+  const topology = { ...slots, numNodes: config.comm.num_nodes, numGroups: numGroupsOf(spec) };
+  check('planner', `${planner} can't plan for this job`, () =>
+    createPlanner(planner).plan(even_LE, topology, placement),
+  );
+  check('window_size', `${windowSize} is too long`, () => {
+    return new LoadWindow({ numLayers: phy2log.length, numExperts, windowSize });
+  });
+}
+
+function check(name: string, what: string, act: () => unknown): void {
   try {
-    createPlanner(config.planner).plan(even_LE, { ...topology, numGroups: numGroupsOf(spec) }, placement);
+    act();
   } catch (cause) {
     const reason = (cause instanceof Error ? cause.message : String(cause)).replace('INVALID_ARGUMENT: ', '');
-    const key = 'load_balance.planner';
-    throw new ConfigError('INVALID_VALUE', `"${key}": ${config.planner} can't plan for this job: ${reason}`, {
-      key,
-      cause,
-    });
+    const key = `load_balance.${name}`;
+    throw new ConfigError('INVALID_VALUE', `"${key}": ${what}: ${reason}`, { key, cause });
   }
 }
 

@@ -64,6 +64,7 @@ describe('live rebalancing between processes', function () {
     [2, []],
     [3, ['comm.io_thread=true']],
     [4, ['comm.micro_batches=2', 'load_balance.bytes_per_step=100000']],
+    [3, ['experts.num_redundant_experts=8']],
     [2, ['comm.transport=threads']],
   ];
   for (const [ranks, set] of jobs) {

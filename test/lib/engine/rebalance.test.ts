@@ -185,6 +185,27 @@ describe('live rebalancing', function () {
     });
   });
 
+  it('is dropped when the engine is closed in the middle of it', async () => {
+    const outside = tensorMemory();
+    await withEngine({ numRanks: 3, set: keys('bytes_per_step=256'), planning: shuffling() }, async (local) => {
+      let numEvents = 0;
+      const error = await errorOf(EngineError, async () => {
+        for await (const { kind } of local.engine.generate({
+          promptTokenIds: PROMPT,
+          maxNewTokens: 64,
+          ignoreEos: true,
+        })) {
+          if (kind === 'token' && ++numEvents === 10) void local.engine.close();
+        }
+      });
+      expect(error.code).to.equal('CLOSED');
+      expect(numDone(local)).to.equal(0);
+      expect(local.engine.stats().rebalancing!.movedBytes).to.be.above(0);
+      expect(tensorMemory().numTensors).to.be.above(outside.numTensors);
+    });
+    expect(tensorMemory()).to.deep.equal(outside);
+  });
+
   describe('that fails', () => {
     /** The first plan is made after step 2, so that the first rows travel beside step 3. */
     const atFirstRow = (how: NonNullable<Fault['how']>, rank = 1): Fault => ({

@@ -205,6 +205,9 @@ describe('a planner beside the event loop', () => {
     const uneven = placementFrom(0, 2, 3, [table(0, 1, 2, -1)]);
     const error = await errorOf(ConfigError, () => checkPlanner(config, uneven, spec));
     expect(error.message).to.match(/^INVALID_VALUE: "load_balance.planner": eplb can't plan for this job: /);
+    const long = { ...config.load_balance, planner: 'eplb_stable', window_size: 1e9 } as const;
+    const tooLong = await errorOf(ConfigError, () => checkPlanner({ ...config, load_balance: long }, uneven, spec));
+    expect(tooLong.message).to.match(/^INVALID_VALUE: "load_balance.window_size": 1000000000 is too long: /);
     checkPlanner({ ...config, load_balance: DEFAULTS.load_balance }, uneven, spec); // nobody plans
   });
 });
