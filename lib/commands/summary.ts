@@ -102,18 +102,20 @@ function loadChart(engine: Engine): string {
 
 /** Empty for a single rank, which is always in balance. */
 function balanceChart(engine: Engine): string {
-  const { balanceOverTime, numRanks } = engine.stats();
+  const { balanceOverTime, numRanks, rebalancing } = engine.stats();
   if (numRanks === 1) return '';
-  return `balancedness over time (▁ 0 … █ 1, all layers)\n  ${balanceLine(balanceOverTime, [], BALANCE_WIDTH)}`;
+  const heading = `balancedness over time (▁ 0 … █ 1, all layers${rebalancing === null ? '' : '; ^ experts moved'})`;
+  return `${heading}\n  ${balanceLine(balanceOverTime, rebalancing?.rebalancedAt ?? [], BALANCE_WIDTH)}`;
 }
 
 /** For `--plot`. A lost rank isn't drawn: others carry its load. */
 export function picturesOf(engine: Engine, model: string): BalancePictures {
-  const { expertLoad: load_LE, rankLoad, balanceOverTime, lostRanks, numRanks, backend, numSteps } = engine.stats();
+  const stats = engine.stats();
+  const { expertLoad: load_LE, rankLoad, balanceOverTime, lostRanks, numRanks, backend, numSteps } = stats;
   const load_LR = rankLoad.map((load_R) => load_R.filter((_, rank) => !lostRanks.includes(rank)));
   const ranks = [{ name: 'of the run', load_LR, balancedness: balancednessOfSums(balanceSums(load_LR)) }];
   const title = `${basename(model)}: ${numSteps} steps on ${numRanks} ranks, ${backend}`;
-  return { title, load_LE, ranks, balanceOverTime, rebalances: [] };
+  return { title, load_LE, ranks, balanceOverTime, rebalances: stats.rebalancing?.rebalancedAt ?? [] };
 }
 
 function expertsOf(placement: Placement, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {
@@ -176,6 +178,7 @@ function rebalancingJson(stats: RebalanceStats | null): object | null {
   if (stats === null) return null;
   return {
     rebalances: stats.numRebalances,
+    rebalanced_at: stats.rebalancedAt,
     skipped: stats.numSkipped,
     failed: stats.numFailed,
     last_error: stats.lastError,

@@ -258,7 +258,7 @@ export class Engine implements TokenSource {
   private nextPlans(): StepPlan[] | null {
     const scheduled = this.scheduler.next();
     if (scheduled === null) return null;
-    const placed = this.rebalancer?.next(scheduled[0]!.epoch) ?? { placementVersion: this.placement.version };
+    const placed = this.rebalancer?.next(scheduled[0]!) ?? { placementVersion: this.placement.version };
     const plans = scheduled.map((plan) => ({ ...plan, ...placed }));
     return this.routing === null ? plans : withForcedExperts(plans, this.routing, this.routingWidth);
   }

@@ -9,6 +9,8 @@ import type { EngineError } from './errors.js';
 export interface Rebalance {
   /** Of the placement that is in force now. */
   readonly version: number;
+  /** The first step that runs with it. */
+  readonly step: number;
   /** Experts that ranks got, per layer and rank, and the bytes of those that came from other ranks. */
   readonly numMovedExperts: number;
   readonly movedBytes: number;
@@ -28,6 +30,8 @@ export type OnRebalance = (event: RebalanceEvent) => void;
 
 export interface RebalanceStats {
   readonly numRebalances: number;
+  /** Of the last 512 rebalances, the first step that ran with the new placement. */
+  readonly rebalancedAt: readonly number[];
   /** Plans that gained less than `min_gain`, or nothing. */
   readonly numSkipped: number;
   readonly numFailed: number;
@@ -51,9 +55,11 @@ export interface MovedInStep {
 }
 
 const NUM_STEP_TIMES = 256;
+const NUM_REBALANCES = 512;
 
 export class RebalanceFigures {
   private numRebalances = 0;
+  private readonly rebalancedAt: number[] = [];
   private numSkipped = 0;
   private numFailed = 0;
   private lastError: string | null = null;
@@ -85,8 +91,10 @@ export class RebalanceFigures {
     this.lastError = message;
   }
 
-  done({ numMovedExperts }: Rebalance): void {
+  done({ numMovedExperts, step }: Rebalance): void {
     this.numRebalances++;
+    this.rebalancedAt.push(step);
+    if (this.rebalancedAt.length > NUM_REBALANCES) this.rebalancedAt.shift();
     this.numMovedExperts += numMovedExperts;
   }
 
@@ -107,6 +115,7 @@ export class RebalanceFigures {
       since === null || since.load.numSteps === 0 ? null : { before: of(since.before), after: of(placement) };
     const medianStepMs = this.stepTimesMs.toSorted((a, b) => a - b)[this.stepTimesMs.length >> 1] ?? null;
     return {
+      rebalancedAt: [...this.rebalancedAt],
       ...{ numRebalances, numSkipped, numFailed, lastError, numMovedExperts, movedBytes },
       ...{ longestStallMs, longestStepMs, medianStepMs, balancedness },
     };

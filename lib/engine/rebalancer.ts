@@ -73,6 +73,7 @@ export class Rebalancer {
   /** Steps after which the next plan may be made. */
   private nextPlan: number;
   private epoch = 0;
+  private step = 0;
   private isClosed = false;
 
   constructor(options: RebalancerOptions) {
@@ -89,8 +90,8 @@ export class Rebalancer {
   }
 
   /** Between two steps: what the next one runs with, and beside it. */
-  next(epoch: number): Pick<StepPlan, 'placementVersion' | 'moveRound'> {
-    this.epoch = epoch;
+  next({ epoch, step }: Pick<StepPlan, 'epoch' | 'step'>): Pick<StepPlan, 'placementVersion' | 'moveRound'> {
+    [this.epoch, this.step] = [epoch, step];
     if (this.state.kind === 'planned') this.state = this.movingTo(this.state);
     if (this.state.kind === 'moving') this.proceed(this.state);
     const { state } = this;
@@ -216,7 +217,15 @@ export class Rebalancer {
   private finish({ before, target, numMovedExperts, movedBytes, numSteps, planMs, predicted }: Moving): void {
     const { onRebalance } = this.options;
     const { numExperts } = this.whole;
-    const done = { version: this.whole.version, numMovedExperts, movedBytes, numSteps, planMs, predicted };
+    const done = {
+      version: this.whole.version,
+      step: this.step,
+      numMovedExperts,
+      movedBytes,
+      numSteps,
+      planMs,
+      predicted,
+    };
     this.figures.done(done);
     this.since = { before, load: new LoadWindow({ numLayers: target.length, numExperts, windowSize: Infinity }) };
 

@@ -41,6 +41,7 @@ class Head {
   plan: (current: Placement) => Promise<Plan> = (current) => Promise.resolve(planOf(current, 0.2));
   numPlans = 0;
   epoch = 0;
+  numSteps = 0;
 
   constructor(config: Partial<RebalancerOptions['config']> = {}) {
     this.rebalancer = new Rebalancer({
@@ -67,7 +68,8 @@ class Head {
 
   /** One step: what it ran with. Ranks report what `moved` says about a round. */
   async step(moved: Partial<MoveReport> = {}): Promise<{ placementVersion: number; moveRound?: number }> {
-    const next = this.rebalancer.next(this.epoch);
+    const next = this.rebalancer.next({ epoch: this.epoch, step: this.numSteps });
+    this.numSteps += 1;
     const last = this.orders.at(-1);
     const version = last?.kind === 'prepare' ? last.order.version : -1;
     const report = { version, isComplete: true, receivedBytes: 10, stallMs: 1, ...moved };
@@ -104,8 +106,9 @@ describe('the head of a rebalance', () => {
     expect(head.rebalancer.placement.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], WANTED[2]]);
     const predicted = { before: 0.5, after: 0.7 };
     expect(head.events).to.deep.equal([
-      { kind: 'done', version: 2, numMovedExperts: 4, movedBytes: 60, numSteps: 3, planMs: 1, predicted },
+      { kind: 'done', version: 2, step: 6, numMovedExperts: 4, movedBytes: 60, numSteps: 3, planMs: 1, predicted },
     ]);
+    expect(head.rebalancer.stats().rebalancedAt).to.deep.equal([6]);
     const { numRebalances, movedBytes, longestStallMs, longestStepMs, medianStepMs } = head.rebalancer.stats();
     expect([numRebalances, movedBytes, longestStallMs, longestStepMs, medianStepMs]).to.deep.equal([1, 60, 1, 5, 5]);
   });
@@ -158,7 +161,7 @@ describe('the head of a rebalance', () => {
     await head.steps(3);
     await head.step({ isComplete: true });
     head.epoch = 1; // declared after the step, before the head heard of it
-    expect(head.rebalancer.next(0)).to.deep.equal({ placementVersion: 0 });
+    expect(head.rebalancer.next({ epoch: 0, step: head.numSteps })).to.deep.equal({ placementVersion: 0 });
     expect(head.rebalancer.placement).to.equal(START);
     let answer: (plan: Plan) => void = () => undefined;
     head.plan = () => new Promise((resolve) => (answer = resolve));
