@@ -52,6 +52,28 @@ export function decodeToFloat32(bytes: Uint8Array, dtype: string): Float32Array<
   return new Float32Array(bits.buffer);
 }
 
+/** Element types that can be written. */
+export const WRITABLE_DTYPES = ['BF16', 'F32'] as const;
+export type WritableDtype = (typeof WRITABLE_DTYPES)[number];
+
+/** Converts float32 to little-endian elements; BF16 rounds to nearest, ties to even, and takes no NaN. */
+export function encodeFloat32(values: Float32Array, dtype: WritableDtype): Uint8Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const bytes = new Uint8Array((values.length * DTYPE_BITS.get(dtype)!) / 8);
+  const view = new DataView(bytes.buffer);
+  switch (dtype) {
+    case 'BF16':
+      for (let i = 0; i < bits.length; i++) {
+        const word = bits[i]!;
+        view.setUint16(2 * i, (word + 0x7fff + ((word >>> 16) & 1)) >>> 16, true);
+      }
+      return bytes;
+    case 'F32':
+      for (let i = 0; i < bits.length; i++) view.setUint32(4 * i, bits[i]!, true);
+      return bytes;
+  }
+}
+
 /**
  * Converts like {@link decodeToFloat32} and transposes: `bytes` hold [rows, cols] row-major, the result is [cols, rows].
  *

@@ -1,4 +1,4 @@
-/** Everything that can go wrong between a model folder and a tensor; the message begins with the code and ends with what to do. */
+/** Everything that can go wrong between a model folder and a tensor, either way; the message begins with the code and ends with what to do. */
 export type WeightErrorCode =
   | 'MODEL_NOT_FOUND' // the folder, its config.json or its weights do not exist
   | 'INVALID_JSON' // a JSON file of the model folder is not what its format asks for
@@ -8,6 +8,8 @@ export type WeightErrorCode =
   | 'MISSING_SHARD' // the index names a file that does not exist
   | 'SHAPE_MISMATCH' // a tensor is there but not of the shape that the model's configuration implies
   | 'READ_FAILED' // the operating system refused to read a file
+  | 'FOLDER_NOT_EMPTY' // a checkpoint would be written where files are
+  | 'WRITE_FAILED' // the operating system refused to write a file or folder
   | 'CLOSED'; // the checkpoint was closed by its owner
 
 /** Where: attached as fields and named in the message. */

@@ -38,8 +38,8 @@ export async function findShards(dir: string): Promise<Shards> {
   };
 }
 
-const SINGLE_FILE = 'model.safetensors';
-const INDEX_FILE = 'model.safetensors.index.json';
+export const SINGLE_FILE = 'model.safetensors';
+export const INDEX_FILE = 'model.safetensors.index.json';
 
 async function listFolder(dir: string): Promise<readonly string[]> {
   try {

@@ -1,3 +1,5 @@
+import { prefixed, safetensorsHead } from '../../lib/weights/safetensors_writer.js';
+
 /** One tensor to write: its bytes are taken as they are. */
 export interface TensorToWrite {
   readonly name: string;
@@ -11,21 +13,13 @@ export function writeSafetensors(
   tensors: readonly TensorToWrite[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
-  let offset = 0;
-  const header: Record<string, unknown> = metadata === undefined ? {} : { __metadata__: metadata };
-  for (const { name, dtype, shape, bytes } of tensors) {
-    header[name] = { dtype, shape, data_offsets: [offset, offset + bytes.byteLength] };
-    offset += bytes.byteLength;
-  }
-  return safetensorsFile(JSON.stringify(header), Buffer.concat(tensors.map(({ bytes }) => bytes)));
+  const entries = tensors.map(({ bytes, ...tensor }) => ({ ...tensor, numBytes: bytes.byteLength }));
+  return Buffer.concat([safetensorsHead(entries, metadata), ...tensors.map(({ bytes }) => bytes)]);
 }
 
 /** A file of a length prefix, this header (well-formed or not) and this data. */
 export function safetensorsFile(header: string | Uint8Array, data: Uint8Array = new Uint8Array()): Uint8Array {
-  const headerBytes = typeof header === 'string' ? Buffer.from(header) : header;
-  const prefix = Buffer.alloc(8);
-  prefix.writeBigUInt64LE(BigInt(headerBytes.byteLength));
-  return Buffer.concat([prefix, headerBytes, data]);
+  return Buffer.concat([prefixed(typeof header === 'string' ? Buffer.from(header) : header), data]);
 }
 
 /** The tensors of a well-formed file, by the shortest code that can read one: a reference for the reader under test. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { decodeToFloat32, decodeTransposed } from '../../../lib/weights/dtypes.js';
+import { decodeToFloat32, decodeTransposed, encodeFloat32 } from '../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { errorOf } from '../../kit/rejects.js';
 
@@ -35,6 +35,27 @@ describe('dtypes', () => {
 
   it('F16 has the value that IEEE arithmetic gives, for all 65,536 codes', () => {
     expectSameValues(decodeToFloat32(ALL_CODES, 'F16'), (code) => valueOf(code, 5, 10));
+  });
+
+  it('encoding: F32 keeps every bit; BF16 is the nearest value, of two equally near the even one', () => {
+    const finite = fc.float({ noNaN: true, min: -(2 ** 126), max: 2 ** 126 });
+    fc.assert(
+      fc.property(fc.float32Array({ maxLength: 40 }), (values) => {
+        expect(bitsOf(decodeToFloat32(encodeFloat32(values, 'F32'), 'F32'))).to.deep.equal(bitsOf(values));
+      }),
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 0x7f7e }), fc.boolean(), finite, (code, isNegative, value) => {
+        const sign = isNegative ? -1 : 1;
+        const [low, high] = [sign * valueOf(code, 8, 7), sign * valueOf(code + 1, 8, 7)];
+        const half = (low + high) / 2;
+        const even = code % 2 === 0 ? low : high;
+        const encode = (value: number): number =>
+          decodeToFloat32(encodeFloat32(Float32Array.of(value), 'BF16'), 'BF16')[0]!;
+        expect([encode(low), encode(half), encode(high)]).to.deep.equal([low, even, high]);
+        expect(Math.abs(encode(value) - value)).to.be.at.most(Math.max(Math.abs(value) / 256, 2 ** -134));
+      }),
+    );
   });
 
   it('F32 keeps every bit, also of signalling NaNs', () => {

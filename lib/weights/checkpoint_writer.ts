@@ -1,0 +1,115 @@
+/** Safetensors files of a checkpoint, written piece by piece: memory holds one piece, whatever the size of a tensor. */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DTYPE_BITS, encodeFloat32, type WritableDtype } from './dtypes.js';
+import { safetensorsHead, type TensorEntry } from './safetensors_writer.js';
+import { INDEX_FILE, SINGLE_FILE } from './shards.js';
+
+/** A tensor whose values are made when they are written. */
+export interface TensorSource {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: WritableDtype;
+  /** Fills `out` with the values from number `first` on, row-major; called in order. */
+  readonly fill: (out: Float32Array, first: number) => void;
+}
+
+export interface WriteOptions {
+  /** A file takes no further tensor that would lift its data above this; default 4 GiB. One tensor may be larger. */
+  readonly maxShardBytes?: number | undefined;
+  /** Ends the writing; the signal's reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface WrittenFiles {
+  /** Names in the folder, without the index. */
+  readonly files: readonly string[];
+  /** Bytes of all tensors. */
+  readonly totalBytes: number;
+}
+
+/**
+ * Writes `model.safetensors`, or shards and their `model.safetensors.index.json` where one file would be too large.
+ *
+ * @param dir an existing folder
+ * @throws whatever the file system does
+ */
+export async function writeTensors(
+  dir: string,
+  tensors: Iterable<TensorSource>,
+  { maxShardBytes = DEFAULT_SHARD_BYTES, signal }: WriteOptions = {},
+): Promise<WrittenFiles> {
+  const shards = shardsOf(tensors, maxShardBytes);
+  const files = shards.map((_, i) => (shards.length === 1 ? SINGLE_FILE : shardName(i + 1, shards.length)));
+  for (const [i, shard] of shards.entries()) await writeFile(join(dir, files[i]!), shard, signal);
+  const totalBytes = shards.flat().reduce((sum, tensor) => sum + numBytesOf(tensor), 0);
+  if (shards.length > 1) {
+    const fileOf = shards.flatMap((shard, i) => shard.map(({ name }) => [name, files[i]!] as const));
+    const index = { metadata: { total_size: totalBytes }, weight_map: Object.fromEntries(fileOf) };
+    await writeJson(join(dir, INDEX_FILE), index);
+  }
+  return { files, totalBytes };
+}
+
+/** A JSON file as model folders have it: indented, ending with a new line. */
+export async function writeJson(path: string, value: object): Promise<void> {
+  await writeWhole(path, async (write) => write(Buffer.from(`${JSON.stringify(value, null, 2)}\n`)));
+}
+
+const DEFAULT_SHARD_BYTES = 4 * 2 ** 30;
+/** Values made and written at a time. */
+const PIECE = 2 ** 18;
+
+const shardName = (number: number, of: number): string =>
+  `model-${String(number).padStart(5, '0')}-of-${String(of).padStart(5, '0')}.safetensors`;
+
+const numValuesOf = ({ shape }: TensorSource): number => shape.reduce((product, size) => product * size, 1);
+const numBytesOf = (tensor: TensorSource): number => (numValuesOf(tensor) * DTYPE_BITS.get(tensor.dtype)!) / 8;
+
+/** Neighbours together, as many as fit. */
+function shardsOf(tensors: Iterable<TensorSource>, maxShardBytes: number): readonly (readonly TensorSource[])[] {
+  const shards: TensorSource[][] = [];
+  let numBytes = Infinity;
+  for (const tensor of tensors) {
+    const more = numBytesOf(tensor);
+    if (numBytes + more > maxShardBytes) {
+      shards.push([]);
+      numBytes = 0;
+    }
+    shards.at(-1)!.push(tensor);
+    numBytes += more;
+  }
+  return shards;
+}
+
+async function writeFile(
+  path: string,
+  tensors: readonly TensorSource[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const entries = tensors.map((tensor): TensorEntry => ({ ...tensor, numBytes: numBytesOf(tensor) }));
+  await writeWhole(path, async (write) => {
+    await write(safetensorsHead(entries, { format: 'pt' })); // what Hugging Face libraries ask for
+    const piece = new Float32Array(PIECE);
+    for (const tensor of tensors) {
+      const numValues = numValuesOf(tensor);
+      for (let first = 0; first < numValues; first += PIECE) {
+        signal?.throwIfAborted();
+        const values = piece.subarray(0, Math.min(PIECE, numValues - first));
+        tensor.fill(values, first);
+        await write(encodeFloat32(values, tensor.dtype));
+      }
+    }
+  });
+}
+
+type Write = (bytes: Uint8Array) => Promise<void>;
+
+async function writeWhole(path: string, use: (write: Write) => Promise<void>): Promise<void> {
+  const file = await open(path, 'wx');
+  try {
+    await use((bytes) => file.writeFile(bytes)); // unlike write(), goes on until every byte is written
+  } finally {
+    await file.close();
+  }
+}
