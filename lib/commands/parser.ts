@@ -5,6 +5,7 @@ import { UsageError, type CommandContext } from './context.js';
 import { doctor, doctorOptions } from './doctor.js';
 import { generate, generateOptions } from './generate.js';
 import { launchOptions, launchPlan, type LaunchOptions } from './launch.js';
+import { makeCheckpoint, makeCheckpointOptions } from './make_checkpoint.js';
 import { plan, planOptions } from './plan.js';
 import { rank, rankOptions } from './rank.js';
 import { score, scoreOptions } from './score.js';
@@ -81,6 +82,12 @@ export function createParser(args: readonly string[], context: CommandContext): 
     describe: 'From the load of experts to a placement, with the balance before and after.',
     options: planOptions,
     run: plan,
+  });
+  register(cli, context, {
+    name: 'make-checkpoint <dir>',
+    describe: 'Write a random checkpoint of any family and shape, for experiments.',
+    options: makeCheckpointOptions,
+    run: makeCheckpoint,
   });
   register(cli, context, {
     name: 'rank',

@@ -113,6 +113,7 @@ describe('a mistake in a command line', function () {
     ],
     ['a missing secret file', ['generate', ...PROMPT, '--secret-file', 'no.key'], '--secret-file no.key'],
     ['a malformed address', ['generate', ...PROMPT, '--listen', 'here'], "'here' is not HOST:PORT"],
+    ['a checkpoint over another', ['make-checkpoint', QWEN], 'FOLDER_NOT_EMPTY', QWEN],
     ['a rank without a head', ['rank'], 'head'],
     ['a rank without a secret', ['rank', '--head', '127.0.0.1:1'], 'EXPERTWIRE_JOB_SECRET'],
     ['nothing to score', ['score', '--model', moe7m()], 'nothing to score'],

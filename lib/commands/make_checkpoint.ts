@@ -1,0 +1,122 @@
+/** `expertwire make-checkpoint`: a random checkpoint of any family and shape, for experiments. */
+import { closest } from 'fastest-levenshtein';
+import type { Argv } from 'yargs';
+import { bytes } from '../metrics/charts.js';
+import { ModelError } from '../model/errors.js';
+import { makeRandomCheckpoint } from '../model/random_checkpoint.js';
+import { RANDOM_CONFIGS, type RandomFamily } from '../model/random_config.js';
+import { moeLayersOf } from '../model/spec.js';
+import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
+import { WeightError } from '../weights/errors.js';
+import { UsageError, type CommandContext } from './context.js';
+import { wholeNumber } from './numbers.js';
+
+export interface MakeCheckpointArgs {
+  readonly dir: string;
+  readonly family: RandomFamily;
+  readonly layers: number;
+  readonly denseLayers?: number | undefined;
+  readonly hidden: number;
+  readonly experts: number;
+  readonly topk: number;
+  readonly intermediate: number;
+  readonly heads: number;
+  readonly vocab: number;
+  readonly set: readonly string[];
+  readonly dtype: WritableDtype;
+  readonly seed: number;
+  readonly maxShardMib?: number | undefined;
+  readonly json?: boolean | undefined;
+}
+
+export function makeCheckpointOptions<T>(yargs: Argv<T>): Argv<T & MakeCheckpointArgs> {
+  const shape = 'Shape:';
+  const families = Object.keys(RANDOM_CONFIGS) as RandomFamily[];
+  return yargs
+    .positional('dir', { type: 'string', demandOption: true, describe: 'folder to write; new or empty' })
+    .option('family', { choices: families, default: 'deepseek_v3' as const, describe: 'family', group: shape })
+    .option('layers', { type: 'number', default: 2, describe: 'layers', group: shape })
+    .option('dense-layers', { type: 'number', describe: 'the first ones, without experts (0)', group: shape })
+    .option('hidden', { type: 'number', default: 256, describe: 'hidden size', group: shape })
+    .option('experts', { type: 'number', default: 32, describe: 'routed experts per layer', group: shape })
+    .option('topk', { type: 'number', default: 4, describe: 'experts per token', group: shape })
+    .option('intermediate', { type: 'number', default: 256, describe: "an expert's intermediate size", group: shape })
+    .option('heads', { type: 'number', default: 4, describe: 'attention heads', group: shape })
+    .option('vocab', { type: 'number', default: 2048, describe: 'tokens of the vocabulary', group: shape })
+    .option('set', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [],
+      describe: 'any other key of config.json: KEY=VALUE; repeatable',
+      group: shape,
+    })
+    .option('dtype', { choices: WRITABLE_DTYPES, default: 'BF16' as const, describe: 'element type on disk' })
+    .option('seed', { type: 'number', default: 0, describe: 'another seed, other weights' })
+    .option('max-shard-mib', { type: 'number', describe: 'MiB of tensors per file (4096)' })
+    .option('json', { type: 'boolean', describe: 'one JSON object' });
+}
+
+export async function makeCheckpoint(args: MakeCheckpointArgs, { stdout, signal }: CommandContext): Promise<void> {
+  const { dir, dtype, seed } = args;
+  const config = configOf(args);
+  wholeNumber('--seed', seed, 0);
+  const maxShardMib = wholeNumber('--max-shard-mib', args.maxShardMib, 1);
+  const options = {
+    ...{ config, dtype, seed, signal },
+    maxShardBytes: maxShardMib === undefined ? undefined : maxShardMib * 2 ** 20,
+  };
+  const { spec, numParameters, totalBytes, files } = await makeRandomCheckpoint(dir, options).catch(
+    (error: unknown) => {
+      throw isMistake(error) ? new UsageError(error.message) : error;
+    },
+  );
+  if (args.json === true) {
+    const figures = { dir, model_type: spec.modelType, parameters: numParameters, bytes: totalBytes, files };
+    stdout.write(`${JSON.stringify(figures)}\n`);
+    return;
+  }
+  const { numExperts, numTopk } = spec.moe.gate;
+  stdout.write(
+    `${dir}: ${spec.modelType}, ${spec.layers.length} layers, ${moeLayersOf(spec).length} of them with ${numExperts} experts, ` +
+      `${numTopk} per token; ${(numParameters / 1e6).toFixed(1)} M parameters, ${bytes(totalBytes)} ${dtype} in ` +
+      `${files.length} ${files.length === 1 ? 'file' : 'files'}\n`,
+  );
+}
+
+function configOf(args: MakeCheckpointArgs): Readonly<Record<string, unknown>> {
+  const { family, denseLayers = 0, dtype } = args;
+  const counts = { layers: args.layers, hidden: args.hidden, experts: args.experts, topk: args.topk };
+  const sizes = { ...counts, intermediate: args.intermediate, heads: args.heads, vocab: args.vocab };
+  for (const [name, value] of Object.entries(sizes)) wholeNumber(`--${name}`, value, 1);
+  wholeNumber('--dense-layers', denseLayers, 0);
+  const config = RANDOM_CONFIGS[family]({ ...sizes, denseLayers, dtype });
+  return { ...config, ...Object.fromEntries(args.set.map((setting) => parseSetting(setting, config))) };
+}
+
+/** Keys that other options say, or that follow from the family. */
+const FIXED_KEYS: ReadonlySet<string> = new Set(['model_type', 'architectures', 'torch_dtype']);
+
+/** KEY=VALUE, VALUE being JSON or bare text; only what the family's config.json has. */
+function parseSetting(setting: string, config: object): [string, unknown] {
+  const end = setting.indexOf('=');
+  if (end < 1) throw new UsageError(`--set ${setting} is not KEY=VALUE; write for example --set n_group=4`);
+  const key = setting.slice(0, end);
+  const known = Object.keys(config).filter((each) => !FIXED_KEYS.has(each));
+  if (!known.includes(key)) {
+    throw new UsageError(`--set: config.json has no '${key}' to set; did you mean '${closest(key, known)}'?`);
+  }
+  return [key, jsonOr(setting.slice(end + 1))];
+}
+
+function jsonOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Another shape or another folder mends it. */
+const isMistake = (error: unknown): error is Error =>
+  error instanceof ModelError || (error instanceof WeightError && error.code === 'FOLDER_NOT_EMPTY');

@@ -1,0 +1,95 @@
+/** Checkpoints with random weights, for experiments: what a model computes is noise, what it costs is real. */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { philox4x32 } from '../engine/philox.js';
+import {
+  writeJson,
+  writeTensors,
+  type TensorSource,
+  type WriteOptions,
+  type WrittenFiles,
+} from '../weights/checkpoint_writer.js';
+import type { WritableDtype } from '../weights/dtypes.js';
+import type { JsonObject } from '../weights/model_files.js';
+import { writeNewFolder } from '../weights/new_folder.js';
+import { modelSpecOf } from './registry.js';
+import type { ModelSpec } from './spec.js';
+import { tensorShapesOf, type TensorShape } from './tensor_shapes.js';
+
+export interface RandomCheckpointOptions extends WriteOptions {
+  /** config.json. */
+  readonly config: JsonObject;
+  readonly dtype: WritableDtype;
+  /** Whole, 0 … 2⁵³ − 1. A weight depends on seed, tensor and position alone; BF16 has the rounded values of F32. */
+  readonly seed: number;
+}
+
+export interface RandomCheckpoint extends WrittenFiles {
+  readonly spec: ModelSpec;
+  readonly numParameters: number;
+}
+
+/**
+ * Writes config.json and safetensors files into a folder that is new or empty; it appears when all is written.
+ *
+ * @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG; WeightError FOLDER_NOT_EMPTY, WRITE_FAILED; the signal's reason
+ */
+export async function makeRandomCheckpoint(
+  dir: string,
+  { config, dtype, seed, ...options }: RandomCheckpointOptions,
+): Promise<RandomCheckpoint> {
+  const spec = modelSpecOf(config);
+  const shapes = [...tensorShapesOf(spec)];
+  const numParameters = shapes.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const written = await writeNewFolder(dir, async (partial) => {
+    await writeJson(join(partial, 'config.json'), config);
+    return writeTensors(
+      partial,
+      shapes.map((tensor) => randomTensor(tensor, dtype, seed)),
+      options,
+    );
+  });
+  return { spec, numParameters, ...written };
+}
+
+function randomTensor({ name, kind, shape }: TensorShape, dtype: WritableDtype, seed: number): TensorSource {
+  const deviation = deviationOf(kind, shape);
+  if (deviation === null) return { name, shape, dtype, fill: (out) => void out.fill(1) };
+  const bound = Math.sqrt(3) * deviation;
+  return { name, shape, dtype, fill: (out, first) => fillUniform(out, first, { seed, name, bound }) };
+}
+
+/** Standard deviation that keeps activations near 1; null: the tensor is all ones. */
+function deviationOf(kind: TensorShape['kind'], shape: readonly number[]): number | null {
+  switch (kind) {
+    case 'matrix':
+      return shape[1]! ** -0.5;
+    case 'embedding':
+      return 1;
+    case 'bias':
+      return 0.01; // of a gate, whose scores lie in 0 … 1
+    case 'norm':
+      return null;
+  }
+}
+
+interface Stream {
+  readonly seed: number;
+  readonly name: string;
+  readonly bound: number;
+}
+
+/** Uniform in −bound … bound. Philox counts blocks of four values, under a counter that the tensor's name gives. */
+function fillUniform(out: Float32Array, first: number, { seed, name, bound }: Stream): void {
+  const digest = createHash('sha256').update(name).digest();
+  const [high, low] = [digest.readUInt32LE(0), digest.readUInt32LE(4)];
+  const key = [seed >>> 0, Math.floor(seed / 2 ** 32)] as const;
+  for (let i = 0; i < out.length;) {
+    const at = first + i;
+    const block = Math.floor(at / 4);
+    const words = philox4x32([block >>> 0, Math.floor(block / 2 ** 32), low, high], key);
+    for (let lane = at % 4; lane < 4 && i < out.length; lane++) {
+      out[i++] = bound * ((words[lane]! + 0.5) / 2 ** 31 - 1);
+    }
+  }
+}
