@@ -16,7 +16,10 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
 /** @throws UsageError naming the benchmarks. */
 export async function runBench([name = '', ...args]: readonly string[], context: CommandContext): Promise<void> {
   const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (load === undefined) throw new UsageError(`no benchmark '${name}'; there are: ${Object.keys(BENCHES).join(', ')}`);
+  if (load === undefined)
+    throw new UsageError(
+      `${name === '' ? 'which benchmark?' : `no benchmark '${name}';`} there are: ${Object.keys(BENCHES).join(', ')}`,
+    );
   const bench = await load();
   await bench(args, context);
 }

@@ -33,6 +33,7 @@ import type { Rank } from './ids.js';
 import type { Mesh } from './mesh.js';
 import type { Reduce } from './payload.js';
 import { leaseFloats } from './payload_pool.js';
+import { pendingOf } from './pending.js';
 import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './route.js';
 
 export type * from './all_to_all_contract.js';
@@ -106,35 +107,31 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
     degraded.add(unrouted);
     const tag = { ...request.tag };
     const pending = this.#route.startDispatch({ tag, signal }, x, routing, cached);
-    return {
-      hook: async () => {
-        const { bySource, state } = await pending.hook();
-        const startMs = performance.now();
-        const handle: DispatchHandle = { tag };
-        const result = this.#assemble(bySource, handle, degraded);
-        const known = this.#partsOf(bySource, result);
-        const numOwed = known.map((part) =>
-          this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots),
-        );
-        const masked = this.maskedRanks();
-        const record = {
-          signal,
-          routing,
-          unrouted,
-          degraded,
-          masked,
-          numOwed,
-          state,
-          bySource: known,
-          recvBuffer: new WeakRef(result.recvX.buffer),
-          isLent: false,
-          isCombined: false,
-        };
-        this.#dispatched.set(handle, record);
-        this.exchange.span('dispatch', 'unpack', tag, startMs);
-        return result;
-      },
-    };
+    return pendingOf('dispatch', async () => {
+      const { bySource, state } = await pending.hook();
+      const startMs = performance.now();
+      const handle: DispatchHandle = { tag };
+      const result = this.#assemble(bySource, handle, degraded);
+      const known = this.#partsOf(bySource, result);
+      const numOwed = known.map((part) => (this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots)));
+      const masked = this.maskedRanks();
+      const record = {
+        signal,
+        routing,
+        unrouted,
+        degraded,
+        masked,
+        numOwed,
+        state,
+        bySource: known,
+        recvBuffer: new WeakRef(result.recvX.buffer),
+        isLent: false,
+        isCombined: false,
+      };
+      this.#dispatched.set(handle, record);
+      this.exchange.span('dispatch', 'unpack', tag, startMs);
+      return result;
+    });
   }
 
   async combine(expertOut: Float32Array, handle: DispatchHandle): Promise<Float32Array> {
@@ -161,13 +158,11 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
     const numTokens = sent.bySource.map((part) => part?.numRows ?? 0);
     const pending = this.#route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
     sent.isCombined = true;
-    return {
-      hook: async () => {
-        const y = await pending.hook();
-        this.numDegradedTokens += sent.degraded.numTokens;
-        return y;
-      },
-    };
+    return pendingOf('combine', async () => {
+      const y = await pending.hook();
+      this.numDegradedTokens += sent.degraded.numTokens;
+      return y;
+    });
   }
 
   /** A copy of the routing, without choices on masked ranks: the caller may change its arrays. */

@@ -19,6 +19,7 @@ import type {
 } from './low_latency_contract.js';
 import type { Frame, Mesh } from './mesh.js';
 import { leaseFloats, releaseOnce, type PayloadMemory } from './payload_pool.js';
+import { pendingOf } from './pending.js';
 import { PackedBuffers } from './packed_buffers.js';
 import { layoutRangeOf, packedLayoutOf, packedRowsOf, type PackedLayout } from './packed_layout.js';
 import {
@@ -114,25 +115,23 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
     const sentMs = performance.now();
     exchange.span('dispatch', 'pack', tag, startMs, sentMs);
 
-    return {
-      // 3. One frame from every peer.
-      hook: async () => {
-        const frames = await exchange.gather('dispatch', tag, peers, signal);
-        const arrivedMs = lastArrival(frames, sentMs);
-        exchange.span('dispatch', 'flight', tag, sentMs, arrivedMs);
-        const bySource = this.#bySource<PackedRows>(own, frames, (frame) =>
-          readPackedRows(frame, this.#shape, this.#maxTokens),
-        );
-        const result = this.#assemble(bySource, { tag }, degraded);
-        releaseOwn();
-        for (const { release } of frames) release?.();
-        const isHeard = bySource.map((part) => part !== undefined);
-        const record = { signal, topkIdx, layout, isHeard, range: result.recvLayoutRange, degraded, isCombined: false };
-        this.#dispatched.set(result.handle, record);
-        exchange.span('dispatch', 'unpack', tag, arrivedMs);
-        return result;
-      },
-    };
+    // 3. One frame from every peer.
+    return pendingOf('dispatch', async () => {
+      const frames = await exchange.gather('dispatch', tag, peers, signal);
+      const arrivedMs = lastArrival(frames, sentMs);
+      exchange.span('dispatch', 'flight', tag, sentMs, arrivedMs);
+      const bySource = this.#bySource<PackedRows>(own, frames, (frame) =>
+        readPackedRows(frame, this.#shape, this.#maxTokens),
+      );
+      const result = this.#assemble(bySource, { tag }, degraded);
+      releaseOwn();
+      for (const { release } of frames) release?.();
+      const isHeard = bySource.map((part) => part !== undefined);
+      const record = { signal, topkIdx, layout, isHeard, range: result.recvLayoutRange, degraded, isCombined: false };
+      this.#dispatched.set(result.handle, record);
+      exchange.span('dispatch', 'unpack', tag, arrivedMs);
+      return result;
+    });
   }
 
   async combine(expertOut: Float32Array, handle: DispatchHandle, topkWeights: Float32Array): Promise<Float32Array> {
@@ -170,20 +169,18 @@ class PackedAllToAll extends Endpoint implements LowLatencyAllToAll {
     const sentMs = performance.now();
     exchange.span('combine', 'pack', tag, startMs, sentMs);
 
-    return {
-      // 2. This rank's rows come home, and are weighted and summed in fixed order.
-      hook: async () => {
-        const frames = await exchange.gather('combine', tag, peers, sent.signal);
-        const arrivedMs = lastArrival(frames, sentMs);
-        exchange.span('combine', 'flight', tag, sentMs, arrivedMs);
-        const y = this.#sum(own, frames, sent, weights);
-        releaseOwn();
-        for (const { release } of frames) release?.();
-        this.numDegradedTokens += sent.degraded.numTokens;
-        exchange.span('combine', 'unpack', tag, arrivedMs);
-        return y;
-      },
-    };
+    // 2. This rank's rows come home, and are weighted and summed in fixed order.
+    return pendingOf('combine', async () => {
+      const frames = await exchange.gather('combine', tag, peers, sent.signal);
+      const arrivedMs = lastArrival(frames, sentMs);
+      exchange.span('combine', 'flight', tag, sentMs, arrivedMs);
+      const y = this.#sum(own, frames, sent, weights);
+      releaseOwn();
+      for (const { release } of frames) release?.();
+      this.numDegradedTokens += sent.degraded.numTokens;
+      exchange.span('combine', 'unpack', tag, arrivedMs);
+      return y;
+    });
   }
 
   #routingOf(request: LowLatencyRequest, degraded: DegradedTokens): Int32Array {

@@ -26,7 +26,7 @@ export function lostError(rank: Rank, key: FrameKey, { code, why }: Loss): CommE
 export function timeoutError(rank: Rank, key: FrameKey, waitedMs: number): CommError {
   const message =
     `rank ${rank} sent nothing for ${nameOf(key)} in ${waitedMs} ms; ` +
-    `raise comm.timeout_ms or look at the log of rank ${rank}`;
+    `raise timeoutMs (comm.timeout_ms of a job) or look at the log of rank ${rank}`;
   return new CommError('TIMEOUT', message, { ...whereOf(rank, key), waitedMs });
 }
 

@@ -1,4 +1,5 @@
 /** All planners by name. */
+import { ExpertError } from '../errors.js';
 import { biased, fixed } from './baselines.js';
 import { eplb } from './eplb.js';
 import { eplbStable, type StableOptions } from './eplb_stable.js';
@@ -7,7 +8,7 @@ import type { Planner } from './planner.js';
 export const PLANNERS = ['eplb', 'eplb_stable', 'biased', 'linear', 'round_robin'] as const;
 export type PlannerName = (typeof PLANNERS)[number];
 
-/** Only `eplb_stable` has options. */
+/** Only `eplb_stable` has options. @throws ExpertError INVALID_ARGUMENT for a name that is none. */
 export function createPlanner(name: PlannerName, options: StableOptions = {}): Planner {
   switch (name) {
     case 'eplb':
@@ -19,5 +20,7 @@ export function createPlanner(name: PlannerName, options: StableOptions = {}): P
     case 'linear':
     case 'round_robin':
       return fixed(name);
+    default:
+      throw new ExpertError('INVALID_ARGUMENT', `no planner '${String(name)}'; there are: ${PLANNERS.join(', ')}`);
   }
 }

@@ -84,8 +84,7 @@ async function run(args: PlanArgs, { stdout, stderr }: CommandContext): Promise<
   if (args.plot !== undefined) await writePlot(args.plot, picturesOf(args, load_LE, current, planned.placement));
   stdout.write(args.json === true ? json(load_LE, planned.placement) : report(args, load_LE, current, planned));
   if (args.chart === true && args.json !== true) stdout.write(chart(load_LE, current, planned.placement));
-  if (args.output !== undefined)
-    stderr.write(`placement written; use it with --set experts.placement=${args.output}\n`);
+  if (args.output !== undefined) stderr.write(`placement written; use it with generate --placement ${args.output}\n`);
 }
 
 function topologyOf({ ranks, slots, nodes, groups }: PlanArgs): Omit<PlanTopology, 'numSlots'> {

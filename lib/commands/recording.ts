@@ -16,13 +16,17 @@ export interface RecordArgs {
 
 /** Runs `work` with a recorder, null where none was asked for, and ends its file whatever happens. */
 export async function withRecorder(
-  { record: file, recordMode: mode = 'stat' }: RecordArgs,
+  { record: file, recordMode }: RecordArgs,
   config: ExpertwireConfig,
   { spec }: OpenedModel,
   { stderr }: CommandContext,
   work: (recorder: LoadRecorder | null) => Promise<void>,
 ): Promise<void> {
-  if (file === undefined) return work(null);
+  if (file === undefined) {
+    if (recordMode !== undefined) throw new UsageError('--record-mode says how to --record FILE; give that too');
+    return work(null);
+  }
+  const mode = recordMode ?? 'stat';
   const { numExperts, numTopk } = spec.moe.gate;
   const shape = { numLayers: moeLayersOf(spec).length, numExperts, numTopk };
   const header = { mode, model: basename(config.model), ...shape, createdBy: `expertwire ${VERSION}` };

@@ -63,7 +63,9 @@ function rebalanceLine(engine: Engine): string {
     ...(medianStepMs === null ? [] : [`median step otherwise ${ms(medianStepMs)}`]),
     ...(balancedness === null
       ? []
-      : [`balancedness since the last ${balancedness.after.toFixed(2)} instead of ${balancedness.before.toFixed(2)}`]),
+      : [
+          `balancedness since the last rebalance ${balancedness.after.toFixed(2)} (as placed before: ${balancedness.before.toFixed(2)})`,
+        ]),
   ];
   return parts.join(' · ');
 }

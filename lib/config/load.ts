@@ -79,7 +79,8 @@ function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged): ConfigError {
   const { allowed, types } = keyInfoOf(issue.path) ?? { allowed: 'a mapping', types: [] };
   const context = { key, file: origin?.file, line: origin?.line };
   if (origin === undefined) {
-    return new ConfigError('MISSING_KEY', `"${key}" was not given; set it to ${allowed}`, context);
+    const how = key === 'model' ? 'give --model DIR, or a configuration that has it (--config FILE):' : 'set it to';
+    return new ConfigError('MISSING_KEY', `"${key}" was not given; ${how} ${allowed}`, context);
   }
   const isInList = typeof issue.path.at(-1) === 'number';
   const isRightType = isInList || types.some((type) => type === typeOf(got));

@@ -326,6 +326,21 @@ describe('all-to-all with hooks', () => {
     }
   });
 
+  it('refuses a second call of a hook, and says so', async () => {
+    await withMeshes(createLocalMeshes(1), async (meshes) => {
+      const [ep] = endpointsOf(meshes, { ...shape, size: 1 }, 'rank');
+      const topkIdx = inputs[0]!.topkIdx.map(() => 0);
+      const pending = ep!.startDispatch({ ...inputs[0]!, topkIdx, tag: tagOf() });
+      const { recvX, handle } = await pending.hook();
+      expect((await rejection(pending.hook(), 'INVALID_ARGUMENT')).message).to.contain(
+        'hook of a dispatch was called twice',
+      );
+      const combining = ep!.startCombine(recvX, handle);
+      await combining.hook();
+      await rejection(combining.hook(), 'INVALID_ARGUMENT', { phase: 'combine' });
+    });
+  });
+
   it('interleaves two micro-batches', async () => {
     await withMeshes(createLocalMeshes(3, { microBatches: 2 }), async (meshes) => {
       const endpoints = endpointsOf(meshes, shape, 'rank');

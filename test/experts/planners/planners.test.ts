@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { balancednessOf } from '../../../experts/balance.js';
 import { ExpertError } from '../../../experts/errors.js';
 import { createPlacement, placementFrom } from '../../../experts/placement.js';
-import { createPlanner, PLANNERS } from '../../../experts/planners/index.js';
+import { createPlanner, PLANNERS, type PlannerName } from '../../../experts/planners/index.js';
 import type { PlanTopology } from '../../../experts/planners/topology.js';
 import { errorOf } from '../../kit/rejects.js';
 import { randomFrom } from '../../refs/random.js';
@@ -36,6 +36,12 @@ const problems = (isDivisible: boolean) =>
 
 const startOf = (start: 'linear' | 'round_robin' | null, load_LE: readonly number[][], numRanks: number) =>
   start && createPlacement(start, { numLayers: load_LE.length, numExperts: load_LE[0]!.length, numRanks });
+
+describe('planners by name', () => {
+  it('refuse a name that is none', () => {
+    expect(() => createPlanner('eplbx' as PlannerName)).to.throw('eplb_stable');
+  });
+});
 
 describe('planners', () => {
   for (const name of PLANNERS) {

@@ -212,7 +212,9 @@ describe('configuration', () => {
   it('a configuration without a model is refused', async () => {
     const error = await errorOf(ConfigError, () => loadConfig());
     expect([error.code, error.key]).to.deep.equal(['MISSING_KEY', 'model']);
-    expect(error.message).to.equal('MISSING_KEY: "model" was not given; set it to the path of a model folder');
+    expect(error.message).to.equal(
+      'MISSING_KEY: "model" was not given; give --model DIR, or a configuration that has it (--config FILE): the path of a model folder',
+    );
   });
 
   it('a file that does not exist is refused', async () => {
