@@ -146,8 +146,8 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
     }
     const { hidden } = this.#shape;
     checkExpertOut(expertOut, sent.numOwed, hidden, this.reduce);
-    // Before anything is sent: some of it may be on its way when the rest fails.
-    sent.isLent = this.#shape.combineDtype === 'f32' && expertOut.buffer === sent.recvBuffer.deref();
+    // Before anything is sent, and for good: some of it may be on its way when the rest fails.
+    sent.isLent ||= this.#shape.combineDtype === 'f32' && expertOut.buffer === sent.recvBuffer.deref();
 
     // The rows of a source lie together because dispatch ordered them by source.
     let at = 0;

@@ -8,6 +8,7 @@ import { CommError } from './errors.js';
 import { decodeHeader, FRAME_HEADER_BYTES, writeHeader, type FrameHeader } from './frame.js';
 import type { ArrivingFrame } from './mesh.js';
 import { joined, releaseOnce, type PayloadMemory } from './payload_pool.js';
+import { atTurnEnd } from './turn_end.js';
 
 /** Larger payloads are posted by themselves, and at once. */
 const MAX_GATHERED_BYTES = 16 * 1024;
@@ -21,7 +22,7 @@ export class FramePort<Other = never> {
   readonly #memory: PayloadMemory;
   #batch: Uint8Array<ArrayBuffer> | undefined;
   #numBytes = 0;
-  #isFlushing = false;
+  readonly #flushLater = atTurnEnd(() => this.flush());
 
   constructor(port: Pick<MessagePort, 'postMessage'>, memory: PayloadMemory) {
     [this.#port, this.#memory] = [port, memory];
@@ -74,15 +75,6 @@ export class FramePort<Other = never> {
     }
     this.#numBytes = at;
     this.#flushLater();
-  }
-
-  #flushLater(): void {
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
-    process.nextTick(() => {
-      this.#isFlushing = false;
-      this.flush();
-    });
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { FRAME_HEADER_BYTES, writeHeader, type FrameHeader } from './frame.js';
+import { atTurnEnd } from './turn_end.js';
 
 const [FIN_BINARY, LENGTH_16, LENGTH_64] = [0x82, 126, 127];
 /** Of a message and of the frame in it. */
@@ -29,14 +30,14 @@ export class WsWriter {
   readonly #spare: Staging[] = [];
   #staging: Staging | undefined;
   #numStaged = 0;
-  #isFlushing = false;
+  readonly #flushLater = atTurnEnd(() => this.flush());
 
   constructor(socket: Pick<Socket, 'write' | 'cork' | 'uncork'>) {
     this.#socket = socket;
   }
 
   /**
-   * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more, unless the socket fails.
+   * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more; perhaps never where the socket fails.
    * Throws INVALID_ARGUMENT for a header that can't be encoded.
    */
   write(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
@@ -84,15 +85,6 @@ export class WsWriter {
       this.#numStaged += part.byteLength;
     }
     this.#flushLater();
-  }
-
-  #flushLater(): void {
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
-    process.nextTick(() => {
-      this.#isFlushing = false;
-      this.flush();
-    });
   }
 }
 

@@ -240,6 +240,7 @@ describe('all-to-all that gives memory back', () => {
       await meshes[0]!.closed;
       const { recvX, handle, release } = received[0]!;
       thrown(() => endpoints[0]!.startCombine(recvX, handle), 'PEER_LOST', { rank: asRank(2) });
+      thrown(() => endpoints[0]!.startCombine(recvX.slice(), handle), 'PEER_LOST', { rank: asRank(2) });
       release();
       expect(meshes[0]!.memory.allocate(recvX.byteLength).buffer).to.not.equal(recvX.buffer);
     });

@@ -1,15 +1,6 @@
 /** Reproducible test data. */
 
-/** Numbers in [0, 1) from a seed: mulberry32, after T. Ettinger's public-domain code. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+export { randomFrom } from '../../experts/random.js';
 
 /** float32 values, uniform in [−scale, scale). */
 export const randomValues = (random: () => number, count: number, scale = 1): Float32Array =>
