@@ -1,27 +1,49 @@
 /**
- * SwiGLU feed-forward networks: down(silu(gate(x)) · up(x)). One expert, the shared experts and dense layers are all of this form.
+ * SwiGLU feed-forward networks as TensorFlow.js tensors: down(silu(gate(x)) · up(x)). One expert, the shared experts and dense layers are all of this form.
  * Shape suffixes: N rows, H hidden, I intermediate.
  */
-import { matMul, rowsFrom, rowsOf, swiglu, tidy, toTensor, type Tensor2D } from './tf.js';
+import { columnsFrom, matMul, rowsOf, swiglu, tidy, toTensor, type Tensor2D } from './tf.js';
+import { transposedFloats, type WeightMatrix } from './weight_matrix.js';
+
+/** As a checkpoint stores them. */
+export interface FfnWeights {
+  /** [I,H] */
+  readonly gate: WeightMatrix;
+  /** [I,H] */
+  readonly up: WeightMatrix;
+  /** [H,I] */
+  readonly down: WeightMatrix;
+}
 
 /** Transposed for plain x·W products: only those are fast, and row-independent, on the wasm backend. */
-export interface FfnWeights {
-  readonly hidden: number;
-  readonly intermediate: number;
-  /** [H·2I]: row h holds the gate's I weights, then up's. */
-  readonly gateUp: Float32Array;
-  /** [I·H] */
-  readonly down: Float32Array;
+export interface FfnTensors {
+  /** [H,2I]: row h holds the gate's I weights, then up's. */
+  readonly gateUp_H2I: Tensor2D;
+  /** [I,H] */
+  readonly down_IH: Tensor2D;
+}
+
+/** The caller disposes them. */
+export function ffnTensors({ gate, up, down }: FfnWeights): FfnTensors {
+  const { rows: intermediate, columns: hidden } = gate;
+  const gates = transposedFloats(gate);
+  const ups = transposedFloats(up);
+  const gateUp = new Float32Array(gates.length + ups.length);
+  for (let h = 0; h < hidden; h++) {
+    gateUp.set(gates.subarray(h * intermediate, (h + 1) * intermediate), 2 * h * intermediate);
+    gateUp.set(ups.subarray(h * intermediate, (h + 1) * intermediate), (2 * h + 1) * intermediate);
+  }
+  return {
+    gateUp_H2I: toTensor(gateUp, [hidden, 2 * intermediate]),
+    down_IH: toTensor(transposedFloats(down), [intermediate, hidden]),
+  };
 }
 
 export class Ffn {
-  private readonly gateUp_H2I: Tensor2D;
-  private readonly down_IH: Tensor2D;
+  readonly tensors: FfnTensors;
 
   constructor(weights: FfnWeights) {
-    const { hidden, intermediate } = weights;
-    this.gateUp_H2I = toTensor(weights.gateUp, [hidden, 2 * intermediate]);
-    this.down_IH = toTensor(weights.down, [intermediate, hidden]);
+    this.tensors = ffnTensors(weights);
   }
 
   forward(x_NH: Tensor2D): Tensor2D {
@@ -30,37 +52,32 @@ export class Ffn {
 
   /** x·[gate|up], [N,2I]. */
   expand(x_NH: Tensor2D): Tensor2D {
-    return matMul(x_NH, this.gateUp_H2I);
+    return matMul(x_NH, this.tensors.gateUp_H2I);
   }
 
   /** h·down, [N,H]. */
   project(h_NI: Tensor2D): Tensor2D {
-    return matMul(h_NI, this.down_IH);
-  }
-
-  /** Rows `from` … `to` − 1 of the weights as they are stored, in one or two pieces: rows 0 … H − 1 are gateUp's, the I rows after them down's. */
-  async rows(from: number, to: number): Promise<Float32Array[]> {
-    const { gateUp_H2I, down_IH } = this;
-    const [hidden] = gateUp_H2I.shape;
-    const pieces = [
-      [gateUp_H2I, from, Math.min(to, hidden)],
-      [down_IH, Math.max(from - hidden, 0), to - hidden],
-    ] as const;
-    return Promise.all(pieces.filter(([, first, end]) => end > first).map((piece) => readRows(...piece)));
+    return matMul(h_NI, this.tensors.down_IH);
   }
 
   dispose(): void {
-    this.gateUp_H2I.dispose();
-    this.down_IH.dispose();
+    this.tensors.gateUp_H2I.dispose();
+    this.tensors.down_IH.dispose();
   }
 }
 
-async function readRows(matrix: Tensor2D, from: number, to: number): Promise<Float32Array> {
-  if (to - from === matrix.shape[0]) return rowsOf(matrix);
-  const rows = rowsFrom(matrix, from, to - from);
+/** Columns `from` … `to` − 1 of a transposed matrix: rows of it as a checkpoint stores it, [to − from, rows of the tensor]. */
+export async function readColumns(matrix: Tensor2D, from: number, to: number): Promise<Float32Array> {
+  const [numRows] = matrix.shape;
+  const columns = columnsFrom(matrix, from, to - from);
   try {
-    return await rowsOf(rows);
+    const values = await rowsOf(columns);
+    const out = new Float32Array(values.length);
+    for (let row = 0; row < numRows; row++) {
+      for (let c = 0; c < to - from; c++) out[c * numRows + row] = values[row * (to - from) + c]!;
+    }
+    return out;
   } finally {
-    rows.dispose();
+    if (columns !== matrix) columns.dispose();
   }
 }

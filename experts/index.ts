@@ -2,14 +2,15 @@
 export { balancedness, balancednessOf, rankLoads } from './balance.js';
 export { CountGather } from './count_gather.js';
 export { ExpertError, type ExpertErrorCode, type ExpertErrorContext } from './errors.js';
-export { Ffn, type FfnWeights } from './ffn.js';
+export type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from './expert_compute.js';
+export { Ffn, type FfnTensors, type FfnWeights } from './ffn.js';
 export { Gate, selectExperts, type GateSpec, type Routing } from './gate.js';
 export { LoadMonitor } from './load_monitor.js';
 export { LoadRecorder, type RecorderOptions, type RoutingObserver, type StepRouting } from './load_recorder.js';
 export { LoadWindow, type LoadWindowOptions } from './load_window.js';
 export { Migration, type MigrationOrder, type MigrationParts, type MigrationProgress } from './migration.js';
 export { copiesFor, scheduleOf, type Chunk, type ExpertCopy } from './migration_plan.js';
-export { MoeLayer, type MoeLayerParts, type MoeOutput } from './moe_layer.js';
+export { MoeLayer, type MoeLayerParts, type MoeTokens } from './moe_layer.js';
 export {
   createPlacement,
   degradedRows,
@@ -49,6 +50,8 @@ export {
 } from './routing_source.js';
 export { createExpertShard, type ExpertShard } from './shard.js';
 export { Stopwatch, STEP_PHASES, type StepPhase } from './stopwatch.js';
+export { TensorExperts, type TensorExpertsOptions } from './tensor_experts.js';
+export { TensorMoeTokens, type MoeTensors } from './tensor_moe_tokens.js';
 export { syntheticLoads, type LoadPattern, type LoadShape } from './synthetic_load.js';
 export {
   BACKENDS,
@@ -60,4 +63,5 @@ export {
   type BackendName,
   type BackendReport,
 } from './tf.js';
+export { matrixOf, WEIGHT_DTYPES, type WeightDtype, type WeightMatrix } from './weight_matrix.js';
 export type { WeightSource } from './weight_source.js';

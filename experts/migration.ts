@@ -7,12 +7,12 @@ import type { StepTag } from '../comm/frame.js';
 import { asLayer, asLogical, asRank, type Rank } from '../comm/ids.js';
 import type { Mesh } from '../comm/mesh.js';
 import { ExpertError } from './errors.js';
-import { Ffn } from './ffn.js';
+import type { Expert } from './expert_compute.js';
 import { scheduleOf, slotsOf, type Chunk, type ExpertCopy } from './migration_plan.js';
 import { placementFrom, type Placement } from './placement.js';
 import type { ExpertShard } from './shard.js';
 import type { WeightSource } from './weight_source.js';
-import { floatsBefore, numRowsOf, rowBytes, weightsOf, type ExpertShape } from './weight_rows.js';
+import { bytesBefore, numRowsOf, rowBytes, weightsOf, type ExpertShape } from './weight_rows.js';
 
 /** What leads to a placement's next version; the same for every rank. */
 export interface MigrationOrder {
@@ -37,7 +37,7 @@ export interface MigrationProgress {
 }
 
 export interface MigrationParts {
-  readonly shard: Pick<ExpertShard, 'rows' | 'replace'>;
+  readonly shard: Pick<ExpertShard, 'rows' | 'load' | 'replace'>;
   readonly mesh: Pick<Mesh, 'rank' | 'send' | 'receive'>;
   readonly shape: ExpertShape;
   /** The transformer layer of each MoE layer. */
@@ -56,9 +56,9 @@ interface Stage {
   readonly current: Placement;
   readonly schedule: readonly (readonly Chunk[])[];
   /** Rows so far, by copy. */
-  readonly partial: Map<number, Float32Array>;
+  readonly partial: Map<number, Uint8Array>;
   /** Whole ones, by copy. */
-  readonly experts: Map<number, Ffn>;
+  readonly experts: Map<number, Expert>;
   error: unknown;
 }
 
@@ -119,7 +119,7 @@ export class Migration {
       phy2log[moeLayer] = table;
       const from = this.rank * base.slotsPerRank;
       const before = slotsOf(current, moeLayer, this.rank);
-      const slots = new Map<number, Ffn | number>();
+      const slots = new Map<number, Expert | number>();
       for (const [slot, logical] of table.subarray(from, from + base.slotsPerRank).entries()) {
         if (logical < 0) continue;
         const old = before[slot] === logical ? slot : before.indexOf(logical);
@@ -155,7 +155,7 @@ export class Migration {
     try {
       const slot = slotsOf(stage.current, moeLayer, this.rank).indexOf(logical);
       const rows = await this.parts.shard.rows(this.parts.layers[moeLayer]!, slot, chunk.fromRow, chunk.toRow);
-      if (stage === this.stage) this.transmit(asRank(to), stage, chunk, tag, rows.map(bytesOf));
+      if (stage === this.stage) this.transmit(asRank(to), stage, chunk, tag, rows);
     } catch (error) {
       try {
         this.transmit(asRank(to), stage, chunk, tag, []);
@@ -188,23 +188,22 @@ export class Migration {
         const message = `rank ${from} ${what} rows ${chunk.fromRow} to ${chunk.toRow} of an expert; look at the log of rank ${from}`;
         throw new CommError('PEER_FAILED', message, { rank: asRank(from!), layer: key.layer, phase: 'weights' });
       }
-      if (stage === this.stage)
-        this.place(stage, chunk, new Float32Array(payload.buffer, payload.byteOffset, payload.byteLength / 4));
+      if (stage === this.stage) this.place(stage, chunk, payload);
     } finally {
       release?.();
     }
   }
 
   /** Rows of a copy come in ascending order: the last ones complete it. */
-  private place({ partial, experts }: Stage, { copy, fromRow, toRow }: Chunk, rows: Float32Array): void {
-    const { shape } = this.parts;
+  private place({ partial, experts }: Stage, { copy, fromRow, toRow }: Chunk, rows: Uint8Array): void {
+    const { shape, shard } = this.parts;
     const numRows = numRowsOf(shape);
-    const floats = partial.get(copy) ?? new Float32Array(floatsBefore(shape, numRows));
-    floats.set(rows, floatsBefore(shape, fromRow));
-    if (toRow < numRows) partial.set(copy, floats);
+    const bytes = partial.get(copy) ?? new Uint8Array(bytesBefore(shape, numRows));
+    bytes.set(rows, bytesBefore(shape, fromRow));
+    if (toRow < numRows) partial.set(copy, bytes);
     else {
       partial.delete(copy);
-      experts.set(copy, new Ffn(weightsOf(shape, floats)));
+      experts.set(copy, shard.load(weightsOf(shape, bytes)));
     }
   }
 
@@ -213,7 +212,7 @@ export class Migration {
       for (const [copy, { from, to, moeLayer, logical }] of stage.order.copies.entries()) {
         if (from !== null || to !== this.rank || stage !== this.stage) continue;
         const weights = await this.parts.disk.expert(asLayer(this.parts.layers[moeLayer]!), asLogical(logical));
-        if (stage === this.stage) stage.experts.set(copy, new Ffn(weights));
+        if (stage === this.stage) stage.experts.set(copy, this.parts.shard.load(weights));
       }
     } catch (error) {
       stage.error = error;
@@ -226,6 +225,3 @@ export class Migration {
     return { phase: 'weights', ...tag, layer, microBatch: copy } as const;
   }
 }
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);

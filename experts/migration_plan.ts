@@ -12,7 +12,7 @@ export interface ExpertCopy {
   readonly to: number;
 }
 
-/** Rows of one copy that travel in one step, as `floatsBefore` counts them. */
+/** Rows of one copy that travel in one step, as weight_rows.ts numbers them. */
 export interface Chunk {
   /** Index of the copy. */
   readonly copy: number;

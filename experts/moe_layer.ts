@@ -4,14 +4,24 @@
  */
 import type { AllToAll, DispatchResult, Pending } from '../comm/all_to_all.js';
 import type { StepTag } from '../comm/frame.js';
-import type { Ffn } from './ffn.js';
-import { forcedRouting, type Gate, type Routing } from './gate.js';
+import { forcedRouting, type GateSpec, type Routing } from './gate.js';
 import type { LoadMonitor } from './load_monitor.js';
 import { ranksOf, type Placement } from './placement.js';
 import type { ReplicaChooser } from './replica_choice.js';
 import type { ExpertShard } from './shard.js';
 import type { Stopwatch } from './stopwatch.js';
-import { add, rowsOf, tidy, toTensor, type Tensor2D } from './tf.js';
+
+/** A layer's tokens on this rank, in the memory of whatever computes them: what the layer needs of them, and does to them. */
+export interface MoeTokens {
+  /** The gate's choices. @throws ExpertError NOT_FINITE */
+  route(): Promise<Routing>;
+  /** Normed hidden states [T·H], as they travel; they must not change until the layer is over. */
+  rows(): Promise<Float32Array>;
+  /** Computes the shared experts, if the layer has any; called while rows travel. */
+  runShared(): void;
+  /** Adds y [T·H], what the routed experts made of the rows, and what the shared experts did, to the hidden states. */
+  add(y: Float32Array): void;
+}
 
 export interface MoeLayerParts {
   /** The transformer layer, as in frame tags and the shard. */
@@ -19,8 +29,7 @@ export interface MoeLayerParts {
   /** Its number among the MoE layers, as in placements and load counters. */
   readonly moeLayer: number;
   readonly hidden: number;
-  readonly gate: Gate;
-  readonly sharedExperts: Ffn | null;
+  readonly gateSpec: GateSpec;
   readonly shard: ExpertShard;
   readonly ep: AllToAll;
   readonly replicas: ReplicaChooser;
@@ -33,12 +42,6 @@ export interface MoeLayerParts {
   readonly clock: Stopwatch;
 }
 
-/** What a layer chose, for those who ask for routed experts. */
-export interface MoeOutput {
-  readonly y_TH: Tensor2D | null;
-  readonly routing: Routing;
-}
-
 export class MoeLayer {
   private readonly parts: MoeLayerParts;
 
@@ -47,20 +50,19 @@ export class MoeLayer {
   }
 
   /**
-   * Every rank of the mesh calls it with the same tag; a rank without tokens gives null and still serves its experts.
+   * Every rank of the mesh calls it with the same tag; a rank without tokens gives null and still serves its experts. Returns what was chosen.
    * `forcedIdx` [T·K] are logical experts that tokens go to whatever the gate says, for experiments.
    */
   async forward(
-    x_TH: Tensor2D | null,
+    tokens: MoeTokens | null,
     placement: Placement,
     tag: Omit<StepTag, 'layer' | 'microBatch'>,
     signal?: AbortSignal,
     forcedIdx?: Int32Array,
-  ): Promise<MoeOutput> {
-    const { layer, moeLayer, gate, replicas, load, rankLoad, clock } = this.parts;
-    const routing =
-      x_TH === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gate.spec) : await gate.route(x_TH);
-    const x = x_TH === null ? new Float32Array(0) : await rowsOf(x_TH);
+  ): Promise<Routing> {
+    const { layer, moeLayer, gateSpec, replicas, load, rankLoad, clock } = this.parts;
+    const routing = tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await tokens.route();
+    const x = tokens === null ? new Float32Array(0) : await tokens.rows();
     clock.lap('gate', { layer });
     const topkIdx = await replicas.choose(routing.topkIdx, placement, moeLayer, signal);
     load.record(moeLayer, routing.topkIdx, topkIdx);
@@ -68,13 +70,12 @@ export class MoeLayer {
     clock.lap('replicas', { layer });
     const dispatched = this.startDispatches(x, topkIdx, routing.topkWeights, { ...tag, layer }, signal);
     clock.lap('dispatch', { layer });
-    const shared_TH = this.runShared(x_TH); // computes while rows travel
-    try {
-      const y = await this.runExperts(dispatched, x.length);
-      return { y_TH: x_TH === null ? null : this.withShared(y, shared_TH), routing };
-    } finally {
-      shared_TH?.dispose();
-    }
+    tokens?.runShared(); // computes while rows travel
+    clock.lap('experts', { layer });
+    const y = await this.runExperts(dispatched, x.length);
+    tokens?.add(y);
+    clock.lap('experts', { layer });
+    return routing;
   }
 
   /** Sends the tokens in micro-batches of equal size; a rank with fewer tokens sends empty ones, since its peers wait for them. */
@@ -99,14 +100,6 @@ export class MoeLayer {
         ...(signal && { signal }),
       });
     });
-  }
-
-  private runShared(x_TH: Tensor2D | null): Tensor2D | null {
-    const { sharedExperts, clock, layer } = this.parts;
-    if (x_TH === null || sharedExperts === null) return null;
-    const shared_TH = sharedExperts.forward(x_TH);
-    clock.lap('experts', { layer });
-    return shared_TH;
   }
 
   /** One micro-batch computes while the rows of the next ones come and those of the last ones go home. */
@@ -138,21 +131,6 @@ export class MoeLayer {
     const y = await pending.hook();
     clock.lap('combine', { layer, microBatch });
     return y;
-  }
-
-  private withShared(y: Float32Array, shared_TH: Tensor2D | null): Tensor2D {
-    const { hidden, clock, layer } = this.parts;
-    const y_TH = tidy(() => {
-      const routed_TH = toTensor(y, [y.length / hidden, hidden]);
-      return shared_TH === null ? routed_TH : add(routed_TH, shared_TH);
-    });
-    clock.lap('experts', { layer });
-    return y_TH;
-  }
-
-  dispose(): void {
-    this.parts.gate.dispose();
-    this.parts.sharedExperts?.dispose();
   }
 }
 

@@ -10,8 +10,7 @@ import type { Stopwatch } from '../../experts/stopwatch.js';
 import { numKernelRuns, tensorMemory } from '../../experts/tf.js';
 import type { WeightSource } from '../../experts/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
-import type { SequencePart } from '../model/attention.js';
-import type { KvCache } from '../model/kv_cache.js';
+import type { HiddenStates, SequencePart } from '../model/decoder.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
 import type { Transformer } from '../model/transformer.js';
 import { EngineError } from './errors.js';
@@ -46,8 +45,6 @@ export interface RankExecutorParts {
   readonly load: LoadMonitor;
   /** Choices per rank that computes them. */
   readonly rankLoad: LoadMonitor;
-  /** Tokens per KV block. */
-  readonly blockSize: number;
 }
 
 interface SequenceState extends SequenceStart {
@@ -57,7 +54,6 @@ interface SequenceState extends SequenceStart {
 
 export class RankExecutor {
   private readonly parts: RankExecutorParts;
-  private readonly cache: KvCache;
   private readonly sequences = new Map<number, SequenceState>();
   private readonly placement: RankPlacement;
 
@@ -65,9 +61,8 @@ export class RankExecutor {
     this.parts = parts;
     const { model, placement, mesh, timeoutMs, disk } = parts;
     const { spec, shard } = model;
-    const shape = { hidden: spec.hiddenSize, intermediate: spec.moe.intermediateSize };
+    const shape = { hidden: spec.hiddenSize, intermediate: spec.moe.intermediateSize, dtype: model.shard.dtype };
     this.placement = new RankPlacement(placement, { shard, mesh, shape, layers: moeLayersOf(spec), timeoutMs, disk });
-    this.cache = parts.model.createCache(parts.blockSize);
   }
 
   /**
@@ -93,17 +88,15 @@ export class RankExecutor {
     load.reset();
     rankLoad.reset();
     for (const start of plan.begin) this.sequences.set(start.sequence, { ...start, tokenIds: [] });
-    const { hidden_TH, routings } = await model.forward({
+    const { states, routings } = await model.forward({
       tokenIds: Int32Array.from(plan.parts.flatMap((part) => part.tokenIds)),
       parts: this.sequenceParts(plan.parts),
-      cache: this.cache,
       placement: this.placement.current,
       tag: { step: plan.step, epoch: plan.epoch },
       ...forcedExperts(plan.parts, model.spec),
       ...(signal && { signal }),
     });
-    const outputs = hidden_TH === null ? [] : await this.outputs(plan.parts, hidden_TH, routings);
-    hidden_TH?.dispose();
+    const outputs = states === null ? [] : await this.outputs(plan.parts, states, routings);
     clock.lap('sampling');
     return {
       step: plan.step,
@@ -137,7 +130,7 @@ export class RankExecutor {
       numTensors,
       tensorBytes: numBytes,
       numKernelRuns: numKernelRuns(),
-      numKvBlocks: this.cache.numBlocks,
+      numKvBlocks: this.parts.model.cache.numBlocks,
       peakRssBytes: process.resourceUsage().maxRSS * 1024,
       dispatchBytes: dispatch,
       combineBytes: combine,
@@ -147,14 +140,13 @@ export class RankExecutor {
 
   dispose(): void {
     this.placement.dispose();
-    this.cache.dispose();
     this.parts.model.dispose();
   }
 
   /** Forgets sequences that are over, and their KV cache. */
   free(sequences: readonly number[]): void {
     for (const sequence of sequences) {
-      this.cache.free(this.sequences.get(sequence)?.blocks ?? []);
+      this.parts.model.cache.free(this.sequences.get(sequence)?.blocks ?? []);
       this.sequences.delete(sequence);
     }
   }
@@ -178,7 +170,7 @@ export class RankExecutor {
   /** Samples and reports, with one trip through the head of the model for all sequences that need logits. */
   private async outputs(
     parts: readonly PlanPart[],
-    hidden_TH: Parameters<Transformer['logits']>[0],
+    states: HiddenStates,
     routings: readonly Routing[],
   ): Promise<SequenceOutput[]> {
     const { model } = this.parts;
@@ -200,7 +192,7 @@ export class RankExecutor {
       rows.push(...own);
       return { part, first, logitStart, numLogits: own.length };
     });
-    const logits = rows.length === 0 ? new Float32Array(0) : await model.logits(hidden_TH, rows);
+    const logits = await logitsOf(states, rows);
     const { vocabSize } = model.spec;
     return wanted.map(({ part, first, logitStart, numLogits }) => {
       const own = logits.subarray(logitStart * vocabSize, (logitStart + numLogits) * vocabSize);
@@ -230,6 +222,15 @@ export class RankExecutor {
       ...(wants.promptLogprobs && part.isPrompt && { promptLogprobs: promptLogprobs(part, logits, vocabSize) }),
       ...(wants.logits && { logits: logits.slice() }),
     };
+  }
+}
+
+/** The states end here. */
+async function logitsOf(states: HiddenStates, rows: readonly number[]): Promise<Float32Array> {
+  try {
+    return rows.length === 0 ? new Float32Array(0) : await states.logits(rows);
+  } finally {
+    states.dispose();
   }
 }
 

@@ -7,8 +7,7 @@ import type { ReplicaChoice } from '../../experts/replica_choice.js';
 import { maxRowBytes } from '../../experts/weight_rows.js';
 import type { BackendChoice } from '../../experts/tf.js';
 import type { ExpertwireConfig } from '../config/schema.js';
-import type { MlaForm } from '../model/mla.js';
-import type { ModelSpec } from '../model/spec.js';
+import type { MlaForm, ModelSpec } from '../model/spec.js';
 
 export interface RankJob {
   /** Model folder, as the head sees it. */
@@ -52,7 +51,8 @@ export function moveLimitsOf(
   { hiddenSize, moe }: ModelSpec,
 ): MoveLimits | null {
   if (!config.enabled) return null;
-  const shape = { hidden: hiddenSize, intermediate: moe.intermediateSize };
+  // Ranks know what their weights are kept as; float32 is the largest.
+  const shape = { hidden: hiddenSize, intermediate: moe.intermediateSize, dtype: 'f32' } as const;
   return {
     bytesPerStep: Math.max(config.bytes_per_step, maxRowBytes(shape)),
     numLayers: config.layer_updates_per_step,

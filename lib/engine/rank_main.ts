@@ -85,7 +85,7 @@ async function meet(joined: JoinedRank, job: RankJob, loaded: Loaded, options: R
   const mesh = await joined.ready(fingerprint, { ...limits, ...how, timeoutMs: MAX_WAIT_MS });
   try {
     const { slotsPerRank } = placement;
-    const { reduce, wire, timeoutMs, blockSize } = job;
+    const { reduce, wire, timeoutMs } = job;
     const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, slotsPerRank };
     const traced = timeline && { onSpan: timeline.onSpan };
     const topology = topologyOf(job, mesh.size);
@@ -95,7 +95,7 @@ async function meet(joined: JoinedRank, job: RankJob, loaded: Loaded, options: R
     const replicas = createReplicaChooser(job.replicaChoice, chooser, countGather.gather);
     const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
     const moving = { mesh, timeoutMs, disk };
-    const shared = { placement, ep, ...moving, countGather, clock, timeline, load: counts, rankLoad, blockSize };
+    const shared = { placement, ep, ...moving, countGather, clock, timeline, load: counts, rankLoad };
     const parts = { model: model({ ep, replicas }), ...shared };
     const executor = new RankExecutor(parts);
     tell(joined, { kind: 'loaded', report });
@@ -138,7 +138,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
     const timeline = job.trace ? new Timeline() : null;
     const clock = new Stopwatch(timeline?.onLap);
     const counters = { load: new LoadMonitor(numLayers, numExperts), rankLoad: new LoadMonitor(numLayers, numRanks) };
-    const { mla, microBatches } = job;
+    const { mla, microBatches, blockSize } = job;
     const model = await loadModel({
       spec,
       checkpoint,
@@ -146,6 +146,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       rank,
       placement,
       mla,
+      blockSize,
       microBatches,
       clock,
       ...counters,

@@ -2,33 +2,36 @@
 import type { AllToAll } from '../../comm/all_to_all.js';
 import { asLayer, asLogical, type Rank } from '../../comm/ids.js';
 import { ExpertError } from '../../experts/errors.js';
-import { Ffn } from '../../experts/ffn.js';
-import { Gate } from '../../experts/gate.js';
 import type { LoadMonitor } from '../../experts/load_monitor.js';
 import { MoeLayer } from '../../experts/moe_layer.js';
 import type { Placement } from '../../experts/placement.js';
 import type { ReplicaChooser } from '../../experts/replica_choice.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
-import { toTensor, WASM_MAX_WEIGHT_BYTES, type BackendName } from '../../experts/tf.js';
+import { TensorExperts } from '../../experts/tensor_experts.js';
+import { WASM_MAX_WEIGHT_BYTES, type BackendName } from '../../experts/tf.js';
+import type { WeightDtype } from '../../experts/weight_matrix.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import type { Fingerprint } from '../weights/fingerprint.js';
-import { loadAttention, loadMatrix } from './load_attention.js';
-import type { MlaForm } from './mla.js';
-import { RmsNorm } from './norm.js';
-import { Rope } from './rope.js';
-import { moeLayersOf, type ModelSpec } from './spec.js';
+import { moeLayersOf, type MlaForm, type ModelSpec } from './spec.js';
 import * as names from './tensor_names.js';
-import { Transformer, type DecoderLayer } from './transformer.js';
-import { CheckpointExperts, DenseReader, transposed } from './weight_reader.js';
+import { loadTensorDecoder } from './tensors/load_tensors.js';
+import { Transformer } from './transformer.js';
+import { CheckpointExperts, DenseReader } from './weight_reader.js';
 
-export interface LoadOptions {
+/** What a decoder's form and size depend on. */
+export interface DecoderOptions {
   readonly spec: ModelSpec;
+  readonly mla: MlaForm;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+}
+
+export interface LoadOptions extends DecoderOptions {
   readonly checkpoint: Checkpoint;
   readonly fingerprint: Fingerprint;
   readonly rank: Rank;
   readonly placement: Placement;
-  readonly mla: MlaForm;
   /** Default 1. */
   readonly microBatches?: number;
   readonly clock: Stopwatch;
@@ -53,70 +56,33 @@ export interface Exchange {
 export type LoadedModel = (exchange: Exchange) => Transformer;
 
 export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
-  const { spec, checkpoint, fingerprint, clock, signal } = options;
+  const { spec, checkpoint, fingerprint, microBatches, clock, load, rankLoad, signal } = options;
   const reader = new DenseReader(checkpoint, { fingerprint, signal });
-  const { hiddenSize, vocabSize, normEps } = spec;
-  const embedding = await reader.read(names.EMBEDDING, [vocabSize, hiddenSize]);
-  const head = spec.tieWordEmbeddings
-    ? transposed(embedding, vocabSize, hiddenSize)
-    : await reader.readTransposed(names.LM_HEAD, [vocabSize, hiddenSize]);
-  const head_HV = toTensor(head, [hiddenSize, vocabSize]);
-  const finalNorm = new RmsNorm(await reader.read(names.FINAL_NORM, [hiddenSize]), normEps);
-  const rope = new Rope(spec.rope);
-  const layers: ((exchange: Exchange) => DecoderLayer)[] = [];
   const shard = await loadExperts(options);
-  for (let i = 0; i < spec.layers.length; i++) layers.push(await loadLayer(reader, options, i, rope, shard));
-  const embedding_VH = toTensor(embedding, [vocabSize, hiddenSize]);
-  return (exchange) =>
-    new Transformer({
-      ...{ spec, embedding_VH, finalNorm, head_HV, rope, shard, clock },
-      layers: layers.map((layer) => layer(exchange)),
-    });
-}
-
-async function loadLayer(
-  reader: DenseReader,
-  { spec, mla, microBatches, clock, load, rankLoad }: LoadOptions,
-  layer: number,
-  rope: Rope,
-  shard: ExpertShard,
-): Promise<(exchange: Exchange) => DecoderLayer> {
-  const { hiddenSize: hidden, normEps } = spec;
-  const attentionNorm = new RmsNorm(await reader.read(names.attentionNormName(layer), [hidden]), normEps);
-  const attention = await loadAttention(reader, spec, layer, rope, mla);
-  const mlpNorm = new RmsNorm(await reader.read(names.mlpNormName(layer), [hidden]), normEps);
-  const kind = spec.layers[layer]!;
-  if (kind.kind === 'dense') {
-    const ffn = new Ffn(await reader.ffn(names.denseFfnPrefix(layer), hidden, kind.intermediateSize));
-    return () => ({ attentionNorm, attention, mlpNorm, mlp: { kind: 'dense', ffn } });
-  }
-  const gate = await loadGate(reader, spec, layer);
-  const sharedExperts = await loadSharedExperts(reader, spec, layer);
-  const moeLayer = moeLayersOf(spec).indexOf(layer);
-  return (exchange) => {
-    const moe = new MoeLayer({
-      ...{ layer, moeLayer, hidden, gate, sharedExperts, shard, ...exchange, load, rankLoad, clock },
-      microBatches: microBatches ?? 1,
-    });
-    return { attentionNorm, attention, mlpNorm, mlp: { kind: 'moe', moe } };
+  const decoder = await loadTensorDecoder(reader, options);
+  const { gate } = spec.moe;
+  const moeNumbers = moeLayersOf(spec);
+  const shared = {
+    hidden: spec.hiddenSize,
+    gateSpec: gate,
+    shard,
+    load,
+    rankLoad,
+    clock,
+    microBatches: microBatches ?? 1,
   };
-}
-
-async function loadGate(reader: DenseReader, { moe, hiddenSize }: ModelSpec, layer: number): Promise<Gate> {
-  const { numExperts } = moe.gate;
-  const bias = moe.hasSelectionBias ? await reader.read(names.gateBiasName(layer), [numExperts]) : null;
-  return new Gate(await loadMatrix(reader, names.gateName(layer), numExperts, hiddenSize), bias, moe.gate);
-}
-
-async function loadSharedExperts(reader: DenseReader, spec: ModelSpec, layer: number): Promise<Ffn | null> {
-  const { sharedIntermediateSize } = spec.moe;
-  if (sharedIntermediateSize === 0) return null;
-  return new Ffn(await reader.ffn(names.sharedExpertsPrefix(layer), spec.hiddenSize, sharedIntermediateSize));
+  return (exchange) => {
+    const moeLayers = spec.layers.map(({ kind }, layer) =>
+      kind === 'dense' ? null : new MoeLayer({ ...shared, ...exchange, layer, moeLayer: moeNumbers.indexOf(layer) }),
+    );
+    return new Transformer({ spec, decoder, moeLayers, shard, clock });
+  };
 }
 
 async function loadExperts({ spec, checkpoint, placement, rank, signal }: LoadOptions): Promise<ExpertShard> {
   const { hiddenSize: hidden, moe } = spec;
-  const shard = createExpertShard({ hidden, numTopk: moe.gate.numTopk });
+  const dtype = residentDtypeOf(checkpoint);
+  const shard = createExpertShard(new TensorExperts({ hidden, numTopk: moe.gate.numTopk, dtype }));
   const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, signal);
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     for (const [slot, logical] of slotsOf(placement, moeLayer, rank).entries()) {
@@ -124,6 +90,12 @@ async function loadExperts({ spec, checkpoint, placement, rank, signal }: LoadOp
     }
   }
   return shard;
+}
+
+/** What routed experts are kept and travel as: as they are stored, if that is the same for all. */
+export function residentDtypeOf(checkpoint: Checkpoint): WeightDtype {
+  const experts = checkpoint.names().filter((name) => EXPERT_OF.test(name));
+  return experts.every((name) => checkpoint.info(name).dtype === 'BF16') ? 'bf16' : 'f32';
 }
 
 /** Logical experts in a rank's slots, −1 = empty. */

@@ -42,6 +42,9 @@ export interface YarnSpec {
 
 export type AttentionSpec = MlaSpec | GqaSpec;
 
+/** How latent attention is computed; `auto`: naive for prompt tokens, absorbed for generated ones. */
+export type MlaForm = 'auto' | 'naive' | 'absorbed';
+
 /** Multi-head latent attention (DeepSeek-V2, 2024). */
 export interface MlaSpec {
   readonly kind: 'mla';

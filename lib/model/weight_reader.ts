@@ -1,6 +1,7 @@
-/** From a checkpoint's tensors to the matrices that the blocks multiply with. Weights are stored [out, in]; ours are [in, out], for plain x·W. */
+/** From a checkpoint's tensors to the matrices and vectors that the blocks are made of. */
 import type { LogicalExpert, Layer } from '../../comm/ids.js';
 import type { FfnWeights } from '../../experts/ffn.js';
+import type { WeightMatrix } from '../../experts/weight_matrix.js';
 import type { WeightSource } from '../../experts/weight_source.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import type { Fingerprint } from '../weights/fingerprint.js';
@@ -16,17 +17,17 @@ export class DenseReader {
     this.options = options;
   }
 
-  read(name: string, expectedShape: readonly number[]): Promise<Float32Array> {
-    return this.checkpoint.read(name, { expectedShape, ...this.options });
+  vector(name: string, length: number): Promise<Float32Array> {
+    return this.checkpoint.read(name, { expectedShape: [length], ...this.options });
   }
 
-  /** [out, in] → [in, out] */
-  readTransposed(name: string, shape: readonly [number, number]): Promise<Float32Array> {
-    return this.checkpoint.readTransposed(name, shape, this.options);
+  /** [out, in], as it is stored. */
+  matrix(name: string, shape: readonly [number, number]): Promise<WeightMatrix> {
+    return this.checkpoint.readMatrix(name, shape, this.options);
   }
 
   ffn(prefix: string, hidden: number, intermediate: number): Promise<FfnWeights> {
-    const read = (name: string, shape: readonly [number, number]) => this.readTransposed(name, shape);
+    const read = (name: string, shape: readonly [number, number]) => this.matrix(name, shape);
     return readFfn(read, prefix, hidden, intermediate);
   }
 }
@@ -47,15 +48,13 @@ export class CheckpointExperts implements WeightSource {
 
   expert(layer: Layer, logical: LogicalExpert): Promise<FfnWeights> {
     const read = (name: string, shape: readonly [number, number]) =>
-      this.checkpoint.readTransposed(name, shape, { signal: this.signal });
+      this.checkpoint.readMatrix(name, shape, { signal: this.signal });
     return readFfn(read, expertPrefix(layer, logical), this.hidden, this.intermediate);
   }
 }
 
-type ReadTransposed = (name: string, shape: readonly [number, number]) => Promise<Float32Array>;
-
 async function readFfn(
-  read: ReadTransposed,
+  read: (name: string, shape: readonly [number, number]) => Promise<WeightMatrix>,
   prefix: string,
   hidden: number,
   intermediate: number,
@@ -65,29 +64,5 @@ async function readFfn(
     read(`${prefix}.up_proj.weight`, [intermediate, hidden]),
     read(`${prefix}.down_proj.weight`, [hidden, intermediate]),
   ]);
-  const gateUp = new Float32Array(2 * gate.length);
-  for (let h = 0; h < hidden; h++) {
-    gateUp.set(gate.subarray(h * intermediate, (h + 1) * intermediate), 2 * h * intermediate);
-    gateUp.set(up.subarray(h * intermediate, (h + 1) * intermediate), (2 * h + 1) * intermediate);
-  }
-  return { hidden, intermediate, gateUp, down };
-}
-
-/** Some columns of a row-major matrix of `width` columns, in the order given. */
-export function pickColumns(matrix: Float32Array, width: number, columns: readonly number[]): Float32Array {
-  const numRows = matrix.length / width;
-  const picked = new Float32Array(numRows * columns.length);
-  for (let row = 0; row < numRows; row++) {
-    for (let c = 0; c < columns.length; c++) picked[row * columns.length + c] = matrix[row * width + columns[c]!]!;
-  }
-  return picked;
-}
-
-/** [rows, columns] row-major → [columns, rows]. */
-export function transposed(matrix: Float32Array, numRows: number, numColumns: number): Float32Array {
-  const out = new Float32Array(matrix.length);
-  for (let row = 0; row < numRows; row++) {
-    for (let c = 0; c < numColumns; c++) out[c * numRows + row] = matrix[row * numColumns + c]!;
-  }
-  return out;
+  return { gate, up, down };
 }

@@ -1,5 +1,6 @@
 import { closest } from 'fastest-levenshtein';
-import { decodeToFloat32, decodeTransposed, isSupportedDtype, SUPPORTED_DTYPES } from './dtypes.js';
+import { matrixOf, type WeightMatrix } from '../../experts/weight_matrix.js';
+import { decodeToFloat32, isSupportedDtype, SUPPORTED_DTYPES } from './dtypes.js';
 import { WeightError } from './errors.js';
 import type { Fingerprint } from './fingerprint.js';
 import { SafetensorsFile } from './safetensors_file.js';
@@ -110,18 +111,22 @@ export class Checkpoint {
   }
 
   /**
-   * Reads a matrix that is stored as [out, in], as linear layers are, and returns it as [in, out], as matmul wants it.
+   * Reads a matrix as it is stored: BF16 and F32 without a conversion, F16 as float32.
    *
-   * @param shape [numOut, numIn]: the shape that the tensor must have on disk
+   * @param shape [rows, columns] that the tensor must have on disk
    * @throws WeightError as {@link read}
    */
-  async readTransposed(
+  async readMatrix(
     name: string,
-    shape: readonly [numOut: number, numIn: number],
+    shape: readonly [rows: number, columns: number],
     options: Omit<ReadOptions, 'expectedShape'> = {},
-  ): Promise<Float32Array<ArrayBuffer>> {
+  ): Promise<WeightMatrix> {
     const info = this.checked(name, shape);
-    return decodeTransposed(await this.readBytes(info, options), info.dtype, shape[0], shape[1]);
+    const bytes = await this.readBytes(info, options);
+    const [rows, columns] = shape;
+    if (info.dtype === 'BF16') return { dtype: 'bf16', rows, columns, bytes };
+    if (info.dtype === 'F32') return { dtype: 'f32', rows, columns, bytes };
+    return matrixOf(decodeToFloat32(bytes, info.dtype), rows, columns);
   }
 
   /** Closes the files; reads under way fail with CLOSED. May be called again. */

@@ -74,50 +74,6 @@ export function encodeFloat32(values: Float32Array, dtype: WritableDtype): Uint8
   }
 }
 
-/**
- * Converts like {@link decodeToFloat32} and transposes: `bytes` hold [rows, cols] row-major, the result is [cols, rows].
- *
- * @throws WeightError UNKNOWN_DTYPE when `dtype` is none of {@link SUPPORTED_DTYPES}
- */
-export function decodeTransposed(
-  bytes: Uint8Array,
-  dtype: string,
-  rows: number,
-  cols: number,
-): Float32Array<ArrayBuffer> {
-  const supported = requireSupported(dtype);
-  const elementBytes = DTYPE_BITS.get(supported)! / 8;
-  // Moved as bit patterns: a float32 that passes through a JavaScript number may lose the payload of a NaN.
-  const out = new Uint32Array(rows * cols);
-  const band = new Uint32Array(Math.min(BLOCK, rows) * cols);
-  for (let row0 = 0; row0 < rows; row0 += BLOCK) {
-    const bandRows = Math.min(BLOCK, rows - row0);
-    decodeBits(bytes, supported, row0 * cols * elementBytes, band.subarray(0, bandRows * cols));
-    for (let col0 = 0; col0 < cols; col0 += BLOCK) {
-      transposeBlock(band, out, { rows, cols, row0, bandRows, col0, blockCols: Math.min(BLOCK, cols - col0) });
-    }
-  }
-  return new Float32Array(out.buffer);
-}
-
-/** Rows and columns moved together: 32 × 32 words are 4 KiB on either side, which stays in the first-level cache. */
-const BLOCK = 32;
-
-interface BlockPosition {
-  readonly rows: number;
-  readonly cols: number;
-  readonly row0: number;
-  readonly bandRows: number;
-  readonly col0: number;
-  readonly blockCols: number;
-}
-
-function transposeBlock(band: Uint32Array, out: Uint32Array, at: BlockPosition): void {
-  for (let col = at.col0; col < at.col0 + at.blockCols; col++) {
-    for (let i = 0; i < at.bandRows; i++) out[col * at.rows + at.row0 + i] = band[i * at.cols + col]!;
-  }
-}
-
 /** Fills `out` with the float32 bit patterns of the elements that begin at `offset`. */
 function decodeBits(bytes: Uint8Array, dtype: SupportedDtype, offset: number, out: Uint32Array): void {
   // A DataView reads at any alignment and states the byte order of the file instead of assuming the machine's.

@@ -63,7 +63,7 @@ describe('live rebalancing between processes', function () {
   const jobs: readonly [ranks: number, set: readonly string[]][] = [
     [2, []],
     [3, ['comm.io_thread=true']],
-    [4, ['comm.micro_batches=2', 'load_balance.bytes_per_step=100000']],
+    [4, ['comm.micro_batches=2', 'load_balance.bytes_per_step=50000']],
     [3, ['experts.num_redundant_experts=8']],
     [2, ['comm.transport=threads']],
   ];
@@ -83,7 +83,7 @@ describe('live rebalancing between processes', function () {
   }
 
   /** Moves that take far more steps than a test has: a kill at any time is in the middle of one. */
-  const SLOW = ['load_balance.bytes_per_step=1536', 'load_balance.layer_updates_per_step=3'];
+  const SLOW = ['load_balance.bytes_per_step=768', 'load_balance.layer_updates_per_step=3'];
 
   /** Kills rank 1 while rows travel. */
   async function killWhileMoving({ engine }: Observed): Promise<(readonly number[])[]> {

@@ -5,7 +5,8 @@ import { changedLayers, copiesFor, expertsOf, scheduleOf, type ExpertCopy } from
 import { createPlacement, placementFrom, withoutRanks, type Placement } from '../../experts/placement.js';
 import { compacted, expanded } from '../../experts/survivors.js';
 import {
-  floatsBefore,
+  bytesBefore,
+  matrixRowsOf,
   maxRowBytes,
   numRowsOf,
   rowBytes,
@@ -13,9 +14,14 @@ import {
   weightsOf,
   type ExpertShape,
 } from '../../experts/weight_rows.js';
+import { WEIGHT_DTYPES, weightRowBytes, type WeightMatrix } from '../../experts/weight_matrix.js';
 import { errorOf } from '../kit/rejects.js';
 
-const shapes = fc.record({ hidden: fc.integer({ min: 1, max: 12 }), intermediate: fc.integer({ min: 1, max: 12 }) });
+const shapes = fc.record({
+  hidden: fc.integer({ min: 1, max: 40 }),
+  intermediate: fc.integer({ min: 1, max: 40 }),
+  dtype: fc.constantFrom(...WEIGHT_DTYPES),
+});
 const NUM_EXPERTS = 5;
 const NUM_RANKS = 4;
 
@@ -42,13 +48,30 @@ describe('rows of an expert', () => {
     );
   });
 
-  it('make up its weights', () => {
-    const shape = { hidden: 3, intermediate: 2 };
-    const floats = Float32Array.from({ length: floatsBefore(shape, 5) }, (_, i) => i);
-    const { gateUp, down } = weightsOf(shape, floats);
-    expect([gateUp.length, down.length]).to.deep.equal([3 * 4, 2 * 3]);
-    expect(floats.subarray(floatsBefore(shape, 2), floatsBefore(shape, 3))).to.deep.equal(gateUp.subarray(8, 12));
-    expect(floats.subarray(floatsBefore(shape, 4), floatsBefore(shape, 5))).to.deep.equal(down.subarray(3, 6));
+  it('make up its weights, and matrix by matrix they are the same rows', () => {
+    fc.assert(
+      fc.property(shapes, fc.nat(), fc.nat(), (shape: ExpertShape, a, b) => {
+        const numRows = numRowsOf(shape);
+        const bytes = Uint8Array.from({ length: bytesBefore(shape, numRows) }, (_, i) => i % 251);
+        const weights = weightsOf(shape, bytes);
+        const { hidden, intermediate } = shape;
+        const sizes = Object.values(weights).map((matrix: WeightMatrix) => [matrix.rows, matrix.columns]);
+        expect(sizes).to.deep.equal([
+          [intermediate, hidden],
+          [intermediate, hidden],
+          [hidden, intermediate],
+        ]);
+        const [from, to] = [a % (numRows + 1), b % (numRows + 1)].sort((x, y) => x - y) as [number, number];
+        const pieces = matrixRowsOf(shape, from, to).map((rows) => {
+          const { bytes: own, columns } = weights[rows.name];
+          const size = weightRowBytes(shape.dtype, columns);
+          return own.subarray(rows.from * size, rows.to * size);
+        });
+        expect(Buffer.concat(pieces).equals(bytes.subarray(bytesBefore(shape, from), bytesBefore(shape, to)))).to.equal(
+          true,
+        );
+      }),
+    );
   });
 });
 
@@ -87,7 +110,7 @@ describe('a schedule of copies', () => {
   });
 
   it('refuses a budget below a row', async () => {
-    const error = await errorOf(ExpertError, () => scheduleOf([], { hidden: 4, intermediate: 8 }, 63));
+    const error = await errorOf(ExpertError, () => scheduleOf([], { hidden: 16, intermediate: 8, dtype: 'f32' }, 63));
     expect(error.message).to.include('63 bytes per step, a row has 64');
   });
 });

@@ -3,8 +3,11 @@ import fc from 'fast-check';
 import type { Reduce } from '../../comm/all_to_all.js';
 import { ExpertError } from '../../experts/errors.js';
 import { Ffn, type FfnWeights } from '../../experts/ffn.js';
-import { createExpertShard, type ExpertShard, type ReceivedRows } from '../../experts/shard.js';
+import type { ReceivedRows } from '../../experts/expert_compute.js';
+import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
+import { TensorExperts } from '../../experts/tensor_experts.js';
 import { numKernelRuns, rowsOf, selectBackend, tensorMemory, toTensor } from '../../experts/tf.js';
+import { matrixOf } from '../../experts/weight_matrix.js';
 import { errorOf } from '../kit/rejects.js';
 import { ffnRef, shardRef } from '../refs/ffn_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../refs/random.js';
@@ -16,16 +19,15 @@ const NUM_SLOTS = 4;
 const LAYER = 5;
 
 const weightsFrom = (random: () => number): FfnWeights => ({
-  hidden: HIDDEN,
-  intermediate: INTERMEDIATE,
-  gateUp: randomValues(random, HIDDEN * 2 * INTERMEDIATE, 0.5),
-  down: randomValues(random, INTERMEDIATE * HIDDEN, 0.5),
+  gate: matrixOf(randomValues(random, INTERMEDIATE * HIDDEN, 0.5), INTERMEDIATE, HIDDEN),
+  up: matrixOf(randomValues(random, INTERMEDIATE * HIDDEN, 0.5), INTERMEDIATE, HIDDEN),
+  down: matrixOf(randomValues(random, HIDDEN * INTERMEDIATE, 0.5), HIDDEN, INTERMEDIATE),
 });
 
 const experts = Array.from({ length: NUM_SLOTS }, (_, slot) => weightsFrom(randomFrom(100 + slot)));
 
 function fullShard(): ExpertShard {
-  const shard = createExpertShard({ hidden: HIDDEN, numTopk: NUM_TOPK });
+  const shard = createExpertShard(new TensorExperts({ hidden: HIDDEN, numTopk: NUM_TOPK }));
   experts.forEach((weights, slot) => shard.add(LAYER, slot, weights));
   return shard;
 }

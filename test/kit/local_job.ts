@@ -14,10 +14,9 @@ import { RankExecutor } from '../../lib/engine/rank_executor.js';
 import { GREEDY, type SamplingParams } from '../../lib/engine/sampler.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../lib/engine/step_plan.js';
 import { loadModel } from '../../lib/model/load_model.js';
-import type { MlaForm } from '../../lib/model/mla.js';
 import { modelSpecOf } from '../../lib/model/registry.js';
 import { CheckpointExperts } from '../../lib/model/weight_reader.js';
-import { moeLayersOf, type ModelSpec } from '../../lib/model/spec.js';
+import { moeLayersOf, type MlaForm, type ModelSpec } from '../../lib/model/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
 import { openCheckpoint, type Checkpoint } from '../../lib/weights/checkpoint.js';
 import { Fingerprint } from '../../lib/weights/fingerprint.js';
@@ -65,7 +64,7 @@ export async function loadRanks(
       const rankLoad = new LoadMonitor(numLayers, meshes.length);
       const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
       const loaded = await loadModel({
-        ...{ spec, checkpoint, fingerprint, placement, mla, clock, load, rankLoad, microBatches },
+        ...{ spec, checkpoint, fingerprint, placement, mla, blockSize, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
       });
       const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
@@ -78,7 +77,7 @@ export async function loadRanks(
       const model = loaded({ ep, replicas });
       models[rank] = model;
       const shared = { placement, ep, mesh, countGather, timeoutMs, disk, clock, load, rankLoad };
-      return new RankExecutor({ model, ...shared, blockSize });
+      return new RankExecutor({ model, ...shared });
     }),
   );
   const close = async (): Promise<void> => {
@@ -126,14 +125,13 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
     async routingsOf(prompt) {
       step++;
       const model = models[0]!;
-      const cache = model.createCache(16);
       const { blocks } = startOf(0);
       const part = { rowStart: 0, numTokens: prompt.length, position: 0, blocks, isPrompt: true };
       const tag = { step, epoch: 0 };
-      const request = { tokenIds: Int32Array.from(prompt), parts: [part], cache, placement, tag };
-      const { hidden_TH, routings } = await model.forward(request);
-      hidden_TH?.dispose();
-      cache.dispose();
+      const request = { tokenIds: Int32Array.from(prompt), parts: [part], placement, tag };
+      const { states, routings } = await model.forward(request);
+      states?.dispose();
+      model.cache.free(blocks);
       return routings;
     },
     async close() {

@@ -1,21 +1,24 @@
 /** SwiGLU and the work of a shard, slow and obvious, in float64. */
-import type { ReceivedRows } from '../../experts/shard.js';
+import type { ReceivedRows } from '../../experts/expert_compute.js';
 import type { FfnWeights } from '../../experts/ffn.js';
+import type { WeightMatrix } from '../../experts/weight_matrix.js';
+import { weightRef } from './weight_ref.js';
 
 /** down(silu(gate(x)) · up(x)) of one row. */
-export function ffnRef(x: ArrayLike<number>, { hidden, intermediate, gateUp, down }: FfnWeights): number[] {
-  const expanded = (column: number): number => {
+export function ffnRef(x: ArrayLike<number>, { gate, up, down }: FfnWeights): number[] {
+  const gates = linearRef(x, gate);
+  const ups = linearRef(x, up);
+  const activated = gates.map((value, i) => (value / (1 + Math.exp(-value))) * ups[i]!);
+  return linearRef(activated, down);
+}
+
+/** One row times the transpose of a matrix. */
+export function linearRef(x: ArrayLike<number>, weights: WeightMatrix): number[] {
+  return Array.from({ length: weights.rows }, (_, row) => {
     let sum = 0;
-    for (let h = 0; h < hidden; h++) sum += x[h]! * gateUp[h * 2 * intermediate + column]!;
+    for (let column = 0; column < weights.columns; column++) sum += x[column]! * weightRef(weights, row, column);
     return sum;
-  };
-  const activated = Array.from({ length: intermediate }, (_, i) => {
-    const gate = expanded(i);
-    return (gate / (1 + Math.exp(-gate))) * expanded(intermediate + i);
   });
-  return Array.from({ length: hidden }, (_, h) =>
-    activated.reduce((sum, value, i) => sum + value * down[i * hidden + h]!, 0),
-  );
 }
 
 /** What a shard returns for the rows of a dispatch; `experts` by slot. */

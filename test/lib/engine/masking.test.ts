@@ -107,11 +107,19 @@ for (const mla of ['absorbed', 'auto'] as const) {
           const rows: Buffer[] = [];
           for (const executor of local.executors) {
             const { model } = Reflect.get(executor, 'parts') as { model: Transformer };
-            const original = model.logits.bind(model);
-            model.logits = async (...args) => {
-              const logits = await original(...args);
-              rows.push(Buffer.from(logits.slice().buffer));
-              return logits;
+            const forward = model.forward.bind(model);
+            model.forward = async (request) => {
+              const result = await forward(request);
+              const { states } = result;
+              const original = states?.logits.bind(states);
+              if (states !== null) {
+                states.logits = async (wanted) => {
+                  const logits = await original!(wanted);
+                  rows.push(Buffer.from(logits.slice().buffer));
+                  return logits;
+                };
+              }
+              return result;
             };
           }
           await generate(local, {});

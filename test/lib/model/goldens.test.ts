@@ -1,8 +1,8 @@
 import { expect } from 'chai';
+import type { MlaForm } from '../../../lib/model/spec.js';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tensorMemory } from '../../../experts/tf.js';
-import type { MlaForm } from '../../../lib/model/mla.js';
 import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../../kit/local_job.js';
 import { tinyModel } from '../../kit/paths.js';
 

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint.js';
-import { decodeToFloat32 } from '../../../lib/weights/dtypes.js';
+import { floatsOf } from '../../../experts/weight_matrix.js';
+import { decodeToFloat32, encodeFloat32 } from '../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
@@ -64,7 +65,7 @@ describe('checkpoint', () => {
       expect(checkpoint.bytesRead).to.equal(0);
       await checkpoint.read('model.norm.weight');
       expect(checkpoint.bytesRead).to.equal(192 * 2);
-      await checkpoint.readTransposed(EMBEDDING, [2048, 192]);
+      await checkpoint.readMatrix(EMBEDDING, [2048, 192]);
       expect(checkpoint.bytesRead).to.equal(192 * 2 + 2048 * 192 * 2);
       expect(checkpoint.totalBytes(['model.norm.weight', EMBEDDING])).to.equal(checkpoint.bytesRead);
     });
@@ -98,13 +99,25 @@ describe('checkpoint', () => {
     });
   });
 
-  it('readTransposed returns element [out, in] at [in, out]', async () => {
-    await withCheckpoint(TINY, async (checkpoint) => {
-      const straight = await checkpoint.read(EMBEDDING);
-      const transposed = await checkpoint.readTransposed(EMBEDDING, [96, 48]);
-      for (let i = 0; i < straight.length; i++) {
-        expect(transposed[(i % 48) * 96 + Math.floor(i / 48)]).to.equal(straight[i]);
-      }
+  it('readMatrix keeps BF16 and F32 as they are stored and makes float32 of F16', async () => {
+    await withTempFolder(async (dir) => {
+      const values = Float32Array.of(1, -2, 0.5, 3, 0, -0.25);
+      const halves = Uint16Array.of(0x3c00, 0xc000, 0x3800, 0x4200, 0, 0xb400);
+      const bf16 = encodeFloat32(values, 'BF16');
+      const file = writeSafetensors([
+        { name: 'f32', dtype: 'F32', shape: [2, 3], bytes: new Uint8Array(values.buffer) },
+        { name: 'bf16', dtype: 'BF16', shape: [2, 3], bytes: bf16 },
+        { name: 'f16', dtype: 'F16', shape: [2, 3], bytes: new Uint8Array(halves.buffer) },
+      ]);
+      await writeFile(join(dir, 'model.safetensors'), file);
+      await withCheckpoint(dir, async (checkpoint) => {
+        for (const name of ['f32', 'bf16', 'f16']) {
+          const matrix = await checkpoint.readMatrix(name, [2, 3]);
+          expect(matrix).to.deep.include({ dtype: name === 'bf16' ? 'bf16' : 'f32', rows: 2, columns: 3 });
+          expect([...floatsOf(matrix)]).to.deep.equal([...values]);
+          if (name === 'bf16') expect([...matrix.bytes]).to.deep.equal([...bf16]);
+        }
+      });
     });
   });
 
@@ -130,7 +143,7 @@ describe('checkpoint', () => {
     await withCheckpoint(TINY, async (checkpoint) => {
       for (const read of [
         () => checkpoint.read(EMBEDDING, { expectedShape: [48, 96] }),
-        () => checkpoint.readTransposed(EMBEDDING, [48, 96]),
+        () => checkpoint.readMatrix(EMBEDDING, [48, 96]),
       ]) {
         const error = await errorOf(WeightError, read);
         expect(error.code).to.equal('SHAPE_MISMATCH');

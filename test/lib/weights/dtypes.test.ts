@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { decodeToFloat32, decodeTransposed, encodeFloat32 } from '../../../lib/weights/dtypes.js';
+import { decodeToFloat32, encodeFloat32 } from '../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { errorOf } from '../../kit/rejects.js';
 
@@ -75,22 +75,6 @@ describe('dtypes', () => {
         bitsOf(decodeToFloat32(ALL_CODES.slice(0, 4096), dtype)),
       );
     }
-  });
-
-  it('a transposed matrix holds element [row, col] at [col, row], for any shape and type', () => {
-    const sizes = fc.integer({ min: 0, max: 70 });
-    fc.assert(
-      fc.property(fc.constantFrom('BF16', 'F16', 'F32'), sizes, sizes, (dtype, rows, cols) => {
-        const bytes = ALL_CODES.slice(0, rows * cols * (dtype === 'F32' ? 4 : 2));
-        const straight = bitsOf(decodeToFloat32(bytes, dtype));
-        const transposed = bitsOf(decodeTransposed(bytes, dtype, rows, cols));
-        expect(transposed.length).to.equal(rows * cols);
-        for (let i = 0; i < transposed.length; i++) {
-          const [col, row] = [Math.floor(i / rows), i % rows];
-          if (transposed[i] !== straight[row * cols + col]) expect.fail(`${dtype} ${rows} × ${cols}: element ${i}`);
-        }
-      }),
-    );
   });
 
   it('an element type without a conversion is refused with the list of those that have one', async () => {

@@ -78,7 +78,7 @@ describe('fingerprint', () => {
     const names = ['model.norm.weight', 'lm_head.weight'];
     const [first, second, none] = [0, 1, 2].map(() => new Fingerprint(configBytes, checkpoint.headers));
     for (const name of names) await checkpoint.read(name, { fingerprint: first });
-    await checkpoint.readTransposed('lm_head.weight', [96, 48], { fingerprint: second });
+    await checkpoint.readMatrix('lm_head.weight', [96, 48], { fingerprint: second });
     await checkpoint.read('model.norm.weight', { fingerprint: second });
     expect(checkpoint.bytesRead).to.equal(2 * checkpoint.totalBytes(names));
     expect(second!.digest()).to.equal(first!.digest());

@@ -2,8 +2,8 @@
  * The naive form of latent attention: each head's keys and values are expanded from the cache rows. Shape suffixes: L tokens of a sequence so far,
  * C cache row, Q query channels (nope + rope), V value channels.
  */
-import { keep, matMul, toTensor, type Tensor2D } from '../../experts/tf.js';
-import type { MlaSpec } from './spec.js';
+import { keep, matMul, toTensor, type Tensor2D } from '../../../experts/tf.js';
+import type { MlaSpec } from '../spec.js';
 
 /** One head: keyᵀ [Q,L] = key·rowsᵀ and [values | 1] [L,V+1] = rows·value. */
 export class NaiveHead {

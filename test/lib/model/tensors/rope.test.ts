@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { rowsOf, selectBackend, tensorMemory, toTensor } from '../../../experts/tf.js';
-import { Rope } from '../../../lib/model/rope.js';
-import { inverseFrequencies, yarnMscale } from '../../../lib/model/rope_angles.js';
-import type { RopeSpec, YarnSpec } from '../../../lib/model/spec.js';
-import { isSameBits, largestDifference, randomFrom, randomValues } from '../../refs/random.js';
-import { attentionFactorRef, inverseFrequenciesRef, rotateRef } from '../../refs/rope_ref.js';
+import { rowsOf, selectBackend, tensorMemory, toTensor } from '../../../../experts/tf.js';
+import { Rope } from '../../../../lib/model/tensors/rope.js';
+import { inverseFrequencies, yarnMscale } from '../../../../lib/model/rope_angles.js';
+import type { RopeSpec, YarnSpec } from '../../../../lib/model/spec.js';
+import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
+import { attentionFactorRef, inverseFrequenciesRef, rotateRef } from '../../../refs/rope_ref.js';
 
 const V3_YARN: YarnSpec = {
   factor: 40,

@@ -2,25 +2,23 @@
  * Keys and values of past tokens, in blocks of `blockSize` tokens. A block is one tensor per layer and lane; a full one never changes again.
  * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head.
  */
-import { keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../experts/tf.js';
-import { EngineError } from '../engine/errors.js';
+import { keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../../experts/tf.js';
+import { EngineError } from '../../engine/errors.js';
+import type { BlockTable, KvCache } from '../decoder.js';
 
-export interface KvCacheShape {
+export interface TensorKvCacheShape {
   readonly numLayers: number;
   readonly numLanes: number;
   /** Tokens per block. */
   readonly blockSize: number;
 }
 
-/** A sequence's blocks, in order of position; the head's block pool hands out the ids. */
-export type BlockTable = readonly number[];
-
-export class KvCache {
-  private readonly shape: KvCacheShape;
+export class TensorKvCache implements KvCache {
+  private readonly shape: TensorKvCacheShape;
   /** Block id → tensors, layer-major. */
   private readonly blocks = new Map<number, (Tensor2D | undefined)[]>();
 
-  constructor(shape: KvCacheShape) {
+  constructor(shape: TensorKvCacheShape) {
     this.shape = shape;
   }
 

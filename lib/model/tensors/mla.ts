@@ -17,17 +17,15 @@ import {
   toTensor,
   transpose,
   type Tensor2D,
-} from '../../experts/tf.js';
-import { attend, normalise, type Attention, type Lane, type SequencePart, type StepInputs } from './attention.js';
-import type { KvCache } from './kv_cache.js';
+} from '../../../experts/tf.js';
+import { attend, normalise, type Attention, type Lane, type StepInputs } from './attention.js';
+import type { SequencePart } from '../decoder.js';
+import type { TensorKvCache } from './tensor_kv_cache.js';
 import { AbsorbedHeads } from './mla_absorbed.js';
 import { NaiveHead } from './mla_naive.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
-import type { MlaSpec } from './spec.js';
-
-/** `auto`: naive for prompt tokens, absorbed for generated ones. */
-export type MlaForm = 'auto' | 'naive' | 'absorbed';
+import type { MlaForm, MlaSpec } from '../spec.js';
 
 /** Projections, transposed for x·W. */
 export interface MlaWeights {
@@ -55,7 +53,7 @@ interface Queries {
   readonly rope: Tensor2D;
   readonly layer: number;
   readonly step: StepInputs;
-  readonly cache: KvCache;
+  readonly cache: TensorKvCache;
 }
 
 export class Mla implements Attention {
@@ -86,7 +84,7 @@ export class Mla implements Attention {
     this.absorbedHeads = form === 'naive' ? null : new AbsorbedHeads(spec, weights.kvUp, this.cacheWidth);
   }
 
-  forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): Tensor2D {
+  forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): Tensor2D {
     this.append(x_TH, layer, step, cache);
     const { qNope, qRope, qDown, output } = this.weights;
     const { numHeads, qkRopeHeadDim } = this.spec;
@@ -103,7 +101,7 @@ export class Mla implements Attention {
     return matMul(stackRows(rows), output);
   }
 
-  private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): void {
+  private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): void {
     const { kvDown, kRope, kvNorm } = this.weights;
     const latent = kvNorm.forward(matMul(x_TH, kvDown));
     const key = this.rope.rotateDoubled(matMul(x_TH, kRope), step.kAngles);

@@ -3,21 +3,21 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { rowsOf, selectBackend, tensorMemory, tidy, toTensor } from '../../../experts/tf.js';
-import { CausalMasks, type Attention, type SequencePart } from '../../../lib/model/attention.js';
-import { KvCache } from '../../../lib/model/kv_cache.js';
-import { loadAttention } from '../../../lib/model/load_attention.js';
-import type { MlaForm } from '../../../lib/model/mla.js';
-import { modelSpecOf } from '../../../lib/model/registry.js';
-import { Rope } from '../../../lib/model/rope.js';
-import type { ModelSpec } from '../../../lib/model/spec.js';
-import { DenseReader } from '../../../lib/model/weight_reader.js';
-import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
-import { Fingerprint } from '../../../lib/weights/fingerprint.js';
-import { writeSafetensors } from '../../kit/safetensors_writer.js';
-import { withTempFolder } from '../../kit/temp_folder.js';
-import { gqaRef, mlaRef, type WeightsRef } from '../../refs/attention_ref.js';
-import { isSameBits, largestDifference, randomFrom, randomValues } from '../../refs/random.js';
+import { rowsOf, selectBackend, tensorMemory, tidy, toTensor } from '../../../../experts/tf.js';
+import type { SequencePart } from '../../../../lib/model/decoder.js';
+import { CausalMasks, type Attention } from '../../../../lib/model/tensors/attention.js';
+import { TensorKvCache } from '../../../../lib/model/tensors/tensor_kv_cache.js';
+import { loadAttention } from '../../../../lib/model/tensors/load_attention.js';
+import { modelSpecOf } from '../../../../lib/model/registry.js';
+import { Rope } from '../../../../lib/model/tensors/rope.js';
+import type { MlaForm, ModelSpec } from '../../../../lib/model/spec.js';
+import { DenseReader } from '../../../../lib/model/weight_reader.js';
+import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
+import { Fingerprint } from '../../../../lib/weights/fingerprint.js';
+import { writeSafetensors } from '../../../kit/safetensors_writer.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
+import { gqaRef, mlaRef, type WeightsRef } from '../../../refs/attention_ref.js';
+import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 
 const HIDDEN = 40;
 const EPS = 1e-6;
@@ -211,7 +211,7 @@ class Layer {
     numRuns = 1,
   ): Promise<Float32Array[]> {
     const { attention } = this.spec;
-    const cache = new KvCache({
+    const cache = new TensorKvCache({
       numLayers: 1,
       numLanes: attention.kind === 'mla' ? 1 : 2 * attention.numKvHeads,
       blockSize,
@@ -249,7 +249,7 @@ class Layer {
     this.rope.dispose();
   }
 
-  private async forward(x: Float32Array, parts: readonly SequencePart[], cache: KvCache): Promise<Float32Array> {
+  private async forward(x: Float32Array, parts: readonly SequencePart[], cache: TensorKvCache): Promise<Float32Array> {
     const { attention } = this.spec;
     const numTokens = x.length / HIDDEN;
     const numKeyHeads = attention.kind === 'mla' ? 1 : attention.numKvHeads;

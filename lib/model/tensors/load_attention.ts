@@ -1,13 +1,14 @@
 /** Attention weights from a checkpoint. */
-import { toTensor, type Tensor2D } from '../../experts/tf.js';
+import { toTensor, type Tensor2D } from '../../../experts/tf.js';
+import { floatsOf, transposedFloats } from '../../../experts/weight_matrix.js';
 import type { Attention } from './attention.js';
 import { Gqa } from './gqa.js';
-import { Mla, type MlaForm } from './mla.js';
+import { Mla } from './mla.js';
 import { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
-import type { GqaSpec, MlaSpec, ModelSpec } from './spec.js';
-import { attentionName } from './tensor_names.js';
-import { pickColumns, type DenseReader } from './weight_reader.js';
+import type { GqaSpec, MlaForm, MlaSpec, ModelSpec } from '../spec.js';
+import { attentionName } from '../tensor_names.js';
+import type { DenseReader } from '../weight_reader.js';
 
 export function loadAttention(
   reader: DenseReader,
@@ -34,9 +35,9 @@ async function loadMla(
   const name = (part: string): string => attentionName(layer, part);
   const qWidth = numHeads * (qkNopeHeadDim + qkRopeHeadDim);
   const qIn = qLoraRank ?? hiddenSize;
-  const q = await reader.readTransposed(name(qLoraRank === null ? 'q_proj' : 'q_b_proj'), [qWidth, qIn]);
+  const q = transposedFloats(await reader.matrix(name(qLoraRank === null ? 'q_proj' : 'q_b_proj'), [qWidth, qIn]));
   const kvWidth = kvLoraRank + qkRopeHeadDim;
-  const kv = await reader.readTransposed(name('kv_a_proj_with_mqa'), [kvWidth, hiddenSize]);
+  const kv = transposedFloats(await reader.matrix(name('kv_a_proj_with_mqa'), [kvWidth, hiddenSize]));
   const channels = range(0, qkNopeHeadDim + qkRopeHeadDim);
   const ofHeads = (own: readonly number[]): number[] =>
     range(0, numHeads).flatMap((head) => own.map((channel) => head * channels.length + channel));
@@ -50,8 +51,8 @@ async function loadMla(
     qRope: selectDoubled(q, qIn, qWidth, ofHeads(channels.slice(qkNopeHeadDim))),
     kvDown: select(kv, hiddenSize, kvWidth, range(0, kvLoraRank)),
     kRope: selectDoubled(kv, hiddenSize, kvWidth, range(kvLoraRank, kvWidth)),
-    kvNorm: new RmsNorm(await reader.read(name('kv_a_layernorm'), [kvLoraRank]), normEps),
-    kvUp: await reader.read(name('kv_b_proj'), [numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank]),
+    kvNorm: new RmsNorm(await reader.vector(name('kv_a_layernorm'), kvLoraRank), normEps),
+    kvUp: floatsOf(await reader.matrix(name('kv_b_proj'), [numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank])),
     output: await loadMatrix(reader, name('o_proj'), hiddenSize, numHeads * vHeadDim),
   };
   return new Mla(mla, weights, rope, form);
@@ -66,7 +67,7 @@ async function loadQueryDown(
 ): Promise<{ weight: Tensor2D; norm: RmsNorm }> {
   return {
     weight: await loadMatrix(reader, name('q_a_proj'), qLoraRank, hiddenSize),
-    norm: new RmsNorm(await reader.read(name('q_a_layernorm'), [qLoraRank]), normEps),
+    norm: new RmsNorm(await reader.vector(name('q_a_layernorm'), qLoraRank), normEps),
   };
 }
 
@@ -80,7 +81,7 @@ async function loadGqa(
   const { numHeads, numKvHeads, headDim, qkNorm } = gqa;
   const name = (part: string): string => attentionName(layer, part);
   const norm = async (part: string): Promise<RmsNorm | null> =>
-    qkNorm ? new RmsNorm(await reader.read(name(part), [headDim]), normEps) : null;
+    qkNorm ? new RmsNorm(await reader.vector(name(part), headDim), normEps) : null;
   const weights = {
     q: await loadMatrix(reader, name('q_proj'), numHeads * headDim, hiddenSize),
     k: await loadMatrix(reader, name('k_proj'), numKvHeads * headDim, hiddenSize),
@@ -94,7 +95,17 @@ async function loadGqa(
 
 /** Stored [out, in], as a tensor [in, out]. */
 export async function loadMatrix(reader: DenseReader, name: string, out: number, inner: number): Promise<Tensor2D> {
-  return toTensor(await reader.readTransposed(name, [out, inner]), [inner, out]);
+  return toTensor(transposedFloats(await reader.matrix(name, [out, inner])), [inner, out]);
 }
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+
+/** Some columns of a row-major matrix of `width` columns, in the order given. */
+function pickColumns(matrix: Float32Array, width: number, columns: readonly number[]): Float32Array {
+  const numRows = matrix.length / width;
+  const picked = new Float32Array(numRows * columns.length);
+  for (let row = 0; row < numRows; row++) {
+    for (let c = 0; c < columns.length; c++) picked[row * columns.length + c] = matrix[row * width + columns[c]!]!;
+  }
+  return picked;
+}

@@ -13,12 +13,13 @@ import {
   toTensor,
   transpose,
   type Tensor2D,
-} from '../../experts/tf.js';
-import { attend, normalise, type Attention, type Lane, type SequencePart, type StepInputs } from './attention.js';
-import type { KvCache } from './kv_cache.js';
+} from '../../../experts/tf.js';
+import { attend, normalise, type Attention, type Lane, type StepInputs } from './attention.js';
+import type { SequencePart } from '../decoder.js';
+import type { TensorKvCache } from './tensor_kv_cache.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
-import type { GqaSpec } from './spec.js';
+import type { GqaSpec } from '../spec.js';
 
 /** Projections, transposed for x·W. */
 export interface GqaWeights {
@@ -43,7 +44,7 @@ export class Gqa implements Attention {
     this.scale_11 = toTensor(Float32Array.of(spec.softmaxScale), [1, 1]);
   }
 
-  forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): Tensor2D {
+  forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): Tensor2D {
     const { numHeads, headDim } = this.spec;
     this.append(x_TH, layer, step, cache);
     const { q, qNorm, output } = this.weights;
@@ -55,7 +56,13 @@ export class Gqa implements Attention {
   }
 
   /** Sums and denominators, [tokens of the part · heads, D + 1]. */
-  private attendPart(q_ND: Tensor2D, part: SequencePart, layer: number, step: StepInputs, cache: KvCache): Tensor2D {
+  private attendPart(
+    q_ND: Tensor2D,
+    part: SequencePart,
+    layer: number,
+    step: StepInputs,
+    cache: TensorKvCache,
+  ): Tensor2D {
     const { numHeads, numKvHeads, headDim } = this.spec;
     const { numTokens, rowStart, position, blocks } = part;
     const groupSize = numHeads / numKvHeads;
@@ -77,7 +84,7 @@ export class Gqa implements Attention {
     return reshape(swapRows(grouped, numKvHeads, numTokens), [numTokens * numHeads, width]);
   }
 
-  private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): void {
+  private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): void {
     const { numKvHeads, headDim } = this.spec;
     const { k, v, kNorm } = this.weights;
     const projected = reshape(matMul(x_TH, k), [step.numTokens * numKvHeads, headDim]);

@@ -14,20 +14,10 @@ import {
   tidy,
   toTensor,
   type Tensor2D,
-} from '../../experts/tf.js';
-import type { BlockTable, KvCache } from './kv_cache.js';
+} from '../../../experts/tf.js';
+import type { SequencePart } from '../decoder.js';
+import type { TensorKvCache } from './tensor_kv_cache.js';
 import type { RopeAngles } from './rope.js';
-
-/** One sequence's tokens in a step: rows rowStart … rowStart + numTokens − 1 of x_TH. */
-export interface SequencePart {
-  readonly rowStart: number;
-  readonly numTokens: number;
-  /** Position of the first of them. */
-  readonly position: number;
-  readonly blocks: BlockTable;
-  /** Prompt tokens; generated ones otherwise. The form that `mla: auto` takes depends on this alone, never on chunking. */
-  readonly isPrompt: boolean;
-}
 
 /** What every layer of one step needs; made once per step. */
 export interface StepInputs {
@@ -44,7 +34,7 @@ export interface StepInputs {
 
 export interface Attention {
   /** Appends the step's tokens to the cache and attends: [T,H] → [T,H]; inside a tidy. */
-  forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: KvCache): Tensor2D;
+  forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): Tensor2D;
   dispose(): void;
 }
 

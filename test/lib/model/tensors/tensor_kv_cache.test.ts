@@ -1,15 +1,15 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { rowsOf, selectBackend, tensorMemory, tidy, toTensor } from '../../../experts/tf.js';
-import { EngineError } from '../../../lib/engine/errors.js';
-import { KvCache } from '../../../lib/model/kv_cache.js';
-import { errorOf } from '../../kit/rejects.js';
-import { isSameBits, randomFrom, randomValues } from '../../refs/random.js';
+import { rowsOf, selectBackend, tensorMemory, tidy, toTensor } from '../../../../experts/tf.js';
+import { EngineError } from '../../../../lib/engine/errors.js';
+import { TensorKvCache } from '../../../../lib/model/tensors/tensor_kv_cache.js';
+import { errorOf } from '../../../kit/rejects.js';
+import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 
 const WIDTH = 3;
 
 function append(
-  cache: KvCache,
+  cache: TensorKvCache,
   table: readonly number[],
   layer: number,
   lane: number,
@@ -19,7 +19,7 @@ function append(
   tidy(() => cache.append(table, layer, lane, position, toTensor(rows, [rows.length / WIDTH, WIDTH])));
 }
 
-async function read(cache: KvCache, table: readonly number[], layer: number, lane: number, length: number) {
+async function read(cache: TensorKvCache, table: readonly number[], layer: number, lane: number, length: number) {
   // A copy, since a single block is read as itself.
   const rows = tidy(() => cache.read(table, layer, lane, length).clone());
   const values = await rowsOf(rows);
@@ -47,7 +47,7 @@ describe('KV cache', () => {
         fc.integer({ min: 1, max: 5 }),
         fc.array(write, { maxLength: 12 }),
         async (blockSize, writes) => {
-          const cache = new KvCache({ numLayers: 2, numLanes: 2, blockSize });
+          const cache = new TensorKvCache({ numLayers: 2, numLanes: 2, blockSize });
           const random = randomFrom(1);
           const tables = [0, 1].map((sequence) => Array.from({ length: 200 }, (_, i) => 2 * i + sequence));
           const expected = new Map<string, number[]>();
@@ -76,7 +76,7 @@ describe('KV cache', () => {
   });
 
   it('outlives the tensors that were appended', async () => {
-    const cache = new KvCache({ numLayers: 1, numLanes: 1, blockSize: 4 });
+    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 4 });
     const rows = toTensor(Float32Array.of(1, 2, 3), [1, WIDTH]);
     tidy(() => cache.append([7], 0, 0, 0, rows));
     rows.dispose();
@@ -85,7 +85,7 @@ describe('KV cache', () => {
   });
 
   it('free forgets a sequence’s blocks and leaves the others', async () => {
-    const cache = new KvCache({ numLayers: 1, numLanes: 1, blockSize: 2 });
+    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 2 });
     const rows = randomValues(randomFrom(2), 5 * WIDTH);
     append(cache, [0, 1, 2], 0, 0, 0, rows);
     append(cache, [3], 0, 0, 0, rows.slice(0, 2 * WIDTH));
@@ -102,7 +102,7 @@ describe('KV cache', () => {
   });
 
   it('a position beyond the table is an internal error with both numbers', async () => {
-    const cache = new KvCache({ numLayers: 1, numLanes: 1, blockSize: 2 });
+    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 2 });
     const rows = randomValues(randomFrom(3), 3 * WIDTH);
     const error = await errorOf(EngineError, () => append(cache, [0], 0, 0, 0, rows));
     expect(error.code).to.equal('INTERNAL');

@@ -1,0 +1,112 @@
+/** Weights as a checkpoint stores them: what every backend makes its own from, and what travels when experts move. Pure. */
+import { ExpertError } from './errors.js';
+
+/** Element types of weights in memory and between ranks. */
+export const WEIGHT_DTYPES = ['f32', 'bf16', 'int8'] as const;
+export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
+
+/** int8: values of a row that share a scale. */
+export const SCALE_GROUP = 32;
+
+/**
+ * A linear layer's weights [rows = outputs, columns = inputs], row by row, little-endian. A row of int8 is its codes −127 … 127, then a float32 scale
+ * per {@link SCALE_GROUP} of them: a weight is code · scale, rounded to float32.
+ */
+export interface WeightMatrix {
+  readonly dtype: WeightDtype;
+  readonly rows: number;
+  readonly columns: number;
+  /** May begin at any offset of its buffer. */
+  readonly bytes: Uint8Array;
+}
+
+/** Bytes of one row. */
+export function weightRowBytes(dtype: WeightDtype, columns: number): number {
+  switch (dtype) {
+    case 'f32':
+      return 4 * columns;
+    case 'bf16':
+      return 2 * columns;
+    case 'int8':
+      return columns + 4 * Math.ceil(columns / SCALE_GROUP);
+  }
+}
+
+/** float32 values [rows, columns] as a matrix, without a copy. */
+export const matrixOf = (values: Float32Array, rows: number, columns: number): WeightMatrix => ({
+  dtype: 'f32',
+  rows,
+  columns,
+  bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+});
+
+/** [rows · columns], as they are stored. */
+export function floatsOf(matrix: WeightMatrix): Float32Array<ArrayBuffer> {
+  const bits = new Uint32Array(matrix.rows * matrix.columns);
+  decodeRows(matrix, 0, matrix.rows, bits);
+  return new Float32Array(bits.buffer);
+}
+
+/** [columns · rows]: for x·W products. */
+export function transposedFloats(matrix: WeightMatrix): Float32Array<ArrayBuffer> {
+  const { rows, columns } = matrix;
+  // Moved as bit patterns: a float32 that passes through a JavaScript number may lose the payload of a NaN.
+  const out = new Uint32Array(rows * columns);
+  const band = new Uint32Array(Math.min(BLOCK, rows) * columns);
+  for (let row0 = 0; row0 < rows; row0 += BLOCK) {
+    const bandRows = Math.min(BLOCK, rows - row0);
+    decodeRows(matrix, row0, bandRows, band);
+    for (let column0 = 0; column0 < columns; column0 += BLOCK) {
+      const end = Math.min(column0 + BLOCK, columns);
+      for (let column = column0; column < end; column++) {
+        for (let i = 0; i < bandRows; i++) out[column * rows + row0 + i] = band[i * columns + column]!;
+      }
+    }
+  }
+  return new Float32Array(out.buffer);
+}
+
+/** Rows and columns moved together: 32 × 32 words are 4 KiB on either side, which stays in the first-level cache. */
+const BLOCK = 32;
+
+/** Bit patterns of float32. A DataView reads at any alignment and states the byte order instead of assuming the machine's. */
+function decodeRows({ dtype, columns, bytes }: WeightMatrix, fromRow: number, numRows: number, out: Uint32Array): void {
+  const rowBytes = weightRowBytes(dtype, columns);
+  const view = new DataView(bytes.buffer, bytes.byteOffset + fromRow * rowBytes, numRows * rowBytes);
+  const numValues = numRows * columns;
+  switch (dtype) {
+    case 'f32':
+      for (let i = 0; i < numValues; i++) out[i] = view.getUint32(4 * i, true);
+      return;
+    case 'bf16':
+      for (let i = 0; i < numValues; i++) out[i] = view.getUint16(2 * i, true) << 16;
+      return;
+    case 'int8': {
+      const values = new Float32Array(out.buffer, out.byteOffset, numValues);
+      for (let i = 0; i < numValues; i++) {
+        const row = Math.floor(i / columns) * rowBytes;
+        const column = i % columns;
+        const scale = view.getFloat32(row + columns + 4 * Math.floor(column / SCALE_GROUP), true);
+        values[i] = view.getInt8(row + column) * scale;
+      }
+    }
+  }
+}
+
+/** A matrix in another element type: to bf16 rounds, to f32 is exact. @throws ExpertError INVALID_ARGUMENT to int8, which the kernels alone make */
+export function convertMatrix(matrix: WeightMatrix, dtype: WeightDtype): WeightMatrix {
+  if (matrix.dtype === dtype) return matrix;
+  if (dtype === 'int8') {
+    throw new ExpertError('INVALID_ARGUMENT', 'int8 weights need the kernels; choose bf16 or f32, or compute: kernels');
+  }
+  const values = floatsOf(matrix);
+  return { ...matrix, dtype, bytes: dtype === 'bf16' ? bf16Of(values) : matrixOf(values, 1, 1).bytes };
+}
+
+/** float32 rounded to the nearest bf16, ties to even; takes no NaN. */
+export function bf16Of(values: Float32Array): Uint8Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const codes = new Uint16Array(values.length);
+  for (let i = 0; i < bits.length; i++) codes[i] = (bits[i]! + 0x7fff + ((bits[i]! >>> 16) & 1)) >>> 16;
+  return new Uint8Array(codes.buffer);
+}

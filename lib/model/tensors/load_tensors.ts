@@ -1,0 +1,61 @@
+/** A model's dense part from a checkpoint, as TensorFlow.js tensors. */
+import { Ffn } from '../../../experts/ffn.js';
+import { Gate } from '../../../experts/gate.js';
+import { toTensor } from '../../../experts/tf.js';
+import { floatsOf, transposedFloats } from '../../../experts/weight_matrix.js';
+import type { DecoderOptions } from '../load_model.js';
+import type { ModelSpec } from '../spec.js';
+import * as names from '../tensor_names.js';
+import type { DenseReader } from '../weight_reader.js';
+import { loadAttention, loadMatrix } from './load_attention.js';
+import { RmsNorm } from './norm.js';
+import { Rope } from './rope.js';
+import { TensorDecoder, type TensorLayer } from './tensor_decoder.js';
+
+export async function loadTensorDecoder(reader: DenseReader, options: DecoderOptions): Promise<TensorDecoder> {
+  const { spec, blockSize } = options;
+  const { hiddenSize, vocabSize, normEps } = spec;
+  const embedding = await reader.matrix(names.EMBEDDING, [vocabSize, hiddenSize]);
+  const head = spec.tieWordEmbeddings ? embedding : await reader.matrix(names.LM_HEAD, [vocabSize, hiddenSize]);
+  const finalNorm = new RmsNorm(await reader.vector(names.FINAL_NORM, hiddenSize), normEps);
+  const rope = new Rope(spec.rope);
+  const layers: TensorLayer[] = [];
+  for (let i = 0; i < spec.layers.length; i++) layers.push(await loadLayer(reader, options, i, rope));
+  return new TensorDecoder({
+    ...{ spec, layers, finalNorm, rope, blockSize },
+    embedding_VH: toTensor(floatsOf(embedding), [vocabSize, hiddenSize]),
+    head_HV: toTensor(transposedFloats(head), [hiddenSize, vocabSize]),
+  });
+}
+
+async function loadLayer(
+  reader: DenseReader,
+  { spec, mla }: DecoderOptions,
+  layer: number,
+  rope: Rope,
+): Promise<TensorLayer> {
+  const { hiddenSize: hidden, normEps } = spec;
+  const attentionNorm = new RmsNorm(await reader.vector(names.attentionNormName(layer), hidden), normEps);
+  const attention = await loadAttention(reader, spec, layer, rope, mla);
+  const mlpNorm = new RmsNorm(await reader.vector(names.mlpNormName(layer), hidden), normEps);
+  const kind = spec.layers[layer]!;
+  if (kind.kind === 'dense') {
+    const ffn = new Ffn(await reader.ffn(names.denseFfnPrefix(layer), hidden, kind.intermediateSize));
+    return { attentionNorm, attention, mlpNorm, mlp: { kind: 'dense', ffn } };
+  }
+  const gate = await loadGate(reader, spec, layer);
+  const sharedExperts = await loadSharedExperts(reader, spec, layer);
+  return { attentionNorm, attention, mlpNorm, mlp: { kind: 'moe', moe: { gate, sharedExperts } } };
+}
+
+async function loadGate(reader: DenseReader, { moe, hiddenSize }: ModelSpec, layer: number): Promise<Gate> {
+  const { numExperts } = moe.gate;
+  const bias = moe.hasSelectionBias ? await reader.vector(names.gateBiasName(layer), numExperts) : null;
+  return new Gate(await loadMatrix(reader, names.gateName(layer), numExperts, hiddenSize), bias, moe.gate);
+}
+
+async function loadSharedExperts(reader: DenseReader, spec: ModelSpec, layer: number): Promise<Ffn | null> {
+  const { sharedIntermediateSize } = spec.moe;
+  if (sharedIntermediateSize === 0) return null;
+  return new Ffn(await reader.ffn(names.sharedExpertsPrefix(layer), spec.hiddenSize, sharedIntermediateSize));
+}

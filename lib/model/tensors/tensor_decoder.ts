@@ -1,0 +1,139 @@
+/** The dense part of a model as TensorFlow.js tensors, on any backend. Shape suffixes: T tokens of the step, H hidden, V vocabulary. */
+import type { Ffn } from '../../../experts/ffn.js';
+import type { MoeTokens } from '../../../experts/moe_layer.js';
+import { TensorMoeTokens, type MoeTensors } from '../../../experts/tensor_moe_tokens.js';
+import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../experts/tf.js';
+import type { Decoder, HiddenStates, SequencePart, StepTokens } from '../decoder.js';
+import { numKvLanes, type ModelSpec } from '../spec.js';
+import { CausalMasks, type Attention, type StepInputs } from './attention.js';
+import { TensorKvCache } from './tensor_kv_cache.js';
+import type { RmsNorm } from './norm.js';
+import type { Rope } from './rope.js';
+
+export interface TensorLayer {
+  readonly attentionNorm: RmsNorm;
+  readonly attention: Attention;
+  readonly mlpNorm: RmsNorm;
+  readonly mlp: { readonly kind: 'dense'; readonly ffn: Ffn } | { readonly kind: 'moe'; readonly moe: MoeTensors };
+}
+
+export interface TensorDecoderParts {
+  readonly spec: ModelSpec;
+  readonly embedding_VH: Tensor2D;
+  readonly layers: readonly TensorLayer[];
+  readonly finalNorm: RmsNorm;
+  readonly head_HV: Tensor2D;
+  readonly rope: Rope;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+}
+
+export class TensorDecoder implements Decoder {
+  readonly cache: TensorKvCache;
+  private readonly parts: TensorDecoderParts;
+
+  constructor(parts: TensorDecoderParts) {
+    const { spec, blockSize } = parts;
+    this.parts = parts;
+    this.cache = new TensorKvCache({
+      numLayers: spec.layers.length,
+      numLanes: numKvLanes(spec.attention),
+      blockSize,
+    });
+  }
+
+  begin({ tokenIds, parts }: StepTokens): HiddenStates {
+    const x_TH = tidy(() => gatherRows(this.parts.embedding_VH, tokenIds));
+    return new TensorHiddenStates(this.parts, this.cache, x_TH, this.stepInputs(parts, tokenIds.length));
+  }
+
+  dispose(): void {
+    const { embedding_VH, layers, finalNorm, head_HV, rope } = this.parts;
+    for (const { attentionNorm, attention, mlpNorm, mlp } of layers) {
+      for (const part of [attentionNorm, attention, mlpNorm]) part.dispose();
+      if (mlp.kind === 'dense') mlp.ffn.dispose();
+      else {
+        mlp.moe.gate.dispose();
+        mlp.moe.sharedExperts?.dispose();
+      }
+    }
+    for (const part of [embedding_VH, finalNorm, head_HV, rope, this.cache]) part.dispose();
+  }
+
+  private stepInputs(parts: readonly SequencePart[], numTokens: number): StepInputs {
+    const { rope, spec } = this.parts;
+    const positions = parts.flatMap((part) => Array.from({ length: part.numTokens }, (_, i) => part.position + i));
+    const numKeyHeads = spec.attention.kind === 'mla' ? 1 : spec.attention.numKvHeads;
+    const numKeyRows = numTokens * numKeyHeads;
+    return {
+      parts,
+      numTokens,
+      qAngles: rope.angles(positions, spec.attention.numHeads),
+      kAngles: rope.angles(positions, numKeyHeads),
+      ones: toTensor(new Float32Array(numKeyRows).fill(1), [numKeyRows, 1]),
+      masks: new CausalMasks(),
+    };
+  }
+}
+
+class TensorHiddenStates implements HiddenStates {
+  private readonly parts: TensorDecoderParts;
+  private readonly cache: TensorKvCache;
+  private readonly step: StepInputs;
+  private x_TH: Tensor2D;
+  /** Of the layer that runs. */
+  private moeTokens: TensorMoeTokens | null = null;
+
+  constructor(parts: TensorDecoderParts, cache: TensorKvCache, x_TH: Tensor2D, step: StepInputs) {
+    this.parts = parts;
+    this.cache = cache;
+    this.step = step;
+    this.x_TH = x_TH;
+  }
+
+  attend(layer: number): void {
+    const { attention, attentionNorm } = this.parts.layers[layer]!;
+    const { x_TH } = this;
+    this.replace(tidy(() => add(x_TH, attention.forward(attentionNorm.forward(x_TH), layer, this.step, this.cache))));
+  }
+
+  feedForward(layer: number): void {
+    const { mlp, mlpNorm } = this.parts.layers[layer]!;
+    if (mlp.kind !== 'dense') throw new Error(`layer ${layer} is no dense layer`);
+    const { x_TH } = this;
+    this.replace(tidy(() => add(x_TH, mlp.ffn.forward(mlpNorm.forward(x_TH)))));
+  }
+
+  moe(layer: number): MoeTokens {
+    const { mlp, mlpNorm } = this.parts.layers[layer]!;
+    if (mlp.kind !== 'moe') throw new Error(`layer ${layer} is no MoE layer`);
+    this.moeTokens?.dispose();
+    return (this.moeTokens = new TensorMoeTokens(mlp.moe, mlpNorm.forward(this.x_TH), (y_TH) =>
+      this.replace(tidy(() => add(this.x_TH, y_TH))),
+    ));
+  }
+
+  async logits(rows: readonly number[]): Promise<Float32Array> {
+    const { finalNorm, head_HV } = this.parts;
+    const { x_TH } = this;
+    const logits_TV = tidy(() => {
+      const isAll = rows.length === x_TH.shape[0];
+      const wanted = isAll ? x_TH : gatherRows(x_TH, Int32Array.from(rows));
+      return matMul(finalNorm.forward(wanted), head_HV);
+    });
+    const logits = await rowsOf(logits_TV);
+    logits_TV.dispose();
+    return logits;
+  }
+
+  dispose(): void {
+    const { qAngles, kAngles, ones, masks } = this.step;
+    this.moeTokens?.dispose();
+    for (const part of [this.x_TH, qAngles, kAngles, ones, masks]) part.dispose();
+  }
+
+  private replace(next: Tensor2D): void {
+    this.x_TH.dispose();
+    this.x_TH = next;
+  }
+}
