@@ -1,0 +1,113 @@
+/** Memories of the kernel module: each is an instance with up to 4 GiB of its own, handed out in blocks. */
+import { readFileSync } from 'node:fs';
+import { ExpertError } from '../errors.js';
+import { FreeBlocks } from './free_blocks.js';
+
+/** What kernels.as.ts exports. */
+export interface Kernels {
+  readonly linear: (x: number, numRows: number, weight: number, y: number, yStride: number) => void;
+}
+
+interface KernelExports extends Kernels {
+  readonly memory: { readonly buffer: ArrayBuffer; grow(numPages: number): number };
+  readonly heapBase: { readonly value: number };
+}
+
+/** The part of the global that is used here: Node's types leave it to the DOM's. */
+declare const WebAssembly: {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: unknown };
+};
+
+const PAGE_BYTES = 65536;
+/** Blocks begin at multiples of a cache line. */
+const ALIGN_BYTES = 64;
+/** A memory's addresses are 32 bits wide. The last page stays free, so that the end of a block is an address too. */
+export const MAX_MEMORY_BYTES = 2 ** 32 - PAGE_BYTES;
+
+export class KernelMemory {
+  readonly kernels: Kernels;
+  private readonly exports: KernelExports;
+  private readonly blocks: FreeBlocks;
+  private readonly sizes = new Map<number, number>();
+  private readonly limitBytes: number;
+  private used = 0;
+
+  /** `limitBytes`: what may be handed out at most, default {@link MAX_MEMORY_BYTES}. */
+  constructor(limitBytes = MAX_MEMORY_BYTES) {
+    const module = new WebAssembly.Module(readFileSync(new URL('kernels.wasm', import.meta.url)));
+    this.exports = new WebAssembly.Instance(module).exports as KernelExports;
+    this.kernels = this.exports;
+    this.limitBytes = Math.min(limitBytes, MAX_MEMORY_BYTES);
+    const start = roundUp(this.exports.heapBase.value, ALIGN_BYTES);
+    this.blocks = new FreeBlocks(start);
+  }
+
+  /** Bytes handed out. */
+  get usedBytes(): number {
+    return this.used;
+  }
+
+  /** Bytes that the memory takes of the process. */
+  get reservedBytes(): number {
+    return this.exports.memory.buffer.byteLength;
+  }
+
+  /**
+   * Address of `numBytes` zeros, at a multiple of 64. Views made earlier are stale.
+   * @throws ExpertError OUT_OF_MEMORY with both numbers, and nothing changed
+   */
+  allocate(numBytes: number): number {
+    const size = roundUp(Math.max(numBytes, 1), ALIGN_BYTES);
+    const address = this.blocks.take(size, (end) => this.growTo(end, numBytes));
+    this.sizes.set(address, size);
+    this.used += size;
+    this.bytes(address, size).fill(0);
+    return address;
+  }
+
+  /** Gives a block back. @throws ExpertError INVALID_ARGUMENT for an address that isn't handed out */
+  free(address: number): void {
+    const size = this.sizes.get(address);
+    if (size === undefined)
+      throw new ExpertError('INVALID_ARGUMENT', `address ${address} is not handed out; please report this`);
+    this.sizes.delete(address);
+    this.used -= size;
+    this.blocks.give(address, size);
+  }
+
+  /** Views of the memory, valid until the next {@link allocate}. */
+  bytes(address: number, length: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.exports.memory.buffer, address, length);
+  }
+  floats(address: number, length: number): Float32Array<ArrayBuffer> {
+    return new Float32Array(this.exports.memory.buffer, address, length);
+  }
+  words(address: number, length: number): Int32Array<ArrayBuffer> {
+    return new Int32Array(this.exports.memory.buffer, address, length);
+  }
+
+  private growTo(end: number, wantedBytes: number): void {
+    const { memory } = this.exports;
+    if (end > this.limitBytes) throw outOfMemory(wantedBytes, this.used, this.limitBytes);
+    const missing = end - memory.buffer.byteLength;
+    if (missing <= 0) return;
+    try {
+      memory.grow(Math.ceil(missing / PAGE_BYTES));
+    } catch (error) {
+      throw outOfMemory(wantedBytes, this.used, this.limitBytes, error);
+    }
+  }
+}
+
+function outOfMemory(wantedBytes: number, used: number, limit: number, cause?: unknown): ExpertError {
+  const mib = (n: number): string => `${Math.ceil(n / 2 ** 20)} MiB`;
+  const why = cause === undefined ? '' : ' and the machine gives no more';
+  return new ExpertError(
+    'OUT_OF_MEMORY',
+    `${mib(wantedBytes)} don't fit into a kernel memory that holds ${mib(used)} of ${mib(limit)}${why}; use more ranks or a smaller resident dtype`,
+    { cause },
+  );
+}
+
+const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;

@@ -1,0 +1,3 @@
+/** The compute kernels: one AssemblyScript module, compiled to kernels.wasm beside kernel_memory.js. Callers check sizes and bounds. */
+export { heapBase } from './memory.as';
+export { linear } from './linear.as';

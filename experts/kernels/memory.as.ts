@@ -1,0 +1,29 @@
+/** Layouts that the kernels and their callers share. Addresses are bytes; sizes are elements. */
+
+/** Rows of activations and weights are padded with zeros to whole multiples of this many values. */
+export const ROW_ALIGN: i32 = 32;
+
+/** Element types of resident weights. */
+export const F32: i32 = 0;
+export const BF16: i32 = 1;
+/** Codes −127 … 127 with one float32 scale per {@link ROW_ALIGN} values of a row; a weight is code · scale, rounded to float32. */
+export const INT8: i32 = 2;
+
+/** A resident matrix in the checkpoint's layout: `rows` outputs, each a row of `stride` inputs (padded). Callers write it as five words. */
+@unmanaged
+export class Matrix {
+  /** First row. */
+  data: usize;
+  /** float32 [rows · stride / ROW_ALIGN]; int8 only. */
+  scales: usize;
+  dtype: i32;
+  rows: i32;
+  stride: i32;
+}
+
+/** Where memory that callers may hand out begins. */
+export const heapBase: usize = __heap_base;
+
+export function padded(width: i32): i32 {
+  return (width + ROW_ALIGN - 1) & ~(ROW_ALIGN - 1);
+}
