@@ -5,7 +5,7 @@ export type ExpertErrorCode =
   | 'INVALID_ARGUMENT' // impossible shapes, ids or options
   | 'BAD_RECORDING' // a recording of routing that can't be read: cut off, damaged, or something else
   | 'MISSING_EXPERT' // a token arrived for a slot that holds no expert
-  | 'NOT_FINITE'; // the backend computed NaN or infinity
+  | 'NOT_FINITE'; // NaN or infinity was computed, or stands in weights that are to be quantised
 
 export interface ExpertErrorContext {
   /** Of a recording. */

@@ -7,7 +7,7 @@ interface Block {
 
 export class FreeBlocks {
   /** Free blocks below `end`, by address; no two touch. */
-  private free: Block[] = [];
+  private readonly free: Block[] = [];
   /** Everything from here on was never handed out. */
   private end: number;
 
@@ -30,10 +30,10 @@ export class FreeBlocks {
     if (index < 0) index = this.free.length;
     const before = this.free[index - 1];
     const after = this.free[index];
-    const joinsBefore = before !== undefined && before.address + before.size === address;
-    const joinsAfter = after !== undefined && address + size === after.address;
+    const joinsBefore = before !== undefined && endOf(before) === address;
+    const joinsAfter = after?.address === address + size;
     const start = joinsBefore ? before.address : address;
-    const end = joinsAfter ? after.address + after.size : address + size;
+    const end = joinsAfter ? endOf(after) : address + size;
     const from = joinsBefore ? index - 1 : index;
     this.free.splice(from, Number(joinsBefore) + Number(joinsAfter), { address: start, size: end - start });
     this.trim();
@@ -42,7 +42,7 @@ export class FreeBlocks {
   /** Nothing but free memory behind. */
   private trim(): void {
     const last = this.free.at(-1);
-    if (last === undefined || last.address + last.size !== this.end) return;
+    if (last === undefined || endOf(last) !== this.end) return;
     this.end = last.address;
     this.free.pop();
   }
@@ -54,3 +54,5 @@ export class FreeBlocks {
     return address;
   }
 }
+
+const endOf = ({ address, size }: Block): number => address + size;

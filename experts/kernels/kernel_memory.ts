@@ -6,11 +6,16 @@ import { FreeBlocks } from './free_blocks.js';
 /** What kernels.as.ts exports. */
 export interface Kernels {
   readonly linear: (x: number, numRows: number, weight: number, y: number, yStride: number) => void;
+  readonly encode: (sourceDtype: number, count: number, dtype: number, to: number, scales: number) => number;
+  readonly decode: (dtype: number, from: number, scales: number, count: number, to: number) => void;
+  readonly exp: (x: number, count: number, y: number) => void;
 }
 
 interface KernelExports extends Kernels {
   readonly memory: { readonly buffer: ArrayBuffer; grow(numPages: number): number };
   readonly heapBase: { readonly value: number };
+  readonly stagingAt: { readonly value: number };
+  readonly stagingValues: { readonly value: number };
 }
 
 /** The part of the global that is used here: Node's types leave it to the DOM's. */
@@ -27,10 +32,15 @@ export const MAX_MEMORY_BYTES = 2 ** 32 - PAGE_BYTES;
 
 export class KernelMemory {
   readonly kernels: Kernels;
+  /** Where pieces of weights are staged for `encode`: room for this many floats. */
+  readonly stagingAt: number;
+  readonly stagingValues: number;
   private readonly exports: KernelExports;
   private readonly blocks: FreeBlocks;
   private readonly sizes = new Map<number, number>();
   private readonly limitBytes: number;
+  /** Everything from here on was never handed out, and is zero. */
+  private untouched: number;
   private used = 0;
 
   /** `limitBytes`: what may be handed out at most, default {@link MAX_MEMORY_BYTES}. */
@@ -38,9 +48,12 @@ export class KernelMemory {
     const module = new WebAssembly.Module(readFileSync(new URL('kernels.wasm', import.meta.url)));
     this.exports = new WebAssembly.Instance(module).exports as KernelExports;
     this.kernels = this.exports;
+    this.stagingAt = this.exports.stagingAt.value;
+    this.stagingValues = this.exports.stagingValues.value;
     this.limitBytes = Math.min(limitBytes, MAX_MEMORY_BYTES);
     const start = roundUp(this.exports.heapBase.value, ALIGN_BYTES);
     this.blocks = new FreeBlocks(start);
+    this.untouched = start;
   }
 
   /** Bytes handed out. */
@@ -62,7 +75,8 @@ export class KernelMemory {
     const address = this.blocks.take(size, (end) => this.growTo(end, numBytes));
     this.sizes.set(address, size);
     this.used += size;
-    this.bytes(address, size).fill(0);
+    this.bytes(address, Math.max(0, Math.min(size, this.untouched - address))).fill(0);
+    this.untouched = Math.max(this.untouched, address + size);
     return address;
   }
 

@@ -1,0 +1,43 @@
+/** Functions of four floats at once. */
+
+/** 1.5 · 2²³: beside it the last bit is worth 1, so adding it rounds, and the low bits are the whole number. */
+const ROUND: f32 = 12582912;
+const ROUND_BITS: i32 = 0x4b400000;
+/** ln 2 in two parts; the first has 9 bits, so that its products with exponents are exact. */
+const LN2_HIGH: f32 = 0.693359375;
+const LN2_LOW: f32 = -2.1219444e-4;
+
+/**
+ * eˣ, within 1 ulp; subnormal and infinite where eˣ is, 0 below −104; NaN stays NaN.
+ * The polynomial is Cephes' expf (Moshier, 1992).
+ */
+export function exp4(x: v128): v128 {
+  // 1. x = n · ln 2 + r. Beyond these bounds nothing changes any more; NaN passes a pmin or pmax whose first operand it is.
+  const bounded = f32x4.pmax(f32x4.pmin(x, f32x4.splat(89)), f32x4.splat(-104));
+  const rounded = f32x4.add(f32x4.mul(bounded, f32x4.splat(1.44269504)), f32x4.splat(ROUND));
+  const n = f32x4.sub(rounded, f32x4.splat(ROUND));
+  const upper = f32x4.sub(bounded, f32x4.mul(n, f32x4.splat(LN2_HIGH)));
+  const r = f32x4.sub(upper, f32x4.mul(n, f32x4.splat(LN2_LOW)));
+  // 2. eʳ = 1 + r + r² · p(r).
+  let p = f32x4.splat(1.98756915e-4);
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
+  const power = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r), f32x4.splat(1));
+  // 3. · 2ⁿ in two steps: n reaches from −150 to 128, beyond what one exponent holds.
+  const whole = i32x4.sub(rounded, i32x4.splat(ROUND_BITS));
+  const half = i32x4.shr_s(whole, 1);
+  return f32x4.mul(f32x4.mul(power, powerOfTwo(half)), powerOfTwo(i32x4.sub(whole, half)));
+}
+
+/** 2ⁿ for four whole numbers from −126 to 127. */
+function powerOfTwo(n: v128): v128 {
+  return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23);
+}
+
+/** y = eˣ of `count` floats, in whole vectors: the last may pass the end. */
+export function exp(x: usize, count: i32, y: usize): void {
+  for (const end = x + ((<usize>count) << 2); x < end; x += 16, y += 16) v128.store(y, exp4(v128.load(x)));
+}
