@@ -1,6 +1,6 @@
 /** Matrices that live in a kernel memory. */
 import { ExpertError } from '../errors.js';
-import type { WeightMatrix } from '../weight_matrix.js';
+import { floatsOf, matrixOf, type WeightMatrix } from '../weight_matrix.js';
 import type { KernelMemory } from './kernel_memory.js';
 import { MemoryRows } from './memory_rows.js';
 import {
@@ -64,11 +64,11 @@ export class KernelMatrix {
    */
   set(weights: WeightMatrix, from = 0): void {
     const { dtype, rows, columns, bytes } = weights;
-    const rowBytes = columns * CODE_BYTES[dtype];
+    const rowBytes = residentRowBytes(dtype, columns);
     this.checkRows(from, from + rows);
     if (columns !== this.columns || bytes.length !== rows * rowBytes) throw this.misfit(rows, columns, bytes);
-    if (dtype === this.dtype) this.codes.copyIn(from, rows, bytes, rowBytes);
-    else this.encodeRows(weights, from);
+    if (dtype === this.dtype) this.writeRows(from, bytes);
+    else this.encodeRows(dtype === 'int8' ? matrixOf(floatsOf(weights), rows, columns) : weights, from);
   }
 
   /** Rows `from` … `to` − 1 as they are stored, without padding: {@link residentRowBytes} each. @throws ExpertError INVALID_ARGUMENT */
