@@ -11,6 +11,7 @@ import { numKernelRuns, tensorMemory } from '../../experts/tf.js';
 import type { WeightSource } from '../../experts/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { HiddenStates, SequencePart } from '../model/decoder.js';
+import type { LogitRow } from '../model/logits.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
 import type { Transformer } from '../model/transformer.js';
 import { EngineError } from './errors.js';
@@ -96,7 +97,8 @@ export class RankExecutor {
       ...forcedExperts(plan.parts, model.spec),
       ...(signal && { signal }),
     });
-    const outputs = states === null ? [] : await this.outputs(plan.parts, states, routings);
+    const outputs =
+      states === null ? [] : await this.outputs(plan.parts, states, routings).finally(() => states.dispose());
     clock.lap('sampling');
     return {
       step: plan.step,
@@ -192,10 +194,9 @@ export class RankExecutor {
       rows.push(...own);
       return { part, first, logitStart, numLogits: own.length };
     });
-    const logits = await logitsOf(states, rows);
-    const { vocabSize } = model.spec;
+    const logits = rows.length === 0 ? [] : await states.logits(rows);
     return wanted.map(({ part, first, logitStart, numLogits }) => {
-      const own = logits.subarray(logitStart * vocabSize, (logitStart + numLogits) * vocabSize);
+      const own = logits.slice(logitStart, logitStart + numLogits);
       const lacking = degraded.filter((row) => row >= first && row < first + part.tokenIds.length);
       return {
         ...this.output(part, own, first, routings),
@@ -204,33 +205,28 @@ export class RankExecutor {
     });
   }
 
-  /** `logits` [·V] of this part: of every token, or of the last, or none. */
-  private output(part: PlanPart, logits: Float32Array, first: number, routings: readonly Routing[]): SequenceOutput {
+  /** `logits` of this part: of every token, or of the last, or none. */
+  private output(
+    part: PlanPart,
+    logits: readonly LogitRow[],
+    first: number,
+    routings: readonly Routing[],
+  ): SequenceOutput {
     const state = this.sequence(part.sequence);
-    const { vocabSize, moe } = this.parts.model.spec;
+    const { moe } = this.parts.model.spec;
     state.tokenIds.length = part.position;
     state.tokenIds.push(...part.tokenIds);
     if (part.isReplay) return { sequence: part.sequence, tokenId: null };
-    const last = logits.subarray(logits.length - vocabSize);
     const { wants, sampling } = state;
     return {
       sequence: part.sequence,
-      tokenId: part.sample ? sampleToken(last, sampling, state.tokenIds) : null,
+      tokenId: part.sample ? sampleToken(logits.at(-1)!, sampling, state.tokenIds) : null,
       ...(wants.routedExperts && {
         routedExperts: routedExperts(routings, first, part.tokenIds.length, moe.gate.numTopk),
       }),
-      ...(wants.promptLogprobs && part.isPrompt && { promptLogprobs: promptLogprobs(part, logits, vocabSize) }),
-      ...(wants.logits && { logits: logits.slice() }),
+      ...(wants.promptLogprobs && part.isPrompt && { promptLogprobs: promptLogprobs(part, logits) }),
+      ...(wants.logits && { logits: joined(logits) }),
     };
-  }
-}
-
-/** The states end here. */
-async function logitsOf(states: HiddenStates, rows: readonly number[]): Promise<Float32Array> {
-  try {
-    return rows.length === 0 ? new Float32Array(0) : await states.logits(rows);
-  } finally {
-    states.dispose();
   }
 }
 
@@ -266,11 +262,19 @@ function routedExperts(routings: readonly Routing[], first: number, numTokens: n
   return experts;
 }
 
-function promptLogprobs(part: PlanPart, logits: Float32Array, vocabSize: number): Float64Array {
+function promptLogprobs(part: PlanPart, logits: readonly LogitRow[]): Float64Array {
   return Float64Array.from(part.tokenIds, (_, i) => {
     const next = part.tokenIds[i + 1] ?? part.nextPromptToken;
-    return next === null ? NaN : logProbability(logits.subarray(i * vocabSize, (i + 1) * vocabSize), next);
+    return next === null ? NaN : logProbability(logits[i]!.values(), next);
   });
+}
+
+/** [rows·V] */
+function joined(rows: readonly LogitRow[]): Float32Array {
+  const vocabSize = rows[0]?.vocabSize ?? 0;
+  const values = new Float32Array(rows.length * vocabSize);
+  for (const [i, row] of rows.entries()) values.set(row.values(), i * vocabSize);
+  return values;
 }
 
 const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);

@@ -1,4 +1,5 @@
 /** From one token's logits to the next token. Order: penalty → temperature → min_p → top_k → top_p, as vLLM's V1 sampler applies them. */
+import { logitRowsOf, type LogitRow } from '../model/logits.js';
 import { EngineError } from './errors.js';
 import { uniform } from './philox.js';
 
@@ -49,54 +50,47 @@ export function checkSampling(params: SamplingParams): void {
 
 /**
  * The token after `history` (prompt and output so far), whose length is the position that the random number belongs to.
- * `logits` [V] stay as they are. Ties go to the lower token.
+ * Ties go to the lower token. @throws EngineError NOT_FINITE
  */
-export function sampleToken(logits: Float32Array, params: SamplingParams, history: readonly number[]): number {
+export function sampleToken(logits: LogitRow, params: SamplingParams, history: readonly number[]): number {
   checkFinite(logits);
   const scores = penalised(logits, params.repetitionPenalty, history);
-  if (params.temperature === 0) return argmax(scores);
+  if (params.temperature === 0) return scores.best(1)[0]!;
   const order = candidates(scores, params);
-  const highest = scores[order[0]!]!;
+  const highest = scores.at(order[0]!);
   // The difference before the quotient: a tiny temperature may make −Infinity of it, never ∞ − ∞.
-  const probabilities = softmax(order.map((token) => (scores[token]! - highest) / params.temperature));
+  const probabilities = softmax(order.map((token) => (scores.at(token) - highest) / params.temperature));
   const kept = nucleusSize(probabilities, params.topP);
   return order[draw(probabilities.slice(0, kept), uniform(params.seed, params.choice, history.length))]!;
 }
 
 /** A NaN would pick a token quietly, and it is what a backend that ran out of memory computes. */
-function checkFinite(logits: Float32Array): void {
-  const wrong = logits.findIndex((logit) => !Number.isFinite(logit));
+function checkFinite(logits: LogitRow): void {
+  const wrong = logits.firstNonFinite();
   if (wrong < 0) return;
   throw new EngineError(
     'NOT_FINITE',
-    `the logit of token ${wrong} is ${logits[wrong]!}; check the checkpoint for NaN, or use more ranks if memory is short`,
+    `the logit of token ${wrong} is ${logits.at(wrong)}; check the checkpoint for NaN, or use more ranks if memory is short`,
   );
 }
 
-function penalised(logits: Float32Array, penalty: number, history: readonly number[]): Float32Array {
+function penalised(logits: LogitRow, penalty: number, history: readonly number[]): LogitRow {
   if (penalty === 1) return logits;
-  const scores = logits.slice();
+  const scores = logits.values();
   for (const token of new Set(history)) {
-    const logit = logits[token]!;
+    const logit = scores[token]!;
     scores[token] = logit > 0 ? logit / penalty : logit * penalty;
   }
-  return scores;
+  return logitRowsOf(scores, scores.length)[0]!;
 }
 
-function argmax(scores: Float32Array): number {
-  let best = 0;
-  for (let token = 1; token < scores.length; token++) if (scores[token]! > scores[best]!) best = token;
-  return best;
-}
-
-/** Tokens that min_p and top_k keep, most likely first. */
-function candidates(scores: Float32Array, { temperature, minP, topK }: SamplingParams): number[] {
-  const highest = scores[argmax(scores)]!;
-  const lowest = minP === 0 ? -Infinity : highest + Math.log(minP) * temperature;
-  const kept: number[] = [];
-  for (let token = 0; token < scores.length; token++) if (scores[token]! >= lowest) kept.push(token);
-  kept.sort((a, b) => scores[b]! - scores[a]! || a - b);
-  return topK === 0 ? kept : kept.slice(0, topK);
+/** Tokens that top_k and min_p keep, most likely first. */
+function candidates(scores: LogitRow, { temperature, minP, topK }: SamplingParams): number[] {
+  const { vocabSize } = scores;
+  const order = scores.best(topK === 0 ? vocabSize : Math.min(topK, vocabSize));
+  if (minP === 0) return order;
+  const lowest = scores.at(order[0]!) + Math.log(minP) * temperature;
+  return order.filter((token) => scores.at(token) >= lowest);
 }
 
 function softmax(scores: readonly number[]): number[] {
@@ -128,7 +122,8 @@ function draw(weights: readonly number[], u: number): number {
 
 /** log softmax(logits)[token], in nats. */
 export function logProbability(logits: Float32Array, token: number): number {
-  const highest = logits[argmax(logits)]!;
+  let highest = -Infinity;
+  for (const logit of logits) if (logit > highest) highest = logit;
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - highest);
   return logits[token]! - highest - Math.log(sum);

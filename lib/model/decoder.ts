@@ -3,6 +3,7 @@
  * compute (tensors/, kernels/), proved equal. Shape suffixes: T tokens of the step, H hidden, V vocabulary.
  */
 import type { MoeTokens } from '../../experts/moe_layer.js';
+import type { LogitRow } from './logits.js';
 
 /** A sequence's blocks, in order of position; the head's block pool hands out the ids. */
 export type BlockTable = readonly number[];
@@ -47,7 +48,7 @@ export interface HiddenStates {
   feedForward(layer: number): void;
   /** Norm; then what the MoE layer does. Its `add` is the residual. */
   moe(layer: number): MoeTokens;
-  /** Logits [rows·V] of some rows, behind the final norm. */
-  logits(rows: readonly number[]): Promise<Float32Array>;
+  /** Logits of some rows, behind the final norm; valid until the states are disposed. */
+  logits(rows: readonly number[]): Promise<readonly LogitRow[]>;
   dispose(): void;
 }

@@ -4,6 +4,7 @@ import type { MoeTokens } from '../../../experts/moe_layer.js';
 import { TensorMoeTokens, type MoeTensors } from '../../../experts/tensor_moe_tokens.js';
 import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../experts/tf.js';
 import type { Decoder, HiddenStates, SequencePart, StepTokens } from '../decoder.js';
+import { logitRowsOf, type LogitRow } from '../logits.js';
 import { numKvLanes, type ModelSpec } from '../spec.js';
 import { CausalMasks, type Attention, type StepInputs } from './attention.js';
 import { TensorKvCache } from './tensor_kv_cache.js';
@@ -113,8 +114,8 @@ class TensorHiddenStates implements HiddenStates {
     ));
   }
 
-  async logits(rows: readonly number[]): Promise<Float32Array> {
-    const { finalNorm, head_HV } = this.parts;
+  async logits(rows: readonly number[]): Promise<readonly LogitRow[]> {
+    const { finalNorm, head_HV, spec } = this.parts;
     const { x_TH } = this;
     const logits_TV = tidy(() => {
       const isAll = rows.length === x_TH.shape[0];
@@ -123,7 +124,7 @@ class TensorHiddenStates implements HiddenStates {
     });
     const logits = await rowsOf(logits_TV);
     logits_TV.dispose();
-    return logits;
+    return logitRowsOf(logits, spec.vocabSize);
   }
 
   dispose(): void {

@@ -115,7 +115,7 @@ for (const mla of ['absorbed', 'auto'] as const) {
               if (states !== null) {
                 states.logits = async (wanted) => {
                   const logits = await original!(wanted);
-                  rows.push(Buffer.from(logits.slice().buffer));
+                  rows.push(...logits.map((row) => Buffer.from(row.values().buffer)));
                   return logits;
                 };
               }

@@ -6,14 +6,18 @@ import {
   checkSampling,
   GREEDY,
   logProbability,
-  sampleToken,
+  sampleToken as sampleRow,
   type SamplingParams,
 } from '../../../lib/engine/sampler.js';
+import { logitRowsOf } from '../../../lib/model/logits.js';
 import { errorOf } from '../../kit/rejects.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 import { distributionRef, drawRef } from '../../refs/sampler_ref.js';
 
 const HOT: SamplingParams = { ...GREEDY, temperature: 1 };
+
+const sampleToken = (logits: Float32Array, params: SamplingParams, history: readonly number[]): number =>
+  sampleRow(logitRowsOf(logits, logits.length)[0]!, params, history);
 
 /** A history of this many tokens, none of which the vocabulary of a test has a logit for twice. */
 const historyOf = (length: number): number[] => new Array<number>(length).fill(0);

@@ -1,0 +1,58 @@
+/** The logits of one token over the vocabulary, wherever they lie: what sampling asks of them. */
+export interface LogitRow {
+  readonly vocabSize: number;
+  /** [V], a copy. */
+  values(): Float32Array;
+  /** The first token whose logit is NaN or infinite; −1: all are finite. */
+  firstNonFinite(): number;
+  /** The k tokens with the largest logits, best first, the lower token on ties; 1 ≤ k ≤ V, all finite. */
+  best(k: number): number[];
+  /** A token's logit. */
+  at(token: number): number;
+}
+
+/** Rows [N·V] that are JavaScript's. */
+export function logitRowsOf(logits: Float32Array, vocabSize: number): LogitRow[] {
+  return Array.from(
+    { length: logits.length / vocabSize },
+    (_, i) => new FloatRow(logits.subarray(i * vocabSize, (i + 1) * vocabSize)),
+  );
+}
+
+class FloatRow implements LogitRow {
+  private readonly logits: Float32Array;
+
+  constructor(logits: Float32Array) {
+    this.logits = logits;
+  }
+
+  get vocabSize(): number {
+    return this.logits.length;
+  }
+
+  values(): Float32Array {
+    return this.logits.slice();
+  }
+
+  firstNonFinite(): number {
+    return this.logits.findIndex((logit) => !Number.isFinite(logit));
+  }
+
+  best(k: number): number[] {
+    const { logits } = this;
+    if (k === 1) return [argmax(logits)];
+    return Array.from(logits, (_, token) => token)
+      .sort((a, b) => logits[b]! - logits[a]! || a - b)
+      .slice(0, k);
+  }
+
+  at(token: number): number {
+    return this.logits[token]!;
+  }
+}
+
+function argmax(logits: Float32Array): number {
+  let best = 0;
+  for (let token = 1; token < logits.length; token++) if (logits[token]! > logits[best]!) best = token;
+  return best;
+}
