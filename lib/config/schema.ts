@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { WIRE_DTYPES } from '../../comm/wire_dtype.js';
 import { PLANNERS } from '../../experts/planners/index.js';
 import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
+import { WEIGHT_DTYPES } from '../../experts/weight_matrix.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** A JavaScript type that a key's value may have. */
@@ -29,6 +30,7 @@ const prompt = z.union([z.string(), z.strictObject({ label: z.string(), text: z.
 export const configSchema = z.strictObject({
   model: key(z.string().min(1), 'the path of a model folder', 'string'),
   backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
+  compute: choice('auto', 'kernels', 'tensors'),
   parallel: z.strictObject({ ranks: integer(1) }).readonly(),
   experts: z
     .strictObject({
@@ -37,8 +39,10 @@ export const configSchema = z.strictObject({
       replica_choice: choice(...REPLICA_CHOICES),
       routing: key(z.string().min(1), ROUTING_ALLOWED, 'string'),
       routing_seed: integer(0, 2 ** 32 - 1),
+      resident: choice('auto', ...WEIGHT_DTYPES),
     })
     .readonly(),
+  dense: z.strictObject({ resident: choice('auto', ...WEIGHT_DTYPES) }).readonly(),
   load_balance: z
     .strictObject({
       enabled: boolean,
@@ -102,6 +106,7 @@ export type ConfigPrompt = z.infer<typeof prompt>;
 /** The value of every key that the user does not give; `model` has none. Limits of `engine` are per rank. */
 export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   backend: 'auto',
+  compute: 'auto', // the fused kernels where the backend is wasm, TensorFlow.js operations elsewhere
   parallel: { ranks: 1 },
   experts: {
     placement: 'linear',
@@ -109,7 +114,9 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     replica_choice: 'balanced',
     routing: 'gate', // anything else is an experiment
     routing_seed: 0,
+    resident: 'auto', // as the checkpoint stores them: bf16, or else f32
   },
+  dense: { resident: 'auto' }, // all weights but the routed experts'
   load_balance: {
     enabled: false,
     planner: 'eplb_stable',

@@ -7,6 +7,7 @@ import type { ReplicaChoice } from '../../experts/replica_choice.js';
 import { maxRowBytes } from '../../experts/weight_rows.js';
 import type { BackendChoice } from '../../experts/tf.js';
 import type { ExpertwireConfig } from '../config/schema.js';
+import type { ResidenceChoice } from '../model/residence.js';
 import type { MlaForm, ModelSpec } from '../model/spec.js';
 
 export interface RankJob {
@@ -15,6 +16,7 @@ export interface RankJob {
   /** What the head read in its config.json; the fingerprint makes sure that every rank's is the same. */
   readonly spec: ModelSpec;
   readonly backend: BackendChoice;
+  readonly residence: ResidenceChoice;
   /** [MoE layers][slots of all ranks]: the placement. */
   readonly phy2log: readonly Int32Array[];
   readonly replicaChoice: ReplicaChoice;
@@ -33,6 +35,7 @@ export interface RankJob {
   readonly onPeerLoss: 'fail' | 'mask';
   /** Tokens per KV block. */
   readonly blockSize: number;
+  readonly numKvBlocks: number;
   readonly maxNumBatchedTokens: number;
   /** Experts may move to other ranks while steps run; null: they stay. */
   readonly moves: MoveLimits | null;

@@ -9,13 +9,15 @@ import { CountGather } from '../../experts/count_gather.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import { placementFrom, type Placement } from '../../experts/placement.js';
 import { createReplicaChooser } from '../../experts/replica_choice.js';
+import { MAX_MEMORY_BYTES } from '../../experts/kernels/kernel_memory.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
 import { selectBackend } from '../../experts/tf.js';
 import { Timeline } from '../metrics/timeline.js';
-import { checkMemory, loadModel, tensorsOfRank } from '../model/load_model.js';
+import { loadModel } from '../model/load_model.js';
+import { checkFootprint, footprintOf, residenceOf, tensorsOfRank } from '../model/residence.js';
 import { moeLayersOf } from '../model/spec.js';
 import { CheckpointExperts } from '../model/weight_reader.js';
-import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
+import { openCheckpoint } from '../weights/checkpoint.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from './errors.js';
@@ -133,12 +135,28 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
   try {
     const names = tensorsOfRank(spec, checkpoint, placement, rank);
     progress.totalBytes = checkpoint.totalBytes(names);
-    checkMemory(backend.name, numWeightsOf(checkpoint, names) + numWeightsMoving(job, placement, rank), rank);
+    const residence = residenceOf(job.residence, backend.name, checkpoint);
+    const { blockSize, numKvBlocks, maxNumBatchedTokens } = job;
+    const room = {
+      blockSize,
+      numKvBlocks,
+      maxNumBatchedTokens,
+      numMovingExperts: numMovingExperts(job, placement, rank),
+    };
+    const footprint = footprintOf({ spec, checkpoint, placement, rank, residence, ...room });
+    const availableBytes = process.availableMemory();
+    checkFootprint(footprint, residence, {
+      backend: backend.name,
+      rank,
+      numRanks,
+      availableBytes,
+      memoryBytes: MAX_MEMORY_BYTES,
+    });
     const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
     const timeline = job.trace ? new Timeline() : null;
     const clock = new Stopwatch(timeline?.onLap);
     const counters = { load: new LoadMonitor(numLayers, numExperts), rankLoad: new LoadMonitor(numLayers, numRanks) };
-    const { mla, microBatches, blockSize } = job;
+    const { mla, microBatches } = job;
     const model = await loadModel({
       spec,
       checkpoint,
@@ -146,6 +164,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       rank,
       placement,
       mla,
+      residence,
       blockSize,
       microBatches,
       clock,
@@ -168,17 +187,12 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
   }
 }
 
-const numWeightsOf = (checkpoint: Checkpoint, names: readonly string[]): number =>
-  names.reduce((total, name) => total + checkpoint.info(name).shape.reduce((a, b) => a * b, 1), 0);
-
-/** What moving experts may add to a rank's weights: all its slots full, and some layers twice. */
-function numWeightsMoving({ moves, spec }: RankJob, { phy2log, slotsPerRank }: Placement, rank: number): number {
+/** What moving experts may add to those of the placement: all slots full, and some layers twice. */
+function numMovingExperts({ moves }: RankJob, { phy2log, slotsPerRank }: Placement, rank: number): number {
   if (moves === null) return 0;
-  const isEmpty = (logical: number): boolean => logical < 0;
   const own = phy2log.map((table) => table.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank));
-  const numEmpty = own.reduce((sum, slots) => sum + slots.filter(isEmpty).length, 0);
-  const numTwice = Math.min(moves.numLayers, phy2log.length) * slotsPerRank;
-  return (numEmpty + numTwice) * 3 * spec.hiddenSize * spec.moe.intermediateSize;
+  const numEmpty = own.reduce((sum, slots) => sum + slots.filter((logical) => logical < 0).length, 0);
+  return numEmpty + Math.min(moves.numLayers, phy2log.length) * slotsPerRank;
 }
 
 /** One message per hundredth, so that a large checkpoint doesn't flood the head, and one every few seconds, so that the head knows we live. */

@@ -109,6 +109,7 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
     model: config.model,
     spec,
     backend: config.backend,
+    residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
     phy2log: placement.phy2log,
     replicaChoice: config.experts.replica_choice,
     reduce: config.comm.reduce,
@@ -121,6 +122,7 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
     timeoutMs: config.comm.timeout_ms,
     onPeerLoss: config.comm.on_peer_loss,
     blockSize: limits.blockSize,
+    numKvBlocks: limits.numKvBlocks,
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
     moves: moveLimitsOf(config, spec),
   };

@@ -15,6 +15,7 @@ import { GREEDY, type SamplingParams } from '../../lib/engine/sampler.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../lib/engine/step_plan.js';
 import { loadModel } from '../../lib/model/load_model.js';
 import { modelSpecOf } from '../../lib/model/registry.js';
+import { residenceOf, type ResidenceChoice } from '../../lib/model/residence.js';
 import { CheckpointExperts } from '../../lib/model/weight_reader.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../lib/model/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
@@ -33,9 +34,12 @@ export interface LocalJobOptions {
   readonly wire?: WireOptions;
   /** Default 'balanced'. */
   readonly replicaChoice?: ReplicaChoice;
+  readonly residence?: Partial<ResidenceChoice>;
 }
 
-export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks' | 'backend'> {
+const AS_STORED: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'auto' };
+
+export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks'> {
   readonly spec: ModelSpec;
   readonly configBytes: Uint8Array;
   readonly placement: Placement;
@@ -63,8 +67,9 @@ export async function loadRanks(
       const load = new LoadMonitor(numLayers, numExperts);
       const rankLoad = new LoadMonitor(numLayers, meshes.length);
       const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
+      const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', checkpoint);
       const loaded = await loadModel({
-        ...{ spec, checkpoint, fingerprint, placement, mla, blockSize, clock, load, rankLoad, microBatches },
+        ...{ spec, checkpoint, fingerprint, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
       });
       const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);

@@ -2,10 +2,9 @@ import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asRank } from '../../../comm/ids.js';
-import { ExpertError } from '../../../experts/errors.js';
 import { createPlacement, placementFrom } from '../../../experts/placement.js';
 import { ModelError, type ModelErrorCode } from '../../../lib/model/errors.js';
-import { checkMemory, tensorsOfRank } from '../../../lib/model/load_model.js';
+import { tensorsOfRank } from '../../../lib/model/residence.js';
 import { FAMILIES, modelSpecOf } from '../../../lib/model/registry.js';
 import { moeLayersOf, type ModelSpec } from '../../../lib/model/spec.js';
 import { kvFloatsPerToken } from '../../../lib/model/spec.js';
@@ -358,14 +357,5 @@ describe('tensors of a rank', () => {
   it('leave out the head where it is tied to the embedding', async () => {
     const tied = modelSpecOf({ ...config, tie_word_embeddings: true });
     expect(await namesOf(tied, 1)).to.have.members([...DENSE.slice(1), expert(1, 1)]);
-  });
-
-  it('more than wasm can hold is OUT_OF_MEMORY with both numbers, on wasm alone', async () => {
-    const numWeights = 2 ** 29;
-    const error = await errorOf(ExpertError, () => checkMemory('wasm', numWeights, asRank(2)));
-    expect(error.code).to.equal('OUT_OF_MEMORY');
-    expect(error.message).to.contain('rank 2').and.contain('2.00 GiB').and.contain('1.50 GiB');
-    checkMemory('tensorflow', numWeights, asRank(2));
-    checkMemory('wasm', 1.5 * 2 ** 28, asRank(2));
   });
 });
