@@ -9,6 +9,45 @@ export interface Kernels {
   readonly encode: (sourceDtype: number, count: number, dtype: number, to: number, scales: number) => number;
   readonly decode: (dtype: number, from: number, scales: number, count: number, to: number) => void;
   readonly exp: (x: number, count: number, y: number) => void;
+  readonly rmsNorm: (
+    ...args: [
+      ...[x: number, numRows: number, width: number, xStride: number],
+      ...[weight: number, eps: number, y: number, yStride: number],
+    ]
+  ) => void;
+  readonly rope: (
+    ...args: [
+      ...[x: number, numTokens: number, tokenStride: number, numHeads: number, headStride: number],
+      ...[angles: number, dim: number, layout: number],
+    ]
+  ) => void;
+  readonly routeBytes: (router: number) => number;
+  readonly route: (
+    ...args: [
+      ...[logits: number, numRows: number, stride: number, router: number],
+      ...[topkIdx: number, topkWeights: number, scratch: number],
+    ]
+  ) => number;
+  readonly routeLayer: (layer: number, x: number, numTokens: number, routed: number) => number;
+  readonly argmax: (logits: number, count: number) => number;
+  readonly topk: (logits: number, count: number, k: number, out: number) => void;
+  readonly embed: (tokens: number, numTokens: number, matrix: number, x: number) => void;
+  readonly logitsOf: (
+    ...args: [
+      ...[head: number, x: number, rows: number, numRows: number, logits: number, stride: number],
+      ...[scratch: number, scratchBytes: number],
+    ]
+  ) => number;
+  readonly linearTransposed: (
+    ...args: [
+      ...[x: number, numRows: number, xStride: number, weight: number],
+      ...[y: number, yStride: number, width: number],
+    ]
+  ) => void;
+  readonly attendBytes: (lane: number) => number;
+  readonly attend: (lane: number) => void;
+  readonly gqaLayer: (layer: number, step: number) => number;
+  readonly mlaLayer: (layer: number, step: number) => number;
 }
 
 interface KernelExports extends Kernels {

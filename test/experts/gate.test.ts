@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { ExpertError } from '../../experts/errors.js';
 import { forcedRouting, Gate, selectExperts, type GateSpec } from '../../experts/gate.js';
 import { matMul, rowsOf, selectBackend, tensorMemory, toTensor } from '../../experts/tf.js';
+import { gateCases } from '../kit/gate_cases.js';
 import { errorOf } from '../kit/rejects.js';
 import { routeRef } from '../refs/gate_ref.js';
 import { randomFrom, randomValues } from '../refs/random.js';
@@ -30,47 +31,12 @@ const route = (logits: readonly number[], spec: GateSpec, bias: readonly number[
   return { experts: [...topkIdx], weights: [...topkWeights] };
 };
 
-/** Few distinct values, so that ties are common, among arbitrary ones. */
-const value = (scale: number) =>
-  fc.oneof(
-    fc.integer({ min: -2, max: 2 }).map((v) => v * scale),
-    fc.float({ min: Math.fround(-3 * scale), max: Math.fround(3 * scale), noNaN: true }),
-  );
-
-interface Case {
-  readonly spec: GateSpec;
-  readonly logits: readonly (readonly number[])[];
-  readonly bias: readonly number[] | null;
-}
-
-const cases: fc.Arbitrary<Case> = fc
-  .record({ numGroups: fc.integer({ min: 1, max: 4 }), size: fc.integer({ min: 1, max: 5 }), hasGroups: fc.boolean() })
-  .chain(({ numGroups, size, hasGroups }) =>
-    fc.integer({ min: 1, max: numGroups }).chain((topkGroups) => {
-      const numExperts = numGroups * size;
-      const row = fc.array(value(1), { minLength: numExperts, maxLength: numExperts });
-      return fc.record({
-        spec: fc.record({
-          numExperts: fc.constant(numExperts),
-          numTopk: fc.integer({ min: 1, max: hasGroups ? topkGroups * size : numExperts }),
-          scoring: fc.constantFrom('softmax' as const, 'sigmoid' as const),
-          groups: fc.constant(hasGroups ? { numGroups, topkGroups } : null),
-          normTopkProb: fc.boolean(),
-          normEps: fc.constantFrom(0, 1e-20),
-          routedScalingFactor: fc.constantFrom(1, 2.5),
-        }),
-        logits: fc.array(row, { maxLength: 4 }),
-        bias: fc.option(fc.array(value(0.5).map(Math.fround), { minLength: numExperts, maxLength: numExperts })),
-      });
-    }),
-  );
-
 describe('gate', () => {
   before(() => selectBackend('wasm'));
 
   it('chooses and weighs as the sorting reference does, for any scoring, groups, bias and ties', () => {
     fc.assert(
-      fc.property(cases, ({ spec, logits, bias }) => {
+      fc.property(gateCases, ({ spec, logits, bias }) => {
         const got = route(logits.flat(), spec, bias);
         const expected = logits.map((row) => routeRef(row, spec, bias));
         expect(got.experts).to.deep.equal(expected.flatMap(({ experts }) => experts));
@@ -90,7 +56,7 @@ describe('gate', () => {
 
   it('chooses distinct experts of at most topkGroups groups', () => {
     fc.assert(
-      fc.property(cases, ({ spec, logits, bias }) => {
+      fc.property(gateCases, ({ spec, logits, bias }) => {
         for (const row of logits) {
           const { experts } = route(row, spec, bias);
           expect(new Set(experts).size).to.equal(spec.numTopk);
@@ -147,7 +113,7 @@ describe('gate', () => {
 
   it('normalised weights sum to the scaling factor, softmax weights without it to at most one', () => {
     fc.assert(
-      fc.property(cases, ({ spec, logits, bias }) => {
+      fc.property(gateCases, ({ spec, logits, bias }) => {
         for (const row of logits) {
           const sum = route(row, spec, bias).weights.reduce((a, b) => a + b, 0) / spec.routedScalingFactor;
           if (spec.normTopkProb) expect(sum).to.be.closeTo(1, 1e-5);

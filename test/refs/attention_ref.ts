@@ -20,12 +20,12 @@ export function mlaRef(x: readonly Row[], weights: WeightsRef, spec: MlaSpec, ro
   const tokens = x.map((row, position) => {
     const queries =
       qLoraRank === null
-        ? linear(weights.q_proj!, row)
-        : linear(weights.q_b_proj!, norm(weights.q_a_layernorm!, linear(weights.q_a_proj!, row), eps));
-    const compressed = linear(weights.kv_a_proj_with_mqa!, row);
-    const latent = norm(weights.kv_a_layernorm!, compressed.slice(0, kvLoraRank), eps);
+        ? linearRef(weights.q_proj!, row)
+        : linearRef(weights.q_b_proj!, normRef(weights.q_a_layernorm!, linearRef(weights.q_a_proj!, row), eps));
+    const compressed = linearRef(weights.kv_a_proj_with_mqa!, row);
+    const latent = normRef(weights.kv_a_layernorm!, compressed.slice(0, kvLoraRank), eps);
     const keyRope = rotateRef(compressed.slice(kvLoraRank), position, rope);
-    const expanded = linear(weights.kv_b_proj!, latent);
+    const expanded = linearRef(weights.kv_b_proj!, latent);
     return { queries, keyRope, expanded, position };
   });
   const heads = range(numHeads).map((head): HeadRef => {
@@ -39,16 +39,16 @@ export function mlaRef(x: readonly Row[], weights: WeightsRef, spec: MlaSpec, ro
       values: tokens.map(({ expanded }) => own(expanded, nope + vHeadDim).slice(nope)),
     };
   });
-  return attendRef(heads, spec.softmaxScale).map((row) => linear(weights.o_proj!, row));
+  return attendRef(heads, spec.softmaxScale).map((row) => linearRef(weights.o_proj!, row));
 }
 
 /** Grouped-query attention, keys and values repeated for the query heads of their group. */
 export function gqaRef(x: readonly Row[], weights: WeightsRef, spec: GqaSpec, rope: RopeSpec, eps: number): Row[] {
   const { numHeads, numKvHeads, headDim, qkNorm } = spec;
   const project = (name: string, row: Row, head: number): Row =>
-    linear(weights[name]!, row).slice(head * headDim, (head + 1) * headDim);
+    linearRef(weights[name]!, row).slice(head * headDim, (head + 1) * headDim);
   const rotated = (row: Row, normName: string, position: number): Row =>
-    rotateRef(qkNorm ? norm(weights[normName]!, row, eps) : row, position, rope);
+    rotateRef(qkNorm ? normRef(weights[normName]!, row, eps) : row, position, rope);
   const heads = range(numHeads).map((head): HeadRef => {
     const kvHead = Math.floor(head / (numHeads / numKvHeads));
     return {
@@ -57,27 +57,41 @@ export function gqaRef(x: readonly Row[], weights: WeightsRef, spec: GqaSpec, ro
       values: x.map((row) => project('v_proj', row, kvHead)),
     };
   });
-  return attendRef(heads, spec.softmaxScale).map((row) => linear(weights.o_proj!, row));
+  return attendRef(heads, spec.softmaxScale).map((row) => linearRef(weights.o_proj!, row));
 }
 
 /** Causal softmax attention; each token's heads side by side. */
 function attendRef(heads: readonly HeadRef[], scale: number): Row[] {
   return heads[0]!.queries.map((_, t) =>
-    heads.flatMap(({ queries, keys, values }) => {
-      const scores = range(t + 1).map((s) => scale * dot(queries[t]!, keys[s]!));
-      const powers = scores.map((score) => Math.exp(score - Math.max(...scores)));
-      const sum = powers.reduce((a, b) => a + b, 0);
-      return values[0]!.map((_, d) => powers.reduce((total, power, s) => total + (power / sum) * values[s]![d]!, 0));
-    }),
+    heads.flatMap(({ queries, keys, values }) =>
+      attendRowRef(queries[t]!, keys.slice(0, t + 1), values.slice(0, t + 1), scale),
+    ),
+  );
+}
+
+/** One query over the keys that it sees; `sink`: a score that takes part in the denominator only. */
+export function attendRowRef(
+  query: ArrayLike<number>,
+  keys: readonly ArrayLike<number>[],
+  values: readonly ArrayLike<number>[],
+  scale: number,
+  sink = -Infinity,
+): number[] {
+  const scores = keys.map((key) => scale * dot(query, key));
+  const highest = Math.max(sink, ...scores);
+  const powers = scores.map((score) => Math.exp(score - highest));
+  const sum = powers.reduce((a, b) => a + b, Math.exp(sink - highest));
+  return range(values[0]!.length).map((d) =>
+    powers.reduce((total, power, s) => total + (power / sum) * values[s]![d]!, 0),
   );
 }
 
 /** W·x of a matrix stored [out, in]. */
-function linear(matrix: Float32Array, x: Row): number[] {
+export function linearRef(matrix: Float32Array, x: Row): number[] {
   return range(matrix.length / x.length).map((row) => dot(matrix.subarray(row * x.length, (row + 1) * x.length), x));
 }
 
-function norm(weight: Float32Array, x: Row, eps: number): number[] {
+export function normRef(weight: Float32Array, x: Row, eps: number): number[] {
   const scale = 1 / Math.sqrt(dot(x, x) / x.length + eps);
   return x.map((value, i) => value * scale * weight[i]!);
 }

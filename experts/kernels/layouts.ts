@@ -1,0 +1,140 @@
+/** Descriptors that kernels take: the fields of the AssemblyScript classes of the same names, in the same order. */
+
+/** `address`, `i32` and `f32` take four bytes, `f64` eight, at a multiple of eight. */
+export type FieldType = 'address' | 'i32' | 'f32' | 'f64';
+export type Layout = Readonly<Record<string, FieldType>>;
+
+/** router.as.ts */
+export const ROUTER = {
+  normEps: 'f64',
+  routedScalingFactor: 'f64',
+  bias: 'address',
+  numExperts: 'i32',
+  numTopk: 'i32',
+  scoring: 'i32',
+  numGroups: 'i32',
+  topkGroups: 'i32',
+  normTopkProb: 'i32',
+} as const satisfies Layout;
+
+/** route_layer.as.ts */
+export const ROUTE_LAYER = {
+  normEps: 'f64',
+  norm: 'address',
+  gate: 'address',
+  router: 'address',
+  hiddenSize: 'i32',
+} as const satisfies Layout;
+
+export const ROUTED = {
+  normed: 'address',
+  logits: 'address',
+  topkIdx: 'address',
+  topkWeights: 'address',
+  scratch: 'address',
+  scratchBytes: 'address',
+} as const satisfies Layout;
+
+/** head.as.ts */
+export const HEAD = {
+  normEps: 'f64',
+  norm: 'address',
+  matrix: 'address',
+  hiddenSize: 'i32',
+} as const satisfies Layout;
+
+/** lane.as.ts */
+export const LANE = {
+  queries: 'address',
+  queryTokenBytes: 'address',
+  queryHeadBytes: 'address',
+  numTokens: 'i32',
+  numHeads: 'i32',
+  position: 'i32',
+  window: 'i32',
+  sinks: 'address',
+  width: 'i32',
+  softmaxScale: 'f32',
+  blocks: 'address',
+  blockSize: 'i32',
+  keyOffset: 'address',
+  keyBytes: 'address',
+  valueOffset: 'address',
+  valueBytes: 'address',
+  valueWidth: 'i32',
+  valueDim: 'i32',
+  out: 'address',
+  outTokenBytes: 'address',
+  outHeadBytes: 'address',
+  scratch: 'address',
+} as const satisfies Layout;
+
+/** step.as.ts */
+export const STEP = {
+  x: 'address',
+  numTokens: 'i32',
+  parts: 'address',
+  numParts: 'i32',
+  angles: 'address',
+  scratch: 'address',
+  scratchBytes: 'address',
+} as const satisfies Layout;
+
+export const PART = {
+  rowStart: 'i32',
+  numTokens: 'i32',
+  position: 'i32',
+  form: 'i32',
+  blocks: 'address',
+} as const satisfies Layout;
+
+/** gqa_layer.as.ts */
+export const GQA_LAYER = {
+  normEps: 'f64',
+  norm: 'address',
+  qNorm: 'address',
+  kNorm: 'address',
+  q: 'address',
+  k: 'address',
+  v: 'address',
+  output: 'address',
+  sinks: 'address',
+  window: 'i32',
+  hiddenSize: 'i32',
+  numHeads: 'i32',
+  numKvHeads: 'i32',
+  headDim: 'i32',
+  ropeDim: 'i32',
+  ropeLayout: 'i32',
+  softmaxScale: 'f32',
+  blockSize: 'i32',
+  cacheOffset: 'address',
+} as const satisfies Layout;
+
+/** mla_layer.as.ts */
+export const MLA_LAYER = {
+  normEps: 'f64',
+  norm: 'address',
+  qNorm: 'address',
+  kvNorm: 'address',
+  qDown: 'address',
+  q: 'address',
+  kvDown: 'address',
+  kvUp: 'address',
+  output: 'address',
+  hiddenSize: 'i32',
+  numHeads: 'i32',
+  kvLoraRank: 'i32',
+  nopeDim: 'i32',
+  ropeDim: 'i32',
+  valueDim: 'i32',
+  ropeLayout: 'i32',
+  softmaxScale: 'f32',
+  blockSize: 'i32',
+  cacheOffset: 'address',
+} as const satisfies Layout;
+
+/** Numbers that kernels know alternatives by, in the order of the constants of the same names. */
+export const ROPE_LAYOUTS = ['interleaved', 'half'] as const;
+export const SCORINGS = ['softmax', 'sigmoid'] as const;
+export const MLA_FORMS = ['absorbed', 'naive'] as const;

@@ -1,0 +1,59 @@
+/** What a step's layers share. Callers write it; layouts.ts has the same fields. */
+
+/** Forms of latent attention. */
+export const ABSORBED: i32 = 0;
+export const NAIVE: i32 = 1;
+
+@unmanaged
+export class Step {
+  /** Hidden states [numTokens · padded(hidden)], zeros in the padding; layers add to them. */
+  x: usize;
+  numTokens: i32;
+  /** {@link Part}s, one after the other. */
+  parts: usize;
+  numParts: i32;
+  /** float32 [numTokens · dim]: the cosines and sines of the tokens' positions (rope.as.ts). */
+  angles: usize;
+  /** At a multiple of 16. */
+  scratch: usize;
+  scratchBytes: usize;
+}
+
+/** One sequence's tokens in a step: rows rowStart … rowStart + numTokens − 1 of x. */
+@unmanaged
+export class Part {
+  rowStart: i32;
+  numTokens: i32;
+  /** Of the first token. */
+  position: i32;
+  /** {@link ABSORBED} or {@link NAIVE}; GQA has one form only. */
+  form: i32;
+  /** Addresses of the sequence's cache blocks, up to its last token at least. */
+  blocks: usize;
+}
+
+export function partOf(step: Step, index: i32): Part {
+  return changetype<Part>(step.parts + <usize>index * offsetof<Part>());
+}
+
+/** Keys that the longest sequence of the step has at its end. */
+export function mostKeys(step: Step): i32 {
+  let most = 0;
+  for (let i = 0; i < step.numParts; i++) {
+    const part = partOf(step, i);
+    most = max(most, part.position + part.numTokens);
+  }
+  return most;
+}
+
+/** Address of a cached token's rows: `offset` and `bytes` as in {@link Lane}. */
+export function cachedAt(part: Part, token: i32, blockSize: i32, offset: usize, bytes: usize): usize {
+  const position = part.position + token;
+  const block = <usize>load<u32>(part.blocks + ((<usize>(position / blockSize)) << 2));
+  return block + offset + <usize>(position % blockSize) * bytes;
+}
+
+/** Bytes of `count` floats. */
+export function floats(count: i32): usize {
+  return (<usize>count) << 2;
+}

@@ -1,0 +1,91 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { selectExperts, type GateSpec } from '../../../experts/gate.js';
+import { Descriptor } from '../../../experts/kernels/descriptor.js';
+import { ROUTER } from '../../../experts/kernels/layouts.js';
+import { routerFields } from '../../../experts/kernels/router_fields.js';
+import { gateCases } from '../../kit/gate_cases.js';
+import { KernelValues } from '../../kit/kernel_values.js';
+import { randomFrom, randomValues } from '../../refs/random.js';
+
+interface Routed {
+  readonly wrong: number;
+  readonly experts: number[];
+  readonly weights: number[];
+}
+
+function route(values: KernelValues, logits: Float32Array, spec: GateSpec, bias: Float32Array | null): Routed {
+  const { memory } = values;
+  const { numExperts, numTopk } = spec;
+  const numRows = logits.length / numExperts;
+  const router = new Descriptor(memory, ROUTER, routerFields(spec, bias === null ? 0 : values.floats(bias)));
+  const [idx, weights] = [values.floats(numRows * numTopk), values.floats(numRows * numTopk)];
+  const scratch = values.bytes(memory.kernels.routeBytes(router.address));
+  const from = values.rows(logits, numExperts, numExperts + 3, NaN);
+  const wrong = memory.kernels.route(from, numRows, numExperts + 3, router.address, idx, weights, scratch);
+  router.dispose();
+  const [experts, floats] = [memory.words(idx, numRows * numTopk), memory.floats(weights, numRows * numTopk)];
+  return { wrong, experts: [...experts], weights: [...floats] };
+}
+
+/** DeepSeek-V3's. */
+const SPEC: GateSpec = {
+  numExperts: 256,
+  numTopk: 8,
+  scoring: 'sigmoid',
+  groups: { numGroups: 8, topkGroups: 4 },
+  normTopkProb: true,
+  normEps: 1e-20,
+  routedScalingFactor: 2.5,
+};
+
+describe('router kernel', () => {
+  const values = new KernelValues();
+  afterEach(() => values.free());
+
+  const agrees = (logits: Float32Array, spec: GateSpec, bias: Float32Array | null): void => {
+    const got = route(values, logits, spec, bias);
+    const expected = selectExperts(logits, spec, bias);
+    expect(got.wrong).to.equal(-1);
+    expect(got.experts).to.deep.equal([...expected.topkIdx]);
+    expected.topkWeights.forEach((weight, i) =>
+      expect(got.weights[i]).to.be.closeTo(weight, 1.3e-7 * Math.abs(weight)),
+    );
+    values.free();
+  };
+
+  it('chooses and weighs as experts/gate.ts does, for any scoring, groups, bias and ties', () => {
+    fc.assert(
+      fc.property(gateCases, ({ spec, logits, bias }) => {
+        agrees(Float32Array.from(logits.flat()), spec, bias && Float32Array.from(bias));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('does so for many experts, and logits from −100 to 100', () => {
+    const random = randomFrom(1);
+    for (const scoring of ['softmax', 'sigmoid'] as const) {
+      for (const scale of [1, 100]) {
+        const bias = randomValues(random, SPEC.numExperts, 0.1);
+        const logits = randomValues(random, 50 * SPEC.numExperts, scale);
+        agrees(logits, { ...SPEC, scoring }, bias);
+        agrees(logits, { ...SPEC, scoring, groups: null, normTopkProb: false }, null);
+      }
+    }
+  });
+
+  it('reports the first logit that is not finite by row and expert', () => {
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      const logits = randomValues(randomFrom(2), 4 * SPEC.numExperts);
+      logits[2 * SPEC.numExperts + 77] = bad;
+      logits[3 * SPEC.numExperts] = NaN;
+      expect(route(values, logits, SPEC, null).wrong).to.equal(2 * SPEC.numExperts + 77);
+      expect(() => selectExperts(logits, SPEC, null)).to.throw('NOT_FINITE');
+    }
+  });
+
+  it('has nothing to say of 0 tokens', () => {
+    expect(route(values, new Float32Array(), SPEC, null)).to.deep.equal({ wrong: -1, experts: [], weights: [] });
+  });
+});
