@@ -1,5 +1,6 @@
 /** Weights between what checkpoints store and what is resident. Counts are whole groups of ROW_ALIGN values; sources and targets don't overlap. */
 import { BF16, F32, ROW_ALIGN } from './memory.as';
+import { highBf16, highInt8, lowBf16, lowInt8 } from './tiles.as';
 
 /** Values of a piece of weights that a caller has staged at {@link stagingAt}; as large as stays in the L1 cache with what it becomes. */
 export const stagingValues: i32 = 4096;
@@ -42,11 +43,10 @@ export function decode(dtype: i32, from: usize, scales: usize, count: i32, to: u
 }
 
 function decodeBf16(from: usize, count: i32, to: usize): void {
-  const zero = i32x4.splat(0);
   for (const end = from + ((<usize>count) << 1); from < end; from += 16, to += 32) {
     const codes = v128.load(from);
-    v128.store(to, v128.shuffle<i16>(zero, codes, 0, 8, 1, 9, 2, 10, 3, 11));
-    v128.store(to, v128.shuffle<i16>(zero, codes, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+    v128.store(to, lowBf16(codes));
+    v128.store(to, highBf16(codes), 16);
   }
 }
 
@@ -55,8 +55,8 @@ function decodeInt8(from: usize, scales: usize, count: i32, to: usize): void {
     const scale = v128.load32_splat(scales);
     for (const groupEnd = from + ROW_ALIGN; from < groupEnd; from += 8, to += 32) {
       const codes = v128.load8x8_s(from);
-      v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes)), scale));
-      v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(codes)), scale), 16);
+      v128.store(to, lowInt8(codes, scale));
+      v128.store(to, highInt8(codes, scale), 16);
     }
   }
 }

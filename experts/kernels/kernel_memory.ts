@@ -48,6 +48,34 @@ export interface Kernels {
   readonly attend: (lane: number) => void;
   readonly gqaLayer: (layer: number, step: number) => number;
   readonly mlaLayer: (layer: number, step: number) => number;
+  readonly ffn: (
+    x: number,
+    numRows: number,
+    gate: number,
+    up: number,
+    down: number,
+    scratch: number,
+    y: number,
+    yStride: number,
+  ) => void;
+  readonly experts: (
+    x: number,
+    groups: number,
+    numGroups: number,
+    rows: number,
+    scratch: number,
+    y: number,
+    yStride: number,
+  ) => void;
+  readonly sumChoices: (
+    y: number,
+    rowOfChoice: number,
+    weights: number,
+    numRows: number,
+    numTopk: number,
+    hidden: number,
+    out: number,
+  ) => void;
 }
 
 interface KernelExports extends Kernels {

@@ -13,3 +13,4 @@ export { linearTransposed } from './transposed.as';
 export { attend, attendBytes } from './attend.as';
 export { gqaLayer } from './gqa_layer.as';
 export { mlaLayer } from './mla_layer.as';
+export { experts, ffn, sumChoices } from './ffn.as';

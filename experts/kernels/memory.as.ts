@@ -21,6 +21,14 @@ export class Matrix {
   stride: i32;
 }
 
+/** Bytes of a row of a matrix, and of its scales if it is INT8. */
+export function rowBytes(matrix: Matrix): usize {
+  return (<usize>matrix.stride) << (2 - matrix.dtype);
+}
+export function scaleBytes(matrix: Matrix): usize {
+  return (<usize>matrix.stride) >> 3;
+}
+
 /** Where memory that callers may hand out begins. */
 export const heapBase: usize = __heap_base;
 
