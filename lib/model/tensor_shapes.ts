@@ -34,7 +34,12 @@ function* moeShapes(moe: ModelSpec['moe'], layer: number, hidden: number): Gener
   yield* ffnShapes(names.sharedExpertsPrefix(layer), hidden, moe.sharedIntermediateSize);
 }
 
-function* attentionShapes(attention: AttentionSpec, layer: number, hidden: number): Generator<TensorShape, void> {
+/** Of one layer. */
+export function* attentionShapes(
+  attention: AttentionSpec,
+  layer: number,
+  hidden: number,
+): Generator<TensorShape, void> {
   const name = (part: string): string => names.attentionName(layer, part);
   const { numHeads } = attention;
   if (attention.kind === 'gqa') {

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { GREEDY, sampleToken } from '../../../lib/engine/sampler.js';
+import { logitRowsOf } from '../../../lib/model/logits.js';
 import { KernelValues } from '../../kit/kernel_values.js';
 
 /** Few distinct values, so that ties are common, among arbitrary ones. */
@@ -26,7 +27,9 @@ describe('sampling kernels', () => {
   it('argmax is the greedy token: the largest logit, the lower token on ties', () => {
     fc.assert(
       fc.property(fc.array(logit, { minLength: 1, maxLength: 40 }), (logits) => {
-        expect(argmax(logits)).to.equal(sampleToken(Float32Array.from(logits), GREEDY, []));
+        expect(argmax(logits)).to.equal(
+          sampleToken(logitRowsOf(Float32Array.from(logits), logits.length)[0]!, GREEDY, []),
+        );
         values.free();
       }),
       { numRuns: 500 },

@@ -1,0 +1,32 @@
+import type { KernelMemory } from './kernel_memory.js';
+
+/** A block that is as large as it ever had to be: what steps use again and again without a further allocation. */
+export class GrowingBlock {
+  /** 0 before the first {@link reserve}. */
+  address = 0;
+  numBytes = 0;
+  private readonly memory: KernelMemory;
+
+  constructor(memory: KernelMemory) {
+    this.memory = memory;
+  }
+
+  /**
+   * The address of at least `numBytes`. A block that has to grow becomes half as large again at least, and loses what it held.
+   * @throws ExpertError OUT_OF_MEMORY; then it has no bytes
+   */
+  reserve(numBytes: number): number {
+    if (numBytes <= this.numBytes && this.address !== 0) return this.address;
+    const size = Math.max(numBytes, Math.ceil(1.5 * this.numBytes));
+    this.dispose();
+    this.address = this.memory.allocate(size);
+    this.numBytes = size;
+    return this.address;
+  }
+
+  dispose(): void {
+    if (this.address !== 0) this.memory.free(this.address);
+    this.address = 0;
+    this.numBytes = 0;
+  }
+}

@@ -1,0 +1,143 @@
+/** A layer's attention and the norm before it, as kernels: x += attention(norm(x)). */
+import { Descriptor, type Fields } from '../../../experts/kernels/descriptor.js';
+import type { KernelMatrix } from '../../../experts/kernels/kernel_matrix.js';
+import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
+import { KernelVector } from '../../../experts/kernels/kernel_vector.js';
+import { GQA_LAYER, MLA_LAYER, ROPE_LAYOUTS } from '../../../experts/kernels/layouts.js';
+import { ModelError } from '../errors.js';
+import type { GqaSpec, MlaSpec, ModelSpec } from '../spec.js';
+import { attentionName } from '../tensor_names.js';
+import { attentionShapes } from '../tensor_shapes.js';
+import type { KernelStep } from './kernel_step.js';
+
+/** By the names of Hugging Face checkpoints: `q_proj`, `kv_a_layernorm`, …; each of the shape that the config implies. */
+export interface KernelAttentionWeights {
+  readonly matrices: Readonly<Record<string, KernelMatrix>>;
+  readonly norms: Readonly<Record<string, Float32Array>>;
+  /** [H], of the norm before the attention. */
+  readonly inputNorm: Float32Array;
+  /** GQA only: one learnt logit per head, which takes part in the softmax's denominator. Default none. */
+  readonly sinks?: Float32Array;
+  /** GQA only: keys that a token sees at most, itself included. Default 0, all. */
+  readonly window?: number;
+}
+
+type LayerDescriptor = Descriptor<typeof GQA_LAYER> | Descriptor<typeof MLA_LAYER>;
+
+/** Owns its weights. */
+export class KernelAttention {
+  private readonly memory: KernelMemory;
+  private readonly layer: number;
+  private readonly kind: 'mla' | 'gqa';
+  private readonly weights: KernelAttentionWeights;
+  private readonly vectors: KernelVector[] = [];
+  private readonly descriptor: LayerDescriptor;
+  private blockSize = 0;
+
+  /** @throws ModelError INVALID_MODEL_CONFIG for a weight that is missing or of another shape; ExpertError OUT_OF_MEMORY */
+  constructor(memory: KernelMemory, spec: ModelSpec, layer: number, weights: KernelAttentionWeights) {
+    checkWeights(spec, weights);
+    this.memory = memory;
+    this.layer = layer;
+    this.kind = spec.attention.kind;
+    this.weights = weights;
+    this.descriptor =
+      spec.attention.kind === 'mla'
+        ? new Descriptor(memory, MLA_LAYER, this.mlaFields(spec, spec.attention))
+        : new Descriptor(memory, GQA_LAYER, this.gqaFields(spec, spec.attention));
+  }
+
+  /** Appends the step's tokens to the cache, attends, and adds to the step's hidden states. @throws ExpertError OUT_OF_MEMORY */
+  attend(step: KernelStep): void {
+    if (step.blockSize !== this.blockSize) {
+      this.descriptor.set({ blockSize: step.blockSize, cacheOffset: this.layer * step.layerBytes });
+      this.blockSize = step.blockSize;
+    }
+    const { mlaLayer, gqaLayer } = this.memory.kernels;
+    const kernel = this.kind === 'mla' ? mlaLayer : gqaLayer;
+    step.run((address) => kernel(this.descriptor.address, address));
+  }
+
+  dispose(): void {
+    for (const part of [this.descriptor, ...this.vectors, ...Object.values(this.weights.matrices)]) part.dispose();
+  }
+
+  private mlaFields(spec: ModelSpec, mla: MlaSpec): Fields<typeof MLA_LAYER> {
+    const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim, softmaxScale } = mla;
+    return {
+      ...this.commonFields(spec),
+      qNorm: this.norm('q_a_layernorm'),
+      kvNorm: this.norm('kv_a_layernorm'),
+      qDown: qLoraRank === null ? 0 : this.matrix('q_a_proj'),
+      q: this.matrix(qLoraRank === null ? 'q_proj' : 'q_b_proj'),
+      kvDown: this.matrix('kv_a_proj_with_mqa'),
+      kvUp: this.matrix('kv_b_proj'),
+      ...{ numHeads, kvLoraRank, softmaxScale },
+      ...{ nopeDim: qkNopeHeadDim, ropeDim: qkRopeHeadDim, valueDim: vHeadDim },
+    };
+  }
+
+  private gqaFields(spec: ModelSpec, gqa: GqaSpec): Fields<typeof GQA_LAYER> {
+    const { numHeads, numKvHeads, headDim, softmaxScale } = gqa;
+    const { sinks, window } = this.weights;
+    return {
+      ...this.commonFields(spec),
+      qNorm: this.norm('q_norm'),
+      kNorm: this.norm('k_norm'),
+      ...{ q: this.matrix('q_proj'), k: this.matrix('k_proj'), v: this.matrix('v_proj') },
+      sinks: sinks === undefined ? 0 : this.vector(sinks),
+      window: window ?? 0,
+      ...{ numHeads, numKvHeads, headDim, softmaxScale, ropeDim: spec.rope.dim },
+    };
+  }
+
+  private commonFields({ normEps, hiddenSize, rope }: ModelSpec) {
+    return {
+      ...{ normEps, hiddenSize, blockSize: 0, cacheOffset: 0 },
+      norm: this.vector(this.weights.inputNorm),
+      output: this.matrix('o_proj'),
+      ropeLayout: ROPE_LAYOUTS.indexOf(rope.layout),
+    };
+  }
+
+  private matrix(name: string): number {
+    return this.weights.matrices[name]!.address;
+  }
+
+  /** 0 where the layer has none. */
+  private norm(name: string): number {
+    const values = this.weights.norms[name];
+    return values === undefined ? 0 : this.vector(values);
+  }
+
+  private vector(values: Float32Array): number {
+    const vector = new KernelVector(this.memory, values);
+    this.vectors.push(vector);
+    return vector.address;
+  }
+}
+
+function checkWeights(
+  { attention, hiddenSize }: ModelSpec,
+  { matrices, norms, inputNorm, sinks, window }: KernelAttentionWeights,
+): void {
+  const check = (name: string, got: readonly number[] | undefined, expected: readonly number[]): void => {
+    if (got?.join() === expected.join()) return;
+    const found = got === undefined ? 'missing' : `[${got.join(', ')}]`;
+    throw new ModelError(
+      'INVALID_MODEL_CONFIG',
+      `${name} is ${found}, and config.json implies [${expected.join(', ')}]; compare it with the checkpoint's original config.json`,
+    );
+  };
+  for (const { name, kind, shape } of attentionShapes(attention, 0, hiddenSize)) {
+    const part = Object.keys({ ...matrices, ...norms }).find((key) => attentionName(0, key) === name) ?? name;
+    const matrix = matrices[part];
+    const got = kind === 'matrix' ? matrix && [matrix.rows, matrix.columns] : norms[part] && [norms[part].length];
+    check(part, got, shape);
+  }
+  check('input_layernorm', [inputNorm.length], [hiddenSize]);
+  if (sinks !== undefined) check('sinks', [sinks.length], [attention.numHeads]);
+  const isWindow = window === undefined || (Number.isInteger(window) && window >= 0);
+  if (!isWindow)
+    throw new ModelError('INVALID_MODEL_CONFIG', `sliding_window is ${window}; give a whole number from 0 (0 = none)`);
+}

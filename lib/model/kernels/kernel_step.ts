@@ -1,0 +1,144 @@
+/** One step's tables in a kernel memory, used again for the next step. Shape suffixes: T tokens, H hidden. */
+import { Descriptor, bytesOf, writeFields } from '../../../experts/kernels/descriptor.js';
+import { GrowingBlock } from '../../../experts/kernels/growing_block.js';
+import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
+import { MLA_FORMS, PART, STEP } from '../../../experts/kernels/layouts.js';
+import { padded } from '../../../experts/kernels/resident_dtype.js';
+import { EngineError } from '../../engine/errors.js';
+import type { SequencePart } from '../decoder.js';
+import { attentionFactor, inverseFrequencies } from '../rope_angles.js';
+import type { MlaForm, ModelSpec } from '../spec.js';
+import type { KernelKvCache } from './kernel_kv_cache.js';
+
+const PART_BYTES = bytesOf(PART);
+
+export class KernelStep {
+  readonly memory: KernelMemory;
+  /** Of the step at hand. */
+  numTokens = 0;
+  blockSize = 0;
+  layerBytes = 0;
+  private readonly form: MlaForm;
+  private readonly hiddenStride: number;
+  private readonly velocities: Float64Array;
+  private readonly factor: number;
+  private readonly descriptor: Descriptor<typeof STEP>;
+  private readonly hidden: GrowingBlock;
+  private readonly parts: GrowingBlock;
+  private readonly blocks: GrowingBlock;
+  private readonly angles: GrowingBlock;
+  private readonly scratch: GrowingBlock;
+
+  /** `form`: of latent attention; other attention has one only. */
+  constructor(memory: KernelMemory, { hiddenSize, rope }: Pick<ModelSpec, 'hiddenSize' | 'rope'>, form: MlaForm) {
+    const none = { x: 0, numTokens: 0, parts: 0, numParts: 0, angles: 0, scratch: 0, scratchBytes: 0 };
+    this.memory = memory;
+    this.form = form;
+    this.hiddenStride = padded(hiddenSize);
+    this.velocities = inverseFrequencies(rope);
+    this.factor = attentionFactor(rope.yarn);
+    this.descriptor = new Descriptor(memory, STEP, none);
+    this.hidden = new GrowingBlock(memory);
+    this.parts = new GrowingBlock(memory);
+    this.blocks = new GrowingBlock(memory);
+    this.angles = new GrowingBlock(memory);
+    this.scratch = new GrowingBlock(memory);
+  }
+
+  /** Of the hidden states x_TH: rows of padded(H) floats, zeros in the padding. Valid until the next {@link prepare}. */
+  get x(): number {
+    return this.hidden.address;
+  }
+
+  /**
+   * The next step: `parts` of `numTokens` tokens. Hidden states are to be written then, to {@link x}.
+   * @throws EngineError INTERNAL for tables and parts that can't be, and the step must not run; ExpertError OUT_OF_MEMORY
+   */
+  prepare(parts: readonly SequencePart[], numTokens: number, cache: KernelKvCache): void {
+    for (const part of parts) checkPart(part, numTokens);
+    const tables: number[] = [];
+    const starts = parts.map(({ blocks, position, numTokens: count }) => {
+      const start = tables.length;
+      cache.addressesOf(blocks, position + count, tables);
+      return start;
+    });
+    // Every block of memory before the first view of it: views go stale when memory grows.
+    const x = this.hidden.reserve(4 * numTokens * this.hiddenStride);
+    const partsAt = this.parts.reserve(PART_BYTES * parts.length);
+    const blocksAt = this.blocks.reserve(4 * tables.length);
+    const angles = this.angles.reserve(8 * numTokens * this.velocities.length);
+    this.memory.words(blocksAt, tables.length).set(tables);
+    parts.forEach((part, i) => {
+      const { rowStart, numTokens: count, position } = part;
+      const fields = {
+        rowStart,
+        numTokens: count,
+        position,
+        form: this.formOf(part),
+        blocks: blocksAt + 4 * starts[i]!,
+      };
+      writeFields(this.memory, partsAt + i * PART_BYTES, PART, fields);
+    });
+    this.writeAngles(parts, angles, numTokens);
+    this.numTokens = numTokens;
+    this.blockSize = cache.blockSize;
+    this.layerBytes = cache.layerBytes;
+    this.descriptor.set({ x, numTokens, parts: partsAt, numParts: parts.length, angles });
+  }
+
+  /** Calls a kernel that takes the step's address, and returns the bytes of scratch memory that it lacks, 0 = done. @throws ExpertError OUT_OF_MEMORY */
+  run(kernel: (step: number) => number): void {
+    this.runIn((scratch, scratchBytes) => {
+      this.descriptor.set({ scratch, scratchBytes });
+      return kernel(this.descriptor.address);
+    });
+  }
+
+  /** The same for a kernel that takes the scratch memory only. */
+  runIn(kernel: (scratch: number, scratchBytes: number) => number): void {
+    for (let i = 0; i < 2; i++) {
+      const missing = kernel(this.scratch.address, this.scratch.numBytes) >>> 0;
+      if (missing === 0) return;
+      this.scratch.reserve(missing);
+    }
+    throw new EngineError('INTERNAL', 'a kernel asked for memory twice; please report this');
+  }
+
+  dispose(): void {
+    for (const part of [this.descriptor, this.hidden, this.parts, this.blocks, this.angles, this.scratch])
+      part.dispose();
+  }
+
+  private formOf({ isPrompt }: SequencePart): number {
+    return MLA_FORMS.indexOf(this.form === 'auto' ? (isPrompt ? 'naive' : 'absorbed') : this.form);
+  }
+
+  /** Per token the cosines of all channel pairs, then the sines. */
+  private writeAngles(parts: readonly SequencePart[], address: number, numTokens: number): void {
+    const { velocities, factor } = this;
+    const numPairs = velocities.length;
+    const values = this.memory.floats(address, 2 * numTokens * numPairs);
+    for (const { rowStart, numTokens: count, position } of parts) {
+      for (let t = 0; t < count; t++) {
+        const at = 2 * (rowStart + t) * numPairs;
+        for (let i = 0; i < numPairs; i++) {
+          const angle = (position + t) * velocities[i]!;
+          values[at + i] = Math.cos(angle) * factor;
+          values[at + numPairs + i] = Math.sin(angle) * factor;
+        }
+      }
+    }
+  }
+}
+
+/** Positions beyond it would overflow the kernels' whole numbers. */
+const MAX_POSITION = 2 ** 30;
+
+function checkPart({ rowStart, numTokens: count, position }: SequencePart, numTokens: number): void {
+  const isWhole = [rowStart, count, position].every((n) => Number.isInteger(n) && n >= 0);
+  if (isWhole && rowStart + count <= numTokens && position + count <= MAX_POSITION) return;
+  throw new EngineError(
+    'INTERNAL',
+    `a part of ${count} tokens from row ${rowStart}, position ${position}, in a step of ${numTokens} tokens; please report this`,
+  );
+}

@@ -1,0 +1,112 @@
+/** From tokens to hidden states, and from hidden states to logits. Shape suffixes: T tokens, H hidden, V vocabulary. */
+import { Descriptor } from '../../../experts/kernels/descriptor.js';
+import { GrowingBlock } from '../../../experts/kernels/growing_block.js';
+import type { KernelMatrix } from '../../../experts/kernels/kernel_matrix.js';
+import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
+import { KernelVector } from '../../../experts/kernels/kernel_vector.js';
+import { HEAD } from '../../../experts/kernels/layouts.js';
+import { EngineError } from '../../engine/errors.js';
+import { ModelError } from '../errors.js';
+import type { ModelSpec } from '../spec.js';
+import { KernelLogits } from './kernel_logits.js';
+import type { KernelStep } from './kernel_step.js';
+
+export interface KernelVocabularyWeights {
+  /** [V, H] */
+  readonly embedding: KernelMatrix;
+  /** [H] */
+  readonly finalNorm: Float32Array;
+  /** [V, H]; null where the embedding serves as head too. */
+  readonly head: KernelMatrix | null;
+}
+
+/** Owns its weights. */
+export class KernelVocabulary {
+  private readonly memory: KernelMemory;
+  private readonly weights: KernelVocabularyWeights;
+  private readonly norm: KernelVector;
+  private readonly descriptor: Descriptor<typeof HEAD>;
+  private readonly indices: GrowingBlock;
+  private readonly values: GrowingBlock;
+
+  /** @throws ModelError INVALID_MODEL_CONFIG for weights of another shape; ExpertError OUT_OF_MEMORY */
+  constructor(memory: KernelMemory, spec: ModelSpec, weights: KernelVocabularyWeights) {
+    checkWeights(spec, weights);
+    const { hiddenSize, normEps } = spec;
+    const { embedding, head, finalNorm } = weights;
+    this.memory = memory;
+    this.weights = weights;
+    this.norm = new KernelVector(memory, finalNorm);
+    const matrix = (head ?? embedding).address;
+    this.descriptor = new Descriptor(memory, HEAD, { normEps, norm: this.norm.address, matrix, hiddenSize });
+    this.indices = new GrowingBlock(memory);
+    this.values = new GrowingBlock(memory);
+  }
+
+  /** Writes the embeddings of the step's tokens to its hidden states. @throws EngineError INTERNAL for another number of tokens, or one that isn't of V */
+  embed(step: KernelStep, tokenIds: Int32Array): void {
+    const { embedding } = this.weights;
+    if (tokenIds.length !== step.numTokens) throw internal(`${tokenIds.length} tokens in a step of ${step.numTokens}`);
+    checkIndices('token', tokenIds, embedding.rows);
+    const ids = this.write(tokenIds);
+    this.memory.kernels.embed(ids, tokenIds.length, embedding.address, step.x);
+  }
+
+  /** Logits of some rows of the step's hidden states. @throws EngineError INTERNAL for a row that isn't of the step; ExpertError OUT_OF_MEMORY */
+  logits(step: KernelStep, rows: readonly number[]): KernelLogits {
+    const { rows: vocabSize } = this.weights.embedding;
+    checkIndices('row', rows, step.numTokens);
+    const values = this.values.reserve(4 * rows.length * vocabSize);
+    const indices = this.write(rows, vocabSize);
+    step.runIn((scratch, bytes) =>
+      this.memory.kernels.logitsOf(
+        this.descriptor.address,
+        step.x,
+        indices,
+        rows.length,
+        values,
+        vocabSize,
+        scratch,
+        bytes,
+      ),
+    );
+    return new KernelLogits(this.memory, values, rows.length, vocabSize, indices);
+  }
+
+  dispose(): void {
+    const { embedding, head } = this.weights;
+    for (const part of [this.descriptor, this.norm, this.indices, this.values, embedding]) part.dispose();
+    head?.dispose();
+  }
+
+  /** Address of whole numbers, with room for `least` at least. */
+  private write(numbers: ArrayLike<number>, least = 0): number {
+    const address = this.indices.reserve(4 * Math.max(numbers.length, least));
+    this.memory.words(address, numbers.length).set(numbers);
+    return address;
+  }
+}
+
+function checkWeights(
+  { vocabSize, hiddenSize }: ModelSpec,
+  { embedding, finalNorm, head }: KernelVocabularyWeights,
+): void {
+  const matrices = [embedding, ...(head === null ? [] : [head])];
+  const isRight = matrices.every(({ rows, columns }) => rows === vocabSize && columns === hiddenSize);
+  if (isRight && finalNorm.length === hiddenSize) return;
+  const shapes = matrices.map(({ rows, columns }) => `[${rows}, ${columns}]`).join(' and ');
+  throw new ModelError(
+    'INVALID_MODEL_CONFIG',
+    `embedding and head are ${shapes} with a norm of ${finalNorm.length}, and config.json implies [${vocabSize}, ${hiddenSize}]; ` +
+      "compare it with the checkpoint's original config.json",
+  );
+}
+
+function checkIndices(what: string, indices: ArrayLike<number>, count: number): void {
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i]!;
+    if (!Number.isInteger(index) || index < 0 || index >= count) throw internal(`${what} ${index} of ${count}`);
+  }
+}
+
+const internal = (what: string): EngineError => new EngineError('INTERNAL', `${what}; please report this`);

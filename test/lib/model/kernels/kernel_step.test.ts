@@ -1,0 +1,60 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { EngineError } from '../../../../lib/engine/errors.js';
+import type { SequencePart } from '../../../../lib/model/decoder.js';
+import { gqaSpec, HIDDEN, mlaSpec, randomWeights } from '../../../kit/attention_cases.js';
+import { KernelAttentionLayer } from '../../../kit/kernel_attention.js';
+import { errorOf } from '../../../kit/rejects.js';
+import { randomFrom, randomValues } from '../../../refs/random.js';
+
+const NUM_TOKENS = 4;
+const number = fc.oneof(fc.nat(6), fc.integer(), fc.constantFrom(-1, 0.5, NaN, Infinity, 2 ** 31, 2 ** 53));
+const garbage: fc.Arbitrary<SequencePart> = fc.record({
+  rowStart: number,
+  numTokens: number,
+  position: fc.oneof(fc.nat(40), number),
+  blocks: fc.array(number, { maxLength: 4 }),
+  isPrompt: fc.boolean(),
+});
+
+const isRight = ({ rowStart, numTokens, position, blocks }: SequencePart): boolean =>
+  [rowStart, numTokens, position].every((n) => Number.isInteger(n) && n >= 0) &&
+  rowStart + numTokens <= NUM_TOKENS &&
+  position + numTokens <= 16 * blocks.length &&
+  blocks.slice(0, Math.ceil((position + numTokens) / 16)).every((id) => Number.isSafeInteger(id) && id >= 0);
+
+describe('steps of the kernels', () => {
+  for (const [name, spec] of [
+    ['MLA', mlaSpec({})],
+    ['GQA', gqaSpec({})],
+  ] as const) {
+    it(`parts and tables that cannot be are INTERNAL errors, and never reach the memory of others: ${name}`, async () => {
+      const weights = { ...randomWeights(spec), input_layernorm: new Float32Array(HIDDEN).fill(1) };
+      const layer = new KernelAttentionLayer(spec, weights, 'auto');
+      const cache = layer.createCache(16);
+      const x = randomValues(randomFrom(1), NUM_TOKENS * HIDDEN);
+      const right: SequencePart = { rowStart: 0, numTokens: NUM_TOKENS, position: 0, blocks: [1000], isPrompt: true };
+      const before = layer.forward(x, [right], cache);
+      await fc.assert(
+        fc.asyncProperty(fc.array(garbage, { minLength: 1, maxLength: 3 }), async (parts) => {
+          if (parts.every(isRight)) layer.forward(x, parts, cache);
+          else expect((await errorOf(EngineError, () => layer.forward(x, parts, cache))).code).to.equal('INTERNAL');
+        }),
+        { numRuns: 1000 },
+      );
+      expect(layer.forward(x, [right], cache)).to.deep.equal(before);
+      cache.dispose();
+      layer.dispose();
+      expect(layer.memory.usedBytes).to.equal(0);
+    });
+  }
+
+  it('a kernel that is never content is an INTERNAL error', async () => {
+    const spec = gqaSpec({});
+    const weights = { ...randomWeights(spec), input_layernorm: new Float32Array(HIDDEN).fill(1) };
+    const layer = new KernelAttentionLayer(spec, weights, 'auto');
+    const error = await errorOf(EngineError, () => layer.step.run(() => 100));
+    expect(error.code).to.equal('INTERNAL');
+    layer.dispose();
+  });
+});

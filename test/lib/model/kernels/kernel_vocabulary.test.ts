@@ -1,0 +1,95 @@
+import { expect } from 'chai';
+import { KernelMemory } from '../../../../experts/kernels/kernel_memory.js';
+import { padded } from '../../../../experts/kernels/resident_dtype.js';
+import { EngineError } from '../../../../lib/engine/errors.js';
+import { ModelError } from '../../../../lib/model/errors.js';
+import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
+import { KernelStep } from '../../../../lib/model/kernels/kernel_step.js';
+import { KernelVocabulary } from '../../../../lib/model/kernels/kernel_vocabulary.js';
+import { EPS, gqaSpec, HIDDEN } from '../../../kit/attention_cases.js';
+import { KernelValues } from '../../../kit/kernel_values.js';
+import { errorOf } from '../../../kit/rejects.js';
+import { linearRef, normRef } from '../../../refs/attention_ref.js';
+import { randomFrom, randomValues } from '../../../refs/random.js';
+
+const VOCAB = 21;
+const SPEC = gqaSpec({ vocab_size: VOCAB });
+const random = randomFrom(1);
+const [EMBEDDING, HEAD] = [0, 1].map(() => randomValues(random, VOCAB * HIDDEN)) as [Float32Array, Float32Array];
+const NORM = randomValues(random, HIDDEN);
+
+const rowOf = (matrix: Float32Array, row: number): number[] => [...matrix.subarray(row * HIDDEN, (row + 1) * HIDDEN)];
+
+describe('vocabulary of the kernels', () => {
+  let memory: KernelMemory;
+  let values: KernelValues;
+  let step: KernelStep;
+
+  beforeEach(() => {
+    memory = new KernelMemory();
+    values = new KernelValues(memory);
+    step = new KernelStep(memory, SPEC, 'auto');
+    step.prepare(
+      [{ rowStart: 0, numTokens: 3, position: 0, blocks: [0], isPrompt: true }],
+      3,
+      new KernelKvCache(memory, SPEC, 16),
+    );
+  });
+
+  const vocabulary = (isTied: boolean, embedding = EMBEDDING): KernelVocabulary =>
+    new KernelVocabulary(memory, SPEC, {
+      embedding: values.matrix(embedding, VOCAB, HIDDEN),
+      finalNorm: NORM,
+      head: isTied ? null : values.matrix(HEAD, VOCAB, HIDDEN),
+    });
+
+  for (const isTied of [false, true]) {
+    it(`embeds tokens, and gives the logits of rows in any order: ${isTied ? 'tied' : 'its own head'}`, () => {
+      const model = vocabulary(isTied);
+      const tokens = [VOCAB - 1, 0, 7];
+      model.embed(step, Int32Array.from(tokens));
+      tokens.forEach((token, t) => {
+        expect([...memory.floats(step.x + 4 * t * padded(HIDDEN), HIDDEN)]).to.deep.equal(rowOf(EMBEDDING, token));
+      });
+      const logits = model.logits(step, [2, 0]);
+      [7, VOCAB - 1].forEach((token, i) => {
+        const expected = linearRef(isTied ? EMBEDDING : HEAD, normRef(NORM, rowOf(EMBEDDING, token), EPS));
+        logits.row(i).forEach((logit, v) => expect(logit).to.be.closeTo(expected[v]!, 1e-5));
+        const order = [...logits.row(i).keys()].sort((a, b) => logits.row(i)[b]! - logits.row(i)[a]! || a - b);
+        expect(logits.argmax(i)).to.equal(order[0]);
+        for (const k of [0, 1, 5, VOCAB, VOCAB + 9]) expect([...logits.topk(i, k)]).to.deep.equal(order.slice(0, k));
+      });
+      expect(model.logits(step, []).numRows).to.equal(0);
+    });
+  }
+
+  it('a logit that is not finite is a NOT_FINITE error with its token', async () => {
+    const model = vocabulary(
+      true,
+      EMBEDDING.map((value, i) => (Math.floor(i / HIDDEN) === 4 ? NaN : value)),
+    );
+    model.embed(step, Int32Array.of(1, 2, 3));
+    const error = await errorOf(EngineError, () => model.logits(step, [1]).argmax(0));
+    expect(error.message).to.match(/^NOT_FINITE: the logit of token 4 is NaN; check/);
+  });
+
+  it('tokens and rows that are not there are INTERNAL errors', async () => {
+    const model = vocabulary(false);
+    for (const bad of [-1, VOCAB]) {
+      expect((await errorOf(EngineError, () => model.embed(step, Int32Array.of(0, bad, 0)))).code).to.equal('INTERNAL');
+    }
+    expect((await errorOf(EngineError, () => model.embed(step, Int32Array.of(0)))).message).to.contain(
+      '1 tokens in a step of 3',
+    );
+    for (const bad of [-1, 3, 0.5, NaN]) {
+      expect((await errorOf(EngineError, () => model.logits(step, [bad]))).code).to.equal('INTERNAL');
+    }
+  });
+
+  it('weights of another shape are refused', async () => {
+    const embedding = values.matrix(EMBEDDING, HIDDEN, VOCAB);
+    const weights = { embedding, finalNorm: NORM, head: null };
+    const error = await errorOf(ModelError, () => new KernelVocabulary(memory, SPEC, weights));
+    expect(error.message).to.contain(`[${HIDDEN}, ${VOCAB}]`).and.to.contain(`[${VOCAB}, ${HIDDEN}]`);
+  });
+});
