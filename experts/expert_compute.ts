@@ -31,4 +31,6 @@ export interface ExpertCompute<E extends Expert = Expert> {
   load(weights: FfnWeights): E;
   /** What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums over each row's choices in ascending order, with 'source' [M·H] one row per choice. */
   forward(groups: readonly ExpertRows<E>[], recv: ReceivedRows): Promise<Float32Array>;
+  /** Frees what it keeps besides experts. */
+  dispose(): void;
 }

@@ -96,13 +96,16 @@ export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Floa
 /** A NaN would choose experts quietly, and it is what a backend that ran out of memory computes. */
 function checkFinite(logits_E: Float32Array, token: number): void {
   const wrong = logits_E.findIndex((logit) => !Number.isFinite(logit));
-  if (wrong < 0) return;
-  throw new ExpertError(
+  if (wrong >= 0) throw notFiniteLogit(wrong, token, logits_E[wrong]!);
+}
+
+/** A gate's logit that is NaN or infinite. */
+export const notFiniteLogit = (expert: number, token: number, logit: number): ExpertError =>
+  new ExpertError(
     'NOT_FINITE',
-    `the gate's logit of expert ${wrong} for token ${token} is ${logits_E[wrong]!}; check the checkpoint for NaN, or use more ranks ` +
+    `the gate's logit of expert ${expert} for token ${token} is ${logit}; check the checkpoint for NaN, or use more ranks ` +
       'if this rank is short of memory',
   );
-}
 
 function score(logits_E: Float32Array, scoring: GateSpec['scoring'], out: Float64Array): void {
   if (scoring === 'sigmoid') {

@@ -72,6 +72,7 @@ export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): 
     dispose() {
       for (const slots of layers.values()) for (const expert of slots.values()) expert.dispose();
       layers.clear();
+      compute.dispose();
     },
   };
 }

@@ -71,6 +71,10 @@ export class TensorExperts implements ExpertCompute<TensorExpert> {
       ? sumPerRow(groups, y, recv, hidden, numTopk)
       : inChoiceOrder(groups, y, recv, hidden);
   }
+
+  dispose(): void {
+    // Experts are all it has.
+  }
 }
 
 /** All rows of one expert in one matmul; the activation of all experts in one go. Rows come out group by group. */

@@ -19,7 +19,7 @@ export class GrowingBlock {
     if (numBytes <= this.numBytes && this.address !== 0) return this.address;
     const size = Math.max(numBytes, Math.ceil(1.5 * this.numBytes));
     this.dispose();
-    this.address = this.memory.allocate(size);
+    this.address = this.memory.allocateScratch(size);
     this.numBytes = size;
     return this.address;
   }

@@ -1,6 +1,6 @@
 /** An MoE layer's norm and router. Shape suffixes: T tokens, H hidden, E experts, K choices per token. */
 import { ExpertError } from '../errors.js';
-import type { GateSpec, Routing } from '../gate.js';
+import { notFiniteLogit, type GateSpec, type Routing } from '../gate.js';
 import { Descriptor } from './descriptor.js';
 import { GrowingBlock } from './growing_block.js';
 import type { KernelMatrix } from './kernel_matrix.js';
@@ -104,7 +104,7 @@ export class KernelGate {
     const { numExperts, numTopk } = this.spec;
     const to = routed.reserve(numTokens, this.hidden, this.spec, this.scratchBytes);
     const wrong = -1 - this.memory.kernels.routeLayer(this.layer.address, x, numTokens, to);
-    if (wrong >= 0) throw notFinite(wrong % numExperts, Math.floor(wrong / numExperts), routed.logit(wrong));
+    if (wrong >= 0) throw notFiniteLogit(wrong % numExperts, Math.floor(wrong / numExperts), routed.logit(wrong));
     return routed.routing(numTokens * numTopk);
   }
 
@@ -130,10 +130,3 @@ function checkWeights({ numExperts }: GateSpec, { norm_H, gate, bias_E }: Kernel
       `the gate's bias of expert ${wrong} is ${bias_E![wrong]!}; check the checkpoint`,
     );
 }
-
-const notFinite = (expert: number, token: number, logit: number): ExpertError =>
-  new ExpertError(
-    'NOT_FINITE',
-    `the gate's logit of expert ${expert} for token ${token} is ${logit}; check the checkpoint for NaN, or use more ranks ` +
-      'if this rank is short of memory',
-  );

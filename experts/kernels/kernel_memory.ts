@@ -46,6 +46,8 @@ export interface Kernels {
   ) => void;
   readonly attendBytes: (lane: number) => number;
   readonly attend: (lane: number) => void;
+  readonly ffnLayer: (layer: number, x: number, numTokens: number, scratch: number, scratchBytes: number) => number;
+  readonly addExperts: (x: number, y: number, shared: number, numTokens: number, hidden: number) => void;
   readonly gqaLayer: (layer: number, step: number) => number;
   readonly mlaLayer: (layer: number, step: number) => number;
   readonly ffn: (
@@ -91,6 +93,8 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
+type Kernel = (...args: number[]) => number;
+
 const PAGE_BYTES = 65536;
 /** Blocks begin at multiples of a cache line. */
 const ALIGN_BYTES = 64;
@@ -108,13 +112,16 @@ export class KernelMemory {
   private readonly limitBytes: number;
   /** Everything from here on was never handed out, and is zero. */
   private untouched: number;
+  private readonly scratch = new Set<number>();
   private used = 0;
+  private usedByScratch = 0;
+  private calls = 0;
 
   /** `limitBytes`: what may be handed out at most, default {@link MAX_MEMORY_BYTES}. */
   constructor(limitBytes = MAX_MEMORY_BYTES) {
     const module = new WebAssembly.Module(readFileSync(new URL('kernels.wasm', import.meta.url)));
     this.exports = new WebAssembly.Instance(module).exports as KernelExports;
-    this.kernels = this.exports;
+    this.kernels = this.counted(this.exports);
     this.stagingAt = this.exports.stagingAt.value;
     this.stagingValues = this.exports.stagingValues.value;
     this.limitBytes = Math.min(limitBytes, MAX_MEMORY_BYTES);
@@ -126,6 +133,11 @@ export class KernelMemory {
   /** Bytes handed out. */
   get usedBytes(): number {
     return this.used;
+  }
+
+  /** Of those, what {@link allocateScratch} handed out. */
+  get scratchBytes(): number {
+    return this.usedByScratch;
   }
 
   /** Bytes that the memory takes of the process. */
@@ -147,6 +159,14 @@ export class KernelMemory {
     return address;
   }
 
+  /** The same for what grows with the largest step and is used again and again, which is counted apart. */
+  allocateScratch(numBytes: number): number {
+    const address = this.allocate(numBytes);
+    this.scratch.add(address);
+    this.usedByScratch += this.sizes.get(address)!;
+    return address;
+  }
+
   /** Gives a block back. @throws ExpertError INVALID_ARGUMENT for an address that isn't handed out */
   free(address: number): void {
     const size = this.sizes.get(address);
@@ -154,6 +174,7 @@ export class KernelMemory {
       throw new ExpertError('INVALID_ARGUMENT', `address ${address} is not handed out; please report this`);
     this.sizes.delete(address);
     this.used -= size;
+    if (this.scratch.delete(address)) this.usedByScratch -= size;
     this.blocks.give(address, size);
   }
 
@@ -166,6 +187,23 @@ export class KernelMemory {
   }
   words(address: number, length: number): Int32Array<ArrayBuffer> {
     return new Int32Array(this.exports.memory.buffer, address, length);
+  }
+
+  /** Calls of kernels so far. */
+  get numCalls(): number {
+    return this.calls;
+  }
+
+  private counted(exports: KernelExports): Kernels {
+    const kernels = Object.entries(exports).filter(([, value]) => typeof value === 'function') as [string, Kernel][];
+    const wrapped = kernels.map(([name, kernel]): [string, Kernel] => [
+      name,
+      (...args) => {
+        this.calls++;
+        return kernel(...args);
+      },
+    ]);
+    return Object.fromEntries(wrapped) as unknown as Kernels;
   }
 
   private growTo(end: number, wantedBytes: number): void {

@@ -104,7 +104,7 @@ export class KernelWorkspace {
     }
     if (numBytes > this.numBytes) {
       this.dispose();
-      this.address = this.memory.allocate(Math.ceil(numBytes * HEADROOM));
+      this.address = this.memory.allocateScratch(Math.ceil(numBytes * HEADROOM));
       this.numBytes = Math.ceil(numBytes * HEADROOM);
     }
     this.at = Object.fromEntries([...ends].map(([name, start]) => [name, this.address + start])) as unknown as Areas;

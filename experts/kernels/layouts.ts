@@ -35,6 +35,17 @@ export const ROUTED = {
   scratchBytes: 'address',
 } as const satisfies Layout;
 
+/** ffn_layer.as.ts */
+export const FFN_LAYER = {
+  normEps: 'f64',
+  norm: 'address',
+  gate: 'address',
+  up: 'address',
+  down: 'address',
+  hiddenSize: 'i32',
+  ffnScratchBytes: 'address',
+} as const satisfies Layout;
+
 /** head.as.ts */
 export const HEAD = {
   normEps: 'f64',

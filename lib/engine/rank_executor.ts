@@ -127,10 +127,12 @@ export class RankExecutor {
 
   stats(): RankStats {
     const { numTensors, numBytes } = tensorMemory();
+    const { heldBytes: kernelBytes, numCalls: numKernelCalls } = this.parts.model.kernelStats();
     const { dispatch, combine } = this.parts.ep.sentBytes();
     return {
       numTensors,
       tensorBytes: numBytes,
+      ...{ kernelBytes, numKernelCalls },
       numKernelRuns: numKernelRuns(),
       numKvBlocks: this.parts.model.cache.numBlocks,
       peakRssBytes: process.resourceUsage().maxRSS * 1024,

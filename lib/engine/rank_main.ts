@@ -165,6 +165,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       placement,
       mla,
       residence,
+      reservedBytes: footprint.cache + footprint.activations,
       blockSize,
       microBatches,
       clock,

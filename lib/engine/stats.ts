@@ -161,6 +161,8 @@ const highestOf = (load_SR: readonly (readonly number[])[]): number =>
 const nothingOf = (numRanks: number): RankStats => ({
   numTensors: 0,
   tensorBytes: 0,
+  kernelBytes: 0,
+  numKernelCalls: 0,
   numKernelRuns: 0,
   numKvBlocks: 0,
   peakRssBytes: 0,

@@ -98,6 +98,10 @@ export interface SequenceOutput {
 export interface RankStats {
   readonly numTensors: number;
   readonly tensorBytes: number;
+  /** Bytes of weights and KV cache in memories of the kernels; 0 where TensorFlow.js computes. */
+  readonly kernelBytes: number;
+  /** Calls of kernels so far. */
+  readonly numKernelCalls: number;
   readonly numKernelRuns: number;
   readonly numKvBlocks: number;
   readonly peakRssBytes: number;

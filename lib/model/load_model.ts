@@ -5,11 +5,16 @@ import type { LoadMonitor } from '../../experts/load_monitor.js';
 import { MoeLayer } from '../../experts/moe_layer.js';
 import type { Placement } from '../../experts/placement.js';
 import type { ReplicaChooser } from '../../experts/replica_choice.js';
+import type { ExpertCompute } from '../../experts/expert_compute.js';
+import { ResidentExperts } from '../../experts/kernels/kernel_expert_compute.js';
+import { KernelMemories } from '../../experts/kernels/kernel_memories.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
 import { TensorExperts } from '../../experts/tensor_experts.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import type { Fingerprint } from '../weights/fingerprint.js';
+import type { Decoder } from './decoder.js';
+import { loadKernelDecoder } from './kernels/load_kernels.js';
 import { slotsOf, type Residence } from './residence.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from './spec.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
@@ -37,6 +42,8 @@ export interface LoadOptions extends DecoderOptions {
   readonly load: LoadMonitor;
   /** Counts choices per rank that computes them. */
   readonly rankLoad: LoadMonitor;
+  /** Bytes of KV cache and activations to come, which share a kernel memory with dense weights. Default 0. */
+  readonly reservedBytes?: number;
   /** Ends the loading. */
   readonly signal?: AbortSignal;
 }
@@ -56,8 +63,8 @@ export type LoadedModel = (exchange: Exchange) => Transformer;
 export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   const { spec, checkpoint, fingerprint, microBatches, clock, load, rankLoad, signal } = options;
   const reader = new DenseReader(checkpoint, { fingerprint, signal, resident: options.residence.dense });
-  const shard = await loadExperts(options);
-  const decoder = await loadTensorDecoder(reader, options);
+  const { decoder, experts, memories } = await loadDecoder(reader, options);
+  const shard = await loadExperts(options, experts);
   const { gate } = spec.moe;
   const moeNumbers = moeLayersOf(spec);
   const shared = {
@@ -73,20 +80,34 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
     const moeLayers = spec.layers.map(({ kind }, layer) =>
       kind === 'dense' ? null : new MoeLayer({ ...shared, ...exchange, layer, moeLayer: moeNumbers.indexOf(layer) }),
     );
-    return new Transformer({ spec, decoder, moeLayers, shard, clock });
+    return new Transformer({ spec, decoder, moeLayers, shard, clock, memories });
   };
 }
 
-async function loadExperts({
-  spec,
-  checkpoint,
-  placement,
-  rank,
-  residence,
-  signal,
-}: LoadOptions): Promise<ExpertShard> {
+/** The dense part, which can't be divided, before experts take the memory that is left. */
+async function loadDecoder(
+  reader: DenseReader,
+  options: LoadOptions,
+): Promise<{ readonly decoder: Decoder; readonly experts: ExpertCompute; readonly memories: KernelMemories | null }> {
+  const { spec, residence, reservedBytes = 0 } = options;
+  const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, dtype: residence.experts };
+  switch (residence.compute) {
+    case 'tensors':
+      return { decoder: await loadTensorDecoder(reader, options), experts: new TensorExperts(shape), memories: null };
+    case 'kernels': {
+      const memories = new KernelMemories(reservedBytes);
+      const decoder = await loadKernelDecoder(reader, options, memories.first);
+      return { decoder, experts: new ResidentExperts(memories, shape), memories };
+    }
+  }
+}
+
+async function loadExperts(
+  { spec, checkpoint, placement, rank, signal }: LoadOptions,
+  compute: ExpertCompute,
+): Promise<ExpertShard> {
   const { hiddenSize: hidden, moe } = spec;
-  const shard = createExpertShard(new TensorExperts({ hidden, numTopk: moe.gate.numTopk, dtype: residence.experts }));
+  const shard = createExpertShard(compute);
   const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, signal);
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     for (const [slot, logical] of slotsOf(placement, moeLayer, rank).entries()) {

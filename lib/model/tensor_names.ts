@@ -10,6 +10,8 @@ export const attentionNormName = (layer: number): string => `${layerPrefix(layer
 export const mlpNormName = (layer: number): string => `${layerPrefix(layer)}.post_attention_layernorm.weight`;
 /** For example `q_proj` or `kv_a_layernorm`. */
 export const attentionName = (layer: number, part: string): string => `${layerPrefix(layer)}.self_attn.${part}.weight`;
+/** The part of such a name. */
+export const attentionPart = (name: string): string => name.split('.').at(-2)!;
 export const gateName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.weight`;
 export const gateBiasName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.e_score_correction_bias`;
 

@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { StepTag } from '../../comm/frame.js';
 import type { Routing } from '../../experts/gate.js';
+import { NO_KERNELS, type KernelMemories, type KernelStats } from '../../experts/kernels/kernel_memories.js';
 import type { MoeLayer } from '../../experts/moe_layer.js';
 import type { Placement } from '../../experts/placement.js';
 import type { ExpertShard } from '../../experts/shard.js';
@@ -17,6 +18,8 @@ export interface TransformerParts {
   /** The routed experts of this rank, all layers; layers use it through their MoeLayer. */
   readonly shard: ExpertShard;
   readonly clock: Stopwatch;
+  /** Null where TensorFlow.js computes. */
+  readonly memories: KernelMemories | null;
 }
 
 /** One step of one rank; without tokens it still serves its experts. */
@@ -53,6 +56,11 @@ export class Transformer {
 
   get cache(): KvCache {
     return this.parts.decoder.cache;
+  }
+
+  /** What the kernels hold and did. */
+  kernelStats(): KernelStats {
+    return this.parts.memories?.stats() ?? NO_KERNELS;
   }
 
   /** All layers over the step's tokens. Every rank calls it for every step, with zero tokens too. */

@@ -94,6 +94,7 @@ export async function loadRanks(
 export interface LocalJob {
   readonly spec: ModelSpec;
   readonly executors: readonly RankExecutor[];
+  readonly models: readonly Transformer[];
   /** One step; `parts` by rank. */
   step(
     parts: readonly (readonly PlanPart[])[],
@@ -118,6 +119,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   return {
     spec,
     executors,
+    models,
     async step(parts, begin = []) {
       step++;
       const results = await Promise.all(

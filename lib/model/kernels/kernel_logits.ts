@@ -1,47 +1,42 @@
 import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
-import { EngineError } from '../../engine/errors.js';
+import type { LogitRow } from '../logits.js';
 
-/** Rows of logits in a kernel memory, valid until the next ones are computed. Shape suffix: V vocabulary. */
-export class KernelLogits {
-  readonly numRows: number;
+/** A row of logits [V] in a kernel memory, valid until the next ones are computed. */
+export class KernelLogitRow implements LogitRow {
+  readonly vocabSize: number;
   private readonly memory: KernelMemory;
   private readonly address: number;
-  private readonly vocabSize: number;
   private readonly order: number;
 
   /** `order`: address of room for V indices. */
-  constructor(memory: KernelMemory, address: number, numRows: number, vocabSize: number, order: number) {
+  constructor(memory: KernelMemory, address: number, vocabSize: number, order: number) {
     this.memory = memory;
     this.address = address;
-    this.numRows = numRows;
     this.vocabSize = vocabSize;
     this.order = order;
   }
 
-  /** The most likely token, the lower one on ties. @throws EngineError NOT_FINITE naming the first token whose logit isn't, as `sampleToken` does */
-  argmax(row: number): number {
-    const best = this.memory.kernels.argmax(this.rowAt(row), this.vocabSize);
-    if (best >= 0) return best;
-    const token = -1 - best;
-    throw new EngineError(
-      'NOT_FINITE',
-      `the logit of token ${token} is ${this.row(row)[token]!}; check the checkpoint for NaN, or use more ranks if memory is short`,
-    );
+  values(): Float32Array {
+    return this.memory.floats(this.address, this.vocabSize).slice();
   }
 
-  /** The k most likely tokens, best first, the lower one on ties; k up to V. Logits must be finite: {@link argmax} checks it. */
-  topk(row: number, k: number): Int32Array {
-    const count = Math.min(k, this.vocabSize);
-    if (count > 0) this.memory.kernels.topk(this.rowAt(row), this.vocabSize, count, this.order);
-    return this.memory.words(this.order, count).slice();
+  firstNonFinite(): number {
+    const best = this.argmax();
+    return best < 0 ? -1 - best : -1;
   }
 
-  /** A row [V], as a view that is stale when the memory grows. */
-  row(row: number): Float32Array {
-    return this.memory.floats(this.rowAt(row), this.vocabSize);
+  best(k: number): number[] {
+    if (k === 1) return [this.argmax()];
+    this.memory.kernels.topk(this.address, this.vocabSize, k, this.order);
+    return Array.from(this.memory.words(this.order, k));
   }
 
-  private rowAt(row: number): number {
-    return this.address + 4 * row * this.vocabSize;
+  at(token: number): number {
+    return this.memory.floats(this.address + 4 * token, 1)[0]!;
+  }
+
+  /** The most likely token, or −1 − the first whose logit isn't finite. */
+  private argmax(): number {
+    return this.memory.kernels.argmax(this.address, this.vocabSize);
   }
 }

@@ -8,7 +8,7 @@ import { HEAD } from '../../../experts/kernels/layouts.js';
 import { EngineError } from '../../engine/errors.js';
 import { ModelError } from '../errors.js';
 import type { ModelSpec } from '../spec.js';
-import { KernelLogits } from './kernel_logits.js';
+import { KernelLogitRow } from './kernel_logits.js';
 import type { KernelStep } from './kernel_step.js';
 
 export interface KernelVocabularyWeights {
@@ -53,7 +53,7 @@ export class KernelVocabulary {
   }
 
   /** Logits of some rows of the step's hidden states. @throws EngineError INTERNAL for a row that isn't of the step; ExpertError OUT_OF_MEMORY */
-  logits(step: KernelStep, rows: readonly number[]): KernelLogits {
+  logits(step: KernelStep, rows: readonly number[]): KernelLogitRow[] {
     const { rows: vocabSize } = this.weights.embedding;
     checkIndices('row', rows, step.numTokens);
     const values = this.values.reserve(4 * rows.length * vocabSize);
@@ -70,7 +70,7 @@ export class KernelVocabulary {
         bytes,
       ),
     );
-    return new KernelLogits(this.memory, values, rows.length, vocabSize, indices);
+    return rows.map((_, i) => new KernelLogitRow(this.memory, values + 4 * i * vocabSize, vocabSize, indices));
   }
 
   dispose(): void {

@@ -1,12 +1,13 @@
 /** Ranks that are lost while a job runs with on_peer_loss: mask. Everything but sockets and processes is real. */
 import { expect } from 'chai';
-import { tensorMemory } from '../../../experts/tf.js';
 import { completionJson } from '../../../lib/commands/generate.js';
 import { statsJson, summary } from '../../../lib/commands/summary.js';
+import { cacheFloatsPerToken } from '../../../lib/model/kernels/cache_layout.js';
 import { EngineError } from '../../../lib/engine/errors.js';
 import type { GenerationRequest, TokenEvent } from '../../../lib/engine/request.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import { tinyGolden } from '../../kit/goldens.js';
+import { heldMemory } from '../../kit/held_memory.js';
 import { startLocalEngine, type Fault, type LocalEngine, type LocalEngineOptions } from '../../kit/local_engine.js';
 import { tinyModel } from '../../kit/paths.js';
 import { replicated } from '../../kit/placements.js';
@@ -410,14 +411,18 @@ for (const mla of ['absorbed', 'auto'] as const) {
           const held = async (): Promise<number[]> => {
             await local.engine.score({ tokenIds: [1, 2] });
             await local.engine.score({ tokenIds: [1, 2] });
-            return [tensorMemory().numTensors, ...local.engine.stats().ranks.map(({ numKvBlocks }) => numKvBlocks)];
+            return [
+              heldMemory(local.models).numBytes,
+              ...local.engine.stats().ranks.map(({ numKvBlocks }) => numKvBlocks),
+            ];
           };
           const before = await held();
           await batch(local);
           expect(lostOf(local)).to.deep.equal([[1]]);
           const after = await held();
           const ofLost = local.executors[1]!.stats().numKvBlocks;
-          const perBlock = 3; // one latent per layer
+          const { attention, layers } = local.engine.spec;
+          const perBlock = 16 * 4 * cacheFloatsPerToken(attention) * layers.length;
           expect(after[0]! - before[0]!).to.equal(perBlock * ofLost);
           expect([after[1], after[3]]).to.deep.equal([before[1], before[3]]);
         },

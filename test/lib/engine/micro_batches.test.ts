@@ -36,9 +36,11 @@ describe('micro-batches', () => {
   }
 
   it('leave no tensor behind', async () => {
-    const before = tensorMemory().numTensors;
-    await logitsOf({ microBatches: 2 }, [3, 4]);
-    expect(tensorMemory().numTensors).to.equal(before);
+    for (const compute of ['kernels', 'tensors'] as const) {
+      const before = tensorMemory().numTensors;
+      await logitsOf({ microBatches: 2, residence: { compute } }, [3, 4]);
+      expect(tensorMemory().numTensors).to.equal(before);
+    }
   });
 });
 

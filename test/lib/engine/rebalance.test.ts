@@ -2,14 +2,17 @@
 import { expect } from 'chai';
 import { asLayer, asLogical } from '../../../comm/ids.js';
 import { placementFrom, type Placement } from '../../../experts/placement.js';
-import { tensorMemory } from '../../../experts/tf.js';
 import { EngineError } from '../../../lib/engine/errors.js';
 import type { GenerationRequest, TokenEvent } from '../../../lib/engine/request.js';
 import { moeLayersOf, type ModelSpec } from '../../../lib/model/spec.js';
+import { residentBytes } from '../../../experts/kernels/resident_dtype.js';
+import { cacheFloatsPerToken } from '../../../lib/model/kernels/cache_layout.js';
+import type { Transformer } from '../../../lib/model/transformer.js';
 import { CheckpointExperts } from '../../../lib/model/weight_reader.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { scoreIds } from '../../kit/engines.js';
 import { tinyGolden } from '../../kit/goldens.js';
+import { heldMemory } from '../../kit/held_memory.js';
 import { startLocalEngine, type Fault, type LocalEngine, type LocalEngineOptions } from '../../kit/local_engine.js';
 import { tinyModel } from '../../kit/paths.js';
 import { replicated } from '../../kit/placements.js';
@@ -22,6 +25,9 @@ const GOLDEN = tinyGolden('tiny-deepseek-v3');
 const PROMPT = GOLDEN.prompt_token_ids;
 const PROMPTS = [PROMPT, PROMPT.slice(0, 7), PROMPT.slice(3, 20), PROMPT.slice(5, 9)];
 const NUM_NEW = 24;
+
+/** What a matrix takes besides its values. */
+const DESCRIPTOR_BYTES = 64;
 
 /** A plan after every second step, whatever it gains. */
 const ALWAYS = ['enabled=true', 'step_interval=2', 'window_size=2', 'min_gain=0', 'cool_down=0'];
@@ -72,8 +78,8 @@ async function expectRightWeights({ engine, models }: LocalEngine, lost: readonl
       const { gate, up, down } = await source.expert(asLayer(layer), asLogical(logical));
       const slot = physical % placement.slotsPerRank;
       const held = await models[rank]!.shard.rows(layer, slot, 0, 2 * moe.intermediateSize + hidden);
-      const isSame = [gate, up, down].map(({ bytes }, i) => Buffer.from(held[i]!).equals(bytes));
-      expect(isSame, `${layer} ${rank} ${slot}`).to.deep.equal([true, true, true]);
+      const expected = Buffer.concat([gate.bytes, up.bytes, down.bytes]);
+      expect(Buffer.concat(held).equals(expected), `${layer} ${rank} ${slot}`).to.equal(true);
     }
   }
   await checkpoint.close();
@@ -139,9 +145,10 @@ describe('live rebalancing', function () {
   });
 
   it('leaves no tensor and no byte behind after 200 rebalances, and counts what it moved', async () => {
-    const outside = tensorMemory();
+    const models: Transformer[] = [];
     await withEngine({ numRanks: 2, set: keys('step_interval=1'), planning: shuffling(3) }, async (local) => {
-      const loaded = tensorMemory();
+      models.push(...local.models);
+      const loaded = heldMemory(models);
       while (numDone(local) < 200) {
         const numSteps = 16 * Math.max(1, Math.min(8, 200 - numDone(local)));
         await generate(local, { maxNewTokens: Math.min(numSteps, 64) });
@@ -157,37 +164,41 @@ describe('live rebalancing', function () {
       expect(movedBytes).to.be.at.least(numMovedExperts * expertBytes);
       for (const executor of local.executors) executor.move({ kind: 'drop', version: 0 }); // what an unfinished one gathered
       await expectRightWeights(local);
-      const after = tensorMemory();
-      expect(after).to.deep.equal(loaded);
+      expect(heldMemory(models)).to.deep.equal(loaded);
     });
-    expect(tensorMemory()).to.deep.equal(outside);
+    expect(heldMemory(models).numBytes).to.equal(0);
   });
 
   it('never holds more than both placements of the layers in flight', async () => {
     await withEngine({ numRanks: 3, set: keys('step_interval=1'), planning: shuffling(9) }, async (local) => {
-      const loaded = tensorMemory().numTensors;
+      const loaded = heldMemory(local.models).numBytes;
       let most = 0;
       const unhook = local.models.map((model) => {
         const { shard } = model;
         const replace = shard.replace.bind(shard);
         shard.replace = (layer, next) => {
-          most = Math.max(most, tensorMemory().numTensors - loaded);
+          most = Math.max(most, heldMemory(local.models).numBytes - loaded);
           replace(layer, next);
         };
         return () => (shard.replace = replace);
       });
       await generate(local, { maxNewTokens: 40 });
       unhook.forEach((back) => back());
-      // Two tensors per expert, 16 experts of one layer, whatever the number of ranks; and the cache of one sequence: the step itself is over.
+      // 16 experts of one layer, whatever the number of ranks; and the cache of one sequence: the step itself is over.
+      const { attention, layers } = local.engine.spec;
+      const expert = residentBytes('bf16', 2 * 32, 48) + residentBytes('bf16', 48, 32) + 3 * DESCRIPTOR_BYTES;
+      const cache = 5 * 16 * 4 * cacheFloatsPerToken(attention) * layers.length;
       expect(most)
-        .to.be.above(0)
-        .and.at.most(2 * 16 + 2 * 3 * 4 * local.engine.spec.layers.length);
+        .to.be.above(expert)
+        .and.at.most(16 * expert + cache);
     });
   });
 
   it('is dropped when the engine is closed in the middle of it', async () => {
-    const outside = tensorMemory();
+    const models: Transformer[] = [];
     await withEngine({ numRanks: 3, set: keys('bytes_per_step=192'), planning: shuffling() }, async (local) => {
+      models.push(...local.models);
+      const loaded = heldMemory(models).numBytes;
       let numEvents = 0;
       const error = await errorOf(EngineError, async () => {
         for await (const { kind } of local.engine.generate({
@@ -201,9 +212,9 @@ describe('live rebalancing', function () {
       expect(error.code).to.equal('CLOSED');
       expect(numDone(local)).to.equal(0);
       expect(local.engine.stats().rebalancing!.movedBytes).to.be.above(0);
-      expect(tensorMemory().numTensors).to.be.above(outside.numTensors);
+      expect(heldMemory(models).numBytes).to.be.above(loaded);
     });
-    expect(tensorMemory()).to.deep.equal(outside);
+    expect(heldMemory(models).numBytes).to.equal(0);
   });
 
   describe('that fails', () => {

@@ -1,10 +1,11 @@
 import { expect } from 'chai';
+import type { Compute, ResidenceChoice } from '../../../lib/model/residence.js';
 import type { MlaForm } from '../../../lib/model/spec.js';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { tensorMemory } from '../../../experts/tf.js';
+import { heldMemory } from '../../kit/held_memory.js';
 import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../../kit/local_job.js';
-import { tinyModel } from '../../kit/paths.js';
+import { moe7m, tinyModel } from '../../kit/paths.js';
 
 interface TinyGolden {
   readonly prompt_token_ids: number[];
@@ -34,8 +35,12 @@ async function prefill(job: LocalJob, prompt: readonly number[], chunks: readonl
 const largestError = (actual: Float32Array, expected: readonly number[]): number =>
   expected.reduce((worst, value, i) => Math.max(worst, Math.abs(value - actual[i]!)), 0);
 
-for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
-  describe(`golden of ${name}`, () => {
+const MODELS = ['tiny-deepseek-v3', 'tiny-qwen3-moe'];
+const COMPUTES: readonly Compute[] = ['kernels', 'tensors'];
+
+for (const [name, compute] of MODELS.flatMap((model) => COMPUTES.map((each) => [model, each] as const))) {
+  describe(`golden of ${name}, ${compute}`, () => {
+    const residence = { compute };
     const golden = goldenOf(name);
     const prompt = golden.prompt_token_ids;
     const expected = golden.logits.flat();
@@ -43,7 +48,7 @@ for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
 
     for (const mla of forms) {
       it(`logits agree within 1e-4 whether the prompt comes whole, in chunks or token by token (mla: ${mla})`, async () => {
-        const job = await startLocalJob(tinyModel(name), { mla, reduce: 'source' });
+        const job = await startLocalJob(tinyModel(name), { mla, reduce: 'source', residence });
         const whole = await prefill(job, prompt, [prompt.length]);
         expect(whole.length).to.equal(expected.length);
         expect(largestError(whole, expected)).to.be.below(1e-4);
@@ -60,7 +65,7 @@ for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
 
     for (const numRanks of [1, 3]) {
       it(`${numRanks} ranks decode its greedy tokens`, async () => {
-        const job = await startLocalJob(tinyModel(name), { numRanks, placement: 'round_robin' });
+        const job = await startLocalJob(tinyModel(name), { residence, numRanks, placement: 'round_robin' });
         const [outputs] = await job.step([[promptPart(0, prompt)]], [[startOf(0)]]);
         const tokens = [outputs![0]!.tokenId!];
         while (tokens.length < golden.greedy_token_ids.length) {
@@ -73,7 +78,7 @@ for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
     }
 
     it('routes every token to the same experts', async () => {
-      const job = await startLocalJob(tinyModel(name));
+      const job = await startLocalJob(tinyModel(name), { residence });
       const [outputs] = await job.step([[promptPart(0, prompt)]], [[startOf(0)]]);
       const routed = outputs![0]!.routedExperts!;
       const numTopk = golden.routing[0]!.topk_idx[0]!.length;
@@ -88,7 +93,7 @@ for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
     });
 
     it('weighs every choice within 1e-5', async () => {
-      const job = await startLocalJob(tinyModel(name));
+      const job = await startLocalJob(tinyModel(name), { residence });
       const routings = await job.routingsOf(prompt);
       expect(routings).to.have.length(golden.routing.length);
       golden.routing.forEach(({ topk_idx, topk_weight_by_sorted_idx }, layer) => {
@@ -104,14 +109,54 @@ for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
       await job.close();
     });
 
-    it('leaves no tensor behind', async () => {
-      const before = tensorMemory().numTensors;
-      const job = await startLocalJob(tinyModel(name), { numRanks: 2 });
-      const loaded = tensorMemory().numTensors;
+    it('leaves nothing behind', async () => {
+      const before = heldMemory([]).numTensors;
+      const job = await startLocalJob(tinyModel(name), { residence, numRanks: 2 });
+      const loaded = heldMemory(job.models);
+      expect(loaded.numTensors > before).to.equal(compute === 'tensors');
       await prefill(job, prompt, [prompt.length]);
-      expect(tensorMemory().numTensors).to.equal(loaded);
+      expect(heldMemory(job.models)).to.deep.equal(loaded);
       await job.close();
-      expect(tensorMemory().numTensors).to.equal(before);
+      expect(heldMemory(job.models).numTensors).to.equal(before);
+      for (const model of job.models) expect(model.kernelStats()).to.include({ heldBytes: 0, scratchBytes: 0 });
     });
   });
 }
+
+describe('resident weights', () => {
+  const { prompt_token_ids: prompt } = goldenOf('tiny-deepseek-v3');
+  const logitsOf = async (residence: Partial<ResidenceChoice>): Promise<Float32Array> => {
+    const job = await startLocalJob(tinyModel('tiny-deepseek-v3'), { residence, numRanks: 2 });
+    const values = await prefill(job, prompt, [prompt.length]);
+    await job.close();
+    return values;
+  };
+
+  it('of a bf16 checkpoint give the same bits as bf16 and as f32', async () => {
+    const stored = await logitsOf({});
+    for (const dtype of ['f32', 'bf16'] as const) {
+      const same = await logitsOf({ experts: dtype, dense: dtype });
+      expect(Buffer.from(same.buffer).equals(Buffer.from(stored.buffer)), dtype).to.equal(true);
+    }
+  });
+
+  it('as int8 give nearly the same logits of a trained model, and others', async () => {
+    const tokens = Array.from({ length: 24 }, (_, i) => (37 * i) % 2048);
+    const trained = async (residence: Partial<ResidenceChoice>): Promise<Float32Array> => {
+      const job = await startLocalJob(moe7m(), { residence });
+      const values = await prefill(job, tokens, [tokens.length]);
+      await job.close();
+      return values;
+    };
+    const stored = await trained({});
+    const size = rootMeanSquare(stored);
+    for (const choice of [{ experts: 'int8' }, { dense: 'int8' }, { experts: 'int8', dense: 'int8' }] as const) {
+      const values = await trained(choice);
+      const error = rootMeanSquare(values.map((value, i) => value - stored[i]!)) / size;
+      expect(error, JSON.stringify(choice)).to.be.within(1e-4, 0.1);
+    }
+  });
+});
+
+const rootMeanSquare = (values: Float32Array): number =>
+  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);

@@ -1,0 +1,38 @@
+/** A dense layer's feed-forward network and the norm before it, as kernels: x += ffn(norm(x)). */
+import { Descriptor } from '../../../experts/kernels/descriptor.js';
+import { ffnScratchBytes, type KernelExpert } from '../../../experts/kernels/kernel_expert.js';
+import { KernelVector } from '../../../experts/kernels/kernel_vector.js';
+import { FFN_LAYER } from '../../../experts/kernels/layouts.js';
+import type { KernelStep } from './kernel_step.js';
+
+/** Owns its weights. */
+export class KernelFfn {
+  private readonly weights: KernelExpert;
+  private readonly norm: KernelVector;
+  private readonly descriptor: Descriptor<typeof FFN_LAYER>;
+
+  /** `norm`: [H]. @throws ExpertError OUT_OF_MEMORY */
+  constructor(weights: KernelExpert, norm: Float32Array, normEps: number) {
+    const { memory, gate, up, down, shape } = weights;
+    this.weights = weights;
+    this.norm = new KernelVector(memory, norm);
+    this.descriptor = new Descriptor(memory, FFN_LAYER, {
+      normEps,
+      norm: this.norm.address,
+      ...{ gate: gate.address, up: up.address, down: down.address },
+      hiddenSize: shape.hidden,
+      ffnScratchBytes: ffnScratchBytes(shape),
+    });
+  }
+
+  /** @throws ExpertError OUT_OF_MEMORY */
+  forward(step: KernelStep): void {
+    const { ffnLayer } = this.weights.memory.kernels;
+    const { address } = this.descriptor;
+    step.runIn((scratch, numBytes) => ffnLayer(address, step.x, step.numTokens, scratch, numBytes));
+  }
+
+  dispose(): void {
+    for (const part of [this.descriptor, this.norm, this.weights]) part.dispose();
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * What every rank does of an MoE layer, as kernels: norm, gate, shared experts, residual.
+ * Shape suffixes: T tokens of the step, H hidden, K choices per token.
+ */
+import type { Routing } from '../../../experts/gate.js';
+import { GrowingBlock } from '../../../experts/kernels/growing_block.js';
+import { ffnScratchBytes, type KernelExpert } from '../../../experts/kernels/kernel_expert.js';
+import { KernelRouted, type KernelGate } from '../../../experts/kernels/kernel_gate.js';
+import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
+import { padded } from '../../../experts/kernels/resident_dtype.js';
+import type { MoeTokens } from '../../../experts/moe_layer.js';
+import type { KernelStep } from './kernel_step.js';
+
+/** Memory that the MoE layers of a model use in turn. */
+export class KernelMoeBlocks {
+  readonly routed: KernelRouted;
+  /** [T · padded(H)]: what the shared experts made. */
+  readonly shared: GrowingBlock;
+  /** [T·H]: what the routed experts made. */
+  readonly experts: GrowingBlock;
+  /** For the shared experts. */
+  readonly scratch: GrowingBlock;
+
+  constructor(memory: KernelMemory) {
+    this.routed = new KernelRouted(memory);
+    this.shared = new GrowingBlock(memory);
+    this.experts = new GrowingBlock(memory);
+    this.scratch = new GrowingBlock(memory);
+  }
+
+  dispose(): void {
+    for (const part of [this.routed, this.shared, this.experts, this.scratch]) part.dispose();
+  }
+}
+
+/** Owns its weights. */
+export class KernelMoe {
+  readonly gate: KernelGate;
+  readonly shared: KernelExpert | null;
+  readonly hidden: number;
+  readonly blocks: KernelMoeBlocks;
+
+  /** `gate` with the norm before it; `hidden`: H. */
+  constructor(gate: KernelGate, shared: KernelExpert | null, hidden: number, blocks: KernelMoeBlocks) {
+    this.gate = gate;
+    this.shared = shared;
+    this.hidden = hidden;
+    this.blocks = blocks;
+  }
+
+  /** The step's tokens at this layer. */
+  begin(step: KernelStep): MoeTokens {
+    return new KernelMoeTokens(this, step);
+  }
+
+  dispose(): void {
+    this.gate.dispose();
+    this.shared?.dispose();
+  }
+}
+
+class KernelMoeTokens implements MoeTokens {
+  private readonly moe: KernelMoe;
+  private readonly step: KernelStep;
+  private routing: Routing | null = null;
+  /** 0 = there are none. */
+  private sharedAt = 0;
+
+  constructor(moe: KernelMoe, step: KernelStep) {
+    this.moe = moe;
+    this.step = step;
+  }
+
+  route(): Promise<Routing> {
+    return promiseOf(() => this.choose());
+  }
+
+  rows(): Promise<Float32Array> {
+    return promiseOf(() => this.copyRows());
+  }
+
+  runShared(): void {
+    const { shared, blocks } = this.moe;
+    if (shared === null) return;
+    const { memory, numTokens } = this.step;
+    const stride = padded(this.moe.hidden);
+    const scratch = blocks.scratch.reserve(ffnScratchBytes(shared.shape));
+    this.sharedAt = blocks.shared.reserve(4 * numTokens * stride);
+    const weights = [shared.gate.address, shared.up.address, shared.down.address] as const;
+    memory.kernels.ffn(blocks.routed.normed, numTokens, ...weights, scratch, this.sharedAt, stride);
+  }
+
+  add(y: Float32Array): void {
+    const { memory, x, numTokens } = this.step;
+    const address = this.moe.blocks.experts.reserve(y.byteLength);
+    memory.floats(address, y.length).set(y);
+    memory.kernels.addExperts(x, address, this.sharedAt, numTokens, this.moe.hidden);
+  }
+
+  /** Norm and gate are one call: rows are there when choices are. */
+  private choose(): Routing {
+    const { gate, blocks } = this.moe;
+    return (this.routing ??= gate.route(this.step.x, this.step.numTokens, blocks.routed));
+  }
+
+  private copyRows(): Float32Array {
+    this.choose();
+    const { hidden, blocks } = this.moe;
+    const { memory, numTokens } = this.step;
+    const stride = padded(hidden);
+    const normed = memory.floats(blocks.routed.normed, numTokens * stride);
+    if (stride === hidden) return normed.slice();
+    const rows = new Float32Array(numTokens * hidden);
+    for (let t = 0; t < numTokens; t++) rows.set(normed.subarray(t * stride, t * stride + hidden), t * hidden);
+    return rows;
+  }
+}
+
+/** What a synchronous call returns or throws, as a promise. */
+const promiseOf = <T>(call: () => T): Promise<T> => new Promise((resolve) => resolve(call()));
