@@ -38,8 +38,18 @@ export {
   type ReplicaChooser,
 } from './replica_choice.js';
 export { REPLICA_SPLITS, splitCounts, splitLoad, sumByRank, type ReplicaSplit } from './replica_split.js';
-export { recordedLoad, recordedRouting } from './recorded_routing.js';
-export { RECORD_MODES, type LoadRecord, type RecordingHeader, type RecordMode, type TokenRecord } from './recording.js';
+export { recordedLoad, recordedRouting, type RecordedLoad } from './recorded_routing.js';
+export type { RecordedRun } from './recorded_run.js';
+export {
+  RECORD_MODES,
+  type LoadRecord,
+  type PlacementRecord,
+  type RecordedLine,
+  type RecordedSlots,
+  type RecordingHeader,
+  type RecordMode,
+  type TokenRecord,
+} from './recording.js';
 export { readRecording, type RecordingLine } from './recording_reader.js';
 export {
   replayedRouting,

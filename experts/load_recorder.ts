@@ -1,6 +1,8 @@
 /** Records what gates choose, step by step, into a file. Shape suffixes: L MoE layers, E logical experts. */
 import { LoadMonitor } from './load_monitor.js';
-import { loadLine, tokenLine, type RecordingHeader, type TokenRecord } from './recording.js';
+import type { Placement } from './placement.js';
+import { isSameTable } from './planners/topology.js';
+import { loadLine, placementLine, tokenLine, type RecordingHeader, type TokenRecord } from './recording.js';
 import { RecordingWriter } from './recording_writer.js';
 
 /** What one committed step routed, on all ranks. */
@@ -12,6 +14,8 @@ export interface StepRouting {
   readonly load_LE: readonly ArrayLike<number>[];
   /** The experts of each token; nothing where nobody asked for them. */
   readonly tokens: Iterable<TokenRecord>;
+  /** What the step ran with, without what lost ranks held; the same object until it changes. Absent: nobody knows. */
+  readonly placement?: Placement;
 }
 
 /** Told of every committed step; the next step waits for it. */
@@ -35,6 +39,8 @@ export class LoadRecorder implements RoutingObserver {
   private readonly writer: RecordingWriter;
   private readonly stepsPerRecord: number;
   private readonly sum: LoadMonitor;
+  /** The last one written. */
+  private placement: Placement | null = null;
   private first = 0;
   private numSteps = 0;
   private numTokens = 0;
@@ -48,7 +54,10 @@ export class LoadRecorder implements RoutingObserver {
     this.sum = new LoadMonitor(header.numLayers, header.numExperts);
   }
 
-  /** Creates or replaces the file. @throws what the file system says where it can't be written */
+  /**
+   * Creates or replaces the file. Placements are recorded where the header says for how many ranks and slots.
+   * @throws what the file system says where it can't be written
+   */
   static async create(file: string, header: RecordingHeader, options: RecorderOptions): Promise<LoadRecorder> {
     return new LoadRecorder(await RecordingWriter.create(file, header), header, options);
   }
@@ -59,6 +68,7 @@ export class LoadRecorder implements RoutingObserver {
   }
 
   async add(step: StepRouting): Promise<void> {
+    if (step.placement !== undefined && step.placement !== this.placement) await this.place(step.step, step.placement);
     if (this.wantsTokens) return this.addTokens(step.tokens);
     if (this.numSteps === 0) this.first = step.step;
     this.sum.merge(step.load_LE);
@@ -73,6 +83,21 @@ export class LoadRecorder implements RoutingObserver {
     } finally {
       await this.writer.close();
     }
+  }
+
+  /** Load of different placements never shares a record. */
+  private async place(step: number, placement: Placement): Promise<void> {
+    const before = this.placement;
+    this.placement = placement;
+    if (this.header.slots === undefined) return;
+    const isNew = (table: Int32Array, layer: number): boolean =>
+      before === null || !isSameTable(table, before.phy2log[layer]!);
+    const layers = placement.phy2log.flatMap((phy2log, moeLayer) =>
+      isNew(phy2log, moeLayer) ? [{ moeLayer, phy2log }] : [],
+    );
+    if (layers.length === 0) return;
+    if (this.numSteps > 0) await this.flush();
+    await this.writer.write(placementLine({ step, version: placement.version, layers }));
   }
 
   private async addTokens(tokens: Iterable<TokenRecord>): Promise<void> {

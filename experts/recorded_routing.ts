@@ -1,7 +1,8 @@
 /** A recording as the source of choices. Shape suffixes: L MoE layers, E logical experts, K choices per token. */
 import { ExpertError } from './errors.js';
 import { LoadMonitor } from './load_monitor.js';
-import type { LoadRecord, RecordingHeader, TokenRecord } from './recording.js';
+import { RunCounter, type RecordedRun } from './recorded_run.js';
+import type { LoadRecord, RecordedLine, RecordingHeader, TokenRecord } from './recording.js';
 import { readRecording } from './recording_reader.js';
 import {
   MAX_ROUTING_WINDOWS,
@@ -14,23 +15,61 @@ import {
 /** Choices of recorded tokens that are kept: 512 MiB. */
 const MAX_CHOICES = 2 ** 28;
 
-/** Σ of a recording's load, [L][E]; of a `per_token` one, the tokens' choices. @throws ExpertError BAD_RECORDING */
-export async function recordedLoad(file: string): Promise<{ header: RecordingHeader; load_LE: Float64Array[] }> {
-  let [header, sum]: [RecordingHeader | null, LoadMonitor | null] = [null, null];
+export interface RecordedLoad {
+  readonly header: RecordingHeader;
+  /** Σ over the recording; of a `per_token` one, of the tokens' choices. */
+  readonly load_LE: readonly Float64Array[];
+  /** What computed it; null where the recording doesn't say. */
+  readonly run: RecordedRun | null;
+}
+
+/** Sums a recording up. @throws ExpertError BAD_RECORDING */
+export async function recordedLoad(file: string): Promise<RecordedLoad> {
+  let sum: LoadSum | null = null;
   for await (const line of readRecording(file)) {
     if (line.kind === 'header') {
-      header = line.header;
-      sum = new LoadMonitor(header.numLayers, header.numExperts);
-    } else if (line.kind === 'load') {
-      sum!.merge(line.record.load_LE);
-    } else {
-      const { numLayers, numTopk } = header!;
-      const { experts } = line.record;
-      for (let l = 0; l < numLayers; l++)
-        sum!.record(l, Int32Array.from(experts.subarray(l * numTopk, (l + 1) * numTopk)));
+      sum = new LoadSum(line.header);
+      continue;
+    }
+    try {
+      sum!.add(line);
+    } catch (error) {
+      throw bad(file, error instanceof Error ? error.message : String(error));
     }
   }
-  return { header: header!, load_LE: sum!.snapshot() };
+  return sum!.result();
+}
+
+class LoadSum {
+  private readonly header: RecordingHeader;
+  private readonly total: LoadMonitor;
+  private readonly run: RunCounter | null;
+
+  constructor(header: RecordingHeader) {
+    const { numLayers, numExperts, slots } = header;
+    this.header = header;
+    this.total = new LoadMonitor(numLayers, numExperts);
+    this.run = slots === undefined ? null : new RunCounter(header, slots);
+  }
+
+  add(line: RecordedLine): void {
+    if (line.kind === 'placement') return this.run?.place(line.record);
+    for (const monitor of [this.total, ...(this.run === null ? [] : [this.run.current])]) {
+      if (line.kind === 'load') monitor.merge(line.record.load_LE);
+      else this.count(line.record, monitor);
+    }
+  }
+
+  result(): RecordedLoad {
+    return { header: this.header, load_LE: this.total.snapshot(), run: this.run?.result() ?? null };
+  }
+
+  private count({ experts }: TokenRecord, monitor: LoadMonitor): void {
+    const { numLayers, numTopk } = this.header;
+    for (let l = 0; l < numLayers; l++) {
+      monitor.record(l, Int32Array.from(experts.subarray(l * numTopk, (l + 1) * numTopk)));
+    }
+  }
 }
 
 /**
@@ -42,9 +81,11 @@ export async function recordedRouting(file: string, shape: RoutingShape, seed = 
   const tokens = new RecordedTokens(file, shape);
   const windows = new RecordedWindows();
   for await (const line of readRecording(file)) {
-    if (line.kind === 'header') checkShape(file, line.header, shape);
-    else if (line.kind === 'load') windows.add(line.record);
-    else tokens.add(line.record);
+    if (line.kind === 'header') {
+      checkShape(file, line.header, shape);
+      windows.stepsPerRecord = line.header.windowSize ?? null;
+    } else if (line.kind === 'load') windows.add(line.record);
+    else if (line.kind === 'token') tokens.add(line.record);
   }
   if (tokens.numRequests > 0) return replayedRouting(tokens.requests(), shape);
   if (windows.all.length > 0) return windowedRouting(windows.all, shape, seed);
@@ -62,6 +103,8 @@ const bad = (file: string, what: string): ExpertError =>
   new ExpertError('BAD_RECORDING', `${file}: ${what}; give another recording`, { file });
 
 class RecordedWindows {
+  /** Shorter records, which end where the placement changed, are joined with the next ones. Null: every record is as long as any. */
+  stepsPerRecord: number | null = null;
   private windows: (readonly ArrayLike<number>[])[] = [];
   private recordsPerWindow = 1;
   private numInLast = 0;
@@ -70,14 +113,15 @@ class RecordedWindows {
     return this.windows;
   }
 
-  add({ load_LE }: LoadRecord): void {
-    if (this.windows.length === 0 || this.numInLast === this.recordsPerWindow) {
+  add({ load_LE, numSteps }: LoadRecord): void {
+    const numRecords = this.stepsPerRecord === null ? 1 : numSteps / this.stepsPerRecord;
+    if (this.windows.length === 0 || this.numInLast >= this.recordsPerWindow) {
       if (this.windows.length === MAX_ROUTING_WINDOWS) this.halve();
       this.windows.push(load_LE);
-      this.numInLast = 1;
+      this.numInLast = numRecords;
     } else {
       this.windows.push(sumOf(this.windows.pop()!, load_LE));
-      this.numInLast++;
+      this.numInLast += numRecords;
     }
   }
 

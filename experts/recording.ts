@@ -1,5 +1,5 @@
 /**
- * Recordings of what gates chose: gzip-compressed lines of JSON, a header and then one record a line. Here: what the lines say. Pure.
+ * Recordings of what gates chose: gzip-compressed lines of JSON, a header and then one record a line. Here: what the lines say, and writing them. Pure.
  * Shape suffixes: L MoE layers, E logical experts, K choices per token.
  */
 
@@ -16,6 +16,25 @@ export interface RecordingHeader {
   readonly numTopk: number;
   /** Program and version that wrote it: 'expertwire 0.1.0'. */
   readonly createdBy: string;
+  /** Steps that a record of `stat` sums up; fewer where the placement changed. Absent in recordings of format version 1. */
+  readonly windowSize?: number;
+  /** What placements are recorded for; absent: none are. */
+  readonly slots?: RecordedSlots;
+}
+
+export interface RecordedSlots {
+  readonly numRanks: number;
+  /** Of all ranks, per layer. */
+  readonly numSlots: number;
+}
+
+/** Which placement ran from here on: the first names every layer, later ones those that changed. */
+export interface PlacementRecord {
+  /** The first step that ran with it. */
+  readonly step: number;
+  readonly version: number;
+  /** [numSlots] the expert in each slot, −1 = empty, also on ranks that were lost. */
+  readonly layers: readonly { readonly moeLayer: number; readonly phy2log: Int32Array }[];
 }
 
 /** Of `stat` and `per_pass`. */
@@ -42,27 +61,33 @@ export interface TokenRecord {
   readonly experts: Uint16Array;
 }
 
-const FORMAT = 'expertwire-load';
-const FORMAT_VERSION = 1;
-/** Larger shapes are no model. */
-const MAX_LOADS = 2 ** 24;
+/** Everything but the header. */
+export type RecordedLine =
+  | { readonly kind: 'load'; readonly record: LoadRecord }
+  | { readonly kind: 'token'; readonly record: TokenRecord }
+  | { readonly kind: 'placement'; readonly record: PlacementRecord };
+
+export const FORMAT = 'expertwire-load';
 /** Of a header, in characters. */
 export const MAX_HEADER_LENGTH = 65_536;
 
 /** Longest line that a record of this shape takes. */
-export const maxRecordLength = ({ numLayers, numExperts, numTopk }: RecordingHeader): number =>
-  1024 + numLayers * (2 + 26 * Math.max(numExperts, numTopk));
+export const maxRecordLength = ({ numLayers, numExperts, numTopk, slots }: RecordingHeader): number =>
+  1024 + numLayers * Math.max(2 + 26 * Math.max(numExperts, numTopk), 40 + 9 * (slots?.numSlots ?? 0));
 
 export const headerLine = (header: RecordingHeader): string =>
   `${JSON.stringify({
     format: FORMAT,
-    format_version: FORMAT_VERSION,
+    format_version: header.slots === undefined ? 1 : 2,
     mode: header.mode,
     model: header.model,
     num_layers: header.numLayers,
     num_experts: header.numExperts,
     num_topk: header.numTopk,
     created_by: header.createdBy,
+    window_size: header.windowSize,
+    num_ranks: header.slots?.numRanks,
+    num_slots: header.slots?.numSlots,
   })}\n`;
 
 export const loadLine = ({ step, numSteps, numTokens, load_LE }: LoadRecord): string =>
@@ -80,81 +105,9 @@ export const tokenLine = ({ step, request, position, tokenId, experts }: TokenRe
   return `${JSON.stringify({ step, request, position, token_id: tokenId, experts: experts_LK })}\n`;
 };
 
-/** @throws Error: what is wrong with the line, without saying where it stands */
-export function parseHeader(line: string): RecordingHeader {
-  const content = objectOf(line);
-  if (content.format !== FORMAT) throw new Error(`it doesn't begin with a header {"format": "${FORMAT}", …}`);
-  const version = content.format_version;
-  if (version !== FORMAT_VERSION) {
-    throw new Error(`its format_version is ${String(version)}, and this expertwire reads ${FORMAT_VERSION}`);
-  }
-  const mode = RECORD_MODES.find((each) => each === content.mode);
-  if (mode === undefined)
-    throw new Error(`its mode is ${JSON.stringify(content.mode)}, not one of ${RECORD_MODES.join(', ')}`);
-  const [numLayers, numExperts, numTopk] = ['num_layers', 'num_experts', 'num_topk'].map((key) =>
-    wholeOf(content, key, 1),
-  ) as [number, number, number];
-  if (numLayers * Math.max(numExperts, numTopk) > MAX_LOADS || numTopk > numExperts) {
-    throw new Error(`${numLayers} layers of ${numExperts} experts, ${numTopk} per token, is no model's shape`);
-  }
-  const { model = '', created_by: createdBy = '' } = content;
-  return { mode, model: String(model), numLayers, numExperts, numTopk, createdBy: String(createdBy) };
-}
-
-/** @throws Error as {@link parseHeader} */
-export function parseLoad(line: string, { numLayers, numExperts }: RecordingHeader): LoadRecord {
-  const content = objectOf(line);
-  const isLoad = (load: unknown): boolean => typeof load === 'number' && load >= 0 && load < Infinity;
-  const load_LE = rowsOf(content.load, 'load', numLayers, numExperts, isLoad).map((row) => Float64Array.from(row));
-  return {
-    step: wholeOf(content, 'step', 0),
-    numSteps: wholeOf(content, 'num_steps', 1),
-    numTokens: wholeOf(content, 'num_tokens', 0),
-    load_LE,
-  };
-}
-
-/** @throws Error as {@link parseHeader} */
-export function parseToken(line: string, { numLayers, numExperts, numTopk }: RecordingHeader): TokenRecord {
-  const content = objectOf(line);
-  const isExpert = (expert: unknown): boolean =>
-    Number.isSafeInteger(expert) && 0 <= Number(expert) && Number(expert) < numExperts;
-  const rows = rowsOf(content.experts, 'experts', numLayers, numTopk, isExpert);
-  return {
-    step: wholeOf(content, 'step', 0),
-    request: wholeOf(content, 'request', 0),
-    position: wholeOf(content, 'position', 0),
-    tokenId: wholeOf(content, 'token_id', 0),
-    experts: Uint16Array.from(rows.flat()),
-  };
-}
-
-function objectOf(line: string): Readonly<Record<string, unknown>> {
-  let content: unknown;
-  try {
-    content = JSON.parse(line);
-  } catch (cause) {
-    throw new Error('it is no JSON', { cause });
-  }
-  if (typeof content !== 'object' || content === null || Array.isArray(content))
-    throw new Error('it is no JSON object');
-  return content as Readonly<Record<string, unknown>>;
-}
-
-function wholeOf(content: Readonly<Record<string, unknown>>, key: string, min: number): number {
-  const value = content[key];
-  if (Number.isSafeInteger(value) && Number(value) >= min) return Number(value);
-  throw new Error(`its ${key} is ${JSON.stringify(value)}, not a whole number from ${min}`);
-}
-
-function rowsOf(
-  value: unknown,
-  key: string,
-  numRows: number,
-  numColumns: number,
-  isValue: (value: unknown) => boolean,
-): number[][] {
-  const isRow = (row: unknown): boolean => Array.isArray(row) && row.length === numColumns && row.every(isValue);
-  if (Array.isArray(value) && value.length === numRows && value.every(isRow)) return value as number[][];
-  throw new Error(`its ${key} is not the header's ${numRows} layers of ${numColumns} numbers that make sense`);
-}
+export const placementLine = ({ step, version, layers }: PlacementRecord): string =>
+  `${JSON.stringify({
+    step,
+    placement_version: version,
+    layers: layers.map(({ moeLayer, phy2log }) => ({ layer: moeLayer, phy2log: [...phy2log] })),
+  })}\n`;

@@ -3,21 +3,10 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { ExpertError } from './errors.js';
-import {
-  MAX_HEADER_LENGTH,
-  maxRecordLength,
-  parseHeader,
-  parseLoad,
-  parseToken,
-  type LoadRecord,
-  type RecordingHeader,
-  type TokenRecord,
-} from './recording.js';
+import { MAX_HEADER_LENGTH, maxRecordLength, type RecordedLine, type RecordingHeader } from './recording.js';
+import { parseHeader, parseRecord } from './recording_parser.js';
 
-export type RecordingLine =
-  | { readonly kind: 'header'; readonly header: RecordingHeader }
-  | { readonly kind: 'load'; readonly record: LoadRecord }
-  | { readonly kind: 'token'; readonly record: TokenRecord };
+export type RecordingLine = { readonly kind: 'header'; readonly header: RecordingHeader } | RecordedLine;
 
 /**
  * The header, then every record in order. What stands before damage is given before the error is thrown.
@@ -51,11 +40,8 @@ export async function* readRecording(file: string): AsyncGenerator<RecordingLine
   if (header === null) fail('it is empty');
 }
 
-function parse(text: string, header: RecordingHeader | null): RecordingLine {
-  if (header === null) return { kind: 'header', header: parseHeader(text) };
-  if (header.mode === 'per_token') return { kind: 'token', record: parseToken(text, header) };
-  return { kind: 'load', record: parseLoad(text, header) };
-}
+const parse = (text: string, header: RecordingHeader | null): RecordingLine =>
+  header === null ? { kind: 'header', header: parseHeader(text) } : parseRecord(text, header);
 
 /** Without their ends; a line may be as long as `maxLength` says when it begins. */
 async function* linesOf(file: string, maxLength: () => number): AsyncGenerator<string, void, undefined> {

@@ -2,21 +2,23 @@
 import { open, readFile } from 'node:fs/promises';
 import { checkLoad, type ExpertLoad } from '../../experts/planners/planner.js';
 import { recordedLoad } from '../../experts/recorded_routing.js';
+import type { RecordedRun } from '../../experts/recorded_run.js';
 import { UsageError } from './context.js';
 
+export interface LoadFile {
+  readonly load_LE: ExpertLoad;
+  /** What computed it; null where the file doesn't say. */
+  readonly run: RecordedRun | null;
+}
+
 /**
- * [L][E] from a file `{"weight": [[load of each expert] per layer]}`, other keys being ignored, or summed over a recording (`--record`).
+ * From a file `{"weight": [[load of each expert] per layer]}`, other keys being ignored, or summed over a recording (`--record`).
  * @throws UsageError for what can't be read; ExpertError INVALID_ARGUMENT for what is no load, BAD_RECORDING
  */
-export async function readLoad(file: string): Promise<ExpertLoad> {
-  const load = (await isGzip(file)) ? (await recordedLoad(file)).load_LE : weightOf(await contentOf(file));
-  if (load === null) {
-    throw new UsageError(
-      `--load ${file} has no load; give {"weight": [[load of each expert] per layer]} of numbers, or a recording`,
-    );
-  }
-  checkLoad(load);
-  return load;
+export async function readLoad(file: string): Promise<LoadFile> {
+  const { load_LE, run } = (await isGzip(file)) ? await recordedLoad(file) : weightOf(file, await contentOf(file));
+  checkLoad(load_LE);
+  return { load_LE, run };
 }
 
 async function isGzip(file: string): Promise<boolean> {
@@ -45,8 +47,11 @@ function unreadable(file: string, cause: unknown): never {
   throw new UsageError(`--load ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
 }
 
-function weightOf(content: unknown): ExpertLoad | null {
+function weightOf(file: string, content: unknown): LoadFile {
   const { weight } = (content ?? {}) as { readonly weight?: unknown };
   const isRow = (row: unknown): row is number[] => Array.isArray(row) && row.every((load) => typeof load === 'number');
-  return Array.isArray(weight) && weight.every(isRow) ? weight : null;
+  if (Array.isArray(weight) && weight.every(isRow)) return { load_LE: weight, run: null };
+  throw new UsageError(
+    `--load ${file} has no load; give {"weight": [[load of each expert] per layer]} of numbers, or a recording`,
+  );
 }

@@ -1,21 +1,21 @@
 /** `expertwire plan`: from the load of the experts to a placement, with the balance before and after. */
 import { writeFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { balancedness, balancednessOf, rankLoads } from '../../experts/balance.js';
+import { balancedness, balancednessOfSums, balanceSums } from '../../experts/balance.js';
 import { ExpertError } from '../../experts/errors.js';
-import { createPlacement, type Placement } from '../../experts/placement.js';
+import type { Placement } from '../../experts/placement.js';
 import { placementToJson } from '../../experts/placement_json.js';
 import { createPlanner, PLANNERS, type PlannerName } from '../../experts/planners/index.js';
 import type { ExpertLoad, Plan } from '../../experts/planners/planner.js';
 import type { PlanTopology } from '../../experts/planners/topology.js';
-import { REPLICA_SPLITS, type ReplicaSplit } from '../../experts/replica_split.js';
-import { readPlacementFile } from '../config/placement_file.js';
+import { REPLICA_SPLITS } from '../../experts/replica_split.js';
 import { heatRows } from '../metrics/balance_charts.js';
 import type { BalancePictures, RankLoads } from '../metrics/balance_plots.js';
 import { table } from '../metrics/charts.js';
 import { UsageError, type CommandContext } from './context.js';
 import { readLoad } from './load_file.js';
 import { wholeNumber } from './numbers.js';
+import { beforePlan, rankLoadBySplit, type Before, type LoadBySplit } from './plan_before.js';
 import { checkPlotFile, writePlot } from './plot_file.js';
 
 export interface PlanArgs {
@@ -49,7 +49,10 @@ export function planOptions<T>(yargs: Argv<T>): Argv<T & PlanArgs> {
       describe: 'groups of experts; eplb keeps each on one node if they divide by the nodes',
     })
     .option('planner', { choices: PLANNERS, default: 'eplb' as const, describe: 'how to plan' })
-    .option('current', { type: 'string', describe: 'placement file to start from (linear, one replica)' })
+    .option('current', {
+      type: 'string',
+      describe: 'placement file to start from (what the recording ran with, else linear, one replica)',
+    })
     .option('move-cost', {
       type: 'number',
       describe: 'eplb_stable: what a moved replica must take from Σ (rank load / mean)² of its layer (0.003)',
@@ -75,15 +78,18 @@ export async function plan(args: PlanArgs, context: CommandContext): Promise<voi
 async function run(args: PlanArgs, { stdout, stderr }: CommandContext): Promise<void> {
   checkPlotFile(args.plot);
   const topology = topologyOf(args);
-  const load_LE = await readLoad(args.load);
-  const current = await currentOf(args, load_LE);
+  const load = await readLoad(args.load);
+  const { load_LE } = load;
+  const before = await beforePlan(args.current, load, topology.numRanks);
   const options = args.moveCost === undefined ? {} : { moveCost: args.moveCost };
   const wanted = { ...topology, numSlots: args.slots ?? load_LE[0]!.length };
-  const planned = createPlanner(args.planner, options).plan(load_LE, wanted, current);
-  if (args.output !== undefined) await write(args.output, planned.placement);
-  if (args.plot !== undefined) await writePlot(args.plot, picturesOf(args, load_LE, current, planned.placement));
-  stdout.write(args.json === true ? json(load_LE, planned.placement) : report(args, load_LE, current, planned));
-  if (args.chart === true && args.json !== true) stdout.write(chart(load_LE, current, planned.placement));
+  const planned = createPlanner(args.planner, options).plan(load_LE, wanted, before.placement);
+  const { placement } = planned;
+  if (args.output !== undefined) await write(args.output, placement);
+  const after = rankLoadBySplit(load_LE, placement);
+  if (args.plot !== undefined) await writePlot(args.plot, picturesOf(args, load_LE, before, after));
+  stdout.write(args.json === true ? json(after.even, placement) : report(args, before, after, planned));
+  if (args.chart === true && args.json !== true) stdout.write(chart(load_LE, before, after));
   if (args.output !== undefined) stderr.write(`placement written; use it with generate --placement ${args.output}\n`);
 }
 
@@ -96,40 +102,31 @@ function topologyOf({ ranks, slots, nodes, groups }: PlanArgs): Omit<PlanTopolog
   };
 }
 
-async function currentOf({ current, ranks: numRanks }: PlanArgs, load_LE: ExpertLoad): Promise<Placement> {
-  const shape = { numLayers: load_LE.length, numExperts: load_LE[0]!.length, numRanks };
-  if (current === undefined) return createPlacement('linear', shape);
-  return readPlacementFile(current, shape, (message) => {
-    throw new UsageError(`--current: ${message}`);
-  });
-}
-
 /** Balancedness per layer, replicas sharing evenly. */
-function json(load_LE: ExpertLoad, placement: Placement): string {
+function json(load_LR: readonly ArrayLike<number>[], placement: Placement): string {
   const { phy2log, log2phy, logcnt } = placement;
   const result = {
     phy2log: phy2log.map((slots) => [...slots]),
     log2phy: log2phy.map((experts) => experts.map((replicas) => [...replicas])),
     logcnt: logcnt.map((counts) => [...counts]),
-    balancedness: load_LE.map((load_E, layer) => balancedness(rankLoads(load_E, placement, layer))),
+    balancedness: load_LR.map(balancedness),
   };
   return `${JSON.stringify(result)}\n`;
 }
 
-function report(args: PlanArgs, load_LE: ExpertLoad, current: Placement, { placement, report }: Plan): string {
+function report(args: PlanArgs, before: Before, after: LoadBySplit, { placement, report }: Plan): string {
   const { numMovedSlots, planMs } = report;
   const numHeld = placement.phy2log.reduce((sum, slots) => sum + slots.filter((logical) => logical >= 0).length, 0);
-  const both = [current, placement];
-  const columns = REPLICA_SPLITS.flatMap((split) => both.map((each) => [split, each] as const));
-  const all = columns.map(([split, each]) => balancednessOf(load_LE, each, split).toFixed(4));
-  const layers = load_LE.map((load_E, layer) => [
+  const columns = REPLICA_SPLITS.flatMap((split) => [before.rankLoad[split], after[split]]);
+  const all = columns.map((load_LR) => balancednessOfSums(balanceSums(load_LR)).toFixed(4));
+  const layers = after.even.map((_, layer) => [
     `layer ${layer}`,
-    ...columns.map(([split, each]) => layerBalance(load_E, each, layer, split)),
+    ...columns.map((load_LR) => balancedness(load_LR[layer]!).toFixed(4)),
   ]);
   const head = REPLICA_SPLITS.flatMap((split) => [`${split} before`, `${split} after`]);
   return `${[
-    `${args.planner}: ${load_LE.length} layers of ${placement.numExperts} experts in ${args.slots ?? placement.numExperts} slots ` +
-      `on ${args.ranks} ranks; before: ${args.current ?? 'linear, one replica'}`,
+    `${args.planner}: ${layers.length} layers of ${placement.numExperts} experts in ${args.slots ?? placement.numExperts} slots ` +
+      `on ${args.ranks} ranks; before: ${before.text}`,
     'balancedness of this load (mean rank load / max rank load, 1 = perfect; all: Σ mean / Σ max), replicas sharing evenly or balanced (min-max)',
     '',
     table([['', ...head], ['all', ...all], ...layers]),
@@ -138,31 +135,25 @@ function report(args: PlanArgs, load_LE: ExpertLoad, current: Placement, { place
   ].join('\n')}\n`;
 }
 
-const rankLoadsOf = (load_LE: ExpertLoad, placement: Placement): Float64Array[] =>
-  load_LE.map((load_E, layer) => rankLoads(load_E, placement, layer));
-
-function picturesOf(args: PlanArgs, load_LE: ExpertLoad, current: Placement, placement: Placement): BalancePictures {
-  const of = (name: string, each: Placement): RankLoads => ({
+function picturesOf(args: PlanArgs, load_LE: ExpertLoad, before: Before, after: LoadBySplit): BalancePictures {
+  const of = (name: string, { even }: LoadBySplit): RankLoads => ({
     name,
-    load_LR: rankLoadsOf(load_LE, each),
-    balancedness: balancednessOf(load_LE, each),
+    load_LR: even,
+    balancedness: balancednessOfSums(balanceSums(even)),
   });
-  const ranks = [of(`before (${args.current ?? 'linear'})`, current), of(`after (${args.planner})`, placement)];
+  const ranks = [of(`before (${before.name})`, before.rankLoad), of(`after (${args.planner})`, after)];
   const title = `${args.planner} on ${args.ranks} ranks`;
   return { title, load_LE, ranks, balanceOverTime: [], rebalances: [] };
 }
 
-function chart(load_LE: ExpertLoad, current: Placement, placement: Placement): string {
+function chart(load_LE: ExpertLoad, before: Before, after: LoadBySplit): string {
   return `\n${[
     'load of each expert',
     heatRows(load_LE),
-    ...['', 'load of each rank before', heatRows(rankLoadsOf(load_LE, current))],
-    ...['', 'load of each rank after', heatRows(rankLoadsOf(load_LE, placement))],
+    ...['', 'load of each rank before', heatRows(before.rankLoad.even)],
+    ...['', 'load of each rank after', heatRows(after.even)],
   ].join('\n')}\n`;
 }
-
-const layerBalance = (load_E: ArrayLike<number>, placement: Placement, layer: number, split: ReplicaSplit): string =>
-  balancedness(rankLoads(load_E, placement, layer, split)).toFixed(4);
 
 async function write(file: string, placement: Placement): Promise<void> {
   try {

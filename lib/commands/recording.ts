@@ -2,21 +2,24 @@
 import { basename } from 'node:path';
 import { LoadRecorder } from '../../experts/load_recorder.js';
 import type { RecordMode } from '../../experts/recording.js';
+import { readPlacement } from '../config/placement_file.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { OpenedModel } from '../engine/opened_model.js';
 import { moeLayersOf } from '../model/spec.js';
 import { VERSION } from '../version.js';
 import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
+import { wholeNumber } from './numbers.js';
 
 export interface RecordArgs {
   readonly record?: string | undefined;
   readonly recordMode?: RecordMode | undefined;
+  readonly waitRanks?: number | undefined;
 }
 
 /** Runs `work` with a recorder, null where none was asked for, and ends its file whatever happens. */
 export async function withRecorder(
-  { record: file, recordMode }: RecordArgs,
+  { record: file, recordMode, waitRanks }: RecordArgs,
   config: ExpertwireConfig,
   { spec }: OpenedModel,
   { stderr }: CommandContext,
@@ -29,9 +32,17 @@ export async function withRecorder(
   const mode = recordMode ?? 'stat';
   const { numExperts, numTopk } = spec.moe.gate;
   const shape = { numLayers: moeLayersOf(spec).length, numExperts, numTopk };
-  const header = { mode, model: basename(config.model), ...shape, createdBy: `expertwire ${VERSION}` };
-  const options = { windowSize: config.load_balance.window_size };
-  const recorder = await LoadRecorder.create(file, header, options).catch((cause: unknown) => {
+  const { window_size: windowSize } = config.load_balance;
+  const { numRanks, slotsPerRank } = await readPlacement(config.experts, {
+    ...shape,
+    numRanks: config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0) ?? 0),
+  });
+  const header = {
+    ...{ mode, model: basename(config.model), ...shape, createdBy: `expertwire ${VERSION}` },
+    ...(mode === 'stat' && { windowSize }),
+    slots: { numRanks, numSlots: numRanks * slotsPerRank },
+  };
+  const recorder = await LoadRecorder.create(file, header, { windowSize }).catch((cause: unknown) => {
     throw new UsageError(
       `--record ${file} can't be written (${cause instanceof Error ? cause.message : String(cause)})`,
     );

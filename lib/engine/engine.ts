@@ -2,7 +2,7 @@
  * The engine as its users see it: prompts in, tokens out. Lives in the head process, which holds no tensors: a job of rank processes
  * computes the steps that the scheduler forms.
  */
-import type { Placement } from '../../experts/placement.js';
+import { withoutRanks, type Placement } from '../../experts/placement.js';
 import type { RoutingObserver } from '../../experts/load_recorder.js';
 import type { RoutingSource } from '../../experts/routing_source.js';
 import { readPlacement } from '../config/placement_file.js';
@@ -73,6 +73,8 @@ export class Engine implements TokenSource {
   readonly tokenizer: Tokenizer | undefined;
   readonly limits: EngineLimits;
   private readonly firstPlacement: Placement;
+  /** Made anew when the placement changes or ranks are lost. */
+  private ran: { readonly whole: Placement; readonly numLost: number; readonly left: Placement } | null = null;
   /** Null: experts stay where they are. */
   private readonly rebalancer: Rebalancer | null;
   private readonly config: ExpertwireConfig;
@@ -245,7 +247,7 @@ export class Engine implements TokenSource {
         this.collector.add(plans, outcome.results, stepMs);
         const load_LE = this.collector.stepLoad;
         this.rebalancer?.stepped(load_LE, outcome.results, stepMs);
-        await this.observer?.add(stepRouting(plans, outcome.results, load_LE, this.routingWidth));
+        await this.observer?.add(stepRouting(plans, outcome.results, load_LE, this.routingWidth, this.placementLeft));
         await this.commit(plans, outcome.results);
       }
     } catch (error) {
@@ -261,6 +263,16 @@ export class Engine implements TokenSource {
     const placed = this.rebalancer?.next(scheduled[0]!) ?? { placementVersion: this.placement.version };
     const plans = scheduled.map((plan) => ({ ...plan, ...placed }));
     return this.routing === null ? plans : withForcedExperts(plans, this.routing, this.routingWidth);
+  }
+
+  /** The placement in force without what lost ranks held; the same object until it changes. */
+  private get placementLeft(): Placement {
+    const { placement: whole, lost } = this;
+    if (this.ran?.whole !== whole || this.ran.numLost !== lost.size) {
+      const left = lost.size === 0 ? whole : withoutRanks(whole, [...lost.keys()]);
+      this.ran = { whole, numLost: lost.size, left };
+    }
+    return this.ran.left;
   }
 
   /** Choices of one token: L·K. */

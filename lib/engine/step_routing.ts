@@ -1,5 +1,6 @@
 /** Where the tokens of a step go: what was chosen, for recordings, and what is to be chosen, for experiments. Pure. */
 import type { StepRouting } from '../../experts/load_recorder.js';
+import type { Placement } from '../../experts/placement.js';
 import type { TokenRecord } from '../../experts/recording.js';
 import type { RoutingSource } from '../../experts/routing_source.js';
 import type { StepPlan, StepResult } from './step_plan.js';
@@ -10,11 +11,13 @@ export const stepRouting = (
   results: readonly (StepResult | null)[],
   load_LE: StepRouting['load_LE'],
   width: number,
+  placement: Placement,
 ): StepRouting => ({
   step: plans[0]!.step,
   numTokens: plans.flatMap(({ parts }) => parts).reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
   load_LE,
   tokens: routedTokens(plans, results, width),
+  placement,
 });
 
 /** The experts of each token whose output counts. Nothing for ranks that didn't report them. */

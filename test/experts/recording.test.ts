@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { ExpertError } from '../../experts/errors.js';
 import { LoadRecorder, type StepRouting } from '../../experts/load_recorder.js';
+import { placementFrom, type Placement } from '../../experts/placement.js';
 import { recordedLoad } from '../../experts/recorded_routing.js';
 import type { RecordingHeader, RecordMode, TokenRecord } from '../../experts/recording.js';
 import { readRecording, type RecordingLine } from '../../experts/recording_reader.js';
@@ -167,12 +168,24 @@ describe('recordings', () => {
       ...{ num_layers: 1, num_experts: 3, num_topk: 2, created_by: 'test' },
     };
     const tokens = { ...header, mode: 'per_token' };
+    const placed = { ...header, format_version: 2, num_ranks: 2, num_slots: 4 };
+    const moved = { step: 1, placement_version: 1, layers: [{ layer: 0, phy2log: [0, 1, 2, -1] }] };
     const load = { step: 1, num_steps: 1, num_tokens: 2, load: [[1, 2, 3]] };
     const token = { step: 1, request: 0, position: 0, token_id: 7, experts: [[0, 2]] };
     const cases: readonly (readonly [number, readonly unknown[], RegExp])[] = [
       [1, [{ ...header, format: 'x' }], /header \{"format": "expertwire-load"/],
       [1, [load], /header/],
-      [1, [{ ...header, format_version: 2 }], /format_version is 2, and this expertwire reads 1/],
+      [1, [{ ...header, format_version: 3 }], /format_version is 3, and this expertwire reads 1 and 2/],
+      [1, [{ ...header, format_version: 2 }], /num_ranks is undefined, not a whole number from 1/],
+      [1, [{ ...header, window_size: 0 }], /window_size is 0/],
+      [1, [{ ...placed, num_slots: 2 }], /num_slots is 2, not a whole number from 3/],
+      [1, [{ ...placed, num_slots: 5 }], /5 slots per layer on 2 ranks, 1 layers, is no placement's shape/],
+      [2, [header, moved], /header has no num_ranks/],
+      [2, [placed, { ...moved, placement_version: -1 }], /placement_version is -1/],
+      [2, [placed, { ...moved, layers: [{ layer: 1, phy2log: [0, 1, 2, -1] }] }], /places layer 1, and there are 1/],
+      [2, [placed, { ...moved, layers: [{ layer: 0, phy2log: [0, 1, 2] }] }], /phy2log of layer 0 is not .* 4 slots/],
+      [2, [placed, { ...moved, layers: [{ layer: 0, phy2log: [0, 1, 2, 3] }] }], /phy2log of layer 0 is not/],
+      [3, [placed, moved, { ...moved, more: 'x'.repeat(2000) }], /longer than/],
       [1, [{ ...header, mode: 'all' }], /mode is "all", not one of stat, per_pass, per_token/],
       [1, [{ ...header, num_experts: 0 }], /num_experts is 0, not a whole number from 1/],
       [1, [{ ...header, num_layers: 2 ** 30 }], /no model's shape/],
@@ -207,6 +220,111 @@ describe('recordings', () => {
       await writeFile(join(dir, 'r'), 'no gzip at all');
       expect((await readUntilError(join(dir, 'r'))).error.message).to.contain("isn't gzip");
       expect((await readUntilError(join(dir, 'nowhere'))).error.message).to.contain('ENOENT');
+    });
+  });
+
+  describe('with placements', () => {
+    const NUM_RANKS = 2;
+    const slots = { numRanks: NUM_RANKS, numSlots: 8 };
+    const at = (version: number, ...tables: readonly (readonly number[])[]): Placement =>
+      placementFrom(
+        version,
+        NUM_RANKS,
+        SHAPE.numExperts,
+        tables.map((table) => Int32Array.from(table)),
+      );
+    const LOW = [0, 1, 2, -1, 3, 4, 5, -1];
+    const HIGH = [3, 4, 5, -1, 0, 1, 2, -1];
+    const SPREAD = [0, 1, 2, 3, 3, 4, 5, 0];
+    const PLACEMENTS = [at(0, LOW, LOW), at(1, LOW, HIGH), at(2, SPREAD, HIGH)];
+    /** Each placement runs three steps. */
+    const placedSteps = stepsOf(9).map((step, i) => ({ ...step, placement: PLACEMENTS[Math.floor(i / 3)]! }));
+
+    const recordPlaced = async (file: string, mode: RecordMode): Promise<RecordingLine[]> => {
+      const recorder = await LoadRecorder.create(file, { ...headerOf(mode), slots }, { windowSize: 4 });
+      for (const step of placedSteps) await recorder.add(step);
+      await recorder.close();
+      return linesOf(file);
+    };
+
+    it('say before the first load where every expert is, and later which layers changed; no record spans a change', async () => {
+      await withTempFolder(async (dir) => {
+        const names = new Map(Object.entries({ LOW, HIGH, SPREAD }).map(([name, table]) => [table.join(), name]));
+        const textOf = (line: RecordingLine): string => {
+          if (line.kind === 'load') return `${line.record.numSteps} steps from ${line.record.step}`;
+          if (line.kind !== 'placement') return line.kind;
+          const { step, version, layers } = line.record;
+          const tables = layers.map(({ moeLayer, phy2log }) => `${moeLayer} ${names.get(phy2log.join())}`);
+          return `version ${version} from ${step}: ${tables.join(', ')}`;
+        };
+        const lines = await recordPlaced(join(dir, 'r'), 'stat');
+        expect(lines[0]).to.deep.equal({ kind: 'header', header: { ...headerOf('stat'), slots } });
+        expect(lines.slice(1).map(textOf)).to.deep.equal([
+          ...['version 0 from 1: 0 LOW, 1 LOW', '3 steps from 1'],
+          ...['version 1 from 4: 1 HIGH', '3 steps from 4'],
+          ...['version 2 from 7: 0 SPREAD', '3 steps from 7'],
+        ]);
+      });
+    });
+
+    it('tell what each rank carried, in every mode, however often experts moved', async () => {
+      await withTempFolder(async (dir) => {
+        // Step by step, by hand: an expert's tokens in equal shares to the ranks that hold it.
+        const even = [0, 1].map((layer) => {
+          const load_R = [0, 0];
+          for (const { load_LE, placement } of placedSteps) {
+            const table = placement.phy2log[layer]!;
+            for (const [slot, e] of table.entries()) {
+              if (e >= 0) load_R[slot < 4 ? 0 : 1]! += load_LE[layer]![e]! / table.filter((each) => each === e).length;
+            }
+          }
+          return load_R;
+        });
+        for (const mode of ['stat', 'per_pass', 'per_token'] as const) {
+          const file = join(dir, mode);
+          await recordPlaced(file, mode);
+          const { run, load_LE } = await recordedLoad(file);
+          expect(load_LE.map((load_E) => [...load_E])).to.deep.equal(totalOf(placedSteps));
+          expect(run!.numPlacements).to.equal(3);
+          expect([run!.placement.version, run!.placement.phy2log]).to.deep.equal([2, PLACEMENTS[2]!.phy2log]);
+          expect(run!.rankLoad.even.map((load_R) => [...load_R])).to.deep.equal(even);
+          for (const [layer, load_R] of run!.rankLoad.balanced.entries()) {
+            expect(load_R[0]! + load_R[1]!).to.be.closeTo(even[layer]![0]! + even[layer]![1]!, 1e-9);
+            expect(Math.max(...load_R)).to.be.at.most(Math.max(...even[layer]!) + 1e-9);
+          }
+        }
+      });
+    });
+
+    it('are not asked for where the header has no slots, and recordings without them say so', async () => {
+      await withTempFolder(async (dir) => {
+        const file = join(dir, 'r');
+        await record(file, 'per_pass', placedSteps);
+        expect((await linesOf(file)).filter(({ kind }) => kind === 'placement')).to.deep.equal([]);
+        expect((await recordedLoad(file)).run).to.equal(null);
+        expect(gunzipSync(await readFile(file)).toString()).to.contain('"format_version":1,');
+      });
+    });
+
+    it('a load before its placement, or a first placement without some layer, is an error with the file', async () => {
+      await withTempFolder(async (dir) => {
+        const header = {
+          ...{ format: 'expertwire-load', format_version: 2, mode: 'per_pass', model: 'm', created_by: 'test' },
+          ...{ num_layers: 2, num_experts: 1, num_topk: 1, num_ranks: 1, num_slots: 1 },
+        };
+        const load = { step: 1, num_steps: 1, num_tokens: 2, load: [[1], [1]] };
+        const placement = { step: 1, placement_version: 0, layers: [{ layer: 1, phy2log: [0] }] };
+        for (const [second, words] of [
+          [load, /load comes before the placement that it ran with/],
+          [placement, /first placement doesn't say where the experts of layer 0 are/],
+        ] as const) {
+          const file = join(dir, 'r');
+          await writeFile(file, gzipSync([header, second].map((each) => `${JSON.stringify(each)}\n`).join('')));
+          const error = await errorOf(ExpertError, () => recordedLoad(file));
+          expect(error).to.include({ code: 'BAD_RECORDING', file });
+          expect(error.message).to.match(words);
+        }
+      });
     });
   });
 

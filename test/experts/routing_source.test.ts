@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { join } from 'node:path';
 import { ExpertError } from '../../experts/errors.js';
 import { LoadRecorder, type StepRouting } from '../../experts/load_recorder.js';
+import { placementFrom } from '../../experts/placement.js';
 import { recordedRouting } from '../../experts/recorded_routing.js';
 import type { RecordMode } from '../../experts/recording.js';
 import {
@@ -144,6 +145,27 @@ describe('routing by something else than the gate', () => {
       const long = await recordedRouting(file, SHAPE);
       const longAt = (window: number): number => Math.min(...chosen(long, SHAPE, 1, window * POSITIONS_PER_WINDOW));
       expect([0, 99, 100, 149, 150, 250].map(longAt)).to.deep.equal([0, 0, 4, 4, 0, 4]);
+    });
+  });
+
+  it('joins records that are short because the placement changed, and gives every window its full weight', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'r');
+      const rotated = (shift: number): Int32Array => Int32Array.from({ length: 8 }, (_, e) => (e + shift) % 8);
+      const placements = [0, 1].map((shift) => placementFrom(shift, 1, 8, [rotated(shift), rotated(shift)]));
+      const header = { mode: 'stat', model: 'm', ...SHAPE, createdBy: 'test', windowSize: 4 } as const;
+      const slots = { numRanks: 1, numSlots: 8 };
+      const recorder = await LoadRecorder.create(file, { ...header, slots }, { windowSize: 4 });
+      // Records of 4, 1, 4 and 3 steps: the short second one belongs to the third.
+      for (let step = 1; step <= 12; step++) {
+        const hot = step <= 4 ? 0 : step <= 9 ? 4 : 2;
+        await recorder.add({ ...windowOf(step, hot), placement: placements[step <= 5 ? 0 : 1]! });
+      }
+      await recorder.close();
+      expect(recorder.numRecords).to.equal(4);
+      const source = await recordedRouting(file, SHAPE);
+      const at = (window: number): number => Math.min(...chosen(source, SHAPE, 9, window * POSITIONS_PER_WINDOW));
+      expect([0, 1, 2, 3].map(at)).to.deep.equal([0, 4, 2, 0]);
     });
   });
 

@@ -79,6 +79,27 @@ describe('recording from the command line', function () {
     });
   });
 
+  it('plan compares with the placement that a recording ran with, and says which one it assumes elsewhere', async () => {
+    await withTempFolder(async (dir) => {
+      const [file, placement] = [join(dir, 'r.jsonl.gz'), join(dir, 'p.json')];
+      await expertwire(...GENERATE, '--record', file);
+      await expertwire('plan', '--load', file, '--ranks', '2', '--slots', '20', '--output', placement);
+      const recorded = join(dir, 'r2.jsonl.gz');
+      await expertwire(...GENERATE, '--placement', placement, '--record', recorded);
+      const plan = (...args: readonly string[]): Promise<string> =>
+        expertwire('plan', '--load', recorded, '--planner', 'eplb_stable', '--slots', '20', ...args);
+      const text = await plan('--ranks', '2');
+      expect(text).to.contain('before: as recorded, placement version 0\n');
+      const named = await plan('--ranks', '2', '--current', placement);
+      const rowsOf = (printed: string): string[] => printed.split('\n').slice(1, 7); // all but who is compared, and the time
+      expect(named).to.contain(`before: ${placement}\n`);
+      expect(rowsOf(text)).to.deep.equal(rowsOf(named));
+      expect(await plan('--ranks', '4')).to.contain(
+        'before: linear, one replica (assumed: the recording ran on 2 ranks)\n',
+      );
+    });
+  });
+
   it('--plot draws a run as .svg, and a plan as .html', async () => {
     await withTempFolder(async (dir) => {
       const [svg, html, load] = [join(dir, 'run.svg'), join(dir, 'plan.html'), join(dir, 'load.json')];

@@ -1,7 +1,11 @@
 /** Experts that move to other ranks while tokens are generated. Everything but sockets, processes and, mostly, the planner is real. */
 import { expect } from 'chai';
+import { join } from 'node:path';
 import { asLayer, asLogical } from '../../../comm/ids.js';
+import { LoadRecorder } from '../../../experts/load_recorder.js';
 import { placementFrom, type Placement } from '../../../experts/placement.js';
+import { recordedLoad } from '../../../experts/recorded_routing.js';
+import { RECORD_MODES } from '../../../experts/recording.js';
 import { EngineError } from '../../../lib/engine/errors.js';
 import type { GenerationRequest, TokenEvent } from '../../../lib/engine/request.js';
 import { moeLayersOf, type ModelSpec } from '../../../lib/model/spec.js';
@@ -18,6 +22,7 @@ import { tinyModel } from '../../kit/paths.js';
 import { replicated } from '../../kit/placements.js';
 import { shuffling } from '../../kit/plannings.js';
 import { errorOf } from '../../kit/rejects.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
 import { isSameBits } from '../../refs/random.js';
 
 const MODEL = tinyModel('tiny-deepseek-v3');
@@ -132,6 +137,27 @@ describe('live rebalancing', function () {
         expect(local.engine.placement.version).to.be.above(before.version);
         expect(local.engine.placement.phy2log).not.to.deep.equal(before.phy2log);
         await expectRightWeights(local);
+      });
+    });
+  }
+
+  for (const mode of RECORD_MODES) {
+    it(`a recording (${mode}) says which placements ran, so that each rank's load is found again`, async () => {
+      await withTempFolder(async (dir) => {
+        const file = join(dir, 'r');
+        const shape = { numLayers: 2, numExperts: 16, numTopk: 4, slots: { numRanks: 3, numSlots: 18 } };
+        const header = { mode, model: 'm', createdBy: 'test', ...shape };
+        const observer = await LoadRecorder.create(file, header, { windowSize: 5 });
+        await withEngine({ numRanks: 3, set: keys(), planning: shuffling(), observer }, async (local) => {
+          await batch(local);
+          expect(numDone(local)).to.be.above(1);
+          await observer.close();
+          const { run } = await recordedLoad(file);
+          expect(run!.numPlacements).to.be.above(2);
+          expect(run!.placement.version).to.be.at.most(local.engine.placement.version);
+          // Every expert has one replica, so that its tokens went where the placement of their step says.
+          expect(run!.rankLoad.even).to.deep.equal(local.engine.stats().rankLoad);
+        });
       });
     });
   }
