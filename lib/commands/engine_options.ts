@@ -7,13 +7,13 @@ import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
 import { loadConfig, type PartialConfig } from '../config/load.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { Engine, type Loss } from '../engine/engine.js';
+import type { OnTimeline } from '../engine/job.js';
 import { reasonOf } from '../engine/membership.js';
 import type { OpenedModel } from '../engine/opened_model.js';
 import { parseAddress } from './address.js';
 import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
-import type { TimelineEvent } from '../metrics/timeline.js';
 import { wholeNumber } from './numbers.js';
 import { withRecorder } from './recording.js';
 import { TraceWriter } from './trace_writer.js';
@@ -81,7 +81,8 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
     })
     .option('trace', {
       type: 'string',
-      describe: 'Chrome trace of every rank: compute, dispatch, combine (chrome://tracing, Perfetto)',
+      describe:
+        'Chrome trace of every rank: compute, dispatch, combine, experts that move (chrome://tracing, Perfetto)',
       group: 'Job:',
     })
     .option('routing', {
@@ -174,7 +175,7 @@ async function startEngine(
       ...(secret !== undefined && { secret }),
       ...(joinTimeout !== undefined && { joinTimeoutMs: 1000 * joinTimeout }),
       ...(trace !== null && {
-        onTimeline: (rank: number, events: readonly TimelineEvent[]) => trace.add(rank, events),
+        onTimeline: (...step: Parameters<OnTimeline>) => trace.add(...step),
       }),
       ...(observer !== null && { observer }),
       onLoss: (loss) => stderr.write(`${lossNotice(loss)}\n`),

@@ -1,12 +1,24 @@
 /** Writes a Chrome trace (a JSON array of events) as they come; chrome://tracing and https://ui.perfetto.dev open it. */
 import { open, type FileHandle } from 'node:fs/promises';
-import { chromeEvent, chromeHead, overlapOf, type ChromeEvent, type TimelineEvent } from '../metrics/timeline.js';
+import {
+  chromeEvent,
+  chromeHead,
+  chromeMoveHead,
+  chromeSwitch,
+  isMove,
+  overlapOf,
+  type ChromeEvent,
+  type TimelineEvent,
+} from '../metrics/timeline.js';
 import { UsageError } from './context.js';
 
 export class TraceWriter {
   private readonly file: FileHandle;
   private readonly numMicroBatches: number;
-  private readonly ranks = new Set<number>();
+  /** The placement's version by rank. */
+  private readonly versions = new Map<number, number>();
+  /** Ranks whose tracks of moving experts have names. */
+  private readonly movers = new Set<number>();
   private readonly path: string;
   private written: Promise<unknown>;
   private isEmpty = true;
@@ -30,10 +42,19 @@ export class TraceWriter {
     }
   }
 
-  /** Events of one rank's step. */
-  add(rank: number, events: readonly TimelineEvent[]): void {
-    if (!this.ranks.has(rank)) this.write(chromeHead(rank, this.numMicroBatches));
-    this.ranks.add(rank);
+  /** Events of one rank's step, which ran with this version of the placement; another one than the step before is marked. */
+  add(rank: number, events: readonly TimelineEvent[], placementVersion = 0): void {
+    const before = this.versions.get(rank);
+    if (before === undefined) this.write(chromeHead(rank, this.numMicroBatches));
+    this.versions.set(rank, placementVersion);
+    const first = events.reduce<TimelineEvent | null>((a, b) => (a !== null && a.startUs <= b.startUs ? a : b), null);
+    if (before !== undefined && before !== placementVersion && first !== null) {
+      this.write([chromeSwitch(rank, placementVersion, first)]);
+    }
+    if (!this.movers.has(rank) && events.some(isMove)) {
+      this.movers.add(rank);
+      this.write(chromeMoveHead(rank));
+    }
     this.write(events.map((event) => chromeEvent(rank, event)));
     const { flownUs, hiddenUs } = overlapOf(events);
     this.flownUs += flownUs;

@@ -29,13 +29,14 @@ export interface EpochChange {
 /** The step that runs: results by rank, until all members' are there. */
 interface RunningStep {
   readonly step: number;
+  readonly placementVersion: number;
   readonly results: (StepResult | null)[];
   resolve(outcome: StepOutcome): void;
   reject(error: EngineError): void;
 }
 
-/** What a rank did when. */
-export type OnTimeline = (rank: number, events: readonly TimelineEvent[]) => void;
+/** What a rank did when, in a step that ran with this version of the placement. */
+export type OnTimeline = (rank: number, events: readonly TimelineEvent[], placementVersion: number) => void;
 
 /** What a running job is made of. */
 export interface JobParts {
@@ -135,14 +136,14 @@ export class Job {
    */
   async step(plans: readonly StepPlan[]): Promise<StepOutcome> {
     if (this.ended !== null) throw this.ended;
-    const { step, epoch } = plans[0]!;
+    const { step, epoch, placementVersion } = plans[0]!;
     if (epoch !== this.epoch) return { kind: 'abandoned' }; // before it began
     this.lastStep = step;
     const deadline = new Deadline(this.stepTimeoutMs, () => this.accuseLate());
     try {
       // A promise of its own for each step: racing against one that outlives it would keep every step's results alive.
       return await new Promise((resolve, reject) => {
-        this.running = { step, results: plans.map(() => null), resolve, reject };
+        this.running = { step, placementVersion, results: plans.map(() => null), resolve, reject };
         for (const [rank, plan] of plans.entries()) if (this.isMember(rank)) this.send(rank, { kind: 'step', plan });
       });
     } finally {
@@ -224,7 +225,10 @@ export class Job {
     const { running } = this;
     if (result.step !== running?.step) return; // of a step that was abandoned
     running.results[rank] = result;
-    if (result.timeline !== undefined) this.parts.onTimeline?.(rank, result.timeline);
+    const { timeline, moved } = result;
+    if (timeline !== undefined) {
+      this.parts.onTimeline?.(rank, [...timeline, ...(moved?.timeline ?? [])], running.placementVersion);
+    }
     const isDone = running.results.every((each, member) => each !== null || !this.isMember(member));
     if (isDone) running.resolve({ kind: 'done', results: running.results });
   }

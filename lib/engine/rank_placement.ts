@@ -2,6 +2,7 @@
 import { Migration, type MigrationParts, type MigrationProgress } from '../../experts/migration.js';
 import { withoutRanks, type Placement } from '../../experts/placement.js';
 import { EngineError } from './errors.js';
+import { RowTraffic } from './row_traffic.js';
 import { describeError } from './rank_steps.js';
 import type { MoveOrder, MoveReport, StepPlan } from './step_plan.js';
 
@@ -15,6 +16,7 @@ export interface Moving {
 
 export class RankPlacement {
   private readonly migration: Migration;
+  private readonly traffic: RowTraffic;
   /** Without regard to losses. */
   private whole: Placement;
   private lost: readonly number[] = [];
@@ -22,7 +24,8 @@ export class RankPlacement {
 
   constructor(placement: Placement, parts: MigrationParts) {
     this.whole = this.left = placement;
-    this.migration = new Migration(parts);
+    this.traffic = new RowTraffic(parts.mesh);
+    this.migration = new Migration({ ...parts, mesh: this.traffic.mesh });
   }
 
   /** What the ranks that are left hold. */
@@ -65,23 +68,29 @@ export class RankPlacement {
     const failed = new AbortController();
     const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
     const startMs = performance.now();
+    this.traffic.begin();
     const progress = this.migration.run(moveRound, { step, epoch }, either);
     const sendMs = performance.now() - startMs;
-    return { end: () => reportOf(progress, sendMs), abort: () => failed.abort() };
+    return { end: () => this.reportOf(progress, sendMs, step), abort: () => failed.abort() };
   }
 
   dispose(): void {
     this.migration.drop();
   }
-}
 
-async function reportOf(progress: Promise<MigrationProgress | null>, sendMs: number): Promise<MoveReport | null> {
-  const startMs = performance.now();
-  const done = await progress;
-  if (done === null) return null;
-  const { error, ...rest } = done;
-  const stallMs = sendMs + performance.now() - startMs;
-  return { ...rest, stallMs, ...(error !== undefined && { error: describeError(error) }) };
+  private async reportOf(
+    progress: Promise<MigrationProgress | null>,
+    sendMs: number,
+    step: number,
+  ): Promise<MoveReport | null> {
+    const startMs = performance.now();
+    const done = await progress;
+    if (done === null) return null;
+    const { error, ...rest } = done;
+    const stallMs = sendMs + performance.now() - startMs;
+    const timeline = this.traffic.events(step);
+    return { ...rest, stallMs, timeline, ...(error !== undefined && { error: describeError(error) }) };
+  }
 }
 
 const NOTHING_MOVES: Moving = { end: () => Promise.resolve(null), abort: () => undefined };

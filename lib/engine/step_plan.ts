@@ -69,6 +69,8 @@ export interface StepResult {
 export interface MoveReport extends Omit<MigrationProgress, 'error'> {
   /** How much longer the step took on this rank: reading rows before it, and waiting for rows behind it. */
   readonly stallMs: number;
+  /** When rows left and arrived. */
+  readonly timeline: readonly TimelineEvent[];
   readonly error?: RemoteError;
 }
 

@@ -5,24 +5,33 @@ import type { LapPlace, StepPhase } from '../../experts/stopwatch.js';
 /** One stretch of time on one rank. */
 export interface TimelineEvent {
   readonly name: string;
-  /** compute: the rank's one thread; bytes: between the last frame sent and the last one arrived. */
-  readonly track: 'compute' | 'bytes';
+  /**
+   * compute: the rank's one thread; bytes: between the last frame sent and the last one arrived; sent, received: rows of experts that move, beside
+   * the step.
+   */
+  readonly track: 'compute' | 'bytes' | 'sent' | 'received';
   /** Microseconds since 1970, on this machine's clock. */
   readonly startUs: number;
   readonly durationUs: number;
   readonly step: number;
   readonly layer?: number;
   readonly microBatch?: number;
+  /** Of rows of experts. */
+  readonly numFrames?: number;
+  readonly bytes?: number;
 }
 
 /** An event of the Trace Event Format, which chrome://tracing and Perfetto read; times in microseconds. */
 export interface ChromeEvent {
   readonly name: string;
-  readonly ph: 'X' | 'M';
+  /** A stretch of time, a name, a moment. */
+  readonly ph: 'X' | 'M' | 'i';
   readonly pid: number;
   readonly tid: number;
   readonly ts?: number;
   readonly dur?: number;
+  /** A moment of a whole process. */
+  readonly s?: 'p';
   readonly args: Readonly<Record<string, unknown>>;
 }
 
@@ -57,27 +66,60 @@ export class Timeline {
     endMs: number,
     place: LapPlace & { readonly step: number },
   ): void {
-    const startUs = 1000 * (performance.timeOrigin + startMs);
-    this.events.push({ name, track, startUs, durationUs: 1000 * Math.max(0, endMs - startMs), ...place });
+    this.events.push(timelineEvent(name, track, startMs, endMs, place));
   }
+}
+
+/** An event from `startMs` to `endMs`, in ms of `performance.now()`. */
+export function timelineEvent(
+  name: string,
+  track: TimelineEvent['track'],
+  startMs: number,
+  endMs: number,
+  rest: Omit<TimelineEvent, 'name' | 'track' | 'startUs' | 'durationUs'>,
+): TimelineEvent {
+  const startUs = 1000 * (performance.timeOrigin + startMs);
+  return { name, track, startUs, durationUs: 1000 * Math.max(0, endMs - startMs), ...rest };
 }
 
 /** Names a rank and its tracks: first in a trace. */
 export function chromeHead(rank: number, numMicroBatches: number): ChromeEvent[] {
-  const named = (tid: number, name: string): ChromeEvent => ({
-    ...{ name: 'thread_name', ph: 'M', pid: rank, tid },
-    args: { name },
-  });
-  const tracks = Array.from({ length: numMicroBatches }, (_, i) => named(1 + i, `bytes, micro-batch ${i}`));
+  const tracks = Array.from({ length: numMicroBatches }, (_, i) => trackName(rank, 1 + i, `bytes, micro-batch ${i}`));
   const process: ChromeEvent = { name: 'process_name', ph: 'M', pid: rank, tid: 0, args: { name: `rank ${rank}` } };
-  return [process, named(0, 'compute'), ...tracks];
+  return [process, trackName(rank, 0, 'compute'), ...tracks];
 }
+
+/** Names the tracks of experts that move: before the first event of one, since most jobs have none. */
+export const chromeMoveHead = (rank: number): ChromeEvent[] => [
+  trackName(rank, MOVE_TIDS.sent, 'rows of experts sent'),
+  trackName(rank, MOVE_TIDS.received, 'rows of experts received'),
+];
+
+const trackName = (rank: number, tid: number, name: string): ChromeEvent => ({
+  ...{ name: 'thread_name', ph: 'M', pid: rank, tid },
+  args: { name },
+});
+
+/** Below the tracks of any number of micro-batches. */
+const MOVE_TIDS = { sent: 1001, received: 1002 } as const;
 
 /** One event of a rank; micro-batches in flight at the same time have tracks of their own. */
 export function chromeEvent(rank: number, event: TimelineEvent): ChromeEvent {
   const { name, track, startUs, durationUs, ...args } = event;
-  const tid = track === 'compute' ? 0 : 1 + (event.microBatch ?? 0);
-  return { name, ph: 'X', pid: rank, tid, ts: startUs, dur: durationUs, args };
+  return { name, ph: 'X', pid: rank, tid: tidOf(track, event.microBatch), ts: startUs, dur: durationUs, args };
+}
+
+/** The moment from which a rank runs with another version of the placement. */
+export const chromeSwitch = (rank: number, version: number, { startUs, step }: TimelineEvent): ChromeEvent => ({
+  ...{ name: `placement version ${version}`, ph: 'i', s: 'p', pid: rank, tid: 0, ts: startUs },
+  args: { step, version },
+});
+
+export const isMove = ({ track }: TimelineEvent): boolean => track === 'sent' || track === 'received';
+
+function tidOf(track: TimelineEvent['track'], microBatch = 0): number {
+  if (track === 'compute') return 0;
+  return track === 'bytes' ? 1 + microBatch : MOVE_TIDS[track];
 }
 
 /** How long bytes flew, and how much of that time the rank also computed, in microseconds. */

@@ -29,6 +29,32 @@ describe('a trace file', () => {
     });
   });
 
+  it('marks where each rank begins to run with another placement, and names the tracks of moving experts once', async () => {
+    await withTempFolder(async (dir) => {
+      const path = join(dir, 'trace.json');
+      const writer = await TraceWriter.create(path, 1);
+      const rows = { name: 'rows of experts sent', track: 'sent', startUs: 9, durationUs: 1, step: 1 } as const;
+      writer.add(0, [compute], 4);
+      writer.add(1, [compute], 4);
+      writer.add(0, [flight, compute, rows], 4);
+      writer.add(0, [flight, { ...compute, step: 2 }, rows], 5);
+      writer.add(0, [compute], 5);
+      writer.add(1, [compute], 5);
+      await writer.close();
+      const events = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>[];
+      const marks = events.filter(({ ph }) => ph === 'i');
+      expect(marks).to.deep.equal([
+        { name: 'placement version 5', ph: 'i', s: 'p', pid: 0, tid: 0, ts: 9, args: { step: 1, version: 5 } },
+        { name: 'placement version 5', ph: 'i', s: 'p', pid: 1, tid: 0, ts: 10, args: { step: 1, version: 5 } },
+      ]);
+      const named = events.filter(({ ph, pid }) => ph === 'M' && pid === 0).map(({ args }) => args);
+      expect(named).to.deep.equal([
+        ...[{ name: 'rank 0' }, { name: 'compute' }, { name: 'bytes, micro-batch 0' }],
+        ...[{ name: 'rows of experts sent' }, { name: 'rows of experts received' }],
+      ]);
+    });
+  });
+
   it('without any event is an empty array, and tells where it is', async () => {
     await withTempFolder(async (dir) => {
       const path = join(dir, 'trace.json');

@@ -72,7 +72,7 @@ class Head {
     this.numSteps += 1;
     const last = this.orders.at(-1);
     const version = last?.kind === 'prepare' ? last.order.version : -1;
-    const report = { version, isComplete: true, receivedBytes: 10, stallMs: 1, ...moved };
+    const report = { version, isComplete: true, receivedBytes: 10, stallMs: 1, timeline: [], ...moved };
     const result = {
       load: START.phy2log.map(() => [1, 2, 3, 4]),
       ...(next.moveRound !== undefined && { moved: report }),

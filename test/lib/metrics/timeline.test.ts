@@ -1,5 +1,13 @@
 import { expect } from 'chai';
-import { chromeEvent, chromeHead, overlapOf, Timeline, type TimelineEvent } from '../../../lib/metrics/timeline.js';
+import {
+  chromeEvent,
+  chromeHead,
+  chromeMoveHead,
+  chromeSwitch,
+  overlapOf,
+  Timeline,
+  type TimelineEvent,
+} from '../../../lib/metrics/timeline.js';
 
 const event = (name: string, track: TimelineEvent['track'], startUs: number, endUs: number): TimelineEvent => ({
   ...{ name, track, startUs, step: 1 },
@@ -37,6 +45,23 @@ describe('a timeline', () => {
       args: { step: 1, layer: 4, microBatch: 1 },
     });
     expect(chromeEvent(3, event('gate', 'compute', 5, 9)).tid).to.equal(0);
+  });
+
+  it('shows rows of experts on tracks of their own, and another placement as a moment of the whole rank', () => {
+    const lanes = chromeMoveHead(3).map(({ tid, args }) => [args.name, tid]);
+    const arrived = { ...event('rows of experts received', 'received', 5, 9), numFrames: 2, bytes: 64 };
+    const { tid, args } = chromeEvent(3, arrived);
+    expect(args).to.deep.equal({ step: 1, numFrames: 2, bytes: 64 });
+    expect(lanes).to.deep.include(['rows of experts received', tid]);
+    expect(lanes).to.deep.include(['rows of experts sent', chromeEvent(3, event('x', 'sent', 5, 9)).tid]);
+    const others = chromeHead(3, 8).map((head) => head.tid);
+    for (const [, lane] of lanes) expect(others).not.to.include(lane);
+    expect(chromeSwitch(3, 7, { ...arrived, step: 9 })).to.deep.equal({
+      ...{ name: 'placement version 7', ph: 'i', s: 'p', pid: 3, tid: 0, ts: 5 },
+      args: { step: 9, version: 7 },
+    });
+    const flights = [event('dispatch flight', 'bytes', 0, 10), event('experts', 'compute', 0, 5)];
+    expect(overlapOf([...flights, arrived])).to.deep.equal(overlapOf(flights));
   });
 
   it('counts the time of flight in which the rank computed, once, and waiting not at all', () => {
