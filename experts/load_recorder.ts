@@ -14,6 +14,8 @@ export interface StepRouting {
   readonly load_LE: readonly ArrayLike<number>[];
   /** The experts of each token; nothing where nobody asked for them. */
   readonly tokens: Iterable<TokenRecord>;
+  /** Of the same choices, how many each rank computed: [L][R]. It changes with the next step. Absent: nobody knows. */
+  readonly rankLoad_LR?: readonly ArrayLike<number>[];
   /** What the step ran with, without what lost ranks held; the same object until it changes. Absent: nobody knows. */
   readonly placement?: Placement;
 }

@@ -3,7 +3,7 @@
  * computes the steps that the scheduler forms.
  */
 import { withoutRanks, type Placement } from '../../experts/placement.js';
-import type { RoutingObserver } from '../../experts/load_recorder.js';
+import type { RoutingObserver, StepRouting } from '../../experts/load_recorder.js';
 import type { RoutingSource } from '../../experts/routing_source.js';
 import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
@@ -245,9 +245,8 @@ export class Engine implements TokenSource {
         if (outcome.kind === 'abandoned') continue;
         const stepMs = performance.now() - startMs;
         this.collector.add(plans, outcome.results, stepMs);
-        const load_LE = this.collector.stepLoad;
-        this.rebalancer?.stepped(load_LE, outcome.results, stepMs);
-        await this.observer?.add(stepRouting(plans, outcome.results, load_LE, this.routingWidth, this.placementLeft));
+        this.rebalancer?.stepped(this.collector.stepLoad, outcome.results, stepMs);
+        await this.observer?.add(stepRouting(plans, outcome.results, this.counted, this.routingWidth));
         await this.commit(plans, outcome.results);
       }
     } catch (error) {
@@ -263,6 +262,12 @@ export class Engine implements TokenSource {
     const placed = this.rebalancer?.next(scheduled[0]!) ?? { placementVersion: this.placement.version };
     const plans = scheduled.map((plan) => ({ ...plan, ...placed }));
     return this.routing === null ? plans : withForcedExperts(plans, this.routing, this.routingWidth);
+  }
+
+  /** Of the last step. */
+  private get counted(): Pick<StepRouting, 'load_LE' | 'rankLoad_LR' | 'placement'> {
+    const { stepLoad: load_LE, stepRankLoad_LR: rankLoad_LR } = this.collector;
+    return { load_LE, rankLoad_LR, placement: this.placementLeft };
   }
 
   /** The placement in force without what lost ranks held; the same object until it changes. */

@@ -22,6 +22,8 @@ export interface EngineStats {
   readonly stepMs: number;
   /** Per phase, summed over steps, mean over ranks. */
   readonly phasesMs: Readonly<Record<StepPhase, number>>;
+  /** The same of each rank; of a lost one, until it was lost. */
+  readonly rankPhasesMs: readonly Readonly<Record<StepPhase, number>>[];
   /** Bytes on the wire, [source][destination]; what stays on a rank is 0. */
   readonly dispatchBytes: readonly (readonly number[])[];
   readonly combineBytes: readonly (readonly number[])[];
@@ -56,7 +58,8 @@ export class StatsCollector {
   private readonly series = new BalanceSeries();
   private readonly rankLoad: LoadMonitor;
   private makespan: readonly number[];
-  private readonly phasesMs = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0])) as Record<StepPhase, number>;
+  private readonly phasesMs = noTime();
+  private readonly rankPhasesMs: readonly Record<StepPhase, number>[];
   private ranks: readonly RankStats[] = [];
   private numSteps = 0;
   private numPromptTokens = 0;
@@ -74,11 +77,17 @@ export class StatsCollector {
     this.rankLoad = new LoadMonitor(numLayers, reports.length);
     this.stepRankLoad = new LoadMonitor(numLayers, reports.length);
     this.makespan = Array.from({ length: numLayers }, () => 0);
+    this.rankPhasesMs = reports.map(noTime);
   }
 
   /** Tokens of the last committed step per MoE layer and logical expert, after masking, summed over ranks: [L][E]; changes with the next one. */
   get stepLoad(): readonly Float64Array[] {
     return this.step.load_LE;
+  }
+
+  /** Of the same step, tokens per MoE layer and rank that computed them, [L][R]; changes with the next one. */
+  get stepRankLoad_LR(): readonly Float64Array[] {
+    return this.stepRankLoad.load_LE;
   }
 
   /** What {@link EngineStats.windowLoad} copies: changes with the next step. */
@@ -106,6 +115,9 @@ export class StatsCollector {
       this.step.merge(load);
       this.stepRankLoad.merge(rankLoad);
       for (const phase of STEP_PHASES) this.phasesMs[phase] += phasesMs[phase] / present.length;
+    }
+    for (const [rank, sums] of this.rankPhasesMs.entries()) {
+      for (const phase of STEP_PHASES) sums[phase] += results[rank]?.phasesMs[phase] ?? 0;
     }
     this.load.merge(this.stepLoad);
     this.window.push(this.stepLoad);
@@ -138,6 +150,7 @@ export class StatsCollector {
       numDegradedTokens: this.numDegradedTokens,
       stepMs: this.stepMs,
       phasesMs: { ...this.phasesMs },
+      rankPhasesMs: this.rankPhasesMs.map((sums) => ({ ...sums })),
       dispatchBytes: this.ranks.map((rank) => rank.dispatchBytes),
       combineBytes: this.ranks.map((rank) => rank.combineBytes),
       waitMs: this.ranks.map((_, source) => this.ranks.map((rank) => rank.waitMs[source]!)),
@@ -156,6 +169,9 @@ export class StatsCollector {
 /** The load of the busiest rank, of what each source sent to each. */
 const highestOf = (load_SR: readonly (readonly number[])[]): number =>
   Math.max(...load_SR[0]!.map((_, rank) => load_SR.reduce((sum, load_R) => sum + load_R[rank]!, 0)));
+
+const noTime = (): Record<StepPhase, number> =>
+  Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0])) as Record<StepPhase, number>;
 
 /** Of a rank that was lost before its first step ended. */
 const nothingOf = (numRanks: number): RankStats => ({

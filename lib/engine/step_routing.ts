@@ -1,6 +1,5 @@
 /** Where the tokens of a step go: what was chosen, for recordings, and what is to be chosen, for experiments. Pure. */
 import type { StepRouting } from '../../experts/load_recorder.js';
-import type { Placement } from '../../experts/placement.js';
 import type { TokenRecord } from '../../experts/recording.js';
 import type { RoutingSource } from '../../experts/routing_source.js';
 import type { StepPlan, StepResult } from './step_plan.js';
@@ -9,15 +8,13 @@ import type { StepPlan, StepResult } from './step_plan.js';
 export const stepRouting = (
   plans: readonly StepPlan[],
   results: readonly (StepResult | null)[],
-  load_LE: StepRouting['load_LE'],
+  counted: Pick<StepRouting, 'load_LE' | 'rankLoad_LR' | 'placement'>,
   width: number,
-  placement: Placement,
 ): StepRouting => ({
   step: plans[0]!.step,
   numTokens: plans.flatMap(({ parts }) => parts).reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
-  load_LE,
+  ...counted,
   tokens: routedTokens(plans, results, width),
-  placement,
 });
 
 /** The experts of each token whose output counts. Nothing for ranks that didn't report them. */

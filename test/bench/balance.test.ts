@@ -1,9 +1,14 @@
 import { expect } from 'chai';
-import type { BalanceRow } from '../../bench/balance/measure.js';
+import { availableParallelism } from 'node:os';
+import { parallelMs, rankCost } from '../../bench/balance/rank_costs.js';
+import { gainOf, inTurn, shareReached } from '../../bench/balance/rounds.js';
+import type { BalanceRow } from '../../bench/balance/rows.js';
 import type { SplitRow } from '../../bench/balance/split_time.js';
 import { KINDS, promptsOf } from '../../bench/balance/traffic.js';
+import { report } from '../../bench/balance/report.js';
 import { runBench } from '../../bench/index.js';
 import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
+import { STEP_PHASES, type StepPhase } from '../../experts/stopwatch.js';
 import { UsageError } from '../../lib/commands/context.js';
 import { loadTokenizer } from '../../lib/tokenizer/tokenizer.js';
 import { commandContext } from '../kit/command_context.js';
@@ -20,16 +25,18 @@ describe('expertwire bench balance', function () {
   this.timeout(60_000);
 
   it('--json: a row for off and for each planner and choice, with makespans that fit each other, and the time of choosing', async () => {
-    const sizes = ['--ranks', '2', '--prompts', '6', '--prompt-tokens', '12', '--new-tokens', '3', '--repeats', '1'];
+    const sizes = ['--ranks', '2', '--prompts', '6', '--prompt-tokens', '12', '--new-tokens', '3', '--rounds', '2'];
     const text = await output('--model', tinyModel('tiny-deepseek-v3'), '--kind', 'random', ...sizes, '--json');
     interface Printed {
       readonly slots: number;
       readonly kind: string;
+      readonly speed_from: string;
       readonly rows: readonly BalanceRow[];
       readonly splits: readonly SplitRow[];
     }
-    const { slots, kind, rows, splits } = JSON.parse(text) as Printed;
+    const { slots, kind, rows, splits, speed_from } = JSON.parse(text) as Printed;
     expect(kind).to.equal('random');
+    expect(speed_from).to.equal(availableParallelism() < 2 ? 'rank_costs' : 'throughput');
     expect(slots % 2).to.equal(0);
     expect(rows.map(({ placement, choice }) => `${placement} ${choice}`)).to.deep.equal([
       'off round_robin',
@@ -38,21 +45,104 @@ describe('expertwire bench balance', function () {
       'eplb_stable round_robin',
       'eplb_stable balanced',
     ]);
-    expect(rows[0]).to.include({ predicted_gain: 1, measured_gain: 1, speed: 1 });
+    const same = { median: 1, lowest: 1, highest: 1 };
+    expect(rows[0]).to.include({ planned_gain: 1, predicted_gain: 1, reached: null });
+    expect(rows[0]).to.deep.include({ throughput_gain: same, rank_cost_gain: same });
     for (const row of rows) {
-      expect(row.predicted_balancedness).to.be.within(0.5, 1 + 1e-9);
+      expect(row.predicted_gain).to.be.closeTo(row.measured_balancedness / rows[0]!.measured_balancedness, 1e-9);
+      for (const { median, lowest, highest } of [row.throughput_gain, row.rank_cost_gain]) {
+        expect(median).to.be.within(lowest, highest);
+        expect(lowest).to.be.above(0);
+      }
+      expect(row.planned_balancedness).to.be.within(0.5, 1 + 1e-9);
       // The busiest rank of each step adds up to at least the busiest rank of the whole.
       expect(row.measured_balancedness).to.be.within(0.5, 1 + 1e-9);
       expect(row.tokens_per_s).to.be.above(0);
     }
     for (const first of [1, 3]) {
-      expect(rows[first + 1]!.predicted_balancedness).to.be.at.least(rows[first]!.predicted_balancedness - 1e-9);
+      expect(rows[first + 1]!.planned_balancedness).to.be.at.least(rows[first]!.planned_balancedness - 1e-9);
     }
-    expect(rows[0]!.measured_balancedness).to.be.at.most(rows[0]!.predicted_balancedness + 1e-9);
+    expect(rows[0]!.measured_balancedness).to.be.at.most(rows[0]!.planned_balancedness + 1e-9);
     expect(splits.map(({ choice }) => choice)).to.deep.equal(
       REPLICA_CHOICES.flatMap((choice) => [choice, choice, choice]),
     );
     for (const { median_us, p99_us } of splits) expect(p99_us).to.be.at.least(median_us);
+  });
+
+  it('--reopen gives the same placements and loads, from engines that are started for every turn', async () => {
+    const sizes = ['--prompts', '2', '--prompt-tokens', '5', '--new-tokens', '2', '--rounds', '2'];
+    const model = ['--model', tinyModel('tiny-qwen3-moe'), '--kind', 'random', '--ranks', '2'];
+    const args = [...model, ...sizes, '--choices', 'balanced', '--json'];
+    const rowsOf = (text: string): object[] =>
+      (JSON.parse(text) as { readonly rows: readonly BalanceRow[] }).rows.map(({ predicted_gain, placement }) => {
+        return { predicted_gain, placement };
+      });
+    expect(rowsOf(await output(...args, '--reopen'))).to.deep.equal(rowsOf(await output(...args)));
+  });
+
+  it('where ranks share cores, the table tells a prediction from what each rank cost, and says so', () => {
+    const gain = (median: number): BalanceRow['rank_cost_gain'] => ({
+      median,
+      lowest: median / 2,
+      highest: 2 * median,
+    });
+    const row: BalanceRow = {
+      ...{ placement: 'eplb', choice: 'balanced', planned_balancedness: 1, measured_balancedness: 0.9 },
+      ...{ planned_gain: 2, predicted_gain: 1.5, throughput_gain: gain(0.75), rank_cost_gain: gain(1.25) },
+      ...{ reached: 0.5, tokens_per_s: 4321, experts_ms: 1, choose_us: 1 },
+    };
+    const options = {
+      ...{ model: 'm', ranks: 4, set: [], numSlots: 8, choices: [], rounds: 3, reopen: false, newTokens: 1 },
+      ...({ kind: 'code', numPrompts: 1, promptTokens: 1, seed: 1 } as const),
+    };
+    const machine = { cpu: 'c', cores: 2, memory: '1 GiB', node: 'v20' };
+    const told = (speedFrom: 'throughput' | 'rank_costs'): string =>
+      report(machine, options, { numSlots: 8, speedFrom, rows: [row] }, []);
+    const predicted = told('rank_costs');
+    expect(predicted).to.contain('4 ranks share 2 cores').and.contain('PREDICTED');
+    expect(predicted)
+      .to.match(/gain by rank costs/)
+      .and.not.match(/tokens\/s +gain|4321|0\.75x/);
+    expect(predicted).to.match(/eplb · balanced .* 1\.50x +1\.25x \(0\.63–2\.50\) +50 %/);
+    const measured = told('throughput');
+    expect(measured).to.not.contain('PREDICTED');
+    expect(measured).to.match(/eplb · balanced .* 1\.50x +4321 +0\.75x \(0\.38–1\.50\) +50 %/);
+  });
+
+  it('rounds: every variant once, each in every place, and ratios of the same round alone', () => {
+    const orders = [0, 1, 2, 3].map((round) => inTurn(['off', 'a', 'b'], round).join());
+    expect(orders).to.deep.equal(['off,a,b', 'a,b,off', 'b,off,a', 'off,a,b']);
+    // The machine becomes four times slower from round to round; the variant takes half, a third and a quarter of the baseline's time.
+    expect(gainOf([12, 48, 192], [6, 16, 48])).to.deep.equal({ median: 3, lowest: 2, highest: 4 });
+    expect(shareReached(1.5, 1.25)).to.equal(0.5);
+    expect(shareReached(2, 0.5)).to.equal(-0.5);
+    expect(shareReached(1.005, 1.25)).to.equal(null);
+  });
+
+  it('rank costs: per step the slowest rest, and per layer the rank whose experts take longest', () => {
+    const phases = (given: Partial<Record<StepPhase, number>>): Record<StepPhase, number> =>
+      Object.fromEntries(STEP_PHASES.map((phase) => [phase, given[phase] ?? 0])) as Record<StepPhase, number>;
+    const waiting = { dispatch: 1e6, combine: 1e6 };
+    const fast = rankCost({
+      phasesMs: phases({ experts: 40, attention: 6, other: 2, ...waiting }),
+      numRows: 20,
+      numSteps: 2,
+    });
+    const slow = rankCost({
+      phasesMs: phases({ experts: 30, gate: 1, sampling: 1, replicas: 4 }),
+      numRows: 10,
+      numSteps: 2,
+    });
+    expect([fast, slow]).to.deep.equal([
+      { expertsMsPerRow: 2, restMsPerStep: 4 },
+      { expertsMsPerRow: 3, restMsPerStep: 3 },
+    ]);
+    // Step 1: 4 + max(2·5, 3·3) + max(2·2, 3·2); step 2: 4 + max(2·9, 3·5) + max(2·4, 0).
+    expect(parallelMs([[[5, 3], [2, 2]], [[9, 5], [4, 0]]], [fast, slow])).to.equal(20 + 30); // prettier-ignore
+    expect(rankCost({ phasesMs: phases({}), numRows: 0, numSteps: 0 })).to.deep.equal({
+      expertsMsPerRow: 0,
+      restMsPerStep: 0,
+    });
   });
 
   it('prompts: as many and as long as asked, other ones in each half and of each kind, the same for the same seed', async () => {

@@ -1,8 +1,32 @@
 import { expect } from 'chai';
+import { STEP_PHASES } from '../../../experts/stopwatch.js';
 import { StatsCollector } from '../../../lib/engine/stats.js';
 import type { LoadReport, StepResult } from '../../../lib/engine/step_plan.js';
 
 describe('statistics of a job', () => {
+  it('tell the time of each rank, and of the last step what each rank computed', () => {
+    const report = { backend: 'cpu' } as LoadReport;
+    const collector = new StatsCollector([report, report], { numLayers: 1, numExperts: 2, windowSize: 4 });
+    const nothing = { waitMs: [0, 0], dispatchBytes: [0, 0], combineBytes: [0, 0] };
+    const of = (experts: number, rankLoad: readonly number[]): StepResult => {
+      const zeros = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0]));
+      const result = {
+        outputs: [],
+        load: [[1, 0]],
+        rankLoad: [rankLoad],
+        phasesMs: { ...zeros, experts },
+        stats: nothing,
+      };
+      return result as unknown as StepResult;
+    };
+    collector.add([], [of(3, [1, 2]), of(5, [10, 20])], 1);
+    collector.add([], [of(4, [3, 0]), null], 1); // the second was lost
+    const { rankPhasesMs, phasesMs } = collector.stats();
+    expect(rankPhasesMs.map(({ experts }) => experts)).to.deep.equal([7, 5]);
+    expect(phasesMs.experts).to.equal(8);
+    expect(collector.stepRankLoad_LR).to.deep.equal([Float64Array.of(3, 0)]);
+  });
+
   it('the balance is that of what ranks computed, of those that are left, since the last loss', () => {
     const report = { backend: 'cpu' } as LoadReport;
     const window = { numLayers: 1, numExperts: 2, windowSize: 4 };

@@ -1,0 +1,81 @@
+/** What the benchmark compares, and engines that run it. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { placementToJson } from '../../experts/placement_json.js';
+import type { Placement } from '../../experts/placement.js';
+import type { ReplicaChoice } from '../../experts/replica_choice.js';
+import { loadConfig } from '../../lib/config/load.js';
+import { Engine } from '../../lib/engine/engine.js';
+import { RankLoads } from './run.js';
+
+export const PLANNED = ['eplb', 'eplb_stable'] as const;
+
+export interface Variant {
+  readonly name: 'off' | (typeof PLANNED)[number];
+  readonly choice: ReplicaChoice;
+  readonly placement: Placement;
+}
+
+export interface EngineSetup {
+  readonly model: string;
+  readonly ranks: number;
+  readonly set: readonly string[];
+}
+
+export interface RunningVariant {
+  readonly engine: Engine;
+  readonly loads: RankLoads;
+}
+
+/** An engine per variant, started when it is first needed. They wait for each other's turns: one that waits takes memory and no time. */
+export class VariantEngines {
+  private readonly setup: EngineSetup;
+  private readonly folder: string;
+  private readonly signal: AbortSignal;
+  private readonly running = new Map<Variant, RunningVariant>();
+
+  private constructor(setup: EngineSetup, folder: string, signal: AbortSignal) {
+    [this.setup, this.folder, this.signal] = [setup, folder, signal];
+  }
+
+  static async create(setup: EngineSetup, signal: AbortSignal): Promise<VariantEngines> {
+    return new VariantEngines(setup, await mkdtemp(join(tmpdir(), 'expertwire-balance-')), signal);
+  }
+
+  /** The engine of a variant; `warmUp` runs where it had to be started. */
+  async get(variant: Variant, warmUp: (running: RunningVariant) => Promise<void>): Promise<RunningVariant> {
+    const running = this.running.get(variant);
+    if (running !== undefined) return running;
+    const file = join(this.folder, `${this.running.size}.json`);
+    await writeFile(file, JSON.stringify(placementToJson(variant.placement)));
+    const more = [`experts.placement=${file}`, `experts.replica_choice=${variant.choice}`];
+    const started = await startEngine(this.setup, more, this.signal);
+    this.running.set(variant, started);
+    await warmUp(started);
+    return started;
+  }
+
+  /** Ends the engines; those that are needed again are started again. */
+  async stop(): Promise<void> {
+    const engines = [...this.running.values()];
+    this.running.clear();
+    await Promise.all(engines.map(({ engine }) => engine.close()));
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** @param more keys beside those of the setup: 'experts.replica_choice=balanced' */
+export async function startEngine(
+  { model, ranks, set }: EngineSetup,
+  more: readonly string[],
+  signal: AbortSignal,
+): Promise<RunningVariant> {
+  const config = await loadConfig({ base: { model, parallel: { ranks } }, overrides: [...set, ...more] });
+  const loads = new RankLoads();
+  return { engine: await Engine.start({ config, observer: loads, signal }), loads };
+}
