@@ -16,6 +16,7 @@ import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
 import { wholeNumber } from './numbers.js';
 import { withRecorder } from './recording.js';
+import { SharedTerminal } from './shared_terminal.js';
 import { TraceWriter } from './trace_writer.js';
 
 export const SECRET_VARIABLE = 'EXPERTWIRE_JOB_SECRET';
@@ -122,21 +123,25 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
 
 /**
  * Runs `work` with a started engine, with a progress bar on a terminal while it loads, and ends the engine and its trace
- * whatever happens. Of several errors the first is thrown.
+ * whatever happens. Of several errors the first is thrown. Text that `work` streams goes through `terminal`, as the engine's warnings do.
  */
 export async function withEngine(
   args: EngineArgs,
   config: ExpertwireConfig,
   model: OpenedModel,
   context: CommandContext,
-  work: (engine: Engine) => Promise<void>,
+  work: (engine: Engine, terminal: SharedTerminal) => Promise<void>,
 ): Promise<void> {
   const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
   const run = async (observer: LoadRecorder | null): Promise<void> => {
-    const engine = await startEngine(args, config, model, { trace, observer }, context);
+    const terminal = new SharedTerminal(context);
+    const engine = await startEngine(args, config, model, { trace, observer, terminal }, context);
     await closing(
-      () => engine.close(),
-      () => work(engine),
+      async () => {
+        terminal.endLine(); // text that an error or Ctrl-C broke off
+        await engine.close();
+      },
+      () => work(engine, terminal),
     );
     if (trace !== null) context.stderr.write(`${trace.summary()}\n`);
   };
@@ -144,11 +149,18 @@ export async function withEngine(
   await closing(async () => trace?.close(), record);
 }
 
+/** Whom an engine tells what happens. */
+interface Told {
+  readonly trace: TraceWriter | null;
+  readonly observer: LoadRecorder | null;
+  readonly terminal: SharedTerminal;
+}
+
 async function startEngine(
   args: EngineArgs,
   config: ExpertwireConfig,
   model: OpenedModel,
-  { trace, observer }: { readonly trace: TraceWriter | null; readonly observer: LoadRecorder | null },
+  { trace, observer, terminal }: Told,
   { stderr, env, signal }: CommandContext,
 ): Promise<Engine> {
   const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0) ?? 0;
@@ -178,15 +190,15 @@ async function startEngine(
         onTimeline: (...step: Parameters<OnTimeline>) => trace.add(...step),
       }),
       ...(observer !== null && { observer }),
-      onLoss: (loss) => stderr.write(`${lossNotice(loss)}\n`),
+      onLoss: (loss) => terminal.line(lossNotice(loss)),
       onRebalance: (event) => {
-        if (event.kind === 'failed') stderr.write(`warning: ${event.error.message}\n`);
+        if (event.kind === 'failed') terminal.line(`warning: ${event.error.message}`);
       },
-      onRefused: (error) => stderr.write(`a rank was turned away: ${error.message}\n`),
+      onRefused: (error) => terminal.line(`a rank was turned away: ${error.message}`),
       onProgress: (rank, fraction) => progress.update(rank, fraction),
       onRankLog: (rank, line) => {
         // Ranks that are being ended complain about each other; that is no news to who pressed Ctrl-C.
-        if (!signal.aborted) stderr.write(`[rank ${rank ?? '?'}] ${line}\n`);
+        if (!signal.aborted) terminal.line(`[rank ${rank ?? '?'}] ${line}`);
       },
       signal,
     });

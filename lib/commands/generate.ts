@@ -10,6 +10,7 @@ import { configOf, engineOptions, withEngine, type EngineArgs } from './engine_o
 import { OrderedPrinter } from './ordered_printer.js';
 import { checkPlotFile, writePlot } from './plot_file.js';
 import { readPrompts, type Prompt, type PromptArgs } from './prompts.js';
+import type { SharedTerminal } from './shared_terminal.js';
 import { picturesOf, statsJson, summary } from './summary.js';
 
 export interface GenerateArgs extends EngineArgs, PromptArgs {
@@ -85,9 +86,9 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
   const model = await openModel(config);
   const prompts = await readPrompts(args, config, model.tokenizer);
   for (const { tokenIds } of prompts) checkTokens(tokenIds, config.generate.max_new_tokens, model);
-  await withEngine(args, config, model, context, async (engine) => {
+  await withEngine(args, config, model, context, async (engine, terminal) => {
     const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
-    const show = args.json === true ? null : new TextView(prompts, context);
+    const show = args.json === true ? null : new TextView(prompts, terminal);
     const startMs = performance.now();
     const run = (prompt: Prompt, i: number): Promise<Completion> =>
       complete(engine, config, prompt, i, {
@@ -193,9 +194,9 @@ class TextView {
   private readonly printer: OrderedPrinter;
   private readonly prompts: readonly Prompt[];
 
-  constructor(prompts: readonly Prompt[], { stdout }: CommandContext) {
+  constructor(prompts: readonly Prompt[], terminal: SharedTerminal) {
     this.prompts = prompts;
-    this.printer = new OrderedPrinter(prompts.length, (text) => stdout.write(text));
+    this.printer = new OrderedPrinter(prompts.length, (text) => terminal.text(text));
     if (prompts.length > 1) prompts.forEach((prompt, i) => this.printer.push(i, this.heading(prompt, i)));
   }
 
