@@ -1,30 +1,23 @@
-import { SingleBar } from 'cli-progress';
 import type { Output } from './context.js';
+import { ProgressBar } from './progress_bar.js';
 
 /** One bar for the weights that all ranks read; silent where no terminal shows it. */
 export class LoadProgress {
-  private readonly bar: SingleBar | null;
+  private readonly numRanks: number;
+  private readonly bar: ProgressBar;
   private readonly fractions = new Map<number, number>();
 
   constructor(stderr: Output, numRanks: number) {
-    this.bar =
-      stderr.isTTY === true ? new SingleBar({ format, stream: stderr, clearOnComplete: true, hideCursor: true }) : null;
-    this.bar?.start(numRanks, 0);
+    this.numRanks = numRanks;
+    this.bar = new ProgressBar(stderr, `loading ${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'}`);
   }
 
   update(rank: number, fraction: number): void {
     this.fractions.set(rank, fraction);
-    this.bar?.update([...this.fractions.values()].reduce((sum, own) => sum + own, 0));
+    this.bar.update([...this.fractions.values()].reduce((sum, own) => sum + own, 0) / this.numRanks);
   }
 
   close(): void {
-    this.bar?.stop();
+    this.bar.close();
   }
-}
-
-function format(_options: unknown, { value, total }: { value: number; total: number }): string {
-  const width = 30;
-  const done = Math.round((value / total) * width);
-  const percent = Math.round((100 * value) / total);
-  return `loading ${total} ${total === 1 ? 'rank' : 'ranks'} ${'█'.repeat(done)}${'░'.repeat(width - done)} ${percent} %`;
 }

@@ -10,6 +10,7 @@ import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
 import { UsageError, type CommandContext } from './context.js';
 import { wholeNumber } from './numbers.js';
+import { ProgressBar } from './progress_bar.js';
 
 export interface MakeCheckpointArgs {
   readonly dir: string;
@@ -57,20 +58,25 @@ export function makeCheckpointOptions<T>(yargs: Argv<T>): Argv<T & MakeCheckpoin
     .option('json', { type: 'boolean', describe: 'one JSON object' });
 }
 
-export async function makeCheckpoint(args: MakeCheckpointArgs, { stdout, signal }: CommandContext): Promise<void> {
+export async function makeCheckpoint(
+  args: MakeCheckpointArgs,
+  { stdout, stderr, signal }: CommandContext,
+): Promise<void> {
   const { dir, dtype, seed } = args;
   const config = configOf(args);
   wholeNumber('--seed', seed, 0);
   const maxShardMib = wholeNumber('--max-shard-mib', args.maxShardMib, 1);
+  const progress = new ProgressBar(stderr, 'writing');
   const options = {
     ...{ config, dtype, seed, signal },
     maxShardBytes: maxShardMib === undefined ? undefined : maxShardMib * 2 ** 20,
+    onProgress: (doneBytes: number, allBytes: number) => progress.update(doneBytes / allBytes),
   };
-  const { spec, numParameters, totalBytes, files } = await makeRandomCheckpoint(dir, options).catch(
-    (error: unknown) => {
+  const { spec, numParameters, totalBytes, files } = await makeRandomCheckpoint(dir, options)
+    .catch((error: unknown) => {
       throw isMistake(error) ? new UsageError(error.message) : error;
-    },
-  );
+    })
+    .finally(() => progress.close());
   if (args.json === true) {
     const figures = { dir, model_type: spec.modelType, parameters: numParameters, bytes: totalBytes, files };
     stdout.write(`${JSON.stringify(figures)}\n`);

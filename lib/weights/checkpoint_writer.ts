@@ -19,6 +19,8 @@ export interface WriteOptions {
   readonly maxShardBytes?: number | undefined;
   /** Ends the writing; the signal's reason is thrown. */
   readonly signal?: AbortSignal | undefined;
+  /** Told after each piece, with the bytes of tensors written so far and of all. */
+  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
 
 export interface WrittenFiles {
@@ -37,12 +39,17 @@ export interface WrittenFiles {
 export async function writeTensors(
   dir: string,
   tensors: Iterable<TensorSource>,
-  { maxShardBytes = DEFAULT_SHARD_BYTES, signal }: WriteOptions = {},
+  { maxShardBytes = DEFAULT_SHARD_BYTES, signal, onProgress }: WriteOptions = {},
 ): Promise<WrittenFiles> {
   const shards = shardsOf(tensors, maxShardBytes);
   const files = shards.map((_, i) => (shards.length === 1 ? SINGLE_FILE : shardName(i + 1, shards.length)));
-  for (const [i, shard] of shards.entries()) await writeFile(join(dir, files[i]!), shard, signal);
   const totalBytes = shards.flat().reduce((sum, tensor) => sum + numBytesOf(tensor), 0);
+  let doneBytes = 0;
+  const onPiece = (numBytes: number): void => {
+    doneBytes += numBytes;
+    onProgress?.(doneBytes, totalBytes);
+  };
+  for (const [i, shard] of shards.entries()) await writeFile(join(dir, files[i]!), shard, onPiece, signal);
   if (shards.length > 1) {
     const fileOf = shards.flatMap((shard, i) => shard.map(({ name }) => [name, files[i]!] as const));
     const index = { metadata: { total_size: totalBytes }, weight_map: Object.fromEntries(fileOf) };
@@ -85,6 +92,7 @@ function shardsOf(tensors: Iterable<TensorSource>, maxShardBytes: number): reado
 async function writeFile(
   path: string,
   tensors: readonly TensorSource[],
+  onPiece: (numBytes: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const entries = tensors.map((tensor): TensorEntry => ({ ...tensor, numBytes: numBytesOf(tensor) }));
@@ -97,7 +105,9 @@ async function writeFile(
         signal?.throwIfAborted();
         const values = piece.subarray(0, Math.min(PIECE, numValues - first));
         tensor.fill(values, first);
-        await write(encodeFloat32(values, tensor.dtype));
+        const encoded = encodeFloat32(values, tensor.dtype);
+        await write(encoded);
+        onPiece(encoded.byteLength);
       }
     }
   });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { UsageError } from '../../../lib/commands/context.js';
 import { createParser } from '../../../lib/commands/parser.js';
 import { modelSpecOf } from '../../../lib/model/registry.js';
@@ -53,6 +54,34 @@ describe('expertwire make-checkpoint', () => {
         /deepseek_v3, 3 layers, 2 of them with 8 experts, 3 per token; 1\.3 M parameters, .* BF16 in 3 files\n$/,
       );
       expect((await readdir(dir)).filter((name) => name.endsWith('.safetensors'))).to.have.length(3);
+    });
+  });
+
+  it('shows on a terminal how far it is, elsewhere nothing, and leaves no bar behind when it fails', async () => {
+    await withTempFolder(async (parent) => {
+      const shownBy = async (isTTY: boolean, ...args: readonly string[]): Promise<string> => {
+        let shown = '';
+        const stderr = Object.assign(new PassThrough().setEncoding('utf8'), { isTTY, columns: 80 });
+        stderr.on('data', (text: string) => (shown += text));
+        const command = createParser(['make-checkpoint', ...args, ...SMALL], { ...commandContext(), stderr });
+        await command.parseAsync().catch((error: unknown) => void expect(error).to.be.instanceOf(UsageError));
+        return shown;
+      };
+      const dir = join(parent, 'model');
+      const shown = await shownBy(true, dir);
+      expect(shown)
+        .to.match(/writing ░{30} 0 %/)
+        .and.match(/writing █{30} 100 %/);
+      const clear = '\u001b[2K';
+      const showCursor = '\u001b[?25h';
+      expect(shown.slice(shown.indexOf('100 %')))
+        .to.contain(clear)
+        .and.contain(showCursor);
+      const again = await shownBy(true, dir); // the folder isn't empty any more
+      expect(again)
+        .to.match(/writing ░{30} 0 %/)
+        .and.contain(showCursor);
+      expect(await shownBy(false, join(parent, 'other'))).to.equal('');
     });
   });
 

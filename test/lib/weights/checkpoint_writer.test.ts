@@ -36,6 +36,17 @@ describe('writing a checkpoint', () => {
     });
   });
 
+  it('tells after each piece how much is written, up to all of it, whatever the files', async () => {
+    const tensors = [counting('a', [300_000]), { ...counting('b', [10]), dtype: 'BF16' as const }];
+    for (const maxShardBytes of [undefined, 16]) {
+      const told: [done: number, all: number][] = [];
+      await withTempFolder((dir) =>
+        writeTensors(dir, tensors, { maxShardBytes, onProgress: (done, all) => void told.push([done, all]) }),
+      );
+      expect(told).to.deep.equal([2 ** 20, 1_200_000, 1_200_020].map((done) => [done, 1_200_020]));
+    }
+  });
+
   it('shards hold neighbours up to the limit, larger tensors alone, and the index names them', async () => {
     const tensors = [
       counting('a', [4]),
