@@ -1,32 +1,26 @@
 /** A SwiGLU network in a kernel memory: an expert, the shared experts or a dense layer. */
 import { ExpertError } from '../errors.js';
-import type { WeightMatrix } from '../weight_matrix.js';
-import { expertParts, expertRowBytes, numExpertRows, type ExpertShape } from './expert_rows.js';
+import type { Expert } from '../expert_compute.js';
+import { ffnTensors, type FfnTensors, type FfnWeights } from '../ffn.js';
+import { matrixRowsOf, type ExpertShape } from '../weight_rows.js';
+import { matrixOf, type WeightMatrix } from '../weight_matrix.js';
 import { KernelMatrix } from './kernel_matrix.js';
 import type { KernelMemory } from './kernel_memory.js';
-import { padded, residentRowBytes, type ResidentDtype } from './resident_dtype.js';
+import { padded, type ResidentDtype } from './resident_dtype.js';
 
 /** Rows that go through a network at once (ffn.as.ts). */
 const FFN_ROWS = 64;
 
 /** Bytes of scratch that the kernel `ffn` needs for any number of rows; it may hold anything. */
-export const ffnScratchBytes = ({ intermediate }: ExpertShape): number => 4 * FFN_ROWS * 2 * padded(intermediate);
+export const ffnScratchBytes = ({ intermediate }: Pick<ExpertShape, 'intermediate'>): number =>
+  4 * FFN_ROWS * 2 * padded(intermediate);
 
 /** Bytes of scratch that the kernel `experts` needs for any number of rows and of experts of this shape. */
-export const expertsScratchBytes = (shape: ExpertShape): number =>
+export const expertsScratchBytes = (shape: Omit<ExpertShape, 'dtype'>): number =>
   4 * FFN_ROWS * padded(shape.hidden) + ffnScratchBytes(shape);
 
-/** A checkpoint's weights of one network. */
-export interface ExpertMatrices {
-  /** [intermediate, hidden] */
-  readonly gate: WeightMatrix;
-  /** [intermediate, hidden] */
-  readonly up: WeightMatrix;
-  /** [hidden, intermediate] */
-  readonly down: WeightMatrix;
-}
-
-export class KernelExpert {
+/** Its weights may be wanted as tensors, which are made of the resident bytes then. */
+export class KernelExpert implements Expert {
   /** [intermediate, hidden] */
   readonly gate: KernelMatrix;
   /** [intermediate, hidden] */
@@ -37,7 +31,7 @@ export class KernelExpert {
   /** Weights of zeros. @throws ExpertError OUT_OF_MEMORY or INVALID_ARGUMENT (impossible sizes); then nothing is kept */
   constructor(
     readonly memory: KernelMemory,
-    readonly shape: ExpertShape,
+    readonly shape: Omit<ExpertShape, 'dtype'>,
     readonly dtype: ResidentDtype,
   ) {
     const { hidden, intermediate } = shape;
@@ -58,7 +52,7 @@ export class KernelExpert {
   }
 
   /** A checkpoint's weights. @throws ExpertError as the constructor and {@link KernelMatrix.set}; then nothing is kept */
-  static from(memory: KernelMemory, weights: ExpertMatrices, dtype: ResidentDtype): KernelExpert {
+  static from(memory: KernelMemory, weights: FfnWeights, dtype: ResidentDtype): KernelExpert {
     const { rows: intermediate, columns: hidden } = weights.gate;
     const expert = new KernelExpert(memory, { hidden, intermediate }, dtype);
     try {
@@ -80,38 +74,17 @@ export class KernelExpert {
     return this.gate.numBytes + this.up.numBytes + this.down.numBytes;
   }
 
-  /** Rows `from` … `to` − 1 of the weights (expert_rows.ts), as they are stored. @throws ExpertError INVALID_ARGUMENT for rows that aren't there */
-  rows(from: number, to: number): Uint8Array<ArrayBuffer> {
-    const out = new Uint8Array(this.rowBytes(from, to));
-    let at = 0;
-    for (const { matrix, first, end } of expertParts(this.shape, from, to)) {
-      const bytes = this[matrix].readRows(first, end);
-      out.set(bytes, at);
-      at += bytes.length;
-    }
-    return out;
+  /** @throws ExpertError INVALID_ARGUMENT for rows that aren't there */
+  rows(from: number, to: number): Promise<Uint8Array[]> {
+    const pieces = matrixRowsOf(this.shape, from, to);
+    const numRows = pieces.reduce((sum, piece) => sum + piece.to - piece.from, 0);
+    if (numRows !== to - from) return Promise.reject(invalid(`an expert has no rows ${from} … ${to}; check its shape`));
+    return Promise.resolve(pieces.map((piece) => this[piece.name].readRows(piece.from, piece.to)));
   }
 
-  /** Rows `from` … `to` − 1 become what {@link rows} gave, of an expert of the same shape and dtype. @throws ExpertError INVALID_ARGUMENT */
-  setRows(from: number, to: number, bytes: Uint8Array): void {
-    const numBytes = this.rowBytes(from, to);
-    if (bytes.length !== numBytes)
-      throw invalid(
-        `rows ${from} … ${to} are ${numBytes} bytes, not ${bytes.length}; use one shape and dtype on all ranks`,
-      );
-    let at = 0;
-    for (const { matrix, first, end } of expertParts(this.shape, from, to)) {
-      const next = at + (end - first) * residentRowBytes(this.dtype, this[matrix].columns);
-      this[matrix].writeRows(first, bytes.subarray(at, next));
-      at = next;
-    }
-  }
-
-  private rowBytes(from: number, to: number): number {
-    const numRows = numExpertRows(this.shape);
-    if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from <= to && to <= numRows))
-      throw invalid(`rows ${from} … ${to} are not rows of an expert's ${numRows}; check the shape`);
-    return expertRowBytes(this.shape, this.dtype, from, to);
+  tensors(): FfnTensors {
+    const decoded = (matrix: KernelMatrix): WeightMatrix => matrixOf(matrix.toFloat32(), matrix.rows, matrix.columns);
+    return ffnTensors({ gate: decoded(this.gate), up: decoded(this.up), down: decoded(this.down) });
   }
 
   /** Idempotent. */

@@ -48,6 +48,9 @@ export interface RankExecutorParts {
   readonly rankLoad: LoadMonitor;
 }
 
+/** How often the process's memory is asked for. */
+const RSS_EVERY_STEPS = 16;
+
 interface SequenceState extends SequenceStart {
   /** Prompt and output so far. */
   readonly tokenIds: number[];
@@ -57,6 +60,8 @@ export class RankExecutor {
   private readonly parts: RankExecutorParts;
   private readonly sequences = new Map<number, SequenceState>();
   private readonly placement: RankPlacement;
+  private numReports = 0;
+  private peakRssBytes = 0;
 
   constructor(parts: RankExecutorParts) {
     this.parts = parts;
@@ -135,11 +140,17 @@ export class RankExecutor {
       ...{ kernelBytes, numKernelCalls },
       numKernelRuns: numKernelRuns(),
       numKvBlocks: this.parts.model.cache.numBlocks,
-      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+      peakRssBytes: this.peakRss(),
       dispatchBytes: dispatch,
       combineBytes: combine,
       waitMs: this.parts.ep.waitedMs(),
     };
+  }
+
+  /** Asking takes longer than a small layer. */
+  private peakRss(): number {
+    if (this.numReports++ % RSS_EVERY_STEPS === 0) this.peakRssBytes = process.resourceUsage().maxRSS * 1024;
+    return this.peakRssBytes;
   }
 
   dispose(): void {

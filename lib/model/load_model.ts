@@ -6,7 +6,7 @@ import { MoeLayer } from '../../experts/moe_layer.js';
 import type { Placement } from '../../experts/placement.js';
 import type { ReplicaChooser } from '../../experts/replica_choice.js';
 import type { ExpertCompute } from '../../experts/expert_compute.js';
-import { ResidentExperts } from '../../experts/kernels/kernel_expert_compute.js';
+import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
 import { KernelMemories } from '../../experts/kernels/kernel_memories.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';

@@ -1,5 +1,5 @@
 /** Rows of floats in a kernel memory, as kernels take and give them. */
-import type { ExpertMatrices } from '../../experts/kernels/kernel_expert.js';
+import type { FfnWeights } from '../../experts/ffn.js';
 import type { KernelMemory } from '../../experts/kernels/kernel_memory.js';
 import { padded } from '../../experts/kernels/resident_dtype.js';
 import type { WeightMatrix } from '../../experts/weight_matrix.js';
@@ -24,7 +24,7 @@ export const f32Matrix = (rows: number, columns: number, values: Float32Array): 
 });
 
 /** Random weights of an expert, as large as those of trained ones are: outputs are about as large as inputs. */
-export function expertMatrices(hidden: number, intermediate: number, random: () => number): ExpertMatrices {
+export function expertMatrices(hidden: number, intermediate: number, random: () => number): FfnWeights {
   const matrix = (rows: number, columns: number): WeightMatrix =>
     f32Matrix(rows, columns, randomValues(random, rows * columns, Math.sqrt(3 / columns)));
   return { gate: matrix(intermediate, hidden), up: matrix(intermediate, hidden), down: matrix(hidden, intermediate) };

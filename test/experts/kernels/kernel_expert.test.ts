@@ -1,9 +1,11 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../experts/errors.js';
-import { expertRowBytes, numExpertRows } from '../../../experts/kernels/expert_rows.js';
+import { ffnTensors } from '../../../experts/ffn.js';
 import { KernelExpert } from '../../../experts/kernels/kernel_expert.js';
 import { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
 import { RESIDENT_DTYPES } from '../../../experts/kernels/resident_dtype.js';
+import { rowsOf, selectBackend } from '../../../experts/tf.js';
+import { bytesBefore, numRowsOf, weightsOf } from '../../../experts/weight_rows.js';
 import { expertMatrices } from '../../kit/kernel_rows.js';
 import { errorOf } from '../../kit/rejects.js';
 import { isSameBits, randomFrom } from '../../refs/random.js';
@@ -16,16 +18,20 @@ describe('expert in a kernel memory', () => {
   afterEach(() => expect(memory.usedBytes, 'bytes left behind').to.equal(0));
 
   for (const dtype of RESIDENT_DTYPES) {
-    it(`moved row by row, in pieces of any size, it is the same expert (${dtype})`, () => {
+    it(`moved row by row, in pieces of any size, it is the same expert (${dtype})`, async () => {
       const from = KernelExpert.from(memory, weights, dtype);
-      const numRows = numExpertRows(shape);
-      expect(from.rows(0, numRows).length).to.equal(expertRowBytes(shape, dtype, 0, numRows));
+      const typed = { ...shape, dtype };
+      const numRows = numRowsOf(typed);
       for (const piece of [1, 7, 21, 22, 50, numRows]) {
-        const to = new KernelExpert(memory, shape, dtype);
+        const moved: Uint8Array[] = [];
         for (let row = 0; row < numRows; row += piece) {
-          const end = Math.min(row + piece, numRows);
-          to.setRows(row, end, from.rows(row, end));
+          const rows = await from.rows(row, Math.min(row + piece, numRows));
+          expect(Buffer.concat(rows).length).to.equal(
+            bytesBefore(typed, Math.min(row + piece, numRows)) - bytesBefore(typed, row),
+          );
+          moved.push(...rows);
         }
+        const to = KernelExpert.from(memory, weightsOf(typed, Buffer.concat(moved)), dtype);
         for (const name of ['gate', 'up', 'down'] as const)
           expect(isSameBits(to[name].toFloat32(), from[name].toFloat32()), name).to.equal(true);
         to.dispose();
@@ -34,19 +40,32 @@ describe('expert in a kernel memory', () => {
     });
   }
 
-  it('rows are those of gate, then up, then down', () => {
+  it('rows are those of gate, then up, then down', async () => {
     const expert = KernelExpert.from(memory, weights, 'f32');
     const all = Buffer.concat([weights.gate.bytes, weights.up.bytes, weights.down.bytes]);
-    expect(all.equals(expert.rows(0, numExpertRows(shape)))).to.equal(true);
+    const rows = await expert.rows(0, numRowsOf({ ...shape, dtype: 'f32' }));
+    expect(all.equals(Buffer.concat(rows))).to.equal(true);
+    expert.dispose();
+  });
+
+  it('its tensors are those that a tensor expert is made of', async () => {
+    await selectBackend('wasm');
+    const expert = KernelExpert.from(memory, weights, 'f32');
+    const [tensors, expected] = [expert.tensors(), ffnTensors(weights)];
+    for (const name of ['gateUp_H2I', 'down_IH'] as const) {
+      expect(tensors[name].shape).to.deep.equal(expected[name].shape);
+      expect(isSameBits(await rowsOf(tensors[name]), await rowsOf(expected[name])), name).to.equal(true);
+      tensors[name].dispose();
+      expected[name].dispose();
+    }
     expert.dispose();
   });
 
   it('rows that are not there, bytes that do not fit and unlike matrices are refused', async () => {
     const expert = KernelExpert.from(memory, weights, 'bf16');
     const refused: (() => unknown)[] = [
-      () => expert.rows(0, numExpertRows(shape) + 1),
+      () => expert.rows(0, 2 * shape.intermediate + shape.hidden + 1),
       () => expert.rows(-1, 1),
-      () => expert.setRows(0, 2, new Uint8Array(80)),
       () => KernelExpert.from(memory, { ...weights, up: weights.down }, 'f32'),
       () => KernelExpert.from(memory, { ...weights, down: weights.up }, 'f32'),
       () => new KernelExpert(memory, { hidden: 0, intermediate: 3 }, 'f32'),
