@@ -2,8 +2,11 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Reduce } from '../../comm/all_to_all.js';
 import { ExpertError } from '../../experts/errors.js';
-import { Ffn, type FfnWeights } from '../../experts/ffn.js';
-import type { ReceivedRows } from '../../experts/expert_compute.js';
+import { Ffn, ffnTensors, type FfnWeights } from '../../experts/ffn.js';
+import { KernelMemories } from '../../experts/kernels/kernel_memories.js';
+import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
+import { numRowsOf, weightsOf } from '../../experts/weight_rows.js';
+import type { Expert, ExpertCompute, ReceivedRows } from '../../experts/expert_compute.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
 import { TensorExperts } from '../../experts/tensor_experts.js';
 import { numKernelRuns, rowsOf, selectBackend, tensorMemory, toTensor } from '../../experts/tf.js';
@@ -26,8 +29,21 @@ const weightsFrom = (random: () => number): FfnWeights => ({
 
 const experts = Array.from({ length: NUM_SLOTS }, (_, slot) => weightsFrom(randomFrom(100 + slot)));
 
-function fullShard(): ExpertShard {
-  const shard = createExpertShard(new TensorExperts({ hidden: HIDDEN, numTopk: NUM_TOPK }));
+const KINDS = ['tensors', 'kernels'] as const;
+const SIZES = { hidden: HIDDEN, numTopk: NUM_TOPK };
+
+/** A full shard on either compute, and the bytes or tensors that it holds. */
+function fullShard(kind: (typeof KINDS)[number]): { readonly shard: ExpertShard; readonly held: () => number } {
+  if (kind === 'tensors') return { shard: filled(new TensorExperts(SIZES)), held: () => tensorMemory().numTensors };
+  const memories = new KernelMemories(0);
+  return {
+    shard: filled(new ResidentExperts(memories, { ...SIZES, dtype: 'f32' })),
+    held: () => memories.stats().heldBytes,
+  };
+}
+
+function filled<E extends Expert>(compute: ExpertCompute<E>): ExpertShard {
+  const shard = createExpertShard(compute);
   experts.forEach((weights, slot) => shard.add(LAYER, slot, weights));
   return shard;
 }
@@ -91,120 +107,156 @@ describe('feed-forward network', () => {
   });
 });
 
-describe('expert shard', () => {
-  let shard: ExpertShard;
-  let numTensorsBefore = 0;
+for (const kind of KINDS)
+  describe(`expert shard of ${kind}`, () => {
+    let shard: ExpertShard;
+    let held: () => number;
+    let numTensorsBefore = 0;
 
-  before(() => selectBackend('wasm'));
-  beforeEach(() => {
-    numTensorsBefore = tensorMemory().numTensors;
-    shard = fullShard();
-  });
-  afterEach(() => {
-    shard.dispose();
-    expect(tensorMemory().numTensors, 'tensors left behind').to.equal(numTensorsBefore);
-  });
-
-  for (const reduce of reduces) {
-    it(`agrees with the float64 reference for any routing (reduce: ${reduce})`, async () => {
-      await fc.assert(
-        fc.asyncProperty(rows, fc.nat(), async (slots, seed) => {
-          const recv = received(reduce, slots, seed);
-          const out = await shard.forward(LAYER, recv);
-          expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK))).to.be.below(1e-5);
-        }),
-        { numRuns: 60 },
-      );
+    before(() => selectBackend('wasm'));
+    beforeEach(() => {
+      numTensorsBefore = tensorMemory().numTensors;
+      ({ shard, held } = fullShard(kind));
+    });
+    afterEach(() => {
+      shard.dispose();
+      expect(tensorMemory().numTensors, 'tensors left behind').to.equal(numTensorsBefore);
+      expect(held(), 'left behind').to.equal(kind === 'tensors' ? numTensorsBefore : 0);
     });
 
-    it(`a row has the same bits whatever other rows come with it (reduce: ${reduce})`, async () => {
-      await fc.assert(
-        fc.asyncProperty(rows, async (slots) => {
-          const together = received(reduce, slots);
-          const out = await shard.forward(LAYER, together);
-          let next = 0;
-          for (let n = 0; n < slots.length; n++) {
-            const alone = await shard.forward(LAYER, rowOf(together, n));
-            expect(isSameBits(out.subarray(next, next + alone.length), alone), `row ${n}`).to.equal(true);
-            next += alone.length;
-          }
-          expect(next).to.equal(out.length);
-        }),
-        { numRuns: 40 },
-      );
-    });
+    for (const reduce of reduces) {
+      it(`agrees with the float64 reference for any routing (reduce: ${reduce})`, async () => {
+        await fc.assert(
+          fc.asyncProperty(rows, fc.nat(), async (slots, seed) => {
+            const recv = received(reduce, slots, seed);
+            const out = await shard.forward(LAYER, recv);
+            expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK))).to.be.below(1e-5);
+          }),
+          { numRuns: 60 },
+        );
+      });
 
-    it(`all tokens to one expert (reduce: ${reduce})`, async () => {
-      const recv = received(
-        reduce,
-        Array.from({ length: 50 }, () => [-1, 2, -1]),
-      );
-      const out = await shard.forward(LAYER, recv);
-      expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK))).to.be.below(1e-5);
-    });
+      it(`a row has the same bits whatever other rows come with it (reduce: ${reduce})`, async () => {
+        await fc.assert(
+          fc.asyncProperty(rows, async (slots) => {
+            const together = received(reduce, slots);
+            const out = await shard.forward(LAYER, together);
+            let next = 0;
+            for (let n = 0; n < slots.length; n++) {
+              const alone = await shard.forward(LAYER, rowOf(together, n));
+              expect(isSameBits(out.subarray(next, next + alone.length), alone), `row ${n}`).to.equal(true);
+              next += alone.length;
+            }
+            expect(next).to.equal(out.length);
+          }),
+          { numRuns: 40 },
+        );
+      });
 
-    it(`an empty receive gives nothing and runs no kernel (reduce: ${reduce})`, async () => {
-      const before = numKernelRuns();
-      expect(await shard.forward(LAYER, received(reduce, []))).to.deep.equal(new Float32Array(0));
-      expect(numKernelRuns()).to.equal(before);
-    });
-  }
+      it(`all tokens to one expert (reduce: ${reduce})`, async () => {
+        const recv = received(
+          reduce,
+          Array.from({ length: 50 }, () => [-1, 2, -1]),
+        );
+        const out = await shard.forward(LAYER, recv);
+        expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK))).to.be.below(1e-5);
+      });
 
-  it('takes as many kernel runs for one token as for a hundred, and more for more active experts', async () => {
-    const counts: number[] = [];
-    for (let numActive = 1; numActive <= NUM_TOPK; numActive++) {
-      const slots = Array.from({ length: NUM_TOPK }, (_, k) => (k < numActive ? k : -1));
-      const one = await kernelsOf(shard, received('rank', [slots]));
-      const hundred = await kernelsOf(
-        shard,
-        received(
-          'rank',
-          Array.from({ length: 100 }, () => slots),
-        ),
-      );
-      expect(hundred).to.equal(one);
-      counts.push(one);
+      it(`an empty receive gives nothing and runs no kernel (reduce: ${reduce})`, async () => {
+        const before = numKernelRuns();
+        expect(await shard.forward(LAYER, received(reduce, []))).to.deep.equal(new Float32Array(0));
+        expect(numKernelRuns()).to.equal(before);
+      });
     }
-    expect(counts).to.deep.equal([...new Set(counts)].sort((a, b) => a - b));
-    expect(counts[2]! - counts[1]!).to.equal(3); // two products and a slice
-  });
 
-  it('a choice for a slot without expert is MISSING_EXPERT with layer and slot', async () => {
-    shard.remove(LAYER, 1);
-    const recv = received('rank', [[0, 1, -1]]);
-    const error = await errorOf(ExpertError, () => shard.forward(LAYER, recv));
-    expect(error.code).to.equal('MISSING_EXPERT');
-    expect(error.message).to.contain(`layer ${LAYER}`).and.contain('slot 1');
-    const elsewhere = await errorOf(ExpertError, () => shard.forward(LAYER + 1, recv));
-    expect(elsewhere.code).to.equal('MISSING_EXPERT');
-    expect(elsewhere.message).to.contain(`layer ${LAYER + 1}`);
-  });
+    if (kind === 'tensors')
+      it('takes as many kernel runs for one token as for a hundred, and more for more active experts', async () => {
+        const counts: number[] = [];
+        for (let numActive = 1; numActive <= NUM_TOPK; numActive++) {
+          const slots = Array.from({ length: NUM_TOPK }, (_, k) => (k < numActive ? k : -1));
+          const one = await kernelsOf(shard, received('rank', [slots]));
+          const hundred = await kernelsOf(
+            shard,
+            received(
+              'rank',
+              Array.from({ length: 100 }, () => slots),
+            ),
+          );
+          expect(hundred).to.equal(one);
+          counts.push(one);
+        }
+        expect(counts).to.deep.equal([...new Set(counts)].sort((a, b) => a - b));
+        expect(counts[2]! - counts[1]!).to.equal(3); // two products and a slice
+      });
 
-  it('adding to a held slot replaces the expert, and removing twice is no error', async () => {
-    const before = tensorMemory().numTensors;
-    shard.add(LAYER, 0, experts[3]!);
-    expect(tensorMemory().numTensors).to.equal(before);
-    expect(shard.stats().numExperts).to.equal(NUM_SLOTS);
-    const recv = received('source', [[0, -1, -1]]);
-    const out = await shard.forward(LAYER, recv);
-    expect(isSameBits(out, await shard.forward(LAYER, { ...recv, recvTopkIdx: Int32Array.of(3, -1, -1) }))).to.equal(
-      true,
-    );
-    shard.remove(LAYER, 0);
-    shard.remove(LAYER, 0);
-    shard.remove(LAYER + 1, 0);
-    expect(shard.stats().numExperts).to.equal(NUM_SLOTS - 1);
-    expect(tensorMemory().numTensors).to.equal(before - 2);
-  });
+    it('a choice for a slot without expert is MISSING_EXPERT with layer and slot', async () => {
+      shard.remove(LAYER, 1);
+      const recv = received('rank', [[0, 1, -1]]);
+      const error = await errorOf(ExpertError, () => shard.forward(LAYER, recv));
+      expect(error.code).to.equal('MISSING_EXPERT');
+      expect(error.message).to.contain(`layer ${LAYER}`).and.contain('slot 1');
+      const elsewhere = await errorOf(ExpertError, () => shard.forward(LAYER + 1, recv));
+      expect(elsewhere.code).to.equal('MISSING_EXPERT');
+      expect(elsewhere.message).to.contain(`layer ${LAYER + 1}`);
+    });
 
-  it('experts of different layers in the same slot are different experts', async () => {
-    shard.add(LAYER + 1, 0, experts[1]!);
-    const recv = received('source', [[0, -1, -1]]);
-    const other = await shard.forward(LAYER + 1, recv);
-    expect(largestDifference(other, ffnRef(recv.recvX, experts[1]!))).to.be.below(1e-5);
-    expect(largestDifference(await shard.forward(LAYER, recv), ffnRef(recv.recvX, experts[0]!))).to.be.below(1e-5);
+    it('adding to a held slot replaces the expert, and removing twice is no error', async () => {
+      const before = held();
+      shard.add(LAYER, 0, experts[3]!);
+      expect(held()).to.equal(before);
+      expect(shard.stats().numExperts).to.equal(NUM_SLOTS);
+      const recv = received('source', [[0, -1, -1]]);
+      const out = await shard.forward(LAYER, recv);
+      expect(isSameBits(out, await shard.forward(LAYER, { ...recv, recvTopkIdx: Int32Array.of(3, -1, -1) }))).to.equal(
+        true,
+      );
+      shard.remove(LAYER, 0);
+      shard.remove(LAYER, 0);
+      shard.remove(LAYER + 1, 0);
+      expect(shard.stats().numExperts).to.equal(NUM_SLOTS - 1);
+      expect(held()).to.be.below(before);
+    });
+
+    it('experts of different layers in the same slot are different experts', async () => {
+      shard.add(LAYER + 1, 0, experts[1]!);
+      const recv = received('source', [[0, -1, -1]]);
+      const other = await shard.forward(LAYER + 1, recv);
+      expect(largestDifference(other, ffnRef(recv.recvX, experts[1]!))).to.be.below(1e-5);
+      expect(largestDifference(await shard.forward(LAYER, recv), ffnRef(recv.recvX, experts[0]!))).to.be.below(1e-5);
+    });
+
+    it('a slot gives its weights as tensors that the caller disposes', async () => {
+      const { gateUp_H2I, down_IH } = shard.weights(LAYER, 2);
+      const expected = ffnTensors(experts[2]!);
+      expect(isSameBits(await rowsOf(gateUp_H2I), await rowsOf(expected.gateUp_H2I))).to.equal(true);
+      expect(isSameBits(await rowsOf(down_IH), await rowsOf(expected.down_IH))).to.equal(true);
+      for (const tensor of [gateUp_H2I, down_IH, expected.gateUp_H2I, expected.down_IH]) tensor.dispose();
+      expect((await errorOf(ExpertError, () => shard.weights(LAYER, 9))).code).to.equal('MISSING_EXPERT');
+    });
+
+    it('rows of a slot, put together again, are the same expert in any slot', async () => {
+      const shape = { hidden: HIDDEN, intermediate: INTERMEDIATE, dtype: shard.dtype };
+      const pieces = [
+        ...(await shard.rows(LAYER, 1, 0, 30)),
+        ...(await shard.rows(LAYER, 1, 30, 31)),
+        ...(await shard.rows(LAYER, 1, 31, numRowsOf(shape))),
+      ];
+      const copy = shard.load(weightsOf(shape, Buffer.concat(pieces)));
+      const before = held();
+      shard.replace(
+        LAYER,
+        new Map<number, Expert | number>([
+          [0, copy],
+          [1, 1],
+        ]),
+      );
+      expect(held()).to.be.below(before);
+      expect(shard.stats().numExperts).to.equal(2);
+      const one = await shard.forward(LAYER, received('source', [[0, -1, -1]]));
+      expect(isSameBits(one, await shard.forward(LAYER, received('source', [[1, -1, -1]])))).to.equal(true);
+      expect(largestDifference(one, ffnRef(received('source', [[0, -1, -1]]).recvX, experts[1]!))).to.be.below(1e-5);
+    });
   });
-});
 
 /** The same dispatch with row n alone. */
 function rowOf(recv: ReceivedRows, n: number): ReceivedRows {
