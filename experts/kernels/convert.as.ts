@@ -43,21 +43,37 @@ export function decode(dtype: i32, from: usize, scales: usize, count: i32, to: u
 }
 
 function decodeBf16(from: usize, count: i32, to: usize): void {
-  for (const end = from + ((<usize>count) << 1); from < end; from += 16, to += 32) {
-    const codes = v128.load(from);
-    v128.store(to, lowBf16(codes));
-    v128.store(to, highBf16(codes), 16);
+  for (const end = from + ((<usize>count) << 1); from < end; from += 64, to += 128) {
+    const a = v128.load(from);
+    const b = v128.load(from, 16);
+    const c = v128.load(from, 32);
+    const d = v128.load(from, 48);
+    v128.store(to, lowBf16(a));
+    v128.store(to, highBf16(a), 16);
+    v128.store(to, lowBf16(b), 32);
+    v128.store(to, highBf16(b), 48);
+    v128.store(to, lowBf16(c), 64);
+    v128.store(to, highBf16(c), 80);
+    v128.store(to, lowBf16(d), 96);
+    v128.store(to, highBf16(d), 112);
   }
 }
 
 function decodeInt8(from: usize, scales: usize, count: i32, to: usize): void {
-  for (const end = from + count; from < end; scales += 4) {
+  for (const end = from + count; from < end; from += ROW_ALIGN, scales += 4, to += 4 * ROW_ALIGN) {
     const scale = v128.load32_splat(scales);
-    for (const groupEnd = from + ROW_ALIGN; from < groupEnd; from += 8, to += 32) {
-      const codes = v128.load8x8_s(from);
-      v128.store(to, lowInt8(codes, scale));
-      v128.store(to, highInt8(codes, scale), 16);
-    }
+    const a = v128.load8x8_s(from);
+    const b = v128.load8x8_s(from, 8);
+    const c = v128.load8x8_s(from, 16);
+    const d = v128.load8x8_s(from, 24);
+    v128.store(to, lowInt8(a, scale));
+    v128.store(to, highInt8(a, scale), 16);
+    v128.store(to, lowInt8(b, scale), 32);
+    v128.store(to, highInt8(b, scale), 48);
+    v128.store(to, lowInt8(c, scale), 64);
+    v128.store(to, highInt8(c, scale), 80);
+    v128.store(to, lowInt8(d, scale), 96);
+    v128.store(to, highInt8(d, scale), 112);
   }
 }
 

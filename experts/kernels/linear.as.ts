@@ -1,17 +1,19 @@
 /**
  * y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts.
  *
- * Four rows of W make a panel. They are a quarter of the matrix apart, so that four streams run through memory from page to page: measured 35 GB/s,
- * where four neighbouring rows, whose streams jump all the time, give 18.
+ * Four rows of W make a panel. They are a quarter of the matrix apart, so that four streams run through memory from page to page: measured 34 GB/s for
+ * one row of x, where four neighbouring rows, whose streams jump all the time, give 18. Where there are enough rows of x, the weights of a panel are
+ * decoded once for all of them; then its rows are neighbours, read one after the other.
  */
 import { decode } from './convert.as';
-import { F32, Matrix, rowBytes, scaleBytes } from './memory.as';
-import { dot1x4, dot2x4 } from './tiles.as';
+import { BF16, F32, INT8, Matrix, rowBytes, scaleBytes } from './memory.as';
+import { dot1x4, dot2x4Bf16, dot2x4F32 } from './tiles.as';
 
 /** Bytes of x that are gone through for every panel: half of a usual L2 cache. */
 const BLOCK_BYTES: i32 = 1 << 19;
-/** From so many rows of x on, a panel is decoded once instead of for every row. */
-const DECODE_ROWS: i32 = 4;
+/** From so many rows of x on, decoding a panel costs less than decoding in every tile. */
+const DECODE_ROWS_BF16: i32 = 8;
+const DECODE_ROWS_INT8: i32 = 3;
 /** Columns of the longest rows that are decoded so. */
 const DECODE_COLUMNS: i32 = 16384;
 const decodedAt: usize = memory.data(16 * DECODE_COLUMNS, 64);
@@ -31,33 +33,69 @@ export function linear(x: usize, numRows: i32, weight: usize, y: usize, yStride:
 
 function block(x: usize, numRows: i32, w: Matrix, y: usize, yBytes: usize): void {
   const quarter = w.rows >> 2;
-  for (let n = 0; n < quarter; n++) panel(x, numRows, w, n, quarter, y, yBytes);
+  if (isDecoded(w, numRows)) {
+    for (let n = 0; n < quarter; n++) decodedPanel(x, numRows, w, n << 2, y, yBytes);
+  } else {
+    for (let n = 0; n < quarter; n++) panel(x, numRows, w, n, quarter, y, yBytes);
+  }
   // Rows that are left make panels of one row, four times.
   for (let n = quarter << 2; n < w.rows; n++) panel(x, numRows, w, n, 0, y, yBytes);
 }
 
+function isDecoded(w: Matrix, numRows: i32): bool {
+  if (w.dtype == F32 || w.stride > DECODE_COLUMNS) return false;
+  return numRows >= (w.dtype == BF16 ? DECODE_ROWS_BF16 : DECODE_ROWS_INT8);
+}
+
 /** Rows n, n + apart, n + 2 · apart, n + 3 · apart of W. */
 function panel(x: usize, numRows: i32, w: Matrix, n: i32, apart: i32, y: usize, yBytes: usize): void {
-  const bytes = rowBytes(w);
-  const xBytes: usize = (<usize>w.stride) << 2;
-  const yApart: usize = (<usize>apart) << 2;
+  const rows = w.data + <usize>n * rowBytes(w);
   const scales = w.scales + <usize>n * scaleBytes(w);
-  let rows = w.data + <usize>n * bytes;
-  let rowsApart = <usize>apart * bytes;
-  let dtype = w.dtype;
-  if (dtype != F32 && numRows >= DECODE_ROWS && w.stride <= DECODE_COLUMNS) {
-    const scalesApart = <usize>apart * scaleBytes(w);
-    for (let i: usize = 0; i < 4; i++)
-      decode(dtype, rows + i * rowsApart, scales + i * scalesApart, w.stride, decodedAt + i * xBytes);
-    rows = decodedAt;
-    rowsApart = xBytes;
-    dtype = F32;
+  tiles(
+    w.dtype,
+    x,
+    numRows,
+    w.stride,
+    rows,
+    <usize>apart * rowBytes(w),
+    scales,
+    y + ((<usize>n) << 2),
+    (<usize>apart) << 2,
+    yBytes,
+  );
+}
+
+/** Rows n … n + 3 of W. */
+function decodedPanel(x: usize, numRows: i32, w: Matrix, n: i32, y: usize, yBytes: usize): void {
+  const bytes: usize = (<usize>w.stride) << 2;
+  for (let i = 0; i < 4; i++) {
+    const row = <usize>(n + i);
+    decode(w.dtype, w.data + row * rowBytes(w), w.scales + row * scaleBytes(w), w.stride, decodedAt + <usize>i * bytes);
   }
-  y += (<usize>n) << 2;
-  if (dtype == F32) {
-    for (; numRows >= 2; numRows -= 2, x += 2 * xBytes, y += 2 * yBytes)
-      dot2x4(x, w.stride, rows, rowsApart, y, yApart, yBytes);
+  tiles(F32, x, numRows, w.stride, decodedAt, bytes, 0, y + ((<usize>n) << 2), 4, yBytes);
+}
+
+/** All rows of x times four rows of weights, `apart` bytes from each other; results are `yApart` bytes from each other. */
+function tiles(
+  dtype: i32,
+  x: usize,
+  numRows: i32,
+  width: i32,
+  rows: usize,
+  apart: usize,
+  scales: usize,
+  y: usize,
+  yApart: usize,
+  yBytes: usize,
+): void {
+  const xBytes: usize = (<usize>width) << 2;
+  if (dtype != INT8) {
+    if (dtype == F32) dot2x4F32(x, numRows, width, rows, apart, y, yApart, yBytes);
+    else dot2x4Bf16(x, numRows, width, rows, apart, y, yApart, yBytes);
+    const paired = <usize>(numRows & ~1);
+    x += paired * xBytes;
+    y += paired * yBytes;
+    numRows &= 1;
   }
-  for (; numRows > 0; numRows--, x += xBytes, y += yBytes)
-    dot1x4(dtype, x, w.stride, rows, rowsApart, scales, y, yApart);
+  for (; numRows > 0; numRows--, x += xBytes, y += yBytes) dot1x4(dtype, x, width, rows, apart, scales, y, yApart);
 }
