@@ -48,10 +48,10 @@ function dotF32(x: usize, end: usize, w0: usize, apart: usize, y: usize, yApart:
   storeSums(y, yApart, a, b, c, d);
 }
 
-/** Pairs of rows of x times four rows of weights; rows of y are `yBytes` apart. A last single row is left out. */
+/** Pairs of rows of x times four rows of weights; rows of y are `yBytes` apart. */
 export function dot2x4F32(
   x: usize,
-  numRows: i32,
+  numPairs: i32,
   width: i32,
   w: usize,
   apart: usize,
@@ -60,7 +60,7 @@ export function dot2x4F32(
   yBytes: usize,
 ): void {
   const xBytes: usize = (<usize>width) << 2;
-  for (; numRows >= 2; numRows -= 2) {
+  for (; numPairs > 0; numPairs--) {
     let x0 = x;
     const end = x0 + xBytes;
     let x1 = end;
@@ -102,7 +102,7 @@ export function dot2x4F32(
 /** The same. Half a vector of codes at a time: whole ones need more registers. */
 export function dot2x4Bf16(
   x: usize,
-  numRows: i32,
+  numPairs: i32,
   width: i32,
   w: usize,
   apart: usize,
@@ -111,7 +111,7 @@ export function dot2x4Bf16(
   yBytes: usize,
 ): void {
   const xBytes: usize = (<usize>width) << 2;
-  for (; numRows >= 2; numRows -= 2) {
+  for (; numPairs > 0; numPairs--) {
     let x0 = x;
     const end = x0 + xBytes;
     let x1 = end;
