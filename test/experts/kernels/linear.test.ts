@@ -79,7 +79,7 @@ describe('linear kernel', () => {
     });
 
     it(`a row has the same bits among 1 to 70 rows, wherever it stands (${dtype})`, () => {
-      // The longest rows are blocks of two, the shortest all one block.
+      // 62 of the longer rows are a block (linear.as.ts).
       for (const [rows, columns] of [
         [7, 40],
         [5, 8200],
