@@ -25,6 +25,11 @@ export class FreeBlocks {
     return address;
   }
 
+  /** Whether `take` would find `size` bytes below `limit`. */
+  fits(size: number, limit: number): boolean {
+    return this.end + size <= limit || this.free.some((block) => block.size >= size);
+  }
+
   give(address: number, size: number): void {
     let index = this.free.findIndex((block) => block.address > address);
     if (index < 0) index = this.free.length;

@@ -17,6 +17,10 @@ import {
 /** The descriptor (memory.as.ts) is the first words of a matrix's block; elements follow on the next cache line. */
 const DESCRIPTOR_BYTES = 64;
 
+/** Bytes that a matrix takes of a memory, in whole cache lines. */
+export const matrixBytes = (dtype: ResidentDtype, rows: number, columns: number): number =>
+  64 * Math.ceil((DESCRIPTOR_BYTES + residentBytes(dtype, rows, columns)) / 64);
+
 /** Weights [rows, columns], zeros at first. A disposed matrix must not be used. */
 export class KernelMatrix {
   /** Of the descriptor: what kernels take. */

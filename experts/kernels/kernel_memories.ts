@@ -1,6 +1,16 @@
 /** The memories of one rank: the first holds what can't be divided, and experts go wherever there is room. */
 import { KernelMemory, MAX_MEMORY_BYTES } from './kernel_memory.js';
 
+/** Where no expert may go. */
+export interface ReservedBytes {
+  /** Of the first memory: KV cache and activations to come. Default 0. */
+  readonly firstBytes?: number;
+  /** Of each: for what its experts compute. Default 0. */
+  readonly eachBytes?: number;
+  /** Of a memory. Default {@link MAX_MEMORY_BYTES}. */
+  readonly limitBytes?: number;
+}
+
 export interface KernelStats {
   readonly numMemories: number;
   /** Of weights and KV cache. */
@@ -20,22 +30,22 @@ export class KernelMemories {
   /** For dense weights, KV cache and activations. */
   readonly first: KernelMemory;
   private readonly memories: KernelMemory[];
-  private readonly limitBytes: number;
-  private readonly reservedBytes: number;
+  private readonly reserved: Required<ReservedBytes>;
 
-  /** `reservedBytes`: of the first memory, where no expert may go. `limitBytes`: of each, default {@link MAX_MEMORY_BYTES}. */
-  constructor(reservedBytes: number, limitBytes = MAX_MEMORY_BYTES) {
+  constructor({ firstBytes = 0, eachBytes = 0, limitBytes = MAX_MEMORY_BYTES }: ReservedBytes = {}) {
     this.first = new KernelMemory(limitBytes);
     this.memories = [this.first];
-    this.limitBytes = limitBytes;
-    this.reservedBytes = reservedBytes;
+    this.reserved = { firstBytes, eachBytes, limitBytes };
   }
 
-  /** A memory with room for so many bytes in one piece, at least nearly; a new one if need be. */
+  /** A memory with room for an expert of so many bytes; a new one if need be. */
   withRoom(numBytes: number): KernelMemory {
-    const found = this.memories.find((memory) => this.roomOf(memory) >= numBytes);
+    const { firstBytes, eachBytes, limitBytes } = this.reserved;
+    const found = this.memories.find((memory) =>
+      memory.hasRoom(numBytes, eachBytes + (memory === this.first ? firstBytes : 0)),
+    );
     if (found !== undefined) return found;
-    const memory = new KernelMemory(this.limitBytes);
+    const memory = new KernelMemory(limitBytes);
     this.memories.push(memory);
     return memory;
   }
@@ -51,9 +61,5 @@ export class KernelMemories {
       reservedBytes: sum((memory) => memory.reservedBytes),
       numCalls: sum((memory) => memory.numCalls),
     };
-  }
-
-  private roomOf(memory: KernelMemory): number {
-    return this.limitBytes - memory.usedBytes - (memory === this.first ? this.reservedBytes : 0);
   }
 }

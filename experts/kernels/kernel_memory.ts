@@ -167,6 +167,11 @@ export class KernelMemory {
     return address;
   }
 
+  /** Whether there is room for so many bytes in one piece that leaves `reservedBytes` behind it, if the machine gives them. */
+  hasRoom(numBytes: number, reservedBytes: number): boolean {
+    return this.blocks.fits(numBytes, this.limitBytes - reservedBytes);
+  }
+
   /** Gives a block back. @throws ExpertError INVALID_ARGUMENT for an address that isn't handed out */
   free(address: number): void {
     const size = this.sizes.get(address);

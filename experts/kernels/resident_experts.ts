@@ -5,7 +5,7 @@ import type { WeightDtype } from '../weight_matrix.js';
 import { KernelExpert } from './kernel_expert.js';
 import { KernelExperts } from './kernel_experts.js';
 import type { KernelMemories } from './kernel_memories.js';
-import { residentBytes } from './resident_dtype.js';
+import { matrixBytes } from './kernel_matrix.js';
 
 export interface ResidentExpertsOptions {
   readonly hidden: number;
@@ -27,8 +27,7 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
 
   load(weights: FfnWeights): KernelExpert {
     const { rows: intermediate, columns: hidden } = weights.gate;
-    const numBytes =
-      2 * residentBytes(this.dtype, intermediate, hidden) + residentBytes(this.dtype, hidden, intermediate);
+    const numBytes = 2 * matrixBytes(this.dtype, intermediate, hidden) + matrixBytes(this.dtype, hidden, intermediate);
     return KernelExpert.from(this.memories.withRoom(numBytes), weights, this.dtype);
   }
 

@@ -165,7 +165,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       placement,
       mla,
       residence,
-      reservedBytes: footprint.cache + footprint.activations,
+      reserved: { firstBytes: footprint.cache + footprint.activations, eachBytes: footprint.received },
       blockSize,
       microBatches,
       clock,

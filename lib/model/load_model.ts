@@ -7,7 +7,7 @@ import type { Placement } from '../../experts/placement.js';
 import type { ReplicaChooser } from '../../experts/replica_choice.js';
 import type { ExpertCompute } from '../../experts/expert_compute.js';
 import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
-import { KernelMemories } from '../../experts/kernels/kernel_memories.js';
+import { KernelMemories, type ReservedBytes } from '../../experts/kernels/kernel_memories.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
 import { TensorExperts } from '../../experts/tensor_experts.js';
@@ -42,8 +42,8 @@ export interface LoadOptions extends DecoderOptions {
   readonly load: LoadMonitor;
   /** Counts choices per rank that computes them. */
   readonly rankLoad: LoadMonitor;
-  /** Bytes of KV cache and activations to come, which share a kernel memory with dense weights. Default 0. */
-  readonly reservedBytes?: number;
+  /** Of the kernels' memories, where no expert may go. Default nothing. */
+  readonly reserved?: ReservedBytes;
   /** Ends the loading. */
   readonly signal?: AbortSignal;
 }
@@ -89,13 +89,13 @@ async function loadDecoder(
   reader: DenseReader,
   options: LoadOptions,
 ): Promise<{ readonly decoder: Decoder; readonly experts: ExpertCompute; readonly memories: KernelMemories | null }> {
-  const { spec, residence, reservedBytes = 0 } = options;
+  const { spec, residence } = options;
   const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, dtype: residence.experts };
   switch (residence.compute) {
     case 'tensors':
       return { decoder: await loadTensorDecoder(reader, options), experts: new TensorExperts(shape), memories: null };
     case 'kernels': {
-      const memories = new KernelMemories(reservedBytes);
+      const memories = new KernelMemories(options.reserved);
       const decoder = await loadKernelDecoder(reader, options, memories.first);
       return { decoder, experts: new ResidentExperts(memories, shape), memories };
     }

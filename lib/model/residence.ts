@@ -74,6 +74,8 @@ export interface Footprint {
   readonly cache: number;
   /** Hidden states and what is computed from them, of the largest step. */
   readonly activations: number;
+  /** What experts compute from, of a step in which all ranks send all they have here; at most 256 MiB, since that is rare. */
+  readonly received: number;
 }
 
 export interface FootprintOptions {
@@ -110,9 +112,19 @@ export function footprintOf(options: FootprintOptions): Footprint {
     experts: sum(all.filter(isExpert)),
     moving: numMovingExperts * expert,
     cache: 4 * kvFloatsPerToken(spec) * options.blockSize * options.numKvBlocks,
+    received: Math.min(MAX_RECEIVED_BYTES, receivedBytes(options)),
     activations:
       4 * (options.maxNumBatchedTokens * (8 * hidden + 3 * widest + 3 * attention.numHeads * headWidth) + vocabSize),
   };
+}
+
+const MAX_RECEIVED_BYTES = 2 ** 28;
+
+/** Rows, an output for each of their choices, and sums of those. */
+function receivedBytes({ spec, placement, maxNumBatchedTokens }: FootprintOptions): number {
+  const numRows = placement.numRanks * maxNumBatchedTokens;
+  const numChoices = Math.min(spec.moe.gate.numTopk, placement.slotsPerRank);
+  return 4 * numRows * (2 + numChoices) * spec.hiddenSize;
 }
 
 function bytesOf(info: TensorInfo, residence: Residence): number {
@@ -141,7 +153,7 @@ export interface MemoryLimits {
  * @throws ExpertError OUT_OF_MEMORY with the numbers, the ranks that it needs and what would fit
  */
 export function checkFootprint(footprint: Footprint, residence: Residence, limits: MemoryLimits): void {
-  const { dense, experts, moving, cache, activations } = footprint;
+  const { dense, experts, moving, cache, activations, received } = footprint;
   const { backend, rank, numRanks, availableBytes, memoryBytes } = limits;
   const isTensors = residence.compute === 'tensors';
   const weights = dense + experts + moving;
@@ -153,13 +165,13 @@ export function checkFootprint(footprint: Footprint, residence: Residence, limit
     const what = `${gib(weights)} of float32 weights (${parts}), and TensorFlow.js's wasm backend holds ${gib(WASM_MAX_WEIGHT_BYTES)}`;
     refuse(what, ['use compute: kernels', ...moreRanks(weights - dense, WASM_MAX_WEIGHT_BYTES - dense, numRanks)]);
   }
-  const first = dense + cache + activations;
+  const first = dense + cache + activations + received;
   if (!isTensors && first > memoryBytes) {
-    const what = `${gib(first)} that can't be divided (dense ${gib(dense)}, KV cache ${gib(cache)}, activations ${gib(activations)}), and a kernel memory holds ${gib(memoryBytes)}`;
+    const what = `${gib(first)} that can't be divided (dense ${gib(dense)}, KV cache ${gib(cache)}, activations ${gib(activations + received)}), and a kernel memory holds ${gib(memoryBytes)}`;
     const smaller = residence.dense === 'int8' ? [] : ['set dense.resident to int8'];
     refuse(what, ['lower engine.num_kv_blocks', ...smaller]);
   }
-  const total = weights + cache + activations;
+  const total = weights + cache + activations + received;
   if (total <= availableBytes) return;
   const what = `${gib(total)} (${parts}, KV cache ${gib(cache)}), and this machine has ${gib(availableBytes)} left`;
   const smaller = isTensors ? [] : smallerDtypes(footprint, residence, availableBytes);
@@ -175,14 +187,14 @@ function moreRanks(divisible: number, room: number, numRanks: number): string[] 
 }
 
 function smallerDtypes(
-  { dense, experts, moving, cache, activations }: Footprint,
+  { dense, experts, moving, cache, activations, received }: Footprint,
   residence: Residence,
   available: number,
 ): string[] {
   const size = { f32: 4, bf16: 2, int8: 1.125 };
   const fitting = (['bf16', 'int8'] as const).filter((dtype) => {
     const share = size[dtype] / size[residence.experts];
-    return share < 1 && dense + (experts + moving) * share + cache + activations <= available;
+    return share < 1 && dense + (experts + moving) * share + cache + activations + received <= available;
   });
   return fitting.slice(0, 1).map((dtype) => `set experts.resident to ${dtype}, which fits`);
 }

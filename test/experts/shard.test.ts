@@ -35,7 +35,7 @@ const SIZES = { hidden: HIDDEN, numTopk: NUM_TOPK };
 /** A full shard on either compute, and the bytes or tensors that it holds. */
 function fullShard(kind: (typeof KINDS)[number]): { readonly shard: ExpertShard; readonly held: () => number } {
   if (kind === 'tensors') return { shard: filled(new TensorExperts(SIZES)), held: () => tensorMemory().numTensors };
-  const memories = new KernelMemories(0);
+  const memories = new KernelMemories();
   return {
     shard: filled(new ResidentExperts(memories, { ...SIZES, dtype: 'f32' })),
     held: () => memories.stats().heldBytes,

@@ -30,7 +30,14 @@ const LIMITS: MemoryLimits = {
   availableBytes: 16 * GIB,
   memoryBytes: 4 * GIB,
 };
-const SMALL: Footprint = { dense: GIB / 4, experts: GIB, moving: 0, cache: GIB / 8, activations: GIB / 64 };
+const SMALL: Footprint = {
+  dense: GIB / 4,
+  experts: GIB,
+  moving: 0,
+  cache: GIB / 8,
+  activations: GIB / 64,
+  received: 0,
+};
 
 const refusal = (
   footprint: Partial<Footprint>,
