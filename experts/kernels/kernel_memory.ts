@@ -21,6 +21,7 @@ export interface Kernels {
       ...[angles: number, dim: number, layout: number],
     ]
   ) => void;
+  readonly exp64: (x: number) => number;
   readonly routeBytes: (router: number) => number;
   readonly route: (
     ...args: [

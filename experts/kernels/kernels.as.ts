@@ -7,6 +7,7 @@ export { experts, ffn, sumChoices } from './ffn.as';
 export { addExperts, ffnLayer } from './ffn_layer.as';
 export { rmsNorm } from './norm.as';
 export { rope } from './rope.as';
+export { exp64 } from './exp64.as';
 export { route, routeBytes } from './router.as';
 export { routeLayer } from './route_layer.as';
 export { argmax, topk } from './sampling.as';

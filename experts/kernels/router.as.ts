@@ -1,5 +1,6 @@
 /** The router (experts/gate.ts has the portable form): float64 scores of float32 logits, so that a choice depends on the logits alone. */
 import { bestOf } from './best.as';
+import { exp64 } from './exp64.as';
 
 /** How logits become scores. */
 export const SOFTMAX: i32 = 0;
@@ -67,7 +68,7 @@ export function firstNonFinite(x: usize, count: i32): i32 {
 
 function sigmoidScores(logits: usize, count: i32, scores: usize): void {
   for (let i: usize = 0; i < <usize>count; i++)
-    store<f64>(scores + (i << 3), 1 / (1 + Math.exp(-(<f64>load<f32>(logits + (i << 2))))));
+    store<f64>(scores + (i << 3), 1 / (1 + exp64(-(<f64>load<f32>(logits + (i << 2))))));
 }
 
 function softmaxScores(logits: usize, count: i32, scores: usize): void {
@@ -75,7 +76,7 @@ function softmaxScores(logits: usize, count: i32, scores: usize): void {
   for (let i: usize = 0; i < <usize>count; i++) highest = max(highest, load<f32>(logits + (i << 2)));
   let sum: f64 = 0;
   for (let i: usize = 0; i < <usize>count; i++) {
-    const score = Math.exp(<f64>load<f32>(logits + (i << 2)) - <f64>highest);
+    const score = exp64(<f64>load<f32>(logits + (i << 2)) - <f64>highest);
     store<f64>(scores + (i << 3), score);
     sum += score;
   }

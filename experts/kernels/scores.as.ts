@@ -1,30 +1,43 @@
 /** Scores of query rows against keys: dot products in one summation order, whichever rows and keys are computed together. */
-import { KEYS, Lane, addressesOf, queryOf } from './lane.as';
+import { KEYS, Lane, addressesOf, queryOf, roundUp4 } from './lane.as';
 
-/** scores[row][key − firstKey] for keys firstKey … endKey − 1; rows begin every `stride` floats, a multiple of 4. What is behind endKey may be anything. */
+/**
+ * scores[row][key − firstKey] for keys firstKey … endKey − 1; rows begin every `stride` floats, a multiple of 4. What is behind endKey may be anything.
+ * The four keys that are read together are a quarter of KEYS apart: so few streams, each from key to key, are what processors read ahead of.
+ */
 export function scoreRows(lane: Lane, numRows: i32, firstKey: i32, endKey: i32, scores: usize, stride: i32): void {
   const rowBytes: usize = (<usize>stride) << 2;
   const queryBytes: usize = (<usize>lane.width) << 2;
-  const scale = f32x4.splat(lane.softmaxScale);
   for (let key = firstKey; key < endKey; key += KEYS) {
     const count = min(KEYS, endKey - key);
-    let table = addressesOf(lane, key, count, lane.keyOffset, lane.keyBytes);
-    for (const end = table + ((<usize>count) << 2); table < end; table += 16, scores += 16) {
-      let to = scores;
+    const table = addressesOf(lane, key, count, lane.keyOffset, lane.keyBytes);
+    const apart: usize = <usize>roundUp4(count);
+    for (let at: usize = 0; at < apart; at += 4) {
+      let to = scores + at;
       let row = 0;
       for (; row + 2 <= numRows; row += 2, to += 2 * rowBytes)
-        score2x4(queryOf(row), queryOf(row + 1), table, queryBytes, scale, to, to + rowBytes);
-      if (row < numRows) score1x4(queryOf(row), table, queryBytes, scale, to);
+        score2x4(queryOf(row), queryOf(row + 1), table + at, apart, queryBytes, lane.softmaxScale, to, to + rowBytes);
+      if (row < numRows) score1x4(queryOf(row), table + at, apart, queryBytes, lane.softmaxScale, to);
     }
+    scores += apart << 2;
   }
 }
 
 /** Two queries against the four keys of a table. */
-function score2x4(a: usize, b: usize, table: usize, bytes: usize, scale: v128, toA: usize, toB: usize): void {
+function score2x4(
+  a: usize,
+  b: usize,
+  table: usize,
+  apart: usize,
+  bytes: usize,
+  scale: f32,
+  toA: usize,
+  toB: usize,
+): void {
   let k0 = <usize>load<u32>(table);
-  let k1 = <usize>load<u32>(table, 4);
-  let k2 = <usize>load<u32>(table, 8);
-  let k3 = <usize>load<u32>(table, 12);
+  let k1 = <usize>load<u32>(table + apart);
+  let k2 = <usize>load<u32>(table + 2 * apart);
+  let k3 = <usize>load<u32>(table + 3 * apart);
   let a0 = f32x4.splat(0);
   let a1 = a0;
   let a2 = a0;
@@ -53,15 +66,15 @@ function score2x4(a: usize, b: usize, table: usize, bytes: usize, scale: v128, t
     k2 += 16;
     k3 += 16;
   }
-  v128.store(toA, f32x4.mul(sums(a0, a1, a2, a3), scale));
-  v128.store(toB, f32x4.mul(sums(b0, b1, b2, b3), scale));
+  spread(f32x4.mul(sums(a0, a1, a2, a3), f32x4.splat(scale)), toA, apart);
+  spread(f32x4.mul(sums(b0, b1, b2, b3), f32x4.splat(scale)), toB, apart);
 }
 
-function score1x4(a: usize, table: usize, bytes: usize, scale: v128, to: usize): void {
+function score1x4(a: usize, table: usize, apart: usize, bytes: usize, scale: f32, to: usize): void {
   let k0 = <usize>load<u32>(table);
-  let k1 = <usize>load<u32>(table, 4);
-  let k2 = <usize>load<u32>(table, 8);
-  let k3 = <usize>load<u32>(table, 12);
+  let k1 = <usize>load<u32>(table + apart);
+  let k2 = <usize>load<u32>(table + 2 * apart);
+  let k3 = <usize>load<u32>(table + 3 * apart);
   let a0 = f32x4.splat(0);
   let a1 = a0;
   let a2 = a0;
@@ -77,7 +90,7 @@ function score1x4(a: usize, table: usize, bytes: usize, scale: v128, to: usize):
     k2 += 16;
     k3 += 16;
   }
-  v128.store(to, f32x4.mul(sums(a0, a1, a2, a3), scale));
+  spread(f32x4.mul(sums(a0, a1, a2, a3), f32x4.splat(scale)), to, apart);
 }
 
 /** The four lanes of each vector summed up, as (0 + 1) + (2 + 3). */
@@ -85,4 +98,12 @@ function sums(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = f32x4.add(v128.shuffle<i32>(a, b, 0, 4, 2, 6), v128.shuffle<i32>(a, b, 1, 5, 3, 7));
   const cd = f32x4.add(v128.shuffle<i32>(c, d, 0, 4, 2, 6), v128.shuffle<i32>(c, d, 1, 5, 3, 7));
   return f32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** Four floats, every `apart` bytes. */
+function spread(values: v128, to: usize, apart: usize): void {
+  v128.store_lane<f32>(to, values, 0);
+  v128.store_lane<f32>(to + apart, values, 1);
+  v128.store_lane<f32>(to + 2 * apart, values, 2);
+  v128.store_lane<f32>(to + 3 * apart, values, 3);
 }

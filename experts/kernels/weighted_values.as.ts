@@ -1,5 +1,6 @@
 /** Weighted sums of values: each row's in the order of the keys' positions, over no key that it doesn't see. */
 import { KEYS, Lane, addressesOf, endOf, startOf } from './lane.as';
+import { weighRow } from './weighted_row.as';
 
 /** Sixteen columns: what two rows' sums leave room for in registers. */
 const TILE_BYTES: usize = 64;
@@ -11,6 +12,7 @@ export function weighRows(lane: Lane, numRows: i32, endKey: i32, weights: usize,
   const sumBytes: usize = (<usize>lane.valueWidth) << 2;
   const weightBytes: usize = (<usize>stride) << 2;
   memory.fill(sums, 0, <usize>numRows * sumBytes);
+  if (numRows == 1) return weighRow(lane, endKey, weights, sums);
   for (let key = startOf(0); key < endKey; key += KEYS) {
     const keyEnd = min(key + KEYS, endKey);
     const table = addressesOf(lane, key, keyEnd - key, lane.valueOffset, lane.valueBytes) - ((<usize>key) << 2);

@@ -36,7 +36,7 @@ export function kernelWeights(
 }
 
 export class KernelAttentionLayer {
-  readonly memory = new KernelMemory();
+  readonly memory: KernelMemory;
   readonly step: KernelStep;
   private readonly spec: ModelSpec;
   private readonly attention: KernelAttention;
@@ -49,7 +49,9 @@ export class KernelAttentionLayer {
     form: MlaForm,
     dtype: ResidentDtype = 'f32',
     extras: AttentionExtras = {},
+    limitBytes?: number,
   ) {
+    this.memory = new KernelMemory(limitBytes);
     this.spec = { ...spec, layers: [spec.layers[0]!, spec.layers[0]!] };
     this.step = new KernelStep(this.memory, spec, form);
     const held = { ...kernelWeights(this.memory, spec, weights, dtype), ...extras };

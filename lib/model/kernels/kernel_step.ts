@@ -86,12 +86,12 @@ export class KernelStep {
     this.descriptor.set({ x, numTokens, parts: partsAt, numParts: parts.length, angles });
   }
 
-  /** Calls a kernel that takes the step's address, and returns the bytes of scratch memory that it lacks, 0 = done. @throws ExpertError OUT_OF_MEMORY */
+  /**
+   * Calls a kernel that takes the step's address, and returns the bytes of scratch memory that it lacks, 0 = done.
+   * @throws ExpertError OUT_OF_MEMORY
+   */
   run(kernel: (step: number) => number): void {
-    this.runIn((scratch, scratchBytes) => {
-      this.descriptor.set({ scratch, scratchBytes });
-      return kernel(this.descriptor.address);
-    });
+    this.runIn(() => kernel(this.descriptor.address));
   }
 
   /** The same for a kernel that takes the scratch memory only. */
@@ -99,7 +99,7 @@ export class KernelStep {
     for (let i = 0; i < 2; i++) {
       const missing = kernel(this.scratch.address, this.scratch.numBytes) >>> 0;
       if (missing === 0) return;
-      this.scratch.reserve(missing);
+      this.growScratch(missing);
     }
     throw new EngineError('INTERNAL', 'a kernel asked for memory twice; please report this');
   }
@@ -107,6 +107,15 @@ export class KernelStep {
   dispose(): void {
     for (const part of [this.descriptor, this.hidden, this.parts, this.blocks, this.angles, this.scratch])
       part.dispose();
+  }
+
+  private growScratch(numBytes: number): void {
+    try {
+      this.scratch.reserve(numBytes);
+    } finally {
+      // Without memory too: the old block is gone then.
+      this.descriptor.set({ scratch: this.scratch.address, scratchBytes: this.scratch.numBytes });
+    }
   }
 
   private formOf({ isPrompt }: SequencePart): number {

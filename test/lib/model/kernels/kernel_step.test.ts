@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { ExpertError } from '../../../../experts/errors.js';
 import { EngineError } from '../../../../lib/engine/errors.js';
 import type { SequencePart } from '../../../../lib/model/decoder.js';
 import { gqaSpec, HIDDEN, mlaSpec, randomWeights } from '../../../kit/attention_cases.js';
@@ -48,6 +49,24 @@ describe('steps of the kernels', () => {
       expect(layer.memory.usedBytes).to.equal(0);
     });
   }
+
+  it('a step that has no memory left fails, and runs when there is some again', async () => {
+    const spec = mlaSpec({});
+    const weights = { ...randomWeights(spec), input_layernorm: new Float32Array(HIDDEN).fill(1) };
+    const layer = new KernelAttentionLayer(spec, weights, 'auto', 'f32', {}, 2 ** 20);
+    const cache = layer.createCache(16);
+    const part = (numTokens: number): SequencePart => {
+      return { rowStart: 0, numTokens, position: 0, blocks: [...Array(64).keys()], isPrompt: true };
+    };
+    const x = randomValues(randomFrom(1), 600 * HIDDEN);
+    const few = layer.forward(x.slice(0, 3 * HIDDEN), [part(3)], cache);
+    const error = await errorOf(ExpertError, () => layer.forward(x, [part(600)], cache));
+    expect(error.code).to.equal('OUT_OF_MEMORY');
+    expect(layer.forward(x.slice(0, 3 * HIDDEN), [part(3)], cache)).to.deep.equal(few);
+    cache.dispose();
+    layer.dispose();
+    expect(layer.memory.usedBytes).to.equal(0);
+  });
 
   it('a kernel that is never content is an INTERNAL error', async () => {
     const spec = gqaSpec({});
