@@ -34,6 +34,8 @@ export interface GenerateRow {
   readonly prefill_bytes_per_token: number;
   readonly decode_bytes_per_token: number;
   readonly decode_ops_per_layer: number;
+  readonly decode_calls_per_layer: number;
+  readonly decode_copies_per_layer: number;
   readonly prefill_shares: Readonly<Record<StepPhase, number>>;
   readonly decode_shares: Readonly<Record<StepPhase, number>>;
 }
@@ -135,7 +137,8 @@ async function measure(
   const decode = median(runs.map(({ decodeMs }) => (1000 * numDecode) / decodeMs));
   const baseline = earlier.find((row) => row.ranks === 1 && row.batch === batch);
   const { start, middle, end } = runs.at(-1)!;
-  const numOps = end.ranks[0]!.numKernelRuns - middle.ranks[0]!.numKernelRuns;
+  const perLayer = (count: 'numKernelRuns' | 'numKernelCalls' | 'numKernelCopies'): number =>
+    (end.ranks[0]![count] - middle.ranks[0]![count]) / (end.numSteps - middle.numSteps) / engine.spec.layers.length;
   return {
     ranks,
     batch,
@@ -145,7 +148,9 @@ async function measure(
     decode_ratio: decode / (baseline?.decode_tokens_per_s ?? decode),
     prefill_bytes_per_token: (bytesOf(middle) - bytesOf(start)) / numPrefill,
     decode_bytes_per_token: (bytesOf(end) - bytesOf(middle)) / numDecode,
-    decode_ops_per_layer: numOps / (end.numSteps - middle.numSteps) / engine.spec.layers.length,
+    decode_ops_per_layer: perLayer('numKernelRuns'),
+    decode_calls_per_layer: perLayer('numKernelCalls'),
+    decode_copies_per_layer: perLayer('numKernelCopies'),
     prefill_shares: shares(start, middle),
     decode_shares: shares(middle, end),
   };
@@ -221,6 +226,8 @@ function report(options: Options, gflops: number, rows: readonly GenerateRow[], 
     row.prefill_bytes_per_token.toFixed(0),
     row.decode_bytes_per_token.toFixed(0),
     row.decode_ops_per_layer.toFixed(0),
+    row.decode_calls_per_layer.toFixed(1),
+    row.decode_copies_per_layer.toFixed(1),
   ]);
   const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
   const shareTable = (of: 'prefill_shares' | 'decode_shares'): string =>
@@ -233,10 +240,22 @@ function report(options: Options, gflops: number, rows: readonly GenerateRow[], 
       `${options.newTokens} new; median of ${options.repeats}, after a warm-up`,
     `baseline of this run: plain 512³ matmul ${gflops.toFixed(1)} GFLOP/s in one process; ratios are against 1 rank, same batch`,
     'prefill tokens/s = batch × prompt tokens / time until every prompt has its first token; decode tokens/s = batch × (new − 1) / rest;',
-    'bytes = dispatch + combine between ranks, headers included; ops = TensorFlow.js kernels of rank 0 per layer and decoding step',
+    'bytes = dispatch + combine between ranks, headers included; ops = TensorFlow.js kernels, calls = calls of',
+    'fused kernels, copies = activations and logits copied in or out of their memory, of rank 0 per layer and decoding step',
     '',
     table([
-      ['ranks × batch', 'prefill/s', 'ratio', 'decode/s', 'ratio', 'bytes/token prefill', 'decode', 'ops/layer'],
+      [
+        'ranks × batch',
+        'prefill/s',
+        'ratio',
+        'decode/s',
+        'ratio',
+        'bytes/token prefill',
+        'decode',
+        'ops/layer',
+        'calls',
+        'copies',
+      ],
       ...speed,
     ]),
     '',

@@ -56,8 +56,8 @@ export class KernelRouted {
   routing(numChoices: number): Routing {
     const { topkIdx, topkWeights } = this.blocks;
     return {
-      topkIdx: this.memory.words(topkIdx.address, numChoices).slice(),
-      topkWeights: this.memory.floats(topkWeights.address, numChoices).slice(),
+      topkIdx: new Int32Array(this.memory.copyOut(topkIdx.address, numChoices).buffer),
+      topkWeights: this.memory.copyOut(topkWeights.address, numChoices),
     };
   }
 

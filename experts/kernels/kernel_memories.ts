@@ -21,10 +21,21 @@ export interface KernelStats {
   readonly reservedBytes: number;
   /** Of kernels, so far. */
   readonly numCalls: number;
+  /** Of activations and logits, into the memories and out of them, so far. */
+  readonly numCopies: number;
+  readonly copiedBytes: number;
 }
 
 /** Of a rank that has none. */
-export const NO_KERNELS: KernelStats = { numMemories: 0, heldBytes: 0, scratchBytes: 0, reservedBytes: 0, numCalls: 0 };
+export const NO_KERNELS: KernelStats = {
+  numMemories: 0,
+  heldBytes: 0,
+  scratchBytes: 0,
+  reservedBytes: 0,
+  numCalls: 0,
+  numCopies: 0,
+  copiedBytes: 0,
+};
 
 export class KernelMemories {
   /** For dense weights, KV cache and activations. */
@@ -59,7 +70,9 @@ export class KernelMemories {
       heldBytes: sum((memory) => memory.usedBytes - memory.scratchBytes),
       scratchBytes: sum((memory) => memory.scratchBytes),
       reservedBytes: sum((memory) => memory.reservedBytes),
-      numCalls: sum((memory) => memory.numCalls),
+      numCalls: sum((memory) => memory.counts.numCalls),
+      numCopies: sum((memory) => memory.counts.numCopies),
+      copiedBytes: sum((memory) => memory.counts.copiedBytes),
     };
   }
 }

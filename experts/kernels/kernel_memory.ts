@@ -117,6 +117,8 @@ export class KernelMemory {
   private used = 0;
   private usedByScratch = 0;
   private calls = 0;
+  private copies = 0;
+  private copied = 0;
 
   /** `limitBytes`: what may be handed out at most, default {@link MAX_MEMORY_BYTES}. */
   constructor(limitBytes = MAX_MEMORY_BYTES) {
@@ -195,9 +197,27 @@ export class KernelMemory {
     return new Int32Array(this.exports.memory.buffer, address, length);
   }
 
-  /** Calls of kernels so far. */
-  get numCalls(): number {
-    return this.calls;
+  /** Rows of values into the memory. */
+  copyIn(address: number, values: Float32Array): void {
+    this.floats(address, values.length).set(values);
+    this.countCopy(values.byteLength);
+  }
+
+  /** Rows of values out of the memory. */
+  copyOut(address: number, length: number): Float32Array<ArrayBuffer> {
+    this.countCopy(4 * length);
+    return this.floats(address, length).slice();
+  }
+
+  /** A copy that was made through a view. */
+  countCopy(numBytes: number): void {
+    this.copies++;
+    this.copied += numBytes;
+  }
+
+  /** Calls of kernels, and copies of values in and out, since the memory was made. */
+  get counts(): { readonly numCalls: number; readonly numCopies: number; readonly copiedBytes: number } {
+    return { numCalls: this.calls, numCopies: this.copies, copiedBytes: this.copied };
   }
 
   private counted(exports: KernelExports): Kernels {

@@ -70,9 +70,9 @@ export class KernelWorkspace {
     const { memory, hidden, numTopk, at } = this;
     const numRows = rowOfChoice.length / numTopk;
     memory.words(at.rowOfChoice, rowOfChoice.length).set(rowOfChoice);
-    memory.floats(at.weights, weights.length).set(weights);
+    memory.copyIn(at.weights, weights);
     memory.kernels.sumChoices(at.y, at.rowOfChoice, at.weights, numRows, numTopk, hidden, at.out);
-    return memory.floats(at.out, numRows * hidden).slice();
+    return memory.copyOut(at.out, numRows * hidden);
   }
 
   /** Idempotent; the next run takes memory again. */
@@ -113,8 +113,9 @@ export class KernelWorkspace {
   private copyIn(recvX: Float32Array): void {
     const { memory, hidden } = this;
     const stride = padded(hidden);
+    if (stride === hidden) return memory.copyIn(this.at.x, recvX);
     const x = memory.floats(this.at.x, (recvX.length / hidden) * stride);
-    if (stride === hidden) return x.set(recvX);
+    memory.countCopy(recvX.byteLength);
     for (let from = 0, to = 0; from < recvX.length; from += hidden, to += stride) {
       x.set(recvX.subarray(from, from + hidden), to);
       x.fill(0, to + hidden, to + stride);

@@ -32,9 +32,9 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
 }
 
 function speedLine(engine: Engine, { elapsedMs, firstTokenMs }: Timing): string {
-  const { numRanks, backend, numPromptTokens, numOutputTokens } = engine.stats();
+  const { numRanks, backend, residence, numPromptTokens, numOutputTokens } = engine.stats();
   return [
-    `${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'} on ${backend} · ${numPromptTokens} prompt tokens`,
+    `${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'} on ${backend} ${residence.compute} · ${residence.experts} experts · ${numPromptTokens} prompt tokens`,
     `${numOutputTokens} new ones in ${(elapsedMs / 1000).toFixed(2)} s = ${(numOutputTokens / (elapsedMs / 1000)).toFixed(0)} tokens/s`,
     `first token after ${firstTokenMs.toFixed(0)} ms`,
   ].join(' · ');
@@ -155,6 +155,8 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
   return {
     ranks: stats.numRanks,
     backend: stats.backend,
+    compute: stats.residence.compute,
+    resident: { experts: stats.residence.experts, dense: stats.residence.dense },
     steps: stats.numSteps,
     prompt_tokens: stats.numPromptTokens,
     output_tokens: stats.numOutputTokens,
@@ -172,6 +174,7 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     rebalancing: rebalancingJson(stats.rebalancing),
     bytes_read: stats.loadReports.map((report) => report.bytesRead),
     num_tensors: stats.ranks.map((rank) => rank.numTensors),
+    kernel_bytes: stats.ranks.map((rank) => rank.kernelBytes),
     peak_rss_bytes: stats.ranks.map((rank) => rank.peakRssBytes),
   };
 }

@@ -132,12 +132,15 @@ export class RankExecutor {
 
   stats(): RankStats {
     const { numTensors, numBytes } = tensorMemory();
-    const { heldBytes: kernelBytes, numCalls: numKernelCalls } = this.parts.model.kernelStats();
+    const kernels = this.parts.model.kernelStats();
     const { dispatch, combine } = this.parts.ep.sentBytes();
     return {
       numTensors,
       tensorBytes: numBytes,
-      ...{ kernelBytes, numKernelCalls },
+      kernelBytes: kernels.heldBytes,
+      numKernelCalls: kernels.numCalls,
+      numKernelCopies: kernels.numCopies,
+      kernelCopiedBytes: kernels.copiedBytes,
       numKernelRuns: numKernelRuns(),
       numKvBlocks: this.parts.model.cache.numBlocks,
       peakRssBytes: this.peakRss(),

@@ -175,6 +175,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
     const report: LoadReport = {
       backend: backend.name,
       backendDetail: backend.detail,
+      residence,
       bytesRead: checkpoint.bytesRead,
       headerBytesRead: checkpoint.headerBytesRead,
       loadMs: performance.now() - startMs,

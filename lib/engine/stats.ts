@@ -1,4 +1,5 @@
 /** Counters of a whole job, for summaries, `--json` and benchmarks. */
+import type { Residence } from '../model/residence.js';
 import { balanceSums } from '../../experts/balance.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
 import { LoadWindow, type LoadWindowOptions } from '../../experts/load_window.js';
@@ -11,6 +12,7 @@ import type { LoadReport, RankStats, StepPlan, StepResult } from './step_plan.js
 export interface EngineStats {
   readonly numRanks: number;
   readonly backend: string;
+  readonly residence: Residence;
   readonly numSteps: number;
   readonly numPromptTokens: number;
   readonly numOutputTokens: number;
@@ -143,6 +145,7 @@ export class StatsCollector {
     return {
       numRanks: this.reports.length,
       backend: this.reports[0]!.backend,
+      residence: this.reports[0]!.residence,
       numSteps: this.numSteps,
       numPromptTokens: this.numPromptTokens,
       numOutputTokens: this.numOutputTokens,
@@ -179,6 +182,8 @@ const nothingOf = (numRanks: number): RankStats => ({
   tensorBytes: 0,
   kernelBytes: 0,
   numKernelCalls: 0,
+  numKernelCopies: 0,
+  kernelCopiedBytes: 0,
   numKernelRuns: 0,
   numKvBlocks: 0,
   peakRssBytes: 0,

@@ -3,6 +3,7 @@ import type { RemoteError } from '../../comm/messages.js';
 import type { MigrationOrder, MigrationProgress } from '../../experts/migration.js';
 import type { StepPhase } from '../../experts/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
+import type { Residence } from '../model/residence.js';
 import type { SamplingParams } from './sampler.js';
 
 /** One rank's part of a step: every rank gets one, with the same numbers, even when it has no tokens. */
@@ -104,6 +105,9 @@ export interface RankStats {
   readonly kernelBytes: number;
   /** Calls of kernels so far. */
   readonly numKernelCalls: number;
+  /** Activations and logits into the kernels' memories and out of them, so far. */
+  readonly numKernelCopies: number;
+  readonly kernelCopiedBytes: number;
   readonly numKernelRuns: number;
   readonly numKvBlocks: number;
   readonly peakRssBytes: number;
@@ -136,6 +140,7 @@ export type RankToHead =
 export interface LoadReport {
   readonly backend: string;
   readonly backendDetail: string;
+  readonly residence: Residence;
   /** Tensor bytes read from the checkpoint. */
   readonly bytesRead: number;
   readonly headerBytesRead: number;

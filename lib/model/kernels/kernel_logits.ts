@@ -7,6 +7,7 @@ export class KernelLogitRow implements LogitRow {
   private readonly memory: KernelMemory;
   private readonly address: number;
   private readonly order: number;
+  private found: number | null = null;
 
   /** `order`: address of room for V indices. */
   constructor(memory: KernelMemory, address: number, vocabSize: number, order: number) {
@@ -17,7 +18,7 @@ export class KernelLogitRow implements LogitRow {
   }
 
   values(): Float32Array {
-    return this.memory.floats(this.address, this.vocabSize).slice();
+    return this.memory.copyOut(this.address, this.vocabSize);
   }
 
   firstNonFinite(): number {
@@ -37,6 +38,6 @@ export class KernelLogitRow implements LogitRow {
 
   /** The most likely token, or −1 − the first whose logit isn't finite. */
   private argmax(): number {
-    return this.memory.kernels.argmax(this.address, this.vocabSize);
+    return (this.found ??= this.memory.kernels.argmax(this.address, this.vocabSize));
   }
 }

@@ -93,7 +93,7 @@ class KernelMoeTokens implements MoeTokens {
   add(y: Float32Array): void {
     const { memory, x, numTokens } = this.step;
     const address = this.moe.blocks.experts.reserve(y.byteLength);
-    memory.floats(address, y.length).set(y);
+    memory.copyIn(address, y);
     memory.kernels.addExperts(x, address, this.sharedAt, numTokens, this.moe.hidden);
   }
 
@@ -108,8 +108,9 @@ class KernelMoeTokens implements MoeTokens {
     const { hidden, blocks } = this.moe;
     const { memory, numTokens } = this.step;
     const stride = padded(hidden);
+    if (stride === hidden) return memory.copyOut(blocks.routed.normed, numTokens * hidden);
     const normed = memory.floats(blocks.routed.normed, numTokens * stride);
-    if (stride === hidden) return normed.slice();
+    memory.countCopy(4 * numTokens * hidden);
     const rows = new Float32Array(numTokens * hidden);
     for (let t = 0; t < numTokens; t++) rows.set(normed.subarray(t * stride, t * stride + hidden), t * hidden);
     return rows;
