@@ -1,0 +1,123 @@
+/** Routed experts against memory bandwidth and the module's own large matmul, and that against TensorFlow.js's. */
+import { KernelMatrix } from '../../experts/kernels/kernel_matrix.js';
+import { KernelMemory } from '../../experts/kernels/kernel_memory.js';
+import { padded } from '../../experts/kernels/resident_dtype.js';
+import { matMul, toTensor } from '../../experts/tf.js';
+import { transposedFloats, type WeightDtype } from '../../experts/weight_matrix.js';
+import { ResidentLayer } from './expert_runs.js';
+import type { ComputeOptions } from './options.js';
+import { randomMatrix, randomRows } from './random_weights.js';
+import { openStream } from './stream.js';
+import { inTurns, type Times } from './turns.js';
+
+/** Figures of one dtype; medians, and the best in brackets' place in the fields named so. */
+export interface DtypeRow {
+  readonly dtype: WeightDtype;
+  /** Bytes read per second by one core, 10⁹. */
+  readonly read_gb_per_s: number;
+  /** Bytes copied per second, each read and written. */
+  readonly copy_gb_per_s: number;
+  readonly matmul_gflops: number;
+  /** TensorFlow.js's wasm backend, float32, of the same shape. */
+  readonly tfjs_gflops: number;
+  readonly matmul_ratio: number;
+  readonly batches: readonly BatchRow[];
+}
+
+export interface BatchRow {
+  readonly tokens: number;
+  readonly active_experts: number;
+  readonly rows_per_expert: number;
+  readonly ms: number;
+  readonly weights_gb_per_s: number;
+  readonly gflops: number;
+  /** Of `read_gb_per_s`. */
+  readonly bandwidth_share: number;
+  /** Of `matmul_gflops`. */
+  readonly matmul_share: number;
+  /** The same of the best runs. */
+  readonly best_bandwidth_share: number;
+  readonly best_matmul_share: number;
+}
+
+/** More than any cache holds. */
+const STREAM_BYTES = 2 ** 29;
+
+export async function measureExperts(options: ComputeOptions, signal: AbortSignal): Promise<DtypeRow[]> {
+  const stream = openStream(STREAM_BYTES);
+  const rows: DtypeRow[] = [];
+  for (const dtype of options.dtypes) {
+    const layer = new ResidentLayer(options, dtype, options.seed);
+    const batches = options.tokens.map((tokens) => ({ tokens, ...layer.tokens(tokens) }));
+    const matmul = matmulRuns(options, dtype);
+    const runs = new Map<string, () => void | Promise<void>>([
+      ['read', stream.read],
+      ['copy', stream.copy],
+      ['matmul', matmul.kernel],
+      ['tfjs', matmul.tfjs],
+      ...batches.map(({ tokens, run }): [string, () => Promise<void>] => [`${tokens} tokens`, run]),
+    ]);
+    const times = await inTurns(runs, options.repeats, signal);
+    matmul.dispose();
+    const figures = (kind: keyof Times) =>
+      speeds(options, layer.expertBytes, batches, (name) => times[kind].get(name)!);
+    const [median, best] = [figures('median'), figures('best')];
+    rows.push({
+      dtype,
+      ...median,
+      batches: median.batches.map((batch, i) => ({
+        ...batch,
+        best_bandwidth_share: best.batches[i]!.bandwidth_share,
+        best_matmul_share: best.batches[i]!.matmul_share,
+      })),
+    });
+  }
+  return rows;
+}
+
+function matmulRuns({ matmul: [rows, inner, columns], seed }: ComputeOptions, dtype: WeightDtype) {
+  const memory = new KernelMemory();
+  const weights = randomMatrix(seed, columns, inner);
+  const resident = KernelMatrix.from(memory, weights, dtype);
+  const x = randomRows(seed, rows * inner);
+  const [xAt, yAt] = [memory.allocate(4 * rows * padded(inner)), memory.allocate(4 * rows * columns)];
+  for (let row = 0; row < rows; row++) {
+    memory.floats(xAt + 4 * row * padded(inner), inner).set(x.subarray(row * inner, (row + 1) * inner));
+  }
+  const a = toTensor(x, [rows, inner]);
+  const b = toTensor(transposedFloats(weights), [inner, columns]);
+  return {
+    kernel: (): void => memory.kernels.linear(xAt, rows, resident.address, yAt, columns),
+    tfjs: (): void => matMul(a, b).dispose(),
+    dispose: (): void => {
+      a.dispose();
+      b.dispose();
+    },
+  };
+}
+
+type Batch = { readonly tokens: number; readonly numActive: number; readonly numRows: number };
+
+function speeds(options: ComputeOptions, expertBytes: number, batches: readonly Batch[], ms: (name: string) => number) {
+  const { hidden, intermediate, matmul } = options;
+  const giga = (amount: number, name: string): number => amount / ms(name) / 1e6;
+  const flops = 2 * matmul[0] * matmul[1] * matmul[2];
+  const read = giga(STREAM_BYTES, 'read');
+  const large = giga(flops, 'matmul');
+  const tfjs = giga(flops, 'tfjs');
+  return {
+    read_gb_per_s: read,
+    copy_gb_per_s: giga(STREAM_BYTES / 2, 'copy'),
+    ...{ matmul_gflops: large, tfjs_gflops: tfjs, matmul_ratio: large / tfjs },
+    batches: batches.map(({ tokens, numActive, numRows }) => {
+      const name = `${tokens} tokens`;
+      const bandwidth = giga(numActive * expertBytes, name);
+      const gflops = giga(numRows * 6 * hidden * intermediate, name);
+      return {
+        ...{ tokens, active_experts: numActive, rows_per_expert: numRows / numActive, ms: ms(name) },
+        ...{ weights_gb_per_s: bandwidth, gflops },
+        ...{ bandwidth_share: bandwidth / read, matmul_share: gflops / large },
+      };
+    }),
+  };
+}

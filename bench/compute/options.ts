@@ -1,0 +1,72 @@
+import yargs from 'yargs';
+import { WEIGHT_DTYPES, type WeightDtype } from '../../experts/weight_matrix.js';
+import { UsageError } from '../../lib/commands/context.js';
+import { wholeNumber } from '../../lib/commands/numbers.js';
+
+/** Of one layer's routed experts. */
+export interface ComputeShape {
+  readonly hidden: number;
+  readonly intermediate: number;
+  readonly numExperts: number;
+  readonly numTopk: number;
+}
+
+export interface ComputeOptions extends ComputeShape {
+  readonly tokens: readonly number[];
+  readonly dtypes: readonly WeightDtype[];
+  /** Rows, inner and columns of the large matmul. */
+  readonly matmul: readonly [number, number, number];
+  readonly model: string;
+  readonly decodeTokens: number;
+  readonly repeats: number;
+  readonly seed: number;
+  readonly json: boolean;
+}
+
+export function parseOptions(args: readonly string[]): ComputeOptions {
+  const parsed = yargs([...args])
+    .scriptName('expertwire bench compute')
+    .usage(
+      '$0\n\nWhat the kernels reach of the memory bandwidth and of their own large matmul, and how fast a layer decodes, in one process.',
+    )
+    .option('hidden', { type: 'number', default: 2048, describe: 'channels of a token' })
+    .option('intermediate', { type: 'number', default: 1024, describe: 'channels inside an expert' })
+    .option('experts', { type: 'number', default: 64, describe: 'experts in memory' })
+    .option('topk', { type: 'number', default: 8, describe: 'experts per token' })
+    .option('tokens', { type: 'string', default: '1,8,32,128', coerce: numbers, describe: 'batches, in tokens' })
+    .option('dtypes', { type: 'string', default: 'f32,bf16,int8', describe: 'what weights are kept as' })
+    .option('matmul', { type: 'string', default: '512,2048,2048', coerce: numbers, describe: 'rows, inner, columns' })
+    .option('model', { type: 'string', default: 'models/moe-7m', describe: 'model folder, whose layers are timed' })
+    .option('decode-tokens', { type: 'number', default: 200, describe: 'tokens that it decodes per run; 0 = none' })
+    .option('repeats', { type: 'number', default: 9, describe: 'runs in turns; the best and the median are shown' })
+    .option('seed', { type: 'number', default: 1, describe: 'of weights, rows and routing' })
+    .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
+    .strict()
+    .parseSync();
+  const { hidden, intermediate, experts: numExperts, topk: numTopk, matmul, tokens, repeats } = parsed;
+  for (const [name, value] of Object.entries({ hidden, intermediate, experts: numExperts, topk: numTopk, repeats }))
+    wholeNumber(`--${name}`, value, 1);
+  for (const value of tokens) wholeNumber('--tokens', value, 1);
+  for (const value of matmul) wholeNumber('--matmul', value, 1);
+  wholeNumber('--decode-tokens', parsed.decodeTokens, 0);
+  if (numTopk > numExperts) throw new UsageError(`--topk is ${numTopk}, more than --experts ${numExperts}; lower it`);
+  const [rows, inner, columns] = matmul;
+  if (matmul.length !== 3) throw new UsageError(`--matmul has ${matmul.length} numbers; give rows,inner,columns`);
+  return {
+    ...{ hidden, intermediate, numExperts, numTopk, tokens, repeats },
+    dtypes: parsed.dtypes.split(',').map(dtypeNamed),
+    matmul: [rows!, inner!, columns!],
+    model: parsed.model,
+    decodeTokens: parsed.decodeTokens,
+    seed: parsed.seed,
+    json: parsed.json,
+  };
+}
+
+const numbers = (list: string): number[] => list.split(',').map(Number);
+
+function dtypeNamed(name: string): WeightDtype {
+  const dtype = WEIGHT_DTYPES.find((each) => each === name);
+  if (dtype === undefined) throw new UsageError(`no dtype '${name}'; there are: ${WEIGHT_DTYPES.join(', ')}`);
+  return dtype;
+}

@@ -1,0 +1,19 @@
+import { randomFrom } from '../../experts/random.js';
+import type { FfnWeights } from '../../experts/ffn.js';
+import { matrixOf, type WeightMatrix } from '../../experts/weight_matrix.js';
+
+/** Uniform in [−scale, scale). */
+export function randomRows(seed: number, count: number, scale = 1): Float32Array {
+  const random = randomFrom(seed);
+  return Float32Array.from({ length: count }, () => (2 * random() - 1) * scale);
+}
+
+/** Small enough that activations neither vanish nor overflow. */
+export const randomMatrix = (seed: number, rows: number, columns: number): WeightMatrix =>
+  matrixOf(randomRows(seed, rows * columns, 0.03), rows, columns);
+
+export const randomFfn = (seed: number, hidden: number, intermediate: number): FfnWeights => ({
+  gate: randomMatrix(seed, intermediate, hidden),
+  up: randomMatrix(seed + 1, intermediate, hidden),
+  down: randomMatrix(seed + 2, hidden, intermediate),
+});
