@@ -51,7 +51,11 @@ const SOURCE_RUNS: readonly Run[] = [1, 2, 3, 4, 7].flatMap((ranks) =>
     run(ranks, placement, 'source', ranks === 3 && placement === 'round_robin' ? SMALL_CHUNKS : []),
   ),
 );
-const RANK_RUNS: readonly Run[] = [run(2, 'linear', 'rank'), run(7, 'round_robin', 'rank')];
+const RANK_RUNS: readonly Run[] = [
+  run(2, 'linear', 'rank'),
+  run(7, 'round_robin', 'rank'),
+  run(2, 'round_robin', 'rank', ['compute=tensors']),
+];
 
 const redundant = (ranks: number, choice: ReplicaChoice, reduce: 'rank' | 'source', numRedundant: number): Run => {
   const set = [`experts.num_redundant_experts=${numRedundant}`, `experts.replica_choice=${choice}`];
