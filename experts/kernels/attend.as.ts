@@ -5,12 +5,13 @@
 import { Lane, ROWS, describeRows, endOf, laneBytes, roundUp4, startOf } from './lane.as';
 import { scoreRows } from './scores.as';
 import { softmaxRow } from './softmax.as';
+import { lacking } from './step.as';
 import { weighRows } from './weighted_values.as';
 
 /** Scratch memory of a lane. */
 export function attendBytes(address: usize): usize {
   const lane = changetype<Lane>(address);
-  return laneBytes(lane.position + lane.numTokens, lane.window, lane.valueWidth);
+  return lacking(laneBytes(lane.position + lane.numTokens, lane.window, lane.valueWidth));
 }
 
 export function attend(address: usize): void {

@@ -9,7 +9,7 @@ import { Matrix, padded } from './memory.as';
 import { rmsNorm } from './norm.as';
 import { rope } from './rope.as';
 import { addRows, clearPadding, spreadHeads } from './rows.as';
-import { Part, Step, cachedAt, floats, mostKeys, partOf } from './step.as';
+import { Part, Step, bytesOf, cachedAt, floats, lacking, mostKeys, partOf } from './step.as';
 
 @unmanaged
 export class GqaLayer {
@@ -56,8 +56,9 @@ export function gqaLayer(layer: usize, step: usize): usize {
   const values = keys + floats(numTokens * kvStride);
   const attended = values + floats(numTokens * kvStride);
   const laneScratch = attended + floats(numTokens * attendedStride);
-  const needed = laneScratch + laneBytes(mostKeys(s), l.window, width) - s.scratch;
-  if (needed > s.scratchBytes) return needed;
+  const perToken = hiddenStride + l.numHeads * width + 2 * kvStride + attendedStride;
+  const needed = bytesOf(numTokens, perToken) + laneBytes(mostKeys(s), l.window, width);
+  if (needed > <u64>s.scratchBytes) return lacking(needed);
   // 2. Projections.
   const normed = s.scratch;
   rmsNorm(s.x, numTokens, l.hiddenSize, hiddenStride, l.norm, l.normEps, normed, hiddenStride);

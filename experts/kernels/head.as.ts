@@ -4,7 +4,7 @@ import { linear } from './linear.as';
 import { BF16, F32, INT8, Matrix, ROW_ALIGN, padded } from './memory.as';
 import { rmsNorm } from './norm.as';
 import { clearPadding } from './rows.as';
-import { floats } from './step.as';
+import { bytesOf, floats, lacking } from './step.as';
 
 /** x [numTokens · stride] = the matrix's rows of these tokens (i32, each below `rows`), as floats. */
 export function embed(tokens: usize, numTokens: i32, matrix: usize, x: usize): void {
@@ -42,8 +42,8 @@ export function logitsOf(
 ): usize {
   const h = changetype<Head>(head);
   const hiddenStride = padded(h.hiddenSize);
-  const needed = floats(numRows * hiddenStride);
-  if (needed > scratchBytes) return needed;
+  const needed = bytesOf(numRows, hiddenStride);
+  if (needed > <u64>scratchBytes) return lacking(needed);
   for (let i = 0; i < numRows; i++, rows += 4) {
     const row = x + <usize>load<u32>(rows) * floats(hiddenStride);
     rmsNorm(row, 1, h.hiddenSize, hiddenStride, h.norm, h.normEps, scratch + floats(i * hiddenStride), hiddenStride);

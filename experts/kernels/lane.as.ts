@@ -1,4 +1,5 @@
 /** What one call of {@link attend} computes, and the rows that it works on at once. */
+import { bytesOf } from './step.as';
 
 /** Query rows whose scores are held at once: keys and values are read once for all of them. */
 export const ROWS: i32 = 16;
@@ -44,9 +45,9 @@ export class Lane {
 }
 
 /** Scratch memory of a lane whose last token has position numKeys − 1. */
-export function laneBytes(numKeys: i32, window: i32, valueWidth: i32): usize {
+export function laneBytes(numKeys: i32, window: i32, valueWidth: i32): u64 {
   const mostKeys = window > 0 ? min(numKeys, window + ROWS + 3) : numKeys;
-  return (<usize>(ROWS * (roundUp4(mostKeys) + 4 + valueWidth))) << 2;
+  return bytesOf(ROWS, roundUp4(mostKeys) + 4 + valueWidth);
 }
 
 export function roundUp4(n: i32): i32 {

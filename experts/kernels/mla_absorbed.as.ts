@@ -6,7 +6,7 @@ import { Matrix } from './memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_layer.as';
 import { clearPadding, copyRows } from './rows.as';
-import { NAIVE, Step, floats, mostKeys, partOf } from './step.as';
+import { NAIVE, Step, bytesOf, floats, mostKeys, partOf } from './step.as';
 import { linearTransposed } from './transposed.as';
 
 /** Tokens whose queries are in the latent space at once. */
@@ -14,11 +14,11 @@ const TOKENS: i32 = 32;
 
 const laneAt: usize = memory.data(offsetof<Lane>(), 16);
 
-export function absorbedBytes(l: MlaLayer, s: Step): usize {
+export function absorbedBytes(l: MlaLayer, s: Step): u64 {
   const count = min(TOKENS, absorbedTokens(s));
   if (count == 0) return 0;
   const perHead = cacheWidth(l) + changetype<Matrix>(l.kvUp).stride;
-  return floats(count * l.numHeads * perHead) + laneBytes(mostKeys(s), 0, roundUp4(l.kvLoraRank));
+  return bytesOf(count * l.numHeads, perHead) + laneBytes(mostKeys(s), 0, roundUp4(l.kvLoraRank));
 }
 
 function absorbedTokens(s: Step): i32 {

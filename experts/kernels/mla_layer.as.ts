@@ -10,7 +10,7 @@ import { attendNaive, naiveBytes } from './mla_naive.as';
 import { rmsNorm } from './norm.as';
 import { rope } from './rope.as';
 import { addRows, clearPadding, spreadHeads } from './rows.as';
-import { NAIVE, Part, Step, cachedAt, floats, partOf } from './step.as';
+import { NAIVE, Part, Step, bytesOf, cachedAt, floats, lacking, partOf } from './step.as';
 
 @unmanaged
 export class MlaLayer {
@@ -63,8 +63,9 @@ export function mlaLayer(layer: usize, step: usize): usize {
   const rows = queries + floats(numTokens * l.numHeads * queryWidth(l));
   const attended = rows + floats(numTokens * rowStride);
   const rest = attended + floats(numTokens * attendedStride);
-  const needed = rest + max(absorbedBytes(l, s), naiveBytes(l, s)) - s.scratch;
-  if (needed > s.scratchBytes) return needed;
+  const perToken = hiddenStride + compressedStride + l.numHeads * queryWidth(l) + rowStride + attendedStride;
+  const needed = bytesOf(numTokens, perToken) + max<u64>(absorbedBytes(l, s), naiveBytes(l, s));
+  if (needed > <u64>s.scratchBytes) return lacking(needed);
   // 2. Projections.
   const normed = s.scratch;
   rmsNorm(s.x, numTokens, l.hiddenSize, hiddenStride, l.norm, l.normEps, normed, hiddenStride);

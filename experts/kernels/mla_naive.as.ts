@@ -6,7 +6,7 @@ import { Matrix } from './memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_layer.as';
 import { copyRows } from './rows.as';
-import { NAIVE, Part, Step, floats, partOf } from './step.as';
+import { NAIVE, Part, Step, bytesOf, floats, partOf } from './step.as';
 
 /** Cache rows that are expanded at once: what stays in the L2 cache with a head's rows of kv_b_proj. */
 const KEYS: i32 = 64;
@@ -15,7 +15,7 @@ const laneAt: usize = memory.data(offsetof<Lane>(), 16);
 /** The table of one block: a head's keys and values follow each other in scratch memory. */
 const tableAt: usize = memory.data(4, 4);
 
-export function naiveBytes(l: MlaLayer, s: Step): usize {
+export function naiveBytes(l: MlaLayer, s: Step): u64 {
   let most: i32 = 0;
   for (let i = 0; i < s.numParts; i++) {
     const part = partOf(s, i);
@@ -24,7 +24,7 @@ export function naiveBytes(l: MlaLayer, s: Step): usize {
   if (most == 0) return 0;
   const stride = changetype<Matrix>(l.kvUp).stride;
   const valueWidth = roundUp4(l.valueDim);
-  return floats(KEYS * stride + most * (queryWidth(l) + valueWidth)) + laneBytes(most, 0, valueWidth);
+  return bytesOf(KEYS, stride) + bytesOf(most, queryWidth(l) + valueWidth) + laneBytes(most, 0, valueWidth);
 }
 
 export function attendNaive(l: MlaLayer, part: Part, queries: usize, attended: usize, scratch: usize): void {

@@ -53,6 +53,16 @@ export function cachedAt(part: Part, token: i32, blockSize: i32, offset: usize, 
   return block + offset + <usize>(position % blockSize) * bytes;
 }
 
+/** Bytes of rows × width floats: sizes that callers ask for may be more than a memory can have. */
+export function bytesOf(rows: i32, width: i32): u64 {
+  return (<u64>rows * <u64>width) << 2;
+}
+
+/** What a kernel returns that needs so many bytes. */
+export function lacking(bytes: u64): usize {
+  return <usize>min<u64>(bytes, u32.MAX_VALUE);
+}
+
 /** Bytes of `count` floats. */
 export function floats(count: i32): usize {
   return (<usize>count) << 2;

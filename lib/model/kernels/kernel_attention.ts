@@ -22,6 +22,9 @@ export interface KernelAttentionWeights {
   readonly window?: number;
 }
 
+/** No sequence is longer; a wider window would overflow the kernels' whole numbers. */
+const MAX_WINDOW = 2 ** 30;
+
 type LayerDescriptor = Descriptor<typeof GQA_LAYER> | Descriptor<typeof MLA_LAYER>;
 
 /** Owns its weights. */
@@ -86,7 +89,7 @@ export class KernelAttention {
       kNorm: this.norm('k_norm'),
       ...{ q: this.matrix('q_proj'), k: this.matrix('k_proj'), v: this.matrix('v_proj') },
       sinks: sinks === undefined ? 0 : this.vector(sinks),
-      window: window ?? 0,
+      window: Math.min(window ?? 0, MAX_WINDOW),
       ...{ numHeads, numKvHeads, headDim, softmaxScale, ropeDim: spec.rope.dim },
     };
   }

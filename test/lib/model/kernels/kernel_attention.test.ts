@@ -172,11 +172,12 @@ describe('attention layer kernels', () => {
     };
     const plain = await run({});
     const wide = await run({ window: 25 });
+    const widest = await run({ window: Number.MAX_SAFE_INTEGER });
     const narrow = await run({ window: 6 });
     const none = await run({ sinks: new Float32Array(6).fill(-Infinity) });
     const all = await run({ sinks: new Float32Array(6).fill(1e4) });
     plain.forEach((output, i) => {
-      for (const same of [wide, none]) expect(isSameBits(same[i]!, output)).to.equal(true);
+      for (const same of [wide, widest, none]) expect(isSameBits(same[i]!, output)).to.equal(true);
       const [early, late] = [6 * HIDDEN, output.length];
       expect(isSameBits(narrow[i]!.subarray(0, early), output.subarray(0, early))).to.equal(true);
       expect(isSameBits(narrow[i]!.subarray(early, late), output.subarray(early, late))).to.equal(false);

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { ExpertError } from '../../../../experts/errors.js';
+import { Descriptor } from '../../../../experts/kernels/descriptor.js';
+import { KernelMatrix } from '../../../../experts/kernels/kernel_matrix.js';
+import { KernelMemory } from '../../../../experts/kernels/kernel_memory.js';
+import { GQA_LAYER, MLA_LAYER, STEP, type Layout } from '../../../../experts/kernels/layouts.js';
 import { EngineError } from '../../../../lib/engine/errors.js';
 import type { SequencePart } from '../../../../lib/model/decoder.js';
 import { gqaSpec, HIDDEN, mlaSpec, randomWeights } from '../../../kit/attention_cases.js';
@@ -67,6 +71,24 @@ describe('steps of the kernels', () => {
     layer.dispose();
     expect(layer.memory.usedBytes).to.equal(0);
   });
+
+  for (const [name, layout] of [
+    ['mlaLayer', MLA_LAYER],
+    ['gqaLayer', GQA_LAYER],
+  ] as const) {
+    it(`a step too large for any memory asks for all of it, and touches nothing: ${name}`, () => {
+      const memory = new KernelMemory();
+      const matrix = new KernelMatrix(memory, 1, 2 ** 12, 'f32').address;
+      const values = Object.keys(layout).map((field) => [
+        field,
+        /^(q|k|v|output|kvUp|kvDown|qDown)$/.test(field) ? matrix : 64,
+      ]);
+      const layer = new Descriptor<Layout>(memory, layout, Object.fromEntries(values) as Record<string, number>);
+      const none = { x: 0, parts: 0, numParts: 0, angles: 0, scratch: 0, scratchBytes: 0 };
+      const step = new Descriptor(memory, STEP, { ...none, numTokens: 2 ** 25 });
+      expect(memory.kernels[name](layer.address, step.address) >>> 0).to.equal(2 ** 32 - 1);
+    });
+  }
 
   it('a kernel that is never content is an INTERNAL error', async () => {
     const spec = gqaSpec({});
