@@ -1,6 +1,6 @@
 /** An attention layer as kernels, with what a step needs around it. */
 import { KernelMatrix } from '../../experts/kernels/kernel_matrix.js';
-import { KernelMemory } from '../../experts/kernels/kernel_memory.js';
+import type { KernelMemory } from '../../experts/kernels/kernel_memory.js';
 import { padded, type ResidentDtype } from '../../experts/kernels/resident_dtype.js';
 import type { SequencePart } from '../../lib/model/decoder.js';
 import { KernelAttention, type KernelAttentionWeights } from '../../lib/model/kernels/kernel_attention.js';
@@ -11,6 +11,7 @@ import { attentionName } from '../../lib/model/tensor_names.js';
 import { attentionShapes } from '../../lib/model/tensor_shapes.js';
 import type { WeightsRef } from '../refs/attention_ref.js';
 import { runSchedule, type Schedule, type Sequence } from './attention_cases.js';
+import { GuardedMemory } from './guarded_memory.js';
 
 export type AttentionExtras = Pick<KernelAttentionWeights, 'sinks' | 'window'>;
 
@@ -51,7 +52,7 @@ export class KernelAttentionLayer {
     extras: AttentionExtras = {},
     limitBytes?: number,
   ) {
-    this.memory = new KernelMemory(limitBytes);
+    this.memory = new GuardedMemory(limitBytes);
     this.spec = { ...spec, layers: [spec.layers[0]!, spec.layers[0]!] };
     this.step = new KernelStep(this.memory, spec, form);
     const held = { ...kernelWeights(this.memory, spec, weights, dtype), ...extras };

@@ -1,7 +1,8 @@
 /** Values in a kernel memory, for tests of kernels. */
 import { KernelMatrix } from '../../experts/kernels/kernel_matrix.js';
-import { KernelMemory } from '../../experts/kernels/kernel_memory.js';
+import type { KernelMemory } from '../../experts/kernels/kernel_memory.js';
 import type { ResidentDtype } from '../../experts/kernels/resident_dtype.js';
+import { GuardedMemory } from './guarded_memory.js';
 
 /** Hands out places until all are freed at once. */
 export class KernelValues {
@@ -9,7 +10,7 @@ export class KernelValues {
   private readonly places: number[] = [];
   private readonly matrices: KernelMatrix[] = [];
 
-  constructor(memory = new KernelMemory()) {
+  constructor(memory: KernelMemory = new GuardedMemory()) {
     this.memory = memory;
   }
 

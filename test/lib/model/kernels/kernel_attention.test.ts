@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { RESIDENT_DTYPES } from '../../../../experts/kernels/resident_dtype.js';
 import { selectBackend } from '../../../../experts/tf.js';
+import type { MlaForm } from '../../../../lib/model/mla.js';
 import type { ModelSpec } from '../../../../lib/model/spec.js';
 import {
   CASES,
@@ -18,7 +19,7 @@ import {
   type AttentionCase,
   type Sequence,
 } from '../../../kit/attention_cases.js';
-import { KernelAttentionLayer, kernelWeights } from '../../../kit/kernel_attention.js';
+import { KernelAttentionLayer, kernelWeights, type AttentionExtras } from '../../../kit/kernel_attention.js';
 import { TfjsAttention } from '../../../kit/tfjs_attention.js';
 import { normRef, type WeightsRef } from '../../../refs/attention_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
@@ -206,6 +207,37 @@ describe('attention layer kernels', () => {
       expect(layer.forward(new Float32Array(), [], cache)).to.have.length(0);
       expect(cache.numBlocks).to.equal(0);
       layer.dispose();
+    }
+  });
+
+  it('a first step of any size writes nowhere but into what it asked for', () => {
+    const shapes: readonly [ModelSpec, MlaForm, AttentionExtras][] = [
+      [mlaSpec({}), 'naive', {}],
+      [mlaSpec({}), 'absorbed', {}],
+      [mlaSpec(ALIGNED), 'absorbed', {}],
+      [gqaSpec({}), 'auto', {}],
+      [gqaSpec({}), 'auto', { window: 6 }],
+      [gqaSpec({ num_key_value_heads: 6 }), 'auto', { window: 30 }],
+    ];
+    for (const [spec, form, extras] of shapes) {
+      for (const [position, numTokens] of [
+        [0, 1],
+        [0, 7],
+        [61, 1],
+        [30, 33],
+        [5, 90],
+      ] as const) {
+        const layer = new KernelAttentionLayer(spec, withInputNorm(spec), form, 'f32', extras);
+        const cache = layer.createCache(3);
+        const blocks = [...Array(40).keys()];
+        layer.forward(
+          new Float32Array(numTokens * HIDDEN).fill(1),
+          [{ rowStart: 0, numTokens, position, blocks, isPrompt: true }],
+          cache,
+        );
+        cache.dispose();
+        layer.dispose();
+      }
     }
   });
 
