@@ -129,6 +129,14 @@ describe('resident matrices', () => {
     matrix.dispose();
   });
 
+  it('no NaN becomes a number as bf16, whatever its payload', () => {
+    const bits = Uint32Array.of(0x7f800001, 0x7fffffff, 0xff800001, 0xffffffff);
+    const weights: WeightMatrix = { dtype: 'f32', rows: 1, columns: 4, bytes: new Uint8Array(bits.buffer) };
+    const matrix = KernelMatrix.from(memory, weights, 'bf16');
+    expect([...matrix.toFloat32()]).to.deep.equal([NaN, NaN, NaN, NaN]);
+    matrix.dispose();
+  });
+
   it('int8 holds groups of zeros, tiny, subnormal and huge values', () => {
     const groups = [0, 1e-45, 4e-43, 1e-40, 1.2e-38, 1, 3e38, floatOf(0x7f7fffff)];
     const values = Float32Array.from({ length: 32 * groups.length }, (_, i) => groups[i >> 5]! * (1 - (i & 31) / 16));
