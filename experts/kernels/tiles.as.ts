@@ -5,6 +5,7 @@
  * Two things about V8's compiler, measured on the 2 × 4 tile of f32 (54 GFLOP/s):
  * it puts all loads of a loop's body before the arithmetic, so a body has no more loads and partial sums than registers (15): two steps written out give 33;
  * it unrolls the innermost of nested loops more, so the loop over rows of x is here: with a call per tile, 45.
+ * Hence every tile is written out, and the file is long.
  */
 import { BF16, F32 } from './memory.as';
 
@@ -204,7 +205,8 @@ function dotInt8(x: usize, end: usize, w0: usize, apart: usize, s0: usize, y: us
   storeSums(y, yApart, a, b, c, d);
 }
 
-function add(sum: v128, a: v128, b: v128): v128 {
+/** sum + a · b */
+export function add(sum: v128, a: v128, b: v128): v128 {
   return f32x4.add(sum, f32x4.mul(a, b));
 }
 
@@ -230,7 +232,7 @@ export function highInt8(codes: v128, scale: v128): v128 {
 }
 
 /** The sums of each vector's lanes, to four places. */
-function storeSums(y: usize, apart: usize, a: v128, b: v128, c: v128, d: v128): void {
+export function storeSums(y: usize, apart: usize, a: v128, b: v128, c: v128, d: v128): void {
   const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
   const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
   const upperAb = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
