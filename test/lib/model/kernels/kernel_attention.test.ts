@@ -3,8 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { RESIDENT_DTYPES } from '../../../../experts/kernels/resident_dtype.js';
 import { selectBackend } from '../../../../experts/tf.js';
-import type { MlaForm } from '../../../../lib/model/mla.js';
-import type { ModelSpec } from '../../../../lib/model/spec.js';
+import type { MlaForm, ModelSpec } from '../../../../lib/model/spec.js';
 import {
   CASES,
   EPS,
