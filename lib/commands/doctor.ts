@@ -50,5 +50,6 @@ function backendTable(backends: readonly BackendReport[], chosen: string | null)
   ]);
   const width = table(rows.map((row) => row.slice(0, 2))).split('\n');
   const lines = width.map((line, i) => `${line}  ${rows[i]![2]!}`);
-  return [...lines, '', `backend: auto takes ${chosen ?? 'none'}`].join('\n');
+  const compute = chosen === 'wasm' ? 'kernels' : 'tensors';
+  return [...lines, '', `backend: auto takes ${chosen ?? 'none'}, compute: auto ${compute}`].join('\n');
 }
