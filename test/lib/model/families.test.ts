@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { asRank } from '../../../comm/ids.js';
 import { createPlacement, placementFrom } from '../../../experts/placement.js';
 import { ModelError, type ModelErrorCode } from '../../../lib/model/errors.js';
-import { tensorsOfRank } from '../../../lib/model/residence.js';
+import { tensorsOfRank } from '../../../lib/model/rank_tensors.js';
 import { FAMILIES, modelSpecOf } from '../../../lib/model/registry.js';
 import { moeLayersOf, type ModelSpec } from '../../../lib/model/spec.js';
 import { kvFloatsPerToken } from '../../../lib/model/spec.js';
