@@ -68,6 +68,7 @@ export class Transformer {
     const { decoder, moeLayers, clock } = this.parts;
     const states = request.tokenIds.length > 0 ? decoder.begin(request) : null;
     const routings: Routing[] = [];
+    let turnedMs = performance.now();
     clock.lap('other');
     try {
       for (const [layer, moe] of moeLayers.entries()) {
@@ -79,7 +80,7 @@ export class Transformer {
         } else {
           routings.push(await this.mix(moe, layer, states, request, routings.length));
         }
-        await turn(); // A layer may have computed for long: sockets and signals get their turn.
+        turnedMs = await turnAfter(turnedMs);
       }
       return { states, routings };
     } catch (error) {
@@ -104,4 +105,14 @@ export class Transformer {
     this.parts.clock.lap('other', { layer });
     return moe.forward(tokens, placement, tag, signal, forcedExperts?.[moeLayer]);
   }
+}
+
+/** Time that layers may compute before sockets and signals get their turn, which takes as long as a small layer. */
+const TURN_AFTER_MS = 2;
+
+/** When the event loop last had its turn. */
+async function turnAfter(lastMs: number): Promise<number> {
+  if (performance.now() - lastMs < TURN_AFTER_MS) return lastMs;
+  await turn();
+  return performance.now();
 }
