@@ -7,8 +7,8 @@ type Bench = (args: readonly string[], context: CommandContext) => Promise<void>
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   balance: async () => (await import('./balance/bench_balance.js')).benchBalance,
-  compute: async () => (await import('./compute/bench_compute.js')).benchCompute,
   codec: async () => (await import('./codec.js')).benchCodec,
+  compute: async () => (await import('./compute/bench_compute.js')).benchCompute,
   dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,
   eplb: async () => (await import('./eplb/bench_eplb.js')).benchEplb,
   generate: async () => (await import('./generate.js')).benchGenerate,

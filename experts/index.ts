@@ -5,6 +5,9 @@ export { ExpertError, type ExpertErrorCode, type ExpertErrorContext } from './er
 export type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from './expert_compute.js';
 export { Ffn, type FfnTensors, type FfnWeights } from './ffn.js';
 export { Gate, selectExperts, type GateSpec, type Routing } from './gate.js';
+export { KernelMemories, type KernelStats, type ReservedBytes } from './kernels/kernel_memories.js';
+export { MAX_MEMORY_BYTES } from './kernels/kernel_memory.js';
+export { ResidentExperts, type ResidentExpertsOptions } from './kernels/resident_experts.js';
 export { LoadMonitor } from './load_monitor.js';
 export { LoadRecorder, type RecorderOptions, type RoutingObserver, type StepRouting } from './load_recorder.js';
 export { LoadWindow, type LoadWindowOptions } from './load_window.js';
@@ -73,5 +76,12 @@ export {
   type BackendName,
   type BackendReport,
 } from './tf.js';
-export { matrixOf, WEIGHT_DTYPES, type WeightDtype, type WeightMatrix } from './weight_matrix.js';
+export {
+  convertMatrix,
+  floatsOf,
+  matrixOf,
+  WEIGHT_DTYPES,
+  type WeightDtype,
+  type WeightMatrix,
+} from './weight_matrix.js';
 export type { WeightSource } from './weight_source.js';

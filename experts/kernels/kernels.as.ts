@@ -16,5 +16,3 @@ export { linearTransposed } from './transposed.as';
 export { attend, attendBytes } from './attend.as';
 export { gqaLayer } from './gqa_layer.as';
 export { mlaLayer } from './mla_layer.as';
-export { experts, ffn, sumChoices } from './ffn.as';
-export { addExperts, ffnLayer } from './ffn_layer.as';

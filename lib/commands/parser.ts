@@ -103,7 +103,7 @@ export function createParser(args: readonly string[], context: CommandContext): 
   });
   cli.command(
     'bench [NAME]',
-    'Measure: balance, codec, dispatch, eplb, generate.',
+    'Measure: balance, codec, compute, dispatch, eplb, generate.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     async () => {

@@ -1,4 +1,5 @@
 /** The life of a rank process: join the head, load, meet the other ranks, run steps until the job ends. */
+import { totalmem } from 'node:os';
 import { createAllToAll } from '../../comm/all_to_all.js';
 import { asRank } from '../../comm/ids.js';
 import { joinHead, type JoinedRank } from '../../comm/join.js';
@@ -146,13 +147,11 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       numMovingExperts: numMovingExperts(job, placement, rank),
     };
     const footprint = footprintOf({ spec, checkpoint, placement, rank, residence, ...room });
-    const availableBytes = process.availableMemory();
     checkFootprint(footprint, residence, {
-      backend: backend.name,
-      rank,
-      numRanks,
-      availableBytes,
-      memoryBytes: MAX_MEMORY_BYTES,
+      ...{ backend: backend.name, rank, numRanks, memoryBytes: MAX_MEMORY_BYTES },
+      availableBytes: process.availableMemory(),
+      totalBytes: machineBytes(),
+      ranksHere: rank < job.numLocalRanks ? job.numLocalRanks : 1,
     });
     const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
     const timeline = job.trace ? new Timeline() : null;
@@ -189,6 +188,12 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
     await checkpoint.close();
     throw error;
   }
+}
+
+/** What all processes of this machine, or of its container, may use. */
+function machineBytes(): number {
+  const allowed = process.constrainedMemory();
+  return allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
 }
 
 /** What moving experts may add to those of the placement: all slots full, and some layers twice. */

@@ -104,7 +104,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
   }
 }
 
-function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions): RankJob {
+function rankJobOf({ config, spec, limits, placement, numLocalRanks, onTimeline }: JobOptions): RankJob {
   return {
     model: config.model,
     spec,
@@ -124,6 +124,7 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
     blockSize: limits.blockSize,
     numKvBlocks: limits.numKvBlocks,
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
+    numLocalRanks,
     moves: moveLimitsOf(config, spec),
   };
 }

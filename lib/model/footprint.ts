@@ -95,6 +95,10 @@ export interface MemoryLimits {
   readonly numRanks: number;
   /** That this machine can still give. */
   readonly availableBytes: number;
+  /** Of this machine. */
+  readonly totalBytes: number;
+  /** Ranks that share it. */
+  readonly ranksHere: number;
   /** Of one memory of the kernels, which dense weights and KV cache share. */
   readonly memoryBytes: number;
 }
@@ -105,7 +109,7 @@ export interface MemoryLimits {
  */
 export function checkFootprint(footprint: Footprint, residence: Residence, limits: MemoryLimits): void {
   const { dense, experts, moving, cache, activations, received } = footprint;
-  const { backend, rank, numRanks, availableBytes, memoryBytes } = limits;
+  const { backend, rank, numRanks, availableBytes, totalBytes, ranksHere, memoryBytes } = limits;
   const isTensors = residence.compute === 'tensors';
   const weights = dense + experts + moving;
   const refuse = (what: string, advice: readonly string[]): never => {
@@ -119,14 +123,36 @@ export function checkFootprint(footprint: Footprint, residence: Residence, limit
   const first = dense + cache + activations + received;
   if (!isTensors && first > memoryBytes) {
     const what = `${gib(first)} that can't be divided (dense ${gib(dense)}, KV cache ${gib(cache)}, activations ${gib(activations + received)}), and a kernel memory holds ${gib(memoryBytes)}`;
-    const smaller = residence.dense === 'int8' ? [] : ['set dense.resident to int8'];
-    refuse(what, ['lower engine.num_kv_blocks', ...smaller]);
+    refuse(what, dividing(footprint, residence, memoryBytes));
   }
   const total = weights + cache + activations + received;
+  if (ranksHere > 1 && total <= availableBytes && ranksHere * total > totalBytes) {
+    const what = `${gib(total)} (${parts}, KV cache ${gib(cache)}), and ${ranksHere} such ranks share a machine with ${gib(totalBytes)}`;
+    refuse(what, [
+      ...(isTensors ? [] : smallerDtypes(footprint, residence, totalBytes / ranksHere)),
+      'use several machines',
+    ]);
+  }
   if (total <= availableBytes) return;
   const what = `${gib(total)} (${parts}, KV cache ${gib(cache)}), and this machine has ${gib(availableBytes)} left`;
   const smaller = isTensors ? [] : smallerDtypes(footprint, residence, availableBytes);
   refuse(what, [...smaller, ...moreRanks(experts + moving, availableBytes - (total - experts - moving), numRanks)]);
+}
+
+/** What makes dense weights, cache and activations fit one memory. */
+function dividing(
+  { dense, cache, activations, received }: Footprint,
+  residence: Residence,
+  memoryBytes: number,
+): string[] {
+  const work = activations + received;
+  const advice = dense + work < memoryBytes ? ['lower engine.num_kv_blocks'] : [];
+  const size = VALUE_BYTES[residence.dense === 'auto' ? 'bf16' : residence.dense];
+  const fitting = (['bf16', 'int8'] as const).find(
+    (dtype) => VALUE_BYTES[dtype] < size && (dense * VALUE_BYTES[dtype]) / size + cache + work <= memoryBytes,
+  );
+  if (fitting !== undefined) advice.push(`set dense.resident to ${fitting}`);
+  return advice.length > 0 ? advice : ['use compute: tensors with backend: tensorflow'];
 }
 
 /** How many ranks of machines like this one would do. */
@@ -142,12 +168,14 @@ function smallerDtypes(
   residence: Residence,
   available: number,
 ): string[] {
-  const size = { f32: 4, bf16: 2, int8: 1.125 };
   const fitting = (['bf16', 'int8'] as const).filter((dtype) => {
-    const share = size[dtype] / size[residence.experts];
+    const share = VALUE_BYTES[dtype] / VALUE_BYTES[residence.experts];
     return share < 1 && dense + (experts + moving) * share + cache + activations + received <= available;
   });
   return fitting.slice(0, 1).map((dtype) => `set experts.resident to ${dtype}, which fits`);
 }
+
+/** Of a resident value, about. */
+const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = { f32: 4, bf16: 2, int8: 1.125 };
 
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;

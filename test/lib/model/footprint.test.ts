@@ -19,6 +19,8 @@ const LIMITS: MemoryLimits = {
   rank: asRank(2),
   numRanks: 4,
   availableBytes: 16 * GIB,
+  totalBytes: 24 * GIB,
+  ranksHere: 1,
   memoryBytes: 4 * GIB,
 };
 const SMALL: Footprint = {
@@ -99,8 +101,18 @@ describe('the bytes of a rank', () => {
   it('of dense weights and cache must fit one kernel memory', async () => {
     const message = await refusal({ cache: 4 * GIB }, KERNELS);
     expect(message).to.contain("4.27 GiB that can't be divided").and.contain('a kernel memory holds 4.00 GiB');
-    expect(message).to.match(/lower engine\.num_kv_blocks, or set dense\.resident to int8$/);
-    expect(await refusal({ cache: 4 * GIB }, { ...KERNELS, dense: 'int8' })).to.match(/lower engine\.num_kv_blocks$/);
+    expect(message).to.match(/lower engine\.num_kv_blocks$/);
+    const dense = { dense: 3.9 * GIB, cache: GIB / 2 };
+    expect(await refusal(dense, KERNELS)).to.match(/lower engine\.num_kv_blocks, or set dense\.resident to int8$/);
+    expect(await refusal({ dense: 6 * GIB }, { ...KERNELS, dense: 'f32' })).to.match(/; set dense\.resident to bf16$/);
+    expect(await refusal({ dense: 9 * GIB }, KERNELS)).to.match(/; use compute: tensors with backend: tensorflow$/);
+  });
+
+  it('of all ranks of a machine must fit it together', async () => {
+    const message = await refusal({ experts: 8 * GIB }, KERNELS, { ranksHere: 4 });
+    expect(message).to.contain('would hold 8.39 GiB').and.contain('4 such ranks share a machine with 24.00 GiB');
+    expect(message).to.match(/; set experts\.resident to int8, which fits, or use several machines$/);
+    checkFootprint({ ...SMALL, experts: 8 * GIB }, KERNELS, { ...LIMITS, ranksHere: 2 });
   });
 
   it('beyond what the machine has are refused with what would fit', async () => {
