@@ -103,10 +103,15 @@ export function convertMatrix(matrix: WeightMatrix, dtype: WeightDtype): WeightM
   return { ...matrix, dtype, bytes: dtype === 'bf16' ? bf16Of(values) : matrixOf(values, 1, 1).bytes };
 }
 
-/** float32 rounded to the nearest bf16, ties to even; takes no NaN. */
+/** float32 rounded to the nearest bf16, ties to even; a NaN becomes quiet and keeps its sign and upper payload, as in the kernels (convert.as.ts). */
 export function bf16Of(values: Float32Array): Uint8Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const codes = new Uint16Array(values.length);
-  for (let i = 0; i < bits.length; i++) codes[i] = (bits[i]! + 0x7fff + ((bits[i]! >>> 16) & 1)) >>> 16;
+  for (let i = 0; i < bits.length; i++) {
+    const word = bits[i]!;
+    // Rounding would carry the payload of a NaN over into its exponent and sign: all ones became 0.
+    const isNaN = (word & 0x7fffffff) > 0x7f800000;
+    codes[i] = (isNaN ? word | 0x00400000 : word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
   return new Uint8Array(codes.buffer);
 }

@@ -64,6 +64,15 @@ describe('weight matrices', () => {
     expect(convertMatrix(back, 'bf16').bytes).to.deep.equal(rounded.bytes);
   });
 
+  it('keep NaN and infinity as bf16, whatever the payload', () => {
+    const bits = Uint32Array.of(0xffffffff, 0x7fffffff, 0x7f800001, 0xff812345, 0x7fc00000, 0x7f800000, 0xff800000);
+    const matrix = convertMatrix(matrixOf(new Float32Array(bits.buffer), 1, bits.length), 'bf16');
+    expect([...new Uint16Array(matrix.bytes.slice().buffer)]).to.deep.equal([
+      ...[0xffff, 0x7fff, 0x7fc0, 0xffc1],
+      ...[0x7fc0, 0x7f80, 0xff80],
+    ]);
+  });
+
   it('are not made int8 here', async () => {
     const error = await errorOf(ExpertError, () => convertMatrix(matrixOf(new Float32Array(4), 2, 2), 'int8'));
     expect(error.message).to.match(/^INVALID_ARGUMENT: int8 weights need the kernels/);
