@@ -80,7 +80,7 @@ function receivedBytes({ spec, placement, maxNumBatchedTokens }: FootprintOption
 
 function bytesOf(info: TensorInfo, residence: Residence): number {
   const [rows, columns] = info.shape;
-  if (columns === undefined) return 4 * rows!;
+  if (columns === undefined) return 4 * (rows ?? 1); // some checkpoints store scales as scalars, of shape []
   const dtype = isExpertTensor(info.name) ? residence.experts : denseDtype(info, residence.dense);
   return matrixBytes(residence, dtype, rows!, columns);
 }

@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { asRank } from '../../../comm/ids.js';
 import { ExpertError } from '../../../experts/errors.js';
 import { createPlacement } from '../../../experts/placement.js';
@@ -8,8 +10,11 @@ import { modelSpecOf } from '../../../lib/model/registry.js';
 import { moeLayersOf } from '../../../lib/model/spec.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
+import { copyModel } from '../../kit/model_copy.js';
 import { tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
+import { readSafetensors, writeSafetensors } from '../../kit/safetensors_writer.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
 
 const GIB = 2 ** 30;
 const KERNELS: Residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' };
@@ -43,6 +48,17 @@ const refusal = (
       return error.message;
     },
   );
+
+async function bytesOfRank(dir: string): Promise<Footprint> {
+  const spec = modelSpecOf((await readModelFiles(dir)).config);
+  const checkpoint = await openCheckpoint(dir);
+  const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks: 2 };
+  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingExperts: 0 };
+  const placement = createPlacement('linear', shape);
+  const footprint = footprintOf({ spec, checkpoint, placement, rank: asRank(0), residence: KERNELS, ...limits });
+  await checkpoint.close();
+  return footprint;
+}
 
 describe('the bytes of a rank', () => {
   it('are those of its tensors, by dtype, with whole groups per row', async () => {
@@ -84,6 +100,18 @@ describe('the bytes of a rank', () => {
     const { dense, experts } = of(TENSORS);
     expect(dense + 2 * experts).to.equal(4 * all);
     await checkpoint.close();
+  });
+
+  it('count a scalar as one float', async () => {
+    await withTempFolder(async (dir) => {
+      await copyModel(tinyModel('tiny-qwen3-moe'), dir);
+      const file = join(dir, 'model.safetensors');
+      const name = 'model.layers.0.self_attn.k_scale';
+      const scalar = { name, dtype: 'F32', shape: [], bytes: new Uint8Array(4) };
+      const before = await bytesOfRank(dir);
+      await writeFile(file, writeSafetensors([...readSafetensors(await readFile(file)), scalar]));
+      expect(await bytesOfRank(dir)).to.deep.equal({ ...before, dense: before.dense + 4 });
+    });
   });
 
   it('that fit are accepted', () => {
