@@ -170,9 +170,11 @@ export class KernelMemory {
     return address;
   }
 
-  /** Whether there is room for so many bytes in one piece that leaves `reservedBytes` behind it, if the machine gives them. */
+  /** Whether there is room for so many bytes in one piece that leaves `reservedBytes` besides what is held, if the machine gives them. */
   hasRoom(numBytes: number, reservedBytes: number): boolean {
-    return this.blocks.fits(numBytes, this.limitBytes - reservedBytes);
+    const limit = this.limitBytes - reservedBytes;
+    // A gap may be what was reserved, used and given back: it is wanted again.
+    return this.used - this.usedByScratch + numBytes <= limit && this.blocks.fits(numBytes, limit);
   }
 
   /** Gives a block back. @throws ExpertError INVALID_ARGUMENT for an address that isn't handed out */

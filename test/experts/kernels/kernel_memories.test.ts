@@ -29,6 +29,18 @@ describe('memories of a rank', () => {
     expect(memories.stats()).to.deep.include({ numMemories: 2, heldBytes: (5 * MIB) / 8, scratchBytes: 1024 });
   });
 
+  it('no expert goes where what was reserved is free for a while', () => {
+    const memories = new KernelMemories({ firstBytes: MIB, limitBytes: 2 * MIB });
+    const { first } = memories;
+    const weights = first.allocate((15 * MIB) / 16);
+    const [block] = [first.allocate(MIB / 2), first.allocate(MIB / 4)];
+    first.free(block);
+    expect(memories.withRoom(MIB / 4)).not.to.equal(first);
+    first.allocate(MIB / 2);
+    first.free(weights);
+    expect(memories.withRoom(MIB / 8)).to.equal(first);
+  });
+
   it('an expert computes the same bits in any of them, beside any other', async () => {
     const all = Array.from({ length: 12 }, (_, i) => weightsOf(i));
     const slots = [0, 11, 5, 7, 3, 2];
