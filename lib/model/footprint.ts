@@ -21,7 +21,7 @@ export interface Footprint {
   /** Experts that it may hold besides while some move. */
   readonly moving: number;
   readonly cache: number;
-  /** Hidden states and what is computed from them, of the largest step. */
+  /** Hidden states and what is computed from them, of the largest step; logits of all its tokens, at most 256 MiB, since few steps want them. */
   readonly activations: number;
   /** What experts compute from, of a step in which all ranks send all they have here; at most 256 MiB, since that is rare. */
   readonly received: number;
@@ -41,7 +41,7 @@ export interface FootprintOptions {
 }
 
 export function footprintOf(options: FootprintOptions): Footprint {
-  const { spec, checkpoint, placement, rank, residence, numMovingExperts } = options;
+  const { spec, checkpoint, placement, rank, residence, maxNumBatchedTokens, numMovingExperts } = options;
   const all = tensorsOfRank(spec, checkpoint, placement, rank);
   const sum = (list: readonly string[]): number =>
     list.reduce((total, name) => total + bytesOf(checkpoint.info(name), residence), 0);
@@ -60,16 +60,18 @@ export function footprintOf(options: FootprintOptions): Footprint {
     experts: sum(all.filter(isExpertTensor)),
     moving: numMovingExperts * expert,
     cache: 4 * floatsPerToken(spec, residence) * options.blockSize * options.numKvBlocks,
-    received: Math.min(MAX_RECEIVED_BYTES, receivedBytes(options)),
+    received: Math.min(MAX_RARE_BYTES, receivedBytes(options)),
     activations:
-      4 * (options.maxNumBatchedTokens * (8 * hidden + 3 * widest + 3 * attention.numHeads * headWidth) + vocabSize),
+      4 * maxNumBatchedTokens * (8 * hidden + 3 * widest + 3 * attention.numHeads * headWidth) +
+      Math.min(MAX_RARE_BYTES, 4 * maxNumBatchedTokens * vocabSize),
   };
 }
 
 const floatsPerToken = (spec: ModelSpec, { compute }: Residence): number =>
   compute === 'tensors' ? kvFloatsPerToken(spec) : cacheFloatsPerToken(spec.attention) * spec.layers.length;
 
-const MAX_RECEIVED_BYTES = 2 ** 28;
+/** What steps need that come rarely is counted up to here. */
+const MAX_RARE_BYTES = 2 ** 28;
 
 /** Rows, an output for each of their choices, and sums of those. */
 function receivedBytes({ spec, placement, maxNumBatchedTokens }: FootprintOptions): number {

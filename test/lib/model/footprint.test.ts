@@ -49,8 +49,9 @@ const refusal = (
     },
   );
 
-async function bytesOfRank(dir: string): Promise<Footprint> {
-  const spec = modelSpecOf((await readModelFiles(dir)).config);
+async function bytesOfRank(dir: string, vocabSize?: number): Promise<Footprint> {
+  const read = modelSpecOf((await readModelFiles(dir)).config);
+  const spec = { ...read, vocabSize: vocabSize ?? read.vocabSize };
   const checkpoint = await openCheckpoint(dir);
   const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks: 2 };
   const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingExperts: 0 };
@@ -112,6 +113,14 @@ describe('the bytes of a rank', () => {
       await writeFile(file, writeSafetensors([...readSafetensors(await readFile(file)), scalar]));
       expect(await bytesOfRank(dir)).to.deep.equal({ ...before, dense: before.dense + 4 });
     });
+  });
+
+  it('count logits of all tokens of a step, up to 256 MiB', async () => {
+    const of = async (vocabSize: number): Promise<number> =>
+      (await bytesOfRank(tinyModel('tiny-qwen3-moe'), vocabSize)).activations;
+    expect((await of(150_000)) - (await of(100_000))).to.equal(4 * 8 * 50_000);
+    expect((await of(2 ** 24)) - (await of(2 ** 22))).to.equal(2 ** 27);
+    expect(await of(2 ** 24)).to.equal(await of(2 ** 25));
   });
 
   it('that fit are accepted', () => {
