@@ -148,7 +148,8 @@ function dividing(
   memoryBytes: number,
 ): string[] {
   const work = activations + received;
-  const advice = dense + work < memoryBytes ? ['lower engine.num_kv_blocks'] : [];
+  const [limit, rest] = cache < work ? ['max_num_batched_tokens', dense + cache] : ['num_kv_blocks', dense + work];
+  const advice = rest < memoryBytes ? [`lower engine.${limit}`] : [];
   const size = VALUE_BYTES[residence.dense === 'auto' ? 'bf16' : residence.dense];
   const fitting = (['bf16', 'int8'] as const).find(
     (dtype) => VALUE_BYTES[dtype] < size && (dense * VALUE_BYTES[dtype]) / size + cache + work <= memoryBytes,

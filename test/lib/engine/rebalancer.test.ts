@@ -1,6 +1,6 @@
 /** When the head plans, moves and switches; nothing is computed here. */
 import { expect } from 'chai';
-import { placementFrom, type Placement } from '../../../experts/placement.js';
+import { createPlacement, placementFrom, type Placement } from '../../../experts/placement.js';
 import type { Plan } from '../../../experts/planners/planner.js';
 import { ConfigError } from '../../../lib/config/errors.js';
 import { DEFAULTS } from '../../../lib/config/schema.js';
@@ -197,7 +197,10 @@ describe('a planner beside the event loop', () => {
     expect([placement.version, placement.numRanks]).to.deep.equal([4, 2]);
     expect(report.before!.even).to.be.closeTo(10.5 / 19, 1e-12);
     expect(report.after.even).to.equal(10.5 / 11);
-    const late = thread.plan(load_LE, topology, current);
+    // So large that it can't be done before the thread ends.
+    const large = createPlacement('linear', { numLayers: 58, numExperts: 256, numRanks: 32 });
+    const loads = Array.from({ length: 58 }, () => Float64Array.from({ length: 256 }, (_, e) => 1 / (1 + e)));
+    const late = thread.plan(loads, { numRanks: 32, numSlots: 288 }, large);
     await Promise.all([thread.close(), errorOf(EngineError, () => late)]);
   });
 

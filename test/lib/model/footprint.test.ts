@@ -139,6 +139,7 @@ describe('the bytes of a rank', () => {
     const message = await refusal({ cache: 4 * GIB }, KERNELS);
     expect(message).to.contain("4.27 GiB that can't be divided").and.contain('a kernel memory holds 4.00 GiB');
     expect(message).to.match(/lower engine\.num_kv_blocks$/);
+    expect(await refusal({ activations: 4 * GIB }, KERNELS)).to.match(/lower engine\.max_num_batched_tokens$/);
     const dense = { dense: 3.9 * GIB, cache: GIB / 2 };
     expect(await refusal(dense, KERNELS)).to.match(/lower engine\.num_kv_blocks, or set dense\.resident to int8$/);
     expect(await refusal({ dense: 6 * GIB }, { ...KERNELS, dense: 'f32' })).to.match(/; set dense\.resident to bf16$/);
