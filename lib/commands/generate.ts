@@ -176,7 +176,8 @@ async function complete(
   let firstTokenAtMs = Infinity;
   for await (const event of engine.generate(request, options.signal)) {
     text += event.text;
-    options.onText(event.text);
+    const isBare = engine.tokenizer === undefined && event.kind === 'token';
+    options.onText(isBare ? `${tokenIds.length === 0 ? '' : ' '}${event.tokenId}` : event.text);
     if (event.kind === 'token') {
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(event.tokenId);

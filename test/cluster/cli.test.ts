@@ -294,6 +294,12 @@ describe('expertwire generate', function () {
     expect(stdout).to.equal(`${MELVILLE!.text}\n`);
   });
 
+  it('prints token ids where the model has no tokenizer', async () => {
+    const args = ['--prompt-ids', ids(golden.prompt_token_ids), '--max-new-tokens', '6', '--ignore-eos'];
+    const stdout = expectSuccess(await expertwire(['generate', '--model', DEEPSEEK, ...args]));
+    expect(stdout).to.equal(`${golden.greedy_token_ids.slice(0, 6).join(' ')}\n`);
+  });
+
   it('--json prints one object a prompt and the statistics, with the documented fields', async () => {
     const args = ['--prompt-ids', ids(golden.prompt_token_ids), '--prompt-ids', '5,17,3', '--max-new-tokens', '24'];
     const run = expertwire([
