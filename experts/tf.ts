@@ -6,6 +6,8 @@ import { createRequire } from 'node:module';
 import type * as tfjs from '@tensorflow/tfjs-core';
 import { ExpertError } from './errors.js';
 import { expRows, rmsNormRows, swigluRows } from './fused.js';
+import { nativeDir } from './native_folder.js';
+import { registerFrom, registerNative } from './native_tensorflow.js';
 
 export type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 
@@ -28,7 +30,7 @@ export interface BackendReport {
   readonly name: BackendName;
   readonly isAvailable: boolean;
   readonly detail: string;
-  /** False for software renderers and the pure-JS backend, which `auto` passes over. */
+  /** False for software renderers, TensorFlow on a CPU and the pure-JS backend, which `auto` passes over. */
   readonly isAutomatic: boolean;
 }
 
@@ -85,22 +87,60 @@ const STARTERS: Readonly<Record<BackendName, () => Promise<BackendReport>>> = {
 /** Node 23 removed a function that tfjs-node 4.22 calls at load. */
 const TFJS_NODE_MAX_MAJOR = 22;
 
+/** What the backend of tfjs-node tells of itself. */
+interface NativeBackend {
+  readonly isUsingGpuDevice: boolean;
+}
+
+/**
+ * What `expertwire native install` built, or else a package that loads. Automatic with a GPU only: on a CPU the fused kernels of `wasm` decode several
+ * times faster, and are passed in prefill alone, from a hidden size of about 1024 on.
+ */
 async function startTensorflow(): Promise<BackendReport> {
   const major = Number(process.versions.node.split('.')[0]);
   if (major > TFJS_NODE_MAX_MAJOR) {
     throw new Error(`tfjs-node 4.22 needs Node 20 or 22, this is Node ${process.versions.node}`);
   }
   const reasons: string[] = [];
-  for (const packageName of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
+  const sources = [
+    { load: () => Promise.resolve(`TensorFlow ${registerNative(tf, nativeDir())}`) },
+    ...['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].map((name) => ({
+      load: () => importOptional(name).then(() => name),
+    })),
+  ];
+  for (const { load } of sources) {
     try {
-      await importOptional(packageName);
+      const detail = await load();
       await activate('tensorflow');
-      return { name: 'tensorflow', isAvailable: true, isAutomatic: true, detail: packageName };
+      const isGpu = (tf.backend() as unknown as NativeBackend).isUsingGpuDevice;
+      return {
+        name: 'tensorflow',
+        isAvailable: true,
+        isAutomatic: isGpu,
+        detail: `${detail} on ${isGpu ? 'GPU' : 'CPU'}`,
+      };
     } catch (error) {
       reasons.push(firstLine(error));
     }
   }
   throw new Error(reasons.join(', '));
+}
+
+/**
+ * Starts the native backend of a folder that is being installed and multiplies two matrices with it.
+ *
+ * @returns the version of TensorFlow
+ * @throws Error when it does not load or computes something else
+ */
+export async function tryNative(dir: string): Promise<string> {
+  tf.enableProdMode();
+  const version = registerFrom(tf, dir);
+  await activate('tensorflow');
+  const product = await rowsOf(
+    matMul(toTensor(Float32Array.of(1, 2, 3, 4), [2, 2]), toTensor(Float32Array.of(5, 6, 7, 8), [2, 2])),
+  );
+  if (product.join() !== '19,22,43,50') throw new Error(`TensorFlow ${version} multiplies wrongly: ${product.join()}`);
+  return version;
 }
 
 interface GpuAdapterInfo {

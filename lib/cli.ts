@@ -47,6 +47,11 @@ function onSignal(signal: NodeJS.Signals): void {
   interrupted.abort(new Error(`interrupted by ${signal}`));
 }
 
+// Read by TensorFlow's library when it is loaded, by this process or by ranks that it starts. oneDNN makes single tokens slower and no matmul faster here,
+// and tells of itself on every start.
+process.env.TF_ENABLE_ONEDNN_OPTS ??= '0';
+process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+
 const args = process.argv.slice(2);
 /** A rank that another process started leaves signals to its parent. */
 const isSpawned = args[0] === 'rank' && args.includes('--spawned');

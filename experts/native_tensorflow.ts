@@ -1,0 +1,53 @@
+/** The backend `tensorflow` from a folder that `expertwire native install` wrote. */
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { NATIVE_FILES, nativePlatform, readNativeManifest, TFJS_SCOPE, TFJS_VERSION } from './native_folder.js';
+
+/**
+ * Where the stand-ins for @tensorflow/tfjs and tfjs-core that lie in an installed folder find TensorFlow.js. The native backend needs nothing of the bundle but its
+ * core, and must get the very one that runs here.
+ */
+const CORE = Symbol.for('expertwire.tfjs-core');
+
+/** The stand-ins' text. */
+export const CORE_STAND_IN = `module.exports = globalThis[Symbol.for('${CORE.description!}')];\n`;
+
+/** What is needed of TensorFlow.js's core here; the rest goes through to the backend. */
+export interface TfjsCore {
+  findBackendFactory(name: string): unknown;
+  registerBackend(name: string, factory: () => object): boolean;
+}
+
+interface KernelBackendModule {
+  readonly NodeJSKernelBackend: new (binding: object, packageName: string) => object;
+}
+
+/**
+ * Registers the backend `tensorflow` with a TensorFlow.js core and returns the version of the library behind it.
+ *
+ * @throws Error whose message says why it does not load: nothing installed, for another machine, a library missing
+ */
+export function registerNative(core: TfjsCore, dir: string): string {
+  const manifest = readNativeManifest(dir);
+  if (manifest === null) throw new Error('no native library; run expertwire native install');
+  const { platform, tfjsNode } = manifest;
+  if (platform !== nativePlatform() || tfjsNode !== TFJS_VERSION) {
+    throw new Error(`${dir} is for ${platform} and tfjs-node ${tfjsNode}; run expertwire native install`);
+  }
+  return registerFrom(core, dir);
+}
+
+/** As {@link registerNative}, of a folder that has no manifest yet. */
+export function registerFrom(core: TfjsCore, dir: string): string {
+  (globalThis as { [CORE]?: TfjsCore })[CORE] = core;
+  const load = createRequire(import.meta.url);
+  const binding = load(join(dir, NATIVE_FILES.binding)) as { readonly TF_Version: string };
+  const dist = join(dir, NATIVE_FILES.tfjsNode, 'dist');
+  const { NodeJSKernelBackend } = load(join(dist, 'nodejs_kernel_backend.js')) as KernelBackendModule;
+  load(join(dist, 'register_all_kernels.js'));
+  // Registering again would drop every tensor.
+  if (core.findBackendFactory('tensorflow') === null) {
+    core.registerBackend('tensorflow', () => new NodeJSKernelBackend(binding, `${TFJS_SCOPE}/tfjs-node`));
+  }
+  return binding.TF_Version;
+}

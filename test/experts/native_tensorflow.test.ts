@@ -1,0 +1,35 @@
+import { expect } from 'chai';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { registerNative, type TfjsCore } from '../../experts/native_tensorflow.js';
+import { errorOf } from '../kit/rejects.js';
+import { withTempFolder } from '../kit/temp_folder.js';
+
+/** Nothing may be registered. */
+const core: TfjsCore = {
+  findBackendFactory: () => null,
+  registerBackend: () => expect.fail('a backend was registered'),
+};
+
+describe('a native library', () => {
+  it('that is not installed says how to install it', async () => {
+    await withTempFolder(async (dir) => {
+      const error = await errorOf(Error, () => registerNative(core, dir));
+      expect(error.message).to.contain('expertwire native install');
+    });
+  });
+
+  it('for another machine or another TensorFlow.js is not loaded', async () => {
+    await withTempFolder(async (dir) => {
+      const here = `${process.platform} ${process.arch}`;
+      for (const [platform, tfjsNode] of [
+        ['plan9 vax', '4.22.0'],
+        [here, '3.0.0'],
+      ]) {
+        await writeFile(join(dir, 'manifest.json'), JSON.stringify({ platform, tfjsNode, tensorflow: '2.21.0' }));
+        const error = await errorOf(Error, () => registerNative(core, dir));
+        expect(error.message).to.contain(`is for ${platform} and tfjs-node ${tfjsNode}`);
+      }
+    });
+  });
+});
