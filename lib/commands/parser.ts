@@ -6,6 +6,7 @@ import { doctor, doctorOptions } from './doctor.js';
 import { generate, generateOptions } from './generate.js';
 import { launchOptions, launchPlan, type LaunchOptions } from './launch.js';
 import { makeCheckpoint, makeCheckpointOptions } from './make_checkpoint.js';
+import { native, nativeOptions, type NativeArgs } from './native.js';
 import { plan, planOptions } from './plan.js';
 import { rank, rankOptions } from './rank.js';
 import { score, scoreOptions } from './score.js';
@@ -100,6 +101,12 @@ export function createParser(args: readonly string[], context: CommandContext): 
     describe: 'What this machine has: backends, cores, memory, versions.',
     options: doctorOptions,
     run: doctor,
+  });
+  register(cli, context, {
+    name: 'native <action>',
+    describe: 'install: the native TensorFlow backend (linux x64; needs npm, pip and g++; 0.9 GB).',
+    options: nativeOptions,
+    run: (args: NativeArgs, own) => native(args, own),
   });
   cli.command(
     'bench [NAME]',
