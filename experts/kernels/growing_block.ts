@@ -12,13 +12,14 @@ export class GrowingBlock {
   }
 
   /**
-   * The address of at least `numBytes`. A block that has to grow becomes half as large again at least, and loses what it held.
+   * The address of at least `numBytes`. A block that has to grow becomes half as large again where there is room for that, and loses what it held.
    * @throws ExpertError OUT_OF_MEMORY; then it has no bytes
    */
   reserve(numBytes: number): number {
     if (numBytes <= this.numBytes && this.address !== 0) return this.address;
-    const size = Math.max(numBytes, Math.ceil(1.5 * this.numBytes));
+    const roomy = Math.ceil(1.5 * this.numBytes);
     this.dispose();
+    const size = roomy > numBytes && this.memory.hasRoom(roomy, 0) ? roomy : numBytes;
     this.address = this.memory.allocateScratch(size);
     this.numBytes = size;
     return this.address;

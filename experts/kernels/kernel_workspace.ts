@@ -2,6 +2,7 @@
  * Where one memory computes: received rows, what experts make of them, and the tables that tell which. One block, kept from call to call.
  * Shape suffixes: N received rows, H hidden, K choices per row, M (row, choice) pairs.
  */
+import { GrowingBlock } from './growing_block.js';
 import { expertsScratchBytes, type KernelExpert } from './kernel_expert.js';
 import type { KernelMemory } from './kernel_memory.js';
 import { padded } from './resident_dtype.js';
@@ -32,13 +33,10 @@ interface Areas {
 }
 
 const ALIGN_BYTES = 64;
-/** A block that grows becomes this much larger than needed, so that batches that grow slowly don't move it each time. */
-const HEADROOM = 1.25;
 const NOWHERE: Areas = { scratch: 0, x: 0, y: 0, out: 0, groups: 0, rows: 0, rowOfChoice: 0, weights: 0 };
 
 export class KernelWorkspace {
-  private address = 0;
-  private numBytes = 0;
+  private readonly block: GrowingBlock;
   /** Of the last run. */
   private at = NOWHERE;
 
@@ -46,7 +44,9 @@ export class KernelWorkspace {
     private readonly memory: KernelMemory,
     private readonly hidden: number,
     private readonly numTopk: number,
-  ) {}
+  ) {
+    this.block = new GrowingBlock(memory);
+  }
 
   /**
    * The first rows of y become what the groups' experts make of their rows of x, in the groups' order; y has `numPairs` rows.
@@ -77,8 +77,7 @@ export class KernelWorkspace {
 
   /** Idempotent; the next run takes memory again. */
   dispose(): void {
-    if (this.numBytes > 0) this.memory.free(this.address);
-    this.numBytes = 0;
+    this.block.dispose();
   }
 
   private areaBytes(groups: readonly KernelGroup[], numRows: number, numPairs: number): Areas {
@@ -102,12 +101,8 @@ export class KernelWorkspace {
       ends.set(name, numBytes);
       numBytes += Math.ceil(size / ALIGN_BYTES) * ALIGN_BYTES;
     }
-    if (numBytes > this.numBytes) {
-      this.dispose();
-      this.address = this.memory.allocateScratch(Math.ceil(numBytes * HEADROOM));
-      this.numBytes = Math.ceil(numBytes * HEADROOM);
-    }
-    this.at = Object.fromEntries([...ends].map(([name, start]) => [name, this.address + start])) as unknown as Areas;
+    const address = this.block.reserve(numBytes);
+    this.at = Object.fromEntries([...ends].map(([name, start]) => [name, address + start])) as unknown as Areas;
   }
 
   private copyIn(recvX: Float32Array): void {
