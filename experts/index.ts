@@ -63,8 +63,8 @@ export {
 } from './routing_source.js';
 export { createExpertShard, type ExpertShard } from './shard.js';
 export { Stopwatch, STEP_PHASES, type StepPhase } from './stopwatch.js';
-export { TensorExperts, type TensorExpertsOptions } from './tensor_experts.js';
-export { TensorMoeTokens, type MoeTensors } from './tensor_moe_tokens.js';
+export { TensorExperts, type TensorExpertsOptions } from './tensors/tensor_experts.js';
+export { TensorMoeTokens, type MoeTensors } from './tensors/tensor_moe_tokens.js';
 export { syntheticLoads, type LoadPattern, type LoadShape } from './synthetic_load.js';
 export {
   BACKENDS,

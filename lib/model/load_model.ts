@@ -10,7 +10,7 @@ import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
 import { KernelMemories, type ReservedBytes } from '../../experts/kernels/kernel_memories.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
-import { TensorExperts } from '../../experts/tensor_experts.js';
+import { TensorExperts } from '../../experts/tensors/tensor_experts.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import type { Fingerprint } from '../weights/fingerprint.js';
 import type { Decoder } from './decoder.js';

@@ -8,7 +8,7 @@ import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
 import { numRowsOf, weightsOf } from '../../experts/weight_rows.js';
 import type { Expert, ExpertCompute, ReceivedRows } from '../../experts/expert_compute.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
-import { TensorExperts } from '../../experts/tensor_experts.js';
+import { TensorExperts } from '../../experts/tensors/tensor_experts.js';
 import { numKernelRuns, rowsOf, selectBackend, tensorMemory, toTensor } from '../../experts/tf.js';
 import { matrixOf } from '../../experts/weight_matrix.js';
 import { errorOf } from '../kit/rejects.js';

@@ -1,7 +1,7 @@
 /** The dense part of a model as TensorFlow.js tensors, on any backend. Shape suffixes: T tokens of the step, H hidden, V vocabulary. */
 import type { Ffn } from '../../../experts/ffn.js';
 import type { MoeTokens } from '../../../experts/moe_layer.js';
-import { TensorMoeTokens, type MoeTensors } from '../../../experts/tensor_moe_tokens.js';
+import { TensorMoeTokens, type MoeTensors } from '../../../experts/tensors/tensor_moe_tokens.js';
 import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../experts/tf.js';
 import type { Decoder, HiddenStates, SequencePart, StepTokens } from '../decoder.js';
 import { logitRowsOf, type LogitRow } from '../logits.js';

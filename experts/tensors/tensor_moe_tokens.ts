@@ -1,8 +1,8 @@
 /** A layer's tokens as a TensorFlow.js tensor. Shape suffixes: T tokens, H hidden. */
-import type { Ffn } from './ffn.js';
-import type { Gate, Routing } from './gate.js';
-import type { MoeTokens } from './moe_layer.js';
-import { add, rowsOf, tidy, toTensor, type Tensor2D } from './tf.js';
+import type { Ffn } from '../ffn.js';
+import type { Gate, Routing } from '../gate.js';
+import type { MoeTokens } from '../moe_layer.js';
+import { add, rowsOf, tidy, toTensor, type Tensor2D } from '../tf.js';
 
 /** What every rank holds of an MoE layer. */
 export interface MoeTensors {

@@ -2,11 +2,11 @@
  * Routed experts as TensorFlow.js tensors, on any backend.
  * Shape suffixes: N rows of one expert, M rows of all, H hidden, I intermediate, K choices per token.
  */
-import type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from './expert_compute.js';
-import { Ffn, readColumns, type FfnTensors, type FfnWeights } from './ffn.js';
-import { rowsFrom, rowsOf, stackRows, swiglu, tidy, toTensor, type Tensor2D } from './tf.js';
-import { bf16Of, convertMatrix, matrixOf, type WeightDtype } from './weight_matrix.js';
-import { matrixRowsOf } from './weight_rows.js';
+import type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from '../expert_compute.js';
+import { Ffn, readColumns, type FfnTensors, type FfnWeights } from '../ffn.js';
+import { rowsFrom, rowsOf, stackRows, swiglu, tidy, toTensor, type Tensor2D } from '../tf.js';
+import { bf16Of, convertMatrix, matrixOf, type WeightDtype } from '../weight_matrix.js';
+import { matrixRowsOf } from '../weight_rows.js';
 
 export class TensorExpert implements Expert {
   readonly ffn: Ffn;

@@ -1,0 +1,63 @@
+/** Which backend of TensorFlow.js runs in this process. */
+import { ExpertError } from '../errors.js';
+import { countKernels } from './kernel_counter.js';
+import { startCpu } from './cpu_backend.js';
+import { startTensorflow } from './tensorflow_backend.js';
+import { startWasm } from './wasm_backend.js';
+import { startWebgpu } from './webgpu_backend.js';
+import { firstLine, type StartedBackend } from './started_backend.js';
+import { tf } from './tfjs.js';
+
+/** In the order in which `auto` tries them. */
+export const BACKENDS = ['tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
+export type BackendName = (typeof BACKENDS)[number];
+export type BackendChoice = BackendName | 'auto';
+
+/** Whether a backend runs on this machine, and the version, device or reason. */
+export interface BackendReport extends StartedBackend {
+  readonly name: BackendName;
+  readonly isAvailable: boolean;
+}
+
+/**
+ * Makes one backend the process's own and reports it. `auto` takes the first that runs, native ones first.
+ * @throws ExpertError BACKEND_UNAVAILABLE with the reason of each backend tried.
+ */
+export async function selectBackend(choice: BackendChoice): Promise<BackendReport> {
+  tf.enableProdMode(); // Also what keeps TensorFlow.js from printing its banner.
+  const tried: BackendReport[] = [];
+  for (const name of choice === 'auto' ? BACKENDS : [choice]) {
+    const report = await tryBackend(name);
+    const isWanted = choice === name || report.isAutomatic;
+    if (report.isAvailable && isWanted) {
+      countKernels(tf.getBackend());
+      return report;
+    }
+    tried.push(report);
+  }
+  const reasons = tried.map((report) => `${report.name}: ${report.detail}`).join('; ');
+  throw new ExpertError('BACKEND_UNAVAILABLE', `no backend for '${choice}' runs here (${reasons}); try backend: wasm`);
+}
+
+/** Tries every backend in turn; leaves the last that worked active. For `expertwire doctor`. */
+export async function reportBackends(): Promise<BackendReport[]> {
+  tf.enableProdMode();
+  const reports: BackendReport[] = [];
+  for (const name of BACKENDS) reports.push(await tryBackend(name));
+  return reports;
+}
+
+async function tryBackend(name: BackendName): Promise<BackendReport> {
+  try {
+    return { name, isAvailable: true, ...(await STARTERS[name]()) };
+  } catch (error) {
+    return { name, isAvailable: false, isAutomatic: false, detail: firstLine(error) };
+  }
+}
+
+const STARTERS: Readonly<Record<BackendName, () => Promise<StartedBackend>>> = {
+  tensorflow: startTensorflow,
+  webgpu: startWebgpu,
+  wasm: startWasm,
+  cpu: startCpu,
+};

@@ -1,0 +1,10 @@
+/** What starting a backend tells. */
+export interface StartedBackend {
+  /** Its version or device, or why it does not run. */
+  readonly detail: string;
+  /** False for software renderers, TensorFlow on a CPU and the pure-JS backend, which `auto` passes over. */
+  readonly isAutomatic: boolean;
+}
+
+export const firstLine = (error: unknown): string =>
+  String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';

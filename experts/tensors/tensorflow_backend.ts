@@ -1,0 +1,60 @@
+/** TensorFlow itself, behind the binding of tfjs-node. */
+import { nativeDir } from '../native_folder.js';
+import { registerFrom, registerNative } from '../native_tensorflow.js';
+import { matMul, rowsOf, toTensor } from './ops.js';
+import { firstLine, type StartedBackend } from './started_backend.js';
+import { activate, importOptional, NATIVE_PACKAGES, tf } from './tfjs.js';
+
+/** Node 23 removed a function that tfjs-node 4.22 calls at load. */
+const TFJS_NODE_MAX_MAJOR = 22;
+
+/** What the backend of tfjs-node tells of itself. */
+interface NativeBackend {
+  readonly isUsingGpuDevice: boolean;
+}
+
+/**
+ * What `expertwire native install` built, or else a package that loads. Automatic with a GPU only: on a CPU the fused kernels of `wasm` decode several
+ * times faster, and are passed in prefill alone, from a hidden size of about 1024 on.
+ */
+export async function startTensorflow(): Promise<StartedBackend> {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major > TFJS_NODE_MAX_MAJOR) {
+    throw new Error(`tfjs-node 4.22 needs Node 20 or 22, this is Node ${process.versions.node}`);
+  }
+  const reasons: string[] = [];
+  const sources = [
+    { load: () => Promise.resolve(`TensorFlow ${registerNative(tf, nativeDir())}`) },
+    ...NATIVE_PACKAGES.map((name) => ({
+      load: () => importOptional(name).then(() => name),
+    })),
+  ];
+  for (const { load } of sources) {
+    try {
+      const detail = await load();
+      await activate('tensorflow');
+      const isGpu = (tf.backend() as unknown as NativeBackend).isUsingGpuDevice;
+      return { isAutomatic: isGpu, detail: `${detail} on ${isGpu ? 'GPU' : 'CPU'}` };
+    } catch (error) {
+      reasons.push(firstLine(error));
+    }
+  }
+  throw new Error(reasons.join(', '));
+}
+
+/**
+ * Starts the native backend of a folder that is being installed and multiplies two matrices with it.
+ *
+ * @returns the version of TensorFlow
+ * @throws Error when it does not load or computes something else
+ */
+export async function tryNative(dir: string): Promise<string> {
+  tf.enableProdMode();
+  const version = registerFrom(tf, dir);
+  await activate('tensorflow');
+  const product = await rowsOf(
+    matMul(toTensor(Float32Array.of(1, 2, 3, 4), [2, 2]), toTensor(Float32Array.of(5, 6, 7, 8), [2, 2])),
+  );
+  if (product.join() !== '19,22,43,50') throw new Error(`TensorFlow ${version} multiplies wrongly: ${product.join()}`);
+  return version;
+}
