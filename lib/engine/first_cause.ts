@@ -53,6 +53,11 @@ export class FirstCause {
     const isEcho = ({ kind, from }: FailureReport): boolean =>
       (kind === 'exit' || kind === 'disconnect') && from !== null && accusers.has(from);
     const distance = (report: FailureReport): number => (isEcho(report) ? KINDS.length : KINDS.indexOf(report.kind));
-    return this.reports.reduce((a, b) => (distance(b) < distance(a) ? b : a)).error;
+    // Of several that end at once, the others complain about the one that ended first.
+    const numAccusers = ({ from }: FailureReport): number =>
+      this.reports.filter(({ about }) => from !== null && about?.includes(from)).length;
+    const isNearer = (a: FailureReport, b: FailureReport): boolean =>
+      distance(a) < distance(b) || (distance(a) === distance(b) && numAccusers(a) > numAccusers(b));
+    return this.reports.reduce((best, each) => (isNearer(each, best) ? each : best)).error;
   }
 }

@@ -250,7 +250,8 @@ export class Job {
     });
     // Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another.
     if (this.membership !== null && code === 'NOT_FINITE') this.fail(error);
-    else this.report({ kind: isAccusation ? 'accusation' : 'own_failure', from: rank, error });
+    else if (isAccusation) this.report({ kind: 'accusation', from: rank, about: [about], error });
+    else this.report({ kind: 'own_failure', from: rank, error });
   }
 
   private accuseLate(): void {

@@ -32,10 +32,11 @@ async function startWriting(numRanks: number, more: readonly string[] = []): Pro
   return run;
 }
 
-const untilRunning = (count: number): Promise<void> =>
+/** A process that was forked shows its parent's command line until it runs its own. */
+const untilRanksRun = (count: number): Promise<void> =>
   until(
-    () => processes.running().length >= count,
-    () => `${processes.running().length} processes instead of ${count}`,
+    () => processes.running().filter(({ argv }) => argv.includes('--spawned')).length >= count,
+    () => `fewer than ${count} ranks among ${JSON.stringify(processes.running())}`,
   );
 
 function expectWithin(fromMs: number, toMs: number, promisedMs = PROMISED_MS): void {
@@ -263,7 +264,7 @@ describe('a rank that fails while loading', function () {
 
   it('killed while others load: exit code 1, named', async () => {
     const run = processes.cli(['generate', '--model', moe7m(), '--ranks', '2', '--prompt', 'Call me']);
-    await untilRunning(3);
+    await untilRanksRun(2);
     kill(processes.rank(1).pid, 'SIGKILL');
     const { code, stderr } = await run.ended;
     expect(code).to.equal(1);
@@ -285,7 +286,7 @@ describe('a head that ends', function () {
 
   it('killed while the ranks load: all of them are gone in time', async () => {
     const run = processes.cli(['generate', '--model', moe7m(), '--ranks', '2', '--prompt', 'Call me']);
-    await untilRunning(3);
+    await untilRanksRun(2);
     const killedMs = run.signal('SIGKILL');
     expectWithin(killedMs, await processes.allGone());
   });
@@ -305,7 +306,7 @@ describe('a head that ends', function () {
 
   it('Ctrl-C while the ranks load: everything is gone in time, exit code 130, no word of a crash', async () => {
     const run = processes.cli(['generate', '--model', moe7m(), '--ranks', '2', '--prompt', 'Call me']);
-    await untilRunning(3);
+    await untilRanksRun(2);
     const sentMs = run.signalGroup('SIGINT');
     const { code, stderr } = await run.ended;
     expectWithin(sentMs, await processes.allGone());

@@ -2,9 +2,15 @@ import { expect } from 'chai';
 import { EngineError } from '../../../lib/engine/errors.js';
 import { FirstCause, type FailureReport } from '../../../lib/engine/first_cause.js';
 
-const report = (kind: FailureReport['kind'], from: number | null, text: string): FailureReport => ({
+const report = (
+  kind: FailureReport['kind'],
+  from: number | null,
+  text: string,
+  about?: readonly number[],
+): FailureReport => ({
   kind,
   from,
+  ...(about && { about }),
   error: new EngineError('RANK_LOST', text),
 });
 
@@ -38,6 +44,14 @@ describe('the first cause', () => {
 
   it('of equals the first one counts', async () => {
     expect(await causeOf(report('exit', 1, 'first'), report('exit', 2, 'second'))).to.equal('first');
+  });
+
+  it('of equals, the one that others complain about counts, in any order', async () => {
+    const ended = report('disconnect', 2, 'ended by its supervisor');
+    const killed = report('disconnect', 3, 'killed');
+    const complaint = report('accusation', 0, 'rank 0 lost rank 3', [3]);
+    expect(await causeOf(ended, killed, complaint)).to.equal('killed');
+    expect(await causeOf(complaint, killed, ended)).to.equal('killed');
   });
 
   it('closing settles with what was reported until then, and takes nothing more', async () => {
