@@ -1,12 +1,14 @@
 /**
  * What all attention forms share: the step's sequences, and softmax(q·Kᵀ)·V in two parts.
- * Shape suffixes: T tokens of the step, L tokens of one sequence so far, R query rows of one sequence, D channels.
+ * Shape suffixes: T tokens of the step, L tokens of one sequence so far, S of one segment of them, R query rows of one sequence, D channels.
  */
 import {
+  add,
   addToBlocks,
   columnsFrom,
   div,
   expOfRows,
+  joinColumns,
   keep,
   matMul,
   rowsFrom,
@@ -70,29 +72,40 @@ function causalMask(numTokens: number, position: number, repeats: number): Tenso
   return keep(toTensor(mask, [numTokens * repeats, length])); // made inside a tidy of the first layer, used by all
 }
 
-/** One K and V that a block of query rows sees. */
+/** One K and V that a block of query rows sees, in segments of S tokens, of which all but the last are complete. */
 export interface Lane {
   /** [R,D], softmax scale applied. */
   readonly q_RD: Tensor2D;
-  /** [D,L] */
-  readonly k_DL: Tensor2D;
-  /** [L,·]: values first, a column of ones last. */
-  readonly v_L1: Tensor2D;
+  /** [D,S] each. */
+  readonly keys: readonly Tensor2D[];
+  /** [S,·] each: values first, a column of ones last. */
+  readonly values: readonly Tensor2D[];
 }
 
 /**
  * exp(q·Kᵀ + mask − row maximum)·[V|1] for lanes of equally many rows, stacked: [lanes·R, valueDim + 1]. What {@link normalise} makes of it is
- * softmax(q·Kᵀ + mask)·V. The ones column of V makes the same matmul sum the softmax's denominator, in ascending key order like the values, so that
- * a row's bits don't depend on how many masked keys follow.
+ * softmax(q·Kᵀ + mask)·V. The ones column of V makes the same matmul sum the softmax's denominator, in ascending key order like the values, and segments are
+ * added in that order too, so that a row's bits don't depend on how many masked keys follow.
  */
 export function attend(lanes: readonly Lane[], mask_RL: Tensor2D | null): Tensor2D {
   return tidy(() => {
-    const products = stackRows(lanes.map(({ q_RD, k_DL }) => matMul(q_RD, k_DL)));
+    const products = stackRows(lanes.map(({ q_RD, keys }) => joinColumns(keys.map((k_DS) => matMul(q_RD, k_DS)))));
     const scores = mask_RL === null ? products : addToBlocks(products, mask_RL);
     const weights = expOfRows(scores);
     const numRows = lanes[0]!.q_RD.shape[0];
-    return stackRows(lanes.map(({ v_L1 }, i) => matMul(rowsFrom(weights, i * numRows, numRows), v_L1)));
+    return stackRows(lanes.map(({ values }, i) => weighted(rowsFrom(weights, i * numRows, numRows), values)));
   });
+}
+
+/** weights·V, segment by segment. */
+function weighted(weights_RL: Tensor2D, values: readonly Tensor2D[]): Tensor2D {
+  let start = 0;
+  const parts = values.map((v_S1) => {
+    const own_RS = columnsFrom(weights_RL, start, v_S1.shape[0]);
+    start += v_S1.shape[0];
+    return matMul(own_RS, v_S1);
+  });
+  return parts.reduce((sum, part) => add(sum, part));
 }
 
 /** Weighted sums and their denominators, [N,·] with the denominator last → the first `valueDim` columns, normalised. */

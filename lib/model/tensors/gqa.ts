@@ -11,7 +11,6 @@ import {
   stackRows,
   swapRows,
   toTensor,
-  transpose,
   type Tensor2D,
 } from '../../../experts/tf.js';
 import { attend, normalise, type Attention, type Lane, type StepInputs } from './attention.js';
@@ -73,8 +72,8 @@ export class Gqa implements Attention {
     const numRows = numTokens * groupSize;
     const lanes = Array.from({ length: numKvHeads }, (_, head): Lane => ({
       q_RD: rowsFrom(rows, head * numRows, numRows),
-      k_DL: transpose(cache.read(blocks, layer, 2 * head, position + numTokens)),
-      v_L1: cache.read(blocks, layer, 2 * head + 1, position + numTokens),
+      keys: cache.read(blocks, layer, 2 * head, position + numTokens).map(({ columns }) => columns),
+      values: cache.read(blocks, layer, 2 * head + 1, position + numTokens).map(({ rows }) => rows),
     }));
     const width = headDim + 1;
     const grouped = reshape(attend(lanes, step.masks.get(part, groupSize)), [

@@ -15,7 +15,6 @@ import {
   stackRows,
   swapRows,
   toTensor,
-  transpose,
   type Tensor2D,
 } from '../../../experts/tf.js';
 import { attend, normalise, type Attention, type Lane, type StepInputs } from './attention.js';
@@ -122,9 +121,10 @@ export class Mla implements Attention {
     const q = mul(joinColumns([latent, ownRope, columnsFrom(ownRope, 0, 1)]), this.scale_1C);
     // 2. Every head of a sequence reads the same cache rows, as keys and as values.
     const contexts = parts.map((part) => {
-      const v_L1 = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
+      const segments = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
       const q_RD = rowsFrom(q, (part.rowStart - start) * numHeads, part.numTokens * numHeads);
-      const lane: Lane = { q_RD, k_DL: transpose(v_L1), v_L1 };
+      const keys = segments.map(({ columns }) => columns);
+      const lane: Lane = { q_RD, keys, values: segments.map(({ rows }) => rows) };
       return attend([lane], step.masks.get(part, numHeads));
     });
     // 3. Out of the latent space.
@@ -137,14 +137,15 @@ export class Mla implements Attention {
     const nopeRows = reshape(nope, [step.numTokens * numHeads, qkNopeHeadDim]);
     const q = mul(joinColumns([nopeRows, rope]), this.scale_11);
     const outputs = parts.map((part) => {
-      const rows_LC = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
-      const rows_CL = transpose(rows_LC);
+      const segments = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
+      const columns = segments.map((segment) => segment.columns);
+      const rows = segments.map((segment) => segment.rows);
       const own = rowsFrom(q, part.rowStart * numHeads, part.numTokens * numHeads);
       const byHead = swapRows(own, part.numTokens, numHeads);
       const lanes = this.naiveHeads.map((head, i): Lane => ({
         q_RD: rowsFrom(byHead, i * part.numTokens, part.numTokens),
-        k_DL: head.keys(rows_CL),
-        v_L1: head.values(rows_LC),
+        keys: columns.map((rows_CS) => head.keys(rows_CS)),
+        values: rows.map((rows_SC) => head.values(rows_SC)),
       }));
       return swapRows(attend(lanes, step.masks.get(part, 1)), numHeads, part.numTokens);
     });

@@ -1,11 +1,11 @@
 /**
- * The naive form of latent attention: each head's keys and values are expanded from the cache rows. Shape suffixes: L tokens of a sequence so far,
+ * The naive form of latent attention: each head's keys and values are expanded from the cache rows. Shape suffixes: S tokens of a segment,
  * C cache row, Q query channels (nope + rope), V value channels.
  */
 import { keep, matMul, toTensor, type Tensor2D } from '../../../experts/tf.js';
 import type { MlaSpec } from '../spec.js';
 
-/** One head: keyᵀ [Q,L] = key·rowsᵀ and [values | 1] [L,V+1] = rows·value. */
+/** One head: keyᵀ [Q,S] = key·rowsᵀ and [values | 1] [S,V+1] = rows·value. */
 export class NaiveHead {
   private readonly key_QC: Tensor2D;
   private readonly value_CV1: Tensor2D;
@@ -29,12 +29,12 @@ export class NaiveHead {
     this.value_CV1 = keep(toTensor(value, [width, vHeadDim + 1]));
   }
 
-  keys(rows_CL: Tensor2D): Tensor2D {
-    return matMul(this.key_QC, rows_CL);
+  keys(rows_CS: Tensor2D): Tensor2D {
+    return matMul(this.key_QC, rows_CS);
   }
 
-  values(rows_LC: Tensor2D): Tensor2D {
-    return matMul(rows_LC, this.value_CV1);
+  values(rows_SC: Tensor2D): Tensor2D {
+    return matMul(rows_SC, this.value_CV1);
   }
 
   dispose(): void {

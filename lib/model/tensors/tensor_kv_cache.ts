@@ -1,10 +1,12 @@
 /**
- * Keys and values of past tokens, in blocks of `blockSize` tokens. A block is one tensor per layer and lane; a full one never changes again.
+ * Keys and values of past tokens, in blocks of `blockSize` tokens. A block is one tensor per layer and lane; full ones are merged into segments, which are what attention
+ * reads, so that no step copies the whole past.
  * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head.
  */
 import { keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../../experts/tf.js';
 import { EngineError } from '../../engine/errors.js';
 import type { BlockTable, KvCache } from '../decoder.js';
+import { KvSegment, looseRows, type KvRows } from './kv_segment.js';
 
 export interface TensorKvCacheShape {
   readonly numLayers: number;
@@ -13,13 +15,21 @@ export interface TensorKvCacheShape {
   readonly blockSize: number;
 }
 
+/** Positions whose rows become one tensor once all of them are there, so that a step copies no more than these of the past. Rounded up to whole blocks. */
+const SEGMENT_TOKENS = 256;
+
+/** A block's rows of one lane: a tensor of its own, or a part of a segment. */
+type Held = Tensor2D | { readonly segment: KvSegment; readonly start: number };
+
 export class TensorKvCache implements KvCache {
   private readonly shape: TensorKvCacheShape;
-  /** Block id → tensors, layer-major. */
-  private readonly blocks = new Map<number, (Tensor2D | undefined)[]>();
+  private readonly blocksPerSegment: number;
+  /** Block id → what it holds, layer-major. */
+  private readonly blocks = new Map<number, (Held | undefined)[]>();
 
   constructor(shape: TensorKvCacheShape) {
     this.shape = shape;
+    this.blocksPerSegment = Math.ceil(SEGMENT_TOKENS / shape.blockSize);
   }
 
   /** Writes `rows` [n, width] of one lane at `position`. What a block held from there on is overwritten, so a step can run again. */
@@ -32,10 +42,9 @@ export class TensorKvCache implements KvCache {
       const offset = at % blockSize;
       const numNew = Math.min(blockSize - offset, numRows - written);
       const id = blockAt(table, Math.floor(at / blockSize));
-      const held = this.tensor(id, layer, lane);
       const block = tidy(() => {
         const added = rowsFrom(rows, written, numNew);
-        const block = offset === 0 ? added : stackRows([rowsFrom(held!, 0, offset), added]);
+        const block = offset === 0 ? added : stackRows([this.blockRows(id, layer, lane, offset), added]);
         return keep(block === rows ? rows.clone() : block);
       });
       this.replace(id, layer, lane, block);
@@ -43,21 +52,23 @@ export class TensorKvCache implements KvCache {
     }
   }
 
-  /** The first `length` tokens of one lane, [length, width]; inside a tidy. */
-  read(table: BlockTable, layer: number, lane: number, length: number): Tensor2D {
+  /** The first `length` tokens of one lane, in segments of ascending position; inside a tidy. */
+  read(table: BlockTable, layer: number, lane: number, length: number): KvRows[] {
     const { blockSize } = this.shape;
-    const parts: Tensor2D[] = [];
-    for (let start = 0; start < length; start += blockSize) {
-      const block = this.tensor(blockAt(table, start / blockSize), layer, lane)!;
-      parts.push(rowsFrom(block, 0, Math.min(blockSize, length - start)));
+    const segments: KvRows[] = [];
+    for (let first = 0; first * blockSize < length; first += this.blocksPerSegment) {
+      const numRows = Math.min(this.blocksPerSegment * blockSize, length - first * blockSize);
+      const isComplete = numRows === this.blocksPerSegment * blockSize;
+      const ids = Array.from({ length: Math.ceil(numRows / blockSize) }, (_, i) => blockAt(table, first + i));
+      segments.push(isComplete ? this.segment(ids, layer, lane) : looseRows(this.stacked(ids, layer, lane, numRows)));
     }
-    return stackRows(parts);
+    return segments;
   }
 
   /** Forgets blocks that the head took back. */
   free(ids: readonly number[]): void {
     for (const id of ids) {
-      for (const tensor of this.blocks.get(id) ?? []) tensor?.dispose();
+      for (const held of this.blocks.get(id) ?? []) release(held);
       this.blocks.delete(id);
     }
   }
@@ -70,17 +81,57 @@ export class TensorKvCache implements KvCache {
     this.free([...this.blocks.keys()]);
   }
 
-  private tensor(id: number, layer: number, lane: number): Tensor2D | undefined {
+  /** Whole blocks that follow each other: what they hold as one segment, made when it is first read. */
+  private segment(ids: readonly number[], layer: number, lane: number): KvSegment {
+    const { blockSize } = this.shape;
+    const held = ids.map((id) => this.held(id, layer, lane)!);
+    const [first] = held;
+    if (
+      isPart(first!) &&
+      held.every((each, i) => isPart(each) && each.segment === first.segment && each.start === i * blockSize)
+    ) {
+      return first.segment;
+    }
+    const rows = tidy(() => {
+      const stacked = this.stacked(ids, layer, lane, ids.length * blockSize);
+      return keep(ids.length === 1 ? stacked.clone() : stacked);
+    });
+    const segment = new KvSegment(rows, ids.length);
+    ids.forEach((id, i) => this.replace(id, layer, lane, { segment, start: i * blockSize }));
+    return segment;
+  }
+
+  /** The first `numRows` rows of blocks that follow each other. */
+  private stacked(ids: readonly number[], layer: number, lane: number, numRows: number): Tensor2D {
+    const { blockSize } = this.shape;
+    return stackRows(ids.map((id, i) => this.blockRows(id, layer, lane, Math.min(blockSize, numRows - i * blockSize))));
+  }
+
+  /** The first rows of a block. */
+  private blockRows(id: number, layer: number, lane: number, numRows: number): Tensor2D {
+    const held = this.held(id, layer, lane)!;
+    return isPart(held) ? rowsFrom(held.segment.rows, held.start, numRows) : rowsFrom(held, 0, numRows);
+  }
+
+  private held(id: number, layer: number, lane: number): Held | undefined {
     return this.blocks.get(id)?.[layer * this.shape.numLanes + lane];
   }
 
-  private replace(id: number, layer: number, lane: number, tensor: Tensor2D): void {
-    const tensors = this.blocks.get(id) ?? new Array<Tensor2D | undefined>(this.shape.numLayers * this.shape.numLanes);
-    this.blocks.set(id, tensors);
+  private replace(id: number, layer: number, lane: number, next: Held): void {
+    const all = this.blocks.get(id) ?? new Array<Held | undefined>(this.shape.numLayers * this.shape.numLanes);
+    this.blocks.set(id, all);
     const index = layer * this.shape.numLanes + lane;
-    tensors[index]?.dispose();
-    tensors[index] = tensor;
+    release(all[index]);
+    all[index] = next;
   }
+}
+
+const isPart = (held: Held): held is Exclude<Held, Tensor2D> => 'segment' in held;
+
+function release(held: Held | undefined): void {
+  if (held === undefined) return;
+  if (isPart(held)) held.segment.release();
+  else held.dispose();
 }
 
 function blockAt(table: BlockTable, index: number): number {

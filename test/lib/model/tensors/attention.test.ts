@@ -59,6 +59,17 @@ describe('attention', () => {
         );
       });
 
+      it('has the same bits for any chunks of a sequence of several segments, near the reference', async () => {
+        const sequences = sequencesFrom(5, [600]);
+        const alone = await layer.run(sequences, inTurn(sequences), 16);
+        const expected = reference(sequences[0]!, weights, spec);
+        expect(largestDifference(alone[0]!, expected)).to.be.below(1e-5);
+        for (const blockSize of [16, 128]) {
+          const together = await layer.run(sequences, mixed(sequences, blockSize), blockSize);
+          expect(isSameBits(together[0]!, alone[0]!), `blocks of ${blockSize}`).to.equal(true);
+        }
+      });
+
       it('leaves no tensor of a step behind', async () => {
         const sequences = sequencesFrom(2, [7, 5]);
         const loaded = tensorMemory().numTensors;

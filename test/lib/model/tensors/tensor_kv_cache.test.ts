@@ -1,6 +1,16 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { rowsOf, selectBackend, tensorMemory, tidy, toTensor } from '../../../../experts/tf.js';
+import {
+  joinColumns,
+  numKernelRuns,
+  rowsOf,
+  selectBackend,
+  stackRows,
+  tensorMemory,
+  tidy,
+  toTensor,
+  transpose,
+} from '../../../../experts/tf.js';
 import { EngineError } from '../../../../lib/engine/errors.js';
 import { TensorKvCache } from '../../../../lib/model/tensors/tensor_kv_cache.js';
 import { errorOf } from '../../../kit/rejects.js';
@@ -20,11 +30,17 @@ function append(
 }
 
 async function read(cache: TensorKvCache, table: readonly number[], layer: number, lane: number, length: number) {
-  // A copy, since a single block is read as itself.
-  const rows = tidy(() => cache.read(table, layer, lane, length).clone());
-  const values = await rowsOf(rows);
+  // Copies, since what is kept is read as itself.
+  const [rows, turned] = tidy(() => {
+    const segments = cache.read(table, layer, lane, length);
+    const columns = segments.map((segment) => segment.columns);
+    return [stackRows(segments.map((segment) => segment.rows)).clone(), transpose(joinColumns(columns))];
+  });
+  const values = (await rowsOf(rows)).slice();
+  expect(isSameBits(await rowsOf(turned), values), 'columns').to.equal(true);
   rows.dispose();
-  return values.slice();
+  turned.dispose();
+  return values;
 }
 
 describe('KV cache', () => {
@@ -73,6 +89,67 @@ describe('KV cache', () => {
       ),
       { numRuns: 60 },
     );
+  });
+
+  it('reads back long sequences too, whatever of them was merged and then overwritten', async () => {
+    const step = fc.record({ back: fc.nat(400), length: fc.integer({ min: 1, max: 300 }), isRead: fc.boolean() });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(16, 100, 256, 300),
+        fc.array(step, { maxLength: 8 }),
+        async (blockSize, steps) => {
+          const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize });
+          const random = randomFrom(4);
+          const table = Array.from({ length: 200 }, (_, i) => i);
+          let expected: number[] = [];
+          for (const { back, length, isRead } of steps) {
+            const position = Math.max(expected.length / WIDTH - back, 0);
+            const rows = randomValues(random, length * WIDTH);
+            append(cache, table, 0, 0, position, rows);
+            expected = [...expected.slice(0, position * WIDTH), ...rows];
+            if (!isRead) continue;
+            const numTokens = expected.length / WIDTH;
+            for (const end of new Set([numTokens, Math.ceil(numTokens / 2)])) {
+              const values = await read(cache, table, 0, 0, end);
+              expect(isSameBits(values, Float32Array.from(expected.slice(0, end * WIDTH)))).to.equal(true);
+            }
+          }
+          cache.free(table);
+          expect(tensorMemory().numTensors).to.equal(numTensorsBefore);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('takes as many operations for a long past as for a short one, but for one per segment of 256 tokens', () => {
+    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 16 });
+    const table = Array.from({ length: 100 }, (_, i) => i);
+    const random = randomFrom(5);
+    const opsOfStep = (position: number): number => {
+      const before = numKernelRuns();
+      append(cache, table, 0, 0, position, randomValues(random, WIDTH));
+      tidy(() => cache.read(table, 0, 0, position + 1).forEach(({ columns }) => void columns));
+      return numKernelRuns() - before;
+    };
+    append(cache, table, 0, 0, 0, randomValues(random, 8 * WIDTH));
+    const short = opsOfStep(8);
+    append(cache, table, 0, 0, 9, randomValues(random, 1023 * WIDTH));
+    opsOfStep(1032); // merges
+    expect(opsOfStep(1033)).to.equal(short);
+    cache.dispose();
+  });
+
+  it('a segment lives as long as one of its blocks, and what another sequence shares stays', async () => {
+    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 128 });
+    const rows = randomValues(randomFrom(6), 256 * WIDTH);
+    append(cache, [0, 1], 0, 0, 0, rows);
+    await read(cache, [0, 1], 0, 0, 256);
+    append(cache, [0, 2], 0, 0, 128, rows.slice(0, 128 * WIDTH)); // shares its first block
+    cache.free([1]);
+    const shared = Float32Array.of(...rows.slice(0, 128 * WIDTH), ...rows.slice(0, 128 * WIDTH));
+    expect(isSameBits(await read(cache, [0, 2], 0, 0, 256), shared)).to.equal(true);
+    cache.free([0, 2]);
   });
 
   it('outlives the tensors that were appended', async () => {
