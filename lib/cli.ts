@@ -47,9 +47,8 @@ function onSignal(signal: NodeJS.Signals): void {
   interrupted.abort(new Error(`interrupted by ${signal}`));
 }
 
-// Read by TensorFlow's library when it is loaded, by this process or by ranks that it starts. oneDNN makes single tokens slower and no matmul faster here,
-// and tells of itself on every start.
-process.env.TF_ENABLE_ONEDNN_OPTS ??= '0';
+// Read by TensorFlow's library when it is loaded, by this process or by ranks that it starts. Small products take a third of the time with oneDNN.
+process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
 
 const args = process.argv.slice(2);

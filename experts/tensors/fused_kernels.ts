@@ -2,6 +2,7 @@
 import { tf, type KernelConfig } from './tfjs.js';
 
 export const FUSED = {
+  matMul: 'ExpertwireMatMul',
   rmsNorm: 'ExpertwireRmsNorm',
   swiglu: 'ExpertwireSwiglu',
   expRows: 'ExpertwireExpRows',

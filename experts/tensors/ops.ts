@@ -60,7 +60,9 @@ const rowMaxima = (x: Tensor2D): Tensor2D => run2('Max', { x }, { reductionIndic
 
 /** [N,K] · [K,M]. Plain 2-D products are the fast ones, and the only ones whose rows don't depend on the batch (wasm). */
 export const matMul = (a: Tensor2D, b: Tensor2D): Tensor2D =>
-  run2('BatchMatMul', { a, b }, { transposeA: false, transposeB: false });
+  isFused(FUSED.matMul)
+    ? run2(FUSED.matMul, { a, b })
+    : run2('BatchMatMul', { a, b }, { transposeA: false, transposeB: false });
 
 /** `count` rows of [N,W] from `start` on; the tensor itself when those are all. */
 export const rowsFrom = (x: Tensor2D, start: number, count: number): Tensor2D =>

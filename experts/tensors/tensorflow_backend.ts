@@ -2,6 +2,7 @@
 import { nativeDir } from '../native_folder.js';
 import { registerFrom, registerNative } from '../native_tensorflow.js';
 import { matMul, rowsOf, toTensor } from './ops.js';
+import { registerTensorflowKernels } from './tensorflow_kernels.js';
 import { firstLine, type StartedBackend } from './started_backend.js';
 import { activate, importOptional, NATIVE_PACKAGES, tf } from './tfjs.js';
 
@@ -33,6 +34,7 @@ export async function startTensorflow(): Promise<StartedBackend> {
     try {
       const detail = await load();
       await activate('tensorflow');
+      registerTensorflowKernels();
       const isGpu = (tf.backend() as unknown as NativeBackend).isUsingGpuDevice;
       return { isAutomatic: isGpu, detail: `${detail} on ${isGpu ? 'GPU' : 'CPU'}` };
     } catch (error) {

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'n
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isNews } from './rank_log.js';
 import type { SpawnedRankNews, SpawnOrder } from './spawned_rank.js';
 
 export interface LocalRanksOptions {
@@ -90,7 +91,9 @@ function spawnRank(
   const who = { ...(rank !== null && { rank }), ...(asThreads && { numThreads: ranks.length }) };
   stdin.write(`${JSON.stringify({ ...order, ...who } satisfies SpawnOrder)}\n`);
   for (const stream of [stdout, stderr]) {
-    createInterface({ input: stream }).on('line', (line) => onLog?.(rank, line));
+    createInterface({ input: stream }).on('line', (line) => {
+      if (isNews(line)) onLog?.(rank, line);
+    });
   }
   return child;
 }

@@ -21,7 +21,7 @@ export const looseRows = (rows: Tensor2D): KvRows => ({
  * for is not kept.
  */
 export class KvSegment implements KvRows {
-  private kept: { rows: Tensor2D | null; columns: Tensor2D | null };
+  private readonly kept: { rows: Tensor2D | null; columns: Tensor2D | null };
   private areRowsWanted = false;
   private numOwners: number;
 
