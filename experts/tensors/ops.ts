@@ -3,6 +3,7 @@
  * time of a decoding step at batch 1. Shapes are the callers' business; broadcasting is as in NumPy.
  */
 import { FUSED, isFused } from './fused_kernels.js';
+import { countDownload, countUpload } from './transfers.js';
 import { tf, type NamedAttrMap, type NamedTensorMap, type Tensor, type Tensor2D } from './tfjs.js';
 
 /** Keeps a tensor that a tidy would dispose. */
@@ -14,6 +15,15 @@ export const tidy: typeof tf.tidy = tf.tidy;
 export function tensorMemory(): { readonly numTensors: number; readonly numBytes: number } {
   const { numTensors, numBytes } = tf.memory();
   return { numTensors, numBytes };
+}
+
+/** Whether the active backend keeps tensors where the program can't reach: on a GPU. */
+export const hasOwnMemory = (): boolean =>
+  tf.getBackend() === 'webgpu' || (tf.backend() as Partial<GpuUse>).isUsingGpuDevice === true;
+
+/** What the backend of tfjs-node tells of itself. */
+interface GpuUse {
+  readonly isUsingGpuDevice: boolean;
 }
 
 function run(kernel: string, inputs: NamedTensorMap | Tensor[], attributes?: NamedAttrMap): Tensor {
@@ -98,13 +108,28 @@ export function addToBlocks(x: Tensor2D, block: Tensor2D): Tensor2D {
   return run2('Reshape', { x: run('Add', { a: split, b: block }) }, { shape: [x.shape[0], width] });
 }
 
+/** Sums of each `count` rows of [N·count,W] that follow each other: [N,W]. */
+export function sumBlocks(x: Tensor2D, count: number): Tensor2D {
+  if (count === 1) return x;
+  const split = run('Reshape', { x }, { shape: [x.shape[0] / count, count, x.shape[1]] });
+  return run2('Sum', { x: split }, { axis: 1, keepDims: false });
+}
+
 /** Rows of a table [V,W] by number: [N,W]. */
-export const gatherRows = (table: Tensor2D, rows: Int32Array): Tensor2D =>
-  run2('GatherV2', { x: table, indices: tf.tensor(rows, [rows.length], 'int32') }, { axis: 0, batchDims: 0 });
+export function gatherRows(table: Tensor2D, rows: Int32Array): Tensor2D {
+  countUpload(rows.byteLength);
+  return run2('GatherV2', { x: table, indices: tf.tensor(rows, [rows.length], 'int32') }, { axis: 0, batchDims: 0 });
+}
 
 /** float32 rows [N·W] as a tensor [N,W]; the values must not change afterwards. */
-export const toTensor = (values: Float32Array, shape: readonly [number, number]): Tensor2D =>
-  tf.tensor(values, [...shape], 'float32');
+export function toTensor(values: Float32Array, shape: readonly [number, number]): Tensor2D {
+  countUpload(values.byteLength);
+  return tf.tensor(values, [...shape], 'float32');
+}
 
 /** A tensor's values, row-major. The only way back to numbers that every backend has (webgpu cannot read synchronously). */
-export const rowsOf = async (tensor: Tensor): Promise<Float32Array> => (await tensor.data()) as Float32Array;
+export async function rowsOf(tensor: Tensor): Promise<Float32Array> {
+  const values = (await tensor.data()) as Float32Array;
+  countDownload(values.byteLength);
+  return values;
+}

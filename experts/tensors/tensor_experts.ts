@@ -1,12 +1,15 @@
 /**
  * Routed experts as TensorFlow.js tensors, on any backend.
- * Shape suffixes: N rows of one expert, M rows of all, H hidden, I intermediate, K choices per token.
+ * Shape suffixes: N rows of one expert, M rows of all, H hidden, I intermediate.
  */
 import type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from '../expert_compute.js';
 import { Ffn, readColumns, type FfnTensors, type FfnWeights } from '../ffn.js';
-import { rowsFrom, rowsOf, stackRows, swiglu, tidy, toTensor, type Tensor2D } from '../tf.js';
+import { hasOwnMemory, rowsFrom, stackRows, swiglu, tidy, type Tensor2D } from '../tf.js';
 import { bf16Of, convertMatrix, matrixOf, type WeightDtype } from '../weight_matrix.js';
 import { matrixRowsOf } from '../weight_rows.js';
+import { deviceRows } from './device_rows.js';
+import { hostRows } from './host_rows.js';
+import type { RowExchange } from './row_exchange.js';
 
 export class TensorExpert implements Expert {
   readonly ffn: Ffn;
@@ -46,15 +49,19 @@ export interface TensorExpertsOptions {
   readonly numTopk: number;
   /** What weights are rounded to before they become float32 tensors, and travel as. Default f32. */
   readonly dtype?: WeightDtype;
+  /** Default: by the backend's memory. */
+  readonly exchange?: RowExchange;
 }
 
 export class TensorExperts implements ExpertCompute<TensorExpert> {
   readonly dtype: WeightDtype;
   private readonly options: TensorExpertsOptions;
+  private readonly exchange: RowExchange;
 
   constructor(options: TensorExpertsOptions) {
     this.options = options;
     this.dtype = options.dtype ?? 'f32';
+    this.exchange = options.exchange ?? (hasOwnMemory() ? deviceRows : hostRows);
   }
 
   /** @throws ExpertError INVALID_ARGUMENT for int8 */
@@ -63,13 +70,9 @@ export class TensorExperts implements ExpertCompute<TensorExpert> {
   }
 
   async forward(groups: readonly ExpertRows<TensorExpert>[], recv: ReceivedRows): Promise<Float32Array> {
-    const { hidden, numTopk } = this.options;
-    const y_MH = tidy(() => runExperts(groups, recv.recvX, hidden, numTopk));
-    const y = await rowsOf(y_MH);
-    y_MH.dispose();
-    return recv.reduce === 'rank'
-      ? sumPerRow(groups, y, recv, hidden, numTopk)
-      : inChoiceOrder(groups, y, recv, hidden);
+    const { exchange, options } = this;
+    const y_MH = tidy(() => runExperts(groups, exchange.spread(groups, recv, options)));
+    return exchange.collect(y_MH, groups, recv, options);
   }
 
   dispose(): void {
@@ -77,18 +80,12 @@ export class TensorExperts implements ExpertCompute<TensorExpert> {
   }
 }
 
-/** All rows of one expert in one matmul; the activation of all experts in one go. Rows come out group by group. */
-function runExperts(
-  groups: readonly ExpertRows<TensorExpert>[],
-  recvX: Float32Array,
-  hidden: number,
-  numTopk: number,
-): Tensor2D {
-  // A single token goes to all its experts as it is; otherwise each expert gets its own rows.
-  const single = recvX.length === hidden ? toTensor(recvX, [1, hidden]) : null;
-  const expanded = groups.map(({ expert, choices }) =>
-    expert.ffn.expand(single ?? gather(recvX, choices, hidden, numTopk)),
-  );
+/**
+ * All rows of one expert in one matmul; the activation of all experts in one go. Rows come out group by group. A batched product over padded rows is slower
+ * on every backend but for single rows of small experts (`expertwire bench compute`), and would want all weights of a layer in one tensor.
+ */
+function runExperts(groups: readonly ExpertRows<TensorExpert>[], rows: readonly Tensor2D[]): Tensor2D {
+  const expanded = groups.map(({ expert }, i) => expert.ffn.expand(rows[i]!));
   const activated_MI = swiglu(stackRows(expanded));
   let start = 0;
   const projected = groups.map(({ expert, choices }) => {
@@ -97,58 +94,4 @@ function runExperts(
     return expert.ffn.project(own_NI);
   });
   return stackRows(projected);
-}
-
-function gather(recvX: Float32Array, choices: readonly number[], hidden: number, numTopk: number): Tensor2D {
-  const rows = new Float32Array(choices.length * hidden);
-  choices.forEach((choice, i) => {
-    const row = Math.floor(choice / numTopk);
-    rows.set(recvX.subarray(row * hidden, (row + 1) * hidden), i * hidden);
-  });
-  return toTensor(rows, [choices.length, hidden]);
-}
-
-/** Where each choice's row lies in the experts' output: choice → row of y. */
-function rowOfChoice(groups: readonly ExpertRows<TensorExpert>[], numChoices: number): Int32Array {
-  const rows = new Int32Array(numChoices).fill(-1);
-  let next = 0;
-  for (const { choices } of groups) for (const choice of choices) rows[choice] = next++;
-  return rows;
-}
-
-/** Row n = Σ over its local choices, in ascending k, of weight × expert output; each addition rounds to float32. */
-function sumPerRow(
-  groups: readonly ExpertRows<TensorExpert>[],
-  y: Float32Array,
-  recv: ReceivedRows,
-  hidden: number,
-  numTopk: number,
-): Float32Array {
-  const out = new Float32Array(recv.numRecvTokens * hidden);
-  const rows = rowOfChoice(groups, recv.recvTopkIdx.length);
-  for (let choice = 0; choice < rows.length; choice++) {
-    if (rows[choice]! < 0) continue;
-    const weight = recv.recvTopkWeights[choice]!;
-    const from = rows[choice]! * hidden;
-    const to = Math.floor(choice / numTopk) * hidden;
-    for (let h = 0; h < hidden; h++) out[to + h]! += weight * y[from + h]!;
-  }
-  return out;
-}
-
-/** One row per local choice, in the order of recvTopkIdx. */
-function inChoiceOrder(
-  groups: readonly ExpertRows<TensorExpert>[],
-  y: Float32Array,
-  recv: ReceivedRows,
-  hidden: number,
-): Float32Array {
-  const out = new Float32Array(y.length);
-  let next = 0;
-  for (const row of rowOfChoice(groups, recv.recvTopkIdx.length)) {
-    if (row < 0) continue;
-    out.set(y.subarray(row * hidden, (row + 1) * hidden), next);
-    next += hidden;
-  }
-  return out;
 }

@@ -1,18 +1,13 @@
 /** TensorFlow itself, behind the binding of tfjs-node. */
 import { nativeDir } from '../native_folder.js';
 import { registerFrom, registerNative } from '../native_tensorflow.js';
-import { matMul, rowsOf, toTensor } from './ops.js';
+import { hasOwnMemory, matMul, rowsOf, toTensor } from './ops.js';
 import { registerTensorflowKernels } from './tensorflow_kernels.js';
 import { firstLine, type StartedBackend } from './started_backend.js';
 import { activate, importOptional, NATIVE_PACKAGES, tf } from './tfjs.js';
 
 /** Node 23 removed a function that tfjs-node 4.22 calls at load. */
 const TFJS_NODE_MAX_MAJOR = 22;
-
-/** What the backend of tfjs-node tells of itself. */
-interface NativeBackend {
-  readonly isUsingGpuDevice: boolean;
-}
 
 /**
  * What `expertwire native install` built, or else a package that loads. Automatic with a GPU only: on a CPU the fused kernels of `wasm` decode several
@@ -35,7 +30,7 @@ export async function startTensorflow(): Promise<StartedBackend> {
       const detail = await load();
       await activate('tensorflow');
       registerTensorflowKernels();
-      const isGpu = (tf.backend() as unknown as NativeBackend).isUsingGpuDevice;
+      const isGpu = hasOwnMemory();
       return { isAutomatic: isGpu, detail: `${detail} on ${isGpu ? 'GPU' : 'CPU'}` };
     } catch (error) {
       reasons.push(firstLine(error));

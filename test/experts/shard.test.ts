@@ -8,8 +8,10 @@ import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
 import { numRowsOf, weightsOf } from '../../experts/weight_rows.js';
 import type { Expert, ExpertCompute, ReceivedRows } from '../../experts/expert_compute.js';
 import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
+import { deviceRows } from '../../experts/tensors/device_rows.js';
+import { hostRows } from '../../experts/tensors/host_rows.js';
 import { TensorExperts } from '../../experts/tensors/tensor_experts.js';
-import { numKernelRuns, rowsOf, selectBackend, tensorMemory, toTensor } from '../../experts/tf.js';
+import { numKernelRuns, rowsOf, selectBackend, tensorMemory, tensorTransfers, toTensor } from '../../experts/tf.js';
 import { matrixOf } from '../../experts/weight_matrix.js';
 import { errorOf } from '../kit/rejects.js';
 import { ffnRef, shardRef } from '../refs/ffn_ref.js';
@@ -29,12 +31,15 @@ const weightsFrom = (random: () => number): FfnWeights => ({
 
 const experts = Array.from({ length: NUM_SLOTS }, (_, slot) => weightsFrom(randomFrom(100 + slot)));
 
-const KINDS = ['tensors', 'kernels'] as const;
+const KINDS = ['tensors', 'tensors with a memory of their own', 'kernels'] as const;
 const SIZES = { hidden: HIDDEN, numTopk: NUM_TOPK };
 
 /** A full shard on either compute, and the bytes or tensors that it holds. */
 function fullShard(kind: (typeof KINDS)[number]): { readonly shard: ExpertShard; readonly held: () => number } {
-  if (kind === 'tensors') return { shard: filled(new TensorExperts(SIZES)), held: () => tensorMemory().numTensors };
+  if (kind !== 'kernels') {
+    const exchange = kind === 'tensors' ? hostRows : deviceRows;
+    return { shard: filled(new TensorExperts({ ...SIZES, exchange })), held: () => tensorMemory().numTensors };
+  }
   const memories = new KernelMemories();
   return {
     shard: filled(new ResidentExperts(memories, { ...SIZES, dtype: 'f32' })),
@@ -121,7 +126,7 @@ for (const kind of KINDS)
     afterEach(() => {
       shard.dispose();
       expect(tensorMemory().numTensors, 'tensors left behind').to.equal(numTensorsBefore);
-      expect(held(), 'left behind').to.equal(kind === 'tensors' ? numTensorsBefore : 0);
+      expect(held(), 'left behind').to.equal(kind === 'kernels' ? 0 : numTensorsBefore);
     });
 
     for (const reduce of reduces) {
@@ -187,6 +192,20 @@ for (const kind of KINDS)
         }
         expect(counts).to.deep.equal([...new Set(counts)].sort((a, b) => a - b));
         expect(counts[2]! - counts[1]!).to.equal(3); // two products and a slice
+      });
+
+    if (kind === 'tensors with a memory of their own')
+      it('rows go there once and come back once, whatever the number of their choices', async () => {
+        const numRows = 5;
+        const slots = Array.from({ length: numRows }, (_, n) => [n % NUM_SLOTS, (n + 1) % NUM_SLOTS, -1]);
+        const before = tensorTransfers();
+        await shard.forward(LAYER, received('rank', slots));
+        const after = tensorTransfers();
+        expect(after.numDownloads - before.numDownloads).to.equal(1);
+        expect(after.downloadedBytes - before.downloadedBytes).to.equal(4 * numRows * HIDDEN);
+        // The rows; which row each choice wants, and which choices each row sums with what weight.
+        expect(after.numUploads - before.numUploads).to.equal(4);
+        expect(after.uploadedBytes - before.uploadedBytes).to.equal(4 * (numRows * HIDDEN + 3 * 2 * numRows));
       });
 
     it('a choice for a slot without expert is MISSING_EXPERT with layer and slot', async () => {
