@@ -137,7 +137,7 @@ async function measure(
   const decode = median(runs.map(({ decodeMs }) => (1000 * numDecode) / decodeMs));
   const baseline = earlier.find((row) => row.ranks === 1 && row.batch === batch);
   const { start, middle, end } = runs.at(-1)!;
-  const perLayer = (count: 'numKernelRuns' | 'numKernelCalls' | 'numKernelCopies'): number =>
+  const perLayer = (count: 'numKernelRuns' | 'numKernelCalls' | 'numCopies'): number =>
     (end.ranks[0]![count] - middle.ranks[0]![count]) / (end.numSteps - middle.numSteps) / engine.spec.layers.length;
   return {
     ranks,
@@ -150,7 +150,7 @@ async function measure(
     decode_bytes_per_token: (bytesOf(end) - bytesOf(middle)) / numDecode,
     decode_ops_per_layer: perLayer('numKernelRuns'),
     decode_calls_per_layer: perLayer('numKernelCalls'),
-    decode_copies_per_layer: perLayer('numKernelCopies'),
+    decode_copies_per_layer: perLayer('numCopies'),
     prefill_shares: shares(start, middle),
     decode_shares: shares(middle, end),
   };

@@ -7,7 +7,7 @@ import type { Mesh } from '../../comm/mesh.js';
 import { asRank } from '../../comm/ids.js';
 import { degradedRows, type Placement } from '../../experts/placement.js';
 import type { Stopwatch } from '../../experts/stopwatch.js';
-import { numKernelRuns, tensorMemory } from '../../experts/tf.js';
+import { numKernelRuns, tensorMemory, tensorTransfers } from '../../experts/tf.js';
 import type { WeightSource } from '../../experts/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { HiddenStates, SequencePart } from '../model/decoder.js';
@@ -133,14 +133,15 @@ export class RankExecutor {
   stats(): RankStats {
     const { numTensors, numBytes } = tensorMemory();
     const kernels = this.parts.model.kernelStats();
+    const { numUploads, uploadedBytes, numDownloads, downloadedBytes } = tensorTransfers();
     const { dispatch, combine } = this.parts.ep.sentBytes();
     return {
       numTensors,
       tensorBytes: numBytes,
       kernelBytes: kernels.heldBytes,
       numKernelCalls: kernels.numCalls,
-      numKernelCopies: kernels.numCopies,
-      kernelCopiedBytes: kernels.copiedBytes,
+      numCopies: kernels.numCopies + numUploads + numDownloads,
+      copiedBytes: kernels.copiedBytes + uploadedBytes + downloadedBytes,
       numKernelRuns: numKernelRuns(),
       numKvBlocks: this.parts.model.cache.numBlocks,
       peakRssBytes: this.peakRss(),

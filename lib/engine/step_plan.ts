@@ -105,9 +105,9 @@ export interface RankStats {
   readonly kernelBytes: number;
   /** Calls of kernels so far. */
   readonly numKernelCalls: number;
-  /** Activations and logits into the kernels' memories and out of them, so far. */
-  readonly numKernelCopies: number;
-  readonly kernelCopiedBytes: number;
+  /** Activations, logits and what steers their computation, into the memory of what computes and out of it, so far: kernels' or a backend's. */
+  readonly numCopies: number;
+  readonly copiedBytes: number;
   readonly numKernelRuns: number;
   readonly numKvBlocks: number;
   readonly peakRssBytes: number;
