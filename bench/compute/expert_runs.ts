@@ -1,9 +1,6 @@
 /** Routed experts of one layer on rows that go to random ones of them. */
-import { KernelMemories } from '../../experts/kernels/kernel_memories.js';
-import type { KernelExpert } from '../../experts/kernels/kernel_expert.js';
-import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
+import type { Expert, ExpertCompute } from '../../experts/expert_compute.js';
 import { permutation, randomFrom } from '../../experts/random.js';
-import type { WeightDtype } from '../../experts/weight_matrix.js';
 import type { ComputeShape } from './options.js';
 import { randomFfn, randomRows } from './random_weights.js';
 
@@ -16,25 +13,20 @@ export interface ExpertRun {
   readonly numRows: number;
 }
 
-export class ResidentLayer {
+export class ExpertLayer<E extends Expert> {
+  readonly experts: readonly E[];
   private readonly shape: ComputeShape;
-  private readonly compute: ResidentExperts;
-  private readonly experts: readonly KernelExpert[];
+  private readonly compute: ExpertCompute<E>;
   private readonly seed: number;
 
   /** @throws ExpertError OUT_OF_MEMORY */
-  constructor(shape: ComputeShape, dtype: WeightDtype, seed: number) {
-    const { hidden, intermediate, numExperts, numTopk } = shape;
+  constructor(shape: ComputeShape, compute: ExpertCompute<E>, seed: number) {
+    const { hidden, intermediate, numExperts } = shape;
     this.shape = shape;
     this.seed = seed;
-    this.compute = new ResidentExperts(new KernelMemories(), { hidden, numTopk, dtype });
+    this.compute = compute;
     const weights = randomFfn(seed, hidden, intermediate); // the values don't matter, where they lie does
-    this.experts = Array.from({ length: numExperts }, () => this.compute.load(weights));
-  }
-
-  /** Bytes of one expert's weights. */
-  get expertBytes(): number {
-    return this.experts[0]!.numBytes;
+    this.experts = Array.from({ length: numExperts }, () => compute.load(weights));
   }
 
   /** A batch that goes to other experts each time, as long as there are some, so that their weights come from memory. */
@@ -45,7 +37,7 @@ export class ResidentLayer {
     const recv = {
       numRecvTokens: numTokens,
       recvX: randomRows(this.seed + numTokens, numTokens * hidden),
-      recvTopkIdx: new Int32Array(0),
+      recvTopkIdx: Int32Array.from(chosen.flat()),
       recvTopkWeights: new Float32Array(numTokens * numTopk).fill(1 / numTopk),
       reduce: 'rank',
     } as const;
@@ -69,7 +61,7 @@ export class ResidentLayer {
   private groups(
     chosen: readonly (readonly number[])[],
     shift: number,
-  ): { readonly expert: KernelExpert; readonly choices: number[] }[] {
+  ): { readonly expert: E; readonly choices: number[] }[] {
     const { numTopk, numExperts } = this.shape;
     const byExpert = new Map<number, number[]>();
     for (const [token, experts] of chosen.entries()) {
@@ -83,5 +75,9 @@ export class ResidentLayer {
       expert: this.experts[(expert + shift) % numExperts]!,
       choices,
     }));
+  }
+  dispose(): void {
+    for (const expert of this.experts) expert.dispose();
+    this.compute.dispose();
   }
 }

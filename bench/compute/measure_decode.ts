@@ -6,7 +6,7 @@ import { LoadMonitor } from '../../experts/load_monitor.js';
 import { createPlacement, type Placement } from '../../experts/placement.js';
 import { createReplicaChooser } from '../../experts/replica_choice.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
-import { numKernelRuns } from '../../experts/tf.js';
+import { numKernelRuns, tensorTransfers } from '../../experts/tf.js';
 import { loadModel } from '../../lib/model/load_model.js';
 import { modelSpecOf } from '../../lib/model/registry.js';
 import { residenceOf, type Compute } from '../../lib/model/residence.js';
@@ -30,18 +30,21 @@ export interface DecodeRow {
   readonly copies: number;
 }
 
-const COMPUTES: readonly Compute[] = ['kernels', 'tensors'];
 const BLOCK_SIZE = 16;
 
-export async function measureDecode(options: ComputeOptions, signal: AbortSignal): Promise<DecodeRow[]> {
+export async function measureDecode(
+  options: ComputeOptions,
+  computes: readonly Compute[],
+  signal: AbortSignal,
+): Promise<DecodeRow[]> {
   const { config } = await readModelFiles(options.model);
   const spec = modelSpecOf(config);
   const rows: DecodeRow[] = [];
-  const decoders = await Promise.all(COMPUTES.map((compute) => openDecoder(options.model, spec, compute)));
+  const decoders = await Promise.all(computes.map((compute) => openDecoder(options, spec, compute)));
   const numTokens = Math.min(options.decodeTokens, spec.maxPositions);
-  const runs = new Map(decoders.map((decoder, i) => [COMPUTES[i]!, () => decoder.decode(numTokens)]));
-  const times = await inTurns(runs, options.repeats, signal);
-  for (const [i, compute] of COMPUTES.entries()) {
+  const runs = new Map(decoders.map((decoder, i) => [computes[i]!, () => decoder.decode(numTokens)]));
+  const times = await inTurns(runs, options.repeats, signal, options.clock);
+  for (const [i, compute] of computes.entries()) {
     const perLayer = numTokens * spec.layers.length;
     const [ms, bestMs] = [times.median.get(compute)!, times.best.get(compute)!];
     const counts = await decoders[i]!.count(numTokens);
@@ -59,13 +62,22 @@ export async function measureDecode(options: ComputeOptions, signal: AbortSignal
   return rows;
 }
 
+const numCrossings = (): number => {
+  const { numUploads, numDownloads } = tensorTransfers();
+  return numUploads + numDownloads;
+};
+
 interface RankDecoder {
   decode(numTokens: number): Promise<void>;
   count(numTokens: number): Promise<{ readonly ops: number; readonly calls: number; readonly copies: number }>;
   close(): Promise<void>;
 }
 
-async function openDecoder(dir: string, spec: ModelSpec, compute: Compute): Promise<RankDecoder> {
+async function openDecoder(
+  { model: dir, backend }: ComputeOptions,
+  spec: ModelSpec,
+  compute: Compute,
+): Promise<RankDecoder> {
   const { configBytes } = await readModelFiles(dir);
   const checkpoint = await openCheckpoint(dir);
   const { numExperts, numTopk } = spec.moe.gate;
@@ -75,7 +87,7 @@ async function openDecoder(dir: string, spec: ModelSpec, compute: Compute): Prom
   const loaded = await loadModel({
     ...{ spec, checkpoint, placement, mla: 'auto', blockSize: BLOCK_SIZE, rank: asRank(0), clock: new Stopwatch() },
     fingerprint: new Fingerprint(configBytes, checkpoint.headers),
-    residence: residenceOf({ compute, experts: 'auto', dense: 'auto' }, 'wasm', checkpoint),
+    residence: residenceOf({ compute, experts: 'auto', dense: 'auto' }, backend, checkpoint),
     load: new LoadMonitor(numLayers, numExperts),
     rankLoad: new LoadMonitor(numLayers, 1),
   });
@@ -89,10 +101,13 @@ async function openDecoder(dir: string, spec: ModelSpec, compute: Compute): Prom
   return {
     decode,
     async count(numTokens) {
-      const [before, ops] = [model.kernelStats(), numKernelRuns()];
+      const [before, ops, crossings] = [model.kernelStats(), numKernelRuns(), numCrossings()];
       await decode(numTokens);
       const after = model.kernelStats();
-      const [calls, copies] = [after.numCalls - before.numCalls, after.numCopies - before.numCopies];
+      const [calls, copies] = [
+        after.numCalls - before.numCalls,
+        after.numCopies - before.numCopies + numCrossings() - crossings,
+      ];
       return { ops: numKernelRuns() - ops, calls, copies };
     },
     async close() {

@@ -1,10 +1,12 @@
 /** Routed experts against memory bandwidth and the module's own large matmul, and that against TensorFlow.js's. */
+import { KernelMemories } from '../../experts/kernels/kernel_memories.js';
 import { KernelMatrix } from '../../experts/kernels/kernel_matrix.js';
 import { KernelMemory } from '../../experts/kernels/kernel_memory.js';
+import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
 import { padded } from '../../experts/kernels/resident_dtype.js';
 import { matMul, toTensor } from '../../experts/tf.js';
 import { transposedFloats, type WeightDtype } from '../../experts/weight_matrix.js';
-import { ResidentLayer } from './expert_runs.js';
+import { ExpertLayer } from './expert_runs.js';
 import type { ComputeOptions } from './options.js';
 import { randomMatrix, randomRows } from './random_weights.js';
 import { openStream } from './stream.js';
@@ -47,7 +49,9 @@ export async function measureExperts(options: ComputeOptions, signal: AbortSigna
   const stream = openStream(STREAM_BYTES);
   const rows: DtypeRow[] = [];
   for (const dtype of options.dtypes) {
-    const layer = new ResidentLayer(options, dtype, options.seed);
+    const { hidden, numTopk, seed } = options;
+    const compute = new ResidentExperts(new KernelMemories(), { hidden, numTopk, dtype });
+    const layer = new ExpertLayer(options, compute, seed);
     const batches = options.tokens.map((tokens) => ({ tokens, ...layer.tokens(tokens) }));
     const matmul = matmulRuns(options, dtype);
     const runs = new Map<string, () => void | Promise<void>>([
@@ -59,8 +63,9 @@ export async function measureExperts(options: ComputeOptions, signal: AbortSigna
     ]);
     const times = await inTurns(runs, options.repeats, signal);
     matmul.dispose();
+    layer.dispose();
     const figures = (kind: keyof Times) =>
-      speeds(options, layer.expertBytes, batches, (name) => times[kind].get(name)!);
+      speeds(options, layer.experts[0]!.numBytes, batches, (name) => times[kind].get(name)!);
     const [median, best] = [figures('median'), figures('best')];
     rows.push({
       dtype,

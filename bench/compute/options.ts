@@ -1,7 +1,9 @@
 import yargs from 'yargs';
+import { BACKENDS, type BackendName } from '../../experts/tf.js';
 import { WEIGHT_DTYPES, type WeightDtype } from '../../experts/weight_matrix.js';
 import { UsageError } from '../../lib/commands/context.js';
 import { wholeNumber } from '../../lib/commands/numbers.js';
+import type { Clock } from './turns.js';
 
 /** Of one layer's routed experts. */
 export interface ComputeShape {
@@ -21,24 +23,36 @@ export interface ComputeOptions extends ComputeShape {
   readonly repeats: number;
   readonly seed: number;
   readonly json: boolean;
+  readonly backend: BackendName;
+  /** Of times: kernels and wasm use one core, other backends several, or a device. */
+  readonly clock: Clock;
 }
 
 export function parseOptions(args: readonly string[]): ComputeOptions {
   const parsed = yargs([...args])
     .scriptName('expertwire bench compute')
     .usage(
-      '$0\n\nWhat the kernels reach of the memory bandwidth and of their own large matmul, and how fast a layer decodes, in one process.',
+      '$0\n\nWhat experts reach of the memory bandwidth and of a large matmul, and how fast a layer decodes, in one process, with kernels and with the tensors of a backend.',
     )
     .option('hidden', { type: 'number', default: 2048, describe: 'channels of a token' })
     .option('intermediate', { type: 'number', default: 1024, describe: 'channels inside an expert' })
     .option('experts', { type: 'number', default: 64, describe: 'experts in memory' })
     .option('topk', { type: 'number', default: 8, describe: 'experts per token' })
     .option('tokens', { type: 'string', default: '1,8,32,128', coerce: numbers, describe: 'batches, in tokens' })
-    .option('dtypes', { type: 'string', default: 'f32,bf16,int8', describe: 'what weights are kept as' })
+    .option('dtypes', {
+      type: 'string',
+      default: 'f32,bf16,int8',
+      describe: "what the kernels' weights are kept as",
+    })
     .option('matmul', { type: 'string', default: '512,2048,2048', coerce: numbers, describe: 'rows, inner, columns' })
     .option('model', { type: 'string', default: 'models/moe-7m', describe: 'model folder, whose layers are timed' })
     .option('decode-tokens', { type: 'number', default: 200, describe: 'tokens that it decodes per run; 0 = none' })
     .option('repeats', { type: 'number', default: 9, describe: 'runs in turns; the best and the median are shown' })
+    .option('backend', {
+      choices: BACKENDS,
+      default: 'wasm' as const,
+      describe: 'whose tensors are timed; wasm: the kernels too',
+    })
     .option('seed', { type: 'number', default: 1, describe: 'of weights, rows and routing' })
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
     .strict()
@@ -60,6 +74,8 @@ export function parseOptions(args: readonly string[]): ComputeOptions {
     decodeTokens: parsed.decodeTokens,
     seed: parsed.seed,
     json: parsed.json,
+    backend: parsed.backend,
+    clock: parsed.backend === 'wasm' || parsed.backend === 'cpu' ? 'cpu' : 'wall',
   };
 }
 

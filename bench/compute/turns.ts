@@ -7,24 +7,35 @@ export interface Times {
   readonly median: ReadonlyMap<string, number>;
 }
 
+export type Clock = 'cpu' | 'wall';
+
+/** Milliseconds. */
+const CLOCKS: Readonly<Record<Clock, () => number>> = {
+  cpu: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+  wall: () => performance.now(),
+};
+
 /**
- * Each run once as a warm-up, then all in turns. Time is the process's own on the processor, not the clock's: others take turns with it, and what they
- * take of shared caches is in it anyway.
+ * Each run once as a warm-up, then all in turns. `cpu` is the process's own time on the processor: others take turns with it, and what they take of shared
+ * caches is in it anyway. `wall` is for what uses several cores or a device.
  */
 export async function inTurns(
   runs: ReadonlyMap<string, () => void | Promise<void>>,
   repeats: number,
   signal: AbortSignal,
+  clock: Clock = 'cpu',
 ): Promise<Times> {
   for (const run of runs.values()) await run();
   const times = new Map(Array.from(runs.keys(), (name) => [name, [] as number[]]));
   for (let i = 0; i < repeats; i++) {
     for (const [name, run] of runs) {
       signal.throwIfAborted();
-      const start = process.cpuUsage();
+      const startMs = CLOCKS[clock]();
       await run();
-      const { user, system } = process.cpuUsage(start);
-      times.get(name)!.push((user + system) / 1000);
+      times.get(name)!.push(CLOCKS[clock]() - startMs);
     }
   }
   const each = (figure: (list: readonly number[]) => number): Map<string, number> =>

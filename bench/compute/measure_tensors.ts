@@ -1,0 +1,180 @@
+/**
+ * Routed experts as TensorFlow.js tensors on one backend, against its own copy and large matmul; and the products of several experts done in the ways that there
+ * are, which is what experts/tensors/tensor_experts.ts was chosen by.
+ */
+import {
+  add,
+  hasOwnMemory,
+  matMul,
+  numKernelRuns,
+  rowsFrom,
+  rowsOf,
+  tidy,
+  toTensor,
+  type Tensor,
+  type Tensor2D,
+} from '../../experts/tf.js';
+import { TensorExperts } from '../../experts/tensors/tensor_experts.js';
+import { tf } from '../../experts/tensors/tfjs.js';
+import { ExpertLayer } from './expert_runs.js';
+import type { BatchRow } from './measure_experts.js';
+import type { ComputeOptions, ComputeShape } from './options.js';
+import { randomRows } from './random_weights.js';
+import { inTurns } from './turns.js';
+
+export interface TensorsRow {
+  readonly backend: string;
+  /** Bytes read and written per second by the backend's own addition, 10⁹. */
+  readonly copy_gb_per_s: number;
+  readonly matmul_gflops: number;
+  readonly batches: readonly TensorsBatchRow[];
+}
+
+export interface TensorsBatchRow extends BatchRow {
+  /** Of TensorFlow.js, per layer. */
+  readonly ops: number;
+  /** Milliseconds of the first product of the active experts, at most MAX_PRODUCTS of them, with equally many rows each. */
+  readonly products: {
+    /** One after another. */
+    readonly apart_ms: number;
+    /** As one batched product of weights that lie in one tensor. */
+    readonly batched_ms: number;
+    /** As one batched product of weights that are joined first. */
+    readonly joined_ms: number;
+  };
+}
+
+/** Rows of 1024 float32 that are copied: more than caches hold. */
+const COPY_ROWS = 2 ** 15;
+const MAX_PRODUCTS = 16;
+/** A batched product doubles the weights in memory, and the wasm backend's holds 4 GiB with copies of all operands. */
+const MAX_WASM_BYTES = 2 ** 30;
+
+const bytesOf = ({ hidden, intermediate }: ComputeShape): number => 4 * 3 * hidden * intermediate;
+
+/** Whether the experts fit the backend as tensors, with what is compared. */
+export const fitsBackend = (options: ComputeOptions): boolean =>
+  options.backend !== 'wasm' || options.numExperts * bytesOf(options) <= MAX_WASM_BYTES;
+
+export async function measureTensors(options: ComputeOptions, signal: AbortSignal): Promise<TensorsRow> {
+  const { backend, hidden, intermediate, numTopk, seed, repeats, clock, matmul } = options;
+  const expertBytes = bytesOf(options);
+  const layer = new ExpertLayer(options, new TensorExperts({ hidden, numTopk }), seed);
+  const batches = options.tokens.map((tokens) => ({ tokens, ...layer.tokens(tokens) }));
+  const products = batches.map(
+    ({ numActive, numRows }) => new Products(options, numActive, Math.ceil(numRows / numActive)),
+  );
+  const yardsticks = yardstickRuns(options);
+  const runs = new Map<string, () => void | Promise<void>>([
+    ['copy', yardsticks.copy],
+    ['matmul', yardsticks.matmul],
+    ...batches.flatMap(({ tokens, run }, i): [string, () => Promise<void>][] => [
+      [`${tokens} tokens`, run],
+      [`${tokens} apart`, () => products[i]!.apart()],
+      [`${tokens} batched`, () => products[i]!.batched()],
+      [`${tokens} joined`, () => products[i]!.joined()],
+    ]),
+  ]);
+  const times = await inTurns(runs, repeats, signal, clock);
+  const ops = new Map<number, number>();
+  for (const { tokens, run } of batches) {
+    const before = numKernelRuns();
+    await run();
+    ops.set(tokens, numKernelRuns() - before);
+  }
+  for (const part of [yardsticks, layer, ...products]) part.dispose();
+
+  const giga = (amount: number, ms: number): number => amount / ms / 1e6;
+  const flops = 2 * matmul[0] * matmul[1] * matmul[2];
+  const ms = (name: string): number => times.median.get(name)!;
+  const bestMs = (name: string): number => times.best.get(name)!;
+  const copyBytes = 2 * 4 * COPY_ROWS * 1024;
+  return {
+    backend,
+    copy_gb_per_s: giga(copyBytes, ms('copy')),
+    matmul_gflops: giga(flops, ms('matmul')),
+    batches: batches.map(({ tokens, numActive, numRows }): TensorsBatchRow => {
+      const name = `${tokens} tokens`;
+      const [weights, work] = [numActive * expertBytes, numRows * 6 * hidden * intermediate];
+      const [read, large] = [giga(copyBytes, ms('copy')), giga(flops, ms('matmul'))];
+      const [bestRead, bestLarge] = [giga(copyBytes, bestMs('copy')), giga(flops, bestMs('matmul'))];
+      return {
+        ...{
+          tokens,
+          active_experts: numActive,
+          rows_per_expert: numRows / numActive,
+          ms: ms(name),
+          ops: ops.get(tokens)!,
+        },
+        ...{ weights_gb_per_s: giga(weights, ms(name)), gflops: giga(work, ms(name)) },
+        bandwidth_share: giga(weights, ms(name)) / read,
+        matmul_share: giga(work, ms(name)) / large,
+        best_bandwidth_share: giga(weights, bestMs(name)) / bestRead,
+        best_matmul_share: giga(work, bestMs(name)) / bestLarge,
+        products: {
+          apart_ms: ms(`${tokens} apart`),
+          batched_ms: ms(`${tokens} batched`),
+          joined_ms: ms(`${tokens} joined`),
+        },
+      };
+    }),
+  };
+}
+
+/** Computes, and waits until it is done; a device is asked for one row, since it goes on by itself. */
+async function finish(compute: () => Tensor): Promise<void> {
+  const result = compute();
+  if (hasOwnMemory()) {
+    const row = tidy(() => rowsFrom(tf.reshape(result, [-1, result.shape.at(-1)!]), 0, 1).clone());
+    await rowsOf(row);
+    row.dispose();
+  }
+  result.dispose();
+}
+
+function yardstickRuns({ matmul: [rows, inner, columns], seed }: ComputeOptions) {
+  const a = toTensor(randomRows(seed, rows * inner), [rows, inner]);
+  const b = toTensor(randomRows(seed, inner * columns), [inner, columns]);
+  const long = toTensor(new Float32Array(COPY_ROWS * 1024).fill(1), [COPY_ROWS, 1024]);
+  const one = toTensor(Float32Array.of(1), [1, 1]);
+  return {
+    matmul: (): Promise<void> => finish(() => matMul(a, b)),
+    copy: (): Promise<void> => finish(() => add(long, one)),
+    dispose: (): void => {
+      for (const tensor of [a, b, long, one]) tensor.dispose();
+    },
+  };
+}
+
+/** The gate and up product of several experts, each with as many rows. */
+class Products {
+  private readonly weights: readonly Tensor2D[];
+  private readonly rows: readonly Tensor2D[];
+  private readonly allWeights: Tensor;
+  private readonly allRows: Tensor;
+
+  constructor({ hidden, intermediate, seed }: ComputeOptions, numActive: number, numRows: number) {
+    const numExperts = Math.min(numActive, MAX_PRODUCTS);
+    const [weights, rows] = [randomRows(seed, hidden * 2 * intermediate), randomRows(seed, numRows * hidden)];
+    this.weights = Array.from({ length: numExperts }, () => toTensor(weights, [hidden, 2 * intermediate]));
+    this.rows = Array.from({ length: numExperts }, () => toTensor(rows, [numRows, hidden]));
+    this.allWeights = tf.tidy(() => tf.stack([...this.weights]));
+    this.allRows = tf.tidy(() => tf.stack([...this.rows]));
+  }
+
+  apart(): Promise<void> {
+    return finish(() => tf.tidy(() => tf.concat(this.rows.map((rows, i) => matMul(rows, this.weights[i]!)))));
+  }
+
+  batched(): Promise<void> {
+    return finish(() => tf.matMul(this.allRows, this.allWeights));
+  }
+
+  joined(): Promise<void> {
+    return finish(() => tf.tidy(() => tf.matMul(this.allRows, tf.stack([...this.weights]))));
+  }
+
+  dispose(): void {
+    for (const tensor of [...this.weights, ...this.rows, this.allWeights, this.allRows]) tensor.dispose();
+  }
+}
