@@ -1,4 +1,5 @@
 import type { Rank } from './ids.js';
+import type { RemoteError } from './messages.js';
 
 /** Every code, for checking one that came over a wire. */
 export const COMM_ERROR_CODES = [
@@ -28,6 +29,8 @@ export interface CommErrorContext {
   /** What was being done: 'dispatch', 'combine', 'barrier', 'join', … */
   readonly phase?: string | undefined;
   readonly waitedMs?: number | undefined;
+  /** What a peer reported, as it came. */
+  readonly remote?: RemoteError | undefined;
   readonly cause?: unknown;
 }
 
@@ -38,6 +41,7 @@ export class CommError extends Error {
   readonly layer: number | undefined;
   readonly phase: string | undefined;
   readonly waitedMs: number | undefined;
+  readonly remote: RemoteError | undefined;
 
   constructor(code: CommErrorCode, message: string, context: CommErrorContext = {}) {
     super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
@@ -47,5 +51,6 @@ export class CommError extends Error {
     this.layer = context.layer;
     this.phase = context.phase;
     this.waitedMs = context.waitedMs;
+    this.remote = context.remote;
   }
 }

@@ -17,6 +17,8 @@ const remoteError = z.object({
   rank: rank.optional(),
   layer: z.number().optional(),
   phase: z.string().optional(),
+  /** Name of the machine on which it happened. */
+  host: z.string().optional(),
 });
 
 const MESSAGE = z.discriminatedUnion('type', [
@@ -89,5 +91,5 @@ export function errorOfRemote(error: RemoteError): CommError {
   const code = COMM_ERROR_CODES.find((known) => known === error.code) ?? 'PEER_FAILED';
   const message = error.message.replace(`${code}: `, '');
   const about = error.rank === undefined ? undefined : asRank(error.rank);
-  return new CommError(code, message, { rank: about, layer: error.layer, phase: error.phase });
+  return new CommError(code, message, { rank: about, layer: error.layer, phase: error.phase, remote: error });
 }

@@ -54,6 +54,8 @@ export class Rendezvous {
   #settle: { resolve(links: readonly ControlLink[]): void; reject(error: CommError): void };
   #deadline: Deadline | undefined;
   #isSettled = false;
+  /** Why the job never began. */
+  #failure: CommError | undefined;
   /** Sockets that have not said `join` yet. */
   readonly #arriving = new Set<ControlLink>();
   #closing: Promise<void> | undefined;
@@ -137,6 +139,11 @@ export class Rendezvous {
   }
 
   #join(link: ControlLink, message: ControlMessage): void {
+    if (this.#failure !== undefined) {
+      link.send({ type: 'failed', error: remoteErrorOf(this.#failure) });
+      void link.close();
+      return;
+    }
     const rank = this.#seatOf(message);
     if (rank instanceof CommError) {
       this.#server.refuse(link.remoteAddress, rank);
@@ -284,6 +291,7 @@ export class Rendezvous {
   #fail(error: CommError): void {
     if (this.#isSettled) return;
     this.#settled();
+    this.#failure = error;
     this.#settle.reject(error);
     for (const { link } of this.#joined()) {
       if (!link.isOpen) continue;
@@ -301,7 +309,7 @@ export class Rendezvous {
 
 function failureOf(rank: Rank, cause: CommError): CommError {
   const message = `rank ${rank} failed before the job started: ${cause.message.replace(`${cause.code}: `, '')}`;
-  return new CommError(cause.code, message, { rank, phase: 'join', cause });
+  return new CommError(cause.code, message, { rank, phase: 'join', remote: cause.remote, cause });
 }
 
 const isLoopback = (host: string): boolean => host === '::1' || host === 'localhost' || host.startsWith('127.');

@@ -64,7 +64,9 @@ process.stdout.on('error', () => onSignal('SIGTERM'));
 async function main(): Promise<void> {
   if (isSpawned) {
     const { runSpawnedRank } = await import('./engine/spawned_rank.js');
-    return runSpawnedRank(process.stdin, process.stderr, (news) => void process.send?.(news));
+    const isWell = await runSpawnedRank(process.stdin, process.stderr, (news) => void process.send?.(news));
+    if (!isWell) process.exitCode = EXIT_FAILURE;
+    return;
   }
   const { createParser } = await import('./commands/parser.js');
   await createParser(args, context).parseAsync();

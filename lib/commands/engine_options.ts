@@ -11,6 +11,7 @@ import type { OnTimeline } from '../engine/job.js';
 import { reasonOf } from '../engine/membership.js';
 import type { OpenedModel } from '../engine/opened_model.js';
 import { parseAddress } from './address.js';
+import { BACKEND_NAMES } from './backend_option.js';
 import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
@@ -47,7 +48,7 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
     .option('config', { type: 'string', describe: 'YAML configuration', group: 'Job:' })
     .option('model', { type: 'string', describe: 'model folder in Hugging Face layout', group: 'Job:' })
     .option('ranks', { type: 'number', describe: 'rank processes to start here (1)', group: 'Job:' })
-    .option('backend', { type: 'string', describe: 'auto, tensorflow, webgpu, wasm or cpu (auto)', group: 'Job:' })
+    .option('backend', { type: 'string', describe: `${BACKEND_NAMES} (auto)`, group: 'Job:' })
     .option('placement', {
       type: 'string',
       describe: 'linear, round_robin, or a file that plan wrote (linear)',

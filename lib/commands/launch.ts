@@ -15,6 +15,7 @@ export interface LaunchArgs {
   readonly secretFile?: string | undefined;
   readonly advertise?: string | undefined;
   readonly model?: string | undefined;
+  readonly backend?: string | undefined;
   readonly joinTimeout?: number | undefined;
   /** What follows `--`. */
   readonly command: readonly string[];
@@ -42,6 +43,10 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
     .option('advertise', { type: 'string', describe: 'address of this machine for other ranks' })
     .option('join-timeout', { type: 'number', describe: 'seconds to wait for the other machines (600)' })
     .option('model', { type: 'string', describe: 'model folder on this machine' })
+    .option('backend', {
+      type: 'string',
+      describe: 'backend of the ranks of this machine; on machine 0, of all that choose no other',
+    })
     .example('./launch.sh', 'the demo')
     .example("./launch.sh -- generate --model DIR --prompt 'Call me'", 'one command on local ranks')
     .example('./launch.sh my.yaml --nnodes 2 --node-rank 0 --nproc-per-node 2 --head 10.0.0.1:7077', 'two machines')
@@ -65,7 +70,9 @@ export function launchPlan(args: LaunchArgs, env: Readonly<Record<string, string
   if (nodeRank >= nnodes) {
     throw new UsageError(`--node-rank ${nodeRank} with --nnodes ${nnodes}: give 0 to ${nnodes - 1}`);
   }
-  if (nnodes === 1) return [...command, ...(nproc === undefined ? [] : ['--ranks', String(nproc)])];
+  if (nnodes === 1) {
+    return [...command, ...(nproc === undefined ? [] : ['--ranks', String(nproc)]), ...forwarded(args)];
+  }
   if (args.head === undefined) throw new UsageError('--nnodes needs --head HOST:PORT, the address of node 0');
   const perNode = nproc ?? 1;
   return nodeRank === 0
@@ -99,12 +106,13 @@ const asRank = (args: LaunchArgs, head: string, rank: number): string[] => [
 ];
 
 /** What head and ranks alike must know of this machine. */
-function forwarded({ secretFile, advertise, model, joinTimeout }: LaunchArgs): string[] {
+function forwarded({ secretFile, advertise, model, backend, joinTimeout }: LaunchArgs): string[] {
   const option = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value]);
   return [
     ...option('--secret-file', secretFile),
     ...option('--advertise', advertise),
     ...option('--model', model),
+    ...option('--backend', backend),
     ...option('--join-timeout', joinTimeout?.toString()),
   ];
 }

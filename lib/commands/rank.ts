@@ -1,6 +1,7 @@
 /** `expertwire rank`: one rank that joins a head, or several of them on this machine. */
 import type { Argv } from 'yargs';
 import { worldFromEnv } from '../../comm/world.js';
+import { backendChoice, BACKEND_NAMES } from './backend_option.js';
 import { EngineError } from '../engine/errors.js';
 import { LocalRanks, type LocalRanksOptions, type RankExit } from '../engine/local_ranks.js';
 import type { SpawnedRankNews } from '../engine/spawned_rank.js';
@@ -15,6 +16,7 @@ export interface RankArgs {
   readonly rank?: number | undefined;
   readonly nproc?: number | undefined;
   readonly advertise?: string | undefined;
+  readonly backend?: string | undefined;
   readonly model?: string | undefined;
   readonly secretFile?: string | undefined;
   readonly joinTimeout?: number | undefined;
@@ -33,6 +35,7 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('nproc', { type: 'number', describe: 'start this many ranks, numbered from --rank' })
     .option('advertise', { type: 'string', describe: 'address under which other ranks reach this machine' })
     .option('model', { type: 'string', describe: "model folder, where it isn't the head's path" })
+    .option('backend', { type: 'string', describe: `${BACKEND_NAMES}, on this machine (default: the head's)` })
     .option('secret-file', { type: 'string', describe: `file with the job secret (or ${SECRET_VARIABLE})` })
     .option('tls-cert', { type: 'string', describe: 'PEM certificate of this rank, where the job uses TLS' })
     .option('tls-key', { type: 'string', describe: 'its private key' })
@@ -44,6 +47,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   const nproc = wholeNumber('--nproc', args.nproc, 1) ?? 1;
   const first = wholeNumber('--rank', args.rank, 0);
   const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1) ?? DEFAULT_JOIN_TIMEOUT_S;
+  const backend = backendChoice(args.backend);
   const secret = await readSecret(args.secretFile, context.env);
   if (secret === undefined) {
     throw new UsageError(`a rank needs the job's secret: set ${SECRET_VARIABLE} or give --secret-file`);
@@ -56,6 +60,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
     joinTimeoutMs: 1000 * joinTimeout,
     ...(args.advertise !== undefined && { advertise: args.advertise }),
     ...(args.model !== undefined && { model: args.model }),
+    ...(backend !== undefined && { backend }),
     ...(tls !== undefined && { tls }),
   };
   context.stderr.write(`joining the job at ${args.head}\n`);

@@ -8,6 +8,7 @@ import { balanceLine } from '../metrics/balance_charts.js';
 import type { BalancePictures } from '../metrics/balance_plots.js';
 import { bar, bytes, sparkline, table } from '../metrics/charts.js';
 import type { Completion, Timing } from './generate.js';
+import { ranksText } from './ranks_text.js';
 
 const BAR_WIDTH = 32;
 const BALANCE_WIDTH = 64;
@@ -32,9 +33,9 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
 }
 
 function speedLine(engine: Engine, { elapsedMs, firstTokenMs }: Timing): string {
-  const { numRanks, backend, residence, numPromptTokens, numOutputTokens } = engine.stats();
+  const { loadReports, resident, numPromptTokens, numOutputTokens } = engine.stats();
   return [
-    `${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'} on ${backend} ${residence.compute} · ${residence.experts} experts · ${numPromptTokens} prompt tokens`,
+    `${ranksText(loadReports)} · ${resident.experts} experts · ${numPromptTokens} prompt tokens`,
     `${numOutputTokens} new ones in ${(elapsedMs / 1000).toFixed(2)} s = ${(numOutputTokens / (elapsedMs / 1000)).toFixed(0)} tokens/s`,
     `first token after ${firstTokenMs.toFixed(0)} ms`,
   ].join(' · ');
@@ -155,8 +156,11 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
   return {
     ranks: stats.numRanks,
     backend: stats.backend,
-    compute: stats.residence.compute,
-    resident: { experts: stats.residence.experts, dense: stats.residence.dense },
+    compute: stats.compute,
+    rank_backends: stats.loadReports.map(({ backend }) => backend),
+    rank_computes: stats.loadReports.map(({ residence }) => residence.compute),
+    rank_devices: stats.loadReports.map(({ device }) => device),
+    resident: { experts: stats.resident.experts, dense: stats.resident.dense },
     steps: stats.numSteps,
     prompt_tokens: stats.numPromptTokens,
     output_tokens: stats.numOutputTokens,

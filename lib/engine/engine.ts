@@ -5,6 +5,7 @@
 import { withoutRanks, type Placement } from '../../experts/placement.js';
 import type { RoutingObserver, StepRouting } from '../../experts/load_recorder.js';
 import type { RoutingSource } from '../../experts/routing_source.js';
+import { checkCompute } from '../config/compute.js';
 import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
@@ -119,6 +120,7 @@ export class Engine implements TokenSource {
    */
   static async start(options: EngineOptions): Promise<Engine> {
     const { config } = options;
+    checkCompute(config);
     const { spec, tokenizer, limits } = options.model ?? (await openModel(config));
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
     const { numExperts, numTopk } = spec.moe.gate;

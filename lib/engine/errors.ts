@@ -2,6 +2,7 @@
 export type EngineErrorCode =
   | 'INVALID_REQUEST' // a request that can't run: empty prompt, impossible sampling parameters
   | 'CONTEXT_LENGTH_EXCEEDED' // more tokens than the model or the cache has positions for
+  | 'RANKS_DIFFER' // ranks that can't work together
   | 'RANK_LOST' // a rank's process ended
   | 'RANK_FAILED' // a rank reported an error
   | 'TIMEOUT' // a rank did not finish its step in time

@@ -1,6 +1,7 @@
 /** The life of a rank process: join the head, load, meet the other ranks, run steps until the job ends. */
-import { totalmem } from 'node:os';
+import { hostname, totalmem } from 'node:os';
 import { createAllToAll } from '../../comm/all_to_all.js';
+import { CommError } from '../../comm/errors.js';
 import { asRank } from '../../comm/ids.js';
 import { joinHead, type JoinedRank } from '../../comm/join.js';
 import type { TlsOptions } from '../../comm/tls.js';
@@ -12,10 +13,10 @@ import { placementFrom, type Placement } from '../../experts/placement.js';
 import { createReplicaChooser } from '../../experts/replica_choice.js';
 import { MAX_MEMORY_BYTES } from '../../experts/kernels/kernel_memory.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
-import { selectBackend } from '../../experts/tf.js';
+import { selectBackend, type BackendChoice } from '../../experts/tf.js';
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel } from '../model/load_model.js';
-import { residenceOf } from '../model/residence.js';
+import { backendOf, residenceOf } from '../model/residence.js';
 import { checkFootprint, footprintOf } from '../model/footprint.js';
 import { tensorsOfRank } from '../model/rank_tensors.js';
 import { moeLayersOf } from '../model/spec.js';
@@ -38,11 +39,15 @@ export interface RankOptions {
   readonly advertise?: string;
   /** Model folder on this machine. Default: the head's path. */
   readonly model?: string;
+  /** Default: the job's. */
+  readonly backend?: BackendChoice;
   readonly joinTimeoutMs: number;
   /** As the head's. Default: no TLS. */
   readonly tls?: TlsOptions;
   /** Told when the rank has joined its job. */
   readonly onJoined?: (job: RankJob) => void;
+  /** Told when the head knows why this rank can't start. */
+  readonly onHeadKnows?: () => void;
   /** Told of a connection to this rank's data port that was turned away. */
   readonly onRefused?: (error: Error) => void;
   /** Where all ranks are threads of this process: this one's place among them. */
@@ -58,30 +63,45 @@ const MAX_WAIT_MS = 2 ** 31 - 1;
 export async function runRank(options: RankOptions): Promise<void> {
   const { head, secret, rank, advertise, joinTimeoutMs: timeoutMs, tls, onRefused, signal } = options;
   const number = rank === undefined ? undefined : asRank(rank);
-  const joined = await joinHead({ head, secret, rank: number, advertise, timeoutMs, tls, onRefused, signal });
+  const where = { head, secret, rank: number, advertise, timeoutMs, tls, onRefused, signal };
+  const joined = await joinHead(where).catch((error: unknown) => {
+    if (isOfHead(error)) options.onHeadKnows?.();
+    throw error;
+  });
+  const life = { isRunning: false };
   try {
-    await serve(joined, options);
+    await serve(joined, options, () => (life.isRunning = true));
   } catch (error) {
-    if (joined.link.isOpen) joined.link.send({ type: 'failed', error: describeError(error) });
+    const { isOpen } = joined.link;
+    if (isOpen) joined.link.send({ type: 'failed', error: { ...describeError(error), host: hostname() } });
+    if (!life.isRunning && (isOpen || isOfHead(error))) options.onHeadKnows?.();
     throw error;
   } finally {
     await joined.close();
   }
 }
 
-async function serve(joined: JoinedRank, options: RankOptions): Promise<void> {
+/** Whether the head itself said it. */
+const isOfHead = (error: unknown): boolean => error instanceof CommError && error.remote !== undefined;
+
+async function serve(joined: JoinedRank, options: RankOptions, onRunning: () => void): Promise<void> {
   const job = joined.job as RankJob; // an authenticated head of the same protocol version wrote it
   options.onJoined?.(job);
-  const loaded = await load(joined, job, options.model ?? job.model, stopSignal(joined, options.signal));
+  const loaded = await load(joined, job, options);
   try {
-    await meet(joined, job, loaded, options);
+    await meet(joined, job, loaded, { ...options, onRunning });
   } finally {
     await loaded.checkpoint.close();
   }
 }
 
 /** Opens the mesh and runs steps. */
-async function meet(joined: JoinedRank, job: RankJob, loaded: Loaded, options: RankOptions): Promise<void> {
+async function meet(
+  joined: JoinedRank,
+  job: RankJob,
+  loaded: Loaded,
+  options: RankOptions & { readonly onRunning: () => void },
+): Promise<void> {
   const { placement, checkpoint, model, clock, timeline, load: counts, rankLoad, report, fingerprint } = loaded;
   const { spec } = job;
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
@@ -104,6 +124,7 @@ async function meet(joined: JoinedRank, job: RankJob, loaded: Loaded, options: R
     const parts = { model: model({ ep, replicas }), ...shared };
     const executor = new RankExecutor(parts);
     tell(joined, { kind: 'loaded', report });
+    options.onRunning();
     await runSteps(joined, executor, job.onPeerLoss, options.signal);
     executor.dispose();
   } finally {
@@ -124,9 +145,11 @@ const headLost = (): EngineError =>
 type Loaded = Awaited<ReturnType<typeof load>>;
 
 /** Everything a rank does before it knows its peers. The checkpoint stays open: experts may have to be read later. */
-async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: AbortSignal) {
+async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
   const startMs = performance.now();
-  const backend = await selectBackend(job.backend);
+  const modelDir = options.model ?? job.model;
+  const signal = stopSignal(joined, options.signal);
+  const backend = await selectBackend(backendOf(options.backend ?? job.backend, job.residence));
   const { configBytes } = await readModelFiles(modelDir);
   const { spec } = job;
   const { numExperts } = spec.moe.gate;
@@ -177,6 +200,7 @@ async function load(joined: JoinedRank, job: RankJob, modelDir: string, signal: 
       backend: backend.name,
       backendDetail: backend.detail,
       residence,
+      device: null,
       bytesRead: checkpoint.bytesRead,
       headerBytesRead: checkpoint.headerBytesRead,
       loadMs: performance.now() - startMs,

@@ -8,4 +8,5 @@ const stopped = new AbortController();
 const stop = (): void =>
   stopped.abort(new EngineError('HEAD_LOST', 'the process that started this rank is gone; start the job again'));
 parentPort?.on('message', stop).unref(); // an order that may never come keeps no thread alive
-await runRank({ ...(workerData as RankThreadOrder), signal: stopped.signal });
+const onHeadKnows = (): void => parentPort?.postMessage('told');
+await runRank({ ...(workerData as RankThreadOrder), onHeadKnows, signal: stopped.signal });

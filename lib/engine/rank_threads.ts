@@ -6,7 +6,7 @@ import { EngineError } from './errors.js';
 import type { RankOptions } from './rank_main.js';
 
 /** What a thread is started with. */
-export type RankThreadOrder = Omit<RankOptions, 'signal' | 'onRefused' | 'onJoined'> &
+export type RankThreadOrder = Omit<RankOptions, 'signal' | 'onRefused' | 'onJoined' | 'onHeadKnows'> &
   Required<Pick<RankOptions, 'rank' | 'threadSeat'>>;
 
 export interface RankThreadsOptions extends RankOptions {
@@ -23,10 +23,10 @@ const LINGER_MS = 500;
 /** Resolves when the head shut the job down; rejects with what befell the first rank that ended otherwise, after all of them ended. */
 export async function runRankThreads(
   numRanks: number,
-  { signal, onFailed, ...order }: RankThreadsOptions,
+  { signal, onFailed, onHeadKnows, ...order }: RankThreadsOptions,
 ): Promise<void> {
   const threads = createThreadSeats(numRanks).map(
-    (threadSeat) => new RankThread({ ...order, rank: threadSeat.rank, threadSeat }),
+    (threadSeat) => new RankThread({ ...order, rank: threadSeat.rank, threadSeat }, onHeadKnows),
   );
   const stop = (): void => threads.forEach((thread) => thread.stop());
   signal.addEventListener('abort', stop, { once: true });
@@ -48,12 +48,14 @@ class RankThread {
   readonly ended: Promise<void>;
   readonly #worker: Worker;
 
-  constructor(order: RankThreadOrder) {
+  /** `onHeadKnows`: as a rank's own. */
+  constructor(order: RankThreadOrder, onHeadKnows: (() => void) | undefined) {
     const { rank, threadSeat } = order;
     this.#worker = new Worker(new URL('./rank_thread.js', import.meta.url), {
       workerData: order,
       transferList: portsOf(threadSeat),
     });
+    this.#worker.on('message', () => onHeadKnows?.()); // the only thing that a rank says
     this.ended = new Promise((resolve, reject) => {
       const fail = (why: string): void => reject(new EngineError('RANK_FAILED', `rank ${rank}: ${why}`, { rank }));
       this.#worker.on('error', (error: unknown) => fail(error instanceof Error ? error.message : String(error)));

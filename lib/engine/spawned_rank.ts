@@ -9,9 +9,14 @@ import type { RankJob } from './rank_job.js';
 import { runRankThreads } from './rank_threads.js';
 
 /** One JSON line on standard input. */
-export interface SpawnOrder extends Omit<RankOptions, 'signal' | 'threadSeat' | 'onRefused' | 'onJoined'> {
+export interface SpawnOrder extends Omit<
+  RankOptions,
+  'signal' | 'threadSeat' | 'onRefused' | 'onJoined' | 'onHeadKnows'
+> {
   /** Run ranks 0 … n − 1, which are the whole job, as threads of this process, instead of one rank. */
   readonly numThreads?: number;
+  /** The head itself started it and tells its user what it is told: the rank need not. */
+  readonly isHeads?: boolean;
 }
 
 /** What a rank tells the process that started it, once: it has joined a job. */
@@ -19,12 +24,12 @@ export interface SpawnedRankNews {
   readonly onPeerLoss: RankJob['onPeerLoss'];
 }
 
-/** As {@link runRank}. `tell` reaches the parent. @throws EngineError HEAD_LOST when the parent went away. */
+/** As {@link runRank}. `tell` reaches the parent. False: it could not start, and its parent was told why. @throws EngineError HEAD_LOST when the parent went away. */
 export async function runSpawnedRank(
   stdin: NodeJS.ReadableStream,
   stderr: NodeJS.WritableStream,
   tell: (news: SpawnedRankNews) => void,
-): Promise<void> {
+): Promise<boolean> {
   const gone = new AbortController();
   const lines = createInterface({ input: stdin });
   const order = new Promise<SpawnOrder>((resolve, reject) => {
@@ -36,14 +41,23 @@ export async function runSpawnedRank(
     });
   });
   try {
-    const { numThreads, ...options } = await order;
+    const { numThreads, isHeads = false, ...options } = await order;
     const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
     const onJoined = ({ onPeerLoss }: RankJob): void => tell({ onPeerLoss });
-    if (numThreads === undefined) await runRank({ ...options, onRefused, onJoined, signal: gone.signal });
+    let isTold = false;
+    const onHeadKnows = (): void => void (isTold = isHeads);
+    const told = { ...options, onHeadKnows, signal: gone.signal };
+    const heard = (error: unknown): void => {
+      if (!isTold) throw error;
+    };
+    if (numThreads === undefined) await runRank({ ...told, onRefused, onJoined }).catch(heard);
     else {
-      const onFailed = ({ message }: EngineError): void => void stderr.write(`${message}\n`);
-      await runRankThreads(numThreads, { ...options, signal: gone.signal, onFailed });
+      const onFailed = ({ message }: EngineError): void => {
+        if (!isTold) stderr.write(`${message}\n`);
+      };
+      await runRankThreads(numThreads, { ...told, onFailed }).catch(heard);
     }
+    return !isTold;
   } finally {
     lines.close(); // an open standard input would keep this process alive
   }

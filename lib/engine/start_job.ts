@@ -11,6 +11,8 @@ import { FirstCause } from './first_cause.js';
 import { Job, reportOf, type OnTimeline } from './job.js';
 import type { EngineLimits } from './limits.js';
 import { LocalRanks } from './local_ranks.js';
+import { RankStartError } from './rank_start_error.js';
+import { checkReports } from './report_check.js';
 import { moveLimitsOf, type RankJob } from './rank_job.js';
 import type { LoadReport, RankToHead } from './step_plan.js';
 import { readTls } from './tls_files.js';
@@ -53,7 +55,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * A job whose ranks have joined, loaded and met.
- * @throws CommError, EngineError: what a rank or the network got wrong; then every process and port is closed.
+ * @throws RankStartError: why a rank can't start; CommError, EngineError: what the network got wrong. Then every process and port is closed.
  */
 export async function startJob(options: JobOptions): Promise<Job> {
   const { config, spec, numLocalRanks, numExternalRanks = 0, signal } = options;
@@ -83,6 +85,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
       secret,
       ...(tls !== undefined && { tls }),
       joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
+      isHeads: true,
       ...(options.advertise !== undefined && { advertise: options.advertise }),
     },
     ...(options.onRankLog && { onLog: options.onRankLog }),
@@ -91,6 +94,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
   try {
     const links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) => nearestCause(error, cause));
     const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
+    checkReports(reports);
     const { onTimeline } = options;
     const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
     const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
@@ -138,8 +142,10 @@ async function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Prom
 
 /** A connection that closed is an effect: what closed it is told a moment later, by the process's end. */
 async function nearestCause(error: unknown, cause: FirstCause): Promise<never> {
-  if (!(error instanceof CommError) || error.code !== 'PEER_LOST') throw error;
-  const { rank = null } = error;
+  if (!(error instanceof CommError)) throw error;
+  const { rank = null, remote } = error;
+  if (rank !== null && remote !== undefined) throw new RankStartError(rank, remote);
+  if (error.code !== 'PEER_LOST') throw error;
   const lost = new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), rank === null ? {} : { rank });
   cause.report({ kind: 'disconnect', from: rank, error: lost });
   throw await cause.found;
@@ -154,7 +160,7 @@ function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
       );
     void link.closed.then((why) => fail(why.kind === 'lost' ? why.why : 'its connection closed'));
     link.onMessage((message) => {
-      if (message.type === 'failed') fail(message.error.message);
+      if (message.type === 'failed') reject(new RankStartError(rank, message.error));
       if (message.type !== 'job') return;
       link.onMessage(undefined);
       resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);

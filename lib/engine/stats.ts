@@ -11,8 +11,12 @@ import type { LoadReport, RankStats, StepPlan, StepResult } from './step_plan.js
 
 export interface EngineStats {
   readonly numRanks: number;
+  /** Of the ranks, in their order, each once: `wasm`, or `wasm + cpu`. */
   readonly backend: string;
-  readonly residence: Residence;
+  /** In the same way: `kernels`, or `kernels + tensors`. */
+  readonly compute: string;
+  /** The same on all ranks. */
+  readonly resident: Pick<Residence, 'experts' | 'dense'>;
   readonly numSteps: number;
   readonly numPromptTokens: number;
   readonly numOutputTokens: number;
@@ -144,8 +148,9 @@ export class StatsCollector {
     const rankLoad = this.rankLoad.snapshot();
     return {
       numRanks: this.reports.length,
-      backend: this.reports[0]!.backend,
-      residence: this.reports[0]!.residence,
+      backend: each(this.reports.map(({ backend }) => backend)),
+      compute: each(this.reports.map(({ residence }) => residence.compute)),
+      resident: this.reports[0]!.residence,
       numSteps: this.numSteps,
       numPromptTokens: this.numPromptTokens,
       numOutputTokens: this.numOutputTokens,
@@ -172,6 +177,8 @@ export class StatsCollector {
 /** The load of the busiest rank, of what each source sent to each. */
 const highestOf = (load_SR: readonly (readonly number[])[]): number =>
   Math.max(...load_SR[0]!.map((_, rank) => load_SR.reduce((sum, load_R) => sum + load_R[rank]!, 0)));
+
+const each = (names: readonly string[]): string => [...new Set(names)].join(' + ');
 
 const noTime = (): Record<StepPhase, number> =>
   Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0])) as Record<StepPhase, number>;

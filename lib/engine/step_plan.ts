@@ -140,6 +140,8 @@ export type RankToHead =
 export interface LoadReport {
   readonly backend: string;
   readonly backendDetail: string;
+  /** The GPU, as CUDA_VISIBLE_DEVICES names it; null: none, or one that nobody chose. */
+  readonly device: string | null;
   readonly residence: Residence;
   /** Tensor bytes read from the checkpoint. */
   readonly bytesRead: number;

@@ -1,6 +1,6 @@
 /** What a rank keeps its weights as, and what computes with them: decided from the headers of a checkpoint, before a weight is read. Pure. */
 import { ExpertError } from '../../experts/errors.js';
-import type { BackendName } from '../../experts/tf.js';
+import type { BackendChoice, BackendName } from '../../experts/tf.js';
 import type { WeightDtype } from '../../experts/weight_matrix.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import type { TensorInfo } from '../weights/safetensors_header.js';
@@ -27,11 +27,15 @@ export interface ResidenceChoice {
   readonly dense: ResidentChoice;
 }
 
+/** What a rank's backend is chosen from: the kernels, where they are asked for, run beside one alone. */
+export const backendOf = (choice: BackendChoice, { compute }: ResidenceChoice): BackendChoice =>
+  choice === 'auto' && compute === 'kernels' ? 'wasm' : choice;
+
 /** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for int8 without kernels */
 export function residenceOf(choice: ResidenceChoice, backend: BackendName, checkpoint: Checkpoint): Residence {
   const compute = choice.compute === 'auto' ? (backend === 'wasm' ? 'kernels' : 'tensors') : choice.compute;
   if (compute === 'kernels' && backend !== 'wasm') {
-    const message = `compute: kernels goes with backend: wasm, this rank has ${backend}; set backend: wasm, or compute: tensors`;
+    const message = `compute: kernels goes with backend: wasm, this rank has ${backend}; set backend: wasm, or compute: auto`;
     throw new ExpertError('BACKEND_UNAVAILABLE', message);
   }
   if (compute === 'tensors' && [choice.experts, choice.dense].includes('int8')) {

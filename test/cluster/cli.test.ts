@@ -124,6 +124,24 @@ describe('a mistake in a command line', function () {
       ['score', '--model', QWEN, '--ids', '3,4', '--logits', '/no/x.npy'],
       '--logits /no/x.npy',
     ],
+    [
+      'a rank with an unknown backend',
+      ['rank', '--head', '127.0.0.1:1', '--backend', 'gpu'],
+      "--backend is 'gpu'",
+      'wasm or cpu',
+    ],
+    [
+      'kernels beside another backend',
+      ['generate', ...PROMPT, '--backend', 'cpu', '--set', 'compute=kernels'],
+      'INVALID_VALUE',
+      'kernels',
+    ],
+    [
+      'int8 without kernels',
+      ['score', '--model', QWEN, '--ids', '3,4', '--set', 'compute=tensors', '--set', 'experts.resident=int8'],
+      'INVALID_VALUE',
+      'int8',
+    ],
     ['an unknown benchmark', ['bench', 'genrate'], "no benchmark 'genrate'"],
   ];
   let ends: readonly Ended[];
@@ -206,8 +224,7 @@ describe('a model folder with a fault', function () {
       expectFailure(
         ended,
         1,
-        'rank 0 failed',
-        'MALFORMED_SAFETENSORS',
+        /^expertwire: MALFORMED_SAFETENSORS: rank 0 on /,
         'model.safetensors',
         `${bytes.length - 100} bytes`,
       );
@@ -277,7 +294,7 @@ describe('a job that ranks of other machines join', function () {
     const head = processes.cli(headArgs(port), SECRET);
     const rank = await expertwire([...rankArgs(port), '--rank', '1', '--model', '/no/model'], SECRET);
     expectFailure(rank, 1, 'MODEL_NOT_FOUND', '/no/model');
-    expectFailure(await head.ended, 1, 'rank 1 failed', 'MODEL_NOT_FOUND', '/no/model');
+    expectFailure(await head.ended, 1, /^expertwire: MODEL_NOT_FOUND: rank 1 on /, '/no/model');
   });
 });
 
@@ -333,7 +350,15 @@ describe('expertwire generate', function () {
     expect(first).to.include({ prompt: null, text: '', finish_reason: 'length' });
     const routed = first.routed_experts as number[][][];
     expect([routed.length, routed[0]!.length, routed[0]![0]!.length]).to.deep.equal([24 + 24 - 1, 2, 4]);
-    expect(stats).to.include({ ranks: 2, backend: 'wasm', prompt_tokens: 27, output_tokens: 48, steps: 24 });
+    expect(stats).to.include({
+      ranks: 2,
+      backend: 'wasm',
+      compute: 'kernels',
+      prompt_tokens: 27,
+      output_tokens: 48,
+      steps: 24,
+    });
+    expect(stats).to.deep.include({ rank_backends: ['wasm', 'wasm'], rank_computes: ['kernels', 'kernels'] });
     for (const key of ['tokens_per_s', 'time_to_first_token_ms', 'elapsed_ms']) expect(stats[key]).to.be.above(0);
     for (const key of ['bytes_dispatched', 'bytes_combined']) {
       const [[own, sent], [back, other]] = stats[key] as [[number, number], [number, number]];

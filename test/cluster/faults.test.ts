@@ -258,7 +258,7 @@ describe('a rank that fails while loading', function () {
       const [headEnd, rankEnd] = await Promise.all([head.ended, rank.ended]);
       expect([headEnd.code, rankEnd.code]).to.deep.equal([1, 1]);
       expect(lastLine(rankEnd.stderr)).to.include('MALFORMED_SAFETENSORS').and.to.include(dir);
-      expect(lastLine(headEnd.stderr)).to.match(/^expertwire: .*rank 2 failed.*MALFORMED_SAFETENSORS/);
+      expect(lastLine(headEnd.stderr)).to.match(/^expertwire: MALFORMED_SAFETENSORS: rank 2 on /);
     });
   });
 

@@ -117,7 +117,7 @@ describe('a job whose ranks are threads', function () {
       const run = processes.cli(['generate', '--model', dir, '--prompt-ids', '1,2', '--ranks', '2', ...THREADS]);
       const { code, stderr } = await run.ended;
       expect(code).to.equal(1);
-      expect(lastLine(stderr)).to.match(/^expertwire: .*rank [01] failed.*MALFORMED_SAFETENSORS/);
+      expect(lastLine(stderr)).to.match(/^expertwire: MALFORMED_SAFETENSORS: rank [01] on /);
     });
   });
 

@@ -166,6 +166,25 @@ describe('a rendezvous', () => {
     expect(error.message).to.contain('rank 0 failed before the job started: ').and.contain('MODEL_NOT_FOUND');
   });
 
+  it('passes it on as it came, with the machine where it happened', async () => {
+    const head = await listen({ size: 1 });
+    const rank = await join(head);
+    const remote = { code: 'OUT_OF_MEMORY', message: 'OUT_OF_MEMORY: too much', host: 'node07' };
+    rank.link.send({ type: 'failed', error: remote });
+    expect((await rejection(head.links(), 'PEER_FAILED')).remote).to.deep.equal(remote);
+  });
+
+  it('tells a rank that comes too late why the job never began', async () => {
+    const refused: Error[] = [];
+    const head = await listen({ size: 2, onRefused: (error) => void refused.push(error) });
+    const rank = await join(head);
+    rank.link.send({ type: 'failed', error: { code: 'MODEL_NOT_FOUND', message: 'MODEL_NOT_FOUND: no such folder' } });
+    await rejection(head.links(), 'PEER_FAILED');
+    const error = await rejection(join(head), 'PEER_FAILED');
+    expect(error.message).to.contain('rank 0 failed before the job started: MODEL_NOT_FOUND');
+    expect(refused).to.deep.equal([]);
+  });
+
   it('names the ranks that never come: TIMEOUT', async () => {
     const head = await listen({ size: 3, timeoutMs: 400 });
     await join(head, { rank: asRank(1) });

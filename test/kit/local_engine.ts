@@ -258,6 +258,7 @@ const linear = (spec: ModelSpec, numRanks: number): Placement =>
 const NO_REPORT: LoadReport = {
   backend: 'wasm',
   backendDetail: '',
+  device: null,
   residence: { compute: 'kernels', experts: 'bf16', dense: 'auto' },
   bytesRead: 0,
   headerBytesRead: 0,

@@ -72,6 +72,13 @@ describe('launchPlan', () => {
       {},
       `generate --model DIR --listen ${HEAD} --ranks 1 --wait-ranks 1 --secret-file secret`,
     ],
+    ['a backend goes to the command', { backend: 'wasm' }, {}, 'generate --model DIR --backend wasm'],
+    [
+      'and to ranks',
+      { backend: 'cpu', nnodes: 2, nodeRank: 1, head: HEAD },
+      {},
+      `rank --head ${HEAD} --rank 1 --backend cpu --nproc 1`,
+    ],
     ['Slurm task 0', {}, slurm(0), 'generate --model DIR --listen node03:7077 --ranks 1 --wait-ranks 3'],
     ['Slurm task 3', {}, slurm(3), 'rank --head node03:7077 --rank 3'],
     ['a given head comes before what Slurm says', { head: HEAD }, slurm(3), `rank --head ${HEAD} --rank 3`],

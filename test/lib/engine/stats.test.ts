@@ -3,10 +3,19 @@ import { STEP_PHASES } from '../../../experts/stopwatch.js';
 import { StatsCollector } from '../../../lib/engine/stats.js';
 import type { LoadReport, StepResult } from '../../../lib/engine/step_plan.js';
 
+const REPORT = { backend: 'cpu', residence: { compute: 'tensors', experts: 'bf16', dense: 'auto' } } as LoadReport;
+
 describe('statistics of a job', () => {
+  it('name each backend and each kind of compute once, in the order of the ranks', () => {
+    const window = { numLayers: 1, numExperts: 2, windowSize: 4 };
+    const kernels = { ...REPORT, backend: 'wasm', residence: { ...REPORT.residence, compute: 'kernels' as const } };
+    const of = (...reports: LoadReport[]) => new StatsCollector(reports, window).stats();
+    expect(of(REPORT, REPORT)).to.include({ backend: 'cpu', compute: 'tensors' });
+    expect(of(kernels, REPORT, kernels)).to.include({ backend: 'wasm + cpu', compute: 'kernels + tensors' });
+  });
+
   it('tell the time of each rank, and of the last step what each rank computed', () => {
-    const report = { backend: 'cpu' } as LoadReport;
-    const collector = new StatsCollector([report, report], { numLayers: 1, numExperts: 2, windowSize: 4 });
+    const collector = new StatsCollector([REPORT, REPORT], { numLayers: 1, numExperts: 2, windowSize: 4 });
     const nothing = { waitMs: [0, 0], dispatchBytes: [0, 0], combineBytes: [0, 0] };
     const of = (experts: number, rankLoad: readonly number[]): StepResult => {
       const zeros = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0]));
@@ -28,9 +37,8 @@ describe('statistics of a job', () => {
   });
 
   it('the balance is that of what ranks computed, of those that are left, since the last loss', () => {
-    const report = { backend: 'cpu' } as LoadReport;
     const window = { numLayers: 1, numExperts: 2, windowSize: 4 };
-    const collector = new StatsCollector([report, report, report], window);
+    const collector = new StatsCollector([REPORT, REPORT, REPORT], window);
     const nothing = { waitMs: [0, 0, 0], dispatchBytes: [0, 0, 0], combineBytes: [0, 0, 0] };
     const add = (...rankLoad: readonly number[]): void => {
       const result = { outputs: [], load: [[30, 10]], rankLoad: [rankLoad], phasesMs: {}, stats: nothing };

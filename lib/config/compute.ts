@@ -1,0 +1,18 @@
+/** Which kinds of compute, backends and kinds of weights go together, as far as the configuration alone can tell. */
+import { ConfigError } from './errors.js';
+import type { ExpertwireConfig } from './schema.js';
+
+/** A rank that chooses a backend of its own checks that itself. @throws ConfigError INVALID_VALUE */
+export function checkCompute({ backend, compute, experts, dense }: ExpertwireConfig): void {
+  const isWasm = backend === 'wasm' || backend === 'auto';
+  if (compute === 'kernels' && !isWasm) {
+    const message = `"compute" is kernels, which run beside backend wasm, but "backend" is ${backend}; set one of them to auto`;
+    throw new ConfigError('INVALID_VALUE', message, { key: 'compute' });
+  }
+  const section = experts.resident === 'int8' ? 'experts' : dense.resident === 'int8' ? 'dense' : null;
+  if (section === null || (compute !== 'tensors' && isWasm)) return;
+  const key = `${section}.resident`;
+  const why = compute === 'tensors' ? '"compute" is tensors' : `"backend" is ${backend}`;
+  const message = `"${key}" is int8, which the kernels alone compute with, but ${why}; set it to bf16 or f32`;
+  throw new ConfigError('INVALID_VALUE', message, { key });
+}

@@ -1,0 +1,19 @@
+/** Whether ranks that loaded, each on a backend of its own, can work together. Pure. */
+import { EngineError } from './errors.js';
+import type { LoadReport } from './step_plan.js';
+
+/**
+ * Experts move from rank to rank as bytes of one type.
+ * @throws EngineError RANKS_DIFFER: two ranks keep the weights of experts as different types
+ */
+export function checkReports(reports: readonly Pick<LoadReport, 'backend' | 'residence'>[]): void {
+  const [first] = reports;
+  const other = reports.findIndex(({ residence }) => residence.experts !== first!.residence.experts);
+  if (other === -1) return;
+  const textOf = (rank: number): string => {
+    const { backend, residence } = reports[rank]!;
+    return `${residence.experts} on rank ${rank} (${backend} ${residence.compute})`;
+  };
+  const message = `experts are ${textOf(0)} and ${textOf(other)}; set experts.resident to f32 or bf16, which every backend has`;
+  throw new EngineError('RANKS_DIFFER', message, { rank: other });
+}

@@ -1,0 +1,49 @@
+import { expect } from 'chai';
+import { checkCompute } from '../../../lib/config/compute.js';
+import { ConfigError } from '../../../lib/config/errors.js';
+import { loadConfig } from '../../../lib/config/load.js';
+import { moe7m } from '../../kit/paths.js';
+
+const checked = async (...overrides: string[]): Promise<void> =>
+  checkCompute(await loadConfig({ base: { model: moe7m() }, overrides }));
+
+const refusal = async (...overrides: string[]): Promise<string> =>
+  checked(...overrides).then(
+    () => 'accepted',
+    (error: unknown) => {
+      expect(error).to.be.instanceOf(ConfigError);
+      return (error as ConfigError).message;
+    },
+  );
+
+describe('compute, backend and kinds of weights', () => {
+  it('that go together are accepted', async () => {
+    for (const backend of ['auto', 'wasm']) {
+      await checked(`backend=${backend}`, 'compute=kernels', 'experts.resident=int8', 'dense.resident=int8');
+      await checked(`backend=${backend}`, 'experts.resident=int8');
+      await checked(`backend=${backend}`, 'compute=tensors', 'experts.resident=bf16');
+    }
+    for (const backend of ['cpu', 'tensorflow', 'webgpu']) {
+      await checked(`backend=${backend}`, 'experts.resident=bf16');
+      await checked(`backend=${backend}`, 'compute=tensors');
+    }
+  });
+
+  it('are refused where kernels have no wasm', async () => {
+    for (const backend of ['cpu', 'tensorflow', 'webgpu']) {
+      expect(await refusal(`backend=${backend}`, 'compute=kernels')).to.equal(
+        `INVALID_VALUE: "compute" is kernels, which run beside backend wasm, but "backend" is ${backend}; set one of them to auto`,
+      );
+    }
+  });
+
+  it('are refused where int8 has no kernels', async () => {
+    const why = 'is int8, which the kernels alone compute with, but';
+    expect(await refusal('compute=tensors', 'experts.resident=int8')).to.equal(
+      `INVALID_VALUE: "experts.resident" ${why} "compute" is tensors; set it to bf16 or f32`,
+    );
+    expect(await refusal('backend=cpu', 'dense.resident=int8')).to.equal(
+      `INVALID_VALUE: "dense.resident" ${why} "backend" is cpu; set it to bf16 or f32`,
+    );
+  });
+});
