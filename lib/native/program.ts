@@ -1,8 +1,13 @@
 import { spawn } from 'node:child_process';
 import { NativeError } from './errors.js';
 
+/** Variables that a program sees; their PATH says where it is found. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 export interface ProgramOptions {
   readonly cwd?: string;
+  /** Default: this process's own. */
+  readonly env?: Environment | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -21,10 +26,10 @@ export interface ProgramEnd {
 export async function runProgram(
   program: string,
   args: readonly string[],
-  { cwd, signal }: ProgramOptions,
+  { cwd, env, signal }: ProgramOptions,
 ): Promise<ProgramEnd> {
   signal.throwIfAborted();
-  const child = spawn(program, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const stop = (): void => void child.kill();
   signal.addEventListener('abort', stop, { once: true });
   let [stdout, stderr] = ['', ''];
@@ -46,7 +51,7 @@ export async function runProgram(
 }
 
 /** The last lines of what a program said, which is where the reason stands. */
-export const lastLines = ({ stdout, stderr }: ProgramEnd, count = 3): string =>
+export const lastLines = ({ stdout, stderr }: Pick<ProgramEnd, 'stdout' | 'stderr'>, count = 3): string =>
   `${stdout}\n${stderr}`
     .split('\n')
     .filter((line) => line.trim() !== '')
