@@ -11,6 +11,8 @@ export interface World {
   readonly size: number;
   /** Index among the processes of this machine. */
   readonly localRank: number;
+  /** How many those are, if the launcher tells. */
+  readonly localSize?: number;
   /** Where rank 0 runs, if the launcher tells. Open MPI doesn't. */
   readonly head?: { readonly host: string; readonly port?: number };
 }
@@ -47,7 +49,7 @@ function slurmWorld(env: Env): World {
   // Task 0 runs on the first host of the list; srun itself may have been called on a login node.
   const host = nodeList === undefined ? env.SLURM_LAUNCH_NODE_IPADDR : firstSlurmHost(nodeList);
   const ranks = ranksOf(env, { rank: 'SLURM_PROCID', size: 'SLURM_NTASKS', localRank: 'SLURM_LOCALID' });
-  return { launcher: 'slurm', ...ranks, ...(host === undefined ? {} : { head: { host } }) };
+  return { launcher: 'slurm', ...ranks, ...slurmLocalSize(env), ...(host === undefined ? {} : { head: { host } }) };
 }
 
 function openMpiWorld(env: Env): World {
@@ -56,11 +58,12 @@ function openMpiWorld(env: Env): World {
     size: 'OMPI_COMM_WORLD_SIZE',
     localRank: 'OMPI_COMM_WORLD_LOCAL_RANK',
   };
-  return { launcher: 'openmpi', ...ranksOf(env, names) };
+  return { launcher: 'openmpi', ...ranksOf(env, names), ...localSizeOf(env, 'OMPI_COMM_WORLD_LOCAL_SIZE') };
 }
 
 function torchrunWorld(env: Env): World {
-  const ranks = ranksOf(env, { rank: 'RANK', size: 'WORLD_SIZE', localRank: 'LOCAL_RANK' });
+  const names = { rank: 'RANK', size: 'WORLD_SIZE', localRank: 'LOCAL_RANK' };
+  const ranks = { ...ranksOf(env, names), ...localSizeOf(env, 'LOCAL_WORLD_SIZE') };
   const host = env.MASTER_ADDR;
   if (host === undefined) return { launcher: 'torchrun', ...ranks };
   if (env.MASTER_PORT === undefined) return { launcher: 'torchrun', ...ranks, head: { host } };
@@ -68,6 +71,24 @@ function torchrunWorld(env: Env): World {
   const port = numberOf(env, 'MASTER_PORT', 65534) + 1;
   return { launcher: 'torchrun', ...ranks, head: { host, port } };
 }
+
+/** `2(x3),1`: two tasks on each of three nodes, one on the fourth. */
+function slurmLocalSize(env: Env): Pick<World, 'localSize'> {
+  const name = env.SLURM_STEP_TASKS_PER_NODE === undefined ? 'SLURM_TASKS_PER_NODE' : 'SLURM_STEP_TASKS_PER_NODE';
+  const text = env[name];
+  if (text === undefined || env.SLURM_NODEID === undefined) return {};
+  const sizes = text.split(',').flatMap((part) => {
+    const [, tasks, nodes = '1'] = /^(\d+)(?:\(x(\d+)\))?$/.exec(part) ?? [];
+    return new Array<number>(Math.min(Number(nodes), 65535)).fill(Number(tasks));
+  });
+  const localSize = sizes[numberOf(env, 'SLURM_NODEID', 65534)];
+  if (localSize !== undefined && localSize > 0) return { localSize };
+  const message = `${name} is '${text}', which has no tasks for node ${env.SLURM_NODEID}; expected numbers like 2(x3),1`;
+  throw new CommError('INVALID_ARGUMENT', message);
+}
+
+const localSizeOf = (env: Env, name: string): Pick<World, 'localSize'> =>
+  env[name] === undefined ? {} : { localSize: numberOf(env, name, 65535) };
 
 function ranksOf(
   env: Env,

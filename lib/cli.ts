@@ -4,6 +4,7 @@ import { setMaxListeners } from 'node:events';
 import { UsageError, type CommandContext } from './commands/context.js';
 import { ConfigError } from './config/errors.js';
 import { EngineError } from './engine/errors.js';
+import type { SpawnedRankNews } from './engine/spawned_rank.js';
 import { TokenizerError } from './tokenizer/errors.js';
 
 const EXIT_FAILURE = 1;
@@ -64,7 +65,8 @@ process.stdout.on('error', () => onSignal('SIGTERM'));
 async function main(): Promise<void> {
   if (isSpawned) {
     const { runSpawnedRank } = await import('./engine/spawned_rank.js');
-    const isWell = await runSpawnedRank(process.stdin, process.stderr, (news) => void process.send?.(news));
+    const tell = (news: SpawnedRankNews): void => void process.send?.(news);
+    const isWell = await runSpawnedRank(process.stdin, process.stderr, tell, process.env);
     if (!isWell) process.exitCode = EXIT_FAILURE;
     return;
   }

@@ -13,8 +13,8 @@ export interface CommandContext {
   readonly stdin: NodeJS.ReadableStream;
   /** Aborted by Ctrl-C or a termination signal. */
   readonly signal: AbortSignal;
-  /** The environment, for secrets and launchers only. */
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The process's own environment: secrets and launchers are read there, and a rank sets what TensorFlow's library reads. */
+  readonly env: Record<string, string | undefined>;
 }
 
 /** A mistake in how a command was called: exit code 2. */

@@ -1,6 +1,7 @@
 /** Options of every command that starts an engine, and from them to a running one. */
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
+import { worldFromEnv } from '../../comm/world.js';
 import type { LoadRecorder } from '../../experts/load_recorder.js';
 import { RECORD_MODES, type RecordMode } from '../../experts/recording.js';
 import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
@@ -177,6 +178,7 @@ async function startEngine(
     stderr.write(
       `waiting at ${args.listen!} for ${numExternalRanks} ${numExternalRanks === 1 ? 'rank' : 'ranks'} of other machines\n`,
     );
+  const world = worldFromEnv(env);
   const progress = new LoadProgress(stderr, config.parallel.ranks + numExternalRanks);
   try {
     return await Engine.start({
@@ -186,6 +188,7 @@ async function startEngine(
       ...(args.listen !== undefined && { listen: parseAddress(args.listen) }),
       ...(args.advertise !== undefined && { advertise: args.advertise }),
       ...(secret !== undefined && { secret }),
+      ...(world !== undefined && { world }),
       ...(joinTimeout !== undefined && { joinTimeoutMs: 1000 * joinTimeout }),
       ...(trace !== null && {
         onTimeline: (...step: Parameters<OnTimeline>) => trace.add(...step),

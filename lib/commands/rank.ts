@@ -5,6 +5,8 @@ import { backendChoice, BACKEND_NAMES } from './backend_option.js';
 import { EngineError } from '../engine/errors.js';
 import { LocalRanks, type LocalRanksOptions, type RankExit } from '../engine/local_ranks.js';
 import type { SpawnedRankNews } from '../engine/spawned_rank.js';
+import { localSeats } from '../engine/local_seat.js';
+import { devicesFor, takePlace, type PlaceOrder } from '../engine/rank_place.js';
 import { readTls } from '../engine/tls_files.js';
 import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
@@ -64,11 +66,15 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
     ...(tls !== undefined && { tls }),
   };
   context.stderr.write(`joining the job at ${args.head}\n`);
-  if (nproc !== 1) return runMany(order, first, nproc, context);
+  const world = worldFromEnv(context.env);
+  const devices = await devicesFor(backend);
+  const places = localSeats(nproc, world).map((seat) => ({ seat, devices }));
+  if (nproc !== 1) return runMany(order, first, places, context);
   const { runRank } = await import('../engine/rank_main.js'); // loads TensorFlow.js, which a supervisor doesn't need
-  const number = first ?? worldFromEnv(context.env)?.rank;
+  const number = first ?? world?.rank;
+  const place = takePlace(places[0]!, context.env);
   const onRefused = ({ message }: Error): void => void context.stderr.write(`turned away: ${message}\n`);
-  await runRank({ ...order, onRefused, signal: context.signal, ...(number !== undefined && { rank: number }) });
+  await runRank({ ...order, place, onRefused, signal: context.signal, ...(number !== undefined && { rank: number }) });
 }
 
 /**
@@ -78,14 +84,15 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
 async function runMany(
   order: LocalRanksOptions['order'],
   first: number | undefined,
-  count: number,
+  places: readonly PlaceOrder[],
   { stderr, signal }: CommandContext,
 ): Promise<void> {
   let onPeerLoss: SpawnedRankNews['onPeerLoss'] = 'fail';
   const isMasked = (): boolean => onPeerLoss === 'mask';
   const ranks = new LocalRanks({
-    ranks: Array.from({ length: count }, (_, i) => (first === undefined ? null : first + i)),
+    ranks: places.map((_, i) => (first === undefined ? null : first + i)),
     order,
+    places,
     onJoined: (news) => (onPeerLoss = news.onPeerLoss),
     onLog: (number, line) => {
       if (!signal.aborted) stderr.write(`[rank ${number ?? '?'}] ${line}\n`);

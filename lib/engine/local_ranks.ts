@@ -4,13 +4,16 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isNews } from './rank_log.js';
+import type { PlaceOrder } from './rank_place.js';
 import type { SpawnedRankNews, SpawnOrder } from './spawned_rank.js';
 
 export interface LocalRanksOptions {
   /** Rank numbers to start; their count alone where the head gives the numbers. */
   readonly ranks: readonly (number | null)[];
   /** What all of them are told. */
-  readonly order: Omit<SpawnOrder, 'rank' | 'numThreads'>;
+  readonly order: Omit<SpawnOrder, 'rank' | 'numThreads' | 'place'>;
+  /** Of the ranks, in their order; as threads they share one. */
+  readonly places: readonly PlaceOrder[];
   /** All of them, numbered from 0, as threads of one process. Default: a process each. */
   readonly asThreads?: boolean;
   /** A line that a rank wrote to its standard output or error. */
@@ -41,9 +44,9 @@ export class LocalRanks {
   }[];
 
   constructor(options: LocalRanksOptions) {
-    const { ranks, asThreads = false } = options;
-    this.children = (asThreads ? [null] : ranks).map((rank) => {
-      const child = spawnRank(rank, options);
+    const { ranks, places, asThreads = false } = options;
+    this.children = (asThreads ? [null] : ranks).map((rank, i) => {
+      const child = spawnRank(rank, places[i]!, options);
       return { rank, child, exit: exitOf(child, rank) };
     });
   }
@@ -78,6 +81,7 @@ const wait = (ms: number): Promise<false> => delay(ms, false, { ref: false });
 
 function spawnRank(
   rank: number | null,
+  place: PlaceOrder,
   { ranks, asThreads = false, order, onLog, onJoined }: LocalRanksOptions,
 ): ChildProcess {
   // The number is for those who look at the list of processes.
@@ -89,7 +93,7 @@ function spawnRank(
   stdin.on('error', () => undefined);
   child.on('message', (news) => onJoined?.(news as SpawnedRankNews));
   const who = { ...(rank !== null && { rank }), ...(asThreads && { numThreads: ranks.length }) };
-  stdin.write(`${JSON.stringify({ ...order, ...who } satisfies SpawnOrder)}\n`);
+  stdin.write(`${JSON.stringify({ ...order, place, ...who } satisfies SpawnOrder)}\n`);
   for (const stream of [stdout, stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
       if (isNews(line)) onLog?.(rank, line);

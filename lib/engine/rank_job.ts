@@ -37,8 +37,6 @@ export interface RankJob {
   readonly blockSize: number;
   readonly numKvBlocks: number;
   readonly maxNumBatchedTokens: number;
-  /** Ranks 0 … this − 1 share the head's machine. */
-  readonly numLocalRanks: number;
   /** Experts may move to other ranks while steps run; null: they stay. */
   readonly moves: MoveLimits | null;
 }

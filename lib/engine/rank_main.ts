@@ -13,7 +13,7 @@ import { placementFrom, type Placement } from '../../experts/placement.js';
 import { createReplicaChooser } from '../../experts/replica_choice.js';
 import { MAX_MEMORY_BYTES } from '../../experts/kernels/kernel_memory.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
-import { selectBackend, type BackendChoice } from '../../experts/tf.js';
+import { selectBackend, type BackendChoice, type BackendReport } from '../../experts/tf.js';
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel } from '../model/load_model.js';
 import { backendOf, residenceOf } from '../model/residence.js';
@@ -27,6 +27,7 @@ import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from './errors.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from './rank_job.js';
+import type { RankPlace } from './rank_place.js';
 import { describeError, RankSteps } from './rank_steps.js';
 import type { HeadToRank, LoadReport, RankToHead } from './step_plan.js';
 
@@ -50,6 +51,8 @@ export interface RankOptions {
   readonly onHeadKnows?: () => void;
   /** Told of a connection to this rank's data port that was turned away. */
   readonly onRefused?: (error: Error) => void;
+  /** What it has of its machine. Default: all, and no GPU of which anything is known. */
+  readonly place?: RankPlace;
   /** Where all ranks are threads of this process: this one's place among them. */
   readonly threadSeat?: ThreadSeat;
   readonly signal: AbortSignal;
@@ -149,6 +152,7 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
   const startMs = performance.now();
   const modelDir = options.model ?? job.model;
   const signal = stopSignal(joined, options.signal);
+  const { place = { ranksHere: 1, gpu: null } } = options;
   const backend = await selectBackend(backendOf(options.backend ?? job.backend, job.residence));
   const { configBytes } = await readModelFiles(modelDir);
   const { spec } = job;
@@ -174,7 +178,7 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
       ...{ backend: backend.name, rank, numRanks, memoryBytes: MAX_MEMORY_BYTES },
       availableBytes: process.availableMemory(),
       totalBytes: machineBytes(),
-      ranksHere: rank < job.numLocalRanks ? job.numLocalRanks : 1,
+      ranksHere: place.ranksHere,
     });
     const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
     const timeline = job.trace ? new Timeline() : null;
@@ -200,7 +204,7 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
       backend: backend.name,
       backendDetail: backend.detail,
       residence,
-      device: null,
+      device: isOnGpu(backend) ? (place.gpu?.device ?? null) : null,
       bytesRead: checkpoint.bytesRead,
       headerBytesRead: checkpoint.headerBytesRead,
       loadMs: performance.now() - startMs,
@@ -213,6 +217,9 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
     throw error;
   }
 }
+
+/** TensorFlow is taken by `auto` with a GPU alone. */
+const isOnGpu = ({ name, isAutomatic }: BackendReport): boolean => name === 'tensorflow' && isAutomatic;
 
 /** What all processes of this machine, or of its container, may use. */
 function machineBytes(): number {

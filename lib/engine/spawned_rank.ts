@@ -6,13 +6,16 @@ import { createInterface } from 'node:readline';
 import { EngineError } from './errors.js';
 import { runRank, type RankOptions } from './rank_main.js';
 import type { RankJob } from './rank_job.js';
+import { takePlace, type PlaceOrder } from './rank_place.js';
 import { runRankThreads } from './rank_threads.js';
 
 /** One JSON line on standard input. */
 export interface SpawnOrder extends Omit<
   RankOptions,
-  'signal' | 'threadSeat' | 'onRefused' | 'onJoined' | 'onHeadKnows'
+  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'onHeadKnows'
 > {
+  /** What it takes of its machine. */
+  readonly place: PlaceOrder;
   /** Run ranks 0 … n − 1, which are the whole job, as threads of this process, instead of one rank. */
   readonly numThreads?: number;
   /** The head itself started it and tells its user what it is told: the rank need not. */
@@ -24,11 +27,15 @@ export interface SpawnedRankNews {
   readonly onPeerLoss: RankJob['onPeerLoss'];
 }
 
-/** As {@link runRank}. `tell` reaches the parent. False: it could not start, and its parent was told why. @throws EngineError HEAD_LOST when the parent went away. */
+/**
+ * As {@link runRank}. `tell` reaches the parent; `env` is the process's own environment, in which is set what the order says. False: it could not start, and its parent was told why.
+ * @throws EngineError HEAD_LOST when the parent went away.
+ */
 export async function runSpawnedRank(
   stdin: NodeJS.ReadableStream,
   stderr: NodeJS.WritableStream,
   tell: (news: SpawnedRankNews) => void,
+  env: Record<string, string | undefined>,
 ): Promise<boolean> {
   const gone = new AbortController();
   const lines = createInterface({ input: stdin });
@@ -42,11 +49,12 @@ export async function runSpawnedRank(
   });
   try {
     const { numThreads, isHeads = false, ...options } = await order;
+    const place = takePlace(options.place, env, numThreads);
     const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
     const onJoined = ({ onPeerLoss }: RankJob): void => tell({ onPeerLoss });
     let isTold = false;
     const onHeadKnows = (): void => void (isTold = isHeads);
-    const told = { ...options, onHeadKnows, signal: gone.signal };
+    const told = { ...options, place, onHeadKnows, signal: gone.signal };
     const heard = (error: unknown): void => {
       if (!isTold) throw error;
     };

@@ -3,14 +3,18 @@ import { randomBytes } from 'node:crypto';
 import type { ControlLink } from '../../comm/control_link.js';
 import { CommError } from '../../comm/errors.js';
 import { Rendezvous } from '../../comm/rendezvous.js';
+import type { World } from '../../comm/world.js';
 import type { Placement } from '../../experts/placement.js';
 import type { ExpertwireConfig } from '../config/schema.js';
+import { backendOf } from '../model/residence.js';
 import type { ModelSpec } from '../model/spec.js';
 import { EngineError } from './errors.js';
 import { FirstCause } from './first_cause.js';
 import { Job, reportOf, type OnTimeline } from './job.js';
 import type { EngineLimits } from './limits.js';
 import { LocalRanks } from './local_ranks.js';
+import { localSeats } from './local_seat.js';
+import { devicesFor } from './rank_place.js';
 import { RankStartError } from './rank_start_error.js';
 import { checkReports } from './report_check.js';
 import { moveLimitsOf, type RankJob } from './rank_job.js';
@@ -39,6 +43,8 @@ export interface JobOptions {
   readonly onRefused?: (error: Error) => void;
   /** How far a rank's loading is, 0 … 1. */
   readonly onProgress?: (rank: number, fraction: number) => void;
+  /** Where a launcher started several tasks of this machine: this one's place among them. */
+  readonly world?: Pick<World, 'localRank' | 'localSize'>;
   /** What a rank did when, after each step; ranks collect it only where this is given. */
   readonly onTimeline?: OnTimeline;
   /** What a local rank wrote to its standard output or error. */
@@ -62,6 +68,8 @@ export async function startJob(options: JobOptions): Promise<Job> {
   checkTransport(config.comm, numLocalRanks, numExternalRanks);
   const tls = await readTls(config.comm.tls);
   const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
+  const devices = await devicesFor(backendOf(config.backend, config));
+  const asThreads = config.comm.transport === 'threads';
   const secret = options.secret ?? randomBytes(32).toString('hex');
   const rendezvous = await Rendezvous.listen({
     host,
@@ -79,7 +87,8 @@ export async function startJob(options: JobOptions): Promise<Job> {
   const cause = new FirstCause();
   const local = new LocalRanks({
     ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
-    asThreads: config.comm.transport === 'threads',
+    asThreads,
+    places: localSeats(asThreads ? 1 : numLocalRanks, options.world).map((seat) => ({ seat, devices })),
     order: {
       head: { host, port: rendezvous.port },
       secret,
@@ -108,7 +117,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
   }
 }
 
-function rankJobOf({ config, spec, limits, placement, numLocalRanks, onTimeline }: JobOptions): RankJob {
+function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions): RankJob {
   return {
     model: config.model,
     spec,
@@ -128,7 +137,6 @@ function rankJobOf({ config, spec, limits, placement, numLocalRanks, onTimeline 
     blockSize: limits.blockSize,
     numKvBlocks: limits.numKvBlocks,
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
-    numLocalRanks,
     moves: moveLimitsOf(config, spec),
   };
 }

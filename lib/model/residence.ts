@@ -28,7 +28,7 @@ export interface ResidenceChoice {
 }
 
 /** What a rank's backend is chosen from: the kernels, where they are asked for, run beside one alone. */
-export const backendOf = (choice: BackendChoice, { compute }: ResidenceChoice): BackendChoice =>
+export const backendOf = (choice: BackendChoice, { compute }: Pick<ResidenceChoice, 'compute'>): BackendChoice =>
   choice === 'auto' && compute === 'kernels' ? 'wasm' : choice;
 
 /** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for int8 without kernels */

@@ -35,6 +35,26 @@ describe('the world of an environment', () => {
       { launcher: 'torchrun', rank: 3, size: 4, localRank: 1, head: { host: '10.0.0.1', port: 29501 } },
     ],
     [
+      'srun with its tasks per node',
+      { ...SLURM, SLURM_NODEID: '2', SLURM_TASKS_PER_NODE: '3(x2),2,1' },
+      { launcher: 'slurm', rank: 5, size: 8, localRank: 1, localSize: 2 },
+    ],
+    [
+      'srun with other tasks per node than the allocation',
+      { ...SLURM, SLURM_NODEID: '1', SLURM_TASKS_PER_NODE: '9(x2)', SLURM_STEP_TASKS_PER_NODE: '4(x2)' },
+      { launcher: 'slurm', rank: 5, size: 8, localRank: 1, localSize: 4 },
+    ],
+    [
+      'Open MPI with the size of the machine',
+      { ...OPEN_MPI, OMPI_COMM_WORLD_LOCAL_SIZE: '2' },
+      { launcher: 'openmpi', rank: 2, size: 4, localRank: 0, localSize: 2 },
+    ],
+    [
+      'torchrun with the size of the machine',
+      { ...TORCHRUN, LOCAL_WORLD_SIZE: '2' },
+      { launcher: 'torchrun', rank: 3, size: 4, localRank: 1, localSize: 2, head: { host: '10.0.0.1', port: 29501 } },
+    ],
+    [
       'torchrun without a local rank',
       { ...TORCHRUN, LOCAL_RANK: undefined, MASTER_PORT: undefined },
       { launcher: 'torchrun', rank: 3, size: 4, localRank: 3, head: { host: '10.0.0.1' } },
@@ -51,6 +71,9 @@ describe('the world of an environment', () => {
     ['OMPI_COMM_WORLD_RANK', { ...OPEN_MPI, OMPI_COMM_WORLD_RANK: '4' }],
     ['WORLD_SIZE', { ...TORCHRUN, WORLD_SIZE: '4.5' }],
     ['LOCAL_RANK', { ...TORCHRUN, LOCAL_RANK: '' }],
+    ['SLURM_TASKS_PER_NODE', { ...SLURM, SLURM_NODEID: '2', SLURM_TASKS_PER_NODE: '4(x2)' }],
+    ['SLURM_TASKS_PER_NODE', { ...SLURM, SLURM_NODEID: '0', SLURM_TASKS_PER_NODE: 'many' }],
+    ['LOCAL_WORLD_SIZE', { ...TORCHRUN, LOCAL_WORLD_SIZE: 'x' }],
     ['MASTER_PORT', { ...TORCHRUN, MASTER_PORT: '70000' }],
   ] as const) {
     it(`names ${name} when it is malformed (${String((env as Record<string, unknown>)[name])})`, () => {
