@@ -4,6 +4,8 @@ export interface StartedBackend {
   readonly detail: string;
   /** False for software renderers, TensorFlow on a CPU and the pure-JS backend, which `auto` passes over. */
   readonly isAutomatic: boolean;
+  /** Bytes of the largest tensor that its device takes. Default: as many as there are. */
+  readonly maxTensorBytes?: number;
 }
 
 export const firstLine = (error: unknown): string =>

@@ -9,7 +9,7 @@ import type { ThreadSeat } from '../../comm/thread_mesh.js';
 import { errorOfRemote } from '../../comm/messages.js';
 import { CountGather } from '../../experts/count_gather.js';
 import { LoadMonitor } from '../../experts/load_monitor.js';
-import { placementFrom, type Placement } from '../../experts/placement.js';
+import { placementFrom } from '../../experts/placement.js';
 import { createReplicaChooser } from '../../experts/replica_choice.js';
 import { MAX_MEMORY_BYTES } from '../../experts/kernels/kernel_memory.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
@@ -17,7 +17,8 @@ import { selectBackend, type BackendChoice, type BackendReport } from '../../exp
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel } from '../model/load_model.js';
 import { backendOf, residenceOf } from '../model/residence.js';
-import { checkFootprint, footprintOf } from '../model/footprint.js';
+import { footprintAt, footprintOf } from '../model/footprint.js';
+import { checkMemory } from '../model/memory_check.js';
 import { tensorsOfRank } from '../model/rank_tensors.js';
 import { moeLayersOf } from '../model/spec.js';
 import { CheckpointExperts } from '../model/weight_reader.js';
@@ -167,19 +168,19 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
     progress.totalBytes = checkpoint.totalBytes(names);
     const residence = residenceOf(job.residence, backend.name, checkpoint);
     const { blockSize, numKvBlocks, maxNumBatchedTokens } = job;
-    const room = {
-      blockSize,
-      numKvBlocks,
-      maxNumBatchedTokens,
-      numMovingExperts: numMovingExperts(job, placement, rank),
-    };
-    const footprint = footprintOf({ spec, checkpoint, placement, rank, residence, ...room });
-    checkFootprint(footprint, residence, {
+    const numMovingLayers = job.moves?.numLayers ?? 0;
+    const room = { blockSize, numKvBlocks, maxNumBatchedTokens, numMovingLayers };
+    const shape = { spec, checkpoint, placement, rank, residence, ...room };
+    const footprint = footprintOf(shape);
+    const limits = {
       ...{ backend: backend.name, rank, numRanks, memoryBytes: MAX_MEMORY_BYTES },
       availableBytes: process.availableMemory(),
       totalBytes: machineBytes(),
       ranksHere: place.ranksHere,
-    });
+      gpu: isOnGpu(backend) ? (place.gpu ?? UNKNOWN_GPU) : null,
+      ...(backend.maxTensorBytes !== undefined && { maxTensorBytes: backend.maxTensorBytes }),
+    };
+    checkMemory(footprint, residence, limits, footprintAt(shape));
     const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
     const timeline = job.trace ? new Timeline() : null;
     const clock = new Stopwatch(timeline?.onLap);
@@ -221,18 +222,12 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
 /** TensorFlow is taken by `auto` with a GPU alone. */
 const isOnGpu = ({ name, isAutomatic }: BackendReport): boolean => name === 'tensorflow' && isAutomatic;
 
+const UNKNOWN_GPU = { device: null, freeBytes: null, numRanks: 1 };
+
 /** What all processes of this machine, or of its container, may use. */
 function machineBytes(): number {
   const allowed = process.constrainedMemory();
   return allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
-}
-
-/** What moving experts may add to those of the placement: all slots full, and some layers twice. */
-function numMovingExperts({ moves }: RankJob, { phy2log, slotsPerRank }: Placement, rank: number): number {
-  if (moves === null) return 0;
-  const own = phy2log.map((table) => table.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank));
-  const numEmpty = own.reduce((sum, slots) => sum + slots.filter((logical) => logical < 0).length, 0);
-  return numEmpty + Math.min(moves.numLayers, phy2log.length) * slotsPerRank;
 }
 
 /** One message per hundredth, so that a large checkpoint doesn't flood the head, and one every few seconds, so that the head knows we live. */

@@ -39,7 +39,7 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, check
     throw new ExpertError('BACKEND_UNAVAILABLE', message);
   }
   if (compute === 'tensors' && [choice.experts, choice.dense].includes('int8')) {
-    const message = `int8 weights need compute: kernels, this rank computes with ${backend} tensors; choose bf16 or f32`;
+    const message = `int8 weights need compute: kernels, this rank computes with ${backend} tensors; choose bf16 or f32, or backend: wasm`;
     throw new ExpertError('INVALID_ARGUMENT', message);
   }
   return {

@@ -1,9 +1,9 @@
 /** Real ranks on a machine with GPUs; the GPUs and TensorFlow's library are stand-ins, all between them and the command line is not. */
 import { expect } from 'chai';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { withFakeGpus, type LoadedWith } from '../kit/fake_gpus.js';
 import { tinyGolden } from '../kit/goldens.js';
-import { tinyModel } from '../kit/paths.js';
+import { moe7m, tinyModel } from '../kit/paths.js';
 import { freePort } from '../kit/ports.js';
 import { Processes, type Ended } from '../kit/processes.js';
 
@@ -12,6 +12,8 @@ const MODEL = tinyModel('tiny-qwen3-moe');
 const GOLDEN = tinyGolden('tiny-qwen3-moe');
 const GENERATE = ['generate', '--model', MODEL, '--prompt-ids', GOLDEN.prompt_token_ids.join(','), '--ignore-eos'];
 const JSON_RUN = [...GENERATE, '--max-new-tokens', '24', '--json'];
+/** Too little for all experts of moe-7m. */
+const FREE_MIB = 15;
 const SECRET = { EXPERTWIRE_JOB_SECRET: 'a secret of this test' };
 
 interface Stats {
@@ -82,6 +84,27 @@ describe('ranks on a machine with GPUs', function () {
         rank_devices: ['0', null, null],
       });
     });
+  });
+
+  it('are refused a GPU that is too small before they load, and as many as the advice says are not', async () => {
+    const small = ['max_num_seqs=8', 'max_num_batched_tokens=32', 'num_kv_blocks=64', 'block_size=4'];
+    const keys = small.flatMap((key) => ['--set', `engine.${key}`]);
+    const run = async (numRanks: number): Promise<Ended> => {
+      let ended: Ended | undefined;
+      await withFakeGpus(new Array<number>(numRanks).fill(FREE_MIB), async ({ env }) => {
+        const model = ['--model', moe7m(), '--prompt', 'Call me', '--max-new-tokens', '1'];
+        ended = await processes.cli(['generate', ...model, ...keys, '--ranks', `${numRanks}`], { env }).ended;
+      });
+      return ended!;
+    };
+    const alone = await run(1);
+    expect([alone.code, alone.stderr.trimEnd().split('\n').length]).to.deep.equal([1, 1]);
+    const gib = `which has ${(FREE_MIB / 1024).toFixed(2)} GiB free; spread the experts over`;
+    expect(alone.stderr).to.contain(`OUT_OF_MEMORY: rank 0 on ${hostname()} would hold `).and.contain(gib);
+    const advised = Number(/spread the experts over (\d+) ranks with a GPU each/.exec(alone.stderr)![1]);
+    expect(advised).to.be.within(3, 8);
+    expect((await run(advised)).code).to.equal(0);
+    expect((await run(advised - 1)).stderr).to.contain('OUT_OF_MEMORY');
   });
 
   it('that a launcher started take those of their places on it', async () => {

@@ -121,7 +121,8 @@ describe('a rank that cannot start', function () {
     const head = processes.cli([...ARGS, '--listen', at, '--wait-ranks', '1', '--set', 'experts.resident=int8'], ENV);
     const rank = await processes.cli(['rank', '--head', at, '--rank', '1', '--backend', 'cpu'], ENV).ended;
     const ended = await head.ended;
-    const why = 'int8 weights need compute: kernels, this rank computes with cpu tensors; choose bf16 or f32';
+    const why =
+      'int8 weights need compute: kernels, this rank computes with cpu tensors; choose bf16 or f32, or backend: wasm';
     expect(told(rank.stderr)).to.deep.equal([`expertwire: INVALID_ARGUMENT: ${why}`]);
     expect(lastLine(ended.stderr)).to.equal(`expertwire: INVALID_ARGUMENT: rank 1 on ${hostname()}: ${why}`);
     expect([rank.code, ended.code]).to.deep.equal([1, 1]);

@@ -2,63 +2,48 @@ import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asRank } from '../../../comm/ids.js';
-import { ExpertError } from '../../../experts/errors.js';
 import { createPlacement } from '../../../experts/placement.js';
+import { withRedundancy } from '../../../experts/redundancy.js';
 import type { Residence } from '../../../lib/model/residence.js';
-import { checkFootprint, footprintOf, type Footprint, type MemoryLimits } from '../../../lib/model/footprint.js';
+import { footprintAt, footprintOf, type Footprint, type FootprintOptions } from '../../../lib/model/footprint.js';
 import { modelSpecOf } from '../../../lib/model/registry.js';
 import { moeLayersOf } from '../../../lib/model/spec.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { copyModel } from '../../kit/model_copy.js';
 import { tinyModel } from '../../kit/paths.js';
-import { errorOf } from '../../kit/rejects.js';
 import { readSafetensors, writeSafetensors } from '../../kit/safetensors_writer.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
-const GIB = 2 ** 30;
 const KERNELS: Residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' };
 const TENSORS: Residence = { compute: 'tensors', experts: 'f32', dense: 'auto' };
-const LIMITS: MemoryLimits = {
-  backend: 'wasm',
-  rank: asRank(2),
-  numRanks: 4,
-  availableBytes: 16 * GIB,
-  totalBytes: 24 * GIB,
-  ranksHere: 1,
-  memoryBytes: 4 * GIB,
-};
-const SMALL: Footprint = {
-  dense: GIB / 4,
-  experts: GIB,
-  moving: 0,
-  cache: GIB / 8,
-  activations: GIB / 64,
-  received: 0,
-};
-
-const refusal = (
-  footprint: Partial<Footprint>,
-  residence: Residence,
-  limits: Partial<MemoryLimits> = {},
-): Promise<string> =>
-  errorOf(ExpertError, () => checkFootprint({ ...SMALL, ...footprint }, residence, { ...LIMITS, ...limits })).then(
-    (error) => {
-      expect(error.code).to.equal('OUT_OF_MEMORY');
-      return error.message;
-    },
-  );
-
 async function bytesOfRank(dir: string, vocabSize?: number): Promise<Footprint> {
   const read = modelSpecOf((await readModelFiles(dir)).config);
   const spec = { ...read, vocabSize: vocabSize ?? read.vocabSize };
   const checkpoint = await openCheckpoint(dir);
   const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks: 2 };
-  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingExperts: 0 };
+  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingLayers: 0 };
   const placement = createPlacement('linear', shape);
   const footprint = footprintOf({ spec, checkpoint, placement, rank: asRank(0), residence: KERNELS, ...limits });
   await checkpoint.close();
   return footprint;
+}
+
+const totalOf = ({ dense, experts, moving, cache, activations, received }: Footprint): number =>
+  dense + experts + moving + cache + activations + received;
+
+/** With a rank of two. */
+async function withCheckpoint(
+  dir: string,
+  use: (options: FootprintOptions, shape: { numLayers: number; numExperts: number }) => void,
+): Promise<void> {
+  const spec = modelSpecOf((await readModelFiles(dir)).config);
+  const checkpoint = await openCheckpoint(dir);
+  const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts };
+  const placement = createPlacement('linear', { ...shape, numRanks: 2 });
+  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingLayers: 0 };
+  use({ spec, checkpoint, placement, rank: asRank(0), residence: TENSORS, ...limits }, shape);
+  await checkpoint.close();
 }
 
 describe('the bytes of a rank', () => {
@@ -78,8 +63,8 @@ describe('the bytes of a rank', () => {
       numKvBlocks: 10,
       maxNumBatchedTokens: 8,
     };
-    const of = (residence: Residence, numMovingExperts = 0): Footprint =>
-      footprintOf({ ...options, residence, numMovingExperts });
+    const of = (residence: Residence, numMovingLayers = 0): Footprint =>
+      footprintOf({ ...options, residence, numMovingLayers });
     const perExpert = (bytes: (columns: number) => number): number =>
       2 * spec.moe.intermediateSize * bytes(spec.hiddenSize) + spec.hiddenSize * bytes(spec.moe.intermediateSize);
     const padded = (columns: number): number => 32 * Math.ceil(columns / 32);
@@ -90,9 +75,9 @@ describe('the bytes of a rank', () => {
     };
     const numOwn = (numLayers * numExperts) / 2;
     for (const experts of ['f32', 'bf16', 'int8'] as const) {
-      const footprint = of({ ...KERNELS, experts }, 3);
+      const footprint = of({ ...KERNELS, experts }, 1);
       expect(footprint.experts, experts).to.equal(numOwn * perExpert(rows[experts]));
-      expect(footprint.moving, experts).to.equal(3 * perExpert(rows[experts]));
+      expect(footprint.moving, experts).to.equal((numExperts / 2) * perExpert(rows[experts]));
     }
     expect(of(TENSORS).experts).to.equal(numOwn * perExpert((n) => 4 * n));
     const all = checkpoint
@@ -123,45 +108,54 @@ describe('the bytes of a rank', () => {
     expect(await of(2 ** 24)).to.equal(await of(2 ** 25));
   });
 
-  it('that fit are accepted', () => {
-    for (const residence of [KERNELS, TENSORS]) checkFootprint(SMALL, residence, LIMITS);
-    checkFootprint({ ...SMALL, experts: 12 * GIB }, KERNELS, LIMITS);
-    checkFootprint({ ...SMALL, experts: 12 * GIB }, TENSORS, { ...LIMITS, backend: 'tensorflow' });
+  it('would be, with other numbers of ranks, those of the rank that holds most', async () => {
+    for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
+      await withCheckpoint(tinyModel(name), (options, shape) => {
+        for (const [numRedundant, numMovingLayers] of [
+          [0, 0],
+          [0, 2],
+          [5, 1],
+        ] as const) {
+          for (const residence of [KERNELS, TENSORS]) {
+            const of = (numRanks: number, rank: number): FootprintOptions => {
+              const placement = withRedundancy(createPlacement('linear', { ...shape, numRanks }), numRedundant);
+              return { ...options, residence, numMovingLayers, placement, rank: asRank(rank) };
+            };
+            const at = footprintAt(of(3, 1));
+            for (const numRanks of [1, 2, 3, 5, shape.numExperts, shape.numExperts + 3]) {
+              if (numRedundant > shape.numExperts * (numRanks - 1)) {
+                expect(at(numRanks)).to.equal(null);
+                continue;
+              }
+              const ranks = Array.from({ length: numRanks }, (_, rank) => footprintOf(of(numRanks, rank)));
+              const most = Math.max(...ranks.map(totalOf));
+              expect(totalOf(at(numRanks)!), `${name} ${numRanks} ${numRedundant}`).to.equal(most);
+            }
+          }
+        }
+      });
+    }
   });
 
-  it('beyond what tensors on wasm hold are refused with both numbers, the kernels and the ranks that it needs', async () => {
-    const message = await refusal({ experts: 2 * GIB }, TENSORS);
-    expect(message).to.contain('rank 2 would hold 2.25 GiB of float32 weights (dense 0.25 GiB, experts 2.00 GiB)');
-    expect(message).to.contain('wasm backend holds 1.50 GiB; use compute: kernels, or spread the experts over 7 ranks');
+  it('count an embedding that is the head too twice where tensors compute', async () => {
+    await withCheckpoint(tinyModel('tiny-qwen3-moe'), (options) => {
+      const { spec } = options;
+      const of = (tieWordEmbeddings: boolean, residence: Residence): number =>
+        footprintOf({ ...options, residence, spec: { ...spec, tieWordEmbeddings } }).dense;
+      const head = 4 * spec.vocabSize * spec.hiddenSize;
+      expect(of(true, TENSORS)).to.equal(of(false, TENSORS));
+      expect(of(false, { ...KERNELS, dense: 'f32' }) - of(true, { ...KERNELS, dense: 'f32' })).to.be.at.least(head);
+    });
   });
 
-  it('of dense weights and cache must fit one kernel memory', async () => {
-    const message = await refusal({ cache: 4 * GIB }, KERNELS);
-    expect(message).to.contain("4.27 GiB that can't be divided").and.contain('a kernel memory holds 4.00 GiB');
-    expect(message).to.match(/lower engine\.num_kv_blocks$/);
-    expect(await refusal({ activations: 4 * GIB }, KERNELS)).to.match(/lower engine\.max_num_batched_tokens$/);
-    const dense = { dense: 3.9 * GIB, cache: GIB / 2 };
-    expect(await refusal(dense, KERNELS)).to.match(/lower engine\.num_kv_blocks, or set dense\.resident to int8$/);
-    expect(await refusal({ dense: 6 * GIB }, { ...KERNELS, dense: 'f32' })).to.match(/; set dense\.resident to bf16$/);
-    expect(await refusal({ dense: 9 * GIB }, KERNELS)).to.match(/; use compute: tensors with backend: tensorflow$/);
-  });
-
-  it('of all ranks of a machine must fit it together', async () => {
-    const message = await refusal({ experts: 8 * GIB }, KERNELS, { ranksHere: 4 });
-    expect(message).to.contain('would hold 8.39 GiB').and.contain('4 such ranks share a machine with 24.00 GiB');
-    expect(message).to.match(/; set experts\.resident to int8, which fits, or use several machines$/);
-    checkFootprint({ ...SMALL, experts: 8 * GIB }, KERNELS, { ...LIMITS, ranksHere: 2 });
-  });
-
-  it('beyond what the machine has are refused with what would fit', async () => {
-    const message = await refusal({ experts: 20 * GIB }, KERNELS);
-    expect(message).to.contain('would hold 20.39 GiB').and.contain('this machine has 16.00 GiB left');
-    expect(message).to.contain('set experts.resident to int8, which fits, or spread the experts over 6 ranks');
-    const f32 = await refusal({ experts: 20 * GIB }, { ...KERNELS, experts: 'f32' });
-    expect(f32).to.contain('set experts.resident to bf16, which fits');
-    const tensors = await refusal({ experts: 20 * GIB }, TENSORS, { backend: 'tensorflow' });
-    expect(tensors).not.to.contain('resident');
-    const none = await refusal({ dense: 3 * GIB }, KERNELS, { availableBytes: GIB });
-    expect(none).to.contain('take a machine with more memory');
+  it('name the largest tensor: a matrix, or gate and up projections together', async () => {
+    await withCheckpoint(tinyModel('tiny-qwen3-moe'), (options) => {
+      const { spec } = options;
+      const largest = (intermediateSize: number, residence = TENSORS): number =>
+        footprintOf({ ...options, residence, spec: { ...spec, moe: { ...spec.moe, intermediateSize } } }).largestTensor;
+      expect(largest(1)).to.equal(4 * Math.max(spec.vocabSize, 64) * spec.hiddenSize);
+      expect(largest(10_000)).to.equal(4 * 2 * 10_000 * spec.hiddenSize);
+      expect(largest(10_000, KERNELS)).to.equal(0);
+    });
   });
 });
