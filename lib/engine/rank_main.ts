@@ -264,7 +264,8 @@ function runSteps(
       executor,
       onPeerLoss,
       tell: (message) => tell(joined, message),
-      onFailed: reject,
+      // A head that dies takes its ranks along, and their ends may be seen before its own.
+      onFailed: (error) => void setTimeout(reject, isPeerLost(error) ? HEAD_FIRST_MS : 0, error),
     });
     const onAbort = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', onAbort, { once: true });
@@ -277,5 +278,10 @@ function runSteps(
     });
   });
 }
+
+const isPeerLost = (error: unknown): boolean => error instanceof CommError && error.code === 'PEER_LOST';
+
+/** How long a rank that lost a peer looks whether it lost its head. */
+const HEAD_FIRST_MS = 100;
 
 const tell = (joined: JoinedRank, body: RankToHead): void => joined.link.send({ type: 'job', body });
