@@ -18,6 +18,12 @@ export interface TfjsCore {
   registerBackend(name: string, factory: () => object): boolean;
 }
 
+/** What is needed of the binding here. */
+interface Binding {
+  readonly TF_Version: string;
+  isUsingGpuDevice(): boolean;
+}
+
 interface KernelBackendModule {
   readonly NodeJSKernelBackend: new (binding: object, packageName: string) => object;
 }
@@ -40,8 +46,8 @@ export function registerNative(core: TfjsCore, dir: string): string {
 /** As {@link registerNative}, of a folder that has no manifest yet. */
 export function registerFrom(core: TfjsCore, dir: string): string {
   (globalThis as { [CORE]?: TfjsCore })[CORE] = core;
-  const load = createRequire(import.meta.url);
-  const binding = load(join(dir, NATIVE_FILES.binding)) as { readonly TF_Version: string };
+  restoreIsNullOrUndefined();
+  const binding = loadBinding(dir);
   const dist = join(dir, NATIVE_FILES.tfjsNode, 'dist');
   const { NodeJSKernelBackend } = load(join(dist, 'nodejs_kernel_backend.js')) as KernelBackendModule;
   load(join(dist, 'register_all_kernels.js'));
@@ -50,4 +56,18 @@ export function registerFrom(core: TfjsCore, dir: string): string {
     core.registerBackend('tensorflow', () => new NodeJSKernelBackend(binding, `${TFJS_SCOPE}/tfjs-node`));
   }
   return binding.TF_Version;
+}
+
+/** Whether the library of a folder computes on a GPU; it is loaded for that. */
+export const isNativeOnGpu = (dir: string): boolean => loadBinding(dir).isUsingGpuDevice();
+
+/** The binding and the JavaScript of the backend are CommonJS. */
+const load = createRequire(import.meta.url);
+
+const loadBinding = (dir: string): Binding => load(join(dir, NATIVE_FILES.binding)) as Binding;
+
+/** The one function that tfjs-node 4.22 calls and Node 23 took away. */
+export function restoreIsNullOrUndefined(): void {
+  const util = load('node:util') as { isNullOrUndefined?: (value: unknown) => boolean };
+  util.isNullOrUndefined ??= (value) => value === null || value === undefined;
 }

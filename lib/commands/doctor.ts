@@ -1,8 +1,10 @@
 /** `expertwire doctor`: what this machine has, and why a backend is unavailable. */
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import type { Argv } from 'yargs';
+import { nativeDir } from '../../experts/native_folder.js';
 import type { BackendReport } from '../../experts/tf.js';
 import { bytes, table } from '../metrics/charts.js';
+import { nativeFacts, nativeJson, reportNative } from '../native/native_report.js';
 import { VERSION } from '../version.js';
 import type { CommandContext } from './context.js';
 
@@ -14,9 +16,10 @@ export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
   return yargs.option('json', { type: 'boolean', describe: 'one JSON object' });
 }
 
-export async function doctor(args: DoctorArgs, { stdout }: CommandContext): Promise<void> {
+export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext): Promise<void> {
   const { reportBackends } = await import('../../experts/tf.js'); // only this command needs it in the head's process
   const backends = await reportBackends();
+  const native = await reportNative(nativeDir(), { env });
   const chosen = backends.find(({ isAvailable, isAutomatic }) => isAvailable && isAutomatic)?.name ?? null;
   const machine = {
     expertwire: VERSION,
@@ -29,7 +32,9 @@ export async function doctor(args: DoctorArgs, { stdout }: CommandContext): Prom
   };
   if (args.json === true) {
     const rows = backends.map(({ name, isAvailable, detail }) => ({ name, available: isAvailable, detail }));
-    stdout.write(`${JSON.stringify({ ...machine, backends: rows, auto: chosen })}\n`);
+    const tensorflow = backends.find(({ name }) => name === 'tensorflow')!;
+    const nativePart = nativeJson(native, tensorflow.isAvailable ? null : tensorflow.detail);
+    stdout.write(`${JSON.stringify({ ...machine, ...nativePart, backends: rows, auto: chosen })}\n`);
     return;
   }
   const facts = [
@@ -37,8 +42,9 @@ export async function doctor(args: DoctorArgs, { stdout }: CommandContext): Prom
     ['node', `${machine.node} on ${machine.platform}`],
     ['cpu', `${machine.cpu}, ${machine.cores} cores: as many ranks use them all`],
     ['memory', `${bytes(machine.memory_bytes)}, ${bytes(machine.free_memory_bytes)} free`],
+    ...nativeFacts(native),
   ];
-  stdout.write(facts.map(([name, value]) => `${name!.padEnd(12)}${value}\n`).join(''));
+  stdout.write(facts.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join(''));
   stdout.write(`\n${backendTable(backends, chosen)}\n`);
 }
 

@@ -104,7 +104,8 @@ export function createParser(args: readonly string[], context: CommandContext): 
   });
   register(cli, context, {
     name: 'native <action>',
-    describe: 'install: the native TensorFlow backend (linux x64; needs npm, pip and g++; 0.9 GB).',
+    describe:
+      'install: the native TensorFlow backend (linux x64, arm64; needs npm, pip and g++; 0.8 GB, --gpu 5.6 GB).',
     options: nativeOptions,
     run: (args: NativeArgs, own) => native(args, own),
   });

@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { NativeError } from './errors.js';
-import { lastLines, runProgram } from './program.js';
+import { lastLines } from './program.js';
 import type { TensorflowLibrary } from './tensorflow_library.js';
+import { runIn, type Workshop } from './workshop.js';
 
 /** Of Node's stable binary interface: what Node 20 and newer have. */
 const NAPI_VERSION = 8;
@@ -24,23 +25,18 @@ export interface BindingOptions extends TensorflowLibrary {
   /** Folder of the libraries, and as seen from the target's own folder. */
   readonly libraryDir: string;
   readonly libraryDirFromTarget: string;
-  readonly signal: AbortSignal;
 }
 
-/** @throws NativeError MISSING_PROGRAM, BUILD_FAILED */
-export async function buildBinding(options: BindingOptions): Promise<void> {
-  const { source, headers, include, libraries, target, libraryDir, libraryDirFromTarget, signal } = options;
-  const end = await runProgram(
-    'g++',
-    [
-      ...['-std=c++17', '-O2', '-fPIC', '-shared', '-w', `-DNAPI_VERSION=${NAPI_VERSION}`],
-      ...[source, include, headers].map((folder) => `-I${folder}`),
-      ...['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(source, file)),
-      ...['-o', target, `-L${libraryDir}`, ...libraries.map((library) => `-l:${library}`)],
-      `-Wl,-rpath,$ORIGIN/${libraryDirFromTarget}`, // the folder can be moved as a whole
-    ],
-    { signal },
-  );
+/** @throws NativeError MISSING_PROGRAM, BUILD_FAILED; the signal's reason when it was aborted */
+export async function buildBinding(options: BindingOptions, shop: Workshop): Promise<void> {
+  const { source, headers, include, libraries, target, libraryDir, libraryDirFromTarget } = options;
+  const end = await runIn(shop, 'g++', [
+    ...['-std=c++17', '-O2', '-fPIC', '-shared', '-w', `-DNAPI_VERSION=${NAPI_VERSION}`],
+    ...[source, include, headers].map((folder) => `-I${folder}`),
+    ...['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(source, file)),
+    ...['-o', target, `-L${libraryDir}`, ...libraries.map((library) => `-l:${library}`)],
+    `-Wl,-rpath,$ORIGIN/${libraryDirFromTarget}`, // the folder can be moved as a whole
+  ]);
   if (end.exitCode === 0) return;
   const message = `g++ can't build the binding (${lastLines(end)}); try another TensorFlow with --from`;
   throw new NativeError('BUILD_FAILED', message);

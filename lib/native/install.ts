@@ -1,151 +1,132 @@
 /** `expertwire native install`: builds the native backend in a folder beside its place, tries it, and puts it there whole. */
-import { fork } from 'node:child_process';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import {
   NATIVE_FILES,
   nativePlatform,
   readNativeManifest,
-  TFJS_SCOPE,
   TFJS_VERSION,
+  type NativeKind,
   type NativeManifest,
 } from '../../experts/native_folder.js';
-import { CORE_STAND_IN } from '../../experts/native_tensorflow.js';
-import { buildBinding, nodeHeaders } from './binding.js';
 import { NativeError } from './errors.js';
-import { fetchTensorflow, NODE_HEADERS, PROTOBUF, TENSORFLOW_WHEEL, TFJS_NODE, unpackNpmPackage } from './packages.js';
-import { libraryFromFolder, libraryFromWheel, type TensorflowLibrary } from './tensorflow_library.js';
+import { fillNativeFolder, type TensorflowSource } from './fill_folder.js';
+import { checkPrograms, checkRoom, checkSystem, thisMachine, wheelFor, type Machine } from './machine.js';
+import { makePartialFolder, removeLeftovers } from './partial_folder.js';
+import { lastLines, type Environment } from './program.js';
+import { runTrial } from './trial.js';
 import type { Trial } from './try_native.js';
 
 export interface InstallOptions {
+  /** The build for processors, or the one for NVIDIA GPUs with NVIDIA's libraries. */
+  readonly kind: NativeKind;
   /** A folder with TensorFlow's library and headers; without it the wheel of the package index is fetched. */
   readonly from?: string | undefined;
+  /** Of the programs that are run. */
+  readonly env: Environment;
   readonly signal: AbortSignal;
   /** What is being done now: 'compiling the binding'. */
   readonly onStep: (step: string) => void;
   /** Of the step, 0 to 1, where it is known. */
   readonly onProgress: (fraction: number) => void;
+  /** Default: this one. */
+  readonly machine?: Machine;
 }
 
-/** The one machine that this was built and run on. */
-const SUPPORTED = 'linux x64';
+export interface Installed {
+  readonly manifest: NativeManifest;
+  /** Whether it computed on a GPU when it was tried. */
+  readonly isOnGpu: boolean;
+  /** What TensorFlow said of itself meanwhile; its warnings tell why it found no GPU. */
+  readonly log: string;
+}
 
 /**
  * Installs into a folder, in place of what was there; on failure that stays as it was.
  *
  * @throws NativeError; the signal's reason when it was aborted
  */
-export async function installNative(dir: string, options: InstallOptions): Promise<NativeManifest> {
-  if (nativePlatform() !== SUPPORTED) {
-    const message = `the native backend is built for ${SUPPORTED}, this is ${nativePlatform()}; use backend: wasm`;
-    throw new NativeError('UNSUPPORTED_MACHINE', message);
-  }
-  const partial = `${dir}${PARTIAL}${process.pid}`;
+export async function installNative(dir: string, options: InstallOptions): Promise<Installed> {
+  const { signal } = options;
+  let partial: string | null = null;
   try {
+    signal.throwIfAborted();
     await mkdir(dirname(dir), { recursive: true });
-    await removeLeftovers(dir);
-    await mkdir(partial);
-    const manifest = await fill(partial, options);
+    const tensorflow = await checkBefore(dirname(dir), options);
+    partial = await makePartialFolder(dir);
+    const installed = await build(partial, tensorflow, options);
     await replace(dir, partial);
-    return manifest;
+    return installed;
   } catch (error) {
-    options.signal.throwIfAborted();
+    signal.throwIfAborted();
     throw isSystemError(error) ? writeFailed(dir, error) : error;
   } finally {
-    await rm(partial, { recursive: true, force: true }).catch(() => undefined);
+    if (partial !== null) await rm(partial, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
   }
 }
 
-/** Removes what is installed in a folder; false where nothing was. */
+/**
+ * Removes what is installed in a folder; false where nothing was.
+ *
+ * @throws NativeError ALREADY_INSTALLING, WRITE_FAILED
+ */
 export async function removeNative(dir: string): Promise<boolean> {
   const isInstalled = readNativeManifest(dir) !== null;
-  await removeLeftovers(dir).catch(() => undefined); // where there is no folder, nothing is left in it
-  await rm(dir, { recursive: true, force: true }).catch((cause: unknown) => {
-    throw writeFailed(dir, cause as Error);
-  });
-  return isInstalled;
+  try {
+    await removeLeftovers(dir);
+    await rm(dir, { recursive: true, force: true });
+    return isInstalled;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (error.code === 'ENOENT') return false; // where there is no folder, nothing is left in it
+    throw writeFailed(dir, error);
+  }
 }
 
-async function fill(dir: string, options: InstallOptions): Promise<NativeManifest> {
-  const { signal, onStep } = options;
+/** Everything that can be known before minutes are spent. */
+async function checkBefore(parent: string, options: InstallOptions): Promise<TensorflowSource> {
+  const { kind, from, machine = thisMachine() } = options;
+  checkSystem(machine);
+  if (from !== undefined) {
+    await checkPrograms(false, options);
+    return { from };
+  }
+  const wheel = wheelFor(machine, kind);
+  await checkPrograms(true, options);
+  await checkRoom(machine, parent, wheel.roomBytes);
+  return { wheel };
+}
+
+/** Fills a folder, and tries what is in it: it counts as installed once it has computed something. */
+async function build(dir: string, tensorflow: TensorflowSource, options: InstallOptions): Promise<Installed> {
+  const { env, signal, onStep, kind } = options;
   const scratch = join(dir, 'scratch');
-  const packageDir = join(dir, NATIVE_FILES.tfjsNode);
-  const modules = join(dir, NATIVE_FILES.modules);
   await mkdir(scratch);
+  const wheels = await fillNativeFolder(dir, tensorflow, { ...options, shop: { scratch, env, signal } });
 
-  // 1. TensorFlow itself.
-  const library = await tensorflow(dir, scratch, options);
-
-  // 2. The backend's JavaScript and the source of its binding, from the npm registry.
-  onStep(`fetching ${TFJS_NODE.name} ${TFJS_NODE.version}`);
-  await unpackNpmPackage(TFJS_NODE, packageDir, scratch, signal);
-  await unpackNpmPackage(PROTOBUF, join(modules, PROTOBUF.name), scratch, signal);
-  for (const name of ['tfjs', 'tfjs-core']) await writeStandIn(join(modules, TFJS_SCOPE, name));
-
-  // 3. What joins the two.
-  onStep('compiling the binding');
-  const headers = nodeHeaders() ?? (await fetchHeaders(scratch, signal));
-  const folders = { libraryDir: join(dir, NATIVE_FILES.libraries), libraryDirFromTarget: NATIVE_FILES.libraries };
-  const source = join(packageDir, 'binding');
-  await buildBinding({ ...library, ...folders, source, headers, target: join(dir, NATIVE_FILES.binding), signal });
-
-  // 4. It counts as installed once it has computed something.
   onStep('multiplying two matrices');
-  const manifest = { tensorflow: await tryIn(dir, signal), tfjsNode: TFJS_VERSION, platform: nativePlatform() };
+  const { version, isOnGpu, log } = await tryIn(dir, options);
+  const manifest: NativeManifest = {
+    kind: isOnGpu ? 'gpu' : kind, // a folder of the user's own may hold either
+    ...{ tensorflow: version, tfjsNode: TFJS_VERSION, platform: nativePlatform(), wheels },
+  };
   await rm(scratch, { recursive: true });
   await writeFile(join(dir, NATIVE_FILES.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
-  return manifest;
+  return { manifest, isOnGpu, log };
 }
 
-async function tensorflow(
+async function tryIn(
   dir: string,
-  scratch: string,
-  { from, signal, onStep, onProgress }: InstallOptions,
-): Promise<TensorflowLibrary> {
-  const libraries = join(dir, NATIVE_FILES.libraries);
-  if (from !== undefined) {
-    onStep(`copying TensorFlow from ${from}`);
-    return libraryFromFolder(from, libraries);
-  }
-  onStep(`fetching ${TENSORFLOW_WHEEL.name} ${TENSORFLOW_WHEEL.version} (274 MB)`);
-  const wheel = await fetchTensorflow(scratch, signal);
-  onStep('unpacking TensorFlow');
-  return libraryFromWheel(wheel, { libraries, include: join(scratch, 'include') }, { signal, onProgress });
-}
-
-async function writeStandIn(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
-  await writeFile(join(dir, 'index.js'), CORE_STAND_IN);
-}
-
-async function fetchHeaders(scratch: string, signal: AbortSignal): Promise<string> {
-  const target = join(scratch, NODE_HEADERS.name);
-  await unpackNpmPackage(NODE_HEADERS, target, scratch, signal);
-  return join(target, 'include');
-}
-
-/** In a process of its own, which may die of a library that does not suit the processor. */
-async function tryIn(dir: string, signal: AbortSignal): Promise<string> {
-  const child = fork(fileURLToPath(new URL('./try_native.js', import.meta.url)), [dir], { stdio: 'ignore', signal });
-  const trial = await new Promise<Trial>((resolve, reject) => {
-    child.once('message', (message) => resolve(message as Trial));
-    child.once('error', reject);
-    child.once('exit', (code, killer) => resolve({ reason: `it ended with ${killer ?? `exit code ${code}`}` }));
-  });
-  if ('version' in trial) return trial.version;
-  const message = `what was built does not run: ${trial.reason}; try another TensorFlow with --from, or use backend: wasm`;
+  options: InstallOptions,
+): Promise<{ readonly version: string; readonly isOnGpu: boolean; readonly log: string }> {
+  const end = await runTrial<Trial>('./try_native.js', [dir], options);
+  if ('told' in end && 'version' in end.told) return { ...end.told, log: end.log };
+  const reason = 'told' in end ? (end.told as { readonly reason: string }).reason : end.reason;
+  const said = 'told' in end ? '' : lastLines({ stdout: '', stderr: end.log }, 1);
+  const message =
+    `what was built does not run: ${[reason, said].filter((part) => part !== '').join('; ')}; ` +
+    'try another TensorFlow with --from, or use backend: wasm';
   throw new NativeError('LOAD_FAILED', message);
-}
-
-const PARTIAL = '.partial-';
-
-/** Of installations that were killed. */
-async function removeLeftovers(dir: string): Promise<void> {
-  const parent = dirname(dir);
-  for (const name of await readdir(parent)) {
-    if (name.startsWith(`${basename(dir)}${PARTIAL}`)) await rm(join(parent, name), { recursive: true });
-  }
 }
 
 /** Processes that use the old folder keep the files that they have open. */

@@ -2,7 +2,7 @@
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NativeError } from './errors.js';
-import { extractEntry, readWheel, type ExtractOptions } from './wheel.js';
+import { extractEntries, readWheel, type UnpackOptions } from './wheel.js';
 
 /** The library with the C functions: as wheels carry it, and as the C library is published. Both need the framework beside them. */
 const MAIN_LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow.so.2'] as const;
@@ -21,13 +21,12 @@ export interface TensorflowLibrary {
 /**
  * Libraries of a wheel into one folder, headers into another.
  *
- * @param onProgress 0 to 1
  * @throws NativeError BAD_ARCHIVE
  */
 export async function libraryFromWheel(
   wheel: string,
   folders: { readonly libraries: string; readonly include: string },
-  { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress: (fraction: number) => void },
+  options: UnpackOptions,
 ): Promise<TensorflowLibrary> {
   const parts = (await readWheel(wheel)).filter(({ name }) => WHEEL_PARTS.test(name));
   const libraries = [MAIN_LIBRARIES[0], FRAMEWORK];
@@ -36,17 +35,15 @@ export async function libraryFromWheel(
     const message = `${wheel} holds no ${libraries.join(' and ')}; delete it and try again`;
     throw new NativeError('BAD_ARCHIVE', message);
   }
-  const totalBytes = parts.reduce((sum, { size }) => sum + size, 0);
-  let doneBytes = 0;
-  const onBytes = (bytes: number): void => onProgress((doneBytes += bytes) / totalBytes);
-  const options: ExtractOptions = { signal, onBytes };
-  for (const part of parts) {
-    const name = part.name.slice('tensorflow/'.length);
-    const isHeader = name.startsWith('include/');
-    const target = isHeader ? join(folders.include, name.slice('include/'.length)) : join(folders.libraries, name);
-    await extractEntry(wheel, part, target, options);
-  }
+  await extractEntries(wheel, parts, (entry) => targetOf(entry.slice('tensorflow/'.length), folders), options);
   return { libraries, include: folders.include };
+}
+
+function targetOf(
+  name: string,
+  { include, libraries }: { readonly libraries: string; readonly include: string },
+): string {
+  return name.startsWith('include/') ? join(include, name.slice('include/'.length)) : join(libraries, name);
 }
 
 /**

@@ -1,14 +1,16 @@
 /**
- * A process that loads the native backend of a folder, multiplies two matrices with it and tells its parent the version of TensorFlow, or why it does
- * not run: `node try_native.js DIR`.
+ * A process that loads the native backend of a folder, multiplies two matrices with it and tells its parent what it found, or why it does not run:
+ * `node try_native.js DIR`.
  */
+import { isNativeOnGpu } from '../../experts/native_tensorflow.js';
 import { tryNative } from '../../experts/tf.js';
 
-/** What the process tells. */
-export type Trial = { readonly version: string } | { readonly reason: string };
+/** What the process tells: TensorFlow's version and where it computed, or why it didn't. */
+export type Trial = { readonly version: string; readonly isOnGpu: boolean } | { readonly reason: string };
 
-const trial = await tryNative(process.argv[2]!).then(
-  (version): Trial => ({ version }),
+const dir = process.argv[2]!;
+const trial = await tryNative(dir).then(
+  (version): Trial => ({ version, isOnGpu: isNativeOnGpu(dir) }),
   (error: unknown): Trial => ({ reason: error instanceof Error ? error.message.split('\n')[0]! : String(error) }),
 );
 process.send?.(trial);

@@ -70,6 +70,30 @@ function parseDirectory(directory: Buffer, numEntries: number, file: string): Wh
   return entries;
 }
 
+export interface UnpackOptions {
+  readonly signal: AbortSignal;
+  /** Of the bytes to write, 0 to 1. */
+  readonly onProgress: (fraction: number) => void;
+}
+
+/**
+ * Writes entries to files.
+ *
+ * @param targetOf the name of an entry → its file
+ * @throws NativeError BAD_ARCHIVE; the signal's reason when it was aborted
+ */
+export async function extractEntries(
+  wheel: string,
+  entries: readonly WheelEntry[],
+  targetOf: (name: string) => string,
+  { signal, onProgress }: UnpackOptions,
+): Promise<void> {
+  const totalBytes = entries.reduce((sum, { size }) => sum + size, 0);
+  let doneBytes = 0;
+  const onBytes = (bytes: number): void => onProgress((doneBytes += bytes) / totalBytes);
+  for (const entry of entries) await extractEntry(wheel, entry, targetOf(entry.name), { signal, onBytes });
+}
+
 export interface ExtractOptions {
   readonly signal: AbortSignal;
   /** Called with the number of bytes of every piece written. */

@@ -558,6 +558,9 @@ describe('expertwire doctor and --help', function () {
     expect(backends.find(({ name }) => name === 'wasm')!.available).to.equal(true);
     expect(backends.map(({ name }) => name)).to.include(report.auto);
     for (const { detail } of backends) expect(detail).not.to.equal('');
+    const tensorflow = backends.find(({ name }) => name === 'tensorflow')!;
+    expect(report.native).to.include({ unavailable: tensorflow.available ? null : tensorflow.detail });
+    expect(report.cuda_devices).to.be.an('array');
   });
 
   const HELP: readonly [readonly string[], ...string[]][] = [

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { registerNative, type TfjsCore } from '../../experts/native_tensorflow.js';
+import { registerNative, restoreIsNullOrUndefined, type TfjsCore } from '../../experts/native_tensorflow.js';
 import { errorOf } from '../kit/rejects.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
@@ -31,5 +32,28 @@ describe('a native library', () => {
         expect(error.message).to.contain(`is for ${platform} and tfjs-node ${tfjsNode}`);
       }
     });
+  });
+
+  it('finds the function of Node that tfjs-node calls, also where Node has it no more', () => {
+    const util = createRequire(import.meta.url)('node:util') as {
+      isNullOrUndefined?: ((value: unknown) => boolean) | undefined;
+    };
+    const own = util.isNullOrUndefined;
+    try {
+      delete util.isNullOrUndefined;
+      restoreIsNullOrUndefined();
+      expect([null, undefined, 0, '', false].map(util.isNullOrUndefined!)).to.deep.equal([
+        true,
+        true,
+        false,
+        false,
+        false,
+      ]);
+      const stood = util.isNullOrUndefined;
+      restoreIsNullOrUndefined();
+      expect(util.isNullOrUndefined).to.equal(stood);
+    } finally {
+      util.isNullOrUndefined = own;
+    }
   });
 });
