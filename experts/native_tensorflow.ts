@@ -46,7 +46,7 @@ export function registerNative(core: TfjsCore, dir: string): string {
 /** As {@link registerNative}, of a folder that has no manifest yet. */
 export function registerFrom(core: TfjsCore, dir: string): string {
   (globalThis as { [CORE]?: TfjsCore })[CORE] = core;
-  restoreIsNullOrUndefined();
+  supplyUtil();
   const binding = loadBinding(dir);
   const dist = join(dir, NATIVE_FILES.tfjsNode, 'dist');
   const { NodeJSKernelBackend } = load(join(dist, 'nodejs_kernel_backend.js')) as KernelBackendModule;
@@ -66,8 +66,9 @@ const load = createRequire(import.meta.url);
 
 const loadBinding = (dir: string): Binding => load(join(dir, NATIVE_FILES.binding)) as Binding;
 
-/** The one function that tfjs-node 4.22 calls and Node 23 took away. */
-export function restoreIsNullOrUndefined(): void {
-  const util = load('node:util') as { isNullOrUndefined?: (value: unknown) => boolean };
+/** What tfjs-node 4.22 calls of Node's util: one function that Node 23 took away, and one of which Node 22 and later warn on every start. */
+export function supplyUtil(): void {
+  const util = load('node:util') as { isNullOrUndefined?: (value: unknown) => boolean; isArray: typeof Array.isArray };
   util.isNullOrUndefined ??= (value) => value === null || value === undefined;
+  util.isArray = Array.isArray;
 }

@@ -1,23 +1,17 @@
 /** TensorFlow itself, behind the binding of tfjs-node. */
-import { nativeDir } from '../native_folder.js';
-import { registerFrom, registerNative } from '../native_tensorflow.js';
+import { NATIVE_PACKAGES, nativeDir } from '../native_folder.js';
+import { registerFrom, registerNative, supplyUtil } from '../native_tensorflow.js';
 import { hasOwnMemory, matMul, rowsOf, toTensor } from './ops.js';
 import { registerTensorflowKernels } from './tensorflow_kernels.js';
 import { firstLine, type StartedBackend } from './started_backend.js';
-import { activate, importOptional, NATIVE_PACKAGES, tf } from './tfjs.js';
-
-/** Node 23 removed a function that tfjs-node 4.22 calls at load. */
-const TFJS_NODE_MAX_MAJOR = 22;
+import { activate, importOptional, tf } from './tfjs.js';
 
 /**
  * What `expertwire native install` built, or else a package that loads. Automatic with a GPU only: on a CPU the fused kernels of `wasm` decode several
  * times faster, and are passed in prefill alone, from a hidden size of about 1024 on.
  */
 export async function startTensorflow(): Promise<StartedBackend> {
-  const major = Number(process.versions.node.split('.')[0]);
-  if (major > TFJS_NODE_MAX_MAJOR) {
-    throw new Error(`tfjs-node 4.22 needs Node 20 or 22, this is Node ${process.versions.node}`);
-  }
+  supplyUtil();
   const reasons: string[] = [];
   const sources = [
     { load: () => Promise.resolve(`TensorFlow ${registerNative(tf, nativeDir())}`) },

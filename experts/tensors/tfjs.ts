@@ -16,9 +16,6 @@ const PACKAGES = { wasm: '@tensorflow/tfjs-backend-wasm', cpu: '@tensorflow/tfjs
 /** Registers a backend that is always installed. */
 export const loadBackend = (name: keyof typeof PACKAGES): unknown => load(PACKAGES[name]);
 
-/** The packages that bring the backend `tensorflow` themselves, in the order in which they are tried. */
-export const NATIVE_PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
-
 export const WEBGPU_PACKAGE = '@tensorflow/tfjs-backend-webgpu';
 
 /**

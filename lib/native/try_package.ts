@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { restoreIsNullOrUndefined } from '../../experts/native_tensorflow.js';
+import { supplyUtil } from '../../experts/native_tensorflow.js';
 import type { Trial } from './try_native.js';
 
 /** What is needed of such a package here. It has a TensorFlow.js of its own, which the engine's never meets. */
@@ -16,7 +16,7 @@ interface TfjsPackage {
 }
 
 async function tryPackage(name: string, folder: string): Promise<Trial> {
-  restoreIsNullOrUndefined();
+  supplyUtil();
   const tfjs = createRequire(join(folder, 'file.js'))(name) as TfjsPackage;
   await tfjs.ready();
   const [a, b] = [
