@@ -1,6 +1,6 @@
 /** `expertwire native install`: builds the native backend in a folder beside its place, tries it, and puts it there whole. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import {
   NATIVE_FILES,
   nativePlatform,
@@ -89,7 +89,7 @@ async function checkBefore(parent: string, options: InstallOptions): Promise<Ten
   checkSystem(machine);
   if (from !== undefined) {
     await checkPrograms(false, options);
-    return { from };
+    return { from: resolve(from) }; // programs run in a folder of their own
   }
   const wheel = wheelFor(machine, kind);
   await checkPrograms(true, options);
