@@ -287,8 +287,8 @@ case "$*" in -dump*) echo 12.2;; *) while [ $# -gt 0 ]; do [ "$1" = -o ] && : >"
       await withInstalled(parts, async (fake, folder) => {
         const started = join(folder, 'started');
         await mkdir(started);
-        const begun = watch(started)[Symbol.asyncIterator]().next();
         const interrupted = new AbortController();
+        const begun = watch(started, { signal: interrupted.signal })[Symbol.asyncIterator]().next();
         const env = { ...fake.options.env, STARTED: started };
         const end = errorOf(Error, () => installNative(fake.dir, { ...fake.options, env, signal: interrupted.signal }));
         await begun;
