@@ -1,5 +1,6 @@
 /** Trying native code in a process of its own, which may die of a library that does not suit the processor. */
 import { fork } from 'node:child_process';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Environment } from './program.js';
 
@@ -13,7 +14,9 @@ export type TrialEnd<T> =
   { readonly told: T; readonly log: string } | { readonly reason: string; readonly log: string };
 
 /**
- * Runs a file of this folder and waits for its message.
+ * Runs a JavaScript file and waits for its message.
+ *
+ * @param file a path, or as seen from this folder
  *
  * @throws the signal's reason when it was aborted
  */
@@ -22,7 +25,7 @@ export async function runTrial<T>(
   args: readonly string[],
   { env, signal }: TrialOptions,
 ): Promise<TrialEnd<T>> {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
+  const child = fork(resolve(fileURLToPath(new URL('.', import.meta.url)), file), args, {
     ...{ stdio: ['ignore', 'ignore', 'pipe', 'ipc'], signal },
     env: { ...env, TF_CPP_MIN_LOG_LEVEL: '1' }, // warnings say why there is no GPU
   });

@@ -19,6 +19,7 @@ Requires-Dist: nvidia-cuda-nvcc-cu12<13.0,>=12.5.82; extra == "and-cuda"
 Requires-Dist: nvidia-cusolver-cu12<12.0,>=11.6.3.83; extra == "and-cuda"
 Requires-Dist: nvidia-cusparse-cu12<13.0,>=12.5.1.3 ; extra == 'and-cuda'
 Provides-Extra: gcs-filesystem
+Requires-Dist: nvidia-nvshmem-cu12>=3.1; extra == "gcs-filesystem"
 Requires-Dist: tensorflow-io-gcs-filesystem>=0.23.1; (sys_platform != "win32") and extra == "gcs-filesystem"
 `;
 const HEADER = 'include/tensorflow/c/eager/c_api.h';
@@ -56,7 +57,7 @@ const scripts = (folder: string): Readonly<Record<string, string>> => ({
   python3: `
 case "$*" in *--version) echo 'pip 24.0 from /somewhere (python 3.12)'; exit 0;; esac
 echo "$*" >>'${folder}/asked'
-: >"$TMPDIR/pip-unpack"
+case "$TMPDIR" in '${folder}'/cache/native.partial-*) : >"$TMPDIR/pip-unpack";; *) echo "TMPDIR is $TMPDIR" >&2; exit 1;; esac
 while [ $# -gt 1 ]; do [ "$1" = --dest ] && dest=$2; shift; done
 cp '${folder}/wheels'/"\${1%%[<=>]*}"/* "$dest"`,
   npm: `

@@ -277,10 +277,10 @@ case "$*" in -dump*) echo 12.2;; *) while [ $# -gt 0 ]; do [ "$1" = -o ] && : >"
       const begin = ': >"$STARTED/begun"; exec sleep 1000';
       const parts: FakeParts = {
         pip: {
-          scripts: { python3: `case "$*" in *--version) echo 'pip 24.0';; *) : >"$TMPDIR/half"; ${begin};; esac` },
+          scripts: { python3: `case "$*" in *--version) echo 'pip 24.0';; *) : >"\${TMPDIR:?}/half"; ${begin};; esac` },
         },
         'the compiler': {
-          scripts: { 'g++': `case "$*" in -dump*) echo 12.2;; *) : >"$TMPDIR/half"; ${begin};; esac` },
+          scripts: { 'g++': `case "$*" in -dump*) echo 12.2;; *) : >"\${TMPDIR:?}/half"; ${begin};; esac` },
         },
         'the trial': { trial: "require('fs').writeFileSync(process.env.STARTED + '/begun', ''); for (;;);" },
       }[program];
