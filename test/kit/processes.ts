@@ -22,6 +22,8 @@ export interface RunOptions {
   /** Laid over a plain environment. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** For Node itself, where it is what is started. */
+  readonly nodeArgs?: readonly string[];
 }
 
 export interface Ended {
@@ -56,7 +58,7 @@ export class Processes {
 
   /** Starts `expertwire …`. */
   cli(args: readonly string[], options: RunOptions = {}): Running {
-    return this.start(process.execPath, ['--no-warnings', CLI, ...args], options);
+    return this.start(process.execPath, ['--no-warnings', ...(options.nodeArgs ?? []), CLI, ...args], options);
   }
 
   /** Marks this process, so that what the code under test spawns from here is found too. */
