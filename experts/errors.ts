@@ -2,6 +2,8 @@
 export type ExpertErrorCode =
   | 'BACKEND_UNAVAILABLE' // the chosen TensorFlow.js backend does not run here
   | 'OUT_OF_MEMORY' // the weights of this rank do not fit the backend
+  | 'DEVICE_LOST' // a GPU went away, and what was held on it
+  | 'DEVICE_FAILED' // a GPU refused work: what it computes from then on can't be trusted
   | 'INVALID_ARGUMENT' // impossible shapes, ids or options
   | 'BAD_RECORDING' // a recording of routing that can't be read: cut off, damaged, or something else
   | 'MISSING_EXPERT' // a token arrived for a slot that holds no expert

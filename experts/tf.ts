@@ -1,10 +1,12 @@
 /** Tensors and backends, as everybody takes them; the files behind it are in tensors/. */
 export {
   BACKENDS,
+  closeDevices,
   reportBackends,
   selectBackend,
   type BackendChoice,
   type BackendName,
+  type BackendOptions,
   type BackendReport,
 } from './tensors/backends.js';
 export { numKernelRuns } from './tensors/kernel_counter.js';

@@ -4,9 +4,9 @@ import { countKernels } from './kernel_counter.js';
 import { startCpu } from './cpu_backend.js';
 import { startTensorflow } from './tensorflow_backend.js';
 import { startWasm } from './wasm_backend.js';
-import { startWebgpu } from './webgpu_backend.js';
+import { startWebgpu } from './webgpu/webgpu_backend.js';
 import { firstLine, type StartedBackend } from './started_backend.js';
-import { tf } from './tfjs.js';
+import { registeredBackend, tf } from './tfjs.js';
 
 /** In the order in which `auto` tries them. */
 export const BACKENDS = ['tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
@@ -19,15 +19,20 @@ export interface BackendReport extends StartedBackend {
   readonly isAvailable: boolean;
 }
 
+export interface BackendOptions {
+  /** Part of the name of the GPU that `webgpu` is to run on; null: the fastest. Default null. */
+  readonly webgpuAdapter?: string | null;
+}
+
 /**
  * Makes one backend the process's own and reports it. `auto` takes the first that runs, native ones first.
  * @throws ExpertError BACKEND_UNAVAILABLE with the reason of each backend tried.
  */
-export async function selectBackend(choice: BackendChoice): Promise<BackendReport> {
+export async function selectBackend(choice: BackendChoice, options: BackendOptions = {}): Promise<BackendReport> {
   tf.enableProdMode(); // Also what keeps TensorFlow.js from printing its banner.
   const tried: BackendReport[] = [];
   for (const name of choice === 'auto' ? BACKENDS : [choice]) {
-    const report = await tryBackend(name);
+    const report = await tryBackend(name, options);
     const isWanted = choice === name || report.isAutomatic;
     if (report.isAvailable && isWanted) {
       countKernels(tf.getBackend());
@@ -39,25 +44,31 @@ export async function selectBackend(choice: BackendChoice): Promise<BackendRepor
   throw new ExpertError('BACKEND_UNAVAILABLE', `no backend for '${choice}' runs here (${reasons}); try backend: wasm`);
 }
 
-/** Tries every backend in turn; leaves the last that worked active. For `expertwire doctor`. */
+/** Tries every backend in turn; leaves the last that worked active, and no device open. For `expertwire doctor`. */
 export async function reportBackends(): Promise<BackendReport[]> {
   tf.enableProdMode();
   const reports: BackendReport[] = [];
-  for (const name of BACKENDS) reports.push(await tryBackend(name));
+  for (const name of BACKENDS) reports.push(await tryBackend(name, {}));
+  closeDevices();
   return reports;
 }
 
-async function tryBackend(name: BackendName): Promise<BackendReport> {
+/** Gives GPUs back that backends of this process hold, with all tensors on them; a process that ends without it may crash. Idempotent. */
+export function closeDevices(): void {
+  if (registeredBackend('webgpu') !== null) tf.removeBackend('webgpu');
+}
+
+async function tryBackend(name: BackendName, options: BackendOptions): Promise<BackendReport> {
   try {
-    return { name, isAvailable: true, ...(await STARTERS[name]()) };
+    return { name, isAvailable: true, ...(await STARTERS[name](options)) };
   } catch (error) {
     return { name, isAvailable: false, isAutomatic: false, detail: firstLine(error) };
   }
 }
 
-const STARTERS: Readonly<Record<BackendName, () => Promise<StartedBackend>>> = {
+const STARTERS: Readonly<Record<BackendName, (options: BackendOptions) => Promise<StartedBackend>>> = {
   tensorflow: startTensorflow,
-  webgpu: startWebgpu,
+  webgpu: ({ webgpuAdapter = null }) => startWebgpu(webgpuAdapter),
   wasm: startWasm,
   cpu: startCpu,
 };
