@@ -14,4 +14,5 @@ export * from './tensors/ops.js';
 export { tryNative } from './tensors/tensorflow_backend.js';
 export type { Tensor, Tensor2D } from './tensors/tfjs.js';
 export { tensorTransfers, type Transfers } from './tensors/transfers.js';
+export { listAdapters } from './tensors/webgpu/webgpu_backend.js';
 export { WASM_MAX_WEIGHT_BYTES } from './tensors/wasm_backend.js';

@@ -7,6 +7,7 @@ import { bytes, table } from '../metrics/charts.js';
 import { nativeFacts, nativeJson, reportNative } from '../native/native_report.js';
 import { VERSION } from '../version.js';
 import type { CommandContext } from './context.js';
+import { adapterLines, adapterRows } from './doctor_adapters.js';
 
 export interface DoctorArgs {
   readonly json?: boolean | undefined;
@@ -17,8 +18,9 @@ export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
 }
 
 export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext): Promise<void> {
-  const { reportBackends } = await import('../../experts/tf.js'); // only this command needs it in the head's process
+  const { listAdapters, reportBackends } = await import('../../experts/tf.js'); // only this command needs it in the head's process
   const backends = await reportBackends();
+  const adapters = await listAdapters();
   const native = await reportNative(nativeDir(), { env });
   const chosen = backends.find(({ isAvailable, isAutomatic }) => isAvailable && isAutomatic)?.name ?? null;
   const machine = {
@@ -33,8 +35,11 @@ export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext):
   if (args.json === true) {
     const rows = backends.map(({ name, isAvailable, detail }) => ({ name, available: isAvailable, detail }));
     const tensorflow = backends.find(({ name }) => name === 'tensorflow')!;
-    const nativePart = nativeJson(native, tensorflow.isAvailable ? null : tensorflow.detail);
-    stdout.write(`${JSON.stringify({ ...machine, ...nativePart, backends: rows, auto: chosen })}\n`);
+    const parts = {
+      ...nativeJson(native, tensorflow.isAvailable ? null : tensorflow.detail),
+      webgpu_adapters: adapterRows(adapters),
+    };
+    stdout.write(`${JSON.stringify({ ...machine, ...parts, backends: rows, auto: chosen })}\n`);
     return;
   }
   const facts = [
@@ -46,6 +51,7 @@ export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext):
   ];
   stdout.write(facts.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join(''));
   stdout.write(`\n${backendTable(backends, chosen)}\n`);
+  stdout.write(adapterLines(adapters));
 }
 
 function backendTable(backends: readonly BackendReport[], chosen: string | null): string {

@@ -30,6 +30,9 @@ const prompt = z.union([z.string(), z.strictObject({ label: z.string(), text: z.
 export const configSchema = z.strictObject({
   model: key(z.string().min(1), 'the path of a model folder', 'string'),
   backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
+  webgpu: z
+    .strictObject({ adapter: key(z.string().min(1).nullable(), "part of a GPU's name, or null", 'string', 'null') })
+    .readonly(),
   compute: choice('auto', 'kernels', 'tensors'),
   parallel: z.strictObject({ ranks: integer(1) }).readonly(),
   experts: z
@@ -106,6 +109,7 @@ export type ConfigPrompt = z.infer<typeof prompt>;
 /** The value of every key that the user does not give; `model` has none. Limits of `engine` are per rank. */
 export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   backend: 'auto',
+  webgpu: { adapter: null }, // the fastest GPU
   compute: 'auto', // the fused kernels where the backend is wasm, TensorFlow.js operations elsewhere
   parallel: { ranks: 1 },
   experts: {

@@ -16,6 +16,8 @@ export interface RankJob {
   /** What the head read in its config.json; the fingerprint makes sure that every rank's is the same. */
   readonly spec: ModelSpec;
   readonly backend: BackendChoice;
+  /** Part of the name of the GPU that `webgpu` runs on; null: the fastest. */
+  readonly webgpuAdapter: string | null;
   readonly residence: ResidenceChoice;
   /** [MoE layers][slots of all ranks]: the placement. */
   readonly phy2log: readonly Int32Array[];

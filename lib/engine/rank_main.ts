@@ -13,7 +13,7 @@ import { placementFrom } from '../../experts/placement.js';
 import { createReplicaChooser } from '../../experts/replica_choice.js';
 import { MAX_MEMORY_BYTES } from '../../experts/kernels/kernel_memory.js';
 import { Stopwatch } from '../../experts/stopwatch.js';
-import { selectBackend, type BackendChoice, type BackendReport } from '../../experts/tf.js';
+import { closeDevices, selectBackend, type BackendChoice, type BackendReport } from '../../experts/tf.js';
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel } from '../model/load_model.js';
 import { backendOf, residenceOf } from '../model/residence.js';
@@ -81,6 +81,7 @@ export async function runRank(options: RankOptions): Promise<void> {
     if (!life.isRunning && (isOpen || isOfHead(error))) options.onHeadKnows?.();
     throw error;
   } finally {
+    closeDevices();
     await joined.close();
   }
 }
@@ -154,7 +155,8 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
   const modelDir = options.model ?? job.model;
   const signal = stopSignal(joined, options.signal);
   const { place = { ranksHere: 1, gpu: null } } = options;
-  const backend = await selectBackend(backendOf(options.backend ?? job.backend, job.residence));
+  const wanted = backendOf(options.backend ?? job.backend, job.residence);
+  const backend = await selectBackend(wanted, { webgpuAdapter: job.webgpuAdapter });
   const { configBytes } = await readModelFiles(modelDir);
   const { spec } = job;
   const { numExperts } = spec.moe.gate;

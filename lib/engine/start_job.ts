@@ -122,6 +122,7 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
     model: config.model,
     spec,
     backend: config.backend,
+    webgpuAdapter: config.webgpu.adapter,
     residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
     phy2log: placement.phy2log,
     replicaChoice: config.experts.replica_choice,

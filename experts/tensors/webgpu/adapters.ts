@@ -1,5 +1,4 @@
 /** The GPUs that Dawn sees, and which of them is taken. */
-import { ExpertError } from '../../errors.js';
 import type { Dawn, Gpu, GpuAdapter, GpuAdapterInfo, GpuLimits } from './dawn.js';
 
 /** One GPU, or a program that does as if it were one, under one graphics interface. */
@@ -26,7 +25,7 @@ export interface OpenAdapter {
 }
 
 /** Every adapter, in Dawn's order; an empty list where there is none. */
-export async function openAdapters(dawn: Dawn): Promise<OpenAdapter[]> {
+async function openAdapters(dawn: Dawn): Promise<OpenAdapter[]> {
   const opened: OpenAdapter[] = [];
   for (const { name, api } of await adapterNames(dawn)) {
     const gpu = dawn.create([`backend=${api}`, `adapter=${name}`]);
@@ -39,31 +38,44 @@ export async function openAdapters(dawn: Dawn): Promise<OpenAdapter[]> {
 /**
  * Takes the adapter whose name contains `wanted`, or else the one that Dawn prefers for speed; before a software renderer any other.
  *
- * @throws ExpertError BACKEND_UNAVAILABLE with the names there are
+ * @throws Error with the names there are
  */
 export async function openAdapter(dawn: Dawn, wanted: string | null): Promise<OpenAdapter> {
   const opened = await openAdapters(dawn);
-  const preferred = await dawn.create([]).requestAdapter({ powerPreference: 'high-performance' });
+  return opened[await indexOfChosen(dawn, opened, wanted)]!;
+}
+
+/** Every adapter, and which of them is taken where none is asked for. */
+export async function reportAdapters(dawn: Dawn): Promise<(AdapterReport & { readonly isTaken: boolean })[]> {
+  const opened = await openAdapters(dawn);
+  if (opened.length === 0) return [];
+  const taken = await indexOfChosen(dawn, opened, null);
+  return opened.map(({ report }, i) => ({ ...report, isTaken: i === taken }));
+}
+
+async function indexOfChosen(dawn: Dawn, opened: readonly OpenAdapter[], wanted: string | null): Promise<number> {
   const reports = opened.map(({ report }) => report);
+  if (opened.length === 0) return chooseAdapter(reports, wanted, -1);
+  const preferred = await dawn.create([]).requestAdapter({ powerPreference: 'high-performance' });
   const isPreferred = ({ adapter }: OpenAdapter): boolean =>
     preferred !== null && sameDevice(adapter.info, preferred.info);
-  return opened[chooseAdapter(reports, wanted, opened.findIndex(isPreferred))]!;
+  return chooseAdapter(reports, wanted, opened.findIndex(isPreferred));
 }
 
 /**
  * As {@link openAdapter}, of a list: the chosen one's index. `preferred`: the index of Dawn's choice, −1 without one. Pure.
  *
- * @throws ExpertError BACKEND_UNAVAILABLE with the names there are
+ * @throws Error with the names there are
  */
 export function chooseAdapter(adapters: readonly AdapterReport[], wanted: string | null, preferred: number): number {
   if (adapters.length === 0) {
-    throw new ExpertError('BACKEND_UNAVAILABLE', 'Dawn found no adapter; install a Vulkan driver of your GPU');
+    throw new Error("Dawn found no adapter; install libvulkan1 and the GPU's Vulkan driver");
   }
   if (wanted !== null) {
     const index = adapters.findIndex(({ name }) => name.toLowerCase().includes(wanted.toLowerCase()));
     if (index >= 0) return index;
     const names = adapters.map(({ name, api }) => `'${name}' (${api})`).join(', ');
-    throw new ExpertError('BACKEND_UNAVAILABLE', `no adapter's name contains '${wanted}'; there are ${names}`);
+    throw new Error(`no GPU's name contains '${wanted}' (webgpu.adapter); there are ${names}`);
   }
   if (adapters[preferred]?.isSoftware === false) return preferred;
   const real = adapters.findIndex(({ isSoftware }) => !isSoftware);

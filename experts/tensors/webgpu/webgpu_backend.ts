@@ -2,7 +2,7 @@
 import { FUSED, hasKernel } from '../fused_kernels.js';
 import type { StartedBackend } from '../started_backend.js';
 import { activate, loadWebgpu, registeredBackend, tf } from '../tfjs.js';
-import { openAdapter, type AdapterReport, type OpenAdapter } from './adapters.js';
+import { openAdapter, reportAdapters, type AdapterReport, type OpenAdapter } from './adapters.js';
 import type { Gpu, GpuDevice } from './dawn.js';
 import { createGuardedBackend, type GuardedBackend } from './guarded_backend.js';
 import { registerMatMul } from './matmul_programs.js';
@@ -21,6 +21,12 @@ export async function startWebgpu(adapterName: string | null): Promise<StartedBa
   const { guarded } = running ?? (await register(tfjs, await openAdapter(dawn, adapterName)));
   await activate('webgpu');
   return startedOn(guarded.report);
+}
+
+/** The GPUs of this machine as `webgpu` sees them; an empty list without its packages, and without a driver. */
+export async function listAdapters(): Promise<Awaited<ReturnType<typeof reportAdapters>>> {
+  const packages = await loadWebgpu().catch(() => null);
+  return packages === null ? [] : reportAdapters(packages.dawn);
 }
 
 async function register(tfjs: TfjsWebgpu, opened: OpenAdapter): Promise<GuardedBackend> {
