@@ -1,0 +1,82 @@
+/** Ranks on webgpu as processes: the same text as on wasm, and a clean end. */
+import { expect } from 'chai';
+import { listAdapters } from '../../experts/tf.js';
+import { moe7mCases } from '../kit/goldens.js';
+import { moe7m } from '../kit/paths.js';
+import { Processes, type Running } from '../kit/processes.js';
+import { useWebgpu } from './use_webgpu.js';
+
+await useWebgpu();
+const [adapter] = await listAdapters();
+
+const [MELVILLE] = moe7mCases();
+const NUM_TOKENS = 8;
+
+const processes = new Processes();
+/** Where Dawn finds a driver that isn't installed for all. */
+const DRIVER = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'LD_LIBRARY_PATH'].flatMap((name) => {
+  const value = process.env[name];
+  return value === undefined ? [] : [[name, value]];
+});
+
+const generate = (...args: readonly string[]): Running =>
+  processes.cli(['generate', '--model', moe7m(), '--backend', 'webgpu', ...args], {
+    env: Object.fromEntries(DRIVER) as Record<string, string>,
+  });
+
+const PROMPT = ['--prompt', MELVILLE!.prompt, '--set', `generate.max_new_tokens=${NUM_TOKENS}`];
+
+describe('ranks on webgpu', function () {
+  this.timeout(120_000);
+
+  afterEach(processes.expectNone);
+
+  for (const [name, ...args] of [
+    ['one process', '--ranks', '1'],
+    ['two processes', '--ranks', '2'],
+    ['two threads', '--ranks', '2', '--set', 'comm.transport=threads'],
+    ['the GPU by name', '--ranks', '1', '--set', `webgpu.adapter=${adapter!.name.toLowerCase()}`],
+  ] as const) {
+    it(`generate the golden tokens, and end without a word: ${name}`, async () => {
+      const { code, stdout, stderr } = await generate(...PROMPT, ...args, '--json').ended;
+      expect(code, stderr).to.equal(0);
+      const [answer, last] = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Answer);
+      expect(answer!.token_ids).to.deep.equal(MELVILLE!.greedy_token_ids.slice(0, NUM_TOKENS));
+      expect(last!.stats!.backend).to.contain('webgpu');
+      expect(stderr).not.to.match(/segmentation|terminate|signal|error|warn/i);
+    });
+  }
+
+  it('of a GPU that there is not say which there are', async () => {
+    const { code, stderr } = await generate(...PROMPT, '--set', 'webgpu.adapter=Voodoo 2').ended;
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/BACKEND_UNAVAILABLE.*'Voodoo 2' \(webgpu\.adapter\); there are '/);
+  });
+
+  it('are gone after Ctrl-C in the middle of a step, exit code 130, no word of a crash', async () => {
+    const run = generate(
+      '--prompt',
+      MELVILLE!.prompt,
+      '--ranks',
+      '2',
+      '--set',
+      'generate.max_new_tokens=200',
+      '--set',
+      'generate.ignore_eos=true',
+    );
+    await run.prints(/\S+\s+\S+/);
+    run.signalGroup('SIGINT');
+    const { code, stderr } = await run.ended;
+    expect(code).to.equal(130);
+    expect(stderr).not.to.match(/segmentation|terminate|core dumped|expertwire:/i);
+    await processes.allGone();
+  });
+});
+
+interface Answer {
+  readonly token_ids?: readonly number[];
+  readonly stats?: { readonly backend: string };
+}
