@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { Dawn } from './webgpu/dawn.js';
 import type { TfjsWebgpu } from './webgpu/tfjs_webgpu.js';
+import { checkVersions, installCommand } from './webgpu/versions.js';
 
 export type { KernelConfig, NamedAttrMap, NamedTensorMap, Tensor, Tensor2D, TensorInfo } from '@tensorflow/tfjs-core';
 
@@ -38,11 +39,7 @@ export async function importOptional(packageName: string): Promise<unknown> {
  * What the backend `webgpu` needs, which expertwire doesn't install: 50 MB for a backend that few machines use. `webgpu` is below 1.0, where a minor
  * version may change anything; the backend must be of the very version of the core.
  */
-export const WEBGPU_PACKAGES = { webgpu: '0.6.2', '@tensorflow/tfjs-backend-webgpu': '4.22.0' } as const;
-
-const WEBGPU_INSTALL = `npm install --no-save ${Object.entries(WEBGPU_PACKAGES)
-  .map(([name, version]) => `${name}@${version}`)
-  .join(' ')}`;
+const WEBGPU_PACKAGES = { webgpu: '0.6.2', '@tensorflow/tfjs-backend-webgpu': '4.22.0' } as const;
 
 /**
  * Loads Dawn and TensorFlow.js's backend on it, and registers its kernels, but no backend.
@@ -50,23 +47,13 @@ const WEBGPU_INSTALL = `npm install --no-save ${Object.entries(WEBGPU_PACKAGES)
  * @throws Error that says in one line what is missing or of the wrong version, and how to install it
  */
 export async function loadWebgpu(): Promise<{ readonly dawn: Dawn; readonly tfjs: TfjsWebgpu }> {
-  checkVersion('webgpu', ([major, minor]) => `${major!}.${minor!}.`);
-  checkVersion('@tensorflow/tfjs-backend-webgpu', (parts) => parts.join('.'));
+  checkVersions(WEBGPU_PACKAGES, installedVersion);
   const dawn = (await importOptional('webgpu')) as Dawn;
   const tfjs = load('@tensorflow/tfjs-backend-webgpu') as TfjsWebgpu;
   if (tf.getKernelsForBackend('webgpu').length > 0) return { dawn, tfjs };
   throw new Error(
-    `@tensorflow/tfjs-backend-webgpu has a TensorFlow.js of its own; install it beside expertwire's: ${WEBGPU_INSTALL}`,
+    `@tensorflow/tfjs-backend-webgpu has a TensorFlow.js of its own; in expertwire's folder, ${installCommand(WEBGPU_PACKAGES)}`,
   );
-}
-
-/** `prefixOf`: what a version must begin with, of the parts of the one that was tested. */
-function checkVersion(name: keyof typeof WEBGPU_PACKAGES, prefixOf: (parts: readonly string[]) => string): void {
-  const tested = WEBGPU_PACKAGES[name];
-  const found = installedVersion(name);
-  if (found === null) throw new Error(`${name} is not installed; ${WEBGPU_INSTALL}`);
-  if (found.startsWith(prefixOf(tested.split('.')))) return;
-  throw new Error(`${name} ${found} is installed, and expertwire was tested with ${tested}; ${WEBGPU_INSTALL}`);
 }
 
 function installedVersion(name: string): string | null {
