@@ -31,6 +31,7 @@ export interface BackendOptions {
 export async function selectBackend(choice: BackendChoice, options: BackendOptions = {}): Promise<BackendReport> {
   tf.enableProdMode(); // Also what keeps TensorFlow.js from printing its banner.
   const tried: BackendReport[] = [];
+  const isDeviceOpen = registeredBackend('webgpu') !== null;
   for (const name of choice === 'auto' ? BACKENDS : [choice]) {
     const report = await tryBackend(name, options);
     const isWanted = choice === name || report.isAutomatic;
@@ -39,6 +40,7 @@ export async function selectBackend(choice: BackendChoice, options: BackendOptio
       return report;
     }
     tried.push(report);
+    if (!isDeviceOpen) closeDevices(); // a software renderer that auto passes over
   }
   const reasons = tried.map((report) => `${report.name}: ${report.detail}`).join('; ');
   throw new ExpertError('BACKEND_UNAVAILABLE', `no backend for '${choice}' runs here (${reasons}); try backend: wasm`);

@@ -2,14 +2,14 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../experts/errors.js';
 import type { GuardedBackend } from '../../experts/tensors/webgpu/guarded_backend.js';
-import { tf as tfjs } from '../../experts/tensors/tfjs.js';
+import { registeredBackend, tf as tfjs } from '../../experts/tensors/tfjs.js';
 import * as tf from '../../experts/tf.js';
 import { promptPart, startLocalJob, startOf, type LocalJob } from '../kit/local_job.js';
 import { tinyModel } from '../kit/paths.js';
 import { errorOf } from '../kit/rejects.js';
 import { useWebgpu } from './use_webgpu.js';
 
-const { maxTensorBytes } = await useWebgpu();
+const { maxTensorBytes, isAutomatic } = await useWebgpu();
 
 const PROMPT = [1, 2, 3, 4, 5];
 
@@ -70,6 +70,15 @@ describe('a device that refuses work', () => {
     expect(error.code).to.equal('DEVICE_FAILED');
     expect(error.message).to.contain(own().guarded.report.name).and.contain('backend: wasm');
     expect((await errorOf(ExpertError, () => tf.add(x, x))).code).to.equal('DEVICE_FAILED');
+  });
+});
+
+describe('a device that is a software renderer', () => {
+  it('is passed over by auto and closed; a GPU is taken unless TensorFlow has one', async () => {
+    tf.closeDevices();
+    const { name } = await tf.selectBackend('auto');
+    expect(name === 'webgpu').to.equal(isAutomatic && name !== 'tensorflow');
+    expect(registeredBackend('webgpu') !== null).to.equal(name === 'webgpu');
   });
 });
 

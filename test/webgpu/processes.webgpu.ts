@@ -56,24 +56,18 @@ describe('ranks on webgpu', function () {
     expect(stderr).to.match(/BACKEND_UNAVAILABLE.*'Voodoo 2' \(webgpu\.adapter\); there are '/);
   });
 
-  it('are gone after Ctrl-C in the middle of a step, exit code 130, no word of a crash', async () => {
-    const run = generate(
-      '--prompt',
-      MELVILLE!.prompt,
-      '--ranks',
-      '2',
-      '--set',
-      'generate.max_new_tokens=200',
-      '--set',
-      'generate.ignore_eos=true',
-    );
-    await run.prints(/\S+\s+\S+/);
-    run.signalGroup('SIGINT');
-    const { code, stderr } = await run.ended;
-    expect(code).to.equal(130);
-    expect(stderr).not.to.match(/segmentation|terminate|core dumped|expertwire:/i);
-    await processes.allGone();
-  });
+  for (const transport of ['ws', 'threads'] as const) {
+    it(`are gone after Ctrl-C in the middle of a step, exit code 130, no word of a crash (transport ${transport})`, async () => {
+      const set = [`comm.transport=${transport}`, 'generate.max_new_tokens=200', 'generate.ignore_eos=true'];
+      const run = generate('--prompt', MELVILLE!.prompt, '--ranks', '2', ...set.flatMap((each) => ['--set', each]));
+      await run.prints(/\S+\s+\S+/);
+      run.signalGroup('SIGINT');
+      const { code, stderr } = await run.ended;
+      expect(code).to.equal(130);
+      expect(stderr).not.to.match(/segmentation|terminate|core dumped|expertwire:/i);
+      await processes.allGone();
+    });
+  }
 });
 
 interface Answer {

@@ -45,7 +45,8 @@ export function createGuardedBackend({ WebGPUBackend }: TfjsWebgpu, guarded: Gua
 
     override uploadToGPU(id: DataId): void {
       health.check();
-      const { shape } = this.tensorMap.get(id);
+      const { shape, resource } = this.tensorMap.get(id);
+      if (resource != null) return;
       const bytes = 4 * shape.reduce((product, size) => product * size, 1);
       if (bytes > maxTensorBytes) throw tooLarge(shape, bytes, name, maxTensorBytes);
       try {
