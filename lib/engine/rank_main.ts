@@ -18,7 +18,7 @@ import { Timeline } from '../metrics/timeline.js';
 import { loadModel } from '../model/load_model.js';
 import { backendOf, residenceOf } from '../model/residence.js';
 import { footprintAt, footprintOf } from '../model/footprint.js';
-import { checkMemory } from '../model/memory_check.js';
+import { checkMemory, type GpuMemory } from '../model/memory_check.js';
 import { tensorsOfRank } from '../model/rank_tensors.js';
 import { moeLayersOf } from '../model/spec.js';
 import { CheckpointExperts } from '../model/weight_reader.js';
@@ -179,7 +179,7 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
       availableBytes: process.availableMemory(),
       totalBytes: machineBytes(),
       ranksHere: place.ranksHere,
-      gpu: isOnGpu(backend) ? (place.gpu ?? UNKNOWN_GPU) : null,
+      gpu: gpuOf(backend, place.gpu),
       ...(backend.maxTensorBytes !== undefined && { maxTensorBytes: backend.maxTensorBytes }),
     };
     checkMemory(footprint, residence, limits, footprintAt(shape));
@@ -223,6 +223,12 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
 
 /** TensorFlow is taken by `auto` with a GPU alone. */
 const isOnGpu = ({ name, isAutomatic }: BackendReport): boolean => name === 'tensorflow' && isAutomatic;
+
+/** WebGPU doesn't tell how much memory its GPU has, nor which of the driver's it is. */
+function gpuOf(backend: BackendReport, own: GpuMemory | null): GpuMemory | null {
+  if (isOnGpu(backend)) return own ?? UNKNOWN_GPU;
+  return backend.name === 'webgpu' && backend.isAutomatic ? UNKNOWN_GPU : null;
+}
 
 const UNKNOWN_GPU = { device: null, freeBytes: null, numRanks: 1 };
 

@@ -1,8 +1,9 @@
 /** Ranks on webgpu as processes: the same text as on wasm, and a clean end. */
 import { expect } from 'chai';
 import { listAdapters } from '../../experts/tf.js';
-import { moe7mCases } from '../kit/goldens.js';
-import { moe7m } from '../kit/paths.js';
+import { moe7mCases, tinyGolden } from '../kit/goldens.js';
+import { moe7m, tinyModel } from '../kit/paths.js';
+import { freePort } from '../kit/ports.js';
 import { Processes, type Running } from '../kit/processes.js';
 import { useWebgpu } from './use_webgpu.js';
 
@@ -14,14 +15,16 @@ const NUM_TOKENS = 8;
 
 const processes = new Processes();
 /** Where Dawn finds a driver that isn't installed for all. */
-const DRIVER = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'LD_LIBRARY_PATH'].flatMap((name) => {
-  const value = process.env[name];
-  return value === undefined ? [] : [[name, value]];
-});
+const DRIVER = Object.fromEntries(
+  ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'LD_LIBRARY_PATH'].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  }),
+);
 
 const generate = (...args: readonly string[]): Running =>
   processes.cli(['generate', '--model', moe7m(), '--backend', 'webgpu', ...args], {
-    env: Object.fromEntries(DRIVER) as Record<string, string>,
+    env: DRIVER,
   });
 
 const PROMPT = ['--prompt', MELVILLE!.prompt, '--set', `generate.max_new_tokens=${NUM_TOKENS}`];
@@ -49,6 +52,21 @@ describe('ranks on webgpu', function () {
       expect(stderr).not.to.match(/segmentation|terminate|signal|error|warn/i);
     });
   }
+
+  it('decode the golden tokens beside a rank of another backend', async () => {
+    const golden = tinyGolden('tiny-deepseek-v3');
+    const port = await freePort();
+    const env = { ...DRIVER, EXPERTWIRE_JOB_SECRET: 'a secret of this test' };
+    const rank = processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', '1', '--backend', 'webgpu'], { env });
+    const args = ['--model', tinyModel('tiny-deepseek-v3'), '--prompt-ids', golden.prompt_token_ids.join()];
+    const where = ['--backend', 'wasm', '--ranks', '1', '--listen', `127.0.0.1:${port}`, '--wait-ranks', '1'];
+    const count = ['--set', `generate.max_new_tokens=${golden.greedy_token_ids.length}`];
+    const { code, stdout, stderr } = await processes.cli(['generate', ...args, ...where, ...count, '--json'], { env })
+      .ended;
+    expect(code, stderr).to.equal(0);
+    expect((JSON.parse(stdout.split('\n')[0]!) as Answer).token_ids).to.deep.equal(golden.greedy_token_ids);
+    expect(await rank.ended).to.include({ code: 0, stdout: '' });
+  });
 
   it('of a GPU that there is not say which there are', async () => {
     const { code, stderr } = await generate(...PROMPT, '--set', 'webgpu.adapter=Voodoo 2').ended;
