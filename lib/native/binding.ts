@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { NativeError } from './errors.js';
 import { lastLines } from './program.js';
 import type { TensorflowLibrary } from './tensorflow_library.js';
-import { runIn, type Workshop } from './workshop.js';
+import { runIn, scratchPath, type Workshop } from './workshop.js';
 
 /** Of Node's stable binary interface: what Node 20 and newer have. */
 const NAPI_VERSION = 8;
@@ -50,11 +50,13 @@ __attribute__((constructor)) static void leaveSignalsToOtherThreads() {
 /** @throws NativeError MISSING_PROGRAM, BUILD_FAILED; the signal's reason when it was aborted */
 export async function buildBinding(options: BindingOptions, shop: Workshop): Promise<void> {
   const { source, headers, include, libraries, target, libraryDir, libraryDirFromTarget } = options;
-  await writeFile(join(source, SIGNALS.file), SIGNALS.text);
+  const signals = scratchPath(shop, SIGNALS.file);
+  await writeFile(signals, SIGNALS.text);
   const end = await runIn(shop, 'g++', [
     ...['-std=c++17', '-O2', '-fPIC', '-shared', '-w', `-DNAPI_VERSION=${NAPI_VERSION}`],
     ...[source, include, headers].map((folder) => `-I${folder}`),
-    ...['tfjs_backend.cc', 'tfjs_binding.cc', SIGNALS.file].map((file) => join(source, file)),
+    ...['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(source, file)),
+    signals,
     ...['-o', target, `-L${libraryDir}`, ...libraries.map((library) => `-l:${library}`)],
     `-Wl,-rpath,$ORIGIN/${libraryDirFromTarget}`, // the folder can be moved as a whole
   ]);
