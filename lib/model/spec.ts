@@ -83,10 +83,6 @@ export interface MoeSpec {
 export const moeLayersOf = (spec: ModelSpec): number[] =>
   spec.layers.flatMap((layer, i) => (layer.kind === 'moe' ? [i] : []));
 
-/** MLA caches one latent row per token; GQA keys and values of each KV head. */
-export const numKvLanes = (attention: AttentionSpec): number =>
-  attention.kind === 'mla' ? 1 : 2 * attention.numKvHeads;
-
 /** float32 values that one token takes in the KV cache, over all layers. */
 export function kvFloatsPerToken({ attention, layers }: ModelSpec): number {
   const perLayer =

@@ -1,23 +1,10 @@
 /**
  * What all attention forms share: the step's sequences, and softmax(q·Kᵀ)·V in two parts.
- * Shape suffixes: T tokens of the step, L tokens of one sequence so far, S of one segment of them, R query rows of one sequence, D channels.
+ * Shape suffixes: T tokens of the step, L tokens of one sequence so far, R query rows of one sequence, D channels.
  */
-import {
-  add,
-  addToBlocks,
-  columnsFrom,
-  div,
-  expOfRows,
-  joinColumns,
-  keep,
-  matMul,
-  rowsFrom,
-  stackRows,
-  tidy,
-  toTensor,
-  type Tensor2D,
-} from '../../../experts/tf.js';
+import { addToBlocks, columnsFrom, div, expOfRows, keep, tidy, toTensor, type Tensor2D } from '../../../experts/tf.js';
 import type { SequencePart } from '../decoder.js';
+import type { KeyValues } from './key_values.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import type { RopeAngles } from './rope.js';
 
@@ -35,6 +22,8 @@ export interface StepInputs {
 }
 
 export interface Attention {
+  /** Lanes of the cache that a token takes. */
+  readonly numLanes: number;
   /** Appends the step's tokens to the cache and attends: [T,H] → [T,H]; inside a tidy. */
   forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): Tensor2D;
   dispose(): void;
@@ -72,40 +61,17 @@ function causalMask(numTokens: number, position: number, repeats: number): Tenso
   return keep(toTensor(mask, [numTokens * repeats, length])); // made inside a tidy of the first layer, used by all
 }
 
-/** One K and V that a block of query rows sees, in segments of S tokens, of which all but the last are complete. */
-export interface Lane {
-  /** [R,D], softmax scale applied. */
-  readonly q_RD: Tensor2D;
-  /** [D,S] each. */
-  readonly keys: readonly Tensor2D[];
-  /** [S,·] each: values first, a column of ones last. */
-  readonly values: readonly Tensor2D[];
-}
-
 /**
- * exp(q·Kᵀ + mask − row maximum)·[V|1] for lanes of equally many rows, stacked: [lanes·R, valueDim + 1]. What {@link normalise} makes of it is
+ * exp(q·Kᵀ + mask − row maximum)·[V|1] for heads of equally many rows, stacked: [heads·R, valueDim + 1]. What {@link normalise} makes of it is
  * softmax(q·Kᵀ + mask)·V. The ones column of V makes the same matmul sum the softmax's denominator, in ascending key order like the values, and segments are
- * added in that order too, so that a row's bits don't depend on how many masked keys follow.
+ * added in that order too, so that a row's bits don't depend on how many masked keys follow. `q`: softmax scale applied.
  */
-export function attend(lanes: readonly Lane[], mask_RL: Tensor2D | null): Tensor2D {
+export function attend(q: Tensor2D, keyValues: KeyValues, mask_RL: Tensor2D | null): Tensor2D {
   return tidy(() => {
-    const products = stackRows(lanes.map(({ q_RD, keys }) => joinColumns(keys.map((k_DS) => matMul(q_RD, k_DS)))));
+    const products = keyValues.scores(q);
     const scores = mask_RL === null ? products : addToBlocks(products, mask_RL);
-    const weights = expOfRows(scores);
-    const numRows = lanes[0]!.q_RD.shape[0];
-    return stackRows(lanes.map(({ values }, i) => weighted(rowsFrom(weights, i * numRows, numRows), values)));
+    return keyValues.weigh(expOfRows(scores));
   });
-}
-
-/** weights·V, segment by segment. */
-function weighted(weights_RL: Tensor2D, values: readonly Tensor2D[]): Tensor2D {
-  let start = 0;
-  const parts = values.map((v_S1) => {
-    const own_RS = columnsFrom(weights_RL, start, v_S1.shape[0]);
-    start += v_S1.shape[0];
-    return matMul(own_RS, v_S1);
-  });
-  return parts.reduce((sum, part) => add(sum, part));
 }
 
 /** Weighted sums and their denominators, [N,·] with the denominator last → the first `valueDim` columns, normalised. */

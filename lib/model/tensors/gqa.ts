@@ -1,8 +1,10 @@
 /**
- * Grouped-query attention (Ainslie et al. 2023) with an optional norm per head before RoPE. Cache lanes: 2h = keys of KV head h, 2h + 1 = its values and a column of ones.
+ * Grouped-query attention (Ainslie et al. 2023) with an optional norm per head before RoPE. Cache lanes: 2h = keys of KV head h, 2h + 1 = its values and a column of ones;
+ * or 0 = keys of all heads, 1 = values of all heads and a one behind each.
  * Shape suffixes: T tokens, H hidden, D channels of one head.
  */
 import {
+  hasFastBatches,
   joinColumns,
   matMul,
   mul,
@@ -13,7 +15,9 @@ import {
   toTensor,
   type Tensor2D,
 } from '../../../experts/tf.js';
-import { attend, normalise, type Attention, type Lane, type StepInputs } from './attention.js';
+import { attend, normalise, type Attention, type StepInputs } from './attention.js';
+import { BatchedKeyValues, LaneKeyValues, type KeyValues } from './key_values.js';
+import type { KvRows } from './kv_segment.js';
 import type { SequencePart } from '../decoder.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import type { RmsNorm } from './norm.js';
@@ -31,15 +35,20 @@ export interface GqaWeights {
 }
 
 export class Gqa implements Attention {
+  readonly numLanes: number;
+  /** One product for all heads, where the backend is quick at that. */
+  private readonly isBatched: boolean;
   private readonly spec: GqaSpec;
   private readonly weights: GqaWeights;
   private readonly rope: Rope;
   private readonly scale_11: Tensor2D;
 
-  constructor(spec: GqaSpec, weights: GqaWeights, rope: Rope) {
+  constructor(spec: GqaSpec, weights: GqaWeights, rope: Rope, isBatched = hasFastBatches()) {
     this.spec = spec;
     this.weights = weights;
     this.rope = rope;
+    this.isBatched = isBatched && spec.numKvHeads > 1;
+    this.numLanes = this.isBatched ? 2 : 2 * spec.numKvHeads;
     this.scale_11 = toTensor(Float32Array.of(spec.softmaxScale), [1, 1]);
   }
 
@@ -63,24 +72,30 @@ export class Gqa implements Attention {
     cache: TensorKvCache,
   ): Tensor2D {
     const { numHeads, numKvHeads, headDim } = this.spec;
-    const { numTokens, rowStart, position, blocks } = part;
+    const { numTokens, rowStart } = part;
     const groupSize = numHeads / numKvHeads;
     // Rows (token, KV head, query head of its group) → (KV head, token, query head): one lane per KV head.
     const own = rowsFrom(q_ND, rowStart * numHeads, numTokens * numHeads);
     const groups = swapRows(reshape(own, [numTokens * numKvHeads, groupSize * headDim]), numTokens, numKvHeads);
     const rows = reshape(groups, [numTokens * numHeads, headDim]);
-    const numRows = numTokens * groupSize;
-    const lanes = Array.from({ length: numKvHeads }, (_, head): Lane => ({
-      q_RD: rowsFrom(rows, head * numRows, numRows),
-      keys: cache.read(blocks, layer, 2 * head, position + numTokens).map(({ columns }) => columns),
-      values: cache.read(blocks, layer, 2 * head + 1, position + numTokens).map(({ rows }) => rows),
-    }));
     const width = headDim + 1;
-    const grouped = reshape(attend(lanes, step.masks.get(part, groupSize)), [
+    const grouped = reshape(attend(rows, this.keyValues(part, layer, cache), step.masks.get(part, groupSize)), [
       numKvHeads * numTokens,
       groupSize * width,
     ]);
     return reshape(swapRows(grouped, numKvHeads, numTokens), [numTokens * numHeads, width]);
+  }
+
+  private keyValues({ blocks, position, numTokens }: SequencePart, layer: number, cache: TensorKvCache): KeyValues {
+    const { numKvHeads } = this.spec;
+    const read = (lane: number): KvRows[] => cache.read(blocks, layer, lane, position + numTokens);
+    if (this.isBatched) return new BatchedKeyValues(numKvHeads, read(0), read(1));
+    return new LaneKeyValues(
+      Array.from({ length: numKvHeads }, (_, head) => ({
+        keys: read(2 * head).map(({ columns }) => columns),
+        values: read(2 * head + 1).map(({ rows }) => rows),
+      })),
+    );
   }
 
   private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): void {
@@ -88,16 +103,22 @@ export class Gqa implements Attention {
     const { k, v, kNorm } = this.weights;
     const projected = reshape(matMul(x_TH, k), [step.numTokens * numKvHeads, headDim]);
     const keys = this.rope.rotate(kNorm === null ? projected : kNorm.forward(projected), step.kAngles);
-    const plainValues = reshape(matMul(x_TH, v), [step.numTokens * numKvHeads, headDim]);
-    const keysByHead = swapRows(keys, step.numTokens, numKvHeads);
-    const valuesByHead = swapRows(joinColumns([plainValues, step.ones]), step.numTokens, numKvHeads);
+    const values = joinColumns([reshape(matMul(x_TH, v), [step.numTokens * numKvHeads, headDim]), step.ones]);
+    const lanes = [keys, values].map((rows) => this.laneRows(rows, step.numTokens));
     for (const { rowStart, numTokens, position, blocks } of step.parts) {
-      for (let head = 0; head < numKvHeads; head++) {
-        const start = head * step.numTokens + rowStart;
-        cache.append(blocks, layer, 2 * head, position, rowsFrom(keysByHead, start, numTokens));
-        cache.append(blocks, layer, 2 * head + 1, position, rowsFrom(valuesByHead, start, numTokens));
+      for (let lane = 0; lane < this.numLanes; lane++) {
+        const start = Math.floor(lane / 2) * step.numTokens + rowStart;
+        cache.append(blocks, layer, lane, position, rowsFrom(lanes[lane % 2]!, start, numTokens));
       }
     }
+  }
+
+  /** Rows (token, head) → what lanes hold of each token: all heads, or below each other one head after another. */
+  private laneRows(rows: Tensor2D, numTokens: number): Tensor2D {
+    const { numKvHeads } = this.spec;
+    return this.isBatched
+      ? reshape(rows, [numTokens, numKvHeads * rows.shape[1]])
+      : swapRows(rows, numTokens, numKvHeads);
   }
 
   dispose(): void {

@@ -17,7 +17,8 @@ import {
   toTensor,
   type Tensor2D,
 } from '../../../experts/tf.js';
-import { attend, normalise, type Attention, type Lane, type StepInputs } from './attention.js';
+import { attend, normalise, type Attention, type StepInputs } from './attention.js';
+import { LaneKeyValues } from './key_values.js';
 import type { SequencePart } from '../decoder.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import { AbsorbedHeads } from './mla_absorbed.js';
@@ -56,6 +57,7 @@ interface Queries {
 }
 
 export class Mla implements Attention {
+  readonly numLanes = 1;
   private readonly spec: MlaSpec;
   private readonly weights: MlaWeights;
   private readonly rope: Rope;
@@ -124,8 +126,8 @@ export class Mla implements Attention {
       const segments = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
       const q_RD = rowsFrom(q, (part.rowStart - start) * numHeads, part.numTokens * numHeads);
       const keys = segments.map(({ columns }) => columns);
-      const lane: Lane = { q_RD, keys, values: segments.map(({ rows }) => rows) };
-      return attend([lane], step.masks.get(part, numHeads));
+      const keyValues = new LaneKeyValues([{ keys, values: segments.map(({ rows }) => rows) }]);
+      return attend(q_RD, keyValues, step.masks.get(part, numHeads));
     });
     // 3. Out of the latent space.
     return heads.outOfLatent(normalise(stackRows(contexts), this.cacheWidth), count);
@@ -142,12 +144,12 @@ export class Mla implements Attention {
       const rows = segments.map((segment) => segment.rows);
       const own = rowsFrom(q, part.rowStart * numHeads, part.numTokens * numHeads);
       const byHead = swapRows(own, part.numTokens, numHeads);
-      const lanes = this.naiveHeads.map((head, i): Lane => ({
-        q_RD: rowsFrom(byHead, i * part.numTokens, part.numTokens),
+      const lanes = this.naiveHeads.map((head) => ({
         keys: columns.map((rows_CS) => head.keys(rows_CS)),
         values: rows.map((rows_SC) => head.values(rows_SC)),
       }));
-      return swapRows(attend(lanes, step.masks.get(part, 1)), numHeads, part.numTokens);
+      const sums = attend(byHead, new LaneKeyValues(lanes), step.masks.get(part, 1));
+      return swapRows(sums, numHeads, part.numTokens);
     });
     const values = normalise(stackRows(outputs), vHeadDim);
     return reshape(values, [values.shape[0] / numHeads, numHeads * vHeadDim]);

@@ -5,7 +5,7 @@ import { TensorMoeTokens, type MoeTensors } from '../../../experts/tensors/tenso
 import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../experts/tf.js';
 import type { Decoder, HiddenStates, SequencePart, StepTokens } from '../decoder.js';
 import { logitRowsOf, type LogitRow } from '../logits.js';
-import { numKvLanes, type ModelSpec } from '../spec.js';
+import type { ModelSpec } from '../spec.js';
 import { CausalMasks, type Attention, type StepInputs } from './attention.js';
 import { TensorKvCache } from './tensor_kv_cache.js';
 import type { RmsNorm } from './norm.js';
@@ -34,11 +34,11 @@ export class TensorDecoder implements Decoder {
   private readonly parts: TensorDecoderParts;
 
   constructor(parts: TensorDecoderParts) {
-    const { spec, blockSize } = parts;
+    const { spec, layers, blockSize } = parts;
     this.parts = parts;
     this.cache = new TensorKvCache({
       numLayers: spec.layers.length,
-      numLanes: numKvLanes(spec.attention),
+      numLanes: layers[0]!.attention.numLanes,
       blockSize,
     });
   }
