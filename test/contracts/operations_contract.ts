@@ -67,6 +67,15 @@ export function describeOperations({ backend, isFused }: OperationsOptions): voi
       expect(await valuesOf(sums)).to.deep.equal([0, 2, 4, 6, 4, 6, 8, 10]);
     });
 
+    it('sum blocks of rows, and multiply blocks by the transpose of others', async () => {
+      const sums = tf.sumBlocks(matrix(4, 2), 2);
+      expect(sums.shape).to.deep.equal([2, 2]);
+      expect(await valuesOf(sums)).to.deep.equal([2, 4, 10, 12]);
+      const products = tf.matMulByBlocks(matrix(2, 2), matrix(4, 2), 2);
+      expect(products.shape).to.deep.equal([2, 2]);
+      expect(await valuesOf(products)).to.deep.equal([1, 3, 23, 33]);
+    });
+
     it('norm, gate and exponentiate rows as their formulae say', async () => {
       const [x, weight] = [matrix(2, 4), matrix(1, 4)];
       const rows = [

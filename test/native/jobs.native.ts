@@ -1,7 +1,7 @@
 /** Jobs whose ranks compute with TensorFlow's own library: as threads of one process, and beside a rank of another backend. */
 import { expect } from 'chai';
-import { tinyGolden } from '../kit/goldens.js';
-import { tinyModel } from '../kit/paths.js';
+import { moe7mCases, tinyGolden } from '../kit/goldens.js';
+import { moe7m, tinyModel } from '../kit/paths.js';
 import { freePort } from '../kit/ports.js';
 import { Processes } from '../kit/processes.js';
 
@@ -24,7 +24,9 @@ function statsOf(stdout: string): Record<string, unknown> {
   return lines[3]!.stats as Record<string, unknown>;
 }
 
-describe('jobs on TensorFlow', () => {
+describe('jobs on TensorFlow', function () {
+  this.timeout(120_000);
+
   afterEach(processes.expectNone);
 
   it('run with ranks that are threads of one process', async () => {
@@ -33,6 +35,20 @@ describe('jobs on TensorFlow', () => {
     expect(code, stderr).to.equal(0);
     expect(statsOf(stdout).rank_backends).to.deep.equal(['tensorflow', 'tensorflow', 'tensorflow']);
   });
+
+  for (const numRanks of [1, 2]) {
+    it(`give moe-7m's golden tokens for all prompts, on ${numRanks} ranks`, async () => {
+      const cases = moe7mCases();
+      const prompts = cases.flatMap(({ prompt }) => ['--prompt', prompt]);
+      const how = ['--ranks', String(numRanks), '--backend', 'tensorflow', '--max-new-tokens', '32', '--ignore-eos'];
+      const run = processes.cli(['generate', '--model', moe7m(), ...prompts, ...how, '--json']);
+      const { code, stdout, stderr } = await run.ended;
+      expect(code, stderr).to.equal(0);
+      const answers = stdout.trimEnd().split('\n').slice(0, cases.length);
+      const tokens = answers.map((line) => (JSON.parse(line) as { token_ids: number[] }).token_ids);
+      expect(tokens).to.deep.equal(cases.map(({ greedy_token_ids }) => greedy_token_ids));
+    });
+  }
 
   it('run beside ranks of other backends', async () => {
     const port = await freePort();
