@@ -4,10 +4,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
-/** Where the native backend of this user is installed. */
-export const nativeDir = (): string => join(homedir(), '.cache', 'expertwire', 'native');
+/** Where the native backend of this user is installed: an absolute path, also where HOME is not, since a relative one would be looked for as a package. */
+export const nativeDir = (): string => resolve(homedir(), '.cache', 'expertwire', 'native');
 
 /** Under which the npm registry has TensorFlow.js. */
 export const TFJS_SCOPE = '@tensorflow';
@@ -52,12 +52,22 @@ export const nativePlatform = (): string => `${process.platform} ${process.arch}
 /** What manifests said of themselves before there were kinds. */
 const BEFORE_KINDS = { kind: 'cpu', wheels: [] } as const;
 
-/** What is installed in a folder, or null where nothing is. */
+/** What is installed in a folder; null where nothing is, or where its manifest is damaged: installing again mends both. */
 export function readNativeManifest(dir: string): NativeManifest | null {
   try {
-    const manifest = JSON.parse(readFileSync(join(dir, NATIVE_FILES.manifest), 'utf8')) as NativeManifest;
-    return { ...BEFORE_KINDS, ...manifest };
+    const manifest = {
+      ...BEFORE_KINDS,
+      ...(JSON.parse(readFileSync(join(dir, NATIVE_FILES.manifest), 'utf8')) as object),
+    };
+    return isManifest(manifest) ? manifest : null;
   } catch {
     return null;
   }
+}
+
+/** Everything that others read of it. */
+function isManifest(manifest: Partial<Record<keyof NativeManifest, unknown>>): manifest is NativeManifest {
+  const { kind, tensorflow, tfjsNode, platform, wheels } = manifest;
+  const texts = [tensorflow, tfjsNode, platform];
+  return (kind === 'cpu' || kind === 'gpu') && texts.every((text) => typeof text === 'string') && Array.isArray(wheels);
 }

@@ -1,10 +1,10 @@
 /** `expertwire native install`: builds the native backend in a folder beside its place, tries it, and puts it there whole. */
+import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import {
   NATIVE_FILES,
   nativePlatform,
-  readNativeManifest,
   TFJS_VERSION,
   type NativeKind,
   type NativeManifest,
@@ -66,16 +66,16 @@ export async function installNative(dir: string, options: InstallOptions): Promi
 }
 
 /**
- * Removes what is installed in a folder; false where nothing was.
+ * Removes what is installed in a folder, also what is damaged; false where there is no folder.
  *
  * @throws NativeError ALREADY_INSTALLING, WRITE_FAILED
  */
 export async function removeNative(dir: string): Promise<boolean> {
-  const isInstalled = readNativeManifest(dir) !== null;
+  const isThere = existsSync(dir);
   try {
     await removeLeftovers(dir);
     await rm(dir, { recursive: true, force: true });
-    return isInstalled;
+    return isThere;
   } catch (error) {
     if (!isSystemError(error)) throw error;
     if (error.code === 'ENOENT') return false; // where there is no folder, nothing is left in it

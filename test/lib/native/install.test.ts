@@ -343,4 +343,12 @@ case "$*" in -dump*) echo 12.2;; *) while [ $# -gt 0 ]; do [ "$1" = -o ] && : >"
       expect(await removeNative(join(dir, 'there', 'is', 'none'))).to.equal(false);
     });
   });
+
+  it('is undone, and said to be, also where its manifest is damaged', async () => {
+    await withInstalled({}, async ({ dir }) => {
+      await writeFile(join(dir, 'manifest.json'), '{"kind":');
+      expect(await removeNative(dir)).to.equal(true);
+      expect(await readdir(dirname(dir))).to.deep.equal([]);
+    });
+  });
 });

@@ -58,9 +58,19 @@ describe('what doctor says of the native backend', () => {
     });
   });
 
+  it('counts a folder with a damaged manifest as nothing installed', async () => {
+    await withTempFolder(async (dir) => {
+      await writeFile(join(dir, 'manifest.json'), '{"kind":5,"tensorflow":"2.21.0"}');
+      const report = await reportNative(dir, { env: { PATH: dir }, driverFolder: dir });
+      expect(report.installed).to.equal(null);
+      expect(nativeFacts(report)[0]![1]).to.match(/^nothing installed/);
+    });
+  });
+
   it('takes what was installed before there were kinds for a CPU build', async () => {
     await withTempFolder(async (dir) => {
-      await writeFile(join(dir, 'manifest.json'), '{"tensorflow":"2.21.0"}');
+      const before = { tensorflow: '2.21.0', tfjsNode: '4.22.0', platform: 'linux x64' };
+      await writeFile(join(dir, 'manifest.json'), JSON.stringify(before));
       const { installed } = await reportNative(dir, { env: { PATH: dir }, driverFolder: dir });
       expect(installed).to.include({ kind: 'cpu', tensorflow: '2.21.0' });
     });
