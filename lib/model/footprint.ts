@@ -98,7 +98,7 @@ function sameOnAll(options: FootprintOptions): Pick<Footprint, 'cache' | 'activa
   );
   const headWidth = attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
   return {
-    cache: 4 * floatsPerToken(spec, residence) * blockSize * numKvBlocks,
+    cache: 4 * cachedFloatsPerToken(spec, residence) * blockSize * numKvBlocks,
     activations:
       4 * maxNumBatchedTokens * (8 * hidden + 3 * widest + 3 * attention.numHeads * headWidth) +
       Math.min(MAX_RARE_BYTES, 4 * maxNumBatchedTokens * vocabSize),
@@ -142,8 +142,14 @@ function numMovingExperts({ numMovingLayers, placement, rank }: FootprintOptions
   return numEmpty + Math.min(numMovingLayers, phy2log.length) * slotsPerRank;
 }
 
-const floatsPerToken = (spec: ModelSpec, { compute }: Residence): number =>
-  compute === 'tensors' ? kvFloatsPerToken(spec) : cacheFloatsPerToken(spec.attention) * spec.layers.length;
+/**
+ * float32 values that the KV cache of a rank holds per token. Latents are read both as keys and as values, and tensors keep them in both layouts; a head's keys
+ * or values have one.
+ */
+export function cachedFloatsPerToken(spec: ModelSpec, { compute }: Pick<Residence, 'compute'>): number {
+  if (compute === 'kernels') return cacheFloatsPerToken(spec.attention) * spec.layers.length;
+  return (spec.attention.kind === 'mla' ? 2 : 1) * kvFloatsPerToken(spec);
+}
 
 /** What steps need that come rarely is counted up to here. */
 const MAX_RARE_BYTES = 2 ** 28;

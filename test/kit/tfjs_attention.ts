@@ -1,7 +1,7 @@
 /** An attention layer of lib/model on TensorFlow.js, loaded from a checkpoint as models are. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { rowsOf, tidy, toTensor } from '../../experts/tf.js';
+import { rowsOf, tensorMemory, tidy, toTensor } from '../../experts/tf.js';
 import type { SequencePart } from '../../lib/model/decoder.js';
 import { CausalMasks, type Attention } from '../../lib/model/tensors/attention.js';
 import { TensorKvCache } from '../../lib/model/tensors/tensor_kv_cache.js';
@@ -21,6 +21,8 @@ export class TfjsAttention {
   readonly spec: ModelSpec;
   private readonly attention: Attention;
   private readonly rope: Rope;
+  /** That the cache of the last run held at its end. */
+  cachedBytes = 0;
 
   private constructor(spec: ModelSpec, attention: Attention, rope: Rope) {
     this.spec = spec;
@@ -64,7 +66,9 @@ export class TfjsAttention {
     });
     const forward = (x: Float32Array, parts: readonly SequencePart[]) => this.forward(x, parts, cache);
     const outputs = await runSchedule(sequences, schedule, forward, numRuns);
+    const { numBytes } = tensorMemory();
     cache.dispose();
+    this.cachedBytes = numBytes - tensorMemory().numBytes;
     return outputs;
   }
 

@@ -14,6 +14,7 @@ import {
   reference,
   sequencesFrom,
 } from '../../../kit/attention_cases.js';
+import { cachedFloatsPerToken } from '../../../../lib/model/footprint.js';
 import { TfjsAttention } from '../../../kit/tfjs_attention.js';
 import { isSameBits, largestDifference } from '../../../refs/random.js';
 
@@ -68,6 +69,15 @@ describe('attention', () => {
           const together = await layer.run(sequences, mixed(sequences, blockSize), blockSize);
           expect(isSameBits(together[0]!, alone[0]!), `blocks of ${blockSize}`).to.equal(true);
         }
+      });
+
+      it('keeps no more of the past than the check of memory counts', async () => {
+        const length = 512;
+        await layer.run(sequencesFrom(6, [length]), inTurn(sequencesFrom(6, [length])), 16);
+        const counted = 4 * length * cachedFloatsPerToken(spec, { compute: 'tensors' });
+        expect(layer.cachedBytes)
+          .to.be.above(counted / 4)
+          .and.at.most(counted);
       });
 
       it('leaves no tensor of a step behind', async () => {
