@@ -48,11 +48,13 @@ function onSignal(signal: NodeJS.Signals): void {
   interrupted.abort(new Error(`interrupted by ${signal}`));
 }
 
-// Read by TensorFlow's library when it is loaded, by this process or by ranks that it starts. Small products take a third of the time with oneDNN.
-process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
+const args = process.argv.slice(2);
+
+// Read by TensorFlow's library when it is loaded, by this process or by ranks that it starts. Small products take a third of the time with oneDNN, which says past
+// the log level that it is on: not beside what doctor prints, which computes nothing.
+process.env.TF_ENABLE_ONEDNN_OPTS ??= args[0] === 'doctor' ? '0' : '1';
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
 
-const args = process.argv.slice(2);
 /** A rank that another process started leaves signals to its parent. */
 const isSpawned = args[0] === 'rank' && args.includes('--spawned');
 if (isSpawned) process.on('SIGINT', () => undefined);

@@ -18,9 +18,8 @@ export const deviceRows: RowExchange = {
   },
   async collect(y_MH, groups, recv, shape) {
     const out = recv.reduce === 'rank' ? sumPerRow(y_MH, groups, recv, shape) : y_MH;
-    const values = await rowsOf(out);
-    y_MH.dispose();
-    out.dispose();
+    if (out !== y_MH) y_MH.dispose();
+    const values = await rowsOf(out).finally(() => out.dispose());
     return recv.reduce === 'rank' ? values : inChoiceOrder(values, groups, recv.recvTopkIdx.length, shape.hidden);
   },
 };

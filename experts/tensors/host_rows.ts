@@ -11,8 +11,7 @@ export const hostRows: RowExchange = {
     return groups.map(({ choices }) => single ?? gather(recvX, choices, hidden, numTopk));
   },
   async collect(y_MH, groups, recv, shape) {
-    const y = await rowsOf(y_MH);
-    y_MH.dispose();
+    const y = await rowsOf(y_MH).finally(() => y_MH.dispose());
     return recv.reduce === 'rank'
       ? sumPerRow(groups, y, recv, shape)
       : inChoiceOrder(y, groups, recv.recvTopkIdx.length, shape.hidden);

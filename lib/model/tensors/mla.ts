@@ -125,8 +125,8 @@ export class Mla implements Attention {
     const contexts = parts.map((part) => {
       const segments = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
       const q_RD = rowsFrom(q, (part.rowStart - start) * numHeads, part.numTokens * numHeads);
-      const keys = segments.map(({ columns }) => columns);
-      const keyValues = new LaneKeyValues([{ keys, values: segments.map(({ rows }) => rows) }]);
+      const values = segments.map(({ rows }) => rows);
+      const keyValues = new LaneKeyValues([{ keys: segments.map(({ columns }) => columns), values }]);
       return attend(q_RD, keyValues, step.masks.get(part, numHeads));
     });
     // 3. Out of the latent space.
@@ -140,8 +140,8 @@ export class Mla implements Attention {
     const q = mul(joinColumns([nopeRows, rope]), this.scale_11);
     const outputs = parts.map((part) => {
       const segments = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
+      const rows = segments.map((segment) => segment.rows); // before columns: what is asked for stays
       const columns = segments.map((segment) => segment.columns);
-      const rows = segments.map((segment) => segment.rows);
       const own = rowsFrom(q, part.rowStart * numHeads, part.numTokens * numHeads);
       const byHead = swapRows(own, part.numTokens, numHeads);
       const lanes = this.naiveHeads.map((head) => ({
