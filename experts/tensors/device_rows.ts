@@ -31,7 +31,7 @@ function sumPerRow(y_MH: Tensor2D, groups: ChoiceGroups, recv: ReceivedRows, { n
   const local = Array.from({ length: numRecvTokens }, (_, n) =>
     Array.from({ length: numTopk }, (_, k) => n * numTopk + k).filter((choice) => rowOf[choice]! >= 0),
   );
-  const most = Math.max(...local.map(({ length }) => length));
+  const most = local.reduce((highest, { length }) => Math.max(highest, length), 0);
   const rows = new Int32Array(numRecvTokens * most);
   const weights = new Float32Array(rows.length);
   for (const [n, choices] of local.entries()) {

@@ -3,7 +3,7 @@ import type { Argv } from 'yargs';
 import { nativeDir } from '../../experts/native_folder.js';
 import { surveyCuda } from '../native/cuda_devices.js';
 import { whyNoGpu } from '../native/gpu_verdict.js';
-import { installNative, removeNative, type Installed } from '../native/install.js';
+import { installedAlready, installNative, removeNative, type Installed } from '../native/install.js';
 import { loadingPackage } from '../native/installed_package.js';
 import { UsageError, type CommandContext } from './context.js';
 import { ProgressBar } from './progress_bar.js';
@@ -29,7 +29,10 @@ export function nativeOptions<T>(yargs: Argv<T>): Argv<T & NativeArgs> {
         "a folder with TensorFlow's library and headers, instead of the wheel of Python's package index: that of an installed Python " +
         'package (…/site-packages/tensorflow), or of an unpacked C library',
     })
-    .option('force', { type: 'boolean', describe: 'build also where an installed tfjs-node loads' })
+    .option('force', {
+      type: 'boolean',
+      describe: 'build also where it is installed already, or an installed tfjs-node loads',
+    })
     .option('remove', { type: 'boolean', describe: 'remove what was installed' });
 }
 
@@ -45,9 +48,10 @@ export async function native(
   packagesFrom?: string,
 ): Promise<void> {
   if (args.remove === true) return remove(args, context, dir);
-  const isEnough =
-    args.from === undefined && args.force !== true && (await isPackageEnough(args, context, packagesFrom));
-  if (isEnough) return;
+  if (args.from === undefined && args.force !== true) {
+    if (await isThere(args, context, dir)) return;
+    if (await isPackageEnough(args, context, packagesFrom)) return;
+  }
   const installed = await install(args, context, dir);
   const { tensorflow, kind } = installed.manifest;
   const where = `TensorFlow ${tensorflow}${kind === 'gpu' ? ' for GPUs' : ''} is installed in ${dir}`;
@@ -60,6 +64,13 @@ async function remove({ from, gpu, force }: NativeArgs, { stdout }: CommandConte
   }
   const wasInstalled = await removeNative(dir);
   stdout.write(wasInstalled ? `${dir} is removed\n` : `nothing was installed in ${dir}\n`);
+}
+
+async function isThere({ gpu }: NativeArgs, { stdout, env, signal }: CommandContext, dir: string): Promise<boolean> {
+  const found = await installedAlready(dir, { kind: gpu === true ? 'gpu' : 'cpu', env, signal });
+  if (found === null) return false;
+  stdout.write(`TensorFlow ${found.tensorflow} is installed in ${dir} already; --force builds it again\n`);
+  return true;
 }
 
 /** A package on the CPU is not enough for one who asks for a GPU. */

@@ -1,6 +1,11 @@
-/** What TensorFlow's library writes on every start, past its own log level: nothing that a user could act on. */
-const TENSORFLOW_START =
-  /^WARNING: All log messages before absl::InitializeLog\(\)|^I0000 .* oneDNN custom operations are on/;
+/** What native libraries write when they start, past their own log levels: nothing that a user could act on, or what is told in the error that follows. */
+const NOISE = [
+  /^WARNING: All log messages before absl::InitializeLog\(\)/,
+  /^I0000 .* oneDNN custom operations are on/,
+  /^Warning: Couldn't load Vulkan/,
+  /^ +at .*\/dawn\/src\//,
+  /^\s*$/,
+];
 
 /** Whether a line that a rank wrote is worth showing. */
-export const isNews = (line: string): boolean => !TENSORFLOW_START.test(line);
+export const isNews = (line: string): boolean => !NOISE.some((pattern) => pattern.test(line));

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import {
   NATIVE_FILES,
   nativePlatform,
+  readNativeManifest,
   TFJS_VERSION,
   type NativeKind,
   type NativeManifest,
@@ -16,6 +17,7 @@ import { makePartialFolder, removeLeftovers } from './partial_folder.js';
 import { lastLines, type Environment } from './program.js';
 import { runTrial } from './trial.js';
 import type { Trial } from './try_native.js';
+import { TENSORFLOW_VERSION } from './wheels.js';
 
 export interface InstallOptions {
   /** The build for processors, or the one for NVIDIA GPUs with NVIDIA's libraries. */
@@ -63,6 +65,22 @@ export async function installNative(dir: string, options: InstallOptions): Promi
   } finally {
     if (partial !== null) await rm(partial, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
   }
+}
+
+/**
+ * What a folder holds, when it is what would be installed and computes; null otherwise. A GPU's build is also one for processors.
+ *
+ * @throws the signal's reason when it was aborted
+ */
+export async function installedAlready(
+  dir: string,
+  { kind, env, signal }: Pick<InstallOptions, 'kind' | 'env' | 'signal'>,
+): Promise<NativeManifest | null> {
+  const manifest = readNativeManifest(dir);
+  if (manifest?.tensorflow !== TENSORFLOW_VERSION || manifest.tfjsNode !== TFJS_VERSION) return null;
+  if (manifest.platform !== nativePlatform() || (kind === 'gpu' && manifest.kind !== 'gpu')) return null;
+  const end = await runTrial<Trial>('./try_native.js', [dir], { env, signal });
+  return 'told' in end && 'version' in end.told ? manifest : null;
 }
 
 /**

@@ -15,7 +15,7 @@ export interface TensorflowWheel {
   readonly roomBytes: number;
 }
 
-const VERSION = '2.21.0';
+export const TENSORFLOW_VERSION = '2.21.0';
 const GB = 1e9;
 
 /**
@@ -25,17 +25,17 @@ const GB = 1e9;
 export const TENSORFLOW_WHEELS: Readonly<Record<string, Readonly<Partial<Record<NativeKind, TensorflowWheel>>>>> = {
   'linux x64': {
     cpu: {
-      ...{ name: 'tensorflow-cpu', version: VERSION, platform: 'manylinux_2_27_x86_64' },
+      ...{ name: 'tensorflow-cpu', version: TENSORFLOW_VERSION, platform: 'manylinux_2_27_x86_64' },
       ...{ megabytes: 274, cudaMegabytes: 0, roomBytes: 1.5 * GB },
     },
     gpu: {
-      ...{ name: 'tensorflow', version: VERSION, platform: 'manylinux_2_27_x86_64' },
+      ...{ name: 'tensorflow', version: TENSORFLOW_VERSION, platform: 'manylinux_2_27_x86_64' },
       ...{ megabytes: 3380, cudaMegabytes: 2800, roomBytes: 8 * GB },
     },
   },
   'linux arm64': {
     cpu: {
-      ...{ name: 'tensorflow', version: VERSION, platform: 'manylinux_2_27_aarch64' },
+      ...{ name: 'tensorflow', version: TENSORFLOW_VERSION, platform: 'manylinux_2_27_aarch64' },
       ...{ megabytes: 282, cudaMegabytes: 0, roomBytes: 1.6 * GB },
     },
   },

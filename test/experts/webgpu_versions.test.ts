@@ -1,9 +1,6 @@
 import { expect } from 'chai';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { programFor, PROGRAM } from '../../experts/tensors/webgpu/matmul_programs.js';
 import { checkVersions } from '../../experts/tensors/webgpu/versions.js';
-import { repoRoot } from '../kit/paths.js';
 import { errorOf } from '../kit/rejects.js';
 
 const TESTED = { young: '0.6.2', 'of-a-family': '4.22.0' };
@@ -29,18 +26,6 @@ describe('packages beside expertwire', () => {
       expect(message)
         .to.contain(words)
         .and.match(new RegExp(`; ${COMMAND}$`));
-    }
-  });
-
-  it('are the optional peers of package.json', () => {
-    const file = JSON.parse(readFileSync(join(repoRoot(), 'package.json'), 'utf8')) as {
-      readonly peerDependencies: Readonly<Record<string, string>>;
-      readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
-    };
-    const source = readFileSync(join(repoRoot(), 'experts', 'tensors', 'tfjs.ts'), 'utf8');
-    for (const [name, range] of Object.entries(file.peerDependencies)) {
-      expect(source).to.contain(`${name.startsWith('@') ? `'${name}'` : name}: '${range.replace('~', '')}'`);
-      expect(file.peerDependenciesMeta[name]).to.deep.equal({ optional: true });
     }
   });
 });

@@ -27,7 +27,10 @@ export class Rope {
     this.velocities = inverseFrequencies(spec);
     const identity = Float32Array.from({ length: dim * dim }, (_, i) => +(i % (dim + 1) === 0));
     this.double_R2R = toTensor(this.doubled(identity, dim), [dim, 2 * dim]);
-    this.fold_2RR = toTensor(Float32Array.of(...identity, ...identity), [2 * dim, dim]);
+    const folded = new Float32Array(2 * identity.length);
+    folded.set(identity);
+    folded.set(identity, identity.length);
+    this.fold_2RR = toTensor(folded, [2 * dim, dim]);
   }
 
   /** Angles for rows of `numHeads` consecutive heads per position; the caller disposes them. */

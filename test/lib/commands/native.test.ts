@@ -29,8 +29,10 @@ interface Ran {
   readonly kinds: readonly string[];
 }
 
-/** Runs the command on a made-up machine. Trials tell their end by themselves where a package is what is tried. */
-async function run(args: Omit<NativeArgs, 'action'>, machine: Machine = {}): Promise<Ran> {
+type Given = Omit<NativeArgs, 'action'>;
+
+/** Runs the command, once or several times, on a made-up machine. Trials tell their end by themselves where a package is what is tried. */
+async function run(args: Given | Given[], machine: Machine = {}): Promise<Ran> {
   return withTempFolder(async (folder) => {
     const trial = `
       const isPackage = process.argv[1].includes('try_package');
@@ -43,7 +45,8 @@ async function run(args: Omit<NativeArgs, 'action'>, machine: Machine = {}): Pro
     }
     const context = commandContext();
     const own: CommandContext = { ...context, env: options.env };
-    await native({ action: 'install', ...args }, own, dir, folder);
+    for (const each of Array.isArray(args) ? args : [args])
+      await native({ action: 'install', ...each }, own, dir, folder);
     return { printed: context.printed(), kinds: await readdir(dir).catch(() => []) };
   });
 }
@@ -52,6 +55,21 @@ describe('expertwire native install', function () {
   this.timeout(20_000);
   before(function () {
     if (process.platform !== 'linux' || process.arch !== 'x64') this.skip(); // elsewhere the wheel is another one, or none
+  });
+
+  it('builds once what is asked for, and again with --force, or for a GPU', async () => {
+    const told = (text: string): string[] =>
+      text
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.replace(/ in \S+native/, ''));
+    expect(told((await run([{}, {}, { force: true }])).printed)).to.deep.equal([
+      'TensorFlow 2.21.0 is installed: backend: tensorflow runs',
+      'TensorFlow 2.21.0 is installed already; --force builds it again',
+      'TensorFlow 2.21.0 is installed: backend: tensorflow runs',
+    ]);
+    const forGpu = told((await run([{}, { gpu: true }, { gpu: true }, {}])).printed);
+    expect(forGpu.map((line) => line.includes('already'))).to.deep.equal([false, false, true, true]);
   });
 
   it('says what was installed and where', async () => {

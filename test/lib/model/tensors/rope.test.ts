@@ -93,6 +93,12 @@ describe('rope', () => {
     expect(largestDifference(half, [cos, -Math.sin(0.1), sin, Math.cos(0.1)])).to.be.below(1e-7);
   });
 
+  it('rotates heads of any width', async () => {
+    const spec: RopeSpec = { dim: 512, theta: 10000, layout: 'half', yarn: null };
+    const x = randomValues(randomFrom(2), spec.dim);
+    expect(largestDifference(await rotate(spec, [77], 1, x), rotateRef(x, 77, spec))).to.be.below(2e-6);
+  });
+
   it('leaves no tensor behind', async () => {
     const before = tensorMemory().numTensors;
     await rotate(V3, [0, 7], 2, new Float32Array(4 * 64));
