@@ -6,11 +6,12 @@ import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
 import { padded } from '../../experts/kernels/resident_dtype.js';
 import { matMul, toTensor } from '../../experts/tf.js';
 import { transposedFloats, type WeightDtype } from '../../experts/weight_matrix.js';
+import { batchRow, besideYardsticks, flopsOf, giga, type BatchRow } from './batch_figures.js';
 import { ExpertLayer } from './expert_runs.js';
 import type { ComputeOptions } from './options.js';
 import { randomMatrix, randomRows } from './random_weights.js';
 import { openStream } from './stream.js';
-import { inTurns, type Times } from './turns.js';
+import { inTurns } from './turns.js';
 
 /** Figures of one dtype; medians, and the best in brackets' place in the fields named so. */
 export interface DtypeRow {
@@ -24,22 +25,6 @@ export interface DtypeRow {
   readonly tfjs_gflops: number;
   readonly matmul_ratio: number;
   readonly batches: readonly BatchRow[];
-}
-
-export interface BatchRow {
-  readonly tokens: number;
-  readonly active_experts: number;
-  readonly rows_per_expert: number;
-  readonly ms: number;
-  readonly weights_gb_per_s: number;
-  readonly gflops: number;
-  /** Of `read_gb_per_s`. */
-  readonly bandwidth_share: number;
-  /** Of `matmul_gflops`. */
-  readonly matmul_share: number;
-  /** The same of the best runs. */
-  readonly best_bandwidth_share: number;
-  readonly best_matmul_share: number;
 }
 
 /** More than any cache holds. */
@@ -62,19 +47,21 @@ export async function measureExperts(options: ComputeOptions, signal: AbortSigna
       ...batches.map(({ tokens, run }): [string, () => Promise<void>] => [`${tokens} tokens`, run]),
     ]);
     const times = await inTurns(runs, options.repeats, signal);
+    const expertBytes = layer.experts[0]!.numBytes;
     matmul.dispose();
     layer.dispose();
-    const figures = (kind: keyof Times) =>
-      speeds(options, layer.experts[0]!.numBytes, batches, (name) => times[kind].get(name)!);
-    const [median, best] = [figures('median'), figures('best')];
+    const at = besideYardsticks(times, { run: 'read', amount: STREAM_BYTES }, options.matmul);
+    const { bandwidth, matmul: large } = at('median', 'read');
+    const tfjs = giga(flopsOf(options.matmul), times.median.get('tfjs')!);
     rows.push({
       dtype,
-      ...median,
-      batches: median.batches.map((batch, i) => ({
-        ...batch,
-        best_bandwidth_share: best.batches[i]!.bandwidth_share,
-        best_matmul_share: best.batches[i]!.matmul_share,
-      })),
+      read_gb_per_s: bandwidth,
+      copy_gb_per_s: giga(STREAM_BYTES / 2, times.median.get('copy')!),
+      ...{ matmul_gflops: large, tfjs_gflops: tfjs, matmul_ratio: large / tfjs },
+      batches: batches.map((batch) => {
+        const name = `${batch.tokens} tokens`;
+        return batchRow(options, batch, expertBytes, at('median', name), at('best', name));
+      }),
     });
   }
   return rows;
@@ -98,31 +85,5 @@ function matmulRuns({ matmul: [rows, inner, columns], seed }: ComputeOptions, dt
       a.dispose();
       b.dispose();
     },
-  };
-}
-
-type Batch = { readonly tokens: number; readonly numActive: number; readonly numRows: number };
-
-function speeds(options: ComputeOptions, expertBytes: number, batches: readonly Batch[], ms: (name: string) => number) {
-  const { hidden, intermediate, matmul } = options;
-  const giga = (amount: number, name: string): number => amount / ms(name) / 1e6;
-  const flops = 2 * matmul[0] * matmul[1] * matmul[2];
-  const read = giga(STREAM_BYTES, 'read');
-  const large = giga(flops, 'matmul');
-  const tfjs = giga(flops, 'tfjs');
-  return {
-    read_gb_per_s: read,
-    copy_gb_per_s: giga(STREAM_BYTES / 2, 'copy'),
-    ...{ matmul_gflops: large, tfjs_gflops: tfjs, matmul_ratio: large / tfjs },
-    batches: batches.map(({ tokens, numActive, numRows }) => {
-      const name = `${tokens} tokens`;
-      const bandwidth = giga(numActive * expertBytes, name);
-      const gflops = giga(numRows * 6 * hidden * intermediate, name);
-      return {
-        ...{ tokens, active_experts: numActive, rows_per_expert: numRows / numActive, ms: ms(name) },
-        ...{ weights_gb_per_s: bandwidth, gflops },
-        ...{ bandwidth_share: bandwidth / read, matmul_share: gflops / large },
-      };
-    }),
   };
 }

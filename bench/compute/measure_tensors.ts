@@ -16,8 +16,8 @@ import {
 } from '../../experts/tf.js';
 import { TensorExperts } from '../../experts/tensors/tensor_experts.js';
 import { tf } from '../../experts/tensors/tfjs.js';
+import { batchRow, besideYardsticks, type BatchRow } from './batch_figures.js';
 import { ExpertLayer } from './expert_runs.js';
-import type { BatchRow } from './measure_experts.js';
 import type { ComputeOptions, ComputeShape } from './options.js';
 import { randomRows } from './random_weights.js';
 import { inTurns } from './turns.js';
@@ -57,7 +57,7 @@ export const fitsBackend = (options: ComputeOptions): boolean =>
   options.backend !== 'wasm' || options.numExperts * bytesOf(options) <= MAX_WASM_BYTES;
 
 export async function measureTensors(options: ComputeOptions, signal: AbortSignal): Promise<TensorsRow> {
-  const { backend, hidden, intermediate, numTopk, seed, repeats, clock, matmul } = options;
+  const { backend, hidden, numTopk, seed, repeats, clock, matmul } = options;
   const expertBytes = bytesOf(options);
   const layer = new ExpertLayer(options, new TensorExperts({ hidden, numTopk }), seed);
   const batches = options.tokens.map((tokens) => ({ tokens, ...layer.tokens(tokens) }));
@@ -84,38 +84,20 @@ export async function measureTensors(options: ComputeOptions, signal: AbortSigna
   }
   for (const part of [yardsticks, layer, ...products]) part.dispose();
 
-  const giga = (amount: number, ms: number): number => amount / ms / 1e6;
-  const flops = 2 * matmul[0] * matmul[1] * matmul[2];
-  const ms = (name: string): number => times.median.get(name)!;
-  const bestMs = (name: string): number => times.best.get(name)!;
   const copyBytes = 2 * 4 * COPY_ROWS * 1024;
+  const at = besideYardsticks(times, { run: 'copy', amount: copyBytes }, matmul);
+  const { bandwidth, matmul: large } = at('median', 'copy');
   return {
     backend,
-    copy_gb_per_s: giga(copyBytes, ms('copy')),
-    matmul_gflops: giga(flops, ms('matmul')),
-    batches: batches.map(({ tokens, numActive, numRows }): TensorsBatchRow => {
-      const name = `${tokens} tokens`;
-      const [weights, work] = [numActive * expertBytes, numRows * 6 * hidden * intermediate];
-      const [read, large] = [giga(copyBytes, ms('copy')), giga(flops, ms('matmul'))];
-      const [bestRead, bestLarge] = [giga(copyBytes, bestMs('copy')), giga(flops, bestMs('matmul'))];
+    copy_gb_per_s: bandwidth,
+    matmul_gflops: large,
+    batches: batches.map((batch): TensorsBatchRow => {
+      const name = `${batch.tokens} tokens`;
+      const ms = (way: string): number => times.median.get(`${batch.tokens} ${way}`)!;
       return {
-        ...{
-          tokens,
-          active_experts: numActive,
-          rows_per_expert: numRows / numActive,
-          ms: ms(name),
-          ops: ops.get(tokens)!,
-        },
-        ...{ weights_gb_per_s: giga(weights, ms(name)), gflops: giga(work, ms(name)) },
-        bandwidth_share: giga(weights, ms(name)) / read,
-        matmul_share: giga(work, ms(name)) / large,
-        best_bandwidth_share: giga(weights, bestMs(name)) / bestRead,
-        best_matmul_share: giga(work, bestMs(name)) / bestLarge,
-        products: {
-          apart_ms: ms(`${tokens} apart`),
-          batched_ms: ms(`${tokens} batched`),
-          joined_ms: ms(`${tokens} joined`),
-        },
+        ...batchRow(options, batch, expertBytes, at('median', name), at('best', name)),
+        ops: ops.get(batch.tokens)!,
+        products: { apart_ms: ms('apart'), batched_ms: ms('batched'), joined_ms: ms('joined') },
       };
     }),
   };

@@ -1,6 +1,7 @@
 /** The tables of `expertwire bench compute`. */
 import { table } from '../../lib/metrics/charts.js';
 import { thisMachine } from '../machine.js';
+import type { BatchRow } from './batch_figures.js';
 import type { ComputeFigures } from './bench_compute.js';
 import type { DecodeRow } from './measure_decode.js';
 import type { DtypeRow } from './measure_experts.js';
@@ -45,18 +46,7 @@ const kernelsReport = (options: ComputeOptions, experts: readonly DtypeRow[]): s
     '',
     table([
       ['weights × tokens', 'active', 'rows each', 'ms', 'GB/s', 'of read', 'GFLOP/s', 'of matmul'],
-      ...experts.flatMap((row) =>
-        row.batches.map((batch) => [
-          `${row.dtype} × ${batch.tokens}`,
-          String(batch.active_experts),
-          batch.rows_per_expert.toFixed(1),
-          batch.ms.toFixed(2),
-          batch.weights_gb_per_s.toFixed(1),
-          `${percent(batch.bandwidth_share)} (${percent(batch.best_bandwidth_share)})`,
-          batch.gflops.toFixed(1),
-          `${percent(batch.matmul_share)} (${percent(batch.best_matmul_share)})`,
-        ]),
-      ),
+      ...experts.flatMap((row) => row.batches.map((batch) => [`${row.dtype} × ${batch.tokens}`, ...cellsOf(batch)])),
     ]),
     '',
   ].join('\n');
@@ -86,13 +76,7 @@ const tensorsReport = (options: ComputeOptions, tensors: TensorsRow): string =>
       ],
       ...tensors.batches.map((batch) => [
         String(batch.tokens),
-        String(batch.active_experts),
-        batch.rows_per_expert.toFixed(1),
-        batch.ms.toFixed(2),
-        batch.weights_gb_per_s.toFixed(1),
-        `${percent(batch.bandwidth_share)} (${percent(batch.best_bandwidth_share)})`,
-        batch.gflops.toFixed(1),
-        `${percent(batch.matmul_share)} (${percent(batch.best_matmul_share)})`,
+        ...cellsOf(batch),
         String(batch.ops),
         batch.products.apart_ms.toFixed(2),
         batch.products.batched_ms.toFixed(2),
@@ -101,6 +85,17 @@ const tensorsReport = (options: ComputeOptions, tensors: TensorsRow): string =>
     ]),
     '',
   ].join('\n');
+
+/** From 'active' to 'of matmul'. */
+const cellsOf = (batch: BatchRow): string[] => [
+  String(batch.active_experts),
+  batch.rows_per_expert.toFixed(1),
+  batch.ms.toFixed(2),
+  batch.weights_gb_per_s.toFixed(1),
+  `${percent(batch.bandwidth_share)} (${percent(batch.best_bandwidth_share)})`,
+  batch.gflops.toFixed(1),
+  `${percent(batch.matmul_share)} (${percent(batch.best_matmul_share)})`,
+];
 
 const decodeReport = ({ model, decodeTokens }: ComputeOptions, rows: readonly DecodeRow[]): string =>
   [

@@ -22,8 +22,7 @@ export async function startTensorflow(): Promise<StartedBackend> {
   for (const { load } of sources) {
     try {
       const detail = await load();
-      await activate('tensorflow');
-      registerTensorflowKernels();
+      await start();
       const isGpu = hasOwnMemory();
       return { isAutomatic: isGpu, detail: `${detail} on ${isGpu ? 'GPU' : 'CPU'}` };
     } catch (error) {
@@ -42,10 +41,15 @@ export async function startTensorflow(): Promise<StartedBackend> {
 export async function tryNative(dir: string): Promise<string> {
   tf.enableProdMode();
   const version = registerFrom(tf, dir);
-  await activate('tensorflow');
+  await start();
   const product = await rowsOf(
     matMul(toTensor(Float32Array.of(1, 2, 3, 4), [2, 2]), toTensor(Float32Array.of(5, 6, 7, 8), [2, 2])),
   );
   if (product.join() !== '19,22,43,50') throw new Error(`TensorFlow ${version} multiplies wrongly: ${product.join()}`);
   return version;
+}
+
+async function start(): Promise<void> {
+  await activate('tensorflow');
+  registerTensorflowKernels();
 }
