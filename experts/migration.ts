@@ -209,9 +209,10 @@ export class Migration {
 
   private async readFromDisk(stage: Stage): Promise<void> {
     try {
-      for (const [copy, { from, to, moeLayer, logical }] of stage.order.copies.entries()) {
+      for (const [copy, { from, to, moeLayer, logical, digest }] of stage.order.copies.entries()) {
         if (from !== null || to !== this.rank || stage !== this.stage) continue;
-        const weights = await this.parts.disk.expert(asLayer(this.parts.layers[moeLayer]!), asLogical(logical));
+        const layer = asLayer(this.parts.layers[moeLayer]!);
+        const weights = await this.parts.disk.expert(layer, asLogical(logical), digest);
         if (stage === this.stage) stage.experts.set(copy, this.parts.shard.load(weights));
       }
     } catch (error) {

@@ -10,6 +10,8 @@ export interface ExpertCopy {
   /** The rank that sends it; null: no rank that is left holds it, and `to` reads it from disk. */
   readonly from: number | null;
   readonly to: number;
+  /** What the expert must be when it is read from disk; absent where that isn't known. */
+  readonly digest?: string;
 }
 
 /** Rows of one copy that travel in one step, as weight_rows.ts numbers them. */

@@ -3,5 +3,6 @@ import type { FfnWeights } from './ffn.js';
 
 /** Where a rank gets an expert's weights from: a checkpoint on disk, or another rank. */
 export interface WeightSource {
-  expert(layer: Layer, logical: LogicalExpert): Promise<FfnWeights>;
+  /** @param digest what the expert must be, where the head said so */
+  expert(layer: Layer, logical: LogicalExpert, digest?: string): Promise<FfnWeights>;
 }

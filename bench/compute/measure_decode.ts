@@ -86,7 +86,7 @@ async function openDecoder(
   const [mesh] = createLocalMeshes(1);
   const loaded = await loadModel({
     ...{ spec, checkpoint, placement, mla: 'auto', blockSize: BLOCK_SIZE, rank: asRank(0), clock: new Stopwatch() },
-    fingerprint: new Fingerprint(configBytes, checkpoint.headers),
+    fingerprint: new Fingerprint([configBytes, ...checkpoint.headers]),
     residence: residenceOf({ compute, experts: 'auto', dense: 'auto' }, backend, checkpoint),
     load: new LoadMonitor(numLayers, numExperts),
     rankLoad: new LoadMonitor(numLayers, 1),

@@ -125,6 +125,7 @@ export const GQA_LAYER = {
 /** mla_layer.as.ts */
 export const MLA_LAYER = {
   normEps: 'f64',
+  latentNormEps: 'f64',
   norm: 'address',
   qNorm: 'address',
   kvNorm: 'address',

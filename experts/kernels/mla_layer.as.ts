@@ -15,6 +15,8 @@ import { NAIVE, Part, Step, bytesOf, cachedAt, floats, lacking, partOf } from '.
 @unmanaged
 export class MlaLayer {
   normEps: f64;
+  /** Of the norms of the latents. */
+  latentNormEps: f64;
   /** Norm weights, float32. */
   norm: usize;
   qNorm: usize;
@@ -90,7 +92,7 @@ function projectQueries(l: MlaLayer, s: Step, normed: usize, compressed: usize, 
     const rank = changetype<Matrix>(l.qDown).rows;
     const compressedStride = changetype<Matrix>(l.q).stride;
     linear(normed, s.numTokens, l.qDown, compressed, compressedStride);
-    rmsNorm(compressed, s.numTokens, rank, compressedStride, l.qNorm, l.normEps, compressed, compressedStride);
+    rmsNorm(compressed, s.numTokens, rank, compressedStride, l.qNorm, l.latentNormEps, compressed, compressedStride);
     clearPadding(compressed, s.numTokens, rank, compressedStride);
     linear(compressed, s.numTokens, l.q, queries, stride);
   }
@@ -107,7 +109,7 @@ function appendRows(l: MlaLayer, s: Step, rows: usize, rowStride: i32): void {
       const from = rows + floats(row * rowStride);
       const latent = cachedAt(part, t, l.blockSize, l.cacheOffset, rowBytes);
       const key = latent + floats(roundUp4(l.kvLoraRank));
-      rmsNorm(from, 1, l.kvLoraRank, 0, l.kvNorm, l.normEps, latent, 0);
+      rmsNorm(from, 1, l.kvLoraRank, 0, l.kvNorm, l.latentNormEps, latent, 0);
       memory.copy(key, from + floats(l.kvLoraRank), floats(l.ropeDim));
       rope(key, 1, 0, 1, 0, s.angles + floats(row * l.ropeDim), l.ropeDim, l.ropeLayout);
     }

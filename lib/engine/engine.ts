@@ -10,6 +10,7 @@ import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec.js';
+import { expertKey } from '../model/tensor_names.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { EngineError } from './errors.js';
 import type { EpochChange, Job } from './job.js';
@@ -378,6 +379,7 @@ function rebalancerOf(
 ): Rebalancer | null {
   const limits = moveLimitsOf(config, spec);
   if (limits === null) return null;
+  const layers = moeLayersOf(spec);
   return new Rebalancer({
     config: config.load_balance,
     placement,
@@ -388,6 +390,7 @@ function rebalancerOf(
     split: ['balanced', 'allgather'].includes(config.experts.replica_choice) ? 'balanced' : 'even',
     planning: planning ?? new PlannerThread(config.load_balance.planner),
     tell: (move, epoch) => job.move(move, epoch),
+    digestOf: (moeLayer, logical) => job.expertDigests.get(expertKey(layers[moeLayer]!, logical)),
     onRebalance,
   });
 }

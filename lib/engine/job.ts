@@ -4,6 +4,7 @@ import { Deadline } from '../../comm/deadline.js';
 import type { ControlMessage, RemoteError } from '../../comm/messages.js';
 import type { Rendezvous } from '../../comm/rendezvous.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
+import type { ExpertDigests } from '../model/expert_digests.js';
 import { EngineError } from './errors.js';
 import type { FailureReport, FirstCause } from './first_cause.js';
 import type { LocalRanks, RankExit } from './local_ranks.js';
@@ -46,6 +47,8 @@ export interface JobParts {
   readonly links: readonly Pick<ControlLink, 'isOpen' | 'send' | 'onMessage' | 'closed' | 'close'>[];
   readonly cause: FirstCause;
   readonly reports: readonly LoadReport[];
+  /** What experts are, where ranks with other folders must prove theirs. Default: nobody must. */
+  readonly expertDigests?: ExpertDigests;
   /** Told what a rank did when, after each step. */
   readonly onTimeline?: OnTimeline | undefined;
 }
@@ -58,6 +61,7 @@ export interface JobTimes {
 
 export class Job {
   readonly reports: readonly LoadReport[];
+  readonly expertDigests: ExpertDigests;
   /** Settles with the first cause when the job ends otherwise than by {@link close}. */
   readonly failed: Promise<EngineError>;
   private readonly parts: JobParts;
@@ -80,6 +84,7 @@ export class Job {
   constructor(parts: JobParts, onPeerLoss: 'fail' | 'mask', { stepTimeoutMs, enterTimeoutMs }: JobTimes) {
     const { links, local, cause } = parts;
     [this.parts, this.reports, this.stepTimeoutMs] = [parts, parts.reports, stepTimeoutMs];
+    this.expertDigests = parts.expertDigests ?? new Map<string, string>();
     let settle: (error: EngineError) => void = () => undefined;
     this.failed = new Promise((resolve) => (settle = resolve));
     this.fail = (error) => void this.end(error, { gracefully: false }).then(() => settle(error));

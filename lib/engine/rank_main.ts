@@ -19,7 +19,7 @@ import { loadModel } from '../model/load_model.js';
 import { backendOf, residenceOf } from '../model/residence.js';
 import { footprintAt, footprintOf } from '../model/footprint.js';
 import { checkMemory, type GpuMemory } from '../model/memory_check.js';
-import { tensorsOfRank } from '../model/rank_tensors.js';
+import { tensorsOfRank, unusedTensors } from '../model/rank_tensors.js';
 import { moeLayersOf } from '../model/spec.js';
 import { CheckpointExperts } from '../model/weight_reader.js';
 import { openCheckpoint } from '../weights/checkpoint.js';
@@ -52,6 +52,8 @@ export interface RankOptions {
   readonly onHeadKnows?: () => void;
   /** Told of a connection to this rank's data port that was turned away. */
   readonly onRefused?: (error: Error) => void;
+  /** Its model folder is the head's own: nobody needs a proof of what it read. Default false. */
+  readonly readsHeadsFolder?: boolean;
   /** What it has of its machine. Default: all, and no GPU of which anything is known. */
   readonly place?: RankPlace;
   /** Where all ranks are threads of this process: this one's place among them. */
@@ -183,11 +185,13 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
       ...(backend.maxTensorBytes !== undefined && { maxTensorBytes: backend.maxTensorBytes }),
     };
     checkMemory(footprint, residence, limits, footprintAt(shape));
-    const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
+    const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
     const timeline = job.trace ? new Timeline() : null;
     const clock = new Stopwatch(timeline?.onLap);
     const counters = { load: new LoadMonitor(numLayers, numExperts), rankLoad: new LoadMonitor(numLayers, numRanks) };
     const { mla, microBatches } = job;
+    const expertDigests: Record<string, string> = {};
+    const { readsHeadsFolder = false } = options;
     const model = await loadModel({
       spec,
       checkpoint,
@@ -201,6 +205,7 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
       microBatches,
       clock,
       ...counters,
+      ...(!readsHeadsFolder && { onExpertDigest: (key: string, digest: string) => void (expertDigests[key] = digest) }),
       signal,
     });
     const report: LoadReport = {
@@ -212,6 +217,8 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
       headerBytesRead: checkpoint.headerBytesRead,
       loadMs: performance.now() - startMs,
       pid: process.pid,
+      ...(!readsHeadsFolder && { expertDigests }),
+      unused: firstOf(unusedTensors(spec, checkpoint)),
     };
     const digest = fingerprint.digest();
     return { placement, checkpoint, model, clock, timeline, ...counters, report, fingerprint: digest };
@@ -220,6 +227,9 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
     throw error;
   }
 }
+
+/** Names that a message has room for. */
+const firstOf = (names: readonly string[]): LoadReport['unused'] => ({ count: names.length, names: names.slice(0, 5) });
 
 /** TensorFlow is taken by `auto` with a GPU alone. */
 const isOnGpu = ({ name, isAutomatic }: BackendReport): boolean => name === 'tensorflow' && isAutomatic;

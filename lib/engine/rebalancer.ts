@@ -5,7 +5,7 @@
  */
 import { LoadWindow } from '../../experts/load_window.js';
 import type { MigrationOrder } from '../../experts/migration.js';
-import { changedLayers, copiesFor } from '../../experts/migration_plan.js';
+import { changedLayers, copiesFor, type ExpertCopy } from '../../experts/migration_plan.js';
 import { placementFrom, withoutRanks, type Placement } from '../../experts/placement.js';
 import type { Plan } from '../../experts/planners/planner.js';
 import type { PlanTopology } from '../../experts/planners/topology.js';
@@ -33,6 +33,8 @@ export interface RebalancerOptions {
   readonly planning: Planning;
   /** Tells every rank that is left, before its next step; false where the epoch is over, and nobody was told. */
   readonly tell: (move: MoveOrder, epoch: number) => boolean;
+  /** What an expert is, by the number of its MoE layer. Default: nobody knows, and what is read from disk is taken as it is. */
+  readonly digestOf?: ((moeLayer: number, logical: number) => string | undefined) | undefined;
   readonly onRebalance?: OnRebalance | undefined;
 }
 
@@ -194,7 +196,9 @@ export class Rebalancer {
       const group = groups[0];
       if (group === undefined) return this.finish(moving);
       const wanted = this.placementWith(target);
-      const copies = copiesFor(this.left, wanted, group, this.whole.numRanks / numNodes);
+      const copies = copiesFor(this.left, wanted, group, this.whole.numRanks / numNodes).map((copy) =>
+        this.withDigest(copy),
+      );
       const layers = group.map((moeLayer) => ({ moeLayer, phy2log: target[moeLayer]! }));
       const order: MigrationOrder = { version: this.whole.version + 1, layers, copies, bytesPerStep };
       if (!tell({ kind: 'prepare', order }, epoch)) return;
@@ -203,6 +207,11 @@ export class Rebalancer {
       moving.round = 0;
       moving.isComplete = copies.length === 0;
     }
+  }
+
+  private withDigest(copy: ExpertCopy): ExpertCopy {
+    const digest = copy.from === null ? this.options.digestOf?.(copy.moeLayer, copy.logical) : undefined;
+    return digest === undefined ? copy : { ...copy, digest };
   }
 
   private commit(moving: Moving, { version, layers, copies }: MigrationOrder): void {

@@ -1,4 +1,4 @@
-/** Whether ranks that loaded, each on a backend of its own, can work together. Pure. */
+/** Whether ranks that loaded, each on a backend of its own, can work together, and what their user should know. Pure. */
 import { EngineError } from './errors.js';
 import type { LoadReport } from './step_plan.js';
 
@@ -16,4 +16,17 @@ export function checkReports(reports: readonly Pick<LoadReport, 'backend' | 'res
   };
   const message = `experts are ${textOf(0)} and ${textOf(other)}; set experts.resident to f32 or bf16, which every backend has`;
   throw new EngineError('RANKS_DIFFER', message, { rank: other });
+}
+
+/** What is odd about what ranks loaded, each once: a line of its own. */
+export function noticesOf(reports: readonly Pick<LoadReport, 'unused'>[]): string[] {
+  const notices = reports.flatMap(({ unused: { count, names } }) => {
+    if (count === 0) return [];
+    const rest = count > names.length ? `, and ${count - names.length} more` : '';
+    const what = count === 1 ? 'a tensor' : `${count} tensors`;
+    return [
+      `the checkpoint has ${what} that its config.json gives no meaning to, not used: ${names.join(', ')}${rest}; another config.json may belong to it`,
+    ];
+  });
+  return [...new Set(notices)];
 }

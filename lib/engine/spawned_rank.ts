@@ -12,13 +12,13 @@ import { runRankThreads } from './rank_threads.js';
 /** One JSON line on standard input. */
 export interface SpawnOrder extends Omit<
   RankOptions,
-  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'onHeadKnows'
+  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'onHeadKnows' | 'readsHeadsFolder'
 > {
   /** What it takes of its machine. */
   readonly place: PlaceOrder;
   /** Run ranks 0 … n − 1, which are the whole job, as threads of this process, instead of one rank. */
   readonly numThreads?: number;
-  /** The head itself started it and tells its user what it is told: the rank need not. */
+  /** The head itself started it, on its own model folder, and tells its user what it is told: the rank need not. */
   readonly isHeads?: boolean;
 }
 
@@ -54,7 +54,7 @@ export async function runSpawnedRank(
     const onJoined = ({ onPeerLoss }: RankJob): void => tell({ onPeerLoss });
     let isTold = false;
     const onHeadKnows = (): void => void (isTold = isHeads);
-    const told = { ...options, place, onHeadKnows, signal: gone.signal };
+    const told = { ...options, place, onHeadKnows, readsHeadsFolder: isHeads, signal: gone.signal };
     const heard = (error: unknown): void => {
       if (!isTold) throw error;
     };

@@ -1,5 +1,6 @@
 /** Starting a job: ranks of this machine and of others are brought together, load, and meet. */
 import { randomBytes } from 'node:crypto';
+import { totalmem } from 'node:os';
 import type { ControlLink } from '../../comm/control_link.js';
 import { CommError } from '../../comm/errors.js';
 import { Rendezvous } from '../../comm/rendezvous.js';
@@ -9,6 +10,7 @@ import type { ExpertwireConfig } from '../config/schema.js';
 import { backendOf } from '../model/residence.js';
 import type { ModelSpec } from '../model/spec.js';
 import { EngineError } from './errors.js';
+import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
 import { FirstCause } from './first_cause.js';
 import { Job, reportOf, type OnTimeline } from './job.js';
 import type { EngineLimits } from './limits.js';
@@ -16,11 +18,11 @@ import { LocalRanks } from './local_ranks.js';
 import { localSeats } from './local_seat.js';
 import { devicesFor } from './rank_place.js';
 import { RankStartError } from './rank_start_error.js';
-import { checkReports } from './report_check.js';
+import { checkReports, noticesOf } from './report_check.js';
 import { moveLimitsOf, type RankJob } from './rank_job.js';
 import type { LoadReport, RankToHead } from './step_plan.js';
 import { readTls } from './tls_files.js';
-import { checkTransport } from './transport.js';
+import { checkRanksHere, checkTransport } from './transport.js';
 
 export interface JobOptions {
   readonly config: ExpertwireConfig;
@@ -47,6 +49,8 @@ export interface JobOptions {
   readonly world?: Pick<World, 'localRank' | 'localSize'>;
   /** What a rank did when, after each step; ranks collect it only where this is given. */
   readonly onTimeline?: OnTimeline;
+  /** What the user should know of what ranks loaded: a line without its end. */
+  readonly onNotice?: (line: string) => void;
   /** What a local rank wrote to its standard output or error. */
   readonly onRankLog?: (rank: number | null, line: string) => void;
   readonly signal?: AbortSignal;
@@ -56,6 +60,8 @@ export interface JobOptions {
 const LOCAL_JOIN_TIMEOUT_MS = 60_000;
 /** Longest time without news while ranks join and load: machines of one job may have to be set up first. */
 const DEFAULT_JOIN_TIMEOUT_MS = 600_000;
+/** How long all ranks wait for the head without a word of it. */
+const PATIENCE_MS = 3000;
 /** What a timer can count. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -66,6 +72,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export async function startJob(options: JobOptions): Promise<Job> {
   const { config, spec, numLocalRanks, numExternalRanks = 0, signal } = options;
   checkTransport(config.comm, numLocalRanks, numExternalRanks);
+  checkRanksHere(config.comm, numLocalRanks, totalmem());
   const tls = await readTls(config.comm.tls);
   const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
   const devices = await devicesFor(backendOf(config.backend, config));
@@ -84,6 +91,8 @@ export async function startJob(options: JobOptions): Promise<Job> {
     ...(options.onRefused && { onRefused: options.onRefused }),
     onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
   });
+  const comparing = new AbortController();
+  const table = numExternalRanks === 0 ? null : expertTableOf(options, comparing.signal);
   const cause = new FirstCause();
   const local = new LocalRanks({
     ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
@@ -100,21 +109,66 @@ export async function startJob(options: JobOptions): Promise<Job> {
     ...(options.onRankLog && { onLog: options.onRankLog }),
   });
   for (const exit of local.exits) void exit.then((end) => cause.report(reportOf(end))); // while they load
+  let links: readonly ControlLink[] = [];
   try {
-    const links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) => nearestCause(error, cause));
+    links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) => nearestCause(error, cause));
     const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
     checkReports(reports);
+    for (const line of noticesOf(reports)) options.onNotice?.(line);
+    const known = table === null ? null : await firstOf(withPatience(table, options), cause.found);
+    if (known !== null) compareExperts(known, reports, options);
     const { onTimeline } = options;
     const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
     const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
     const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
-    return new Job({ rendezvous, local, links, cause, reports, onTimeline }, onPeerLoss, times);
+    const expertDigests = known?.digests ?? new Map<string, string>();
+    return new Job({ rendezvous, local, links, cause, reports, expertDigests, onTimeline }, onPeerLoss, times);
   } catch (error) {
+    comparing.abort(error);
+    tellAll(links, error);
     cause.close();
     await rendezvous.close();
     await local.close({ gracefully: false });
     throw error;
   }
+}
+
+/** Ranks elsewhere learn why the job they joined doesn't begin. */
+function tellAll(links: readonly ControlLink[], error: unknown): void {
+  if (!(error instanceof EngineError)) return;
+  for (const link of links) {
+    if (link.isOpen) link.send({ type: 'failed', error: { code: error.code, message: error.message } });
+  }
+}
+
+/** What the head's folder has of what ranks elsewhere will hold: read beside their loading. */
+function expertTableOf(options: JobOptions, ended: AbortSignal): Promise<ExpertTable> {
+  const { config, spec, placement, numLocalRanks } = options;
+  const isComplete = config.load_balance.enabled;
+  const signal = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
+  const table = readExpertTable({ modelDir: config.model, spec, placement, numLocalRanks, isComplete, signal });
+  table.catch(() => undefined); // the job may fail first
+  return table;
+}
+
+/** Says what is waited for, where it takes long. */
+async function withPatience<T>(table: Promise<T>, { config, onNotice }: JobOptions): Promise<T> {
+  const text = `comparing the experts of ranks elsewhere with those of ${config.model}; from now on they are known`;
+  const timer = setTimeout(() => onNotice?.(text), PATIENCE_MS);
+  try {
+    return await table;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function compareExperts(table: ExpertTable, reports: readonly LoadReport[], { config, onNotice }: JobOptions): void {
+  if (table.error !== null) {
+    onNotice?.(
+      `the experts of ranks elsewhere can't be compared with those of ${config.model}: ${table.error.message}`,
+    );
+  }
+  checkExperts(table, reports);
 }
 
 function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions): RankJob {

@@ -25,6 +25,22 @@ export function checkTransport(
   }
 }
 
+/** What the smallest rank takes of its machine: a process of its own, or a thread. */
+const RANK_BYTES = { ws: 64 * 2 ** 20, threads: 16 * 2 ** 20 } as const;
+
+/** Throws ConfigError INVALID_VALUE where so many ranks can't even start on a machine with so much memory. */
+export function checkRanksHere(
+  { transport }: Pick<ExpertwireConfig['comm'], 'transport'>,
+  numLocalRanks: number,
+  totalBytes: number,
+): void {
+  const most = Math.floor(totalBytes / RANK_BYTES[transport]);
+  if (numLocalRanks <= most) return;
+  const key = 'parallel.ranks';
+  const what = `"${key}" is ${numLocalRanks}, and this machine's memory holds ${most} ${transport === 'ws' ? 'rank processes' : 'ranks'} at most`;
+  throw new ConfigError('INVALID_VALUE', `${what}, of the smallest model; lower it`, { key });
+}
+
 /** Throws ConfigError INVALID_VALUE where the ranks can't be spread evenly over the nodes. */
 function checkNodes(numNodes: number, numRanks: number, onPeerLoss: 'fail' | 'mask'): void {
   const key = 'comm.num_nodes';

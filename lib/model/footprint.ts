@@ -7,7 +7,7 @@ import type { WeightDtype } from '../../experts/weight_matrix.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import type { TensorInfo } from '../weights/safetensors_header.js';
 import { cacheFloatsPerToken } from './kernels/cache_layout.js';
-import { isExpertTensor, slotsOf, tensorsOfRank } from './rank_tensors.js';
+import { isExpertTensor, isHeadTied, slotsOf, tensorsOfRank } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
 import { kvFloatsPerToken, moeLayersOf, type ModelSpec } from './spec.js';
 import * as names from './tensor_names.js';
@@ -120,7 +120,7 @@ function largestTensor({ spec, checkpoint, placement, rank }: FootprintOptions):
 
 /** An embedding that is the head too: tensors hold it a second time, the other way round. */
 function headBytes({ spec, checkpoint, residence }: FootprintOptions): number {
-  const isTwice = spec.tieWordEmbeddings && residence.compute === 'tensors';
+  const isTwice = isHeadTied(spec, checkpoint) && residence.compute === 'tensors';
   return isTwice ? bytesOf(checkpoint.info(names.EMBEDDING), residence) : 0;
 }
 

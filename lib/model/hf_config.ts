@@ -33,25 +33,33 @@ function valueAt(config: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-export const count = z.int().positive();
+/** No size of a published model comes near it: a larger number is a damaged file, and would be memory. */
+const MAX_SIZE = 2 ** 24;
+const MAX_LAYERS = 4096;
+/** Experts of all layers: every table of placements and loads has so many entries. */
+const MAX_EXPERTS = 2 ** 17;
 
-/** Fields that every family has. */
+/** A number of things that the rest of the program may make arrays of. */
+export const count = z.int().positive().max(MAX_SIZE);
+
+/** Fields that every family has. Where one is left out, it is what the reference's configuration class says. */
 export const COMMON_FIELDS = {
   hidden_size: count,
   vocab_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: count.max(MAX_LAYERS),
   num_attention_heads: count,
-  max_position_embeddings: count,
-  rms_norm_eps: z.number().positive(),
+  rms_norm_eps: z.number().positive().default(1e-6),
   tie_word_embeddings: z.boolean().default(false),
-  hidden_act: z.literal('silu'),
+  hidden_act: z.enum(['silu', 'swish']).default('silu'),
   attention_bias: z.literal(false).default(false),
   quantization_config: z.literal(null).optional(),
   eos_token_id: z.union([z.int(), z.array(z.int()), z.null()]).optional(),
 } as const;
 
 /** What COMMON_FIELDS say, as a spec names it. */
-export function commonSpec(c: z.infer<z.ZodObject<typeof COMMON_FIELDS>>) {
+export function commonSpec(
+  c: z.infer<z.ZodObject<typeof COMMON_FIELDS>> & { readonly max_position_embeddings: number },
+) {
   return {
     hiddenSize: c.hidden_size,
     vocabSize: c.vocab_size,
@@ -76,45 +84,89 @@ const scaling = z.object({
   rope_type: z.enum(['default', 'yarn']).optional(),
   type: z.enum(['default', 'yarn']).optional(), // the old spelling of rope_type
   rope_theta: z.number().positive().optional(),
-  factor: z.number().positive().optional(),
+  factor: z.number().positive().nullish(),
   original_max_position_embeddings: count.optional(),
-  beta_fast: z.number().positive().default(32),
-  beta_slow: z.number().positive().default(1),
+  beta_fast: z.number().nonnegative().nullish(),
+  beta_slow: z.number().nonnegative().nullish(),
   mscale: z.number().nullish(),
   mscale_all_dim: z.number().nullish(),
-  truncate: z.literal(true).optional(),
-  attention_factor: z.literal(null).optional(),
+  truncate: z.boolean().default(true),
+  attention_factor: z.number().nonnegative().nullish(),
+  partial_rotary_factor: z.number().nullish(),
 });
+
+type Scaling = z.infer<typeof scaling>;
 
 /** `rope_theta` and `rope_scaling` of Hub checkpoints, or the `rope_parameters` that newer libraries write. */
 export const ROPE_FIELDS = {
   rope_theta: z.number().positive().default(10000),
   rope_scaling: scaling.nullish(),
   rope_parameters: scaling.nullish(),
+  original_max_position_embeddings: count.optional(),
+  partial_rotary_factor: z.number().nullish(),
 } as const;
 
-export interface RopeFields {
-  readonly rope_theta: number;
-  readonly rope_scaling?: z.infer<typeof scaling> | null | undefined;
-  readonly rope_parameters?: z.infer<typeof scaling> | null | undefined;
+type RopeFields = z.infer<z.ZodObject<typeof ROPE_FIELDS>>;
+
+/**
+ * Which of a configuration's spellings count, as transformers reads them: `rope_scaling` before `rope_parameters` unless it is empty, a key's own null or 0
+ * as its absence where the formula can't take it.
+ */
+export function ropeOf(fields: RopeFields, maxPositions: number): { theta: number; yarn: YarnSpec | null } {
+  const given = isEmpty(fields.rope_scaling) ? fields.rope_parameters : fields.rope_scaling;
+  const theta = given?.rope_theta ?? fields.rope_theta;
+  if (!given || (given.rope_type ?? given.type ?? 'default') === 'default') return { theta, yarn: null };
+  const partial = given.partial_rotary_factor ?? fields.partial_rotary_factor ?? 1;
+  if (partial !== 1) {
+    const message = `config.json: partial_rotary_factor is ${partial} beside yarn, which runs with 1; choose a checkpoint of that form`;
+    throw new ModelError('UNSUPPORTED_MODEL', message);
+  }
+  return { theta, yarn: yarnOf(given, fields.original_max_position_embeddings, maxPositions) };
 }
 
-export function ropeOf(fields: RopeFields, maxPositions: number): { theta: number; yarn: YarnSpec | null } {
-  const parameters = fields.rope_parameters ?? fields.rope_scaling;
-  const theta = parameters?.rope_theta ?? fields.rope_theta;
-  if (!parameters || (parameters.rope_type ?? parameters.type ?? 'default') === 'default') return { theta, yarn: null };
-  if (parameters.factor === undefined) {
+/** Whether nothing was written in it; defaults of the schema are no text. */
+const isEmpty = (given: Scaling | null | undefined): boolean =>
+  !given || Object.entries(given).every(([key, value]) => value === undefined || key === 'truncate');
+
+function yarnOf(given: Scaling, outerPositions: number | undefined, maxPositions: number): YarnSpec {
+  if (given.factor === undefined) {
     throw new ModelError('INVALID_MODEL_CONFIG', 'config.json: rope_scaling is yarn without a factor; add it');
   }
-  const yarn: YarnSpec = {
-    factor: parameters.factor,
-    originalMaxPositions: parameters.original_max_position_embeddings ?? maxPositions,
-    betaFast: parameters.beta_fast,
-    betaSlow: parameters.beta_slow,
-    mscale: parameters.mscale ?? null,
-    mscaleAllDim: parameters.mscale_all_dim ?? null,
+  const originalMaxPositions = outerPositions ?? given.original_max_position_embeddings ?? maxPositions;
+  return {
+    factor: given.factor ?? maxPositions / originalMaxPositions,
+    originalMaxPositions,
+    betaFast: unlessZero(given.beta_fast) ?? 32,
+    betaSlow: unlessZero(given.beta_slow) ?? 1,
+    mscale: unlessZero(given.mscale) ?? null,
+    mscaleAllDim: unlessZero(given.mscale_all_dim) ?? null,
+    truncate: given.truncate,
+    attentionFactor: given.attention_factor ?? null,
   };
-  return { theta, yarn };
+}
+
+/** The reference takes 0 for not given. */
+const unlessZero = (value: number | null | undefined): number | undefined =>
+  value === 0 ? undefined : (value ?? undefined);
+
+/** The same field under another name, which newer libraries write. @throws ModelError INVALID_MODEL_CONFIG where both are there and differ */
+export function withAlias(config: unknown, field: string, alias: string): unknown {
+  const given = config as Readonly<Record<string, unknown>>;
+  if (given[alias] === undefined) return config;
+  if (given[field] === undefined) return { ...given, [field]: given[alias] };
+  requireConfig(
+    given[field] === given[alias],
+    `${field} is ${JSON.stringify(given[field])} and ${alias}, its other name, ${JSON.stringify(given[alias])}; leave one of them out`,
+  );
+  return config;
+}
+
+/** How many experts there are over all layers. */
+export function requireExperts(numExperts: number, numLayers: number): void {
+  requireConfig(
+    numExperts * numLayers <= MAX_EXPERTS,
+    `${numLayers} layers of ${numExperts} experts are more than ${MAX_EXPERTS} experts; compare it with the checkpoint's original config.json`,
+  );
 }
 
 /** A rule between two fields. */

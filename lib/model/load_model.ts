@@ -45,6 +45,8 @@ export interface LoadOptions extends DecoderOptions {
   readonly rankLoad: LoadMonitor;
   /** Of the kernels' memories, where no expert may go. Default nothing. */
   readonly reserved?: ReservedBytes;
+  /** Told the digest of each routed expert that is read, by its key. Default: nothing is hashed. */
+  readonly onExpertDigest?: ((key: string, digest: string) => void) | undefined;
   /** Ends the loading. */
   readonly signal?: AbortSignal;
 }
@@ -104,12 +106,12 @@ async function loadDecoder(
 }
 
 async function loadExperts(
-  { spec, checkpoint, placement, rank, signal }: LoadOptions,
+  { spec, checkpoint, placement, rank, signal, onExpertDigest: onDigest }: LoadOptions,
   compute: ExpertCompute,
 ): Promise<ExpertShard> {
   const { hiddenSize: hidden, moe } = spec;
   const shard = createExpertShard(compute);
-  const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, signal);
+  const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, { signal, onDigest });
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     for (const [slot, logical] of slotsOf(placement, moeLayer, rank).entries()) {
       if (logical >= 0) shard.add(layer, slot, await source.expert(asLayer(layer), asLogical(logical)));

@@ -1,6 +1,7 @@
 /** Checkpoints with random weights, for experiments: what a model computes is noise, what it costs is real. */
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { access, statfs } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { philox4x32 } from '../engine/philox.js';
 import {
   writeJson,
@@ -9,7 +10,8 @@ import {
   type WriteOptions,
   type WrittenFiles,
 } from '../weights/checkpoint_writer.js';
-import type { WritableDtype } from '../weights/dtypes.js';
+import { DTYPE_BITS, type WritableDtype } from '../weights/dtypes.js';
+import { WeightError } from '../weights/errors.js';
 import type { JsonObject } from '../weights/model_files.js';
 import { writeNewFolder } from '../weights/new_folder.js';
 import { modelSpecOf } from './registry.js';
@@ -41,6 +43,7 @@ export async function makeRandomCheckpoint(
   const spec = modelSpecOf(config);
   const shapes = [...tensorShapesOf(spec)];
   const numParameters = shapes.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  await checkRoom(dir, (numParameters * DTYPE_BITS.get(dtype)!) / 8);
   const written = await writeNewFolder(dir, async (partial) => {
     await writeJson(join(partial, 'config.json'), config);
     return writeTensors(
@@ -50,6 +53,25 @@ export async function makeRandomCheckpoint(
     );
   });
   return { spec, numParameters, ...written };
+}
+
+/** @throws WeightError WRITE_FAILED where the disk can't hold so much */
+async function checkRoom(dir: string, numBytes: number): Promise<void> {
+  const disk = await statfs(await nearestFolder(dir)).catch(() => null); // the writing itself will tell
+  if (disk === null || numBytes <= disk.bavail * disk.bsize) return;
+  const [needed, free] = [numBytes, disk.bavail * disk.bsize].map((size) => `${(size / 2 ** 30).toFixed(1)} GiB`);
+  const message = `${dir} would take ${needed}, and its disk has ${free} free; give a smaller shape or another folder`;
+  throw new WeightError('WRITE_FAILED', message, { file: dir });
+}
+
+/** The folder itself, or the nearest above it that exists. */
+async function nearestFolder(dir: string): Promise<string> {
+  const path = resolve(dir);
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  return isThere || dirname(path) === path ? path : nearestFolder(dirname(path));
 }
 
 function randomTensor({ name, kind, shape }: TensorShape, dtype: WritableDtype, seed: number): TensorSource {

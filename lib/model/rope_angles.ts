@@ -11,8 +11,9 @@ export function inverseFrequencies({ dim, theta, yarn }: RopeSpec): Float64Array
   // 1. Channels that turn more than betaFast times over the original context keep their velocity, those under betaSlow are slowed down.
   const correction = (turns: number): number =>
     (dim * Math.log(yarn.originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
-  const low = Math.max(Math.floor(correction(yarn.betaFast)), 0);
-  let high = Math.min(Math.ceil(correction(yarn.betaSlow)), dim - 1);
+  const [first, last] = [correction(yarn.betaFast), correction(yarn.betaSlow)];
+  const low = Math.max(yarn.truncate ? Math.floor(first) : first, 0);
+  let high = Math.min(yarn.truncate ? Math.ceil(last) : last, dim - 1);
   if (low === high) high += 0.001;
   // 2. Between them a linear ramp.
   return plain.map((velocity, i) => {
@@ -25,6 +26,7 @@ export function inverseFrequencies({ dim, theta, yarn }: RopeSpec): Float64Array
 export function attentionFactor(yarn: YarnSpec | null): number {
   if (yarn === null) return 1;
   const { factor, mscale, mscaleAllDim } = yarn;
+  if (yarn.attentionFactor !== null) return yarn.attentionFactor;
   if (mscale !== null && mscaleAllDim !== null) return yarnMscale(factor, mscale) / yarnMscale(factor, mscaleAllDim);
   return yarnMscale(factor);
 }

@@ -35,9 +35,13 @@ export interface YarnSpec {
   readonly originalMaxPositions: number;
   readonly betaFast: number;
   readonly betaSlow: number;
-  /** Null where the config leaves them out. */
+  /** Null where the config leaves them out, or says 0. */
   readonly mscale: number | null;
   readonly mscaleAllDim: number | null;
+  /** Whether the bounds of the ramp are whole channels. */
+  readonly truncate: boolean;
+  /** What cos and sin are multiplied with; null: what the formula gives. */
+  readonly attentionFactor: number | null;
 }
 
 export type AttentionSpec = MlaSpec | GqaSpec;
@@ -55,6 +59,8 @@ export interface MlaSpec {
   readonly qkNopeHeadDim: number;
   readonly qkRopeHeadDim: number;
   readonly vHeadDim: number;
+  /** Epsilon of the norms of the latents, which isn't that of the other norms. */
+  readonly latentNormEps: number;
   readonly softmaxScale: number;
 }
 

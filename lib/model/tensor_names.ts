@@ -19,3 +19,6 @@ export const gateBiasName = (layer: number): string => `${layerPrefix(layer)}.ml
 export const denseFfnPrefix = (layer: number): string => `${layerPrefix(layer)}.mlp`;
 export const expertPrefix = (layer: number, expert: number): string => `${layerPrefix(layer)}.mlp.experts.${expert}`;
 export const sharedExpertsPrefix = (layer: number): string => `${layerPrefix(layer)}.mlp.shared_experts`;
+
+/** What a routed expert is called in tables of digests. @param layer of the transformer, dense ones counted */
+export const expertKey = (layer: number, expert: number): string => `${layer}.${expert}`;

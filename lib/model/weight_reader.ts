@@ -4,9 +4,12 @@ import type { FfnWeights } from '../../experts/ffn.js';
 import { convertMatrix, type WeightDtype, type WeightMatrix } from '../../experts/weight_matrix.js';
 import type { WeightSource } from '../../experts/weight_source.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
-import type { Fingerprint } from '../weights/fingerprint.js';
+import { WeightError } from '../weights/errors.js';
+import { Fingerprint } from '../weights/fingerprint.js';
+import { isHeadTied } from './rank_tensors.js';
 import { denseDtype, type ResidentChoice } from './residence.js';
-import { expertPrefix } from './tensor_names.js';
+import type { ModelSpec } from './spec.js';
+import { expertKey, expertPrefix } from './tensor_names.js';
 
 export interface DenseReaderOptions {
   readonly fingerprint: Fingerprint;
@@ -23,6 +26,11 @@ export class DenseReader {
   constructor(checkpoint: Checkpoint, options: DenseReaderOptions) {
     this.checkpoint = checkpoint;
     this.options = options;
+  }
+
+  /** Whether the embedding is the head too. */
+  isHeadTied(spec: ModelSpec): boolean {
+    return isHeadTied(spec, this.checkpoint);
   }
 
   vector(name: string, length: number): Promise<Float32Array> {
@@ -47,25 +55,46 @@ export class DenseReader {
   }
 }
 
+export interface CheckpointExpertsOptions {
+  /** Ends a read. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told the digest of each expert that was read, by its key. Default: nobody, and nothing is hashed that needn't be. */
+  readonly onDigest?: ((key: string, digest: string) => void) | undefined;
+}
+
 /** A checkpoint's routed experts. */
 export class CheckpointExperts implements WeightSource {
   private readonly checkpoint: Checkpoint;
   private readonly hidden: number;
   private readonly intermediate: number;
-  private readonly signal: AbortSignal | undefined;
+  private readonly options: CheckpointExpertsOptions;
 
-  constructor(checkpoint: Checkpoint, hidden: number, intermediate: number, signal?: AbortSignal) {
+  constructor(checkpoint: Checkpoint, hidden: number, intermediate: number, options: CheckpointExpertsOptions = {}) {
     this.checkpoint = checkpoint;
     this.hidden = hidden;
     this.intermediate = intermediate;
-    this.signal = signal;
+    this.options = options;
   }
 
-  expert(layer: Layer, logical: LogicalExpert): Promise<FfnWeights> {
+  /** @throws WeightError as the checkpoint; WEIGHTS_DIFFER where `digest` is given and another one's */
+  async expert(layer: Layer, logical: LogicalExpert, digest?: string): Promise<FfnWeights> {
+    const { signal, onDigest } = this.options;
+    const fingerprint = onDigest !== undefined || digest !== undefined ? new Fingerprint() : undefined;
     const read = (name: string, shape: readonly [number, number]) =>
-      this.checkpoint.readMatrix(name, shape, { signal: this.signal });
-    return readFfn(read, expertPrefix(layer, logical), this.hidden, this.intermediate);
+      this.checkpoint.readMatrix(name, shape, { signal, fingerprint });
+    const prefix = expertPrefix(layer, logical);
+    const weights = await readFfn(read, prefix, this.hidden, this.intermediate);
+    const found = fingerprint?.digest();
+    if (digest !== undefined && found !== digest) throw weightsDiffer(this.checkpoint, prefix);
+    if (found !== undefined) onDigest?.(expertKey(layer, logical), found);
+    return weights;
   }
+}
+
+function weightsDiffer(checkpoint: Checkpoint, prefix: string): WeightError {
+  const { file } = checkpoint.info(`${prefix}.gate_proj.weight`);
+  const message = `${file}: the weights of ${prefix} are not those of the head's model folder; copy the folder again`;
+  return new WeightError('WEIGHTS_DIFFER', message, { file });
 }
 
 async function readFfn(

@@ -1,22 +1,16 @@
 import { createHash } from 'node:crypto';
 
 /**
- * What makes two ranks' checkpoints the same one: SHA-256 over the model's config.json, the headers of its safetensors
- * files and the tensors that every rank reads anyway. Routed experts are covered only by the headers (names, types,
- * shapes and positions), since a rank reads just its own.
- *
- * Tensors may be added in any order: each is hashed by itself, and the hashes are combined in the order of the names.
+ * SHA-256 over a preamble and some tensors, by name. Tensors may be added in any order: each is hashed by itself, and the hashes are combined in the order of the
+ * names.
  */
 export class Fingerprint {
   private readonly preamble: readonly string[];
   private readonly tensorHashes = new Map<string, string>();
 
-  /**
-   * @param configBytes config.json as it is on disk
-   * @param headers header bytes of every safetensors file, in the order of the file names
-   */
-  constructor(configBytes: Uint8Array, headers: readonly Uint8Array[]) {
-    this.preamble = [configBytes, ...headers].map(sha256);
+  /** @param preamble what comes before the tensors. Default nothing. */
+  constructor(preamble: readonly Uint8Array[] = []) {
+    this.preamble = preamble.map(sha256);
   }
 
   /** Adds a tensor's bytes as they are on disk; adding the same tensor again changes nothing. */

@@ -22,6 +22,7 @@ import type { RebalanceEvent } from '../../lib/engine/rebalance_stats.js';
 import type { RankExecutor } from '../../lib/engine/rank_executor.js';
 import { describeError, RankSteps } from '../../lib/engine/rank_steps.js';
 import type { HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../lib/engine/step_plan.js';
+import type { ExpertDigests } from '../../lib/model/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../lib/model/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
@@ -64,6 +65,8 @@ export interface LocalEngineOptions {
   readonly observer?: RoutingObserver;
   /** Who plans, where load_balance is enabled. Default: a thread. */
   readonly planning?: Planning;
+  /** What experts are that ranks read from disk. Default: nobody knows. */
+  readonly expertDigests?: ExpertDigests;
   /** Further keys: 'engine.block_size=4'. */
   readonly set?: readonly string[];
 }
@@ -114,7 +117,8 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const rendezvous = { close: () => Promise.resolve() };
   const reports = ranks.map(() => NO_REPORT);
   const times = { stepTimeoutMs: options.stepTimeoutMs ?? 20_000, enterTimeoutMs: timeoutMs };
-  const job = new Job({ rendezvous, local, links, cause: new FirstCause(), reports }, onPeerLoss, times);
+  const known = options.expertDigests && { expertDigests: options.expertDigests };
+  const job = new Job({ rendezvous, local, links, cause: new FirstCause(), reports, ...known }, onPeerLoss, times);
   const losses: Loss[] = [];
   const rebalances: RebalanceEvent[] = [];
   const { numExperts, numTopk } = spec.moe.gate;
@@ -264,4 +268,5 @@ const NO_REPORT: LoadReport = {
   headerBytesRead: 0,
   loadMs: 0,
   pid: 0,
+  unused: { count: 0, names: [] },
 };

@@ -66,7 +66,7 @@ export async function loadRanks(
       const clock = new Stopwatch();
       const load = new LoadMonitor(numLayers, numExperts);
       const rankLoad = new LoadMonitor(numLayers, meshes.length);
-      const fingerprint = new Fingerprint(configBytes, checkpoint.headers);
+      const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
       const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', checkpoint);
       const loaded = await loadModel({
         ...{ spec, checkpoint, fingerprint, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },

@@ -1,6 +1,7 @@
 /** Model folders with one thing changed. */
-import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openCheckpoint } from '../../lib/weights/checkpoint.js';
 import { readSafetensors, writeSafetensors, type TensorToWrite } from './safetensors_writer.js';
 
 /** Copies a model folder's files. */
@@ -35,4 +36,15 @@ export async function keepExperts(dir: string, numExperts: number): Promise<void
     const rowBytes = tensor.bytes.byteLength / numRows;
     return { ...tensor, shape: [numExperts, ...rest], bytes: tensor.bytes.subarray(0, numExperts * rowBytes) };
   });
+}
+
+/** Changes the lowest bit of one byte of a tensor in place: the file stays well-formed. */
+export async function flipBit(dir: string, tensor: string, byte: number): Promise<void> {
+  const checkpoint = await openCheckpoint(dir);
+  const { file, begin } = checkpoint.info(tensor);
+  await checkpoint.close();
+  const handle = await open(file, 'r+');
+  const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, begin + byte);
+  await handle.write(Buffer.of(buffer[0]! ^ 1), 0, 1, begin + byte);
+  await handle.close();
 }

@@ -42,7 +42,7 @@ export class TfjsAttention {
       await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
       const checkpoint = await openCheckpoint(dir);
       const reader = new DenseReader(checkpoint, {
-        fingerprint: new Fingerprint(new Uint8Array(), checkpoint.headers),
+        fingerprint: new Fingerprint(checkpoint.headers),
       });
       const rope = new Rope(spec.rope);
       const attention = await loadAttention(reader, spec, 0, rope, form);

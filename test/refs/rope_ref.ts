@@ -8,10 +8,11 @@ export const mscaleRef = (f: number, m: number): number => (f <= 1 ? 1 : 0.1 * m
 export function inverseFrequenciesRef({ dim: d, theta, yarn }: RopeSpec): number[] {
   const inv = Array.from({ length: d / 2 }, (_, i) => 1 / theta ** ((2 * i) / d));
   if (yarn === null) return inv;
-  const { factor: f, originalMaxPositions, betaFast, betaSlow } = yarn;
+  const { factor: f, originalMaxPositions, betaFast, betaSlow, truncate } = yarn;
+  const whole = (round: (x: number) => number, x: number): number => (truncate ? round(x) : x);
   const corr = (r: number): number => (d * Math.log(originalMaxPositions / (r * 2 * Math.PI))) / (2 * Math.log(theta));
-  const low = Math.max(Math.floor(corr(betaFast)), 0);
-  const ceiling = Math.min(Math.ceil(corr(betaSlow)), d - 1);
+  const low = Math.max(whole(Math.floor, corr(betaFast)), 0);
+  const ceiling = Math.min(whole(Math.ceil, corr(betaSlow)), d - 1);
   const high = low === ceiling ? ceiling + 0.001 : ceiling;
   const ramp = inv.map((_, i) => Math.min(1, Math.max(0, (i - low) / (high - low))));
   return inv.map((value, i) => (value / f) * ramp[i]! + value * (1 - ramp[i]!));
@@ -20,7 +21,8 @@ export function inverseFrequenciesRef({ dim: d, theta, yarn }: RopeSpec): number
 /** What YaRN multiplies cos and sin with. */
 export function attentionFactorRef({ yarn }: RopeSpec): number {
   if (yarn === null) return 1;
-  const { factor, mscale, mscaleAllDim } = yarn;
+  const { factor, mscale, mscaleAllDim, attentionFactor } = yarn;
+  if (attentionFactor !== null) return attentionFactor;
   if (mscale === null || mscaleAllDim === null) return mscaleRef(factor, 1);
   return mscaleRef(factor, mscale) / mscaleRef(factor, mscaleAllDim);
 }

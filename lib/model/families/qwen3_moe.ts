@@ -7,15 +7,18 @@ import {
   layersOf,
   parseHfConfig,
   requireConfig,
+  requireExperts,
   ROPE_FIELDS,
   ropeOf,
+  withAlias,
 } from '../hf_config.js';
+import { ModelError } from '../errors.js';
 import type { ModelSpec } from '../spec.js';
 
 const schema = z.object({
   ...COMMON_FIELDS,
   ...ROPE_FIELDS,
-  rope_scaling: z.literal(null).optional(),
+  max_position_embeddings: count.default(32768),
   num_key_value_heads: count,
   head_dim: count.optional(),
   intermediate_size: count,
@@ -25,11 +28,14 @@ const schema = z.object({
   norm_topk_prob: z.boolean().default(false),
   decoder_sparse_step: count.default(1),
   mlp_only_layers: z.array(z.int()).nullish(),
-  use_sliding_window: z.literal(false).default(false),
+  use_sliding_window: z.boolean().default(false),
+  sliding_window: z.int().nullish(),
 });
 
 export function qwen3Moe(config: unknown): ModelSpec {
-  const c = parseHfConfig('qwen3_moe', schema, config);
+  const c = parseHfConfig('qwen3_moe', schema, withAlias(config, 'num_experts', 'num_local_experts'));
+  requireExperts(c.num_experts, c.num_hidden_layers);
+  requireFullAttention(c);
   const headDim = c.head_dim ?? c.hidden_size / c.num_attention_heads;
   requireConfig(
     Number.isInteger(headDim) && headDim % 2 === 0,
@@ -44,7 +50,6 @@ export function qwen3Moe(config: unknown): ModelSpec {
     `num_experts_per_tok ${c.num_experts_per_tok} must be at most num_experts ${c.num_experts}`,
   );
   const rope = ropeOf(c, c.max_position_embeddings);
-  requireConfig(rope.yarn === null, 'rope_parameters of type yarn are not implemented for qwen3_moe; use type default');
   const isMoe = (i: number): boolean => !c.mlp_only_layers?.includes(i) && (i + 1) % c.decoder_sparse_step === 0;
   return {
     modelType: 'qwen3_moe',
@@ -74,4 +79,13 @@ export function qwen3Moe(config: unknown): ModelSpec {
       sharedIntermediateSize: 0,
     },
   };
+}
+
+/** A window of no size is none. */
+function requireFullAttention({ use_sliding_window: isUsed, sliding_window: size }: z.infer<typeof schema>): void {
+  if (!isUsed || size === null) return;
+  throw new ModelError(
+    'UNSUPPORTED_MODEL',
+    'config.json: use_sliding_window is true, and qwen3_moe runs with false; choose a checkpoint of that form',
+  );
 }

@@ -66,7 +66,8 @@ export class KernelAttention {
   }
 
   private mlaFields(spec: ModelSpec, mla: MlaSpec): Fields<typeof MLA_LAYER> {
-    const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim, softmaxScale } = mla;
+    const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim, latentNormEps, softmaxScale } =
+      mla;
     return {
       ...this.commonFields(spec),
       qNorm: this.norm('q_a_layernorm'),
@@ -75,7 +76,7 @@ export class KernelAttention {
       q: this.matrix(qLoraRank === null ? 'q_proj' : 'q_b_proj'),
       kvDown: this.matrix('kv_a_proj_with_mqa'),
       kvUp: this.matrix('kv_b_proj'),
-      ...{ numHeads, kvLoraRank, softmaxScale },
+      ...{ numHeads, kvLoraRank, latentNormEps, softmaxScale },
       ...{ nopeDim: qkNopeHeadDim, ropeDim: qkRopeHeadDim, valueDim: vHeadDim },
     };
   }

@@ -23,9 +23,9 @@ export async function loadKernelDecoder(
   memory: KernelMemory,
 ): Promise<KernelDecoder> {
   const loader = new Loader(reader, memory, spec);
-  const { hiddenSize, vocabSize, tieWordEmbeddings } = spec;
+  const { hiddenSize, vocabSize } = spec;
   const embedding = await loader.matrix(names.EMBEDDING, [vocabSize, hiddenSize]);
-  const head = tieWordEmbeddings ? null : await loader.matrix(names.LM_HEAD, [vocabSize, hiddenSize]);
+  const head = reader.isHeadTied(spec) ? null : await loader.matrix(names.LM_HEAD, [vocabSize, hiddenSize]);
   const finalNorm = await reader.vector(names.FINAL_NORM, hiddenSize);
   const vocabulary = new KernelVocabulary(memory, spec, { embedding, head, finalNorm });
   const layers: KernelLayer[] = [];

@@ -25,13 +25,13 @@ export function loadAttention(
 
 async function loadMla(
   reader: DenseReader,
-  { hiddenSize, normEps }: ModelSpec,
+  { hiddenSize }: ModelSpec,
   mla: MlaSpec,
   layer: number,
   rope: Rope,
   form: MlaForm,
 ): Promise<Attention> {
-  const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = mla;
+  const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim, latentNormEps } = mla;
   const name = (part: string): string => attentionName(layer, part);
   const qWidth = numHeads * (qkNopeHeadDim + qkRopeHeadDim);
   const qIn = qLoraRank ?? hiddenSize;
@@ -46,12 +46,12 @@ async function loadMla(
   const selectDoubled = (matrix: Float32Array, numRows: number, width: number, columns: readonly number[]): Tensor2D =>
     toTensor(rope.doubled(pickColumns(matrix, width, columns), columns.length), [numRows, 2 * columns.length]);
   const weights = {
-    qDown: qLoraRank === null ? null : await loadQueryDown(reader, name, qLoraRank, hiddenSize, normEps),
+    qDown: qLoraRank === null ? null : await loadQueryDown(reader, name, qLoraRank, hiddenSize, latentNormEps),
     qNope: select(q, qIn, qWidth, ofHeads(channels.slice(0, qkNopeHeadDim))),
     qRope: selectDoubled(q, qIn, qWidth, ofHeads(channels.slice(qkNopeHeadDim))),
     kvDown: select(kv, hiddenSize, kvWidth, range(0, kvLoraRank)),
     kRope: selectDoubled(kv, hiddenSize, kvWidth, range(kvLoraRank, kvWidth)),
-    kvNorm: new RmsNorm(await reader.vector(name('kv_a_layernorm'), kvLoraRank), normEps),
+    kvNorm: new RmsNorm(await reader.vector(name('kv_a_layernorm'), kvLoraRank), latentNormEps),
     kvUp: floatsOf(await reader.matrix(name('kv_b_proj'), [numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank])),
     output: await loadMatrix(reader, name('o_proj'), hiddenSize, numHeads * vHeadDim),
   };

@@ -16,7 +16,7 @@ export async function loadTensorDecoder(reader: DenseReader, options: DecoderOpt
   const { spec, blockSize } = options;
   const { hiddenSize, vocabSize, normEps } = spec;
   const embedding = await reader.matrix(names.EMBEDDING, [vocabSize, hiddenSize]);
-  const head = spec.tieWordEmbeddings ? embedding : await reader.matrix(names.LM_HEAD, [vocabSize, hiddenSize]);
+  const head = reader.isHeadTied(spec) ? embedding : await reader.matrix(names.LM_HEAD, [vocabSize, hiddenSize]);
   const finalNorm = new RmsNorm(await reader.vector(names.FINAL_NORM, hiddenSize), normEps);
   const rope = new Rope(spec.rope);
   const layers: TensorLayer[] = [];

@@ -7,7 +7,16 @@ import { KernelValues } from '../../kit/kernel_values.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 import { rotateRef } from '../../refs/rope_ref.js';
 
-const YARN = { factor: 4, originalMaxPositions: 16, betaFast: 32, betaSlow: 1, mscale: null, mscaleAllDim: null };
+const YARN = {
+  factor: 4,
+  originalMaxPositions: 16,
+  betaFast: 32,
+  betaSlow: 1,
+  mscale: null,
+  mscaleAllDim: null,
+  truncate: true,
+  attentionFactor: null,
+};
 
 /** Cosines, then sines, of each position. */
 function anglesOf(spec: RopeSpec, positions: readonly number[]): number[] {

@@ -6,8 +6,11 @@ import { LoadRecorder } from '../../../experts/load_recorder.js';
 import { placementFrom, type Placement } from '../../../experts/placement.js';
 import { recordedLoad } from '../../../experts/recorded_routing.js';
 import { RECORD_MODES } from '../../../experts/recording.js';
+import { loadConfig } from '../../../lib/config/load.js';
 import { EngineError } from '../../../lib/engine/errors.js';
+import { openModel } from '../../../lib/engine/opened_model.js';
 import type { GenerationRequest, TokenEvent } from '../../../lib/engine/request.js';
+import { everyExpert } from '../../../lib/model/expert_digests.js';
 import { moeLayersOf, type ModelSpec } from '../../../lib/model/spec.js';
 import { residentBytes } from '../../../experts/kernels/resident_dtype.js';
 import { cacheFloatsPerToken } from '../../../lib/model/kernels/cache_layout.js';
@@ -311,17 +314,42 @@ describe('live rebalancing', function () {
     });
   });
 
+  const roomy = (spec: ModelSpec): Placement => {
+    const table = new Int32Array(24).fill(-1);
+    for (let e = 0; e < 16; e++) table[(e % 3) * 8 + Math.floor(e / 3)] = e;
+    return placementFrom(
+      0,
+      3,
+      16,
+      moeLayersOf(spec).map(() => table),
+    );
+  };
+
+  it('reads from disk only what the head knows the expert to be', async () => {
+    const checkpoint = await openCheckpoint(MODEL);
+    const { spec } = await openModel(await loadConfig({ base: { model: MODEL } }));
+    const digests = new Map<string, string>();
+    const onDigest = (key: string, digest: string): void => void digests.set(key, digest);
+    const { hiddenSize, moe } = spec;
+    const experts = new CheckpointExperts(checkpoint, hiddenSize, moe.intermediateSize, { onDigest });
+    for (const { layer, expert } of everyExpert(spec)) await experts.expert(asLayer(layer), asLogical(expert));
+    await checkpoint.close();
+    const layer = moeLayersOf(spec)[0]!;
+    const faults: Fault[] = [{ rank: 1, at: { kind: 'after_step', step: 3 } }];
+    const job = { numRanks: 3, placement: roomy, faults, set: keys('step_interval=100000', 'min_gain=1') };
+    for (const [expertDigests, isRight] of [
+      [digests, true],
+      [new Map(digests).set(`${layer}.4`, '0'.repeat(64)), false], // one that rank 1 held
+    ] as const) {
+      await withEngine({ ...job, expertDigests, planning: shuffling() }, async (local) => {
+        await generate(local, {});
+        if (isRight) expect(numDone(local)).to.equal(1);
+        else expect(failures(local)[0]?.message).to.match(/WEIGHTS_DIFFER.*experts\.4 are not those of the head's/);
+      });
+    }
+  });
+
   it('brings back from disk what was lost with a rank, where the others have room', async () => {
-    const roomy = (spec: ModelSpec): Placement => {
-      const table = new Int32Array(24).fill(-1);
-      for (let e = 0; e < 16; e++) table[(e % 3) * 8 + Math.floor(e / 3)] = e;
-      return placementFrom(
-        0,
-        3,
-        16,
-        moeLayersOf(spec).map(() => table),
-      );
-    };
     const faults: Fault[] = [{ rank: 1, at: { kind: 'after_step', step: 3 } }];
     const set = keys('step_interval=100000', 'min_gain=1');
     await withEngine({ numRanks: 3, placement: roomy, faults, set, planning: shuffling() }, async (local) => {

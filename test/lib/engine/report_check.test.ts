@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { EngineError } from '../../../lib/engine/errors.js';
-import { checkReports } from '../../../lib/engine/report_check.js';
+import { checkReports, noticesOf } from '../../../lib/engine/report_check.js';
 import type { LoadReport } from '../../../lib/engine/step_plan.js';
 import { errorOf } from '../../kit/rejects.js';
 
@@ -23,5 +23,16 @@ describe('ranks that loaded', () => {
     expect(error.message).to.equal(
       'RANKS_DIFFER: experts are bf16 on rank 0 (wasm kernels) and f32 on rank 2 (webgpu tensors); set experts.resident to f32 or bf16, which every backend has',
     );
+  });
+
+  it('tell once which tensors nobody reads: how many, and the first of them', () => {
+    const names = ['a.bias', 'b.bias', 'c.bias', 'd.bias', 'e.bias'];
+    const odd = { unused: { count: 7, names } };
+    expect(noticesOf([odd, { unused: { count: 0, names: [] } }, odd])).to.deep.equal([
+      'the checkpoint has 7 tensors that its config.json gives no meaning to, not used: a.bias, b.bias, c.bias, d.bias, e.bias, and 2 more; another config.json may belong to it',
+    ]);
+    expect(noticesOf([{ unused: { count: 1, names: ['a.bias'] } }])[0])
+      .to.contain('has a tensor that')
+      .and.contain('not used: a.bias;');
   });
 });

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { asRank } from '../../../comm/ids.js';
 import { createPlacement, placementFrom } from '../../../experts/placement.js';
 import { ModelError, type ModelErrorCode } from '../../../lib/model/errors.js';
-import { tensorsOfRank } from '../../../lib/model/rank_tensors.js';
+import { isHeadTied, tensorsOfRank, unusedTensors } from '../../../lib/model/rank_tensors.js';
 import { FAMILIES, modelSpecOf } from '../../../lib/model/registry.js';
 import { moeLayersOf, type ModelSpec } from '../../../lib/model/spec.js';
 import { kvFloatsPerToken } from '../../../lib/model/spec.js';
-import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
+import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint.js';
 import { errorOf } from '../../kit/rejects.js';
 import { writeSafetensors } from '../../kit/safetensors_writer.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
@@ -123,11 +123,28 @@ describe('model families', () => {
     });
 
     it(`${modelType}: missing, mistyped and impossible fields are refused by name`, async () => {
-      for (const field of ['hidden_size', 'num_hidden_layers', 'vocab_size', 'moe_intermediate_size', 'rms_norm_eps']) {
+      for (const field of ['hidden_size', 'num_hidden_layers', 'vocab_size', 'moe_intermediate_size']) {
         await refused(without(config, field), 'INVALID_MODEL_CONFIG', field, 'missing');
         await refused({ ...config, [field]: 'many' }, 'INVALID_MODEL_CONFIG', field, '"many"');
         await refused({ ...config, [field]: -1 }, 'INVALID_MODEL_CONFIG', field, '-1');
       }
+    });
+
+    it(`${modelType}: numbers that no model has are refused before anything is made of them`, async () => {
+      for (const field of [
+        'hidden_size',
+        'num_hidden_layers',
+        'vocab_size',
+        'num_attention_heads',
+        'moe_intermediate_size',
+      ]) {
+        for (const value of [1e9, 2 ** 53, 1e300]) {
+          await refused({ ...config, [field]: value }, 'INVALID_MODEL_CONFIG', field, JSON.stringify(value));
+        }
+      }
+      const experts = 'num_experts' in config ? 'num_experts' : 'n_routed_experts';
+      const many = { ...config, [experts]: 65536, num_hidden_layers: 4096 };
+      await refused(many, 'INVALID_MODEL_CONFIG', '4096 layers of 65536 experts');
     });
 
     it(`${modelType}: eos_token_id may be one id, several or none`, () => {
@@ -189,9 +206,8 @@ describe('DeepSeek-V3 family', () => {
     expect(error.message).to.contain('without a single MoE layer');
   });
 
-  it('layers below first_k_dense_replace and those off moe_layer_freq are dense', () => {
+  it('layers below first_k_dense_replace are dense', () => {
     expect(moeLayers({ ...V3, num_hidden_layers: 6 })).to.deep.equal([3, 4, 5]);
-    expect(moeLayers({ ...V3, num_hidden_layers: 8, moe_layer_freq: 2 })).to.deep.equal([4, 6]);
     expect(moeLayers({ ...V3, num_hidden_layers: 4, first_k_dense_replace: 0 })).to.deep.equal([0, 1, 2, 3]);
     expect(modelSpecOf(V3).layers[2]).to.deep.equal({ kind: 'dense', intermediateSize: 18432 });
   });
@@ -200,6 +216,7 @@ describe('DeepSeek-V3 family', () => {
     expect(modelSpecOf({ ...V3, n_shared_experts: 2 }).moe.sharedIntermediateSize).to.equal(4096);
     expect(modelSpecOf({ ...V3, n_shared_experts: 0 }).moe.sharedIntermediateSize).to.equal(0);
     expect(modelSpecOf({ ...V3, n_shared_experts: null }).moe.sharedIntermediateSize).to.equal(0);
+    expect(modelSpecOf(without(V3, 'n_shared_experts')).moe.sharedIntermediateSize).to.equal(2048);
     expect(modelSpecOf({ ...V3, q_lora_rank: null }).attention).to.deep.include({ qLoraRank: null });
   });
 
@@ -207,7 +224,7 @@ describe('DeepSeek-V3 family', () => {
     for (const [field, value] of [
       ['topk_method', 'greedy'],
       ['scoring_func', 'softmax'],
-      ['rope_interleave', false],
+      ['moe_layer_freq', 2],
     ] as const) {
       await refused({ ...V3, [field]: value }, 'UNSUPPORTED_MODEL', field, JSON.stringify(value));
     }
@@ -218,8 +235,9 @@ describe('DeepSeek-V3 family', () => {
       'yarn',
     );
     await refused({ ...V3, rope_scaling: { rope_type: 'yarn' } }, 'INVALID_MODEL_CONFIG', 'factor');
-    const truncated = { ...(V3.rope_scaling as Config), truncate: false };
-    await refused({ ...V3, rope_scaling: truncated }, 'UNSUPPORTED_MODEL', 'rope_scaling.truncate');
+    const partial = { ...(V3.rope_scaling as Config), partial_rotary_factor: 0.5 };
+    await refused({ ...V3, rope_scaling: partial }, 'UNSUPPORTED_MODEL', 'partial_rotary_factor');
+    await refused({ ...V3, num_key_value_heads: 8 }, 'INVALID_MODEL_CONFIG', 'num_key_value_heads 8');
   });
 
   it('refuses groups that do not divide the experts or do not hold the choices, and odd rotated channels', async () => {
@@ -287,10 +305,31 @@ describe('Qwen3-MoE family', () => {
     expect(modelSpecOf(config).rope).to.deep.equal(modelSpecOf(QWEN3).rope);
   });
 
-  it('refuses YaRN, sliding windows and shapes that do not fit', async () => {
-    await refused({ ...QWEN3, rope_scaling: { rope_type: 'yarn', factor: 4 } }, 'UNSUPPORTED_MODEL', 'rope_scaling');
-    await refused({ ...QWEN3, rope_parameters: { rope_type: 'yarn', factor: 4 } }, 'INVALID_MODEL_CONFIG', 'yarn');
-    await refused({ ...QWEN3, use_sliding_window: true }, 'UNSUPPORTED_MODEL', 'use_sliding_window');
+  it('runs YaRN, as Qwen documents it for long contexts', () => {
+    const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 32768 };
+    const { rope } = modelSpecOf({ ...QWEN3, rope_scaling: yarn });
+    expect(rope.yarn).to.deep.include({ factor: 4, originalMaxPositions: 32768, betaFast: 32, betaSlow: 1 });
+  });
+
+  it('takes the number of experts under either name, and no two numbers', async () => {
+    const named = { ...without(QWEN3, 'num_experts'), num_local_experts: 128 };
+    expect(modelSpecOf(named)).to.deep.equal(modelSpecOf(QWEN3));
+    expect(modelSpecOf({ ...QWEN3, num_local_experts: 128 })).to.deep.equal(modelSpecOf(QWEN3));
+    await refused(
+      { ...QWEN3, num_local_experts: 64 },
+      'INVALID_MODEL_CONFIG',
+      'num_experts',
+      'num_local_experts',
+      '64',
+    );
+  });
+
+  it('refuses sliding windows and shapes that do not fit', async () => {
+    await refused(
+      { ...QWEN3, use_sliding_window: true, sliding_window: 4096 },
+      'UNSUPPORTED_MODEL',
+      'use_sliding_window',
+    );
     await refused(
       { ...QWEN3, num_key_value_heads: 5 },
       'INVALID_MODEL_CONFIG',
@@ -319,6 +358,15 @@ describe('tensors of a rank', () => {
     num_experts_per_tok: 2,
   };
   const expert = (layer: number, e: number): string => `model.layers.${layer}.mlp.experts.${e}.up_proj.weight`;
+  const withNames = <T>(names: readonly string[], use: (checkpoint: Checkpoint) => T): Promise<T> =>
+    withTempFolder(async (dir) => {
+      const tensors = names.map((name) => ({ name, dtype: 'F32', shape: [1], bytes: new Uint8Array(4) }));
+      await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
+      const checkpoint = await openCheckpoint(dir);
+      const result = use(checkpoint);
+      await checkpoint.close();
+      return result;
+    });
   const DENSE = ['lm_head.weight', 'model.embed_tokens.weight', 'model.layers.1.mlp.gate.weight', 'model.norm.weight'];
   const MTP = ['model.layers.2.enorm.weight', 'model.layers.2.mlp.gate.weight', expert(2, 0)];
 
@@ -329,14 +377,7 @@ describe('tensors of a rank', () => {
     placement = createPlacement('round_robin', { numLayers: 1, numExperts: 4, numRanks: 3 }),
   ): Promise<string[]> {
     const names = [...DENSE, ...MTP, ...[0, 1, 2, 3].map((e) => expert(1, e))];
-    return withTempFolder(async (dir) => {
-      const tensors = names.map((name) => ({ name, dtype: 'F32', shape: [1], bytes: new Uint8Array(4) }));
-      await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
-      const checkpoint = await openCheckpoint(dir);
-      const own = tensorsOfRank(spec, checkpoint, placement, asRank(rank));
-      await checkpoint.close();
-      return own;
-    });
+    return withNames(names, (checkpoint) => tensorsOfRank(spec, checkpoint, placement, asRank(rank)));
   }
 
   it('are the dense ones and its own experts, without the layer for multi-token prediction', async () => {
@@ -354,8 +395,23 @@ describe('tensors of a rank', () => {
     ]);
   });
 
-  it('leave out the head where it is tied to the embedding', async () => {
+  it('the head is the embedding where it is tied, unless it is stored', async () => {
     const tied = modelSpecOf({ ...config, tie_word_embeddings: true });
-    expect(await namesOf(tied, 1)).to.have.members([...DENSE.slice(1), expert(1, 1)]);
+    expect(await withNames(DENSE.slice(1), (checkpoint) => isHeadTied(tied, checkpoint))).to.equal(true);
+    expect(await withNames(DENSE, (checkpoint) => isHeadTied(tied, checkpoint))).to.equal(false);
+    expect(await withNames(DENSE, (checkpoint) => isHeadTied(modelSpecOf(config), checkpoint))).to.equal(false);
+  });
+
+  it('that the configuration gives no meaning to are known by name; prediction layers and stored frequencies are no surprise', async () => {
+    const odd = [
+      'model.layers.0.self_attn.q_proj.bias',
+      'model.layers.3.mlp.gate.weight',
+      expert(1, 4),
+      'visual.patch.weight',
+    ];
+    const fine = ['model.layers.0.self_attn.rotary_emb.inv_freq', 'mtp.fc.weight', ...MTP];
+    const names = [...DENSE, ...fine, ...odd, expert(1, 0)];
+    const unused = await withNames(names, (checkpoint) => unusedTensors(modelSpecOf(config), checkpoint));
+    expect(unused).to.have.members(odd);
   });
 });

@@ -14,7 +14,7 @@ function digestOf(
   headers: readonly Uint8Array[],
   tensors: readonly [string, Uint8Array][],
 ): string {
-  const fingerprint = new Fingerprint(config, headers);
+  const fingerprint = new Fingerprint([config, ...headers]);
   for (const [name, bytes] of tensors) fingerprint.add(name, bytes);
   return fingerprint.digest();
 }
@@ -26,7 +26,7 @@ describe('fingerprint', () => {
   ]);
 
   it('is 64 hexadecimal digits, the same whenever it is asked for', () => {
-    const fingerprint = new Fingerprint(CONFIG, HEADERS);
+    const fingerprint = new Fingerprint([CONFIG, ...HEADERS]);
     expect(fingerprint.digest())
       .to.match(/^[0-9a-f]{64}$/)
       .and.equal(fingerprint.digest());
@@ -76,7 +76,7 @@ describe('fingerprint', () => {
     const { dir, configBytes } = await readModelFiles(tinyModel('tiny-deepseek-v3'));
     const checkpoint = await openCheckpoint(dir);
     const names = ['model.norm.weight', 'lm_head.weight'];
-    const [first, second, none] = [0, 1, 2].map(() => new Fingerprint(configBytes, checkpoint.headers));
+    const [first, second, none] = [0, 1, 2].map(() => new Fingerprint([configBytes, ...checkpoint.headers]));
     for (const name of names) await checkpoint.read(name, { fingerprint: first });
     await checkpoint.readMatrix('lm_head.weight', [96, 48], { fingerprint: second });
     await checkpoint.read('model.norm.weight', { fingerprint: second });

@@ -27,7 +27,7 @@ async function load(name: string, memory = new KernelMemory()): Promise<Loaded> 
   const spec = modelSpecOf(config);
   const checkpoint = await openCheckpoint(dir);
   try {
-    const reader = new DenseReader(checkpoint, { fingerprint: new Fingerprint(configBytes, checkpoint.headers) });
+    const reader = new DenseReader(checkpoint, { fingerprint: new Fingerprint([configBytes, ...checkpoint.headers]) });
     const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
     const options = { spec, mla: 'auto', blockSize: 4, residence } as const;
     return { spec, memory, decoder: await loadKernelDecoder(reader, options, memory) };

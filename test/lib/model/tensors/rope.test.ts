@@ -14,6 +14,8 @@ const V3_YARN: YarnSpec = {
   betaSlow: 1,
   mscale: 1,
   mscaleAllDim: 1,
+  truncate: true,
+  attentionFactor: null,
 };
 const V3: RopeSpec = { dim: 64, theta: 10000, layout: 'interleaved', yarn: V3_YARN };
 
@@ -29,6 +31,8 @@ const specs: fc.Arbitrary<RopeSpec> = fc.record({
       betaSlow: fc.constantFrom(1, 0.5),
       mscale: fc.constantFrom(null, 0.707, 1),
       mscaleAllDim: fc.constantFrom(null, 0.707, 1),
+      truncate: fc.boolean(),
+      attentionFactor: fc.constantFrom(null, 0.8),
     }),
   ),
 });
