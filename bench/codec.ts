@@ -1,10 +1,11 @@
 /** `expertwire bench codec`: how fast rows become bytes and back, per wire dtype, against a plain copy of the same values. */
-import yargs from 'yargs';
 import { WIRE_DTYPES, decodeRows, encodeRows, wireRowBytes, type WireDtype } from '../comm/wire_dtype.js';
 import type { CommandContext } from '../lib/commands/context.js';
+import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../lib/commands/numbers.js';
 import { uniform } from '../lib/engine/philox.js';
 import { bytes, table } from '../lib/metrics/charts.js';
 import { median, thisMachine } from './machine.js';
+import { benchParser } from './options.js';
 
 interface Options {
   readonly hidden: readonly number[];
@@ -42,13 +43,11 @@ export function benchCodec(args: readonly string[], { stdout }: CommandContext):
 }
 
 function parse(args: readonly string[]): Options {
-  return yargs([...args])
-    .scriptName('expertwire bench codec')
-    .usage('$0\n\nGB/s of float32 values that are encoded for the wire and decoded, per dtype, against a plain copy.')
+  const what = 'GB/s of float32 values that are encoded for the wire and decoded, per dtype, against a plain copy.';
+  const parsed = benchParser('codec', args, what)
     .option('hidden', {
       type: 'string',
       default: '1024,7168',
-      coerce: (list: string) => list.split(',').map(Number),
       describe: 'channels of a row',
     })
     .option('tokens', { type: 'number', default: 512, describe: 'rows' })
@@ -60,8 +59,15 @@ function parse(args: readonly string[]): Options {
     })
     .option('seed', { type: 'number', default: 1, describe: 'of the values and of the order of picked rows' })
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
-    .strict()
     .parseSync();
+  const { tokens, repeats, warmUpMs, seed } = parsed;
+  wholeNumber('--tokens', tokens, 1);
+  wholeNumber('--repeats', repeats, 1);
+  wholeNumber('--warm-up-ms', warmUpMs, 0);
+  seedNumber('--seed', seed);
+  const hidden = wholeNumbers('--hidden', parsed.hidden);
+  checkBytes('the rows of --tokens and --hidden', 6 * 4 * tokens * Math.max(...hidden));
+  return { ...parsed, hidden };
 }
 
 function measure(options: Options, hidden: number): CodecRow[] {

@@ -1,14 +1,15 @@
 /** `expertwire bench generate`: prefill and decoding speed over ranks × batch, and where the time goes. */
-import yargs from 'yargs';
 import { STEP_PHASES, type StepPhase } from '../experts/stopwatch.js';
 import type { CommandContext } from '../lib/commands/context.js';
 import { loadConfig } from '../lib/config/load.js';
+import { seedNumber, wholeNumber, wholeNumbers } from '../lib/commands/numbers.js';
 import { Engine } from '../lib/engine/engine.js';
 import { uniform } from '../lib/engine/philox.js';
 import type { EngineStats } from '../lib/engine/stats.js';
 import { bytes, table } from '../lib/metrics/charts.js';
 import { median, thisMachine } from './machine.js';
 import { plainMatmulGflops } from './matmul.js';
+import { benchParser } from './options.js';
 
 interface Options {
   readonly model: string;
@@ -74,28 +75,32 @@ export async function benchGenerate(args: readonly string[], { stdout, signal }:
 }
 
 function parse(args: readonly string[]): Options {
-  const numbers = (list: string): number[] => list.split(',').map(Number);
-  const parsed = yargs([...args])
-    .scriptName('expertwire bench generate')
-    .usage('$0\n\nPrefill and decode tokens/s over ranks × batch, against one rank and a plain matmul of the same run.')
+  const what = 'Prefill and decode tokens/s over ranks × batch, against one rank and a plain matmul of the same run.';
+  const parsed = benchParser('generate', args, what)
     .option('model', { type: 'string', default: 'models/moe-7m', describe: 'model folder' })
     .option('backend', { type: 'string', default: 'auto', describe: 'auto, tensorflow, webgpu, wasm or cpu' })
     .option('ranks', {
       type: 'string',
       default: '1,2,4',
-      coerce: numbers,
       describe: 'numbers of ranks; 1 is the baseline',
     })
-    .option('batches', { type: 'string', default: '1,8,32', coerce: numbers, describe: 'sequences at a time' })
+    .option('batches', { type: 'string', default: '1,8,32', describe: 'sequences at a time' })
     .option('prompt-tokens', { type: 'number', default: 32, describe: 'tokens of each prompt' })
     .option('new-tokens', { type: 'number', default: 32, describe: 'tokens to decode per sequence' })
     .option('repeats', { type: 'number', default: 3, describe: 'runs; the median counts' })
     .option('seed', { type: 'number', default: 1, describe: 'of the random prompts' })
     .option('set', { type: 'string', array: true, nargs: 1, default: [], describe: 'any configuration key' })
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
-    .strict()
     .parseSync();
-  return parsed;
+  const { promptTokens, newTokens, repeats } = parsed;
+  const counts = { 'prompt-tokens': promptTokens, 'new-tokens': newTokens, repeats };
+  for (const [name, value] of Object.entries(counts)) wholeNumber(`--${name}`, value, 1);
+  seedNumber('--seed', parsed.seed);
+  return {
+    ...parsed,
+    ranks: wholeNumbers('--ranks', parsed.ranks),
+    batches: wholeNumbers('--batches', parsed.batches),
+  };
 }
 
 async function start(options: Options, ranks: number, signal: AbortSignal): Promise<Engine> {

@@ -13,3 +13,6 @@ export const asRank = (value: number): Rank => value as Rank;
 export const asLayer = (value: number): Layer => value as Layer;
 export const asLogical = (value: number): LogicalExpert => value as LogicalExpert;
 export const asPhysical = (value: number): PhysicalExpert => value as PhysicalExpert;
+
+/** Of a job: rank numbers take two bytes. */
+export const MAX_RANKS = 65535;

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { ControlLink } from './control_link.js';
 import { Deadline, checkTimeout } from './deadline.js';
 import { CommError } from './errors.js';
-import { asRank, type Rank } from './ids.js';
+import { asRank, MAX_RANKS, type Rank } from './ids.js';
 import {
   errorOfRemote,
   MAX_CONTROL_BYTES,
@@ -64,8 +64,8 @@ export class Rendezvous {
   static async listen(options: RendezvousOptions): Promise<Rendezvous> {
     const { host, port, size, tls, onRefused, timeoutMs = 60000 } = options;
     checkTimeout(timeoutMs);
-    if (!Number.isInteger(size) || size < 1 || size > 65535) {
-      throw new CommError('INVALID_ARGUMENT', `size is ${size}; pass the number of ranks, from 1 to 65535`);
+    if (!Number.isInteger(size) || size < 1 || size > MAX_RANKS) {
+      throw new CommError('INVALID_ARGUMENT', `size is ${size}; pass the number of ranks, from 1 to ${MAX_RANKS}`);
     }
     const limits = { path: CONTROL_PATH, maxPayload: MAX_CONTROL_BYTES };
     const server = await WsServer.listen({ host, port, tls, onRefused, ...limits });

@@ -24,8 +24,9 @@ export function balancednessOf(
   placement: Placement,
   split: ReplicaSplit = 'even',
 ): number {
+  const scaled = scaledLoad(load_LE);
   return balancednessOfSums(
-    balanceSums(load_LE.map((load_E, moeLayer) => rankLoads(load_E, placement, moeLayer, split))),
+    balanceSums(scaled.map((load_E, moeLayer) => rankLoads(load_E, placement, moeLayer, split))),
   );
 }
 
@@ -50,6 +51,18 @@ export function balanceSums(load_LR: readonly ArrayLike<number>[]): BalanceSums 
 /** 1 = perfect, also without any load. */
 export const balancednessOfSums = ({ meanLoad, maxLoad }: BalanceSums): number =>
   maxLoad === 0 ? 1 : meanLoad / maxLoad;
+
+/**
+ * The same proportions in numbers whose sums neither overflow nor vanish, in float32 too: multiplied by a power of two, which rounds nothing but what is far
+ * below the largest. Ordinary loads come back as they are.
+ */
+export function scaledLoad(load_LE: readonly ArrayLike<number>[]): readonly ArrayLike<number>[] {
+  const highest = load_LE.reduce((max, load_E) => Array.from(load_E).reduce((a, b) => Math.max(a, b), max), 0);
+  if (highest === 0 || (highest >= 2 ** -64 && highest <= 2 ** 64)) return load_LE;
+  const exponent = -Math.floor(Math.log2(highest));
+  const [one, other] = [2 ** Math.trunc(exponent / 2), 2 ** (exponent - Math.trunc(exponent / 2))]; // together they may be over the largest number
+  return load_LE.map((load_E) => Float64Array.from(load_E, (load) => load * one * other));
+}
 
 const meanOf = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b, 0) / values.length;
 

@@ -35,8 +35,12 @@ export class Gate {
   private readonly bias_E: Float32Array | null;
   readonly spec: GateSpec;
 
-  /** `bias_E` takes part in the selection and never in the weights (DeepSeek-V3's `e_score_correction_bias`). */
+  /**
+   * `bias_E` takes part in the selection and never in the weights (DeepSeek-V3's `e_score_correction_bias`).
+   * @throws ExpertError NOT_FINITE for a bias that isn't
+   */
   constructor(weight_HE: Tensor2D, bias_E: Float32Array | null, spec: GateSpec) {
+    checkBias(bias_E);
     this.weight_HE = weight_HE;
     this.bias_E = bias_E;
     this.spec = spec;
@@ -62,7 +66,8 @@ export function forcedRouting(topkIdx: Int32Array, { numTopk, routedScalingFacto
 /**
  * Logits [T·E] → choices. Scores are computed in float64 from the float32 logits, so that a choice depends on the logits alone.
  * Experts outside the kept groups can't be chosen, however negative the bias (DeepSeek's reference code masks with −∞; the
- * Hugging Face port masks with 0 and can choose them).
+ * Hugging Face port masked with 0 before version 5.8 and could choose them).
+ * @throws ExpertError INVALID_ARGUMENT for logits that are not rows of experts, NOT_FINITE for a logit or bias that isn't
  */
 export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Float32Array | null): Routing {
   const { numExperts, numTopk } = spec;
@@ -72,6 +77,7 @@ export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Floa
       `gate logits: ${logits.length} values are not rows of ${numExperts} experts; give [T·E] values`,
     );
   }
+  checkBias(bias_E);
   const numTokens = logits.length / numExperts;
   const topkIdx = new Int32Array(numTokens * numTopk);
   const topkWeights = new Float32Array(numTokens * numTopk);
@@ -91,6 +97,13 @@ export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Floa
     weigh(scores, chosen, spec, topkWeights.subarray(t * numTopk, (t + 1) * numTopk));
   }
   return { topkIdx, topkWeights };
+}
+
+/** A NaN among the biases would send every token to one expert. @throws ExpertError NOT_FINITE */
+export function checkBias(bias_E: Float32Array | null): void {
+  const wrong = bias_E?.findIndex((bias) => !Number.isFinite(bias)) ?? -1;
+  if (wrong < 0) return;
+  throw new ExpertError('NOT_FINITE', `the gate's bias of expert ${wrong} is ${bias_E![wrong]!}; check the checkpoint`);
 }
 
 /** A NaN would choose experts quietly, and it is what a backend that ran out of memory computes. */

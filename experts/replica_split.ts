@@ -72,6 +72,8 @@ function evenCounts(
 
 /** What float64 sums of loads may be off by. */
 const RELATIVE_ERROR = 1e-12;
+/** Below it, moving load would round to nothing, and no search would end. */
+const MIN_TOLERANCE = 1e-300;
 
 /**
  * Moves load between replicas until no split has a lower maximum, a max-flow by shortest augmenting paths:
@@ -91,6 +93,7 @@ function level(
   const load_R = sumByRank(load_P, placement);
   const total = load_R.reduce((a, b) => a + b, 0);
   const tolerance = inWholes ? 0 : total * RELATIVE_ERROR;
+  if (!inWholes && !(tolerance >= MIN_TOLERANCE && total <= Number.MAX_VALUE)) return; // numbers too small or too large to share out
   const search = new PathSearch(placement, moeLayer, turn);
   let target = bound(total / numRanks);
   while (load_R.some((load) => load > target + tolerance)) {

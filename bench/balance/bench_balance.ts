@@ -1,9 +1,9 @@
 /** `expertwire bench balance`: the same prompts over placements and replica choices: what a plan promises, what speed it brings, and the time of choosing. */
-import yargs from 'yargs';
 import { REPLICA_CHOICES, type ReplicaChoice } from '../../experts/replica_choice.js';
 import { UsageError, type CommandContext } from '../../lib/commands/context.js';
-import { wholeNumber } from '../../lib/commands/numbers.js';
+import { seedNumber, wholeNumber } from '../../lib/commands/numbers.js';
 import { thisMachine } from '../machine.js';
+import { benchParser } from '../options.js';
 import { measureAll, type BalanceOptions } from './measure.js';
 import { report } from './report.js';
 import { SPLIT_SHAPE, splitTimes } from './split_time.js';
@@ -34,11 +34,11 @@ function parse(args: readonly string[]): Options {
     choices,
     kind,
     ...rest
-  } = yargs([...args])
-    .scriptName('expertwire bench balance')
-    .usage(
-      '$0\n\nThe same prompts with balancing off, eplb and eplb_stable placements, and each way to choose replicas, in turns.',
-    )
+  } = benchParser(
+    'balance',
+    args,
+    'The same prompts with balancing off, eplb and eplb_stable placements, and each way to choose replicas, in turns.',
+  )
     .option('model', { type: 'string', default: 'models/moe-7m', describe: 'model folder' })
     .option('ranks', { type: 'number', default: 2, describe: 'ranks; speed is measured where each has a core' })
     .option('slots', { type: 'number', describe: 'slots of all ranks, per layer (experts + a quarter)' })
@@ -52,12 +52,12 @@ function parse(args: readonly string[]): Options {
     .option('seed', { type: 'number', default: 1, describe: 'of the prompts' })
     .option('set', { type: 'string', array: true, nargs: 1, default: [], describe: 'any configuration key' })
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
-    .strict()
     .parseSync();
   const { ranks, promptTokens, newTokens, rounds } = rest;
   const numbers = { ranks, prompts: numPrompts, 'prompt-tokens': promptTokens, 'new-tokens': newTokens, rounds };
   for (const [name, value] of Object.entries(numbers)) wholeNumber(`--${name}`, value, 1);
   const numSlots = wholeNumber('--slots', slots, 1);
+  seedNumber('--seed', rest.seed);
   return {
     ...rest,
     ...{ numSlots, numPrompts },

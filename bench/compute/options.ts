@@ -1,8 +1,8 @@
-import yargs from 'yargs';
 import { BACKENDS, type BackendName } from '../../experts/tf.js';
 import { WEIGHT_DTYPES, type WeightDtype } from '../../experts/weight_matrix.js';
 import { UsageError } from '../../lib/commands/context.js';
-import { wholeNumber } from '../../lib/commands/numbers.js';
+import { checkBytes, list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/numbers.js';
+import { benchParser } from '../options.js';
 import type { Clock } from './turns.js';
 
 /** Of one layer's routed experts. */
@@ -29,22 +29,20 @@ export interface ComputeOptions extends ComputeShape {
 }
 
 export function parseOptions(args: readonly string[]): ComputeOptions {
-  const parsed = yargs([...args])
-    .scriptName('expertwire bench compute')
-    .usage(
-      '$0\n\nWhat experts reach of the memory bandwidth and of a large matmul, and how fast a layer decodes, in one process, with kernels and with the tensors of a backend.',
-    )
+  const what =
+    'What experts reach of the memory bandwidth and of a large matmul, and how fast a layer decodes, in one process, with kernels and with the tensors of a backend.';
+  const parsed = benchParser('compute', args, what)
     .option('hidden', { type: 'number', default: 2048, describe: 'channels of a token' })
     .option('intermediate', { type: 'number', default: 1024, describe: 'channels inside an expert' })
     .option('experts', { type: 'number', default: 64, describe: 'experts in memory' })
     .option('topk', { type: 'number', default: 8, describe: 'experts per token' })
-    .option('tokens', { type: 'string', default: '1,8,32,128', coerce: numbers, describe: 'batches, in tokens' })
+    .option('tokens', { type: 'string', default: '1,8,32,128', describe: 'batches, in tokens' })
     .option('dtypes', {
       type: 'string',
       default: 'f32,bf16,int8',
       describe: "what the kernels' weights are kept as",
     })
-    .option('matmul', { type: 'string', default: '512,2048,2048', coerce: numbers, describe: 'rows, inner, columns' })
+    .option('matmul', { type: 'string', default: '512,2048,2048', describe: 'rows, inner, columns' })
     .option('model', { type: 'string', default: 'models/moe-7m', describe: 'model folder, whose layers are timed' })
     .option('decode-tokens', { type: 'number', default: 200, describe: 'tokens that it decodes per run; 0 = none' })
     .option('repeats', { type: 'number', default: 9, describe: 'runs in turns; the best and the median are shown' })
@@ -55,20 +53,21 @@ export function parseOptions(args: readonly string[]): ComputeOptions {
     })
     .option('seed', { type: 'number', default: 1, describe: 'of weights, rows and routing' })
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
-    .strict()
     .parseSync();
-  const { hidden, intermediate, experts: numExperts, topk: numTopk, matmul, tokens, repeats } = parsed;
+  const { hidden, intermediate, experts: numExperts, topk: numTopk, repeats } = parsed;
   for (const [name, value] of Object.entries({ hidden, intermediate, experts: numExperts, topk: numTopk, repeats }))
     wholeNumber(`--${name}`, value, 1);
-  for (const value of tokens) wholeNumber('--tokens', value, 1);
-  for (const value of matmul) wholeNumber('--matmul', value, 1);
+  const tokens = wholeNumbers('--tokens', parsed.tokens);
+  const matmul = wholeNumbers('--matmul', parsed.matmul);
   wholeNumber('--decode-tokens', parsed.decodeTokens, 0);
+  seedNumber('--seed', parsed.seed);
   if (numTopk > numExperts) throw new UsageError(`--topk is ${numTopk}, more than --experts ${numExperts}; lower it`);
   const [rows, inner, columns] = matmul;
   if (matmul.length !== 3) throw new UsageError(`--matmul has ${matmul.length} numbers; give rows,inner,columns`);
+  checkSizes({ hidden, intermediate, numExperts, numTopk }, tokens, [rows!, inner!, columns!]);
   return {
     ...{ hidden, intermediate, numExperts, numTopk, tokens, repeats },
-    dtypes: parsed.dtypes.split(',').map(dtypeNamed),
+    dtypes: list(parsed.dtypes).map(dtypeNamed),
     matmul: [rows!, inner!, columns!],
     model: parsed.model,
     decodeTokens: parsed.decodeTokens,
@@ -79,7 +78,15 @@ export function parseOptions(args: readonly string[]): ComputeOptions {
   };
 }
 
-const numbers = (list: string): number[] => list.split(',').map(Number);
+/** In float32. Weights are made once and laid out once more. */
+function checkSizes(shape: ComputeShape, tokens: readonly number[], matmul: readonly [number, number, number]): void {
+  const { hidden, intermediate, numExperts, numTopk } = shape;
+  checkBytes('the weights of --experts, --hidden and --intermediate', 2 * 4 * numExperts * 3 * hidden * intermediate);
+  const rowBytes = 4 * (hidden + numTopk * (hidden + 2 * intermediate));
+  checkBytes('the rows of --tokens', Math.max(...tokens) * rowBytes);
+  const [rows, inner, columns] = matmul;
+  checkBytes('the matrices of --matmul', 4 * (rows * inner + inner * columns + rows * columns));
+}
 
 function dtypeNamed(name: string): WeightDtype {
   const dtype = WEIGHT_DTYPES.find((each) => each === name);

@@ -1,10 +1,8 @@
 /** The options of `expertwire bench dispatch`, checked. */
-import yargs from 'yargs';
 import { WIRE_DTYPES } from '../../comm/index.js';
 import { UsageError } from '../../lib/commands/context.js';
-import { wholeNumber } from '../../lib/commands/numbers.js';
-import { adviceOn } from '../../lib/commands/usage_advice.js';
-import { wholeNumbers } from './lists.js';
+import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/numbers.js';
+import { benchParser } from '../options.js';
 import { ALL, DEFAULTS, settingsOf, type Setting } from './settings.js';
 import { IO_THREAD_TRANSPORTS, TRANSPORTS } from './transport.js';
 
@@ -37,6 +35,9 @@ const WARM_UP = Infinity;
 
 const DIMENSIONS = ['tokens', 'hidden', 'topk', 'experts', 'dtype', 'combine-dtype', 'skew'] as const;
 
+/** What a frame takes. */
+const MAX_MESSAGE_BYTES = 2 ** 30;
+
 type Given = ReturnType<typeof parse>;
 
 /** @throws UsageError for what can't be measured. */
@@ -46,12 +47,13 @@ export function parseOptions(args: readonly string[]): DispatchOptions {
   const isOverlap = mode === 'overlap';
   const settings = settingsOf(isOverlap ? { ...given, tokens: given.tokens ?? OVERLAP.tokens } : given, given.all);
   const linkMbit = positive('--link-mbit', given['link-mbit']) ?? (isOverlap ? OVERLAP.linkMbit : undefined);
+  for (const setting of settings) checkSize(setting);
   if (given['io-thread']) checkIoThread(settings);
   if (linkMbit !== undefined) checkLinks(settings);
   return {
     mode,
     settings,
-    messages: given.messages === undefined ? [] : wholeNumbers('messages', given.messages),
+    messages: given.messages === undefined ? [] : wholeNumbers('--messages', given.messages, 1, MAX_MESSAGE_BYTES),
     iterations: wholeNumber('--iterations', given.iterations, 1) ?? (isOverlap ? OVERLAP.iterations : ITERATIONS),
     warmUp: wholeNumber('--warm-up', given['warm-up'], 0) ?? (isOverlap ? OVERLAP.warmUp : WARM_UP),
     maxSeconds: positive('--max-seconds', given['max-seconds'])!,
@@ -59,7 +61,7 @@ export function parseOptions(args: readonly string[]): DispatchOptions {
     ioThread: given['io-thread'],
     layers: wholeNumber('--layers', given.layers, 1) ?? OVERLAP.layers,
     computeMs: positive('--compute-ms', given['compute-ms']),
-    seed: wholeNumber('--seed', given.seed, 0)!,
+    seed: seedNumber('--seed', given.seed)!,
     matrix: given.matrix,
     trace: given.trace,
     json: given.json,
@@ -69,12 +71,10 @@ export function parseOptions(args: readonly string[]): DispatchOptions {
 function parse(args: readonly string[]) {
   const text = (describe: string, usual?: string) =>
     ({ type: 'string', describe: usual === undefined ? describe : `${describe} [${usual}]` }) as const;
-  const cli = yargs([...args])
-    .scriptName('expertwire bench dispatch')
-    .usage(
-      '$0\n\nThe all-to-all between rank processes, beside raw TCP that moves the same bytes between as many processes.\n' +
-        'Dimensions take lists like 2,4,8; every combination is measured.',
-    )
+  const what =
+    'The all-to-all between rank processes, beside raw TCP that moves the same bytes between as many processes.\n' +
+    'Dimensions take lists like 2,4,8; every combination is measured.';
+  return benchParser('dispatch', args, what)
     .option('ranks', text('processes', DEFAULTS.ranks))
     .option('tokens', text('tokens per rank; with --overlap per micro-batch', DEFAULTS.tokens))
     .option('hidden', text('channels per token', DEFAULTS.hidden))
@@ -108,14 +108,6 @@ function parse(args: readonly string[]) {
     .option('matrix', { type: 'boolean', default: false, describe: 'what passed between each two ranks' })
     .option('trace', text('file for a Chrome trace of every rank'))
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
-    .parserConfiguration({ 'duplicate-arguments-array': false })
-    .strict();
-  const known = Object.keys((cli as unknown as { getOptions(): { key: object } }).getOptions().key);
-  return cli
-    .fail((message, error) => {
-      if (error instanceof Error) throw error; // the types promise an error, yargs passes undefined for its own checks
-      throw new UsageError(adviceOn(message, known));
-    })
     .parseSync();
 }
 
@@ -137,6 +129,12 @@ function modeOf(given: Given): DispatchOptions['mode'] {
     throw new UsageError('--layers and --compute-ms say how to --overlap; give that too');
   }
   return 'all_to_all';
+}
+
+/** Of all ranks: rows, what arrives of them, and what goes back, in float32 and on the wire. */
+function checkSize({ ranks, tokens, hidden, topk, experts }: Setting): void {
+  const perRank = 4 * tokens * (hidden * (2 + 2 * Math.min(topk, ranks)) + 4 * topk) + 16 * experts;
+  checkBytes(`--ranks ${ranks}, --tokens ${tokens}, --hidden ${hidden} and --experts ${experts}`, ranks * perRank);
 }
 
 function checkIoThread(settings: readonly Setting[]): void {

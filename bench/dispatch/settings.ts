@@ -1,7 +1,7 @@
 /** What is measured: every combination of the dimensions. */
 import { UsageError } from '../../lib/commands/context.js';
 import { WIRE_DTYPES, type WireDtype } from '../../comm/index.js';
-import { list, wholeNumbers } from './lists.js';
+import { list, wholeNumbers } from '../../lib/commands/numbers.js';
 import { TRANSPORTS, type Transport } from './transport.js';
 import { combineDtypeFor } from './wire.js';
 
@@ -65,7 +65,7 @@ const ZIPF = /^zipf(?::(\d+(?:\.\d+)?))?$/;
 export function settingsOf(given: GivenDimensions, isAll: boolean): Setting[] {
   const lists = isAll ? ALL : DEFAULTS;
   const numbers = (name: keyof Dimensions, min = 1, max?: number): number[] =>
-    wholeNumbers(name, given[name] ?? lists[name], min, max);
+    wholeNumbers(`--${name}`, given[name] ?? lists[name], min, max);
   const experts = numbers('experts');
   const dtypes = named('dtype', given.dtype ?? lists.dtype, WIRE_DTYPES);
   const combine = given['combine-dtype'];

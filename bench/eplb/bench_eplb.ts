@@ -1,10 +1,11 @@
 /** `expertwire bench eplb`: how well planners balance the next window, what they move for it, and how long they take. */
-import yargs from 'yargs';
 import { PLANNERS, type PlannerName } from '../../experts/planners/index.js';
+import { checkPlanSize } from '../../experts/planners/planner.js';
 import { UsageError, type CommandContext } from '../../lib/commands/context.js';
-import { wholeNumber } from '../../lib/commands/numbers.js';
+import { seedNumber, wholeNumber } from '../../lib/commands/numbers.js';
 import { table } from '../../lib/metrics/charts.js';
 import { thisMachine } from '../machine.js';
+import { benchParser } from '../options.js';
 import { judge, type EplbRow } from './judge.js';
 import { loadCases, type SyntheticShape } from './loads.js';
 
@@ -26,9 +27,11 @@ export function benchEplb(args: readonly string[], { stdout }: CommandContext): 
 }
 
 function parse(args: readonly string[]): Options {
-  const { layers, experts, slots, ranks, windows, seed, json, planners } = yargs([...args])
-    .scriptName('expertwire bench eplb')
-    .usage('$0\n\nBalancedness on the next window, replicas moved and plan time, per load and planner.')
+  const { layers, experts, slots, ranks, windows, seed, json, planners } = benchParser(
+    'eplb',
+    args,
+    'Balancedness on the next window, replicas moved and plan time, per load and planner.',
+  )
     .option('layers', { type: 'number', default: 58, describe: 'MoE layers of the synthetic loads' })
     .option('experts', { type: 'number', default: 256, describe: 'logical experts' })
     .option('slots', { type: 'number', default: 288, describe: 'slots of all ranks, per layer' })
@@ -37,10 +40,12 @@ function parse(args: readonly string[]): Options {
     .option('planners', { type: 'string', default: 'linear,eplb,eplb_stable', describe: PLANNERS.join(', ') })
     .option('seed', { type: 'number', default: 1, describe: 'of the loads' })
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object' })
-    .strict()
     .parseSync();
   for (const [name, value] of Object.entries({ layers, experts, slots, ranks })) wholeNumber(`--${name}`, value, 1);
   wholeNumber('--windows', windows, 3);
+  seedNumber('--seed', seed);
+  checkPlanSize(layers, slots, ranks);
+  wholeNumber('--layers × --experts × --windows', layers * experts * windows, 1);
   return { layers, experts, slots, ranks, windows, seed, json, planners: planners.split(',').map(plannerNamed) };
 }
 

@@ -1,6 +1,6 @@
 /** An MoE layer's norm and router. Shape suffixes: T tokens, H hidden, E experts, K choices per token. */
 import { ExpertError } from '../errors.js';
-import { notFiniteLogit, type GateSpec, type Routing } from '../gate.js';
+import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../gate.js';
 import { Descriptor } from './descriptor.js';
 import { GrowingBlock } from './growing_block.js';
 import type { KernelMatrix } from './kernel_matrix.js';
@@ -123,10 +123,5 @@ function checkWeights({ numExperts }: GateSpec, { norm_H, gate, bias_E }: Kernel
         `${norm_H.length} hidden channels; check the checkpoint's shapes`,
     );
   }
-  const wrong = bias_E?.findIndex((bias) => !Number.isFinite(bias)) ?? -1;
-  if (wrong >= 0)
-    throw new ExpertError(
-      'NOT_FINITE',
-      `the gate's bias of expert ${wrong} is ${bias_E![wrong]!}; check the checkpoint`,
-    );
+  checkBias(bias_E);
 }

@@ -2,7 +2,7 @@
  * Planning: from the load of the experts to a placement. Pure: numbers in, numbers out.
  * Shape suffixes: L MoE layers, E logical experts, P physical experts (slots of all ranks).
  */
-import { balancednessOf } from '../balance.js';
+import { balancednessOf, scaledLoad } from '../balance.js';
 import { ExpertError } from '../errors.js';
 import { placementFrom, type Placement } from '../placement.js';
 import { REPLICA_SPLITS, type ReplicaSplit } from '../replica_split.js';
@@ -56,8 +56,8 @@ export function plannerOf(name: string, fill: (request: PlanRequest) => readonly
       const phy2log = fill(request);
       const planMs = performance.now() - startMs;
       const placement = placementOf(phy2log, request);
-      const before = current && balanceOf(load_LE, current);
-      const after = placement === current ? before! : balanceOf(load_LE, placement);
+      const before = current && balanceOf(request.load_LE, current);
+      const after = placement === current ? before! : balanceOf(request.load_LE, placement);
       return { placement, report: { before, after, numMovedSlots: numMovedSlots(current, placement), planMs } };
     },
   };
@@ -74,8 +74,12 @@ const balanceOf = (load_LE: ExpertLoad, placement: Placement): PlanBalance =>
     REPLICA_SPLITS.map((split) => [split, balancednessOf(load_LE, placement, split)]),
   ) as unknown as PlanBalance;
 
-function checked(load_LE: ExpertLoad, topology: PlanTopology, current: Placement | null): PlanRequest {
-  const numExperts = checkLoad(load_LE);
+/** Slots × ranks over all layers: what a plan looks through. More would take minutes; the largest published deployments have a hundredth of it. */
+const MAX_WORK = 2 ** 30;
+
+function checked(given: ExpertLoad, topology: PlanTopology, current: Placement | null): PlanRequest {
+  const numExperts = checkLoad(given);
+  const load_LE = scaledLoad(given);
   const { numRanks, numSlots, numNodes = 1, numGroups = 1 } = topology;
   for (const [name, value] of Object.entries({ numRanks, numSlots, numNodes, numGroups })) {
     if (!Number.isSafeInteger(value) || value < 1) throw invalid(`${name} is ${value}; give a whole number from 1`);
@@ -83,6 +87,7 @@ function checked(load_LE: ExpertLoad, topology: PlanTopology, current: Placement
   if (numSlots < numExperts) {
     throw invalid(`${numSlots} slots for ${numExperts} experts; give at least one slot per expert`);
   }
+  checkPlanSize(load_LE.length, numSlots, numRanks);
   if (current !== null) checkCurrent(current, load_LE.length, numExperts, numRanks);
   return { load_LE, numExperts, topology: { numRanks, numSlots, numNodes, numGroups }, current };
 }
@@ -102,6 +107,13 @@ export function checkLoad(load_LE: ExpertLoad): number {
     }
   }
   return numExperts;
+}
+
+/** @throws ExpertError INVALID_ARGUMENT for what would take minutes to plan */
+export function checkPlanSize(numLayers: number, numSlots: number, numRanks: number): void {
+  if (numLayers * numSlots * numRanks <= MAX_WORK) return;
+  const what = `${numLayers} layers of ${numSlots} slots for ${numRanks} ranks`;
+  throw invalid(`${what} are too much to plan; give fewer slots or ranks`);
 }
 
 function checkCurrent(

@@ -1,6 +1,7 @@
 /** Options of every command that starts an engine, and from them to a running one. */
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
+import { MAX_RANKS } from '../../comm/ids.js';
 import { worldFromEnv } from '../../comm/world.js';
 import type { LoadRecorder } from '../../experts/load_recorder.js';
 import { RECORD_MODES, type RecordMode } from '../../experts/recording.js';
@@ -16,7 +17,7 @@ import { BACKEND_NAMES } from './backend_option.js';
 import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
-import { wholeNumber } from './numbers.js';
+import { MAX_TIMEOUT_S, wholeNumber } from './numbers.js';
 import { withRecorder } from './recording.js';
 import { SharedTerminal } from './shared_terminal.js';
 import { TraceWriter } from './trace_writer.js';
@@ -165,8 +166,8 @@ async function startEngine(
   { trace, observer, terminal }: Told,
   { stderr, env, signal }: CommandContext,
 ): Promise<Engine> {
-  const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0) ?? 0;
-  const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1);
+  const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0, MAX_RANKS) ?? 0;
+  const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1, MAX_TIMEOUT_S);
   if (numExternalRanks > 0 && args.listen === undefined) {
     throw new UsageError('--wait-ranks needs --listen HOST:PORT, where those ranks can reach this machine');
   }
@@ -198,6 +199,7 @@ async function startEngine(
       onRebalance: (event) => {
         if (event.kind === 'failed') terminal.line(`warning: ${event.error.message}`);
       },
+      onNotice: (line) => terminal.line(`warning: ${line}`),
       onRefused: (error) => terminal.line(`a rank was turned away: ${error.message}`),
       onProgress: (rank, fraction) => progress.update(rank, fraction),
       onRankLog: (rank, line) => {

@@ -1,6 +1,7 @@
 /** What `launch.sh` runs: the given command, with head and ranks where the machine's place in the job says. Pure. */
 import { fileURLToPath } from 'node:url';
 import type { Argv } from 'yargs';
+import { MAX_RANKS } from '../../comm/ids.js';
 import { worldFromEnv, type World } from '../../comm/world.js';
 import { formatAddress, parseAddress } from './address.js';
 import { UsageError } from './context.js';
@@ -64,9 +65,9 @@ export function launchPlan(args: LaunchArgs, env: Readonly<Record<string, string
   const command = withConfig(args);
   const world = worldFromEnv(env);
   if (world !== undefined && world.size > 1) return ofWorld(command, args, world);
-  const nnodes = wholeNumber('--nnodes', args.nnodes, 1) ?? 1;
-  const nodeRank = wholeNumber('--node-rank', args.nodeRank, 0) ?? 0;
-  const nproc = wholeNumber('--nproc-per-node', args.nprocPerNode, 1);
+  const nnodes = wholeNumber('--nnodes', args.nnodes, 1, MAX_RANKS) ?? 1;
+  const nodeRank = wholeNumber('--node-rank', args.nodeRank, 0, MAX_RANKS - 1) ?? 0;
+  const nproc = wholeNumber('--nproc-per-node', args.nprocPerNode, 1, MAX_RANKS);
   if (nodeRank >= nnodes) {
     throw new UsageError(`--node-rank ${nodeRank} with --nnodes ${nnodes}: give 0 to ${nnodes - 1}`);
   }

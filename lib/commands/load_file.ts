@@ -1,5 +1,6 @@
 /** Files with the load of experts. */
 import { open, readFile } from 'node:fs/promises';
+import { scaledLoad } from '../../experts/balance.js';
 import { checkLoad, type ExpertLoad } from '../../experts/planners/planner.js';
 import { recordedLoad } from '../../experts/recorded_routing.js';
 import type { RecordedRun } from '../../experts/recorded_run.js';
@@ -18,7 +19,7 @@ export interface LoadFile {
 export async function readLoad(file: string): Promise<LoadFile> {
   const { load_LE, run } = (await isGzip(file)) ? await recordedLoad(file) : weightOf(file, await contentOf(file));
   checkLoad(load_LE);
-  return { load_LE, run };
+  return { load_LE: scaledLoad(load_LE), run };
 }
 
 async function isGzip(file: string): Promise<boolean> {

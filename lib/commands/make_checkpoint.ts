@@ -9,7 +9,7 @@ import { moeLayersOf } from '../model/spec.js';
 import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
 import { UsageError, type CommandContext } from './context.js';
-import { wholeNumber } from './numbers.js';
+import { seedNumber, wholeNumber } from './numbers.js';
 import { ProgressBar } from './progress_bar.js';
 
 export interface MakeCheckpointArgs {
@@ -64,7 +64,7 @@ export async function makeCheckpoint(
 ): Promise<void> {
   const { dir, dtype, seed } = args;
   const config = configOf(args);
-  wholeNumber('--seed', seed, 0);
+  seedNumber('--seed', seed);
   const maxShardMib = wholeNumber('--max-shard-mib', args.maxShardMib, 1);
   const progress = new ProgressBar(stderr, 'writing');
   const options = {

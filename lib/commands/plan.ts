@@ -1,14 +1,17 @@
 /** `expertwire plan`: from the load of the experts to a placement, with the balance before and after. */
 import { writeFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
+import { MAX_RANKS } from '../../comm/ids.js';
 import { balancedness, balancednessOfSums, balanceSums } from '../../experts/balance.js';
 import { ExpertError } from '../../experts/errors.js';
 import type { Placement } from '../../experts/placement.js';
 import { placementToJson } from '../../experts/placement_json.js';
-import { createPlanner, PLANNERS, type PlannerName } from '../../experts/planners/index.js';
+import { PLANNERS, type PlannerName } from '../../experts/planners/index.js';
 import type { ExpertLoad, Plan } from '../../experts/planners/planner.js';
 import type { PlanTopology } from '../../experts/planners/topology.js';
 import { REPLICA_SPLITS } from '../../experts/replica_split.js';
+import { EngineError } from '../engine/errors.js';
+import { PlannerThread } from '../engine/planner_thread.js';
 import { heatRows } from '../metrics/balance_charts.js';
 import type { BalancePictures, RankLoads } from '../metrics/balance_plots.js';
 import { table } from '../metrics/charts.js';
@@ -70,12 +73,12 @@ export async function plan(args: PlanArgs, context: CommandContext): Promise<voi
   try {
     await run(args, context);
   } catch (error) {
-    if (!(error instanceof ExpertError)) throw error;
-    throw new UsageError(error.message); // another file or option mends it
+    if (!(error instanceof ExpertError || error instanceof EngineError)) throw error;
+    throw new UsageError(error.message.replace(/^REBALANCE_FAILED: /, '')); // another file or option mends it
   }
 }
 
-async function run(args: PlanArgs, { stdout, stderr }: CommandContext): Promise<void> {
+async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): Promise<void> {
   checkPlotFile(args.plot);
   const topology = topologyOf(args);
   const load = await readLoad(args.load);
@@ -83,7 +86,9 @@ async function run(args: PlanArgs, { stdout, stderr }: CommandContext): Promise<
   const before = await beforePlan(args.current, load, topology.numRanks);
   const options = args.moveCost === undefined ? {} : { moveCost: args.moveCost };
   const wanted = { ...topology, numSlots: args.slots ?? load_LE[0]!.length };
-  const planned = createPlanner(args.planner, options).plan(load_LE, wanted, before.placement);
+  const planned = await planBeside(new PlannerThread(args.planner, options), signal, (planning) =>
+    planning.plan(load_LE, wanted, before.placement),
+  );
   const { placement } = planned;
   if (args.output !== undefined) await write(args.output, placement);
   const after = rankLoadBySplit(load_LE, placement);
@@ -93,10 +98,26 @@ async function run(args: PlanArgs, { stdout, stderr }: CommandContext): Promise<
   if (args.output !== undefined) stderr.write(`placement written; use it with generate --placement ${args.output}\n`);
 }
 
+/** In a thread of its own, so that Ctrl-C ends a plan that takes long. */
+async function planBeside(
+  planning: PlannerThread,
+  signal: AbortSignal,
+  work: (planning: PlannerThread) => Promise<Plan>,
+): Promise<Plan> {
+  const stop = (): void => void planning.close();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await work(planning);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    await planning.close();
+  }
+}
+
 function topologyOf({ ranks, slots, nodes, groups }: PlanArgs): Omit<PlanTopology, 'numSlots'> {
   wholeNumber('--slots', slots, 1);
   return {
-    numRanks: wholeNumber('--ranks', ranks, 1)!,
+    numRanks: wholeNumber('--ranks', ranks, 1, MAX_RANKS)!,
     numNodes: wholeNumber('--nodes', nodes, 1)!,
     numGroups: wholeNumber('--groups', groups, 1)!,
   };

@@ -1,5 +1,6 @@
 /** `expertwire rank`: one rank that joins a head, or several of them on this machine. */
 import type { Argv } from 'yargs';
+import { MAX_RANKS } from '../../comm/ids.js';
 import { worldFromEnv } from '../../comm/world.js';
 import { backendChoice, BACKEND_NAMES } from './backend_option.js';
 import { EngineError } from '../engine/errors.js';
@@ -11,7 +12,7 @@ import { readTls } from '../engine/tls_files.js';
 import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
 import { readSecret, SECRET_VARIABLE } from './engine_options.js';
-import { wholeNumber } from './numbers.js';
+import { MAX_TIMEOUT_S, wholeNumber } from './numbers.js';
 
 export interface RankArgs {
   readonly head: string;
@@ -46,9 +47,9 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
 }
 
 export async function rank(args: RankArgs, context: CommandContext): Promise<void> {
-  const nproc = wholeNumber('--nproc', args.nproc, 1) ?? 1;
-  const first = wholeNumber('--rank', args.rank, 0);
-  const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1) ?? DEFAULT_JOIN_TIMEOUT_S;
+  const nproc = wholeNumber('--nproc', args.nproc, 1, MAX_RANKS) ?? 1;
+  const first = wholeNumber('--rank', args.rank, 0, MAX_RANKS - 1);
+  const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1, MAX_TIMEOUT_S) ?? DEFAULT_JOIN_TIMEOUT_S;
   const backend = backendChoice(args.backend);
   const secret = await readSecret(args.secretFile, context.env);
   if (secret === undefined) {

@@ -1,5 +1,6 @@
 /** `--record`: a file with what the gates chose while a command runs. */
 import { basename } from 'node:path';
+import { MAX_RANKS } from '../../comm/ids.js';
 import { LoadRecorder } from '../../experts/load_recorder.js';
 import type { RecordMode } from '../../experts/recording.js';
 import { readPlacement } from '../config/placement_file.js';
@@ -35,7 +36,7 @@ export async function withRecorder(
   const { window_size: windowSize } = config.load_balance;
   const { numRanks, slotsPerRank } = await readPlacement(config.experts, {
     ...shape,
-    numRanks: config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0) ?? 0),
+    numRanks: config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0, MAX_RANKS) ?? 0),
   });
   const header = {
     ...{ mode, model: basename(config.model), ...shape, createdBy: `expertwire ${VERSION}` },

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { MAX_RANKS } from '../../comm/ids.js';
 import { WIRE_DTYPES } from '../../comm/wire_dtype.js';
 import { PLANNERS } from '../../experts/planners/index.js';
 import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
@@ -17,6 +18,10 @@ export interface KeyInfo {
 
 const keyInfos = z.registry<KeyInfo>();
 
+/** Of things that arrays are made of; more is a slip. */
+const MAX_COUNT = 2 ** 24;
+const MAX_STEPS = 2 ** 31 - 1;
+
 const auto = z.literal('auto');
 const boolean = key(z.boolean(), 'true or false', 'boolean');
 const strings = key(z.array(z.string().min(1)).readonly(), 'a list of non-empty strings', 'list');
@@ -34,11 +39,11 @@ export const configSchema = z.strictObject({
     .strictObject({ adapter: key(z.string().min(1).nullable(), "part of a GPU's name, or null", 'string', 'null') })
     .readonly(),
   compute: choice('auto', 'kernels', 'tensors'),
-  parallel: z.strictObject({ ranks: integer(1) }).readonly(),
+  parallel: z.strictObject({ ranks: integer(1, MAX_RANKS) }).readonly(),
   experts: z
     .strictObject({
       placement: key(z.string().min(1), 'linear, round_robin, or the path of a placement file', 'string'),
-      num_redundant_experts: integer(0),
+      num_redundant_experts: integer(0, MAX_COUNT),
       replica_choice: choice(...REPLICA_CHOICES),
       routing: key(z.string().min(1), ROUTING_ALLOWED, 'string'),
       routing_seed: integer(0, 2 ** 32 - 1),
@@ -52,10 +57,10 @@ export const configSchema = z.strictObject({
       planner: choice(...PLANNERS),
       window_size: integer(1, 16_384),
       decay: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = all steps of the window alike)', 'number'),
-      step_interval: integer(1),
+      step_interval: integer(1, MAX_STEPS),
       min_gain: key(z.number().min(0).max(1), 'a number from 0 to 1', 'number'),
-      cool_down: integer(0),
-      layer_updates_per_step: integer(1),
+      cool_down: integer(0, MAX_STEPS),
+      layer_updates_per_step: integer(1, MAX_COUNT),
       bytes_per_step: integer(1, 0x3fffffff),
     })
     .readonly(),
@@ -67,31 +72,31 @@ export const configSchema = z.strictObject({
       micro_batches: integer(1, 8),
       transport: choice('ws', 'threads'),
       io_thread: boolean,
-      num_nodes: integer(1),
+      num_nodes: integer(1, MAX_RANKS),
       tls: z.strictObject({ cert: pemFile, key: pemFile, ca: pemFile }).readonly(),
       on_peer_loss: choice('fail', 'mask'),
     })
     .readonly(),
   engine: z
     .strictObject({
-      max_num_seqs: integer(1),
-      max_num_batched_tokens: integer(1),
-      block_size: integer(1),
+      max_num_seqs: integer(1, 65_536),
+      max_num_batched_tokens: integer(1, 2 ** 20),
+      block_size: integer(1, 65_536),
       num_kv_blocks: autoOrInteger(1, 10_000_000),
-      max_model_len: autoOrInteger(1),
+      max_model_len: autoOrInteger(1, MAX_COUNT),
       mla: choice('auto', 'naive', 'absorbed'),
-      seed: integer(0),
+      seed: integer(0, Number.MAX_SAFE_INTEGER),
     })
     .readonly(),
   generate: z
     .strictObject({
       prompts: key(z.array(prompt).readonly(), 'a list of strings or of { label, text }', 'list'),
-      max_new_tokens: integer(1),
+      max_new_tokens: integer(1, MAX_COUNT),
       temperature: key(z.number().min(0), 'a number ≥ 0 (0 = greedy)', 'number'),
-      top_k: integer(0),
+      top_k: integer(0, MAX_COUNT),
       top_p: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = off)', 'number'),
       min_p: key(z.number().min(0).max(1), 'a number from 0 (off) to 1', 'number'),
-      repetition_penalty: key(z.number().gt(0), 'a number > 0 (1 = off)', 'number'),
+      repetition_penalty: key(z.number().min(1e-3).max(1e3), 'a number from 0.001 to 1000 (1 = off)', 'number'),
       seed: key(z.int().min(0).nullable(), 'an integer ≥ 0, or null to have one drawn', 'number', 'null'),
       stop: strings,
       ignore_eos: boolean,
@@ -190,11 +195,11 @@ function rangeText(min: number, max: number): string {
   return max === Number.MAX_SAFE_INTEGER ? `an integer ≥ ${min}` : `an integer from ${min} to ${max}`;
 }
 
-function integer(min: number, max = Number.MAX_SAFE_INTEGER) {
+function integer(min: number, max: number) {
   return key(z.int().min(min).max(max), rangeText(min, max), 'number');
 }
 
-function autoOrInteger(min: number, max = Number.MAX_SAFE_INTEGER) {
+function autoOrInteger(min: number, max: number) {
   return key(z.union([auto, z.int().min(min).max(max)]), `auto or ${rangeText(min, max)}`, 'string', 'number');
 }
 

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { placementFrom, type Placement } from '../../experts/placement.js';
 import type { PlannerName } from '../../experts/planners/index.js';
+import type { StableOptions } from '../../experts/planners/eplb_stable.js';
 import type { ExpertLoad, Plan, PlanReport } from '../../experts/planners/planner.js';
 import type { PlanTopology } from '../../experts/planners/topology.js';
 import { EngineError } from './errors.js';
@@ -26,6 +27,12 @@ export type PlanAnswer =
   | { readonly kind: 'plan'; readonly phy2log: readonly Int32Array[]; readonly report: PlanReport }
   | { readonly kind: 'failed'; readonly message: string };
 
+/** What the thread begins with. */
+export interface PlannerWorkerData {
+  readonly planner: PlannerName;
+  readonly options: StableOptions;
+}
+
 interface PendingPlan {
   readonly current: Placement;
   readonly resolve: (plan: Plan) => void;
@@ -33,14 +40,15 @@ interface PendingPlan {
 }
 
 export class PlannerThread implements Planning {
-  private readonly planner: PlannerName;
+  private readonly workerData: PlannerWorkerData;
   /** Started by the first plan. */
   private worker: Worker | null = null;
   /** In the order in which they were asked for, and are answered. */
   private readonly pending: PendingPlan[] = [];
 
-  constructor(planner: PlannerName) {
-    this.planner = planner;
+  /** @param options of `eplb_stable` */
+  constructor(planner: PlannerName, options: StableOptions = {}) {
+    this.workerData = { planner, options };
   }
 
   plan(load_LE: ExpertLoad, topology: PlanTopology, current: Placement): Promise<Plan> {
@@ -49,6 +57,7 @@ export class PlannerThread implements Planning {
     const question: PlanQuestion = { load_LE, topology, current: { version, numRanks, numExperts, phy2log } };
     return new Promise((resolve, reject) => {
       this.pending.push({ current, resolve, reject });
+      worker.ref();
       worker.postMessage(question);
     });
   }
@@ -58,19 +67,20 @@ export class PlannerThread implements Planning {
   }
 
   private start(): Worker {
-    const worker = new Worker(new URL('./planner_worker.js', import.meta.url), { workerData: this.planner });
+    const worker = new Worker(new URL('./planner_worker.js', import.meta.url), { workerData: this.workerData });
     worker.on('message', (answer: PlanAnswer) => this.answered(answer));
     worker.on('error', (error: unknown) => this.failAll(error instanceof Error ? error.message : String(error)));
     worker.on('exit', () => {
       this.worker = null;
       this.failAll('the planning thread ended');
     });
-    worker.unref(); // a plan that nobody waits for keeps no process alive
+    worker.unref(); // an idle planner keeps no process alive
     return worker;
   }
 
   private answered(answer: PlanAnswer): void {
     const { current, resolve, reject } = this.pending.shift()!;
+    if (this.pending.length === 0) this.worker?.unref();
     if (answer.kind === 'failed') return reject(new EngineError('REBALANCE_FAILED', answer.message));
     const { version, numRanks, numExperts } = current;
     resolve({ placement: placementFrom(version + 1, numRanks, numExperts, answer.phy2log), report: answer.report });

@@ -1,10 +1,11 @@
 /** Plans in a thread of its own; started by planner_thread. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { placementFrom } from '../../experts/placement.js';
-import { createPlanner, type PlannerName } from '../../experts/planners/index.js';
-import type { PlanAnswer, PlanQuestion } from './planner_thread.js';
+import { createPlanner } from '../../experts/planners/index.js';
+import type { PlanAnswer, PlannerWorkerData, PlanQuestion } from './planner_thread.js';
 
-const planner = createPlanner(workerData as PlannerName);
+const { planner: name, options } = workerData as PlannerWorkerData;
+const planner = createPlanner(name, options);
 parentPort!.on('message', ({ load_LE, topology, current }: PlanQuestion) => {
   const { version, numRanks, numExperts, phy2log } = current;
   try {

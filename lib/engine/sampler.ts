@@ -34,18 +34,19 @@ export function checkSampling(params: SamplingParams): void {
   const check = (isValid: boolean, name: string, value: number, range: string): void => {
     if (!isValid) throw new EngineError('INVALID_REQUEST', `${name} is ${value}; give ${range}`);
   };
-  const { temperature, topK, topP, minP, repetitionPenalty, seed } = params;
+  const { temperature, topK, topP, minP, repetitionPenalty, seed, choice } = params;
   check(temperature >= 0 && Number.isFinite(temperature), 'temperature', temperature, 'a number from 0');
   check(topK >= 0 && Number.isInteger(topK), 'top_k', topK, 'a whole number from 0 (0 = off)');
   check(topP > 0 && topP <= 1, 'top_p', topP, 'a number over 0, up to 1');
   check(minP >= 0 && minP <= 1, 'min_p', minP, 'a number from 0 to 1');
   check(
-    repetitionPenalty > 0 && Number.isFinite(repetitionPenalty),
+    repetitionPenalty >= 1e-3 && repetitionPenalty <= 1e3, // beyond, scores overflow
     'repetition_penalty',
     repetitionPenalty,
-    'a number over 0',
+    'a number from 0.001 to 1000',
   );
   check(Number.isSafeInteger(seed) && seed >= 0, 'seed', seed, 'a whole number from 0 to 2^53 − 1');
+  check(Number.isSafeInteger(choice) && choice >= 0, 'choice', choice, 'a whole number from 0 to 2^53 − 1');
 }
 
 /**

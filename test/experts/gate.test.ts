@@ -34,6 +34,24 @@ const route = (logits: readonly number[], spec: GateSpec, bias: readonly number[
 describe('gate', () => {
   before(() => selectBackend('wasm'));
 
+  it('a bias that is not finite is refused where it enters: it would send every token to one expert', async () => {
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      const bias = Float32Array.of(0, 0, 0, bad, 0, 0, 0, 0);
+      const weight = toTensor(new Float32Array(16), [2, 8]);
+      for (const make of [
+        () => new Gate(weight, bias, SIGMOID),
+        () => selectExperts(new Float32Array(8), SIGMOID, bias),
+      ]) {
+        const error = await errorOf(ExpertError, make);
+        expect([error.code, error.message]).to.deep.equal([
+          'NOT_FINITE',
+          `NOT_FINITE: the gate's bias of expert 3 is ${bad}; check the checkpoint`,
+        ]);
+      }
+      weight.dispose();
+    }
+  });
+
   it('chooses and weighs as the sorting reference does, for any scoring, groups, bias and ties', () => {
     fc.assert(
       fc.property(gateCases, ({ spec, logits, bias }) => {

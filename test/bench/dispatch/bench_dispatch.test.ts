@@ -12,7 +12,7 @@ const processes = new Processes();
 
 const SHAPE = { tokens: 24, hidden: 130, topk: 3, experts: 10, seed: 5 };
 const TINY = Object.entries(SHAPE).flatMap(([name, value]) => [`--${name}`, String(value)]);
-const ENDLESS = ['--iterations', '1000000000', '--max-seconds', '1000000'];
+const ENDLESS = ['--iterations', '16000000', '--max-seconds', '1000000'];
 
 type Row = Readonly<Record<string, unknown>>;
 type PhaseMatrices = Readonly<Record<'tokens' | 'rows' | 'bytes' | 'wait_ms', number[][]>>;

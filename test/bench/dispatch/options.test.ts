@@ -52,7 +52,8 @@ describe('options of bench dispatch', () => {
     ['--overlap --matrix', '--overlap', '--matrix', 'exclude'],
     ['--layers 2', '--layers', '--overlap'],
     ['--link-mbit 100 --transport threads', '--link-mbit', 'threads'],
-    ['--iterations 0', '--iterations', 'from 1 on'],
+    ['--iterations 0', '--iterations', 'from 1 to'],
+    ['--iterations 1000000000', '--iterations', 'from 1 to'],
     ['--link-mbit 0', '--link-mbit', 'positive'],
     ['--rank 2', 'rank', 'did you mean --ranks?'],
   ];

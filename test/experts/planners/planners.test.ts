@@ -37,6 +37,18 @@ const problems = (isDivisible: boolean) =>
 const startOf = (start: 'linear' | 'round_robin' | null, load_LE: readonly number[][], numRanks: number) =>
   start && createPlacement(start, { numLayers: load_LE.length, numExperts: load_LE[0]!.length, numRanks });
 
+describe('the size of a plan', () => {
+  it('is refused where it would take minutes, before anything is made', () => {
+    const load = [[1, 2, 3, 4]];
+    for (const topology of [
+      { numRanks: 2, numSlots: 1e9 },
+      { numRanks: 65535, numSlots: 65536 },
+    ]) {
+      expect(() => createPlanner('eplb_stable').plan(load, topology, null)).to.throw(ExpertError, 'too much to plan');
+    }
+  });
+});
+
 describe('planners by name', () => {
   it('refuse a name that is none', () => {
     expect(() => createPlanner('eplbx' as PlannerName)).to.throw('eplb_stable');
@@ -87,6 +99,25 @@ describe('planners', () => {
           expect(again.placement).to.equal(one!.placement);
           expect(again.report.numMovedSlots).to.equal(0);
           expect(again.report.before).to.deep.equal(again.report.after);
+        }),
+      );
+    });
+
+    it(`${name}: loads of any size, from the smallest number to the largest, are planned as their proportions`, () => {
+      const exponents = fc.oneof(fc.integer({ min: -1074, max: -960 }), fc.integer({ min: 900, max: 1023 }));
+      const scaled = fc.tuple(problems(name === 'eplb'), exponents, fc.boolean());
+      fc.assert(
+        fc.property(scaled, ([{ load_LE, topology, start }, exponent, isMixed]) => {
+          const current = startOf(start, load_LE, topology.numRanks);
+          const factor = 2 ** exponent;
+          const extreme = load_LE.map((load_E) =>
+            load_E.map((load, e) => Math.min(Number.MAX_VALUE, isMixed && e % 2 === 1 ? load : (load / 1000) * factor)),
+          );
+          const { placement, report } = createPlanner(name).plan(extreme, topology, current);
+          for (const counts of placement.logcnt) expect(Math.min(...counts)).to.be.at.least(1);
+          for (const value of [...Object.values(report.after), ...Object.values(report.before ?? {})]) {
+            expect(value).to.be.within(0, 1 + 1e-9);
+          }
         }),
       );
     });

@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createPlacement } from '../../../experts/placement.js';
 import { placementFromJson } from '../../../experts/placement_json.js';
-import { createPlanner } from '../../../experts/planners/index.js';
+import { createPlanner, PLANNERS } from '../../../experts/planners/index.js';
 import { UsageError } from '../../../lib/commands/context.js';
 import { createParser } from '../../../lib/commands/parser.js';
 import { commandContext } from '../../kit/command_context.js';
@@ -43,6 +43,32 @@ const WEIGHT = JSON.stringify({ weight: README.weight });
 const GROUPED = ['--ranks', '8', '--slots', '16', '--nodes', '2', '--groups', '4'];
 
 describe('expertwire plan', () => {
+  it('plans the smallest and the largest loads as their proportions', async () => {
+    for (const weight of ['[[5e-324,0,0,0]]', '[[1e308,1e308,1,0]]', '[[5e-324,1e308,1,0]]']) {
+      for (const planner of PLANNERS) {
+        const text = await plan(`{"weight":${weight}}`, '--ranks', '2', '--slots', '6', '--planner', planner);
+        expect(text, `${weight} ${planner}`).to.match(/^all +[01]\.\d{4} +[01]\.\d{4} +[01]\.\d{4} +[01]\.\d{4}$/m);
+      }
+    }
+  });
+
+  it('ends when it is told to, however long the plan takes', async () => {
+    const weight = JSON.stringify({
+      weight: Array.from({ length: 60 }, () => Array.from({ length: 256 }, (_, e) => e)),
+    });
+    const interrupted = new AbortController();
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'load.json');
+      await writeFile(file, weight);
+      const context = { ...commandContext(), signal: interrupted.signal };
+      const args = ['plan', '--load', file, '--ranks', '64', '--slots', '4096', '--planner', 'eplb_stable'];
+      const planning = createParser(args, context).parseAsync();
+      setTimeout(() => interrupted.abort(), 300);
+      const error = await errorOf(UsageError, () => planning);
+      expect(error.message).to.equal('the planning thread ended');
+    });
+  });
+
   it('--json prints the published plan, its inverse maps and the balance of each layer', async () => {
     const text = await plan(WEIGHT, ...GROUPED, '--json');
     expect(text.trimEnd().split('\n')).to.have.length(1);

@@ -121,9 +121,15 @@ describe('configuration', () => {
       'model: m\nparallel: { ranks: 1.5 }',
       'INVALID_VALUE',
       2,
-      /is 1.5; allowed is an integer ≥ 1/,
+      /is 1.5; allowed is an integer from 1 to 65535/,
     ],
-    ['zero ranks', 'model: m\nparallel: { ranks: 0 }', 'INVALID_VALUE', 2, /is 0; allowed is an integer ≥ 1/],
+    [
+      'zero ranks',
+      'model: m\nparallel: { ranks: 0 }',
+      'INVALID_VALUE',
+      2,
+      /is 0; allowed is an integer from 1 to 65535/,
+    ],
     [
       'infinity',
       'model: m\ngenerate: { temperature: .inf }',
@@ -144,7 +150,7 @@ describe('configuration', () => {
       'model: m\nengine: { max_model_len: all }',
       'INVALID_VALUE',
       2,
-      /"all"; allowed is auto or an integer ≥ 1/,
+      /"all"; allowed is auto or an integer from 1 to 16777216/,
     ],
     ['an old yes', 'model: m\ngenerate: { chat: yes }', 'WRONG_TYPE', 2, /is "yes"; allowed is true or false/],
     [
