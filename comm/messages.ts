@@ -3,22 +3,25 @@ import { Packr } from 'msgpackr';
 import { z } from 'zod';
 import { COMM_ERROR_CODES, CommError } from './errors.js';
 import { asRank } from './ids.js';
+import { printable } from './printable.js';
 
 /** Largest encoded control message. */
 export const MAX_CONTROL_BYTES = 64 * 1024 * 1024;
 
 const rank = z.int().min(0).max(65535);
 /** Port 0: reached through the memory of its process. */
-const address = z.object({ host: z.string(), port: z.int().min(0).max(65535) });
+const address = z.object({ host: z.string().max(255), port: z.int().min(0).max(65535) });
+/** What a peer says is shown to people: one line, and not without end. */
+const foreign = (maxChars: number) => z.string().transform((text) => printable(text, maxChars));
 const remoteError = z.object({
   /** A CommError's code or an upper layer's. */
-  code: z.string(),
-  message: z.string(),
+  code: foreign(64),
+  message: foreign(2000),
   rank: rank.optional(),
   layer: z.number().optional(),
-  phase: z.string().optional(),
+  phase: foreign(64).optional(),
   /** Name of the machine on which it happened. */
-  host: z.string().optional(),
+  host: foreign(255).optional(),
 });
 
 const MESSAGE = z.discriminatedUnion('type', [
@@ -33,13 +36,13 @@ const MESSAGE = z.discriminatedUnion('type', [
   /** Rank → head: linked to every other rank. */
   z.object({ type: z.literal('meshed') }),
   /** Rank → head: how far loading is, 0 … 1. */
-  z.object({ type: z.literal('progress'), what: z.string(), fraction: z.number() }),
+  z.object({ type: z.literal('progress'), what: foreign(64), fraction: z.number() }),
   /** Either way: a message of an upper layer, opaque here. */
   z.object({ type: z.literal('job'), body: z.unknown() }),
   /** Either way: the sender can't go on. */
   z.object({ type: z.literal('failed'), error: remoteError }),
   /** Head → rank: the job is over. */
-  z.object({ type: z.literal('shutdown'), reason: z.string() }),
+  z.object({ type: z.literal('shutdown'), reason: foreign(2000) }),
 ]);
 
 /** Everything that travels on a control link; upper layers type the `body` of 'job'. */

@@ -1,4 +1,5 @@
 /** Placements as JSON: what `expertwire plan` writes and `experts.placement` names. Pure. */
+import { shown } from '../comm/printable.js';
 import { ExpertError } from './errors.js';
 import { placementFrom, type Placement, type PlacementShape } from './placement.js';
 
@@ -23,7 +24,7 @@ export function placementFromJson(json: unknown, { numLayers, numExperts, numRan
   const { num_ranks: plannedRanks = numRanks, phy2log } = (json ?? {}) as Partial<PlacementJson>;
   if (!Array.isArray(phy2log)) throw invalid('it has no "phy2log"; write it with `expertwire plan --output FILE`');
   if (plannedRanks !== numRanks) {
-    throw invalid(`it is for ${show(plannedRanks)} ranks, and there are ${numRanks}; plan with --ranks ${numRanks}`);
+    throw invalid(`it is for ${shown(plannedRanks)} ranks, and there are ${numRanks}; plan with --ranks ${numRanks}`);
   }
   if (phy2log.length !== numLayers) {
     throw invalid(
@@ -51,12 +52,10 @@ function tableOf(row: unknown, layer: number, numExperts: number): Int32Array {
     const isExpert = Number.isSafeInteger(logical) && (logical as number) >= -1 && (logical as number) < numExperts;
     if (isExpert) continue;
     throw invalid(
-      `layer ${layer}, slot ${slot} holds ${show(logical)}; give an expert from 0 to ${numExperts - 1}, or -1 for none`,
+      `layer ${layer}, slot ${slot} holds ${shown(logical)}; give an expert from 0 to ${numExperts - 1}, or -1 for none`,
     );
   }
   return Int32Array.from(row as readonly number[]);
 }
-
-const show = (value: unknown): string => JSON.stringify(value);
 
 const invalid = (message: string): ExpertError => new ExpertError('INVALID_ARGUMENT', message);

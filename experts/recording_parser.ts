@@ -1,4 +1,5 @@
 /** Lines of recordings, checked: a file may be damaged, or written by somebody else. Pure. */
+import { shown } from '../comm/printable.js';
 import {
   FORMAT,
   RECORD_MODES,
@@ -28,8 +29,7 @@ export function parseHeader(line: string): RecordingHeader {
     );
   }
   const mode = RECORD_MODES.find((each) => each === content.mode);
-  if (mode === undefined)
-    throw new Error(`its mode is ${JSON.stringify(content.mode)}, not one of ${RECORD_MODES.join(', ')}`);
+  if (mode === undefined) throw new Error(`its mode is ${shown(content.mode)}, not one of ${RECORD_MODES.join(', ')}`);
   const [numLayers, numExperts, numTopk] = ['num_layers', 'num_experts', 'num_topk'].map((key) =>
     wholeOf(content, key, 1),
   ) as [number, number, number];
@@ -72,7 +72,7 @@ function parsePlacement(content: Content, { numLayers, numExperts, slots }: Reco
     layers: layers.map((layer) => {
       const { layer: moeLayer, phy2log } = (layer ?? {}) as Content;
       if (!Number.isSafeInteger(moeLayer) || Number(moeLayer) < 0 || Number(moeLayer) >= numLayers) {
-        throw new Error(`it places layer ${JSON.stringify(moeLayer)}, and there are ${numLayers}`);
+        throw new Error(`it places layer ${shown(moeLayer)}, and there are ${numLayers}`);
       }
       if (!Array.isArray(phy2log) || phy2log.length !== numSlots || !phy2log.every(isSlot)) {
         throw new Error(`its phy2log of layer ${String(moeLayer)} is not the expert of each of ${numSlots} slots`);
@@ -121,7 +121,7 @@ function objectOf(line: string): Content {
 function wholeOf(content: Content, key: string, min: number): number {
   const value = content[key];
   if (Number.isSafeInteger(value) && Number(value) >= min) return Number(value);
-  throw new Error(`its ${key} is ${JSON.stringify(value)}, not a whole number from ${min}`);
+  throw new Error(`its ${key} is ${shown(value)}, not a whole number from ${min}`);
 }
 
 function rowsOf(

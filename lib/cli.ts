@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 /** The command line. The only file that touches the process: arguments, environment, signals, exit code. */
 import { setMaxListeners } from 'node:events';
+import { printableLines } from '../comm/printable.js';
 import { UsageError, type CommandContext } from './commands/context.js';
 import { ConfigError } from './config/errors.js';
 import { EngineError } from './engine/errors.js';
 import type { SpawnedRankNews } from './engine/spawned_rank.js';
 import { TokenizerError } from './tokenizer/errors.js';
 
+/** Of an error's message, which may hold what files and peers said. */
+const MAX_MESSAGE_CHARS = 8000;
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
@@ -23,7 +26,8 @@ const context: CommandContext = {
 
 function fail(error: unknown): void {
   if (interrupted.signal.aborted) return; // Ctrl-C ends what runs; that is no failure to report.
-  process.stderr.write(`expertwire: ${error instanceof Error ? error.message : String(error)}\n`);
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`expertwire: ${printableLines(message, MAX_MESSAGE_CHARS)}\n`);
   process.exitCode = isUsageError(error) ? EXIT_USAGE : EXIT_FAILURE;
 }
 

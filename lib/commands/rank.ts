@@ -13,6 +13,7 @@ import { parseAddress } from './address.js';
 import { UsageError, type CommandContext } from './context.js';
 import { readSecret, SECRET_VARIABLE } from './engine_options.js';
 import { MAX_TIMEOUT_S, wholeNumber } from './numbers.js';
+import { SharedTerminal } from './shared_terminal.js';
 
 export interface RankArgs {
   readonly head: string;
@@ -74,7 +75,8 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   const { runRank } = await import('../engine/rank_main.js'); // loads TensorFlow.js, which a supervisor doesn't need
   const number = first ?? world?.rank;
   const place = takePlace(places[0]!, context.env);
-  const onRefused = ({ message }: Error): void => void context.stderr.write(`turned away: ${message}\n`);
+  const terminal = new SharedTerminal(context);
+  const onRefused = ({ message }: Error): void => void terminal.line(`turned away: ${message}`);
   await runRank({ ...order, place, onRefused, signal: context.signal, ...(number !== undefined && { rank: number }) });
 }
 
@@ -86,8 +88,10 @@ async function runMany(
   order: LocalRanksOptions['order'],
   first: number | undefined,
   places: readonly PlaceOrder[],
-  { stderr, signal }: CommandContext,
+  context: CommandContext,
 ): Promise<void> {
+  const { signal } = context;
+  const terminal = new SharedTerminal(context);
   let onPeerLoss: SpawnedRankNews['onPeerLoss'] = 'fail';
   const isMasked = (): boolean => onPeerLoss === 'mask';
   const ranks = new LocalRanks({
@@ -96,7 +100,7 @@ async function runMany(
     places,
     onJoined: (news) => (onPeerLoss = news.onPeerLoss),
     onLog: (number, line) => {
-      if (!signal.aborted) stderr.write(`[rank ${number ?? '?'}] ${line}\n`);
+      if (!signal.aborted) terminal.line(`[rank ${number ?? '?'}] ${line}`);
     },
   });
   const stop = (): void => void ranks.close({ gracefully: false });
@@ -108,7 +112,7 @@ async function runMany(
     if (end.code === 0) continue;
     failed ??= end;
     if (!isMasked() || signal.aborted) break;
-    stderr.write(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: mask)\n`);
+    terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: mask)`);
   }
   await ranks.close({ gracefully: failed === null || isMasked() });
   if (failed !== null && !signal.aborted) throw exitError(failed);

@@ -1,4 +1,8 @@
+import { printable } from '../../comm/printable.js';
 import type { CommandContext } from './context.js';
+
+/** Of a line: what ranks and peers say is no shorter than they like. */
+const MAX_LINE_CHARS = 4000;
 
 /**
  * Results that stream to stdout, and lines on stderr that come in between. On a terminal both land on one screen: there a line begins on a line of its own,
@@ -23,7 +27,7 @@ export class SharedTerminal {
   /** One line without its end, to stderr: a warning, what a rank says. */
   line(line: string): void {
     this.endLine();
-    this.context.stderr.write(`${line}\n`);
+    this.context.stderr.write(`${printable(line, MAX_LINE_CHARS)}\n`);
   }
 
   /** What is written to stderr next begins on a line of its own. Idempotent. */

@@ -1,4 +1,5 @@
 import { closest, distance } from 'fastest-levenshtein';
+import { shown } from '../../comm/printable.js';
 import { ConfigError } from './errors.js';
 import { DEFAULTS } from './schema.js';
 
@@ -105,7 +106,7 @@ function notASection(
   const what = key === '' ? 'the configuration' : `"${key}"`;
   return new ConfigError(
     'WRONG_TYPE',
-    `${where}: ${what} is ${JSON.stringify(got)}; give a mapping with any of ${Object.keys(known).join(', ')}`,
+    `${where}: ${what} is ${shown(got)}; give a mapping with any of ${Object.keys(known).join(', ')}`,
     { key: key === '' ? undefined : key, file, line },
   );
 }

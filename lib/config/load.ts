@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { closest } from 'fastest-levenshtein';
 import type * as z from 'zod';
+import { shown } from '../../comm/printable.js';
 import { PLACEMENT_STRATEGIES } from '../../experts/placement.js';
 import { ConfigError } from './errors.js';
 import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
@@ -86,7 +87,7 @@ function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged): ConfigError {
   const isRightType = isInList || types.some((type) => type === typeOf(got));
   return new ConfigError(
     isRightType ? 'INVALID_VALUE' : 'WRONG_TYPE',
-    `${origin.where}: "${key}" is ${show(got)}${nearestChoice(issue, got)}; allowed is ${allowed}`,
+    `${origin.where}: "${key}" is ${shown(got)}${nearestChoice(issue, got)}; allowed is ${allowed}`,
     context,
   );
 }
@@ -96,11 +97,6 @@ function typeOf(value: unknown): ValueType | undefined {
   if (Array.isArray(value)) return 'list';
   const type = typeof value;
   return type === 'string' || type === 'number' || type === 'boolean' ? type : undefined;
-}
-
-/** A value as a message shows it; JSON would write NaN and infinities as null. */
-function show(value: unknown): string {
-  return typeof value === 'number' ? String(value) : JSON.stringify(value);
 }
 
 function nearestChoice(issue: z.core.$ZodIssue, got: unknown): string {
@@ -115,7 +111,7 @@ function findModel(model: string, origin: Origin | undefined, cwd: string): stri
   if (found !== undefined) return found;
   throw new ConfigError(
     'NOT_FOUND',
-    `${origin?.where ?? 'defaults'}: "model" is ${JSON.stringify(model)}, but there is no such folder (looked for ` +
+    `${origin?.where ?? 'defaults'}: "model" is ${shown(model)}, but there is no such folder (looked for ` +
       `${candidates.join(', ')}); give the path of a model folder`,
     { key: 'model', file: origin?.file, line: origin?.line },
   );
@@ -132,7 +128,7 @@ function findPlacement(placement: string, origin: Origin | undefined, cwd: strin
   const advice = isNear(placement, nearest) ? `did you mean "${nearest}"?` : `looked for ${candidates.join(', ')}`;
   throw new ConfigError(
     'INVALID_VALUE',
-    `${origin?.where ?? 'defaults'}: "experts.placement" is ${JSON.stringify(placement)}, but there is no such file ` +
+    `${origin?.where ?? 'defaults'}: "experts.placement" is ${shown(placement)}, but there is no such file ` +
       `(${advice}); give ${strategies.join(', ')} or the path of a placement file`,
     { key: 'experts.placement', file: origin?.file, line: origin?.line },
   );
@@ -146,7 +142,7 @@ function findRouting(routing: string, origin: Origin | undefined, cwd: string): 
   if (found !== undefined) return found;
   throw new ConfigError(
     'INVALID_VALUE',
-    `${origin?.where ?? 'defaults'}: "experts.routing" is ${JSON.stringify(routing)}, but there is no such file ` +
+    `${origin?.where ?? 'defaults'}: "experts.routing" is ${shown(routing)}, but there is no such file ` +
       `(looked for ${candidates.join(', ')}); give ${ROUTING_ALLOWED}`,
     { key: 'experts.routing', file: origin?.file, line: origin?.line },
   );

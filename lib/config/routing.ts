@@ -1,4 +1,5 @@
 /** `experts.routing`: who chooses experts. */
+import { shown } from '../../comm/printable.js';
 import { ExpertError } from '../../experts/errors.js';
 import { recordedRouting } from '../../experts/recorded_routing.js';
 import { syntheticRouting, type RoutingShape, type RoutingSource } from '../../experts/routing_source.js';
@@ -27,7 +28,7 @@ export async function readRouting(
       '',
     );
     const advice = cause instanceof ExpertError ? '' : `; allowed is ${ROUTING_ALLOWED}`;
-    throw new ConfigError('INVALID_VALUE', `"experts.routing" is ${JSON.stringify(routing)}: ${reason}${advice}`, {
+    throw new ConfigError('INVALID_VALUE', `"experts.routing" is ${shown(routing)}: ${reason}${advice}`, {
       key: 'experts.routing',
       cause,
     });

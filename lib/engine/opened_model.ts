@@ -1,5 +1,6 @@
 /** What the head knows of a model before any rank runs, and whether a request fits it: mistakes in a prompt are told before processes start. */
 import type { ExpertwireConfig } from '../config/schema.js';
+import { checkUnquantised, generationEosTokenIds } from '../model/hf_config.js';
 import { modelSpecOf } from '../model/registry.js';
 import type { ModelSpec } from '../model/spec.js';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
@@ -15,14 +16,22 @@ export interface OpenedModel {
 }
 
 /**
- * Reads a model folder's JSON files and checks that configuration, model and tokenizer fit each other.
+ * Reads a model folder's JSON files and checks that configuration, model and tokenizer fit each other. A sequence ends with any token that config.json,
+ * generation_config.json or the tokenizer names as an end.
  * @throws ConfigError, WeightError, ModelError, TokenizerError
  */
 export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> {
-  const { config: hfConfig, generationConfig } = await readModelFiles(config.model);
-  const spec = modelSpecOf({ ...hfConfig, ...pickEos(generationConfig) });
+  const { config: hfConfig, generationConfig, quantConfig } = await readModelFiles(config.model);
+  checkUnquantised(quantConfig);
+  const ownSpec = modelSpecOf(hfConfig);
   const tokenizer = await loadTokenizer(config.model);
-  tokenizer?.checkVocab(spec.vocabSize);
+  tokenizer?.checkVocab(ownSpec.vocabSize);
+  const ends = [
+    ...ownSpec.eosTokenIds,
+    ...generationEosTokenIds(generationConfig),
+    ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
+  ];
+  const spec = { ...ownSpec, eosTokenIds: [...new Set(ends)] };
   return { spec, tokenizer, limits: limitsOf(config, spec) };
 }
 
@@ -55,7 +64,3 @@ export function checkTokens(
       `${isContext ? 'the context has' : 'the KV cache of a rank has room for'} ${most}; ${advice.join(' or ')}`,
   );
 }
-
-/** generation_config.json's end-of-sequence tokens, which are more complete than config.json's. */
-const pickEos = (generationConfig: Readonly<Record<string, unknown>> | undefined): object =>
-  generationConfig?.eos_token_id === undefined ? {} : { eos_token_id: generationConfig.eos_token_id };

@@ -1,5 +1,6 @@
 /** Reading a Hugging Face config.json: fields checked one by one, so that an unsupported model is refused by name. */
 import { z } from 'zod';
+import { shown } from '../../comm/printable.js';
 import { ModelError } from './errors.js';
 import type { LayerSpec, YarnSpec } from './spec.js';
 
@@ -13,7 +14,7 @@ export function parseHfConfig<T>(modelType: string, schema: z.ZodType<T>, config
   const issue = result.error.issues[0]!;
   const field = issue.path.join('.');
   const value = valueAt(config, issue.path);
-  const got = value === undefined ? 'missing' : JSON.stringify(value);
+  const got = value === undefined ? 'missing' : shown(value);
   if (issue.code === 'invalid_value') {
     const supported = issue.values.map((value) => JSON.stringify(value)).join(', ');
     throw new ModelError(
@@ -42,6 +43,9 @@ const MAX_EXPERTS = 2 ** 17;
 /** A number of things that the rest of the program may make arrays of. */
 export const count = z.int().positive().max(MAX_SIZE);
 
+/** A token, several, or none; null says nothing. */
+const END_TOKENS = z.union([z.int().nonnegative(), z.array(z.int().nonnegative()).max(1024), z.null()]).optional();
+
 /** Fields that every family has. Where one is left out, it is what the reference's configuration class says. */
 export const COMMON_FIELDS = {
   hidden_size: count,
@@ -53,7 +57,7 @@ export const COMMON_FIELDS = {
   hidden_act: z.enum(['silu', 'swish']).default('silu'),
   attention_bias: z.literal(false).default(false),
   quantization_config: z.literal(null).optional(),
-  eos_token_id: z.union([z.int(), z.array(z.int()), z.null()]).optional(),
+  eos_token_id: END_TOKENS,
 } as const;
 
 /** What COMMON_FIELDS say, as a spec names it. */
@@ -156,7 +160,7 @@ export function withAlias(config: unknown, field: string, alias: string): unknow
   if (given[field] === undefined) return { ...given, [field]: given[alias] };
   requireConfig(
     given[field] === given[alias],
-    `${field} is ${JSON.stringify(given[field])} and ${alias}, its other name, ${JSON.stringify(given[alias])}; leave one of them out`,
+    `${field} is ${shown(given[field])} and ${alias}, its other name, ${shown(given[alias])}; leave one of them out`,
   );
   return config;
 }
@@ -167,6 +171,23 @@ export function requireExperts(numExperts: number, numLayers: number): void {
     numExperts * numLayers <= MAX_EXPERTS,
     `${numLayers} layers of ${numExperts} experts are more than ${MAX_EXPERTS} experts; compare it with the checkpoint's original config.json`,
   );
+}
+
+/** The ends that generation_config.json names. @throws ModelError INVALID_MODEL_CONFIG */
+export function generationEosTokenIds(config: Readonly<Record<string, unknown>> | undefined): readonly number[] {
+  const given = config?.eos_token_id;
+  const parsed = END_TOKENS.safeParse(given);
+  if (parsed.success) return eosTokenIds(parsed.data);
+  const message = `generation_config.json: eos_token_id is ${shown(given)}; give a token id, a list of them or null`;
+  throw new ModelError('INVALID_MODEL_CONFIG', message);
+}
+
+/** @param config of hf_quant_config.json. @throws ModelError UNSUPPORTED_MODEL for quantised weights */
+export function checkUnquantised(config: Readonly<Record<string, unknown>> | undefined): void {
+  const { quant_algo: name = null } = (config?.quantization ?? {}) as { readonly quant_algo?: unknown };
+  if (name === null) return;
+  const message = `the weights are quantised: hf_quant_config.json says ${shown(name)}, which isn't implemented; choose an unquantised checkpoint`;
+  throw new ModelError('UNSUPPORTED_MODEL', message);
 }
 
 /** A rule between two fields. */

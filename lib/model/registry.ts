@@ -1,4 +1,5 @@
 /** The model families, by config.json's `model_type`. */
+import { shown } from '../../comm/printable.js';
 import { ModelError } from './errors.js';
 import { deepseekV3 } from './families/deepseek_v3.js';
 import { qwen3Moe } from './families/qwen3_moe.js';
@@ -19,7 +20,7 @@ export function modelSpecOf(config: unknown): ModelSpec {
   if (family === undefined) {
     throw new ModelError(
       'UNSUPPORTED_MODEL',
-      `config.json: model_type is ${modelType === undefined ? 'missing' : JSON.stringify(modelType)}; supported: ${Object.keys(FAMILIES).join(', ')}`,
+      `config.json: model_type is ${modelType === undefined ? 'missing' : shown(modelType)}; supported: ${Object.keys(FAMILIES).join(', ')}`,
     );
   }
   const spec = family(config);

@@ -11,13 +11,14 @@ export interface ChatMessage {
 export interface RenderChatOptions {
   /** Jinja source; undefined when the model folder has none. */
   readonly template: string | undefined;
-  /** What the template sees as `bos_token`. Default: empty. */
-  readonly bosToken?: string | undefined;
-  /** What the template sees as `eos_token`. Default: empty. */
-  readonly eosToken?: string | undefined;
+  /** What the template sees under these names: `bos_token`, `pad_token`, … Default: `bos_token` and `eos_token` are empty. */
+  readonly specialTokens?: Readonly<Record<string, string>> | undefined;
   /** End with what makes the model answer. Default: true. */
   readonly addGenerationPrompt?: boolean | undefined;
 }
+
+/** Jinja2 reads any end of a line as a new line before it looks at anything else; the library here doesn't. */
+const withNewLines = (template: string): string => template.replace(/\r\n?/g, '\n');
 
 /**
  * Turns messages into the text that the model was trained on.
@@ -33,10 +34,11 @@ export function renderChat(messages: readonly ChatMessage[], options: RenderChat
     );
   }
   try {
-    return new Template(options.template).render({
+    return new Template(withNewLines(options.template)).render({
       messages,
-      bos_token: options.bosToken ?? '',
-      eos_token: options.eosToken ?? '',
+      bos_token: '',
+      eos_token: '',
+      ...options.specialTokens,
       add_generation_prompt: options.addGenerationPrompt ?? true,
     });
   } catch (cause) {

@@ -1,7 +1,14 @@
 import { renderChat, type ChatMessage } from './chat_template.js';
 import { TokenizerError } from './errors.js';
 import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';
-import { invalidTokenizer, readTokenizerFiles, type TokenizerFiles } from './tokenizer_files.js';
+import { specialsAround } from './special_tokens.js';
+import {
+  invalidTokenizer,
+  readTokenizerFiles,
+  SPECIAL_TOKENS,
+  type SpecialTokenName,
+  type TokenizerFiles,
+} from './tokenizer_files.js';
 
 export interface EncodeOptions {
   /** Add what the model expects around a text, such as a token for its beginning. Default: true. */
@@ -38,25 +45,27 @@ export class Tokenizer {
   readonly chatTemplate: string | undefined;
 
   private readonly inner: LibraryTokenizer;
-  private readonly bosToken: string | undefined;
-  private readonly eosToken: string | undefined;
+  private readonly specialTokens: Readonly<Partial<Record<SpecialTokenName, string>>>;
+  /** What is put around a text where tokenizer.json itself doesn't say it. */
+  private readonly around: { readonly before: readonly number[]; readonly after: readonly number[] };
   private readonly file: string;
 
   /** @throws TokenizerError INVALID_TOKENIZER */
   constructor({ file, tokenizer, config, chatTemplate }: TokenizerFiles) {
     this.file = file;
     this.chatTemplate = chatTemplate;
-    this.bosToken = config.bos_token ?? undefined;
-    this.eosToken = config.eos_token ?? undefined;
-    try {
-      this.inner = createLibraryTokenizer(tokenizer, config);
-    } catch (cause) {
-      throw invalidTokenizer(file, cause instanceof Error ? cause.message : String(cause), cause);
-    }
-    this.vocabSize = [...this.inner.get_vocab().values()].reduce((max, id) => Math.max(max, id), -1) + 1;
+    this.specialTokens = Object.fromEntries(
+      SPECIAL_TOKENS.flatMap((name) => (config[name] == null ? [] : [[name, config[name]]])),
+    );
+    this.inner = this.guarded(() => createLibraryTokenizer(tokenizer, config));
+    const ids = this.guarded(() => this.inner.get_vocab().values());
+    this.vocabSize = [...ids].reduce((max, id) => Math.max(max, id), -1) + 1;
     this.specialIds = new Set(tokenizer.added_tokens.filter(({ special }) => special).map(({ id }) => id));
-    this.bosId = this.bosToken === undefined ? undefined : this.inner.token_to_id(this.bosToken);
-    this.eosId = this.eosToken === undefined ? undefined : this.inner.token_to_id(this.eosToken);
+    this.bosId = this.idOf('bos_token');
+    this.eosId = this.idOf('eos_token');
+    const { begins, ends } = specialsAround(tokenizer.post_processor, config);
+    const only = (id: number | undefined): readonly number[] => (id === undefined ? [] : [id]);
+    this.around = { before: only(begins ? this.bosId : undefined), after: only(ends ? this.eosId : undefined) };
   }
 
   /**
@@ -67,8 +76,9 @@ export class Tokenizer {
    * @throws TokenizerError NOT_ENCODABLE
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const { ids } = this.inner.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
-    return ids.map((id, i) => {
+    const isSpecial = options.addSpecialTokens ?? true;
+    const { ids } = this.guarded(() => this.inner.encode(text, { add_special_tokens: isSpecial }));
+    const own = ids.map((id, i) => {
       if (id !== undefined) return id;
       throw new TokenizerError(
         'NOT_ENCODABLE',
@@ -77,6 +87,7 @@ export class Tokenizer {
         { file: this.file },
       );
     });
+    return isSpecial ? [...this.around.before, ...own, ...this.around.after] : own;
   }
 
   /**
@@ -88,7 +99,8 @@ export class Tokenizer {
     const known = ids.filter(
       (id) => this.inner.id_to_token(id) !== undefined && !(skipSpecial && this.specialIds.has(id)),
     );
-    return known.length === 0 ? '' : this.inner.decode(known, { clean_up_tokenization_spaces: false });
+    if (known.length === 0) return '';
+    return this.guarded(() => this.inner.decode(known, { clean_up_tokenization_spaces: false }));
   }
 
   /**
@@ -97,24 +109,16 @@ export class Tokenizer {
    * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED
    */
   renderChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt?: boolean } = {}): string {
-    return renderChat(messages, {
-      template: this.chatTemplate,
-      bosToken: this.bosToken,
-      eosToken: this.eosToken,
-      ...options,
-    });
+    return renderChat(messages, { template: this.chatTemplate, specialTokens: this.specialTokens, ...options });
   }
 
   /**
-   * Token ids of a conversation. Special tokens are added around it only if the template did not already begin with the
-   * token for a text's beginning: it must not be there twice.
+   * Token ids of a conversation. The template writes every special token itself; none is added, as in transformers and vLLM.
    *
    * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED, NOT_ENCODABLE
    */
   encodeChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt?: boolean } = {}): number[] {
-    const text = this.renderChat(messages, options);
-    const hasBos = this.bosToken !== undefined && this.bosToken !== '' && text.startsWith(this.bosToken);
-    return this.encode(text, { addSpecialTokens: !hasBos });
+    return this.encode(this.renderChat(messages, options), { addSpecialTokens: false });
   }
 
   /**
@@ -131,5 +135,19 @@ export class Tokenizer {
         'use the tokenizer that belongs to the model',
       { file: this.file },
     );
+  }
+
+  private idOf(name: SpecialTokenName): number | undefined {
+    const token = this.specialTokens[name];
+    return token === undefined ? undefined : this.inner.token_to_id(token);
+  }
+
+  /** The library doesn't check everything that tokenizer.json may have wrong: it fails while it works. */
+  private guarded<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (cause) {
+      throw invalidTokenizer(this.file, cause instanceof Error ? cause.message : String(cause), cause);
+    }
   }
 }

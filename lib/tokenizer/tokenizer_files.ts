@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { printable } from '../../comm/printable.js';
+import { isLfsPointer, LFS_ADVICE, parsePythonJson } from '../weights/json_text.js';
 import { isNotFound } from '../weights/model_files.js';
 import { TokenizerError } from './errors.js';
 
@@ -9,10 +11,23 @@ const addedToken = z.looseObject({ id: z.int().min(0), content: z.string(), spec
 /** What is checked of tokenizer.json before the tokenizer library gets it; the library checks the rest. */
 const tokenizerSchema = z.looseObject({
   added_tokens: z.array(addedToken),
+  post_processor: z.unknown().optional(),
   model: z.looseObject({
     vocab: z.union([z.record(z.string(), z.int().min(0)), z.array(z.tuple([z.string(), z.number()]))]),
   }),
 });
+
+/** Names under which tokenizer_config.json has special tokens, and chat templates see them. */
+export const SPECIAL_TOKENS = [
+  'bos_token',
+  'eos_token',
+  'unk_token',
+  'sep_token',
+  'pad_token',
+  'cls_token',
+  'mask_token',
+] as const;
+export type SpecialTokenName = (typeof SPECIAL_TOKENS)[number];
 
 /** A special token is named by its text, or described by an object that holds it. */
 const tokenName = z
@@ -21,10 +36,18 @@ const tokenName = z
   .transform((token) => (typeof token === 'object' ? token?.content : token));
 
 const tokenizerConfigSchema = z.looseObject({
-  bos_token: tokenName,
-  eos_token: tokenName,
+  ...(Object.fromEntries(SPECIAL_TOKENS.map((name) => [name, tokenName])) as Record<
+    SpecialTokenName,
+    typeof tokenName
+  >),
+  tokenizer_class: z.string().nullish(),
+  add_bos_token: z.boolean().nullish(),
+  add_eos_token: z.boolean().nullish(),
   chat_template: z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))]).nullish(),
 });
+
+/** tokenizer_config.json, of which any key may be absent. */
+export type TokenizerConfig = Partial<z.infer<typeof tokenizerConfigSchema>>;
 
 /** The tokenizer's part of a model folder in Hugging Face layout. */
 export interface TokenizerFiles {
@@ -32,7 +55,7 @@ export interface TokenizerFiles {
   readonly file: string;
   readonly tokenizer: z.infer<typeof tokenizerSchema>;
   /** tokenizer_config.json, or an empty one when the folder has none. */
-  readonly config: z.infer<typeof tokenizerConfigSchema>;
+  readonly config: TokenizerConfig;
   /** Jinja source: chat_template.jinja, else `chat_template` of the configuration ('default' when it has several). */
   readonly chatTemplate: string | undefined;
 }
@@ -57,33 +80,40 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles | 
   };
 }
 
-function templateOf(templates: TokenizerFiles['config']['chat_template']): string | undefined {
+function templateOf(templates: TokenizerConfig['chat_template']): string | undefined {
   if (typeof templates === 'string') return templates;
   return templates?.find(({ name }) => name === 'default')?.template;
 }
 
 async function readTextIfPresent(file: string): Promise<string | undefined> {
+  let bytes: Uint8Array;
   try {
-    return await readFile(file, 'utf8');
+    bytes = await readFile(file);
   } catch (cause) {
     if (isNotFound(cause)) return undefined;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new TokenizerError('READ_FAILED', `${file}: ${reason}; check the file and its permissions`, { file, cause });
+  }
+  if (isLfsPointer(bytes)) throw new TokenizerError('INVALID_TOKENIZER', `${file} ${LFS_ADVICE}`, { file });
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw invalidTokenizer(file, 'the file is not UTF-8', cause);
   }
 }
 
 function parse<T extends z.ZodType>(schema: T, text: string, file: string): z.infer<T> {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parsePythonJson(text);
   } catch (cause) {
     throw invalidTokenizer(file, `not valid JSON (${cause instanceof Error ? cause.message : String(cause)})`, cause);
   }
   const checked = schema.safeParse(json);
   if (checked.success) return checked.data;
   const [issue] = checked.error.issues;
-  const where = issue!.path.length === 0 ? 'the file' : `"${issue!.path.map(String).join('.')}"`;
-  throw invalidTokenizer(file, `${where}: ${issue!.message}`, checked.error);
+  const where = issue!.path.length === 0 ? 'the file' : `"${printable(issue!.path.map(String).join('.'))}"`;
+  throw invalidTokenizer(file, `${where}: ${printable(issue!.message)}`, checked.error);
 }
 
 /** The error for a tokenizer file that is not what its format asks for. */

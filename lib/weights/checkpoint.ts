@@ -1,10 +1,11 @@
 import { closest } from 'fastest-levenshtein';
+import { printable } from '../../comm/printable.js';
 import { matrixOf, type WeightMatrix } from '../../experts/weight_matrix.js';
 import { decodeToFloat32, isSupportedDtype, SUPPORTED_DTYPES } from './dtypes.js';
 import { WeightError } from './errors.js';
 import type { Fingerprint } from './fingerprint.js';
 import { SafetensorsFile } from './safetensors_file.js';
-import type { TensorInfo } from './safetensors_header.js';
+import { shapeText, type TensorInfo } from './safetensors_header.js';
 import { findShards, type Shards } from './shards.js';
 
 export interface CheckpointOptions {
@@ -25,8 +26,7 @@ export interface ReadOptions {
  * Opens the weights of a model folder in Hugging Face layout: `model.safetensors`, or `model.safetensors.index.json` with
  * the shards it names. Only headers are read; a tensor's bytes are read when it is asked for.
  *
- * @throws WeightError MODEL_NOT_FOUND, MISSING_SHARD, MISSING_TENSOR (in the index but not in its shard), INVALID_JSON,
- * MALFORMED_SAFETENSORS, UNKNOWN_DTYPE, READ_FAILED
+ * @throws WeightError MODEL_NOT_FOUND, MISSING_SHARD, INVALID_JSON, GIT_LFS_POINTER, MALFORMED_SAFETENSORS, UNKNOWN_DTYPE, READ_FAILED
  */
 export async function openCheckpoint(dir: string, options: CheckpointOptions = {}): Promise<Checkpoint> {
   const shards = await findShards(dir);
@@ -40,8 +40,16 @@ export async function openCheckpoint(dir: string, options: CheckpointOptions = {
   }
 }
 
+interface CheckpointTensors {
+  readonly found: ReadonlyMap<string, TensorInfo>;
+  /** What the index places in a file that doesn't hold it, with that file: an error when it is asked for. */
+  readonly lacking: ReadonlyMap<string, string>;
+}
+
 /** The tensors of an open checkpoint, read one by one; reads may run in parallel. Made by {@link openCheckpoint}. */
 export class Checkpoint {
+  private readonly tensors: ReadonlyMap<string, TensorInfo>;
+  private readonly lacking: ReadonlyMap<string, string>;
   private readonly filesByPath: ReadonlyMap<string, SafetensorsFile>;
   private readonly onProgress: ((bytes: number) => void) | undefined;
   private numBytesRead = 0;
@@ -49,9 +57,10 @@ export class Checkpoint {
 
   constructor(
     private readonly files: readonly SafetensorsFile[],
-    private readonly tensors: ReadonlyMap<string, TensorInfo>,
+    { found, lacking }: CheckpointTensors,
     options: CheckpointOptions,
   ) {
+    [this.tensors, this.lacking] = [found, lacking];
     this.filesByPath = new Map(files.map((file) => [file.path, file]));
     this.onProgress = options.onProgress;
   }
@@ -135,22 +144,22 @@ export class Checkpoint {
     await this.closing;
   }
 
-  /** The tensor's entry, once it is known to be what the caller expects and convertible. */
+  /** The tensor's entry, once it is known to be convertible and what the caller expects: packed weights have other shapes too. */
   private checked(name: string, expectedShape: readonly number[] | undefined): TensorInfo {
     const info = this.info(name);
-    if (expectedShape !== undefined && !isSameShape(info.shape, expectedShape)) {
-      throw new WeightError(
-        'SHAPE_MISMATCH',
-        `tensor "${name}" of ${info.file} has shape [${info.shape.join(', ')}], but the model's config.json implies ` +
-          `[${expectedShape.join(', ')}]; use config.json and weights of the same model`,
-        { file: info.file, tensor: name },
-      );
-    }
     if (!isSupportedDtype(info.dtype)) {
       throw new WeightError(
         'UNKNOWN_DTYPE',
-        `tensor "${name}" of ${info.file} has the element type ${info.dtype}, which cannot be converted; ` +
+        `tensor "${printable(name)}" of ${info.file} has the element type ${info.dtype}: quantised or packed weights, which cannot be read; ` +
           `use a checkpoint in ${SUPPORTED_DTYPES.join(', ')}`,
+        { file: info.file, tensor: name },
+      );
+    }
+    if (expectedShape !== undefined && !isSameShape(info.shape, expectedShape)) {
+      throw new WeightError(
+        'SHAPE_MISMATCH',
+        `tensor "${printable(name)}" of ${info.file} has shape [${shapeText(info.shape)}], but the model's config.json implies ` +
+          `[${expectedShape.join(', ')}]; use config.json and weights of the same model`,
         { file: info.file, tensor: name },
       );
     }
@@ -174,17 +183,22 @@ export class Checkpoint {
     if (this.closing === undefined) return;
     throw new WeightError(
       'CLOSED',
-      `tensor "${name}" cannot be read, the checkpoint was closed; finish reading before close()`,
+      `tensor "${printable(name)}" cannot be read, the checkpoint was closed; finish reading before close()`,
       { file, tensor: name },
     );
   }
 
   private missingTensor(name: string): WeightError {
+    const lackedBy = this.lacking.get(name);
+    if (lackedBy !== undefined) {
+      const message = `the index places tensor "${printable(name)}" in ${lackedBy}, which does not hold it; download index and file again`;
+      return new WeightError('MISSING_TENSOR', message, { file: lackedBy, tensor: name });
+    }
     const names = this.names();
-    const nearest = names.length === 0 ? '' : `, the nearest name is "${closest(name, names)}"`;
+    const nearest = names.length === 0 ? '' : `, the nearest name is "${printable(closest(name, names))}"`;
     return new WeightError(
       'MISSING_TENSOR',
-      `there is no tensor "${name}" in ${describeFiles(this.files)}${nearest}; ` +
+      `there is no tensor "${printable(name)}" in ${describeFiles(this.files)}${nearest}; ` +
         'check that config.json and weights are of the same model',
       { file: this.files[0]?.path, tensor: name },
     );
@@ -192,22 +206,17 @@ export class Checkpoint {
 }
 
 /** What the checkpoint holds: everything in the files, or what the index names. */
-function tensorsOf(files: readonly SafetensorsFile[], shards: Shards): ReadonlyMap<string, TensorInfo> {
+function tensorsOf(files: readonly SafetensorsFile[], shards: Shards): CheckpointTensors {
   const byPath = new Map(files.map((file) => [file.path, file.tensors]));
-  if (shards.pathByTensor === undefined) return files[0]!.tensors;
-  const tensors = new Map<string, TensorInfo>();
+  if (shards.pathByTensor === undefined) return { found: files[0]!.tensors, lacking: new Map() };
+  const found = new Map<string, TensorInfo>();
+  const lacking = new Map<string, string>();
   for (const [name, path] of shards.pathByTensor) {
     const info = byPath.get(path)!.get(name);
-    if (info === undefined) {
-      throw new WeightError(
-        'MISSING_TENSOR',
-        `${shards.indexFile} places tensor "${name}" in ${path}, which does not hold it; download index and shard again`,
-        { file: path, tensor: name },
-      );
-    }
-    tensors.set(name, info);
+    if (info === undefined) lacking.set(name, path);
+    else found.set(name, info);
   }
-  return tensors;
+  return { found, lacking };
 }
 
 function isSameShape(a: readonly number[], b: readonly number[]): boolean {

@@ -1,8 +1,10 @@
+import { endOfString } from './json_text.js';
+
 /**
  * Finds a key that occurs twice in one object of a JSON text, at any depth. `JSON.parse` silently keeps the last of the
  * two, so a file that means two things would be read as one of them.
  *
- * @param text valid JSON: pass it through `JSON.parse` first
+ * @param text valid JSON: parse it first
  * @returns the first repeated key, or undefined
  */
 export function findDuplicateKey(text: string): string | undefined {
@@ -25,11 +27,4 @@ export function findDuplicateKey(text: string): string | undefined {
     }
   }
   return undefined;
-}
-
-/** One past the closing quote. A loop, because a pattern would need a stack as deep as the string is long. */
-function endOfString(text: string, start: number): number {
-  let i = start + 1;
-  while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1;
-  return i + 1;
 }

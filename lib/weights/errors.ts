@@ -1,6 +1,7 @@
 /** Everything that can go wrong between a model folder and a tensor, either way; the message begins with the code and ends with what to do. */
 export type WeightErrorCode =
   | 'MODEL_NOT_FOUND' // the folder, its config.json or its weights do not exist
+  | 'GIT_LFS_POINTER' // Git was told where a large file is, and did not fetch it
   | 'INVALID_JSON' // a JSON file of the model folder is not what its format asks for
   | 'MALFORMED_SAFETENSORS' // a safetensors file contradicts its format, or shrank while in use
   | 'UNKNOWN_DTYPE' // a tensor's element type cannot be converted to float32 here

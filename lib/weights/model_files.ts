@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { shown } from '../../comm/printable.js';
 import { findDuplicateKey } from './duplicate_keys.js';
 import { WeightError } from './errors.js';
+import { isLfsPointer, LFS_ADVICE, parsePythonJson } from './json_text.js';
 
 /** A JSON object as parsed: nothing is known about its values yet. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -16,18 +18,22 @@ export interface ModelFiles {
   readonly configBytes: Uint8Array;
   /** generation_config.json: end-of-sequence ids and suggested sampling; undefined when the folder has none. */
   readonly generationConfig: JsonObject | undefined;
+  /** hf_quant_config.json, which NVIDIA's tools write beside quantised weights; undefined when the folder has none. */
+  readonly quantConfig: JsonObject | undefined;
 }
 
 /**
  * Reads the JSON files of a model folder in Hugging Face layout.
  *
- * @throws WeightError MODEL_NOT_FOUND without a config.json, INVALID_JSON, READ_FAILED
+ * @throws WeightError MODEL_NOT_FOUND without a config.json, INVALID_JSON, GIT_LFS_POINTER, READ_FAILED
  */
 export async function readModelFiles(dir: string): Promise<ModelFiles> {
-  const [configBytes, generationBytes] = await Promise.all([
-    readIfPresent(join(dir, CONFIG)),
-    readIfPresent(join(dir, GENERATION_CONFIG)),
-  ]);
+  const names = [CONFIG, GENERATION_CONFIG, QUANT_CONFIG];
+  const [configBytes, generationBytes, quantBytes] = await Promise.all(
+    names.map((name) => readIfPresent(join(dir, name))),
+  );
+  const parsed = (bytes: Uint8Array | undefined, name: string): JsonObject | undefined =>
+    bytes && parseJsonObject(bytes, join(dir, name));
   if (configBytes === undefined) {
     throw new WeightError(
       'MODEL_NOT_FOUND',
@@ -39,8 +45,8 @@ export async function readModelFiles(dir: string): Promise<ModelFiles> {
     dir,
     config: parseJsonObject(configBytes, join(dir, CONFIG)),
     configBytes,
-    generationConfig:
-      generationBytes === undefined ? undefined : parseJsonObject(generationBytes, join(dir, GENERATION_CONFIG)),
+    generationConfig: parsed(generationBytes, GENERATION_CONFIG),
+    quantConfig: parsed(quantBytes, QUANT_CONFIG),
   };
 }
 
@@ -48,22 +54,23 @@ export async function readModelFiles(dir: string): Promise<ModelFiles> {
  * Parses a JSON file that must hold an object.
  *
  * @param file path, for messages
- * @throws WeightError INVALID_JSON: not UTF-8, not JSON, not an object, or a key that occurs twice
+ * @throws WeightError INVALID_JSON: not UTF-8, not JSON, not an object, or a key that occurs twice; GIT_LFS_POINTER
  */
 export function parseJsonObject(bytes: Uint8Array, file: string): JsonObject {
   const invalid = (what: string, cause?: unknown) =>
     new WeightError('INVALID_JSON', `${file} ${what}; correct the file or download it again`, { file, cause });
+  if (isLfsPointer(bytes)) throw new WeightError('GIT_LFS_POINTER', `${file} ${LFS_ADVICE}`, { file });
   let text: string;
   let parsed: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    parsed = JSON.parse(text);
+    parsed = parsePythonJson(text);
   } catch (cause) {
     throw invalid(`is not valid JSON (${cause instanceof Error ? cause.message : String(cause)})`, cause);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw invalid('is not a JSON object');
   const duplicate = findDuplicateKey(text);
-  if (duplicate !== undefined) throw invalid(`holds the key ${JSON.stringify(duplicate)} twice`);
+  if (duplicate !== undefined) throw invalid(`holds the key ${shown(duplicate)} twice`);
   return parsed as JsonObject;
 }
 
@@ -97,3 +104,4 @@ export function readFailed(file: string, cause: unknown): WeightError {
 
 const CONFIG = 'config.json';
 const GENERATION_CONFIG = 'generation_config.json';
+const QUANT_CONFIG = 'hf_quant_config.json';

@@ -1,5 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { WeightError } from './errors.js';
+import { isLfsPointer, LFS_ADVICE, LFS_PREFIX_BYTES } from './json_text.js';
 import { readFailed } from './model_files.js';
 import { parseHeaderLength, parseSafetensorsHeader, PREFIX_BYTES, type TensorInfo } from './safetensors_header.js';
 
@@ -17,7 +18,7 @@ export class SafetensorsFile {
   /**
    * Opens a file and reads its header.
    *
-   * @throws WeightError READ_FAILED, MALFORMED_SAFETENSORS, UNKNOWN_DTYPE
+   * @throws WeightError READ_FAILED, GIT_LFS_POINTER, MALFORMED_SAFETENSORS, UNKNOWN_DTYPE
    */
   static async open(path: string): Promise<SafetensorsFile> {
     const handle = await open(path, 'r').catch((cause: unknown) => {
@@ -25,7 +26,9 @@ export class SafetensorsFile {
     });
     try {
       const { size } = await handle.stat();
-      const prefix = await readRange(handle, path, 0, Math.min(PREFIX_BYTES, size));
+      const first = await readRange(handle, path, 0, Math.min(LFS_PREFIX_BYTES, size));
+      if (isLfsPointer(first)) throw new WeightError('GIT_LFS_POINTER', `${path} ${LFS_ADVICE}`, { file: path });
+      const prefix = first.subarray(0, PREFIX_BYTES);
       const headerLength = parseHeaderLength(prefix, size, path);
       const header = await readRange(handle, path, PREFIX_BYTES, PREFIX_BYTES + headerLength);
       return new SafetensorsFile(path, handle, header, parseSafetensorsHeader(header, size, path));

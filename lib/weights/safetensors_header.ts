@@ -1,5 +1,6 @@
 // One check after the other, in the order of the file format: longer than other files because there is one message
 // for every way in which a header can be wrong.
+import { printable, shown } from '../../comm/printable.js';
 import { findDuplicateKey } from './duplicate_keys.js';
 import { DTYPE_BITS } from './dtypes.js';
 import { WeightError } from './errors.js';
@@ -90,39 +91,39 @@ function parseObject(header: Uint8Array, file: string): Readonly<Record<string, 
   if (!isObject(parsed) || !text.startsWith('{')) throw malformed(file, `the header is not a JSON object`);
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) {
-    throw malformed(file, `the header holds the key ${JSON.stringify(duplicate)} twice`, { tensor: duplicate });
+    throw malformed(file, `the header holds the key ${shown(duplicate)} twice`, { tensor: duplicate });
   }
   return parsed;
 }
 
 function checkMetadata(metadata: unknown, file: string): void {
-  if (metadata === undefined) return;
-  if (!isObject(metadata)) throw malformed(file, `${METADATA_KEY} is ${JSON.stringify(metadata)}, not an object`);
+  if (metadata === undefined || metadata === null) return;
+  if (!isObject(metadata)) throw malformed(file, `${METADATA_KEY} is ${shown(metadata)}, not an object`);
   for (const [key, value] of Object.entries(metadata)) {
     if (typeof value === 'string') continue;
-    throw malformed(file, `${METADATA_KEY}.${key} is ${JSON.stringify(value)}, not a string`);
+    throw malformed(file, `${METADATA_KEY}.${printable(key)} is ${shown(value)}, not a string`);
   }
 }
 
 function parseEntry(name: string, entry: unknown, dataBegin: number, file: string): TensorInfo {
-  const wrong = (what: string) => malformed(file, `tensor ${JSON.stringify(name)}: ${what}`, { tensor: name });
-  if (!isObject(entry)) throw wrong(`its entry is ${JSON.stringify(entry)}, not an object`);
+  const wrong = (what: string) => malformed(file, `tensor ${shown(name)}: ${what}`, { tensor: name });
+  if (!isObject(entry)) throw wrong(`its entry is ${shown(entry)}, not an object`);
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== 'string') throw wrong(`its dtype is ${JSON.stringify(dtype)}, not a string`);
+  if (typeof dtype !== 'string') throw wrong(`its dtype is ${shown(dtype)}, not a string`);
   const bits = DTYPE_BITS.get(dtype);
   if (bits === undefined) throw unknownDtype(file, name, dtype);
   if (!isSizes(shape)) {
-    throw wrong(`its shape is ${JSON.stringify(shape)}, not a list of non-negative integers`);
+    throw wrong(`its shape is ${shown(shape)}, not a list of non-negative integers`);
   }
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
-    throw wrong(`its data_offsets are ${JSON.stringify(offsets)}, not two ascending non-negative integers`);
+    throw wrong(`its data_offsets are ${shown(offsets)}, not two ascending non-negative integers`);
   }
   const [begin, end] = offsets as [number, number];
   const numElements = shape.reduce((product, size) => product * size, 1);
-  if (!Number.isSafeInteger(numElements * bits)) throw wrong(`its shape [${shape.join(', ')}] is too large`);
+  if (!Number.isSafeInteger(numElements * bits)) throw wrong(`its shape [${shapeText(shape)}] is too large`);
   if (numElements * bits !== (end - begin) * 8) {
     throw wrong(
-      `shape [${shape.join(', ')}] of ${dtype} needs ${(numElements * bits) / 8} bytes, data_offsets span ${end - begin}`,
+      `shape [${shapeText(shape)}] of ${dtype} needs ${(numElements * bits) / 8} bytes, data_offsets span ${end - begin}`,
     );
   }
   return { name, dtype, shape, begin: dataBegin + begin, end: dataBegin + end, file };
@@ -132,7 +133,7 @@ function parseEntry(name: string, entry: unknown, dataBegin: number, file: strin
 function checkCoverage(tensors: readonly TensorInfo[], dataBegin: number, fileBytes: number, file: string): void {
   let covered = dataBegin;
   for (const { name, begin, end } of tensors) {
-    const wrong = (what: string) => malformed(file, `tensor ${JSON.stringify(name)}: ${what}`, { tensor: name });
+    const wrong = (what: string) => malformed(file, `tensor ${shown(name)}: ${what}`, { tensor: name });
     if (end > fileBytes) throw wrong(`its data ends at byte ${end}, but the file has ${fileBytes} bytes`);
     if (begin < covered) throw wrong(`its data begins at byte ${begin} and overlaps another tensor's up to ${covered}`);
     if (begin > covered) throw wrong(`bytes ${covered} to ${begin} before its data belong to no tensor`);
@@ -142,6 +143,9 @@ function checkCoverage(tensors: readonly TensorInfo[], dataBegin: number, fileBy
     throw malformed(file, `the tensors end at byte ${covered}, but the file has ${fileBytes} bytes`);
   }
 }
+
+/** The sizes of a shape, as messages show them between brackets. */
+export const shapeText = (shape: readonly number[]): string => printable(shape.join(', '));
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -154,7 +158,7 @@ function isSizes(value: unknown): value is readonly number[] {
 function unknownDtype(file: string, tensor: string, dtype: string): WeightError {
   return new WeightError(
     'UNKNOWN_DTYPE',
-    `${file}: tensor ${JSON.stringify(tensor)} has the element type ${JSON.stringify(dtype)}, which the safetensors ` +
+    `${file}: tensor ${shown(tensor)} has the element type ${shown(dtype)}, which the safetensors ` +
       `format does not have; write the file again with one of ${[...DTYPE_BITS.keys()].join(', ')}`,
     { file, tensor },
   );

@@ -1,5 +1,6 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { printable, shown } from '../../comm/printable.js';
 import { WeightError } from './errors.js';
 import { isNotFound, parseJsonObject, readFailed, readIfPresent } from './model_files.js';
 
@@ -23,7 +24,10 @@ export async function findShards(dir: string): Promise<Shards> {
   const found = await listFolder(dir);
   if (found.includes(SINGLE_FILE)) return { paths: [join(dir, SINGLE_FILE)] };
   if (!found.includes(INDEX_FILE)) {
-    throw notFound(dir, `holds neither ${SINGLE_FILE} nor ${INDEX_FILE} (it holds ${found.join(', ') || 'nothing'})`);
+    throw notFound(
+      dir,
+      `holds neither ${SINGLE_FILE} nor ${INDEX_FILE} (it holds ${printable(found.join(', ')) || 'nothing'})`,
+    );
   }
   const indexFile = join(dir, INDEX_FILE);
   const bytes = await readIfPresent(indexFile);
@@ -64,7 +68,7 @@ function parseWeightMap(bytes: Uint8Array, file: string): ReadonlyMap<string, st
       // A plain name only: an index that came with a download must not make us open files outside of its folder.
       if (typeof shard !== 'string' || !/^[^/\\]+\.safetensors$/.test(shard)) {
         throw invalid(
-          `"weight_map" gives ${JSON.stringify(shard)} for "${tensor}", not the name of a safetensors file`,
+          `"weight_map" gives ${shown(shard)} for "${printable(tensor)}", not the name of a safetensors file`,
         );
       }
       return [tensor, shard];
@@ -86,7 +90,7 @@ async function checkPresent(dir: string, files: readonly string[], indexFile: st
   throw new WeightError(
     'MISSING_SHARD',
     `${indexFile} names ${files.length} files, of which ${missing.length} do not exist in ${dir}: ` +
-      `${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ', …' : ''}; download them`,
+      `${printable(missing.slice(0, 5).join(', '))}${missing.length > 5 ? ', …' : ''}; download them`,
     { file: join(dir, missing[0]!) },
   );
 }

@@ -28,8 +28,18 @@ describe('chat template', () => {
 
   it('knows the special tokens', () => {
     const template = '{{ bos_token }}|{{ eos_token }}';
-    expect(renderChat([], { template, bosToken: '<s>', eosToken: '</s>' })).to.equal('<s>|</s>');
+    expect(renderChat([], { template, specialTokens: { bos_token: '<s>', eos_token: '</s>' } })).to.equal('<s>|</s>');
     expect(renderChat([], { template })).to.equal('|');
+  });
+
+  it('may end its lines as Windows does', () => {
+    const unix =
+      '{{ bos_token }}\n{% for message in messages %}\n  {% if true %}\n{{ message.content }}\n  {% endif %}\n{% endfor %}\n<|assistant|>\n';
+    const expected = renderChat(messages, { template: unix });
+    expect(expected).to.equal('\nBe brief.\nHi {{ eos_token }}\n<|assistant|>');
+    for (const end of ['\r\n', '\r']) {
+      expect(renderChat(messages, { template: unix.replaceAll('\n', end) })).to.equal(expected);
+    }
   });
 
   it('that refuses the messages is reported in its own words', async () => {

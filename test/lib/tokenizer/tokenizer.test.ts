@@ -1,10 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { readFileSync } from 'node:fs';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TokenizerError } from '../../../lib/tokenizer/errors.js';
 import { loadTokenizer, type Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
-import { moe7m, tinyModel } from '../../kit/paths.js';
+import { moe7m, repoRoot, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 import { sentencePieceTokenizer } from '../../kit/tokenizers.js';
@@ -29,6 +30,14 @@ async function loadWith(files: Readonly<Record<string, string>>): Promise<Tokeni
     for (const [name, text] of Object.entries(files)) await writeFile(join(dir, name), text);
     return loadTokenizer(dir);
   });
+}
+
+/** The trained model's tokenizer with a post-processor that adds nothing, as DeepSeek ships its tokenizers. */
+function withoutTemplate(
+  postProcessor: unknown = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true },
+): string {
+  const tokenizer = JSON.parse(readFileSync(join(moe7m(), 'tokenizer.json'), 'utf8')) as object;
+  return JSON.stringify({ ...tokenizer, post_processor: postProcessor });
 }
 
 const anyText = () => fc.string({ unit: 'grapheme', maxLength: 40 });
@@ -70,6 +79,51 @@ describe('tokenizer', () => {
     expect(tokenizer.encode('C', { addSpecialTokens: false })).to.deep.equal([36]);
     expect(tokenizer.decode([0, 36, 1])).to.equal('C');
     expect(tokenizer.decode([0, 36, 1], { skipSpecialTokens: false })).to.equal('<|begin|>C<|end|>');
+  });
+
+  it('the class and the flags of tokenizer_config.json say what is put around a text where tokenizer.json has no template', async () => {
+    const template = (JSON.parse(readFileSync(join(moe7m(), 'tokenizer.json'), 'utf8')) as { post_processor: object })
+      .post_processor;
+    const names = { bos_token: '<|begin|>', eos_token: '<|end|>' };
+    const LLAMA = 'LlamaTokenizerFast';
+    for (const [postProcessor, config, expected] of [
+      [undefined, { tokenizer_class: LLAMA, add_bos_token: true, add_eos_token: false }, [0, 36]],
+      [undefined, { tokenizer_class: LLAMA }, [0, 36]],
+      [undefined, { tokenizer_class: LLAMA, add_bos_token: false }, [36]],
+      [undefined, { tokenizer_class: LLAMA, add_bos_token: false, add_eos_token: true }, [36, 1]],
+      [undefined, { tokenizer_class: LLAMA, add_eos_token: true }, [0, 36, 1]],
+      [null, { tokenizer_class: 'LlamaTokenizer', add_bos_token: null }, [0, 36]],
+      [undefined, { add_bos_token: true }, [0, 36]],
+      [undefined, {}, [36]],
+      [undefined, { tokenizer_class: 'PreTrainedTokenizerFast', add_bos_token: true }, [36]],
+      [undefined, { tokenizer_class: 'Qwen2Tokenizer', add_bos_token: true }, [36]],
+      [undefined, { tokenizer_class: LLAMA, bos_token: null }, [36]],
+      [template, { tokenizer_class: LLAMA, add_bos_token: false, add_eos_token: true }, [0, 36]],
+      [{ type: 'Sequence', processors: [template] }, { tokenizer_class: LLAMA, add_bos_token: true }, [0, 36]],
+    ] as const) {
+      const files = {
+        'tokenizer.json': withoutTemplate(postProcessor),
+        'tokenizer_config.json': JSON.stringify({ ...names, ...config }),
+      };
+      const tokenizer = (await loadWith(files))!;
+      expect(tokenizer.encode('C'), files['tokenizer_config.json']).to.deep.equal(expected);
+      expect(tokenizer.encode('C', { addSpecialTokens: false })).to.deep.equal([36]);
+    }
+  });
+
+  it('cuts texts at added tokens as the reference library does: whole words, white space, normalised texts', async () => {
+    const golden = JSON.parse(
+      readFileSync(join(repoRoot(), 'test', 'data', 'conformance', 'added_tokens.json'), 'utf8'),
+    ) as { texts: string[]; cases: { name: string; tokens: object[]; normalizer: object | null; ids: number[][] }[] };
+    const base = JSON.parse(readFileSync(join(moe7m(), 'tokenizer.json'), 'utf8')) as { added_tokens: object[] };
+    expect(golden.cases.length).to.be.above(30);
+    for (const { name, tokens, normalizer, ids } of golden.cases) {
+      const json = { ...base, normalizer, added_tokens: [...base.added_tokens, ...tokens] };
+      const own = (await loadWith({ 'tokenizer.json': JSON.stringify(json) }))!;
+      golden.texts.forEach((text, i) => {
+        expect(own.encode(text, { addSpecialTokens: false }), `${name}: ${JSON.stringify(text)}`).to.deep.equal(ids[i]);
+      });
+    }
   });
 
   it('ids without a token decode to nothing', () => {
@@ -136,6 +190,26 @@ describe('tokenizer', () => {
     });
   }
 
+  it('what the library finds wrong while it works is told as such, with the file', async () => {
+    const tokenizer = (await loadWith({ 'tokenizer.json': withoutTemplate({ type: 'TemplateProcessing' }) }))!;
+    const error = await errorOf(TokenizerError, () => tokenizer.encode('a b'));
+    expect([error.code, error.file?.endsWith('tokenizer.json')]).to.deep.equal(['INVALID_TOKENIZER', true]);
+  });
+
+  it('files that are not text, or pointers of Git, are told as such', async () => {
+    await withTempFolder(async (dir) => {
+      for (const [bytes, what] of [
+        [Buffer.from([0x7b, 0xff, 0x7d]), 'not UTF-8'],
+        [Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n'), 'Git LFS pointer'],
+      ] as const) {
+        await writeFile(join(dir, 'tokenizer.json'), bytes);
+        const error = await errorOf(TokenizerError, () => loadTokenizer(dir));
+        expect(error.code).to.equal('INVALID_TOKENIZER');
+        expect(error.message).to.contain(what).and.contain('tokenizer.json');
+      }
+    });
+  });
+
   it('ids that the model does not have are refused with both numbers and the file', async () => {
     tokenizer.checkVocab(2048);
     tokenizer.checkVocab(4096);
@@ -151,11 +225,26 @@ describe('chat of a tokenizer', () => {
   const config = (fields: object) =>
     JSON.stringify({ bos_token: '<|begin|>', eos_token: { content: '<|end|>' }, ...fields });
 
-  it('gets the token for the beginning from the tokenizer when the template has none', async () => {
+  it('gets no special token but those that the template writes', async () => {
     const tokenizer = (await loadTokenizer(moe7m()))!;
     expect(tokenizer.renderChat(MESSAGES)).to.equal('Hi\n');
-    expect(tokenizer.encodeChat(MESSAGES)).to.deep.equal(tokenizer.encode('Hi\n'));
-    expect(tokenizer.encodeChat(MESSAGES)[0]).to.equal(0);
+    expect(tokenizer.encodeChat(MESSAGES)).to.deep.equal(tokenizer.encode('Hi\n', { addSpecialTokens: false }));
+    const ending = JSON.stringify({
+      tokenizer_class: 'LlamaTokenizerFast',
+      add_eos_token: true,
+      ...JSON.parse(config({ chat_template: 'x' })),
+    });
+    const llama = (await loadWith({ 'tokenizer.json': withoutTemplate(), 'tokenizer_config.json': ending }))!;
+    expect(llama.encode('x')).to.have.length(3);
+    expect(llama.encodeChat(MESSAGES)).to.have.length(1);
+  });
+
+  it('knows the other special tokens of tokenizer_config.json too', async () => {
+    const chat_template = '{{ pad_token }}{{ unk_token }}|{{ mask_token is defined }}';
+    const tokenizer = (await loadWith({
+      'tokenizer_config.json': config({ chat_template, pad_token: 'P', unk_token: { content: 'U' } }),
+    }))!;
+    expect(tokenizer.renderChat(MESSAGES)).to.equal('PU|false');
   });
 
   it('has the token for the beginning once when the template writes it', async () => {

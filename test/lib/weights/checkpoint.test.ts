@@ -5,6 +5,7 @@ import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint
 import { floatsOf } from '../../../experts/weight_matrix.js';
 import { decodeToFloat32, encodeFloat32 } from '../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../lib/weights/errors.js';
+import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { readSafetensors, writeSafetensors, type TensorToWrite } from '../../kit/safetensors_writer.js';
@@ -184,6 +185,30 @@ describe('checkpoint', () => {
     });
   });
 
+  it('what Git left in place of a large file is told as such, with what to do', async () => {
+    await withTempFolder(async (dir) => {
+      const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n';
+      await writeFile(join(dir, 'model.safetensors'), pointer);
+      const error = await errorOf(WeightError, () => openCheckpoint(dir));
+      expect([error.code, error.file]).to.deep.equal(['GIT_LFS_POINTER', join(dir, 'model.safetensors')]);
+      expect(error.message).to.match(/is a Git LFS pointer.*git lfs pull/);
+      await writeFile(join(dir, 'config.json'), pointer);
+      expect((await errorOf(WeightError, () => readModelFiles(dir))).code).to.equal('GIT_LFS_POINTER');
+    });
+  });
+
+  it('packed weights are refused by their type, before their shape', async () => {
+    await withTempFolder(async (dir) => {
+      const tensors = [{ name: 'q.weight', dtype: 'U8', shape: [2, 1], bytes: new Uint8Array(2) }];
+      await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
+      const checkpoint = await openCheckpoint(dir);
+      const error = await errorOf(WeightError, () => checkpoint.readMatrix('q.weight', [2, 2]));
+      await checkpoint.close();
+      expect(error.code).to.equal('UNKNOWN_DTYPE');
+      expect(error.message).to.match(/element type U8: quantised or packed weights/);
+    });
+  });
+
   it('a folder without weights is refused with what it holds instead', async () => {
     await withTempFolder(async (dir) => {
       await writeFile(join(dir, 'pytorch_model.bin'), '');
@@ -204,11 +229,14 @@ describe('checkpoint', () => {
     });
   });
 
-  it('a tensor that the index places in a shard without it is refused', async () => {
+  it('a tensor that the index places in a shard without it matters only when it is read', async () => {
     await withTempFolder(async (dir) => {
       await writeSmall(dir, 'F32', 'x.safetensors');
       await writeIndex(dir, { 'a.weight': 'x.safetensors', 'b.weight': 'x.safetensors' });
-      const error = await errorOf(WeightError, () => openCheckpoint(dir));
+      const checkpoint = await openCheckpoint(dir);
+      expect(checkpoint.names()).to.deep.equal(['a.weight']);
+      const error = await errorOf(WeightError, () => checkpoint.read('b.weight'));
+      await checkpoint.close();
       expect(error.code).to.equal('MISSING_TENSOR');
       expect(error.tensor).to.equal('b.weight');
       expect(error.file).to.equal(join(dir, 'x.safetensors'));

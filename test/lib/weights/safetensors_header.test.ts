@@ -132,6 +132,11 @@ describe('safetensors header', () => {
     ]);
   });
 
+  it('takes metadata that are null for none', () => {
+    const tensors = { __metadata__: null, scalar: { dtype: 'F32', shape: [], data_offsets: [0, 4] } };
+    expect([...parse(safetensorsFile(JSON.stringify(tensors), new Uint8Array(4))).keys()]).to.deep.equal(['scalar']);
+  });
+
   it('orders tensors by their bytes, whatever the order of the header', () => {
     expect([...parse(withHeader({ b: entry(4, 8), a: entry(0, 4) })).keys()]).to.deep.equal(['a', 'b']);
   });
