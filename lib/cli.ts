@@ -3,6 +3,7 @@
 import { setMaxListeners } from 'node:events';
 import { printableLines } from '../comm/printable.js';
 import { UsageError, type CommandContext } from './commands/context.js';
+import { OutputError } from './commands/output_file.js';
 import { ConfigError } from './config/errors.js';
 import { EngineError } from './engine/errors.js';
 import type { SpawnedRankNews } from './engine/spawned_rank.js';
@@ -64,8 +65,16 @@ const isSpawned = args[0] === 'rank' && args.includes('--spawned');
 if (isSpawned) process.on('SIGINT', () => undefined);
 else for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
 
-// A reader that goes away (`| head`) ends the job like Ctrl-C.
-process.stdout.on('error', () => onSignal('SIGTERM'));
+/** What can't be printed ends the job; a reader that goes away (`| head`) is no failure to report. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (interrupted.signal.aborted) return;
+  if (error.code !== 'EPIPE') fail(new OutputError('standard output', error));
+  process.exitCode = EXIT_FAILURE;
+  interrupted.abort(error);
+}
+
+process.stdout.on('error', onOutputError);
+process.stderr.on('error', () => undefined); // nobody is left to be told
 
 /** Each way loads only what it needs: four ranks start at once on the machine of a newcomer. */
 async function main(): Promise<void> {

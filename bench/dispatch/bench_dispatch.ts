@@ -1,5 +1,6 @@
 /** `expertwire bench dispatch`: the all-to-all between rank processes, in DeepEP's table layout, beside raw TCP of the same run. */
 import type { CommandContext } from '../../lib/commands/context.js';
+import { checkOutputs } from '../../lib/commands/output_file.js';
 import { TraceWriter } from '../../lib/commands/trace_writer.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import { thisMachine } from '../machine.js';
@@ -32,6 +33,7 @@ export async function benchDispatch(
   { stdout, stderr, signal }: CommandContext,
 ): Promise<void> {
   const options = parseOptions(args);
+  await checkOutputs({ '--trace': options.trace });
   const trace = options.trace === undefined ? undefined : await TraceWriter.create(options.trace, MICRO_BATCHES);
   const observer: Observer = {
     onSetting: (title) => {

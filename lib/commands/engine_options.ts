@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { MAX_RANKS } from '../../comm/ids.js';
 import { worldFromEnv } from '../../comm/world.js';
-import type { LoadRecorder } from '../../experts/load_recorder.js';
+import type { RoutingObserver } from '../../experts/load_recorder.js';
 import { RECORD_MODES, type RecordMode } from '../../experts/recording.js';
 import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
 import { loadConfig, type PartialConfig } from '../config/load.js';
@@ -18,6 +18,7 @@ import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
 import { LoadProgress } from './load_progress.js';
 import { MAX_TIMEOUT_S, wholeNumber } from './numbers.js';
+import { checkOutputs } from './output_file.js';
 import { withRecorder } from './recording.js';
 import { SharedTerminal } from './shared_terminal.js';
 import { TraceWriter } from './trace_writer.js';
@@ -127,6 +128,7 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
 /**
  * Runs `work` with a started engine, with a progress bar on a terminal while it loads, and ends the engine and its trace
  * whatever happens. Of several errors the first is thrown. Text that `work` streams goes through `terminal`, as the engine's warnings do.
+ * @param outputs files that `work` writes itself, by option: looked at before anything starts
  */
 export async function withEngine(
   args: EngineArgs,
@@ -134,9 +136,11 @@ export async function withEngine(
   model: OpenedModel,
   context: CommandContext,
   work: (engine: Engine, terminal: SharedTerminal) => Promise<void>,
+  outputs: Readonly<Record<string, string | undefined>> = {},
 ): Promise<void> {
+  await checkOutputs({ '--trace': args.trace, '--record': args.record, ...outputs });
   const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
-  const run = async (observer: LoadRecorder | null): Promise<void> => {
+  const run = async (observer: RoutingObserver | null): Promise<void> => {
     const terminal = new SharedTerminal(context);
     const engine = await startEngine(args, config, model, { trace, observer, terminal }, context);
     await closing(
@@ -146,16 +150,16 @@ export async function withEngine(
       },
       () => work(engine, terminal),
     );
-    if (trace !== null) context.stderr.write(`${trace.summary()}\n`);
   };
   const record = (): Promise<void> => withRecorder(args, config, model, context, run);
   await closing(async () => trace?.close(), record);
+  if (trace !== null) context.stderr.write(`${trace.summary()}\n`);
 }
 
 /** Whom an engine tells what happens. */
 interface Told {
   readonly trace: TraceWriter | null;
-  readonly observer: LoadRecorder | null;
+  readonly observer: RoutingObserver | null;
   readonly terminal: SharedTerminal;
 }
 

@@ -86,7 +86,7 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
   const model = await openModel(config);
   const prompts = await readPrompts(args, config, model.tokenizer);
   for (const { tokenIds } of prompts) checkTokens(tokenIds, config.generate.max_new_tokens, model);
-  await withEngine(args, config, model, context, async (engine, terminal) => {
+  const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
     const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
     const show = args.json === true ? null : new TextView(prompts, terminal);
     const startMs = performance.now();
@@ -104,7 +104,8 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
     if (args.json === true) writeJson(completions, args, engine, timing, context);
     if (args.plot !== undefined) await writePlot(args.plot, picturesOf(engine, config.model));
     if (isSummary) context.stderr.write(summary(engine, completions, timing));
-  });
+  };
+  await withEngine(args, config, model, context, work, { '--plot': args.plot });
 }
 
 export interface Completion {

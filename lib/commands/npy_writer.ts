@@ -17,19 +17,25 @@ export class NpyWriter {
   /** Creates or replaces the file. */
   static async create(path: string, [numRows, numColumns]: readonly [number, number]): Promise<NpyWriter> {
     const file = await open(path, 'w');
-    await file.write(header(numRows, numColumns));
+    try {
+      await file.writeFile(header(numRows, numColumns));
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     return new NpyWriter(file, path, numRows * numColumns);
   }
 
   async write(values: Float32Array): Promise<void> {
+    await this.file.writeFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     this.numLeft -= values.length;
-    await this.file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
 
-  /** Closes the file, and removes it when rows are missing. */
+  /** Closes the file, and removes it when rows are missing; a device or a pipe stays. */
   async close(): Promise<void> {
+    const isFile = (await this.file.stat()).isFile();
     await this.file.close();
-    if (this.numLeft !== 0) await rm(this.path, { force: true });
+    if (isFile && this.numLeft !== 0) await rm(this.path, { force: true });
   }
 }
 

@@ -18,6 +18,7 @@ import { table } from '../metrics/charts.js';
 import { UsageError, type CommandContext } from './context.js';
 import { readLoad } from './load_file.js';
 import { wholeNumber } from './numbers.js';
+import { checkOutputs, outputFailed } from './output_file.js';
 import { beforePlan, rankLoadBySplit, type Before, type LoadBySplit } from './plan_before.js';
 import { checkPlotFile, writePlot } from './plot_file.js';
 
@@ -80,6 +81,7 @@ export async function plan(args: PlanArgs, context: CommandContext): Promise<voi
 
 async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): Promise<void> {
   checkPlotFile(args.plot);
+  await checkOutputs({ '--output': args.output, '--plot': args.plot });
   const topology = topologyOf(args);
   const load = await readLoad(args.load);
   const { load_LE } = load;
@@ -180,8 +182,6 @@ async function write(file: string, placement: Placement): Promise<void> {
   try {
     await writeFile(file, `${JSON.stringify(placementToJson(placement))}\n`);
   } catch (cause) {
-    throw new UsageError(
-      `--output ${file} can't be written (${cause instanceof Error ? cause.message : String(cause)})`,
-    );
+    throw outputFailed('--output', file, cause);
   }
 }

@@ -1,7 +1,7 @@
 /** `--record`: a file with what the gates chose while a command runs. */
 import { basename } from 'node:path';
 import { MAX_RANKS } from '../../comm/ids.js';
-import { LoadRecorder } from '../../experts/load_recorder.js';
+import { LoadRecorder, type RoutingObserver, type StepRouting } from '../../experts/load_recorder.js';
 import type { RecordMode } from '../../experts/recording.js';
 import { readPlacement } from '../config/placement_file.js';
 import type { ExpertwireConfig } from '../config/schema.js';
@@ -11,6 +11,7 @@ import { VERSION } from '../version.js';
 import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
 import { wholeNumber } from './numbers.js';
+import { outputFailed } from './output_file.js';
 
 export interface RecordArgs {
   readonly record?: string | undefined;
@@ -24,7 +25,7 @@ export async function withRecorder(
   config: ExpertwireConfig,
   { spec }: OpenedModel,
   { stderr }: CommandContext,
-  work: (recorder: LoadRecorder | null) => Promise<void>,
+  work: (recorder: RoutingObserver | null) => Promise<void>,
 ): Promise<void> {
   if (file === undefined) {
     if (recordMode !== undefined) throw new UsageError('--record-mode says how to --record FILE; give that too');
@@ -43,14 +44,14 @@ export async function withRecorder(
     ...(mode === 'stat' && { windowSize }),
     slots: { numRanks, numSlots: numRanks * slotsPerRank },
   };
-  const recorder = await LoadRecorder.create(file, header, { windowSize }).catch((cause: unknown) => {
-    throw new UsageError(
-      `--record ${file} can't be written (${cause instanceof Error ? cause.message : String(cause)})`,
-    );
-  });
+  const failed = (cause: unknown): never => {
+    throw outputFailed('--record', file, cause);
+  };
+  const recorder = await LoadRecorder.create(file, header, { windowSize }).catch(failed);
+  const observer = { wantsTokens: recorder.wantsTokens, add: (step: StepRouting) => recorder.add(step).catch(failed) };
   await closing(
-    () => recorder.close(),
-    () => work(recorder),
+    () => recorder.close().catch(failed),
+    () => work(observer),
   );
   stderr.write(`recording: ${file}; ${recorder.numRecords} records\n`);
 }

@@ -6,6 +6,7 @@ import type { ScoreResult } from '../engine/request.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
+import { checkOutputs, outputFailed, type OutputError } from './output_file.js';
 import { configOf, engineOptions, withEngine, type EngineArgs } from './engine_options.js';
 import { NpyWriter } from './npy_writer.js';
 import { parseIds } from './prompts.js';
@@ -35,10 +36,14 @@ export async function score(args: ScoreArgs, context: CommandContext): Promise<v
   const tokenIds = text === null ? parseIds(args.ids!) : encode(text, model.tokenizer, config.model);
   if (tokenIds.length < 2) throw new UsageError(`${tokenIds.length} tokens to score; give at least 2`);
   checkTokens(tokenIds, 0, model);
+  await checkOutputs({ '--trace': args.trace, '--record': args.record, '--logits': args.logits });
   const writer = args.logits === undefined ? null : await openNpy(args.logits, [tokenIds.length, model.spec.vocabSize]);
   const run = (): Promise<void> =>
     withEngine(args, config, model, context, async (engine) => {
-      const onLogits = writer && { onLogits: (logits: Float32Array) => writer.write(logits) };
+      const failed = (cause: unknown): never => {
+        throw logitsFailed(args.logits!, cause);
+      };
+      const onLogits = writer && { onLogits: (logits: Float32Array) => writer.write(logits).catch(failed) };
       const result = await engine.score({ tokenIds, ...onLogits }, context.signal);
       const print = args.json === true ? printJson : printTable;
       print(tokenIds, result, engine.tokenizer, context);
@@ -50,11 +55,11 @@ async function openNpy(file: string, shape: readonly [number, number]): Promise<
   try {
     return await NpyWriter.create(file, shape);
   } catch (cause) {
-    throw new UsageError(
-      `--logits ${file} can't be written (${cause instanceof Error ? cause.message : String(cause)})`,
-    );
+    throw logitsFailed(file, cause);
   }
 }
+
+const logitsFailed = (file: string, cause: unknown): OutputError => outputFailed('--logits', file, cause);
 
 async function textOf({ text, file, ids }: ScoreArgs): Promise<string | null> {
   if (text !== undefined) return text;

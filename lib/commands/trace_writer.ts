@@ -10,7 +10,7 @@ import {
   type ChromeEvent,
   type TimelineEvent,
 } from '../metrics/timeline.js';
-import { UsageError } from './context.js';
+import { outputFailed } from './output_file.js';
 
 export class TraceWriter {
   private readonly file: FileHandle;
@@ -28,18 +28,16 @@ export class TraceWriter {
   private constructor(file: FileHandle, path: string, numMicroBatches: number) {
     [this.file, this.path] = [file, path];
     this.numMicroBatches = numMicroBatches;
-    this.written = file.write('[');
+    this.written = Promise.resolve();
+    this.append('[');
   }
 
-  /** Creates or replaces the file. @throws UsageError where it can't be written. */
+  /** Creates or replaces the file. @throws OutputError where it can't be written. */
   static async create(path: string, numMicroBatches: number): Promise<TraceWriter> {
-    try {
-      return new TraceWriter(await open(path, 'w'), path, numMicroBatches);
-    } catch (cause) {
-      throw new UsageError(
-        `--trace ${path} can't be written (${cause instanceof Error ? cause.message : String(cause)})`,
-      );
-    }
+    const file = await open(path, 'w').catch((cause: unknown) => {
+      throw outputFailed(OPTION, path, cause);
+    });
+    return new TraceWriter(file, path, numMicroBatches);
   }
 
   /** Events of one rank's step, which ran with this version of the placement; another one than the step before is marked. */
@@ -68,11 +66,13 @@ export class TraceWriter {
     return `trace: ${this.path}; ranks computed during ${percent} % of the time in which bytes were on their way`;
   }
 
-  /** Ends the file. @throws what writing it met, a full disk for instance. */
+  /** Ends the file. @throws OutputError: what writing it met, a full disk for instance. */
   async close(): Promise<void> {
+    this.append('\n]\n');
     try {
       await this.written;
-      await this.file.write('\n]\n');
+    } catch (cause) {
+      throw outputFailed(OPTION, this.path, cause);
     } finally {
       await this.file.close();
     }
@@ -82,7 +82,14 @@ export class TraceWriter {
     if (events.length === 0) return;
     const text = `${this.isEmpty ? '' : ','}\n${events.map((event) => JSON.stringify(event)).join(',\n')}`;
     this.isEmpty = false;
-    this.written = this.written.then(() => this.file.write(text));
+    this.append(text);
+  }
+
+  /** One piece after the other; after one that failed, none. */
+  private append(text: string): void {
+    this.written = this.written.then(() => this.file.writeFile(text));
     this.written.catch(() => undefined); // told by close
   }
 }
+
+const OPTION = '--trace';

@@ -23,6 +23,7 @@ import { PlannerThread, type Planning } from './planner_thread.js';
 import { moveLimitsOf } from './rank_job.js';
 import type { OnRebalance } from './rebalance_stats.js';
 import { Rebalancer, type RebalancerOptions } from './rebalancer.js';
+import { checkedGeneration, checkedScore, type CheckedGeneration } from './request_check.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from './request.js';
 import { checkSampling, GREEDY, type SamplingParams } from './sampler.js';
 import { Scheduler } from './scheduler.js';
@@ -140,7 +141,8 @@ export class Engine implements TokenSource {
   }
 
   /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER; later, whatever ended the job. */
-  async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent, void, undefined> {
+  async *generate(given: GenerationRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent, void, undefined> {
+    const request = checkedGeneration(given, signal);
     const sequence = this.nextSequence++;
     const sampling = this.samplingOf(request, sequence);
     this.checkGeneration(request);
@@ -164,7 +166,8 @@ export class Engine implements TokenSource {
   }
 
   /** Log-probabilities of a text's tokens. Errors as those of {@link generate}. */
-  async score(request: ScoreRequest, signal?: AbortSignal): Promise<ScoreResult> {
+  async score(given: ScoreRequest, signal?: AbortSignal): Promise<ScoreResult> {
+    const request = checkedScore(given, signal);
     const { tokenIds, onLogits } = request;
     if (tokenIds.length < 2) {
       throw new EngineError('INVALID_REQUEST', `${tokenIds.length} tokens to score; give at least 2`);
@@ -358,7 +361,7 @@ export class Engine implements TokenSource {
     return params;
   }
 
-  private checkGeneration({ promptTokenIds, maxNewTokens, stop = [] }: GenerationRequest): void {
+  private checkGeneration({ promptTokenIds, maxNewTokens, stop = [] }: CheckedGeneration): void {
     if (promptTokenIds.length === 0) {
       throw new EngineError('INVALID_REQUEST', 'the prompt is empty: give at least one token');
     }

@@ -1,9 +1,12 @@
 /** What callers ask of the engine and what they get back. */
 import type { SamplingParams } from './sampler.js';
 
+/** Typed arrays that token ids may come in. */
+export type TokenArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
+
 export interface GenerationRequest {
-  /** At least one; text is tokenized by the caller. */
-  readonly promptTokenIds: readonly number[];
+  /** At least one; text is tokenized by the caller. Whole-number typed arrays are taken too. */
+  readonly promptTokenIds: readonly number[] | TokenArray;
   /** At least 1; prompt and output together must fit the context. */
   readonly maxNewTokens: number;
   /** Default greedy. An unset seed is drawn from `engine.seed` and reported. */
@@ -46,7 +49,7 @@ export interface TokenSource {
 
 export interface ScoreRequest {
   /** At least two. */
-  readonly tokenIds: readonly number[];
+  readonly tokenIds: readonly number[] | TokenArray;
   /** Called with [n·V] logits, float32, in order of position; all steps wait for it. What it throws ends this request alone. */
   readonly onLogits?: (logits: Float32Array) => void | Promise<void>;
 }

@@ -327,8 +327,8 @@ describe('a head that ends', function () {
   it('a reader that goes away ends the job quietly', async () => {
     const run = await startWriting(2);
     run.closeStdout();
-    const { stderr } = await run.ended;
-    expectNoCrash(stderr);
+    const { code, stderr } = await run.ended;
+    expect([code, stderr]).to.deep.equal([1, '']);
     processes.expectNone();
   });
 });

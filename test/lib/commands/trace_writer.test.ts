@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UsageError } from '../../../lib/commands/context.js';
+import { OutputError } from '../../../lib/commands/output_file.js';
 import { TraceWriter } from '../../../lib/commands/trace_writer.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
@@ -75,11 +75,15 @@ describe('a trace file', () => {
     });
   });
 
-  it('that cannot be written is a usage error that names it', async () => {
+  it('that cannot be written is named, when it is created or when it is closed', async () => {
     await withTempFolder(async (dir) => {
       const path = join(dir, 'nowhere', 'trace.json');
-      const error = await errorOf(UsageError, () => TraceWriter.create(path, 1));
-      expect(error.message).to.contain(path);
+      const error = await errorOf(OutputError, () => TraceWriter.create(path, 1));
+      expect(error.message).to.contain(`--trace ${path} can't be written`);
+      const full = await TraceWriter.create('/dev/full', 1);
+      full.add(0, [compute]);
+      const onClose = await errorOf(OutputError, () => full.close());
+      expect(onClose.message).to.match(/^--trace \/dev\/full can't be written \(ENOSPC/);
     });
   });
 });
