@@ -3,7 +3,7 @@ import { Packr } from 'msgpackr';
 import { z } from 'zod';
 import { COMM_ERROR_CODES, CommError } from './errors.js';
 import { asRank } from './ids.js';
-import { printable } from './printable.js';
+import { printable } from './foreign_text.js';
 
 /** Largest encoded control message. */
 export const MAX_CONTROL_BYTES = 64 * 1024 * 1024;

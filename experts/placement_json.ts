@@ -1,5 +1,5 @@
 /** Placements as JSON: what `expertwire plan` writes and `experts.placement` names. Pure. */
-import { shown } from '../comm/printable.js';
+import { shown } from '../comm/foreign_text.js';
 import { ExpertError } from './errors.js';
 import { placementFrom, type Placement, type PlacementShape } from './placement.js';
 

@@ -1,5 +1,5 @@
 /** Lines of recordings, checked: a file may be damaged, or written by somebody else. Pure. */
-import { shown } from '../comm/printable.js';
+import { shown } from '../comm/foreign_text.js';
 import {
   FORMAT,
   RECORD_MODES,

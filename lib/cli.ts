@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line. The only file that touches the process: arguments, environment, signals, exit code. */
 import { setMaxListeners } from 'node:events';
-import { printableLines } from '../comm/printable.js';
+import { printableLines } from '../comm/foreign_text.js';
 import { UsageError, type CommandContext } from './commands/context.js';
 import { OutputError } from './commands/output_file.js';
 import { ConfigError } from './config/errors.js';

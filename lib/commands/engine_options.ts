@@ -1,6 +1,7 @@
 /** Options of every command that starts an engine, and from them to a running one. */
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
+import { causeText, textOf } from '../../comm/foreign_text.js';
 import { MAX_RANKS } from '../../comm/ids.js';
 import { worldFromEnv } from '../../comm/world.js';
 import type { RoutingObserver } from '../../experts/load_recorder.js';
@@ -241,11 +242,9 @@ export async function readSecret(
   if (file === undefined) return env[SECRET_VARIABLE] === '' ? undefined : env[SECRET_VARIABLE];
   let secret: string;
   try {
-    secret = (await readFile(file, 'utf8')).trim();
+    secret = textOf(await readFile(file)).trim();
   } catch (cause) {
-    throw new UsageError(
-      `--secret-file ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`,
-    );
+    throw new UsageError(`--secret-file ${file} can't be read (${causeText(cause)})`);
   }
   if (secret === '') throw new UsageError(`--secret-file ${file} is empty; put a line of random characters into it`);
   return secret;

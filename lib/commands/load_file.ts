@@ -1,5 +1,6 @@
 /** Files with the load of experts. */
 import { open, readFile } from 'node:fs/promises';
+import { causeText, textOf } from '../../comm/foreign_text.js';
 import { scaledLoad } from '../../experts/balance.js';
 import { checkLoad, type ExpertLoad } from '../../experts/planners/planner.js';
 import { recordedLoad } from '../../experts/recorded_routing.js';
@@ -38,14 +39,14 @@ const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);
 
 async function contentOf(file: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(file, 'utf8'));
+    return JSON.parse(textOf(await readFile(file)));
   } catch (cause) {
     return unreadable(file, cause);
   }
 }
 
 function unreadable(file: string, cause: unknown): never {
-  throw new UsageError(`--load ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
+  throw new UsageError(`--load ${file} can't be read (${causeText(cause)})`);
 }
 
 function weightOf(file: string, content: unknown): LoadFile {

@@ -2,13 +2,15 @@
 import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { causeText } from '../../comm/foreign_text.js';
 import { UsageError } from './context.js';
 
 /** Something couldn't be written: a full disk, a folder without permission, a pipe whose reader is gone. */
 export class OutputError extends Error {
   constructor(what: string, cause: unknown) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    super(`${what} can't be written (${reason}); check its folder, permissions and the space on its disk`, { cause });
+    super(`${what} can't be written (${causeText(cause)}); check its folder, permissions and the space on its disk`, {
+      cause,
+    });
     this.name = 'OutputError';
   }
 }

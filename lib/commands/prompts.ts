@@ -1,5 +1,6 @@
 /** The prompts of one `generate`: from flags, a file or the configuration. */
 import { readFile } from 'node:fs/promises';
+import { causeText, textOf } from '../../comm/foreign_text.js';
 import type { ConfigPrompt, ExpertwireConfig } from '../config/schema.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { UsageError } from './context.js';
@@ -62,9 +63,11 @@ function encoder(
 
 async function lines(file: string): Promise<string[]> {
   try {
-    return (await readFile(file, 'utf8')).split(/\r?\n/).filter((line) => line !== '');
+    return textOf(await readFile(file))
+      .split(/\r?\n/)
+      .filter((line) => line !== '');
   } catch (cause) {
-    throw new UsageError(`--prompts ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
+    throw new UsageError(`--prompts ${file} can't be read (${causeText(cause)})`);
   }
 }
 

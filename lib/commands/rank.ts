@@ -76,7 +76,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   const number = first ?? world?.rank;
   const place = takePlace(places[0]!, context.env);
   const terminal = new SharedTerminal(context);
-  const onRefused = ({ message }: Error): void => void terminal.line(`turned away: ${message}`);
+  const onRefused = ({ message }: Error): void => terminal.line(`turned away: ${message}`);
   await runRank({ ...order, place, onRefused, signal: context.signal, ...(number !== undefined && { rank: number }) });
 }
 

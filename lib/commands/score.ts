@@ -1,6 +1,7 @@
 /** `expertwire score`: log-probabilities, perplexity and routed experts of a text; full logits to a .npy file. */
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
+import { causeText, textOf } from '../../comm/foreign_text.js';
 import { checkTokens, openModel } from '../engine/opened_model.js';
 import type { ScoreResult } from '../engine/request.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -31,7 +32,7 @@ export function scoreOptions<T>(yargs: Argv<T>): Argv<T & ScoreArgs> {
 
 export async function score(args: ScoreArgs, context: CommandContext): Promise<void> {
   const config = await configOf(args);
-  const text = await textOf(args);
+  const text = await textToScore(args);
   const model = await openModel(config);
   const tokenIds = text === null ? parseIds(args.ids!) : encode(text, model.tokenizer, config.model);
   if (tokenIds.length < 2) throw new UsageError(`${tokenIds.length} tokens to score; give at least 2`);
@@ -61,14 +62,14 @@ async function openNpy(file: string, shape: readonly [number, number]): Promise<
 
 const logitsFailed = (file: string, cause: unknown): OutputError => outputFailed('--logits', file, cause);
 
-async function textOf({ text, file, ids }: ScoreArgs): Promise<string | null> {
+async function textToScore({ text, file, ids }: ScoreArgs): Promise<string | null> {
   if (text !== undefined) return text;
   if (ids !== undefined) return null;
   if (file === undefined) throw new UsageError('nothing to score: give --text TEXT, --file FILE or --ids 5,17,3');
   try {
-    return await readFile(file, 'utf8');
+    return textOf(await readFile(file));
   } catch (cause) {
-    throw new UsageError(`--file ${file} can't be read (${cause instanceof Error ? cause.message : String(cause)})`);
+    throw new UsageError(`--file ${file} can't be read (${causeText(cause)})`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { printable } from '../../comm/printable.js';
+import { printable } from '../../comm/foreign_text.js';
 import type { CommandContext } from './context.js';
 
 /** Of a line: what ranks and peers say is no shorter than they like. */

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { closest } from 'fastest-levenshtein';
 import type * as z from 'zod';
-import { shown } from '../../comm/printable.js';
+import { causeText, shown, textOf } from '../../comm/foreign_text.js';
 import { PLACEMENT_STRATEGIES } from '../../experts/placement.js';
 import { ConfigError } from './errors.js';
 import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
@@ -62,9 +62,9 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
 
 async function readFileLayer(file: string, cwd: string): Promise<Layer> {
   const path = resolve(cwd, file);
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigError('NOT_FOUND', `${file} cannot be read (${reason}); give the path of a YAML file`, {
+  const read = readFile(path).then(textOf);
+  const text = await read.catch((cause: unknown) => {
+    throw new ConfigError('NOT_FOUND', `${file} cannot be read (${causeText(cause)}); give the path of a YAML file`, {
       file,
       cause,
     });

@@ -1,5 +1,6 @@
 /** `experts.placement`: a strategy's name, or a file that `expertwire plan` wrote; and `experts.num_redundant_experts`. */
 import { readFile } from 'node:fs/promises';
+import { causeText, textOf } from '../../comm/foreign_text.js';
 import {
   createPlacement,
   PLACEMENT_STRATEGIES,
@@ -47,14 +48,13 @@ export async function readPlacementFile(
   fail: (message: string, cause: unknown) => never,
 ): Promise<Placement> {
   try {
-    return placementFromJson(JSON.parse(await readFile(file, 'utf8')), shape);
+    return placementFromJson(JSON.parse(textOf(await readFile(file))), shape);
   } catch (cause) {
     return fail(`${file} can't be used: ${reasonOf(cause)}`, cause);
   }
 }
 
-const reasonOf = (cause: unknown): string =>
-  (cause instanceof Error ? cause.message : String(cause)).replace('INVALID_ARGUMENT: ', '');
+const reasonOf = (cause: unknown): string => causeText(cause).replace('INVALID_ARGUMENT: ', '');
 
 const isStrategy = (value: string): value is PlacementStrategy =>
   (PLACEMENT_STRATEGIES as readonly string[]).includes(value);

@@ -1,5 +1,5 @@
 /** `experts.routing`: who chooses experts. */
-import { shown } from '../../comm/printable.js';
+import { causeText, shown } from '../../comm/foreign_text.js';
 import { ExpertError } from '../../experts/errors.js';
 import { recordedRouting } from '../../experts/recorded_routing.js';
 import { syntheticRouting, type RoutingShape, type RoutingSource } from '../../experts/routing_source.js';
@@ -23,10 +23,7 @@ export async function readRouting(
     source.choose(0, 0, new Uint16Array(shape.numLayers * shape.numTopk)); // its numbers are checked now, not in a step
     return source;
   } catch (cause) {
-    const reason = (cause instanceof Error ? cause.message : String(cause)).replace(
-      /^(INVALID_ARGUMENT|BAD_RECORDING): /,
-      '',
-    );
+    const reason = causeText(cause).replace(/^(INVALID_ARGUMENT|BAD_RECORDING): /, '');
     const advice = cause instanceof ExpertError ? '' : `; allowed is ${ROUTING_ALLOWED}`;
     throw new ConfigError('INVALID_VALUE', `"experts.routing" is ${shown(routing)}: ${reason}${advice}`, {
       key: 'experts.routing',

@@ -1,4 +1,5 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
+import { causeText } from '../../comm/foreign_text.js';
 import { ConfigError } from './errors.js';
 import type { Layer, Origin } from './layers.js';
 
@@ -62,8 +63,7 @@ function parseYaml(text: string, lineCounter: LineCounter, originAt: (line: numb
 }
 
 function invalidYaml(cause: unknown, { where, file, line }: Origin): ConfigError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new ConfigError('INVALID_YAML', `${where}: ${reason}; correct the YAML`, { file, line, cause });
+  return new ConfigError('INVALID_YAML', `${where}: ${causeText(cause)}; correct the YAML`, { file, line, cause });
 }
 
 /** The line of a key, or of the nearest thing around it that has one. */

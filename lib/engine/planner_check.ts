@@ -1,4 +1,5 @@
 /** What a planner plans for in a job, and whether it can. */
+import { causeText } from '../../comm/foreign_text.js';
 import { LoadWindow } from '../../experts/load_window.js';
 import type { Placement } from '../../experts/placement.js';
 import { createPlanner } from '../../experts/planners/index.js';
@@ -29,7 +30,7 @@ function check(name: string, what: string, act: () => unknown): void {
   try {
     act();
   } catch (cause) {
-    const reason = (cause instanceof Error ? cause.message : String(cause)).replace('INVALID_ARGUMENT: ', '');
+    const reason = causeText(cause).replace('INVALID_ARGUMENT: ', '');
     const key = `load_balance.${name}`;
     throw new ConfigError('INVALID_VALUE', `"${key}": ${what}: ${reason}`, { key, cause });
   }

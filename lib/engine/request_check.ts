@@ -1,7 +1,7 @@
 /** Requests as callers make them, in any language that compiles to JavaScript: checked at the door, so that a wrong one fails alone. Pure. */
 import { closest } from 'fastest-levenshtein';
 import * as z from 'zod';
-import { shown } from '../../comm/printable.js';
+import { shown } from '../../comm/foreign_text.js';
 import { isNear } from '../config/layers.js';
 import { EngineError } from './errors.js';
 import type { GenerationRequest, ScoreRequest } from './request.js';

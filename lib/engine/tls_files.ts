@@ -1,5 +1,6 @@
 /** The certificates of a job, from the files that the configuration or the command line names. */
 import { readFile } from 'node:fs/promises';
+import { causeText } from '../../comm/foreign_text.js';
 import type { TlsOptions } from '../../comm/tls.js';
 import { ConfigError } from '../config/errors.js';
 import type { ExpertwireConfig } from '../config/schema.js';
@@ -20,7 +21,7 @@ async function readPem(name: string, file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = causeText(cause);
     const message = `"comm.tls.${name}" is ${file}, which can't be read (${why}); give the path of a PEM file`;
     throw new ConfigError('NOT_FOUND', message, { key: `comm.tls.${name}`, cause });
   }

@@ -1,6 +1,6 @@
 /** Reading a Hugging Face config.json: fields checked one by one, so that an unsupported model is refused by name. */
 import { z } from 'zod';
-import { shown } from '../../comm/printable.js';
+import { shown } from '../../comm/foreign_text.js';
 import { ModelError } from './errors.js';
 import type { LayerSpec, YarnSpec } from './spec.js';
 

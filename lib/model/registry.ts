@@ -1,5 +1,5 @@
 /** The model families, by config.json's `model_type`. */
-import { shown } from '../../comm/printable.js';
+import { shown } from '../../comm/foreign_text.js';
 import { ModelError } from './errors.js';
 import { deepseekV3 } from './families/deepseek_v3.js';
 import { qwen3Moe } from './families/qwen3_moe.js';

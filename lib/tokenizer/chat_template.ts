@@ -1,4 +1,5 @@
 import { Template } from '@huggingface/jinja';
+import { causeText } from '../../comm/foreign_text.js';
 import { TokenizerError } from './errors.js';
 
 /** One message of a conversation, as chat templates know it. */
@@ -42,10 +43,9 @@ export function renderChat(messages: readonly ChatMessage[], options: RenderChat
       add_generation_prompt: options.addGenerationPrompt ?? true,
     });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
     throw new TokenizerError(
       'TEMPLATE_FAILED',
-      `the chat template failed: ${reason}; change the messages (roles and their order), or give a plain prompt`,
+      `the chat template failed: ${causeText(cause)}; change the messages (roles and their order), or give a plain prompt`,
       { cause },
     );
   }

@@ -1,3 +1,4 @@
+import { causeText } from '../../comm/foreign_text.js';
 import { renderChat, type ChatMessage } from './chat_template.js';
 import { TokenizerError } from './errors.js';
 import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';
@@ -147,7 +148,7 @@ export class Tokenizer {
     try {
       return work();
     } catch (cause) {
-      throw invalidTokenizer(this.file, cause instanceof Error ? cause.message : String(cause), cause);
+      throw invalidTokenizer(this.file, causeText(cause), cause);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { printable } from '../../comm/printable.js';
+import { causeText, printable } from '../../comm/foreign_text.js';
 import { isLfsPointer, LFS_ADVICE, parsePythonJson } from '../weights/json_text.js';
 import { isNotFound } from '../weights/model_files.js';
 import { TokenizerError } from './errors.js';
@@ -91,8 +91,10 @@ async function readTextIfPresent(file: string): Promise<string | undefined> {
     bytes = await readFile(file);
   } catch (cause) {
     if (isNotFound(cause)) return undefined;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new TokenizerError('READ_FAILED', `${file}: ${reason}; check the file and its permissions`, { file, cause });
+    throw new TokenizerError('READ_FAILED', `${file}: ${causeText(cause)}; check the file and its permissions`, {
+      file,
+      cause,
+    });
   }
   if (isLfsPointer(bytes)) throw new TokenizerError('INVALID_TOKENIZER', `${file} ${LFS_ADVICE}`, { file });
   try {
@@ -107,7 +109,7 @@ function parse<T extends z.ZodType>(schema: T, text: string, file: string): z.in
   try {
     json = parsePythonJson(text);
   } catch (cause) {
-    throw invalidTokenizer(file, `not valid JSON (${cause instanceof Error ? cause.message : String(cause)})`, cause);
+    throw invalidTokenizer(file, `not valid JSON (${causeText(cause)})`, cause);
   }
   const checked = schema.safeParse(json);
   if (checked.success) return checked.data;

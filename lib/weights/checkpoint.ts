@@ -1,5 +1,5 @@
 import { closest } from 'fastest-levenshtein';
-import { printable } from '../../comm/printable.js';
+import { printable } from '../../comm/foreign_text.js';
 import { matrixOf, type WeightMatrix } from '../../experts/weight_matrix.js';
 import { decodeToFloat32, isSupportedDtype, SUPPORTED_DTYPES } from './dtypes.js';
 import { WeightError } from './errors.js';

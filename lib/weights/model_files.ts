@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { shown } from '../../comm/printable.js';
+import { causeText, shown } from '../../comm/foreign_text.js';
 import { findDuplicateKey } from './duplicate_keys.js';
 import { WeightError } from './errors.js';
 import { isLfsPointer, LFS_ADVICE, parsePythonJson } from './json_text.js';
@@ -66,7 +66,7 @@ export function parseJsonObject(bytes: Uint8Array, file: string): JsonObject {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     parsed = parsePythonJson(text);
   } catch (cause) {
-    throw invalid(`is not valid JSON (${cause instanceof Error ? cause.message : String(cause)})`, cause);
+    throw invalid(`is not valid JSON (${causeText(cause)})`, cause);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw invalid('is not a JSON object');
   const duplicate = findDuplicateKey(text);
@@ -95,8 +95,7 @@ export function isNotFound(error: unknown): boolean {
 
 /** Wraps an error of the file system that is about `file`. */
 export function readFailed(file: string, cause: unknown): WeightError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new WeightError('READ_FAILED', `${file}: ${reason}; check the file, its permissions and its disk`, {
+  return new WeightError('READ_FAILED', `${file}: ${causeText(cause)}; check the file, its permissions and its disk`, {
     file,
     cause,
   });

@@ -60,9 +60,13 @@ export async function loadRanks(
   const { replicaChoice = 'balanced' } = options;
   const models: Transformer[] = [];
   const checkpoints: Checkpoint[] = [];
-  const executors = await Promise.all(
+  const close = async (): Promise<void> => {
+    await Promise.all(checkpoints.map((checkpoint) => checkpoint.close()));
+  };
+  const loading = Promise.all(
     meshes.map(async (mesh, rank) => {
       const checkpoint = await openCheckpoint(modelDir);
+      checkpoints.push(checkpoint);
       const clock = new Stopwatch();
       const load = new LoadMonitor(numLayers, numExperts);
       const rankLoad = new LoadMonitor(numLayers, meshes.length);
@@ -73,7 +77,6 @@ export async function loadRanks(
         rank: asRank(rank),
       });
       const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
-      checkpoints.push(checkpoint);
       const { slotsPerRank } = placement;
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
       const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });
@@ -85,9 +88,10 @@ export async function loadRanks(
       return new RankExecutor({ model, ...shared });
     }),
   );
-  const close = async (): Promise<void> => {
-    await Promise.all(checkpoints.map((checkpoint) => checkpoint.close()));
-  };
+  const executors = await loading.catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
   return { models, executors, close };
 }
 

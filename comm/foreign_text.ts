@@ -6,6 +6,8 @@ const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e
 
 /** Characters that a message gives to one value. */
 const MAX_VALUE_CHARS = 160;
+/** And to the reason that another error gives. */
+const MAX_CAUSE_CHARS = 400;
 
 /** One line without anything that a terminal would obey; what is longer than `maxChars` is cut, and its length told. */
 export function printable(text: string, maxChars = MAX_VALUE_CHARS): string {
@@ -21,6 +23,10 @@ export const printableLines = (text: string, maxChars: number): string =>
     .map((line) => printable(line, maxChars))
     .join('\n');
 
+/** Why something failed, in the words of whoever threw it, which may quote what they read. */
+export const causeText = (cause: unknown): string =>
+  printable(cause instanceof Error ? cause.message : String(cause), MAX_CAUSE_CHARS);
+
 /** A value as a message shows it: JSON, but NaN and infinities by their names, and not long. */
 export function shown(value: unknown, maxChars = MAX_VALUE_CHARS): string {
   if (typeof value === 'number' || value === undefined) return String(value);
@@ -32,3 +38,29 @@ export function shown(value: unknown, maxChars = MAX_VALUE_CHARS): string {
 }
 
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/**
+ * The text of a file or message; a byte order mark at its beginning is no part of it.
+ * @throws Error where it isn't UTF-8, with the place
+ */
+export function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error(`line ${firstWrongLine(bytes)} is not UTF-8; save it as UTF-8`);
+  }
+}
+
+function firstWrongLine(bytes: Uint8Array): number {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  for (let line = 1, from = 0; ; line++) {
+    const end = bytes.indexOf(0x0a, from);
+    try {
+      decoder.decode(bytes.subarray(from, end < 0 ? bytes.length : end));
+    } catch {
+      return line;
+    }
+    if (end < 0) return line;
+    from = end + 1;
+  }
+}
