@@ -1,4 +1,5 @@
 /** The options of `expertwire bench dispatch`, checked. */
+import { FRAME_HEADER_BYTES } from '../../comm/frame.js';
 import { WIRE_DTYPES } from '../../comm/index.js';
 import { UsageError } from '../../lib/commands/context.js';
 import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/numbers.js';
@@ -35,8 +36,8 @@ const WARM_UP = Infinity;
 
 const DIMENSIONS = ['tokens', 'hidden', 'topk', 'experts', 'dtype', 'combine-dtype', 'skew'] as const;
 
-/** What a frame takes. */
-const MAX_MESSAGE_BYTES = 2 ** 30;
+/** What a frame takes by default. */
+const MAX_MESSAGE_BYTES = 2 ** 26 - FRAME_HEADER_BYTES;
 
 type Given = ReturnType<typeof parse>;
 

@@ -74,7 +74,7 @@ const balanceOf = (load_LE: ExpertLoad, placement: Placement): PlanBalance =>
     REPLICA_SPLITS.map((split) => [split, balancednessOf(load_LE, placement, split)]),
   ) as unknown as PlanBalance;
 
-/** Slots × ranks over all layers: what a plan looks through. More would take minutes; the largest published deployments have a hundredth of it. */
+/** Slots, or ranks where there are more, × ranks over all layers: what a plan looks through. More would take minutes; the largest published deployments have a hundredth of it. */
 const MAX_WORK = 2 ** 30;
 
 function checked(given: ExpertLoad, topology: PlanTopology, current: Placement | null): PlanRequest {
@@ -111,7 +111,7 @@ export function checkLoad(load_LE: ExpertLoad): number {
 
 /** @throws ExpertError INVALID_ARGUMENT for what would take minutes to plan */
 export function checkPlanSize(numLayers: number, numSlots: number, numRanks: number): void {
-  if (numLayers * numSlots * numRanks <= MAX_WORK) return;
+  if (numLayers * Math.max(numSlots, numRanks) * numRanks <= MAX_WORK) return;
   const what = `${numLayers} layers of ${numSlots} slots for ${numRanks} ranks`;
   throw invalid(`${what} are too much to plan; give fewer slots or ranks`);
 }

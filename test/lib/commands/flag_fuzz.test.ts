@@ -1,0 +1,206 @@
+/** Every number of a command line, replaced by what nobody means: refused by name, or done; never without end. */
+import { expect } from 'chai';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CommError } from '../../../comm/errors.js';
+import { ExpertError } from '../../../experts/errors.js';
+import { UsageError } from '../../../lib/commands/context.js';
+import { launchPlan } from '../../../lib/commands/launch.js';
+import { createParser } from '../../../lib/commands/parser.js';
+import { ConfigError } from '../../../lib/config/errors.js';
+import { EngineError } from '../../../lib/engine/errors.js';
+import { WeightError } from '../../../lib/weights/errors.js';
+import { commandContext } from '../../kit/command_context.js';
+import { moe7m } from '../../kit/paths.js';
+import { Processes } from '../../kit/processes.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
+import { randomFrom } from '../../refs/random.js';
+
+const ODD = [
+  '1e9',
+  '-1',
+  '0',
+  '0.5',
+  'NaN',
+  'Infinity',
+  '1e308',
+  '5e-324',
+  '9007199254740993',
+  '',
+  'x',
+  '\u001b[2J',
+  '7'.repeat(5000),
+];
+const CODED = [UsageError, ConfigError, ExpertError, EngineError, WeightError, CommError];
+/** No command may think longer about a slip. */
+const PATIENCE_MS = 10_000;
+
+/** A command line that works in a moment, and its options that take numbers. */
+type Line = readonly [args: readonly string[], options: readonly string[]];
+
+const BENCHES: readonly Line[] = [
+  [
+    ['bench', 'codec', '--hidden', '8', '--tokens', '4', '--repeats', '1', '--warm-up-ms', '0'],
+    ['hidden', 'tokens', 'seed'],
+  ],
+  [
+    ['bench', 'eplb', '--layers', '2', '--experts', '8', '--slots', '8', '--ranks', '2', '--windows', '3'],
+    ['layers', 'experts', 'slots', 'ranks', 'windows', 'seed'],
+  ],
+  [
+    ['bench', 'compute', '--decode-tokens', '0', '--hidden', '4'],
+    ['hidden', 'intermediate', 'experts', 'topk', 'tokens', 'matmul'],
+  ],
+  [
+    ['bench', 'dispatch', '--ranks', '2', '--iterations', '1'],
+    ['ranks', 'tokens', 'hidden', 'topk', 'experts', 'messages'],
+  ],
+  [
+    ['bench', 'generate', '--ranks', '1'],
+    ['ranks', 'batches', 'prompt-tokens', 'new-tokens', 'repeats'],
+  ],
+  [
+    ['bench', 'balance'],
+    ['ranks', 'slots', 'prompts', 'prompt-tokens', 'new-tokens', 'rounds'],
+  ],
+];
+
+/** Replaces an option's value, or adds it. */
+function withOption(args: readonly string[], name: string, value: string): string[] {
+  const at = args.indexOf(`--${name}`);
+  const rest = at < 0 ? args : [...args.slice(0, at), ...args.slice(at + 2)];
+  return [...rest, `--${name}=${value}`];
+}
+
+async function runAll(args: readonly string[], options: readonly string[], values: readonly string[]): Promise<void> {
+  for (const option of options) {
+    for (const value of values) {
+      const line = withOption(args, option, value);
+      const story = line.join(' ').slice(0, 200);
+      const startMs = performance.now();
+      try {
+        await createParser(line, commandContext()).parseAsync();
+      } catch (error) {
+        expect(
+          CODED.some((kind) => error instanceof kind),
+          `${story}: ${error instanceof Error ? (error.stack ?? '') : String(error)}`,
+        ).to.equal(true);
+        expect((error as Error).message, story).not.to.match(/please report|undefined/);
+      }
+      expect(performance.now() - startMs, story).to.be.below(PATIENCE_MS);
+    }
+  }
+}
+
+describe('a number on a command line that nobody means', function () {
+  this.timeout(120_000);
+
+  it('of plan is refused or planned', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'load.json');
+      await writeFile(file, JSON.stringify({ weight: Array.from({ length: 3 }, () => [9, 4, 2, 1, 1, 1, 0, 0]) }));
+      for (const planner of ['eplb', 'eplb_stable']) {
+        const args = ['plan', '--load', file, '--ranks', '2', '--slots', '10', '--planner', planner];
+        await runAll(args, ['ranks', 'slots', 'nodes', 'groups', 'move-cost'], [...ODD, '65535', '1000000']);
+      }
+    });
+  });
+
+  it('of make-checkpoint is refused, or written in a moment', async () => {
+    await withTempFolder(async (dir) => {
+      const out = join(dir, 'out');
+      const options = [
+        'layers',
+        'dense-layers',
+        'hidden',
+        'experts',
+        'topk',
+        'intermediate',
+        'heads',
+        'vocab',
+        'seed',
+        'max-shard-mib',
+      ];
+      for (const option of options) {
+        const args = ['make-checkpoint', out, '--layers', '1', '--hidden', '8', '--vocab', '16', '--intermediate', '8'];
+        for (const value of ODD) {
+          await runAll(args, [option], [value]);
+          await rm(out, { recursive: true, force: true });
+        }
+      }
+      expect(await readdir(dir)).to.deep.equal([]);
+    });
+  });
+
+  for (const [args, options] of BENCHES) {
+    it(`of ${args.slice(0, 2).join(' ')} is refused, or measured in a moment`, async () => {
+      await runAll(args, options, ODD);
+    });
+  }
+
+  it('of launch is refused', () => {
+    for (const name of ['nnodes', 'nodeRank', 'nprocPerNode'] as const) {
+      for (const value of ODD.map(Number)) {
+        const args = { command: [], head: '10.0.0.1:7077', nnodes: 2, nodeRank: 0, nprocPerNode: 1, [name]: value };
+        try {
+          launchPlan(args, {});
+        } catch (error) {
+          expect(error).to.be.instanceOf(UsageError);
+        }
+      }
+    }
+  });
+});
+
+describe('command lines of generate, score and rank with odd values', function () {
+  this.timeout(120_000);
+  const processes = new Processes();
+  afterEach(processes.expectNone);
+
+  const COMMANDS: readonly Line[] = [
+    [
+      ['generate', '--model', moe7m(), '--prompt-ids', '1,2,3', '--max-new-tokens', '2', '--join-timeout', '5'],
+      [
+        'ranks',
+        'num-redundant-experts',
+        'max-new-tokens',
+        'temperature',
+        'top-k',
+        'top-p',
+        'min-p',
+        'repetition-penalty',
+        'seed',
+        'join-timeout',
+        'prompt-ids',
+      ],
+    ],
+    [
+      ['score', '--model', moe7m(), '--ids', '1,2,3'],
+      ['ids', 'ranks'],
+    ],
+    [
+      ['rank', '--head', '127.0.0.1:1', '--join-timeout', '1'],
+      ['rank', 'nproc', 'join-timeout', 'head'],
+    ],
+  ];
+
+  it('end within seconds with one line that names the option', async () => {
+    const random = randomFrom(5);
+    const env = { EXPERTWIRE_JOB_SECRET: 'a secret of this test' };
+    const lines = COMMANDS.flatMap(([args, options]) =>
+      options.flatMap((option) => ODD.map((value) => withOption(args, option, value))),
+    );
+    for (let i = 0; i < 24; i++) {
+      const args = lines[Math.floor(random() * lines.length)]!;
+      const story = args.join(' ').slice(0, 200);
+      const startMs = performance.now();
+      const { code, stderr } = await processes.cli(args, { env }).ended;
+      expect(performance.now() - startMs, story).to.be.below(PATIENCE_MS);
+      expect(code, `${story}: ${stderr}`).to.be.oneOf([0, 1, 2]);
+      expect(stderr, story).not.to.match(/\n {4}at |please report|undefined/);
+      // eslint-disable-next-line no-control-regex -- a terminal would obey it
+      expect(stderr, story).not.to.match(/\u001b/);
+      if (code !== 0) expect(stderr.trimEnd().split('\n').at(-1), story).to.match(/^expertwire: /);
+    }
+  });
+});
