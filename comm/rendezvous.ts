@@ -40,6 +40,9 @@ export interface RendezvousOptions {
   readonly onProgress?: ((rank: Rank, progress: ControlMessageOf<'progress'>) => void) | undefined;
 }
 
+/** How long a witness's word waits for the cause: less than it takes a process to end and its parent to ask why. */
+const ACCUSED_MS = 150;
+
 interface Member {
   readonly link: ControlLink;
   ready?: ControlMessageOf<'ready'>;
@@ -53,6 +56,9 @@ export class Rendezvous {
   readonly #links: Promise<readonly ControlLink[]>;
   #settle: { resolve(links: readonly ControlLink[]): void; reject(error: CommError): void };
   #deadline: Deadline | undefined;
+  /** What a witness said waits for something nearer the cause. */
+  #accusation: NodeJS.Timeout | undefined;
+  readonly #witnesses = new Set<Rank>();
   #isSettled = false;
   /** Why the job never began. */
   #failure: CommError | undefined;
@@ -209,7 +215,7 @@ export class Rendezvous {
           return;
         }
       case 'failed': {
-        this.#fail(failureOf(rank, errorOfRemote(message.error)));
+        this.#onFailed(rank, errorOfRemote(message.error));
         return;
       }
       case 'join':
@@ -252,7 +258,15 @@ export class Rendezvous {
     this.#settle.resolve(members.map(({ link }) => link));
   }
 
+  /** A rank that complains about another one is a witness: what became of that one is told in a moment, by its own words or its connection's end. */
+  #onFailed(rank: Rank, error: CommError): void {
+    if (error.rank === undefined || error.rank === rank) return this.#fail(failureOf(rank, error));
+    this.#witnesses.add(rank);
+    this.#accusation ??= setTimeout(() => this.#fail(accusationOf(rank, error)), ACCUSED_MS);
+  }
+
   #onClosed(rank: Rank, why: string): void {
+    if (this.#witnesses.has(rank)) return; // it said why it goes
     const message = `rank ${rank} left before the job started: ${why}; look at the log of rank ${rank}`;
     this.#fail(new CommError('PEER_LOST', message, { rank, phase: 'join' }));
   }
@@ -284,7 +298,10 @@ export class Rendezvous {
     const message =
       `no news in ${waitedMs} ms: ${this.#joined().length} of ${size} ranks joined (${waiting.join('; ')}); ` +
       'look at their logs or wait longer (--join-timeout)';
-    return new CommError('TIMEOUT', message, { rank: asRank(late[0] ?? 0), phase: 'join', waitedMs });
+    const progress = (rank: number): number =>
+      this.#members[rank] === undefined ? 0 : this.#members[rank].ready === undefined ? 1 : 2;
+    const [last = 0] = late.toSorted((a, b) => progress(a) - progress(b));
+    return new CommError('TIMEOUT', message, { rank: asRank(last), phase: 'join', waitedMs });
   }
 
   /** Ends the job before it began, on every rank. */
@@ -302,6 +319,7 @@ export class Rendezvous {
 
   #settled(): void {
     this.#isSettled = true;
+    clearTimeout(this.#accusation);
     this.#deadline?.cancel();
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
   }
@@ -310,6 +328,13 @@ export class Rendezvous {
 function failureOf(rank: Rank, cause: CommError): CommError {
   const message = `rank ${rank} failed before the job started: ${cause.message.replace(`${cause.code}: `, '')}`;
   return new CommError(cause.code, message, { rank, phase: 'join', remote: cause.remote, cause });
+}
+
+/** What a witness tells of another rank. */
+function accusationOf(witness: Rank, cause: CommError): CommError {
+  const [reason, ...advice] = cause.message.replace(`${cause.code}: `, '').split('; ');
+  const message = [`${reason!}, says rank ${witness} before the job started`, ...advice].join('; ');
+  return new CommError(cause.code, message, { rank: cause.rank, phase: 'join', cause });
 }
 
 const isLoopback = (host: string): boolean => host === '::1' || host === 'localhost' || host.startsWith('127.');

@@ -24,8 +24,10 @@ export interface WsServerOptions {
   readonly onRefused?: OnRefused | undefined;
   /** How long a connection may stay unauthenticated. Default 5000. */
   readonly strangerTimeoutMs?: number | undefined;
-  /** How many may be unauthenticated at a time; more are refused. Default 256. */
+  /** How many may be unauthenticated at a time; for one more, another has to go. Default 256. */
   readonly maxStrangers?: number | undefined;
+  /** And of one address. Default three quarters of them. */
+  readonly maxStrangersPerAddress?: number | undefined;
 }
 
 /** Who is let in, and what it is given to. */
@@ -71,7 +73,10 @@ export class WsServer {
     this.#refusals = new Refusals(onRefused);
     const onExpired = (socket: Socket): void =>
       this.refuse(socket, strangerError('TIMEOUT', `no proof of the job secret in ${timeoutMs} ms`));
-    this.#strangers = new Strangers({ maxStrangers, timeoutMs, onExpired });
+    const onEvicted = (socket: Socket): void =>
+      this.refuse(socket, strangerError('LIMIT', 'too many connections without a proof of the job secret'));
+    const { maxStrangersPerAddress: maxPerAddress = Math.ceil((3 * maxStrangers) / 4) } = options;
+    this.#strangers = new Strangers({ maxStrangers, maxPerAddress, timeoutMs, onExpired, onEvicted });
     this.#wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload, clientTracking: false });
     server.on('connection', (socket: Socket) => this.#meet(socket));
     server.on('tlsClientError', (cause: Error, socket: Socket) => {
@@ -118,9 +123,7 @@ export class WsServer {
   #meet(socket: Socket): void {
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    if (this.#strangers.add(socket)) return;
-    this.refuse(socket, strangerError('LIMIT', 'too many connections without a proof of the job secret'));
-    socket.destroy();
+    this.#strangers.add(socket);
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
@@ -130,6 +133,7 @@ export class WsServer {
       socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
+    this.#strangers.spoke(socket);
     this.#wss.handleUpgrade(request, socket, head, (ws) => {
       ws.on('error', () => ws.terminate());
       socket.setNoDelay(true);

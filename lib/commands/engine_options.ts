@@ -13,7 +13,7 @@ import { Engine, type Loss } from '../engine/engine.js';
 import type { OnTimeline } from '../engine/job.js';
 import { reasonOf } from '../engine/membership.js';
 import type { OpenedModel } from '../engine/opened_model.js';
-import { parseAddress } from './address.js';
+import { formatAddress, parseAddress } from './address.js';
 import { BACKEND_NAMES } from './backend_option.js';
 import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
@@ -180,10 +180,6 @@ async function startEngine(
   if (numExternalRanks > 0 && secret === undefined) {
     throw new UsageError(`ranks of other machines need a job secret: set ${SECRET_VARIABLE} or give --secret-file`);
   }
-  if (numExternalRanks > 0)
-    stderr.write(
-      `waiting at ${args.listen!} for ${numExternalRanks} ${numExternalRanks === 1 ? 'rank' : 'ranks'} of other machines\n`,
-    );
   const world = worldFromEnv(env);
   const progress = new LoadProgress(stderr, config.parallel.ranks + numExternalRanks);
   try {
@@ -203,6 +199,11 @@ async function startEngine(
       onLoss: (loss) => terminal.line(lossNotice(loss)),
       onRebalance: (event) => {
         if (event.kind === 'failed') terminal.line(`warning: ${event.error.message}`);
+      },
+      onListening: (address) => {
+        if (numExternalRanks === 0) return;
+        const who = `${numExternalRanks} ${numExternalRanks === 1 ? 'rank' : 'ranks'}`;
+        terminal.line(`waiting at ${formatAddress(address)} for ${who} of other machines`);
       },
       onNotice: (line) => terminal.line(`warning: ${line}`),
       onRefused: (error) => terminal.line(`a rank was turned away: ${error.message}`),

@@ -37,17 +37,27 @@ export class FirstCause {
   report(report: FailureReport): void {
     if (this.isClosed) return;
     this.reports.push(report);
-    this.timer ??= setTimeout(() => this.settle(this.best()), GATHER_MS);
+    this.timer ??= setTimeout(() => this.settle(this.best(this.reports)), GATHER_MS);
+  }
+
+  /**
+   * The same where one rank is known to have gone first: what is told of others is an echo of that.
+   * @param error how it went, where nothing nearer the cause is told of it
+   */
+  async of(rank: number, error: EngineError): Promise<EngineError> {
+    this.report({ kind: 'disconnect', from: rank, error });
+    await this.found;
+    return this.best(this.reports.filter(({ from }) => from === rank));
   }
 
   /** Stops listening: what comes from now on is the job's own end. */
   close(): void {
     this.isClosed = true;
     if (this.timer !== null) clearTimeout(this.timer);
-    if (this.reports.length > 0) this.settle(this.best());
+    if (this.reports.length > 0) this.settle(this.best(this.reports));
   }
 
-  private best(): EngineError {
+  private best(reports: readonly FailureReport[]): EngineError {
     // A rank that accuses another one ends itself: its end tells nothing new.
     const accusers = new Set(this.reports.flatMap(({ kind, from }) => (kind === 'accusation' ? [from] : [])));
     const isEcho = ({ kind, from }: FailureReport): boolean =>
@@ -58,6 +68,6 @@ export class FirstCause {
       this.reports.filter(({ about }) => from !== null && about?.includes(from)).length;
     const isNearer = (a: FailureReport, b: FailureReport): boolean =>
       distance(a) < distance(b) || (distance(a) === distance(b) && numAccusers(a) > numAccusers(b));
-    return this.reports.reduce((best, each) => (isNearer(each, best) ? each : best)).error;
+    return reports.reduce((best, each) => (isNearer(each, best) ? each : best)).error;
   }
 }

@@ -240,7 +240,7 @@ export class Job {
 
   /** Its peers' misses are what a rank that waits for the head's word tells. */
   private onStuck(rank: number, { code, message, rank: about }: RemoteError): void {
-    const text = `rank ${rank} missed a peer${this.when()}: ${message}`;
+    const text = this.accusation(rank, code, message);
     const error = new EngineError(code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_LOST', text, { rank: about! });
     this.report({ kind: 'accusation', from: rank, about: [about!], error });
   }
@@ -249,7 +249,7 @@ export class Job {
   private onFailed(rank: number, { code, message, rank: about }: RemoteError): void {
     if (this.ended !== null) return;
     const isAccusation = this.membership === null && about !== undefined && about !== rank;
-    const text = `rank ${rank} failed${this.when()}: ${message}`;
+    const text = isAccusation ? this.accusation(rank, code, message) : `rank ${rank} failed${this.when()}: ${message}`;
     const error = new EngineError(isAccusation && code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_FAILED', text, {
       rank: isAccusation ? about : rank,
     });
@@ -257,6 +257,12 @@ export class Job {
     if (this.membership !== null && code === 'NOT_FINITE') this.fail(error);
     else if (isAccusation) this.report({ kind: 'accusation', from: rank, about: [about], error });
     else this.report({ kind: 'own_failure', from: rank, error });
+  }
+
+  /** What a witness says of another rank: that one comes first, since it is what a reader looks for. */
+  private accusation(witness: number, code: string, message: string): string {
+    const [reason, ...advice] = message.replace(`${code}: `, '').split('; ');
+    return [`${reason!}, says rank ${witness}${this.when()}`, ...advice].join('; ');
   }
 
   private accuseLate(): void {

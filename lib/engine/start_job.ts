@@ -41,6 +41,8 @@ export interface JobOptions {
   readonly secret?: string;
   /** Longest time without news while ranks join and load. Default 600000. */
   readonly joinTimeoutMs?: number;
+  /** Ranks can join here from now on. */
+  readonly onListening?: (address: { readonly host: string; readonly port: number }) => void;
   /** A rank that asked to join and was turned away, and why. */
   readonly onRefused?: (error: Error) => void;
   /** How far a rank's loading is, 0 … 1. */
@@ -91,6 +93,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
     ...(options.onRefused && { onRefused: options.onRefused }),
     onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
   });
+  options.onListening?.({ host, port: rendezvous.port });
   const comparing = new AbortController();
   const table = numExternalRanks === 0 ? null : expertTableOf(options, comparing.signal);
   const cause = new FirstCause();
@@ -207,11 +210,9 @@ async function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Prom
 async function nearestCause(error: unknown, cause: FirstCause): Promise<never> {
   if (!(error instanceof CommError)) throw error;
   const { rank = null, remote } = error;
-  if (rank !== null && remote !== undefined) throw new RankStartError(rank, remote);
-  if (error.code !== 'PEER_LOST') throw error;
-  const lost = new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), rank === null ? {} : { rank });
-  cause.report({ kind: 'disconnect', from: rank, error: lost });
-  throw await cause.found;
+  if (rank !== null && remote !== undefined && (remote.rank ?? rank) === rank) throw new RankStartError(rank, remote);
+  if (error.code !== 'PEER_LOST' || rank === null) throw error;
+  throw await cause.of(rank, new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), { rank }));
 }
 
 /** The first thing that a linked rank says. */

@@ -198,22 +198,54 @@ describe('a listening port', () => {
     for (const ws of peers) ws.terminate();
   });
 
-  it('refuses more unauthenticated connections than it may hold, at once', async () => {
+  it('holds so many unauthenticated connections and no more: the oldest that said nothing goes first', async () => {
     await server.close();
     const refused: CommError[] = [];
-    server = await WsServer.listen({ ...LISTEN, maxStrangers: 2, onRefused: (error) => refused.push(error) });
-    const sockets = [];
-    for (let i = 0; i < 3; i += 1) {
-      const socket = connect(server.port, '127.0.0.1')
-        .on('error', () => undefined)
-        .resume();
-      await once(socket, 'connect');
+    const limits = { maxStrangers: 3, maxStrangersPerAddress: 3 };
+    server = await WsServer.listen({ ...LISTEN, ...limits, onRefused: (error) => refused.push(error) });
+    server.onPeer(WELCOME);
+    const sockets: Socket[] = [];
+    const open = async (): Promise<Socket> => {
+      const socket = connect(server.port, '127.0.0.1').on('error', () => undefined);
       sockets.push(socket);
-    }
-    await once(sockets[2]!, 'close');
-    expect(sockets.map(({ destroyed }) => destroyed)).to.deep.equal([false, false, true]);
+      await once(socket, 'connect');
+      return socket;
+    };
+    const speaking = await open();
+    speaking.write(UPGRADE);
+    await once(speaking, 'data'); // it is shaking hands
+    speaking.resume();
+    await open();
+    await open();
+    await open(); // one too many
+    await once(sockets[1]!.resume(), 'close');
+    expect(sockets.map(({ destroyed }) => destroyed)).to.deep.equal([false, true, false, false]);
     expect(refused.map(({ code }) => code)).to.deep.equal(['LIMIT']);
+    for (const socket of sockets) socket.destroy();
   });
+
+  it('lets a peer with the secret in beside a flood of idle connections from the same address', async () => {
+    server.onPeer({ ...WELCOME, onPeer: (ws) => ws });
+    const idle: Socket[] = [];
+    let isOver = false;
+    const flood = async (): Promise<void> => {
+      while (!isOver) {
+        const socket = connect(server.port, '127.0.0.1').on('error', () => undefined);
+        idle.push(socket);
+        await Promise.race([once(socket, 'connect'), once(socket, 'close')]).catch(() => undefined);
+      }
+    };
+    const floods = Array.from({ length: 8 }, flood);
+    while (idle.length < 1000) await new Promise((resolve) => setImmediate(resolve));
+    const address = { host: '127.0.0.1', port: server.port };
+    const target = { ...OPTIONS, address, path: LISTEN.path, identity: {}, maxPayload: 1000 };
+    const peer = await dial({ ...target, timeoutMs: 8000 }, (ws) => ws);
+    expect(peer.readyState).to.equal(1);
+    isOver = true;
+    await Promise.all(floods);
+    peer.terminate();
+    for (const socket of idle) socket.destroy();
+  }).timeout(20_000);
 
   it('tells why it refused, each reason once, and tells the refused one', async () => {
     await server.close();

@@ -158,6 +158,28 @@ describe('a rendezvous', () => {
     expect((await told).message).to.contain('rank 1');
   });
 
+  it('blames the rank that vanished, not the witness that says so first', async () => {
+    const head = await listen({ size: 2 });
+    const [witness, gone] = [await join(head), await join(head)];
+    const message = 'PEER_LOST: rank 1 was lost while rank 0 linked up: it closed; look at the log of rank 1';
+    witness.link.send({ type: 'failed', error: { code: 'PEER_LOST', message, rank: 1 } });
+    void witness.close();
+    setTimeout(() => void gone.close(), 50);
+    const error = await rejection(head.links(), 'PEER_LOST', { rank: asRank(1), phase: 'join' });
+    expect(error.message).to.match(/^PEER_LOST: rank 1 left before the job started/);
+  });
+
+  it('where only a witness speaks, names whom it blames first, then the witness', async () => {
+    const head = await listen({ size: 2 });
+    const [witness] = [await join(head), await join(head)];
+    const message = "UNREACHABLE: rank 0 can't link to rank 1: nobody listens; open the port";
+    witness.link.send({ type: 'failed', error: { code: 'UNREACHABLE', message, rank: 1 } });
+    const error = await rejection(head.links(), 'UNREACHABLE', { rank: asRank(1) });
+    expect(error.message).to.equal(
+      "UNREACHABLE: rank 0 can't link to rank 1: nobody listens, says rank 0 before the job started; open the port",
+    );
+  });
+
   it('passes on what a rank of an upper layer failed with: PEER_FAILED', async () => {
     const head = await listen({ size: 1 });
     const rank = await join(head);
