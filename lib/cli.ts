@@ -2,7 +2,7 @@
 /** The command line. The only file that touches the process: arguments, environment, signals, exit code. */
 import { setMaxListeners } from 'node:events';
 import { printableLines } from '../comm/foreign_text.js';
-import { UsageError, type CommandContext } from './commands/context.js';
+import { ToldError, UsageError, type CommandContext } from './commands/context.js';
 import { OutputError } from './commands/output_file.js';
 import { ConfigError } from './config/errors.js';
 import { EngineError } from './engine/errors.js';
@@ -28,7 +28,8 @@ const context: CommandContext = {
 function fail(error: unknown): void {
   if (interrupted.signal.aborted) return; // Ctrl-C ends what runs; that is no failure to report.
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`expertwire: ${printableLines(message, MAX_MESSAGE_CHARS)}\n`);
+  if (!(error instanceof ToldError))
+    process.stderr.write(`expertwire: ${printableLines(message, MAX_MESSAGE_CHARS)}\n`);
   process.exitCode = isUsageError(error) ? EXIT_USAGE : EXIT_FAILURE;
 }
 

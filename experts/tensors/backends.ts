@@ -22,6 +22,11 @@ export interface BackendReport extends StartedBackend {
 export interface BackendOptions {
   /** Part of the name of the GPU that `webgpu` is to run on; null: the fastest. Default null. */
   readonly webgpuAdapter?: string | null;
+  /**
+   * Whether this machine is known to have a GPU that CUDA drives. Without one `auto` passes over `tensorflow` and doesn't load its library for that, which takes a
+   * while and talks. Default true: nobody knows.
+   */
+  readonly hasCudaDevice?: boolean;
 }
 
 /**
@@ -33,7 +38,7 @@ export async function selectBackend(choice: BackendChoice, options: BackendOptio
   const tried: BackendReport[] = [];
   const isDeviceOpen = registeredBackend('webgpu') !== null;
   for (const name of choice === 'auto' ? BACKENDS : [choice]) {
-    const report = await tryBackend(name, options);
+    const report = isPointless(name, choice, options) ? NO_CUDA_DEVICE : await tryBackend(name, options);
     const isWanted = choice === name || report.isAutomatic;
     if (report.isAvailable && isWanted) {
       countKernels(tf.getBackend());
@@ -45,6 +50,16 @@ export async function selectBackend(choice: BackendChoice, options: BackendOptio
   const reasons = tried.map((report) => `${report.name}: ${report.detail}`).join('; ');
   throw new ExpertError('BACKEND_UNAVAILABLE', `no backend for '${choice}' runs here (${reasons}); try backend: wasm`);
 }
+
+const isPointless = (name: BackendName, choice: BackendChoice, { hasCudaDevice = true }: BackendOptions): boolean =>
+  choice === 'auto' && name === 'tensorflow' && !hasCudaDevice;
+
+const NO_CUDA_DEVICE: BackendReport = {
+  name: 'tensorflow',
+  isAvailable: false,
+  isAutomatic: false,
+  detail: 'no CUDA device',
+};
 
 /** Tries every backend in turn; leaves the last that worked active, and no device open. For `expertwire doctor`. */
 export async function reportBackends(): Promise<BackendReport[]> {

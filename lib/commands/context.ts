@@ -17,6 +17,14 @@ export interface CommandContext {
   readonly env: Record<string, string | undefined>;
 }
 
+/** A failure that the user was told of already: exit code 1, and no further word. */
+export class ToldError extends Error {
+  constructor() {
+    super('a failure that was told already');
+    this.name = 'ToldError';
+  }
+}
+
 /** A mistake in how a command was called: exit code 2. */
 export class UsageError extends Error {
   constructor(message: string) {

@@ -7,10 +7,10 @@ import { EngineError } from '../engine/errors.js';
 import { LocalRanks, type LocalRanksOptions, type RankExit } from '../engine/local_ranks.js';
 import type { SpawnedRankNews } from '../engine/spawned_rank.js';
 import { localSeats } from '../engine/local_seat.js';
-import { devicesFor, takePlace, type PlaceOrder } from '../engine/rank_place.js';
+import { devicesFor, type PlaceOrder } from '../engine/rank_place.js';
 import { readTls } from '../engine/tls_files.js';
 import { parseAddress } from './address.js';
-import { UsageError, type CommandContext } from './context.js';
+import { ToldError, UsageError, type CommandContext } from './context.js';
 import { readSecret, SECRET_VARIABLE } from './engine_options.js';
 import { MAX_TIMEOUT_S, wholeNumber } from './numbers.js';
 import { SharedTerminal } from './shared_terminal.js';
@@ -71,20 +71,15 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   const world = worldFromEnv(context.env);
   const devices = await devicesFor(backend);
   const places = localSeats(nproc, world).map((seat) => ({ seat, devices }));
-  if (nproc !== 1) return runMany(order, first, places, context);
-  const { runRank } = await import('../engine/rank_main.js'); // loads TensorFlow.js, which a supervisor doesn't need
-  const number = first ?? world?.rank;
-  const place = takePlace(places[0]!, context.env);
-  const terminal = new SharedTerminal(context);
-  const onRefused = ({ message }: Error): void => terminal.line(`turned away: ${message}`);
-  await runRank({ ...order, place, onRefused, signal: context.signal, ...(number !== undefined && { rank: number }) });
+  await superviseRanks(order, nproc === 1 ? (first ?? world?.rank) : first, places, context);
 }
 
 /**
- * Starts ranks and watches them. The first that fails ends the others, unless the job masks losses: then the head decides who goes on.
- * @throws EngineError RANK_LOST: the first that failed.
+ * Starts ranks, each in a process of its own whose native libraries can't talk past us, and watches them. The first that fails ends the others, unless the job masks
+ * losses: then the head decides who goes on. One alone speaks for itself.
+ * @throws EngineError RANK_LOST: the first of several that failed.
  */
-async function runMany(
+async function superviseRanks(
   order: LocalRanksOptions['order'],
   first: number | undefined,
   places: readonly PlaceOrder[],
@@ -92,6 +87,7 @@ async function runMany(
 ): Promise<void> {
   const { signal } = context;
   const terminal = new SharedTerminal(context);
+  const isAlone = places.length === 1;
   let onPeerLoss: SpawnedRankNews['onPeerLoss'] = 'fail';
   const isMasked = (): boolean => onPeerLoss === 'mask';
   const ranks = new LocalRanks({
@@ -100,7 +96,7 @@ async function runMany(
     places,
     onJoined: (news) => (onPeerLoss = news.onPeerLoss),
     onLog: (number, line) => {
-      if (!signal.aborted) terminal.line(`[rank ${number ?? '?'}] ${line}`);
+      if (!signal.aborted) terminal.line(isAlone ? line : `[rank ${number ?? '?'}] ${line}`);
     },
   });
   const stop = (): void => void ranks.close({ gracefully: false });
@@ -111,11 +107,12 @@ async function runMany(
     if (end.code === 0 && isMasked()) break;
     if (end.code === 0) continue;
     failed ??= end;
-    if (!isMasked() || signal.aborted) break;
+    if (isAlone || !isMasked() || signal.aborted) break;
     terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: mask)`);
   }
   await ranks.close({ gracefully: failed === null || isMasked() });
-  if (failed !== null && !signal.aborted) throw exitError(failed);
+  if (failed === null || signal.aborted) return;
+  throw isAlone && failed.signal === null ? new ToldError() : exitError(failed);
 }
 
 async function* inOrderOfTime<T>(promises: readonly Promise<T>[]): AsyncGenerator<T> {

@@ -158,7 +158,7 @@ async function load(joined: JoinedRank, job: RankJob, options: RankOptions) {
   const signal = stopSignal(joined, options.signal);
   const { place = { ranksHere: 1, gpu: null } } = options;
   const wanted = backendOf(options.backend ?? job.backend, job.residence);
-  const backend = await selectBackend(wanted, { webgpuAdapter: job.webgpuAdapter });
+  const backend = await selectBackend(wanted, { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null });
   const { configBytes } = await readModelFiles(modelDir);
   const { spec } = job;
   const { numExperts } = spec.moe.gate;

@@ -219,13 +219,13 @@ describe('a rank that is lost in the middle of a generation, with on_peer_loss: 
       let numEvents = 0;
       const promptTokenIds = CASES[0]!.prompt_token_ids;
       for await (const event of engine.generate({ promptTokenIds, maxNewTokens: NUM_NEW, ignoreEos: true })) {
-        if (++numEvents === NUM_BEFORE) rank.signal('SIGSTOP');
+        if (++numEvents === NUM_BEFORE) rank.signalGroup('SIGSTOP');
         expect(event.kind).to.equal(numEvents <= NUM_NEW ? 'token' : 'finished');
       }
       expect(numEvents).to.equal(NUM_NEW + 1);
     } finally {
       await engine.close();
-      rank.signal('SIGCONT');
+      rank.signalGroup('SIGCONT');
     }
     expect(losses.map(({ lost }) => lost.map((each) => each.rank))).to.deep.equal([[2]]);
     const { message } = losses[0]!.lost[0]!.error;
