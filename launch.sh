@@ -23,9 +23,13 @@ check_node() {
 # npm writes this file at the end of an installation.
 needs_install() { [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; }
 
+# Only what this call runs is compiled: the product, and the benchmarks where one of them is called.
+part=product sources=(comm experts lib)
+case " $* " in *' -- bench '*) part=bench sources+=(bench) ;; esac
+
 needs_build() {
-  [ ! -f dist/.built ] ||
-    [ -n "$(find comm experts lib bench package.json tsconfig.json -newer dist/.built -print -quit 2>/dev/null)" ]
+  [ ! -f "dist/.built.$part" ] ||
+    [ -n "$(find "${sources[@]}" package.json tsconfig.json -newer "dist/.built.$part" -print -quit 2>/dev/null)" ]
 }
 
 make_ready() {
@@ -35,7 +39,7 @@ make_ready() {
   fi
   if needs_build; then
     say 'building'
-    npm run --silent build >&2
+    node scripts/build.mjs "$part" >&2
   fi
 }
 

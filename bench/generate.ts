@@ -7,6 +7,7 @@ import { Engine } from '../lib/engine/engine.js';
 import { uniform } from '../lib/engine/philox.js';
 import type { EngineStats } from '../lib/engine/stats.js';
 import { bytes, table } from '../lib/metrics/charts.js';
+import { DEMO_MODEL } from '../lib/package_files.js';
 import { median, thisMachine } from './machine.js';
 import { plainMatmulGflops } from './matmul.js';
 import { benchParser } from './options.js';
@@ -77,7 +78,7 @@ export async function benchGenerate(args: readonly string[], { stdout, signal }:
 function parse(args: readonly string[]): Options {
   const what = 'Prefill and decode tokens/s over ranks × batch, against one rank and a plain matmul of the same run.';
   const parsed = benchParser('generate', args, what)
-    .option('model', { type: 'string', default: 'models/moe-7m', describe: 'model folder' })
+    .option('model', { type: 'string', default: DEMO_MODEL, defaultDescription: 'moe-7m', describe: 'model folder' })
     .option('backend', { type: 'string', default: 'auto', describe: 'auto, tensorflow, webgpu, wasm or cpu' })
     .option('ranks', {
       type: 'string',
@@ -104,8 +105,8 @@ function parse(args: readonly string[]): Options {
 }
 
 async function start(options: Options, ranks: number, signal: AbortSignal): Promise<Engine> {
-  const base = { model: options.model, parallel: { ranks } };
-  const config = await loadConfig({ base, overrides: [`backend=${options.backend}`, ...options.set] });
+  const flags = { model: options.model, parallel: { ranks } };
+  const config = await loadConfig({ flags, overrides: [`backend=${options.backend}`, ...options.set] });
   return Engine.start({ config, signal });
 }
 

@@ -1,8 +1,6 @@
 /** Benchmarks behind `expertwire bench NAME`. */
-import type { CommandContext } from '../lib/commands/context.js';
+import type { Bench } from '../lib/commands/bench.js';
 import { UsageError } from '../lib/commands/context.js';
-
-type Bench = (args: readonly string[], context: CommandContext) => Promise<void>;
 
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
@@ -15,7 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
 };
 
 /** @throws UsageError naming the benchmarks. */
-export async function runBench([name = '', ...args]: readonly string[], context: CommandContext): Promise<void> {
+export const runBench: Bench = async ([name = '', ...args], context) => {
   const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
   if (load === undefined)
     throw new UsageError(
@@ -23,4 +21,4 @@ export async function runBench([name = '', ...args]: readonly string[], context:
     );
   const bench = await load();
   await bench(args, context);
-}
+};

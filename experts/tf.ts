@@ -12,7 +12,7 @@ export {
 export { numKernelRuns } from './tensors/kernel_counter.js';
 export * from './tensors/ops.js';
 export { tryNative } from './tensors/tensorflow_backend.js';
-export type { Tensor, Tensor2D } from './tensors/tfjs.js';
+export type { Tensor, Tensor2D } from './tensors/tensor.js';
 export { tensorTransfers, type Transfers } from './tensors/transfers.js';
 export { listAdapters } from './tensors/webgpu/webgpu_backend.js';
 export { WASM_MAX_WEIGHT_BYTES } from './tensors/wasm_backend.js';

@@ -25,4 +25,4 @@ export { TokenizerError, type TokenizerErrorCode } from './tokenizer/errors.js';
 export { loadTokenizer, type Tokenizer } from './tokenizer/tokenizer.js';
 export { openCheckpoint, type Checkpoint } from './weights/checkpoint.js';
 export { WeightError, type WeightErrorCode } from './weights/errors.js';
-export { VERSION } from './version.js';
+export { DEMO_MODEL, VERSION } from './package_files.js';

@@ -1,11 +1,16 @@
 import { expect } from 'chai';
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { compile, createConsumer, run } from './kit/consumer_project.js';
 import { repoRoot } from './kit/paths.js';
+import { withTempFolder } from './kit/temp_folder.js';
 
-const run = promisify(execFile);
+const CLI = join(repoRoot(), 'dist/lib/cli.js');
+
+/** Every entry of the package. */
+const ENTRIES = ['expertwire', 'expertwire/comm', 'expertwire/experts']
+  .map((name, i) => `export * as entry${i} from '${name}';`)
+  .join('\n');
 
 /** Code blocks of one language, in order. */
 const blocksOf = (markdown: string, language: string): string[] =>
@@ -14,25 +19,49 @@ const blocksOf = (markdown: string, language: string): string[] =>
 describe('README', () => {
   const readme = readFile(join(repoRoot(), 'README.md'), 'utf8');
 
-  it('its library snippets run, and print what their comments promise', async () => {
-    const snippets = blocksOf(await readme, 'ts');
-    expect(snippets).to.have.length(2);
-    // Inside the package, so that 'expertwire' means this build.
-    const folder = await mkdtemp(join(repoRoot(), 'dist', 'readme-'));
-    try {
-      for (const [i, snippet] of snippets.entries()) {
-        const file = join(folder, `snippet${i}.mjs`);
-        await writeFile(file, snippet);
-        const { stdout, stderr } = await run(process.execPath, [file], { cwd: repoRoot() });
-        const promised = [...snippet.matchAll(/\/\/ prints: (.*)$/gm)].map((match) => match[1]!);
-        expect(promised).to.not.have.length(0);
-        for (const text of promised) expect(stdout).to.contain(text);
-        expect(stderr).to.equal('');
-      }
-    } finally {
-      await rm(folder, { recursive: true, force: true });
+  it('its library snippets compile and run in a project that has installed the package, and print what their comments promise', () =>
+    withTempFolder(async (dir) => {
+      const snippets = blocksOf(await readme, 'ts');
+      expect(snippets).to.have.length(3);
+      await createConsumer(dir);
+      for (const [i, snippet] of snippets.entries()) await writeFile(join(dir, `snippet${i}.ts`), snippet);
+      await writeFile(join(dir, 'entries.ts'), ENTRIES);
+      await compile(dir);
+      const promises = await Promise.all(
+        snippets.map(async (snippet, i) => {
+          const { stdout, stderr } = await run(process.execPath, [`out/snippet${i}.js`], { cwd: dir });
+          expect(stderr).to.equal('');
+          const promised = [...snippet.matchAll(/\/\/ prints: (.*)$/gm)].map((match) => match[1]!);
+          for (const text of promised) expect(stdout).to.contain(text);
+          return promised.length;
+        }),
+      );
+      expect(promises).to.deep.equal([1, 1, 0]);
+    })).timeout(120_000);
+
+  it('its commands exist, with every option that it shows', async () => {
+    const text = await readme;
+    const lines = [...text.matchAll(/(?:\.\/launch\.sh(?: [^\n`]*?)? --|npx expertwire) ([a-z][^\n`#]*)/g)].map(
+      (match) => match[1]!,
+    );
+    expect(lines).to.have.length.above(15);
+    const helps = new Map<string, Promise<string>>();
+    for (const line of lines) {
+      const [command, name] = line.split(' ') as [string, string | undefined];
+      const words = command === 'bench' ? [command, name ?? ''] : [command];
+      const key = words.join(' ');
+      if (!helps.has(key))
+        helps.set(
+          key,
+          run(process.execPath, [CLI, ...words, '--help']).then(({ stdout }) => stdout),
+        );
+      const help = await helps.get(key)!;
+      expect(help, key).to.contain(`expertwire ${key}`);
+      for (const [option] of line.matchAll(/--[a-z][a-z-]*/g)) expect(help, line).to.contain(option);
     }
-  }).timeout(60_000);
+    // No command is shown that a shell would not find.
+    expect(text).to.not.match(/(?<!npx )expertwire (?:bench|plan|generate|score|doctor|native|rank|launch)\b/);
+  });
 
   it('links only to files that exist', async () => {
     const text = await readme;

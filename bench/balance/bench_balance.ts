@@ -2,6 +2,7 @@
 import { REPLICA_CHOICES, type ReplicaChoice } from '../../experts/replica_choice.js';
 import { UsageError, type CommandContext } from '../../lib/commands/context.js';
 import { seedNumber, wholeNumber } from '../../lib/commands/numbers.js';
+import { DEMO_MODEL } from '../../lib/package_files.js';
 import { thisMachine } from '../machine.js';
 import { benchParser } from '../options.js';
 import { measureAll, type BalanceOptions } from './measure.js';
@@ -39,7 +40,7 @@ function parse(args: readonly string[]): Options {
     args,
     'The same prompts with balancing off, eplb and eplb_stable placements, and each way to choose replicas, in turns.',
   )
-    .option('model', { type: 'string', default: 'models/moe-7m', describe: 'model folder' })
+    .option('model', { type: 'string', default: DEMO_MODEL, defaultDescription: 'moe-7m', describe: 'model folder' })
     .option('ranks', { type: 'number', default: 2, describe: 'ranks; speed is measured where each has a core' })
     .option('slots', { type: 'number', describe: 'slots of all ranks, per layer (experts + a quarter)' })
     .option('kind', { type: 'string', default: 'code', describe: `traffic: ${KINDS.join(', ')}` })

@@ -75,7 +75,7 @@ export async function startEngine(
   more: readonly string[],
   signal: AbortSignal,
 ): Promise<RunningVariant> {
-  const config = await loadConfig({ base: { model, parallel: { ranks } }, overrides: [...set, ...more] });
+  const config = await loadConfig({ flags: { model, parallel: { ranks } }, overrides: [...set, ...more] });
   const loads = new RankLoads();
   return { engine: await Engine.start({ config, observer: loads, signal }), loads };
 }

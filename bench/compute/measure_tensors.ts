@@ -4,18 +4,21 @@
  */
 import {
   add,
+  clone,
   hasOwnMemory,
   matMul,
   numKernelRuns,
+  reshape,
   rowsFrom,
   rowsOf,
+  stackRows,
   tidy,
   toTensor,
   type Tensor,
   type Tensor2D,
 } from '../../experts/tf.js';
 import { TensorExperts } from '../../experts/tensors/tensor_experts.js';
-import { tf } from '../../experts/tensors/tfjs.js';
+import { tf, type TfjsTensor } from '../../experts/tensors/tfjs.js';
 import { batchRow, besideYardsticks, type BatchRow } from './batch_figures.js';
 import { ExpertLayer } from './expert_runs.js';
 import type { ComputeOptions, ComputeShape } from './options.js';
@@ -107,7 +110,8 @@ export async function measureTensors(options: ComputeOptions, signal: AbortSigna
 async function finish(compute: () => Tensor): Promise<void> {
   const result = compute();
   if (hasOwnMemory()) {
-    const row = tidy(() => rowsFrom(tf.reshape(result, [-1, result.shape.at(-1)!]), 0, 1).clone());
+    const width = result.shape.at(-1)!;
+    const row = tidy(() => clone(rowsFrom(reshape(result, [result.size / width, width]), 0, 1)));
     await rowsOf(row);
     row.dispose();
   }
@@ -128,24 +132,27 @@ function yardstickRuns({ matmul: [rows, inner, columns], seed }: ComputeOptions)
   };
 }
 
+/** [N,W] of each of E → [E,N,W]. */
+const stack = (matrices: readonly Tensor2D[]): TfjsTensor => tf.stack([...matrices] as TfjsTensor[]);
+
 /** The gate and up product of several experts, each with as many rows. */
 class Products {
   private readonly weights: readonly Tensor2D[];
   private readonly rows: readonly Tensor2D[];
-  private readonly allWeights: Tensor;
-  private readonly allRows: Tensor;
+  private readonly allWeights: TfjsTensor;
+  private readonly allRows: TfjsTensor;
 
   constructor({ hidden, intermediate, seed }: ComputeOptions, numActive: number, numRows: number) {
     const numExperts = Math.min(numActive, MAX_PRODUCTS);
     const [weights, rows] = [randomRows(seed, hidden * 2 * intermediate), randomRows(seed, numRows * hidden)];
     this.weights = Array.from({ length: numExperts }, () => toTensor(weights, [hidden, 2 * intermediate]));
     this.rows = Array.from({ length: numExperts }, () => toTensor(rows, [numRows, hidden]));
-    this.allWeights = tf.tidy(() => tf.stack([...this.weights]));
-    this.allRows = tf.tidy(() => tf.stack([...this.rows]));
+    this.allWeights = stack(this.weights);
+    this.allRows = stack(this.rows);
   }
 
   apart(): Promise<void> {
-    return finish(() => tf.tidy(() => tf.concat(this.rows.map((rows, i) => matMul(rows, this.weights[i]!)))));
+    return finish(() => tidy(() => stackRows(this.rows.map((rows, i) => matMul(rows, this.weights[i]!)))));
   }
 
   batched(): Promise<void> {
@@ -153,7 +160,7 @@ class Products {
   }
 
   joined(): Promise<void> {
-    return finish(() => tf.tidy(() => tf.matMul(this.allRows, tf.stack([...this.weights]))));
+    return finish(() => tidy(() => tf.matMul(this.allRows, stack(this.weights))));
   }
 
   dispose(): void {

@@ -2,6 +2,7 @@ import { BACKENDS, type BackendName } from '../../experts/tf.js';
 import { WEIGHT_DTYPES, type WeightDtype } from '../../experts/weight_matrix.js';
 import { UsageError } from '../../lib/commands/context.js';
 import { checkBytes, list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/numbers.js';
+import { DEMO_MODEL } from '../../lib/package_files.js';
 import { benchParser } from '../options.js';
 import type { Clock } from './turns.js';
 
@@ -43,7 +44,12 @@ export function parseOptions(args: readonly string[]): ComputeOptions {
       describe: "what the kernels' weights are kept as",
     })
     .option('matmul', { type: 'string', default: '512,2048,2048', describe: 'rows, inner, columns' })
-    .option('model', { type: 'string', default: 'models/moe-7m', describe: 'model folder, whose layers are timed' })
+    .option('model', {
+      type: 'string',
+      default: DEMO_MODEL,
+      defaultDescription: 'moe-7m',
+      describe: 'model folder, whose layers are timed',
+    })
     .option('decode-tokens', { type: 'number', default: 200, describe: 'tokens that it decodes per run; 0 = none' })
     .option('repeats', { type: 'number', default: 9, describe: 'runs in turns; the best and the median are shown' })
     .option('backend', {

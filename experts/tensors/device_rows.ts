@@ -5,7 +5,7 @@
 import type { ReceivedRows } from '../expert_compute.js';
 import { gatherRows, mul, rowsFrom, rowsOf, sumBlocks, tidy, toTensor } from './ops.js';
 import { inChoiceOrder, rowOfChoice, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
-import type { Tensor2D } from './tfjs.js';
+import type { Tensor2D } from './tensor.js';
 
 export const deviceRows: RowExchange = {
   spread(groups, { recvX }, { hidden, numTopk }) {

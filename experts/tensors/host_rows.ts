@@ -2,7 +2,7 @@
 import type { ReceivedRows } from '../expert_compute.js';
 import { rowsOf, toTensor } from './ops.js';
 import { inChoiceOrder, rowOfChoice, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
-import type { Tensor2D } from './tfjs.js';
+import type { Tensor2D } from './tensor.js';
 
 export const hostRows: RowExchange = {
   spread(groups, { recvX }, { hidden, numTopk }) {

@@ -3,13 +3,16 @@
  * time of a decoding step at batch 1. Shapes are the callers' business; broadcasting is as in NumPy.
  */
 import { FUSED, isFused } from './fused_kernels.js';
+import type { Tensor, Tensor2D } from './tensor.js';
 import { countDownload, countUpload } from './transfers.js';
-import { tf, type NamedAttrMap, type NamedTensorMap, type Tensor, type Tensor2D } from './tfjs.js';
+import { tf, type NamedAttrMap, type NamedTensorMap } from './tfjs.js';
 
 /** Keeps a tensor that a tidy would dispose. */
-export const keep: typeof tf.keep = tf.keep;
+export const keep = tf.keep as unknown as <T extends Tensor>(tensor: T) => T;
+/** Another tensor of the same values, in the same memory. */
+export const clone = tf.clone as unknown as <T extends Tensor>(tensor: T) => T;
 /** Disposes every tensor that `compute` made and doesn't return; synchronous. */
-export const tidy: typeof tf.tidy = tf.tidy;
+export const tidy = tf.tidy as unknown as <T>(compute: () => T) => T;
 
 /** Tensors alive in this process and the bytes they hold. */
 export function tensorMemory(): { readonly numTensors: number; readonly numBytes: number } {
@@ -26,8 +29,8 @@ interface GpuUse {
   readonly isUsingGpuDevice: boolean;
 }
 
-function run(kernel: string, inputs: NamedTensorMap | Tensor[], attributes?: NamedAttrMap): Tensor {
-  return tf.engine().runKernel(kernel, inputs as NamedTensorMap, attributes);
+function run(kernel: string, inputs: Readonly<Record<string, Tensor>> | Tensor[], attributes?: NamedAttrMap): Tensor {
+  return tf.engine().runKernel(kernel, inputs as unknown as NamedTensorMap, attributes) as Tensor;
 }
 
 const run2 = (...call: Parameters<typeof run>): Tensor2D => run(...call) as Tensor2D;
@@ -44,13 +47,13 @@ const rsqrt = (x: Tensor2D): Tensor2D => run2('Rsqrt', { x });
 /** x · (mean(x²) + eps)^−½ · weight for the rows of [N,W]; weight is [1,W]. */
 export function rmsNorm(x: Tensor2D, weight: Tensor2D, eps: number): Tensor2D {
   if (isFused(FUSED.rmsNorm)) return run2(FUSED.rmsNorm, { x, weight }, { eps });
-  return tf.tidy(() => mul(mul(x, rsqrt(add(rowMeans(square(x)), toTensor(Float32Array.of(eps), [1, 1])))), weight));
+  return tidy(() => mul(mul(x, rsqrt(add(rowMeans(square(x)), toTensor(Float32Array.of(eps), [1, 1])))), weight));
 }
 
 /** [gate | up] rows [N,2I] → silu(gate)·up [N,I]. */
 export function swiglu(x: Tensor2D): Tensor2D {
   if (isFused(FUSED.swiglu)) return run2(FUSED.swiglu, { x });
-  return tf.tidy(() => {
+  return tidy(() => {
     const intermediate = x.shape[1] / 2;
     const gate = columnsFrom(x, 0, intermediate);
     return mul(mul(gate, sigmoid(gate)), columnsFrom(x, intermediate, intermediate));
@@ -60,7 +63,7 @@ export function swiglu(x: Tensor2D): Tensor2D {
 /** exp(x − the row's maximum), for the rows of [N,W]. */
 export function expOfRows(x: Tensor2D): Tensor2D {
   if (isFused(FUSED.expRows)) return run2(FUSED.expRows, { x });
-  return tf.tidy(() => exp(sub(x, rowMaxima(x))));
+  return tidy(() => exp(sub(x, rowMaxima(x))));
 }
 
 /** Means of the rows of [N,W]: [N,1]. */
@@ -98,7 +101,7 @@ export const joinColumns = (blocks: readonly Tensor2D[]): Tensor2D => join(block
 const join = (blocks: readonly Tensor2D[], axis: number): Tensor2D =>
   blocks.length === 1 ? blocks[0]! : run2('Concat', [...blocks], { axis });
 
-export const reshape = (x: Tensor2D, shape: readonly [number, number]): Tensor2D =>
+export const reshape = (x: Tensor, shape: readonly [number, number]): Tensor2D =>
   run2('Reshape', { x }, { shape: [...shape] });
 export const transpose = (x: Tensor2D): Tensor2D => run2('Transpose', { x }, { perm: [1, 0] });
 
@@ -135,7 +138,7 @@ export function gatherRows(table: Tensor2D, rows: Int32Array): Tensor2D {
 /** float32 rows [N·W] as a tensor [N,W]; the values must not change afterwards. */
 export function toTensor(values: Float32Array, shape: readonly [number, number]): Tensor2D {
   countUpload(values.byteLength);
-  return tf.tensor(values, [...shape], 'float32');
+  return tf.tensor2d(values, [...shape], 'float32');
 }
 
 /** A tensor's values, row-major. The only way back to numbers that every backend has (webgpu cannot read synchronously). */

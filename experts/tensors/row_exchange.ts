@@ -1,6 +1,6 @@
 /** How rows that a dispatch brought get to experts, and what experts made of them back. Shape suffixes: N rows received, M rows of all experts, H hidden. */
 import type { ReceivedRows } from '../expert_compute.js';
-import type { Tensor2D } from './tfjs.js';
+import type { Tensor2D } from './tensor.js';
 
 /** The (row, choice) pairs of each expert in turn, as indices into recvTopkIdx: M in all. */
 export type ChoiceGroups = readonly { readonly choices: readonly number[] }[];

@@ -4,7 +4,7 @@
  */
 import type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from '../expert_compute.js';
 import { Ffn, readColumns, type FfnTensors, type FfnWeights } from '../ffn.js';
-import { hasOwnMemory, rowsFrom, stackRows, swiglu, tidy, type Tensor2D } from '../tf.js';
+import { clone, hasOwnMemory, rowsFrom, stackRows, swiglu, tidy, type Tensor2D } from '../tf.js';
 import { bf16Of, convertMatrix, matrixOf, type WeightDtype } from '../weight_matrix.js';
 import { matrixRowsOf } from '../weight_rows.js';
 import { deviceRows } from './device_rows.js';
@@ -36,7 +36,7 @@ export class TensorExpert implements Expert {
 
   tensors(): FfnTensors {
     const { gateUp_H2I, down_IH } = this.ffn.tensors;
-    return { gateUp_H2I: gateUp_H2I.clone(), down_IH: down_IH.clone() };
+    return { gateUp_H2I: clone(gateUp_H2I), down_IH: clone(down_IH) };
   }
 
   dispose(): void {

@@ -4,7 +4,7 @@
  * Shape suffixes: N rows, W width, K inner, M columns.
  */
 import { FUSED, hasKernel } from './fused_kernels.js';
-import { tf, type Tensor, type TensorInfo } from './tfjs.js';
+import { tf, type TensorInfo, type TfjsTensor } from './tfjs.js';
 
 interface OpAttribute {
   readonly name: string;
@@ -15,13 +15,13 @@ interface OpAttribute {
 /** What the backend of tfjs-node offers to its kernels. */
 interface NativeBackend {
   readonly binding: Readonly<Record<'TF_ATTR_BOOL' | 'TF_ATTR_TYPE' | 'TF_ATTR_INT' | 'TF_FLOAT' | 'TF_INT32', number>>;
-  executeSingleOutput(name: string, attributes: readonly OpAttribute[], inputs: readonly TensorInfo[]): Tensor;
+  executeSingleOutput(name: string, attributes: readonly OpAttribute[], inputs: readonly TensorInfo[]): TfjsTensor;
   executeMultipleOutputs(
     name: string,
     attributes: readonly OpAttribute[],
     inputs: readonly TensorInfo[],
     numOutputs: number,
-  ): Tensor[];
+  ): TfjsTensor[];
   write(values: Float32Array | Int32Array, shape: number[], dtype: 'float32' | 'int32'): TensorInfo['dataId'];
 }
 
@@ -67,12 +67,12 @@ class TensorflowOps {
   }
 
   /** [N,K]·[K,M] */
-  matMul(a: TensorInfo, b: TensorInfo): Tensor {
+  matMul(a: TensorInfo, b: TensorInfo): TfjsTensor {
     return this.backend.executeSingleOutput('MatMul', this.product, [a, b]);
   }
 
   /** As rmsNorm in ops.ts. */
-  rmsNorm(x: TensorInfo, weight: TensorInfo, eps: number): Tensor {
+  rmsNorm(x: TensorInfo, weight: TensorInfo, eps: number): TfjsTensor {
     const squares = this.op('Square', x);
     const means = this.free(this.reduce('Mean', squares), squares);
     const shifted = this.free(this.op('AddV2', means, this.number(eps)), means);
@@ -82,7 +82,7 @@ class TensorflowOps {
   }
 
   /** [gate | up] [N,2W] → silu(gate)·up [N,W]. */
-  swiglu(x: TensorInfo): Tensor {
+  swiglu(x: TensorInfo): TfjsTensor {
     const [gate, up] = this.backend.executeMultipleOutputs('Split', this.split, [this.columnAxis, x], 2);
     const sigmoid = this.op('Sigmoid', gate!);
     const silu = this.free(this.op('Mul', gate!, sigmoid), gate!, sigmoid);
@@ -90,17 +90,17 @@ class TensorflowOps {
   }
 
   /** exp(x − the row's maximum), [N,W]. */
-  expRows(x: TensorInfo): Tensor {
+  expRows(x: TensorInfo): TfjsTensor {
     const maxima = this.reduce('Max', x);
     const shifted = this.free(this.op('Sub', x, maxima), maxima);
     return this.free(this.op('Exp', shifted), shifted);
   }
 
-  private op(name: string, ...inputs: readonly TensorInfo[]): Tensor {
+  private op(name: string, ...inputs: readonly TensorInfo[]): TfjsTensor {
     return this.backend.executeSingleOutput(name, [this.float], inputs);
   }
 
-  private reduce(name: string, x: TensorInfo): Tensor {
+  private reduce(name: string, x: TensorInfo): TfjsTensor {
     return this.backend.executeSingleOutput(name, this.reduction, [x, this.columnAxis]);
   }
 
@@ -115,7 +115,7 @@ class TensorflowOps {
   }
 
   /** `result`, when what it was made of is no longer needed. */
-  private free(result: Tensor, ...operands: readonly Tensor[]): Tensor {
+  private free(result: TfjsTensor, ...operands: readonly TfjsTensor[]): TfjsTensor {
     for (const operand of operands) operand.dispose();
     return result;
   }

@@ -7,7 +7,13 @@ import type { Dawn } from './webgpu/dawn.js';
 import type { TfjsWebgpu } from './webgpu/tfjs_webgpu.js';
 import { checkVersions, installCommand } from './webgpu/versions.js';
 
-export type { KernelConfig, NamedAttrMap, NamedTensorMap, Tensor, Tensor2D, TensorInfo } from '@tensorflow/tfjs-core';
+export type {
+  KernelConfig,
+  NamedAttrMap,
+  NamedTensorMap,
+  Tensor as TfjsTensor,
+  TensorInfo,
+} from '@tensorflow/tfjs-core';
 
 /** Loaded as the CommonJS modules that they are: an import would first search megabytes of them for export names, which takes longer than running them. */
 const load = createRequire(import.meta.url);

@@ -5,7 +5,7 @@ import { nativeDir } from '../../experts/native_folder.js';
 import type { BackendReport } from '../../experts/tf.js';
 import { bytes, table } from '../metrics/charts.js';
 import { nativeFacts, nativeJson, reportNative } from '../native/native_report.js';
-import { VERSION } from '../version.js';
+import { VERSION } from '../package_files.js';
 import type { CommandContext } from './context.js';
 import { adapterLines, adapterRows } from './doctor_adapters.js';
 

@@ -110,7 +110,7 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
 
 /** The configuration that file, flags and --set make together. */
 export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<ExpertwireConfig> {
-  const base = {
+  const flags = {
     model: args.model,
     backend: args.backend,
     parallel: { ranks: args.ranks },
@@ -123,7 +123,7 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
     comm: { reduce: args.reduce },
     ...more,
   } as PartialConfig; // values are checked by the schema
-  return loadConfig({ file: args.config, base, overrides: [...(args.set ?? [])] });
+  return loadConfig({ file: args.config, flags, overrides: [...(args.set ?? [])] });
 }
 
 /**

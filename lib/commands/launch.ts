@@ -1,8 +1,8 @@
 /** What `launch.sh` runs: the given command, with head and ranks where the machine's place in the job says. Pure. */
-import { fileURLToPath } from 'node:url';
 import type { Argv } from 'yargs';
 import { MAX_RANKS } from '../../comm/ids.js';
 import { worldFromEnv, type World } from '../../comm/world.js';
+import { DEMO_CONFIG } from '../package_files.js';
 import { formatAddress, parseAddress } from './address.js';
 import { UsageError } from './context.js';
 import { wholeNumber } from './numbers.js';
@@ -29,7 +29,6 @@ export interface LaunchOptions extends Omit<LaunchArgs, 'command'> {
 
 /** Where ranks join when a launcher gives a host without a port. */
 export const DEFAULT_PORT = 7077;
-const DEMO_CONFIG = fileURLToPath(new URL('../../../configs/demo.yaml', import.meta.url));
 const COMMANDS_WITH_CONFIG: ReadonlySet<string> = new Set(['generate', 'score']);
 
 /** Options of `expertwire launch`; the command follows `--`. */

@@ -1,6 +1,7 @@
 /** The commands and their options. A parser serves one call: `launch` runs a command within a command. */
 import yargs, { type Argv } from 'yargs';
-import { VERSION } from '../version.js';
+import { VERSION } from '../package_files.js';
+import { bench } from './bench.js';
 import { UsageError, type CommandContext } from './context.js';
 import { doctor, doctorOptions } from './doctor.js';
 import { generate, generateOptions } from './generate.js';
@@ -114,10 +115,7 @@ export function createParser(args: readonly string[], context: CommandContext): 
     'Measure: balance, codec, compute, dispatch, eplb, generate.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
-    async () => {
-      const { runBench } = await import('../../bench/index.js');
-      await runBench(args.slice(1), context);
-    },
+    () => bench(args.slice(1), context),
   );
 
   register(cli, context, {

@@ -7,7 +7,7 @@ import { readPlacement } from '../config/placement_file.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { OpenedModel } from '../engine/opened_model.js';
 import { moeLayersOf } from '../model/spec.js';
-import { VERSION } from '../version.js';
+import { VERSION } from '../package_files.js';
 import { closing } from './closing.js';
 import { UsageError, type CommandContext } from './context.js';
 import { wholeNumber } from './numbers.js';

@@ -23,8 +23,10 @@ export type PartialSection<T> = { readonly [K in keyof T]?: T[K] | undefined };
 export interface LoadConfigOptions {
   /** Path of a YAML file. Default: none, defaults only. */
   readonly file?: string | undefined;
-  /** Values of command-line flags; `undefined` means that the flag was not given. */
+  /** Values that a program gives; `undefined` means that it doesn't. */
   readonly base?: PartialConfig | undefined;
+  /** Values of command-line flags; `undefined` means that the flag was not given. */
+  readonly flags?: PartialConfig | undefined;
   /** What `--set` was given: 'comm.reduce=source', with the value in YAML. Later ones win. */
   readonly overrides?: readonly string[] | undefined;
   /** Folder that relative paths start from. Default: the process's current working directory. */
@@ -32,7 +34,7 @@ export interface LoadConfigOptions {
 }
 
 /**
- * Puts a configuration together: defaults < file < flags < `--set`, and checks the whole.
+ * Puts a configuration together: defaults < file < base < flags < `--set`, and checks the whole.
  *
  * `model` comes back as an absolute path of an existing folder. A relative one is looked for in the current working
  * directory and, when it stands in a file, then in the file's folder and each folder above it: so a file in `configs/`
@@ -44,12 +46,13 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   const cwd = options.cwd ?? process.cwd();
   const layers: Layer[] = [];
   if (options.file !== undefined) layers.push(await readFileLayer(options.file, cwd));
-  layers.push({ values: options.base, originOf: () => ({ where: 'command line' }) });
+  layers.push({ values: options.base, originOf: () => ({ where: 'loadConfig({ base })' }) });
+  layers.push({ values: options.flags, originOf: () => ({ where: 'command line' }) });
   layers.push(...(options.overrides ?? []).map(overrideLayer));
 
   const merged = mergeLayers(layers);
   const checked = configSchema.safeParse(merged.tree);
-  if (!checked.success) throw errorOfIssue(checked.error.issues[0]!, merged);
+  if (!checked.success) throw errorOfIssue(checked.error.issues[0]!, merged, options.flags !== undefined);
   const { model, experts } = checked.data;
   const placement = findPlacement(experts.placement, merged.originOf(['experts', 'placement']), cwd);
   const routing = findRouting(experts.routing, merged.originOf(['experts', 'routing']), cwd);
@@ -73,15 +76,17 @@ async function readFileLayer(file: string, cwd: string): Promise<Layer> {
 }
 
 /** The first problem that the schema found, in the words of this layer. */
-function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged): ConfigError {
+function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged, isCommandLine: boolean): ConfigError {
   const key = pathText(issue.path);
   const got = issue.path.reduce<unknown>((node, part) => (node as Record<PropertyKey, unknown>)[part], merged.tree);
   const origin = merged.originOf(issue.path);
   const { allowed, types } = keyInfoOf(issue.path) ?? { allowed: 'a mapping', types: [] };
   const context = { key, file: origin?.file, line: origin?.line };
   if (origin === undefined) {
-    const how = key === 'model' ? 'give --model DIR, or a configuration that has it (--config FILE):' : 'set it to';
-    return new ConfigError('MISSING_KEY', `"${key}" was not given; ${how} ${allowed}`, context);
+    const how = isCommandLine
+      ? '--model DIR, or a configuration that has it (--config FILE)'
+      : 'base.model, or a file that has it';
+    return new ConfigError('MISSING_KEY', `"${key}" was not given; give ${how}: ${allowed}`, context);
   }
   const isInList = typeof issue.path.at(-1) === 'number';
   const isRightType = isInList || types.some((type) => type === typeOf(got));

@@ -8,7 +8,7 @@ import type { Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { moe7mCases } from '../kit/goldens.js';
-import { createLaunchFolder, markBuilt, touch, writeProgram } from '../kit/launch_folder.js';
+import { buildWith, createLaunchFolder, markBuilt, touch, writeProgram } from '../kit/launch_folder.js';
 import { moe7m } from '../kit/paths.js';
 import { closeServer, freePort, listenOn, portOf } from '../kit/ports.js';
 import { kill, lastLine, Processes, until, type Ended, type Running, withoutNews } from '../kit/processes.js';
@@ -100,35 +100,47 @@ describe('launch.sh on one machine', function () {
   });
 
   describe('that is not ready', () => {
-    /** Writes down what it is called with; a build waits for the test and then leaves a fresh mark. */
-    const NPM = (): string => `echo "$@" >>"${dir}/npm.log"
-case "$*" in
-  ci*) touch -d '+60 seconds' "${dir}/node_modules/.package-lock.json" ;;
-  *build*) while [ ! -f "${dir}/go" ]; do sleep 0.05; done; touch -d '+60 seconds' "${dir}/dist/.built" ;;
-esac`;
+    /** Both write down what they are called with; a build waits for the test and then leaves a fresh mark. */
+    const NPM = (): string =>
+      `echo npm "$@" >>"${dir}/calls.log"; touch -d '+60 seconds' "${dir}/node_modules/.package-lock.json"`;
+    const BUILD = (): string => `echo build "$@" >>"${dir}/calls.log"
+while [ ! -f "${dir}/go" ]; do sleep 0.05; done
+touch -d '+60 seconds' "${dir}/dist/.built.$1"`;
     const env = (): Record<string, string> => ({ PATH: `${join(dir, 'bin')}:${process.env.PATH!}` });
-    const npmCalls = async (): Promise<string[]> =>
-      (await readFile(join(dir, 'npm.log'), 'utf8').catch(() => '')).trimEnd().split('\n');
-    beforeEach(() => writeProgram(join(dir, 'bin'), 'npm', NPM()));
+    const calls = async (): Promise<string[]> =>
+      (await readFile(join(dir, 'calls.log'), 'utf8').catch(() => '')).trimEnd().split('\n');
+    beforeEach(async () => {
+      await writeProgram(join(dir, 'bin'), 'npm', NPM());
+      await buildWith(dir, BUILD());
+    });
 
     it('neither installs nor builds when nothing is stale', async () => {
       expect((await start(['--', '--version'], env()).ended).code).to.equal(0);
-      expect(await npmCalls()).to.deep.equal(['']);
+      expect(await calls()).to.deep.equal(['']);
     });
 
     it('installs when the lock file is newer, builds when a source is', async () => {
       await touch(join(dir, 'package-lock.json'), 120);
       await touch(join(dir, 'lib', 'a.ts'), 30);
-      await touch(join(dir, 'dist', '.built'), 0);
+      await touch(join(dir, 'dist', '.built.product'), 0);
       await touch(join(dir, 'go'), 0);
       const { code, stderr } = await start(['--', '--version'], env()).ended;
       expect(stderr).to.equal('launch.sh: installing packages (npm ci)\nlaunch.sh: building\n');
       expect(code).to.equal(0);
-      expect(await npmCalls()).to.deep.equal(['ci --no-fund --no-audit --loglevel=error', 'run --silent build']);
+      expect(await calls()).to.deep.equal(['npm ci --no-fund --no-audit --loglevel=error', 'build product']);
+    });
+
+    it('compiles benchmarks where one is called, and tests never', async () => {
+      await touch(join(dir, 'go'), 0);
+      await touch(join(dir, 'bench', 'b.ts'), 120);
+      expect((await start(['--', '--version'], env()).ended).code).to.equal(0);
+      expect(await calls()).to.deep.equal(['']);
+      await start(['--', 'bench', 'none'], env()).ended;
+      expect(await calls()).to.deep.equal(['build bench']);
     });
 
     it('two at once: one builds, the other waits for it', async () => {
-      await rm(join(dir, 'dist', '.built'));
+      await rm(join(dir, 'dist', '.built.product'));
       const both = [start(['--', '--version'], env()), start(['--', '--version'], env())];
       await until(
         () => both.some((run) => run.stderr.includes('building')),
@@ -137,15 +149,15 @@ esac`;
       await touch(join(dir, 'go'), 0);
       const ends = await Promise.all(both.map((run) => run.ended));
       expect(ends.map(({ code }) => code)).to.deep.equal([0, 0]);
-      expect(await npmCalls()).to.deep.equal(['run --silent build']);
+      expect(await calls()).to.deep.equal(['build product']);
       expect(ends.map(({ stderr }) => stderr).sort()).to.deep.equal(['', 'launch.sh: building\n']);
     });
 
     it('a lock whose owner was killed is taken over', async () => {
-      await rm(join(dir, 'dist', '.built'));
+      await rm(join(dir, 'dist', '.built.product'));
       const first = start(['--', '--version'], env());
       await until(
-        () => existsSync(join(dir, 'npm.log')),
+        () => existsSync(join(dir, 'calls.log')),
         () => 'nobody builds',
       );
       first.signalGroup('SIGKILL');
@@ -153,12 +165,12 @@ esac`;
       await touch(join(dir, 'go'), 0);
       const { code } = await start(['--', '--version'], env()).ended;
       expect(code).to.equal(0);
-      expect(await npmCalls()).to.deep.equal(['run --silent build', 'run --silent build']);
+      expect(await calls()).to.deep.equal(['build product', 'build product']);
     });
 
     it('a build that fails ends it, and the next call builds again', async () => {
-      await rm(join(dir, 'dist', '.built'));
-      await writeProgram(join(dir, 'bin'), 'npm', 'echo "no compiler" >&2; exit 3');
+      await rm(join(dir, 'dist', '.built.product'));
+      await buildWith(dir, 'echo "no compiler" >&2; exit 3');
       const { code, stderr, stdout } = await start(['--', '--version'], env()).ended;
       expect([code, stdout, stderr]).to.deep.equal([3, '', 'launch.sh: building\nno compiler\n']);
       await markBuilt(dir);

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../experts/errors.js';
 import type { GuardedBackend } from '../../experts/tensors/webgpu/guarded_backend.js';
-import { registeredBackend, tf as tfjs } from '../../experts/tensors/tfjs.js';
+import { registeredBackend, tf as tfjs, type TfjsTensor } from '../../experts/tensors/tfjs.js';
 import * as tf from '../../experts/tf.js';
 import { promptPart, startLocalJob, startOf, type LocalJob } from '../kit/local_job.js';
 import { tinyModel } from '../kit/paths.js';
@@ -127,7 +127,7 @@ describe('memory of a device', () => {
 
   it('holds weights alone: what was written or read leaves no copy in this process', async () => {
     const x = ones(1024, 1024);
-    const data = own().tensorMap.get(x.dataId);
+    const data = own().tensorMap.get((x as unknown as TfjsTensor).dataId);
     expect(data.values).to.equal(null);
     expect((await tf.rowsOf(x))[5]).to.equal(1);
     expect(data.values).to.equal(null);

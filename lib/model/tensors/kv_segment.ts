@@ -1,5 +1,5 @@
 /** Rows of one cache lane that attention reads as one operand. Shape suffixes: S tokens of the segment, W width of the lane, B heads side by side in it. */
-import { keep, reshape, swapRows, tidy, transpose, type Tensor2D } from '../../../experts/tf.js';
+import { clone, keep, reshape, swapRows, tidy, transpose, type Tensor2D } from '../../../experts/tf.js';
 
 export interface KvRows {
   /** [S,W] */
@@ -55,7 +55,7 @@ export class KvSegment implements KvRows {
 
   byHead(numHeads: number): Tensor2D {
     const { kept } = this;
-    kept.byHead ??= tidy(() => keep(byHeadOf(kept.rows ?? this.rowsAgain(), numHeads).clone()));
+    kept.byHead ??= tidy(() => keep(clone(byHeadOf(kept.rows ?? this.rowsAgain(), numHeads))));
     this.dropUnwanted();
     return kept.byHead;
   }

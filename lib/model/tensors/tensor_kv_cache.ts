@@ -3,7 +3,7 @@
  * reads, so that no step copies the whole past.
  * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head.
  */
-import { keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../../experts/tf.js';
+import { clone, keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../../experts/tf.js';
 import { EngineError } from '../../engine/errors.js';
 import type { BlockTable, KvCache } from '../decoder.js';
 import { KvSegment, looseRows, type KvRows } from './kv_segment.js';
@@ -45,7 +45,7 @@ export class TensorKvCache implements KvCache {
       const block = tidy(() => {
         const added = rowsFrom(rows, written, numNew);
         const block = offset === 0 ? added : stackRows([this.blockRows(id, layer, lane, offset), added]);
-        return keep(block === rows ? rows.clone() : block);
+        return keep(block === rows ? clone(rows) : block);
       });
       this.replace(id, layer, lane, block);
       written += numNew;
@@ -94,7 +94,7 @@ export class TensorKvCache implements KvCache {
     }
     const rows = tidy(() => {
       const stacked = this.stacked(ids, layer, lane, ids.length * blockSize);
-      return keep(ids.length === 1 ? stacked.clone() : stacked);
+      return keep(ids.length === 1 ? clone(stacked) : stacked);
     });
     const segment = new KvSegment(rows, ids.length);
     ids.forEach((id, i) => this.replace(id, layer, lane, { segment, start: i * blockSize }));

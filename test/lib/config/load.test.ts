@@ -216,10 +216,14 @@ describe('configuration', () => {
   }
 
   it('a configuration without a model is refused', async () => {
-    const error = await errorOf(ConfigError, () => loadConfig());
-    expect([error.code, error.key]).to.deep.equal(['MISSING_KEY', 'model']);
-    expect(error.message).to.equal(
+    const errors = [{ flags: {} }, {}].map((options) => errorOf(ConfigError, () => loadConfig(options)));
+    const [shell, program] = await Promise.all(errors);
+    expect([shell!.code, shell!.key, program!.code]).to.deep.equal(['MISSING_KEY', 'model', 'MISSING_KEY']);
+    expect(shell!.message).to.equal(
       'MISSING_KEY: "model" was not given; give --model DIR, or a configuration that has it (--config FILE): the path of a model folder',
+    );
+    expect(program!.message).to.equal(
+      'MISSING_KEY: "model" was not given; give base.model, or a file that has it: the path of a model folder',
     );
   });
 
@@ -275,10 +279,15 @@ describe('model path of a configuration', () => {
   });
 
   it('of a flag is looked for in the working directory only', async () => {
-    const options = { base: { model: 'models/moe-7m' }, cwd: repoRoot() };
-    expect((await loadConfig(options)).model).to.equal(moe7m());
-    const error = await errorOf(ConfigError, () => loadConfig({ ...options, cwd: join(repoRoot(), 'lib') }));
-    expect(error.code).to.equal('NOT_FOUND');
-    expect(error.message).to.match(/command line: "model" is "models\/moe-7m".*looked for [^,]*\); give/);
+    const values = { model: 'models/moe-7m' };
+    expect((await loadConfig({ flags: values, cwd: repoRoot() })).model).to.equal(moe7m());
+    for (const [who, options] of [
+      ['command line', { flags: values }],
+      ['loadConfig\\(\\{ base \\}\\)', { base: values }],
+    ] as const) {
+      const error = await errorOf(ConfigError, () => loadConfig({ ...options, cwd: join(repoRoot(), 'lib') }));
+      expect(error.code).to.equal('NOT_FOUND');
+      expect(error.message).to.match(new RegExp(`${who}: "model" is "models/moe-7m".*looked for [^,]*\\); give`));
+    }
   });
 });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {
+  clone,
   joinColumns,
   numKernelRuns,
   rowsOf,
@@ -34,7 +35,7 @@ async function read(cache: TensorKvCache, table: readonly number[], layer: numbe
   const [rows, turned] = tidy(() => {
     const segments = cache.read(table, layer, lane, length);
     const columns = segments.map((segment) => segment.columns);
-    return [stackRows(segments.map((segment) => segment.rows)).clone(), transpose(joinColumns(columns))];
+    return [clone(stackRows(segments.map((segment) => segment.rows))), transpose(joinColumns(columns))];
   });
   const values = (await rowsOf(rows)).slice();
   expect(isSameBits(await rowsOf(turned), values), 'columns').to.equal(true);

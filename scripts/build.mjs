@@ -1,0 +1,65 @@
+/**
+ * Compiles what changed since the last build into dist/:
+ *   node scripts/build.mjs product   comm, experts and lib, which is what runs
+ *   node scripts/build.mjs bench     and the benchmarks
+ *   node scripts/build.mjs           and the tests: everything
+ * dist/.built.PART has the time at which the last good build of a part began.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { ascArguments, MODULES } from './wasm_modules.mjs';
+
+/** TypeScript projects, each on top of the ones before it. */
+const PARTS = ['product', 'bench', 'test'];
+const OUTPUT = /\.(js|d\.ts|js\.map)$/;
+
+process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'));
+const part = process.argv[2] ?? 'test';
+const startMs = Date.now();
+if (!PARTS.includes(part)) fail(`there is no part '${part}': ${PARTS.join(', ')}`);
+if (!existsSync('node_modules/typescript')) fail('no compiler is installed; run npm ci, without --omit=dev');
+
+const parts = PARTS.slice(0, PARTS.indexOf(part) + 1);
+removeOrphans('dist');
+run('typescript/bin/tsc', '--build', part === 'product' ? '.' : part);
+for (const module of parts.flatMap((each) => MODULES[each])) {
+  if (isStale(module)) run('assemblyscript/bin/asc.js', ...ascArguments(module, `dist/${module}.wasm`));
+}
+for (const each of parts) {
+  writeFileSync(`dist/.built.${each}`, '');
+  utimesSync(`dist/.built.${each}`, startMs / 1000, startMs / 1000);
+}
+
+/** Removes what was compiled from sources that are no longer there: a test among them would run for ever. */
+function removeOrphans(folder) {
+  if (!existsSync(folder)) return;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    const source = path.replace(/^dist./, '').replace(OUTPUT, '.ts');
+    if (entry.isDirectory()) removeOrphans(path);
+    else if (OUTPUT.test(path) && !existsSync(source)) rmSync(path);
+  }
+}
+
+function isStale(module) {
+  const output = `dist/${module}.wasm`;
+  if (!existsSync(output)) return true;
+  const builtMs = statSync(output).mtimeMs;
+  const names = readdirSync(dirname(module)).filter((name) => name.endsWith('.as.ts'));
+  // package.json has the compiler's version.
+  const sources = [...names.map((name) => join(dirname(module), name)), 'scripts/wasm_modules.mjs', 'package.json'];
+  return sources.some((source) => statSync(source).mtimeMs >= builtMs);
+}
+
+function run(program, ...args) {
+  const { status } = spawnSync(process.execPath, [join('node_modules', program), ...args], { stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+function fail(message) {
+  process.stderr.write(`build: ${message}\n`);
+  process.exit(1);
+}
