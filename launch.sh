@@ -24,7 +24,7 @@ check_node() {
 needs_install() { [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; }
 
 # Only what this call runs is compiled: the product, and the benchmarks where one of them is called.
-part=product sources=(comm experts lib)
+part=product sources=(base comm compute experts lib)
 case " $* " in *' -- bench '*) part=bench sources+=(bench) ;; esac
 
 needs_build() {

@@ -1,8 +1,8 @@
 /** `expertwire bench codec`: how fast rows become bytes and back, per wire dtype, against a plain copy of the same values. */
-import { WIRE_DTYPES, decodeRows, encodeRows, wireRowBytes, type WireDtype } from '../comm/wire_dtype.js';
-import type { CommandContext } from '../lib/commands/context.js';
-import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../lib/commands/numbers.js';
-import { uniform } from '../lib/engine/philox.js';
+import { WIRE_DTYPES, decodeRows, encodeRows, wireRowBytes, type WireDtype } from '../comm/codec/wire_dtype.js';
+import type { CommandContext } from '../lib/commands/base/context.js';
+import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../lib/commands/base/numbers.js';
+import { uniform } from '../base/philox.js';
 import { bytes, table } from '../lib/metrics/charts.js';
 import { median, thisMachine } from './machine.js';
 import { benchParser } from './options.js';

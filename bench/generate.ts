@@ -1,13 +1,13 @@
 /** `expertwire bench generate`: prefill and decoding speed over ranks × batch, and where the time goes. */
-import { STEP_PHASES, type StepPhase } from '../experts/stopwatch.js';
-import type { CommandContext } from '../lib/commands/context.js';
+import { STEP_PHASES, type StepPhase } from '../compute/base/stopwatch.js';
+import type { CommandContext } from '../lib/commands/base/context.js';
 import { loadConfig } from '../lib/config/load.js';
-import { seedNumber, wholeNumber, wholeNumbers } from '../lib/commands/numbers.js';
-import { Engine } from '../lib/engine/engine.js';
-import { uniform } from '../lib/engine/philox.js';
-import type { EngineStats } from '../lib/engine/stats.js';
+import { seedNumber, wholeNumber, wholeNumbers } from '../lib/commands/base/numbers.js';
+import { Engine } from '../lib/head/engine.js';
+import { uniform } from '../base/philox.js';
+import type { EngineStats } from '../lib/head/stats.js';
 import { bytes, table } from '../lib/metrics/charts.js';
-import { DEMO_MODEL } from '../lib/package_files.js';
+import { DEMO_MODEL } from '../lib/config/package_files.js';
 import { median, thisMachine } from './machine.js';
 import { plainMatmulGflops } from './matmul.js';
 import { benchParser } from './options.js';

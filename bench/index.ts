@@ -1,6 +1,6 @@
 /** Benchmarks behind `expertwire bench NAME`. */
 import type { Bench } from '../lib/commands/bench.js';
-import { UsageError } from '../lib/commands/context.js';
+import { UsageError } from '../lib/commands/base/context.js';
 
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {

@@ -1,5 +1,5 @@
 /** A yardstick for tensor work, measured in the same run. */
-import { matMul, selectBackend, tidy, toTensor, type BackendChoice } from '../experts/tf.js';
+import { matMul, selectBackend, tidy, toTensor, type BackendChoice } from '../compute/tfjs/tf.js';
 
 const SIZE = 512;
 const REPEATS = 9;

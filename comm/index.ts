@@ -1,6 +1,6 @@
 /** `expertwire/comm`: bytes between ranks, for use alone or under `expertwire`. */
-export * from './ids.js';
-export * from './errors.js';
+export * from '../base/ids.js';
+export * from './base/errors.js';
 export {
   FRAME_FLAGS,
   FRAME_HEADER_BYTES,
@@ -14,39 +14,57 @@ export {
   type FrameKey,
   type Phase,
   type StepTag,
-} from './frame.js';
-export type { ArrivingFrame, Frame, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
-export { DEFAULT_MAX_FRAME_BYTES, type MeshLimits } from './mesh_base.js';
-export { createLocalMeshes } from './local_mesh.js';
-export { IoThreadServer, listenInIoThread, openIoThreadMesh, type IoThreadMeshOptions } from './io_thread_mesh.js';
-export { createThreadSeats, openThreadMesh, portsOf, type ThreadSeat } from './thread_mesh.js';
-export { listenForPeers, openWsMesh, type PeerServerOptions, type WsMeshOptions } from './ws_mesh.js';
-export type { TlsOptions } from './tls.js';
-export type { OnRefused, RefusedFrom } from './refusals.js';
-export type { WsServer } from './ws_server.js';
-export type { Address } from './dial.js';
-export { createCollectives, type Collectives, type CollectivesOptions } from './collectives.js';
-export { combineBytes, createAllToAll, dispatchBytes, type DispatchSize, type Reduce } from './all_to_all.js';
-export type * from './all_to_all_contract.js';
-export { createLowLatencyAllToAll } from './low_latency.js';
-export type * from './low_latency_contract.js';
-export { lowLatencyDispatchBytes } from './packed_payload.js';
-export { DegradedTokens } from './degraded.js';
-export type { OnPeerLoss } from './exchange.js';
-export type { PhaseTraffic } from './exchange_stats.js';
-export { sumOverLayers, trafficMatrices, type TrafficMatrices } from './traffic_matrix.js';
-export type { OnSpan, Span } from './span.js';
-export { WIRE_DTYPES, decodeRows, encodeRows, roundTripRows, wireRowBytes, type WireDtype } from './wire_dtype.js';
-export { layoutOf, type DestinationLayout, type LayoutShape } from './layout.js';
-export { PROTOCOL_VERSION } from './handshake.js';
-export { Rendezvous, type RendezvousOptions } from './rendezvous.js';
-export { joinHead, type JoinedRank, type JoinOptions, type ReadyOptions } from './join.js';
-export { ControlLink, type LinkClosed, type MessageHandler } from './control_link.js';
+} from './mesh/frame.js';
+export type { ArrivingFrame, Frame, Mesh, MeshClosed, MeshStats, Wait } from './mesh/mesh.js';
+export { DEFAULT_MAX_FRAME_BYTES, type MeshLimits } from './mesh/mesh_base.js';
+export { createLocalMeshes } from './mesh/local_mesh.js';
+export {
+  IoThreadServer,
+  listenInIoThread,
+  openIoThreadMesh,
+  type IoThreadMeshOptions,
+} from './ws/io_thread/io_thread_mesh.js';
+export { createThreadSeats, openThreadMesh, portsOf, type ThreadSeat } from './threads/thread_mesh.js';
+export { listenForPeers, openWsMesh, type PeerServerOptions, type WsMeshOptions } from './ws/ws_mesh.js';
+export type { TlsOptions } from './base/tls.js';
+export type { OnRefused, RefusedFrom } from './ws/door/refusals.js';
+export type { WsServer } from './ws/door/ws_server.js';
+export type { Address } from './ws/door/dial.js';
+export { createCollectives, type Collectives, type CollectivesOptions } from './mesh/collectives.js';
+export {
+  combineBytes,
+  createAllToAll,
+  dispatchBytes,
+  type DispatchSize,
+  type Reduce,
+} from './all_to_all/all_to_all.js';
+export type * from './all_to_all/contract/all_to_all_contract.js';
+export { createLowLatencyAllToAll } from './all_to_all/packed/low_latency.js';
+export type * from './all_to_all/contract/low_latency_contract.js';
+export { lowLatencyDispatchBytes } from './all_to_all/packed/packed_payload.js';
+export { DegradedTokens } from './all_to_all/contract/degraded.js';
+export type { OnPeerLoss } from './all_to_all/exchange/exchange.js';
+export type { PhaseTraffic } from './all_to_all/exchange/exchange_stats.js';
+export { sumOverLayers, trafficMatrices, type TrafficMatrices } from './all_to_all/exchange/traffic_matrix.js';
+export type { OnSpan, Span } from './all_to_all/exchange/span.js';
+export {
+  WIRE_DTYPES,
+  decodeRows,
+  encodeRows,
+  roundTripRows,
+  wireRowBytes,
+  type WireDtype,
+} from './codec/wire_dtype.js';
+export { layoutOf, type DestinationLayout, type LayoutShape } from './all_to_all/contract/layout.js';
+export { PROTOCOL_VERSION } from './ws/door/handshake.js';
+export { Rendezvous, type RendezvousOptions } from './job/rendezvous.js';
+export { joinHead, type JoinedRank, type JoinOptions, type ReadyOptions } from './job/join.js';
+export { ControlLink, type LinkClosed, type MessageHandler } from './job/control_link.js';
 export {
   errorOfRemote,
   remoteErrorOf,
   type ControlMessage,
   type ControlMessageOf,
   type RemoteError,
-} from './messages.js';
-export { worldFromEnv, type World } from './world.js';
+} from './job/messages.js';
+export { worldFromEnv, type World } from './job/world.js';

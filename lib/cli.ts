@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /** The command line. The only file that touches the process: arguments, environment, signals, exit code. */
 import { setMaxListeners } from 'node:events';
-import { printableLines } from '../comm/foreign_text.js';
-import { ToldError, UsageError, type CommandContext } from './commands/context.js';
-import { OutputError } from './commands/output_file.js';
+import { printableLines } from '../base/foreign_text.js';
+import { ToldError, UsageError, type CommandContext } from './commands/base/context.js';
+import { OutputError } from './commands/base/output_file.js';
 import { ConfigError } from './config/errors.js';
-import { EngineError } from './engine/errors.js';
-import type { SpawnedRankNews } from './engine/spawned_rank.js';
+import { EngineError } from './protocol/errors.js';
+import type { SpawnedRankNews } from './rank/spawned_rank.js';
 import { TokenizerError } from './tokenizer/errors.js';
 
 /** Of an error's message, which may hold what files and peers said. */
@@ -80,7 +80,7 @@ process.stderr.on('error', () => undefined); // nobody is left to be told
 /** Each way loads only what it needs: four ranks start at once on the machine of a newcomer. */
 async function main(): Promise<void> {
   if (isSpawned) {
-    const { runSpawnedRank } = await import('./engine/spawned_rank.js');
+    const { runSpawnedRank } = await import('./rank/spawned_rank.js');
     const tell = (news: SpawnedRankNews): void => void process.send?.(news);
     const isWell = await runSpawnedRank(process.stdin, process.stderr, tell, process.env);
     if (!isWell) process.exitCode = EXIT_FAILURE;

@@ -1,6 +1,6 @@
 /**
  * Compiles what changed since the last build into dist/:
- *   node scripts/build.mjs product   comm, experts and lib, which is what runs
+ *   node scripts/build.mjs product   base, comm, compute, experts and lib, which is what runs
  *   node scripts/build.mjs bench     and the benchmarks
  *   node scripts/build.mjs           and the tests: everything
  * dist/.built.PART has the time at which the last good build of a part began.
@@ -48,7 +48,7 @@ function isStale(module) {
   const output = `dist/${module}.wasm`;
   if (!existsSync(output)) return true;
   const builtMs = statSync(output).mtimeMs;
-  const names = readdirSync(dirname(module)).filter((name) => name.endsWith('.as.ts'));
+  const names = readdirSync(dirname(module), { recursive: true }).filter((name) => name.endsWith('.as.ts'));
   // package.json has the compiler's version.
   const sources = [...names.map((name) => join(dirname(module), name)), 'scripts/wasm_modules.mjs', 'package.json'];
   return sources.some((source) => statSync(source).mtimeMs >= builtMs);

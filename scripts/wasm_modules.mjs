@@ -1,6 +1,6 @@
-/** The WebAssembly modules of each part, without .as.ts: each is made of the files of its folder. */
+/** The WebAssembly modules of each part, without .as.ts: each is made of the files of its folder and those below. */
 export const MODULES = {
-  product: ['comm/codec', 'experts/kernels/kernels'],
+  product: ['comm/codec/codec', 'compute/wasm/kernels'],
   bench: ['bench/compute/stream'],
   test: [],
 };

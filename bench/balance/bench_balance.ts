@@ -1,8 +1,8 @@
 /** `expertwire bench balance`: the same prompts over placements and replica choices: what a plan promises, what speed it brings, and the time of choosing. */
-import { REPLICA_CHOICES, type ReplicaChoice } from '../../experts/replica_choice.js';
-import { UsageError, type CommandContext } from '../../lib/commands/context.js';
-import { seedNumber, wholeNumber } from '../../lib/commands/numbers.js';
-import { DEMO_MODEL } from '../../lib/package_files.js';
+import { REPLICA_CHOICES, type ReplicaChoice } from '../../experts/placement/replica_choice.js';
+import { UsageError, type CommandContext } from '../../lib/commands/base/context.js';
+import { seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
+import { DEMO_MODEL } from '../../lib/config/package_files.js';
 import { thisMachine } from '../machine.js';
 import { benchParser } from '../options.js';
 import { measureAll, type BalanceOptions } from './measure.js';

@@ -1,8 +1,8 @@
 /** The same prompts on every variant, in rounds. */
-import { createPlacement, type Placement } from '../../experts/placement.js';
-import { createPlanner } from '../../experts/planners/index.js';
-import type { ExpertLoad } from '../../experts/planners/planner.js';
-import type { ReplicaChoice } from '../../experts/replica_choice.js';
+import { createPlacement, type Placement } from '../../experts/placement/placement.js';
+import { createPlanner } from '../../experts/placement/planners/index.js';
+import type { ExpertLoad } from '../../experts/placement/planners/planner.js';
+import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
 import { inTurn } from './rounds.js';
 import { rowOf, type BalanceRow, type SpeedFrom } from './rows.js';
 import { runOnce, type Run, type RunShape } from './run.js';

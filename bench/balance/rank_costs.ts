@@ -1,5 +1,5 @@
 /** What a run would take were each rank on a machine of its own, from what each rank's work cost here. Suffixes: S steps, L MoE layers, R ranks. */
-import type { StepPhase } from '../../experts/stopwatch.js';
+import type { StepPhase } from '../../compute/base/stopwatch.js';
 
 /** Of one rank, as measured. */
 export interface RankCost {

@@ -1,8 +1,8 @@
 /** From the runs of all rounds to a row of figures per variant. Pure. */
-import { rankLoads } from '../../experts/balance.js';
-import type { Placement } from '../../experts/placement.js';
-import type { ExpertLoad } from '../../experts/planners/planner.js';
-import type { ReplicaChoice } from '../../experts/replica_choice.js';
+import { rankLoads } from '../../experts/placement/balance.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import type { ExpertLoad } from '../../experts/placement/planners/planner.js';
+import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
 import { median } from '../machine.js';
 import { gainOf, shareReached, type Gain } from './rounds.js';
 import type { Run } from './run.js';

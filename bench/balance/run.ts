@@ -1,9 +1,9 @@
 /** One run of all prompts on one engine. Suffixes: S steps, L MoE layers, E logical experts, R ranks. */
-import type { RoutingObserver, StepRouting } from '../../experts/load_recorder.js';
-import type { ExpertLoad } from '../../experts/planners/planner.js';
-import { STEP_PHASES, type StepPhase } from '../../experts/stopwatch.js';
-import type { Engine } from '../../lib/engine/engine.js';
-import type { EngineStats } from '../../lib/engine/stats.js';
+import type { RoutingObserver, StepRouting } from '../../experts/load/load_recorder.js';
+import type { ExpertLoad } from '../../experts/placement/planners/planner.js';
+import { STEP_PHASES, type StepPhase } from '../../compute/base/stopwatch.js';
+import type { Engine } from '../../lib/head/engine.js';
+import type { EngineStats } from '../../lib/head/stats.js';
 import { parallelMs, rankCost } from './rank_costs.js';
 import { promptsOf, type TrafficShape } from './traffic.js';
 

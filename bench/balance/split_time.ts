@@ -1,9 +1,9 @@
 /** How long a rank takes to choose replicas for one batch of one layer. */
-import { createPlanner } from '../../experts/planners/index.js';
-import type { Placement } from '../../experts/placement.js';
-import { randomFrom } from '../../experts/random.js';
-import { createReplicaChooser, REPLICA_CHOICES, type ReplicaChoice } from '../../experts/replica_choice.js';
-import { syntheticLoads } from '../../experts/synthetic_load.js';
+import { createPlanner } from '../../experts/placement/planners/index.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import { randomFrom } from '../../experts/routing/random.js';
+import { createReplicaChooser, REPLICA_CHOICES, type ReplicaChoice } from '../../experts/placement/replica_choice.js';
+import { syntheticLoads } from '../../experts/routing/synthetic_load.js';
 import { median, quantile } from '../machine.js';
 
 export interface SplitRow {

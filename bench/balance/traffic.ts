@@ -1,5 +1,5 @@
 /** Prompts of four kinds, each in two halves: a plan is made from the load of the first and judged by the second. */
-import { uniform } from '../../lib/engine/philox.js';
+import { uniform } from '../../base/philox.js';
 import type { Tokenizer } from '../../lib/tokenizer/tokenizer.js';
 
 export const KINDS = ['story', 'scripture', 'speech', 'code', 'random'] as const;

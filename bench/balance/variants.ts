@@ -2,11 +2,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { placementToJson } from '../../experts/placement_json.js';
-import type { Placement } from '../../experts/placement.js';
-import type { ReplicaChoice } from '../../experts/replica_choice.js';
+import { placementToJson } from '../../experts/placement/placement_json.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
 import { loadConfig } from '../../lib/config/load.js';
-import { Engine } from '../../lib/engine/engine.js';
+import { Engine } from '../../lib/head/engine.js';
 import { RankLoads } from './run.js';
 
 export const PLANNED = ['eplb', 'eplb_stable'] as const;

@@ -1,7 +1,7 @@
 /** `expertwire bench compute`: what experts, matmuls and decoding layers reach of this machine, in one process. */
-import { selectBackend } from '../../experts/tf.js';
-import type { CommandContext } from '../../lib/commands/context.js';
-import type { Compute } from '../../lib/model/residence.js';
+import { selectBackend } from '../../compute/tfjs/tf.js';
+import type { CommandContext } from '../../lib/commands/base/context.js';
+import type { Compute } from '../../lib/model/weights/residence.js';
 import { thisMachine } from '../machine.js';
 import { measureDecode, type DecodeRow } from './measure_decode.js';
 import { measureExperts, type DtypeRow } from './measure_experts.js';

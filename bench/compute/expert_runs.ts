@@ -1,6 +1,6 @@
 /** Routed experts of one layer on rows that go to random ones of them. */
-import type { Expert, ExpertCompute } from '../../experts/expert_compute.js';
-import { permutation, randomFrom } from '../../experts/random.js';
+import type { Expert, ExpertCompute } from '../../compute/base/expert_compute.js';
+import { permutation, randomFrom } from '../../experts/routing/random.js';
 import type { ComputeShape } from './options.js';
 import { randomFfn, randomRows } from './random_weights.js';
 

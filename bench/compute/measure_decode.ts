@@ -1,16 +1,16 @@
 /** Decoding by one rank without an engine around it: the model's layers, one token at a time, by kernels and by TensorFlow.js. */
-import { createAllToAll } from '../../comm/all_to_all.js';
-import { asRank } from '../../comm/ids.js';
-import { createLocalMeshes } from '../../comm/local_mesh.js';
-import { LoadMonitor } from '../../experts/load_monitor.js';
-import { createPlacement, type Placement } from '../../experts/placement.js';
-import { createReplicaChooser } from '../../experts/replica_choice.js';
-import { Stopwatch } from '../../experts/stopwatch.js';
-import { numKernelRuns, tensorTransfers } from '../../experts/tf.js';
+import { createAllToAll } from '../../comm/all_to_all/all_to_all.js';
+import { asRank } from '../../base/ids.js';
+import { createLocalMeshes } from '../../comm/mesh/local_mesh.js';
+import { LoadMonitor } from '../../experts/load/load_monitor.js';
+import { createPlacement, type Placement } from '../../experts/placement/placement.js';
+import { createReplicaChooser } from '../../experts/placement/replica_choice.js';
+import { Stopwatch } from '../../compute/base/stopwatch.js';
+import { numKernelRuns, tensorTransfers } from '../../compute/tfjs/tf.js';
 import { loadModel } from '../../lib/model/load_model.js';
-import { modelSpecOf } from '../../lib/model/registry.js';
-import { residenceOf, type Compute } from '../../lib/model/residence.js';
-import { moeLayersOf, type ModelSpec } from '../../lib/model/spec.js';
+import { modelSpecOf } from '../../lib/model/families/registry.js';
+import { residenceOf, type Compute } from '../../lib/model/weights/residence.js';
+import { moeLayersOf, type ModelSpec } from '../../lib/model/spec/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
 import { openCheckpoint } from '../../lib/weights/checkpoint.js';
 import { Fingerprint } from '../../lib/weights/fingerprint.js';

@@ -1,11 +1,11 @@
 /** Routed experts against memory bandwidth and the module's own large matmul, and that against TensorFlow.js's. */
-import { KernelMemories } from '../../experts/kernels/kernel_memories.js';
-import { KernelMatrix } from '../../experts/kernels/kernel_matrix.js';
-import { KernelMemory } from '../../experts/kernels/kernel_memory.js';
-import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
-import { padded } from '../../experts/kernels/resident_dtype.js';
-import { matMul, toTensor } from '../../experts/tf.js';
-import { transposedFloats, type WeightDtype } from '../../experts/weight_matrix.js';
+import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
+import { KernelMatrix } from '../../compute/wasm/memory/kernel_matrix.js';
+import { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
+import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
+import { padded } from '../../compute/wasm/memory/resident_dtype.js';
+import { matMul, toTensor } from '../../compute/tfjs/tf.js';
+import { transposedFloats, type WeightDtype } from '../../compute/base/weight_matrix.js';
 import { batchRow, besideYardsticks, flopsOf, giga, type BatchRow } from './batch_figures.js';
 import { ExpertLayer } from './expert_runs.js';
 import type { ComputeOptions } from './options.js';

@@ -1,6 +1,6 @@
 /**
  * Routed experts as TensorFlow.js tensors on one backend, against its own copy and large matmul; and the products of several experts done in the ways that there
- * are, which is what experts/tensors/tensor_experts.ts was chosen by.
+ * are, which is what compute/tfjs/experts/tensor_experts.ts was chosen by.
  */
 import {
   add,
@@ -16,9 +16,9 @@ import {
   toTensor,
   type Tensor,
   type Tensor2D,
-} from '../../experts/tf.js';
-import { TensorExperts } from '../../experts/tensors/tensor_experts.js';
-import { tf, type TfjsTensor } from '../../experts/tensors/tfjs.js';
+} from '../../compute/tfjs/tf.js';
+import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
+import { tf, type TfjsTensor } from '../../compute/tfjs/library/tfjs.js';
 import { batchRow, besideYardsticks, type BatchRow } from './batch_figures.js';
 import { ExpertLayer } from './expert_runs.js';
 import type { ComputeOptions, ComputeShape } from './options.js';

@@ -1,8 +1,8 @@
-import { BACKENDS, type BackendName } from '../../experts/tf.js';
-import { WEIGHT_DTYPES, type WeightDtype } from '../../experts/weight_matrix.js';
-import { UsageError } from '../../lib/commands/context.js';
-import { checkBytes, list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/numbers.js';
-import { DEMO_MODEL } from '../../lib/package_files.js';
+import { BACKENDS, type BackendName } from '../../compute/tfjs/tf.js';
+import { WEIGHT_DTYPES, type WeightDtype } from '../../compute/base/weight_matrix.js';
+import { UsageError } from '../../lib/commands/base/context.js';
+import { checkBytes, list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
+import { DEMO_MODEL } from '../../lib/config/package_files.js';
 import { benchParser } from '../options.js';
 import type { Clock } from './turns.js';
 

@@ -1,6 +1,6 @@
-import { randomFrom } from '../../experts/random.js';
-import type { FfnWeights } from '../../experts/ffn.js';
-import { matrixOf, type WeightMatrix } from '../../experts/weight_matrix.js';
+import { randomFrom } from '../../experts/routing/random.js';
+import type { FfnWeights } from '../../compute/tfjs/experts/ffn.js';
+import { matrixOf, type WeightMatrix } from '../../compute/base/weight_matrix.js';
 
 /** Uniform in [−scale, scale). */
 export function randomRows(seed: number, count: number, scale = 1): Float32Array {

@@ -1,7 +1,7 @@
 /** `expertwire bench dispatch`: the all-to-all between rank processes, in DeepEP's table layout, beside raw TCP of the same run. */
-import type { CommandContext } from '../../lib/commands/context.js';
-import { checkOutputs } from '../../lib/commands/output_file.js';
-import { TraceWriter } from '../../lib/commands/trace_writer.js';
+import type { CommandContext } from '../../lib/commands/base/context.js';
+import { checkOutputs } from '../../lib/commands/base/output_file.js';
+import { TraceWriter } from '../../lib/commands/engine/trace_writer.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import { thisMachine } from '../machine.js';
 import { measureSetting, type DispatchRow } from './all_to_all_bench.js';

@@ -1,8 +1,8 @@
 /** The options of `expertwire bench dispatch`, checked. */
-import { FRAME_HEADER_BYTES } from '../../comm/frame.js';
+import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
 import { WIRE_DTYPES } from '../../comm/index.js';
-import { UsageError } from '../../lib/commands/context.js';
-import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/numbers.js';
+import { UsageError } from '../../lib/commands/base/context.js';
+import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
 import { benchParser } from '../options.js';
 import { ALL, DEFAULTS, settingsOf, type Setting } from './settings.js';
 import { IO_THREAD_TRANSPORTS, TRANSPORTS } from './transport.js';

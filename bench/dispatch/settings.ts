@@ -1,7 +1,7 @@
 /** What is measured: every combination of the dimensions. */
-import { UsageError } from '../../lib/commands/context.js';
+import { UsageError } from '../../lib/commands/base/context.js';
 import { WIRE_DTYPES, type WireDtype } from '../../comm/index.js';
-import { list, wholeNumbers } from '../../lib/commands/numbers.js';
+import { list, wholeNumbers } from '../../lib/commands/base/numbers.js';
 import { TRANSPORTS, type Transport } from './transport.js';
 import { combineDtypeFor } from './wire.js';
 

@@ -1,8 +1,8 @@
 /** `expertwire bench eplb`: how well planners balance the next window, what they move for it, and how long they take. */
-import { PLANNERS, type PlannerName } from '../../experts/planners/index.js';
-import { checkPlanSize } from '../../experts/planners/planner.js';
-import { UsageError, type CommandContext } from '../../lib/commands/context.js';
-import { seedNumber, wholeNumber } from '../../lib/commands/numbers.js';
+import { PLANNERS, type PlannerName } from '../../experts/placement/planners/index.js';
+import { checkPlanSize } from '../../experts/placement/planners/planner.js';
+import { UsageError, type CommandContext } from '../../lib/commands/base/context.js';
+import { seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
 import { table } from '../../lib/metrics/charts.js';
 import { thisMachine } from '../machine.js';
 import { benchParser } from '../options.js';

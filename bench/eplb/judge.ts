@@ -1,7 +1,7 @@
 /** A planner over a sequence of windows: plans from window i are judged on window i + 1. */
-import { balancednessOf } from '../../experts/balance.js';
-import { createPlacement } from '../../experts/placement.js';
-import { createPlanner, type PlannerName } from '../../experts/planners/index.js';
+import { balancednessOf } from '../../experts/placement/balance.js';
+import { createPlacement } from '../../experts/placement/placement.js';
+import { createPlanner, type PlannerName } from '../../experts/placement/planners/index.js';
 import { median } from '../machine.js';
 import type { LoadCase } from './loads.js';
 

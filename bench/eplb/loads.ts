@@ -1,8 +1,8 @@
 /** The loads that planners are measured on: a case is a sequence of windows for one topology. */
-import type { ExpertLoad } from '../../experts/planners/planner.js';
-import type { PlanTopology } from '../../experts/planners/topology.js';
-import { normalFrom, randomFrom } from '../../experts/random.js';
-import { syntheticLoads, type LoadPattern } from '../../experts/synthetic_load.js';
+import type { ExpertLoad } from '../../experts/placement/planners/planner.js';
+import type { PlanTopology } from '../../experts/placement/planners/topology.js';
+import { normalFrom, randomFrom } from '../../experts/routing/random.js';
+import { syntheticLoads, type LoadPattern } from '../../experts/routing/synthetic_load.js';
 import { MOE_7M_LOADS } from './moe7m_loads.js';
 
 export interface LoadCase {

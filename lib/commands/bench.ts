@@ -1,4 +1,4 @@
-import type { CommandContext } from './context.js';
+import type { CommandContext } from './base/context.js';
 
 /** Runs a benchmark with the arguments that follow its name. */
 export type Bench = (args: readonly string[], context: CommandContext) => Promise<void>;

@@ -1,12 +1,12 @@
 /** `expertwire doctor`: what this machine has, and why a backend is unavailable. */
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import type { Argv } from 'yargs';
-import { nativeDir } from '../../experts/native_folder.js';
-import type { BackendReport } from '../../experts/tf.js';
+import { nativeDir } from '../../compute/tfjs/native/native_folder.js';
+import type { BackendReport } from '../../compute/tfjs/tf.js';
 import { bytes, table } from '../metrics/charts.js';
 import { nativeFacts, nativeJson, reportNative } from '../native/native_report.js';
-import { VERSION } from '../package_files.js';
-import type { CommandContext } from './context.js';
+import { VERSION } from '../config/package_files.js';
+import type { CommandContext } from './base/context.js';
 import { adapterLines, adapterRows } from './doctor_adapters.js';
 
 export interface DoctorArgs {
@@ -18,7 +18,7 @@ export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
 }
 
 export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext): Promise<void> {
-  const { listAdapters, reportBackends } = await import('../../experts/tf.js'); // only this command needs it in the head's process
+  const { listAdapters, reportBackends } = await import('../../compute/tfjs/tf.js'); // only this command needs it in the head's process
   const backends = await reportBackends();
   const adapters = await listAdapters();
   const native = await reportNative(nativeDir(), { env });

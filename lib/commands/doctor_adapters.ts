@@ -1,5 +1,5 @@
 /** What `expertwire doctor` tells of the GPUs that `backend: webgpu` could run on. Pure. */
-import type { listAdapters } from '../../experts/tf.js';
+import type { listAdapters } from '../../compute/tfjs/tf.js';
 import { bytes } from '../metrics/charts.js';
 
 type Adapters = Awaited<ReturnType<typeof listAdapters>>;

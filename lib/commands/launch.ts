@@ -1,11 +1,11 @@
 /** What `launch.sh` runs: the given command, with head and ranks where the machine's place in the job says. Pure. */
 import type { Argv } from 'yargs';
-import { MAX_RANKS } from '../../comm/ids.js';
-import { worldFromEnv, type World } from '../../comm/world.js';
-import { DEMO_CONFIG } from '../package_files.js';
-import { formatAddress, parseAddress } from './address.js';
-import { UsageError } from './context.js';
-import { wholeNumber } from './numbers.js';
+import { MAX_RANKS } from '../../base/ids.js';
+import { worldFromEnv, type World } from '../../comm/job/world.js';
+import { DEMO_CONFIG } from '../config/package_files.js';
+import { formatAddress, parseAddress } from './base/address.js';
+import { UsageError } from './base/context.js';
+import { wholeNumber } from './base/numbers.js';
 
 export interface LaunchArgs {
   readonly config?: string | undefined;

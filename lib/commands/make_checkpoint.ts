@@ -2,15 +2,15 @@
 import { closest } from 'fastest-levenshtein';
 import type { Argv } from 'yargs';
 import { bytes } from '../metrics/charts.js';
-import { ModelError } from '../model/errors.js';
+import { ModelError } from '../model/spec/errors.js';
 import { makeRandomCheckpoint } from '../model/random_checkpoint.js';
 import { RANDOM_CONFIGS, type RandomFamily } from '../model/random_config.js';
-import { moeLayersOf } from '../model/spec.js';
+import { moeLayersOf } from '../model/spec/spec.js';
 import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
-import { UsageError, type CommandContext } from './context.js';
-import { seedNumber, wholeNumber } from './numbers.js';
-import { ProgressBar } from './progress_bar.js';
+import { UsageError, type CommandContext } from './base/context.js';
+import { seedNumber, wholeNumber } from './base/numbers.js';
+import { ProgressBar } from './base/progress_bar.js';
 
 export interface MakeCheckpointArgs {
   readonly dir: string;

@@ -1,12 +1,12 @@
 /** `expertwire native install`: the native TensorFlow backend, from what the two package registries have. */
 import type { Argv } from 'yargs';
-import { nativeDir } from '../../experts/native_folder.js';
+import { nativeDir } from '../../compute/tfjs/native/native_folder.js';
 import { surveyCuda } from '../native/cuda_devices.js';
 import { whyNoGpu } from '../native/gpu_verdict.js';
 import { installedAlready, installNative, removeNative, type Installed } from '../native/install.js';
 import { loadingPackage } from '../native/installed_package.js';
-import { UsageError, type CommandContext } from './context.js';
-import { ProgressBar } from './progress_bar.js';
+import { UsageError, type CommandContext } from './base/context.js';
+import { ProgressBar } from './base/progress_bar.js';
 
 export interface NativeArgs {
   readonly action: 'install';

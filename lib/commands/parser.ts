@@ -1,17 +1,17 @@
 /** The commands and their options. A parser serves one call: `launch` runs a command within a command. */
 import yargs, { type Argv } from 'yargs';
-import { VERSION } from '../package_files.js';
+import { VERSION } from '../config/package_files.js';
 import { bench } from './bench.js';
-import { UsageError, type CommandContext } from './context.js';
+import { UsageError, type CommandContext } from './base/context.js';
 import { doctor, doctorOptions } from './doctor.js';
-import { generate, generateOptions } from './generate.js';
+import { generate, generateOptions } from './generate/generate.js';
 import { launchOptions, launchPlan, type LaunchOptions } from './launch.js';
 import { makeCheckpoint, makeCheckpointOptions } from './make_checkpoint.js';
 import { native, nativeOptions, type NativeArgs } from './native.js';
-import { plan, planOptions } from './plan.js';
+import { plan, planOptions } from './plan/plan.js';
 import { rank, rankOptions } from './rank.js';
-import { score, scoreOptions } from './score.js';
-import { adviceOn } from './usage_advice.js';
+import { score, scoreOptions } from './score/score.js';
+import { adviceOn } from './base/usage_advice.js';
 
 /** Which options a command has, and what it does. */
 interface Command<T> {

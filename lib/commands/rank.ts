@@ -1,19 +1,19 @@
 /** `expertwire rank`: one rank that joins a head, or several of them on this machine. */
 import type { Argv } from 'yargs';
-import { MAX_RANKS } from '../../comm/ids.js';
-import { worldFromEnv } from '../../comm/world.js';
-import { backendChoice, BACKEND_NAMES } from './backend_option.js';
-import { EngineError } from '../engine/errors.js';
-import { LocalRanks, type LocalRanksOptions, type RankExit } from '../engine/local_ranks.js';
-import type { SpawnedRankNews } from '../engine/spawned_rank.js';
-import { localSeats } from '../engine/local_seat.js';
-import { devicesFor, type PlaceOrder } from '../engine/rank_place.js';
-import { readTls } from '../engine/tls_files.js';
-import { parseAddress } from './address.js';
-import { ToldError, UsageError, type CommandContext } from './context.js';
-import { readSecret, SECRET_VARIABLE } from './engine_options.js';
-import { MAX_TIMEOUT_S, wholeNumber } from './numbers.js';
-import { SharedTerminal } from './shared_terminal.js';
+import { MAX_RANKS } from '../../base/ids.js';
+import { worldFromEnv } from '../../comm/job/world.js';
+import { backendChoice, BACKEND_NAMES } from './base/backend_option.js';
+import { EngineError } from '../protocol/errors.js';
+import { LocalRanks, type LocalRanksOptions, type RankExit } from '../job/local_ranks.js';
+import type { SpawnedRankNews } from '../rank/spawned_rank.js';
+import { localSeats } from '../rank/local_seat.js';
+import { devicesFor, type PlaceOrder } from '../rank/rank_place.js';
+import { readTls } from '../job/tls_files.js';
+import { parseAddress } from './base/address.js';
+import { ToldError, UsageError, type CommandContext } from './base/context.js';
+import { readSecret, SECRET_VARIABLE } from './engine/engine_options.js';
+import { MAX_TIMEOUT_S, wholeNumber } from './base/numbers.js';
+import { SharedTerminal } from './base/shared_terminal.js';
 
 export interface RankArgs {
   readonly head: string;

@@ -1,5 +1,5 @@
 import { closest, distance } from 'fastest-levenshtein';
-import { shown } from '../../comm/foreign_text.js';
+import { shown } from '../../base/foreign_text.js';
 import { ConfigError } from './errors.js';
 import { DEFAULTS } from './schema.js';
 

@@ -1,15 +1,15 @@
 /** `experts.placement`: a strategy's name, or a file that `expertwire plan` wrote; and `experts.num_redundant_experts`. */
 import { readFile } from 'node:fs/promises';
-import { causeText, textOf } from '../../comm/foreign_text.js';
+import { causeText, textOf } from '../../base/foreign_text.js';
 import {
   createPlacement,
   PLACEMENT_STRATEGIES,
   type Placement,
   type PlacementShape,
   type PlacementStrategy,
-} from '../../experts/placement.js';
-import { placementFromJson } from '../../experts/placement_json.js';
-import { withRedundancy } from '../../experts/redundancy.js';
+} from '../../experts/placement/placement.js';
+import { placementFromJson } from '../../experts/placement/placement_json.js';
+import { withRedundancy } from '../../experts/placement/redundancy.js';
 import { ConfigError } from './errors.js';
 import type { ExpertwireConfig } from './schema.js';
 

@@ -1,8 +1,8 @@
 /** `experts.routing`: who chooses experts. */
-import { causeText, shown } from '../../comm/foreign_text.js';
-import { ExpertError } from '../../experts/errors.js';
-import { recordedRouting } from '../../experts/recorded_routing.js';
-import { syntheticRouting, type RoutingShape, type RoutingSource } from '../../experts/routing_source.js';
+import { causeText, shown } from '../../base/foreign_text.js';
+import { ExpertError } from '../../compute/base/errors.js';
+import { recordedRouting } from '../../experts/routing/recorded_routing.js';
+import { syntheticRouting, type RoutingShape, type RoutingSource } from '../../experts/routing/routing_source.js';
 import { ConfigError } from './errors.js';
 import { isRoutingText, parseRoutingText, ROUTING_ALLOWED } from './routing_text.js';
 import type { ExpertwireConfig } from './schema.js';

@@ -1,5 +1,5 @@
 /** `experts.routing` where it names no file: 'gate', or a synthetic load as `kind:number:number`. Pure. */
-import type { LoadPattern } from '../../experts/synthetic_load.js';
+import type { LoadPattern } from '../../experts/routing/synthetic_load.js';
 
 export const ROUTING_ALLOWED =
   'gate, uniform, zipf:ALPHA, k_hot:EXPERTS:SHARE, drift:ALPHA[:STAY], unbalanced:RANKS:SKEW, or the path of a recording';

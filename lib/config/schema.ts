@@ -1,9 +1,9 @@
 import * as z from 'zod';
-import { MAX_RANKS } from '../../comm/ids.js';
-import { WIRE_DTYPES } from '../../comm/wire_dtype.js';
-import { PLANNERS } from '../../experts/planners/index.js';
-import { REPLICA_CHOICES } from '../../experts/replica_choice.js';
-import { WEIGHT_DTYPES } from '../../experts/weight_matrix.js';
+import { MAX_RANKS } from '../../base/ids.js';
+import { WIRE_DTYPES } from '../../comm/codec/wire_dtype.js';
+import { PLANNERS } from '../../experts/placement/planners/index.js';
+import { REPLICA_CHOICES } from '../../experts/placement/replica_choice.js';
+import { WEIGHT_DTYPES } from '../../compute/base/weight_matrix.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** A JavaScript type that a key's value may have. */

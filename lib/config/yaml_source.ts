@@ -1,5 +1,5 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
-import { causeText } from '../../comm/foreign_text.js';
+import { causeText } from '../../base/foreign_text.js';
 import { ConfigError } from './errors.js';
 import type { Layer, Origin } from './layers.js';
 

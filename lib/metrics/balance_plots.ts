@@ -2,7 +2,7 @@
  * Pictures of load and balance as Vega-Lite specifications: JSON that vega.github.io/editor opens too. Pure.
  * Shape suffixes: L MoE layers, E logical experts, R ranks.
  */
-import { balancednessOfSums } from '../../experts/balance.js';
+import { balancednessOfSums } from '../../experts/placement/balance.js';
 import type { BalancePoint } from './balance_series.js';
 
 export interface RankLoads {

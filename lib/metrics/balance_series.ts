@@ -1,5 +1,5 @@
 /** Balancedness over time in constant memory: when it is full, neighbouring points become one. Pure. */
-import type { BalanceSums } from '../../experts/balance.js';
+import type { BalanceSums } from '../../experts/placement/balance.js';
 
 /** Sums over its steps and their layers. */
 export interface BalancePoint extends BalanceSums {

@@ -1,6 +1,6 @@
 /** What one rank did when: laps of compute and flights of bytes, collected per step and written as a Chrome trace. Pure but for the clock. */
-import type { Span } from '../../comm/span.js';
-import type { LapPlace, StepPhase } from '../../experts/stopwatch.js';
+import type { Span } from '../../comm/all_to_all/exchange/span.js';
+import type { LapPlace, StepPhase } from '../../compute/base/stopwatch.js';
 
 /** One stretch of time on one rank. */
 export interface TimelineEvent {

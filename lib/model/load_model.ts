@@ -1,26 +1,26 @@
 /** One rank's model from a checkpoint: dense weights whole, and of the routed experts only those that the placement gives this rank. */
-import type { AllToAll } from '../../comm/all_to_all.js';
-import { asLayer, asLogical, type Rank } from '../../comm/ids.js';
-import type { LoadMonitor } from '../../experts/load_monitor.js';
-import { MoeLayer } from '../../experts/moe_layer.js';
-import type { Placement } from '../../experts/placement.js';
-import type { ReplicaChooser } from '../../experts/replica_choice.js';
-import type { ExpertCompute } from '../../experts/expert_compute.js';
-import { ResidentExperts } from '../../experts/kernels/resident_experts.js';
-import { KernelMemories, type ReservedBytes } from '../../experts/kernels/kernel_memories.js';
-import { createExpertShard, type ExpertShard } from '../../experts/shard.js';
-import type { Stopwatch } from '../../experts/stopwatch.js';
-import { TensorExperts } from '../../experts/tensors/tensor_experts.js';
+import type { AllToAll } from '../../comm/all_to_all/all_to_all.js';
+import { asLayer, asLogical, type Rank } from '../../base/ids.js';
+import type { LoadMonitor } from '../../experts/load/load_monitor.js';
+import { MoeLayer } from '../../experts/layer/moe_layer.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import type { ReplicaChooser } from '../../experts/placement/replica_choice.js';
+import type { ExpertCompute } from '../../compute/base/expert_compute.js';
+import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
+import { KernelMemories, type ReservedBytes } from '../../compute/wasm/memory/kernel_memories.js';
+import { createExpertShard, type ExpertShard } from '../../experts/layer/shard.js';
+import type { Stopwatch } from '../../compute/base/stopwatch.js';
+import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import type { Fingerprint } from '../weights/fingerprint.js';
-import type { Decoder } from './decoder.js';
+import type { Decoder } from './decoder/decoder.js';
 import { loadKernelDecoder } from './kernels/load_kernels.js';
-import { type Residence } from './residence.js';
-import { slotsOf } from './rank_tensors.js';
-import { moeLayersOf, type MlaForm, type ModelSpec } from './spec.js';
+import { type Residence } from './weights/residence.js';
+import { slotsOf } from './weights/rank_tensors.js';
+import { moeLayersOf, type MlaForm, type ModelSpec } from './spec/spec.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
-import { CheckpointExperts, DenseReader } from './weight_reader.js';
+import { CheckpointExperts, DenseReader } from './weights/weight_reader.js';
 
 /** What a decoder's form and size depend on. */
 export interface DecoderOptions {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { access, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { philox4x32 } from '../engine/philox.js';
+import { philox4x32 } from '../../base/philox.js';
 import {
   writeJson,
   writeTensors,
@@ -14,9 +14,9 @@ import { DTYPE_BITS, type WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
 import type { JsonObject } from '../weights/model_files.js';
 import { writeNewFolder } from '../weights/new_folder.js';
-import { modelSpecOf } from './registry.js';
-import type { ModelSpec } from './spec.js';
-import { tensorShapesOf, type TensorShape } from './tensor_shapes.js';
+import { modelSpecOf } from './families/registry.js';
+import type { ModelSpec } from './spec/spec.js';
+import { tensorShapesOf, type TensorShape } from './spec/tensor_shapes.js';
 
 export interface RandomCheckpointOptions extends WriteOptions {
   /** config.json. */

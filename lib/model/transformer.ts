@@ -1,14 +1,14 @@
 /** A decoder-only transformer with dense and MoE layers: the layers' order, nothing about a family or about what computes them. */
 import { setImmediate as turn } from 'node:timers/promises';
-import type { StepTag } from '../../comm/frame.js';
-import type { Routing } from '../../experts/gate.js';
-import { NO_KERNELS, type KernelMemories, type KernelStats } from '../../experts/kernels/kernel_memories.js';
-import type { MoeLayer } from '../../experts/moe_layer.js';
-import type { Placement } from '../../experts/placement.js';
-import type { ExpertShard } from '../../experts/shard.js';
-import type { Stopwatch } from '../../experts/stopwatch.js';
-import type { Decoder, HiddenStates, KvCache, StepTokens } from './decoder.js';
-import type { ModelSpec } from './spec.js';
+import type { StepTag } from '../../comm/mesh/frame.js';
+import type { Routing } from '../../experts/routing/gate.js';
+import { NO_KERNELS, type KernelMemories, type KernelStats } from '../../compute/wasm/memory/kernel_memories.js';
+import type { MoeLayer } from '../../experts/layer/moe_layer.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import type { ExpertShard } from '../../experts/layer/shard.js';
+import type { Stopwatch } from '../../compute/base/stopwatch.js';
+import type { Decoder, HiddenStates, KvCache, StepTokens } from './decoder/decoder.js';
+import type { ModelSpec } from './spec/spec.js';
 
 export interface TransformerParts {
   readonly spec: ModelSpec;

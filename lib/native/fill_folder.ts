@@ -1,8 +1,8 @@
 /** What an installed folder holds: fetched, unpacked and compiled. */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { NATIVE_FILES, TFJS_SCOPE, type NativeKind } from '../../experts/native_folder.js';
-import { CORE_STAND_IN } from '../../experts/native_tensorflow.js';
+import { NATIVE_FILES, TFJS_SCOPE, type NativeKind } from '../../compute/tfjs/native/native_folder.js';
+import { CORE_STAND_IN } from '../../compute/tfjs/native/native_tensorflow.js';
 import { buildBinding, nodeHeaders } from './binding.js';
 import { cudaFromFolder, cudaFromWheel, cudaRequirements, finishCuda } from './cuda_libraries.js';
 import { NODE_HEADERS, PROTOBUF, TFJS_NODE, unpackNpmPackage } from './npm_packages.js';

@@ -9,7 +9,7 @@ import {
   TFJS_VERSION,
   type NativeKind,
   type NativeManifest,
-} from '../../experts/native_folder.js';
+} from '../../compute/tfjs/native/native_folder.js';
 import { NativeError } from './errors.js';
 import { fillNativeFolder, type TensorflowSource } from './fill_folder.js';
 import { checkPrograms, checkRoom, checkSystem, thisMachine, wheelFor, type Machine } from './machine.js';

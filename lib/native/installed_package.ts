@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { NATIVE_PACKAGES } from '../../experts/native_folder.js';
+import { NATIVE_PACKAGES } from '../../compute/tfjs/native/native_folder.js';
 import { runTrial, type TrialOptions } from './trial.js';
 import type { Trial } from './try_native.js';
 

@@ -1,6 +1,6 @@
 /** What must be there before anything is fetched: looked at first, so that nobody waits for gigabytes to hear that a compiler is missing. */
 import { statfs } from 'node:fs/promises';
-import { nativePlatform, type NativeKind } from '../../experts/native_folder.js';
+import { nativePlatform, type NativeKind } from '../../compute/tfjs/native/native_folder.js';
 import { NativeError } from './errors.js';
 import { lastLines, runProgram, type ProgramOptions } from './program.js';
 import { partsOfPlatform, TENSORFLOW_WHEELS, type TensorflowWheel } from './wheels.js';

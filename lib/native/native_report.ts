@@ -1,7 +1,7 @@
 /** What `expertwire doctor` says of the native backend: what is installed, how large it is, and the devices it could compute on. */
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readNativeManifest, type NativeManifest } from '../../experts/native_folder.js';
+import { readNativeManifest, type NativeManifest } from '../../compute/tfjs/native/native_folder.js';
 import { bytes } from '../metrics/charts.js';
 import { surveyCuda, type CudaDevice, type CudaOptions, type CudaSurvey } from './cuda_devices.js';
 

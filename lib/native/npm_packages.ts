@@ -1,6 +1,6 @@
 /** What the native backend needs of the npm registry, through its own client. */
 import { mkdir } from 'node:fs/promises';
-import { TFJS_SCOPE, TFJS_VERSION } from '../../experts/native_folder.js';
+import { TFJS_SCOPE, TFJS_VERSION } from '../../compute/tfjs/native/native_folder.js';
 import { downloadFailed } from './pip.js';
 import { lastLines } from './program.js';
 import { runIn, scratchPath, type Workshop } from './workshop.js';

@@ -2,8 +2,8 @@
  * A process that loads the native backend of a folder, multiplies two matrices with it and tells its parent what it found, or why it does not run:
  * `node try_native.js DIR`.
  */
-import { isNativeOnGpu } from '../../experts/native_tensorflow.js';
-import { tryNative } from '../../experts/tf.js';
+import { isNativeOnGpu } from '../../compute/tfjs/native/native_tensorflow.js';
+import { tryNative } from '../../compute/tfjs/tf.js';
 
 /** What the process tells: TensorFlow's version and where it computed, or why it didn't. */
 export type Trial = { readonly version: string; readonly isOnGpu: boolean } | { readonly reason: string };

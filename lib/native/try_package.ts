@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { supplyUtil } from '../../experts/native_tensorflow.js';
+import { supplyUtil } from '../../compute/tfjs/native/native_tensorflow.js';
 import type { Trial } from './try_native.js';
 
 /** What is needed of such a package here. It has a TensorFlow.js of its own, which the engine's never meets. */

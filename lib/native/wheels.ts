@@ -1,5 +1,5 @@
 /** Which wheels of Python's package index TensorFlow comes in. */
-import type { NativeKind } from '../../experts/native_folder.js';
+import type { NativeKind } from '../../compute/tfjs/native/native_folder.js';
 
 export interface TensorflowWheel {
   /** Of the package. */

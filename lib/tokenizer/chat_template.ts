@@ -1,5 +1,5 @@
 import { Template } from '@huggingface/jinja';
-import { causeText } from '../../comm/foreign_text.js';
+import { causeText } from '../../base/foreign_text.js';
 import { TokenizerError } from './errors.js';
 
 /** One message of a conversation, as chat templates know it. */

@@ -1,4 +1,4 @@
-import { causeText } from '../../comm/foreign_text.js';
+import { causeText } from '../../base/foreign_text.js';
 import { renderChat, type ChatMessage } from './chat_template.js';
 import { TokenizerError } from './errors.js';
 import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';

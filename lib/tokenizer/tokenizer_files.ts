@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { causeText, printable } from '../../comm/foreign_text.js';
+import { causeText, printable } from '../../base/foreign_text.js';
 import { isLfsPointer, LFS_ADVICE, parsePythonJson } from '../weights/json_text.js';
 import { isNotFound } from '../weights/model_files.js';
 import { TokenizerError } from './errors.js';

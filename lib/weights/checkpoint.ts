@@ -1,6 +1,6 @@
 import { closest } from 'fastest-levenshtein';
-import { printable } from '../../comm/foreign_text.js';
-import { matrixOf, type WeightMatrix } from '../../experts/weight_matrix.js';
+import { printable } from '../../base/foreign_text.js';
+import { matrixOf, type WeightMatrix } from '../../compute/base/weight_matrix.js';
 import { decodeToFloat32, isSupportedDtype, SUPPORTED_DTYPES } from './dtypes.js';
 import { WeightError } from './errors.js';
 import type { Fingerprint } from './fingerprint.js';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { causeText, shown } from '../../comm/foreign_text.js';
+import { causeText, shown } from '../../base/foreign_text.js';
 import { findDuplicateKey } from './duplicate_keys.js';
 import { WeightError } from './errors.js';
 import { isLfsPointer, LFS_ADVICE, parsePythonJson } from './json_text.js';

@@ -1,6 +1,6 @@
 // One check after the other, in the order of the file format: longer than other files because there is one message
 // for every way in which a header can be wrong.
-import { printable, shown } from '../../comm/foreign_text.js';
+import { printable, shown } from '../../base/foreign_text.js';
 import { findDuplicateKey } from './duplicate_keys.js';
 import { DTYPE_BITS } from './dtypes.js';
 import { WeightError } from './errors.js';

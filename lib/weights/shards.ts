@@ -1,6 +1,6 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { printable, shown } from '../../comm/foreign_text.js';
+import { printable, shown } from '../../base/foreign_text.js';
 import { WeightError } from './errors.js';
 import { isNotFound, parseJsonObject, readFailed, readIfPresent } from './model_files.js';
 

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { PassThrough } from 'node:stream';
 import { runBench } from '../../bench/index.js';
 import type { CodecRow } from '../../bench/codec.js';
-import { WIRE_DTYPES, wireRowBytes } from '../../comm/wire_dtype.js';
+import { WIRE_DTYPES, wireRowBytes } from '../../comm/codec/wire_dtype.js';
 
 /** What the command writes to stdout. */
 async function output(...args: readonly string[]): Promise<string> {

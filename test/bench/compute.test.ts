@@ -5,7 +5,7 @@ import type { DtypeRow } from '../../bench/compute/measure_experts.js';
 import { fitsBackend, type TensorsRow } from '../../bench/compute/measure_tensors.js';
 import { parseOptions } from '../../bench/compute/options.js';
 import { runBench } from '../../bench/index.js';
-import { UsageError } from '../../lib/commands/context.js';
+import { UsageError } from '../../lib/commands/base/context.js';
 import { tinyModel } from '../kit/paths.js';
 import { errorOf } from '../kit/rejects.js';
 

@@ -3,7 +3,7 @@ import { runBench } from '../../bench/index.js';
 import { changingTraffic } from '../../bench/eplb/loads.js';
 import { MOE_7M_LOADS } from '../../bench/eplb/moe7m_loads.js';
 import type { EplbRow } from '../../bench/eplb/judge.js';
-import { UsageError } from '../../lib/commands/context.js';
+import { UsageError } from '../../lib/commands/base/context.js';
 import { commandContext } from '../kit/command_context.js';
 import { errorOf } from '../kit/rejects.js';
 

@@ -1,9 +1,9 @@
 /** The trained model on real rank processes: the same numbers whatever the ranks, the placement and the batch. */
 import { expect } from 'chai';
 import { createHash } from 'node:crypto';
-import type { ReplicaChoice } from '../../experts/replica_choice.js';
-import type { Engine } from '../../lib/engine/engine.js';
-import type { EngineStats } from '../../lib/engine/stats.js';
+import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
+import type { Engine } from '../../lib/head/engine.js';
+import type { EngineStats } from '../../lib/head/stats.js';
 import { generateIds, scoreIds, startEngine, type EngineSetup, type Scored } from '../kit/engines.js';
 import { moe7mCases } from '../kit/goldens.js';
 import { moe7m } from '../kit/paths.js';
@@ -61,7 +61,7 @@ const redundant = (ranks: number, choice: ReplicaChoice, reduce: 'rank' | 'sourc
   const set = [`experts.num_redundant_experts=${numRedundant}`, `experts.replica_choice=${choice}`];
   return run(ranks, 'round_robin', reduce, set, numRedundant);
 };
-/** Every way to choose on 2, 3 and 4 ranks: test/lib/engine/replicas.test.ts. */
+/** Every way to choose on 2, 3 and 4 ranks: test/lib/head/replicas.test.ts. */
 const REDUNDANT_RUNS: readonly Run[] = [
   redundant(4, 'balanced', 'source', 16),
   redundant(2, 'allgather', 'source', 32),

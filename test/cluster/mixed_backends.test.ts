@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { hostname } from 'node:os';
 import { loadConfig } from '../../lib/config/load.js';
-import { Engine } from '../../lib/engine/engine.js';
+import { Engine } from '../../lib/head/engine.js';
 import { generateIds } from '../kit/engines.js';
 import { moe7mCases, tinyGolden } from '../kit/goldens.js';
 import { moe7m, tinyModel } from '../kit/paths.js';

@@ -2,9 +2,9 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BackendName } from '../../experts/tf.js';
-import type { Compute } from '../../lib/model/residence.js';
-import type { MlaForm } from '../../lib/model/spec.js';
+import type { BackendName } from '../../compute/tfjs/tf.js';
+import type { Compute } from '../../lib/model/weights/residence.js';
+import type { MlaForm } from '../../lib/model/spec/spec.js';
 import { heldMemory } from '../kit/held_memory.js';
 import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../kit/local_job.js';
 import { tinyModel } from '../kit/paths.js';

@@ -1,6 +1,6 @@
 /** What ops.ts asks of a backend: the same suite for all of them. */
 import { expect } from 'chai';
-import * as tf from '../../experts/tf.js';
+import * as tf from '../../compute/tfjs/tf.js';
 
 const matrix = (numRows: number, width: number): tf.Tensor2D =>
   tf.toTensor(

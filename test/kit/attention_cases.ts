@@ -1,7 +1,7 @@
 /** Attention layers of all kinds, with sequences and schedules to run them on. */
-import type { SequencePart } from '../../lib/model/decoder.js';
-import { modelSpecOf } from '../../lib/model/registry.js';
-import type { MlaForm, ModelSpec } from '../../lib/model/spec.js';
+import type { SequencePart } from '../../lib/model/decoder/decoder.js';
+import { modelSpecOf } from '../../lib/model/families/registry.js';
+import type { MlaForm, ModelSpec } from '../../lib/model/spec/spec.js';
 import { gqaRef, mlaRef, type WeightsRef } from '../refs/attention_ref.js';
 import { randomFrom, randomValues } from '../refs/random.js';
 

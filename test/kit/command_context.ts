@@ -1,6 +1,6 @@
 /** What a command sees of the world, for tests that run one in this process. */
 import { PassThrough } from 'node:stream';
-import type { CommandContext } from '../../lib/commands/context.js';
+import type { CommandContext } from '../../lib/commands/base/context.js';
 
 /** `printed()` is what was printed so far. */
 export function commandContext(signal: AbortSignal = new AbortController().signal): CommandContext & {

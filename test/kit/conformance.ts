@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { modelSpecOf } from '../../lib/model/registry.js';
-import { tensorShapesOf } from '../../lib/model/tensor_shapes.js';
+import { modelSpecOf } from '../../lib/model/families/registry.js';
+import { tensorShapesOf } from '../../lib/model/spec/tensor_shapes.js';
 import { repoRoot } from './paths.js';
 import { writeSafetensors, type TensorToWrite } from './safetensors_writer.js';
 

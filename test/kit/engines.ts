@@ -1,7 +1,7 @@
 /** Engines of real rank processes, driven through the library. */
 import { loadConfig } from '../../lib/config/load.js';
-import { Engine } from '../../lib/engine/engine.js';
-import type { GenerationRequest, ScoreResult } from '../../lib/engine/request.js';
+import { Engine } from '../../lib/head/engine.js';
+import type { GenerationRequest, ScoreResult } from '../../lib/protocol/request.js';
 import type { Strategy } from '../refs/rank_bytes.js';
 
 export interface EngineSetup {

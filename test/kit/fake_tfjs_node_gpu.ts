@@ -1,7 +1,7 @@
 /** Stands in for the package: backend `tensorflow` on a GPU. Writes down what TensorFlow's library would read now, as a line of JSON. */
 import { appendFileSync } from 'node:fs';
-import { FUSED } from '../../experts/tensors/fused_kernels.js';
-import { loadBackend, tf, type TensorInfo } from '../../experts/tensors/tfjs.js';
+import { FUSED } from '../../compute/tfjs/library/fused_kernels.js';
+import { loadBackend, tf, type TensorInfo } from '../../compute/tfjs/library/tfjs.js';
 
 const { MathBackendCPU } = loadBackend('cpu') as { readonly MathBackendCPU: new () => object };
 

@@ -1,9 +1,9 @@
 /** A mesh that does what it is told to at a chosen frame: a rank that dies or falls silent in the middle of a phase. */
-import { CommError } from '../../comm/errors.js';
-import type { FrameHeader, FrameKey, Phase } from '../../comm/frame.js';
-import type { Rank } from '../../comm/ids.js';
-import type { PayloadMemory } from '../../comm/payload_pool.js';
-import type { Frame, Mesh, MeshClosed, MeshStats, Wait } from '../../comm/mesh.js';
+import { CommError } from '../../comm/base/errors.js';
+import type { FrameHeader, FrameKey, Phase } from '../../comm/mesh/frame.js';
+import type { Rank } from '../../base/ids.js';
+import type { PayloadMemory } from '../../comm/mesh/payload_pool.js';
+import type { Frame, Mesh, MeshClosed, MeshStats, Wait } from '../../comm/mesh/mesh.js';
 
 /** The moment before a rank sends a frame. */
 export interface FrameMoment {

@@ -1,4 +1,4 @@
-import { KernelMemory } from '../../experts/kernels/kernel_memory.js';
+import { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
 
 const GUARD_BYTES = 64;
 const GUARD = 0xa5;

@@ -1,4 +1,4 @@
-import { tensorMemory } from '../../experts/tf.js';
+import { tensorMemory } from '../../compute/tfjs/tf.js';
 import type { Transformer } from '../../lib/model/transformer.js';
 
 export interface HeldMemory {

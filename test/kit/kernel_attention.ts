@@ -1,14 +1,14 @@
 /** An attention layer as kernels, with what a step needs around it. */
-import { KernelMatrix } from '../../experts/kernels/kernel_matrix.js';
-import type { KernelMemory } from '../../experts/kernels/kernel_memory.js';
-import { padded, type ResidentDtype } from '../../experts/kernels/resident_dtype.js';
-import type { SequencePart } from '../../lib/model/decoder.js';
+import { KernelMatrix } from '../../compute/wasm/memory/kernel_matrix.js';
+import type { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
+import { padded, type ResidentDtype } from '../../compute/wasm/memory/resident_dtype.js';
+import type { SequencePart } from '../../lib/model/decoder/decoder.js';
 import { KernelAttention, type KernelAttentionWeights } from '../../lib/model/kernels/kernel_attention.js';
 import { KernelKvCache } from '../../lib/model/kernels/kernel_kv_cache.js';
 import { KernelStep } from '../../lib/model/kernels/kernel_step.js';
-import type { MlaForm, ModelSpec } from '../../lib/model/spec.js';
-import { attentionName } from '../../lib/model/tensor_names.js';
-import { attentionShapes } from '../../lib/model/tensor_shapes.js';
+import type { MlaForm, ModelSpec } from '../../lib/model/spec/spec.js';
+import { attentionName } from '../../lib/model/spec/tensor_names.js';
+import { attentionShapes } from '../../lib/model/spec/tensor_shapes.js';
 import type { WeightsRef } from '../refs/attention_ref.js';
 import { runSchedule, type Schedule, type Sequence } from './attention_cases.js';
 import { GuardedMemory } from './guarded_memory.js';

@@ -1,7 +1,7 @@
 /** Lanes of the attention kernel, with keys and values in blocks all over a memory. */
-import { LANE } from '../../experts/kernels/layouts.js';
-import { Descriptor } from '../../experts/kernels/descriptor.js';
-import { permutation } from '../../experts/random.js';
+import { LANE } from '../../compute/wasm/memory/layouts.js';
+import { Descriptor } from '../../compute/wasm/memory/descriptor.js';
+import { permutation } from '../../experts/routing/random.js';
 import { randomFrom, randomValues } from '../refs/random.js';
 import type { KernelValues } from './kernel_values.js';
 

@@ -1,8 +1,8 @@
 /** Rows of floats in a kernel memory, as kernels take and give them. */
-import type { FfnWeights } from '../../experts/ffn.js';
-import type { KernelMemory } from '../../experts/kernels/kernel_memory.js';
-import { padded } from '../../experts/kernels/resident_dtype.js';
-import type { WeightMatrix } from '../../experts/weight_matrix.js';
+import type { FfnWeights } from '../../compute/tfjs/experts/ffn.js';
+import type { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
+import { padded } from '../../compute/wasm/memory/resident_dtype.js';
+import type { WeightMatrix } from '../../compute/base/weight_matrix.js';
 import { randomValues } from '../refs/random.js';
 
 /** Address of the rows of `values`, padded with zeros. */

@@ -1,7 +1,7 @@
 /** Values in a kernel memory, for tests of kernels. */
-import { KernelMatrix } from '../../experts/kernels/kernel_matrix.js';
-import type { KernelMemory } from '../../experts/kernels/kernel_memory.js';
-import type { ResidentDtype } from '../../experts/kernels/resident_dtype.js';
+import { KernelMatrix } from '../../compute/wasm/memory/kernel_matrix.js';
+import type { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
+import type { ResidentDtype } from '../../compute/wasm/memory/resident_dtype.js';
 import { GuardedMemory } from './guarded_memory.js';
 
 /** Hands out places until all are freed at once. */

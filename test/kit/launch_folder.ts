@@ -13,10 +13,11 @@ export async function createLaunchFolder(dir: string): Promise<string> {
   for (const name of ['launch.sh', 'package.json', 'package-lock.json', 'tsconfig.json']) {
     await copyFile(join(root, name), join(dir, name));
   }
-  for (const name of ['comm', 'experts', 'lib', 'bench', 'scripts', 'dist', 'node_modules']) {
+  for (const name of ['base', 'comm', 'compute', 'experts', 'lib', 'bench', 'scripts', 'dist', 'node_modules']) {
     await mkdir(join(dir, name));
   }
-  for (const name of ['comm', 'experts', 'lib', 'bench']) await symlink(join(BUILD_DIR, name), join(dir, 'dist', name));
+  for (const name of ['base', 'comm', 'compute', 'experts', 'lib', 'bench'])
+    await symlink(join(BUILD_DIR, name), join(dir, 'dist', name));
   await writeFile(join(dir, 'lib', 'a.ts'), '');
   await markInstalled(dir);
   await markBuilt(dir);

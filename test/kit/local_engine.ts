@@ -2,28 +2,28 @@
  * A real engine over ranks in this process: scheduler, job, membership, executors and the all-to-all are the ones that run; only sockets and
  * processes are replaced. Ranks die or fall silent at chosen moments.
  */
-import { CommError } from '../../comm/errors.js';
-import type { RoutingObserver } from '../../experts/load_recorder.js';
-import { asRank } from '../../comm/ids.js';
-import { createLocalMeshes } from '../../comm/local_mesh.js';
-import type { Mesh } from '../../comm/mesh.js';
-import type { Placement } from '../../experts/placement.js';
-import { createPlacement } from '../../experts/placement.js';
-import { selectBackend } from '../../experts/tf.js';
+import { CommError } from '../../comm/base/errors.js';
+import type { RoutingObserver } from '../../experts/load/load_recorder.js';
+import { asRank } from '../../base/ids.js';
+import { createLocalMeshes } from '../../comm/mesh/local_mesh.js';
+import type { Mesh } from '../../comm/mesh/mesh.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import { createPlacement } from '../../experts/placement/placement.js';
+import { selectBackend } from '../../compute/tfjs/tf.js';
 import { readRouting } from '../../lib/config/routing.js';
 import { loadConfig } from '../../lib/config/load.js';
-import { Engine, type Loss } from '../../lib/engine/engine.js';
-import { FirstCause } from '../../lib/engine/first_cause.js';
-import { Job } from '../../lib/engine/job.js';
-import type { RankExit } from '../../lib/engine/local_ranks.js';
-import { openModel } from '../../lib/engine/opened_model.js';
-import type { Planning } from '../../lib/engine/planner_thread.js';
-import type { RebalanceEvent } from '../../lib/engine/rebalance_stats.js';
-import type { RankExecutor } from '../../lib/engine/rank_executor.js';
-import { describeError, RankSteps } from '../../lib/engine/rank_steps.js';
-import type { HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../lib/engine/step_plan.js';
-import type { ExpertDigests } from '../../lib/model/expert_digests.js';
-import { moeLayersOf, type MlaForm, type ModelSpec } from '../../lib/model/spec.js';
+import { Engine, type Loss } from '../../lib/head/engine.js';
+import { FirstCause } from '../../lib/job/first_cause.js';
+import { Job } from '../../lib/job/job.js';
+import type { RankExit } from '../../lib/job/local_ranks.js';
+import { openModel } from '../../lib/head/opened_model.js';
+import type { Planning } from '../../lib/head/rebalancing/planner_thread.js';
+import type { RebalanceEvent } from '../../lib/head/rebalancing/rebalance_stats.js';
+import type { RankExecutor } from '../../lib/rank/rank_executor.js';
+import { describeError, RankSteps } from '../../lib/rank/rank_steps.js';
+import type { HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../lib/protocol/step_plan.js';
+import type { ExpertDigests } from '../../lib/model/weights/expert_digests.js';
+import { moeLayersOf, type MlaForm, type ModelSpec } from '../../lib/model/spec/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
 import { FaultyMesh, type FrameMoment } from './faulty_mesh.js';

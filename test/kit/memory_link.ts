@@ -1,6 +1,6 @@
 /** A control link inside one process: messages are encoded as on the wire and arrive in a later turn. */
-import type { LinkClosed, MessageHandler } from '../../comm/control_link.js';
-import { decodeMessage, encodeMessage, type ControlMessage } from '../../comm/messages.js';
+import type { LinkClosed, MessageHandler } from '../../comm/job/control_link.js';
+import { decodeMessage, encodeMessage, type ControlMessage } from '../../comm/job/messages.js';
 
 export class MemoryLink {
   readonly closed: Promise<LinkClosed>;

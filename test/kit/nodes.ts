@@ -1,7 +1,7 @@
 /** All ranks of a hierarchical all-to-all in one process, beside the reference. */
 import { expect } from 'chai';
 import { createLocalMeshes, type DispatchResult, type Mesh, type Reduce, type WireDtype } from '../../comm/index.js';
-import { roundTripRows } from '../../comm/wire_dtype.js';
+import { roundTripRows } from '../../comm/codec/wire_dtype.js';
 import {
   refCombineRank,
   refCombineSource,

@@ -1,5 +1,5 @@
-import { placementFrom, type Placement } from '../../experts/placement.js';
-import { moeLayersOf, type ModelSpec } from '../../lib/model/spec.js';
+import { placementFrom, type Placement } from '../../experts/placement/placement.js';
+import { moeLayersOf, type ModelSpec } from '../../lib/model/spec/spec.js';
 
 /** Every expert on `numReplicas` ranks: e, e + 1, … modulo the ranks. */
 export const replicated =

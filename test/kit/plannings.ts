@@ -1,8 +1,8 @@
 /** Planners that move experts for the sake of moving them. */
-import { placementFrom } from '../../experts/placement.js';
-import type { Plan } from '../../experts/planners/planner.js';
-import { capacityOf, slotsPerRankOf, type PlanTopology } from '../../experts/planners/topology.js';
-import type { Planning } from '../../lib/engine/planner_thread.js';
+import { placementFrom } from '../../experts/placement/placement.js';
+import type { Plan } from '../../experts/placement/planners/planner.js';
+import { capacityOf, slotsPerRankOf, type PlanTopology } from '../../experts/placement/planners/topology.js';
+import type { Planning } from '../../lib/head/rebalancing/planner_thread.js';
 import { randomFrom } from '../refs/random.js';
 
 /** Every plan puts all experts, and random further replicas of some, into random slots, and says that this is perfect. */

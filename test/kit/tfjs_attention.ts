@@ -1,14 +1,14 @@
 /** An attention layer of lib/model on TensorFlow.js, loaded from a checkpoint as models are. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { rowsOf, tensorMemory, tidy, toTensor } from '../../experts/tf.js';
-import type { SequencePart } from '../../lib/model/decoder.js';
+import { rowsOf, tensorMemory, tidy, toTensor } from '../../compute/tfjs/tf.js';
+import type { SequencePart } from '../../lib/model/decoder/decoder.js';
 import { CausalMasks, type Attention } from '../../lib/model/tensors/attention.js';
 import { TensorKvCache } from '../../lib/model/tensors/tensor_kv_cache.js';
 import { loadAttention } from '../../lib/model/tensors/load_attention.js';
 import { Rope } from '../../lib/model/tensors/rope.js';
-import type { MlaForm, ModelSpec } from '../../lib/model/spec.js';
-import { DenseReader } from '../../lib/model/weight_reader.js';
+import type { MlaForm, ModelSpec } from '../../lib/model/spec/spec.js';
+import { DenseReader } from '../../lib/model/weights/weight_reader.js';
 import { openCheckpoint } from '../../lib/weights/checkpoint.js';
 import { Fingerprint } from '../../lib/weights/fingerprint.js';
 import type { WeightsRef } from '../refs/attention_ref.js';

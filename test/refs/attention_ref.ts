@@ -1,5 +1,5 @@
 /** One attention layer over one whole sequence, slow and obvious, in float64, from weights as a checkpoint stores them. */
-import type { GqaSpec, MlaSpec, RopeSpec } from '../../lib/model/spec.js';
+import type { GqaSpec, MlaSpec, RopeSpec } from '../../lib/model/spec/spec.js';
 import { rotateRef } from './rope_ref.js';
 
 /** Matrices [out·in] and norm weights, row-major, by the names of Hugging Face checkpoints: `q_proj`, `kv_a_layernorm`, … */

@@ -1,7 +1,7 @@
 /** SwiGLU and the work of a shard, slow and obvious, in float64. */
-import type { ReceivedRows } from '../../experts/expert_compute.js';
-import type { FfnWeights } from '../../experts/ffn.js';
-import type { WeightMatrix } from '../../experts/weight_matrix.js';
+import type { ReceivedRows } from '../../compute/base/expert_compute.js';
+import type { FfnWeights } from '../../compute/tfjs/experts/ffn.js';
+import type { WeightMatrix } from '../../compute/base/weight_matrix.js';
 import { weightRef } from './weight_ref.js';
 
 /** down(silu(gate(x)) · up(x)) of one row. */

@@ -1,5 +1,5 @@
 /** The router, slow and obvious: float64, everything sorted. */
-import type { GateSpec } from '../../experts/gate.js';
+import type { GateSpec } from '../../experts/routing/gate.js';
 
 export interface RoutingRef {
   readonly experts: readonly number[];

@@ -1,6 +1,6 @@
 /** Placements of one layer, obviously right and slow: every subset, every table, every change. */
 
-import type { Placement } from '../../experts/placement.js';
+import type { Placement } from '../../experts/placement/placement.js';
 
 /** [R] lists of the experts that each rank holds. */
 export type Held = readonly (readonly number[])[];

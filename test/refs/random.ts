@@ -1,6 +1,6 @@
 /** Reproducible test data. */
 
-export { randomFrom } from '../../experts/random.js';
+export { randomFrom } from '../../experts/routing/random.js';
 
 /** float32 values, uniform in [−scale, scale). */
 export const randomValues = (random: () => number, count: number, scale = 1): Float32Array =>

@@ -1,5 +1,5 @@
 /** Choices of replicas, obviously right and slow. */
-import type { Placement } from '../../experts/placement.js';
+import type { Placement } from '../../experts/placement/placement.js';
 
 /** The physical experts that hold a logical one, and where each is. */
 export const replicasOf = ({ phy2log, slotsPerRank }: Placement, layer: number, logical: number) =>

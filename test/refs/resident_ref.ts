@@ -1,5 +1,5 @@
 /** What resident dtypes make of a row of weights, the slow way. */
-import type { ResidentDtype } from '../../experts/kernels/resident_dtype.js';
+import type { ResidentDtype } from '../../compute/wasm/memory/resident_dtype.js';
 import { bf16Of, bitsOf, floatOf } from './wire_dtype_ref.js';
 
 const { fround } = Math;

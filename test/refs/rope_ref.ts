@@ -1,5 +1,5 @@
 /** Rotary embeddings in float64, each layout as its origin writes it. */
-import type { RopeSpec } from '../../lib/model/spec.js';
+import type { RopeSpec } from '../../lib/model/spec/spec.js';
 
 /** get_mscale of the YaRN code. */
 export const mscaleRef = (f: number, m: number): number => (f <= 1 ? 1 : 0.1 * m * Math.log(f) + 1);

@@ -1,5 +1,5 @@
 /** One weight of a matrix, read byte by byte. */
-import type { WeightMatrix } from '../../experts/weight_matrix.js';
+import type { WeightMatrix } from '../../compute/base/weight_matrix.js';
 
 export function weightRef({ dtype, columns, bytes }: WeightMatrix, row: number, column: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -2,7 +2,7 @@
  * Wire dtypes the slow way: codes are found by looking for the nearest value, not by working on bits. Values are handled as the bits of float32,
  * because a JavaScript number may lose a NaN's payload.
  */
-import type { WireDtype } from '../../comm/wire_dtype.js';
+import type { WireDtype } from '../../comm/codec/wire_dtype.js';
 
 const { fround } = Math;
 

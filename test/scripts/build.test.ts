@@ -26,12 +26,12 @@ const OWN_FILES = [
 
 const FILES: Readonly<Record<string, string>> = {
   'package.json': '{ "type": "module" }',
-  'comm/ids.ts': 'export const size = 2;',
-  'comm/codec.as.ts': 'export function twice(x: i32): i32 { return 2 * x; }',
-  'experts/gate.ts': "import { size } from '../comm/ids.js'; export const half = size / 2;",
-  'experts/kernels/kernels.as.ts':
-    "import { three } from './three.as'; export function six(): i32 { return 2 * three(); }",
-  'experts/kernels/three.as.ts': 'export function three(): i32 { return 3; }',
+  'base/ids.ts': 'export const size = 2;',
+  'comm/codec/codec.as.ts': 'export function twice(x: i32): i32 { return 2 * x; }',
+  'experts/gate.ts': "import { size } from '../base/ids.js'; export const half = size / 2;",
+  'compute/wasm/kernels.as.ts':
+    "import { three } from './linear/three.as'; export function six(): i32 { return 2 * three(); }",
+  'compute/wasm/linear/three.as.ts': 'export function three(): i32 { return 3; }',
   'lib/index.ts': "export { half } from '../experts/gate.js';",
   'bench/index.ts': "import { half } from '../lib/index.js'; export const halves = [half];",
   'bench/compute/stream.as.ts': 'export function one(): i32 { return 1; }',
@@ -82,10 +82,10 @@ describe('the build', function () {
         await writeFile(join(dir, name), 'const x: number = "";');
       expect(await build(dir, 'product')).to.deep.equal({ code: 0, output: '' });
       const product = [
-        'comm/codec.wasm',
-        'comm/ids.js',
+        'base/ids.js',
+        'comm/codec/codec.wasm',
+        'compute/wasm/kernels.wasm',
         'experts/gate.js',
-        'experts/kernels/kernels.wasm',
         'lib/index.js',
       ];
       expect([...(await outputsOf(dir)).keys()]).to.deep.equal(product);
@@ -103,12 +103,15 @@ describe('the build', function () {
       const all = [...(await outputsOf(dir)).keys()];
       expect(all).to.have.length(8);
       const change = (name: string, text: string) => () => writeFile(join(dir, name), text);
-      expect(await writtenAfter(dir, change('comm/ids.ts', 'export const size = 4;'))).to.deep.equal(['comm/ids.js']);
-      expect(await readFile(join(dir, 'dist/comm/ids.js'), 'utf8')).to.contain('size = 4');
+      expect(await writtenAfter(dir, change('base/ids.ts', 'export const size = 4;'))).to.deep.equal(['base/ids.js']);
+      expect(await readFile(join(dir, 'dist/base/ids.js'), 'utf8')).to.contain('size = 4');
       expect(await writtenAfter(dir, () => rm(join(dir, 'test/a.test.ts')))).to.deep.equal([]);
       expect(
-        await writtenAfter(dir, change('experts/kernels/three.as.ts', 'export function three(): i32 { return 33; }')),
-      ).to.deep.equal(['experts/kernels/kernels.wasm']);
+        await writtenAfter(
+          dir,
+          change('compute/wasm/linear/three.as.ts', 'export function three(): i32 { return 33; }'),
+        ),
+      ).to.deep.equal(['compute/wasm/kernels.wasm']);
       const left = [...(await outputsOf(dir)).keys()];
       expect(left).to.deep.equal(all.filter((name) => name !== 'test/a.test.js'));
     }));

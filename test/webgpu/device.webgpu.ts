@@ -1,9 +1,9 @@
 /** What befalls a device: loss, refused work, and memory. */
 import { expect } from 'chai';
-import { ExpertError } from '../../experts/errors.js';
-import type { GuardedBackend } from '../../experts/tensors/webgpu/guarded_backend.js';
-import { registeredBackend, tf as tfjs, type TfjsTensor } from '../../experts/tensors/tfjs.js';
-import * as tf from '../../experts/tf.js';
+import { ExpertError } from '../../compute/base/errors.js';
+import type { GuardedBackend } from '../../compute/tfjs/webgpu/guarded_backend.js';
+import { registeredBackend, tf as tfjs, type TfjsTensor } from '../../compute/tfjs/library/tfjs.js';
+import * as tf from '../../compute/tfjs/tf.js';
 import { promptPart, startLocalJob, startOf, type LocalJob } from '../kit/local_job.js';
 import { tinyModel } from '../kit/paths.js';
 import { errorOf } from '../kit/rejects.js';

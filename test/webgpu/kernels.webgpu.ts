@@ -1,9 +1,9 @@
 /** Kernels in WGSL against the loops that the wasm backend runs, and TensorFlow.js's own programs against sums in float64. */
 import { expect } from 'chai';
-import { expRows, rmsNormRows, swigluRows } from '../../experts/tensors/fused_rows.js';
-import { tf as tfjs } from '../../experts/tensors/tfjs.js';
-import type { GuardedBackend } from '../../experts/tensors/webgpu/guarded_backend.js';
-import * as tf from '../../experts/tf.js';
+import { expRows, rmsNormRows, swigluRows } from '../../compute/tfjs/backends/fused_rows.js';
+import { tf as tfjs } from '../../compute/tfjs/library/tfjs.js';
+import type { GuardedBackend } from '../../compute/tfjs/webgpu/guarded_backend.js';
+import * as tf from '../../compute/tfjs/tf.js';
 import { isSameBits, randomFrom, randomValues as valuesFrom } from '../refs/random.js';
 import { useWebgpu } from './use_webgpu.js';
 

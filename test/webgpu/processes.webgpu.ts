@@ -1,6 +1,6 @@
 /** Ranks on webgpu as processes: the same text as on wasm, and a clean end. */
 import { expect } from 'chai';
-import { listAdapters } from '../../experts/tf.js';
+import { listAdapters } from '../../compute/tfjs/tf.js';
 import { moe7mCases, tinyGolden } from '../kit/goldens.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
 import { freePort } from '../kit/ports.js';

@@ -1,4 +1,4 @@
-import { closeDevices, selectBackend, type BackendReport } from '../../experts/tf.js';
+import { closeDevices, selectBackend, type BackendReport } from '../../compute/tfjs/tf.js';
 
 /**
  * Makes `webgpu` the backend of the suites of the file that awaits this, and gives its device back after them.

@@ -11,9 +11,9 @@ import {
   ROPE_FIELDS,
   ropeOf,
   withAlias,
-} from '../hf_config.js';
-import { yarnMscale } from '../rope_angles.js';
-import type { ModelSpec } from '../spec.js';
+} from '../spec/hf_config.js';
+import { yarnMscale } from '../spec/rope_angles.js';
+import type { ModelSpec } from '../spec/spec.js';
 
 /** Not configurable in the reference. */
 const LATENT_NORM_EPS = 1e-6;

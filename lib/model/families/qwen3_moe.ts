@@ -11,9 +11,9 @@ import {
   ROPE_FIELDS,
   ropeOf,
   withAlias,
-} from '../hf_config.js';
-import { ModelError } from '../errors.js';
-import type { ModelSpec } from '../spec.js';
+} from '../spec/hf_config.js';
+import { ModelError } from '../spec/errors.js';
+import type { ModelSpec } from '../spec/spec.js';
 
 const schema = z.object({
   ...COMMON_FIELDS,

@@ -1,13 +1,13 @@
 /** A layer's attention and the norm before it, as kernels: x += attention(norm(x)). */
-import { Descriptor, type Fields } from '../../../experts/kernels/descriptor.js';
-import type { KernelMatrix } from '../../../experts/kernels/kernel_matrix.js';
-import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
-import { KernelVector } from '../../../experts/kernels/kernel_vector.js';
-import { GQA_LAYER, MLA_LAYER, ROPE_LAYOUTS } from '../../../experts/kernels/layouts.js';
-import { ModelError } from '../errors.js';
-import type { GqaSpec, MlaSpec, ModelSpec } from '../spec.js';
-import { attentionName } from '../tensor_names.js';
-import { attentionShapes } from '../tensor_shapes.js';
+import { Descriptor, type Fields } from '../../../compute/wasm/memory/descriptor.js';
+import type { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
+import { GQA_LAYER, MLA_LAYER, ROPE_LAYOUTS } from '../../../compute/wasm/memory/layouts.js';
+import { ModelError } from '../spec/errors.js';
+import type { GqaSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
+import { attentionName } from '../spec/tensor_names.js';
+import { attentionShapes } from '../spec/tensor_shapes.js';
 import type { KernelStep } from './kernel_step.js';
 
 /** By the names of Hugging Face checkpoints: `q_proj`, `kv_a_layernorm`, …; each of the shape that the config implies. */

@@ -2,9 +2,9 @@
  * The dense part of a model in a kernel memory: a handful of calls per layer, hidden states stay in the memory.
  * Shape suffixes: T tokens of the step, H hidden.
  */
-import type { MoeTokens } from '../../../experts/moe_layer.js';
-import type { Decoder, HiddenStates, StepTokens } from '../decoder.js';
-import type { LogitRow } from '../logits.js';
+import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
+import type { Decoder, HiddenStates, StepTokens } from '../decoder/decoder.js';
+import type { LogitRow } from '../decoder/logits.js';
 import type { KernelAttention } from './kernel_attention.js';
 import type { KernelFfn } from './kernel_ffn.js';
 import type { KernelKvCache } from './kernel_kv_cache.js';

@@ -1,8 +1,8 @@
 /** A dense layer's feed-forward network and the norm before it, as kernels: x += ffn(norm(x)). */
-import { Descriptor } from '../../../experts/kernels/descriptor.js';
-import { ffnScratchBytes, type KernelExpert } from '../../../experts/kernels/kernel_expert.js';
-import { KernelVector } from '../../../experts/kernels/kernel_vector.js';
-import { FFN_LAYER } from '../../../experts/kernels/layouts.js';
+import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
+import { ffnScratchBytes, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
+import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
+import { FFN_LAYER } from '../../../compute/wasm/memory/layouts.js';
 import type { KernelStep } from './kernel_step.js';
 
 /** Owns its weights. */

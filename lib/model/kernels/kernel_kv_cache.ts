@@ -1,9 +1,9 @@
 /** Keys and values of past tokens in a kernel memory: one block of memory per block of `blockSize` tokens, for all layers. */
-import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
-import { EngineError } from '../../engine/errors.js';
-import type { BlockTable, KvCache } from '../decoder.js';
-import type { ModelSpec } from '../spec.js';
-import { cacheFloatsPerToken } from './cache_layout.js';
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { EngineError } from '../../protocol/errors.js';
+import type { BlockTable, KvCache } from '../decoder/decoder.js';
+import type { ModelSpec } from '../spec/spec.js';
+import { cacheFloatsPerToken } from '../spec/cache_layout.js';
 
 export class KernelKvCache implements KvCache {
   /** Tokens per block. */

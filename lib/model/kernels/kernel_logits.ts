@@ -1,5 +1,5 @@
-import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
-import type { LogitRow } from '../logits.js';
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import type { LogitRow } from '../decoder/logits.js';
 
 /** A row of logits [V] in a kernel memory, valid until the next ones are computed. */
 export class KernelLogitRow implements LogitRow {

@@ -2,13 +2,13 @@
  * What every rank does of an MoE layer, as kernels: norm, gate, shared experts, residual.
  * Shape suffixes: T tokens of the step, H hidden, K choices per token.
  */
-import type { Routing } from '../../../experts/gate.js';
-import { GrowingBlock } from '../../../experts/kernels/growing_block.js';
-import { ffnScratchBytes, type KernelExpert } from '../../../experts/kernels/kernel_expert.js';
-import { KernelRouted, type KernelGate } from '../../../experts/kernels/kernel_gate.js';
-import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
-import { padded } from '../../../experts/kernels/resident_dtype.js';
-import type { MoeTokens } from '../../../experts/moe_layer.js';
+import type { Routing } from '../../../experts/routing/gate.js';
+import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
+import { ffnScratchBytes, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
+import { KernelRouted, type KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
+import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
 import type { KernelStep } from './kernel_step.js';
 
 /** Memory that the MoE layers of a model use in turn. */

@@ -1,13 +1,13 @@
 /** One step's tables in a kernel memory, used again for the next step. Shape suffixes: T tokens, H hidden. */
-import { Descriptor, bytesOf, writeFields } from '../../../experts/kernels/descriptor.js';
-import { GrowingBlock } from '../../../experts/kernels/growing_block.js';
-import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
-import { MLA_FORMS, PART, STEP } from '../../../experts/kernels/layouts.js';
-import { padded } from '../../../experts/kernels/resident_dtype.js';
-import { EngineError } from '../../engine/errors.js';
-import type { SequencePart } from '../decoder.js';
-import { attentionFactor, inverseFrequencies } from '../rope_angles.js';
-import type { MlaForm, ModelSpec } from '../spec.js';
+import { Descriptor, bytesOf, writeFields } from '../../../compute/wasm/memory/descriptor.js';
+import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { MLA_FORMS, PART, STEP } from '../../../compute/wasm/memory/layouts.js';
+import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
+import { EngineError } from '../../protocol/errors.js';
+import type { SequencePart } from '../decoder/decoder.js';
+import { attentionFactor, inverseFrequencies } from '../spec/rope_angles.js';
+import type { MlaForm, ModelSpec } from '../spec/spec.js';
 import type { KernelKvCache } from './kernel_kv_cache.js';
 
 const PART_BYTES = bytesOf(PART);

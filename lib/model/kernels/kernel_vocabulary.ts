@@ -1,13 +1,13 @@
 /** From tokens to hidden states, and from hidden states to logits. Shape suffixes: T tokens, H hidden, V vocabulary. */
-import { Descriptor } from '../../../experts/kernels/descriptor.js';
-import { GrowingBlock } from '../../../experts/kernels/growing_block.js';
-import type { KernelMatrix } from '../../../experts/kernels/kernel_matrix.js';
-import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
-import { KernelVector } from '../../../experts/kernels/kernel_vector.js';
-import { HEAD } from '../../../experts/kernels/layouts.js';
-import { EngineError } from '../../engine/errors.js';
-import { ModelError } from '../errors.js';
-import type { ModelSpec } from '../spec.js';
+import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
+import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
+import type { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
+import { HEAD } from '../../../compute/wasm/memory/layouts.js';
+import { EngineError } from '../../protocol/errors.js';
+import { ModelError } from '../spec/errors.js';
+import type { ModelSpec } from '../spec/spec.js';
 import { KernelLogitRow } from './kernel_logits.js';
 import type { KernelStep } from './kernel_step.js';
 

@@ -1,13 +1,13 @@
 /** A model's dense part from a checkpoint, in a kernel memory. */
-import { KernelExpert } from '../../../experts/kernels/kernel_expert.js';
-import { KernelGate } from '../../../experts/kernels/kernel_gate.js';
-import { KernelMatrix } from '../../../experts/kernels/kernel_matrix.js';
-import type { KernelMemory } from '../../../experts/kernels/kernel_memory.js';
+import { KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
+import { KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
+import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { DecoderOptions } from '../load_model.js';
-import type { ModelSpec } from '../spec.js';
-import * as names from '../tensor_names.js';
-import { attentionShapes } from '../tensor_shapes.js';
-import type { DenseReader } from '../weight_reader.js';
+import type { ModelSpec } from '../spec/spec.js';
+import * as names from '../spec/tensor_names.js';
+import { attentionShapes } from '../spec/tensor_shapes.js';
+import type { DenseReader } from '../weights/weight_reader.js';
 import { KernelAttention } from './kernel_attention.js';
 import { KernelDecoder, type KernelLayer } from './kernel_decoder.js';
 import { KernelFfn } from './kernel_ffn.js';

@@ -2,8 +2,17 @@
  * What all attention forms share: the step's sequences, and softmax(q·Kᵀ)·V in two parts.
  * Shape suffixes: T tokens of the step, L tokens of one sequence so far, R query rows of one sequence, D channels.
  */
-import { addToBlocks, columnsFrom, div, expOfRows, keep, tidy, toTensor, type Tensor2D } from '../../../experts/tf.js';
-import type { SequencePart } from '../decoder.js';
+import {
+  addToBlocks,
+  columnsFrom,
+  div,
+  expOfRows,
+  keep,
+  tidy,
+  toTensor,
+  type Tensor2D,
+} from '../../../compute/tfjs/tf.js';
+import type { SequencePart } from '../decoder/decoder.js';
 import type { KeyValues } from './key_values.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import type { RopeAngles } from './rope.js';

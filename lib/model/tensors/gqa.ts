@@ -14,15 +14,15 @@ import {
   swapRows,
   toTensor,
   type Tensor2D,
-} from '../../../experts/tf.js';
+} from '../../../compute/tfjs/tf.js';
 import { attend, normalise, type Attention, type StepInputs } from './attention.js';
 import { BatchedKeyValues, LaneKeyValues, type KeyValues } from './key_values.js';
 import type { KvRows } from './kv_segment.js';
-import type { SequencePart } from '../decoder.js';
+import type { SequencePart } from '../decoder/decoder.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
-import type { GqaSpec } from '../spec.js';
+import type { GqaSpec } from '../spec/spec.js';
 
 /** Projections, transposed for x·W. */
 export interface GqaWeights {

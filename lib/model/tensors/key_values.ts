@@ -11,7 +11,7 @@ import {
   rowsFrom,
   stackRows,
   type Tensor2D,
-} from '../../../experts/tf.js';
+} from '../../../compute/tfjs/tf.js';
 import type { KvRows } from './kv_segment.js';
 
 export interface KeyValues {

@@ -1,5 +1,5 @@
 /** Rows of one cache lane that attention reads as one operand. Shape suffixes: S tokens of the segment, W width of the lane, B heads side by side in it. */
-import { clone, keep, reshape, swapRows, tidy, transpose, type Tensor2D } from '../../../experts/tf.js';
+import { clone, keep, reshape, swapRows, tidy, transpose, type Tensor2D } from '../../../compute/tfjs/tf.js';
 
 export interface KvRows {
   /** [S,W] */

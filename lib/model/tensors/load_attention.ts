@@ -1,14 +1,14 @@
 /** Attention weights from a checkpoint. */
-import { toTensor, type Tensor2D } from '../../../experts/tf.js';
-import { floatsOf, transposedFloats } from '../../../experts/weight_matrix.js';
+import { toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.js';
 import type { Attention } from './attention.js';
 import { Gqa } from './gqa.js';
 import { Mla } from './mla.js';
 import { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
-import type { GqaSpec, MlaForm, MlaSpec, ModelSpec } from '../spec.js';
-import { attentionName } from '../tensor_names.js';
-import type { DenseReader } from '../weight_reader.js';
+import type { GqaSpec, MlaForm, MlaSpec, ModelSpec } from '../spec/spec.js';
+import { attentionName } from '../spec/tensor_names.js';
+import type { DenseReader } from '../weights/weight_reader.js';
 
 export function loadAttention(
   reader: DenseReader,

@@ -1,12 +1,12 @@
 /** A model's dense part from a checkpoint, as TensorFlow.js tensors. */
-import { Ffn } from '../../../experts/ffn.js';
-import { Gate } from '../../../experts/gate.js';
-import { toTensor } from '../../../experts/tf.js';
-import { floatsOf, transposedFloats } from '../../../experts/weight_matrix.js';
+import { Ffn } from '../../../compute/tfjs/experts/ffn.js';
+import { Gate } from '../../../experts/routing/gate.js';
+import { toTensor } from '../../../compute/tfjs/tf.js';
+import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.js';
 import type { DecoderOptions } from '../load_model.js';
-import type { ModelSpec } from '../spec.js';
-import * as names from '../tensor_names.js';
-import type { DenseReader } from '../weight_reader.js';
+import type { ModelSpec } from '../spec/spec.js';
+import * as names from '../spec/tensor_names.js';
+import type { DenseReader } from '../weights/weight_reader.js';
 import { loadAttention, loadMatrix } from './load_attention.js';
 import { RmsNorm } from './norm.js';
 import { Rope } from './rope.js';

@@ -16,16 +16,16 @@ import {
   swapRows,
   toTensor,
   type Tensor2D,
-} from '../../../experts/tf.js';
+} from '../../../compute/tfjs/tf.js';
 import { attend, normalise, type Attention, type StepInputs } from './attention.js';
 import { LaneKeyValues } from './key_values.js';
-import type { SequencePart } from '../decoder.js';
+import type { SequencePart } from '../decoder/decoder.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import { AbsorbedHeads } from './mla_absorbed.js';
 import { NaiveHead } from './mla_naive.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
-import type { MlaForm, MlaSpec } from '../spec.js';
+import type { MlaForm, MlaSpec } from '../spec/spec.js';
 
 /** Projections, transposed for x·W. */
 export interface MlaWeights {

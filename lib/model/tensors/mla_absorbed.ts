@@ -2,8 +2,8 @@
  * The absorbed form of latent attention (DeepSeek-V2, 2024, §2.1): queries go into the latent space and results come out of it, and in between all heads
  * read the cache rows themselves. Shape suffixes: T tokens, N nope, C cache row, D latent (kvLoraRank), V value channels.
  */
-import { columnsFrom, joinColumns, keep, matMul, reshape, toTensor, type Tensor2D } from '../../../experts/tf.js';
-import type { MlaSpec } from '../spec.js';
+import { columnsFrom, joinColumns, keep, matMul, reshape, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import type { MlaSpec } from '../spec/spec.js';
 
 /**
  * Heads side by side in one block-diagonal matrix: a few operations for all heads instead of a few for each, with the same bits, because products with 0

@@ -2,8 +2,8 @@
  * The naive form of latent attention: each head's keys and values are expanded from the cache rows. Shape suffixes: S tokens of a segment,
  * C cache row, Q query channels (nope + rope), V value channels.
  */
-import { keep, matMul, toTensor, type Tensor2D } from '../../../experts/tf.js';
-import type { MlaSpec } from '../spec.js';
+import { keep, matMul, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import type { MlaSpec } from '../spec/spec.js';
 
 /** One head: keyᵀ [Q,S] = key·rowsᵀ and [values | 1] [S,V+1] = rows·value. */
 export class NaiveHead {

@@ -1,4 +1,4 @@
-import { rmsNorm, toTensor, type Tensor2D } from '../../../experts/tf.js';
+import { rmsNorm, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 
 /** Root-mean-square norm over the last axis: x · (mean(x²) + eps)^−½ · weight. */
 export class RmsNorm {

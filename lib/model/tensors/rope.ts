@@ -3,9 +3,9 @@
  * A rotation is x·cos + (x·P)·sin, where P permutes and negates channels. Both halves come from one product with [I|P], which may be folded into
  * the projection before it, and one with [I;I] adds them: products with 0 and ±1 are exact, for any layout of pairs.
  */
-import { matMul, mul, tidy, toTensor, type Tensor2D } from '../../../experts/tf.js';
-import { attentionFactor, inverseFrequencies } from '../rope_angles.js';
-import type { RopeSpec } from '../spec.js';
+import { matMul, mul, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import { attentionFactor, inverseFrequencies } from '../spec/rope_angles.js';
+import type { RopeSpec } from '../spec/spec.js';
 
 /** The angles of one step's tokens, repeated for each head that is rotated: [N, 2R] of cos and sin. */
 export interface RopeAngles {

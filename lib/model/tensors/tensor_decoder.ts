@@ -1,11 +1,11 @@
 /** The dense part of a model as TensorFlow.js tensors, on any backend. Shape suffixes: T tokens of the step, H hidden, V vocabulary. */
-import type { Ffn } from '../../../experts/ffn.js';
-import type { MoeTokens } from '../../../experts/moe_layer.js';
-import { TensorMoeTokens, type MoeTensors } from '../../../experts/tensors/tensor_moe_tokens.js';
-import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../experts/tf.js';
-import type { Decoder, HiddenStates, SequencePart, StepTokens } from '../decoder.js';
-import { logitRowsOf, type LogitRow } from '../logits.js';
-import type { ModelSpec } from '../spec.js';
+import type { Ffn } from '../../../compute/tfjs/experts/ffn.js';
+import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
+import { TensorMoeTokens, type MoeTensors } from '../../../experts/layer/tensor_moe_tokens.js';
+import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import type { Decoder, HiddenStates, SequencePart, StepTokens } from '../decoder/decoder.js';
+import { logitRowsOf, type LogitRow } from '../decoder/logits.js';
+import type { ModelSpec } from '../spec/spec.js';
 import { CausalMasks, type Attention, type StepInputs } from './attention.js';
 import { TensorKvCache } from './tensor_kv_cache.js';
 import type { RmsNorm } from './norm.js';

@@ -3,9 +3,9 @@
  * reads, so that no step copies the whole past.
  * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head.
  */
-import { clone, keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../../experts/tf.js';
-import { EngineError } from '../../engine/errors.js';
-import type { BlockTable, KvCache } from '../decoder.js';
+import { clone, keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import { EngineError } from '../../protocol/errors.js';
+import type { BlockTable, KvCache } from '../decoder/decoder.js';
 import { KvSegment, looseRows, type KvRows } from './kv_segment.js';
 
 export interface TensorKvCacheShape {

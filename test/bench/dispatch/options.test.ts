@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { parseOptions } from '../../../bench/dispatch/options.js';
-import { UsageError } from '../../../lib/commands/context.js';
+import { UsageError } from '../../../lib/commands/base/context.js';
 
 const settings = (...args: string[]): number => parseOptions(args).settings.length;
 

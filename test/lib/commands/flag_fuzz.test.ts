@@ -2,13 +2,13 @@
 import { expect } from 'chai';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CommError } from '../../../comm/errors.js';
-import { ExpertError } from '../../../experts/errors.js';
-import { UsageError } from '../../../lib/commands/context.js';
+import { CommError } from '../../../comm/base/errors.js';
+import { ExpertError } from '../../../compute/base/errors.js';
+import { UsageError } from '../../../lib/commands/base/context.js';
 import { launchPlan } from '../../../lib/commands/launch.js';
 import { createParser } from '../../../lib/commands/parser.js';
 import { ConfigError } from '../../../lib/config/errors.js';
-import { EngineError } from '../../../lib/engine/errors.js';
+import { EngineError } from '../../../lib/protocol/errors.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { commandContext } from '../../kit/command_context.js';
 import { moe7m } from '../../kit/paths.js';

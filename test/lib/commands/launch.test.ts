@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { CommError } from '../../../comm/errors.js';
-import { UsageError } from '../../../lib/commands/context.js';
+import { CommError } from '../../../comm/base/errors.js';
+import { UsageError } from '../../../lib/commands/base/context.js';
 import { launchPlan, type LaunchArgs } from '../../../lib/commands/launch.js';
 
 const COMMAND = ['generate', '--model', 'DIR'];

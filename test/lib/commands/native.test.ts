@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UsageError, type CommandContext } from '../../../lib/commands/context.js';
+import { UsageError, type CommandContext } from '../../../lib/commands/base/context.js';
 import { native, type NativeArgs } from '../../../lib/commands/native.js';
 import { whyNoGpu } from '../../../lib/native/gpu_verdict.js';
 import { commandContext } from '../../kit/command_context.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createPlacement } from '../../../experts/placement.js';
+import { createPlacement } from '../../../experts/placement/placement.js';
 import { ConfigError } from '../../../lib/config/errors.js';
 import { loadConfig } from '../../../lib/config/load.js';
 import { readPlacement } from '../../../lib/config/placement_file.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { randomFrom } from '../../../experts/random.js';
+import { randomFrom } from '../../../experts/routing/random.js';
 import { BalanceSeries } from '../../../lib/metrics/balance_series.js';
 
 describe('balance over time', () => {

@@ -1,7 +1,7 @@
 /** Every field of a configuration acts exactly where Hugging Face transformers lets it act, or is refused by name. */
 import { expect } from 'chai';
-import { ModelError } from '../../../lib/model/errors.js';
-import { modelSpecOf } from '../../../lib/model/registry.js';
+import { ModelError } from '../../../lib/model/spec/errors.js';
+import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { readConformance, writeConformanceModel, type ConformanceCase } from '../../kit/conformance.js';
 import { promptPart, startLocalJob, startOf } from '../../kit/local_job.js';
 import { withTempFolder } from '../../kit/temp_folder.js';

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ModelError } from '../../../lib/model/errors.js';
+import { ModelError } from '../../../lib/model/spec/errors.js';
 import { makeRandomCheckpoint, type RandomCheckpointOptions } from '../../../lib/model/random_checkpoint.js';
 import { RANDOM_CONFIGS, type RandomFamily } from '../../../lib/model/random_config.js';
-import { FAMILIES, modelSpecOf } from '../../../lib/model/registry.js';
-import { tensorShapesOf } from '../../../lib/model/tensor_shapes.js';
+import { FAMILIES, modelSpecOf } from '../../../lib/model/families/registry.js';
+import { tensorShapesOf } from '../../../lib/model/spec/tensor_shapes.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { decodeToFloat32, encodeFloat32 } from '../../../lib/weights/dtypes.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint.js';
-import { floatsOf } from '../../../experts/weight_matrix.js';
+import { floatsOf } from '../../../compute/base/weight_matrix.js';
 import { decodeToFloat32, encodeFloat32 } from '../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';

@@ -1,9 +1,9 @@
 /** Attention layers as kernels, against a float64 reference, against their TensorFlow.js forms, and against themselves under other schedules. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { RESIDENT_DTYPES } from '../../../../experts/kernels/resident_dtype.js';
-import { selectBackend } from '../../../../experts/tf.js';
-import type { MlaForm, ModelSpec } from '../../../../lib/model/spec.js';
+import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { selectBackend } from '../../../../compute/tfjs/tf.js';
+import type { MlaForm, ModelSpec } from '../../../../lib/model/spec/spec.js';
 import {
   CASES,
   EPS,

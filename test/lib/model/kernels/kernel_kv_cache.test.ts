@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { KernelMemory } from '../../../../experts/kernels/kernel_memory.js';
-import { EngineError } from '../../../../lib/engine/errors.js';
+import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
 import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
-import type { ModelSpec } from '../../../../lib/model/spec.js';
+import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { gqaSpec, mlaSpec } from '../../../kit/attention_cases.js';
 import { errorOf } from '../../../kit/rejects.js';
 

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { KernelMemory } from '../../../../experts/kernels/kernel_memory.js';
-import { padded } from '../../../../experts/kernels/resident_dtype.js';
-import { GREEDY, sampleToken } from '../../../../lib/engine/sampler.js';
-import { EngineError } from '../../../../lib/engine/errors.js';
-import { ModelError } from '../../../../lib/model/errors.js';
+import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { GREEDY, sampleToken } from '../../../../lib/rank/sampler.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
+import { ModelError } from '../../../../lib/model/spec/errors.js';
 import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
 import { KernelStep } from '../../../../lib/model/kernels/kernel_step.js';
 import { KernelVocabulary } from '../../../../lib/model/kernels/kernel_vocabulary.js';

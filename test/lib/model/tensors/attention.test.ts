@@ -1,7 +1,7 @@
 /** One attention layer, loaded from a checkpoint as models are, against a float64 reference and against itself under other schedules. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { selectBackend, tensorMemory } from '../../../../experts/tf.js';
+import { selectBackend, tensorMemory } from '../../../../compute/tfjs/tf.js';
 import {
   CASES,
   FORMS,
@@ -14,7 +14,7 @@ import {
   reference,
   sequencesFrom,
 } from '../../../kit/attention_cases.js';
-import { cachedFloatsPerToken } from '../../../../lib/model/footprint.js';
+import { cachedFloatsPerToken } from '../../../../lib/model/weights/footprint.js';
 import { TfjsAttention } from '../../../kit/tfjs_attention.js';
 import { isSameBits, largestDifference } from '../../../refs/random.js';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { rowsOf, selectBackend, tensorMemory, tidy, toTensor } from '../../../../experts/tf.js';
+import { rowsOf, selectBackend, tensorMemory, tidy, toTensor } from '../../../../compute/tfjs/tf.js';
 import { BatchedKeyValues, LaneKeyValues, type KeyValues } from '../../../../lib/model/tensors/key_values.js';
 import { KvSegment, looseRows, type KvRows } from '../../../../lib/model/tensors/kv_segment.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';

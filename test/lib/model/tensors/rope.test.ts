@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { rowsOf, selectBackend, tensorMemory, toTensor } from '../../../../experts/tf.js';
+import { rowsOf, selectBackend, tensorMemory, toTensor } from '../../../../compute/tfjs/tf.js';
 import { Rope } from '../../../../lib/model/tensors/rope.js';
-import { inverseFrequencies, yarnMscale } from '../../../../lib/model/rope_angles.js';
-import type { RopeSpec, YarnSpec } from '../../../../lib/model/spec.js';
+import { inverseFrequencies, yarnMscale } from '../../../../lib/model/spec/rope_angles.js';
+import type { RopeSpec, YarnSpec } from '../../../../lib/model/spec/spec.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 import { attentionFactorRef, inverseFrequenciesRef, rotateRef } from '../../../refs/rope_ref.js';
 

@@ -11,8 +11,8 @@ import {
   tidy,
   toTensor,
   transpose,
-} from '../../../../experts/tf.js';
-import { EngineError } from '../../../../lib/engine/errors.js';
+} from '../../../../compute/tfjs/tf.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
 import { TensorKvCache } from '../../../../lib/model/tensors/tensor_kv_cache.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';

@@ -1,0 +1,231 @@
+/**
+ * Expert-parallel all-to-all over a mesh, with DeepEP's normal-mode semantics. Works on numbers and bytes only.
+ * T tokens of this rank, H channels, K choices per token, N received rows, M received (row, choice) pairs.
+ */
+import {
+  checkCachedRequest,
+  checkExchange,
+  checkExpertOut,
+  checkNormal,
+  checkRequest,
+  checkShape,
+  invalid,
+  staleHandle,
+} from './contract/all_to_all_check.js';
+import type {
+  AllToAll,
+  AllToAllOptions,
+  CachedRequest,
+  DispatchHandle,
+  DispatchRequest,
+  DispatchResult,
+  ExchangeOptions,
+  Pending,
+  RoutedRequest,
+} from './contract/all_to_all_contract.js';
+import { DegradedTokens, withoutMasked } from './contract/degraded.js';
+import { Endpoint } from './contract/endpoint.js';
+import { CommError } from '../base/errors.js';
+import { Exchange } from './exchange/exchange.js';
+import { FlatRoute } from './flat/flat_route.js';
+import { HierarchicalRoute } from './nodes/hierarchical_route.js';
+import type { Rank } from '../../base/ids.js';
+import type { Mesh } from '../mesh/mesh.js';
+import type { Reduce } from './contract/payload.js';
+import { leaseFloats } from '../mesh/payload_pool.js';
+import { pendingOf } from './contract/pending.js';
+import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './contract/route.js';
+
+export type * from './contract/all_to_all_contract.js';
+export { combineBytes, dispatchBytes, type DispatchSize, type Reduce } from './contract/payload.js';
+
+/** The all-to-all of this rank. Every rank of the mesh makes one with the same options. Throws INVALID_ARGUMENT. */
+export function createAllToAll(mesh: Mesh, options: AllToAllOptions): AllToAll {
+  const { hidden, numTopk, slotsPerRank, reduce = 'rank', wire = {}, expertAlignment = 1 } = options;
+  const topology = options.topology ?? { ranksPerNode: mesh.size, route: 'flat' };
+  const dtypes = { dispatchDtype: wire.dispatch ?? 'f32', combineDtype: wire.combine ?? 'f32' } as const;
+  const shape = { hidden, numTopk, slotsPerRank, reduce, ...dtypes, ranksPerNode: topology.ranksPerNode };
+  checkShape(shape);
+  checkNormal({ reduce, expertAlignment, topology }, slotsPerRank, mesh.size);
+  const exchange = createExchange(mesh, options);
+  if (topology.route === 'flat')
+    return new NormalAllToAll(exchange, new FlatRoute(exchange, shape), shape, expertAlignment);
+  return new NormalAllToAll(exchange, new HierarchicalRoute(exchange, shape), shape, expertAlignment);
+}
+
+/** What both modes exchange frames with. Throws INVALID_ARGUMENT. */
+export function createExchange(
+  mesh: Mesh,
+  { timeoutMs = 10000, onPeerLoss = 'fail', onSpan }: ExchangeOptions,
+): Exchange {
+  checkExchange({ timeoutMs, onPeerLoss });
+  return new Exchange(mesh, { timeoutMs, onPeerLoss, onSpan });
+}
+
+/** What a combine, or a cached dispatch, has to know of its dispatch. */
+interface Dispatched<State> extends CachedRoute<State> {
+  readonly signal: AbortSignal | undefined;
+  readonly routing: Routing;
+  readonly degraded: DegradedTokens;
+  /** Own tokens that lost a choice already in the routing: they lose it again with a cached handle. */
+  readonly unrouted: Int32Array;
+  /** Ranks that were masked when it ended. */
+  readonly masked: readonly Rank[];
+  /** [size] rows ('rank') or choices ('source') that this rank owes to each source. */
+  readonly numOwed: readonly number[];
+  /** Of `recvX`; weak, since a cached handle may be kept long. */
+  readonly recvBuffer: WeakRef<ArrayBufferLike>;
+  /** `recvX` itself is combined without a copy: its memory may still be on its way. */
+  isLent: boolean;
+  isCombined: boolean;
+}
+
+class NormalAllToAll<State> extends Endpoint implements AllToAll {
+  readonly reduce: Reduce;
+  readonly #route: Route<State>;
+  readonly #shape: RouteShape;
+  readonly #expertAlignment: number;
+  /** Keyed by identity, so a foreign handle isn't found, and an abandoned one is collected. */
+  readonly #dispatched = new WeakMap<DispatchHandle, Dispatched<State>>();
+
+  constructor(exchange: Exchange, route: Route<State>, shape: RouteShape, expertAlignment: number) {
+    super(exchange);
+    this.reduce = shape.reduce;
+    [this.#route, this.#shape, this.#expertAlignment] = [route, shape, expertAlignment];
+  }
+
+  async dispatch(request: DispatchRequest): Promise<DispatchResult> {
+    return this.startDispatch(request).hook();
+  }
+
+  startDispatch(request: DispatchRequest): Pending<DispatchResult> {
+    const { x, signal } = request;
+    const degraded = new DegradedTokens();
+    const cached = request.handle === undefined ? undefined : this.#checkCached(request);
+    const routing = cached === undefined ? this.#routingOf(request as RoutedRequest, degraded) : cached.routing;
+    const unrouted = cached === undefined ? degraded.rows() : cached.unrouted;
+    degraded.add(unrouted);
+    const tag = { ...request.tag };
+    const pending = this.#route.startDispatch({ tag, signal }, x, routing, cached);
+    return pendingOf('dispatch', async () => {
+      const { bySource, state } = await pending.hook();
+      const startMs = performance.now();
+      const handle: DispatchHandle = { tag };
+      const result = this.#assemble(bySource, handle, degraded);
+      const known = this.#partsOf(bySource, result);
+      const numOwed = known.map((part) => (this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots)));
+      const masked = this.maskedRanks();
+      const record = {
+        signal,
+        routing,
+        unrouted,
+        degraded,
+        masked,
+        numOwed,
+        state,
+        bySource: known,
+        recvBuffer: new WeakRef(result.recvX.buffer),
+        isLent: false,
+        isCombined: false,
+      };
+      this.#dispatched.set(handle, record);
+      this.exchange.span('dispatch', 'unpack', tag, startMs);
+      return result;
+    });
+  }
+
+  async combine(expertOut: Float32Array, handle: DispatchHandle): Promise<Float32Array> {
+    return this.startCombine(expertOut, handle).hook();
+  }
+
+  startCombine(expertOut: Float32Array, handle: DispatchHandle): Pending<Float32Array> {
+    const sent = this.#dispatched.get(handle);
+    if (sent === undefined || sent.isCombined) {
+      const message = 'the handle was used before or is of another all-to-all; combine once per dispatch';
+      throw new CommError('INVALID_ARGUMENT', message, { layer: handle.tag.layer, phase: 'combine' });
+    }
+    const { hidden } = this.#shape;
+    checkExpertOut(expertOut, sent.numOwed, hidden, this.reduce);
+    // Before anything is sent, and for good: some of it may be on its way when the rest fails.
+    sent.isLent ||= this.#shape.combineDtype === 'f32' && expertOut.buffer === sent.recvBuffer.deref();
+
+    // The rows of a source lie together because dispatch ordered them by source.
+    let at = 0;
+    const bySource = sent.numOwed.map((numRows, rank) => {
+      const rows = expertOut.subarray(at, (at += numRows * hidden));
+      return sent.bySource[rank] === undefined ? undefined : rows;
+    });
+    const numTokens = sent.bySource.map((part) => part?.numRows ?? 0);
+    const pending = this.#route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
+    sent.isCombined = true;
+    return pendingOf('combine', async () => {
+      const y = await pending.hook();
+      this.numDegradedTokens += sent.degraded.numTokens;
+      return y;
+    });
+  }
+
+  /** A copy of the routing, without choices on masked ranks: the caller may change its arrays. */
+  #routingOf(request: RoutedRequest, degraded: DegradedTokens): Routing {
+    checkRequest(request, this.#shape);
+    const topkIdx = withoutMasked(request.topkIdx, this.#shape, this.exchange.mask, degraded);
+    return { numTokens: topkIdx.length / this.#shape.numTopk, topkIdx, topkWeights: request.topkWeights.slice() };
+  }
+
+  #checkCached(request: CachedRequest): Dispatched<State> {
+    const cached = this.#dispatched.get(request.handle);
+    if (cached === undefined) throw invalid('the handle is of another all-to-all; pass one that this dispatch gave');
+    checkCachedRequest(request, cached.routing.numTokens, this.#shape.hidden);
+    const missing = cached.masked.find((rank) => !this.exchange.mask.has(rank) && cached.bySource[rank] === undefined);
+    if (missing !== undefined) throw staleHandle(missing);
+    return cached;
+  }
+
+  #assemble(bySource: ArrivedBySource, handle: DispatchHandle, degraded: DegradedTokens): DispatchResult {
+    const { hidden, numTopk, slotsPerRank, reduce } = this.#shape;
+    const numRecvTokens = bySource.reduce((sum, part) => sum + (part?.numRows ?? 0), 0);
+    const lease = leaseFloats(this.exchange.mesh.memory, numRecvTokens * hidden);
+    const recvX = lease.floats;
+    const release = (): void => {
+      if (this.#dispatched.get(handle)?.isLent !== true) lease.release();
+    };
+    const recvTopkIdx = new Int32Array(numRecvTokens * numTopk);
+    const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRecvTokens * numTopk : 0);
+    let row = 0;
+    for (const part of bySource) {
+      if (part === undefined) continue;
+      recvTopkIdx.set(part.slots, row * numTopk);
+      if (reduce === 'rank') recvTopkWeights.set(part.weights, row * numTopk);
+      part.copyTo(recvX, row);
+      row += part.numRows;
+    }
+    const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.#expertAlignment);
+    const routing = { recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce };
+    return { numRecvTokens, recvX, release, ...routing, handle, degraded };
+  }
+
+  /** The received routing as views of the result, so that a cached handle doesn't keep the frames. */
+  #partsOf(bySource: ArrivedBySource, result: DispatchResult): CachedRoute<State>['bySource'] {
+    const { numTopk, reduce } = this.#shape;
+    let row = 0;
+    return bySource.map((part) => {
+      if (part === undefined) return undefined;
+      const [from, to] = [row * numTopk, (row + part.numRows) * numTopk];
+      row += part.numRows;
+      const weights = reduce === 'rank' ? result.recvTopkWeights.subarray(from, to) : result.recvTopkWeights;
+      return { numRows: part.numRows, slots: result.recvTopkIdx.subarray(from, to), weights };
+    });
+  }
+}
+
+function countPerExpert(recvTopkIdx: Int32Array, slotsPerRank: number, alignment: number): Int32Array {
+  const counts = new Int32Array(slotsPerRank);
+  for (let i = 0; i < recvTopkIdx.length; i += 1) if (recvTopkIdx[i]! >= 0) counts[recvTopkIdx[i]!]! += 1;
+  return alignment === 1 ? counts : counts.map((count) => Math.ceil(count / alignment) * alignment);
+}
+
+function countChoices(slots: ArrayLike<number> = []): number {
+  let count = 0;
+  for (let i = 0; i < slots.length; i += 1) if (slots[i]! >= 0) count += 1;
+  return count;
+}

@@ -1,0 +1,113 @@
+/** The arguments of an all-to-all, checked before anything is sent. Every function throws INVALID_ARGUMENT with both numbers. */
+import type { CachedRequest, RoutedRequest, Topology } from './all_to_all_contract.js';
+import { checkTimeout } from '../../base/deadline.js';
+import { CommError } from '../../base/errors.js';
+import type { OnPeerLoss } from '../exchange/exchange.js';
+import { checkTag } from '../../mesh/frame.js';
+import type { Rank } from '../../../base/ids.js';
+import type { PayloadShape, Reduce } from './payload.js';
+import { WIRE_DTYPES } from '../../codec/wire_dtype.js';
+
+/** Slots travel as 16-bit integers. */
+const MAX_SLOTS = 0x7fff;
+const MAX_TOPK = 0xffff;
+const MAX_HIDDEN = 0xffffff;
+
+/** What both modes are made with. */
+export function checkShape(shape: Omit<PayloadShape, 'reduce'>): void {
+  checkCount('hidden', shape.hidden, MAX_HIDDEN);
+  checkCount('numTopk', shape.numTopk, MAX_TOPK);
+  checkCount('slotsPerRank', shape.slotsPerRank, MAX_SLOTS);
+  checkChoice('wire.dispatch', shape.dispatchDtype, WIRE_DTYPES);
+  checkChoice('wire.combine', shape.combineDtype, WIRE_DTYPES);
+}
+
+export function checkExchange({ timeoutMs, onPeerLoss }: { timeoutMs: number; onPeerLoss: OnPeerLoss }): void {
+  checkTimeout(timeoutMs);
+  checkChoice('onPeerLoss', onPeerLoss, ['fail', 'mask']);
+}
+
+/** What only the normal mode has. */
+export function checkNormal(
+  { reduce, expertAlignment, topology }: { reduce: Reduce; expertAlignment: number; topology: Topology },
+  slotsPerRank: number,
+  size: number,
+): void {
+  checkChoice('reduce', reduce, ['rank', 'source']);
+  checkCount('expertAlignment', expertAlignment, 0x7fffffff);
+  checkChoice('topology.route', topology.route, ['flat', 'hierarchical']);
+  checkCount('topology.ranksPerNode', topology.ranksPerNode, size);
+  if (size % topology.ranksPerNode !== 0) {
+    throw invalid(`topology.ranksPerNode is ${topology.ranksPerNode} for ${size} ranks; pass a divisor of ${size}`);
+  }
+  if (topology.route === 'hierarchical' && topology.ranksPerNode * slotsPerRank > MAX_SLOTS) {
+    throw invalid(
+      `a node has ${topology.ranksPerNode} × ${slotsPerRank} slots, ${MAX_SLOTS} allowed; use route: 'flat'`,
+    );
+  }
+}
+
+/** The lengths agree on one number of tokens, and the tag fits its fields. */
+export function checkRequest(request: RoutedRequest, shape: TokenShape): void {
+  const numTokens = checkTokens(request, shape);
+  checkWeights(request.topkWeights, numTokens * shape.numTopk);
+}
+
+type TokenShape = Pick<PayloadShape, 'hidden' | 'numTopk'>;
+
+/** As `checkRequest`, without weights. Gives the number of tokens. */
+export function checkTokens(
+  { x, topkIdx, tag }: Pick<RoutedRequest, 'x' | 'topkIdx' | 'tag'>,
+  { hidden, numTopk }: TokenShape,
+): number {
+  checkTag(tag);
+  if (x.length % hidden !== 0) throw invalid(`x has ${x.length} numbers; pass a multiple of hidden ${hidden}`);
+  const numTokens = x.length / hidden;
+  const numChoices = numTokens * numTopk;
+  if (topkIdx.length !== numChoices) {
+    throw invalid(
+      `topkIdx has ${topkIdx.length} entries; pass ${numTokens} tokens × numTopk ${numTopk} = ${numChoices}`,
+    );
+  }
+  return numTokens;
+}
+
+export function checkWeights(topkWeights: Float32Array, numChoices: number): void {
+  if (topkWeights.length === numChoices) return;
+  throw invalid(`topkWeights has ${topkWeights.length} entries; pass one per entry of topkIdx, ${numChoices}`);
+}
+
+/** As many tokens as the dispatch that made the handle. */
+export function checkCachedRequest({ x, tag }: CachedRequest, numTokens: number, hidden: number): void {
+  checkTag(tag);
+  if (x.length === numTokens * hidden) return;
+  throw invalid(`x has ${x.length} numbers; the handle is of ${numTokens} tokens × hidden ${hidden}`);
+}
+
+/** One row per received row ('rank') or per received choice ('source'). */
+export function checkExpertOut(
+  expertOut: Float32Array,
+  numOwed: readonly number[],
+  hidden: number,
+  reduce: Reduce,
+): void {
+  const numRows = numOwed.reduce((sum, count) => sum + count, 0);
+  if (expertOut.length === numRows * hidden) return;
+  const what = reduce === 'rank' ? 'received rows' : 'received choices';
+  throw invalid(`expertOut has ${expertOut.length} numbers; pass ${numRows} ${what} × hidden ${hidden}`);
+}
+
+export function checkCount(name: string, value: number, max: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return;
+  throw invalid(`${name} is ${value}; pass an integer from 1 to ${max}`);
+}
+
+function checkChoice(name: string, value: string, allowed: readonly string[]): void {
+  if (!allowed.includes(value)) throw invalid(`${name} is ${value}; pass ${allowed.join(', ')}`);
+}
+
+export const invalid = (message: string): CommError => new CommError('INVALID_ARGUMENT', message);
+
+/** A handle that knows no rows of a rank that sends again. */
+export const staleHandle = (rank: Rank): CommError =>
+  invalid(`the handle was made while rank ${rank} was masked; dispatch with routing again`);

@@ -1,0 +1,39 @@
+/** The tokens of one dispatch that lost an expert, because the rank that holds it is masked. */
+import type { Rank } from '../../../base/ids.js';
+import type { LayoutShape } from './layout.js';
+import type { RankMask } from '../exchange/rank_mask.js';
+
+export class DegradedTokens {
+  readonly #rows = new Set<number>();
+
+  get numTokens(): number {
+    return this.#rows.size;
+  }
+
+  /** Source rows, ascending. */
+  rows(): Int32Array {
+    return Int32Array.from(this.#rows).sort();
+  }
+
+  /** Marks source rows; a row counts once. */
+  add(rows: Iterable<number>): void {
+    for (const row of rows) this.#rows.add(row);
+  }
+}
+
+/** A copy of `topkIdx` [T·K] without choices on masked ranks, whose tokens are marked: the caller may change its own. */
+export function withoutMasked(
+  topkIdx: Int32Array,
+  { numTopk, slotsPerRank }: Omit<LayoutShape, 'size'>,
+  mask: RankMask,
+  degraded: DegradedTokens,
+): Int32Array {
+  const kept = topkIdx.slice();
+  if (mask.ranks().length === 0) return kept;
+  for (let i = 0; i < kept.length; i += 1) {
+    if (kept[i]! < 0 || !mask.has(Math.floor(kept[i]! / slotsPerRank) as Rank)) continue;
+    kept[i] = -1;
+    degraded.add([Math.floor(i / numTopk)]);
+  }
+  return kept;
+}

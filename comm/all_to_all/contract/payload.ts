@@ -1,0 +1,196 @@
+/**
+ * The payloads of dispatch and combine: pure. n rows, m (row, choice) pairs, H channels, K choices per row.
+ * Dispatch: weights [n·K] f32 (only `reduce: 'rank'`), rows [n] in the wire dtype, slots [n·K] i16; only the rows with a cached handle.
+ * Rows of several sources, forwarded inside a node, follow a count per source, u32.
+ * Combine: rows in the wire dtype.
+ */
+import { CommError } from '../../base/errors.js';
+import { FRAME_FLAGS, FRAME_HEADER_BYTES, type FrameHeader } from '../../mesh/frame.js';
+import type { PayloadMemory } from '../../mesh/payload_pool.js';
+import { wireRowBytes, type WireDtype } from '../../codec/wire_dtype.js';
+
+/** `rank`: the expert's rank multiplies by the gate weights and sums its local experts, one row per (token, rank) returns.
+ *  `source`: every expert's row returns unweighted and the source weights and sums in top-k order. */
+export type Reduce = 'rank' | 'source';
+
+/** What both ends of an all-to-all must agree on. */
+export interface PayloadShape {
+  readonly hidden: number;
+  readonly numTopk: number;
+  readonly slotsPerRank: number;
+  readonly reduce: Reduce;
+  readonly dispatchDtype: WireDtype;
+  readonly combineDtype: WireDtype;
+  /** One row per (token, expert) travels. Default false. */
+  readonly isLowLatency?: boolean;
+}
+
+/** What the size of a dispatch frame depends on. */
+export interface DispatchSize {
+  readonly hidden: number;
+  readonly numTopk: number;
+  readonly reduce: Reduce;
+  /** Default 'f32'. */
+  readonly dtype?: WireDtype;
+  /** No routing travels. Default false. */
+  readonly isCached?: boolean;
+  /** Sources whose rows one frame forwards inside a node, each with a count: as many as nodes. Default 0: the sender's own rows alone. */
+  readonly numSources?: number;
+}
+
+/** Bytes on the wire, header included, of one dispatch frame with `numRows` rows. */
+export function dispatchBytes(
+  numRows: number,
+  { hidden, numTopk, reduce, dtype = 'f32', isCached, numSources = 0 }: DispatchSize,
+): number {
+  const routingBytes = isCached === true ? 0 : numTopk * (reduce === 'rank' ? 4 + 2 : 2);
+  return FRAME_HEADER_BYTES + 4 * numSources + numRows * (wireRowBytes(dtype, hidden) + routingBytes);
+}
+
+/**
+ * Bytes on the wire, header included, of one combine frame; `numRows` counts rows for 'rank', (row, choice) pairs for 'source'.
+ * `ranksPerNode`: of a frame between nodes, which tells of every rank of its node whether its rows are in; 0 for every other frame.
+ */
+export function combineBytes(numRows: number, hidden: number, dtype: WireDtype = 'f32', ranksPerNode = 0): number {
+  return FRAME_HEADER_BYTES + numRows * wireRowBytes(dtype, hidden) + ranksPerNode;
+}
+
+/** One dispatch payload to write; `bytes` is what travels, the others are views or the parts to fill. */
+export interface OutgoingDispatch {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** [n·K]; empty with `reduce: 'source'` and cached handles. */
+  readonly weights: Float32Array;
+  /** [n] rows in the wire dtype. */
+  readonly rows: Uint8Array;
+}
+
+/**
+ * A payload in `memory` of rows with these slots [n·K], or without routing where they are null (a cached handle); weights and rows are for the caller to fill.
+ * `counts`: rows per source, where it forwards those of several.
+ */
+export function newDispatchPayload(
+  numRows: number,
+  { hidden, numTopk, reduce, dispatchDtype }: PayloadShape,
+  slots: Int16Array | null,
+  memory: PayloadMemory,
+  counts: Uint32Array = new Uint32Array(0),
+): OutgoingDispatch {
+  const numWeights = slots !== null && reduce === 'rank' ? numRows * numTopk : 0;
+  const weightsAt = counts.byteLength;
+  const rowsAt = weightsAt + 4 * numWeights;
+  const slotsAt = rowsAt + numRows * wireRowBytes(dispatchDtype, hidden);
+  const bytes = memory.allocate(slotsAt + (slots?.byteLength ?? 0));
+  new Uint32Array(bytes.buffer, bytes.byteOffset, counts.length).set(counts);
+  if (slots !== null) bytes.set(new Uint8Array(slots.buffer, slots.byteOffset, slots.byteLength), slotsAt);
+  return {
+    bytes,
+    weights: new Float32Array(bytes.buffer, bytes.byteOffset + weightsAt, numWeights),
+    rows: bytes.subarray(rowsAt, slotsAt),
+  };
+}
+
+/** The parts of one received dispatch payload. */
+export interface ReceivedDispatch {
+  readonly numRows: number;
+  /** Rows per source, as the sender wrote them; empty unless it forwards those of several. */
+  readonly counts: Uint32Array;
+  /** [n] in the wire dtype, 4-byte aligned. */
+  readonly rows: Uint8Array;
+  /** [n·K]; empty with `reduce: 'source'` and cached handles. */
+  readonly weights: Float32Array;
+  /** [n·K]; empty with cached handles. */
+  readonly slots: Int16Array;
+}
+
+/** The parts of a received dispatch payload, checked against the own shape. Throws PROTOCOL. */
+export function readDispatchPayload(
+  header: FrameHeader,
+  payload: Uint8Array,
+  shape: PayloadShape,
+  isCached: boolean,
+  numSources = 0,
+): ReceivedDispatch {
+  const { hidden, numTopk, reduce, dispatchDtype: dtype } = shape;
+  const { numRows } = header;
+  checkHeader(header, shape, {
+    dtype,
+    flags: flagsOf(shape, isCached, numSources > 0),
+    frameBytes: dispatchBytes(numRows, { hidden, numTopk, reduce, dtype, isCached, numSources }),
+  });
+  const numWeights = !isCached && reduce === 'rank' ? numRows * numTopk : 0;
+  const weightsAt = 4 * numSources;
+  const rowsAt = weightsAt + 4 * numWeights;
+  const slotsAt = rowsAt + numRows * wireRowBytes(dtype, hidden);
+  // A copy, because slots behind rows of one byte per channel may be unaligned.
+  const slots = new Int16Array(new Uint8Array(payload.subarray(slotsAt)).buffer);
+  checkSlots(header, slots, shape);
+  const counts = new Uint32Array(payload.buffer, payload.byteOffset, numSources);
+  const weights = new Float32Array(payload.buffer, payload.byteOffset + weightsAt, numWeights);
+  return { numRows, counts, rows: payload.subarray(rowsAt, slotsAt), weights, slots };
+}
+
+/** Checks that a received combine payload holds `numRows` rows. Throws PROTOCOL. */
+export function checkCombinePayload(
+  header: FrameHeader,
+  numRows: number,
+  shape: PayloadShape,
+  isForwarded = false,
+): void {
+  if (header.numRows !== numRows) throw refusal(header, `${header.numRows} rows, ${numRows} expected`);
+  const { hidden, combineDtype: dtype } = shape;
+  const flags = flagsOf(shape, false, isForwarded);
+  checkHeader(header, shape, { dtype, flags, frameBytes: combineBytes(numRows, hidden, dtype) });
+}
+
+/** The flags of a frame of this all-to-all; forwarded: rows of several sources inside a node. */
+export function flagsOf(
+  { reduce, isLowLatency }: Pick<PayloadShape, 'reduce' | 'isLowLatency'>,
+  isCached: boolean,
+  isForwarded = false,
+): number {
+  const { lowLatency, reduceSource, cached, hierarchical } = FRAME_FLAGS;
+  if (isLowLatency === true) return lowLatency;
+  return (reduce === 'source' ? reduceSource : 0) | (isCached ? cached : 0) | (isForwarded ? hierarchical : 0);
+}
+
+/** What a received frame must say. */
+export interface ExpectedFrame {
+  readonly dtype: WireDtype;
+  readonly flags: number;
+  readonly frameBytes: number;
+}
+
+/** Throws PROTOCOL with both numbers where the peer's frame is of another shape than ours. */
+export function checkHeader(
+  header: FrameHeader,
+  { hidden, numTopk }: Pick<PayloadShape, 'hidden' | 'numTopk'>,
+  { dtype, flags, frameBytes }: ExpectedFrame,
+): void {
+  if (header.flags !== flags) throw refusal(header, `mode ${flagNames(header.flags)}, ${flagNames(flags)} here`);
+  if (header.hidden !== hidden) throw refusal(header, `hidden ${header.hidden}, ${hidden} here`);
+  if (header.numTopk !== numTopk) throw refusal(header, `numTopk ${header.numTopk}, ${numTopk} here`);
+  if (header.dtype !== dtype) throw refusal(header, `wire dtype ${header.dtype}, ${dtype} here`);
+  const payloadBytes = frameBytes - FRAME_HEADER_BYTES;
+  if (header.payloadBytes !== payloadBytes) {
+    throw refusal(header, `${header.payloadBytes} payload bytes, ${payloadBytes} expected for ${header.numRows} rows`);
+  }
+}
+
+function flagNames(flags: number): string {
+  const names = Object.entries(FRAME_FLAGS).flatMap(([name, bit]) => ((flags & bit) === 0 ? [] : [name]));
+  return names.length === 0 ? 'plain' : names.join(' + ');
+}
+
+function checkSlots(header: FrameHeader, slots: Int16Array, { numTopk, slotsPerRank }: PayloadShape): void {
+  for (let i = 0; i < slots.length; i += 1) {
+    const slot = slots[i]!;
+    if (slot >= -1 && slot < slotsPerRank) continue;
+    throw refusal(header, `slot ${slot} in row ${Math.floor(i / numTopk)}, -1 … ${slotsPerRank - 1} expected`);
+  }
+}
+
+/** A frame that the protocol doesn't allow. */
+export function refusal({ source, phase, layer }: FrameHeader, what: string): CommError {
+  const message = `rank ${source} sent a ${phase} frame of layer ${layer} with ${what}; give every rank the same model and options`;
+  return new CommError('PROTOCOL', message, { rank: source, layer, phase });
+}

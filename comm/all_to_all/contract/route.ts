@@ -1,0 +1,75 @@
+/** How rows get from their source to their experts and back: what the normal mode leaves to a flat or hierarchical way. */
+import type { DegradedTokens } from './degraded.js';
+import type { StepTag } from '../../mesh/frame.js';
+import type { PayloadShape } from './payload.js';
+import type { Pending } from './all_to_all_contract.js';
+
+/** Where the tokens of one rank go: T tokens, K choices. */
+export interface Routing {
+  readonly numTokens: number;
+  /** [T·K] physical experts, −1 = none or masked. */
+  readonly topkIdx: Int32Array;
+  /** [T·K] */
+  readonly topkWeights: Float32Array;
+}
+
+/** What all calls of one all-to-all share. */
+export interface RouteShape extends PayloadShape {
+  readonly ranksPerNode: number;
+}
+
+/** One dispatch or combine. */
+export interface Call {
+  readonly tag: StepTag;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The rows of one source that this rank's experts take; n rows, K choices. */
+export interface ArrivedRows {
+  readonly numRows: number;
+  /** [n·K] local slots, −1 elsewhere. */
+  readonly slots: ArrayLike<number>;
+  /** [n·K]; empty with `reduce: 'source'`. */
+  readonly weights: Float32Array;
+  /** Writes the rows, decoded, into `recvX` [N·H] from row `rowStart` on. Called once, last: it may give the frame's memory back. */
+  copyTo(recvX: Float32Array, rowStart: number): void;
+}
+
+/** By source rank; undefined where a masked rank sent none. */
+export type ArrivedBySource = readonly (ArrivedRows | undefined)[];
+
+/** What arrived, and what the route must remember for the way back and for cached dispatches. */
+export interface Arrived<State> {
+  readonly bySource: ArrivedBySource;
+  readonly state: State;
+}
+
+/** An earlier dispatch whose way is taken again. */
+export interface CachedRoute<State> {
+  readonly state: State;
+  readonly bySource: readonly (Pick<ArrivedRows, 'numRows' | 'slots' | 'weights'> | undefined)[];
+}
+
+/** What the experts of this rank computed. */
+export interface ExpertRows {
+  /** By source rank: [n·H] rows or [m·H] choices, or undefined as in `ArrivedBySource`. */
+  readonly bySource: readonly (Float32Array | undefined)[];
+  /** By source rank: the tokens that they stand for. */
+  readonly numTokens: readonly number[];
+}
+
+export interface Route<State> {
+  /** Sends the rows of `x` [T·H] now, except the own ones: `x` must not change until they were copied to `recvX`. */
+  startDispatch(
+    call: Call,
+    x: Float32Array,
+    routing: Routing,
+    cached: CachedRoute<State> | undefined,
+  ): Pending<Arrived<State>>;
+  /** Sends the experts' rows home now; gives y [T·H] and marks tokens whose rows a masked rank kept. */
+  startCombine(
+    call: Call,
+    rows: ExpertRows,
+    dispatched: { readonly routing: Routing; readonly state: State; readonly degraded: DegradedTokens },
+  ): Pending<Float32Array>;
+}

@@ -1,0 +1,96 @@
+/** Counts what one rank's all-to-all sends and waits for, per layer, phase and peer: a few additions per frame, so it is always on. */
+import type { Phase } from '../../mesh/frame.js';
+import type { Rank } from '../../../base/ids.js';
+
+/** One layer and phase of one rank; arrays [size] since the start. The own rank's entry counts rows that stayed in memory (0 bytes). */
+export interface PhaseTraffic {
+  readonly layer: number;
+  readonly phase: Phase;
+  /**
+   * By destination: distinct tokens in dispatch; in combine, the tokens that rows went back for: of that destination, or inside a node
+   * of all whose rows it relays. `dispatch_node` and `combine_node`: the hop between nodes.
+   */
+  readonly tokens: readonly number[];
+  /** By destination: rows, which are several per token where every choice travels. */
+  readonly rows: readonly number[];
+  /** By destination: frame bytes, headers included. */
+  readonly bytes: readonly number[];
+  /** By source: milliseconds this rank waited for that peer's frame; 0 where it was there already. */
+  readonly waitMs: readonly number[];
+}
+
+/** What leaves for one rank. */
+export interface SentCounts {
+  readonly tokens: number;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+interface Counters {
+  readonly tokens: Float64Array;
+  readonly rows: Float64Array;
+  readonly bytes: Float64Array;
+  readonly waitMs: Float64Array;
+}
+
+export class ExchangeStats {
+  readonly #size: number;
+  readonly #counters = new Map<Phase, Map<number, Counters>>();
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  sent(phase: Phase, layer: number, to: Rank, { tokens, rows, bytes }: SentCounts): void {
+    const counters = this.#of(phase, layer);
+    counters.tokens[to]! += tokens;
+    counters.rows[to]! += rows;
+    counters.bytes[to]! += bytes;
+  }
+
+  waited(phase: Phase, layer: number, from: Rank, waitMs: number): void {
+    this.#of(phase, layer).waitMs[from]! += waitMs;
+  }
+
+  /** A copy, by layer, then phase in the order of first use. */
+  snapshot(): PhaseTraffic[] {
+    const all: PhaseTraffic[] = [];
+    for (const [phase, layers] of this.#counters) {
+      for (const [layer, { tokens, rows, bytes, waitMs }] of layers) {
+        const lists = { tokens: [...tokens], rows: [...rows], bytes: [...bytes], waitMs: [...waitMs] };
+        all.push({ layer, phase, ...lists });
+      }
+    }
+    return all.sort((a, b) => a.layer - b.layer);
+  }
+
+  /** Bytes by destination, over all layers, of the phases whose name begins so. */
+  bytes(prefix: 'dispatch' | 'combine'): number[] {
+    const sum = new Array<number>(this.#size).fill(0);
+    for (const [phase, layers] of this.#counters) {
+      if (!phase.startsWith(prefix)) continue;
+      for (const { bytes } of layers.values()) bytes.forEach((count, rank) => (sum[rank]! += count));
+    }
+    return sum;
+  }
+
+  /** Milliseconds waited by source, over all layers and phases. */
+  waitMs(): number[] {
+    const sum = new Array<number>(this.#size).fill(0);
+    for (const layers of this.#counters.values()) {
+      for (const { waitMs } of layers.values()) waitMs.forEach((ms, rank) => (sum[rank]! += ms));
+    }
+    return sum;
+  }
+
+  #of(phase: Phase, layer: number): Counters {
+    let layers = this.#counters.get(phase);
+    if (layers === undefined) this.#counters.set(phase, (layers = new Map<number, Counters>()));
+    let counters = layers.get(layer);
+    if (counters === undefined) {
+      const zeros = (): Float64Array => new Float64Array(this.#size);
+      layers.set(layer, (counters = { tokens: zeros(), rows: zeros(), bytes: zeros(), waitMs: zeros() }));
+    }
+    return counters;
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * For ranks on several nodes: a token crosses once to every other node that has experts of it, to the rank there with the source's
+ * local number, its relay, and is forwarded inside that node; results come back the same way. One frame per pair of ranks and hop.
+ */
+import type { Pending } from '../contract/all_to_all_contract.js';
+import type { Exchange } from '../exchange/exchange.js';
+import { NodeCombine } from './node_combine.js';
+import { NodeDispatch, type HierarchicalState } from './node_dispatch.js';
+import { NodePlan } from './node_layout.js';
+import type { Arrived, CachedRoute, Call, ExpertRows, Route, RouteShape, Routing } from '../contract/route.js';
+
+export class HierarchicalRoute implements Route<HierarchicalState> {
+  readonly #dispatch: NodeDispatch;
+  readonly #combine: NodeCombine;
+
+  constructor(exchange: Exchange, shape: RouteShape) {
+    const { rank, size } = exchange.mesh;
+    const plan = new NodePlan(rank, size, shape.ranksPerNode);
+    this.#dispatch = new NodeDispatch(exchange, shape, plan);
+    this.#combine = new NodeCombine(exchange, shape, plan);
+  }
+
+  startDispatch(
+    call: Call,
+    x: Float32Array,
+    routing: Routing,
+    cached: CachedRoute<HierarchicalState> | undefined,
+  ): Pending<Arrived<HierarchicalState>> {
+    return this.#dispatch.start(call, x, routing, cached);
+  }
+
+  startCombine(
+    call: Call,
+    rows: ExpertRows,
+    dispatched: Parameters<Route<HierarchicalState>['startCombine']>[2],
+  ): Pending<Float32Array> {
+    return this.#combine.start(call, rows, dispatched);
+  }
+}

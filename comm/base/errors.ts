@@ -1,0 +1,56 @@
+import type { Rank } from '../../base/ids.js';
+import type { RemoteError } from '../job/messages.js';
+
+/** Every code, for checking one that came over a wire. */
+export const COMM_ERROR_CODES = [
+  'PEER_LOST', // a peer's connection closed or its process ended
+  'PEER_FAILED', // a peer reported an error of its own, which the message holds
+  'TIMEOUT', // a peer did not answer in time
+  'ABORTED', // the caller or the head ended the call
+  'CLOSED', // the mesh or link was closed by its owner
+  'PROTOCOL', // a peer sent what the protocol does not allow
+  'LIMIT', // a frame, queue or message is larger than agreed
+  'AUTH_FAILED', // the job secret does not match
+  'VERSION_MISMATCH', // two builds speak different protocol versions
+  'FINGERPRINT_MISMATCH', // two ranks loaded different checkpoints
+  'ADDRESS_IN_USE', // the port to listen on is taken
+  'UNREACHABLE', // nothing answers at a peer's or the head's address
+  'INVALID_ARGUMENT', // a call with impossible arguments
+] as const;
+
+/** Everything that can go wrong between ranks; the message begins with the code and ends with what to do. */
+export type CommErrorCode = (typeof COMM_ERROR_CODES)[number];
+
+/** Who and where: attached as fields and named in the message. */
+export interface CommErrorContext {
+  /** The peer that the error is about. */
+  readonly rank?: Rank | undefined;
+  readonly layer?: number | undefined;
+  /** What was being done: 'dispatch', 'combine', 'barrier', 'join', … */
+  readonly phase?: string | undefined;
+  readonly waitedMs?: number | undefined;
+  /** What a peer reported, as it came. */
+  readonly remote?: RemoteError | undefined;
+  readonly cause?: unknown;
+}
+
+/** The only error class that comm throws. */
+export class CommError extends Error {
+  readonly code: CommErrorCode;
+  readonly rank: Rank | undefined;
+  readonly layer: number | undefined;
+  readonly phase: string | undefined;
+  readonly waitedMs: number | undefined;
+  readonly remote: RemoteError | undefined;
+
+  constructor(code: CommErrorCode, message: string, context: CommErrorContext = {}) {
+    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
+    this.name = 'CommError';
+    this.code = code;
+    this.rank = context.rank;
+    this.layer = context.layer;
+    this.phase = context.phase;
+    this.waitedMs = context.waitedMs;
+    this.remote = context.remote;
+  }
+}

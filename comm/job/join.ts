@@ -1,0 +1,191 @@
+/** A rank's side of the start of a job: finds the head, gets its number, links up with the other ranks. */
+import { ControlLink } from './control_link.js';
+import { dial, type Address } from '../ws/door/dial.js';
+import { CommError } from '../base/errors.js';
+import type { Mesh } from '../mesh/mesh.js';
+import type { MeshLimits } from '../mesh/mesh_base.js';
+import { asRank, type Rank } from '../../base/ids.js';
+import { errorOfRemote, MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
+import { CONTROL_PATH } from './rendezvous.js';
+import type { OnRefused } from '../ws/door/refusals.js';
+import type { TlsOptions } from '../base/tls.js';
+import { IoThreadServer, listenInIoThread, openIoThreadMesh } from '../ws/io_thread/io_thread_mesh.js';
+import { openThreadMesh, type ThreadSeat } from '../threads/thread_mesh.js';
+import { listenForPeers, openWsMesh } from '../ws/ws_mesh.js';
+
+export interface JoinOptions {
+  readonly head: Address;
+  readonly secret: string;
+  /** This rank's certificate and who signed the head's and the other ranks'; for the data links too. Default: no TLS. */
+  readonly tls?: TlsOptions | undefined;
+  /** A stranger that dialed this rank and was turned away, and why: each reason once per address, a few a minute. */
+  readonly onRefused?: OnRefused | undefined;
+  /** The rank number to have. Default: the lowest free one. */
+  readonly rank?: Rank | undefined;
+  /** Host at which other ranks reach this one. Default: this end of the connection to the head. */
+  readonly advertise?: string | undefined;
+  /** How long to look for the head, which may start later. Default 60000. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ReadyOptions extends MeshLimits {
+  /** How long to wait until every rank is ready and linked: others may still be loading. Default 600000. */
+  readonly timeoutMs?: number | undefined;
+  /** Sockets in a thread of their own. Default false. */
+  readonly ioThread?: boolean | undefined;
+  /** Where all ranks of the job are threads of one process: this rank's seat, instead of a data port. */
+  readonly threadSeat?: ThreadSeat | undefined;
+}
+
+/** A seat in a job. */
+export interface JoinedRank {
+  readonly rank: Rank;
+  readonly size: number;
+  /** What the head said the job is. */
+  readonly job: unknown;
+  /** To the head. Its messages queue until `onMessage`. */
+  readonly link: ControlLink;
+  /** This end of the connection to the head. */
+  readonly localAddress: string;
+  /** Tells the head how far loading is, 0 … 1. */
+  progress(what: string, fraction: number): void;
+  /**
+   * Call once the weights are loaded: opens the data port, waits for all ranks and links up with them.
+   * Rejects with what the head refused (FINGERPRINT_MISMATCH, …) or why linking failed; then the link is closed.
+   */
+  ready(fingerprint: string, options?: ReadyOptions): Promise<Mesh>;
+  /** Idempotent: leaves the job. The mesh is closed by its owner. */
+  close(): Promise<void>;
+}
+
+/** A head that says nothing for so long is gone, or its network is. */
+const HEAD_SILENCE_MS = 60_000;
+
+/** Joins the job of a head. Rejects with UNREACHABLE, AUTH_FAILED, VERSION_MISMATCH, INVALID_ARGUMENT, TIMEOUT or ABORTED. */
+export async function joinHead(options: JoinOptions): Promise<JoinedRank> {
+  const { head, secret, tls, rank, timeoutMs = 60000, signal } = options;
+  const target = { address: head, path: CONTROL_PATH, secret, tls, purpose: 'control', identity: {} } as const;
+  const limits = { maxPayload: MAX_CONTROL_BYTES, timeoutMs, signal };
+  const link = await dial({ ...target, ...limits }, (ws, { socket }) => new ControlLink(ws, socket));
+  link.watch(HEAD_SILENCE_MS);
+  try {
+    link.send({ type: 'join', ...(rank === undefined ? {} : { rank }) });
+    const welcome = expectType(await link.receive({ timeoutMs, signal }), 'welcome');
+    return new Joined(options, link, welcome);
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
+}
+
+class Joined implements JoinedRank {
+  readonly rank: Rank;
+  readonly size: number;
+  readonly job: unknown;
+  readonly link: ControlLink;
+  readonly localAddress: string;
+  readonly #options: JoinOptions;
+
+  constructor(options: JoinOptions, link: ControlLink, welcome: ControlMessageOf<'welcome'>) {
+    this.#options = options;
+    this.link = link;
+    [this.rank, this.size, this.job] = [asRank(welcome.rank), welcome.size, welcome.job];
+    this.localAddress = link.localAddress;
+  }
+
+  progress(what: string, fraction: number): void {
+    this.link.send({ type: 'progress', what, fraction });
+  }
+
+  async ready(fingerprint: string, options: ReadyOptions = {}): Promise<Mesh> {
+    try {
+      return await this.#linkUp(fingerprint, options);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.link.close();
+  }
+
+  async #linkUp(fingerprint: string, options: ReadyOptions): Promise<Mesh> {
+    const { timeoutMs = 600000, ioThread = false, threadSeat, ...limits } = options;
+    if (threadSeat !== undefined) return this.#sitDown(fingerprint, { ...threadSeat, ...limits }, timeoutMs);
+    const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.#options;
+    const host = bindAddressFor(this.localAddress, this.#options.advertise);
+    const listen = ioThread ? listenInIoThread : listenForPeers;
+    const server = await listen({ host, port: 0 }, { tls, onRefused });
+    let peers: ControlMessageOf<'peers'>;
+    try {
+      this.link.send({ type: 'ready', fingerprint, host: advertise, port: server.port });
+      peers = expectType(await this.link.receive({ timeoutMs, signal }), 'peers');
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+    const { addresses, jobId } = peers;
+    const seat = { rank: this.rank, size: this.size, secret, tls, fingerprint, jobId };
+    const mesh = await this.#whileJobLasts((jobSignal) => {
+      const common = { ...seat, ...limits, addresses, timeoutMs, signal: jobSignal };
+      return server instanceof IoThreadServer
+        ? openIoThreadMesh({ ...common, server })
+        : openWsMesh({ ...common, server });
+    });
+    try {
+      this.link.send({ type: 'meshed' });
+      return mesh;
+    } catch (error) {
+      await mesh.close();
+      throw error;
+    }
+  }
+
+  /** A seat in memory has no address; that all ranks are ready still has to be awaited. */
+  async #sitDown(fingerprint: string, seat: ThreadSeat, timeoutMs: number): Promise<Mesh> {
+    if (seat.rank !== this.rank || seat.size !== this.size) {
+      const message = `the seat of rank ${seat.rank} of ${seat.size} for rank ${this.rank} of ${this.size}`;
+      throw new CommError('INVALID_ARGUMENT', `${message}; give each rank its own`);
+    }
+    this.link.send({ type: 'ready', fingerprint, host: this.localAddress, port: 0 });
+    expectType(await this.link.receive({ timeoutMs, signal: this.#options.signal }), 'peers');
+    const mesh = openThreadMesh(seat);
+    this.link.send({ type: 'meshed' });
+    return mesh;
+  }
+
+  /** Ends `work` when the caller or the head ends the job, and then tells the head's reason. */
+  async #whileJobLasts<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const ended = new AbortController();
+    const onAbort = (): void => ended.abort(this.#options.signal?.reason);
+    this.#options.signal?.addEventListener('abort', onAbort);
+    if (this.#options.signal?.aborted === true) onAbort();
+    void this.link.closed.then(() => ended.abort());
+    try {
+      return await work(ended.signal);
+    } catch (error) {
+      if (this.link.isOpen) throw error;
+      // The head's 'failed' came before it closed the link; without one, receive throws that the link is closed.
+      const last = await this.link.receive({ timeoutMs: 1000 });
+      throw last.type === 'failed' ? errorOfRemote(last.error) : error;
+    } finally {
+      this.#options.signal?.removeEventListener('abort', onAbort);
+    }
+  }
+}
+
+/** Loopback stays loopback; otherwise every interface, because peers come from other machines. */
+function bindAddressFor(localAddress: string, advertise: string | undefined): string {
+  const isLocal = localAddress === '::1' || localAddress.startsWith('127.');
+  if (isLocal && advertise === undefined) return localAddress;
+  return localAddress.includes(':') ? '::' : '0.0.0.0';
+}
+
+function expectType<T extends ControlMessage['type']>(message: ControlMessage, type: T): ControlMessageOf<T> {
+  if (message.type === type) return message as ControlMessageOf<T>;
+  if (message.type === 'failed') throw errorOfRemote(message.error);
+  if (message.type === 'shutdown') throw new CommError('CLOSED', `the head ended the job: ${message.reason}`);
+  throw new CommError('PROTOCOL', `'${message.type}' from the head, '${type}' expected; run the same build everywhere`);
+}

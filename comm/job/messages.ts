@@ -1,0 +1,98 @@
+/** Control messages between the head and a rank: msgpack, checked on arrival. */
+import { Packr } from 'msgpackr';
+import { z } from 'zod';
+import { COMM_ERROR_CODES, CommError } from '../base/errors.js';
+import { asRank } from '../../base/ids.js';
+import { printable } from '../../base/foreign_text.js';
+
+/** Largest encoded control message. */
+export const MAX_CONTROL_BYTES = 64 * 1024 * 1024;
+
+const rank = z.int().min(0).max(65535);
+/** Port 0: reached through the memory of its process. */
+const address = z.object({ host: z.string().max(255), port: z.int().min(0).max(65535) });
+/** What a peer says is shown to people: one line, and not without end. */
+const foreign = (maxChars: number) => z.string().transform((text) => printable(text, maxChars));
+const remoteError = z.object({
+  /** A CommError's code or an upper layer's. */
+  code: foreign(64),
+  message: foreign(2000),
+  rank: rank.optional(),
+  layer: z.number().optional(),
+  phase: foreign(64).optional(),
+  /** Name of the machine on which it happened. */
+  host: foreign(255).optional(),
+});
+
+const MESSAGE = z.discriminatedUnion('type', [
+  /** Rank → head, first: asks for a rank number, or for the lowest free one. */
+  z.object({ type: z.literal('join'), rank: rank.optional() }),
+  /** Head → rank: its number, and what the job is. */
+  z.object({ type: z.literal('welcome'), rank, size: z.int().min(1), job: z.unknown() }),
+  /** Rank → head: weights are loaded and the data server listens. */
+  z.object({ type: z.literal('ready'), fingerprint: z.string(), ...address.shape }),
+  /** Head → rank: where every rank listens; now link up. */
+  z.object({ type: z.literal('peers'), addresses: z.array(address), fingerprint: z.string(), jobId: z.string() }),
+  /** Rank → head: linked to every other rank. */
+  z.object({ type: z.literal('meshed') }),
+  /** Rank → head: how far loading is, 0 … 1. */
+  z.object({ type: z.literal('progress'), what: foreign(64), fraction: z.number() }),
+  /** Either way: a message of an upper layer, opaque here. */
+  z.object({ type: z.literal('job'), body: z.unknown() }),
+  /** Either way: the sender can't go on. */
+  z.object({ type: z.literal('failed'), error: remoteError }),
+  /** Head → rank: the job is over. */
+  z.object({ type: z.literal('shutdown'), reason: foreign(2000) }),
+]);
+
+/** Everything that travels on a control link; upper layers type the `body` of 'job'. */
+export type ControlMessage = z.infer<typeof MESSAGE>;
+export type ControlMessageOf<T extends ControlMessage['type']> = Extract<ControlMessage, { type: T }>;
+/** An error as it travels. */
+export type RemoteError = z.infer<typeof remoteError>;
+
+/** moreTypes keeps typed arrays in job messages typed arrays. */
+const packr = new Packr({ useRecords: false, moreTypes: true });
+
+/** Throws LIMIT when the message is too large. */
+export function encodeMessage(message: ControlMessage): Uint8Array {
+  const bytes = packr.pack(message);
+  if (bytes.byteLength <= MAX_CONTROL_BYTES) return bytes;
+  const what = `a '${message.type}' message of ${bytes.byteLength} bytes, ${MAX_CONTROL_BYTES} allowed`;
+  throw new CommError('LIMIT', `${what}; send it in parts`);
+}
+
+/** Throws PROTOCOL on anything that isn't a control message. */
+export function decodeMessage(bytes: Uint8Array): ControlMessage {
+  let value: unknown;
+  try {
+    value = packr.unpack(bytes);
+  } catch (cause) {
+    throw new CommError('PROTOCOL', 'unreadable control message; run the same build everywhere', { cause });
+  }
+  const parsed = MESSAGE.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const message = `impossible control message (${parsed.error.issues[0]?.message ?? 'unknown'}); run the same build everywhere`;
+  throw new CommError('PROTOCOL', message, { cause: parsed.error });
+}
+
+/** What travels of an error. */
+export function remoteErrorOf(error: unknown): RemoteError {
+  if (!(error instanceof CommError)) return { code: 'UNKNOWN', message: String(error) };
+  const { code, message, rank: about, layer, phase } = error;
+  return {
+    code,
+    message,
+    ...(about === undefined ? {} : { rank: about }),
+    ...(layer === undefined ? {} : { layer }),
+    ...(phase === undefined ? {} : { phase }),
+  };
+}
+
+/** A remote error as one to throw here. A code of an upper layer becomes PEER_FAILED, the message kept. */
+export function errorOfRemote(error: RemoteError): CommError {
+  const code = COMM_ERROR_CODES.find((known) => known === error.code) ?? 'PEER_FAILED';
+  const message = error.message.replace(`${code}: `, '');
+  const about = error.rank === undefined ? undefined : asRank(error.rank);
+  return new CommError(code, message, { rank: about, layer: error.layer, phase: error.phase, remote: error });
+}

@@ -1,0 +1,95 @@
+/** The few collectives that start and stop a job: small payloads, one frame per pair, no tree. */
+import { checkTimeout } from '../base/deadline.js';
+import { CommError } from '../base/errors.js';
+import type { FrameKey, Phase } from './frame.js';
+import { gather, peersOf } from './gather.js';
+import type { Rank } from '../../base/ids.js';
+import type { Mesh } from './mesh.js';
+
+export interface CollectivesOptions {
+  /** How long one call waits for all its peers, in ms of running event loop. Default 10000. */
+  readonly timeoutMs?: number;
+  /** Membership epoch of all calls. After `mesh.advanceEpoch` make new collectives with the new epoch. Default 0. */
+  readonly epoch?: number;
+  /** Ranks that take no part, such as lost ones: nothing is sent to them or expected of them. Default: none. */
+  readonly absent?: readonly Rank[];
+}
+
+/**
+ * Every rank calls the same collectives in the same order: they are matched by a sequence number.
+ * All reject with PEER_LOST, TIMEOUT, ABORTED, CLOSED, LIMIT or INVALID_ARGUMENT.
+ */
+export interface Collectives {
+  /** Returns once every rank called it. */
+  barrier(signal?: AbortSignal): Promise<void>;
+  /** `bytes` of rank `root`, on every rank; the others pass nothing. The root doesn't wait for the others. */
+  broadcast(root: Rank, bytes?: Uint8Array, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Every rank's bytes, by rank; lengths may differ. An absent rank's are empty. */
+  allGather(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array[]>;
+}
+
+/** The collectives of this rank. Make one per mesh and epoch: two would use the same sequence numbers. */
+export function createCollectives(mesh: Mesh, options: CollectivesOptions = {}): Collectives {
+  return new MeshCollectives(mesh, options);
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+class MeshCollectives implements Collectives {
+  readonly #mesh: Mesh;
+  readonly #peers: readonly Rank[];
+  readonly #timeoutMs: number;
+  readonly #epoch: number;
+  #nextStep = 0;
+
+  constructor(mesh: Mesh, { timeoutMs = 10000, epoch = 0, absent = [] }: CollectivesOptions) {
+    this.#mesh = mesh;
+    this.#peers = peersOf(mesh).filter((peer) => !absent.includes(peer));
+    this.#timeoutMs = checkTimeout(timeoutMs);
+    this.#epoch = epoch;
+  }
+
+  async barrier(signal?: AbortSignal): Promise<void> {
+    await this.#exchange(this.#nextKey('barrier'), NO_BYTES, signal);
+  }
+
+  async broadcast(root: Rank, bytes?: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+    const key = this.#nextKey('broadcast');
+    if (!Number.isInteger(root) || root < 0 || root >= this.#mesh.size) {
+      throw new CommError('INVALID_ARGUMENT', `root is ${root}; pass a rank from 0 to ${this.#mesh.size - 1}`);
+    }
+    if (root !== this.#mesh.rank) {
+      const [frame] = await gather(this.#mesh, [root], key, { timeoutMs: this.#timeoutMs, signal });
+      return frame!.payload;
+    }
+    if (bytes === undefined) throw new CommError('INVALID_ARGUMENT', `rank ${root} is the root; pass it the bytes`);
+    const sent = bytes.slice(); // the caller may change its own before they have left
+    for (const peer of this.#peers) this.#send(peer, key, sent);
+    return bytes;
+  }
+
+  async allGather(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array[]> {
+    return this.#exchange(this.#nextKey('all_gather'), bytes.slice(), signal);
+  }
+
+  async #exchange(key: FrameKey, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array[]> {
+    for (const peer of this.#peers) this.#send(peer, key, bytes);
+    const all = new Array<Uint8Array>(this.#mesh.size).fill(NO_BYTES);
+    all[this.#mesh.rank] = bytes;
+    const frames = await gather(this.#mesh, this.#peers, key, { timeoutMs: this.#timeoutMs, signal });
+    for (const { header, payload } of frames) all[header.source] = payload;
+    return all;
+  }
+
+  #nextKey(phase: Phase): FrameKey {
+    const key = { phase, step: this.#nextStep, layer: 0, microBatch: 0, epoch: this.#epoch };
+    this.#nextStep = (this.#nextStep + 1) % 0x1_0000_0000;
+    return key;
+  }
+
+  #send(to: Rank, key: FrameKey, bytes: Uint8Array): void {
+    const noRows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0 } as const;
+    const route = { ...key, source: this.#mesh.rank, destination: to };
+    this.#mesh.send(to, { ...route, ...noRows, payloadBytes: bytes.byteLength }, [bytes]);
+  }
+}

@@ -1,0 +1,81 @@
+/** A full mesh of ranks that exchange frames: the interface that collectives and the all-to-all stand on. */
+import type { FrameHeader, FrameKey } from './frame.js';
+import type { Rank } from '../../base/ids.js';
+import type { PayloadMemory } from './payload_pool.js';
+
+export type { FrameKey } from './frame.js';
+
+export interface Frame {
+  readonly header: FrameHeader;
+  /** The payload's bytes; 4-byte aligned, so that a Float32Array view is legal. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+  /** When this process saw it, in ms of `performance.now()`. */
+  readonly arrivedMs: number;
+  /**
+   * Gives the payload's memory back, for frames to come. Optional and idempotent: without it the garbage collector does, but fresh memory is slow
+   * to receive into. After it neither the payload nor a view of its buffer may be used.
+   */
+  readonly release?: () => void;
+}
+
+/** A frame as a transport hands it over. */
+export type ArrivingFrame = Omit<Frame, 'arrivedMs'>;
+
+/** How long, and until whose word, a caller waits. */
+export interface Wait {
+  /** Milliseconds in which this process's own event loop ran; time in which it was blocked doesn't count. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Why a mesh is no longer whole: closed by its owner, or by the first loss of a peer (links to the others keep working). */
+export type MeshClosed =
+  { readonly kind: 'closed' } | { readonly kind: 'lost'; readonly rank: Rank; readonly why: string };
+
+/** Counters since the mesh opened; arrays are indexed by peer rank. Bytes include the frame header. */
+export interface MeshStats {
+  readonly framesSent: readonly number[];
+  readonly bytesSent: readonly number[];
+  readonly framesReceived: readonly number[];
+  readonly bytesReceived: readonly number[];
+  /** Frames dropped because their tag was already taken or queued. */
+  readonly duplicates: number;
+  /** Frames dropped because their epoch had passed. */
+  readonly stale: number;
+  /** Received payloads of which any byte was copied in this process: 0 for large ones, which are read in place. Absent where nothing is received. */
+  readonly copies?: number;
+  /** Bytes of those copies. */
+  readonly copiedBytes?: number;
+}
+
+export interface Mesh {
+  readonly rank: Rank;
+  readonly size: number;
+  /** Largest frame (header and payload) that either end accepts. */
+  readonly maxFrameBytes: number;
+  /** For payloads to `give`, and for what is as large and as short-lived. */
+  readonly memory: PayloadMemory;
+  /**
+   * Queues one frame to a peer and returns at once. `payload` parts are sent one after another without a copy: they
+   * must not change until the frame left. Throws CommError LIMIT, PEER_LOST or CLOSED.
+   */
+  send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
+  /** As `send`, of a payload that `memory` gave, whole: it is the mesh's from now on, also when this throws. */
+  give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
+  /** Small frames leave together when a turn of the event loop ends; this lets those that were sent leave now. */
+  flush(): void;
+  /** The frame from `from` with this key, whenever it arrives. Rejects with PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */
+  receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame>;
+  /** Forgets queued frames of epochs before this one; later arrivals of them are counted as stale. */
+  advanceEpoch(epoch: number): void;
+  /** While muted, what a peer sends is discarded and counted as stale, and whoever waits for it is told ABORTED. */
+  mute(rank: Rank, isMuted: boolean): void;
+  stats(): MeshStats;
+  /**
+   * Idempotent: closes every link and port; waiting callers reject with CLOSED. What was sent has half a second to leave: let a `barrier` be the
+   * last thing where a peer may be slow to read.
+   */
+  close(): Promise<void>;
+  /** Settles once, with why the mesh is no longer whole. */
+  readonly closed: Promise<MeshClosed>;
+}

@@ -1,0 +1,182 @@
+/** What every mesh does alike: checks, counts, matches frames to callers. A transport adds how bytes leave and links close. */
+import type { Window } from './credit.js';
+import { CommError } from '../base/errors.js';
+import { FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
+import type { Rank } from '../../base/ids.js';
+import { Mailbox, MAX_QUEUED_FRAMES } from './mailbox.js';
+import type { ArrivingFrame, Frame, FrameKey, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
+import { PayloadPool } from './payload_pool.js';
+import { Traffic } from './traffic.js';
+
+/** Default for the largest frame: 2048 rows of 7168 channels in f32 fit. */
+export const DEFAULT_MAX_FRAME_BYTES = 64 * 1024 * 1024;
+/** ws keeps its limit in a signed 32-bit integer. */
+const MAX_FRAME_BYTES = 0x7fffffff;
+
+export interface MeshLimits {
+  /** Largest frame, header and payload; the same on every rank. Default 64 MiB. */
+  readonly maxFrameBytes?: number | undefined;
+  /** Micro-batches in flight at a time: 2 × this × maxFrameBytes may wait per peer. Default 1. */
+  readonly microBatches?: number | undefined;
+}
+
+export abstract class MeshBase implements Mesh {
+  readonly rank: Rank;
+  readonly size: number;
+  readonly maxFrameBytes: number;
+  readonly memory: PayloadPool;
+  readonly closed: Promise<MeshClosed>;
+  /** What may wait here per peer. */
+  protected readonly window: Window;
+  protected readonly traffic: Traffic;
+  readonly #mailbox: Mailbox;
+  readonly #settleClosed: (why: MeshClosed) => void;
+  #closing: Promise<void> | undefined;
+
+  protected constructor(rank: Rank, size: number, limits: MeshLimits) {
+    const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, microBatches = 1 } = limits;
+    checkLimits(maxFrameBytes, microBatches);
+    [this.rank, this.size, this.maxFrameBytes] = [rank, size, maxFrameBytes];
+    this.traffic = new Traffic(size);
+    this.window = { numBytes: 2 * microBatches * maxFrameBytes, numFrames: MAX_QUEUED_FRAMES };
+    this.memory = new PayloadPool(this.window.numBytes);
+    const onReleased = (from: Rank, frameBytes: number): void => this.released?.(from, frameBytes);
+    this.#mailbox = new Mailbox({ rank, size, maxQueuedBytes: this.window.numBytes, onReleased });
+    let settle: (why: MeshClosed) => void = () => undefined;
+    this.closed = new Promise((resolve) => (settle = resolve));
+    this.#settleClosed = settle;
+  }
+
+  send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
+    this.#checkSend(to, header, payload);
+    this.transmit(to, header, payload);
+    this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
+  }
+
+  give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+    this.#checkSend(to, header, [payload]);
+    this.transmitOwn(to, header, payload);
+    this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
+  }
+
+  flush(): void {
+    this.letGo?.();
+  }
+
+  receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
+    return this.#mailbox.take(from, key, wait);
+  }
+
+  advanceEpoch(epoch: number): void {
+    this.#mailbox.advanceEpoch(epoch);
+  }
+
+  mute(rank: Rank, isMuted: boolean): void {
+    this.#mailbox.mute(rank, isMuted);
+  }
+
+  stats(): MeshStats {
+    return { ...this.traffic.snapshot(), duplicates: this.#mailbox.duplicates, stale: this.#mailbox.stale };
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#settleClosed({ kind: 'closed' });
+      this.#mailbox.close();
+      this.#closing = this.disconnect();
+    }
+    return this.#closing;
+  }
+
+  /** Whether the owner closed it. */
+  protected get isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Puts one checked frame on the way to a peer that isn't lost. */
+  protected abstract transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
+
+  /** The same for a payload of `memory`. */
+  protected abstract transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
+
+  /** For a transport that gathers small frames: they leave now. */
+  protected letGo?(): void;
+
+  /** Ends every link; called once. */
+  protected abstract disconnect(): Promise<void>;
+
+  /** For a transport that gives credit: a frame of a rank, so many bytes with its header, was taken or dropped. May be called while `accept` runs. */
+  protected released?(from: Rank, frameBytes: number): void;
+
+  /** For the transport: a frame came. Returns why the peer must be cut off, if it must. */
+  protected accept(from: Rank, frame: ArrivingFrame): CommError | undefined {
+    try {
+      checkReceived(from, this.rank, frame);
+      const { header, payload, release } = frame;
+      this.traffic.received(from, FRAME_HEADER_BYTES + payload.byteLength);
+      this.#mailbox.deliver({ header, payload, arrivedMs: performance.now(), ...(release && { release }) });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof CommError)) throw error;
+      this.lose(from, error.message, error.code);
+      return error;
+    }
+  }
+
+  /** For the transport: nothing more comes from this rank. */
+  protected lose(rank: Rank, why: string, code: CommError['code'] = 'PEER_LOST'): void {
+    this.#mailbox.lose(rank, why, code);
+    this.#settleClosed({ kind: 'lost', rank, why });
+  }
+
+  #checkSend(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
+    const where = { rank: to, layer: header.layer, phase: header.phase };
+    if (this.#closing !== undefined) throw new CommError('CLOSED', 'the mesh was closed; open a new one', where);
+    const why = this.#mailbox.lossOf(to);
+    if (why !== undefined) {
+      const message = `rank ${to} was lost before ${header.phase} of layer ${header.layer}: ${why}; look at the log of rank ${to}`;
+      throw new CommError('PEER_LOST', message, where);
+    }
+    checkHeader(this.rank, to, header, payload);
+    const frameBytes = FRAME_HEADER_BYTES + header.payloadBytes;
+    if (frameBytes > this.maxFrameBytes) {
+      const message = `a frame of ${frameBytes} bytes to rank ${to}, ${this.maxFrameBytes} allowed; send fewer rows or raise maxFrameBytes`;
+      throw new CommError('LIMIT', message, where);
+    }
+  }
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function checkLimits(maxFrameBytes: number, microBatches: number): void {
+  if (!Number.isInteger(maxFrameBytes) || maxFrameBytes < FRAME_HEADER_BYTES || maxFrameBytes > MAX_FRAME_BYTES) {
+    const range = `${FRAME_HEADER_BYTES} to ${MAX_FRAME_BYTES}`;
+    throw new CommError('INVALID_ARGUMENT', `maxFrameBytes is ${maxFrameBytes}; pass an integer from ${range}`);
+  }
+  if (!Number.isInteger(microBatches) || microBatches < 1) {
+    throw new CommError('INVALID_ARGUMENT', `microBatches is ${microBatches}; pass an integer from 1`);
+  }
+}
+
+function checkHeader(rank: Rank, to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
+  if (header.source !== rank || header.destination !== to) {
+    const message = `a header from ${header.source} to ${header.destination}; rank ${rank} sends to ${to} here`;
+    throw new CommError('INVALID_ARGUMENT', message);
+  }
+  let bytes = 0;
+  for (const part of payload) bytes += part.byteLength;
+  if (bytes !== header.payloadBytes) {
+    throw new CommError('INVALID_ARGUMENT', `payloadBytes is ${header.payloadBytes} but the parts have ${bytes} bytes`);
+  }
+}
+
+function checkReceived(from: Rank, rank: Rank, { header, payload }: ArrivingFrame): void {
+  const where = { rank: from, layer: header.layer, phase: header.phase };
+  if (header.source !== from || header.destination !== rank) {
+    const message = `the link from rank ${from} to ${rank} carried a frame from ${header.source} to ${header.destination}`;
+    throw new CommError('PROTOCOL', `${message}; run the same build on every rank`, where);
+  }
+  if (header.payloadBytes !== payload.byteLength) {
+    const message = `rank ${from} announced ${header.payloadBytes} payload bytes and sent ${payload.byteLength}`;
+    throw new CommError('PROTOCOL', `${message}; run the same build on every rank`, where);
+  }
+}

@@ -1,0 +1,38 @@
+/** Counts what passes between this rank and each peer. */
+import type { Rank } from '../../base/ids.js';
+
+export class Traffic {
+  readonly #framesSent: number[];
+  readonly #bytesSent: number[];
+  readonly #framesReceived: number[];
+  readonly #bytesReceived: number[];
+
+  constructor(size: number) {
+    [this.#framesSent, this.#bytesSent] = [zeros(size), zeros(size)];
+    [this.#framesReceived, this.#bytesReceived] = [zeros(size), zeros(size)];
+  }
+
+  /** One frame, header included, left for a peer. */
+  sent(to: Rank, bytes: number): void {
+    this.#framesSent[to]! += 1;
+    this.#bytesSent[to]! += bytes;
+  }
+
+  /** One frame, header included, came from a peer. */
+  received(from: Rank, bytes: number): void {
+    this.#framesReceived[from]! += 1;
+    this.#bytesReceived[from]! += bytes;
+  }
+
+  /** A copy that later traffic doesn't change. */
+  snapshot(): Record<'framesSent' | 'bytesSent' | 'framesReceived' | 'bytesReceived', readonly number[]> {
+    return {
+      framesSent: [...this.#framesSent],
+      bytesSent: [...this.#bytesSent],
+      framesReceived: [...this.#framesReceived],
+      bytesReceived: [...this.#bytesReceived],
+    };
+  }
+}
+
+const zeros = (size: number): number[] => new Array<number>(size).fill(0);

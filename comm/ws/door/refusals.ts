@@ -1,0 +1,62 @@
+/** What is told of refused connections: each reason once per address, and never more than a few a minute. */
+import type { CommError } from '../../base/errors.js';
+
+/** What goes with a refusal. */
+export interface RefusedFrom {
+  /** The other side's host. */
+  readonly address: string;
+  /** Refusals since the last one that was told, which were the same or too many. */
+  readonly numSuppressed: number;
+}
+
+export type OnRefused = (error: CommError, from: RefusedFrom) => void;
+
+const MAX_PER_MINUTE = 10;
+/** Reasons that are remembered; the oldest is forgotten first. */
+const MAX_KNOWN = 256;
+
+/** A token bucket behind a memory of what was told. */
+export class Refusals {
+  readonly #tell: OnRefused;
+  readonly #now: () => number;
+  readonly #known = new Set<string>();
+  #tokens = MAX_PER_MINUTE;
+  #refilledAt: number;
+  #numSuppressed = 0;
+
+  /** `now` in milliseconds. */
+  constructor(tell: OnRefused, now: () => number = () => performance.now()) {
+    [this.#tell, this.#now] = [tell, now];
+    this.#refilledAt = now();
+  }
+
+  report(address: string, error: CommError): void {
+    const id = `${address} ${error.message}`;
+    if (this.#known.has(id) || !this.#takeToken()) {
+      this.#numSuppressed += 1;
+      return;
+    }
+    this.#remember(id);
+    const numSuppressed = this.#numSuppressed;
+    this.#numSuppressed = 0;
+    this.#tell(error, { address, numSuppressed });
+  }
+
+  #takeToken(): boolean {
+    const now = this.#now();
+    this.#tokens = Math.min(MAX_PER_MINUTE, this.#tokens + ((now - this.#refilledAt) * MAX_PER_MINUTE) / 60_000);
+    this.#refilledAt = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  #remember(id: string): void {
+    this.#known.add(id);
+    if (this.#known.size <= MAX_KNOWN) return;
+    for (const oldest of this.#known) {
+      this.#known.delete(oldest);
+      return;
+    }
+  }
+}

@@ -1,0 +1,283 @@
+/**
+ * The WebSocket mesh with its sockets in a thread of their own: bytes move while the compute thread's event loop is blocked. What is sent is copied once
+ * into memory that changes hands; what is received changes hands without a copy.
+ */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { checkTimeout, Deadline } from '../../base/deadline.js';
+import type { Address } from '../door/dial.js';
+import { CommError, type CommErrorCode } from '../../base/errors.js';
+import type { FrameHeader, FrameKey } from '../../mesh/frame.js';
+import { FramePort } from '../../threads/frame_port.js';
+import { asRank, type Rank } from '../../../base/ids.js';
+import { errorOfPlain, type FromIoThread, type IoThreadOrder, type ToIoThread } from './io_thread_messages.js';
+import { abortedError, closedError, timeoutError } from '../../mesh/mailbox_errors.js';
+import { MeshBase } from '../../mesh/mesh_base.js';
+import type { Frame, Mesh, MeshStats, Wait } from '../../mesh/mesh.js';
+import { releaseOnce } from '../../mesh/payload_pool.js';
+import type { PeerServerOptions, WsMeshOptions } from '../ws_mesh.js';
+
+export interface IoThreadMeshOptions extends Omit<WsMeshOptions, 'server'> {
+  /** This rank's data server; the mesh owns it from now on. */
+  readonly server: IoThreadServer;
+}
+
+/** As `listenForPeers`, in a thread of its own; strangers are refused without telling. */
+export function listenInIoThread(address: Address, options: PeerServerOptions = {}): Promise<IoThreadServer> {
+  return IoThreadServer.listen(address, options);
+}
+
+/**
+ * As `openWsMesh`: the same options, errors and behaviour, with the sockets in the server's thread. A loss is known here a moment later than there, and a
+ * frame that can't be sent loses its destination instead of failing in `send`.
+ */
+export async function openIoThreadMesh(options: IoThreadMeshOptions): Promise<Mesh> {
+  const mesh = new IoThreadMesh(options);
+  try {
+    await mesh.open();
+    return mesh;
+  } catch (error) {
+    await mesh.close();
+    throw error;
+  }
+}
+
+/** If the thread does not end by itself soon after it was told to. */
+const TERMINATE_AFTER_MS = 3000;
+
+/** A port that a thread of its own listens on. */
+export class IoThreadServer {
+  readonly host: string;
+  readonly port: number;
+  /** The thread; for the mesh. */
+  readonly worker: Worker;
+  /** Settles when the thread ended, with why if nobody asked it to. */
+  readonly ended: Promise<string>;
+  #closing: Promise<void> | undefined;
+
+  /** Rejects as `listenForPeers` does; then no thread is left. */
+  static async listen(address: Address, { tls, onRefused }: PeerServerOptions): Promise<IoThreadServer> {
+    const workerData: IoThreadOrder = { address, tls };
+    const worker = new Worker(new URL('./io_thread_worker.js', import.meta.url), { workerData });
+    worker.on('message', (message: FromIoThread) => {
+      if (message.kind === 'turned_away') onRefused?.(errorOfPlain(message.error), message.from);
+    });
+    const ended = endOf(worker);
+    // A worker that fails before it listens emits 'error', which `ended` tells.
+    const first = await Promise.race([once(worker, 'message').catch(() => ended), ended]);
+    const message = typeof first === 'string' ? undefined : (first[0] as FromIoThread);
+    if (message?.kind === 'listening') return new IoThreadServer(worker, ended, message);
+    const why = await ended;
+    throw message?.kind === 'failed' ? errorOfPlain(message.error) : endedError(why);
+  }
+
+  private constructor(worker: Worker, ended: Promise<string>, { host, port }: { host: string; port: number }) {
+    [this.worker, this.ended, this.host, this.port] = [worker, ended, host, port];
+  }
+
+  /** Idempotent: closes the port and every link, after what was sent left or a short grace, and ends the thread. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.worker.postMessage({ kind: 'close' } satisfies ToIoThread);
+    const timer = setTimeout(() => void this.worker.terminate(), TERMINATE_AFTER_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
+}
+
+/** Who waits for a frame. */
+interface Receiver {
+  readonly from: Rank;
+  readonly key: FrameKey;
+  /** What it is told when the thread confirms that the frame isn't there. */
+  verdict: CommError | undefined;
+  resolve(frame: Frame): void;
+  reject(error: CommError): void;
+}
+
+class IoThreadMesh extends MeshBase {
+  readonly #server: IoThreadServer;
+  readonly #frames: FramePort<ToIoThread>;
+  readonly #signal: AbortSignal | undefined;
+  /** What can be told to a thread. */
+  readonly #plainOptions: Omit<WsMeshOptions, 'server' | 'signal'>;
+  readonly #receivers = new Map<number, Receiver>();
+  #numReceives = 0;
+  /** Peers that a frame could not be sent to, and why: they are lost. */
+  readonly #unsent = new Map<Rank, CommError>();
+  /** What the thread has received, as of its last answer. */
+  #received: MeshStats | undefined;
+  /** Why the thread is gone although nobody closed it. */
+  #crash: string | undefined;
+  #onOpen: () => void = () => undefined;
+  #onFailed: (error: CommError) => void = () => undefined;
+
+  constructor(options: IoThreadMeshOptions) {
+    super(options.rank, options.size, options);
+    const { server, signal, ...plain } = options;
+    [this.#server, this.#signal, this.#plainOptions] = [server, signal, plain];
+    this.#frames = new FramePort(server.worker, this.memory);
+    this.#server.worker.on('message', (message: FromIoThread) => this.#hear(message));
+    void this.#server.ended.then((why) => this.#crashed(why));
+  }
+
+  async open(): Promise<void> {
+    const signal = this.#signal;
+    const onAbort = (): void => this.#tell({ kind: 'abort' });
+    this.#tell({ kind: 'open', options: this.#plainOptions });
+    signal?.addEventListener('abort', onAbort);
+    if (signal?.aborted === true) onAbort();
+    try {
+      await new Promise<void>((resolve, reject) => ([this.#onOpen, this.#onFailed] = [resolve, reject]));
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  override receive(from: Rank, key: FrameKey, { timeoutMs, signal }: Wait): Promise<Frame> {
+    return new Promise((resolve, reject) => {
+      if (this.#crash !== undefined) throw endedError(this.#crash, key);
+      if (this.isClosed) throw closedError(key);
+      const unsent = this.#unsent.get(from);
+      if (unsent !== undefined) throw unsent;
+      if (signal?.aborted === true) throw abortedError(from, key, signal);
+      const id = (this.#numReceives += 1);
+      const deadline = new Deadline(checkTimeout(timeoutMs), () =>
+        this.#cancel(id, timeoutError(from, key, timeoutMs)),
+      );
+      const onAbort = (): void => this.#cancel(id, abortedError(from, key, signal));
+      signal?.addEventListener('abort', onAbort);
+      const settle = (): void => {
+        deadline.cancel();
+        signal?.removeEventListener('abort', onAbort);
+        this.#receivers.delete(id);
+      };
+      this.#receivers.set(id, {
+        ...{ from, key, verdict: undefined },
+        resolve: (frame) => resolve((settle(), frame)),
+        reject: (error) => reject((settle(), error)),
+      });
+      this.#tell({ kind: 'receive', id, from, key });
+    });
+  }
+
+  override advanceEpoch(epoch: number): void {
+    this.#tell({ kind: 'advance_epoch', epoch });
+  }
+
+  override mute(rank: Rank, isMuted: boolean): void {
+    super.mute(rank, isMuted); // checks the rank
+    this.#tell({ kind: 'mute', rank, isMuted });
+  }
+
+  override stats(): MeshStats {
+    const { framesSent, bytesSent, ...none } = super.stats();
+    return { ...none, ...this.#received, framesSent, bytesSent };
+  }
+
+  protected override transmit(_to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
+    this.#frames.send(header, payload);
+  }
+
+  protected override transmitOwn(_to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+    this.#frames.give(header, payload);
+  }
+
+  protected override letGo(): void {
+    this.#frames.flush();
+  }
+
+  protected override disconnect(): Promise<void> {
+    for (const receiver of [...this.#receivers.values()]) receiver.reject(closedError(receiver.key));
+    this.#frames.flush();
+    return this.#server.close();
+  }
+
+  #tell(message: ToIoThread): void {
+    this.#frames.post(message);
+  }
+
+  #hear(message: FromIoThread): void {
+    switch (message.kind) {
+      case 'listening':
+      case 'turned_away': // the server's business
+        return;
+      case 'open':
+        return this.#onOpen();
+      case 'failed':
+        return this.#onFailed(errorOfPlain(message.error, this.#signal?.reason));
+      case 'closed':
+        if (message.why.kind === 'lost') this.lose(message.why.rank, message.why.why);
+        return;
+      case 'unsent':
+        return this.#giveUp(message.to, errorOfPlain(message.error));
+      case 'frame':
+        return this.#deliver(message);
+      case 'refused':
+        return this.#refuse(message);
+    }
+  }
+
+  #giveUp(peer: Rank, error: CommError): void {
+    this.#unsent.set(peer, error);
+    this.lose(peer, error.message, error.code);
+    for (const receiver of [...this.#receivers.values()]) if (receiver.from === peer) receiver.reject(error);
+  }
+
+  #deliver({ id, header, payload, arrivedAtMs, stats }: Extract<FromIoThread, { kind: 'frame' }>): void {
+    this.#received = stats;
+    const arrivedMs = arrivedAtMs - performance.timeOrigin;
+    const release = releaseOnce(this.memory, payload);
+    this.#receivers.get(id)?.resolve({ header, payload, arrivedMs, release });
+  }
+
+  #refuse({ id, error: plain, stats }: Extract<FromIoThread, { kind: 'refused' }>): void {
+    this.#received = stats;
+    const receiver = this.#receivers.get(id);
+    if (receiver === undefined) return;
+    const error = errorOfPlain(plain);
+    if (error.rank !== undefined && !ABOUT_THE_CALL.includes(error.code))
+      this.lose(error.rank, plain.message, error.code);
+    receiver.reject(error.code === 'ABORTED' && receiver.verdict !== undefined ? receiver.verdict : error);
+  }
+
+  /** The thread answers, with the frame if it came meanwhile. */
+  #cancel(id: number, verdict: CommError): void {
+    const receiver = this.#receivers.get(id);
+    if (receiver !== undefined) receiver.verdict ??= verdict;
+    this.#tell({ kind: 'cancel', id });
+  }
+
+  #crashed(why: string): void {
+    if (this.isClosed) return;
+    this.#crash = why;
+    this.#onFailed(endedError(why));
+    for (let peer = 0; peer < this.size; peer += 1) {
+      if (peer !== this.rank) this.lose(asRank(peer), `the own I/O thread ended: ${why}`);
+    }
+    for (const receiver of [...this.#receivers.values()]) receiver.reject(endedError(why, receiver.key));
+  }
+}
+
+/** Codes of a refused receive that say nothing about the peer. */
+const ABOUT_THE_CALL: readonly CommErrorCode[] = ['ABORTED', 'CLOSED', 'INVALID_ARGUMENT', 'TIMEOUT'];
+
+function endOf(worker: Worker): Promise<string> {
+  return new Promise((resolve) => {
+    let why = 'it ended by itself';
+    worker.on('error', (error: unknown) => (why = error instanceof Error ? error.message : String(error)));
+    worker.on('exit', () => resolve(why));
+  });
+}
+
+function endedError(why: string, key?: FrameKey): CommError {
+  const during = key === undefined ? '' : ` during ${key.phase} of layer ${key.layer}`;
+  return new CommError('CLOSED', `the I/O thread ended${during}: ${why}; open a new mesh`, {
+    phase: key?.phase,
+    layer: key?.layer,
+  });
+}

@@ -1,0 +1,68 @@
+/** What a compute thread and its I/O thread tell each other; frames that leave are bare ArrayBuffers (frame_port). */
+import type { Address } from '../door/dial.js';
+import { CommError, type CommErrorCode } from '../../base/errors.js';
+import type { FrameHeader, FrameKey } from '../../mesh/frame.js';
+import type { Rank } from '../../../base/ids.js';
+import type { MeshClosed, MeshStats } from '../../mesh/mesh.js';
+import type { RefusedFrom } from '../door/refusals.js';
+import type { PeerServerOptions, WsMeshOptions } from '../ws_mesh.js';
+
+/** Where and how the I/O thread listens: its `workerData`. */
+export interface IoThreadOrder {
+  readonly address: Address;
+  readonly tls: PeerServerOptions['tls'];
+}
+
+export type ToIoThread =
+  | { readonly kind: 'open'; readonly options: Omit<WsMeshOptions, 'server' | 'signal'> }
+  /** Stop opening. */
+  | { readonly kind: 'abort' }
+  | { readonly kind: 'receive'; readonly id: number; readonly from: Rank; readonly key: FrameKey }
+  /** Nobody waits any more; it is answered all the same, perhaps with the frame. */
+  | { readonly kind: 'cancel'; readonly id: number }
+  | { readonly kind: 'advance_epoch'; readonly epoch: number }
+  | { readonly kind: 'mute'; readonly rank: Rank; readonly isMuted: boolean }
+  | { readonly kind: 'close' };
+
+export type FromIoThread =
+  | { readonly kind: 'listening'; readonly host: string; readonly port: number }
+  | { readonly kind: 'open' }
+  /** It can't listen or link; it ends. */
+  | { readonly kind: 'failed'; readonly error: PlainError }
+  | {
+      readonly kind: 'frame';
+      readonly id: number;
+      readonly header: FrameHeader;
+      readonly payload: Uint8Array<ArrayBuffer>;
+      /** Milliseconds since the Unix epoch: threads count `performance.now()` from different moments. */
+      readonly arrivedAtMs: number;
+      readonly stats: MeshStats;
+    }
+  | { readonly kind: 'refused'; readonly id: number; readonly error: PlainError; readonly stats: MeshStats }
+  /** A frame could not be sent to this rank. */
+  | { readonly kind: 'unsent'; readonly to: Rank; readonly error: PlainError }
+  /** A stranger was turned away. */
+  | { readonly kind: 'turned_away'; readonly error: PlainError; readonly from: RefusedFrom }
+  | { readonly kind: 'closed'; readonly why: MeshClosed };
+
+/** A CommError as data: structured cloning would lose its class and fields. */
+export interface PlainError {
+  readonly code: CommErrorCode;
+  /** Without the code. */
+  readonly message: string;
+  readonly rank: Rank | undefined;
+  readonly layer: number | undefined;
+  readonly phase: string | undefined;
+  readonly waitedMs: number | undefined;
+}
+
+/** Throws what is no CommError. */
+export function plainErrorOf(error: unknown): PlainError {
+  if (!(error instanceof CommError)) throw error;
+  const { code, message, rank, layer, phase, waitedMs } = error;
+  return { code, message: message.slice(`${code}: `.length), rank, layer, phase, waitedMs };
+}
+
+export function errorOfPlain({ code, message, ...context }: PlainError, cause?: unknown): CommError {
+  return new CommError(code, message, { ...context, cause });
+}

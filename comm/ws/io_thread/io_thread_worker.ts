@@ -1,0 +1,119 @@
+/** The I/O thread: owns the sockets of a WebSocket mesh and does for its compute thread what it asks. Started by IoThreadServer. */
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import { CommError } from '../../base/errors.js';
+import type { FrameKey } from '../../mesh/frame.js';
+import { framesOf, isFrameMessage, type FrameMessage } from '../../threads/frame_port.js';
+import type { Rank } from '../../../base/ids.js';
+import { plainErrorOf, type FromIoThread, type IoThreadOrder, type ToIoThread } from './io_thread_messages.js';
+import type { Frame, Mesh } from '../../mesh/mesh.js';
+import { listenForPeers, openWsMesh, type WsMeshOptions } from '../ws_mesh.js';
+import type { WsServer } from '../door/ws_server.js';
+
+/** The compute thread has the deadlines: only time in which its own event loop runs counts. */
+const NO_DEADLINE_MS = 2 ** 31 - 1;
+
+class IoThread {
+  readonly #port: MessagePort;
+  readonly #server: WsServer;
+  readonly #opening = new AbortController();
+  readonly #receiving = new Map<number, AbortController>();
+  #mesh: Mesh | undefined;
+
+  constructor(port: MessagePort, server: WsServer) {
+    [this.#port, this.#server] = [port, server];
+    port.on('message', (message: FrameMessage | ToIoThread) => {
+      if (isFrameMessage(message)) this.#send(message);
+      else this.#obey(message);
+    });
+    tell(port, { kind: 'listening', host: server.host, port: server.port });
+  }
+
+  #obey(message: ToIoThread): void {
+    switch (message.kind) {
+      case 'open':
+        return void this.#open(message.options);
+      case 'abort':
+        return this.#opening.abort();
+      case 'receive':
+        return void this.#receive(message.id, message.from, message.key);
+      case 'cancel':
+        return this.#receiving.get(message.id)?.abort();
+      case 'advance_epoch':
+        return this.#mesh!.advanceEpoch(message.epoch);
+      case 'mute':
+        return this.#mesh!.mute(message.rank, message.isMuted);
+      case 'close':
+        return void this.#close();
+    }
+  }
+
+  async #open(options: Omit<WsMeshOptions, 'server' | 'signal'>): Promise<void> {
+    try {
+      const mesh = await openWsMesh({ ...options, server: this.#server, signal: this.#opening.signal });
+      this.#mesh = mesh;
+      tell(this.#port, { kind: 'open' });
+      void mesh.closed.then((why) => tell(this.#port, { kind: 'closed', why }));
+    } catch (error) {
+      fail(this.#port, error);
+    }
+  }
+
+  #send(message: FrameMessage): void {
+    const mesh = this.#mesh!;
+    for (const { header, payload } of framesOf(message, mesh.memory)) {
+      try {
+        mesh.give(header.destination, header, payload);
+      } catch (error) {
+        tell(this.#port, { kind: 'unsent', to: header.destination, error: plainErrorOf(error) });
+      }
+    }
+  }
+
+  async #receive(id: number, from: Rank, key: FrameKey): Promise<void> {
+    const canceled = new AbortController();
+    this.#receiving.set(id, canceled);
+    const mesh = this.#mesh!;
+    try {
+      this.#hand(id, await mesh.receive(from, key, { timeoutMs: NO_DEADLINE_MS, signal: canceled.signal }));
+    } catch (error) {
+      tell(this.#port, { kind: 'refused', id, error: plainErrorOf(error), stats: mesh.stats() });
+    } finally {
+      this.#receiving.delete(id);
+    }
+  }
+
+  /** The payload's memory changes hands: it is given back there. */
+  #hand(id: number, { header, payload, arrivedMs }: Frame): void {
+    const arrivedAtMs = performance.timeOrigin + arrivedMs;
+    const stats = this.#mesh!.stats();
+    const transfer = payload.byteLength === 0 ? [] : [payload.buffer]; // all empty ones share one
+    tell(this.#port, { kind: 'frame', id, header, payload, arrivedAtMs, stats }, transfer);
+  }
+
+  async #close(): Promise<void> {
+    await (this.#mesh ?? this.#server).close();
+    this.#port.close();
+  }
+}
+
+function tell(port: MessagePort, message: FromIoThread, transfer: readonly ArrayBuffer[] = []): void {
+  port.postMessage(message, transfer);
+}
+
+/** Says why this thread is of no use, and ends it. */
+function fail(port: MessagePort, error: unknown): void {
+  tell(port, { kind: 'failed', error: plainErrorOf(error) });
+  port.close();
+}
+
+if (parentPort === null)
+  throw new CommError('INVALID_ARGUMENT', 'this file is run as a worker thread; open an I/O thread mesh');
+const port = parentPort;
+const { address, tls } = workerData as IoThreadOrder;
+await listenForPeers(address, {
+  tls,
+  onRefused: (error, from) => tell(port, { kind: 'turned_away', error: plainErrorOf(error), from }),
+}).then(
+  (server) => new IoThread(port, server),
+  (error: unknown) => fail(port, error),
+);

@@ -1,0 +1,150 @@
+/** The connection that the peer dialed: this rank's frames go out, credit comes in. */
+import type { Socket } from 'node:net';
+import type { RawData, WebSocket } from 'ws';
+import { SendWindow, type Window } from '../../mesh/credit.js';
+import { CommError } from '../../base/errors.js';
+import { FRAME_HEADER_BYTES, type FrameHeader } from '../../mesh/frame.js';
+import { decodeLinkControl, type LinkControl } from './link_control.js';
+import { WsWriter } from './ws_writer.js';
+
+export interface OutboundOptions {
+  readonly window: Window;
+  /** The peer reads frames from now on. */
+  onReady(): void;
+  /** Called for every way in which the connection ends or must end. */
+  onEnd(why: string, code: CommError['code']): void;
+}
+
+interface QueuedFrame {
+  readonly header: FrameHeader;
+  readonly payload: readonly Uint8Array[];
+  readonly onSent: (() => void) | undefined;
+}
+
+export class OutboundLink {
+  readonly #ws: WebSocket;
+  readonly #writer: WsWriter;
+  readonly #options: OutboundOptions;
+  readonly #out: SendWindow;
+  /** Frames beyond the window, in order. */
+  readonly #queue: QueuedFrame[] = [];
+  #queuedBytes = 0;
+  #isReady = false;
+  #onDrained: (() => void) | undefined;
+
+  /** Takes an authenticated connection, in the turn in which its handshake ended. */
+  constructor(ws: WebSocket, socket: Socket, options: OutboundOptions) {
+    [this.#ws, this.#writer, this.#options] = [ws, new WsWriter(socket), options];
+    this.#out = new SendWindow(options.window);
+    ws.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    ws.on('error', (error) => options.onEnd(error.message, 'PEER_LOST'));
+    ws.on('close', (code) => options.onEnd(`its connection closed (${code})`, 'PEER_LOST'));
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  get isClosed(): boolean {
+    return this.#ws.readyState === this.#ws.CLOSED;
+  }
+
+  /**
+   * Sends a frame, or keeps it until the peer takes others; `onSent` is called when its payload has left. Throws LIMIT when it keeps a
+   * whole window already.
+   */
+  send(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
+    const frame = { header, payload, onSent };
+    const frameBytes = FRAME_HEADER_BYTES + header.payloadBytes;
+    if (this.#queue.length === 0 && this.#out.canSend(frameBytes)) this.#write(frame);
+    else this.#keep(frame, frameBytes);
+  }
+
+  /** What was written leaves now. */
+  flush(): void {
+    this.#writer.flush();
+  }
+
+  /** Says goodbye once everything that was sent has left. */
+  close(): void {
+    this.#onDrained = () => {
+      this.#writer.flush();
+      this.#ws.close(1000);
+    };
+    this.#drain();
+  }
+
+  terminate(): void {
+    this.#queue.length = 0;
+    this.#ws.terminate();
+  }
+
+  onceClosed(done: () => void): void {
+    this.#ws.once('close', done);
+  }
+
+  #keep(frame: QueuedFrame, frameBytes: number): void {
+    const { window } = this.#options;
+    const queuedBytes = this.#queuedBytes + frameBytes;
+    if (queuedBytes > window.numBytes || this.#queue.length >= window.numFrames) {
+      const { destination, layer, phase } = frame.header;
+      const message =
+        `rank ${destination} doesn't take what it is sent: ${queuedBytes} bytes in ${this.#queue.length + 1} frames wait here ` +
+        `beyond its window, ${window.numBytes} bytes and ${window.numFrames} frames allowed; ` +
+        `let it catch up (barrier) or look at the log of rank ${destination}`;
+      throw new CommError('LIMIT', message, { rank: destination, layer, phase });
+    }
+    this.#queuedBytes = queuedBytes;
+    this.#queue.push(frame);
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    try {
+      if (!isBinary) throw new CommError('PROTOCOL', 'a text message on a data link; run the same build on every rank');
+      this.#obey(decodeLinkControl(data as Buffer));
+    } catch (error) {
+      if (!(error instanceof CommError)) throw error;
+      this.#options.onEnd(error.message, error.code);
+    }
+  }
+
+  #obey(message: LinkControl): void {
+    if (this.#isReady !== (message.kind === 'credit')) {
+      throw new CommError('PROTOCOL', `'${message.kind}' out of turn; run the same build on every rank`);
+    }
+    if (message.kind === 'credit') {
+      this.#out.returned(message);
+      this.#drain();
+    } else {
+      checkWindow(message, this.#options.window);
+      this.#isReady = true;
+      this.#options.onReady();
+    }
+  }
+
+  #drain(): void {
+    let numSent = 0;
+    for (const frame of this.#queue) {
+      const frameBytes = FRAME_HEADER_BYTES + frame.header.payloadBytes;
+      if (!this.#out.canSend(frameBytes)) break;
+      this.#write(frame);
+      this.#queuedBytes -= frameBytes;
+      numSent += 1;
+    }
+    this.#queue.splice(0, numSent);
+    if (this.#queue.length === 0) this.#onDrained?.();
+  }
+
+  #write({ header, payload, onSent }: QueuedFrame): void {
+    this.#out.sent(FRAME_HEADER_BYTES + header.payloadBytes);
+    this.#writer.write(header, payload, onSent);
+  }
+}
+
+function checkWindow(granted: Window, own: Window): void {
+  if (granted.numBytes === own.numBytes && granted.numFrames === own.numFrames) return;
+  const message =
+    `it grants ${granted.numBytes} bytes in ${granted.numFrames} frames, this rank ${own.numBytes} in ${own.numFrames}; ` +
+    'give every rank the same maxFrameBytes and microBatches';
+  throw new CommError('PROTOCOL', message);
+}

@@ -1,0 +1,123 @@
+/**
+ * The sending end of a WebSocket server for frames as binary messages (RFC 6455 §5): unmasked, unfragmented.
+ * Large payloads leave from where they are. Small frames of one turn are copied behind each other and leave in one write: a write of its own costs
+ * more than copying 16 KiB.
+ */
+import type { Socket } from 'node:net';
+import { FRAME_HEADER_BYTES, writeHeader, type FrameHeader } from '../../mesh/frame.js';
+import { atTurnEnd } from '../../base/turn_end.js';
+
+const [FIN_BINARY, LENGTH_16, LENGTH_64] = [0x82, 126, 127];
+/** Of a message and of the frame in it. */
+const MAX_HEAD_BYTES = 10 + FRAME_HEADER_BYTES;
+
+/** Larger payloads aren't copied, and leave at once. */
+const MAX_COPIED_BYTES = 16 * 1024;
+const STAGING_BYTES = 128 * 1024;
+/** Staging memory that has left and waits to be used again. */
+const MAX_SPARE = 4;
+
+/** Node passes null where its types promise undefined. */
+const isError = (error: Error | null | undefined): boolean => error !== undefined && error !== null;
+
+interface Staging {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+}
+
+export class WsWriter {
+  readonly #socket: Pick<Socket, 'write' | 'cork' | 'uncork'>;
+  readonly #spare: Staging[] = [];
+  #staging: Staging | undefined;
+  #numStaged = 0;
+  readonly #flushLater = atTurnEnd(() => this.flush());
+
+  constructor(socket: Pick<Socket, 'write' | 'cork' | 'uncork'>) {
+    this.#socket = socket;
+  }
+
+  /**
+   * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more; perhaps never where the socket fails.
+   * Throws INVALID_ARGUMENT for a header that can't be encoded.
+   */
+  write(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
+    if (header.payloadBytes <= MAX_COPIED_BYTES) {
+      this.#stage(header, payload);
+      onSent?.();
+      return;
+    }
+    const head = headOf(header);
+    const parts = payload.filter(({ byteLength }) => byteLength > 0);
+    this.#socket.cork();
+    this.flush();
+    this.#socket.write(head);
+    const last = parts.pop()!;
+    for (const part of parts) this.#socket.write(part);
+    this.#socket.write(last, (error) => {
+      if (!isError(error)) onSent?.();
+    });
+    this.#socket.uncork();
+  }
+
+  /** Lets go what was written. */
+  flush(): void {
+    if (this.#numStaged === 0) return;
+    const staging = this.#staging!;
+    const numStaged = this.#numStaged;
+    this.#numStaged = 0;
+    if (2 * numStaged < STAGING_BYTES) {
+      // Little leaves alone, so that bytes on their way hold twice their number at most.
+      this.#socket.write(staging.bytes.slice(0, numStaged));
+      return;
+    }
+    this.#staging = undefined;
+    this.#socket.write(staging.bytes.subarray(0, numStaged), (error) => {
+      if (!isError(error) && this.#spare.length < MAX_SPARE) this.#spare.push(staging);
+    });
+  }
+
+  #stage(header: FrameHeader, payload: readonly Uint8Array[]): void {
+    if (this.#numStaged + MAX_HEAD_BYTES + header.payloadBytes > STAGING_BYTES) this.flush();
+    const { bytes, view } = (this.#staging ??= this.#spare.pop() ?? newStaging());
+    this.#numStaged = writeHead(header, view, this.#numStaged);
+    for (const part of payload) {
+      bytes.set(part, this.#numStaged);
+      this.#numStaged += part.byteLength;
+    }
+    this.#flushLater();
+  }
+}
+
+function newStaging(): Staging {
+  const buffer = new ArrayBuffer(STAGING_BYTES);
+  return { bytes: new Uint8Array(buffer), view: new DataView(buffer) };
+}
+
+function headOf(header: FrameHeader): Uint8Array {
+  const head = Buffer.allocUnsafe(MAX_HEAD_BYTES);
+  return head.subarray(0, writeHead(header, new DataView(head.buffer, head.byteOffset, MAX_HEAD_BYTES), 0));
+}
+
+/** The header of a message with one frame, and the frame's; returns where its payload begins. */
+function writeHead(header: FrameHeader, view: DataView, at: number): number {
+  const size = writeMessageHead(FRAME_HEADER_BYTES + header.payloadBytes, view, at);
+  writeHeader(header, view, at + size);
+  return at + size + FRAME_HEADER_BYTES;
+}
+
+/** Returns how many bytes it took. */
+function writeMessageHead(numBytes: number, view: DataView, at: number): number {
+  view.setUint8(at, FIN_BINARY);
+  if (numBytes < LENGTH_16) {
+    view.setUint8(at + 1, numBytes);
+    return 2;
+  }
+  if (numBytes <= 0xffff) {
+    view.setUint8(at + 1, LENGTH_16);
+    view.setUint16(at + 2, numBytes);
+    return 4;
+  }
+  view.setUint8(at + 1, LENGTH_64);
+  view.setBigUint64(at + 2, BigInt(numBytes));
+  return 10;
+}

@@ -1,0 +1,36 @@
+/** What a rank's routed experts are made of and run on: one implementation per kind of compute, proved equal. */
+import type { DispatchResult } from '../../comm/all_to_all/all_to_all.js';
+import type { FfnTensors, FfnWeights } from '../tfjs/experts/ffn.js';
+import type { WeightDtype } from './weight_matrix.js';
+
+/** One expert in the memory of its backend. */
+export interface Expert {
+  /** Rows `from` … `to` − 1 of its weights as weight_rows.ts numbers them, in up to three pieces. */
+  rows(from: number, to: number): Promise<Uint8Array[]>;
+  /** Its weights as TensorFlow.js tensors; the caller disposes them. */
+  tensors(): FfnTensors;
+  dispose(): void;
+}
+
+/** The rows that a dispatch brought. */
+export type ReceivedRows = Pick<
+  DispatchResult,
+  'numRecvTokens' | 'recvX' | 'recvTopkIdx' | 'recvTopkWeights' | 'reduce'
+>;
+
+/** The (row, choice) pairs of one local expert, as ascending indices into recvTopkIdx. */
+export interface ExpertRows<E extends Expert> {
+  readonly expert: E;
+  readonly choices: readonly number[];
+}
+
+export interface ExpertCompute<E extends Expert = Expert> {
+  /** What rows of experts travel as, on every rank of a job. */
+  readonly dtype: WeightDtype;
+  /** @throws ExpertError OUT_OF_MEMORY */
+  load(weights: FfnWeights): E;
+  /** What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums over each row's choices in ascending order, with 'source' [M·H] one row per choice. */
+  forward(groups: readonly ExpertRows<E>[], recv: ReceivedRows): Promise<Float32Array>;
+  /** Frees what it keeps besides experts. */
+  dispose(): void;
+}

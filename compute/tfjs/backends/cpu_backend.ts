@@ -1,0 +1,8 @@
+import type { StartedBackend } from '../library/started_backend.js';
+import { activate, loadBackend } from '../library/tfjs.js';
+
+export async function startCpu(): Promise<StartedBackend> {
+  loadBackend('cpu');
+  await activate('cpu');
+  return { isAutomatic: false, detail: 'pure JavaScript, for tests' };
+}

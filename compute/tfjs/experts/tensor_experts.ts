@@ -1,0 +1,97 @@
+/**
+ * Routed experts as TensorFlow.js tensors, on any backend.
+ * Shape suffixes: N rows of one expert, M rows of all, H hidden, I intermediate.
+ */
+import type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from '../../base/expert_compute.js';
+import { Ffn, readColumns, type FfnTensors, type FfnWeights } from './ffn.js';
+import { clone, hasOwnMemory, rowsFrom, stackRows, swiglu, tidy, type Tensor2D } from '../tf.js';
+import { bf16Of, convertMatrix, matrixOf, type WeightDtype } from '../../base/weight_matrix.js';
+import { matrixRowsOf } from '../../base/weight_rows.js';
+import { deviceRows } from './device_rows.js';
+import { hostRows } from './host_rows.js';
+import type { RowExchange } from './row_exchange.js';
+
+export class TensorExpert implements Expert {
+  readonly ffn: Ffn;
+  private readonly dtype: WeightDtype;
+
+  /** `dtype`: of the rows that it gives away. */
+  constructor({ gate, up, down }: FfnWeights, dtype: WeightDtype) {
+    const [a, b, c] = [gate, up, down].map((matrix) => convertMatrix(matrix, dtype));
+    this.ffn = new Ffn({ gate: a!, up: b!, down: c! });
+    this.dtype = dtype;
+  }
+
+  async rows(from: number, to: number): Promise<Uint8Array[]> {
+    const { gateUp_H2I, down_IH } = this.ffn.tensors;
+    const [intermediate, hidden] = down_IH.shape;
+    return Promise.all(
+      matrixRowsOf({ hidden, intermediate }, from, to).map(async ({ name, from: first, to: end }) => {
+        const start = name === 'up' ? intermediate : 0;
+        const values = await readColumns(name === 'down' ? down_IH : gateUp_H2I, start + first, start + end);
+        return this.dtype === 'bf16' ? bf16Of(values) : matrixOf(values, values.length, 1).bytes;
+      }),
+    );
+  }
+
+  tensors(): FfnTensors {
+    const { gateUp_H2I, down_IH } = this.ffn.tensors;
+    return { gateUp_H2I: clone(gateUp_H2I), down_IH: clone(down_IH) };
+  }
+
+  dispose(): void {
+    this.ffn.dispose();
+  }
+}
+
+export interface TensorExpertsOptions {
+  readonly hidden: number;
+  readonly numTopk: number;
+  /** What weights are rounded to before they become float32 tensors, and travel as. Default f32. */
+  readonly dtype?: WeightDtype;
+  /** Default: by the backend's memory. */
+  readonly exchange?: RowExchange;
+}
+
+export class TensorExperts implements ExpertCompute<TensorExpert> {
+  readonly dtype: WeightDtype;
+  private readonly options: TensorExpertsOptions;
+  private readonly exchange: RowExchange;
+
+  constructor(options: TensorExpertsOptions) {
+    this.options = options;
+    this.dtype = options.dtype ?? 'f32';
+    this.exchange = options.exchange ?? (hasOwnMemory() ? deviceRows : hostRows);
+  }
+
+  /** @throws ExpertError INVALID_ARGUMENT for int8 */
+  load(weights: FfnWeights): TensorExpert {
+    return new TensorExpert(weights, this.dtype);
+  }
+
+  async forward(groups: readonly ExpertRows<TensorExpert>[], recv: ReceivedRows): Promise<Float32Array> {
+    const { exchange, options } = this;
+    const y_MH = tidy(() => runExperts(groups, exchange.spread(groups, recv, options)));
+    return exchange.collect(y_MH, groups, recv, options);
+  }
+
+  dispose(): void {
+    // Experts are all it has.
+  }
+}
+
+/**
+ * All rows of one expert in one matmul; the activation of all experts in one go. Rows come out group by group. A batched product over padded rows is slower
+ * on every backend but for single rows of small experts (`expertwire bench compute`), and would want all weights of a layer in one tensor.
+ */
+function runExperts(groups: readonly ExpertRows<TensorExpert>[], rows: readonly Tensor2D[]): Tensor2D {
+  const expanded = groups.map(({ expert }, i) => expert.ffn.expand(rows[i]!));
+  const activated_MI = swiglu(stackRows(expanded));
+  let start = 0;
+  const projected = groups.map(({ expert, choices }) => {
+    const own_NI = rowsFrom(activated_MI, start, choices.length);
+    start += choices.length;
+    return expert.ffn.project(own_NI);
+  });
+  return stackRows(projected);
+}

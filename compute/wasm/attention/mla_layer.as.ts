@@ -1,0 +1,136 @@
+/**
+ * The attention part of a layer with multi-head latent attention (DeepSeek-V2, 2024): x += attention(norm(x)).
+ * A layer's part of a cache block: one row [latent | rotated key] per token, each padded with zeros to a multiple of 4 floats.
+ */
+import { linear } from '../linear/linear.as';
+import { roundUp4 } from './lane.as';
+import { Matrix, padded } from '../memory/memory.as';
+import { absorbedBytes, attendAbsorbed } from './mla_absorbed.as';
+import { attendNaive, naiveBytes } from './mla_naive.as';
+import { rmsNorm } from '../linear/norm.as';
+import { rope } from './rope.as';
+import { addRows, clearPadding, spreadHeads } from '../linear/rows.as';
+import { NAIVE, Part, Step, bytesOf, cachedAt, floats, lacking, partOf } from './step.as';
+
+@unmanaged
+export class MlaLayer {
+  normEps: f64;
+  /** Of the norms of the latents. */
+  latentNormEps: f64;
+  /** Norm weights, float32. */
+  norm: usize;
+  qNorm: usize;
+  kvNorm: usize;
+  /** Matrices: q_a_proj, or 0 where q comes straight from the hidden state; q_b_proj or q_proj; kv_a_proj_with_mqa; kv_b_proj; o_proj. */
+  qDown: usize;
+  q: usize;
+  kvDown: usize;
+  kvUp: usize;
+  output: usize;
+  hiddenSize: i32;
+  numHeads: i32;
+  kvLoraRank: i32;
+  nopeDim: i32;
+  ropeDim: i32;
+  valueDim: i32;
+  ropeLayout: i32;
+  softmaxScale: f32;
+  blockSize: i32;
+  /** From a block's address to this layer's part. */
+  cacheOffset: usize;
+}
+
+/** Floats of a head's query: [nope | rope], padded. */
+export function queryWidth(l: MlaLayer): i32 {
+  return roundUp4(l.nopeDim + l.ropeDim);
+}
+
+/** Floats of a cache row. */
+export function cacheWidth(l: MlaLayer): i32 {
+  return roundUp4(l.kvLoraRank) + roundUp4(l.ropeDim);
+}
+
+/** Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
+export function mlaLayer(layer: usize, step: usize): usize {
+  const l = changetype<MlaLayer>(layer);
+  const s = changetype<Step>(step);
+  // 1. Scratch memory.
+  const numTokens = s.numTokens;
+  const hiddenStride = padded(l.hiddenSize);
+  const compressedStride = l.qDown == 0 ? 0 : changetype<Matrix>(l.q).stride;
+  const rowStride = roundUp4(l.kvLoraRank + l.ropeDim);
+  const attendedStride = changetype<Matrix>(l.output).stride;
+  const compressed = s.scratch + floats(numTokens * hiddenStride);
+  const queries = compressed + floats(numTokens * compressedStride);
+  const rows = queries + floats(numTokens * l.numHeads * queryWidth(l));
+  const attended = rows + floats(numTokens * rowStride);
+  const rest = attended + floats(numTokens * attendedStride);
+  const perToken = hiddenStride + compressedStride + l.numHeads * queryWidth(l) + rowStride + attendedStride;
+  const needed = bytesOf(numTokens, perToken) + max<u64>(absorbedBytes(l, s), naiveBytes(l, s));
+  if (needed > <u64>s.scratchBytes) return lacking(needed);
+  // 2. Projections.
+  const normed = s.scratch;
+  rmsNorm(s.x, numTokens, l.hiddenSize, hiddenStride, l.norm, l.normEps, normed, hiddenStride);
+  clearPadding(normed, numTokens, l.hiddenSize, hiddenStride);
+  projectQueries(l, s, normed, compressed, queries);
+  linear(normed, numTokens, l.kvDown, rows, rowStride);
+  appendRows(l, s, rows, rowStride);
+  // 3. Attention.
+  clearPadding(attended, numTokens, l.numHeads * l.valueDim, attendedStride);
+  attendParts(l, s, queries, attended, rest);
+  // 4. Back into x.
+  linear(attended, numTokens, l.output, normed, hiddenStride);
+  addRows(s.x, normed, numTokens, l.hiddenSize, hiddenStride);
+  return 0;
+}
+
+function projectQueries(l: MlaLayer, s: Step, normed: usize, compressed: usize, queries: usize): void {
+  const width = queryWidth(l);
+  const stride = l.numHeads * width;
+  if (l.qDown == 0) linear(normed, s.numTokens, l.q, queries, stride);
+  else {
+    const rank = changetype<Matrix>(l.qDown).rows;
+    const compressedStride = changetype<Matrix>(l.q).stride;
+    linear(normed, s.numTokens, l.qDown, compressed, compressedStride);
+    rmsNorm(compressed, s.numTokens, rank, compressedStride, l.qNorm, l.latentNormEps, compressed, compressedStride);
+    clearPadding(compressed, s.numTokens, rank, compressedStride);
+    linear(compressed, s.numTokens, l.q, queries, stride);
+  }
+  spreadHeads(queries, s.numTokens, l.numHeads, l.nopeDim + l.ropeDim, width);
+  rope(queries + floats(l.nopeDim), s.numTokens, stride, l.numHeads, width, s.angles, l.ropeDim, l.ropeLayout);
+}
+
+function appendRows(l: MlaLayer, s: Step, rows: usize, rowStride: i32): void {
+  const rowBytes = floats(cacheWidth(l));
+  for (let i = 0; i < s.numParts; i++) {
+    const part = partOf(s, i);
+    for (let t = 0; t < part.numTokens; t++) {
+      const row = part.rowStart + t;
+      const from = rows + floats(row * rowStride);
+      const latent = cachedAt(part, t, l.blockSize, l.cacheOffset, rowBytes);
+      const key = latent + floats(roundUp4(l.kvLoraRank));
+      rmsNorm(from, 1, l.kvLoraRank, 0, l.kvNorm, l.latentNormEps, latent, 0);
+      memory.copy(key, from + floats(l.kvLoraRank), floats(l.ropeDim));
+      rope(key, 1, 0, 1, 0, s.angles + floats(row * l.ropeDim), l.ropeDim, l.ropeLayout);
+    }
+  }
+}
+
+/** Neighbouring absorbed parts go together: kv_b_proj is read once for all of them. */
+function attendParts(l: MlaLayer, s: Step, queries: usize, attended: usize, scratch: usize): void {
+  let first = 0;
+  while (first < s.numParts) {
+    const part = partOf(s, first);
+    let last = first + 1;
+    if (part.form == NAIVE) attendNaive(l, part, queries, attended, scratch);
+    else {
+      while (last < s.numParts && follows(partOf(s, last - 1), partOf(s, last))) last++;
+      attendAbsorbed(l, s, first, last, queries, attended, scratch);
+    }
+    first = last;
+  }
+}
+
+function follows(before: Part, part: Part): bool {
+  return part.form != NAIVE && part.rowStart == before.rowStart + before.numTokens;
+}

@@ -1,0 +1,98 @@
+/** The naive form: each head's keys and values are expanded from the cache rows. Cheaper than the absorbed form where many tokens share the expansion. */
+import { attend } from './attend.as';
+import { Lane, laneBytes, roundUp4 } from './lane.as';
+import { linear } from '../linear/linear.as';
+import { Matrix } from '../memory/memory.as';
+import { keyRows, valueRows } from './mla_heads.as';
+import { MlaLayer, cacheWidth, queryWidth } from './mla_layer.as';
+import { copyRows } from '../linear/rows.as';
+import { NAIVE, Part, Step, bytesOf, floats, partOf } from './step.as';
+
+/** Cache rows that are expanded at once: what stays in the L2 cache with a head's rows of kv_b_proj. */
+const KEYS: i32 = 64;
+
+const laneAt: usize = memory.data(offsetof<Lane>(), 16);
+/** The table of one block: a head's keys and values follow each other in scratch memory. */
+const tableAt: usize = memory.data(4, 4);
+
+export function naiveBytes(l: MlaLayer, s: Step): u64 {
+  let most: i32 = 0;
+  for (let i = 0; i < s.numParts; i++) {
+    const part = partOf(s, i);
+    if (part.form == NAIVE) most = max(most, part.position + part.numTokens);
+  }
+  if (most == 0) return 0;
+  const stride = changetype<Matrix>(l.kvUp).stride;
+  const valueWidth = roundUp4(l.valueDim);
+  return bytesOf(KEYS, stride) + bytesOf(most, queryWidth(l) + valueWidth) + laneBytes(most, 0, valueWidth);
+}
+
+export function attendNaive(l: MlaLayer, part: Part, queries: usize, attended: usize, scratch: usize): void {
+  const numKeys = part.position + part.numTokens;
+  const keys = scratch + floats(KEYS * changetype<Matrix>(l.kvUp).stride);
+  const values = keys + floats(numKeys * queryWidth(l));
+  describeLane(l, part, keys, values, values + floats(numKeys * roundUp4(l.valueDim)));
+  const lane = changetype<Lane>(laneAt);
+  for (let head = 0; head < l.numHeads; head++) {
+    expand(l, part, head, scratch, keys, values);
+    lane.queries = queries + <usize>part.rowStart * lane.queryTokenBytes + floats(head * queryWidth(l));
+    lane.out = attended + <usize>part.rowStart * lane.outTokenBytes + floats(head * l.valueDim);
+    attend(laneAt);
+  }
+}
+
+/** One head's keys [nope | rope] and values of all tokens so far. */
+function expand(l: MlaLayer, part: Part, head: i32, latents: usize, keys: usize, values: usize): void {
+  const numKeys = part.position + part.numTokens;
+  const width = queryWidth(l);
+  const valueWidth = roundUp4(l.valueDim);
+  for (let key = 0; key < numKeys; key += KEYS) {
+    const count = min(KEYS, numKeys - key);
+    gather(l, part, key, count, latents, keys + floats(key * width));
+    linear(latents, count, keyRows(l, head), keys + floats(key * width), width);
+    linear(latents, count, valueRows(l, head), values + floats(key * valueWidth), valueWidth);
+  }
+}
+
+/** Cache rows first … first + count − 1: latents as rows that `linear` takes, and the rotated keys in their places. */
+function gather(l: MlaLayer, part: Part, first: i32, count: i32, latents: usize, keys: usize): void {
+  const stride = changetype<Matrix>(l.kvUp).stride;
+  const width = queryWidth(l);
+  const rowWidth = cacheWidth(l);
+  const latentBytes = floats(roundUp4(l.kvLoraRank));
+  let key = first;
+  while (key < first + count) {
+    const inBlock = key % l.blockSize;
+    const numRows = min(l.blockSize - inBlock, first + count - key);
+    const row = <usize>load<u32>(part.blocks + floats(key / l.blockSize)) + l.cacheOffset + floats(inBlock * rowWidth);
+    copyRows(row, rowWidth, numRows, l.kvLoraRank, latents + floats((key - first) * stride), stride, stride);
+    const ropeKey = keys + floats((key - first) * width + l.nopeDim);
+    copyRows(row + latentBytes, rowWidth, numRows, l.ropeDim, ropeKey, width, width - l.nopeDim);
+    key += numRows;
+  }
+}
+
+function describeLane(l: MlaLayer, part: Part, keys: usize, values: usize, scratch: usize): void {
+  const lane = changetype<Lane>(laneAt);
+  store<u32>(tableAt, <u32>keys);
+  lane.queryTokenBytes = floats(l.numHeads * queryWidth(l));
+  lane.queryHeadBytes = 0;
+  lane.numTokens = part.numTokens;
+  lane.numHeads = 1;
+  lane.position = part.position;
+  lane.window = 0;
+  lane.sinks = 0;
+  lane.width = queryWidth(l);
+  lane.softmaxScale = l.softmaxScale;
+  lane.blocks = tableAt;
+  lane.blockSize = part.position + part.numTokens;
+  lane.keyOffset = 0;
+  lane.keyBytes = floats(queryWidth(l));
+  lane.valueOffset = values - keys;
+  lane.valueBytes = floats(roundUp4(l.valueDim));
+  lane.valueWidth = roundUp4(l.valueDim);
+  lane.valueDim = l.valueDim;
+  lane.outTokenBytes = floats(changetype<Matrix>(l.output).stride);
+  lane.outHeadBytes = 0;
+  lane.scratch = scratch;
+}

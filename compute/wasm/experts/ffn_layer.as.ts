@@ -1,0 +1,46 @@
+/** What dense layers and shared experts do to hidden states, in one call each. */
+import { ffn } from './ffn.as';
+import { Matrix, padded } from '../memory/memory.as';
+import { rmsNorm } from '../linear/norm.as';
+import { addRows, clearPadding } from '../linear/rows.as';
+import { floats } from '../attention/step.as';
+
+@unmanaged
+export class FfnLayer {
+  normEps: f64;
+  norm: usize;
+  gate: usize;
+  up: usize;
+  down: usize;
+  hiddenSize: i32;
+  /** What the kernel `ffn` needs besides. */
+  ffnScratchBytes: usize;
+}
+
+/** x += ffn(norm(x)), rows of padded(hidden). Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
+export function ffnLayer(layer: usize, x: usize, numTokens: i32, scratch: usize, scratchBytes: usize): usize {
+  const l = changetype<FfnLayer>(layer);
+  const stride = padded(l.hiddenSize);
+  const rowBytes = floats(numTokens * stride);
+  const needed: usize = 2 * rowBytes + l.ffnScratchBytes;
+  if (needed > scratchBytes) return needed;
+  const y = scratch + rowBytes;
+  rmsNorm(x, numTokens, l.hiddenSize, stride, l.norm, l.normEps, scratch, stride);
+  clearPadding(scratch, numTokens, l.hiddenSize, stride);
+  ffn(scratch, numTokens, l.gate, l.up, l.down, y + rowBytes, y, stride);
+  addRows(x, y, numTokens, l.hiddenSize, stride);
+  return 0;
+}
+
+/** x [T · padded(hidden)] += y [T·hidden] + shared [T · padded(hidden)] (0 = none): the order in which the tensors' form adds. y is overwritten. */
+export function addExperts(x: usize, y: usize, shared: usize, numTokens: i32, hidden: i32): void {
+  const stride = floats(padded(hidden));
+  const end = x + <usize>numTokens * stride;
+  for (; x < end; x += stride, y += floats(hidden)) {
+    if (shared != 0) {
+      addRows(y, shared, 1, hidden, hidden);
+      shared += stride;
+    }
+    addRows(x, y, 1, hidden, hidden);
+  }
+}

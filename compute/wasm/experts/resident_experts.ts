@@ -1,0 +1,41 @@
+/** Routed experts that live in kernel memories. */
+import type { ExpertCompute, ExpertRows, ReceivedRows } from '../../base/expert_compute.js';
+import type { FfnWeights } from '../../tfjs/experts/ffn.js';
+import type { WeightDtype } from '../../base/weight_matrix.js';
+import { KernelExpert } from './kernel_expert.js';
+import { KernelExperts } from './kernel_experts.js';
+import type { KernelMemories } from '../memory/kernel_memories.js';
+import { matrixBytes } from '../memory/kernel_matrix.js';
+
+export interface ResidentExpertsOptions {
+  readonly hidden: number;
+  readonly numTopk: number;
+  /** What weights are kept as, and travel as. */
+  readonly dtype: WeightDtype;
+}
+
+export class ResidentExperts implements ExpertCompute<KernelExpert> {
+  readonly dtype: WeightDtype;
+  private readonly memories: KernelMemories;
+  private readonly kernels: KernelExperts;
+
+  constructor(memories: KernelMemories, { hidden, numTopk, dtype }: ResidentExpertsOptions) {
+    this.memories = memories;
+    this.dtype = dtype;
+    this.kernels = new KernelExperts(hidden, numTopk);
+  }
+
+  load(weights: FfnWeights): KernelExpert {
+    const { rows: intermediate, columns: hidden } = weights.gate;
+    const numBytes = 2 * matrixBytes(this.dtype, intermediate, hidden) + matrixBytes(this.dtype, hidden, intermediate);
+    return KernelExpert.from(this.memories.withRoom(numBytes), weights, this.dtype);
+  }
+
+  forward(groups: readonly ExpertRows<KernelExpert>[], recv: ReceivedRows): Promise<Float32Array> {
+    return Promise.resolve(this.kernels.forward(groups, recv));
+  }
+
+  dispose(): void {
+    this.kernels.dispose();
+  }
+}

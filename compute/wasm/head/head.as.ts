@@ -1,0 +1,54 @@
+/** Into the hidden states and out of them: embedding rows, and logits. */
+import { decode } from '../linear/convert.as';
+import { linear } from '../linear/linear.as';
+import { BF16, F32, INT8, Matrix, ROW_ALIGN, padded } from '../memory/memory.as';
+import { rmsNorm } from '../linear/norm.as';
+import { clearPadding } from '../linear/rows.as';
+import { bytesOf, floats, lacking } from '../attention/step.as';
+
+/** x [numTokens · stride] = the matrix's rows of these tokens (i32, each below `rows`), as floats. */
+export function embed(tokens: usize, numTokens: i32, matrix: usize, x: usize): void {
+  const w = changetype<Matrix>(matrix);
+  const codeBytes: usize = w.dtype == F32 ? 4 : w.dtype == BF16 ? 2 : 1;
+  const scaleBytes: usize = w.dtype == INT8 ? floats(w.stride / ROW_ALIGN) : 0;
+  for (let t = 0; t < numTokens; t++, tokens += 4, x += floats(w.stride)) {
+    const row = <usize>load<u32>(tokens);
+    decode(w.dtype, w.data + row * <usize>w.stride * codeBytes, w.scales + row * scaleBytes, w.stride, x);
+  }
+}
+
+/** The final norm and the matrix from hidden states to logits. */
+@unmanaged
+export class Head {
+  normEps: f64;
+  norm: usize;
+  matrix: usize;
+  hiddenSize: i32;
+}
+
+/**
+ * logits of some rows (i32) of x, every `stride` floats; the floats behind a row's logits stay as they are.
+ * Returns 0, or the bytes of scratch memory that it needs, and then nothing changed.
+ */
+export function logitsOf(
+  head: usize,
+  x: usize,
+  rows: usize,
+  numRows: i32,
+  logits: usize,
+  stride: i32,
+  scratch: usize,
+  scratchBytes: usize,
+): usize {
+  const h = changetype<Head>(head);
+  const hiddenStride = padded(h.hiddenSize);
+  const needed = bytesOf(numRows, hiddenStride);
+  if (needed > <u64>scratchBytes) return lacking(needed);
+  for (let i = 0; i < numRows; i++, rows += 4) {
+    const row = x + <usize>load<u32>(rows) * floats(hiddenStride);
+    rmsNorm(row, 1, h.hiddenSize, hiddenStride, h.norm, h.normEps, scratch + floats(i * hiddenStride), hiddenStride);
+  }
+  clearPadding(scratch, numRows, h.hiddenSize, hiddenStride);
+  linear(scratch, numRows, h.matrix, logits, stride);
+  return 0;
+}

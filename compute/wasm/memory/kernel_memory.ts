@@ -1,0 +1,260 @@
+/** Memories of the kernel module: each is an instance with up to 4 GiB of its own, handed out in blocks. */
+import { readFileSync } from 'node:fs';
+import { ExpertError } from '../../base/errors.js';
+import { FreeBlocks } from './free_blocks.js';
+
+/** What kernels.as.ts exports. */
+export interface Kernels {
+  readonly linear: (x: number, numRows: number, weight: number, y: number, yStride: number) => void;
+  readonly encode: (sourceDtype: number, count: number, dtype: number, to: number, scales: number) => number;
+  readonly decode: (dtype: number, from: number, scales: number, count: number, to: number) => void;
+  readonly exp: (x: number, count: number, y: number) => void;
+  readonly rmsNorm: (
+    ...args: [
+      ...[x: number, numRows: number, width: number, xStride: number],
+      ...[weight: number, eps: number, y: number, yStride: number],
+    ]
+  ) => void;
+  readonly rope: (
+    ...args: [
+      ...[x: number, numTokens: number, tokenStride: number, numHeads: number, headStride: number],
+      ...[angles: number, dim: number, layout: number],
+    ]
+  ) => void;
+  readonly exp64: (x: number) => number;
+  readonly routeBytes: (router: number) => number;
+  readonly route: (
+    ...args: [
+      ...[logits: number, numRows: number, stride: number, router: number],
+      ...[topkIdx: number, topkWeights: number, scratch: number],
+    ]
+  ) => number;
+  readonly routeLayer: (layer: number, x: number, numTokens: number, routed: number) => number;
+  readonly argmax: (logits: number, count: number) => number;
+  readonly topk: (logits: number, count: number, k: number, out: number) => void;
+  readonly embed: (tokens: number, numTokens: number, matrix: number, x: number) => void;
+  readonly logitsOf: (
+    ...args: [
+      ...[head: number, x: number, rows: number, numRows: number, logits: number, stride: number],
+      ...[scratch: number, scratchBytes: number],
+    ]
+  ) => number;
+  readonly linearTransposed: (
+    ...args: [
+      ...[x: number, numRows: number, xStride: number, weight: number],
+      ...[y: number, yStride: number, width: number],
+    ]
+  ) => void;
+  readonly attendBytes: (lane: number) => number;
+  readonly attend: (lane: number) => void;
+  readonly ffnLayer: (layer: number, x: number, numTokens: number, scratch: number, scratchBytes: number) => number;
+  readonly addExperts: (x: number, y: number, shared: number, numTokens: number, hidden: number) => void;
+  readonly gqaLayer: (layer: number, step: number) => number;
+  readonly mlaLayer: (layer: number, step: number) => number;
+  readonly ffn: (
+    x: number,
+    numRows: number,
+    gate: number,
+    up: number,
+    down: number,
+    scratch: number,
+    y: number,
+    yStride: number,
+  ) => void;
+  readonly experts: (
+    x: number,
+    groups: number,
+    numGroups: number,
+    rows: number,
+    scratch: number,
+    y: number,
+    yStride: number,
+  ) => void;
+  readonly sumChoices: (
+    y: number,
+    rowOfChoice: number,
+    weights: number,
+    numRows: number,
+    numTopk: number,
+    hidden: number,
+    out: number,
+  ) => void;
+}
+
+interface KernelExports extends Kernels {
+  readonly memory: { readonly buffer: ArrayBuffer; grow(numPages: number): number };
+  readonly heapBase: { readonly value: number };
+  readonly stagingAt: { readonly value: number };
+  readonly stagingValues: { readonly value: number };
+}
+
+/** The part of the global that is used here: Node's types leave it to the DOM's. */
+declare const WebAssembly: {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: unknown };
+};
+
+type Kernel = (...args: number[]) => number;
+
+const PAGE_BYTES = 65536;
+/** Blocks begin at multiples of a cache line. */
+const ALIGN_BYTES = 64;
+/** A memory's addresses are 32 bits wide. The last page stays free, so that the end of a block is an address too. */
+export const MAX_MEMORY_BYTES = 2 ** 32 - PAGE_BYTES;
+
+export class KernelMemory {
+  readonly kernels: Kernels;
+  /** Where pieces of weights are staged for `encode`: room for this many floats. */
+  readonly stagingAt: number;
+  readonly stagingValues: number;
+  private readonly exports: KernelExports;
+  private readonly blocks: FreeBlocks;
+  private readonly sizes = new Map<number, number>();
+  private readonly limitBytes: number;
+  /** Everything from here on was never handed out, and is zero. */
+  private untouched: number;
+  private readonly scratch = new Set<number>();
+  private used = 0;
+  private usedByScratch = 0;
+  private calls = 0;
+  private copies = 0;
+  private copied = 0;
+
+  /** `limitBytes`: what may be handed out at most, default {@link MAX_MEMORY_BYTES}. */
+  constructor(limitBytes = MAX_MEMORY_BYTES) {
+    const module = new WebAssembly.Module(readFileSync(new URL('../kernels.wasm', import.meta.url)));
+    this.exports = new WebAssembly.Instance(module).exports as KernelExports;
+    this.kernels = this.counted(this.exports);
+    this.stagingAt = this.exports.stagingAt.value;
+    this.stagingValues = this.exports.stagingValues.value;
+    this.limitBytes = Math.min(limitBytes, MAX_MEMORY_BYTES);
+    const start = roundUp(this.exports.heapBase.value, ALIGN_BYTES);
+    this.blocks = new FreeBlocks(start);
+    this.untouched = start;
+  }
+
+  /** Bytes handed out. */
+  get usedBytes(): number {
+    return this.used;
+  }
+
+  /** Of those, what {@link allocateScratch} handed out. */
+  get scratchBytes(): number {
+    return this.usedByScratch;
+  }
+
+  /** Bytes that the memory takes of the process. */
+  get reservedBytes(): number {
+    return this.exports.memory.buffer.byteLength;
+  }
+
+  /**
+   * Address of `numBytes` zeros, at a multiple of 64. Views made earlier are stale.
+   * @throws ExpertError OUT_OF_MEMORY with both numbers, and nothing changed
+   */
+  allocate(numBytes: number): number {
+    const size = roundUp(Math.max(numBytes, 1), ALIGN_BYTES);
+    const address = this.blocks.take(size, (end) => this.growTo(end, numBytes));
+    this.sizes.set(address, size);
+    this.used += size;
+    this.bytes(address, Math.max(0, Math.min(size, this.untouched - address))).fill(0);
+    this.untouched = Math.max(this.untouched, address + size);
+    return address;
+  }
+
+  /** The same for what grows with the largest step and is used again and again, which is counted apart. */
+  allocateScratch(numBytes: number): number {
+    const address = this.allocate(numBytes);
+    this.scratch.add(address);
+    this.usedByScratch += this.sizes.get(address)!;
+    return address;
+  }
+
+  /** Whether there is room for so many bytes in one piece that leaves `reservedBytes` besides what is held, if the machine gives them. */
+  hasRoom(numBytes: number, reservedBytes: number): boolean {
+    const limit = this.limitBytes - reservedBytes;
+    // A gap may be what was reserved, used and given back: it is wanted again.
+    return this.used - this.usedByScratch + numBytes <= limit && this.blocks.fits(numBytes, limit);
+  }
+
+  /** Gives a block back. @throws ExpertError INVALID_ARGUMENT for an address that isn't handed out */
+  free(address: number): void {
+    const size = this.sizes.get(address);
+    if (size === undefined)
+      throw new ExpertError('INVALID_ARGUMENT', `address ${address} is not handed out; please report this`);
+    this.sizes.delete(address);
+    this.used -= size;
+    if (this.scratch.delete(address)) this.usedByScratch -= size;
+    this.blocks.give(address, size);
+  }
+
+  /** Views of the memory, valid until the next {@link allocate}. */
+  bytes(address: number, length: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.exports.memory.buffer, address, length);
+  }
+  floats(address: number, length: number): Float32Array<ArrayBuffer> {
+    return new Float32Array(this.exports.memory.buffer, address, length);
+  }
+  words(address: number, length: number): Int32Array<ArrayBuffer> {
+    return new Int32Array(this.exports.memory.buffer, address, length);
+  }
+
+  /** Rows of values into the memory. */
+  copyIn(address: number, values: Float32Array): void {
+    this.floats(address, values.length).set(values);
+    this.countCopy(values.byteLength);
+  }
+
+  /** Rows of values out of the memory. */
+  copyOut(address: number, length: number): Float32Array<ArrayBuffer> {
+    this.countCopy(4 * length);
+    return this.floats(address, length).slice();
+  }
+
+  /** A copy that was made through a view. */
+  countCopy(numBytes: number): void {
+    this.copies++;
+    this.copied += numBytes;
+  }
+
+  /** Calls of kernels, and copies of values in and out, since the memory was made. */
+  get counts(): { readonly numCalls: number; readonly numCopies: number; readonly copiedBytes: number } {
+    return { numCalls: this.calls, numCopies: this.copies, copiedBytes: this.copied };
+  }
+
+  private counted(exports: KernelExports): Kernels {
+    const kernels = Object.entries(exports).filter(([, value]) => typeof value === 'function') as [string, Kernel][];
+    const wrapped = kernels.map(([name, kernel]): [string, Kernel] => [
+      name,
+      (...args) => {
+        this.calls++;
+        return kernel(...args);
+      },
+    ]);
+    return Object.fromEntries(wrapped) as unknown as Kernels;
+  }
+
+  private growTo(end: number, wantedBytes: number): void {
+    const { memory } = this.exports;
+    if (end > this.limitBytes) throw outOfMemory(wantedBytes, this.used, this.limitBytes);
+    const missing = end - memory.buffer.byteLength;
+    if (missing <= 0) return;
+    try {
+      memory.grow(Math.ceil(missing / PAGE_BYTES));
+    } catch (error) {
+      throw outOfMemory(wantedBytes, this.used, this.limitBytes, error);
+    }
+  }
+}
+
+function outOfMemory(wantedBytes: number, used: number, limit: number, cause?: unknown): ExpertError {
+  const mib = (n: number): string => `${Math.ceil(n / 2 ** 20)} MiB`;
+  const why = cause === undefined ? '' : ' and the machine gives no more';
+  return new ExpertError(
+    'OUT_OF_MEMORY',
+    `${mib(wantedBytes)} don't fit into a kernel memory that holds ${mib(used)} of ${mib(limit)}${why}; use more ranks or a smaller resident dtype`,
+    { cause },
+  );
+}
+
+const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;

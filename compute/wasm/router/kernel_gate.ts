@@ -1,0 +1,127 @@
+/** An MoE layer's norm and router. Shape suffixes: T tokens, H hidden, E experts, K choices per token. */
+import { ExpertError } from '../../base/errors.js';
+import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../../../experts/routing/gate.js';
+import { Descriptor } from '../memory/descriptor.js';
+import { GrowingBlock } from '../memory/growing_block.js';
+import type { KernelMatrix } from '../memory/kernel_matrix.js';
+import type { KernelMemory } from '../memory/kernel_memory.js';
+import { KernelVector } from '../memory/kernel_vector.js';
+import { ROUTED, ROUTER, ROUTE_LAYER } from '../memory/layouts.js';
+import { padded } from '../memory/resident_dtype.js';
+import { routerFields } from './router_fields.js';
+
+export interface KernelGateWeights {
+  /** [H], of the norm before the router and the experts. */
+  readonly norm_H: Float32Array;
+  /** [E, H] */
+  readonly gate: KernelMatrix;
+  /** Takes part in the selection only. */
+  readonly bias_E: Float32Array | null;
+}
+
+/** What {@link KernelGate.route} leaves in the memory; one serves all layers of a model. */
+export class KernelRouted {
+  private readonly memory: KernelMemory;
+  private readonly descriptor: Descriptor<typeof ROUTED>;
+  private readonly blocks: Readonly<Record<Exclude<keyof typeof ROUTED, 'scratchBytes'>, GrowingBlock>>;
+
+  constructor(memory: KernelMemory) {
+    const block = (): GrowingBlock => new GrowingBlock(memory);
+    const values = { normed: 0, logits: 0, topkIdx: 0, topkWeights: 0, scratch: 0, scratchBytes: 0 };
+    this.memory = memory;
+    this.descriptor = new Descriptor(memory, ROUTED, values);
+    this.blocks = { normed: block(), logits: block(), topkIdx: block(), topkWeights: block(), scratch: block() };
+  }
+
+  /** Of the normed rows [T · padded(H)], which the experts take. */
+  get normed(): number {
+    return this.blocks.normed.address;
+  }
+
+  /** Of the descriptor, with room for a step. */
+  reserve(numTokens: number, hidden: number, { numExperts, numTopk }: GateSpec, scratchBytes: number): number {
+    const { normed, logits, topkIdx, topkWeights, scratch } = this.blocks;
+    this.descriptor.set({
+      normed: normed.reserve(4 * numTokens * padded(hidden)),
+      logits: logits.reserve(4 * numTokens * numExperts),
+      topkIdx: topkIdx.reserve(4 * numTokens * numTopk),
+      topkWeights: topkWeights.reserve(4 * numTokens * numTopk),
+      scratch: scratch.reserve(scratchBytes),
+      scratchBytes: scratch.numBytes,
+    });
+    return this.descriptor.address;
+  }
+
+  /** Copies. */
+  routing(numChoices: number): Routing {
+    const { topkIdx, topkWeights } = this.blocks;
+    return {
+      topkIdx: new Int32Array(this.memory.copyOut(topkIdx.address, numChoices).buffer),
+      topkWeights: this.memory.copyOut(topkWeights.address, numChoices),
+    };
+  }
+
+  logit(index: number): number {
+    return this.memory.floats(this.blocks.logits.address, index + 1)[index]!;
+  }
+
+  dispose(): void {
+    this.descriptor.dispose();
+    for (const block of Object.values(this.blocks)) block.dispose();
+  }
+}
+
+/** Owns its weights. */
+export class KernelGate {
+  readonly spec: GateSpec;
+  private readonly memory: KernelMemory;
+  private readonly hidden: number;
+  private readonly scratchBytes: number;
+  private readonly layer: Descriptor<typeof ROUTE_LAYER>;
+  private readonly parts: readonly { dispose(): void }[];
+
+  /** @throws ExpertError INVALID_ARGUMENT for weights of another shape, NOT_FINITE for a bias that isn't, OUT_OF_MEMORY */
+  constructor(memory: KernelMemory, spec: GateSpec, { norm_H, gate, bias_E }: KernelGateWeights, normEps: number) {
+    checkWeights(spec, { norm_H, gate, bias_E });
+    const norm = new KernelVector(memory, norm_H);
+    const bias = bias_E && new KernelVector(memory, bias_E);
+    const router = new Descriptor(memory, ROUTER, routerFields(spec, bias?.address ?? 0));
+    const hiddenSize = norm_H.length;
+    const fields = { normEps, norm: norm.address, gate: gate.address, router: router.address, hiddenSize };
+    this.memory = memory;
+    this.spec = spec;
+    this.hidden = hiddenSize;
+    this.scratchBytes = memory.kernels.routeBytes(router.address);
+    this.layer = new Descriptor(memory, ROUTE_LAYER, fields);
+    this.parts = [gate, norm, router, this.layer, ...(bias === null ? [] : [bias])];
+  }
+
+  /**
+   * Norms x [T · padded(H)] into `routed` and chooses experts by it. x stays as it is.
+   * @throws ExpertError NOT_FINITE with token and expert, as `selectExperts` does; OUT_OF_MEMORY
+   */
+  route(x: number, numTokens: number, routed: KernelRouted): Routing {
+    const { numExperts, numTopk } = this.spec;
+    const to = routed.reserve(numTokens, this.hidden, this.spec, this.scratchBytes);
+    const wrong = -1 - this.memory.kernels.routeLayer(this.layer.address, x, numTokens, to);
+    if (wrong >= 0) throw notFiniteLogit(wrong % numExperts, Math.floor(wrong / numExperts), routed.logit(wrong));
+    return routed.routing(numTokens * numTopk);
+  }
+
+  dispose(): void {
+    for (const part of this.parts) part.dispose();
+  }
+}
+
+function checkWeights({ numExperts }: GateSpec, { norm_H, gate, bias_E }: KernelGateWeights): void {
+  const isRight =
+    gate.rows === numExperts && gate.columns === norm_H.length && (bias_E?.length ?? numExperts) === numExperts;
+  if (!isRight) {
+    throw new ExpertError(
+      'INVALID_ARGUMENT',
+      `a gate of [${gate.rows}, ${gate.columns}] with ${bias_E?.length ?? 'no'} biases is not one of ${numExperts} experts and ` +
+        `${norm_H.length} hidden channels; check the checkpoint's shapes`,
+    );
+  }
+  checkBias(bias_E);
+}

@@ -1,0 +1,15 @@
+import type { GateSpec } from '../../../experts/routing/gate.js';
+import type { Fields } from '../memory/descriptor.js';
+import { SCORINGS, type ROUTER } from '../memory/layouts.js';
+
+/** A gate as the router kernel knows it; `bias`: address of float32 [numExperts], 0 = none. */
+export function routerFields(spec: GateSpec, bias: number): Fields<typeof ROUTER> {
+  const { numExperts, numTopk, scoring, groups, normTopkProb, normEps, routedScalingFactor } = spec;
+  return {
+    ...{ normEps, routedScalingFactor, bias, numExperts, numTopk },
+    scoring: SCORINGS.indexOf(scoring),
+    numGroups: groups?.numGroups ?? 0,
+    topkGroups: groups?.topkGroups ?? 0,
+    normTopkProb: Number(normTopkProb),
+  };
+}

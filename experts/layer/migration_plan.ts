@@ -1,0 +1,106 @@
+/** From one placement to the next: which ranks copy which experts from where, and how much of that in each step. Pure. */
+import { ExpertError } from '../../compute/base/errors.js';
+import type { Placement } from '../placement/placement.js';
+import { maxRowBytes, numRowsOf, rowBytes, rowsWithin, type ExpertShape } from '../../compute/base/weight_rows.js';
+
+/** One expert for a rank that doesn't hold it yet, however many of its slots want it. */
+export interface ExpertCopy {
+  readonly moeLayer: number;
+  readonly logical: number;
+  /** The rank that sends it; null: no rank that is left holds it, and `to` reads it from disk. */
+  readonly from: number | null;
+  readonly to: number;
+  /** What the expert must be when it is read from disk; absent where that isn't known. */
+  readonly digest?: string;
+}
+
+/** Rows of one copy that travel in one step, as weight_rows.ts numbers them. */
+export interface Chunk {
+  /** Index of the copy. */
+  readonly copy: number;
+  readonly fromRow: number;
+  readonly toRow: number;
+}
+
+/** Logical experts in a rank's slots, −1 = empty. */
+export const slotsOf = ({ phy2log, slotsPerRank }: Placement, moeLayer: number, rank: number): Int32Array =>
+  phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
+
+/** The distinct experts that a rank holds in a layer, ascending. */
+export const expertsOf = (placement: Placement, moeLayer: number, rank: number): number[] =>
+  [...new Set(slotsOf(placement, moeLayer, rank))].filter((logical) => logical >= 0).sort((a, b) => a - b);
+
+/** Layers in which some rank holds other experts than before; in which slot is no reason to move. */
+export function changedLayers(current: Placement, next: Placement): number[] {
+  const ranks = [...Array(current.numRanks).keys()];
+  const isSame = (moeLayer: number): boolean =>
+    ranks.every((rank) => expertsOf(current, moeLayer, rank).join() === expertsOf(next, moeLayer, rank).join());
+  return [...current.phy2log.keys()].filter((moeLayer) => !isSame(moeLayer));
+}
+
+/**
+ * What has to be copied in some layers. An expert comes from a rank of the same node where one holds it, of several from the one that sends least;
+ * what `current` doesn't hold at all comes from disk. Ranks are numbered node by node.
+ */
+export function copiesFor(
+  current: Placement,
+  next: Placement,
+  moeLayers: readonly number[],
+  ranksPerNode: number,
+): ExpertCopy[] {
+  const numSent = new Array<number>(current.numRanks).fill(0);
+  const nodeOf = (rank: number): number => Math.floor(rank / ranksPerNode);
+  const sourceFor = (moeLayer: number, logical: number, to: number): number | null => {
+    const holders = [...current.log2phy[moeLayer]![logical]!].map((p) => Math.floor(p / current.slotsPerRank));
+    const near = holders.filter((rank) => nodeOf(rank) === nodeOf(to));
+    const able = near.length > 0 ? near : holders;
+    return able.reduce<number | null>(
+      (best, rank) => (best === null || numSent[rank]! < numSent[best]! ? rank : best),
+      null,
+    );
+  };
+  return moeLayers.flatMap((moeLayer) =>
+    [...numSent.keys()].flatMap((to) => {
+      const held = new Set(expertsOf(current, moeLayer, to));
+      const wanted = expertsOf(next, moeLayer, to).filter((logical) => !held.has(logical));
+      return wanted.map((logical) => {
+        const from = sourceFor(moeLayer, logical, to);
+        if (from !== null) numSent[from]!++;
+        return { moeLayer, logical, from, to };
+      });
+    }),
+  );
+}
+
+/**
+ * What travels in which step: no rank sends or receives more than `bytesPerStep` in one. Every rank makes the same schedule of the same copies.
+ * @throws ExpertError INVALID_ARGUMENT for a budget below a row
+ */
+export function scheduleOf(copies: readonly ExpertCopy[], shape: ExpertShape, bytesPerStep: number): Chunk[][] {
+  if (!(bytesPerStep >= maxRowBytes(shape))) {
+    const message = `${bytesPerStep} bytes per step, a row has ${maxRowBytes(shape)}; give at least as many`;
+    throw new ExpertError('INVALID_ARGUMENT', message);
+  }
+  const numRows = numRowsOf(shape);
+  const reached = copies.map(({ from }) => (from === null ? numRows : 0));
+  const steps: Chunk[][] = [];
+  while (reached.some((row) => row < numRows)) {
+    const sent = new Map<number, number>();
+    const received = new Map<number, number>();
+    const chunks: Chunk[] = [];
+    for (const [copy, { from, to }] of copies.entries()) {
+      const fromRow = reached[copy]!;
+      if (from === null || fromRow === numRows) continue;
+      const [out, into] = [sent.get(from) ?? 0, received.get(to) ?? 0];
+      const toRow = rowsWithin(shape, fromRow, bytesPerStep - Math.max(out, into));
+      if (toRow === fromRow) continue;
+      const bytes = rowBytes(shape, fromRow, toRow);
+      sent.set(from, out + bytes);
+      received.set(to, into + bytes);
+      chunks.push({ copy, fromRow, toRow });
+      reached[copy] = toRow;
+    }
+    steps.push(chunks);
+  }
+  return steps;
+}

@@ -1,0 +1,100 @@
+/** The experts that one rank holds, slot by slot, and running them on the rows that a dispatch brought. */
+import { ExpertError } from '../../compute/base/errors.js';
+import type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from '../../compute/base/expert_compute.js';
+import type { FfnTensors, FfnWeights } from '../../compute/tfjs/experts/ffn.js';
+import type { WeightDtype } from '../../compute/base/weight_matrix.js';
+
+export interface ExpertShard {
+  /** What rows of experts travel as. */
+  readonly dtype: WeightDtype;
+  /** Puts an expert's weights into a slot of a layer. @throws ExpertError OUT_OF_MEMORY */
+  add(layer: number, slot: number, weights: FfnWeights): void;
+  /** Frees a slot. */
+  remove(layer: number, slot: number): void;
+  /** What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums, with 'source' [M·H] one row per local choice. */
+  forward(layer: number, recv: ReceivedRows): Promise<Float32Array>;
+  /** A slot's weights as TensorFlow.js tensors, on every backend; the caller disposes them. @throws ExpertError MISSING_EXPERT */
+  weights(layer: number, slot: number): FfnTensors;
+  /** Rows `from` … `to` − 1 of a slot's weights, as {@link Expert.rows}. @throws ExpertError MISSING_EXPERT */
+  rows(layer: number, slot: number, from: number, to: number): Promise<Uint8Array[]>;
+  /** An expert that no slot holds yet: {@link replace} takes it. @throws ExpertError OUT_OF_MEMORY */
+  load(weights: FfnWeights): Expert;
+  /**
+   * What a layer's slots hold from now on: an expert that was loaded, which is the shard's then, or what a slot held so far. What no slot holds any more
+   * is freed.
+   * @throws ExpertError MISSING_EXPERT for a slot that held nothing; then nothing changed
+   */
+  replace(layer: number, next: ReadonlyMap<number, Expert | number>): void;
+  stats(): { readonly numExperts: number };
+  dispose(): void;
+}
+
+export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): ExpertShard {
+  const layers = new Map<number, Map<number, E>>();
+  const held = (layer: number, slot: number): E => {
+    const expert = layers.get(layer)?.get(slot);
+    if (expert !== undefined) return expert;
+    throw new ExpertError('MISSING_EXPERT', `layer ${layer} holds no expert in slot ${slot}; check the placement`);
+  };
+
+  return {
+    dtype: compute.dtype,
+    add(layer, slot, weights) {
+      const slots = layers.get(layer) ?? new Map<number, E>();
+      layers.set(layer, slots);
+      slots.get(slot)?.dispose();
+      slots.delete(slot);
+      slots.set(slot, compute.load(weights));
+    },
+    remove(layer, slot) {
+      layers.get(layer)?.get(slot)?.dispose();
+      layers.get(layer)?.delete(slot);
+    },
+    weights: (layer, slot) => held(layer, slot).tensors(),
+    async rows(layer, slot, from, to) {
+      return held(layer, slot).rows(from, to);
+    },
+    load: (weights) => compute.load(weights),
+    replace(layer, next) {
+      const slots = new Map(
+        [...next].map(([slot, expert]) => [slot, typeof expert === 'number' ? held(layer, expert) : (expert as E)]),
+      );
+      const kept = new Set(slots.values());
+      for (const expert of layers.get(layer)?.values() ?? []) if (!kept.has(expert)) expert.dispose();
+      layers.set(layer, slots);
+    },
+    async forward(layer, recv) {
+      const groups = groupByExpert(layer, layers.get(layer), recv.recvTopkIdx);
+      if (groups.length === 0) return new Float32Array(recv.reduce === 'rank' ? recv.recvX.length : 0);
+      return compute.forward(groups, recv);
+    },
+    stats: () => ({ numExperts: [...layers.values()].reduce((total, slots) => total + slots.size, 0) }),
+    dispose() {
+      for (const slots of layers.values()) for (const expert of slots.values()) expert.dispose();
+      layers.clear();
+      compute.dispose();
+    },
+  };
+}
+
+function groupByExpert<E extends Expert>(
+  layer: number,
+  slots: ReadonlyMap<number, E> | undefined,
+  recvTopkIdx: Int32Array,
+): ExpertRows<E>[] {
+  const groups = new Map<number, { readonly expert: E; readonly choices: number[] }>();
+  for (let choice = 0; choice < recvTopkIdx.length; choice++) {
+    const slot = recvTopkIdx[choice]!;
+    if (slot < 0) continue;
+    let group = groups.get(slot);
+    if (group === undefined) {
+      const expert = slots?.get(slot);
+      if (expert === undefined) {
+        throw new ExpertError('MISSING_EXPERT', `layer ${layer} holds no expert in slot ${slot}; check the placement`);
+      }
+      groups.set(slot, (group = { expert, choices: [] }));
+    }
+    group.choices.push(choice);
+  }
+  return [...groups.values()];
+}

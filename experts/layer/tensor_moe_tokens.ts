@@ -1,0 +1,54 @@
+/** A layer's tokens as a TensorFlow.js tensor. Shape suffixes: T tokens, H hidden. */
+import type { Ffn } from '../../compute/tfjs/experts/ffn.js';
+import type { Gate, Routing } from '../routing/gate.js';
+import type { MoeTokens } from './moe_layer.js';
+import { add, rowsOf, tidy, toTensor, type Tensor2D } from '../../compute/tfjs/tf.js';
+
+/** What every rank holds of an MoE layer. */
+export interface MoeTensors {
+  readonly gate: Gate;
+  readonly sharedExperts: Ffn | null;
+}
+
+export class TensorMoeTokens implements MoeTokens {
+  private readonly layer: MoeTensors;
+  private readonly x_TH: Tensor2D;
+  private readonly onOutput: (y_TH: Tensor2D) => void;
+  private shared_TH: Tensor2D | null = null;
+
+  /** `x_TH`: normed hidden states, which it disposes. `onOutput` gets what the layer made of them, [T,H], disposed when it returns. */
+  constructor(layer: MoeTensors, x_TH: Tensor2D, onOutput: (y_TH: Tensor2D) => void) {
+    this.layer = layer;
+    this.x_TH = x_TH;
+    this.onOutput = onOutput;
+  }
+
+  route(): Promise<Routing> {
+    return this.layer.gate.route(this.x_TH);
+  }
+
+  rows(): Promise<Float32Array> {
+    return rowsOf(this.x_TH);
+  }
+
+  runShared(): void {
+    this.shared_TH = this.layer.sharedExperts?.forward(this.x_TH) ?? null;
+  }
+
+  add(y: Float32Array): void {
+    const { shared_TH, x_TH } = this;
+    const y_TH = tidy(() => {
+      const routed_TH = toTensor(y, x_TH.shape);
+      return shared_TH === null ? routed_TH : add(routed_TH, shared_TH);
+    });
+    this.onOutput(y_TH);
+    y_TH.dispose();
+    this.dispose();
+  }
+
+  /** Idempotent; {@link add} ends with it. */
+  dispose(): void {
+    this.shared_TH?.dispose();
+    this.x_TH.dispose();
+  }
+}

@@ -1,0 +1,137 @@
+/** Lines of recordings, checked: a file may be damaged, or written by somebody else. Pure. */
+import { shown } from '../../base/foreign_text.js';
+import {
+  FORMAT,
+  RECORD_MODES,
+  type LoadRecord,
+  type PlacementRecord,
+  type RecordedLine,
+  type RecordedSlots,
+  type RecordingHeader,
+  type TokenRecord,
+} from './recording.js';
+
+/** 2: with placements. */
+const FORMAT_VERSIONS: readonly unknown[] = [1, 2];
+/** Larger shapes are no model. */
+const MAX_LOADS = 2 ** 24;
+
+type Content = Readonly<Record<string, unknown>>;
+
+/** @throws Error: what is wrong with the line, without saying where it stands */
+export function parseHeader(line: string): RecordingHeader {
+  const content = objectOf(line);
+  if (content.format !== FORMAT) throw new Error(`it doesn't begin with a header {"format": "${FORMAT}", …}`);
+  const version = content.format_version;
+  if (!FORMAT_VERSIONS.includes(version)) {
+    throw new Error(
+      `its format_version is ${String(version)}, and this expertwire reads ${FORMAT_VERSIONS.join(' and ')}`,
+    );
+  }
+  const mode = RECORD_MODES.find((each) => each === content.mode);
+  if (mode === undefined) throw new Error(`its mode is ${shown(content.mode)}, not one of ${RECORD_MODES.join(', ')}`);
+  const [numLayers, numExperts, numTopk] = ['num_layers', 'num_experts', 'num_topk'].map((key) =>
+    wholeOf(content, key, 1),
+  ) as [number, number, number];
+  if (numLayers * Math.max(numExperts, numTopk) > MAX_LOADS || numTopk > numExperts) {
+    throw new Error(`${numLayers} layers of ${numExperts} experts, ${numTopk} per token, is no model's shape`);
+  }
+  const { model = '', created_by: createdBy = '' } = content;
+  return {
+    ...{ mode, model: String(model), numLayers, numExperts, numTopk, createdBy: String(createdBy) },
+    ...(content.window_size !== undefined && { windowSize: wholeOf(content, 'window_size', 1) }),
+    ...(version !== 1 && { slots: slotsOf(content, numLayers, numExperts) }),
+  };
+}
+
+/** @throws Error as {@link parseHeader} */
+export function parseRecord(line: string, header: RecordingHeader): RecordedLine {
+  const content = objectOf(line);
+  if ('placement_version' in content) return { kind: 'placement', record: parsePlacement(content, header) };
+  if (header.mode === 'per_token') return { kind: 'token', record: parseToken(content, header) };
+  return { kind: 'load', record: parseLoad(content, header) };
+}
+
+function slotsOf(content: Content, numLayers: number, numExperts: number): RecordedSlots {
+  const [numRanks, numSlots] = [wholeOf(content, 'num_ranks', 1), wholeOf(content, 'num_slots', numExperts)];
+  if (numSlots % numRanks !== 0 || numLayers * numSlots > MAX_LOADS) {
+    throw new Error(`${numSlots} slots per layer on ${numRanks} ranks, ${numLayers} layers, is no placement's shape`);
+  }
+  return { numRanks, numSlots };
+}
+
+function parsePlacement(content: Content, { numLayers, numExperts, slots }: RecordingHeader): PlacementRecord {
+  if (slots === undefined) throw new Error('it is of a placement, for which the header has no num_ranks and num_slots');
+  const { numSlots } = slots;
+  const isSlot = (logical: unknown): boolean =>
+    Number.isSafeInteger(logical) && -1 <= Number(logical) && Number(logical) < numExperts;
+  const layers = Array.isArray(content.layers) ? (content.layers as readonly unknown[]) : [];
+  return {
+    step: wholeOf(content, 'step', 0),
+    version: wholeOf(content, 'placement_version', 0),
+    layers: layers.map((layer) => {
+      const { layer: moeLayer, phy2log } = (layer ?? {}) as Content;
+      if (!Number.isSafeInteger(moeLayer) || Number(moeLayer) < 0 || Number(moeLayer) >= numLayers) {
+        throw new Error(`it places layer ${shown(moeLayer)}, and there are ${numLayers}`);
+      }
+      if (!Array.isArray(phy2log) || phy2log.length !== numSlots || !phy2log.every(isSlot)) {
+        throw new Error(`its phy2log of layer ${String(moeLayer)} is not the expert of each of ${numSlots} slots`);
+      }
+      return { moeLayer: Number(moeLayer), phy2log: Int32Array.from(phy2log as number[]) };
+    }),
+  };
+}
+
+function parseLoad(content: Content, { numLayers, numExperts }: RecordingHeader): LoadRecord {
+  const isLoad = (load: unknown): boolean => typeof load === 'number' && load >= 0 && load < Infinity;
+  const load_LE = rowsOf(content.load, 'load', numLayers, numExperts, isLoad).map((row) => Float64Array.from(row));
+  return {
+    step: wholeOf(content, 'step', 0),
+    numSteps: wholeOf(content, 'num_steps', 1),
+    numTokens: wholeOf(content, 'num_tokens', 0),
+    load_LE,
+  };
+}
+
+function parseToken(content: Content, { numLayers, numExperts, numTopk }: RecordingHeader): TokenRecord {
+  const isExpert = (expert: unknown): boolean =>
+    Number.isSafeInteger(expert) && 0 <= Number(expert) && Number(expert) < numExperts;
+  const rows = rowsOf(content.experts, 'experts', numLayers, numTopk, isExpert);
+  return {
+    step: wholeOf(content, 'step', 0),
+    request: wholeOf(content, 'request', 0),
+    position: wholeOf(content, 'position', 0),
+    tokenId: wholeOf(content, 'token_id', 0),
+    experts: Uint16Array.from(rows.flat()),
+  };
+}
+
+function objectOf(line: string): Content {
+  let content: unknown;
+  try {
+    content = JSON.parse(line);
+  } catch (cause) {
+    throw new Error('it is no JSON', { cause });
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content))
+    throw new Error('it is no JSON object');
+  return content as Content;
+}
+
+function wholeOf(content: Content, key: string, min: number): number {
+  const value = content[key];
+  if (Number.isSafeInteger(value) && Number(value) >= min) return Number(value);
+  throw new Error(`its ${key} is ${shown(value)}, not a whole number from ${min}`);
+}
+
+function rowsOf(
+  value: unknown,
+  key: string,
+  numRows: number,
+  numColumns: number,
+  isValue: (value: unknown) => boolean,
+): number[][] {
+  const isRow = (row: unknown): boolean => Array.isArray(row) && row.length === numColumns && row.every(isValue);
+  if (Array.isArray(value) && value.length === numRows && value.every(isRow)) return value as number[][];
+  throw new Error(`its ${key} is not the header's ${numRows} layers of ${numColumns} numbers that make sense`);
+}

@@ -1,0 +1,131 @@
+/**
+ * Planning: from the load of the experts to a placement. Pure: numbers in, numbers out.
+ * Shape suffixes: L MoE layers, E logical experts, P physical experts (slots of all ranks).
+ */
+import { balancednessOf, scaledLoad } from '../balance.js';
+import { ExpertError } from '../../../compute/base/errors.js';
+import { placementFrom, type Placement } from '../placement.js';
+import { REPLICA_SPLITS, type ReplicaSplit } from '../replica_split.js';
+import { isSameTable, numMovedSlots, type PlanTopology } from './topology.js';
+
+/** Load = tokens routed to each expert, [L][E]; any unit, since only proportions count. */
+export type ExpertLoad = readonly ArrayLike<number>[];
+
+export interface PlanReport {
+  /** Of the load that the plan was made from: judge a plan by the next window's. Null without a present placement. */
+  readonly before: PlanBalance | null;
+  readonly after: PlanBalance;
+  /** Replicas, over all layers, on ranks that did not hold that expert before: what has to be copied. Without a present placement, all. */
+  readonly numMovedSlots: number;
+  /** Time of planning alone. */
+  readonly planMs: number;
+}
+
+/** Balancedness over all layers (Σ mean / Σ max), by how load is shared out over replicas. */
+export type PlanBalance = Readonly<Record<ReplicaSplit, number>>;
+
+export interface Plan {
+  readonly placement: Placement;
+  readonly report: PlanReport;
+}
+
+export interface Planner {
+  readonly name: string;
+  /**
+   * Deterministic. The placement is `current` itself where nothing changes, otherwise a new one with the next version (0 without `current`).
+   * @throws ExpertError INVALID_ARGUMENT for a ragged, negative or infinite load, and for a topology that the planner can't serve
+   */
+  plan(load_LE: ExpertLoad, topology: PlanTopology, current: Placement | null): Plan;
+}
+
+/** Checked arguments of a plan. */
+export interface PlanRequest {
+  readonly load_LE: ExpertLoad;
+  readonly numExperts: number;
+  readonly topology: Required<PlanTopology>;
+  readonly current: Placement | null;
+}
+
+/** A planner from what fills the slots: one table [P] per layer, in the layout of `slotsPerRankOf(topology)`, −1 = empty. */
+export function plannerOf(name: string, fill: (request: PlanRequest) => readonly Int32Array[]): Planner {
+  return {
+    name,
+    plan(load_LE, topology, current) {
+      const request = checked(load_LE, topology, current);
+      const startMs = performance.now();
+      const phy2log = fill(request);
+      const planMs = performance.now() - startMs;
+      const placement = placementOf(phy2log, request);
+      const before = current && balanceOf(request.load_LE, current);
+      const after = placement === current ? before! : balanceOf(request.load_LE, placement);
+      return { placement, report: { before, after, numMovedSlots: numMovedSlots(current, placement), planMs } };
+    },
+  };
+}
+
+function placementOf(phy2log: readonly Int32Array[], { topology, numExperts, current }: PlanRequest): Placement {
+  const isSame = current !== null && phy2log.every((table, layer) => isSameTable(table, current.phy2log[layer]!));
+  if (isSame) return current;
+  return placementFrom(current === null ? 0 : current.version + 1, topology.numRanks, numExperts, phy2log);
+}
+
+const balanceOf = (load_LE: ExpertLoad, placement: Placement): PlanBalance =>
+  Object.fromEntries(
+    REPLICA_SPLITS.map((split) => [split, balancednessOf(load_LE, placement, split)]),
+  ) as unknown as PlanBalance;
+
+/** Slots, or ranks where there are more, × ranks over all layers: what a plan looks through. More would take minutes; the largest published deployments have a hundredth of it. */
+const MAX_WORK = 2 ** 30;
+
+function checked(given: ExpertLoad, topology: PlanTopology, current: Placement | null): PlanRequest {
+  const numExperts = checkLoad(given);
+  const load_LE = scaledLoad(given);
+  const { numRanks, numSlots, numNodes = 1, numGroups = 1 } = topology;
+  for (const [name, value] of Object.entries({ numRanks, numSlots, numNodes, numGroups })) {
+    if (!Number.isSafeInteger(value) || value < 1) throw invalid(`${name} is ${value}; give a whole number from 1`);
+  }
+  if (numSlots < numExperts) {
+    throw invalid(`${numSlots} slots for ${numExperts} experts; give at least one slot per expert`);
+  }
+  checkPlanSize(load_LE.length, numSlots, numRanks);
+  if (current !== null) checkCurrent(current, load_LE.length, numExperts, numRanks);
+  return { load_LE, numExperts, topology: { numRanks, numSlots, numNodes, numGroups }, current };
+}
+
+/** @throws ExpertError INVALID_ARGUMENT; returns E. */
+export function checkLoad(load_LE: ExpertLoad): number {
+  const numExperts = load_LE[0]?.length ?? 0;
+  if (numExperts === 0) throw invalid('the load has no layers or no experts; give [layers][experts] of numbers');
+  for (const [layer, load_E] of load_LE.entries()) {
+    if (load_E.length !== numExperts) {
+      throw invalid(`layer ${layer} has the load of ${load_E.length} experts, layer 0 of ${numExperts}; give as many`);
+    }
+    for (let e = 0; e < numExperts; e++) {
+      const load = load_E[e]!;
+      if (Number.isFinite(load) && load >= 0) continue;
+      throw invalid(`the load of layer ${layer}, expert ${e} is ${load}; give a finite number from 0`);
+    }
+  }
+  return numExperts;
+}
+
+/** @throws ExpertError INVALID_ARGUMENT for what would take minutes to plan */
+export function checkPlanSize(numLayers: number, numSlots: number, numRanks: number): void {
+  if (numLayers * Math.max(numSlots, numRanks) * numRanks <= MAX_WORK) return;
+  const what = `${numLayers} layers of ${numSlots} slots for ${numRanks} ranks`;
+  throw invalid(`${what} are too much to plan; give fewer slots or ranks`);
+}
+
+function checkCurrent(
+  { phy2log, numExperts, numRanks }: Placement,
+  ...[layers, experts, ranks]: readonly [number, number, number]
+): void {
+  if (phy2log.length === layers && numExperts === experts && numRanks === ranks) return;
+  throw invalid(
+    `the present placement is of ${phy2log.length} layers, ${numExperts} experts and ${numRanks} ranks, the plan of ` +
+      `${layers}, ${experts} and ${ranks}; plan without it`,
+  );
+}
+
+/** What every refusal of a planner is. */
+export const invalid = (message: string): ExpertError => new ExpertError('INVALID_ARGUMENT', message);

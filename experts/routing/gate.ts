@@ -1,0 +1,181 @@
+/**
+ * The router: which experts a token goes to and with what weight.
+ * Shape suffixes: T tokens, H hidden, E experts, K choices per token.
+ */
+import { ExpertError } from '../../compute/base/errors.js';
+import { matMul, rowsOf, type Tensor2D } from '../../compute/tfjs/tf.js';
+
+export interface GateSpec {
+  readonly numExperts: number;
+  /** Choices per token. */
+  readonly numTopk: number;
+  /** How logits become scores: a softmax over all experts, or a sigmoid each. */
+  readonly scoring: 'softmax' | 'sigmoid';
+  /** Only experts of the best `topkGroups` of `numGroups` contiguous groups compete (DeepSeek-V3); null: all do. */
+  readonly groups: { readonly numGroups: number; readonly topkGroups: number } | null;
+  /** Divide the chosen weights by their sum. */
+  readonly normTopkProb: boolean;
+  /** Added to that sum so that it can't be zero (DeepSeek-V3: 1e-20). */
+  readonly normEps: number;
+  /** Multiplies the weights last. */
+  readonly routedScalingFactor: number;
+}
+
+/** K choices per token, best first; equal scores go to the lower expert. */
+export interface Routing {
+  /** [T·K] logical experts. */
+  readonly topkIdx: Int32Array;
+  /** [T·K] */
+  readonly topkWeights: Float32Array;
+}
+
+/** Owns the router's weights. */
+export class Gate {
+  private readonly weight_HE: Tensor2D;
+  private readonly bias_E: Float32Array | null;
+  readonly spec: GateSpec;
+
+  /**
+   * `bias_E` takes part in the selection and never in the weights (DeepSeek-V3's `e_score_correction_bias`).
+   * @throws ExpertError NOT_FINITE for a bias that isn't
+   */
+  constructor(weight_HE: Tensor2D, bias_E: Float32Array | null, spec: GateSpec) {
+    checkBias(bias_E);
+    this.weight_HE = weight_HE;
+    this.bias_E = bias_E;
+    this.spec = spec;
+  }
+
+  async route(x_TH: Tensor2D): Promise<Routing> {
+    const logits_TE = matMul(x_TH, this.weight_HE);
+    const logits = await rowsOf(logits_TE);
+    logits_TE.dispose();
+    return selectExperts(logits, this.spec, this.bias_E);
+  }
+
+  dispose(): void {
+    this.weight_HE.dispose();
+  }
+}
+
+/** Choices [T·K] that are given, with weights that are all alike: of a token they sum to `routedScalingFactor`, as normalised ones do. */
+export function forcedRouting(topkIdx: Int32Array, { numTopk, routedScalingFactor }: GateSpec): Routing {
+  return { topkIdx, topkWeights: new Float32Array(topkIdx.length).fill(routedScalingFactor / numTopk) };
+}
+
+/**
+ * Logits [T·E] → choices. Scores are computed in float64 from the float32 logits, so that a choice depends on the logits alone.
+ * Experts outside the kept groups can't be chosen, however negative the bias (DeepSeek's reference code masks with −∞; the
+ * Hugging Face port masked with 0 before version 5.8 and could choose them).
+ * @throws ExpertError INVALID_ARGUMENT for logits that are not rows of experts, NOT_FINITE for a logit or bias that isn't
+ */
+export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Float32Array | null): Routing {
+  const { numExperts, numTopk } = spec;
+  if (logits.length % numExperts !== 0) {
+    throw new ExpertError(
+      'INVALID_ARGUMENT',
+      `gate logits: ${logits.length} values are not rows of ${numExperts} experts; give [T·E] values`,
+    );
+  }
+  checkBias(bias_E);
+  const numTokens = logits.length / numExperts;
+  const topkIdx = new Int32Array(numTokens * numTopk);
+  const topkWeights = new Float32Array(numTokens * numTopk);
+  const scores = new Float64Array(numExperts);
+  const selection = new Float64Array(numExperts);
+  for (let t = 0; t < numTokens; t++) {
+    // 1. Scores of this token.
+    const logits_E = logits.subarray(t * numExperts, (t + 1) * numExperts);
+    checkFinite(logits_E, t);
+    score(logits_E, spec.scoring, scores);
+    // 2. What the selection sees: biased scores, −∞ outside the best groups.
+    for (let e = 0; e < numExperts; e++) selection[e] = scores[e]! + (bias_E === null ? 0 : bias_E[e]!);
+    if (spec.groups !== null) maskGroups(selection, spec.groups);
+    // 3. The K best, and their unbiased scores as weights.
+    const chosen = topkIdx.subarray(t * numTopk, (t + 1) * numTopk);
+    takeTopk(selection, chosen);
+    weigh(scores, chosen, spec, topkWeights.subarray(t * numTopk, (t + 1) * numTopk));
+  }
+  return { topkIdx, topkWeights };
+}
+
+/** A NaN among the biases would send every token to one expert. @throws ExpertError NOT_FINITE */
+export function checkBias(bias_E: Float32Array | null): void {
+  const wrong = bias_E?.findIndex((bias) => !Number.isFinite(bias)) ?? -1;
+  if (wrong < 0) return;
+  throw new ExpertError('NOT_FINITE', `the gate's bias of expert ${wrong} is ${bias_E![wrong]!}; check the checkpoint`);
+}
+
+/** A NaN would choose experts quietly, and it is what a backend that ran out of memory computes. */
+function checkFinite(logits_E: Float32Array, token: number): void {
+  const wrong = logits_E.findIndex((logit) => !Number.isFinite(logit));
+  if (wrong >= 0) throw notFiniteLogit(wrong, token, logits_E[wrong]!);
+}
+
+/** A gate's logit that is NaN or infinite. */
+export const notFiniteLogit = (expert: number, token: number, logit: number): ExpertError =>
+  new ExpertError(
+    'NOT_FINITE',
+    `the gate's logit of expert ${expert} for token ${token} is ${logit}; check the checkpoint for NaN, or use more ranks ` +
+      'if this rank is short of memory',
+  );
+
+function score(logits_E: Float32Array, scoring: GateSpec['scoring'], out: Float64Array): void {
+  if (scoring === 'sigmoid') {
+    for (let e = 0; e < out.length; e++) out[e] = 1 / (1 + Math.exp(-logits_E[e]!));
+    return;
+  }
+  const highest = logits_E.reduce((a, b) => Math.max(a, b), -Infinity);
+  let sum = 0;
+  for (let e = 0; e < out.length; e++) sum += out[e] = Math.exp(logits_E[e]! - highest);
+  for (let e = 0; e < out.length; e++) out[e]! /= sum;
+}
+
+/** A group's score is the sum of its two best (DeepSeek-V3 `noaux_tc`). */
+function maskGroups(
+  selection: Float64Array,
+  groups: { readonly numGroups: number; readonly topkGroups: number },
+): void {
+  const size = selection.length / groups.numGroups;
+  const groupScores = new Float64Array(groups.numGroups);
+  for (let g = 0; g < groups.numGroups; g++) {
+    let best = -Infinity;
+    let second = -Infinity;
+    for (let e = g * size; e < (g + 1) * size; e++) {
+      const value = selection[e]!;
+      if (value > best) [best, second] = [value, best];
+      else if (value > second) second = value;
+    }
+    groupScores[g] = size > 1 ? best + second : best;
+  }
+  const kept = new Int32Array(groups.topkGroups);
+  takeTopk(groupScores, kept);
+  for (let g = 0; g < groups.numGroups; g++) {
+    if (!kept.includes(g)) selection.fill(-Infinity, g * size, (g + 1) * size);
+  }
+}
+
+/** Fills `out` with the indices of the largest values, best first, the lower index on ties. */
+function takeTopk(values: Float64Array, out: Int32Array): void {
+  for (let k = 0; k < out.length; k++) {
+    let best = -1;
+    for (let i = 0; i < values.length; i++) {
+      if ((best === -1 || values[i]! > values[best]!) && !isTaken(out, k, i)) best = i;
+    }
+    out[k] = best;
+  }
+}
+
+function isTaken(out: Int32Array, count: number, index: number): boolean {
+  for (let k = 0; k < count; k++) if (out[k] === index) return true;
+  return false;
+}
+
+function weigh(scores: Float64Array, chosen: Int32Array, spec: GateSpec, out: Float32Array): void {
+  let divisor = 1;
+  if (spec.normTopkProb) {
+    divisor = spec.normEps;
+    for (const e of chosen) divisor += scores[e]!;
+  }
+  for (let k = 0; k < chosen.length; k++) out[k] = (scores[chosen[k]!]! / divisor) * spec.routedScalingFactor;
+}

@@ -1,8 +1,0 @@
-import type { StartedBackend } from './started_backend.js';
-import { activate, loadBackend } from './tfjs.js';
-
-export async function startCpu(): Promise<StartedBackend> {
-  loadBackend('cpu');
-  await activate('cpu');
-  return { isAutomatic: false, detail: 'pure JavaScript, for tests' };
-}

@@ -1,0 +1,23 @@
+import type { Output } from '../base/context.js';
+import { ProgressBar } from '../base/progress_bar.js';
+
+/** One bar for the weights that all ranks read; silent where no terminal shows it. */
+export class LoadProgress {
+  private readonly numRanks: number;
+  private readonly bar: ProgressBar;
+  private readonly fractions = new Map<number, number>();
+
+  constructor(stderr: Output, numRanks: number) {
+    this.numRanks = numRanks;
+    this.bar = new ProgressBar(stderr, `loading ${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'}`);
+  }
+
+  update(rank: number, fraction: number): void {
+    this.fractions.set(rank, fraction);
+    this.bar.update([...this.fractions.values()].reduce((sum, own) => sum + own, 0) / this.numRanks);
+  }
+
+  close(): void {
+    this.bar.close();
+  }
+}

@@ -1,0 +1,247 @@
+/** `expertwire generate`: prompts → text. */
+import pc from 'picocolors';
+import type { Argv } from 'yargs';
+import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Engine } from '../../head/engine.js';
+import { checkTokens, openModel } from '../../head/opened_model.js';
+import type { FinishReason } from '../../protocol/request.js';
+import type { CommandContext } from '../base/context.js';
+import { configOf, engineOptions, withEngine, type EngineArgs } from '../engine/engine_options.js';
+import { OrderedPrinter } from './ordered_printer.js';
+import { checkPlotFile, writePlot } from '../base/plot_file.js';
+import { readPrompts, type Prompt, type PromptArgs } from '../engine/prompts.js';
+import type { SharedTerminal } from '../base/shared_terminal.js';
+import { picturesOf, statsJson, summary } from './summary.js';
+
+export interface GenerateArgs extends EngineArgs, PromptArgs {
+  readonly maxNewTokens?: number | undefined;
+  readonly temperature?: number | undefined;
+  readonly topK?: number | undefined;
+  readonly topP?: number | undefined;
+  readonly minP?: number | undefined;
+  readonly repetitionPenalty?: number | undefined;
+  readonly seed?: number | undefined;
+  readonly stop?: readonly string[] | undefined;
+  readonly ignoreEos?: boolean | undefined;
+  readonly returnRoutedExperts?: boolean | undefined;
+  readonly plot?: string | undefined;
+  readonly json?: boolean | undefined;
+  readonly summary?: boolean | undefined;
+}
+
+export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
+  const prompts = 'Prompts:';
+  const sampling = 'Sampling (default: greedy):';
+  return engineOptions(yargs)
+    .option('prompt', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'text to continue; repeatable',
+      group: prompts,
+    })
+    .option('prompts', { type: 'string', describe: 'file with one prompt a line', group: prompts })
+    .option('prompt-ids', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'a prompt as token ids: 5,17,3',
+      group: prompts,
+    })
+    .option('chat', { type: 'boolean', describe: 'put each prompt into the chat template', group: prompts })
+    .option('max-new-tokens', { type: 'number', describe: 'tokens to write per prompt (64)', group: sampling })
+    .option('temperature', { type: 'number', describe: '0 = greedy', group: sampling })
+    .option('top-k', { type: 'number', describe: 'only the k most likely tokens; 0 = all', group: sampling })
+    .option('top-p', { type: 'number', describe: 'only the most likely tokens up to this sum', group: sampling })
+    .option('min-p', { type: 'number', describe: 'only tokens this likely, relative to the best', group: sampling })
+    .option('repetition-penalty', { type: 'number', describe: 'over 1: repeat less', group: sampling })
+    .option('seed', {
+      type: 'number',
+      describe: 'another seed, another text; the same whatever the ranks (drawn from engine.seed, 0)',
+      group: sampling,
+    })
+    .option('stop', { type: 'string', array: true, nargs: 1, describe: 'end before this text', group: sampling })
+    .option('ignore-eos', { type: 'boolean', describe: "go on after the model's end token", group: sampling })
+    .option('return-routed-experts', {
+      type: 'boolean',
+      describe: "with --json: each token's experts",
+      group: 'Output:',
+    })
+    .option('plot', {
+      type: 'string',
+      describe: 'draw the load of experts and ranks, and balancedness over time: .svg or .html',
+      group: 'Output:',
+    })
+    .option('json', { type: 'boolean', describe: 'one JSON object a prompt, then the statistics', group: 'Output:' })
+    .option('summary', {
+      type: 'boolean',
+      describe: 'speed, bytes and expert load at the end (default: on a terminal)',
+      group: 'Output:',
+    });
+}
+
+export async function generate(args: GenerateArgs, context: CommandContext): Promise<void> {
+  checkPlotFile(args.plot);
+  const config = await configOf(args, { generate: samplingArgs(args) });
+  const model = await openModel(config);
+  const prompts = await readPrompts(args, config, model.tokenizer);
+  for (const { tokenIds } of prompts) checkTokens(tokenIds, config.generate.max_new_tokens, model);
+  const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
+    const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
+    const show = args.json === true ? null : new TextView(prompts, terminal);
+    const startMs = performance.now();
+    const run = (prompt: Prompt, i: number): Promise<Completion> =>
+      complete(engine, config, prompt, i, {
+        routedExperts: args.returnRoutedExperts === true || (isSummary && prompt.label !== null),
+        onText: (text) => show?.text(i, text),
+        onEnd: () => show?.end(i),
+        signal: context.signal,
+      });
+    const completions = await Promise.all(prompts.map(run));
+    const elapsedMs = performance.now() - startMs;
+    const firstTokenMs = Math.min(...completions.map((completion) => completion.firstTokenAtMs)) - startMs;
+    const timing = { elapsedMs, firstTokenMs };
+    if (args.json === true) writeJson(completions, args, engine, timing, context);
+    if (args.plot !== undefined) await writePlot(args.plot, picturesOf(engine, config.model));
+    if (isSummary) context.stderr.write(summary(engine, completions, timing));
+  };
+  await withEngine(args, config, model, context, work, { '--plot': args.plot });
+}
+
+export interface Completion {
+  readonly prompt: Prompt;
+  readonly tokenIds: readonly number[];
+  readonly text: string;
+  readonly finishReason: FinishReason;
+  readonly seed: number;
+  readonly routedExperts: number[][][] | null;
+  readonly numDegradedTokens: number;
+  readonly firstTokenAtMs: number;
+}
+
+/** How fast a run was. */
+export interface Timing {
+  readonly elapsedMs: number;
+  /** From the request to the first token of any prompt. */
+  readonly firstTokenMs: number;
+}
+
+function samplingArgs(args: GenerateArgs): NonNullable<Parameters<typeof configOf>[1]>['generate'] {
+  return {
+    max_new_tokens: args.maxNewTokens,
+    temperature: args.temperature,
+    top_k: args.topK,
+    top_p: args.topP,
+    min_p: args.minP,
+    repetition_penalty: args.repetitionPenalty,
+    seed: args.seed,
+    stop: args.stop,
+    ignore_eos: args.ignoreEos,
+    chat: args.chat,
+  };
+}
+
+interface CompleteOptions {
+  readonly routedExperts: boolean;
+  readonly onText: (text: string) => void;
+  readonly onEnd: () => void;
+  readonly signal: AbortSignal;
+}
+
+async function complete(
+  engine: Engine,
+  { generate: g }: ExpertwireConfig,
+  prompt: Prompt,
+  index: number,
+  options: CompleteOptions,
+): Promise<Completion> {
+  const sampling = {
+    temperature: g.temperature,
+    topK: g.top_k,
+    topP: g.top_p,
+    minP: g.min_p,
+    repetitionPenalty: g.repetition_penalty,
+    // Each prompt of a run has a seed of its own, which is reported and reproduces it alone.
+    ...(g.seed !== null && { seed: g.seed + index }),
+  };
+  const request = {
+    promptTokenIds: prompt.tokenIds,
+    maxNewTokens: g.max_new_tokens,
+    sampling,
+    stop: g.stop,
+    ignoreEos: g.ignore_eos,
+    returnRoutedExperts: options.routedExperts,
+  };
+  const tokenIds: number[] = [];
+  let text = '';
+  let firstTokenAtMs = Infinity;
+  for await (const event of engine.generate(request, options.signal)) {
+    text += event.text;
+    const isBare = engine.tokenizer === undefined && event.kind === 'token';
+    options.onText(isBare ? `${tokenIds.length === 0 ? '' : ' '}${event.tokenId}` : event.text);
+    if (event.kind === 'token') {
+      if (tokenIds.length === 0) firstTokenAtMs = performance.now();
+      tokenIds.push(event.tokenId);
+      continue;
+    }
+    options.onEnd();
+    const { reason, seed, routedExperts, numDegradedTokens } = event;
+    return { prompt, tokenIds, text, finishReason: reason, seed, routedExperts, numDegradedTokens, firstTokenAtMs };
+  }
+  throw new Error('the engine ended a request without saying why; please report this');
+}
+
+/** Streams text: bare for a single prompt, under a heading and after its prompt for several. */
+class TextView {
+  private readonly printer: OrderedPrinter;
+  private readonly prompts: readonly Prompt[];
+
+  constructor(prompts: readonly Prompt[], terminal: SharedTerminal) {
+    this.prompts = prompts;
+    this.printer = new OrderedPrinter(prompts.length, (text) => terminal.text(text));
+    if (prompts.length > 1) prompts.forEach((prompt, i) => this.printer.push(i, this.heading(prompt, i)));
+  }
+
+  text(i: number, text: string): void {
+    this.printer.push(i, text);
+  }
+
+  end(i: number): void {
+    const isLast = i === this.prompts.length - 1;
+    this.printer.push(i, this.prompts.length > 1 && !isLast ? '\n\n' : '\n');
+    this.printer.end(i);
+  }
+
+  private heading({ label, text, tokenIds }: Prompt, i: number): string {
+    const name = label ?? `prompt ${i + 1}`;
+    return `${pc.bold(`── ${name} ──`)}\n${pc.dim(text ?? tokenIds.join(','))}`;
+  }
+}
+
+function writeJson(
+  completions: readonly Completion[],
+  args: GenerateArgs,
+  engine: Engine,
+  timing: Timing,
+  { stdout }: CommandContext,
+): void {
+  for (const completion of completions) {
+    stdout.write(`${JSON.stringify(completionJson(completion, args.returnRoutedExperts === true))}\n`);
+  }
+  stdout.write(`${JSON.stringify({ stats: statsJson(engine, timing) })}\n`);
+}
+
+/** What `--json` prints of one prompt. */
+export function completionJson(completion: Completion, withRoutedExperts: boolean): object {
+  const { prompt, text, tokenIds, finishReason, seed, routedExperts, numDegradedTokens } = completion;
+  return {
+    prompt: prompt.text,
+    prompt_token_ids: prompt.tokenIds,
+    text,
+    token_ids: tokenIds,
+    finish_reason: finishReason,
+    seed,
+    ...(numDegradedTokens > 0 && { degraded_tokens: numDegradedTokens }),
+    ...(withRoutedExperts && { routed_experts: routedExperts }),
+  };
+}

@@ -1,0 +1,22 @@
+/** What the ranks of a job compute with, in a few words. Pure. */
+import type { LoadReport } from '../../protocol/step_plan.js';
+
+type Report = Pick<LoadReport, 'backend' | 'residence' | 'device'>;
+
+/** `4 ranks on tensorflow tensors (GPU 0, 1, 0, 1)`, or `3 ranks: 0, 2 on wasm kernels; 1 on cpu tensors`. */
+export function ranksText(reports: readonly Report[]): string {
+  const kinds = new Map<string, number[]>();
+  for (const [rank, { backend, residence }] of reports.entries()) {
+    const kind = `on ${backend} ${residence.compute}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), rank]);
+  }
+  const count = `${reports.length} ${reports.length === 1 ? 'rank' : 'ranks'}`;
+  const texts = [...kinds].map(([kind, ranks]) => {
+    const own = `${kind}${devicesText(ranks.map((rank) => reports[rank]!.device))}`;
+    return kinds.size === 1 ? own : `${ranks.join(', ')} ${own}`;
+  });
+  return kinds.size === 1 ? `${count} ${texts.join('')}` : `${count}: ${texts.join('; ')}`;
+}
+
+const devicesText = (devices: readonly (string | null)[]): string =>
+  devices.every((device) => device === null) ? '' : ` (GPU ${devices.map((device) => device ?? '–').join(', ')})`;

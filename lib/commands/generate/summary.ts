@@ -1,0 +1,201 @@
+/** What a run looked like: speed, bytes between ranks, and which experts were hot. */
+import { basename } from 'node:path';
+import { balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
+import { withoutRanks, type Placement } from '../../../experts/placement/placement.js';
+import type { Engine } from '../../head/engine.js';
+import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
+import { balanceLine } from '../../metrics/balance_charts.js';
+import type { BalancePictures } from '../../metrics/balance_plots.js';
+import { bar, bytes, sparkline, table } from '../../metrics/charts.js';
+import type { Completion, Timing } from './generate.js';
+import { ranksText } from './ranks_text.js';
+
+const BAR_WIDTH = 32;
+const BALANCE_WIDTH = 64;
+const LOAD_HEADING =
+  "expert load (how often each rank's experts were used, K times per token; ▁…█ all choices of each expert; balancedness = mean / max rank)";
+
+/** Several lines for a terminal. */
+export function summary(engine: Engine, completions: readonly Completion[], timing: Timing): string {
+  const stats = engine.stats();
+  const sections = [
+    speedLine(engine, timing),
+    lossLine(engine),
+    rebalanceLine(engine),
+    pairTable('dispatched from \\ to', stats.dispatchBytes, bytes),
+    pairTable('combined from \\ to', stats.combineBytes, bytes),
+    pairTable('waited for \\ by', stats.waitMs, (ms) => `${ms.toFixed(0)} ms`),
+    loadChart(engine),
+    balanceChart(engine),
+    kindsChart(engine, completions),
+  ];
+  return `\n${sections.filter((section) => section !== '').join('\n\n')}\n`;
+}
+
+function speedLine(engine: Engine, { elapsedMs, firstTokenMs }: Timing): string {
+  const { loadReports, resident, numPromptTokens, numOutputTokens } = engine.stats();
+  return [
+    `${ranksText(loadReports)} · ${resident.experts} experts · ${numPromptTokens} prompt tokens`,
+    `${numOutputTokens} new ones in ${(elapsedMs / 1000).toFixed(2)} s = ${(numOutputTokens / (elapsedMs / 1000)).toFixed(0)} tokens/s`,
+    `first token after ${firstTokenMs.toFixed(0)} ms`,
+  ].join(' · ');
+}
+
+/** Empty where no rank was lost. */
+function lossLine(engine: Engine): string {
+  const { lostRanks, numDegradedTokens } = engine.stats();
+  if (lostRanks.length === 0) return '';
+  const ranks = `${lostRanks.length === 1 ? 'rank' : 'ranks'} ${lostRanks.join(', ')}`;
+  return `${ranks} lost on the way · ${numDegradedTokens} tokens degraded: computed without an expert that no other rank holds`;
+}
+
+/** Empty where experts stay where they are. */
+function rebalanceLine(engine: Engine): string {
+  const { rebalancing } = engine.stats();
+  if (rebalancing === null) return '';
+  const { numRebalances, numSkipped, numFailed, numMovedExperts, movedBytes, balancedness } = rebalancing;
+  const { longestStallMs, longestStepMs, medianStepMs } = rebalancing;
+  const parts = [
+    `${numRebalances} ${numRebalances === 1 ? 'rebalance' : 'rebalances'} (${numSkipped} not worth it, ${numFailed} failed)`,
+    `${numMovedExperts} experts and ${bytes(movedBytes)} moved`,
+    ...(longestStepMs === null
+      ? []
+      : [`longest step meanwhile ${ms(longestStepMs)}, held up for ${ms(longestStallMs)} at most`]),
+    ...(medianStepMs === null ? [] : [`median step otherwise ${ms(medianStepMs)}`]),
+    ...(balancedness === null
+      ? []
+      : [
+          `balancedness since the last rebalance ${balancedness.after.toFixed(2)} (as placed before: ${balancedness.before.toFixed(2)})`,
+        ]),
+  ];
+  return parts.join(' · ');
+}
+
+const ms = (duration: number): string => `${duration.toFixed(1)} ms`;
+
+/** [source][destination]; empty for a single rank, which sends nothing. */
+function pairTable(what: string, matrix: readonly (readonly number[])[], textOf: (count: number) => string): string {
+  if (matrix.length < 2) return '';
+  const head = [what, ...matrix.map((_, to) => `rank ${to}`)];
+  const rows = matrix.map((row, from) => [
+    `rank ${from}`,
+    ...row.map((count, to) => (from === to ? '·' : textOf(count))),
+  ]);
+  return table([head, ...rows]);
+}
+
+/** Choices per rank and MoE layer as bars, and per expert as one character each. */
+function loadChart(engine: Engine): string {
+  const { expertLoad, rankLoad, balancedness, lostRanks } = engine.stats();
+  const placement = withoutRanks(engine.placement, lostRanks);
+  const layers = expertLoad.map((load_E, moeLayer) => {
+    const loads = [...rankLoad[moeLayer]!];
+    const highest = Math.max(...loads);
+    const head = `MoE layer ${moeLayer}: balancedness ${balancedness[moeLayer]!.toFixed(2)}`;
+    const rows = loads.flatMap((load, rank) => {
+      if (lostRanks.includes(rank)) return [];
+      const filled = bar(load, highest, BAR_WIDTH).padEnd(BAR_WIDTH);
+      const count = String(load).padStart(6);
+      return [`  rank ${rank} ${filled} ${count}  ${expertsOf(placement, moeLayer, rank, load_E)}`];
+    });
+    return [head, ...rows].join('\n');
+  });
+  return [LOAD_HEADING, ...layers].join('\n');
+}
+
+/** Empty for a single rank, which is always in balance. */
+function balanceChart(engine: Engine): string {
+  const { balanceOverTime, numRanks, rebalancing } = engine.stats();
+  if (numRanks === 1) return '';
+  const heading = `balancedness over time (▁ 0 … █ 1, all layers${rebalancing === null ? '' : '; ^ experts moved'})`;
+  return `${heading}\n  ${balanceLine(balanceOverTime, rebalancing?.rebalancedAt ?? [], BALANCE_WIDTH)}`;
+}
+
+/** For `--plot`. A lost rank isn't drawn: others carry its load. */
+export function picturesOf(engine: Engine, model: string): BalancePictures {
+  const stats = engine.stats();
+  const { expertLoad: load_LE, rankLoad, balanceOverTime, lostRanks, numRanks, backend, numSteps } = stats;
+  const load_LR = rankLoad.map((load_R) => load_R.filter((_, rank) => !lostRanks.includes(rank)));
+  const ranks = [{ name: 'of the run', load_LR, balancedness: balancednessOfSums(balanceSums(load_LR)) }];
+  const title = `${basename(model)}: ${numSteps} steps on ${numRanks} ranks, ${backend}`;
+  return { title, load_LE, ranks, balanceOverTime, rebalances: stats.rebalancing?.rebalancedAt ?? [] };
+}
+
+function expertsOf(placement: Placement, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {
+  const { phy2log, slotsPerRank } = placement;
+  const own = phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
+  const held = [...new Set(own)].filter((e) => e >= 0);
+  return sparkline(
+    held.map((e) => load_E[e]!),
+    Math.max(...Array.from(load_E)),
+  );
+}
+
+/** Which experts each kind of prompt heats, from the routed experts of labelled prompts. */
+function kindsChart(engine: Engine, completions: readonly Completion[]): string {
+  const labelled = completions.filter(({ prompt, routedExperts }) => prompt.label !== null && routedExperts !== null);
+  if (labelled.length === 0) return '';
+  const { numExperts } = engine.spec.moe.gate;
+  const width = Math.max(...labelled.map(({ prompt }) => prompt.label!.length));
+  const numMoeLayers = engine.placement.phy2log.length;
+  const blocks = Array.from({ length: numMoeLayers }, (_, moeLayer) => {
+    const rows = labelled.map(({ prompt, routedExperts }) => {
+      const counts = new Float64Array(numExperts);
+      for (const layers of routedExperts!) for (const expert of layers[moeLayer]!) counts[expert]!++;
+      const hottest = counts.indexOf(Math.max(...counts));
+      return `  ${prompt.label!.padEnd(width)} ${sparkline(counts)}  hottest: expert ${hottest}`;
+    });
+    return [`MoE layer ${moeLayer}`, ...rows].join('\n');
+  });
+  return [`which of the ${numExperts} experts each kind of text heats`, ...blocks].join('\n');
+}
+
+/** The `stats` object of `--json`. */
+export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): object {
+  const stats = engine.stats();
+  return {
+    ranks: stats.numRanks,
+    backend: stats.backend,
+    compute: stats.compute,
+    rank_backends: stats.loadReports.map(({ backend }) => backend),
+    rank_computes: stats.loadReports.map(({ residence }) => residence.compute),
+    rank_devices: stats.loadReports.map(({ device }) => device),
+    resident: { experts: stats.resident.experts, dense: stats.resident.dense },
+    steps: stats.numSteps,
+    prompt_tokens: stats.numPromptTokens,
+    output_tokens: stats.numOutputTokens,
+    lost_ranks: stats.lostRanks,
+    degraded_tokens: stats.numDegradedTokens,
+    elapsed_ms: elapsedMs,
+    tokens_per_s: stats.numOutputTokens / (elapsedMs / 1000),
+    time_to_first_token_ms: firstTokenMs,
+    bytes_dispatched: stats.dispatchBytes,
+    bytes_combined: stats.combineBytes,
+    wait_ms: stats.waitMs,
+    balancedness: stats.balancedness,
+    expert_load: stats.expertLoad.map((load_E) => [...load_E]),
+    rank_load: stats.rankLoad.map((load_R) => [...load_R]),
+    rebalancing: rebalancingJson(stats.rebalancing),
+    bytes_read: stats.loadReports.map((report) => report.bytesRead),
+    num_tensors: stats.ranks.map((rank) => rank.numTensors),
+    kernel_bytes: stats.ranks.map((rank) => rank.kernelBytes),
+    peak_rss_bytes: stats.ranks.map((rank) => rank.peakRssBytes),
+  };
+}
+
+function rebalancingJson(stats: RebalanceStats | null): object | null {
+  if (stats === null) return null;
+  return {
+    rebalances: stats.numRebalances,
+    rebalanced_at: stats.rebalancedAt,
+    skipped: stats.numSkipped,
+    failed: stats.numFailed,
+    last_error: stats.lastError,
+    moved_experts: stats.numMovedExperts,
+    moved_bytes: stats.movedBytes,
+    longest_stall_ms: stats.longestStallMs,
+    longest_step_ms: stats.longestStepMs,
+    median_step_ms: stats.medianStepMs,
+    balancedness: stats.balancedness,
+  };
+}

@@ -1,0 +1,66 @@
+/** What the head knows of a model before any rank runs, and whether a request fits it: mistakes in a prompt are told before processes start. */
+import type { ExpertwireConfig } from '../config/schema.js';
+import { checkUnquantised, generationEosTokenIds } from '../model/spec/hf_config.js';
+import { modelSpecOf } from '../model/families/registry.js';
+import type { ModelSpec } from '../model/spec/spec.js';
+import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
+import { readModelFiles } from '../weights/model_files.js';
+import { EngineError } from '../protocol/errors.js';
+import { limitsOf, type EngineLimits } from '../protocol/limits.js';
+
+export interface OpenedModel {
+  readonly spec: ModelSpec;
+  /** Undefined where the model folder has none. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly limits: EngineLimits;
+}
+
+/**
+ * Reads a model folder's JSON files and checks that configuration, model and tokenizer fit each other. A sequence ends with any token that config.json,
+ * generation_config.json or the tokenizer names as an end.
+ * @throws ConfigError, WeightError, ModelError, TokenizerError
+ */
+export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> {
+  const { config: hfConfig, generationConfig, quantConfig } = await readModelFiles(config.model);
+  checkUnquantised(quantConfig);
+  const ownSpec = modelSpecOf(hfConfig);
+  const tokenizer = await loadTokenizer(config.model);
+  tokenizer?.checkVocab(ownSpec.vocabSize);
+  const ends = [
+    ...ownSpec.eosTokenIds,
+    ...generationEosTokenIds(generationConfig),
+    ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
+  ];
+  const spec = { ...ownSpec, eosTokenIds: [...new Set(ends)] };
+  return { spec, tokenizer, limits: limitsOf(config, spec) };
+}
+
+/** @throws EngineError INVALID_REQUEST for an id that the model doesn't have, CONTEXT_LENGTH_EXCEEDED */
+export function checkTokens(
+  tokenIds: readonly number[],
+  maxNewTokens: number,
+  {
+    spec: { vocabSize, maxPositions },
+    limits: { maxModelLen, numKvBlocks, blockSize },
+  }: Pick<OpenedModel, 'spec' | 'limits'>,
+): void {
+  const wrong = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong !== undefined) {
+    throw new EngineError(
+      'INVALID_REQUEST',
+      `token id ${wrong} is outside the model's vocabulary 0 … ${vocabSize - 1}`,
+    );
+  }
+  const numTokens = tokenIds.length + maxNewTokens;
+  const most = Math.min(maxModelLen, numKvBlocks * blockSize);
+  if (numTokens <= most) return;
+  const isContext = most === maxModelLen;
+  const advice = ['shorten the prompt', 'lower max_new_tokens'];
+  if (!isContext) advice.push('raise engine.num_kv_blocks');
+  else if (maxModelLen < maxPositions) advice.push('raise engine.max_model_len');
+  throw new EngineError(
+    'CONTEXT_LENGTH_EXCEEDED',
+    `${tokenIds.length} prompt tokens and ${maxNewTokens} new ones are ${numTokens}, and ` +
+      `${isContext ? 'the context has' : 'the KV cache of a rank has room for'} ${most}; ${advice.join(' or ')}`,
+  );
+}

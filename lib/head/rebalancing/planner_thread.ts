@@ -1,0 +1,92 @@
+/** Planning beside the head's event loop: a plan takes milliseconds, in which no token would be delivered. */
+import { Worker } from 'node:worker_threads';
+import { placementFrom, type Placement } from '../../../experts/placement/placement.js';
+import type { PlannerName } from '../../../experts/placement/planners/index.js';
+import type { StableOptions } from '../../../experts/placement/planners/eplb_stable.js';
+import type { ExpertLoad, Plan, PlanReport } from '../../../experts/placement/planners/planner.js';
+import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
+import { EngineError } from '../../protocol/errors.js';
+
+/** Makes plans, one after the other. */
+export interface Planning {
+  /** Rejects with why there is no plan. */
+  plan(load_LE: ExpertLoad, topology: PlanTopology, current: Placement): Promise<Plan>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/** To the thread. */
+export interface PlanQuestion {
+  readonly load_LE: ExpertLoad;
+  readonly topology: PlanTopology;
+  readonly current: Pick<Placement, 'version' | 'numRanks' | 'numExperts' | 'phy2log'>;
+}
+
+/** From the thread. */
+export type PlanAnswer =
+  | { readonly kind: 'plan'; readonly phy2log: readonly Int32Array[]; readonly report: PlanReport }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** What the thread begins with. */
+export interface PlannerWorkerData {
+  readonly planner: PlannerName;
+  readonly options: StableOptions;
+}
+
+interface PendingPlan {
+  readonly current: Placement;
+  readonly resolve: (plan: Plan) => void;
+  readonly reject: (error: EngineError) => void;
+}
+
+export class PlannerThread implements Planning {
+  private readonly workerData: PlannerWorkerData;
+  /** Started by the first plan. */
+  private worker: Worker | null = null;
+  /** In the order in which they were asked for, and are answered. */
+  private readonly pending: PendingPlan[] = [];
+
+  /** @param options of `eplb_stable` */
+  constructor(planner: PlannerName, options: StableOptions = {}) {
+    this.workerData = { planner, options };
+  }
+
+  plan(load_LE: ExpertLoad, topology: PlanTopology, current: Placement): Promise<Plan> {
+    const worker = (this.worker ??= this.start());
+    const { version, numRanks, numExperts, phy2log } = current;
+    const question: PlanQuestion = { load_LE, topology, current: { version, numRanks, numExperts, phy2log } };
+    return new Promise((resolve, reject) => {
+      this.pending.push({ current, resolve, reject });
+      worker.ref();
+      worker.postMessage(question);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.worker?.terminate();
+  }
+
+  private start(): Worker {
+    const worker = new Worker(new URL('./planner_worker.js', import.meta.url), { workerData: this.workerData });
+    worker.on('message', (answer: PlanAnswer) => this.answered(answer));
+    worker.on('error', (error: unknown) => this.failAll(error instanceof Error ? error.message : String(error)));
+    worker.on('exit', () => {
+      this.worker = null;
+      this.failAll('the planning thread ended');
+    });
+    worker.unref(); // an idle planner keeps no process alive
+    return worker;
+  }
+
+  private answered(answer: PlanAnswer): void {
+    const { current, resolve, reject } = this.pending.shift()!;
+    if (this.pending.length === 0) this.worker?.unref();
+    if (answer.kind === 'failed') return reject(new EngineError('REBALANCE_FAILED', answer.message));
+    const { version, numRanks, numExperts } = current;
+    resolve({ placement: placementFrom(version + 1, numRanks, numExperts, answer.phy2log), report: answer.report });
+  }
+
+  private failAll(why: string): void {
+    for (const { reject } of this.pending.splice(0)) reject(new EngineError('REBALANCE_FAILED', why));
+  }
+}

@@ -1,0 +1,104 @@
+/** Requests as callers make them, in any language that compiles to JavaScript: checked at the door, so that a wrong one fails alone. Pure. */
+import { closest } from 'fastest-levenshtein';
+import * as z from 'zod';
+import { shown } from '../../base/foreign_text.js';
+import { isNear } from '../config/layers.js';
+import { EngineError } from '../protocol/errors.js';
+import type { GenerationRequest, ScoreRequest } from '../protocol/request.js';
+
+/** A list of numbers or a typed array of whole ones, as a list. What the numbers must be is checked with the model. */
+const tokenIds = z.custom<readonly number[]>(isTokenList, 'a list of token ids').transform((ids) => [...ids]);
+const number = z.number({ error: 'a number' });
+const boolean = z.boolean({ error: 'true or false' });
+
+const generation = z.strictObject({
+  promptTokenIds: tokenIds,
+  maxNewTokens: number,
+  sampling: z
+    .strictObject({
+      temperature: number,
+      topK: number,
+      topP: number,
+      minP: number,
+      repetitionPenalty: number,
+      seed: number,
+      choice: number,
+    })
+    .partial()
+    .optional(),
+  stop: z.array(z.string()).max(1024).optional(),
+  ignoreEos: boolean.optional(),
+  returnRoutedExperts: boolean.optional(),
+});
+
+export interface CheckedGeneration extends GenerationRequest {
+  readonly promptTokenIds: readonly number[];
+}
+
+export interface CheckedScore extends ScoreRequest {
+  readonly tokenIds: readonly number[];
+}
+
+type OnLogits = NonNullable<ScoreRequest['onLogits']>;
+
+const scoring = z.strictObject({
+  tokenIds,
+  onLogits: z.custom<OnLogits>((value) => typeof value === 'function', 'a function').optional(),
+});
+
+/** What {@link Engine.generate} was asked for. Keys that are undefined count as absent. @throws EngineError INVALID_REQUEST naming the key */
+export const checkedGeneration = (request: unknown, signal: unknown): CheckedGeneration =>
+  checked(generation, request, signal) as CheckedGeneration;
+
+/** What {@link Engine.score} was asked for. @throws EngineError INVALID_REQUEST naming the key */
+export const checkedScore = (request: unknown, signal: unknown): CheckedScore =>
+  checked(scoring, request, signal) as CheckedScore;
+
+function checked(schema: typeof generation | typeof scoring, request: unknown, signal: unknown): object {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new EngineError('INVALID_REQUEST', `the signal is ${shown(signal)}; give an AbortSignal, or none`);
+  }
+  const result = schema.safeParse(withoutUndefined(request));
+  if (result.success) return result.data;
+  throw new EngineError('INVALID_REQUEST', reasonOf(result.error.issues[0]!, request));
+}
+
+/** A caller's `{ stop: undefined }` says nothing, whatever the compiler's settings. */
+function withoutUndefined(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) return value;
+  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
+  return Object.fromEntries(entries.map(([key, each]) => [key, key === 'sampling' ? withoutUndefined(each) : each]));
+}
+
+function reasonOf(issue: z.core.$ZodIssue, request: unknown): string {
+  const path = issue.path.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const [unknown] = issue.keys as [string];
+    const known = path === 'sampling' ? SAMPLING_KEYS : Object.keys({ ...generation.shape, ...scoring.shape });
+    const nearest = closest(unknown, known);
+    const advice = isNear(unknown, nearest) ? `did you mean "${nearest}"?` : `its keys are ${known.join(', ')}`;
+    return `there is no "${unknown}" in ${path === '' ? 'a request' : `"${path}"`}; ${advice}`;
+  }
+  const got = issue.path.reduce<unknown>(
+    (node, part) => (node as Record<PropertyKey, unknown> | undefined)?.[part],
+    request,
+  );
+  const what = path === '' ? 'the request' : `"${path}"`;
+  return `${what} is ${got === undefined ? 'missing' : shown(got)}; give ${expectedOf(issue)}`;
+}
+
+function expectedOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type' && issue.expected === 'object') return 'an object';
+  if (issue.code === 'invalid_type' && issue.expected === 'array') return 'a list of texts';
+  if (issue.code === 'invalid_type' && issue.expected === 'string') return 'a text';
+  return issue.code === 'too_big' ? 'at most 1024 texts' : issue.message;
+}
+
+const SAMPLING_KEYS = Object.keys(generation.shape.sampling.unwrap().shape);
+
+const INTEGER_ARRAYS = [Int8Array, Uint8Array, Int16Array, Uint16Array, Int32Array, Uint32Array];
+
+function isTokenList(value: unknown): value is readonly number[] {
+  if (INTEGER_ARRAYS.some((kind) => value instanceof kind)) return true;
+  return Array.isArray(value) && value.every((id) => typeof id === 'number');
+}

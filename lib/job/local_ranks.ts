@@ -1,0 +1,111 @@
+/** Rank processes on this machine: started, watched, and ended without leaving any behind. */
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { isNews } from './rank_log.js';
+import type { PlaceOrder } from '../rank/rank_place.js';
+import type { SpawnedRankNews, SpawnOrder } from '../rank/spawned_rank.js';
+
+export interface LocalRanksOptions {
+  /** Rank numbers to start; their count alone where the head gives the numbers. */
+  readonly ranks: readonly (number | null)[];
+  /** What all of them are told. */
+  readonly order: Omit<SpawnOrder, 'rank' | 'numThreads' | 'place'>;
+  /** Of the ranks, in their order; as threads they share one. */
+  readonly places: readonly PlaceOrder[];
+  /** All of them, numbered from 0, as threads of one process. Default: a process each. */
+  readonly asThreads?: boolean;
+  /** A line that a rank wrote to its standard output or error. */
+  readonly onLog?: (rank: number | null, line: string) => void;
+  /** A rank has joined the job. */
+  readonly onJoined?: (news: SpawnedRankNews) => void;
+}
+
+export interface RankExit {
+  readonly rank: number | null;
+  readonly pid: number | undefined;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** After asking nicely: a rank that is stopped or blocked in compute is killed. */
+const KILL_AFTER_MS = 1500;
+/** A rank that was told to shut down over its control link normally takes a few milliseconds. */
+const TERMINATE_AFTER_MS = 500;
+
+const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
+
+export class LocalRanks {
+  private readonly children: {
+    readonly rank: number | null;
+    readonly child: ChildProcess;
+    readonly exit: Promise<RankExit>;
+  }[];
+
+  constructor(options: LocalRanksOptions) {
+    const { ranks, places, asThreads = false } = options;
+    this.children = (asThreads ? [null] : ranks).map((rank, i) => {
+      const child = spawnRank(rank, places[i]!, options);
+      return { rank, child, exit: exitOf(child, rank) };
+    });
+  }
+
+  get pids(): readonly number[] {
+    return this.children.flatMap(({ child }) => child.pid ?? []);
+  }
+
+  /** Each process's end, in the order of the options. */
+  get exits(): readonly Promise<RankExit>[] {
+    return this.children.map(({ exit }) => exit);
+  }
+
+  /** Ends one rank at once, if it runs here: also one that is stopped or blocked. */
+  kill(rank: number): void {
+    this.children.find((each) => each.rank === rank)?.child.kill('SIGKILL');
+  }
+
+  /** Ends what still runs: `gracefully` leaves ranks half a second to obey a shutdown message first. Idempotent. */
+  async close({ gracefully }: { readonly gracefully: boolean }): Promise<void> {
+    const all = Promise.all(this.exits);
+    const ended = all.then(() => true);
+    if (gracefully && (await Promise.race([ended, wait(TERMINATE_AFTER_MS)]))) return;
+    for (const { child } of this.children) child.kill('SIGTERM');
+    if (await Promise.race([ended, wait(KILL_AFTER_MS)])) return;
+    for (const { child } of this.children) child.kill('SIGKILL');
+    await all;
+  }
+}
+
+const wait = (ms: number): Promise<false> => delay(ms, false, { ref: false });
+
+function spawnRank(
+  rank: number | null,
+  place: PlaceOrder,
+  { ranks, asThreads = false, order, onLog, onJoined }: LocalRanksOptions,
+): ChildProcess {
+  // The number is for those who look at the list of processes.
+  const number = rank === null ? [] : ['--rank', String(rank)];
+  const child = spawn(process.execPath, ['--no-warnings', CLI, 'rank', '--spawned', ...number], {
+    stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
+  });
+  const { stdin, stdout, stderr } = child as ChildProcessWithoutNullStreams;
+  stdin.on('error', () => undefined);
+  child.on('message', (news) => onJoined?.(news as SpawnedRankNews));
+  const who = { ...(rank !== null && { rank }), ...(asThreads && { numThreads: ranks.length }) };
+  stdin.write(`${JSON.stringify({ ...order, place, ...who } satisfies SpawnOrder)}\n`);
+  for (const stream of [stdout, stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      if (isNews(line)) onLog?.(rank, line);
+    });
+  }
+  return child;
+}
+
+function exitOf(child: ChildProcess, rank: number | null): Promise<RankExit> {
+  return new Promise((resolve) => {
+    child.once('error', () => resolve({ rank, pid: child.pid, code: 1, signal: null }));
+    // 'close' comes after the last line of output, so that a rank's own words are printed before its end is reported.
+    child.once('close', (code, signal) => resolve({ rank, pid: child.pid, code, signal }));
+  });
+}

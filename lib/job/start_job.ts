@@ -1,0 +1,233 @@
+/** Starting a job: ranks of this machine and of others are brought together, load, and meet. */
+import { randomBytes } from 'node:crypto';
+import { totalmem } from 'node:os';
+import type { ControlLink } from '../../comm/job/control_link.js';
+import { CommError } from '../../comm/base/errors.js';
+import { Rendezvous } from '../../comm/job/rendezvous.js';
+import type { World } from '../../comm/job/world.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import { backendOf } from '../model/weights/residence.js';
+import type { ModelSpec } from '../model/spec/spec.js';
+import { EngineError } from '../protocol/errors.js';
+import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
+import { FirstCause } from './first_cause.js';
+import { Job, reportOf, type OnTimeline } from './job.js';
+import type { EngineLimits } from '../protocol/limits.js';
+import { LocalRanks } from './local_ranks.js';
+import { localSeats } from '../rank/local_seat.js';
+import { devicesFor } from '../rank/rank_place.js';
+import { RankStartError } from '../rank/rank_start_error.js';
+import { checkReports, noticesOf } from '../protocol/report_check.js';
+import { moveLimitsOf, type RankJob } from '../protocol/rank_job.js';
+import type { LoadReport, RankToHead } from '../protocol/step_plan.js';
+import { readTls } from './tls_files.js';
+import { checkRanksHere, checkTransport } from './transport.js';
+
+export interface JobOptions {
+  readonly config: ExpertwireConfig;
+  readonly spec: ModelSpec;
+  readonly limits: EngineLimits;
+  readonly placement: Placement;
+  /** Rank processes to start on this machine: ranks 0 … numLocalRanks − 1. */
+  readonly numLocalRanks: number;
+  /** Ranks that join from elsewhere. Default 0. */
+  readonly numExternalRanks?: number;
+  /** Where ranks join. Default: a free port of 127.0.0.1. */
+  readonly listen?: { readonly host: string; readonly port: number };
+  /** Address under which ranks elsewhere reach those of this machine. Default: the one they reach the head by. */
+  readonly advertise?: string;
+  /** The job secret; needed for external ranks. Default: a random one. */
+  readonly secret?: string;
+  /** Longest time without news while ranks join and load. Default 600000. */
+  readonly joinTimeoutMs?: number;
+  /** Ranks can join here from now on. */
+  readonly onListening?: (address: { readonly host: string; readonly port: number }) => void;
+  /** A rank that asked to join and was turned away, and why. */
+  readonly onRefused?: (error: Error) => void;
+  /** How far a rank's loading is, 0 … 1. */
+  readonly onProgress?: (rank: number, fraction: number) => void;
+  /** Where a launcher started several tasks of this machine: this one's place among them. */
+  readonly world?: Pick<World, 'localRank' | 'localSize'>;
+  /** What a rank did when, after each step; ranks collect it only where this is given. */
+  readonly onTimeline?: OnTimeline;
+  /** What the user should know of what ranks loaded: a line without its end. */
+  readonly onNotice?: (line: string) => void;
+  /** What a local rank wrote to its standard output or error. */
+  readonly onRankLog?: (rank: number | null, line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** How long a rank of this machine looks for the head that started it. */
+const LOCAL_JOIN_TIMEOUT_MS = 60_000;
+/** Longest time without news while ranks join and load: machines of one job may have to be set up first. */
+const DEFAULT_JOIN_TIMEOUT_MS = 600_000;
+/** How long all ranks wait for the head without a word of it. */
+const PATIENCE_MS = 3000;
+/** What a timer can count. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * A job whose ranks have joined, loaded and met.
+ * @throws RankStartError: why a rank can't start; CommError, EngineError: what the network got wrong. Then every process and port is closed.
+ */
+export async function startJob(options: JobOptions): Promise<Job> {
+  const { config, spec, numLocalRanks, numExternalRanks = 0, signal } = options;
+  checkTransport(config.comm, numLocalRanks, numExternalRanks);
+  checkRanksHere(config.comm, numLocalRanks, totalmem());
+  const tls = await readTls(config.comm.tls);
+  const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
+  const devices = await devicesFor(backendOf(config.backend, config));
+  const asThreads = config.comm.transport === 'threads';
+  const secret = options.secret ?? randomBytes(32).toString('hex');
+  const rendezvous = await Rendezvous.listen({
+    host,
+    port,
+    secret,
+    tls,
+    size: numLocalRanks + numExternalRanks,
+    numReserved: numLocalRanks,
+    job: rankJobOf(options),
+    timeoutMs: options.joinTimeoutMs ?? DEFAULT_JOIN_TIMEOUT_MS,
+    signal,
+    ...(options.onRefused && { onRefused: options.onRefused }),
+    onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
+  });
+  options.onListening?.({ host, port: rendezvous.port });
+  const comparing = new AbortController();
+  const table = numExternalRanks === 0 ? null : expertTableOf(options, comparing.signal);
+  const cause = new FirstCause();
+  const local = new LocalRanks({
+    ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
+    asThreads,
+    places: localSeats(asThreads ? 1 : numLocalRanks, options.world).map((seat) => ({ seat, devices })),
+    order: {
+      head: { host, port: rendezvous.port },
+      secret,
+      ...(tls !== undefined && { tls }),
+      joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
+      isHeads: true,
+      ...(options.advertise !== undefined && { advertise: options.advertise }),
+    },
+    ...(options.onRankLog && { onLog: options.onRankLog }),
+  });
+  for (const exit of local.exits) void exit.then((end) => cause.report(reportOf(end))); // while they load
+  let links: readonly ControlLink[] = [];
+  try {
+    links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) => nearestCause(error, cause));
+    const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
+    checkReports(reports);
+    for (const line of noticesOf(reports)) options.onNotice?.(line);
+    const known = table === null ? null : await firstOf(withPatience(table, options), cause.found);
+    if (known !== null) compareExperts(known, reports, options);
+    const { onTimeline } = options;
+    const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
+    const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
+    const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
+    const expertDigests = known?.digests ?? new Map<string, string>();
+    return new Job({ rendezvous, local, links, cause, reports, expertDigests, onTimeline }, onPeerLoss, times);
+  } catch (error) {
+    comparing.abort(error);
+    tellAll(links, error);
+    cause.close();
+    await rendezvous.close();
+    await local.close({ gracefully: false });
+    throw error;
+  }
+}
+
+/** Ranks elsewhere learn why the job they joined doesn't begin. */
+function tellAll(links: readonly ControlLink[], error: unknown): void {
+  if (!(error instanceof EngineError)) return;
+  for (const link of links) {
+    if (link.isOpen) link.send({ type: 'failed', error: { code: error.code, message: error.message } });
+  }
+}
+
+/** What the head's folder has of what ranks elsewhere will hold: read beside their loading. */
+function expertTableOf(options: JobOptions, ended: AbortSignal): Promise<ExpertTable> {
+  const { config, spec, placement, numLocalRanks } = options;
+  const isComplete = config.load_balance.enabled;
+  const signal = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
+  const table = readExpertTable({ modelDir: config.model, spec, placement, numLocalRanks, isComplete, signal });
+  table.catch(() => undefined); // the job may fail first
+  return table;
+}
+
+/** Says what is waited for, where it takes long. */
+async function withPatience<T>(table: Promise<T>, { config, onNotice }: JobOptions): Promise<T> {
+  const text = `comparing the experts of ranks elsewhere with those of ${config.model}; from now on they are known`;
+  const timer = setTimeout(() => onNotice?.(text), PATIENCE_MS);
+  try {
+    return await table;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function compareExperts(table: ExpertTable, reports: readonly LoadReport[], { config, onNotice }: JobOptions): void {
+  if (table.error !== null) {
+    onNotice?.(
+      `the experts of ranks elsewhere can't be compared with those of ${config.model}: ${table.error.message}`,
+    );
+  }
+  checkExperts(table, reports);
+}
+
+function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions): RankJob {
+  return {
+    model: config.model,
+    spec,
+    backend: config.backend,
+    webgpuAdapter: config.webgpu.adapter,
+    residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
+    phy2log: placement.phy2log,
+    replicaChoice: config.experts.replica_choice,
+    reduce: config.comm.reduce,
+    wire: config.comm.wire,
+    microBatches: config.comm.micro_batches,
+    ioThread: config.comm.io_thread,
+    numNodes: config.comm.num_nodes,
+    trace: onTimeline !== undefined,
+    mla: config.engine.mla,
+    timeoutMs: config.comm.timeout_ms,
+    onPeerLoss: config.comm.on_peer_loss,
+    blockSize: limits.blockSize,
+    numKvBlocks: limits.numKvBlocks,
+    maxNumBatchedTokens: limits.maxNumBatchedTokens,
+    moves: moveLimitsOf(config, spec),
+  };
+}
+
+/** `work`, unless the job fails first: then the first cause is thrown. */
+async function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Promise<T> {
+  const outcome = await Promise.race([work.then((value) => ({ value })), failure]);
+  if (outcome instanceof EngineError) throw outcome;
+  return outcome.value;
+}
+
+/** A connection that closed is an effect: what closed it is told a moment later, by the process's end. */
+async function nearestCause(error: unknown, cause: FirstCause): Promise<never> {
+  if (!(error instanceof CommError)) throw error;
+  const { rank = null, remote } = error;
+  if (rank !== null && remote !== undefined && (remote.rank ?? rank) === rank) throw new RankStartError(rank, remote);
+  if (error.code !== 'PEER_LOST' || rank === null) throw error;
+  throw await cause.of(rank, new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), { rank }));
+}
+
+/** The first thing that a linked rank says. */
+function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void =>
+      reject(
+        new EngineError('RANK_LOST', `rank ${rank} left before the first step: ${why}; look at its log`, { rank }),
+      );
+    void link.closed.then((why) => fail(why.kind === 'lost' ? why.why : 'its connection closed'));
+    link.onMessage((message) => {
+      if (message.type === 'failed') reject(new RankStartError(rank, message.error));
+      if (message.type !== 'job') return;
+      link.onMessage(undefined);
+      resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);
+    });
+  });
+}

@@ -1,0 +1,54 @@
+/**
+ * The dense part of a model on one rank: everything but the routed experts, in the memory of whatever computes it. One implementation per kind of
+ * compute (tensors/, kernels/), proved equal. Shape suffixes: T tokens of the step, H hidden, V vocabulary.
+ */
+import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
+import type { LogitRow } from './logits.js';
+
+/** A sequence's blocks, in order of position; the head's block pool hands out the ids. */
+export type BlockTable = readonly number[];
+
+/** One sequence's tokens in a step: rows rowStart … rowStart + numTokens − 1. */
+export interface SequencePart {
+  readonly rowStart: number;
+  readonly numTokens: number;
+  /** Position of the first of them. */
+  readonly position: number;
+  readonly blocks: BlockTable;
+  /** Prompt tokens; generated ones otherwise. The form that `mla: auto` takes depends on this alone, never on chunking. */
+  readonly isPrompt: boolean;
+}
+
+/** A step's tokens on one rank, at least one. */
+export interface StepTokens {
+  readonly tokenIds: Int32Array;
+  /** Generated tokens before prompt tokens, in ascending rowStart. */
+  readonly parts: readonly SequencePart[];
+}
+
+/** Keys and values of past tokens, in blocks; a block exists from the first write to it until it is freed. */
+export interface KvCache {
+  readonly numBlocks: number;
+  /** Forgets blocks that the head took back. */
+  free(ids: readonly number[]): void;
+}
+
+export interface Decoder {
+  readonly cache: KvCache;
+  /** Embeds tokens. One step at a time: what it returns must be disposed before the next. */
+  begin(tokens: StepTokens): HiddenStates;
+  dispose(): void;
+}
+
+/** The hidden states [T,H] of one step's tokens, and what layers do to them. */
+export interface HiddenStates {
+  /** Norm, attention over the tokens so far, residual. What it writes into the cache is overwritten when the step runs again. */
+  attend(layer: number): void;
+  /** Norm, dense feed-forward network, residual; of a dense layer. */
+  feedForward(layer: number): void;
+  /** Norm; then what the MoE layer does. Its `add` is the residual. */
+  moe(layer: number): MoeTokens;
+  /** Logits of some rows, behind the final norm; valid until the states are disposed. */
+  logits(rows: readonly number[]): Promise<readonly LogitRow[]>;
+  dispose(): void;
+}

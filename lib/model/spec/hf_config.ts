@@ -1,0 +1,196 @@
+/** Reading a Hugging Face config.json: fields checked one by one, so that an unsupported model is refused by name. */
+import { z } from 'zod';
+import { shown } from '../../../base/foreign_text.js';
+import { ModelError } from './errors.js';
+import type { LayerSpec, YarnSpec } from './spec.js';
+
+/**
+ * Applies a family's schema. Unknown fields are ignored, as in Hugging Face; a field that the schema fixes to certain values (`z.literal`,
+ * `z.enum`) is an UNSUPPORTED_MODEL error that lists them.
+ */
+export function parseHfConfig<T>(modelType: string, schema: z.ZodType<T>, config: unknown): T {
+  const result = schema.safeParse(config);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const field = issue.path.join('.');
+  const value = valueAt(config, issue.path);
+  const got = value === undefined ? 'missing' : shown(value);
+  if (issue.code === 'invalid_value') {
+    const supported = issue.values.map((value) => JSON.stringify(value)).join(', ');
+    throw new ModelError(
+      'UNSUPPORTED_MODEL',
+      `config.json: ${field} is ${got}, and ${modelType} runs with ${supported}; choose a checkpoint of that form`,
+    );
+  }
+  throw new ModelError(
+    'INVALID_MODEL_CONFIG',
+    `config.json: ${field} is ${got}: ${issue.message}; compare it with the checkpoint's original config.json`,
+  );
+}
+
+function valueAt(config: unknown, path: readonly PropertyKey[]): unknown {
+  let value = config;
+  for (const key of path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+  return value;
+}
+
+/** No size of a published model comes near it: a larger number is a damaged file, and would be memory. */
+const MAX_SIZE = 2 ** 24;
+const MAX_LAYERS = 4096;
+/** Experts of all layers: every table of placements and loads has so many entries. */
+const MAX_EXPERTS = 2 ** 17;
+
+/** A number of things that the rest of the program may make arrays of. */
+export const count = z.int().positive().max(MAX_SIZE);
+
+/** A token, several, or none; null says nothing. */
+const END_TOKENS = z.union([z.int().nonnegative(), z.array(z.int().nonnegative()).max(1024), z.null()]).optional();
+
+/** Fields that every family has. Where one is left out, it is what the reference's configuration class says. */
+export const COMMON_FIELDS = {
+  hidden_size: count,
+  vocab_size: count,
+  num_hidden_layers: count.max(MAX_LAYERS),
+  num_attention_heads: count,
+  rms_norm_eps: z.number().positive().default(1e-6),
+  tie_word_embeddings: z.boolean().default(false),
+  hidden_act: z.enum(['silu', 'swish']).default('silu'),
+  attention_bias: z.literal(false).default(false),
+  quantization_config: z.literal(null).optional(),
+  eos_token_id: END_TOKENS,
+} as const;
+
+/** What COMMON_FIELDS say, as a spec names it. */
+export function commonSpec(
+  c: z.infer<z.ZodObject<typeof COMMON_FIELDS>> & { readonly max_position_embeddings: number },
+) {
+  return {
+    hiddenSize: c.hidden_size,
+    vocabSize: c.vocab_size,
+    maxPositions: c.max_position_embeddings,
+    normEps: c.rms_norm_eps,
+    tieWordEmbeddings: c.tie_word_embeddings,
+    eosTokenIds: eosTokenIds(c.eos_token_id),
+  };
+}
+
+/** Layers that are MoE or a dense network of this size. */
+export function layersOf(numLayers: number, intermediateSize: number, isMoe: (layer: number) => boolean): LayerSpec[] {
+  return Array.from({ length: numLayers }, (_, i) =>
+    isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize },
+  );
+}
+
+const eosTokenIds = (value: number | readonly number[] | null | undefined): readonly number[] =>
+  value === null || value === undefined ? [] : typeof value === 'number' ? [value] : value;
+
+const scaling = z.object({
+  rope_type: z.enum(['default', 'yarn']).optional(),
+  type: z.enum(['default', 'yarn']).optional(), // the old spelling of rope_type
+  rope_theta: z.number().positive().optional(),
+  factor: z.number().positive().nullish(),
+  original_max_position_embeddings: count.optional(),
+  beta_fast: z.number().nonnegative().nullish(),
+  beta_slow: z.number().nonnegative().nullish(),
+  mscale: z.number().nullish(),
+  mscale_all_dim: z.number().nullish(),
+  truncate: z.boolean().default(true),
+  attention_factor: z.number().nonnegative().nullish(),
+  partial_rotary_factor: z.number().nullish(),
+});
+
+type Scaling = z.infer<typeof scaling>;
+
+/** `rope_theta` and `rope_scaling` of Hub checkpoints, or the `rope_parameters` that newer libraries write. */
+export const ROPE_FIELDS = {
+  rope_theta: z.number().positive().default(10000),
+  rope_scaling: scaling.nullish(),
+  rope_parameters: scaling.nullish(),
+  original_max_position_embeddings: count.optional(),
+  partial_rotary_factor: z.number().nullish(),
+} as const;
+
+type RopeFields = z.infer<z.ZodObject<typeof ROPE_FIELDS>>;
+
+/**
+ * Which of a configuration's spellings count, as transformers reads them: `rope_scaling` before `rope_parameters` unless it is empty, a key's own null or 0
+ * as its absence where the formula can't take it.
+ */
+export function ropeOf(fields: RopeFields, maxPositions: number): { theta: number; yarn: YarnSpec | null } {
+  const given = isEmpty(fields.rope_scaling) ? fields.rope_parameters : fields.rope_scaling;
+  const theta = given?.rope_theta ?? fields.rope_theta;
+  if (!given || (given.rope_type ?? given.type ?? 'default') === 'default') return { theta, yarn: null };
+  const partial = given.partial_rotary_factor ?? fields.partial_rotary_factor ?? 1;
+  if (partial !== 1) {
+    const message = `config.json: partial_rotary_factor is ${partial} beside yarn, which runs with 1; choose a checkpoint of that form`;
+    throw new ModelError('UNSUPPORTED_MODEL', message);
+  }
+  return { theta, yarn: yarnOf(given, fields.original_max_position_embeddings, maxPositions) };
+}
+
+/** Whether nothing was written in it; defaults of the schema are no text. */
+const isEmpty = (given: Scaling | null | undefined): boolean =>
+  !given || Object.entries(given).every(([key, value]) => value === undefined || key === 'truncate');
+
+function yarnOf(given: Scaling, outerPositions: number | undefined, maxPositions: number): YarnSpec {
+  if (given.factor === undefined) {
+    throw new ModelError('INVALID_MODEL_CONFIG', 'config.json: rope_scaling is yarn without a factor; add it');
+  }
+  const originalMaxPositions = outerPositions ?? given.original_max_position_embeddings ?? maxPositions;
+  return {
+    factor: given.factor ?? maxPositions / originalMaxPositions,
+    originalMaxPositions,
+    betaFast: unlessZero(given.beta_fast) ?? 32,
+    betaSlow: unlessZero(given.beta_slow) ?? 1,
+    mscale: unlessZero(given.mscale) ?? null,
+    mscaleAllDim: unlessZero(given.mscale_all_dim) ?? null,
+    truncate: given.truncate,
+    attentionFactor: given.attention_factor ?? null,
+  };
+}
+
+/** The reference takes 0 for not given. */
+const unlessZero = (value: number | null | undefined): number | undefined =>
+  value === 0 ? undefined : (value ?? undefined);
+
+/** The same field under another name, which newer libraries write. @throws ModelError INVALID_MODEL_CONFIG where both are there and differ */
+export function withAlias(config: unknown, field: string, alias: string): unknown {
+  const given = config as Readonly<Record<string, unknown>>;
+  if (given[alias] === undefined) return config;
+  if (given[field] === undefined) return { ...given, [field]: given[alias] };
+  requireConfig(
+    given[field] === given[alias],
+    `${field} is ${shown(given[field])} and ${alias}, its other name, ${shown(given[alias])}; leave one of them out`,
+  );
+  return config;
+}
+
+/** How many experts there are over all layers. */
+export function requireExperts(numExperts: number, numLayers: number): void {
+  requireConfig(
+    numExperts * numLayers <= MAX_EXPERTS,
+    `${numLayers} layers of ${numExperts} experts are more than ${MAX_EXPERTS} experts; compare it with the checkpoint's original config.json`,
+  );
+}
+
+/** The ends that generation_config.json names. @throws ModelError INVALID_MODEL_CONFIG */
+export function generationEosTokenIds(config: Readonly<Record<string, unknown>> | undefined): readonly number[] {
+  const given = config?.eos_token_id;
+  const parsed = END_TOKENS.safeParse(given);
+  if (parsed.success) return eosTokenIds(parsed.data);
+  const message = `generation_config.json: eos_token_id is ${shown(given)}; give a token id, a list of them or null`;
+  throw new ModelError('INVALID_MODEL_CONFIG', message);
+}
+
+/** @param config of hf_quant_config.json. @throws ModelError UNSUPPORTED_MODEL for quantised weights */
+export function checkUnquantised(config: Readonly<Record<string, unknown>> | undefined): void {
+  const { quant_algo: name = null } = (config?.quantization ?? {}) as { readonly quant_algo?: unknown };
+  if (name === null) return;
+  const message = `the weights are quantised: hf_quant_config.json says ${shown(name)}, which isn't implemented; choose an unquantised checkpoint`;
+  throw new ModelError('UNSUPPORTED_MODEL', message);
+}
+
+/** A rule between two fields. */
+export function requireConfig(isValid: boolean, message: string): void {
+  if (!isValid) throw new ModelError('INVALID_MODEL_CONFIG', `config.json: ${message}`);
+}

@@ -1,0 +1,119 @@
+/**
+ * What routed experts are, by digest: a rank reads just its own, so ranks with other folders prove theirs against the head's. Digests of a folder are kept in the
+ * user's cache as long as its files are the same ones, since a checkpoint may take minutes to read.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { asLayer, asLogical } from '../../../base/ids.js';
+import { openCheckpoint, type Checkpoint } from '../../weights/checkpoint.js';
+import { findShards } from '../../weights/shards.js';
+import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
+import { expertKey } from '../spec/tensor_names.js';
+import { CheckpointExperts } from './weight_reader.js';
+
+/** By expertKey: 64 hexadecimal digits over the expert's tensors as they are on disk. */
+export type ExpertDigests = ReadonlyMap<string, string>;
+
+/** The digests of a model folder's experts, read when they are asked for. */
+export class FolderDigests {
+  private readonly checkpoint: Checkpoint;
+  private readonly experts: CheckpointExperts;
+  private readonly known: Map<string, string>;
+  private readonly cacheFile: string;
+  private readonly files: readonly string[];
+  private numRead = 0;
+
+  private constructor(
+    checkpoint: Checkpoint,
+    experts: CheckpointExperts,
+    cache: { readonly file: string; readonly files: readonly string[]; readonly known: Map<string, string> },
+  ) {
+    [this.checkpoint, this.experts] = [checkpoint, experts];
+    ({ file: this.cacheFile, files: this.files, known: this.known } = cache);
+  }
+
+  /** @throws WeightError where the folder has no weights, or none that can be read */
+  static async open(dir: string, { hiddenSize, moe }: ModelSpec, signal?: AbortSignal): Promise<FolderDigests> {
+    const { paths } = await findShards(dir);
+    const checkpoint = await openCheckpoint(dir);
+    const files = await Promise.all(paths.map(identityOf));
+    const file = cacheFileOf(await realpath(dir));
+    const known = await readCache(file, files);
+    const onDigest = (key: string, digest: string): void => void known.set(key, digest);
+    const experts = new CheckpointExperts(checkpoint, hiddenSize, moe.intermediateSize, { signal, onDigest });
+    return new FolderDigests(checkpoint, experts, { file, files, known });
+  }
+
+  /** Of one expert. @throws WeightError; the signal's reason */
+  async digest(layer: number, expert: number): Promise<string> {
+    const key = expertKey(layer, expert);
+    if (!this.known.has(key)) {
+      await this.experts.expert(asLayer(layer), asLogical(expert));
+      this.numRead++;
+    }
+    return this.known.get(key)!;
+  }
+
+  /** Experts that were read, not found in the cache. */
+  get numExpertsRead(): number {
+    return this.numRead;
+  }
+
+  /** Keeps what was read for the next time. A cache that can't be written is no error. */
+  async close(): Promise<void> {
+    await this.checkpoint.close();
+    if (this.numRead === 0) return;
+    await writeCache(this.cacheFile, { files: this.files, digests: Object.fromEntries(this.known) }).catch(
+      () => undefined,
+    );
+  }
+}
+
+/** All experts of a model, layer by layer. */
+export function* everyExpert(spec: ModelSpec): Generator<{ readonly layer: number; readonly expert: number }, void> {
+  for (const layer of moeLayersOf(spec)) {
+    for (let expert = 0; expert < spec.moe.gate.numExperts; expert++) yield { layer, expert };
+  }
+}
+
+const cacheFileOf = (dir: string): string =>
+  join(resolve(homedir(), '.cache', 'expertwire', 'digests'), `${createHash('sha256').update(dir).digest('hex')}.json`);
+
+/** What is other as soon as a file is another one or was written: a copy that keeps its time has another inode. */
+async function identityOf(path: string): Promise<string> {
+  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+  return [path, dev, ino, size, mtimeNs, ctimeNs].join(' ');
+}
+
+const CACHE = z.object({
+  files: z.array(z.string()),
+  digests: z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/)),
+});
+
+/** Empty where nothing is kept, or for other files, or where it is damaged. */
+async function readCache(file: string, files: readonly string[]): Promise<Map<string, string>> {
+  try {
+    const cache = CACHE.parse(JSON.parse(await readFile(file, 'utf8')));
+    return new Map(cache.files.join('\n') === files.join('\n') ? Object.entries(cache.digests) : []);
+  } catch {
+    return new Map();
+  }
+}
+
+async function writeCache(
+  file: string,
+  cache: { readonly files: readonly string[]; readonly digests: Readonly<Record<string, string>> },
+): Promise<void> {
+  await mkdir(join(file, '..'), { recursive: true });
+  const partial = `${file}.${process.pid}`;
+  try {
+    await writeFile(partial, JSON.stringify(cache));
+    await rename(partial, file);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
+}

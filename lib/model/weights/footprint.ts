@@ -1,0 +1,176 @@
+/** How many bytes a rank will hold: from the headers of a checkpoint, before a weight is read. Pure. */
+import type { Rank } from '../../../base/ids.js';
+import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
+import { createPlacement, type Placement } from '../../../experts/placement/placement.js';
+import { withRedundancy } from '../../../experts/placement/redundancy.js';
+import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
+import type { Checkpoint } from '../../weights/checkpoint.js';
+import type { TensorInfo } from '../../weights/safetensors_header.js';
+import { cacheFloatsPerToken } from '../spec/cache_layout.js';
+import { isExpertTensor, isHeadTied, slotsOf, tensorsOfRank } from './rank_tensors.js';
+import { denseDtype, type Residence } from './residence.js';
+import { kvFloatsPerToken, moeLayersOf, type ModelSpec } from '../spec/spec.js';
+import * as names from '../spec/tensor_names.js';
+
+/** Bytes that a rank will hold. */
+export interface Footprint {
+  /** What every rank holds alike. */
+  readonly dense: number;
+  /** The experts in its slots. */
+  readonly experts: number;
+  /** Experts that it may hold besides while some move. */
+  readonly moving: number;
+  readonly cache: number;
+  /** Hidden states and what is computed from them, of the largest step; logits of all its tokens, at most 256 MiB, since few steps want them. */
+  readonly activations: number;
+  /** What experts compute from, of a step in which all ranks send all they have here; at most 256 MiB, since that is rare. */
+  readonly received: number;
+  /** Of its tensors, the largest; matrices that are read in one product are one. 0 where the kernels compute. */
+  readonly largestTensor: number;
+}
+
+/** What a rank would hold if the job had so many ranks, experts spread evenly: the one that holds most. Null where a job can't have so many. */
+export type FootprintAt = (numRanks: number) => Footprint | null;
+
+export interface FootprintOptions {
+  readonly spec: ModelSpec;
+  readonly checkpoint: Checkpoint;
+  readonly placement: Placement;
+  readonly rank: Rank;
+  readonly residence: Residence;
+  readonly blockSize: number;
+  readonly numKvBlocks: number;
+  readonly maxNumBatchedTokens: number;
+  /** MoE layers whose experts may be held twice, while some move, and whose empty slots may fill; 0: experts stay. */
+  readonly numMovingLayers: number;
+}
+
+export function footprintOf(options: FootprintOptions): Footprint {
+  const { spec, checkpoint, placement, rank, residence } = options;
+  const all = tensorsOfRank(spec, checkpoint, placement, rank);
+  const sum = (list: readonly string[]): number =>
+    list.reduce((total, name) => total + bytesOf(checkpoint.info(name), residence), 0);
+  return {
+    ...sameOnAll(options),
+    dense: sum(all.filter((name) => !isExpertTensor(name))) + headBytes(options),
+    experts: sum(all.filter(isExpertTensor)),
+    moving: numMovingExperts(options) * expertBytes(options),
+    received: receivedBytes(options, placement),
+  };
+}
+
+/** {@link FootprintAt} for the same model and as many slots, under a linear placement. */
+export function footprintAt(options: FootprintOptions): FootprintAt {
+  const { spec, checkpoint, placement, residence } = options;
+  const numSlots = Math.max(...placement.phy2log.map((table) => table.filter((logical) => logical >= 0).length));
+  const none = { ...placement, phy2log: placement.phy2log.map((table) => table.map(() => -1)) };
+  const dense = tensorsOfRank(spec, checkpoint, none, options.rank);
+  const denseBytes = dense.reduce((total, name) => total + bytesOf(checkpoint.info(name), residence), 0);
+  const numLayers = moeLayersOf(spec).length;
+  return (numRanks) => {
+    const spread = spreadOver(numRanks, placement.numExperts, numSlots);
+    if (spread === null) return null;
+    const perLayer = spread.slotsPerRank * expertBytes(options);
+    return {
+      ...sameOnAll(options),
+      dense: denseBytes + headBytes(options),
+      experts: numLayers * perLayer,
+      moving: Math.min(options.numMovingLayers, numLayers) * perLayer,
+      received: receivedBytes(options, spread),
+    };
+  };
+}
+
+/** One layer; null where some ranks would hold an expert twice. */
+function spreadOver(numRanks: number, numExperts: number, numSlots: number): Placement | null {
+  const numRedundant = numSlots - numExperts;
+  if (numRedundant > numExperts * (numRanks - 1)) return null;
+  return withRedundancy(createPlacement('linear', { numLayers: 1, numExperts, numRanks }), numRedundant);
+}
+
+/** What doesn't depend on who holds which expert. */
+function sameOnAll(options: FootprintOptions): Pick<Footprint, 'cache' | 'activations' | 'largestTensor'> {
+  const { spec, residence, maxNumBatchedTokens, blockSize, numKvBlocks } = options;
+  const { hiddenSize: hidden, moe, vocabSize, attention } = spec;
+  const widest = Math.max(
+    ...spec.layers.map((layer) => (layer.kind === 'dense' ? layer.intermediateSize : 0)),
+    moe.gate.numTopk * moe.intermediateSize,
+  );
+  const headWidth = attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
+  return {
+    cache: 4 * cachedFloatsPerToken(spec, residence) * blockSize * numKvBlocks,
+    activations:
+      4 * maxNumBatchedTokens * (8 * hidden + 3 * widest + 3 * attention.numHeads * headWidth) +
+      Math.min(MAX_RARE_BYTES, 4 * maxNumBatchedTokens * vocabSize),
+    largestTensor: residence.compute === 'tensors' ? largestTensor(options) : 0,
+  };
+}
+
+/** Gate and up projections of a network are one tensor. */
+function largestTensor({ spec, checkpoint, placement, rank }: FootprintOptions): number {
+  const { hiddenSize, moe, layers } = spec;
+  const widths = layers.map((layer) => (layer.kind === 'dense' ? layer.intermediateSize : 0));
+  const fused = 2 * hiddenSize * Math.max(...widths, moe.intermediateSize, moe.sharedIntermediateSize);
+  const sizes = tensorsOfRank(spec, checkpoint, placement, rank).map((name) => {
+    const [rows = 1, columns = 1] = checkpoint.info(name).shape;
+    return rows * columns;
+  });
+  return 4 * sizes.reduce((largest, size) => Math.max(largest, size), fused);
+}
+
+/** An embedding that is the head too: tensors hold it a second time, the other way round. */
+function headBytes({ spec, checkpoint, residence }: FootprintOptions): number {
+  const isTwice = isHeadTied(spec, checkpoint) && residence.compute === 'tensors';
+  return isTwice ? bytesOf(checkpoint.info(names.EMBEDDING), residence) : 0;
+}
+
+function expertBytes({ spec, residence }: FootprintOptions): number {
+  const { hiddenSize: hidden, moe } = spec;
+  const { experts: dtype } = residence;
+  return (
+    matrixBytes(residence, dtype, 2 * moe.intermediateSize, hidden) +
+    matrixBytes(residence, dtype, hidden, moe.intermediateSize)
+  );
+}
+
+/** What moving experts may add to those of the placement: all slots full, and some layers twice. */
+function numMovingExperts({ numMovingLayers, placement, rank }: FootprintOptions): number {
+  if (numMovingLayers === 0) return 0;
+  const { phy2log, slotsPerRank } = placement;
+  const own = phy2log.map((_, moeLayer) => slotsOf(placement, moeLayer, rank));
+  const numEmpty = own.reduce((sum, slots) => sum + slots.filter((logical) => logical < 0).length, 0);
+  return numEmpty + Math.min(numMovingLayers, phy2log.length) * slotsPerRank;
+}
+
+/**
+ * float32 values that the KV cache of a rank holds per token. Latents are read both as keys and as values, and tensors keep them in both layouts; a head's keys
+ * or values have one.
+ */
+export function cachedFloatsPerToken(spec: ModelSpec, { compute }: Pick<Residence, 'compute'>): number {
+  if (compute === 'kernels') return cacheFloatsPerToken(spec.attention) * spec.layers.length;
+  return (spec.attention.kind === 'mla' ? 2 : 1) * kvFloatsPerToken(spec);
+}
+
+/** What steps need that come rarely is counted up to here. */
+const MAX_RARE_BYTES = 2 ** 28;
+
+/** Rows, an output for each of their choices, and sums of those. */
+function receivedBytes(
+  { spec, maxNumBatchedTokens }: FootprintOptions,
+  { numRanks, slotsPerRank }: Pick<Placement, 'numRanks' | 'slotsPerRank'>,
+): number {
+  const numRows = numRanks * maxNumBatchedTokens;
+  const numChoices = Math.min(spec.moe.gate.numTopk, slotsPerRank);
+  return Math.min(MAX_RARE_BYTES, 4 * numRows * (2 + numChoices) * spec.hiddenSize);
+}
+
+function bytesOf(info: TensorInfo, residence: Residence): number {
+  const [rows, columns] = info.shape;
+  if (columns === undefined) return 4 * (rows ?? 1); // some checkpoints store scales as scalars, of shape []
+  const dtype = isExpertTensor(info.name) ? residence.experts : denseDtype(info, residence.dense);
+  return matrixBytes(residence, dtype, rows!, columns);
+}
+
+/** Tensors are float32 whatever the weights were rounded to. */
+const matrixBytes = ({ compute }: Residence, dtype: WeightDtype, rows: number, columns: number): number =>
+  compute === 'tensors' ? 4 * rows * columns : residentBytes(dtype, rows, columns);

@@ -1,0 +1,229 @@
+/** Whether what a rank will hold fits where it will lie, and if not, what would: before a weight is read. Pure. */
+import { ExpertError } from '../../../compute/base/errors.js';
+import { WASM_MAX_WEIGHT_BYTES, type BackendName } from '../../../compute/tfjs/tf.js';
+import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
+import type { Footprint, FootprintAt } from './footprint.js';
+import type { Residence } from './residence.js';
+
+/** A GPU that holds a rank's tensors. */
+export interface GpuMemory {
+  /** Its name; null where that isn't known. */
+  readonly device: string | null;
+  /** Before any rank of the job took of it; null where that isn't known, and then all fits. */
+  readonly freeBytes: number | null;
+  /** Ranks that share it. */
+  readonly numRanks: number;
+}
+
+export interface MemoryLimits {
+  readonly backend: BackendName;
+  readonly rank: number;
+  readonly numRanks: number;
+  /** That this machine can still give. */
+  readonly availableBytes: number;
+  /** Of this machine. */
+  readonly totalBytes: number;
+  /** Ranks that share it. */
+  readonly ranksHere: number;
+  /** Of one memory of the kernels, which dense weights and KV cache share. */
+  readonly memoryBytes: number;
+  /** Null: tensors lie in the machine's memory. */
+  readonly gpu: GpuMemory | null;
+  /** Of the largest tensor that the backend takes. Default: any. */
+  readonly maxTensorBytes?: number;
+}
+
+/** A rank and where it is to lie. */
+interface Case {
+  readonly footprint: Footprint;
+  readonly residence: Residence;
+  readonly limits: MemoryLimits;
+}
+
+/** What doesn't fit; the message goes on with what would. */
+interface Problem {
+  readonly where: 'wasm' | 'kernel_memory' | 'tensor' | 'gpu' | 'shared_machine' | 'machine';
+  readonly what: string;
+}
+
+/** What the wasm backend of TensorFlow.js can address. */
+const WASM_HEAP_BYTES = 2 ** 32;
+
+/**
+ * Refuses what doesn't fit before it is loaded.
+ *
+ * @param at what ranks would hold if there were others of them, for advice
+ * @throws ExpertError OUT_OF_MEMORY with the numbers, and with changes of which each alone makes it fit
+ */
+export function checkMemory(footprint: Footprint, residence: Residence, limits: MemoryLimits, at: FootprintAt): void {
+  const own = { footprint, residence, limits };
+  const problem = problemOf(own);
+  if (problem === null) return;
+  const advice = [...smallerParts(own, problem), ...otherRanks(own, problem, at)];
+  const last = advice.length > 0 ? advice : lastResort(problem);
+  const message = `rank ${limits.rank} would hold ${problem.what}; ${last.join(', or ')}`;
+  throw new ExpertError('OUT_OF_MEMORY', message);
+}
+
+const weightsOf = ({ dense, experts, moving }: Footprint): number => dense + experts + moving;
+
+const totalOf = (footprint: Footprint): number =>
+  weightsOf(footprint) + footprint.cache + footprint.activations + footprint.received;
+
+/** The first thing that doesn't fit. */
+function problemOf(own: Case): Problem | null {
+  const { residence, limits } = own;
+  if (residence.compute === 'kernels') return kernelProblem(own) ?? machineProblem(own);
+  const wasm = limits.backend === 'wasm' ? wasmProblem(own) : null;
+  return wasm ?? tensorProblem(own) ?? gpuProblem(own) ?? machineProblem(own);
+}
+
+/** Its heap holds operands of products a second time, packed; when it is full, it computes garbage. */
+function wasmProblem({ footprint }: Case): Problem | null {
+  const { cache, activations, received } = footprint;
+  const weights = weightsOf(footprint);
+  if (weights > WASM_MAX_WEIGHT_BYTES) {
+    const what = `${gib(weights)} of float32 weights (${partsOf(footprint)}), and TensorFlow.js's wasm backend holds ${gib(WASM_MAX_WEIGHT_BYTES)}`;
+    return { where: 'wasm', what };
+  }
+  const heap = 2 * (weights + cache) + activations + received;
+  if (heap <= WASM_HEAP_BYTES) return null;
+  const what = `${gib(heap)} (weights ${gib(weights)} and KV cache ${gib(cache)}, both twice, activations ${gib(activations + received)}), and TensorFlow.js's wasm backend holds ${gib(WASM_HEAP_BYTES)}`;
+  return { where: 'wasm', what };
+}
+
+function kernelProblem({ footprint, limits: { memoryBytes } }: Case): Problem | null {
+  const { dense, cache, activations, received } = footprint;
+  const first = dense + cache + activations + received;
+  if (first <= memoryBytes) return null;
+  const what = `${gib(first)} that can't be divided (dense ${gib(dense)}, KV cache ${gib(cache)}, activations ${gib(activations + received)}), and a kernel memory holds ${gib(memoryBytes)}`;
+  return { where: 'kernel_memory', what };
+}
+
+function tensorProblem({ footprint: { largestTensor }, limits }: Case): Problem | null {
+  const { backend, maxTensorBytes = Infinity } = limits;
+  if (largestTensor <= maxTensorBytes) return null;
+  const what = `a tensor of ${gib(largestTensor)}, and the device of backend ${backend} takes ${gib(maxTensorBytes)} at most`;
+  return { where: 'tensor', what };
+}
+
+function gpuProblem({ footprint, limits: { gpu } }: Case): Problem | null {
+  if (gpu?.freeBytes == null) return null;
+  const { device, freeBytes, numRanks } = gpu;
+  const total = totalOf(footprint);
+  if (numRanks * total <= freeBytes) return null;
+  const shared = numRanks === 1 ? '' : ` for ${numRanks} such ranks`;
+  const what = `${gib(total)} (${partsOf(footprint)}, KV cache ${gib(footprint.cache)}) on GPU ${device ?? '?'}, which has ${gib(freeBytes)} free${shared}`;
+  return { where: 'gpu', what };
+}
+
+/** What lies on a GPU passes through the machine's memory: the largest tensor as it is read, as float32, and turned round. */
+function machineBytes({ footprint, limits }: Case): number {
+  return limits.gpu === null ? totalOf(footprint) : 3 * footprint.largestTensor + footprint.received;
+}
+
+function machineProblem(own: Case): Problem | null {
+  const { availableBytes, totalBytes, ranksHere, gpu } = own.limits;
+  const total = machineBytes(own);
+  const { footprint } = own;
+  const parts =
+    gpu === null ? `${partsOf(footprint)}, KV cache ${gib(footprint.cache)}` : 'tensors on their way to its GPU';
+  if (total > availableBytes) {
+    return { where: 'machine', what: `${gib(total)} (${parts}), and this machine has ${gib(availableBytes)} left` };
+  }
+  if (ranksHere === 1 || ranksHere * total <= totalBytes) return null;
+  const what = `${gib(total)} (${parts}), and ${ranksHere} such ranks share a machine with ${gib(totalBytes)}`;
+  return { where: 'shared_machine', what };
+}
+
+const partsOf = ({ dense, experts, moving }: Footprint): string =>
+  `dense ${gib(dense)}, experts ${gib(experts + moving)}`;
+
+/** What the same ranks could do with less memory. */
+function smallerParts(own: Case, { where }: Problem): string[] {
+  const { footprint, residence } = own;
+  const fits = (changed: Partial<Footprint>): boolean =>
+    problemOf({ ...own, footprint: { ...footprint, ...changed } }) === null;
+  if (residence.compute === 'tensors') {
+    const kernels = where === 'wasm' ? ['use compute: kernels'] : [];
+    return [...kernels, ...(where === 'wasm' && fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : [])];
+  }
+  if (where === 'kernel_memory') return dividing(own);
+  const fitting = (['bf16', 'int8'] as const).find((dtype) => {
+    const share = VALUE_BYTES[dtype] / VALUE_BYTES[residence.experts];
+    return share < 1 && fits({ experts: footprint.experts * share, moving: footprint.moving * share });
+  });
+  return fitting === undefined ? [] : [`set experts.resident to ${fitting}, which fits`];
+}
+
+/** What makes dense weights, cache and activations fit one memory. */
+function dividing({ footprint, residence, limits: { memoryBytes } }: Case): string[] {
+  const { dense, cache, activations, received } = footprint;
+  const work = activations + received;
+  const [limit, rest] = cache < work ? ['max_num_batched_tokens', dense + cache] : ['num_kv_blocks', dense + work];
+  const advice = rest < memoryBytes ? [`lower engine.${limit}`] : [];
+  const size = VALUE_BYTES[residence.dense === 'auto' ? 'bf16' : residence.dense];
+  const fitting = (['bf16', 'int8'] as const).find(
+    (dtype) => VALUE_BYTES[dtype] < size && (dense * VALUE_BYTES[dtype]) / size + cache + work <= memoryBytes,
+  );
+  if (fitting !== undefined) advice.push(`set dense.resident to ${fitting}`);
+  return advice.length > 0 ? advice : ['use compute: tensors with backend: tensorflow'];
+}
+
+/** The fewest further ranks that would do, and fewer ones where those of a machine are all. */
+function otherRanks(own: Case, { where }: Problem, at: FootprintAt): string[] {
+  if (where === 'kernel_memory' || where === 'tensor') return [];
+  const { limits } = own;
+  const { numRanks, ranksHere, gpu } = limits;
+  const fits = (others: number, changed: Partial<MemoryLimits> = {}): boolean => {
+    const footprint = others === numRanks ? own.footprint : at(others);
+    return footprint !== null && problemOf({ ...own, footprint, limits: { ...limits, ...changed } }) === null;
+  };
+  const advice: string[] = [];
+  if (where === 'gpu' && gpu!.numRanks > 1 && fits(numRanks, { gpu: { ...gpu!, numRanks: 1 } })) {
+    advice.push('give each rank a GPU of its own');
+  }
+  // What a process can address is no matter of the machine: further ranks may run on it too.
+  const mayStay = where === 'wasm' && ranksHere === numRanks;
+  const here = mayStay
+    ? from(numRanks + 1, MAX_RANKS).find((others) => fits(others, { ranksHere: others }))
+    : undefined;
+  const more = here ?? from(numRanks + 1, MAX_RANKS).find((others) => fits(others));
+  const places = here === undefined ? whereRanksGo(own, where) : 'here';
+  if (more !== undefined) advice.push(`spread the experts over ${more} ranks ${places}`);
+  if (where !== 'shared_machine' || ranksHere !== numRanks) return advice;
+  const fewer = from(1, numRanks - 1)
+    .reverse()
+    .find((others) => fits(others, { ranksHere: others }));
+  return fewer === undefined ? advice : [...advice, `use ${fewer} ${fewer === 1 ? 'rank' : 'ranks'} here`];
+}
+
+function whereRanksGo({ limits: { ranksHere, gpu } }: Case, where: Problem['where']): string {
+  if (where === 'gpu') return gpu!.numRanks === 1 ? 'with a GPU each' : `with ${gpu!.numRanks} on each GPU, as now`;
+  return ranksHere === 1 ? 'on as many machines' : `with ${ranksHere} on each machine, as now`;
+}
+
+/** Beyond as many ranks, an expert each and more, no further one helps. */
+const MAX_RANKS = 1024;
+
+const from = (first: number, last: number): number[] =>
+  Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
+
+function lastResort({ where }: Problem): string[] {
+  switch (where) {
+    case 'tensor':
+      return ['use backend: tensorflow or wasm'];
+    case 'gpu':
+      return ['take GPUs with more memory, or backend: wasm'];
+    case 'wasm':
+    case 'kernel_memory':
+    case 'machine':
+    case 'shared_machine':
+      return ['take a machine with more memory'];
+  }
+}
+
+/** Of a resident value, about. */
+const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = { f32: 4, bf16: 2, int8: 1.125 };
+
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;

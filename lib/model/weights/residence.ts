@@ -1,0 +1,63 @@
+/** What a rank keeps its weights as, and what computes with them: decided from the headers of a checkpoint, before a weight is read. Pure. */
+import { ExpertError } from '../../../compute/base/errors.js';
+import type { BackendChoice, BackendName } from '../../../compute/tfjs/tf.js';
+import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
+import type { Checkpoint } from '../../weights/checkpoint.js';
+import type { TensorInfo } from '../../weights/safetensors_header.js';
+import { isExpertTensor } from './rank_tensors.js';
+import * as names from '../spec/tensor_names.js';
+
+/** What computes: the fused kernels (compute/wasm), or TensorFlow.js operations. */
+export type Compute = 'kernels' | 'tensors';
+
+/** `auto`: as it is stored, bf16 or else f32. */
+export type ResidentChoice = WeightDtype | 'auto';
+
+export interface Residence {
+  readonly compute: Compute;
+  readonly experts: WeightDtype;
+  readonly dense: ResidentChoice;
+}
+
+/** What the configuration wants. */
+export interface ResidenceChoice {
+  /** `auto`: the kernels where the backend is wasm. */
+  readonly compute: Compute | 'auto';
+  readonly experts: ResidentChoice;
+  readonly dense: ResidentChoice;
+}
+
+/** What a rank's backend is chosen from: the kernels, where they are asked for, run beside one alone. */
+export const backendOf = (choice: BackendChoice, { compute }: Pick<ResidenceChoice, 'compute'>): BackendChoice =>
+  choice === 'auto' && compute === 'kernels' ? 'wasm' : choice;
+
+/** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for int8 without kernels */
+export function residenceOf(choice: ResidenceChoice, backend: BackendName, checkpoint: Checkpoint): Residence {
+  const compute = choice.compute === 'auto' ? (backend === 'wasm' ? 'kernels' : 'tensors') : choice.compute;
+  if (compute === 'kernels' && backend !== 'wasm') {
+    const message = `compute: kernels goes with backend: wasm, this rank has ${backend}; set backend: wasm, or compute: auto`;
+    throw new ExpertError('BACKEND_UNAVAILABLE', message);
+  }
+  if (compute === 'tensors' && [choice.experts, choice.dense].includes('int8')) {
+    const message = `int8 weights need compute: kernels, this rank computes with ${backend} tensors; choose bf16 or f32, or backend: wasm`;
+    throw new ExpertError('INVALID_ARGUMENT', message);
+  }
+  return {
+    compute,
+    dense: choice.dense,
+    experts: choice.experts === 'auto' ? storedDtype(checkpoint) : choice.experts,
+  };
+}
+
+/** What routed experts are stored as, if that is the same for all. */
+function storedDtype(checkpoint: Checkpoint): WeightDtype {
+  const experts = checkpoint.names().filter(isExpertTensor);
+  return experts.every((name) => checkpoint.info(name).dtype === 'BF16') ? 'bf16' : 'f32';
+}
+
+/** What a tensor outside the routed experts is kept as. The gate and the embedding are never int8. */
+export function denseDtype({ name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>, choice: ResidentChoice): WeightDtype {
+  const stored = dtype === 'BF16' ? 'bf16' : 'f32';
+  const isExact = name === names.EMBEDDING || name.endsWith('.mlp.gate.weight');
+  return choice === 'auto' || (choice === 'int8' && isExact) ? stored : choice;
+}

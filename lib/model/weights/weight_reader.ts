@@ -1,0 +1,112 @@
+/** From a checkpoint's tensors to the matrices and vectors that the blocks are made of. */
+import type { LogicalExpert, Layer } from '../../../base/ids.js';
+import type { FfnWeights } from '../../../compute/tfjs/experts/ffn.js';
+import { convertMatrix, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
+import type { WeightSource } from '../../../compute/base/weight_source.js';
+import type { Checkpoint } from '../../weights/checkpoint.js';
+import { WeightError } from '../../weights/errors.js';
+import { Fingerprint } from '../../weights/fingerprint.js';
+import { isHeadTied } from './rank_tensors.js';
+import { denseDtype, type ResidentChoice } from './residence.js';
+import type { ModelSpec } from '../spec/spec.js';
+import { expertKey, expertPrefix } from '../spec/tensor_names.js';
+
+export interface DenseReaderOptions {
+  readonly fingerprint: Fingerprint;
+  readonly signal?: AbortSignal | undefined;
+  /** What weights are kept as. Default auto. */
+  readonly resident?: ResidentChoice;
+}
+
+/** Reads the tensors that every rank holds, and adds each to the fingerprint. */
+export class DenseReader {
+  private readonly checkpoint: Checkpoint;
+  private readonly options: DenseReaderOptions;
+
+  constructor(checkpoint: Checkpoint, options: DenseReaderOptions) {
+    this.checkpoint = checkpoint;
+    this.options = options;
+  }
+
+  /** Whether the embedding is the head too. */
+  isHeadTied(spec: ModelSpec): boolean {
+    return isHeadTied(spec, this.checkpoint);
+  }
+
+  vector(name: string, length: number): Promise<Float32Array> {
+    return this.checkpoint.read(name, { expectedShape: [length], ...this.options });
+  }
+
+  /** [out, in]; bf16 where that is wanted or stored, f32 otherwise. */
+  async matrix(name: string, shape: readonly [number, number]): Promise<WeightMatrix> {
+    const matrix = await this.checkpoint.readMatrix(name, shape, this.options);
+    const dtype = denseDtype(this.checkpoint.info(name), this.options.resident ?? 'auto');
+    return dtype === 'int8' ? matrix : convertMatrix(matrix, dtype);
+  }
+
+  /** What a matrix is to be kept as. */
+  residentDtype(name: string): WeightDtype {
+    return denseDtype(this.checkpoint.info(name), this.options.resident ?? 'auto');
+  }
+
+  ffn(prefix: string, hidden: number, intermediate: number): Promise<FfnWeights> {
+    const read = (name: string, shape: readonly [number, number]) => this.matrix(name, shape);
+    return readFfn(read, prefix, hidden, intermediate);
+  }
+}
+
+export interface CheckpointExpertsOptions {
+  /** Ends a read. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told the digest of each expert that was read, by its key. Default: nobody, and nothing is hashed that needn't be. */
+  readonly onDigest?: ((key: string, digest: string) => void) | undefined;
+}
+
+/** A checkpoint's routed experts. */
+export class CheckpointExperts implements WeightSource {
+  private readonly checkpoint: Checkpoint;
+  private readonly hidden: number;
+  private readonly intermediate: number;
+  private readonly options: CheckpointExpertsOptions;
+
+  constructor(checkpoint: Checkpoint, hidden: number, intermediate: number, options: CheckpointExpertsOptions = {}) {
+    this.checkpoint = checkpoint;
+    this.hidden = hidden;
+    this.intermediate = intermediate;
+    this.options = options;
+  }
+
+  /** @throws WeightError as the checkpoint; WEIGHTS_DIFFER where `digest` is given and another one's */
+  async expert(layer: Layer, logical: LogicalExpert, digest?: string): Promise<FfnWeights> {
+    const { signal, onDigest } = this.options;
+    const fingerprint = onDigest !== undefined || digest !== undefined ? new Fingerprint() : undefined;
+    const read = (name: string, shape: readonly [number, number]) =>
+      this.checkpoint.readMatrix(name, shape, { signal, fingerprint });
+    const prefix = expertPrefix(layer, logical);
+    const weights = await readFfn(read, prefix, this.hidden, this.intermediate);
+    const found = fingerprint?.digest();
+    if (digest !== undefined && found !== digest) throw weightsDiffer(this.checkpoint, prefix);
+    if (found !== undefined) onDigest?.(expertKey(layer, logical), found);
+    return weights;
+  }
+}
+
+function weightsDiffer(checkpoint: Checkpoint, prefix: string): WeightError {
+  const { file } = checkpoint.info(`${prefix}.gate_proj.weight`);
+  const message = `${file}: the weights of ${prefix} are not those of the head's model folder; copy the folder again`;
+  return new WeightError('WEIGHTS_DIFFER', message, { file });
+}
+
+async function readFfn(
+  read: (name: string, shape: readonly [number, number]) => Promise<WeightMatrix>,
+  prefix: string,
+  hidden: number,
+  intermediate: number,
+): Promise<FfnWeights> {
+  const [gate, up, down] = await Promise.all([
+    read(`${prefix}.gate_proj.weight`, [intermediate, hidden]),
+    read(`${prefix}.up_proj.weight`, [intermediate, hidden]),
+    read(`${prefix}.down_proj.weight`, [hidden, intermediate]),
+  ]);
+  return { gate, up, down };
+}

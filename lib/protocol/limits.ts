@@ -1,0 +1,54 @@
+/** What one rank may hold at once, from configuration and model. */
+import { ConfigError } from '../config/errors.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import { kvFloatsPerToken, type ModelSpec } from '../model/spec/spec.js';
+
+export interface EngineLimits {
+  readonly maxNumSeqs: number;
+  readonly maxNumBatchedTokens: number;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+  readonly numKvBlocks: number;
+  readonly maxModelLen: number;
+  /** Tokens of one step whose logits travel to the head. */
+  readonly maxLogitTokens: number;
+}
+
+/** `num_kv_blocks: auto` stays under this. */
+const AUTO_KV_BYTES = 2 ** 29;
+/** Logits of one step on their way to the head. */
+const MAX_LOGIT_BYTES = 16 * 2 ** 20;
+
+/** @throws ConfigError INVALID_VALUE where two limits contradict each other or the model. */
+export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineLimits {
+  const maxModelLen = engine.max_model_len === 'auto' ? spec.maxPositions : engine.max_model_len;
+  if (maxModelLen > spec.maxPositions) {
+    throw new ConfigError(
+      'INVALID_VALUE',
+      `engine.max_model_len is ${maxModelLen}, and the model has ${spec.maxPositions} positions; lower it`,
+      { key: 'engine.max_model_len' },
+    );
+  }
+  if (engine.max_num_batched_tokens < engine.max_num_seqs) {
+    throw new ConfigError(
+      'INVALID_VALUE',
+      `engine.max_num_batched_tokens is ${engine.max_num_batched_tokens}, less than one token for each of ` +
+        `engine.max_num_seqs ${engine.max_num_seqs}; raise it or lower max_num_seqs`,
+      { key: 'engine.max_num_batched_tokens' },
+    );
+  }
+  const blockBytes = 4 * kvFloatsPerToken(spec) * engine.block_size;
+  const blocksPerSequence = Math.ceil(maxModelLen / engine.block_size);
+  const autoBlocks = Math.min(
+    engine.max_num_seqs * blocksPerSequence,
+    Math.max(1, Math.floor(AUTO_KV_BYTES / blockBytes)),
+  );
+  return {
+    maxNumSeqs: engine.max_num_seqs,
+    maxNumBatchedTokens: engine.max_num_batched_tokens,
+    blockSize: engine.block_size,
+    numKvBlocks: engine.num_kv_blocks === 'auto' ? autoBlocks : engine.num_kv_blocks,
+    maxModelLen,
+    maxLogitTokens: Math.max(1, Math.floor(MAX_LOGIT_BYTES / (4 * spec.vocabSize))),
+  };
+}

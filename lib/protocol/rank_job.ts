@@ -1,0 +1,95 @@
+/** What the head tells every rank about the job when it joins. */
+import type { Reduce, Topology, WireOptions } from '../../comm/all_to_all/all_to_all.js';
+import { combineBytes, dispatchBytes } from '../../comm/all_to_all/all_to_all.js';
+import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
+import { countGatherBytes } from '../../experts/placement/count_gather.js';
+import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
+import { maxRowBytes } from '../../compute/base/weight_rows.js';
+import type { BackendChoice } from '../../compute/tfjs/tf.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import type { ResidenceChoice } from '../model/weights/residence.js';
+import type { MlaForm, ModelSpec } from '../model/spec/spec.js';
+
+export interface RankJob {
+  /** Model folder, as the head sees it. */
+  readonly model: string;
+  /** What the head read in its config.json; the fingerprint makes sure that every rank's is the same. */
+  readonly spec: ModelSpec;
+  readonly backend: BackendChoice;
+  /** Part of the name of the GPU that `webgpu` runs on; null: the fastest. */
+  readonly webgpuAdapter: string | null;
+  readonly residence: ResidenceChoice;
+  /** [MoE layers][slots of all ranks]: the placement. */
+  readonly phy2log: readonly Int32Array[];
+  readonly replicaChoice: ReplicaChoice;
+  readonly reduce: Reduce;
+  readonly wire: Required<WireOptions>;
+  readonly microBatches: number;
+  /** Sockets in a thread of their own. */
+  readonly ioThread: boolean;
+  /** Over 1: ranks are numbered node by node, and rows cross to another node once. */
+  readonly numNodes: number;
+  /** Report what ran when with each step's result. */
+  readonly trace: boolean;
+  readonly mla: MlaForm;
+  readonly timeoutMs: number;
+  /** 'mask': a rank that misses a peer waits for the head to declare a new epoch. */
+  readonly onPeerLoss: 'fail' | 'mask';
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+  readonly numKvBlocks: number;
+  readonly maxNumBatchedTokens: number;
+  /** Experts may move to other ranks while steps run; null: they stay. */
+  readonly moves: MoveLimits | null;
+}
+
+export interface MoveLimits {
+  /** Bytes that a rank sends, and receives, beside one step at most: at least a row of an expert. */
+  readonly bytesPerStep: number;
+  /** MoE layers of which a rank holds two placements at a time. */
+  readonly numLayers: number;
+}
+
+/** What the configuration lets experts do. */
+export function moveLimitsOf(
+  { load_balance: config }: ExpertwireConfig,
+  { hiddenSize, moe }: ModelSpec,
+): MoveLimits | null {
+  if (!config.enabled) return null;
+  // Ranks know what their weights are kept as; float32 is the largest.
+  const shape = { hidden: hiddenSize, intermediate: moe.intermediateSize, dtype: 'f32' } as const;
+  return {
+    bytesPerStep: Math.max(config.bytes_per_step, maxRowBytes(shape)),
+    numLayers: config.layer_updates_per_step,
+  };
+}
+
+/** Which ranks share a node. */
+export const topologyOf = ({ numNodes }: RankJob, numRanks: number): Topology => ({
+  ranksPerNode: numRanks / numNodes,
+  route: numNodes === 1 ? 'flat' : 'hierarchical',
+});
+
+/** What a forwarding rank adds to a frame, at most: counts per node and states per rank. */
+const FORWARDING_BYTES = 4 * 65536;
+
+/**
+ * The largest frame of a job: all tokens of a rank's step to one other rank, or all their experts' rows back; with several nodes, those of one
+ * rank of each node, which a rank forwards.
+ */
+export function maxFrameBytesOf(job: RankJob): number {
+  const { maxNumBatchedTokens, reduce, wire, numNodes } = job;
+  const { hiddenSize: hidden, moe } = job.spec;
+  const { numTopk, numExperts } = moe.gate;
+  const numTokens = maxNumBatchedTokens * numNodes;
+  const payload = Math.max(
+    dispatchBytes(numTokens, { hidden, numTopk, reduce, dtype: wire.dispatch }),
+    combineBytes(reduce === 'source' ? numTokens * numTopk : numTokens, hidden, wire.combine),
+    countGatherBytes(numExperts),
+  );
+  const step = payload + (numNodes > 1 ? FORWARDING_BYTES : 0);
+  return FRAME_HEADER_BYTES + Math.max(step, job.moves?.bytesPerStep ?? 0);
+}
+
+/** Micro-batches for which a mesh makes room: rows of experts that move wait beside those of a step, at most one step's. */
+export const roomOf = ({ microBatches, moves }: RankJob): number => microBatches + (moves === null ? 0 : 1);

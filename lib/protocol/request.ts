@@ -1,0 +1,66 @@
+/** What callers ask of the engine and what they get back. */
+import type { SamplingParams } from '../rank/sampler.js';
+
+/** Typed arrays that token ids may come in. */
+export type TokenArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
+
+export interface GenerationRequest {
+  /** At least one; text is tokenized by the caller. Whole-number typed arrays are taken too. */
+  readonly promptTokenIds: readonly number[] | TokenArray;
+  /** At least 1; prompt and output together must fit the context. */
+  readonly maxNewTokens: number;
+  /** Default greedy. An unset seed is drawn from `engine.seed` and reported. */
+  readonly sampling?: Partial<SamplingParams>;
+  /** Output ends before the first of these; needs a tokenizer. */
+  readonly stop?: readonly string[];
+  /** Go on after the model's end-of-sequence token. Default false. */
+  readonly ignoreEos?: boolean;
+  /** Report the experts of every token. Default false. */
+  readonly returnRoutedExperts?: boolean;
+}
+
+export type FinishReason =
+  | 'stop' // an end-of-sequence token or a stop string
+  | 'length'; // maxNewTokens
+
+export type TokenEvent =
+  | {
+      readonly kind: 'token';
+      readonly tokenId: number;
+      /** Text that is certain now; '' while a character or a possible stop string is incomplete, or without a tokenizer. */
+      readonly text: string;
+    }
+  | {
+      readonly kind: 'finished';
+      readonly reason: FinishReason;
+      /** The rest of the text. */
+      readonly text: string;
+      readonly seed: number;
+      /** [tokens − 1][MoE layers][K] logical experts, of every token that was fed to the model. */
+      readonly routedExperts: number[][][] | null;
+      /** Tokens of prompt and output that were computed without one of their experts, because no rank that holds it is left. */
+      readonly numDegradedTokens: number;
+    };
+
+/** What a server or a command line needs of an engine. */
+export interface TokenSource {
+  generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<TokenEvent>;
+}
+
+export interface ScoreRequest {
+  /** At least two. */
+  readonly tokenIds: readonly number[] | TokenArray;
+  /** Called with [n·V] logits, float32, in order of position; all steps wait for it. What it throws ends this request alone. */
+  readonly onLogits?: (logits: Float32Array) => void | Promise<void>;
+}
+
+export interface ScoreResult {
+  /** Natural-log probability of each token given those before it; index 0 belongs to tokenIds[1]. */
+  readonly logprobs: readonly number[];
+  /** exp(−mean log-probability). */
+  readonly perplexity: number;
+  /** [tokens][MoE layers][K] logical experts. */
+  readonly routedExperts: number[][][];
+  /** Tokens that were computed without one of their experts. */
+  readonly numDegradedTokens: number;
+}

@@ -1,0 +1,155 @@
+/** What head and ranks say to each other about one step. Sent as msgpack over the control link. */
+import type { RemoteError } from '../../comm/job/messages.js';
+import type { MigrationOrder, MigrationProgress } from '../../experts/layer/migration.js';
+import type { StepPhase } from '../../compute/base/stopwatch.js';
+import type { TimelineEvent } from '../metrics/timeline.js';
+import type { Residence } from '../model/weights/residence.js';
+import type { SamplingParams } from '../rank/sampler.js';
+
+/** One rank's part of a step: every rank gets one, with the same numbers, even when it has no tokens. */
+export interface StepPlan {
+  readonly step: number;
+  /** Membership epoch. */
+  readonly epoch: number;
+  /** Version of the placement that every rank computes this step with. */
+  readonly placementVersion: number;
+  /** Beside the step: this round of rows of the experts that move. */
+  readonly moveRound?: number;
+  readonly begin: readonly SequenceStart[];
+  /** Generated tokens before prompt tokens. */
+  readonly parts: readonly PlanPart[];
+}
+
+export interface SequenceStart {
+  readonly sequence: number;
+  /** KV blocks for its longest possible length, in order of position. */
+  readonly blocks: readonly number[];
+  readonly sampling: SamplingParams;
+  readonly wants: SequenceWants;
+}
+
+/** What a request asks for besides tokens. */
+export interface SequenceWants {
+  readonly routedExperts: boolean;
+  readonly promptLogprobs: boolean;
+  readonly logits: boolean;
+}
+
+export interface PlanPart {
+  readonly sequence: number;
+  readonly tokenIds: readonly number[];
+  /** Position of the first of them. */
+  readonly position: number;
+  readonly isPrompt: boolean;
+  /** Sample after the last of them: it completes the prompt, or is a generated token. */
+  readonly sample: boolean;
+  /** The token after the last of them, where the prompt goes on: for prompt log-probabilities. */
+  readonly nextPromptToken: number | null;
+  /** Tokens whose outputs were committed before their KV cache was lost with its rank: computed for the cache alone. */
+  readonly isReplay: boolean;
+  /** Experts that these tokens go to instead of the gate's choice (`experts.routing`): [n·L·K]. */
+  readonly forcedExperts?: Uint16Array;
+}
+
+export interface StepResult {
+  readonly step: number;
+  readonly outputs: readonly SequenceOutput[];
+  /** Tokens per MoE layer and logical expert that this rank routed in this step, [L][E]. */
+  readonly load: readonly (readonly number[])[];
+  /** Of the same choices, how many each rank computed, [L][R]. */
+  readonly rankLoad: readonly (readonly number[])[];
+  readonly phasesMs: Readonly<Record<StepPhase, number>>;
+  readonly stats: RankStats;
+  /** Where experts moved. */
+  readonly moved?: MoveReport;
+  /** Where the job is traced. */
+  readonly timeline?: readonly TimelineEvent[];
+}
+
+/** What moving experts came to beside a step. */
+export interface MoveReport extends Omit<MigrationProgress, 'error'> {
+  /** How much longer the step took on this rank: reading rows before it, and waiting for rows behind it. */
+  readonly stallMs: number;
+  /** When rows left and arrived. */
+  readonly timeline: readonly TimelineEvent[];
+  readonly error?: RemoteError;
+}
+
+/** Between two steps: what leads to the next version of the placement. */
+export type MoveOrder =
+  | { readonly kind: 'prepare'; readonly order: MigrationOrder }
+  /** Every rank holds all that the version needs: from now on it is the placement. */
+  | { readonly kind: 'commit'; readonly version: number }
+  /** The version won't come. */
+  | { readonly kind: 'drop'; readonly version: number };
+
+export interface SequenceOutput {
+  readonly sequence: number;
+  /** Null where nothing was to be sampled. */
+  readonly tokenId: number | null;
+  /** Per token of the part and MoE layer, K experts each: [n·L·K]. */
+  readonly routedExperts?: Uint16Array;
+  /** For each token of the part, the log-probability of the prompt token after it, in nats; NaN after the last. */
+  readonly promptLogprobs?: Float64Array;
+  /** [n·V] */
+  readonly logits?: Float32Array;
+  /** Positions of the part's tokens that lost at least one expert, ascending; absent where none did. */
+  readonly degraded?: readonly number[];
+}
+
+/** Counters of one rank since it started. */
+export interface RankStats {
+  readonly numTensors: number;
+  readonly tensorBytes: number;
+  /** Bytes of weights and KV cache in memories of the kernels; 0 where TensorFlow.js computes. */
+  readonly kernelBytes: number;
+  /** Calls of kernels so far. */
+  readonly numKernelCalls: number;
+  /** Activations, logits and what steers their computation, into the memory of what computes and out of it, so far: kernels' or a backend's. */
+  readonly numCopies: number;
+  readonly copiedBytes: number;
+  readonly numKernelRuns: number;
+  readonly numKvBlocks: number;
+  readonly peakRssBytes: number;
+  /** Per destination rank. */
+  readonly dispatchBytes: readonly number[];
+  readonly combineBytes: readonly number[];
+  /** Per source rank: how long this rank waited for its rows. */
+  readonly waitMs: readonly number[];
+}
+
+/** What the head tells a rank. */
+export type HeadToRank =
+  | { readonly kind: 'step'; readonly plan: StepPlan }
+  /** Sequences that are over; their KV blocks are forgotten. */
+  | { readonly kind: 'free'; readonly sequences: readonly number[] }
+  | { readonly kind: 'move'; readonly move: MoveOrder }
+  /** The step that runs is abandoned, and the job goes on without these ranks: all that were lost since it began. */
+  | { readonly kind: 'epoch'; readonly epoch: number; readonly lost: readonly number[] };
+
+/** What a rank tells the head. */
+export type RankToHead =
+  | { readonly kind: 'loaded'; readonly report: LoadReport }
+  | { readonly kind: 'result'; readonly result: StepResult }
+  /** The step failed here because of a peer; the rank waits for the head's next word. Only where losses are masked. */
+  | { readonly kind: 'stuck'; readonly epoch: number; readonly error: RemoteError }
+  /** This rank has left the abandoned step and its epoch behind. */
+  | { readonly kind: 'entered'; readonly epoch: number };
+
+/** What loading took on one rank. */
+export interface LoadReport {
+  readonly backend: string;
+  readonly backendDetail: string;
+  /** The GPU, as CUDA_VISIBLE_DEVICES names it; null: none, or one that nobody chose. */
+  readonly device: string | null;
+  readonly residence: Residence;
+  /** Tensor bytes read from the checkpoint. */
+  readonly bytesRead: number;
+  readonly headerBytesRead: number;
+  readonly loadMs: number;
+  readonly pid: number;
+  /** Of the experts that this rank read, by expertKey; absent where it reads the head's own folder. */
+  readonly expertDigests?: Readonly<Record<string, string>>;
+  /** Tensors of the checkpoint that the model's configuration gives no meaning to: how many, and the first of them. */
+  readonly unused: { readonly count: number; readonly names: readonly string[] };
+}

@@ -1,0 +1,47 @@
+/** What a rank gets of its machine, made ready before TensorFlow's library loads. */
+import { availableParallelism, cpus } from 'node:os';
+import type { BackendChoice } from '../../compute/tfjs/tf.js';
+import { cudaDevices, type CudaDevice } from '../native/cuda_devices.js';
+import { ALONE, type LocalSeat } from './local_seat.js';
+import { nativeSettings, type GpuShare } from './native_settings.js';
+
+/** What a rank is told by whoever starts it. */
+export interface PlaceOrder {
+  /** Default: alone. */
+  readonly seat?: LocalSeat;
+  /** GPUs as they were before any rank of this machine took memory of them. Default none. */
+  readonly devices?: readonly CudaDevice[];
+}
+
+/** What a rank has of its machine. */
+export interface RankPlace {
+  /** Ranks of this machine, this one included, as far as is known. */
+  readonly ranksHere: number;
+  /** Null where no GPU is known, or none may be used. */
+  readonly gpu: GpuShare | null;
+}
+
+/** The GPUs that ranks of this machine may compute on; none where they will not. `choice`: of the backend, undefined where another machine chooses. */
+export async function devicesFor(choice: BackendChoice | undefined): Promise<readonly CudaDevice[]> {
+  const mayUse = choice === undefined || choice === 'auto' || choice === 'tensorflow';
+  return mayUse ? cudaDevices() : [];
+}
+
+/**
+ * Sets in `env`, which must be the process's own environment, what TensorFlow's library reads there when it loads.
+ *
+ * @param numThreads ranks that are threads of this process: they share its GPU and its threads. Default 1
+ */
+export function takePlace(
+  { seat = ALONE, devices = [] }: PlaceOrder,
+  env: Record<string, string | undefined>,
+  numThreads = 1,
+): RankPlace {
+  const cores = { numUsableCores: availableParallelism(), numCores: cpus().length };
+  const { variables, gpu } = nativeSettings(seat, { env, devices, ...cores });
+  Object.assign(env, variables);
+  return {
+    ranksHere: seat.count * numThreads,
+    gpu: gpu === null ? null : { ...gpu, numRanks: gpu.numRanks * numThreads },
+  };
+}

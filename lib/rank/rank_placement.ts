@@ -1,0 +1,96 @@
+/** The placement that a rank computes with, and the rank's part in changing it. */
+import { Migration, type MigrationParts, type MigrationProgress } from '../../experts/layer/migration.js';
+import { withoutRanks, type Placement } from '../../experts/placement/placement.js';
+import { EngineError } from '../protocol/errors.js';
+import { RowTraffic } from './row_traffic.js';
+import { describeError } from './rank_steps.js';
+import type { MoveOrder, MoveReport, StepPlan } from '../protocol/step_plan.js';
+
+/** Rows that travel beside a step. */
+export interface Moving {
+  /** The step is over: how far moving is, and how long the step was held up. Null: no experts move. */
+  end(): Promise<MoveReport | null>;
+  /** The step failed. */
+  abort(): void;
+}
+
+export class RankPlacement {
+  private readonly migration: Migration;
+  private readonly traffic: RowTraffic;
+  /** Without regard to losses. */
+  private whole: Placement;
+  private lost: readonly number[] = [];
+  private left: Placement;
+
+  constructor(placement: Placement, parts: MigrationParts) {
+    this.whole = this.left = placement;
+    this.traffic = new RowTraffic(parts.mesh);
+    this.migration = new Migration({ ...parts, mesh: this.traffic.mesh });
+  }
+
+  /** What the ranks that are left hold. */
+  get current(): Placement {
+    return this.left;
+  }
+
+  /** Takes a step towards another placement. No step may be running. */
+  move(move: MoveOrder): void {
+    switch (move.kind) {
+      case 'prepare':
+        this.migration.prepare(move.order, this.left);
+        return;
+      case 'commit':
+        this.whole = this.migration.commit(move.version, this.whole);
+        this.left = withoutRanks(this.whole, this.lost);
+        return;
+      case 'drop':
+        this.migration.drop();
+    }
+  }
+
+  /** All ranks that were lost since the job began. What was being moved is dropped: the head plans anew. */
+  lose(lost: readonly number[]): void {
+    this.migration.drop();
+    this.lost = lost;
+    this.left = withoutRanks(this.whole, lost);
+  }
+
+  /**
+   * Sends the rows of this step, if any, and begins to receive.
+   * @throws EngineError INTERNAL for a step of another placement
+   */
+  begin({ placementVersion, moveRound, step, epoch }: StepPlan, signal?: AbortSignal): Moving {
+    if (placementVersion !== this.left.version) {
+      const text = `step ${step} is for version ${placementVersion} of the placement, this rank has ${this.left.version}`;
+      throw new EngineError('INTERNAL', `${text}; please report this`);
+    }
+    if (moveRound === undefined) return NOTHING_MOVES;
+    const failed = new AbortController();
+    const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+    const startMs = performance.now();
+    this.traffic.begin();
+    const progress = this.migration.run(moveRound, { step, epoch }, either);
+    const sendMs = performance.now() - startMs;
+    return { end: () => this.reportOf(progress, sendMs, step), abort: () => failed.abort() };
+  }
+
+  dispose(): void {
+    this.migration.drop();
+  }
+
+  private async reportOf(
+    progress: Promise<MigrationProgress | null>,
+    sendMs: number,
+    step: number,
+  ): Promise<MoveReport | null> {
+    const startMs = performance.now();
+    const done = await progress;
+    if (done === null) return null;
+    const { error, ...rest } = done;
+    const stallMs = sendMs + performance.now() - startMs;
+    const timeline = this.traffic.events(step);
+    return { ...rest, stallMs, timeline, ...(error !== undefined && { error: describeError(error) }) };
+  }
+}
+
+const NOTHING_MOVES: Moving = { end: () => Promise.resolve(null), abort: () => undefined };

@@ -1,0 +1,91 @@
+/** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, frees sequences, enters epochs. */
+import { CommError } from '../../comm/base/errors.js';
+import type { RemoteError } from '../../comm/job/messages.js';
+import type { RankExecutor } from './rank_executor.js';
+import type { HeadToRank, RankToHead, StepPlan } from '../protocol/step_plan.js';
+
+export interface RankStepsOptions {
+  readonly rank: number;
+  readonly executor: Pick<RankExecutor, 'run' | 'free' | 'move' | 'enterEpoch'>;
+  /** 'mask': a step that fails because of a peer leaves this rank waiting for the head's next word. */
+  readonly onPeerLoss: 'fail' | 'mask';
+  readonly tell: (message: RankToHead) => void;
+  /** This rank can't go on. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+export class RankSteps {
+  private readonly options: RankStepsOptions;
+  private last = Promise.resolve();
+  /** Aborted when the head declares an epoch, and replaced. */
+  private abandoned = new AbortController();
+
+  constructor(options: RankStepsOptions) {
+    this.options = options;
+  }
+
+  /** Takes a message; what it asks for is done after all earlier ones, but a new epoch ends the step that runs at once. */
+  take(message: HeadToRank): void {
+    if (message.kind === 'epoch') {
+      this.abandoned.abort(new CommError('ABORTED', `the head declared epoch ${message.epoch}; the step runs again`));
+      this.abandoned = new AbortController();
+    }
+    const { signal } = this.abandoned;
+    this.last = this.last.then(() => this.obey(message, signal)).catch(this.options.onFailed);
+  }
+
+  private async obey(message: HeadToRank, signal: AbortSignal): Promise<void> {
+    const { executor, tell } = this.options;
+    switch (message.kind) {
+      case 'free':
+        executor.free(message.sequences);
+        return;
+      case 'move':
+        executor.move(message.move);
+        return;
+      case 'epoch':
+        executor.enterEpoch(message.epoch, message.lost);
+        tell({ kind: 'entered', epoch: message.epoch });
+        return;
+      case 'step':
+        await this.run(message.plan, signal);
+    }
+  }
+
+  private async run(plan: StepPlan, signal: AbortSignal): Promise<void> {
+    const { rank, executor, onPeerLoss, tell } = this.options;
+    const isAbandoned = (): boolean => signal.aborted;
+    if (isAbandoned()) return; // before it began
+    try {
+      tell({ kind: 'result', result: await executor.run(plan, signal) });
+    } catch (error) {
+      if (onPeerLoss === 'fail' || !(error instanceof CommError)) throw error;
+      if (isAbandoned()) return;
+      if (!isAbout(error, rank)) throw error;
+      tell({ kind: 'stuck', epoch: plan.epoch, error: describeError(error) });
+    }
+  }
+}
+
+/** Whether an error blames a peer. */
+function isAbout({ code, rank: about, message }: CommError, own: number): boolean {
+  if (about === undefined || about === own) return false;
+  // The peer broke a limit, so that its link was cut, or takes nothing any more; otherwise what this rank itself would send it is too large.
+  if (code === 'LIMIT') return message.startsWith(`LIMIT: rank ${about} `);
+  return code === 'PEER_LOST' || code === 'TIMEOUT' || code === 'PROTOCOL';
+}
+
+/** An error of any layer, for the head. */
+export function describeError(error: unknown): RemoteError {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'INTERNAL';
+  if (!(error instanceof CommError)) return { code, message };
+  const { rank, layer, phase } = error;
+  return {
+    code,
+    message,
+    ...(rank !== undefined && { rank }),
+    ...(layer !== undefined && { layer }),
+    ...(phase !== undefined && { phase }),
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * A rank that a head or `expertwire rank --nproc` started: it takes its orders, the secret among them, from a pipe that no other process can
+ * read, and the end of that pipe tells it that its parent is gone.
+ */
+import { createInterface } from 'node:readline';
+import { EngineError } from '../protocol/errors.js';
+import { runRank, type RankOptions } from './rank_main.js';
+import type { RankJob } from '../protocol/rank_job.js';
+import { takePlace, type PlaceOrder } from './rank_place.js';
+import { runRankThreads } from './rank_threads.js';
+
+/** One JSON line on standard input. */
+export interface SpawnOrder extends Omit<
+  RankOptions,
+  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'onHeadKnows' | 'readsHeadsFolder'
+> {
+  /** What it takes of its machine. */
+  readonly place: PlaceOrder;
+  /** Run ranks 0 … n − 1, which are the whole job, as threads of this process, instead of one rank. */
+  readonly numThreads?: number;
+  /** The head itself started it, on its own model folder, and tells its user what it is told: the rank need not. */
+  readonly isHeads?: boolean;
+}
+
+/** What a rank tells the process that started it, once: it has joined a job. */
+export interface SpawnedRankNews {
+  readonly onPeerLoss: RankJob['onPeerLoss'];
+}
+
+/**
+ * As {@link runRank}. `tell` reaches the parent; `env` is the process's own environment, in which is set what the order says. False: it could not start, and its parent was told why.
+ * @throws EngineError HEAD_LOST when the parent went away.
+ */
+export async function runSpawnedRank(
+  stdin: NodeJS.ReadableStream,
+  stderr: NodeJS.WritableStream,
+  tell: (news: SpawnedRankNews) => void,
+  env: Record<string, string | undefined>,
+): Promise<boolean> {
+  const gone = new AbortController();
+  const lines = createInterface({ input: stdin });
+  const order = new Promise<SpawnOrder>((resolve, reject) => {
+    lines.once('line', (line) => resolve(JSON.parse(line) as SpawnOrder));
+    lines.once('close', () => {
+      const lost = new EngineError('HEAD_LOST', 'the process that started this rank is gone; start the job again');
+      reject(lost);
+      gone.abort(lost);
+    });
+  });
+  try {
+    const { numThreads, isHeads = false, ...options } = await order;
+    const place = takePlace(options.place, env, numThreads);
+    const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
+    const onJoined = ({ onPeerLoss }: RankJob): void => tell({ onPeerLoss });
+    let isTold = false;
+    const onHeadKnows = (): void => void (isTold = isHeads);
+    const told = { ...options, place, onHeadKnows, readsHeadsFolder: isHeads, signal: gone.signal };
+    const heard = (error: unknown): void => {
+      if (!isTold) throw error;
+    };
+    if (numThreads === undefined) await runRank({ ...told, onRefused, onJoined }).catch(heard);
+    else {
+      const onFailed = ({ message }: EngineError): void => {
+        if (!isTold) stderr.write(`${message}\n`);
+      };
+      await runRankThreads(numThreads, { ...told, onFailed }).catch(heard);
+    }
+    return !isTold;
+  } finally {
+    lines.close(); // an open standard input would keep this process alive
+  }
+}

@@ -1,0 +1,117 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect } from 'chai';
+import { asRank, FRAME_HEADER_BYTES, type FrameHeader } from '../../../../comm/index.js';
+import { WsWriter } from '../../../../comm/ws/links/ws_writer.js';
+import { MemorySocket } from '../../../kit/memory_socket.js';
+import { thrown } from '../../../kit/errors.js';
+
+const HEADER: FrameHeader = {
+  ...{ phase: 'dispatch', source: asRank(0), destination: asRank(1), step: 1, layer: 2, microBatch: 0, epoch: 0 },
+  ...{ numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0, payloadBytes: 0 },
+};
+const SMALL = 1000;
+const LARGE = 100_000;
+
+describe('the writer of a link', () => {
+  it('lets the small frames of a turn leave in one write, when the turn ends', async () => {
+    const { writer, socket } = newWriter();
+    for (let step = 0; step < 20; step += 1) send(writer, SMALL, step);
+    expect(socket.writes).to.have.length(0);
+    await turn();
+    expect(socket.writes).to.have.length(1);
+    expect(socket.bytes().length).to.equal(20 * (4 + FRAME_HEADER_BYTES + SMALL));
+    await turn();
+    expect(socket.writes).to.have.length(1);
+  });
+
+  it('lets a large frame leave at once, uncopied and behind the small ones before it', () => {
+    const { writer, socket } = newWriter();
+    send(writer, SMALL, 1);
+    const large = send(writer, LARGE, 2);
+    expect(socket.writes.map((bytes) => bytes.length)).to.deep.equal([4 + 40 + SMALL, 10 + 40, LARGE]);
+    expect(socket.writes[2]).to.equal(large);
+    expect(socket.numCorked).to.equal(0);
+  });
+
+  it('writes what does not fit with the rest in pieces, in order', async () => {
+    const { writer, socket } = newWriter();
+    const sizes = Array.from({ length: 40 }, (_, i) => 16_384 - i);
+    for (const [step, size] of sizes.entries()) send(writer, size, step);
+    await turn();
+    expect(socket.writes.length).to.be.within(2, 40);
+    let at = 0;
+    for (const [step, size] of sizes.entries()) {
+      const bytes = socket.bytes().subarray(at + 4 + FRAME_HEADER_BYTES, (at += 4 + FRAME_HEADER_BYTES + size));
+      expect(bytes.equals(Buffer.alloc(size, step))).to.equal(true, `frame ${step}`);
+    }
+  });
+
+  it('changes no memory before it has left, and uses it again afterwards', async () => {
+    const { writer, socket } = newWriter();
+    const fill = async (step: number): Promise<void> => {
+      for (let i = 0; i < 100; i += 1) send(writer, SMALL, step);
+      await turn();
+    };
+    await fill(1);
+    const first = Buffer.from(socket.bytes());
+    await fill(2);
+    expect(socket.bytes().subarray(0, first.length).equals(first)).to.equal(true);
+    const memory = new Set(socket.writes.map((bytes) => bytes.buffer));
+    expect(memory.size).to.equal(2);
+    socket.sent();
+    await fill(3);
+    expect(memory.has(socket.writes.at(-1)!.buffer)).to.equal(true);
+  });
+
+  it('holds no more memory than twice what is on its way', async () => {
+    const { writer, socket } = newWriter();
+    for (let step = 0; step < 20; step += 1) {
+      for (let i = 0; i < 5 * step; i += 1) send(writer, SMALL, step);
+      await turn();
+    }
+    const held = new Set(socket.writes.map(({ buffer }) => buffer));
+    const numBytes = [...held].reduce((sum, buffer) => sum + buffer.byteLength, 0);
+    expect(numBytes).to.be.at.most(2 * socket.bytes().length);
+  });
+
+  it('lets go at once what it is told to', async () => {
+    const { writer, socket } = newWriter();
+    send(writer, SMALL, 1);
+    writer.flush();
+    expect(socket.writes).to.have.length(1);
+    await turn();
+    expect(socket.writes).to.have.length(1);
+  });
+
+  it('says when a payload is free again: a small one at once, a large one when it has left', () => {
+    const { writer, socket } = newWriter();
+    const free: number[] = [];
+    send(writer, SMALL, 1, () => free.push(1));
+    expect(free).to.deep.equal([1]);
+    send(writer, LARGE, 2, () => free.push(2));
+    expect(free).to.deep.equal([1]);
+    socket.sent();
+    expect(free).to.deep.equal([1, 2]);
+  });
+
+  it('writes nothing of a frame whose header can not be encoded', async () => {
+    const { writer, socket } = newWriter();
+    send(writer, SMALL, 1);
+    thrown(() => writer.write({ ...HEADER, layer: 70_000 }, []), 'INVALID_ARGUMENT');
+    send(writer, SMALL, 2);
+    await turn();
+    expect(socket.bytes().length).to.equal(2 * (4 + FRAME_HEADER_BYTES + SMALL));
+  });
+});
+
+function newWriter(): { writer: WsWriter; socket: MemorySocket } {
+  const socket = new MemorySocket();
+  return { writer: new WsWriter(socket), socket };
+}
+
+/** A payload full of the low byte of `step`. */
+function send(writer: WsWriter, payloadBytes: number, step: number, onSent?: () => void): Uint8Array {
+  const payload = new Uint8Array(payloadBytes).fill(step);
+  writer.write({ ...HEADER, step, payloadBytes }, [payload], onSent);
+  return payload;
+}

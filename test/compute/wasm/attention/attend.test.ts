@@ -1,0 +1,134 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { randomLane, runLane, tokensOf, type Blocks, type LaneCase } from '../../../kit/kernel_lanes.js';
+import { KernelValues } from '../../../kit/kernel_values.js';
+import { attendRowRef } from '../../../refs/attention_ref.js';
+import { isSameBits, largestDifference } from '../../../refs/random.js';
+
+const rowsOf = (values: Float32Array, width: number): Float32Array[] =>
+  Array.from({ length: values.length / width }, (_, i) => values.subarray(i * width, (i + 1) * width));
+
+function reference(lane: LaneCase): number[] {
+  const { position, numHeads, dim, valueDim, window, softmaxScale, sinks } = lane;
+  const [keys, values] = [rowsOf(lane.keys, dim), rowsOf(lane.values, valueDim)];
+  return rowsOf(lane.queries, dim).flatMap((query, row) => {
+    const end = position + Math.floor(row / numHeads) + 1;
+    const start = window === 0 ? 0 : Math.max(0, end - window);
+    const sink = sinks?.[row % numHeads];
+    return attendRowRef(query, keys.slice(start, end), values.slice(start, end), softmaxScale, sink);
+  });
+}
+
+const PLAIN: Blocks = { blockSize: 16, seed: 0, isInterleaved: false };
+
+const shapes = fc.record({
+  position: fc.oneof(fc.constant(0), fc.nat(150)),
+  numTokens: fc.oneof(fc.constant(1), fc.nat(40)),
+  numHeads: fc.integer({ min: 1, max: 7 }),
+  dim: fc.integer({ min: 1, max: 40 }),
+  valueDim: fc.integer({ min: 1, max: 40 }),
+  window: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 })),
+});
+const blocks = fc.record({ blockSize: fc.integer({ min: 1, max: 20 }), seed: fc.nat(), isInterleaved: fc.boolean() });
+
+describe('attention kernel', () => {
+  const place = new KernelValues();
+  afterEach(() => place.free());
+
+  const run = (lane: LaneCase, where = PLAIN): Float32Array => {
+    const out = runLane(place, lane, where);
+    place.free();
+    return out;
+  };
+
+  it('agrees with the float64 reference for any shapes, blocks, windows and sinks', () => {
+    fc.assert(
+      fc.property(shapes, blocks, fc.nat(), fc.boolean(), (shape, where, seed, hasSinks) => {
+        const lane = randomLane(seed, shape, hasSinks);
+        expect(largestDifference(run(lane, where), reference(lane))).to.be.below(3e-6);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('gives a token the same bits alone or among others, for any chunks and blocks', () => {
+    fc.assert(
+      fc.property(shapes, blocks, fc.nat(), fc.boolean(), (shape, where, seed, hasSinks) => {
+        const lane = randomLane(seed, shape, hasSinks);
+        const whole = run(lane);
+        const size = 1 + (seed % 7);
+        const parts = [];
+        for (let token = 0; token < lane.numTokens; token += size) {
+          parts.push(...run(tokensOf(lane, token, Math.min(size, lane.numTokens - token)), where));
+        }
+        expect(isSameBits(Float32Array.from(parts), whole)).to.equal(true);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('a head has the same bits alone and in its group', () => {
+    const lane = randomLane(1, { position: 30, numTokens: 5, numHeads: 5, dim: 20, valueDim: 24, window: 0 }, true);
+    const whole = rowsOf(run(lane), 24);
+    for (let head = 0; head < 5; head++) {
+      const queries = rowsOf(lane.queries, 20).filter((_, row) => row % 5 === head);
+      const alone = { ...lane, numHeads: 1, queries: Float32Array.from(queries.flatMap((row) => [...row])) };
+      const got = rowsOf(run({ ...alone, sinks: lane.sinks!.slice(head, head + 1) }), 24);
+      got.forEach((row, t) => expect(isSameBits(row, whole[t * 5 + head]!)).to.equal(true));
+    }
+  });
+
+  for (const window of [0, 1, 10]) {
+    it(`what a token doesn't see may be anything: window ${window}`, () => {
+      const lane = randomLane(2, { position: 20, numTokens: 9, numHeads: 3, dim: 12, valueDim: 17, window }, false);
+      const whole = rowsOf(run(lane), 3 * 17);
+      for (let t = 0; t < 9; t++) {
+        const end = 20 + t + 1;
+        const isSeen = (key: number): boolean => key < end && (window === 0 || key >= end - window);
+        for (const bad of [NaN, Infinity]) {
+          const spoilt = (values: Float32Array, width: number): Float32Array =>
+            values.map((value, i) => (isSeen(Math.floor(i / width)) ? value : bad));
+          const rows = run({ ...lane, keys: spoilt(lane.keys, 12), values: spoilt(lane.values, 17) });
+          expect(isSameBits(rowsOf(rows, 3 * 17)[t]!, whole[t]!)).to.equal(true);
+        }
+      }
+    });
+  }
+
+  it('NaN in a query, key or value makes NaN of the rows that see it', () => {
+    const shape = { position: 3, numTokens: 4, numHeads: 2, dim: 8, valueDim: 8, window: 0 };
+    const spoil = (values: Float32Array, at: number): Float32Array =>
+      values.map((value, i) => (i === at ? NaN : value));
+    const lane = randomLane(3, shape, false);
+    const isNaNs = (spoilt: LaneCase): boolean[] => rowsOf(run(spoilt), 8).map((row) => row.every(Number.isNaN));
+    const fromToken = (token: number): boolean[] => Array.from({ length: 8 }, (_, row) => row >= 2 * token);
+    expect(isNaNs({ ...lane, queries: spoil(lane.queries, 8 * 5) })).to.deep.equal(fromToken(0).map((_, i) => i === 5));
+    expect(isNaNs({ ...lane, keys: spoil(lane.keys, 8 * 5) })).to.deep.equal(fromToken(2));
+    const values = rowsOf(run({ ...lane, values: spoil(lane.values, 8 * 5 + 1) }), 8);
+    expect(values.map((row) => Number.isNaN(row[1]))).to.deep.equal(fromToken(2));
+    expect(values.every((row) => row.every((value, i) => i === 1 || !Number.isNaN(value)))).to.equal(true);
+  });
+
+  it('huge scores choose one value, tiny ones the mean', () => {
+    const shape = { position: 5, numTokens: 1, numHeads: 1, dim: 4, valueDim: 4, window: 0 };
+    const lane = { ...randomLane(4, shape, false, 1e30), softmaxScale: 1 };
+    expect(largestDifference(run(lane), reference(lane))).to.equal(0);
+    const flat = { ...lane, softmaxScale: 0 };
+    expect(largestDifference(run(flat), reference(flat))).to.be.below(1e-7);
+  });
+
+  it('agrees over thousands of keys', () => {
+    const shape = { position: 5000, numTokens: 3, numHeads: 3, dim: 64, valueDim: 64, window: 0 };
+    const lane = randomLane(5, shape, true);
+    expect(largestDifference(run(lane), reference(lane))).to.be.below(2e-6);
+  });
+
+  it('a sink that outweighs all keys leaves nothing of the values', () => {
+    const shape = { position: 5, numTokens: 2, numHeads: 2, dim: 4, valueDim: 4, window: 0 };
+    const lane = { ...randomLane(6, shape, false), sinks: Float32Array.of(500, -500) };
+    const rows = rowsOf(run(lane), 4);
+    const plain = rowsOf(run({ ...lane, sinks: null }), 4);
+    expect([...rows[0]!, ...rows[2]!].every((value) => value === 0)).to.equal(true);
+    [1, 3].forEach((row) => expect(isSameBits(rows[row]!, plain[row]!)).to.equal(true));
+  });
+});

@@ -1,0 +1,55 @@
+import { expect } from 'chai';
+import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
+import { HEAD } from '../../../../compute/wasm/memory/layouts.js';
+import { RESIDENT_DTYPES, padded } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { KernelValues } from '../../../kit/kernel_values.js';
+import { linearRef, normRef } from '../../../refs/attention_ref.js';
+import { randomFrom, randomValues } from '../../../refs/random.js';
+
+const EPS = 1e-5;
+
+describe('embedding and logits kernels', () => {
+  const values = new KernelValues();
+  afterEach(() => values.free());
+
+  for (const dtype of RESIDENT_DTYPES) {
+    for (const hidden of [1, 32, 50]) {
+      it(`embed gives the rows of these tokens, with zeros behind them: ${dtype}, ${hidden} columns`, () => {
+        const matrix = values.matrix(randomValues(randomFrom(1), 7 * hidden), 7, hidden, dtype);
+        const tokens = [6, 0, 3, 3];
+        const x = values.floats(tokens.length * padded(hidden));
+        values.memory.kernels.embed(values.words(tokens), tokens.length, matrix.address, x);
+        const rows = matrix.toFloat32();
+        const zeros = new Array<number>(padded(hidden) - hidden).fill(0);
+        const expected = tokens.flatMap((token) => [...rows.subarray(token * hidden, (token + 1) * hidden), ...zeros]);
+        expect([...values.memory.floats(x, expected.length)]).to.deep.equal(expected);
+      });
+    }
+  }
+
+  it('logitsOf is the head of the normed rows, asks for memory first, and writes nothing but logits', () => {
+    const [hidden, vocab, stride] = [50, 37, 40];
+    const random = randomFrom(2);
+    const [weight, matrix, x] = [50, vocab * hidden, 5 * hidden].map((count) => randomValues(random, count));
+    const norm = values.rows(weight!, hidden, padded(hidden));
+    const fields = { normEps: EPS, norm, matrix: values.matrix(matrix!, vocab, hidden).address, hiddenSize: hidden };
+    const head = new Descriptor(values.memory, HEAD, fields);
+    const rows = [4, 0, 4];
+    const [from, logits] = [values.rows(x!, hidden, padded(hidden)), values.floats(rows.length * stride)];
+    const run = (scratch: number, bytes: number): number => {
+      const { logitsOf } = values.memory.kernels;
+      return logitsOf(head.address, from, values.words(rows), rows.length, logits, stride, scratch, bytes);
+    };
+    const needed = run(0, 0);
+    expect([...values.memory.floats(logits, rows.length * stride)].every(Number.isNaN)).to.equal(true);
+    expect(run(values.floats(needed / 4), needed - 1)).to.equal(needed);
+    expect(run(values.floats(needed / 4), needed)).to.equal(0);
+    rows.forEach((row, i) => {
+      const normed = normRef(weight!, [...x!.subarray(row * hidden, (row + 1) * hidden)], EPS);
+      const got = values.memory.floats(logits + 4 * i * stride, stride);
+      linearRef(matrix!, normed).forEach((value, v) => expect(got[v]).to.be.closeTo(value, 1e-5));
+      expect([...got.subarray(vocab)].every(Number.isNaN)).to.equal(true);
+    });
+    head.dispose();
+  });
+});

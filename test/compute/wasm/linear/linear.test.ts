@@ -1,0 +1,157 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
+import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { f32Matrix, placeRows } from '../../../kit/kernel_rows.js';
+import { linearRef } from '../../../refs/linear_ref.js';
+import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
+
+const memory = new KernelMemory();
+/** Columns behind the outputs that must stay as they are. */
+const GAP = 3;
+const UNTOUCHED = 12345;
+
+function linear(x: Float32Array, weight: KernelMatrix): Float32Array {
+  const numRows = x.length / weight.columns;
+  const stride = weight.rows + GAP;
+  const xAt = placeRows(memory, x, weight.columns);
+  const yAt = memory.allocate(4 * stride * numRows + 64);
+  const y = memory.floats(yAt, stride * numRows + 16).fill(UNTOUCHED);
+  memory.kernels.linear(xAt, numRows, weight.address, yAt, stride);
+  expect(y.every((value, i) => (i % stride < weight.rows && i < stride * numRows) || value === UNTOUCHED)).to.equal(
+    true,
+  );
+  const out = y.subarray(0, stride * numRows).filter((_, i) => i % stride < weight.rows);
+  memory.free(xAt);
+  memory.free(yAt);
+  return out;
+}
+
+/** Widths around the padding; rows of W around the panels of four. */
+const shape = fc.record({
+  numRows: fc.integer({ min: 0, max: 20 }),
+  rows: fc.integer({ min: 1, max: 23 }),
+  columns: fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(96, 128, 255, 1000)),
+  seed: fc.nat(),
+});
+
+describe('linear kernel', () => {
+  afterEach(() => expect(memory.usedBytes, 'bytes left behind').to.equal(0));
+
+  for (const dtype of RESIDENT_DTYPES) {
+    it(`agrees with the float64 reference on the resident weights (${dtype})`, () => {
+      fc.assert(
+        fc.property(shape, ({ numRows, rows, columns, seed }) => {
+          const random = randomFrom(seed);
+          const weight = KernelMatrix.from(
+            memory,
+            f32Matrix(rows, columns, randomValues(random, rows * columns)),
+            dtype,
+          );
+          const x = randomValues(random, numRows * columns);
+          const expected = linearRef(x, weight.toFloat32(), columns);
+          expect(largestDifference(linear(x, weight), expected)).to.be.below(3e-7 * columns + 1e-6);
+          weight.dispose();
+        }),
+        { numRuns: 150 },
+      );
+    });
+
+    it(`is the f32 kernel on the decoded weights, bit for bit (${dtype})`, () => {
+      for (const [rows, columns] of [
+        [1, 5],
+        [6, 32],
+        [9, 100],
+        [17, 2048],
+        [6, 16416],
+      ] as const) {
+        const values = randomValues(randomFrom(rows), rows * columns);
+        const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
+        const decoded = KernelMatrix.from(memory, f32Matrix(rows, columns, weight.toFloat32()), 'f32');
+        for (const numRows of [1, 2, 3, 4, 5, 9]) {
+          const x = randomValues(randomFrom(numRows), numRows * columns);
+          expect(isSameBits(linear(x, weight), linear(x, decoded)), `${rows} × ${columns}`).to.equal(true);
+        }
+        weight.dispose();
+        decoded.dispose();
+      }
+    });
+
+    it(`a row has the same bits among 1 to 70 rows, wherever it stands (${dtype})`, () => {
+      // 62 of the longer rows are a block (linear.as.ts).
+      for (const [rows, columns] of [
+        [7, 40],
+        [5, 8200],
+      ] as const) {
+        const random = randomFrom(columns);
+        const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, randomValues(random, rows * columns)), dtype);
+        const x = randomValues(random, 70 * columns);
+        const all = linear(x, weight);
+        for (let numRows = 1; numRows < 70; numRows += columns > 100 ? 9 : 1) {
+          for (const from of new Set([0, 70 - numRows, Math.floor((70 - numRows) / 3)])) {
+            const part = linear(x.slice(from * columns, (from + numRows) * columns), weight);
+            expect(
+              isSameBits(part, all.subarray(from * rows, (from + numRows) * rows)),
+              `${numRows} from ${from}`,
+            ).to.equal(true);
+          }
+        }
+        weight.dispose();
+      }
+    });
+
+    it(`an output has the same bits whatever other rows W has (${dtype})`, () => {
+      const columns = 77;
+      const values = randomValues(randomFrom(3), 19 * columns);
+      const x = randomValues(randomFrom(4), 6 * columns);
+      const whole = KernelMatrix.from(memory, f32Matrix(19, columns, values), dtype);
+      const all = linear(x, whole);
+      for (let rows = 1; rows < 19; rows++) {
+        const first = KernelMatrix.from(memory, f32Matrix(rows, columns, values.slice(0, rows * columns)), dtype);
+        expect(
+          isSameBits(
+            linear(x, first),
+            all.filter((_, i) => i % 19 < rows),
+          ),
+          `${rows} rows`,
+        ).to.equal(true);
+        first.dispose();
+      }
+      whole.dispose();
+    });
+  }
+
+  it('NaN and infinity reach the outputs of their row, and no other', () => {
+    const [rows, columns] = [6, 45];
+    const weight = KernelMatrix.from(
+      memory,
+      f32Matrix(rows, columns, randomValues(randomFrom(5), rows * columns)),
+      'f32',
+    );
+    const x = randomValues(randomFrom(6), 5 * columns);
+    const before = linear(x, weight);
+    for (const [bad, isRight] of [
+      [NaN, Number.isNaN],
+      [Infinity, (y: number) => Math.abs(y) === Infinity],
+    ] as const) {
+      const y = linear(x.with(2 * columns + 44, bad), weight);
+      y.forEach((value, i) => {
+        if (Math.floor(i / rows) === 2) expect(isRight(value), `${value}`).to.equal(true);
+        else expect(value).to.equal(before[i]);
+      });
+    }
+    weight.dispose();
+  });
+
+  it('sums that overflow are infinite, and subnormal products count', () => {
+    const weight = KernelMatrix.from(memory, f32Matrix(2, 2, Float32Array.of(3e38, 3e38, 1e-30, 0)), 'f32');
+    expect([...linear(Float32Array.of(2, 2, 1e-10, 0), weight)]).to.deep.equal([
+      Infinity,
+      Math.fround(2e-30),
+      Math.fround(Math.fround(1e-10) * Math.fround(3e38)),
+      Math.fround(Math.fround(1e-10) * Math.fround(1e-30)),
+    ]);
+    weight.dispose();
+  });
+});

@@ -1,0 +1,67 @@
+import { expect } from 'chai';
+import { KernelMemories } from '../../../../compute/wasm/memory/kernel_memories.js';
+import { ResidentExperts } from '../../../../compute/wasm/experts/resident_experts.js';
+import { createExpertShard } from '../../../../experts/layer/shard.js';
+import { matrixOf } from '../../../../compute/base/weight_matrix.js';
+import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
+
+const HIDDEN = 64;
+const INTERMEDIATE = 32;
+const MIB = 2 ** 20;
+
+const weightsOf = (seed: number) => {
+  const random = randomFrom(seed);
+  const matrix = (rows: number, columns: number) => matrixOf(randomValues(random, rows * columns, 0.3), rows, columns);
+  return { gate: matrix(INTERMEDIATE, HIDDEN), up: matrix(INTERMEDIATE, HIDDEN), down: matrix(HIDDEN, INTERMEDIATE) };
+};
+
+describe('memories of a rank', () => {
+  it('experts go where there is room, past what is reserved, and into further memories', () => {
+    const memories = new KernelMemories({ firstBytes: MIB, eachBytes: MIB / 16, limitBytes: 2 * MIB });
+    expect(memories.withRoom(MIB / 8)).to.equal(memories.first);
+    memories.first.allocate(MIB / 8);
+    const second = memories.withRoom(MIB);
+    expect(second).not.to.equal(memories.first);
+    expect(memories.withRoom(MIB)).to.equal(second);
+    second.allocate(MIB / 2);
+    second.allocateScratch(1000);
+    expect(memories.withRoom(MIB / 16)).to.equal(memories.first);
+    expect(memories.stats()).to.deep.include({ numMemories: 2, heldBytes: (5 * MIB) / 8, scratchBytes: 1024 });
+  });
+
+  it('no expert goes where what was reserved is free for a while', () => {
+    const memories = new KernelMemories({ firstBytes: MIB, limitBytes: 2 * MIB });
+    const { first } = memories;
+    const weights = first.allocate((15 * MIB) / 16);
+    const [block] = [first.allocate(MIB / 2), first.allocate(MIB / 4)];
+    first.free(block);
+    expect(memories.withRoom(MIB / 4)).not.to.equal(first);
+    first.allocate(MIB / 2);
+    first.free(weights);
+    expect(memories.withRoom(MIB / 8)).to.equal(first);
+  });
+
+  it('an expert computes the same bits in any of them, beside any other', async () => {
+    const all = Array.from({ length: 12 }, (_, i) => weightsOf(i));
+    const slots = [0, 11, 5, 7, 3, 2];
+    const recv = {
+      numRecvTokens: 2,
+      recvX: randomValues(randomFrom(99), 2 * HIDDEN),
+      recvTopkIdx: Int32Array.from(slots),
+      recvTopkWeights: Float32Array.from(slots, (slot) => 0.1 * slot),
+      reduce: 'rank',
+    } as const;
+    const run = async (memories: KernelMemories): Promise<Float32Array> => {
+      const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk: 3, dtype: 'f32' });
+      const shard = createExpertShard(compute);
+      all.forEach((weights, slot) => shard.add(0, slot, weights));
+      const out = await shard.forward(0, recv);
+      shard.dispose();
+      expect(memories.stats()).to.include({ heldBytes: 0, scratchBytes: 0 });
+      return out;
+    };
+    const small = new KernelMemories({ eachBytes: 200 * 1024, limitBytes: 600 * 1024 });
+    expect(isSameBits(await run(small), await run(new KernelMemories()))).to.equal(true);
+    expect(small.stats().numMemories).to.be.above(1);
+  });
+});

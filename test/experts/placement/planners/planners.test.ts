@@ -1,0 +1,214 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { balancednessOf } from '../../../../experts/placement/balance.js';
+import { ExpertError } from '../../../../compute/base/errors.js';
+import { createPlacement, placementFrom } from '../../../../experts/placement/placement.js';
+import { createPlanner, PLANNERS, type PlannerName } from '../../../../experts/placement/planners/index.js';
+import type { PlanTopology } from '../../../../experts/placement/planners/topology.js';
+import { errorOf } from '../../../kit/rejects.js';
+import { randomFrom } from '../../../refs/random.js';
+import { bestBalancedness, evenLoads, heldOf, lowestMaximum } from '../../../refs/placement_ref.js';
+
+/** Any load with any number of slots that hold it; slots that divide where asked. */
+const problems = (isDivisible: boolean) =>
+  fc
+    .record({
+      numLayers: fc.integer({ min: 1, max: 3 }),
+      numExperts: fc.integer({ min: 1, max: 24 }),
+      numRanks: fc.integer({ min: 1, max: 8 }),
+      extra: fc.nat(20),
+    })
+    .chain(({ numLayers, numExperts, numRanks, extra }) => {
+      const numSlots = numExperts + extra;
+      const layer = fc.array(fc.oneof(fc.nat(1000), fc.double({ min: 0, max: 10, noNaN: true })), {
+        minLength: numExperts,
+        maxLength: numExperts,
+      });
+      return fc.record({
+        load_LE: fc.array(layer, { minLength: numLayers, maxLength: numLayers }),
+        topology: fc.constant<PlanTopology>({
+          numRanks,
+          numSlots: isDivisible ? Math.ceil(numSlots / numRanks) * numRanks : numSlots,
+        }),
+        start: fc.constantFrom(null, 'linear' as const, 'round_robin' as const),
+      });
+    });
+
+const startOf = (start: 'linear' | 'round_robin' | null, load_LE: readonly number[][], numRanks: number) =>
+  start && createPlacement(start, { numLayers: load_LE.length, numExperts: load_LE[0]!.length, numRanks });
+
+describe('the size of a plan', () => {
+  it('is refused where it would take minutes, before anything is made', () => {
+    const load = [[1, 2, 3, 4]];
+    for (const topology of [
+      { numRanks: 2, numSlots: 1e9 },
+      { numRanks: 65535, numSlots: 65536 },
+    ]) {
+      expect(() => createPlanner('eplb_stable').plan(load, topology, null)).to.throw(ExpertError, 'too much to plan');
+    }
+  });
+});
+
+describe('planners by name', () => {
+  it('refuse a name that is none', () => {
+    expect(() => createPlanner('eplbx' as PlannerName)).to.throw('eplb_stable');
+  });
+});
+
+describe('planners', () => {
+  for (const name of PLANNERS) {
+    it(`${name}: every expert has a replica, every rank at most its slots, and the report counts right`, () => {
+      fc.assert(
+        fc.property(problems(name === 'eplb'), ({ load_LE, topology, start }) => {
+          const { numRanks, numSlots } = topology;
+          const current = startOf(start, load_LE, numRanks);
+          const { placement, report } = createPlanner(name).plan(load_LE, topology, current);
+          expect(placement.slotsPerRank).to.equal(
+            placement === current ? current.slotsPerRank : Math.ceil(numSlots / numRanks),
+          );
+          let moved = 0;
+          load_LE.forEach((_, layer) => {
+            const held = heldOf(placement, layer);
+            expect(Math.min(...placement.logcnt[layer]!)).to.be.at.least(1);
+            held.forEach((experts, rank) => {
+              const capacity = Math.floor(numSlots / numRanks) + (rank < numSlots % numRanks ? 1 : 0);
+              expect(experts.length).to.be.at.most(capacity);
+              const before = current === null ? [] : heldOf(current, layer)[rank]!;
+              moved += new Set(experts.filter((e) => !before.includes(e))).size;
+            });
+          });
+          expect(report.numMovedSlots).to.equal(moved);
+          expect(report.after).to.deep.equal({
+            even: balancednessOf(load_LE, placement),
+            balanced: balancednessOf(load_LE, placement, 'balanced'),
+          });
+          expect(report.before === null).to.equal(current === null);
+          if (report.before !== null) expect(report.before.even).to.equal(balancednessOf(load_LE, current!));
+          expect(report.planMs).to.be.at.least(0);
+        }),
+      );
+    });
+
+    it(`${name}: the same again from its own result, which stays the same object`, () => {
+      fc.assert(
+        fc.property(problems(name === 'eplb'), ({ load_LE, topology, start }) => {
+          const current = startOf(start, load_LE, topology.numRanks);
+          const [one, other] = [1, 2].map(() => createPlanner(name).plan(load_LE, topology, current));
+          expect(one!.placement.phy2log).to.deep.equal(other!.placement.phy2log);
+          const again = createPlanner(name).plan(load_LE, topology, one!.placement);
+          expect(again.placement).to.equal(one!.placement);
+          expect(again.report.numMovedSlots).to.equal(0);
+          expect(again.report.before).to.deep.equal(again.report.after);
+        }),
+      );
+    });
+
+    it(`${name}: loads of any size, from the smallest number to the largest, are planned as their proportions`, () => {
+      const exponents = fc.oneof(fc.integer({ min: -1074, max: -960 }), fc.integer({ min: 900, max: 1023 }));
+      const scaled = fc.tuple(problems(name === 'eplb'), exponents, fc.boolean());
+      fc.assert(
+        fc.property(scaled, ([{ load_LE, topology, start }, exponent, isMixed]) => {
+          const current = startOf(start, load_LE, topology.numRanks);
+          const factor = 2 ** exponent;
+          const extreme = load_LE.map((load_E) =>
+            load_E.map((load, e) => Math.min(Number.MAX_VALUE, isMixed && e % 2 === 1 ? load : (load / 1000) * factor)),
+          );
+          const { placement, report } = createPlanner(name).plan(extreme, topology, current);
+          for (const counts of placement.logcnt) expect(Math.min(...counts)).to.be.at.least(1);
+          for (const value of [...Object.values(report.after), ...Object.values(report.before ?? {})]) {
+            expect(value).to.be.within(0, 1 + 1e-9);
+          }
+        }),
+      );
+    });
+
+    it(`${name}: no plan beats the best of all placements`, () => {
+      const random = randomFrom(7);
+      for (let i = 0; i < 40; i++) {
+        const { load, topology, capacities } = tinyProblem(random, name === 'eplb');
+        const { placement, report } = createPlanner(name).plan([load], topology, null);
+        const best = bestBalancedness(load, capacities, (loads, held) => Math.max(...evenLoads(loads, held)));
+        const bestSplit = bestBalancedness(load, capacities, lowestMaximum);
+        // The search fills every slot with another expert.
+        const isComparable = heldOf(placement, 0).every(
+          (experts, rank) => new Set(experts).size === Math.min(capacities[rank]!, load.length),
+        );
+        expect(report.after.balanced).to.be.at.most(bestSplit + 1e-9);
+        if (isComparable) expect(report.after.even).to.be.at.most(best + 1e-9);
+      }
+    });
+  }
+
+  it('a changed placement has the next version, the first one 0', () => {
+    const topology = { numRanks: 2, numSlots: 4 };
+    const first = createPlanner('eplb').plan([[9, 1, 1]], topology, null).placement;
+    expect(first.version).to.equal(0);
+    const present = placementFrom(7, 2, 3, first.phy2log);
+    expect(createPlanner('linear').plan([[9, 1, 1]], topology, present).placement.version).to.equal(8);
+  });
+
+  it('biased puts the hottest experts on every rank and the others where there is room', () => {
+    const { placement } = createPlanner('biased').plan([[1, 9, 4, 8, 2, 3]], { numRanks: 3, numSlots: 11 }, null);
+    // Five redundant slots: two experts twice more, and one slot empty.
+    expect(placement.logcnt.map((counts) => [...counts])).to.deep.equal([[1, 3, 1, 3, 1, 1]]);
+    expect(heldOf(placement, 0)).to.deep.equal([
+      [1, 3, 2],
+      [1, 3, 5, 0],
+      [1, 3, 4],
+    ]);
+  });
+
+  it('linear and round_robin leave further slots empty', () => {
+    const tables = (['linear', 'round_robin'] as const).map((name) => [
+      ...createPlanner(name).plan([[1, 2, 3]], { numRanks: 2, numSlots: 5 }, null).placement.phy2log[0]!,
+    ]);
+    expect(tables).to.deep.equal([
+      [0, 1, -1, 2, -1, -1],
+      [0, 2, -1, 1, -1, -1],
+    ]);
+  });
+
+  it('refuses loads and topologies that make no sense, naming what', async () => {
+    const fine = { numRanks: 2, numSlots: 4 };
+    const wrong: [readonly (readonly number[])[], PlanTopology, string][] = [
+      [[[1, Number.NaN]], fine, 'layer 0, expert 1 is NaN'],
+      [[[1, 2], [1, -3]], fine, 'layer 1, expert 1 is -3'], // prettier-ignore
+      [[[1, Infinity]], fine, 'is Infinity'],
+      [[[1, 2], [1]], fine, 'layer 1 has the load of 1 experts, layer 0 of 2'], // prettier-ignore
+      [[], fine, 'no layers'],
+      [[[]], fine, 'no experts'],
+      [[[1, 2, 3, 4, 5]], fine, '4 slots for 5 experts'],
+      [[[1, 2]], { ...fine, numRanks: 0 }, 'numRanks is 0'],
+      [[[1, 2]], { ...fine, numSlots: 3.5 }, 'numSlots is 3.5'],
+      [[[1, 2]], { ...fine, numNodes: -1 }, 'numNodes is -1'],
+      [[[1, 2]], { ...fine, numGroups: Number.NaN }, 'numGroups is NaN'],
+    ];
+    for (const name of PLANNERS) {
+      for (const [load_LE, topology, words] of wrong) {
+        const error = await errorOf(ExpertError, () => createPlanner(name).plan(load_LE, topology, null));
+        expect(error.code).to.equal('INVALID_ARGUMENT');
+        expect(error.message).to.contain(words);
+      }
+    }
+  });
+
+  it('refuses a present placement of another shape, with both', async () => {
+    const current = createPlacement('linear', { numLayers: 1, numExperts: 4, numRanks: 2 });
+    const plan = () => createPlanner('eplb').plan([[1, 2, 3]], { numRanks: 2, numSlots: 4 }, current);
+    const error = await errorOf(ExpertError, plan);
+    expect(error.message).to.match(
+      /^INVALID_ARGUMENT: .*1 layers, 4 experts and 2 ranks.* 1, 3 and 2; plan without it$/,
+    );
+  });
+});
+
+/** Few enough placements to try all. */
+function tinyProblem(random: () => number, isDivisible: boolean) {
+  const numRanks = 2 + Math.floor(random() * 2);
+  const numExperts = 2 + Math.floor(random() * 3);
+  const wanted = numExperts + Math.floor(random() * 3);
+  const numSlots = isDivisible ? Math.ceil(wanted / numRanks) * numRanks : wanted;
+  const capacities = Array.from({ length: numRanks }, (_, r) => Math.floor((numSlots + numRanks - 1 - r) / numRanks));
+  const load = Array.from({ length: numExperts }, () => Math.floor(random() * 100));
+  return { load, capacities, topology: { numRanks, numSlots } };
+}

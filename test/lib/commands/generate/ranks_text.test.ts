@@ -1,0 +1,26 @@
+import { expect } from 'chai';
+import { ranksText } from '../../../../lib/commands/generate/ranks_text.js';
+
+const rank = (backend: string, device: string | null = null) => ({
+  backend,
+  device,
+  residence: { compute: backend === 'wasm' ? 'kernels' : 'tensors', experts: 'bf16', dense: 'auto' } as const,
+});
+
+describe('what the ranks of a job compute with', () => {
+  it('is said once where it is the same', () => {
+    expect(ranksText([rank('wasm')])).to.equal('1 rank on wasm kernels');
+    expect(ranksText([rank('cpu'), rank('cpu')])).to.equal('2 ranks on cpu tensors');
+  });
+
+  it('is said of each rank where it is not', () => {
+    expect(ranksText([rank('wasm'), rank('tensorflow', '0'), rank('wasm')])).to.equal(
+      '3 ranks: 0, 2 on wasm kernels; 1 on tensorflow tensors (GPU 0)',
+    );
+  });
+
+  it('names the GPUs in the order of the ranks', () => {
+    const ranks = [rank('tensorflow', '0'), rank('tensorflow', '1'), rank('tensorflow')];
+    expect(ranksText(ranks)).to.equal('3 ranks on tensorflow tensors (GPU 0, 1, –)');
+  });
+});

@@ -1,0 +1,219 @@
+/** When the head plans, moves and switches; nothing is computed here. */
+import { expect } from 'chai';
+import { createPlacement, placementFrom, type Placement } from '../../../../experts/placement/placement.js';
+import type { Plan } from '../../../../experts/placement/planners/planner.js';
+import { ConfigError } from '../../../../lib/config/errors.js';
+import { DEFAULTS } from '../../../../lib/config/schema.js';
+import { loadConfig } from '../../../../lib/config/load.js';
+import { checkPlanner } from '../../../../lib/head/rebalancing/planner_check.js';
+import { PlannerThread } from '../../../../lib/head/rebalancing/planner_thread.js';
+import type { RebalanceEvent } from '../../../../lib/head/rebalancing/rebalance_stats.js';
+import { Rebalancer, type RebalancerOptions } from '../../../../lib/head/rebalancing/rebalancer.js';
+import type { MoveOrder, MoveReport, StepResult } from '../../../../lib/protocol/step_plan.js';
+import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
+import { moe7m } from '../../../kit/paths.js';
+import { errorOf } from '../../../kit/rejects.js';
+
+const table = (...experts: number[]): Int32Array => Int32Array.from(experts);
+const START = placementFrom(0, 2, 4, [table(0, 1, 2, 3), table(0, 1, 2, 3), table(0, 1, 2, 3)]);
+/** Layers 0 and 2 change, by one exchange each. */
+const WANTED = [table(0, 2, 1, 3), table(1, 0, 2, 3), table(0, 3, 2, 1)];
+
+const LOAD = START.phy2log.map(() => Float64Array.of(1, 2, 3, 4));
+
+const planOf = (current: Placement, gain: number, tables: readonly Int32Array[] = WANTED): Plan => ({
+  placement: placementFrom(current.version + 1, current.numRanks, current.numExperts, tables),
+  report: {
+    before: { even: 0.5, balanced: 0.5 },
+    after: { even: 0.5 + gain, balanced: 0.5 + gain },
+    numMovedSlots: 4,
+    planMs: 1,
+  },
+});
+
+/** A head without ranks: what it tells them, and steps that they report. */
+class Head {
+  readonly told: string[] = [];
+  readonly orders: MoveOrder[] = [];
+  readonly events: RebalanceEvent[] = [];
+  readonly rebalancer: Rebalancer;
+  plan: (current: Placement) => Promise<Plan> = (current) => Promise.resolve(planOf(current, 0.2));
+  numPlans = 0;
+  epoch = 0;
+  numSteps = 0;
+
+  constructor(config: Partial<RebalancerOptions['config']> = {}) {
+    this.rebalancer = new Rebalancer({
+      config: { ...DEFAULTS.load_balance, enabled: true, step_interval: 3, cool_down: 0, min_gain: 0.1, ...config },
+      placement: START,
+      windowLoad: () => LOAD,
+      ...{ bytesPerStep: 1000, numNodes: 1, numGroups: 1, split: 'even' },
+      planning: {
+        plan: (_, __, current) => {
+          this.numPlans++;
+          return this.plan(current);
+        },
+        close: () => Promise.resolve(),
+      },
+      tell: (move, epoch) => {
+        if (epoch !== this.epoch) return false;
+        this.orders.push(move);
+        this.told.push(`${move.kind} ${move.kind === 'prepare' ? move.order.version : move.version}`);
+        return true;
+      },
+      onRebalance: (event) => void this.events.push(event),
+    });
+  }
+
+  /** One step: what it ran with. Ranks report what `moved` says about a round. */
+  async step(moved: Partial<MoveReport> = {}): Promise<{ placementVersion: number; moveRound?: number }> {
+    const next = this.rebalancer.next({ epoch: this.epoch, step: this.numSteps });
+    this.numSteps += 1;
+    const last = this.orders.at(-1);
+    const version = last?.kind === 'prepare' ? last.order.version : -1;
+    const report = { version, isComplete: true, receivedBytes: 10, stallMs: 1, timeline: [], ...moved };
+    const result = {
+      load: START.phy2log.map(() => [1, 2, 3, 4]),
+      ...(next.moveRound !== undefined && { moved: report }),
+    };
+    this.rebalancer.stepped(LOAD, [result as unknown as StepResult, result as unknown as StepResult], 5);
+    await new Promise((resolve) => setImmediate(resolve));
+    return next;
+  }
+
+  async steps(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) await this.step();
+  }
+}
+
+describe('the head of a rebalance', () => {
+  it('plans after step_interval steps, moves layer by layer, and names a version only when all ranks hold it', async () => {
+    const head = new Head();
+    await head.steps(2);
+    expect(head.numPlans).to.equal(0);
+    await head.step();
+    expect(head.numPlans).to.equal(1);
+    expect(await head.step({ isComplete: false })).to.deep.equal({ placementVersion: 0, moveRound: 0 });
+    expect(head.told).to.deep.equal(['prepare 1']);
+    expect(await head.step({ isComplete: true })).to.deep.equal({ placementVersion: 0, moveRound: 1 });
+    expect(head.rebalancer.placement).to.equal(START);
+    expect(await head.step()).to.deep.equal({ placementVersion: 1, moveRound: 0 });
+    expect(head.told).to.deep.equal(['prepare 1', 'commit 1', 'prepare 2']);
+    // Layer 1 only has its slots in another order: it stays.
+    expect(head.rebalancer.placement.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], START.phy2log[2]]);
+    expect(await head.step()).to.deep.equal({ placementVersion: 2 });
+    expect(head.rebalancer.placement.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], WANTED[2]]);
+    const predicted = { before: 0.5, after: 0.7 };
+    expect(head.events).to.deep.equal([
+      { kind: 'done', version: 2, step: 6, numMovedExperts: 4, movedBytes: 60, numSteps: 3, planMs: 1, predicted },
+    ]);
+    expect(head.rebalancer.stats().rebalancedAt).to.deep.equal([6]);
+    const { numRebalances, movedBytes, longestStallMs, longestStepMs, medianStepMs } = head.rebalancer.stats();
+    expect([numRebalances, movedBytes, longestStallMs, longestStepMs, medianStepMs]).to.deep.equal([1, 60, 1, 5, 5]);
+  });
+
+  it('with layer_updates_per_step switches several layers together', async () => {
+    const head = new Head({ layer_updates_per_step: 2 });
+    await head.steps(3);
+    await head.step();
+    expect(await head.step()).to.deep.equal({ placementVersion: 1 });
+    expect(head.rebalancer.placement.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], WANTED[2]]);
+  });
+
+  it('leaves what gains less than min_gain, and what changes nothing', async () => {
+    const head = new Head();
+    head.plan = (current) => Promise.resolve(planOf(current, 0.09));
+    await head.steps(5);
+    head.plan = (current) => Promise.resolve(planOf(current, 0.5, START.phy2log));
+    await head.steps(5);
+    expect(head.told).to.deep.equal([]);
+    expect(head.numPlans).to.equal(3);
+    expect(head.rebalancer.stats().numSkipped).to.equal(3);
+  });
+
+  it('rests for cool_down steps after experts moved, and after they could not be moved', async () => {
+    const head = new Head({ cool_down: 10, layer_updates_per_step: 2 });
+    await head.steps(5); // planned after 3, moved in 4, done before 5
+    expect(head.rebalancer.stats().numRebalances).to.equal(1);
+    await head.steps(8);
+    expect(head.numPlans).to.equal(1);
+    await head.step();
+    expect(head.numPlans).to.equal(2);
+
+    const failing = new Head({ cool_down: 10 });
+    await failing.steps(3);
+    await failing.step({ error: { code: 'LIMIT', message: 'LIMIT: too much' } });
+    expect(failing.told).to.deep.equal(['prepare 1', 'drop 1']);
+    expect(failing.rebalancer.placement).to.equal(START);
+    const [event] = failing.events;
+    expect(event?.kind === 'failed' && event.error.message).to.match(
+      /^REBALANCE_FAILED: experts were not moved \(rank 0: LIMIT: too much\); the placement stays as it is/,
+    );
+    await failing.steps(9);
+    expect(failing.numPlans).to.equal(1);
+    await failing.step();
+    expect(failing.numPlans).to.equal(2);
+  });
+
+  it('a new epoch drops what was moving and a plan that is being made', async () => {
+    const head = new Head();
+    await head.steps(3);
+    await head.step({ isComplete: true });
+    head.epoch = 1; // declared after the step, before the head heard of it
+    expect(head.rebalancer.next({ epoch: 0, step: head.numSteps })).to.deep.equal({ placementVersion: 0 });
+    expect(head.rebalancer.placement).to.equal(START);
+    let answer: (plan: Plan) => void = () => undefined;
+    head.plan = () => new Promise((resolve) => (answer = resolve));
+    head.rebalancer.lose([]);
+    await head.steps(3);
+    head.rebalancer.lose([]);
+    answer(planOf(START, 0.5));
+    await head.steps(2);
+    expect(head.told).to.deep.equal(['prepare 1']);
+  });
+
+  it('gives up planning when a plan fails, and says so once', async () => {
+    const head = new Head();
+    head.plan = () => Promise.reject(new Error('no way'));
+    await head.steps(20);
+    expect(head.numPlans).to.equal(1);
+    expect(head.events.map((event) => event.kind === 'failed' && event.error.code)).to.deep.equal(['REBALANCE_FAILED']);
+    expect(head.rebalancer.stats().lastError).to.include('no placement can be planned (no way)');
+  });
+});
+
+describe('a planner beside the event loop', () => {
+  const topology = { numRanks: 2, numSlots: 4 };
+
+  it('answers in order, with what the planner says, and ends with close', async () => {
+    const thread = new PlannerThread('eplb_stable');
+    const load_LE = [Float64Array.of(10, 9, 1, 1)];
+    const current = placementFrom(3, 2, 4, [table(0, 1, 2, 3)]);
+    const impossible = thread.plan(load_LE, { numRanks: 2, numSlots: 3 }, current);
+    const possible = thread.plan(load_LE, topology, current);
+    expect((await errorOf(EngineError, () => impossible)).message).to.include('3 slots for 4 experts');
+    const { placement, report } = await possible;
+    expect([placement.version, placement.numRanks]).to.deep.equal([4, 2]);
+    expect(report.before!.even).to.be.closeTo(10.5 / 19, 1e-12);
+    expect(report.after.even).to.equal(10.5 / 11);
+    // So large that it can't be done before the thread ends.
+    const large = createPlacement('linear', { numLayers: 58, numExperts: 256, numRanks: 32 });
+    const loads = Array.from({ length: 58 }, () => Float64Array.from({ length: 256 }, (_, e) => 1 / (1 + e)));
+    const late = thread.plan(loads, { numRanks: 32, numSlots: 288 }, large);
+    await Promise.all([thread.close(), errorOf(EngineError, () => late)]);
+  });
+
+  it('that can not serve the job is refused before it starts', async () => {
+    const base = { model: moe7m(), load_balance: { enabled: true, planner: 'eplb' } } as const;
+    const config = await loadConfig({ base });
+    const spec = { moe: { gate: { groups: null } } } as unknown as ModelSpec;
+    const uneven = placementFrom(0, 2, 3, [table(0, 1, 2, -1)]);
+    const error = await errorOf(ConfigError, () => checkPlanner(config, uneven, spec));
+    expect(error.message).to.match(/^INVALID_VALUE: "load_balance.planner": eplb can't plan for this job: /);
+    const long = { ...config.load_balance, planner: 'eplb_stable', window_size: 1e9 } as const;
+    const tooLong = await errorOf(ConfigError, () => checkPlanner({ ...config, load_balance: long }, uneven, spec));
+    expect(tooLong.message).to.match(/^INVALID_VALUE: "load_balance.window_size": 1000000000 is too long: /);
+    checkPlanner({ ...config, load_balance: DEFAULTS.load_balance }, uneven, spec); // nobody plans
+  });
+});

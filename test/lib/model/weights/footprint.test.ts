@@ -1,0 +1,173 @@
+import { expect } from 'chai';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { asRank } from '../../../../base/ids.js';
+import { createPlacement } from '../../../../experts/placement/placement.js';
+import { withRedundancy } from '../../../../experts/placement/redundancy.js';
+import type { Residence } from '../../../../lib/model/weights/residence.js';
+import {
+  footprintAt,
+  footprintOf,
+  type Footprint,
+  type FootprintOptions,
+} from '../../../../lib/model/weights/footprint.js';
+import { modelSpecOf } from '../../../../lib/model/families/registry.js';
+import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
+import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
+import { readModelFiles } from '../../../../lib/weights/model_files.js';
+import { changeTensors, copyModel } from '../../../kit/model_copy.js';
+import { tinyModel } from '../../../kit/paths.js';
+import { readSafetensors, writeSafetensors } from '../../../kit/safetensors_writer.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
+
+const KERNELS: Residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' };
+const TENSORS: Residence = { compute: 'tensors', experts: 'f32', dense: 'auto' };
+async function bytesOfRank(dir: string, vocabSize?: number): Promise<Footprint> {
+  const read = modelSpecOf((await readModelFiles(dir)).config);
+  const spec = { ...read, vocabSize: vocabSize ?? read.vocabSize };
+  const checkpoint = await openCheckpoint(dir);
+  const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks: 2 };
+  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingLayers: 0 };
+  const placement = createPlacement('linear', shape);
+  const footprint = footprintOf({ spec, checkpoint, placement, rank: asRank(0), residence: KERNELS, ...limits });
+  await checkpoint.close();
+  return footprint;
+}
+
+const totalOf = ({ dense, experts, moving, cache, activations, received }: Footprint): number =>
+  dense + experts + moving + cache + activations + received;
+
+/** With a rank of two. */
+async function withCheckpoint(
+  dir: string,
+  use: (options: FootprintOptions, shape: { numLayers: number; numExperts: number }) => void | Promise<void>,
+): Promise<void> {
+  const spec = modelSpecOf((await readModelFiles(dir)).config);
+  const checkpoint = await openCheckpoint(dir);
+  const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts };
+  const placement = createPlacement('linear', { ...shape, numRanks: 2 });
+  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingLayers: 0 };
+  await use({ spec, checkpoint, placement, rank: asRank(0), residence: TENSORS, ...limits }, shape);
+  await checkpoint.close();
+}
+
+describe('the bytes of a rank', () => {
+  it('are those of its tensors, by dtype, with whole groups per row', async () => {
+    const dir = tinyModel('tiny-qwen3-moe');
+    const spec = modelSpecOf((await readModelFiles(dir)).config);
+    const checkpoint = await openCheckpoint(dir);
+    const { numExperts } = spec.moe.gate;
+    const numLayers = moeLayersOf(spec).length;
+    const placement = createPlacement('linear', { numLayers, numExperts, numRanks: 2 });
+    const options = {
+      spec,
+      checkpoint,
+      placement,
+      rank: asRank(0),
+      blockSize: 16,
+      numKvBlocks: 10,
+      maxNumBatchedTokens: 8,
+    };
+    const of = (residence: Residence, numMovingLayers = 0): Footprint =>
+      footprintOf({ ...options, residence, numMovingLayers });
+    const perExpert = (bytes: (columns: number) => number): number =>
+      2 * spec.moe.intermediateSize * bytes(spec.hiddenSize) + spec.hiddenSize * bytes(spec.moe.intermediateSize);
+    const padded = (columns: number): number => 32 * Math.ceil(columns / 32);
+    const rows = {
+      f32: (n: number) => 4 * padded(n),
+      bf16: (n: number) => 2 * padded(n),
+      int8: (n: number) => 1.125 * padded(n),
+    };
+    const numOwn = (numLayers * numExperts) / 2;
+    for (const experts of ['f32', 'bf16', 'int8'] as const) {
+      const footprint = of({ ...KERNELS, experts }, 1);
+      expect(footprint.experts, experts).to.equal(numOwn * perExpert(rows[experts]));
+      expect(footprint.moving, experts).to.equal((numExperts / 2) * perExpert(rows[experts]));
+    }
+    expect(of(TENSORS).experts).to.equal(numOwn * perExpert((n) => 4 * n));
+    const all = checkpoint
+      .names()
+      .reduce((sum, name) => sum + checkpoint.info(name).shape.reduce((a, b) => a * b, 1), 0);
+    const { dense, experts } = of(TENSORS);
+    expect(dense + 2 * experts).to.equal(4 * all);
+    await checkpoint.close();
+  });
+
+  it('leave out what no model of this configuration has, also scalars', async () => {
+    await withTempFolder(async (dir) => {
+      await copyModel(tinyModel('tiny-qwen3-moe'), dir);
+      const file = join(dir, 'model.safetensors');
+      const name = 'model.layers.0.self_attn.k_scale';
+      const scalar = { name, dtype: 'F32', shape: [], bytes: new Uint8Array(4) };
+      const before = await bytesOfRank(dir);
+      await writeFile(file, writeSafetensors([...readSafetensors(await readFile(file)), scalar]));
+      expect(await bytesOfRank(dir)).to.deep.equal(before);
+    });
+  });
+
+  it('count logits of all tokens of a step, up to 256 MiB', async () => {
+    const of = async (vocabSize: number): Promise<number> =>
+      (await bytesOfRank(tinyModel('tiny-qwen3-moe'), vocabSize)).activations;
+    expect((await of(150_000)) - (await of(100_000))).to.equal(4 * 8 * 50_000);
+    expect((await of(2 ** 24)) - (await of(2 ** 22))).to.equal(2 ** 27);
+    expect(await of(2 ** 24)).to.equal(await of(2 ** 25));
+  });
+
+  it('would be, with other numbers of ranks, those of the rank that holds most', async () => {
+    for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
+      await withCheckpoint(tinyModel(name), (options, shape) => {
+        for (const [numRedundant, numMovingLayers] of [
+          [0, 0],
+          [0, 2],
+          [5, 1],
+        ] as const) {
+          for (const residence of [KERNELS, TENSORS]) {
+            const of = (numRanks: number, rank: number): FootprintOptions => {
+              const placement = withRedundancy(createPlacement('linear', { ...shape, numRanks }), numRedundant);
+              return { ...options, residence, numMovingLayers, placement, rank: asRank(rank) };
+            };
+            const at = footprintAt(of(3, 1));
+            for (const numRanks of [1, 2, 3, 5, shape.numExperts, shape.numExperts + 3]) {
+              if (numRedundant > shape.numExperts * (numRanks - 1)) {
+                expect(at(numRanks)).to.equal(null);
+                continue;
+              }
+              const ranks = Array.from({ length: numRanks }, (_, rank) => footprintOf(of(numRanks, rank)));
+              const most = Math.max(...ranks.map(totalOf));
+              expect(totalOf(at(numRanks)!), `${name} ${numRanks} ${numRedundant}`).to.equal(most);
+            }
+          }
+        }
+      });
+    }
+  });
+
+  it('count an embedding that is the head too twice where tensors compute', async () => {
+    await withTempFolder(async (dir) => {
+      await copyModel(tinyModel('tiny-qwen3-moe'), dir);
+      await changeTensors(dir, (tensor) => (tensor.name === 'lm_head.weight' ? undefined : tensor));
+      await withCheckpoint(tinyModel('tiny-qwen3-moe'), async (own) => {
+        await withCheckpoint(dir, ({ spec, checkpoint }) => {
+          const tied = { checkpoint, spec: { ...spec, tieWordEmbeddings: true } };
+          const denseOf = (residence: Residence, changed: Partial<FootprintOptions> = {}): number =>
+            footprintOf({ ...own, residence, ...changed }).dense;
+          const head = 4 * spec.vocabSize * spec.hiddenSize;
+          const floats = { ...KERNELS, dense: 'f32' } as const;
+          expect(denseOf(TENSORS, tied)).to.equal(denseOf(TENSORS));
+          expect(denseOf(floats) - denseOf(floats, tied)).to.be.at.least(head);
+        });
+      });
+    });
+  });
+
+  it('name the largest tensor: a matrix, or gate and up projections together', async () => {
+    await withCheckpoint(tinyModel('tiny-qwen3-moe'), (options) => {
+      const { spec } = options;
+      const largest = (intermediateSize: number, residence = TENSORS): number =>
+        footprintOf({ ...options, residence, spec: { ...spec, moe: { ...spec.moe, intermediateSize } } }).largestTensor;
+      expect(largest(1)).to.equal(4 * Math.max(spec.vocabSize, 64) * spec.hiddenSize);
+      expect(largest(10_000)).to.equal(4 * 2 * 10_000 * spec.hiddenSize);
+      expect(largest(10_000, KERNELS)).to.equal(0);
+    });
+  });
+});

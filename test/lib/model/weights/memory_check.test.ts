@@ -1,0 +1,229 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { ExpertError } from '../../../../compute/base/errors.js';
+import type { Footprint, FootprintAt } from '../../../../lib/model/weights/footprint.js';
+import { checkMemory, type MemoryLimits } from '../../../../lib/model/weights/memory_check.js';
+import type { Residence } from '../../../../lib/model/weights/residence.js';
+
+const GIB = 2 ** 30;
+const KERNELS: Residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' };
+const TENSORS: Residence = { compute: 'tensors', experts: 'f32', dense: 'auto' };
+const LIMITS: MemoryLimits = {
+  backend: 'wasm',
+  rank: 2,
+  numRanks: 4,
+  availableBytes: 16 * GIB,
+  totalBytes: 24 * GIB,
+  ranksHere: 1,
+  memoryBytes: 4 * GIB,
+  gpu: null,
+};
+const NATIVE: MemoryLimits = { ...LIMITS, backend: 'tensorflow' };
+const SMALL: Footprint = {
+  dense: GIB / 4,
+  experts: GIB,
+  moving: 0,
+  cache: GIB / 8,
+  activations: GIB / 64,
+  received: 0,
+  largestTensor: 0,
+};
+
+/** Experts divided in any pieces. */
+const divided =
+  (footprint: Footprint, numRanks: number): FootprintAt =>
+  (others) => ({
+    ...footprint,
+    experts: (footprint.experts * numRanks) / others,
+    moving: (footprint.moving * numRanks) / others,
+  });
+
+const SMALL_AT = divided(SMALL, LIMITS.numRanks);
+
+/** The message, or null where it fits. */
+function refusal(
+  changed: Partial<Footprint>,
+  residence: Residence,
+  limits: Partial<MemoryLimits> = {},
+  at?: FootprintAt,
+): string | null {
+  const footprint = { ...SMALL, ...changed };
+  const all = { ...LIMITS, ...limits };
+  try {
+    checkMemory(footprint, residence, all, at ?? divided(footprint, all.numRanks));
+    return null;
+  } catch (error) {
+    expect(error).to.be.instanceOf(ExpertError).and.to.have.property('code', 'OUT_OF_MEMORY');
+    return (error as ExpertError).message;
+  }
+}
+
+const gpu = (freeGib: number | null, numRanks = 1): Partial<MemoryLimits> => ({
+  backend: 'tensorflow',
+  gpu: { device: '1', freeBytes: freeGib === null ? null : freeGib * GIB, numRanks },
+});
+
+describe('the memory of a rank', () => {
+  it('that is enough is accepted', () => {
+    for (const residence of [KERNELS, TENSORS]) checkMemory(SMALL, residence, LIMITS, SMALL_AT);
+    expect(refusal({ experts: 12 * GIB }, KERNELS)).to.equal(null);
+    expect(refusal({ experts: 12 * GIB }, TENSORS, NATIVE)).to.equal(null);
+  });
+
+  it('of tensors on wasm is limited: both numbers, the kernels and the ranks that it needs', () => {
+    const message = refusal({ experts: 2 * GIB }, TENSORS);
+    expect(message).to.contain('rank 2 would hold 2.25 GiB of float32 weights (dense 0.25 GiB, experts 2.00 GiB)');
+    expect(message).to.match(
+      /wasm backend holds 1\.50 GiB; use compute: kernels, or spread the experts over 7 ranks on as many machines$/,
+    );
+    const alone = refusal({ experts: 2 * GIB }, TENSORS, { numRanks: 4, ranksHere: 4 });
+    expect(alone, 'each process has its own heap').to.match(/over 7 ranks here$/);
+  });
+
+  it('of tensors on wasm is that of the KV cache too, which is packed like weights', () => {
+    expect(refusal({ cache: GIB / 2 }, TENSORS)).to.equal(null);
+    const message = refusal({ cache: GIB }, TENSORS);
+    expect(message).to.contain('would hold 4.52 GiB (weights 1.25 GiB and KV cache 1.00 GiB, both twice');
+    expect(message).to.contain('wasm backend holds 4.00 GiB; use compute: kernels, or lower engine.num_kv_blocks');
+    expect(refusal({ cache: GIB }, TENSORS, NATIVE)).to.equal(null);
+  });
+
+  it('of dense weights and cache must be one kernel memory', () => {
+    const message = refusal({ cache: 4 * GIB }, KERNELS);
+    expect(message).to.contain("4.27 GiB that can't be divided").and.contain('a kernel memory holds 4.00 GiB');
+    expect(message).to.match(/lower engine\.num_kv_blocks$/);
+    expect(refusal({ activations: 4 * GIB }, KERNELS)).to.match(/lower engine\.max_num_batched_tokens$/);
+    const dense = { dense: 3.9 * GIB, cache: GIB / 2 };
+    expect(refusal(dense, KERNELS)).to.match(/lower engine\.num_kv_blocks, or set dense\.resident to int8$/);
+    expect(refusal({ dense: 6 * GIB }, { ...KERNELS, dense: 'f32' })).to.match(/; set dense\.resident to bf16$/);
+    expect(refusal({ dense: 9 * GIB }, KERNELS)).to.match(/; use compute: tensors with backend: tensorflow$/);
+  });
+
+  it('of all ranks of a machine must be there together', () => {
+    const message = refusal({ experts: 8 * GIB }, KERNELS, { ranksHere: 4 });
+    expect(message).to.contain('would hold 8.39 GiB').and.contain('4 such ranks share a machine with 24.00 GiB');
+    expect(message).to.match(
+      /; set experts\.resident to int8, which fits, or spread the experts over 6 ranks with 4 on each machine, as now$/,
+    );
+    expect(refusal({ experts: 8 * GIB }, KERNELS, { ranksHere: 2 })).to.equal(null);
+  });
+
+  it('may be enough for fewer ranks, which hold the dense weights less often', () => {
+    const message = refusal({ dense: 3 * GIB, experts: GIB }, KERNELS, { ranksHere: 4, totalBytes: 12 * GIB });
+    expect(message).to.match(/; use 2 ranks here$/);
+  });
+
+  it('beyond what the machine has is refused with what would fit', () => {
+    const message = refusal({ experts: 20 * GIB }, KERNELS);
+    expect(message).to.contain('would hold 20.39 GiB').and.contain('this machine has 16.00 GiB left');
+    expect(message).to.contain('set experts.resident to int8, which fits, or spread the experts over 6 ranks');
+    const f32 = refusal({ experts: 20 * GIB }, { ...KERNELS, experts: 'f32' });
+    expect(f32).to.contain('set experts.resident to bf16, which fits');
+    expect(refusal({ experts: 20 * GIB }, TENSORS, NATIVE)).not.to.contain('resident');
+    expect(refusal({ dense: 3 * GIB }, KERNELS, { availableBytes: GIB })).to.contain('take a machine with more memory');
+  });
+
+  it('of a GPU is divided by the ranks that share it', () => {
+    const experts = 10 * GIB;
+    expect(refusal({ experts }, TENSORS, gpu(12))).to.equal(null);
+    const message = refusal({ experts }, TENSORS, gpu(12, 2));
+    expect(message).to.contain('would hold 10.39 GiB (dense 0.25 GiB, experts 10.00 GiB, KV cache 0.13 GiB) on GPU 1');
+    expect(message).to.contain('which has 12.00 GiB free for 2 such ranks');
+    expect(message).to.match(
+      /; give each rank a GPU of its own, or spread the experts over 8 ranks with 2 on each GPU, as now$/,
+    );
+    expect(refusal({ experts: 20 * GIB }, TENSORS, gpu(12))).to.match(/over 7 ranks with a GPU each$/);
+    expect(refusal({ dense: 20 * GIB }, TENSORS, gpu(12))).to.match(/; take GPUs with more memory, or backend: wasm$/);
+  });
+
+  it('of a GPU of which nothing is known is no reason to refuse', () => {
+    expect(refusal({ experts: 900 * GIB }, TENSORS, gpu(null))).to.equal(null);
+  });
+
+  it('of the machine must be enough for what is on its way to a GPU, and no more', () => {
+    const limits = { ...gpu(80), availableBytes: 3 * GIB, totalBytes: 8 * GIB };
+    expect(refusal({ experts: 40 * GIB, largestTensor: GIB }, TENSORS, limits)).to.equal(null);
+    const message = refusal({ experts: 40 * GIB, largestTensor: 2 * GIB }, TENSORS, limits);
+    expect(message).to.contain('6.00 GiB (tensors on their way to its GPU), and this machine has 3.00 GiB left');
+    const shared = refusal({ largestTensor: GIB }, TENSORS, { ...limits, ranksHere: 3 });
+    expect(shared).to.contain('3 such ranks share a machine with 8.00 GiB');
+  });
+
+  it('is asked of the device for each tensor alone', () => {
+    const limits = { backend: 'webgpu', maxTensorBytes: GIB / 8 } as const;
+    expect(refusal({ largestTensor: GIB / 8 }, TENSORS, limits)).to.equal(null);
+    expect(refusal({ largestTensor: GIB / 2 }, TENSORS, limits)).to.match(
+      /a tensor of 0\.50 GiB, and the device of backend webgpu takes 0\.13 GiB at most; use backend: tensorflow or wasm$/,
+    );
+  });
+});
+
+describe('the number of ranks that would fit', () => {
+  const bytes = fc.integer({ min: 1, max: 400 }).map((mib) => mib * 2 ** 20);
+  const cases = fc.record({
+    expert: bytes,
+    dense: bytes,
+    cache: bytes,
+    numExperts: fc.integer({ min: 1, max: 64 }),
+    numRanks: fc.integer({ min: 1, max: 6 }),
+    where: fc.constantFrom('machine', 'shared', 'gpu', 'shared_gpu', 'wasm'),
+    room: fc.integer({ min: 1, max: 4000 }).map((mib) => mib * 2 ** 20),
+  });
+  type Given = (typeof cases extends fc.Arbitrary<infer T> ? T : never) & object;
+
+  const atOf =
+    ({ expert, dense, cache, numExperts }: Given): FootprintAt =>
+    (numRanks) => ({
+      ...{ dense, cache, experts: expert * Math.ceil(numExperts / numRanks) },
+      ...{ moving: 0, activations: 0, received: numRanks * 2 ** 10, largestTensor: 0 },
+    });
+
+  /** As `where` says, and otherwise endless. */
+  function limitsOf({ where, room }: Given, numRanks: number, ranksHere: number): MemoryLimits {
+    const endless = { ...LIMITS, numRanks, ranksHere, availableBytes: Infinity, totalBytes: Infinity };
+    switch (where) {
+      case 'machine':
+        return { ...endless, ranksHere: 1, backend: 'cpu', availableBytes: room };
+      case 'shared':
+        return { ...endless, backend: 'cpu', totalBytes: room };
+      case 'wasm':
+        return endless;
+      case 'gpu':
+      case 'shared_gpu': {
+        const sharing = where === 'gpu' ? 1 : 3;
+        return { ...endless, ...gpu(0), gpu: { device: '0', freeBytes: room, numRanks: sharing } };
+      }
+    }
+  }
+
+  const messageOf = (given: Given, numRanks: number, ranksHere: number): string | null =>
+    refusal(atOf(given)(numRanks)!, TENSORS, limitsOf(given, numRanks, ranksHere), atOf(given));
+
+  it('is right: with as many it fits, with one fewer it does not', () => {
+    let numAdvised = 0;
+    fc.assert(
+      fc.property(cases, (given) => {
+        const { numRanks } = given;
+        const message = messageOf(given, numRanks, numRanks);
+        if (message === null) return;
+        const [, more, how] = /spread the experts over (\d+) ranks (.*?)(?:, or |$)/.exec(message) ?? [];
+        if (more !== undefined) {
+          numAdvised++;
+          const ranksHere = (count: number): number => (how === 'here' ? count : numRanks);
+          expect(messageOf(given, Number(more), ranksHere(Number(more))), message).to.equal(null);
+          const fewer = Number(more) - 1;
+          if (fewer > numRanks) expect(messageOf(given, fewer, ranksHere(fewer)), message).not.to.equal(null);
+        }
+        const [, here] = /use (\d+) ranks? here/.exec(message) ?? [];
+        if (here === undefined) return;
+        numAdvised++;
+        expect(messageOf(given, Number(here), Number(here)), message).to.equal(null);
+        if (Number(here) + 1 < numRanks) {
+          expect(messageOf(given, Number(here) + 1, Number(here) + 1), message).not.to.equal(null);
+        }
+      }),
+      { numRuns: 500 },
+    );
+    expect(numAdvised).to.be.above(20);
+  });
+});

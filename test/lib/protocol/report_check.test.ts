@@ -1,0 +1,38 @@
+import { expect } from 'chai';
+import { EngineError } from '../../../lib/protocol/errors.js';
+import { checkReports, noticesOf } from '../../../lib/protocol/report_check.js';
+import type { LoadReport } from '../../../lib/protocol/step_plan.js';
+import { errorOf } from '../../kit/rejects.js';
+
+const report = (backend: string, residence: LoadReport['residence']): Pick<LoadReport, 'backend' | 'residence'> => ({
+  backend,
+  residence,
+});
+const KERNELS = report('wasm', { compute: 'kernels', experts: 'bf16', dense: 'auto' });
+const TENSORS = report('cpu', { compute: 'tensors', experts: 'bf16', dense: 'auto' });
+
+describe('ranks that loaded', () => {
+  it('may compute with what they like, as long as experts travel as the same type', () => {
+    checkReports([KERNELS, TENSORS, KERNELS]);
+  });
+
+  it('are refused where they differ in it: which ranks, both types, and what to do', async () => {
+    const f32 = report('webgpu', { compute: 'tensors', experts: 'f32', dense: 'auto' });
+    const error = await errorOf(EngineError, () => checkReports([KERNELS, TENSORS, f32]));
+    expect([error.code, error.rank]).to.deep.equal(['RANKS_DIFFER', 2]);
+    expect(error.message).to.equal(
+      'RANKS_DIFFER: experts are bf16 on rank 0 (wasm kernels) and f32 on rank 2 (webgpu tensors); set experts.resident to f32 or bf16, which every backend has',
+    );
+  });
+
+  it('tell once which tensors nobody reads: how many, and the first of them', () => {
+    const names = ['a.bias', 'b.bias', 'c.bias', 'd.bias', 'e.bias'];
+    const odd = { unused: { count: 7, names } };
+    expect(noticesOf([odd, { unused: { count: 0, names: [] } }, odd])).to.deep.equal([
+      'the checkpoint has 7 tensors that its config.json gives no meaning to, not used: a.bias, b.bias, c.bias, d.bias, e.bias, and 2 more; another config.json may belong to it',
+    ]);
+    expect(noticesOf([{ unused: { count: 1, names: ['a.bias'] } }])[0])
+      .to.contain('has a tensor that')
+      .and.contain('not used: a.bias;');
+  });
+});

@@ -1,0 +1,143 @@
+import { expect } from 'chai';
+import { CommError } from '../../../comm/base/errors.js';
+import { asRank } from '../../../base/ids.js';
+import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
+import { lostError } from '../../../comm/mesh/mailbox_errors.js';
+import { EngineError } from '../../../lib/protocol/errors.js';
+import { RankSteps } from '../../../lib/rank/rank_steps.js';
+import type { RankToHead, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
+import { errorOf } from '../../kit/rejects.js';
+
+const plan = (step: number, epoch = 0): StepPlan => ({ step, epoch, placementVersion: 0, begin: [], parts: [] });
+const resultOf = ({ step }: StepPlan): StepResult => ({ step }) as StepResult;
+const timeout = new CommError('TIMEOUT', 'rank 2 is silent', { rank: asRank(2), layer: 3, phase: 'combine' });
+
+/** Rank 1, unless told otherwise; everything that it does and says, in order. `run` replaces running a step. */
+class Story {
+  readonly lines: string[] = [];
+  readonly failed: Promise<unknown>;
+  readonly steps: RankSteps;
+  private heard: () => void = () => undefined;
+
+  constructor(
+    onPeerLoss: 'fail' | 'mask',
+    run: (plan: StepPlan, signal: AbortSignal) => Promise<StepResult>,
+    rank = 1,
+  ) {
+    let fail: (error: unknown) => void = () => undefined;
+    this.failed = new Promise((resolve) => (fail = resolve));
+    this.steps = new RankSteps({
+      rank,
+      onPeerLoss,
+      executor: {
+        run: (each, signal) => {
+          this.lines.push(`run ${each.step}`);
+          return run(each, signal!);
+        },
+        move: ({ kind }) => this.lines.push(kind),
+        free: (sequences) => this.lines.push(`free ${sequences.join()}`),
+        enterEpoch: (epoch, lost) => this.lines.push(`enter ${epoch} without ${lost.join()}`),
+      },
+      tell: (message) => {
+        this.lines.push(lineOf(message));
+        this.heard();
+      },
+      onFailed: fail,
+    });
+  }
+
+  /** Waits until the rank says something that begins so. */
+  async says(start: string): Promise<void> {
+    while (!this.lines.some((line) => line.startsWith(start))) {
+      await new Promise<void>((resolve) => (this.heard = resolve));
+    }
+  }
+}
+
+function lineOf(message: RankToHead): string {
+  if (message.kind === 'result') return `result ${message.result.step}`;
+  if (message.kind === 'entered') return `entered ${message.epoch}`;
+  if (message.kind === 'stuck') return `stuck in ${message.epoch}: ${JSON.stringify(message.error)}`;
+  return message.kind;
+}
+
+/** A step that lasts until it is aborted. */
+const untilAborted = (_plan: StepPlan, signal: AbortSignal): Promise<StepResult> =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new CommError('ABORTED', 'the caller ended dispatch')));
+  });
+
+describe('the steps of a rank', () => {
+  it('messages are obeyed in order', async () => {
+    const story = new Story('mask', (each) => Promise.resolve(resultOf(each)));
+    story.steps.take({ kind: 'step', plan: plan(1) });
+    story.steps.take({ kind: 'free', sequences: [4, 5] });
+    story.steps.take({ kind: 'step', plan: plan(2) });
+    await story.says('result 2');
+    expect(story.lines).to.deep.equal(['run 1', 'result 1', 'free 4,5', 'run 2', 'result 2']);
+  });
+
+  it("a missed peer leaves the rank waiting with 'mask' and ends it with 'fail'", async () => {
+    const masked = new Story('mask', () => Promise.reject(timeout));
+    masked.steps.take({ kind: 'step', plan: plan(1, 7) });
+    await masked.says('stuck');
+    const error = { code: 'TIMEOUT', message: 'TIMEOUT: rank 2 is silent', rank: 2, layer: 3, phase: 'combine' };
+    expect(masked.lines.at(-1)).to.equal(`stuck in 7: ${JSON.stringify(error)}`);
+    const failing = new Story('fail', () => Promise.reject(timeout));
+    failing.steps.take({ kind: 'step', plan: plan(1) });
+    expect(await failing.failed).to.equal(timeout);
+  });
+
+  it('an error of its own ends the rank either way', async () => {
+    const errors = [
+      new EngineError('NOT_FINITE', 'NaN'),
+      new CommError('LIMIT', 'a frame too large for rank 2', { rank: asRank(2) }),
+      new CommError('CLOSED', 'the mesh was closed'),
+    ];
+    for (const error of errors) {
+      const story = new Story('mask', () => Promise.reject(error));
+      story.steps.take({ kind: 'step', plan: plan(1) });
+      expect(await story.failed).to.equal(error);
+    }
+  });
+
+  it('a limit that a peer broke is about the peer; one that the own frames would break ends this rank', async () => {
+    const [own, peer] = createLocalMeshes(2, { maxFrameBytes: 100 });
+    const tag = { step: 1, layer: 3, microBatch: 0, epoch: 0 };
+    const key = { ...tag, phase: 'dispatch' } as const;
+    const body = { hidden: 1, numTopk: 1, numRows: 1, dtype: 'f32', flags: 0 } as const;
+    const payload = new Uint8Array(100);
+    const header = { ...key, ...body, source: asRank(0), destination: asRank(1), payloadBytes: payload.byteLength };
+    const tooLarge = await errorOf(CommError, () => own!.send(asRank(1), header, [payload]));
+    const cut = lostError(asRank(1), key, { code: 'LIMIT', why: 'rank 1 announced a frame of 140 bytes, 100 allowed' });
+    await Promise.all([own!.close(), peer!.close()]);
+    for (const error of [tooLarge, cut]) expect(error).to.include({ code: 'LIMIT', rank: 1 });
+    const storyOf = (error: CommError): Story => new Story('mask', () => Promise.reject(error), 0);
+    const accusing = storyOf(cut);
+    accusing.steps.take({ kind: 'step', plan: plan(1) });
+    await accusing.says('stuck in 0: {"code":"LIMIT"');
+    const failing = storyOf(tooLarge);
+    failing.steps.take({ kind: 'step', plan: plan(1) });
+    expect(await failing.failed).to.equal(tooLarge);
+  });
+
+  it('a new epoch ends the step that runs, and those that were queued before it do not begin', async () => {
+    const story = new Story('mask', untilAborted);
+    story.steps.take({ kind: 'step', plan: plan(1) });
+    await Promise.resolve();
+    story.steps.take({ kind: 'step', plan: plan(2) });
+    story.steps.take({ kind: 'free', sequences: [9] });
+    story.steps.take({ kind: 'epoch', epoch: 1, lost: [0] });
+    await story.says('entered 1');
+    expect(story.lines).to.deep.equal(['run 1', 'free 9', 'enter 1 without 0', 'entered 1']);
+  });
+
+  it('an error of its own in a step that is being abandoned is not swallowed', async () => {
+    const bug = new Error('a bug');
+    const story = new Story('mask', (each, signal) => untilAborted(each, signal).catch(() => Promise.reject(bug)));
+    story.steps.take({ kind: 'step', plan: plan(1) });
+    await Promise.resolve();
+    story.steps.take({ kind: 'epoch', epoch: 1, lost: [0] });
+    expect(await story.failed).to.equal(bug);
+  });
+});

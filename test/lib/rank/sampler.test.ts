@@ -1,0 +1,195 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { EngineError } from '../../../lib/protocol/errors.js';
+import { uniform } from '../../../base/philox.js';
+import {
+  checkSampling,
+  GREEDY,
+  logProbability,
+  sampleToken as sampleRow,
+  type SamplingParams,
+} from '../../../lib/rank/sampler.js';
+import { logitRowsOf } from '../../../lib/model/decoder/logits.js';
+import { errorOf } from '../../kit/rejects.js';
+import { randomFrom, randomValues } from '../../refs/random.js';
+import { distributionRef, drawRef } from '../../refs/sampler_ref.js';
+
+const HOT: SamplingParams = { ...GREEDY, temperature: 1 };
+
+const sampleToken = (logits: Float32Array, params: SamplingParams, history: readonly number[]): number =>
+  sampleRow(logitRowsOf(logits, logits.length)[0]!, params, history);
+
+/** A history of this many tokens, none of which the vocabulary of a test has a logit for twice. */
+const historyOf = (length: number): number[] => new Array<number>(length).fill(0);
+
+/** The tokens that many positions draw. */
+function tokensOf(logits: Float32Array, params: SamplingParams, numDraws = 300): Set<number> {
+  return new Set(Array.from({ length: numDraws }, (_, i) => sampleToken(logits, params, historyOf(i + 1))));
+}
+
+/** Ties and steps of 1/1024, so that different logits have different probabilities. */
+const logitsOf = fc
+  .array(
+    fc.oneof(
+      fc.integer({ min: -3, max: 3 }),
+      fc.integer({ min: -8192, max: 8192 }).map((v) => v / 1024),
+    ),
+    {
+      minLength: 1,
+      maxLength: 12,
+    },
+  )
+  .map((values) => Float32Array.from(values));
+
+const samplingOf: fc.Arbitrary<SamplingParams> = fc.record({
+  temperature: fc.constantFrom(0, 0.3, 0.7, 1, 1.9),
+  topK: fc.constantFrom(0, 0, 1, 2, 5, 50),
+  topP: fc.constantFrom(1, 1, 0.95, 0.61, 0.13),
+  minP: fc.constantFrom(0, 0, 0.031, 0.17, 0.77),
+  repetitionPenalty: fc.constantFrom(1, 1, 1.3, 0.7),
+  seed: fc.maxSafeNat(),
+  choice: fc.nat(5),
+});
+
+describe('sampler', () => {
+  it('draws what the whole-vocabulary reference draws, for any logits, parameters and history', () => {
+    fc.assert(
+      fc.property(logitsOf, samplingOf, fc.array(fc.nat(11), { maxLength: 6 }), (logits, params, history) => {
+        const probabilities = distributionRef(logits, params, history);
+        const u = uniform(params.seed, params.choice, history.length);
+        expect(sampleToken(logits, params, history)).to.equal(drawRef(probabilities, u));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('leaves the logits as they are', () => {
+    const logits = randomValues(randomFrom(1), 20, 5);
+    const before = logits.slice();
+    sampleToken(logits, { ...HOT, topK: 3, topP: 0.5, minP: 0.1, repetitionPenalty: 2 }, [1, 2, 3]);
+    expect(logits).to.deep.equal(before);
+  });
+
+  it('a sample depends on seed, choice and position alone, not on what the history holds', () => {
+    const logits = randomValues(randomFrom(2), 50);
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(49), { minLength: 1, maxLength: 20 }),
+        fc.nat(),
+        fc.nat(3),
+        (history, seed, choice) => {
+          const params = { ...HOT, seed, choice };
+          expect(sampleToken(logits, params, history)).to.equal(sampleToken(logits, params, historyOf(history.length)));
+        },
+      ),
+    );
+    expect(tokensOf(logits, HOT, 40).size).to.be.above(10);
+    const bySeed = new Set(Array.from({ length: 40 }, (_, seed) => sampleToken(logits, { ...HOT, seed }, [1])));
+    const byChoice = new Set(Array.from({ length: 40 }, (_, choice) => sampleToken(logits, { ...HOT, choice }, [1])));
+    expect(Math.min(bySeed.size, byChoice.size)).to.be.above(10);
+  });
+
+  it('draws each token as often as its probability says', () => {
+    const logits = Float32Array.from([0.1, 0.2, 0.3, 0.15, 0.25], Math.log);
+    const NUM_DRAWS = 20_000;
+    for (const seed of [1, 2]) {
+      const counts = [0, 0, 0, 0, 0];
+      for (let i = 1; i <= NUM_DRAWS; i++) counts[sampleToken(logits, { ...HOT, seed, choice: i }, [0])]!++;
+      const expected = [0.1, 0.2, 0.3, 0.15, 0.25].map((p) => p * NUM_DRAWS);
+      const chiSquare = counts.reduce(
+        (sum, count, token) => sum + (count - expected[token]!) ** 2 / expected[token]!,
+        0,
+      );
+      expect(chiSquare).to.be.below(18.5); // 4 degrees of freedom, p = 0.001
+    }
+  });
+
+  it('temperature 0 takes the most likely token, the lowest on ties, whatever the other parameters', () => {
+    expect(sampleToken(Float32Array.of(1, 7, 3, 7, 7), GREEDY, [0])).to.equal(1);
+    expect(sampleToken(Float32Array.of(2, 2), { ...GREEDY, topK: 1, minP: 1, topP: 0.1 }, [0])).to.equal(0);
+    expect(sampleToken(Float32Array.of(-5, -4), GREEDY, [])).to.equal(1);
+  });
+
+  it('a vanishing temperature is greedy, and a huge one even', () => {
+    const logits = Float32Array.of(-30, 90, -80, 89);
+    for (const temperature of [1e-3, 1e-30, 1e-308, Number.MIN_VALUE]) {
+      expect([...tokensOf(logits, { ...HOT, temperature })], `temperature ${temperature}`).to.deep.equal([1]);
+    }
+    expect(tokensOf(logits, { ...HOT, temperature: 1e6 }).size).to.equal(4);
+  });
+
+  it('top_k keeps the k most likely, the lower token on ties', () => {
+    const logits = Float32Array.of(1, 1, 2, 1, 1);
+    expect(tokensOf(logits, { ...HOT, topK: 2 })).to.deep.equal(new Set([0, 2]));
+    expect(tokensOf(logits, { ...HOT, topK: 1 })).to.deep.equal(new Set([2]));
+    expect(tokensOf(logits, { ...HOT, topK: 9 }).size).to.equal(5);
+  });
+
+  it('top_p keeps the fewest most likely tokens that reach the sum', () => {
+    const logits = Float32Array.from([0.5, 0.3, 0.15, 0.05], Math.log);
+    expect([...tokensOf(logits, { ...HOT, topP: 0.45 })]).to.have.members([0]);
+    expect([...tokensOf(logits, { ...HOT, topP: 0.55 })]).to.have.members([0, 1]);
+    expect([...tokensOf(logits, { ...HOT, topP: 0.82 })]).to.have.members([0, 1, 2]);
+    expect([...tokensOf(logits, { ...HOT, topP: 1e-9 })]).to.have.members([0]);
+  });
+
+  it('min_p keeps tokens at least that fraction as likely as the first, after the temperature', () => {
+    const logits = Float32Array.from([0.5, 0.3, 0.15, 0.05], Math.log);
+    expect([...tokensOf(logits, { ...HOT, minP: 0.55 })]).to.have.members([0, 1]);
+    expect([...tokensOf(logits, { ...HOT, minP: 0.25 })]).to.have.members([0, 1, 2]);
+    expect([...tokensOf(logits, { ...HOT, minP: 1 })]).to.have.members([0]);
+    // At temperature 2 the ratios are square roots: 0.3 → 0.55, 0.1 → 0.32.
+    expect([...tokensOf(logits, { ...HOT, minP: 0.5, temperature: 2 })]).to.have.members([0, 1, 2]);
+  });
+
+  it('top_p counts the probabilities that top_k left', () => {
+    const logits = Float32Array.from([0.4, 0.3, 0.2, 0.1], Math.log);
+    // Of the first two, renormalised to 4/7 and 3/7, one reaches 0.55; of all four it takes two.
+    expect([...tokensOf(logits, { ...HOT, topK: 2, topP: 0.55 })]).to.have.members([0]);
+    expect([...tokensOf(logits, { ...HOT, topP: 0.55 })]).to.have.members([0, 1]);
+  });
+
+  it('the repetition penalty divides positive logits and multiplies negative ones, once per token', () => {
+    const greedy = { ...GREEDY, repetitionPenalty: 2 };
+    expect(sampleToken(Float32Array.of(4, 3), greedy, [0])).to.equal(1); // 2 < 3
+    expect(sampleToken(Float32Array.of(4, 1.5), greedy, [0, 0, 0])).to.equal(0); // 2, not 0.5
+    expect(sampleToken(Float32Array.of(-1, -1.5), greedy, [0])).to.equal(1); // −2 < −1.5
+    expect(sampleToken(Float32Array.of(-1, -2.5), greedy, [0, 0])).to.equal(0); // −2, not −4
+    expect(sampleToken(Float32Array.of(3, 4), { ...greedy, repetitionPenalty: 0.5 }, [0])).to.equal(0); // 6 > 4
+  });
+
+  it('refuses impossible parameters by name, with value and range', async () => {
+    const wrong: [keyof SamplingParams, string, readonly number[]][] = [
+      ['temperature', 'temperature', [-0.1, NaN, Infinity]],
+      ['topK', 'top_k', [-1, 1.5, NaN]],
+      ['topP', 'top_p', [0, 1.01, -1, NaN]],
+      ['minP', 'min_p', [-0.1, 1.1, NaN]],
+      ['repetitionPenalty', 'repetition_penalty', [0, -1, NaN, Infinity]],
+      ['seed', 'seed', [-1, 0.5, 2 ** 53, NaN]],
+    ];
+    for (const [key, name, values] of wrong) {
+      for (const value of values) {
+        const error = await errorOf(EngineError, () => checkSampling({ ...HOT, [key]: value }));
+        expect(error.code).to.equal('INVALID_REQUEST');
+        expect(error.message).to.contain(`${name} is ${value}; give `);
+      }
+    }
+    fc.assert(fc.property(samplingOf, (params) => checkSampling(params)));
+  });
+
+  it('refuses logits that are not finite, greedy or not', async () => {
+    for (const temperature of [0, 1]) {
+      const act = (): number => sampleToken(Float32Array.of(1, NaN, 2), { ...HOT, temperature }, []);
+      const error = await errorOf(EngineError, act);
+      expect(error.code).to.equal('NOT_FINITE');
+      expect(error.message).to.contain('token 1 is NaN');
+    }
+  });
+
+  it('log-probabilities are those of a softmax, without overflow', () => {
+    const logits = Float32Array.from([0.5, 0.3, 0.2], Math.log);
+    [0.5, 0.3, 0.2].forEach((p, token) => expect(logProbability(logits, token)).to.be.closeTo(Math.log(p), 1e-6));
+    expect(logProbability(Float32Array.of(1000, 1000), 0)).to.be.closeTo(-Math.log(2), 1e-12);
+    expect(logProbability(Float32Array.of(0, -1000), 1)).to.be.closeTo(-1000, 1e-9);
+  });
+});
