@@ -4,7 +4,13 @@
 #   ./launch.sh [CONFIG] [OPTIONS] [-- COMMAND]  see ./launch.sh --help
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# The folder of the script itself, also where it is called through links.
+self=${BASH_SOURCE[0]}
+while [ -L "$self" ]; do
+  target=$(readlink "$self")
+  case $target in /*) self=$target ;; *) self=$(dirname "$self")/$target ;; esac
+done
+here=$(cd "$(dirname "$self")" && pwd)
 say() { printf 'launch.sh: %s\n' "$*" >&2; }
 
 check_node() {
@@ -49,6 +55,10 @@ with_lock() {
   if ! command -v flock >/dev/null; then
     "$@"
     return
+  fi
+  if [ ! -w "$here" ]; then
+    say "$here has to be installed or compiled anew, and this user can't write there; run ./launch.sh as its owner"
+    exit 1
   fi
   exec 9>"$here/.launch.lock"
   flock 9

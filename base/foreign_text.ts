@@ -30,8 +30,10 @@ export const causeText = (cause: unknown): string =>
 /** A value as a message shows it: JSON, but NaN and infinities by their names, and not long. */
 export function shown(value: unknown, maxChars = MAX_VALUE_CHARS): string {
   if (typeof value === 'number' || value === undefined) return String(value);
+  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
+  const plain = (_key: string, each: unknown): unknown => (typeof each === 'bigint' ? `${each}n` : each);
   try {
-    return printable(JSON.stringify(value), maxChars);
+    return printable(JSON.stringify(value, plain), maxChars);
   } catch {
     return 'a value that is nested too deeply'; // or holds itself
   }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line. The only file that touches the process: arguments, environment, signals, exit code. */
 import { setMaxListeners } from 'node:events';
+import { constants } from 'node:os';
 import { printableLines } from '../base/foreign_text.js';
 import { ToldError, UsageError, type CommandContext } from './commands/base/context.js';
 import { OutputError } from './commands/base/output_file.js';
@@ -13,7 +14,8 @@ import { TokenizerError } from './tokenizer/errors.js';
 const MAX_MESSAGE_CHARS = 8000;
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
-const EXIT_INTERRUPTED = 130;
+/** As shells count: 130 after Ctrl-C, 143 after SIGTERM. */
+const EXIT_SIGNAL = 128;
 
 const interrupted = new AbortController();
 setMaxListeners(0, interrupted.signal); // every request of a batch listens
@@ -49,8 +51,9 @@ const USAGE_CODES: ReadonlySet<string> = new Set([
 
 /** The first signal lets the command end its ranks; a second one ends this process at once. */
 function onSignal(signal: NodeJS.Signals): void {
-  if (interrupted.signal.aborted) process.exit(EXIT_INTERRUPTED);
-  process.exitCode = EXIT_INTERRUPTED;
+  const exitCode = EXIT_SIGNAL + constants.signals[signal];
+  if (interrupted.signal.aborted) process.exit(exitCode);
+  process.exitCode = exitCode;
   interrupted.abort(new Error(`interrupted by ${signal}`));
 }
 
@@ -69,7 +72,8 @@ else for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(s
 /** What can't be printed ends the job; a reader that goes away (`| head`) is no failure to report. */
 function onOutputError(error: NodeJS.ErrnoException): void {
   if (interrupted.signal.aborted) return;
-  if (error.code !== 'EPIPE') fail(new OutputError('standard output', error));
+  if (error.code !== 'EPIPE')
+    fail(new OutputError('standard output', error, 'check where it leads, and the space there'));
   process.exitCode = EXIT_FAILURE;
   interrupted.abort(error);
 }

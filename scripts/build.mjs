@@ -26,7 +26,9 @@ const parts = PARTS.slice(0, PARTS.indexOf(part) + 1);
 removeOrphans('dist');
 run('typescript/bin/tsc', '--build', part === 'product' ? '.' : part);
 for (const module of parts.flatMap((each) => MODULES[each])) {
-  if (isStale(module)) run('assemblyscript/bin/asc.js', ...ascArguments(module, `dist/${module}.wasm`));
+  if (!isStale(module)) continue;
+  run('assemblyscript/bin/asc.js', ...ascArguments(module, `dist/${module}.wasm`));
+  utimesSync(`dist/${module}.wasm`, startMs / 1000, startMs / 1000); // what is changed while it compiles is newer
 }
 for (const each of parts) {
   writeFileSync(`dist/.built.${each}`, '');

@@ -13,7 +13,8 @@ export function rankLoads(
 }
 
 /** mean / max of the loads: 1 = perfect (vLLM's and SGLang's balancedness of one layer); 1 without any load. */
-export function balancedness(loads: ArrayLike<number>): number {
+export function balancedness(given: ArrayLike<number>): number {
+  const [loads] = scaledLoad([given]) as [ArrayLike<number>];
   const highest = maxOf(loads);
   return highest === 0 ? 1 : meanOf(loads) / highest;
 }

@@ -71,6 +71,9 @@ export function launchPlan(args: LaunchArgs, env: Readonly<Record<string, string
     throw new UsageError(`--node-rank ${nodeRank} with --nnodes ${nnodes}: give 0 to ${nnodes - 1}`);
   }
   if (nnodes === 1) {
+    if (args.head !== undefined) {
+      throw new UsageError('--head needs --nnodes, the number of machines; without other machines leave it out');
+    }
     return [...command, ...(nproc === undefined ? [] : ['--ranks', String(nproc)]), ...forwarded(args)];
   }
   if (args.head === undefined) throw new UsageError('--nnodes needs --head HOST:PORT, the address of node 0');

@@ -33,8 +33,13 @@ function register<T>(cli: Argv, context: CommandContext, { name, describe, optio
 const isOption = (arg: string | undefined): boolean => arg?.startsWith('-') ?? false;
 
 /** What yargs knows of the command that is being parsed; its types leave this out. */
-const optionsOf = (cli: Argv): { readonly key: object; readonly array: readonly string[] } =>
-  (cli as unknown as { getOptions(): { key: object; array: string[] } }).getOptions();
+interface KnownOptions {
+  readonly key: object;
+  readonly array: readonly string[];
+  readonly number: readonly string[];
+}
+
+const optionsOf = (cli: Argv): KnownOptions => (cli as unknown as { getOptions(): KnownOptions }).getOptions();
 
 const knownOptions = (cli: Argv): string[] => Object.keys(optionsOf(cli).key);
 
@@ -50,21 +55,32 @@ function keepLast(args: Record<string, unknown>, lists: readonly string[]): void
   }
 }
 
+/** What isn't a number arrives as NaN. */
+function checkNumbers(args: Readonly<Record<string, unknown>>, names: readonly string[]): void {
+  const wrong = names.find((name) => Number.isNaN(args[name]));
+  if (wrong !== undefined) throw new UsageError(`--${wrong} is not a number; give one`);
+}
+
 /** @throws UsageError for what no command understands; otherwise whatever the command throws. */
 export function createParser(args: readonly string[], context: CommandContext): Argv {
   const cli: Argv = yargs([...args])
     .scriptName('expertwire')
     .usage('$0 COMMAND\n\nMixture-of-Experts language models on expert-parallel ranks.')
     .version(VERSION)
+    .exitProcess(false) // help that can't be printed is told, like all output
     .strict()
     .recommendCommands()
     .demandCommand(1, 'give a command; see expertwire --help')
     .parserConfiguration({ 'populate--': true })
-    .middleware((args) => keepLast(args, listOptions(cli)), true)
+    .middleware((args) => {
+      keepLast(args, listOptions(cli));
+      checkNumbers(args, optionsOf(cli).number);
+    }, true)
     .wrap(Math.min(120, context.stdout.columns ?? 100))
     .fail((message, error) => {
-      if (error instanceof Error) throw error; // the types promise an error, yargs passes undefined for its own checks
-      throw new UsageError(adviceOn(message, knownOptions(cli)));
+      // The types promise an error; yargs passes undefined, or one of its own, for its own checks.
+      if (error instanceof Error && error.name !== 'YError') throw error;
+      throw new UsageError(adviceOn(message, knownOptions(cli), args));
     });
 
   register(cli, context, {

@@ -86,6 +86,7 @@ async function superviseRanks(
   context: CommandContext,
 ): Promise<void> {
   const { signal } = context;
+  signal.throwIfAborted(); // what was aborted before anybody listens is never told
   const terminal = new SharedTerminal(context);
   const isAlone = places.length === 1;
   let onPeerLoss: SpawnedRankNews['onPeerLoss'] = 'fail';

@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { closest } from 'fastest-levenshtein';
-import type * as z from 'zod';
+import * as z from 'zod';
 import { causeText, shown, textOf } from '../../base/foreign_text.js';
 import { PLACEMENT_STRATEGIES } from '../../experts/placement/placement.js';
 import { ConfigError } from './errors.js';
@@ -43,6 +43,7 @@ export interface LoadConfigOptions {
  * @throws ConfigError with the place, the key, what was got and what is allowed
  */
 export async function loadConfig(options: LoadConfigOptions = {}): Promise<ExpertwireConfig> {
+  checkOptions(options);
   const cwd = options.cwd ?? process.cwd();
   const layers: Layer[] = [];
   if (options.file !== undefined) layers.push(await readFileLayer(options.file, cwd));
@@ -61,6 +62,41 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
     model: findModel(model, merged.originOf(['model']), cwd),
     experts: Object.freeze({ ...experts, placement, routing }),
   });
+}
+
+const values = z.looseObject({}, { error: 'an object with keys of the configuration' }).optional();
+const optionsSchema = z.strictObject(
+  {
+    file: z.string({ error: 'the path of a YAML file' }).optional(),
+    base: values,
+    flags: values,
+    overrides: z.array(z.string({ error: 'a text' }), { error: "a list of 'key=value'" }).optional(),
+    cwd: z.string({ error: 'the path of a folder' }).optional(),
+  },
+  { error: 'an object' },
+);
+
+/** A caller's language may have no types. @throws ConfigError */
+function checkOptions(options: unknown): void {
+  const issue = optionsSchema.safeParse(options).error?.issues[0];
+  if (issue === undefined) return;
+  if (issue.code === 'unrecognized_keys') {
+    const known = Object.keys(optionsSchema.shape).join(', ');
+    throw new ConfigError('UNKNOWN_KEY', `loadConfig has no option "${issue.keys[0]!}"; its options are ${known}`);
+  }
+  const path = issue.path.map(String).join('.');
+  const got = issue.path.reduce<unknown>((node, part) => (node as Record<PropertyKey, unknown>)[part], options);
+  const what = path === '' ? 'its options are' : `"${path}" is`;
+  throw new ConfigError('WRONG_TYPE', `loadConfig: ${what} ${shown(got)}; give ${issue.message}`);
+}
+
+/** Whether something is what {@link loadConfig} returns. @throws ConfigError naming what it lacks */
+export function checkConfig(config: unknown): asserts config is ExpertwireConfig {
+  const issue = configSchema.safeParse(config).error?.issues[0];
+  if (issue === undefined) return;
+  const key = pathText(issue.path);
+  const what = key === '' ? `it is ${shown(config)}` : `"${key}" is missing or wrong`;
+  throw new ConfigError('INVALID_VALUE', `"config" is not what loadConfig returns: ${what}; call loadConfig`, { key });
 }
 
 async function readFileLayer(file: string, cwd: string): Promise<Layer> {

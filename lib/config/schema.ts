@@ -97,7 +97,12 @@ export const configSchema = z.strictObject({
       top_p: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = off)', 'number'),
       min_p: key(z.number().min(0).max(1), 'a number from 0 (off) to 1', 'number'),
       repetition_penalty: key(z.number().min(1e-3).max(1e3), 'a number from 0.001 to 1000 (1 = off)', 'number'),
-      seed: key(z.int().min(0).nullable(), 'an integer ≥ 0, or null to have one drawn', 'number', 'null'),
+      seed: key(
+        z.int().min(0).nullable(),
+        'an integer from 0 to 2^53 − 1, or null to have one drawn',
+        'number',
+        'null',
+      ),
       stop: strings,
       ignore_eos: boolean,
       chat: boolean,

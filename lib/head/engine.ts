@@ -6,6 +6,7 @@ import { withoutRanks, type Placement } from '../../experts/placement/placement.
 import type { RoutingObserver, StepRouting } from '../../experts/load/load_recorder.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import { checkCompute } from '../config/compute.js';
+import { checkConfig } from '../config/load.js';
 import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
@@ -121,7 +122,8 @@ export class Engine implements TokenSource {
    * @throws ConfigError, WeightError, ModelError, TokenizerError, CommError or EngineError: what is wrong, and what to do.
    */
   static async start(options: EngineOptions): Promise<Engine> {
-    const { config } = options;
+    const { config } = (options as EngineOptions | undefined) ?? {};
+    checkConfig(config);
     checkCompute(config);
     const { spec, tokenizer, limits } = options.model ?? (await openModel(config));
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);

@@ -44,11 +44,11 @@ export function checkTokens(
     limits: { maxModelLen, numKvBlocks, blockSize },
   }: Pick<OpenedModel, 'spec' | 'limits'>,
 ): void {
-  const wrong = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (wrong !== undefined) {
+  const wrong = tokenIds.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong >= 0) {
     throw new EngineError(
       'INVALID_REQUEST',
-      `token id ${wrong} is outside the model's vocabulary 0 … ${vocabSize - 1}`,
+      `token id ${tokenIds[wrong]!} is outside the model's vocabulary 0 … ${vocabSize - 1}`,
     );
   }
   const numTokens = tokenIds.length + maxNewTokens;

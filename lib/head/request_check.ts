@@ -7,7 +7,7 @@ import { EngineError } from '../protocol/errors.js';
 import type { GenerationRequest, ScoreRequest } from '../protocol/request.js';
 
 /** A list of numbers or a typed array of whole ones, as a list. What the numbers must be is checked with the model. */
-const tokenIds = z.custom<readonly number[]>(isTokenList, 'a list of token ids').transform((ids) => [...ids]);
+const tokenIds = z.custom<readonly number[]>(isTokenList, 'a list of token ids').transform((ids) => Array.from(ids));
 const number = z.number({ error: 'a number' });
 const boolean = z.boolean({ error: 'true or false' });
 
@@ -58,9 +58,10 @@ function checked(schema: typeof generation | typeof scoring, request: unknown, s
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new EngineError('INVALID_REQUEST', `the signal is ${shown(signal)}; give an AbortSignal, or none`);
   }
-  const result = schema.safeParse(withoutUndefined(request));
+  const given = withoutUndefined(request);
+  const result = schema.safeParse(given);
   if (result.success) return result.data;
-  throw new EngineError('INVALID_REQUEST', reasonOf(result.error.issues[0]!, request));
+  throw new EngineError('INVALID_REQUEST', reasonOf(result.error.issues[0]!, given, Object.keys(schema.shape)));
 }
 
 /** A caller's `{ stop: undefined }` says nothing, whatever the compiler's settings. */
@@ -70,12 +71,12 @@ function withoutUndefined(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, each]) => [key, key === 'sampling' ? withoutUndefined(each) : each]));
 }
 
-function reasonOf(issue: z.core.$ZodIssue, request: unknown): string {
+function reasonOf(issue: z.core.$ZodIssue, request: unknown, keys: readonly string[]): string {
   const path = issue.path.map(String).join('.');
   if (issue.code === 'unrecognized_keys') {
     const [unknown] = issue.keys as [string];
-    const known = path === 'sampling' ? SAMPLING_KEYS : Object.keys({ ...generation.shape, ...scoring.shape });
-    const nearest = closest(unknown, known);
+    const known = path === 'sampling' ? SAMPLING_KEYS : keys;
+    const nearest = closest(unknown, [...known]);
     const advice = isNear(unknown, nearest) ? `did you mean "${nearest}"?` : `its keys are ${known.join(', ')}`;
     return `there is no "${unknown}" in ${path === '' ? 'a request' : `"${path}"`}; ${advice}`;
   }
@@ -99,6 +100,7 @@ const SAMPLING_KEYS = Object.keys(generation.shape.sampling.unwrap().shape);
 const INTEGER_ARRAYS = [Int8Array, Uint8Array, Int16Array, Uint16Array, Int32Array, Uint32Array];
 
 function isTokenList(value: unknown): value is readonly number[] {
-  if (INTEGER_ARRAYS.some((kind) => value instanceof kind)) return true;
-  return Array.isArray(value) && value.every((id) => typeof id === 'number');
+  // Array.from fills the holes of a list, which `every` would skip.
+  if (Array.isArray(value)) return Array.from(value as readonly unknown[]).every((id) => typeof id === 'number');
+  return INTEGER_ARRAYS.some((kind) => value instanceof kind && value.length > 0); // 0: also where its memory was given away
 }

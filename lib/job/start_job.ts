@@ -128,7 +128,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
     return new Job({ rendezvous, local, links, cause, reports, expertDigests, onTimeline }, onPeerLoss, times);
   } catch (error) {
     comparing.abort(error);
-    tellAll(links, error);
+    tellAll(links.slice(numLocalRanks), error);
     cause.close();
     await rendezvous.close();
     await local.close({ gracefully: false });

@@ -25,6 +25,7 @@ export async function runRankThreads(
   numRanks: number,
   { signal, onFailed, onHeadKnows, ...order }: RankThreadsOptions,
 ): Promise<void> {
+  signal.throwIfAborted();
   const threads = createThreadSeats(numRanks).map(
     (threadSeat) => new RankThread({ ...order, rank: threadSeat.rank, threadSeat }, onHeadKnows),
   );

@@ -1,4 +1,4 @@
-import { causeText } from '../../base/foreign_text.js';
+import { causeText, shown } from '../../base/foreign_text.js';
 import { renderChat, type ChatMessage } from './chat_template.js';
 import { TokenizerError } from './errors.js';
 import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';
@@ -77,6 +77,9 @@ export class Tokenizer {
    * @throws TokenizerError NOT_ENCODABLE
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    if (typeof text !== 'string') {
+      throw new TokenizerError('NOT_ENCODABLE', `the text is ${shown(text)}; give a string`, { file: this.file });
+    }
     const isSpecial = options.addSpecialTokens ?? true;
     const { ids } = this.guarded(() => this.inner.encode(text, { add_special_tokens: isSpecial }));
     const own = ids.map((id, i) => {

@@ -10,13 +10,17 @@ export function parsePythonJson(text: string): unknown {
   if (!/NaN|Infinity/.test(plain)) return JSON.parse(plain);
   let mark = '\u0001number ';
   while (plain.includes(JSON.stringify(mark).slice(1, -1))) mark += ' ';
-  return JSON.parse(withMarks(plain, mark), (_key, value: unknown) =>
-    typeof value === 'string' && value.startsWith(mark) ? Number(value.slice(mark.length)) : value,
+  // An error quotes the text: zeros in place of these numbers leave every place in it as it is.
+  JSON.parse(withNumbers(plain, (number) => '0'.padEnd(number.length)));
+  return JSON.parse(
+    withNumbers(plain, (number) => JSON.stringify(mark + number)),
+    (_key, value: unknown) =>
+      typeof value === 'string' && value.startsWith(mark) ? Number(value.slice(mark.length)) : value,
   );
 }
 
-/** Every such number as a string that begins with the mark. */
-function withMarks(text: string, mark: string): string {
+/** Every such number written in another way. */
+function withNumbers(text: string, written: (number: string) => string): string {
   const pieces: string[] = [];
   let done = 0;
   for (let i = 0; i < text.length; i++) {
@@ -26,7 +30,7 @@ function withMarks(text: string, mark: string): string {
     }
     const found = NUMBERS.find((number) => text.startsWith(number, i));
     if (found === undefined || /^\s*:/.test(text.slice(i + found.length, i + found.length + 64))) continue; // no key
-    pieces.push(text.slice(done, i), JSON.stringify(mark + found));
+    pieces.push(text.slice(done, i), written(found));
     done = i + found.length;
     i = done - 1;
   }

@@ -25,6 +25,9 @@ describe('text from elsewhere', () => {
     expect([shown(NaN), shown(-Infinity), shown(undefined), shown(null), shown('a\u001b')]).to.deep.equal([
       ...['NaN', '-Infinity', 'undefined', 'null', '"a\\u001b"'],
     ]);
+    expect([shown(1n), shown([2n]), shown(() => 1), shown(Symbol('s'))]).to.deep.equal([
+      ...['"1n"', '["2n"]', 'a function', 'a symbol'],
+    ]);
     let deep: unknown = 1;
     for (let i = 0; i < 100_000; i++) deep = [deep];
     expect(shown(deep).length).to.be.below(200);

@@ -1,7 +1,9 @@
 /** Killed, stopped and interrupted processes: the first cause is told last, and nothing stays behind. */
 import { expect } from 'chai';
+import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine, type Loss } from '../../lib/head/engine.js';
 import type { TokenEvent } from '../../lib/protocol/request.js';
@@ -289,14 +291,17 @@ describe('a head that ends', function () {
     expectWithin(killedMs, await processes.allGone());
   });
 
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const [signal, exitCode] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
     for (const whom of ['the head alone', 'the whole process group'] as const) {
-      it(`${signal} to ${whom}: everything is gone in time, exit code 130, no word of a crash`, async () => {
+      it(`${signal} to ${whom}: everything is gone in time, exit code ${exitCode}, no word of a crash`, async () => {
         const run = await startWriting(2);
         const sentMs = whom === 'the head alone' ? run.signal(signal) : run.signalGroup(signal);
         const { code, stderr } = await run.ended;
         expectWithin(sentMs, await processes.allGone());
-        expect(code).to.equal(130);
+        expect(code).to.equal(exitCode);
         expectNoCrash(stderr);
       });
     }
@@ -310,6 +315,21 @@ describe('a head that ends', function () {
     expectWithin(sentMs, await processes.allGone());
     expect(code).to.equal(130);
     expectNoCrash(stderr);
+  });
+
+  it('a signal that comes before anything runs ends a rank that would wait for its head', async () => {
+    // The job secret is read first, from a pipe that nobody writes yet: the signal is there before anybody listens for it.
+    await withTempFolder(async (dir) => {
+      const secret = join(dir, 'secret');
+      execFileSync('mkfifo', [secret]);
+      const run = processes.cli(['rank', '--head', '127.0.0.1:9', '--join-timeout', '600', '--secret-file', secret]);
+      await delay(1500);
+      const sentMs = run.signal('SIGTERM');
+      await delay(100);
+      await writeFile(secret, 'a secret of this test');
+      expect((await run.ended).code).to.equal(143);
+      expectWithin(sentMs, await processes.allGone());
+    });
   });
 
   it('Ctrl-C with a stopped rank: everything is gone in time', async () => {

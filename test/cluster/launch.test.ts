@@ -3,10 +3,11 @@ import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { VERSION } from '../../lib/config/package_files.js';
 import { moe7mCases } from '../kit/goldens.js';
 import { buildWith, createLaunchFolder, markBuilt, touch, writeProgram } from '../kit/launch_folder.js';
 import { moe7m } from '../kit/paths.js';
@@ -117,6 +118,14 @@ touch -d '+60 seconds' "${dir}/dist/.built.$1"`;
     it('neither installs nor builds when nothing is stale', async () => {
       expect((await start(['--', '--version'], env()).ended).code).to.equal(0);
       expect(await calls()).to.deep.equal(['']);
+    });
+
+    it('is found through links to it', async () => {
+      await symlink('launch.sh', join(dir, 'inner'));
+      await mkdir(join(dir, 'links'));
+      await symlink(join(dir, 'inner'), join(dir, 'links', 'outer'));
+      const { code, stdout } = await processes.start(join(dir, 'links', 'outer'), ['--', '--version']).ended;
+      expect([code, stdout.trim()]).to.deep.equal([0, VERSION]);
     });
 
     it('installs when the lock file is newer, builds when a source is', async () => {

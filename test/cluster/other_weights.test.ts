@@ -44,6 +44,15 @@ describe('a rank with a model folder of its own', function () {
     });
   });
 
+  it('computes where nothing can be kept', async () => {
+    await withTempFolder(async (dir) => {
+      const folder = await emptyFolder(dir, 'copy');
+      await copyModel(moe7m(), folder);
+      const { head, rank } = await jobWith(folder, '/proc/nowhere');
+      expect([head.code, rank.code], head.stderr + rank.stderr).to.deep.equal([0, 0]);
+    });
+  });
+
   it('ends the job where one bit of one of its experts is another one: who, which expert, and what to do', async () => {
     await withTempFolder(async (dir) => {
       const [folder, home] = [await emptyFolder(dir, 'other'), await emptyFolder(dir, 'home')];

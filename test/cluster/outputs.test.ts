@@ -1,6 +1,6 @@
 /** What can't be written: one clear message that names the option, exit code 1, no stack, nothing left behind. */
 import { expect } from 'chai';
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { moe7m } from '../kit/paths.js';
 import { CLI, Processes } from '../kit/processes.js';
@@ -51,6 +51,36 @@ describe('outputs that cannot be written', function () {
     expect((await stat('/dev/full')).isCharacterDevice()).to.equal(true);
   });
 
+  it('what a command reads is not written over', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'in.json');
+      const text = '{"weight":[[1,2,3,4]]}';
+      await writeFile(file, text);
+      const [plain, scored] = [GENERATE.slice(0, 3), ['score', '--model', moe7m()]];
+      for (const [args, input] of [
+        [[...plain, '--prompts', file, '--trace', file], '--prompts'],
+        [[...scored, '--file', file, '--logits', file], '--file'],
+        [[...scored, '--file', file, '--trace', file], '--file'],
+        [['plan', '--load', file, '--ranks', '2', '--output', file], '--load'],
+      ] as const) {
+        const { code, stderr } = await processes.cli(args).ended;
+        expect(code, stderr).to.equal(2);
+        expect(stderr).to.match(
+          new RegExp(`^expertwire: ${input} and --[a-z]+ both name .*; give each a file of its own`),
+        );
+        expect(await readFile(file, 'utf8')).to.equal(text);
+      }
+    });
+  });
+
+  it('a link to a file that is not there yet is that file', async () => {
+    await withTempFolder(async (dir) => {
+      await symlink('b.json', join(dir, 'link'));
+      const args = ['--trace', join(dir, 'link'), '--record', join(dir, 'b.json')];
+      expect((await processes.cli([...GENERATE, ...args]).ended).stderr).to.match(/--trace and --record both name/);
+    });
+  });
+
   it('two options that name one file are refused before anything starts', async () => {
     await withTempFolder(async (dir) => {
       const file = join(dir, 'a.json');
@@ -68,6 +98,8 @@ describe('outputs that cannot be written', function () {
     ['JSON', [...GENERATE, '--json']],
     ['a table', SCORE],
     ['what this machine has', ['doctor']],
+    ['help', ['plan', '--help']],
+    ['the version', ['--version']],
   ] as const) {
     it(`standard output on a full disk: ${what}`, async () => {
       const command = [process.execPath, '--no-warnings', CLI, ...args].map((arg) => `'${arg}'`).join(' ');

@@ -5,8 +5,8 @@ import { Deadline } from '../../base/deadline.js';
 import { CommError } from '../../base/errors.js';
 import { MAX_HANDSHAKE_BYTES, type HandshakeStep } from './handshake.js';
 
-/** How long a socket may stay unauthenticated. */
-export const HANDSHAKE_TIMEOUT_MS = 5000;
+/** How long a socket may stay unauthenticated: a machine that starts more ranks than it has cores is slow to answer. */
+export const HANDSHAKE_TIMEOUT_MS = 30_000;
 const CLOSE_GRACE_MS = 500;
 
 /** Either side of a handshake. */
@@ -15,7 +15,7 @@ export interface HandshakeSide {
 }
 
 export interface ShakeOptions {
-  /** Default 5000. */
+  /** Default 30000. */
   readonly timeoutMs?: number | undefined;
   /** The transport of the peer: cut when it sends more than a handshake takes. */
   readonly stranger?: Socket | undefined;

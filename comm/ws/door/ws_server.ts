@@ -22,7 +22,7 @@ export interface WsServerOptions {
   readonly tls?: TlsOptions | undefined;
   /** Told why a connection was refused: each reason once per address, a few a minute. */
   readonly onRefused?: OnRefused | undefined;
-  /** How long a connection may stay unauthenticated. Default 5000. */
+  /** How long a connection may stay unauthenticated. Default 30000. */
   readonly strangerTimeoutMs?: number | undefined;
   /** How many may be unauthenticated at a time; for one more, another has to go. Default 256. */
   readonly maxStrangers?: number | undefined;

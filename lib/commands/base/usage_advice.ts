@@ -2,13 +2,28 @@
 import { closest } from 'fastest-levenshtein';
 import { isNear } from '../../config/layers.js';
 
-export function adviceOn(message: string, knownOptions: readonly string[]): string {
+/** What may follow the two dashes of launch.sh. */
+const COMMANDS: ReadonlySet<string> = new Set([
+  'generate',
+  'score',
+  'plan',
+  'make-checkpoint',
+  'doctor',
+  'native',
+  'bench',
+]);
+
+/** @param args as they were given */
+export function adviceOn(message: string, knownOptions: readonly string[], args: readonly string[] = []): string {
   const command = /^Did you mean (.+)\?$/.exec(message)?.[1];
   if (command !== undefined) return `there is no such command; did you mean ${command}?`;
   const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1];
   if (unknown === undefined) return message;
   const [first] = unknown.split(', ') as [string];
   const nearest = closest(first, [...knownOptions]);
+  if (args[0] === 'launch' && COMMANDS.has(args[1] ?? '') && !args.includes('--')) {
+    return `${message}; a command comes after two dashes: ./launch.sh -- ${args[1]!} …`;
+  }
   const meant = isNear(first, nearest) ? `did you mean --${nearest}?` : 'see --help';
   return `${message}; ${meant}`;
 }

@@ -1,4 +1,5 @@
 /** Options of every command that starts an engine, and from them to a running one. */
+import { isAbsolute } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { causeText, textOf } from '../../../base/foreign_text.js';
@@ -129,7 +130,6 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
 /**
  * Runs `work` with a started engine, with a progress bar on a terminal while it loads, and ends the engine and its trace
  * whatever happens. Of several errors the first is thrown. Text that `work` streams goes through `terminal`, as the engine's warnings do.
- * @param outputs files that `work` writes itself, by option: looked at before anything starts
  */
 export async function withEngine(
   args: EngineArgs,
@@ -137,9 +137,9 @@ export async function withEngine(
   model: OpenedModel,
   context: CommandContext,
   work: (engine: Engine, terminal: SharedTerminal) => Promise<void>,
-  outputs: Readonly<Record<string, string | undefined>> = {},
+  files: CommandFiles = {},
 ): Promise<void> {
-  await checkOutputs({ '--trace': args.trace, '--record': args.record, ...outputs });
+  await checkFiles(args, config, files);
   const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
   const run = async (observer: RoutingObserver | null): Promise<void> => {
     const terminal = new SharedTerminal(context);
@@ -155,6 +155,29 @@ export async function withEngine(
   const record = (): Promise<void> => withRecorder(args, config, model, context, run);
   await closing(async () => trace?.close(), record);
   if (trace !== null) context.stderr.write(`${trace.summary()}\n`);
+}
+
+/** Files of a command besides those that all commands with an engine have, by option: looked at before anything starts. */
+export interface CommandFiles {
+  readonly outputs?: Readonly<Record<string, string | undefined>>;
+  /** None of them is written over. */
+  readonly inputs?: Readonly<Record<string, string | undefined>>;
+}
+
+/** @throws OutputError, UsageError: see checkOutputs */
+export async function checkFiles(
+  { trace, record, config: file }: EngineArgs,
+  { experts }: ExpertwireConfig,
+  { outputs = {}, inputs = {} }: CommandFiles,
+): Promise<void> {
+  const pathOf = (value: string): string | undefined => (isAbsolute(value) ? value : undefined); // or a name, such as linear
+  await checkOutputs(
+    { '--trace': trace, '--record': record, ...outputs },
+    {
+      ...{ '--config': file, '--routing': pathOf(experts.routing), '--placement': pathOf(experts.placement) },
+      ...inputs,
+    },
+  );
 }
 
 /** Whom an engine tells what happens. */

@@ -105,7 +105,8 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
     if (args.plot !== undefined) await writePlot(args.plot, picturesOf(engine, config.model));
     if (isSummary) context.stderr.write(summary(engine, completions, timing));
   };
-  await withEngine(args, config, model, context, work, { '--plot': args.plot });
+  const files = { outputs: { '--plot': args.plot }, inputs: { '--prompts': args.prompts } };
+  await withEngine(args, config, model, context, work, files);
 }
 
 export interface Completion {

@@ -81,7 +81,10 @@ export async function plan(args: PlanArgs, context: CommandContext): Promise<voi
 
 async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): Promise<void> {
   checkPlotFile(args.plot);
-  await checkOutputs({ '--output': args.output, '--plot': args.plot });
+  await checkOutputs(
+    { '--output': args.output, '--plot': args.plot },
+    { '--load': args.load, '--current': args.current },
+  );
   const topology = topologyOf(args);
   const load = await readLoad(args.load);
   const { load_LE } = load;
@@ -91,6 +94,7 @@ async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): 
   const planned = await planBeside(new PlannerThread(args.planner, options), signal, (planning) =>
     planning.plan(load_LE, wanted, before.placement),
   );
+  signal.throwIfAborted();
   const { placement } = planned;
   if (args.output !== undefined) await write(args.output, placement);
   const after = rankLoadBySplit(load_LE, placement);
@@ -106,6 +110,7 @@ async function planBeside(
   signal: AbortSignal,
   work: (planning: PlannerThread) => Promise<Plan>,
 ): Promise<Plan> {
+  signal.throwIfAborted(); // while the load was read
   const stop = (): void => void planning.close();
   signal.addEventListener('abort', stop, { once: true });
   try {

@@ -7,8 +7,8 @@ import type { ScoreResult } from '../../protocol/request.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import { closing } from '../base/closing.js';
 import { UsageError, type CommandContext } from '../base/context.js';
-import { checkOutputs, outputFailed, type OutputError } from '../base/output_file.js';
-import { configOf, engineOptions, withEngine, type EngineArgs } from '../engine/engine_options.js';
+import { outputFailed, type OutputError } from '../base/output_file.js';
+import { checkFiles, configOf, engineOptions, withEngine, type EngineArgs } from '../engine/engine_options.js';
 import { NpyWriter } from './npy_writer.js';
 import { parseIds } from '../engine/prompts.js';
 
@@ -35,9 +35,13 @@ export async function score(args: ScoreArgs, context: CommandContext): Promise<v
   const text = await textToScore(args);
   const model = await openModel(config);
   const tokenIds = text === null ? parseIds(args.ids!) : encode(text, model.tokenizer, config.model);
-  if (tokenIds.length < 2) throw new UsageError(`${tokenIds.length} tokens to score; give at least 2`);
+  if (tokenIds.length < 2)
+    throw new UsageError(
+      `${tokenIds.length === 1 ? '1 token' : `${tokenIds.length} tokens`} to score; give a text of at least 2`,
+    );
   checkTokens(tokenIds, 0, model);
-  await checkOutputs({ '--trace': args.trace, '--record': args.record, '--logits': args.logits });
+  const files = { outputs: { '--logits': args.logits }, inputs: { '--file': args.file } };
+  await checkFiles(args, config, files);
   const writer = args.logits === undefined ? null : await openNpy(args.logits, [tokenIds.length, model.spec.vocabSize]);
   const run = (): Promise<void> =>
     withEngine(args, config, model, context, async (engine) => {

@@ -2,7 +2,8 @@
  * What routed experts are, by digest: a rank reads just its own, so ranks with other folders prove theirs against the head's. Digests of a folder are kept in the
  * user's cache as long as its files are the same ones, since a checkpoint may take minutes to read.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -22,29 +23,35 @@ export class FolderDigests {
   private readonly checkpoint: Checkpoint;
   private readonly experts: CheckpointExperts;
   private readonly known: Map<string, string>;
-  private readonly cacheFile: string;
+  /** Null: nothing is kept. */
+  private readonly cacheFile: string | null;
+  private readonly paths: readonly string[];
+  /** The identity of each. */
   private readonly files: readonly string[];
   private numRead = 0;
 
   private constructor(
     checkpoint: Checkpoint,
     experts: CheckpointExperts,
-    cache: { readonly file: string; readonly files: readonly string[]; readonly known: Map<string, string> },
+    paths: readonly string[],
+    cache: { readonly file: string | null; readonly files: readonly string[]; readonly known: Map<string, string> },
   ) {
-    [this.checkpoint, this.experts] = [checkpoint, experts];
+    this.checkpoint = checkpoint;
+    this.experts = experts;
+    this.paths = paths;
     ({ file: this.cacheFile, files: this.files, known: this.known } = cache);
   }
 
   /** @throws WeightError where the folder has no weights, or none that can be read */
   static async open(dir: string, { hiddenSize, moe }: ModelSpec, signal?: AbortSignal): Promise<FolderDigests> {
     const { paths } = await findShards(dir);
-    const checkpoint = await openCheckpoint(dir);
-    const files = await Promise.all(paths.map(identityOf));
+    const files = await Promise.all(paths.map(identityOf)); // before they are opened: those opened can only be newer
     const file = cacheFileOf(await realpath(dir));
-    const known = await readCache(file, files);
+    const known = file === null ? new Map<string, string>() : await readCache(file, files);
+    const checkpoint = await openCheckpoint(dir);
     const onDigest = (key: string, digest: string): void => void known.set(key, digest);
     const experts = new CheckpointExperts(checkpoint, hiddenSize, moe.intermediateSize, { signal, onDigest });
-    return new FolderDigests(checkpoint, experts, { file, files, known });
+    return new FolderDigests(checkpoint, experts, paths, { file, files, known });
   }
 
   /** Of one expert. @throws WeightError; the signal's reason */
@@ -65,10 +72,11 @@ export class FolderDigests {
   /** Keeps what was read for the next time. A cache that can't be written is no error. */
   async close(): Promise<void> {
     await this.checkpoint.close();
-    if (this.numRead === 0) return;
-    await writeCache(this.cacheFile, { files: this.files, digests: Object.fromEntries(this.known) }).catch(
-      () => undefined,
-    );
+    if (this.numRead === 0 || this.cacheFile === null) return;
+    const now = await Promise.all(this.paths.map(identityOf)).catch(() => []);
+    if (now.join('\n') !== this.files.join('\n')) return; // written meanwhile
+    const cache = { files: this.files, digests: Object.fromEntries(this.known) };
+    await writeCache(this.cacheFile, cache).catch(() => undefined);
   }
 }
 
@@ -79,8 +87,16 @@ export function* everyExpert(spec: ModelSpec): Generator<{ readonly layer: numbe
   }
 }
 
-const cacheFileOf = (dir: string): string =>
-  join(resolve(homedir(), '.cache', 'expertwire', 'digests'), `${createHash('sha256').update(dir).digest('hex')}.json`);
+/** Null where the user has no home: none is made. */
+function cacheFileOf(dir: string): string | null {
+  try {
+    const home = homedir(); // throws where the system knows no user of this number
+    const name = `${createHash('sha256').update(dir).digest('hex')}.json`;
+    return existsSync(home) ? join(resolve(home, '.cache', 'expertwire', 'digests'), name) : null;
+  } catch {
+    return null;
+  }
+}
 
 /** What is other as soon as a file is another one or was written: a copy that keeps its time has another inode. */
 async function identityOf(path: string): Promise<string> {
@@ -108,7 +124,7 @@ async function writeCache(
   cache: { readonly files: readonly string[]; readonly digests: Readonly<Record<string, string>> },
 ): Promise<void> {
   await mkdir(join(file, '..'), { recursive: true });
-  const partial = `${file}.${process.pid}`;
+  const partial = `${file}.${randomUUID()}`;
   try {
     await writeFile(partial, JSON.stringify(cache));
     await rename(partial, file);

@@ -115,6 +115,7 @@ describe('launchPlan', () => {
       /--node-rank 2 with --nnodes 2: give 0 to 1/,
     ],
     ['several nodes without a head', { nnodes: 2, nodeRank: 0 }, {}, /--nnodes needs --head HOST:PORT/],
+    ['a head without other nodes', { head: HEAD }, {}, /--head needs --nnodes/],
     ['a malformed head', { nnodes: 2, nodeRank: 0, head: 'here' }, {}, /'here' is not HOST:PORT/],
     ['Open MPI without a head', {}, openMpi(0), /openmpi does not say where task 0 runs; give --head/],
   ];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ConfigError, type ConfigErrorCode } from '../../../lib/config/errors.js';
 import { loadConfig, type LoadConfigOptions } from '../../../lib/config/load.js';
 import { configSchema, DEFAULTS } from '../../../lib/config/schema.js';
+import { Engine, type EngineOptions } from '../../../lib/head/engine.js';
 import { moe7m, repoRoot } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
@@ -225,6 +226,25 @@ describe('configuration', () => {
     expect(program!.message).to.equal(
       'MISSING_KEY: "model" was not given; give base.model, or a file that has it: the path of a model folder',
     );
+  });
+
+  it('what is no configuration at all is refused, by whoever is given it', async () => {
+    for (const [options, message] of [
+      [null, /its options are null; give an object/],
+      [{ file: 5 }, /"file" is 5; give the path/],
+      [{ base: 'x' }, /"base" is "x"; give an object/],
+      [{ overrides: 'x=1' }, /"overrides" is "x=1"; give a list/],
+      [{ overrides: [5] }, /"overrides.0" is 5; give a text/],
+      [{ cwd: 5 }, /"cwd" is 5/],
+      [{ bse: {} }, /^UNKNOWN_KEY: loadConfig has no option "bse"; its options are file, base/],
+    ] as const) {
+      const error = await errorOf(ConfigError, () => loadConfig(options as unknown as LoadConfigOptions));
+      expect(error.message).to.match(message);
+    }
+    for (const options of [undefined, {}, { config: null }, { config: { model: moe7m() } }]) {
+      const error = await errorOf(ConfigError, () => Engine.start(options as unknown as EngineOptions));
+      expect(error.message).to.match(/^INVALID_VALUE: "config" is not what loadConfig returns: .*; call loadConfig$/);
+    }
   });
 
   it('a file that does not exist is refused', async () => {

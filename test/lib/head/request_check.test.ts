@@ -58,6 +58,16 @@ describe('a request', function () {
     [{ ...GOOD, promptTokenIds: [NaN] }, /token id NaN is outside/],
     [{ ...GOOD, maxNewTokens: '4' }, /"maxNewTokens" is "4"; give a number/],
     [{ ...GOOD, maxNewTokens: Infinity }, /"maxNewTokens" is Infinity; give a number/],
+    // eslint-disable-next-line no-sparse-arrays -- that is the case
+    [{ ...GOOD, promptTokenIds: [1, , 3] }, /"promptTokenIds" is \[1,null,3\]; give a list of token ids/],
+    [{ ...GOOD, promptTokenIds: new Array<number>(3) }, /"promptTokenIds" is \[null,null,null\]/],
+    [{ ...GOOD, promptTokenIds: [1n] }, /"promptTokenIds" is \["1n"\]; give a list/],
+    [{ ...GOOD, promptTokenIds: givenAway() }, /"promptTokenIds" is \{\}; give a list/],
+    [{ ...GOOD, stop: () => 1 }, /"stop" is a function; give a list of texts/],
+    [
+      { ...GOOD, onLogits: () => undefined },
+      /there is no "onLogits" in a request; its keys are promptTokenIds, [^(]*Experts$/,
+    ],
     [{ ...GOOD, max_new_tokens: 4 }, /there is no "max_new_tokens" in a request; did you mean "maxNewTokens"\?/],
     [{ ...GOOD, sampling: { temprature: 1 } }, /there is no "temprature" in "sampling"; did you mean "temperature"\?/],
     [{ ...GOOD, sampling: { temperature: null } }, /"sampling.temperature" is null; give a number/],
@@ -89,6 +99,9 @@ describe('a request', function () {
       [undefined, /the request is missing/],
       [{ tokenIds: [1] }, /1 tokens to score; give at least 2/],
       [{ tokenIds: [1, 2], onLogits: 5 }, /"onLogits" is 5; give a function/],
+      // eslint-disable-next-line no-sparse-arrays -- that is the case
+      [{ tokenIds: [1, , 3] }, /"tokenIds" is \[1,null,3\]/],
+      [{ tokenIds: [1, NaN] }, /token id NaN is outside/],
       [{ tokenIds: [1, -2] }, /token id -2 is outside/],
       [{ tokenId: [1, 2] }, /tokenIds/],
     ] as const) {
@@ -138,3 +151,10 @@ describe('a request', function () {
     );
   });
 });
+
+/** A typed array whose memory went to another thread. */
+function givenAway(): Int32Array {
+  const ids = Int32Array.of(1, 2, 3);
+  structuredClone(ids.buffer, { transfer: [ids.buffer] });
+  return ids;
+}

@@ -43,6 +43,16 @@ function withoutTemplate(
 const anyText = () => fc.string({ unit: 'grapheme', maxLength: 40 });
 const MESSAGES = [{ role: 'user', content: 'Hi' }];
 
+describe('a tokenizer', () => {
+  it('says what a caller gave that is no text', async () => {
+    const tokenizer = (await loadTokenizer(moe7m()))!;
+    for (const text of [undefined, 5, {}, null]) {
+      const error = await errorOf(TokenizerError, () => tokenizer.encode(text as string));
+      expect(error.message).to.match(/^NOT_ENCODABLE: the text is .*; give a string$/);
+    }
+  });
+});
+
 describe('tokenizer', () => {
   let tokenizer: Tokenizer;
   before(async () => {

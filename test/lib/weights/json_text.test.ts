@@ -23,6 +23,10 @@ describe('JSON as Python writes it', () => {
     expect(parsePythonJson('\uFEFF{"a": 1}')).to.deep.equal({ a: 1 });
   });
 
+  it('is refused in the words of what it says', () => {
+    expect(() => parsePythonJson('{"a": NaN, "b": x}')).to.throw(SyntaxError, /"a": 0 {2}, "b": x/);
+  });
+
   it('is otherwise what JSON is: any value comes back, and what is malformed is refused', () => {
     fc.assert(
       fc.property(fc.json(), (text) => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createPlacement } from '../../../../experts/placement/placement.js';
 import { placementFromJson } from '../../../../experts/placement/placement_json.js';
@@ -67,6 +67,22 @@ describe('expertwire plan', () => {
       const error = await errorOf(UsageError, () => planning);
       expect(error.message).to.equal('the planning thread ended');
     });
+  });
+
+  it('writes nothing where it was told to end while it read', async () => {
+    await withTempFolder(async (dir) => {
+      const [load, output] = [join(dir, 'load.json'), join(dir, 'out.json')];
+      await writeFile(load, WEIGHT);
+      const context = { ...commandContext(), signal: AbortSignal.abort(new Error('told to end')) };
+      const planning = createParser(['plan', '--load', load, ...GROUPED, '--output', output], context).parseAsync();
+      expect((await errorOf(Error, () => planning)).message).to.equal('told to end');
+      expect(await readdir(dir)).to.deep.equal(['load.json']);
+    });
+  });
+
+  it('measures a layer whose loads are the smallest numbers beside ordinary ones', async () => {
+    const text = await plan('{"weight":[[5e-324,0,0,0],[1,1,1,1]]}', '--ranks', '2');
+    expect(text).to.match(/^layer 0 +0\.5000 /m);
   });
 
   it('--json prints the published plan, its inverse maps and the balance of each layer', async () => {
