@@ -10,13 +10,16 @@ export function parsePythonJson(text: string): unknown {
   if (!/NaN|Infinity/.test(plain)) return JSON.parse(plain);
   let mark = '\u0001number ';
   while (plain.includes(JSON.stringify(mark).slice(1, -1))) mark += ' ';
-  // An error quotes the text: zeros in place of these numbers leave every place in it as it is.
-  JSON.parse(withNumbers(plain, (number) => '0'.padEnd(number.length)));
-  return JSON.parse(
-    withNumbers(plain, (number) => JSON.stringify(mark + number)),
-    (_key, value: unknown) =>
+  const marked = withNumbers(plain, (number) => JSON.stringify(mark + number));
+  try {
+    return JSON.parse(marked, (_key, value: unknown) =>
       typeof value === 'string' && value.startsWith(mark) ? Number(value.slice(mark.length)) : value,
-  );
+    );
+  } catch (error) {
+    // It quotes the text: zeros in place of these numbers leave every place in it as it is.
+    JSON.parse(withNumbers(plain, (number) => '0'.padEnd(number.length)));
+    throw error;
+  }
 }
 
 /** Every such number written in another way. */

@@ -1,7 +1,7 @@
 /** Killed, stopped and interrupted processes: the first cause is told last, and nothing stays behind. */
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadConfig } from '../../lib/config/load.js';
@@ -318,15 +318,16 @@ describe('a head that ends', function () {
   });
 
   it('a signal that comes before anything runs ends a rank that would wait for its head', async () => {
-    // The job secret is read first, from a pipe that nobody writes yet: the signal is there before anybody listens for it.
+    // The job secret is read first, from a pipe: it opens for writing when the rank reads, and until it is written nobody listens for the signal.
     await withTempFolder(async (dir) => {
       const secret = join(dir, 'secret');
       execFileSync('mkfifo', [secret]);
       const run = processes.cli(['rank', '--head', '127.0.0.1:9', '--join-timeout', '600', '--secret-file', secret]);
-      await delay(1500);
+      const pipe = await open(secret, 'w');
       const sentMs = run.signal('SIGTERM');
       await delay(100);
-      await writeFile(secret, 'a secret of this test');
+      await pipe.writeFile('a secret of this test');
+      await pipe.close();
       expect((await run.ended).code).to.equal(143);
       expectWithin(sentMs, await processes.allGone());
     });

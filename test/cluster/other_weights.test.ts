@@ -63,6 +63,7 @@ describe('a rank with a model folder of its own', function () {
       expect(lastLine(head.stderr)).to.match(
         /^expertwire: RANKS_DIFFER: rank 1 read other weights for expert 31 of layer 2 than the head's model folder has; /,
       );
+      expect(head.stderr.match(/RANKS_DIFFER/g), 'told once').to.have.length(1);
       expect(rank.code).to.equal(1);
       expect(lastLine(rank.stderr)).to.contain('rank 1 read other weights for expert 31 of layer 2');
     });

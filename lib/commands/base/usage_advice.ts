@@ -2,17 +2,6 @@
 import { closest } from 'fastest-levenshtein';
 import { isNear } from '../../config/layers.js';
 
-/** What may follow the two dashes of launch.sh. */
-const COMMANDS: ReadonlySet<string> = new Set([
-  'generate',
-  'score',
-  'plan',
-  'make-checkpoint',
-  'doctor',
-  'native',
-  'bench',
-]);
-
 /** @param args as they were given */
 export function adviceOn(message: string, knownOptions: readonly string[], args: readonly string[] = []): string {
   const command = /^Did you mean (.+)\?$/.exec(message)?.[1];
@@ -21,7 +10,8 @@ export function adviceOn(message: string, knownOptions: readonly string[], args:
   if (unknown === undefined) return message;
   const [first] = unknown.split(', ') as [string];
   const nearest = closest(first, [...knownOptions]);
-  if (args[0] === 'launch' && COMMANDS.has(args[1] ?? '') && !args.includes('--')) {
+  // launch.sh takes a YAML file there: a bare word is a command.
+  if (args[0] === 'launch' && /^[a-z-]+$/.test(args[1] ?? '') && !args.includes('--')) {
     return `${message}; a command comes after two dashes: ./launch.sh -- ${args[1]!} …`;
   }
   const meant = isNear(first, nearest) ? `did you mean --${nearest}?` : 'see --help';
