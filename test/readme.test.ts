@@ -18,6 +18,7 @@ const blocksOf = (markdown: string, language: string): string[] =>
 
 describe('README', () => {
   const readme = readFile(join(repoRoot(), 'README.md'), 'utf8');
+  const figures = readFile(join(repoRoot(), 'docs', 'benchmarks.md'), 'utf8');
 
   it('its library snippets compile and run in a project that has installed the package, and print what their comments promise', () =>
     withTempFolder(async (dir) => {
@@ -39,8 +40,8 @@ describe('README', () => {
       expect(promises).to.deep.equal([1, 1, 0]);
     })).timeout(120_000);
 
-  it('its commands exist, with every option that it shows', async () => {
-    const text = await readme;
+  it('its commands and those of the figures exist, with every option that they show', async () => {
+    const text = `${await readme}\n${await figures}`;
     const lines = [...text.matchAll(/(?:\.\/launch\.sh(?: [^\n`]*?)? --|npx expertwire) ([a-z][^\n`#]*)/g)].map(
       (match) => match[1]!,
     );
@@ -64,9 +65,14 @@ describe('README', () => {
   });
 
   it('links only to files that exist', async () => {
-    const text = await readme;
-    const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1]!);
-    expect(links).to.not.have.length(0);
-    for (const link of links) await stat(join(repoRoot(), link)).catch(() => expect.fail(`${link} does not exist`));
+    for (const [text, folder] of [
+      [await readme, ''],
+      [await figures, 'docs'],
+    ] as const) {
+      const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1]!);
+      expect(links).to.not.have.length(0);
+      for (const link of links)
+        await stat(join(repoRoot(), folder, link)).catch(() => expect.fail(`${link} does not exist`));
+    }
   });
 });
