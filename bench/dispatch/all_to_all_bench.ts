@@ -5,10 +5,10 @@ import { figuresOf, gbPerS, type PhaseFigures } from './figures.js';
 import { interleave, type Timings } from './interleave.js';
 import type { DispatchOptions } from './options.js';
 import { elsewhere, sum, trafficOf, withWaits, type Matrices, type Matrix, type PhaseMatrices } from './matrices.js';
-import type { RawPhase, Workload } from './orders.js';
-import { Parties, type PartyName } from './parties.js';
+import type { RawPhase, Workload } from './base/orders.js';
+import { Parties, type PartyName } from './parties/parties.js';
 import { alphaOf, type Setting } from './settings.js';
-import { f32FrameBytes, type TrafficPhase } from './wire.js';
+import { f32FrameBytes, type TrafficPhase } from './base/wire.js';
 
 /** One line of the table: a phase of a setting. */
 export interface DispatchRow extends PhaseFigures {

@@ -1,7 +1,7 @@
 /** From repeats to figures: pure. Every figure's formula is printed with it. */
 import { quantile } from '../machine.js';
 import type { Timings } from './interleave.js';
-import type { PartyName } from './parties.js';
+import type { PartyName } from './parties/parties.js';
 
 /** Fewer repeats have no hundredth part. */
 const P99_FROM = 100;

@@ -1,6 +1,6 @@
 /** Repeats of several parties in turns, so that a noisy minute hits all of them alike. */
-import type { Samples, Task } from './orders.js';
-import type { Parties, PartyName } from './parties.js';
+import type { Samples, Task } from './base/orders.js';
+import type { Parties, PartyName } from './parties/parties.js';
 
 export interface Repeats {
   /** Timed repeats per party. */

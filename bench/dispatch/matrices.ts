@@ -1,6 +1,6 @@
 /** Who sent what to whom: what the all-to-all of every rank counted, as [source][destination] matrices. Pure. */
 import { sumOverLayers, trafficMatrices, type AllToAllStats } from '../../comm/index.js';
-import type { TrafficPhase } from './wire.js';
+import type { TrafficPhase } from './base/wire.js';
 
 /** [source][destination] */
 export type Matrix = readonly (readonly number[])[];

@@ -4,7 +4,7 @@ import { openParties } from './all_to_all_bench.js';
 import { figuresOf, type PhaseFigures } from './figures.js';
 import { interleave, type Timings } from './interleave.js';
 import type { DispatchOptions } from './options.js';
-import type { PartyName, Parties } from './parties.js';
+import type { PartyName, Parties } from './parties/parties.js';
 import type { Setting } from './settings.js';
 
 /** One line: many frames at once (`message`), or one there and back between ranks 0 and 1 (`echo`). */

@@ -5,7 +5,7 @@ import { UsageError } from '../../lib/commands/base/context.js';
 import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
 import { benchParser } from '../options.js';
 import { ALL, DEFAULTS, settingsOf, type Setting } from './settings.js';
-import { IO_THREAD_TRANSPORTS, TRANSPORTS } from './transport.js';
+import { IO_THREAD_TRANSPORTS, TRANSPORTS } from './base/transport.js';
 
 export interface DispatchOptions {
   readonly mode: 'all_to_all' | 'messages' | 'overlap';

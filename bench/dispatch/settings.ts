@@ -2,8 +2,8 @@
 import { UsageError } from '../../lib/commands/base/context.js';
 import { WIRE_DTYPES, type WireDtype } from '../../comm/index.js';
 import { list, wholeNumbers } from '../../lib/commands/base/numbers.js';
-import { TRANSPORTS, type Transport } from './transport.js';
-import { combineDtypeFor } from './wire.js';
+import { TRANSPORTS, type Transport } from './base/transport.js';
+import { combineDtypeFor } from './base/wire.js';
 
 /** One combination. */
 export interface Setting {

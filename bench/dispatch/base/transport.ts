@@ -10,7 +10,7 @@ import {
   type Address,
   type Mesh,
   type ThreadSeat,
-} from '../../comm/index.js';
+} from '../../../comm/index.js';
 
 export const TRANSPORTS = ['ws', 'threads'] as const;
 export type Transport = (typeof TRANSPORTS)[number];

@@ -1,5 +1,5 @@
 /** Seeded routing: which experts each token chooses, uniformly or by a Zipf law. T tokens, K choices, E experts. */
-import { uniform } from '../../base/philox.js';
+import { uniform } from '../../../base/philox.js';
 
 export interface RoutingShape {
   readonly tokens: number;

@@ -1,7 +1,7 @@
 /** Bare TCP between every pair of processes: what the transport is measured against. Counts bytes, looks at none. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import type { Address } from '../../comm/index.js';
-import type { RawKind } from './orders.js';
+import type { Address } from '../../../comm/index.js';
+import type { RawKind } from '../base/orders.js';
 
 const READ_BUFFER_BYTES = 256 * 1024;
 const ONE_BYTE = new Uint8Array(1);

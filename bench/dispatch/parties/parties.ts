@@ -1,11 +1,11 @@
 /** Who is measured: ranks over the transport, and two kinds of raw sockets between as many processes. */
 import { randomBytes } from 'node:crypto';
-import { createThreadSeats, type Address, type AllToAllStats } from '../../comm/index.js';
-import type { TimelineEvent } from '../../lib/metrics/timeline.js';
-import type { LinkOrders, Prepared, RankOrders, RawKind, RawOrders, Samples, Task, Workload } from './orders.js';
+import { createThreadSeats, type Address, type AllToAllStats } from '../../../comm/index.js';
+import type { TimelineEvent } from '../../../lib/metrics/timeline.js';
+import type { LinkOrders, Prepared, RankOrders, RawKind, RawOrders, Samples, Task, Workload } from '../base/orders.js';
 import { ProcessGroup } from './process_group.js';
 import { startProcess, startThread, type Runner } from './runner.js';
-import type { Transport } from './transport.js';
+import type { Transport } from '../base/transport.js';
 
 export const PARTIES = ['mesh', 'naive', 'tuned'] as const;
 export type PartyName = (typeof PARTIES)[number];
@@ -47,10 +47,12 @@ export class Parties {
     const { ranks, linkMbit, signal } = options;
     [this.ranks, this.#signal] = [ranks, signal];
     const raw = (name: string): ProcessGroup<RawOrders> =>
-      new ProcessGroup(Array.from({ length: ranks }, (_, rank) => startProcess('./raw_process.js', `${name} ${rank}`)));
+      new ProcessGroup(
+        Array.from({ length: ranks }, (_, rank) => startProcess('../ranks/raw_process.js', `${name} ${rank}`)),
+      );
     this.#mesh = new ProcessGroup(startRanks(options));
     this.#raw = { naive: raw('raw-tcp'), tuned: raw('tuned-tcp') };
-    if (linkMbit !== undefined) this.#links = new ProcessGroup([startProcess('./link_process.js', 'link')]);
+    if (linkMbit !== undefined) this.#links = new ProcessGroup([startProcess('../links/link_process.js', 'link')]);
   }
 
   prepare(workload: Workload): Promise<Prepared[]> {
@@ -114,7 +116,7 @@ function startRanks({ ranks, transport, maxFrameBytes, microBatches }: PartiesOp
   const seats = transport === 'threads' ? createThreadSeats(ranks, { maxFrameBytes, microBatches }) : [];
   return Array.from({ length: ranks }, (_, rank) => {
     const seat = seats[rank];
-    if (seat === undefined) return startProcess('./rank_process.js', `rank ${rank}`);
-    return startThread('./rank_process.js', `rank ${rank}`, seat);
+    if (seat === undefined) return startProcess('../ranks/rank_process.js', `rank ${rank}`);
+    return startThread('../ranks/rank_process.js', `rank ${rank}`, seat);
   });
 }

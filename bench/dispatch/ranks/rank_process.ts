@@ -1,7 +1,7 @@
 /** One rank of the benchmark, as a process or a thread. */
 import { MeshRank } from './mesh_rank.js';
-import type { RankOrders } from './orders.js';
-import { serve } from './serve.js';
+import type { RankOrders } from '../base/orders.js';
+import { serve } from '../base/serve.js';
 
 let rank: MeshRank;
 

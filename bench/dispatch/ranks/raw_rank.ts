@@ -1,6 +1,6 @@
 /** One end of the raw baseline: moves the same bytes between the same number of processes in the same pattern. */
-import type { Address } from '../../comm/index.js';
-import type { RawEnd, RawPhase, Samples, Task } from './orders.js';
+import type { Address } from '../../../comm/index.js';
+import type { RawEnd, RawPhase, Samples, Task } from '../base/orders.js';
 import { RawSockets } from './raw_sockets.js';
 import { Recorder } from './recorder.js';
 

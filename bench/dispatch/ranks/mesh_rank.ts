@@ -8,16 +8,16 @@ import {
   type AllToAllStats,
   type Collectives,
   type Mesh,
-} from '../../comm/index.js';
-import { Timeline, type TimelineEvent } from '../../lib/metrics/timeline.js';
+} from '../../../comm/index.js';
+import { Timeline, type TimelineEvent } from '../../../lib/metrics/timeline.js';
 import { timeEcho, timeMessages } from './message_work.js';
-import type { Prepared, Samples, Task, Workload } from './orders.js';
+import type { Prepared, Samples, Task, Workload } from '../base/orders.js';
 import { Recorder } from './recorder.js';
 import { routingOf } from './routing.js';
-import { openMesh, type MeshOptions, type MeshPort } from './transport.js';
+import { openMesh, type MeshOptions, type MeshPort } from '../base/transport.js';
 import { TokenBatch, roundTrip } from './token_batch.js';
 import { timeOverlap } from './overlap_work.js';
-import { tolerance } from './wire.js';
+import { tolerance } from '../base/wire.js';
 
 /** Slow links take long; a rank that died is noticed by its parent. */
 export const CALL_TIMEOUT_MS = 3_600_000;

@@ -1,6 +1,6 @@
 /** What the benchmark tells its processes, and what they answer: plain data over Node's process channel. */
-import type { Address, AllToAllStats } from '../../comm/index.js';
-import type { TimelineEvent } from '../../lib/metrics/timeline.js';
+import type { Address, AllToAllStats } from '../../../comm/index.js';
+import type { TimelineEvent } from '../../../lib/metrics/timeline.js';
 import type { MeshOptions } from './transport.js';
 import type { WireDtypes } from './wire.js';
 

@@ -1,5 +1,5 @@
 /** Plain frames over the mesh, without the all-to-all: many of one size at once, or one there and back. */
-import { asRank, type FrameHeader, type Mesh, type Wait } from '../../comm/index.js';
+import { asRank, type FrameHeader, type Mesh, type Wait } from '../../../comm/index.js';
 import type { Recorder } from './recorder.js';
 
 const WAIT: Wait = { timeoutMs: 3_600_000 };

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Pacer } from '../../../bench/dispatch/pacer.js';
+import { Pacer } from '../../../../bench/dispatch/links/pacer.js';
 
 describe('a paced link', () => {
   const pacer = (): Pacer => new Pacer({ bytesPerMs: 100, burstMs: 3 });

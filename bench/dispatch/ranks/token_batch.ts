@@ -1,7 +1,7 @@
 /** The tokens of one rank, and experts that return what they get: so the combined rows must be the dispatched ones. */
-import type { AllToAll, DispatchResult, RoutedRequest, StepTag } from '../../comm/index.js';
-import { uniform } from '../../base/philox.js';
-import type { Workload } from './orders.js';
+import type { AllToAll, DispatchResult, RoutedRequest, StepTag } from '../../../comm/index.js';
+import { uniform } from '../../../base/philox.js';
+import type { Workload } from '../base/orders.js';
 import type { Routing } from './routing.js';
 
 const DATA_STREAMS_FROM = 0x20000;

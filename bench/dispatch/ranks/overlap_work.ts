@@ -2,8 +2,8 @@
  * What two micro-batches in flight hide. Compute, half of it attention and half experts, blocks the event loop, as tensor kernels do. Four timings of
  * the same layers: bytes alone, compute alone, one micro-batch after the other, and both in turns.
  */
-import type { AllToAll, DispatchResult, Pending, StepTag } from '../../comm/index.js';
-import type { Timeline } from '../../lib/metrics/timeline.js';
+import type { AllToAll, DispatchResult, Pending, StepTag } from '../../../comm/index.js';
+import type { Timeline } from '../../../lib/metrics/timeline.js';
 import type { Recorder } from './recorder.js';
 import type { TokenBatch } from './token_batch.js';
 

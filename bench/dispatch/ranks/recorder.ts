@@ -1,5 +1,5 @@
 /** Takes the times of one run on one rank. */
-import type { Samples } from './orders.js';
+import type { Samples } from '../base/orders.js';
 
 export class Recorder {
   readonly #us: Record<string, number[]> = {};

@@ -1,8 +1,8 @@
 /** Processes or threads of the benchmark, told to work together and ended together. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { BenchError } from './errors.js';
+import { BenchError } from '../base/errors.js';
 import type { Runner } from './runner.js';
-import type { Answer, Order } from './serve.js';
+import type { Answer, Order } from '../base/serve.js';
 
 /** How long others may take to say that they failed too. */
 const CAUSE_MS = 500;

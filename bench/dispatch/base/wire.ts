@@ -1,5 +1,5 @@
 /** What the benchmark knows of rows on the wire. */
-import { combineBytes, dispatchBytes, type WireDtype } from '../../comm/index.js';
+import { combineBytes, dispatchBytes, type WireDtype } from '../../../comm/index.js';
 
 export interface WireDtypes {
   readonly dispatch: WireDtype;

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { routingOf, type RoutingShape } from '../../../bench/dispatch/routing.js';
+import { routingOf, type RoutingShape } from '../../../../bench/dispatch/ranks/routing.js';
 
 const SHAPE: RoutingShape = { tokens: 500, topk: 8, experts: 64, alpha: 0, seed: 7 };
 

@@ -1,7 +1,7 @@
 /** One end of the raw baseline, as a process; it loads nothing of the transport. */
-import type { RawOrders } from './orders.js';
+import type { RawOrders } from '../base/orders.js';
 import { RawRank } from './raw_rank.js';
-import { serve } from './serve.js';
+import { serve } from '../base/serve.js';
 
 let rank: RawRank;
 

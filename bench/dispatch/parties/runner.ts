@@ -3,8 +3,8 @@ import { fork } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { portsOf, type ThreadSeat } from '../../comm/index.js';
-import type { Answer, Order } from './serve.js';
+import { portsOf, type ThreadSeat } from '../../../comm/index.js';
+import type { Answer, Order } from '../base/serve.js';
 
 export interface Runner {
   /** For errors, with its number for those who look for it. */
