@@ -41,7 +41,7 @@ needs_build() {
 make_ready() {
   if needs_install; then
     say 'installing packages (npm ci)'
-    npm ci --no-fund --no-audit --loglevel=error >&2
+    npm ci --no-fund --no-audit --no-update-notifier --loglevel=error >&2
   fi
   if needs_build; then
     say 'building'

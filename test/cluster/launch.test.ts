@@ -136,7 +136,10 @@ touch -d '+60 seconds' "${dir}/dist/.built.$1"`;
       const { code, stderr } = await start(['--', '--version'], env()).ended;
       expect(stderr).to.equal('launch.sh: installing packages (npm ci)\nlaunch.sh: building\n');
       expect(code).to.equal(0);
-      expect(await calls()).to.deep.equal(['npm ci --no-fund --no-audit --loglevel=error', 'build product']);
+      expect(await calls()).to.deep.equal([
+        'npm ci --no-fund --no-audit --no-update-notifier --loglevel=error',
+        'build product',
+      ]);
     });
 
     it('compiles benchmarks where one is called, and tests never', async () => {
