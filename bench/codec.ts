@@ -4,8 +4,8 @@ import type { CommandContext } from '../lib/commands/base/context.js';
 import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../lib/commands/base/numbers.js';
 import { uniform } from '../base/philox.js';
 import { bytes, table } from '../lib/metrics/charts.js';
-import { median, thisMachine } from './machine.js';
-import { benchParser } from './options.js';
+import { median, thisMachine } from './base/machine.js';
+import { benchParser } from './base/options.js';
 
 interface Options {
   readonly hidden: readonly number[];

@@ -8,9 +8,9 @@ import { uniform } from '../base/philox.js';
 import type { EngineStats } from '../lib/head/stats.js';
 import { bytes, table } from '../lib/metrics/charts.js';
 import { DEMO_MODEL } from '../lib/config/package_files.js';
-import { median, thisMachine } from './machine.js';
+import { median, thisMachine } from './base/machine.js';
 import { plainMatmulGflops } from './matmul.js';
-import { benchParser } from './options.js';
+import { benchParser } from './base/options.js';
 
 interface Options {
   readonly model: string;

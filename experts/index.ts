@@ -2,9 +2,12 @@
 export { balancedness, balancednessOf, rankLoads } from './placement/balance.js';
 export { CountGather } from './placement/count_gather.js';
 export { ExpertError, type ExpertErrorCode, type ExpertErrorContext } from '../compute/base/errors.js';
-export type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from '../compute/base/expert_compute.js';
-export { Ffn, type FfnTensors, type FfnWeights } from '../compute/tfjs/experts/ffn.js';
-export { Gate, selectExperts, type GateSpec, type Routing } from './routing/gate.js';
+export type { ReceivedRows } from '../base/received_rows.js';
+export type { Expert, ExpertCompute, ExpertRows } from '../compute/base/expert_compute.js';
+export type { FfnTensors, FfnWeights } from '../compute/base/ffn_weights.js';
+export { Ffn } from '../compute/tfjs/experts/ffn.js';
+export type { GateSpec, Routing } from '../compute/base/gate_spec.js';
+export { Gate, selectExperts } from './routing/gate.js';
 export { KernelMemories, type KernelStats, type ReservedBytes } from '../compute/wasm/memory/kernel_memories.js';
 export { MAX_MEMORY_BYTES } from '../compute/wasm/memory/kernel_memory.js';
 export { ResidentExperts, type ResidentExpertsOptions } from '../compute/wasm/experts/resident_experts.js';

@@ -12,7 +12,7 @@ export type {
   TokenEvent,
   TokenSource,
 } from './protocol/request.js';
-export { GREEDY, type SamplingParams } from './rank/sampler.js';
+export { GREEDY, type SamplingParams } from './protocol/sampling.js';
 export type { OnRebalance, Rebalance, RebalanceEvent, RebalanceStats } from './head/rebalancing/rebalance_stats.js';
 export type { EngineStats } from './head/stats.js';
 export { balancedness, rankLoads } from './metrics/balance.js';

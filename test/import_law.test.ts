@@ -1,17 +1,32 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { repoRoot } from './kit/paths.js';
 
-/** What each folder may import of the others: one arrow, lib → experts → comm and compute → base; benchmarks stand on top. */
+/** What each top folder may import of the others. `comm` and `compute` know nothing of each other. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   base: [],
   comm: ['base'],
-  compute: ['base', 'comm', 'experts'],
+  compute: ['base'],
   experts: ['base', 'comm', 'compute'],
   lib: ['base', 'comm', 'compute', 'experts'],
   bench: ['base', 'comm', 'compute', 'experts', 'lib'],
 };
+
+/** All folders with source files, from the ground up: a file imports from its own folder and from those before it. */
+const FLOORS: Readonly<Record<string, string>> = {
+  base: '.',
+  comm: 'base codec mesh ws/door threads ws/links ws ws/io_thread all_to_all/exchange all_to_all/contract all_to_all/flat all_to_all/nodes all_to_all all_to_all/packed job .',
+  compute:
+    'base tfjs/library tfjs/ops tfjs/native tfjs/webgpu tfjs/backends tfjs tfjs/experts wasm/memory wasm/linear wasm/attention wasm/experts wasm/router wasm/head wasm',
+  experts: 'placement placement/planners load routing layer .',
+  lib: 'config weights tokenizer metrics native model/spec model/weights model/decoder model/families model/kernels model/tensors model protocol rank job head/text head/scheduling head/rebalancing head commands/base commands/engine commands/generate commands/plan commands/score commands .',
+  bench: 'base balance compute dispatch/base dispatch/parties dispatch/links dispatch/ranks dispatch eplb .',
+};
+const ORDER = Object.entries(FLOORS).flatMap(([top, floors]) => floors.split(' ').map((floor) => join(top, floor)));
+
+/** Nobody finds anything in a folder of more. */
+const MAX_FILES = 22;
 
 const root = repoRoot();
 
@@ -20,60 +35,51 @@ const sourcesOf = (folder: string): string[] =>
     .filter((name) => name.endsWith('.ts'))
     .map((name) => join(folder, name).split(sep).join('/'));
 
-/** Import specifiers of a file, static, dynamic and re-exported. */
-const importsOf = (file: string): string[] => {
-  const text = readFileSync(join(root, file), 'utf8');
-  const pattern = /(?:from|import)\s*\(?\s*'([^']+)'/g;
-  return [...text.matchAll(pattern)].map((match) => match[1]!);
-};
-
-/** The file a relative specifier means, from the root. */
-const targetOf = (file: string, specifier: string): string =>
-  relative(root, resolve(root, dirname(file), specifier))
-    .split(sep)
-    .join('/')
-    .replace(/\.js$/, '.ts');
-
 const files = Object.keys(MAY_IMPORT).flatMap(sourcesOf);
+const textOf = (file: string): string => readFileSync(join(root, file), 'utf8');
 
-/** File → the files that it loads at run time, at once. */
-const graph = new Map(
-  files.map((file) => {
-    const text = readFileSync(join(root, file), 'utf8');
-    // Type-only imports vanish at compile time.
-    const runtime = text.replace(/^(?:import|export) type [\s\S]*?;$/gm, '');
-    const specifiers = [...runtime.matchAll(/^(?:import|export)[\s\S]*?from '(\.[^']+)';$/gm)];
-    return [file, specifiers.map((match) => targetOf(file, match[1]!))];
-  }),
-);
+/** The files that a text imports: static, dynamic and re-exported, of TypeScript or AssemblyScript, and what it starts as a thread. */
+const importsOf = (file: string, text: string): string[] =>
+  [...text.matchAll(/(?:(?:from|import)\s*\(?\s*|new Worker\(\s*new URL\()'(\.[^']+)'/g)].map((match) => {
+    const path = relative(root, resolve(root, dirname(file), match[1]!));
+    return `${path.split(sep).join('/').replace(/\.js$/, '')}.ts`;
+  });
+
+/** Type-only imports vanish at compile time. */
+const runtimeText = (file: string): string => textOf(file).replace(/^(?:import|export) type [\s\S]*?;$/gm, '');
+
+/** File → the files that it imports, for their types alone too. */
+const imports = new Map(files.map((file) => [file, importsOf(file, textOf(file))]));
+
+const topOf = (file: string): string => file.split('/')[0]!;
+
+/** Each import that breaks a rule, as 'from → to'. */
+const breaking = (isBroken: (file: string, target: string) => boolean): string[] =>
+  [...imports].flatMap(([file, targets]) =>
+    targets.filter((target) => isBroken(file, target)).map((target) => `${file} → ${target}`),
+  );
 
 describe('the import law', () => {
+  it('every import is of a file that exists', () => {
+    expect(breaking((_file, target) => !existsSync(join(root, target)))).to.deep.equal([]);
+  });
+
   it('lib → experts → comm and compute → base, and nothing back', () => {
-    const broken: string[] = [];
-    for (const [folder, allowed] of Object.entries(MAY_IMPORT)) {
-      for (const file of sourcesOf(folder)) {
-        for (const specifier of importsOf(file).filter((name) => name.startsWith('.'))) {
-          const target = targetOf(file, specifier);
-          const other = target.split('/')[0]!;
-          const edge = `${file} → ${target}`;
-          if (other !== folder && !allowed.includes(other)) broken.push(edge);
-        }
-      }
-    }
-    expect(broken).to.deep.equal([]);
+    const isBroken = (file: string, target: string): boolean =>
+      topOf(target) !== topOf(file) && !MAY_IMPORT[topOf(file)]!.includes(topOf(target));
+    expect(breaking(isBroken)).to.deep.equal([]);
   });
 
-  it('TensorFlow.js is imported in one file alone', () => {
-    const importers = Object.keys(MAY_IMPORT)
-      .flatMap(sourcesOf)
-      .filter((file) => readFileSync(join(root, file), 'utf8').includes("'@tensorflow/"));
-    expect(importers).to.deep.equal(['compute/tfjs/library/tfjs.ts']);
+  it('every folder imports from those below it alone', () => {
+    const folders = [...new Set(files.map((file) => dirname(file)))];
+    expect([...ORDER].sort()).to.deep.equal(folders.sort());
+    const floorOf = (file: string): number => ORDER.indexOf(dirname(file));
+    expect(breaking((file, target) => floorOf(target) > floorOf(file))).to.deep.equal([]);
   });
 
-  it('the head loads no TensorFlow.js', () => {
-    const reached = new Set<string>(['lib/head/engine.ts']);
-    for (const file of reached) for (const target of graph.get(file) ?? []) reached.add(target);
-    expect(reached).to.include('lib/head/scheduling/scheduler.ts').and.not.include('compute/tfjs/library/tfjs.ts');
+  it('no folder holds more files than one finds one’s way in', () => {
+    const full = ORDER.filter((folder) => files.filter((file) => dirname(file) === folder).length > MAX_FILES);
+    expect(full).to.deep.equal([]);
   });
 
   it('no file imports itself in a circle', () => {
@@ -82,17 +88,26 @@ describe('the import law', () => {
     const visit = (file: string, path: readonly string[]): void => {
       if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' → '));
       if (done.has(file) || path.includes(file)) return;
-      for (const target of graph.get(file) ?? []) visit(target, [...path, file]);
+      for (const target of importsOf(file, runtimeText(file))) visit(target, [...path, file]);
       done.add(file);
     };
     for (const file of files) visit(file, []);
     expect(circles).to.deep.equal([]);
   });
 
+  it('TensorFlow.js is imported in one folder alone', () => {
+    const importers = files.filter((file) => /from '@tensorflow\/|load\('@tensorflow\//.test(textOf(file)));
+    expect([...new Set(importers.map((file) => dirname(file)))]).to.deep.equal(['compute/tfjs/library']);
+  });
+
+  it('the head loads no TensorFlow.js', () => {
+    const reached = new Set<string>(['lib/head/engine.ts']);
+    for (const file of reached) for (const target of importsOf(file, runtimeText(file))) reached.add(target);
+    expect(reached).to.include('lib/head/scheduling/scheduler.ts').and.not.include('compute/tfjs/library/tfjs.ts');
+  });
+
   it('only lib/cli.ts reads the environment, ends the process or writes to the console', () => {
-    const culprits = Object.keys(MAY_IMPORT)
-      .flatMap(sourcesOf)
-      .filter((file) => /process\.(env|exit\b|exitCode)|console\./.test(readFileSync(join(root, file), 'utf8')));
+    const culprits = files.filter((file) => /process\.(env|exit\b|exitCode)|console\./.test(textOf(file)));
     expect(culprits).to.deep.equal(['lib/cli.ts']);
   });
 });

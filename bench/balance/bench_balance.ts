@@ -3,8 +3,8 @@ import { REPLICA_CHOICES, type ReplicaChoice } from '../../experts/placement/rep
 import { UsageError, type CommandContext } from '../../lib/commands/base/context.js';
 import { seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
 import { DEMO_MODEL } from '../../lib/config/package_files.js';
-import { thisMachine } from '../machine.js';
-import { benchParser } from '../options.js';
+import { thisMachine } from '../base/machine.js';
+import { benchParser } from '../base/options.js';
 import { measureAll, type BalanceOptions } from './measure.js';
 import { report } from './report.js';
 import { SPLIT_SHAPE, splitTimes } from './split_time.js';

@@ -1,6 +1,6 @@
 /** What `expertwire bench balance` prints. */
 import { table } from '../../lib/metrics/charts.js';
-import type { Machine } from '../machine.js';
+import type { Machine } from '../base/machine.js';
 import type { Balance, BalanceOptions } from './measure.js';
 import type { Gain } from './rounds.js';
 import type { BalanceRow, SpeedFrom } from './rows.js';

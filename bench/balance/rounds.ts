@@ -1,5 +1,5 @@
 /** Variants in turns, and what rounds say: a shared machine drifts, so only figures of the same round are compared. Pure. */
-import { median } from '../machine.js';
+import { median } from '../base/machine.js';
 
 /** Another one begins in each round, so that none always runs behind the same one. */
 export const inTurn = <T>(variants: readonly T[], round: number): T[] => {

@@ -3,7 +3,7 @@ import { rankLoads } from '../../experts/placement/balance.js';
 import type { Placement } from '../../experts/placement/placement.js';
 import type { ExpertLoad } from '../../experts/placement/planners/planner.js';
 import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
-import { median } from '../machine.js';
+import { median } from '../base/machine.js';
 import { gainOf, shareReached, type Gain } from './rounds.js';
 import type { Run } from './run.js';
 import type { Variant } from './variants.js';

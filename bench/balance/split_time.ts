@@ -4,7 +4,7 @@ import type { Placement } from '../../experts/placement/placement.js';
 import { randomFrom } from '../../experts/routing/random.js';
 import { createReplicaChooser, REPLICA_CHOICES, type ReplicaChoice } from '../../experts/placement/replica_choice.js';
 import { syntheticLoads } from '../../experts/routing/synthetic_load.js';
-import { median, quantile } from '../machine.js';
+import { median, quantile } from '../base/machine.js';
 
 export interface SplitRow {
   readonly choice: ReplicaChoice;

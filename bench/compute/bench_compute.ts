@@ -2,19 +2,12 @@
 import { selectBackend } from '../../compute/tfjs/tf.js';
 import type { CommandContext } from '../../lib/commands/base/context.js';
 import type { Compute } from '../../lib/model/weights/residence.js';
-import { thisMachine } from '../machine.js';
-import { measureDecode, type DecodeRow } from './measure_decode.js';
-import { measureExperts, type DtypeRow } from './measure_experts.js';
-import { fitsBackend, measureTensors, type TensorsRow } from './measure_tensors.js';
+import { thisMachine } from '../base/machine.js';
+import { measureDecode } from './measure_decode.js';
+import { measureExperts } from './measure_experts.js';
+import { fitsBackend, measureTensors } from './measure_tensors.js';
 import { parseOptions } from './options.js';
 import { report } from './report.js';
-
-/** Null where it wasn't measured. */
-export interface ComputeFigures {
-  readonly dtypes: readonly DtypeRow[];
-  readonly tensors: TensorsRow | null;
-  readonly decode: readonly DecodeRow[];
-}
 
 export async function benchCompute(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
   const options = parseOptions(args);

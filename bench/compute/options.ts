@@ -3,7 +3,7 @@ import { WEIGHT_DTYPES, type WeightDtype } from '../../compute/base/weight_matri
 import { UsageError } from '../../lib/commands/base/context.js';
 import { checkBytes, list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
 import { DEMO_MODEL } from '../../lib/config/package_files.js';
-import { benchParser } from '../options.js';
+import { benchParser } from '../base/options.js';
 import type { Clock } from './turns.js';
 
 /** Of one layer's routed experts. */

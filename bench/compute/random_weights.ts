@@ -1,5 +1,5 @@
 import { randomFrom } from '../../experts/routing/random.js';
-import type { FfnWeights } from '../../compute/tfjs/experts/ffn.js';
+import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import { matrixOf, type WeightMatrix } from '../../compute/base/weight_matrix.js';
 
 /** Uniform in [−scale, scale). */

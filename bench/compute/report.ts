@@ -1,12 +1,18 @@
 /** The tables of `expertwire bench compute`. */
 import { table } from '../../lib/metrics/charts.js';
-import { thisMachine } from '../machine.js';
+import { thisMachine } from '../base/machine.js';
 import type { BatchRow } from './batch_figures.js';
-import type { ComputeFigures } from './bench_compute.js';
 import type { DecodeRow } from './measure_decode.js';
 import type { DtypeRow } from './measure_experts.js';
 import type { TensorsRow } from './measure_tensors.js';
 import type { ComputeOptions } from './options.js';
+
+/** Null where it wasn't measured. */
+export interface ComputeFigures {
+  readonly dtypes: readonly DtypeRow[];
+  readonly tensors: TensorsRow | null;
+  readonly decode: readonly DecodeRow[];
+}
 
 export function report(options: ComputeOptions, { dtypes, tensors, decode }: ComputeFigures): string {
   const { cpu, cores, memory, node } = thisMachine();

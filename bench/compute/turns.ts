@@ -1,5 +1,5 @@
 /** Times of several things that run in turns, so that a machine that is slow for a while is slow for all of them. */
-import { median } from '../machine.js';
+import { median } from '../base/machine.js';
 
 /** Milliseconds by name. */
 export interface Times {

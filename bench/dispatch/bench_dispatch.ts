@@ -3,7 +3,7 @@ import type { CommandContext } from '../../lib/commands/base/context.js';
 import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { TraceWriter } from '../../lib/commands/engine/trace_writer.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
-import { thisMachine } from '../machine.js';
+import { thisMachine } from '../base/machine.js';
 import { measureSetting, type DispatchRow } from './all_to_all_bench.js';
 import { FORMULAE, MESSAGE_FORMULAE } from './figures.js';
 import type { Matrices } from './matrices.js';

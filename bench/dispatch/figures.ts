@@ -1,5 +1,5 @@
 /** From repeats to figures: pure. Every figure's formula is printed with it. */
-import { quantile } from '../machine.js';
+import { quantile } from '../base/machine.js';
 import type { Timings } from './interleave.js';
 import type { PartyName } from './parties/parties.js';
 

@@ -3,7 +3,7 @@ import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
 import { WIRE_DTYPES } from '../../comm/index.js';
 import { UsageError } from '../../lib/commands/base/context.js';
 import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
-import { benchParser } from '../options.js';
+import { benchParser } from '../base/options.js';
 import { ALL, DEFAULTS, settingsOf, type Setting } from './settings.js';
 import { IO_THREAD_TRANSPORTS, TRANSPORTS } from './base/transport.js';
 

@@ -1,5 +1,5 @@
 /** What two micro-batches in flight hide of the bytes, on a link of limited speed. */
-import { median } from '../machine.js';
+import { median } from '../base/machine.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import { openParties, workloadOf } from './all_to_all_bench.js';
 import { interleave } from './interleave.js';

@@ -1,6 +1,6 @@
 /** What the benchmark prints for people. */
 import { bytes, table } from '../../lib/metrics/charts.js';
-import { thisMachine } from '../machine.js';
+import { thisMachine } from '../base/machine.js';
 import type { DispatchRow } from './all_to_all_bench.js';
 import type { PhaseFigures } from './figures.js';
 import type { Matrices, Matrix, PhaseMatrices } from './matrices.js';

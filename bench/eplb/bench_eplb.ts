@@ -4,8 +4,8 @@ import { checkPlanSize } from '../../experts/placement/planners/planner.js';
 import { UsageError, type CommandContext } from '../../lib/commands/base/context.js';
 import { seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
 import { table } from '../../lib/metrics/charts.js';
-import { thisMachine } from '../machine.js';
-import { benchParser } from '../options.js';
+import { thisMachine } from '../base/machine.js';
+import { benchParser } from '../base/options.js';
 import { judge, type EplbRow } from './judge.js';
 import { loadCases, type SyntheticShape } from './loads.js';
 

@@ -2,7 +2,7 @@
 import { balancednessOf } from '../../experts/placement/balance.js';
 import { createPlacement } from '../../experts/placement/placement.js';
 import { createPlanner, type PlannerName } from '../../experts/placement/planners/index.js';
-import { median } from '../machine.js';
+import { median } from '../base/machine.js';
 import type { LoadCase } from './loads.js';
 
 /** Balancedness: Σ mean rank load / Σ max rank load over layers, mean over the windows. */

@@ -31,13 +31,14 @@ import { FlatRoute } from './flat/flat_route.js';
 import { HierarchicalRoute } from './nodes/hierarchical_route.js';
 import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
-import type { Reduce } from './contract/payload.js';
+import type { Reduce } from '../../base/received_rows.js';
 import { leaseFloats } from '../mesh/payload_pool.js';
 import { pendingOf } from './contract/pending.js';
 import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './contract/route.js';
 
 export type * from './contract/all_to_all_contract.js';
-export { combineBytes, dispatchBytes, type DispatchSize, type Reduce } from './contract/payload.js';
+export type { Reduce } from '../../base/received_rows.js';
+export { combineBytes, dispatchBytes, type DispatchSize } from './contract/payload.js';
 
 /** The all-to-all of this rank. Every rank of the mesh makes one with the same options. Throws INVALID_ARGUMENT. */
 export function createAllToAll(mesh: Mesh, options: AllToAllOptions): AllToAll {

@@ -1,5 +1,5 @@
+import { CodedError } from '../../base/coded_error.js';
 import type { Rank } from '../../base/ids.js';
-import type { RemoteError } from '../job/messages.js';
 
 /** Every code, for checking one that came over a wire. */
 export const COMM_ERROR_CODES = [
@@ -21,10 +21,23 @@ export const COMM_ERROR_CODES = [
 /** Everything that can go wrong between ranks; the message begins with the code and ends with what to do. */
 export type CommErrorCode = (typeof COMM_ERROR_CODES)[number];
 
+/** An error as it travels: a CommError's, or an upper layer's. */
+export interface RemoteError {
+  readonly code: string;
+  readonly message: string;
+  readonly rank?: number | undefined;
+  readonly layer?: number | undefined;
+  readonly phase?: string | undefined;
+  /** Name of the machine on which it happened. */
+  readonly host?: string | undefined;
+}
+
 /** Who and where: attached as fields and named in the message. */
 export interface CommErrorContext {
   /** The peer that the error is about. */
   readonly rank?: Rank | undefined;
+  /** Whether that peer is to blame. Default: where the code is PEER_LOST, TIMEOUT or PROTOCOL. */
+  readonly isItsDoing?: boolean | undefined;
   readonly layer?: number | undefined;
   /** What was being done: 'dispatch', 'combine', 'barrier', 'join', … */
   readonly phase?: string | undefined;
@@ -34,23 +47,25 @@ export interface CommErrorContext {
   readonly cause?: unknown;
 }
 
+/** Codes that say of a peer that it is to blame. */
+const BLAMING: readonly CommErrorCode[] = ['PEER_LOST', 'TIMEOUT', 'PROTOCOL'];
+
 /** The only error class that comm throws. */
-export class CommError extends Error {
-  readonly code: CommErrorCode;
+export class CommError extends CodedError<CommErrorCode> {
   readonly rank: Rank | undefined;
   readonly layer: number | undefined;
   readonly phase: string | undefined;
   readonly waitedMs: number | undefined;
   readonly remote: RemoteError | undefined;
 
-  constructor(code: CommErrorCode, message: string, context: CommErrorContext = {}) {
-    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
-    this.name = 'CommError';
-    this.code = code;
-    this.rank = context.rank;
-    this.layer = context.layer;
-    this.phase = context.phase;
-    this.waitedMs = context.waitedMs;
-    this.remote = context.remote;
+  constructor(code: CommErrorCode, text: string, context: CommErrorContext = {}) {
+    const { rank, layer, phase, waitedMs, remote, cause } = context;
+    const isBlamed = rank !== undefined && (context.isItsDoing ?? BLAMING.includes(code));
+    super(code, text, { blames: isBlamed ? [rank] : [], cause });
+    this.rank = rank;
+    this.layer = layer;
+    this.phase = phase;
+    this.waitedMs = waitedMs;
+    this.remote = remote;
   }
 }

@@ -1,7 +1,7 @@
 /** Control messages between the head and a rank: msgpack, checked on arrival. */
 import { Packr } from 'msgpackr';
 import { z } from 'zod';
-import { COMM_ERROR_CODES, CommError } from '../base/errors.js';
+import { COMM_ERROR_CODES, CommError, type RemoteError } from '../base/errors.js';
 import { asRank } from '../../base/ids.js';
 import { printable } from '../../base/foreign_text.js';
 
@@ -48,8 +48,6 @@ const MESSAGE = z.discriminatedUnion('type', [
 /** Everything that travels on a control link; upper layers type the `body` of 'job'. */
 export type ControlMessage = z.infer<typeof MESSAGE>;
 export type ControlMessageOf<T extends ControlMessage['type']> = Extract<ControlMessage, { type: T }>;
-/** An error as it travels. */
-export type RemoteError = z.infer<typeof remoteError>;
 
 /** moreTypes keeps typed arrays in job messages typed arrays. */
 const packr = new Packr({ useRecords: false, moreTypes: true });

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { ControlLink } from './control_link.js';
 import { Deadline, checkTimeout } from '../base/deadline.js';
 import { CommError } from '../base/errors.js';
+import { withReason } from '../../base/coded_error.js';
 import { asRank, MAX_RANKS, type Rank } from '../../base/ids.js';
 import {
   errorOfRemote,
@@ -326,14 +327,13 @@ export class Rendezvous {
 }
 
 function failureOf(rank: Rank, cause: CommError): CommError {
-  const message = `rank ${rank} failed before the job started: ${cause.message.replace(`${cause.code}: `, '')}`;
+  const message = `rank ${rank} failed before the job started: ${cause.text}`;
   return new CommError(cause.code, message, { rank, phase: 'join', remote: cause.remote, cause });
 }
 
 /** What a witness tells of another rank. */
 function accusationOf(witness: Rank, cause: CommError): CommError {
-  const [reason, ...advice] = cause.message.replace(`${cause.code}: `, '').split('; ');
-  const message = [`${reason!}, says rank ${witness} before the job started`, ...advice].join('; ');
+  const message = withReason(cause, `${cause.reason}, says rank ${witness} before the job started`);
   return new CommError(cause.code, message, { rank: cause.rank, phase: 'join', cause });
 }
 

@@ -96,7 +96,7 @@ function namingAll(error: unknown, silent: readonly Rank[]): unknown {
   if (!(error instanceof CommError) || error.code !== 'TIMEOUT' || silent.length < 2) return error;
   const others = silent.filter((rank) => rank !== error.rank).join(', ');
   const { rank, layer, phase, waitedMs } = error;
-  const message = `${error.message.replace('TIMEOUT: ', '')}; silent too: rank ${others}`;
+  const message = `${error.text}; silent too: rank ${others}`;
   return new CommError('TIMEOUT', message, { rank, layer, phase, waitedMs, cause: error });
 }
 

@@ -1,3 +1,5 @@
+import { CodedError } from '../../base/coded_error.js';
+
 /** Everything that can go wrong in running and placing experts; the message begins with the code and ends with what to do. */
 export type ExpertErrorCode =
   | 'BACKEND_UNAVAILABLE' // the chosen TensorFlow.js backend does not run here
@@ -9,6 +11,7 @@ export type ExpertErrorCode =
   | 'MISSING_EXPERT' // a token arrived for a slot that holds no expert
   | 'NOT_FINITE'; // NaN or infinity was computed, or stands in weights that are to be quantised
 
+/** Where: attached as fields and named in the message. */
 export interface ExpertErrorContext {
   /** Of a recording. */
   readonly file?: string;
@@ -17,16 +20,13 @@ export interface ExpertErrorContext {
   readonly cause?: unknown;
 }
 
-/** The only error class that experts throws. */
-export class ExpertError extends Error {
-  readonly code: ExpertErrorCode;
+/** The only error class that compute and experts throw. */
+export class ExpertError extends CodedError<ExpertErrorCode> {
   readonly file: string | undefined;
   readonly line: number | undefined;
 
-  constructor(code: ExpertErrorCode, message: string, { file, line, ...options }: ExpertErrorContext = {}) {
-    super(`${code}: ${message}`, options);
-    this.name = 'ExpertError';
-    this.code = code;
+  constructor(code: ExpertErrorCode, text: string, { file, line, cause }: ExpertErrorContext = {}) {
+    super(code, text, { cause });
     this.file = file;
     this.line = line;
   }

@@ -1,6 +1,6 @@
 /** What a rank's routed experts are made of and run on: one implementation per kind of compute, proved equal. */
-import type { DispatchResult } from '../../comm/all_to_all/all_to_all.js';
-import type { FfnTensors, FfnWeights } from '../tfjs/experts/ffn.js';
+import type { ReceivedRows } from '../../base/received_rows.js';
+import type { FfnTensors, FfnWeights } from './ffn_weights.js';
 import type { WeightDtype } from './weight_matrix.js';
 
 /** One expert in the memory of its backend. */
@@ -11,12 +11,6 @@ export interface Expert {
   tensors(): FfnTensors;
   dispose(): void;
 }
-
-/** The rows that a dispatch brought. */
-export type ReceivedRows = Pick<
-  DispatchResult,
-  'numRecvTokens' | 'recvX' | 'recvTopkIdx' | 'recvTopkWeights' | 'reduce'
->;
 
 /** The (row, choice) pairs of one local expert, as ascending indices into recvTopkIdx. */
 export interface ExpertRows<E extends Expert> {

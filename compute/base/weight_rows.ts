@@ -1,5 +1,5 @@
 /** An expert's stored weights as one run of rows: the I rows of gate, the I rows of up, H values each, then the H rows of down, I values each. Pure. */
-import type { FfnWeights } from '../tfjs/experts/ffn.js';
+import type { FfnWeights } from './ffn_weights.js';
 import { weightRowBytes, type WeightDtype, type WeightMatrix } from './weight_matrix.js';
 
 export interface ExpertShape {

@@ -1,5 +1,5 @@
 import type { Layer, LogicalExpert } from '../../base/ids.js';
-import type { FfnWeights } from '../tfjs/experts/ffn.js';
+import type { FfnWeights } from './ffn_weights.js';
 
 /** Where a rank gets an expert's weights from: a checkpoint on disk, or another rank. */
 export interface WeightSource {

@@ -4,7 +4,8 @@
  */
 import type { AllToAll, DispatchResult, Pending } from '../../comm/all_to_all/all_to_all.js';
 import type { StepTag } from '../../comm/mesh/frame.js';
-import { forcedRouting, type GateSpec, type Routing } from '../routing/gate.js';
+import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
+import { forcedRouting } from '../routing/gate.js';
 import type { LoadMonitor } from '../load/load_monitor.js';
 import { ranksOf, type Placement } from '../placement/placement.js';
 import type { ReplicaChooser } from '../placement/replica_choice.js';

@@ -1,7 +1,8 @@
 /** The experts that one rank holds, slot by slot, and running them on the rows that a dispatch brought. */
 import { ExpertError } from '../../compute/base/errors.js';
-import type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from '../../compute/base/expert_compute.js';
-import type { FfnTensors, FfnWeights } from '../../compute/tfjs/experts/ffn.js';
+import type { ReceivedRows } from '../../base/received_rows.js';
+import type { Expert, ExpertCompute, ExpertRows } from '../../compute/base/expert_compute.js';
+import type { FfnTensors, FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { WeightDtype } from '../../compute/base/weight_matrix.js';
 
 export interface ExpertShard {

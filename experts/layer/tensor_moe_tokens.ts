@@ -1,6 +1,7 @@
 /** A layer's tokens as a TensorFlow.js tensor. Shape suffixes: T tokens, H hidden. */
 import type { Ffn } from '../../compute/tfjs/experts/ffn.js';
-import type { Gate, Routing } from '../routing/gate.js';
+import type { Routing } from '../../compute/base/gate_spec.js';
+import type { Gate } from '../routing/gate.js';
 import type { MoeTokens } from './moe_layer.js';
 import { add, rowsOf, tidy, toTensor, type Tensor2D } from '../../compute/tfjs/tf.js';
 

@@ -1,3 +1,5 @@
+import { CodedError } from '../../base/coded_error.js';
+
 /** Everything that can be wrong with a configuration; the message begins with the code and ends with what to do. */
 export type ConfigErrorCode =
   | 'NOT_FOUND' // the configuration file, or the model folder it names, does not exist
@@ -19,18 +21,15 @@ export interface ConfigErrorContext {
 }
 
 /** The only error class that lib/config throws. */
-export class ConfigError extends Error {
-  readonly code: ConfigErrorCode;
+export class ConfigError extends CodedError<ConfigErrorCode> {
   readonly key: string | undefined;
   readonly file: string | undefined;
   readonly line: number | undefined;
 
-  constructor(code: ConfigErrorCode, message: string, context: ConfigErrorContext = {}) {
-    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
-    this.name = 'ConfigError';
-    this.code = code;
-    this.key = context.key;
-    this.file = context.file;
-    this.line = context.line;
+  constructor(code: ConfigErrorCode, text: string, { key, file, line, cause }: ConfigErrorContext = {}) {
+    super(code, text, { cause });
+    this.key = key;
+    this.file = file;
+    this.line = line;
   }
 }

@@ -10,6 +10,7 @@ import {
 } from '../../experts/placement/placement.js';
 import { placementFromJson } from '../../experts/placement/placement_json.js';
 import { withRedundancy } from '../../experts/placement/redundancy.js';
+import { ExpertError } from '../../compute/base/errors.js';
 import { ConfigError } from './errors.js';
 import type { ExpertwireConfig } from './schema.js';
 
@@ -54,7 +55,8 @@ export async function readPlacementFile(
   }
 }
 
-const reasonOf = (cause: unknown): string => causeText(cause).replace('INVALID_ARGUMENT: ', '');
+const reasonOf = (cause: unknown): string =>
+  cause instanceof ExpertError && cause.code === 'INVALID_ARGUMENT' ? causeText(cause.text) : causeText(cause);
 
 const isStrategy = (value: string): value is PlacementStrategy =>
   (PLACEMENT_STRATEGIES as readonly string[]).includes(value);

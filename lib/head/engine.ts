@@ -26,7 +26,7 @@ import type { OnRebalance } from './rebalancing/rebalance_stats.js';
 import { Rebalancer, type RebalancerOptions } from './rebalancing/rebalancer.js';
 import { checkedGeneration, checkedScore, type CheckedGeneration } from './request_check.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from '../protocol/request.js';
-import { checkSampling, GREEDY, type SamplingParams } from '../rank/sampler.js';
+import { checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
 import { Scheduler } from './scheduling/scheduler.js';
 import { Generation, Score, type Sequence } from './sequence.js';
 import { startJob, type JobOptions } from '../job/start_job.js';

@@ -1,7 +1,8 @@
 /** The ranks of one job as the head sees them: fed with steps, watched, and ended. */
 import type { ControlLink } from '../../comm/job/control_link.js';
 import { Deadline } from '../../comm/base/deadline.js';
-import type { ControlMessage, RemoteError } from '../../comm/job/messages.js';
+import type { RemoteError } from '../../comm/base/errors.js';
+import type { ControlMessage } from '../../comm/job/messages.js';
 import type { Rendezvous } from '../../comm/job/rendezvous.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertDigests } from '../model/weights/expert_digests.js';

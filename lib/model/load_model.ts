@@ -13,23 +13,13 @@ import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import type { Fingerprint } from '../weights/fingerprint.js';
-import type { Decoder } from './decoder/decoder.js';
+import type { Decoder, DecoderOptions } from './decoder/decoder.js';
 import { loadKernelDecoder } from './kernels/load_kernels.js';
-import { type Residence } from './weights/residence.js';
 import { slotsOf } from './weights/rank_tensors.js';
-import { moeLayersOf, type MlaForm, type ModelSpec } from './spec/spec.js';
+import { moeLayersOf } from './spec/spec.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
 import { CheckpointExperts, DenseReader } from './weights/weight_reader.js';
-
-/** What a decoder's form and size depend on. */
-export interface DecoderOptions {
-  readonly spec: ModelSpec;
-  readonly mla: MlaForm;
-  readonly residence: Residence;
-  /** Tokens per KV block. */
-  readonly blockSize: number;
-}
 
 export interface LoadOptions extends DecoderOptions {
   readonly checkpoint: Checkpoint;

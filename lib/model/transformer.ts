@@ -1,7 +1,7 @@
 /** A decoder-only transformer with dense and MoE layers: the layers' order, nothing about a family or about what computes them. */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { StepTag } from '../../comm/mesh/frame.js';
-import type { Routing } from '../../experts/routing/gate.js';
+import type { Routing } from '../../compute/base/gate_spec.js';
 import { NO_KERNELS, type KernelMemories, type KernelStats } from '../../compute/wasm/memory/kernel_memories.js';
 import type { MoeLayer } from '../../experts/layer/moe_layer.js';
 import type { Placement } from '../../experts/placement/placement.js';

@@ -1,3 +1,5 @@
+import { CodedError } from '../../base/coded_error.js';
+
 /** Everything that can go wrong in installing the native backend; the message begins with the code and ends with what to do. */
 export type NativeErrorCode =
   | 'UNSUPPORTED_MACHINE' // no library of the package index is for this operating system, its C library and processor
@@ -11,12 +13,4 @@ export type NativeErrorCode =
   | 'WRITE_FAILED'; // the operating system refused to write the folder, or its disk is too small for it
 
 /** The only error class that lib/native throws. */
-export class NativeError extends Error {
-  readonly code: NativeErrorCode;
-
-  constructor(code: NativeErrorCode, message: string, options?: ErrorOptions) {
-    super(`${code}: ${message}`, options);
-    this.name = 'NativeError';
-    this.code = code;
-  }
-}
+export class NativeError extends CodedError<NativeErrorCode> {}

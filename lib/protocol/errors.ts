@@ -1,3 +1,5 @@
+import { CodedError } from '../../base/coded_error.js';
+
 /** Everything that can go wrong around a request or a job; the message begins with the code and ends with what to do. */
 export type EngineErrorCode =
   | 'INVALID_REQUEST' // a request that can't run: empty prompt, impossible sampling parameters
@@ -13,19 +15,17 @@ export type EngineErrorCode =
   | 'CLOSED' // the engine was closed
   | 'INTERNAL'; // a bug of ours
 
-export class EngineError extends Error {
-  readonly code: EngineErrorCode;
-  /** The rank that it is about. */
+/** The only error class that the engine and its ranks throw. */
+export class EngineError extends CodedError<EngineErrorCode> {
+  /** The rank that it is about, and whose doing it is. */
   readonly rank: number | undefined;
 
   constructor(
     code: EngineErrorCode,
-    message: string,
-    context: { readonly rank?: number; readonly cause?: unknown } = {},
+    text: string,
+    { rank, cause }: { readonly rank?: number; readonly cause?: unknown } = {},
   ) {
-    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
-    this.name = 'EngineError';
-    this.code = code;
-    this.rank = context.rank;
+    super(code, text, { blames: rank === undefined ? [] : [rank], cause });
+    this.rank = rank;
   }
 }

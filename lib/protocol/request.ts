@@ -1,5 +1,5 @@
 /** What callers ask of the engine and what they get back. */
-import type { SamplingParams } from '../rank/sampler.js';
+import type { SamplingParams } from './sampling.js';
 
 /** Typed arrays that token ids may come in. */
 export type TokenArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;

@@ -1,10 +1,10 @@
 /** What head and ranks say to each other about one step. Sent as msgpack over the control link. */
-import type { RemoteError } from '../../comm/job/messages.js';
+import type { RemoteError } from '../../comm/base/errors.js';
 import type { MigrationOrder, MigrationProgress } from '../../experts/layer/migration.js';
 import type { StepPhase } from '../../compute/base/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { Residence } from '../model/weights/residence.js';
-import type { SamplingParams } from '../rank/sampler.js';
+import type { SamplingParams } from './sampling.js';
 
 /** One rank's part of a step: every rank gets one, with the same numbers, even when it has no tokens. */
 export interface StepPlan {

@@ -1,7 +1,7 @@
 /** Runs step plans on one rank's model: keeps its sequences and their KV cache, samples, and reports. No sockets, no processes. */
 import type { AllToAll } from '../../comm/all_to_all/all_to_all.js';
 import type { CountGather } from '../../experts/placement/count_gather.js';
-import type { Routing } from '../../experts/routing/gate.js';
+import type { Routing } from '../../compute/base/gate_spec.js';
 import type { LoadMonitor } from '../../experts/load/load_monitor.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
 import { asRank } from '../../base/ids.js';

@@ -1,4 +1,4 @@
-import type { RemoteError } from '../../comm/job/messages.js';
+import type { RemoteError } from '../../comm/base/errors.js';
 
 /** A rank of the job could not start. The message begins with the code of what failed there, then says which rank on which machine, and what to do. */
 export class RankStartError extends Error {

@@ -1,6 +1,6 @@
 /** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, frees sequences, enters epochs. */
 import { CommError } from '../../comm/base/errors.js';
-import type { RemoteError } from '../../comm/job/messages.js';
+import type { RemoteError } from '../../comm/base/errors.js';
 import type { RankExecutor } from './rank_executor.js';
 import type { HeadToRank, RankToHead, StepPlan } from '../protocol/step_plan.js';
 

@@ -1,53 +1,8 @@
 /** From one token's logits to the next token. Order: penalty → temperature → min_p → top_k → top_p, as vLLM's V1 sampler applies them. */
 import { logitRowsOf, type LogitRow } from '../model/decoder/logits.js';
 import { EngineError } from '../protocol/errors.js';
+import type { SamplingParams } from '../protocol/sampling.js';
 import { uniform } from '../../base/philox.js';
-
-export interface SamplingParams {
-  /** 0 = greedy. */
-  readonly temperature: number;
-  /** Keep the k most likely tokens; 0 = all. */
-  readonly topK: number;
-  /** Keep the smallest set of most likely tokens whose probabilities reach this sum; 1 = all. */
-  readonly topP: number;
-  /** Keep tokens at least this fraction as likely as the most likely one; 0 = all. */
-  readonly minP: number;
-  /** Above 1 makes tokens of the prompt and output less likely (Keskar et al. 2019); 1 = off. */
-  readonly repetitionPenalty: number;
-  readonly seed: number;
-  /** Which of several samples of one prompt: another stream of the same seed. */
-  readonly choice: number;
-}
-
-export const GREEDY: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  seed: 0,
-  choice: 0,
-};
-
-/** @throws EngineError INVALID_REQUEST naming the parameter and its range. */
-export function checkSampling(params: SamplingParams): void {
-  const check = (isValid: boolean, name: string, value: number, range: string): void => {
-    if (!isValid) throw new EngineError('INVALID_REQUEST', `${name} is ${value}; give ${range}`);
-  };
-  const { temperature, topK, topP, minP, repetitionPenalty, seed, choice } = params;
-  check(temperature >= 0 && Number.isFinite(temperature), 'temperature', temperature, 'a number from 0');
-  check(topK >= 0 && Number.isInteger(topK), 'top_k', topK, 'a whole number from 0 (0 = off)');
-  check(topP > 0 && topP <= 1, 'top_p', topP, 'a number over 0, up to 1');
-  check(minP >= 0 && minP <= 1, 'min_p', minP, 'a number from 0 to 1');
-  check(
-    repetitionPenalty >= 1e-3 && repetitionPenalty <= 1e3, // beyond, scores overflow
-    'repetition_penalty',
-    repetitionPenalty,
-    'a number from 0.001 to 1000',
-  );
-  check(Number.isSafeInteger(seed) && seed >= 0, 'seed', seed, 'a whole number from 0 to 2^53 − 1');
-  check(Number.isSafeInteger(choice) && choice >= 0, 'choice', choice, 'a whole number from 0 to 2^53 − 1');
-}
 
 /**
  * The token after `history` (prompt and output so far), whose length is the position that the random number belongs to.

@@ -1,3 +1,5 @@
+import { CodedError } from '../../base/coded_error.js';
+
 /** Everything that can go wrong between text and token ids; the message begins with the code and ends with what to do. */
 export type TokenizerErrorCode =
   | 'INVALID_TOKENIZER' // a tokenizer file is not what its format asks for
@@ -16,14 +18,11 @@ export interface TokenizerErrorContext {
 }
 
 /** The only error class that lib/tokenizer throws. */
-export class TokenizerError extends Error {
-  readonly code: TokenizerErrorCode;
+export class TokenizerError extends CodedError<TokenizerErrorCode> {
   readonly file: string | undefined;
 
-  constructor(code: TokenizerErrorCode, message: string, context: TokenizerErrorContext = {}) {
-    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
-    this.name = 'TokenizerError';
-    this.code = code;
-    this.file = context.file;
+  constructor(code: TokenizerErrorCode, text: string, { file, cause }: TokenizerErrorContext = {}) {
+    super(code, text, { cause });
+    this.file = file;
   }
 }

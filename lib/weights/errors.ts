@@ -1,3 +1,5 @@
+import { CodedError } from '../../base/coded_error.js';
+
 /** Everything that can go wrong between a model folder and a tensor, either way; the message begins with the code and ends with what to do. */
 export type WeightErrorCode =
   | 'MODEL_NOT_FOUND' // the folder, its config.json or its weights do not exist
@@ -24,16 +26,13 @@ export interface WeightErrorContext {
 }
 
 /** The only error class that lib/weights throws (an aborted read throws its signal's reason). */
-export class WeightError extends Error {
-  readonly code: WeightErrorCode;
+export class WeightError extends CodedError<WeightErrorCode> {
   readonly file: string | undefined;
   readonly tensor: string | undefined;
 
-  constructor(code: WeightErrorCode, message: string, context: WeightErrorContext = {}) {
-    super(`${code}: ${message}`, context.cause === undefined ? undefined : { cause: context.cause });
-    this.name = 'WeightError';
-    this.code = code;
-    this.file = context.file;
-    this.tensor = context.tensor;
+  constructor(code: WeightErrorCode, text: string, { file, tensor, cause }: WeightErrorContext = {}) {
+    super(code, text, { cause });
+    this.file = file;
+    this.tensor = tensor;
   }
 }

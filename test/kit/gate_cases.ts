@@ -1,6 +1,6 @@
 /** Routers of all kinds, with logits that often tie. */
 import fc from 'fast-check';
-import type { GateSpec } from '../../experts/routing/gate.js';
+import type { GateSpec } from '../../compute/base/gate_spec.js';
 
 /** Few distinct values, so that ties are common, among arbitrary ones. */
 const value = (scale: number) =>

@@ -1,5 +1,5 @@
 /** Rows of floats in a kernel memory, as kernels take and give them. */
-import type { FfnWeights } from '../../compute/tfjs/experts/ffn.js';
+import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
 import { padded } from '../../compute/wasm/memory/resident_dtype.js';
 import type { WeightMatrix } from '../../compute/base/weight_matrix.js';

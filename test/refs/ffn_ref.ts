@@ -1,6 +1,6 @@
 /** SwiGLU and the work of a shard, slow and obvious, in float64. */
-import type { ReceivedRows } from '../../compute/base/expert_compute.js';
-import type { FfnWeights } from '../../compute/tfjs/experts/ffn.js';
+import type { ReceivedRows } from '../../base/received_rows.js';
+import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { WeightMatrix } from '../../compute/base/weight_matrix.js';
 import { weightRef } from './weight_ref.js';
 

@@ -1,5 +1,5 @@
 /** The router, slow and obvious: float64, everything sorted. */
-import type { GateSpec } from '../../experts/routing/gate.js';
+import type { GateSpec } from '../../compute/base/gate_spec.js';
 
 export interface RoutingRef {
   readonly experts: readonly number[];

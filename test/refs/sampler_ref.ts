@@ -1,5 +1,5 @@
 /** Sampling, slow and obvious: whole-vocabulary probabilities that each filter sets to zero and renormalises. */
-import type { SamplingParams } from '../../lib/rank/sampler.js';
+import type { SamplingParams } from '../../lib/protocol/sampling.js';
 
 /** The probability of every token of the vocabulary after `history`; ties favour the lower token. */
 export function distributionRef(

@@ -1,14 +1,9 @@
+import { CodedError } from '../../../base/coded_error.js';
+
+/** Everything that ends a benchmark. */
 export type BenchErrorCode =
   | 'PROCESS_DIED' // a process of the benchmark ended before it was told to
   | 'RANK_FAILED'; // a rank couldn't do what it was told
 
 /** What can go wrong in a benchmark that runs; the message begins with the code. */
-export class BenchError extends Error {
-  readonly code: BenchErrorCode;
-
-  constructor(code: BenchErrorCode, message: string) {
-    super(`${code}: ${message}`);
-    this.name = 'BenchError';
-    this.code = code;
-  }
-}
+export class BenchError extends CodedError<BenchErrorCode> {}

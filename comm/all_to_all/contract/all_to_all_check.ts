@@ -5,7 +5,8 @@ import { CommError } from '../../base/errors.js';
 import type { OnPeerLoss } from '../exchange/exchange.js';
 import { checkTag } from '../../mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
-import type { PayloadShape, Reduce } from './payload.js';
+import type { Reduce } from '../../../base/received_rows.js';
+import type { PayloadShape } from './payload.js';
 import { WIRE_DTYPES } from '../../codec/wire_dtype.js';
 
 /** Slots travel as 16-bit integers. */

@@ -7,7 +7,7 @@ import type { OnPeerLoss } from '../exchange/exchange.js';
 import type { PhaseTraffic } from '../exchange/exchange_stats.js';
 import type { StepTag } from '../../mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
-import type { Reduce } from './payload.js';
+import type { ReceivedRows, Reduce } from '../../../base/received_rows.js';
 import type { OnSpan } from '../exchange/span.js';
 import type { WireDtype } from '../../codec/wire_dtype.js';
 
@@ -91,22 +91,14 @@ export interface CachedRequest {
 export type DispatchRequest = RoutedRequest | CachedRequest;
 
 /** What arrived; rows ordered by source rank, then source row. N = rows. */
-export interface DispatchResult {
-  readonly numRecvTokens: number;
-  /** [N·H], a part of its buffer. */
-  readonly recvX: Float32Array;
+export interface DispatchResult extends ReceivedRows {
   /**
    * Optional and idempotent: gives the memory of `recvX` back for payloads to come, which is faster than leaving it to the garbage
    * collector. Call it when neither `recvX` nor a view of it is used any more, and not between taking such a view and combining it.
    */
   readonly release: () => void;
-  /** [N·K] local slots, −1 where the choice lives elsewhere. Not to be changed: a cached handle uses it again. */
-  readonly recvTopkIdx: Int32Array;
-  /** [N·K], 0 where the choice lives elsewhere; empty with `reduce: 'source'`, where weights stay at the source. */
-  readonly recvTopkWeights: Float32Array;
   /** [slotsPerRank] choices per local slot, rounded up to `expertAlignment`. */
   readonly numRecvTokensPerExpert: Int32Array;
-  readonly reduce: Reduce;
   readonly handle: DispatchHandle;
   /** This rank's own tokens that lost an expert to a masked rank; complete when their combine has ended. */
   readonly degraded: DegradedTokens;

@@ -8,10 +8,7 @@ import { CommError } from '../../base/errors.js';
 import { FRAME_FLAGS, FRAME_HEADER_BYTES, type FrameHeader } from '../../mesh/frame.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import { wireRowBytes, type WireDtype } from '../../codec/wire_dtype.js';
-
-/** `rank`: the expert's rank multiplies by the gate weights and sums its local experts, one row per (token, rank) returns.
- *  `source`: every expert's row returns unweighted and the source weights and sums in top-k order. */
-export type Reduce = 'rank' | 'source';
+import type { Reduce } from '../../../base/received_rows.js';
 
 /** What both ends of an all-to-all must agree on. */
 export interface PayloadShape {

@@ -67,7 +67,7 @@ export class ListenerHandshake {
       return this.#verify(decode(message, 'proof'));
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
-      const reply = encode({ type: 'refuse', code: error.code, message: error.message });
+      const reply = encode({ type: 'refuse', code: error.code, message: error.text });
       return { reply, outcome: { kind: 'refused', error } };
     }
   }
@@ -133,7 +133,7 @@ function decode<T extends Message['type']>(data: Uint8Array, type: T): Extract<M
   }
   const message = MESSAGE.safeParse(unpack(data)).data;
   if (message?.type === type) return message as Extract<Message, { type: T }>;
-  if (message?.type === 'refuse') throw new CommError(message.code, withoutCode(message.message, message.code));
+  if (message?.type === 'refuse') throw new CommError(message.code, message.message);
   throw new CommError('PROTOCOL', `no '${type}' message in the handshake; is this the port of an expertwire job?`);
 }
 
@@ -146,8 +146,6 @@ function unpack(data: Uint8Array): unknown {
     });
   }
 }
-
-const withoutCode = (message: string, code: string): string => message.replace(`${code}: `, '');
 
 function checkProtocol(own: number, other: number): void {
   if (own === other) return;

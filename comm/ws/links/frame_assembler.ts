@@ -82,7 +82,7 @@ export class FrameAssembler implements MessageSink {
     const { maxFrameBytes } = this.#options;
     if (frameBytes > maxFrameBytes) {
       const what = `rank ${source} announced a frame of ${frameBytes} bytes, ${maxFrameBytes} allowed`;
-      throw new CommError('LIMIT', `${what}; give every rank the same maxFrameBytes`, where);
+      throw new CommError('LIMIT', `${what}; give every rank the same maxFrameBytes`, { ...where, isItsDoing: true });
     }
     if (this.#isLast ? announced === frameBytes : announced <= frameBytes) return;
     const what = `rank ${source} announced ${payloadBytes} payload bytes and sent ${announced - FRAME_HEADER_BYTES}`;

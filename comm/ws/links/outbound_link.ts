@@ -92,7 +92,7 @@ export class OutboundLink {
         `rank ${destination} doesn't take what it is sent: ${queuedBytes} bytes in ${this.#queue.length + 1} frames wait here ` +
         `beyond its window, ${window.numBytes} bytes and ${window.numFrames} frames allowed; ` +
         `let it catch up (barrier) or look at the log of rank ${destination}`;
-      throw new CommError('LIMIT', message, { rank: destination, layer, phase });
+      throw new CommError('LIMIT', message, { rank: destination, layer, phase, isItsDoing: true });
     }
     this.#queuedBytes = queuedBytes;
     this.#queue.push(frame);

@@ -2,7 +2,7 @@
  * Rows are picked and summed by the backend: for one with a memory of its own, so that hidden states cross once per direction, whatever the number of choices.
  * Shape suffixes: N rows received, M rows of all experts, C most local choices of a row, H hidden.
  */
-import type { ReceivedRows } from '../../base/expert_compute.js';
+import type { ReceivedRows } from '../../../base/received_rows.js';
 import { gatherRows, mul, rowsFrom, rowsOf, sumBlocks, tidy, toTensor } from '../ops/ops.js';
 import { inChoiceOrder, rowOfChoice, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
 import type { Tensor2D } from '../../base/tensor.js';

@@ -3,25 +3,8 @@
  * Shape suffixes: N rows, H hidden, I intermediate.
  */
 import { columnsFrom, matMul, rowsOf, swiglu, tidy, toTensor, type Tensor2D } from '../tf.js';
-import { transposedFloats, type WeightMatrix } from '../../base/weight_matrix.js';
-
-/** As a checkpoint stores them. */
-export interface FfnWeights {
-  /** [I,H] */
-  readonly gate: WeightMatrix;
-  /** [I,H] */
-  readonly up: WeightMatrix;
-  /** [H,I] */
-  readonly down: WeightMatrix;
-}
-
-/** Transposed for plain x·W products: only those are fast, and row-independent, on the wasm backend. */
-export interface FfnTensors {
-  /** [H,2I]: row h holds the gate's I weights, then up's. */
-  readonly gateUp_H2I: Tensor2D;
-  /** [I,H] */
-  readonly down_IH: Tensor2D;
-}
+import type { FfnTensors, FfnWeights } from '../../base/ffn_weights.js';
+import { transposedFloats } from '../../base/weight_matrix.js';
 
 /** The caller disposes them. */
 export function ffnTensors({ gate, up, down }: FfnWeights): FfnTensors {

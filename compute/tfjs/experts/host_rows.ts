@@ -1,5 +1,5 @@
 /** Rows are picked and summed by the program: for backends whose memory is the program's. Shape suffixes: N rows, M rows of all experts, H hidden. */
-import type { ReceivedRows } from '../../base/expert_compute.js';
+import type { ReceivedRows } from '../../../base/received_rows.js';
 import { rowsOf, toTensor } from '../ops/ops.js';
 import { inChoiceOrder, rowOfChoice, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
 import type { Tensor2D } from '../../base/tensor.js';

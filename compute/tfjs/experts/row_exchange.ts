@@ -1,5 +1,5 @@
 /** How rows that a dispatch brought get to experts, and what experts made of them back. Shape suffixes: N rows received, M rows of all experts, H hidden. */
-import type { ReceivedRows } from '../../base/expert_compute.js';
+import type { ReceivedRows } from '../../../base/received_rows.js';
 import type { Tensor2D } from '../../base/tensor.js';
 
 /** The (row, choice) pairs of each expert in turn, as indices into recvTopkIdx: M in all. */

@@ -2,8 +2,10 @@
  * Routed experts as TensorFlow.js tensors, on any backend.
  * Shape suffixes: N rows of one expert, M rows of all, H hidden, I intermediate.
  */
-import type { Expert, ExpertCompute, ExpertRows, ReceivedRows } from '../../base/expert_compute.js';
-import { Ffn, readColumns, type FfnTensors, type FfnWeights } from './ffn.js';
+import type { ReceivedRows } from '../../../base/received_rows.js';
+import type { Expert, ExpertCompute, ExpertRows } from '../../base/expert_compute.js';
+import type { FfnTensors, FfnWeights } from '../../base/ffn_weights.js';
+import { Ffn, readColumns } from './ffn.js';
 import { clone, hasOwnMemory, rowsFrom, stackRows, swiglu, tidy, type Tensor2D } from '../tf.js';
 import { bf16Of, convertMatrix, matrixOf, type WeightDtype } from '../../base/weight_matrix.js';
 import { matrixRowsOf } from '../../base/weight_rows.js';

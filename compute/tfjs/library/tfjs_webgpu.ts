@@ -1,5 +1,5 @@
 /** What is used of TensorFlow.js's backend on WebGPU, whose package may not be installed. */
-import type { TensorInfo } from './tfjs.js';
+import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { GpuAdapterInfo, GpuBuffer, GpuDevice } from './dawn.js';
 
 export interface TfjsWebgpu {

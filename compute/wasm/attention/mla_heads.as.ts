@@ -1,6 +1,6 @@
 /** A head's rows of kv_b_proj: first `nopeDim` that make keys of latents, then `valueDim` that make values. */
 import { BF16, F32, INT8, Matrix, ROW_ALIGN } from '../memory/memory.as';
-import { MlaLayer } from './mla_layer.as';
+import { MlaLayer } from './mla_fields.as';
 
 const rowsAt: usize = memory.data(offsetof<Matrix>(), 16);
 

@@ -4,7 +4,7 @@ import { Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/linear.as';
 import { Matrix } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
-import { MlaLayer, cacheWidth, queryWidth } from './mla_layer.as';
+import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
 import { copyRows } from '../linear/rows.as';
 import { NAIVE, Part, Step, bytesOf, floats, partOf } from './step.as';
 

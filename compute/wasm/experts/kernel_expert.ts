@@ -1,7 +1,8 @@
 /** A SwiGLU network in a kernel memory: an expert, the shared experts or a dense layer. */
 import { ExpertError } from '../../base/errors.js';
 import type { Expert } from '../../base/expert_compute.js';
-import { ffnTensors, type FfnTensors, type FfnWeights } from '../../tfjs/experts/ffn.js';
+import type { FfnTensors, FfnWeights } from '../../base/ffn_weights.js';
+import { ffnTensors } from '../../tfjs/experts/ffn.js';
 import { matrixRowsOf, type ExpertShape } from '../../base/weight_rows.js';
 import { matrixOf, type WeightMatrix } from '../../base/weight_matrix.js';
 import { KernelMatrix } from '../memory/kernel_matrix.js';

@@ -2,7 +2,7 @@
  * Running experts on received rows, in the memories that hold them.
  * Shape suffixes: N received rows, H hidden, K choices per row, M (row, choice) pairs that are local.
  */
-import type { Reduce } from '../../../comm/all_to_all/all_to_all.js';
+import type { Reduce } from '../../../base/received_rows.js';
 import { ExpertError } from '../../base/errors.js';
 import type { KernelMemory } from '../memory/kernel_memory.js';
 import { KernelWorkspace, type KernelGroup } from './kernel_workspace.js';

@@ -1,6 +1,7 @@
 /** Routed experts that live in kernel memories. */
-import type { ExpertCompute, ExpertRows, ReceivedRows } from '../../base/expert_compute.js';
-import type { FfnWeights } from '../../tfjs/experts/ffn.js';
+import type { ReceivedRows } from '../../../base/received_rows.js';
+import type { ExpertCompute, ExpertRows } from '../../base/expert_compute.js';
+import type { FfnWeights } from '../../base/ffn_weights.js';
 import type { WeightDtype } from '../../base/weight_matrix.js';
 import { KernelExpert } from './kernel_expert.js';
 import { KernelExperts } from './kernel_experts.js';

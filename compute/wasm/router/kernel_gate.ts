@@ -1,6 +1,6 @@
 /** An MoE layer's norm and router. Shape suffixes: T tokens, H hidden, E experts, K choices per token. */
 import { ExpertError } from '../../base/errors.js';
-import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../../../experts/routing/gate.js';
+import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../../base/gate_spec.js';
 import { Descriptor } from '../memory/descriptor.js';
 import { GrowingBlock } from '../memory/growing_block.js';
 import type { KernelMatrix } from '../memory/kernel_matrix.js';

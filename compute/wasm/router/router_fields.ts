@@ -1,4 +1,4 @@
-import type { GateSpec } from '../../../experts/routing/gate.js';
+import type { GateSpec } from '../../base/gate_spec.js';
 import type { Fields } from '../memory/descriptor.js';
 import { SCORINGS, type ROUTER } from '../memory/layouts.js';
 

@@ -4,8 +4,8 @@ import type { Argv } from 'yargs';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { Engine } from '../../head/engine.js';
 import { checkTokens, openModel } from '../../head/opened_model.js';
-import type { FinishReason } from '../../protocol/request.js';
 import type { CommandContext } from '../base/context.js';
+import type { Completion, Timing } from './completion.js';
 import { configOf, engineOptions, withEngine, type EngineArgs } from '../engine/engine_options.js';
 import { OrderedPrinter } from './ordered_printer.js';
 import { checkPlotFile, writePlot } from '../base/plot_file.js';
@@ -107,24 +107,6 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
   };
   const files = { outputs: { '--plot': args.plot }, inputs: { '--prompts': args.prompts } };
   await withEngine(args, config, model, context, work, files);
-}
-
-export interface Completion {
-  readonly prompt: Prompt;
-  readonly tokenIds: readonly number[];
-  readonly text: string;
-  readonly finishReason: FinishReason;
-  readonly seed: number;
-  readonly routedExperts: number[][][] | null;
-  readonly numDegradedTokens: number;
-  readonly firstTokenAtMs: number;
-}
-
-/** How fast a run was. */
-export interface Timing {
-  readonly elapsedMs: number;
-  /** From the request to the first token of any prompt. */
-  readonly firstTokenMs: number;
 }
 
 function samplingArgs(args: GenerateArgs): NonNullable<Parameters<typeof configOf>[1]>['generate'] {

@@ -7,7 +7,7 @@ import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
 import { balanceLine } from '../../metrics/balance_charts.js';
 import type { BalancePictures } from '../../metrics/balance_plots.js';
 import { bar, bytes, sparkline, table } from '../../metrics/charts.js';
-import type { Completion, Timing } from './generate.js';
+import type { Completion, Timing } from './completion.js';
 import { ranksText } from './ranks_text.js';
 
 const BAR_WIDTH = 32;

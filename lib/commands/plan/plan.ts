@@ -75,7 +75,7 @@ export async function plan(args: PlanArgs, context: CommandContext): Promise<voi
     await run(args, context);
   } catch (error) {
     if (!(error instanceof ExpertError || error instanceof EngineError)) throw error;
-    throw new UsageError(error.message.replace(/^REBALANCE_FAILED: /, '')); // another file or option mends it
+    throw new UsageError(error.code === 'REBALANCE_FAILED' ? error.text : error.message); // another file or option mends it
   }
 }
 

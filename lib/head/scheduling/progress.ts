@@ -1,5 +1,5 @@
 /** How far a request is, and the parts of a step that take it further: pure. */
-import type { SamplingParams } from '../../rank/sampler.js';
+import type { SamplingParams } from '../../protocol/sampling.js';
 import type { PlanPart, SequenceStart, SequenceWants } from '../../protocol/step_plan.js';
 
 export interface SequenceRequest {

@@ -3,6 +3,8 @@
  * compute (tensors/, kernels/), proved equal. Shape suffixes: T tokens of the step, H hidden, V vocabulary.
  */
 import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
+import type { MlaForm, ModelSpec } from '../spec/spec.js';
+import type { Residence } from '../weights/residence.js';
 import type { LogitRow } from './logits.js';
 
 /** A sequence's blocks, in order of position; the head's block pool hands out the ids. */
@@ -31,6 +33,15 @@ export interface KvCache {
   readonly numBlocks: number;
   /** Forgets blocks that the head took back. */
   free(ids: readonly number[]): void;
+}
+
+/** What a decoder's form and size depend on. */
+export interface DecoderOptions {
+  readonly spec: ModelSpec;
+  readonly mla: MlaForm;
+  readonly residence: Residence;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
 }
 
 export interface Decoder {

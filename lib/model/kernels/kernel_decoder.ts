@@ -37,7 +37,7 @@ export class KernelDecoder implements Decoder {
     return this.parts.cache;
   }
 
-  /** @throws EngineError INTERNAL for token ids, tables and parts that can't be; ExpertError OUT_OF_MEMORY */
+  /** @throws InternalError for token ids, tables and parts that can't be; ExpertError OUT_OF_MEMORY */
   begin({ tokenIds, parts }: StepTokens): HiddenStates {
     const { vocabulary, cache, step } = this.parts;
     step.prepare(parts, tokenIds.length, cache);

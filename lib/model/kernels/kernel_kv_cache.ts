@@ -1,6 +1,6 @@
 /** Keys and values of past tokens in a kernel memory: one block of memory per block of `blockSize` tokens, for all layers. */
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
-import { EngineError } from '../../protocol/errors.js';
+import { InternalError } from '../../../base/coded_error.js';
 import type { BlockTable, KvCache } from '../decoder/decoder.js';
 import type { ModelSpec } from '../spec/spec.js';
 import { cacheFloatsPerToken } from '../spec/cache_layout.js';
@@ -24,7 +24,7 @@ export class KernelKvCache implements KvCache {
 
   /**
    * Addresses of the blocks of a sequence's first `length` tokens, appended to `out`. Blocks that nobody used before are zeros.
-   * @throws EngineError INTERNAL for a table that is too short or an id that is not a whole number from 0; ExpertError OUT_OF_MEMORY
+   * @throws InternalError for a table that is too short or an id that is not a whole number from 0; ExpertError OUT_OF_MEMORY
    */
   addressesOf(table: BlockTable, length: number, out: number[]): void {
     const numBlocks = Math.ceil(length / this.blockSize);
@@ -61,13 +61,10 @@ export class KernelKvCache implements KvCache {
 function idAt(table: BlockTable, index: number): number {
   const id = table[index];
   if (id === undefined) {
-    throw new EngineError('INTERNAL', `block ${index} of a sequence with ${table.length} blocks; please report this`);
+    throw new InternalError(`block ${index} of a sequence with ${table.length} blocks`);
   }
   if (!Number.isSafeInteger(id) || id < 0) {
-    throw new EngineError(
-      'INTERNAL',
-      `block ${index} of a sequence has the id ${JSON.stringify(id)}; please report this`,
-    );
+    throw new InternalError(`block ${index} of a sequence has the id ${JSON.stringify(id)}`);
   }
   return id;
 }

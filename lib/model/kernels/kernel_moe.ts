@@ -2,7 +2,7 @@
  * What every rank does of an MoE layer, as kernels: norm, gate, shared experts, residual.
  * Shape suffixes: T tokens of the step, H hidden, K choices per token.
  */
-import type { Routing } from '../../../experts/routing/gate.js';
+import type { Routing } from '../../../compute/base/gate_spec.js';
 import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
 import { ffnScratchBytes, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
 import { KernelRouted, type KernelGate } from '../../../compute/wasm/router/kernel_gate.js';

@@ -4,7 +4,7 @@ import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { MLA_FORMS, PART, STEP } from '../../../compute/wasm/memory/layouts.js';
 import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
-import { EngineError } from '../../protocol/errors.js';
+import { InternalError } from '../../../base/coded_error.js';
 import type { SequencePart } from '../decoder/decoder.js';
 import { attentionFactor, inverseFrequencies } from '../spec/rope_angles.js';
 import type { MlaForm, ModelSpec } from '../spec/spec.js';
@@ -52,7 +52,7 @@ export class KernelStep {
 
   /**
    * The next step: `parts` of `numTokens` tokens. Hidden states are to be written then, to {@link x}.
-   * @throws EngineError INTERNAL for tables and parts that can't be, and the step must not run; ExpertError OUT_OF_MEMORY
+   * @throws InternalError for tables and parts that can't be, and the step must not run; ExpertError OUT_OF_MEMORY
    */
   prepare(parts: readonly SequencePart[], numTokens: number, cache: KernelKvCache): void {
     for (const part of parts) checkPart(part, numTokens);
@@ -101,7 +101,7 @@ export class KernelStep {
       if (missing === 0) return;
       this.growScratch(missing);
     }
-    throw new EngineError('INTERNAL', 'a kernel asked for memory twice; please report this');
+    throw new InternalError('a kernel asked for memory twice');
   }
 
   dispose(): void {
@@ -146,8 +146,7 @@ const MAX_POSITION = 2 ** 30;
 function checkPart({ rowStart, numTokens: count, position }: SequencePart, numTokens: number): void {
   const isWhole = [rowStart, count, position].every((n) => Number.isInteger(n) && n >= 0);
   if (isWhole && rowStart + count <= numTokens && position + count <= MAX_POSITION) return;
-  throw new EngineError(
-    'INTERNAL',
-    `a part of ${count} tokens from row ${rowStart}, position ${position}, in a step of ${numTokens} tokens; please report this`,
+  throw new InternalError(
+    `a part of ${count} tokens from row ${rowStart}, position ${position}, in a step of ${numTokens} tokens`,
   );
 }

@@ -5,7 +5,7 @@ import type { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { HEAD } from '../../../compute/wasm/memory/layouts.js';
-import { EngineError } from '../../protocol/errors.js';
+import { InternalError } from '../../../base/coded_error.js';
 import { ModelError } from '../spec/errors.js';
 import type { ModelSpec } from '../spec/spec.js';
 import { KernelLogitRow } from './kernel_logits.js';
@@ -43,7 +43,7 @@ export class KernelVocabulary {
     this.values = new GrowingBlock(memory);
   }
 
-  /** Writes the embeddings of the step's tokens to its hidden states. @throws EngineError INTERNAL for another number of tokens, or one that isn't of V */
+  /** Writes the embeddings of the step's tokens to its hidden states. @throws InternalError for another number of tokens, or one that isn't of V */
   embed(step: KernelStep, tokenIds: Int32Array): void {
     const { embedding } = this.weights;
     if (tokenIds.length !== step.numTokens) throw internal(`${tokenIds.length} tokens in a step of ${step.numTokens}`);
@@ -52,7 +52,7 @@ export class KernelVocabulary {
     this.memory.kernels.embed(ids, tokenIds.length, embedding.address, step.x);
   }
 
-  /** Logits of some rows of the step's hidden states. @throws EngineError INTERNAL for a row that isn't of the step; ExpertError OUT_OF_MEMORY */
+  /** Logits of some rows of the step's hidden states. @throws InternalError for a row that isn't of the step; ExpertError OUT_OF_MEMORY */
   logits(step: KernelStep, rows: readonly number[]): KernelLogitRow[] {
     const { rows: vocabSize } = this.weights.embedding;
     checkIndices('row', rows, step.numTokens);
@@ -109,4 +109,4 @@ function checkIndices(what: string, indices: ArrayLike<number>, count: number): 
   }
 }
 
-const internal = (what: string): EngineError => new EngineError('INTERNAL', `${what}; please report this`);
+const internal = (what: string): InternalError => new InternalError(what);

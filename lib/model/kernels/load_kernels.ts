@@ -3,7 +3,7 @@ import { KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
 import { KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
-import type { DecoderOptions } from '../load_model.js';
+import type { DecoderOptions } from '../decoder/decoder.js';
 import type { ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';

@@ -2,7 +2,7 @@
  * What a model is, whatever its family: the shape that every family's config.json is turned into and that the blocks of this folder run.
  * A further family is a file in families/ that makes one of these, and a row in registry.ts.
  */
-import type { GateSpec } from '../../../experts/routing/gate.js';
+import type { GateSpec } from '../../../compute/base/gate_spec.js';
 
 export interface ModelSpec {
   readonly modelType: string;

@@ -3,7 +3,7 @@ import { Ffn } from '../../../compute/tfjs/experts/ffn.js';
 import { Gate } from '../../../experts/routing/gate.js';
 import { toTensor } from '../../../compute/tfjs/tf.js';
 import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.js';
-import type { DecoderOptions } from '../load_model.js';
+import type { DecoderOptions } from '../decoder/decoder.js';
 import type { ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import type { DenseReader } from '../weights/weight_reader.js';

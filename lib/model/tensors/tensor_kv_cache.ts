@@ -4,7 +4,7 @@
  * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head.
  */
 import { clone, keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../../compute/tfjs/tf.js';
-import { EngineError } from '../../protocol/errors.js';
+import { InternalError } from '../../../base/coded_error.js';
 import type { BlockTable, KvCache } from '../decoder/decoder.js';
 import { KvSegment, looseRows, type KvRows } from './kv_segment.js';
 
@@ -137,7 +137,7 @@ function release(held: Held | undefined): void {
 function blockAt(table: BlockTable, index: number): number {
   const id = table[index];
   if (id === undefined) {
-    throw new EngineError('INTERNAL', `block ${index} of a sequence with ${table.length} blocks; please report this`);
+    throw new InternalError(`block ${index} of a sequence with ${table.length} blocks`);
   }
   return id;
 }

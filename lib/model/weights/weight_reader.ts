@@ -1,6 +1,6 @@
 /** From a checkpoint's tensors to the matrices and vectors that the blocks are made of. */
 import type { LogicalExpert, Layer } from '../../../base/ids.js';
-import type { FfnWeights } from '../../../compute/tfjs/experts/ffn.js';
+import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
 import { convertMatrix, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
 import type { Checkpoint } from '../../weights/checkpoint.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { figuresOf } from '../../../bench/dispatch/figures.js';
 import { timingsOf } from '../../../bench/dispatch/interleave.js';
-import { quantile } from '../../../bench/machine.js';
+import { quantile } from '../../../bench/base/machine.js';
 
 const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
 

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { ExpertError } from '../../../compute/base/errors.js';
-import { forcedRouting, Gate, selectExperts, type GateSpec } from '../../../experts/routing/gate.js';
+import type { GateSpec } from '../../../compute/base/gate_spec.js';
+import { forcedRouting, Gate, selectExperts } from '../../../experts/routing/gate.js';
 import { matMul, rowsOf, selectBackend, tensorMemory, toTensor } from '../../../compute/tfjs/tf.js';
 import { gateCases } from '../../kit/gate_cases.js';
 import { errorOf } from '../../kit/rejects.js';

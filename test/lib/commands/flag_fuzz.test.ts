@@ -2,14 +2,10 @@
 import { expect } from 'chai';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CommError } from '../../../comm/base/errors.js';
-import { ExpertError } from '../../../compute/base/errors.js';
+import { CodedError } from '../../../base/coded_error.js';
 import { UsageError } from '../../../lib/commands/base/context.js';
 import { launchPlan } from '../../../lib/commands/launch.js';
 import { createParser } from '../../../lib/commands/parser.js';
-import { ConfigError } from '../../../lib/config/errors.js';
-import { EngineError } from '../../../lib/protocol/errors.js';
-import { WeightError } from '../../../lib/weights/errors.js';
 import { commandContext } from '../../kit/command_context.js';
 import { moe7m } from '../../kit/paths.js';
 import { Processes } from '../../kit/processes.js';
@@ -31,9 +27,6 @@ const ODD = [
   '\u001b[2J',
   '7'.repeat(5000),
 ];
-const CODED = [UsageError, ConfigError, ExpertError, EngineError, WeightError, CommError];
-/** No command may think longer about a slip. */
-const PATIENCE_MS = 10_000;
 
 /** A command line that works in a moment, and its options that take numbers. */
 type Line = readonly [args: readonly string[], options: readonly string[]];
@@ -77,17 +70,15 @@ async function runAll(args: readonly string[], options: readonly string[], value
     for (const value of values) {
       const line = withOption(args, option, value);
       const story = line.join(' ').slice(0, 200);
-      const startMs = performance.now();
       try {
         await createParser(line, commandContext()).parseAsync();
       } catch (error) {
         expect(
-          CODED.some((kind) => error instanceof kind),
+          error instanceof UsageError || error instanceof CodedError,
           `${story}: ${error instanceof Error ? (error.stack ?? '') : String(error)}`,
         ).to.equal(true);
         expect((error as Error).message, story).not.to.match(/please report|undefined/);
       }
-      expect(performance.now() - startMs, story).to.be.below(PATIENCE_MS);
     }
   }
 }
@@ -193,9 +184,7 @@ describe('command lines of generate, score and rank with odd values', function (
     for (let i = 0; i < 24; i++) {
       const args = lines[Math.floor(random() * lines.length)]!;
       const story = args.join(' ').slice(0, 200);
-      const startMs = performance.now();
       const { code, stderr } = await processes.cli(args, { env }).ended;
-      expect(performance.now() - startMs, story).to.be.below(PATIENCE_MS);
       expect(code, `${story}: ${stderr}`).to.be.oneOf([0, 1, 2]);
       expect(stderr, story).not.to.match(/\n {4}at |please report|undefined/);
       // eslint-disable-next-line no-control-regex -- a terminal would obey it

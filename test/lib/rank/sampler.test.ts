@@ -2,13 +2,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { uniform } from '../../../base/philox.js';
-import {
-  checkSampling,
-  GREEDY,
-  logProbability,
-  sampleToken as sampleRow,
-  type SamplingParams,
-} from '../../../lib/rank/sampler.js';
+import { checkSampling, GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
+import { logProbability, sampleToken as sampleRow } from '../../../lib/rank/sampler.js';
 import { logitRowsOf } from '../../../lib/model/decoder/logits.js';
 import { errorOf } from '../../kit/rejects.js';
 import { randomFrom, randomValues } from '../../refs/random.js';

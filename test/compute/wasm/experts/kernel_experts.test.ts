@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Reduce } from '../../../../comm/all_to_all/all_to_all.js';
+import type { Reduce } from '../../../../base/received_rows.js';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelExpert } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { KernelExperts, type KernelRows } from '../../../../compute/wasm/experts/kernel_experts.js';

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { GREEDY, sampleToken } from '../../../../lib/rank/sampler.js';
+import { GREEDY } from '../../../../lib/protocol/sampling.js';
+import { sampleToken } from '../../../../lib/rank/sampler.js';
 import { logitRowsOf } from '../../../../lib/model/decoder/logits.js';
 import { KernelValues } from '../../../kit/kernel_values.js';
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
-import { selectExperts, type GateSpec } from '../../../../experts/routing/gate.js';
+import type { GateSpec } from '../../../../compute/base/gate_spec.js';
+import { selectExperts } from '../../../../experts/routing/gate.js';
 import { KernelGate, KernelRouted, type KernelGateWeights } from '../../../../compute/wasm/router/kernel_gate.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { KernelValues } from '../../../kit/kernel_values.js';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { GREEDY } from '../../../../lib/rank/sampler.js';
+import { GREEDY } from '../../../../lib/protocol/sampling.js';
 import {
   Scheduler,
   type ScheduledPlan,

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import { EngineError } from '../../../../lib/protocol/errors.js';
+import { InternalError } from '../../../../base/coded_error.js';
 import type { Decoder, SequencePart } from '../../../../lib/model/decoder/decoder.js';
 import type { KernelDecoder } from '../../../../lib/model/kernels/kernel_decoder.js';
 import { loadKernelDecoder } from '../../../../lib/model/kernels/load_kernels.js';
@@ -108,7 +108,7 @@ describe('decoder of the kernels', function () {
       [5, { position: -1 }],
     ];
     for (const [token, change] of wrong) {
-      const error = await errorOf(EngineError, () =>
+      const error = await errorOf(InternalError, () =>
         decoder.begin({ tokenIds: Int32Array.of(token), parts: [{ ...part, ...change }] }),
       );
       expect(error.code, JSON.stringify(change)).to.equal('INTERNAL');

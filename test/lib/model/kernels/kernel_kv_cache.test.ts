@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import { EngineError } from '../../../../lib/protocol/errors.js';
+import { InternalError } from '../../../../base/coded_error.js';
 import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { gqaSpec, mlaSpec } from '../../../kit/attention_cases.js';
@@ -63,7 +63,7 @@ describe('KV cache of the kernels', () => {
           needed.every((id) => Number.isSafeInteger(id) && (id as number) >= 0);
         const act = (): number[] => addressesOf(cache, table as number[], length);
         if (isRight) expect(act()).to.have.length(needed.length);
-        else expect((await errorOf(EngineError, act)).code).to.equal('INTERNAL');
+        else expect((await errorOf(InternalError, act)).code).to.equal('INTERNAL');
         expect(cache.numBlocks).to.be.at.most(6);
       }),
       { numRuns: 500 },

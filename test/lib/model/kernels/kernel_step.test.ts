@@ -5,7 +5,7 @@ import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { GQA_LAYER, MLA_LAYER, STEP, type Layout } from '../../../../compute/wasm/memory/layouts.js';
-import { EngineError } from '../../../../lib/protocol/errors.js';
+import { InternalError } from '../../../../base/coded_error.js';
 import type { SequencePart } from '../../../../lib/model/decoder/decoder.js';
 import { gqaSpec, HIDDEN, mlaSpec, randomWeights } from '../../../kit/attention_cases.js';
 import { KernelAttentionLayer } from '../../../kit/kernel_attention.js';
@@ -43,7 +43,7 @@ describe('steps of the kernels', () => {
       await fc.assert(
         fc.asyncProperty(fc.array(garbage, { minLength: 1, maxLength: 3 }), async (parts) => {
           if (parts.every(isRight)) layer.forward(x, parts, cache);
-          else expect((await errorOf(EngineError, () => layer.forward(x, parts, cache))).code).to.equal('INTERNAL');
+          else expect((await errorOf(InternalError, () => layer.forward(x, parts, cache))).code).to.equal('INTERNAL');
         }),
         { numRuns: 1000 },
       );
@@ -94,7 +94,7 @@ describe('steps of the kernels', () => {
     const spec = gqaSpec({});
     const weights = { ...randomWeights(spec), input_layernorm: new Float32Array(HIDDEN).fill(1) };
     const layer = new KernelAttentionLayer(spec, weights, 'auto');
-    const error = await errorOf(EngineError, () => layer.step.run(() => 100));
+    const error = await errorOf(InternalError, () => layer.step.run(() => 100));
     expect(error.code).to.equal('INTERNAL');
     layer.dispose();
   });

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
-import { GREEDY, sampleToken } from '../../../../lib/rank/sampler.js';
+import { GREEDY } from '../../../../lib/protocol/sampling.js';
+import { sampleToken } from '../../../../lib/rank/sampler.js';
+import { InternalError } from '../../../../base/coded_error.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { ModelError } from '../../../../lib/model/spec/errors.js';
 import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
@@ -79,13 +81,15 @@ describe('vocabulary of the kernels', () => {
   it('tokens and rows that are not there are INTERNAL errors', async () => {
     const model = vocabulary(false);
     for (const bad of [-1, VOCAB]) {
-      expect((await errorOf(EngineError, () => model.embed(step, Int32Array.of(0, bad, 0)))).code).to.equal('INTERNAL');
+      expect((await errorOf(InternalError, () => model.embed(step, Int32Array.of(0, bad, 0)))).code).to.equal(
+        'INTERNAL',
+      );
     }
-    expect((await errorOf(EngineError, () => model.embed(step, Int32Array.of(0)))).message).to.contain(
+    expect((await errorOf(InternalError, () => model.embed(step, Int32Array.of(0)))).message).to.contain(
       '1 tokens in a step of 3',
     );
     for (const bad of [-1, 3, 0.5, NaN]) {
-      expect((await errorOf(EngineError, () => model.logits(step, [bad]))).code).to.equal('INTERNAL');
+      expect((await errorOf(InternalError, () => model.logits(step, [bad]))).code).to.equal('INTERNAL');
     }
   });
 

@@ -12,7 +12,7 @@ import {
   toTensor,
   transpose,
 } from '../../../../compute/tfjs/tf.js';
-import { EngineError } from '../../../../lib/protocol/errors.js';
+import { InternalError } from '../../../../base/coded_error.js';
 import { TensorKvCache } from '../../../../lib/model/tensors/tensor_kv_cache.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
@@ -184,7 +184,7 @@ describe('KV cache', () => {
   it('a position beyond the table is an internal error with both numbers', async () => {
     const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 2 });
     const rows = randomValues(randomFrom(3), 3 * WIDTH);
-    const error = await errorOf(EngineError, () => append(cache, [0], 0, 0, 0, rows));
+    const error = await errorOf(InternalError, () => append(cache, [0], 0, 0, 0, rows));
     expect(error.code).to.equal('INTERNAL');
     expect(error.message).to.contain('block 1').and.contain('1 blocks');
     cache.dispose();

@@ -1,6 +1,6 @@
 /** What a figure was measured on, and how repeats become one figure. Loads no TensorFlow.js. */
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { bytes } from '../lib/metrics/charts.js';
+import { bytes } from '../../lib/metrics/charts.js';
 
 export interface Machine {
   readonly cpu: string;

@@ -1,7 +1,7 @@
 /** What the options of all benchmarks have in common. */
 import yargs, { type Argv } from 'yargs';
-import { UsageError } from '../lib/commands/base/context.js';
-import { adviceOn } from '../lib/commands/base/usage_advice.js';
+import { UsageError } from '../../lib/commands/base/context.js';
+import { adviceOn } from '../../lib/commands/base/usage_advice.js';
 
 /** A parser of a benchmark's own options, which refuses what it doesn't know. */
 export function benchParser(name: string, args: readonly string[], describe: string): Argv {

@@ -1,0 +1,21 @@
+/** The weights of a SwiGLU feed-forward network. Shape suffixes: H hidden, I intermediate. */
+import type { Tensor2D } from './tensor.js';
+import type { WeightMatrix } from './weight_matrix.js';
+
+/** As a checkpoint stores them. */
+export interface FfnWeights {
+  /** [I,H] */
+  readonly gate: WeightMatrix;
+  /** [I,H] */
+  readonly up: WeightMatrix;
+  /** [H,I] */
+  readonly down: WeightMatrix;
+}
+
+/** Transposed for plain x·W products: only those are fast, and row-independent, on the wasm backend. */
+export interface FfnTensors {
+  /** [H,2I]: row h holds the gate's I weights, then up's. */
+  readonly gateUp_H2I: Tensor2D;
+  /** [I,H] */
+  readonly down_IH: Tensor2D;
+}
