@@ -58,10 +58,9 @@ export class TfjsAttention {
     blockSize: number,
     numRuns = 1,
   ): Promise<Float32Array[]> {
-    const { attention } = this.spec;
     const cache = new TensorKvCache({
       numLayers: 1,
-      numLanes: attention.kind === 'mla' ? 1 : 2 * attention.numKvHeads,
+      lanes: this.attention.lanes,
       blockSize,
     });
     const forward = (x: Float32Array, parts: readonly SequencePart[]) => this.forward(x, parts, cache);

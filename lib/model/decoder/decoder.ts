@@ -28,9 +28,24 @@ export interface StepTokens {
   readonly parts: readonly SequencePart[];
 }
 
-/** Keys and values of past tokens, in blocks; a block exists from the first write to it until it is freed. */
+/**
+ * Keys and values of past tokens, in blocks; a block exists from the first write to it until it is freed.
+ *
+ * Outside its cache a block is the same bytes for every compute, so that it can be kept elsewhere, or go on in the cache of another rank that has the same model and
+ * block size: little-endian float32 rows without header or padding, [layers, lanes, tokens of a block, width], with the lanes of cache_layout.ts.
+ */
 export interface KvCache {
   readonly numBlocks: number;
+  /**
+   * What a block holds at the time of the call, bit by bit. Which of its tokens count is the sequence's business: of others there are zeros, or what was there before.
+   * @throws InternalError for a block that holds nothing
+   */
+  read(block: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Replaces what a block holds, for all its tokens; between steps. The bytes stay the caller's.
+   * @throws InternalError for another number of bytes, and nothing changed; ExpertError OUT_OF_MEMORY
+   */
+  write(block: number, bytes: Uint8Array): void;
   /** Forgets blocks that the head took back. */
   free(ids: readonly number[]): void;
 }

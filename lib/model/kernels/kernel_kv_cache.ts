@@ -1,9 +1,17 @@
 /** Keys and values of past tokens in a kernel memory: one block of memory per block of `blockSize` tokens, for all layers. */
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { InternalError } from '../../../base/coded_error.js';
+import { bytesOfRows, nothingIn, rowsOfBytes } from '../decoder/block_bytes.js';
 import type { BlockTable, KvCache } from '../decoder/decoder.js';
 import type { ModelSpec } from '../spec/spec.js';
-import { cacheFloatsPerToken } from '../spec/cache_layout.js';
+import {
+  cacheFloatsPerToken,
+  cacheRowsOf,
+  copyBetweenPadding,
+  lengthWithoutPadding,
+  withoutPadding,
+  type CacheRows,
+} from '../spec/cache_layout.js';
 
 export class KernelKvCache implements KvCache {
   /** Tokens per block. */
@@ -11,6 +19,7 @@ export class KernelKvCache implements KvCache {
   /** What one layer takes of a block. */
   readonly layerBytes: number;
   private readonly memory: KernelMemory;
+  private readonly rows: CacheRows;
   private readonly blockBytes: number;
   /** Block id → address. */
   private readonly blocks = new Map<number, number>();
@@ -18,6 +27,7 @@ export class KernelKvCache implements KvCache {
   constructor(memory: KernelMemory, { attention, layers }: Pick<ModelSpec, 'attention' | 'layers'>, blockSize: number) {
     this.memory = memory;
     this.blockSize = blockSize;
+    this.rows = cacheRowsOf(attention);
     this.layerBytes = 4 * blockSize * cacheFloatsPerToken(attention);
     this.blockBytes = this.layerBytes * layers.length;
   }
@@ -29,6 +39,22 @@ export class KernelKvCache implements KvCache {
   addressesOf(table: BlockTable, length: number, out: number[]): void {
     const numBlocks = Math.ceil(length / this.blockSize);
     for (let index = 0; index < numBlocks; index++) out.push(this.addressOf(idAt(table, index)));
+  }
+
+  read(block: number): Promise<Uint8Array<ArrayBuffer>> {
+    const address = this.blocks.get(block);
+    if (address === undefined) return Promise.reject(nothingIn(block));
+    const rows = withoutPadding(this.memory.floats(address, this.blockBytes / 4), this.rows);
+    this.memory.countCopy(rows.byteLength);
+    return Promise.resolve(bytesOfRows(rows));
+  }
+
+  write(block: number, bytes: Uint8Array): void {
+    const numFloats = this.blockBytes / 4;
+    const rows = rowsOfBytes(bytes, lengthWithoutPadding(numFloats, this.rows), block);
+    const address = this.addressOf(block); // before the view: it may grow the memory
+    copyBetweenPadding(rows, this.rows, this.memory.floats(address, numFloats));
+    this.memory.countCopy(rows.byteLength);
   }
 
   /** Forgets blocks that the head took back. */

@@ -14,6 +14,7 @@ import {
 } from '../../../compute/tfjs/tf.js';
 import type { SequencePart } from '../decoder/decoder.js';
 import type { KeyValues } from './key_values.js';
+import type { KvLanes } from './kv_lanes.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import type { RopeAngles } from './rope.js';
 
@@ -31,8 +32,8 @@ export interface StepInputs {
 }
 
 export interface Attention {
-  /** Lanes of the cache that a token takes. */
-  readonly numLanes: number;
+  /** What a token takes in the cache. */
+  readonly lanes: KvLanes;
   /** Appends the step's tokens to the cache and attends: [T,H] → [T,H]; inside a tidy. */
   forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): Tensor2D;
   dispose(): void;

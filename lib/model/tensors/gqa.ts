@@ -19,6 +19,7 @@ import { attend, normalise, type Attention, type StepInputs } from './attention.
 import { BatchedKeyValues, LaneKeyValues, type KeyValues } from './key_values.js';
 import type { KvRows } from './kv_segment.js';
 import type { SequencePart } from '../decoder/decoder.js';
+import type { KvLanes } from './kv_lanes.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
@@ -35,7 +36,7 @@ export interface GqaWeights {
 }
 
 export class Gqa implements Attention {
-  readonly numLanes: number;
+  readonly lanes: KvLanes;
   /** One product for all heads, where the backend is quick at that. */
   private readonly isBatched: boolean;
   private readonly spec: GqaSpec;
@@ -48,7 +49,9 @@ export class Gqa implements Attention {
     this.weights = weights;
     this.rope = rope;
     this.isBatched = isBatched && spec.numKvHeads > 1;
-    this.numLanes = this.isBatched ? 2 : 2 * spec.numKvHeads;
+    const numHeads = this.isBatched ? spec.numKvHeads : 1;
+    const hasOnes = Array.from({ length: (2 * spec.numKvHeads) / numHeads }, (_, lane) => lane % 2 === 1);
+    this.lanes = { numHeads, width: spec.headDim, hasOnes };
     this.scale_11 = toTensor(Float32Array.of(spec.softmaxScale), [1, 1]);
   }
 
@@ -88,7 +91,7 @@ export class Gqa implements Attention {
 
   private keyValues({ blocks, position, numTokens }: SequencePart, layer: number, cache: TensorKvCache): KeyValues {
     const { numKvHeads } = this.spec;
-    const read = (lane: number): KvRows[] => cache.read(blocks, layer, lane, position + numTokens);
+    const read = (lane: number): KvRows[] => cache.segments(blocks, layer, lane, position + numTokens);
     if (this.isBatched) return new BatchedKeyValues(numKvHeads, read(0), read(1));
     return new LaneKeyValues(
       Array.from({ length: numKvHeads }, (_, head) => ({
@@ -106,7 +109,7 @@ export class Gqa implements Attention {
     const values = joinColumns([reshape(matMul(x_TH, v), [step.numTokens * numKvHeads, headDim]), step.ones]);
     const lanes = [keys, values].map((rows) => this.laneRows(rows, step.numTokens));
     for (const { rowStart, numTokens, position, blocks } of step.parts) {
-      for (let lane = 0; lane < this.numLanes; lane++) {
+      for (let lane = 0; lane < this.lanes.hasOnes.length; lane++) {
         const start = Math.floor(lane / 2) * step.numTokens + rowStart;
         cache.append(blocks, layer, lane, position, rowsFrom(lanes[lane % 2]!, start, numTokens));
       }

@@ -1,5 +1,15 @@
 /** Rows of one cache lane that attention reads as one operand. Shape suffixes: S tokens of the segment, W width of the lane, B heads side by side in it. */
-import { clone, keep, reshape, swapRows, tidy, transpose, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import {
+  clone,
+  columnsFrom,
+  keep,
+  reshape,
+  rowsFrom,
+  swapRows,
+  tidy,
+  transpose,
+  type Tensor2D,
+} from '../../../compute/tfjs/tf.js';
 
 export interface KvRows {
   /** [S,W] */
@@ -43,35 +53,37 @@ export class KvSegment implements KvRows {
 
   get rows(): Tensor2D {
     this.areRowsWanted = true;
-    return (this.kept.rows ??= tidy(() => keep(this.rowsAgain())));
+    return (this.kept.rows ??= tidy(() => keep(this.part(0, this.numTokens))));
   }
 
   get columns(): Tensor2D {
     const { kept } = this;
-    kept.columns ??= tidy(() => keep(transpose(kept.rows ?? this.rowsAgain())));
+    kept.columns ??= tidy(() => keep(transpose(this.part(0, this.numTokens))));
     this.dropUnwanted();
     return kept.columns;
   }
 
   byHead(numHeads: number): Tensor2D {
     const { kept } = this;
-    kept.byHead ??= tidy(() => keep(clone(byHeadOf(kept.rows ?? this.rowsAgain(), numHeads))));
+    kept.byHead ??= tidy(() => keep(clone(byHeadOf(this.part(0, this.numTokens), numHeads))));
     this.dropUnwanted();
     return kept.byHead;
+  }
+
+  /** Some of the rows, from whatever is kept; inside a tidy. */
+  part(start: number, count: number): Tensor2D {
+    const { rows, columns, byHead } = this.kept;
+    if (rows !== null) return rowsFrom(rows, start, count);
+    if (columns !== null) return transpose(columnsFrom(columns, start, count));
+    const numHeads = byHead!.shape[0] / this.numTokens;
+    const turned = swapRows(byHead!, numHeads, this.numTokens);
+    return rowsFrom(reshape(turned, [this.numTokens, numHeads * byHead!.shape[1]]), start, count);
   }
 
   release(): void {
     if (--this.numOwners > 0) return;
     const { rows, columns, byHead } = this.kept;
     for (const tensor of [rows, columns, byHead]) tensor?.dispose();
-  }
-
-  /** From what was made of them. */
-  private rowsAgain(): Tensor2D {
-    const { columns, byHead } = this.kept;
-    if (columns !== null) return transpose(columns);
-    const numHeads = byHead!.shape[0] / this.numTokens;
-    return reshape(swapRows(byHead!, numHeads, this.numTokens), [this.numTokens, numHeads * byHead!.shape[1]]);
   }
 
   private dropUnwanted(): void {

@@ -20,6 +20,7 @@ import {
 import { attend, normalise, type Attention, type StepInputs } from './attention.js';
 import { LaneKeyValues } from './key_values.js';
 import type { SequencePart } from '../decoder/decoder.js';
+import type { KvLanes } from './kv_lanes.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import { AbsorbedHeads } from './mla_absorbed.js';
 import { NaiveHead } from './mla_naive.js';
@@ -57,7 +58,7 @@ interface Queries {
 }
 
 export class Mla implements Attention {
-  readonly numLanes = 1;
+  readonly lanes: KvLanes;
   private readonly spec: MlaSpec;
   private readonly weights: MlaWeights;
   private readonly rope: Rope;
@@ -75,7 +76,8 @@ export class Mla implements Attention {
     this.rope = rope;
     this.form = form;
     const { numHeads, kvLoraRank, qkRopeHeadDim, softmaxScale } = spec;
-    this.cacheWidth = kvLoraRank + qkRopeHeadDim + 1;
+    this.lanes = { numHeads: 1, width: kvLoraRank + qkRopeHeadDim, hasOnes: [true] };
+    this.cacheWidth = this.lanes.width + 1;
     this.scale_11 = toTensor(Float32Array.of(softmaxScale), [1, 1]);
     const scales = new Float32Array(this.cacheWidth).fill(softmaxScale);
     scales[this.cacheWidth - 1] = 0;
@@ -123,7 +125,7 @@ export class Mla implements Attention {
     const q = mul(joinColumns([latent, ownRope, columnsFrom(ownRope, 0, 1)]), this.scale_1C);
     // 2. Every head of a sequence reads the same cache rows, as keys and as values.
     const contexts = parts.map((part) => {
-      const segments = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
+      const segments = cache.segments(part.blocks, layer, 0, part.position + part.numTokens);
       const q_RD = rowsFrom(q, (part.rowStart - start) * numHeads, part.numTokens * numHeads);
       const values = segments.map(({ rows }) => rows);
       const keyValues = new LaneKeyValues([{ keys: segments.map(({ columns }) => columns), values }]);
@@ -139,7 +141,7 @@ export class Mla implements Attention {
     const nopeRows = reshape(nope, [step.numTokens * numHeads, qkNopeHeadDim]);
     const q = mul(joinColumns([nopeRows, rope]), this.scale_11);
     const outputs = parts.map((part) => {
-      const segments = cache.read(part.blocks, layer, 0, part.position + part.numTokens);
+      const segments = cache.segments(part.blocks, layer, 0, part.position + part.numTokens);
       const rows = segments.map((segment) => segment.rows); // before columns: what is asked for stays
       const columns = segments.map((segment) => segment.columns);
       const own = rowsFrom(q, part.rowStart * numHeads, part.numTokens * numHeads);

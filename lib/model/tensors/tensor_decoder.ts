@@ -38,7 +38,7 @@ export class TensorDecoder implements Decoder {
     this.parts = parts;
     this.cache = new TensorKvCache({
       numLayers: spec.layers.length,
-      numLanes: layers[0]!.attention.numLanes,
+      lanes: layers[0]!.attention.lanes,
       blockSize,
     });
   }

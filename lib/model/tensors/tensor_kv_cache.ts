@@ -1,16 +1,18 @@
 /**
  * Keys and values of past tokens, in blocks of `blockSize` tokens. A block is one tensor per layer and lane; full ones are merged into segments, which are what attention
  * reads, so that no step copies the whole past.
- * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head.
+ * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head or of all.
  */
-import { clone, keep, rowsFrom, stackRows, tidy, type Tensor2D } from '../../../compute/tfjs/tf.js';
 import { InternalError } from '../../../base/coded_error.js';
+import { clone, keep, rowsFrom, rowsOf, stackRows, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import { bytesOfRows, nothingIn, rowsOfBytes } from '../decoder/block_bytes.js';
 import type { BlockTable, KvCache } from '../decoder/decoder.js';
+import { laneRows, laneWidth, portableRows, type KvLanes } from './kv_lanes.js';
 import { KvSegment, looseRows, type KvRows } from './kv_segment.js';
 
 export interface TensorKvCacheShape {
   readonly numLayers: number;
-  readonly numLanes: number;
+  readonly lanes: KvLanes;
   /** Tokens per block. */
   readonly blockSize: number;
 }
@@ -53,7 +55,7 @@ export class TensorKvCache implements KvCache {
   }
 
   /** The first `length` tokens of one lane, in segments of ascending position; inside a tidy. */
-  read(table: BlockTable, layer: number, lane: number, length: number): KvRows[] {
+  segments(table: BlockTable, layer: number, lane: number, length: number): KvRows[] {
     const { blockSize } = this.shape;
     const segments: KvRows[] = [];
     for (let first = 0; first * blockSize < length; first += this.blocksPerSegment) {
@@ -63,6 +65,31 @@ export class TensorKvCache implements KvCache {
       segments.push(isComplete ? this.segment(ids, layer, lane) : looseRows(this.stacked(ids, layer, lane, numRows)));
     }
     return segments;
+  }
+
+  async read(block: number): Promise<Uint8Array<ArrayBuffer>> {
+    const held = this.blocks.get(block);
+    if (held === undefined) throw nothingIn(block);
+    const layers = Array.from({ length: this.shape.numLayers }, (_, layer) => layer);
+    const rows = tidy(() => stackRows(layers.map((layer) => this.layerRows(held, layer))));
+    try {
+      return bytesOfRows((await rowsOf(rows)).slice()); // cpu may give the memory that it holds
+    } finally {
+      rows.dispose();
+    }
+  }
+
+  write(block: number, bytes: Uint8Array): void {
+    const { numLayers, lanes, blockSize } = this.shape;
+    const numRows = lanes.hasOnes.length * lanes.numHeads * blockSize; // of a layer
+    const values = rowsOfBytes(bytes, numLayers * numRows * lanes.width, block);
+    tidy(() => {
+      const all = toTensor(values, [numLayers * numRows, lanes.width]);
+      for (let layer = 0; layer < numLayers; layer++) {
+        const rows = laneRows(rowsFrom(all, layer * numRows, numRows), lanes);
+        for (const [lane, own] of rows.entries()) this.replace(block, layer, lane, keep(own));
+      }
+    });
   }
 
   /** Forgets blocks that the head took back. */
@@ -113,14 +140,35 @@ export class TensorKvCache implements KvCache {
     return isPart(held) ? rowsFrom(held.segment.rows, held.start, numRows) : rowsFrom(held, 0, numRows);
   }
 
+  /** What a block holds in one layer, as portable rows. */
+  private layerRows(held: readonly (Held | undefined)[], layer: number): Tensor2D {
+    const { lanes } = this.shape;
+    const rows = lanes.hasOnes.map((_, lane) =>
+      this.wholeRows(held[layer * lanes.hasOnes.length + lane], laneWidth(lanes, lane)),
+    );
+    return portableRows(rows, lanes);
+  }
+
+  /** All rows of a block, zeros where nothing was written. */
+  private wholeRows(held: Held | undefined, width: number): Tensor2D {
+    const { blockSize } = this.shape;
+    if (held !== undefined && isPart(held)) return held.segment.part(held.start, blockSize);
+    const numMissing = blockSize - (held?.shape[0] ?? 0);
+    if (held !== undefined && numMissing === 0) return held;
+    const zeros = toTensor(new Float32Array(numMissing * width), [numMissing, width]);
+    return held === undefined ? zeros : stackRows([held, zeros]);
+  }
+
   private held(id: number, layer: number, lane: number): Held | undefined {
-    return this.blocks.get(id)?.[layer * this.shape.numLanes + lane];
+    return this.blocks.get(id)?.[layer * this.shape.lanes.hasOnes.length + lane];
   }
 
   private replace(id: number, layer: number, lane: number, next: Held): void {
-    const all = this.blocks.get(id) ?? new Array<Held | undefined>(this.shape.numLayers * this.shape.numLanes);
+    const { numLayers, lanes } = this.shape;
+    const numLanes = lanes.hasOnes.length;
+    const all = this.blocks.get(id) ?? new Array<Held | undefined>(numLayers * numLanes);
     this.blocks.set(id, all);
-    const index = layer * this.shape.numLanes + lane;
+    const index = layer * numLanes + lane;
     release(all[index]);
     all[index] = next;
   }

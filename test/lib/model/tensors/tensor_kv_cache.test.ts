@@ -18,6 +18,7 @@ import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 
 const WIDTH = 3;
+const ONE_LANE = { numHeads: 1, width: WIDTH, hasOnes: [false] };
 
 function append(
   cache: TensorKvCache,
@@ -33,7 +34,7 @@ function append(
 async function read(cache: TensorKvCache, table: readonly number[], layer: number, lane: number, length: number) {
   // Copies, since what is kept is read as itself.
   const [rows, turned] = tidy(() => {
-    const segments = cache.read(table, layer, lane, length);
+    const segments = cache.segments(table, layer, lane, length);
     const columns = segments.map((segment) => segment.columns);
     return [clone(stackRows(segments.map((segment) => segment.rows))), transpose(joinColumns(columns))];
   });
@@ -64,7 +65,7 @@ describe('KV cache', () => {
         fc.integer({ min: 1, max: 5 }),
         fc.array(write, { maxLength: 12 }),
         async (blockSize, writes) => {
-          const cache = new TensorKvCache({ numLayers: 2, numLanes: 2, blockSize });
+          const cache = new TensorKvCache({ numLayers: 2, lanes: { ...ONE_LANE, hasOnes: [false, false] }, blockSize });
           const random = randomFrom(1);
           const tables = [0, 1].map((sequence) => Array.from({ length: 200 }, (_, i) => 2 * i + sequence));
           const expected = new Map<string, number[]>();
@@ -99,7 +100,7 @@ describe('KV cache', () => {
         fc.constantFrom(16, 100, 256, 300),
         fc.array(step, { maxLength: 8 }),
         async (blockSize, steps) => {
-          const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize });
+          const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize });
           const random = randomFrom(4);
           const table = Array.from({ length: 200 }, (_, i) => i);
           let expected: number[] = [];
@@ -124,14 +125,14 @@ describe('KV cache', () => {
   });
 
   it('takes as many operations for a long past as for a short one, but for one per segment of 256 tokens', () => {
-    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 16 });
+    const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize: 16 });
     const table = Array.from({ length: 100 }, (_, i) => i);
     const random = randomFrom(5);
     const opsOfStep = (position: number): number => {
       const before = numKernelRuns();
       append(cache, table, 0, 0, position, randomValues(random, WIDTH));
       tidy(() => {
-        for (const { columns } of cache.read(table, 0, 0, position + 1)) expect(columns.shape[0]).to.equal(WIDTH);
+        for (const { columns } of cache.segments(table, 0, 0, position + 1)) expect(columns.shape[0]).to.equal(WIDTH);
       });
       return numKernelRuns() - before;
     };
@@ -144,7 +145,7 @@ describe('KV cache', () => {
   });
 
   it('a segment lives as long as one of its blocks, and what another sequence shares stays', async () => {
-    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 128 });
+    const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize: 128 });
     const rows = randomValues(randomFrom(6), 256 * WIDTH);
     append(cache, [0, 1], 0, 0, 0, rows);
     await read(cache, [0, 1], 0, 0, 256);
@@ -156,7 +157,7 @@ describe('KV cache', () => {
   });
 
   it('outlives the tensors that were appended', async () => {
-    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 4 });
+    const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize: 4 });
     const rows = toTensor(Float32Array.of(1, 2, 3), [1, WIDTH]);
     tidy(() => cache.append([7], 0, 0, 0, rows));
     rows.dispose();
@@ -165,7 +166,7 @@ describe('KV cache', () => {
   });
 
   it('free forgets a sequence’s blocks and leaves the others', async () => {
-    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 2 });
+    const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize: 2 });
     const rows = randomValues(randomFrom(2), 5 * WIDTH);
     append(cache, [0, 1, 2], 0, 0, 0, rows);
     append(cache, [3], 0, 0, 0, rows.slice(0, 2 * WIDTH));
@@ -182,7 +183,7 @@ describe('KV cache', () => {
   });
 
   it('a position beyond the table is an internal error with both numbers', async () => {
-    const cache = new TensorKvCache({ numLayers: 1, numLanes: 1, blockSize: 2 });
+    const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize: 2 });
     const rows = randomValues(randomFrom(3), 3 * WIDTH);
     const error = await errorOf(InternalError, () => append(cache, [0], 0, 0, 0, rows));
     expect(error.code).to.equal('INTERNAL');

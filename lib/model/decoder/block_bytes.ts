@@ -1,0 +1,13 @@
+/** A KV block outside its cache, as {@link KvCache} describes it. */
+import { InternalError } from '../../../base/coded_error.js';
+
+/** Of rows that nobody else holds. */
+export const bytesOfRows = (rows: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => new Uint8Array(rows.buffer);
+
+/** The rows, copied, since bytes may begin at any offset of their buffer. @throws InternalError where they aren't `numFloats` values */
+export function rowsOfBytes(bytes: Uint8Array, numFloats: number, block: number): Float32Array<ArrayBuffer> {
+  if (bytes.byteLength === 4 * numFloats) return new Float32Array(new Uint8Array(bytes).buffer);
+  throw new InternalError(`${bytes.byteLength} bytes for block ${block}, and a block takes ${4 * numFloats}`);
+}
+
+export const nothingIn = (block: number): InternalError => new InternalError(`block ${block} holds nothing to read`);

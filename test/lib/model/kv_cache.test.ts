@@ -1,0 +1,5 @@
+import { describeKvCache } from '../../contracts/kv_cache_contract.js';
+
+describeKvCache({ compute: 'kernels', backend: 'wasm' });
+describeKvCache({ compute: 'tensors', backend: 'wasm' });
+describeKvCache({ compute: 'tensors', backend: 'cpu' });
