@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compile, createConsumer, run } from './kit/consumer_project.js';
 import { repoRoot } from './kit/paths.js';
@@ -18,7 +18,7 @@ const blocksOf = (markdown: string, language: string): string[] =>
 
 describe('README', () => {
   const readme = readFile(join(repoRoot(), 'README.md'), 'utf8');
-  const figures = readFile(join(repoRoot(), 'docs', 'benchmarks.md'), 'utf8');
+  const others = ['CONTRIBUTING.md', 'docs/benchmarks.md', 'docs/backends.md'];
 
   it('its library snippets compile and run in a project that has installed the package, and print what their comments promise', () =>
     withTempFolder(async (dir) => {
@@ -40,8 +40,9 @@ describe('README', () => {
       expect(promises).to.deep.equal([1, 1, 0]);
     })).timeout(120_000);
 
-  it('its commands and those of the figures exist, with every option that they show', async () => {
-    const text = `${await readme}\n${await figures}`;
+  it('its commands and those of other documents exist, with every option that they show', async () => {
+    const texts = await Promise.all(others.map((file) => readFile(join(repoRoot(), file), 'utf8')));
+    const text = [await readme, ...texts].join('\n');
     const lines = [...text.matchAll(/(?:\.\/launch\.sh(?: [^\n`]*?)? --|npx expertwire) ([a-z][^\n`#]*)/g)].map(
       (match) => match[1]!,
     );
@@ -64,15 +65,22 @@ describe('README', () => {
     expect(text).to.not.match(/(?<!npx )expertwire (?:bench|plan|generate|score|doctor|native|rank|launch)\b/);
   });
 
-  it('links only to files that exist', async () => {
-    for (const [text, folder] of [
-      [await readme, ''],
-      [await figures, 'docs'],
-    ] as const) {
-      const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1]!);
-      expect(links).to.not.have.length(0);
-      for (const link of links)
-        await stat(join(repoRoot(), folder, link)).catch(() => expect.fail(`${link} does not exist`));
-    }
-  });
+  it('its picture of heat is what its command draws', () =>
+    withTempFolder(async (dir) => {
+      const drawn = join(dir, 'heat.svg');
+      const command = ['generate', '--config', 'configs/demo.yaml', '--plot'];
+      expect(await readme).to.contain(`npx expertwire ${command.join(' ')} docs/pictures/heat.svg`);
+      await run(process.execPath, [CLI, ...command, drawn], { cwd: repoRoot() });
+      const [fresh, committed] = await Promise.all([drawn, join(repoRoot(), 'docs/pictures/heat.svg')].map(loadsIn));
+      expect(committed)
+        .to.have.length(3 * (32 + 4))
+        .and.to.deep.equal(fresh);
+    })).timeout(60_000);
 });
+
+/** What the cells of a picture say: the load of each expert and rank, by layer. */
+async function loadsIn(svg: string): Promise<string[]> {
+  return [...(await readFile(svg, 'utf8')).matchAll(/aria-label="((?:expert|rank): [^"]*)"/g)].map(
+    (match) => match[1]!,
+  );
+}
