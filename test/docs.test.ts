@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { repoRoot } from './kit/paths.js';
 
@@ -89,4 +89,27 @@ describe('the documents', () => {
     expect(drawn).to.include.members(folders);
     expect(drawn.filter((path) => !existsSync(join(root, path)))).to.deep.equal([]);
   });
+});
+
+describe('how to add something', () => {
+  const sections = read('CONTRIBUTING.md').split(/^### /m).slice(1);
+  /** However it is spelled: tiny-qwen3-moe and qwen3Moe name qwen3_moe. */
+  const plain = (text: string): string => text.toLowerCase().replace(/[-_]/g, '');
+
+  it('names examples', () => expect(sections).to.have.length.of.at.least(5));
+
+  for (const section of sections) {
+    const title = section.split('\n')[0]!;
+
+    it(`${title}: every file of the list names the example`, () => {
+      const example = /^As `(\w+)`/m.exec(section)![1]!;
+      const listed = [...section.matchAll(/^- `([^`]+)`/gm)].map((match) => match[1]!);
+      expect(listed).to.have.length.above(2);
+      const silent = listed.filter((path) => {
+        const text = statSync(join(root, path)).isFile() ? read(path) : '';
+        return !plain(path + text).includes(plain(example));
+      });
+      expect(silent).to.deep.equal([]);
+    });
+  }
 });
