@@ -4,6 +4,7 @@
  *   node scripts/build.mjs bench     and the benchmarks
  *   node scripts/build.mjs           and the tests: everything
  * dist/.built.PART has the time at which the last good build of a part began.
+ * Why: docs/decisions/build.md#three-typescript-projects
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';

@@ -91,6 +91,25 @@ describe('the documents', () => {
   });
 });
 
+describe('the decisions', () => {
+  const decisions = documents.filter((file) => /^docs\/decisions\/[a-z]+\.md$/.test(file));
+
+  it('are all linked from the code that they explain, and every link of the code leads to one', () => {
+    const linked = files
+      .filter((file) => /\.(ts|mjs)$/.test(file) && !file.startsWith('test/'))
+      .flatMap((file) => [...read(file).matchAll(/docs\/decisions\/[\w.#-]+/g)].map((match) => match[0]));
+    const headings = decisions.flatMap((file) => anchorsOf(file, /^## (.+)$/gm).map((anchor) => `${file}#${anchor}`));
+    expect(headings).to.have.length.above(40);
+    expect([...new Set(linked)].sort()).to.deep.equal(headings.sort());
+  });
+
+  it('are all in the list of topics', () => {
+    const topics = decisions.map((file) => file.replace('docs/decisions/', ''));
+    const listed = [...read('docs/decisions/README.md').matchAll(/^- \[(\w+\.md)\]/gm)].map((match) => match[1]!);
+    expect(listed.sort()).to.deep.equal(topics.sort());
+  });
+});
+
 describe('how to add something', () => {
   const sections = read('CONTRIBUTING.md').split(/^### /m).slice(1);
   /** However it is spelled: tiny-qwen3-moe and qwen3Moe name qwen3_moe. */

@@ -1,4 +1,7 @@
-/** Variants in turns, and what rounds say: a shared machine drifts, so only figures of the same round are compared. Pure. */
+/**
+ * Variants in turns, and what rounds say: a shared machine drifts, so only figures of the same round are compared. Pure.
+ * Why: docs/decisions/measuring.md#benchmarks-compare-within-a-round
+ */
 import { median } from '../base/machine.js';
 
 /** Another one begins in each round, so that none always runs behind the same one. */

@@ -1,6 +1,7 @@
 /**
  * Memory for payloads that come and go. What is given back is used again: fresh large buffers cost page faults and full garbage collections, which
  * together can take longer than moving the bytes.
+ * Why: docs/decisions/exchange.md#payload-memory-circulates
  */
 import { FRAME_HEADER_BYTES } from './frame.js';
 

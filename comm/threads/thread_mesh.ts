@@ -1,4 +1,7 @@
-/** The mesh of ranks that are threads of one process: a message port per pair, frames change hands in memory. */
+/**
+ * The mesh of ranks that are threads of one process: a message port per pair, frames change hands in memory.
+ * Why: docs/decisions/exchange.md#threads-exchange-buffers
+ */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { CommError } from '../base/errors.js';
 import type { FrameHeader } from '../mesh/frame.js';

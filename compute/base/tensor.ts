@@ -1,4 +1,7 @@
-/** A tensor of TensorFlow.js as far as this package uses it: its own types would have to compile in every project that uses expertwire, and they don't. */
+/**
+ * A tensor of TensorFlow.js as far as this package uses it: its own types would have to compile in every project that uses expertwire, and they don't.
+ * Why: docs/decisions/build.md#types-without-tensorflowjs
+ */
 export interface Tensor {
   readonly shape: readonly number[];
   /** Number of its values. */

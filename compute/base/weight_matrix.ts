@@ -1,4 +1,7 @@
-/** Weights as a checkpoint stores them: what every backend makes its own from, and what travels when experts move. Pure. */
+/**
+ * Weights as a checkpoint stores them: what every backend makes its own from, and what travels when experts move. Pure.
+ * Why: docs/decisions/memory.md#weights-stay-as-the-checkpoint-has-them
+ */
 import { ExpertError } from './errors.js';
 
 /** Element types of weights in memory and between ranks. */

@@ -1,6 +1,7 @@
 /**
  * A rank's part in moving to another placement: while steps go on, it sends rows of experts to ranks that will hold them and gathers those that it will
  * hold itself, beside what its slots hold. Nothing that runs sees them before {@link Migration.commit}.
+ * Why: docs/decisions/rebalancing.md#moving-is-part-of-the-step
  */
 import { CommError } from '../../comm/base/errors.js';
 import type { StepTag } from '../../comm/mesh/frame.js';

@@ -1,4 +1,7 @@
-/** From one placement to the next: which ranks copy which experts from where, and how much of that in each step. Pure. */
+/**
+ * From one placement to the next: which ranks copy which experts from where, and how much of that in each step. Pure.
+ * Why: docs/decisions/rebalancing.md#experts-keep-their-slots-while-they-stay-on-their-rank
+ */
 import { ExpertError } from '../../compute/base/errors.js';
 import type { Placement } from '../placement/placement.js';
 import { maxRowBytes, numRowsOf, rowBytes, rowsWithin, type ExpertShape } from '../../compute/base/weight_rows.js';

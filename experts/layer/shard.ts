@@ -1,4 +1,7 @@
-/** The experts that one rank holds, slot by slot, and running them on the rows that a dispatch brought. */
+/**
+ * The experts that one rank holds, slot by slot, and running them on the rows that a dispatch brought.
+ * Why: docs/decisions/rebalancing.md#a-new-version-needs-no-grace-period
+ */
 import { ExpertError } from '../../compute/base/errors.js';
 import type { ReceivedRows } from '../../base/received_rows.js';
 import type { Expert, ExpertCompute, ExpertRows } from '../../compute/base/expert_compute.js';

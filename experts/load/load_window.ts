@@ -1,4 +1,7 @@
-/** The load of the last steps, older ones counting less if so wished: pure, and of constant memory. Shape suffixes: L MoE layers, E experts. */
+/**
+ * The load of the last steps, older ones counting less if so wished: pure, and of constant memory. Shape suffixes: L MoE layers, E experts.
+ * Why: docs/decisions/measuring.md#load-is-always-counted
+ */
 import { ExpertError } from '../../compute/base/errors.js';
 
 export interface LoadWindowOptions {

@@ -1,6 +1,7 @@
 /**
  * Recordings of what gates chose: gzip-compressed lines of JSON, a header and then one record a line. Here: what the lines say, and writing them. Pure.
  * Shape suffixes: L MoE layers, E logical experts, K choices per token.
+ * Why: docs/decisions/measuring.md#a-recording-says-which-placement-ran
  */
 
 /** stat: sums per window of steps. per_pass: one record per step. per_token: the experts of each token. */

@@ -2,6 +2,7 @@
  * Which rank holds which expert: pure tables, no tensors. Maps are named by both ends, as in EPLB: `phy2log`, `log2phy`, `logcnt`.
  * Physical expert p is slot p mod slotsPerRank of rank ⌊p / slotsPerRank⌋; where the experts don't divide by the ranks, the last slots
  * of some ranks stay empty (−1).
+ * Why: docs/decisions/placement.md#the-tables-are-those-of-eplb
  */
 import { asRank, type PhysicalExpert, type Rank } from '../../base/ids.js';
 import { ExpertError } from '../../compute/base/errors.js';

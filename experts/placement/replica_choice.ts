@@ -1,6 +1,7 @@
 /**
  * Which replica of its expert serves a token. Pure and deterministic: a choice depends on nothing but the batch of its own rank (`allgather`: of all).
  * Shape suffixes: T tokens, K choices per token, E logical experts, P physical experts, R ranks.
+ * Why: docs/decisions/placement.md#the-choice-of-replicas
  */
 import { ExpertError } from '../../compute/base/errors.js';
 import type { Placement } from './placement.js';

@@ -1,6 +1,7 @@
 /**
  * How the tokens of an expert are shared out over its replicas. Shape suffixes: E logical experts, P physical experts (slots of all ranks),
  * R ranks.
+ * Why: docs/decisions/placement.md#the-balanced-split-is-a-max-flow
  */
 import type { Placement } from './placement.js';
 

@@ -1,6 +1,7 @@
 /**
  * The router: which experts a token goes to and with what weight.
  * Shape suffixes: T tokens, H hidden, E experts, K choices per token.
+ * Why: docs/decisions/routing.md#the-gate-runs-in-float64
  */
 import { ExpertError } from '../../compute/base/errors.js';
 import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../../compute/base/gate_spec.js';

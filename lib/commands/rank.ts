@@ -1,4 +1,4 @@
-/** `expertwire rank`: one rank that joins a head, or several of them on this machine. */
+/** `expertwire rank`: one rank that joins a head, or several of them on this machine. Why: docs/decisions/start.md#a-rank-is-a-child-of-its-command */
 import type { Argv } from 'yargs';
 import { MAX_RANKS } from '../../base/ids.js';
 import { worldFromEnv } from '../../comm/job/world.js';

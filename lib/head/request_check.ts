@@ -1,4 +1,7 @@
-/** Requests as callers make them, in any language that compiles to JavaScript: checked at the door, so that a wrong one fails alone. Pure. */
+/**
+ * Requests as callers make them, in any language that compiles to JavaScript: checked at the door, so that a wrong one fails alone. Pure.
+ * Why: docs/decisions/requests.md#checked-where-they-enter
+ */
 import { closest } from 'fastest-levenshtein';
 import * as z from 'zod';
 import { shown } from '../../base/foreign_text.js';

@@ -1,4 +1,7 @@
-/** Where the tokens of a step go: what was chosen, for recordings, and what is to be chosen, for experiments. Pure. */
+/**
+ * Where the tokens of a step go: what was chosen, for recordings, and what is to be chosen, for experiments. Pure.
+ * Why: docs/decisions/routing.md#routing-from-outside
+ */
 import type { StepRouting } from '../../experts/load/load_recorder.js';
 import type { TokenRecord } from '../../experts/load/recording.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';

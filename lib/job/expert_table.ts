@@ -1,4 +1,7 @@
-/** Whether ranks elsewhere read the same experts as the head's model folder has: each expert by its digest. */
+/**
+ * Whether ranks elsewhere read the same experts as the head's model folder has: each expert by its digest.
+ * Why: docs/decisions/start.md#ranks-prove-their-experts-by-digest
+ */
 import type { Placement } from '../../experts/placement/placement.js';
 import { slotsOf } from '../model/weights/rank_tensors.js';
 import { everyExpert, FolderDigests, type ExpertDigests } from '../model/weights/expert_digests.js';

@@ -1,6 +1,7 @@
 /**
  * One loss makes many noises: a process ends, its connections close, its peers complain. The first cause is what a person wants to read last.
  * Reports are gathered for a moment, and the one nearest the cause wins.
+ * Why: docs/decisions/losses.md#the-first-cause
  */
 import { EngineError } from '../protocol/errors.js';
 

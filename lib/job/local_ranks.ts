@@ -1,4 +1,7 @@
-/** Rank processes on this machine: started, watched, and ended without leaving any behind. */
+/**
+ * Rank processes on this machine: started, watched, and ended without leaving any behind.
+ * Why: docs/decisions/start.md#local-ranks-get-the-secret-through-a-pipe
+ */
 import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,6 +1,7 @@
 /**
  * Which ranks a job still has, where losses are masked: the head alone declares epochs. A loss ends the epoch; every rank that is left leaves
  * the running step behind, enters the next epoch and says so; then steps go on.
+ * Why: docs/decisions/losses.md#losses-that-are-masked
  */
 import { Deadline } from '../../comm/base/deadline.js';
 import { EngineError } from '../protocol/errors.js';

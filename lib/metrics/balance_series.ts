@@ -1,4 +1,7 @@
-/** Balancedness over time in constant memory: when it is full, neighbouring points become one. Pure. */
+/**
+ * Balancedness over time in constant memory: when it is full, neighbouring points become one. Pure.
+ * Why: docs/decisions/measuring.md#balancedness-is-measured
+ */
 import type { BalanceSums } from '../../experts/placement/balance.js';
 
 /** Sums over its steps and their layers. */

@@ -1,4 +1,7 @@
-/** TensorFlow's shared libraries and C headers: from a wheel, or from a folder that holds them. */
+/**
+ * TensorFlow's shared libraries and C headers: from a wheel, or from a folder that holds them.
+ * Why: docs/decisions/tensorflow.md#what-a-tensorflow-wheel-lacks
+ */
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NativeError } from './errors.js';

@@ -1,4 +1,4 @@
-/** The placement that a rank computes with, and the rank's part in changing it. */
+/** The placement that a rank computes with, and the rank's part in changing it. Why: docs/decisions/rebalancing.md#a-loss-drops-what-is-being-moved */
 import { Migration, type MigrationParts, type MigrationProgress } from '../../experts/layer/migration.js';
 import { withoutRanks, type Placement } from '../../experts/placement/placement.js';
 import { EngineError } from '../protocol/errors.js';

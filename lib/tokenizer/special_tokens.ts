@@ -1,4 +1,7 @@
-/** Whether a text gets a token for its beginning and one for its end. Pure. */
+/**
+ * Whether a text gets a token for its beginning and one for its end. Pure.
+ * Why: docs/decisions/requests.md#chat-templates-decide-all-special-tokens-of-a-chat
+ */
 import type { TokenizerFiles } from './tokenizer_files.js';
 
 /**

@@ -1,4 +1,7 @@
-/** The sums at the end of a combine: pure, in an order that only the routing decides. T tokens, H channels, K choices. */
+/**
+ * The sums at the end of a combine: pure, in an order that only the routing decides. T tokens, H channels, K choices.
+ * Why: docs/decisions/exchange.md#sums-run-in-the-codec
+ */
 import { codec, type StagedRows } from '../../codec/codec.js';
 import type { DestinationLayout } from './layout.js';
 import { forEachPiece, type Piece } from '../../codec/wire_staging.js';

@@ -1,6 +1,7 @@
 /**
  * The all-to-all for small batches, with DeepEP's low-latency semantics: rows lie packed by expert, ready for grouped matmuls.
  * T tokens of this rank, H channels, K choices per token, S slots per rank, R = ranks · maxTokensPerRank rows per expert.
+ * Why: docs/decisions/exchange.md#low-latency-mode
  */
 import { createExchange } from '../all_to_all.js';
 import { checkCount, checkShape, checkTokens, checkWeights, invalid } from '../contract/all_to_all_check.js';

@@ -1,6 +1,7 @@
 /**
  * Connections that haven't proved the job secret yet: so many at a time and from one address, each for so long. Where there are too many, the oldest of the address
  * with the most goes, those first that have said nothing: who knows the secret says so at once, and gets in beside any number of idle connections.
+ * Why: docs/decisions/start.md#strangers-push-out-strangers
  */
 import type { Socket } from 'node:net';
 

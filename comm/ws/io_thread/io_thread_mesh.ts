@@ -1,6 +1,7 @@
 /**
  * The WebSocket mesh with its sockets in a thread of their own: bytes move while the compute thread's event loop is blocked. What is sent is copied once
  * into memory that changes hands; what is received changes hands without a copy.
+ * Why: docs/decisions/exchange.md#the-io-thread-is-off-by-default
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';

@@ -2,6 +2,7 @@
  * The sending end of a WebSocket server for frames as binary messages (RFC 6455 §5): unmasked, unfragmented.
  * Large payloads leave from where they are. Small frames of one turn are copied behind each other and leave in one write: a write of its own costs
  * more than copying 16 KiB.
+ * Why: docs/decisions/exchange.md#small-frames-are-gathered
  */
 import type { Socket } from 'node:net';
 import { FRAME_HEADER_BYTES, writeHeader, type FrameHeader } from '../../mesh/frame.js';

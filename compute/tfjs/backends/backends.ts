@@ -1,4 +1,4 @@
-/** Which backend of TensorFlow.js runs in this process. */
+/** Which backend of TensorFlow.js runs in this process. Why: docs/decisions/tensorflow.md#auto-passes-over-tensorflow-on-a-cpu */
 import { ExpertError } from '../../base/errors.js';
 import { countKernels } from '../ops/kernel_counter.js';
 import { startCpu } from './cpu_backend.js';

@@ -1,6 +1,7 @@
 /**
  * Row-wise functions that TensorFlow.js has no kernel for, as loops over its own memory: pure, on plain arrays. One call replaces a chain of three to six
  * kernels, whose overhead is what bounds small batches. Sums are float64; every row depends on itself alone.
+ * Why: docs/decisions/tensorflow.md#fused-row-kernels
  */
 
 /** out = x · (mean(x²) + eps)^−½ · weight, for rows of weight's length. */

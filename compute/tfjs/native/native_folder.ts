@@ -1,6 +1,7 @@
 /**
  * The folder that `expertwire native install` writes and `backend: tensorflow` loads from. It lies under the user's cache: 0.8 GB (5.6 with --gpu) that every
  * checkout of one user shares, that outlive `npm ci`, and that need no right to write where a package was installed.
+ * Why: docs/decisions/tensorflow.md#the-native-library-lives-in-the-cache-of-the-user
  */
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';

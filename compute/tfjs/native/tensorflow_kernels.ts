@@ -2,6 +2,7 @@
  * Kernels of expertwire for TensorFlow: its own operations, called past TensorFlow.js's. What that has for a product of matrices is the batched one, which takes
  * ten times as long for a single row; and each kernel of TensorFlow.js costs as much as the operation behind it.
  * Shape suffixes: N rows, W width, K inner, M columns.
+ * Why: docs/decisions/tensorflow.md#single-rows-on-tensorflow
  */
 import { FUSED, hasKernel } from '../library/fused_kernels.js';
 import { tf, type TensorInfo, type TfjsTensor } from '../library/tfjs.js';

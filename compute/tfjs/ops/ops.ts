@@ -1,6 +1,7 @@
 /**
  * Operations on tensors. They go straight to the kernels: TensorFlow.js's own wrappers check and convert arguments anew each time, which took a third of the
  * time of a decoding step at batch 1. Shapes are the callers' business; broadcasting is as in NumPy.
+ * Why: docs/decisions/tensorflow.md#kernels-are-called-directly
  */
 import { FUSED, isFused } from '../library/fused_kernels.js';
 import type { Tensor, Tensor2D } from '../../base/tensor.js';

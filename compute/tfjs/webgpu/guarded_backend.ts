@@ -1,4 +1,7 @@
-/** TensorFlow.js's backend on WebGPU, with what it lacks for running for hours: errors that surface, and memory that is given back. */
+/**
+ * TensorFlow.js's backend on WebGPU, with what it lacks for running for hours: errors that surface, and memory that is given back.
+ * Why: docs/decisions/tensorflow.md#the-device-of-webgpu-is-ours
+ */
 import { ExpertError } from '../../base/errors.js';
 import type { AdapterReport } from './adapters.js';
 import type { Gpu, GpuAdapterInfo, GpuDevice } from '../library/dawn.js';

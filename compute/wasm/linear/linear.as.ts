@@ -3,6 +3,7 @@
  *
  * Four rows of W make a panel. They are a quarter of the matrix apart, so that four streams run through memory from page to page: measured 34 GB/s for
  * one row of x, where four neighbouring rows, whose streams jump all the time, give 18.
+ * Why: docs/decisions/kernels.md#four-weight-rows-a-quarter-apart
  */
 import { BF16, F32, Matrix, rowBytes, scaleBytes } from '../memory/memory.as';
 import { PACK_COLUMNS, pack1x4, packed1x4, packed2x4 } from './packed_tiles.as';

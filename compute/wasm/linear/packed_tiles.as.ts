@@ -1,6 +1,7 @@
 /**
  * Tiles for many rows of x and weights of bf16 or int8: the first row's tile packs the four rows of weights, decoded, by the way, while it waits for memory;
  * the tiles of the other rows take them from there. Same order of sums as in tiles.as.ts. Not for f32: with twice the bytes to read, packing is slower.
+ * Why: docs/decisions/exactness.md#a-row-depends-on-its-own-values-alone
  */
 import { BF16 } from '../memory/memory.as';
 import { add, highBf16, highInt8, lowBf16, lowInt8, storeSums } from './tiles.as';

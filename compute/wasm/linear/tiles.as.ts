@@ -6,6 +6,7 @@
  * it puts all loads of a loop's body before the arithmetic, so a body has no more loads and partial sums than registers (15): two steps written out give 33;
  * it unrolls the innermost of nested loops more, so the loop over rows of x is here: with a call per tile, 45.
  * Hence every tile is written out, and the file is long.
+ * Why: docs/decisions/kernels.md#tiles-fit-v8
  */
 import { BF16, F32 } from '../memory/memory.as';
 

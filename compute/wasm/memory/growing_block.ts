@@ -1,6 +1,9 @@
 import type { KernelMemory } from './kernel_memory.js';
 
-/** A block that is as large as it ever had to be: what steps use again and again without a further allocation. */
+/**
+ * A block that is as large as it ever had to be: what steps use again and again without a further allocation.
+ * Why: docs/decisions/memory.md#scratch-memory-is-asked-for
+ */
 export class GrowingBlock {
   /** 0 before the first {@link reserve}. */
   address = 0;

@@ -1,4 +1,4 @@
-/** The memories of one rank: the first holds what can't be divided, and experts go wherever there is room. */
+/** The memories of one rank: the first holds what can't be divided, and experts go wherever there is room. Why: docs/decisions/memory.md#several-memories */
 import { KernelMemory, MAX_MEMORY_BYTES } from './kernel_memory.js';
 
 /** Where no expert may go. */

@@ -1,6 +1,6 @@
 /**
  * The planner that starts from the present placement and makes the moves that are worth their bytes. Loads drift: what counts is the next window, so it
- * doesn't chase the last per cent of this one, and keeps replicas of what is hot. docs/structures.md says why it is as it is.
+ * doesn't chase the last per cent of this one, and keeps replicas of what is hot. Why: docs/decisions/placement.md#eplb_stable-is-a-local-search
  */
 import { createPlacement } from '../placement.js';
 import { growthGain } from './gains.js';

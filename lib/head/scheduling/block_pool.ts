@@ -1,4 +1,7 @@
-/** Ids of one rank's KV blocks: pure accounting at the head; tensors appear on the rank when a block is first written. */
+/**
+ * Ids of one rank's KV blocks: pure accounting at the head; tensors appear on the rank when a block is first written.
+ * Why: docs/decisions/memory.md#kv-blocks-are-reserved-for-the-whole-output
+ */
 export class BlockPool {
   private readonly free: number[];
   readonly numBlocks: number;

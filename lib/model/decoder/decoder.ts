@@ -1,6 +1,7 @@
 /**
  * The dense part of a model on one rank: everything but the routed experts, in the memory of whatever computes it. One implementation per kind of
  * compute (tensors/, kernels/), proved equal. Shape suffixes: T tokens of the step, H hidden, V vocabulary.
+ * Why: docs/decisions/exactness.md#two-computes
  */
 import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
 import type { MlaForm, ModelSpec } from '../spec/spec.js';

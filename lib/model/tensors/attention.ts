@@ -1,6 +1,7 @@
 /**
  * What all attention forms share: the step's sequences, and softmax(q·Kᵀ)·V in two parts.
  * Shape suffixes: T tokens of the step, L tokens of one sequence so far, R query rows of one sequence, D channels.
+ * Why: docs/decisions/exactness.md#the-bitwise-tier
  */
 import {
   addToBlocks,

@@ -1,4 +1,7 @@
-/** Rows of one cache lane that attention reads as one operand. Shape suffixes: S tokens of the segment, W width of the lane, B heads side by side in it. */
+/**
+ * Rows of one cache lane that attention reads as one operand. Shape suffixes: S tokens of the segment, W width of the lane, B heads side by side in it.
+ * Why: docs/decisions/tensorflow.md#kv-cache-in-segments
+ */
 import {
   clone,
   columnsFrom,

@@ -1,6 +1,7 @@
 /**
  * The absorbed form of latent attention (DeepSeek-V2, 2024, §2.1): queries go into the latent space and results come out of it, and in between all heads
  * read the cache rows themselves. Shape suffixes: T tokens, N nope, C cache row, D latent (kvLoraRank), V value channels.
+ * Why: docs/decisions/tensorflow.md#attention-by-blocks-of-heads
  */
 import { columnsFrom, joinColumns, keep, matMul, reshape, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 import type { MlaSpec } from '../spec/spec.js';
