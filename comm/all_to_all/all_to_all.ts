@@ -24,8 +24,7 @@ import type {
   RoutedRequest,
 } from './contract/all_to_all_contract.js';
 import { DegradedTokens, withoutMasked } from './contract/degraded.js';
-import { Endpoint } from './contract/endpoint.js';
-import { CommError } from '../base/errors.js';
+import { Endpoint, pendingOf } from './contract/endpoint.js';
 import { Exchange } from './exchange/exchange.js';
 import { FlatRoute } from './flat/flat_route.js';
 import { HierarchicalRoute } from './nodes/hierarchical_route.js';
@@ -33,7 +32,6 @@ import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Reduce } from '../../base/received_rows.js';
 import { leaseFloats } from '../mesh/payload_pool.js';
-import { pendingOf } from './contract/pending.js';
 import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './contract/route.js';
 
 export type * from './contract/all_to_all_contract.js';
@@ -81,18 +79,18 @@ interface Dispatched<State> extends CachedRoute<State> {
   isCombined: boolean;
 }
 
-class NormalAllToAll<State> extends Endpoint implements AllToAll {
+class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllToAll {
   readonly reduce: Reduce;
-  readonly #route: Route<State>;
-  readonly #shape: RouteShape;
-  readonly #expertAlignment: number;
-  /** Keyed by identity, so a foreign handle isn't found, and an abandoned one is collected. */
-  readonly #dispatched = new WeakMap<DispatchHandle, Dispatched<State>>();
+  private readonly route: Route<State>;
+  private readonly shape: RouteShape;
+  private readonly expertAlignment: number;
 
   constructor(exchange: Exchange, route: Route<State>, shape: RouteShape, expertAlignment: number) {
     super(exchange);
     this.reduce = shape.reduce;
-    [this.#route, this.#shape, this.#expertAlignment] = [route, shape, expertAlignment];
+    this.route = route;
+    this.shape = shape;
+    this.expertAlignment = expertAlignment;
   }
 
   async dispatch(request: DispatchRequest): Promise<DispatchResult> {
@@ -102,18 +100,18 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
   startDispatch(request: DispatchRequest): Pending<DispatchResult> {
     const { x, signal } = request;
     const degraded = new DegradedTokens();
-    const cached = request.handle === undefined ? undefined : this.#checkCached(request);
-    const routing = cached === undefined ? this.#routingOf(request as RoutedRequest, degraded) : cached.routing;
+    const cached = request.handle === undefined ? undefined : this.checkCached(request);
+    const routing = cached === undefined ? this.routingOf(request as RoutedRequest, degraded) : cached.routing;
     const unrouted = cached === undefined ? degraded.rows() : cached.unrouted;
     degraded.add(unrouted);
     const tag = { ...request.tag };
-    const pending = this.#route.startDispatch({ tag, signal }, x, routing, cached);
+    const pending = this.route.startDispatch({ tag, signal }, x, routing, cached);
     return pendingOf('dispatch', async () => {
       const { bySource, state } = await pending.hook();
       const startMs = performance.now();
       const handle: DispatchHandle = { tag };
-      const result = this.#assemble(bySource, handle, degraded);
-      const known = this.#partsOf(bySource, result);
+      const result = this.assemble(bySource, handle, degraded);
+      const known = this.partsOf(bySource, result);
       const numOwed = known.map((part) => (this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots)));
       const masked = this.maskedRanks();
       const record = {
@@ -129,7 +127,7 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
         isLent: false,
         isCombined: false,
       };
-      this.#dispatched.set(handle, record);
+      this.dispatched.set(handle, record);
       this.exchange.span('dispatch', 'unpack', tag, startMs);
       return result;
     });
@@ -140,15 +138,11 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
   }
 
   startCombine(expertOut: Float32Array, handle: DispatchHandle): Pending<Float32Array> {
-    const sent = this.#dispatched.get(handle);
-    if (sent === undefined || sent.isCombined) {
-      const message = 'the handle was used before or is of another all-to-all; combine once per dispatch';
-      throw new CommError('INVALID_ARGUMENT', message, { layer: handle.tag.layer, phase: 'combine' });
-    }
-    const { hidden } = this.#shape;
+    const sent = this.uncombined(handle);
+    const { hidden } = this.shape;
     checkExpertOut(expertOut, sent.numOwed, hidden, this.reduce);
     // Before anything is sent, and for good: some of it may be on its way when the rest fails.
-    sent.isLent ||= this.#shape.combineDtype === 'f32' && expertOut.buffer === sent.recvBuffer.deref();
+    sent.isLent ||= this.shape.combineDtype === 'f32' && expertOut.buffer === sent.recvBuffer.deref();
 
     // The rows of a source lie together because dispatch ordered them by source.
     let at = 0;
@@ -157,7 +151,7 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
       return sent.bySource[rank] === undefined ? undefined : rows;
     });
     const numTokens = sent.bySource.map((part) => part?.numRows ?? 0);
-    const pending = this.#route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
+    const pending = this.route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
     sent.isCombined = true;
     return pendingOf('combine', async () => {
       const y = await pending.hook();
@@ -167,28 +161,28 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
   }
 
   /** A copy of the routing, without choices on masked ranks: the caller may change its arrays. */
-  #routingOf(request: RoutedRequest, degraded: DegradedTokens): Routing {
-    checkRequest(request, this.#shape);
-    const topkIdx = withoutMasked(request.topkIdx, this.#shape, this.exchange.mask, degraded);
-    return { numTokens: topkIdx.length / this.#shape.numTopk, topkIdx, topkWeights: request.topkWeights.slice() };
+  private routingOf(request: RoutedRequest, degraded: DegradedTokens): Routing {
+    checkRequest(request, this.shape);
+    const topkIdx = withoutMasked(request.topkIdx, this.shape, this.exchange.mask, degraded);
+    return { numTokens: topkIdx.length / this.shape.numTopk, topkIdx, topkWeights: request.topkWeights.slice() };
   }
 
-  #checkCached(request: CachedRequest): Dispatched<State> {
-    const cached = this.#dispatched.get(request.handle);
+  private checkCached(request: CachedRequest): Dispatched<State> {
+    const cached = this.dispatched.get(request.handle);
     if (cached === undefined) throw invalid('the handle is of another all-to-all; pass one that this dispatch gave');
-    checkCachedRequest(request, cached.routing.numTokens, this.#shape.hidden);
+    checkCachedRequest(request, cached.routing.numTokens, this.shape.hidden);
     const missing = cached.masked.find((rank) => !this.exchange.mask.has(rank) && cached.bySource[rank] === undefined);
     if (missing !== undefined) throw staleHandle(missing);
     return cached;
   }
 
-  #assemble(bySource: ArrivedBySource, handle: DispatchHandle, degraded: DegradedTokens): DispatchResult {
-    const { hidden, numTopk, slotsPerRank, reduce } = this.#shape;
+  private assemble(bySource: ArrivedBySource, handle: DispatchHandle, degraded: DegradedTokens): DispatchResult {
+    const { hidden, numTopk, slotsPerRank, reduce } = this.shape;
     const numRecvTokens = bySource.reduce((sum, part) => sum + (part?.numRows ?? 0), 0);
     const lease = leaseFloats(this.exchange.mesh.memory, numRecvTokens * hidden);
     const recvX = lease.floats;
     const release = (): void => {
-      if (this.#dispatched.get(handle)?.isLent !== true) lease.release();
+      if (this.dispatched.get(handle)?.isLent !== true) lease.release();
     };
     const recvTopkIdx = new Int32Array(numRecvTokens * numTopk);
     const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRecvTokens * numTopk : 0);
@@ -200,14 +194,14 @@ class NormalAllToAll<State> extends Endpoint implements AllToAll {
       part.copyTo(recvX, row);
       row += part.numRows;
     }
-    const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.#expertAlignment);
+    const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.expertAlignment);
     const routing = { recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce };
     return { numRecvTokens, recvX, release, ...routing, handle, degraded };
   }
 
   /** The received routing as views of the result, so that a cached handle doesn't keep the frames. */
-  #partsOf(bySource: ArrivedBySource, result: DispatchResult): CachedRoute<State>['bySource'] {
-    const { numTopk, reduce } = this.#shape;
+  private partsOf(bySource: ArrivedBySource, result: DispatchResult): CachedRoute<State>['bySource'] {
+    const { numTopk, reduce } = this.shape;
     let row = 0;
     return bySource.map((part) => {
       if (part === undefined) return undefined;

@@ -48,19 +48,20 @@ interface Source {
 
 /** The sum of a piece's rows, staged among the kernels. */
 class PieceSum {
-  readonly #staged: StagedRows;
-  readonly #piece: Piece;
+  private readonly staged: StagedRows;
+  private readonly piece: Piece;
   /** [rows of the piece] 1 where something was added; other rows hold anything. */
-  readonly #hasRow: Uint8Array;
+  private readonly hasRow: Uint8Array;
 
   constructor(staged: StagedRows, piece: Piece) {
-    [this.#staged, this.#piece] = [staged, piece];
-    this.#hasRow = new Uint8Array(piece.numRows);
+    this.staged = staged;
+    this.piece = piece;
+    this.hasRow = new Uint8Array(piece.numRows);
   }
 
   /** Adds the source's rows of these tokens, which lie together. */
   addSource(source: Source, hidden: number): void {
-    const { row, numRows, channel, numChannels } = this.#piece;
+    const { row, numRows, channel, numChannels } = this.piece;
     const { rows, tokens, next: start } = source;
     let end = start;
     while (end < tokens.length && tokens[end]! < row + numRows) end += 1;
@@ -69,35 +70,35 @@ class PieceSum {
     if (rows === undefined || start === end) return;
     const staged = codec().sums.rows;
     staged.floats.set(rows.subarray(start * hidden + channel, (end - 1) * hidden + channel + numChannels));
-    for (let n = start; n < end; n += 1) this.#add(tokens[n]! - row, staged.at + 4 * (n - start) * numChannels);
+    for (let n = start; n < end; n += 1) this.add(tokens[n]! - row, staged.at + 4 * (n - start) * numChannels);
   }
 
   /** Adds another sum's rows, where it has any. */
   addSum(sum: PieceSum): void {
-    for (let row = 0; row < this.#hasRow.length; row += 1) {
-      if (sum.#hasRow[row] === 1) this.#add(row, sum.#at(row));
+    for (let row = 0; row < this.hasRow.length; row += 1) {
+      if (sum.hasRow[row] === 1) this.add(row, sum.at(row));
     }
   }
 
   /** Rows without any contribution are zeros. */
   writeTo(y: Float32Array, hidden: number): void {
-    const { row, numRows, channel, numChannels } = this.#piece;
-    const { floats } = this.#staged;
+    const { row, numRows, channel, numChannels } = this.piece;
+    const { floats } = this.staged;
     for (let n = 0; n < numRows; n += 1) {
-      if (this.#hasRow[n] === 0) floats.fill(0, n * numChannels, (n + 1) * numChannels);
+      if (this.hasRow[n] === 0) floats.fill(0, n * numChannels, (n + 1) * numChannels);
     }
     y.set(floats.subarray(0, numRows * numChannels), row * hidden + channel);
   }
 
-  #add(row: number, from: number): void {
+  private add(row: number, from: number): void {
     const { copyRow, addRow } = codec().sums;
-    const add = this.#hasRow[row] === 1 ? addRow : copyRow;
-    add(this.#at(row), from, this.#piece.numChannels);
-    this.#hasRow[row] = 1;
+    const add = this.hasRow[row] === 1 ? addRow : copyRow;
+    add(this.at(row), from, this.piece.numChannels);
+    this.hasRow[row] = 1;
   }
 
-  #at(row: number): number {
-    return this.#staged.at + 4 * row * this.#piece.numChannels;
+  private at(row: number): number {
+    return this.staged.at + 4 * row * this.piece.numChannels;
   }
 }
 

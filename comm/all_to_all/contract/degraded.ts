@@ -4,20 +4,20 @@ import type { LayoutShape } from './layout.js';
 import type { RankMask } from '../exchange/rank_mask.js';
 
 export class DegradedTokens {
-  readonly #rows = new Set<number>();
+  private readonly marked = new Set<number>();
 
   get numTokens(): number {
-    return this.#rows.size;
+    return this.marked.size;
   }
 
   /** Source rows, ascending. */
   rows(): Int32Array {
-    return Int32Array.from(this.#rows).sort();
+    return Int32Array.from(this.marked).sort();
   }
 
   /** Marks source rows; a row counts once. */
   add(rows: Iterable<number>): void {
-    for (const row of rows) this.#rows.add(row);
+    for (const row of rows) this.marked.add(row);
   }
 }
 

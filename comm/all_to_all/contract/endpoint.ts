@@ -1,11 +1,15 @@
-/** What both modes of the all-to-all offer beside dispatch and combine: their mask and what they counted. */
-import type { AllToAllStats, PeerMask, SentBytes } from './all_to_all_contract.js';
+/** What both modes of the all-to-all offer beside dispatch and combine: their mask, what they counted, and handles and hooks that serve once. */
+import type { AllToAllStats, DispatchHandle, PeerMask, Pending, SentBytes } from './all_to_all_contract.js';
+import { CommError } from '../../base/errors.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { Rank } from '../../../base/ids.js';
 
-export abstract class Endpoint implements PeerMask {
+/** `Dispatched`: what a combine has to know of its dispatch. */
+export abstract class Endpoint<Dispatched extends { readonly isCombined: boolean }> implements PeerMask {
   protected readonly exchange: Exchange;
   protected numDegradedTokens = 0;
+  /** Keyed by identity, so a foreign handle isn't found, and an abandoned one is collected. */
+  protected readonly dispatched = new WeakMap<DispatchHandle, Dispatched>();
 
   protected constructor(exchange: Exchange) {
     this.exchange = exchange;
@@ -36,4 +40,27 @@ export abstract class Endpoint implements PeerMask {
   waitedMs(): readonly number[] {
     return this.exchange.stats.waitMs();
   }
+
+  /** Of a handle that serves its combine. Throws INVALID_ARGUMENT. */
+  protected uncombined(handle: DispatchHandle): Dispatched {
+    const sent = this.dispatched.get(handle);
+    if (sent !== undefined && !sent.isCombined) return sent;
+    const message = 'the handle was used before or is of another all-to-all; combine once per dispatch';
+    throw new CommError('INVALID_ARGUMENT', message, { layer: handle.tag.layer, phase: 'combine' });
+  }
+}
+
+/** A call under way: `finish` runs at the first call of the hook; a second one rejects with INVALID_ARGUMENT. */
+export function pendingOf<T>(phase: 'dispatch' | 'combine', finish: () => Promise<T>): Pending<T> {
+  let isCalled = false;
+  return {
+    hook: async () => {
+      if (isCalled) {
+        const message = `the hook of a ${phase} was called twice; keep its first result`;
+        throw new CommError('INVALID_ARGUMENT', message, { phase });
+      }
+      isCalled = true;
+      return finish();
+    },
+  };
 }

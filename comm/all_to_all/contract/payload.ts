@@ -5,6 +5,7 @@
  * Combine: rows in the wire dtype.
  */
 import { CommError } from '../../base/errors.js';
+import type { FrameForm } from '../exchange/round.js';
 import { FRAME_FLAGS, FRAME_HEADER_BYTES, type FrameHeader } from '../../mesh/frame.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import { wireRowBytes, type WireDtype } from '../../codec/wire_dtype.js';
@@ -34,6 +35,9 @@ export interface DispatchSize {
   /** Sources whose rows one frame forwards inside a node, each with a count: as many as nodes. Default 0: the sender's own rows alone. */
   readonly numSources?: number;
 }
+
+/** Which dispatch it is; as in {@link DispatchSize}. */
+export type DispatchKind = Pick<DispatchSize, 'isCached' | 'numSources'>;
 
 /** Bytes on the wire, header included, of one dispatch frame with `numRows` rows. */
 export function dispatchBytes(
@@ -104,16 +108,12 @@ export function readDispatchPayload(
   header: FrameHeader,
   payload: Uint8Array,
   shape: PayloadShape,
-  isCached: boolean,
-  numSources = 0,
+  kind: DispatchKind,
 ): ReceivedDispatch {
+  checkHeader(header, dispatchForm(shape, kind));
   const { hidden, numTopk, reduce, dispatchDtype: dtype } = shape;
+  const { isCached = false, numSources = 0 } = kind;
   const { numRows } = header;
-  checkHeader(header, shape, {
-    dtype,
-    flags: flagsOf(shape, isCached, numSources > 0),
-    frameBytes: dispatchBytes(numRows, { hidden, numTopk, reduce, dtype, isCached, numSources }),
-  });
   const numWeights = !isCached && reduce === 'rank' ? numRows * numTopk : 0;
   const weightsAt = 4 * numSources;
   const rowsAt = weightsAt + 4 * numWeights;
@@ -127,47 +127,45 @@ export function readDispatchPayload(
 }
 
 /** Checks that a received combine payload holds `numRows` rows. Throws PROTOCOL. */
-export function checkCombinePayload(
-  header: FrameHeader,
-  numRows: number,
-  shape: PayloadShape,
-  isForwarded = false,
-): void {
+export function checkCombinePayload(header: FrameHeader, numRows: number, form: FrameForm): void {
   if (header.numRows !== numRows) throw refusal(header, `${header.numRows} rows, ${numRows} expected`);
-  const { hidden, combineDtype: dtype } = shape;
-  const flags = flagsOf(shape, false, isForwarded);
-  checkHeader(header, shape, { dtype, flags, frameBytes: combineBytes(numRows, hidden, dtype) });
+  checkHeader(header, form);
 }
 
-/** The flags of a frame of this all-to-all; forwarded: rows of several sources inside a node. */
-export function flagsOf(
-  { reduce, isLowLatency }: Pick<PayloadShape, 'reduce' | 'isLowLatency'>,
-  isCached: boolean,
-  isForwarded = false,
+/** What the frames of a dispatch say alike. */
+export function dispatchForm(shape: PayloadShape, { isCached = false, numSources = 0 }: DispatchKind = {}): FrameForm {
+  const { hidden, numTopk, reduce, dispatchDtype: dtype } = shape;
+  const size = { hidden, numTopk, reduce, dtype, isCached, numSources };
+  const flags = flagsOf(shape, { isCached, isForwarded: numSources > 0 });
+  return { hidden, numTopk, dtype, flags, frameBytes: (numRows) => dispatchBytes(numRows, size) };
+}
+
+/** What the frames of a combine say alike. `isForwarded`: rows of several sources inside a node; `ranksPerNode`: as for {@link combineBytes}. */
+export function combineForm(
+  shape: PayloadShape,
+  { isForwarded = false, ranksPerNode = 0 }: { readonly isForwarded?: boolean; readonly ranksPerNode?: number } = {},
+): FrameForm {
+  const { hidden, numTopk, combineDtype: dtype } = shape;
+  const flags = flagsOf(shape, { isCached: false, isForwarded });
+  return { hidden, numTopk, dtype, flags, frameBytes: (numRows) => combineBytes(numRows, hidden, dtype, ranksPerNode) };
+}
+
+function flagsOf(
+  { reduce, isLowLatency }: PayloadShape,
+  { isCached, isForwarded }: { readonly isCached: boolean; readonly isForwarded: boolean },
 ): number {
   const { lowLatency, reduceSource, cached, hierarchical } = FRAME_FLAGS;
   if (isLowLatency === true) return lowLatency;
   return (reduce === 'source' ? reduceSource : 0) | (isCached ? cached : 0) | (isForwarded ? hierarchical : 0);
 }
 
-/** What a received frame must say. */
-export interface ExpectedFrame {
-  readonly dtype: WireDtype;
-  readonly flags: number;
-  readonly frameBytes: number;
-}
-
-/** Throws PROTOCOL with both numbers where the peer's frame is of another shape than ours. */
-export function checkHeader(
-  header: FrameHeader,
-  { hidden, numTopk }: Pick<PayloadShape, 'hidden' | 'numTopk'>,
-  { dtype, flags, frameBytes }: ExpectedFrame,
-): void {
+/** Throws PROTOCOL with both numbers where the peer's frame is of another form than ours. */
+export function checkHeader(header: FrameHeader, { hidden, numTopk, dtype, flags, frameBytes }: FrameForm): void {
   if (header.flags !== flags) throw refusal(header, `mode ${flagNames(header.flags)}, ${flagNames(flags)} here`);
   if (header.hidden !== hidden) throw refusal(header, `hidden ${header.hidden}, ${hidden} here`);
   if (header.numTopk !== numTopk) throw refusal(header, `numTopk ${header.numTopk}, ${numTopk} here`);
   if (header.dtype !== dtype) throw refusal(header, `wire dtype ${header.dtype}, ${dtype} here`);
-  const payloadBytes = frameBytes - FRAME_HEADER_BYTES;
+  const payloadBytes = frameBytes(header.numRows) - FRAME_HEADER_BYTES;
   if (header.payloadBytes !== payloadBytes) {
     throw refusal(header, `${header.payloadBytes} payload bytes, ${payloadBytes} expected for ${header.numRows} rows`);
   }

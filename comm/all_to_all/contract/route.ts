@@ -1,6 +1,6 @@
 /** How rows get from their source to their experts and back: what the normal mode leaves to a flat or hierarchical way. */
 import type { DegradedTokens } from './degraded.js';
-import type { StepTag } from '../../mesh/frame.js';
+import type { Call } from '../exchange/round.js';
 import type { PayloadShape } from './payload.js';
 import type { Pending } from './all_to_all_contract.js';
 
@@ -16,12 +16,6 @@ export interface Routing {
 /** What all calls of one all-to-all share. */
 export interface RouteShape extends PayloadShape {
   readonly ranksPerNode: number;
-}
-
-/** One dispatch or combine. */
-export interface Call {
-  readonly tag: StepTag;
-  readonly signal: AbortSignal | undefined;
 }
 
 /** The rows of one source that this rank's experts take; n rows, K choices. */
@@ -58,6 +52,13 @@ export interface ExpertRows {
   readonly numTokens: readonly number[];
 }
 
+/** What a combine takes of its dispatch; it marks the tokens whose rows a masked rank kept. */
+export interface DispatchedRows<State> {
+  readonly routing: Routing;
+  readonly state: State;
+  readonly degraded: DegradedTokens;
+}
+
 export interface Route<State> {
   /** Sends the rows of `x` [T·H] now, except the own ones: `x` must not change until they were copied to `recvX`. */
   startDispatch(
@@ -67,9 +68,5 @@ export interface Route<State> {
     cached: CachedRoute<State> | undefined,
   ): Pending<Arrived<State>>;
   /** Sends the experts' rows home now; gives y [T·H] and marks tokens whose rows a masked rank kept. */
-  startCombine(
-    call: Call,
-    rows: ExpertRows,
-    dispatched: { readonly routing: Routing; readonly state: State; readonly degraded: DegradedTokens },
-  ): Pending<Float32Array>;
+  startCombine(call: Call, rows: ExpertRows, dispatched: DispatchedRows<State>): Pending<Float32Array>;
 }

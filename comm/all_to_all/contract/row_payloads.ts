@@ -1,18 +1,23 @@
 /** Rows of this rank as they travel, and rows that came: what every route does alike. n rows, H channels, K choices. */
-import type { FramePayload } from '../exchange/exchange.js';
+import type { FramePayload } from '../exchange/round.js';
 import type { DestinationLayout } from './layout.js';
 import { newDispatchPayload, type OutgoingDispatch, type PayloadShape } from './payload.js';
 import { leaseFloats, type LeasedFloats, type PayloadMemory } from '../../mesh/payload_pool.js';
 import { decodeRows, encodeRows, roundTripRows, wireRowBytes } from '../../codec/wire_dtype.js';
 
-/** In `memory`, the rows of `x` [T·H] for one destination, with routing unless the peer knows it. */
+/** How a dispatch payload is made: in which memory, and without routing where the peer knows it. */
+export interface PackOptions {
+  readonly isCached: boolean;
+  readonly memory: PayloadMemory;
+}
+
+/** The rows of `x` [T·H] for one destination. */
 export function packDispatch(
   x: Float32Array,
   topkWeights: Float32Array,
   { rows, slots }: DestinationLayout,
   shape: PayloadShape,
-  isCached: boolean,
-  memory: PayloadMemory,
+  { isCached, memory }: PackOptions,
 ): OutgoingDispatch {
   const payload = newDispatchPayload(rows.length, shape, isCached ? null : slots, memory);
   encodeRows(shape.dispatchDtype, x, rows, rows.length, shape.hidden, payload.rows);

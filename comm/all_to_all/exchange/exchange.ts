@@ -1,30 +1,20 @@
 /**
- * What every mode of the all-to-all stands on: frames of one phase to and from all peers that aren't masked, counted and timed.
+ * What every mode of the all-to-all stands on: rounds of frames to and from all peers that aren't masked, counted and timed.
  * Knows nothing of rows.
  */
 import { MAX_TIMEOUT_MS } from '../../base/deadline.js';
 import { CommError } from '../../base/errors.js';
 import { ExchangeStats } from './exchange_stats.js';
-import { FRAME_HEADER_BYTES, type FrameHeader, type Phase, type StepTag } from '../../mesh/frame.js';
-import { gather, peersOf } from '../../mesh/gather.js';
+import { FRAME_HEADER_BYTES, type Phase, type StepTag } from '../../mesh/frame.js';
+import { gather, lastArrival, peersOf } from '../../mesh/gather.js';
 import type { Rank } from '../../../base/ids.js';
 import type { Frame, Mesh } from '../../mesh/mesh.js';
 import { RankMask } from './rank_mask.js';
+import type { Gathered, FramePayload, Round, RoundFrames, RoundRows, RowCounts } from './round.js';
 import type { OnSpan, Span } from './span.js';
 
 /** What a lost or silent peer does to a call. */
 export type OnPeerLoss = 'fail' | 'mask';
-
-/** A frame to send, without what the exchange knows itself. */
-export type FrameBody = Pick<FrameHeader, 'numRows' | 'hidden' | 'numTopk' | 'dtype' | 'flags'> & {
-  /** Distinct tokens that the rows stand for. */
-  readonly numTokens: number;
-} & FramePayload;
-
-/** What travels: the mesh's own memory, which goes back there, or somebody's that must not change until it has left. */
-export type FramePayload =
-  | { readonly payload: Uint8Array; readonly isOwn?: false }
-  | { readonly payload: Uint8Array<ArrayBuffer>; readonly isOwn: true };
 
 export interface ExchangeParts {
   readonly timeoutMs: number;
@@ -36,120 +26,149 @@ export class Exchange {
   readonly mesh: Mesh;
   readonly mask: RankMask;
   readonly stats: ExchangeStats;
-  readonly #peers: readonly Rank[];
-  readonly #parts: ExchangeParts;
+  private readonly everyPeer: readonly Rank[];
+  private readonly parts: ExchangeParts;
 
   constructor(mesh: Mesh, parts: ExchangeParts) {
-    [this.mesh, this.#parts] = [mesh, parts];
+    this.mesh = mesh;
+    this.parts = parts;
     this.mask = new RankMask(mesh);
     this.stats = new ExchangeStats(mesh.size);
-    this.#peers = peersOf(mesh);
+    this.everyPeer = peersOf(mesh);
   }
 
   /** Peers that aren't masked, ascending. */
   get peers(): readonly Rank[] {
-    return this.#peers.filter((rank) => !this.mask.has(rank));
-  }
-
-  /** Sends one frame. With 'mask', a peer whose link is lost is masked instead of an error. Throws as `Mesh.send`. */
-  send(phase: Phase, tag: StepTag, to: Rank, body: FrameBody): void {
-    const { layer } = tag;
-    const payloadBytes = body.payload.byteLength;
-    // Field by field: spreading objects takes longer than sending a small frame.
-    const header = {
-      phase,
-      source: this.mesh.rank,
-      destination: to,
-      step: tag.step,
-      layer,
-      microBatch: tag.microBatch,
-      epoch: tag.epoch,
-      numRows: body.numRows,
-      hidden: body.hidden,
-      numTopk: body.numTopk,
-      dtype: body.dtype,
-      flags: body.flags,
-      payloadBytes,
-    };
-    try {
-      if (body.isOwn === true) this.mesh.give(to, header, body.payload);
-      else this.mesh.send(to, header, [body.payload]);
-    } catch (error) {
-      if (!this.#masks(to, error)) throw error;
-      return;
-    }
-    const bytes = FRAME_HEADER_BYTES + payloadBytes;
-    this.stats.sent(phase, layer, to, { tokens: body.numTokens, rows: body.numRows, bytes });
-  }
-
-  /** Sends a frame that tells of a failure: one that can't leave changes nothing. */
-  tell(phase: Phase, tag: StepTag, to: Rank, body: FrameBody): void {
-    try {
-      this.send(phase, tag, to, body);
-    } catch (error) {
-      if (!(error instanceof CommError)) throw error;
-    }
-  }
-
-  /** What was sent leaves now: compute may follow in this turn. */
-  flush(): void {
-    this.mesh.flush();
-  }
-
-  /** Counts rows that this rank keeps for itself. */
-  keep(phase: Phase, { layer }: StepTag, numTokens: number, numRows: number): void {
-    this.stats.sent(phase, layer, this.mesh.rank, { tokens: numTokens, rows: numRows, bytes: 0 });
-  }
-
-  /**
-   * One frame of this phase from each of `from`, in their order; with 'mask', those that are lost or silent are masked and
-   * left out. Rejects as `Mesh.receive`, a TIMEOUT naming every silent rank. `patience`: how many deadlines long it waits, one more for
-   * those that may have waited with grace themselves; with 'mask', one of grace while several peers are silent.
-   */
-  async gather(
-    phase: Phase,
-    { step, layer, microBatch, epoch }: StepTag,
-    from: readonly Rank[],
-    signal: AbortSignal | undefined,
-    patience = 1,
-  ): Promise<Frame[]> {
-    const isMasking = this.#parts.onPeerLoss === 'mask';
-    // Whoever forwards may have waited with grace itself.
-    const numDeadlines = isMasking && patience > 1 ? patience + 1 : patience;
-    const timeoutMs = Math.min(this.#parts.timeoutMs * numDeadlines, MAX_TIMEOUT_MS);
-    const key = { phase, step, layer, microBatch, epoch };
-    return gather(
-      this.mesh,
-      from,
-      key,
-      { timeoutMs, signal },
-      {
-        graceMs: isMasking ? this.#parts.timeoutMs : 0,
-        onFrame: (peer, waitMs) => this.stats.waited(phase, layer, peer, waitMs),
-        onFailure: (peer, error) => this.#masks(peer, error),
-      },
-    );
+    return this.everyPeer.filter((rank) => !this.mask.has(rank));
   }
 
   /** Throws LIMIT before anything is sent, so that a call that can't be made leaves no half of it with the peers. */
-  checkFrame(phase: Phase, { layer }: StepTag, to: Rank, frameBytes: number): void {
+  check({ phase, tag, form, peers, countsOf }: RoundFrames & Pick<RoundRows<unknown>, 'countsOf'>): void {
+    const { layer } = tag;
     const { maxFrameBytes } = this.mesh;
-    if (frameBytes <= maxFrameBytes) return;
-    const message =
-      `${phase} of layer ${layer} needs ${frameBytes} bytes to rank ${to}, ` +
-      `${maxFrameBytes} allowed; send fewer tokens per call or raise maxFrameBytes`;
-    throw new CommError('LIMIT', message, { rank: to, layer, phase });
+    for (const rank of peers) {
+      const frameBytes = form.frameBytes(countsOf(rank).numRows);
+      if (frameBytes <= maxFrameBytes) continue;
+      const message =
+        `${phase} of layer ${layer} needs ${frameBytes} bytes to rank ${rank}, ` +
+        `${maxFrameBytes} allowed; send fewer tokens per call or raise maxFrameBytes`;
+      throw new CommError('LIMIT', message, { rank, layer, phase });
+    }
+  }
+
+  /** `check`, then `send`. */
+  start<Own>(round: Round<Own>): () => Promise<Gathered<Own>> {
+    this.check(round);
+    return this.send(round);
+  }
+
+  /**
+   * Sends this rank's frames now; what it gives waits for those of the peers. With 'mask', peers that are lost or silent are masked and left out.
+   * Throws as `Mesh.send`, rejects as `Mesh.receive`, a TIMEOUT naming every silent rank.
+   */
+  send<Own>(round: Round<Own>): () => Promise<Gathered<Own>> {
+    const { phase, tag, countsOf } = round;
+    for (const peer of round.peers) {
+      this.sendFrame(round, peer, countsOf(peer), round.pack(peer));
+      round.unsent?.delete(peer);
+    }
+    // Compute may follow in this turn.
+    this.mesh.flush();
+    const own = round.keep();
+    this.count(round, this.mesh.rank, countsOf(this.mesh.rank), 0);
+    const sentMs = performance.now();
+    this.span(phase, 'pack', tag, round.startMs, sentMs);
+    return async () => {
+      const frames = await this.gather(round);
+      const arrivedMs = lastArrival(frames, sentMs);
+      this.span(phase, 'flight', tag, sentMs, arrivedMs);
+      return { own, frames, arrivedMs };
+    };
+  }
+
+  /** Sends frames without rows that tell of a failure: one that can't leave changes nothing. */
+  tell(round: RoundFrames, payload: Uint8Array): void {
+    for (const peer of round.peers) {
+      try {
+        this.sendFrame(round, peer, { numRows: 0 }, { payload });
+      } catch (error) {
+        if (!(error instanceof CommError)) throw error;
+      }
+    }
+  }
+
+  /** By source rank: the own part and what `read` makes of the peers' frames; undefined where a masked rank sent none. */
+  bySource<T>({ own, frames }: Gathered<T>, read: (frame: Frame) => T): (T | undefined)[] {
+    const bySource = new Array<T | undefined>(this.mesh.size).fill(undefined);
+    bySource[this.mesh.rank] = own;
+    for (const frame of frames) bySource[frame.header.source] = read(frame);
+    return bySource;
   }
 
   /** Tells the timeline, if there is one. */
   span(phase: Phase, part: Span['part'], tag: StepTag, startMs: number, endMs = performance.now()): void {
-    this.#parts.onSpan?.({ phase, part, tag, startMs, endMs });
+    this.parts.onSpan?.({ phase, part, tag, startMs, endMs });
+  }
+
+  /** With 'mask', a peer whose link is lost is masked instead of an error. */
+  private sendFrame(round: RoundFrames, to: Rank, counts: RowCounts, sent: FramePayload): void {
+    const { tag, form } = round;
+    const payloadBytes = sent.payload.byteLength;
+    // Field by field: spreading objects takes longer than sending a small frame.
+    const header = {
+      phase: round.phase,
+      source: this.mesh.rank,
+      destination: to,
+      step: tag.step,
+      layer: tag.layer,
+      microBatch: tag.microBatch,
+      epoch: tag.epoch,
+      numRows: counts.numRows,
+      hidden: form.hidden,
+      numTopk: form.numTopk,
+      dtype: form.dtype,
+      flags: form.flags,
+      payloadBytes,
+    };
+    try {
+      if (sent.isOwn === true) this.mesh.give(to, header, sent.payload);
+      else this.mesh.send(to, header, [sent.payload]);
+    } catch (error) {
+      if (!this.masks(to, error)) throw error;
+      return;
+    }
+    this.count(round, to, counts, FRAME_HEADER_BYTES + payloadBytes);
+  }
+
+  private count({ phase, tag }: RoundFrames, to: Rank, counts: RowCounts, bytes: number): void {
+    const { numRows: rows, numTokens: tokens = rows } = counts;
+    this.stats.sent(phase, tag.layer, to, { tokens, rows, bytes });
+  }
+
+  private gather({ phase, tag, signal, peers, patience = 1 }: Round<unknown>): Promise<Frame[]> {
+    const isMasking = this.parts.onPeerLoss === 'mask';
+    // Whoever forwards may have waited with grace itself.
+    const numDeadlines = isMasking && patience > 1 ? patience + 1 : patience;
+    const timeoutMs = Math.min(this.parts.timeoutMs * numDeadlines, MAX_TIMEOUT_MS);
+    const { step, layer, microBatch, epoch } = tag;
+    const key = { phase, step, layer, microBatch, epoch };
+    return gather(
+      this.mesh,
+      peers,
+      key,
+      { timeoutMs, signal },
+      {
+        graceMs: isMasking ? this.parts.timeoutMs : 0,
+        onFrame: (peer, waitMs) => this.stats.waited(phase, layer, peer, waitMs),
+        onFailure: (peer, error) => this.masks(peer, error),
+      },
+    );
   }
 
   /** Whether the call goes on without this peer. */
-  #masks(peer: Rank, error: unknown): boolean {
+  private masks(peer: Rank, error: unknown): boolean {
     if (this.mask.has(peer)) return true;
-    if (this.#parts.onPeerLoss === 'fail' || !(error instanceof CommError)) return false;
+    if (this.parts.onPeerLoss === 'fail' || !(error instanceof CommError)) return false;
     if (error.code !== 'PEER_LOST' && error.code !== 'TIMEOUT') return false;
     this.mask.add(peer);
     return true;

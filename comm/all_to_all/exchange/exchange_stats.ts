@@ -34,28 +34,28 @@ interface Counters {
 }
 
 export class ExchangeStats {
-  readonly #size: number;
-  readonly #counters = new Map<Phase, Map<number, Counters>>();
+  private readonly size: number;
+  private readonly counters = new Map<Phase, Map<number, Counters>>();
 
   constructor(size: number) {
-    this.#size = size;
+    this.size = size;
   }
 
   sent(phase: Phase, layer: number, to: Rank, { tokens, rows, bytes }: SentCounts): void {
-    const counters = this.#of(phase, layer);
+    const counters = this.of(phase, layer);
     counters.tokens[to]! += tokens;
     counters.rows[to]! += rows;
     counters.bytes[to]! += bytes;
   }
 
   waited(phase: Phase, layer: number, from: Rank, waitMs: number): void {
-    this.#of(phase, layer).waitMs[from]! += waitMs;
+    this.of(phase, layer).waitMs[from]! += waitMs;
   }
 
   /** A copy, by layer, then phase in the order of first use. */
   snapshot(): PhaseTraffic[] {
     const all: PhaseTraffic[] = [];
-    for (const [phase, layers] of this.#counters) {
+    for (const [phase, layers] of this.counters) {
       for (const [layer, { tokens, rows, bytes, waitMs }] of layers) {
         const lists = { tokens: [...tokens], rows: [...rows], bytes: [...bytes], waitMs: [...waitMs] };
         all.push({ layer, phase, ...lists });
@@ -66,8 +66,8 @@ export class ExchangeStats {
 
   /** Bytes by destination, over all layers, of the phases whose name begins so. */
   bytes(prefix: 'dispatch' | 'combine'): number[] {
-    const sum = new Array<number>(this.#size).fill(0);
-    for (const [phase, layers] of this.#counters) {
+    const sum = new Array<number>(this.size).fill(0);
+    for (const [phase, layers] of this.counters) {
       if (!phase.startsWith(prefix)) continue;
       for (const { bytes } of layers.values()) bytes.forEach((count, rank) => (sum[rank]! += count));
     }
@@ -76,19 +76,19 @@ export class ExchangeStats {
 
   /** Milliseconds waited by source, over all layers and phases. */
   waitMs(): number[] {
-    const sum = new Array<number>(this.#size).fill(0);
-    for (const layers of this.#counters.values()) {
+    const sum = new Array<number>(this.size).fill(0);
+    for (const layers of this.counters.values()) {
       for (const { waitMs } of layers.values()) waitMs.forEach((ms, rank) => (sum[rank]! += ms));
     }
     return sum;
   }
 
-  #of(phase: Phase, layer: number): Counters {
-    let layers = this.#counters.get(phase);
-    if (layers === undefined) this.#counters.set(phase, (layers = new Map<number, Counters>()));
+  private of(phase: Phase, layer: number): Counters {
+    let layers = this.counters.get(phase);
+    if (layers === undefined) this.counters.set(phase, (layers = new Map<number, Counters>()));
     let counters = layers.get(layer);
     if (counters === undefined) {
-      const zeros = (): Float64Array => new Float64Array(this.#size);
+      const zeros = (): Float64Array => new Float64Array(this.size);
       layers.set(layer, (counters = { tokens: zeros(), rows: zeros(), bytes: zeros(), waitMs: zeros() }));
     }
     return counters;

@@ -4,35 +4,35 @@ import type { Rank } from '../../../base/ids.js';
 import type { Mesh } from '../../mesh/mesh.js';
 
 export class RankMask {
-  readonly #mesh: Mesh;
-  readonly #masked = new Set<Rank>();
+  private readonly mesh: Mesh;
+  private readonly masked = new Set<Rank>();
 
   constructor(mesh: Mesh) {
-    this.#mesh = mesh;
+    this.mesh = mesh;
   }
 
   has(rank: Rank): boolean {
-    return this.#masked.has(rank);
+    return this.masked.has(rank);
   }
 
   /** Ascending. */
   ranks(): Rank[] {
-    return [...this.#masked].sort((a, b) => a - b);
+    return [...this.masked].sort((a, b) => a - b);
   }
 
   /** From now on what the rank sends is discarded; whoever waits for it is told ABORTED. */
   add(rank: Rank): void {
-    const { size, rank: own } = this.#mesh;
+    const { size, rank: own } = this.mesh;
     if (!Number.isInteger(rank) || rank < 0 || rank >= size || rank === own) {
       throw new CommError('INVALID_ARGUMENT', `rank ${rank} can't be masked by rank ${own} of ${size}; pass a peer`);
     }
-    this.#masked.add(rank);
-    this.#mesh.mute(rank, true);
+    this.masked.add(rank);
+    this.mesh.mute(rank, true);
   }
 
   delete(rank?: Rank): void {
     for (const masked of rank === undefined ? this.ranks() : [rank]) {
-      if (this.#masked.delete(masked)) this.#mesh.mute(masked, false);
+      if (this.masked.delete(masked)) this.mesh.mute(masked, false);
     }
   }
 }

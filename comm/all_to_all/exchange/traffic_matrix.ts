@@ -32,7 +32,9 @@ export function trafficMatrices(
         const zeros = (): number[][] => Array.from({ length: size }, () => new Array<number>(size).fill(0));
         all.set(key, (matrices = { layer, phase, tokens: zeros(), rows: zeros(), bytes: zeros(), waitMs: zeros() }));
       }
-      [matrices.tokens[rank], matrices.rows[rank], matrices.bytes[rank]] = [[...tokens], [...rows], [...bytes]];
+      matrices.tokens[rank] = [...tokens];
+      matrices.rows[rank] = [...rows];
+      matrices.bytes[rank] = [...bytes];
       for (const [source, ms] of waitMs.entries()) matrices.waitMs[source]![rank] = ms;
     }
   }

@@ -2,23 +2,23 @@
 import type { Pending } from '../contract/all_to_all_contract.js';
 import { sumChoices, sumRanks } from '../contract/combine_sum.js';
 import type { Exchange } from '../exchange/exchange.js';
-import { lastArrival } from '../../mesh/gather.js';
+import type { Call } from '../exchange/round.js';
 import { layoutOf, type DestinationLayout } from '../contract/layout.js';
 import type { Frame } from '../../mesh/mesh.js';
 import {
   checkCombinePayload,
-  combineBytes,
-  dispatchBytes,
-  flagsOf,
+  combineForm,
+  dispatchForm,
   readDispatchPayload,
   refusal,
+  type DispatchKind,
 } from '../contract/payload.js';
 import type { LeasedFloats } from '../../mesh/payload_pool.js';
 import type {
   Arrived,
   ArrivedRows,
   CachedRoute,
-  Call,
+  DispatchedRows,
   ExpertRows,
   Route,
   RouteShape,
@@ -31,11 +31,12 @@ import { decodeRows, roundTripRows } from '../../codec/wire_dtype.js';
 export type FlatState = readonly DestinationLayout[];
 
 export class FlatRoute implements Route<FlatState> {
-  readonly #exchange: Exchange;
-  readonly #shape: RouteShape;
+  private readonly exchange: Exchange;
+  private readonly shape: RouteShape;
 
   constructor(exchange: Exchange, shape: RouteShape) {
-    [this.#exchange, this.#shape] = [exchange, shape];
+    this.exchange = exchange;
+    this.shape = shape;
   }
 
   startDispatch(
@@ -44,50 +45,28 @@ export class FlatRoute implements Route<FlatState> {
     routing: Routing,
     cached: CachedRoute<FlatState> | undefined,
   ): Pending<Arrived<FlatState>> {
-    // 1. Which rows go where, and whether they fit.
     const startMs = performance.now();
-    const exchange = this.#exchange;
-    const { peers, mesh } = exchange;
-    const { numTopk, slotsPerRank } = this.#shape;
-    const layouts = cached?.state ?? layoutOf(routing.topkIdx, { numTopk, slotsPerRank, size: mesh.size });
-    const isCached = cached !== undefined;
-    for (const peer of peers)
-      exchange.checkFrame('dispatch', call.tag, peer, this.#dispatchBytes(layouts[peer]!, isCached));
-
-    // 2. One frame to every peer, also without rows: a peer that gets none would wait for it.
-    for (const peer of peers) {
-      const numRows = layouts[peer]!.rows.length;
-      const { bytes: payload } = packDispatch(
-        x,
-        routing.topkWeights,
-        layouts[peer]!,
-        this.#shape,
-        isCached,
-        mesh.memory,
-      );
-      const body = {
-        ...this.#bodyOf('dispatch', isCached),
-        numRows,
-        numTokens: numRows,
-        payload,
-        isOwn: true,
-      } as const;
-      exchange.send('dispatch', call.tag, peer, body);
-    }
-    exchange.flush();
-    const numKept = layouts[mesh.rank]!.rows.length;
-    exchange.keep('dispatch', call.tag, numKept, numKept);
-    const sentMs = performance.now();
-    exchange.span('dispatch', 'pack', call.tag, startMs, sentMs);
-
+    const { exchange, shape } = this;
+    const { rank, size, memory } = exchange.mesh;
+    const { numTopk, slotsPerRank } = shape;
+    const layouts = cached?.state ?? layoutOf(routing.topkIdx, { numTopk, slotsPerRank, size });
+    const options = { isCached: cached !== undefined, memory };
+    const gather = exchange.start({
+      ...call,
+      startMs,
+      phase: 'dispatch',
+      form: dispatchForm(shape, options),
+      peers: exchange.peers,
+      countsOf: (to) => ({ numRows: layouts[to]!.rows.length }),
+      pack: (to) => {
+        const { bytes: payload } = packDispatch(x, routing.topkWeights, layouts[to]!, shape, options);
+        return { payload, isOwn: true };
+      },
+      keep: () => this.own(x, routing, layouts[rank]!),
+    });
     return {
-      // 3. One frame from every peer.
       hook: async () => {
-        const frames = await exchange.gather('dispatch', call.tag, peers, call.signal);
-        exchange.span('dispatch', 'flight', call.tag, sentMs, lastArrival(frames, sentMs));
-        const bySource = new Array<ArrivedRows | undefined>(mesh.size).fill(undefined);
-        bySource[mesh.rank] = this.#own(x, routing, layouts[mesh.rank]!);
-        for (const frame of frames) bySource[frame.header.source] = this.#unpack(frame, cached);
+        const bySource = exchange.bySource(await gather(), (frame) => this.unpack(frame, cached));
         return { bySource, state: layouts };
       },
     };
@@ -96,81 +75,59 @@ export class FlatRoute implements Route<FlatState> {
   startCombine(
     call: Call,
     { bySource, numTokens }: ExpertRows,
-    { routing, state, degraded }: Parameters<Route<FlatState>['startCombine']>[2],
+    { routing, state, degraded }: DispatchedRows<FlatState>,
   ): Pending<Float32Array> {
     const startMs = performance.now();
-    const exchange = this.#exchange;
-    const { mesh } = exchange;
-    const { hidden, combineDtype } = this.#shape;
-
+    const { exchange, shape } = this;
+    const { rank, memory } = exchange.mesh;
     // 1. Every source's rows go home.
-    const peers = exchange.peers.filter((peer) => bySource[peer] !== undefined);
-    const numRowsFor = (rank: number): number => bySource[rank]!.length / hidden;
-    for (const peer of peers)
-      exchange.checkFrame('combine', call.tag, peer, combineBytes(numRowsFor(peer), hidden, combineDtype));
-    for (const peer of peers) {
-      const numRows = numRowsFor(peer);
-      const rows = encodedRows(bySource[peer]!, this.#shape, mesh.memory);
-      const body = { ...this.#bodyOf('combine', false), numRows, numTokens: numTokens[peer]!, ...rows };
-      exchange.send('combine', call.tag, peer, body);
-    }
-    exchange.flush();
-    const own = roundedRows(bySource[mesh.rank]!, this.#shape, mesh.memory);
-    exchange.keep('combine', call.tag, numTokens[mesh.rank]!, numRowsFor(mesh.rank));
-    const sentMs = performance.now();
-    exchange.span('combine', 'pack', call.tag, startMs, sentMs);
-
+    const gather = exchange.start({
+      ...call,
+      startMs,
+      phase: 'combine',
+      form: combineForm(shape),
+      peers: exchange.peers.filter((peer) => bySource[peer] !== undefined),
+      countsOf: (to) => ({ numRows: bySource[to]!.length / shape.hidden, numTokens: numTokens[to]! }),
+      pack: (to) => encodedRows(bySource[to]!, shape, memory),
+      keep: () => roundedRows(bySource[rank]!, shape, memory),
+    });
     return {
       // 2. This rank's rows come home and are summed in fixed order.
       hook: async () => {
-        const frames = await exchange.gather('combine', call.tag, peers, call.signal);
-        const arrivedMs = lastArrival(frames, sentMs);
-        exchange.span('combine', 'flight', call.tag, sentMs, arrivedMs);
-        const returned = new Array<LeasedFloats | undefined>(mesh.size).fill(undefined);
-        returned[mesh.rank] = own;
-        for (const frame of frames) returned[frame.header.source] = this.#decode(frame, state[frame.header.source]!);
-        for (const [rank, { rows }] of state.entries()) if (returned[rank] === undefined) degraded.add(rows);
+        const gathered = await gather();
+        const returned = exchange.bySource(gathered, (frame) => this.decode(frame, state[frame.header.source]!));
+        for (const [from, { rows }] of state.entries()) if (returned[from] === undefined) degraded.add(rows);
         const rows = returned.map((part) => part?.floats);
-        const y = this.#sum(rows, routing, state);
-        for (const part of [...returned, ...frames]) part?.release?.();
-        exchange.span('combine', 'unpack', call.tag, arrivedMs);
+        const y = this.sum(rows, routing, state);
+        for (const part of [...returned, ...gathered.frames]) part?.release?.();
+        exchange.span('combine', 'unpack', call.tag, gathered.arrivedMs);
         return y;
       },
     };
   }
 
-  #sum(returned: readonly (Float32Array | undefined)[], routing: Routing, state: FlatState): Float32Array {
-    const { hidden, numTopk, slotsPerRank, reduce, ranksPerNode } = this.#shape;
+  private sum(returned: readonly (Float32Array | undefined)[], routing: Routing, state: FlatState): Float32Array {
+    const { hidden, numTopk, slotsPerRank, reduce, ranksPerNode } = this.shape;
     if (reduce === 'source') return sumChoices(returned, { ...routing, numTopk, slotsPerRank }, hidden);
     return sumRanks(returned, state, routing.numTokens, hidden, ranksPerNode);
   }
 
-  #bodyOf(phase: 'dispatch' | 'combine', isCached: boolean) {
-    const { hidden, numTopk, dispatchDtype, combineDtype } = this.#shape;
-    const dtype = phase === 'dispatch' ? dispatchDtype : combineDtype;
-    return { hidden, numTopk, dtype, flags: flagsOf(this.#shape, isCached) };
-  }
-
-  #dispatchBytes({ rows }: DestinationLayout, isCached: boolean): number {
-    const { hidden, numTopk, reduce, dispatchDtype: dtype } = this.#shape;
-    return dispatchBytes(rows.length, { hidden, numTopk, reduce, dtype, isCached });
-  }
-
   /** The own rows, rounded as if they had travelled. */
-  #own(x: Float32Array, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
-    const { hidden, numTopk, reduce, dispatchDtype } = this.#shape;
+  private own(x: Float32Array, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
+    const { hidden, numTopk, reduce, dispatchDtype } = this.shape;
     const numRows = rows.length;
     const weights = new Float32Array(reduce === 'rank' ? numRows * numTopk : 0);
-    if (weights.length > 0) fillWeights(weights, topkWeights, rows, slots, numTopk);
+    fillWeights(weights, topkWeights, rows, slots, numTopk);
     return {
       ...{ numRows, slots, weights },
       copyTo: (recvX, rowStart) => roundTripRows(dispatchDtype, x, rows, numRows, hidden, recvX, rowStart),
     };
   }
 
-  #unpack({ header, payload, release }: Frame, cached: CachedRoute<FlatState> | undefined): ArrivedRows {
-    const { hidden, dispatchDtype } = this.#shape;
-    const { numRows, rows, weights, slots } = readDispatchPayload(header, payload, this.#shape, cached !== undefined);
+  private unpack({ header, payload, release }: Frame, cached: CachedRoute<FlatState> | undefined): ArrivedRows {
+    const { hidden, dispatchDtype } = this.shape;
+    const kind: DispatchKind = { isCached: cached !== undefined };
+    const { numRows, rows, weights, slots } = readDispatchPayload(header, payload, this.shape, kind);
     const known = cached?.bySource[header.source];
     if (known !== undefined && known.numRows !== numRows) {
       throw refusal(header, `${numRows} rows for a cached handle of ${known.numRows}`);
@@ -185,8 +142,9 @@ export class FlatRoute implements Route<FlatState> {
     };
   }
 
-  #decode({ header, payload }: Frame, { rows, numPairs }: DestinationLayout): LeasedFloats {
-    checkCombinePayload(header, this.#shape.reduce === 'rank' ? rows.length : numPairs, this.#shape);
-    return decodedRows(payload, header.numRows, this.#shape, this.#exchange.mesh.memory);
+  private decode({ header, payload }: Frame, { rows, numPairs }: DestinationLayout): LeasedFloats {
+    const { exchange, shape } = this;
+    checkCombinePayload(header, shape.reduce === 'rank' ? rows.length : numPairs, combineForm(shape));
+    return decodedRows(payload, header.numRows, shape, exchange.mesh.memory);
   }
 }

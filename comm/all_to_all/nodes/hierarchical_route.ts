@@ -4,20 +4,29 @@
  */
 import type { Pending } from '../contract/all_to_all_contract.js';
 import type { Exchange } from '../exchange/exchange.js';
+import type { Call } from '../exchange/round.js';
 import { NodeCombine } from './node_combine.js';
 import { NodeDispatch, type HierarchicalState } from './node_dispatch.js';
 import { NodePlan } from './node_layout.js';
-import type { Arrived, CachedRoute, Call, ExpertRows, Route, RouteShape, Routing } from '../contract/route.js';
+import type {
+  Arrived,
+  CachedRoute,
+  DispatchedRows,
+  ExpertRows,
+  Route,
+  RouteShape,
+  Routing,
+} from '../contract/route.js';
 
 export class HierarchicalRoute implements Route<HierarchicalState> {
-  readonly #dispatch: NodeDispatch;
-  readonly #combine: NodeCombine;
+  private readonly dispatch: NodeDispatch;
+  private readonly combine: NodeCombine;
 
   constructor(exchange: Exchange, shape: RouteShape) {
     const { rank, size } = exchange.mesh;
     const plan = new NodePlan(rank, size, shape.ranksPerNode);
-    this.#dispatch = new NodeDispatch(exchange, shape, plan);
-    this.#combine = new NodeCombine(exchange, shape, plan);
+    this.dispatch = new NodeDispatch(exchange, shape, plan);
+    this.combine = new NodeCombine(exchange, shape, plan);
   }
 
   startDispatch(
@@ -26,14 +35,10 @@ export class HierarchicalRoute implements Route<HierarchicalState> {
     routing: Routing,
     cached: CachedRoute<HierarchicalState> | undefined,
   ): Pending<Arrived<HierarchicalState>> {
-    return this.#dispatch.start(call, x, routing, cached);
+    return this.dispatch.start(call, x, routing, cached);
   }
 
-  startCombine(
-    call: Call,
-    rows: ExpertRows,
-    dispatched: Parameters<Route<HierarchicalState>['startCombine']>[2],
-  ): Pending<Float32Array> {
-    return this.#combine.start(call, rows, dispatched);
+  startCombine(call: Call, rows: ExpertRows, dispatched: DispatchedRows<HierarchicalState>): Pending<Float32Array> {
+    return this.combine.start(call, rows, dispatched);
   }
 }

@@ -13,8 +13,10 @@ export class NodePlan {
   readonly local: number;
 
   constructor(rank: Rank, size: number, ranksPerNode: number) {
-    [this.numNodes, this.ranksPerNode] = [size / ranksPerNode, ranksPerNode];
-    [this.node, this.local] = [this.nodeOf(rank), this.localOf(rank)];
+    this.numNodes = size / ranksPerNode;
+    this.ranksPerNode = ranksPerNode;
+    this.node = this.nodeOf(rank);
+    this.local = this.localOf(rank);
   }
 
   nodeOf(rank: Rank): number {

@@ -6,21 +6,20 @@
  */
 import { CommError } from '../../base/errors.js';
 import type { FrameHeader } from '../../mesh/frame.js';
+import type { Rank } from '../../../base/ids.js';
 import type { DestinationLayout } from '../contract/layout.js';
 import type { RelayedLayout } from './node_layout.js';
 import {
   checkHeader,
-  combineBytes,
-  flagsOf,
+  combineForm,
   newDispatchPayload,
   readDispatchPayload,
   refusal,
   type PayloadShape,
   type ReceivedDispatch,
 } from '../contract/payload.js';
-import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import type { ArrivedRows, RouteShape } from '../contract/route.js';
-import { fillWeights } from '../contract/row_payloads.js';
+import { fillWeights, type PackOptions } from '../contract/row_payloads.js';
 import { decodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
 import { WireRows } from '../../codec/wire_rows.js';
 
@@ -48,13 +47,12 @@ export interface ForwardedDispatch extends ReceivedDispatch {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** In `memory`, what goes to one local rank, by source node; undefined where a masked source sent none. */
+/** What goes to one local rank, by source node; undefined where a masked source sent none. */
 export function packForwarded(
   sources: readonly (RelayedRows | undefined)[],
   local: number,
   shape: PayloadShape,
-  isCached: boolean,
-  memory: PayloadMemory,
+  { isCached, memory }: PackOptions,
 ): ForwardedDispatch {
   const { hidden, numTopk, dispatchDtype } = shape;
   const layouts = sources.map((source) => source?.layout.byLocal[local]);
@@ -89,10 +87,9 @@ export function readForwarded(
   header: FrameHeader,
   payload: Uint8Array,
   shape: PayloadShape,
-  isCached: boolean,
-  sources: readonly FrameHeader['source'][],
+  { isCached, sources }: { readonly isCached: boolean; readonly sources: readonly Rank[] },
 ): ReceivedDispatch {
-  const received = readDispatchPayload(header, payload, shape, isCached, sources.length);
+  const received = readDispatchPayload(header, payload, shape, { isCached, numSources: sources.length });
   const failed = sources[received.counts.indexOf(FAILED_COUNT)];
   if (failed !== undefined) throw failureOf(header, failed);
   if (received.counts[sources.indexOf(header.source)] === MISSING_COUNT) throw refusal(header, 'no rows of its own');
@@ -151,11 +148,9 @@ export function readNodeRows(
   header: FrameHeader,
   payload: Uint8Array,
   shape: RouteShape,
-  ranks: readonly FrameHeader['source'][],
+  ranks: readonly Rank[],
 ): { readonly rows: Uint8Array; readonly states: Uint8Array } {
-  const { hidden, combineDtype: dtype } = shape;
-  const frameBytes = combineBytes(header.numRows, hidden, dtype, ranks.length);
-  checkHeader(header, shape, { dtype, flags: flagsOf(shape, false), frameBytes });
+  checkHeader(header, combineForm(shape, { ranksPerNode: ranks.length }));
   const statesAt = payload.byteLength - ranks.length;
   const states = payload.subarray(statesAt);
   const failed = ranks[states.indexOf(FAILED)];
@@ -177,7 +172,7 @@ function joinedSlots(layouts: readonly (DestinationLayout | undefined)[], length
   return slots;
 }
 
-function failureOf({ source, phase, layer }: FrameHeader, failed: FrameHeader['source']): CommError {
+function failureOf({ source, phase, layer }: FrameHeader, failed: Rank): CommError {
   const who = failed === source ? 'by a failure of its own' : `because rank ${failed} failed`;
   const message = `rank ${source} gave up ${phase} of layer ${layer} ${who}; look at the logs of ranks ${source} and ${failed}`;
   return new CommError('PEER_FAILED', message, { rank: failed, layer, phase });

@@ -5,8 +5,8 @@ import { CommError } from '../../base/errors.js';
 const MAX_BYTES = 2 ** 32 - 1;
 
 export class PackedBuffers {
-  readonly #pair: readonly [Float32Array, Float32Array];
-  #turn = 0;
+  private readonly pair: readonly [Float32Array, Float32Array];
+  private turn = 0;
 
   /** Memory is taken only as far as rows are written. Throws INVALID_ARGUMENT or LIMIT on a size that can't be had; `what` names its factors. */
   constructor(length: number, what: string) {
@@ -16,7 +16,7 @@ export class PackedBuffers {
       throw new CommError('INVALID_ARGUMENT', message);
     }
     try {
-      this.#pair = [new Float32Array(length), new Float32Array(length)];
+      this.pair = [new Float32Array(length), new Float32Array(length)];
     } catch (cause) {
       const message = `${what} need 2 × ${bytes} bytes, which this machine doesn't give; lower maxTokensPerRank`;
       throw new CommError('LIMIT', message, { cause });
@@ -25,7 +25,7 @@ export class PackedBuffers {
 
   /** The one that was given out longer ago. */
   next(): Float32Array {
-    this.#turn = 1 - this.#turn;
-    return this.#pair[this.#turn === 0 ? 0 : 1];
+    this.turn = 1 - this.turn;
+    return this.pair[this.turn === 0 ? 0 : 1];
   }
 }

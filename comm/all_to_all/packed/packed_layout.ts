@@ -33,7 +33,9 @@ export function packedLayoutOf(topkIdx: Int32Array, shape: LayoutShape): PackedL
     const row = Math.floor(i / numTopk);
     const at = next[expert]!;
     if (at > start[expert]! && rows[at - 1] === row) throw repeatedExpert(expert, row);
-    [rows[at], next[expert], rowOf[i]] = [row, at + 1, at - start[rank * slotsPerRank]!];
+    rows[at] = row;
+    next[expert] = at + 1;
+    rowOf[i] = at - start[rank * slotsPerRank]!;
     if (lastRow[rank] !== row) numTokens[rank]! += 1;
     lastRow[rank] = row;
   }

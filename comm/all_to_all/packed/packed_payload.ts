@@ -59,7 +59,7 @@ export function packRows(
 
 /** The parts of a received frame, checked: at most `maxTokens` rows per slot. Throws PROTOCOL. */
 export function readPackedRows({ header, payload }: Frame, shape: PayloadShape, maxTokens: number): PackedRows {
-  const { slots, rows: blocks } = readDispatchPayload(header, payload, shape, false);
+  const { slots, rows: blocks } = readDispatchPayload(header, payload, shape, {});
   const counts = new Int32Array(shape.slotsPerRank);
   for (let n = 0; n < slots.length; n += 1) {
     const slot = slots[n]!;
