@@ -90,7 +90,9 @@ class Joined implements JoinedRank {
   constructor(options: JoinOptions, link: ControlLink, welcome: ControlMessageOf<'welcome'>) {
     this.#options = options;
     this.link = link;
-    [this.rank, this.size, this.job] = [asRank(welcome.rank), welcome.size, welcome.job];
+    this.rank = asRank(welcome.rank);
+    this.size = welcome.size;
+    this.job = welcome.job;
     this.localAddress = link.localAddress;
   }
 

@@ -80,7 +80,8 @@ export class Rendezvous {
   }
 
   private constructor(options: RendezvousOptions, server: WsServer) {
-    [this.#options, this.#server] = [options, server];
+    this.#options = options;
+    this.#server = server;
     this.#members = new Array<Member | undefined>(options.size).fill(undefined);
     this.#settle = { resolve: () => undefined, reject: () => undefined };
     this.#links = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));

@@ -58,7 +58,8 @@ export class CreditAccount {
   #owedFrames = 0;
 
   constructor(window: Window, maxFrameBytes: number) {
-    [this.#window, this.#maxFrameBytes] = [window, maxFrameBytes];
+    this.#window = window;
+    this.#maxFrameBytes = maxFrameBytes;
   }
 
   received(frameBytes: number): void {

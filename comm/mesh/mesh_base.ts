@@ -36,7 +36,9 @@ export abstract class MeshBase implements Mesh {
   protected constructor(rank: Rank, size: number, limits: MeshLimits) {
     const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, microBatches = 1 } = limits;
     checkLimits(maxFrameBytes, microBatches);
-    [this.rank, this.size, this.maxFrameBytes] = [rank, size, maxFrameBytes];
+    this.rank = rank;
+    this.size = size;
+    this.maxFrameBytes = maxFrameBytes;
     this.traffic = new Traffic(size);
     this.window = { numBytes: 2 * microBatches * maxFrameBytes, numFrames: MAX_QUEUED_FRAMES };
     this.memory = new PayloadPool(this.window.numBytes);

@@ -8,8 +8,10 @@ export class Traffic {
   readonly #bytesReceived: number[];
 
   constructor(size: number) {
-    [this.#framesSent, this.#bytesSent] = [zeros(size), zeros(size)];
-    [this.#framesReceived, this.#bytesReceived] = [zeros(size), zeros(size)];
+    this.#framesSent = zeros(size);
+    this.#bytesSent = zeros(size);
+    this.#framesReceived = zeros(size);
+    this.#bytesReceived = zeros(size);
   }
 
   /** One frame, header included, left for a peer. */

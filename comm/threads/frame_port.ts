@@ -25,7 +25,8 @@ export class FramePort<Other = never> {
   readonly #flushLater = atTurnEnd(() => this.flush());
 
   constructor(port: Pick<MessagePort, 'postMessage'>, memory: PayloadMemory) {
-    [this.#port, this.#memory] = [port, memory];
+    this.#port = port;
+    this.#memory = memory;
   }
 
   /** Posts a copy of the payload; the caller may change its own at once. Small frames are posted when this turn ends. */

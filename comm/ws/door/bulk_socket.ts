@@ -52,7 +52,8 @@ export class BulkSocket {
 
   /** All bytes from now on go to `reader`; its first error to `onError`, and then nothing more is read. */
   takeOver(reader: ByteReader, onError: (error: CommError) => void): void {
-    [this.#reader, this.#onError] = [reader, onError];
+    this.#reader = reader;
+    this.#onError = onError;
     if (!this.#isTls) return;
     // A TLS socket has no `onread`. Only ws listens to its data.
     this.socket.removeAllListeners('data');

@@ -26,7 +26,8 @@ export class Refusals {
 
   /** `now` in milliseconds. */
   constructor(tell: OnRefused, now: () => number = () => performance.now()) {
-    [this.#tell, this.#now] = [tell, now];
+    this.#tell = tell;
+    this.#now = now;
     this.#refilledAt = now();
   }
 

@@ -69,7 +69,8 @@ export class WsServer {
     const { strangerTimeoutMs: timeoutMs = HANDSHAKE_TIMEOUT_MS, maxStrangers = DEFAULT_MAX_STRANGERS } = options;
     this.host = host;
     this.port = (server.address() as AddressInfo).port;
-    [this.#server, this.#options] = [server, options];
+    this.#server = server;
+    this.#options = options;
     this.#refusals = new Refusals(onRefused);
     const onExpired = (socket: Socket): void =>
       this.refuse(socket, strangerError('TIMEOUT', `no proof of the job secret in ${timeoutMs} ms`));

@@ -73,7 +73,10 @@ export class IoThreadServer {
   }
 
   private constructor(worker: Worker, ended: Promise<string>, { host, port }: { host: string; port: number }) {
-    [this.worker, this.ended, this.host, this.port] = [worker, ended, host, port];
+    this.worker = worker;
+    this.ended = ended;
+    this.host = host;
+    this.port = port;
   }
 
   /** Idempotent: closes the port and every link, after what was sent left or a short grace, and ends the thread. */
@@ -120,7 +123,9 @@ class IoThreadMesh extends MeshBase {
   constructor(options: IoThreadMeshOptions) {
     super(options.rank, options.size, options);
     const { server, signal, ...plain } = options;
-    [this.#server, this.#signal, this.#plainOptions] = [server, signal, plain];
+    this.#server = server;
+    this.#signal = signal;
+    this.#plainOptions = plain;
     this.#frames = new FramePort(server.worker, this.memory);
     this.#server.worker.on('message', (message: FromIoThread) => this.#hear(message));
     void this.#server.ended.then((why) => this.#crashed(why));
@@ -133,7 +138,10 @@ class IoThreadMesh extends MeshBase {
     signal?.addEventListener('abort', onAbort);
     if (signal?.aborted === true) onAbort();
     try {
-      await new Promise<void>((resolve, reject) => ([this.#onOpen, this.#onFailed] = [resolve, reject]));
+      await new Promise<void>((resolve, reject) => {
+        this.#onOpen = resolve;
+        this.#onFailed = reject;
+      });
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }

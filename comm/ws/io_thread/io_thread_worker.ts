@@ -20,7 +20,8 @@ class IoThread {
   #mesh: Mesh | undefined;
 
   constructor(port: MessagePort, server: WsServer) {
-    [this.#port, this.#server] = [port, server];
+    this.#port = port;
+    this.#server = server;
     port.on('message', (message: FrameMessage | ToIoThread) => {
       if (isFrameMessage(message)) this.#send(message);
       else this.#obey(message);

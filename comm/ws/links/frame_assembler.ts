@@ -55,7 +55,8 @@ export class FrameAssembler implements MessageSink {
     // Only a message that is too short for a header has none, and decoding says so.
     const header = this.#header ?? decodeHeader(this.#head.subarray(0, this.#numBytes));
     const [payload, copiedBytes] = [this.#payload, this.#copiedBytes];
-    [this.#header, this.#payload] = [undefined, NO_BYTES];
+    this.#header = undefined;
+    this.#payload = NO_BYTES;
     this.#numBytes = this.#announcedBytes = this.#copiedBytes = 0;
     const release = releaseOnce(this.#options.memory, payload);
     this.#options.onFrame({ header, payload, release }, copiedBytes);

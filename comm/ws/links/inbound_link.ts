@@ -28,7 +28,8 @@ export class InboundLink {
 
   /** Takes an authenticated connection over, in the turn in which its handshake ended, and tells the peer so. */
   constructor(ws: WebSocket, bulk: BulkSocket, options: InboundOptions) {
-    [this.#ws, this.#bulk] = [ws, bulk];
+    this.#ws = ws;
+    this.#bulk = bulk;
     const { window, maxFrameBytes, memory } = options;
     this.#account = new CreditAccount(window, maxFrameBytes);
     const sink = new FrameAssembler({

@@ -34,7 +34,9 @@ export class OutboundLink {
 
   /** Takes an authenticated connection, in the turn in which its handshake ended. */
   constructor(ws: WebSocket, socket: Socket, options: OutboundOptions) {
-    [this.#ws, this.#writer, this.#options] = [ws, new WsWriter(socket), options];
+    this.#ws = ws;
+    this.#writer = new WsWriter(socket);
+    this.#options = options;
     this.#out = new SendWindow(options.window);
     ws.on('message', (data, isBinary) => this.#receive(data, isBinary));
     ws.on('error', (error) => options.onEnd(error.message, 'PEER_LOST'));
