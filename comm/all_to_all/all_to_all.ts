@@ -32,7 +32,7 @@ import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Reduce } from '../../base/received_rows.js';
 import { leaseFloats } from '../mesh/payload_pool.js';
-import type { ArrivedBySource, CachedRoute, Route, RouteShape, Routing } from './contract/route.js';
+import type { ArrivedBySource, CachedRoute, DispatchedRows, Route, RouteShape, Routing } from './contract/route.js';
 
 export type * from './contract/all_to_all_contract.js';
 export type { Reduce } from '../../base/received_rows.js';
@@ -62,10 +62,8 @@ export function createExchange(
 }
 
 /** What a combine, or a cached dispatch, has to know of its dispatch. */
-interface Dispatched<State> extends CachedRoute<State> {
+interface Dispatched<State> extends CachedRoute<State>, DispatchedRows<State> {
   readonly signal: AbortSignal | undefined;
-  readonly routing: Routing;
-  readonly degraded: DegradedTokens;
   /** Own tokens that lost a choice already in the routing: they lose it again with a cached handle. */
   readonly unrouted: Int32Array;
   /** Ranks that were masked when it ended. */
@@ -81,16 +79,15 @@ interface Dispatched<State> extends CachedRoute<State> {
 
 class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllToAll {
   readonly reduce: Reduce;
-  private readonly route: Route<State>;
-  private readonly shape: RouteShape;
-  private readonly expertAlignment: number;
 
-  constructor(exchange: Exchange, route: Route<State>, shape: RouteShape, expertAlignment: number) {
+  constructor(
+    exchange: Exchange,
+    private readonly route: Route<State>,
+    private readonly shape: RouteShape,
+    private readonly expertAlignment: number,
+  ) {
     super(exchange);
     this.reduce = shape.reduce;
-    this.route = route;
-    this.shape = shape;
-    this.expertAlignment = expertAlignment;
   }
 
   async dispatch(request: DispatchRequest): Promise<DispatchResult> {

@@ -48,14 +48,13 @@ interface Source {
 
 /** The sum of a piece's rows, staged among the kernels. */
 class PieceSum {
-  private readonly staged: StagedRows;
-  private readonly piece: Piece;
   /** [rows of the piece] 1 where something was added; other rows hold anything. */
   private readonly hasRow: Uint8Array;
 
-  constructor(staged: StagedRows, piece: Piece) {
-    this.staged = staged;
-    this.piece = piece;
+  constructor(
+    private readonly staged: StagedRows,
+    private readonly piece: Piece,
+  ) {
     this.hasRow = new Uint8Array(piece.numRows);
   }
 

@@ -6,14 +6,11 @@ import type { Rank } from '../../../base/ids.js';
 
 /** `Dispatched`: what a combine has to know of its dispatch. */
 export abstract class Endpoint<Dispatched extends { readonly isCombined: boolean }> implements PeerMask {
-  protected readonly exchange: Exchange;
   protected numDegradedTokens = 0;
   /** Keyed by identity, so a foreign handle isn't found, and an abandoned one is collected. */
   protected readonly dispatched = new WeakMap<DispatchHandle, Dispatched>();
 
-  protected constructor(exchange: Exchange) {
-    this.exchange = exchange;
-  }
+  protected constructor(protected readonly exchange: Exchange) {}
 
   maskedRanks(): readonly Rank[] {
     return this.exchange.mask.ranks();

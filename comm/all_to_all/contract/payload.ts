@@ -108,7 +108,7 @@ export function readDispatchPayload(
   header: FrameHeader,
   payload: Uint8Array,
   shape: PayloadShape,
-  kind: DispatchKind,
+  kind: DispatchKind = {},
 ): ReceivedDispatch {
   checkHeader(header, dispatchForm(shape, kind));
   const { hidden, numTopk, reduce, dispatchDtype: dtype } = shape;

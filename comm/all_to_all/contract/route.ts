@@ -52,7 +52,7 @@ export interface ExpertRows {
   readonly numTokens: readonly number[];
 }
 
-/** What a combine takes of its dispatch; it marks the tokens whose rows a masked rank kept. */
+/** What a combine has to know of its dispatch. */
 export interface DispatchedRows<State> {
   readonly routing: Routing;
   readonly state: State;

@@ -23,15 +23,14 @@ export interface ExchangeParts {
 }
 
 export class Exchange {
-  readonly mesh: Mesh;
   readonly mask: RankMask;
   readonly stats: ExchangeStats;
   private readonly everyPeer: readonly Rank[];
-  private readonly parts: ExchangeParts;
 
-  constructor(mesh: Mesh, parts: ExchangeParts) {
-    this.mesh = mesh;
-    this.parts = parts;
+  constructor(
+    readonly mesh: Mesh,
+    private readonly parts: ExchangeParts,
+  ) {
     this.mask = new RankMask(mesh);
     this.stats = new ExchangeStats(mesh.size);
     this.everyPeer = peersOf(mesh);

@@ -34,12 +34,9 @@ interface Counters {
 }
 
 export class ExchangeStats {
-  private readonly size: number;
   private readonly counters = new Map<Phase, Map<number, Counters>>();
 
-  constructor(size: number) {
-    this.size = size;
-  }
+  constructor(private readonly size: number) {}
 
   sent(phase: Phase, layer: number, to: Rank, { tokens, rows, bytes }: SentCounts): void {
     const counters = this.of(phase, layer);

@@ -4,12 +4,9 @@ import type { Rank } from '../../../base/ids.js';
 import type { Mesh } from '../../mesh/mesh.js';
 
 export class RankMask {
-  private readonly mesh: Mesh;
   private readonly masked = new Set<Rank>();
 
-  constructor(mesh: Mesh) {
-    this.mesh = mesh;
-  }
+  constructor(private readonly mesh: Mesh) {}
 
   has(rank: Rank): boolean {
     return this.masked.has(rank);

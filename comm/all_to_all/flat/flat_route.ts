@@ -5,14 +5,7 @@ import type { Exchange } from '../exchange/exchange.js';
 import type { Call } from '../exchange/round.js';
 import { layoutOf, type DestinationLayout } from '../contract/layout.js';
 import type { Frame } from '../../mesh/mesh.js';
-import {
-  checkCombinePayload,
-  combineForm,
-  dispatchForm,
-  readDispatchPayload,
-  refusal,
-  type DispatchKind,
-} from '../contract/payload.js';
+import { checkCombinePayload, combineForm, dispatchForm, readDispatchPayload, refusal } from '../contract/payload.js';
 import type { LeasedFloats } from '../../mesh/payload_pool.js';
 import type {
   Arrived,
@@ -31,13 +24,10 @@ import { decodeRows, roundTripRows } from '../../codec/wire_dtype.js';
 export type FlatState = readonly DestinationLayout[];
 
 export class FlatRoute implements Route<FlatState> {
-  private readonly exchange: Exchange;
-  private readonly shape: RouteShape;
-
-  constructor(exchange: Exchange, shape: RouteShape) {
-    this.exchange = exchange;
-    this.shape = shape;
-  }
+  constructor(
+    private readonly exchange: Exchange,
+    private readonly shape: RouteShape,
+  ) {}
 
   startDispatch(
     call: Call,
@@ -126,7 +116,7 @@ export class FlatRoute implements Route<FlatState> {
 
   private unpack({ header, payload, release }: Frame, cached: CachedRoute<FlatState> | undefined): ArrivedRows {
     const { hidden, dispatchDtype } = this.shape;
-    const kind: DispatchKind = { isCached: cached !== undefined };
+    const kind = { isCached: cached !== undefined };
     const { numRows, rows, weights, slots } = readDispatchPayload(header, payload, this.shape, kind);
     const known = cached?.bySource[header.source];
     if (known !== undefined && known.numRows !== numRows) {

@@ -25,15 +25,11 @@ interface HomeRows {
 }
 
 export class NodeCombine {
-  private readonly exchange: Exchange;
-  private readonly shape: RouteShape;
-  private readonly plan: NodePlan;
-
-  constructor(exchange: Exchange, shape: RouteShape, plan: NodePlan) {
-    this.exchange = exchange;
-    this.shape = shape;
-    this.plan = plan;
-  }
+  constructor(
+    private readonly exchange: Exchange,
+    private readonly shape: RouteShape,
+    private readonly plan: NodePlan,
+  ) {}
 
   start(call: Call, rows: ExpertRows, dispatched: DispatchedRows<HierarchicalState>): Pending<Float32Array> {
     const startMs = performance.now();

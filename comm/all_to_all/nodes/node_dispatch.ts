@@ -39,19 +39,16 @@ interface Forwarded {
 }
 
 export class NodeDispatch {
-  private readonly exchange: Exchange;
-  private readonly shape: RouteShape;
-  private readonly plan: NodePlan;
-
-  constructor(exchange: Exchange, shape: RouteShape, plan: NodePlan) {
-    this.exchange = exchange;
-    this.shape = shape;
-    this.plan = plan;
-  }
+  constructor(
+    private readonly exchange: Exchange,
+    private readonly shape: RouteShape,
+    private readonly plan: NodePlan,
+  ) {}
 
   start(call: Call, x: Float32Array, routing: Routing, cached: Cached): Pending<Arrived<HierarchicalState>> {
     const startMs = performance.now();
     const { exchange, shape, plan } = this;
+    const { memory } = exchange.mesh;
     const isCached = cached !== undefined;
     const nodes = cached?.state.nodes ?? nodeLayoutsOf(routing.topkIdx, shape, plan.numNodes);
     // 1. Each token crosses once to every other node that has experts of it.
@@ -63,9 +60,9 @@ export class NodeDispatch {
       peers: plan.relays(exchange.peers),
       countsOf: (to) => ({ numRows: nodes[plan.nodeOf(to)]!.rows.length }),
       pack: (relay) => {
-        const options = { isCached, memory: exchange.mesh.memory };
         const layout = nodes[plan.nodeOf(relay)]!;
-        return { payload: packDispatch(x, routing.topkWeights, layout, shape, options).bytes, isOwn: true };
+        const { bytes: payload } = packDispatch(x, routing.topkWeights, layout, shape, { isCached, memory });
+        return { payload, isOwn: true };
       },
       keep: () => this.keep(x, routing, nodes[plan.node]!, cached),
     };
@@ -100,6 +97,7 @@ export class NodeDispatch {
   /** What goes on to the ranks of this node. Throws PROTOCOL. */
   private forward({ own, frames }: Gathered<RelayedRows>, cached: Cached): RoundRows<Forwarded> {
     const { exchange, shape, plan } = this;
+    const { memory } = exchange.mesh;
     const isCached = cached !== undefined;
     const sources = plan.byNode((node) => (node === plan.node ? own : undefined));
     for (const frame of frames) sources[plan.nodeOf(frame.header.source)] = this.unpack(frame, cached);
@@ -108,8 +106,8 @@ export class NodeDispatch {
     return {
       countsOf: (to) => ({ numRows: numRowsFor(plan.localOf(to)) }),
       pack: (mate) => {
-        const options = { isCached, memory: exchange.mesh.memory };
-        return { payload: packForwarded(sources, plan.localOf(mate), shape, options).bytes, isOwn: true };
+        const { bytes: payload } = packForwarded(sources, plan.localOf(mate), shape, { isCached, memory });
+        return { payload, isOwn: true };
       },
       keep: () => {
         const kept = packForwarded(sources, plan.local, shape, { isCached, memory: FRESH_MEMORY });

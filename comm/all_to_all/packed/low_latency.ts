@@ -20,7 +20,7 @@ import type {
 import type { Mesh } from '../../mesh/mesh.js';
 import { leaseFloats, type PayloadMemory } from '../../mesh/payload_pool.js';
 import { PackedBuffers } from './packed_buffers.js';
-import { layoutRangeOf, packedLayoutOf, packedRowsOf, type PackedLayout } from './packed_layout.js';
+import { layoutRangeOf, numRowsTo, packedLayoutOf, packedRowsOf, type PackedLayout } from './packed_layout.js';
 import { packedShapeOf, packRows, readPackedRows, unpackRows, type PackedRows } from './packed_payload.js';
 import { checkCombinePayload, combineForm, dispatchForm, type PayloadShape } from '../contract/payload.js';
 import { decodeRows, encodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
@@ -55,16 +55,15 @@ interface Dispatched {
 
 class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll {
   readonly rowsPerExpert: number;
-  private readonly shape: PayloadShape;
-  private readonly numTopk: number;
-  private readonly maxTokens: number;
   private readonly buffers: PackedBuffers;
 
-  constructor(exchange: Exchange, shape: PayloadShape, numTopk: number, maxTokens: number) {
+  constructor(
+    exchange: Exchange,
+    private readonly shape: PayloadShape,
+    private readonly numTopk: number,
+    private readonly maxTokens: number,
+  ) {
     super(exchange);
-    this.shape = shape;
-    this.numTopk = numTopk;
-    this.maxTokens = maxTokens;
     const { size } = exchange.mesh;
     const { hidden, slotsPerRank } = shape;
     this.rowsPerExpert = size * maxTokens;
@@ -80,12 +79,13 @@ class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll 
     // 1. Which rows go where.
     const startMs = performance.now();
     const { exchange, shape, numTopk } = this;
+    const { slotsPerRank } = shape;
     const { rank, size, memory } = exchange.mesh;
     const { x, signal } = request;
     const tag = { ...request.tag };
     const degraded = new DegradedTokens();
     const topkIdx = this.routingOf(request, degraded);
-    const layout = packedLayoutOf(topkIdx, { numTopk, slotsPerRank: shape.slotsPerRank, size });
+    const layout = packedLayoutOf(topkIdx, { numTopk, slotsPerRank, size });
 
     // 2. They go there; the own rows take the same form and stay.
     const gather = exchange.start({
@@ -95,7 +95,7 @@ class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll 
       phase: 'dispatch',
       form: dispatchForm(shape),
       peers: exchange.peers,
-      countsOf: (to) => ({ numRows: this.numRowsTo(layout, to), numTokens: layout.numTokens[to]! }),
+      countsOf: (to) => ({ numRows: numRowsTo(layout, to, slotsPerRank), numTokens: layout.numTokens[to]! }),
       pack: (to) => ({ payload: packRows(x, layout, to, shape, memory).payload, isOwn: true }),
       keep: () => packRows(x, layout, rank, shape, memory),
     });
@@ -201,11 +201,11 @@ class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll 
     const { topkIdx, layout, degraded } = sent;
     const form = combineForm(this.shape);
     const bytes = this.exchange.bySource<Uint8Array>(gathered, ({ header, payload }) => {
-      checkCombinePayload(header, this.numRowsTo(layout, header.source), form);
+      checkCombinePayload(header, numRowsTo(layout, header.source, slotsPerRank), form);
       return payload;
     });
     const returned = bytes.map((rows, rank) => {
-      const numRows = this.numRowsTo(layout, rank);
+      const numRows = numRowsTo(layout, rank, slotsPerRank);
       const first = layout.start[rank * slotsPerRank]!;
       if (rows === undefined) degraded.add(layout.rows.subarray(first, first + numRows));
       if (rows === undefined) return undefined;
@@ -221,11 +221,6 @@ class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll 
     );
     for (const one of returned) one?.release();
     return y;
-  }
-
-  private numRowsTo({ start }: PackedLayout, rank: number): number {
-    const { slotsPerRank } = this.shape;
-    return start[(rank + 1) * slotsPerRank]! - start[rank * slotsPerRank]!;
   }
 
   private encode(expertOut: Float32Array, rows: Int32Array, memory: PayloadMemory): Uint8Array<ArrayBuffer> {

@@ -42,6 +42,11 @@ export function packedLayoutOf(topkIdx: Int32Array, shape: LayoutShape): PackedL
   return { rows, start, rowOf, numTokens };
 }
 
+/** Rows of one destination. */
+export function numRowsTo({ start }: PackedLayout, rank: number, slotsPerRank: number): number {
+  return start[(rank + 1) * slotsPerRank]! - start[rank * slotsPerRank]!;
+}
+
 /** [S] of one destination: rows per slot. */
 export function countsTo({ start }: PackedLayout, rank: number, slotsPerRank: number): Int32Array {
   const first = rank * slotsPerRank;

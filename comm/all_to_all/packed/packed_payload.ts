@@ -11,7 +11,7 @@ import {
   type PayloadShape,
 } from '../contract/payload.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
-import { countsTo, type PackedLayout } from './packed_layout.js';
+import { countsTo, numRowsTo, type PackedLayout } from './packed_layout.js';
 import { decodeRows, encodeRows, wireRowBytes, type WireDtype } from '../../codec/wire_dtype.js';
 
 /** Bytes on the wire, header included, of one low-latency dispatch frame: 40 + n·(row bytes + 2). Its combine: `combineBytes`. */
@@ -39,12 +39,12 @@ export function packRows(
   rank: number,
   shape: PayloadShape,
   memory: PayloadMemory,
-): PackedRows & { readonly payload: Uint8Array<ArrayBuffer>; readonly numRows: number } {
+): PackedRows & { readonly payload: Uint8Array<ArrayBuffer> } {
   const { hidden, slotsPerRank, dispatchDtype } = shape;
   const { rows, start } = layout;
   const counts = countsTo(layout, rank, slotsPerRank);
   const first = rank * slotsPerRank;
-  const numRows = start[first + slotsPerRank]! - start[first]!;
+  const numRows = numRowsTo(layout, rank, slotsPerRank);
   const slots = new Int16Array(numRows);
   for (let slot = 0; slot < slotsPerRank; slot += 1) {
     slots.fill(slot, start[first + slot]! - start[first]!, start[first + slot + 1]! - start[first]!);
@@ -54,12 +54,12 @@ export function packRows(
     const from = start[first + slot]!;
     encodeRows(dispatchDtype, x, rows.subarray(from, from + count), count, hidden, block);
   });
-  return { counts, blocks, payload: bytes, numRows };
+  return { counts, blocks, payload: bytes };
 }
 
 /** The parts of a received frame, checked: at most `maxTokens` rows per slot. Throws PROTOCOL. */
 export function readPackedRows({ header, payload }: Frame, shape: PayloadShape, maxTokens: number): PackedRows {
-  const { slots, rows: blocks } = readDispatchPayload(header, payload, shape, {});
+  const { slots, rows: blocks } = readDispatchPayload(header, payload, shape);
   const counts = new Int32Array(shape.slotsPerRank);
   for (let n = 0; n < slots.length; n += 1) {
     const slot = slots[n]!;
