@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { InternalError } from '../../../../base/coded_error.js';
 import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
@@ -47,6 +48,32 @@ describe('KV cache of the kernels', () => {
     const [cache] = cacheOf(gqaSpec({}), 4);
     const addresses = addressesOf(cache, [4, 2, 0, 1, 3], 20).sort((a, b) => a - b);
     addresses.slice(1).forEach((address, i) => expect(address - addresses[i]!).to.be.at.least(cache.layerBytes));
+  });
+
+  it('blocks that are written come back, though the memory grows while they are', async () => {
+    const [cache, memory] = cacheOf(gqaSpec({}), 64);
+    const { reservedBytes } = memory;
+    const blocks: Uint8Array[] = [];
+    const numBytes = 4 * 64 * 4 * 10; // two heads of ten channels, keys and values
+    while (memory.reservedBytes < 3 * reservedBytes) {
+      const bytes = new Uint8Array(numBytes).fill(1 + (blocks.length % 100));
+      cache.write(blocks.length, bytes);
+      blocks.push(bytes);
+    }
+    for (const [id, bytes] of blocks.entries()) expect(await cache.read(id)).to.deep.equal(bytes);
+    cache.dispose();
+    expect(memory.usedBytes).to.equal(0);
+  });
+
+  it('a block that finds no memory changes nothing', async () => {
+    const memory = new KernelMemory(2 ** 20);
+    const cache = new KernelKvCache(memory, gqaSpec({}), 2 ** 15);
+    const bytes = new Uint8Array(4 * 2 ** 15 * 4 * 10);
+    const error = await errorOf(ExpertError, () => {
+      cache.write(0, bytes);
+    });
+    expect(error.code).to.equal('OUT_OF_MEMORY');
+    expect([cache.numBlocks, memory.usedBytes]).to.deep.equal([0, 0]);
   });
 
   it('tables that are too short, and ids that are not whole numbers from 0, are INTERNAL errors', async () => {

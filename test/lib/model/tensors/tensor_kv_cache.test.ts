@@ -45,6 +45,14 @@ async function read(cache: TensorKvCache, table: readonly number[], layer: numbe
   return values;
 }
 
+/** The same for lanes of any width, without asking for columns. */
+async function laneOf(cache: TensorKvCache, table: readonly number[], layer: number, lane: number, length: number) {
+  const rows = tidy(() => clone(stackRows(cache.segments(table, layer, lane, length).map((segment) => segment.rows))));
+  const values = (await rowsOf(rows)).slice();
+  rows.dispose();
+  return values;
+}
+
 describe('KV cache', () => {
   let numTensorsBefore = 0;
 
@@ -154,6 +162,81 @@ describe('KV cache', () => {
     const shared = Float32Array.of(...rows.slice(0, 128 * WIDTH), ...rows.slice(0, 128 * WIDTH));
     expect(isSameBits(await read(cache, [0, 2], 0, 0, 256), shared)).to.equal(true);
     cache.free([0, 2]);
+  });
+
+  it('heads side by side in a lane are the same bytes as heads in lanes of their own, both ways', async () => {
+    const [numTokens, blockSize, numHeads] = [300, 64, 2];
+    const random = randomFrom(7);
+    const table = [4, 1, 0, 2, 3];
+    const apart = new TensorKvCache({
+      ...{ numLayers: 2, blockSize },
+      lanes: { numHeads: 1, width: WIDTH, hasOnes: [false, true, false, true] },
+    });
+    const beside = new TensorKvCache({
+      ...{ numLayers: 2, blockSize },
+      lanes: { numHeads, width: WIDTH, hasOnes: [false, true] },
+    });
+    for (const layer of [0, 1]) {
+      for (const [lane, hasOne] of [false, true].entries()) {
+        const width = WIDTH + Number(hasOne);
+        const heads = Array.from({ length: numHeads }, () => {
+          const rows = randomValues(random, numTokens * width);
+          return hasOne ? rows.map((value, i) => (i % width === WIDTH ? 1 : value)) : rows;
+        });
+        const both = tidy(() => {
+          const tensors = heads.map((rows) => toTensor(rows, [numTokens, width]));
+          tensors.forEach((rows, head) => apart.append(table, layer, 2 * head + lane, 0, rows));
+          const both = joinColumns(tensors);
+          beside.append(table, layer, lane, 0, both);
+          return both;
+        });
+        expect(await laneOf(beside, table, layer, lane, numTokens)).to.deep.equal(await rowsOf(both));
+        both.dispose();
+      }
+    }
+    const blocks = await Promise.all(table.map((id) => apart.read(id)));
+    const copies = table.map((id) => id + 10);
+    for (const [i, id] of table.entries()) {
+      expect(await beside.read(id), `block ${i}`).to.deep.equal(blocks[i]);
+      beside.write(copies[i]!, blocks[i]!);
+    }
+    // Segments in the layouts that products of all heads ask for are read as what they were made of.
+    for (const layer of [0, 1]) {
+      tidy(() => beside.segments(copies, layer, 0, numTokens)[0]!.byHead(numHeads).shape);
+      tidy(() => beside.segments(copies, layer, 1, numTokens)[0]!.columns.shape);
+    }
+    for (const [i, id] of copies.entries()) expect(await beside.read(id), `block ${i}`).to.deep.equal(blocks[i]);
+    for (const layer of [0, 1]) {
+      for (const lane of [0, 1]) {
+        const original = await laneOf(beside, table, layer, lane, numTokens);
+        expect(await laneOf(beside, copies, layer, lane, numTokens)).to.deep.equal(original);
+      }
+    }
+    apart.dispose();
+    beside.dispose();
+  });
+
+  it('a block that a step wrote in part has zeros for what is missing', async () => {
+    const cache = new TensorKvCache({ numLayers: 2, lanes: { ...ONE_LANE, hasOnes: [false, false] }, blockSize: 2 });
+    append(cache, [5], 0, 0, 0, Float32Array.of(1, 2, 3, 4, 5, 6));
+    append(cache, [5], 1, 0, 0, Float32Array.of(7, 8, 9));
+    const bytes = await cache.read(5);
+    const lanes = [1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0, 0, 7, 8, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    expect([...new Float32Array(bytes.buffer)]).to.deep.equal(lanes);
+    cache.dispose();
+  });
+
+  it('a block that was read is the caller’s, where a backend gives what it holds', async () => {
+    await selectBackend('cpu');
+    const cache = new TensorKvCache({ numLayers: 1, lanes: { ...ONE_LANE, hasOnes: [true] }, blockSize: 1 });
+    const values = Float32Array.of(1, 2, 3);
+    cache.write(0, new Uint8Array(values.buffer));
+    const bytes = await cache.read(0);
+    expect([...new Float32Array(bytes.buffer)]).to.deep.equal([1, 2, 3]);
+    bytes.fill(9);
+    expect([...new Float32Array((await cache.read(0)).buffer)]).to.deep.equal([1, 2, 3]);
+    cache.dispose();
+    await selectBackend('wasm');
   });
 
   it('outlives the tensors that were appended', async () => {
