@@ -82,14 +82,15 @@ export class TensorKvCache implements KvCache {
   write(block: number, bytes: Uint8Array): void {
     const { numLayers, lanes, blockSize } = this.shape;
     const numRows = lanes.hasOnes.length * lanes.numHeads * blockSize; // of a layer
-    const values = rowsOfBytes(bytes, numLayers * numRows * lanes.width, block);
-    tidy(() => {
-      const all = toTensor(values, [numLayers * numRows, lanes.width]);
-      for (let layer = 0; layer < numLayers; layer++) {
-        const rows = laneRows(rowsFrom(all, layer * numRows, numRows), lanes);
-        for (const [lane, own] of rows.entries()) this.replace(block, layer, lane, keep(own));
-      }
-    });
+    const size = numRows * lanes.width;
+    const values = rowsOfBytes(bytes, numLayers * size, block);
+    for (let layer = 0; layer < numLayers; layer++) {
+      tidy(() => {
+        // One layer at a time: wasm copies all of a tensor to take a part of it.
+        const rows = toTensor(values.subarray(layer * size, (layer + 1) * size), [numRows, lanes.width]);
+        for (const [lane, own] of laneRows(rows, lanes).entries()) this.replace(block, layer, lane, keep(own));
+      });
+    }
   }
 
   /** Forgets blocks that the head took back. */
