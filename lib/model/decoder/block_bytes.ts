@@ -1,4 +1,4 @@
-/** A KV block outside its cache, as {@link KvCache} describes it. */
+/** A KV block outside its cache, in the layout that KvCache describes (decoder.ts). */
 import { InternalError } from '../../../base/coded_error.js';
 
 /** Of rows that nobody else holds. */
@@ -10,4 +10,5 @@ export function rowsOfBytes(bytes: Uint8Array, numFloats: number, block: number)
   throw new InternalError(`${bytes.byteLength} bytes for block ${block}, and a block takes ${4 * numFloats}`);
 }
 
+/** For reading a block that was never written, or was freed. */
 export const nothingIn = (block: number): InternalError => new InternalError(`block ${block} holds nothing to read`);
