@@ -9,6 +9,14 @@ import { UsageError } from '../../lib/commands/base/context.js';
 import { tinyModel } from '../kit/paths.js';
 import { errorOf } from '../kit/rejects.js';
 
+/** What --json prints, beside the settings. */
+interface Figures {
+  readonly machine: object;
+  readonly dtypes: readonly DtypeRow[];
+  readonly tensors: TensorsRow;
+  readonly decode: readonly DecodeRow[];
+}
+
 /** What the command writes to stdout. */
 async function output(...args: readonly string[]): Promise<string> {
   const stdout = new PassThrough({ encoding: 'utf8' });
@@ -23,15 +31,14 @@ const MODEL = ['--model', tinyModel('tiny-deepseek-v3')];
 
 describe('expertwire bench compute', function () {
   this.timeout(60_000);
+  let figures: Figures;
 
-  it('--json is one object: machine, settings, every dtype with its baselines and batches, both computes', async () => {
-    const text = await output(...TINY, ...MODEL, '--json');
-    const { machine, dtypes, tensors, decode, ...settings } = JSON.parse(text) as {
-      machine: object;
-      dtypes: readonly DtypeRow[];
-      tensors: TensorsRow;
-      decode: readonly DecodeRow[];
-    };
+  before(async () => {
+    figures = JSON.parse(await output(...TINY, ...MODEL, '--json')) as Figures;
+  });
+
+  it('--json is one object: machine, settings, every dtype with its baselines and batches, both computes', () => {
+    const { machine, dtypes, tensors, decode, ...settings } = figures;
     expect(machine).to.have.all.keys('cpu', 'cores', 'memory', 'node');
     expect(settings).to.deep.include({ seed: 1, repeats: 1, hidden: 64, intermediate: 40, experts: 6, topk: 2 });
     expect(dtypes.map(({ dtype }) => dtype)).to.deep.equal(['f32', 'bf16', 'int8']);
@@ -62,11 +69,11 @@ describe('expertwire bench compute', function () {
 
   it('another backend is measured without kernels', async () => {
     const text = await output(...TINY, ...MODEL, '--json', '--backend', 'cpu');
-    const figures = JSON.parse(text) as { dtypes: unknown[]; tensors: TensorsRow; decode: readonly DecodeRow[] };
-    expect(figures.dtypes).to.deep.equal([]);
-    expect(figures.tensors.backend).to.equal('cpu');
-    expect(figures.tensors.batches.map(({ tokens }) => tokens)).to.deep.equal([1, 5]);
-    expect(figures.decode.map(({ compute }) => compute)).to.deep.equal(['tensors']);
+    const { dtypes, tensors, decode } = JSON.parse(text) as Figures;
+    expect(dtypes).to.deep.equal([]);
+    expect(tensors.backend).to.equal('cpu');
+    expect(tensors.batches.map(({ tokens }) => tokens)).to.deep.equal([1, 5]);
+    expect(decode.map(({ compute }) => compute)).to.deep.equal(['tensors']);
   });
 
   it('experts that do not fit the wasm backend as tensors, with what they are compared with, are left out', () => {
@@ -76,9 +83,8 @@ describe('expertwire bench compute', function () {
     expect(fits('tensorflow', 43)).to.equal(true);
   });
 
-  it('a layer decodes in a handful of kernel calls and without a TensorFlow.js operation', async () => {
-    const text = await output(...TINY, ...MODEL, '--json', '--dtypes', 'bf16');
-    const [kernels, tensors] = (JSON.parse(text) as { decode: readonly DecodeRow[] }).decode;
+  it('a layer decodes in a handful of kernel calls and without a TensorFlow.js operation', () => {
+    const [kernels, tensors] = figures.decode;
     expect(kernels!.tfjs_ops).to.equal(0);
     // Attention, gate, experts, their sum, shared experts, residual; embedding, logits and greedy choice once per token.
     expect(kernels!.kernel_calls).to.be.within(5, 7);

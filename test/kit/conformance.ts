@@ -58,15 +58,21 @@ export function readConformance(family: string): Conformance {
   };
 }
 
-/** Writes config.json and the weights that the goldens were computed with. @throws ModelError for a configuration that can't run */
-export async function writeConformanceModel(dir: string, { config, extraTensors }: ConformanceCase): Promise<void> {
+/** Writes config.json and the weights that the goldens were computed with; those of a name and shape are made once and kept in `known`. @throws ModelError for a configuration that can't run */
+export async function writeConformanceModel(
+  dir: string,
+  { config, extraTensors }: ConformanceCase,
+  known: Map<string, Uint8Array>,
+): Promise<void> {
   await writeFile(join(dir, 'config.json'), JSON.stringify(config));
   const shapes = [...tensorShapesOf(modelSpecOf(config))].map(({ name, shape }) => ({ name, shape }));
   const extra = Object.entries(extraTensors).map(([name, shape]) => ({ name, shape }));
   const all = new Map([...shapes, ...extra].map((tensor) => [tensor.name, tensor]));
   const tensors = [...all.values()].map(({ name, shape }): TensorToWrite => {
-    const values = conformanceValues(name, shape);
-    return { name, dtype: 'F32', shape, bytes: new Uint8Array(values.buffer) };
+    const key = `${name} ${shape.join()}`;
+    const bytes = known.get(key) ?? new Uint8Array(conformanceValues(name, shape).buffer);
+    known.set(key, bytes);
+    return { name, dtype: 'F32', shape, bytes };
   });
   await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
 }

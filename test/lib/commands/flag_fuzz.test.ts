@@ -7,29 +7,9 @@ import { UsageError } from '../../../lib/commands/base/context.js';
 import { launchPlan } from '../../../lib/commands/launch.js';
 import { createParser } from '../../../lib/commands/parser.js';
 import { commandContext } from '../../kit/command_context.js';
-import { moe7m } from '../../kit/paths.js';
-import { Processes } from '../../kit/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { randomFrom } from '../../refs/random.js';
+import { ODD, withOption, type Line } from '../../kit/odd_flags.js';
 
-const ODD = [
-  '1e9',
-  '-1',
-  '0',
-  '0.5',
-  'NaN',
-  'Infinity',
-  '1e308',
-  '5e-324',
-  '9007199254740993',
-  '',
-  'x',
-  '\u001b[2J',
-  '7'.repeat(5000),
-];
-
-/** A command line that works in a moment, and its options that take numbers. */
-type Line = readonly [args: readonly string[], options: readonly string[]];
 
 const BENCHES: readonly Line[] = [
   [
@@ -58,13 +38,6 @@ const BENCHES: readonly Line[] = [
   ],
 ];
 
-/** Replaces an option's value, or adds it. */
-function withOption(args: readonly string[], name: string, value: string): string[] {
-  const at = args.indexOf(`--${name}`);
-  const rest = at < 0 ? args : [...args.slice(0, at), ...args.slice(at + 2)];
-  return [...rest, `--${name}=${value}`];
-}
-
 async function runAll(args: readonly string[], options: readonly string[], values: readonly string[]): Promise<void> {
   for (const option of options) {
     for (const value of values) {
@@ -92,7 +65,7 @@ describe('a number on a command line that nobody means', function () {
       await writeFile(file, JSON.stringify({ weight: Array.from({ length: 3 }, () => [9, 4, 2, 1, 1, 1, 0, 0]) }));
       for (const planner of ['eplb', 'eplb_stable']) {
         const args = ['plan', '--load', file, '--ranks', '2', '--slots', '10', '--planner', planner];
-        await runAll(args, ['ranks', 'slots', 'nodes', 'groups', 'move-cost'], [...ODD, '65535', '1000000']);
+        await runAll(args, ['ranks', 'slots', 'nodes', 'groups', 'move-cost'], [...ODD, '65535', '100000']);
       }
     });
   });
@@ -139,57 +112,6 @@ describe('a number on a command line that nobody means', function () {
           expect(error).to.be.instanceOf(UsageError);
         }
       }
-    }
-  });
-});
-
-describe('command lines of generate, score and rank with odd values', function () {
-  this.timeout(120_000);
-  const processes = new Processes();
-  afterEach(processes.expectNone);
-
-  const COMMANDS: readonly Line[] = [
-    [
-      ['generate', '--model', moe7m(), '--prompt-ids', '1,2,3', '--max-new-tokens', '2', '--join-timeout', '5'],
-      [
-        'ranks',
-        'num-redundant-experts',
-        'max-new-tokens',
-        'temperature',
-        'top-k',
-        'top-p',
-        'min-p',
-        'repetition-penalty',
-        'seed',
-        'join-timeout',
-        'prompt-ids',
-      ],
-    ],
-    [
-      ['score', '--model', moe7m(), '--ids', '1,2,3'],
-      ['ids', 'ranks'],
-    ],
-    [
-      ['rank', '--head', '127.0.0.1:1', '--join-timeout', '1'],
-      ['rank', 'nproc', 'join-timeout', 'head'],
-    ],
-  ];
-
-  it('end within seconds with one line that names the option', async () => {
-    const random = randomFrom(5);
-    const env = { EXPERTWIRE_JOB_SECRET: 'a secret of this test' };
-    const lines = COMMANDS.flatMap(([args, options]) =>
-      options.flatMap((option) => ODD.map((value) => withOption(args, option, value))),
-    );
-    for (let i = 0; i < 24; i++) {
-      const args = lines[Math.floor(random() * lines.length)]!;
-      const story = args.join(' ').slice(0, 200);
-      const { code, stderr } = await processes.cli(args, { env }).ended;
-      expect(code, `${story}: ${stderr}`).to.be.oneOf([0, 1, 2]);
-      expect(stderr, story).not.to.match(/\n {4}at |please report|undefined/);
-      // eslint-disable-next-line no-control-regex -- a terminal would obey it
-      expect(stderr, story).not.to.match(/\u001b/);
-      if (code !== 0) expect(stderr.trimEnd().split('\n').at(-1), story).to.match(/^expertwire: /);
     }
   });
 });

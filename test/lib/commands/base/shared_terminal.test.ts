@@ -1,37 +1,12 @@
 import { expect } from 'chai';
-import { Writable } from 'node:stream';
-import type { CommandContext, Output } from '../../../../lib/commands/base/context.js';
-import { createParser } from '../../../../lib/commands/parser.js';
 import { SharedTerminal } from '../../../../lib/commands/base/shared_terminal.js';
-import { commandContext } from '../../../kit/command_context.js';
-import { moe7m } from '../../../kit/paths.js';
-import { kill, Processes } from '../../../kit/processes.js';
-
-/** Where both outputs land. */
-class Screen {
-  shown = '';
-  onText: (text: string) => void = () => undefined;
-
-  output(isTTY: boolean): Output {
-    const write = (chunk: Buffer, _encoding: unknown, done: () => void): void => {
-      this.shown += chunk.toString();
-      this.onText(chunk.toString());
-      done();
-    };
-    return Object.assign(new Writable({ write }), { isTTY, columns: 80 });
-  }
-}
+import { Screen } from '../../../kit/screen.js';
 
 function terminalOn(screen: Screen, isOut = true, isErr = true): SharedTerminal {
   return new SharedTerminal({ stdout: screen.output(isOut), stderr: screen.output(isErr) });
 }
 
-describe('text and warnings on one terminal', function () {
-  this.timeout(60_000);
-  const processes = new Processes();
-  before(() => processes.markThisProcess());
-  afterEach(processes.expectNone);
-
+describe('text and warnings on one terminal', () => {
   it('a warning in the middle of a line begins a line, and the text goes on below it', () => {
     const screen = new Screen();
     const terminal = terminalOn(screen);
@@ -68,19 +43,4 @@ describe('text and warnings on one terminal', function () {
       expect(screen.shown).to.equal('Call mewarning\n');
     });
   }
-
-  it('generate: the warning of a rank that is killed while text streams stands alone', async () => {
-    const screen = new Screen();
-    const [stdout, stderr] = [screen.output(true), screen.output(true)];
-    const context: CommandContext = { ...commandContext(), stdout, stderr };
-    screen.onText = (text) => {
-      if (!text.includes('shalt')) return; // in the middle of its second sentence
-      screen.onText = () => undefined;
-      kill(processes.rank(1).pid, 'SIGKILL');
-    };
-    const job = ['--model', moe7m(), '--ranks', '2', '--set', 'comm.on_peer_loss=mask'];
-    const prompts = ['--prompt', 'Call me', '--max-new-tokens', '150', '--ignore-eos'];
-    await createParser(['generate', ...job, ...prompts, '--no-summary'], context).parseAsync();
-    expect(screen.shown).to.match(/\nwarning: .*rank 1 /);
-  });
 });

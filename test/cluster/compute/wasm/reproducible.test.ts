@@ -4,8 +4,8 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { repoRoot } from '../../kit/paths.js';
-import { withTempFolder } from '../../kit/temp_folder.js';
+import { repoRoot } from '../../../kit/paths.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
 
 /** The part of the global that is used here: Node's types leave it to the DOM's. */
 declare const WebAssembly: {

@@ -2,13 +2,13 @@
 import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { recordedLoad } from '../../../../experts/routing/recorded_routing.js';
-import { UsageError } from '../../../../lib/commands/base/context.js';
-import { createParser } from '../../../../lib/commands/parser.js';
-import { commandContext } from '../../../kit/command_context.js';
-import { tinyModel } from '../../../kit/paths.js';
-import { errorOf } from '../../../kit/rejects.js';
-import { withTempFolder } from '../../../kit/temp_folder.js';
+import { recordedLoad } from '../../../../../experts/routing/recorded_routing.js';
+import { UsageError } from '../../../../../lib/commands/base/context.js';
+import { createParser } from '../../../../../lib/commands/parser.js';
+import { commandContext } from '../../../../kit/command_context.js';
+import { tinyModel } from '../../../../kit/paths.js';
+import { errorOf } from '../../../../kit/rejects.js';
+import { withTempFolder } from '../../../../kit/temp_folder.js';
 
 async function expertwire(...args: readonly string[]): Promise<string> {
   const context = commandContext();

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compile, createConsumer, run } from './kit/consumer_project.js';
-import { repoRoot } from './kit/paths.js';
-import { withTempFolder } from './kit/temp_folder.js';
+import { compile, createConsumer, run } from '../kit/consumer_project.js';
+import { repoRoot } from '../kit/paths.js';
+import { withTempFolder } from '../kit/temp_folder.js';
 
 const CLI = join(repoRoot(), 'dist/lib/cli.js');
 
