@@ -237,7 +237,7 @@ function withRanks(
   const base = readConformance(family).cases[0]!;
   const own = { ...SIZES, rope_scaling: null, ...config };
   return withTempFolder(async (dir) => {
-    await writeConformanceModel(dir, { ...base, config: { ...base.config, ...own } });
+    await writeConformanceModel(dir, { ...base, config: { ...base.config, ...own } }, new Map());
     const { numTensors } = tensorMemory();
     const ranks = await CacheRanks.start(dir, options);
     await use(ranks).finally(() => ranks.close());

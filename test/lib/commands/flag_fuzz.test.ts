@@ -10,7 +10,6 @@ import { commandContext } from '../../kit/command_context.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 import { ODD, withOption, type Line } from '../../kit/odd_flags.js';
 
-
 const BENCHES: readonly Line[] = [
   [
     ['bench', 'codec', '--hidden', '8', '--tokens', '4', '--repeats', '1', '--warm-up-ms', '0'],
