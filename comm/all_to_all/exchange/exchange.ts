@@ -10,7 +10,7 @@ import { gather, lastArrival, peersOf } from '../../mesh/gather.js';
 import type { Rank } from '../../../base/ids.js';
 import type { Frame, Mesh } from '../../mesh/mesh.js';
 import { RankMask } from './rank_mask.js';
-import type { Gathered, FramePayload, Round, RoundFrames, RoundRows, RowCounts } from './round.js';
+import type { FramePayload, Gathered, Round, RoundFrames, RoundRows, RowCounts } from './round.js';
 import type { OnSpan, Span } from './span.js';
 
 /** What a lost or silent peer does to a call. */
