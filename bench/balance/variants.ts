@@ -36,7 +36,9 @@ export class VariantEngines {
   private readonly running = new Map<Variant, RunningVariant>();
 
   private constructor(setup: EngineSetup, folder: string, signal: AbortSignal) {
-    [this.setup, this.folder, this.signal] = [setup, folder, signal];
+    this.setup = setup;
+    this.folder = folder;
+    this.signal = signal;
   }
 
   static async create(setup: EngineSetup, signal: AbortSignal): Promise<VariantEngines> {

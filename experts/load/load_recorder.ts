@@ -118,7 +118,8 @@ export class LoadRecorder implements RoutingObserver {
     const { first: step, numSteps, numTokens } = this;
     const line = loadLine({ step, numSteps, numTokens, load_LE: this.sum.load_LE });
     this.sum.reset();
-    [this.numSteps, this.numTokens] = [0, 0];
+    this.numSteps = 0;
+    this.numTokens = 0;
     this.records++;
     await this.writer.write(line);
   }

@@ -15,7 +15,8 @@ export class CountGather {
 
   /** Uses the collectives of `mesh`: nobody else may. */
   constructor(mesh: Mesh, timeoutMs: number) {
-    [this.mesh, this.timeoutMs] = [mesh, timeoutMs];
+    this.mesh = mesh;
+    this.timeoutMs = timeoutMs;
     this.collectives = createCollectives(mesh, { timeoutMs });
   }
 

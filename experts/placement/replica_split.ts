@@ -136,14 +136,17 @@ class PathSearch {
   private readonly isSeen: Uint8Array;
 
   constructor({ numRanks, slotsPerRank, phy2log, log2phy, logcnt }: Placement, moeLayer: number, turn: number) {
-    [this.slotsPerRank, this.turn] = [slotsPerRank, turn];
+    this.slotsPerRank = slotsPerRank;
+    this.turn = turn;
     this.replicas = log2phy[moeLayer]!;
     this.phy2log = phy2log[moeLayer]!;
     this.shared = Array.from({ length: numRanks }, (): number[] => []);
     this.phy2log.forEach((logical, p) => {
       if (logical >= 0 && logcnt[moeLayer]![logical]! > 1) this.shared[this.rankOf(p)]!.push(p);
     });
-    [this.queue, this.from, this.to] = [new Int32Array(numRanks), new Int32Array(numRanks), new Int32Array(numRanks)];
+    this.queue = new Int32Array(numRanks);
+    this.from = new Int32Array(numRanks);
+    this.to = new Int32Array(numRanks);
     this.isSeen = new Uint8Array(numRanks);
   }
 

@@ -45,7 +45,8 @@ export class Parties {
 
   private constructor(options: PartiesOptions) {
     const { ranks, linkMbit, signal } = options;
-    [this.ranks, this.#signal] = [ranks, signal];
+    this.ranks = ranks;
+    this.#signal = signal;
     const raw = (name: string): ProcessGroup<RawOrders> =>
       new ProcessGroup(
         Array.from({ length: ranks }, (_, rank) => startProcess('../ranks/raw_process.js', `${name} ${rank}`)),

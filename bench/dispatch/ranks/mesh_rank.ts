@@ -57,7 +57,9 @@ export class MeshRank {
     const shape = { hidden, numTopk, slotsPerRank, wire };
     const allToAll = createAllToAll(mesh, { ...shape, timeoutMs: CALL_TIMEOUT_MS, ...observed });
     const batch = new TokenBatch(workload, routingOf(workload, mesh.rank), mesh.rank);
-    [this.#allToAll, this.#batch, this.#timeline] = [allToAll, batch, timeline];
+    this.#allToAll = allToAll;
+    this.#batch = batch;
+    this.#timeline = timeline;
     batch.check(await roundTrip(allToAll, batch, this.#tag()), tolerance(wire, Math.min(numTopk, mesh.size)));
     const layouts = layoutOf(batch.topkIdx, { numTopk, slotsPerRank, size: mesh.size });
     return { selections: layouts.map(({ numPairs }) => numPairs), stats: allToAll.stats() };

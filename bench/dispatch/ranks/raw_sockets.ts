@@ -18,7 +18,9 @@ export class RawSockets {
   #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(kind: RawKind, rank: number, size: number) {
-    [this.#kind, this.#rank, this.#size] = [kind, rank, size];
+    this.#kind = kind;
+    this.#rank = rank;
+    this.#size = size;
     this.#out = new Array<Socket | undefined>(size).fill(undefined);
     this.#received = new Array<number>(size).fill(0);
     this.#expected = new Array<number>(size).fill(0);

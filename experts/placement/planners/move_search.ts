@@ -10,8 +10,6 @@ export type Move =
 /** Gains below this, with rank loads of at most numRanks, may be rounding: chasing them might go in circles. */
 const ROUNDING = 1e-12;
 
-type Buffers = [Float64Array, Float64Array, Float64Array];
-
 export class MoveSearch {
   private readonly slots: LayerSlots;
   private readonly moveCost: number;
@@ -30,12 +28,15 @@ export class MoveSearch {
 
   /** A move must gain `moveCost` per replica that changes its rank. */
   constructor(slots: LayerSlots, moveCost: number, risk: number) {
-    [this.slots, this.risk] = [slots, risk];
+    this.slots = slots;
+    this.risk = risk;
     this.moveCost = Math.max(moveCost, ROUNDING * slots.numRanks ** 2);
     this.growth = new Float64Array(slots.count.length);
     const numSlots = slots.table.length;
     this.spare = new Int32Array(numSlots);
-    [this.removal, this.rest, this.extra] = [0, 1, 2].map(() => new Float64Array(numSlots)) as Buffers;
+    this.removal = new Float64Array(numSlots);
+    this.rest = new Float64Array(numSlots);
+    this.extra = new Float64Array(numSlots);
   }
 
   /** Of the hottest rank that can gain, the move that gains most per replica moved; null when none is worth it. */

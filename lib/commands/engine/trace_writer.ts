@@ -26,7 +26,8 @@ export class TraceWriter {
   private hiddenUs = 0;
 
   private constructor(file: FileHandle, path: string, numMicroBatches: number) {
-    [this.file, this.path] = [file, path];
+    this.file = file;
+    this.path = path;
     this.numMicroBatches = numMicroBatches;
     this.written = Promise.resolve();
     this.append('[');
