@@ -3,9 +3,10 @@ import { Worker } from 'node:worker_threads';
 import { placementFrom, type Placement } from '../../../experts/placement/placement.js';
 import type { PlannerName } from '../../../experts/placement/planners/index.js';
 import type { StableOptions } from '../../../experts/placement/planners/eplb_stable.js';
-import type { ExpertLoad, Plan, PlanReport } from '../../../experts/placement/planners/planner.js';
+import type { ExpertLoad, Plan } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
 import { EngineError } from '../../protocol/errors.js';
+import type { PlanAnswer, PlannerWorkerData, PlanQuestion } from './planner_worker.js';
 
 /** Makes plans, one after the other. */
 export interface Planning {
@@ -15,30 +16,13 @@ export interface Planning {
   close(): Promise<void>;
 }
 
-/** To the thread. */
-export interface PlanQuestion {
-  readonly load_LE: ExpertLoad;
-  readonly topology: PlanTopology;
-  readonly current: Pick<Placement, 'version' | 'numRanks' | 'numExperts' | 'phy2log'>;
-}
-
-/** From the thread. */
-export type PlanAnswer =
-  | { readonly kind: 'plan'; readonly phy2log: readonly Int32Array[]; readonly report: PlanReport }
-  | { readonly kind: 'failed'; readonly message: string };
-
-/** What the thread begins with. */
-export interface PlannerWorkerData {
-  readonly planner: PlannerName;
-  readonly options: StableOptions;
-}
-
 interface PendingPlan {
   readonly current: Placement;
   readonly resolve: (plan: Plan) => void;
   readonly reject: (error: EngineError) => void;
 }
 
+/** Plans in a thread of its own (`planner_worker.ts`). */
 export class PlannerThread implements Planning {
   private readonly workerData: PlannerWorkerData;
   /** Started by the first plan. */

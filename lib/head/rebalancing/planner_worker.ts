@@ -1,8 +1,29 @@
 /** Plans in a thread of its own; started by planner_thread. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { placementFrom } from '../../../experts/placement/placement.js';
-import { createPlanner } from '../../../experts/placement/planners/index.js';
-import type { PlanAnswer, PlannerWorkerData, PlanQuestion } from './planner_thread.js';
+import { placementFrom, type Placement } from '../../../experts/placement/placement.js';
+import type { StableOptions } from '../../../experts/placement/planners/eplb_stable.js';
+import { createPlanner, type PlannerName } from '../../../experts/placement/planners/index.js';
+import type { ExpertLoad, PlanReport } from '../../../experts/placement/planners/planner.js';
+import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
+
+/** What the thread begins with. */
+export interface PlannerWorkerData {
+  readonly planner: PlannerName;
+  /** Of `eplb_stable`. */
+  readonly options: StableOptions;
+}
+
+/** To the thread. */
+export interface PlanQuestion {
+  readonly load_LE: ExpertLoad;
+  readonly topology: PlanTopology;
+  readonly current: Pick<Placement, 'version' | 'numRanks' | 'numExperts' | 'phy2log'>;
+}
+
+/** From the thread, one for each question, in their order. */
+export type PlanAnswer =
+  | { readonly kind: 'plan'; readonly phy2log: readonly Int32Array[]; readonly report: PlanReport }
+  | { readonly kind: 'failed'; readonly message: string };
 
 const { planner: name, options } = workerData as PlannerWorkerData;
 const planner = createPlanner(name, options);
