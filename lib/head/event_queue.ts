@@ -1,39 +1,32 @@
-/** Events of one request, from the engine's loop to the caller that iterates over them. */
+/** Events of one request, from the engine's loop to the one caller that iterates over them. */
 export class EventQueue<T> implements AsyncIterableIterator<T> {
   private readonly events: T[] = [];
-  private waiting: { resolve(result: IteratorResult<T>): void; reject(error: Error): void } | null = null;
   private end: { readonly error: Error | null } | null = null;
+  /** Tells a caller that waits that something came. */
+  private wake: () => void = () => undefined;
 
   push(event: T): void {
     if (this.end !== null) return;
-    if (this.waiting === null) this.events.push(event);
-    else this.settle()!.resolve({ done: false, value: event });
+    this.events.push(event);
+    this.wake();
   }
 
   /** The caller sees what was pushed, then the end, or the error. */
   close(error: Error | null = null): void {
-    if (this.end !== null) return;
-    this.end = { error };
-    const caller = this.settle();
-    if (error === null) caller?.resolve({ done: true, value: undefined });
-    else caller?.reject(error);
+    this.end ??= { error };
+    this.wake();
   }
 
-  next(): Promise<IteratorResult<T>> {
+  async next(): Promise<IteratorResult<T>> {
+    while (this.events.length === 0 && this.end === null) await new Promise<void>((resolve) => (this.wake = resolve));
     const event = this.events.shift();
-    if (event !== undefined) return Promise.resolve({ done: false, value: event });
-    if (this.end === null) return new Promise((resolve, reject) => (this.waiting = { resolve, reject }));
-    const { error } = this.end;
-    return error === null ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(error);
+    if (event !== undefined) return { done: false, value: event };
+    const { error } = this.end!;
+    if (error !== null) throw error;
+    return { done: true, value: undefined };
   }
 
   [Symbol.asyncIterator](): this {
     return this;
-  }
-
-  private settle(): typeof this.waiting {
-    const caller = this.waiting;
-    this.waiting = null;
-    return caller;
   }
 }
