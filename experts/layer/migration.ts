@@ -9,8 +9,8 @@ import { asLayer, asLogical, asRank, type Rank } from '../../base/ids.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
 import { ExpertError } from '../../compute/base/errors.js';
 import type { Expert } from '../../compute/base/expert_compute.js';
-import { scheduleOf, slotsOf, type Chunk, type ExpertCopy } from './migration_plan.js';
-import { placementFrom, type Placement } from '../placement/placement.js';
+import { scheduleOf, type Chunk, type ExpertCopy } from './migration_plan.js';
+import { slotsOf, withLayers, type Placement } from '../placement/placement.js';
 import type { ExpertShard } from './shard.js';
 import type { WeightSource } from '../../compute/base/weight_source.js';
 import { bytesBefore, numRowsOf, rowBytes, weightsOf, type ExpertShape } from '../../compute/base/weight_rows.js';
@@ -115,9 +115,7 @@ export class Migration {
       );
     }
     const { order, current } = stage;
-    const phy2log = [...base.phy2log];
     for (const { moeLayer, phy2log: table } of order.layers) {
-      phy2log[moeLayer] = table;
       const from = this.rank * base.slotsPerRank;
       const before = slotsOf(current, moeLayer, this.rank);
       const slots = new Map<number, Expert | number>();
@@ -129,7 +127,7 @@ export class Migration {
       this.parts.shard.replace(this.parts.layers[moeLayer]!, slots);
     }
     this.stage = null;
-    return placementFrom(version, base.numRanks, base.numExperts, phy2log);
+    return withLayers(base, version, order.layers);
   }
 
   /** Frees what was gathered. Idempotent. */

@@ -3,7 +3,7 @@
  * Why: docs/decisions/rebalancing.md#experts-keep-their-slots-while-they-stay-on-their-rank
  */
 import { ExpertError } from '../../compute/base/errors.js';
-import type { Placement } from '../placement/placement.js';
+import { slotsOf, type Placement } from '../placement/placement.js';
 import { maxRowBytes, numRowsOf, rowBytes, rowsWithin, type ExpertShape } from '../../compute/base/weight_rows.js';
 
 /** One expert for a rank that doesn't hold it yet, however many of its slots want it. */
@@ -24,10 +24,6 @@ export interface Chunk {
   readonly fromRow: number;
   readonly toRow: number;
 }
-
-/** Logical experts in a rank's slots, −1 = empty. */
-export const slotsOf = ({ phy2log, slotsPerRank }: Placement, moeLayer: number, rank: number): Int32Array =>
-  phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
 
 /** The distinct experts that a rank holds in a layer, ascending. */
 export const expertsOf = (placement: Placement, moeLayer: number, rank: number): number[] =>

@@ -3,10 +3,11 @@ import { ExpertError } from '../../compute/base/errors.js';
 
 /** Load = tokens routed to the expert, counted at the source, per MoE layer and logical expert; or anything else that is counted per layer. */
 export class LoadMonitor {
-  private readonly counts: readonly Float64Array[];
+  /** The counts themselves, [L][E]: they go on counting. */
+  readonly load_LE: readonly Float64Array[];
 
   constructor(numMoeLayers: number, numExperts: number) {
-    this.counts = Array.from({ length: numMoeLayers }, () => new Float64Array(numExperts));
+    this.load_LE = Array.from({ length: numMoeLayers }, () => new Float64Array(numExperts));
   }
 
   /**
@@ -26,24 +27,19 @@ export class LoadMonitor {
     });
   }
 
-  /** The counts themselves, [L][E]: they go on counting. */
-  get load_LE(): readonly Float64Array[] {
-    return this.counts;
-  }
-
   /** Tokens per MoE layer and logical expert since the last reset, [L][E]; a copy. */
   snapshot(): Float64Array[] {
-    return this.counts.map((counts_E) => counts_E.slice());
+    return this.load_LE.map((counts_E) => counts_E.slice());
   }
 
   reset(): void {
-    for (const counts_E of this.counts) counts_E.fill(0);
+    for (const counts_E of this.load_LE) counts_E.fill(0);
   }
 
   private layer(moeLayer: number): Float64Array {
-    const counts_E = this.counts[moeLayer];
+    const counts_E = this.load_LE[moeLayer];
     if (counts_E === undefined) {
-      throw new ExpertError('INVALID_ARGUMENT', `MoE layer ${moeLayer} of ${this.counts.length}: count from 0`);
+      throw new ExpertError('INVALID_ARGUMENT', `MoE layer ${moeLayer} of ${this.load_LE.length}: count from 0`);
     }
     return counts_E;
   }

@@ -19,7 +19,8 @@ const MAX_COUNTS = 2 ** 30;
 /** Σ over the last `windowSize` steps of decay^age · load: a sliding window, an exponential decay, or both. */
 export class LoadWindow {
   private readonly options: Required<LoadWindowOptions>;
-  private readonly sums: readonly Float64Array[];
+  /** [L][E]; changes with the next step. */
+  readonly load_LE: readonly Float64Array[];
   /** [windowSize][L·E] of whole counts; empty without a window. */
   private readonly ring: Uint32Array;
   /** What the step that leaves the window weighs. */
@@ -40,7 +41,7 @@ export class LoadWindow {
       throw new ExpertError('INVALID_ARGUMENT', `decay is ${decay}; give a number above 0, at most 1`);
     }
     this.options = { numLayers, numExperts, windowSize, decay };
-    this.sums = Array.from({ length: numLayers }, () => new Float64Array(numExperts));
+    this.load_LE = Array.from({ length: numLayers }, () => new Float64Array(numExperts));
     this.ring = new Uint32Array(windowSize === Infinity ? 0 : windowSize * numLayers * numExperts);
     this.lastWeight = decay ** windowSize;
   }
@@ -50,17 +51,12 @@ export class LoadWindow {
     return Math.min(this.numPushed, this.options.windowSize);
   }
 
-  /** [L][E]; changes with the next step. */
-  get load_LE(): readonly Float64Array[] {
-    return this.sums;
-  }
-
   /** Adds one step's load [L][E], whole counts; the step that is `windowSize` older leaves. */
-  push(load_LE: readonly ArrayLike<number>[]): void {
+  push(step_LE: readonly ArrayLike<number>[]): void {
     const { numExperts, numLayers, windowSize, decay } = this.options;
     let at = windowSize === Infinity ? 0 : (this.numPushed % windowSize) * numLayers * numExperts;
-    for (const [layer, sum_E] of this.sums.entries()) {
-      const load_E = load_LE[layer]!;
+    for (const [layer, sum_E] of this.load_LE.entries()) {
+      const load_E = step_LE[layer]!;
       for (let e = 0; e < numExperts; e++, at++) {
         const leaving = windowSize === Infinity ? 0 : this.ring[at]! * this.lastWeight;
         // Rounding may leave less than nothing of a decayed load.

@@ -88,6 +88,10 @@ function invert(phy2log: Int32Array, numExperts: number): Int32Array[] {
   return replicas.map((held) => Int32Array.from(held));
 }
 
+/** Logical experts in a rank's slots, −1 = empty. */
+export const slotsOf = ({ phy2log, slotsPerRank }: Placement, moeLayer: number, rank: number): Int32Array =>
+  phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
+
 /** The rank that holds a physical expert. */
 export const rankOf = (placement: Placement, physical: PhysicalExpert): Rank =>
   asRank(Math.floor(physical / placement.slotsPerRank));
@@ -104,6 +108,17 @@ export function withoutRanks(placement: Placement, ranks: readonly number[]): Pl
     return kept;
   });
   return { ...placementFrom(version, numRanks, numExperts, left), slotsPerRank };
+}
+
+/** A later version of a placement, with other tables in some of its MoE layers. */
+export function withLayers(
+  { numRanks, numExperts, phy2log }: Placement,
+  version: number,
+  layers: readonly { readonly moeLayer: number; readonly phy2log: Int32Array }[],
+): Placement {
+  const tables = [...phy2log];
+  for (const { moeLayer, phy2log: table } of layers) tables[moeLayer] = table;
+  return placementFrom(version, numRanks, numExperts, tables);
 }
 
 /** The ranks that hold some physical experts; −1 stays −1. */

@@ -2,8 +2,7 @@
  * Whether ranks elsewhere read the same experts as the head's model folder has: each expert by its digest.
  * Why: docs/decisions/start.md#ranks-prove-their-experts-by-digest
  */
-import type { Placement } from '../../experts/placement/placement.js';
-import { slotsOf } from '../model/weights/rank_tensors.js';
+import { slotsOf, type Placement } from '../../experts/placement/placement.js';
 import { everyExpert, FolderDigests, type ExpertDigests } from '../model/weights/expert_digests.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { expertKey } from '../model/spec/tensor_names.js';

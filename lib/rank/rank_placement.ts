@@ -1,6 +1,7 @@
 /** The placement that a rank computes with, and the rank's part in changing it. Why: docs/decisions/rebalancing.md#a-loss-drops-what-is-being-moved */
-import { Migration, type MigrationParts, type MigrationProgress } from '../../experts/layer/migration.js';
-import { withoutRanks, type Placement } from '../../experts/placement/placement.js';
+import { Migration, type MigrationParts } from '../../experts/layer/migration.js';
+import { LivePlacement } from '../../experts/placement/live_placement.js';
+import type { Placement } from '../../experts/placement/placement.js';
 import { EngineError } from '../protocol/errors.js';
 import { RowTraffic } from './row_traffic.js';
 import { describeError } from './rank_steps.js';
@@ -17,31 +18,27 @@ export interface Moving {
 export class RankPlacement {
   private readonly migration: Migration;
   private readonly traffic: RowTraffic;
-  /** Without regard to losses. */
-  private whole: Placement;
-  private lost: readonly number[] = [];
-  private left: Placement;
+  private readonly live: LivePlacement;
 
   constructor(placement: Placement, parts: MigrationParts) {
-    this.whole = this.left = placement;
+    this.live = new LivePlacement(placement);
     this.traffic = new RowTraffic(parts.mesh);
     this.migration = new Migration({ ...parts, mesh: this.traffic.mesh });
   }
 
   /** What the ranks that are left hold. */
   get current(): Placement {
-    return this.left;
+    return this.live.left;
   }
 
   /** Takes a step towards another placement. No step may be running. */
   move(move: MoveOrder): void {
     switch (move.kind) {
       case 'prepare':
-        this.migration.prepare(move.order, this.left);
+        this.migration.prepare(move.order, this.live.left);
         return;
       case 'commit':
-        this.whole = this.migration.commit(move.version, this.whole);
-        this.left = withoutRanks(this.whole, this.lost);
+        this.live.commit(this.migration.commit(move.version, this.live.whole));
         return;
       case 'drop':
         this.migration.drop();
@@ -51,8 +48,7 @@ export class RankPlacement {
   /** All ranks that were lost since the job began. What was being moved is dropped: the head plans anew. */
   lose(lost: readonly number[]): void {
     this.migration.drop();
-    this.lost = lost;
-    this.left = withoutRanks(this.whole, lost);
+    this.live.lose(lost);
   }
 
   /**
@@ -60,8 +56,8 @@ export class RankPlacement {
    * @throws EngineError INTERNAL for a step of another placement
    */
   begin({ placementVersion, moveRound, step, epoch }: StepPlan, signal?: AbortSignal): Moving {
-    if (placementVersion !== this.left.version) {
-      const text = `step ${step} is for version ${placementVersion} of the placement, this rank has ${this.left.version}`;
+    if (placementVersion !== this.live.version) {
+      const text = `step ${step} is for version ${placementVersion} of the placement, this rank has ${this.live.version}`;
       throw new EngineError('INTERNAL', `${text}; please report this`);
     }
     if (moveRound === undefined) return NOTHING_MOVES;
@@ -71,25 +67,22 @@ export class RankPlacement {
     this.traffic.begin();
     const progress = this.migration.run(moveRound, { step, epoch }, either);
     const sendMs = performance.now() - startMs;
-    return { end: () => this.reportOf(progress, sendMs, step), abort: () => failed.abort() };
+    return {
+      abort: () => failed.abort(),
+      end: async () => {
+        const endMs = performance.now();
+        const done = await progress;
+        if (done === null) return null;
+        const { error, ...rest } = done;
+        const stallMs = sendMs + performance.now() - endMs;
+        const timeline = this.traffic.events(step);
+        return { ...rest, stallMs, timeline, ...(error !== undefined && { error: describeError(error) }) };
+      },
+    };
   }
 
   dispose(): void {
     this.migration.drop();
-  }
-
-  private async reportOf(
-    progress: Promise<MigrationProgress | null>,
-    sendMs: number,
-    step: number,
-  ): Promise<MoveReport | null> {
-    const startMs = performance.now();
-    const done = await progress;
-    if (done === null) return null;
-    const { error, ...rest } = done;
-    const stallMs = sendMs + performance.now() - startMs;
-    const timeline = this.traffic.events(step);
-    return { ...rest, stallMs, timeline, ...(error !== undefined && { error: describeError(error) }) };
   }
 }
 

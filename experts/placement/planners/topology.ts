@@ -1,5 +1,5 @@
 /** What a plan is made for: which slots ranks have, and tables [P] of them: slot s of rank r is entry r·slotsPerRank + s. Pure. */
-import type { Placement } from '../placement.js';
+import { slotsOf, type Placement } from '../placement.js';
 
 /** What a plan is made for. */
 export interface PlanTopology {
@@ -50,13 +50,10 @@ export function numMovedSlots(before: Placement | null, after: Placement): numbe
   let moved = 0;
   for (const layer of after.phy2log.keys()) {
     for (let rank = 0; rank < after.numRanks; rank++) {
-      const held = new Set(before === null ? [] : heldBy(before, layer, rank));
+      const held = new Set(before === null ? [] : slotsOf(before, layer, rank));
       held.add(-1);
-      for (const logical of new Set(heldBy(after, layer, rank))) if (!held.has(logical)) moved++;
+      for (const logical of new Set(slotsOf(after, layer, rank))) if (!held.has(logical)) moved++;
     }
   }
   return moved;
 }
-
-const heldBy = ({ phy2log, slotsPerRank }: Placement, layer: number, rank: number): Int32Array =>
-  phy2log[layer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);

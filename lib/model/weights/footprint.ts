@@ -1,13 +1,13 @@
 /** How many bytes a rank will hold: from the headers of a checkpoint, before a weight is read. Pure. */
 import type { Rank } from '../../../base/ids.js';
 import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
-import { createPlacement, type Placement } from '../../../experts/placement/placement.js';
+import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { Checkpoint } from '../../weights/checkpoint.js';
 import type { TensorInfo } from '../../weights/safetensors_header.js';
 import { cacheFloatsPerToken } from '../spec/cache_layout.js';
-import { isExpertTensor, isHeadTied, slotsOf, tensorsOfRank } from './rank_tensors.js';
+import { isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
 import { kvFloatsPerToken, moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';

@@ -1,6 +1,6 @@
 /** Which tensors of a checkpoint a rank holds, and which nobody does. Pure. */
 import type { Rank } from '../../../base/ids.js';
-import type { Placement } from '../../../experts/placement/placement.js';
+import { slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import type { Checkpoint } from '../../weights/checkpoint.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
@@ -44,10 +44,6 @@ export function unusedTensors(spec: ModelSpec, checkpoint: Pick<Checkpoint, 'nam
  */
 export const isHeadTied = (spec: ModelSpec, checkpoint: Pick<Checkpoint, 'has'>): boolean =>
   spec.tieWordEmbeddings && !checkpoint.has(names.LM_HEAD);
-
-/** Logical experts in a rank's slots, −1 = empty. */
-export const slotsOf = ({ phy2log, slotsPerRank }: Placement, moeLayer: number, rank: number): Int32Array =>
-  phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
 
 /** Whether a tensor is a routed expert's. */
 export const isExpertTensor = (name: string): boolean => EXPERT_OF.test(name);

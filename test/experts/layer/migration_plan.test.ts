@@ -8,8 +8,7 @@ import {
   scheduleOf,
   type ExpertCopy,
 } from '../../../experts/layer/migration_plan.js';
-import { createPlacement, placementFrom, withoutRanks, type Placement } from '../../../experts/placement/placement.js';
-import { compacted, expanded } from '../../../experts/placement/survivors.js';
+import { createPlacement, placementFrom, withoutRanks } from '../../../experts/placement/placement.js';
 import {
   bytesBefore,
   matrixRowsOf,
@@ -159,27 +158,5 @@ describe('what has to be copied', () => {
     const current = createPlacement('linear', { numLayers: 2, numExperts: 4, numRanks: 2 });
     const next = placementFrom(1, 2, 4, [Int32Array.of(1, 0, 3, 2), Int32Array.of(0, 2, 1, 3)]);
     expect(changedLayers(current, next)).to.deep.equal([1]);
-  });
-});
-
-describe('placements over the ranks that are left', () => {
-  it('come back as they were, without what lost ranks held', () => {
-    fc.assert(
-      fc.property(placements, fc.shuffledSubarray([0, 1, 2, 3], { minLength: 1 }), (placement: Placement, some) => {
-        const ranks = [...some].sort((a, b) => a - b);
-        const lost = [0, 1, 2, 3].filter((rank) => !ranks.includes(rank));
-        const left = withoutRanks(placement, lost);
-        const small = compacted(left, ranks);
-        expect(small.numRanks).to.equal(ranks.length);
-        expect(expanded(small, ranks, placement)).to.deep.equal(left.phy2log);
-      }),
-    );
-  });
-
-  it('take fewer slots per rank than the job has', () => {
-    const plan = placementFrom(1, 2, 3, [Int32Array.of(0, 1, 2, -1)]);
-    expect(expanded(plan, [0, 2], { numRanks: 3, slotsPerRank: 3 })).to.deep.equal([
-      Int32Array.of(0, 1, -1, -1, -1, -1, 2, -1, -1),
-    ]);
   });
 });
