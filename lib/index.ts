@@ -2,7 +2,8 @@
 export { ConfigError, type ConfigErrorCode } from './config/errors.js';
 export { loadConfig, type LoadConfigOptions, type PartialConfig } from './config/load.js';
 export { DEFAULTS, type ConfigPrompt, type ExpertwireConfig } from './config/schema.js';
-export { Engine, type EngineOptions, type Loss, type OnLoss } from './head/engine.js';
+export { Engine, type EngineOptions } from './head/engine.js';
+export type { Loss, OnLoss } from './head/step_loop.js';
 export { EngineError, type EngineErrorCode } from './protocol/errors.js';
 export type {
   FinishReason,
@@ -15,7 +16,7 @@ export type {
 export { GREEDY, type SamplingParams } from './protocol/sampling.js';
 export type { OnRebalance, Rebalance, RebalanceEvent, RebalanceStats } from './head/rebalancing/rebalance_stats.js';
 export type { EngineStats } from './head/stats.js';
-export { balancedness, rankLoads } from './metrics/balance.js';
+export { balancedness, rankLoads } from '../experts/placement/balance.js';
 export type { BalancePoint } from './metrics/balance_series.js';
 export { ModelError, type ModelErrorCode } from './model/spec/errors.js';
 export { FAMILIES, modelSpecOf } from './model/families/registry.js';

@@ -7,6 +7,7 @@ import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from '../protocol/errors.js';
 import { limitsOf, type EngineLimits } from '../protocol/limits.js';
+import type { CheckedGeneration } from './request_check.js';
 
 export interface OpenedModel {
   readonly spec: ModelSpec;
@@ -35,15 +36,35 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   return { spec, tokenizer, limits: limitsOf(config, spec) };
 }
 
+/**
+ * Whether the model of a folder can go on with a prompt.
+ * @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED; NO_TOKENIZER for stop strings where the folder has none
+ */
+export function checkGeneration(
+  { promptTokenIds, maxNewTokens, stop = [] }: CheckedGeneration,
+  model: OpenedModel,
+  folder: string,
+): void {
+  if (promptTokenIds.length === 0) {
+    throw new EngineError('INVALID_REQUEST', 'the prompt is empty: give at least one token');
+  }
+  if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < 1) {
+    throw new EngineError('INVALID_REQUEST', `max_new_tokens is ${maxNewTokens}; give a whole number from 1`);
+  }
+  if (stop.length > 0 && model.tokenizer === undefined) {
+    throw new EngineError('NO_TOKENIZER', `${folder} has no tokenizer.json, which stop strings need`);
+  }
+  checkTokens(promptTokenIds, maxNewTokens, model);
+}
+
 /** @throws EngineError INVALID_REQUEST for an id that the model doesn't have, CONTEXT_LENGTH_EXCEEDED */
 export function checkTokens(
   tokenIds: readonly number[],
   maxNewTokens: number,
-  {
-    spec: { vocabSize, maxPositions },
-    limits: { maxModelLen, numKvBlocks, blockSize },
-  }: Pick<OpenedModel, 'spec' | 'limits'>,
+  { spec, limits }: Pick<OpenedModel, 'spec' | 'limits'>,
 ): void {
+  const { vocabSize, maxPositions } = spec;
+  const { maxModelLen, numKvBlocks, blockSize } = limits;
   const wrong = tokenIds.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
   if (wrong >= 0) {
     throw new EngineError(

@@ -1,107 +1,91 @@
 /** What becomes of a sequence's outputs, step by step: text for a generation, log-probabilities for a score. */
-import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EventQueue } from './event_queue.js';
-import { OutputText } from './text/output_text.js';
+import type { OpenedModel } from './opened_model.js';
+import { OutputText } from './output_text.js';
 import type { FinishReason, GenerationRequest, ScoreRequest, ScoreResult, TokenEvent } from '../protocol/request.js';
 import type { PlanPart, SequenceOutput } from '../protocol/step_plan.js';
 
-/** How [n·L·K] routed experts are cut. */
-export interface RoutingShape {
-  readonly numMoeLayers: number;
-  readonly numTopk: number;
-}
-
+/** Takes what steps make of one sequence. */
 export interface Sequence {
-  /** Takes a committed output; true when the sequence is over. */
-  take(part: PlanPart, output: SequenceOutput): boolean | Promise<boolean>;
-  /** Positions whose tokens lost an expert in a committed step, replays included. */
-  degrade(positions: readonly number[]): void;
+  /**
+   * Takes a committed output; true when the sequence is over.
+   * @param numDegradedTokens its tokens so far that lost an expert, in replays too
+   */
+  take(part: PlanPart, output: SequenceOutput, numDegradedTokens: number): boolean | Promise<boolean>;
   fail(error: Error): void;
 }
 
-export interface GenerationOptions {
-  readonly request: GenerationRequest;
-  readonly seed: number;
-  readonly eosTokenIds: readonly number[];
-  readonly tokenizer: Tokenizer | undefined;
-  readonly shape: RoutingShape;
-}
-
+/** Tokens, and text where there is a tokenizer. */
 export class Generation implements Sequence {
   readonly events = new EventQueue<TokenEvent>();
-  private readonly options: GenerationOptions;
+  private readonly request: GenerationRequest;
+  private readonly seed: number;
+  private readonly spec: ModelSpec;
   private readonly text: OutputText;
   private readonly routedExperts: number[][][] = [];
-  private readonly degraded = new Set<number>();
   private numTokens = 0;
 
-  constructor(options: GenerationOptions) {
-    this.options = options;
-    this.text = new OutputText(options.tokenizer, options.request.stop ?? []);
+  constructor(request: GenerationRequest, seed: number, { spec, tokenizer }: Pick<OpenedModel, 'spec' | 'tokenizer'>) {
+    this.request = request;
+    this.seed = seed;
+    this.spec = spec;
+    this.text = new OutputText(tokenizer, request.stop ?? []);
   }
 
-  take(_part: PlanPart, output: SequenceOutput): boolean {
-    const { request, shape } = this.options;
+  take(_part: PlanPart, output: SequenceOutput, numDegradedTokens: number): boolean {
+    const { request, spec } = this;
     const isWanted = request.returnRoutedExperts === true; // a recorder may want them alone
-    if (isWanted && output.routedExperts) this.routedExperts.push(...cut(output.routedExperts, shape));
+    if (isWanted && output.routedExperts) this.routedExperts.push(...cut(output.routedExperts, spec));
     if (output.tokenId === null) return false;
     this.numTokens++;
-    const isEnd = request.ignoreEos !== true && this.options.eosTokenIds.includes(output.tokenId);
+    const isEnd = request.ignoreEos !== true && spec.eosTokenIds.includes(output.tokenId);
     const { text, isStopped } = isEnd ? this.text.flush() : this.text.push(output.tokenId);
     this.events.push({ kind: 'token', tokenId: output.tokenId, text });
-    if (isEnd || isStopped) return this.finish('stop', '');
+    if (isEnd || isStopped) return this.finish('stop', '', numDegradedTokens);
     if (this.numTokens < request.maxNewTokens) return false;
     const last = this.text.flush();
-    return this.finish(last.isStopped ? 'stop' : 'length', last.text);
-  }
-
-  degrade(positions: readonly number[]): void {
-    for (const position of positions) this.degraded.add(position);
+    return this.finish(last.isStopped ? 'stop' : 'length', last.text, numDegradedTokens);
   }
 
   fail(error: Error): void {
     this.events.close(error);
   }
 
-  private finish(reason: FinishReason, text: string): true {
-    const { seed, request } = this.options;
+  private finish(reason: FinishReason, text: string, numDegradedTokens: number): true {
+    const { seed, request } = this;
     const routedExperts = request.returnRoutedExperts === true ? this.routedExperts : null;
-    const numDegradedTokens = this.degraded.size;
     this.events.push({ kind: 'finished', reason, text, seed, routedExperts, numDegradedTokens });
     this.events.close();
     return true;
   }
 }
 
+/** Log-probabilities of a prompt. */
 export class Score implements Sequence {
   readonly result: Promise<ScoreResult>;
   private readonly request: ScoreRequest;
-  private readonly shape: RoutingShape;
+  private readonly spec: ModelSpec;
   private readonly logprobs: number[] = [];
   private readonly routedExperts: number[][][] = [];
-  private readonly degraded = new Set<number>();
   private settle!: { resolve(result: ScoreResult): void; reject(error: Error): void };
 
-  constructor(request: ScoreRequest, shape: RoutingShape) {
+  constructor(request: ScoreRequest, spec: ModelSpec) {
     this.request = request;
-    this.shape = shape;
+    this.spec = spec;
     this.result = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
   }
 
-  async take(part: PlanPart, output: SequenceOutput): Promise<boolean> {
+  async take(part: PlanPart, output: SequenceOutput, numDegradedTokens: number): Promise<boolean> {
     if (output.logits) await this.request.onLogits?.(output.logits);
     this.logprobs.push(...(output.promptLogprobs ?? []));
-    this.routedExperts.push(...cut(output.routedExperts ?? new Uint16Array(), this.shape));
+    this.routedExperts.push(...cut(output.routedExperts ?? new Uint16Array(), this.spec));
     if (part.nextPromptToken !== null) return false;
     const logprobs = this.logprobs.slice(0, -1); // nothing follows the last token
     const mean = logprobs.reduce((a, b) => a + b, 0) / logprobs.length;
-    const { routedExperts, degraded } = this;
-    this.settle.resolve({ logprobs, perplexity: Math.exp(-mean), routedExperts, numDegradedTokens: degraded.size });
+    const { routedExperts } = this;
+    this.settle.resolve({ logprobs, perplexity: Math.exp(-mean), routedExperts, numDegradedTokens });
     return true;
-  }
-
-  degrade(positions: readonly number[]): void {
-    for (const position of positions) this.degraded.add(position);
   }
 
   fail(error: Error): void {
@@ -110,7 +94,9 @@ export class Score implements Sequence {
 }
 
 /** [n·L·K] → [n][L][K] */
-function cut(experts: Uint16Array, { numMoeLayers, numTopk }: RoutingShape): number[][][] {
+function cut(experts: Uint16Array, spec: ModelSpec): number[][][] {
+  const { numTopk } = spec.moe.gate;
+  const numMoeLayers = moeLayersOf(spec).length;
   const perToken = numMoeLayers * numTopk;
   return Array.from({ length: perToken === 0 ? 0 : experts.length / perToken }, (_, token) =>
     Array.from({ length: numMoeLayers }, (_, layer) => {

@@ -1,13 +1,13 @@
 /** Counters of a whole job, for summaries, `--json` and benchmarks. */
 import type { Residence } from '../model/weights/residence.js';
-import { balanceSums } from '../../experts/placement/balance.js';
+import { balancedness, balanceSums } from '../../experts/placement/balance.js';
 import { LoadMonitor } from '../../experts/load/load_monitor.js';
-import { LoadWindow, type LoadWindowOptions } from '../../experts/load/load_window.js';
+import type { LoadWindow } from '../../experts/load/load_window.js';
 import { STEP_PHASES, type StepPhase } from '../../compute/base/stopwatch.js';
-import { balancedness } from '../metrics/balance.js';
 import { BalanceSeries, type BalancePoint } from '../metrics/balance_series.js';
 import type { RebalanceStats } from './rebalancing/rebalance_stats.js';
-import type { LoadReport, RankStats, StepPlan, StepResult } from '../protocol/step_plan.js';
+import type { LoadReport, RankStats } from '../protocol/step_plan.js';
+import type { ObservedStep, StepObserver } from './step_observer.js';
 
 export interface EngineStats {
   readonly numRanks: number;
@@ -54,87 +54,59 @@ export interface EngineStats {
   readonly loadReports: readonly LoadReport[];
 }
 
-export class StatsCollector {
+/** Counts what steps come to, for {@link EngineStats}. */
+export class StatsCollector implements StepObserver {
   private readonly reports: readonly LoadReport[];
+  private readonly window: Pick<LoadWindow, 'load_LE'>;
   private readonly load: LoadMonitor;
-  private readonly window: LoadWindow;
-  /** Of the last step. */
-  private readonly step: LoadMonitor;
-  private readonly stepRankLoad: LoadMonitor;
   private readonly series = new BalanceSeries();
   private readonly rankLoad: LoadMonitor;
   private makespan: readonly number[];
   private readonly phasesMs = noTime();
   private readonly rankPhasesMs: readonly Record<StepPhase, number>[];
   private ranks: readonly RankStats[] = [];
-  private numSteps = 0;
-  private numPromptTokens = 0;
-  private numOutputTokens = 0;
-  private numDegradedTokens = 0;
+  private readonly sums = { numSteps: 0, numPromptTokens: 0, numOutputTokens: 0, numDegradedTokens: 0, stepMs: 0 };
   private lostRanks: readonly number[] = [];
-  private stepMs = 0;
 
-  constructor(reports: readonly LoadReport[], window: LoadWindowOptions) {
-    const { numLayers, numExperts } = window;
+  /** `window`: the load of the last steps, which somebody else keeps up to date. */
+  constructor(
+    reports: readonly LoadReport[],
+    { numLayers, numExperts }: { readonly numLayers: number; readonly numExperts: number },
+    window: Pick<LoadWindow, 'load_LE'>,
+  ) {
     this.reports = reports;
+    this.window = window;
     this.load = new LoadMonitor(numLayers, numExperts);
-    this.step = new LoadMonitor(numLayers, numExperts);
-    this.window = new LoadWindow(window);
     this.rankLoad = new LoadMonitor(numLayers, reports.length);
-    this.stepRankLoad = new LoadMonitor(numLayers, reports.length);
     this.makespan = Array.from({ length: numLayers }, () => 0);
     this.rankPhasesMs = reports.map(noTime);
   }
 
-  /** Tokens of the last committed step per MoE layer and logical expert, after masking, summed over ranks: [L][E]; changes with the next one. */
-  get stepLoad(): readonly Float64Array[] {
-    return this.step.load_LE;
-  }
-
-  /** Of the same step, tokens per MoE layer and rank that computed them, [L][R]; changes with the next one. */
-  get stepRankLoad_LR(): readonly Float64Array[] {
-    return this.stepRankLoad.load_LE;
-  }
-
-  /** What {@link EngineStats.windowLoad} copies: changes with the next step. */
-  get windowLoad(): readonly Float64Array[] {
-    return this.window.load_LE;
-  }
-
-  /** Counts one committed step; a lost rank has no result. */
-  add(plans: readonly StepPlan[], results: readonly (StepResult | null)[], stepMs: number): void {
-    this.numSteps++;
-    this.stepMs += stepMs;
+  observe({ step, plans, results, stepMs, load_LE, rankLoad_LR }: ObservedStep): void {
+    const { sums } = this;
+    sums.numSteps++;
+    sums.stepMs += stepMs;
     this.ranks = results.map((result, rank) => result?.stats ?? this.ranks[rank] ?? nothingOf(results.length));
     for (const { parts } of plans) {
-      for (const part of parts) if (part.isPrompt && !part.isReplay) this.numPromptTokens += part.tokenIds.length;
+      for (const part of parts) if (part.isPrompt && !part.isReplay) sums.numPromptTokens += part.tokenIds.length;
     }
-    this.step.reset();
-    this.stepRankLoad.reset();
+    this.makespan = this.makespan.map((sum, moeLayer) => sum + Math.max(...rankLoad_LR[moeLayer]!));
     const present = results.filter((result) => result !== null);
-    this.makespan = this.makespan.map(
-      (sum, moeLayer) => sum + highestOf(present.map((one) => one.rankLoad[moeLayer]!)),
-    );
-    for (const { outputs, load, rankLoad, phasesMs } of present) {
-      this.numOutputTokens += outputs.filter(({ tokenId }) => tokenId !== null).length;
-      for (const { degraded = [] } of outputs) this.numDegradedTokens += degraded.length;
-      this.step.merge(load);
-      this.stepRankLoad.merge(rankLoad);
+    for (const { outputs, phasesMs } of present) {
+      sums.numOutputTokens += outputs.filter(({ tokenId }) => tokenId !== null).length;
+      for (const { degraded = [] } of outputs) sums.numDegradedTokens += degraded.length;
       for (const phase of STEP_PHASES) this.phasesMs[phase] += phasesMs[phase] / present.length;
     }
-    for (const [rank, sums] of this.rankPhasesMs.entries()) {
-      for (const phase of STEP_PHASES) sums[phase] += results[rank]?.phasesMs[phase] ?? 0;
+    for (const [rank, phasesMs] of this.rankPhasesMs.entries()) {
+      for (const phase of STEP_PHASES) phasesMs[phase] += results[rank]?.phasesMs[phase] ?? 0;
     }
-    this.load.merge(this.stepLoad);
-    this.window.push(this.stepLoad);
-    this.rankLoad.merge(this.stepRankLoad.load_LE);
-    const load_LR = this.stepRankLoad.load_LE.map((load_R) => this.ofThoseLeft(load_R));
-    this.series.push(plans[0]?.step ?? this.numSteps, balanceSums(load_LR));
+    this.load.merge(load_LE);
+    this.rankLoad.merge(rankLoad_LR);
+    this.series.push(step, balanceSums(rankLoad_LR.map((load_R) => this.ofThoseLeft(load_R))));
   }
 
-  /** All ranks that were lost since the job began. */
   lose(ranks: readonly number[]): void {
-    this.lostRanks = [...ranks].sort((a, b) => a - b);
+    this.lostRanks = ranks;
     this.rankLoad.reset();
     this.makespan = this.makespan.map(() => 0);
   }
@@ -151,14 +123,10 @@ export class StatsCollector {
       backend: each(this.reports.map(({ backend }) => backend)),
       compute: each(this.reports.map(({ residence }) => residence.compute)),
       resident: this.reports[0]!.residence,
-      numSteps: this.numSteps,
-      numPromptTokens: this.numPromptTokens,
-      numOutputTokens: this.numOutputTokens,
+      ...this.sums,
       lostRanks: this.lostRanks,
-      numDegradedTokens: this.numDegradedTokens,
-      stepMs: this.stepMs,
       phasesMs: { ...this.phasesMs },
-      rankPhasesMs: this.rankPhasesMs.map((sums) => ({ ...sums })),
+      rankPhasesMs: this.rankPhasesMs.map((phasesMs) => ({ ...phasesMs })),
       dispatchBytes: this.ranks.map((rank) => rank.dispatchBytes),
       combineBytes: this.ranks.map((rank) => rank.combineBytes),
       waitMs: this.ranks.map((_, source) => this.ranks.map((rank) => rank.waitMs[source]!)),
@@ -174,27 +142,17 @@ export class StatsCollector {
   }
 }
 
-/** The load of the busiest rank, of what each source sent to each. */
-const highestOf = (load_SR: readonly (readonly number[])[]): number =>
-  Math.max(...load_SR[0]!.map((_, rank) => load_SR.reduce((sum, load_R) => sum + load_R[rank]!, 0)));
-
 const each = (names: readonly string[]): string => [...new Set(names)].join(' + ');
 
 const noTime = (): Record<StepPhase, number> =>
   Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0])) as Record<StepPhase, number>;
 
 /** Of a rank that was lost before its first step ended. */
-const nothingOf = (numRanks: number): RankStats => ({
-  numTensors: 0,
-  tensorBytes: 0,
-  kernelBytes: 0,
-  numKernelCalls: 0,
-  numCopies: 0,
-  copiedBytes: 0,
-  numKernelRuns: 0,
-  numKvBlocks: 0,
-  peakRssBytes: 0,
-  dispatchBytes: new Array<number>(numRanks).fill(0),
-  combineBytes: new Array<number>(numRanks).fill(0),
-  waitMs: new Array<number>(numRanks).fill(0),
-});
+function nothingOf(numRanks: number): RankStats {
+  const none = new Array<number>(numRanks).fill(0);
+  return {
+    ...{ numTensors: 0, tensorBytes: 0, kernelBytes: 0, numKernelCalls: 0, numKernelRuns: 0 },
+    ...{ numCopies: 0, copiedBytes: 0, numKvBlocks: 0, peakRssBytes: 0 },
+    ...{ dispatchBytes: none, combineBytes: none, waitMs: none },
+  };
+}

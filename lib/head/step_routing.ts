@@ -2,30 +2,23 @@
  * Where the tokens of a step go: what was chosen, for recordings, and what is to be chosen, for experiments. Pure.
  * Why: docs/decisions/routing.md#routing-from-outside
  */
-import type { StepRouting } from '../../experts/load/load_recorder.js';
+import type { RoutingObserver } from '../../experts/load/load_recorder.js';
 import type { TokenRecord } from '../../experts/load/recording.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
-import type { StepPlan, StepResult } from '../protocol/step_plan.js';
+import type { StepPlan } from '../protocol/step_plan.js';
+import type { ObservedStep, StepObserver } from './step_observer.js';
 
-/** What a committed step routed; `width` is L·K. */
-export const stepRouting = (
-  plans: readonly StepPlan[],
-  results: readonly (StepResult | null)[],
-  counted: Pick<StepRouting, 'load_LE' | 'rankLoad_LR' | 'placement'>,
-  width: number,
-): StepRouting => ({
-  step: plans[0]!.step,
-  numTokens: plans.flatMap(({ parts }) => parts).reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
-  ...counted,
-  tokens: routedTokens(plans, results, width),
+/** Tells a recorder what every step routed; `width` is L·K, the choices of one token. */
+export const recordingObserver = (recorder: RoutingObserver, width: number): StepObserver => ({
+  observe: (observed) => {
+    const { step, plans, load_LE, rankLoad_LR, placement } = observed;
+    const numTokens = plans.flatMap(({ parts }) => parts).reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    return recorder.add({ step, numTokens, load_LE, rankLoad_LR, placement, tokens: routedTokens(observed, width) });
+  },
 });
 
 /** The experts of each token whose output counts. Nothing for ranks that didn't report them. */
-function* routedTokens(
-  plans: readonly StepPlan[],
-  results: readonly (StepResult | null)[],
-  width: number,
-): Generator<TokenRecord, void, undefined> {
+function* routedTokens({ plans, results }: ObservedStep, width: number): Generator<TokenRecord, void, undefined> {
   for (const [rank, { step, parts }] of plans.entries()) {
     for (const [i, { routedExperts }] of (results[rank]?.outputs ?? []).entries()) {
       if (routedExperts === undefined) continue; // of tokens that were computed again too
@@ -38,7 +31,7 @@ function* routedTokens(
   }
 }
 
-/** The plans with the experts that `source` chooses for every token, [n·L·K] per part. */
+/** The plans with the experts that `source` chooses for every token, [n·L·K] per part. Pure. */
 export const withForcedExperts = (plans: readonly StepPlan[], source: RoutingSource, width: number): StepPlan[] =>
   plans.map((plan) => ({
     ...plan,

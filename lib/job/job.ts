@@ -9,24 +9,9 @@ import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
 import type { FailureReport, FirstCause } from './first_cause.js';
 import type { LocalRanks, RankExit } from './local_ranks.js';
-import { Membership, type LostRank } from './membership.js';
+import { Membership } from './membership.js';
+import type { EpochChange, StepOutcome, StepRunner } from './step_runner.js';
 import type { HeadToRank, LoadReport, MoveOrder, RankToHead, StepPlan, StepResult } from '../protocol/step_plan.js';
-
-/** How a step ended. `abandoned`: a rank was lost, nothing of the step counts, and {@link Job.settled} says who it was. */
-export type StepOutcome =
-  | {
-      readonly kind: 'done';
-      /** By rank; null for one that was lost earlier. */ readonly results: readonly (StepResult | null)[];
-    }
-  | { readonly kind: 'abandoned' };
-
-/** A new epoch, and who was lost since the last one that the caller heard of. */
-export interface EpochChange {
-  readonly epoch: number;
-  readonly lost: readonly LostRank[];
-  /** The step that was abandoned and runs again; null when none was running. */
-  readonly abandonedStep: number | null;
-}
 
 /** The step that runs: results by rank, until all members' are there. */
 interface RunningStep {
@@ -60,7 +45,7 @@ export interface JobTimes {
   readonly enterTimeoutMs: number;
 }
 
-export class Job {
+export class Job implements StepRunner {
   readonly reports: readonly LoadReport[];
   readonly expertDigests: ExpertDigests;
   /** Settles with the first cause when the job ends otherwise than by {@link close}. */

@@ -1,7 +1,8 @@
 /** Live rebalancing between real processes and threads: the same tokens, the weights that belong there, and what a killed rank does to it. */
 import { expect } from 'chai';
 import type { EngineError } from '../../lib/protocol/errors.js';
-import { Engine, type Loss } from '../../lib/head/engine.js';
+import { Engine } from '../../lib/head/engine.js';
+import type { Loss } from '../../lib/head/step_loop.js';
 import type { RebalanceEvent } from '../../lib/head/rebalancing/rebalance_stats.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { generateIds } from '../kit/engines.js';

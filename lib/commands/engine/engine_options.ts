@@ -10,7 +10,8 @@ import { RECORD_MODES, type RecordMode } from '../../../experts/load/recording.j
 import { REPLICA_CHOICES } from '../../../experts/placement/replica_choice.js';
 import { loadConfig, type PartialConfig } from '../../config/load.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
-import { Engine, type Loss } from '../../head/engine.js';
+import { Engine } from '../../head/engine.js';
+import type { Loss } from '../../head/step_loop.js';
 import type { OnTimeline } from '../../job/job.js';
 import { reasonOf } from '../../job/membership.js';
 import type { OpenedModel } from '../../head/opened_model.js';

@@ -47,26 +47,16 @@ export interface RebalanceStats {
   readonly balancedness: { readonly before: number; readonly after: number } | null;
 }
 
-/** What one step's moving came to, over all ranks. */
-export interface MovedInStep {
-  readonly bytes: number;
-  readonly stallMs: number;
-  readonly stepMs: number;
-}
-
 const NUM_STEP_TIMES = 256;
 const NUM_REBALANCES = 512;
 
+/** Counts what a rebalancer does. */
 export class RebalanceFigures {
-  private numRebalances = 0;
+  private readonly counts = {
+    ...{ numRebalances: 0, numSkipped: 0, numFailed: 0, lastError: null as string | null },
+    ...{ numMovedExperts: 0, movedBytes: 0, longestStallMs: 0, longestStepMs: null as number | null },
+  };
   private readonly rebalancedAt: number[] = [];
-  private numSkipped = 0;
-  private numFailed = 0;
-  private lastError: string | null = null;
-  private numMovedExperts = 0;
-  private movedBytes = 0;
-  private longestStallMs = 0;
-  private longestStepMs: number | null = null;
   /** Of the last steps beside which nothing moved. */
   private readonly stepTimesMs: number[] = [];
 
@@ -76,52 +66,41 @@ export class RebalanceFigures {
     if (this.stepTimesMs.length > NUM_STEP_TIMES) this.stepTimesMs.shift();
   }
 
-  moved({ bytes, stallMs, stepMs }: MovedInStep): void {
-    this.movedBytes += bytes;
-    this.longestStallMs = Math.max(this.longestStallMs, stallMs);
-    this.longestStepMs = Math.max(this.longestStepMs ?? 0, stepMs);
+  /** A step beside which experts moved: what that came to, over all ranks. */
+  moved(bytes: number, stallMs: number, stepMs: number): void {
+    const { counts } = this;
+    counts.movedBytes += bytes;
+    counts.longestStallMs = Math.max(counts.longestStallMs, stallMs);
+    counts.longestStepMs = Math.max(counts.longestStepMs ?? 0, stepMs);
   }
 
   skipped(): void {
-    this.numSkipped++;
+    this.counts.numSkipped++;
   }
 
   failed({ message }: EngineError): void {
-    this.numFailed++;
-    this.lastError = message;
+    this.counts.numFailed++;
+    this.counts.lastError = message;
   }
 
   done({ numMovedExperts, step }: Rebalance): void {
-    this.numRebalances++;
+    this.counts.numRebalances++;
+    this.counts.numMovedExperts += numMovedExperts;
     this.rebalancedAt.push(step);
     if (this.rebalancedAt.length > NUM_REBALANCES) this.rebalancedAt.shift();
-    this.numMovedExperts += numMovedExperts;
   }
 
   /** `since`: the load since the last rebalance, and the placement before it. */
   stats(since: SinceRebalance | null, placement: Placement, split: ReplicaSplit): RebalanceStats {
-    const {
-      numRebalances,
-      numSkipped,
-      numFailed,
-      lastError,
-      numMovedExperts,
-      movedBytes,
-      longestStallMs,
-      longestStepMs,
-    } = this;
     const of = (each: Placement): number => balancednessOf(since!.load.load_LE, each, split);
     const balancedness =
       since === null || since.load.numSteps === 0 ? null : { before: of(since.before), after: of(placement) };
     const medianStepMs = this.stepTimesMs.toSorted((a, b) => a - b)[this.stepTimesMs.length >> 1] ?? null;
-    return {
-      rebalancedAt: [...this.rebalancedAt],
-      ...{ numRebalances, numSkipped, numFailed, lastError, numMovedExperts, movedBytes },
-      ...{ longestStallMs, longestStepMs, medianStepMs, balancedness },
-    };
+    return { ...this.counts, rebalancedAt: [...this.rebalancedAt], medianStepMs, balancedness };
   }
 }
 
+/** A placement that was replaced, and the load since then. */
 export interface SinceRebalance {
   readonly before: Placement;
   readonly load: LoadWindow;

@@ -6,35 +6,35 @@
 import { LoadWindow } from '../../../experts/load/load_window.js';
 import type { MigrationOrder } from '../../../experts/layer/migration.js';
 import { changedLayers, copiesFor, type ExpertCopy } from '../../../experts/layer/migration_plan.js';
-import { placementFrom, withoutRanks, type Placement } from '../../../experts/placement/placement.js';
+import type { LivePlacement } from '../../../experts/placement/live_placement.js';
+import { withLayers, type Placement } from '../../../experts/placement/placement.js';
 import type { Plan } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
 import type { ReplicaSplit } from '../../../experts/placement/replica_split.js';
-import { compacted, expanded } from '../../../experts/placement/survivors.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Job } from '../../job/job.js';
+import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
+import { expertKey } from '../../model/spec/tensor_names.js';
 import { EngineError } from '../../protocol/errors.js';
-import type { Planning } from './planner_thread.js';
-import { numSlotsOf } from './planner_check.js';
+import { PlannerThread, type Planning } from './planner_thread.js';
+import { numGroupsOf, numSlotsOf } from './planner_check.js';
 import { RebalanceFigures, type OnRebalance, type RebalanceStats, type SinceRebalance } from './rebalance_stats.js';
-import type { MoveOrder, StepPlan, StepResult } from '../../protocol/step_plan.js';
+import type { StepPlan } from '../../protocol/step_plan.js';
+import type { ObservedStep, StepObserver } from '../step_observer.js';
 
 export interface RebalancerOptions {
-  readonly config: ExpertwireConfig['load_balance'];
-  readonly placement: Placement;
-  /** The load [L][E] to plan for: that of the last steps. */
-  readonly windowLoad: () => readonly Float64Array[];
+  readonly config: ExpertwireConfig;
+  readonly spec: ModelSpec;
+  /** Whose ranks are told, and what its experts are: those of which it doesn't know that are taken from disk as they are. */
+  readonly job: Pick<Job, 'move' | 'expertDigests'>;
+  /** What the job runs with: changed here when experts have moved, by others when ranks are lost. */
+  readonly placement: LivePlacement;
+  /** The load to plan for, that of the last steps, which somebody else keeps up to date. */
+  readonly window: Pick<LoadWindow, 'load_LE'>;
   /** Bytes that a rank sends, and receives, beside one step at most. */
   readonly bytesPerStep: number;
-  readonly numNodes: number;
-  /** Groups of experts that the gate picks from. */
-  readonly numGroups: number;
-  /** How load is shared out over replicas. */
-  readonly split: ReplicaSplit;
-  readonly planning: Planning;
-  /** Tells every rank that is left, before its next step; false where the epoch is over, and nobody was told. */
-  readonly tell: (move: MoveOrder, epoch: number) => boolean;
-  /** What an expert is, by the number of its MoE layer. Default: nobody knows, and what is read from disk is taken as it is. */
-  readonly digestOf?: ((moeLayer: number, logical: number) => string | undefined) | undefined;
+  /** Who plans while steps run. Default: a thread with the planner of the configuration. */
+  readonly planning?: Planning | undefined;
   readonly onRebalance?: OnRebalance | undefined;
 }
 
@@ -42,9 +42,9 @@ export interface RebalancerOptions {
 interface Moving {
   readonly kind: 'moving';
   readonly before: Placement;
-  /** [MoE layers] of the placement that is wanted. */
-  readonly target: readonly Int32Array[];
-  readonly groups: number[][];
+  readonly wanted: Placement;
+  /** Those that don't move yet. */
+  readonly layers: number[];
   /** What is being moved; null: the next group can begin. */
   order: MigrationOrder | null;
   round: number;
@@ -59,18 +59,20 @@ interface Moving {
 type State =
   | { readonly kind: 'waiting' }
   | { readonly kind: 'planning' }
-  | { readonly kind: 'planned'; readonly plan: Plan; readonly ranks: readonly number[] }
+  | { readonly kind: 'planned'; readonly plan: Plan }
   | Moving;
 
-export class Rebalancer {
+export class Rebalancer implements StepObserver {
   private readonly options: RebalancerOptions;
+  private readonly config: ExpertwireConfig['load_balance'];
+  private readonly placement: LivePlacement;
+  private readonly planning: Planning;
+  /** How load is shared out over replicas. */
+  private readonly split: ReplicaSplit;
   private readonly numSlots: number;
   private readonly figures = new RebalanceFigures();
   private state: State = { kind: 'waiting' };
   private since: SinceRebalance | null = null;
-  private whole: Placement;
-  private left: Placement;
-  private lost: readonly number[] = [];
   private numSteps = 0;
   /** Steps after which the next plan may be made. */
   private nextPlan: number;
@@ -79,130 +81,118 @@ export class Rebalancer {
   private isClosed = false;
 
   constructor(options: RebalancerOptions) {
-    const { config, placement } = options;
+    const { config, placement, planning } = options;
     this.options = options;
-    this.numSlots = numSlotsOf(placement);
-    this.whole = this.left = placement;
-    this.nextPlan = config.step_interval;
-  }
-
-  /** The placement in force; what lost ranks held is still in it. */
-  get placement(): Placement {
-    return this.whole;
+    this.config = config.load_balance;
+    this.placement = placement;
+    this.planning = planning ?? new PlannerThread(this.config.planner);
+    this.split = ['balanced', 'allgather'].includes(config.experts.replica_choice) ? 'balanced' : 'even';
+    this.numSlots = numSlotsOf(placement.whole);
+    this.nextPlan = this.config.step_interval;
   }
 
   /** Between two steps: what the next one runs with, and beside it. */
   next({ epoch, step }: Pick<StepPlan, 'epoch' | 'step'>): Pick<StepPlan, 'placementVersion' | 'moveRound'> {
-    [this.epoch, this.step] = [epoch, step];
+    this.epoch = epoch;
+    this.step = step;
     if (this.state.kind === 'planned') this.state = this.movingTo(this.state);
     if (this.state.kind === 'moving') this.proceed(this.state);
     const { state } = this;
     const isMoving = state.kind === 'moving' && state.order !== null && !state.isComplete;
-    return { placementVersion: this.whole.version, ...(isMoving && { moveRound: state.round }) };
+    return { placementVersion: this.placement.version, ...(isMoving && { moveRound: state.round }) };
   }
 
-  /** After a step that counts; `load_LE`: its load. */
-  stepped(load_LE: readonly ArrayLike<number>[], results: readonly (StepResult | null)[], stepMs: number): void {
-    this.since?.load.push(load_LE);
+  observe(step: ObservedStep): void {
+    this.since?.load.push(step.load_LE);
     this.numSteps++;
-    if (this.state.kind === 'moving' && this.state.order !== null) this.moved(this.state, results, stepMs);
-    else this.figures.stepped(stepMs);
+    if (this.state.kind === 'moving' && this.state.order !== null) this.moved(this.state, step);
+    else this.figures.stepped(step.stepMs);
     if (this.state.kind === 'waiting' && this.numSteps >= this.nextPlan) void this.plan();
   }
 
-  /** A new epoch without these ranks, all that were lost so far. The ranks that are left have dropped what was being moved. */
-  lose(lost: readonly number[]): void {
-    this.lost = lost;
-    this.left = withoutRanks(this.whole, lost);
+  /** A new epoch: the ranks that are left have dropped what was being moved. */
+  lose(): void {
     this.since = null;
     this.state = { kind: 'waiting' };
-    this.nextPlan = this.numSteps + (isLacking(this.left) ? 1 : this.options.config.step_interval);
+    this.nextPlan = this.numSteps + (isLacking(this.placement.left) ? 1 : this.config.step_interval);
   }
 
   stats(): RebalanceStats {
-    return this.figures.stats(this.since, this.left, this.options.split);
+    return this.figures.stats(this.since, this.placement.left, this.split);
   }
 
   /** Ends a plan that is being made. Idempotent. */
   close(): Promise<void> {
     this.isClosed = true;
-    return this.options.planning.close();
+    return this.planning.close();
   }
 
   private async plan(): Promise<void> {
-    const { planning, numNodes, numGroups, config } = this.options;
-    const ranks = [...Array(this.whole.numRanks).keys()].filter((rank) => !this.lost.includes(rank));
-    const numSlots = Math.min(this.numSlots, ranks.length * this.whole.slotsPerRank);
-    if (numSlots < this.whole.numExperts) {
-      this.giveUp(
-        `${numSlots} slots on the ${ranks.length} ranks that are left, ${this.whole.numExperts} experts`,
-        null,
-      );
+    const { window, spec, config } = this.options;
+    const current = this.placement.compacted();
+    const { numRanks, numExperts, slotsPerRank } = current;
+    const numSlots = Math.min(this.numSlots, numRanks * slotsPerRank);
+    if (numSlots < numExperts) {
+      this.giveUp(`${numSlots} slots on the ${numRanks} ranks that are left, ${numExperts} experts`, null);
       return;
     }
     // A planner can't tell nodes of different sizes.
-    const topology: PlanTopology = {
-      numRanks: ranks.length,
-      numSlots,
-      numNodes: this.lost.length > 0 ? 1 : numNodes,
-      numGroups,
-    };
+    const numNodes = this.placement.lost.length > 0 ? 1 : config.comm.num_nodes;
+    const topology: PlanTopology = { numRanks, numSlots, numNodes, numGroups: numGroupsOf(spec) };
     const asked: State = { kind: 'planning' };
     this.state = asked;
-    this.nextPlan = this.numSteps + config.step_interval;
+    this.nextPlan = this.numSteps + this.config.step_interval;
     const isStale = (): boolean => this.isClosed || this.state !== asked;
     try {
-      const load_LE = this.options.windowLoad().map((load_E) => load_E.slice());
-      const plan = await planning.plan(load_LE, topology, compacted(this.left, ranks));
-      if (!isStale()) this.state = { kind: 'planned', plan, ranks };
+      const load_LE = window.load_LE.map((load_E) => load_E.slice());
+      const plan = await this.planning.plan(load_LE, topology, current);
+      if (!isStale()) this.state = { kind: 'planned', plan };
     } catch (error) {
       if (!isStale()) this.giveUp(error instanceof Error ? error.message : String(error), error);
     }
   }
 
   /** The way to a plan, if it is worth going. */
-  private movingTo({ plan, ranks }: Extract<State, { kind: 'planned' }>): State {
-    const { config, split } = this.options;
+  private movingTo({ plan }: Extract<State, { kind: 'planned' }>): State {
+    const { left } = this.placement;
+    const { config, split } = this;
     const { before, after, planMs } = plan.report;
     const predicted = { before: before?.[split] ?? 0, after: after[split] };
-    const target = expanded(plan.placement, ranks, this.whole);
-    const wanted = this.placementWith(target);
-    const layers = changedLayers(this.left, wanted);
-    const isWorth = isLacking(this.left) || predicted.after - predicted.before >= config.min_gain;
+    const wanted = this.placement.expanded(plan.placement);
+    const layers = changedLayers(left, wanted);
+    const isWorth = isLacking(left) || predicted.after - predicted.before >= config.min_gain;
     if (layers.length === 0 || !isWorth) {
       this.figures.skipped();
       return { kind: 'waiting' };
     }
-    const size = config.layer_updates_per_step;
-    const groups = Array.from({ length: Math.ceil(layers.length / size) }, (_, i) =>
-      layers.slice(i * size, (i + 1) * size),
-    );
     return {
-      ...{ kind: 'moving', before: this.left, target, groups, order: null, round: 0, isComplete: false },
+      ...{ kind: 'moving', before: left, wanted, layers, order: null, round: 0, isComplete: false },
       ...{ numMovedExperts: 0, movedBytes: 0, numSteps: 0, planMs, predicted },
     };
   }
 
   /** Switches over what every rank holds, and begins with what comes next. */
   private proceed(moving: Moving): void {
-    const { tell, bytesPerStep, numNodes } = this.options;
-    const { epoch } = this;
-    const { target, groups } = moving;
+    const { job, config, bytesPerStep } = this.options;
+    const { epoch, placement } = this;
+    const { wanted } = moving;
     for (;;) {
       if (moving.order !== null) {
-        if (!moving.isComplete || !tell({ kind: 'commit', version: moving.order.version }, epoch)) return;
-        this.commit(moving, moving.order);
+        const { version, layers, copies } = moving.order;
+        if (!moving.isComplete || !job.move({ kind: 'commit', version }, epoch)) return;
+        placement.commit(withLayers(placement.whole, version, layers));
+        moving.numMovedExperts += copies.length;
+        moving.order = null;
       }
-      const group = groups[0];
-      if (group === undefined) return this.finish(moving);
-      const wanted = this.placementWith(target);
-      const copies = copiesFor(this.left, wanted, group, this.whole.numRanks / numNodes).map((copy) =>
+      const group = moving.layers.slice(0, this.config.layer_updates_per_step);
+      if (group.length === 0) return this.finish(moving);
+      const copies = copiesFor(placement.left, wanted, group, wanted.numRanks / config.comm.num_nodes).map((copy) =>
         this.withDigest(copy),
       );
-      const layers = group.map((moeLayer) => ({ moeLayer, phy2log: target[moeLayer]! }));
-      const order: MigrationOrder = { version: this.whole.version + 1, layers, copies, bytesPerStep };
-      if (!tell({ kind: 'prepare', order }, epoch)) return;
-      groups.shift();
+      const layers = group.map((moeLayer) => ({ moeLayer, phy2log: wanted.phy2log[moeLayer]! }));
+      const order: MigrationOrder = { version: placement.version + 1, layers, copies, bytesPerStep };
+      if (!job.move({ kind: 'prepare', order }, epoch)) return;
+      moving.layers.splice(0, group.length);
       moving.order = order;
       moving.round = 0;
       moving.isComplete = copies.length === 0;
@@ -210,45 +200,28 @@ export class Rebalancer {
   }
 
   private withDigest(copy: ExpertCopy): ExpertCopy {
-    const digest = copy.from === null ? this.options.digestOf?.(copy.moeLayer, copy.logical) : undefined;
-    return digest === undefined ? copy : { ...copy, digest };
+    const { job, spec } = this.options;
+    const digest = job.expertDigests.get(expertKey(moeLayersOf(spec)[copy.moeLayer]!, copy.logical));
+    return copy.from !== null || digest === undefined ? copy : { ...copy, digest };
   }
 
-  private commit(moving: Moving, { version, layers, copies }: MigrationOrder): void {
-    const phy2log = [...this.whole.phy2log];
-    for (const { moeLayer, phy2log: table } of layers) phy2log[moeLayer] = table;
-    this.whole = placementFrom(version, this.whole.numRanks, this.whole.numExperts, phy2log);
-    this.left = withoutRanks(this.whole, this.lost);
-    moving.numMovedExperts += copies.length;
-    moving.order = null;
-  }
-
-  private finish({ before, target, numMovedExperts, movedBytes, numSteps, planMs, predicted }: Moving): void {
-    const { onRebalance } = this.options;
-    const { numExperts } = this.whole;
-    const done = {
-      version: this.whole.version,
-      step: this.step,
-      numMovedExperts,
-      movedBytes,
-      numSteps,
-      planMs,
-      predicted,
-    };
+  private finish({ before, numMovedExperts, movedBytes, numSteps, planMs, predicted }: Moving): void {
+    const { version } = this.placement;
+    const done = { version, step: this.step, numMovedExperts, movedBytes, numSteps, planMs, predicted };
     this.figures.done(done);
-    this.since = { before, load: new LoadWindow({ numLayers: target.length, numExperts, windowSize: Infinity }) };
-
+    const shape = { numLayers: before.phy2log.length, numExperts: before.numExperts };
+    this.since = { before, load: new LoadWindow({ ...shape, windowSize: Infinity }) };
     this.rest();
-    onRebalance?.({ kind: 'done', ...done });
+    this.options.onRebalance?.({ kind: 'done', ...done });
   }
 
   /** What the ranks say about moving after a step. */
-  private moved(moving: Moving, results: readonly (StepResult | null)[], stepMs: number): void {
+  private moved(moving: Moving, { results, stepMs }: ObservedStep): void {
     const { version } = moving.order!;
     const reports = results.flatMap((result, rank) => (result === null ? [] : [{ rank, moved: result.moved }]));
     const bytes = reports.reduce((sum, { moved }) => sum + (moved?.receivedBytes ?? 0), 0);
     const stallMs = Math.max(...reports.map(({ moved }) => moved?.stallMs ?? 0));
-    this.figures.moved({ bytes, stallMs, stepMs });
+    this.figures.moved(bytes, stallMs, stepMs);
     moving.movedBytes += bytes;
     moving.numSteps++;
     moving.round++;
@@ -256,15 +229,10 @@ export class Rebalancer {
     if (failed !== undefined) {
       const why = failed.moved?.error?.message ?? `it gathers version ${failed.moved?.version ?? '?'}, not ${version}`;
       // Its epoch may be over: then the ranks have dropped it already.
-      this.options.tell({ kind: 'drop', version }, this.epoch);
-      this.fail(`rank ${failed.rank}: ${why}`, failed.rank);
+      this.options.job.move({ kind: 'drop', version }, this.epoch);
+      const text = `experts were not moved (rank ${failed.rank}: ${why}); the placement stays as it is, and is planned again after load_balance.cool_down steps`;
+      this.tellFailure(new EngineError('REBALANCE_FAILED', text, { rank: failed.rank }));
     } else moving.isComplete = reports.every(({ moved }) => moved!.isComplete);
-  }
-
-  /** The present placement stays. */
-  private fail(why: string, rank: number): void {
-    const text = `experts were not moved (${why}); the placement stays as it is, and is planned again after load_balance.cool_down steps`;
-    this.tellFailure(new EngineError('REBALANCE_FAILED', text, { rank }));
   }
 
   /** No plan can be made: the next one would fail alike, unless a rank is lost. */
@@ -274,6 +242,7 @@ export class Rebalancer {
     this.nextPlan = Infinity;
   }
 
+  /** The present placement stays. */
   private tellFailure(error: EngineError): void {
     this.figures.failed(error);
     this.rest();
@@ -282,11 +251,7 @@ export class Rebalancer {
 
   private rest(): void {
     this.state = { kind: 'waiting' };
-    this.nextPlan = Math.max(this.nextPlan, this.numSteps + this.options.config.cool_down);
-  }
-
-  private placementWith(phy2log: readonly Int32Array[]): Placement {
-    return placementFrom(this.whole.version + 1, this.whole.numRanks, this.whole.numExperts, phy2log);
+    this.nextPlan = Math.max(this.nextPlan, this.numSteps + this.config.cool_down);
   }
 }
 

@@ -1,15 +1,17 @@
 /** When the head plans, moves and switches; nothing is computed here. */
 import { expect } from 'chai';
+import { LivePlacement } from '../../../../experts/placement/live_placement.js';
 import { createPlacement, placementFrom, type Placement } from '../../../../experts/placement/placement.js';
 import type { Plan } from '../../../../experts/placement/planners/planner.js';
 import { ConfigError } from '../../../../lib/config/errors.js';
-import { DEFAULTS } from '../../../../lib/config/schema.js';
+import { DEFAULTS, type ExpertwireConfig } from '../../../../lib/config/schema.js';
 import { loadConfig } from '../../../../lib/config/load.js';
 import { checkPlanner } from '../../../../lib/head/rebalancing/planner_check.js';
 import { PlannerThread } from '../../../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../../../lib/head/rebalancing/rebalance_stats.js';
-import { Rebalancer, type RebalancerOptions } from '../../../../lib/head/rebalancing/rebalancer.js';
-import type { MoveOrder, MoveReport, StepResult } from '../../../../lib/protocol/step_plan.js';
+import { Rebalancer } from '../../../../lib/head/rebalancing/rebalancer.js';
+import { observedStep } from '../../../../lib/head/step_observer.js';
+import type { MoveOrder, MoveReport, StepPlan, StepResult } from '../../../../lib/protocol/step_plan.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { moe7m } from '../../../kit/paths.js';
@@ -21,6 +23,8 @@ const START = placementFrom(0, 2, 4, [table(0, 1, 2, 3), table(0, 1, 2, 3), tabl
 const WANTED = [table(0, 2, 1, 3), table(1, 0, 2, 3), table(0, 3, 2, 1)];
 
 const LOAD = START.phy2log.map(() => Float64Array.of(1, 2, 3, 4));
+
+const SPEC = { layers: [], moe: { gate: { groups: null } } } as unknown as ModelSpec;
 
 const planOf = (current: Placement, gain: number, tables: readonly Int32Array[] = WANTED): Plan => ({
   placement: placementFrom(current.version + 1, current.numRanks, current.numExperts, tables),
@@ -37,18 +41,21 @@ class Head {
   readonly told: string[] = [];
   readonly orders: MoveOrder[] = [];
   readonly events: RebalanceEvent[] = [];
+  readonly placement = new LivePlacement(START);
   readonly rebalancer: Rebalancer;
   plan: (current: Placement) => Promise<Plan> = (current) => Promise.resolve(planOf(current, 0.2));
   numPlans = 0;
   epoch = 0;
   numSteps = 0;
 
-  constructor(config: Partial<RebalancerOptions['config']> = {}) {
+  constructor(keys: Partial<ExpertwireConfig['load_balance']> = {}) {
+    const base = { ...DEFAULTS.load_balance, enabled: true, step_interval: 3, cool_down: 0, min_gain: 0.1 };
     this.rebalancer = new Rebalancer({
-      config: { ...DEFAULTS.load_balance, enabled: true, step_interval: 3, cool_down: 0, min_gain: 0.1, ...config },
-      placement: START,
-      windowLoad: () => LOAD,
-      ...{ bytesPerStep: 1000, numNodes: 1, numGroups: 1, split: 'even' },
+      config: { ...DEFAULTS, model: 'none', load_balance: { ...base, ...keys } },
+      spec: SPEC,
+      placement: this.placement,
+      window: { load_LE: LOAD },
+      bytesPerStep: 1000,
       planning: {
         plan: (_, __, current) => {
           this.numPlans++;
@@ -56,11 +63,14 @@ class Head {
         },
         close: () => Promise.resolve(),
       },
-      tell: (move, epoch) => {
-        if (epoch !== this.epoch) return false;
-        this.orders.push(move);
-        this.told.push(`${move.kind} ${move.kind === 'prepare' ? move.order.version : move.version}`);
-        return true;
+      job: {
+        expertDigests: new Map(),
+        move: (move, epoch) => {
+          if (epoch !== this.epoch) return false;
+          this.orders.push(move);
+          this.told.push(`${move.kind} ${move.kind === 'prepare' ? move.order.version : move.version}`);
+          return true;
+        },
       },
       onRebalance: (event) => void this.events.push(event),
     });
@@ -75,9 +85,13 @@ class Head {
     const report = { version, isComplete: true, receivedBytes: 10, stallMs: 1, timeline: [], ...moved };
     const result = {
       load: START.phy2log.map(() => [1, 2, 3, 4]),
+      rankLoad: START.phy2log.map(() => [5, 5]),
       ...(next.moveRound !== undefined && { moved: report }),
-    };
-    this.rebalancer.stepped(LOAD, [result as unknown as StepResult, result as unknown as StepResult], 5);
+    } as unknown as StepResult;
+    const plans = [{ step: this.numSteps } as StepPlan];
+    this.rebalancer.observe(
+      observedStep({ plans, results: [result, result], stepMs: 5, placement: this.placement.left }),
+    );
     await new Promise((resolve) => setImmediate(resolve));
     return next;
   }
@@ -97,13 +111,13 @@ describe('the head of a rebalance', () => {
     expect(await head.step({ isComplete: false })).to.deep.equal({ placementVersion: 0, moveRound: 0 });
     expect(head.told).to.deep.equal(['prepare 1']);
     expect(await head.step({ isComplete: true })).to.deep.equal({ placementVersion: 0, moveRound: 1 });
-    expect(head.rebalancer.placement).to.equal(START);
+    expect(head.placement.whole).to.equal(START);
     expect(await head.step()).to.deep.equal({ placementVersion: 1, moveRound: 0 });
     expect(head.told).to.deep.equal(['prepare 1', 'commit 1', 'prepare 2']);
     // Layer 1 only has its slots in another order: it stays.
-    expect(head.rebalancer.placement.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], START.phy2log[2]]);
+    expect(head.placement.whole.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], START.phy2log[2]]);
     expect(await head.step()).to.deep.equal({ placementVersion: 2 });
-    expect(head.rebalancer.placement.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], WANTED[2]]);
+    expect(head.placement.whole.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], WANTED[2]]);
     const predicted = { before: 0.5, after: 0.7 };
     expect(head.events).to.deep.equal([
       { kind: 'done', version: 2, step: 6, numMovedExperts: 4, movedBytes: 60, numSteps: 3, planMs: 1, predicted },
@@ -118,7 +132,7 @@ describe('the head of a rebalance', () => {
     await head.steps(3);
     await head.step();
     expect(await head.step()).to.deep.equal({ placementVersion: 1 });
-    expect(head.rebalancer.placement.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], WANTED[2]]);
+    expect(head.placement.whole.phy2log).to.deep.equal([WANTED[0], START.phy2log[1], WANTED[2]]);
   });
 
   it('leaves what gains less than min_gain, and what changes nothing', async () => {
@@ -145,7 +159,7 @@ describe('the head of a rebalance', () => {
     await failing.steps(3);
     await failing.step({ error: { code: 'LIMIT', message: 'LIMIT: too much' } });
     expect(failing.told).to.deep.equal(['prepare 1', 'drop 1']);
-    expect(failing.rebalancer.placement).to.equal(START);
+    expect(failing.placement.whole).to.equal(START);
     const [event] = failing.events;
     expect(event?.kind === 'failed' && event.error.message).to.match(
       /^REBALANCE_FAILED: experts were not moved \(rank 0: LIMIT: too much\); the placement stays as it is/,
@@ -162,12 +176,12 @@ describe('the head of a rebalance', () => {
     await head.step({ isComplete: true });
     head.epoch = 1; // declared after the step, before the head heard of it
     expect(head.rebalancer.next({ epoch: 0, step: head.numSteps })).to.deep.equal({ placementVersion: 0 });
-    expect(head.rebalancer.placement).to.equal(START);
+    expect(head.placement.whole).to.equal(START);
     let answer: (plan: Plan) => void = () => undefined;
     head.plan = () => new Promise((resolve) => (answer = resolve));
-    head.rebalancer.lose([]);
+    head.rebalancer.lose();
     await head.steps(3);
-    head.rebalancer.lose([]);
+    head.rebalancer.lose();
     answer(planOf(START, 0.5));
     await head.steps(2);
     expect(head.told).to.deep.equal(['prepare 1']);
@@ -207,13 +221,12 @@ describe('a planner beside the event loop', () => {
   it('that can not serve the job is refused before it starts', async () => {
     const base = { model: moe7m(), load_balance: { enabled: true, planner: 'eplb' } } as const;
     const config = await loadConfig({ base });
-    const spec = { moe: { gate: { groups: null } } } as unknown as ModelSpec;
     const uneven = placementFrom(0, 2, 3, [table(0, 1, 2, -1)]);
-    const error = await errorOf(ConfigError, () => checkPlanner(config, uneven, spec));
+    const error = await errorOf(ConfigError, () => checkPlanner(config, uneven, SPEC));
     expect(error.message).to.match(/^INVALID_VALUE: "load_balance.planner": eplb can't plan for this job: /);
     const long = { ...config.load_balance, planner: 'eplb_stable', window_size: 1e9 } as const;
-    const tooLong = await errorOf(ConfigError, () => checkPlanner({ ...config, load_balance: long }, uneven, spec));
+    const tooLong = await errorOf(ConfigError, () => checkPlanner({ ...config, load_balance: long }, uneven, SPEC));
     expect(tooLong.message).to.match(/^INVALID_VALUE: "load_balance.window_size": 1000000000 is too long: /);
-    checkPlanner({ ...config, load_balance: DEFAULTS.load_balance }, uneven, spec); // nobody plans
+    checkPlanner({ ...config, load_balance: DEFAULTS.load_balance }, uneven, SPEC); // nobody plans
   });
 });

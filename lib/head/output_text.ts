@@ -1,7 +1,7 @@
 /** One request's text as its tokens arrive: nothing is shown that could still change. */
-import { IncrementalDetokenizer } from '../../tokenizer/incremental_detokenizer.js';
-import { StopScanner } from '../../tokenizer/stop_strings.js';
-import type { Tokenizer } from '../../tokenizer/tokenizer.js';
+import { IncrementalDetokenizer } from '../tokenizer/incremental_detokenizer.js';
+import { StopScanner } from '../tokenizer/stop_strings.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
 export interface TextPiece {
   readonly text: string;

@@ -1,0 +1,102 @@
+/** The heart of the head: settle → plan → run → observe → commit, step after step while there is work. */
+import type { LivePlacement } from '../../experts/placement/live_placement.js';
+import type { EpochChange, StepRunner } from '../job/step_runner.js';
+import type { StepPlan } from '../protocol/step_plan.js';
+import type { Rebalancer } from './rebalancing/rebalancer.js';
+import { errorFrom, type Requests } from './requests.js';
+import { observedStep, type StepObserver } from './step_observer.js';
+
+/** Ranks were lost, and the others go on. */
+export interface Loss extends EpochChange {
+  /** Ranks that are left. */
+  readonly numRanksLeft: number;
+  /** Sequences whose cache was lost: they are computed anew elsewhere, and their callers notice only that it takes longer. */
+  readonly numRecomputed: number;
+  /** Requests that failed, because a second rank was lost while it computed them. */
+  readonly numFailed: number;
+}
+
+/** Told of every loss that a job goes on after. */
+export type OnLoss = (loss: Loss) => void;
+
+/** What a loop brings together. */
+export interface StepLoopParts {
+  readonly job: StepRunner;
+  readonly requests: Requests;
+  /** What the ranks run with. The loop tells it of losses. */
+  readonly placement: LivePlacement;
+  /** Says which version a step runs with, and what moves beside it; null: experts stay where they are. */
+  readonly rebalancer: Pick<Rebalancer, 'next'> | null;
+  /** Chooses experts in the plans, instead of the gates, where anybody does. */
+  readonly route: (plans: readonly StepPlan[]) => readonly StepPlan[];
+  /** Told of steps and losses, in this order. */
+  readonly observers: readonly StepObserver[];
+  readonly onLoss?: OnLoss | undefined;
+}
+
+/** Runs steps on a job. A step that is abandoned, because a rank was lost, counts for nobody, and is planned again. */
+export class StepLoop {
+  private readonly parts: StepLoopParts;
+  /** Null between two runs: there is no work, or there was none. */
+  private running: Promise<void> | null = null;
+
+  constructor(parts: StepLoopParts) {
+    this.parts = parts;
+    const { job } = parts;
+    job.watch(() => {
+      if (this.running === null) this.lose(job.change()); // otherwise the loop does, between two steps
+    });
+  }
+
+  /** There is work: goes on until there is none, or until something fails, and all requests with it. */
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  /** Resolves when no step runs. */
+  async idle(): Promise<void> {
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    const { job, requests, observers } = this.parts;
+    try {
+      // All requests of this turn of the event loop share the first step.
+      await Promise.resolve();
+      for (;;) {
+        this.lose(await job.settled());
+        const plans = this.plan();
+        if (plans === null) break;
+        const startMs = performance.now();
+        const outcome = await job.step(plans);
+        if (outcome.kind === 'abandoned') continue;
+        const { results } = outcome;
+        const stepMs = performance.now() - startMs;
+        const step = observedStep({ plans, results, stepMs, placement: this.parts.placement.left });
+        for (const observer of observers) await observer.observe(step);
+        await requests.commit(plans, results);
+      }
+    } catch (error) {
+      requests.fail(errorFrom(error));
+    } finally {
+      this.running = null;
+    }
+  }
+
+  private plan(): readonly StepPlan[] | null {
+    const { requests, rebalancer, placement, route } = this.parts;
+    const scheduled = requests.next();
+    if (scheduled === null) return null;
+    const placed = rebalancer?.next(scheduled[0]!) ?? { placementVersion: placement.version };
+    return route(scheduled.map((plan) => ({ ...plan, ...placed })));
+  }
+
+  private lose(change: EpochChange | null): void {
+    if (change === null) return;
+    const { requests, placement, observers, onLoss } = this.parts;
+    placement.lose(change.lost.map(({ rank }) => rank));
+    for (const observer of observers) observer.lose?.(placement.lost);
+    const { numRecomputed, numFailed } = requests.lose(change);
+    onLoss?.({ ...change, numRanksLeft: placement.ranks.length, numRecomputed, numFailed });
+  }
+}

@@ -1,0 +1,42 @@
+/** What steps run on, as the head's loop sees it. */
+import type { MoveOrder, StepPlan, StepResult } from '../protocol/step_plan.js';
+import type { LostRank } from './membership.js';
+
+/** How a step ended. `abandoned`: a rank was lost, nothing of the step counts, and {@link StepRunner.settled} says who it was. */
+export type StepOutcome =
+  | {
+      readonly kind: 'done';
+      /** By rank; null for one that was lost earlier. */
+      readonly results: readonly (StepResult | null)[];
+    }
+  | { readonly kind: 'abandoned' };
+
+/** A new epoch, and who was lost since the last one that the caller heard of. */
+export interface EpochChange {
+  readonly epoch: number;
+  readonly lost: readonly LostRank[];
+  /** The step that was abandoned and runs again; null when none was running. */
+  readonly abandonedStep: number | null;
+}
+
+/** Ranks that compute steps in lockstep, of which some may be lost: a job. */
+export interface StepRunner {
+  /**
+   * Runs one step on all ranks that are left; `plans` by rank, of the same step, epoch and version of the placement. Rejects with the first cause when
+   * the ranks can't go on, or when they were ended.
+   */
+  step(plans: readonly StepPlan[]): Promise<StepOutcome>;
+  /** Tells every rank that is left, before its next step; false where that epoch is over, or nothing runs any more: then nobody was told. */
+  move(move: MoveOrder, epoch: number): boolean;
+  /** Sequences that are over: their rank forgets them and their KV cache. */
+  free(rank: number, sequences: readonly number[]): void;
+  /**
+   * Waits until every loss so far is dealt with and the ranks that are left can run a step. Returns what changed since it was last asked, or null.
+   * Rejects as {@link step} does.
+   */
+  settled(): Promise<EpochChange | null>;
+  /** What changed since it was last asked by this or by {@link settled}, or null. */
+  change(): EpochChange | null;
+  /** Calls `onEpoch` whenever ranks were lost and an epoch begins, also while no step runs. */
+  watch(onEpoch: () => void): void;
+}

@@ -1,0 +1,291 @@
+/** The loop over ranks that are played: what it asks of them, and what it makes of their answers. */
+import { expect } from 'chai';
+import { LivePlacement } from '../../../experts/placement/live_placement.js';
+import { createPlacement } from '../../../experts/placement/placement.js';
+import { Requests } from '../../../lib/head/requests.js';
+import { Scheduler } from '../../../lib/head/scheduling/scheduler.js';
+import type { Sequence } from '../../../lib/head/sequence.js';
+import { StepLoop, type Loss, type StepLoopParts } from '../../../lib/head/step_loop.js';
+import type { ObservedStep, StepObserver } from '../../../lib/head/step_observer.js';
+import type { EpochChange, StepOutcome, StepRunner } from '../../../lib/job/step_runner.js';
+import { EngineError } from '../../../lib/protocol/errors.js';
+import type { StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
+import { GREEDY } from '../../../lib/protocol/sampling.js';
+import { errorOf } from '../../kit/rejects.js';
+
+const NUM_RANKS = 2;
+const LIMITS = { maxNumSeqs: 4, maxNumBatchedTokens: 64, blockSize: 4, numKvBlocks: 16, maxLogitTokens: 64 };
+const WANTS = { routedExperts: false, promptLogprobs: false, logits: false };
+
+const resultOf = ({ step, parts }: StepPlan): StepResult => ({
+  step,
+  outputs: parts.map(({ sequence, sample }) => ({ sequence, tokenId: sample ? 10 * sequence + step : null })),
+  load: [[parts.length, 0]],
+  rankLoad: [[0, parts.length]],
+  phasesMs: {} as StepResult['phasesMs'],
+  stats: {} as StepResult['stats'],
+});
+
+/** Ranks that compute at once what they are asked. Everything that befalls them is in `story`. */
+class PlayedRanks implements StepRunner {
+  readonly story: string[];
+  readonly plans: (readonly StepPlan[])[] = [];
+  readonly lost = new Set<number>();
+  /** What a step comes to instead, by how many were asked for before it. */
+  readonly instead = new Map<number, () => Promise<StepOutcome>>();
+  private told: EpochChange | null = null;
+  private onEpoch: () => void = () => undefined;
+
+  constructor(story: string[]) {
+    this.story = story;
+  }
+
+  step(plans: readonly StepPlan[]): Promise<StepOutcome> {
+    this.plans.push(plans);
+    this.story.push(`step ${plans[0]!.step}`);
+    const instead = this.instead.get(this.plans.length - 1);
+    if (instead !== undefined) return instead();
+    const results = plans.map((plan, rank) => (this.lost.has(rank) ? null : resultOf(plan)));
+    return Promise.resolve({ kind: 'done', results });
+  }
+
+  move(): boolean {
+    return true;
+  }
+
+  free(rank: number, sequences: readonly number[]): void {
+    this.story.push(`free ${sequences.join()} on ${rank}`);
+  }
+
+  settled(): Promise<EpochChange | null> {
+    return Promise.resolve(this.change());
+  }
+
+  change(): EpochChange | null {
+    const { told } = this;
+    this.told = null;
+    return told;
+  }
+
+  watch(onEpoch: () => void): void {
+    this.onEpoch = onEpoch;
+  }
+
+  lose(rank: number, code: 'RANK_LOST' | 'RANK_FAILED' = 'RANK_LOST'): void {
+    this.lost.add(rank);
+    const error = new EngineError(code, `rank ${rank} is gone; nothing helps`, { rank });
+    this.told = { epoch: this.lost.size, lost: [{ rank, error }], abandonedStep: null };
+    this.onEpoch();
+  }
+}
+
+class Head {
+  readonly story: string[] = [];
+  readonly job = new PlayedRanks(this.story);
+  readonly placement = new LivePlacement(
+    createPlacement('linear', { numLayers: 1, numExperts: 2, numRanks: NUM_RANKS }),
+  );
+  readonly requests = new Requests(new Scheduler({ ...LIMITS, numRanks: NUM_RANKS }), this.job);
+  readonly observed: ObservedStep[] = [];
+  readonly losses: Loss[] = [];
+  readonly loop: StepLoop;
+  private numRequests = 0;
+
+  constructor(more: Partial<StepLoopParts> = {}) {
+    const notes: StepObserver = {
+      observe: (step) => {
+        this.observed.push(step);
+        this.story.push(`observe ${step.step}`);
+      },
+      lose: (ranks) => void this.story.push(`lose ${ranks.join()}`),
+    };
+    this.loop = new StepLoop({
+      job: this.job,
+      requests: this.requests,
+      placement: this.placement,
+      rebalancer: null,
+      route: (plans) => plans,
+      onLoss: (loss) => void this.losses.push(loss),
+      ...more,
+      observers: [notes, ...(more.observers ?? [])],
+    });
+  }
+
+  /** Begins a request of two prompt tokens; resolves with its tokens, or rejects with its error. */
+  ask(numTokens: number, onToken: (token: number) => void = () => undefined): Promise<number[]> {
+    const sequence = this.numRequests++;
+    return new Promise((resolve, reject) => {
+      const tokens: number[] = [];
+      const taker: Sequence = {
+        take: (_, { tokenId }) => {
+          tokens.push(tokenId!);
+          this.story.push(`token ${tokenId}`);
+          onToken(tokenId!);
+          if (tokens.length === numTokens) resolve(tokens);
+          return tokens.length === numTokens;
+        },
+        fail: reject,
+      };
+      const request = { sequence, promptTokenIds: [1, 2], maxNewTokens: numTokens, sampling: GREEDY, wants: WANTS };
+      this.requests.add(request, taker, undefined);
+      this.loop.start();
+    });
+  }
+}
+
+const sequencesOf = (plans: readonly StepPlan[]): number[][] =>
+  plans.map(({ parts }) => parts.map(({ sequence }) => sequence));
+
+describe('the loop of steps', () => {
+  it('plans, runs, observes and commits, step by step, and rests when nothing is left', async () => {
+    const head = new Head();
+    expect(await head.ask(2)).to.deep.equal([1, 2]);
+    await head.loop.idle();
+    const first = ['step 1', 'observe 1', 'token 1'];
+    const second = ['step 2', 'observe 2', 'token 2', 'free 0 on 0'];
+    expect(head.story).to.deep.equal([...first, ...second]);
+    await head.ask(1); // it goes on where it stopped
+    await head.loop.idle();
+    expect(head.story.slice(7)).to.deep.equal(['step 3', 'observe 3', 'token 13', 'free 1 on 0']);
+    expect(head.job.plans.map(([plan]) => plan!.placementVersion)).to.deep.equal([0, 0, 0]);
+  });
+
+  it('all requests of one turn share the first step, however often it is started', async () => {
+    const head = new Head();
+    await Promise.all([head.ask(1), head.ask(1), head.ask(1)]);
+    expect(head.job.plans.map(sequencesOf)).to.deep.equal([[[0, 2], [1]]]);
+    const [step] = head.observed;
+    expect(step).to.deep.include({ load_LE: [Float64Array.of(3, 0)], rankLoad_LR: [Float64Array.of(0, 3)] });
+    expect(step!.placement).to.equal(head.placement.whole);
+  });
+
+  it('plans name what the rebalancer says, and go through whoever chooses experts', async () => {
+    const forcedExperts = Uint16Array.of(1);
+    const head = new Head({
+      rebalancer: { next: ({ step }) => ({ placementVersion: 3, moveRound: 10 * step }) },
+      route: (plans) =>
+        plans.map((plan) => ({ ...plan, parts: plan.parts.map((part) => ({ ...part, forcedExperts })) })),
+    });
+    await head.ask(2);
+    const [first, second] = head.job.plans.map(([plan]) => plan!);
+    expect(first).to.include({ placementVersion: 3, moveRound: 10 });
+    expect(second).to.include({ placementVersion: 3, moveRound: 20 });
+    expect(second!.parts[0]!.forcedExperts).to.equal(forcedExperts);
+  });
+
+  it('an abandoned step counts for nobody: what was lost is told, and it is planned again for the ranks that are left', async () => {
+    const head = new Head();
+    head.job.instead.set(0, () => {
+      head.job.lose(1);
+      return Promise.resolve({ kind: 'abandoned' });
+    });
+    const tokens = await Promise.all([head.ask(1), head.ask(1)]);
+    expect(tokens).to.deep.equal([[2], [12]]);
+    await head.loop.idle();
+    expect(head.story).to.deep.equal([
+      ...['step 1', 'lose 1', 'step 2', 'observe 2'],
+      ...['token 2', 'free 0 on 0', 'token 12', 'free 1 on 0'],
+    ]);
+    expect(head.job.plans.map(sequencesOf)).to.deep.equal([
+      [[0], [1]],
+      [[0, 1], []],
+    ]);
+    expect(head.job.plans.map(([plan]) => plan!.epoch)).to.deep.equal([0, 1]);
+    expect(head.observed[0]!.placement).to.equal(head.placement.left);
+    expect(head.placement.left.logcnt).to.deep.equal([Int32Array.of(1, 0)]);
+    expect(head.losses).to.have.length(1);
+    expect(head.losses[0]).to.include({ epoch: 1, numRanksLeft: 1, numRecomputed: 1, numFailed: 0 });
+  });
+
+  it('a loss while a step runs waits until the step is committed, and one while nothing runs does not', async () => {
+    const head = new Head();
+    const asked = [head.ask(2), head.ask(2)];
+    head.job.instead.set(0, () => {
+      head.job.lose(0); // its result was there already
+      expect(head.losses).to.deep.equal([]);
+      return Promise.resolve({ kind: 'done', results: head.job.plans[0]!.map(resultOf) });
+    });
+    expect(await Promise.all(asked)).to.deep.equal([
+      [1, 3], // replayed on the other rank, beside its neighbour's step
+      [11, 12],
+    ]);
+    expect(head.story.slice(0, 6)).to.deep.equal(['step 1', 'observe 1', 'token 1', 'token 11', 'lose 0', 'step 2']);
+    await head.loop.idle();
+    head.job.lose(1);
+    expect(head.story.at(-1)).to.equal('lose 0,1');
+    expect(head.losses.map(({ numRanksLeft }) => numRanksLeft)).to.deep.equal([1, 0]);
+  });
+
+  it('a request at which two ranks fail is over, and the others go on', async () => {
+    const head = new Head();
+    const failing = (rank: number) => () => {
+      head.job.lose(rank, 'RANK_FAILED');
+      return Promise.resolve<StepOutcome>({ kind: 'abandoned' });
+    };
+    head.job.instead.set(0, failing(0));
+    head.job.instead.set(1, failing(1));
+    const error = await errorOf(EngineError, () => head.ask(1));
+    expect(error).to.include({ code: 'RANK_FAILED', rank: 1 });
+    expect(error.message).to.include('request: rank 0 is gone, and rank 1 is gone; the others go on');
+    expect(head.losses.map(({ numFailed, numRecomputed }) => [numFailed, numRecomputed])).to.deep.equal([
+      [0, 1],
+      [1, 0],
+    ]);
+  });
+
+  for (const [how, observe] of [
+    [
+      'throws',
+      () => {
+        throw new RangeError('disk full');
+      },
+    ],
+    ['rejects', () => Promise.reject(new RangeError('disk full'))],
+  ] as const) {
+    it(`an observer that ${how} ends all requests before the step's tokens go out, and later ones are refused`, async () => {
+      const head = new Head({ observers: [{ observe }] });
+      const asked = [head.ask(2), head.ask(2)];
+      for (const each of asked) expect((await errorOf(RangeError, () => each)).message).to.equal('disk full');
+      await head.loop.idle();
+      expect(head.story).to.deep.equal(['step 1', 'observe 1']);
+      await errorOf(RangeError, () => head.ask(1));
+      expect(head.job.plans).to.have.length(1);
+    });
+  }
+
+  it('the next step waits for observers, and they for each other', async () => {
+    const story: string[] = [];
+    const slow: StepObserver = {
+      observe: async ({ step }) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        story.push(`written ${step}`);
+      },
+    };
+    const after: StepObserver = { observe: ({ step }) => void story.push(`after ${step}`) };
+    const head = new Head({ observers: [slow, after] });
+    await head.ask(2, (token) => void story.push(`token ${token}`));
+    expect(story).to.deep.equal(['written 1', 'after 1', 'token 1', 'written 2', 'after 2', 'token 2']);
+  });
+
+  it('a job that ends takes all requests along, with its reason', async () => {
+    const head = new Head();
+    const why = new EngineError('RANK_LOST', 'rank 1 ended; start again', { rank: 1 });
+    head.job.instead.set(1, () => Promise.reject(why));
+    const asked = [head.ask(3), head.ask(3)];
+    for (const each of asked) expect(await errorOf(EngineError, () => each)).to.equal(why);
+    await head.loop.idle();
+    expect(head.story.filter((line) => line.startsWith('free'))).to.deep.equal([]);
+  });
+
+  it('a caller that throws at its token fails alone', async () => {
+    const head = new Head();
+    const throwing = errorOf(RangeError, () =>
+      head.ask(3, () => {
+        throw new RangeError('no room for it');
+      }),
+    );
+    const other = head.ask(3);
+    expect((await throwing).message).to.equal('no room for it');
+    expect(await other).to.deep.equal([11, 12, 13]);
+  });
+});
