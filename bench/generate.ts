@@ -5,7 +5,7 @@ import { loadConfig } from '../lib/config/load.js';
 import { seedNumber, wholeNumber, wholeNumbers } from '../lib/commands/base/numbers.js';
 import { Engine } from '../lib/head/engine.js';
 import { uniform } from '../base/philox.js';
-import type { EngineStats } from '../lib/head/stats.js';
+import type { EngineStats } from '../lib/head/engine.js';
 import { bytes, table } from '../lib/metrics/charts.js';
 import { DEMO_MODEL } from '../lib/config/package_files.js';
 import { median, thisMachine } from './base/machine.js';

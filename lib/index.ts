@@ -15,7 +15,7 @@ export type {
 } from './protocol/request.js';
 export { GREEDY, type SamplingParams } from './protocol/sampling.js';
 export type { OnRebalance, Rebalance, RebalanceEvent, RebalanceStats } from './head/rebalancing/rebalance_stats.js';
-export type { EngineStats } from './head/stats.js';
+export type { EngineStats } from './head/engine.js';
 export { balancedness, rankLoads } from '../experts/placement/balance.js';
 export type { BalancePoint } from './metrics/balance_series.js';
 export { ModelError, type ModelErrorCode } from './model/spec/errors.js';

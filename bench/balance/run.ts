@@ -3,7 +3,7 @@ import type { RoutingObserver, StepRouting } from '../../experts/load/load_recor
 import type { ExpertLoad } from '../../experts/placement/planners/planner.js';
 import { STEP_PHASES, type StepPhase } from '../../compute/base/stopwatch.js';
 import type { Engine } from '../../lib/head/engine.js';
-import type { EngineStats } from '../../lib/head/stats.js';
+import type { EngineStats } from '../../lib/head/engine.js';
 import { parallelMs, rankCost } from './rank_costs.js';
 import { promptsOf, type TrafficShape } from './traffic.js';
 

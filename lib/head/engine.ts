@@ -24,15 +24,15 @@ import { checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
-import type { OnRebalance } from './rebalancing/rebalance_stats.js';
+import type { OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
 import { Rebalancer, type RebalancerOptions } from './rebalancing/rebalancer.js';
 import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
 import { Scheduler } from './scheduling/scheduler.js';
 import { Generation, Score } from './sequence.js';
-import { StatsCollector, type EngineStats } from './stats.js';
+import { StatsCollector, type StepStats } from './observing/stats.js';
 import { StepLoop, type OnLoss } from './step_loop.js';
-import type { StepObserver } from './step_observer.js';
+import type { StepObserver } from './observing/step_observer.js';
 import { recordingObserver, withForcedExperts } from './step_routing.js';
 
 export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement'> {
@@ -57,6 +57,12 @@ export interface EngineParts
   readonly job: Job;
   /** Chooses experts instead of the gates, for experiments. */
   readonly routing?: RoutingSource | null;
+}
+
+/** What a job came to so far. */
+export interface EngineStats extends StepStats {
+  /** Null where experts stay where they are (`load_balance.enabled`). */
+  readonly rebalancing: RebalanceStats | null;
 }
 
 export class Engine implements TokenSource {

@@ -4,7 +4,7 @@ import type { EpochChange, StepRunner } from '../job/step_runner.js';
 import type { StepPlan } from '../protocol/step_plan.js';
 import type { Rebalancer } from './rebalancing/rebalancer.js';
 import { errorFrom, type Requests } from './requests.js';
-import { observedStep, type StepObserver } from './step_observer.js';
+import { observedStep, type StepObserver } from './observing/step_observer.js';
 
 /** Ranks were lost, and the others go on. */
 export interface Loss extends EpochChange {

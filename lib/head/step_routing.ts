@@ -6,7 +6,7 @@ import type { RoutingObserver } from '../../experts/load/load_recorder.js';
 import type { TokenRecord } from '../../experts/load/recording.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import type { StepPlan } from '../protocol/step_plan.js';
-import type { ObservedStep, StepObserver } from './step_observer.js';
+import type { ObservedStep, StepObserver } from './observing/step_observer.js';
 
 /** Tells a recorder what every step routed; `width` is L·K, the choices of one token. */
 export const recordingObserver = (recorder: RoutingObserver, width: number): StepObserver => ({

@@ -8,7 +8,7 @@ import { loadConfig } from '../../lib/config/load.js';
 import { Engine } from '../../lib/head/engine.js';
 import type { Loss } from '../../lib/head/step_loop.js';
 import type { TokenEvent } from '../../lib/protocol/request.js';
-import type { EngineStats } from '../../lib/head/stats.js';
+import type { EngineStats } from '../../lib/head/engine.js';
 import { startEngine } from '../kit/engines.js';
 import { moe7mCases } from '../kit/goldens.js';
 import { copyModel } from '../kit/model_copy.js';

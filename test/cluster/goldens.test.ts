@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { createHash } from 'node:crypto';
 import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
 import type { Engine } from '../../lib/head/engine.js';
-import type { EngineStats } from '../../lib/head/stats.js';
+import type { EngineStats } from '../../lib/head/engine.js';
 import { generateIds, scoreIds, startEngine, type EngineSetup, type Scored } from '../kit/engines.js';
 import { moe7mCases } from '../kit/goldens.js';
 import { moe7m } from '../kit/paths.js';

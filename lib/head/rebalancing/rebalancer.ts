@@ -20,7 +20,7 @@ import { PlannerThread, type Planning } from './planner_thread.js';
 import { numGroupsOf, numSlotsOf } from './planner_check.js';
 import { RebalanceFigures, type OnRebalance, type RebalanceStats, type SinceRebalance } from './rebalance_stats.js';
 import type { StepPlan } from '../../protocol/step_plan.js';
-import type { ObservedStep, StepObserver } from '../step_observer.js';
+import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
 
 export interface RebalancerOptions {
   readonly config: ExpertwireConfig;

@@ -6,7 +6,7 @@ import { Requests } from '../../../lib/head/requests.js';
 import { Scheduler } from '../../../lib/head/scheduling/scheduler.js';
 import type { Sequence } from '../../../lib/head/sequence.js';
 import { StepLoop, type Loss, type StepLoopParts } from '../../../lib/head/step_loop.js';
-import type { ObservedStep, StepObserver } from '../../../lib/head/step_observer.js';
+import type { ObservedStep, StepObserver } from '../../../lib/head/observing/step_observer.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../../../lib/job/step_runner.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';

@@ -10,7 +10,7 @@ import { checkPlanner } from '../../../../lib/head/rebalancing/planner_check.js'
 import { PlannerThread } from '../../../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../../../lib/head/rebalancing/rebalance_stats.js';
 import { Rebalancer } from '../../../../lib/head/rebalancing/rebalancer.js';
-import { observedStep } from '../../../../lib/head/step_observer.js';
+import { observedStep } from '../../../../lib/head/observing/step_observer.js';
 import type { MoveOrder, MoveReport, StepPlan, StepResult } from '../../../../lib/protocol/step_plan.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';

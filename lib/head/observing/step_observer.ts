@@ -1,7 +1,7 @@
 /** What a step that counts came to, for all who follow the steps of a job. Shape suffixes: L MoE layers, E logical experts, R ranks. */
-import { LoadMonitor } from '../../experts/load/load_monitor.js';
-import type { Placement } from '../../experts/placement/placement.js';
-import type { StepPlan, StepResult } from '../protocol/step_plan.js';
+import { LoadMonitor } from '../../../experts/load/load_monitor.js';
+import type { Placement } from '../../../experts/placement/placement.js';
+import type { StepPlan, StepResult } from '../../protocol/step_plan.js';
 
 /** A step that every rank which is left finished. */
 export interface ObservedStep {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { STEP_PHASES } from '../../../compute/base/stopwatch.js';
-import { createPlacement } from '../../../experts/placement/placement.js';
-import { LoadWindow } from '../../../experts/load/load_window.js';
-import { StatsCollector } from '../../../lib/head/stats.js';
-import { observedStep, type ObservedStep } from '../../../lib/head/step_observer.js';
-import type { LoadReport, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
+import { STEP_PHASES } from '../../../../compute/base/stopwatch.js';
+import { createPlacement } from '../../../../experts/placement/placement.js';
+import { LoadWindow } from '../../../../experts/load/load_window.js';
+import { StatsCollector } from '../../../../lib/head/observing/stats.js';
+import { observedStep, type ObservedStep } from '../../../../lib/head/observing/step_observer.js';
+import type { LoadReport, StepPlan, StepResult } from '../../../../lib/protocol/step_plan.js';
 
 const REPORT = { backend: 'cpu', residence: { compute: 'tensors', experts: 'bf16', dense: 'auto' } } as LoadReport;
 

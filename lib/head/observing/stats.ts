@@ -1,15 +1,15 @@
 /** Counters of a whole job, for summaries, `--json` and benchmarks. */
-import type { Residence } from '../model/weights/residence.js';
-import { balancedness, balanceSums } from '../../experts/placement/balance.js';
-import { LoadMonitor } from '../../experts/load/load_monitor.js';
-import type { LoadWindow } from '../../experts/load/load_window.js';
-import { STEP_PHASES, type StepPhase } from '../../compute/base/stopwatch.js';
-import { BalanceSeries, type BalancePoint } from '../metrics/balance_series.js';
-import type { RebalanceStats } from './rebalancing/rebalance_stats.js';
-import type { LoadReport, RankStats } from '../protocol/step_plan.js';
+import type { Residence } from '../../model/weights/residence.js';
+import { balancedness, balanceSums } from '../../../experts/placement/balance.js';
+import { LoadMonitor } from '../../../experts/load/load_monitor.js';
+import type { LoadWindow } from '../../../experts/load/load_window.js';
+import { STEP_PHASES, type StepPhase } from '../../../compute/base/stopwatch.js';
+import { BalanceSeries, type BalancePoint } from '../../metrics/balance_series.js';
+import type { LoadReport, RankStats } from '../../protocol/step_plan.js';
 import type { ObservedStep, StepObserver } from './step_observer.js';
 
-export interface EngineStats {
+/** What the steps of a job came to so far. */
+export interface StepStats {
   readonly numRanks: number;
   /** Of the ranks, in their order, each once: `wasm`, or `wasm + cpu`. */
   readonly backend: string;
@@ -47,14 +47,12 @@ export interface EngineStats {
   readonly windowLoad: readonly Float64Array[];
   /** Of every step, neighbours joined in long runs: of what the ranks computed that were left then. */
   readonly balanceOverTime: readonly BalancePoint[];
-  /** Null where experts stay where they are (`load_balance.enabled`). */
-  readonly rebalancing: RebalanceStats | null;
   /** A lost rank's are those of its last step. */
   readonly ranks: readonly RankStats[];
   readonly loadReports: readonly LoadReport[];
 }
 
-/** Counts what steps come to, for {@link EngineStats}. */
+/** Counts what steps come to, for {@link StepStats}. */
 export class StatsCollector implements StepObserver {
   private readonly reports: readonly LoadReport[];
   private readonly window: Pick<LoadWindow, 'load_LE'>;
@@ -116,7 +114,7 @@ export class StatsCollector implements StepObserver {
     return load_R.filter((_, rank) => !this.lostRanks.includes(rank));
   }
 
-  stats(): Omit<EngineStats, 'rebalancing'> {
+  stats(): StepStats {
     const rankLoad = this.rankLoad.snapshot();
     return {
       numRanks: this.reports.length,
