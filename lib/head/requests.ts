@@ -1,5 +1,4 @@
 /** The requests that run: each a sequence of the scheduler, and somebody who takes what steps make of it. */
-import { reasonOf } from '../job/membership.js';
 import type { EpochChange, StepRunner } from '../job/step_runner.js';
 import { EngineError } from '../protocol/errors.js';
 import type { StepPlan, StepResult } from '../protocol/step_plan.js';
@@ -104,7 +103,7 @@ export class Requests {
   }
 
   private brokenBy(ranks: readonly number[]): EngineError {
-    const reasons = ranks.map((rank) => reasonOf(this.lost.get(rank)!)).join(', and ');
+    const reasons = ranks.map((rank) => this.lost.get(rank)!.reason).join(', and ');
     const text =
       `two ranks were lost while they computed this request: ${reasons}; the others go on without it: change it, ` +
       'or, where it took too long, raise comm.timeout_ms or lower engine.max_num_batched_tokens';

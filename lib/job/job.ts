@@ -7,17 +7,22 @@ import type { Rendezvous } from '../../comm/job/rendezvous.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
-import type { FailureReport, FirstCause } from './first_cause.js';
-import type { LocalRanks, RankExit } from './local_ranks.js';
-import { Membership } from './membership.js';
+import { accusation, disconnect, lateRanks, ownFailure } from './failure_report.js';
+import type { LocalRanks } from './local_ranks.js';
+import { LossWatch } from './loss_watch.js';
+import type { Decision, LossPolicy } from './losses.js';
+import type { LostRank } from './members.js';
 import type { EpochChange, StepOutcome, StepRunner } from './step_runner.js';
 import type { HeadToRank, LoadReport, MoveOrder, RankToHead, StepPlan, StepResult } from '../protocol/step_plan.js';
 
-/** The step that runs: results by rank, until all members' are there. */
+/** The step that runs, until no result is missing. */
 interface RunningStep {
   readonly step: number;
   readonly placementVersion: number;
+  /** By rank. */
   readonly results: (StepResult | null)[];
+  /** Ranks whose result is not there yet. */
+  readonly missing: Set<number>;
   resolve(outcome: StepOutcome): void;
   reject(error: EngineError): void;
 }
@@ -31,7 +36,6 @@ export interface JobParts {
   readonly local: Pick<LocalRanks, 'exits' | 'kill' | 'close'>;
   /** By rank. */
   readonly links: readonly Pick<ControlLink, 'isOpen' | 'send' | 'onMessage' | 'closed' | 'close'>[];
-  readonly cause: FirstCause;
   readonly reports: readonly LoadReport[];
   /** What experts are, where ranks with other folders must prove theirs. Default: nobody must. */
   readonly expertDigests?: ExpertDigests;
@@ -51,11 +55,10 @@ export class Job implements StepRunner {
   /** Settles with the first cause when the job ends otherwise than by {@link close}. */
   readonly failed: Promise<EngineError>;
   private readonly parts: JobParts;
+  private readonly onPeerLoss: LossPolicy;
   private readonly stepTimeoutMs: number;
-  /** Where losses are masked; otherwise the first one ends the job. */
-  private readonly membership: Membership | null;
-  /** Ends the job, and then settles {@link failed}. */
-  private readonly fail: (error: EngineError) => void;
+  private readonly losses: LossWatch;
+  private settleFailed!: (error: EngineError) => void;
   private onEpoch: () => void = () => undefined;
   private numLossesTold = 0;
   private abandonedStep: number | null = null;
@@ -67,27 +70,18 @@ export class Job implements StepRunner {
   private closing: Promise<void> | null = null;
 
   /** A job whose ranks have joined, loaded and met: `startJob` makes one. */
-  constructor(parts: JobParts, onPeerLoss: 'fail' | 'mask', { stepTimeoutMs, enterTimeoutMs }: JobTimes) {
-    const { links, local, cause } = parts;
-    [this.parts, this.reports, this.stepTimeoutMs] = [parts, parts.reports, stepTimeoutMs];
+  constructor(parts: JobParts, onPeerLoss: LossPolicy, { stepTimeoutMs, enterTimeoutMs }: JobTimes) {
+    const { links, local } = parts;
+    this.parts = parts;
+    this.reports = parts.reports;
     this.expertDigests = parts.expertDigests ?? new Map<string, string>();
-    let settle: (error: EngineError) => void = () => undefined;
-    this.failed = new Promise((resolve) => (settle = resolve));
-    this.fail = (error) => void this.end(error, { gracefully: false }).then(() => settle(error));
-    this.membership = null;
-    if (onPeerLoss === 'fail') void cause.found.then(this.fail);
-    else {
-      cause.close();
-      this.membership = new Membership({
-        numRanks: links.length,
-        enterTimeoutMs,
-        tell: (rank, message) => this.send(rank, message),
-        cutOff: (rank, error) => this.cutOff(rank, error),
-        onEpoch: () => this.abandon(),
-        onNobodyLeft: this.fail,
-      });
-    }
-    for (const exit of local.exits) void exit.then((end) => this.report(reportOf(end)));
+    this.onPeerLoss = onPeerLoss;
+    this.stepTimeoutMs = stepTimeoutMs;
+    this.failed = new Promise((resolve) => (this.settleFailed = resolve));
+    const watched = { numRanks: links.length, exits: local.exits };
+    const onDecision = (decision: Decision): void => this.goOn(decision);
+    this.losses = new LossWatch({ ...watched, policy: onPeerLoss, enterTimeoutMs, onDecision });
+    void this.losses.ended.then((error) => this.fail(error));
     links.forEach((link, rank) => this.listen(link, rank));
   }
 
@@ -105,18 +99,18 @@ export class Job implements StepRunner {
    * Rejects when the job has ended.
    */
   async settled(): Promise<EpochChange | null> {
-    await this.membership?.settled();
+    await this.losses.settled();
     if (this.ended !== null) throw this.ended;
     return this.change();
   }
 
   /** What changed since the last call of this or of {@link settled}, or null. */
   change(): EpochChange | null {
-    const { epoch = 0, lostRanks = [] } = this.membership ?? {};
-    const lost = lostRanks.slice(this.numLossesTold);
+    const { epoch, left } = this.losses.members;
+    const lost = left.slice(this.numLossesTold);
     if (lost.length === 0) return null;
     const { abandonedStep } = this;
-    this.numLossesTold = lostRanks.length;
+    this.numLossesTold = left.length;
     this.abandonedStep = null;
     return { epoch, lost, abandonedStep };
   }
@@ -128,14 +122,16 @@ export class Job implements StepRunner {
   async step(plans: readonly StepPlan[]): Promise<StepOutcome> {
     if (this.ended !== null) throw this.ended;
     const { step, epoch, placementVersion } = plans[0]!;
-    if (epoch !== this.epoch) return { kind: 'abandoned' }; // before it began
+    const { members } = this.losses;
+    if (epoch !== members.epoch) return { kind: 'abandoned' }; // before it began
     this.lastStep = step;
     const deadline = new Deadline(this.stepTimeoutMs, () => this.accuseLate());
     try {
       // A promise of its own for each step: racing against one that outlives it would keep every step's results alive.
       return await new Promise((resolve, reject) => {
-        this.running = { step, placementVersion, results: plans.map(() => null), resolve, reject };
-        for (const [rank, plan] of plans.entries()) if (this.isMember(rank)) this.send(rank, { kind: 'step', plan });
+        const progress = { results: plans.map(() => null), missing: new Set(members.present) };
+        this.running = { step, placementVersion, ...progress, resolve, reject };
+        for (const rank of members.present) this.send(rank, { kind: 'step', plan: plans[rank]! });
       });
     } finally {
       deadline.cancel();
@@ -145,47 +141,43 @@ export class Job implements StepRunner {
 
   /** Tells every rank that is left, before its next step; false where that epoch is over, or the job: then nobody was told. */
   move(move: MoveOrder, epoch: number): boolean {
-    if (this.ended !== null || epoch !== this.epoch) return false;
-    for (let rank = 0; rank < this.numRanks; rank++) if (this.isMember(rank)) this.send(rank, { kind: 'move', move });
+    if (this.ended !== null || epoch !== this.losses.members.epoch) return false;
+    this.sendAll({ kind: 'move', move });
     return true;
   }
 
   /** Sequences that are over. */
   free(rank: number, sequences: readonly number[]): void {
-    if (this.isMember(rank)) this.send(rank, { kind: 'free', sequences });
+    if (this.losses.members.present.has(rank)) this.send(rank, { kind: 'free', sequences });
   }
 
   /** Ends all ranks. Idempotent. */
   async close(): Promise<void> {
-    await this.end(new EngineError('CLOSED', 'the job was closed; start another'), { gracefully: true });
-  }
-
-  private get epoch(): number {
-    return this.membership?.epoch ?? 0;
-  }
-
-  private isMember(rank: number): boolean {
-    return this.membership?.has(rank) ?? true;
-  }
-
-  private report(report: FailureReport): void {
-    (this.membership ?? this.parts.cause).report(report);
+    await this.end(new EngineError('CLOSED', 'the job was closed; start another'));
   }
 
   /** A rank that was lost must not come back: a process of this machine is killed, one elsewhere learns why it is out. */
-  private cutOff(rank: number, { code, message }: EngineError): void {
+  private cutOff({ rank, error: { code, message } }: LostRank): void {
     const link = this.parts.links[rank]!;
     if (link.isOpen) link.send({ type: 'failed', error: { code, message } });
     void link.close();
     this.parts.local.kill(rank);
   }
 
-  /** Nothing of the running step counts. */
-  private abandon(): void {
+  /** Nothing of the running step counts, and whoever is left goes on in a new epoch. */
+  private goOn({ left, end }: Decision): void {
+    for (const lost of left) this.cutOff(lost);
+    if (end !== null) return;
     if (this.running !== null) this.abandonedStep = this.running.step;
     this.running?.resolve({ kind: 'abandoned' });
     this.running = null;
     this.onEpoch();
+    const { epoch, left: all } = this.losses.members;
+    this.sendAll({ kind: 'epoch', epoch, lost: all.map(({ rank }) => rank) });
+  }
+
+  private sendAll(body: HeadToRank): void {
+    for (const rank of this.losses.members.present) this.send(rank, body);
   }
 
   private send(rank: number, body: HeadToRank): void {
@@ -196,10 +188,8 @@ export class Job implements StepRunner {
   private listen(link: JobParts['links'][number], rank: number): void {
     link.onMessage((message) => this.onMessage(rank, message));
     void link.closed.then((why) => {
-      if (this.ended !== null) return;
       const how = why.kind === 'lost' ? why.why : 'closed';
-      const text = `the connection to rank ${rank} ended${this.when()} (${how}); look at its log and start the job again`;
-      this.report({ kind: 'disconnect', from: rank, error: new EngineError('RANK_LOST', text, { rank }) });
+      this.losses.report(disconnect(rank, how, this.when()));
     });
   }
 
@@ -208,78 +198,65 @@ export class Job implements StepRunner {
     if (message.type !== 'job') return;
     const body = message.body as RankToHead;
     if (body.kind === 'result') this.onResult(rank, body.result);
-    else if (body.kind === 'entered') this.membership?.entered(rank, body.epoch);
-    else if (body.kind === 'stuck' && body.epoch === this.membership?.epoch) this.onStuck(rank, body.error);
+    else if (body.kind === 'entered') this.losses.entered(rank, body.epoch);
+    else if (body.kind === 'stuck' && body.epoch === this.losses.members.epoch) this.accuse(rank, body.error);
   }
 
   private onResult(rank: number, result: StepResult): void {
     const { running } = this;
     if (result.step !== running?.step) return; // of a step that was abandoned
     running.results[rank] = result;
+    running.missing.delete(rank);
     const { timeline, moved } = result;
     if (timeline !== undefined) {
       this.parts.onTimeline?.(rank, [...timeline, ...(moved?.timeline ?? [])], running.placementVersion);
     }
-    const isDone = running.results.every((each, member) => each !== null || !this.isMember(member));
-    if (isDone) running.resolve({ kind: 'done', results: running.results });
+    if (running.missing.size === 0) running.resolve({ kind: 'done', results: running.results });
   }
 
-  /** Its peers' misses are what a rank that waits for the head's word tells. */
-  private onStuck(rank: number, { code, message, rank: about }: RemoteError): void {
-    const text = this.accusation(rank, code, message);
-    const error = new EngineError(code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_LOST', text, { rank: about! });
-    this.report({ kind: 'accusation', from: rank, about: [about!], error });
+  /** A rank's complaint about another one: where losses are masked, it waits for the head's word. */
+  private accuse(rank: number, error: RemoteError): void {
+    this.losses.report(accusation(rank, error, this.when(), this.onPeerLoss));
   }
 
-  /** A rank that complains about another one is a witness, not the cause; where losses are masked, it would not have ended for that. */
-  private onFailed(rank: number, { code, message, rank: about }: RemoteError): void {
+  /** A rank that ended for another one is a witness, not the cause; where losses are masked, it would not have ended for that. */
+  private onFailed(rank: number, error: RemoteError): void {
     if (this.ended !== null) return;
-    const isAccusation = this.membership === null && about !== undefined && about !== rank;
-    const text = isAccusation ? this.accusation(rank, code, message) : `rank ${rank} failed${this.when()}: ${message}`;
-    const error = new EngineError(isAccusation && code === 'TIMEOUT' ? 'TIMEOUT' : 'RANK_FAILED', text, {
-      rank: isAccusation ? about : rank,
-    });
+    const isMasked = this.onPeerLoss === 'mask';
+    if (!isMasked && error.rank !== undefined && error.rank !== rank) return this.accuse(rank, error);
+    const report = ownFailure(rank, error, this.when());
     // Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another.
-    if (this.membership !== null && code === 'NOT_FINITE') this.fail(error);
-    else if (isAccusation) this.report({ kind: 'accusation', from: rank, about: [about], error });
-    else this.report({ kind: 'own_failure', from: rank, error });
-  }
-
-  /** What a witness says of another rank: that one comes first, since it is what a reader looks for. */
-  private accusation(witness: number, code: string, message: string): string {
-    const [reason, ...advice] = message.replace(`${code}: `, '').split('; ');
-    return [`${reason!}, says rank ${witness}${this.when()}`, ...advice].join('; ');
+    if (isMasked && error.code === 'NOT_FINITE') this.fail(report.error);
+    else this.losses.report(report);
   }
 
   private accuseLate(): void {
-    const results = this.running?.results ?? [];
-    const late = results.flatMap((result, rank) => (result === null && this.isMember(rank) ? [rank] : []));
-    const text =
-      `rank ${late.join(', ')} did not finish step ${this.lastStep} within ${this.stepTimeoutMs} ms ` +
-      '(comm.timeout_ms for each layer); look at its log, or raise comm.timeout_ms';
-    const error = new EngineError('TIMEOUT', text, { rank: late[0]! });
-    this.report({ kind: 'deadline', from: null, about: late, error });
+    const { missing = [] } = this.running ?? {};
+    const note = ' (comm.timeout_ms for each layer)';
+    this.losses.report(lateRanks(missing, `finish step ${this.lastStep}`, this.stepTimeoutMs, note));
   }
 
   private when(): string {
     return this.lastStep === 0 ? ' before the first step' : ` in step ${this.lastStep}`;
   }
 
-  private end(why: EngineError, how: { readonly gracefully: boolean }): Promise<void> {
+  /** Ends the job, and then settles {@link failed}. */
+  private fail(error: EngineError): void {
+    void this.end(error).then(() => this.settleFailed(error));
+  }
+
+  private end(why: EngineError): Promise<void> {
     this.ended ??= why;
     this.running?.reject(why);
-    this.closing ??= this.shutDown(why, how);
+    this.closing ??= this.shutDown(why);
     return this.closing;
   }
 
   /** Ranks elsewhere learn whether the job ended well: their exit code says it. */
-  private async shutDown(
-    { code, message }: EngineError,
-    { gracefully }: { readonly gracefully: boolean },
-  ): Promise<void> {
-    const { links, local, rendezvous, cause } = this.parts;
-    cause.close();
-    this.membership?.close();
+  private async shutDown({ code, message }: EngineError): Promise<void> {
+    const { links, local, rendezvous } = this.parts;
+    this.losses.close();
+    const gracefully = code === 'CLOSED';
     const last: ControlMessage = gracefully
       ? { type: 'shutdown', reason: message }
       : { type: 'failed', error: { code, message } };
@@ -288,14 +265,4 @@ export class Job implements StepRunner {
     await local.close({ gracefully });
     await rendezvous.close();
   }
-}
-
-/** That the process of a rank, or of all of them, ended. */
-export const reportOf = (exit: RankExit): FailureReport => ({ kind: 'exit', from: exit.rank, error: exitError(exit) });
-
-function exitError({ rank, pid, code, signal }: RankExit): EngineError {
-  const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
-  const who = rank === null ? 'the process of all ranks' : `rank ${rank}`;
-  const text = `${who} (process ${pid ?? '?'}) ${how}, and its experts with it; look at its last lines above and start the job again`;
-  return new EngineError('RANK_LOST', text, rank === null ? {} : { rank });
 }

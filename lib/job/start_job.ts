@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { totalmem } from 'node:os';
 import type { ControlLink } from '../../comm/job/control_link.js';
-import { CommError } from '../../comm/base/errors.js';
 import { Rendezvous } from '../../comm/job/rendezvous.js';
 import type { World } from '../../comm/job/world.js';
 import type { Placement } from '../../experts/placement/placement.js';
@@ -11,16 +10,16 @@ import { backendOf } from '../model/weights/residence.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
 import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
-import { FirstCause } from './first_cause.js';
-import { Job, reportOf, type OnTimeline } from './job.js';
+import { Job, type OnTimeline } from './job.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import { LocalRanks } from './local_ranks.js';
+import { LossWatch } from './loss_watch.js';
+import { firstReport, nearestCause } from './rank_start.js';
 import { localSeats } from '../rank/local_seat.js';
 import { devicesFor } from '../rank/rank_place.js';
-import { RankStartError } from '../rank/rank_start_error.js';
 import { checkReports, noticesOf } from '../protocol/report_check.js';
 import { moveLimitsOf, type RankJob } from '../protocol/rank_job.js';
-import type { LoadReport, RankToHead } from '../protocol/step_plan.js';
+import type { LoadReport } from '../protocol/step_plan.js';
 import { readTls } from './tls_files.js';
 import { checkRanksHere, checkTransport } from './transport.js';
 
@@ -96,7 +95,6 @@ export async function startJob(options: JobOptions): Promise<Job> {
   options.onListening?.({ host, port: rendezvous.port });
   const comparing = new AbortController();
   const table = numExternalRanks === 0 ? null : expertTableOf(options, comparing.signal);
-  const cause = new FirstCause();
   const local = new LocalRanks({
     ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
     asThreads,
@@ -111,28 +109,31 @@ export async function startJob(options: JobOptions): Promise<Job> {
     },
     ...(options.onRankLog && { onLog: options.onRankLog }),
   });
-  for (const exit of local.exits) void exit.then((end) => cause.report(reportOf(end))); // while they load
+  // Until all have loaded, the loss of one rank ends the start.
+  const watched = { numRanks: numLocalRanks + numExternalRanks, exits: local.exits };
+  const losses = new LossWatch({ ...watched, policy: 'fail', enterTimeoutMs: config.comm.timeout_ms });
   let links: readonly ControlLink[] = [];
   try {
-    links = await firstOf(rendezvous.links(), cause.found).catch((error: unknown) => nearestCause(error, cause));
-    const reports = await firstOf(Promise.all(links.map(firstReport)), cause.found);
+    links = await firstOf(rendezvous.links(), losses.ended).catch((error: unknown) => nearestCause(error, losses));
+    const reports = await firstOf(Promise.all(links.map(firstReport)), losses.ended);
     checkReports(reports);
     for (const line of noticesOf(reports)) options.onNotice?.(line);
-    const known = table === null ? null : await firstOf(withPatience(table, options), cause.found);
+    const known = table === null ? null : await firstOf(withPatience(table, options), losses.ended);
     if (known !== null) compareExperts(known, reports, options);
     const { onTimeline } = options;
     const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
     const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
     const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
     const expertDigests = known?.digests ?? new Map<string, string>();
-    return new Job({ rendezvous, local, links, cause, reports, expertDigests, onTimeline }, onPeerLoss, times);
+    return new Job({ rendezvous, local, links, reports, expertDigests, onTimeline }, onPeerLoss, times);
   } catch (error) {
     comparing.abort(error);
     tellAll(links.slice(numLocalRanks), error);
-    cause.close();
     await rendezvous.close();
     await local.close({ gracefully: false });
     throw error;
+  } finally {
+    losses.close();
   }
 }
 
@@ -204,30 +205,4 @@ async function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Prom
   const outcome = await Promise.race([work.then((value) => ({ value })), failure]);
   if (outcome instanceof EngineError) throw outcome;
   return outcome.value;
-}
-
-/** A connection that closed is an effect: what closed it is told a moment later, by the process's end. */
-async function nearestCause(error: unknown, cause: FirstCause): Promise<never> {
-  if (!(error instanceof CommError)) throw error;
-  const { rank = null, remote } = error;
-  if (rank !== null && remote !== undefined && (remote.rank ?? rank) === rank) throw new RankStartError(rank, remote);
-  if (error.code !== 'PEER_LOST' || rank === null) throw error;
-  throw await cause.of(rank, new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), { rank }));
-}
-
-/** The first thing that a linked rank says. */
-function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
-  return new Promise((resolve, reject) => {
-    const fail = (why: string): void =>
-      reject(
-        new EngineError('RANK_LOST', `rank ${rank} left before the first step: ${why}; look at its log`, { rank }),
-      );
-    void link.closed.then((why) => fail(why.kind === 'lost' ? why.why : 'its connection closed'));
-    link.onMessage((message) => {
-      if (message.type === 'failed') reject(new RankStartError(rank, message.error));
-      if (message.type !== 'job') return;
-      link.onMessage(undefined);
-      resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);
-    });
-  });
 }

@@ -1,6 +1,6 @@
 /** What steps run on, as the head's loop sees it. */
 import type { MoveOrder, StepPlan, StepResult } from '../protocol/step_plan.js';
-import type { LostRank } from './membership.js';
+import type { LostRank } from './members.js';
 
 /** How a step ended. `abandoned`: a rank was lost, nothing of the step counts, and {@link StepRunner.settled} says who it was. */
 export type StepOutcome =

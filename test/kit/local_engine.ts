@@ -14,7 +14,6 @@ import { readRouting } from '../../lib/config/routing.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine } from '../../lib/head/engine.js';
 import type { Loss } from '../../lib/head/step_loop.js';
-import { FirstCause } from '../../lib/job/first_cause.js';
 import { Job } from '../../lib/job/job.js';
 import type { RankExit } from '../../lib/job/local_ranks.js';
 import { openModel } from '../../lib/head/opened_model.js';
@@ -119,7 +118,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const reports = ranks.map(() => NO_REPORT);
   const times = { stepTimeoutMs: options.stepTimeoutMs ?? 20_000, enterTimeoutMs: timeoutMs };
   const known = options.expertDigests && { expertDigests: options.expertDigests };
-  const job = new Job({ rendezvous, local, links, cause: new FirstCause(), reports, ...known }, onPeerLoss, times);
+  const job = new Job({ rendezvous, local, links, reports, ...known }, onPeerLoss, times);
   const losses: Loss[] = [];
   const rebalances: RebalanceEvent[] = [];
   const { numExperts, numTopk } = spec.moe.gate;

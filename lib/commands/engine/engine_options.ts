@@ -13,7 +13,6 @@ import type { ExpertwireConfig } from '../../config/schema.js';
 import { Engine } from '../../head/engine.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { OnTimeline } from '../../job/job.js';
-import { reasonOf } from '../../job/membership.js';
 import type { OpenedModel } from '../../head/opened_model.js';
 import { formatAddress, parseAddress } from '../base/address.js';
 import { BACKEND_NAMES } from '../base/backend_option.js';
@@ -245,7 +244,7 @@ async function startEngine(
 
 /** One line for a log. */
 function lossNotice({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed, numFailed }: Loss): string {
-  const reasons = lost.map(({ error }) => reasonOf(error)).join('; ');
+  const reasons = lost.map(({ error }) => error.reason).join('; ');
   const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
   const notes = [
     `warning: ${reasons}`,

@@ -1,0 +1,71 @@
+/**
+ * What speaks for the loss of a rank, in words that a user can act on. Pure.
+ * Why: docs/decisions/losses.md#the-first-cause
+ */
+import type { RemoteError } from '../../comm/base/errors.js';
+import { EngineError } from '../protocol/errors.js';
+import type { RankJob } from '../protocol/rank_job.js';
+import type { RankExit } from './local_ranks.js';
+
+interface Heard {
+  /** The ranks that are lost if it is right. */
+  readonly about: readonly number[];
+  readonly error: EngineError;
+  /** It is known that nothing came before: what is told of other ranks is an echo of it. Default false. */
+  readonly isFirst?: boolean;
+}
+
+/** A rank's error about another one. */
+export interface Accusation extends Heard {
+  readonly kind: 'accusation';
+  readonly from: number;
+}
+
+/** A rank's error about itself, the end of its process, the end of its connection, the end of the head's patience. */
+interface Observation extends Heard {
+  readonly kind: 'own_failure' | 'exit' | 'disconnect' | 'deadline';
+}
+
+/** One of the noises that a loss makes. */
+export type FailureReport = Observation | Accusation;
+
+/** `when`: where the job was, as in ' in step 3'. */
+export function ownFailure(rank: number, { message }: RemoteError, when: string): FailureReport {
+  const error = new EngineError('RANK_FAILED', `rank ${rank} failed${when}: ${message}`, { rank });
+  return { kind: 'own_failure', about: [rank], error };
+}
+
+/** What a witness says of the rank that its error names: that one comes first, since it is what a reader looks for. */
+export function accusation(
+  from: number,
+  { code, message, rank }: RemoteError,
+  when: string,
+  onPeerLoss: RankJob['onPeerLoss'],
+): FailureReport {
+  const [reason, ...advice] = message.replace(`${code}: `, '').split('; ');
+  const text = [`${reason!}, says rank ${from}${when}`, ...advice].join('; ');
+  const otherwise = onPeerLoss === 'mask' ? 'RANK_LOST' : 'RANK_FAILED';
+  const error = new EngineError(code === 'TIMEOUT' ? code : otherwise, text, { rank: rank! });
+  return { kind: 'accusation', from, about: [rank!], error };
+}
+
+export function disconnect(rank: number, how: string, when: string): FailureReport {
+  const text = `the connection to rank ${rank} ended${when} (${how}); look at its log and start the job again`;
+  return { kind: 'disconnect', about: [rank], error: new EngineError('RANK_LOST', text, { rank }) };
+}
+
+/** That the process of a rank ended, or the one of all `ranks`. */
+export function processExit({ rank, pid, code, signal }: RankExit, ranks: readonly number[]): FailureReport {
+  const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
+  const who = rank === null ? 'the process of all ranks' : `rank ${rank}`;
+  const text = `${who} (process ${pid ?? '?'}) ${how}, and its experts with it; look at its last lines above and start the job again`;
+  const error = new EngineError('RANK_LOST', text, rank === null ? {} : { rank });
+  return { kind: 'exit', about: rank === null ? ranks : [rank], error };
+}
+
+/** That ranks did not do something in time. `note`: on the time. */
+export function lateRanks(ranks: Iterable<number>, what: string, timeoutMs: number, note = ''): FailureReport {
+  const about = [...ranks];
+  const text = `rank ${about.join(', ')} did not ${what} within ${timeoutMs} ms${note}; look at its log, or raise comm.timeout_ms`;
+  return { kind: 'deadline', about, error: new EngineError('TIMEOUT', text, { rank: about[0]! }) };
+}

@@ -1,0 +1,159 @@
+/**
+ * How a job loses ranks: what is heard of a loss is gathered for a moment, one decision says who is lost, the nearest cause first, and the policy
+ * ends the job with that cause, or cuts the lost ranks off and goes on with the others in a new epoch, which all of them are to enter. Pure: what
+ * happens comes in, decisions go out; `LossWatch` has the clocks.
+ */
+import { EngineError } from '../protocol/errors.js';
+import type { RankJob } from '../protocol/rank_job.js';
+import type { Accusation, FailureReport } from './failure_report.js';
+import { membersAfter, type LostRank, type Members } from './members.js';
+
+/** 'fail': the first loss ends the job. 'mask': it goes on while a rank is left. */
+export type LossPolicy = RankJob['onPeerLoss'];
+
+export interface Decision {
+  /** What may be left of these must end, so that they can't come back. */
+  readonly left: readonly LostRank[];
+  /** Why the job ends; null: nothing of the running step counts, and all that are left are to enter the next epoch. */
+  readonly end: EngineError | null;
+}
+
+export class Losses {
+  private readonly policy: LossPolicy;
+  private current: Members;
+  /** What is being gathered. */
+  private reports: readonly FailureReport[] = [];
+  /** Members that have not entered the current epoch yet. */
+  private absent = new Set<number>();
+
+  /** Of a job of ranks 0 … numRanks − 1. */
+  constructor(policy: LossPolicy, numRanks: number) {
+    this.policy = policy;
+    this.current = membersAfter(null, { joined: Array.from({ length: numRanks }, (_, rank) => rank), left: [] });
+  }
+
+  get members(): Members {
+    return this.current;
+  }
+
+  get entering(): ReadonlySet<number> {
+    return this.absent;
+  }
+
+  get isGathering(): boolean {
+    return this.reports.length > 0;
+  }
+
+  /** What comes from ranks that are lost already, or is about them alone, tells nothing new. Null: {@link decide} when a moment is over. */
+  hear(report: FailureReport): Decision | null {
+    const { present } = this.current;
+    const about = report.about.filter((rank) => present.has(rank));
+    if (about.length === 0 || (report.kind === 'accusation' && !present.has(report.from))) return null;
+    this.reports = [...this.reports, { ...report, about }];
+    // Where a loss ends the job, the better word of a rank that ended is always waited for.
+    return this.policy === 'mask' && isWholeStory(this.reports, present) ? this.decide() : null;
+  }
+
+  /** From what was heard since the last decision. */
+  decide(): Decision {
+    const left = lostRanks(this.reports, this.policy);
+    this.reports = [];
+    if (this.policy === 'fail') return { left: [], end: left[0]!.error };
+    this.current = membersAfter(this.current, { joined: [], left });
+    this.absent = new Set(this.current.present);
+    return { left, end: this.absent.size > 0 ? null : nobodyLeft(left) };
+  }
+
+  /** A rank says that it left everything of earlier epochs behind. */
+  enter(rank: number, epoch: number): void {
+    if (epoch === this.current.epoch) this.absent.delete(rank);
+  }
+}
+
+function nobodyLeft(last: readonly LostRank[]): EngineError {
+  const reasons = last.map(({ error }) => error.reason).join(', and ');
+  const text = `no rank is left to go on with: ${reasons}; look at the last lines above and start the job again`;
+  return new EngineError('RANK_LOST', text, { rank: last[0]!.rank });
+}
+
+/**
+ * The ranks that the job can't go on with, each with the nearest cause that is told of it; the nearest of all comes first. A rank that ended
+ * explains whoever accuses it. Where nobody ended, one rank after another is given up until every accusation is explained: first those that are
+ * silent themselves, then those whom most accuse, then the higher number (two ranks whose link was cut accuse each other). Where nobody is
+ * accused either, those that are late are lost.
+ */
+export function lostRanks(all: readonly FailureReport[], policy: LossPolicy): LostRank[] {
+  const first = all.find(({ isFirst }) => isFirst);
+  const reports = all.filter(({ about }) => about.every((rank) => first?.about.includes(rank) ?? true));
+  const lost = new Map<number, EngineError>();
+  const lose = ({ about, error }: FailureReport): void => {
+    for (const rank of about) if (!lost.has(rank)) lost.set(rank, error);
+  };
+  endsIn(reports, policy).forEach(lose);
+  const accusations = accusationsIn(reports);
+  const unexplainedYet = (): readonly Accusation[] => unexplained(accusations, lost.keys());
+  for (let open = unexplainedYet(); open.length > 0; open = unexplainedYet()) {
+    const worst = mostBlamed(open, accusations);
+    const { error } = open.find(({ about }) => about.includes(worst))!;
+    lost.set(worst, error);
+  }
+  if (lost.size === 0) reports.forEach(lose);
+  return [...lost].map(([rank, error]) => ({ rank, error }));
+}
+
+/** Kinds that tell of a rank's end, from nearest to the cause to farthest from it. */
+const ENDS: readonly FailureReport['kind'][] = ['own_failure', 'exit', 'disconnect'];
+
+/** Nearest the cause first. */
+function endsIn(reports: readonly FailureReport[], policy: LossPolicy): FailureReport[] {
+  // Where losses end the job, a rank that accuses another one ends itself: its end tells nothing new.
+  const witnesses = new Set(policy === 'fail' ? accusationsIn(reports).map(({ from }) => from) : []);
+  const isEcho = ({ kind, about }: FailureReport): boolean =>
+    kind !== 'own_failure' && about.every((rank) => witnesses.has(rank));
+  const others = reports.filter(({ kind }) => !ENDS.includes(kind));
+  // Of several that end at once, the others complain about the one that ended first.
+  const numComplaints = (end: FailureReport): number =>
+    others.filter(({ about }) => about.some((rank) => end.about.includes(rank))).length;
+  return reports
+    .filter((report) => ENDS.includes(report.kind) && !isEcho(report))
+    .sort((a, b) => ENDS.indexOf(a.kind) - ENDS.indexOf(b.kind) || numComplaints(b) - numComplaints(a));
+}
+
+const accusationsIn = (reports: readonly FailureReport[]): readonly Accusation[] =>
+  reports.filter((report) => report.kind === 'accusation');
+
+/**
+ * Whether nothing more can be expected: a process ended or gave up, and every other member waits because of that. (A connection alone that closed
+ * may be told better in a moment.)
+ */
+function isWholeStory(reports: readonly FailureReport[], members: ReadonlySet<number>): boolean {
+  const ends = reports.filter(({ kind }) => kind === 'own_failure' || kind === 'exit');
+  const ended = new Set(ends.flatMap(({ about }) => about));
+  const accusations = accusationsIn(reports);
+  const heard = new Set([...ended, ...accusations.map(({ from }) => from)]);
+  return (
+    ended.size > 0 && [...members].every((rank) => heard.has(rank)) && unexplained(accusations, ended).length === 0
+  );
+}
+
+/** Without those whose accuser is lost, and those about ranks that are lost or wait for a lost one themselves, over any number of others. */
+function unexplained(accusations: readonly Accusation[], lost: Iterable<number>): readonly Accusation[] {
+  const excused = new Set(lost);
+  let open = accusations.filter(({ from }) => !excused.has(from));
+  for (;;) {
+    const left = open.filter(({ about }) => about.some((rank) => !excused.has(rank)));
+    if (left.length === open.length) return left;
+    for (const each of open) if (!left.includes(each)) excused.add(each.from);
+    open = left;
+  }
+}
+
+function mostBlamed(open: readonly Accusation[], accusations: readonly Accusation[]): number {
+  const accusers = new Map<number, number>();
+  for (const { about } of open) for (const rank of about) accusers.set(rank, (accusers.get(rank) ?? 0) + 1);
+  const isSilent = (rank: number): boolean => accusations.every(({ from }) => from !== rank);
+  const [first] = [...accusers.keys()].sort(
+    (a, b) => Number(isSilent(b)) - Number(isSilent(a)) || accusers.get(b)! - accusers.get(a)! || b - a,
+  );
+  return first!;
+}

@@ -1,0 +1,59 @@
+/** What the head hears of a rank before the first step: that it has loaded, or why it can't start. */
+import { CommError } from '../../comm/base/errors.js';
+import type { ControlLink } from '../../comm/job/control_link.js';
+import type { RemoteError } from '../../comm/base/errors.js';
+import { EngineError } from '../protocol/errors.js';
+import type { LoadReport, RankToHead } from '../protocol/step_plan.js';
+import type { LossWatch } from './loss_watch.js';
+
+/** A rank of the job could not start. The message begins with the code of what failed there, then says which rank on which machine, and what to do. */
+export class RankStartError extends Error {
+  /** Of the layer that failed on the rank: BACKEND_UNAVAILABLE, OUT_OF_MEMORY, … */
+  readonly code: string;
+  readonly rank: number;
+  /** Name of the rank's machine, where the rank told it. */
+  readonly host: string | undefined;
+
+  constructor(rank: number, { code, message, host }: RemoteError) {
+    const who = host === undefined ? `rank ${rank}` : `rank ${rank} on ${host}`;
+    const what = message.replace(`${code}: `, '');
+    const own = `rank ${rank} `;
+    super(`${code}: ${what.startsWith(own) ? `${who} ${what.slice(own.length)}` : `${who}: ${what}`}`);
+    this.name = 'RankStartError';
+    this.code = code;
+    this.rank = rank;
+    this.host = host;
+  }
+}
+
+/** The first thing that a linked rank says. @throws RankStartError, or EngineError RANK_LOST */
+export function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void =>
+      reject(
+        new EngineError('RANK_LOST', `rank ${rank} left before the first step: ${why}; look at its log`, { rank }),
+      );
+    void link.closed.then((why) => fail(why.kind === 'lost' ? why.why : 'its connection closed'));
+    link.onMessage((message) => {
+      if (message.type === 'failed') reject(new RankStartError(rank, message.error));
+      if (message.type !== 'job') return;
+      link.onMessage(undefined);
+      resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);
+    });
+  });
+}
+
+/**
+ * Throws what lies behind an error of the rendezvous: a connection that closed is an effect, and what closed it is told a moment later, by the
+ * process's end.
+ */
+export async function nearestCause(error: unknown, losses: Pick<LossWatch, 'report' | 'ended'>): Promise<never> {
+  if (!(error instanceof CommError)) throw error;
+  const { rank, remote } = error;
+  if (rank !== undefined && remote !== undefined && (remote.rank ?? rank) === rank)
+    throw new RankStartError(rank, remote);
+  if (error.code !== 'PEER_LOST' || rank === undefined) throw error;
+  const lost = new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), { rank });
+  losses.report({ kind: 'disconnect', about: [rank], error: lost, isFirst: true });
+  throw await losses.ended;
+}
