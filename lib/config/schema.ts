@@ -84,6 +84,7 @@ export const configSchema = z.strictObject({
       block_size: integer(1, 65_536),
       num_kv_blocks: autoOrInteger(1, 10_000_000),
       max_model_len: autoOrInteger(1, MAX_COUNT),
+      scheduling: choice('fcfs'),
       mla: choice('auto', 'naive', 'absorbed'),
       seed: integer(0, Number.MAX_SAFE_INTEGER),
     })
@@ -159,6 +160,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     block_size: 16, // tokens in a KV block
     num_kv_blocks: 'auto', // what max_num_seqs sequences of max_model_len need, within a bound of the engine
     max_model_len: 'auto', // the model's max_position_embeddings
+    scheduling: 'fcfs', // first come, first served
     mla: 'auto',
     seed: 0,
   },

@@ -28,7 +28,8 @@ import type { OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.
 import { Rebalancer, type RebalancerOptions } from './rebalancing/rebalancer.js';
 import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
-import { Scheduler } from './scheduling/scheduler.js';
+import { POLICIES } from './scheduling/policies.js';
+import { Scheduler, type SchedulerCounts } from './scheduling/scheduler.js';
 import { Generation, Score } from './sequence.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
 import { StepLoop, type OnLoss } from './step_loop.js';
@@ -60,7 +61,7 @@ export interface EngineParts
 }
 
 /** What a job came to so far. */
-export interface EngineStats extends StepStats {
+export interface EngineStats extends StepStats, SchedulerCounts {
   /** Null where experts stay where they are (`load_balance.enabled`). */
   readonly rebalancing: RebalanceStats | null;
 }
@@ -75,6 +76,7 @@ export class Engine implements TokenSource {
   private readonly collector: StatsCollector;
   /** Null: experts stay where they are. */
   private readonly rebalancer: Rebalancer | null;
+  private readonly scheduler: Scheduler;
   private readonly requests: Requests;
   private readonly loop: StepLoop;
   private nextSequence = 0;
@@ -95,7 +97,10 @@ export class Engine implements TokenSource {
     this.collector = new StatsCollector(job.reports, shape, window);
     const moves = moveLimitsOf(config, spec);
     this.rebalancer = moves && new Rebalancer({ ...parts, ...moves, placement: this.live, window });
-    this.requests = new Requests(new Scheduler({ ...limits, numRanks: job.numRanks }), job);
+    const policy = POLICIES[config.engine.scheduling];
+    // Forced experts depend on the request's number.
+    this.scheduler = new Scheduler({ ...limits, numRanks: job.numRanks, policy, canSharePrefixes: routing === null });
+    this.requests = new Requests(this.scheduler, job);
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     if (this.rebalancer !== null) observers.push(this.rebalancer);
     if (observer !== undefined) observers.push(recordingObserver(observer, width));
@@ -173,7 +178,7 @@ export class Engine implements TokenSource {
   }
 
   stats(): EngineStats {
-    return { ...this.collector.stats(), rebalancing: this.rebalancer?.stats() ?? null };
+    return { ...this.collector.stats(), ...this.scheduler.counts, rebalancing: this.rebalancer?.stats() ?? null };
   }
 
   /** Ends all ranks; running requests end with CLOSED. Idempotent. */

@@ -41,17 +41,16 @@ export class Requests {
 
   /** What every rank computes in the next step; null when there is nothing to compute. */
   next(): ScheduledPlan[] | null {
-    return this.scheduler.next();
+    const plans = this.scheduler.next();
+    this.free(); // of sequences that gave way to what is planned
+    return plans;
   }
 
   /** Every rank that is left finished the step: its tokens count. */
   async commit(plans: readonly StepPlan[], results: readonly (StepResult | null)[]): Promise<void> {
     for (const [rank, plan] of plans.entries()) {
       const { outputs } = results[rank] ?? NO_RESULT;
-      const sampled = outputs.flatMap(({ sequence, tokenId }) =>
-        tokenId === null ? [] : [[sequence, tokenId] as const],
-      );
-      this.scheduler.commit(plan, new Map(sampled));
+      this.scheduler.commit(plan, outputs);
       for (const [i, output] of outputs.entries()) {
         const running = this.running.get(output.sequence);
         if (running === undefined) continue; // given up while the step ran
@@ -89,11 +88,17 @@ export class Requests {
     this.running.clear();
   }
 
-  /** Forgets a sequence, whether it finished, failed or was given up; its rank frees the KV cache. */
+  /** Forgets a sequence, whether it finished, failed or was given up; its rank frees what nobody else holds. */
   private end(sequence: number): void {
     this.running.delete(sequence);
-    const rank = this.scheduler.finish(sequence);
-    if (rank !== null && this.failure === null) this.job.free(rank, [sequence]);
+    this.scheduler.finish(sequence);
+    this.free();
+  }
+
+  /** Ranks forget what the scheduler took back. */
+  private free(): void {
+    if (this.failure !== null) return;
+    for (const { rank, ...freed } of this.scheduler.takeFreed()) this.job.free(rank, freed);
   }
 
   /** Fails one request; the others go on. */

@@ -13,7 +13,15 @@ import { LossWatch } from './loss_watch.js';
 import type { Decision, LossPolicy } from './losses.js';
 import type { LostRank } from './members.js';
 import type { EpochChange, StepOutcome, StepRunner } from './step_runner.js';
-import type { HeadToRank, LoadReport, MoveOrder, RankToHead, StepPlan, StepResult } from '../protocol/step_plan.js';
+import type {
+  FreeOrder,
+  HeadToRank,
+  LoadReport,
+  MoveOrder,
+  RankToHead,
+  StepPlan,
+  StepResult,
+} from '../protocol/step_plan.js';
 
 /** The step that runs, until no result is missing. */
 interface RunningStep {
@@ -146,9 +154,9 @@ export class Job implements StepRunner {
     return true;
   }
 
-  /** Sequences that are over. */
-  free(rank: number, sequences: readonly number[]): void {
-    if (this.losses.members.present.has(rank)) this.send(rank, { kind: 'free', sequences });
+  /** What nobody holds any more on a rank. */
+  free(rank: number, { blocks, sequences }: FreeOrder): void {
+    if (this.losses.members.present.has(rank)) this.send(rank, { kind: 'free', blocks, sequences });
   }
 
   /** Ends all ranks. Idempotent. */

@@ -1,5 +1,5 @@
 /** What steps run on, as the head's loop sees it. */
-import type { MoveOrder, StepPlan, StepResult } from '../protocol/step_plan.js';
+import type { FreeOrder, MoveOrder, StepPlan, StepResult } from '../protocol/step_plan.js';
 import type { LostRank } from './members.js';
 
 /** How a step ended. `abandoned`: a rank was lost, nothing of the step counts, and {@link StepRunner.settled} says who it was. */
@@ -28,8 +28,8 @@ export interface StepRunner {
   step(plans: readonly StepPlan[]): Promise<StepOutcome>;
   /** Tells every rank that is left, before its next step; false where that epoch is over, or nothing runs any more: then nobody was told. */
   move(move: MoveOrder, epoch: number): boolean;
-  /** Sequences that are over: their rank forgets them and their KV cache. */
-  free(rank: number, sequences: readonly number[]): void;
+  /** What a rank forgets before its next step. */
+  free(rank: number, order: FreeOrder): void;
   /**
    * Waits until every loss so far is dealt with and the ranks that are left can run a step. Returns what changed since it was last asked, or null.
    * Rejects as {@link step} does.

@@ -20,10 +20,13 @@ export interface StepPlan {
   readonly parts: readonly PlanPart[];
 }
 
+/** A sequence begins on its rank, or begins anew: whatever was told of it before is forgotten. */
 export interface SequenceStart {
   readonly sequence: number;
-  /** KV blocks for its longest possible length, in order of position. */
+  /** KV blocks in order of position that hold its first tokens already, because another sequence computed them; usually none. */
   readonly blocks: readonly number[];
+  /** Those tokens; they fill the blocks. */
+  readonly tokenIds: readonly number[];
   readonly sampling: SamplingParams;
   readonly wants: SequenceWants;
 }
@@ -40,6 +43,8 @@ export interface PlanPart {
   readonly tokenIds: readonly number[];
   /** Position of the first of them. */
   readonly position: number;
+  /** KV blocks that are appended for them, in order of position, behind those of the tokens before `position`. */
+  readonly blocks: readonly number[];
   readonly isPrompt: boolean;
   /** Sample after the last of them: it completes the prompt, or is a generated token. */
   readonly sample: boolean;
@@ -118,11 +123,18 @@ export interface RankStats {
   readonly waitMs: readonly number[];
 }
 
+/** What a rank is to forget. */
+export interface FreeOrder {
+  /** KV blocks that no sequence holds any more. */
+  readonly blocks: readonly number[];
+  /** Sequences that are over there: how they are sampled. */
+  readonly sequences: readonly number[];
+}
+
 /** What the head tells a rank. */
 export type HeadToRank =
   | { readonly kind: 'step'; readonly plan: StepPlan }
-  /** Sequences that are over; their KV blocks are forgotten. */
-  | { readonly kind: 'free'; readonly sequences: readonly number[] }
+  | ({ readonly kind: 'free' } & FreeOrder)
   | { readonly kind: 'move'; readonly move: MoveOrder }
   /** The step that runs is abandoned, and the job goes on without these ranks: all that were lost since it began. */
   | { readonly kind: 'epoch'; readonly epoch: number; readonly lost: readonly number[] };

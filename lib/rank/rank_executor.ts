@@ -18,6 +18,7 @@ import { EngineError } from '../protocol/errors.js';
 import { RankPlacement } from './rank_placement.js';
 import { logProbability, sampleToken } from './sampler.js';
 import type {
+  FreeOrder,
   MoveOrder,
   PlanPart,
   RankStats,
@@ -52,6 +53,8 @@ export interface RankExecutorParts {
 const RSS_EVERY_STEPS = 16;
 
 interface SequenceState extends SequenceStart {
+  /** Of all its tokens so far. */
+  readonly blocks: number[];
   /** Prompt and output so far. */
   readonly tokenIds: number[];
 }
@@ -93,7 +96,9 @@ export class RankExecutor {
     clock.start();
     load.reset();
     rankLoad.reset();
-    for (const start of plan.begin) this.sequences.set(start.sequence, { ...start, tokenIds: [] });
+    for (const start of plan.begin) {
+      this.sequences.set(start.sequence, { ...start, blocks: [...start.blocks], tokenIds: [...start.tokenIds] });
+    }
     const { states, routings } = await model.forward({
       tokenIds: Int32Array.from(plan.parts.flatMap((part) => part.tokenIds)),
       parts: this.sequenceParts(plan.parts),
@@ -162,18 +167,20 @@ export class RankExecutor {
     this.parts.model.dispose();
   }
 
-  /** Forgets sequences that are over, and their KV cache. */
-  free(sequences: readonly number[]): void {
-    for (const sequence of sequences) {
-      this.parts.model.cache.free(this.sequences.get(sequence)?.blocks ?? []);
-      this.sequences.delete(sequence);
-    }
+  /** Forgets what nobody holds any more. No step may be running. */
+  free({ blocks, sequences }: FreeOrder): void {
+    this.parts.model.cache.free(blocks);
+    for (const sequence of sequences) this.sequences.delete(sequence);
   }
 
   private sequenceParts(parts: readonly PlanPart[]): SequencePart[] {
+    const { blockSize } = this.parts.model.cache;
     let rowStart = 0;
-    return parts.map(({ sequence, tokenIds, position, isPrompt }) => {
+    return parts.map(({ sequence, tokenIds, position, isPrompt, blocks: appended }) => {
       const { blocks } = this.sequence(sequence);
+      // A step that was abandoned appended blocks already: they may be others now.
+      blocks.length = Math.min(blocks.length, Math.ceil(position / blockSize));
+      blocks.push(...appended);
       const part = { rowStart, numTokens: tokenIds.length, position, blocks, isPrompt };
       rowStart += tokenIds.length;
       return part;

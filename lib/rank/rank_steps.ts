@@ -1,4 +1,4 @@
-/** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, frees sequences, enters epochs. */
+/** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, forgets blocks and sequences, enters epochs. */
 import { CommError } from '../../comm/base/errors.js';
 import type { RemoteError } from '../../comm/base/errors.js';
 import type { RankExecutor } from './rank_executor.js';
@@ -38,7 +38,7 @@ export class RankSteps {
     const { executor, tell } = this.options;
     switch (message.kind) {
       case 'free':
-        executor.free(message.sequences);
+        executor.free(message);
         return;
       case 'move':
         executor.move(message.move);

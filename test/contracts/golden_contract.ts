@@ -34,7 +34,7 @@ export async function prefill(
     all.push(...outputs![0]!.logits!);
     position += size;
   }
-  job.executors[0]!.free([0]);
+  job.end(0);
   return Float32Array.from(all);
 }
 

@@ -21,7 +21,7 @@ import type { Planning } from '../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../lib/head/rebalancing/rebalance_stats.js';
 import type { RankExecutor } from '../../lib/rank/rank_executor.js';
 import { describeError, RankSteps } from '../../lib/rank/rank_steps.js';
-import type { HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../lib/protocol/step_plan.js';
+import type { FreeOrder, HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../lib/protocol/step_plan.js';
 import type { ExpertDigests } from '../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../lib/model/spec/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
@@ -176,7 +176,7 @@ class LocalRank {
     this.faults = [...parts.faults];
     const watched = {
       move: (move: MoveOrder) => executor.move(move),
-      free: (sequences: readonly number[]) => executor.free(sequences),
+      free: (order: FreeOrder) => executor.free(order),
       enterEpoch: (epoch: number, lost: readonly number[]) => executor.enterEpoch(epoch, lost),
       run: (...step: Parameters<RankExecutor['run']>) => {
         const result = executor.run(...step);

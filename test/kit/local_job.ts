@@ -95,15 +95,20 @@ export async function loadRanks(
   return { models, executors, close };
 }
 
+/** The job adds the blocks. */
+export type TestPart = Omit<PlanPart, 'blocks'>;
+
 export interface LocalJob {
   readonly spec: ModelSpec;
   readonly executors: readonly RankExecutor[];
   readonly models: readonly Transformer[];
-  /** One step; `parts` by rank. */
+  /** One step; `parts` by rank. A sequence's blocks are numbered by it ({@link blocksOf}). */
   step(
-    parts: readonly (readonly PlanPart[])[],
+    parts: readonly (readonly TestPart[])[],
     begin?: readonly (readonly SequenceStart[])[],
   ): Promise<SequenceOutput[][]>;
+  /** A sequence of rank 0 is over. */
+  end(sequence: number): void;
   /** The gates' choices and weights for a prompt on rank 0 of a job of one, by MoE layer. */
   routingsOf(prompt: readonly number[]): Promise<readonly Routing[]>;
   close(): Promise<void>;
@@ -119,6 +124,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
   const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });
   const { models, executors, close } = await loadRanks(modelDir, { ...options, spec, configBytes, placement, meshes });
+  const { blockSize } = models[0]!.cache;
   let step = 0;
   return {
     spec,
@@ -126,17 +132,20 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
     models,
     async step(parts, begin = []) {
       step++;
-      const results = await Promise.all(
-        executors.map((executor, rank) =>
-          executor.run({ step, epoch: 0, placementVersion: 0, begin: begin[rank] ?? [], parts: parts[rank] ?? [] }),
-        ),
-      );
+      const plans = executors.map((_, rank) => ({
+        ...{ step, epoch: 0, placementVersion: 0, begin: begin[rank] ?? [] },
+        parts: (parts[rank] ?? []).map((part) => ({ ...part, blocks: appendedBlocks(part, blockSize) })),
+      }));
+      const results = await Promise.all(executors.map((executor, rank) => executor.run(plans[rank]!)));
       return results.map(({ outputs }) => [...outputs]);
+    },
+    end(sequence) {
+      executors[0]!.free({ blocks: blocksOf(sequence), sequences: [sequence] });
     },
     async routingsOf(prompt) {
       step++;
       const model = models[0]!;
-      const { blocks } = startOf(0);
+      const blocks = blocksOf(0);
       const part = { rowStart: 0, numTokens: prompt.length, position: 0, blocks, isPrompt: true };
       const tag = { step, epoch: 0 };
       const request = { tokenIds: Int32Array.from(prompt), parts: [part], placement, tag };
@@ -154,12 +163,21 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
 }
 
 /** A sequence that wants everything. */
-export function startOf(sequence: number, sampling: SamplingParams = GREEDY, numBlocks = 32): SequenceStart {
-  const blocks = Array.from({ length: numBlocks }, (_, i) => sequence * numBlocks + i);
-  return { sequence, blocks, sampling, wants: { routedExperts: true, promptLogprobs: true, logits: true } };
-}
+export const startOf = (sequence: number, sampling: SamplingParams = GREEDY): SequenceStart => ({
+  ...{ sequence, blocks: [], tokenIds: [], sampling },
+  wants: { routedExperts: true, promptLogprobs: true, logits: true },
+});
 
-export const promptPart = (sequence: number, tokenIds: readonly number[], position = 0, sample = true): PlanPart => ({
+const BLOCKS_PER_SEQUENCE = 32;
+
+/** All blocks that a sequence may come to hold, in order of position. */
+export const blocksOf = (sequence: number): number[] =>
+  Array.from({ length: BLOCKS_PER_SEQUENCE }, (_, i) => sequence * BLOCKS_PER_SEQUENCE + i);
+
+const appendedBlocks = ({ sequence, position, tokenIds }: TestPart, blockSize: number): number[] =>
+  blocksOf(sequence).slice(Math.ceil(position / blockSize), Math.ceil((position + tokenIds.length) / blockSize));
+
+export const promptPart = (sequence: number, tokenIds: readonly number[], position = 0, sample = true): TestPart => ({
   sequence,
   tokenIds,
   position,
@@ -169,7 +187,7 @@ export const promptPart = (sequence: number, tokenIds: readonly number[], positi
   isReplay: false,
 });
 
-export const outputPart = (sequence: number, tokenId: number, position: number): PlanPart => ({
+export const outputPart = (sequence: number, tokenId: number, position: number): TestPart => ({
   sequence,
   tokenIds: [tokenId],
   position,

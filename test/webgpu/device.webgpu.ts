@@ -102,12 +102,12 @@ describe('memory of a device', () => {
       residence: { compute: 'tensors' },
     });
     await prefill(job);
-    job.executors[0]!.free([0]);
+    job.end(0);
     const held = await heldBytes();
     expect(held).to.be.above(before);
     for (let i = 0; i < 3; i++) {
       await prefill(job);
-      job.executors[0]!.free([0]);
+      job.end(0);
       expect(await heldBytes()).to.equal(held);
     }
     await job.close();

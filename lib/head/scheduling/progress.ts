@@ -1,6 +1,7 @@
 /** How far a request is, and the parts of a step that take it further: pure. */
 import type { SamplingParams } from '../../protocol/sampling.js';
 import type { PlanPart, SequenceStart, SequenceWants } from '../../protocol/step_plan.js';
+import type { RunningView } from './policy.js';
 
 export interface SequenceRequest {
   readonly sequence: number;
@@ -13,8 +14,10 @@ export interface SequenceRequest {
 
 /** A request and what came of it. */
 export interface Progress extends SequenceRequest {
+  /** What the full blocks of its prompt hold; none where experts are forced, which differ from request to request. */
+  readonly promptKeys: readonly string[];
   readonly outputTokenIds: number[];
-  /** Tokens whose outputs were committed; more than `numComputed` after the sequence's rank was lost. */
+  /** Tokens whose outputs were committed; more than `numComputed` after the sequence's blocks were lost. */
   numCommitted: number;
   /** Ranks that failed while they computed it, since it last went on. */
   readonly failedRanks: number[];
@@ -22,56 +25,74 @@ export interface Progress extends SequenceRequest {
 
 export interface Running extends Progress {
   readonly rank: number;
-  readonly blocks: readonly number[];
+  /** KV blocks in order of position: those of the tokens in the cache, and of those that the step at hand computes. */
+  readonly blocks: number[];
+  /** Its first tokens, which another sequence computed. */
+  readonly numShared: number;
   /** Tokens in the KV cache. */
   numComputed: number;
+  /** The first of them that lost an expert, whose key and value no other sequence may share; Infinity: none. */
+  firstDegraded: number;
   /** Its rank knows it. */
   hasBegun: boolean;
 }
 
-export const startOf = ({ sequence, blocks, sampling, wants }: Running): SequenceStart => ({
-  sequence,
-  blocks,
-  sampling,
-  wants,
-});
+/** Tokens of prompt and output so far: what its cache holds once the last of them is computed. */
+export const numKnownTokens = ({ promptTokenIds, outputTokenIds }: Progress): number =>
+  promptTokenIds.length + outputTokenIds.length;
 
-export const decodePart = (state: Running): PlanPart => ({
-  sequence: state.sequence,
-  tokenIds: [state.outputTokenIds.at(-1)!],
-  position: state.numComputed,
-  isPrompt: false,
-  sample: true,
-  nextPromptToken: null,
-  isReplay: false,
-});
+/** Nothing is asked of single tokens of the prompt, so that another sequence may have computed them. */
+export const maySkipTokens = ({ wants }: Progress): boolean =>
+  !wants.routedExperts && !wants.promptLogprobs && !wants.logits;
 
-export const isReplaying = ({ numComputed, numCommitted }: Running): boolean => numComputed < numCommitted;
+export const viewOf = (state: Running): RunningView => {
+  const isReplay = isReplaying(state);
+  const isGenerating = !isReplay && state.outputTokenIds.length > 0;
+  const { length } = state.promptTokenIds;
+  return {
+    sequence: state.sequence,
+    isGenerating,
+    numReady: isGenerating ? 1 : isReplay ? numLeftToReplay(state) : length - state.numComputed,
+    wantsLogits: state.wants.logits && !isReplay,
+  };
+};
+
+/** For a sequence of which its rank computed nothing yet. */
+export const startOf = ({ sequence, blocks, promptTokenIds, numShared, sampling, wants }: Running, blockSize: number) =>
+  ({
+    sequence,
+    blocks: blocks.slice(0, numShared / blockSize),
+    tokenIds: promptTokenIds.slice(0, numShared),
+    sampling,
+    wants,
+  }) satisfies SequenceStart;
+
+/** Its next tokens; it holds their blocks. */
+export function partOf(state: Running, numTokens: number, blockSize: number): PlanPart {
+  const { sequence, promptTokenIds, outputTokenIds, numComputed: position, maxNewTokens } = state;
+  const numPromptTokens = promptTokenIds.length;
+  const end = position + numTokens;
+  const isReplay = isReplaying(state);
+  const isPrompt = position < numPromptTokens;
+  return {
+    sequence,
+    tokenIds: isPrompt
+      ? promptTokenIds.slice(position, end)
+      : outputTokenIds.slice(position - numPromptTokens, end - numPromptTokens),
+    position,
+    blocks: state.blocks.slice(Math.ceil(position / blockSize)),
+    isPrompt,
+    sample: !isReplay && end >= numPromptTokens && maxNewTokens > 0,
+    nextPromptToken: isReplay ? null : (promptTokenIds[end] ?? null),
+    isReplay,
+  };
+}
+
+const isReplaying = ({ numComputed, numCommitted }: Running): boolean => numComputed < numCommitted;
 
 /**
  * Tokens that one replay can take: prompt tokens and generated ones never share a part, because attention may have computed them in different forms.
  */
-export function numLeftToReplay({ numComputed, numCommitted, promptTokenIds: { length } }: Running): number {
+function numLeftToReplay({ numComputed, numCommitted, promptTokenIds: { length } }: Running): number {
   return (numComputed < length ? Math.min(numCommitted, length) : numCommitted) - numComputed;
-}
-
-export function replayPart(state: Running, numTokens: number): PlanPart {
-  const { sequence, promptTokenIds, outputTokenIds, numComputed: position } = state;
-  const tokenIds = [...promptTokenIds, ...outputTokenIds].slice(position, position + numTokens);
-  const isPrompt = position < promptTokenIds.length;
-  return { sequence, tokenIds, position, isPrompt, sample: false, nextPromptToken: null, isReplay: true };
-}
-
-export function prefillPart(state: Running, numTokens: number): PlanPart {
-  const end = state.numComputed + numTokens;
-  const isLast = end === state.promptTokenIds.length;
-  return {
-    sequence: state.sequence,
-    tokenIds: state.promptTokenIds.slice(state.numComputed, end),
-    position: state.numComputed,
-    isPrompt: true,
-    sample: isLast && state.maxNewTokens > 0,
-    nextPromptToken: state.promptTokenIds[end] ?? null,
-    isReplay: false,
-  };
 }

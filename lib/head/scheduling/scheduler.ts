@@ -1,20 +1,12 @@
 /**
- * Which tokens the next step computes, and where: pure bookkeeping, no I/O.
- * A step takes the generated tokens of all running sequences first, then chunks of prompts, up to the token budget of each rank.
+ * Which tokens the next step computes, and where: pure bookkeeping, no I/O. A {@link SchedulingPolicy} decides; this holds what it decides about:
+ * who waits and runs, who holds which KV blocks, what was committed, and what becomes of it when ranks are lost.
  */
-import { BlockPool } from './block_pool.js';
-import {
-  decodePart,
-  isReplaying,
-  numLeftToReplay,
-  prefillPart,
-  replayPart,
-  startOf,
-  type Progress,
-  type Running,
-  type SequenceRequest,
-} from './progress.js';
-import type { PlanPart, SequenceStart, StepPlan } from '../../protocol/step_plan.js';
+import type { SequenceOutput, SequenceStart, StepPlan, PlanPart } from '../../protocol/step_plan.js';
+import { blockKeys } from './block_ledger.js';
+import type { Place, SchedulingPolicy, Share } from './policy.js';
+import { partOf, startOf, viewOf, type Progress, type Running, type SequenceRequest } from './progress.js';
+import { SequenceBlocks, type Freed } from './sequence_blocks.js';
 
 /** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
 export type ScheduledPlan = Omit<StepPlan, 'placementVersion' | 'moveRound'>;
@@ -33,6 +25,12 @@ export interface SchedulerLimits {
   readonly maxLogitTokens: number;
 }
 
+export interface SchedulerOptions extends SchedulerLimits {
+  readonly policy: SchedulingPolicy;
+  /** Equal tokens have equal keys and values: nobody forces experts upon them. */
+  readonly canSharePrefixes: boolean;
+}
+
 /** What a loss does to the sequences of the lost ranks. */
 export interface Homeless {
   /** Sequences that wait to be computed anew. */
@@ -41,32 +39,44 @@ export interface Homeless {
   readonly failed: readonly { readonly sequence: number; readonly ranks: readonly number[] }[];
 }
 
+/** Since the start. */
+export interface SchedulerCounts {
+  /** How often a sequence gave way because KV blocks ran out. */
+  readonly numPreempted: number;
+  /** Prompt tokens that were not computed, because another sequence's blocks held them. */
+  readonly numSharedTokens: number;
+}
+
 /** Ranks that one sequence may cost. */
 const MAX_FAILED_RANKS = 2;
 
 export class Scheduler {
-  private readonly limits: SchedulerLimits;
-  /** By rank; null for one that was lost. */
-  private readonly pools: (BlockPool | null)[];
+  private readonly options: SchedulerOptions;
+  private readonly blocks: SequenceBlocks;
   private readonly waiting: Progress[] = [];
   private readonly running = new Map<number, Running>();
   /** Sequences of the step that runs. */
   private readonly computing = new Set<number>();
   private step = 0;
   private epoch = 0;
+  private numPreempted = 0;
+  private numSharedTokens = 0;
 
-  constructor(limits: SchedulerLimits) {
-    this.limits = limits;
-    this.pools = Array.from({ length: limits.numRanks }, () => new BlockPool(limits.numKvBlocks));
+  constructor(options: SchedulerOptions) {
+    this.options = options;
+    this.blocks = new SequenceBlocks(options.numRanks, options.numKvBlocks, options.blockSize);
   }
 
-  /** Most tokens that a sequence can have. */
-  get maxSequenceTokens(): number {
-    return this.limits.numKvBlocks * this.limits.blockSize;
+  get counts(): SchedulerCounts {
+    const { numPreempted, numSharedTokens } = this;
+    return { numPreempted, numSharedTokens };
   }
 
+  /** Queues a request, whose tokens must fit the KV blocks of one rank: then it finishes, if need be alone. */
   add(request: SequenceRequest): void {
-    this.waiting.push({ ...request, outputTokenIds: [], numCommitted: 0, failedRanks: [] });
+    const { canSharePrefixes, blockSize } = this.options;
+    const promptKeys = canSharePrefixes ? blockKeys(request.promptTokenIds, blockSize) : [];
+    this.waiting.push({ ...request, promptKeys, outputTokenIds: [], numCommitted: 0, failedRanks: [] });
   }
 
   /**
@@ -76,13 +86,14 @@ export class Scheduler {
    */
   lose(ranks: readonly number[], epoch: number, failed: readonly number[] = []): Homeless {
     this.epoch = epoch;
-    for (const rank of ranks) this.pools[rank] = null;
+    for (const rank of ranks) this.blocks.lose(rank);
     const homeless = [...this.running.values()].filter(({ rank }) => ranks.includes(rank));
     for (const { sequence, rank, failedRanks } of homeless) {
       this.running.delete(sequence);
       if (failed.includes(rank) && this.computing.has(sequence)) failedRanks.push(rank);
     }
     this.computing.clear();
+    for (const state of this.running.values()) this.blocks.shrink(state); // of the step that was abandoned
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
     const others = homeless.filter((state) => !isOver(state));
     this.waiting.unshift(...others);
@@ -95,100 +106,125 @@ export class Scheduler {
     this.admit();
     if (this.running.size === 0) return null;
     this.step++;
-    const plans = this.pools.map((_, rank) => this.planFor(rank));
+    const plans = Array.from({ length: this.options.numRanks }, (_, rank) => this.planFor(rank));
     this.computing.clear();
     for (const { parts } of plans) for (const { sequence } of parts) this.computing.add(sequence);
     return plans;
   }
 
-  /** Takes note of what a step computed: the parts' tokens are in the cache, and a sampled token goes on. */
-  commit(plan: ScheduledPlan, sampled: ReadonlyMap<number, number>): void {
-    for (const part of plan.parts) {
-      this.computing.delete(part.sequence);
-      const state = this.running.get(part.sequence);
+  /** What ranks are to forget since the last call: they must hear of it before the plans that {@link next} returned last. */
+  takeFreed(): readonly Freed[] {
+    return this.blocks.takeFreed();
+  }
+
+  /** Takes note of what a step computed, an output per part: the parts' tokens are in the cache, and a sampled token goes on. */
+  commit({ parts }: ScheduledPlan, outputs: readonly Pick<SequenceOutput, 'tokenId' | 'degraded'>[]): void {
+    for (const [i, { sequence, position, tokenIds }] of parts.entries()) {
+      this.computing.delete(sequence);
+      const state = this.running.get(sequence);
       if (state === undefined) continue; // cancelled while the step ran
-      state.numComputed = part.position + part.tokenIds.length;
+      const { tokenId, degraded = [] } = outputs[i]!;
+      if (position === state.numShared) this.numSharedTokens += state.numShared;
+      state.numComputed = position + tokenIds.length;
       if (state.numComputed > state.numCommitted) state.failedRanks.length = 0;
       state.numCommitted = Math.max(state.numCommitted, state.numComputed);
-      const token = sampled.get(part.sequence);
-      if (token !== undefined) state.outputTokenIds.push(token);
+      state.firstDegraded = Math.min(state.firstDegraded, ...degraded);
+      this.blocks.seal(state, position);
+      if (tokenId !== null) state.outputTokenIds.push(tokenId);
     }
   }
 
-  /** Ends a sequence and takes its blocks back; returns its rank, or null where it never began. */
-  finish(sequence: number): number | null {
+  /** Ends a sequence and takes its blocks back. */
+  finish(sequence: number): void {
     const index = this.waiting.findIndex((request) => request.sequence === sequence);
     if (index >= 0) this.waiting.splice(index, 1);
     const state = this.running.get(sequence);
-    if (state === undefined) return null;
+    if (state === undefined) return;
     this.running.delete(sequence);
-    this.pools[state.rank]?.give(state.blocks);
-    return state.hasBegun ? state.rank : null;
+    this.blocks.end(state);
   }
 
-  /** Whether the whole prompt is in the cache. */
-  isPrefilled(sequence: number): boolean {
-    const state = this.running.get(sequence);
-    return state !== undefined && state.numComputed >= state.promptTokenIds.length;
-  }
-
+  /** KV blocks that nobody holds, on all ranks that are left. */
   get numFreeBlocks(): number {
-    return this.pools.reduce((total, pool) => total + (pool?.numFree ?? 0), 0);
+    return this.blocks.ranks.reduce((sum, rank) => sum + this.blocks.numFree(rank), 0);
   }
 
-  /** First come, first served: a request that finds no room keeps those behind it waiting, so that none starves. */
   private admit(): void {
-    for (let request = this.waiting[0]; request !== undefined; request = this.waiting[0]) {
-      // Blocks for the longest possible output, so that a running sequence never has to give way.
-      const numTokens = request.promptTokenIds.length + Math.max(request.maxNewTokens - 1, 0);
-      const rank = this.lightestRank(Math.ceil(numTokens / this.limits.blockSize));
-      if (rank === null) return;
-      const blocks = this.pools[rank]!.take(Math.ceil(numTokens / this.limits.blockSize))!;
-      this.waiting.shift();
-      this.running.set(request.sequence, { ...request, rank, blocks, numComputed: 0, hasBegun: false });
+    const { policy, blockSize } = this.options;
+    while (this.waiting.length > 0) {
+      const admission = policy.admit(this.waiting, (sequence) => this.placesOf(this.waitingOne(sequence)));
+      if (admission === null) return;
+      const { sequence, rank } = admission;
+      const request = this.waitingOne(sequence);
+      const blocks = this.blocks.match(rank, request);
+      this.blocks.share(rank, blocks);
+      this.waiting.splice(this.waiting.indexOf(request), 1);
+      const numShared = blocks.length * blockSize;
+      const fresh = { rank, blocks, numShared, numComputed: numShared, firstDegraded: Infinity, hasBegun: false };
+      this.running.set(sequence, { ...request, ...fresh });
     }
   }
 
-  /** The rank with the fewest sequences, then the fewest reserved blocks, that has room; null if none has. */
-  private lightestRank(numBlocks: number): number | null {
-    const numSeqs = this.pools.map(() => 0);
-    for (const { rank } of this.running.values()) numSeqs[rank]!++;
-    let best: number | null = null;
-    this.pools.forEach((pool, rank) => {
-      if (pool === null || numSeqs[rank]! >= this.limits.maxNumSeqs || pool.numFree < numBlocks) return;
-      if (best === null || numSeqs[rank]! < numSeqs[best]!) best = rank;
-      else if (numSeqs[rank] === numSeqs[best] && pool.numFree > this.pools[best]!.numFree) best = rank;
+  private waitingOne(sequence: number): Progress {
+    return this.waiting.find((request) => request.sequence === sequence)!;
+  }
+
+  private placesOf(request: Progress): Place[] {
+    const numSequences = new Map<number, number>();
+    const numAhead = new Map<number, number>();
+    for (const state of this.running.values()) {
+      const { rank, blocks } = state;
+      numSequences.set(rank, (numSequences.get(rank) ?? 0) + 1);
+      numAhead.set(rank, (numAhead.get(rank) ?? 0) + this.blocks.numAhead(state, blocks.length));
+    }
+    const places = this.blocks.ranks.map((rank): Place => {
+      const numOwn = this.blocks.numAhead(request, this.blocks.match(rank, request).length);
+      const numFreeBlocks = this.blocks.numFree(rank) - (numAhead.get(rank) ?? 0) - numOwn;
+      return { rank, numSequences: numSequences.get(rank) ?? 0, numFreeBlocks };
     });
-    return best;
+    return places.filter((place) => place.numSequences < this.options.maxNumSeqs);
   }
 
   private planFor(rank: number): ScheduledPlan {
-    const own = apart([...this.running.values()].filter((state) => state.rank === rank));
-    const parts: PlanPart[] = [];
+    const { blockSize } = this.options;
     const begin: SequenceStart[] = [];
-    let budget = this.limits.maxNumBatchedTokens;
-    let logitBudget = this.limits.maxLogitTokens;
-    // 1. Generated tokens: one each.
-    for (const state of own) {
-      if (budget === 0 || isReplaying(state) || state.outputTokenIds.length === 0) continue;
-      parts.push(decodePart(state));
-      budget--;
-    }
-    // 2. Prompts, and what a lost rank had in its cache, in chunks of what is left.
-    for (const state of own) {
-      const isReplay = isReplaying(state);
-      const numLeft = isReplay ? numLeftToReplay(state) : state.promptTokenIds.length - state.numComputed;
-      const isCounted = state.wants.logits && !isReplay;
-      const most = Math.min(numLeft, budget, isCounted ? logitBudget : Infinity);
-      if (most <= 0) continue;
-      if (isCounted) logitBudget -= most;
-      parts.push(isReplay ? replayPart(state, most) : prefillPart(state, most));
-      budget -= most;
+    const parts: PlanPart[] = [];
+    for (const { sequence, numTokens } of this.sharesFor(rank)) {
+      const state = this.running.get(sequence)!;
+      this.blocks.grow(state, state.numComputed + numTokens);
+      parts.push(partOf(state, numTokens, blockSize));
       // A step that was abandoned told a rank of the sequence already; telling it again changes nothing.
-      if (state.numComputed === 0) begin.push(startOf(state));
+      if (state.numComputed === state.numShared) begin.push(startOf(state, blockSize));
       state.hasBegun = true;
     }
     return { step: this.step, epoch: this.epoch, begin, parts: generatedFirst(parts) };
+  }
+
+  /** What a rank computes; sequences give way until there are blocks for it. One alone has enough. */
+  private sharesFor(rank: number): readonly Share[] {
+    const { policy, maxNumBatchedTokens: numTokens, maxLogitTokens: numLogitTokens } = this.options;
+    for (;;) {
+      const own = [...this.running.values()].filter((state) => state.rank === rank);
+      const shares = policy.plan(apart(own).map(viewOf), { numTokens, numLogitTokens });
+      if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numFree(rank)) return shares;
+      this.preempt(policy.preempt(own.map(viewOf)));
+    }
+  }
+
+  private numLacking(shares: readonly Share[]): number {
+    return shares.reduce((sum, { sequence, numTokens }) => {
+      const { blocks, numComputed } = this.running.get(sequence)!;
+      return sum + this.blocks.numLacking(blocks.length, numComputed + numTokens);
+    }, 0);
+  }
+
+  /** A sequence waits before all others; what was committed of it stays, and is computed anew. */
+  private preempt(sequence: number): void {
+    const state = this.running.get(sequence)!;
+    this.running.delete(sequence);
+    this.blocks.end(state);
+    this.waiting.unshift(state);
+    this.numPreempted++;
   }
 }
 

@@ -8,7 +8,7 @@ import type { MlaForm, ModelSpec } from '../spec/spec.js';
 import type { Residence } from '../weights/residence.js';
 import type { LogitRow } from './logits.js';
 
-/** A sequence's blocks, in order of position; the head's block pool hands out the ids. */
+/** A sequence's blocks, in order of position; the head's block ledger hands out the ids. */
 export type BlockTable = readonly number[];
 
 /** One sequence's tokens in a step: rows rowStart … rowStart + numTokens − 1. */
@@ -36,6 +36,8 @@ export interface StepTokens {
  * block size: little-endian float32 rows without header or padding, [layers, lanes, tokens of a block, width], with the lanes of cache_layout.ts.
  */
 export interface KvCache {
+  /** Tokens per block. */
+  readonly blockSize: number;
   readonly numBlocks: number;
   /**
    * What a block holds at the time of the call, bit by bit. Which of its tokens count is the sequence's business: of others there are zeros, or what was there before.

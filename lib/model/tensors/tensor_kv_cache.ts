@@ -101,6 +101,10 @@ export class TensorKvCache implements KvCache {
     }
   }
 
+  get blockSize(): number {
+    return this.shape.blockSize;
+  }
+
   get numBlocks(): number {
     return this.blocks.size;
   }

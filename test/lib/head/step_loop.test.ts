@@ -3,13 +3,14 @@ import { expect } from 'chai';
 import { LivePlacement } from '../../../experts/placement/live_placement.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
 import { Requests } from '../../../lib/head/requests.js';
+import { fcfs } from '../../../lib/head/scheduling/fcfs.js';
 import { Scheduler } from '../../../lib/head/scheduling/scheduler.js';
 import type { Sequence } from '../../../lib/head/sequence.js';
 import { StepLoop, type Loss, type StepLoopParts } from '../../../lib/head/step_loop.js';
 import type { ObservedStep, StepObserver } from '../../../lib/head/observing/step_observer.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../../../lib/job/step_runner.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
-import type { StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
+import type { FreeOrder, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
 import { errorOf } from '../../kit/rejects.js';
 
@@ -53,8 +54,8 @@ class PlayedRanks implements StepRunner {
     return true;
   }
 
-  free(rank: number, sequences: readonly number[]): void {
-    this.story.push(`free ${sequences.join()} on ${rank}`);
+  free(rank: number, { sequences }: FreeOrder): void {
+    if (sequences.length > 0) this.story.push(`free ${sequences.join()} on ${rank}`);
   }
 
   settled(): Promise<EpochChange | null> {
@@ -85,7 +86,10 @@ class Head {
   readonly placement = new LivePlacement(
     createPlacement('linear', { numLayers: 1, numExperts: 2, numRanks: NUM_RANKS }),
   );
-  readonly requests = new Requests(new Scheduler({ ...LIMITS, numRanks: NUM_RANKS }), this.job);
+  readonly requests = new Requests(
+    new Scheduler({ ...LIMITS, numRanks: NUM_RANKS, policy: fcfs, canSharePrefixes: true }),
+    this.job,
+  );
   readonly observed: ObservedStep[] = [];
   readonly losses: Loss[] = [];
   readonly loop: StepLoop;

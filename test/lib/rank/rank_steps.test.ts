@@ -35,7 +35,7 @@ class Story {
           return run(each, signal!);
         },
         move: ({ kind }) => this.lines.push(kind),
-        free: (sequences) => this.lines.push(`free ${sequences.join()}`),
+        free: ({ blocks, sequences }) => this.lines.push(`free ${blocks.join()} of ${sequences.join()}`),
         enterEpoch: (epoch, lost) => this.lines.push(`enter ${epoch} without ${lost.join()}`),
       },
       tell: (message) => {
@@ -71,10 +71,10 @@ describe('the steps of a rank', () => {
   it('messages are obeyed in order', async () => {
     const story = new Story('mask', (each) => Promise.resolve(resultOf(each)));
     story.steps.take({ kind: 'step', plan: plan(1) });
-    story.steps.take({ kind: 'free', sequences: [4, 5] });
+    story.steps.take({ kind: 'free', blocks: [8, 9], sequences: [4, 5] });
     story.steps.take({ kind: 'step', plan: plan(2) });
     await story.says('result 2');
-    expect(story.lines).to.deep.equal(['run 1', 'result 1', 'free 4,5', 'run 2', 'result 2']);
+    expect(story.lines).to.deep.equal(['run 1', 'result 1', 'free 8,9 of 4,5', 'run 2', 'result 2']);
   });
 
   it("a missed peer leaves the rank waiting with 'mask' and ends it with 'fail'", async () => {
@@ -126,10 +126,10 @@ describe('the steps of a rank', () => {
     story.steps.take({ kind: 'step', plan: plan(1) });
     await Promise.resolve();
     story.steps.take({ kind: 'step', plan: plan(2) });
-    story.steps.take({ kind: 'free', sequences: [9] });
+    story.steps.take({ kind: 'free', blocks: [3], sequences: [9] });
     story.steps.take({ kind: 'epoch', epoch: 1, lost: [0] });
     await story.says('entered 1');
-    expect(story.lines).to.deep.equal(['run 1', 'free 9', 'enter 1 without 0', 'entered 1']);
+    expect(story.lines).to.deep.equal(['run 1', 'free 3 of 9', 'enter 1 without 0', 'entered 1']);
   });
 
   it('an error of its own in a step that is being abandoned is not swallowed', async () => {

@@ -1,0 +1,55 @@
+/** What a scheduler leaves to a policy: decisions over small views, pure; the scheduler does what they say. */
+
+/** A sequence that waits. */
+export interface WaitingView {
+  readonly sequence: number;
+}
+
+/** What a rank that may run one more sequence offers one that waits. */
+export interface Place {
+  readonly rank: number;
+  /** Sequences that run there. */
+  readonly numSequences: number;
+  /** KV blocks left there once all tokens that there are so far are computed, those of the waiting sequence too; negative: they don't fit now. */
+  readonly numFreeBlocks: number;
+}
+
+/** A sequence that runs. */
+export interface RunningView {
+  readonly sequence: number;
+  /** Its next token was generated; otherwise it computes its prompt, or computes anew what was lost. */
+  readonly isGenerating: boolean;
+  /** Tokens that one step could compute of it: 1 where it generates. */
+  readonly numReady: number;
+  /** Their logits travel to the head. */
+  readonly wantsLogits: boolean;
+}
+
+/** What one rank may compute in one step. */
+export interface StepBudget {
+  readonly numTokens: number;
+  /** Of tokens whose logits travel to the head. */
+  readonly numLogitTokens: number;
+}
+
+/** What a sequence computes in a step. */
+export interface Share {
+  readonly sequence: number;
+  /** 1 … {@link RunningView.numReady} */
+  readonly numTokens: number;
+}
+
+export interface SchedulingPolicy {
+  /**
+   * Which sequence runs next, and where; null: none for now. Asked again after each. `waiting`: in order of arrival, behind those that ran already;
+   * `placesOf`: by ascending rank.
+   */
+  admit(
+    waiting: readonly WaitingView[],
+    placesOf: (sequence: number) => readonly Place[],
+  ): { readonly sequence: number; readonly rank: number } | null;
+  /** What one rank computes in a step: at least something where there is a sequence and budget. `running`: in the order in which they were admitted. */
+  plan(running: readonly RunningView[], budget: StepBudget): readonly Share[];
+  /** Which of one rank's sequences, two at least and in the order in which they were admitted, gives way because blocks ran out: it waits and is computed anew. */
+  preempt(running: readonly RunningView[]): number;
+}
