@@ -132,7 +132,7 @@ export class FollowedScheduler {
     );
     expect(logits.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)).to.be.at.most(maxLogitTokens);
     expect(cache.sequences.length, 'sequences of a rank').to.be.at.most(maxNumSeqs);
-    expect(cache.heldBlocks.every((id) => id >= 0 && id < numKvBlocks)).to.equal(true);
+    expect(cache.heldBlocks.every((block) => block >= 0 && block < numKvBlocks)).to.equal(true);
   }
 
   private checkShared(sequence: number, tokenIds: readonly number[]): void {

@@ -101,7 +101,19 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     (mesh, rank) => new FaultyMesh(mesh, (moment) => ranks[rank]!.reach({ kind: 'frame', ...moment })),
   );
   const replicaChoice = config.experts.replica_choice;
-  const shape = { spec, configBytes, placement, meshes, reduce, mla, microBatches, timeoutMs, replicaChoice };
+  const residence = { compute: config.compute };
+  const shape = {
+    spec,
+    configBytes,
+    placement,
+    meshes,
+    reduce,
+    mla,
+    microBatches,
+    timeoutMs,
+    replicaChoice,
+    residence,
+  };
   const { executors, models, close } = await loadRanks(modelDir, { ...shape, blockSize: limits.blockSize });
   const links = executors.map((executor, rank) => {
     const [head, own] = MemoryLink.pair();

@@ -164,6 +164,8 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     steps: stats.numSteps,
     prompt_tokens: stats.numPromptTokens,
     output_tokens: stats.numOutputTokens,
+    shared_tokens: stats.numSharedTokens,
+    preempted: stats.numPreempted,
     lost_ranks: stats.lostRanks,
     degraded_tokens: stats.numDegradedTokens,
     elapsed_ms: elapsedMs,

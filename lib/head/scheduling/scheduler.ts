@@ -123,12 +123,12 @@ export class Scheduler {
       this.computing.delete(sequence);
       const state = this.running.get(sequence);
       if (state === undefined) continue; // cancelled while the step ran
-      const { tokenId, degraded = [] } = outputs[i]!;
+      const { tokenId, degraded } = outputs[i]!;
       if (position === state.numShared) this.numSharedTokens += state.numShared;
       state.numComputed = position + tokenIds.length;
       if (state.numComputed > state.numCommitted) state.failedRanks.length = 0;
       state.numCommitted = Math.max(state.numCommitted, state.numComputed);
-      state.firstDegraded = Math.min(state.firstDegraded, ...degraded);
+      state.firstDegraded = Math.min(state.firstDegraded, degraded?.[0] ?? Infinity);
       this.blocks.seal(state, position);
       if (tokenId !== null) state.outputTokenIds.push(tokenId);
     }

@@ -45,13 +45,18 @@ export class KvSegment implements KvRows {
   private readonly numTokens: number;
   private readonly kept: { rows: Tensor2D | null; columns: Tensor2D | null; byHead: Tensor2D | null };
   private areRowsWanted = false;
-  private numOwners: number;
+  private numLeft: number;
 
   /** Takes the rows; each of `numOwners` must {@link release} it once. */
   constructor(rows: Tensor2D, numOwners: number) {
     this.numTokens = rows.shape[0];
     this.kept = { rows, columns: null, byHead: null };
-    this.numOwners = numOwners;
+    this.numLeft = numOwners;
+  }
+
+  /** Those that have not released it. */
+  get numOwners(): number {
+    return this.numLeft;
   }
 
   get rows(): Tensor2D {
@@ -84,7 +89,7 @@ export class KvSegment implements KvRows {
   }
 
   release(): void {
-    if (--this.numOwners > 0) return;
+    if (--this.numLeft > 0) return;
     const { rows, columns, byHead } = this.kept;
     for (const tensor of [rows, columns, byHead]) tensor?.dispose();
   }

@@ -113,8 +113,11 @@ export class TensorKvCache implements KvCache {
     this.free([...this.blocks.keys()]);
   }
 
-  /** Whole blocks that follow each other: what they hold as one segment, made when it is first read. */
-  private segment(ids: readonly number[], layer: number, lane: number): KvSegment {
+  /**
+   * Whole blocks that follow each other: what they hold as one segment, made when it is first read. Blocks of a sequence whose others stand in another
+   * sequence's segment, because it shares its first ones, are joined each time instead: two sequences would otherwise take them from each other in every step.
+   */
+  private segment(ids: readonly number[], layer: number, lane: number): KvRows {
     const { blockSize } = this.shape;
     const held = ids.map((id) => this.held(id, layer, lane)!);
     const [first] = held;
@@ -123,6 +126,9 @@ export class TensorKvCache implements KvCache {
       held.every((each, i) => isPart(each) && each.segment === first.segment && each.start === i * blockSize)
     ) {
       return first.segment;
+    }
+    if (held.some((each) => isPart(each) && each.segment.numOwners > ownedBy(each.segment, held))) {
+      return looseRows(this.stacked(ids, layer, lane, ids.length * blockSize));
     }
     const rows = tidy(() => {
       const stacked = this.stacked(ids, layer, lane, ids.length * blockSize);
@@ -178,6 +184,9 @@ export class TensorKvCache implements KvCache {
     all[index] = next;
   }
 }
+
+const ownedBy = (segment: KvSegment, held: readonly Held[]): number =>
+  held.filter((each) => isPart(each) && each.segment === segment).length;
 
 const isPart = (held: Held): held is Exclude<Held, Tensor2D> => 'segment' in held;
 

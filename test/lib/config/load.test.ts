@@ -147,6 +147,13 @@ describe('configuration', () => {
       /"wams" \(did you mean "wasm"\?\); allowed is auto, tensorflow, webgpu, wasm, cpu/,
     ],
     [
+      'a scheduling policy that there is not',
+      'model: m\nengine: { scheduling: fcsf }',
+      'INVALID_VALUE',
+      2,
+      /"fcsf" \(did you mean "fcfs"\?\); allowed is fcfs/,
+    ],
+    [
       'neither auto nor a number',
       'model: m\nengine: { max_model_len: all }',
       'INVALID_VALUE',

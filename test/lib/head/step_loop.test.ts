@@ -16,6 +16,7 @@ import { errorOf } from '../../kit/rejects.js';
 
 const NUM_RANKS = 2;
 const LIMITS = { maxNumSeqs: 4, maxNumBatchedTokens: 64, blockSize: 4, numKvBlocks: 16, maxLogitTokens: 64 };
+const SCHEDULING = { ...LIMITS, numRanks: NUM_RANKS, policy: fcfs, canSharePrefixes: false };
 const WANTS = { routedExperts: false, promptLogprobs: false, logits: false };
 
 const resultOf = ({ step, parts }: StepPlan): StepResult => ({
@@ -54,8 +55,10 @@ class PlayedRanks implements StepRunner {
     return true;
   }
 
-  free(rank: number, { sequences }: FreeOrder): void {
-    if (sequences.length > 0) this.story.push(`free ${sequences.join()} on ${rank}`);
+  free(rank: number, { blocks, sequences }: FreeOrder): void {
+    this.story.push(
+      sequences.length > 0 ? `free ${sequences.join()} on ${rank}` : `free blocks ${blocks.join()} on ${rank}`,
+    );
   }
 
   settled(): Promise<EpochChange | null> {
@@ -86,10 +89,7 @@ class Head {
   readonly placement = new LivePlacement(
     createPlacement('linear', { numLayers: 1, numExperts: 2, numRanks: NUM_RANKS }),
   );
-  readonly requests = new Requests(
-    new Scheduler({ ...LIMITS, numRanks: NUM_RANKS, policy: fcfs, canSharePrefixes: true }),
-    this.job,
-  );
+  readonly requests = new Requests(new Scheduler(SCHEDULING), this.job);
   readonly observed: ObservedStep[] = [];
   readonly losses: Loss[] = [];
   readonly loop: StepLoop;
@@ -187,7 +187,8 @@ describe('the loop of steps', () => {
     expect(tokens).to.deep.equal([[2], [12]]);
     await head.loop.idle();
     expect(head.story).to.deep.equal([
-      ...['step 1', 'lose 1', 'step 2', 'observe 2'],
+      // Rank 0 forgets what the abandoned step wrote.
+      ...['step 1', 'lose 1', 'free blocks 0 on 0', 'step 2', 'observe 2'],
       ...['token 2', 'free 0 on 0', 'token 12', 'free 1 on 0'],
     ]);
     expect(head.job.plans.map(sequencesOf)).to.deep.equal([

@@ -113,7 +113,7 @@ describe('runs of the scheduler', () => {
         numPreempted += counts.numPreempted;
         numSharedTokens += counts.numSharedTokens;
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
     // Otherwise the runs say nothing of either.
     expect(numPreempted).to.be.above(0);

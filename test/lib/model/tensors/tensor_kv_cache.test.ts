@@ -239,6 +239,29 @@ describe('KV cache', () => {
     await selectBackend('wasm');
   });
 
+  it('sequences that share blocks of a segment do not take it from each other, and who is left makes one of its own', async () => {
+    const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize: 128 });
+    const rows = randomValues(randomFrom(7), 384 * WIDTH);
+    append(cache, [0, 1], 0, 0, 0, rows.slice(0, 256 * WIDTH));
+    append(cache, [0, 2], 0, 0, 128, rows.slice(256 * WIDTH));
+    const opsOf = (table: readonly number[]): number => {
+      const before = numKernelRuns();
+      tidy(() => cache.segments(table, 0, 0, 256).forEach((segment) => segment.rows));
+      return numKernelRuns() - before;
+    };
+    expect(opsOf([0, 1])).to.be.above(0); // makes the segment
+    const shared = Float32Array.of(...rows.slice(0, 128 * WIDTH), ...rows.slice(256 * WIDTH));
+    for (let i = 0; i < 2; i++) {
+      expect(isSameBits(await read(cache, [0, 2], 0, 0, 256), shared)).to.equal(true);
+      expect(opsOf([0, 1])).to.equal(0);
+    }
+    cache.free([1]);
+    expect(opsOf([0, 2])).to.be.above(0);
+    expect(opsOf([0, 2])).to.equal(0);
+    expect(isSameBits(await read(cache, [0, 2], 0, 0, 256), shared)).to.equal(true);
+    cache.free([0, 2]);
+  });
+
   it('outlives the tensors that were appended', async () => {
     const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize: 4 });
     const rows = toTensor(Float32Array.of(1, 2, 3), [1, WIDTH]);
