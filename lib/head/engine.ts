@@ -36,6 +36,7 @@ import { StepLoop, type OnLoss } from './step_loop.js';
 import type { StepObserver } from './observing/step_observer.js';
 import { recordingObserver, withForcedExperts } from './step_routing.js';
 
+/** How a job is started, and who is told of what. */
 export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement'> {
   readonly config: ExpertwireConfig;
   /** The model of the configuration, where the caller has opened it already. */
@@ -66,6 +67,7 @@ export interface EngineStats extends StepStats, SchedulerCounts {
   readonly rebalancing: RebalanceStats | null;
 }
 
+/** Generates and scores on ranks that it starts and ends. */
 export class Engine implements TokenSource {
   readonly spec: ModelSpec;
   /** Undefined where the model folder has none. */
@@ -177,6 +179,7 @@ export class Engine implements TokenSource {
     }
   }
 
+  /** What the job did so far. */
   stats(): EngineStats {
     return { ...this.collector.stats(), ...this.scheduler.counts, rebalancing: this.rebalancer?.stats() ?? null };
   }

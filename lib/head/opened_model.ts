@@ -9,6 +9,7 @@ import { EngineError } from '../protocol/errors.js';
 import { limitsOf, type EngineLimits } from '../protocol/limits.js';
 import type { CheckedGeneration } from './request_check.js';
 
+/** A model folder that was read and checked. */
 export interface OpenedModel {
   readonly spec: ModelSpec;
   /** Undefined where the model folder has none. */

@@ -3,12 +3,14 @@ import { IncrementalDetokenizer } from '../tokenizer/incremental_detokenizer.js'
 import { StopScanner } from '../tokenizer/stop_strings.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
+/** Text that is certain now. */
 export interface TextPiece {
   readonly text: string;
   /** A stop string was met; `text` ends before it. */
   readonly isStopped: boolean;
 }
 
+/** From tokens to text, with stop strings. */
 export class OutputText {
   private readonly detokenizer: IncrementalDetokenizer | null;
   private readonly stops: StopScanner;

@@ -15,6 +15,7 @@ export interface Moving {
   abort(): void;
 }
 
+/** Which experts are where, as one rank knows it between two steps. */
 export class RankPlacement {
   private readonly migration: Migration;
   private readonly traffic: RowTraffic;
@@ -81,6 +82,7 @@ export class RankPlacement {
     };
   }
 
+  /** Frees what is being gathered. */
   dispose(): void {
     this.migration.drop();
   }

@@ -114,6 +114,7 @@ export class StatsCollector implements StepObserver {
     return load_R.filter((_, rank) => !this.lostRanks.includes(rank));
   }
 
+  /** Copies, but for what ranks report. */
   stats(): StepStats {
     const rankLoad = this.rankLoad.snapshot();
     return {

@@ -21,13 +21,16 @@ export interface Rebalance {
   readonly predicted: { readonly before: number; readonly after: number };
 }
 
+/** What became of a plan. */
 export type RebalanceEvent =
   | ({ readonly kind: 'done' } & Rebalance)
   /** The placement is what it was before the layers that were being moved. */
   | { readonly kind: 'failed'; readonly error: EngineError };
 
+/** Told of every plan that was carried out, and of every failure. */
 export type OnRebalance = (event: RebalanceEvent) => void;
 
+/** Of a job so far. */
 export interface RebalanceStats {
   readonly numRebalances: number;
   /** Of the last 512 rebalances, the first step that ran with the new placement. */
@@ -74,15 +77,18 @@ export class RebalanceFigures {
     counts.longestStepMs = Math.max(counts.longestStepMs ?? 0, stepMs);
   }
 
+  /** A plan that was not worth going. */
   skipped(): void {
     this.counts.numSkipped++;
   }
 
+  /** Experts could not be moved, or no plan be made. */
   failed({ message }: EngineError): void {
     this.counts.numFailed++;
     this.counts.lastError = message;
   }
 
+  /** All experts of a plan are where it wants them. */
   done({ numMovedExperts, step }: Rebalance): void {
     this.counts.numRebalances++;
     this.counts.numMovedExperts += numMovedExperts;

@@ -22,6 +22,7 @@ import { RebalanceFigures, type OnRebalance, type RebalanceStats, type SinceReba
 import type { StepPlan } from '../../protocol/step_plan.js';
 import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
 
+/** A job and what of it is balanced. */
 export interface RebalancerOptions {
   readonly config: ExpertwireConfig;
   readonly spec: ModelSpec;
@@ -62,6 +63,7 @@ type State =
   | { readonly kind: 'planned'; readonly plan: Plan }
   | Moving;
 
+/** Watches the load of steps, and moves experts beside them where that makes ranks more alike. */
 export class Rebalancer implements StepObserver {
   private readonly options: RebalancerOptions;
   private readonly config: ExpertwireConfig['load_balance'];
@@ -102,6 +104,7 @@ export class Rebalancer implements StepObserver {
     return { placementVersion: this.placement.version, ...(isMoving && { moveRound: state.round }) };
   }
 
+  /** Counts a step, and hears what ranks say of the experts that moved beside it. */
   observe(step: ObservedStep): void {
     this.since?.load.push(step.load_LE);
     this.numSteps++;
@@ -117,6 +120,7 @@ export class Rebalancer implements StepObserver {
     this.nextPlan = this.numSteps + (isLacking(this.placement.left) ? 1 : this.config.step_interval);
   }
 
+  /** What it did so far, and what that cost. */
   stats(): RebalanceStats {
     return this.figures.stats(this.since, this.placement.left, this.split);
   }
