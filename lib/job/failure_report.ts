@@ -7,6 +7,9 @@ import { EngineError } from '../protocol/errors.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import type { RankExit } from './local_ranks.js';
 
+/** 'fail': the first loss ends the job. 'mask': it goes on while a rank is left. */
+export type LossPolicy = RankJob['onPeerLoss'];
+
 interface Heard {
   /** The ranks that are lost if it is right. */
   readonly about: readonly number[];
@@ -16,15 +19,10 @@ interface Heard {
 }
 
 /** A rank's error about another one. */
-export interface Accusation extends Heard {
-  readonly kind: 'accusation';
-  readonly from: number;
-}
+export type Accusation = Heard & { readonly kind: 'accusation'; readonly from: number };
 
 /** A rank's error about itself, the end of its process, the end of its connection, the end of the head's patience. */
-interface Observation extends Heard {
-  readonly kind: 'own_failure' | 'exit' | 'disconnect' | 'deadline';
-}
+type Observation = Heard & { readonly kind: 'own_failure' | 'exit' | 'disconnect' | 'deadline' };
 
 /** One of the noises that a loss makes. */
 export type FailureReport = Observation | Accusation;
@@ -36,17 +34,13 @@ export function ownFailure(rank: number, { message }: RemoteError, when: string)
 }
 
 /** What a witness says of the rank that its error names: that one comes first, since it is what a reader looks for. */
-export function accusation(
-  from: number,
-  { code, message, rank }: RemoteError,
-  when: string,
-  onPeerLoss: RankJob['onPeerLoss'],
-): FailureReport {
+export function accusation(from: number, error: RemoteError, when: string, policy: LossPolicy): FailureReport {
+  const { code, message, rank: about } = error;
   const [reason, ...advice] = message.replace(`${code}: `, '').split('; ');
   const text = [`${reason!}, says rank ${from}${when}`, ...advice].join('; ');
-  const otherwise = onPeerLoss === 'mask' ? 'RANK_LOST' : 'RANK_FAILED';
-  const error = new EngineError(code === 'TIMEOUT' ? code : otherwise, text, { rank: rank! });
-  return { kind: 'accusation', from, about: [rank!], error };
+  const otherwise = policy === 'mask' ? 'RANK_LOST' : 'RANK_FAILED';
+  const told = new EngineError(code === 'TIMEOUT' ? code : otherwise, text, { rank: about! });
+  return { kind: 'accusation', from, about: [about!], error: told };
 }
 
 export function disconnect(rank: number, how: string, when: string): FailureReport {

@@ -7,10 +7,10 @@ import type { Rendezvous } from '../../comm/job/rendezvous.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
-import { accusation, disconnect, lateRanks, ownFailure } from './failure_report.js';
+import { accusation, disconnect, lateRanks, ownFailure, type LossPolicy } from './failure_report.js';
 import type { LocalRanks } from './local_ranks.js';
 import { LossWatch } from './loss_watch.js';
-import type { Decision, LossPolicy } from './losses.js';
+import type { Decision } from './losses.js';
 import type { LostRank } from './members.js';
 import type { EpochChange, StepOutcome, StepRunner } from './step_runner.js';
 import type {
@@ -45,16 +45,14 @@ export interface JobParts {
   /** By rank. */
   readonly links: readonly Pick<ControlLink, 'isOpen' | 'send' | 'onMessage' | 'closed' | 'close'>[];
   readonly reports: readonly LoadReport[];
+  readonly onPeerLoss: LossPolicy;
+  readonly stepTimeoutMs: number;
+  /** How long a rank may take to enter an epoch. */
+  readonly enterTimeoutMs: number;
   /** What experts are, where ranks with other folders must prove theirs. Default: nobody must. */
   readonly expertDigests?: ExpertDigests;
   /** Told what a rank did when, after each step. */
   readonly onTimeline?: OnTimeline | undefined;
-}
-
-export interface JobTimes {
-  readonly stepTimeoutMs: number;
-  /** How long a rank may take to enter an epoch. */
-  readonly enterTimeoutMs: number;
 }
 
 export class Job implements StepRunner {
@@ -63,8 +61,6 @@ export class Job implements StepRunner {
   /** Settles with the first cause when the job ends otherwise than by {@link close}. */
   readonly failed: Promise<EngineError>;
   private readonly parts: JobParts;
-  private readonly onPeerLoss: LossPolicy;
-  private readonly stepTimeoutMs: number;
   private readonly losses: LossWatch;
   private settleFailed!: (error: EngineError) => void;
   private onEpoch: () => void = () => undefined;
@@ -78,17 +74,14 @@ export class Job implements StepRunner {
   private closing: Promise<void> | null = null;
 
   /** A job whose ranks have joined, loaded and met: `startJob` makes one. */
-  constructor(parts: JobParts, onPeerLoss: LossPolicy, { stepTimeoutMs, enterTimeoutMs }: JobTimes) {
-    const { links, local } = parts;
+  constructor(parts: JobParts) {
+    const { links, local, onPeerLoss: policy, enterTimeoutMs } = parts;
     this.parts = parts;
     this.reports = parts.reports;
     this.expertDigests = parts.expertDigests ?? new Map<string, string>();
-    this.onPeerLoss = onPeerLoss;
-    this.stepTimeoutMs = stepTimeoutMs;
     this.failed = new Promise((resolve) => (this.settleFailed = resolve));
-    const watched = { numRanks: links.length, exits: local.exits };
     const onDecision = (decision: Decision): void => this.goOn(decision);
-    this.losses = new LossWatch({ ...watched, policy: onPeerLoss, enterTimeoutMs, onDecision });
+    this.losses = new LossWatch({ numRanks: links.length, exits: local.exits, policy, enterTimeoutMs, onDecision });
     void this.losses.ended.then((error) => this.fail(error));
     links.forEach((link, rank) => this.listen(link, rank));
   }
@@ -133,7 +126,7 @@ export class Job implements StepRunner {
     const { members } = this.losses;
     if (epoch !== members.epoch) return { kind: 'abandoned' }; // before it began
     this.lastStep = step;
-    const deadline = new Deadline(this.stepTimeoutMs, () => this.accuseLate());
+    const deadline = new Deadline(this.parts.stepTimeoutMs, () => this.accuseLate());
     try {
       // A promise of its own for each step: racing against one that outlives it would keep every step's results alive.
       return await new Promise((resolve, reject) => {
@@ -224,13 +217,13 @@ export class Job implements StepRunner {
 
   /** A rank's complaint about another one: where losses are masked, it waits for the head's word. */
   private accuse(rank: number, error: RemoteError): void {
-    this.losses.report(accusation(rank, error, this.when(), this.onPeerLoss));
+    this.losses.report(accusation(rank, error, this.when(), this.parts.onPeerLoss));
   }
 
   /** A rank that ended for another one is a witness, not the cause; where losses are masked, it would not have ended for that. */
   private onFailed(rank: number, error: RemoteError): void {
     if (this.ended !== null) return;
-    const isMasked = this.onPeerLoss === 'mask';
+    const isMasked = this.parts.onPeerLoss === 'mask';
     if (!isMasked && error.rank !== undefined && error.rank !== rank) return this.accuse(rank, error);
     const report = ownFailure(rank, error, this.when());
     // Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another.
@@ -241,7 +234,7 @@ export class Job implements StepRunner {
   private accuseLate(): void {
     const { missing = [] } = this.running ?? {};
     const note = ' (comm.timeout_ms for each layer)';
-    this.losses.report(lateRanks(missing, `finish step ${this.lastStep}`, this.stepTimeoutMs, note));
+    this.losses.report(lateRanks(missing, `finish step ${this.lastStep}`, this.parts.stepTimeoutMs, note));
   }
 
   private when(): string {

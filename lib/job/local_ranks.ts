@@ -6,7 +6,6 @@ import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'n
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { isNews } from './rank_log.js';
 import type { PlaceOrder } from '../rank/rank_place.js';
 import type { SpawnedRankNews, SpawnOrder } from '../rank/spawned_rank.js';
 
@@ -52,10 +51,6 @@ export class LocalRanks {
       const child = spawnRank(rank, places[i]!, options);
       return { rank, child, exit: exitOf(child, rank) };
     });
-  }
-
-  get pids(): readonly number[] {
-    return this.children.flatMap(({ child }) => child.pid ?? []);
   }
 
   /** Each process's end, in the order of the options. */
@@ -112,3 +107,15 @@ function exitOf(child: ChildProcess, rank: number | null): Promise<RankExit> {
     child.once('close', (code, signal) => resolve({ rank, pid: child.pid, code, signal }));
   });
 }
+
+/** What native libraries write when they start, past their own log levels: nothing that a user could act on, or what is told in the error that follows. */
+const NOISE = [
+  /^WARNING: All log messages before absl::InitializeLog\(\)/,
+  /^I0000 .* oneDNN custom operations are on/,
+  /^Warning: Couldn't load Vulkan/,
+  /^ +at .*\/dawn\/src\//,
+  /^\s*$/,
+];
+
+/** Whether a line that a rank wrote is worth showing. */
+export const isNews = (line: string): boolean => !NOISE.some((pattern) => pattern.test(line));

@@ -1,9 +1,9 @@
 /** Gives the losses of a job their clocks: how long reports are gathered, and how long ranks may take to enter an epoch. */
 import { Deadline } from '../../comm/base/deadline.js';
 import type { EngineError } from '../protocol/errors.js';
-import { lateRanks, processExit, type FailureReport } from './failure_report.js';
+import { lateRanks, processExit, type FailureReport, type LossPolicy } from './failure_report.js';
 import type { RankExit } from './local_ranks.js';
-import { Losses, type Decision, type LossPolicy } from './losses.js';
+import { Losses, type Decision } from './losses.js';
 import type { Members } from './members.js';
 
 export interface LossWatchOptions {
@@ -79,18 +79,15 @@ export class LossWatch {
     clearTimeout(this.gathering);
     this.gathering = undefined;
     this.entering?.cancel();
-    if (decision.end === null) this.awaitEntering();
-    this.options.onDecision?.(decision);
+    const { enterTimeoutMs, onDecision } = this.options;
+    if (decision.end === null) {
+      const what = `enter epoch ${this.members.epoch}`;
+      const accuseLate = (): void => this.report(lateRanks(this.losses.entering, what, enterTimeoutMs));
+      this.entering = new Deadline(enterTimeoutMs, accuseLate);
+    }
+    onDecision?.(decision);
     if (decision.end !== null) this.end(decision.end);
     this.checkSettled();
-  }
-
-  private awaitEntering(): void {
-    const { enterTimeoutMs } = this.options;
-    this.entering = new Deadline(enterTimeoutMs, () => {
-      const { members, entering } = this.losses;
-      this.report(lateRanks(entering, `enter epoch ${members.epoch}`, enterTimeoutMs));
-    });
   }
 
   private checkSettled(): void {

@@ -4,12 +4,8 @@
  * happens comes in, decisions go out; `LossWatch` has the clocks.
  */
 import { EngineError } from '../protocol/errors.js';
-import type { RankJob } from '../protocol/rank_job.js';
-import type { Accusation, FailureReport } from './failure_report.js';
+import type { Accusation, FailureReport, LossPolicy } from './failure_report.js';
 import { membersAfter, type LostRank, type Members } from './members.js';
-
-/** 'fail': the first loss ends the job. 'mask': it goes on while a rank is left. */
-export type LossPolicy = RankJob['onPeerLoss'];
 
 export interface Decision {
   /** What may be left of these must end, so that they can't come back. */
@@ -130,10 +126,8 @@ function isWholeStory(reports: readonly FailureReport[], members: ReadonlySet<nu
   const ends = reports.filter(({ kind }) => kind === 'own_failure' || kind === 'exit');
   const ended = new Set(ends.flatMap(({ about }) => about));
   const accusations = accusationsIn(reports);
-  const heard = new Set([...ended, ...accusations.map(({ from }) => from)]);
-  return (
-    ended.size > 0 && [...members].every((rank) => heard.has(rank)) && unexplained(accusations, ended).length === 0
-  );
+  const isHeard = (rank: number): boolean => ended.has(rank) || accusations.some(({ from }) => from === rank);
+  return ended.size > 0 && [...members].every(isHeard) && unexplained(accusations, ended).length === 0;
 }
 
 /** Without those whose accuser is lost, and those about ranks that are lost or wait for a lost one themselves, over any number of others. */
@@ -149,11 +143,11 @@ function unexplained(accusations: readonly Accusation[], lost: Iterable<number>)
 }
 
 function mostBlamed(open: readonly Accusation[], accusations: readonly Accusation[]): number {
-  const accusers = new Map<number, number>();
-  for (const { about } of open) for (const rank of about) accusers.set(rank, (accusers.get(rank) ?? 0) + 1);
+  const blamed = open.flatMap(({ about }) => about);
+  const numAccusers = (rank: number): number => blamed.filter((each) => each === rank).length;
   const isSilent = (rank: number): boolean => accusations.every(({ from }) => from !== rank);
-  const [first] = [...accusers.keys()].sort(
-    (a, b) => Number(isSilent(b)) - Number(isSilent(a)) || accusers.get(b)! - accusers.get(a)! || b - a,
+  const [worst] = [...new Set(blamed)].sort(
+    (a, b) => Number(isSilent(b)) - Number(isSilent(a)) || numAccusers(b) - numAccusers(a) || b - a,
   );
-  return first!;
+  return worst!;
 }

@@ -29,11 +29,11 @@ export class RankStartError extends Error {
 /** The first thing that a linked rank says. @throws RankStartError, or EngineError RANK_LOST */
 export function firstReport(link: ControlLink, rank: number): Promise<LoadReport> {
   return new Promise((resolve, reject) => {
-    const fail = (why: string): void =>
-      reject(
-        new EngineError('RANK_LOST', `rank ${rank} left before the first step: ${why}; look at its log`, { rank }),
-      );
-    void link.closed.then((why) => fail(why.kind === 'lost' ? why.why : 'its connection closed'));
+    void link.closed.then((how) => {
+      const why = how.kind === 'lost' ? how.why : 'its connection closed';
+      const text = `rank ${rank} left before the first step: ${why}; look at its log`;
+      reject(new EngineError('RANK_LOST', text, { rank }));
+    });
     link.onMessage((message) => {
       if (message.type === 'failed') reject(new RankStartError(rank, message.error));
       if (message.type !== 'job') return;

@@ -71,7 +71,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * @throws RankStartError: why a rank can't start; CommError, EngineError: what the network got wrong. Then every process and port is closed.
  */
 export async function startJob(options: JobOptions): Promise<Job> {
-  const { config, spec, numLocalRanks, numExternalRanks = 0, signal } = options;
+  const { config, spec, numLocalRanks, numExternalRanks = 0, onTimeline, signal } = options;
   checkTransport(config.comm, numLocalRanks, numExternalRanks);
   checkRanksHere(config.comm, numLocalRanks, totalmem());
   const tls = await readTls(config.comm.tls);
@@ -120,12 +120,11 @@ export async function startJob(options: JobOptions): Promise<Job> {
     for (const line of noticesOf(reports)) options.onNotice?.(line);
     const known = table === null ? null : await firstOf(withPatience(table, options), losses.ended);
     if (known !== null) compareExperts(known, reports, options);
-    const { onTimeline } = options;
     const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
     const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
     const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
     const expertDigests = known?.digests ?? new Map<string, string>();
-    return new Job({ rendezvous, local, links, reports, expertDigests, onTimeline }, onPeerLoss, times);
+    return new Job({ rendezvous, local, links, reports, expertDigests, onTimeline, onPeerLoss, ...times });
   } catch (error) {
     comparing.abort(error);
     tellAll(links.slice(numLocalRanks), error);
@@ -140,9 +139,8 @@ export async function startJob(options: JobOptions): Promise<Job> {
 /** Ranks elsewhere learn why the job they joined doesn't begin. */
 function tellAll(links: readonly ControlLink[], error: unknown): void {
   if (!(error instanceof EngineError)) return;
-  for (const link of links) {
-    if (link.isOpen) link.send({ type: 'failed', error: { code: error.code, message: error.message } });
-  }
+  const { code, message } = error;
+  for (const link of links) if (link.isOpen) link.send({ type: 'failed', error: { code, message } });
 }
 
 /** What the head's folder has of what ranks elsewhere will hold: read beside their loading. */
@@ -156,14 +154,10 @@ function expertTableOf(options: JobOptions, ended: AbortSignal): Promise<ExpertT
 }
 
 /** Says what is waited for, where it takes long. */
-async function withPatience<T>(table: Promise<T>, { config, onNotice }: JobOptions): Promise<T> {
+function withPatience<T>(table: Promise<T>, { config, onNotice }: JobOptions): Promise<T> {
   const text = `comparing the experts of ranks elsewhere with those of ${config.model}; from now on they are known`;
   const timer = setTimeout(() => onNotice?.(text), PATIENCE_MS);
-  try {
-    return await table;
-  } finally {
-    clearTimeout(timer);
-  }
+  return table.finally(() => clearTimeout(timer));
 }
 
 function compareExperts(table: ExpertTable, reports: readonly LoadReport[], { config, onNotice }: JobOptions): void {
@@ -201,8 +195,6 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
 }
 
 /** `work`, unless the job fails first: then the first cause is thrown. */
-async function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Promise<T> {
-  const outcome = await Promise.race([work.then((value) => ({ value })), failure]);
-  if (outcome instanceof EngineError) throw outcome;
-  return outcome.value;
+function firstOf<T>(work: Promise<T>, failure: Promise<EngineError>): Promise<T> {
+  return Promise.race([work, failure.then((error) => Promise.reject<T>(error))]);
 }

@@ -4,7 +4,7 @@ import { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
 import { EngineError } from '../protocol/errors.js';
 import { RowTraffic } from './row_traffic.js';
-import { describeError } from './rank_steps.js';
+import { describeError } from './describe_error.js';
 import type { MoveOrder, MoveReport, StepPlan } from '../protocol/step_plan.js';
 
 /** Rows that travel beside a step. */

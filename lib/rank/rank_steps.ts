@@ -1,6 +1,6 @@
 /** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, forgets blocks and sequences, enters epochs. */
 import { CommError } from '../../comm/base/errors.js';
-import type { RemoteError } from '../../comm/base/errors.js';
+import { describeError } from './describe_error.js';
 import type { RankExecutor } from './rank_executor.js';
 import type { HeadToRank, RankToHead, StepPlan } from '../protocol/step_plan.js';
 
@@ -73,19 +73,4 @@ function isAbout({ code, rank: about, message }: CommError, own: number): boolea
   // The peer broke a limit, so that its link was cut, or takes nothing any more; otherwise what this rank itself would send it is too large.
   if (code === 'LIMIT') return message.startsWith(`LIMIT: rank ${about} `);
   return code === 'PEER_LOST' || code === 'TIMEOUT' || code === 'PROTOCOL';
-}
-
-/** An error of any layer, for the head. */
-export function describeError(error: unknown): RemoteError {
-  const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'INTERNAL';
-  if (!(error instanceof CommError)) return { code, message };
-  const { rank, layer, phase } = error;
-  return {
-    code,
-    message,
-    ...(rank !== undefined && { rank }),
-    ...(layer !== undefined && { layer }),
-    ...(phase !== undefined && { phase }),
-  };
 }

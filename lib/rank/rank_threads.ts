@@ -1,17 +1,19 @@
 /** All ranks of a job as threads of this process: started, watched, and ended together. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { createThreadSeats, portsOf } from '../../comm/threads/thread_mesh.js';
+import { createThreadSeats, portsOf, type ThreadSeat } from '../../comm/threads/thread_mesh.js';
 import { EngineError } from '../protocol/errors.js';
-import type { RankOptions } from './rank_main.js';
+import { describeError } from './describe_error.js';
+import type { RankFailure, RankOptions, RankOutcome } from './rank_main.js';
 
-/** What a thread is started with. */
-export type RankThreadOrder = Omit<RankOptions, 'signal' | 'onRefused' | 'onJoined' | 'onHeadKnows'> &
-  Required<Pick<RankOptions, 'rank' | 'threadSeat'>>;
-
-export interface RankThreadsOptions extends RankOptions {
+export interface RankThreadsOptions extends Omit<RankOptions, 'onRefused' | 'onJoined'> {
   /** The first rank that failed, at once: the head may end this process before it can say more. */
-  readonly onFailed?: (error: EngineError) => void;
+  readonly onFailed?: (failure: RankFailure) => void;
+}
+
+interface RankThread {
+  readonly worker: Worker;
+  readonly outcome: Promise<RankOutcome>;
 }
 
 /**
@@ -20,57 +22,51 @@ export interface RankThreadsOptions extends RankOptions {
  */
 const LINGER_MS = 500;
 
-/** Resolves when the head shut the job down; rejects with what befell the first rank that ended otherwise, after all of them ended. */
+/** Resolves when the head shut the job down, or with what befell the first rank that ended otherwise; then all of them have ended. */
 export async function runRankThreads(
   numRanks: number,
-  { signal, onFailed, onHeadKnows, ...order }: RankThreadsOptions,
-): Promise<void> {
+  { signal, onFailed, ...order }: RankThreadsOptions,
+): Promise<RankOutcome> {
   signal.throwIfAborted();
-  const threads = createThreadSeats(numRanks).map(
-    (threadSeat) => new RankThread({ ...order, rank: threadSeat.rank, threadSeat }, onHeadKnows),
-  );
-  const stop = (): void => threads.forEach((thread) => thread.stop());
+  const threads = createThreadSeats(numRanks).map((seat) => startThread(order, seat));
+  const stop = (): void => threads.forEach(({ worker }) => worker.postMessage('stop'));
   signal.addEventListener('abort', stop, { once: true });
-  const all = Promise.all(threads.map(({ ended }) => ended));
   try {
-    await all;
-  } catch (error) {
-    if (!signal.aborted) onFailed?.(error as EngineError); // a RankThread rejects with nothing else
+    const outcome = await firstFailure(threads.map(({ outcome }) => outcome));
+    if (outcome.kind === 'shut_down') return outcome;
+    if (!signal.aborted) onFailed?.(outcome);
     await delay(LINGER_MS, undefined, { signal }).catch(() => undefined);
-    throw signal.aborted ? signal.reason : error;
+    return signal.aborted ? { kind: 'failed', error: signal.reason, isHeadTold: false } : outcome;
   } finally {
     signal.removeEventListener('abort', stop);
-    await Promise.all(threads.map((thread) => thread.terminate()));
+    await Promise.all(threads.map(({ worker }) => worker.terminate()));
   }
 }
 
-class RankThread {
-  /** Resolves when its rank ended well. */
-  readonly ended: Promise<void>;
-  readonly #worker: Worker;
+/** In order of time; where there is none, how all of them ended. */
+function firstFailure(outcomes: readonly Promise<RankOutcome>[]): Promise<RankOutcome> {
+  return new Promise((resolve) => {
+    for (const each of outcomes) void each.then((outcome) => outcome.kind === 'failed' && resolve(outcome));
+    void Promise.all(outcomes).then(([outcome]) => resolve(outcome!));
+  });
+}
 
-  /** `onHeadKnows`: as a rank's own. */
-  constructor(order: RankThreadOrder, onHeadKnows: (() => void) | undefined) {
-    const { rank, threadSeat } = order;
-    this.#worker = new Worker(new URL('./rank_thread.js', import.meta.url), {
-      workerData: order,
-      transferList: portsOf(threadSeat),
-    });
-    this.#worker.on('message', () => onHeadKnows?.()); // the only thing that a rank says
-    this.ended = new Promise((resolve, reject) => {
-      const fail = (why: string): void => reject(new EngineError('RANK_FAILED', `rank ${rank}: ${why}`, { rank }));
-      this.#worker.on('error', (error: unknown) => fail(error instanceof Error ? error.message : String(error)));
-      this.#worker.on('exit', (code) => (code === 0 ? resolve() : fail(`its thread ended with code ${code}`)));
-    });
-  }
-
-  /** Tells it that the process which started the job is gone. */
-  stop(): void {
-    this.#worker.postMessage('stop');
-  }
-
-  /** Ends it even while it computes. */
-  async terminate(): Promise<void> {
-    await this.#worker.terminate();
-  }
+function startThread(order: Omit<RankOptions, 'signal'>, threadSeat: ThreadSeat): RankThread {
+  const { rank } = threadSeat;
+  const worker = new Worker(new URL('./rank_thread.js', import.meta.url), {
+    workerData: { ...order, rank, threadSeat },
+    transferList: portsOf(threadSeat),
+  });
+  const outcome = new Promise<RankOutcome>((resolve) => {
+    const fail = (why: string, isHeadTold = false): void =>
+      resolve({ kind: 'failed', error: new EngineError('RANK_FAILED', `rank ${rank}: ${why}`, { rank }), isHeadTold });
+    worker.on('message', ({ message, isHeadTold }: { message: string; isHeadTold: boolean }) =>
+      fail(message, isHeadTold),
+    );
+    worker.on('error', (error: unknown) => fail(describeError(error).message));
+    worker.on('exit', (code) =>
+      code === 0 ? resolve({ kind: 'shut_down' }) : fail(`its thread ended with code ${code}`),
+    );
+  });
+  return { worker, outcome };
 }

@@ -4,7 +4,8 @@
  */
 import { createInterface } from 'node:readline';
 import { EngineError } from '../protocol/errors.js';
-import { runRank, type RankOptions } from './rank_main.js';
+import { describeError } from './describe_error.js';
+import { runRank, type RankFailure, type RankOptions } from './rank_main.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import { takePlace, type PlaceOrder } from './rank_place.js';
 import { runRankThreads } from './rank_threads.js';
@@ -12,7 +13,7 @@ import { runRankThreads } from './rank_threads.js';
 /** One JSON line on standard input. */
 export interface SpawnOrder extends Omit<
   RankOptions,
-  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'onHeadKnows' | 'readsHeadsFolder'
+  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'readsHeadsFolder'
 > {
   /** What it takes of its machine. */
   readonly place: PlaceOrder;
@@ -52,20 +53,17 @@ export async function runSpawnedRank(
     const place = takePlace(options.place, env, numThreads);
     const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
     const onJoined = ({ onPeerLoss }: RankJob): void => tell({ onPeerLoss });
-    let isTold = false;
-    const onHeadKnows = (): void => void (isTold = isHeads);
-    const told = { ...options, place, onHeadKnows, readsHeadsFolder: isHeads, signal: gone.signal };
-    const heard = (error: unknown): void => {
-      if (!isTold) throw error;
+    const told = { ...options, place, readsHeadsFolder: isHeads, signal: gone.signal };
+    const isTold = ({ isHeadTold }: RankFailure): boolean => isHeads && isHeadTold;
+    const onFailed = (failure: RankFailure): void => {
+      if (!isTold(failure)) stderr.write(`${describeError(failure.error).message}\n`);
     };
-    if (numThreads === undefined) await runRank({ ...told, onRefused, onJoined }).catch(heard);
-    else {
-      const onFailed = ({ message }: EngineError): void => {
-        if (!isTold) stderr.write(`${message}\n`);
-      };
-      await runRankThreads(numThreads, { ...told, onFailed }).catch(heard);
-    }
-    return !isTold;
+    const outcome = await (numThreads === undefined
+      ? runRank({ ...told, onRefused, onJoined })
+      : runRankThreads(numThreads, { ...told, onFailed }));
+    if (outcome.kind === 'shut_down') return true;
+    if (!isTold(outcome)) throw outcome.error;
+    return false;
   } finally {
     lines.close(); // an open standard input would keep this process alive
   }

@@ -20,7 +20,8 @@ import { openModel } from '../../lib/head/opened_model.js';
 import type { Planning } from '../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../lib/head/rebalancing/rebalance_stats.js';
 import type { RankExecutor } from '../../lib/rank/rank_executor.js';
-import { describeError, RankSteps } from '../../lib/rank/rank_steps.js';
+import { describeError } from '../../lib/rank/describe_error.js';
+import { RankSteps } from '../../lib/rank/rank_steps.js';
 import type { FreeOrder, HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../lib/protocol/step_plan.js';
 import type { ExpertDigests } from '../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../lib/model/spec/spec.js';
@@ -130,7 +131,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const reports = ranks.map(() => NO_REPORT);
   const times = { stepTimeoutMs: options.stepTimeoutMs ?? 20_000, enterTimeoutMs: timeoutMs };
   const known = options.expertDigests && { expertDigests: options.expertDigests };
-  const job = new Job({ rendezvous, local, links, reports, ...known }, onPeerLoss, times);
+  const job = new Job({ rendezvous, local, links, reports, ...known, onPeerLoss, ...times });
   const losses: Loss[] = [];
   const rebalances: RebalanceEvent[] = [];
   const { numExperts, numTopk } = spec.moe.gate;

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { EngineError } from '../../../lib/protocol/errors.js';
+import type { RankFailure, RankOutcome } from '../../../lib/rank/rank_main.js';
 import { runRankThreads } from '../../../lib/rank/rank_threads.js';
-import { errorOf } from '../../kit/rejects.js';
 import { freePort } from '../../kit/ports.js';
 
 const order = async (joinTimeoutMs: number) => ({
@@ -10,23 +10,27 @@ const order = async (joinTimeoutMs: number) => ({
   joinTimeoutMs,
 });
 
+async function failureOf(ending: Promise<RankOutcome>): Promise<{ outcome: RankOutcome; error: EngineError }> {
+  const outcome = await ending;
+  if (outcome.kind !== 'failed' || !(outcome.error instanceof EngineError)) expect.fail(outcome.kind);
+  return { outcome, error: outcome.error };
+}
+
 describe('ranks as threads', () => {
   it('end with the first failure, which names its rank', async () => {
-    const told: Error[] = [];
-    const onFailed = (failed: Error): void => void told.push(failed);
+    const told: unknown[] = [];
+    const onFailed = (failure: RankFailure): void => void told.push(failure);
     const options = { ...(await order(50)), signal: new AbortController().signal, onFailed };
-    const error = await errorOf(EngineError, () => runRankThreads(2, options));
+    const { outcome, error } = await failureOf(runRankThreads(2, options));
     expect([error.code, error.rank]).to.deep.equal(['RANK_FAILED', Number(/rank (\d)/.exec(error.message)![1])]);
     expect(error.message).to.match(/rank [01]: UNREACHABLE/);
-    expect(told).to.deep.equal([error]);
+    expect(told).to.deep.equal([outcome]);
   });
 
   it('end when the process that started them is gone', async () => {
     const gone = new AbortController();
-    const ending = errorOf(EngineError, async () =>
-      runRankThreads(2, { ...(await order(60_000)), signal: gone.signal }),
-    );
+    const ending = runRankThreads(2, { ...(await order(60_000)), signal: gone.signal });
     setImmediate(() => gone.abort(new EngineError('HEAD_LOST', 'gone')));
-    expect((await ending).message).to.equal('HEAD_LOST: gone');
+    expect((await failureOf(ending)).error.message).to.equal('HEAD_LOST: gone');
   });
 });

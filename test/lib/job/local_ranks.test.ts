@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { isNews } from '../../../lib/job/rank_log.js';
+import { isNews } from '../../../lib/job/local_ranks.js';
 
 describe("a rank's log", () => {
   it("is shown without what TensorFlow's library and Dawn say on every start", () => {

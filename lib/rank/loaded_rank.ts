@@ -1,0 +1,155 @@
+/** What a rank does before it knows its peers: reads its part of the checkpoint, if there is room, and says what it read. */
+import { totalmem } from 'node:os';
+import type { JoinedRank } from '../../comm/job/join.js';
+import { Stopwatch } from '../../compute/base/stopwatch.js';
+import { selectBackend, type BackendChoice, type BackendReport } from '../../compute/tfjs/tf.js';
+import { MAX_MEMORY_BYTES } from '../../compute/wasm/memory/kernel_memory.js';
+import { LoadMonitor } from '../../experts/load/load_monitor.js';
+import { placementFrom, type Placement } from '../../experts/placement/placement.js';
+import { Timeline } from '../metrics/timeline.js';
+import { loadModel, type LoadedModel } from '../model/load_model.js';
+import { moeLayersOf } from '../model/spec/spec.js';
+import { footprintAt, footprintOf } from '../model/weights/footprint.js';
+import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
+import { tensorsOfRank, unusedTensors } from '../model/weights/rank_tensors.js';
+import { backendOf, residenceOf } from '../model/weights/residence.js';
+import type { RankJob } from '../protocol/rank_job.js';
+import type { LoadReport } from '../protocol/step_plan.js';
+import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
+import { Fingerprint } from '../weights/fingerprint.js';
+import { readModelFiles } from '../weights/model_files.js';
+import type { RankExecutorParts } from './rank_executor.js';
+import type { RankPlace } from './rank_place.js';
+
+/** What a rank may have otherwise than its job. */
+export interface LoadChoices {
+  /** Model folder on this machine. Default: the head's path. */
+  readonly model?: string;
+  /** Default: the job's. */
+  readonly backend?: BackendChoice;
+  /** Its model folder is the head's own: nobody needs a proof of what it read. Default false. */
+  readonly readsHeadsFolder?: boolean;
+  /** What it has of its machine. Default: all, and no GPU of which anything is known. */
+  readonly place?: RankPlace;
+}
+
+/** A rank that has loaded, and lacks its way to the others. */
+export interface LoadedRank {
+  readonly placement: Placement;
+  /** Open, for experts that have to be read later: its owner closes it. */
+  readonly checkpoint: Checkpoint;
+  readonly model: LoadedModel;
+  /** What its steps are measured with. */
+  readonly meters: Pick<RankExecutorParts, 'clock' | 'timeline' | 'load' | 'rankLoad'>;
+  readonly report: LoadReport;
+  /** Of what all ranks must have read alike. */
+  readonly fingerprint: string;
+}
+
+/** @throws ExpertError, WeightError or ModelError: why it can't; the reason of `signal`, which ends the loading */
+export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal: AbortSignal): Promise<LoadedRank> {
+  const startMs = performance.now();
+  const job = jobOf(joined);
+  const { spec, blockSize, numKvBlocks, maxNumBatchedTokens, mla, microBatches } = job;
+  const { model: modelDir = job.model, readsHeadsFolder = false, place = { ranksHere: 1, gpu: null } } = choices;
+  const wanted = backendOf(choices.backend ?? job.backend, job.residence);
+  const backend = await selectBackend(wanted, { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null });
+  const { configBytes } = await readModelFiles(modelDir);
+  const { numExperts } = spec.moe.gate;
+  const numLayers = moeLayersOf(spec).length;
+  const { rank, size: numRanks } = joined;
+  const placement = placementFrom(0, numRanks, numExperts, job.phy2log);
+  const progress = progressOf(joined);
+  const checkpoint = await openCheckpoint(modelDir, { onProgress: progress.onBytes });
+  try {
+    progress.totalBytes = checkpoint.totalBytes(tensorsOfRank(spec, checkpoint, placement, rank));
+    const residence = residenceOf(job.residence, backend.name, checkpoint);
+    const room = { blockSize, numKvBlocks, maxNumBatchedTokens, numMovingLayers: job.moves?.numLayers ?? 0 };
+    const shape = { spec, checkpoint, placement, rank, residence, ...room };
+    const footprint = footprintOf(shape);
+    checkMemory(footprint, residence, memoryOf(joined, backend, place), footprintAt(shape));
+    const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
+    const timeline = job.trace ? new Timeline() : null;
+    const meters = {
+      clock: new Stopwatch(timeline?.onLap),
+      timeline,
+      load: new LoadMonitor(numLayers, numExperts),
+      rankLoad: new LoadMonitor(numLayers, numRanks),
+    };
+    const expertDigests: Record<string, string> = {};
+    const onExpertDigest = (key: string, digest: string): void => void (expertDigests[key] = digest);
+    const model = await loadModel({
+      ...shape,
+      ...meters,
+      ...{ fingerprint, mla, microBatches, signal },
+      reserved: { firstBytes: footprint.cache + footprint.activations, eachBytes: footprint.received },
+      ...(!readsHeadsFolder && { onExpertDigest }),
+    });
+    const unused = unusedTensors(spec, checkpoint);
+    const report: LoadReport = {
+      backend: backend.name,
+      backendDetail: backend.detail,
+      residence,
+      device: isOnGpu(backend) ? (place.gpu?.device ?? null) : null,
+      bytesRead: checkpoint.bytesRead,
+      headerBytesRead: checkpoint.headerBytesRead,
+      loadMs: performance.now() - startMs,
+      pid: process.pid,
+      ...(!readsHeadsFolder && { expertDigests }),
+      unused: { count: unused.length, names: unused.slice(0, 5) }, // those that a message has room for
+    };
+    return { placement, checkpoint, model, meters, report, fingerprint: fingerprint.digest() };
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+/** An authenticated head of the same protocol version wrote it. */
+export const jobOf = ({ job }: Pick<JoinedRank, 'job'>): RankJob => job as RankJob;
+
+/** What there is of memory. */
+function memoryOf({ rank, size: numRanks }: JoinedRank, backend: BackendReport, place: RankPlace): MemoryLimits {
+  const allowed = process.constrainedMemory(); // of a container
+  return {
+    ...{ backend: backend.name, rank, numRanks, memoryBytes: MAX_MEMORY_BYTES },
+    availableBytes: process.availableMemory(),
+    totalBytes: allowed > 0 ? Math.min(allowed, totalmem()) : totalmem(),
+    ranksHere: place.ranksHere,
+    gpu: gpuOf(backend, place.gpu),
+    ...(backend.maxTensorBytes !== undefined && { maxTensorBytes: backend.maxTensorBytes }),
+  };
+}
+
+/** TensorFlow is taken by `auto` with a GPU alone. */
+const isOnGpu = ({ name, isAutomatic }: BackendReport): boolean => name === 'tensorflow' && isAutomatic;
+
+/** WebGPU doesn't tell how much memory its GPU has, nor which of the driver's it is. */
+function gpuOf(backend: BackendReport, own: GpuMemory | null): GpuMemory | null {
+  if (isOnGpu(backend)) return own ?? UNKNOWN_GPU;
+  return backend.name === 'webgpu' && backend.isAutomatic ? UNKNOWN_GPU : null;
+}
+
+const UNKNOWN_GPU = { device: null, freeBytes: null, numRanks: 1 };
+
+const PROGRESS_EVERY_MS = 5000;
+
+/** One message per hundredth, so that a large checkpoint doesn't flood the head, and one every few seconds, so that the head knows we live. */
+function progressOf(joined: JoinedRank): { totalBytes: number; readonly onBytes: (bytes: number) => void } {
+  let done = 0;
+  let reported = 0;
+  let reportedAtMs = performance.now();
+  const progress = {
+    totalBytes: Infinity,
+    onBytes: (bytes: number): void => {
+      done += bytes;
+      const fraction = done / progress.totalBytes;
+      const isNews = fraction >= reported + 0.01 || performance.now() - reportedAtMs > PROGRESS_EVERY_MS;
+      if (!isNews || !joined.link.isOpen) return;
+      reported = fraction;
+      reportedAtMs = performance.now();
+      joined.progress('weights', Math.min(1, fraction));
+    },
+  };
+  return progress;
+}
