@@ -1,0 +1,62 @@
+/** The command line as a user meets it: what there is, and what this machine has. */
+import { expect } from 'chai';
+import { Processes, type Ended } from '../../kit/processes.js';
+import { commandLine, inPairs, expectSuccess, json } from '../../kit/command_line.js';
+
+const processes = new Processes();
+const expertwire = commandLine(processes);
+
+describe('expertwire doctor and --help', function () {
+  this.timeout(60_000);
+
+  afterEach(processes.expectNone);
+
+  it('doctor --json tells backends and which one is taken', async () => {
+    const report = json(expectSuccess(await expertwire(['doctor', '--json'])));
+    expect(report).to.include({ node: process.version, expertwire: '0.1.0' });
+    const backends = report.backends as { name: string; available: boolean; detail: string }[];
+    expect(backends.map(({ name }) => name)).to.deep.equal(['tensorflow', 'webgpu', 'wasm', 'cpu']);
+    expect(backends.find(({ name }) => name === 'wasm')!.available).to.equal(true);
+    expect(backends.map(({ name }) => name)).to.include(report.auto);
+    for (const { detail } of backends) expect(detail).not.to.equal('');
+    const tensorflow = backends.find(({ name }) => name === 'tensorflow')!;
+    expect(report.native).to.include({ unavailable: tensorflow.available ? null : tensorflow.detail });
+    expect(report.cuda_devices).to.be.an('array');
+  });
+
+  const HELP: readonly [readonly string[], ...string[]][] = [
+    [[], 'generate', 'score', 'rank', 'doctor', 'bench', 'launch'],
+    [
+      ['generate'],
+      '--model',
+      '--ranks',
+      '--prompt',
+      '--prompt-ids',
+      '--temperature',
+      '--json',
+      '--summary',
+      '--set',
+      '--listen',
+    ],
+    [['score'], '--model', '--ids', '--text', '--file', '--logits', '--json'],
+    [['rank'], '--head', '--rank', '--nproc', '--advertise', '--secret-file', '--join-timeout'],
+    [['doctor'], '--json'],
+    [['launch'], '--nnodes', '--node-rank', '--nproc-per-node', '--head', 'Slurm'],
+    [['bench'], 'codec', 'generate'],
+  ];
+  let ends: readonly Ended[];
+  before(
+    async () =>
+      (ends = await inPairs(
+        expertwire,
+        HELP.map(([command]) => [...command, '--help']),
+      )),
+  );
+
+  HELP.forEach(([command, ...words], i) => {
+    it(`expertwire ${[...command, '--help'].join(' ')} exits with 0 and tells what there is`, () => {
+      const stdout = expectSuccess(ends[i]!);
+      for (const word of words) expect(stdout).to.include(word);
+    });
+  });
+});

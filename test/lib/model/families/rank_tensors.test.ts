@@ -1,0 +1,81 @@
+import { expect } from 'chai';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { asRank } from '../../../../base/ids.js';
+import { createPlacement, placementFrom } from '../../../../experts/placement/placement.js';
+import { isHeadTied, tensorsOfRank, unusedTensors } from '../../../../lib/model/weights/rank_tensors.js';
+import { modelSpecOf } from '../../../../lib/model/families/registry.js';
+import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
+import { openCheckpoint, type Checkpoint } from '../../../../lib/weights/checkpoint.js';
+import { writeSafetensors } from '../../../kit/safetensors_writer.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
+import { V3 } from '../../../kit/published_configs.js';
+
+describe('tensors of a rank', () => {
+  const config = {
+    ...V3,
+    num_hidden_layers: 2,
+    first_k_dense_replace: 1,
+    n_routed_experts: 4,
+    n_group: 1,
+    topk_group: 1,
+    num_experts_per_tok: 2,
+  };
+  const expert = (layer: number, e: number): string => `model.layers.${layer}.mlp.experts.${e}.up_proj.weight`;
+  const withNames = <T>(names: readonly string[], use: (checkpoint: Checkpoint) => T): Promise<T> =>
+    withTempFolder(async (dir) => {
+      const tensors = names.map((name) => ({ name, dtype: 'F32', shape: [1], bytes: new Uint8Array(4) }));
+      await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
+      const checkpoint = await openCheckpoint(dir);
+      const result = use(checkpoint);
+      await checkpoint.close();
+      return result;
+    });
+  const DENSE = ['lm_head.weight', 'model.embed_tokens.weight', 'model.layers.1.mlp.gate.weight', 'model.norm.weight'];
+  const MTP = ['model.layers.2.enorm.weight', 'model.layers.2.mlp.gate.weight', expert(2, 0)];
+
+  /** Names that a rank of three reads. */
+  async function namesOf(
+    spec: ModelSpec,
+    rank: number,
+    placement = createPlacement('round_robin', { numLayers: 1, numExperts: 4, numRanks: 3 }),
+  ): Promise<string[]> {
+    const names = [...DENSE, ...MTP, ...[0, 1, 2, 3].map((e) => expert(1, e))];
+    return withNames(names, (checkpoint) => tensorsOfRank(spec, checkpoint, placement, asRank(rank)));
+  }
+
+  it('are the dense ones and its own experts, without the layer for multi-token prediction', async () => {
+    const spec = modelSpecOf(config);
+    expect(await namesOf(spec, 0)).to.have.members([...DENSE, expert(1, 0), expert(1, 3)]);
+    expect(await namesOf(spec, 1)).to.have.members([...DENSE, expert(1, 1)]);
+    expect(await namesOf(spec, 2)).to.have.members([...DENSE, expert(1, 2)]);
+  });
+
+  it('include redundant experts, as often as the rank holds them', async () => {
+    const placement = placementFrom(0, 3, 4, [Int32Array.of(0, 3, 1, 1, 2, 2, 2, 1, -1)]);
+    expect(await namesOf(modelSpecOf(config), 1, placement)).to.have.members([
+      ...[...DENSE, expert(1, 1)],
+      ...[expert(1, 2), expert(1, 2)],
+    ]);
+  });
+
+  it('the head is the embedding where it is tied, unless it is stored', async () => {
+    const tied = modelSpecOf({ ...config, tie_word_embeddings: true });
+    expect(await withNames(DENSE.slice(1), (checkpoint) => isHeadTied(tied, checkpoint))).to.equal(true);
+    expect(await withNames(DENSE, (checkpoint) => isHeadTied(tied, checkpoint))).to.equal(false);
+    expect(await withNames(DENSE, (checkpoint) => isHeadTied(modelSpecOf(config), checkpoint))).to.equal(false);
+  });
+
+  it('that the configuration gives no meaning to are known by name; prediction layers and stored frequencies are no surprise', async () => {
+    const odd = [
+      'model.layers.0.self_attn.q_proj.bias',
+      'model.layers.3.mlp.gate.weight',
+      expert(1, 4),
+      'visual.patch.weight',
+    ];
+    const fine = ['model.layers.0.self_attn.rotary_emb.inv_freq', 'mtp.fc.weight', ...MTP];
+    const names = [...DENSE, ...fine, ...odd, expert(1, 0)];
+    const unused = await withNames(names, (checkpoint) => unusedTensors(modelSpecOf(config), checkpoint));
+    expect(unused).to.have.members(odd);
+  });
+});
