@@ -1,6 +1,6 @@
 """Weights that need no file: a value for every element, from the tensor's name and the element's index alone.
 
-test/kit/conformance.ts computes the same values, so a golden file holds a configuration and logits, and no checkpoint.
+test/kit/model/conformance.ts computes the same values, so a golden file holds a configuration and logits, and no checkpoint.
 """
 
 import numpy as np

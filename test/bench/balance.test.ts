@@ -8,7 +8,7 @@ import { runBench } from '../../bench/index.js';
 import { STEP_PHASES, type StepPhase } from '../../compute/base/stopwatch.js';
 import { UsageError } from '../../lib/commands/base/context.js';
 import { loadTokenizer } from '../../lib/tokenizer/tokenizer.js';
-import { commandContext } from '../kit/command_context.js';
+import { commandContext } from '../kit/processes/command_context.js';
 import { moe7m } from '../kit/paths.js';
 import { errorOf } from '../kit/rejects.js';
 

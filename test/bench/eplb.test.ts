@@ -4,7 +4,7 @@ import { changingTraffic } from '../../bench/eplb/loads.js';
 import { MOE_7M_LOADS } from '../../bench/eplb/moe7m_loads.js';
 import type { EplbRow } from '../../bench/eplb/judge.js';
 import { UsageError } from '../../lib/commands/base/context.js';
-import { commandContext } from '../kit/command_context.js';
+import { commandContext } from '../kit/processes/command_context.js';
 import { errorOf } from '../kit/rejects.js';
 
 async function output(...args: readonly string[]): Promise<string> {

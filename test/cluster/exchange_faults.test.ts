@@ -1,9 +1,9 @@
 /** What becomes of an all-to-all between real processes when a rank or a link fails in each of its phases. */
 import { expect } from 'chai';
-import { inputOf } from '../kit/all_to_all.js';
-import { ExchangeJob, type Address, type ExchangeJobOptions } from '../kit/exchange_job.js';
-import type { Reply } from '../kit/exchange_rank.js';
-import { WireRelay } from '../kit/wire_relay.js';
+import { inputOf } from '../kit/comm/all_to_all.js';
+import { ExchangeJob, type Address, type ExchangeJobOptions } from '../kit/comm/exchange_job.js';
+import type { Reply } from '../kit/comm/exchange_rank.js';
+import { WireRelay } from '../kit/comm/wire_relay.js';
 import { refCombineSource } from '../refs/all_to_all_ref.js';
 
 const SURVIVORS = [0, 1];

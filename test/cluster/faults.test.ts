@@ -9,12 +9,12 @@ import { Engine } from '../../lib/head/engine.js';
 import type { Loss } from '../../lib/head/step_loop.js';
 import type { TokenEvent } from '../../lib/protocol/request.js';
 import type { EngineStats } from '../../lib/head/engine.js';
-import { startEngine } from '../kit/engines.js';
-import { moe7mCases } from '../kit/goldens.js';
-import { copyModel } from '../kit/model_copy.js';
+import { startEngine } from '../kit/engine/engines.js';
+import { moe7mCases } from '../kit/model/goldens.js';
+import { copyModel } from '../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
-import { freePort } from '../kit/ports.js';
-import { kill, lastLine, Processes, until, type Running } from '../kit/processes.js';
+import { freePort } from '../kit/processes/ports.js';
+import { kill, lastLine, Processes, until, type Running } from '../kit/processes/processes.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const processes = new Processes();

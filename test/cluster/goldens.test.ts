@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
 import type { Engine } from '../../lib/head/engine.js';
 import type { EngineStats } from '../../lib/head/engine.js';
-import { generateIds, scoreIds, startEngine, type EngineSetup, type Scored } from '../kit/engines.js';
-import { moe7mCases } from '../kit/goldens.js';
+import { generateIds, scoreIds, startEngine, type EngineSetup, type Scored } from '../kit/engine/engines.js';
+import { moe7mCases } from '../kit/model/goldens.js';
 import { moe7m } from '../kit/paths.js';
-import { Processes } from '../kit/processes.js';
+import { Processes } from '../kit/processes/processes.js';
 import { holderOf, tensorBytesByRank, trafficOf, type Strategy } from '../refs/rank_bytes.js';
 
 const CASES = moe7mCases();

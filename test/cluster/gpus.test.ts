@@ -1,11 +1,11 @@
 /** Real ranks on a machine with GPUs; the GPUs and TensorFlow's library are stand-ins, all between them and the command line is not. */
 import { expect } from 'chai';
 import { availableParallelism, hostname } from 'node:os';
-import { withFakeGpus, type LoadedWith } from '../kit/fake_gpus.js';
-import { tinyGolden } from '../kit/goldens.js';
+import { withFakeGpus, type LoadedWith } from '../kit/native/fake_gpus.js';
+import { tinyGolden } from '../kit/model/goldens.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
-import { freePort } from '../kit/ports.js';
-import { Processes, type Ended } from '../kit/processes.js';
+import { freePort } from '../kit/processes/ports.js';
+import { Processes, type Ended } from '../kit/processes/processes.js';
 
 const processes = new Processes();
 const MODEL = tinyModel('tiny-qwen3-moe');

@@ -3,11 +3,11 @@ import { expect } from 'chai';
 import { hostname } from 'node:os';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine } from '../../lib/head/engine.js';
-import { generateIds } from '../kit/engines.js';
-import { moe7mCases, tinyGolden } from '../kit/goldens.js';
+import { generateIds } from '../kit/engine/engines.js';
+import { moe7mCases, tinyGolden } from '../kit/model/goldens.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
-import { freePort } from '../kit/ports.js';
-import { lastLine, Processes, withoutNews } from '../kit/processes.js';
+import { freePort } from '../kit/processes/ports.js';
+import { lastLine, Processes, withoutNews } from '../kit/processes/processes.js';
 
 const processes = new Processes();
 const SECRET = 'a secret of this test';

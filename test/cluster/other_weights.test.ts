@@ -2,11 +2,11 @@
 import { expect } from 'chai';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { moe7mCases } from '../kit/goldens.js';
-import { copyModel, flipBit } from '../kit/model_copy.js';
+import { moe7mCases } from '../kit/model/goldens.js';
+import { copyModel, flipBit } from '../kit/model/model_copy.js';
 import { moe7m } from '../kit/paths.js';
-import { freePort } from '../kit/ports.js';
-import { lastLine, Processes, type Ended } from '../kit/processes.js';
+import { freePort } from '../kit/processes/ports.js';
+import { lastLine, Processes, type Ended } from '../kit/processes/processes.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const processes = new Processes();

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { moe7m } from '../kit/paths.js';
-import { CLI, Processes } from '../kit/processes.js';
+import { CLI, Processes } from '../kit/processes/processes.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const processes = new Processes();

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compile, createConsumer, run } from '../kit/consumer_project.js';
+import { compile, createConsumer, run } from '../kit/processes/consumer_project.js';
 import { repoRoot } from '../kit/paths.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 

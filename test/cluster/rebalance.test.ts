@@ -5,10 +5,10 @@ import { Engine } from '../../lib/head/engine.js';
 import type { Loss } from '../../lib/head/step_loop.js';
 import type { RebalanceEvent } from '../../lib/head/rebalancing/rebalance_stats.js';
 import { loadConfig } from '../../lib/config/load.js';
-import { generateIds } from '../kit/engines.js';
-import { moe7mCases } from '../kit/goldens.js';
+import { generateIds } from '../kit/engine/engines.js';
+import { moe7mCases } from '../kit/model/goldens.js';
 import { moe7m } from '../kit/paths.js';
-import { kill, Processes } from '../kit/processes.js';
+import { kill, Processes } from '../kit/processes/processes.js';
 
 const processes = new Processes();
 const CASES = moe7mCases().slice(0, 4);

@@ -1,7 +1,7 @@
 /** Many dispatch and combine pairs between real processes: the same bits every time, and memory that doesn't grow. */
 import { expect } from 'chai';
-import { ExchangeJob } from '../kit/exchange_job.js';
-import { inputOf } from '../kit/all_to_all.js';
+import { ExchangeJob } from '../kit/comm/exchange_job.js';
+import { inputOf } from '../kit/comm/all_to_all.js';
 import { refCombineSource } from '../refs/all_to_all_ref.js';
 
 /** `npm run soak` sets 10000. */

@@ -2,13 +2,13 @@
 import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createAuthority } from '../kit/certificates.js';
-import { generateIds, startEngine } from '../kit/engines.js';
-import { moe7mCases } from '../kit/goldens.js';
-import { copyModel } from '../kit/model_copy.js';
+import { createAuthority } from '../kit/comm/certificates.js';
+import { generateIds, startEngine } from '../kit/engine/engines.js';
+import { moe7mCases } from '../kit/model/goldens.js';
+import { copyModel } from '../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
-import { freePort } from '../kit/ports.js';
-import { kill, lastLine, Processes } from '../kit/processes.js';
+import { freePort } from '../kit/processes/ports.js';
+import { kill, lastLine, Processes } from '../kit/processes/processes.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const CASES = moe7mCases();

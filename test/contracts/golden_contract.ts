@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { BackendName } from '../../compute/tfjs/tf.js';
 import type { Compute } from '../../lib/model/weights/residence.js';
 import type { MlaForm } from '../../lib/model/spec/spec.js';
-import { heldMemory } from '../kit/held_memory.js';
-import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../kit/local_job.js';
+import { heldMemory } from '../kit/kernels/held_memory.js';
+import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../kit/engine/local_job.js';
 import { tinyModel } from '../kit/paths.js';
 
 export interface TinyGolden {

@@ -7,8 +7,8 @@ import { attentionNormName, attentionName, EMBEDDING } from '../../lib/model/spe
 import { tensorShapesOf } from '../../lib/model/spec/tensor_shapes.js';
 import type { Compute } from '../../lib/model/weights/residence.js';
 import { InternalError } from '../../base/coded_error.js';
-import { CacheRanks } from '../kit/cache_ranks.js';
-import { conformanceValues, readConformance, writeConformanceModel } from '../kit/conformance.js';
+import { CacheRanks } from '../kit/model/cache_ranks.js';
+import { conformanceValues, readConformance, writeConformanceModel } from '../kit/model/conformance.js';
 import { errorOf } from '../kit/rejects.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 import { largestDifference, randomFrom, randomValues } from '../refs/random.js';

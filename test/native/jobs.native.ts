@@ -1,9 +1,9 @@
 /** Jobs whose ranks compute with TensorFlow's own library: as threads of one process, and beside a rank of another backend. */
 import { expect } from 'chai';
-import { moe7mCases, tinyGolden } from '../kit/goldens.js';
+import { moe7mCases, tinyGolden } from '../kit/model/goldens.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
-import { freePort } from '../kit/ports.js';
-import { Processes } from '../kit/processes.js';
+import { freePort } from '../kit/processes/ports.js';
+import { Processes } from '../kit/processes/processes.js';
 
 const processes = new Processes();
 const NAME = 'tiny-deepseek-v3';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Processes } from '../kit/processes.js';
+import { Processes } from '../kit/processes/processes.js';
 import { moe7m } from '../kit/paths.js';
 
 const processes = new Processes();

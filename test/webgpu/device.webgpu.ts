@@ -4,7 +4,7 @@ import { ExpertError } from '../../compute/base/errors.js';
 import type { GuardedBackend } from '../../compute/tfjs/webgpu/guarded_backend.js';
 import { registeredBackend, tf as tfjs, type TfjsTensor } from '../../compute/tfjs/library/tfjs.js';
 import * as tf from '../../compute/tfjs/tf.js';
-import { promptPart, startLocalJob, startOf, type LocalJob } from '../kit/local_job.js';
+import { promptPart, startLocalJob, startOf, type LocalJob } from '../kit/engine/local_job.js';
 import { tinyModel } from '../kit/paths.js';
 import { errorOf } from '../kit/rejects.js';
 import { useWebgpu } from './use_webgpu.js';

@@ -1,10 +1,10 @@
 /** Ranks on webgpu as processes: the same text as on wasm, and a clean end. */
 import { expect } from 'chai';
 import { listAdapters } from '../../compute/tfjs/tf.js';
-import { moe7mCases, tinyGolden } from '../kit/goldens.js';
+import { moe7mCases, tinyGolden } from '../kit/model/goldens.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
-import { freePort } from '../kit/ports.js';
-import { Processes, type Running } from '../kit/processes.js';
+import { freePort } from '../kit/processes/ports.js';
+import { Processes, type Running } from '../kit/processes/processes.js';
 import { useWebgpu } from './use_webgpu.js';
 
 await useWebgpu();

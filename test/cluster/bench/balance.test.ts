@@ -4,7 +4,7 @@ import type { BalanceRow } from '../../../bench/balance/rows.js';
 import type { SplitRow } from '../../../bench/balance/split_time.js';
 import { runBench } from '../../../bench/index.js';
 import { REPLICA_CHOICES } from '../../../experts/placement/replica_choice.js';
-import { commandContext } from '../../kit/command_context.js';
+import { commandContext } from '../../kit/processes/command_context.js';
 import { tinyModel } from '../../kit/paths.js';
 
 async function output(...args: readonly string[]): Promise<string> {

@@ -1,7 +1,7 @@
 /** The command line as a user meets it: what there is, and what this machine has. */
 import { expect } from 'chai';
-import { Processes, type Ended } from '../../kit/processes.js';
-import { commandLine, inPairs, expectSuccess, json } from '../../kit/command_line.js';
+import { Processes, type Ended } from '../../kit/processes/processes.js';
+import { commandLine, inPairs, expectSuccess, json } from '../../kit/processes/command_line.js';
 
 const processes = new Processes();
 const expertwire = commandLine(processes);

@@ -3,12 +3,12 @@ import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadTokenizer } from '../../../lib/tokenizer/tokenizer.js';
-import { moe7mCases, tinyGolden } from '../../kit/goldens.js';
-import { copyModel, keepExperts } from '../../kit/model_copy.js';
+import { moe7mCases, tinyGolden } from '../../kit/model/goldens.js';
+import { copyModel, keepExperts } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
-import { Processes } from '../../kit/processes.js';
+import { Processes } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { commandLine, expectSuccess, json, ids } from '../../kit/command_line.js';
+import { commandLine, expectSuccess, json, ids } from '../../kit/processes/command_line.js';
 
 const processes = new Processes();
 const expertwire = commandLine(processes);

@@ -1,12 +1,12 @@
 /** The command line as a user meets it: what keeps ranks of other machines out is told on both sides. */
 import { expect } from 'chai';
-import { tinyGolden } from '../../kit/goldens.js';
-import { changeTensors, copyModel } from '../../kit/model_copy.js';
+import { tinyGolden } from '../../kit/model/goldens.js';
+import { changeTensors, copyModel } from '../../kit/model/model_copy.js';
 import { tinyModel } from '../../kit/paths.js';
-import { closeServer, freePort, listenOn, portOf } from '../../kit/ports.js';
-import { Processes } from '../../kit/processes.js';
+import { closeServer, freePort, listenOn, portOf } from '../../kit/processes/ports.js';
+import { Processes } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { commandLine, expectFailure, expectSuccess, json, ids } from '../../kit/command_line.js';
+import { commandLine, expectFailure, expectSuccess, json, ids } from '../../kit/processes/command_line.js';
 
 const processes = new Processes();
 const expertwire = commandLine(processes);

@@ -3,9 +3,9 @@ import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { moe7m, tinyModel } from '../../kit/paths.js';
-import { Processes, type Ended } from '../../kit/processes.js';
+import { Processes, type Ended } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { commandLine, inPairs, expectFailure } from '../../kit/command_line.js';
+import { commandLine, inPairs, expectFailure } from '../../kit/processes/command_line.js';
 
 const processes = new Processes();
 const expertwire = commandLine(processes);

@@ -1,11 +1,11 @@
 /** The command line as a user meets it: faults of a model folder are told plainly. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { changeJson, copyModel } from '../../kit/model_copy.js';
+import { changeJson, copyModel } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
-import { Processes } from '../../kit/processes.js';
+import { Processes } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { commandLine, expectFailure } from '../../kit/command_line.js';
+import { commandLine, expectFailure } from '../../kit/processes/command_line.js';
 
 const processes = new Processes();
 const expertwire = commandLine(processes);

@@ -2,12 +2,12 @@
 import { expect } from 'chai';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { moe7mCases, tinyGolden } from '../../kit/goldens.js';
-import { copyModel } from '../../kit/model_copy.js';
+import { moe7mCases, tinyGolden } from '../../kit/model/goldens.js';
+import { copyModel } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
-import { Processes } from '../../kit/processes.js';
+import { Processes } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { commandLine, expectFailure, expectSuccess, json, ids } from '../../kit/command_line.js';
+import { commandLine, expectFailure, expectSuccess, json, ids } from '../../kit/processes/command_line.js';
 
 const processes = new Processes();
 const expertwire = commandLine(processes);

@@ -1,7 +1,7 @@
 /** launch.sh under the launchers of clusters, with real processes. */
 import type { Server } from 'node:net';
-import { closeServer, freePort, listenOn, portOf } from '../../kit/ports.js';
-import { LaunchSite, COMMAND, expectGolden, expectQuietSuccess } from '../../kit/launch_site.js';
+import { closeServer, freePort, listenOn, portOf } from '../../kit/processes/ports.js';
+import { LaunchSite, COMMAND, expectGolden, expectQuietSuccess } from '../../kit/processes/launch_site.js';
 
 const site = new LaunchSite();
 

@@ -2,8 +2,15 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { lastLine, type Running } from '../../kit/processes.js';
-import { LaunchSite, SECRET, COMMAND, LONG, expectGolden, expectQuietSuccess } from '../../kit/launch_site.js';
+import { lastLine, type Running } from '../../kit/processes/processes.js';
+import {
+  LaunchSite,
+  SECRET,
+  COMMAND,
+  LONG,
+  expectGolden,
+  expectQuietSuccess,
+} from '../../kit/processes/launch_site.js';
 
 const site = new LaunchSite();
 

@@ -4,10 +4,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VERSION } from '../../../lib/config/package_files.js';
-import { buildWith, markBuilt, touch, writeProgram } from '../../kit/launch_folder.js';
+import { buildWith, markBuilt, touch, writeProgram } from '../../kit/processes/launch_folder.js';
 import { moe7m } from '../../kit/paths.js';
-import { lastLine, until } from '../../kit/processes.js';
-import { LaunchSite, COMMAND, expectGolden } from '../../kit/launch_site.js';
+import { lastLine, until } from '../../kit/processes/processes.js';
+import { LaunchSite, COMMAND, expectGolden } from '../../kit/processes/launch_site.js';
 
 const site = new LaunchSite();
 

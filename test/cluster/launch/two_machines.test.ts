@@ -1,8 +1,15 @@
 /** launch.sh on two machines, with real processes. */
 import { expect } from 'chai';
-import { freePort } from '../../kit/ports.js';
-import { kill, lastLine, type Running } from '../../kit/processes.js';
-import { LaunchSite, COMMAND, LONG, END_MS, expectGolden, expectQuietSuccess } from '../../kit/launch_site.js';
+import { freePort } from '../../kit/processes/ports.js';
+import { kill, lastLine, type Running } from '../../kit/processes/processes.js';
+import {
+  LaunchSite,
+  COMMAND,
+  LONG,
+  END_MS,
+  expectGolden,
+  expectQuietSuccess,
+} from '../../kit/processes/launch_site.js';
 
 const site = new LaunchSite();
 

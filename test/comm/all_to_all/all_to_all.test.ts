@@ -17,9 +17,9 @@ import {
   runExperts,
   tagOf,
   withMeshes,
-} from '../../kit/all_to_all.js';
+} from '../../kit/comm/all_to_all.js';
 import { rejection, thrown } from '../../kit/errors.js';
-import { openWsMeshes } from '../../kit/ws_meshes.js';
+import { openWsMeshes } from '../../kit/comm/ws_meshes.js';
 import {
   refCombineRank,
   refCombineSource,

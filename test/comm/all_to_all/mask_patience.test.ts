@@ -5,10 +5,10 @@ import type { Phase } from '../../../comm/mesh/frame.js';
 import { asRank } from '../../../base/ids.js';
 import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import type { Mesh } from '../../../comm/mesh/mesh.js';
-import { endpointsOf, randomInput, randomOf, runExperts, tagOf, withMeshes } from '../../kit/all_to_all.js';
+import { endpointsOf, randomInput, randomOf, runExperts, tagOf, withMeshes } from '../../kit/comm/all_to_all.js';
 import { rejection } from '../../kit/errors.js';
-import { FaultyMesh } from '../../kit/faulty_mesh.js';
-import { distinctExperts, packedEndpointsOf, runPackedExperts } from '../../kit/low_latency.js';
+import { FaultyMesh } from '../../kit/comm/faulty_mesh.js';
+import { distinctExperts, packedEndpointsOf, runPackedExperts } from '../../kit/comm/low_latency.js';
 import type { RefInput } from '../../refs/all_to_all_ref.js';
 
 const TIMEOUT_MS = 800;

@@ -14,9 +14,9 @@ import {
 } from '../../../comm/index.js';
 import { dial } from '../../../comm/ws/door/dial.js';
 import { WsServer } from '../../../comm/ws/door/ws_server.js';
-import { createAuthority } from '../../kit/certificates.js';
+import { createAuthority } from '../../kit/comm/certificates.js';
 import { rejection } from '../../kit/errors.js';
-import { openWsMeshes } from '../../kit/ws_meshes.js';
+import { openWsMeshes } from '../../kit/comm/ws_meshes.js';
 
 const HOST = '127.0.0.1';
 const [OURS, THEIRS] = [createAuthority('our job'), createAuthority('another job')];

@@ -19,7 +19,7 @@ import {
   groupsOf,
   withNeighbours,
   SCALED,
-} from '../../kit/wire_values.js';
+} from '../../kit/comm/wire_values.js';
 
 describe('wire dtypes', () => {
   describe('codes', () => {

@@ -15,7 +15,7 @@ import {
   randomRows,
   normal,
   ENCODED,
-} from '../../kit/wire_values.js';
+} from '../../kit/comm/wire_values.js';
 
 describe('wire dtypes', () => {
   it('a row has the bytes of its values and of one scale per 128 channels begun', () => {

@@ -10,7 +10,7 @@ import {
   type RendezvousOptions,
 } from '../../../comm/index.js';
 import { decodeMessage, encodeMessage } from '../../../comm/job/messages.js';
-import { randomOf } from '../../kit/all_to_all.js';
+import { randomOf } from '../../kit/comm/all_to_all.js';
 import { rejection, thrown } from '../../kit/errors.js';
 
 const FINGERPRINT = 'abcdef012345'.repeat(5);

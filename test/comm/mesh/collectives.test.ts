@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { asRank, createCollectives, createLocalMeshes, type Collectives, type Mesh } from '../../../comm/index.js';
 import { rejection } from '../../kit/errors.js';
-import { openWsMeshes } from '../../kit/ws_meshes.js';
+import { openWsMeshes } from '../../kit/comm/ws_meshes.js';
 
 describe('collectives', () => {
   let meshes: Mesh[] = [];

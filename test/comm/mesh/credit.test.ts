@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { CreditAccount, SendWindow } from '../../../comm/mesh/credit.js';
-import { randomOf } from '../../kit/all_to_all.js';
+import { randomOf } from '../../kit/comm/all_to_all.js';
 import { thrown } from '../../kit/errors.js';
 
 const MAX_FRAME_BYTES = 1000;

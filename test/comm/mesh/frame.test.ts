@@ -11,7 +11,7 @@ import {
   WIRE_DTYPES,
   type FrameHeader,
 } from '../../../comm/index.js';
-import { randomOf } from '../../kit/all_to_all.js';
+import { randomOf } from '../../kit/comm/all_to_all.js';
 import { thrown } from '../../kit/errors.js';
 
 const HEADER: FrameHeader = {

@@ -12,7 +12,7 @@ import {
 } from '../../../comm/index.js';
 import { meshContract } from '../../contracts/mesh_contract.js';
 import { rejection, thrown } from '../../kit/errors.js';
-import type { PartnerOrder } from '../../kit/thread_partner.js';
+import type { PartnerOrder } from '../../kit/comm/thread_partner.js';
 
 meshContract('a thread mesh', (size, limits) => Promise.resolve(createThreadSeats(size, limits).map(openThreadMesh)));
 
@@ -26,7 +26,7 @@ function send(from: Mesh, to: number, step: number, payload: Uint8Array): void {
 }
 
 const startPartner = (order: PartnerOrder): Worker =>
-  new Worker(new URL('../../kit/thread_partner.js', import.meta.url), {
+  new Worker(new URL('../../kit/comm/thread_partner.js', import.meta.url), {
     workerData: order,
     transferList: portsOf(order.seat),
   });

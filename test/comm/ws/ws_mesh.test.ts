@@ -16,9 +16,9 @@ import {
 } from '../../../comm/index.js';
 import { decodeLinkControl, encodeLinkControl } from '../../../comm/ws/links/link_control.js';
 import { meshContract } from '../../contracts/mesh_contract.js';
-import { randomOf } from '../../kit/all_to_all.js';
+import { randomOf } from '../../kit/comm/all_to_all.js';
 import { rejection } from '../../kit/errors.js';
-import { openWsMeshes } from '../../kit/ws_meshes.js';
+import { openWsMeshes } from '../../kit/comm/ws_meshes.js';
 
 meshContract('a WebSocket mesh', (size, limits) => openWsMeshes(size, limits), 'held');
 

@@ -4,7 +4,7 @@ import { ExpertError } from '../../../compute/base/errors.js';
 import type { GateSpec } from '../../../compute/base/gate_spec.js';
 import { forcedRouting, Gate, selectExperts } from '../../../experts/routing/gate.js';
 import { matMul, rowsOf, selectBackend, tensorMemory, toTensor } from '../../../compute/tfjs/tf.js';
-import { gateCases } from '../../kit/gate_cases.js';
+import { gateCases } from '../../kit/kernels/gate_cases.js';
 import { errorOf } from '../../kit/rejects.js';
 import { routeRef } from '../../refs/gate_ref.js';
 import { randomFrom, randomValues } from '../../refs/random.js';

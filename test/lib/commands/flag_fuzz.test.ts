@@ -6,9 +6,9 @@ import { CodedError } from '../../../base/coded_error.js';
 import { UsageError } from '../../../lib/commands/base/context.js';
 import { launchPlan } from '../../../lib/commands/launch.js';
 import { createParser } from '../../../lib/commands/parser.js';
-import { commandContext } from '../../kit/command_context.js';
+import { commandContext } from '../../kit/processes/command_context.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { ODD, withOption, type Line } from '../../kit/odd_flags.js';
+import { ODD, withOption, type Line } from '../../kit/processes/odd_flags.js';
 
 const BENCHES: readonly Line[] = [
   [

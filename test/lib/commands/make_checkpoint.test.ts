@@ -7,7 +7,7 @@ import { createParser } from '../../../lib/commands/parser.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
-import { commandContext } from '../../kit/command_context.js';
+import { commandContext } from '../../kit/processes/command_context.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { UsageError, type CommandContext } from '../../../lib/commands/base/context.js';
 import { native, type NativeArgs } from '../../../lib/commands/native.js';
 import { whyNoGpu } from '../../../lib/native/gpu_verdict.js';
-import { commandContext } from '../../kit/command_context.js';
-import { fakeInstallation, type FakeParts } from '../../kit/fake_installation.js';
+import { commandContext } from '../../kit/processes/command_context.js';
+import { fakeInstallation, type FakeParts } from '../../kit/native/fake_installation.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 

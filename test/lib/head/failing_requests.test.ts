@@ -2,10 +2,10 @@
 import { expect } from 'chai';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { StepResult } from '../../../lib/protocol/step_plan.js';
-import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from '../../kit/local_engine.js';
-import { tinyGolden } from '../../kit/goldens.js';
+import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from '../../kit/engine/local_engine.js';
+import { tinyGolden } from '../../kit/model/goldens.js';
 import { tinyModel } from '../../kit/paths.js';
-import { replicated } from '../../kit/placements.js';
+import { replicated } from '../../kit/engine/placements.js';
 import { errorOf } from '../../kit/rejects.js';
 
 const MODEL = 'tiny-deepseek-v3';

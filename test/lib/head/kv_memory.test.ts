@@ -4,11 +4,11 @@ import { statsJson } from '../../../lib/commands/generate/summary.js';
 import type { EngineStats } from '../../../lib/head/engine.js';
 import type { MlaForm } from '../../../lib/model/spec/spec.js';
 import type { GenerationRequest, TokenEvent } from '../../../lib/protocol/request.js';
-import { tinyGolden } from '../../kit/goldens.js';
-import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from '../../kit/local_engine.js';
+import { tinyGolden } from '../../kit/model/goldens.js';
+import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from '../../kit/engine/local_engine.js';
 import { tinyModel } from '../../kit/paths.js';
-import { replicated } from '../../kit/placements.js';
-import { watchLogits } from '../../kit/watched_logits.js';
+import { replicated } from '../../kit/engine/placements.js';
+import { watchLogits } from '../../kit/engine/watched_logits.js';
 
 const MODEL = 'tiny-deepseek-v3';
 const PROMPT = tinyGolden(MODEL).prompt_token_ids;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { loadConfig } from '../../../lib/config/load.js';
 import { openModel, type OpenedModel } from '../../../lib/head/opened_model.js';
 import { ModelError } from '../../../lib/model/spec/errors.js';
-import { changeJson, copyModel } from '../../kit/model_copy.js';
+import { changeJson, copyModel } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';

@@ -6,9 +6,14 @@ import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import { REPLICA_CHOICES, type ReplicaChoice } from '../../../experts/placement/replica_choice.js';
 import { statsJson, summary } from '../../../lib/commands/generate/summary.js';
 import { moeLayersOf, type ModelSpec } from '../../../lib/model/spec/spec.js';
-import { generateIds, scoreIds } from '../../kit/engines.js';
-import { moe7mCases, tinyGolden } from '../../kit/goldens.js';
-import { startLocalEngine, type Fault, type LocalEngine, type LocalEngineOptions } from '../../kit/local_engine.js';
+import { generateIds, scoreIds } from '../../kit/engine/engines.js';
+import { moe7mCases, tinyGolden } from '../../kit/model/goldens.js';
+import {
+  startLocalEngine,
+  type Fault,
+  type LocalEngine,
+  type LocalEngineOptions,
+} from '../../kit/engine/local_engine.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { isSameBits } from '../../refs/random.js';
 

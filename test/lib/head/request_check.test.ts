@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { Engine } from '../../../lib/head/engine.js';
 import type { GenerationRequest, ScoreRequest } from '../../../lib/protocol/request.js';
-import { tinyGolden } from '../../kit/goldens.js';
-import { startLocalEngine, type LocalEngine } from '../../kit/local_engine.js';
+import { tinyGolden } from '../../kit/model/goldens.js';
+import { startLocalEngine, type LocalEngine } from '../../kit/engine/local_engine.js';
 import { tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 

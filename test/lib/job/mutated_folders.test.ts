@@ -9,10 +9,10 @@ import { openModel } from '../../../lib/head/opened_model.js';
 import { ModelError } from '../../../lib/model/spec/errors.js';
 import { TokenizerError } from '../../../lib/tokenizer/errors.js';
 import { WeightError } from '../../../lib/weights/errors.js';
-import { promptPart, startLocalJob, startOf } from '../../kit/local_job.js';
-import { copyModel } from '../../kit/model_copy.js';
+import { promptPart, startLocalJob, startOf } from '../../kit/engine/local_job.js';
+import { copyModel } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
-import { readSafetensors, writeSafetensors } from '../../kit/safetensors_writer.js';
+import { readSafetensors, writeSafetensors } from '../../kit/model/safetensors_writer.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 import { randomFrom } from '../../refs/random.js';
 

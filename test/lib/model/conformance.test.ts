@@ -2,8 +2,8 @@
 import { expect } from 'chai';
 import { ModelError } from '../../../lib/model/spec/errors.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import { readConformance, writeConformanceModel, type ConformanceCase } from '../../kit/conformance.js';
-import { promptPart, startLocalJob, startOf } from '../../kit/local_job.js';
+import { readConformance, writeConformanceModel, type ConformanceCase } from '../../kit/model/conformance.js';
+import { promptPart, startLocalJob, startOf } from '../../kit/engine/local_job.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 /** What transformers computes and we don't: each is refused, by a message that names this. */

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { ResidenceChoice } from '../../../lib/model/weights/residence.js';
 import { describeGolden, GOLDEN_MODELS, goldenOf, prefill } from '../../contracts/golden_contract.js';
-import { startLocalJob } from '../../kit/local_job.js';
+import { startLocalJob } from '../../kit/engine/local_job.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 
 for (const name of GOLDEN_MODELS) {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cudaDevices, surveyCuda, type CudaSurvey } from '../../../lib/native/cuda_devices.js';
-import { fakePrograms } from '../../kit/fake_programs.js';
+import { fakePrograms } from '../../kit/native/fake_programs.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 const MIB = 2 ** 20;

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nativeFacts, nativeJson, reportNative } from '../../../lib/native/native_report.js';
-import { fakePrograms } from '../../kit/fake_programs.js';
+import { fakePrograms } from '../../kit/native/fake_programs.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 const MANIFEST = { kind: 'gpu', tensorflow: '2.21.0', tfjsNode: '4.22.0', platform: 'linux x64', wheels: [] };

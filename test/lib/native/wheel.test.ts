@@ -5,7 +5,7 @@ import { NativeError } from '../../../lib/native/errors.js';
 import { extractEntry, readWheel } from '../../../lib/native/wheel.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { zipOf } from '../../kit/zip_writer.js';
+import { zipOf } from '../../kit/native/zip_writer.js';
 
 const TEXT = Buffer.from('expert '.repeat(20_000));
 const ENTRIES = [

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Reduce } from '../../../comm/all_to_all/all_to_all.js';
 import { tensorMemory } from '../../../compute/tfjs/tf.js';
-import { promptPart, startLocalJob, startOf, type LocalJobOptions } from '../../kit/local_job.js';
+import { promptPart, startLocalJob, startOf, type LocalJobOptions } from '../../kit/engine/local_job.js';
 import { tinyModel } from '../../kit/paths.js';
 
 const MODEL = tinyModel('tiny-deepseek-v3');

@@ -3,7 +3,7 @@ import { InternalError } from '../../../base/coded_error.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../../lib/protocol/step_plan.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
-import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../../kit/local_job.js';
+import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../../kit/engine/local_job.js';
 import { tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { RankFailure, RankOutcome } from '../../../lib/rank/rank_main.js';
 import { runRankThreads } from '../../../lib/rank/rank_threads.js';
-import { freePort } from '../../kit/ports.js';
+import { freePort } from '../../kit/processes/ports.js';
 
 const order = async (joinTimeoutMs: number) => ({
   head: { host: '127.0.0.1', port: await freePort() },

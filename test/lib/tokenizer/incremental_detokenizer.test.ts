@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { IncrementalDetokenizer } from '../../../lib/tokenizer/incremental_detokenizer.js';
 import { loadTokenizer, type DecodeOptions, type Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
 import { moe7m } from '../../kit/paths.js';
-import { sentencePieceTokenizer } from '../../kit/tokenizers.js';
+import { sentencePieceTokenizer } from '../../kit/model/tokenizers.js';
 
 /** Streams the ids and checks after each that what was handed out so far is the beginning of the whole text. */
 function checkStream(tokenizer: Tokenizer, ids: readonly number[], options: DecodeOptions): void {

@@ -8,7 +8,7 @@ import { loadTokenizer, type Tokenizer } from '../../../lib/tokenizer/tokenizer.
 import { moe7m, repoRoot, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
-import { sentencePieceTokenizer } from '../../kit/tokenizers.js';
+import { sentencePieceTokenizer } from '../../kit/model/tokenizers.js';
 
 interface GoldenCase {
   readonly domain: string;

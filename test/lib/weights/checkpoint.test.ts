@@ -8,7 +8,7 @@ import { WeightError } from '../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
-import { readSafetensors, writeSafetensors, type TensorToWrite } from '../../kit/safetensors_writer.js';
+import { readSafetensors, writeSafetensors, type TensorToWrite } from '../../kit/model/safetensors_writer.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 const TINY = tinyModel('tiny-deepseek-v3');

@@ -8,7 +8,7 @@ import {
   type TensorInfo,
 } from '../../../lib/weights/safetensors_header.js';
 import { errorOf } from '../../kit/rejects.js';
-import { safetensorsFile, writeSafetensors } from '../../kit/safetensors_writer.js';
+import { safetensorsFile, writeSafetensors } from '../../kit/model/safetensors_writer.js';
 
 /** Both steps of reading a header, on a file in memory. */
 function parse(file: Uint8Array): ReadonlyMap<string, TensorInfo> {

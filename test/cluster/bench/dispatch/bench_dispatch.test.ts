@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runBench } from '../../../../bench/index.js';
 import { routingOf } from '../../../../bench/dispatch/ranks/routing.js';
-import { commandContext } from '../../../kit/command_context.js';
-import { kill, Processes, until, type FoundProcess } from '../../../kit/processes.js';
+import { commandContext } from '../../../kit/processes/command_context.js';
+import { kill, Processes, until, type FoundProcess } from '../../../kit/processes/processes.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 const processes = new Processes();

@@ -1,9 +1,9 @@
 /** Odd values on the command lines of real processes: each ends soon, with a line that names the option. */
 import { expect } from 'chai';
 import { moe7m } from '../../../kit/paths.js';
-import { Processes } from '../../../kit/processes.js';
+import { Processes } from '../../../kit/processes/processes.js';
 import { randomFrom } from '../../../refs/random.js';
-import { ODD, withOption, type Line } from '../../../kit/odd_flags.js';
+import { ODD, withOption, type Line } from '../../../kit/processes/odd_flags.js';
 
 describe('command lines of generate, score and rank with odd values', function () {
   this.timeout(120_000);

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startEngine, generateIds } from '../../../kit/engines.js';
-import { tinyGolden } from '../../../kit/goldens.js';
+import { startEngine, generateIds } from '../../../kit/engine/engines.js';
+import { tinyGolden } from '../../../kit/model/goldens.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 

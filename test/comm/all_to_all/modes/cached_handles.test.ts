@@ -8,10 +8,17 @@ import {
   runExperts,
   tagOf,
   withMeshes,
-} from '../../../kit/all_to_all.js';
+} from '../../../kit/comm/all_to_all.js';
 import { rejection, thrown } from '../../../kit/errors.js';
 import { refWithout, type RefInput } from '../../../refs/all_to_all_ref.js';
-import { REDUCES, inputsOf, expectReceived, expectSums, countsOf, degradedOf } from '../../../kit/exact_all_to_all.js';
+import {
+  REDUCES,
+  inputsOf,
+  expectReceived,
+  expectSums,
+  countsOf,
+  degradedOf,
+} from '../../../kit/comm/exact_all_to_all.js';
 
 describe('all-to-all with a cached handle', () => {
   const shape = {

@@ -10,8 +10,8 @@ import {
   wireRowBytes,
   type Span,
 } from '../../../../comm/index.js';
-import { endpointsOf, roundTripOf, runExperts, tagOf, withMeshes } from '../../../kit/all_to_all.js';
-import { REDUCES, inputsOf, countsOf } from '../../../kit/exact_all_to_all.js';
+import { endpointsOf, roundTripOf, runExperts, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
+import { REDUCES, inputsOf, countsOf } from '../../../kit/comm/exact_all_to_all.js';
 
 describe('all-to-all counts', () => {
   it('experts’ tokens, rounded up to expertAlignment', async () => {

@@ -11,9 +11,16 @@ import {
   roundTripOf,
   tagOf,
   withMeshes,
-} from '../../../kit/all_to_all.js';
-import { openWsMeshes } from '../../../kit/ws_meshes.js';
-import { REDUCES, refCombine, inputsOf, expectSums, expectExact, countsOf } from '../../../kit/exact_all_to_all.js';
+} from '../../../kit/comm/all_to_all.js';
+import { openWsMeshes } from '../../../kit/comm/ws_meshes.js';
+import {
+  REDUCES,
+  refCombine,
+  inputsOf,
+  expectSums,
+  expectExact,
+  countsOf,
+} from '../../../kit/comm/exact_all_to_all.js';
 
 describe('all-to-all in every dtype', () => {
   it('equals the reference bit for bit for any dtypes, reduce, nodes, T, K, experts, 1 to 16 ranks and −1', async () => {

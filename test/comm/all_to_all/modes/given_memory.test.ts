@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { asRank, createLocalMeshes } from '../../../../comm/index.js';
-import { endpointsOf, runExperts, tagOf, withMeshes } from '../../../kit/all_to_all.js';
+import { endpointsOf, runExperts, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
 import { thrown } from '../../../kit/errors.js';
-import { openWsMeshes } from '../../../kit/ws_meshes.js';
-import { REDUCES, inputsOf, expectReceived, expectSums } from '../../../kit/exact_all_to_all.js';
+import { openWsMeshes } from '../../../kit/comm/ws_meshes.js';
+import { REDUCES, inputsOf, expectReceived, expectSums } from '../../../kit/comm/exact_all_to_all.js';
 
 describe('all-to-all that gives memory back', () => {
   for (const combine of ['f32', 'bf16'] as const) {

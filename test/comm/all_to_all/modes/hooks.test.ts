@@ -1,11 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { asRank, createLocalMeshes, type Mesh } from '../../../../comm/index.js';
-import { endpointsOf, roundTrip, runExperts, tagOf, withMeshes } from '../../../kit/all_to_all.js';
+import { endpointsOf, roundTrip, runExperts, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
 import { rejection, thrown } from '../../../kit/errors.js';
-import { FaultyMesh } from '../../../kit/faulty_mesh.js';
-import { packedEndpointsOf } from '../../../kit/low_latency.js';
-import { REDUCES, inputsOf, expectReceived, expectSums } from '../../../kit/exact_all_to_all.js';
+import { FaultyMesh } from '../../../kit/comm/faulty_mesh.js';
+import { packedEndpointsOf } from '../../../kit/comm/low_latency.js';
+import { REDUCES, inputsOf, expectReceived, expectSums } from '../../../kit/comm/exact_all_to_all.js';
 
 describe('all-to-all with hooks', () => {
   const shape = { size: 3, hidden: 6, numTopk: 2, slotsPerRank: 2, wire: { dispatch: 'bf16' } as const };

@@ -1,11 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { asRank, createLocalMeshes } from '../../../../comm/index.js';
-import { endpointsOf, roundTripOf, runExperts, tagOf, withMeshes } from '../../../kit/all_to_all.js';
+import { endpointsOf, roundTripOf, runExperts, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
 import { rejection, thrown } from '../../../kit/errors.js';
-import { openWsMeshes } from '../../../kit/ws_meshes.js';
+import { openWsMeshes } from '../../../kit/comm/ws_meshes.js';
 import { refWithout, type RefInput } from '../../../refs/all_to_all_ref.js';
-import { REDUCES, inputsOf, expectReceived, expectSums, degradedOf } from '../../../kit/exact_all_to_all.js';
+import { REDUCES, inputsOf, expectReceived, expectSums, degradedOf } from '../../../kit/comm/exact_all_to_all.js';
 
 describe('all-to-all with masks', () => {
   const shape = { size: 4, hidden: 5, numTopk: 3, slotsPerRank: 2 };

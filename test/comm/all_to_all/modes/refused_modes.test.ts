@@ -7,7 +7,7 @@ import {
   type Reduce,
   type WireDtype,
 } from '../../../../comm/index.js';
-import { withMeshes } from '../../../kit/all_to_all.js';
+import { withMeshes } from '../../../kit/comm/all_to_all.js';
 import { thrown } from '../../../kit/errors.js';
 
 describe('all-to-all refuses modes', () => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { trafficMatrices, WIRE_DTYPES, type Mesh, type Reduce, type StepTag } from '../../../../comm/index.js';
-import { endpointsWith, roundTripOf, runExperts, tagOf } from '../../../kit/all_to_all.js';
+import { endpointsWith, roundTripOf, runExperts, tagOf } from '../../../kit/comm/all_to_all.js';
 import {
   bits,
   expectedOutput,
@@ -11,8 +11,8 @@ import {
   randomInputs,
   withMeshes,
   type NodesCase,
-} from '../../../kit/nodes.js';
-import { openWsMeshes } from '../../../kit/ws_meshes.js';
+} from '../../../kit/comm/nodes.js';
+import { openWsMeshes } from '../../../kit/comm/ws_meshes.js';
 import type { RefInput } from '../../../refs/all_to_all_ref.js';
 
 const REDUCES = ['rank', 'source'] as const;

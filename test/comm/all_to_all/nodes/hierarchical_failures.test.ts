@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { asRank } from '../../../../comm/index.js';
-import { endpointsWith, roundTripOf, runExperts, tagOf } from '../../../kit/all_to_all.js';
-import { bits, expectedOutput, optionsOf, randomInputs, withMeshes } from '../../../kit/nodes.js';
+import { endpointsWith, roundTripOf, runExperts, tagOf } from '../../../kit/comm/all_to_all.js';
+import { bits, expectedOutput, optionsOf, randomInputs, withMeshes } from '../../../kit/comm/nodes.js';
 import { rejection } from '../../../kit/errors.js';
 
 describe('hierarchical failures', () => {

@@ -1,6 +1,6 @@
 import { asRank, FRAME_FLAGS, type FrameHeader, type Mesh } from '../../../../comm/index.js';
-import { endpointsWith, runExperts, tagOf } from '../../../kit/all_to_all.js';
-import { optionsOf, randomInputs, withMeshes } from '../../../kit/nodes.js';
+import { endpointsWith, runExperts, tagOf } from '../../../kit/comm/all_to_all.js';
+import { optionsOf, randomInputs, withMeshes } from '../../../kit/comm/nodes.js';
 import { rejection } from '../../../kit/errors.js';
 
 describe('hierarchical frames', () => {

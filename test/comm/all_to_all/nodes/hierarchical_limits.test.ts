@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { asRank, createLocalMeshes, type Mesh } from '../../../../comm/index.js';
-import { endpointsWith, tagOf } from '../../../kit/all_to_all.js';
-import { optionsOf, withMeshes } from '../../../kit/nodes.js';
+import { endpointsWith, tagOf } from '../../../kit/comm/all_to_all.js';
+import { optionsOf, withMeshes } from '../../../kit/comm/nodes.js';
 import { rejection, thrown } from '../../../kit/errors.js';
 import type { RefInput } from '../../../refs/all_to_all_ref.js';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { asRank, type Mesh, type Reduce } from '../../../../comm/index.js';
-import { endpointsWith, runExperts, tagOf } from '../../../kit/all_to_all.js';
+import { endpointsWith, runExperts, tagOf } from '../../../kit/comm/all_to_all.js';
 import {
   bits,
   changedTokens,
@@ -12,7 +12,7 @@ import {
   withMeshes,
   withoutRank,
   type NodesCase,
-} from '../../../kit/nodes.js';
+} from '../../../kit/comm/nodes.js';
 import { thrown } from '../../../kit/errors.js';
 
 const REDUCES = ['rank', 'source'] as const;

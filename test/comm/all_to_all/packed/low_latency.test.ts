@@ -9,11 +9,11 @@ import {
   WIRE_DTYPES,
   type Span,
 } from '../../../../comm/index.js';
-import { bits, randomOf, runExperts, tagOf, withMeshes } from '../../../kit/all_to_all.js';
-import { packedEndpointsOf, packedRoundTrip, runPackedExperts } from '../../../kit/low_latency.js';
-import { openWsMeshes } from '../../../kit/ws_meshes.js';
+import { bits, randomOf, runExperts, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
+import { packedEndpointsOf, packedRoundTrip, runPackedExperts } from '../../../kit/comm/low_latency.js';
+import { openWsMeshes } from '../../../kit/comm/ws_meshes.js';
 import { refCombineSource } from '../../../refs/all_to_all_ref.js';
-import { inputOf, rowsOf, expectReceived, expectExact, sum, calcDiff } from '../../../kit/exact_low_latency.js';
+import { inputOf, rowsOf, expectReceived, expectExact, sum, calcDiff } from '../../../kit/comm/exact_low_latency.js';
 
 describe('low-latency all-to-all', () => {
   it('equals the reference bit for bit for any T, K, experts, 1 to 16 ranks, skew, −1 and dtypes', async () => {

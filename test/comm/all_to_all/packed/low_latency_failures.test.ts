@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { asRank, createLocalMeshes } from '../../../../comm/index.js';
-import { bits, randomOf, tagOf, withMeshes } from '../../../kit/all_to_all.js';
+import { bits, randomOf, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
 import { rejection } from '../../../kit/errors.js';
-import { packedEndpointsOf, packedRoundTrip, runPackedExperts } from '../../../kit/low_latency.js';
+import { packedEndpointsOf, packedRoundTrip, runPackedExperts } from '../../../kit/comm/low_latency.js';
 import { refCombineSource, refWithout } from '../../../refs/all_to_all_ref.js';
-import { inputOf, expectReceived } from '../../../kit/exact_low_latency.js';
+import { inputOf, expectReceived } from '../../../kit/comm/exact_low_latency.js';
 
 describe('low-latency all-to-all with a failing peer', () => {
   const shape = { size: 3, hidden: 4, numTopk: 2, slotsPerRank: 2, maxTokensPerRank: 4 };

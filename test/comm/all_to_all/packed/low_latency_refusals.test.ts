@@ -8,9 +8,9 @@ import {
   type FrameHeader,
   type WireDtype,
 } from '../../../../comm/index.js';
-import { tagOf, withMeshes } from '../../../kit/all_to_all.js';
+import { tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
 import { rejection, thrown } from '../../../kit/errors.js';
-import { packedEndpointsOf } from '../../../kit/low_latency.js';
+import { packedEndpointsOf } from '../../../kit/comm/low_latency.js';
 
 describe('low-latency all-to-all refuses', () => {
   const shape = { size: 2, hidden: 4, numTopk: 2, slotsPerRank: 3, maxTokensPerRank: 2 };

@@ -14,10 +14,10 @@ import {
 } from '../../../../comm/index.js';
 import { meshContract } from '../../../contracts/mesh_contract.js';
 import { rejection, thrown } from '../../../kit/errors.js';
-import { openIoThreadMeshes } from '../../../kit/io_thread_meshes.js';
-import { freePort } from '../../../kit/ports.js';
+import { openIoThreadMeshes } from '../../../kit/comm/io_thread_meshes.js';
+import { freePort } from '../../../kit/processes/ports.js';
 import { errorOf } from '../../../kit/rejects.js';
-import type { WsPartnerOrder } from '../../../kit/ws_partner.js';
+import type { WsPartnerOrder } from '../../../kit/comm/ws_partner.js';
 
 meshContract('a WebSocket mesh in an I/O thread', openIoThreadMeshes, 'lost');
 
@@ -60,7 +60,7 @@ describe('a WebSocket mesh in an I/O thread', () => {
     const server = await listenInIoThread(ANY_PORT);
     const counter = new SharedArrayBuffer(4);
     const order: WsPartnerOrder = { job: COMMON, rank0: addressOf(server), numFrames: 1, counter };
-    const partner = new Worker(new URL('../../../kit/ws_partner.js', import.meta.url), { workerData: order });
+    const partner = new Worker(new URL('../../../kit/comm/ws_partner.js', import.meta.url), { workerData: order });
     const ended = once(partner, 'exit');
     const [port] = (await once(partner, 'message')) as [number];
     const addresses = [addressOf(server), addressOf({ port })];

@@ -11,8 +11,8 @@ import {
 import { FrameAssembler } from '../../../../comm/ws/links/frame_assembler.js';
 import { WsReader } from '../../../../comm/ws/links/ws_reader.js';
 import { WsWriter } from '../../../../comm/ws/links/ws_writer.js';
-import { MemorySocket } from '../../../kit/memory_socket.js';
-import { randomOf } from '../../../kit/all_to_all.js';
+import { MemorySocket } from '../../../kit/comm/memory_socket.js';
+import { randomOf } from '../../../kit/comm/all_to_all.js';
 import { thrown } from '../../../kit/errors.js';
 import { encodeFragment, encodeMessageRef } from '../../../refs/ws_stream_ref.js';
 

@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { asRank, FRAME_HEADER_BYTES, type FrameHeader } from '../../../../comm/index.js';
 import { WsWriter } from '../../../../comm/ws/links/ws_writer.js';
-import { MemorySocket } from '../../../kit/memory_socket.js';
+import { MemorySocket } from '../../../kit/comm/memory_socket.js';
 import { thrown } from '../../../kit/errors.js';
 
 const HEADER: FrameHeader = {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { randomLane, runLane, tokensOf, type Blocks, type LaneCase } from '../../../kit/kernel_lanes.js';
-import { KernelValues } from '../../../kit/kernel_values.js';
+import { randomLane, runLane, tokensOf, type Blocks, type LaneCase } from '../../../kit/kernels/kernel_lanes.js';
+import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { attendRowRef } from '../../../refs/attention_ref.js';
 import { isSameBits, largestDifference } from '../../../refs/random.js';
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { ROPE_LAYOUTS } from '../../../../compute/wasm/memory/layouts.js';
 import { attentionFactor, inverseFrequencies } from '../../../../lib/model/spec/rope_angles.js';
 import type { RopeSpec } from '../../../../lib/model/spec/spec.js';
-import { KernelValues } from '../../../kit/kernel_values.js';
+import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
 import { rotateRef } from '../../../refs/rope_ref.js';
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { KernelExpert, ffnScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { RESIDENT_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
-import { expertMatrices, f32Matrix, placeRows } from '../../../kit/kernel_rows.js';
+import { expertMatrices, f32Matrix, placeRows } from '../../../kit/kernels/kernel_rows.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 import { swigluRef } from '../../../refs/swiglu_ref.js';
 

@@ -6,7 +6,7 @@ import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { rowsOf, selectBackend } from '../../../../compute/tfjs/tf.js';
 import { bytesBefore, numRowsOf, weightsOf } from '../../../../compute/base/weight_rows.js';
-import { expertMatrices } from '../../../kit/kernel_rows.js';
+import { expertMatrices } from '../../../kit/kernels/kernel_rows.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, randomFrom } from '../../../refs/random.js';
 

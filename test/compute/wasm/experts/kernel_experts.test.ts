@@ -7,7 +7,7 @@ import { KernelExperts, type KernelRows } from '../../../../compute/wasm/experts
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import type { KernelGroup } from '../../../../compute/wasm/experts/kernel_workspace.js';
 import { RESIDENT_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
-import { expertMatrices } from '../../../kit/kernel_rows.js';
+import { expertMatrices } from '../../../kit/kernels/kernel_rows.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 import { expertsRef } from '../../../refs/swiglu_ref.js';

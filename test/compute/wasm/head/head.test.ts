@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
 import { HEAD } from '../../../../compute/wasm/memory/layouts.js';
 import { RESIDENT_DTYPES, padded } from '../../../../compute/wasm/memory/resident_dtype.js';
-import { KernelValues } from '../../../kit/kernel_values.js';
+import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { linearRef, normRef } from '../../../refs/attention_ref.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
 

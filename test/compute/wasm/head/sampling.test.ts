@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { GREEDY } from '../../../../lib/protocol/sampling.js';
 import { sampleToken } from '../../../../lib/rank/sampler.js';
 import { logitRowsOf } from '../../../../lib/model/decoder/logits.js';
-import { KernelValues } from '../../../kit/kernel_values.js';
+import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 
 /** Few distinct values, so that ties are common, among arbitrary ones. */
 const logit = fc.oneof(

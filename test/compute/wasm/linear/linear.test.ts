@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
-import { f32Matrix, placeRows } from '../../../kit/kernel_rows.js';
+import { f32Matrix, placeRows } from '../../../kit/kernels/kernel_rows.js';
 import { linearRef } from '../../../refs/linear_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { KernelValues } from '../../../kit/kernel_values.js';
+import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { normRef } from '../../../refs/attention_ref.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 

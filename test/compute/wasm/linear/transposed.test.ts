@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
-import { KernelValues } from '../../../kit/kernel_values.js';
+import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 
 const roundUp4 = (n: number): number => 4 * Math.ceil(n / 4);

@@ -4,7 +4,7 @@ import type { GateSpec } from '../../../../compute/base/gate_spec.js';
 import { selectExperts } from '../../../../experts/routing/gate.js';
 import { KernelGate, KernelRouted, type KernelGateWeights } from '../../../../compute/wasm/router/kernel_gate.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
-import { KernelValues } from '../../../kit/kernel_values.js';
+import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { linearRef, normRef } from '../../../refs/attention_ref.js';
 import { largestDifference, randomFrom, randomValues } from '../../../refs/random.js';

@@ -5,8 +5,8 @@ import { selectExperts } from '../../../../experts/routing/gate.js';
 import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
 import { ROUTER } from '../../../../compute/wasm/memory/layouts.js';
 import { routerFields } from '../../../../compute/wasm/router/router_fields.js';
-import { gateCases } from '../../../kit/gate_cases.js';
-import { KernelValues } from '../../../kit/kernel_values.js';
+import { gateCases } from '../../../kit/kernels/gate_cases.js';
+import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
 
 interface Routed {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { SharedTerminal } from '../../../../lib/commands/base/shared_terminal.js';
-import { Screen } from '../../../kit/screen.js';
+import { Screen } from '../../../kit/processes/screen.js';
 
 function terminalOn(screen: Screen, isOut = true, isErr = true): SharedTerminal {
   return new SharedTerminal({ stdout: screen.output(isOut), stderr: screen.output(isErr) });

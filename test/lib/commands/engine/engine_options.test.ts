@@ -3,7 +3,7 @@ import { withEngine } from '../../../../lib/commands/engine/engine_options.js';
 import { UsageError } from '../../../../lib/commands/base/context.js';
 import { loadConfig } from '../../../../lib/config/load.js';
 import { openModel } from '../../../../lib/head/opened_model.js';
-import { commandContext } from '../../../kit/command_context.js';
+import { commandContext } from '../../../kit/processes/command_context.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 

@@ -7,7 +7,7 @@ import { parseIds, readPrompts } from '../../../../lib/commands/engine/prompts.j
 import { DEFAULTS, type ConfigPrompt, type ExpertwireConfig } from '../../../../lib/config/schema.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
-import { sentencePieceTokenizer } from '../../../kit/tokenizers.js';
+import { sentencePieceTokenizer } from '../../../kit/model/tokenizers.js';
 
 const configWith = (prompts: readonly ConfigPrompt[]): ExpertwireConfig => ({
   ...DEFAULTS,

@@ -7,7 +7,7 @@ import { placementFromJson } from '../../../../experts/placement/placement_json.
 import { createPlanner, PLANNERS } from '../../../../experts/placement/planners/index.js';
 import { UsageError } from '../../../../lib/commands/base/context.js';
 import { createParser } from '../../../../lib/commands/parser.js';
-import { commandContext } from '../../../kit/command_context.js';
+import { commandContext } from '../../../kit/processes/command_context.js';
 import { repoRoot } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';

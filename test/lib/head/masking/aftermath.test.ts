@@ -4,9 +4,9 @@ import { completionJson } from '../../../../lib/commands/generate/generate.js';
 import { statsJson, summary } from '../../../../lib/commands/generate/summary.js';
 import { cacheFloatsPerToken } from '../../../../lib/model/spec/cache_layout.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
-import { heldMemory } from '../../../kit/held_memory.js';
-import type { Fault, LocalEngine, LocalEngineOptions } from '../../../kit/local_engine.js';
-import { replicated } from '../../../kit/placements.js';
+import { heldMemory } from '../../../kit/kernels/held_memory.js';
+import type { Fault, LocalEngine, LocalEngineOptions } from '../../../kit/engine/local_engine.js';
+import { replicated } from '../../../kit/engine/placements.js';
 import { errorOf } from '../../../kit/rejects.js';
 import {
   PROMPT,
@@ -19,7 +19,7 @@ import {
   lostOf,
   undisturbedBatch,
   frame,
-} from '../../../kit/masking.js';
+} from '../../../kit/engine/masking.js';
 
 const TIMING = { elapsedMs: 1000, firstTokenMs: 10 };
 

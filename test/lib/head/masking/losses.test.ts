@@ -2,8 +2,8 @@
 import { expect } from 'chai';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import type { Transformer } from '../../../../lib/model/transformer.js';
-import type { Fault, LocalEngine, LocalEngineOptions } from '../../../kit/local_engine.js';
-import { replicated } from '../../../kit/placements.js';
+import type { Fault, LocalEngine, LocalEngineOptions } from '../../../kit/engine/local_engine.js';
+import { replicated } from '../../../kit/engine/placements.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { randomFrom } from '../../../refs/random.js';
 import {
@@ -17,7 +17,7 @@ import {
   lostOf,
   undisturbedBatch,
   frame,
-} from '../../../kit/masking.js';
+} from '../../../kit/engine/masking.js';
 
 for (const mla of ['absorbed', 'auto'] as const) {
   describe(`a lost rank, masked, mla ${mla}`, function () {

@@ -17,13 +17,18 @@ import { cacheFloatsPerToken } from '../../../../lib/model/spec/cache_layout.js'
 import type { Transformer } from '../../../../lib/model/transformer.js';
 import { CheckpointExperts } from '../../../../lib/model/weights/weight_reader.js';
 import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
-import { scoreIds } from '../../../kit/engines.js';
-import { tinyGolden } from '../../../kit/goldens.js';
-import { heldMemory } from '../../../kit/held_memory.js';
-import { startLocalEngine, type Fault, type LocalEngine, type LocalEngineOptions } from '../../../kit/local_engine.js';
+import { scoreIds } from '../../../kit/engine/engines.js';
+import { tinyGolden } from '../../../kit/model/goldens.js';
+import { heldMemory } from '../../../kit/kernels/held_memory.js';
+import {
+  startLocalEngine,
+  type Fault,
+  type LocalEngine,
+  type LocalEngineOptions,
+} from '../../../kit/engine/local_engine.js';
 import { tinyModel } from '../../../kit/paths.js';
-import { replicated } from '../../../kit/placements.js';
-import { shuffling } from '../../../kit/plannings.js';
+import { replicated } from '../../../kit/engine/placements.js';
+import { shuffling } from '../../../kit/engine/plannings.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 import { isSameBits } from '../../../refs/random.js';

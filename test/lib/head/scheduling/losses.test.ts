@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Scheduler, type ScheduledPlan } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, outputsOf, request, sequencesOf, shapesOf, stepOf } from '../../../kit/scheduling.js';
+import { OPTIONS, outputsOf, request, sequencesOf, shapesOf, stepOf } from '../../../kit/engine/scheduling.js';
 
 const commit = (scheduler: Scheduler, plans: readonly ScheduledPlan[]): void => {
   for (const plan of plans)

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, request, sampledToken, sequencesOf, shapesOf, stepOf } from '../../../kit/scheduling.js';
+import { OPTIONS, request, sampledToken, sequencesOf, shapesOf, stepOf } from '../../../kit/engine/scheduling.js';
 
 describe('preemption', () => {
   /** Two sequences fill four blocks of four; the first one needs a fifth. */

@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { fcfs } from '../../../../lib/head/scheduling/fcfs.js';
 import type { SchedulerOptions, SequenceRequest } from '../../../../lib/head/scheduling/scheduler.js';
-import { FollowedScheduler } from '../../../kit/followed_scheduler.js';
-import { request } from '../../../kit/scheduling.js';
+import { FollowedScheduler } from '../../../kit/engine/followed_scheduler.js';
+import { request } from '../../../kit/engine/scheduling.js';
 
 interface Cancel {
   readonly step: number;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Scheduler, type ScheduledPlan } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, outputsOf, request, sequencesOf, stepOf } from '../../../kit/scheduling.js';
+import { OPTIONS, outputsOf, request, sequencesOf, stepOf } from '../../../kit/engine/scheduling.js';
 
 describe('scheduler', () => {
   it('admits first come, first served: a request without room keeps smaller ones behind it waiting', () => {

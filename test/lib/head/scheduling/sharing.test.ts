@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, outputsOf, request, shapesOf, stepOf } from '../../../kit/scheduling.js';
+import { OPTIONS, outputsOf, request, shapesOf, stepOf } from '../../../kit/engine/scheduling.js';
 
 /** Prompts of one family begin alike. */
 const alike = { family: 9 };

@@ -3,7 +3,7 @@ import { ModelError } from '../../../../lib/model/spec/errors.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { kvFloatsPerToken } from '../../../../lib/model/spec/spec.js';
 import { errorOf } from '../../../kit/rejects.js';
-import { type Config, V3, without, refused, moeLayers } from '../../../kit/published_configs.js';
+import { type Config, V3, without, refused, moeLayers } from '../../../kit/model/published_configs.js';
 
 describe('DeepSeek-V3 family', () => {
   it('reads the published configuration', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { FAMILIES, modelSpecOf } from '../../../../lib/model/families/registry.js';
-import { V3, QWEN3, without, refused } from '../../../kit/published_configs.js';
+import { V3, QWEN3, without, refused } from '../../../kit/model/published_configs.js';
 
 describe('model families', () => {
   it('an unknown or missing model_type lists the supported ones', async () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
-import { QWEN3, without, refused, moeLayers } from '../../../kit/published_configs.js';
+import { QWEN3, without, refused, moeLayers } from '../../../kit/model/published_configs.js';
 
 describe('Qwen3-MoE family', () => {
   it('reads the published configuration', () => {

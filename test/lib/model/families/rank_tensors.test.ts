@@ -7,9 +7,9 @@ import { isHeadTied, tensorsOfRank, unusedTensors } from '../../../../lib/model/
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { openCheckpoint, type Checkpoint } from '../../../../lib/weights/checkpoint.js';
-import { writeSafetensors } from '../../../kit/safetensors_writer.js';
+import { writeSafetensors } from '../../../kit/model/safetensors_writer.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
-import { V3 } from '../../../kit/published_configs.js';
+import { V3 } from '../../../kit/model/published_configs.js';
 
 describe('tensors of a rank', () => {
   const config = {

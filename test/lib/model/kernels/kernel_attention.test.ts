@@ -17,9 +17,9 @@ import {
   sequencesFrom,
   type AttentionCase,
   type Sequence,
-} from '../../../kit/attention_cases.js';
-import { KernelAttentionLayer, kernelWeights, type AttentionExtras } from '../../../kit/kernel_attention.js';
-import { TfjsAttention } from '../../../kit/tfjs_attention.js';
+} from '../../../kit/kernels/attention_cases.js';
+import { KernelAttentionLayer, kernelWeights, type AttentionExtras } from '../../../kit/kernels/kernel_attention.js';
+import { TfjsAttention } from '../../../kit/kernels/tfjs_attention.js';
 import { normRef, type WeightsRef } from '../../../refs/attention_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 

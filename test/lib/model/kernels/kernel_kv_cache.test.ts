@@ -5,7 +5,7 @@ import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { InternalError } from '../../../../base/coded_error.js';
 import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
-import { gqaSpec, mlaSpec } from '../../../kit/attention_cases.js';
+import { gqaSpec, mlaSpec } from '../../../kit/kernels/attention_cases.js';
 import { errorOf } from '../../../kit/rejects.js';
 
 const cacheOf = (spec: ModelSpec, blockSize: number): [KernelKvCache, KernelMemory] => {

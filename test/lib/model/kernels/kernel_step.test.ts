@@ -7,8 +7,8 @@ import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { GQA_LAYER, MLA_LAYER, STEP, type Layout } from '../../../../compute/wasm/memory/layouts.js';
 import { InternalError } from '../../../../base/coded_error.js';
 import type { SequencePart } from '../../../../lib/model/decoder/decoder.js';
-import { gqaSpec, HIDDEN, mlaSpec, randomWeights } from '../../../kit/attention_cases.js';
-import { KernelAttentionLayer } from '../../../kit/kernel_attention.js';
+import { gqaSpec, HIDDEN, mlaSpec, randomWeights } from '../../../kit/kernels/attention_cases.js';
+import { KernelAttentionLayer } from '../../../kit/kernels/kernel_attention.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
 

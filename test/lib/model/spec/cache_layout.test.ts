@@ -7,7 +7,7 @@ import {
   lengthWithoutPadding,
   withoutPadding,
 } from '../../../../lib/model/spec/cache_layout.js';
-import { gqaSpec, mlaSpec } from '../../../kit/attention_cases.js';
+import { gqaSpec, mlaSpec } from '../../../kit/kernels/attention_cases.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
 
 describe('rows of a KV cache', () => {

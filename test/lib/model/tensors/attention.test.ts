@@ -13,9 +13,9 @@ import {
   randomWeights,
   reference,
   sequencesFrom,
-} from '../../../kit/attention_cases.js';
+} from '../../../kit/kernels/attention_cases.js';
 import { cachedFloatsPerToken } from '../../../../lib/model/weights/footprint.js';
-import { TfjsAttention } from '../../../kit/tfjs_attention.js';
+import { TfjsAttention } from '../../../kit/kernels/tfjs_attention.js';
 import { isSameBits, largestDifference } from '../../../refs/random.js';
 
 describe('attention', () => {

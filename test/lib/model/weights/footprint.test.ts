@@ -15,9 +15,9 @@ import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
 import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
-import { changeTensors, copyModel } from '../../../kit/model_copy.js';
+import { changeTensors, copyModel } from '../../../kit/model/model_copy.js';
 import { tinyModel } from '../../../kit/paths.js';
-import { readSafetensors, writeSafetensors } from '../../../kit/safetensors_writer.js';
+import { readSafetensors, writeSafetensors } from '../../../kit/model/safetensors_writer.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 const KERNELS: Residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' };

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import type { CommandContext } from '../../../../../lib/commands/base/context.js';
 import { createParser } from '../../../../../lib/commands/parser.js';
-import { commandContext } from '../../../../kit/command_context.js';
+import { commandContext } from '../../../../kit/processes/command_context.js';
 import { moe7m } from '../../../../kit/paths.js';
-import { kill, Processes } from '../../../../kit/processes.js';
-import { Screen } from '../../../../kit/screen.js';
+import { kill, Processes } from '../../../../kit/processes/processes.js';
+import { Screen } from '../../../../kit/processes/screen.js';
 
 describe('text and warnings on one terminal', function () {
   this.timeout(60_000);

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { withEngine } from '../../../../../lib/commands/engine/engine_options.js';
 import { loadConfig } from '../../../../../lib/config/load.js';
 import { openModel } from '../../../../../lib/head/opened_model.js';
-import { commandContext } from '../../../../kit/command_context.js';
-import { generateIds } from '../../../../kit/engines.js';
+import { commandContext } from '../../../../kit/processes/command_context.js';
+import { generateIds } from '../../../../kit/engine/engines.js';
 import { tinyModel } from '../../../../kit/paths.js';
 import { withTempFolder } from '../../../../kit/temp_folder.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { recordedLoad } from '../../../../../experts/routing/recorded_routing.js';
 import { UsageError } from '../../../../../lib/commands/base/context.js';
 import { createParser } from '../../../../../lib/commands/parser.js';
-import { commandContext } from '../../../../kit/command_context.js';
+import { commandContext } from '../../../../kit/processes/command_context.js';
 import { tinyModel } from '../../../../kit/paths.js';
 import { errorOf } from '../../../../kit/rejects.js';
 import { withTempFolder } from '../../../../kit/temp_folder.js';

@@ -1,0 +1,54 @@
+/** A control link inside one process: messages are encoded as on the wire and arrive in a later turn. */
+import type { LinkClosed, MessageHandler } from '../../../comm/job/control_link.js';
+import { decodeMessage, encodeMessage, type ControlMessage } from '../../../comm/job/messages.js';
+
+export class MemoryLink {
+  readonly closed: Promise<LinkClosed>;
+  isOpen = true;
+  private settleClosed!: (why: LinkClosed) => void;
+  private peer!: MemoryLink;
+  private handler: MessageHandler | undefined;
+  private readonly queued: ControlMessage[] = [];
+
+  private constructor() {
+    this.closed = new Promise((resolve) => (this.settleClosed = resolve));
+  }
+
+  /** Both ends. */
+  static pair(): [MemoryLink, MemoryLink] {
+    const [a, b] = [new MemoryLink(), new MemoryLink()];
+    [a.peer, b.peer] = [b, a];
+    return [a, b];
+  }
+
+  send(message: ControlMessage): void {
+    const bytes = encodeMessage(message);
+    setImmediate(() => this.peer.arrive(decodeMessage(bytes)));
+  }
+
+  onMessage(handler: MessageHandler | undefined): void {
+    this.handler = handler;
+    this.drain();
+  }
+
+  close(): Promise<void> {
+    this.end({ kind: 'closed' });
+    setImmediate(() => this.peer.end({ kind: 'lost', why: 'connection closed' }));
+    return Promise.resolve();
+  }
+
+  private arrive(message: ControlMessage): void {
+    if (!this.isOpen) return;
+    this.queued.push(message);
+    this.drain();
+  }
+
+  private drain(): void {
+    while (this.handler !== undefined && this.queued.length > 0) void this.handler(this.queued.shift()!);
+  }
+
+  private end(why: LinkClosed): void {
+    this.isOpen = false;
+    this.settleClosed(why);
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * A TCP relay between a rank and the one it dials, which can cut, hold back, repeat, swap and spoil what flows towards the dialer:
+ * that is where a data link carries its frames.
+ */
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { FRAME_MAGIC } from '../../../comm/index.js';
+import type { Address } from './exchange_job.js';
+
+/** What becomes of the next frame. */
+export type Treatment =
+  | 'pass'
+  | 'hold' // until `release`
+  | 'repeat' // sent twice
+  | 'swap' // sent after the frame behind it
+  | 'spoil' // one bit of its header flipped
+  | 'half'; // only its first half is sent, then the connection is cut
+
+export class WireRelay {
+  readonly address: Address;
+  readonly #server: Server;
+  readonly #connections = new Set<RelayedConnection>();
+  #treatment: Treatment = 'pass';
+
+  static async open(target: Address): Promise<WireRelay> {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen({ host: '127.0.0.1', port: 0 }, resolve));
+    return new WireRelay(server, target);
+  }
+
+  private constructor(server: Server, target: Address) {
+    this.#server = server;
+    this.address = { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
+    server.on('connection', (dialer) => {
+      const connection = new RelayedConnection(dialer, connect(target.port, target.host), () => this.#treatment);
+      this.#connections.add(connection);
+    });
+  }
+
+  /** Of frames that come from now on. */
+  treat(treatment: Treatment): void {
+    this.#treatment = treatment;
+  }
+
+  /** Sends what was held back, and lets the rest pass. */
+  release(): void {
+    this.#treatment = 'pass';
+    for (const connection of this.#connections) connection.release();
+  }
+
+  /** Cuts the connection, as a pulled cable that both ends notice. */
+  cut(): void {
+    for (const connection of this.#connections) connection.cut();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+class RelayedConnection {
+  readonly #dialer: Socket;
+  readonly #listener: Socket;
+  readonly #treatmentOf: () => Treatment;
+  readonly #cutter = new MessageCutter();
+  readonly #held: Buffer[] = [];
+
+  constructor(dialer: Socket, listener: Socket, treatmentOf: () => Treatment) {
+    [this.#dialer, this.#listener, this.#treatmentOf] = [dialer, listener, treatmentOf];
+    for (const [socket, other] of [
+      [dialer, listener],
+      [listener, dialer],
+    ] as const) {
+      socket.setNoDelay(true);
+      socket.on('error', () => this.cut());
+      socket.on('close', () => other.destroy());
+    }
+    dialer.on('data', (bytes) => listener.write(bytes));
+    listener.on('data', (bytes) => {
+      for (const message of this.#cutter.push(bytes)) this.#forward(message);
+    });
+  }
+
+  release(): void {
+    for (const message of this.#held.splice(0)) this.#dialer.write(message);
+  }
+
+  cut(): void {
+    this.#dialer.destroy();
+    this.#listener.destroy();
+  }
+
+  #forward(message: Buffer): void {
+    const at = magicAt(message);
+    const treatment = at < 0 ? 'pass' : this.#treatmentOf();
+    if (treatment === 'hold') this.#held.push(message);
+    else if (treatment === 'swap' && this.#held.length === 0) this.#held.push(message);
+    else if (treatment === 'half') {
+      this.#dialer.write(message.subarray(0, message.length / 2), () => this.cut());
+    } else {
+      if (treatment === 'spoil') message[at]! ^= 1;
+      this.#dialer.write(message);
+      if (treatment === 'repeat') this.#dialer.write(message);
+      if (treatment === 'swap') this.release();
+    }
+  }
+}
+
+/** Cuts a WebSocket server's bytes into whole messages; the HTTP response in front of them is one piece too. */
+class MessageCutter {
+  #bytes: Buffer = Buffer.alloc(0);
+  #isHttp = true;
+
+  push(more: Buffer): Buffer[] {
+    this.#bytes = Buffer.concat([this.#bytes, more]);
+    const whole: Buffer[] = [];
+    for (let length = this.#next(); length > 0; length = this.#next()) {
+      whole.push(this.#bytes.subarray(0, length));
+      this.#bytes = this.#bytes.subarray(length);
+    }
+    return whole;
+  }
+
+  /** Length of the first whole piece; 0 if it isn't whole yet. */
+  #next(): number {
+    if (this.#isHttp) {
+      const end = this.#bytes.indexOf('\r\n\r\n');
+      if (end < 0) return 0;
+      this.#isHttp = false;
+      return end + 4;
+    }
+    let at = 0;
+    for (;;) {
+      const frame = frameAt(this.#bytes, at);
+      if (frame === undefined) return 0;
+      at = frame.end;
+      if (frame.isLast) return at;
+    }
+  }
+}
+
+/** One WebSocket frame (RFC 6455, 5.2) without a mask. */
+function frameAt(bytes: Buffer, at: number): { readonly end: number; readonly isLast: boolean } | undefined {
+  if (bytes.length < at + 10) {
+    if (bytes.length < at + 2 || bytes[at + 1]! > 125 || bytes.length < at + 2 + bytes[at + 1]!) return undefined;
+  }
+  const short = bytes[at + 1]! & 0x7f;
+  const headBytes = short < 126 ? 2 : short === 126 ? 4 : 10;
+  if (bytes.length < at + headBytes) return undefined;
+  const length =
+    short < 126 ? short : short === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2));
+  const end = at + headBytes + length;
+  return bytes.length < end ? undefined : { end, isLast: (bytes[at]! & 0x80) !== 0 };
+}
+
+/** Where an expertwire frame begins in a message; −1 in one of another kind. */
+function magicAt(message: Buffer): number {
+  const magic = Buffer.alloc(4);
+  magic.writeUInt32LE(FRAME_MAGIC);
+  const at = message.subarray(0, 14).indexOf(magic);
+  return at;
+}

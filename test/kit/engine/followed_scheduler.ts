@@ -1,0 +1,197 @@
+/** Follows what a scheduler's plans do to each sequence and to each rank's cache, and checks every rule on the way. */
+import { expect } from 'chai';
+import {
+  Scheduler,
+  type ScheduledPlan,
+  type SchedulerOptions,
+  type SequenceRequest,
+} from '../../../lib/head/scheduling/scheduler.js';
+import type { PlanPart } from '../../../lib/protocol/step_plan.js';
+import { RankCache } from '../../refs/rank_cache.js';
+import { endOf, outputsOf, sampledToken } from './scheduling.js';
+
+export class FollowedScheduler {
+  readonly scheduler: Scheduler;
+  /** Sequences that ended by themselves. */
+  readonly finished: number[] = [];
+  private readonly options: SchedulerOptions;
+  private readonly requests = new Map<number, SequenceRequest>();
+  /** Tokens that were committed of a sequence. */
+  private readonly numCommitted = new Map<number, number>();
+  /** By rank; null for one that was lost. */
+  private readonly caches: (RankCache | null)[];
+  private numLost = 0;
+  private lastStep = 0;
+
+  constructor(options: SchedulerOptions) {
+    this.options = options;
+    this.scheduler = new Scheduler(options);
+    this.caches = Array.from({ length: options.numRanks }, () => new RankCache(options.blockSize));
+  }
+
+  add(added: SequenceRequest): void {
+    this.requests.set(added.sequence, added);
+    this.numCommitted.set(added.sequence, 0);
+    this.scheduler.add(added);
+  }
+
+  /** A rank is lost; whatever it had in its cache is gone. */
+  lose(rank: number): void {
+    const numHomeless = this.caches[rank]!.sequences.length;
+    this.caches[rank] = null;
+    // The scheduler may have admitted some that no rank has been told of.
+    expect(this.scheduler.lose([rank], ++this.numLost).numRequeued).to.be.at.least(numHomeless);
+  }
+
+  /**
+   * One step; false when there was nothing to compute. `lost`: ranks that are lost while it runs, so that nothing of it counts. `lacksExpert`: tokens
+   * that were computed without one.
+   */
+  step(
+    lost: readonly number[] = [],
+    lacksExpert: (sequence: number, position: number) => boolean = () => false,
+  ): boolean {
+    const plans = this.scheduler.next();
+    this.free();
+    if (plans === null) {
+      for (const rank of lost) this.lose(rank);
+      return false;
+    }
+    this.lastStep++;
+    expect(plans).to.have.length(this.options.numRanks);
+    plans.forEach((plan, rank) => this.check(plan, rank));
+    expect(
+      plans.some(({ parts }) => parts.length > 0),
+      'a step computes something',
+    ).to.equal(true);
+    const numHeld = this.caches.reduce((sum, cache) => sum + (cache?.heldBlocks.length ?? 0), 0);
+    const numLeft = this.caches.filter((cache) => cache !== null).length;
+    expect(this.scheduler.numFreeBlocks, 'the head knows what ranks hold').to.equal(
+      numLeft * this.options.numKvBlocks - numHeld,
+    );
+    for (const rank of lost) this.lose(rank);
+    if (lost.length === 0) plans.forEach((plan, rank) => this.commit(plan, rank, lacksExpert));
+    return true;
+  }
+
+  /** Ends a sequence by force. */
+  cancel(sequence: number): void {
+    this.scheduler.finish(sequence);
+    this.free();
+    for (const cache of this.caches) expect(cache?.sequences ?? []).not.to.include(sequence);
+    this.requests.delete(sequence);
+  }
+
+  /** Sequences that are not over, and what ranks hold. */
+  get left(): { readonly sequences: number[]; readonly blocks: number[]; readonly told: number[] } {
+    return {
+      sequences: [...this.requests.keys()],
+      blocks: this.caches.flatMap((cache) => cache?.heldBlocks ?? []),
+      told: this.caches.flatMap((cache) => cache?.sequences ?? []),
+    };
+  }
+
+  private free(): void {
+    for (const { rank, ...order } of this.scheduler.takeFreed()) {
+      expect(this.caches[rank], 'nothing to forget for a lost rank').not.to.equal(null);
+      this.caches[rank]!.free(order);
+    }
+  }
+
+  private check(plan: ScheduledPlan, rank: number): void {
+    const { maxNumBatchedTokens, maxNumSeqs, maxLogitTokens, numKvBlocks } = this.options;
+    const cache = this.caches[rank] ?? null;
+    expect(plan).to.include({ step: this.lastStep, epoch: this.numLost });
+    if (cache === null) {
+      expect(plan).to.deep.include({ begin: [], parts: [] });
+      return;
+    }
+    const numTokens = plan.parts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    expect(numTokens, 'token budget').to.be.at.most(maxNumBatchedTokens);
+    const order = plan.parts.map(({ isPrompt }) => Number(isPrompt));
+    expect(order, 'generated tokens first').to.deep.equal([...order].sort());
+    const sequences = plan.parts.map(({ sequence }) => sequence);
+    expect(new Set(sequences).size, 'one part per sequence').to.equal(sequences.length);
+    for (const { sequence, tokenIds } of plan.begin) this.checkShared(sequence, tokenIds);
+    const first = plan.parts.filter(({ position, sequence }) => {
+      const start = plan.begin.find((each) => each.sequence === sequence);
+      return start === undefined ? position === 0 : position === start.tokenIds.length;
+    });
+    expect(plan.begin.map(({ sequence }) => sequence).sort(), 'begin comes with the first part').to.deep.equal(
+      first.map(({ sequence }) => sequence).sort(),
+    );
+    for (const part of plan.parts) this.checkPart(part);
+    cache.run(plan);
+    for (const part of plan.parts) {
+      const end = endOf(part);
+      const held = cache.tokens(part.sequence, end).join();
+      expect(held, 'the cache holds the sequence').to.equal(this.tokens(part.sequence, 0, end).join());
+    }
+    const logits = plan.parts.filter(
+      ({ sequence, isReplay }) => this.requests.get(sequence)!.wants.logits && !isReplay,
+    );
+    expect(logits.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)).to.be.at.most(maxLogitTokens);
+    expect(cache.sequences.length, 'sequences of a rank').to.be.at.most(maxNumSeqs);
+    expect(cache.heldBlocks.every((block) => block >= 0 && block < numKvBlocks)).to.equal(true);
+  }
+
+  private checkShared(sequence: number, tokenIds: readonly number[]): void {
+    if (tokenIds.length === 0) return;
+    const { promptTokenIds, wants } = this.requests.get(sequence)!;
+    expect(wants, 'nothing is wanted of shared tokens').to.include({ logits: false, promptLogprobs: false });
+    expect(tokenIds.length, 'the last prompt token is computed').to.be.below(promptTokenIds.length);
+    expect(tokenIds).to.deep.equal(promptTokenIds.slice(0, tokenIds.length));
+  }
+
+  /** Of prompt and output. */
+  private tokens(sequence: number, start: number, end: number): number[] {
+    const { promptTokenIds } = this.requests.get(sequence)!;
+    return Array.from(
+      { length: end - start },
+      (_, i) => promptTokenIds[start + i] ?? sampledToken(sequence, start + i),
+    );
+  }
+
+  private checkPart(part: PlanPart): void {
+    const { promptTokenIds, maxNewTokens } = this.requests.get(part.sequence)!;
+    const end = endOf(part);
+    expect(end).to.be.above(part.position);
+    const numCommitted = this.numCommitted.get(part.sequence)!;
+    expect(part.isReplay, 'a replay is what was committed').to.equal(part.position < numCommitted);
+    expect(part.tokenIds).to.deep.equal(this.tokens(part.sequence, part.position, end));
+    const isPrompt = part.position < promptTokenIds.length;
+    expect(part.isPrompt).to.equal(isPrompt);
+    if (isPrompt) expect(end, 'no generated token among prompt tokens').to.be.at.most(promptTokenIds.length);
+    if (part.isReplay) {
+      expect(end).to.be.at.most(numCommitted);
+      expect(part).to.include({ sample: false, nextPromptToken: null });
+      return;
+    }
+    if (!isPrompt) expect(part.tokenIds, 'one generated token at a time').to.have.length(1);
+    expect(part.sample).to.equal(end >= promptTokenIds.length && maxNewTokens > 0);
+    expect(part.nextPromptToken).to.equal(promptTokenIds[end] ?? null);
+  }
+
+  private commit(
+    plan: ScheduledPlan,
+    rank: number,
+    lacksExpert: (sequence: number, position: number) => boolean,
+  ): void {
+    const degradedOf = ({ sequence, position, tokenIds }: PlanPart): number[] =>
+      tokenIds.map((_, i) => position + i).filter((each) => lacksExpert(sequence, each));
+    const outputs = outputsOf(plan).map((output, i) => ({ ...output, degraded: degradedOf(plan.parts[i]!) }));
+    for (const part of plan.parts) {
+      for (const position of degradedOf(part)) this.caches[rank]!.degrade(part.sequence, position, endOf(part));
+    }
+    this.scheduler.commit(plan, outputs);
+    for (const part of plan.parts) {
+      const { promptTokenIds, maxNewTokens } = this.requests.get(part.sequence)!;
+      const numCommitted = Math.max(this.numCommitted.get(part.sequence)!, endOf(part));
+      this.numCommitted.set(part.sequence, numCommitted);
+      const numNew = numCommitted - promptTokenIds.length + 1;
+      if (part.isReplay || numNew < Math.max(maxNewTokens, 1)) continue;
+      this.finished.push(part.sequence);
+      this.cancel(part.sequence);
+    }
+  }
+}

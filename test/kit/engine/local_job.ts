@@ -1,0 +1,198 @@
+/** A whole job in one process: every rank's model and executor over a local mesh, driven by plans that the test writes. */
+import { createAllToAll, type Reduce, type WireOptions } from '../../../comm/all_to_all/all_to_all.js';
+import { asRank } from '../../../base/ids.js';
+import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
+import type { Mesh } from '../../../comm/mesh/mesh.js';
+import { CountGather } from '../../../experts/placement/count_gather.js';
+import { LoadMonitor } from '../../../experts/load/load_monitor.js';
+import type { Routing } from '../../../compute/base/gate_spec.js';
+import { createPlacement, type Placement, type PlacementStrategy } from '../../../experts/placement/placement.js';
+import { createReplicaChooser, type ReplicaChoice } from '../../../experts/placement/replica_choice.js';
+import { Stopwatch } from '../../../compute/base/stopwatch.js';
+import { selectBackend, type BackendName } from '../../../compute/tfjs/tf.js';
+import { RankExecutor } from '../../../lib/rank/rank_executor.js';
+import { GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
+import type { PlanPart, SequenceOutput, SequenceStart } from '../../../lib/protocol/step_plan.js';
+import { loadModel } from '../../../lib/model/load_model.js';
+import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import { residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
+import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
+import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
+import type { Transformer } from '../../../lib/model/transformer.js';
+import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint.js';
+import { Fingerprint } from '../../../lib/weights/fingerprint.js';
+import { readModelFiles } from '../../../lib/weights/model_files.js';
+
+export interface LocalJobOptions {
+  readonly numRanks?: number;
+  readonly placement?: PlacementStrategy;
+  readonly reduce?: Reduce;
+  readonly mla?: MlaForm;
+  readonly backend?: BackendName;
+  readonly blockSize?: number;
+  readonly microBatches?: number;
+  readonly wire?: WireOptions;
+  /** Default 'balanced'. */
+  readonly replicaChoice?: ReplicaChoice;
+  readonly residence?: Partial<ResidenceChoice>;
+}
+
+const AS_STORED: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'auto' };
+
+export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks'> {
+  readonly spec: ModelSpec;
+  readonly configBytes: Uint8Array;
+  readonly placement: Placement;
+  /** By rank. */
+  readonly meshes: readonly Mesh[];
+  /** How long a call waits for its peers. Default 10000. */
+  readonly timeoutMs?: number;
+}
+
+/** Every rank's model and executor over its mesh; the backend is selected already. */
+export async function loadRanks(
+  modelDir: string,
+  { spec, configBytes, placement, meshes, ...options }: LoadRanksOptions,
+): Promise<{ models: Transformer[]; executors: RankExecutor[]; close: () => Promise<void> }> {
+  const { numExperts, numTopk } = spec.moe.gate;
+  const numLayers = moeLayersOf(spec).length;
+  const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
+  const { replicaChoice = 'balanced' } = options;
+  const models: Transformer[] = [];
+  const checkpoints: Checkpoint[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(checkpoints.map((checkpoint) => checkpoint.close()));
+  };
+  const loading = Promise.all(
+    meshes.map(async (mesh, rank) => {
+      const checkpoint = await openCheckpoint(modelDir);
+      checkpoints.push(checkpoint);
+      const clock = new Stopwatch();
+      const load = new LoadMonitor(numLayers, numExperts);
+      const rankLoad = new LoadMonitor(numLayers, meshes.length);
+      const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
+      const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', checkpoint);
+      const loaded = await loadModel({
+        ...{ spec, checkpoint, fingerprint, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
+        rank: asRank(rank),
+      });
+      const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
+      const { slotsPerRank } = placement;
+      const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
+      const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });
+      const countGather = new CountGather(mesh, timeoutMs);
+      const replicas = createReplicaChooser(replicaChoice, { rank }, countGather.gather);
+      const model = loaded({ ep, replicas });
+      models[rank] = model;
+      const shared = { placement, ep, mesh, countGather, timeoutMs, disk, clock, load, rankLoad };
+      return new RankExecutor({ model, ...shared });
+    }),
+  );
+  const executors = await loading.catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  return { models, executors, close };
+}
+
+/** The job adds the blocks. */
+export type TestPart = Omit<PlanPart, 'blocks'>;
+
+export interface LocalJob {
+  readonly spec: ModelSpec;
+  readonly executors: readonly RankExecutor[];
+  readonly models: readonly Transformer[];
+  /** One step; `parts` by rank. A sequence's blocks are numbered by it ({@link blocksOf}). */
+  step(
+    parts: readonly (readonly TestPart[])[],
+    begin?: readonly (readonly SequenceStart[])[],
+  ): Promise<SequenceOutput[][]>;
+  /** A sequence of rank 0 is over. */
+  end(sequence: number): void;
+  /** The gates' choices and weights for a prompt on rank 0 of a job of one, by MoE layer. */
+  routingsOf(prompt: readonly number[]): Promise<readonly Routing[]>;
+  close(): Promise<void>;
+}
+
+export async function startLocalJob(modelDir: string, options: LocalJobOptions = {}): Promise<LocalJob> {
+  await selectBackend(options.backend ?? 'wasm');
+  const numRanks = options.numRanks ?? 1;
+  const { config, configBytes } = await readModelFiles(modelDir);
+  const spec = modelSpecOf(config);
+  const { numExperts } = spec.moe.gate;
+  const numLayers = moeLayersOf(spec).length;
+  const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
+  const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });
+  const { models, executors, close } = await loadRanks(modelDir, { ...options, spec, configBytes, placement, meshes });
+  const { blockSize } = models[0]!.cache;
+  let step = 0;
+  return {
+    spec,
+    executors,
+    models,
+    async step(parts, begin = []) {
+      step++;
+      const plans = executors.map((_, rank) => ({
+        ...{ step, epoch: 0, placementVersion: 0, begin: begin[rank] ?? [] },
+        parts: (parts[rank] ?? []).map((part) => ({ ...part, blocks: appendedBlocks(part, blockSize) })),
+      }));
+      const results = await Promise.all(executors.map((executor, rank) => executor.run(plans[rank]!)));
+      return results.map(({ outputs }) => [...outputs]);
+    },
+    end(sequence) {
+      executors[0]!.free({ blocks: blocksOf(sequence), sequences: [sequence] });
+    },
+    async routingsOf(prompt) {
+      step++;
+      const model = models[0]!;
+      const blocks = blocksOf(0);
+      const part = { rowStart: 0, numTokens: prompt.length, position: 0, blocks, isPrompt: true };
+      const tag = { step, epoch: 0 };
+      const request = { tokenIds: Int32Array.from(prompt), parts: [part], placement, tag };
+      const { states, routings } = await model.forward(request);
+      states?.dispose();
+      model.cache.free(blocks);
+      return routings;
+    },
+    async close() {
+      for (const executor of executors) executor.dispose();
+      await close();
+      await Promise.all(meshes.map((mesh) => mesh.close()));
+    },
+  };
+}
+
+/** A sequence that wants everything. */
+export const startOf = (sequence: number, sampling: SamplingParams = GREEDY): SequenceStart => ({
+  ...{ sequence, blocks: [], tokenIds: [], sampling },
+  wants: { routedExperts: true, promptLogprobs: true, logits: true },
+});
+
+const BLOCKS_PER_SEQUENCE = 32;
+
+/** All blocks that a sequence may come to hold, in order of position. */
+export const blocksOf = (sequence: number): number[] =>
+  Array.from({ length: BLOCKS_PER_SEQUENCE }, (_, i) => sequence * BLOCKS_PER_SEQUENCE + i);
+
+const appendedBlocks = ({ sequence, position, tokenIds }: TestPart, blockSize: number): number[] =>
+  blocksOf(sequence).slice(Math.ceil(position / blockSize), Math.ceil((position + tokenIds.length) / blockSize));
+
+export const promptPart = (sequence: number, tokenIds: readonly number[], position = 0, sample = true): TestPart => ({
+  sequence,
+  tokenIds,
+  position,
+  isPrompt: true,
+  sample,
+  nextPromptToken: null,
+  isReplay: false,
+});
+
+export const outputPart = (sequence: number, tokenId: number, position: number): TestPart => ({
+  sequence,
+  tokenIds: [tokenId],
+  position,
+  isPrompt: false,
+  sample: true,
+  nextPromptToken: null,
+  isReplay: false,
+});

@@ -1,0 +1,61 @@
+/** Requests and steps for a scheduler that no rank stands behind. */
+import { fcfs } from '../../../lib/head/scheduling/fcfs.js';
+import type {
+  ScheduledPlan,
+  Scheduler,
+  SchedulerOptions,
+  SequenceRequest,
+} from '../../../lib/head/scheduling/scheduler.js';
+import type { PlanPart, SequenceOutput } from '../../../lib/protocol/step_plan.js';
+import { GREEDY } from '../../../lib/protocol/sampling.js';
+
+export const OPTIONS: SchedulerOptions = {
+  numRanks: 1,
+  maxNumSeqs: 4,
+  maxNumBatchedTokens: 16,
+  blockSize: 4,
+  numKvBlocks: 32,
+  maxLogitTokens: 8,
+  policy: fcfs,
+  canSharePrefixes: true,
+};
+
+/** Prompt tokens name their family and position: of one family, the shorter prompt begins the longer one. Default: a family of its own. */
+export const request = (
+  sequence: number,
+  promptLength: number,
+  maxNewTokens = 2,
+  { logits = false, family = sequence } = {},
+): SequenceRequest => ({
+  sequence,
+  promptTokenIds: Array.from({ length: promptLength }, (_, i) => family * 1000 + i),
+  maxNewTokens,
+  sampling: GREEDY,
+  wants: { routedExperts: false, promptLogprobs: logits, logits },
+});
+
+/** What a sequence samples at a position. */
+export const sampledToken = (sequence: number, position: number): number => -(sequence * 1000 + position);
+
+export const endOf = ({ position, tokenIds }: Pick<PlanPart, 'position' | 'tokenIds'>): number =>
+  position + tokenIds.length;
+
+/** What a rank would answer. `tokenOf`: what it samples, default {@link sampledToken}. */
+export const outputsOf = (
+  { parts }: ScheduledPlan,
+  tokenOf = (part: PlanPart): number => sampledToken(part.sequence, endOf(part)),
+): SequenceOutput[] => parts.map((part) => ({ sequence: part.sequence, tokenId: part.sample ? tokenOf(part) : null }));
+
+/** The next step, which succeeds on all ranks. */
+export function stepOf(scheduler: Scheduler): ScheduledPlan[] {
+  const plans = scheduler.next()!;
+  for (const plan of plans) scheduler.commit(plan, outputsOf(plan));
+  return plans;
+}
+
+export const sequencesOf = (plans: readonly ScheduledPlan[]): number[][] =>
+  plans.map(({ parts }) => parts.map(({ sequence }) => sequence));
+
+/** Per part: sequence, position, tokens, and whether it is a replay. */
+export const shapesOf = ({ parts }: ScheduledPlan): [number, number, number, boolean][] =>
+  parts.map(({ sequence, position, tokenIds, isReplay }) => [sequence, position, tokenIds.length, isReplay]);

@@ -1,0 +1,99 @@
+/** An attention layer as kernels, with what a step needs around it. */
+import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { padded, type ResidentDtype } from '../../../compute/wasm/memory/resident_dtype.js';
+import type { SequencePart } from '../../../lib/model/decoder/decoder.js';
+import { KernelAttention, type KernelAttentionWeights } from '../../../lib/model/kernels/kernel_attention.js';
+import { KernelKvCache } from '../../../lib/model/kernels/kernel_kv_cache.js';
+import { KernelStep } from '../../../lib/model/kernels/kernel_step.js';
+import type { MlaForm, ModelSpec } from '../../../lib/model/spec/spec.js';
+import { attentionName } from '../../../lib/model/spec/tensor_names.js';
+import { attentionShapes } from '../../../lib/model/spec/tensor_shapes.js';
+import type { WeightsRef } from '../../refs/attention_ref.js';
+import { runSchedule, type Schedule, type Sequence } from './attention_cases.js';
+import { GuardedMemory } from './guarded_memory.js';
+
+export type AttentionExtras = Pick<KernelAttentionWeights, 'sinks' | 'window'>;
+
+/** Weights in a memory; `inputNorm` is part of {@link WeightsRef} under the name `input_layernorm`. */
+export function kernelWeights(
+  memory: KernelMemory,
+  { attention, hiddenSize }: ModelSpec,
+  weights: WeightsRef,
+  dtype: ResidentDtype,
+): KernelAttentionWeights {
+  const matrices: Record<string, KernelMatrix> = {};
+  const norms: Record<string, Float32Array> = {};
+  const shapes = new Map([...attentionShapes(attention, 0, hiddenSize)].map((shape) => [shape.name, shape]));
+  for (const [name, values] of Object.entries(weights)) {
+    const shape = shapes.get(attentionName(0, name));
+    if (shape === undefined) continue;
+    const [rows, columns] = shape.shape as [number, number];
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    if (shape.kind === 'norm') norms[name] = values;
+    else matrices[name] = KernelMatrix.from(memory, { dtype: 'f32', rows, columns, bytes }, dtype);
+  }
+  return { matrices, norms, inputNorm: weights.input_layernorm! };
+}
+
+export class KernelAttentionLayer {
+  readonly memory: KernelMemory;
+  readonly step: KernelStep;
+  private readonly spec: ModelSpec;
+  private readonly attention: KernelAttention;
+  /** The second of two layers that share cache blocks. */
+  private readonly layer = 1;
+
+  constructor(
+    spec: ModelSpec,
+    weights: WeightsRef,
+    form: MlaForm,
+    dtype: ResidentDtype = 'f32',
+    extras: AttentionExtras = {},
+    limitBytes?: number,
+  ) {
+    this.memory = new GuardedMemory(limitBytes);
+    this.spec = { ...spec, layers: [spec.layers[0]!, spec.layers[0]!] };
+    this.step = new KernelStep(this.memory, spec, form);
+    const held = { ...kernelWeights(this.memory, spec, weights, dtype), ...extras };
+    this.attention = new KernelAttention(this.memory, spec, this.layer, held);
+  }
+
+  createCache(blockSize: number): KernelKvCache {
+    return new KernelKvCache(this.memory, this.spec, blockSize);
+  }
+
+  /** x + attention(norm(x)), [L·H] of each sequence. */
+  async run(
+    sequences: readonly Sequence[],
+    schedule: Schedule,
+    blockSize: number,
+    numRuns = 1,
+  ): Promise<Float32Array[]> {
+    const cache = this.createCache(blockSize);
+    const outputs = await runSchedule(sequences, schedule, (x, parts) => this.forward(x, parts, cache), numRuns);
+    cache.dispose();
+    return outputs;
+  }
+
+  /** One step. */
+  forward(x: Float32Array, parts: readonly SequencePart[], cache: KernelKvCache): Float32Array {
+    const { hiddenSize } = this.spec;
+    const stride = padded(hiddenSize);
+    const numTokens = x.length / hiddenSize;
+    this.step.prepare(parts, numTokens, cache);
+    const rows = this.memory.floats(this.step.x, numTokens * stride);
+    for (let t = 0; t < numTokens; t++) rows.set(x.subarray(t * hiddenSize, (t + 1) * hiddenSize), t * stride);
+    this.attention.attend(this.step);
+    const out = this.memory.floats(this.step.x, numTokens * stride);
+    return Float32Array.from(
+      { length: x.length },
+      (_, i) => out[Math.floor(i / hiddenSize) * stride + (i % hiddenSize)]!,
+    );
+  }
+
+  dispose(): void {
+    this.attention.dispose();
+    this.step.dispose();
+  }
+}

@@ -1,0 +1,13 @@
+/** What a command sees of the world, for tests that run one in this process. */
+import { PassThrough } from 'node:stream';
+import type { CommandContext } from '../../../lib/commands/base/context.js';
+
+/** `printed()` is what was printed so far. */
+export function commandContext(signal: AbortSignal = new AbortController().signal): CommandContext & {
+  readonly printed: () => string;
+} {
+  let printed = '';
+  const stdout = new PassThrough().setEncoding('utf8').on('data', (text: string) => (printed += text));
+  const stderr = new PassThrough().resume();
+  return { stdout, stderr, stdin: new PassThrough().end(), signal, env: {}, printed: () => printed };
+}
