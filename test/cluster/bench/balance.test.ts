@@ -14,7 +14,7 @@ async function output(...args: readonly string[]): Promise<string> {
 }
 
 describe('expertwire bench balance', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it('--json: a row for off and for each planner and choice, with makespans that fit each other, and the time of choosing', async () => {
     const sizes = ['--ranks', '2', '--prompts', '6', '--prompt-tokens', '12', '--new-tokens', '3', '--rounds', '2'];
