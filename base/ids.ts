@@ -9,9 +9,13 @@ export type LogicalExpert = number & { readonly __brand: 'LogicalExpert' };
 /** A slot that holds one replica of a logical expert: `rank × slotsPerRank + slot`. */
 export type PhysicalExpert = number & { readonly __brand: 'PhysicalExpert' };
 
+/** A number as a rank; nothing is checked. */
 export const asRank = (value: number): Rank => value as Rank;
+/** A number as a layer; nothing is checked. */
 export const asLayer = (value: number): Layer => value as Layer;
+/** A number as an expert of the gate; nothing is checked. */
 export const asLogical = (value: number): LogicalExpert => value as LogicalExpert;
+/** A number as a slot; nothing is checked. */
 export const asPhysical = (value: number): PhysicalExpert => value as PhysicalExpert;
 
 /** Of a job: rank numbers take two bytes. */

@@ -7,6 +7,7 @@ const MULTIPLIERS = [0xd2511f53, 0xcd9e8d57] as const;
 const KEY_STEPS = [0x9e3779b9, 0xbb67ae85] as const;
 const ROUNDS = 10;
 
+/** Four uint32: a counter, or the random words that come of one. */
 export type Words4 = readonly [number, number, number, number];
 
 /** Four uint32 from a counter of four and a key of two uint32. */
