@@ -9,6 +9,7 @@ export interface Expert {
   rows(from: number, to: number): Promise<Uint8Array[]>;
   /** Its weights as TensorFlow.js tensors; the caller disposes them. */
   tensors(): FfnTensors;
+  /** Frees its memory. The expert must not be used afterwards. */
   dispose(): void;
 }
 
@@ -18,6 +19,7 @@ export interface ExpertRows<E extends Expert> {
   readonly choices: readonly number[];
 }
 
+/** Loads experts and runs them. `E` is the kind of expert that it makes: only those may be given back to it. */
 export interface ExpertCompute<E extends Expert = Expert> {
   /** What rows of experts travel as, on every rank of a job. */
   readonly dtype: WeightDtype;

@@ -1,5 +1,6 @@
 /** Where a step's time goes. Lap times add up to the whole, because every lap begins where the one before ended. */
 
+/** In the order in which charts and tables show them. */
 export const STEP_PHASES = [
   'attention',
   'gate',
@@ -22,6 +23,7 @@ export interface LapPlace {
 /** Told of every lap, in ms of `performance.now()`. */
 export type OnLap = (phase: StepPhase, place: LapPlace, startMs: number, endMs: number) => void;
 
+/** Divides a step's time among its phases. One per rank; laps of different steps must not overlap. */
 export class Stopwatch {
   private readonly onLap: OnLap | undefined;
   private lastMs = performance.now();

@@ -6,6 +6,7 @@ import { ExpertError } from './errors.js';
 
 /** Element types of weights in memory and between ranks. */
 export const WEIGHT_DTYPES = ['f32', 'bf16', 'int8'] as const;
+/** `int8`: with a float32 scale per {@link SCALE_GROUP} values. */
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
 /** int8: values of a row that share a scale. */

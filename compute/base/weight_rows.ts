@@ -2,12 +2,14 @@
 import type { FfnWeights } from './ffn_weights.js';
 import { weightRowBytes, type WeightDtype, type WeightMatrix } from './weight_matrix.js';
 
+/** The sizes of one expert's weights: H, I, and what they are stored as. */
 export interface ExpertShape {
   readonly hidden: number;
   readonly intermediate: number;
   readonly dtype: WeightDtype;
 }
 
+/** Rows of all three matrices: 2·I + H. */
 export const numRowsOf = ({ hidden, intermediate }: ExpertShape): number => 2 * intermediate + hidden;
 
 /** Bytes of rows 0 … row − 1. */

@@ -10,7 +10,9 @@ import { registeredBackend, tf } from '../library/tfjs.js';
 
 /** In the order in which `auto` tries them. */
 export const BACKENDS = ['tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
+/** A backend by the name that TensorFlow.js registers it under. */
 export type BackendName = (typeof BACKENDS)[number];
+/** What a configuration may ask for; `auto`: the first that runs. */
 export type BackendChoice = BackendName | 'auto';
 
 /** Whether a backend runs on this machine, and the version, device or reason. */
@@ -19,6 +21,7 @@ export interface BackendReport extends StartedBackend {
   readonly isAvailable: boolean;
 }
 
+/** What {@link selectBackend} needs to know of the machine. */
 export interface BackendOptions {
   /** Part of the name of the GPU that `webgpu` is to run on; null: the fastest. Default null. */
   readonly webgpuAdapter?: string | null;

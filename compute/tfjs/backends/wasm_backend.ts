@@ -11,6 +11,7 @@ import { activate, loadBackend, tf, type TensorInfo } from '../library/tfjs.js';
  */
 export const WASM_MAX_WEIGHT_BYTES = 1.5 * 2 ** 30;
 
+/** Makes the wasm backend the active one and gives it the fused row kernels. `auto` may take it. */
 export async function startWasm(): Promise<StartedBackend> {
   loadBackend('wasm');
   await activate('wasm');

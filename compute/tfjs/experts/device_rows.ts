@@ -7,6 +7,7 @@ import { gatherRows, mul, rowsFrom, rowsOf, sumBlocks, tidy, toTensor } from '..
 import { inChoiceOrder, rowOfChoice, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
 import type { Tensor2D } from '../../base/tensor.js';
 
+/** Received rows go up once; of the results only what `combine` takes comes back. */
 export const deviceRows: RowExchange = {
   spread(groups, { recvX }, { hidden, numTopk }) {
     const x_NH = toTensor(recvX, [recvX.length / hidden, hidden]);

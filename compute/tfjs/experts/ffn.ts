@@ -22,6 +22,7 @@ export function ffnTensors({ gate, up, down }: FfnWeights): FfnTensors {
   };
 }
 
+/** A network that owns its two tensors. */
 export class Ffn {
   readonly tensors: FfnTensors;
 
@@ -29,6 +30,7 @@ export class Ffn {
     this.tensors = ffnTensors(weights);
   }
 
+  /** down(silu(gate(x)) · up(x)) of rows [N,H]: [N,H]. The caller disposes it. */
   forward(x_NH: Tensor2D): Tensor2D {
     return tidy(() => this.project(swiglu(this.expand(x_NH))));
   }
@@ -43,6 +45,7 @@ export class Ffn {
     return matMul(h_NI, this.tensors.down_IH);
   }
 
+  /** Frees both tensors. */
   dispose(): void {
     this.tensors.gateUp_H2I.dispose();
     this.tensors.down_IH.dispose();

@@ -4,6 +4,7 @@ import { rowsOf, toTensor } from '../ops/ops.js';
 import { inChoiceOrder, rowOfChoice, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
 import type { Tensor2D } from '../../base/tensor.js';
 
+/** All rows of all experts come back, and are summed here. */
 export const hostRows: RowExchange = {
   spread(groups, { recvX }, { hidden, numTopk }) {
     // A single token goes to all its experts as it is; otherwise each expert gets its own rows.

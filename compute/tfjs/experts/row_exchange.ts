@@ -5,11 +5,13 @@ import type { Tensor2D } from '../../base/tensor.js';
 /** The (row, choice) pairs of each expert in turn, as indices into recvTopkIdx: M in all. */
 export type ChoiceGroups = readonly { readonly choices: readonly number[] }[];
 
+/** H of the rows, and K of the choices that each row has. */
 export interface RowShape {
   readonly hidden: number;
   readonly numTopk: number;
 }
 
+/** How rows get from a dispatch to the experts and back: in the program's memory, or in the device's. */
 export interface RowExchange {
   /** Each group's rows; inside a tidy. */
   spread(groups: ChoiceGroups, recv: ReceivedRows, shape: RowShape): Tensor2D[];

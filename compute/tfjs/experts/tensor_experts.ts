@@ -13,6 +13,7 @@ import { deviceRows } from './device_rows.js';
 import { hostRows } from './host_rows.js';
 import type { RowExchange } from './row_exchange.js';
 
+/** One expert as float32 tensors, whatever the type that its rows travel as. */
 export class TensorExpert implements Expert {
   readonly ffn: Ffn;
   private readonly dtype: WeightDtype;
@@ -24,6 +25,7 @@ export class TensorExpert implements Expert {
     this.dtype = dtype;
   }
 
+  /** Reads them back from the tensors, and rounds them where they travel as bf16. */
   async rows(from: number, to: number): Promise<Uint8Array[]> {
     const { gateUp_H2I, down_IH } = this.ffn.tensors;
     const [intermediate, hidden] = down_IH.shape;
@@ -36,16 +38,19 @@ export class TensorExpert implements Expert {
     );
   }
 
+  /** They share the memory of its own. */
   tensors(): FfnTensors {
     const { gateUp_H2I, down_IH } = this.ffn.tensors;
     return { gateUp_H2I: clone(gateUp_H2I), down_IH: clone(down_IH) };
   }
 
+  /** Frees its tensors. */
   dispose(): void {
     this.ffn.dispose();
   }
 }
 
+/** What {@link TensorExperts} needs to know of the rows that it gets. */
 export interface TensorExpertsOptions {
   readonly hidden: number;
   readonly numTopk: number;
@@ -55,6 +60,7 @@ export interface TensorExpertsOptions {
   readonly exchange?: RowExchange;
 }
 
+/** Runs experts with the active backend of TensorFlow.js. */
 export class TensorExperts implements ExpertCompute<TensorExpert> {
   readonly dtype: WeightDtype;
   private readonly options: TensorExpertsOptions;
@@ -71,12 +77,14 @@ export class TensorExperts implements ExpertCompute<TensorExpert> {
     return new TensorExpert(weights, this.dtype);
   }
 
+  /** One matmul per expert and matrix; the rows' way depends on where the backend keeps tensors. */
   async forward(groups: readonly ExpertRows<TensorExpert>[], recv: ReceivedRows): Promise<Float32Array> {
     const { exchange, options } = this;
     const y_MH = tidy(() => runExperts(groups, exchange.spread(groups, recv, options)));
     return exchange.collect(y_MH, groups, recv, options);
   }
 
+  /** Does nothing: callers dispose the experts themselves. */
   dispose(): void {
     // Experts are all it has.
   }

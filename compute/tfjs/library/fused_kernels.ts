@@ -1,6 +1,7 @@
 /** Kernels that expertwire adds to some backends; where one lacks them, ops.ts runs a chain of the backend's own. */
 import { tf, type KernelConfig } from './tfjs.js';
 
+/** Their names, by what they compute; TensorFlow.js has none of these. */
 export const FUSED = {
   matMul: 'ExpertwireMatMul',
   rmsNorm: 'ExpertwireRmsNorm',

@@ -8,5 +8,6 @@ export interface StartedBackend {
   readonly maxTensorBytes?: number;
 }
 
+/** The first line of an error's message, since libraries add pages of advice to theirs. */
 export const firstLine = (error: unknown): string =>
   String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';

@@ -18,6 +18,7 @@ export type {
 /** Loaded as the CommonJS modules that they are: an import would first search megabytes of them for export names, which takes longer than running them. */
 const load = createRequire(import.meta.url);
 
+/** The core of TensorFlow.js, without any backend. */
 export const tf = load('@tensorflow/tfjs-core') as typeof tfjs;
 
 const PACKAGES = { wasm: '@tensorflow/tfjs-backend-wasm', cpu: '@tensorflow/tfjs-backend-cpu' } as const;

@@ -2,6 +2,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { GpuAdapterInfo, GpuBuffer, GpuDevice } from './dawn.js';
 
+/** The package's exports that are used. */
 export interface TfjsWebgpu {
   readonly WebGPUBackend: new (device: GpuDevice, info: GpuAdapterInfo) => WebgpuBackendBase;
 }
@@ -13,28 +14,36 @@ interface TensorData {
   readonly resource?: GpuBuffer | null;
 }
 
+/** What a tensor's values are as a typed array. */
 export type Values = Float32Array | Int32Array | Uint8Array;
 
 /** Identity of a tensor's values; several tensors may share them. */
 export type DataId = object;
 
+/** The backend's methods that are used or overridden; they keep the names of TensorFlow.js. */
 export interface WebgpuBackendBase {
   readonly bufferManager: BufferManager;
   readonly tensorMap: { get(id: DataId): TensorData };
+  /** Keeps values of a new tensor, in JavaScript for now; null or undefined: a kernel is going to make them. */
   write(values: Values | null | undefined, shape: readonly number[], dtype: string): DataId;
+  /** The tensor's values, once the device has computed them. */
   read(id: DataId): Promise<Values>;
   /** Gives the tensor a buffer, and it its values, if it has none yet. */
   uploadToGPU(id: DataId): void;
   /** Sends what was recorded to the device. */
   submitQueue(): void;
+  /** Opens an encoder for commands if none is open. */
   ensureCommandEncoderReady(): void;
+  /** Ends the pass that is being recorded, if there is one. */
   endComputePassEncoder(): void;
+  /** Records one run of a program; returns the tensor that it makes, of the program's `outputShape`. */
   runWebGPUProgram(
     program: WebgpuProgram,
     inputs: readonly TensorInfo[],
     dtype: 'float32',
     uniforms: readonly Uniform[],
   ): TensorInfo;
+  /** Frees all tensors and buffers. */
   dispose(): void;
 }
 
@@ -59,9 +68,11 @@ export interface WebgpuProgram {
   readonly dispatchLayout: { readonly x: readonly number[] };
   /** Workgroups; TensorFlow.js makes a square or cube of a row that is longer than the device allows. */
   dispatch: readonly [number, number, number];
+  /** The program in WGSL, without the declarations that TensorFlow.js adds. */
   getUserCode(): string;
 }
 
+/** A value that a program gets besides its tensors. */
 export interface Uniform {
   readonly type: 'int32' | 'float32';
   readonly data: readonly number[];

@@ -14,7 +14,9 @@ export const CORE_STAND_IN = `module.exports = globalThis[Symbol.for('${CORE.des
 
 /** What is needed of TensorFlow.js's core here; the rest goes through to the backend. */
 export interface TfjsCore {
+  /** How a backend of this name is made; null where none is registered. */
   findBackendFactory(name: string): unknown;
+  /** Adds a backend by its factory; false where the name is taken. */
   registerBackend(name: string, factory: () => object): boolean;
 }
 

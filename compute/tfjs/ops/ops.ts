@@ -36,9 +36,12 @@ function run(kernel: string, inputs: Readonly<Record<string, Tensor>> | Tensor[]
 
 const run2 = (...call: Parameters<typeof run>): Tensor2D => run(...call) as Tensor2D;
 
+/** a + b, element by element. */
 export const add = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('Add', { a, b });
 const sub = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('Sub', { a, b });
+/** a · b, element by element. */
 export const mul = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('Multiply', { a, b });
+/** a / b, element by element. */
 export const div = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('RealDiv', { a, b });
 const exp = (x: Tensor2D): Tensor2D => run2('Exp', { x });
 const sigmoid = (x: Tensor2D): Tensor2D => run2('Sigmoid', { x });
@@ -102,8 +105,10 @@ export const joinColumns = (blocks: readonly Tensor2D[]): Tensor2D => join(block
 const join = (blocks: readonly Tensor2D[], axis: number): Tensor2D =>
   blocks.length === 1 ? blocks[0]! : run2('Concat', [...blocks], { axis });
 
+/** The same values, row by row, in another shape. */
 export const reshape = (x: Tensor, shape: readonly [number, number]): Tensor2D =>
   run2('Reshape', { x }, { shape: [...shape] });
+/** [N,W] → [W,N]. */
 export const transpose = (x: Tensor2D): Tensor2D => run2('Transpose', { x }, { perm: [1, 0] });
 
 /** [A·B,W] rows (a, b) → rows (b, a). Free where A or B is 1. */

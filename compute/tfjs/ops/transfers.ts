@@ -9,11 +9,13 @@ export interface Transfers {
 /** Of this process, since it began. */
 const counts = { numUploads: 0, uploadedBytes: 0, numDownloads: 0, downloadedBytes: 0 };
 
+/** Counts one way of values into a backend's memory. */
 export function countUpload(numBytes: number): void {
   counts.numUploads++;
   counts.uploadedBytes += numBytes;
 }
 
+/** Counts one way of values out of a backend's memory. */
 export function countDownload(numBytes: number): void {
   counts.numDownloads++;
   counts.downloadedBytes += numBytes;

@@ -15,6 +15,7 @@ const MAX_STAGED_BYTES = 64 * 2 ** 20;
 /** Free buffers are kept up to here: shapes grow with a sequence, so most sizes never come again. */
 const MAX_FREE_BYTES = 256 * 2 ** 20;
 
+/** An opened GPU, with all that it was made of. */
 export interface GuardedDevice {
   /** Kept as long as the device. */
   readonly gpu: Gpu;
@@ -30,22 +31,26 @@ export interface GuardedBackend extends WebgpuBackendBase {
   readonly guarded: GuardedDevice;
 }
 
+/** A backend on this device. Its tensors are checked against what the device takes, and its errors surface where values are read. */
 export function createGuardedBackend({ WebGPUBackend }: TfjsWebgpu, guarded: GuardedDevice): GuardedBackend {
   const { device, info, report } = guarded;
   const { name, maxTensorBytes } = report;
   const health = new DeviceHealth(device, name);
 
+  /** The class can only be made here: its base comes with a package that may not be installed. */
   class Guarded extends WebGPUBackend implements GuardedBackend {
     readonly guarded = guarded;
     private stagedBytes = 0;
     private isDisposed = false;
 
+    /** Large values go to the device at once, so that they don't stay in JavaScript as well. */
     override write(values: Values | null | undefined, shape: readonly number[], dtype: string): DataId {
       const id = super.write(values, shape, dtype);
       if (values != null && values.byteLength >= UPLOAD_FROM_BYTES) this.upload(id, values.byteLength);
       return id;
     }
 
+    /** @throws ExpertError OUT_OF_MEMORY for a tensor larger than the device takes or without memory to stage it; DEVICE_LOST, DEVICE_FAILED */
     override uploadToGPU(id: DataId): void {
       health.check();
       const { shape, resource } = this.tensorMap.get(id);
@@ -75,6 +80,7 @@ export function createGuardedBackend({ WebGPUBackend }: TfjsWebgpu, guarded: Gua
       }
     }
 
+    /** Also gives free buffers back where they are more than {@link MAX_FREE_BYTES}. */
     override submitQueue(): void {
       super.submitQueue();
       this.stagedBytes = 0;
@@ -82,6 +88,7 @@ export function createGuardedBackend({ WebGPUBackend }: TfjsWebgpu, guarded: Gua
       if (numBytesAllocated - numBytesUsed > MAX_FREE_BYTES) this.destroyFreeBuffers();
     }
 
+    /** Idempotent. Destroys the device too. */
     override dispose(): void {
       if (this.isDisposed) return;
       this.isDisposed = true;

@@ -5,6 +5,7 @@ import type { GuardedBackend } from './guarded_backend.js';
 
 /** Its own numbers for them; `own` leaves it the choice. */
 export const PROGRAM = { own: -1, reduce: 0, splitK: 1, small: 2, packed: 3 } as const;
+/** One of the numbers of {@link PROGRAM}. */
 export type Program = (typeof PROGRAM)[keyof typeof PROGRAM];
 
 /** Where TensorFlow.js begins to split sums among workgroups. */

@@ -83,6 +83,7 @@ export class KernelExpert implements Expert {
     return Promise.resolve(pieces.map((piece) => this[piece.name].readRows(piece.from, piece.to)));
   }
 
+  /** Decoded from the resident weights to float32 each time. */
   tensors(): FfnTensors {
     const decoded = (matrix: KernelMatrix): WeightMatrix => matrixOf(matrix.toFloat32(), matrix.rows, matrix.columns);
     return ffnTensors({ gate: decoded(this.gate), up: decoded(this.up), down: decoded(this.down) });

@@ -23,6 +23,7 @@ interface Share {
   readonly groups: KernelGroup[];
 }
 
+/** Runs experts with one kernel call per memory, and keeps a workspace in each memory that it met. */
 export class KernelExperts {
   private readonly workspaces = new Map<KernelMemory, KernelWorkspace>();
 

@@ -35,6 +35,7 @@ interface Areas {
 const ALIGN_BYTES = 64;
 const NOWHERE: Areas = { scratch: 0, x: 0, y: 0, out: 0, groups: 0, rows: 0, rowOfChoice: 0, weights: 0 };
 
+/** The areas of one memory that a call on its experts needs. They grow to the largest call so far. */
 export class KernelWorkspace {
   private readonly block: GrowingBlock;
   /** Of the last run. */

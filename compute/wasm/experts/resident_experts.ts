@@ -8,6 +8,7 @@ import { KernelExperts } from './kernel_experts.js';
 import type { KernelMemories } from '../memory/kernel_memories.js';
 import { matrixBytes } from '../memory/kernel_matrix.js';
 
+/** What {@link ResidentExperts} needs to know of the rows and weights of a model. */
 export interface ResidentExpertsOptions {
   readonly hidden: number;
   readonly numTopk: number;
@@ -15,6 +16,7 @@ export interface ResidentExpertsOptions {
   readonly dtype: WeightDtype;
 }
 
+/** Runs experts with the kernels, in as many memories as they need. */
 export class ResidentExperts implements ExpertCompute<KernelExpert> {
   readonly dtype: WeightDtype;
   private readonly memories: KernelMemories;
@@ -26,16 +28,19 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
     this.kernels = new KernelExperts(hidden, numTopk);
   }
 
+  /** In the first memory that has room, or in a new one. */
   load(weights: FfnWeights): KernelExpert {
     const { rows: intermediate, columns: hidden } = weights.gate;
     const numBytes = 2 * matrixBytes(this.dtype, intermediate, hidden) + matrixBytes(this.dtype, hidden, intermediate);
     return KernelExpert.from(this.memories.withRoom(numBytes), weights, this.dtype);
   }
 
+  /** Computes before it returns. */
   forward(groups: readonly ExpertRows<KernelExpert>[], recv: ReceivedRows): Promise<Float32Array> {
     return Promise.resolve(this.kernels.forward(groups, recv));
   }
 
+  /** Gives the workspaces back; experts are disposed by their callers. */
   dispose(): void {
     this.kernels.dispose();
   }

@@ -4,6 +4,7 @@ import type { FieldType, Layout } from './layouts.js';
 
 const FIELD_BYTES: Readonly<Record<FieldType, number>> = { address: 4, i32: 4, f32: 4, f64: 8 };
 
+/** A value for each field of a layout; an `address` is a number too. */
 export type Fields<L extends Layout> = Readonly<Record<keyof L, number>>;
 
 /** Bytes of a structure. */
@@ -43,10 +44,12 @@ export class Descriptor<L extends Layout> {
     this.set(values);
   }
 
+  /** Writes some fields; the others stay. */
   set(values: Partial<Fields<L>>): void {
     writeFields(this.memory, this.address, this.layout, values);
   }
 
+  /** Gives the block back. What its fields point to stays. */
   dispose(): void {
     this.memory.free(this.address);
   }

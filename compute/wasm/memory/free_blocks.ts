@@ -5,6 +5,7 @@ interface Block {
   readonly size: number;
 }
 
+/** The free parts of a memory that begins at `start` and may grow without end. Sizes and addresses are in bytes. */
 export class FreeBlocks {
   /** Free blocks below `end`, by address; no two touch. */
   private readonly free: Block[] = [];
@@ -30,6 +31,7 @@ export class FreeBlocks {
     return this.end + size <= limit || this.free.some((block) => block.size >= size);
   }
 
+  /** Gives back what {@link take} handed out. */
   give(address: number, size: number): void {
     let index = this.free.findIndex((block) => block.address > address);
     if (index < 0) index = this.free.length;

@@ -28,6 +28,7 @@ export class GrowingBlock {
     return this.address;
   }
 
+  /** Gives the memory back. Idempotent; {@link reserve} takes memory again. */
   dispose(): void {
     if (this.address !== 0) this.memory.free(this.address);
     this.address = 0;

@@ -108,6 +108,7 @@ export class KernelMatrix {
     return out;
   }
 
+  /** Gives its block back. Idempotent. */
   dispose(): void {
     if (this.isDisposed) return;
     this.isDisposed = true;

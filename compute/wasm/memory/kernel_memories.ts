@@ -11,6 +11,7 @@ export interface ReservedBytes {
   readonly limitBytes?: number;
 }
 
+/** What the memories of a rank hold and did, all taken together. */
 export interface KernelStats {
   readonly numMemories: number;
   /** Of weights and KV cache. */
@@ -37,6 +38,7 @@ export const NO_KERNELS: KernelStats = {
   copiedBytes: 0,
 };
 
+/** Finds room for experts. Only the first memory is there from the start; the others are added when experts need them. */
 export class KernelMemories {
   /** For dense weights, KV cache and activations. */
   readonly first: KernelMemory;

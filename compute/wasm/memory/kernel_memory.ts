@@ -102,6 +102,7 @@ const ALIGN_BYTES = 64;
 /** A memory's addresses are 32 bits wide. The last page stays free, so that the end of a block is an address too. */
 export const MAX_MEMORY_BYTES = 2 ** 32 - PAGE_BYTES;
 
+/** One instance of the kernel module, and the blocks of its memory. Every call of a kernel is counted. */
 export class KernelMemory {
   readonly kernels: Kernels;
   /** Where pieces of weights are staged for `encode`: room for this many floats. */
@@ -192,9 +193,11 @@ export class KernelMemory {
   bytes(address: number, length: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.exports.memory.buffer, address, length);
   }
+  /** `length` float32 values from `address` on, a multiple of 4. */
   floats(address: number, length: number): Float32Array<ArrayBuffer> {
     return new Float32Array(this.exports.memory.buffer, address, length);
   }
+  /** `length` int32 values from `address` on, a multiple of 4. */
   words(address: number, length: number): Int32Array<ArrayBuffer> {
     return new Int32Array(this.exports.memory.buffer, address, length);
   }

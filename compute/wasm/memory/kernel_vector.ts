@@ -12,6 +12,7 @@ export class KernelVector {
     memory.floats(this.address, values.length).set(values);
   }
 
+  /** Gives its block back. To be called once. */
   dispose(): void {
     this.memory.free(this.address);
   }

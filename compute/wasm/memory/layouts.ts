@@ -2,6 +2,7 @@
 
 /** `address`, `i32` and `f32` take four bytes, `f64` eight, at a multiple of eight. */
 export type FieldType = 'address' | 'i32' | 'f32' | 'f64';
+/** The fields of a structure by name, in the order in which they lie in memory. */
 export type Layout = Readonly<Record<string, FieldType>>;
 
 /** router.as.ts */
@@ -26,6 +27,7 @@ export const ROUTE_LAYER = {
   hiddenSize: 'i32',
 } as const satisfies Layout;
 
+/** route_layer.as.ts: where it writes. */
 export const ROUTED = {
   normed: 'address',
   logits: 'address',
@@ -91,6 +93,7 @@ export const STEP = {
   scratchBytes: 'address',
 } as const satisfies Layout;
 
+/** step.as.ts: the tokens of one sequence. */
 export const PART = {
   rowStart: 'i32',
   numTokens: 'i32',
@@ -148,5 +151,7 @@ export const MLA_LAYER = {
 
 /** Numbers that kernels know alternatives by, in the order of the constants of the same names. */
 export const ROPE_LAYOUTS = ['interleaved', 'half'] as const;
+/** Numbers of the scoring functions of a gate, as {@link ROPE_LAYOUTS}. */
 export const SCORINGS = ['softmax', 'sigmoid'] as const;
+/** Numbers of the forms of latent attention, as {@link ROPE_LAYOUTS}. */
 export const MLA_FORMS = ['absorbed', 'naive'] as const;

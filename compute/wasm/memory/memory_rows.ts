@@ -1,6 +1,7 @@
 /** Rows of bytes in a kernel memory: `width` that count, every `stride`, which may be padded. */
 import type { KernelMemory } from './kernel_memory.js';
 
+/** The rows from `address` on. They own no memory. */
 export class MemoryRows {
   constructor(
     private readonly memory: KernelMemory,

@@ -4,6 +4,7 @@ import { SCALE_GROUP, type WeightDtype } from '../../base/weight_matrix.js';
 
 /** Their order gives their numbers in memory.as.ts. */
 export { WEIGHT_DTYPES as RESIDENT_DTYPES, weightRowBytes as residentRowBytes } from '../../base/weight_matrix.js';
+/** A type that the kernels compute with: any that a matrix of weights may have. */
 export type ResidentDtype = WeightDtype;
 
 /** Rows are padded with zeros to whole multiples of this many values (memory.as.ts). */

@@ -10,6 +10,7 @@ import { ROUTED, ROUTER, ROUTE_LAYER } from '../memory/layouts.js';
 import { padded } from '../memory/resident_dtype.js';
 import { routerFields } from './router_fields.js';
 
+/** The weights of an MoE layer's norm and router. */
 export interface KernelGateWeights {
   /** [H], of the norm before the router and the experts. */
   readonly norm_H: Float32Array;
@@ -61,10 +62,12 @@ export class KernelRouted {
     };
   }
 
+  /** A logit of the last step by its index in [T·E], also one that isn't finite. */
   logit(index: number): number {
     return this.memory.floats(this.blocks.logits.address, index + 1)[index]!;
   }
 
+  /** Frees its descriptor and all areas. */
   dispose(): void {
     this.descriptor.dispose();
     for (const block of Object.values(this.blocks)) block.dispose();
@@ -108,6 +111,7 @@ export class KernelGate {
     return routed.routing(numTokens * numTopk);
   }
 
+  /** Frees all weights that it owns, {@link KernelGateWeights.gate} too. */
   dispose(): void {
     for (const part of this.parts) part.dispose();
   }
