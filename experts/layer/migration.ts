@@ -37,6 +37,7 @@ export interface MigrationProgress {
   readonly error?: unknown;
 }
 
+/** What a migration works with. */
 export interface MigrationParts {
   readonly shard: Pick<ExpertShard, 'rows' | 'load' | 'replace'>;
   readonly mesh: Pick<Mesh, 'rank' | 'send' | 'receive'>;
@@ -63,6 +64,7 @@ interface Stage {
   error: unknown;
 }
 
+/** One per rank and job. It gathers for one order at a time. */
 export class Migration {
   private readonly parts: MigrationParts;
   private stage: Stage | null = null;

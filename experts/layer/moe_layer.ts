@@ -24,6 +24,7 @@ export interface MoeTokens {
   add(y: Float32Array): void;
 }
 
+/** What one layer works with; most of it is shared by all layers of a rank. */
 export interface MoeLayerParts {
   /** The transformer layer, as in frame tags and the shard. */
   readonly layer: number;
@@ -43,6 +44,7 @@ export interface MoeLayerParts {
   readonly clock: Stopwatch;
 }
 
+/** Runs one MoE layer over all ranks of the mesh. */
 export class MoeLayer {
   private readonly parts: MoeLayerParts;
 

@@ -8,6 +8,7 @@ import type { Expert, ExpertCompute, ExpertRows } from '../../compute/base/exper
 import type { FfnTensors, FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { WeightDtype } from '../../compute/base/weight_matrix.js';
 
+/** Experts by layer and slot of this rank; layers are numbered as in the model. */
 export interface ExpertShard {
   /** What rows of experts travel as. */
   readonly dtype: WeightDtype;
@@ -29,10 +30,13 @@ export interface ExpertShard {
    * @throws ExpertError MISSING_EXPERT for a slot that held nothing; then nothing changed
    */
   replace(layer: number, next: ReadonlyMap<number, Expert | number>): void;
+  /** How many slots hold an expert, over all layers. */
   stats(): { readonly numExperts: number };
+  /** Frees all experts, and what computes them. */
   dispose(): void;
 }
 
+/** A shard without experts, which computes with `compute` and owns it. */
 export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): ExpertShard {
   const layers = new Map<number, Map<number, E>>();
   const held = (layer: number, slot: number): E => {

@@ -11,6 +11,7 @@ export interface MoeTensors {
   readonly sharedExperts: Ffn | null;
 }
 
+/** Tokens of one layer and step: {@link add} ends their life. */
 export class TensorMoeTokens implements MoeTokens {
   private readonly layer: MoeTensors;
   private readonly x_TH: Tensor2D;
@@ -24,18 +25,22 @@ export class TensorMoeTokens implements MoeTokens {
     this.onOutput = onOutput;
   }
 
+  /** By the layer's gate, with the active backend. */
   route(): Promise<Routing> {
     return this.layer.gate.route(this.x_TH);
   }
 
+  /** Read back from the tensor. */
   rows(): Promise<Float32Array> {
     return rowsOf(this.x_TH);
   }
 
+  /** The result stays a tensor until {@link add}. */
   runShared(): void {
     this.shared_TH = this.layer.sharedExperts?.forward(this.x_TH) ?? null;
   }
 
+  /** Hands the sum to `onOutput`, and disposes all tensors. */
   add(y: Float32Array): void {
     const { shared_TH, x_TH } = this;
     const y_TH = tidy(() => {

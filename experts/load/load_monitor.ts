@@ -32,6 +32,7 @@ export class LoadMonitor {
     return this.load_LE.map((counts_E) => counts_E.slice());
   }
 
+  /** Sets all counts to zero. */
   reset(): void {
     for (const counts_E of this.load_LE) counts_E.fill(0);
   }

@@ -24,9 +24,11 @@ export interface StepRouting {
 export interface RoutingObserver {
   /** Ranks report the experts of every token. */
   readonly wantsTokens: boolean;
+  /** Resolves when the observer is ready for the next step. */
   add(step: StepRouting): Promise<void>;
 }
 
+/** What is not in the header of a recording. */
 export interface RecorderOptions {
   /** Steps per record of mode `stat`. */
   readonly windowSize: number;
@@ -35,6 +37,7 @@ export interface RecorderOptions {
 /** Characters that are compressed at a time. */
 const WRITE_LENGTH = 65_536;
 
+/** Writes a recording while a job runs: one record per step, per {@link RecorderOptions.windowSize} steps or per token, as the header's mode says. */
 export class LoadRecorder implements RoutingObserver {
   readonly wantsTokens: boolean;
   private readonly header: RecordingHeader;
@@ -69,6 +72,7 @@ export class LoadRecorder implements RoutingObserver {
     return this.records;
   }
 
+  /** Writes the step, or counts it until its record is full. @throws what writing met */
   async add(step: StepRouting): Promise<void> {
     if (step.placement !== undefined && step.placement !== this.placement) await this.place(step.step, step.placement);
     if (this.wantsTokens) return this.addTokens(step.tokens);

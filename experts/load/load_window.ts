@@ -4,6 +4,7 @@
  */
 import { ExpertError } from '../../compute/base/errors.js';
 
+/** The shape of a load, and which steps count. */
 export interface LoadWindowOptions {
   readonly numLayers: number;
   readonly numExperts: number;

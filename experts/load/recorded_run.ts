@@ -5,6 +5,7 @@ import { placementFrom, type Placement } from '../placement/placement.js';
 import type { PlacementRecord, RecordedSlots, RecordingHeader } from './recording.js';
 import { REPLICA_SPLITS, type ReplicaSplit } from '../placement/replica_split.js';
 
+/** What a recording says of the placements that ran. */
 export interface RecordedRun {
   /** The last one that ran. */
   readonly placement: Placement;

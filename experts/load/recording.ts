@@ -6,8 +6,10 @@
 
 /** stat: sums per window of steps. per_pass: one record per step. per_token: the experts of each token. */
 export const RECORD_MODES = ['stat', 'per_pass', 'per_token'] as const;
+/** One of {@link RECORD_MODES}. */
 export type RecordMode = (typeof RECORD_MODES)[number];
 
+/** What the first line of a recording says. */
 export interface RecordingHeader {
   readonly mode: RecordMode;
   /** Name of the model's folder. */
@@ -23,6 +25,7 @@ export interface RecordingHeader {
   readonly slots?: RecordedSlots;
 }
 
+/** How many ranks and slots the recorded placements have. */
 export interface RecordedSlots {
   readonly numRanks: number;
   /** Of all ranks, per layer. */
@@ -68,6 +71,7 @@ export type RecordedLine =
   | { readonly kind: 'token'; readonly record: TokenRecord }
   | { readonly kind: 'placement'; readonly record: PlacementRecord };
 
+/** Every header says it, so that no other file is taken for a recording. */
 export const FORMAT = 'expertwire-load';
 /** Of a header, in characters. */
 export const MAX_HEADER_LENGTH = 65_536;
@@ -76,6 +80,7 @@ export const MAX_HEADER_LENGTH = 65_536;
 export const maxRecordLength = ({ numLayers, numExperts, numTopk, slots }: RecordingHeader): number =>
   1024 + numLayers * Math.max(2 + 26 * Math.max(numExperts, numTopk), 40 + 9 * (slots?.numSlots ?? 0));
 
+/** The first line, with its end. The format's version is 2 where placements are recorded, otherwise 1. */
 export const headerLine = (header: RecordingHeader): string =>
   `${JSON.stringify({
     format: FORMAT,
@@ -91,6 +96,7 @@ export const headerLine = (header: RecordingHeader): string =>
     num_slots: header.slots?.numSlots,
   })}\n`;
 
+/** A line of `stat` or `per_pass`, with its end. */
 export const loadLine = ({ step, numSteps, numTokens, load_LE }: LoadRecord): string =>
   `${JSON.stringify({
     step,
@@ -99,6 +105,7 @@ export const loadLine = ({ step, numSteps, numTokens, load_LE }: LoadRecord): st
     load: load_LE.map((load_E) => Array.from(load_E)),
   })}\n`;
 
+/** A line of `per_token`, with its end. The experts are cut into layers of K = `numTopk`. */
 export const tokenLine = ({ step, request, position, tokenId, experts }: TokenRecord, numTopk: number): string => {
   const experts_LK = Array.from({ length: experts.length / numTopk }, (_, layer) => [
     ...experts.subarray(layer * numTopk, (layer + 1) * numTopk),
@@ -106,6 +113,7 @@ export const tokenLine = ({ step, request, position, tokenId, experts }: TokenRe
   return `${JSON.stringify({ step, request, position, token_id: tokenId, experts: experts_LK })}\n`;
 };
 
+/** A line that says which placement ran, with its end. */
 export const placementLine = ({ step, version, layers }: PlacementRecord): string =>
   `${JSON.stringify({
     step,

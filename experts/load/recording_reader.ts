@@ -6,6 +6,7 @@ import { ExpertError } from '../../compute/base/errors.js';
 import { MAX_HEADER_LENGTH, maxRecordLength, type RecordedLine, type RecordingHeader } from './recording.js';
 import { parseHeader, parseRecord } from './recording_parser.js';
 
+/** What a line of a file says; the first one is the header. */
 export type RecordingLine = { readonly kind: 'header'; readonly header: RecordingHeader } | RecordedLine;
 
 /**

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip, type Gzip } from 'node:zlib';
 import { headerLine, type RecordingHeader } from './recording.js';
 
+/** A gzip file that is being written. */
 export class RecordingWriter {
   private readonly gzip: Gzip;
   /** Rejects with what writing met, a full disk for instance. */

@@ -8,6 +8,7 @@ import type { GatherCounts } from './replica_choice.js';
 /** Bytes of one message. */
 export const countGatherBytes = (numExperts: number): number => 4 * numExperts;
 
+/** Gathers the counts of all ranks. One per rank; it lives as long as the mesh. */
 export class CountGather {
   private readonly mesh: Mesh;
   private readonly timeoutMs: number;

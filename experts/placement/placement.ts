@@ -7,6 +7,7 @@
 import { asRank, type PhysicalExpert, type Rank } from '../../base/ids.js';
 import { ExpertError } from '../../compute/base/errors.js';
 
+/** How experts can be spread without a plan. */
 export const PLACEMENT_STRATEGIES = ['linear', 'round_robin'] as const;
 /** `linear`: contiguous runs of experts per rank; `round_robin`: expert e on rank e mod ranks. */
 export type PlacementStrategy = (typeof PLACEMENT_STRATEGIES)[number];
@@ -25,6 +26,7 @@ export interface Placement {
   readonly logcnt: readonly Int32Array[];
 }
 
+/** What a placement is made for. `numLayers`: MoE layers alone. */
 export interface PlacementShape {
   readonly numLayers: number;
   readonly numExperts: number;

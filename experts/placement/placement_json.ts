@@ -11,6 +11,7 @@ export interface PlacementJson {
   readonly phy2log: readonly (readonly number[])[];
 }
 
+/** What {@link placementFromJson} reads back; its version is not in the file. */
 export const placementToJson = ({ numRanks, phy2log }: Placement): PlacementJson => ({
   num_ranks: numRanks,
   phy2log: phy2log.map((table) => [...table]),

@@ -7,6 +7,7 @@ import { ExpertError } from '../../compute/base/errors.js';
 import type { Placement } from './placement.js';
 import { splitCounts } from './replica_split.js';
 
+/** The ways to choose, by name. */
 export const REPLICA_CHOICES = ['local_first', 'round_robin', 'balanced', 'allgather'] as const;
 /**
  * - `local_first`: replicas on the own rank, else those on the own node, else all of them, in turn.
@@ -26,6 +27,7 @@ export interface ChoosingRank {
 /** Every rank's counts [E] from each rank's own, by rank; all ranks call it in the same order. */
 export type GatherCounts = (counts_E: Int32Array, signal?: AbortSignal) => Promise<readonly Int32Array[]>;
 
+/** Chooses replicas for the tokens of one rank. */
 export interface ReplicaChooser {
   /**
    * Logical choices [T·K] of one MoE layer (its number among them) → physical experts. −1 stays −1, and an expert without a replica becomes −1.

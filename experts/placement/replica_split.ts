@@ -5,6 +5,7 @@
  */
 import type { Placement } from './placement.js';
 
+/** The ways to share out, by name. */
 export const REPLICA_SPLITS = ['even', 'balanced'] as const;
 /** `even`: every replica the same; `balanced`: so that the most loaded rank has as little as possible. */
 export type ReplicaSplit = (typeof REPLICA_SPLITS)[number];

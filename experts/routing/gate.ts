@@ -24,6 +24,7 @@ export class Gate {
     this.spec = spec;
   }
 
+  /** Logits on the active backend, then {@link selectExperts}. @throws ExpertError NOT_FINITE for a logit that isn't */
   async route(x_TH: Tensor2D): Promise<Routing> {
     const logits_TE = matMul(x_TH, this.weight_HE);
     const logits = await rowsOf(logits_TE);
@@ -31,6 +32,7 @@ export class Gate {
     return selectExperts(logits, this.spec, this.bias_E);
   }
 
+  /** Frees the router's weights. */
   dispose(): void {
     this.weight_HE.dispose();
   }

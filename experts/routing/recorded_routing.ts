@@ -15,6 +15,7 @@ import {
 /** Choices of recorded tokens that are kept: 512 MiB. */
 const MAX_CHOICES = 2 ** 28;
 
+/** What a whole recording adds up to. */
 export interface RecordedLoad {
   readonly header: RecordingHeader;
   /** Σ over the recording; of a `per_token` one, of the tokens' choices. */

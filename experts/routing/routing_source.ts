@@ -6,12 +6,14 @@ import { ExpertError } from '../../compute/base/errors.js';
 import { hashUniform, permutation, randomFrom } from './random.js';
 import { syntheticLoads, type LoadPattern } from './synthetic_load.js';
 
+/** The model's MoE layers: L, E and K. */
 export interface RoutingShape {
   readonly numLayers: number;
   readonly numExperts: number;
   readonly numTopk: number;
 }
 
+/** Where the choices come from that replace the gate's. */
 export interface RoutingSource {
   /** Writes the experts of one token to `out` [L·K], K different ones per layer. Requests and positions count from 0. */
   choose(request: number, position: number, out: Uint16Array): void;

@@ -20,6 +20,7 @@ export type LoadPattern =
    */
   | { readonly kind: 'unbalanced'; readonly numRanks: number; readonly skew: number };
 
+/** The size of the windows of a load, and the seed of what is drawn. */
 export interface LoadShape {
   readonly numLayers: number;
   readonly numExperts: number;

@@ -9,6 +9,7 @@ import { MoveSearch } from './move_search.js';
 import { invalid, plannerOf, type Planner, type PlanRequest } from './planner.js';
 import { capacityOf, relaid, type PlanTopology } from './topology.js';
 
+/** What a move must be worth. */
 export interface StableOptions {
   /** By how much a replica that changes its rank must lower Σ (rank load / mean)² of its layer. Default 0.003. */
   readonly moveCost?: number;

@@ -5,7 +5,9 @@ import { eplb } from './eplb.js';
 import { eplbStable, type StableOptions } from './eplb_stable.js';
 import type { Planner } from './planner.js';
 
+/** Their names, in the order in which help texts list them. */
 export const PLANNERS = ['eplb', 'eplb_stable', 'biased', 'linear', 'round_robin'] as const;
+/** One of {@link PLANNERS}, as configurations and command lines name them. */
 export type PlannerName = (typeof PLANNERS)[number];
 
 /** Only `eplb_stable` has options. @throws ExpertError INVALID_ARGUMENT for a name that is none. */

@@ -40,6 +40,7 @@ export class LayerSlots {
     this.recount();
   }
 
+  /** Whether a rank holds an expert, in any of its slots. */
   holds(rank: number, expert: number): boolean {
     return this.isHeld[expert * this.numRanks + rank] === 1;
   }

@@ -10,6 +10,7 @@ export type Move =
 /** Gains below this, with rank loads of at most numRanks, may be rounding: chasing them might go in circles. */
 const ROUNDING = 1e-12;
 
+/** Searches the moves of one layer's slots; whoever has it makes the moves. */
 export class MoveSearch {
   private readonly slots: LayerSlots;
   private readonly moveCost: number;

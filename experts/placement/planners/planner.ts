@@ -11,6 +11,7 @@ import { isSameTable, numMovedSlots, type PlanTopology } from './topology.js';
 /** Load = tokens routed to each expert, [L][E]; any unit, since only proportions count. */
 export type ExpertLoad = readonly ArrayLike<number>[];
 
+/** What a plan is worth and what it costs. */
 export interface PlanReport {
   /** Of the load that the plan was made from: judge a plan by the next window's. Null without a present placement. */
   readonly before: PlanBalance | null;
@@ -24,11 +25,13 @@ export interface PlanReport {
 /** Balancedness over all layers (Σ mean / Σ max), by how load is shared out over replicas. */
 export type PlanBalance = Readonly<Record<ReplicaSplit, number>>;
 
+/** What a planner returns. */
 export interface Plan {
   readonly placement: Placement;
   readonly report: PlanReport;
 }
 
+/** Makes placements by one method. */
 export interface Planner {
   readonly name: string;
   /**

@@ -41,6 +41,7 @@ export function relaid(table: Int32Array, slotsPerRank: number, topology: PlanTo
   return result;
 }
 
+/** Whether two tables [P] of a layer have the same experts in the same slots. */
 export const isSameTable = (a: Int32Array, b: Int32Array): boolean =>
   a.length === b.length && a.every((logical, p) => logical === b[p]);
 
