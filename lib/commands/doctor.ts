@@ -9,14 +9,17 @@ import { VERSION } from '../config/package_files.js';
 import type { CommandContext } from './base/context.js';
 import { adapterLines, adapterRows } from './doctor_adapters.js';
 
+/** The options of `doctor` as yargs parses them. */
 export interface DoctorArgs {
   readonly json?: boolean | undefined;
 }
 
+/** Adds the options of `doctor` to a command line. */
 export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
   return yargs.option('json', { type: 'boolean', describe: 'one JSON object' });
 }
 
+/** Tries every backend, looks for GPUs, and prints what it found: lines, or with `--json` one object. */
 export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext): Promise<void> {
   const { listAdapters, reportBackends } = await import('../../compute/tfjs/tf.js'); // only this command needs it in the head's process
   const backends = await reportBackends();

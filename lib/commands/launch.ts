@@ -7,6 +7,7 @@ import { formatAddress, parseAddress } from './base/address.js';
 import { UsageError } from './base/context.js';
 import { wholeNumber } from './base/numbers.js';
 
+/** What decides which part of a job this machine or task starts. */
 export interface LaunchArgs {
   readonly config?: string | undefined;
   readonly nnodes?: number | undefined;

@@ -12,6 +12,7 @@ import { UsageError, type CommandContext } from './base/context.js';
 import { seedNumber, wholeNumber } from './base/numbers.js';
 import { ProgressBar } from './base/progress_bar.js';
 
+/** The options of `make-checkpoint` as yargs parses them, with their defaults. */
 export interface MakeCheckpointArgs {
   readonly dir: string;
   readonly family: RandomFamily;
@@ -30,6 +31,7 @@ export interface MakeCheckpointArgs {
   readonly json?: boolean | undefined;
 }
 
+/** Adds the folder and the options of `make-checkpoint` to a command line. */
 export function makeCheckpointOptions<T>(yargs: Argv<T>): Argv<T & MakeCheckpointArgs> {
   const shape = 'Shape:';
   const families = Object.keys(RANDOM_CONFIGS) as RandomFamily[];
@@ -58,6 +60,7 @@ export function makeCheckpointOptions<T>(yargs: Argv<T>): Argv<T & MakeCheckpoin
     .option('json', { type: 'boolean', describe: 'one JSON object' });
 }
 
+/** Writes the checkpoint and prints what it is. @throws UsageError for a shape that can't be, or a folder that is not empty; WeightError where writing fails */
 export async function makeCheckpoint(
   args: MakeCheckpointArgs,
   { stdout, stderr, signal }: CommandContext,

@@ -8,6 +8,7 @@ import { loadingPackage } from '../native/installed_package.js';
 import { UsageError, type CommandContext } from './base/context.js';
 import { ProgressBar } from './base/progress_bar.js';
 
+/** The options of `native` as yargs parses them. */
 export interface NativeArgs {
   readonly action: 'install';
   readonly gpu?: boolean | undefined;
@@ -16,6 +17,7 @@ export interface NativeArgs {
   readonly remove?: boolean | undefined;
 }
 
+/** Adds the action and the options of `native` to a command line. */
 export function nativeOptions<T>(yargs: Argv<T>): Argv<T & NativeArgs> {
   return yargs
     .positional('action', { choices: ['install'] as const, demandOption: true, describe: 'what to do' })

@@ -15,6 +15,7 @@ import { readSecret, SECRET_VARIABLE } from './engine/engine_options.js';
 import { MAX_TIMEOUT_S, wholeNumber } from './base/numbers.js';
 import { SharedTerminal } from './base/shared_terminal.js';
 
+/** The options of `rank` as yargs parses them. */
 export interface RankArgs {
   readonly head: string;
   readonly rank?: number | undefined;
@@ -32,6 +33,7 @@ export interface RankArgs {
 /** The head's machine may have to be set up first. */
 const DEFAULT_JOIN_TIMEOUT_S = 600;
 
+/** Adds the options of `rank` to a command line. */
 export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
   return yargs
     .option('head', { type: 'string', demandOption: true, describe: 'HOST:PORT where the head listens' })
@@ -47,6 +49,10 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('join-timeout', { type: 'number', describe: `seconds to look for the head (${DEFAULT_JOIN_TIMEOUT_S})` });
 }
 
+/**
+ * Runs ranks until the job ends or the signal ends them.
+ * @throws UsageError; EngineError RANK_LOST for the first that failed; ToldError where one alone failed and said why itself
+ */
 export async function rank(args: RankArgs, context: CommandContext): Promise<void> {
   const nproc = wholeNumber('--nproc', args.nproc, 1, MAX_RANKS) ?? 1;
   const first = wholeNumber('--rank', args.rank, 0, MAX_RANKS - 1);

@@ -20,6 +20,7 @@ export type PartialConfig = {
 /** A section of which any key may be absent. */
 export type PartialSection<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
+/** Where the parts of a configuration come from. All may be left out. */
 export interface LoadConfigOptions {
   /** Path of a YAML file. Default: none, defaults only. */
   readonly file?: string | undefined;

@@ -1,6 +1,7 @@
 /** `experts.routing` where it names no file: 'gate', or a synthetic load as `kind:number:number`. Pure. */
 import type { LoadPattern } from '../../experts/routing/synthetic_load.js';
 
+/** What `experts.routing` may be, as messages say it. */
 export const ROUTING_ALLOWED =
   'gate, uniform, zipf:ALPHA, k_hot:EXPERTS:SHARE, drift:ALPHA[:STAY], unbalanced:RANKS:SKEW, or the path of a recording';
 

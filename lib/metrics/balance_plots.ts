@@ -5,6 +5,7 @@
 import { balancednessOfSums } from '../../experts/placement/balance.js';
 import type { BalancePoint } from './balance_series.js';
 
+/** The load of all ranks at one time, and its caption. */
 export interface RankLoads {
   /** 'before', 'after'. */
   readonly name: string;
@@ -14,6 +15,7 @@ export interface RankLoads {
   readonly balancedness: number;
 }
 
+/** What there is to draw; pictures of ranks stand side by side, in the order of `ranks`. */
 export interface BalancePictures {
   readonly title: string;
   /** [L][E] */

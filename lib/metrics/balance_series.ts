@@ -11,6 +11,7 @@ export interface BalancePoint extends BalanceSums {
   readonly numSteps: number;
 }
 
+/** The balance of a whole run: each point sums up as many steps as needed to stay within the capacity. */
 export class BalanceSeries {
   private readonly capacity: number;
   private all: BalancePoint[] = [];
@@ -21,10 +22,12 @@ export class BalanceSeries {
     this.capacity = capacity;
   }
 
+  /** In order of steps; they change with the next one. */
   get points(): readonly BalancePoint[] {
     return this.all;
   }
 
+  /** Adds one step, of a higher number than the last. */
   push(step: number, { meanLoad, maxLoad }: BalanceSums): void {
     const point = { step, numSteps: 1, meanLoad, maxLoad };
     const last = this.all.at(-1);

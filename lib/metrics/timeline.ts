@@ -35,6 +35,7 @@ export interface ChromeEvent {
   readonly args: Readonly<Record<string, unknown>>;
 }
 
+/** Collects what happens on one rank. */
 export class Timeline {
   private events: TimelineEvent[] = [];
   /** Of the laps that come; spans know their own. */
@@ -115,6 +116,7 @@ export const chromeSwitch = (rank: number, version: number, { startUs, step }: T
   args: { step, version },
 });
 
+/** Whether an event is rows of experts that went or came, and not part of the step itself. */
 export const isMove = ({ track }: TimelineEvent): boolean => track === 'sent' || track === 'received';
 
 function tidOf(track: TimelineEvent['track'], microBatch = 0): number {

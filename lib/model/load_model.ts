@@ -20,6 +20,7 @@ import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
 import { CheckpointExperts, DenseReader } from './weights/weight_reader.js';
 
+/** What to load for one rank, and who is told of it. */
 export interface LoadOptions extends DecoderOptions {
   readonly checkpoint: Checkpoint;
   readonly fingerprint: Fingerprint;
@@ -52,6 +53,10 @@ export interface Exchange {
  */
 export type LoadedModel = (exchange: Exchange) => Transformer;
 
+/**
+ * Reads the weights, dense ones first.
+ * @throws WeightError as the checkpoint; ModelError INVALID_MODEL_CONFIG; ExpertError OUT_OF_MEMORY, NOT_FINITE; the signal's reason
+ */
 export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   const { spec, checkpoint, fingerprint, microBatches, clock, load, rankLoad, signal } = options;
   const reader = new DenseReader(checkpoint, { fingerprint, signal, resident: options.residence.dense });

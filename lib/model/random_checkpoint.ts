@@ -18,6 +18,7 @@ import { modelSpecOf } from './families/registry.js';
 import type { ModelSpec } from './spec/spec.js';
 import { tensorShapesOf, type TensorShape } from './spec/tensor_shapes.js';
 
+/** Which model to write, and as what. */
 export interface RandomCheckpointOptions extends WriteOptions {
   /** config.json. */
   readonly config: JsonObject;
@@ -26,6 +27,7 @@ export interface RandomCheckpointOptions extends WriteOptions {
   readonly seed: number;
 }
 
+/** What was written. */
 export interface RandomCheckpoint extends WrittenFiles {
   readonly spec: ModelSpec;
   readonly numParameters: number;

@@ -1,6 +1,7 @@
 /** config.json of a model of any shape, for random checkpoints: a few numbers give the rest its usual proportions. */
 import type { WritableDtype } from '../weights/dtypes.js';
 
+/** The numbers that a model's size depends on; everything else follows from them. */
 export interface RandomModelShape {
   /** Layers, dense ones included. */
   readonly layers: number;
@@ -48,6 +49,7 @@ export const RANDOM_CONFIGS = {
   }),
 } as const;
 
+/** A family that has a random config.json. */
 export type RandomFamily = keyof typeof RANDOM_CONFIGS;
 
 function commonConfig(modelType: string, architecture: string, shape: RandomModelShape): HfConfig {

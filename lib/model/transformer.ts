@@ -10,6 +10,7 @@ import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import type { Decoder, HiddenStates, KvCache, StepTokens } from './decoder/decoder.js';
 import type { ModelSpec } from './spec/spec.js';
 
+/** What a model on one rank is made of; the transformer owns it. */
 export interface TransformerParts {
   readonly spec: ModelSpec;
   readonly decoder: Decoder;
@@ -31,6 +32,7 @@ export interface ForwardRequest extends StepTokens {
   readonly signal?: AbortSignal;
 }
 
+/** What the layers made of a step. */
 export interface ForwardResult {
   /** Behind the last layer; null without tokens. The caller disposes them. */
   readonly states: HiddenStates | null;
@@ -38,6 +40,7 @@ export interface ForwardResult {
   readonly routings: readonly Routing[];
 }
 
+/** One rank's model, which has its way to the other ranks. */
 export class Transformer {
   private readonly parts: TransformerParts;
 
@@ -45,6 +48,7 @@ export class Transformer {
     this.parts = parts;
   }
 
+  /** The model that it runs. */
   get spec(): ModelSpec {
     return this.parts.spec;
   }
@@ -54,6 +58,7 @@ export class Transformer {
     return this.parts.shard;
   }
 
+  /** The keys and values of the sequences that this rank owns. */
   get cache(): KvCache {
     return this.parts.decoder.cache;
   }
@@ -89,6 +94,7 @@ export class Transformer {
     }
   }
 
+  /** Frees the dense part and the experts of this rank. */
   dispose(): void {
     this.parts.decoder.dispose();
     this.parts.shard.dispose();

@@ -16,6 +16,7 @@ export function nodeHeaders(): string | null {
   return existsSync(join(include, 'node_api.h')) ? include : null;
 }
 
+/** What the compiler gets, besides what TensorFlow brings. */
 export interface BindingOptions extends TensorflowLibrary {
   /** Folder of the source. */
   readonly source: string;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { NativeError } from './errors.js';
 import { lastLines, runProgram, type Environment } from './program.js';
 
+/** One GPU. */
 export interface CudaDevice {
   /** As the driver counts them, from 0. CUDA_VISIBLE_DEVICES is not applied. */
   readonly index: number;
@@ -23,6 +24,7 @@ export interface CudaSurvey {
   readonly reason: string | null;
 }
 
+/** Where GPUs are looked for. Tests give other places. */
 export interface CudaOptions {
   /** Where nvidia-smi is looked for: its PATH. Default: this process's own. */
   readonly env?: Environment | undefined;

@@ -14,6 +14,7 @@ import { scratchPath, type Workshop } from './workshop.js';
 /** A wheel to fetch, or a folder of the user's own. */
 export type TensorflowSource = { readonly wheel: TensorflowWheel } | { readonly from: string };
 
+/** What to fetch, where to work, and who is told. */
 export interface FillOptions {
   readonly kind: NativeKind;
   readonly shop: Workshop;

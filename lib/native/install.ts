@@ -19,6 +19,7 @@ import { runTrial } from './trial.js';
 import type { Trial } from './try_native.js';
 import { TENSORFLOW_VERSION } from './wheels.js';
 
+/** What to install, and who is told of it. */
 export interface InstallOptions {
   /** The build for processors, or the one for NVIDIA GPUs with NVIDIA's libraries. */
   readonly kind: NativeKind;
@@ -35,6 +36,7 @@ export interface InstallOptions {
   readonly machine?: Machine;
 }
 
+/** What was installed, and how its trial went. */
 export interface Installed {
   readonly manifest: NativeManifest;
   /** Whether it computed on a GPU when it was tried. */

@@ -6,6 +6,7 @@ import { NATIVE_PACKAGES } from '../../compute/tfjs/native/native_folder.js';
 import { runTrial, type TrialOptions } from './trial.js';
 import type { Trial } from './try_native.js';
 
+/** A package that was tried and computes. */
 export interface LoadingPackage {
   readonly name: string;
   /** Of the TensorFlow behind it. */

@@ -5,6 +5,7 @@ import { NativeError } from './errors.js';
 import { lastLines, runProgram, type ProgramOptions } from './program.js';
 import { partsOfPlatform, TENSORFLOW_WHEELS, type TensorflowWheel } from './wheels.js';
 
+/** What an installation needs to know of the machine that it runs on. */
 export interface Machine {
   /** 'linux x64'. */
   readonly platform: string;

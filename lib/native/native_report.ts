@@ -5,6 +5,7 @@ import { readNativeManifest, type NativeManifest } from '../../compute/tfjs/nati
 import { bytes } from '../metrics/charts.js';
 import { surveyCuda, type CudaDevice, type CudaOptions, type CudaSurvey } from './cuda_devices.js';
 
+/** What there is of the native backend on this machine. `dir`: where it is or would be installed. */
 export interface NativeReport {
   readonly dir: string;
   /** Null where nothing is installed. */
@@ -14,6 +15,7 @@ export interface NativeReport {
   readonly cuda: CudaSurvey;
 }
 
+/** Looks into the folder and asks for GPUs. Nothing is loaded. */
 export async function reportNative(dir: string, options: CudaOptions): Promise<NativeReport> {
   const installed = readNativeManifest(dir);
   const sizeBytes = installed === null ? 0 : await bytesIn(dir);

@@ -4,6 +4,7 @@ import { NativeError } from './errors.js';
 /** Variables that a program sees; their PATH says where it is found. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Where a program runs, what it sees, and what ends it. */
 export interface ProgramOptions {
   readonly cwd?: string;
   /** Default: this process's own. */

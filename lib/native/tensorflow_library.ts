@@ -14,6 +14,7 @@ const FRAMEWORK = 'libtensorflow_framework.so.2';
 const WHEEL_PARTS =
   /^tensorflow\/(libtensorflow_(cc|framework)\.so\.2|include\/(tensorflow\/(c|core\/platform)|(xla\/)?tsl\/(c|platform))\/.*\.h)$/;
 
+/** What to compile and link the binding with. */
 export interface TensorflowLibrary {
   /** File names to link with; they lie in the folder for libraries. */
   readonly libraries: readonly string[];

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Environment } from './program.js';
 
+/** The variables that the process sees, and what ends it. */
 export interface TrialOptions {
   readonly env: Environment;
   readonly signal: AbortSignal;

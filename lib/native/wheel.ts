@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { crc32 as crc32Of, createInflateRaw } from 'node:zlib';
 import { NativeError } from './errors.js';
 
+/** One file in a wheel, as the directory describes it. */
 export interface WheelEntry {
   readonly name: string;
   /** Bytes once extracted. */
@@ -70,6 +71,7 @@ function parseDirectory(directory: Buffer, numEntries: number, file: string): Wh
   return entries;
 }
 
+/** What ends unpacking, and who is told how far it is. */
 export interface UnpackOptions {
   readonly signal: AbortSignal;
   /** Of the bytes to write, 0 to 1. */
@@ -94,6 +96,7 @@ export async function extractEntries(
   for (const entry of entries) await extractEntry(wheel, entry, targetOf(entry.name), { signal, onBytes });
 }
 
+/** As {@link UnpackOptions}, for one entry: bytes instead of a share. */
 export interface ExtractOptions {
   readonly signal: AbortSignal;
   /** Called with the number of bytes of every piece written. */

@@ -1,6 +1,7 @@
 /** Which wheels of Python's package index TensorFlow comes in. */
 import type { NativeKind } from '../../compute/tfjs/native/native_folder.js';
 
+/** A wheel, and what it costs to install it. */
 export interface TensorflowWheel {
   /** Of the package. */
   readonly name: string;
@@ -15,6 +16,7 @@ export interface TensorflowWheel {
   readonly roomBytes: number;
 }
 
+/** Of all wheels: an installation of another version counts as old, and is replaced. */
 export const TENSORFLOW_VERSION = '2.21.0';
 const GB = 1e9;
 

@@ -3,6 +3,7 @@ import { ConfigError } from '../config/errors.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { kvFloatsPerToken, type ModelSpec } from '../model/spec/spec.js';
 
+/** The limits of one rank; all ranks of a job have the same. */
 export interface EngineLimits {
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;

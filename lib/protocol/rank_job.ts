@@ -11,6 +11,7 @@ import type { ExpertwireConfig } from '../config/schema.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
 import type { MlaForm, ModelSpec } from '../model/spec/spec.js';
 
+/** One and the same for all ranks of a job. */
 export interface RankJob {
   /** Model folder, as the head sees it. */
   readonly model: string;
@@ -44,6 +45,7 @@ export interface RankJob {
   readonly moves: MoveLimits | null;
 }
 
+/** What moving experts may take of a rank. */
 export interface MoveLimits {
   /** Bytes that a rank sends, and receives, beside one step at most: at least a row of an expert. */
   readonly bytesPerStep: number;

@@ -4,6 +4,7 @@ import type { SamplingParams } from './sampling.js';
 /** Typed arrays that token ids may come in. */
 export type TokenArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
 
+/** A prompt to continue. */
 export interface GenerationRequest {
   /** At least one; text is tokenized by the caller. Whole-number typed arrays are taken too. */
   readonly promptTokenIds: readonly number[] | TokenArray;
@@ -19,10 +20,12 @@ export interface GenerationRequest {
   readonly returnRoutedExperts?: boolean;
 }
 
+/** Why a sequence ended. */
 export type FinishReason =
   | 'stop' // an end-of-sequence token or a stop string
   | 'length'; // maxNewTokens
 
+/** What becomes of a request: a `token` event for each token, then one `finished`. */
 export type TokenEvent =
   | {
       readonly kind: 'token';
@@ -44,9 +47,11 @@ export type TokenEvent =
 
 /** What a server or a command line needs of an engine. */
 export interface TokenSource {
+  /** Events as they come; breaking off the loop ends the request. @throws EngineError CLOSED when the signal was aborted */
   generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<TokenEvent>;
 }
 
+/** A text whose tokens get their probabilities. */
 export interface ScoreRequest {
   /** At least two. */
   readonly tokenIds: readonly number[] | TokenArray;
@@ -54,6 +59,7 @@ export interface ScoreRequest {
   readonly onLogits?: (logits: Float32Array) => void | Promise<void>;
 }
 
+/** What the model thinks of the text. */
 export interface ScoreResult {
   /** Natural-log probability of each token given those before it; index 0 belongs to tokenIds[1]. */
   readonly logprobs: readonly number[];

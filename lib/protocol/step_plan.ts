@@ -38,6 +38,7 @@ export interface SequenceWants {
   readonly logits: boolean;
 }
 
+/** Tokens of one sequence that follow each other. */
 export interface PlanPart {
   readonly sequence: number;
   readonly tokenIds: readonly number[];
@@ -56,6 +57,7 @@ export interface PlanPart {
   readonly forcedExperts?: Uint16Array;
 }
 
+/** What one rank reports of a step. */
 export interface StepResult {
   readonly step: number;
   readonly outputs: readonly SequenceOutput[];
@@ -88,6 +90,7 @@ export type MoveOrder =
   /** The version won't come. */
   | { readonly kind: 'drop'; readonly version: number };
 
+/** What came of one part of the plan. */
 export interface SequenceOutput {
   readonly sequence: number;
   /** Null where nothing was to be sampled. */

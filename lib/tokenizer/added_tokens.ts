@@ -20,6 +20,7 @@ export interface AddedToken {
 /** A piece of a text: an added token, or text between two. */
 export type TextPiece = { readonly token: AddedToken } | { readonly token: null; readonly text: string };
 
+/** Cuts texts at a fixed set of tokens, in one pass over each text. */
 export class AddedTokenSplitter {
   private readonly root: TrieNode = new Map();
 

@@ -9,6 +9,7 @@ export interface ChatMessage {
   readonly content: string;
 }
 
+/** The template, and what it sees besides the messages. */
 export interface RenderChatOptions {
   /** Jinja source; undefined when the model folder has none. */
   readonly template: string | undefined;

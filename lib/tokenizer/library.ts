@@ -10,8 +10,11 @@ export interface LibraryTokenizer {
   ): { readonly ids: readonly (number | undefined)[] };
   /** Refuses an empty list. */
   decode(ids: readonly number[], options: { readonly clean_up_tokenization_spaces: boolean }): string;
+  /** Undefined where no token has this text. */
   token_to_id(token: string): number | undefined;
+  /** Undefined where no token has this id. */
   id_to_token(id: number): string | undefined;
+  /** Ids by the text of their tokens, added ones included. */
   get_vocab(): ReadonlyMap<string, number>;
 }
 

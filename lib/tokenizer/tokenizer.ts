@@ -11,11 +11,13 @@ import {
   type TokenizerFiles,
 } from './tokenizer_files.js';
 
+/** How {@link Tokenizer.encode} treats a text. */
 export interface EncodeOptions {
   /** Add what the model expects around a text, such as a token for its beginning. Default: true. */
   readonly addSpecialTokens?: boolean | undefined;
 }
 
+/** How {@link Tokenizer.decode} treats ids. */
 export interface DecodeOptions {
   /** Leave out special tokens. Default: true. */
   readonly skipSpecialTokens?: boolean | undefined;

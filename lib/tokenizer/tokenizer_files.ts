@@ -27,6 +27,7 @@ export const SPECIAL_TOKENS = [
   'cls_token',
   'mask_token',
 ] as const;
+/** One of {@link SPECIAL_TOKENS}. */
 export type SpecialTokenName = (typeof SPECIAL_TOKENS)[number];
 
 /** A special token is named by its text, or described by an object that holds it. */

@@ -8,11 +8,13 @@ import { SafetensorsFile } from './safetensors_file.js';
 import { shapeText, type TensorInfo } from './safetensors_header.js';
 import { findShards, type Shards } from './shards.js';
 
+/** Who is told while a checkpoint is read. */
 export interface CheckpointOptions {
   /** Called whenever bytes of a tensor arrived, with their number (not the sum). Default: nobody is told. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
+/** How one tensor is read. */
 export interface ReadOptions {
   /** The shape that the tensor must have; not checked when left out. */
   readonly expectedShape?: readonly number[] | undefined;
@@ -80,6 +82,7 @@ export class Checkpoint {
     return this.files.map((file) => file.header);
   }
 
+  /** Whether a tensor of this name can be read. */
   has(name: string): boolean {
     return this.tensors.has(name);
   }

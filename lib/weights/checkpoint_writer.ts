@@ -14,6 +14,7 @@ export interface TensorSource {
   readonly fill: (out: Float32Array, first: number) => void;
 }
 
+/** How tensors become files, and who is told. */
 export interface WriteOptions {
   /** A file takes no further tensor that would lift its data above this; default 4 GiB. One tensor may be larger. */
   readonly maxShardBytes?: number | undefined;
@@ -23,6 +24,7 @@ export interface WriteOptions {
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
 
+/** What {@link writeTensors} wrote. */
 export interface WrittenFiles {
   /** Names in the folder, without the index. */
   readonly files: readonly string[];

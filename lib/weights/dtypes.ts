@@ -2,6 +2,7 @@ import { WeightError } from './errors.js';
 
 /** Element types that can be read; each converts to float32 without loss. */
 export const SUPPORTED_DTYPES = ['BF16', 'F16', 'F32'] as const;
+/** One of {@link SUPPORTED_DTYPES}, as safetensors files name them. */
 export type SupportedDtype = (typeof SUPPORTED_DTYPES)[number];
 
 /**
@@ -54,6 +55,7 @@ export function decodeToFloat32(bytes: Uint8Array, dtype: string): Float32Array<
 
 /** Element types that can be written. */
 export const WRITABLE_DTYPES = ['BF16', 'F32'] as const;
+/** One of {@link WRITABLE_DTYPES}. */
 export type WritableDtype = (typeof WRITABLE_DTYPES)[number];
 
 /** Converts float32 to little-endian elements; BF16 rounds to nearest, ties to even, and takes no NaN. */

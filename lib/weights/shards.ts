@@ -42,7 +42,9 @@ export async function findShards(dir: string): Promise<Shards> {
   };
 }
 
+/** The weights of a folder that needs no shards. */
 export const SINGLE_FILE = 'model.safetensors';
+/** Says which shard holds which tensor. */
 export const INDEX_FILE = 'model.safetensors.index.json';
 
 async function listFolder(dir: string): Promise<readonly string[]> {

@@ -1,5 +1,6 @@
 import { UsageError } from './context.js';
 
+/** Where something listens. `host`: a name or an IP address, without brackets; `port`: at most 65535. */
 export interface Address {
   readonly host: string;
   readonly port: number;

@@ -1,11 +1,13 @@
 /** What a command sees of the world: nothing of `process`, so that tests can run it. */
 import type { Writable } from 'node:stream';
 
+/** A stream for text; a terminal says that it is one, and how many columns it has. */
 export interface Output extends Writable {
   readonly isTTY?: boolean;
   readonly columns?: number;
 }
 
+/** What each command is given besides its arguments. */
 export interface CommandContext {
   readonly stdout: Output;
   /** Everything but results: progress, summaries, log lines. */

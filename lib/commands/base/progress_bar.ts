@@ -13,6 +13,7 @@ export class ProgressBar {
     this.bar?.start(1, 0);
   }
 
+  /** `fraction`: from 0 to 1. */
   update(fraction: number): void {
     this.bar?.update(fraction);
   }

@@ -25,8 +25,10 @@ import { withRecorder } from './recording.js';
 import { SharedTerminal } from '../base/shared_terminal.js';
 import { TraceWriter } from './trace_writer.js';
 
+/** The variable of the environment that may hold the job secret. */
 export const SECRET_VARIABLE = 'EXPERTWIRE_JOB_SECRET';
 
+/** The options of {@link engineOptions} as yargs parses them; undefined: not given. */
 export interface EngineArgs {
   readonly config?: string | undefined;
   readonly model?: string | undefined;
@@ -48,6 +50,7 @@ export interface EngineArgs {
   readonly recordMode?: RecordMode | undefined;
 }
 
+/** Adds the options that every command with an engine has. Defaults come from the configuration. */
 export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
   return yargs
     .option('config', { type: 'string', describe: 'YAML configuration', group: 'Job:' })

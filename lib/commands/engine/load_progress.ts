@@ -12,11 +12,13 @@ export class LoadProgress {
     this.bar = new ProgressBar(stderr, `loading ${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'}`);
   }
 
+  /** `fraction`: how much one rank has read of what it has to, from 0 to 1. */
   update(rank: number, fraction: number): void {
     this.fractions.set(rank, fraction);
     this.bar.update([...this.fractions.values()].reduce((sum, own) => sum + own, 0) / this.numRanks);
   }
 
+  /** Takes the bar away. Idempotent. */
   close(): void {
     this.bar.close();
   }

@@ -5,6 +5,7 @@ import type { ConfigPrompt, ExpertwireConfig } from '../../config/schema.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import { UsageError } from '../base/context.js';
 
+/** Where prompts come from, as yargs parses it. */
 export interface PromptArgs {
   readonly prompt?: readonly string[] | undefined;
   readonly prompts?: string | undefined;
@@ -12,6 +13,7 @@ export interface PromptArgs {
   readonly chat?: boolean | undefined;
 }
 
+/** One prompt as the engine takes it, and how to show it. */
 export interface Prompt {
   /** What kind of prompt it is, where the configuration says so. */
   readonly label: string | null;

@@ -13,6 +13,7 @@ import { UsageError, type CommandContext } from '../base/context.js';
 import { wholeNumber } from '../base/numbers.js';
 import { outputFailed } from '../base/output_file.js';
 
+/** Whether to record, how, and for how many ranks, as yargs parses it. */
 export interface RecordArgs {
   readonly record?: string | undefined;
   readonly recordMode?: RecordMode | undefined;

@@ -12,6 +12,7 @@ import {
 } from '../../metrics/timeline.js';
 import { outputFailed } from '../base/output_file.js';
 
+/** One file for all ranks of a job. Events wait in memory until the disk has taken those before them. */
 export class TraceWriter {
   private readonly file: FileHandle;
   private readonly numMicroBatches: number;

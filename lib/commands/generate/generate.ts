@@ -13,6 +13,7 @@ import { readPrompts, type Prompt, type PromptArgs } from '../engine/prompts.js'
 import type { SharedTerminal } from '../base/shared_terminal.js';
 import { picturesOf, statsJson, summary } from './summary.js';
 
+/** The options of `generate` as yargs parses them; undefined: as the configuration says. */
 export interface GenerateArgs extends EngineArgs, PromptArgs {
   readonly maxNewTokens?: number | undefined;
   readonly temperature?: number | undefined;
@@ -29,6 +30,7 @@ export interface GenerateArgs extends EngineArgs, PromptArgs {
   readonly summary?: boolean | undefined;
 }
 
+/** Adds the options of `generate` to a command line, those of the engine included. */
 export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
   const prompts = 'Prompts:';
   const sampling = 'Sampling (default: greedy):';
@@ -80,6 +82,10 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
     });
 }
 
+/**
+ * Continues all prompts at once, and prints them in order while they come.
+ * @throws UsageError, OutputError, ConfigError, EngineError; what opening a model throws
+ */
 export async function generate(args: GenerateArgs, context: CommandContext): Promise<void> {
   checkPlotFile(args.plot);
   const config = await configOf(args, { generate: samplingArgs(args) });

@@ -11,6 +11,7 @@ export class OrderedPrinter {
     this.isDone = Array.from({ length: numStreams }, () => false);
   }
 
+  /** Text of a stream: written at once where the stream is shown, kept otherwise. */
   push(stream: number, text: string): void {
     if (stream === this.current) this.write(text);
     else this.buffers[stream] = (this.buffers[stream] ?? '') + text;

@@ -7,6 +7,7 @@ import { recordedLoad } from '../../../experts/routing/recorded_routing.js';
 import type { RecordedRun } from '../../../experts/load/recorded_run.js';
 import { UsageError } from '../base/context.js';
 
+/** What a file says of the load of experts, as {@link scaledLoad} gives it. */
 export interface LoadFile {
   readonly load_LE: ExpertLoad;
   /** What computed it; null where the file doesn't say. */

@@ -22,6 +22,7 @@ import { checkOutputs, outputFailed } from '../base/output_file.js';
 import { beforePlan, rankLoadBySplit, type Before, type LoadBySplit } from './plan_before.js';
 import { checkPlotFile, writePlot } from '../base/plot_file.js';
 
+/** The options of `plan` as yargs parses them; `slots` without a value: one per expert. */
 export interface PlanArgs {
   readonly load: string;
   readonly ranks: number;
@@ -37,6 +38,7 @@ export interface PlanArgs {
   readonly json?: boolean | undefined;
 }
 
+/** Adds the options of `plan` to a command line. */
 export function planOptions<T>(yargs: Argv<T>): Argv<T & PlanArgs> {
   return yargs
     .option('load', {
@@ -70,6 +72,10 @@ export function planOptions<T>(yargs: Argv<T>): Argv<T & PlanArgs> {
     .option('json', { type: 'boolean', describe: 'one JSON object: phy2log, log2phy, logcnt, balancedness' });
 }
 
+/**
+ * Plans in a thread of its own and prints the balance before and after, or with `--json` the tables.
+ * @throws UsageError for whatever another file or option mends; OutputError
+ */
 export async function plan(args: PlanArgs, context: CommandContext): Promise<void> {
   try {
     await run(args, context);

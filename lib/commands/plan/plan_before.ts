@@ -11,6 +11,7 @@ import type { LoadFile } from './load_file.js';
 /** [L][R], by how load is shared out over replicas. */
 export type LoadBySplit = Readonly<Record<ReplicaSplit, readonly ArrayLike<number>[]>>;
 
+/** What the plan is held against. */
 export interface Before {
   /** What the planner starts from; of a recorded run, the last placement. */
   readonly placement: Placement;
@@ -56,6 +57,7 @@ export async function beforePlan(
   return { placement, rankLoad: rankLoadBySplit(load_LE, placement), name: 'linear', text };
 }
 
+/** What each rank would carry of a load under one placement, for every way to share it out. */
 export function rankLoadBySplit(load_LE: ExpertLoad, placement: Placement): LoadBySplit {
   const of = (split: ReplicaSplit): Float64Array[] =>
     load_LE.map((load_E, layer) => rankLoads(load_E, placement, layer, split));

@@ -3,6 +3,7 @@ import { open, rm, type FileHandle } from 'node:fs/promises';
 
 const ALIGNMENT = 64;
 
+/** One file of a matrix whose shape is known before its values. */
 export class NpyWriter {
   private readonly file: FileHandle;
   private readonly path: string;
@@ -26,6 +27,7 @@ export class NpyWriter {
     return new NpyWriter(file, path, numRows * numColumns);
   }
 
+  /** Appends values, row-major and of any number at a time. @throws what the file system says */
   async write(values: Float32Array): Promise<void> {
     await this.file.writeFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     this.numLeft -= values.length;

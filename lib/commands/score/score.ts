@@ -12,6 +12,7 @@ import { checkFiles, configOf, engineOptions, withEngine, type EngineArgs } from
 import { NpyWriter } from './npy_writer.js';
 import { parseIds } from '../engine/prompts.js';
 
+/** The options of `score` as yargs parses them. */
 export interface ScoreArgs extends EngineArgs {
   readonly text?: string | undefined;
   readonly file?: string | undefined;
@@ -20,6 +21,7 @@ export interface ScoreArgs extends EngineArgs {
   readonly json?: boolean | undefined;
 }
 
+/** Adds the options of `score` to a command line, those of the engine included. */
 export function scoreOptions<T>(yargs: Argv<T>): Argv<T & ScoreArgs> {
   return engineOptions(yargs)
     .option('text', { type: 'string', describe: 'the text', group: 'Text:' })
@@ -30,6 +32,10 @@ export function scoreOptions<T>(yargs: Argv<T>): Argv<T & ScoreArgs> {
     .option('json', { type: 'boolean', describe: 'one JSON object', group: 'Output:' });
 }
 
+/**
+ * Scores one text and prints a line per token, or with `--json` one object.
+ * @throws UsageError for a text that is missing or shorter than 2 tokens; OutputError
+ */
 export async function score(args: ScoreArgs, context: CommandContext): Promise<void> {
   const config = await configOf(args);
   const text = await textToScore(args);

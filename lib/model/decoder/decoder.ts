@@ -62,10 +62,12 @@ export interface DecoderOptions {
   readonly blockSize: number;
 }
 
+/** A loaded dense part: it embeds a step's tokens, and the states then go through its layers. */
 export interface Decoder {
   readonly cache: KvCache;
   /** Embeds tokens. One step at a time: what it returns must be disposed before the next. */
   begin(tokens: StepTokens): HiddenStates;
+  /** Frees weights and cache. Hidden states must be disposed before. */
   dispose(): void;
 }
 
@@ -79,5 +81,6 @@ export interface HiddenStates {
   moe(layer: number): MoeTokens;
   /** Logits of some rows, behind the final norm; valid until the states are disposed. */
   logits(rows: readonly number[]): Promise<readonly LogitRow[]>;
+  /** Frees what the step alone needed; the cache keeps what the step wrote. */
   dispose(): void;
 }

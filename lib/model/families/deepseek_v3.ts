@@ -44,6 +44,7 @@ const schema = z.object({
   routed_scaling_factor: z.number().default(2.5),
 });
 
+/** A model from its config.json, with the defaults of Hugging Face's library. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
 export function deepseekV3(config: unknown): ModelSpec {
   const c = parseHfConfig('deepseek_v3', schema, withAlias(config, 'n_routed_experts', 'num_local_experts'));
   requireExperts(c.n_routed_experts, c.num_hidden_layers);

@@ -32,6 +32,7 @@ const schema = z.object({
   sliding_window: z.int().nullish(),
 });
 
+/** A model from its config.json, with the defaults of Hugging Face's library. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
 export function qwen3Moe(config: unknown): ModelSpec {
   const c = parseHfConfig('qwen3_moe', schema, withAlias(config, 'num_experts', 'num_local_experts'));
   requireExperts(c.num_experts, c.num_hidden_layers);

@@ -5,6 +5,7 @@ import { deepseekV3 } from './deepseek_v3.js';
 import { qwen3Moe } from './qwen3_moe.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 
+/** By `model_type`: what makes a spec of a parsed config.json. */
 export const FAMILIES: Readonly<Record<string, (config: unknown) => ModelSpec>> = {
   deepseek_v3: deepseekV3,
   qwen3_moe: qwen3Moe,

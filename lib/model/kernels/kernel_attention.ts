@@ -61,6 +61,7 @@ export class KernelAttention {
     step.run((address) => kernel(this.descriptor.address, address));
   }
 
+  /** Frees all weights that it owns. */
   dispose(): void {
     for (const part of [this.descriptor, ...this.vectors, ...Object.values(this.weights.matrices)]) part.dispose();
   }

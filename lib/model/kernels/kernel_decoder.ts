@@ -12,11 +12,13 @@ import type { KernelMoe, KernelMoeBlocks } from './kernel_moe.js';
 import type { KernelStep } from './kernel_step.js';
 import type { KernelVocabulary } from './kernel_vocabulary.js';
 
+/** A layer's two halves; `mlp` is the network of a dense layer, or gate and shared experts. */
 export interface KernelLayer {
   readonly attention: KernelAttention;
   readonly mlp: { readonly kind: 'dense'; readonly ffn: KernelFfn } | { readonly kind: 'moe'; readonly moe: KernelMoe };
 }
 
+/** What a decoder is made of, all in one memory; the decoder owns it. */
 export interface KernelDecoderParts {
   readonly vocabulary: KernelVocabulary;
   readonly layers: readonly KernelLayer[];
@@ -26,6 +28,7 @@ export interface KernelDecoderParts {
   readonly blocks: KernelMoeBlocks;
 }
 
+/** The dense part as kernels, whose calls all return at once: nothing of a step is left to wait for. */
 export class KernelDecoder implements Decoder {
   private readonly parts: KernelDecoderParts;
 
@@ -33,6 +36,7 @@ export class KernelDecoder implements Decoder {
     this.parts = parts;
   }
 
+  /** In the same memory as the weights. */
   get cache(): KernelKvCache {
     return this.parts.cache;
   }
@@ -45,6 +49,7 @@ export class KernelDecoder implements Decoder {
     return new KernelHiddenStates(this.parts);
   }
 
+  /** Frees everything that it is made of. */
   dispose(): void {
     const { vocabulary, layers, cache, step, blocks } = this.parts;
     for (const { attention, mlp } of layers) {

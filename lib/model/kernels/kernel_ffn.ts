@@ -32,6 +32,7 @@ export class KernelFfn {
     step.runIn((scratch, numBytes) => ffnLayer(address, step.x, step.numTokens, scratch, numBytes));
   }
 
+  /** Frees the weights and the norm. */
   dispose(): void {
     for (const part of [this.descriptor, this.norm, this.weights]) part.dispose();
   }

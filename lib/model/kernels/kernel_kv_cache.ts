@@ -13,6 +13,7 @@ import {
   type CacheRows,
 } from '../spec/cache_layout.js';
 
+/** A block takes memory at its first write and gives it back when it is freed. */
 export class KernelKvCache implements KvCache {
   /** Tokens per block. */
   readonly blockSize: number;
@@ -41,6 +42,7 @@ export class KernelKvCache implements KvCache {
     for (let index = 0; index < numBlocks; index++) out.push(this.addressOf(idAt(table, index)));
   }
 
+  /** A copy, without the padding between rows. */
   read(block: number): Promise<Uint8Array<ArrayBuffer>> {
     const address = this.blocks.get(block);
     if (address === undefined) return Promise.reject(nothingIn(block));
@@ -49,6 +51,7 @@ export class KernelKvCache implements KvCache {
     return Promise.resolve(bytesOfRows(rows));
   }
 
+  /** Makes the block where there is none. */
   write(block: number, bytes: Uint8Array): void {
     const numFloats = this.blockBytes / 4;
     const rows = rowsOfBytes(bytes, lengthWithoutPadding(numFloats, this.rows), block);
@@ -67,10 +70,12 @@ export class KernelKvCache implements KvCache {
     }
   }
 
+  /** Blocks that have memory. */
   get numBlocks(): number {
     return this.blocks.size;
   }
 
+  /** Frees all blocks. */
   dispose(): void {
     this.free([...this.blocks.keys()]);
   }

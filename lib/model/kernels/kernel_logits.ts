@@ -17,21 +17,25 @@ export class KernelLogitRow implements LogitRow {
     this.order = order;
   }
 
+  /** Copied out of the memory. */
   values(): Float32Array {
     return this.memory.copyOut(this.address, this.vocabSize);
   }
 
+  /** By the same call that finds the best token, made once per row. */
   firstNonFinite(): number {
     const best = this.argmax();
     return best < 0 ? -1 - best : -1;
   }
 
+  /** In one kernel call. */
   best(k: number): number[] {
     if (k === 1) return [this.argmax()];
     this.memory.kernels.topk(this.address, this.vocabSize, k, this.order);
     return Array.from(this.memory.words(this.order, k));
   }
 
+  /** Read straight from the memory. */
   at(token: number): number {
     return this.memory.floats(this.address + 4 * token, 1)[0]!;
   }

@@ -28,6 +28,7 @@ export class KernelMoeBlocks {
     this.scratch = new GrowingBlock(memory);
   }
 
+  /** Frees all four. The layers that use them must not run afterwards. */
   dispose(): void {
     for (const part of [this.routed, this.shared, this.experts, this.scratch]) part.dispose();
   }
@@ -53,6 +54,7 @@ export class KernelMoe {
     return new KernelMoeTokens(this, step);
   }
 
+  /** Frees gate and shared experts; `blocks` belong to all layers. */
   dispose(): void {
     this.gate.dispose();
     this.shared?.dispose();

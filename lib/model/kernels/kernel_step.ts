@@ -12,6 +12,7 @@ import type { KernelKvCache } from './kernel_kv_cache.js';
 
 const PART_BYTES = bytesOf(PART);
 
+/** The tokens, parts, block tables and angles of the step at hand, where kernels find them. One per model: steps follow each other. */
 export class KernelStep {
   readonly memory: KernelMemory;
   /** Of the step at hand. */
@@ -104,6 +105,7 @@ export class KernelStep {
     throw new InternalError('a kernel asked for memory twice');
   }
 
+  /** Frees all blocks, the hidden states too. */
   dispose(): void {
     for (const part of [this.descriptor, this.hidden, this.parts, this.blocks, this.angles, this.scratch])
       part.dispose();

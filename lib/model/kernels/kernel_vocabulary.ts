@@ -11,6 +11,7 @@ import type { ModelSpec } from '../spec/spec.js';
 import { KernelLogitRow } from './kernel_logits.js';
 import type { KernelStep } from './kernel_step.js';
 
+/** The weights at both ends of a model. */
 export interface KernelVocabularyWeights {
   /** [V, H] */
   readonly embedding: KernelMatrix;
@@ -73,6 +74,7 @@ export class KernelVocabulary {
     return rows.map((_, i) => new KernelLogitRow(this.memory, values + 4 * i * vocabSize, vocabSize, indices));
   }
 
+  /** Frees all weights that it owns. */
   dispose(): void {
     const { embedding, head } = this.weights;
     for (const part of [this.descriptor, this.norm, this.indices, this.values, embedding]) part.dispose();

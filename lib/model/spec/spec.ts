@@ -4,6 +4,7 @@
  */
 import type { GateSpec } from '../../../compute/base/gate_spec.js';
 
+/** One model: all sizes are of the whole model, not of a rank. */
 export interface ModelSpec {
   readonly modelType: string;
   readonly hiddenSize: number;
@@ -44,6 +45,7 @@ export interface YarnSpec {
   readonly attentionFactor: number | null;
 }
 
+/** One of the forms of attention; `kind` tells which. */
 export type AttentionSpec = MlaSpec | GqaSpec;
 
 /** How latent attention is computed; `auto`: naive for prompt tokens, absorbed for generated ones. */
@@ -74,8 +76,10 @@ export interface GqaSpec {
   readonly softmaxScale: number;
 }
 
+/** `dense`: one network for all tokens. `moe`: a gate and experts, as {@link MoeSpec} says for all MoE layers alike. */
 export type LayerSpec = { readonly kind: 'dense'; readonly intermediateSize: number } | { readonly kind: 'moe' };
 
+/** What all MoE layers of a model have in common. */
 export interface MoeSpec {
   readonly gate: GateSpec;
   /** Whether the checkpoint has a selection bias per layer. */

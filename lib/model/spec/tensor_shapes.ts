@@ -5,12 +5,14 @@ import * as names from './tensor_names.js';
 /** `matrix` [out, in] of a linear layer; `embedding` [V, H]; `norm` and `bias` are vectors. */
 export type TensorKind = 'matrix' | 'embedding' | 'norm' | 'bias';
 
+/** One tensor of a checkpoint; `shape` is as on disk. */
 export interface TensorShape {
   readonly name: string;
   readonly kind: TensorKind;
   readonly shape: readonly number[];
 }
 
+/** All tensors, those of all experts too: a checkpoint needs every one, and a head only where the embedding doesn't serve as one. */
 export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
   const { hiddenSize: hidden, vocabSize, moe } = spec;
   yield { name: names.EMBEDDING, kind: 'embedding', shape: [vocabSize, hidden] };

@@ -32,11 +32,13 @@ export interface StepInputs {
   readonly masks: CausalMasks;
 }
 
+/** A layer's attention, without the norm before it. It owns its weights. */
 export interface Attention {
   /** What a token takes in the cache. */
   readonly lanes: KvLanes;
   /** Appends the step's tokens to the cache and attends: [T,H] → [T,H]; inside a tidy. */
   forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): Tensor2D;
+  /** Frees the weights. */
   dispose(): void;
 }
 
@@ -56,6 +58,7 @@ export class CausalMasks {
     return mask;
   }
 
+  /** Frees the masks of the step. */
   dispose(): void {
     for (const mask of this.masks.values()) mask.dispose();
     this.masks.clear();

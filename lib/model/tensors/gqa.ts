@@ -35,6 +35,7 @@ export interface GqaWeights {
   readonly kNorm: RmsNorm | null;
 }
 
+/** One layer. By default heads go into one batched product where the backend is fast at that; the cache's lanes differ then. */
 export class Gqa implements Attention {
   readonly lanes: KvLanes;
   /** One product for all heads, where the backend is quick at that. */
@@ -55,6 +56,7 @@ export class Gqa implements Attention {
     this.scale_11 = toTensor(Float32Array.of(spec.softmaxScale), [1, 1]);
   }
 
+  /** Keys with the norm and RoPE applied go into the cache; queries are turned and scaled. */
   forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): Tensor2D {
     const { numHeads, headDim } = this.spec;
     this.append(x_TH, layer, step, cache);
@@ -124,6 +126,7 @@ export class Gqa implements Attention {
       : swapRows(rows, numTokens, numKvHeads);
   }
 
+  /** Frees all weights. */
   dispose(): void {
     const { q, k, v, output, qNorm, kNorm } = this.weights;
     for (const tensor of [q, k, v, output, this.scale_11]) tensor.dispose();

@@ -14,6 +14,7 @@ import {
 } from '../../../compute/tfjs/tf.js';
 import type { KvRows } from './kv_segment.js';
 
+/** Both products are to be called inside a tidy. Segments of the same tokens follow each other in keys and values. */
 export interface KeyValues {
   /** q·Kᵀ: [B·R,D] → [B·R,L]. */
   scores(q: Tensor2D): Tensor2D;
@@ -37,10 +38,12 @@ export class LaneKeyValues implements KeyValues {
     this.lanes = lanes;
   }
 
+  /** One product per head and segment. */
   scores(q: Tensor2D): Tensor2D {
     return this.eachLane(q, ({ keys }, q_RD) => joinColumns(keys.map((k_DS) => matMul(q_RD, k_DS))));
   }
 
+  /** One product per head and segment. */
   weigh(weights: Tensor2D): Tensor2D {
     return this.eachLane(weights, ({ values }, weights_RL) =>
       sumOverSegments(
@@ -70,11 +73,13 @@ export class BatchedKeyValues implements KeyValues {
     this.values = values;
   }
 
+  /** One product per segment. */
   scores(q: Tensor2D): Tensor2D {
     const { numHeads } = this;
     return joinColumns(this.keys.map((segment) => matMulByBlocks(q, segment.byHead(numHeads), numHeads)));
   }
 
+  /** One product per segment. */
   weigh(weights: Tensor2D): Tensor2D {
     const columns = this.values.map((segment) => segment.columns);
     return sumOverSegments(

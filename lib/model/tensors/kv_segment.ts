@@ -14,6 +14,7 @@ import {
   type Tensor2D,
 } from '../../../compute/tfjs/tf.js';
 
+/** One run of a lane's rows in the layouts that attention asks for; each is made when it is asked for. */
 export interface KvRows {
   /** [S,W] */
   readonly rows: Tensor2D;
@@ -59,11 +60,13 @@ export class KvSegment implements KvRows {
     return this.numLeft;
   }
 
+  /** Kept from now on, even where other layouts would do. */
   get rows(): Tensor2D {
     this.areRowsWanted = true;
     return (this.kept.rows ??= tidy(() => keep(this.part(0, this.numTokens))));
   }
 
+  /** Made once, then kept. */
   get columns(): Tensor2D {
     const { kept } = this;
     kept.columns ??= tidy(() => keep(transpose(this.part(0, this.numTokens))));
@@ -71,6 +74,7 @@ export class KvSegment implements KvRows {
     return kept.columns;
   }
 
+  /** Made once, then kept. */
   byHead(numHeads: number): Tensor2D {
     const { kept } = this;
     kept.byHead ??= tidy(() => keep(clone(byHeadOf(this.part(0, this.numTokens), numHeads))));
@@ -88,6 +92,7 @@ export class KvSegment implements KvRows {
     return rowsFrom(reshape(turned, [this.numTokens, numHeads * byHead!.shape[1]]), start, count);
   }
 
+  /** Takes one owner away; the last one frees all layouts. */
   release(): void {
     if (--this.numLeft > 0) return;
     const { rows, columns, byHead } = this.kept;

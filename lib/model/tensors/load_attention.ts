@@ -10,6 +10,7 @@ import type { GqaSpec, MlaForm, MlaSpec, ModelSpec } from '../spec/spec.js';
 import { attentionName } from '../spec/tensor_names.js';
 import type { DenseReader } from '../weights/weight_reader.js';
 
+/** Reads one layer's attention of either form. `mlaForm` counts for latent attention alone. @throws WeightError as the reader */
 export function loadAttention(
   reader: DenseReader,
   spec: ModelSpec,

@@ -12,6 +12,7 @@ import { RmsNorm } from './norm.js';
 import { Rope } from './rope.js';
 import { TensorDecoder, type TensorLayer } from './tensor_decoder.js';
 
+/** Reads layer after layer. A head that the checkpoint lacks is made of the embedding. @throws WeightError as the reader */
 export async function loadTensorDecoder(reader: DenseReader, options: DecoderOptions): Promise<TensorDecoder> {
   const { spec, blockSize } = options;
   const { hiddenSize, vocabSize, normEps } = spec;

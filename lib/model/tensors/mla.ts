@@ -57,6 +57,7 @@ interface Queries {
   readonly cache: TensorKvCache;
 }
 
+/** One layer. Each sequence's tokens take the form that {@link MlaForm} says; weights of a form that never runs are not made. */
 export class Mla implements Attention {
   readonly lanes: KvLanes;
   private readonly spec: MlaSpec;
@@ -87,6 +88,7 @@ export class Mla implements Attention {
     this.absorbedHeads = form === 'naive' ? null : new AbsorbedHeads(spec, weights.kvUp, this.cacheWidth);
   }
 
+  /** Absorbed parts come first in a step and naive ones last, so results need no sorting. */
   forward(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): Tensor2D {
     this.append(x_TH, layer, step, cache);
     const { qNope, qRope, qDown, output } = this.weights;
@@ -157,6 +159,7 @@ export class Mla implements Attention {
     return reshape(values, [values.shape[0] / numHeads, numHeads * vHeadDim]);
   }
 
+  /** Frees all weights, those of both forms. */
   dispose(): void {
     const { qDown, qNope, qRope, kvDown, kRope, kvNorm, output } = this.weights;
     for (const part of [qNope, qRope, kvDown, kRope, kvNorm, output, this.scale_11, this.scale_1C]) part.dispose();

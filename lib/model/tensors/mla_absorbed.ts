@@ -22,6 +22,7 @@ interface HeadBlock {
 /** Elements of the larger matrix of a block. */
 const MAX_BLOCK_ELEMENTS = 2 ** 18;
 
+/** The products into the latent space and out of it, for all heads of a layer. */
 export class AbsorbedHeads {
   private readonly spec: MlaSpec;
   private readonly cacheWidth: number;
@@ -61,6 +62,7 @@ export class AbsorbedHeads {
     );
   }
 
+  /** Frees the matrices of all blocks. */
   dispose(): void {
     for (const { key, value } of this.blocks) {
       key.dispose();

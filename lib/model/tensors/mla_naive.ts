@@ -29,14 +29,17 @@ export class NaiveHead {
     this.value_CV1 = keep(toTensor(value, [width, vHeadDim + 1]));
   }
 
+  /** Cache columns [C,S] → this head's keys, turned round: [Q,S]. */
   keys(rows_CS: Tensor2D): Tensor2D {
     return matMul(this.key_QC, rows_CS);
   }
 
+  /** Cache rows [S,C] → this head's values, a column of ones last: [S,V+1]. */
   values(rows_SC: Tensor2D): Tensor2D {
     return matMul(rows_SC, this.value_CV1);
   }
 
+  /** Frees both matrices. */
   dispose(): void {
     this.key_QC.dispose();
     this.value_CV1.dispose();

@@ -10,10 +10,12 @@ export class RmsNorm {
     this.eps = eps;
   }
 
+  /** Rows [N,W] → [N,W]. */
   forward(x_NW: Tensor2D): Tensor2D {
     return rmsNorm(x_NW, this.weight_1W, this.eps);
   }
 
+  /** Frees the weight. */
   dispose(): void {
     this.weight_1W.dispose();
   }

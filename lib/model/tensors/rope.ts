@@ -10,9 +10,11 @@ import type { RopeSpec } from '../spec/spec.js';
 /** The angles of one step's tokens, repeated for each head that is rotated: [N, 2R] of cos and sin. */
 export interface RopeAngles {
   readonly cosSin_N2R: Tensor2D;
+  /** Frees the tensor. */
   dispose(): void;
 }
 
+/** Rotates rows by the angles of their positions; YaRN changes the angles and scales the result. */
 export class Rope {
   private readonly spec: RopeSpec;
   private readonly velocities: Float64Array;
@@ -52,6 +54,7 @@ export class Rope {
     return { cosSin_N2R, dispose: () => cosSin_N2R.dispose() };
   }
 
+  /** [N,R] → [N,R]. `angles` must be of as many rows. */
   rotate(x_NR: Tensor2D, angles: RopeAngles): Tensor2D {
     return tidy(() => this.rotateDoubled(matMul(x_NR, this.double_R2R), angles));
   }
@@ -75,6 +78,7 @@ export class Rope {
     return out;
   }
 
+  /** Frees both constant matrices, no angles. */
   dispose(): void {
     this.double_R2R.dispose();
     this.fold_2RR.dispose();

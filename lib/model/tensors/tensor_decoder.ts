@@ -11,6 +11,7 @@ import { TensorKvCache } from './tensor_kv_cache.js';
 import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
 
+/** A layer's two halves, each with the norm before it. */
 export interface TensorLayer {
   readonly attentionNorm: RmsNorm;
   readonly attention: Attention;
@@ -18,6 +19,7 @@ export interface TensorLayer {
   readonly mlp: { readonly kind: 'dense'; readonly ffn: Ffn } | { readonly kind: 'moe'; readonly moe: MoeTensors };
 }
 
+/** What a decoder is made of; the decoder owns it. */
 export interface TensorDecoderParts {
   readonly spec: ModelSpec;
   readonly embedding_VH: Tensor2D;
@@ -29,6 +31,7 @@ export interface TensorDecoderParts {
   readonly blockSize: number;
 }
 
+/** The dense part with the active backend of TensorFlow.js. Every operation is a kernel of the backend. */
 export class TensorDecoder implements Decoder {
   readonly cache: TensorKvCache;
   private readonly parts: TensorDecoderParts;
@@ -43,11 +46,13 @@ export class TensorDecoder implements Decoder {
     });
   }
 
+  /** What all layers share, such as angles, is made here once. */
   begin({ tokenIds, parts }: StepTokens): HiddenStates {
     const x_TH = tidy(() => gatherRows(this.parts.embedding_VH, tokenIds));
     return new TensorHiddenStates(this.parts, this.cache, x_TH, this.stepInputs(parts, tokenIds.length));
   }
 
+  /** Frees everything that it is made of. */
   dispose(): void {
     const { embedding_VH, layers, finalNorm, head_HV, rope } = this.parts;
     for (const { attentionNorm, attention, mlpNorm, mlp } of layers) {

@@ -10,6 +10,7 @@ import type { BlockTable, KvCache } from '../decoder/decoder.js';
 import { laneRows, laneWidth, portableRows, type KvLanes } from './kv_lanes.js';
 import { KvSegment, looseRows, type KvRows } from './kv_segment.js';
 
+/** What the cache must know of a model: its layers, and the lanes of one. */
 export interface TensorKvCacheShape {
   readonly numLayers: number;
   readonly lanes: KvLanes;
@@ -23,6 +24,7 @@ const SEGMENT_TOKENS = 256;
 /** A block's rows of one lane: a tensor of its own, or a part of a segment. */
 type Held = Tensor2D | { readonly segment: KvSegment; readonly start: number };
 
+/** Holds tensors of the active backend. All layers of a block come and go together. */
 export class TensorKvCache implements KvCache {
   private readonly shape: TensorKvCacheShape;
   private readonly blocksPerSegment: number;
@@ -67,6 +69,7 @@ export class TensorKvCache implements KvCache {
     return segments;
   }
 
+  /** Stacks all layers in one tensor, and reads that. */
   async read(block: number): Promise<Uint8Array<ArrayBuffer>> {
     const held = this.blocks.get(block);
     if (held === undefined) throw nothingIn(block);
@@ -79,6 +82,7 @@ export class TensorKvCache implements KvCache {
     }
   }
 
+  /** One upload; then the rows of every layer and lane. */
   write(block: number, bytes: Uint8Array): void {
     const { numLayers, lanes, blockSize } = this.shape;
     const numRows = lanes.hasOnes.length * lanes.numHeads * blockSize; // of a layer
@@ -105,10 +109,12 @@ export class TensorKvCache implements KvCache {
     return this.shape.blockSize;
   }
 
+  /** Blocks that hold something. */
   get numBlocks(): number {
     return this.blocks.size;
   }
 
+  /** Frees all blocks. */
   dispose(): void {
     this.free([...this.blocks.keys()]);
   }

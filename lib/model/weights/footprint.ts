@@ -32,6 +32,7 @@ export interface Footprint {
 /** What a rank would hold if the job had so many ranks, experts spread evenly: the one that holds most. Null where a job can't have so many. */
 export type FootprintAt = (numRanks: number) => Footprint | null;
 
+/** What the size of a rank depends on. All limits are of one rank. */
 export interface FootprintOptions {
   readonly spec: ModelSpec;
   readonly checkpoint: Checkpoint;
@@ -45,6 +46,7 @@ export interface FootprintOptions {
   readonly numMovingLayers: number;
 }
 
+/** What one rank will hold under the placement given. */
 export function footprintOf(options: FootprintOptions): Footprint {
   const { spec, checkpoint, placement, rank, residence } = options;
   const all = tensorsOfRank(spec, checkpoint, placement, rank);

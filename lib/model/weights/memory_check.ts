@@ -15,6 +15,7 @@ export interface GpuMemory {
   readonly numRanks: number;
 }
 
+/** What there is for a rank, in bytes and numbers of ranks. */
 export interface MemoryLimits {
   readonly backend: BackendName;
   readonly rank: number;

@@ -13,6 +13,7 @@ export type Compute = 'kernels' | 'tensors';
 /** `auto`: as it is stored, bf16 or else f32. */
 export type ResidentChoice = WeightDtype | 'auto';
 
+/** What was decided for one rank. `dense` may still be `auto`: each tensor is kept as it is stored then. */
 export interface Residence {
   readonly compute: Compute;
   readonly experts: WeightDtype;

@@ -11,6 +11,7 @@ import { denseDtype, type ResidentChoice } from './residence.js';
 import type { ModelSpec } from '../spec/spec.js';
 import { expertKey, expertPrefix } from '../spec/tensor_names.js';
 
+/** What a {@link DenseReader} does besides reading. */
 export interface DenseReaderOptions {
   readonly fingerprint: Fingerprint;
   readonly signal?: AbortSignal | undefined;
@@ -33,6 +34,7 @@ export class DenseReader {
     return isHeadTied(spec, this.checkpoint);
   }
 
+  /** A norm or a bias, as float32. @throws WeightError as the checkpoint */
   vector(name: string, length: number): Promise<Float32Array> {
     return this.checkpoint.read(name, { expectedShape: [length], ...this.options });
   }
@@ -49,12 +51,14 @@ export class DenseReader {
     return denseDtype(this.checkpoint.info(name), this.options.resident ?? 'auto');
   }
 
+  /** The three matrices of a SwiGLU network, read at once. @throws WeightError as the checkpoint */
   ffn(prefix: string, hidden: number, intermediate: number): Promise<FfnWeights> {
     const read = (name: string, shape: readonly [number, number]) => this.matrix(name, shape);
     return readFfn(read, prefix, hidden, intermediate);
   }
 }
 
+/** How experts are read. Both may be left out. */
 export interface CheckpointExpertsOptions {
   /** Ends a read. */
   readonly signal?: AbortSignal | undefined;
