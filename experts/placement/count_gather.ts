@@ -26,7 +26,7 @@ export class CountGather {
     this.collectives = createCollectives(this.mesh, { timeoutMs: this.timeoutMs, epoch, absent });
   }
 
-  /** Rejects as `Collectives.allGather` does. An absent rank's counts are empty. */
+  /** An absent rank's counts are empty. @throws CommError as `Collectives.allGather`, PROTOCOL for counts of another number of experts */
   readonly gather: GatherCounts = async (counts_E, signal) => {
     const { buffer, byteOffset, byteLength } = counts_E;
     const all = await this.collectives.allGather(new Uint8Array(buffer, byteOffset, byteLength), signal);

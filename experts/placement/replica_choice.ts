@@ -31,7 +31,7 @@ export type GatherCounts = (counts_E: Int32Array, signal?: AbortSignal) => Promi
 export interface ReplicaChooser {
   /**
    * Logical choices [T·K] of one MoE layer (its number among them) → physical experts. −1 stays −1, and an expert without a replica becomes −1.
-   * Rejects with what gathering rejects with.
+   * @throws what gathering throws
    */
   choose(
     topkIdx: Int32Array,

@@ -61,7 +61,7 @@ function checkNumbers(args: Readonly<Record<string, unknown>>, names: readonly s
   if (wrong !== undefined) throw new UsageError(`--${wrong} is not a number; give one`);
 }
 
-/** @throws UsageError for what no command understands; otherwise whatever the command throws. */
+/** @throws UsageError for what no command understands; otherwise whatever the command throws */
 export function createParser(args: readonly string[], context: CommandContext): Argv {
   const cli: Argv = yargs([...args])
     .scriptName('expertwire')

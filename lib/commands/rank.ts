@@ -83,7 +83,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
 /**
  * Starts ranks, each in a process of its own whose native libraries can't talk past us, and watches them. The first that fails ends the others, unless the job masks
  * losses: then the head decides who goes on. One alone speaks for itself.
- * @throws EngineError RANK_LOST: the first of several that failed.
+ * @throws EngineError RANK_LOST: the first of several that failed
  */
 async function superviseRanks(
   order: LocalRanksOptions['order'],

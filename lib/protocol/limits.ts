@@ -20,7 +20,7 @@ const AUTO_KV_BYTES = 2 ** 29;
 /** Logits of one step on their way to the head. */
 const MAX_LOGIT_BYTES = 16 * 2 ** 20;
 
-/** @throws ConfigError INVALID_VALUE where two limits contradict each other or the model. */
+/** @throws ConfigError INVALID_VALUE where two limits contradict each other or the model */
 export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineLimits {
   const maxModelLen = engine.max_model_len === 'auto' ? spec.maxPositions : engine.max_model_len;
   if (maxModelLen > spec.maxPositions) {

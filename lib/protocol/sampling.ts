@@ -29,7 +29,7 @@ export const GREEDY: SamplingParams = {
   choice: 0,
 };
 
-/** @throws EngineError INVALID_REQUEST naming the parameter and its range. */
+/** @throws EngineError INVALID_REQUEST naming the parameter and its range */
 export function checkSampling(params: SamplingParams): void {
   const check = (isValid: boolean, name: string, value: number, range: string): void => {
     if (!isValid) throw new EngineError('INVALID_REQUEST', `${name} is ${value}; give ${range}`);

@@ -62,7 +62,8 @@ export class Checkpoint {
     { found, lacking }: CheckpointTensors,
     options: CheckpointOptions,
   ) {
-    [this.tensors, this.lacking] = [found, lacking];
+    this.tensors = found;
+    this.lacking = lacking;
     this.filesByPath = new Map(files.map((file) => [file.path, file]));
     this.onProgress = options.onProgress;
   }
@@ -141,7 +142,7 @@ export class Checkpoint {
     return matrixOf(decodeToFloat32(bytes, info.dtype), rows, columns);
   }
 
-  /** Closes the files; reads under way fail with CLOSED. May be called again. */
+  /** Closes the files; reads under way throw CLOSED. Idempotent. */
   async close(): Promise<void> {
     this.closing ??= Promise.all(this.files.map((file) => file.close())).then(() => undefined);
     await this.closing;

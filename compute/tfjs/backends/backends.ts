@@ -34,7 +34,7 @@ export interface BackendOptions {
 
 /**
  * Makes one backend the process's own and reports it. `auto` takes the first that runs, native ones first.
- * @throws ExpertError BACKEND_UNAVAILABLE with the reason of each backend tried.
+ * @throws ExpertError BACKEND_UNAVAILABLE with the reason of each backend tried
  */
 export async function selectBackend(choice: BackendChoice, options: BackendOptions = {}): Promise<BackendReport> {
   tf.enableProdMode(); // Also what keeps TensorFlow.js from printing its banner.

@@ -10,7 +10,7 @@ export const PLANNERS = ['eplb', 'eplb_stable', 'biased', 'linear', 'round_robin
 /** One of {@link PLANNERS}, as configurations and command lines name them. */
 export type PlannerName = (typeof PLANNERS)[number];
 
-/** Only `eplb_stable` has options. @throws ExpertError INVALID_ARGUMENT for a name that is none. */
+/** Only `eplb_stable` has options. @throws ExpertError INVALID_ARGUMENT for a name that is none */
 export function createPlanner(name: PlannerName, options: StableOptions = {}): Planner {
   switch (name) {
     case 'eplb':

@@ -95,7 +95,7 @@ function checked(given: ExpertLoad, topology: PlanTopology, current: Placement |
   return { load_LE, numExperts, topology: { numRanks, numSlots, numNodes, numGroups }, current };
 }
 
-/** @throws ExpertError INVALID_ARGUMENT; returns E. */
+/** Returns E. @throws ExpertError INVALID_ARGUMENT for a load that is ragged, negative or infinite */
 export function checkLoad(load_LE: ExpertLoad): number {
   const numExperts = load_LE[0]?.length ?? 0;
   if (numExperts === 0) throw invalid('the load has no layers or no experts; give [layers][experts] of numbers');

@@ -22,7 +22,7 @@ export interface Prompt {
   readonly tokenIds: readonly number[];
 }
 
-/** @throws UsageError when there is none, or one that can't be used. */
+/** @throws UsageError when there is none, or one that can't be used */
 export async function readPrompts(
   args: PromptArgs,
   { generate, model }: ExpertwireConfig,

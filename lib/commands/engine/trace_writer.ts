@@ -34,7 +34,7 @@ export class TraceWriter {
     this.append('[');
   }
 
-  /** Creates or replaces the file. @throws OutputError where it can't be written. */
+  /** Creates or replaces the file. @throws OutputError where it can't be written */
   static async create(path: string, numMicroBatches: number): Promise<TraceWriter> {
     const file = await open(path, 'w').catch((cause: unknown) => {
       throw outputFailed(OPTION, path, cause);
@@ -68,7 +68,7 @@ export class TraceWriter {
     return `trace: ${this.path}; ranks computed during ${percent} % of the time in which bytes were on their way`;
   }
 
-  /** Ends the file. @throws OutputError: what writing it met, a full disk for instance. */
+  /** Ends the file. @throws OutputError: what writing it met, a full disk for instance */
   async close(): Promise<void> {
     this.append('\n]\n');
     try {

@@ -13,7 +13,7 @@ export const FAMILIES: Readonly<Record<string, (config: unknown) => ModelSpec>> 
 
 /**
  * config.json → what to run.
- * @throws ModelError UNSUPPORTED_MODEL (unknown family or value, with the supported ones), INVALID_MODEL_CONFIG.
+ * @throws ModelError UNSUPPORTED_MODEL (unknown family or value, with the supported ones), INVALID_MODEL_CONFIG
  */
 export function modelSpecOf(config: unknown): ModelSpec {
   const modelType = (config as { model_type?: unknown } | null)?.model_type;
