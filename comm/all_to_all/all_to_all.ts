@@ -38,7 +38,7 @@ export type * from './contract/all_to_all_contract.js';
 export type { Reduce } from '../../base/received_rows.js';
 export { combineBytes, dispatchBytes, type DispatchSize } from './contract/payload.js';
 
-/** The all-to-all of this rank. Every rank of the mesh makes one with the same options. Throws INVALID_ARGUMENT. */
+/** The all-to-all of this rank. Every rank of the mesh makes one with the same options. @throws CommError INVALID_ARGUMENT when an option is out of range. */
 export function createAllToAll(mesh: Mesh, options: AllToAllOptions): AllToAll {
   const { hidden, numTopk, slotsPerRank, reduce = 'rank', wire = {}, expertAlignment = 1 } = options;
   const topology = options.topology ?? { ranksPerNode: mesh.size, route: 'flat' };
@@ -52,7 +52,7 @@ export function createAllToAll(mesh: Mesh, options: AllToAllOptions): AllToAll {
   return new NormalAllToAll(exchange, new HierarchicalRoute(exchange, shape), shape, expertAlignment);
 }
 
-/** What both modes exchange frames with. Throws INVALID_ARGUMENT. */
+/** What both modes exchange frames with. @throws CommError INVALID_ARGUMENT when `timeoutMs` or `onPeerLoss` can't be. */
 export function createExchange(
   mesh: Mesh,
   { timeoutMs = 10000, onPeerLoss = 'fail', onSpan }: ExchangeOptions,
@@ -212,12 +212,12 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
 
 function countPerExpert(recvTopkIdx: Int32Array, slotsPerRank: number, alignment: number): Int32Array {
   const counts = new Int32Array(slotsPerRank);
-  for (let i = 0; i < recvTopkIdx.length; i += 1) if (recvTopkIdx[i]! >= 0) counts[recvTopkIdx[i]!]! += 1;
+  for (let i = 0; i < recvTopkIdx.length; i++) if (recvTopkIdx[i]! >= 0) counts[recvTopkIdx[i]!]!++;
   return alignment === 1 ? counts : counts.map((count) => Math.ceil(count / alignment) * alignment);
 }
 
 function countChoices(slots: ArrayLike<number> = []): number {
   let count = 0;
-  for (let i = 0; i < slots.length; i += 1) if (slots[i]! >= 0) count += 1;
+  for (let i = 0; i < slots.length; i++) if (slots[i]! >= 0) count++;
   return count;
 }

@@ -13,41 +13,41 @@ export const MAX_TIMEOUT_MS = 0x7fffffff;
  * event loop turns twice more (sockets are read, frames delivered) before anybody is accused.
  */
 export class Deadline {
-  readonly #tickMs: number;
-  readonly #onExpired: () => void;
-  #ticksLeft = NUM_TICKS;
-  #timer: NodeJS.Timeout | undefined;
-  #immediate: NodeJS.Immediate | undefined;
+  private readonly tickMs: number;
+  private readonly onExpired: () => void;
+  private ticksLeft = NUM_TICKS;
+  private timer: NodeJS.Timeout | undefined;
+  private immediate: NodeJS.Immediate | undefined;
 
   /** `timeoutMs` as `checkTimeout` allows it. */
   constructor(timeoutMs: number, onExpired: () => void) {
-    this.#tickMs = timeoutMs / NUM_TICKS;
-    this.#onExpired = onExpired;
-    this.#schedule();
+    this.tickMs = timeoutMs / NUM_TICKS;
+    this.onExpired = onExpired;
+    this.schedule();
   }
 
   /** Idempotent; after it `onExpired` is never called. */
   cancel(): void {
-    clearTimeout(this.#timer);
-    if (this.#immediate !== undefined) clearImmediate(this.#immediate);
+    clearTimeout(this.timer);
+    if (this.immediate !== undefined) clearImmediate(this.immediate);
   }
 
-  #schedule(): void {
-    this.#timer = setTimeout(() => {
-      this.#ticksLeft -= 1;
-      if (this.#ticksLeft > 0) this.#schedule();
-      else this.#lookAgain();
-    }, this.#tickMs);
+  private schedule(): void {
+    this.timer = setTimeout(() => {
+      this.ticksLeft--;
+      if (this.ticksLeft > 0) this.schedule();
+      else this.lookAgain();
+    }, this.tickMs);
   }
 
-  #lookAgain(): void {
-    this.#immediate = setImmediate(() => {
-      this.#immediate = setImmediate(this.#onExpired);
+  private lookAgain(): void {
+    this.immediate = setImmediate(() => {
+      this.immediate = setImmediate(this.onExpired);
     });
   }
 }
 
-/** Throws INVALID_ARGUMENT unless `timeoutMs` is a positive number that a timer can count. */
+/** @throws CommError INVALID_ARGUMENT unless `timeoutMs` is a positive number that a timer can count. */
 export function checkTimeout(timeoutMs: number): number {
   if (timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS) return timeoutMs;
   throw new CommError('INVALID_ARGUMENT', `timeoutMs is ${timeoutMs}; pass milliseconds from 1 to ${MAX_TIMEOUT_MS}`);

@@ -16,7 +16,7 @@ export function tlsServerOptions({ cert, key, ca }: TlsOptions): ServerOptions {
   return { cert, key, ca, requestCert: true, rejectUnauthorized: true };
 }
 
-/** Throws INVALID_ARGUMENT when certificate or key can't be read. */
+/** A connection that accepts only a server with a certificate of `ca`. @throws CommError INVALID_ARGUMENT when certificate or key can't be read. */
 export function tlsConnect(host: string, port: number, { cert, key, ca }: TlsOptions): TLSSocket {
   return readingCertificates(() =>
     connect({

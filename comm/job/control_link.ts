@@ -25,39 +25,39 @@ export class ControlLink {
   readonly remoteAddress: string;
   /** Settles once, with why the link ended. */
   readonly closed: Promise<LinkClosed>;
-  readonly #ws: WebSocket;
-  readonly #settleClosed: (why: LinkClosed) => void;
-  #ended: LinkClosed | undefined;
-  #handler: MessageHandler | undefined;
-  readonly #queued: ControlMessage[] = [];
-  #closing: Promise<void> | undefined;
+  private readonly ws: WebSocket;
+  private readonly settleClosed: (why: LinkClosed) => void;
+  private ended: LinkClosed | undefined;
+  private handler: MessageHandler | undefined;
+  private readonly queued: ControlMessage[] = [];
+  private closing: Promise<void> | undefined;
 
   /** Takes an authenticated socket, in the turn in which its handshake ended. */
   constructor(ws: WebSocket, socket: Socket) {
-    this.#ws = ws;
+    this.ws = ws;
     this.localAddress = plainAddress(socket.localAddress ?? '127.0.0.1');
     this.remoteAddress = socket.remoteAddress ?? 'unknown';
     // A machine that vanished sends no FIN.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     let settle: (why: LinkClosed) => void = () => undefined;
     this.closed = new Promise((resolve) => (settle = resolve));
-    this.#settleClosed = settle;
-    ws.on('message', (data) => this.#receive(data));
-    ws.on('error', (error) => this.#lose(error.message));
+    this.settleClosed = settle;
+    ws.on('message', (data) => this.hear(data));
+    ws.on('error', (error) => this.lose(error.message));
     ws.on('close', (code, reason) =>
-      this.#end({ kind: 'lost', why: `connection closed (${code}) ${reason.toString()}`.trim() }),
+      this.end({ kind: 'lost', why: `connection closed (${code}) ${reason.toString()}`.trim() }),
     );
   }
 
   get isOpen(): boolean {
-    return this.#ended === undefined;
+    return this.ended === undefined;
   }
 
-  /** Queues a message. Throws LIMIT, or CLOSED after the link ended. */
+  /** Queues a message. @throws CommError LIMIT when it is too large, CLOSED after the link ended. */
   send(message: ControlMessage): void {
-    if (this.#ended !== undefined) throw closedError(this.#ended, `sending '${message.type}'`);
-    this.#ws.send(encodeMessage(message), (error) => {
-      if (error) this.#lose(error.message);
+    if (this.ended !== undefined) throw closedError(this.ended, `sending '${message.type}'`);
+    this.ws.send(encodeMessage(message), (error) => {
+      if (error) this.lose(error.message);
     });
   }
 
@@ -66,11 +66,11 @@ export class ControlLink {
    * or rejects, the link is closed and `closed` says why. Undefined takes the handler away: messages queue again.
    */
   onMessage(handler: MessageHandler | undefined): void {
-    this.#handler = handler;
-    this.#drain();
+    this.handler = handler;
+    this.drain();
   }
 
-  /** The next message, for a dialogue without a handler. Rejects with TIMEOUT, ABORTED or CLOSED. */
+  /** The next message, for a dialogue without a handler. @throws CommError TIMEOUT, ABORTED, or CLOSED when the link ends first. */
   receive({ timeoutMs, signal }: Wait): Promise<ControlMessage> {
     return new Promise((resolve, reject) => {
       let isSettled = false;
@@ -116,76 +116,76 @@ export class ControlLink {
    * socket for a quarter of an hour. Only for a peer that never computes, which a head is and a rank isn't.
    */
   watch(timeoutMs: number): void {
-    const onSilence = (): void => this.#lose(`no sign of life in ${timeoutMs} ms`);
+    const onSilence = (): void => this.lose(`no sign of life in ${timeoutMs} ms`);
     let deadline = new Deadline(checkTimeout(timeoutMs), onSilence);
     const onLife = (): void => {
       deadline.cancel();
       deadline = new Deadline(timeoutMs, onSilence);
     };
-    const pings = setInterval(() => this.#ws.ping(), timeoutMs / PINGS_PER_TIMEOUT);
-    this.#ws.on('message', onLife).on('pong', onLife);
+    const pings = setInterval(() => this.ws.ping(), timeoutMs / PINGS_PER_TIMEOUT);
+    this.ws.on('message', onLife).on('pong', onLife);
     void this.closed.then(() => {
       clearInterval(pings);
       deadline.cancel();
-      this.#ws.off('message', onLife).off('pong', onLife);
+      this.ws.off('message', onLife).off('pong', onLife);
     });
   }
 
   /** Idempotent: ends the link after what was sent left, or after a short grace. */
   close(): Promise<void> {
-    this.#end({ kind: 'closed' });
-    this.#closing ??= this.#shut();
-    return this.#closing;
+    this.end({ kind: 'closed' });
+    this.closing ??= this.shut();
+    return this.closing;
   }
 
-  #shut(): Promise<void> {
-    if (this.#ws.readyState === this.#ws.CLOSED) return Promise.resolve();
+  private shut(): Promise<void> {
+    if (this.ws.readyState === this.ws.CLOSED) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#ws.terminate(), CLOSE_GRACE_MS);
-      this.#ws.once('close', () => {
+      const timer = setTimeout(() => this.ws.terminate(), CLOSE_GRACE_MS);
+      this.ws.once('close', () => {
         clearTimeout(timer);
         resolve();
       });
-      this.#ws.close(1000);
+      this.ws.close(1000);
     });
   }
 
-  #receive(data: RawData): void {
-    if (this.#ended !== undefined) return;
+  private hear(data: RawData): void {
+    if (this.ended !== undefined) return;
     try {
-      this.#queued.push(decodeMessage(data as Buffer));
-      if (this.#queued.length > MAX_QUEUED) throw new CommError('LIMIT', `${MAX_QUEUED} control messages wait unread`);
+      this.queued.push(decodeMessage(data as Buffer));
+      if (this.queued.length > MAX_QUEUED) throw new CommError('LIMIT', `${MAX_QUEUED} control messages wait unread`);
     } catch (error) {
-      this.#lose(messageOf(error));
+      this.lose(messageOf(error));
       return;
     }
-    this.#drain();
+    this.drain();
   }
 
-  #drain(): void {
-    while (this.#handler !== undefined && this.#queued.length > 0) {
-      const message = this.#queued.shift()!;
-      void this.#handle(this.#handler, message);
+  private drain(): void {
+    while (this.handler !== undefined && this.queued.length > 0) {
+      const message = this.queued.shift()!;
+      void this.handle(this.handler, message);
     }
   }
 
-  async #handle(handler: MessageHandler, message: ControlMessage): Promise<void> {
+  private async handle(handler: MessageHandler, message: ControlMessage): Promise<void> {
     try {
       await handler(message);
     } catch (error) {
-      this.#lose(`handling '${message.type}' failed: ${messageOf(error)}`);
+      this.lose(`handling '${message.type}' failed: ${messageOf(error)}`);
     }
   }
 
-  #lose(why: string): void {
-    this.#end({ kind: 'lost', why });
-    this.#ws.terminate();
+  private lose(why: string): void {
+    this.end({ kind: 'lost', why });
+    this.ws.terminate();
   }
 
-  #end(why: LinkClosed): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = why;
-    this.#settleClosed(why);
+  private end(why: LinkClosed): void {
+    if (this.ended !== undefined) return;
+    this.ended = why;
+    this.settleClosed(why);
   }
 }
 

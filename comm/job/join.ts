@@ -52,7 +52,7 @@ export interface JoinedRank {
   progress(what: string, fraction: number): void;
   /**
    * Call once the weights are loaded: opens the data port, waits for all ranks and links up with them.
-   * Rejects with what the head refused (FINGERPRINT_MISMATCH, …) or why linking failed; then the link is closed.
+   * @throws CommError what the head refused (FINGERPRINT_MISMATCH, …) or why linking failed; then the link is closed
    */
   ready(fingerprint: string, options?: ReadyOptions): Promise<Mesh>;
   /** Idempotent: leaves the job. The mesh is closed by its owner. */
@@ -62,7 +62,7 @@ export interface JoinedRank {
 /** A head that says nothing for so long is gone, or its network is. */
 const HEAD_SILENCE_MS = 60_000;
 
-/** Joins the job of a head. Rejects with UNREACHABLE, AUTH_FAILED, VERSION_MISMATCH, INVALID_ARGUMENT, TIMEOUT or ABORTED. */
+/** Joins the job of a head. @throws CommError UNREACHABLE, AUTH_FAILED, VERSION_MISMATCH, INVALID_ARGUMENT, TIMEOUT or ABORTED. */
 export async function joinHead(options: JoinOptions): Promise<JoinedRank> {
   const { head, secret, tls, rank, timeoutMs = 60000, signal } = options;
   const target = { address: head, path: CONTROL_PATH, secret, tls, purpose: 'control', identity: {} } as const;
@@ -85,10 +85,10 @@ class Joined implements JoinedRank {
   readonly job: unknown;
   readonly link: ControlLink;
   readonly localAddress: string;
-  readonly #options: JoinOptions;
+  private readonly options: JoinOptions;
 
   constructor(options: JoinOptions, link: ControlLink, welcome: ControlMessageOf<'welcome'>) {
-    this.#options = options;
+    this.options = options;
     this.link = link;
     this.rank = asRank(welcome.rank);
     this.size = welcome.size;
@@ -102,7 +102,7 @@ class Joined implements JoinedRank {
 
   async ready(fingerprint: string, options: ReadyOptions = {}): Promise<Mesh> {
     try {
-      return await this.#linkUp(fingerprint, options);
+      return await this.linkUp(fingerprint, options);
     } catch (error) {
       await this.close();
       throw error;
@@ -113,11 +113,11 @@ class Joined implements JoinedRank {
     return this.link.close();
   }
 
-  async #linkUp(fingerprint: string, options: ReadyOptions): Promise<Mesh> {
+  private async linkUp(fingerprint: string, options: ReadyOptions): Promise<Mesh> {
     const { timeoutMs = 600000, ioThread = false, threadSeat, ...limits } = options;
-    if (threadSeat !== undefined) return this.#sitDown(fingerprint, { ...threadSeat, ...limits }, timeoutMs);
-    const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.#options;
-    const host = bindAddressFor(this.localAddress, this.#options.advertise);
+    if (threadSeat !== undefined) return this.sitDown(fingerprint, { ...threadSeat, ...limits }, timeoutMs);
+    const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.options;
+    const host = bindAddressFor(this.localAddress, this.options.advertise);
     const listen = ioThread ? listenInIoThread : listenForPeers;
     const server = await listen({ host, port: 0 }, { tls, onRefused });
     let peers: ControlMessageOf<'peers'>;
@@ -130,7 +130,7 @@ class Joined implements JoinedRank {
     }
     const { addresses, jobId } = peers;
     const seat = { rank: this.rank, size: this.size, secret, tls, fingerprint, jobId };
-    const mesh = await this.#whileJobLasts((jobSignal) => {
+    const mesh = await this.whileJobLasts((jobSignal) => {
       const common = { ...seat, ...limits, addresses, timeoutMs, signal: jobSignal };
       return server instanceof IoThreadServer
         ? openIoThreadMesh({ ...common, server })
@@ -146,24 +146,24 @@ class Joined implements JoinedRank {
   }
 
   /** A seat in memory has no address; that all ranks are ready still has to be awaited. */
-  async #sitDown(fingerprint: string, seat: ThreadSeat, timeoutMs: number): Promise<Mesh> {
+  private async sitDown(fingerprint: string, seat: ThreadSeat, timeoutMs: number): Promise<Mesh> {
     if (seat.rank !== this.rank || seat.size !== this.size) {
       const message = `the seat of rank ${seat.rank} of ${seat.size} for rank ${this.rank} of ${this.size}`;
       throw new CommError('INVALID_ARGUMENT', `${message}; give each rank its own`);
     }
     this.link.send({ type: 'ready', fingerprint, host: this.localAddress, port: 0 });
-    expectType(await this.link.receive({ timeoutMs, signal: this.#options.signal }), 'peers');
+    expectType(await this.link.receive({ timeoutMs, signal: this.options.signal }), 'peers');
     const mesh = openThreadMesh(seat);
     this.link.send({ type: 'meshed' });
     return mesh;
   }
 
   /** Ends `work` when the caller or the head ends the job, and then tells the head's reason. */
-  async #whileJobLasts<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  private async whileJobLasts<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const ended = new AbortController();
-    const onAbort = (): void => ended.abort(this.#options.signal?.reason);
-    this.#options.signal?.addEventListener('abort', onAbort);
-    if (this.#options.signal?.aborted === true) onAbort();
+    const onAbort = (): void => ended.abort(this.options.signal?.reason);
+    this.options.signal?.addEventListener('abort', onAbort);
+    if (this.options.signal?.aborted === true) onAbort();
     void this.link.closed.then(() => ended.abort());
     try {
       return await work(ended.signal);
@@ -173,7 +173,7 @@ class Joined implements JoinedRank {
       const last = await this.link.receive({ timeoutMs: 1000 });
       throw last.type === 'failed' ? errorOfRemote(last.error) : error;
     } finally {
-      this.#options.signal?.removeEventListener('abort', onAbort);
+      this.options.signal?.removeEventListener('abort', onAbort);
     }
   }
 }

@@ -52,7 +52,7 @@ export type ControlMessageOf<T extends ControlMessage['type']> = Extract<Control
 /** moreTypes keeps typed arrays in job messages typed arrays. */
 const packr = new Packr({ useRecords: false, moreTypes: true });
 
-/** Throws LIMIT when the message is too large. */
+/** The bytes of a message. @throws CommError LIMIT when there are more than {@link MAX_CONTROL_BYTES}. */
 export function encodeMessage(message: ControlMessage): Uint8Array {
   const bytes = packr.pack(message);
   if (bytes.byteLength <= MAX_CONTROL_BYTES) return bytes;
@@ -60,7 +60,7 @@ export function encodeMessage(message: ControlMessage): Uint8Array {
   throw new CommError('LIMIT', `${what}; send it in parts`);
 }
 
-/** Throws PROTOCOL on anything that isn't a control message. */
+/** The message of these bytes. @throws CommError PROTOCOL on anything that isn't a control message. */
 export function decodeMessage(bytes: Uint8Array): ControlMessage {
   let value: unknown;
   try {

@@ -51,23 +51,23 @@ interface Member {
 }
 
 export class Rendezvous {
-  readonly #options: RendezvousOptions;
-  readonly #server: WsServer;
-  readonly #members: (Member | undefined)[];
-  readonly #links: Promise<readonly ControlLink[]>;
-  #settle: { resolve(links: readonly ControlLink[]): void; reject(error: CommError): void };
-  #deadline: Deadline | undefined;
+  private readonly options: RendezvousOptions;
+  private readonly server: WsServer;
+  private readonly members: (Member | undefined)[];
+  private readonly whenLinked: Promise<readonly ControlLink[]>;
+  private settle: { resolve(links: readonly ControlLink[]): void; reject(error: CommError): void };
+  private deadline: Deadline | undefined;
   /** What a witness said waits for something nearer the cause. */
-  #accusation: NodeJS.Timeout | undefined;
-  readonly #witnesses = new Set<Rank>();
-  #isSettled = false;
+  private accusation: NodeJS.Timeout | undefined;
+  private readonly witnesses = new Set<Rank>();
+  private isSettled = false;
   /** Why the job never began. */
-  #failure: CommError | undefined;
+  private failure: CommError | undefined;
   /** Sockets that have not said `join` yet. */
-  readonly #arriving = new Set<ControlLink>();
-  #closing: Promise<void> | undefined;
+  private readonly arriving = new Set<ControlLink>();
+  private closing: Promise<void> | undefined;
 
-  /** Listens and admits ranks. Throws ADDRESS_IN_USE, UNREACHABLE or INVALID_ARGUMENT. */
+  /** Listens and admits ranks. @throws CommError ADDRESS_IN_USE, UNREACHABLE when the host isn't this machine's, or INVALID_ARGUMENT. */
   static async listen(options: RendezvousOptions): Promise<Rendezvous> {
     const { host, port, size, tls, onRefused, timeoutMs = 60000 } = options;
     checkTimeout(timeoutMs);
@@ -80,106 +80,106 @@ export class Rendezvous {
   }
 
   private constructor(options: RendezvousOptions, server: WsServer) {
-    this.#options = options;
-    this.#server = server;
-    this.#members = new Array<Member | undefined>(options.size).fill(undefined);
-    this.#settle = { resolve: () => undefined, reject: () => undefined };
-    this.#links = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.options = options;
+    this.server = server;
+    this.members = new Array<Member | undefined>(options.size).fill(undefined);
+    this.settle = { resolve: () => undefined, reject: () => undefined };
+    this.whenLinked = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
     // Whoever never asks for the links isn't punished by an unhandled rejection.
-    this.#links.catch(() => undefined);
-    options.signal?.addEventListener('abort', this.#onAbort);
-    if (options.signal?.aborted === true) this.#onAbort();
-    this.#restartDeadline();
-    this.#listen();
+    this.whenLinked.catch(() => undefined);
+    options.signal?.addEventListener('abort', this.onAbort);
+    if (options.signal?.aborted === true) this.onAbort();
+    this.restartDeadline();
+    this.acceptPeers();
   }
 
   get host(): string {
-    return this.#server.host;
+    return this.server.host;
   }
 
   get port(): number {
-    return this.#server.port;
+    return this.server.port;
   }
 
   /**
-   * One link per rank, once all ranks are linked to each other. Rejects with TIMEOUT, PEER_LOST, FINGERPRINT_MISMATCH,
-   * ABORTED, CLOSED, or what a rank failed with.
+   * One link per rank, once all ranks are linked to each other.
+   * @throws CommError TIMEOUT, PEER_LOST, FINGERPRINT_MISMATCH, ABORTED, CLOSED, or what a rank failed with
    */
   links(): Promise<readonly ControlLink[]> {
-    return this.#links;
+    return this.whenLinked;
   }
 
   /** Idempotent: closes the port and all links. */
   close(): Promise<void> {
-    this.#fail(new CommError('CLOSED', 'the rendezvous was closed before all ranks were linked; start the job again'));
-    this.#closing ??= this.#shut();
-    return this.#closing;
+    this.fail(new CommError('CLOSED', 'the rendezvous was closed before all ranks were linked; start the job again'));
+    this.closing ??= this.shut();
+    return this.closing;
   }
 
-  readonly #onAbort = (): void => {
-    const { signal } = this.#options;
-    this.#fail(
+  private readonly onAbort = (): void => {
+    const { signal } = this.options;
+    this.fail(
       new CommError('ABORTED', 'the caller ended the rendezvous; start the job again', { cause: signal?.reason }),
     );
   };
 
-  async #shut(): Promise<void> {
-    const links = [...this.#members.map((member) => member?.link), ...this.#arriving];
+  private async shut(): Promise<void> {
+    const links = [...this.members.map((member) => member?.link), ...this.arriving];
     await Promise.all(links.map(async (link) => link?.close()));
-    await this.#server.close();
+    await this.server.close();
   }
 
-  #listen(): void {
-    this.#server.onPeer({
-      ...{ secret: this.#options.secret, purpose: 'control' },
+  private acceptPeers(): void {
+    this.server.onPeer({
+      ...{ secret: this.options.secret, purpose: 'control' },
       admit: () => undefined,
-      onPeer: (ws, socket) => this.#arrive(new ControlLink(ws, socket)),
+      onPeer: (ws, socket) => this.arrive(new ControlLink(ws, socket)),
     });
   }
 
-  #arrive(link: ControlLink): void {
-    this.#arriving.add(link);
-    void link.closed.then(() => this.#arriving.delete(link));
+  private arrive(link: ControlLink): void {
+    this.arriving.add(link);
+    void link.closed.then(() => this.arriving.delete(link));
     link.onMessage((message) => {
-      this.#arriving.delete(link);
-      this.#join(link, message);
+      this.arriving.delete(link);
+      this.join(link, message);
     });
   }
 
-  #join(link: ControlLink, message: ControlMessage): void {
-    if (this.#failure !== undefined) {
-      link.send({ type: 'failed', error: remoteErrorOf(this.#failure) });
+  private join(link: ControlLink, message: ControlMessage): void {
+    if (this.failure !== undefined) {
+      link.send({ type: 'failed', error: remoteErrorOf(this.failure) });
       void link.close();
       return;
     }
-    const rank = this.#seatOf(message);
+    const rank = this.seatOf(message);
     if (rank instanceof CommError) {
-      this.#server.refuse(link.remoteAddress, rank);
+      this.server.refuse(link.remoteAddress, rank);
       link.send({ type: 'failed', error: remoteErrorOf(rank) });
       void link.close();
       return;
     }
     const member: Member = { link };
-    this.#members[rank] = member;
-    link.onMessage((next) => this.#onMessage(rank, member, next));
-    void link.closed.then((why) => this.#onClosed(rank, why.kind === 'lost' ? why.why : 'closed'));
-    this.#restartDeadline();
-    link.send({ type: 'welcome', rank, size: this.#options.size, job: this.#options.job });
-    this.#options.onJoined?.(rank, this.#joined().length);
+    this.members[rank] = member;
+    link.onMessage((next) => this.onMessage(rank, member, next));
+    void link.closed.then((why) => this.onClosed(rank, why.kind === 'lost' ? why.why : 'closed'));
+    this.restartDeadline();
+    link.send({ type: 'welcome', rank, size: this.options.size, job: this.options.job });
+    this.options.onJoined?.(rank, this.joined().length);
   }
 
   /** The rank number for a newcomer, or why there is none. */
-  #seatOf(message: ControlMessage): Rank | CommError {
-    const { size } = this.#options;
+  private seatOf(message: ControlMessage): Rank | CommError {
+    const { size } = this.options;
     if (message.type !== 'join')
       return new CommError('PROTOCOL', `'${message.type}' before 'join'; run the same build everywhere`);
-    if (this.#isSettled || this.#joined().length === size) {
+    if (this.isSettled || this.joined().length === size) {
       return new CommError(
         'INVALID_ARGUMENT',
         `the job already has its ${size} ranks; start no more, or the head with more`,
       );
     }
-    const rank = message.rank ?? this.#members.indexOf(undefined, this.#options.numReserved);
+    const rank = message.rank ?? this.members.indexOf(undefined, this.options.numReserved);
     if (rank === -1) {
       return new CommError(
         'INVALID_ARGUMENT',
@@ -192,32 +192,32 @@ export class Rendezvous {
         `rank ${rank} asked to join a job of ${size} ranks; pass 0 to ${size - 1}`,
       );
     }
-    if (this.#members[rank] !== undefined) {
+    if (this.members[rank] !== undefined) {
       return new CommError('INVALID_ARGUMENT', `rank ${rank} has joined already; start each rank once`);
     }
     return asRank(rank);
   }
 
-  #onMessage(rank: Rank, member: Member, message: ControlMessage): void {
-    this.#restartDeadline();
+  private onMessage(rank: Rank, member: Member, message: ControlMessage): void {
+    this.restartDeadline();
     switch (message.type) {
       case 'progress':
-        this.#options.onProgress?.(rank, message);
+        this.options.onProgress?.(rank, message);
         return;
       case 'ready':
         member.ready = message;
         {
-          this.#introduce();
+          this.introduce();
           return;
         }
       case 'meshed':
         member.isMeshed = true;
         {
-          this.#finish(member);
+          this.finish(member);
           return;
         }
       case 'failed': {
-        this.#onFailed(rank, errorOfRemote(message.error));
+        this.onFailed(rank, errorOfRemote(message.error));
         return;
       }
       case 'join':
@@ -225,71 +225,71 @@ export class Rendezvous {
       case 'peers':
       case 'job':
       case 'shutdown': {
-        this.#fail(new CommError('PROTOCOL', `rank ${rank} sent '${message.type}' before it was meshed`, { rank }));
+        this.fail(new CommError('PROTOCOL', `rank ${rank} sent '${message.type}' before it was meshed`, { rank }));
         return;
       }
     }
   }
 
   /** Once all are ready: compares what they loaded and tells everyone where everyone listens. */
-  #introduce(): void {
-    const ready = this.#joined().flatMap((member) => member.ready ?? []);
-    if (ready.length < this.#options.size) return;
+  private introduce(): void {
+    const ready = this.joined().flatMap((member) => member.ready ?? []);
+    if (ready.length < this.options.size) return;
     const { fingerprint } = ready[0]!;
     const other = ready.findIndex((message) => message.fingerprint !== fingerprint);
     if (other !== -1) {
-      this.#fail(fingerprintMismatch(other, ready[other]!.fingerprint, 0, fingerprint));
+      this.fail(fingerprintMismatch(other, ready[other]!.fingerprint, 0, fingerprint));
       return;
     }
     const unreachable = unreachableOf(ready);
     if (unreachable !== undefined) {
-      this.#fail(unreachable);
+      this.fail(unreachable);
       return;
     }
     const addresses = ready.map(({ host, port }) => ({ host, port }));
     const jobId = randomBytes(16).toString('hex');
-    for (const { link } of this.#joined()) link.send({ type: 'peers', addresses, fingerprint, jobId });
+    for (const { link } of this.joined()) link.send({ type: 'peers', addresses, fingerprint, jobId });
   }
 
-  #finish(member: Member): void {
+  private finish(member: Member): void {
     // From here on messages wait in the link for the head's own handler.
     member.link.onMessage(undefined);
-    const members = this.#joined();
-    if (members.length < this.#options.size || members.some(({ isMeshed }) => isMeshed !== true)) return;
-    this.#settled();
-    this.#settle.resolve(members.map(({ link }) => link));
+    const members = this.joined();
+    if (members.length < this.options.size || members.some(({ isMeshed }) => isMeshed !== true)) return;
+    this.settled();
+    this.settle.resolve(members.map(({ link }) => link));
   }
 
   /** A rank that complains about another one is a witness: what became of that one is told in a moment, by its own words or its connection's end. */
-  #onFailed(rank: Rank, error: CommError): void {
-    if (error.rank === undefined || error.rank === rank) return this.#fail(failureOf(rank, error));
-    this.#witnesses.add(rank);
-    this.#accusation ??= setTimeout(() => this.#fail(accusationOf(rank, error)), ACCUSED_MS);
+  private onFailed(rank: Rank, error: CommError): void {
+    if (error.rank === undefined || error.rank === rank) return this.fail(failureOf(rank, error));
+    this.witnesses.add(rank);
+    this.accusation ??= setTimeout(() => this.fail(accusationOf(rank, error)), ACCUSED_MS);
   }
 
-  #onClosed(rank: Rank, why: string): void {
-    if (this.#witnesses.has(rank)) return; // it said why it goes
+  private onClosed(rank: Rank, why: string): void {
+    if (this.witnesses.has(rank)) return; // it said why it goes
     const message = `rank ${rank} left before the job started: ${why}; look at the log of rank ${rank}`;
-    this.#fail(new CommError('PEER_LOST', message, { rank, phase: 'join' }));
+    this.fail(new CommError('PEER_LOST', message, { rank, phase: 'join' }));
   }
 
-  #joined(): Member[] {
-    return this.#members.filter((member) => member !== undefined);
+  private joined(): Member[] {
+    return this.members.filter((member) => member !== undefined);
   }
 
-  #restartDeadline(): void {
-    this.#deadline?.cancel();
-    if (this.#isSettled) return;
-    const { timeoutMs = 60000 } = this.#options;
-    this.#deadline = new Deadline(timeoutMs, () => this.#fail(this.#timeoutError(timeoutMs)));
+  private restartDeadline(): void {
+    this.deadline?.cancel();
+    if (this.isSettled) return;
+    const { timeoutMs = 60000 } = this.options;
+    this.deadline = new Deadline(timeoutMs, () => this.fail(this.timeoutError(timeoutMs)));
   }
 
-  #timeoutError(waitedMs: number): CommError {
-    const { size } = this.#options;
-    const ranks = [...this.#members.keys()];
-    const late = ranks.filter((rank) => this.#members[rank]?.isMeshed !== true);
+  private timeoutError(waitedMs: number): CommError {
+    const { size } = this.options;
+    const ranks = [...this.members.keys()];
+    const late = ranks.filter((rank) => this.members[rank]?.isMeshed !== true);
     const inPhase = (what: string, phase: (member: Member | undefined) => boolean): string[] => {
-      const some = late.filter((rank) => phase(this.#members[rank]));
+      const some = late.filter((rank) => phase(this.members[rank]));
       return some.length === 0 ? [] : [`${what} rank ${some.join(', ')}`];
     };
     const waiting = [
@@ -298,32 +298,32 @@ export class Rendezvous {
       ...inPhase('not linked yet:', (member) => member?.ready !== undefined),
     ];
     const message =
-      `no news in ${waitedMs} ms: ${this.#joined().length} of ${size} ranks joined (${waiting.join('; ')}); ` +
+      `no news in ${waitedMs} ms: ${this.joined().length} of ${size} ranks joined (${waiting.join('; ')}); ` +
       'look at their logs or wait longer (--join-timeout)';
     const progress = (rank: number): number =>
-      this.#members[rank] === undefined ? 0 : this.#members[rank].ready === undefined ? 1 : 2;
+      this.members[rank] === undefined ? 0 : this.members[rank].ready === undefined ? 1 : 2;
     const [last = 0] = late.toSorted((a, b) => progress(a) - progress(b));
     return new CommError('TIMEOUT', message, { rank: asRank(last), phase: 'join', waitedMs });
   }
 
   /** Ends the job before it began, on every rank. */
-  #fail(error: CommError): void {
-    if (this.#isSettled) return;
-    this.#settled();
-    this.#failure = error;
-    this.#settle.reject(error);
-    for (const { link } of this.#joined()) {
+  private fail(error: CommError): void {
+    if (this.isSettled) return;
+    this.settled();
+    this.failure = error;
+    this.settle.reject(error);
+    for (const { link } of this.joined()) {
       if (!link.isOpen) continue;
       link.send({ type: 'failed', error: remoteErrorOf(error) });
       void link.close();
     }
   }
 
-  #settled(): void {
-    this.#isSettled = true;
-    clearTimeout(this.#accusation);
-    this.#deadline?.cancel();
-    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+  private settled(): void {
+    this.isSettled = true;
+    clearTimeout(this.accusation);
+    this.deadline?.cancel();
+    this.options.signal?.removeEventListener('abort', this.onAbort);
   }
 }
 

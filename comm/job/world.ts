@@ -17,7 +17,7 @@ export interface World {
   readonly head?: { readonly host: string; readonly port?: number };
 }
 
-/** The world of `env`, or undefined when no launcher started this process. Throws INVALID_ARGUMENT naming the variable. */
+/** The world of `env`, or undefined when no launcher started this process. @throws CommError INVALID_ARGUMENT naming the variable. */
 export function worldFromEnv(env: Env): World | undefined {
   if (env.OMPI_COMM_WORLD_SIZE !== undefined) return openMpiWorld(env);
   if (env.WORLD_SIZE !== undefined && env.RANK !== undefined) return torchrunWorld(env);

@@ -36,60 +36,60 @@ export function createCollectives(mesh: Mesh, options: CollectivesOptions = {}):
 const NO_BYTES = new Uint8Array(0);
 
 class MeshCollectives implements Collectives {
-  readonly #mesh: Mesh;
-  readonly #peers: readonly Rank[];
-  readonly #timeoutMs: number;
-  readonly #epoch: number;
-  #nextStep = 0;
+  private readonly mesh: Mesh;
+  private readonly peers: readonly Rank[];
+  private readonly timeoutMs: number;
+  private readonly epoch: number;
+  private nextStep = 0;
 
   constructor(mesh: Mesh, { timeoutMs = 10000, epoch = 0, absent = [] }: CollectivesOptions) {
-    this.#mesh = mesh;
-    this.#peers = peersOf(mesh).filter((peer) => !absent.includes(peer));
-    this.#timeoutMs = checkTimeout(timeoutMs);
-    this.#epoch = epoch;
+    this.mesh = mesh;
+    this.peers = peersOf(mesh).filter((peer) => !absent.includes(peer));
+    this.timeoutMs = checkTimeout(timeoutMs);
+    this.epoch = epoch;
   }
 
   async barrier(signal?: AbortSignal): Promise<void> {
-    await this.#exchange(this.#nextKey('barrier'), NO_BYTES, signal);
+    await this.exchange(this.nextKey('barrier'), NO_BYTES, signal);
   }
 
   async broadcast(root: Rank, bytes?: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
-    const key = this.#nextKey('broadcast');
-    if (!Number.isInteger(root) || root < 0 || root >= this.#mesh.size) {
-      throw new CommError('INVALID_ARGUMENT', `root is ${root}; pass a rank from 0 to ${this.#mesh.size - 1}`);
+    const key = this.nextKey('broadcast');
+    if (!Number.isInteger(root) || root < 0 || root >= this.mesh.size) {
+      throw new CommError('INVALID_ARGUMENT', `root is ${root}; pass a rank from 0 to ${this.mesh.size - 1}`);
     }
-    if (root !== this.#mesh.rank) {
-      const [frame] = await gather(this.#mesh, [root], key, { timeoutMs: this.#timeoutMs, signal });
+    if (root !== this.mesh.rank) {
+      const [frame] = await gather(this.mesh, [root], key, { timeoutMs: this.timeoutMs, signal });
       return frame!.payload;
     }
     if (bytes === undefined) throw new CommError('INVALID_ARGUMENT', `rank ${root} is the root; pass it the bytes`);
     const sent = bytes.slice(); // the caller may change its own before they have left
-    for (const peer of this.#peers) this.#send(peer, key, sent);
+    for (const peer of this.peers) this.send(peer, key, sent);
     return bytes;
   }
 
   async allGather(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array[]> {
-    return this.#exchange(this.#nextKey('all_gather'), bytes.slice(), signal);
+    return this.exchange(this.nextKey('all_gather'), bytes.slice(), signal);
   }
 
-  async #exchange(key: FrameKey, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array[]> {
-    for (const peer of this.#peers) this.#send(peer, key, bytes);
-    const all = new Array<Uint8Array>(this.#mesh.size).fill(NO_BYTES);
-    all[this.#mesh.rank] = bytes;
-    const frames = await gather(this.#mesh, this.#peers, key, { timeoutMs: this.#timeoutMs, signal });
+  private async exchange(key: FrameKey, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array[]> {
+    for (const peer of this.peers) this.send(peer, key, bytes);
+    const all = new Array<Uint8Array>(this.mesh.size).fill(NO_BYTES);
+    all[this.mesh.rank] = bytes;
+    const frames = await gather(this.mesh, this.peers, key, { timeoutMs: this.timeoutMs, signal });
     for (const { header, payload } of frames) all[header.source] = payload;
     return all;
   }
 
-  #nextKey(phase: Phase): FrameKey {
-    const key = { phase, step: this.#nextStep, layer: 0, microBatch: 0, epoch: this.#epoch };
-    this.#nextStep = (this.#nextStep + 1) % 0x1_0000_0000;
+  private nextKey(phase: Phase): FrameKey {
+    const key = { phase, step: this.nextStep, layer: 0, microBatch: 0, epoch: this.epoch };
+    this.nextStep = (this.nextStep + 1) % 0x1_0000_0000;
     return key;
   }
 
-  #send(to: Rank, key: FrameKey, bytes: Uint8Array): void {
+  private send(to: Rank, key: FrameKey, bytes: Uint8Array): void {
     const noRows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0 } as const;
-    const route = { ...key, source: this.#mesh.rank, destination: to };
-    this.#mesh.send(to, { ...route, ...noRows, payloadBytes: bytes.byteLength }, [bytes]);
+    const route = { ...key, source: this.mesh.rank, destination: to };
+    this.mesh.send(to, { ...route, ...noRows, payloadBytes: bytes.byteLength }, [bytes]);
   }
 }

@@ -21,28 +21,28 @@ const OWED_SHARE = 4;
 
 /** The sender's side: what is out. */
 export class SendWindow {
-  readonly #window: Window;
-  #numBytes = 0;
-  #numFrames = 0;
+  private readonly window: Window;
+  private numBytes = 0;
+  private numFrames = 0;
 
   constructor(window: Window) {
-    this.#window = window;
+    this.window = window;
   }
 
   canSend(frameBytes: number): boolean {
-    return this.#numBytes + frameBytes <= this.#window.numBytes && this.#numFrames < this.#window.numFrames;
+    return this.numBytes + frameBytes <= this.window.numBytes && this.numFrames < this.window.numFrames;
   }
 
   sent(frameBytes: number): void {
-    this.#numBytes += frameBytes;
-    this.#numFrames += 1;
+    this.numBytes += frameBytes;
+    this.numFrames++;
   }
 
-  /** Throws PROTOCOL when more comes back than went out. */
+  /** Takes in the credit that the peer returned. @throws CommError PROTOCOL when more comes back than went out. */
   returned(credit: Window): void {
-    this.#numBytes -= credit.numBytes;
-    this.#numFrames -= credit.numFrames;
-    if (this.#numBytes >= 0 && this.#numFrames >= 0) return;
+    this.numBytes -= credit.numBytes;
+    this.numFrames -= credit.numFrames;
+    if (this.numBytes >= 0 && this.numFrames >= 0) return;
     const message = `received credit for ${credit.numFrames} frames of ${credit.numBytes} bytes that were never sent`;
     throw new CommError('PROTOCOL', `${message}; run the same build on every rank`);
   }
@@ -50,46 +50,46 @@ export class SendWindow {
 
 /** The receiver's side: what the sender believes is out, and what of it was taken. */
 export class CreditAccount {
-  readonly #window: Window;
-  readonly #maxFrameBytes: number;
-  #outBytes = 0;
-  #outFrames = 0;
-  #owedBytes = 0;
-  #owedFrames = 0;
+  private readonly window: Window;
+  private readonly maxFrameBytes: number;
+  private outBytes = 0;
+  private outFrames = 0;
+  private owedBytes = 0;
+  private owedFrames = 0;
 
   constructor(window: Window, maxFrameBytes: number) {
-    this.#window = window;
-    this.#maxFrameBytes = maxFrameBytes;
+    this.window = window;
+    this.maxFrameBytes = maxFrameBytes;
   }
 
   received(frameBytes: number): void {
-    this.#outBytes += frameBytes;
-    this.#outFrames += 1;
+    this.outBytes += frameBytes;
+    this.outFrames++;
   }
 
   released(frameBytes: number): void {
-    this.#owedBytes += frameBytes;
-    this.#owedFrames += 1;
+    this.owedBytes += frameBytes;
+    this.owedFrames++;
   }
 
   /** What to return now, if anything: small debts are gathered while the sender has room. */
   due(): Window | undefined {
-    if (this.#owedFrames === 0 || !(this.#isMuch() || this.#isTight())) return undefined;
-    const credit = { numBytes: this.#owedBytes, numFrames: this.#owedFrames };
-    this.#outBytes -= credit.numBytes;
-    this.#outFrames -= credit.numFrames;
-    this.#owedBytes = this.#owedFrames = 0;
+    if (this.owedFrames === 0 || !(this.isMuch() || this.isTight())) return undefined;
+    const credit = { numBytes: this.owedBytes, numFrames: this.owedFrames };
+    this.outBytes -= credit.numBytes;
+    this.outFrames -= credit.numFrames;
+    this.owedBytes = this.owedFrames = 0;
     return credit;
   }
 
-  #isMuch(): boolean {
-    const { numBytes, numFrames } = this.#window;
-    return this.#owedBytes * OWED_SHARE >= numBytes || this.#owedFrames * OWED_SHARE >= numFrames;
+  private isMuch(): boolean {
+    const { numBytes, numFrames } = this.window;
+    return this.owedBytes * OWED_SHARE >= numBytes || this.owedFrames * OWED_SHARE >= numFrames;
   }
 
   /** The sender may be holding a frame back. */
-  #isTight(): boolean {
-    const { numBytes, numFrames } = this.#window;
-    return this.#outBytes + this.#maxFrameBytes > numBytes || this.#outFrames >= numFrames;
+  private isTight(): boolean {
+    const { numBytes, numFrames } = this.window;
+    return this.outBytes + this.maxFrameBytes > numBytes || this.outFrames >= numFrames;
   }
 }

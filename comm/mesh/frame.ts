@@ -74,7 +74,7 @@ export const FRAME_FLAGS = {
 } as const;
 const ALL_FLAGS = Object.values(FRAME_FLAGS).reduce((all, flag) => all | flag, 0);
 
-/** The 40 bytes of a header. Throws INVALID_ARGUMENT when a number doesn't fit its field. */
+/** The 40 bytes of a header. @throws CommError INVALID_ARGUMENT when a number doesn't fit its field. */
 export function encodeHeader(header: FrameHeader): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES);
   writeHeader(header, new DataView(bytes.buffer), 0);
@@ -101,7 +101,7 @@ export function writeHeader(header: FrameHeader, view: DataView, at: number): vo
   view.setUint32(at + 36, checkField('payloadBytes', header.payloadBytes, 0xffffffff), true);
 }
 
-/** The header in the first 40 bytes. Throws PROTOCOL or VERSION_MISMATCH on anything that `encodeHeader` can't have written. */
+/** The header in the first 40 bytes. @throws CommError PROTOCOL or VERSION_MISMATCH on anything that `encodeHeader` can't have written. */
 export function decodeHeader(bytes: Uint8Array): FrameHeader {
   if (bytes.byteLength < FRAME_HEADER_BYTES) {
     throw refusal(`a header of ${bytes.byteLength} bytes, ${FRAME_HEADER_BYTES} expected`);
@@ -125,7 +125,7 @@ export function decodeHeader(bytes: Uint8Array): FrameHeader {
   };
 }
 
-/** Throws INVALID_ARGUMENT when a tag can't travel in a header, so that a call on one rank fails like one on many. */
+/** @throws CommError INVALID_ARGUMENT when a tag can't travel in a header, so that a call on one rank fails like one on many. */
 export function checkTag(tag: StepTag): void {
   checkField('step', tag.step, 0xffffffff);
   checkField('layer', tag.layer, 0xffff);

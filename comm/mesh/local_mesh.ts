@@ -15,16 +15,16 @@ export function createLocalMeshes(size: number, limits: MeshLimits = {}): Mesh[]
     throw new CommError('INVALID_ARGUMENT', `size is ${size}; pass the number of ranks, an integer from 1`);
   }
   const meshes: LocalMesh[] = [];
-  for (let rank = 0; rank < size; rank += 1) meshes.push(new LocalMesh(asRank(rank), size, meshes, limits));
+  for (let rank = 0; rank < size; rank++) meshes.push(new LocalMesh(asRank(rank), size, meshes, limits));
   return meshes;
 }
 
 class LocalMesh extends MeshBase {
-  readonly #meshes: readonly LocalMesh[];
+  private readonly meshes: readonly LocalMesh[];
 
   constructor(rank: Rank, size: number, meshes: readonly LocalMesh[], limits: MeshLimits) {
     super(rank, size, limits);
-    this.#meshes = meshes;
+    this.meshes = meshes;
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
@@ -32,21 +32,21 @@ class LocalMesh extends MeshBase {
   }
 
   protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    const peer = this.#meshes[to]!;
-    setImmediate(() => peer.#arrive(this, { ...header }, payload));
+    const peer = this.meshes[to]!;
+    setImmediate(() => peer.arrive(this, { ...header }, payload));
   }
 
   /** After the frames that were sent before it: setImmediate keeps the order. */
   protected override disconnect(): Promise<void> {
     return new Promise((resolve) => {
       setImmediate(() => {
-        for (const peer of this.#meshes) if (peer !== this) peer.lose(this.rank, 'it closed its mesh');
+        for (const peer of this.meshes) if (peer !== this) peer.lose(this.rank, 'it closed its mesh');
         resolve();
       });
     });
   }
 
-  #arrive(sender: LocalMesh, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
+  private arrive(sender: LocalMesh, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
     const refused = this.accept(sender.rank, { header, payload, release: releaseOnce(this.memory, payload) });
     // A cut link is cut at both ends.
     if (refused !== undefined) sender.lose(this.rank, `it refused a frame: ${refused.message}`);

@@ -45,16 +45,16 @@ interface PeerBox {
 }
 
 export class Mailbox {
-  readonly #options: MailboxOptions;
-  readonly #peers: readonly PeerBox[];
-  #epoch = 0;
-  #closed = false;
-  #duplicates = 0;
-  #stale = 0;
+  private readonly options: MailboxOptions;
+  private readonly peers: readonly PeerBox[];
+  private epoch = 0;
+  private closed = false;
+  private numDuplicates = 0;
+  private numStale = 0;
 
   constructor(options: MailboxOptions) {
-    this.#options = options;
-    this.#peers = Array.from({ length: options.size }, () => ({
+    this.options = options;
+    this.peers = Array.from({ length: options.size }, () => ({
       queued: new Map<string, Frame>(),
       waiting: new Map<string, Waiter>(),
       taken: new TakenKeys(),
@@ -65,33 +65,33 @@ export class Mailbox {
   }
 
   get duplicates(): number {
-    return this.#duplicates;
+    return this.numDuplicates;
   }
 
   get stale(): number {
-    return this.#stale;
+    return this.numStale;
   }
 
-  /** Hands a frame to its waiter or queues it. Throws PROTOCOL when the queue is full: the caller then loses the peer. */
+  /** Hands a frame to its waiter or queues it. @throws CommError PROTOCOL when the queue is full: the caller then loses the peer. */
   deliver(frame: Frame): void {
-    const box = this.#box(frame.header.source);
-    if (this.#closed || box.loss !== undefined) return;
-    if (box.isMuted || frame.header.epoch < this.#epoch) {
-      this.#stale += 1;
-      this.#drop(frame);
+    const box = this.box(frame.header.source);
+    if (this.closed || box.loss !== undefined) return;
+    if (box.isMuted || frame.header.epoch < this.epoch) {
+      this.numStale++;
+      this.drop(frame);
       return;
     }
     const key = frameKeyOf(frame.header);
     if (box.queued.has(key) || box.taken.has(key)) {
-      this.#duplicates += 1;
-      this.#drop(frame);
+      this.numDuplicates++;
+      this.drop(frame);
       return;
     }
     const waiter = box.waiting.get(key);
-    if (waiter === undefined) this.#enqueue(box, key, frame);
+    if (waiter === undefined) this.enqueue(box, key, frame);
     else {
       box.taken.add(key);
-      this.#released(frame);
+      this.released(frame);
       waiter.resolve(frame);
     }
   }
@@ -102,48 +102,48 @@ export class Mailbox {
     return new Promise((resolve, reject) => {
       checkTimeout(wait.timeoutMs);
       const id = frameKeyOf(key);
-      const frame = this.#takeQueued(from, key, id, wait.signal);
-      if (frame === undefined) this.#wait(from, key, id, wait, { resolve, reject });
+      const frame = this.takeQueued(from, key, id, wait.signal);
+      if (frame === undefined) this.wait(from, key, id, wait, { resolve, reject });
       else resolve(frame);
     });
   }
 
   /** No more frames come from this rank. Those that are queued can still be taken; whoever waits for another is told. */
   lose(rank: Rank, why: string, code: CommErrorCode = 'PEER_LOST'): void {
-    const box = this.#box(rank);
-    if (this.#closed || box.loss !== undefined) return;
+    const box = this.box(rank);
+    if (this.closed || box.loss !== undefined) return;
     box.loss = { code, why };
     for (const waiter of [...box.waiting.values()]) waiter.reject(lostError(rank, waiter.key, box.loss));
   }
 
   lossOf(rank: Rank): string | undefined {
-    return this.#box(rank).loss?.why;
+    return this.box(rank).loss?.why;
   }
 
   /** Drops what belongs to epochs before this one; who waits for it is told ABORTED. Never goes back. */
   advanceEpoch(epoch: number): void {
-    this.#epoch = Math.max(this.#epoch, epoch);
-    for (const box of this.#peers) {
+    this.epoch = Math.max(this.epoch, epoch);
+    for (const box of this.peers) {
       for (const [key, frame] of box.queued) {
-        if (frame.header.epoch >= this.#epoch) continue;
+        if (frame.header.epoch >= this.epoch) continue;
         box.queued.delete(key);
         box.queuedBytes -= bytesOf(frame);
-        this.#stale += 1;
-        this.#drop(frame);
+        this.numStale++;
+        this.drop(frame);
       }
       for (const waiter of [...box.waiting.values()]) {
-        if (waiter.key.epoch < this.#epoch) waiter.reject(oldEpochError(waiter.key, this.#epoch));
+        if (waiter.key.epoch < this.epoch) waiter.reject(oldEpochError(waiter.key, this.epoch));
       }
     }
   }
 
   /** Muted: what is queued and what comes is dropped as stale; who waits is told ABORTED. */
   mute(rank: Rank, isMuted: boolean): void {
-    const box = this.#box(rank);
+    const box = this.box(rank);
     box.isMuted = isMuted;
     if (!isMuted) return;
-    this.#stale += box.queued.size;
-    for (const frame of box.queued.values()) this.#drop(frame);
+    this.numStale += box.queued.size;
+    for (const frame of box.queued.values()) this.drop(frame);
     box.queued.clear();
     box.queuedBytes = 0;
     for (const waiter of [...box.waiting.values()]) waiter.reject(mutedError(rank, waiter.key));
@@ -151,41 +151,41 @@ export class Mailbox {
 
   /** Forgets everything; who waits is told CLOSED. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const box of this.#peers) {
+    if (this.closed) return;
+    this.closed = true;
+    for (const box of this.peers) {
       box.queued.clear();
       for (const waiter of [...box.waiting.values()]) waiter.reject(closedError(waiter.key));
     }
   }
 
-  #box(rank: Rank): PeerBox {
-    const box = rank === this.#options.rank ? undefined : this.#peers[rank];
+  private box(rank: Rank): PeerBox {
+    const box = rank === this.options.rank ? undefined : this.peers[rank];
     if (box !== undefined) return box;
-    const { size } = this.#options;
+    const { size } = this.options;
     throw new CommError(
       'INVALID_ARGUMENT',
-      `rank ${rank} is no peer of rank ${this.#options.rank} in a mesh of ${size}`,
+      `rank ${rank} is no peer of rank ${this.options.rank} in a mesh of ${size}`,
     );
   }
 
-  #drop(frame: Frame): void {
-    this.#released(frame);
+  private drop(frame: Frame): void {
+    this.released(frame);
     frame.release?.();
   }
 
-  #released(frame: Frame): void {
-    this.#options.onReleased?.(frame.header.source, bytesOf(frame));
+  private released(frame: Frame): void {
+    this.options.onReleased?.(frame.header.source, bytesOf(frame));
   }
 
-  #enqueue(box: PeerBox, key: string, frame: Frame): void {
+  private enqueue(box: PeerBox, key: string, frame: Frame): void {
     const bytes = box.queuedBytes + bytesOf(frame);
-    if (bytes > this.#options.maxQueuedBytes || box.queued.size >= MAX_QUEUED_FRAMES) {
+    if (bytes > this.options.maxQueuedBytes || box.queued.size >= MAX_QUEUED_FRAMES) {
       const { source, phase, layer } = frame.header;
       throw new CommError(
         'PROTOCOL',
         `rank ${source} is too far ahead: ${bytes} bytes in ${box.queued.size + 1} frames wait for this rank, ` +
-          `${this.#options.maxQueuedBytes} bytes and ${MAX_QUEUED_FRAMES} frames allowed; ` +
+          `${this.options.maxQueuedBytes} bytes and ${MAX_QUEUED_FRAMES} frames allowed; ` +
           `give every rank the same maxFrameBytes and microBatches`,
         { rank: source, phase, layer },
       );
@@ -194,12 +194,12 @@ export class Mailbox {
     box.queued.set(key, frame);
   }
 
-  /** The frame if it is here, undefined if it may still come; throws if it never will. */
-  #takeQueued(from: Rank, key: FrameKey, id: string, signal: AbortSignal | undefined): Frame | undefined {
-    const box = this.#box(from);
-    if (this.#closed) throw closedError(key);
+  /** The frame if it is here, undefined if it may still come. @throws CommError if it never will. */
+  private takeQueued(from: Rank, key: FrameKey, id: string, signal: AbortSignal | undefined): Frame | undefined {
+    const box = this.box(from);
+    if (this.closed) throw closedError(key);
     if (signal?.aborted === true) throw abortedError(from, key, signal);
-    if (key.epoch < this.#epoch) throw oldEpochError(key, this.#epoch);
+    if (key.epoch < this.epoch) throw oldEpochError(key, this.epoch);
     if (box.waiting.has(id) || box.taken.has(id)) {
       throw new CommError(
         'INVALID_ARGUMENT',
@@ -215,18 +215,18 @@ export class Mailbox {
     box.queued.delete(id);
     box.queuedBytes -= bytesOf(frame);
     box.taken.add(id);
-    this.#released(frame);
+    this.released(frame);
     return frame;
   }
 
-  #wait(
+  private wait(
     from: Rank,
     key: FrameKey,
     id: string,
     { timeoutMs, signal }: Wait,
     { resolve, reject }: Pick<Waiter, 'resolve' | 'reject'>,
   ): void {
-    const { waiting } = this.#box(from);
+    const { waiting } = this.box(from);
     const settle = (): void => {
       deadline.cancel();
       signal?.removeEventListener('abort', onAbort);
@@ -252,20 +252,20 @@ export class Mailbox {
 
 /** The keys taken last; the oldest is forgotten first. */
 class TakenKeys {
-  readonly #keys = new Set<string>();
-  readonly #inOrder: string[] = [];
-  #next = 0;
+  private readonly keys = new Set<string>();
+  private readonly inOrder: string[] = [];
+  private next = 0;
 
   has(key: string): boolean {
-    return this.#keys.has(key);
+    return this.keys.has(key);
   }
 
   add(key: string): void {
-    const oldest = this.#inOrder[this.#next];
-    if (oldest !== undefined) this.#keys.delete(oldest);
-    this.#keys.add(key);
-    this.#inOrder[this.#next] = key;
-    this.#next = (this.#next + 1) % MAX_TAKEN_KEYS;
+    const oldest = this.inOrder[this.next];
+    if (oldest !== undefined) this.keys.delete(oldest);
+    this.keys.add(key);
+    this.inOrder[this.next] = key;
+    this.next = (this.next + 1) % MAX_TAKEN_KEYS;
   }
 }
 

@@ -57,14 +57,15 @@ export interface Mesh {
   readonly memory: PayloadMemory;
   /**
    * Queues one frame to a peer and returns at once. `payload` parts are sent one after another without a copy: they
-   * must not change until the frame left. Throws CommError LIMIT, PEER_LOST or CLOSED.
+   * must not change until the frame left.
+   * @throws CommError LIMIT when the frame or what waits is too large, PEER_LOST or CLOSED
    */
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
   /** As `send`, of a payload that `memory` gave, whole: it is the mesh's from now on, also when this throws. */
   give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
   /** Small frames leave together when a turn of the event loop ends; this lets those that were sent leave now. */
   flush(): void;
-  /** The frame from `from` with this key, whenever it arrives. Rejects with PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */
+  /** The frame from `from` with this key, whenever it arrives. @throws CommError PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */
   receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame>;
   /** Forgets queued frames of epochs before this one; later arrivals of them are counted as stale. */
   advanceEpoch(epoch: number): void;

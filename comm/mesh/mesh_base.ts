@@ -29,9 +29,9 @@ export abstract class MeshBase implements Mesh {
   /** What may wait here per peer. */
   protected readonly window: Window;
   protected readonly traffic: Traffic;
-  readonly #mailbox: Mailbox;
-  readonly #settleClosed: (why: MeshClosed) => void;
-  #closing: Promise<void> | undefined;
+  private readonly mailbox: Mailbox;
+  private readonly settleClosed: (why: MeshClosed) => void;
+  private closing: Promise<void> | undefined;
 
   protected constructor(rank: Rank, size: number, limits: MeshLimits) {
     const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, microBatches = 1 } = limits;
@@ -43,20 +43,20 @@ export abstract class MeshBase implements Mesh {
     this.window = { numBytes: 2 * microBatches * maxFrameBytes, numFrames: MAX_QUEUED_FRAMES };
     this.memory = new PayloadPool(this.window.numBytes);
     const onReleased = (from: Rank, frameBytes: number): void => this.released?.(from, frameBytes);
-    this.#mailbox = new Mailbox({ rank, size, maxQueuedBytes: this.window.numBytes, onReleased });
+    this.mailbox = new Mailbox({ rank, size, maxQueuedBytes: this.window.numBytes, onReleased });
     let settle: (why: MeshClosed) => void = () => undefined;
     this.closed = new Promise((resolve) => (settle = resolve));
-    this.#settleClosed = settle;
+    this.settleClosed = settle;
   }
 
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    this.#checkSend(to, header, payload);
+    this.checkSend(to, header, payload);
     this.transmit(to, header, payload);
     this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
   }
 
   give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    this.#checkSend(to, header, [payload]);
+    this.checkSend(to, header, [payload]);
     this.transmitOwn(to, header, payload);
     this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
   }
@@ -66,33 +66,33 @@ export abstract class MeshBase implements Mesh {
   }
 
   receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
-    return this.#mailbox.take(from, key, wait);
+    return this.mailbox.take(from, key, wait);
   }
 
   advanceEpoch(epoch: number): void {
-    this.#mailbox.advanceEpoch(epoch);
+    this.mailbox.advanceEpoch(epoch);
   }
 
   mute(rank: Rank, isMuted: boolean): void {
-    this.#mailbox.mute(rank, isMuted);
+    this.mailbox.mute(rank, isMuted);
   }
 
   stats(): MeshStats {
-    return { ...this.traffic.snapshot(), duplicates: this.#mailbox.duplicates, stale: this.#mailbox.stale };
+    return { ...this.traffic.snapshot(), duplicates: this.mailbox.duplicates, stale: this.mailbox.stale };
   }
 
   close(): Promise<void> {
-    if (this.#closing === undefined) {
-      this.#settleClosed({ kind: 'closed' });
-      this.#mailbox.close();
-      this.#closing = this.disconnect();
+    if (this.closing === undefined) {
+      this.settleClosed({ kind: 'closed' });
+      this.mailbox.close();
+      this.closing = this.disconnect();
     }
-    return this.#closing;
+    return this.closing;
   }
 
   /** Whether the owner closed it. */
   protected get isClosed(): boolean {
-    return this.#closing !== undefined;
+    return this.closing !== undefined;
   }
 
   /** Puts one checked frame on the way to a peer that isn't lost. */
@@ -116,7 +116,7 @@ export abstract class MeshBase implements Mesh {
       checkReceived(from, this.rank, frame);
       const { header, payload, release } = frame;
       this.traffic.received(from, FRAME_HEADER_BYTES + payload.byteLength);
-      this.#mailbox.deliver({ header, payload, arrivedMs: performance.now(), ...(release && { release }) });
+      this.mailbox.deliver({ header, payload, arrivedMs: performance.now(), ...(release && { release }) });
       return undefined;
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
@@ -127,14 +127,14 @@ export abstract class MeshBase implements Mesh {
 
   /** For the transport: nothing more comes from this rank. */
   protected lose(rank: Rank, why: string, code: CommError['code'] = 'PEER_LOST'): void {
-    this.#mailbox.lose(rank, why, code);
-    this.#settleClosed({ kind: 'lost', rank, why });
+    this.mailbox.lose(rank, why, code);
+    this.settleClosed({ kind: 'lost', rank, why });
   }
 
-  #checkSend(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
+  private checkSend(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
     const where = { rank: to, layer: header.layer, phase: header.phase };
-    if (this.#closing !== undefined) throw new CommError('CLOSED', 'the mesh was closed; open a new one', where);
-    const why = this.#mailbox.lossOf(to);
+    if (this.closing !== undefined) throw new CommError('CLOSED', 'the mesh was closed; open a new one', where);
+    const why = this.mailbox.lossOf(to);
     if (why !== undefined) {
       const message = `rank ${to} was lost before ${header.phase} of layer ${header.layer}: ${why}; look at the log of rank ${to}`;
       throw new CommError('PEER_LOST', message, where);
@@ -148,7 +148,7 @@ export abstract class MeshBase implements Mesh {
   }
 }
 
-/** Throws INVALID_ARGUMENT. */
+/** @throws CommError INVALID_ARGUMENT unless both are whole numbers in their range. */
 export function checkLimits(maxFrameBytes: number, microBatches: number): void {
   if (!Number.isInteger(maxFrameBytes) || maxFrameBytes < FRAME_HEADER_BYTES || maxFrameBytes > MAX_FRAME_BYTES) {
     const range = `${FRAME_HEADER_BYTES} to ${MAX_FRAME_BYTES}`;

@@ -21,44 +21,44 @@ const HEADROOM = FRAME_HEADER_BYTES;
 const STEPS = 4;
 
 export class PayloadPool implements PayloadMemory {
-  readonly #maxIdleBytes: number;
+  private readonly maxIdleBytes: number;
   /** By size of the memory; what came back last is used first, because it is in the cache. */
-  readonly #idle = new Map<number, ArrayBuffer[]>();
-  #idleBytes = 0;
+  private readonly idle = new Map<number, ArrayBuffer[]>();
+  private idleBytes = 0;
 
   /** Keeps so many bytes at most for later use. */
   constructor(maxIdleBytes: number) {
-    this.#maxIdleBytes = maxIdleBytes;
+    this.maxIdleBytes = maxIdleBytes;
   }
 
   allocate(numBytes: number): Uint8Array<ArrayBuffer> {
     if (numBytes < MIN_KEPT_BYTES) return new Uint8Array(new ArrayBuffer(HEADROOM + numBytes), HEADROOM);
     const size = HEADROOM + sizeClassOf(numBytes);
-    if (size > this.#maxIdleBytes) return new Uint8Array(newMemory(HEADROOM + numBytes), HEADROOM);
-    const idle = this.#idle.get(size)?.pop();
-    if (idle !== undefined) this.#idleBytes -= size;
+    if (size > this.maxIdleBytes) return new Uint8Array(newMemory(HEADROOM + numBytes), HEADROOM);
+    const idle = this.idle.get(size)?.pop();
+    if (idle !== undefined) this.idleBytes -= size;
     return new Uint8Array(idle ?? newMemory(size), HEADROOM, numBytes);
   }
 
   release(payload: Uint8Array<ArrayBuffer>): void {
     const size = payload.buffer.byteLength;
-    if (payload.byteLength < MIN_KEPT_BYTES || size > this.#maxIdleBytes) return;
-    const list = this.#idle.get(size) ?? [];
-    this.#idle.delete(size); // the size used last is the map's last
-    this.#idle.set(size, list);
-    this.#makeRoom(size);
-    if (this.#idleBytes + size > this.#maxIdleBytes) return;
+    if (payload.byteLength < MIN_KEPT_BYTES || size > this.maxIdleBytes) return;
+    const list = this.idle.get(size) ?? [];
+    this.idle.delete(size); // the size used last is the map's last
+    this.idle.set(size, list);
+    this.makeRoom(size);
+    if (this.idleBytes + size > this.maxIdleBytes) return;
     list.push(payload.buffer);
-    this.#idleBytes += size;
+    this.idleBytes += size;
   }
 
   /** Sizes that were used long ago must not keep out one that is used now. */
-  #makeRoom(size: number): void {
-    for (const [other, list] of this.#idle) {
+  private makeRoom(size: number): void {
+    for (const [other, list] of this.idle) {
       if (other === size) return;
-      while (this.#idleBytes + size > this.#maxIdleBytes && list.pop() !== undefined) this.#idleBytes -= other;
+      while (this.idleBytes + size > this.maxIdleBytes && list.pop() !== undefined) this.idleBytes -= other;
       if (list.length > 0) return;
-      this.#idle.delete(other);
+      this.idle.delete(other);
     }
   }
 }

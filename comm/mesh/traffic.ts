@@ -2,37 +2,37 @@
 import type { Rank } from '../../base/ids.js';
 
 export class Traffic {
-  readonly #framesSent: number[];
-  readonly #bytesSent: number[];
-  readonly #framesReceived: number[];
-  readonly #bytesReceived: number[];
+  private readonly framesSent: number[];
+  private readonly bytesSent: number[];
+  private readonly framesReceived: number[];
+  private readonly bytesReceived: number[];
 
   constructor(size: number) {
-    this.#framesSent = zeros(size);
-    this.#bytesSent = zeros(size);
-    this.#framesReceived = zeros(size);
-    this.#bytesReceived = zeros(size);
+    this.framesSent = zeros(size);
+    this.bytesSent = zeros(size);
+    this.framesReceived = zeros(size);
+    this.bytesReceived = zeros(size);
   }
 
   /** One frame, header included, left for a peer. */
   sent(to: Rank, bytes: number): void {
-    this.#framesSent[to]! += 1;
-    this.#bytesSent[to]! += bytes;
+    this.framesSent[to]!++;
+    this.bytesSent[to]! += bytes;
   }
 
   /** One frame, header included, came from a peer. */
   received(from: Rank, bytes: number): void {
-    this.#framesReceived[from]! += 1;
-    this.#bytesReceived[from]! += bytes;
+    this.framesReceived[from]!++;
+    this.bytesReceived[from]! += bytes;
   }
 
   /** A copy that later traffic doesn't change. */
   snapshot(): Record<'framesSent' | 'bytesSent' | 'framesReceived' | 'bytesReceived', readonly number[]> {
     return {
-      framesSent: [...this.#framesSent],
-      bytesSent: [...this.#bytesSent],
-      framesReceived: [...this.#framesReceived],
-      bytesReceived: [...this.#bytesReceived],
+      framesSent: [...this.framesSent],
+      bytesSent: [...this.bytesSent],
+      framesReceived: [...this.framesReceived],
+      bytesReceived: [...this.bytesReceived],
     };
   }
 }

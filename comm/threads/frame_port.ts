@@ -18,64 +18,64 @@ const BATCH_BYTES = 128 * 1024;
 export type FrameMessage = ArrayBuffer | { readonly batch: ArrayBuffer; readonly numBytes: number };
 
 export class FramePort<Other = never> {
-  readonly #port: Pick<MessagePort, 'postMessage'>;
-  readonly #memory: PayloadMemory;
-  #batch: Uint8Array<ArrayBuffer> | undefined;
-  #numBytes = 0;
-  readonly #flushLater = atTurnEnd(() => this.flush());
+  private readonly port: Pick<MessagePort, 'postMessage'>;
+  private readonly memory: PayloadMemory;
+  private batch: Uint8Array<ArrayBuffer> | undefined;
+  private numBytes = 0;
+  private readonly flushLater = atTurnEnd(() => this.flush());
 
   constructor(port: Pick<MessagePort, 'postMessage'>, memory: PayloadMemory) {
-    this.#port = port;
-    this.#memory = memory;
+    this.port = port;
+    this.memory = memory;
   }
 
   /** Posts a copy of the payload; the caller may change its own at once. Small frames are posted when this turn ends. */
   send(header: FrameHeader, payload: readonly Uint8Array[]): void {
-    if (header.payloadBytes > MAX_GATHERED_BYTES) this.give(header, joined(payload, header.payloadBytes, this.#memory));
-    else this.#gather(header, payload);
+    if (header.payloadBytes > MAX_GATHERED_BYTES) this.give(header, joined(payload, header.payloadBytes, this.memory));
+    else this.gather(header, payload);
   }
 
   /** The same of a payload that the memory gave: nobody here can use it any more. */
   give(header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
     if (header.payloadBytes <= MAX_GATHERED_BYTES) {
-      this.#gather(header, [payload]);
-      this.#memory.release(payload);
+      this.gather(header, [payload]);
+      this.memory.release(payload);
       return;
     }
     const { buffer } = payload;
     writeHeader(header, new DataView(buffer), 0);
     this.flush();
-    this.#port.postMessage(buffer satisfies FrameMessage, [buffer]);
+    this.port.postMessage(buffer satisfies FrameMessage, [buffer]);
   }
 
   /** Posts something that is no frame, behind those that were sent. */
   post(message: Other): void {
     this.flush();
-    this.#port.postMessage(message);
+    this.port.postMessage(message);
   }
 
   /** Posts what was gathered. */
   flush(): void {
-    if (this.#numBytes === 0) return;
+    if (this.numBytes === 0) return;
     // Few bytes leave alone: what waits in a port holds twice their number at most.
-    const isFew = 2 * this.#numBytes < BATCH_BYTES;
-    const batch = isFew ? this.#batch!.buffer.slice(0, this.#numBytes) : this.#batch!.buffer;
-    if (!isFew) this.#batch = undefined;
-    this.#port.postMessage({ batch, numBytes: this.#numBytes } satisfies FrameMessage, [batch]);
-    this.#numBytes = 0;
+    const isFew = 2 * this.numBytes < BATCH_BYTES;
+    const batch = isFew ? this.batch!.buffer.slice(0, this.numBytes) : this.batch!.buffer;
+    if (!isFew) this.batch = undefined;
+    this.port.postMessage({ batch, numBytes: this.numBytes } satisfies FrameMessage, [batch]);
+    this.numBytes = 0;
   }
 
-  #gather(header: FrameHeader, payload: readonly Uint8Array[]): void {
-    if (this.#numBytes + FRAME_HEADER_BYTES + header.payloadBytes > BATCH_BYTES) this.flush();
-    const batch = (this.#batch ??= new Uint8Array(BATCH_BYTES));
-    writeHeader(header, new DataView(batch.buffer), this.#numBytes);
-    let at = this.#numBytes + FRAME_HEADER_BYTES;
+  private gather(header: FrameHeader, payload: readonly Uint8Array[]): void {
+    if (this.numBytes + FRAME_HEADER_BYTES + header.payloadBytes > BATCH_BYTES) this.flush();
+    const batch = (this.batch ??= new Uint8Array(BATCH_BYTES));
+    writeHeader(header, new DataView(batch.buffer), this.numBytes);
+    let at = this.numBytes + FRAME_HEADER_BYTES;
     for (const part of payload) {
       batch.set(part, at);
       at += part.byteLength;
     }
-    this.#numBytes = at;
-    this.#flushLater();
+    this.numBytes = at;
+    this.flushLater();
   }
 }
 
@@ -84,7 +84,7 @@ export function isFrameMessage(message: unknown): message is FrameMessage {
   return message instanceof ArrayBuffer || (typeof message === 'object' && message !== null && 'batch' in message);
 }
 
-/** The frames that were posted; released, their memory serves the next payloads of this thread. Throws PROTOCOL or VERSION_MISMATCH. */
+/** The frames that were posted; released, their memory serves the next payloads of this thread. @throws CommError PROTOCOL or VERSION_MISMATCH. */
 export function* framesOf(message: FrameMessage, memory: PayloadMemory): Generator<ArrivingFrame> {
   if (message instanceof ArrayBuffer) {
     const header = decodeHeader(new Uint8Array(message));

@@ -24,7 +24,7 @@ export interface ThreadSeat extends MeshLimits {
 /** What travels besides frames: why nothing more comes. */
 type Farewell = 'it closed its mesh' | 'it refused a frame; its log says why';
 
-/** The seats of `size` threads, by rank. Throws INVALID_ARGUMENT. */
+/** The seats of `size` threads, by rank. @throws CommError INVALID_ARGUMENT when `size` or a limit is out of range. */
 export function createThreadSeats(size: number, limits: MeshLimits = {}): ThreadSeat[] {
   if (!Number.isInteger(size) || size < 1) {
     throw new CommError('INVALID_ARGUMENT', `size is ${size}; pass the number of ranks, an integer from 1`);
@@ -32,8 +32,8 @@ export function createThreadSeats(size: number, limits: MeshLimits = {}): Thread
   const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, microBatches = 1 } = limits;
   checkLimits(maxFrameBytes, microBatches);
   const ports = Array.from({ length: size }, () => new Array<MessagePort | null>(size).fill(null));
-  for (let a = 0; a < size; a += 1) {
-    for (let b = a + 1; b < size; b += 1) {
+  for (let a = 0; a < size; a++) {
+    for (let b = a + 1; b < size; b++) {
       const { port1, port2 } = new MessageChannel();
       [ports[a]![b], ports[b]![a]] = [port1, port2];
     }
@@ -52,41 +52,41 @@ export function openThreadMesh(seat: ThreadSeat): Mesh {
 }
 
 class ThreadMesh extends MeshBase {
-  readonly #ports: readonly (MessagePort | null)[];
-  readonly #frames: readonly (FramePort<Farewell> | null)[];
+  private readonly ports: readonly (MessagePort | null)[];
+  private readonly frames: readonly (FramePort<Farewell> | null)[];
 
   constructor(seat: ThreadSeat) {
     super(seat.rank, seat.size, seat);
-    this.#ports = seat.ports;
-    this.#frames = seat.ports.map((port) => port && new FramePort(port, this.memory));
-    for (const [peer, port] of this.#ports.entries()) {
-      port?.on('message', (message: FrameMessage | Farewell) => this.#receive(asRank(peer), message));
+    this.ports = seat.ports;
+    this.frames = seat.ports.map((port) => port && new FramePort(port, this.memory));
+    for (const [peer, port] of this.ports.entries()) {
+      port?.on('message', (message: FrameMessage | Farewell) => this.hear(asRank(peer), message));
       port?.on('close', () => this.lose(asRank(peer), 'its thread ended'));
     }
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    this.#frames[to]!.send(header, payload);
+    this.frames[to]!.send(header, payload);
   }
 
   protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    this.#frames[to]!.give(header, payload);
+    this.frames[to]!.give(header, payload);
   }
 
   protected override letGo(): void {
-    for (const frames of this.#frames) frames?.flush();
+    for (const frames of this.frames) frames?.flush();
   }
 
   /** What was posted before is delivered before the end. */
   protected override disconnect(): Promise<void> {
-    for (const peer of this.#ports.keys()) this.#part(peer, 'it closed its mesh');
+    for (const peer of this.ports.keys()) this.part(peer, 'it closed its mesh');
     return Promise.resolve();
   }
 
-  #receive(peer: Rank, message: FrameMessage | Farewell): void {
+  private hear(peer: Rank, message: FrameMessage | Farewell): void {
     if (!isFrameMessage(message)) {
       this.lose(peer, message);
-      this.#ports[peer]!.close();
+      this.ports[peer]!.close();
       return;
     }
     try {
@@ -97,12 +97,12 @@ class ThreadMesh extends MeshBase {
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
       this.lose(peer, error.message, error.code);
-      this.#part(peer, 'it refused a frame; its log says why');
+      this.part(peer, 'it refused a frame; its log says why');
     }
   }
 
-  #part(peer: number, farewell: Farewell): void {
-    this.#frames[peer]?.post(farewell);
-    this.#ports[peer]?.close();
+  private part(peer: number, farewell: Farewell): void {
+    this.frames[peer]?.post(farewell);
+    this.ports[peer]?.close();
   }
 }

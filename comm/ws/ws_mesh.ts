@@ -43,15 +43,16 @@ export interface PeerServerOptions {
   readonly onRefused?: OnRefused | undefined;
 }
 
-/** Opens the port on which the other ranks will dial this one. Throws ADDRESS_IN_USE, UNREACHABLE or INVALID_ARGUMENT. */
+/** Opens the port on which the other ranks will dial this one. @throws CommError ADDRESS_IN_USE, UNREACHABLE or INVALID_ARGUMENT. */
 export function listenForPeers(address: Address, options: PeerServerOptions = {}): Promise<WsServer> {
   // Only handshakes and credit come this way.
   return WsServer.listen({ ...address, ...options, path: DATA_PATH, maxPayload: MAX_HANDSHAKE_BYTES });
 }
 
 /**
- * Returns once this rank is linked to every other. Rejects with UNREACHABLE, TIMEOUT, ABORTED, AUTH_FAILED, PEER_LOST,
- * VERSION_MISMATCH, FINGERPRINT_MISMATCH or PROTOCOL; then everything it opened is closed, the server included.
+ * Returns once this rank is linked to every other.
+ * @throws CommError UNREACHABLE, TIMEOUT, ABORTED, AUTH_FAILED, PEER_LOST, VERSION_MISMATCH, FINGERPRINT_MISMATCH or PROTOCOL; then everything it
+ * opened is closed, the server included
  */
 export async function openWsMesh(options: WsMeshOptions): Promise<Mesh> {
   const mesh = new WsMesh(options);
@@ -67,33 +68,33 @@ export async function openWsMesh(options: WsMeshOptions): Promise<Mesh> {
 const IDENTITY = z.object({ from: z.number(), to: z.number(), fingerprint: z.string(), jobId: z.string() });
 
 class WsMesh extends MeshBase {
-  readonly #options: WsMeshOptions;
+  private readonly options: WsMeshOptions;
   /** By rank; none to the own. */
-  readonly #links: readonly (Link | undefined)[];
-  #numCopies = 0;
-  #copiedBytes = 0;
+  private readonly links: readonly (Link | undefined)[];
+  private numCopies = 0;
+  private copiedBytes = 0;
   /** While linking: something changed, or a peer was lost. */
-  #onOpen: () => void = () => undefined;
-  #onLost: (error: CommError) => void = () => undefined;
+  private onOpen: () => void = () => undefined;
+  private onLost: (error: CommError) => void = () => undefined;
 
   constructor(options: WsMeshOptions) {
     super(options.rank, options.size, options);
-    this.#options = options;
-    this.#links = Array.from({ length: options.size }, (_, peer) =>
-      peer === options.rank ? undefined : this.#newLink(asRank(peer)),
+    this.options = options;
+    this.links = Array.from({ length: options.size }, (_, peer) =>
+      peer === options.rank ? undefined : this.newLink(asRank(peer)),
     );
   }
 
   async connect(): Promise<void> {
-    const timeoutMs = checkTimeout(this.#options.timeoutMs ?? 10000);
+    const timeoutMs = checkTimeout(this.options.timeoutMs ?? 10000);
     const failed = new AbortController();
     setMaxListeners(this.size + 1, failed.signal); // one per dial
-    const { signal } = this.#options;
+    const { signal } = this.options;
     const onAbort = (): void => failed.abort(signal?.reason);
     if (signal?.aborted === true) onAbort();
     signal?.addEventListener('abort', onAbort);
     try {
-      await Promise.all([this.#linked(timeoutMs, failed.signal), ...this.#dialAll(timeoutMs, failed.signal)]);
+      await Promise.all([this.linked(timeoutMs, failed.signal), ...this.dialAll(timeoutMs, failed.signal)]);
     } finally {
       signal?.removeEventListener('abort', onAbort);
       failed.abort();
@@ -101,49 +102,49 @@ class WsMesh extends MeshBase {
   }
 
   override stats(): MeshStats {
-    return { ...super.stats(), copies: this.#numCopies, copiedBytes: this.#copiedBytes };
+    return { ...super.stats(), copies: this.numCopies, copiedBytes: this.copiedBytes };
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    this.#links[to]!.send(header, payload);
+    this.links[to]!.send(header, payload);
   }
 
   protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    this.#links[to]!.send(header, [payload], () => this.memory.release(payload));
+    this.links[to]!.send(header, [payload], () => this.memory.release(payload));
   }
 
   protected override letGo(): void {
-    for (const link of this.#links) link?.flush();
+    for (const link of this.links) link?.flush();
   }
 
   protected override released(from: Rank, frameBytes: number): void {
-    this.#links[from]?.released(frameBytes);
+    this.links[from]?.released(frameBytes);
   }
 
   protected override async disconnect(): Promise<void> {
-    await Promise.all(this.#links.map(async (link) => link?.close()));
-    await this.#options.server.close();
+    await Promise.all(this.links.map(async (link) => link?.close()));
+    await this.options.server.close();
   }
 
-  #newLink(peer: Rank): Link {
+  private newLink(peer: Rank): Link {
     return new Link({
-      onOpen: () => this.#onOpen(),
+      onOpen: () => this.onOpen(),
       onLost: (why, code) => {
         this.lose(peer, why, code);
         const message = `rank ${peer} was lost while rank ${this.rank} linked up: ${why}; look at the log of rank ${peer}`;
-        this.#onLost(new CommError(code, message, { rank: peer, phase: 'link' }));
+        this.onLost(new CommError(code, message, { rank: peer, phase: 'link' }));
       },
     });
   }
 
-  #dialAll(timeoutMs: number, signal: AbortSignal): Promise<void>[] {
-    return this.#links.flatMap((link, peer) =>
-      link === undefined ? [] : this.#dial(asRank(peer), link, timeoutMs, signal),
+  private dialAll(timeoutMs: number, signal: AbortSignal): Promise<void>[] {
+    return this.links.flatMap((link, peer) =>
+      link === undefined ? [] : this.dial(asRank(peer), link, timeoutMs, signal),
     );
   }
 
-  async #dial(peer: Rank, link: Link, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const { addresses, secret, fingerprint, jobId, tls } = this.#options;
+  private async dial(peer: Rank, link: Link, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const { addresses, secret, fingerprint, jobId, tls } = this.options;
     const identity = { from: this.rank, to: peer, fingerprint, jobId };
     const { host, port } = addresses[peer]!;
     const common = { path: DATA_PATH, secret, purpose: 'data', maxPayload: MAX_HANDSHAKE_BYTES, tls } as const;
@@ -151,7 +152,7 @@ class WsMesh extends MeshBase {
     try {
       await dial({ ...common, address: { host, port }, identity, timeoutMs, signal }, (ws, bulk) => {
         link.setInbound((events) => {
-          const onFrame = (frame: Frame, copiedBytes: number): void => this.#take(peer, frame, copiedBytes);
+          const onFrame = (frame: Frame, copiedBytes: number): void => this.take(peer, frame, copiedBytes);
           return new InboundLink(ws, bulk, { window, maxFrameBytes, memory, onFrame, ...events });
         });
       });
@@ -162,64 +163,64 @@ class WsMesh extends MeshBase {
     }
   }
 
-  #take(peer: Rank, frame: Frame, copiedBytes: number): void {
-    if (copiedBytes > 0) this.#numCopies += 1;
-    this.#copiedBytes += copiedBytes;
+  private take(peer: Rank, frame: Frame, copiedBytes: number): void {
+    if (copiedBytes > 0) this.numCopies++;
+    this.copiedBytes += copiedBytes;
     const refused = this.accept(peer, frame);
     if (refused !== undefined) throw refused;
   }
 
   /** Resolves when frames can travel to and from every other rank. */
-  #linked(timeoutMs: number, signal: AbortSignal): Promise<void> {
+  private linked(timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         deadline.cancel();
         signal.removeEventListener('abort', onAbort);
-        this.#onOpen = this.#onLost = (): void => undefined;
+        this.onOpen = this.onLost = (): void => undefined;
       };
       const fail = (error: CommError): void => {
         settle();
         reject(error);
       };
-      const deadline = new Deadline(timeoutMs, () => fail(this.#missingError('TIMEOUT', timeoutMs)));
-      const onAbort = (): void => fail(this.#missingError('ABORTED', timeoutMs));
-      this.#onLost = fail;
-      this.#onOpen = (): void => {
-        if (this.#missing().length > 0) return;
+      const deadline = new Deadline(timeoutMs, () => fail(this.missingError('TIMEOUT', timeoutMs)));
+      const onAbort = (): void => fail(this.missingError('ABORTED', timeoutMs));
+      this.onLost = fail;
+      this.onOpen = (): void => {
+        if (this.missing().length > 0) return;
         settle();
         resolve();
       };
       signal.addEventListener('abort', onAbort);
-      this.#listen();
+      this.listen();
       if (signal.aborted) onAbort();
-      else this.#onOpen();
+      else this.onOpen();
     });
   }
 
-  #missingError(code: 'TIMEOUT' | 'ABORTED', timeoutMs: number): CommError {
-    const missing = this.#missing();
+  private missingError(code: 'TIMEOUT' | 'ABORTED', timeoutMs: number): CommError {
+    const missing = this.missing();
     const what = code === 'TIMEOUT' ? `after ${timeoutMs} ms` : 'linking was ended';
     const message = `${what}, rank ${missing.join(', ')} isn't linked to rank ${this.rank}; look at the log of rank ${missing[0]!}`;
-    const why = code === 'TIMEOUT' ? { waitedMs: timeoutMs } : { cause: this.#options.signal?.reason as unknown };
+    const why = code === 'TIMEOUT' ? { waitedMs: timeoutMs } : { cause: this.options.signal?.reason as unknown };
     return new CommError(code, message, { rank: missing[0], phase: 'link', ...why });
   }
 
-  #listen(): void {
-    const { server, secret } = this.#options;
+  private listen(): void {
+    const { server, secret } = this.options;
     const { window } = this;
     server.onPeer({
       ...{ secret, purpose: 'data' },
-      admit: (identity) => this.#admit(identity),
+      admit: (identity) => this.admit(identity),
       onPeer: (ws, socket, identity) => {
-        const link = this.#links[IDENTITY.parse(identity).from]!;
+        const link = this.links[IDENTITY.parse(identity).from]!;
         link.setOutbound((events) => new OutboundLink(ws, socket, { window, ...events }));
       },
     });
   }
 
-  /** Throws why a dialing rank is not let in. */
-  #admit(identity: unknown): void {
-    const { rank, size, fingerprint, jobId } = this.#options;
+  /** @throws CommError why a dialing rank is not let in. */
+  private admit(identity: unknown): void {
+    const { rank, size, fingerprint, jobId } = this.options;
     const parsed = IDENTITY.safeParse(identity);
     if (!parsed.success) throw new CommError('PROTOCOL', 'no rank in the handshake; run the same build on every rank');
     const { data } = parsed;
@@ -229,7 +230,7 @@ class WsMesh extends MeshBase {
         `rank ${data.from} is of another job; check the port or use another secret per job`,
       );
     }
-    const link = this.#links[data.from];
+    const link = this.links[data.from];
     if (data.to !== rank || link === undefined) {
       throw new CommError(
         'PROTOCOL',
@@ -242,8 +243,8 @@ class WsMesh extends MeshBase {
     }
   }
 
-  #missing(): Rank[] {
-    return this.#links.flatMap((link, peer) => (link === undefined || link.isOpen ? [] : asRank(peer)));
+  private missing(): Rank[] {
+    return this.links.flatMap((link, peer) => (link === undefined || link.isOpen ? [] : asRank(peer)));
   }
 }
 

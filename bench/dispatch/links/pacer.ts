@@ -6,18 +6,18 @@ export interface PacerOptions {
 }
 
 export class Pacer {
-  readonly #options: PacerOptions;
+  private readonly options: PacerOptions;
   /** When all bytes so far have left. */
-  #freeAtMs = -Infinity;
+  private freeAtMs = -Infinity;
 
   constructor(options: PacerOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   /** When bytes that come at `nowMs` have passed the link. */
   pass(bytes: number, nowMs: number): number {
-    const { bytesPerMs, burstMs } = this.#options;
-    this.#freeAtMs = Math.max(this.#freeAtMs, nowMs - burstMs) + bytes / bytesPerMs;
-    return this.#freeAtMs;
+    const { bytesPerMs, burstMs } = this.options;
+    this.freeAtMs = Math.max(this.freeAtMs, nowMs - burstMs) + bytes / bytesPerMs;
+    return this.freeAtMs;
   }
 }

@@ -26,16 +26,16 @@ const HOST = '127.0.0.1';
 /** All processes of one setting; `close` ends them. */
 export class Parties {
   readonly ranks: number;
-  readonly #signal: AbortSignal;
-  readonly #mesh: ProcessGroup<RankOrders>;
-  readonly #raw: Readonly<Record<RawKind, ProcessGroup<RawOrders>>>;
-  readonly #links: ProcessGroup<LinkOrders> | undefined;
+  private readonly signal: AbortSignal;
+  private readonly mesh: ProcessGroup<RankOrders>;
+  private readonly raw: Readonly<Record<RawKind, ProcessGroup<RawOrders>>>;
+  private readonly links: ProcessGroup<LinkOrders> | undefined;
 
   /** Returns when all are connected. */
   static async open(options: PartiesOptions): Promise<Parties> {
     const parties = new Parties(options);
     try {
-      await parties.#connect(options);
+      await parties.connect(options);
       return parties;
     } catch (error) {
       await parties.close();
@@ -46,66 +46,66 @@ export class Parties {
   private constructor(options: PartiesOptions) {
     const { ranks, linkMbit, signal } = options;
     this.ranks = ranks;
-    this.#signal = signal;
+    this.signal = signal;
     const raw = (name: string): ProcessGroup<RawOrders> =>
       new ProcessGroup(
         Array.from({ length: ranks }, (_, rank) => startProcess('../ranks/raw_process.js', `${name} ${rank}`)),
       );
-    this.#mesh = new ProcessGroup(startRanks(options));
-    this.#raw = { naive: raw('raw-tcp'), tuned: raw('tuned-tcp') };
-    if (linkMbit !== undefined) this.#links = new ProcessGroup([startProcess('../links/link_process.js', 'link')]);
+    this.mesh = new ProcessGroup(startRanks(options));
+    this.raw = { naive: raw('raw-tcp'), tuned: raw('tuned-tcp') };
+    if (linkMbit !== undefined) this.links = new ProcessGroup([startProcess('../links/link_process.js', 'link')]);
   }
 
   prepare(workload: Workload): Promise<Prepared[]> {
-    return this.#mesh.ask('prepare', () => workload, this.#signal);
+    return this.mesh.ask('prepare', () => workload, this.signal);
   }
 
   /** The same work on all ranks of a party, `iterations` times in lockstep. */
   run(party: PartyName, task: Task, iterations: number): Promise<Samples[]> {
     const order = { task, iterations };
-    if (party === 'mesh') return this.#mesh.ask('run', () => order, this.#signal);
-    return this.#raw[party].ask('run', () => order, this.#signal);
+    if (party === 'mesh') return this.mesh.ask('run', () => order, this.signal);
+    return this.raw[party].ask('run', () => order, this.signal);
   }
 
   /** What each rank's all-to-all counted since it was prepared. */
   stats(): Promise<AllToAllStats[]> {
-    return this.#mesh.ask('stats', () => ({}), this.#signal);
+    return this.mesh.ask('stats', () => ({}), this.signal);
   }
 
   timelines(): Promise<(readonly TimelineEvent[])[]> {
-    return this.#mesh.ask('timeline', () => ({}), this.#signal);
+    return this.mesh.ask('timeline', () => ({}), this.signal);
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#mesh, this.#raw.naive, this.#raw.tuned, this.#links].map(async (group) => group?.close()));
+    await Promise.all([this.mesh, this.raw.naive, this.raw.tuned, this.links].map(async (group) => group?.close()));
   }
 
-  async #connect({ ranks: size, linkMbit, ...options }: PartiesOptions): Promise<void> {
+  private async connect({ ranks: size, linkMbit, ...options }: PartiesOptions): Promise<void> {
     const { transport, ioThread, maxFrameBytes, microBatches } = options;
     const secret = randomBytes(32).toString('hex');
     const mesh = { size, transport, ioThread, maxFrameBytes, microBatches, secret };
     const raw = (kind: RawKind): Promise<number[]> =>
-      this.#raw[kind].ask('listen', (rank) => ({ kind, rank, size }), this.#signal);
+      this.raw[kind].ask('listen', (rank) => ({ kind, rank, size }), this.signal);
     const ports = await Promise.all([
-      this.#mesh.ask('listen', (rank) => ({ ...mesh, rank }), this.#signal),
+      this.mesh.ask('listen', (rank) => ({ ...mesh, rank }), this.signal),
       raw('naive'),
       raw('tuned'),
     ]);
     const dialed: Dialed[] = [];
-    for (const own of ports) dialed.push(await this.#dialed(own, linkMbit)); // the link process takes one order at a time
+    for (const own of ports) dialed.push(await this.dialed(own, linkMbit)); // the link process takes one order at a time
     const [toMesh, toNaive, toTuned] = dialed as [Dialed, Dialed, Dialed];
     await Promise.all([
-      this.#mesh.ask('connect', toMesh, this.#signal),
-      this.#raw.naive.ask('connect', toNaive, this.#signal),
-      this.#raw.tuned.ask('connect', toTuned, this.#signal),
+      this.mesh.ask('connect', toMesh, this.signal),
+      this.raw.naive.ask('connect', toNaive, this.signal),
+      this.raw.tuned.ask('connect', toTuned, this.signal),
     ]);
   }
 
   /** Where each rank dials the ranks that listen on these ports. */
-  async #dialed(ports: readonly number[], mbit: number | undefined): Promise<Dialed> {
+  private async dialed(ports: readonly number[], mbit: number | undefined): Promise<Dialed> {
     const addresses = (of: readonly number[]): Address[] => of.map((port) => ({ host: HOST, port }));
-    if (this.#links === undefined || mbit === undefined) return () => ({ addresses: addresses(ports) });
-    const [limited] = await this.#links.ask('limit', () => ({ mbit, ports }), this.#signal);
+    if (this.links === undefined || mbit === undefined) return () => ({ addresses: addresses(ports) });
+    const [limited] = await this.links.ask('limit', () => ({ mbit, ports }), this.signal);
     return (rank) => ({ addresses: addresses(limited![rank]!) });
   }
 }

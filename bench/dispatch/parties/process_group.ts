@@ -8,11 +8,11 @@ import type { Answer, Order } from '../base/serve.js';
 const CAUSE_MS = 500;
 
 export class ProcessGroup<O extends { readonly [K in keyof O]: { order: unknown; answer: unknown } }> {
-  readonly #children: readonly Child[];
+  private readonly children: readonly Child[];
 
   /** The group owns the runners. */
   constructor(runners: readonly Runner[]) {
-    this.#children = runners.map((runner) => new Child(runner));
+    this.children = runners.map((runner) => new Child(runner));
   }
 
   /**
@@ -30,7 +30,7 @@ export class ProcessGroup<O extends { readonly [K in keyof O]: { order: unknown;
       onAbort = () => reject(signal.reason as Error);
       signal.addEventListener('abort', onAbort);
     });
-    const answers = this.#children.map((child, index) => child.ask({ name, order: orderOf(index) }));
+    const answers = this.children.map((child, index) => child.ask({ name, order: orderOf(index) }));
     try {
       return await Promise.race([aborted, allOf(answers)]);
     } finally {
@@ -40,7 +40,7 @@ export class ProcessGroup<O extends { readonly [K in keyof O]: { order: unknown;
 
   /** Idempotent; returns when every process is gone. None of them has anything to finish. */
   async close(): Promise<void> {
-    await Promise.all(this.#children.map((child) => child.kill()));
+    await Promise.all(this.children.map((child) => child.kill()));
   }
 }
 
@@ -61,27 +61,27 @@ const isLoss = (error: unknown): boolean => error instanceof Error && error.mess
 
 /** Orders to one runner, one at a time. */
 class Child {
-  readonly #runner: Runner;
-  readonly #died: Promise<BenchError>;
-  #onAnswer: (answer: Answer) => void = () => undefined;
+  private readonly runner: Runner;
+  private readonly died: Promise<BenchError>;
+  private onAnswer: (answer: Answer) => void = () => undefined;
 
   constructor(runner: Runner) {
-    this.#runner = runner;
-    runner.onAnswer((answer) => this.#onAnswer(answer));
-    this.#died = runner.ended.then((how) => new BenchError('PROCESS_DIED', `${runner.name} ended by ${how}`));
+    this.runner = runner;
+    runner.onAnswer((answer) => this.onAnswer(answer));
+    this.died = runner.ended.then((how) => new BenchError('PROCESS_DIED', `${runner.name} ended by ${how}`));
   }
 
   async ask(order: Order): Promise<unknown> {
-    const answered = new Promise<Answer>((resolve) => (this.#onAnswer = resolve));
-    this.#runner.post(order);
-    const answer = await Promise.race([answered, this.#died]);
+    const answered = new Promise<Answer>((resolve) => (this.onAnswer = resolve));
+    this.runner.post(order);
+    const answer = await Promise.race([answered, this.died]);
     if (answer instanceof BenchError) throw answer;
     if ('ok' in answer) return answer.ok;
-    throw new BenchError('RANK_FAILED', `${this.#runner.name}: ${answer.failed}`);
+    throw new BenchError('RANK_FAILED', `${this.runner.name}: ${answer.failed}`);
   }
 
   async kill(): Promise<void> {
-    this.#runner.kill();
-    await this.#died;
+    this.runner.kill();
+    await this.died;
   }
 }

@@ -23,33 +23,33 @@ import { tolerance } from '../base/wire.js';
 export const CALL_TIMEOUT_MS = 3_600_000;
 
 export class MeshRank {
-  readonly #options: MeshOptions;
-  #timeline: Timeline | undefined;
-  #port: MeshPort | undefined;
-  #mesh: Mesh | undefined;
-  #collectives: Collectives | undefined;
-  #allToAll: AllToAll | undefined;
-  #batch: TokenBatch | undefined;
+  private readonly options: MeshOptions;
+  private trace: Timeline | undefined;
+  private port: MeshPort | undefined;
+  private mesh: Mesh | undefined;
+  private collectives: Collectives | undefined;
+  private allToAll: AllToAll | undefined;
+  private batch: TokenBatch | undefined;
   /** Numbers every call of this mesh, so that no tag is used twice. */
-  #nextStep = 0;
+  private nextStep = 0;
 
   constructor(options: MeshOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   async listen(): Promise<number> {
-    this.#port = await openMesh(this.#options);
-    return this.#port.port;
+    this.port = await openMesh(this.options);
+    return this.port.port;
   }
 
   async connect(addresses: readonly Address[]): Promise<void> {
-    this.#mesh = await this.#port!.open(addresses);
-    this.#collectives = createCollectives(this.#mesh, { timeoutMs: CALL_TIMEOUT_MS });
+    this.mesh = await this.port!.open(addresses);
+    this.collectives = createCollectives(this.mesh, { timeoutMs: CALL_TIMEOUT_MS });
   }
 
   /** Makes the tokens, sends them to the experts and back once, and checks that they came back. */
   async prepare(workload: Workload): Promise<Prepared> {
-    const mesh = this.#mesh!;
+    const mesh = this.mesh!;
     const { hidden, topk: numTopk, experts, wire, isTraced } = workload;
     const slotsPerRank = Math.ceil(experts / mesh.size);
     const timeline = isTraced ? new Timeline() : undefined;
@@ -57,42 +57,42 @@ export class MeshRank {
     const shape = { hidden, numTopk, slotsPerRank, wire };
     const allToAll = createAllToAll(mesh, { ...shape, timeoutMs: CALL_TIMEOUT_MS, ...observed });
     const batch = new TokenBatch(workload, routingOf(workload, mesh.rank), mesh.rank);
-    this.#allToAll = allToAll;
-    this.#batch = batch;
-    this.#timeline = timeline;
-    batch.check(await roundTrip(allToAll, batch, this.#tag()), tolerance(wire, Math.min(numTopk, mesh.size)));
+    this.allToAll = allToAll;
+    this.batch = batch;
+    this.trace = timeline;
+    batch.check(await roundTrip(allToAll, batch, this.tag()), tolerance(wire, Math.min(numTopk, mesh.size)));
     const layouts = layoutOf(batch.topkIdx, { numTopk, slotsPerRank, size: mesh.size });
     return { selections: layouts.map(({ numPairs }) => numPairs), stats: allToAll.stats() };
   }
 
   stats(): AllToAllStats {
-    return this.#allToAll!.stats();
+    return this.allToAll!.stats();
   }
 
   timeline(): readonly TimelineEvent[] {
-    return this.#timeline?.take() ?? [];
+    return this.trace?.take() ?? [];
   }
 
   async run(task: Task, iterations: number): Promise<Samples> {
     const recorder = new Recorder();
-    const mesh = this.#mesh!;
-    if (task.kind === 'echo') await this.#collectives!.barrier(); // each echo waits for the one before
-    for (let i = 0; i < iterations; i += 1) {
+    const mesh = this.mesh!;
+    if (task.kind === 'echo') await this.collectives!.barrier(); // each echo waits for the one before
+    for (let i = 0; i < iterations; i++) {
       switch (task.kind) {
         case 'all_to_all':
-          await this.#dispatchAndCombine(recorder);
+          await this.dispatchAndCombine(recorder);
           break;
         case 'messages':
-          await this.#collectives!.barrier();
-          await timeMessages(mesh, task, this.#steps(task.count), recorder);
+          await this.collectives!.barrier();
+          await timeMessages(mesh, task, this.steps(task.count), recorder);
           break;
         case 'echo':
-          await timeEcho(mesh, task.bytes, this.#steps(1), recorder);
+          await timeEcho(mesh, task.bytes, this.steps(1), recorder);
           break;
         case 'overlap':
           await timeOverlap(
-            { allToAll: this.#allToAll!, batch: this.#batch!, barrier: () => this.#collectives!.barrier() },
-            { ...task, nextStep: () => this.#steps(1), timeline: this.#timeline },
+            { allToAll: this.allToAll!, batch: this.batch!, barrier: () => this.collectives!.barrier() },
+            { ...task, nextStep: () => this.steps(1), timeline: this.trace },
             recorder,
           );
           break;
@@ -103,32 +103,32 @@ export class MeshRank {
     return recorder.samples();
   }
 
-  async #dispatchAndCombine(recorder: Recorder): Promise<void> {
-    const [allToAll, batch] = [this.#allToAll!, this.#batch!];
-    const tag = this.#tag();
-    await this.#collectives!.barrier();
-    const received = await this.#timed('dispatch', recorder, () => allToAll.dispatch({ ...batch.request, tag }));
+  private async dispatchAndCombine(recorder: Recorder): Promise<void> {
+    const [allToAll, batch] = [this.allToAll!, this.batch!];
+    const tag = this.tag();
+    await this.collectives!.barrier();
+    const received = await this.timed('dispatch', recorder, () => allToAll.dispatch({ ...batch.request, tag }));
     const expertOut = batch.runExperts(received);
     received.release();
-    await this.#collectives!.barrier();
-    await this.#timed('combine', recorder, () => allToAll.combine(expertOut, received.handle));
+    await this.collectives!.barrier();
+    await this.timed('combine', recorder, () => allToAll.combine(expertOut, received.handle));
   }
 
-  async #timed<T>(name: string, recorder: Recorder, work: () => Promise<T>): Promise<T> {
-    const copiesBefore = this.#mesh!.stats().copies;
+  private async timed<T>(name: string, recorder: Recorder, work: () => Promise<T>): Promise<T> {
+    const copiesBefore = this.mesh!.stats().copies;
     const result = await recorder.time(name, work);
-    const copiesAfter = this.#mesh!.stats().copies;
+    const copiesAfter = this.mesh!.stats().copies;
     if (copiesBefore !== undefined && copiesAfter !== undefined) recorder.copied(name, copiesAfter - copiesBefore);
     return result;
   }
 
-  #tag(): { step: number; layer: number; microBatch: number; epoch: number } {
-    return { step: this.#steps(1), layer: 0, microBatch: 0, epoch: 0 };
+  private tag(): { step: number; layer: number; microBatch: number; epoch: number } {
+    return { step: this.steps(1), layer: 0, microBatch: 0, epoch: 0 };
   }
 
   /** The first of `count` step numbers that only this caller uses. */
-  #steps(count: number): number {
-    this.#nextStep += count;
-    return this.#nextStep - count;
+  private steps(count: number): number {
+    this.nextStep += count;
+    return this.nextStep - count;
   }
 }

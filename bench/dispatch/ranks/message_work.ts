@@ -22,11 +22,11 @@ export async function timeMessages(
   const peers = Array.from({ length: mesh.size }, (_, peer) => peer).filter((peer) => peer !== mesh.rank);
   await recorder.time('message', async () => {
     for (const peer of peers) {
-      for (let i = 0; i < count; i += 1) send(mesh, peer, firstStep + i, payload);
+      for (let i = 0; i < count; i++) send(mesh, peer, firstStep + i, payload);
     }
     await Promise.all(
       peers.map(async (peer) => {
-        for (let i = 0; i < count; i += 1) await receive(mesh, peer, firstStep + i);
+        for (let i = 0; i < count; i++) await receive(mesh, peer, firstStep + i);
       }),
     );
   });

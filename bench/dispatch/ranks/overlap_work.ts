@@ -31,7 +31,7 @@ export async function timeOverlap(parts: Parts, plan: Plan, recorder: Recorder):
   await parts.barrier();
   await recorder.time('compute', () => {
     const step = plan.nextStep();
-    for (let layer = 0; layer < plan.layers; layer += 1) {
+    for (let layer = 0; layer < plan.layers; layer++) {
       for (const microBatch of MICRO_BATCHES) {
         for (const what of ['attention', 'experts'] as const)
           compute(what, plan, { step, layer, microBatch, epoch: 0 });
@@ -48,7 +48,7 @@ export async function timeOverlap(parts: Parts, plan: Plan, recorder: Recorder):
 /** Attention, dispatch, experts, combine: each waits for the one before. */
 async function oneAfterAnother({ allToAll, batch }: Parts, plan: Plan): Promise<void> {
   const step = plan.nextStep();
-  for (let layer = 0; layer < plan.layers; layer += 1) {
+  for (let layer = 0; layer < plan.layers; layer++) {
     for (const microBatch of MICRO_BATCHES) {
       const tag = { step, layer, microBatch, epoch: 0 };
       compute('attention', plan, tag);
@@ -63,7 +63,7 @@ async function oneAfterAnother({ allToAll, batch }: Parts, plan: Plan): Promise<
 async function together({ allToAll, batch }: Parts, plan: Plan): Promise<void> {
   const step = plan.nextStep();
   let combining: readonly Pending<Float32Array>[] = [];
-  for (let layer = 0; layer < plan.layers; layer += 1) {
+  for (let layer = 0; layer < plan.layers; layer++) {
     const dispatching: Pending<DispatchResult>[] = [];
     for (const microBatch of MICRO_BATCHES) {
       await combining[microBatch]?.hook();

@@ -5,33 +5,33 @@ import { RawSockets } from './raw_sockets.js';
 import { Recorder } from './recorder.js';
 
 export class RawRank {
-  readonly #rank: number;
-  readonly #sockets: RawSockets;
+  private readonly rank: number;
+  private readonly sockets: RawSockets;
 
   constructor({ kind, rank, size }: RawEnd) {
-    this.#rank = rank;
-    this.#sockets = new RawSockets(kind, rank, size);
+    this.rank = rank;
+    this.sockets = new RawSockets(kind, rank, size);
   }
 
   listen(): Promise<number> {
-    return this.#sockets.listen();
+    return this.sockets.listen();
   }
 
   connect(addresses: readonly Address[]): Promise<void> {
-    return this.#sockets.connect(addresses);
+    return this.sockets.connect(addresses);
   }
 
   async run(task: Task, iterations: number): Promise<Samples> {
     const recorder = new Recorder();
     switch (task.kind) {
       case 'exchange':
-        for (let i = 0; i < iterations; i += 1) {
-          for (const phase of task.phases) await this.#exchange(phase, recorder);
+        for (let i = 0; i < iterations; i++) {
+          for (const phase of task.phases) await this.exchange(phase, recorder);
         }
         break;
       case 'echo':
-        await this.#sockets.barrier();
-        for (let i = 0; i < iterations; i += 1) await this.#echo(task.bytes, recorder);
+        await this.sockets.barrier();
+        for (let i = 0; i < iterations; i++) await this.echo(task.bytes, recorder);
         break;
       case 'all_to_all':
       case 'messages':
@@ -41,41 +41,41 @@ export class RawRank {
     return recorder.samples();
   }
 
-  async #exchange({ name, bytes, count }: RawPhase, recorder: Recorder): Promise<void> {
-    const sockets = this.#sockets;
-    const payloads = bytes[this.#rank]!.map((length) => this.#payload(length));
+  private async exchange({ name, bytes, count }: RawPhase, recorder: Recorder): Promise<void> {
+    const sockets = this.sockets;
+    const payloads = bytes[this.rank]!.map((length) => this.payload(length));
     await sockets.barrier();
     await recorder.time(name, async () => {
       for (const peer of sockets.peers()) {
-        sockets.expect(peer, count * bytes[peer]![this.#rank]!);
-        for (let i = 0; i < count; i += 1) sockets.send(peer, payloads[peer]!);
+        sockets.expect(peer, count * bytes[peer]![this.rank]!);
+        for (let i = 0; i < count; i++) sockets.send(peer, payloads[peer]!);
       }
       await sockets.arrived();
     });
   }
 
   /** Process 1 returns what process 0 sends. */
-  async #echo(numBytes: number, recorder: Recorder): Promise<void> {
-    const payload = this.#payload(numBytes);
-    if (this.#rank > 1) return;
-    const peer = 1 - this.#rank;
-    this.#sockets.expect(peer, numBytes);
-    if (this.#rank === 1) {
-      await this.#sockets.arrived();
-      this.#sockets.send(peer, payload);
+  private async echo(numBytes: number, recorder: Recorder): Promise<void> {
+    const payload = this.payload(numBytes);
+    if (this.rank > 1) return;
+    const peer = 1 - this.rank;
+    this.sockets.expect(peer, numBytes);
+    if (this.rank === 1) {
+      await this.sockets.arrived();
+      this.sockets.send(peer, payload);
       return;
     }
     await recorder.time('echo', async () => {
-      this.#sockets.send(peer, payload);
-      await this.#sockets.arrived();
+      this.sockets.send(peer, payload);
+      await this.sockets.arrived();
     });
   }
 
   /** All messages share one memory: what is measured is moving it. */
-  #payload(numBytes: number): Uint8Array {
-    if (this.#bytes.byteLength < numBytes) this.#bytes = new Uint8Array(numBytes).fill(1);
-    return this.#bytes.subarray(0, numBytes);
+  private payload(numBytes: number): Uint8Array {
+    if (this.bytes.byteLength < numBytes) this.bytes = new Uint8Array(numBytes).fill(1);
+    return this.bytes.subarray(0, numBytes);
   }
 
-  #bytes = new Uint8Array(0);
+  private bytes = new Uint8Array(0);
 }

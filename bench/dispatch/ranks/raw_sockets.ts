@@ -7,30 +7,30 @@ const READ_BUFFER_BYTES = 256 * 1024;
 const ONE_BYTE = new Uint8Array(1);
 
 export class RawSockets {
-  readonly #kind: RawKind;
-  readonly #rank: number;
-  readonly #size: number;
-  readonly #out: (Socket | undefined)[];
-  readonly #received: number[];
-  readonly #expected: number[];
-  #server: Server | undefined;
-  #linked: () => void = () => undefined;
-  #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  private readonly kind: RawKind;
+  private readonly rank: number;
+  private readonly size: number;
+  private readonly out: (Socket | undefined)[];
+  private readonly received: number[];
+  private readonly expected: number[];
+  private server: Server | undefined;
+  private linked: () => void = () => undefined;
+  private waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(kind: RawKind, rank: number, size: number) {
-    this.#kind = kind;
-    this.#rank = rank;
-    this.#size = size;
-    this.#out = new Array<Socket | undefined>(size).fill(undefined);
-    this.#received = new Array<number>(size).fill(0);
-    this.#expected = new Array<number>(size).fill(0);
+    this.kind = kind;
+    this.rank = rank;
+    this.size = size;
+    this.out = new Array<Socket | undefined>(size).fill(undefined);
+    this.received = new Array<number>(size).fill(0);
+    this.expected = new Array<number>(size).fill(0);
   }
 
   /** The port on which others dial. */
   listen(): Promise<number> {
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.server = createServer((socket) => this.accept(socket));
     return new Promise((resolve, reject) => {
-      const server = this.#server!.once('error', reject);
+      const server = this.server!.once('error', reject);
       server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
     });
   }
@@ -41,33 +41,33 @@ export class RawSockets {
    */
   connect(addresses: readonly Address[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#linked = () => {
-        if (this.#out.filter((socket) => socket !== undefined).length === this.#size - 1) resolve();
+      this.linked = () => {
+        if (this.out.filter((socket) => socket !== undefined).length === this.size - 1) resolve();
       };
       for (const peer of this.peers()) {
-        if (this.#kind === 'tuned' || peer < this.#rank) this.#dial(peer, addresses[peer]!).once('error', reject);
+        if (this.kind === 'tuned' || peer < this.rank) this.dial(peer, addresses[peer]!).once('error', reject);
       }
-      this.#linked();
+      this.linked();
     });
   }
 
   peers(): number[] {
-    return Array.from({ length: this.#size }, (_, peer) => peer).filter((peer) => peer !== this.#rank);
+    return Array.from({ length: this.size }, (_, peer) => peer).filter((peer) => peer !== this.rank);
   }
 
   send(peer: number, bytes: Uint8Array): void {
-    this.#out[peer]!.write(bytes);
+    this.out[peer]!.write(bytes);
   }
 
   /** Says that so many more bytes will come from a peer. */
   expect(peer: number, bytes: number): void {
-    this.#expected[peer]! += bytes;
+    this.expected[peer]! += bytes;
   }
 
   /** Resolves once all expected bytes came. One caller at a time. */
   arrived(): Promise<void> {
-    if (this.#hasAll()) return Promise.resolve();
-    return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
+    if (this.hasAll()) return Promise.resolve();
+    return new Promise((resolve, reject) => (this.waiting = { resolve, reject }));
   }
 
   /** One byte to and from every peer. */
@@ -79,50 +79,50 @@ export class RawSockets {
     await this.arrived();
   }
 
-  #dial(peer: number, { host, port }: Address): Socket {
-    const onread = { buffer: Buffer.alloc(READ_BUFFER_BYTES), callback: (n: number) => this.#count(peer, n) };
-    const socket = this.#kind === 'tuned' ? connect({ host, port, onread }) : connect({ host, port });
-    this.#watch(peer, socket);
+  private dial(peer: number, { host, port }: Address): Socket {
+    const onread = { buffer: Buffer.alloc(READ_BUFFER_BYTES), callback: (n: number) => this.count(peer, n) };
+    const socket = this.kind === 'tuned' ? connect({ host, port, onread }) : connect({ host, port });
+    this.watch(peer, socket);
     socket.once('connect', () => {
-      socket.write(Uint8Array.of(this.#rank)); // says who dials
-      if (this.#kind === 'naive') this.#duplex(peer, socket);
+      socket.write(Uint8Array.of(this.rank)); // says who dials
+      if (this.kind === 'naive') this.duplex(peer, socket);
     });
     return socket;
   }
 
-  #accept(socket: Socket): void {
+  private accept(socket: Socket): void {
     socket.once('data', (first: Buffer) => {
       const peer = first[0]!;
-      this.#watch(peer, socket);
-      if (this.#kind === 'naive') this.#duplex(peer, socket);
-      else this.#out[peer] = socket;
-      this.#linked();
+      this.watch(peer, socket);
+      if (this.kind === 'naive') this.duplex(peer, socket);
+      else this.out[peer] = socket;
+      this.linked();
     });
   }
 
-  #duplex(peer: number, socket: Socket): void {
-    socket.on('data', (chunk: Buffer) => this.#count(peer, chunk.byteLength));
-    this.#out[peer] = socket;
-    this.#linked();
+  private duplex(peer: number, socket: Socket): void {
+    socket.on('data', (chunk: Buffer) => this.count(peer, chunk.byteLength));
+    this.out[peer] = socket;
+    this.linked();
   }
 
-  #watch(peer: number, socket: Socket): void {
+  private watch(peer: number, socket: Socket): void {
     socket.setNoDelay(true);
     socket.on('error', () => undefined); // 'close' follows
-    socket.once('close', () => this.#waiting?.reject(new Error(`the raw socket to process ${peer} closed`)));
+    socket.once('close', () => this.waiting?.reject(new Error(`the raw socket to process ${peer} closed`)));
   }
 
-  #count(peer: number, bytes: number): boolean {
-    this.#received[peer]! += bytes;
-    if (this.#waiting !== undefined && this.#hasAll()) {
-      const { resolve } = this.#waiting;
-      this.#waiting = undefined;
+  private count(peer: number, bytes: number): boolean {
+    this.received[peer]! += bytes;
+    if (this.waiting !== undefined && this.hasAll()) {
+      const { resolve } = this.waiting;
+      this.waiting = undefined;
       resolve();
     }
     return true; // keeps `onread` reading
   }
 
-  #hasAll(): boolean {
-    return this.#received.every((bytes, peer) => bytes >= this.#expected[peer]!);
+  private hasAll(): boolean {
+    return this.received.every((bytes, peer) => bytes >= this.expected[peer]!);
   }
 }

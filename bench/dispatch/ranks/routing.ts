@@ -31,7 +31,7 @@ export function routingOf(shape: RoutingShape, rank: number): Routing {
   const cumulative = cumulativeOf(shape);
   const topkIdx = new Int32Array(tokens * topk);
   let numDraws = 0;
-  for (let token = 0; token < tokens; token += 1) {
+  for (let token = 0; token < tokens; token++) {
     const from = token * topk;
     for (let k = 0; k < topk;) {
       const expert = order[indexOf(cumulative, uniform(seed, rank, numDraws++))]!;
@@ -51,7 +51,7 @@ function weightsOf({ tokens, topk, seed }: RoutingShape, rank: number): Float32A
   for (let from = 0; from < weights.length; from += topk) {
     const own = weights.subarray(from, from + topk);
     const sum = own.reduce((total, weight) => total + weight, 0);
-    for (let k = 0; k < topk; k += 1) own[k]! /= sum;
+    for (let k = 0; k < topk; k++) own[k]! /= sum;
   }
   return weights;
 }
@@ -59,7 +59,7 @@ function weightsOf({ tokens, topk, seed }: RoutingShape, rank: number): Float32A
 /** Fisher and Yates. */
 function permutation(length: number, seed: number): Int32Array {
   const order = Int32Array.from({ length }, (_, i) => i);
-  for (let i = length - 1; i > 0; i -= 1) {
+  for (let i = length - 1; i > 0; i--) {
     const j = Math.floor(uniform(seed, PERMUTATION_STREAM, i) * (i + 1));
     [order[i], order[j]] = [order[j]!, order[i]!];
   }
@@ -70,7 +70,7 @@ function permutation(length: number, seed: number): Int32Array {
 function cumulativeOf({ experts, alpha }: RoutingShape): Float64Array {
   const sums = new Float64Array(experts);
   let sum = 0;
-  for (let i = 0; i < experts; i += 1) sums[i] = sum += (i + 1) ** -alpha;
+  for (let i = 0; i < experts; i++) sums[i] = sum += (i + 1) ** -alpha;
   return sums.map((value) => value / sum);
 }
 

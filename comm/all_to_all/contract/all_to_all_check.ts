@@ -1,4 +1,4 @@
-/** The arguments of an all-to-all, checked before anything is sent. Every function throws INVALID_ARGUMENT with both numbers. */
+/** The arguments of an all-to-all, checked before anything is sent: what is wrong is told with both numbers. */
 import type { CachedRequest, RoutedRequest, Topology } from './all_to_all_contract.js';
 import { checkTimeout } from '../../base/deadline.js';
 import { CommError } from '../../base/errors.js';

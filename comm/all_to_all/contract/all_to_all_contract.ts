@@ -134,7 +134,7 @@ export interface SentBytes {
 export interface PeerMask {
   /** Ascending. */
   maskedRanks(): readonly Rank[];
-  /** Leaves a peer out of every later call and discards what it still sends. Throws INVALID_ARGUMENT for the own rank. */
+  /** Leaves a peer out of every later call and discards what it still sends. @throws CommError INVALID_ARGUMENT for the own rank. */
   maskRank(rank: Rank): void;
   /** Takes a peer in again, or all of them: before a new epoch, on every rank. One whose link is lost is masked again at the next call. */
   clearMask(rank?: Rank): void;
@@ -146,11 +146,11 @@ export interface AllToAll extends PeerMask {
    * Sends each token once to every rank that holds one of its experts. Every rank of the mesh calls it with the same
    * tag, also without tokens. The routing of the request may be changed as soon as the call returned its promise, `x` when the result is there.
    * Own rows are rounded by the wire dtype too, so that a result doesn't depend on where an expert lives.
-   * Rejects with INVALID_ARGUMENT, LIMIT, PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL, naming rank, layer and phase; on a
-   * hierarchical route with PEER_FAILED too, naming the rank whose failure another rank told of.
+   * @throws CommError INVALID_ARGUMENT, LIMIT, PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL, naming rank, layer and phase; on a
+   * hierarchical route PEER_FAILED too, naming the rank whose failure another rank told of.
    */
   dispatch(request: DispatchRequest): Promise<DispatchResult>;
-  /** Sends now, and waits when its hook is called: compute goes in between (DeepEP's receive hook). Throws what `dispatch` rejects with. */
+  /** Sends now, and waits when its hook is called: compute goes in between (DeepEP's receive hook). @throws CommError as `dispatch`. */
   startDispatch(request: DispatchRequest): Pending<DispatchResult>;
   /**
    * Returns the experts' output to the tokens' owners.

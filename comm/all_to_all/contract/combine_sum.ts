@@ -63,18 +63,18 @@ class PieceSum {
     const { row, numRows, channel, numChannels } = this.piece;
     const { rows, tokens, next: start } = source;
     let end = start;
-    while (end < tokens.length && tokens[end]! < row + numRows) end += 1;
+    while (end < tokens.length && tokens[end]! < row + numRows) end++;
     // Pieces of one row pass it several times.
     if (channel + numChannels === hidden) source.next = end;
     if (rows === undefined || start === end) return;
     const staged = codec().sums.rows;
     staged.floats.set(rows.subarray(start * hidden + channel, (end - 1) * hidden + channel + numChannels));
-    for (let n = start; n < end; n += 1) this.add(tokens[n]! - row, staged.at + 4 * (n - start) * numChannels);
+    for (let n = start; n < end; n++) this.add(tokens[n]! - row, staged.at + 4 * (n - start) * numChannels);
   }
 
   /** Adds another sum's rows, where it has any. */
   addSum(sum: PieceSum): void {
-    for (let row = 0; row < this.hasRow.length; row += 1) {
+    for (let row = 0; row < this.hasRow.length; row++) {
       if (sum.hasRow[row] === 1) this.add(row, sum.at(row));
     }
   }
@@ -83,7 +83,7 @@ class PieceSum {
   writeTo(y: Float32Array, hidden: number): void {
     const { row, numRows, channel, numChannels } = this.piece;
     const { floats } = this.staged;
-    for (let n = 0; n < numRows; n += 1) {
+    for (let n = 0; n < numRows; n++) {
       if (this.hasRow[n] === 0) floats.fill(0, n * numChannels, (n + 1) * numChannels);
     }
     y.set(floats.subarray(0, numRows * numChannels), row * hidden + channel);
@@ -125,8 +125,8 @@ export function sumChoices(returned: ReturnedRows, choices: Choices, hidden: num
   const { rows: staged, totals, addScaledRow } = codec().sums;
   forEachPiece(numTokens, hidden, ({ row, numRows, channel, numChannels }) => {
     totals.floats.fill(0, 0, numRows * numChannels);
-    for (let n = 0; n < numRows; n += 1) {
-      for (let i = (row + n) * numTopk; i < (row + n + 1) * numTopk; i += 1) {
+    for (let n = 0; n < numRows; n++) {
+      for (let i = (row + n) * numTopk; i < (row + n + 1) * numTopk; i++) {
         const rows = topkIdx[i] === -1 ? undefined : returned[Math.floor(topkIdx[i]! / choices.slotsPerRank)];
         if (rows === undefined) continue;
         const from = rowOf[i]! * hidden + channel;

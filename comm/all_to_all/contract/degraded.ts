@@ -30,7 +30,7 @@ export function withoutMasked(
 ): Int32Array {
   const kept = topkIdx.slice();
   if (mask.ranks().length === 0) return kept;
-  for (let i = 0; i < kept.length; i += 1) {
+  for (let i = 0; i < kept.length; i++) {
     if (kept[i]! < 0 || !mask.has(Math.floor(kept[i]! / slotsPerRank) as Rank)) continue;
     kept[i] = -1;
     degraded.add([Math.floor(i / numTopk)]);

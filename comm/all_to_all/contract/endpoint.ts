@@ -38,7 +38,7 @@ export abstract class Endpoint<Dispatched extends { readonly isCombined: boolean
     return this.exchange.stats.waitMs();
   }
 
-  /** Of a handle that serves its combine. Throws INVALID_ARGUMENT. */
+  /** Of a handle that serves its combine. @throws CommError INVALID_ARGUMENT when it was combined or is of another all-to-all. */
   protected uncombined(handle: DispatchHandle): Dispatched {
     const sent = this.dispatched.get(handle);
     if (sent !== undefined && !sent.isCombined) return sent;
@@ -47,7 +47,7 @@ export abstract class Endpoint<Dispatched extends { readonly isCombined: boolean
   }
 }
 
-/** A call under way: `finish` runs at the first call of the hook; a second one rejects with INVALID_ARGUMENT. */
+/** A call under way: `finish` runs at the first call of the hook. @throws CommError INVALID_ARGUMENT from the hook when it is called again. */
 export function pendingOf<T>(phase: 'dispatch' | 'combine', finish: () => Promise<T>): Pending<T> {
   let isCalled = false;
   return {

@@ -25,7 +25,7 @@ export type ExpertChoices = Int32Array | Int16Array;
 
 /**
  * One entry per rank for `topkIdx` [T·K] of physical experts, −1 = none.
- * Throws INVALID_ARGUMENT on an expert that no rank has.
+ * @throws CommError INVALID_ARGUMENT on an expert that no rank has.
  */
 export function layoutOf(topkIdx: ExpertChoices, shape: LayoutShape): DestinationLayout[] {
   const layouts = Array.from(countRows(topkIdx, shape), (n) => ({
@@ -41,7 +41,7 @@ export function layoutOf(topkIdx: ExpertChoices, shape: LayoutShape): Destinatio
 function countRows(topkIdx: ExpertChoices, { numTopk, slotsPerRank, size }: LayoutShape): Int32Array {
   const numRows = new Int32Array(size);
   const lastRow = new Int32Array(size).fill(-1);
-  for (let i = 0; i < topkIdx.length; i += 1) {
+  for (let i = 0; i < topkIdx.length; i++) {
     const expert = topkIdx[i]!;
     if (expert === -1) continue;
     checkExpert(expert, i, size * slotsPerRank);
@@ -49,7 +49,7 @@ function countRows(topkIdx: ExpertChoices, { numTopk, slotsPerRank, size }: Layo
     const row = Math.floor(i / numTopk);
     if (lastRow[rank] === row) continue;
     lastRow[rank] = row;
-    numRows[rank]! += 1;
+    numRows[rank]!++;
   }
   return numRows;
 }
@@ -60,7 +60,7 @@ function fill(
   layouts: { rows: Int32Array; slots: Int16Array; numPairs: number }[],
 ): void {
   const filled = new Int32Array(size);
-  for (let i = 0; i < topkIdx.length; i += 1) {
+  for (let i = 0; i < topkIdx.length; i++) {
     const expert = topkIdx[i]!;
     if (expert === -1) continue;
     const rank = Math.floor(expert / slotsPerRank);
@@ -72,11 +72,11 @@ function fill(
       n = filled[rank] = n + 1;
     }
     layout.slots[(n - 1) * numTopk + (i % numTopk)] = expert - rank * slotsPerRank;
-    layout.numPairs += 1;
+    layout.numPairs++;
   }
 }
 
-/** Throws INVALID_ARGUMENT on `topkIdx[index] = expert` that no rank has. */
+/** @throws CommError INVALID_ARGUMENT on `topkIdx[index] = expert` that no rank has. */
 export function checkExpert(expert: number, index: number, numExperts: number): void {
   if (expert >= 0 && expert < numExperts) return;
   const message = `topkIdx[${index}] is ${expert}; pass physical experts from 0 to ${numExperts - 1}, or -1 for none`;

@@ -60,10 +60,10 @@ export interface LowLatencyAllToAll extends PeerMask {
   /**
    * Sends one row per (token, expert). Every rank of the mesh calls it with the same tag, also without tokens. The arrays of the request may
    * be changed as soon as the call returned its promise. Own rows are rounded by the wire dtype too.
-   * Rejects with INVALID_ARGUMENT, LIMIT, PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL, naming rank, layer and phase.
+   * @throws CommError INVALID_ARGUMENT, LIMIT, PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL, naming rank, layer and phase.
    */
   dispatch(request: LowLatencyRequest): Promise<LowLatencyResult>;
-  /** Sends now, and waits when its hook is called: compute goes in between (DeepEP's receive hook). Throws what `dispatch` rejects with. */
+  /** Sends now, and waits when its hook is called: compute goes in between (DeepEP's receive hook). @throws CommError as `dispatch`. */
   startDispatch(request: LowLatencyRequest): Pending<LowLatencyResult>;
   /**
    * Returns the experts' rows to the tokens' owners, who weight and sum them: y [T·H], from +0, for k = 0 … K−1, `y += w_k · row_k` in double

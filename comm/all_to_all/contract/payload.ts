@@ -103,7 +103,7 @@ export interface ReceivedDispatch {
   readonly slots: Int16Array;
 }
 
-/** The parts of a received dispatch payload, checked against the own shape. Throws PROTOCOL. */
+/** The parts of a received dispatch payload. @throws CommError PROTOCOL when it isn't of the own shape or names a slot that isn't there. */
 export function readDispatchPayload(
   header: FrameHeader,
   payload: Uint8Array,
@@ -126,7 +126,7 @@ export function readDispatchPayload(
   return { numRows, counts, rows: payload.subarray(rowsAt, slotsAt), weights, slots };
 }
 
-/** Checks that a received combine payload holds `numRows` rows. Throws PROTOCOL. */
+/** Checks that a received combine payload holds `numRows` rows. @throws CommError PROTOCOL when it doesn't, or is of another form. */
 export function checkCombinePayload(header: FrameHeader, numRows: number, form: FrameForm): void {
   if (header.numRows !== numRows) throw refusal(header, `${header.numRows} rows, ${numRows} expected`);
   checkHeader(header, form);
@@ -159,7 +159,7 @@ function flagsOf(
   return (reduce === 'source' ? reduceSource : 0) | (isCached ? cached : 0) | (isForwarded ? hierarchical : 0);
 }
 
-/** Throws PROTOCOL with both numbers where the peer's frame is of another form than ours. */
+/** @throws CommError PROTOCOL with both numbers when the peer's frame is of another form than ours. */
 export function checkHeader(header: FrameHeader, { hidden, numTopk, dtype, flags, frameBytes }: FrameForm): void {
   if (header.flags !== flags) throw refusal(header, `mode ${flagNames(header.flags)}, ${flagNames(flags)} here`);
   if (header.hidden !== hidden) throw refusal(header, `hidden ${header.hidden}, ${hidden} here`);
@@ -177,7 +177,7 @@ function flagNames(flags: number): string {
 }
 
 function checkSlots(header: FrameHeader, slots: Int16Array, { numTopk, slotsPerRank }: PayloadShape): void {
-  for (let i = 0; i < slots.length; i += 1) {
+  for (let i = 0; i < slots.length; i++) {
     const slot = slots[i]!;
     if (slot >= -1 && slot < slotsPerRank) continue;
     throw refusal(header, `slot ${slot} in row ${Math.floor(i / numTopk)}, -1 … ${slotsPerRank - 1} expected`);

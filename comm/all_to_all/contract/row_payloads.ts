@@ -33,9 +33,9 @@ export function fillWeights(
   slots: Int16Array,
   numTopk: number,
 ): void {
-  for (let n = 0, i = 0; i < weights.length; n += 1) {
+  for (let n = 0, i = 0; i < weights.length; n++) {
     const from = rows[n]! * numTopk;
-    for (let k = 0; k < numTopk; k += 1, i += 1) weights[i] = slots[i] === -1 ? 0 : topkWeights[from + k]!;
+    for (let k = 0; k < numTopk; k++, i++) weights[i] = slots[i] === -1 ? 0 : topkWeights[from + k]!;
   }
 }
 

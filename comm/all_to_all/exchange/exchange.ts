@@ -41,7 +41,7 @@ export class Exchange {
     return this.everyPeer.filter((rank) => !this.mask.has(rank));
   }
 
-  /** Throws LIMIT before anything is sent, so that a call that can't be made leaves no half of it with the peers. */
+  /** @throws CommError LIMIT when a frame is too large, before anything is sent, so that a call that can't be made leaves no half of it with the peers. */
   check({ phase, tag, form, peers, countsOf }: RoundFrames & Pick<RoundRows<unknown>, 'countsOf'>): void {
     const { layer } = tag;
     const { maxFrameBytes } = this.mesh;
@@ -63,7 +63,7 @@ export class Exchange {
 
   /**
    * Sends this rank's frames now; what it gives waits for those of the peers. With 'mask', peers that are lost or silent are masked and left out.
-   * Throws as `Mesh.send`, rejects as `Mesh.receive`, a TIMEOUT naming every silent rank.
+   * @throws CommError at once as `Mesh.send`, from what it gives as `Mesh.receive`, a TIMEOUT naming every silent rank.
    */
   send<Own>(round: Round<Own>): () => Promise<Gathered<Own>> {
     const { phase, tag, countsOf } = round;

@@ -77,7 +77,7 @@ export class NodeCombine {
     return relays.filter((relay) => relayed[this.plan.nodeOf(relay)] !== undefined);
   }
 
-  /** What goes home to each source, and the own tokens' part. Throws PROTOCOL. */
+  /** What goes home to each source, and the own tokens' part. @throws CommError PROTOCOL when a rank of this node returned what it doesn't owe. */
   private relay(gathered: Gathered<Uint8Array>, state: HierarchicalState): RoundRows<HomeRows> {
     const { shape, plan } = this;
     const { returned, states } = this.returned(gathered, state);
@@ -100,7 +100,7 @@ export class NodeCombine {
     };
   }
 
-  /** [local rank][source node] what this node's ranks returned, and what became of each. Throws PROTOCOL. */
+  /** [local rank][source node] what this node's ranks returned, and what became of each. @throws CommError PROTOCOL when one returned what it doesn't owe. */
   private returned({ own, frames }: Gathered<Uint8Array>, state: HierarchicalState) {
     const { shape, plan } = this;
     const layoutsOf = (local: number) => state.relayed.map((relayed) => relayed?.byLocal[local]);
@@ -129,7 +129,7 @@ export class NodeCombine {
     }
     const layouts = home.map((one) => one?.kept);
     const topkIdx = choicesOf(layouts, routing.numTokens, shape);
-    for (let i = 0; i < topkIdx.length; i += 1) {
+    for (let i = 0; i < topkIdx.length; i++) {
       if (topkIdx[i] !== routing.topkIdx[i]) degraded.add([Math.floor(i / numTopk)]);
     }
     const returned: ReturnedRows = home.map((one) => one?.rows);
@@ -168,7 +168,7 @@ export class NodeCombine {
     const rowBytes = wireRowBytes(combineDtype, hidden);
     const bytes = new Uint8Array(numRows * rowBytes);
     let at = 0;
-    for (let node = 0; node < this.plan.numNodes; node += 1) {
+    for (let node = 0; node < this.plan.numNodes; node++) {
       const part = rows.bySource[this.plan.rankAt(node, local)];
       if (part === undefined) continue;
       const end = at + (part.length / hidden) * rowBytes;

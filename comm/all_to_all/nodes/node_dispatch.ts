@@ -94,7 +94,7 @@ export class NodeDispatch {
     return { layout: relayed, rows: new WireRows(dispatchDtype, hidden, rows), weights };
   }
 
-  /** What goes on to the ranks of this node. Throws PROTOCOL. */
+  /** What goes on to the ranks of this node. @throws CommError PROTOCOL when a node sent what this one can't read. */
   private forward({ own, frames }: Gathered<RelayedRows>, cached: Cached): RoundRows<Forwarded> {
     const { exchange, shape, plan } = this;
     const { memory } = exchange.mesh;

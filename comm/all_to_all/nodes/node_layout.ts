@@ -50,7 +50,7 @@ export class NodePlan {
 /** What the layouts of one all-to-all share. */
 export type ChoiceShape = Pick<LayoutShape, 'numTopk' | 'slotsPerRank'> & { readonly ranksPerNode: number };
 
-/** One entry per node for `topkIdx` [T·K]: what crosses to it, or stays on the own one. Throws as `layoutOf`. */
+/** One entry per node for `topkIdx` [T·K]: what crosses to it, or stays on the own one. @throws CommError as `layoutOf`. */
 export function nodeLayoutsOf(topkIdx: Int32Array, shape: ChoiceShape, numNodes: number): DestinationLayout[] {
   const { numTopk, slotsPerRank, ranksPerNode } = shape;
   return layoutOf(topkIdx, { numTopk, slotsPerRank: slotsPerRank * ranksPerNode, size: numNodes });
@@ -89,7 +89,7 @@ export function choicesOf(
   const topkIdx = new Int32Array(numTokens * numTopk).fill(-1);
   for (const [node, layout] of layouts.entries()) {
     const { rows = [], slots = [] } = layout ?? {};
-    for (let i = 0; i < slots.length; i += 1) {
+    for (let i = 0; i < slots.length; i++) {
       if (slots[i]! < 0) continue;
       const token = rows[Math.floor(i / numTopk)]!;
       topkIdx[token * numTopk + (i % numTopk)] = node * ranksPerNode * slotsPerRank + slots[i]!;

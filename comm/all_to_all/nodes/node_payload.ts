@@ -82,7 +82,7 @@ export function packFailedDispatch(numNodes: number, node: number): Uint8Array {
   return new Uint8Array(counts.buffer);
 }
 
-/** What another rank of the node forwarded. Throws PROTOCOL, and PEER_FAILED where it tells of a failure of `sourceAt(node)`. */
+/** What another rank of the node forwarded. @throws CommError PROTOCOL when it can't be, PEER_FAILED when it tells that one of `sources` failed. */
 export function readForwarded(
   header: FrameHeader,
   payload: Uint8Array,
@@ -143,7 +143,10 @@ export function packNodeRows(rows: Uint8Array, states: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** A node's rows for this rank, not yet compared with what it sent there. Throws PROTOCOL, and PEER_FAILED where a rank there failed. */
+/**
+ * A node's rows for this rank, not yet compared with what it sent there.
+ * @throws CommError PROTOCOL when they can't be, PEER_FAILED when a rank there failed
+ */
 export function readNodeRows(
   header: FrameHeader,
   payload: Uint8Array,

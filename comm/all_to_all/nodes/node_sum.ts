@@ -67,8 +67,8 @@ function mergedRows({ kept, byLocal }: NodeReturns, shape: RouteShape): Uint8Arr
     if (slot < 0) continue;
     const local = Math.floor(slot / slotsPerRank);
     merged.copy(returned[local]!, taken[local]!, pair, 1);
-    taken[local]! += 1;
-    pair += 1;
+    taken[local]!++;
+    pair++;
   }
   return merged.bytes;
 }

@@ -14,7 +14,7 @@ export interface TwoHops<First, Second, Result> {
   readonly second: Pick<RoundFrames, 'phase' | 'form'>;
   /** The peers of the second round; asked when it is near, since peers may be masked until then. */
   readonly nextPeers: () => readonly Rank[];
-  /** What the second round sends. Throws PROTOCOL. */
+  /** What the second round sends. @throws CommError PROTOCOL when the first brought what can't be. */
   readonly relay: (gathered: Gathered<First>) => RoundRows<Second>;
   readonly finish: (gathered: Gathered<Second>) => Result;
   /** The payload of a frame of the second round that says that this rank gives the call up, because `failed` or itself failed. */

@@ -30,7 +30,10 @@ export type * from '../contract/low_latency_contract.js';
 /** Largest maxTokensPerRank; memory ends earlier. */
 const MAX_TOKENS = 0xffffff;
 
-/** The low-latency all-to-all of this rank. Every rank of the mesh makes one with the same options. Throws INVALID_ARGUMENT or LIMIT. */
+/**
+ * The low-latency all-to-all of this rank. Every rank of the mesh makes one with the same options.
+ * @throws CommError INVALID_ARGUMENT when an option is out of range, LIMIT when the machine doesn't give the memory
+ */
 export function createLowLatencyAllToAll(mesh: Mesh, options: LowLatencyOptions): LowLatencyAllToAll {
   const { hidden, numTopk, slotsPerRank, maxTokensPerRank, wire = {} } = options;
   const dtypes = { dispatchDtype: wire.dispatch ?? 'f32', combineDtype: wire.combine ?? 'f32' } as const;

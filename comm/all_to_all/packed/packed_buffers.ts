@@ -8,7 +8,10 @@ export class PackedBuffers {
   private readonly pair: readonly [Float32Array, Float32Array];
   private turn = 0;
 
-  /** Memory is taken only as far as rows are written. Throws INVALID_ARGUMENT or LIMIT on a size that can't be had; `what` names its factors. */
+  /**
+   * Two arrays of `length` floats, whose memory is taken only as far as rows are written; `what` names the factors of the size.
+   * @throws CommError INVALID_ARGUMENT when no array can be so large, LIMIT when the machine doesn't give so much
+   */
   constructor(length: number, what: string) {
     const bytes = 4 * length;
     if (bytes > MAX_BYTES) {

@@ -15,8 +15,8 @@ export interface PackedLayout {
 }
 
 /**
- * A stable counting sort of `topkIdx` [T·K] by expert. Throws INVALID_ARGUMENT on an expert that no rank has, and on one that a token names
- * twice: experts have room for one row per token.
+ * A stable counting sort of `topkIdx` [T·K] by expert.
+ * @throws CommError INVALID_ARGUMENT on an expert that no rank has, and on one that a token names twice: experts have room for one row per token
  */
 export function packedLayoutOf(topkIdx: Int32Array, shape: LayoutShape): PackedLayout {
   const { numTopk, slotsPerRank, size } = shape;
@@ -26,7 +26,7 @@ export function packedLayoutOf(topkIdx: Int32Array, shape: LayoutShape): PackedL
   const rowOf = new Int32Array(topkIdx.length);
   const numTokens = new Int32Array(size);
   const lastRow = new Int32Array(size).fill(-1);
-  for (let i = 0; i < topkIdx.length; i += 1) {
+  for (let i = 0; i < topkIdx.length; i++) {
     const expert = topkIdx[i]!;
     if (expert === -1) continue;
     const rank = Math.floor(expert / slotsPerRank);
@@ -36,7 +36,7 @@ export function packedLayoutOf(topkIdx: Int32Array, shape: LayoutShape): PackedL
     rows[at] = row;
     next[expert] = at + 1;
     rowOf[i] = at - start[rank * slotsPerRank]!;
-    if (lastRow[rank] !== row) numTokens[rank]! += 1;
+    if (lastRow[rank] !== row) numTokens[rank]!++;
     lastRow[rank] = row;
   }
   return { rows, start, rowOf, numTokens };
@@ -58,7 +58,7 @@ export function layoutRangeOf(countsBySource: readonly (Int32Array | undefined)[
   const width = countsBySource.length + 1;
   const range = new Int32Array(slotsPerRank * width);
   for (const [source, counts] of countsBySource.entries()) {
-    for (let slot = 0; slot < slotsPerRank; slot += 1) {
+    for (let slot = 0; slot < slotsPerRank; slot++) {
       const at = slot * width + source;
       range[at + 1] = range[at]! + (counts?.[slot] ?? 0);
     }
@@ -70,22 +70,22 @@ export function layoutRangeOf(countsBySource: readonly (Int32Array | undefined)[
 export function packedRowsOf(range: Int32Array, source: number, numRanks: number, rowsPerExpert: number): Int32Array {
   const rows: number[] = [];
   const width = numRanks + 1;
-  for (let slot = 0; slot < range.length / width; slot += 1) {
+  for (let slot = 0; slot < range.length / width; slot++) {
     const at = slot * width + source;
-    for (let row = range[at]!; row < range[at + 1]!; row += 1) rows.push(slot * rowsPerExpert + row);
+    for (let row = range[at]!; row < range[at + 1]!; row++) rows.push(slot * rowsPerExpert + row);
   }
   return Int32Array.from(rows);
 }
 
 function startsOf(topkIdx: Int32Array, numExperts: number): Int32Array {
   const start = new Int32Array(numExperts + 1);
-  for (let i = 0; i < topkIdx.length; i += 1) {
+  for (let i = 0; i < topkIdx.length; i++) {
     const expert = topkIdx[i]!;
     if (expert === -1) continue;
     checkExpert(expert, i, numExperts);
-    start[expert + 1]! += 1;
+    start[expert + 1]!++;
   }
-  for (let expert = 0; expert < numExperts; expert += 1) start[expert + 1]! += start[expert]!;
+  for (let expert = 0; expert < numExperts; expert++) start[expert + 1]! += start[expert]!;
   return start;
 }
 

@@ -46,7 +46,7 @@ export function packRows(
   const first = rank * slotsPerRank;
   const numRows = numRowsTo(layout, rank, slotsPerRank);
   const slots = new Int16Array(numRows);
-  for (let slot = 0; slot < slotsPerRank; slot += 1) {
+  for (let slot = 0; slot < slotsPerRank; slot++) {
     slots.fill(slot, start[first + slot]! - start[first]!, start[first + slot + 1]! - start[first]!);
   }
   const { bytes, rows: blocks } = newDispatchPayload(numRows, shape, slots, memory);
@@ -57,15 +57,15 @@ export function packRows(
   return { counts, blocks, payload: bytes };
 }
 
-/** The parts of a received frame, checked: at most `maxTokens` rows per slot. Throws PROTOCOL. */
+/** The parts of a received frame. @throws CommError PROTOCOL when it isn't of this shape or has more than `maxTokens` rows for a slot. */
 export function readPackedRows({ header, payload }: Frame, shape: PayloadShape, maxTokens: number): PackedRows {
   const { slots, rows: blocks } = readDispatchPayload(header, payload, shape);
   const counts = new Int32Array(shape.slotsPerRank);
-  for (let n = 0; n < slots.length; n += 1) {
+  for (let n = 0; n < slots.length; n++) {
     const slot = slots[n]!;
     const before = n === 0 ? 0 : slots[n - 1]!;
     if (slot < before) throw refusal(header, `slot ${slot} after ${before} in row ${n}, ascending ones expected`);
-    counts[slot]! += 1;
+    counts[slot]!++;
     if (counts[slot]! > maxTokens)
       throw refusal(header, `more than maxTokensPerRank ${maxTokens} rows for slot ${slot}`);
   }

@@ -11,7 +11,7 @@ import { CommError } from '../../base/errors.js';
 import { FRAME_HEADER_BYTES } from '../../mesh/frame.js';
 import { tlsConnect, type TlsOptions } from '../../base/tls.js';
 
-/** What takes over; errors that it throws are CommErrors. */
+/** What takes over a socket's bytes. @throws CommError, and nothing else, from each of its methods. */
 export interface ByteReader {
   feed(chunk: Uint8Array): void;
   space(): Uint8Array | undefined;
@@ -31,20 +31,20 @@ const HEAD_BYTES = 10 + FRAME_HEADER_BYTES;
 
 export class BulkSocket {
   readonly socket: Socket;
-  readonly #isTls: boolean;
-  readonly #shared = new Uint8Array(READ_BYTES);
+  private readonly isTls: boolean;
+  private readonly shared = new Uint8Array(READ_BYTES);
   /** Large frames come one after another: behind one that was read in place, only the head of the next is read. */
-  readonly #sharedHead = this.#shared.subarray(0, HEAD_BYTES);
-  #wasInPlace = false;
-  #reader: ByteReader | undefined;
-  #onError: (error: CommError) => void = () => undefined;
+  private readonly sharedHead = this.shared.subarray(0, HEAD_BYTES);
+  private wasInPlace = false;
+  private reader: ByteReader | undefined;
+  private onError: (error: CommError) => void = () => undefined;
 
   constructor({ host, port, tls }: BulkSocketOptions) {
-    this.#isTls = tls !== undefined;
+    this.isTls = tls !== undefined;
     if (tls !== undefined) this.socket = tlsConnect(host, port, tls);
     else {
-      const buffer = (): Uint8Array => this.#reader?.space() ?? (this.#wasInPlace ? this.#sharedHead : this.#shared);
-      const callback = (numBytes: number, into: Uint8Array): boolean => this.#onRead(numBytes, into);
+      const buffer = (): Uint8Array => this.reader?.space() ?? (this.wasInPlace ? this.sharedHead : this.shared);
+      const callback = (numBytes: number, into: Uint8Array): boolean => this.onRead(numBytes, into);
       this.socket = connect({ host, port, onread: { buffer, callback } });
     }
     this.socket.on('error', () => undefined); // ws tells of it, and 'close' follows
@@ -52,30 +52,30 @@ export class BulkSocket {
 
   /** All bytes from now on go to `reader`; its first error to `onError`, and then nothing more is read. */
   takeOver(reader: ByteReader, onError: (error: CommError) => void): void {
-    this.#reader = reader;
-    this.#onError = onError;
-    if (!this.#isTls) return;
+    this.reader = reader;
+    this.onError = onError;
+    if (!this.isTls) return;
     // A TLS socket has no `onread`. Only ws listens to its data.
     this.socket.removeAllListeners('data');
-    this.socket.on('data', (chunk: Buffer) => this.#guarded(() => reader.feed(chunk)));
+    this.socket.on('data', (chunk: Buffer) => this.guarded(() => reader.feed(chunk)));
   }
 
-  #onRead(numBytes: number, into: Uint8Array): boolean {
-    const reader = this.#reader;
+  private onRead(numBytes: number, into: Uint8Array): boolean {
+    const reader = this.reader;
     if (reader === undefined) this.socket.push(Uint8Array.from(into.subarray(0, numBytes)));
     else {
-      this.#wasInPlace = into.buffer !== this.#shared.buffer;
-      this.#guarded(() => (this.#wasInPlace ? reader.filled(numBytes) : reader.feed(into.subarray(0, numBytes))));
+      this.wasInPlace = into.buffer !== this.shared.buffer;
+      this.guarded(() => (this.wasInPlace ? reader.filled(numBytes) : reader.feed(into.subarray(0, numBytes))));
     }
     return true;
   }
 
-  #guarded(read: () => void): void {
+  private guarded(read: () => void): void {
     try {
       read();
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
-      this.#onError(error);
+      this.onError(error);
     }
   }
 }

@@ -34,7 +34,8 @@ export type OnOpen<T> = (ws: WebSocket, bulk: BulkSocket) => T;
 
 /**
  * Connects and authenticates; `open` is called in the turn in which the handshake ended, so that no message is
- * missed. Throws UNREACHABLE when nothing answers until `timeoutMs`, ABORTED, or why the peer refused.
+ * missed.
+ * @throws CommError UNREACHABLE when nothing answers until `timeoutMs`, ABORTED, or why the peer refused
  */
 export async function dial<T>(options: DialOptions, open: OnOpen<T>): Promise<T> {
   const until = performance.now() + checkTimeout(options.timeoutMs);

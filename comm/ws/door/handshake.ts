@@ -46,25 +46,25 @@ const packr = new Packr({ useRecords: false });
 
 /** The side that accepted the connection: challenges, verifies, may refuse. */
 export class ListenerHandshake {
-  readonly #options: HandshakeOptions;
-  readonly #admit: (identity: unknown) => void;
-  readonly #nonce = randomBytes(NONCE_BYTES);
+  private readonly options: HandshakeOptions;
+  private readonly admit: (identity: unknown) => void;
+  private readonly nonce = randomBytes(NONCE_BYTES);
 
-  /** `admit` gets the peer's proved identity and throws a CommError to refuse it. */
+  /** `admit` gets the peer's proved identity; a CommError that it throws refuses the peer. */
   constructor(options: HandshakeOptions, admit: (identity: unknown) => void) {
-    this.#options = options;
-    this.#admit = admit;
+    this.options = options;
+    this.admit = admit;
   }
 
   /** The first message of the handshake. */
   challenge(): Uint8Array {
-    return encode({ type: 'challenge', protocol: protocolOf(this.#options), nonce: this.#nonce });
+    return encode({ type: 'challenge', protocol: protocolOf(this.options), nonce: this.nonce });
   }
 
   /** The answer to the dialer's proof. */
   receive(message: Uint8Array): HandshakeStep {
     try {
-      return this.#verify(decode(message, 'proof'));
+      return this.verify(decode(message, 'proof'));
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
       const reply = encode({ type: 'refuse', code: error.code, message: error.text });
@@ -72,51 +72,51 @@ export class ListenerHandshake {
     }
   }
 
-  #verify(proof: Extract<Message, { type: 'proof' }>): HandshakeStep {
-    checkProtocol(protocolOf(this.#options), proof.protocol);
-    const transcript = [this.#nonce, proof.nonce, proof.identity];
-    if (!isEqual(proof.mac, macOf(this.#options, 'dialer', transcript))) throw wrongSecret('the connecting side');
+  private verify(proof: Extract<Message, { type: 'proof' }>): HandshakeStep {
+    checkProtocol(protocolOf(this.options), proof.protocol);
+    const transcript = [this.nonce, proof.nonce, proof.identity];
+    if (!isEqual(proof.mac, macOf(this.options, 'dialer', transcript))) throw wrongSecret('the connecting side');
     const identity = unpack(proof.identity);
-    this.#admit(identity);
-    const reply = encode({ type: 'accept', mac: macOf(this.#options, 'listener', transcript) });
+    this.admit(identity);
+    const reply = encode({ type: 'accept', mac: macOf(this.options, 'listener', transcript) });
     return { reply, outcome: { kind: 'accepted', identity } };
   }
 }
 
 /** The side that connected: proves itself, then verifies the listener. */
 export class DialerHandshake {
-  readonly #options: HandshakeOptions;
-  readonly #identity: Uint8Array;
-  readonly #nonce = randomBytes(NONCE_BYTES);
-  #challenge: Uint8Array | undefined;
+  private readonly options: HandshakeOptions;
+  private readonly identity: Uint8Array;
+  private readonly nonce = randomBytes(NONCE_BYTES);
+  private challenge: Uint8Array | undefined;
 
   constructor(options: HandshakeOptions, identity: unknown) {
-    this.#options = options;
-    this.#identity = packr.pack(identity);
+    this.options = options;
+    this.identity = packr.pack(identity);
   }
 
   /** The answer to the challenge, then the verdict on the listener's acceptance. */
   receive(message: Uint8Array): HandshakeStep {
     try {
-      return this.#challenge === undefined ? this.#prove(message) : this.#verify(message, this.#challenge);
+      return this.challenge === undefined ? this.prove(message) : this.verify(message, this.challenge);
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
       return { outcome: { kind: 'refused', error } };
     }
   }
 
-  #prove(message: Uint8Array): HandshakeStep {
+  private prove(message: Uint8Array): HandshakeStep {
     const challenge = decode(message, 'challenge');
-    const protocol = protocolOf(this.#options);
+    const protocol = protocolOf(this.options);
     checkProtocol(protocol, challenge.protocol);
-    this.#challenge = challenge.nonce;
-    const mac = macOf(this.#options, 'dialer', [challenge.nonce, this.#nonce, this.#identity]);
-    return { reply: encode({ type: 'proof', protocol, nonce: this.#nonce, identity: this.#identity, mac }) };
+    this.challenge = challenge.nonce;
+    const mac = macOf(this.options, 'dialer', [challenge.nonce, this.nonce, this.identity]);
+    return { reply: encode({ type: 'proof', protocol, nonce: this.nonce, identity: this.identity, mac }) };
   }
 
-  #verify(message: Uint8Array, challenge: Uint8Array): HandshakeStep {
+  private verify(message: Uint8Array, challenge: Uint8Array): HandshakeStep {
     const { mac } = decode(message, 'accept');
-    const expected = macOf(this.#options, 'listener', [challenge, this.#nonce, this.#identity]);
+    const expected = macOf(this.options, 'listener', [challenge, this.nonce, this.identity]);
     if (!isEqual(mac, expected)) throw wrongSecret('the listening side');
     return { outcome: { kind: 'accepted', identity: undefined } };
   }

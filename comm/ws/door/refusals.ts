@@ -17,46 +17,46 @@ const MAX_KNOWN = 256;
 
 /** A token bucket behind a memory of what was told. */
 export class Refusals {
-  readonly #tell: OnRefused;
-  readonly #now: () => number;
-  readonly #known = new Set<string>();
-  #tokens = MAX_PER_MINUTE;
-  #refilledAt: number;
-  #numSuppressed = 0;
+  private readonly tell: OnRefused;
+  private readonly now: () => number;
+  private readonly known = new Set<string>();
+  private tokens = MAX_PER_MINUTE;
+  private refilledAt: number;
+  private numSuppressed = 0;
 
   /** `now` in milliseconds. */
   constructor(tell: OnRefused, now: () => number = () => performance.now()) {
-    this.#tell = tell;
-    this.#now = now;
-    this.#refilledAt = now();
+    this.tell = tell;
+    this.now = now;
+    this.refilledAt = now();
   }
 
   report(address: string, error: CommError): void {
     const id = `${address} ${error.message}`;
-    if (this.#known.has(id) || !this.#takeToken()) {
-      this.#numSuppressed += 1;
+    if (this.known.has(id) || !this.takeToken()) {
+      this.numSuppressed++;
       return;
     }
-    this.#remember(id);
-    const numSuppressed = this.#numSuppressed;
-    this.#numSuppressed = 0;
-    this.#tell(error, { address, numSuppressed });
+    this.remember(id);
+    const numSuppressed = this.numSuppressed;
+    this.numSuppressed = 0;
+    this.tell(error, { address, numSuppressed });
   }
 
-  #takeToken(): boolean {
-    const now = this.#now();
-    this.#tokens = Math.min(MAX_PER_MINUTE, this.#tokens + ((now - this.#refilledAt) * MAX_PER_MINUTE) / 60_000);
-    this.#refilledAt = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+  private takeToken(): boolean {
+    const now = this.now();
+    this.tokens = Math.min(MAX_PER_MINUTE, this.tokens + ((now - this.refilledAt) * MAX_PER_MINUTE) / 60_000);
+    this.refilledAt = now;
+    if (this.tokens < 1) return false;
+    this.tokens--;
     return true;
   }
 
-  #remember(id: string): void {
-    this.#known.add(id);
-    if (this.#known.size <= MAX_KNOWN) return;
-    for (const oldest of this.#known) {
-      this.#known.delete(oldest);
+  private remember(id: string): void {
+    this.known.add(id);
+    if (this.known.size <= MAX_KNOWN) return;
+    for (const oldest of this.known) {
+      this.known.delete(oldest);
       return;
     }
   }

@@ -24,63 +24,63 @@ interface Stranger {
 }
 
 export class Strangers {
-  readonly #options: StrangersOptions;
+  private readonly options: StrangersOptions;
   /** In the order in which they came, by both ends' addresses, because a TLS socket and the TCP socket under it have only those in common. */
-  readonly #strangers = new Map<string, Stranger>();
+  private readonly strangers = new Map<string, Stranger>();
 
   constructor(options: StrangersOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   add(socket: Socket): void {
-    const { maxStrangers, maxPerAddress, timeoutMs } = this.#options;
+    const { maxStrangers, maxPerAddress, timeoutMs } = this.options;
     const address = socket.remoteAddress ?? '';
-    if (this.#of(address).length >= maxPerAddress) this.#evictFrom(address);
-    else if (this.#strangers.size >= maxStrangers) this.#evictFrom(this.#busiestAddress());
+    if (this.of(address).length >= maxPerAddress) this.evictFrom(address);
+    else if (this.strangers.size >= maxStrangers) this.evictFrom(this.busiestAddress());
     const timer = setTimeout(() => {
-      this.#options.onExpired(socket);
+      this.options.onExpired(socket);
       socket.destroy();
     }, timeoutMs);
     const id = idOf(socket);
     const stranger = { socket, address, timer, hasSpoken: false };
-    this.#strangers.set(id, stranger);
-    socket.once('close', () => this.#forget(id, stranger));
+    this.strangers.set(id, stranger);
+    socket.once('close', () => this.forget(id, stranger));
   }
 
   /** It has begun to shake hands. */
   spoke(socket: Socket): void {
-    const stranger = this.#strangers.get(idOf(socket));
+    const stranger = this.strangers.get(idOf(socket));
     if (stranger !== undefined) stranger.hasSpoken = true;
   }
 
   /** It proved itself. */
   welcome(socket: Socket): void {
     const id = idOf(socket);
-    this.#forget(id, this.#strangers.get(id));
+    this.forget(id, this.strangers.get(id));
   }
 
-  #of(address: string): Stranger[] {
-    return [...this.#strangers.values()].filter((stranger) => stranger.address === address);
+  private of(address: string): Stranger[] {
+    return [...this.strangers.values()].filter((stranger) => stranger.address === address);
   }
 
-  #busiestAddress(): string {
+  private busiestAddress(): string {
     const counts = new Map<string, number>();
-    for (const { address } of this.#strangers.values()) counts.set(address, (counts.get(address) ?? 0) + 1);
+    for (const { address } of this.strangers.values()) counts.set(address, (counts.get(address) ?? 0) + 1);
     return [...counts].reduce((most, each) => (each[1] > most[1] ? each : most))[0];
   }
 
-  #evictFrom(address: string): void {
-    const all = this.#of(address);
+  private evictFrom(address: string): void {
+    const all = this.of(address);
     const { socket } = all.find(({ hasSpoken }) => !hasSpoken) ?? all[0]!;
-    this.#options.onEvicted(socket);
+    this.options.onEvicted(socket);
     this.welcome(socket); // counted no longer, also while it closes
     socket.destroy();
   }
 
-  #forget(id: string, stranger: Stranger | undefined): void {
-    if (stranger === undefined || this.#strangers.get(id) !== stranger) return;
+  private forget(id: string, stranger: Stranger | undefined): void {
+    if (stranger === undefined || this.strangers.get(id) !== stranger) return;
     clearTimeout(stranger.timer);
-    this.#strangers.delete(id);
+    this.strangers.delete(id);
   }
 }
 

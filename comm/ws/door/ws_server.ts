@@ -32,7 +32,7 @@ export interface WsServerOptions {
 
 /** Who is let in, and what it is given to. */
 export interface Welcome extends HandshakeOptions {
-  /** Throws a CommError to refuse a peer with this proved identity. */
+  /** @throws CommError to refuse a peer with this proved identity. */
   admit(identity: unknown): void;
   /** In the turn in which the handshake ended, so that no message is missed. */
   onPeer(ws: WebSocket, socket: Socket, identity: unknown): void;
@@ -44,18 +44,18 @@ const CLOSE_GRACE_MS = 500;
 export class WsServer {
   readonly host: string;
   readonly port: number;
-  readonly #server: Server;
-  readonly #options: WsServerOptions;
-  readonly #wss: WebSocketServer;
-  readonly #sockets = new Set<Socket>();
-  readonly #strangers: Strangers;
-  readonly #refusals: Refusals;
+  private readonly server: Server;
+  private readonly options: WsServerOptions;
+  private readonly wss: WebSocketServer;
+  private readonly sockets = new Set<Socket>();
+  private readonly strangers: Strangers;
+  private readonly refusals: Refusals;
   /** Connections that came before anybody asked for them. */
-  readonly #pending = new Map<WebSocket, Socket>();
-  #welcome: Welcome | undefined;
-  #closing: Promise<void> | undefined;
+  private readonly pending = new Map<WebSocket, Socket>();
+  private welcome: Welcome | undefined;
+  private closing: Promise<void> | undefined;
 
-  /** Throws ADDRESS_IN_USE, UNREACHABLE for a host that this machine can't bind, or INVALID_ARGUMENT for bad certificates. */
+  /** @throws CommError ADDRESS_IN_USE, UNREACHABLE for a host that this machine can't bind, or INVALID_ARGUMENT for bad certificates. */
   static async listen(options: WsServerOptions): Promise<WsServer> {
     const { tls } = options;
     const server =
@@ -69,17 +69,17 @@ export class WsServer {
     const { strangerTimeoutMs: timeoutMs = HANDSHAKE_TIMEOUT_MS, maxStrangers = DEFAULT_MAX_STRANGERS } = options;
     this.host = host;
     this.port = (server.address() as AddressInfo).port;
-    this.#server = server;
-    this.#options = options;
-    this.#refusals = new Refusals(onRefused);
+    this.server = server;
+    this.options = options;
+    this.refusals = new Refusals(onRefused);
     const onExpired = (socket: Socket): void =>
       this.refuse(socket, strangerError('TIMEOUT', `no proof of the job secret in ${timeoutMs} ms`));
     const onEvicted = (socket: Socket): void =>
       this.refuse(socket, strangerError('LIMIT', 'too many connections without a proof of the job secret'));
     const { maxStrangersPerAddress: maxPerAddress = Math.ceil((3 * maxStrangers) / 4) } = options;
-    this.#strangers = new Strangers({ maxStrangers, maxPerAddress, timeoutMs, onExpired, onEvicted });
-    this.#wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload, clientTracking: false });
-    server.on('connection', (socket: Socket) => this.#meet(socket));
+    this.strangers = new Strangers({ maxStrangers, maxPerAddress, timeoutMs, onExpired, onEvicted });
+    this.wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload, clientTracking: false });
+    server.on('connection', (socket: Socket) => this.meet(socket));
     server.on('tlsClientError', (cause: Error, socket: Socket) => {
       this.refuse(socket, tlsErrorOf(cause) ?? strangerError('AUTH_FAILED', `no TLS (${cause.message})`));
     });
@@ -89,66 +89,66 @@ export class WsServer {
       response.writeHead(status, { connection: 'close', upgrade: 'websocket' }).end(`${STATUS_CODES[status] ?? ''}\n`);
     });
     // request.socket is the same socket with its TCP type.
-    server.on('upgrade', (request, _, head) => this.#upgrade(request, request.socket, head));
+    server.on('upgrade', (request, _, head) => this.upgrade(request, request.socket, head));
   }
 
   /** Shakes hands with every connection, past and future; who passes is handed over. Call it once. */
   onPeer(welcome: Welcome): void {
-    this.#welcome = welcome;
-    const pending = [...this.#pending];
-    this.#pending.clear();
-    for (const [ws, socket] of pending) this.#challenge(ws, socket, welcome);
+    this.welcome = welcome;
+    const pending = [...this.pending];
+    this.pending.clear();
+    for (const [ws, socket] of pending) this.challenge(ws, socket, welcome);
   }
 
   /** For the owner: reports a peer that it turned away after the handshake. */
   refuse(from: Socket | string, error: CommError): void {
-    this.#refusals.report(typeof from === 'string' ? from : (from.remoteAddress ?? 'unknown'), error);
+    this.refusals.report(typeof from === 'string' ? from : (from.remoteAddress ?? 'unknown'), error);
   }
 
   /** Idempotent: stops listening; connections get a short grace to end by themselves. */
   close(): Promise<void> {
-    this.#closing ??= new Promise((resolve) => {
+    this.closing ??= new Promise((resolve) => {
       const timer = setTimeout(() => {
-        for (const socket of this.#sockets) socket.destroy();
+        for (const socket of this.sockets) socket.destroy();
       }, CLOSE_GRACE_MS);
-      this.#server.close(() => {
+      this.server.close(() => {
         clearTimeout(timer);
         resolve();
       });
-      this.#server.closeAllConnections();
-      for (const ws of this.#pending.keys()) ws.terminate();
+      this.server.closeAllConnections();
+      for (const ws of this.pending.keys()) ws.terminate();
     });
-    return this.#closing;
+    return this.closing;
   }
 
-  #meet(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
-    this.#strangers.add(socket);
+  private meet(socket: Socket): void {
+    this.sockets.add(socket);
+    socket.once('close', () => this.sockets.delete(socket));
+    this.strangers.add(socket);
   }
 
-  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+  private upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     socket.on('error', () => socket.destroy());
-    if (pathOf(request) !== this.#options.path || this.#closing !== undefined) {
+    if (pathOf(request) !== this.options.path || this.closing !== undefined) {
       this.refuse(socket, strangerError('PROTOCOL', 'a WebSocket on a wrong path'));
       socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
-    this.#strangers.spoke(socket);
-    this.#wss.handleUpgrade(request, socket, head, (ws) => {
+    this.strangers.spoke(socket);
+    this.wss.handleUpgrade(request, socket, head, (ws) => {
       ws.on('error', () => ws.terminate());
       socket.setNoDelay(true);
-      if (this.#welcome !== undefined) this.#challenge(ws, socket, this.#welcome);
+      if (this.welcome !== undefined) this.challenge(ws, socket, this.welcome);
       else {
-        this.#pending.set(ws, socket);
-        ws.once('close', () => this.#pending.delete(ws));
+        this.pending.set(ws, socket);
+        ws.once('close', () => this.pending.delete(ws));
       }
     });
   }
 
-  #challenge(ws: WebSocket, socket: Socket, welcome: Welcome): void {
+  private challenge(ws: WebSocket, socket: Socket, welcome: Welcome): void {
     const side = new ListenerHandshake(welcome, (identity) => welcome.admit(identity));
-    const { strangerTimeoutMs: timeoutMs } = this.#options;
+    const { strangerTimeoutMs: timeoutMs } = this.options;
     shakeHands(
       ws,
       side,
@@ -158,7 +158,7 @@ export class WsServer {
           if (outcome.error.phase !== 'handshake') this.refuse(socket, outcome.error);
           return;
         }
-        this.#strangers.welcome(socket);
+        this.strangers.welcome(socket);
         welcome.onPeer(ws, socket, outcome.identity);
       },
       { timeoutMs, stranger: socket },

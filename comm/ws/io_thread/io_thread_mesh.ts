@@ -54,9 +54,9 @@ export class IoThreadServer {
   readonly worker: Worker;
   /** Settles when the thread ended, with why if nobody asked it to. */
   readonly ended: Promise<string>;
-  #closing: Promise<void> | undefined;
+  private closing: Promise<void> | undefined;
 
-  /** Rejects as `listenForPeers` does; then no thread is left. */
+  /** @throws CommError as `listenForPeers`; then no thread is left. */
   static async listen(address: Address, { tls, onRefused }: PeerServerOptions): Promise<IoThreadServer> {
     const workerData: IoThreadOrder = { address, tls };
     const worker = new Worker(new URL('./io_thread_worker.js', import.meta.url), { workerData });
@@ -81,11 +81,11 @@ export class IoThreadServer {
 
   /** Idempotent: closes the port and every link, after what was sent left or a short grace, and ends the thread. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    this.closing ??= this.shut();
+    return this.closing;
   }
 
-  async #close(): Promise<void> {
+  private async shut(): Promise<void> {
     this.worker.postMessage({ kind: 'close' } satisfies ToIoThread);
     const timer = setTimeout(() => void this.worker.terminate(), TERMINATE_AFTER_MS);
     await this.ended;
@@ -104,43 +104,43 @@ interface Receiver {
 }
 
 class IoThreadMesh extends MeshBase {
-  readonly #server: IoThreadServer;
-  readonly #frames: FramePort<ToIoThread>;
-  readonly #signal: AbortSignal | undefined;
+  private readonly server: IoThreadServer;
+  private readonly frames: FramePort<ToIoThread>;
+  private readonly signal: AbortSignal | undefined;
   /** What can be told to a thread. */
-  readonly #plainOptions: Omit<WsMeshOptions, 'server' | 'signal'>;
-  readonly #receivers = new Map<number, Receiver>();
-  #numReceives = 0;
+  private readonly plainOptions: Omit<WsMeshOptions, 'server' | 'signal'>;
+  private readonly receivers = new Map<number, Receiver>();
+  private numReceives = 0;
   /** Peers that a frame could not be sent to, and why: they are lost. */
-  readonly #unsent = new Map<Rank, CommError>();
+  private readonly unsent = new Map<Rank, CommError>();
   /** What the thread has received, as of its last answer. */
-  #received: MeshStats | undefined;
+  private received: MeshStats | undefined;
   /** Why the thread is gone although nobody closed it. */
-  #crash: string | undefined;
-  #onOpen: () => void = () => undefined;
-  #onFailed: (error: CommError) => void = () => undefined;
+  private crash: string | undefined;
+  private onOpen: () => void = () => undefined;
+  private onFailed: (error: CommError) => void = () => undefined;
 
   constructor(options: IoThreadMeshOptions) {
     super(options.rank, options.size, options);
     const { server, signal, ...plain } = options;
-    this.#server = server;
-    this.#signal = signal;
-    this.#plainOptions = plain;
-    this.#frames = new FramePort(server.worker, this.memory);
-    this.#server.worker.on('message', (message: FromIoThread) => this.#hear(message));
-    void this.#server.ended.then((why) => this.#crashed(why));
+    this.server = server;
+    this.signal = signal;
+    this.plainOptions = plain;
+    this.frames = new FramePort(server.worker, this.memory);
+    this.server.worker.on('message', (message: FromIoThread) => this.hear(message));
+    void this.server.ended.then((why) => this.crashed(why));
   }
 
   async open(): Promise<void> {
-    const signal = this.#signal;
-    const onAbort = (): void => this.#tell({ kind: 'abort' });
-    this.#tell({ kind: 'open', options: this.#plainOptions });
+    const signal = this.signal;
+    const onAbort = (): void => this.tell({ kind: 'abort' });
+    this.tell({ kind: 'open', options: this.plainOptions });
     signal?.addEventListener('abort', onAbort);
     if (signal?.aborted === true) onAbort();
     try {
       await new Promise<void>((resolve, reject) => {
-        this.#onOpen = resolve;
-        this.#onFailed = reject;
+        this.onOpen = resolve;
+        this.onFailed = reject;
       });
     } finally {
       signal?.removeEventListener('abort', onAbort);
@@ -149,104 +149,102 @@ class IoThreadMesh extends MeshBase {
 
   override receive(from: Rank, key: FrameKey, { timeoutMs, signal }: Wait): Promise<Frame> {
     return new Promise((resolve, reject) => {
-      if (this.#crash !== undefined) throw endedError(this.#crash, key);
+      if (this.crash !== undefined) throw endedError(this.crash, key);
       if (this.isClosed) throw closedError(key);
-      const unsent = this.#unsent.get(from);
+      const unsent = this.unsent.get(from);
       if (unsent !== undefined) throw unsent;
       if (signal?.aborted === true) throw abortedError(from, key, signal);
-      const id = (this.#numReceives += 1);
-      const deadline = new Deadline(checkTimeout(timeoutMs), () =>
-        this.#cancel(id, timeoutError(from, key, timeoutMs)),
-      );
-      const onAbort = (): void => this.#cancel(id, abortedError(from, key, signal));
+      const id = ++this.numReceives;
+      const deadline = new Deadline(checkTimeout(timeoutMs), () => this.cancel(id, timeoutError(from, key, timeoutMs)));
+      const onAbort = (): void => this.cancel(id, abortedError(from, key, signal));
       signal?.addEventListener('abort', onAbort);
       const settle = (): void => {
         deadline.cancel();
         signal?.removeEventListener('abort', onAbort);
-        this.#receivers.delete(id);
+        this.receivers.delete(id);
       };
-      this.#receivers.set(id, {
+      this.receivers.set(id, {
         ...{ from, key, verdict: undefined },
         resolve: (frame) => resolve((settle(), frame)),
         reject: (error) => reject((settle(), error)),
       });
-      this.#tell({ kind: 'receive', id, from, key });
+      this.tell({ kind: 'receive', id, from, key });
     });
   }
 
   override advanceEpoch(epoch: number): void {
-    this.#tell({ kind: 'advance_epoch', epoch });
+    this.tell({ kind: 'advance_epoch', epoch });
   }
 
   override mute(rank: Rank, isMuted: boolean): void {
     super.mute(rank, isMuted); // checks the rank
-    this.#tell({ kind: 'mute', rank, isMuted });
+    this.tell({ kind: 'mute', rank, isMuted });
   }
 
   override stats(): MeshStats {
     const { framesSent, bytesSent, ...none } = super.stats();
-    return { ...none, ...this.#received, framesSent, bytesSent };
+    return { ...none, ...this.received, framesSent, bytesSent };
   }
 
   protected override transmit(_to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    this.#frames.send(header, payload);
+    this.frames.send(header, payload);
   }
 
   protected override transmitOwn(_to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    this.#frames.give(header, payload);
+    this.frames.give(header, payload);
   }
 
   protected override letGo(): void {
-    this.#frames.flush();
+    this.frames.flush();
   }
 
   protected override disconnect(): Promise<void> {
-    for (const receiver of [...this.#receivers.values()]) receiver.reject(closedError(receiver.key));
-    this.#frames.flush();
-    return this.#server.close();
+    for (const receiver of [...this.receivers.values()]) receiver.reject(closedError(receiver.key));
+    this.frames.flush();
+    return this.server.close();
   }
 
-  #tell(message: ToIoThread): void {
-    this.#frames.post(message);
+  private tell(message: ToIoThread): void {
+    this.frames.post(message);
   }
 
-  #hear(message: FromIoThread): void {
+  private hear(message: FromIoThread): void {
     switch (message.kind) {
       case 'listening':
       case 'turned_away': // the server's business
         return;
       case 'open':
-        return this.#onOpen();
+        return this.onOpen();
       case 'failed':
-        return this.#onFailed(errorOfPlain(message.error, this.#signal?.reason));
+        return this.onFailed(errorOfPlain(message.error, this.signal?.reason));
       case 'closed':
         if (message.why.kind === 'lost') this.lose(message.why.rank, message.why.why);
         return;
       case 'unsent':
-        return this.#giveUp(message.to, errorOfPlain(message.error));
+        return this.giveUp(message.to, errorOfPlain(message.error));
       case 'frame':
-        return this.#deliver(message);
+        return this.deliver(message);
       case 'refused':
-        return this.#refuse(message);
+        return this.refuse(message);
     }
   }
 
-  #giveUp(peer: Rank, error: CommError): void {
-    this.#unsent.set(peer, error);
+  private giveUp(peer: Rank, error: CommError): void {
+    this.unsent.set(peer, error);
     this.lose(peer, error.message, error.code);
-    for (const receiver of [...this.#receivers.values()]) if (receiver.from === peer) receiver.reject(error);
+    for (const receiver of [...this.receivers.values()]) if (receiver.from === peer) receiver.reject(error);
   }
 
-  #deliver({ id, header, payload, arrivedAtMs, stats }: Extract<FromIoThread, { kind: 'frame' }>): void {
-    this.#received = stats;
+  private deliver({ id, header, payload, arrivedAtMs, stats }: Extract<FromIoThread, { kind: 'frame' }>): void {
+    this.received = stats;
     const arrivedMs = arrivedAtMs - performance.timeOrigin;
     const release = releaseOnce(this.memory, payload);
-    this.#receivers.get(id)?.resolve({ header, payload, arrivedMs, release });
+    this.receivers.get(id)?.resolve({ header, payload, arrivedMs, release });
   }
 
-  #refuse({ id, error: plain, stats }: Extract<FromIoThread, { kind: 'refused' }>): void {
-    this.#received = stats;
-    const receiver = this.#receivers.get(id);
+  private refuse({ id, error: plain, stats }: Extract<FromIoThread, { kind: 'refused' }>): void {
+    this.received = stats;
+    const receiver = this.receivers.get(id);
     if (receiver === undefined) return;
     const error = errorOfPlain(plain);
     if (error.rank !== undefined && !ABOUT_THE_CALL.includes(error.code))
@@ -255,20 +253,20 @@ class IoThreadMesh extends MeshBase {
   }
 
   /** The thread answers, with the frame if it came meanwhile. */
-  #cancel(id: number, verdict: CommError): void {
-    const receiver = this.#receivers.get(id);
+  private cancel(id: number, verdict: CommError): void {
+    const receiver = this.receivers.get(id);
     if (receiver !== undefined) receiver.verdict ??= verdict;
-    this.#tell({ kind: 'cancel', id });
+    this.tell({ kind: 'cancel', id });
   }
 
-  #crashed(why: string): void {
+  private crashed(why: string): void {
     if (this.isClosed) return;
-    this.#crash = why;
-    this.#onFailed(endedError(why));
-    for (let peer = 0; peer < this.size; peer += 1) {
+    this.crash = why;
+    this.onFailed(endedError(why));
+    for (let peer = 0; peer < this.size; peer++) {
       if (peer !== this.rank) this.lose(asRank(peer), `the own I/O thread ended: ${why}`);
     }
-    for (const receiver of [...this.#receivers.values()]) receiver.reject(endedError(why, receiver.key));
+    for (const receiver of [...this.receivers.values()]) receiver.reject(endedError(why, receiver.key));
   }
 }
 

@@ -56,7 +56,7 @@ export interface PlainError {
   readonly waitedMs: number | undefined;
 }
 
-/** Throws what is no CommError. */
+/** A CommError as it travels between threads. @throws `error` itself when it is no CommError. */
 export function plainErrorOf(error: unknown): PlainError {
   if (!(error instanceof CommError)) throw error;
   const { code, message, rank, layer, phase, waitedMs } = error;

@@ -13,87 +13,87 @@ import type { WsServer } from '../door/ws_server.js';
 const NO_DEADLINE_MS = 2 ** 31 - 1;
 
 class IoThread {
-  readonly #port: MessagePort;
-  readonly #server: WsServer;
-  readonly #opening = new AbortController();
-  readonly #receiving = new Map<number, AbortController>();
-  #mesh: Mesh | undefined;
+  private readonly port: MessagePort;
+  private readonly server: WsServer;
+  private readonly opening = new AbortController();
+  private readonly receiving = new Map<number, AbortController>();
+  private mesh: Mesh | undefined;
 
   constructor(port: MessagePort, server: WsServer) {
-    this.#port = port;
-    this.#server = server;
+    this.port = port;
+    this.server = server;
     port.on('message', (message: FrameMessage | ToIoThread) => {
-      if (isFrameMessage(message)) this.#send(message);
-      else this.#obey(message);
+      if (isFrameMessage(message)) this.send(message);
+      else this.obey(message);
     });
     tell(port, { kind: 'listening', host: server.host, port: server.port });
   }
 
-  #obey(message: ToIoThread): void {
+  private obey(message: ToIoThread): void {
     switch (message.kind) {
       case 'open':
-        return void this.#open(message.options);
+        return void this.open(message.options);
       case 'abort':
-        return this.#opening.abort();
+        return this.opening.abort();
       case 'receive':
-        return void this.#receive(message.id, message.from, message.key);
+        return void this.receive(message.id, message.from, message.key);
       case 'cancel':
-        return this.#receiving.get(message.id)?.abort();
+        return this.receiving.get(message.id)?.abort();
       case 'advance_epoch':
-        return this.#mesh!.advanceEpoch(message.epoch);
+        return this.mesh!.advanceEpoch(message.epoch);
       case 'mute':
-        return this.#mesh!.mute(message.rank, message.isMuted);
+        return this.mesh!.mute(message.rank, message.isMuted);
       case 'close':
-        return void this.#close();
+        return void this.close();
     }
   }
 
-  async #open(options: Omit<WsMeshOptions, 'server' | 'signal'>): Promise<void> {
+  private async open(options: Omit<WsMeshOptions, 'server' | 'signal'>): Promise<void> {
     try {
-      const mesh = await openWsMesh({ ...options, server: this.#server, signal: this.#opening.signal });
-      this.#mesh = mesh;
-      tell(this.#port, { kind: 'open' });
-      void mesh.closed.then((why) => tell(this.#port, { kind: 'closed', why }));
+      const mesh = await openWsMesh({ ...options, server: this.server, signal: this.opening.signal });
+      this.mesh = mesh;
+      tell(this.port, { kind: 'open' });
+      void mesh.closed.then((why) => tell(this.port, { kind: 'closed', why }));
     } catch (error) {
-      fail(this.#port, error);
+      fail(this.port, error);
     }
   }
 
-  #send(message: FrameMessage): void {
-    const mesh = this.#mesh!;
+  private send(message: FrameMessage): void {
+    const mesh = this.mesh!;
     for (const { header, payload } of framesOf(message, mesh.memory)) {
       try {
         mesh.give(header.destination, header, payload);
       } catch (error) {
-        tell(this.#port, { kind: 'unsent', to: header.destination, error: plainErrorOf(error) });
+        tell(this.port, { kind: 'unsent', to: header.destination, error: plainErrorOf(error) });
       }
     }
   }
 
-  async #receive(id: number, from: Rank, key: FrameKey): Promise<void> {
+  private async receive(id: number, from: Rank, key: FrameKey): Promise<void> {
     const canceled = new AbortController();
-    this.#receiving.set(id, canceled);
-    const mesh = this.#mesh!;
+    this.receiving.set(id, canceled);
+    const mesh = this.mesh!;
     try {
-      this.#hand(id, await mesh.receive(from, key, { timeoutMs: NO_DEADLINE_MS, signal: canceled.signal }));
+      this.hand(id, await mesh.receive(from, key, { timeoutMs: NO_DEADLINE_MS, signal: canceled.signal }));
     } catch (error) {
-      tell(this.#port, { kind: 'refused', id, error: plainErrorOf(error), stats: mesh.stats() });
+      tell(this.port, { kind: 'refused', id, error: plainErrorOf(error), stats: mesh.stats() });
     } finally {
-      this.#receiving.delete(id);
+      this.receiving.delete(id);
     }
   }
 
   /** The payload's memory changes hands: it is given back there. */
-  #hand(id: number, { header, payload, arrivedMs }: Frame): void {
+  private hand(id: number, { header, payload, arrivedMs }: Frame): void {
     const arrivedAtMs = performance.timeOrigin + arrivedMs;
-    const stats = this.#mesh!.stats();
+    const stats = this.mesh!.stats();
     const transfer = payload.byteLength === 0 ? [] : [payload.buffer]; // all empty ones share one
-    tell(this.#port, { kind: 'frame', id, header, payload, arrivedAtMs, stats }, transfer);
+    tell(this.port, { kind: 'frame', id, header, payload, arrivedAtMs, stats }, transfer);
   }
 
-  async #close(): Promise<void> {
-    await (this.#mesh ?? this.#server).close();
-    this.#port.close();
+  private async close(): Promise<void> {
+    await (this.mesh ?? this.server).close();
+    this.port.close();
   }
 }
 

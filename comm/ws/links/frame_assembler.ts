@@ -15,77 +15,77 @@ export interface FrameAssemblerOptions {
 const NO_BYTES = new Uint8Array(new ArrayBuffer(0));
 
 export class FrameAssembler implements MessageSink {
-  readonly #options: FrameAssemblerOptions;
-  readonly #head = new Uint8Array(FRAME_HEADER_BYTES);
-  #header: FrameHeader | undefined;
-  #payload: Uint8Array<ArrayBuffer> = NO_BYTES;
+  private readonly options: FrameAssemblerOptions;
+  private readonly head = new Uint8Array(FRAME_HEADER_BYTES);
+  private header: FrameHeader | undefined;
+  private payload: Uint8Array<ArrayBuffer> = NO_BYTES;
   /** Of the present message: bytes that came, that were announced by its fragments, and that were copied. */
-  #numBytes = 0;
-  #announcedBytes = 0;
-  #copiedBytes = 0;
-  #isLast = false;
+  private numBytes = 0;
+  private announcedBytes = 0;
+  private copiedBytes = 0;
+  private isLast = false;
 
   constructor(options: FrameAssemblerOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   begin(numBytes: number, isLast: boolean): void {
-    this.#announcedBytes += numBytes;
-    this.#isLast = isLast;
-    if (this.#header !== undefined) this.#checkLength(this.#header);
+    this.announcedBytes += numBytes;
+    this.isLast = isLast;
+    if (this.header !== undefined) this.checkLength(this.header);
   }
 
   write(bytes: Uint8Array): void {
-    const rest = this.#header === undefined ? this.#readHead(bytes) : bytes;
+    const rest = this.header === undefined ? this.readHead(bytes) : bytes;
     if (rest.byteLength === 0) return;
-    this.#payload.set(rest, this.#numBytes - FRAME_HEADER_BYTES);
-    this.#numBytes += rest.byteLength;
-    this.#copiedBytes += rest.byteLength;
+    this.payload.set(rest, this.numBytes - FRAME_HEADER_BYTES);
+    this.numBytes += rest.byteLength;
+    this.copiedBytes += rest.byteLength;
   }
 
   space(): Uint8Array | undefined {
-    return this.#header === undefined ? undefined : this.#payload.subarray(this.#numBytes - FRAME_HEADER_BYTES);
+    return this.header === undefined ? undefined : this.payload.subarray(this.numBytes - FRAME_HEADER_BYTES);
   }
 
   filled(numBytes: number): void {
-    this.#numBytes += numBytes;
+    this.numBytes += numBytes;
   }
 
   end(): void {
     // Only a message that is too short for a header has none, and decoding says so.
-    const header = this.#header ?? decodeHeader(this.#head.subarray(0, this.#numBytes));
-    const [payload, copiedBytes] = [this.#payload, this.#copiedBytes];
-    this.#header = undefined;
-    this.#payload = NO_BYTES;
-    this.#numBytes = this.#announcedBytes = this.#copiedBytes = 0;
-    const release = releaseOnce(this.#options.memory, payload);
-    this.#options.onFrame({ header, payload, release }, copiedBytes);
+    const header = this.header ?? decodeHeader(this.head.subarray(0, this.numBytes));
+    const [payload, copiedBytes] = [this.payload, this.copiedBytes];
+    this.header = undefined;
+    this.payload = NO_BYTES;
+    this.numBytes = this.announcedBytes = this.copiedBytes = 0;
+    const release = releaseOnce(this.options.memory, payload);
+    this.options.onFrame({ header, payload, release }, copiedBytes);
   }
 
   /** What follows the header in these bytes. */
-  #readHead(bytes: Uint8Array): Uint8Array {
-    const part = bytes.subarray(0, FRAME_HEADER_BYTES - this.#numBytes);
-    this.#head.set(part, this.#numBytes);
-    this.#numBytes += part.byteLength;
-    if (this.#numBytes === FRAME_HEADER_BYTES) {
-      const header = decodeHeader(this.#head);
-      this.#checkLength(header);
-      this.#header = header;
-      if (header.payloadBytes > 0) this.#payload = this.#options.memory.allocate(header.payloadBytes);
+  private readHead(bytes: Uint8Array): Uint8Array {
+    const part = bytes.subarray(0, FRAME_HEADER_BYTES - this.numBytes);
+    this.head.set(part, this.numBytes);
+    this.numBytes += part.byteLength;
+    if (this.numBytes === FRAME_HEADER_BYTES) {
+      const header = decodeHeader(this.head);
+      this.checkLength(header);
+      this.header = header;
+      if (header.payloadBytes > 0) this.payload = this.options.memory.allocate(header.payloadBytes);
     }
     return bytes.subarray(part.byteLength);
   }
 
   /** Before the payload gets memory. */
-  #checkLength({ source, layer, phase, payloadBytes }: FrameHeader): void {
+  private checkLength({ source, layer, phase, payloadBytes }: FrameHeader): void {
     const where = { rank: source, layer, phase };
-    const [frameBytes, announced] = [FRAME_HEADER_BYTES + payloadBytes, this.#announcedBytes];
-    const { maxFrameBytes } = this.#options;
+    const [frameBytes, announced] = [FRAME_HEADER_BYTES + payloadBytes, this.announcedBytes];
+    const { maxFrameBytes } = this.options;
     if (frameBytes > maxFrameBytes) {
       const what = `rank ${source} announced a frame of ${frameBytes} bytes, ${maxFrameBytes} allowed`;
       throw new CommError('LIMIT', `${what}; give every rank the same maxFrameBytes`, { ...where, isItsDoing: true });
     }
-    if (this.#isLast ? announced === frameBytes : announced <= frameBytes) return;
+    if (this.isLast ? announced === frameBytes : announced <= frameBytes) return;
     const what = `rank ${source} announced ${payloadBytes} payload bytes and sent ${announced - FRAME_HEADER_BYTES}`;
     throw new CommError('PROTOCOL', `${what}; run the same build on every rank`, where);
   }

@@ -21,31 +21,31 @@ export interface InboundOptions {
 }
 
 export class InboundLink {
-  readonly #ws: WebSocket;
-  readonly #bulk: BulkSocket;
-  readonly #account: CreditAccount;
-  #isAnswering = false;
+  private readonly ws: WebSocket;
+  private readonly bulk: BulkSocket;
+  private readonly account: CreditAccount;
+  private isAnswering = false;
 
   /** Takes an authenticated connection over, in the turn in which its handshake ended, and tells the peer so. */
   constructor(ws: WebSocket, bulk: BulkSocket, options: InboundOptions) {
-    this.#ws = ws;
-    this.#bulk = bulk;
+    this.ws = ws;
+    this.bulk = bulk;
     const { window, maxFrameBytes, memory } = options;
-    this.#account = new CreditAccount(window, maxFrameBytes);
+    this.account = new CreditAccount(window, maxFrameBytes);
     const sink = new FrameAssembler({
       maxFrameBytes,
       memory,
       onFrame: (frame, copiedBytes) => {
-        this.#account.received(FRAME_HEADER_BYTES + frame.payload.byteLength);
+        this.account.received(FRAME_HEADER_BYTES + frame.payload.byteLength);
         options.onFrame(frame, copiedBytes);
-        this.#returnCredit();
+        this.returnCredit();
       },
     });
     const reader = new WsReader({
       ...{ maxMessageBytes: maxFrameBytes, sink },
-      onPing: (payload) => this.#answerPing(payload),
+      onPing: (payload) => this.answerPing(payload),
       onClose: (code) => {
-        this.#answerClose();
+        this.answerClose();
         options.onEnd(`it closed its connection (${code})`, 'PEER_LOST');
       },
     });
@@ -53,46 +53,46 @@ export class InboundLink {
     ws.on('message', () => options.onEnd('it sent a message before this rank was ready', 'PROTOCOL'));
     ws.on('error', (error) => options.onEnd(error.message, 'PEER_LOST'));
     ws.on('close', (code) => options.onEnd(`its connection closed (${code})`, 'PEER_LOST'));
-    this.#send({ kind: 'ready', ...window });
+    this.send({ kind: 'ready', ...window });
   }
 
   /** A frame that came was taken or dropped. */
   released(frameBytes: number): void {
-    this.#account.released(frameBytes);
-    this.#returnCredit();
+    this.account.released(frameBytes);
+    this.returnCredit();
   }
 
   terminate(): void {
-    this.#ws.terminate();
+    this.ws.terminate();
   }
 
   get isClosed(): boolean {
-    return this.#ws.readyState === this.#ws.CLOSED;
+    return this.ws.readyState === this.ws.CLOSED;
   }
 
   onceClosed(done: () => void): void {
-    this.#ws.once('close', done);
+    this.ws.once('close', done);
   }
 
-  #returnCredit(): void {
-    const credit = this.#account.due();
-    if (credit !== undefined) this.#send({ kind: 'credit', ...credit });
+  private returnCredit(): void {
+    const credit = this.account.due();
+    if (credit !== undefined) this.send({ kind: 'credit', ...credit });
   }
 
-  #send(message: LinkControl): void {
-    if (this.#ws.readyState === this.#ws.OPEN) this.#ws.send(encodeLinkControl(message));
+  private send(message: LinkControl): void {
+    if (this.ws.readyState === this.ws.OPEN) this.ws.send(encodeLinkControl(message));
   }
 
   /** One pong at a time waits for the socket, however many pings come; RFC 6455 wants no more. */
-  #answerPing(payload: Uint8Array): void {
-    if (this.#isAnswering) return;
-    this.#isAnswering = true;
-    this.#ws.pong(payload, true, () => (this.#isAnswering = false));
+  private answerPing(payload: Uint8Array): void {
+    if (this.isAnswering) return;
+    this.isAnswering = true;
+    this.ws.pong(payload, true, () => (this.isAnswering = false));
   }
 
   /** The answer that RFC 6455 wants, then the end: nothing follows a close. */
-  #answerClose(): void {
-    this.#ws.close(1000);
-    this.#bulk.socket.destroySoon();
+  private answerClose(): void {
+    this.ws.close(1000);
+    this.bulk.socket.destroySoon();
   }
 }

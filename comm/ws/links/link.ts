@@ -17,87 +17,87 @@ export interface LinkEvents {
 const CLOSE_GRACE_MS = 500;
 
 export class Link {
-  readonly #events: LinkEvents;
-  #inbound: InboundLink | undefined;
-  #outbound: OutboundLink | undefined;
-  #isClosing = false;
-  #isLost = false;
+  private readonly events: LinkEvents;
+  private inbound: InboundLink | undefined;
+  private outbound: OutboundLink | undefined;
+  private isClosing = false;
+  private isLost = false;
 
   constructor(events: LinkEvents) {
-    this.#events = events;
+    this.events = events;
   }
 
   /** Both connections are there and the peer reads. */
   get isOpen(): boolean {
-    return !this.#isLost && this.#inbound !== undefined && this.#outbound?.isReady === true;
+    return !this.isLost && this.inbound !== undefined && this.outbound?.isReady === true;
   }
 
   get hasOutbound(): boolean {
-    return this.#outbound !== undefined;
+    return this.outbound !== undefined;
   }
 
   /** `make` gets what the connection that this rank dialed reports to. */
   setInbound(make: (events: Pick<InboundOptions, 'onEnd'>) => InboundLink): void {
-    this.#inbound = make({ onEnd: (why, code) => this.cut(why, code) });
-    this.#afterChange();
+    this.inbound = make({ onEnd: (why, code) => this.cut(why, code) });
+    this.afterChange();
   }
 
   /** `make` gets what the connection that the peer dialed reports to. */
   setOutbound(make: (events: Pick<OutboundOptions, 'onEnd' | 'onReady'>) => OutboundLink): void {
     const events = {
       onEnd: (why: string, code: CommError['code']) => this.cut(why, code),
-      onReady: () => this.#afterChange(),
+      onReady: () => this.afterChange(),
     };
-    this.#outbound = make(events);
-    this.#afterChange();
+    this.outbound = make(events);
+    this.afterChange();
   }
 
-  /** `onSent`: the payload isn't used any more. Throws LIMIT. */
+  /** `onSent`: the payload isn't used any more. @throws CommError LIMIT when a whole window waits already. */
   send(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
-    this.#outbound!.send(header, payload, onSent);
+    this.outbound!.send(header, payload, onSent);
   }
 
   /** What was sent leaves now. */
   flush(): void {
-    this.#outbound?.flush();
+    this.outbound?.flush();
   }
 
   /** A frame of the peer was taken or dropped. */
   released(frameBytes: number): void {
-    this.#inbound?.released(frameBytes);
+    this.inbound?.released(frameBytes);
   }
 
   /** Idempotent: ends both connections after what was sent left, or after a short grace. */
   close(): Promise<void> {
-    this.#isClosing = true;
-    const open = [this.#inbound, this.#outbound].filter((end) => end?.isClosed === false);
+    this.isClosing = true;
+    const open = [this.inbound, this.outbound].filter((end) => end?.isClosed === false);
     if (open.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.cut('closing took too long', 'CLOSED'), CLOSE_GRACE_MS);
       let numOpen = open.length;
       const onClosed = (): void => {
-        numOpen -= 1;
+        numOpen--;
         if (numOpen > 0) return;
         clearTimeout(timer);
         resolve();
       };
       for (const end of open) end!.onceClosed(onClosed);
       // The peer ends both once it read the goodbye behind the last frame; the own inbound has nothing to say.
-      if (this.#outbound?.isClosed === false) this.#outbound.close();
+      if (this.outbound?.isClosed === false) this.outbound.close();
       else this.cut('half a link', 'CLOSED');
     });
   }
 
   /** Ends both connections at once and tells why, unless this end is closing anyway. */
   cut(why: string, code: CommError['code']): void {
-    if (this.#isLost) return;
-    this.#isLost = true;
-    if (!this.#isClosing) this.#events.onLost(why, code);
-    this.#outbound?.terminate();
-    this.#inbound?.terminate();
+    if (this.isLost) return;
+    this.isLost = true;
+    if (!this.isClosing) this.events.onLost(why, code);
+    this.outbound?.terminate();
+    this.inbound?.terminate();
   }
 
-  #afterChange(): void {
-    if (this.isOpen) this.#events.onOpen();
+  private afterChange(): void {
+    if (this.isOpen) this.events.onOpen();
   }
 }

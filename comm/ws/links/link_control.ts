@@ -19,7 +19,7 @@ export function encodeLinkControl({ kind, numFrames, numBytes }: LinkControl): U
   return new Uint8Array(view.buffer);
 }
 
-/** Throws PROTOCOL on anything that `encodeLinkControl` can't have written. */
+/** @throws CommError PROTOCOL on anything that `encodeLinkControl` can't have written. */
 export function decodeLinkControl(bytes: Uint8Array): LinkControl {
   if (bytes.byteLength !== LINK_CONTROL_BYTES) {
     throw refusal(`a control message of ${bytes.byteLength} bytes, ${LINK_CONTROL_BYTES} expected`);

@@ -22,124 +22,124 @@ interface QueuedFrame {
 }
 
 export class OutboundLink {
-  readonly #ws: WebSocket;
-  readonly #writer: WsWriter;
-  readonly #options: OutboundOptions;
-  readonly #out: SendWindow;
+  private readonly ws: WebSocket;
+  private readonly writer: WsWriter;
+  private readonly options: OutboundOptions;
+  private readonly out: SendWindow;
   /** Frames beyond the window, in order. */
-  readonly #queue: QueuedFrame[] = [];
-  #queuedBytes = 0;
-  #isReady = false;
-  #onDrained: (() => void) | undefined;
+  private readonly queue: QueuedFrame[] = [];
+  private queuedBytes = 0;
+  private isPeerReady = false;
+  private onDrained: (() => void) | undefined;
 
   /** Takes an authenticated connection, in the turn in which its handshake ended. */
   constructor(ws: WebSocket, socket: Socket, options: OutboundOptions) {
-    this.#ws = ws;
-    this.#writer = new WsWriter(socket);
-    this.#options = options;
-    this.#out = new SendWindow(options.window);
-    ws.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    this.ws = ws;
+    this.writer = new WsWriter(socket);
+    this.options = options;
+    this.out = new SendWindow(options.window);
+    ws.on('message', (data, isBinary) => this.receive(data, isBinary));
     ws.on('error', (error) => options.onEnd(error.message, 'PEER_LOST'));
     ws.on('close', (code) => options.onEnd(`its connection closed (${code})`, 'PEER_LOST'));
   }
 
   get isReady(): boolean {
-    return this.#isReady;
+    return this.isPeerReady;
   }
 
   get isClosed(): boolean {
-    return this.#ws.readyState === this.#ws.CLOSED;
+    return this.ws.readyState === this.ws.CLOSED;
   }
 
   /**
-   * Sends a frame, or keeps it until the peer takes others; `onSent` is called when its payload has left. Throws LIMIT when it keeps a
-   * whole window already.
+   * Sends a frame, or keeps it until the peer takes others; `onSent` is called when its payload has left.
+   * @throws CommError LIMIT when it keeps a whole window already
    */
   send(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
     const frame = { header, payload, onSent };
     const frameBytes = FRAME_HEADER_BYTES + header.payloadBytes;
-    if (this.#queue.length === 0 && this.#out.canSend(frameBytes)) this.#write(frame);
-    else this.#keep(frame, frameBytes);
+    if (this.queue.length === 0 && this.out.canSend(frameBytes)) this.write(frame);
+    else this.keep(frame, frameBytes);
   }
 
   /** What was written leaves now. */
   flush(): void {
-    this.#writer.flush();
+    this.writer.flush();
   }
 
   /** Says goodbye once everything that was sent has left. */
   close(): void {
-    this.#onDrained = () => {
-      this.#writer.flush();
-      this.#ws.close(1000);
+    this.onDrained = () => {
+      this.writer.flush();
+      this.ws.close(1000);
     };
-    this.#drain();
+    this.drain();
   }
 
   terminate(): void {
-    this.#queue.length = 0;
-    this.#ws.terminate();
+    this.queue.length = 0;
+    this.ws.terminate();
   }
 
   onceClosed(done: () => void): void {
-    this.#ws.once('close', done);
+    this.ws.once('close', done);
   }
 
-  #keep(frame: QueuedFrame, frameBytes: number): void {
-    const { window } = this.#options;
-    const queuedBytes = this.#queuedBytes + frameBytes;
-    if (queuedBytes > window.numBytes || this.#queue.length >= window.numFrames) {
+  private keep(frame: QueuedFrame, frameBytes: number): void {
+    const { window } = this.options;
+    const queuedBytes = this.queuedBytes + frameBytes;
+    if (queuedBytes > window.numBytes || this.queue.length >= window.numFrames) {
       const { destination, layer, phase } = frame.header;
       const message =
-        `rank ${destination} doesn't take what it is sent: ${queuedBytes} bytes in ${this.#queue.length + 1} frames wait here ` +
+        `rank ${destination} doesn't take what it is sent: ${queuedBytes} bytes in ${this.queue.length + 1} frames wait here ` +
         `beyond its window, ${window.numBytes} bytes and ${window.numFrames} frames allowed; ` +
         `let it catch up (barrier) or look at the log of rank ${destination}`;
       throw new CommError('LIMIT', message, { rank: destination, layer, phase, isItsDoing: true });
     }
-    this.#queuedBytes = queuedBytes;
-    this.#queue.push(frame);
+    this.queuedBytes = queuedBytes;
+    this.queue.push(frame);
   }
 
-  #receive(data: RawData, isBinary: boolean): void {
+  private receive(data: RawData, isBinary: boolean): void {
     try {
       if (!isBinary) throw new CommError('PROTOCOL', 'a text message on a data link; run the same build on every rank');
-      this.#obey(decodeLinkControl(data as Buffer));
+      this.obey(decodeLinkControl(data as Buffer));
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
-      this.#options.onEnd(error.message, error.code);
+      this.options.onEnd(error.message, error.code);
     }
   }
 
-  #obey(message: LinkControl): void {
-    if (this.#isReady !== (message.kind === 'credit')) {
+  private obey(message: LinkControl): void {
+    if (this.isPeerReady !== (message.kind === 'credit')) {
       throw new CommError('PROTOCOL', `'${message.kind}' out of turn; run the same build on every rank`);
     }
     if (message.kind === 'credit') {
-      this.#out.returned(message);
-      this.#drain();
+      this.out.returned(message);
+      this.drain();
     } else {
-      checkWindow(message, this.#options.window);
-      this.#isReady = true;
-      this.#options.onReady();
+      checkWindow(message, this.options.window);
+      this.isPeerReady = true;
+      this.options.onReady();
     }
   }
 
-  #drain(): void {
+  private drain(): void {
     let numSent = 0;
-    for (const frame of this.#queue) {
+    for (const frame of this.queue) {
       const frameBytes = FRAME_HEADER_BYTES + frame.header.payloadBytes;
-      if (!this.#out.canSend(frameBytes)) break;
-      this.#write(frame);
-      this.#queuedBytes -= frameBytes;
-      numSent += 1;
+      if (!this.out.canSend(frameBytes)) break;
+      this.write(frame);
+      this.queuedBytes -= frameBytes;
+      numSent++;
     }
-    this.#queue.splice(0, numSent);
-    if (this.#queue.length === 0) this.#onDrained?.();
+    this.queue.splice(0, numSent);
+    if (this.queue.length === 0) this.onDrained?.();
   }
 
-  #write({ header, payload, onSent }: QueuedFrame): void {
-    this.#out.sent(FRAME_HEADER_BYTES + header.payloadBytes);
-    this.#writer.write(header, payload, onSent);
+  private write({ header, payload, onSent }: QueuedFrame): void {
+    this.out.sent(FRAME_HEADER_BYTES + header.payloadBytes);
+    this.writer.write(header, payload, onSent);
   }
 }
 

@@ -35,135 +35,135 @@ const [CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG] = [0, 1, 2, 8, 9, 10];
 const NO_STATUS = 1005;
 
 export class WsReader {
-  readonly #options: WsReaderOptions;
+  private readonly options: WsReaderOptions;
   /** A fragment's header, of 2 to 10 bytes, as far as it came. */
-  readonly #header = Buffer.alloc(10);
-  #headerBytes = 0;
-  #headerSize = 2;
+  private readonly header = Buffer.alloc(10);
+  private headerBytes = 0;
+  private headerSize = 2;
   /** Of the present fragment. */
-  #opcode = CONTINUATION;
-  #isLast = true;
-  #bytesLeft = 0;
+  private opcode = CONTINUATION;
+  private isLast = true;
+  private bytesLeft = 0;
   /** Some of the fragment was read in place, so its end is too. */
-  #isInPlace = false;
+  private isInPlace = false;
   /** A message has begun and not ended. */
-  #isInMessage = false;
-  #messageBytes = 0;
-  readonly #control = Buffer.alloc(MAX_CONTROL_BYTES);
-  #controlBytes = 0;
-  #isOver = false;
+  private isInMessage = false;
+  private messageBytes = 0;
+  private readonly control = Buffer.alloc(MAX_CONTROL_BYTES);
+  private controlBytes = 0;
+  private isOver = false;
 
   constructor(options: WsReaderOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
-  /** Takes the next bytes of the stream. Throws PROTOCOL, LIMIT or what the sink throws; then nothing more is read. */
+  /** Takes the next bytes of the stream. @throws CommError PROTOCOL, LIMIT or what the sink throws; then nothing more is read. */
   feed(chunk: Uint8Array): void {
-    this.#guarded(() => {
+    this.guarded(() => {
       let at = 0;
-      while (at < chunk.byteLength && !this.#isOver) {
-        at += this.#bytesLeft > 0 ? this.#readPayload(chunk, at) : this.#readHeader(chunk, at);
+      while (at < chunk.byteLength && !this.isOver) {
+        at += this.bytesLeft > 0 ? this.readPayload(chunk, at) : this.readHeader(chunk, at);
       }
     });
   }
 
   /** Where the next bytes of the stream belong, when that is known and worth a read of its own. */
   space(): Uint8Array | undefined {
-    if (this.#isOver || !(this.#isInPlace || this.#bytesLeft >= MIN_SPACE_BYTES)) return undefined;
-    return this.#options.sink.space()?.subarray(0, this.#bytesLeft);
+    if (this.isOver || !(this.isInPlace || this.bytesLeft >= MIN_SPACE_BYTES)) return undefined;
+    return this.options.sink.space()?.subarray(0, this.bytesLeft);
   }
 
-  /** So many of the stream's bytes were put at the beginning of `space`. Throws like `feed`. */
+  /** So many of the stream's bytes were put at the beginning of `space`. @throws CommError as `feed`. */
   filled(numBytes: number): void {
-    this.#guarded(() => {
-      this.#options.sink.filled(numBytes);
-      this.#isInPlace = true;
-      this.#bytesLeft -= numBytes;
-      if (this.#bytesLeft === 0) this.#endFragment();
+    this.guarded(() => {
+      this.options.sink.filled(numBytes);
+      this.isInPlace = true;
+      this.bytesLeft -= numBytes;
+      if (this.bytesLeft === 0) this.endFragment();
     });
   }
 
-  #guarded(read: () => void): void {
-    if (this.#isOver) return;
+  private guarded(read: () => void): void {
+    if (this.isOver) return;
     try {
       read();
     } catch (error) {
-      this.#isOver = true;
+      this.isOver = true;
       throw error;
     }
   }
 
   /** Both return how many bytes they took. */
-  #readHeader(chunk: Uint8Array, from: number): number {
+  private readHeader(chunk: Uint8Array, from: number): number {
     let at = from;
     while (at < chunk.byteLength) {
-      this.#header[this.#headerBytes] = chunk[at]!;
-      this.#headerBytes += 1;
-      at += 1;
-      if (this.#headerBytes === 2) this.#headerSize = sizeOf(this.#header);
-      if (this.#headerBytes < this.#headerSize) continue;
-      this.#headerBytes = 0;
-      this.#beginFragment(lengthIn(this.#header, this.#headerSize));
-      this.#headerSize = 2;
+      this.header[this.headerBytes] = chunk[at]!;
+      this.headerBytes++;
+      at++;
+      if (this.headerBytes === 2) this.headerSize = sizeOf(this.header);
+      if (this.headerBytes < this.headerSize) continue;
+      this.headerBytes = 0;
+      this.beginFragment(lengthIn(this.header, this.headerSize));
+      this.headerSize = 2;
       break;
     }
     return at - from;
   }
 
-  #readPayload(chunk: Uint8Array, at: number): number {
-    const bytes = chunk.subarray(at, at + this.#bytesLeft);
-    if (isControl(this.#opcode)) {
-      this.#control.set(bytes, this.#controlBytes);
-      this.#controlBytes += bytes.byteLength;
-    } else this.#options.sink.write(bytes);
-    this.#bytesLeft -= bytes.byteLength;
-    if (this.#bytesLeft === 0) this.#endFragment();
+  private readPayload(chunk: Uint8Array, at: number): number {
+    const bytes = chunk.subarray(at, at + this.bytesLeft);
+    if (isControl(this.opcode)) {
+      this.control.set(bytes, this.controlBytes);
+      this.controlBytes += bytes.byteLength;
+    } else this.options.sink.write(bytes);
+    this.bytesLeft -= bytes.byteLength;
+    if (this.bytesLeft === 0) this.endFragment();
     return bytes.byteLength;
   }
 
-  #beginFragment(numBytes: number): void {
-    this.#opcode = this.#header[0]! & 0x0f;
-    this.#isLast = (this.#header[0]! & 0x80) !== 0;
-    if (isControl(this.#opcode)) {
-      if (!this.#isLast) throw refusal('a control frame in fragments');
+  private beginFragment(numBytes: number): void {
+    this.opcode = this.header[0]! & 0x0f;
+    this.isLast = (this.header[0]! & 0x80) !== 0;
+    if (isControl(this.opcode)) {
+      if (!this.isLast) throw refusal('a control frame in fragments');
       if (numBytes > MAX_CONTROL_BYTES)
         throw refusal(`a control frame of ${numBytes} bytes, ${MAX_CONTROL_BYTES} allowed`);
-      this.#controlBytes = 0;
-    } else this.#beginData(numBytes);
-    this.#bytesLeft = numBytes;
-    if (numBytes === 0) this.#endFragment();
+      this.controlBytes = 0;
+    } else this.beginData(numBytes);
+    this.bytesLeft = numBytes;
+    if (numBytes === 0) this.endFragment();
   }
 
-  #beginData(numBytes: number): void {
-    if ((this.#opcode === CONTINUATION) !== this.#isInMessage) {
-      throw refusal(this.#isInMessage ? 'a new message inside another' : 'a continuation without a beginning');
+  private beginData(numBytes: number): void {
+    if ((this.opcode === CONTINUATION) !== this.isInMessage) {
+      throw refusal(this.isInMessage ? 'a new message inside another' : 'a continuation without a beginning');
     }
-    if (!this.#isInMessage) this.#messageBytes = 0;
-    this.#isInMessage = true;
-    this.#messageBytes += numBytes;
-    const { maxMessageBytes, sink } = this.#options;
-    if (this.#messageBytes > maxMessageBytes) {
-      const what = `a message of ${this.#messageBytes} bytes or more, ${maxMessageBytes} allowed`;
+    if (!this.isInMessage) this.messageBytes = 0;
+    this.isInMessage = true;
+    this.messageBytes += numBytes;
+    const { maxMessageBytes, sink } = this.options;
+    if (this.messageBytes > maxMessageBytes) {
+      const what = `a message of ${this.messageBytes} bytes or more, ${maxMessageBytes} allowed`;
       throw new CommError('LIMIT', `received ${what}; give every rank the same maxFrameBytes`);
     }
-    sink.begin(numBytes, this.#isLast);
+    sink.begin(numBytes, this.isLast);
   }
 
-  #endFragment(): void {
-    this.#isInPlace = false;
-    if (isControl(this.#opcode)) this.#endControl();
-    else if (this.#isLast) {
-      this.#isInMessage = false;
-      this.#options.sink.end();
+  private endFragment(): void {
+    this.isInPlace = false;
+    if (isControl(this.opcode)) this.endControl();
+    else if (this.isLast) {
+      this.isInMessage = false;
+      this.options.sink.end();
     }
   }
 
-  #endControl(): void {
-    if (this.#opcode === PING) this.#options.onPing(Uint8Array.from(this.#control.subarray(0, this.#controlBytes)));
-    if (this.#opcode !== CLOSE) return;
-    if (this.#controlBytes === 1) throw refusal('half a status code');
-    this.#isOver = true;
-    this.#options.onClose(this.#controlBytes === 0 ? NO_STATUS : this.#control.readUInt16BE(0));
+  private endControl(): void {
+    if (this.opcode === PING) this.options.onPing(Uint8Array.from(this.control.subarray(0, this.controlBytes)));
+    if (this.opcode !== CLOSE) return;
+    if (this.controlBytes === 1) throw refusal('half a status code');
+    this.isOver = true;
+    this.options.onClose(this.controlBytes === 0 ? NO_STATUS : this.control.readUInt16BE(0));
   }
 }
 

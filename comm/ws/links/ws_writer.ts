@@ -27,65 +27,65 @@ interface Staging {
 }
 
 export class WsWriter {
-  readonly #socket: Pick<Socket, 'write' | 'cork' | 'uncork'>;
-  readonly #spare: Staging[] = [];
-  #staging: Staging | undefined;
-  #numStaged = 0;
-  readonly #flushLater = atTurnEnd(() => this.flush());
+  private readonly socket: Pick<Socket, 'write' | 'cork' | 'uncork'>;
+  private readonly spare: Staging[] = [];
+  private staging: Staging | undefined;
+  private numStaged = 0;
+  private readonly flushLater = atTurnEnd(() => this.flush());
 
   constructor(socket: Pick<Socket, 'write' | 'cork' | 'uncork'>) {
-    this.#socket = socket;
+    this.socket = socket;
   }
 
   /**
    * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more; perhaps never where the socket fails.
-   * Throws INVALID_ARGUMENT for a header that can't be encoded.
+   * @throws CommError INVALID_ARGUMENT for a header that can't be encoded
    */
   write(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
     if (header.payloadBytes <= MAX_COPIED_BYTES) {
-      this.#stage(header, payload);
+      this.stage(header, payload);
       onSent?.();
       return;
     }
     const head = headOf(header);
     const parts = payload.filter(({ byteLength }) => byteLength > 0);
-    this.#socket.cork();
+    this.socket.cork();
     this.flush();
-    this.#socket.write(head);
+    this.socket.write(head);
     const last = parts.pop()!;
-    for (const part of parts) this.#socket.write(part);
-    this.#socket.write(last, (error) => {
+    for (const part of parts) this.socket.write(part);
+    this.socket.write(last, (error) => {
       if (!isError(error)) onSent?.();
     });
-    this.#socket.uncork();
+    this.socket.uncork();
   }
 
   /** Lets go what was written. */
   flush(): void {
-    if (this.#numStaged === 0) return;
-    const staging = this.#staging!;
-    const numStaged = this.#numStaged;
-    this.#numStaged = 0;
+    if (this.numStaged === 0) return;
+    const staging = this.staging!;
+    const numStaged = this.numStaged;
+    this.numStaged = 0;
     if (2 * numStaged < STAGING_BYTES) {
       // Little leaves alone, so that bytes on their way hold twice their number at most.
-      this.#socket.write(staging.bytes.slice(0, numStaged));
+      this.socket.write(staging.bytes.slice(0, numStaged));
       return;
     }
-    this.#staging = undefined;
-    this.#socket.write(staging.bytes.subarray(0, numStaged), (error) => {
-      if (!isError(error) && this.#spare.length < MAX_SPARE) this.#spare.push(staging);
+    this.staging = undefined;
+    this.socket.write(staging.bytes.subarray(0, numStaged), (error) => {
+      if (!isError(error) && this.spare.length < MAX_SPARE) this.spare.push(staging);
     });
   }
 
-  #stage(header: FrameHeader, payload: readonly Uint8Array[]): void {
-    if (this.#numStaged + MAX_HEAD_BYTES + header.payloadBytes > STAGING_BYTES) this.flush();
-    const { bytes, view } = (this.#staging ??= this.#spare.pop() ?? newStaging());
-    this.#numStaged = writeHead(header, view, this.#numStaged);
+  private stage(header: FrameHeader, payload: readonly Uint8Array[]): void {
+    if (this.numStaged + MAX_HEAD_BYTES + header.payloadBytes > STAGING_BYTES) this.flush();
+    const { bytes, view } = (this.staging ??= this.spare.pop() ?? newStaging());
+    this.numStaged = writeHead(header, view, this.numStaged);
     for (const part of payload) {
-      bytes.set(part, this.#numStaged);
-      this.#numStaged += part.byteLength;
+      bytes.set(part, this.numStaged);
+      this.numStaged += part.byteLength;
     }
-    this.#flushLater();
+    this.flushLater();
   }
 }
 

@@ -98,7 +98,7 @@ describe('all-to-all', () => {
       const shape = { size, hidden: 33, numTopk: 3, slotsPerRank: 3 };
       const random = randomOf(size);
       await withMeshes(await openWsMeshes(size), async (meshes) => {
-        for (let step = 0; step < 5; step += 1) {
+        for (let step = 0; step < 5; step++) {
           const expertOf = (): number => Math.floor(random() * (size * 3 + 1)) - 1;
           const inputs = meshes.map((_, rank) => randomInput((rank + step) * 5, shape, random, expertOf));
           await expectExact(meshes, shape, inputs, step);
@@ -128,14 +128,14 @@ describe('all-to-all', () => {
     const random = randomOf(7);
     const inputs = Array.from({ length: 4 }, (_, rank) => {
       const input = randomInput(10 + rank, shape, random, () => Math.floor(random() * 17) - 1);
-      for (let i = 0; i < input.x.length; i += 1) input.x[i] = i % 6 === 5 ? Math.floor(i / 6) : rank;
+      for (let i = 0; i < input.x.length; i++) input.x[i] = i % 6 === 5 ? Math.floor(i / 6) : rank;
       return input;
     });
     await withMeshes(createLocalMeshes(4), async (meshes) => {
       const { received } = await roundTrip(meshes, shape, inputs, 'rank');
       for (const [rank, { recvX, numRecvTokens, recvTopkIdx }] of received.entries()) {
         let last = -1;
-        for (let n = 0; n < numRecvTokens; n += 1) {
+        for (let n = 0; n < numRecvTokens; n++) {
           const [source, row] = [recvX[n * 6]!, recvX[n * 6 + 5]!];
           expect([...recvX.subarray(n * 6, n * 6 + 5)]).to.deep.equal(new Array(5).fill(source));
           expect(source * 1000 + row).to.be.greaterThan(last);

@@ -14,7 +14,7 @@ describe('a deadline', () => {
     let numExpired = 0;
     await new Promise<void>((resolve) => {
       new Deadline(20, () => {
-        numExpired += 1;
+        numExpired++;
         resolve();
       });
     });

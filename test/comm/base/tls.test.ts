@@ -32,7 +32,7 @@ describe('TLS with given certificates', () => {
     const head = await Rendezvous.listen({ host: HOST, port: 0, secret: 's', size: 2, job: {}, tls: OURS.issue() });
     open.push(head);
     const ranks: JoinedRank[] = [];
-    for (let i = 0; i < 2; i += 1) {
+    for (let i = 0; i < 2; i++) {
       ranks.push(await joinHead({ head: { host: HOST, port: head.port }, secret: 's', tls: OURS.issue() }));
     }
     open.push(...ranks);

@@ -42,7 +42,7 @@ describe('a rendezvous', () => {
         onProgress: (rank, { what, fraction }) => news.push(`${rank} ${what} ${fraction}`),
       });
       const ranks: JoinedRank[] = [];
-      for (let rank = 0; rank < size; rank += 1) ranks.push(await join(head));
+      for (let rank = 0; rank < size; rank++) ranks.push(await join(head));
       expect(ranks.map(({ rank }) => rank)).to.deep.equal([...ranks.keys()]);
       for (const rank of ranks) {
         expect([rank.size, rank.localAddress, rank.job]).to.deep.equal([
@@ -258,9 +258,9 @@ describe('a control message', () => {
     for (const wrong of [null, 7, {}, { type: 'other' }, { type: 'welcome', rank: -1 }, { type: 'ready', port: 'x' }]) {
       thrown(() => decodeMessage(encodeMessage(wrong as unknown as ControlMessage)), 'PROTOCOL');
     }
-    for (let run = 0; run < 3000; run += 1) {
+    for (let run = 0; run < 3000; run++) {
       const bytes = Uint8Array.from(encodeMessage(messages[run % messages.length]!));
-      for (let i = 0; i <= run % 3; i += 1) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+      for (let i = 0; i <= run % 3; i++) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
       try {
         expect(
           decodeMessage(bytes.subarray(0, run % 2 === 0 ? bytes.length : Math.floor(random() * bytes.length))),

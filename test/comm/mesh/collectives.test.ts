@@ -16,8 +16,8 @@ describe('collectives', () => {
       const all = start(size);
       let numCalled = 0;
       const calls = all.map(async (one, rank) => {
-        for (let turn = 0; turn < rank; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-        numCalled += 1;
+        for (let turn = 0; turn < rank; turn++) await new Promise((resolve) => setImmediate(resolve));
+        numCalled++;
         await one.barrier();
         expect(numCalled).to.equal(size);
       });
@@ -34,7 +34,7 @@ describe('collectives', () => {
 
     it(`a broadcast on ${size} ranks gives all the root's bytes, call after call`, async () => {
       const all = start(size);
-      for (let root = 0; root < size; root += 1) {
+      for (let root = 0; root < size; root++) {
         const bytes = Uint8Array.of(root, 7);
         const got = await Promise.all(
           all.map((one, rank) => one.broadcast(asRank(root), rank === root ? bytes : undefined)),

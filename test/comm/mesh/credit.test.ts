@@ -20,7 +20,7 @@ function run(microBatches: number, seed: number): { numHeld: number; numCredits:
   const returnCredit = (): void => {
     const credit = receiver.due();
     if (credit === undefined) return;
-    numCredits += 1;
+    numCredits++;
     back.push(credit);
   };
   const steps = [
@@ -28,12 +28,12 @@ function run(microBatches: number, seed: number): { numHeld: number; numCredits:
       const mayBeAhead = numSent < numTaken + 2 * microBatches;
       if (numSent === toSend.length || !mayBeAhead) return false;
       if (!sender.canSend(toSend[numSent]!)) {
-        numHeld += 1;
+        numHeld++;
         return false;
       }
       sender.sent(toSend[numSent]!);
       wire.push(toSend[numSent]!);
-      numSent += 1;
+      numSent++;
       return true;
     },
     (): boolean => {
@@ -47,7 +47,7 @@ function run(microBatches: number, seed: number): { numHeld: number; numCredits:
     (): boolean => {
       const [frame] = waiting.splice(Math.floor(random() * waiting.length), 1);
       if (frame === undefined) return false;
-      numTaken += 1;
+      numTaken++;
       receiver.released(frame);
       returnCredit();
       return true;
@@ -81,17 +81,17 @@ describe('credit', () => {
     const window = { numBytes: 2_000_000, numFrames: 4096 };
     const account = new CreditAccount(window, 1_000_000);
     let numCredits = 0;
-    for (let i = 0; i < 10_000; i += 1) {
+    for (let i = 0; i < 10_000; i++) {
       account.received(100);
       account.released(100);
-      if (account.due() !== undefined) numCredits += 1;
+      if (account.due() !== undefined) numCredits++;
     }
     expect(numCredits).to.equal(9);
   });
 
   it('is returned at once when no frame of the largest size would fit', () => {
     const account = new CreditAccount({ numBytes: 16_000, numFrames: 4096 }, 1000);
-    for (let i = 0; i < 15; i += 1) account.received(1000);
+    for (let i = 0; i < 15; i++) account.received(1000);
     account.released(1000);
     expect(account.due()).to.equal(undefined);
     account.received(40);

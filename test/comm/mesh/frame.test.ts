@@ -72,7 +72,7 @@ describe('a frame header', () => {
 
   it('truncated at each byte is a PROTOCOL error', () => {
     const bytes = encodeHeader(HEADER);
-    for (let length = 0; length < FRAME_HEADER_BYTES; length += 1) {
+    for (let length = 0; length < FRAME_HEADER_BYTES; length++) {
       thrown(() => decodeHeader(bytes.subarray(0, length)), 'PROTOCOL');
     }
   });
@@ -95,14 +95,14 @@ describe('a frame header', () => {
   it('mutated at random is decoded to what its bytes say or refused, never anything else', () => {
     const random = randomOf(11);
     let numRefused = 0;
-    for (let run = 0; run < 5000; run += 1) {
+    for (let run = 0; run < 5000; run++) {
       const bytes = encodeHeader(HEADER);
-      for (let i = 0; i <= run % 4; i += 1) bytes[Math.floor(random() * 40)] = Math.floor(random() * 256);
+      for (let i = 0; i <= run % 4; i++) bytes[Math.floor(random() * 40)] = Math.floor(random() * 256);
       try {
         expect(encodeHeader(decodeHeader(bytes))).to.deep.equal(bytes);
       } catch (error) {
         expect(error).to.be.instanceOf(CommError);
-        numRefused += 1;
+        numRefused++;
       }
     }
     expect(numRefused).to.be.within(1000, 4999);

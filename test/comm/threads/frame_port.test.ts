@@ -45,7 +45,7 @@ describe('frames through a port', () => {
 
   it('are posted together where they are small, when the turn ends, and by themselves where they are large', async () => {
     const { frames, port } = newPort();
-    for (let step = 0; step < 50; step += 1) send(frames, step, SMALL);
+    for (let step = 0; step < 50; step++) send(frames, step, SMALL);
     expect(port.messages).to.have.length(0);
     await turn();
     expect(port.messages).to.have.length(1);

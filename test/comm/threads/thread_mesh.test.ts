@@ -75,7 +75,7 @@ describe('a thread mesh', () => {
       const where = { rank: R1, layer: 0, phase: 'dispatch' };
       const waiting = [a, c].map((mesh) => rejection(mesh.receive(R1, keyOf(0), WAIT), 'PEER_LOST', where));
       await once(partner, 'message').catch(() => undefined); // an error may overtake the message
-      for (let step = 0; step < 100; step += 1) send(a, 1, step, new Uint8Array(10_000)); // never waits for a blocked one
+      for (let step = 0; step < 100; step++) send(a, 1, step, new Uint8Array(10_000)); // never waits for a blocked one
       if (act === 'block') await partner.terminate();
       for (const error of await Promise.all(waiting)) expect(error.message).to.contain('its thread ended');
       send(a, 2, 0, Uint8Array.of(5));

@@ -68,7 +68,7 @@ async function openWithImpostor(options: Partial<WsMeshOptions> = {}): Promise<{
 
 /** A window of 2000 bytes takes two frames of 1000, not three. */
 function overrun(ws: WebSocket): void {
-  for (let step = 1; step < 4; step += 1) {
+  for (let step = 1; step < 4; step++) {
     ws.send(Buffer.concat([encodeHeader({ ...HEADER, step, payloadBytes: 960 }), new Uint8Array(960)]));
   }
 }
@@ -152,8 +152,8 @@ describe('a WebSocket mesh', () => {
     const { mesh, toRank0 } = await openWithImpostor({ maxFrameBytes: 100_000 });
     const random = randomOf(3);
     let numPongs = 0;
-    toRank0.on('pong', () => (numPongs += 1));
-    for (let step = 0; step < 40; step += 1) {
+    toRank0.on('pong', () => numPongs++);
+    for (let step = 0; step < 40; step++) {
       const payload = Uint8Array.from({ length: Math.floor(random() * 60_000) }, (_, i) => (i * step) & 0xff);
       const whole = Buffer.concat([encodeHeader({ ...HEADER, step, payloadBytes: payload.length }), payload]);
       for (let at = 0, end = 0; end < whole.length; at = end) {
@@ -186,7 +186,7 @@ describe('a WebSocket mesh', () => {
   it('reads large payloads in place and copies small ones once', async () => {
     const [a, b] = (await openWsMeshes(2)) as [Mesh, Mesh];
     const header = { ...HEADER, source: R0, destination: R1 };
-    for (let step = 0; step < 5; step += 1) {
+    for (let step = 0; step < 5; step++) {
       a.send(R1, { ...header, step, payloadBytes: 2_000_000 }, [new Uint8Array(2_000_000)]);
       await b.receive(R0, { ...header, step }, WAIT);
     }
@@ -194,7 +194,7 @@ describe('a WebSocket mesh', () => {
     // Only the first may come in the buffer that is shared by small frames.
     expect(copies).to.be.at.most(1);
     expect(copiedBytes).to.be.below(300_000);
-    for (let step = 5; step < 9; step += 1) {
+    for (let step = 5; step < 9; step++) {
       a.send(R1, { ...header, step, payloadBytes: 1000 }, [new Uint8Array(1000)]);
       await b.receive(R0, { ...header, step }, WAIT);
     }
@@ -211,7 +211,7 @@ describe('a WebSocket mesh', () => {
     mesh.send(R1, { ...HEADER, source: R0, destination: R1, payloadBytes: numBytes }, [new Uint8Array(numBytes)]);
     const credit = once(toRank0, 'message') as Promise<[Buffer]>;
     const pong = once(toRank0, 'pong');
-    for (let step = 0; step < 1024; step += 1) {
+    for (let step = 0; step < 1024; step++) {
       toRank0.send(encodeHeader({ ...HEADER, step }));
       await mesh.receive(R1, { ...HEADER, step }, WAIT);
     }

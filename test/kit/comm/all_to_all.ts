@@ -78,10 +78,10 @@ export function runExperts(
 ): Float32Array {
   const perChoice: number[][] = [];
   const perRow: number[][] = [];
-  for (let n = 0; n < recv.numRecvTokens; n += 1) {
+  for (let n = 0; n < recv.numRecvTokens; n++) {
     const x = [...recv.recvX.subarray(n * hidden, (n + 1) * hidden)];
     let sum = new Array<number>(hidden).fill(0);
-    for (let i = n * numTopk; i < (n + 1) * numTopk; i += 1) {
+    for (let i = n * numTopk; i < (n + 1) * numTopk; i++) {
       if (recv.recvTopkIdx[i] === -1) continue;
       const row = refExpert(rank * slotsPerRank + recv.recvTopkIdx[i]!, x);
       perChoice.push(row);

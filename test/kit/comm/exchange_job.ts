@@ -22,7 +22,7 @@ const DEFAULTS: Omit<ExchangeSetup, 'rank' | 'size' | 'numTokens'> = {
 
 export class ExchangeJob {
   readonly setup: Omit<ExchangeSetup, 'rank'>;
-  readonly #ranks: readonly RankProcess[];
+  private readonly ranks: readonly RankProcess[];
 
   static async start(options: ExchangeJobOptions): Promise<ExchangeJob> {
     const { size, routeOf = (_from: number, _to: number, address: Address) => Promise.resolve(address) } = options;
@@ -46,12 +46,12 @@ export class ExchangeJob {
   }
 
   private constructor(setup: Omit<ExchangeSetup, 'rank'>, ranks: readonly RankProcess[]) {
-    [this.setup, this.#ranks] = [setup, ranks];
+    [this.setup, this.ranks] = [setup, ranks];
   }
 
   /** Tells one rank and waits for what comes of it. */
   ask(rank: number, command: Command): Promise<Reply> {
-    return this.#ranks[rank]!.ask(command);
+    return this.ranks[rank]!.ask(command);
   }
 
   /** Tells several ranks at once. */
@@ -60,43 +60,43 @@ export class ExchangeJob {
   }
 
   signal(rank: number, signal: NodeJS.Signals): void {
-    this.#ranks[rank]!.child.kill(signal);
+    this.ranks[rank]!.child.kill(signal);
   }
 
   /** Ends those that still run, by asking, and checks that they end well. */
   async close(ranks: readonly number[]): Promise<void> {
     await Promise.all(ranks.map((rank) => this.ask(rank, { kind: 'close' })));
-    for (const rank of ranks) expect(await this.#ranks[rank]!.exited, `exit code of rank ${rank}`).to.equal(0);
+    for (const rank of ranks) expect(await this.ranks[rank]!.exited, `exit code of rank ${rank}`).to.equal(0);
     await this.kill();
   }
 
   /** Ends everything at once; for `finally`. */
   async kill(): Promise<void> {
-    for (const { child } of this.#ranks) child.kill('SIGKILL');
-    await Promise.all(this.#ranks.map(({ exited }) => exited));
+    for (const { child } of this.ranks) child.kill('SIGKILL');
+    await Promise.all(this.ranks.map(({ exited }) => exited));
   }
 }
 
 class RankProcess {
   readonly child: ChildProcess;
   readonly exited: Promise<number | null>;
-  readonly #replies: Reply[] = [];
-  readonly #waiting: ((reply: Reply) => void)[] = [];
+  private readonly replies: Reply[] = [];
+  private readonly waiting: ((reply: Reply) => void)[] = [];
 
   constructor(setup: ExchangeSetup) {
     this.child = fork(MAIN, [JSON.stringify(setup)], { execArgv: ['--expose-gc', '--no-warnings'] });
     this.exited = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.on('message', (reply: Reply) => {
-      const waiting = this.#waiting.shift();
-      if (waiting === undefined) this.#replies.push(reply);
+      const waiting = this.waiting.shift();
+      if (waiting === undefined) this.replies.push(reply);
       else waiting(reply);
     });
   }
 
   next(): Promise<Reply> {
-    const reply = this.#replies.shift();
+    const reply = this.replies.shift();
     if (reply !== undefined) return Promise.resolve(reply);
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return new Promise((resolve) => this.waiting.push(resolve));
   }
 
   ask(command: Command): Promise<Reply> {

@@ -52,79 +52,79 @@ export interface Reply {
 }
 
 class ExchangeRank {
-  readonly #setup: ExchangeSetup;
-  #mesh: Mesh | undefined;
-  #ep: AllToAll | undefined;
-  #recv: DispatchResult | undefined;
+  private readonly setup: ExchangeSetup;
+  private mesh: Mesh | undefined;
+  private ep: AllToAll | undefined;
+  private recv: DispatchResult | undefined;
 
   constructor(setup: ExchangeSetup) {
-    this.#setup = setup;
+    this.setup = setup;
   }
 
   async obey(command: Command, server: Awaited<ReturnType<typeof listenForPeers>>): Promise<Reply> {
     switch (command.kind) {
       case 'open':
-        return this.#open(command.addresses, server);
+        return this.open(command.addresses, server);
       case 'dispatch':
-        this.#recv = await this.#ep!.dispatch({ ...inputOf(this.#setup, this.#setup.rank), tag: command.tag });
-        return { numRecvTokens: this.#recv.numRecvTokens, maskedRanks: this.#ep!.maskedRanks() };
+        this.recv = await this.ep!.dispatch({ ...inputOf(this.setup, this.setup.rank), tag: command.tag });
+        return { numRecvTokens: this.recv.numRecvTokens, maskedRanks: this.ep!.maskedRanks() };
       case 'combine': {
-        const recv = this.#recv!;
-        const y = await this.#ep!.combine(runExperts(recv, this.#setup.rank, this.#setup), recv.handle);
-        return { y: [...y], degradedRows: [...recv.degraded.rows()], maskedRanks: this.#ep!.maskedRanks() };
+        const recv = this.recv!;
+        const y = await this.ep!.combine(runExperts(recv, this.setup.rank, this.setup), recv.handle);
+        return { y: [...y], degradedRows: [...recv.degraded.rows()], maskedRanks: this.ep!.maskedRanks() };
       }
       case 'micro_batches':
-        return this.#microBatches(command.step);
+        return this.microBatches(command.step);
       case 'stats':
-        return { mesh: this.#mesh!.stats(), maskedRanks: this.#ep!.maskedRanks() };
+        return { mesh: this.mesh!.stats(), maskedRanks: this.ep!.maskedRanks() };
       case 'clear_mask':
-        this.#ep!.clearMask();
+        this.ep!.clearMask();
         return {};
       case 'epoch':
-        this.#mesh!.advanceEpoch(command.epoch);
+        this.mesh!.advanceEpoch(command.epoch);
         return {};
       case 'pairs':
-        return this.#pairs(command.from, command.count);
+        return this.pairs(command.from, command.count);
       case 'close':
-        await this.#mesh?.close();
+        await this.mesh?.close();
         return {};
     }
   }
 
-  async #open(
+  private async open(
     addresses: readonly { readonly host: string; readonly port: number }[],
     server: Awaited<ReturnType<typeof listenForPeers>>,
   ): Promise<Reply> {
-    const { rank, size, timeoutMs, onPeerLoss, hidden, numTopk, slotsPerRank, reduce, wire } = this.#setup;
+    const { rank, size, timeoutMs, onPeerLoss, hidden, numTopk, slotsPerRank, reduce, wire } = this.setup;
     const job = { secret: 'secret', fingerprint: 'f', jobId: 'job', timeoutMs: 20_000 };
-    this.#mesh = await openWsMesh({ rank: asRank(rank), size, addresses, server, microBatches: 2, ...job });
+    this.mesh = await openWsMesh({ rank: asRank(rank), size, addresses, server, microBatches: 2, ...job });
     const shape = { hidden, numTopk, slotsPerRank, reduce, wire };
-    this.#ep = createAllToAll(this.#mesh, { ...shape, timeoutMs, onPeerLoss });
+    this.ep = createAllToAll(this.mesh, { ...shape, timeoutMs, onPeerLoss });
     return {};
   }
 
-  async #microBatches(step: number): Promise<Reply> {
-    const input = inputOf(this.#setup, this.#setup.rank);
-    const ep = this.#ep!;
+  private async microBatches(step: number): Promise<Reply> {
+    const input = inputOf(this.setup, this.setup.rank);
+    const ep = this.ep!;
     const dispatched = [0, 1].map((microBatch) =>
       ep.startDispatch({ ...input, tag: { step, layer: 7, microBatch, epoch: 0 } }),
     );
     const received = await Promise.all(dispatched.map((pending) => pending.hook()));
     const combining = received.map((recv) =>
-      ep.startCombine(runExperts(recv, this.#setup.rank, this.#setup), recv.handle),
+      ep.startCombine(runExperts(recv, this.setup.rank, this.setup), recv.handle),
     );
     const [, y] = await Promise.all(combining.map((pending) => pending.hook()));
     return { y: [...y!], degradedRows: [...received[1]!.degraded.rows()], maskedRanks: ep.maskedRanks() };
   }
 
   /** Dispatch and combine again and again; the results must never change. */
-  async #pairs(from: number, count: number): Promise<Reply> {
-    const input = inputOf(this.#setup, this.#setup.rank);
+  private async pairs(from: number, count: number): Promise<Reply> {
+    const input = inputOf(this.setup, this.setup.rank);
     let first: Float32Array | undefined;
-    for (let step = from; step < from + count; step += 1) {
+    for (let step = from; step < from + count; step++) {
       const tag = { step, layer: step % 3, microBatch: 0, epoch: 0 };
-      const recv = await this.#ep!.dispatch({ ...input, tag });
-      const y = await this.#ep!.combine(runExperts(recv, this.#setup.rank, this.#setup), recv.handle);
+      const recv = await this.ep!.dispatch({ ...input, tag });
+      const y = await this.ep!.combine(runExperts(recv, this.setup.rank, this.setup), recv.handle);
       first ??= y;
       if (Buffer.compare(Buffer.from(y.buffer), Buffer.from(first.buffer)) !== 0) {
         throw new CommError('PROTOCOL', `step ${step} gave other bits than step ${from}; look for a race`);

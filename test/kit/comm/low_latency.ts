@@ -47,8 +47,8 @@ export function runPackedExperts(
   { size, hidden, slotsPerRank, maxTokensPerRank }: PackedShape,
 ): Float32Array {
   const out = new Float32Array(recv.recvX.length).fill(NaN);
-  for (let slot = 0; slot < slotsPerRank; slot += 1) {
-    for (let n = 0; n < recv.recvCount[slot]!; n += 1) {
+  for (let slot = 0; slot < slotsPerRank; slot++) {
+    for (let n = 0; n < recv.recvCount[slot]!; n++) {
       const at = (slot * size * maxTokensPerRank + n) * hidden;
       out.set(refExpert(rank * slotsPerRank + slot, [...recv.recvX.subarray(at, at + hidden)]), at);
     }

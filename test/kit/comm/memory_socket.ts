@@ -2,20 +2,20 @@
 export class MemorySocket {
   readonly writes: Uint8Array[] = [];
   numCorked = 0;
-  readonly #unsent: (() => void)[] = [];
+  private readonly unsent: (() => void)[] = [];
 
   write(bytes: Uint8Array | string, onSent?: unknown): boolean {
     this.writes.push(bytes as Uint8Array);
-    if (typeof onSent === 'function') this.#unsent.push(onSent as () => void);
+    if (typeof onSent === 'function') this.unsent.push(onSent as () => void);
     return true;
   }
 
   cork(): void {
-    this.numCorked += 1;
+    this.numCorked++;
   }
 
   uncork(): void {
-    this.numCorked -= 1;
+    this.numCorked--;
   }
 
   /** Everything that was written, as it lies there now. */
@@ -25,6 +25,6 @@ export class MemorySocket {
 
   /** All writes so far have left. */
   sent(): void {
-    for (const onSent of this.#unsent.splice(0)) onSent();
+    for (const onSent of this.unsent.splice(0)) onSent();
   }
 }

@@ -14,7 +14,7 @@ const mesh = openThreadMesh(seat);
 parentPort!.postMessage('open');
 switch (act) {
   case 'echo':
-    for (let step = 0; step < numFrames; step += 1) {
+    for (let step = 0; step < numFrames; step++) {
       const key: FrameKey = { phase: 'dispatch', step, layer: 0, microBatch: 0, epoch: 0 };
       const { header, payload } = await mesh.receive(asRank(0), key, { timeoutMs: 15_000 });
       mesh.send(asRank(0), { ...header, source: asRank(1), destination: asRank(0) }, [payload]);

@@ -17,9 +17,9 @@ export type Treatment =
 
 export class WireRelay {
   readonly address: Address;
-  readonly #server: Server;
-  readonly #connections = new Set<RelayedConnection>();
-  #treatment: Treatment = 'pass';
+  private readonly server: Server;
+  private readonly connections = new Set<RelayedConnection>();
+  private treatment: Treatment = 'pass';
 
   static async open(target: Address): Promise<WireRelay> {
     const server = createServer();
@@ -28,45 +28,45 @@ export class WireRelay {
   }
 
   private constructor(server: Server, target: Address) {
-    this.#server = server;
+    this.server = server;
     this.address = { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
     server.on('connection', (dialer) => {
-      const connection = new RelayedConnection(dialer, connect(target.port, target.host), () => this.#treatment);
-      this.#connections.add(connection);
+      const connection = new RelayedConnection(dialer, connect(target.port, target.host), () => this.treatment);
+      this.connections.add(connection);
     });
   }
 
   /** Of frames that come from now on. */
   treat(treatment: Treatment): void {
-    this.#treatment = treatment;
+    this.treatment = treatment;
   }
 
   /** Sends what was held back, and lets the rest pass. */
   release(): void {
-    this.#treatment = 'pass';
-    for (const connection of this.#connections) connection.release();
+    this.treatment = 'pass';
+    for (const connection of this.connections) connection.release();
   }
 
   /** Cuts the connection, as a pulled cable that both ends notice. */
   cut(): void {
-    for (const connection of this.#connections) connection.cut();
+    for (const connection of this.connections) connection.cut();
   }
 
   async close(): Promise<void> {
     this.cut();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await new Promise((resolve) => this.server.close(resolve));
   }
 }
 
 class RelayedConnection {
-  readonly #dialer: Socket;
-  readonly #listener: Socket;
-  readonly #treatmentOf: () => Treatment;
-  readonly #cutter = new MessageCutter();
-  readonly #held: Buffer[] = [];
+  private readonly dialer: Socket;
+  private readonly listener: Socket;
+  private readonly treatmentOf: () => Treatment;
+  private readonly cutter = new MessageCutter();
+  private readonly held: Buffer[] = [];
 
   constructor(dialer: Socket, listener: Socket, treatmentOf: () => Treatment) {
-    [this.#dialer, this.#listener, this.#treatmentOf] = [dialer, listener, treatmentOf];
+    [this.dialer, this.listener, this.treatmentOf] = [dialer, listener, treatmentOf];
     for (const [socket, other] of [
       [dialer, listener],
       [listener, dialer],
@@ -77,30 +77,30 @@ class RelayedConnection {
     }
     dialer.on('data', (bytes) => listener.write(bytes));
     listener.on('data', (bytes) => {
-      for (const message of this.#cutter.push(bytes)) this.#forward(message);
+      for (const message of this.cutter.push(bytes)) this.forward(message);
     });
   }
 
   release(): void {
-    for (const message of this.#held.splice(0)) this.#dialer.write(message);
+    for (const message of this.held.splice(0)) this.dialer.write(message);
   }
 
   cut(): void {
-    this.#dialer.destroy();
-    this.#listener.destroy();
+    this.dialer.destroy();
+    this.listener.destroy();
   }
 
-  #forward(message: Buffer): void {
+  private forward(message: Buffer): void {
     const at = magicAt(message);
-    const treatment = at < 0 ? 'pass' : this.#treatmentOf();
-    if (treatment === 'hold') this.#held.push(message);
-    else if (treatment === 'swap' && this.#held.length === 0) this.#held.push(message);
+    const treatment = at < 0 ? 'pass' : this.treatmentOf();
+    if (treatment === 'hold') this.held.push(message);
+    else if (treatment === 'swap' && this.held.length === 0) this.held.push(message);
     else if (treatment === 'half') {
-      this.#dialer.write(message.subarray(0, message.length / 2), () => this.cut());
+      this.dialer.write(message.subarray(0, message.length / 2), () => this.cut());
     } else {
       if (treatment === 'spoil') message[at]! ^= 1;
-      this.#dialer.write(message);
-      if (treatment === 'repeat') this.#dialer.write(message);
+      this.dialer.write(message);
+      if (treatment === 'repeat') this.dialer.write(message);
       if (treatment === 'swap') this.release();
     }
   }
@@ -108,30 +108,30 @@ class RelayedConnection {
 
 /** Cuts a WebSocket server's bytes into whole messages; the HTTP response in front of them is one piece too. */
 class MessageCutter {
-  #bytes: Buffer = Buffer.alloc(0);
-  #isHttp = true;
+  private bytes: Buffer = Buffer.alloc(0);
+  private isHttp = true;
 
   push(more: Buffer): Buffer[] {
-    this.#bytes = Buffer.concat([this.#bytes, more]);
+    this.bytes = Buffer.concat([this.bytes, more]);
     const whole: Buffer[] = [];
-    for (let length = this.#next(); length > 0; length = this.#next()) {
-      whole.push(this.#bytes.subarray(0, length));
-      this.#bytes = this.#bytes.subarray(length);
+    for (let length = this.next(); length > 0; length = this.next()) {
+      whole.push(this.bytes.subarray(0, length));
+      this.bytes = this.bytes.subarray(length);
     }
     return whole;
   }
 
   /** Length of the first whole piece; 0 if it isn't whole yet. */
-  #next(): number {
-    if (this.#isHttp) {
-      const end = this.#bytes.indexOf('\r\n\r\n');
+  private next(): number {
+    if (this.isHttp) {
+      const end = this.bytes.indexOf('\r\n\r\n');
       if (end < 0) return 0;
-      this.#isHttp = false;
+      this.isHttp = false;
       return end + 4;
     }
     let at = 0;
     for (;;) {
-      const frame = frameAt(this.#bytes, at);
+      const frame = frameAt(this.bytes, at);
       if (frame === undefined) return 0;
       at = frame.end;
       if (frame.isLast) return at;

@@ -24,7 +24,7 @@ const { port } = server;
 const gone = once(parentPort!, 'message');
 parentPort!.postMessage(port);
 const mesh = await openWsMesh({ ...job, rank: asRank(1), addresses: [rank0, { host: '127.0.0.1', port }], server });
-for (let step = 0; step < numFrames; step += 1) {
+for (let step = 0; step < numFrames; step++) {
   const key: FrameKey = { phase: 'dispatch', step, layer: 3, microBatch: 0, epoch: 0 };
   const { header, payload } = await mesh.receive(asRank(0), key, { timeoutMs: 15_000 });
   mesh.send(asRank(0), { ...header, source: asRank(1), destination: asRank(0) }, [payload]);

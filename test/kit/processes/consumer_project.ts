@@ -38,7 +38,7 @@ export async function createConsumer(dir: string): Promise<void> {
   await writeFile(join(dir, 'tsconfig.json'), JSON.stringify(TSCONFIG));
 }
 
-/** Compiles the project's *.ts to out/; rejects with the compiler's words. */
+/** Compiles the project's *.ts to out/. @throws Error with the compiler's words. */
 export async function compile(dir: string): Promise<void> {
   await run(process.execPath, ['node_modules/typescript/bin/tsc'], { cwd: dir }).catch((error: unknown) => {
     throw new Error((error as { readonly stdout: string }).stdout);

@@ -45,7 +45,7 @@ const divisorsOf = (size: number): number[] =>
 
 describe('hierarchical all-to-all', () => {
   it('equals the reference and the flat route bit for bit on 1 to 16 ranks with every number of ranks per node', async () => {
-    for (let size = 1; size <= 16; size += 1) {
+    for (let size = 1; size <= 16; size++) {
       const shape = { size, hidden: 5, numTopk: 3, slotsPerRank: 2 };
       const inputs = randomInputs(
         Array.from({ length: size }, (_, rank) => (rank * 3 + 1) % 5),
@@ -82,7 +82,7 @@ describe('hierarchical all-to-all', () => {
       fc.asyncProperty(world, async ({ ranksPerNode, reduce, wire, numTokens, skew, noneShare, seed, ...shape }) => {
         const inputs = randomInputs(numTokens.slice(0, shape.size), shape, seed);
         for (const { topkIdx } of inputs) {
-          for (let i = 0; i < topkIdx.length; i += 1) {
+          for (let i = 0; i < topkIdx.length; i++) {
             const share = (topkIdx[i]! + 1) / (shape.size * shape.slotsPerRank + 1);
             topkIdx[i] = share < noneShare ? -1 : Math.floor(share ** skew * shape.size * shape.slotsPerRank);
           }
@@ -108,7 +108,7 @@ describe('hierarchical all-to-all', () => {
   it('equals the reference over WebSockets, step after step', async () => {
     const shape = { size: 4, hidden: 33, numTopk: 3, slotsPerRank: 3 };
     await withMeshes(await openWsMeshes(4), async (meshes) => {
-      for (let step = 0; step < 3; step += 1) {
+      for (let step = 0; step < 3; step++) {
         const inputs = randomInputs([step * 4, 7, 0, 5], shape, step);
         for (const [i, reduce] of REDUCES.entries()) {
           await expectExact(meshes, { shape, ranksPerNode: 2, reduce }, inputs, tagOf(step, 2 * i));
@@ -157,7 +157,7 @@ describe('hierarchical all-to-all', () => {
     const hashes = new Set<string>();
     await withMeshes(8, async (meshes) => {
       const endpoints = endpointsWith(meshes, shape, optionsOf({ shape, ranksPerNode: 4, reduce: 'rank' }));
-      for (let step = 0; step < 6; step += 1) {
+      for (let step = 0; step < 6; step++) {
         const order = [...endpoints.keys()].map((i) => (i * 3 + step) % 8);
         const y = new Map<number, Float32Array>();
         const run = async (rank: number): Promise<void> => {
@@ -187,7 +187,7 @@ describe('hierarchical cached handles', () => {
           const first = await Promise.all(endpoints.map((ep, rank) => ep.dispatch({ ...inputs[rank]!, tag: tagOf() })));
           let handles = first.map(({ handle }) => handle);
           // A handle of a cached dispatch serves as well as the first.
-          for (let step = 1; step <= 2; step += 1) {
+          for (let step = 1; step <= 2; step++) {
             const received = await Promise.all(
               endpoints.map((ep, rank) => ep.dispatch({ x: again[rank]!.x, handle: handles[rank]!, tag: tagOf(step) })),
             );
@@ -217,7 +217,7 @@ describe('hierarchical bytes', () => {
     for (const [i, expert] of input.topkIdx.entries()) {
       if (expert < 0 || !isThere(Math.floor(expert / shape.slotsPerRank))) continue;
       tokens.add((i - (i % shape.numTopk)) / shape.numTopk);
-      pairs += 1;
+      pairs++;
     }
     return { tokens: tokens.size, pairs };
   }
@@ -240,8 +240,8 @@ describe('hierarchical bytes', () => {
           const { tokens, pairs } = count(inputs[from]!, isThere);
           return reduce === 'rank' ? tokens : pairs;
         };
-        for (let from = 0; from < 8; from += 1) {
-          for (let to = 0; to < 8; to += 1) {
+        for (let from = 0; from < 8; from++) {
+          for (let to = 0; to < 8; to++) {
             const isRelay = nodeOf(from) !== nodeOf(to) && from % 4 === to % 4;
             const crossing = count(inputs[from]!, (rank) => nodeOf(rank) === nodeOf(to)).tokens;
             expect(bytesOf('dispatch_node')[from]![to]).to.equal(

@@ -150,7 +150,7 @@ describe('low-latency all-to-all', () => {
       await expectExact(meshes, shape, inputs);
       const endpoints = packedEndpointsOf(meshes, shape);
       const hashes = new Set<string>();
-      for (let step = 1; step <= 10; step += 1) {
+      for (let step = 1; step <= 10; step++) {
         const { received, y } = await packedRoundTrip(endpoints, shape, inputs, tagOf(step));
         const hash = createHash('sha256');
         for (const recv of received) hash.update(JSON.stringify([rowsOf(recv, shape), [...recv.recvLayoutRange]]));

@@ -82,7 +82,7 @@ describe('a handshake', () => {
 
   it('is never accepted when any byte of any message changed or is missing', () => {
     for (const index of [0, 1, 2]) {
-      for (let at = 0; at < 200; at += 1) {
+      for (let at = 0; at < 200; at++) {
         for (const change of ['flip', 'cut'] as const) {
           const changed: number[] = [];
           const tamper = (message: Uint8Array, i: number): Uint8Array => {
@@ -187,7 +187,7 @@ describe('a listening port', () => {
     const address = { host: '127.0.0.1', port: server.port };
     const target = { ...OPTIONS, address, path: LISTEN.path, identity: {}, maxPayload: 1000, timeoutMs: 5000 };
     const peers = [];
-    for (let i = 0; i < 3; i += 1) peers.push(await dial(target, (ws) => ws));
+    for (let i = 0; i < 3; i++) peers.push(await dial(target, (ws) => ws));
     const silent = connect(server.port, '127.0.0.1')
       .on('error', () => undefined)
       .resume();
@@ -257,7 +257,7 @@ describe('a listening port', () => {
     server.onPeer(WELCOME);
     const address = { host: '127.0.0.1', port: server.port };
     const target = { ...OPTIONS, address, path: LISTEN.path, identity: {}, maxPayload: 1000, timeoutMs: 5000 };
-    for (let i = 0; i < 3; i += 1) {
+    for (let i = 0; i < 3; i++) {
       await rejection(
         dial({ ...target, secret: 'guess' }, () => expect.fail('let in')),
         'AUTH_FAILED',

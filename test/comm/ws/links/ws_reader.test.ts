@@ -30,7 +30,7 @@ class Probe {
   readonly allocations: number[] = [];
   readonly released: Uint8Array[] = [];
   copiedBytes = 0;
-  readonly #reader: WsReader;
+  private readonly reader: WsReader;
 
   constructor() {
     const allocate = (numBytes: number): Uint8Array<ArrayBuffer> => {
@@ -45,7 +45,7 @@ class Probe {
         this.copiedBytes += copiedBytes;
       },
     });
-    this.#reader = new WsReader({
+    this.reader = new WsReader({
       ...{ maxMessageBytes: MAX_FRAME_BYTES, sink },
       onPing: (payload) => this.pings.push([...payload]),
       onClose: (code) => this.closes.push(code),
@@ -53,14 +53,14 @@ class Probe {
   }
 
   feed(bytes: Uint8Array): void {
-    this.#reader.feed(bytes);
+    this.reader.feed(bytes);
   }
 
   /** As a socket does: into `space` where there is one, else into a buffer that is overwritten by the next read. */
   read(stream: Uint8Array, readSizes: () => number): void {
     for (let at = 0; at < stream.length;) {
       const size = Math.min(stream.length - at, readSizes());
-      const space = this.#reader.space();
+      const space = this.reader.space();
       const bytes = stream.subarray(at, at + Math.min(size, space?.length ?? size));
       if (space === undefined) {
         const shared = Uint8Array.from(bytes);
@@ -68,7 +68,7 @@ class Probe {
         shared.fill(0xee);
       } else {
         space.set(bytes);
-        this.#reader.filled(bytes.length);
+        this.reader.filled(bytes.length);
       }
       at += bytes.length;
     }
@@ -195,7 +195,7 @@ describe('a WebSocket reader', () => {
 
   it('waits for the rest of a stream that was truncated at any byte', () => {
     const stream = encodeMessageRef(frameBytes(pattern(300, 1)), [100, 200]);
-    for (let length = 0; length < stream.length; length += 1) {
+    for (let length = 0; length < stream.length; length++) {
       const probe = new Probe();
       probe.feed(stream.subarray(0, length));
       expect(probe.frames).to.deep.equal([]);
@@ -213,18 +213,18 @@ describe('a WebSocket reader', () => {
       Buffer.concat([data(frameBytes(pattern(3, 3))), data(Uint8Array.of(1, 2), 9), data(frameBytes(pattern(130, 4)))]),
     ];
     let [numRefused, numRead] = [0, 0];
-    for (let run = 0; run < 100_000; run += 1) {
+    for (let run = 0; run < 100_000; run++) {
       const stream = Uint8Array.from(bases[run % bases.length]!);
       // Mostly among the headers, where it matters.
-      for (let i = 0; i <= run % 3; i += 1) stream[pick(random() < 0.7 ? 50 : stream.length)] = pick(256);
+      for (let i = 0; i <= run % 3; i++) stream[pick(random() < 0.7 ? 50 : stream.length)] = pick(256);
       const end = run % 5 === 0 ? pick(stream.length) : stream.length;
       const probe = new Probe();
       try {
         probe.read(stream.subarray(0, end), () => 1 + pick(100));
-        numRead += 1;
+        numRead++;
       } catch (error) {
         if (!(error instanceof CommError)) throw error;
-        numRefused += 1;
+        numRefused++;
       }
       if (probe.allocations.some((numBytes) => numBytes > MAX_FRAME_BYTES)) expect.fail('more than the limit');
       if (probe.allocations.length > 3) expect.fail('more allocations than messages');
@@ -235,9 +235,9 @@ describe('a WebSocket reader', () => {
   it('survives 100,000 frame headers mutated at random: what their bytes say, or a CommError', () => {
     const random = randomOf(22);
     const base = encodeHeader(HEADER);
-    for (let run = 0; run < 100_000; run += 1) {
+    for (let run = 0; run < 100_000; run++) {
       const bytes = Uint8Array.from(base);
-      for (let i = 0; i <= run % 4; i += 1) bytes[Math.floor(random() * 40)] = Math.floor(random() * 256);
+      for (let i = 0; i <= run % 4; i++) bytes[Math.floor(random() * 40)] = Math.floor(random() * 256);
       try {
         if (Buffer.compare(encodeHeader(decodeHeader(bytes)), bytes) !== 0) expect.fail('decoded to something else');
       } catch (error) {

@@ -15,7 +15,7 @@ const LARGE = 100_000;
 describe('the writer of a link', () => {
   it('lets the small frames of a turn leave in one write, when the turn ends', async () => {
     const { writer, socket } = newWriter();
-    for (let step = 0; step < 20; step += 1) send(writer, SMALL, step);
+    for (let step = 0; step < 20; step++) send(writer, SMALL, step);
     expect(socket.writes).to.have.length(0);
     await turn();
     expect(socket.writes).to.have.length(1);
@@ -49,7 +49,7 @@ describe('the writer of a link', () => {
   it('changes no memory before it has left, and uses it again afterwards', async () => {
     const { writer, socket } = newWriter();
     const fill = async (step: number): Promise<void> => {
-      for (let i = 0; i < 100; i += 1) send(writer, SMALL, step);
+      for (let i = 0; i < 100; i++) send(writer, SMALL, step);
       await turn();
     };
     await fill(1);
@@ -65,8 +65,8 @@ describe('the writer of a link', () => {
 
   it('holds no more memory than twice what is on its way', async () => {
     const { writer, socket } = newWriter();
-    for (let step = 0; step < 20; step += 1) {
-      for (let i = 0; i < 5 * step; i += 1) send(writer, SMALL, step);
+    for (let step = 0; step < 20; step++) {
+      for (let i = 0; i < 5 * step; i++) send(writer, SMALL, step);
       await turn();
     }
     const held = new Set(socket.writes.map(({ buffer }) => buffer));
