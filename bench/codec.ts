@@ -33,6 +33,7 @@ export interface CodecRow {
   readonly decode_ratio: number;
 }
 
+/** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export function benchCodec(args: readonly string[], { stdout }: CommandContext): Promise<void> {
   const options = parse(args);
   const rows = options.hidden.flatMap((hidden) => measure(options, hidden));

@@ -42,12 +42,14 @@ export interface GenerateRow {
   readonly decode_shares: Readonly<Record<StepPhase, number>>;
 }
 
+/** How long the slowest rank of a job loaded, and the most memory that one took. */
 export interface JobRow {
   readonly ranks: number;
   readonly load_ms: number;
   readonly peak_rss_bytes: number;
 }
 
+/** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export async function benchGenerate(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
   const options = parse(args);
   const gflops = await plainMatmulGflops('wasm');

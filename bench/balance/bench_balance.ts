@@ -12,6 +12,7 @@ import { KINDS, type Kind } from './traffic.js';
 
 type Options = BalanceOptions & { readonly json: boolean };
 
+/** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export async function benchBalance(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
   const options = parse(args);
   const machine = thisMachine();

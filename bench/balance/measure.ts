@@ -15,6 +15,7 @@ import {
   type Variant,
 } from './variants.js';
 
+/** What is run on which engines, how often, and with which ways to choose replicas. */
 export interface BalanceOptions extends RunShape, EngineSetup {
   /** Default: experts + a quarter, rounded down to a multiple of the ranks, as `eplb` needs it. */
   readonly numSlots: number | undefined;
@@ -25,6 +26,7 @@ export interface BalanceOptions extends RunShape, EngineSetup {
   readonly reopen: boolean;
 }
 
+/** What was measured: a row per placement and replica choice, `off` first, and from which figures speed is told. */
 export interface Balance {
   readonly numSlots: number;
   readonly speedFrom: SpeedFrom;

@@ -6,6 +6,7 @@ import type { Gain } from './rounds.js';
 import type { BalanceRow, SpeedFrom } from './rows.js';
 import { SPLIT_SHAPE, type SplitRow } from './split_time.js';
 
+/** The text for people: machine, settings, the meaning of every column, a table of placements and choices, and one of choosing alone. */
 export function report(
   { cpu, cores, memory, node }: Machine,
   options: BalanceOptions,

@@ -7,10 +7,12 @@ import type { EngineStats } from '../../lib/head/engine.js';
 import { parallelMs, rankCost } from './rank_costs.js';
 import { promptsOf, type TrafficShape } from './traffic.js';
 
+/** The prompts of a run, and how many tokens each sequence decodes. */
 export interface RunShape extends TrafficShape {
   readonly newTokens: number;
 }
 
+/** What one run of all prompts took, and what it loaded the ranks with. */
 export interface Run {
   readonly elapsedMs: number;
   /** Prompt tokens and new ones. */
@@ -31,6 +33,7 @@ export class RankLoads implements RoutingObserver {
   readonly wantsTokens = false;
   private load_SLR: (readonly Float64Array[])[] = [];
 
+  /** Keeps a copy of the rows per layer and rank that one step brought. */
   add({ rankLoad_LR = [] }: StepRouting): Promise<void> {
     this.load_SLR.push(rankLoad_LR.map((load_R) => Float64Array.from(load_R)));
     return Promise.resolve();

@@ -6,6 +6,7 @@ import { createReplicaChooser, REPLICA_CHOICES, type ReplicaChoice } from '../..
 import { syntheticLoads } from '../../experts/routing/synthetic_load.js';
 import { median, quantile } from '../base/machine.js';
 
+/** Time of one choice for a batch of so many tokens, in microseconds. */
 export interface SplitRow {
   readonly choice: ReplicaChoice;
   readonly tokens: number;

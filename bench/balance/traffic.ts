@@ -44,6 +44,7 @@ const TEXTS: Readonly<Record<Exclude<Kind, 'random'>, readonly [string, string]>
   ],
 };
 
+/** How many prompts of which kind and length, and the seed of where they are cut from their text. */
 export interface TrafficShape {
   readonly kind: Kind;
   readonly numPrompts: number;

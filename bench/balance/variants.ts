@@ -11,18 +11,21 @@ import { RankLoads } from './run.js';
 
 export const PLANNED = ['eplb', 'eplb_stable'] as const;
 
+/** A placement and a way to choose replicas in it. `off`: the linear placement, without redundant experts. */
 export interface Variant {
   readonly name: 'off' | (typeof PLANNED)[number];
   readonly choice: ReplicaChoice;
   readonly placement: Placement;
 }
 
+/** What all engines are started with: model folder, number of ranks, and configuration keys as for --set. */
 export interface EngineSetup {
   readonly model: string;
   readonly ranks: number;
   readonly set: readonly string[];
 }
 
+/** An engine and the observer that counts what its ranks are loaded with. */
 export interface RunningVariant {
   readonly engine: Engine;
   readonly loads: RankLoads;
@@ -41,6 +44,7 @@ export class VariantEngines {
     this.signal = signal;
   }
 
+  /** No engine yet; makes a temporary folder for the placements, which `close` removes. */
   static async create(setup: EngineSetup, signal: AbortSignal): Promise<VariantEngines> {
     return new VariantEngines(setup, await mkdtemp(join(tmpdir(), 'expertwire-balance-')), signal);
   }
@@ -65,6 +69,7 @@ export class VariantEngines {
     await Promise.all(engines.map(({ engine }) => engine.close()));
   }
 
+  /** Ends the engines and removes the temporary folder. */
   async close(): Promise<void> {
     await this.stop();
     await rm(this.folder, { recursive: true, force: true });

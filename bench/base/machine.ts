@@ -2,6 +2,7 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { bytes } from '../../lib/metrics/charts.js';
 
+/** The processor's name, its cores, the memory as text for people, and the version of Node. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -9,6 +10,7 @@ export interface Machine {
   readonly node: string;
 }
 
+/** The machine of this process; `cores` are those that it may use. */
 export const thisMachine = (): Machine => ({
   cpu: cpus()[0]?.model ?? 'unknown',
   cores: availableParallelism(),
@@ -16,6 +18,7 @@ export const thisMachine = (): Machine => ({
   node: process.version,
 });
 
+/** The middle value, or the mean of the two in the middle. NaN without values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

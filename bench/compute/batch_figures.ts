@@ -2,6 +2,7 @@
 import type { ComputeShape } from './options.js';
 import type { Times } from './turns.js';
 
+/** Figures of one batch: medians, but for the two that name the best runs. GB/s and GFLOP/s count 10⁹. */
 export interface BatchRow {
   readonly tokens: number;
   readonly active_experts: number;
@@ -18,6 +19,7 @@ export interface BatchRow {
   readonly best_matmul_share: number;
 }
 
+/** The size of a batch: its tokens, the experts that get rows, and the rows of all of them. */
 export interface Batch {
   readonly tokens: number;
   readonly numActive: number;
@@ -34,6 +36,7 @@ export interface TimedRun {
 /** 10⁹ per second. */
 export const giga = (amount: number, ms: number): number => amount / ms / 1e6;
 
+/** Floating point operations of a product [rows, inner] × [inner, columns]: a multiplication and an addition each. */
 export const flopsOf = ([rows, inner, columns]: readonly [number, number, number]): number =>
   2 * rows * inner * columns;
 

@@ -9,6 +9,7 @@ import { fitsBackend, measureTensors } from './measure_tensors.js';
 import { parseOptions } from './options.js';
 import { report } from './report.js';
 
+/** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export async function benchCompute(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
   const options = parseOptions(args);
   await selectBackend(options.backend);

@@ -13,6 +13,7 @@ export interface ExpertRun {
   readonly numRows: number;
 }
 
+/** As many experts as a layer has, all of the same random weights, each with its own copy in memory; `dispose` frees them. */
 export class ExpertLayer<E extends Expert> {
   readonly experts: readonly E[];
   private readonly shape: ComputeShape;
@@ -76,6 +77,7 @@ export class ExpertLayer<E extends Expert> {
       choices,
     }));
   }
+  /** Frees the experts and what computes them. */
   dispose(): void {
     for (const expert of this.experts) expert.dispose();
     this.compute.dispose();

@@ -18,6 +18,7 @@ import { readModelFiles } from '../../lib/weights/model_files.js';
 import type { ComputeOptions } from './options.js';
 import { inTurns } from './turns.js';
 
+/** What decoding with one way of computing takes; medians, the best in the field named so. */
 export interface DecodeRow {
   readonly compute: Compute;
   /** Time per token over the number of layers: embedding, layers and logits. */
@@ -32,6 +33,7 @@ export interface DecodeRow {
 
 const BLOCK_SIZE = 16;
 
+/** One row for each of `computes`: the same tokens are decoded in turns, each run from an empty cache. */
 export async function measureDecode(
   options: ComputeOptions,
   computes: readonly Compute[],

@@ -30,6 +30,7 @@ export interface DtypeRow {
 /** More than any cache holds. */
 const STREAM_BYTES = 2 ** 29;
 
+/** One row per weight dtype of `options`: its batches, large matmuls and memory streams run in turns. */
 export async function measureExperts(options: ComputeOptions, signal: AbortSignal): Promise<DtypeRow[]> {
   const stream = openStream(STREAM_BYTES);
   const rows: DtypeRow[] = [];

@@ -25,6 +25,7 @@ import type { ComputeOptions, ComputeShape } from './options.js';
 import { randomRows } from './random_weights.js';
 import { inTurns } from './turns.js';
 
+/** Figures of one backend: its own copy and large matmul, and routed experts beside them. */
 export interface TensorsRow {
   readonly backend: string;
   /** Bytes read and written per second by the backend's own addition, 10⁹. */
@@ -33,6 +34,7 @@ export interface TensorsRow {
   readonly batches: readonly TensorsBatchRow[];
 }
 
+/** A batch of routed experts as tensors, with the ways to do the products of several experts. */
 export interface TensorsBatchRow extends BatchRow {
   /** Of TensorFlow.js, per layer. */
   readonly ops: number;
@@ -59,6 +61,7 @@ const bytesOf = ({ hidden, intermediate }: ComputeShape): number => 4 * 3 * hidd
 export const fitsBackend = (options: ComputeOptions): boolean =>
   options.backend !== 'wasm' || options.numExperts * bytesOf(options) <= MAX_WASM_BYTES;
 
+/** Experts, their products, the copy and the large matmul in turns on the selected backend; all tensors are freed at the end. */
 export async function measureTensors(options: ComputeOptions, signal: AbortSignal): Promise<TensorsRow> {
   const { backend, hidden, numTopk, seed, repeats, clock, matmul } = options;
   const expertBytes = bytesOf(options);

@@ -14,6 +14,7 @@ export interface ComputeShape {
   readonly numTopk: number;
 }
 
+/** The checked options of the benchmark: batches in `tokens`, what is timed beside them, and how. */
 export interface ComputeOptions extends ComputeShape {
   readonly tokens: readonly number[];
   readonly dtypes: readonly WeightDtype[];
@@ -29,6 +30,7 @@ export interface ComputeOptions extends ComputeShape {
   readonly clock: Clock;
 }
 
+/** Reads and checks the options. @throws UsageError for what can't be measured, or doesn't fit into memory. */
 export function parseOptions(args: readonly string[]): ComputeOptions {
   const what =
     'What experts reach of the memory bandwidth and of a large matmul, and how fast a layer decodes, in one process, with kernels and with the tensors of a backend.';

@@ -12,6 +12,7 @@ export function randomRows(seed: number, count: number, scale = 1): Float32Array
 export const randomMatrix = (seed: number, rows: number, columns: number): WeightMatrix =>
   matrixOf(randomRows(seed, rows * columns, 0.03), rows, columns);
 
+/** The three matrices of one expert, [intermediate, hidden] twice and [hidden, intermediate]. */
 export const randomFfn = (seed: number, hidden: number, intermediate: number): FfnWeights => ({
   gate: randomMatrix(seed, intermediate, hidden),
   up: randomMatrix(seed + 1, intermediate, hidden),

@@ -14,6 +14,7 @@ export interface ComputeFigures {
   readonly decode: readonly DecodeRow[];
 }
 
+/** The text for people: machine, settings, the meaning of every column, and a table for each part that was measured. */
 export function report(options: ComputeOptions, { dtypes, tensors, decode }: ComputeFigures): string {
   const { cpu, cores, memory, node } = thisMachine();
   const { seed, repeats, clock } = options;

@@ -13,6 +13,7 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
+/** Memory of its own in WebAssembly, and two loops over all of it. */
 export interface Stream {
   readonly numBytes: number;
   /** Reads all bytes. */

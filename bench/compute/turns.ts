@@ -7,6 +7,7 @@ export interface Times {
   readonly median: ReadonlyMap<string, number>;
 }
 
+/** What time is measured by: the process's own on the processor, or the clock on the wall. */
 export type Clock = 'cpu' | 'wall';
 
 /** Milliseconds. */

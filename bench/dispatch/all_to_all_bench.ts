@@ -32,6 +32,7 @@ export interface DispatchRow extends PhaseFigures {
   readonly bytes_saved_by_dtype: number;
 }
 
+/** What one setting showed: a row per phase, who sent what to whom, and timelines. */
 export interface SettingResult {
   readonly rows: readonly DispatchRow[];
   readonly matrices: Matrices;
@@ -78,6 +79,7 @@ export function openParties(
   return Parties.open({ ranks, transport, ioThread, linkMbit, maxFrameBytes, microBatches, signal });
 }
 
+/** What each rank is told to prepare for a setting. */
 export function workloadOf({ dtype, combineDtype, skew, ...shape }: Setting, options: DispatchOptions): Workload {
   const { tokens, hidden, topk, experts } = shape;
   const wire = { dispatch: dtype, combine: combineDtype };

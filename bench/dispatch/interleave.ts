@@ -2,6 +2,7 @@
 import type { Samples, Task } from './base/orders.js';
 import type { Parties, PartyName } from './parties/parties.js';
 
+/** How often a setting is run. */
 export interface Repeats {
   /** Timed repeats per party. */
   readonly iterations: number;

@@ -5,6 +5,7 @@ import type { TrafficPhase } from './base/wire.js';
 /** [source][destination] */
 export type Matrix = readonly (readonly number[])[];
 
+/** What passed in one phase between each two ranks. */
 export interface PhaseMatrices {
   /** Distinct tokens. */
   readonly tokens: Matrix;
@@ -15,6 +16,7 @@ export interface PhaseMatrices {
   readonly wait_ms: Matrix;
 }
 
+/** The matrices of dispatch and of combine. */
 export type Traffic = Readonly<Record<TrafficPhase, PhaseMatrices>>;
 
 /** Of one dispatch and combine; waits are means over the repeats. */
@@ -48,4 +50,5 @@ export function withWaits(one: Traffic, all: Traffic, numCalls: number): Traffic
 export const elsewhere = (matrix: Matrix): number[] =>
   matrix.flatMap((row, from) => row.filter((_, to) => to !== from));
 
+/** The total; 0 without values. */
 export const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -7,6 +7,7 @@ import { benchParser } from '../base/options.js';
 import { ALL, DEFAULTS, settingsOf, type Setting } from './settings.js';
 import { IO_THREAD_TRANSPORTS, TRANSPORTS } from './base/transport.js';
 
+/** The checked options of the benchmark: what is measured, on which settings, and how often. */
 export interface DispatchOptions {
   readonly mode: 'all_to_all' | 'messages' | 'overlap';
   readonly settings: readonly Setting[];

@@ -17,6 +17,7 @@ export const OVERLAP_FORMULAE = {
   hidden_fraction: '(sequential − overlapped) / min(comm, compute)',
 } as const;
 
+/** One line of the table, and of JSON; {@link OVERLAP_FORMULAE} says how its figures come about. */
 export interface OverlapRow {
   readonly ranks: number;
   /** Per micro-batch. */

@@ -14,6 +14,7 @@ export function header(seed: number, formulae: Readonly<Record<string, string>>)
   return [`${cpu}, ${cores} cores, ${memory}, Node ${node}; seed ${seed}`, ...lines].join('\n');
 }
 
+/** One line per setting and phase of the all-to-all. */
 export function dispatchTable(rows: readonly DispatchRow[]): string {
   const names = ['dtype', 'µs p50', 'p99', 'logical GB/s', ...SPEED, 'dedup', 'dtype saves', 'copies', 'repeats'];
   return table([
@@ -35,6 +36,7 @@ export function dispatchTable(rows: readonly DispatchRow[]): string {
   ]);
 }
 
+/** One line per size and phase of plain messages. */
 export function messageTable(rows: readonly MessageRow[]): string {
   return table([
     ['message', 'ranks', 'transport', 'phase', 'µs p50', 'p99', ...SPEED, 'µs / raw', 'repeats'],
@@ -51,6 +53,7 @@ export function messageTable(rows: readonly MessageRow[]): string {
   ]);
 }
 
+/** One line per setting of two micro-batches in flight. */
 export function overlapTable(rows: readonly OverlapRow[]): string {
   return table([
     [

@@ -16,6 +16,7 @@ interface Options extends SyntheticShape {
   readonly json: boolean;
 }
 
+/** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export function benchEplb(args: readonly string[], { stdout }: CommandContext): Promise<void> {
   const options = parse(args);
   const { seed, windows } = options;

@@ -27,6 +27,7 @@ export interface EplbRow {
   readonly plan_ms: number;
 }
 
+/** One row: the planner plans from every window but the last, each time from its placement before; the first is a linear one. */
 export function judge({ name, topology, windows }: LoadCase, planner: PlannerName): EplbRow {
   const [numLayers, numExperts] = [windows[0]!.length, windows[0]![0]!.length];
   const { numRanks, numSlots } = topology;

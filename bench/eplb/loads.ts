@@ -5,12 +5,14 @@ import { normalFrom, randomFrom } from '../../experts/routing/random.js';
 import { syntheticLoads, type LoadPattern } from '../../experts/routing/synthetic_load.js';
 import { MOE_7M_LOADS } from './moe7m_loads.js';
 
+/** A name for the report, the ranks and slots that plans are made for, and the loads [L][E] of each window in order. */
 export interface LoadCase {
   readonly name: string;
   readonly topology: PlanTopology;
   readonly windows: readonly ExpertLoad[];
 }
 
+/** The sizes of the synthetic loads; `slots` are those of all ranks, per layer. */
 export interface SyntheticShape {
   readonly layers: number;
   readonly experts: number;
@@ -31,6 +33,7 @@ const MOE_7M: PlanTopology = { numRanks: 4, numSlots: 40 };
 /** Windows in which one kind of text gives way to the next. */
 const CHANGE_WINDOWS = 4;
 
+/** Every synthetic pattern in the given shape, and moe-7m's recorded traffic on 4 ranks; `numWindows` windows each. */
 export function loadCases(shape: SyntheticShape, numWindows: number, seed: number): LoadCase[] {
   const { layers: numLayers, experts: numExperts, slots: numSlots, ranks: numRanks } = shape;
   const synthetic = Object.entries(PATTERNS).map(([name, pattern]) => {

@@ -15,6 +15,7 @@ import { bytesOf, copyRows, forEachPiece, stageValues, type Piece } from './wire
 
 /** What rows may travel as, from exact to smallest. */
 export const WIRE_DTYPES = ['f32', 'bf16', 'fp8', 'int8'] as const;
+/** What rows travel as; a header says it by its place in {@link WIRE_DTYPES}. */
 export type WireDtype = (typeof WIRE_DTYPES)[number];
 
 /** Channels that share one scale in fp8 and int8, as in DeepEP. */

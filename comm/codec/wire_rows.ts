@@ -1,6 +1,7 @@
 /** Rows in their wire dtype, moved without being decoded: what a relay does. n rows, H channels. */
 import { wireRowBytes, type WireDtype } from './wire_dtype.js';
 
+/** A view of bytes as rows of one dtype and width; it copies rows with their scales. */
 export class WireRows {
   readonly bytes: Uint8Array;
   private readonly numRows: number;

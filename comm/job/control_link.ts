@@ -9,6 +9,7 @@ import type { Wait } from '../mesh/mesh.js';
 /** Why a control link ended. */
 export type LinkClosed = { readonly kind: 'closed' } | { readonly kind: 'lost'; readonly why: string };
 
+/** Called for one message; a failure, thrown or rejected, loses the link. */
 export type MessageHandler = (message: ControlMessage) => void | Promise<void>;
 
 const KEEP_ALIVE_MS = 10000;
@@ -18,6 +19,7 @@ const PINGS_PER_TIMEOUT = 6;
 /** Messages that wait for a handler; a peer has no reason to send more before it is answered. */
 const MAX_QUEUED = 1024;
 
+/** Either end of the link, from the moment at which the peer is authenticated: messages in both directions, and how it ends. */
 export class ControlLink {
   /** Address of this end, as the peer's machine can reach it. */
   readonly localAddress: string;

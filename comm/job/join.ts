@@ -13,6 +13,7 @@ import { IoThreadServer, listenInIoThread, openIoThreadMesh } from '../ws/io_thr
 import { openThreadMesh, type ThreadSeat } from '../threads/thread_mesh.js';
 import { listenForPeers, openWsMesh } from '../ws/ws_mesh.js';
 
+/** Where the head is, what proves membership, and how this rank wants to be reached. */
 export interface JoinOptions {
   readonly head: Address;
   readonly secret: string;
@@ -29,6 +30,7 @@ export interface JoinOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a rank links up with the others. */
 export interface ReadyOptions extends MeshLimits {
   /** How long to wait until every rank is ready and linked: others may still be loading. Default 600000. */
   readonly timeoutMs?: number | undefined;

@@ -47,6 +47,7 @@ const MESSAGE = z.discriminatedUnion('type', [
 
 /** Everything that travels on a control link; upper layers type the `body` of 'job'. */
 export type ControlMessage = z.infer<typeof MESSAGE>;
+/** The message with this `type`. */
 export type ControlMessageOf<T extends ControlMessage['type']> = Extract<ControlMessage, { type: T }>;
 
 /** moreTypes keeps typed arrays in job messages typed arrays. */

@@ -19,6 +19,7 @@ import { WsServer } from '../ws/door/ws_server.js';
 
 export const CONTROL_PATH = '/expertwire/control';
 
+/** What job the head opens, where, and whom it tells of what happens. */
 export interface RendezvousOptions {
   readonly host: string;
   /** 0 takes a free one, see `Rendezvous.port`. */
@@ -50,6 +51,7 @@ interface Member {
   isMeshed?: true;
 }
 
+/** The head's port until all ranks are linked to each other. Afterwards the links of `links()` carry the job; `close` ends them too. */
 export class Rendezvous {
   private readonly options: RendezvousOptions;
   private readonly server: WsServer;

@@ -6,6 +6,7 @@ import { gather, peersOf } from './gather.js';
 import type { Rank } from '../../base/ids.js';
 import type { Mesh } from './mesh.js';
 
+/** How long calls wait, in which epoch, and for whom. */
 export interface CollectivesOptions {
   /** How long one call waits for all its peers, in ms of running event loop. Default 10000. */
   readonly timeoutMs?: number;

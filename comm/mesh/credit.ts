@@ -29,10 +29,12 @@ export class SendWindow {
     this.window = window;
   }
 
+  /** Whether a frame of so many bytes, header included, fits beside what is out. */
   canSend(frameBytes: number): boolean {
     return this.numBytes + frameBytes <= this.window.numBytes && this.numFrames < this.window.numFrames;
   }
 
+  /** A frame of so many bytes, header included, went out. */
   sent(frameBytes: number): void {
     this.numBytes += frameBytes;
     this.numFrames++;
@@ -62,11 +64,13 @@ export class CreditAccount {
     this.maxFrameBytes = maxFrameBytes;
   }
 
+  /** A frame of so many bytes, header included, came. */
   received(frameBytes: number): void {
     this.outBytes += frameBytes;
     this.outFrames++;
   }
 
+  /** A frame that came was taken or dropped: its bytes are owed. */
   released(frameBytes: number): void {
     this.owedBytes += frameBytes;
     this.owedFrames++;

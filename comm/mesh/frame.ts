@@ -24,6 +24,7 @@ export const PHASES = [
   'all_gather',
   'weights',
 ] as const;
+/** What a frame is part of; a header says it by its place in {@link PHASES}. */
 export type Phase = (typeof PHASES)[number];
 
 /** One all-to-all call of one layer; frames match by tag, never by the order of calls. */
@@ -35,6 +36,7 @@ export interface StepTag {
   readonly epoch: number;
 }
 
+/** What a frame says of itself, in 40 bytes on the wire. */
 export interface FrameHeader extends StepTag {
   readonly phase: Phase;
   readonly source: Rank;

@@ -20,6 +20,7 @@ const MAX_TAKEN_KEYS = 1024;
 /** Frames queued per peer: header-only frames cost memory that the bound on bytes doesn't see. */
 export const MAX_QUEUED_FRAMES = 4096;
 
+/** Whose mailbox it is, and what may wait in it. */
 export interface MailboxOptions {
   readonly rank: Rank;
   readonly size: number;
@@ -44,6 +45,7 @@ interface PeerBox {
   isMuted: boolean;
 }
 
+/** One box per peer: a frame goes to whoever waits for its key, or queues until somebody asks for it. */
 export class Mailbox {
   private readonly options: MailboxOptions;
   private readonly peers: readonly PeerBox[];
@@ -116,6 +118,7 @@ export class Mailbox {
     for (const waiter of [...box.waiting.values()]) waiter.reject(lostError(rank, waiter.key, box.loss));
   }
 
+  /** Why no more frames come from a rank; undefined where they may. */
   lossOf(rank: Rank): string | undefined {
     return this.box(rank).loss?.why;
   }

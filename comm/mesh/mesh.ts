@@ -5,6 +5,7 @@ import type { PayloadMemory } from './payload_pool.js';
 
 export type { FrameKey } from './frame.js';
 
+/** A frame that was received, in memory that its taker has to itself. */
 export interface Frame {
   readonly header: FrameHeader;
   /** The payload's bytes; 4-byte aligned, so that a Float32Array view is legal. */
@@ -48,6 +49,7 @@ export interface MeshStats {
   readonly copiedBytes?: number;
 }
 
+/** One rank's end of the mesh. Frames are matched by key, so they may come in any order and before anybody asks. */
 export interface Mesh {
   readonly rank: Rank;
   readonly size: number;
@@ -71,6 +73,7 @@ export interface Mesh {
   advanceEpoch(epoch: number): void;
   /** While muted, what a peer sends is discarded and counted as stale, and whoever waits for it is told ABORTED. */
   mute(rank: Rank, isMuted: boolean): void;
+  /** A copy of the counters. */
   stats(): MeshStats;
   /**
    * Idempotent: closes every link and port; waiting callers reject with CLOSED. What was sent has half a second to leave: let a `barrier` be the

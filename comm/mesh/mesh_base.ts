@@ -13,6 +13,7 @@ export const DEFAULT_MAX_FRAME_BYTES = 64 * 1024 * 1024;
 /** ws keeps its limit in a signed 32-bit integer. */
 const MAX_FRAME_BYTES = 0x7fffffff;
 
+/** What bounds the memory of a mesh. */
 export interface MeshLimits {
   /** Largest frame, header and payload; the same on every rank. Default 64 MiB. */
   readonly maxFrameBytes?: number | undefined;
@@ -20,6 +21,7 @@ export interface MeshLimits {
   readonly microBatches?: number | undefined;
 }
 
+/** A mesh without its transport: a subclass sends in `transmit`, brings what comes by `accept` and tells of losses by `lose`. */
 export abstract class MeshBase implements Mesh {
   readonly rank: Rank;
   readonly size: number;
@@ -49,38 +51,46 @@ export abstract class MeshBase implements Mesh {
     this.settleClosed = settle;
   }
 
+  /** Checks and counts a frame and gives it to the transport, see {@link Mesh.send}. */
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
     this.checkSend(to, header, payload);
     this.transmit(to, header, payload);
     this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
   }
 
+  /** As `send`, of a payload that `memory` gave, see {@link Mesh.give}. */
   give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
     this.checkSend(to, header, [payload]);
     this.transmitOwn(to, header, payload);
     this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
   }
 
+  /** Lets small frames leave now, where the transport gathers them. */
   flush(): void {
     this.letGo?.();
   }
 
+  /** Takes a frame out of the mailbox, now or when it comes, see {@link Mesh.receive}. */
   receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
     return this.mailbox.take(from, key, wait);
   }
 
+  /** Forgets frames of epochs before this one, see {@link Mesh.advanceEpoch}. */
   advanceEpoch(epoch: number): void {
     this.mailbox.advanceEpoch(epoch);
   }
 
+  /** Discards what a peer sends, or hears it again, see {@link Mesh.mute}. */
   mute(rank: Rank, isMuted: boolean): void {
     this.mailbox.mute(rank, isMuted);
   }
 
+  /** A copy of the counters; a transport that copies payloads adds how many. */
   stats(): MeshStats {
     return { ...this.traffic.snapshot(), duplicates: this.mailbox.duplicates, stale: this.mailbox.stale };
   }
 
+  /** Idempotent: who waits is told CLOSED, then the transport ends its links. */
   close(): Promise<void> {
     if (this.closing === undefined) {
       this.settleClosed({ kind: 'closed' });

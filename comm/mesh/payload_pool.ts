@@ -20,6 +20,7 @@ const HEADROOM = FRAME_HEADER_BYTES;
 /** Steps between two powers of two: sizes vary from call to call, and memory of nearly the same size serves again. */
 const STEPS = 4;
 
+/** Keeps memory that came back, by size, up to a limit of bytes; beyond it what was used long ago goes first. */
 export class PayloadPool implements PayloadMemory {
   private readonly maxIdleBytes: number;
   /** By size of the memory; what came back last is used first, because it is in the cache. */

@@ -1,6 +1,7 @@
 /** Counts what passes between this rank and each peer. */
 import type { Rank } from '../../base/ids.js';
 
+/** Frames and bytes in both directions, by peer. */
 export class Traffic {
   private readonly framesSent: number[];
   private readonly bytesSent: number[];

@@ -17,6 +17,7 @@ const BATCH_BYTES = 128 * 1024;
 /** What is posted: one frame in memory of its own, or small ones behind each other in the first `numBytes` of a buffer. */
 export type FrameMessage = ArrayBuffer | { readonly batch: ArrayBuffer; readonly numBytes: number };
 
+/** The sending end of one port; `Other`: messages that aren't frames. */
 export class FramePort<Other = never> {
   private readonly port: Pick<MessagePort, 'postMessage'>;
   private readonly memory: PayloadMemory;

@@ -18,6 +18,7 @@ import { WsServer } from './door/ws_server.js';
 
 const DATA_PATH = '/expertwire/data';
 
+/** Who this rank is, where the others are, and what proves that they belong together. */
 export interface WsMeshOptions extends MeshLimits {
   readonly rank: Rank;
   readonly size: number;
@@ -37,6 +38,7 @@ export interface WsMeshOptions extends MeshLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What the port that ranks dial is opened with. Default: no TLS. */
 export interface PeerServerOptions {
   readonly tls?: TlsOptions | undefined;
   /** Told why a connection was refused: each reason once per address, a few a minute. */

@@ -2,11 +2,13 @@
 import { parentPort } from 'node:worker_threads';
 import type { Handlers } from './orders.js';
 
+/** What the parent sends: the name of a handler and its argument. */
 export interface Order {
   readonly name: string;
   readonly order: unknown;
 }
 
+/** What goes back: the handler's result, null for none, or its error's message. */
 export type Answer = { readonly ok: unknown } | { readonly failed: string };
 
 /** Serves the parent until it is gone; then nothing here is worth an orderly end. */

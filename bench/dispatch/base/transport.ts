@@ -13,11 +13,13 @@ import {
 } from '../../../comm/index.js';
 
 export const TRANSPORTS = ['ws', 'threads'] as const;
+/** `ws`: WebSockets between processes; `threads`: memory between threads of one process. */
 export type Transport = (typeof TRANSPORTS)[number];
 
 /** Those whose sockets a thread of their own can serve. */
 export const IO_THREAD_TRANSPORTS: readonly Transport[] = ['ws'];
 
+/** What a rank needs to open its mesh; the same on all ranks but for `rank`. */
 export interface MeshOptions {
   readonly transport: Transport;
   readonly ioThread: boolean;

@@ -1,11 +1,13 @@
 /** What the benchmark knows of rows on the wire. */
 import { combineBytes, dispatchBytes, type WireDtype } from '../../../comm/index.js';
 
+/** How rows travel to the experts and back. */
 export interface WireDtypes {
   readonly dispatch: WireDtype;
   readonly combine: WireDtype;
 }
 
+/** The two directions in which rows travel. */
 export type TrafficPhase = keyof WireDtypes;
 
 /** DeepEP's choice: fp8 goes out, bf16 comes back; every other dtype goes both ways. */

@@ -5,6 +5,7 @@ export interface PacerOptions {
   readonly burstMs: number;
 }
 
+/** One direction of a link: bytes pass one after another at its speed. The caller brings the time, and waits. */
 export class Pacer {
   private readonly options: PacerOptions;
   /** When all bytes so far have left. */

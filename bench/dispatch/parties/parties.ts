@@ -8,8 +8,10 @@ import { startProcess, startThread, type Runner } from './runner.js';
 import type { Transport } from '../base/transport.js';
 
 export const PARTIES = ['mesh', 'naive', 'tuned'] as const;
+/** `mesh`: the transport under test; `naive` and `tuned`: raw sockets, see {@link RawKind}. */
 export type PartyName = (typeof PARTIES)[number];
 
+/** How many ranks there are, over what, and the limits of their mesh. */
 export interface PartiesOptions {
   readonly ranks: number;
   readonly transport: Transport;
@@ -56,6 +58,7 @@ export class Parties {
     if (linkMbit !== undefined) this.links = new ProcessGroup([startProcess('../links/link_process.js', 'link')]);
   }
 
+  /** Gives every rank of the mesh its tokens; each checks them by one dispatch and combine. Answers are by rank. */
   prepare(workload: Workload): Promise<Prepared[]> {
     return this.mesh.ask('prepare', () => workload, this.signal);
   }
@@ -72,10 +75,12 @@ export class Parties {
     return this.mesh.ask('stats', () => ({}), this.signal);
   }
 
+  /** What each rank of the mesh traced since it was last asked, by rank; empty where no trace was asked for. */
   timelines(): Promise<(readonly TimelineEvent[])[]> {
     return this.mesh.ask('timeline', () => ({}), this.signal);
   }
 
+  /** Idempotent; returns when every process and thread is gone. */
   async close(): Promise<void> {
     await Promise.all([this.mesh, this.raw.naive, this.raw.tuned, this.links].map(async (group) => group?.close()));
   }

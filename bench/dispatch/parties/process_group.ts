@@ -7,6 +7,7 @@ import type { Answer, Order } from '../base/serve.js';
 /** How long others may take to say that they failed too. */
 const CAUSE_MS = 500;
 
+/** As many runners as there are ranks, which get orders of type `O` together; one order at a time. */
 export class ProcessGroup<O extends { readonly [K in keyof O]: { order: unknown; answer: unknown } }> {
   private readonly children: readonly Child[];
 

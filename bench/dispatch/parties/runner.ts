@@ -6,12 +6,15 @@ import { Worker } from 'node:worker_threads';
 import { portsOf, type ThreadSeat } from '../../../comm/index.js';
 import type { Answer, Order } from '../base/serve.js';
 
+/** One process or thread that answers orders one after another. */
 export interface Runner {
   /** For errors, with its number for those who look for it. */
   readonly name: string;
   /** Settles with how it ended, whoever ended it. */
   readonly ended: Promise<string>;
+  /** Calls `handler` for every answer from now on. */
   onAnswer(handler: (answer: Answer) => void): void;
+  /** Sends an order; one to a runner that is gone is lost, and `ended` says why. */
   post(order: Order): void;
   /** At once: nothing in it has anything to finish. */
   kill(): void;

@@ -22,6 +22,7 @@ import { tolerance } from '../base/wire.js';
 /** Slow links take long; a rank that died is noticed by its parent. */
 export const CALL_TIMEOUT_MS = 3_600_000;
 
+/** Serves the orders of `RankOrders`: `listen` and `connect` first, then `prepare`, then the others. */
 export class MeshRank {
   private readonly options: MeshOptions;
   private trace: Timeline | undefined;
@@ -37,11 +38,13 @@ export class MeshRank {
     this.options = options;
   }
 
+  /** Opens the port on which the other ranks dial this one, and returns its number; 0 where nobody dials. */
   async listen(): Promise<number> {
     this.port = await openMesh(this.options);
     return this.port.port;
   }
 
+  /** Links up with the ranks at `addresses`, by rank. */
   async connect(addresses: readonly Address[]): Promise<void> {
     this.mesh = await this.port!.open(addresses);
     this.collectives = createCollectives(this.mesh, { timeoutMs: CALL_TIMEOUT_MS });
@@ -65,14 +68,17 @@ export class MeshRank {
     return { selections: layouts.map(({ numPairs }) => numPairs), stats: allToAll.stats() };
   }
 
+  /** What the all-to-all counted since `prepare`. */
   stats(): AllToAllStats {
     return this.allToAll!.stats();
   }
 
+  /** What was traced since the last call; empty where the workload isn't traced. */
   timeline(): readonly TimelineEvent[] {
     return this.trace?.take() ?? [];
   }
 
+  /** Does the task `iterations` times in step with all other ranks, and times each. @throws Error for a task that is for raw sockets. */
   async run(task: Task, iterations: number): Promise<Samples> {
     const recorder = new Recorder();
     const mesh = this.mesh!;

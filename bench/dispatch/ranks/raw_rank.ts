@@ -4,6 +4,7 @@ import type { RawEnd, RawPhase, Samples, Task } from '../base/orders.js';
 import { RawSockets } from './raw_sockets.js';
 import { Recorder } from './recorder.js';
 
+/** Serves the orders of `RawOrders`: `listen` and `connect` first, then `run`. */
 export class RawRank {
   private readonly rank: number;
   private readonly sockets: RawSockets;
@@ -13,14 +14,17 @@ export class RawRank {
     this.sockets = new RawSockets(kind, rank, size);
   }
 
+  /** Opens the port on which the other processes dial this one, and returns its number. */
   listen(): Promise<number> {
     return this.sockets.listen();
   }
 
+  /** Connects to the processes at `addresses`, by rank; returns when this one can send to every other. */
   connect(addresses: readonly Address[]): Promise<void> {
     return this.sockets.connect(addresses);
   }
 
+  /** Does the task `iterations` times in step with all other processes, and times each. @throws Error for a task that only a mesh knows. */
   async run(task: Task, iterations: number): Promise<Samples> {
     const recorder = new Recorder();
     switch (task.kind) {

@@ -6,6 +6,7 @@ import type { RawKind } from '../base/orders.js';
 const READ_BUFFER_BYTES = 256 * 1024;
 const ONE_BYTE = new Uint8Array(1);
 
+/** The sockets of one process to all others; `connect` says how the two kinds differ. */
 export class RawSockets {
   private readonly kind: RawKind;
   private readonly rank: number;
@@ -51,10 +52,12 @@ export class RawSockets {
     });
   }
 
+  /** All other processes, ascending. */
   peers(): number[] {
     return Array.from({ length: this.size }, (_, peer) => peer).filter((peer) => peer !== this.rank);
   }
 
+  /** Hands the bytes to the socket to a peer, without a copy and without waiting. */
   send(peer: number, bytes: Uint8Array): void {
     this.out[peer]!.write(bytes);
   }

@@ -1,6 +1,7 @@
 /** Seeded routing: which experts each token chooses, uniformly or by a Zipf law. T tokens, K choices, E experts. */
 import { uniform } from '../../../base/philox.js';
 
+/** How many tokens choose how many of how many experts, and by which law. */
 export interface RoutingShape {
   readonly tokens: number;
   readonly topk: number;
@@ -10,6 +11,7 @@ export interface RoutingShape {
   readonly seed: number;
 }
 
+/** The choices of one rank's tokens. */
 export interface Routing {
   /** [T·K] distinct experts per token. */
   readonly topkIdx: Int32Array;

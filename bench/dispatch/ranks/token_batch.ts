@@ -8,6 +8,7 @@ const DATA_STREAMS_FROM = 0x20000;
 /** Fresh random numbers; the rest of `x` repeats them, since making them all would take longer than the benchmark. */
 const PERIOD = 65_521;
 
+/** Random tokens [T·H] in [−0.5, 0.5), different on each rank, with the routing that they are sent by. */
 export class TokenBatch {
   /** [T·K] */
   readonly topkIdx: Int32Array;

@@ -1,4 +1,4 @@
-/** The arguments of an all-to-all, checked before anything is sent: what is wrong is told with both numbers. */
+/** The arguments of an all-to-all, checked before anything is sent. An error tells both numbers. */
 import type { CachedRequest, RoutedRequest, Topology } from './all_to_all_contract.js';
 import { checkTimeout } from '../../base/deadline.js';
 import { CommError } from '../../base/errors.js';
@@ -14,7 +14,7 @@ const MAX_SLOTS = 0x7fff;
 const MAX_TOPK = 0xffff;
 const MAX_HIDDEN = 0xffffff;
 
-/** What both modes are made with. */
+/** What both modes are made with. @throws CommError INVALID_ARGUMENT for a size or dtype that can't be. */
 export function checkShape(shape: Omit<PayloadShape, 'reduce'>): void {
   checkCount('hidden', shape.hidden, MAX_HIDDEN);
   checkCount('numTopk', shape.numTopk, MAX_TOPK);
@@ -23,12 +23,13 @@ export function checkShape(shape: Omit<PayloadShape, 'reduce'>): void {
   checkChoice('wire.combine', shape.combineDtype, WIRE_DTYPES);
 }
 
+/** How long a call waits, and what a lost peer does to it. @throws CommError INVALID_ARGUMENT when either can't be. */
 export function checkExchange({ timeoutMs, onPeerLoss }: { timeoutMs: number; onPeerLoss: OnPeerLoss }): void {
   checkTimeout(timeoutMs);
   checkChoice('onPeerLoss', onPeerLoss, ['fail', 'mask']);
 }
 
-/** What only the normal mode has. */
+/** What only the normal mode has. @throws CommError INVALID_ARGUMENT for what can't be, or not on `size` ranks. */
 export function checkNormal(
   { reduce, expertAlignment, topology }: { reduce: Reduce; expertAlignment: number; topology: Topology },
   slotsPerRank: number,
@@ -48,7 +49,7 @@ export function checkNormal(
   }
 }
 
-/** The lengths agree on one number of tokens, and the tag fits its fields. */
+/** @throws CommError INVALID_ARGUMENT unless the lengths agree on one number of tokens and the tag fits its fields. */
 export function checkRequest(request: RoutedRequest, shape: TokenShape): void {
   const numTokens = checkTokens(request, shape);
   checkWeights(request.topkWeights, numTokens * shape.numTopk);
@@ -56,7 +57,7 @@ export function checkRequest(request: RoutedRequest, shape: TokenShape): void {
 
 type TokenShape = Pick<PayloadShape, 'hidden' | 'numTopk'>;
 
-/** As `checkRequest`, without weights. Gives the number of tokens. */
+/** The number of tokens. @throws CommError INVALID_ARGUMENT as `checkRequest`, which checks the weights too. */
 export function checkTokens(
   { x, topkIdx, tag }: Pick<RoutedRequest, 'x' | 'topkIdx' | 'tag'>,
   { hidden, numTopk }: TokenShape,
@@ -73,19 +74,20 @@ export function checkTokens(
   return numTokens;
 }
 
+/** One weight per choice. @throws CommError INVALID_ARGUMENT with both lengths. */
 export function checkWeights(topkWeights: Float32Array, numChoices: number): void {
   if (topkWeights.length === numChoices) return;
   throw invalid(`topkWeights has ${topkWeights.length} entries; pass one per entry of topkIdx, ${numChoices}`);
 }
 
-/** As many tokens as the dispatch that made the handle. */
+/** @throws CommError INVALID_ARGUMENT unless there are as many tokens as in the dispatch that made the handle. */
 export function checkCachedRequest({ x, tag }: CachedRequest, numTokens: number, hidden: number): void {
   checkTag(tag);
   if (x.length === numTokens * hidden) return;
   throw invalid(`x has ${x.length} numbers; the handle is of ${numTokens} tokens × hidden ${hidden}`);
 }
 
-/** One row per received row ('rank') or per received choice ('source'). */
+/** @throws CommError INVALID_ARGUMENT unless there is one row per received row ('rank') or per received choice ('source'). */
 export function checkExpertOut(
   expertOut: Float32Array,
   numOwed: readonly number[],
@@ -98,6 +100,7 @@ export function checkExpertOut(
   throw invalid(`expertOut has ${expertOut.length} numbers; pass ${numRows} ${what} × hidden ${hidden}`);
 }
 
+/** @throws CommError INVALID_ARGUMENT unless `value` is a whole number from 1 to `max`; `name` is what it is called in the options. */
 export function checkCount(name: string, value: number, max: number): void {
   if (Number.isInteger(value) && value >= 1 && value <= max) return;
   throw invalid(`${name} is ${value}; pass an integer from 1 to ${max}`);
@@ -107,6 +110,7 @@ function checkChoice(name: string, value: string, allowed: readonly string[]): v
   if (!allowed.includes(value)) throw invalid(`${name} is ${value}; pass ${allowed.join(', ')}`);
 }
 
+/** The error for an argument that can't be; `message` says what it is and what to pass. */
 export const invalid = (message: string): CommError => new CommError('INVALID_ARGUMENT', message);
 
 /** A handle that knows no rows of a rank that sends again. */

@@ -50,6 +50,7 @@ export interface ExchangeOptions {
   readonly onSpan?: OnSpan;
 }
 
+/** What the normal mode is made with; the same on every rank. */
 export interface AllToAllOptions extends ExchangeOptions {
   /** Channels per token (H). */
   readonly hidden: number;
@@ -88,6 +89,7 @@ export interface CachedRequest {
   readonly signal?: AbortSignal;
 }
 
+/** With a handle, it goes where that went. */
 export type DispatchRequest = RoutedRequest | CachedRequest;
 
 /** What arrived; rows ordered by source rank, then source row. N = rows. */
@@ -140,6 +142,7 @@ export interface PeerMask {
   clearMask(rank?: Rank): void;
 }
 
+/** The normal mode: a token travels once to each rank that has experts of it, and what arrives is as long as it has to be. */
 export interface AllToAll extends PeerMask {
   readonly reduce: Reduce;
   /**
@@ -168,6 +171,7 @@ export interface AllToAll extends PeerMask {
   combine(expertOut: Float32Array, handle: DispatchHandle): Promise<Float32Array>;
   /** As {@link startDispatch}, for a combine. */
   startCombine(expertOut: Float32Array, handle: DispatchHandle): Pending<Float32Array>;
+  /** A copy of what was counted since the start. */
   stats(): AllToAllStats;
   /** Bytes sent per destination rank since the start, headers included, the hops between nodes too. */
   sentBytes(): SentBytes;

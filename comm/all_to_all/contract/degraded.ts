@@ -3,6 +3,7 @@ import type { Rank } from '../../../base/ids.js';
 import type { LayoutShape } from './layout.js';
 import type { RankMask } from '../exchange/rank_mask.js';
 
+/** A set of this rank's own tokens, which grows until their combine has ended. */
 export class DegradedTokens {
   private readonly marked = new Set<number>();
 

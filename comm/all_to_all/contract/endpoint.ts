@@ -12,28 +12,34 @@ export abstract class Endpoint<Dispatched extends { readonly isCombined: boolean
 
   protected constructor(protected readonly exchange: Exchange) {}
 
+  /** The peers that are left out, ascending. */
   maskedRanks(): readonly Rank[] {
     return this.exchange.mask.ranks();
   }
 
+  /** Leaves a peer out of every later call. @throws CommError INVALID_ARGUMENT for what is no peer. */
   maskRank(rank: Rank): void {
     this.exchange.mask.add(rank);
   }
 
+  /** Takes a peer in again, or all of them. */
   clearMask(rank?: Rank): void {
     this.exchange.mask.delete(rank);
   }
 
+  /** A copy of what was counted since the start. */
   stats(): AllToAllStats {
     const { mesh, stats } = this.exchange;
     return { rank: mesh.rank, traffic: stats.snapshot(), numDegradedTokens: this.numDegradedTokens };
   }
 
+  /** Bytes by destination rank, headers and hops between nodes included. */
   sentBytes(): SentBytes {
     const { stats } = this.exchange;
     return { dispatch: stats.bytes('dispatch'), combine: stats.bytes('combine') };
   }
 
+  /** Milliseconds waited by source rank, over all layers and phases. */
   waitedMs(): readonly number[] {
     return this.exchange.stats.waitMs();
   }

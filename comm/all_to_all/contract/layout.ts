@@ -1,6 +1,7 @@
 /** Which rows go to which rank: pure, from the routing alone. T tokens, K choices per token, n rows to one rank. */
 import { CommError } from '../../base/errors.js';
 
+/** How choices of experts map to ranks. */
 export interface LayoutShape {
   /** K */
   readonly numTopk: number;

@@ -14,6 +14,7 @@ import type {
 import type { DegradedTokens } from './degraded.js';
 import type { StepTag } from '../../mesh/frame.js';
 
+/** What the low-latency mode is made with; the same on every rank. */
 export interface LowLatencyOptions extends ExchangeOptions {
   /** Channels per token (H). */
   readonly hidden: number;
@@ -26,6 +27,7 @@ export interface LowLatencyOptions extends ExchangeOptions {
   readonly wire?: WireOptions;
 }
 
+/** A dispatch; its weights are needed only by the combine. */
 export interface LowLatencyRequest {
   /** [T·H], T ≤ maxTokensPerRank. */
   readonly x: Float32Array;
@@ -35,6 +37,7 @@ export interface LowLatencyRequest {
   readonly signal?: AbortSignal;
 }
 
+/** What arrived, packed by expert. */
 export interface LowLatencyResult {
   /**
    * [S·R·H]: the rows of local expert e begin at row e·R and are recvCount[e], by source rank, then source row; what lies behind them is
@@ -54,6 +57,7 @@ export interface LowLatencyResult {
   readonly degraded: DegradedTokens;
 }
 
+/** The low-latency mode: one row per (token, expert) into arrays of fixed size, for few tokens as in decoding. */
 export interface LowLatencyAllToAll extends PeerMask {
   /** Rows per expert in packed arrays: R = ranks · maxTokensPerRank. */
   readonly rowsPerExpert: number;

@@ -59,6 +59,7 @@ export interface DispatchedRows<State> {
   readonly degraded: DegradedTokens;
 }
 
+/** One way for the rows; `State` is what it remembers between a dispatch and its combine. */
 export interface Route<State> {
   /** Sends the rows of `x` [T·H] now, except the own ones: `x` must not change until they were copied to `recvX`. */
   startDispatch(

@@ -16,12 +16,14 @@ import type { OnSpan, Span } from './span.js';
 /** What a lost or silent peer does to a call. */
 export type OnPeerLoss = 'fail' | 'mask';
 
+/** How long a call waits, in ms of running event loop, what a lost peer does to it, and who is told of its stretches. */
 export interface ExchangeParts {
   readonly timeoutMs: number;
   readonly onPeerLoss: OnPeerLoss;
   readonly onSpan: OnSpan | undefined;
 }
 
+/** The rounds of one rank: sends and gathers frames, keeps the mask, and counts. */
 export class Exchange {
   readonly mask: RankMask;
   readonly stats: ExchangeStats;

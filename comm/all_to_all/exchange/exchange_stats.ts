@@ -33,11 +33,13 @@ interface Counters {
   readonly waitMs: Float64Array;
 }
 
+/** The counters of one rank, made for a layer and phase when it is first used. */
 export class ExchangeStats {
   private readonly counters = new Map<Phase, Map<number, Counters>>();
 
   constructor(private readonly size: number) {}
 
+  /** Counts what left for a rank, or stayed with the own one. */
   sent(phase: Phase, layer: number, to: Rank, { tokens, rows, bytes }: SentCounts): void {
     const counters = this.of(phase, layer);
     counters.tokens[to]! += tokens;
@@ -45,6 +47,7 @@ export class ExchangeStats {
     counters.bytes[to]! += bytes;
   }
 
+  /** Adds milliseconds that this rank waited for a peer's frame. */
   waited(phase: Phase, layer: number, from: Rank, waitMs: number): void {
     this.of(phase, layer).waitMs[from]! += waitMs;
   }

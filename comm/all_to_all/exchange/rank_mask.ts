@@ -3,11 +3,13 @@ import { CommError } from '../../base/errors.js';
 import type { Rank } from '../../../base/ids.js';
 import type { Mesh } from '../../mesh/mesh.js';
 
+/** A set of peers whose frames the mesh discards while they are in it. */
 export class RankMask {
   private readonly masked = new Set<Rank>();
 
   constructor(private readonly mesh: Mesh) {}
 
+  /** Whether the rank is left out. */
   has(rank: Rank): boolean {
     return this.masked.has(rank);
   }
@@ -27,6 +29,7 @@ export class RankMask {
     this.mesh.mute(rank, true);
   }
 
+  /** Hears a rank again, or all of them; one that isn't masked stays as it is. */
   delete(rank?: Rank): void {
     for (const masked of rank === undefined ? this.ranks() : [rank]) {
       if (this.masked.delete(masked)) this.mesh.mute(masked, false);

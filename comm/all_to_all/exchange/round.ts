@@ -45,6 +45,7 @@ export interface RoundFrames extends Call {
   readonly peers: readonly Rank[];
 }
 
+/** Everything that an exchange needs for one frame to and from each of several peers. */
 export interface Round<Own> extends RoundFrames, RoundRows<Own> {
   /** When work on its frames began, in ms of `performance.now()`. */
   readonly startMs: number;

@@ -23,12 +23,14 @@ import { decodeRows, roundTripRows } from '../../codec/wire_dtype.js';
 /** Per destination rank, what this rank sent. */
 export type FlatState = readonly DestinationLayout[];
 
+/** The route with one hop: what a rank sends is in its state, by destination. */
 export class FlatRoute implements Route<FlatState> {
   constructor(
     private readonly exchange: Exchange,
     private readonly shape: RouteShape,
   ) {}
 
+  /** Sends the rows of `x` [T·H] to the ranks of their experts; with `cached` no routing travels. */
   startDispatch(
     call: Call,
     x: Float32Array,
@@ -62,6 +64,7 @@ export class FlatRoute implements Route<FlatState> {
     };
   }
 
+  /** Sends the experts' rows straight home; the hook sums what comes back to y [T·H]. */
   startCombine(
     call: Call,
     { bySource, numTokens }: ExpertRows,

@@ -18,6 +18,7 @@ import type {
   Routing,
 } from '../contract/route.js';
 
+/** The route with two hops, each direction in a class of its own. */
 export class HierarchicalRoute implements Route<HierarchicalState> {
   private readonly dispatch: NodeDispatch;
   private readonly combine: NodeCombine;
@@ -29,6 +30,7 @@ export class HierarchicalRoute implements Route<HierarchicalState> {
     this.combine = new NodeCombine(exchange, shape, plan);
   }
 
+  /** Sends the rows of `x` [T·H] to the relays on other nodes; the hook forwards what comes inside this node. */
   startDispatch(
     call: Call,
     x: Float32Array,
@@ -38,6 +40,7 @@ export class HierarchicalRoute implements Route<HierarchicalState> {
     return this.dispatch.start(call, x, routing, cached);
   }
 
+  /** Sends the experts' rows back to their relays; the hook sends each node's rows home and sums those that come to y [T·H]. */
   startCombine(call: Call, rows: ExpertRows, dispatched: DispatchedRows<HierarchicalState>): Pending<Float32Array> {
     return this.combine.start(call, rows, dispatched);
   }

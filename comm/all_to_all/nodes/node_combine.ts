@@ -24,6 +24,7 @@ interface HomeRows {
   readonly rows: Float32Array;
 }
 
+/** Every combine of one rank; what a call needs is in its arguments. */
 export class NodeCombine {
   constructor(
     private readonly exchange: Exchange,
@@ -31,6 +32,10 @@ export class NodeCombine {
     private readonly plan: NodePlan,
   ) {}
 
+  /**
+   * Sends the first hop now; the hook waits for it, sends the second one and sums what comes home.
+   * @throws CommError LIMIT when a frame of either hop is too large, before anything is sent
+   */
   start(call: Call, rows: ExpertRows, dispatched: DispatchedRows<HierarchicalState>): Pending<Float32Array> {
     const startMs = performance.now();
     const { exchange, shape, plan } = this;

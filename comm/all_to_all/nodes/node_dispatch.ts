@@ -38,6 +38,7 @@ interface Forwarded {
   readonly sources: readonly (RelayedRows | undefined)[];
 }
 
+/** Every dispatch of one rank; what a call needs is in its arguments. */
 export class NodeDispatch {
   constructor(
     private readonly exchange: Exchange,
@@ -45,6 +46,10 @@ export class NodeDispatch {
     private readonly plan: NodePlan,
   ) {}
 
+  /**
+   * Sends the first hop now; the hook waits for it and forwards what came.
+   * @throws CommError INVALID_ARGUMENT on an expert that no rank has, LIMIT when a frame is too large; then nothing was sent
+   */
   start(call: Call, x: Float32Array, routing: Routing, cached: Cached): Pending<Arrived<HierarchicalState>> {
     const startMs = performance.now();
     const { exchange, shape, plan } = this;

@@ -19,14 +19,17 @@ export class NodePlan {
     this.local = this.localOf(rank);
   }
 
+  /** The node of a rank. */
   nodeOf(rank: Rank): number {
     return Math.floor(rank / this.ranksPerNode);
   }
 
+  /** A rank's number inside its node, from 0. */
   localOf(rank: Rank): number {
     return rank % this.ranksPerNode;
   }
 
+  /** The rank of the job with this local number on this node. */
   rankAt(node: number, local: number): Rank {
     return asRank(node * this.ranksPerNode + local);
   }

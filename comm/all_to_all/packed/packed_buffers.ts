@@ -4,6 +4,7 @@ import { CommError } from '../../base/errors.js';
 /** What one ArrayBuffer holds on every supported version of Node. */
 const MAX_BYTES = 2 ** 32 - 1;
 
+/** The memory that a low-latency dispatch receives into: what one call got stays until the second next one. */
 export class PackedBuffers {
   private readonly pair: readonly [Float32Array, Float32Array];
   private turn = 0;

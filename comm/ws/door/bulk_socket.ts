@@ -13,11 +13,15 @@ import { tlsConnect, type TlsOptions } from '../../base/tls.js';
 
 /** What takes over a socket's bytes. @throws CommError, and nothing else, from each of its methods. */
 export interface ByteReader {
+  /** Takes the next bytes, in memory that is used again after the call. */
   feed(chunk: Uint8Array): void;
+  /** Where the next bytes belong; undefined where they should come by `feed`. */
   space(): Uint8Array | undefined;
+  /** So many bytes were put at the beginning of `space`. */
   filled(numBytes: number): void;
 }
 
+/** Where to connect, and with which certificates. Default: no TLS. */
 export interface BulkSocketOptions {
   readonly host: string;
   readonly port: number;
@@ -29,6 +33,7 @@ const READ_BYTES = 256 * 1024;
 /** The headers of a large message and of the frame in it: no payload comes with them that would have to be copied. */
 const HEAD_BYTES = 10 + FRAME_HEADER_BYTES;
 
+/** A connecting socket: for ws until `takeOver`, for the reader from then on. */
 export class BulkSocket {
   readonly socket: Socket;
   private readonly isTls: boolean;

@@ -8,11 +8,13 @@ import { DialerHandshake, type HandshakeOptions } from './handshake.js';
 import { HANDSHAKE_TIMEOUT_MS, shakeHands } from './handshake_socket.js';
 import { tlsErrorOf, type TlsOptions } from '../../base/tls.js';
 
+/** A host name or IP address, and a port; port 0, where one listens: any that is free. */
 export interface Address {
   readonly host: string;
   readonly port: number;
 }
 
+/** Whom to dial, how to prove oneself there, and how long to try. */
 export interface DialOptions extends HandshakeOptions {
   readonly address: Address;
   readonly path: string;

@@ -27,6 +27,7 @@ export interface HandshakeStep {
   readonly outcome?: { readonly kind: 'accepted'; readonly identity: unknown } | HandshakeRefused;
 }
 
+/** How a handshake failed: with the error that this side found or the other one sent. */
 export interface HandshakeRefused {
   readonly kind: 'refused';
   readonly error: CommError;

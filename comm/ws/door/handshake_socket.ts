@@ -11,9 +11,11 @@ const CLOSE_GRACE_MS = 500;
 
 /** Either side of a handshake. */
 export interface HandshakeSide {
+  /** Takes the peer's next message; says what to answer and whether the handshake has ended. */
   receive(message: Uint8Array): HandshakeStep;
 }
 
+/** What bounds a handshake. */
 export interface ShakeOptions {
   /** Default 30000. */
   readonly timeoutMs?: number | undefined;
@@ -21,6 +23,7 @@ export interface ShakeOptions {
   readonly stranger?: Socket | undefined;
 }
 
+/** Accepted, with the identity that a dialer proved, or refused, with the reason. */
 export type HandshakeOutcome = NonNullable<HandshakeStep['outcome']>;
 
 /**

@@ -9,6 +9,7 @@ export interface RefusedFrom {
   readonly numSuppressed: number;
 }
 
+/** Told of a refusal: why, and of whom. */
 export type OnRefused = (error: CommError, from: RefusedFrom) => void;
 
 const MAX_PER_MINUTE = 10;
@@ -31,6 +32,7 @@ export class Refusals {
     this.refilledAt = now();
   }
 
+  /** Tells of a refusal of this address, or counts it where the same was told before or too much was told lately. */
   report(address: string, error: CommError): void {
     const id = `${address} ${error.message}`;
     if (this.known.has(id) || !this.takeToken()) {

@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 
+/** How many connections may be strangers, for how many milliseconds, and who is told when one has to go. */
 export interface StrangersOptions {
   readonly maxStrangers: number;
   readonly maxPerAddress: number;
@@ -23,6 +24,7 @@ interface Stranger {
   hasSpoken: boolean;
 }
 
+/** The connections of one port that are to prove themselves; those whose time is over or that make room are destroyed. */
 export class Strangers {
   private readonly options: StrangersOptions;
   /** In the order in which they came, by both ends' addresses, because a TLS socket and the TCP socket under it have only those in common. */
@@ -32,6 +34,7 @@ export class Strangers {
     this.options = options;
   }
 
+  /** Counts a new connection, until it closes or is welcome; where there are too many, an older one is destroyed. */
   add(socket: Socket): void {
     const { maxStrangers, maxPerAddress, timeoutMs } = this.options;
     const address = socket.remoteAddress ?? '';

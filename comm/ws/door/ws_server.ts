@@ -10,6 +10,7 @@ import { Refusals, type OnRefused } from './refusals.js';
 import { Strangers } from './strangers.js';
 import { readingCertificates, tlsErrorOf, tlsServerOptions, type TlsOptions } from '../../base/tls.js';
 
+/** Where to listen, what peers may send, and how many strangers are borne. */
 export interface WsServerOptions {
   /** Address to bind. */
   readonly host: string;
@@ -41,6 +42,7 @@ export interface Welcome extends HandshakeOptions {
 const DEFAULT_MAX_STRANGERS = 256;
 const CLOSE_GRACE_MS = 500;
 
+/** An open port. Connections wait until `onPeer` says who is let in; the rest is refused and told of. */
 export class WsServer {
   readonly host: string;
   readonly port: number;

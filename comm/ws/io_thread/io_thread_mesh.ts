@@ -18,6 +18,7 @@ import type { Frame, Mesh, MeshStats, Wait } from '../../mesh/mesh.js';
 import { releaseOnce } from '../../mesh/payload_pool.js';
 import type { PeerServerOptions, WsMeshOptions } from '../ws_mesh.js';
 
+/** As those of `openWsMesh`, with the server of the thread. */
 export interface IoThreadMeshOptions extends Omit<WsMeshOptions, 'server'> {
   /** This rank's data server; the mesh owns it from now on. */
   readonly server: IoThreadServer;

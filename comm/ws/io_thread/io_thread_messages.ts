@@ -13,6 +13,7 @@ export interface IoThreadOrder {
   readonly tls: PeerServerOptions['tls'];
 }
 
+/** What the compute thread tells; a `receive` is answered once, by `frame` or `refused` with its id. */
 export type ToIoThread =
   | { readonly kind: 'open'; readonly options: Omit<WsMeshOptions, 'server' | 'signal'> }
   /** Stop opening. */
@@ -24,6 +25,7 @@ export type ToIoThread =
   | { readonly kind: 'mute'; readonly rank: Rank; readonly isMuted: boolean }
   | { readonly kind: 'close' };
 
+/** What the I/O thread tells. `listening`, or `failed`, is the first. */
 export type FromIoThread =
   | { readonly kind: 'listening'; readonly host: string; readonly port: number }
   | { readonly kind: 'open' }
@@ -63,6 +65,7 @@ export function plainErrorOf(error: unknown): PlainError {
   return { code, message: message.slice(`${code}: `.length), rank, layer, phase, waitedMs };
 }
 
+/** The CommError again, on the other side; `cause` doesn't travel and is given here. */
 export function errorOfPlain({ code, message, ...context }: PlainError, cause?: unknown): CommError {
   return new CommError(code, message, { ...context, cause });
 }

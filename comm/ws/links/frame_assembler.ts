@@ -5,6 +5,7 @@ import type { ArrivingFrame } from '../../mesh/mesh.js';
 import { releaseOnce, type PayloadMemory } from '../../mesh/payload_pool.js';
 import type { MessageSink } from './ws_reader.js';
 
+/** The largest frame, header included, where payloads get their memory, and who gets the frames. */
 export interface FrameAssemblerOptions {
   readonly maxFrameBytes: number;
   readonly memory: PayloadMemory;
@@ -14,6 +15,7 @@ export interface FrameAssemblerOptions {
 
 const NO_BYTES = new Uint8Array(new ArrayBuffer(0));
 
+/** The sink of one link's reader: one frame per message, checked before its payload gets memory. */
 export class FrameAssembler implements MessageSink {
   private readonly options: FrameAssemblerOptions;
   private readonly head = new Uint8Array(FRAME_HEADER_BYTES);
@@ -29,12 +31,14 @@ export class FrameAssembler implements MessageSink {
     this.options = options;
   }
 
+  /** A fragment follows. @throws CommError PROTOCOL or LIMIT when the message can't be the frame that its header announced. */
   begin(numBytes: number, isLast: boolean): void {
     this.announcedBytes += numBytes;
     this.isLast = isLast;
     if (this.header !== undefined) this.checkLength(this.header);
   }
 
+  /** Copies bytes to the header or the payload. @throws CommError PROTOCOL, VERSION_MISMATCH or LIMIT when the header that they complete can't be. */
   write(bytes: Uint8Array): void {
     const rest = this.header === undefined ? this.readHead(bytes) : bytes;
     if (rest.byteLength === 0) return;
@@ -43,14 +47,17 @@ export class FrameAssembler implements MessageSink {
     this.copiedBytes += rest.byteLength;
   }
 
+  /** The rest of the payload; undefined until the header is whole. */
   space(): Uint8Array | undefined {
     return this.header === undefined ? undefined : this.payload.subarray(this.numBytes - FRAME_HEADER_BYTES);
   }
 
+  /** So many bytes of the payload were put in their place. */
   filled(numBytes: number): void {
     this.numBytes += numBytes;
   }
 
+  /** Hands the frame over. @throws CommError PROTOCOL when the message was too short for a header, or what `onFrame` throws. */
   end(): void {
     // Only a message that is too short for a header has none, and decoding says so.
     const header = this.header ?? decodeHeader(this.head.subarray(0, this.numBytes));

@@ -10,6 +10,7 @@ import type { ArrivingFrame } from '../../mesh/mesh.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import { WsReader } from './ws_reader.js';
 
+/** What a connection may bring, and who is told of frames and of its end. */
 export interface InboundOptions {
   readonly window: Window;
   readonly maxFrameBytes: number;
@@ -20,6 +21,7 @@ export interface InboundOptions {
   onEnd(why: string, code: CommError['code']): void;
 }
 
+/** Reads frames, returns credit for those that were taken, and answers pings. */
 export class InboundLink {
   private readonly ws: WebSocket;
   private readonly bulk: BulkSocket;
@@ -62,6 +64,7 @@ export class InboundLink {
     this.returnCredit();
   }
 
+  /** Ends the connection at once, without a goodbye. */
   terminate(): void {
     this.ws.terminate();
   }
@@ -70,6 +73,7 @@ export class InboundLink {
     return this.ws.readyState === this.ws.CLOSED;
   }
 
+  /** Calls `done` when the connection has closed; not for one that is closed already. */
   onceClosed(done: () => void): void {
     this.ws.once('close', done);
   }

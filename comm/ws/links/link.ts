@@ -7,6 +7,7 @@ import type { FrameHeader } from '../../mesh/frame.js';
 import type { InboundLink, InboundOptions } from './inbound_link.js';
 import type { OutboundLink, OutboundOptions } from './outbound_link.js';
 
+/** What a mesh is told of a link. */
 export interface LinkEvents {
   /** Frames travel both ways from now on. */
   onOpen(): void;
@@ -16,6 +17,7 @@ export interface LinkEvents {
 
 const CLOSE_GRACE_MS = 500;
 
+/** Both connections to one peer, which are set one by one, and whose first trouble loses the link. */
 export class Link {
   private readonly events: LinkEvents;
   private inbound: InboundLink | undefined;

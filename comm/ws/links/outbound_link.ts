@@ -7,6 +7,7 @@ import { FRAME_HEADER_BYTES, type FrameHeader } from '../../mesh/frame.js';
 import { decodeLinkControl, type LinkControl } from './link_control.js';
 import { WsWriter } from './ws_writer.js';
 
+/** What may be out, and who is told when the peer reads and when the connection ends. */
 export interface OutboundOptions {
   readonly window: Window;
   /** The peer reads frames from now on. */
@@ -21,6 +22,7 @@ interface QueuedFrame {
   readonly onSent: (() => void) | undefined;
 }
 
+/** Writes frames as far as the peer's window allows, and queues those beyond it. */
 export class OutboundLink {
   private readonly ws: WebSocket;
   private readonly writer: WsWriter;
@@ -76,11 +78,13 @@ export class OutboundLink {
     this.drain();
   }
 
+  /** Ends the connection at once; frames that wait are dropped. */
   terminate(): void {
     this.queue.length = 0;
     this.ws.terminate();
   }
 
+  /** Calls `done` when the connection has closed; not for one that is closed already. */
   onceClosed(done: () => void): void {
     this.ws.once('close', done);
   }

@@ -18,6 +18,7 @@ export interface MessageSink {
   end(): void;
 }
 
+/** What a stream may bring, and who gets it. Calls happen inside `feed` and `filled`. */
 export interface WsReaderOptions {
   /** Largest message; a longer one is refused before anything is allocated for it. */
   readonly maxMessageBytes: number;
@@ -34,6 +35,7 @@ const MAX_CONTROL_BYTES = 125;
 const [CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG] = [0, 1, 2, 8, 9, 10];
 const NO_STATUS = 1005;
 
+/** Reads one stream, from the first byte behind the handshake; what an error or a close ended stays ended. */
 export class WsReader {
   private readonly options: WsReaderOptions;
   /** A fragment's header, of 2 to 10 bytes, as far as it came. */

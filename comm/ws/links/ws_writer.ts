@@ -26,6 +26,7 @@ interface Staging {
   readonly view: DataView;
 }
 
+/** Writes to one socket. Nobody else may write data to it, except ws its control messages, which are whole frames. */
 export class WsWriter {
   private readonly socket: Pick<Socket, 'write' | 'cork' | 'uncork'>;
   private readonly spare: Staging[] = [];
