@@ -33,16 +33,13 @@ export interface RunningVariant {
 
 /** An engine per variant, started when it is first needed. They wait for each other's turns: one that waits takes memory and no time. */
 export class VariantEngines {
-  private readonly setup: EngineSetup;
-  private readonly folder: string;
-  private readonly signal: AbortSignal;
   private readonly running = new Map<Variant, RunningVariant>();
 
-  private constructor(setup: EngineSetup, folder: string, signal: AbortSignal) {
-    this.setup = setup;
-    this.folder = folder;
-    this.signal = signal;
-  }
+  private constructor(
+    private readonly setup: EngineSetup,
+    private readonly folder: string,
+    private readonly signal: AbortSignal,
+  ) {}
 
   /** No engine yet; makes a temporary folder for the placements, which `close` removes. */
   static async create(setup: EngineSetup, signal: AbortSignal): Promise<VariantEngines> {

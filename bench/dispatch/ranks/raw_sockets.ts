@@ -8,9 +8,6 @@ const ONE_BYTE = new Uint8Array(1);
 
 /** The sockets of one process to all others; `connect` says how the two kinds differ. */
 export class RawSockets {
-  private readonly kind: RawKind;
-  private readonly rank: number;
-  private readonly size: number;
   private readonly out: (Socket | undefined)[];
   private readonly received: number[];
   private readonly expected: number[];
@@ -18,10 +15,11 @@ export class RawSockets {
   private linked: () => void = () => undefined;
   private waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
-  constructor(kind: RawKind, rank: number, size: number) {
-    this.kind = kind;
-    this.rank = rank;
-    this.size = size;
+  constructor(
+    private readonly kind: RawKind,
+    private readonly rank: number,
+    private readonly size: number,
+  ) {
     this.out = new Array<Socket | undefined>(size).fill(undefined);
     this.received = new Array<number>(size).fill(0);
     this.expected = new Array<number>(size).fill(0);

@@ -21,9 +21,6 @@ const DEFAULTS: Omit<ExchangeSetup, 'rank' | 'size' | 'numTokens'> = {
 };
 
 export class ExchangeJob {
-  readonly setup: Omit<ExchangeSetup, 'rank'>;
-  private readonly ranks: readonly RankProcess[];
-
   static async start(options: ExchangeJobOptions): Promise<ExchangeJob> {
     const { size, routeOf = (_from: number, _to: number, address: Address) => Promise.resolve(address) } = options;
     const numTokens = Array.from({ length: size }, (_, rank) => 5 + rank);
@@ -45,9 +42,10 @@ export class ExchangeJob {
     }
   }
 
-  private constructor(setup: Omit<ExchangeSetup, 'rank'>, ranks: readonly RankProcess[]) {
-    [this.setup, this.ranks] = [setup, ranks];
-  }
+  private constructor(
+    readonly setup: Omit<ExchangeSetup, 'rank'>,
+    private readonly ranks: readonly RankProcess[],
+  ) {}
 
   /** Tells one rank and waits for what comes of it. */
   ask(rank: number, command: Command): Promise<Reply> {

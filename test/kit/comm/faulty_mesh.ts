@@ -19,8 +19,6 @@ export class FaultyMesh implements Mesh {
   isSilent = false;
   /** What is sent leaves only when its epoch is over. */
   isLate = false;
-  private readonly mesh: Mesh;
-  private readonly onSend: (moment: FrameMoment) => void;
   /** Ends the waits for a peer whose link was cut. */
   private readonly cuts = new Map<Rank, AbortController>();
   private readonly late: Parameters<Mesh['send']>[] = [];
@@ -30,9 +28,10 @@ export class FaultyMesh implements Mesh {
   private numSent = 0;
 
   /** Calls `onSend` before every frame. */
-  constructor(mesh: Mesh, onSend: (moment: FrameMoment) => void) {
-    [this.mesh, this.onSend] = [mesh, onSend];
-  }
+  constructor(
+    private readonly mesh: Mesh,
+    private readonly onSend: (moment: FrameMoment) => void,
+  ) {}
 
   get rank(): Rank {
     return this.mesh.rank;

@@ -59,14 +59,14 @@ export class WireRelay {
 }
 
 class RelayedConnection {
-  private readonly dialer: Socket;
-  private readonly listener: Socket;
-  private readonly treatmentOf: () => Treatment;
   private readonly cutter = new MessageCutter();
   private readonly held: Buffer[] = [];
 
-  constructor(dialer: Socket, listener: Socket, treatmentOf: () => Treatment) {
-    [this.dialer, this.listener, this.treatmentOf] = [dialer, listener, treatmentOf];
+  constructor(
+    private readonly dialer: Socket,
+    private readonly listener: Socket,
+    private readonly treatmentOf: () => Treatment,
+  ) {
     for (const [socket, other] of [
       [dialer, listener],
       [listener, dialer],

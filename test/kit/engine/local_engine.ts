@@ -174,16 +174,16 @@ interface LocalRankParts {
 /** What a rank's process is. */
 class LocalRank {
   readonly exit: Promise<RankExit>;
-  private readonly rank: number;
-  private readonly parts: LocalRankParts;
   private readonly steps: RankSteps;
   private settleExit!: (exit: RankExit) => void;
   private readonly faults: Fault[];
   private isSilent = false;
   private running = Promise.resolve();
 
-  constructor(rank: number, parts: LocalRankParts) {
-    [this.rank, this.parts] = [rank, parts];
+  constructor(
+    private readonly rank: number,
+    private readonly parts: LocalRankParts,
+  ) {
     this.exit = new Promise((resolve) => (this.settleExit = resolve));
     const { link, executor, onPeerLoss } = parts;
     this.faults = [...parts.faults];
