@@ -18,7 +18,7 @@ export interface CollectivesOptions {
 
 /**
  * Every rank calls the same collectives in the same order: they are matched by a sequence number.
- * All reject with PEER_LOST, TIMEOUT, ABORTED, CLOSED, LIMIT or INVALID_ARGUMENT.
+ * @throws CommError PEER_LOST, TIMEOUT, ABORTED, CLOSED, LIMIT or INVALID_ARGUMENT, from each of them
  */
 export interface Collectives {
   /** Returns once every rank called it. */

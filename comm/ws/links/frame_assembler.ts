@@ -9,7 +9,7 @@ import type { MessageSink } from './ws_reader.js';
 export interface FrameAssemblerOptions {
   readonly maxFrameBytes: number;
   readonly memory: PayloadMemory;
-  /** A whole frame; so many bytes of its payload had to be copied to their place. May throw a CommError. */
+  /** A whole frame; so many bytes of its payload had to be copied to their place. @throws CommError, which ends the reading. */
   onFrame(frame: ArrivingFrame, copiedBytes: number): void;
 }
 

@@ -15,7 +15,7 @@ export interface InboundOptions {
   readonly window: Window;
   readonly maxFrameBytes: number;
   readonly memory: PayloadMemory;
-  /** A frame came, `copiedBytes` of its payload were copied; may throw a CommError, which ends the reading. */
+  /** A frame came, `copiedBytes` of its payload were copied. @throws CommError, which ends the reading. */
   onFrame(frame: ArrivingFrame, copiedBytes: number): void;
   /** Called for every way in which the connection ends or must end. */
   onEnd(why: string, code: CommError['code']): void;

@@ -4,7 +4,7 @@
  */
 import { CommError } from '../../base/errors.js';
 
-/** Where the bytes of binary messages go. All but `space` may throw a CommError, which ends the reading. */
+/** Where the bytes of binary messages go. @throws CommError, which ends the reading, from all but `space`. */
 export interface MessageSink {
   /** A fragment of `numBytes` follows; `isLast`: the message ends with it. Nothing needs to be allocated before. */
   begin(numBytes: number, isLast: boolean): void;
