@@ -1,4 +1,5 @@
 import js from '@eslint/js';
+import jsdoc from 'eslint-plugin-jsdoc';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
@@ -27,6 +28,53 @@ export default tseslint.config(
         { object: 'process', property: 'env', message: 'Only lib/cli.ts reads the environment.' },
       ],
       'no-console': 'error',
+      // One dialect.
+      'no-restricted-syntax': [
+        'error',
+        { selector: 'PropertyDefinition > PrivateIdentifier', message: 'Private fields are `private`.' },
+        { selector: 'MethodDefinition > PrivateIdentifier', message: 'Private methods are `private`.' },
+        {
+          selector: 'AssignmentExpression[operator=/^[+]=|-=$/][right.value=1]',
+          message: 'What goes up or down by one is written with ++ or --.',
+        },
+        {
+          selector: 'AssignmentExpression > ArrayPattern > MemberExpression[object.type="ThisExpression"]',
+          message: 'Fields are set one by one.',
+        },
+      ],
+    },
+  },
+  {
+    // Everything exported says what it is.
+    files: ['**/*.ts'],
+    ignores: ['test/**'],
+    plugins: { jsdoc },
+    rules: {
+      'jsdoc/require-jsdoc': [
+        'error',
+        {
+          publicOnly: { esm: true, cjs: false, window: false, ancestorsOnly: true },
+          require: {
+            ArrowFunctionExpression: true,
+            ClassDeclaration: true,
+            FunctionDeclaration: true,
+            FunctionExpression: true,
+            MethodDefinition: true,
+          },
+          contexts: ['TSInterfaceDeclaration', 'TSTypeAliasDeclaration'],
+          checkConstructors: false,
+          checkGetters: false,
+          enableFixer: false,
+        },
+      ],
+      'jsdoc/match-description': [
+        'error',
+        {
+          contexts: ['any'],
+          matchDescription: '^(?![\\s\\S]*\\b(?:[Tt]hrows|[Rr]ejects with) [A-Z]+_?[A-Z]+\\b)[\\s\\S]*$',
+          message: 'Errors stand under @throws.',
+        },
+      ],
     },
   },
   {

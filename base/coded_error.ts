@@ -31,7 +31,7 @@ export abstract class CodedError<Code extends string = string> extends Error {
 
   /** Reason and advice: the message without its code. */
   get text(): string {
-    return joined(this.reason, this.advice);
+    return textOf(this);
   }
 }
 
@@ -42,7 +42,6 @@ export class InternalError extends CodedError<'INTERNAL'> {
   }
 }
 
-/** A text whose reason goes on, and whose advice stays what it was. */
-export const withReason = ({ advice }: CodedError, reason: string): string => joined(reason, advice);
-
-const joined = (reason: string, advice: string): string => (advice === '' ? reason : `${reason}; ${advice}`);
+/** Reason and advice as an error's text has them. */
+export const textOf = ({ reason, advice }: Pick<CodedError, 'reason' | 'advice'>): string =>
+  advice === '' ? reason : `${reason}; ${advice}`;

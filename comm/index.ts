@@ -60,5 +60,5 @@ export { PROTOCOL_VERSION } from './ws/door/handshake.js';
 export { Rendezvous, type RendezvousOptions } from './job/rendezvous.js';
 export { joinHead, type JoinedRank, type JoinOptions, type ReadyOptions } from './job/join.js';
 export { ControlLink, type LinkClosed, type MessageHandler } from './job/control_link.js';
-export { errorOfRemote, remoteErrorOf, type ControlMessage, type ControlMessageOf } from './job/messages.js';
+export type { ControlMessage, ControlMessageOf } from './job/messages.js';
 export { worldFromEnv, type World } from './job/world.js';

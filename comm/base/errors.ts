@@ -1,5 +1,5 @@
-import { CodedError } from '../../base/coded_error.js';
-import type { Rank } from '../../base/ids.js';
+import { CodedError, textOf } from '../../base/coded_error.js';
+import { asRank, type Rank } from '../../base/ids.js';
 
 /** Every code, for checking one that came over a wire. */
 export const COMM_ERROR_CODES = [
@@ -21,10 +21,8 @@ export const COMM_ERROR_CODES = [
 /** Everything that can go wrong between ranks; the message begins with the code and ends with what to do. */
 export type CommErrorCode = (typeof COMM_ERROR_CODES)[number];
 
-/** An error as it travels: a CommError's, or an upper layer's. */
-export interface RemoteError {
-  readonly code: string;
-  readonly message: string;
+/** An error as it travels: a CommError's, or one of an upper layer. */
+export interface RemoteError extends Pick<CodedError, 'code' | 'reason' | 'advice' | 'blames'> {
   readonly rank?: number | undefined;
   readonly layer?: number | undefined;
   readonly phase?: string | undefined;
@@ -68,4 +66,33 @@ export class CommError extends CodedError<CommErrorCode> {
     this.waitedMs = waitedMs;
     this.remote = remote;
   }
+}
+
+/** What travels of an error; of one without a code of ours, the message as a bug's reason. */
+export function remoteErrorOf(error: unknown): RemoteError {
+  if (!(error instanceof CodedError)) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { code: 'INTERNAL', reason, advice: '', blames: [] };
+  }
+  const { code, reason, advice, blames } = error as CodedError;
+  if (!(error instanceof CommError)) return { code, reason, advice, blames };
+  const { rank, layer, phase } = error;
+  return {
+    ...{ code, reason, advice, blames },
+    ...(rank !== undefined && { rank }),
+    ...(layer !== undefined && { layer }),
+    ...(phase !== undefined && { phase }),
+  };
+}
+
+/** As the error's own message was. */
+export const remoteMessage = (error: RemoteError): string => `${error.code}: ${textOf(error)}`;
+
+/** A remote error as one to throw here. A code of an upper layer becomes PEER_FAILED, its message the text. */
+export function errorOfRemote(error: RemoteError): CommError {
+  const { rank, layer, phase, blames } = error;
+  const code = COMM_ERROR_CODES.find((known) => known === error.code);
+  const about = rank === undefined ? undefined : asRank(rank);
+  const context = { rank: about, layer, phase, isItsDoing: blames.length > 0, remote: error };
+  return new CommError(code ?? 'PEER_FAILED', code === undefined ? remoteMessage(error) : textOf(error), context);
 }

@@ -1,11 +1,11 @@
 /** A rank's side of the start of a job: finds the head, gets its number, links up with the other ranks. */
 import { ControlLink } from './control_link.js';
 import { dial, type Address } from '../ws/door/dial.js';
-import { CommError } from '../base/errors.js';
+import { CommError, errorOfRemote } from '../base/errors.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { MeshLimits } from '../mesh/mesh_base.js';
 import { asRank, type Rank } from '../../base/ids.js';
-import { errorOfRemote, MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
+import { MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
 import { CONTROL_PATH } from './rendezvous.js';
 import type { OnRefused } from '../ws/door/refusals.js';
 import type { TlsOptions } from '../base/tls.js';

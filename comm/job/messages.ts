@@ -1,8 +1,7 @@
 /** Control messages between the head and a rank: msgpack, checked on arrival. */
 import { Packr } from 'msgpackr';
 import { z } from 'zod';
-import { COMM_ERROR_CODES, CommError, type RemoteError } from '../base/errors.js';
-import { asRank } from '../../base/ids.js';
+import { CommError } from '../base/errors.js';
 import { printable } from '../../base/foreign_text.js';
 
 /** Largest encoded control message. */
@@ -13,10 +12,14 @@ const rank = z.int().min(0).max(65535);
 const address = z.object({ host: z.string().max(255), port: z.int().min(0).max(65535) });
 /** What a peer says is shown to people: one line, and not without end. */
 const foreign = (maxChars: number) => z.string().transform((text) => printable(text, maxChars));
+/** Ranks that one error may blame. */
+const MAX_BLAMED = 64;
 const remoteError = z.object({
   /** A CommError's code or an upper layer's. */
   code: foreign(64),
-  message: foreign(2000),
+  reason: foreign(2000),
+  advice: foreign(2000),
+  blames: z.array(rank).max(MAX_BLAMED).readonly(),
   rank: rank.optional(),
   layer: z.number().optional(),
   phase: foreign(64).optional(),
@@ -73,25 +76,4 @@ export function decodeMessage(bytes: Uint8Array): ControlMessage {
   if (parsed.success) return parsed.data;
   const message = `impossible control message (${parsed.error.issues[0]?.message ?? 'unknown'}); run the same build everywhere`;
   throw new CommError('PROTOCOL', message, { cause: parsed.error });
-}
-
-/** What travels of an error. */
-export function remoteErrorOf(error: unknown): RemoteError {
-  if (!(error instanceof CommError)) return { code: 'UNKNOWN', message: String(error) };
-  const { code, message, rank: about, layer, phase } = error;
-  return {
-    code,
-    message,
-    ...(about === undefined ? {} : { rank: about }),
-    ...(layer === undefined ? {} : { layer }),
-    ...(phase === undefined ? {} : { phase }),
-  };
-}
-
-/** A remote error as one to throw here. A code of an upper layer becomes PEER_FAILED, the message kept. */
-export function errorOfRemote(error: RemoteError): CommError {
-  const code = COMM_ERROR_CODES.find((known) => known === error.code) ?? 'PEER_FAILED';
-  const message = error.message.replace(`${code}: `, '');
-  const about = error.rank === undefined ? undefined : asRank(error.rank);
-  return new CommError(code, message, { rank: about, layer: error.layer, phase: error.phase, remote: error });
 }

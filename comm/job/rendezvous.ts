@@ -2,16 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { ControlLink } from './control_link.js';
 import { Deadline, checkTimeout } from '../base/deadline.js';
-import { CommError } from '../base/errors.js';
-import { withReason } from '../../base/coded_error.js';
+import { CommError, errorOfRemote, remoteErrorOf } from '../base/errors.js';
+import { textOf } from '../../base/coded_error.js';
 import { asRank, MAX_RANKS, type Rank } from '../../base/ids.js';
-import {
-  errorOfRemote,
-  MAX_CONTROL_BYTES,
-  remoteErrorOf,
-  type ControlMessage,
-  type ControlMessageOf,
-} from './messages.js';
+import { MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
 import type { OnRefused } from '../ws/door/refusals.js';
 import type { TlsOptions } from '../base/tls.js';
 import { fingerprintMismatch } from '../ws/ws_mesh.js';
@@ -336,7 +330,10 @@ function failureOf(rank: Rank, cause: CommError): CommError {
 
 /** What a witness tells of another rank. */
 function accusationOf(witness: Rank, cause: CommError): CommError {
-  const message = withReason(cause, `${cause.reason}, says rank ${witness} before the job started`);
+  const message = textOf({
+    advice: cause.advice,
+    reason: `${cause.reason}, says rank ${witness} before the job started`,
+  });
   return new CommError(cause.code, message, { rank: cause.rank, phase: 'join', cause });
 }
 

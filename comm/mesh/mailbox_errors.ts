@@ -22,7 +22,7 @@ const whereOf = (rank: Rank, { phase, layer }: FrameKey): { rank: Rank; phase: s
 /** For who waits for a rank that is gone; the code is the loss's. */
 export function lostError(rank: Rank, key: FrameKey, { code, why }: Loss): CommError {
   const message = `rank ${rank} was lost during ${nameOf(key)}: ${why}; look at the log of rank ${rank}`;
-  return new CommError(code, message, whereOf(rank, key));
+  return new CommError(code, message, { ...whereOf(rank, key), isItsDoing: true });
 }
 
 /** TIMEOUT, for who waited in vain. */

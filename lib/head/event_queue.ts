@@ -5,6 +5,7 @@ export class EventQueue<T> implements AsyncIterableIterator<T> {
   /** Tells a caller that waits that something came. */
   private wake: () => void = () => undefined;
 
+  /** Adds an event; nothing after the end. */
   push(event: T): void {
     if (this.end !== null) return;
     this.events.push(event);
@@ -17,6 +18,7 @@ export class EventQueue<T> implements AsyncIterableIterator<T> {
     this.wake();
   }
 
+  /** The next event, awaited; done behind the last one. @throws the error that ended the queue, where one did */
   async next(): Promise<IteratorResult<T>> {
     while (this.events.length === 0 && this.end === null) await new Promise<void>((resolve) => (this.wake = resolve));
     const event = this.events.shift();
@@ -26,6 +28,7 @@ export class EventQueue<T> implements AsyncIterableIterator<T> {
     return { done: true, value: undefined };
   }
 
+  /** One reader alone: events that it took are gone. */
   [Symbol.asyncIterator](): this {
     return this;
   }

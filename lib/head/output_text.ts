@@ -20,6 +20,7 @@ export class OutputText {
     this.stops = new StopScanner(stop);
   }
 
+  /** The text that a token completes; empty while bytes of a character are missing, or what came may begin a stop string. */
   push(tokenId: number): TextPiece {
     return this.detokenizer === null ? NOTHING : this.check(this.detokenizer.push(tokenId));
   }

@@ -34,10 +34,12 @@ const generation = z.strictObject({
   returnRoutedExperts: boolean.optional(),
 });
 
+/** A request for tokens whose fields have been checked; numbers are finite and bounded. */
 export interface CheckedGeneration extends GenerationRequest {
   readonly promptTokenIds: readonly number[];
 }
 
+/** A request for log-probabilities whose fields have been checked. */
 export interface CheckedScore extends ScoreRequest {
   readonly tokenIds: readonly number[];
 }

@@ -48,6 +48,7 @@ export class Generation implements Sequence {
     return this.finish(last.isStopped ? 'stop' : 'length', last.text, numDegradedTokens);
   }
 
+  /** Ends the events with an error. */
   fail(error: Error): void {
     this.events.close(error);
   }
@@ -88,6 +89,7 @@ export class Score implements Sequence {
     return true;
   }
 
+  /** Rejects the result. */
   fail(error: Error): void {
     this.settle.reject(error);
   }

@@ -10,6 +10,7 @@ import { WeightError } from '../weights/errors.js';
 import { EngineError } from '../protocol/errors.js';
 import type { LoadReport } from '../protocol/step_plan.js';
 
+/** Whose experts are compared, and with which folder. */
 export interface ExpertTableOptions {
   /** The head's model folder, which its own ranks read too. */
   readonly modelDir: string;
@@ -22,6 +23,7 @@ export interface ExpertTableOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The digests of the head's own experts. */
 export interface ExpertTable {
   readonly digests: ExpertDigests;
   /** Why the folder could not be compared with; null: it could. */

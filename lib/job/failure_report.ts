@@ -2,7 +2,8 @@
  * What speaks for the loss of a rank, in words that a user can act on. Pure.
  * Why: docs/decisions/losses.md#the-first-cause
  */
-import type { RemoteError } from '../../comm/base/errors.js';
+import { textOf } from '../../base/coded_error.js';
+import { remoteMessage, type RemoteError } from '../../comm/base/errors.js';
 import { EngineError } from '../protocol/errors.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import type { RankExit } from './local_ranks.js';
@@ -28,21 +29,22 @@ type Observation = Heard & { readonly kind: 'own_failure' | 'exit' | 'disconnect
 export type FailureReport = Observation | Accusation;
 
 /** `when`: where the job was, as in ' in step 3'. */
-export function ownFailure(rank: number, { message }: RemoteError, when: string): FailureReport {
-  const error = new EngineError('RANK_FAILED', `rank ${rank} failed${when}: ${message}`, { rank });
+export function ownFailure(rank: number, failure: RemoteError, when: string): FailureReport {
+  const error = new EngineError('RANK_FAILED', `rank ${rank} failed${when}: ${remoteMessage(failure)}`, { rank });
   return { kind: 'own_failure', about: [rank], error };
 }
 
-/** What a witness says of the rank that its error names: that one comes first, since it is what a reader looks for. */
+/** What a witness says of the rank that its error blames: that one comes first, since it is what a reader looks for. */
 export function accusation(from: number, error: RemoteError, when: string, policy: LossPolicy): FailureReport {
-  const { code, message, rank: about } = error;
-  const [reason, ...advice] = message.replace(`${code}: `, '').split('; ');
-  const text = [`${reason!}, says rank ${from}${when}`, ...advice].join('; ');
+  const { code, reason, blames } = error;
+  const about = blames.find((rank) => rank !== from)!;
+  const text = textOf({ ...error, reason: `${reason}, says rank ${from}${when}` });
   const otherwise = policy === 'mask' ? 'RANK_LOST' : 'RANK_FAILED';
-  const told = new EngineError(code === 'TIMEOUT' ? code : otherwise, text, { rank: about! });
-  return { kind: 'accusation', from, about: [about!], error: told };
+  const told = new EngineError(code === 'TIMEOUT' ? code : otherwise, text, { rank: about });
+  return { kind: 'accusation', from, about: [about], error: told };
 }
 
+/** That the connection to a rank ended. `how`: in words; `when`: where the job was. */
 export function disconnect(rank: number, how: string, when: string): FailureReport {
   const text = `the connection to rank ${rank} ended${when} (${how}); look at its log and start the job again`;
   return { kind: 'disconnect', about: [rank], error: new EngineError('RANK_LOST', text, { rank }) };

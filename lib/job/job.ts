@@ -1,7 +1,7 @@
 /** The ranks of one job as the head sees them: fed with steps, watched, and ended. */
 import type { ControlLink } from '../../comm/job/control_link.js';
 import { Deadline } from '../../comm/base/deadline.js';
-import type { RemoteError } from '../../comm/base/errors.js';
+import { remoteErrorOf, type RemoteError } from '../../comm/base/errors.js';
 import type { ControlMessage } from '../../comm/job/messages.js';
 import type { Rendezvous } from '../../comm/job/rendezvous.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
@@ -55,6 +55,7 @@ export interface JobParts {
   readonly onTimeline?: OnTimeline | undefined;
 }
 
+/** Runs steps on all ranks that are left, hears of losses, and ends the ranks in the end. */
 export class Job implements StepRunner {
   readonly reports: readonly LoadReport[];
   readonly expertDigests: ExpertDigests;
@@ -158,9 +159,9 @@ export class Job implements StepRunner {
   }
 
   /** A rank that was lost must not come back: a process of this machine is killed, one elsewhere learns why it is out. */
-  private cutOff({ rank, error: { code, message } }: LostRank): void {
+  private cutOff({ rank, error }: LostRank): void {
     const link = this.parts.links[rank]!;
-    if (link.isOpen) link.send({ type: 'failed', error: { code, message } });
+    if (link.isOpen) link.send({ type: 'failed', error: remoteErrorOf(error) });
     void link.close();
     this.parts.local.kill(rank);
   }
@@ -224,7 +225,7 @@ export class Job implements StepRunner {
   private onFailed(rank: number, error: RemoteError): void {
     if (this.ended !== null) return;
     const isMasked = this.parts.onPeerLoss === 'mask';
-    if (!isMasked && error.rank !== undefined && error.rank !== rank) return this.accuse(rank, error);
+    if (!isMasked && error.blames.some((blamed) => blamed !== rank)) return this.accuse(rank, error);
     const report = ownFailure(rank, error, this.when());
     // Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another.
     if (isMasked && error.code === 'NOT_FINITE') this.fail(report.error);
@@ -254,13 +255,13 @@ export class Job implements StepRunner {
   }
 
   /** Ranks elsewhere learn whether the job ended well: their exit code says it. */
-  private async shutDown({ code, message }: EngineError): Promise<void> {
+  private async shutDown(why: EngineError): Promise<void> {
     const { links, local, rendezvous } = this.parts;
     this.losses.close();
-    const gracefully = code === 'CLOSED';
+    const gracefully = why.code === 'CLOSED';
     const last: ControlMessage = gracefully
-      ? { type: 'shutdown', reason: message }
-      : { type: 'failed', error: { code, message } };
+      ? { type: 'shutdown', reason: why.message }
+      : { type: 'failed', error: remoteErrorOf(why) };
     for (const link of links) if (link.isOpen) link.send(last);
     // Local ranks first: those that end by themselves close their links without a reset.
     await local.close({ gracefully });

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import type { PlaceOrder } from '../rank/rank_place.js';
 import type { SpawnedRankNews, SpawnOrder } from '../rank/spawned_rank.js';
 
+/** Which ranks this machine runs, and what they are told. */
 export interface LocalRanksOptions {
   /** Rank numbers to start; their count alone where the head gives the numbers. */
   readonly ranks: readonly (number | null)[];
@@ -24,6 +25,7 @@ export interface LocalRanksOptions {
   readonly onJoined?: (news: SpawnedRankNews) => void;
 }
 
+/** How the process of a rank ended. */
 export interface RankExit {
   readonly rank: number | null;
   readonly pid: number | undefined;
@@ -38,6 +40,7 @@ const TERMINATE_AFTER_MS = 500;
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 
+/** The processes of the ranks on this machine: started together, and ended with this one. */
 export class LocalRanks {
   private readonly children: {
     readonly rank: number | null;

@@ -6,6 +6,7 @@ import type { RankExit } from './local_ranks.js';
 import { Losses, type Decision } from './losses.js';
 import type { Members } from './members.js';
 
+/** Whom a watch begins with, and how long it waits. */
 export interface LossWatchOptions {
   /** Those that a job begins with: 0 … numRanks − 1. */
   readonly numRanks: number;
@@ -22,6 +23,7 @@ export interface LossWatchOptions {
 
 const GATHER_MS = 250;
 
+/** Hears of losses for a job while it runs, or while it starts. */
 export class LossWatch {
   /** Resolves with the cause when a loss ends the job. */
   readonly ended: Promise<EngineError>;
@@ -53,6 +55,7 @@ export class LossWatch {
     });
   }
 
+  /** Takes what somebody heard; a decision may follow at once or a moment later. */
   report(report: FailureReport): void {
     if (this.isClosed) return;
     const decision = this.losses.hear(report);

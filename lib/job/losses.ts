@@ -7,6 +7,7 @@ import { EngineError } from '../protocol/errors.js';
 import type { Accusation, FailureReport, LossPolicy } from './failure_report.js';
 import { membersAfter, type LostRank, type Members } from './members.js';
 
+/** What follows from what was heard. */
 export interface Decision {
   /** What may be left of these must end, so that they can't come back. */
   readonly left: readonly LostRank[];
@@ -14,6 +15,7 @@ export interface Decision {
   readonly end: EngineError | null;
 }
 
+/** Who is left, who is being accused, and who still has to enter the epoch. */
 export class Losses {
   private readonly policy: LossPolicy;
   private current: Members;

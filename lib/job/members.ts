@@ -13,6 +13,7 @@ export interface MembersChange {
   readonly left: readonly LostRank[];
 }
 
+/** The ranks of one epoch. */
 export interface Members {
   readonly epoch: number;
   readonly present: ReadonlySet<number>;

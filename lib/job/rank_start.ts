@@ -1,4 +1,5 @@
 /** What the head hears of a rank before the first step: that it has loaded, or why it can't start. */
+import { CodedError, textOf } from '../../base/coded_error.js';
 import { CommError } from '../../comm/base/errors.js';
 import type { ControlLink } from '../../comm/job/control_link.js';
 import type { RemoteError } from '../../comm/base/errors.js';
@@ -7,20 +8,16 @@ import type { LoadReport, RankToHead } from '../protocol/step_plan.js';
 import type { LossWatch } from './loss_watch.js';
 
 /** A rank of the job could not start. The message begins with the code of what failed there, then says which rank on which machine, and what to do. */
-export class RankStartError extends Error {
-  /** Of the layer that failed on the rank: BACKEND_UNAVAILABLE, OUT_OF_MEMORY, … */
-  readonly code: string;
+export class RankStartError extends CodedError {
   readonly rank: number;
   /** Name of the rank's machine, where the rank told it. */
   readonly host: string | undefined;
 
-  constructor(rank: number, { code, message, host }: RemoteError) {
+  /** The code is of the layer that failed on the rank: BACKEND_UNAVAILABLE, OUT_OF_MEMORY, … */
+  constructor(rank: number, failure: RemoteError) {
+    const { code, reason, host } = failure;
     const who = host === undefined ? `rank ${rank}` : `rank ${rank} on ${host}`;
-    const what = message.replace(`${code}: `, '');
-    const own = `rank ${rank} `;
-    super(`${code}: ${what.startsWith(own) ? `${who} ${what.slice(own.length)}` : `${who}: ${what}`}`);
-    this.name = 'RankStartError';
-    this.code = code;
+    super(code, textOf({ ...failure, reason: `${who}: ${reason}` }), { blames: [rank] });
     this.rank = rank;
     this.host = host;
   }
@@ -53,7 +50,7 @@ export async function nearestCause(error: unknown, losses: Pick<LossWatch, 'repo
   if (rank !== undefined && remote !== undefined && (remote.rank ?? rank) === rank)
     throw new RankStartError(rank, remote);
   if (error.code !== 'PEER_LOST' || rank === undefined) throw error;
-  const lost = new EngineError('RANK_LOST', error.message.replace('PEER_LOST: ', ''), { rank });
+  const lost = new EngineError('RANK_LOST', error.text, { rank });
   losses.report({ kind: 'disconnect', about: [rank], error: lost, isFirst: true });
   throw await losses.ended;
 }

@@ -1,6 +1,7 @@
 /** Starting a job: ranks of this machine and of others are brought together, load, and meet. */
 import { randomBytes } from 'node:crypto';
 import { totalmem } from 'node:os';
+import { remoteErrorOf } from '../../comm/base/errors.js';
 import type { ControlLink } from '../../comm/job/control_link.js';
 import { Rendezvous } from '../../comm/job/rendezvous.js';
 import type { World } from '../../comm/job/world.js';
@@ -23,6 +24,7 @@ import type { LoadReport } from '../protocol/step_plan.js';
 import { readTls } from './tls_files.js';
 import { checkRanksHere, checkTransport } from './transport.js';
 
+/** What a job runs, on which ranks, and who is told how it starts. */
 export interface JobOptions {
   readonly config: ExpertwireConfig;
   readonly spec: ModelSpec;
@@ -139,8 +141,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
 /** Ranks elsewhere learn why the job they joined doesn't begin. */
 function tellAll(links: readonly ControlLink[], error: unknown): void {
   if (!(error instanceof EngineError)) return;
-  const { code, message } = error;
-  for (const link of links) if (link.isOpen) link.send({ type: 'failed', error: { code, message } });
+  for (const link of links) if (link.isOpen) link.send({ type: 'failed', error: remoteErrorOf(error) });
 }
 
 /** What the head's folder has of what ranks elsewhere will hold: read beside their loading. */

@@ -12,8 +12,7 @@ export type EngineErrorCode =
   | 'NO_TOKENIZER' // text was given, and the model folder has no tokenizer
   | 'NOT_FINITE' // the model computed NaN or infinity
   | 'REBALANCE_FAILED' // experts could not be moved; the placement is what it was
-  | 'CLOSED' // the engine was closed
-  | 'INTERNAL'; // a bug of ours
+  | 'CLOSED'; // the engine was closed
 
 /** The only error class that the engine and its ranks throw. */
 export class EngineError extends CodedError<EngineErrorCode> {

@@ -1,6 +1,7 @@
 /** Where a rank stands among those of its machine. Pure. */
 import type { World } from '../../comm/job/world.js';
 
+/** A rank's place among the ranks of its machine. */
 export interface LocalSeat {
   /** 0 … count − 1. */
   readonly index: number;

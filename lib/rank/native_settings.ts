@@ -2,6 +2,7 @@
 import type { CudaDevice } from '../native/cuda_devices.js';
 import type { LocalSeat } from './local_seat.js';
 
+/** Variables of a process's environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a rank has of a GPU. */
@@ -14,6 +15,7 @@ export interface GpuShare {
   readonly numRanks: number;
 }
 
+/** How native TensorFlow shares the machine with other ranks. */
 export interface NativeSettings {
   /** To be set in the process's environment. What the user set there is not among them, CUDA_VISIBLE_DEVICES excepted, of which one device is taken. */
   readonly variables: Readonly<Record<string, string>>;

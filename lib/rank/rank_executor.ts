@@ -14,7 +14,7 @@ import type { HiddenStates, SequencePart } from '../model/decoder/decoder.js';
 import type { LogitRow } from '../model/decoder/logits.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import type { Transformer } from '../model/transformer.js';
-import { EngineError } from '../protocol/errors.js';
+import { InternalError } from '../../base/coded_error.js';
 import { RankPlacement } from './rank_placement.js';
 import { logProbability, sampleToken } from './sampler.js';
 import type {
@@ -28,6 +28,7 @@ import type {
   StepResult,
 } from '../protocol/step_plan.js';
 
+/** What an executor drives. */
 export interface RankExecutorParts {
   readonly model: Transformer;
   readonly placement: Placement;
@@ -59,6 +60,7 @@ interface SequenceState extends SequenceStart {
   readonly tokenIds: number[];
 }
 
+/** One rank's part of every step. */
 export class RankExecutor {
   private readonly parts: RankExecutorParts;
   private readonly sequences = new Map<number, SequenceState>();
@@ -135,6 +137,7 @@ export class RankExecutor {
     this.placement.lose(lost);
   }
 
+  /** What this rank holds, computed, sent and waited for. */
   stats(): RankStats {
     const { numTensors, numBytes } = tensorMemory();
     const kernels = this.parts.model.kernelStats();
@@ -162,6 +165,7 @@ export class RankExecutor {
     return this.peakRssBytes;
   }
 
+  /** Frees the model and what is being moved. */
   dispose(): void {
     this.placement.dispose();
     this.parts.model.dispose();
@@ -189,7 +193,7 @@ export class RankExecutor {
 
   private sequence(id: number): SequenceState {
     const state = this.sequences.get(id);
-    if (state === undefined) throw new EngineError('INTERNAL', `sequence ${id} is unknown here; please report this`);
+    if (state === undefined) throw new InternalError(`sequence ${id} is unknown here`);
     return state;
   }
 

@@ -1,24 +1,23 @@
 /** The life of a rank process: join the head, load, meet the other ranks, run steps until the job ends. */
 import { hostname } from 'node:os';
 import { createAllToAll } from '../../comm/all_to_all/all_to_all.js';
-import { CommError } from '../../comm/base/errors.js';
+import { CommError, errorOfRemote, remoteErrorOf } from '../../comm/base/errors.js';
 import { asRank } from '../../base/ids.js';
 import { joinHead, type JoinedRank } from '../../comm/job/join.js';
 import type { TlsOptions } from '../../comm/base/tls.js';
 import type { ThreadSeat } from '../../comm/threads/thread_mesh.js';
-import { errorOfRemote } from '../../comm/job/messages.js';
 import { CountGather } from '../../experts/placement/count_gather.js';
 import { createReplicaChooser } from '../../experts/placement/replica_choice.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
 import { EngineError } from '../protocol/errors.js';
-import { describeError } from './describe_error.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from '../protocol/rank_job.js';
 import { RankSteps } from './rank_steps.js';
 import type { HeadToRank, RankToHead } from '../protocol/step_plan.js';
 
+/** Where a rank's head is, what it may use, and who is told of what. */
 export interface RankOptions extends LoadChoices {
   readonly head: { readonly host: string; readonly port: number };
   readonly secret: string;
@@ -38,6 +37,7 @@ export interface RankOptions extends LoadChoices {
   readonly signal: AbortSignal;
 }
 
+/** What a rank ended with. */
 export interface RankFailure {
   readonly kind: 'failed';
   readonly error: unknown;
@@ -67,7 +67,7 @@ async function serve(joined: JoinedRank, options: RankOptions): Promise<RankOutc
   try {
     const outcome = await live(joined, options).catch((error: unknown) => notStarted(error, link.isOpen));
     if (outcome.kind === 'failed' && link.isOpen) {
-      link.send({ type: 'failed', error: { ...describeError(outcome.error), host: hostname() } });
+      link.send({ type: 'failed', error: { ...remoteErrorOf(outcome.error), host: hostname() } });
     }
     return outcome;
   } finally {

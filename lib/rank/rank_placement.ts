@@ -2,9 +2,9 @@
 import { Migration, type MigrationParts } from '../../experts/layer/migration.js';
 import { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
-import { EngineError } from '../protocol/errors.js';
+import { InternalError } from '../../base/coded_error.js';
 import { RowTraffic } from './row_traffic.js';
-import { describeError } from './describe_error.js';
+import { remoteErrorOf } from '../../comm/base/errors.js';
 import type { MoveOrder, MoveReport, StepPlan } from '../protocol/step_plan.js';
 
 /** Rows that travel beside a step. */
@@ -59,7 +59,7 @@ export class RankPlacement {
   begin({ placementVersion, moveRound, step, epoch }: StepPlan, signal?: AbortSignal): Moving {
     if (placementVersion !== this.live.version) {
       const text = `step ${step} is for version ${placementVersion} of the placement, this rank has ${this.live.version}`;
-      throw new EngineError('INTERNAL', `${text}; please report this`);
+      throw new InternalError(text);
     }
     if (moveRound === undefined) return NOTHING_MOVES;
     const failed = new AbortController();
@@ -77,7 +77,7 @@ export class RankPlacement {
         const { error, ...rest } = done;
         const stallMs = sendMs + performance.now() - endMs;
         const timeline = this.traffic.events(step);
-        return { ...rest, stallMs, timeline, ...(error !== undefined && { error: describeError(error) }) };
+        return { ...rest, stallMs, timeline, ...(error !== undefined && { error: remoteErrorOf(error) }) };
       },
     };
   }

@@ -1,9 +1,9 @@
 /** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, forgets blocks and sequences, enters epochs. */
-import { CommError } from '../../comm/base/errors.js';
-import { describeError } from './describe_error.js';
+import { CommError, remoteErrorOf } from '../../comm/base/errors.js';
 import type { RankExecutor } from './rank_executor.js';
 import type { HeadToRank, RankToHead, StepPlan } from '../protocol/step_plan.js';
 
+/** What a rank's steps run on, and who hears of them. */
 export interface RankStepsOptions {
   readonly rank: number;
   readonly executor: Pick<RankExecutor, 'run' | 'free' | 'move' | 'enterEpoch'>;
@@ -14,6 +14,7 @@ export interface RankStepsOptions {
   readonly onFailed: (error: unknown) => void;
 }
 
+/** One order after another, in the order in which they came. */
 export class RankSteps {
   private readonly options: RankStepsOptions;
   private last = Promise.resolve();
@@ -61,16 +62,8 @@ export class RankSteps {
     } catch (error) {
       if (onPeerLoss === 'fail' || !(error instanceof CommError)) throw error;
       if (isAbandoned()) return;
-      if (!isAbout(error, rank)) throw error;
-      tell({ kind: 'stuck', epoch: plan.epoch, error: describeError(error) });
+      if (!error.blames.some((blamed) => blamed !== rank)) throw error;
+      tell({ kind: 'stuck', epoch: plan.epoch, error: remoteErrorOf(error) });
     }
   }
-}
-
-/** Whether an error blames a peer. */
-function isAbout({ code, rank: about, message }: CommError, own: number): boolean {
-  if (about === undefined || about === own) return false;
-  // The peer broke a limit, so that its link was cut, or takes nothing any more; otherwise what this rank itself would send it is too large.
-  if (code === 'LIMIT') return message.startsWith(`LIMIT: rank ${about} `);
-  return code === 'PEER_LOST' || code === 'TIMEOUT' || code === 'PROTOCOL';
 }

@@ -1,7 +1,7 @@
 /** One rank as a thread; started by rank_threads, which is told why it failed. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { EngineError } from '../protocol/errors.js';
-import { describeError } from './describe_error.js';
+import { remoteErrorOf } from '../../comm/base/errors.js';
 import { runRank, type RankOptions } from './rank_main.js';
 
 const stopped = new AbortController();
@@ -10,5 +10,5 @@ const stop = (): void =>
 parentPort?.on('message', stop).unref(); // an order that may never come keeps no thread alive
 const outcome = await runRank({ ...(workerData as RankOptions), signal: stopped.signal });
 if (outcome.kind === 'failed') {
-  parentPort?.postMessage({ ...describeError(outcome.error), isHeadTold: outcome.isHeadTold });
+  parentPort?.postMessage({ error: remoteErrorOf(outcome.error), isHeadTold: outcome.isHeadTold });
 }

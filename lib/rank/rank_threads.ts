@@ -3,12 +3,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { createThreadSeats, portsOf, type ThreadSeat } from '../../comm/threads/thread_mesh.js';
 import { EngineError } from '../protocol/errors.js';
-import { describeError } from './describe_error.js';
+import { remoteErrorOf, remoteMessage, type RemoteError } from '../../comm/base/errors.js';
 import type { RankFailure, RankOptions, RankOutcome } from './rank_main.js';
 
+/** As for one rank, and who hears of the first failure. */
 export interface RankThreadsOptions extends Omit<RankOptions, 'onRefused' | 'onJoined'> {
   /** The first rank that failed, at once: the head may end this process before it can say more. */
   readonly onFailed?: (failure: RankFailure) => void;
+}
+
+/** What a thread says of its rank. */
+interface ThreadFailure {
+  readonly error: RemoteError;
+  readonly isHeadTold: boolean;
 }
 
 interface RankThread {
@@ -60,10 +67,8 @@ function startThread(order: Omit<RankOptions, 'signal'>, threadSeat: ThreadSeat)
   const outcome = new Promise<RankOutcome>((resolve) => {
     const fail = (why: string, isHeadTold = false): void =>
       resolve({ kind: 'failed', error: new EngineError('RANK_FAILED', `rank ${rank}: ${why}`, { rank }), isHeadTold });
-    worker.on('message', ({ message, isHeadTold }: { message: string; isHeadTold: boolean }) =>
-      fail(message, isHeadTold),
-    );
-    worker.on('error', (error: unknown) => fail(describeError(error).message));
+    worker.on('message', ({ error, isHeadTold }: ThreadFailure) => fail(remoteMessage(error), isHeadTold));
+    worker.on('error', (error: unknown) => fail(remoteErrorOf(error).reason));
     worker.on('exit', (code) =>
       code === 0 ? resolve({ kind: 'shut_down' }) : fail(`its thread ended with code ${code}`),
     );

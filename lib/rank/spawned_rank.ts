@@ -4,7 +4,7 @@
  */
 import { createInterface } from 'node:readline';
 import { EngineError } from '../protocol/errors.js';
-import { describeError } from './describe_error.js';
+import { remoteErrorOf, remoteMessage } from '../../comm/base/errors.js';
 import { runRank, type RankFailure, type RankOptions } from './rank_main.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import { takePlace, type PlaceOrder } from './rank_place.js';
@@ -56,7 +56,7 @@ export async function runSpawnedRank(
     const told = { ...options, place, readsHeadsFolder: isHeads, signal: gone.signal };
     const isTold = ({ isHeadTold }: RankFailure): boolean => isHeads && isHeadTold;
     const onFailed = (failure: RankFailure): void => {
-      if (!isTold(failure)) stderr.write(`${describeError(failure.error).message}\n`);
+      if (!isTold(failure)) stderr.write(`${remoteMessage(remoteErrorOf(failure.error))}\n`);
     };
     const outcome = await (numThreads === undefined
       ? runRank({ ...told, onRefused, onJoined })

@@ -35,11 +35,12 @@ describe('text from elsewhere', () => {
   });
 
   it('in what a peer says fails is cleaned when it arrives', () => {
-    const error = { code: 'X\u001b', message: `\u001b]0;owned\u0007${'y'.repeat(10_000)}`, host: '\u001b[31mred' };
+    const told = { reason: `\u001b]0;owned\u0007${'y'.repeat(10_000)}`, advice: '\u001b[2J' };
+    const error = { code: 'X\u001b', ...told, blames: [], host: '\u001b[31mred' };
     const message = decodeMessage(encodeMessage({ type: 'failed', error })) as ControlMessageOf<'failed'>;
-    const { code, message: text, host } = message.error;
-    expect(`${code}${text}${host}`).not.to.match(CONTROL);
-    expect(text.length).to.be.below(2100);
+    const { code, reason, advice, host } = message.error;
+    expect(`${code}${reason}${advice}${host}`).not.to.match(CONTROL);
+    expect(reason.length).to.be.below(2100);
   });
 
   it('of a file is UTF-8, its byte order mark left away, or refused with the line', () => {

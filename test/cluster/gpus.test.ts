@@ -100,7 +100,7 @@ describe('ranks on a machine with GPUs', function () {
     const alone = await run(1);
     expect([alone.code, alone.stderr.trimEnd().split('\n').length]).to.deep.equal([1, 1]);
     const gib = `which has ${(FREE_MIB / 1024).toFixed(2)} GiB free; spread the experts over`;
-    expect(alone.stderr).to.contain(`OUT_OF_MEMORY: rank 0 on ${hostname()} would hold `).and.contain(gib);
+    expect(alone.stderr).to.contain(`OUT_OF_MEMORY: rank 0 on ${hostname()}: this rank would hold `).and.contain(gib);
     const advised = Number(/spread the experts over (\d+) ranks with a GPU each/.exec(alone.stderr)![1]);
     expect(advised).to.be.within(3, 8);
     expect((await run(advised)).code).to.equal(0);

@@ -20,7 +20,7 @@ describe(`a soak of ${NUM_PAIRS} dispatch and combine pairs`, function () {
     try {
       const each = Math.floor(NUM_PAIRS / NUM_PARTS);
       const heap: number[][] = [];
-      for (let part = 0; part < NUM_PARTS; part += 1) {
+      for (let part = 0; part < NUM_PARTS; part++) {
         const replies = await job.askAll(ranks, { kind: 'pairs', from: part * each, count: each });
         for (const [rank, { error, y, heapBytes }] of replies.entries()) {
           expect(error).to.equal(undefined);

@@ -28,7 +28,7 @@ function send(from: Mesh, to: number, fields: Partial<FrameHeader>, payload: Uin
 /** Random-looking bytes that differ per seed. */
 function pattern(numBytes: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(numBytes);
-  for (let i = 0; i < numBytes; i += 1) bytes[i] = (i * 31 + (i >> 8) + seed * 97) & 0xff;
+  for (let i = 0; i < numBytes; i++) bytes[i] = (i * 31 + (i >> 8) + seed * 97) & 0xff;
   return bytes;
 }
 
@@ -139,7 +139,7 @@ export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'h
       it('cuts off a peer that runs further ahead than the bound, and says PROTOCOL', async () => {
         const [a, b] = await start(2, { maxFrameBytes: 1000, microBatches: 2 });
         const waiting = b.receive(R0, key({ step: 99 }), WAIT);
-        for (let step = 0; step < 5; step += 1) send(a, 1, { step }, pattern(960, step));
+        for (let step = 0; step < 5; step++) send(a, 1, { step }, pattern(960, step));
         const error = await rejection(waiting, 'PROTOCOL', { rank: R0, layer: 2, phase: 'dispatch' });
         expect(error.message).to.contain('5000').and.contain('4000');
         await rejection(a.receive(R1, key(), WAIT), 'PEER_LOST', { rank: R1 });
@@ -148,7 +148,7 @@ export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'h
     } else {
       it('holds frames beyond the bound until others are taken, and says so beyond twice the bound', async () => {
         const [a, b] = await start(2, { maxFrameBytes: 1000, microBatches: 2 });
-        for (let step = 0; step < 8; step += 1) send(a, 1, { step }, pattern(960, step));
+        for (let step = 0; step < 8; step++) send(a, 1, { step }, pattern(960, step));
         if (overrun === 'held') {
           const error = thrown(() => send(a, 1, { step: 8 }, pattern(960, 8)), 'LIMIT', { rank: R1, layer: 2 });
           expect(error.message).to.contain('5000').and.contain('4000');
@@ -159,7 +159,7 @@ export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'h
           expect(why.why).to.contain('5000').and.contain('4000');
           thrown(() => send(a, 1, { step: 9 }), 'PEER_LOST', { rank: R1 });
         }
-        for (let step = 0; step < 8; step += 1) {
+        for (let step = 0; step < 8; step++) {
           expect((await b.receive(R0, key({ step }), WAIT)).payload).to.deep.equal(pattern(960, step));
         }
         if (overrun === 'lost') return;
@@ -170,9 +170,9 @@ export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'h
       it('gives credit back for duplicates and stale frames too', async () => {
         const [a, b] = await start(2, { maxFrameBytes: 1000, microBatches: 4 });
         b.advanceEpoch(1);
-        for (let round = 0; round < 30; round += 1) {
+        for (let round = 0; round < 30; round++) {
           send(a, 1, { step: round }, pattern(960, 0));
-          for (let copy = 0; copy < 2; copy += 1) send(a, 1, { step: round, epoch: 1 }, pattern(960, round));
+          for (let copy = 0; copy < 2; copy++) send(a, 1, { step: round, epoch: 1 }, pattern(960, round));
           const { payload } = await b.receive(R0, key({ step: round, epoch: 1 }), WAIT);
           expect(payload).to.deep.equal(pattern(960, round));
         }
@@ -243,7 +243,7 @@ export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'h
       const [a, b] = await start(2);
       const numRounds = 12;
       const sizes = [0, 900, 5000, 70_000, 1_000_000];
-      for (let round = 0; round < numRounds; round += 1) {
+      for (let round = 0; round < numRounds; round++) {
         for (const from of [a, b]) {
           for (const [layer, size] of sizes.entries()) {
             const payload = from.memory.allocate(size);

@@ -54,7 +54,7 @@ export interface RefRow {
 export function refDispatch(inputs: readonly RefInput[], shape: RefShape, destination: number): RefRow[] {
   const rows: RefRow[] = [];
   for (const [source, input] of inputs.entries()) {
-    for (let token = 0; token < numTokensOf(input, shape); token += 1) {
+    for (let token = 0; token < numTokensOf(input, shape); token++) {
       const choices = choicesOf(input, shape, token);
       const isHere = choices.map(({ expert }) => rankOf(expert, shape) === destination);
       if (!isHere.includes(true)) continue;
@@ -91,9 +91,9 @@ export function refCombineRank(
     a === undefined ? b : a.map((value, h) => Math.fround(value + b[h]!));
   return perToken(input, shape, (token) => {
     let y: readonly number[] | undefined;
-    for (let node = 0; node < shape.size / ranksPerNode; node += 1) {
+    for (let node = 0; node < shape.size / ranksPerNode; node++) {
       let ofNode: readonly number[] | undefined;
-      for (let rank = node * ranksPerNode; rank < (node + 1) * ranksPerNode; rank += 1) {
+      for (let rank = node * ranksPerNode; rank < (node + 1) * ranksPerNode; rank++) {
         const here = choicesOf(input, shape, token).filter(({ expert }) => rankOf(expert, shape) === rank);
         if (here.length === 0) continue;
         let sum: number[] = new Array<number>(shape.hidden).fill(0);
@@ -143,6 +143,6 @@ function choicesOf(input: RefInput, { numTopk }: RefShape, token: number): { exp
 
 function perToken(input: RefInput, shape: RefShape, rowOf: (token: number) => readonly number[]): Float32Array {
   const y = new Float32Array(input.x.length);
-  for (let token = 0; token < numTokensOf(input, shape); token += 1) y.set(rowOf(token), token * shape.hidden);
+  for (let token = 0; token < numTokensOf(input, shape); token++) y.set(rowOf(token), token * shape.hidden);
   return y;
 }

@@ -38,7 +38,7 @@ export function eplbRef({ weight, numReplicas, numGroups, numNodes, numGpus }: E
       const each = load.map((w, m) => f32(w / count[m]!));
       const hottest = each.indexOf(Math.max(...each));
       phy2mlog.push(hottest);
-      count[hottest]! += 1;
+      count[hottest]!++;
     }
     // Step 3: replicas to the GPUs of the node.
     const numPacks = numGpus / nodes;

@@ -15,11 +15,11 @@ export function refPackedDispatch(
   destination: number,
 ): RefPackedRow[][] {
   const experts: RefPackedRow[][] = [];
-  for (let slot = 0; slot < slotsPerRank; slot += 1) {
+  for (let slot = 0; slot < slotsPerRank; slot++) {
     const rows: RefPackedRow[] = [];
     for (const [source, { x, topkIdx }] of inputs.entries()) {
-      for (let token = 0; token < x.length / hidden; token += 1) {
-        for (let k = 0; k < numTopk; k += 1) {
+      for (let token = 0; token < x.length / hidden; token++) {
+        for (let k = 0; k < numTopk; k++) {
           if (topkIdx[token * numTopk + k] !== destination * slotsPerRank + slot) continue;
           const row = [...x.slice(token * hidden, (token + 1) * hidden)];
           rows.push({ source, token, x: refTravelled(row, wire?.dispatch) });

@@ -3,6 +3,7 @@ import { CodedError } from '../../../base/coded_error.js';
 /** Everything that ends a benchmark. */
 export type BenchErrorCode =
   | 'PROCESS_DIED' // a process of the benchmark ended before it was told to
+  | 'PEER_LOST' // a rank lost another one: what befell that one is nearer the cause
   | 'RANK_FAILED'; // a rank couldn't do what it was told
 
 /** What can go wrong in a benchmark that runs; the message begins with the code. */

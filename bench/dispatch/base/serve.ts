@@ -1,5 +1,6 @@
 /** The inside of a process or thread of the benchmark: it answers orders one after another and dies with its parent. */
 import { parentPort } from 'node:worker_threads';
+import { remoteErrorOf, type RemoteError } from '../../../comm/base/errors.js';
 import type { Handlers } from './orders.js';
 
 /** What the parent sends: the name of a handler and its argument. */
@@ -8,8 +9,8 @@ export interface Order {
   readonly order: unknown;
 }
 
-/** What goes back: the handler's result, null for none, or its error's message. */
-export type Answer = { readonly ok: unknown } | { readonly failed: string };
+/** What goes back: the handler's result, null for none, or its error. */
+export type Answer = { readonly ok: unknown } | { readonly failed: RemoteError };
 
 /** Serves the parent until it is gone; then nothing here is worth an orderly end. */
 export function serve<O extends { readonly [K in keyof O]: { order: unknown; answer: unknown } }>(
@@ -38,6 +39,6 @@ async function answer(
   try {
     return { ok: (await handlers[name]!(order)) ?? null };
   } catch (error) {
-    return { failed: error instanceof Error ? error.message : String(error) };
+    return { failed: remoteErrorOf(error) };
   }
 }

@@ -1,6 +1,7 @@
 /** Processes or threads of the benchmark, told to work together and ended together. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { BenchError } from '../base/errors.js';
+import { remoteMessage } from '../../../comm/base/errors.js';
+import { BenchError, type BenchErrorCode } from '../base/errors.js';
 import type { Runner } from './runner.js';
 import type { Answer, Order } from '../base/serve.js';
 
@@ -57,8 +58,12 @@ async function allOf(answers: readonly Promise<unknown>[]): Promise<unknown[]> {
   }
 }
 
-const isDeath = (error: unknown): boolean => error instanceof BenchError && error.code === 'PROCESS_DIED';
-const isLoss = (error: unknown): boolean => error instanceof Error && error.message.includes('PEER_LOST');
+const isA =
+  (code: BenchErrorCode) =>
+  (error: unknown): boolean =>
+    error instanceof BenchError && error.code === code;
+const isDeath = isA('PROCESS_DIED');
+const isLoss = isA('PEER_LOST');
 
 /** Orders to one runner, one at a time. */
 class Child {
@@ -78,7 +83,9 @@ class Child {
     const answer = await Promise.race([answered, this.died]);
     if (answer instanceof BenchError) throw answer;
     if ('ok' in answer) return answer.ok;
-    throw new BenchError('RANK_FAILED', `${this.runner.name}: ${answer.failed}`);
+    const { failed } = answer;
+    const code = failed.code === 'PEER_LOST' ? failed.code : 'RANK_FAILED';
+    throw new BenchError(code, `${this.runner.name}: ${remoteMessage(failed)}`);
   }
 
   async kill(): Promise<void> {

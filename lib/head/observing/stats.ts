@@ -80,6 +80,7 @@ export class StatsCollector implements StepObserver {
     this.rankPhasesMs = reports.map(noTime);
   }
 
+  /** Adds a step to the sums. */
   observe({ step, plans, results, stepMs, load_LE, rankLoad_LR }: ObservedStep): void {
     const { sums } = this;
     sums.numSteps++;
@@ -103,6 +104,7 @@ export class StatsCollector implements StepObserver {
     this.series.push(step, balanceSums(rankLoad_LR.map((load_R) => this.ofThoseLeft(load_R))));
   }
 
+  /** Balance is counted anew, of the ranks that are left. */
   lose(ranks: readonly number[]): void {
     this.lostRanks = ranks;
     this.rankLoad.reset();

@@ -39,6 +39,7 @@ export interface Share {
   readonly numTokens: number;
 }
 
+/** What a policy decides; pure, so that the same code runs live, in tests and in simulations. */
 export interface SchedulingPolicy {
   /**
    * Which sequence runs next, and where; null: none for now. Asked again after each. `waiting`: in order of arrival, behind those that ran already;

@@ -3,6 +3,7 @@ import type { SamplingParams } from '../../protocol/sampling.js';
 import type { PlanPart, SequenceStart, SequenceWants } from '../../protocol/step_plan.js';
 import type { RunningView } from './policy.js';
 
+/** What a caller asks of the scheduler. */
 export interface SequenceRequest {
   readonly sequence: number;
   readonly promptTokenIds: readonly number[];
@@ -23,6 +24,7 @@ export interface Progress extends SequenceRequest {
   readonly failedRanks: number[];
 }
 
+/** A request that a rank was chosen for. */
 export interface Running extends Progress {
   readonly rank: number;
   /** KV blocks in order of position: those of the tokens in the cache, and of those that the step at hand computes. */
@@ -45,6 +47,7 @@ export const numKnownTokens = ({ promptTokenIds, outputTokenIds }: Progress): nu
 export const maySkipTokens = ({ wants }: Progress): boolean =>
   !wants.routedExperts && !wants.promptLogprobs && !wants.logits;
 
+/** What a policy sees of a request that runs. */
 export const viewOf = (state: Running): RunningView => {
   const isReplay = isReplaying(state);
   const isGenerating = !isReplay && state.outputTokenIds.length > 0;

@@ -25,6 +25,7 @@ export interface SchedulerLimits {
   readonly maxLogitTokens: number;
 }
 
+/** The limits of the ranks, and what decides within them. */
 export interface SchedulerOptions extends SchedulerLimits {
   readonly policy: SchedulingPolicy;
   /** Equal tokens have equal keys and values: nobody forces experts upon them. */
@@ -50,6 +51,7 @@ export interface SchedulerCounts {
 /** Ranks that one sequence may cost. */
 const MAX_FAILED_RANKS = 2;
 
+/** Forms the plans of one step after another, and keeps what came of them. */
 export class Scheduler {
   private readonly options: SchedulerOptions;
   private readonly blocks: SequenceBlocks;

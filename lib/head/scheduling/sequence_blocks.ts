@@ -8,6 +8,7 @@ export interface Freed extends FreeOrder {
   readonly rank: number;
 }
 
+/** The ledgers of all ranks, in terms of sequences and tokens. */
 export class SequenceBlocks {
   private readonly blockSize: number;
   /** By rank; null for one that was lost. */
@@ -75,6 +76,7 @@ export class SequenceBlocks {
     this.release(rank, blocks, hasBegun ? [sequence] : []);
   }
 
+  /** What a lost rank held is gone with it. */
   lose(rank: number): void {
     this.ledgers[rank] = null;
     this.freed = this.freed.filter((each) => each.rank !== rank);

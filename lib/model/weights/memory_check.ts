@@ -62,7 +62,7 @@ export function checkMemory(footprint: Footprint, residence: Residence, limits: 
   if (problem === null) return;
   const advice = [...smallerParts(own, problem), ...otherRanks(own, problem, at)];
   const last = advice.length > 0 ? advice : lastResort(problem);
-  const message = `rank ${limits.rank} would hold ${problem.what}; ${last.join(', or ')}`;
+  const message = `this rank would hold ${problem.what}; ${last.join(', or ')}`;
   throw new ExpertError('OUT_OF_MEMORY', message);
 }
 

@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import {
   asRank,
+  CommError,
   createCollectives,
   joinHead,
+  remoteErrorOf,
   Rendezvous,
   type ControlMessage,
   type JoinedRank,
@@ -15,6 +17,9 @@ import { rejection, thrown } from '../../kit/errors.js';
 
 const FINGERPRINT = 'abcdef012345'.repeat(5);
 const HOST = '127.0.0.1';
+
+/** What a rank of an upper layer says of itself. */
+const NO_FOLDER = { code: 'MODEL_NOT_FOUND', reason: 'no such folder', advice: 'look for it', blames: [] };
 
 describe('a rendezvous', () => {
   const open: { close(): Promise<void> }[] = [];
@@ -161,8 +166,10 @@ describe('a rendezvous', () => {
   it('blames the rank that vanished, not the witness that says so first', async () => {
     const head = await listen({ size: 2 });
     const [witness, gone] = [await join(head), await join(head)];
-    const message = 'PEER_LOST: rank 1 was lost while rank 0 linked up: it closed; look at the log of rank 1';
-    witness.link.send({ type: 'failed', error: { code: 'PEER_LOST', message, rank: 1 } });
+    const lost = new CommError('PEER_LOST', 'rank 1 was lost while rank 0 linked up; look at its log', {
+      rank: asRank(1),
+    });
+    witness.link.send({ type: 'failed', error: remoteErrorOf(lost) });
     void witness.close();
     setTimeout(() => void gone.close(), 50);
     const error = await rejection(head.links(), 'PEER_LOST', { rank: asRank(1), phase: 'join' });
@@ -172,8 +179,9 @@ describe('a rendezvous', () => {
   it('where only a witness speaks, names whom it blames first, then the witness', async () => {
     const head = await listen({ size: 2 });
     const [witness] = [await join(head), await join(head)];
-    const message = "UNREACHABLE: rank 0 can't link to rank 1: nobody listens; open the port";
-    witness.link.send({ type: 'failed', error: { code: 'UNREACHABLE', message, rank: 1 } });
+    const text = "rank 0 can't link to rank 1: nobody listens; open the port";
+    const unreachable = new CommError('UNREACHABLE', text, { rank: asRank(1) });
+    witness.link.send({ type: 'failed', error: remoteErrorOf(unreachable) });
     const error = await rejection(head.links(), 'UNREACHABLE', { rank: asRank(1) });
     expect(error.message).to.equal(
       "UNREACHABLE: rank 0 can't link to rank 1: nobody listens, says rank 0 before the job started; open the port",
@@ -183,7 +191,7 @@ describe('a rendezvous', () => {
   it('passes on what a rank of an upper layer failed with: PEER_FAILED', async () => {
     const head = await listen({ size: 1 });
     const rank = await join(head);
-    rank.link.send({ type: 'failed', error: { code: 'MODEL_NOT_FOUND', message: 'MODEL_NOT_FOUND: no such folder' } });
+    rank.link.send({ type: 'failed', error: NO_FOLDER });
     const error = await rejection(head.links(), 'PEER_FAILED', { rank: asRank(0), phase: 'join' });
     expect(error.message).to.contain('rank 0 failed before the job started: ').and.contain('MODEL_NOT_FOUND');
   });
@@ -191,7 +199,7 @@ describe('a rendezvous', () => {
   it('passes it on as it came, with the machine where it happened', async () => {
     const head = await listen({ size: 1 });
     const rank = await join(head);
-    const remote = { code: 'OUT_OF_MEMORY', message: 'OUT_OF_MEMORY: too much', host: 'node07' };
+    const remote = { code: 'OUT_OF_MEMORY', reason: 'too much', advice: 'take more ranks', blames: [], host: 'node07' };
     rank.link.send({ type: 'failed', error: remote });
     expect((await rejection(head.links(), 'PEER_FAILED')).remote).to.deep.equal(remote);
   });
@@ -200,7 +208,7 @@ describe('a rendezvous', () => {
     const refused: Error[] = [];
     const head = await listen({ size: 2, onRefused: (error) => void refused.push(error) });
     const rank = await join(head);
-    rank.link.send({ type: 'failed', error: { code: 'MODEL_NOT_FOUND', message: 'MODEL_NOT_FOUND: no such folder' } });
+    rank.link.send({ type: 'failed', error: NO_FOLDER });
     await rejection(head.links(), 'PEER_FAILED');
     const error = await rejection(join(head), 'PEER_FAILED');
     expect(error.message).to.contain('rank 0 failed before the job started: MODEL_NOT_FOUND');
@@ -244,7 +252,7 @@ describe('a control message', () => {
     { type: 'meshed' },
     { type: 'progress', what: 'weights', fraction: 0.25 },
     { type: 'job', body: { tokens: new Int32Array([1, -2]), x: Float32Array.of(0.5) } },
-    { type: 'failed', error: { code: 'TIMEOUT', message: 'm', rank: 1, layer: 2, phase: 'combine' } },
+    { type: 'failed', error: { ...NO_FOLDER, blames: [1], rank: 1, layer: 2, phase: 'combine', host: 'h' } },
     { type: 'shutdown', reason: 'done' },
   ];
 

@@ -64,7 +64,7 @@ export function countsOf({ topkIdx }: RefInput, { size, numTopk, slotsPerRank }:
   for (const [i, expert] of topkIdx.entries()) {
     if (expert < 0) continue;
     tokens[Math.floor(expert / slotsPerRank)]!.add(Math.floor(i / numTopk));
-    pairs[Math.floor(expert / slotsPerRank)]! += 1;
+    pairs[Math.floor(expert / slotsPerRank)]!++;
   }
   return { tokens: tokens.map((rows) => rows.size), pairs };
 }

@@ -2,7 +2,7 @@
  * A real engine over ranks in this process: scheduler, job, membership, executors and the all-to-all are the ones that run; only sockets and
  * processes are replaced. Ranks die or fall silent at chosen moments.
  */
-import { CommError } from '../../../comm/base/errors.js';
+import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
 import type { RoutingObserver } from '../../../experts/load/load_recorder.js';
 import { asRank } from '../../../base/ids.js';
 import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
@@ -20,7 +20,6 @@ import { openModel } from '../../../lib/head/opened_model.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
-import { describeError } from '../../../lib/rank/describe_error.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
 import type { FreeOrder, HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../../lib/protocol/step_plan.js';
 import type { ExpertDigests } from '../../../lib/model/weights/expert_digests.js';
@@ -207,7 +206,7 @@ class LocalRank {
       tell: (body) => this.tell(body),
       onFailed: (error) => {
         if (this.isSilent) return;
-        link.send({ type: 'failed', error: describeError(error) });
+        link.send({ type: 'failed', error: remoteErrorOf(error) });
         this.fail('killed');
       },
     });

@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import { InternalError } from '../../../base/coded_error.js';
-import { EngineError } from '../../../lib/protocol/errors.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../../lib/protocol/step_plan.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
 import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../../kit/engine/local_job.js';
@@ -75,7 +74,7 @@ describe('the blocks of a rank', () => {
     expect(held()).to.equal(1);
     job.executors[0]!.free({ blocks: [0], sequences: [0] });
     expect(held()).to.equal(0);
-    const error = await errorOf(EngineError, () => run([output(0, 1, 9)]));
+    const error = await errorOf(InternalError, () => run([output(0, 1, 9)]));
     expect(error.message).to.include('sequence 0 is unknown here');
   });
 

@@ -81,7 +81,8 @@ describe('the steps of a rank', () => {
     const masked = new Story('mask', () => Promise.reject(timeout));
     masked.steps.take({ kind: 'step', plan: plan(1, 7) });
     await masked.says('stuck');
-    const error = { code: 'TIMEOUT', message: 'TIMEOUT: rank 2 is silent', rank: 2, layer: 3, phase: 'combine' };
+    const told = { code: 'TIMEOUT', reason: 'rank 2 is silent', advice: '', blames: [2] };
+    const error = { ...told, rank: 2, layer: 3, phase: 'combine' };
     expect(masked.lines.at(-1)).to.equal(`stuck in 7: ${JSON.stringify(error)}`);
     const failing = new Story('fail', () => Promise.reject(timeout));
     failing.steps.take({ kind: 'step', plan: plan(1) });

@@ -20,7 +20,7 @@ describe('a paced link', () => {
   it('never carries more than its rate and one burst', () => {
     const link = pacer();
     let carried = 0;
-    for (let nowMs = 0, step = 0; nowMs < 1000; step += 1) {
+    for (let nowMs = 0, step = 0; nowMs < 1000; step++) {
       const bytes = 1 + ((step * 7919) % 500);
       carried += bytes;
       nowMs = Math.max(nowMs, link.pass(bytes, nowMs));

@@ -6,7 +6,7 @@ const SHAPE: RoutingShape = { tokens: 500, topk: 8, experts: 64, alpha: 0, seed:
 /** Tokens per expert, most wanted first. */
 function loads(shape: RoutingShape): number[] {
   const counts = new Array<number>(shape.experts).fill(0);
-  for (const expert of routingOf(shape, 0).topkIdx) counts[expert]! += 1;
+  for (const expert of routingOf(shape, 0).topkIdx) counts[expert]!++;
   return counts.sort((a, b) => b - a);
 }
 

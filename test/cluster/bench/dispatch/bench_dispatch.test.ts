@@ -40,13 +40,13 @@ function countTraffic(ranks: number, alpha: number): { selections: number[][]; r
   const zeros = (): number[][] => Array.from({ length: ranks }, () => new Array<number>(ranks).fill(0));
   const [selections, rows] = [zeros(), zeros()];
   const slotsPerRank = Math.ceil(SHAPE.experts / ranks);
-  for (let source = 0; source < ranks; source += 1) {
+  for (let source = 0; source < ranks; source++) {
     const { topkIdx } = routingOf({ ...SHAPE, alpha }, source);
-    for (let token = 0; token < SHAPE.tokens; token += 1) {
+    for (let token = 0; token < SHAPE.tokens; token++) {
       const chosen = [...topkIdx.subarray(token * SHAPE.topk, (token + 1) * SHAPE.topk)];
       const homes = chosen.map((expert) => Math.floor(expert / slotsPerRank));
-      for (const home of homes) selections[source]![home]! += 1;
-      for (const home of new Set(homes)) rows[source]![home]! += 1;
+      for (const home of homes) selections[source]![home]!++;
+      for (const home of new Set(homes)) rows[source]![home]!++;
     }
   }
   return { selections, rows };

@@ -41,7 +41,7 @@ describe('all-to-all with a cached handle', () => {
       await withMeshes(createLocalMeshes(3), async (meshes) => {
         const endpoints = endpointsOf(meshes, shape, reduce);
         let { received } = await roundTripOf(endpoints, shape, inputs);
-        for (let step = 1; step <= 3; step += 1) {
+        for (let step = 1; step <= 3; step++) {
           const before = endpoints.map((ep) => ep.sentBytes().dispatch);
           const rows = step === 2 ? inputs : again;
           received = await Promise.all(

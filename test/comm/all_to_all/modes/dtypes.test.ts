@@ -96,7 +96,7 @@ describe('all-to-all in every dtype', () => {
       for (const [r, reduce] of REDUCES.entries()) {
         const endpoints = endpointsOf(meshes, shape, reduce);
         const hashes = new Set<string>();
-        for (let step = 0; step < 8; step += 1) {
+        for (let step = 0; step < 8; step++) {
           const { received, y } = await roundTripOf(endpoints, shape, inputs, tagOf(step, r));
           expectSums(y, inputs, shape, reduce);
           const hash = createHash('sha256');

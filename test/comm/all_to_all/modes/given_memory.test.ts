@@ -19,7 +19,7 @@ describe('all-to-all that gives memory back', () => {
         await withMeshes(await openWsMeshes(3), async (meshes) => {
           const endpoints = endpointsOf(meshes, shape, reduce);
           const buffers = new Set<ArrayBufferLike>();
-          for (let round = 0; round < 15; round += 1) {
+          for (let round = 0; round < 15; round++) {
             const inputs = inputsOf([40 + round, 3 * round, 25], shape, round);
             const sums = await Promise.all(
               endpoints.map(async (ep, rank) => {

@@ -145,7 +145,7 @@ describe('all-to-all with hooks', () => {
         const where = { rank: asRank(2), layer: 0, phase: 'dispatch' };
         thrown(() => ep!.startDispatch({ ...request, tag: tagOf(1) }), 'PEER_LOST', where);
       });
-      for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+      for (let turn = 0; turn < 5; turn++) await nextTurn();
       expect(unhandled).to.deep.equal([]);
     } finally {
       process.off('unhandledRejection', note);

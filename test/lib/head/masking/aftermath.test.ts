@@ -94,7 +94,9 @@ for (const mla of ['absorbed', 'auto'] as const) {
         local.executors[0]!.run = () => Promise.reject(new Error('the device is gone'));
         expect(await batch(local)).to.deep.equal(undisturbed);
         expect(lostOf(local)).to.deep.equal([[0]]);
-        expect(local.losses[0]!.lost[0]!.error.message).to.include('rank 0 failed in step 1: the device is gone');
+        expect(local.losses[0]!.lost[0]!.error.message).to.include(
+          'rank 0 failed in step 1: INTERNAL: the device is gone',
+        );
       });
     });
 

@@ -79,7 +79,7 @@ class Head {
   /** One step: what it ran with. Ranks report what `moved` says about a round. */
   async step(moved: Partial<MoveReport> = {}): Promise<{ placementVersion: number; moveRound?: number }> {
     const next = this.rebalancer.next({ epoch: this.epoch, step: this.numSteps });
-    this.numSteps += 1;
+    this.numSteps++;
     const last = this.orders.at(-1);
     const version = last?.kind === 'prepare' ? last.order.version : -1;
     const report = { version, isComplete: true, receivedBytes: 10, stallMs: 1, timeline: [], ...moved };
@@ -157,7 +157,7 @@ describe('the head of a rebalance', () => {
 
     const failing = new Head({ cool_down: 10 });
     await failing.steps(3);
-    await failing.step({ error: { code: 'LIMIT', message: 'LIMIT: too much' } });
+    await failing.step({ error: { code: 'LIMIT', reason: 'too much', advice: '', blames: [] } });
     expect(failing.told).to.deep.equal(['prepare 1', 'drop 1']);
     expect(failing.placement.whole).to.equal(START);
     const [event] = failing.events;

@@ -72,7 +72,7 @@ describe('the memory of a rank', () => {
 
   it('of tensors on wasm is limited: both numbers, the kernels and the ranks that it needs', () => {
     const message = refusal({ experts: 2 * GIB }, TENSORS);
-    expect(message).to.contain('rank 2 would hold 2.25 GiB of float32 weights (dense 0.25 GiB, experts 2.00 GiB)');
+    expect(message).to.contain('this rank would hold 2.25 GiB of float32 weights (dense 0.25 GiB, experts 2.00 GiB)');
     expect(message).to.match(
       /wasm backend holds 1\.50 GiB; use compute: kernels, or spread the experts over 7 ranks on as many machines$/,
     );
