@@ -22,6 +22,7 @@ export default tseslint.config(
         { ignoreArrowShorthand: true, ignoreVoidReturningFunctions: true },
       ],
       '@typescript-eslint/prefer-for-of': 'off',
+      '@typescript-eslint/parameter-properties': ['error', { prefer: 'parameter-property' }],
       'no-restricted-properties': [
         'error',
         { object: 'process', property: 'exit', message: 'Only lib/cli.ts ends the process.' },

@@ -12,18 +12,20 @@ export interface CodedErrorContext {
  * "; " parts them. Each layer has a class of its own with a closed set of codes.
  */
 export abstract class CodedError<Code extends string = string> extends Error {
-  readonly code: Code;
   /** What happened: the message without code and advice. */
   readonly reason: string;
   /** What to do about it; empty where the error says nothing of it. */
   readonly advice: string;
   readonly blames: readonly number[];
 
-  constructor(code: Code, text: string, { blames = [], cause }: CodedErrorContext = {}) {
+  constructor(
+    readonly code: Code,
+    text: string,
+    { blames = [], cause }: CodedErrorContext = {},
+  ) {
     super(`${code}: ${text}`, cause === undefined ? undefined : { cause });
     const end = text.indexOf('; ');
     this.name = new.target.name;
-    this.code = code;
     this.reason = end < 0 ? text : text.slice(0, end);
     this.advice = end < 0 ? '' : text.slice(end + 2);
     this.blames = blames;

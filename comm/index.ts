@@ -1,4 +1,5 @@
 /** `expertwire/comm`: bytes between ranks, for use alone or under `expertwire`. */
+export { CodedError } from '../base/coded_error.js';
 export * from '../base/ids.js';
 export * from './base/errors.js';
 export {

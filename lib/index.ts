@@ -1,4 +1,5 @@
 /** The public face `expertwire`: an engine over expert-parallel ranks, and what it is configured and asked with. */
+export { CodedError, InternalError } from '../base/coded_error.js';
 export { ConfigError, type ConfigErrorCode } from './config/errors.js';
 export { loadConfig, type LoadConfigOptions, type PartialConfig } from './config/load.js';
 export { DEFAULTS, type ConfigPrompt, type ExpertwireConfig } from './config/schema.js';

@@ -16,16 +16,14 @@ export interface ExpertRun {
 /** As many experts as a layer has, all of the same random weights, each with its own copy in memory; `dispose` frees them. */
 export class ExpertLayer<E extends Expert> {
   readonly experts: readonly E[];
-  private readonly shape: ComputeShape;
-  private readonly compute: ExpertCompute<E>;
-  private readonly seed: number;
 
   /** @throws ExpertError OUT_OF_MEMORY */
-  constructor(shape: ComputeShape, compute: ExpertCompute<E>, seed: number) {
+  constructor(
+    private readonly shape: ComputeShape,
+    private readonly compute: ExpertCompute<E>,
+    private readonly seed: number,
+  ) {
     const { hidden, intermediate, numExperts } = shape;
-    this.shape = shape;
-    this.seed = seed;
-    this.compute = compute;
     const weights = randomFfn(seed, hidden, intermediate); // the values don't matter, where they lie does
     this.experts = Array.from({ length: numExperts }, () => compute.load(weights));
   }

@@ -14,15 +14,16 @@ export const MAX_TIMEOUT_MS = 0x7fffffff;
  */
 export class Deadline {
   private readonly tickMs: number;
-  private readonly onExpired: () => void;
   private ticksLeft = NUM_TICKS;
   private timer: NodeJS.Timeout | undefined;
   private immediate: NodeJS.Immediate | undefined;
 
   /** `timeoutMs` as `checkTimeout` allows it. */
-  constructor(timeoutMs: number, onExpired: () => void) {
+  constructor(
+    timeoutMs: number,
+    private readonly onExpired: () => void,
+  ) {
     this.tickMs = timeoutMs / NUM_TICKS;
-    this.onExpired = onExpired;
     this.schedule();
   }
 

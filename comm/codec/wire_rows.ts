@@ -3,15 +3,17 @@ import { wireRowBytes, type WireDtype } from './wire_dtype.js';
 
 /** A view of bytes as rows of one dtype and width; it copies rows with their scales. */
 export class WireRows {
-  readonly bytes: Uint8Array;
   private readonly numRows: number;
   private readonly scaleBytes: number;
   private readonly valueBytes: number;
 
   /** `bytes`: [n] rows as `encodeRows` writes them, or memory for them. */
-  constructor(dtype: WireDtype, hidden: number, bytes: Uint8Array) {
+  constructor(
+    dtype: WireDtype,
+    hidden: number,
+    readonly bytes: Uint8Array,
+  ) {
     const rowBytes = wireRowBytes(dtype, hidden);
-    this.bytes = bytes;
     this.numRows = bytes.byteLength / rowBytes;
     // Where rows have scales, those of all rows come first, then one byte per channel.
     this.valueBytes = dtype === 'fp8' || dtype === 'int8' ? hidden : rowBytes;

@@ -27,7 +27,6 @@ export class ControlLink {
   readonly remoteAddress: string;
   /** Settles once, with why the link ended. */
   readonly closed: Promise<LinkClosed>;
-  private readonly ws: WebSocket;
   private readonly settleClosed: (why: LinkClosed) => void;
   private ended: LinkClosed | undefined;
   private handler: MessageHandler | undefined;
@@ -35,8 +34,10 @@ export class ControlLink {
   private closing: Promise<void> | undefined;
 
   /** Takes an authenticated socket, in the turn in which its handshake ended. */
-  constructor(ws: WebSocket, socket: Socket) {
-    this.ws = ws;
+  constructor(
+    private readonly ws: WebSocket,
+    socket: Socket,
+  ) {
     this.localAddress = plainAddress(socket.localAddress ?? '127.0.0.1');
     this.remoteAddress = socket.remoteAddress ?? 'unknown';
     // A machine that vanished sends no FIN.

@@ -85,13 +85,13 @@ class Joined implements JoinedRank {
   readonly rank: Rank;
   readonly size: number;
   readonly job: unknown;
-  readonly link: ControlLink;
   readonly localAddress: string;
-  private readonly options: JoinOptions;
 
-  constructor(options: JoinOptions, link: ControlLink, welcome: ControlMessageOf<'welcome'>) {
-    this.options = options;
-    this.link = link;
+  constructor(
+    private readonly options: JoinOptions,
+    readonly link: ControlLink,
+    welcome: ControlMessageOf<'welcome'>,
+  ) {
     this.rank = asRank(welcome.rank);
     this.size = welcome.size;
     this.job = welcome.job;

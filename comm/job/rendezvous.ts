@@ -47,8 +47,6 @@ interface Member {
 
 /** The head's port until all ranks are linked to each other. Afterwards the links of `links()` carry the job; `close` ends them too. */
 export class Rendezvous {
-  private readonly options: RendezvousOptions;
-  private readonly server: WsServer;
   private readonly members: (Member | undefined)[];
   private readonly whenLinked: Promise<readonly ControlLink[]>;
   private settle: { resolve(links: readonly ControlLink[]): void; reject(error: CommError): void };
@@ -75,9 +73,10 @@ export class Rendezvous {
     return new Rendezvous(options, server);
   }
 
-  private constructor(options: RendezvousOptions, server: WsServer) {
-    this.options = options;
-    this.server = server;
+  private constructor(
+    private readonly options: RendezvousOptions,
+    private readonly server: WsServer,
+  ) {
     this.members = new Array<Member | undefined>(options.size).fill(undefined);
     this.settle = { resolve: () => undefined, reject: () => undefined };
     this.whenLinked = new Promise((resolve, reject) => (this.settle = { resolve, reject }));

@@ -37,14 +37,15 @@ export function createCollectives(mesh: Mesh, options: CollectivesOptions = {}):
 const NO_BYTES = new Uint8Array(0);
 
 class MeshCollectives implements Collectives {
-  private readonly mesh: Mesh;
   private readonly peers: readonly Rank[];
   private readonly timeoutMs: number;
   private readonly epoch: number;
   private nextStep = 0;
 
-  constructor(mesh: Mesh, { timeoutMs = 10000, epoch = 0, absent = [] }: CollectivesOptions) {
-    this.mesh = mesh;
+  constructor(
+    private readonly mesh: Mesh,
+    { timeoutMs = 10000, epoch = 0, absent = [] }: CollectivesOptions,
+  ) {
     this.peers = peersOf(mesh).filter((peer) => !absent.includes(peer));
     this.timeoutMs = checkTimeout(timeoutMs);
     this.epoch = epoch;

@@ -21,13 +21,10 @@ const OWED_SHARE = 4;
 
 /** The sender's side: what is out. */
 export class SendWindow {
-  private readonly window: Window;
   private numBytes = 0;
   private numFrames = 0;
 
-  constructor(window: Window) {
-    this.window = window;
-  }
+  constructor(private readonly window: Window) {}
 
   /** Whether a frame of so many bytes, header included, fits beside what is out. */
   canSend(frameBytes: number): boolean {
@@ -52,17 +49,15 @@ export class SendWindow {
 
 /** The receiver's side: what the sender believes is out, and what of it was taken. */
 export class CreditAccount {
-  private readonly window: Window;
-  private readonly maxFrameBytes: number;
   private outBytes = 0;
   private outFrames = 0;
   private owedBytes = 0;
   private owedFrames = 0;
 
-  constructor(window: Window, maxFrameBytes: number) {
-    this.window = window;
-    this.maxFrameBytes = maxFrameBytes;
-  }
+  constructor(
+    private readonly window: Window,
+    private readonly maxFrameBytes: number,
+  ) {}
 
   /** A frame of so many bytes, header included, came. */
   received(frameBytes: number): void {

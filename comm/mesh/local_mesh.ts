@@ -20,11 +20,13 @@ export function createLocalMeshes(size: number, limits: MeshLimits = {}): Mesh[]
 }
 
 class LocalMesh extends MeshBase {
-  private readonly meshes: readonly LocalMesh[];
-
-  constructor(rank: Rank, size: number, meshes: readonly LocalMesh[], limits: MeshLimits) {
+  constructor(
+    rank: Rank,
+    size: number,
+    private readonly meshes: readonly LocalMesh[],
+    limits: MeshLimits,
+  ) {
     super(rank, size, limits);
-    this.meshes = meshes;
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {

@@ -47,15 +47,13 @@ interface PeerBox {
 
 /** One box per peer: a frame goes to whoever waits for its key, or queues until somebody asks for it. */
 export class Mailbox {
-  private readonly options: MailboxOptions;
   private readonly peers: readonly PeerBox[];
   private epoch = 0;
   private closed = false;
   private numDuplicates = 0;
   private numStale = 0;
 
-  constructor(options: MailboxOptions) {
-    this.options = options;
+  constructor(private readonly options: MailboxOptions) {
     this.peers = Array.from({ length: options.size }, () => ({
       queued: new Map<string, Frame>(),
       waiting: new Map<string, Waiter>(),

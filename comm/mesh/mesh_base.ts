@@ -23,8 +23,6 @@ export interface MeshLimits {
 
 /** A mesh without its transport: a subclass sends in `transmit`, brings what comes by `accept` and tells of losses by `lose`. */
 export abstract class MeshBase implements Mesh {
-  readonly rank: Rank;
-  readonly size: number;
   readonly maxFrameBytes: number;
   readonly memory: PayloadPool;
   readonly closed: Promise<MeshClosed>;
@@ -35,11 +33,13 @@ export abstract class MeshBase implements Mesh {
   private readonly settleClosed: (why: MeshClosed) => void;
   private closing: Promise<void> | undefined;
 
-  protected constructor(rank: Rank, size: number, limits: MeshLimits) {
+  protected constructor(
+    readonly rank: Rank,
+    readonly size: number,
+    limits: MeshLimits,
+  ) {
     const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, microBatches = 1 } = limits;
     checkLimits(maxFrameBytes, microBatches);
-    this.rank = rank;
-    this.size = size;
     this.maxFrameBytes = maxFrameBytes;
     this.traffic = new Traffic(size);
     this.window = { numBytes: 2 * microBatches * maxFrameBytes, numFrames: MAX_QUEUED_FRAMES };

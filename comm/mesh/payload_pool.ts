@@ -22,15 +22,12 @@ const STEPS = 4;
 
 /** Keeps memory that came back, by size, up to a limit of bytes; beyond it what was used long ago goes first. */
 export class PayloadPool implements PayloadMemory {
-  private readonly maxIdleBytes: number;
   /** By size of the memory; what came back last is used first, because it is in the cache. */
   private readonly idle = new Map<number, ArrayBuffer[]>();
   private idleBytes = 0;
 
   /** Keeps so many bytes at most for later use. */
-  constructor(maxIdleBytes: number) {
-    this.maxIdleBytes = maxIdleBytes;
-  }
+  constructor(private readonly maxIdleBytes: number) {}
 
   allocate(numBytes: number): Uint8Array<ArrayBuffer> {
     if (numBytes < MIN_KEPT_BYTES) return new Uint8Array(new ArrayBuffer(HEADROOM + numBytes), HEADROOM);

@@ -19,16 +19,14 @@ export type FrameMessage = ArrayBuffer | { readonly batch: ArrayBuffer; readonly
 
 /** The sending end of one port; `Other`: messages that aren't frames. */
 export class FramePort<Other = never> {
-  private readonly port: Pick<MessagePort, 'postMessage'>;
-  private readonly memory: PayloadMemory;
   private batch: Uint8Array<ArrayBuffer> | undefined;
   private numBytes = 0;
   private readonly flushLater = atTurnEnd(() => this.flush());
 
-  constructor(port: Pick<MessagePort, 'postMessage'>, memory: PayloadMemory) {
-    this.port = port;
-    this.memory = memory;
-  }
+  constructor(
+    private readonly port: Pick<MessagePort, 'postMessage'>,
+    private readonly memory: PayloadMemory,
+  ) {}
 
   /** Posts a copy of the payload; the caller may change its own at once. Small frames are posted when this turn ends. */
   send(header: FrameHeader, payload: readonly Uint8Array[]): void {

@@ -70,7 +70,6 @@ export async function openWsMesh(options: WsMeshOptions): Promise<Mesh> {
 const IDENTITY = z.object({ from: z.number(), to: z.number(), fingerprint: z.string(), jobId: z.string() });
 
 class WsMesh extends MeshBase {
-  private readonly options: WsMeshOptions;
   /** By rank; none to the own. */
   private readonly links: readonly (Link | undefined)[];
   private numCopies = 0;
@@ -79,9 +78,8 @@ class WsMesh extends MeshBase {
   private onOpen: () => void = () => undefined;
   private onLost: (error: CommError) => void = () => undefined;
 
-  constructor(options: WsMeshOptions) {
+  constructor(private readonly options: WsMeshOptions) {
     super(options.rank, options.size, options);
-    this.options = options;
     this.links = Array.from({ length: options.size }, (_, peer) =>
       peer === options.rank ? undefined : this.newLink(asRank(peer)),
     );

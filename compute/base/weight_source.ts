@@ -1,8 +1,7 @@
-import type { Layer, LogicalExpert } from '../../base/ids.js';
 import type { FfnWeights } from './ffn_weights.js';
 
 /** Where a rank gets an expert's weights from: a checkpoint on disk, or another rank. */
 export interface WeightSource {
   /** @param digest what the expert must be, where the head said so */
-  expert(layer: Layer, logical: LogicalExpert, digest?: string): Promise<FfnWeights>;
+  expert(layer: number, logical: number, digest?: string): Promise<FfnWeights>;
 }

@@ -5,7 +5,7 @@
  */
 import { CommError } from '../../comm/base/errors.js';
 import type { StepTag } from '../../comm/mesh/frame.js';
-import { asLayer, asLogical, asRank, type Rank } from '../../base/ids.js';
+import { asRank, type Rank } from '../../base/ids.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
 import { ExpertError } from '../../compute/base/errors.js';
 import type { Expert } from '../../compute/base/expert_compute.js';
@@ -66,12 +66,9 @@ interface Stage {
 
 /** One per rank and job. It gathers for one order at a time. */
 export class Migration {
-  private readonly parts: MigrationParts;
   private stage: Stage | null = null;
 
-  constructor(parts: MigrationParts) {
-    this.parts = parts;
-  }
+  constructor(private readonly parts: MigrationParts) {}
 
   /** Begins to gather; what was gathered for another order is dropped. @throws ExpertError INVALID_ARGUMENT */
   prepare(order: MigrationOrder, current: Placement): void {
@@ -212,8 +209,8 @@ export class Migration {
     try {
       for (const [copy, { from, to, moeLayer, logical, digest }] of stage.order.copies.entries()) {
         if (from !== null || to !== this.rank || stage !== this.stage) continue;
-        const layer = asLayer(this.parts.layers[moeLayer]!);
-        const weights = await this.parts.disk.expert(layer, asLogical(logical), digest);
+        const layer = this.parts.layers[moeLayer]!;
+        const weights = await this.parts.disk.expert(layer, logical, digest);
         if (stage === this.stage) stage.experts.set(copy, this.parts.shard.load(weights));
       }
     } catch (error) {

@@ -46,11 +46,7 @@ export interface MoeLayerParts {
 
 /** Runs one MoE layer over all ranks of the mesh. */
 export class MoeLayer {
-  private readonly parts: MoeLayerParts;
-
-  constructor(parts: MoeLayerParts) {
-    this.parts = parts;
-  }
+  constructor(private readonly parts: MoeLayerParts) {}
 
   /**
    * Every rank of the mesh calls it with the same tag; a rank without tokens gives null and still serves its experts. Returns what was chosen.

@@ -13,17 +13,14 @@ export interface MoeTensors {
 
 /** Tokens of one layer and step: {@link add} ends their life. */
 export class TensorMoeTokens implements MoeTokens {
-  private readonly layer: MoeTensors;
-  private readonly x_TH: Tensor2D;
-  private readonly onOutput: (y_TH: Tensor2D) => void;
   private shared_TH: Tensor2D | null = null;
 
   /** `x_TH`: normed hidden states, which it disposes. `onOutput` gets what the layer made of them, [T,H], disposed when it returns. */
-  constructor(layer: MoeTensors, x_TH: Tensor2D, onOutput: (y_TH: Tensor2D) => void) {
-    this.layer = layer;
-    this.x_TH = x_TH;
-    this.onOutput = onOutput;
-  }
+  constructor(
+    private readonly layer: MoeTensors,
+    private readonly x_TH: Tensor2D,
+    private readonly onOutput: (y_TH: Tensor2D) => void,
+  ) {}
 
   /** By the layer's gate, with the active backend. */
   route(): Promise<Routing> {

@@ -40,8 +40,6 @@ const WRITE_LENGTH = 65_536;
 /** Writes a recording while a job runs: one record per step, per {@link RecorderOptions.windowSize} steps or per token, as the header's mode says. */
 export class LoadRecorder implements RoutingObserver {
   readonly wantsTokens: boolean;
-  private readonly header: RecordingHeader;
-  private readonly writer: RecordingWriter;
   private readonly stepsPerRecord: number;
   private readonly sum: LoadMonitor;
   /** The last one written. */
@@ -51,9 +49,11 @@ export class LoadRecorder implements RoutingObserver {
   private numTokens = 0;
   private records = 0;
 
-  private constructor(writer: RecordingWriter, header: RecordingHeader, { windowSize }: RecorderOptions) {
-    this.writer = writer;
-    this.header = header;
+  private constructor(
+    private readonly writer: RecordingWriter,
+    private readonly header: RecordingHeader,
+    { windowSize }: RecorderOptions,
+  ) {
     this.wantsTokens = header.mode === 'per_token';
     this.stepsPerRecord = header.mode === 'stat' ? windowSize : 1;
     this.sum = new LoadMonitor(header.numLayers, header.numExperts);

@@ -17,7 +17,6 @@ export interface RecordedRun {
 
 /** Fed with a recording's lines in their order. */
 export class RunCounter {
-  private readonly slots: RecordedSlots;
   private readonly numExperts: number;
   /** Since the placement changed. */
   private readonly load: LoadMonitor;
@@ -25,8 +24,10 @@ export class RunCounter {
   private placement: Placement | null = null;
   private numPlacements = 0;
 
-  constructor({ numLayers, numExperts }: RecordingHeader, slots: RecordedSlots) {
-    this.slots = slots;
+  constructor(
+    { numLayers, numExperts }: RecordingHeader,
+    private readonly slots: RecordedSlots,
+  ) {
     this.numExperts = numExperts;
     this.load = new LoadMonitor(numLayers, numExperts);
     const zeros = (): Float64Array[] => Array.from({ length: numLayers }, () => new Float64Array(slots.numRanks));

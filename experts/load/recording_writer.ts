@@ -7,14 +7,12 @@ import { headerLine, type RecordingHeader } from './recording.js';
 
 /** A gzip file that is being written. */
 export class RecordingWriter {
-  private readonly gzip: Gzip;
-  /** Rejects with what writing met, a full disk for instance. */
-  private readonly written: Promise<void>;
   private isClosed = false;
 
-  private constructor(gzip: Gzip, written: Promise<void>) {
-    this.gzip = gzip;
-    this.written = written;
+  private constructor(
+    private readonly gzip: Gzip /** Rejects with what writing met, a full disk for instance. */,
+    private readonly written: Promise<void>,
+  ) {
     written.catch(() => undefined); // told by write and close
   }
 

@@ -10,14 +10,13 @@ export const countGatherBytes = (numExperts: number): number => 4 * numExperts;
 
 /** Gathers the counts of all ranks. One per rank; it lives as long as the mesh. */
 export class CountGather {
-  private readonly mesh: Mesh;
-  private readonly timeoutMs: number;
   private collectives: Collectives;
 
   /** Uses the collectives of `mesh`: nobody else may. */
-  constructor(mesh: Mesh, timeoutMs: number) {
-    this.mesh = mesh;
-    this.timeoutMs = timeoutMs;
+  constructor(
+    private readonly mesh: Mesh,
+    private readonly timeoutMs: number,
+  ) {
     this.collectives = createCollectives(mesh, { timeoutMs });
   }
 

@@ -4,7 +4,6 @@
  * of some ranks stay empty (−1).
  * Why: docs/decisions/placement.md#the-tables-are-those-of-eplb
  */
-import { asRank, type PhysicalExpert, type Rank } from '../../base/ids.js';
 import { ExpertError } from '../../compute/base/errors.js';
 
 /** How experts can be spread without a plan. */
@@ -95,8 +94,7 @@ export const slotsOf = ({ phy2log, slotsPerRank }: Placement, moeLayer: number, 
   phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
 
 /** The rank that holds a physical expert. */
-export const rankOf = (placement: Placement, physical: PhysicalExpert): Rank =>
-  asRank(Math.floor(physical / placement.slotsPerRank));
+export const rankOf = (placement: Placement, physical: number): number => Math.floor(physical / placement.slotsPerRank);
 
 /**
  * The same placement without what the given ranks hold: their slots are empty, so choices fall on replicas elsewhere, and `logcnt` is 0 for

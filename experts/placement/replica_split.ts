@@ -125,8 +125,6 @@ class PathSearch {
   private readonly slotsPerRank: number;
   private readonly replicas: readonly Int32Array[];
   private readonly phy2log: Int32Array;
-  /** Which of an expert's replicas is tried first. */
-  private readonly turn: number;
   /** By rank: its slots whose expert has replicas elsewhere too. */
   private readonly shared: readonly number[][];
   private readonly queue: Int32Array;
@@ -136,9 +134,12 @@ class PathSearch {
   private readonly to: Int32Array;
   private readonly isSeen: Uint8Array;
 
-  constructor({ numRanks, slotsPerRank, phy2log, log2phy, logcnt }: Placement, moeLayer: number, turn: number) {
+  constructor(
+    { numRanks, slotsPerRank, phy2log, log2phy, logcnt }: Placement,
+    moeLayer: number /** Which of an expert's replicas is tried first. */,
+    private readonly turn: number,
+  ) {
     this.slotsPerRank = slotsPerRank;
-    this.turn = turn;
     this.replicas = log2phy[moeLayer]!;
     this.phy2log = phy2log[moeLayer]!;
     this.shared = Array.from({ length: numRanks }, (): number[] => []);

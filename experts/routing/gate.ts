@@ -9,19 +9,16 @@ import { matMul, rowsOf, type Tensor2D } from '../../compute/tfjs/tf.js';
 
 /** Owns the router's weights. */
 export class Gate {
-  private readonly weight_HE: Tensor2D;
-  private readonly bias_E: Float32Array | null;
-  readonly spec: GateSpec;
-
   /**
    * `bias_E` takes part in the selection and never in the weights (DeepSeek-V3's `e_score_correction_bias`).
    * @throws ExpertError NOT_FINITE for a bias that isn't
    */
-  constructor(weight_HE: Tensor2D, bias_E: Float32Array | null, spec: GateSpec) {
+  constructor(
+    private readonly weight_HE: Tensor2D,
+    private readonly bias_E: Float32Array | null,
+    readonly spec: GateSpec,
+  ) {
     checkBias(bias_E);
-    this.weight_HE = weight_HE;
-    this.bias_E = bias_E;
-    this.spec = spec;
   }
 
   /** Logits on the active backend, then {@link selectExperts}. @throws ExpertError NOT_FINITE for a logit that isn't */

@@ -42,13 +42,11 @@ export async function recordedLoad(file: string): Promise<RecordedLoad> {
 }
 
 class LoadSum {
-  private readonly header: RecordingHeader;
   private readonly total: LoadMonitor;
   private readonly run: RunCounter | null;
 
-  constructor(header: RecordingHeader) {
+  constructor(private readonly header: RecordingHeader) {
     const { numLayers, numExperts, slots } = header;
-    this.header = header;
     this.total = new LoadMonitor(numLayers, numExperts);
     this.run = slots === undefined ? null : new RunCounter(header, slots);
   }
@@ -138,13 +136,14 @@ const sumOf = (a_LE: readonly ArrayLike<number>[], b_LE: readonly ArrayLike<numb
 
 /** The tokens of each request in the order of their positions. */
 class RecordedTokens {
-  private readonly file: string;
   private readonly width: number;
   private readonly byRequest = new Map<number, { experts: Uint16Array; numTokens: number }>();
   private numChoices = 0;
 
-  constructor(file: string, { numLayers, numTopk }: RoutingShape) {
-    this.file = file;
+  constructor(
+    private readonly file: string,
+    { numLayers, numTopk }: RoutingShape,
+  ) {
     this.width = numLayers * numTopk;
   }
 

@@ -73,7 +73,6 @@ export class Engine implements TokenSource {
   /** Undefined where the model folder has none. */
   readonly tokenizer: Tokenizer | undefined;
   readonly limits: EngineLimits;
-  private readonly parts: EngineParts;
   private readonly live: LivePlacement;
   private readonly collector: StatsCollector;
   /** Null: experts stay where they are. */
@@ -84,9 +83,8 @@ export class Engine implements TokenSource {
   private nextSequence = 0;
 
   /** An engine over a job that runs already: {@link start} starts one. The engine closes it. */
-  constructor(parts: EngineParts) {
+  constructor(private readonly parts: EngineParts) {
     const { config, spec, job, limits, observer, onLoss, routing = null } = parts;
-    this.parts = parts;
     this.spec = spec;
     this.tokenizer = parts.tokenizer;
     this.limits = limits;

@@ -7,18 +7,16 @@ import type { Sequence } from './sequence.js';
 
 /** Who computes and who waits; it never waits for a step itself. */
 export class Requests {
-  private readonly scheduler: Scheduler;
-  private readonly job: Pick<StepRunner, 'free'>;
   /** Who takes what, and the positions whose tokens lost an expert, by sequence. */
   private readonly running = new Map<number, { readonly taker: Sequence; readonly degraded: Set<number> }>();
   /** Lost ranks, each with why. */
   private readonly lost = new Map<number, EngineError>();
   private failure: Error | null = null;
 
-  constructor(scheduler: Scheduler, job: Pick<StepRunner, 'free'>) {
-    this.scheduler = scheduler;
-    this.job = job;
-  }
+  constructor(
+    private readonly scheduler: Scheduler,
+    private readonly job: Pick<StepRunner, 'free'>,
+  ) {}
 
   /**
    * Queues a request. When `signal` is aborted it ends at once, with CLOSED, also where nobody asks for its next event. Returns how its caller

@@ -19,16 +19,16 @@ export interface Sequence {
 /** Tokens, and text where there is a tokenizer. */
 export class Generation implements Sequence {
   readonly events = new EventQueue<TokenEvent>();
-  private readonly request: GenerationRequest;
-  private readonly seed: number;
   private readonly spec: ModelSpec;
   private readonly text: OutputText;
   private readonly routedExperts: number[][][] = [];
   private numTokens = 0;
 
-  constructor(request: GenerationRequest, seed: number, { spec, tokenizer }: Pick<OpenedModel, 'spec' | 'tokenizer'>) {
-    this.request = request;
-    this.seed = seed;
+  constructor(
+    private readonly request: GenerationRequest,
+    private readonly seed: number,
+    { spec, tokenizer }: Pick<OpenedModel, 'spec' | 'tokenizer'>,
+  ) {
     this.spec = spec;
     this.text = new OutputText(tokenizer, request.stop ?? []);
   }
@@ -65,15 +65,14 @@ export class Generation implements Sequence {
 /** Log-probabilities of a prompt. */
 export class Score implements Sequence {
   readonly result: Promise<ScoreResult>;
-  private readonly request: ScoreRequest;
-  private readonly spec: ModelSpec;
   private readonly logprobs: number[] = [];
   private readonly routedExperts: number[][][] = [];
   private settle!: { resolve(result: ScoreResult): void; reject(error: Error): void };
 
-  constructor(request: ScoreRequest, spec: ModelSpec) {
-    this.request = request;
-    this.spec = spec;
+  constructor(
+    private readonly request: ScoreRequest,
+    private readonly spec: ModelSpec,
+  ) {
     this.result = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
   }
 

@@ -36,12 +36,10 @@ export interface StepLoopParts {
 
 /** Runs steps on a job. A step that is abandoned, because a rank was lost, counts for nobody, and is planned again. */
 export class StepLoop {
-  private readonly parts: StepLoopParts;
   /** Null between two runs: there is no work, or there was none. */
   private running: Promise<void> | null = null;
 
-  constructor(parts: StepLoopParts) {
-    this.parts = parts;
+  constructor(private readonly parts: StepLoopParts) {
     const { job } = parts;
     job.watch(() => {
       if (this.running === null) this.lose(job.change()); // otherwise the loop does, between two steps

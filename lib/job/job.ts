@@ -61,7 +61,6 @@ export class Job implements StepRunner {
   readonly expertDigests: ExpertDigests;
   /** Settles with the first cause when the job ends otherwise than by {@link close}. */
   readonly failed: Promise<EngineError>;
-  private readonly parts: JobParts;
   private readonly losses: LossWatch;
   private settleFailed!: (error: EngineError) => void;
   private onEpoch: () => void = () => undefined;
@@ -75,9 +74,8 @@ export class Job implements StepRunner {
   private closing: Promise<void> | null = null;
 
   /** A job whose ranks have joined, loaded and met: `startJob` makes one. */
-  constructor(parts: JobParts) {
+  constructor(private readonly parts: JobParts) {
     const { links, local, onPeerLoss: policy, enterTimeoutMs } = parts;
-    this.parts = parts;
     this.reports = parts.reports;
     this.expertDigests = parts.expertDigests ?? new Map<string, string>();
     this.failed = new Promise((resolve) => (this.settleFailed = resolve));

@@ -27,7 +27,6 @@ const GATHER_MS = 250;
 export class LossWatch {
   /** Resolves with the cause when a loss ends the job. */
   readonly ended: Promise<EngineError>;
-  private readonly options: LossWatchOptions;
   private readonly losses: Losses;
   private end!: (error: EngineError) => void;
   private gathering: NodeJS.Timeout | undefined;
@@ -35,8 +34,7 @@ export class LossWatch {
   private readonly waiting: (() => void)[] = [];
   private isClosed = false;
 
-  constructor(options: LossWatchOptions) {
-    this.options = options;
+  constructor(private readonly options: LossWatchOptions) {
     this.ended = new Promise((resolve) => (this.end = resolve));
     this.losses = new Losses(options.policy, options.numRanks);
     const ranks = [...this.members.present];

@@ -17,7 +17,6 @@ export interface Decision {
 
 /** Who is left, who is being accused, and who still has to enter the epoch. */
 export class Losses {
-  private readonly policy: LossPolicy;
   private current: Members;
   /** What is being gathered. */
   private reports: readonly FailureReport[] = [];
@@ -25,8 +24,10 @@ export class Losses {
   private absent = new Set<number>();
 
   /** Of a job of ranks 0 … numRanks − 1. */
-  constructor(policy: LossPolicy, numRanks: number) {
-    this.policy = policy;
+  constructor(
+    private readonly policy: LossPolicy,
+    numRanks: number,
+  ) {
     this.current = membersAfter(null, { joined: Array.from({ length: numRanks }, (_, rank) => rank), left: [] });
   }
 

@@ -9,16 +9,17 @@ import type { LossWatch } from './loss_watch.js';
 
 /** A rank of the job could not start. The message begins with the code of what failed there, then says which rank on which machine, and what to do. */
 export class RankStartError extends CodedError {
-  readonly rank: number;
   /** Name of the rank's machine, where the rank told it. */
   readonly host: string | undefined;
 
   /** The code is of the layer that failed on the rank: BACKEND_UNAVAILABLE, OUT_OF_MEMORY, … */
-  constructor(rank: number, failure: RemoteError) {
+  constructor(
+    readonly rank: number,
+    failure: RemoteError,
+  ) {
     const { code, reason, host } = failure;
     const who = host === undefined ? `rank ${rank}` : `rank ${rank} on ${host}`;
     super(code, textOf({ ...failure, reason: `${who}: ${reason}` }), { blames: [rank] });
-    this.rank = rank;
     this.host = host;
   }
 }

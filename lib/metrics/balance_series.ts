@@ -13,14 +13,11 @@ export interface BalancePoint extends BalanceSums {
 
 /** The balance of a whole run: each point sums up as many steps as needed to stay within the capacity. */
 export class BalanceSeries {
-  private readonly capacity: number;
   private all: BalancePoint[] = [];
   private stepsPerPoint = 1;
 
   /** At most `capacity` points, an even number. Default 512. */
-  constructor(capacity = 512) {
-    this.capacity = capacity;
-  }
+  constructor(private readonly capacity = 512) {}
 
   /** In order of steps; they change with the next one. */
   get points(): readonly BalancePoint[] {

@@ -1,6 +1,6 @@
 /** One rank's model from a checkpoint: dense weights whole, and of the routed experts only those that the placement gives this rank. */
 import type { AllToAll } from '../../comm/all_to_all/all_to_all.js';
-import { asLayer, asLogical, type Rank } from '../../base/ids.js';
+import type { Rank } from '../../base/ids.js';
 import type { LoadMonitor } from '../../experts/load/load_monitor.js';
 import { MoeLayer } from '../../experts/layer/moe_layer.js';
 import { slotsOf, type Placement } from '../../experts/placement/placement.js';
@@ -108,7 +108,7 @@ async function loadExperts(
   const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, { signal, onDigest });
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     for (const [slot, logical] of slotsOf(placement, moeLayer, rank).entries()) {
-      if (logical >= 0) shard.add(layer, slot, await source.expert(asLayer(layer), asLogical(logical)));
+      if (logical >= 0) shard.add(layer, slot, await source.expert(layer, logical));
     }
   }
   return shard;

@@ -42,11 +42,7 @@ export interface ForwardResult {
 
 /** One rank's model, which has its way to the other ranks. */
 export class Transformer {
-  private readonly parts: TransformerParts;
-
-  constructor(parts: TransformerParts) {
-    this.parts = parts;
-  }
+  constructor(private readonly parts: TransformerParts) {}
 
   /** The model that it runs. */
   get spec(): ModelSpec {

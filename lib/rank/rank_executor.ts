@@ -62,14 +62,12 @@ interface SequenceState extends SequenceStart {
 
 /** One rank's part of every step. */
 export class RankExecutor {
-  private readonly parts: RankExecutorParts;
   private readonly sequences = new Map<number, SequenceState>();
   private readonly placement: RankPlacement;
   private numReports = 0;
   private peakRssBytes = 0;
 
-  constructor(parts: RankExecutorParts) {
-    this.parts = parts;
+  constructor(private readonly parts: RankExecutorParts) {
     const { model, placement, mesh, timeoutMs, disk } = parts;
     const { spec, shard } = model;
     const shape = { hidden: spec.hiddenSize, intermediate: spec.moe.intermediateSize, dtype: model.shard.dtype };

@@ -16,14 +16,11 @@ export interface RankStepsOptions {
 
 /** One order after another, in the order in which they came. */
 export class RankSteps {
-  private readonly options: RankStepsOptions;
   private last = Promise.resolve();
   /** Aborted when the head declares an epoch, and replaced. */
   private abandoned = new AbortController();
 
-  constructor(options: RankStepsOptions) {
-    this.options = options;
-  }
+  constructor(private readonly options: RankStepsOptions) {}
 
   /** Takes a message; what it asks for is done after all earlier ones, but a new epoch ends the step that runs at once. */
   take(message: HeadToRank): void {

@@ -10,13 +10,10 @@ interface Slot {
 }
 
 export class RankCache {
-  private readonly blockSize: number;
   private readonly blocks = new Map<number, Slot[]>();
   private readonly tables = new Map<number, number[]>();
 
-  constructor(blockSize: number) {
-    this.blockSize = blockSize;
-  }
+  constructor(private readonly blockSize: number) {}
 
   get heldBlocks(): number[] {
     return [...this.blocks.keys()];

@@ -3,11 +3,8 @@ export class RefBlockLedger {
   /** The block of each holding. */
   private readonly holders: { readonly block: number }[] = [];
   private sealed: { readonly block: number; readonly tokenIds: string }[] = [];
-  private readonly numBlocks: number;
 
-  constructor(numBlocks: number) {
-    this.numBlocks = numBlocks;
-  }
+  constructor(private readonly numBlocks: number) {}
 
   isFree(block: number): boolean {
     return !this.holders.some((each) => each.block === block);

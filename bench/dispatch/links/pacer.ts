@@ -7,13 +7,10 @@ export interface PacerOptions {
 
 /** One direction of a link: bytes pass one after another at its speed. The caller brings the time, and waits. */
 export class Pacer {
-  private readonly options: PacerOptions;
   /** When all bytes so far have left. */
   private freeAtMs = -Infinity;
 
-  constructor(options: PacerOptions) {
-    this.options = options;
-  }
+  constructor(private readonly options: PacerOptions) {}
 
   /** When bytes that come at `nowMs` have passed the link. */
   pass(bytes: number, nowMs: number): number {

@@ -67,12 +67,10 @@ const isLoss = isA('PEER_LOST');
 
 /** Orders to one runner, one at a time. */
 class Child {
-  private readonly runner: Runner;
   private readonly died: Promise<BenchError>;
   private onAnswer: (answer: Answer) => void = () => undefined;
 
-  constructor(runner: Runner) {
-    this.runner = runner;
+  constructor(private readonly runner: Runner) {
     runner.onAnswer((answer) => this.onAnswer(answer));
     this.died = runner.ended.then((how) => new BenchError('PROCESS_DIED', `${runner.name} ended by ${how}`));
   }

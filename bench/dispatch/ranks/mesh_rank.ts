@@ -24,7 +24,6 @@ export const CALL_TIMEOUT_MS = 3_600_000;
 
 /** Serves the orders of `RankOrders`: `listen` and `connect` first, then `prepare`, then the others. */
 export class MeshRank {
-  private readonly options: MeshOptions;
   private trace: Timeline | undefined;
   private port: MeshPort | undefined;
   private mesh: Mesh | undefined;
@@ -34,9 +33,7 @@ export class MeshRank {
   /** Numbers every call of this mesh, so that no tag is used twice. */
   private nextStep = 0;
 
-  constructor(options: MeshOptions) {
-    this.options = options;
-  }
+  constructor(private readonly options: MeshOptions) {}
 
   /** Opens the port on which the other ranks dial this one, and returns its number; 0 where nobody dials. */
   async listen(): Promise<number> {

@@ -8,13 +8,15 @@ import { layoutOf, type DestinationLayout, type LayoutShape } from '../contract/
 /** Where one rank stands among nodes. Its relay on another node is the rank there with its local number. */
 export class NodePlan {
   readonly numNodes: number;
-  readonly ranksPerNode: number;
   readonly node: number;
   readonly local: number;
 
-  constructor(rank: Rank, size: number, ranksPerNode: number) {
+  constructor(
+    rank: Rank,
+    size: number,
+    readonly ranksPerNode: number,
+  ) {
     this.numNodes = size / ranksPerNode;
-    this.ranksPerNode = ranksPerNode;
     this.node = this.nodeOf(rank);
     this.local = this.localOf(rank);
   }

@@ -47,15 +47,13 @@ const packr = new Packr({ useRecords: false });
 
 /** The side that accepted the connection: challenges, verifies, may refuse. */
 export class ListenerHandshake {
-  private readonly options: HandshakeOptions;
-  private readonly admit: (identity: unknown) => void;
   private readonly nonce = randomBytes(NONCE_BYTES);
 
   /** `admit` gets the peer's proved identity; a CommError that it throws refuses the peer. */
-  constructor(options: HandshakeOptions, admit: (identity: unknown) => void) {
-    this.options = options;
-    this.admit = admit;
-  }
+  constructor(
+    private readonly options: HandshakeOptions,
+    private readonly admit: (identity: unknown) => void,
+  ) {}
 
   /** The first message of the handshake. */
   challenge(): Uint8Array {
@@ -86,13 +84,14 @@ export class ListenerHandshake {
 
 /** The side that connected: proves itself, then verifies the listener. */
 export class DialerHandshake {
-  private readonly options: HandshakeOptions;
   private readonly identity: Uint8Array;
   private readonly nonce = randomBytes(NONCE_BYTES);
   private challenge: Uint8Array | undefined;
 
-  constructor(options: HandshakeOptions, identity: unknown) {
-    this.options = options;
+  constructor(
+    private readonly options: HandshakeOptions,
+    identity: unknown,
+  ) {
     this.identity = packr.pack(identity);
   }
 

@@ -18,17 +18,16 @@ const MAX_KNOWN = 256;
 
 /** A token bucket behind a memory of what was told. */
 export class Refusals {
-  private readonly tell: OnRefused;
-  private readonly now: () => number;
   private readonly known = new Set<string>();
   private tokens = MAX_PER_MINUTE;
   private refilledAt: number;
   private numSuppressed = 0;
 
   /** `now` in milliseconds. */
-  constructor(tell: OnRefused, now: () => number = () => performance.now()) {
-    this.tell = tell;
-    this.now = now;
+  constructor(
+    private readonly tell: OnRefused,
+    private readonly now: () => number = () => performance.now(),
+  ) {
     this.refilledAt = now();
   }
 

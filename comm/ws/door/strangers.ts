@@ -26,13 +26,10 @@ interface Stranger {
 
 /** The connections of one port that are to prove themselves; those whose time is over or that make room are destroyed. */
 export class Strangers {
-  private readonly options: StrangersOptions;
   /** In the order in which they came, by both ends' addresses, because a TLS socket and the TCP socket under it have only those in common. */
   private readonly strangers = new Map<string, Stranger>();
 
-  constructor(options: StrangersOptions) {
-    this.options = options;
-  }
+  constructor(private readonly options: StrangersOptions) {}
 
   /** Counts a new connection, until it closes or is welcome; where there are too many, an older one is destroyed. */
   add(socket: Socket): void {

@@ -46,8 +46,6 @@ const CLOSE_GRACE_MS = 500;
 export class WsServer {
   readonly host: string;
   readonly port: number;
-  private readonly server: Server;
-  private readonly options: WsServerOptions;
   private readonly wss: WebSocketServer;
   private readonly sockets = new Set<Socket>();
   private readonly strangers: Strangers;
@@ -66,13 +64,14 @@ export class WsServer {
     return new WsServer(server, options);
   }
 
-  private constructor(server: Server, options: WsServerOptions) {
+  private constructor(
+    private readonly server: Server,
+    private readonly options: WsServerOptions,
+  ) {
     const { host, path, maxPayload, onRefused = (): void => undefined } = options;
     const { strangerTimeoutMs: timeoutMs = HANDSHAKE_TIMEOUT_MS, maxStrangers = DEFAULT_MAX_STRANGERS } = options;
     this.host = host;
     this.port = (server.address() as AddressInfo).port;
-    this.server = server;
-    this.options = options;
     this.refusals = new Refusals(onRefused);
     const onExpired = (socket: Socket): void =>
       this.refuse(socket, strangerError('TIMEOUT', `no proof of the job secret in ${timeoutMs} ms`));

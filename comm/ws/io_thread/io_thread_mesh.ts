@@ -51,10 +51,6 @@ const TERMINATE_AFTER_MS = 3000;
 export class IoThreadServer {
   readonly host: string;
   readonly port: number;
-  /** The thread; for the mesh. */
-  readonly worker: Worker;
-  /** Settles when the thread ended, with why if nobody asked it to. */
-  readonly ended: Promise<string>;
   private closing: Promise<void> | undefined;
 
   /** @throws CommError as `listenForPeers`; then no thread is left. */
@@ -73,9 +69,12 @@ export class IoThreadServer {
     throw message?.kind === 'failed' ? errorOfPlain(message.error) : endedError(why);
   }
 
-  private constructor(worker: Worker, ended: Promise<string>, { host, port }: { host: string; port: number }) {
-    this.worker = worker;
-    this.ended = ended;
+  private constructor(
+    /** The thread; for the mesh. */
+    readonly worker: Worker /** Settles when the thread ended, with why if nobody asked it to. */,
+    readonly ended: Promise<string>,
+    { host, port }: { host: string; port: number },
+  ) {
     this.host = host;
     this.port = port;
   }

@@ -13,15 +13,14 @@ import type { WsServer } from '../door/ws_server.js';
 const NO_DEADLINE_MS = 2 ** 31 - 1;
 
 class IoThread {
-  private readonly port: MessagePort;
-  private readonly server: WsServer;
   private readonly opening = new AbortController();
   private readonly receiving = new Map<number, AbortController>();
   private mesh: Mesh | undefined;
 
-  constructor(port: MessagePort, server: WsServer) {
-    this.port = port;
-    this.server = server;
+  constructor(
+    private readonly port: MessagePort,
+    private readonly server: WsServer,
+  ) {
     port.on('message', (message: FrameMessage | ToIoThread) => {
       if (isFrameMessage(message)) this.send(message);
       else this.obey(message);

@@ -17,7 +17,6 @@ const NO_BYTES = new Uint8Array(new ArrayBuffer(0));
 
 /** The sink of one link's reader: one frame per message, checked before its payload gets memory. */
 export class FrameAssembler implements MessageSink {
-  private readonly options: FrameAssemblerOptions;
   private readonly head = new Uint8Array(FRAME_HEADER_BYTES);
   private header: FrameHeader | undefined;
   private payload: Uint8Array<ArrayBuffer> = NO_BYTES;
@@ -27,9 +26,7 @@ export class FrameAssembler implements MessageSink {
   private copiedBytes = 0;
   private isLast = false;
 
-  constructor(options: FrameAssemblerOptions) {
-    this.options = options;
-  }
+  constructor(private readonly options: FrameAssemblerOptions) {}
 
   /** A fragment follows. @throws CommError PROTOCOL or LIMIT when the message can't be the frame that its header announced. */
   begin(numBytes: number, isLast: boolean): void {

@@ -23,15 +23,15 @@ export interface InboundOptions {
 
 /** Reads frames, returns credit for those that were taken, and answers pings. */
 export class InboundLink {
-  private readonly ws: WebSocket;
-  private readonly bulk: BulkSocket;
   private readonly account: CreditAccount;
   private isAnswering = false;
 
   /** Takes an authenticated connection over, in the turn in which its handshake ended, and tells the peer so. */
-  constructor(ws: WebSocket, bulk: BulkSocket, options: InboundOptions) {
-    this.ws = ws;
-    this.bulk = bulk;
+  constructor(
+    private readonly ws: WebSocket,
+    private readonly bulk: BulkSocket,
+    options: InboundOptions,
+  ) {
     const { window, maxFrameBytes, memory } = options;
     this.account = new CreditAccount(window, maxFrameBytes);
     const sink = new FrameAssembler({

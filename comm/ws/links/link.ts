@@ -19,15 +19,12 @@ const CLOSE_GRACE_MS = 500;
 
 /** Both connections to one peer, which are set one by one, and whose first trouble loses the link. */
 export class Link {
-  private readonly events: LinkEvents;
   private inbound: InboundLink | undefined;
   private outbound: OutboundLink | undefined;
   private isClosing = false;
   private isLost = false;
 
-  constructor(events: LinkEvents) {
-    this.events = events;
-  }
+  constructor(private readonly events: LinkEvents) {}
 
   /** Both connections are there and the peer reads. */
   get isOpen(): boolean {

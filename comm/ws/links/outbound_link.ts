@@ -24,9 +24,7 @@ interface QueuedFrame {
 
 /** Writes frames as far as the peer's window allows, and queues those beyond it. */
 export class OutboundLink {
-  private readonly ws: WebSocket;
   private readonly writer: WsWriter;
-  private readonly options: OutboundOptions;
   private readonly out: SendWindow;
   /** Frames beyond the window, in order. */
   private readonly queue: QueuedFrame[] = [];
@@ -35,10 +33,12 @@ export class OutboundLink {
   private onDrained: (() => void) | undefined;
 
   /** Takes an authenticated connection, in the turn in which its handshake ended. */
-  constructor(ws: WebSocket, socket: Socket, options: OutboundOptions) {
-    this.ws = ws;
+  constructor(
+    private readonly ws: WebSocket,
+    socket: Socket,
+    private readonly options: OutboundOptions,
+  ) {
     this.writer = new WsWriter(socket);
-    this.options = options;
     this.out = new SendWindow(options.window);
     ws.on('message', (data, isBinary) => this.receive(data, isBinary));
     ws.on('error', (error) => options.onEnd(error.message, 'PEER_LOST'));

@@ -37,7 +37,6 @@ const NO_STATUS = 1005;
 
 /** Reads one stream, from the first byte behind the handshake; what an error or a close ended stays ended. */
 export class WsReader {
-  private readonly options: WsReaderOptions;
   /** A fragment's header, of 2 to 10 bytes, as far as it came. */
   private readonly header = Buffer.alloc(10);
   private headerBytes = 0;
@@ -55,9 +54,7 @@ export class WsReader {
   private controlBytes = 0;
   private isOver = false;
 
-  constructor(options: WsReaderOptions) {
-    this.options = options;
-  }
+  constructor(private readonly options: WsReaderOptions) {}
 
   /** Takes the next bytes of the stream. @throws CommError PROTOCOL, LIMIT or what the sink throws; then nothing more is read. */
   feed(chunk: Uint8Array): void {

@@ -28,15 +28,12 @@ interface Staging {
 
 /** Writes to one socket. Nobody else may write data to it, except ws its control messages, which are whole frames. */
 export class WsWriter {
-  private readonly socket: Pick<Socket, 'write' | 'cork' | 'uncork'>;
   private readonly spare: Staging[] = [];
   private staging: Staging | undefined;
   private numStaged = 0;
   private readonly flushLater = atTurnEnd(() => this.flush());
 
-  constructor(socket: Pick<Socket, 'write' | 'cork' | 'uncork'>) {
-    this.socket = socket;
-  }
+  constructor(private readonly socket: Pick<Socket, 'write' | 'cork' | 'uncork'>) {}
 
   /**
    * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more; perhaps never where the socket fails.

@@ -16,13 +16,14 @@ import type { RowExchange } from './row_exchange.js';
 /** One expert as float32 tensors, whatever the type that its rows travel as. */
 export class TensorExpert implements Expert {
   readonly ffn: Ffn;
-  private readonly dtype: WeightDtype;
 
   /** `dtype`: of the rows that it gives away. */
-  constructor({ gate, up, down }: FfnWeights, dtype: WeightDtype) {
+  constructor(
+    { gate, up, down }: FfnWeights,
+    private readonly dtype: WeightDtype,
+  ) {
     const [a, b, c] = [gate, up, down].map((matrix) => convertMatrix(matrix, dtype));
     this.ffn = new Ffn({ gate: a!, up: b!, down: c! });
-    this.dtype = dtype;
   }
 
   /** Reads them back from the tensors, and rounds them where they travel as bf16. */
@@ -63,11 +64,9 @@ export interface TensorExpertsOptions {
 /** Runs experts with the active backend of TensorFlow.js. */
 export class TensorExperts implements ExpertCompute<TensorExpert> {
   readonly dtype: WeightDtype;
-  private readonly options: TensorExpertsOptions;
   private readonly exchange: RowExchange;
 
-  constructor(options: TensorExpertsOptions) {
-    this.options = options;
+  constructor(private readonly options: TensorExpertsOptions) {
     this.dtype = options.dtype ?? 'f32';
     this.exchange = options.exchange ?? (hasOwnMemory() ? deviceRows : hostRows);
   }

@@ -46,7 +46,6 @@ function register(kernelName: string, compute: (inputs: readonly TensorInfo[], e
 }
 
 class TensorflowOps {
-  private readonly backend: NativeBackend;
   private readonly float: OpAttribute;
   private readonly product: readonly OpAttribute[];
   private readonly reduction: readonly OpAttribute[];
@@ -56,10 +55,9 @@ class TensorflowOps {
   /** [1,1] of each number that a norm adds, as few as models have. */
   private readonly numbers = new Map<number, TensorInfo>();
 
-  constructor(backend: NativeBackend) {
+  constructor(private readonly backend: NativeBackend) {
     const { TF_ATTR_BOOL, TF_ATTR_TYPE, TF_ATTR_INT, TF_FLOAT, TF_INT32 } = backend.binding;
     const flag = (name: string, value: boolean): OpAttribute => ({ name, type: TF_ATTR_BOOL, value });
-    this.backend = backend;
     this.float = { name: 'T', type: TF_ATTR_TYPE, value: TF_FLOAT };
     this.product = [flag('transpose_a', false), flag('transpose_b', false), this.float];
     this.reduction = [flag('keep_dims', true), this.float, { name: 'Tidx', type: TF_ATTR_TYPE, value: TF_INT32 }];

@@ -7,13 +7,14 @@ import type { GpuDevice } from '../library/dawn.js';
  * first, and gets the first error that befell the device, from then on for good.
  */
 export class DeviceHealth {
-  private readonly name: string;
   private failure: ExpertError | null = null;
   private isClosed = false;
 
   /** `name`: of the adapter, for messages. */
-  constructor(device: GpuDevice, name: string) {
-    this.name = name;
+  constructor(
+    device: GpuDevice,
+    private readonly name: string,
+  ) {
     device.onuncapturederror = (event) => {
       event.preventDefault();
       this.fail(deviceError(name, event.error));

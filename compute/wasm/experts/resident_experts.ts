@@ -19,11 +19,12 @@ export interface ResidentExpertsOptions {
 /** Runs experts with the kernels, in as many memories as they need. */
 export class ResidentExperts implements ExpertCompute<KernelExpert> {
   readonly dtype: WeightDtype;
-  private readonly memories: KernelMemories;
   private readonly kernels: KernelExperts;
 
-  constructor(memories: KernelMemories, { hidden, numTopk, dtype }: ResidentExpertsOptions) {
-    this.memories = memories;
+  constructor(
+    private readonly memories: KernelMemories,
+    { hidden, numTopk, dtype }: ResidentExpertsOptions,
+  ) {
     this.dtype = dtype;
     this.kernels = new KernelExperts(hidden, numTopk);
   }

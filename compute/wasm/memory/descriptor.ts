@@ -33,13 +33,13 @@ export function writeFields<L extends Layout>(
 /** A structure of its own block. */
 export class Descriptor<L extends Layout> {
   readonly address: number;
-  private readonly memory: KernelMemory;
-  private readonly layout: L;
 
   /** @throws ExpertError OUT_OF_MEMORY */
-  constructor(memory: KernelMemory, layout: L, values: Fields<L>) {
-    this.memory = memory;
-    this.layout = layout;
+  constructor(
+    private readonly memory: KernelMemory,
+    private readonly layout: L,
+    values: Fields<L>,
+  ) {
     this.address = memory.allocate(bytesOf(layout));
     this.set(values);
   }

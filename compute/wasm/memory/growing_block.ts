@@ -8,11 +8,8 @@ export class GrowingBlock {
   /** 0 before the first {@link reserve}. */
   address = 0;
   numBytes = 0;
-  private readonly memory: KernelMemory;
 
-  constructor(memory: KernelMemory) {
-    this.memory = memory;
-  }
+  constructor(private readonly memory: KernelMemory) {}
 
   /**
    * The address of at least `numBytes`. A block that has to grow becomes half as large again where there is room for that, and loses what it held.

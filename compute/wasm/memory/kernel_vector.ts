@@ -3,11 +3,12 @@ import type { KernelMemory } from './kernel_memory.js';
 /** float32 values that stay in a kernel memory: norm weights, biases. */
 export class KernelVector {
   readonly address: number;
-  private readonly memory: KernelMemory;
 
   /** @throws ExpertError OUT_OF_MEMORY */
-  constructor(memory: KernelMemory, values: Float32Array) {
-    this.memory = memory;
+  constructor(
+    private readonly memory: KernelMemory,
+    values: Float32Array,
+  ) {
     this.address = memory.allocate(4 * values.length);
     memory.floats(this.address, values.length).set(values);
   }

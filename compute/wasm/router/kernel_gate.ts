@@ -22,14 +22,12 @@ export interface KernelGateWeights {
 
 /** What {@link KernelGate.route} leaves in the memory; one serves all layers of a model. */
 export class KernelRouted {
-  private readonly memory: KernelMemory;
   private readonly descriptor: Descriptor<typeof ROUTED>;
   private readonly blocks: Readonly<Record<Exclude<keyof typeof ROUTED, 'scratchBytes'>, GrowingBlock>>;
 
-  constructor(memory: KernelMemory) {
+  constructor(private readonly memory: KernelMemory) {
     const block = (): GrowingBlock => new GrowingBlock(memory);
     const values = { normed: 0, logits: 0, topkIdx: 0, topkWeights: 0, scratch: 0, scratchBytes: 0 };
-    this.memory = memory;
     this.descriptor = new Descriptor(memory, ROUTED, values);
     this.blocks = { normed: block(), logits: block(), topkIdx: block(), topkWeights: block(), scratch: block() };
   }
@@ -76,23 +74,24 @@ export class KernelRouted {
 
 /** Owns its weights. */
 export class KernelGate {
-  readonly spec: GateSpec;
-  private readonly memory: KernelMemory;
   private readonly hidden: number;
   private readonly scratchBytes: number;
   private readonly layer: Descriptor<typeof ROUTE_LAYER>;
   private readonly parts: readonly { dispose(): void }[];
 
   /** @throws ExpertError INVALID_ARGUMENT for weights of another shape, NOT_FINITE for a bias that isn't, OUT_OF_MEMORY */
-  constructor(memory: KernelMemory, spec: GateSpec, { norm_H, gate, bias_E }: KernelGateWeights, normEps: number) {
+  constructor(
+    private readonly memory: KernelMemory,
+    readonly spec: GateSpec,
+    { norm_H, gate, bias_E }: KernelGateWeights,
+    normEps: number,
+  ) {
     checkWeights(spec, { norm_H, gate, bias_E });
     const norm = new KernelVector(memory, norm_H);
     const bias = bias_E && new KernelVector(memory, bias_E);
     const router = new Descriptor(memory, ROUTER, routerFields(spec, bias?.address ?? 0));
     const hiddenSize = norm_H.length;
     const fields = { normEps, norm: norm.address, gate: gate.address, router: router.address, hiddenSize };
-    this.memory = memory;
-    this.spec = spec;
     this.hidden = hiddenSize;
     this.scratchBytes = memory.kernels.routeBytes(router.address);
     this.layer = new Descriptor(memory, ROUTE_LAYER, fields);

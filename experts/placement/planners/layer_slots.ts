@@ -3,10 +3,7 @@
  * Loads are in units of the mean rank load. Suffixes: E experts, R ranks, P slots.
  */
 export class LayerSlots {
-  readonly numRanks: number;
   readonly slotsPerRank: number;
-  /** [P] the expert in each slot, −1 = empty. */
-  readonly table: Int32Array;
   /** [P] */
   readonly rankOf: Int32Array;
   /** [E] */
@@ -23,13 +20,15 @@ export class LayerSlots {
   private readonly holders: Int32Array;
 
   /** Takes the table over. No rank may hold an expert twice. */
-  constructor(load_E: ArrayLike<number>, table: Int32Array, numRanks: number) {
+  constructor(
+    load_E: ArrayLike<number> /** [P] the expert in each slot, −1 = empty. */,
+    readonly table: Int32Array,
+    readonly numRanks: number,
+  ) {
     const numExperts = load_E.length;
     const total = Array.from(load_E).reduce((a, b) => a + b, 0);
     const mean = total > 0 ? total / numRanks : 1;
-    this.numRanks = numRanks;
     this.slotsPerRank = table.length / numRanks;
-    this.table = table;
     this.rankOf = Int32Array.from(table, (_, slot) => Math.floor(slot / this.slotsPerRank));
     this.load = Float64Array.from(load_E, (load) => load / mean);
     this.count = new Int32Array(numExperts);

@@ -12,9 +12,7 @@ const ROUNDING = 1e-12;
 
 /** Searches the moves of one layer's slots; whoever has it makes the moves. */
 export class MoveSearch {
-  private readonly slots: LayerSlots;
   private readonly moveCost: number;
-  private readonly risk: number;
   /** [E] gain of one more replica, on a rank that carries nothing. */
   private readonly growth: Float64Array;
   /** The slots whose expert others hold too, ascending. */
@@ -28,9 +26,11 @@ export class MoveSearch {
   private move: Move | null = null;
 
   /** A move must gain `moveCost` per replica that changes its rank. */
-  constructor(slots: LayerSlots, moveCost: number, risk: number) {
-    this.slots = slots;
-    this.risk = risk;
+  constructor(
+    private readonly slots: LayerSlots,
+    moveCost: number,
+    private readonly risk: number,
+  ) {
     this.moveCost = Math.max(moveCost, ROUNDING * slots.numRanks ** 2);
     this.growth = new Float64Array(slots.count.length);
     const numSlots = slots.table.length;

@@ -9,13 +9,10 @@ const MAX_LINE_CHARS = 4000;
  * and the text goes on below it. A file or a pipe gets what it would get alone.
  */
 export class SharedTerminal {
-  private readonly context: Pick<CommandContext, 'stdout' | 'stderr'>;
   /** Text that doesn't end with a new line was the last thing written. */
   private isInLine = false;
 
-  constructor(context: Pick<CommandContext, 'stdout' | 'stderr'>) {
-    this.context = context;
-  }
+  constructor(private readonly context: Pick<CommandContext, 'stdout' | 'stderr'>) {}
 
   /** A piece of the result, to stdout. */
   text(text: string): void {

@@ -3,12 +3,13 @@ import { ProgressBar } from '../base/progress_bar.js';
 
 /** One bar for the weights that all ranks read; silent where no terminal shows it. */
 export class LoadProgress {
-  private readonly numRanks: number;
   private readonly bar: ProgressBar;
   private readonly fractions = new Map<number, number>();
 
-  constructor(stderr: Output, numRanks: number) {
-    this.numRanks = numRanks;
+  constructor(
+    stderr: Output,
+    private readonly numRanks: number,
+  ) {
     this.bar = new ProgressBar(stderr, `loading ${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'}`);
   }
 

@@ -14,22 +14,20 @@ import { outputFailed } from '../base/output_file.js';
 
 /** One file for all ranks of a job. Events wait in memory until the disk has taken those before them. */
 export class TraceWriter {
-  private readonly file: FileHandle;
-  private readonly numMicroBatches: number;
   /** The placement's version by rank. */
   private readonly versions = new Map<number, number>();
   /** Ranks whose tracks of moving experts have names. */
   private readonly movers = new Set<number>();
-  private readonly path: string;
   private written: Promise<unknown>;
   private isEmpty = true;
   private flownUs = 0;
   private hiddenUs = 0;
 
-  private constructor(file: FileHandle, path: string, numMicroBatches: number) {
-    this.file = file;
-    this.path = path;
-    this.numMicroBatches = numMicroBatches;
+  private constructor(
+    private readonly file: FileHandle,
+    private readonly path: string,
+    private readonly numMicroBatches: number,
+  ) {
     this.written = Promise.resolve();
     this.append('[');
   }

@@ -183,10 +183,11 @@ async function complete(
 /** Streams text: bare for a single prompt, under a heading and after its prompt for several. */
 class TextView {
   private readonly printer: OrderedPrinter;
-  private readonly prompts: readonly Prompt[];
 
-  constructor(prompts: readonly Prompt[], terminal: SharedTerminal) {
-    this.prompts = prompts;
+  constructor(
+    private readonly prompts: readonly Prompt[],
+    terminal: SharedTerminal,
+  ) {
     this.printer = new OrderedPrinter(prompts.length, (text) => terminal.text(text));
     if (prompts.length > 1) prompts.forEach((prompt, i) => this.printer.push(i, this.heading(prompt, i)));
   }

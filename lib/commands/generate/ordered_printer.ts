@@ -1,12 +1,13 @@
 /** Several streams, one terminal: the first unfinished one is shown live, the others wait for their turn in order. */
 export class OrderedPrinter {
-  private readonly write: (text: string) => void;
   private readonly buffers: string[];
   private readonly isDone: boolean[];
   private current = 0;
 
-  constructor(numStreams: number, write: (text: string) => void) {
-    this.write = write;
+  constructor(
+    numStreams: number,
+    private readonly write: (text: string) => void,
+  ) {
     this.buffers = Array.from({ length: numStreams }, () => '');
     this.isDone = Array.from({ length: numStreams }, () => false);
   }

@@ -5,13 +5,13 @@ const ALIGNMENT = 64;
 
 /** One file of a matrix whose shape is known before its values. */
 export class NpyWriter {
-  private readonly file: FileHandle;
-  private readonly path: string;
   private numLeft: number;
 
-  private constructor(file: FileHandle, path: string, numValues: number) {
-    this.file = file;
-    this.path = path;
+  private constructor(
+    private readonly file: FileHandle,
+    private readonly path: string,
+    numValues: number,
+  ) {
     this.numLeft = numValues;
   }
 

@@ -54,8 +54,6 @@ export interface StepStats {
 
 /** Counts what steps come to, for {@link StepStats}. */
 export class StatsCollector implements StepObserver {
-  private readonly reports: readonly LoadReport[];
-  private readonly window: Pick<LoadWindow, 'load_LE'>;
   private readonly load: LoadMonitor;
   private readonly series = new BalanceSeries();
   private readonly rankLoad: LoadMonitor;
@@ -68,12 +66,10 @@ export class StatsCollector implements StepObserver {
 
   /** `window`: the load of the last steps, which somebody else keeps up to date. */
   constructor(
-    reports: readonly LoadReport[],
+    private readonly reports: readonly LoadReport[],
     { numLayers, numExperts }: { readonly numLayers: number; readonly numExperts: number },
-    window: Pick<LoadWindow, 'load_LE'>,
+    private readonly window: Pick<LoadWindow, 'load_LE'>,
   ) {
-    this.reports = reports;
-    this.window = window;
     this.load = new LoadMonitor(numLayers, numExperts);
     this.rankLoad = new LoadMonitor(numLayers, reports.length);
     this.makespan = Array.from({ length: numLayers }, () => 0);

@@ -66,7 +66,6 @@ type State =
 
 /** Watches the load of steps, and moves experts beside them where that makes ranks more alike. */
 export class Rebalancer implements StepObserver {
-  private readonly options: RebalancerOptions;
   private readonly config: ExpertwireConfig['load_balance'];
   private readonly placement: LivePlacement;
   private readonly planning: Planning;
@@ -83,9 +82,8 @@ export class Rebalancer implements StepObserver {
   private step = 0;
   private isClosed = false;
 
-  constructor(options: RebalancerOptions) {
+  constructor(private readonly options: RebalancerOptions) {
     const { config, placement, planning } = options;
-    this.options = options;
     this.config = config.load_balance;
     this.placement = placement;
     this.planning = planning ?? new PlannerThread(this.config.planner);

@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto';
  * Why: docs/decisions/memory.md#kv-blocks-are-taken-as-sequences-grow
  */
 export class BlockLedger {
-  readonly numBlocks: number;
   private readonly free: number[];
   /** Block → sequences that hold it; a free one is absent. */
   private readonly numHolders = new Map<number, number>();
@@ -14,8 +13,7 @@ export class BlockLedger {
   private readonly keyOf = new Map<number, string>();
   private readonly blocksOf = new Map<string, Set<number>>();
 
-  constructor(numBlocks: number) {
-    this.numBlocks = numBlocks;
+  constructor(readonly numBlocks: number) {
     this.free = Array.from({ length: numBlocks }, (_, i) => numBlocks - 1 - i); // lowest ids first
   }
 

@@ -53,7 +53,6 @@ const MAX_FAILED_RANKS = 2;
 
 /** Forms the plans of one step after another, and keeps what came of them. */
 export class Scheduler {
-  private readonly options: SchedulerOptions;
   private readonly blocks: SequenceBlocks;
   private readonly waiting: Progress[] = [];
   private readonly running = new Map<number, Running>();
@@ -64,8 +63,7 @@ export class Scheduler {
   private numPreempted = 0;
   private numSharedTokens = 0;
 
-  constructor(options: SchedulerOptions) {
-    this.options = options;
+  constructor(private readonly options: SchedulerOptions) {
     this.blocks = new SequenceBlocks(options.numRanks, options.numKvBlocks, options.blockSize);
   }
 

@@ -10,13 +10,15 @@ export interface Freed extends FreeOrder {
 
 /** The ledgers of all ranks, in terms of sequences and tokens. */
 export class SequenceBlocks {
-  private readonly blockSize: number;
   /** By rank; null for one that was lost. */
   private readonly ledgers: (BlockLedger | null)[];
   private freed: Freed[] = [];
 
-  constructor(numRanks: number, numBlocks: number, blockSize: number) {
-    this.blockSize = blockSize;
+  constructor(
+    numRanks: number,
+    numBlocks: number,
+    private readonly blockSize: number,
+  ) {
     this.ledgers = Array.from({ length: numRanks }, () => new BlockLedger(numBlocks));
   }
 

@@ -20,11 +20,7 @@ export function logitRowsOf(logits: Float32Array, vocabSize: number): LogitRow[]
 }
 
 class FloatRow implements LogitRow {
-  private readonly logits: Float32Array;
-
-  constructor(logits: Float32Array) {
-    this.logits = logits;
-  }
+  constructor(private readonly logits: Float32Array) {}
 
   get vocabSize(): number {
     return this.logits.length;

@@ -29,21 +29,20 @@ type LayerDescriptor = Descriptor<typeof GQA_LAYER> | Descriptor<typeof MLA_LAYE
 
 /** Owns its weights. */
 export class KernelAttention {
-  private readonly memory: KernelMemory;
-  private readonly layer: number;
   private readonly kind: 'mla' | 'gqa';
-  private readonly weights: KernelAttentionWeights;
   private readonly vectors: KernelVector[] = [];
   private readonly descriptor: LayerDescriptor;
   private blockSize = 0;
 
   /** @throws ModelError INVALID_MODEL_CONFIG for a weight that is missing or of another shape; ExpertError OUT_OF_MEMORY */
-  constructor(memory: KernelMemory, spec: ModelSpec, layer: number, weights: KernelAttentionWeights) {
+  constructor(
+    private readonly memory: KernelMemory,
+    spec: ModelSpec,
+    private readonly layer: number,
+    private readonly weights: KernelAttentionWeights,
+  ) {
     checkWeights(spec, weights);
-    this.memory = memory;
-    this.layer = layer;
     this.kind = spec.attention.kind;
-    this.weights = weights;
     this.descriptor =
       spec.attention.kind === 'mla'
         ? new Descriptor(memory, MLA_LAYER, this.mlaFields(spec, spec.attention))

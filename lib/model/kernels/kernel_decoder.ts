@@ -30,11 +30,7 @@ export interface KernelDecoderParts {
 
 /** The dense part as kernels, whose calls all return at once: nothing of a step is left to wait for. */
 export class KernelDecoder implements Decoder {
-  private readonly parts: KernelDecoderParts;
-
-  constructor(parts: KernelDecoderParts) {
-    this.parts = parts;
-  }
+  constructor(private readonly parts: KernelDecoderParts) {}
 
   /** In the same memory as the weights. */
   get cache(): KernelKvCache {
@@ -63,11 +59,7 @@ export class KernelDecoder implements Decoder {
 
 /** They are the step's, and there is one step at a time: nothing is theirs alone. */
 class KernelHiddenStates implements HiddenStates {
-  private readonly parts: KernelDecoderParts;
-
-  constructor(parts: KernelDecoderParts) {
-    this.parts = parts;
-  }
+  constructor(private readonly parts: KernelDecoderParts) {}
 
   attend(layer: number): void {
     this.parts.layers[layer]!.attention.attend(this.parts.step);

@@ -7,14 +7,16 @@ import type { KernelStep } from './kernel_step.js';
 
 /** Owns its weights. */
 export class KernelFfn {
-  private readonly weights: KernelExpert;
   private readonly norm: KernelVector;
   private readonly descriptor: Descriptor<typeof FFN_LAYER>;
 
   /** `norm`: [H]. @throws ExpertError OUT_OF_MEMORY */
-  constructor(weights: KernelExpert, norm: Float32Array, normEps: number) {
+  constructor(
+    private readonly weights: KernelExpert,
+    norm: Float32Array,
+    normEps: number,
+  ) {
     const { memory, gate, up, down, shape } = weights;
-    this.weights = weights;
     this.norm = new KernelVector(memory, norm);
     this.descriptor = new Descriptor(memory, FFN_LAYER, {
       normEps,

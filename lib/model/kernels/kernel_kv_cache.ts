@@ -15,19 +15,18 @@ import {
 
 /** A block takes memory at its first write and gives it back when it is freed. */
 export class KernelKvCache implements KvCache {
-  /** Tokens per block. */
-  readonly blockSize: number;
   /** What one layer takes of a block. */
   readonly layerBytes: number;
-  private readonly memory: KernelMemory;
   private readonly rows: CacheRows;
   private readonly blockBytes: number;
   /** Block id → address. */
   private readonly blocks = new Map<number, number>();
 
-  constructor(memory: KernelMemory, { attention, layers }: Pick<ModelSpec, 'attention' | 'layers'>, blockSize: number) {
-    this.memory = memory;
-    this.blockSize = blockSize;
+  constructor(
+    private readonly memory: KernelMemory,
+    { attention, layers }: Pick<ModelSpec, 'attention' | 'layers'> /** Tokens per block. */,
+    readonly blockSize: number,
+  ) {
     this.rows = cacheRowsOf(attention);
     this.layerBytes = 4 * blockSize * cacheFloatsPerToken(attention);
     this.blockBytes = this.layerBytes * layers.length;

@@ -3,19 +3,15 @@ import type { LogitRow } from '../decoder/logits.js';
 
 /** A row of logits [V] in a kernel memory, valid until the next ones are computed. */
 export class KernelLogitRow implements LogitRow {
-  readonly vocabSize: number;
-  private readonly memory: KernelMemory;
-  private readonly address: number;
-  private readonly order: number;
   private found: number | null = null;
 
   /** `order`: address of room for V indices. */
-  constructor(memory: KernelMemory, address: number, vocabSize: number, order: number) {
-    this.memory = memory;
-    this.address = address;
-    this.vocabSize = vocabSize;
-    this.order = order;
-  }
+  constructor(
+    private readonly memory: KernelMemory,
+    private readonly address: number,
+    readonly vocabSize: number,
+    private readonly order: number,
+  ) {}
 
   /** Copied out of the memory. */
   values(): Float32Array {

@@ -36,18 +36,13 @@ export class KernelMoeBlocks {
 
 /** Owns its weights. */
 export class KernelMoe {
-  readonly gate: KernelGate;
-  readonly shared: KernelExpert | null;
-  readonly hidden: number;
-  readonly blocks: KernelMoeBlocks;
-
   /** `gate` with the norm before it; `hidden`: H. */
-  constructor(gate: KernelGate, shared: KernelExpert | null, hidden: number, blocks: KernelMoeBlocks) {
-    this.gate = gate;
-    this.shared = shared;
-    this.hidden = hidden;
-    this.blocks = blocks;
-  }
+  constructor(
+    readonly gate: KernelGate,
+    readonly shared: KernelExpert | null,
+    readonly hidden: number,
+    readonly blocks: KernelMoeBlocks,
+  ) {}
 
   /** The step's tokens at this layer. */
   begin(step: KernelStep): MoeTokens {
@@ -62,16 +57,14 @@ export class KernelMoe {
 }
 
 class KernelMoeTokens implements MoeTokens {
-  private readonly moe: KernelMoe;
-  private readonly step: KernelStep;
   private routing: Routing | null = null;
   /** 0 = there are none. */
   private sharedAt = 0;
 
-  constructor(moe: KernelMoe, step: KernelStep) {
-    this.moe = moe;
-    this.step = step;
-  }
+  constructor(
+    private readonly moe: KernelMoe,
+    private readonly step: KernelStep,
+  ) {}
 
   route(): Promise<Routing> {
     return promiseOf(() => this.choose());

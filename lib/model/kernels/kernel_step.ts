@@ -14,12 +14,10 @@ const PART_BYTES = bytesOf(PART);
 
 /** The tokens, parts, block tables and angles of the step at hand, where kernels find them. One per model: steps follow each other. */
 export class KernelStep {
-  readonly memory: KernelMemory;
   /** Of the step at hand. */
   numTokens = 0;
   blockSize = 0;
   layerBytes = 0;
-  private readonly form: MlaForm;
   private readonly hiddenStride: number;
   private readonly velocities: Float64Array;
   private readonly factor: number;
@@ -31,10 +29,12 @@ export class KernelStep {
   private readonly scratch: GrowingBlock;
 
   /** `form`: of latent attention; other attention has one only. */
-  constructor(memory: KernelMemory, { hiddenSize, rope }: Pick<ModelSpec, 'hiddenSize' | 'rope'>, form: MlaForm) {
+  constructor(
+    readonly memory: KernelMemory,
+    { hiddenSize, rope }: Pick<ModelSpec, 'hiddenSize' | 'rope'>,
+    private readonly form: MlaForm,
+  ) {
     const none = { x: 0, numTokens: 0, parts: 0, numParts: 0, angles: 0, scratch: 0, scratchBytes: 0 };
-    this.memory = memory;
-    this.form = form;
     this.hiddenStride = padded(hiddenSize);
     this.velocities = inverseFrequencies(rope);
     this.factor = attentionFactor(rope.yarn);

@@ -23,20 +23,20 @@ export interface KernelVocabularyWeights {
 
 /** Owns its weights. */
 export class KernelVocabulary {
-  private readonly memory: KernelMemory;
-  private readonly weights: KernelVocabularyWeights;
   private readonly norm: KernelVector;
   private readonly descriptor: Descriptor<typeof HEAD>;
   private readonly indices: GrowingBlock;
   private readonly values: GrowingBlock;
 
   /** @throws ModelError INVALID_MODEL_CONFIG for weights of another shape; ExpertError OUT_OF_MEMORY */
-  constructor(memory: KernelMemory, spec: ModelSpec, weights: KernelVocabularyWeights) {
+  constructor(
+    private readonly memory: KernelMemory,
+    spec: ModelSpec,
+    private readonly weights: KernelVocabularyWeights,
+  ) {
     checkWeights(spec, weights);
     const { hiddenSize, normEps } = spec;
     const { embedding, head, finalNorm } = weights;
-    this.memory = memory;
-    this.weights = weights;
     this.norm = new KernelVector(memory, finalNorm);
     const matrix = (head ?? embedding).address;
     this.descriptor = new Descriptor(memory, HEAD, { normEps, norm: this.norm.address, matrix, hiddenSize });

@@ -38,15 +38,13 @@ export async function loadKernelDecoder(
 }
 
 class Loader {
-  private readonly reader: DenseReader;
-  private readonly memory: KernelMemory;
-  private readonly spec: ModelSpec;
   readonly blocks: KernelMoeBlocks;
 
-  constructor(reader: DenseReader, memory: KernelMemory, spec: ModelSpec) {
-    this.reader = reader;
-    this.memory = memory;
-    this.spec = spec;
+  constructor(
+    private readonly reader: DenseReader,
+    private readonly memory: KernelMemory,
+    private readonly spec: ModelSpec,
+  ) {
     this.blocks = new KernelMoeBlocks(memory);
   }
 

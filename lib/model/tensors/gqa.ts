@@ -40,15 +40,14 @@ export class Gqa implements Attention {
   readonly lanes: KvLanes;
   /** One product for all heads, where the backend is quick at that. */
   private readonly isBatched: boolean;
-  private readonly spec: GqaSpec;
-  private readonly weights: GqaWeights;
-  private readonly rope: Rope;
   private readonly scale_11: Tensor2D;
 
-  constructor(spec: GqaSpec, weights: GqaWeights, rope: Rope, isBatched = hasFastBatches()) {
-    this.spec = spec;
-    this.weights = weights;
-    this.rope = rope;
+  constructor(
+    private readonly spec: GqaSpec,
+    private readonly weights: GqaWeights,
+    private readonly rope: Rope,
+    isBatched = hasFastBatches(),
+  ) {
     this.isBatched = isBatched && spec.numKvHeads > 1;
     const numHeads = this.isBatched ? spec.numKvHeads : 1;
     const hasOnes = Array.from({ length: (2 * spec.numKvHeads) / numHeads }, (_, lane) => lane % 2 === 1);

@@ -32,11 +32,7 @@ export interface Lane {
 
 /** Plain products, one after another: what is fast on wasm, and whose rows don't depend on each other. */
 export class LaneKeyValues implements KeyValues {
-  private readonly lanes: readonly Lane[];
-
-  constructor(lanes: readonly Lane[]) {
-    this.lanes = lanes;
-  }
+  constructor(private readonly lanes: readonly Lane[]) {}
 
   /** One product per head and segment. */
   scores(q: Tensor2D): Tensor2D {
@@ -62,16 +58,12 @@ export class LaneKeyValues implements KeyValues {
 
 /** All heads in one product, where an operation costs more than what it computes. */
 export class BatchedKeyValues implements KeyValues {
-  private readonly numHeads: number;
-  private readonly keys: readonly KvRows[];
-  private readonly values: readonly KvRows[];
-
   /** Rows of `keys` hold the channels of all heads, rows of `values` those of all heads with a one behind each. */
-  constructor(numHeads: number, keys: readonly KvRows[], values: readonly KvRows[]) {
-    this.numHeads = numHeads;
-    this.keys = keys;
-    this.values = values;
-  }
+  constructor(
+    private readonly numHeads: number,
+    private readonly keys: readonly KvRows[],
+    private readonly values: readonly KvRows[],
+  ) {}
 
   /** One product per segment. */
   scores(q: Tensor2D): Tensor2D {

@@ -60,10 +60,6 @@ interface Queries {
 /** One layer. Each sequence's tokens take the form that {@link MlaForm} says; weights of a form that never runs are not made. */
 export class Mla implements Attention {
   readonly lanes: KvLanes;
-  private readonly spec: MlaSpec;
-  private readonly weights: MlaWeights;
-  private readonly rope: Rope;
-  private readonly form: MlaForm;
   private readonly cacheWidth: number;
   private readonly scale_11: Tensor2D;
   /** Scales queries in the latent space, and blanks the column that meets the cache rows' ones. */
@@ -71,11 +67,12 @@ export class Mla implements Attention {
   private readonly naiveHeads: readonly NaiveHead[];
   private readonly absorbedHeads: AbsorbedHeads | null;
 
-  constructor(spec: MlaSpec, weights: MlaWeights, rope: Rope, form: MlaForm) {
-    this.spec = spec;
-    this.weights = weights;
-    this.rope = rope;
-    this.form = form;
+  constructor(
+    private readonly spec: MlaSpec,
+    private readonly weights: MlaWeights,
+    private readonly rope: Rope,
+    private readonly form: MlaForm,
+  ) {
     const { numHeads, kvLoraRank, qkRopeHeadDim, softmaxScale } = spec;
     this.lanes = { numHeads: 1, width: kvLoraRank + qkRopeHeadDim, hasOnes: [true] };
     this.cacheWidth = this.lanes.width + 1;

@@ -24,14 +24,14 @@ const MAX_BLOCK_ELEMENTS = 2 ** 18;
 
 /** The products into the latent space and out of it, for all heads of a layer. */
 export class AbsorbedHeads {
-  private readonly spec: MlaSpec;
-  private readonly cacheWidth: number;
   private readonly blocks: readonly HeadBlock[];
 
   /** `kvUp`: kv_b_proj as stored, [heads·(N + V), D]. */
-  constructor(spec: MlaSpec, kvUp: Float32Array, cacheWidth: number) {
-    this.spec = spec;
-    this.cacheWidth = cacheWidth;
+  constructor(
+    private readonly spec: MlaSpec,
+    kvUp: Float32Array,
+    private readonly cacheWidth: number,
+  ) {
     const { numHeads, qkNopeHeadDim, kvLoraRank, vHeadDim } = spec;
     const perHead = Math.max(qkNopeHeadDim * kvLoraRank, cacheWidth * vHeadDim);
     const perBlock = Math.max(1, Math.min(numHeads, Math.floor(Math.sqrt(MAX_BLOCK_ELEMENTS / perHead))));

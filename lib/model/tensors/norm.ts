@@ -3,11 +3,12 @@ import { rmsNorm, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 /** Root-mean-square norm over the last axis: x · (mean(x²) + eps)^−½ · weight. */
 export class RmsNorm {
   private readonly weight_1W: Tensor2D;
-  private readonly eps: number;
 
-  constructor(weight: Float32Array, eps: number) {
+  constructor(
+    weight: Float32Array,
+    private readonly eps: number,
+  ) {
     this.weight_1W = toTensor(weight, [1, weight.length]);
-    this.eps = eps;
   }
 
   /** Rows [N,W] → [N,W]. */

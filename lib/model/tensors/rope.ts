@@ -16,16 +16,14 @@ export interface RopeAngles {
 
 /** Rotates rows by the angles of their positions; YaRN changes the angles and scales the result. */
 export class Rope {
-  private readonly spec: RopeSpec;
   private readonly velocities: Float64Array;
   /** [I|P] */
   private readonly double_R2R: Tensor2D;
   /** [I;I] */
   private readonly fold_2RR: Tensor2D;
 
-  constructor(spec: RopeSpec) {
+  constructor(private readonly spec: RopeSpec) {
     const { dim } = spec;
-    this.spec = spec;
     this.velocities = inverseFrequencies(spec);
     const identity = Float32Array.from({ length: dim * dim }, (_, i) => +(i % (dim + 1) === 0));
     this.double_R2R = toTensor(this.doubled(identity, dim), [dim, 2 * dim]);

@@ -34,11 +34,9 @@ export interface TensorDecoderParts {
 /** The dense part with the active backend of TensorFlow.js. Every operation is a kernel of the backend. */
 export class TensorDecoder implements Decoder {
   readonly cache: TensorKvCache;
-  private readonly parts: TensorDecoderParts;
 
-  constructor(parts: TensorDecoderParts) {
+  constructor(private readonly parts: TensorDecoderParts) {
     const { spec, layers, blockSize } = parts;
-    this.parts = parts;
     this.cache = new TensorKvCache({
       numLayers: spec.layers.length,
       lanes: layers[0]!.attention.lanes,
@@ -83,19 +81,15 @@ export class TensorDecoder implements Decoder {
 }
 
 class TensorHiddenStates implements HiddenStates {
-  private readonly parts: TensorDecoderParts;
-  private readonly cache: TensorKvCache;
-  private readonly step: StepInputs;
-  private x_TH: Tensor2D;
   /** Of the layer that runs. */
   private moeTokens: TensorMoeTokens | null = null;
 
-  constructor(parts: TensorDecoderParts, cache: TensorKvCache, x_TH: Tensor2D, step: StepInputs) {
-    this.parts = parts;
-    this.cache = cache;
-    this.step = step;
-    this.x_TH = x_TH;
-  }
+  constructor(
+    private readonly parts: TensorDecoderParts,
+    private readonly cache: TensorKvCache,
+    private x_TH: Tensor2D,
+    private readonly step: StepInputs,
+  ) {}
 
   attend(layer: number): void {
     const { attention, attentionNorm } = this.parts.layers[layer]!;

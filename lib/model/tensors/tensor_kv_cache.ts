@@ -26,13 +26,11 @@ type Held = Tensor2D | { readonly segment: KvSegment; readonly start: number };
 
 /** Holds tensors of the active backend. All layers of a block come and go together. */
 export class TensorKvCache implements KvCache {
-  private readonly shape: TensorKvCacheShape;
   private readonly blocksPerSegment: number;
   /** Block id → what it holds, layer-major. */
   private readonly blocks = new Map<number, (Held | undefined)[]>();
 
-  constructor(shape: TensorKvCacheShape) {
-    this.shape = shape;
+  constructor(private readonly shape: TensorKvCacheShape) {
     this.blocksPerSegment = Math.ceil(SEGMENT_TOKENS / shape.blockSize);
   }
 

@@ -8,7 +8,6 @@ import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { asLayer, asLogical } from '../../../base/ids.js';
 import { openCheckpoint, type Checkpoint } from '../../weights/checkpoint.js';
 import { findShards } from '../../weights/shards.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
@@ -20,25 +19,19 @@ export type ExpertDigests = ReadonlyMap<string, string>;
 
 /** The digests of a model folder's experts, read when they are asked for. */
 export class FolderDigests {
-  private readonly checkpoint: Checkpoint;
-  private readonly experts: CheckpointExperts;
   private readonly known: Map<string, string>;
   /** Null: nothing is kept. */
   private readonly cacheFile: string | null;
-  private readonly paths: readonly string[];
   /** The identity of each. */
   private readonly files: readonly string[];
   private numRead = 0;
 
   private constructor(
-    checkpoint: Checkpoint,
-    experts: CheckpointExperts,
-    paths: readonly string[],
+    private readonly checkpoint: Checkpoint,
+    private readonly experts: CheckpointExperts,
+    private readonly paths: readonly string[],
     cache: { readonly file: string | null; readonly files: readonly string[]; readonly known: Map<string, string> },
   ) {
-    this.checkpoint = checkpoint;
-    this.experts = experts;
-    this.paths = paths;
     ({ file: this.cacheFile, files: this.files, known: this.known } = cache);
   }
 
@@ -58,7 +51,7 @@ export class FolderDigests {
   async digest(layer: number, expert: number): Promise<string> {
     const key = expertKey(layer, expert);
     if (!this.known.has(key)) {
-      await this.experts.expert(asLayer(layer), asLogical(expert));
+      await this.experts.expert(layer, expert);
       this.numRead++;
     }
     return this.known.get(key)!;

@@ -1,5 +1,4 @@
 /** From a checkpoint's tensors to the matrices and vectors that the blocks are made of. */
-import type { LogicalExpert, Layer } from '../../../base/ids.js';
 import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
 import { convertMatrix, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
@@ -21,13 +20,10 @@ export interface DenseReaderOptions {
 
 /** Reads the tensors that every rank holds, and adds each to the fingerprint. */
 export class DenseReader {
-  private readonly checkpoint: Checkpoint;
-  private readonly options: DenseReaderOptions;
-
-  constructor(checkpoint: Checkpoint, options: DenseReaderOptions) {
-    this.checkpoint = checkpoint;
-    this.options = options;
-  }
+  constructor(
+    private readonly checkpoint: Checkpoint,
+    private readonly options: DenseReaderOptions,
+  ) {}
 
   /** Whether the embedding is the head too. */
   isHeadTied(spec: ModelSpec): boolean {
@@ -68,20 +64,15 @@ export interface CheckpointExpertsOptions {
 
 /** A checkpoint's routed experts. */
 export class CheckpointExperts implements WeightSource {
-  private readonly checkpoint: Checkpoint;
-  private readonly hidden: number;
-  private readonly intermediate: number;
-  private readonly options: CheckpointExpertsOptions;
-
-  constructor(checkpoint: Checkpoint, hidden: number, intermediate: number, options: CheckpointExpertsOptions = {}) {
-    this.checkpoint = checkpoint;
-    this.hidden = hidden;
-    this.intermediate = intermediate;
-    this.options = options;
-  }
+  constructor(
+    private readonly checkpoint: Checkpoint,
+    private readonly hidden: number,
+    private readonly intermediate: number,
+    private readonly options: CheckpointExpertsOptions = {},
+  ) {}
 
   /** @throws WeightError as the checkpoint; WEIGHTS_DIFFER where `digest` is given and another one's */
-  async expert(layer: Layer, logical: LogicalExpert, digest?: string): Promise<FfnWeights> {
+  async expert(layer: number, logical: number, digest?: string): Promise<FfnWeights> {
     const { signal, onDigest } = this.options;
     const fingerprint = onDigest !== undefined || digest !== undefined ? new Fingerprint() : undefined;
     const read = (name: string, shape: readonly [number, number]) =>

@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { asPhysical } from '../../../base/ids.js';
 import { ExpertError } from '../../../compute/base/errors.js';
 import {
   createPlacement,
@@ -130,7 +129,7 @@ describe('placement', () => {
 
   it('rankOf is the rank whose slots hold the physical expert', () => {
     const placement = createPlacement('linear', { numLayers: 1, numExperts: 7, numRanks: 3 });
-    const ranks = Array.from({ length: 9 }, (_, physical) => rankOf(placement, asPhysical(physical)));
+    const ranks = Array.from({ length: 9 }, (_, physical) => rankOf(placement, physical));
     expect(ranks).to.deep.equal([0, 0, 0, 1, 1, 1, 2, 2, 2]);
   });
 
@@ -161,7 +160,7 @@ describe('placement', () => {
         expect(left).to.include({ version: 1, numRanks, numExperts, slotsPerRank: full.slotsPerRank });
         const every = Int32Array.from({ length: numExperts }, (_, e) => e);
         phy2log.forEach((slots, layer) => {
-          const isLive = (physical: number): boolean => !lost.includes(rankOf(full, asPhysical(physical)));
+          const isLive = (physical: number): boolean => !lost.includes(rankOf(full, physical));
           const expected = [...every].map((e) => slots.findIndex((logical, p) => logical === e && isLive(p)));
           expect([...firstOf(left, layer, every)]).to.deep.equal(expected);
         });

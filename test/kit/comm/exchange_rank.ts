@@ -52,14 +52,11 @@ export interface Reply {
 }
 
 class ExchangeRank {
-  private readonly setup: ExchangeSetup;
   private mesh: Mesh | undefined;
   private ep: AllToAll | undefined;
   private recv: DispatchResult | undefined;
 
-  constructor(setup: ExchangeSetup) {
-    this.setup = setup;
-  }
+  constructor(private readonly setup: ExchangeSetup) {}
 
   async obey(command: Command, server: Awaited<ReturnType<typeof listenForPeers>>): Promise<Reply> {
     switch (command.kind) {

@@ -17,7 +17,6 @@ export type Treatment =
 
 export class WireRelay {
   readonly address: Address;
-  private readonly server: Server;
   private readonly connections = new Set<RelayedConnection>();
   private treatment: Treatment = 'pass';
 
@@ -27,8 +26,10 @@ export class WireRelay {
     return new WireRelay(server, target);
   }
 
-  private constructor(server: Server, target: Address) {
-    this.server = server;
+  private constructor(
+    private readonly server: Server,
+    target: Address,
+  ) {
     this.address = { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
     server.on('connection', (dialer) => {
       const connection = new RelayedConnection(dialer, connect(target.port, target.host), () => this.treatment);

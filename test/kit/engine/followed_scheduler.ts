@@ -14,7 +14,6 @@ export class FollowedScheduler {
   readonly scheduler: Scheduler;
   /** Sequences that ended by themselves. */
   readonly finished: number[] = [];
-  private readonly options: SchedulerOptions;
   private readonly requests = new Map<number, SequenceRequest>();
   /** Tokens that were committed of a sequence. */
   private readonly numCommitted = new Map<number, number>();
@@ -23,8 +22,7 @@ export class FollowedScheduler {
   private numLost = 0;
   private lastStep = 0;
 
-  constructor(options: SchedulerOptions) {
-    this.options = options;
+  constructor(private readonly options: SchedulerOptions) {
     this.scheduler = new Scheduler(options);
     this.caches = Array.from({ length: options.numRanks }, () => new RankCache(options.blockSize));
   }

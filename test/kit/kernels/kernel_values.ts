@@ -6,13 +6,10 @@ import { GuardedMemory } from './guarded_memory.js';
 
 /** Hands out places until all are freed at once. */
 export class KernelValues {
-  readonly memory: KernelMemory;
   private readonly places: number[] = [];
   private readonly matrices: KernelMatrix[] = [];
 
-  constructor(memory: KernelMemory = new GuardedMemory()) {
-    this.memory = memory;
-  }
+  constructor(readonly memory: KernelMemory = new GuardedMemory()) {}
 
   /** Address of some floats; NaN where no values are given. */
   floats(values: ArrayLike<number> | number): number {

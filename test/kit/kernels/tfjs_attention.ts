@@ -18,17 +18,14 @@ import { withTempFolder } from '../temp_folder.js';
 
 /** The layer with what a step needs around it. */
 export class TfjsAttention {
-  readonly spec: ModelSpec;
-  private readonly attention: Attention;
-  private readonly rope: Rope;
   /** That the cache of the last run held at its end. */
   cachedBytes = 0;
 
-  private constructor(spec: ModelSpec, attention: Attention, rope: Rope) {
-    this.spec = spec;
-    this.attention = attention;
-    this.rope = rope;
-  }
+  private constructor(
+    readonly spec: ModelSpec,
+    private readonly attention: Attention,
+    private readonly rope: Rope,
+  ) {}
 
   static load(spec: ModelSpec, weights: WeightsRef, form: MlaForm): Promise<TfjsAttention> {
     return withTempFolder(async (dir) => {

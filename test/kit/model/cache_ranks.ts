@@ -9,13 +9,11 @@ const NUM_RANKS = 2;
 
 /** The model is the same to the bit on both ranks. */
 export class CacheRanks {
-  private readonly job: LocalJob;
   private readonly placement: Placement;
   private step = 0;
 
-  private constructor(job: LocalJob) {
+  private constructor(private readonly job: LocalJob) {
     const { numExperts } = job.spec.moe.gate;
-    this.job = job;
     this.placement = createPlacement('linear', {
       numLayers: moeLayersOf(job.spec).length,
       numExperts,

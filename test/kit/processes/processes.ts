@@ -104,12 +104,10 @@ export class Processes {
 export class Running {
   readonly pid: number;
   readonly ended: Promise<Ended>;
-  private readonly child: ChildProcess;
   private readonly output = { stdout: '', stderr: '' };
   private isOver = false;
 
-  constructor(child: ChildProcess) {
-    this.child = child;
+  constructor(private readonly child: ChildProcess) {
     this.pid = child.pid!;
     for (const stream of ['stdout', 'stderr'] as const) {
       child[stream]!.setEncoding('utf8').on('data', (text: string) => (this.output[stream] += text));

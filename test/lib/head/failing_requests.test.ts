@@ -76,7 +76,9 @@ describe('a request that fails alone', function () {
       await withEngine({}, async (local) => {
         const ended = await outcomes(local, numFirst, () => Promise.reject(new RangeError('no such token')));
         const { message } = expectOneFailed(ended, local);
-        expect(message).to.match(/rank \d failed in step \d+: no such token, and rank \d failed in step \d+: no such/);
+        expect(message).to.match(
+          /rank \d failed in step \d+: INTERNAL: no such token, and rank \d failed in step \d+: INTERNAL: no such/,
+        );
       });
     });
   }

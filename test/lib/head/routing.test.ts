@@ -35,12 +35,9 @@ const batch = ({ engine }: LocalEngine, request: Partial<GenerationRequest> = {}
 
 /** Keeps everything that an observer is told. */
 class Notes {
-  readonly wantsTokens: boolean;
   readonly steps: { step: number; numTokens: number; load_LE: number[][]; tokens: TokenRecord[] }[] = [];
 
-  constructor(wantsTokens: boolean) {
-    this.wantsTokens = wantsTokens;
-  }
+  constructor(readonly wantsTokens: boolean) {}
 
   add({ step, numTokens, load_LE, tokens }: StepRouting): Promise<void> {
     const copy = load_LE.map((load_E) => Array.from(load_E));

@@ -30,7 +30,6 @@ const resultOf = ({ step, parts }: StepPlan): StepResult => ({
 
 /** Ranks that compute at once what they are asked. Everything that befalls them is in `story`. */
 class PlayedRanks implements StepRunner {
-  readonly story: string[];
   readonly plans: (readonly StepPlan[])[] = [];
   readonly lost = new Set<number>();
   /** What a step comes to instead, by how many were asked for before it. */
@@ -38,9 +37,7 @@ class PlayedRanks implements StepRunner {
   private told: EpochChange | null = null;
   private onEpoch: () => void = () => undefined;
 
-  constructor(story: string[]) {
-    this.story = story;
-  }
+  constructor(readonly story: string[]) {}
 
   step(plans: readonly StepPlan[]): Promise<StepOutcome> {
     this.plans.push(plans);

@@ -1,7 +1,6 @@
 /** Experts that move to other ranks while tokens are generated. Everything but sockets, processes and, mostly, the planner is real. */
 import { expect } from 'chai';
 import { join } from 'node:path';
-import { asLayer, asLogical } from '../../../../base/ids.js';
 import { LoadRecorder } from '../../../../experts/load/load_recorder.js';
 import { placementFrom, type Placement } from '../../../../experts/placement/placement.js';
 import { recordedLoad } from '../../../../experts/routing/recorded_routing.js';
@@ -88,7 +87,7 @@ async function expectRightWeights({ engine, models }: LocalEngine, lost: readonl
     for (const [physical, logical] of placement.phy2log[moeLayer]!.entries()) {
       const rank = Math.floor(physical / placement.slotsPerRank);
       if (logical < 0 || lost.includes(rank)) continue;
-      const { gate, up, down } = await source.expert(asLayer(layer), asLogical(logical));
+      const { gate, up, down } = await source.expert(layer, logical);
       const slot = physical % placement.slotsPerRank;
       const held = await models[rank]!.shard.rows(layer, slot, 0, 2 * moe.intermediateSize + hidden);
       const expected = Buffer.concat([gate.bytes, up.bytes, down.bytes]);
@@ -337,7 +336,7 @@ describe('live rebalancing', function () {
     const onDigest = (key: string, digest: string): void => void digests.set(key, digest);
     const { hiddenSize, moe } = spec;
     const experts = new CheckpointExperts(checkpoint, hiddenSize, moe.intermediateSize, { onDigest });
-    for (const { layer, expert } of everyExpert(spec)) await experts.expert(asLayer(layer), asLogical(expert));
+    for (const { layer, expert } of everyExpert(spec)) await experts.expert(layer, expert);
     await checkpoint.close();
     const layer = moeLayersOf(spec)[0]!;
     const faults: Fault[] = [{ rank: 1, at: { kind: 'after_step', step: 3 } }];
