@@ -2,8 +2,7 @@
 import type { RoutingObserver, StepRouting } from '../../experts/load/load_recorder.js';
 import type { ExpertLoad } from '../../experts/placement/planners/planner.js';
 import { STEP_PHASES, type StepPhase } from '../../compute/base/stopwatch.js';
-import type { Engine } from '../../lib/head/engine.js';
-import type { EngineStats } from '../../lib/head/engine.js';
+import type { Engine, EngineStats } from '../../lib/head/engine.js';
 import { parallelMs, rankCost } from './rank_costs.js';
 import { promptsOf, type TrafficShape } from './traffic.js';
 

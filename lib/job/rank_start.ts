@@ -1,8 +1,7 @@
 /** What the head hears of a rank before the first step: that it has loaded, or why it can't start. */
 import { CodedError, textOf } from '../../base/coded_error.js';
-import { CommError } from '../../comm/base/errors.js';
+import { CommError, type RemoteError } from '../../comm/base/errors.js';
 import type { ControlLink } from '../../comm/job/control_link.js';
-import type { RemoteError } from '../../comm/base/errors.js';
 import { EngineError } from '../protocol/errors.js';
 import type { LoadReport, RankToHead } from '../protocol/step_plan.js';
 import type { LossWatch } from './loss_watch.js';

@@ -1,7 +1,6 @@
 /** What the head tells every rank about the job when it joins. */
 import type { Reduce } from '../../base/received_rows.js';
-import type { Topology, WireOptions } from '../../comm/all_to_all/all_to_all.js';
-import { combineBytes, dispatchBytes } from '../../comm/all_to_all/all_to_all.js';
+import { combineBytes, dispatchBytes, type Topology, type WireOptions } from '../../comm/all_to_all/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
 import { countGatherBytes } from '../../experts/placement/count_gather.js';
 import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';

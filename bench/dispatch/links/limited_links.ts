@@ -1,6 +1,5 @@
 /** Links of a given speed on one machine: a port per (dialing, listening) rank that forwards bytes no faster. Needs no rights. */
-import { connect, createServer, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { Pacer } from './pacer.js';
 
 const BYTES_PER_MS_AND_MBIT = 1000 / 8;

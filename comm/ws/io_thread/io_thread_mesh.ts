@@ -247,8 +247,7 @@ class IoThreadMesh extends MeshBase {
     const receiver = this.receivers.get(id);
     if (receiver === undefined) return;
     const error = errorOfPlain(plain);
-    if (error.rank !== undefined && !ABOUT_THE_CALL.includes(error.code))
-      this.lose(error.rank, plain.message, error.code);
+    if (error.rank !== undefined && !ABOUT_THE_CALL.includes(error.code)) this.lose(error.rank, plain.text, error.code);
     receiver.reject(error.code === 'ABORTED' && receiver.verdict !== undefined ? receiver.verdict : error);
   }
 

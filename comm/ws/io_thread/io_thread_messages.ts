@@ -1,6 +1,6 @@
 /** What a compute thread and its I/O thread tell each other; frames that leave are bare ArrayBuffers (frame_port). */
 import type { Address } from '../door/dial.js';
-import { CommError, type CommErrorCode } from '../../base/errors.js';
+import { CommError, type CommErrorCode, type CommErrorContext } from '../../base/errors.js';
 import type { FrameHeader, FrameKey } from '../../mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
 import type { MeshClosed, MeshStats } from '../../mesh/mesh.js';
@@ -48,24 +48,18 @@ export type FromIoThread =
   | { readonly kind: 'closed'; readonly why: MeshClosed };
 
 /** A CommError as data: structured cloning would lose its class and fields. */
-export interface PlainError {
+export interface PlainError extends Omit<CommErrorContext, 'remote' | 'cause'> {
   readonly code: CommErrorCode;
-  /** Without the code. */
-  readonly message: string;
-  readonly rank: Rank | undefined;
-  readonly layer: number | undefined;
-  readonly phase: string | undefined;
-  readonly waitedMs: number | undefined;
+  readonly text: string;
 }
 
 /** A CommError as it travels between threads. @throws `error` itself when it is no CommError. */
 export function plainErrorOf(error: unknown): PlainError {
   if (!(error instanceof CommError)) throw error;
-  const { code, message, rank, layer, phase, waitedMs } = error;
-  return { code, message: message.slice(`${code}: `.length), rank, layer, phase, waitedMs };
+  const { code, text, rank, layer, phase, waitedMs, blames } = error;
+  return { code, text, rank, layer, phase, waitedMs, isItsDoing: blames.length > 0 };
 }
 
 /** The CommError again, on the other side; `cause` doesn't travel and is given here. */
-export function errorOfPlain({ code, message, ...context }: PlainError, cause?: unknown): CommError {
-  return new CommError(code, message, { ...context, cause });
-}
+export const errorOfPlain = ({ code, text, ...context }: PlainError, cause?: unknown): CommError =>
+  new CommError(code, text, { ...context, cause });
