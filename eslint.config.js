@@ -32,7 +32,10 @@ export default tseslint.config(
       // One dialect.
       'no-restricted-syntax': [
         'error',
-        { selector: 'PropertyDefinition > PrivateIdentifier', message: 'Private fields are `private`.' },
+        {
+          selector: 'PropertyDefinition > PrivateIdentifier[name!=/^(options|welcome)$/]',
+          message: 'Private fields are `private`, but those with a secret in them are hidden.',
+        },
         { selector: 'MethodDefinition > PrivateIdentifier', message: 'Private methods are `private`.' },
         {
           selector: 'AssignmentExpression[operator=/^[+]=|-=$/][right.value=1]',

@@ -34,7 +34,7 @@ export interface RemoteError extends Pick<CodedError, 'code' | 'reason' | 'advic
 export interface CommErrorContext {
   /** The peer that the error is about. */
   readonly rank?: Rank | undefined;
-  /** Whether that peer is to blame. Default: where the code is PEER_LOST, TIMEOUT or PROTOCOL. */
+  /** Whether that peer is to blame. Default: where the code is PEER_LOST, PEER_FAILED, TIMEOUT or PROTOCOL. */
   readonly isItsDoing?: boolean | undefined;
   readonly layer?: number | undefined;
   /** What was being done: 'dispatch', 'combine', 'barrier', 'join', … */
@@ -46,7 +46,7 @@ export interface CommErrorContext {
 }
 
 /** Codes that say of a peer that it is to blame. */
-const BLAMING: readonly CommErrorCode[] = ['PEER_LOST', 'TIMEOUT', 'PROTOCOL'];
+const BLAMING: readonly CommErrorCode[] = ['PEER_LOST', 'PEER_FAILED', 'TIMEOUT', 'PROTOCOL'];
 
 /** The only error class that comm throws. */
 export class CommError extends CodedError<CommErrorCode> {
@@ -68,11 +68,12 @@ export class CommError extends CodedError<CommErrorCode> {
   }
 }
 
-/** What travels of an error; of one without a code of ours, the message as a bug's reason. */
+/** What travels of an error; of one that isn't ours, the operating system's code or else INTERNAL. */
 export function remoteErrorOf(error: unknown): RemoteError {
   if (!(error instanceof CodedError)) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { code: 'INTERNAL', reason, advice: '', blames: [] };
+    const message = error instanceof Error ? error.message : String(error);
+    const code = error instanceof Error && 'errno' in error && 'code' in error ? String(error.code) : 'INTERNAL';
+    return { code, reason: message.replace(`${code}: `, ''), advice: '', blames: [] };
   }
   const { code, reason, advice, blames } = error as CodedError;
   if (!(error instanceof CommError)) return { code, reason, advice, blames };

@@ -82,16 +82,19 @@ export async function joinHead(options: JoinOptions): Promise<JoinedRank> {
 }
 
 class Joined implements JoinedRank {
+  /** Hidden from whoever looks at the object: a secret is in it. */
+  readonly #options: JoinOptions;
   readonly rank: Rank;
   readonly size: number;
   readonly job: unknown;
   readonly localAddress: string;
 
   constructor(
-    private readonly options: JoinOptions,
+    options: JoinOptions,
     readonly link: ControlLink,
     welcome: ControlMessageOf<'welcome'>,
   ) {
+    this.#options = options;
     this.rank = asRank(welcome.rank);
     this.size = welcome.size;
     this.job = welcome.job;
@@ -118,8 +121,8 @@ class Joined implements JoinedRank {
   private async linkUp(fingerprint: string, options: ReadyOptions): Promise<Mesh> {
     const { timeoutMs = 600000, ioThread = false, threadSeat, ...limits } = options;
     if (threadSeat !== undefined) return this.sitDown(fingerprint, { ...threadSeat, ...limits }, timeoutMs);
-    const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.options;
-    const host = bindAddressFor(this.localAddress, this.options.advertise);
+    const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.#options;
+    const host = bindAddressFor(this.localAddress, this.#options.advertise);
     const listen = ioThread ? listenInIoThread : listenForPeers;
     const server = await listen({ host, port: 0 }, { tls, onRefused });
     let peers: ControlMessageOf<'peers'>;
@@ -154,7 +157,7 @@ class Joined implements JoinedRank {
       throw new CommError('INVALID_ARGUMENT', `${message}; give each rank its own`);
     }
     this.link.send({ type: 'ready', fingerprint, host: this.localAddress, port: 0 });
-    expectType(await this.link.receive({ timeoutMs, signal: this.options.signal }), 'peers');
+    expectType(await this.link.receive({ timeoutMs, signal: this.#options.signal }), 'peers');
     const mesh = openThreadMesh(seat);
     this.link.send({ type: 'meshed' });
     return mesh;
@@ -163,9 +166,9 @@ class Joined implements JoinedRank {
   /** Ends `work` when the caller or the head ends the job, and then tells the head's reason. */
   private async whileJobLasts<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const ended = new AbortController();
-    const onAbort = (): void => ended.abort(this.options.signal?.reason);
-    this.options.signal?.addEventListener('abort', onAbort);
-    if (this.options.signal?.aborted === true) onAbort();
+    const onAbort = (): void => ended.abort(this.#options.signal?.reason);
+    this.#options.signal?.addEventListener('abort', onAbort);
+    if (this.#options.signal?.aborted === true) onAbort();
     void this.link.closed.then(() => ended.abort());
     try {
       return await work(ended.signal);
@@ -175,7 +178,7 @@ class Joined implements JoinedRank {
       const last = await this.link.receive({ timeoutMs: 1000 });
       throw last.type === 'failed' ? errorOfRemote(last.error) : error;
     } finally {
-      this.options.signal?.removeEventListener('abort', onAbort);
+      this.#options.signal?.removeEventListener('abort', onAbort);
     }
   }
 }

@@ -47,6 +47,8 @@ interface Member {
 
 /** The head's port until all ranks are linked to each other. Afterwards the links of `links()` carry the job; `close` ends them too. */
 export class Rendezvous {
+  /** Hidden from whoever looks at the object: a secret is in it. */
+  readonly #options: RendezvousOptions;
   private readonly members: (Member | undefined)[];
   private readonly whenLinked: Promise<readonly ControlLink[]>;
   private settle: { resolve(links: readonly ControlLink[]): void; reject(error: CommError): void };
@@ -74,9 +76,10 @@ export class Rendezvous {
   }
 
   private constructor(
-    private readonly options: RendezvousOptions,
+    options: RendezvousOptions,
     private readonly server: WsServer,
   ) {
+    this.#options = options;
     this.members = new Array<Member | undefined>(options.size).fill(undefined);
     this.settle = { resolve: () => undefined, reject: () => undefined };
     this.whenLinked = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
@@ -112,7 +115,7 @@ export class Rendezvous {
   }
 
   private readonly onAbort = (): void => {
-    const { signal } = this.options;
+    const { signal } = this.#options;
     this.fail(
       new CommError('ABORTED', 'the caller ended the rendezvous; start the job again', { cause: signal?.reason }),
     );
@@ -126,7 +129,7 @@ export class Rendezvous {
 
   private acceptPeers(): void {
     this.server.onPeer({
-      ...{ secret: this.options.secret, purpose: 'control' },
+      ...{ secret: this.#options.secret, purpose: 'control' },
       admit: () => undefined,
       onPeer: (ws, socket) => this.arrive(new ControlLink(ws, socket)),
     });
@@ -159,13 +162,13 @@ export class Rendezvous {
     link.onMessage((next) => this.onMessage(rank, member, next));
     void link.closed.then((why) => this.onClosed(rank, why.kind === 'lost' ? why.why : 'closed'));
     this.restartDeadline();
-    link.send({ type: 'welcome', rank, size: this.options.size, job: this.options.job });
-    this.options.onJoined?.(rank, this.joined().length);
+    link.send({ type: 'welcome', rank, size: this.#options.size, job: this.#options.job });
+    this.#options.onJoined?.(rank, this.joined().length);
   }
 
   /** The rank number for a newcomer, or why there is none. */
   private seatOf(message: ControlMessage): Rank | CommError {
-    const { size } = this.options;
+    const { size } = this.#options;
     if (message.type !== 'join')
       return new CommError('PROTOCOL', `'${message.type}' before 'join'; run the same build everywhere`);
     if (this.isSettled || this.joined().length === size) {
@@ -174,7 +177,7 @@ export class Rendezvous {
         `the job already has its ${size} ranks; start no more, or the head with more`,
       );
     }
-    const rank = message.rank ?? this.members.indexOf(undefined, this.options.numReserved);
+    const rank = message.rank ?? this.members.indexOf(undefined, this.#options.numReserved);
     if (rank === -1) {
       return new CommError(
         'INVALID_ARGUMENT',
@@ -197,7 +200,7 @@ export class Rendezvous {
     this.restartDeadline();
     switch (message.type) {
       case 'progress':
-        this.options.onProgress?.(rank, message);
+        this.#options.onProgress?.(rank, message);
         return;
       case 'ready':
         member.ready = message;
@@ -229,7 +232,7 @@ export class Rendezvous {
   /** Once all are ready: compares what they loaded and tells everyone where everyone listens. */
   private introduce(): void {
     const ready = this.joined().flatMap((member) => member.ready ?? []);
-    if (ready.length < this.options.size) return;
+    if (ready.length < this.#options.size) return;
     const { fingerprint } = ready[0]!;
     const other = ready.findIndex((message) => message.fingerprint !== fingerprint);
     if (other !== -1) {
@@ -250,7 +253,7 @@ export class Rendezvous {
     // From here on messages wait in the link for the head's own handler.
     member.link.onMessage(undefined);
     const members = this.joined();
-    if (members.length < this.options.size || members.some(({ isMeshed }) => isMeshed !== true)) return;
+    if (members.length < this.#options.size || members.some(({ isMeshed }) => isMeshed !== true)) return;
     this.settled();
     this.settle.resolve(members.map(({ link }) => link));
   }
@@ -275,12 +278,12 @@ export class Rendezvous {
   private restartDeadline(): void {
     this.deadline?.cancel();
     if (this.isSettled) return;
-    const { timeoutMs = 60000 } = this.options;
+    const { timeoutMs = 60000 } = this.#options;
     this.deadline = new Deadline(timeoutMs, () => this.fail(this.timeoutError(timeoutMs)));
   }
 
   private timeoutError(waitedMs: number): CommError {
-    const { size } = this.options;
+    const { size } = this.#options;
     const ranks = [...this.members.keys()];
     const late = ranks.filter((rank) => this.members[rank]?.isMeshed !== true);
     const inPhase = (what: string, phase: (member: Member | undefined) => boolean): string[] => {
@@ -293,7 +296,7 @@ export class Rendezvous {
       ...inPhase('not linked yet:', (member) => member?.ready !== undefined),
     ];
     const message =
-      `no news in ${waitedMs} ms: ${this.joined().length} of ${size} ranks joined (${waiting.join('; ')}); ` +
+      `no news in ${waitedMs} ms: ${this.joined().length} of ${size} ranks joined (${waiting.join(', ')}); ` +
       'look at their logs or wait longer (--join-timeout)';
     const progress = (rank: number): number =>
       this.members[rank] === undefined ? 0 : this.members[rank].ready === undefined ? 1 : 2;
@@ -318,7 +321,7 @@ export class Rendezvous {
     this.isSettled = true;
     clearTimeout(this.accusation);
     this.deadline?.cancel();
-    this.options.signal?.removeEventListener('abort', this.onAbort);
+    this.#options.signal?.removeEventListener('abort', this.onAbort);
   }
 }
 

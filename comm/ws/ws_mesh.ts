@@ -70,6 +70,8 @@ export async function openWsMesh(options: WsMeshOptions): Promise<Mesh> {
 const IDENTITY = z.object({ from: z.number(), to: z.number(), fingerprint: z.string(), jobId: z.string() });
 
 class WsMesh extends MeshBase {
+  /** Hidden from whoever looks at the object: a secret is in it. */
+  readonly #options: WsMeshOptions;
   /** By rank; none to the own. */
   private readonly links: readonly (Link | undefined)[];
   private numCopies = 0;
@@ -78,18 +80,19 @@ class WsMesh extends MeshBase {
   private onOpen: () => void = () => undefined;
   private onLost: (error: CommError) => void = () => undefined;
 
-  constructor(private readonly options: WsMeshOptions) {
+  constructor(options: WsMeshOptions) {
     super(options.rank, options.size, options);
+    this.#options = options;
     this.links = Array.from({ length: options.size }, (_, peer) =>
       peer === options.rank ? undefined : this.newLink(asRank(peer)),
     );
   }
 
   async connect(): Promise<void> {
-    const timeoutMs = checkTimeout(this.options.timeoutMs ?? 10000);
+    const timeoutMs = checkTimeout(this.#options.timeoutMs ?? 10000);
     const failed = new AbortController();
     setMaxListeners(this.size + 1, failed.signal); // one per dial
-    const { signal } = this.options;
+    const { signal } = this.#options;
     const onAbort = (): void => failed.abort(signal?.reason);
     if (signal?.aborted === true) onAbort();
     signal?.addEventListener('abort', onAbort);
@@ -123,7 +126,7 @@ class WsMesh extends MeshBase {
 
   protected override async disconnect(): Promise<void> {
     await Promise.all(this.links.map(async (link) => link?.close()));
-    await this.options.server.close();
+    await this.#options.server.close();
   }
 
   private newLink(peer: Rank): Link {
@@ -144,7 +147,7 @@ class WsMesh extends MeshBase {
   }
 
   private async dial(peer: Rank, link: Link, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const { addresses, secret, fingerprint, jobId, tls } = this.options;
+    const { addresses, secret, fingerprint, jobId, tls } = this.#options;
     const identity = { from: this.rank, to: peer, fingerprint, jobId };
     const { host, port } = addresses[peer]!;
     const common = { path: DATA_PATH, secret, purpose: 'data', maxPayload: MAX_HANDSHAKE_BYTES, tls } as const;
@@ -201,12 +204,12 @@ class WsMesh extends MeshBase {
     const missing = this.missing();
     const what = code === 'TIMEOUT' ? `after ${timeoutMs} ms` : 'linking was ended';
     const message = `${what}, rank ${missing.join(', ')} isn't linked to rank ${this.rank}; look at the log of rank ${missing[0]!}`;
-    const why = code === 'TIMEOUT' ? { waitedMs: timeoutMs } : { cause: this.options.signal?.reason as unknown };
+    const why = code === 'TIMEOUT' ? { waitedMs: timeoutMs } : { cause: this.#options.signal?.reason as unknown };
     return new CommError(code, message, { rank: missing[0], phase: 'link', ...why });
   }
 
   private listen(): void {
-    const { server, secret } = this.options;
+    const { server, secret } = this.#options;
     const { window } = this;
     server.onPeer({
       ...{ secret, purpose: 'data' },
@@ -220,7 +223,7 @@ class WsMesh extends MeshBase {
 
   /** @throws CommError why a dialing rank is not let in. */
   private admit(identity: unknown): void {
-    const { rank, size, fingerprint, jobId } = this.options;
+    const { rank, size, fingerprint, jobId } = this.#options;
     const parsed = IDENTITY.safeParse(identity);
     if (!parsed.success) throw new CommError('PROTOCOL', 'no rank in the handshake; run the same build on every rank');
     const { data } = parsed;

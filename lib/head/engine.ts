@@ -99,7 +99,12 @@ export class Engine implements TokenSource {
     this.rebalancer = moves && new Rebalancer({ ...parts, ...moves, placement: this.live, window });
     const policy = POLICIES[config.engine.scheduling];
     // Forced experts depend on the request's number.
-    this.scheduler = new Scheduler({ ...limits, numRanks: job.numRanks, policy, canSharePrefixes: routing === null });
+    this.scheduler = new Scheduler({
+      ...limits,
+      numRanks: job.numRanks,
+      policy,
+      canSharePrefixes: routing === null && observer?.wantsTokens !== true,
+    });
     this.requests = new Requests(this.scheduler, job);
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     if (this.rebalancer !== null) observers.push(this.rebalancer);

@@ -106,7 +106,7 @@ export class Requests {
   }
 
   private brokenBy(ranks: readonly number[]): EngineError {
-    const reasons = ranks.map((rank) => this.lost.get(rank)!.reason).join(', and ');
+    const reasons = [...new Set(ranks.map((rank) => this.lost.get(rank)!.reason))].join(', and ');
     const text =
       `two ranks were lost while they computed this request: ${reasons}; the others go on without it: change it, ` +
       'or, where it took too long, raise comm.timeout_ms or lower engine.max_num_batched_tokens';

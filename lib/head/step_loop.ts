@@ -42,7 +42,12 @@ export class StepLoop {
   constructor(private readonly parts: StepLoopParts) {
     const { job } = parts;
     job.watch(() => {
-      if (this.running === null) this.lose(job.change()); // otherwise the loop does, between two steps
+      if (this.running !== null) return; // the loop does, between two steps
+      try {
+        this.lose(job.change());
+      } catch (error) {
+        parts.requests.fail(errorFrom(error)); // of onLoss: the ranks must hear of the epoch all the same
+      }
     });
   }
 

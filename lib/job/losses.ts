@@ -70,7 +70,7 @@ export class Losses {
 }
 
 function nobodyLeft(last: readonly LostRank[]): EngineError {
-  const reasons = last.map(({ error }) => error.reason).join(', and ');
+  const reasons = [...new Set(last.map(({ error }) => error.reason))].join(', and ');
   const text = `no rank is left to go on with: ${reasons}; look at the last lines above and start the job again`;
   return new EngineError('RANK_LOST', text, { rank: last[0]!.rank });
 }

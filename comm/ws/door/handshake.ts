@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { CommError, COMM_ERROR_CODES } from '../../base/errors.js';
 
 /** Raised whenever a message or frame changes; both ends must speak the same. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 export const MAX_HANDSHAKE_BYTES = 4096;
 const NONCE_BYTES = 32;
 
@@ -47,17 +47,21 @@ const packr = new Packr({ useRecords: false });
 
 /** The side that accepted the connection: challenges, verifies, may refuse. */
 export class ListenerHandshake {
+  /** Hidden from whoever looks at the object: a secret is in it. */
+  readonly #options: HandshakeOptions;
   private readonly nonce = randomBytes(NONCE_BYTES);
 
   /** `admit` gets the peer's proved identity; a CommError that it throws refuses the peer. */
   constructor(
-    private readonly options: HandshakeOptions,
+    options: HandshakeOptions,
     private readonly admit: (identity: unknown) => void,
-  ) {}
+  ) {
+    this.#options = options;
+  }
 
   /** The first message of the handshake. */
   challenge(): Uint8Array {
-    return encode({ type: 'challenge', protocol: protocolOf(this.options), nonce: this.nonce });
+    return encode({ type: 'challenge', protocol: protocolOf(this.#options), nonce: this.nonce });
   }
 
   /** The answer to the dialer's proof. */
@@ -72,26 +76,26 @@ export class ListenerHandshake {
   }
 
   private verify(proof: Extract<Message, { type: 'proof' }>): HandshakeStep {
-    checkProtocol(protocolOf(this.options), proof.protocol);
+    checkProtocol(protocolOf(this.#options), proof.protocol);
     const transcript = [this.nonce, proof.nonce, proof.identity];
-    if (!isEqual(proof.mac, macOf(this.options, 'dialer', transcript))) throw wrongSecret('the connecting side');
+    if (!isEqual(proof.mac, macOf(this.#options, 'dialer', transcript))) throw wrongSecret('the connecting side');
     const identity = unpack(proof.identity);
     this.admit(identity);
-    const reply = encode({ type: 'accept', mac: macOf(this.options, 'listener', transcript) });
+    const reply = encode({ type: 'accept', mac: macOf(this.#options, 'listener', transcript) });
     return { reply, outcome: { kind: 'accepted', identity } };
   }
 }
 
 /** The side that connected: proves itself, then verifies the listener. */
 export class DialerHandshake {
+  /** Hidden from whoever looks at the object: a secret is in it. */
+  readonly #options: HandshakeOptions;
   private readonly identity: Uint8Array;
   private readonly nonce = randomBytes(NONCE_BYTES);
   private challenge: Uint8Array | undefined;
 
-  constructor(
-    private readonly options: HandshakeOptions,
-    identity: unknown,
-  ) {
+  constructor(options: HandshakeOptions, identity: unknown) {
+    this.#options = options;
     this.identity = packr.pack(identity);
   }
 
@@ -107,16 +111,16 @@ export class DialerHandshake {
 
   private prove(message: Uint8Array): HandshakeStep {
     const challenge = decode(message, 'challenge');
-    const protocol = protocolOf(this.options);
+    const protocol = protocolOf(this.#options);
     checkProtocol(protocol, challenge.protocol);
     this.challenge = challenge.nonce;
-    const mac = macOf(this.options, 'dialer', [challenge.nonce, this.nonce, this.identity]);
+    const mac = macOf(this.#options, 'dialer', [challenge.nonce, this.nonce, this.identity]);
     return { reply: encode({ type: 'proof', protocol, nonce: this.nonce, identity: this.identity, mac }) };
   }
 
   private verify(message: Uint8Array, challenge: Uint8Array): HandshakeStep {
     const { mac } = decode(message, 'accept');
-    const expected = macOf(this.options, 'listener', [challenge, this.nonce, this.identity]);
+    const expected = macOf(this.#options, 'listener', [challenge, this.nonce, this.identity]);
     if (!isEqual(mac, expected)) throw wrongSecret('the listening side');
     return { outcome: { kind: 'accepted', identity: undefined } };
   }

@@ -52,7 +52,8 @@ export class WsServer {
   private readonly refusals: Refusals;
   /** Connections that came before anybody asked for them. */
   private readonly pending = new Map<WebSocket, Socket>();
-  private welcome: Welcome | undefined;
+  /** Hidden from whoever looks at the object: a secret is in it. */
+  #welcome: Welcome | undefined;
   private closing: Promise<void> | undefined;
 
   /** @throws CommError ADDRESS_IN_USE, UNREACHABLE for a host that this machine can't bind, or INVALID_ARGUMENT for bad certificates. */
@@ -95,7 +96,7 @@ export class WsServer {
 
   /** Shakes hands with every connection, past and future; who passes is handed over. Call it once. */
   onPeer(welcome: Welcome): void {
-    this.welcome = welcome;
+    this.#welcome = welcome;
     const pending = [...this.pending];
     this.pending.clear();
     for (const [ws, socket] of pending) this.challenge(ws, socket, welcome);
@@ -139,7 +140,7 @@ export class WsServer {
     this.wss.handleUpgrade(request, socket, head, (ws) => {
       ws.on('error', () => ws.terminate());
       socket.setNoDelay(true);
-      if (this.welcome !== undefined) this.challenge(ws, socket, this.welcome);
+      if (this.#welcome !== undefined) this.challenge(ws, socket, this.#welcome);
       else {
         this.pending.set(ws, socket);
         ws.once('close', () => this.pending.delete(ws));

@@ -107,8 +107,8 @@ class IoThreadMesh extends MeshBase {
   private readonly server: IoThreadServer;
   private readonly frames: FramePort<ToIoThread>;
   private readonly signal: AbortSignal | undefined;
-  /** What can be told to a thread. */
-  private readonly plainOptions: Omit<WsMeshOptions, 'server' | 'signal'>;
+  /** What can be told to a thread. Hidden from whoever looks at the object: a secret is in it. */
+  readonly #options: Omit<WsMeshOptions, 'server' | 'signal'>;
   private readonly receivers = new Map<number, Receiver>();
   private numReceives = 0;
   /** Peers that a frame could not be sent to, and why: they are lost. */
@@ -125,7 +125,7 @@ class IoThreadMesh extends MeshBase {
     const { server, signal, ...plain } = options;
     this.server = server;
     this.signal = signal;
-    this.plainOptions = plain;
+    this.#options = plain;
     this.frames = new FramePort(server.worker, this.memory);
     this.server.worker.on('message', (message: FromIoThread) => this.hear(message));
     void this.server.ended.then((why) => this.crashed(why));
@@ -134,7 +134,7 @@ class IoThreadMesh extends MeshBase {
   async open(): Promise<void> {
     const signal = this.signal;
     const onAbort = (): void => this.tell({ kind: 'abort' });
-    this.tell({ kind: 'open', options: this.plainOptions });
+    this.tell({ kind: 'open', options: this.#options });
     signal?.addEventListener('abort', onAbort);
     if (signal?.aborted === true) onAbort();
     try {

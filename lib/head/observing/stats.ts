@@ -18,6 +18,7 @@ export interface StepStats {
   /** The same on all ranks. */
   readonly resident: Pick<Residence, 'experts' | 'dense'>;
   readonly numSteps: number;
+  /** Of prompts, computed: without those that another sequence's blocks held. */
   readonly numPromptTokens: number;
   readonly numOutputTokens: number;
   /** Ranks that were lost and that the job goes on without, ascending. */

@@ -44,9 +44,17 @@ export interface Homeless {
 export interface SchedulerCounts {
   /** How often a sequence gave way because KV blocks ran out. */
   readonly numPreempted: number;
-  /** Prompt tokens that were not computed, because another sequence's blocks held them. */
+  /** Prompt tokens that were not computed, because another sequence's blocks held them; once more after each preemption or loss. */
   readonly numSharedTokens: number;
 }
+
+/** What runs on a rank: how many sequences, and the blocks that they lack for all tokens that there are so far. */
+interface Crowd {
+  readonly numSequences: number;
+  readonly numAhead: number;
+}
+
+const NOBODY: Crowd = { numSequences: 0, numAhead: 0 };
 
 /** Ranks that one sequence may cost. */
 const MAX_FAILED_RANKS = 2;
@@ -136,12 +144,14 @@ export class Scheduler {
 
   /** Ends a sequence and takes its blocks back. */
   finish(sequence: number): void {
+    const state = this.running.get(sequence);
+    if (state !== undefined) {
+      this.running.delete(sequence);
+      this.blocks.end(state);
+      return;
+    }
     const index = this.waiting.findIndex((request) => request.sequence === sequence);
     if (index >= 0) this.waiting.splice(index, 1);
-    const state = this.running.get(sequence);
-    if (state === undefined) return;
-    this.running.delete(sequence);
-    this.blocks.end(state);
   }
 
   /** KV blocks that nobody holds, on all ranks that are left. */
@@ -151,8 +161,10 @@ export class Scheduler {
 
   private admit(): void {
     const { policy, blockSize } = this.options;
+    if (this.waiting.length === 0) return;
+    const crowds = this.crowds();
     while (this.waiting.length > 0) {
-      const admission = policy.admit(this.waiting, (sequence) => this.placesOf(this.waitingOne(sequence)));
+      const admission = policy.admit(this.waiting, (sequence) => this.placesOf(this.waitingOne(sequence), crowds));
       if (admission === null) return;
       const { sequence, rank } = admission;
       const request = this.waitingOne(sequence);
@@ -161,7 +173,9 @@ export class Scheduler {
       this.waiting.splice(this.waiting.indexOf(request), 1);
       const numShared = blocks.length * blockSize;
       const fresh = { rank, blocks, numShared, numComputed: numShared, firstDegraded: Infinity, hasBegun: false };
-      this.running.set(sequence, { ...request, ...fresh });
+      const state = { ...request, ...fresh };
+      this.running.set(sequence, state);
+      this.join(crowds, state);
     }
   }
 
@@ -169,20 +183,27 @@ export class Scheduler {
     return this.waiting.find((request) => request.sequence === sequence)!;
   }
 
-  private placesOf(request: Progress): Place[] {
-    const numSequences = new Map<number, number>();
-    const numAhead = new Map<number, number>();
-    for (const state of this.running.values()) {
-      const { rank, blocks } = state;
-      numSequences.set(rank, (numSequences.get(rank) ?? 0) + 1);
-      numAhead.set(rank, (numAhead.get(rank) ?? 0) + this.blocks.numAhead(state, blocks.length));
-    }
+  private placesOf(request: Progress, crowds: ReadonlyMap<number, Crowd>): Place[] {
     const places = this.blocks.ranks.map((rank): Place => {
+      const { numSequences, numAhead } = crowds.get(rank) ?? NOBODY;
       const numOwn = this.blocks.numAhead(request, this.blocks.match(rank, request).length);
-      const numFreeBlocks = this.blocks.numFree(rank) - (numAhead.get(rank) ?? 0) - numOwn;
-      return { rank, numSequences: numSequences.get(rank) ?? 0, numFreeBlocks };
+      return { rank, numSequences, numFreeBlocks: this.blocks.numFree(rank) - numAhead - numOwn };
     });
     return places.filter((place) => place.numSequences < this.options.maxNumSeqs);
+  }
+
+  /** By rank. */
+  private crowds(): Map<number, Crowd> {
+    const crowds = new Map<number, Crowd>();
+    for (const state of this.running.values()) this.join(crowds, state);
+    return crowds;
+  }
+
+  private join(crowds: Map<number, Crowd>, state: Running): void {
+    const { rank, blocks } = state;
+    const { numSequences, numAhead } = crowds.get(rank) ?? NOBODY;
+    const numOwn = this.blocks.numAhead(state, blocks.length);
+    crowds.set(rank, { numSequences: numSequences + 1, numAhead: numAhead + numOwn });
   }
 
   private planFor(rank: number): ScheduledPlan {

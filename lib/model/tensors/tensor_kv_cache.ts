@@ -46,7 +46,7 @@ export class TensorKvCache implements KvCache {
       const id = blockAt(table, Math.floor(at / blockSize));
       const block = tidy(() => {
         const added = rowsFrom(rows, written, numNew);
-        const block = offset === 0 ? added : stackRows([this.blockRows(id, layer, lane, offset), added]);
+        const block = offset === 0 ? added : stackRows([firstRows(this.held(id, layer, lane)!, offset), added]);
         return keep(block === rows ? clone(rows) : block);
       });
       this.replace(id, layer, lane, block);
@@ -125,12 +125,8 @@ export class TensorKvCache implements KvCache {
     const { blockSize } = this.shape;
     const held = ids.map((id) => this.held(id, layer, lane)!);
     const [first] = held;
-    if (
-      isPart(first!) &&
-      held.every((each, i) => isPart(each) && each.segment === first.segment && each.start === i * blockSize)
-    ) {
-      return first.segment;
-    }
+    const areOne = held.every((each, i) => i === 0 || follows(held[i - 1]!, each, blockSize));
+    if (isPart(first!) && first.start === 0 && areOne) return first.segment;
     if (held.some((each) => isPart(each) && each.segment.numOwners > ownedBy(each.segment, held))) {
       return looseRows(this.stacked(ids, layer, lane, ids.length * blockSize));
     }
@@ -143,16 +139,18 @@ export class TensorKvCache implements KvCache {
     return segment;
   }
 
-  /** The first `numRows` rows of blocks that follow each other. */
+  /** The first `numRows` rows of blocks that follow each other; neighbours in one segment are taken at once. */
   private stacked(ids: readonly number[], layer: number, lane: number, numRows: number): Tensor2D {
     const { blockSize } = this.shape;
-    return stackRows(ids.map((id, i) => this.blockRows(id, layer, lane, Math.min(blockSize, numRows - i * blockSize))));
-  }
-
-  /** The first rows of a block. */
-  private blockRows(id: number, layer: number, lane: number, numRows: number): Tensor2D {
-    const held = this.held(id, layer, lane)!;
-    return isPart(held) ? rowsFrom(held.segment.rows, held.start, numRows) : rowsFrom(held, 0, numRows);
+    const held = ids.map((id) => this.held(id, layer, lane)!);
+    const runs: Tensor2D[] = [];
+    let start = 0;
+    for (let end = 1; end <= held.length; end++) {
+      if (end < held.length && follows(held[end - 1]!, held[end]!, blockSize)) continue;
+      runs.push(firstRows(held[start]!, Math.min(end * blockSize, numRows) - start * blockSize));
+      start = end;
+    }
+    return stackRows(runs);
   }
 
   /** What a block holds in one layer, as portable rows. */
@@ -191,6 +189,14 @@ export class TensorKvCache implements KvCache {
 
 const ownedBy = (segment: KvSegment, held: readonly Held[]): number =>
   held.filter((each) => isPart(each) && each.segment === segment).length;
+
+/** Whether blocks stand one behind the other in one segment. */
+const follows = (before: Held, held: Held, blockSize: number): boolean =>
+  isPart(before) && isPart(held) && held.segment === before.segment && held.start === before.start + blockSize;
+
+/** Rows from the first of a block on, which may reach into the blocks behind it in its segment. */
+const firstRows = (held: Held, numRows: number): Tensor2D =>
+  isPart(held) ? held.segment.part(held.start, numRows) : rowsFrom(held, 0, numRows);
 
 const isPart = (held: Held): held is Exclude<Held, Tensor2D> => 'segment' in held;
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { inspect } from 'node:util';
 import {
   asRank,
   CommError,
@@ -161,6 +162,14 @@ describe('a rendezvous', () => {
     await b.close();
     await rejection(head.links(), 'PEER_LOST', { rank: asRank(1), phase: 'join' });
     expect((await told).message).to.contain('rank 1');
+  });
+
+  it('shows its secret to nobody who looks at a head or a rank', async () => {
+    const secret = 'a secret of this test';
+    const head = await listen({ size: 1, secret });
+    const rank = await join(head, { secret });
+    const mesh = await keep(rank.ready(FINGERPRINT));
+    for (const held of [head, rank, mesh]) expect(inspect(held, { depth: 12 })).not.to.contain(secret);
   });
 
   it('blames the rank that vanished, not the witness that says so first', async () => {

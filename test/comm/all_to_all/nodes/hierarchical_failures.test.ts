@@ -21,6 +21,7 @@ describe('hierarchical failures', () => {
           const call = endpoints[rank]!.dispatch({ ...inputs[rank]!, tag: tagOf(1, 4) });
           const error = await rejection(call, whoSees(rank), { rank: asRank(5), layer: 4 });
           expect(error.phase).to.match(/^dispatch/);
+          expect(error.blames).to.deep.equal([5]);
         }),
       );
     });
@@ -38,6 +39,7 @@ describe('hierarchical failures', () => {
           const call = endpoints[rank]!.combine(runExperts(received[rank]!, rank, shape), received[rank]!.handle);
           const error = await rejection(call, whoSees(rank), { rank: asRank(5), layer: 4 });
           expect(error.phase).to.match(/^combine/);
+          expect(error.blames).to.deep.equal([5]);
         }),
       );
     });
