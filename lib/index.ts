@@ -3,7 +3,7 @@ export { CodedError, InternalError } from '../base/coded_error.js';
 export { ConfigError, type ConfigErrorCode } from './config/errors.js';
 export { loadConfig, type LoadConfigOptions, type PartialConfig } from './config/load.js';
 export { DEFAULTS, type ConfigPrompt, type ExpertwireConfig } from './config/schema.js';
-export { Engine, type EngineOptions } from './head/engine.js';
+export { Engine, type EngineOptions, type EngineStats } from './head/engine.js';
 export type { Loss, OnLoss } from './head/step_loop.js';
 export { EngineError, type EngineErrorCode } from './protocol/errors.js';
 export type {
@@ -16,7 +16,6 @@ export type {
 } from './protocol/request.js';
 export { GREEDY, type SamplingParams } from './protocol/sampling.js';
 export type { OnRebalance, Rebalance, RebalanceEvent, RebalanceStats } from './head/rebalancing/rebalance_stats.js';
-export type { EngineStats } from './head/engine.js';
 export { balancedness, rankLoads } from '../experts/placement/balance.js';
 export type { BalancePoint } from './metrics/balance_series.js';
 export { ModelError, type ModelErrorCode } from './model/spec/errors.js';

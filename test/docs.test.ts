@@ -42,6 +42,15 @@ describe('the documents', () => {
     expect(cells.filter((cell) => cell.slice(cell.indexOf(': ') + 2).length > 120)).to.deep.equal([]);
   });
 
+  it('have no line that nobody reads to its end', () => {
+    const lines = [...documents, 'CHANGELOG.md'].flatMap((file) =>
+      read(file)
+        .split('\n')
+        .map((line) => ({ file, line })),
+    );
+    expect(lines.filter(({ line }) => line.length > 260 && !line.startsWith('|'))).to.deep.equal([]);
+  });
+
   it('link only to files and headings that exist', () => {
     const links = documents.flatMap((file) =>
       [...proseOf(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)].map(([, path, anchor]) => ({

@@ -3,7 +3,6 @@
  * the steps, some layers at a time. When every rank holds all that the next version of the placement needs, it is in force from the next step on;
  * until then, and whenever something fails, the present one is.
  */
-import { remoteMessage } from '../../../comm/base/errors.js';
 import { LoadWindow } from '../../../experts/load/load_window.js';
 import type { MigrationOrder } from '../../../experts/layer/migration.js';
 import { changedLayers, copiesFor, type ExpertCopy } from '../../../experts/layer/migration_plan.js';
@@ -234,7 +233,7 @@ export class Rebalancer implements StepObserver {
       const why =
         error === undefined
           ? `it gathers version ${failed.moved?.version ?? '?'}, not ${version}`
-          : remoteMessage(error);
+          : `${error.code}: ${error.reason}`;
       // Its epoch may be over: then the ranks have dropped it already.
       this.options.job.move({ kind: 'drop', version }, this.epoch);
       const text = `experts were not moved (rank ${failed.rank}: ${why}); the placement stays as it is, and is planned again after load_balance.cool_down steps`;
