@@ -4,6 +4,9 @@ export { ConfigError, type ConfigErrorCode } from './config/errors.js';
 export { loadConfig, type LoadConfigOptions, type PartialConfig } from './config/load.js';
 export { DEFAULTS, type ConfigPrompt, type ExpertwireConfig } from './config/schema.js';
 export { Engine, type EngineOptions, type EngineStats } from './head/engine.js';
+export type { RequestNews, SequenceEnd } from './head/observing/request_news.js';
+export type { RankUse, SchedulerLoad } from './head/scheduling/scheduler.js';
+export type { EngineObserver } from './head/watchers.js';
 export type { Loss, OnLoss } from './head/step_loop.js';
 export { EngineError, type EngineErrorCode } from './protocol/errors.js';
 export type {
@@ -12,6 +15,7 @@ export type {
   ScoreRequest,
   ScoreResult,
   TokenEvent,
+  TokenLogprobs,
   TokenSource,
 } from './protocol/request.js';
 export { GREEDY, type SamplingParams } from './protocol/sampling.js';

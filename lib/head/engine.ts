@@ -29,12 +29,13 @@ import { Rebalancer, type RebalancerOptions } from './rebalancing/rebalancer.js'
 import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
 import { POLICIES } from './scheduling/policies.js';
-import { Scheduler, type SchedulerCounts } from './scheduling/scheduler.js';
+import { Scheduler, type SchedulerCounts, type SchedulerLoad } from './scheduling/scheduler.js';
 import { Generation, Score } from './sequence.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
 import { StepLoop, type OnLoss } from './step_loop.js';
 import type { StepObserver } from './observing/step_observer.js';
 import { recordingObserver, withForcedExperts } from './step_routing.js';
+import { Watchers, type EngineObserver } from './watchers.js';
 
 /** How a job is started, and who is told of what. */
 export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement'> {
@@ -80,6 +81,7 @@ export class Engine implements TokenSource {
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
   private readonly loop: StepLoop;
+  private readonly watchers = new Watchers();
   private nextSequence = 0;
 
   /** An engine over a job that runs already: {@link start} starts one. The engine closes it. */
@@ -96,7 +98,12 @@ export class Engine implements TokenSource {
     this.live = new LivePlacement(parts.placement);
     this.collector = new StatsCollector(job.reports, shape, window);
     const moves = moveLimitsOf(config, spec);
-    this.rebalancer = moves && new Rebalancer({ ...parts, ...moves, placement: this.live, window });
+    const { watchers } = this;
+    const onRebalance: OnRebalance = (event) => {
+      parts.onRebalance?.(event);
+      watchers.rebalance(event);
+    };
+    this.rebalancer = moves && new Rebalancer({ ...parts, ...moves, placement: this.live, window, onRebalance });
     const policy = POLICIES[config.engine.scheduling];
     // Forced experts depend on the request's number.
     this.scheduler = new Scheduler({
@@ -105,12 +112,18 @@ export class Engine implements TokenSource {
       policy,
       canSharePrefixes: routing === null && observer?.wantsTokens !== true,
     });
-    this.requests = new Requests(this.scheduler, job);
+    this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     if (this.rebalancer !== null) observers.push(this.rebalancer);
     if (observer !== undefined) observers.push(recordingObserver(observer, width));
+    observers.push({ observe: (step) => watchers.step(step) });
+    const onEachLoss: OnLoss = (loss) => {
+      onLoss?.(loss);
+      watchers.loss(loss);
+    };
     this.loop = new StepLoop({
-      ...{ job, requests: this.requests, placement: this.live, rebalancer: this.rebalancer, observers, onLoss },
+      ...{ job, requests: this.requests, placement: this.live, rebalancer: this.rebalancer, observers },
+      onLoss: onEachLoss,
       route: (plans) => (routing === null ? plans : withForcedExperts(plans, routing, width)),
     });
     void job.failed.then((error) => this.requests.fail(error));
@@ -152,7 +165,7 @@ export class Engine implements TokenSource {
     const routedExperts = returnRoutedExperts || this.parts.observer?.wantsTokens === true;
     const wants = { routedExperts, promptLogprobs: false, logits: false };
     const queued = { sequence, promptTokenIds, maxNewTokens, sampling, wants };
-    const release = this.requests.add(queued, generation, signal);
+    const release = this.requests.add(queued, generation, signal, request.id);
     this.loop.start();
     try {
       yield* generation.events;
@@ -180,6 +193,16 @@ export class Engine implements TokenSource {
     } finally {
       release();
     }
+  }
+
+  /** Tells `observer` of steps, requests, losses and rebalances from now on; returns how to stop that. */
+  watch(observer: EngineObserver): () => void {
+    return this.watchers.add(observer);
+  }
+
+  /** What waits and what runs at this moment. */
+  get load(): SchedulerLoad {
+    return this.scheduler.load;
   }
 
   /** What the job did so far. */

@@ -3,6 +3,7 @@ import type { EpochChange, StepRunner } from '../job/step_runner.js';
 import { EngineError } from '../protocol/errors.js';
 import type { StepPlan, StepResult } from '../protocol/step_plan.js';
 import type { ScheduledPlan, Scheduler, SequenceRequest } from './scheduling/scheduler.js';
+import type { RequestNews } from './observing/request_news.js';
 import type { Sequence } from './sequence.js';
 
 /** Who computes and who waits; it never waits for a step itself. */
@@ -13,27 +14,35 @@ export class Requests {
   private readonly lost = new Map<number, EngineError>();
   private failure: Error | null = null;
 
+  /** `onNews` is told what becomes of each request. */
   constructor(
     private readonly scheduler: Scheduler,
     private readonly job: Pick<StepRunner, 'free'>,
+    private readonly onNews: (news: RequestNews) => void = () => undefined,
   ) {}
 
   /**
    * Queues a request. When `signal` is aborted it ends at once, with CLOSED, also where nobody asks for its next event. Returns how its caller
    * gives it up, or says that it is over. Throws what {@link fail} was told.
    */
-  add(request: SequenceRequest, taker: Sequence, signal: AbortSignal | undefined): () => void {
+  add(
+    request: SequenceRequest,
+    taker: Sequence,
+    signal: AbortSignal | undefined,
+    id: string | null = null,
+  ): () => void {
     if (this.failure !== null) throw this.failure;
-    const { sequence } = request;
+    const { sequence, promptTokenIds, maxNewTokens } = request;
     this.running.set(sequence, { taker, degraded: new Set() });
     this.scheduler.add(request);
+    this.onNews({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens });
     const onAbort = (): void =>
       this.failOne(sequence, new EngineError('CLOSED', 'the request was cancelled by its caller'));
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
     return () => {
       signal?.removeEventListener('abort', onAbort);
-      this.end(sequence);
+      if (this.running.has(sequence)) this.end({ kind: 'ended', sequence, error: null });
     };
   }
 
@@ -41,6 +50,7 @@ export class Requests {
   next(): ScheduledPlan[] | null {
     const plans = this.scheduler.next();
     this.free(); // of sequences that gave way to what is planned
+    for (const move of this.scheduler.takeMoves()) this.onNews(move);
     return plans;
   }
 
@@ -55,11 +65,14 @@ export class Requests {
         const { taker, degraded } = running;
         for (const position of output.degraded ?? []) degraded.add(position);
         if (plan.parts[i]!.isReplay) continue;
+        const { sequence, tokenId } = output;
+        if (tokenId !== null) this.onNews({ kind: 'token', sequence, tokenId });
         try {
-          if (await taker.take(plan.parts[i]!, output, degraded.size)) this.end(output.sequence);
+          const reason = await taker.take(plan.parts[i]!, output, degraded.size);
+          if (reason !== null) this.end({ kind: 'finished', sequence, reason });
         } catch (error) {
           // Its caller's: onLogits.
-          this.failOne(output.sequence, errorFrom(error));
+          this.failOne(sequence, errorFrom(error));
         }
       }
     }
@@ -79,18 +92,16 @@ export class Requests {
   /** Ends all requests, and refuses later ones, with the first error that this is told. */
   fail(error: Error): void {
     this.failure ??= error;
-    for (const [sequence, { taker }] of this.running) {
-      taker.fail(this.failure);
-      this.scheduler.finish(sequence);
-    }
-    this.running.clear();
+    for (const sequence of [...this.running.keys()]) this.failOne(sequence, this.failure);
   }
 
   /** Forgets a sequence, whether it finished, failed or was given up; its rank frees what nobody else holds. */
-  private end(sequence: number): void {
+  private end(news: Extract<RequestNews, { kind: 'finished' | 'ended' }>): void {
+    const { sequence } = news;
     this.running.delete(sequence);
     this.scheduler.finish(sequence);
     this.free();
+    this.onNews(news);
   }
 
   /** Ranks forget what the scheduler took back. */
@@ -101,8 +112,10 @@ export class Requests {
 
   /** Fails one request; the others go on. */
   private failOne(sequence: number, error: Error): void {
-    this.running.get(sequence)?.taker.fail(error);
-    this.end(sequence);
+    const running = this.running.get(sequence);
+    if (running === undefined) return;
+    running.taker.fail(error);
+    this.end({ kind: 'ended', sequence, error });
   }
 
   private brokenBy(ranks: readonly number[]): EngineError {

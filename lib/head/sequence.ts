@@ -1,6 +1,7 @@
 /** What becomes of a sequence's outputs, step by step: text for a generation, log-probabilities for a score. */
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EventQueue } from './event_queue.js';
+import type { SequenceEnd } from './observing/request_news.js';
 import type { OpenedModel } from './opened_model.js';
 import { OutputText } from './output_text.js';
 import type { FinishReason, GenerationRequest, ScoreRequest, ScoreResult, TokenEvent } from '../protocol/request.js';
@@ -9,10 +10,14 @@ import type { PlanPart, SequenceOutput } from '../protocol/step_plan.js';
 /** Takes what steps make of one sequence. */
 export interface Sequence {
   /**
-   * Takes a committed output; true when the sequence is over.
+   * Takes a committed output; why the sequence is over, or null while it goes on.
    * @param numDegradedTokens its tokens so far that lost an expert, in replays too
    */
-  take(part: PlanPart, output: SequenceOutput, numDegradedTokens: number): boolean | Promise<boolean>;
+  take(
+    part: PlanPart,
+    output: SequenceOutput,
+    numDegradedTokens: number,
+  ): SequenceEnd | null | Promise<SequenceEnd | null>;
   fail(error: Error): void;
 }
 
@@ -33,17 +38,17 @@ export class Generation implements Sequence {
     this.text = new OutputText(tokenizer, request.stop ?? []);
   }
 
-  take(_part: PlanPart, output: SequenceOutput, numDegradedTokens: number): boolean {
+  take(_part: PlanPart, output: SequenceOutput, numDegradedTokens: number): SequenceEnd | null {
     const { request, spec } = this;
     const isWanted = request.returnRoutedExperts === true; // a recorder may want them alone
     if (isWanted && output.routedExperts) this.routedExperts.push(...cut(output.routedExperts, spec));
-    if (output.tokenId === null) return false;
+    if (output.tokenId === null) return null;
     this.numTokens++;
     const isEnd = request.ignoreEos !== true && spec.eosTokenIds.includes(output.tokenId);
     const { text, isStopped } = isEnd ? this.text.flush() : this.text.push(output.tokenId);
-    this.events.push({ kind: 'token', tokenId: output.tokenId, text });
+    this.events.push({ kind: 'token', tokenId: output.tokenId, text, logprobs: null, routedExperts: null });
     if (isEnd || isStopped) return this.finish('stop', '', numDegradedTokens);
-    if (this.numTokens < request.maxNewTokens) return false;
+    if (this.numTokens < request.maxNewTokens) return null;
     const last = this.text.flush();
     return this.finish(last.isStopped ? 'stop' : 'length', last.text, numDegradedTokens);
   }
@@ -53,12 +58,13 @@ export class Generation implements Sequence {
     this.events.close(error);
   }
 
-  private finish(reason: FinishReason, text: string, numDegradedTokens: number): true {
+  private finish(reason: FinishReason, text: string, numDegradedTokens: number): FinishReason {
     const { seed, request } = this;
     const routedExperts = request.returnRoutedExperts === true ? this.routedExperts : null;
-    this.events.push({ kind: 'finished', reason, text, seed, routedExperts, numDegradedTokens });
+    const rest = { text, seed, routedExperts, numDegradedTokens, stoppedBy: null, numCachedTokens: 0 };
+    this.events.push({ kind: 'finished', reason, ...rest });
     this.events.close();
-    return true;
+    return reason;
   }
 }
 
@@ -76,16 +82,16 @@ export class Score implements Sequence {
     this.result = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
   }
 
-  async take(part: PlanPart, output: SequenceOutput, numDegradedTokens: number): Promise<boolean> {
+  async take(part: PlanPart, output: SequenceOutput, numDegradedTokens: number): Promise<SequenceEnd | null> {
     if (output.logits) await this.request.onLogits?.(output.logits);
     this.logprobs.push(...(output.promptLogprobs ?? []));
     this.routedExperts.push(...cut(output.routedExperts ?? new Uint16Array(), this.spec));
-    if (part.nextPromptToken !== null) return false;
+    if (part.nextPromptToken !== null) return null;
     const logprobs = this.logprobs.slice(0, -1); // nothing follows the last token
     const mean = logprobs.reduce((a, b) => a + b, 0) / logprobs.length;
     const { routedExperts } = this;
     this.settle.resolve({ logprobs, perplexity: Math.exp(-mean), routedExperts, numDegradedTokens });
-    return true;
+    return 'scored';
   }
 
   /** Rejects the result. */

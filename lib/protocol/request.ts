@@ -16,8 +16,34 @@ export interface GenerationRequest {
   readonly stop?: readonly string[];
   /** Go on after the model's end-of-sequence token. Default false. */
   readonly ignoreEos?: boolean;
+  /** Output ends with any of these too. */
+  readonly stopTokenIds?: readonly number[];
+  /** The stop string that ended the output stays in its text. Default false. */
+  readonly includeStop?: boolean;
+  /** Leave special tokens out of the text. Default true. */
+  readonly skipSpecialTokens?: boolean;
+  /** With each token its log-probability, and those of this many of the most likely tokens in its place, 0 … {@link MAX_LOGPROBS}. Default: none. */
+  readonly logprobs?: number;
+  /** The same of each token of the prompt: a `prompt` event comes first. No token of the prompt is taken from the prefix cache then. Default: none. */
+  readonly promptLogprobs?: number;
+  /** Lower comes first where `engine.scheduling` is `priority`: a whole number. Default 0. */
+  readonly priority?: number;
+  /** Names the request in logs and traces. Default: none. */
+  readonly id?: string;
   /** Report the experts of every token. Default false. */
   readonly returnRoutedExperts?: boolean;
+}
+
+/** The most tokens whose log-probabilities a request may have in a place. */
+export const MAX_LOGPROBS = 20;
+
+/** How likely the model found a token, before anything that sampling does: natural logarithms of the softmax of its logits. */
+export interface TokenLogprobs {
+  readonly logprob: number;
+  /** 1 = the most likely one. */
+  readonly rank: number;
+  /** The most likely tokens, most likely first, as many as were asked for. */
+  readonly top: readonly { readonly tokenId: number; readonly logprob: number }[];
 }
 
 /** Why a sequence ended. */
@@ -28,14 +54,29 @@ export type FinishReason =
 /** What becomes of a request: a `token` event for each token, then one `finished`. */
 export type TokenEvent =
   | {
+      /** First of all, where `promptLogprobs` were asked for. */
+      readonly kind: 'prompt';
+      readonly text: '';
+      /** Of each token of the prompt, given those before it; null of the first. */
+      readonly logprobs: readonly (TokenLogprobs | null)[];
+    }
+  | {
       readonly kind: 'token';
       readonly tokenId: number;
+      /** Null unless they were asked for. */
+      readonly logprobs: TokenLogprobs | null;
+      /** [n][MoE layers][K] logical experts of the tokens that were fed to the model since the last event; null unless they were asked for. */
+      readonly routedExperts: number[][][] | null;
       /** Text that is certain now; '' while a character or a possible stop string is incomplete, or without a tokenizer. */
       readonly text: string;
     }
   | {
       readonly kind: 'finished';
       readonly reason: FinishReason;
+      /** The stop string or stop token that ended it; null: another end. */
+      readonly stoppedBy: string | number | null;
+      /** Tokens of the prompt whose keys and values were in the prefix cache. */
+      readonly numCachedTokens: number;
       /** The rest of the text. */
       readonly text: string;
       readonly seed: number;

@@ -13,6 +13,16 @@ export interface SamplingParams {
   readonly minP: number;
   /** Above 1 makes tokens of the prompt and output less likely (Keskar et al. 2019); 1 = off. */
   readonly repetitionPenalty: number;
+  /** Taken off the logits of tokens that are in the output, once (OpenAI); −2 … 2, 0 = off. */
+  readonly presencePenalty: number;
+  /** Taken off the logits of tokens that are in the output, once for each time; −2 … 2, 0 = off. */
+  readonly frequencyPenalty: number;
+  /** Added to the logits of tokens: [token, bias], −100 … 100. */
+  readonly logitBias: readonly (readonly [tokenId: number, bias: number])[];
+  /** Only these can come; null: all. */
+  readonly allowedTokenIds: readonly number[] | null;
+  /** Tokens of output before one that ends the sequence can come. */
+  readonly minTokens: number;
   readonly seed: number;
   /** Which of several samples of one prompt: another stream of the same seed. */
   readonly choice: number;
@@ -25,6 +35,11 @@ export const GREEDY: SamplingParams = {
   topP: 1,
   minP: 0,
   repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  logitBias: [],
+  allowedTokenIds: null,
+  minTokens: 0,
   seed: 0,
   choice: 0,
 };

@@ -173,6 +173,7 @@ async function complete(
       tokenIds.push(event.tokenId);
       continue;
     }
+    if (event.kind === 'prompt') continue;
     options.onEnd();
     const { reason, seed, routedExperts, numDegradedTokens } = event;
     return { prompt, tokenIds, text, finishReason: reason, seed, routedExperts, numDegradedTokens, firstTokenAtMs };

@@ -2,6 +2,7 @@
  * Which tokens the next step computes, and where: pure bookkeeping, no I/O. A {@link SchedulingPolicy} decides; this holds what it decides about:
  * who waits and runs, who holds which KV blocks, what was committed, and what becomes of it when ranks are lost.
  */
+import type { RequestNews } from '../observing/request_news.js';
 import type { SequenceOutput, SequenceStart, StepPlan, PlanPart } from '../../protocol/step_plan.js';
 import { blockKeys } from './block_ledger.js';
 import type { Place, SchedulingPolicy, Share } from './policy.js';
@@ -48,6 +49,25 @@ export interface SchedulerCounts {
   readonly numSharedTokens: number;
 }
 
+/** What {@link Scheduler.next} did with a sequence. */
+export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted' }>;
+
+/** What a rank does and holds at this moment. */
+export interface RankUse {
+  readonly rank: number;
+  readonly numRunning: number;
+  readonly numKvBlocks: number;
+  /** KV blocks that sequences hold. */
+  readonly numUsedBlocks: number;
+}
+
+/** What a scheduler has in hand. */
+export interface SchedulerLoad {
+  readonly numWaiting: number;
+  /** Of the ranks that are left. */
+  readonly ranks: readonly RankUse[];
+}
+
 /** What runs on a rank: how many sequences, and the blocks that they lack for all tokens that there are so far. */
 interface Crowd {
   readonly numSequences: number;
@@ -66,6 +86,7 @@ export class Scheduler {
   private readonly running = new Map<number, Running>();
   /** Sequences of the step that runs. */
   private readonly computing = new Set<number>();
+  private moves: SchedulerMove[] = [];
   private step = 0;
   private epoch = 0;
   private numPreempted = 0;
@@ -78,6 +99,17 @@ export class Scheduler {
   get counts(): SchedulerCounts {
     const { numPreempted, numSharedTokens } = this;
     return { numPreempted, numSharedTokens };
+  }
+
+  /** What waits and what runs. */
+  get load(): SchedulerLoad {
+    const { numKvBlocks } = this.options;
+    const running = [...this.running.values()];
+    const ranks = this.blocks.ranks.map((rank): RankUse => {
+      const numRunning = running.filter((state) => state.rank === rank).length;
+      return { rank, numRunning, numKvBlocks, numUsedBlocks: numKvBlocks - this.blocks.numFree(rank) };
+    });
+    return { numWaiting: this.waiting.length, ranks };
   }
 
   /** Queues a request, whose tokens must fit the KV blocks of one rank: then it finishes, if need be alone. */
@@ -123,6 +155,13 @@ export class Scheduler {
   /** What ranks are to forget since the last call: they must hear of it before the plans that {@link next} returned last. */
   takeFreed(): readonly Freed[] {
     return this.blocks.takeFreed();
+  }
+
+  /** Which sequences were admitted and which gave way since the last call, in this order. */
+  takeMoves(): readonly SchedulerMove[] {
+    const { moves } = this;
+    this.moves = [];
+    return moves;
   }
 
   /** Takes note of what a step computed, an output per part: the parts' tokens are in the cache, and a sampled token goes on. */
@@ -175,6 +214,7 @@ export class Scheduler {
       const fresh = { rank, blocks, numShared, numComputed: numShared, firstDegraded: Infinity, hasBegun: false };
       const state = { ...request, ...fresh };
       this.running.set(sequence, state);
+      this.moves.push({ kind: 'admitted', sequence, rank, numCachedTokens: numShared });
       this.join(crowds, state);
     }
   }
@@ -246,6 +286,7 @@ export class Scheduler {
     this.blocks.end(state);
     this.waiting.unshift(state);
     this.numPreempted++;
+    this.moves.push({ kind: 'preempted', sequence, rank: state.rank });
   }
 }
 

@@ -30,7 +30,7 @@ export async function generateIds(engine: Engine, request: Partial<GenerationReq
   const defaults = { promptTokenIds: [], maxNewTokens: 32, ignoreEos: true, returnRoutedExperts: true };
   for await (const event of engine.generate({ ...defaults, ...request })) {
     if (event.kind === 'token') tokenIds.push(event.tokenId);
-    else return { tokenIds, routedExperts: event.routedExperts! };
+    if (event.kind === 'finished') return { tokenIds, routedExperts: event.routedExperts! };
   }
   throw new Error('no finished event');
 }

@@ -123,7 +123,7 @@ class Head {
           this.story.push(`token ${tokenId}`);
           onToken(tokenId!);
           if (tokens.length === numTokens) resolve(tokens);
-          return tokens.length === numTokens;
+          return tokens.length === numTokens ? 'length' : null;
         },
         fail: reject,
       };

@@ -37,6 +37,11 @@ const logitsOf = fc
   .map((values) => Float32Array.from(values));
 
 const samplingOf: fc.Arbitrary<SamplingParams> = fc.record({
+  presencePenalty: fc.constant(0),
+  frequencyPenalty: fc.constant(0),
+  logitBias: fc.constant([]),
+  allowedTokenIds: fc.constant(null),
+  minTokens: fc.constant(0),
   temperature: fc.constantFrom(0, 0.3, 0.7, 1, 1.9),
   topK: fc.constantFrom(0, 0, 1, 2, 5, 50),
   topP: fc.constantFrom(1, 1, 0.95, 0.61, 0.13),

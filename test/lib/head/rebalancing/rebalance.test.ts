@@ -65,7 +65,7 @@ async function generate({ engine }: LocalEngine, request: Partial<GenerationRequ
   const events: AsyncIterable<TokenEvent> = engine.generate({ ...defaults, ...request });
   for await (const event of events) {
     if (event.kind === 'token') tokenIds.push(event.tokenId);
-    else return { tokenIds, numDegradedTokens: event.numDegradedTokens };
+    if (event.kind === 'finished') return { tokenIds, numDegradedTokens: event.numDegradedTokens };
   }
   throw new Error('no finished event');
 }

@@ -1,0 +1,31 @@
+/** What becomes of requests, for whoever follows them. */
+import type { FinishReason } from '../../protocol/request.js';
+
+/** How a sequence ends well: `scored` where no token was to be generated. */
+export type SequenceEnd = FinishReason | 'scored';
+
+/** What happened to a request, told in the order in which it happens; `sequence` is the request's number. */
+export type RequestNews =
+  | {
+      readonly kind: 'queued';
+      readonly sequence: number;
+      /** As its caller named it; null: not at all. */
+      readonly id: string | null;
+      readonly numPromptTokens: number;
+      readonly maxNewTokens: number;
+    }
+  | {
+      /** It runs, on this rank; once more after it gave way or its rank was lost. */
+      readonly kind: 'admitted';
+      readonly sequence: number;
+      readonly rank: number;
+      /** Tokens of the prompt that are in the prefix cache there. */
+      readonly numCachedTokens: number;
+    }
+  /** Blocks ran out: it waits, and is computed anew. */
+  | { readonly kind: 'preempted'; readonly sequence: number; readonly rank: number }
+  /** It has one more token. */
+  | { readonly kind: 'token'; readonly sequence: number; readonly tokenId: number }
+  | { readonly kind: 'finished'; readonly sequence: number; readonly reason: SequenceEnd }
+  /** It failed, or its caller gave it up: null. */
+  | { readonly kind: 'ended'; readonly sequence: number; readonly error: Error | null };

@@ -1,0 +1,47 @@
+/** Who watches an engine: told of steps, requests, losses and rebalances as they happen. */
+import type { RequestNews } from './observing/request_news.js';
+import type { ObservedStep } from './observing/step_observer.js';
+import type { RebalanceEvent } from './rebalancing/rebalance_stats.js';
+import type { Loss } from './step_loop.js';
+
+/** Follows an engine. What it throws fails all requests: it is part of the engine while it watches. */
+export interface EngineObserver {
+  /** A step that counts; the next one waits until this returns. */
+  step?(step: ObservedStep): void;
+  request?(news: RequestNews): void;
+  /** Ranks were lost, and the job goes on without them. */
+  loss?(loss: Loss): void;
+  /** Experts moved, or could not be moved. */
+  rebalance?(event: RebalanceEvent): void;
+}
+
+/** Tells all that watch. */
+export class Watchers implements Required<EngineObserver> {
+  private readonly watchers = new Set<EngineObserver>();
+
+  /** Tells `watcher` of what happens from now on; returns how to stop that. */
+  add(watcher: EngineObserver): () => void {
+    this.watchers.add(watcher);
+    return () => void this.watchers.delete(watcher);
+  }
+
+  /** Tells of a step that counts. */
+  step(step: ObservedStep): void {
+    for (const watcher of this.watchers) watcher.step?.(step);
+  }
+
+  /** Tells what became of a request. */
+  request(news: RequestNews): void {
+    for (const watcher of this.watchers) watcher.request?.(news);
+  }
+
+  /** Tells of lost ranks. */
+  loss(loss: Loss): void {
+    for (const watcher of this.watchers) watcher.loss?.(loss);
+  }
+
+  /** Tells of experts that moved, or could not be moved. */
+  rebalance(event: RebalanceEvent): void {
+    for (const watcher of this.watchers) watcher.rebalance?.(event);
+  }
+}
