@@ -6,6 +6,12 @@ import type { ScheduledPlan, Scheduler, SequenceRequest } from './scheduling/sch
 import type { RequestNews } from './observing/request_news.js';
 import type { Sequence } from './sequence.js';
 
+/** A step that every rank finished which is left, by rank; the result is null for one that was lost earlier. */
+export interface SettledStep {
+  readonly plans: readonly StepPlan[];
+  readonly results: readonly (StepResult | null)[];
+}
+
 /** Who computes and who waits; it never waits for a step itself. */
 export class Requests {
   /** Who takes what, and the positions whose tokens lost an expert, by sequence. */
@@ -54,8 +60,18 @@ export class Requests {
     return plans;
   }
 
-  /** Every rank that is left finished the step: its tokens count. */
-  async commit(plans: readonly StepPlan[], results: readonly (StepResult | null)[]): Promise<void> {
+  /** What counts of a step that every rank finished which is left: without what ended or gave way while it ran. {@link commit} comes next. */
+  settle(plans: readonly StepPlan[], results: readonly (StepResult | null)[]): SettledStep {
+    const settled = plans.map((plan, rank) => {
+      const result = results[rank] ?? null;
+      const { plan: own, outputs } = this.scheduler.settle(plan, result?.outputs ?? []);
+      return { plan: own, result: result && { ...result, outputs } };
+    });
+    return { plans: settled.map(({ plan }) => plan), results: settled.map(({ result }) => result) };
+  }
+
+  /** Every rank that is left finished the step: its tokens count. Of what {@link settle} left. */
+  async commit({ plans, results }: SettledStep): Promise<void> {
     for (const [rank, plan] of plans.entries()) {
       const { outputs } = results[rank] ?? NO_RESULT;
       this.scheduler.commit(plan, outputs);

@@ -1,7 +1,8 @@
 /** The heart of the head: settle → plan → run → observe → commit, step after step while there is work. */
 import type { LivePlacement } from '../../experts/placement/live_placement.js';
-import type { EpochChange, StepRunner } from '../job/step_runner.js';
-import type { StepPlan } from '../protocol/step_plan.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import type { EpochChange, StepOutcome, StepRunner } from '../job/step_runner.js';
+import type { StepPlan, StepResult } from '../protocol/step_plan.js';
 import type { Rebalancer } from './rebalancing/rebalancer.js';
 import { errorFrom, type Requests } from './requests.js';
 import { observedStep, type StepObserver } from './observing/step_observer.js';
@@ -26,7 +27,7 @@ export interface StepLoopParts {
   /** What the ranks run with. The loop tells it of losses. */
   readonly placement: LivePlacement;
   /** Says which version a step runs with, and what moves beside it; null: experts stay where they are. */
-  readonly rebalancer: Pick<Rebalancer, 'next'> | null;
+  readonly rebalancer: Pick<Rebalancer, 'next' | 'isMoving'> | null;
   /** Chooses experts in the plans, instead of the gates, where anybody does. */
   readonly route: (plans: readonly StepPlan[]) => readonly StepPlan[];
   /** Told of steps and losses, in this order. */
@@ -34,7 +35,18 @@ export interface StepLoopParts {
   readonly onLoss?: OnLoss | undefined;
 }
 
-/** Runs steps on a job. A step that is abandoned, because a rank was lost, counts for nobody, and is planned again. */
+/** A step that the ranks were told of. */
+interface RunningStep {
+  readonly plans: readonly StepPlan[];
+  /** What it runs with. */
+  readonly placement: Placement;
+  readonly startMs: number;
+  readonly outcome: Promise<StepOutcome>;
+}
+
+/**
+ * Runs steps on a job. While the ranks generate, the step after the one that runs is planned and sent, so that they go on with the tokens that
+ * they sampled, without the head: what ends, comes or goes takes effect a step later. A step that is abandoned, because a rank was lost, counts for nobody, and is planned again. */
 export class StepLoop {
   /** Null between two runs: there is no work, or there was none. */
   private running: Promise<void> | null = null;
@@ -62,28 +74,61 @@ export class StepLoop {
   }
 
   private async run(): Promise<void> {
-    const { job, requests, observers } = this.parts;
+    const { job, requests } = this.parts;
+    const begun: RunningStep[] = [];
+    let lastEndMs = 0;
     try {
       // All requests of this turn of the event loop share the first step.
       await Promise.resolve();
       for (;;) {
-        this.lose(await job.settled());
-        const plans = this.plan();
-        if (plans === null) break;
-        const startMs = performance.now();
-        const outcome = await job.step(plans);
-        if (outcome.kind === 'abandoned') continue;
-        const { results } = outcome;
-        const stepMs = performance.now() - startMs;
-        const step = observedStep({ plans, results, stepMs, placement: this.parts.placement.left });
-        for (const observer of observers) await observer.observe(step);
-        await requests.commit(plans, results);
+        if (begun.length === 0) this.lose(await job.settled());
+        for (let step; this.canBegin(begun) && (step = this.begin()) !== null;) begun.push(step);
+        const first = begun.shift();
+        if (first === undefined) break;
+        const outcome = await first.outcome;
+        if (outcome.kind === 'abandoned') {
+          begun.length = 0; // what stands behind it is abandoned too
+          continue;
+        }
+        const endMs = performance.now();
+        await this.commit(first, outcome.results, endMs - Math.max(first.startMs, lastEndMs));
+        lastEndMs = endMs;
       }
     } catch (error) {
       requests.fail(errorFrom(error));
     } finally {
       this.running = null;
     }
+  }
+
+  /**
+   * A step may wait behind one that only generates. One that computes prompts takes long, so that who comes meanwhile should be in the next one; and
+   * while experts move, each step follows from the results of the one before.
+   */
+  private canBegin([first, ...others]: readonly RunningStep[]): boolean {
+    if (first === undefined) return true;
+    const isShort = first.plans.every(({ parts }) => parts.every(({ isPrompt }) => !isPrompt));
+    return others.length === 0 && isShort && this.parts.rebalancer?.isMoving !== true;
+  }
+
+  private begin(): RunningStep | null {
+    const plans = this.plan();
+    if (plans === null) return null;
+    const startMs = performance.now();
+    return { plans, placement: this.parts.placement.left, startMs, outcome: this.parts.job.step(plans) };
+  }
+
+  private async commit(
+    { plans, placement }: RunningStep,
+    results: readonly (StepResult | null)[],
+    stepMs: number,
+  ): Promise<void> {
+    const { requests, observers } = this.parts;
+    const settled = requests.settle(plans, results);
+    const numTokens = sum(plans.flatMap(({ parts }) => parts.map(({ tokenIds }) => tokenIds.length)));
+    const step = observedStep({ ...settled, numTokens, stepMs, placement });
+    for (const observer of observers) await observer.observe(step);
+    await requests.commit(settled);
   }
 
   private plan(): readonly StepPlan[] | null {
@@ -103,3 +148,5 @@ export class StepLoop {
     onLoss?.({ ...change, numRanksLeft: placement.ranks.length, numRecomputed, numFailed });
   }
 }
+
+const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);

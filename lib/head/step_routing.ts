@@ -11,8 +11,7 @@ import type { ObservedStep, StepObserver } from './observing/step_observer.js';
 /** Tells a recorder what every step routed; `width` is L·K, the choices of one token. */
 export const recordingObserver = (recorder: RoutingObserver, width: number): StepObserver => ({
   observe: (observed) => {
-    const { step, plans, load_LE, rankLoad_LR, placement } = observed;
-    const numTokens = plans.flatMap(({ parts }) => parts).reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    const { step, numTokens, load_LE, rankLoad_LR, placement } = observed;
     return recorder.add({ step, numTokens, load_LE, rankLoad_LR, placement, tokens: routedTokens(observed, width) });
   },
 });

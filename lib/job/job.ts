@@ -23,7 +23,7 @@ import type {
   StepResult,
 } from '../protocol/step_plan.js';
 
-/** The step that runs, until no result is missing. */
+/** A step that began, until no result is missing. */
 interface RunningStep {
   readonly step: number;
   readonly placementVersion: number;
@@ -66,7 +66,10 @@ export class Job implements StepRunner {
   private onEpoch: () => void = () => undefined;
   private numLossesTold = 0;
   private abandonedStep: number | null = null;
-  private running: RunningStep | null = null;
+  /** Steps that began, in their order: the ranks are at the first, or some of them already at the second. */
+  private readonly running: RunningStep[] = [];
+  /** Of the first of them. */
+  private deadline: Deadline | null = null;
   /** The last step that began. */
   private lastStep = 0;
   /** Why no step can run any more. */
@@ -116,27 +119,23 @@ export class Job implements StepRunner {
   }
 
   /**
-   * Runs one step on all ranks that are left. Rejects with the first cause when the job ends because one fails, is lost or takes too long, and with
-   * CLOSED when the job is closed.
+   * Runs one step on all ranks that are left, behind those that run. Rejects with the first cause when the job ends because one fails, is lost or takes
+   * too long, and with CLOSED when the job is closed; nobody needs to hear of that for each step.
    */
-  async step(plans: readonly StepPlan[]): Promise<StepOutcome> {
-    if (this.ended !== null) throw this.ended;
+  step(plans: readonly StepPlan[]): Promise<StepOutcome> {
+    if (this.ended !== null) return handled(Promise.reject(this.ended));
     const { step, epoch, placementVersion } = plans[0]!;
     const { members } = this.losses;
-    if (epoch !== members.epoch) return { kind: 'abandoned' }; // before it began
+    if (epoch !== members.epoch) return Promise.resolve({ kind: 'abandoned' }); // before it began
     this.lastStep = step;
-    const deadline = new Deadline(this.parts.stepTimeoutMs, () => this.accuseLate());
-    try {
-      // A promise of its own for each step: racing against one that outlives it would keep every step's results alive.
-      return await new Promise((resolve, reject) => {
-        const progress = { results: plans.map(() => null), missing: new Set(members.present) };
-        this.running = { step, placementVersion, ...progress, resolve, reject };
-        for (const rank of members.present) this.send(rank, { kind: 'step', plan: plans[rank]! });
-      });
-    } finally {
-      deadline.cancel();
-      this.running = null;
-    }
+    // A promise of its own for each step: racing against one that outlives it would keep every step's results alive.
+    const outcome = new Promise<StepOutcome>((resolve, reject) => {
+      const progress = { results: plans.map(() => null), missing: new Set(members.present) };
+      this.running.push({ step, placementVersion, ...progress, resolve, reject });
+    });
+    this.deadline ??= this.stepDeadline();
+    for (const rank of members.present) this.send(rank, { kind: 'step', plan: plans[rank]! });
+    return handled(outcome);
   }
 
   /** Tells every rank that is left, before its next step; false where that epoch is over, or the job: then nobody was told. */
@@ -168,9 +167,9 @@ export class Job implements StepRunner {
   private goOn({ left, end }: Decision): void {
     for (const lost of left) this.cutOff(lost);
     if (end !== null) return;
-    if (this.running !== null) this.abandonedStep = this.running.step;
-    this.running?.resolve({ kind: 'abandoned' });
-    this.running = null;
+    const abandoned = this.takeRunning();
+    if (abandoned.length > 0) this.abandonedStep = abandoned[0]!.step;
+    for (const each of abandoned) each.resolve({ kind: 'abandoned' });
     this.onEpoch();
     const { epoch, left: all } = this.losses.members;
     this.sendAll({ kind: 'epoch', epoch, lost: all.map(({ rank }) => rank) });
@@ -203,15 +202,31 @@ export class Job implements StepRunner {
   }
 
   private onResult(rank: number, result: StepResult): void {
-    const { running } = this;
-    if (result.step !== running?.step) return; // of a step that was abandoned
+    const running = this.running.find(({ step }) => step === result.step);
+    if (running === undefined) return; // of a step that was abandoned
     running.results[rank] = result;
     running.missing.delete(rank);
     const { timeline, moved } = result;
     if (timeline !== undefined) {
       this.parts.onTimeline?.(rank, [...timeline, ...(moved?.timeline ?? [])], running.placementVersion);
     }
-    if (running.missing.size === 0) running.resolve({ kind: 'done', results: running.results });
+    if (running.missing.size > 0) return;
+    // Every rank sends its results in order: this is the first step.
+    this.running.shift();
+    running.resolve({ kind: 'done', results: running.results });
+    this.deadline?.cancel();
+    this.deadline = this.running.length === 0 ? null : this.stepDeadline();
+  }
+
+  private stepDeadline(): Deadline {
+    return new Deadline(this.parts.stepTimeoutMs, () => this.accuseLate());
+  }
+
+  /** Steps that won't end by themselves any more. */
+  private takeRunning(): RunningStep[] {
+    this.deadline?.cancel();
+    this.deadline = null;
+    return this.running.splice(0);
   }
 
   /** A rank's complaint about another one: where losses are masked, it waits for the head's word. */
@@ -231,13 +246,14 @@ export class Job implements StepRunner {
   }
 
   private accuseLate(): void {
-    const { missing = [] } = this.running ?? {};
+    const { missing, step } = this.running[0]!;
     const note = ' (comm.timeout_ms for each layer)';
-    this.losses.report(lateRanks(missing, `finish step ${this.lastStep}`, this.parts.stepTimeoutMs, note));
+    this.losses.report(lateRanks(missing, `finish step ${step}`, this.parts.stepTimeoutMs, note));
   }
 
   private when(): string {
-    return this.lastStep === 0 ? ' before the first step' : ` in step ${this.lastStep}`;
+    const step = this.running[0]?.step ?? this.lastStep;
+    return step === 0 ? ' before the first step' : ` in step ${step}`;
   }
 
   /** Ends the job, and then settles {@link failed}. */
@@ -247,7 +263,7 @@ export class Job implements StepRunner {
 
   private end(why: EngineError): Promise<void> {
     this.ended ??= why;
-    this.running?.reject(why);
+    for (const each of this.takeRunning()) each.reject(why);
     this.closing ??= this.shutDown(why);
     return this.closing;
   }
@@ -265,4 +281,10 @@ export class Job implements StepRunner {
     await local.close({ gracefully });
     await rendezvous.close();
   }
+}
+
+/** Whoever began several steps hears of the end from the first. */
+function handled(outcome: Promise<StepOutcome>): Promise<StepOutcome> {
+  outcome.catch(() => undefined);
+  return outcome;
 }

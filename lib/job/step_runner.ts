@@ -15,20 +15,21 @@ export type StepOutcome =
 export interface EpochChange {
   readonly epoch: number;
   readonly lost: readonly LostRank[];
-  /** The step that was abandoned and runs again; null when none was running. */
+  /** The step that was abandoned and runs again, the first of several; null when none was running. */
   readonly abandonedStep: number | null;
 }
 
 /** Ranks that compute steps in lockstep, of which some may be lost: a job. */
 export interface StepRunner {
   /**
-   * Runs one step on all ranks that are left; `plans` by rank, of the same step, epoch and version of the placement. Rejects with the first cause when
-   * the ranks can't go on, or when they were ended.
+   * Runs one step on all ranks that are left, behind those that run; `plans` by rank, of the same step, epoch and version of the placement. Rejects with
+   * the first cause when the ranks can't go on, or when they were ended; such a rejection may be left alone. Steps end in the order in which they began,
+   * and where one is abandoned, those behind it are too.
    */
   step(plans: readonly StepPlan[]): Promise<StepOutcome>;
-  /** Tells every rank that is left, before its next step; false where that epoch is over, or nothing runs any more: then nobody was told. */
+  /** Tells every rank that is left, before the next step that begins; false where that epoch is over, or nothing runs any more: then nobody was told. */
   move(move: MoveOrder, epoch: number): boolean;
-  /** What a rank forgets before its next step. */
+  /** What a rank forgets behind the steps that have begun. */
   free(rank: number, order: FreeOrder): void;
   /**
    * Waits until every loss so far is dealt with and the ranks that are left can run a step. Returns what changed since it was last asked, or null.

@@ -38,9 +38,16 @@ export interface SequenceWants {
   readonly logits: boolean;
 }
 
+/**
+ * In the place of a token id: the token that the rank sampled last of this sequence. The head plans a step before it has heard of the one before.
+ * Why: docs/decisions/requests.md#the-next-step-is-planned-while-one-runs
+ */
+export const SAMPLED = -1;
+
 /** Tokens of one sequence that follow each other. */
 export interface PlanPart {
   readonly sequence: number;
+  /** Ids, or {@link SAMPLED} alone. */
   readonly tokenIds: readonly number[];
   /** Position of the first of them. */
   readonly position: number;

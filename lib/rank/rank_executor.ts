@@ -17,15 +17,16 @@ import type { Transformer } from '../model/transformer.js';
 import { InternalError } from '../../base/coded_error.js';
 import { RankPlacement } from './rank_placement.js';
 import { logProbability, sampleToken } from './sampler.js';
-import type {
-  FreeOrder,
-  MoveOrder,
-  PlanPart,
-  RankStats,
-  SequenceOutput,
-  SequenceStart,
-  StepPlan,
-  StepResult,
+import {
+  SAMPLED,
+  type FreeOrder,
+  type MoveOrder,
+  type PlanPart,
+  type RankStats,
+  type SequenceOutput,
+  type SequenceStart,
+  type StepPlan,
+  type StepResult,
 } from '../protocol/step_plan.js';
 
 /** What an executor drives. */
@@ -58,6 +59,8 @@ interface SequenceState extends SequenceStart {
   readonly blocks: number[];
   /** Prompt and output so far. */
   readonly tokenIds: number[];
+  /** The token that was sampled last; {@link SAMPLED} stands for it. */
+  sampled: number;
 }
 
 /** One rank's part of every step. */
@@ -97,18 +100,19 @@ export class RankExecutor {
     load.reset();
     rankLoad.reset();
     for (const start of plan.begin) {
-      this.sequences.set(start.sequence, { ...start, blocks: [...start.blocks], tokenIds: [...start.tokenIds] });
+      const own = { blocks: [...start.blocks], tokenIds: [...start.tokenIds], sampled: SAMPLED };
+      this.sequences.set(start.sequence, { ...start, ...own });
     }
+    const parts = plan.parts.map((part) => this.withSampled(part));
     const { states, routings } = await model.forward({
-      tokenIds: Int32Array.from(plan.parts.flatMap((part) => part.tokenIds)),
-      parts: this.sequenceParts(plan.parts),
+      tokenIds: Int32Array.from(parts.flatMap((part) => part.tokenIds)),
+      parts: this.sequenceParts(parts),
       placement: this.placement.current,
       tag: { step: plan.step, epoch: plan.epoch },
-      ...forcedExperts(plan.parts, model.spec),
+      ...forcedExperts(parts, model.spec),
       ...(signal && { signal }),
     });
-    const outputs =
-      states === null ? [] : await this.outputs(plan.parts, states, routings).finally(() => states.dispose());
+    const outputs = states === null ? [] : await this.outputs(parts, states, routings).finally(() => states.dispose());
     clock.lap('sampling');
     return {
       step: plan.step,
@@ -173,6 +177,12 @@ export class RankExecutor {
   free({ blocks, sequences }: FreeOrder): void {
     this.parts.model.cache.free(blocks);
     for (const sequence of sequences) this.sequences.delete(sequence);
+  }
+
+  /** A part with the token that the head doesn't know yet. */
+  private withSampled(part: PlanPart): PlanPart {
+    if (part.tokenIds[0] !== SAMPLED) return part;
+    return { ...part, tokenIds: [this.sequence(part.sequence).sampled] };
   }
 
   private sequenceParts(parts: readonly PlanPart[]): SequencePart[] {
@@ -244,9 +254,10 @@ export class RankExecutor {
     state.tokenIds.push(...part.tokenIds);
     if (part.isReplay) return { sequence: part.sequence, tokenId: null };
     const { wants, sampling } = state;
+    if (part.sample) state.sampled = sampleToken(logits.at(-1)!, sampling, state.tokenIds);
     return {
       sequence: part.sequence,
-      tokenId: part.sample ? sampleToken(logits.at(-1)!, sampling, state.tokenIds) : null,
+      tokenId: part.sample ? state.sampled : null,
       ...(wants.routedExperts && {
         routedExperts: routedExperts(routings, first, part.tokenIds.length, moe.gate.numTopk),
       }),

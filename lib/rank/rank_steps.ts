@@ -19,6 +19,8 @@ export class RankSteps {
   private last = Promise.resolve();
   /** Aborted when the head declares an epoch, and replaced. */
   private abandoned = new AbortController();
+  /** Of the epoch in which a step failed: what is queued behind that step is not run. */
+  private failed: AbortSignal | null = null;
 
   constructor(private readonly options: RankStepsOptions) {}
 
@@ -53,10 +55,11 @@ export class RankSteps {
   private async run(plan: StepPlan, signal: AbortSignal): Promise<void> {
     const { rank, executor, onPeerLoss, tell } = this.options;
     const isAbandoned = (): boolean => signal.aborted;
-    if (isAbandoned()) return; // before it began
+    if (isAbandoned() || this.failed === signal) return; // before it began
     try {
       tell({ kind: 'result', result: await executor.run(plan, signal) });
     } catch (error) {
+      this.failed = signal;
       if (onPeerLoss === 'fail' || !(error instanceof CommError)) throw error;
       if (isAbandoned()) return;
       if (!error.blames.some((blamed) => blamed !== rank)) throw error;

@@ -55,9 +55,11 @@ export class RankCache {
     return this.slots(sequence, numTokens).map(({ tokenId }) => tokenId);
   }
 
-  /** A token that was computed without an expert, and all that saw it. */
-  degrade(sequence: number, position: number, end: number): void {
-    for (const slot of this.slots(sequence, end).slice(position)) slot.isDegraded = true;
+  /** A token that was computed without an expert, and all that saw it: those too that are there already behind it. */
+  degrade(sequence: number, position: number): void {
+    const table = this.tables.get(sequence)!;
+    const slots = table.flatMap((block) => this.blocks.get(block) ?? []);
+    for (const slot of slots.slice(position)) slot.isDegraded = true;
   }
 
   private slots(sequence: number, numTokens: number): Slot[] {

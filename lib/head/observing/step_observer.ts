@@ -6,10 +6,13 @@ import type { StepPlan, StepResult } from '../../protocol/step_plan.js';
 /** A step that every rank which is left finished. */
 export interface ObservedStep {
   readonly step: number;
-  /** By rank. */
+  /** By rank, without sequences that ended while the step ran. */
   readonly plans: readonly StepPlan[];
-  /** By rank; null for one that was lost earlier. */
+  /** By rank, an output for each part of its plan; null for one that was lost earlier. */
   readonly results: readonly (StepResult | null)[];
+  /** Tokens that the ranks computed, those too of sequences that ended meanwhile: the load counts them. */
+  readonly numTokens: number;
+  /** From its beginning, or the end of the step before where it was planned earlier, to the last rank's result. */
   readonly stepMs: number;
   /** What it ran with, without what lost ranks held; the same object until it changes. */
   readonly placement: Placement;

@@ -91,7 +91,12 @@ export class Rebalancer implements StepObserver {
     this.nextPlan = this.config.step_interval;
   }
 
-  /** Between two steps: what the next one runs with, and beside it. */
+  /** Experts move beside the step that was planned last: the next one can be planned when its results are there. */
+  get isMoving(): boolean {
+    return this.state.kind === 'moving';
+  }
+
+  /** Before a step is planned: what it runs with, and beside it. */
   next({ epoch, step }: Pick<StepPlan, 'epoch' | 'step'>): Pick<StepPlan, 'placementVersion' | 'moveRound'> {
     this.epoch = epoch;
     this.step = step;
@@ -106,7 +111,8 @@ export class Rebalancer implements StepObserver {
   observe(step: ObservedStep): void {
     this.since?.load.push(step.load_LE);
     this.numSteps++;
-    if (this.state.kind === 'moving' && this.state.order !== null) this.moved(this.state, step);
+    const isBeside = step.plans[0]!.moveRound !== undefined;
+    if (this.state.kind === 'moving' && isBeside) this.moved(this.state, step);
     else this.figures.stepped(step.stepMs);
     if (this.state.kind === 'waiting' && this.numSteps >= this.nextPlan) void this.plan();
   }

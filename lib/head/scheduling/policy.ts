@@ -19,7 +19,7 @@ export interface RunningView {
   readonly sequence: number;
   /** Its next token was generated; otherwise it computes its prompt, or computes anew what was lost. */
   readonly isGenerating: boolean;
-  /** Tokens that one step could compute of it: 1 where it generates. */
+  /** Tokens that one step could compute of it: 1 where it generates; 0 while its last token is being computed. */
   readonly numReady: number;
   /** Their logits travel to the head. */
   readonly wantsLogits: boolean;
@@ -49,7 +49,7 @@ export interface SchedulingPolicy {
     waiting: readonly WaitingView[],
     placesOf: (sequence: number) => readonly Place[],
   ): { readonly sequence: number; readonly rank: number } | null;
-  /** What one rank computes in a step: at least something where there is a sequence and budget. `running`: in the order in which they were admitted. */
+  /** What one rank computes in a step: at least something where a sequence is ready and there is budget. `running`: in the order in which they were admitted. */
   plan(running: readonly RunningView[], budget: StepBudget): readonly Share[];
   /** Which of one rank's sequences, two at least and in the order in which they were admitted, gives way because blocks ran out: it waits and is computed anew. */
   preempt(running: readonly RunningView[]): number;

@@ -1,6 +1,6 @@
 /** How far a request is, and the parts of a step that take it further: pure. */
 import type { SamplingParams } from '../../protocol/sampling.js';
-import type { PlanPart, SequenceStart, SequenceWants } from '../../protocol/step_plan.js';
+import { SAMPLED, type PlanPart, type SequenceStart, type SequenceWants } from '../../protocol/step_plan.js';
 import type { RunningView } from './policy.js';
 
 /** What a caller asks of the scheduler. */
@@ -31,8 +31,14 @@ export interface Running extends Progress {
   readonly blocks: number[];
   /** Its first tokens, which another sequence computed. */
   readonly numShared: number;
-  /** Tokens in the KV cache. */
+  /** The first step that computes it. */
+  readonly firstStep: number;
+  /** Tokens in the KV cache, of steps that count. */
   numComputed: number;
+  /** Those too that steps compute which run now. */
+  numPlanned: number;
+  /** Tokens of output, those too that steps sample which run now. */
+  numSampled: number;
   /** The first of them that lost an expert, whose key and value no other sequence may share; Infinity: none. */
   firstDegraded: number;
   /** Its rank knows it. */
@@ -47,15 +53,17 @@ export const numKnownTokens = ({ promptTokenIds, outputTokenIds }: Progress): nu
 export const maySkipTokens = ({ wants }: Progress): boolean =>
   !wants.routedExperts && !wants.promptLogprobs && !wants.logits;
 
+/** Steps that run compute it. */
+export const isComputing = ({ numPlanned, numComputed }: Running): boolean => numPlanned > numComputed;
+
 /** What a policy sees of a request that runs. */
 export const viewOf = (state: Running): RunningView => {
   const isReplay = isReplaying(state);
-  const isGenerating = !isReplay && state.outputTokenIds.length > 0;
-  const { length } = state.promptTokenIds;
+  const isGenerating = !isReplay && state.numSampled > 0;
   return {
     sequence: state.sequence,
     isGenerating,
-    numReady: isGenerating ? 1 : isReplay ? numLeftToReplay(state) : length - state.numComputed,
+    numReady: isGenerating ? numLeftToGenerate(state) : isReplay ? numLeftToReplay(state) : numLeftOfPrompt(state),
     wantsLogits: state.wants.logits && !isReplay,
   };
 };
@@ -72,7 +80,7 @@ export const startOf = ({ sequence, blocks, promptTokenIds, numShared, sampling,
 
 /** Its next tokens; it holds their blocks. */
 export function partOf(state: Running, numTokens: number, blockSize: number): PlanPart {
-  const { sequence, promptTokenIds, outputTokenIds, numComputed: position, maxNewTokens } = state;
+  const { sequence, promptTokenIds, outputTokenIds, numPlanned: position, maxNewTokens } = state;
   const numPromptTokens = promptTokenIds.length;
   const end = position + numTokens;
   const isReplay = isReplaying(state);
@@ -81,7 +89,7 @@ export function partOf(state: Running, numTokens: number, blockSize: number): Pl
     sequence,
     tokenIds: isPrompt
       ? promptTokenIds.slice(position, end)
-      : outputTokenIds.slice(position - numPromptTokens, end - numPromptTokens),
+      : Array.from({ length: numTokens }, (_, i) => outputTokenIds[position - numPromptTokens + i] ?? SAMPLED),
     position,
     blocks: state.blocks.slice(Math.ceil(position / blockSize)),
     isPrompt,
@@ -91,11 +99,16 @@ export function partOf(state: Running, numTokens: number, blockSize: number): Pl
   };
 }
 
-const isReplaying = ({ numComputed, numCommitted }: Running): boolean => numComputed < numCommitted;
+const isReplaying = ({ numPlanned, numCommitted }: Running): boolean => numPlanned < numCommitted;
+
+/** One, unless its last token is being sampled already. */
+const numLeftToGenerate = ({ numSampled, maxNewTokens }: Running): number => (numSampled < maxNewTokens ? 1 : 0);
+
+const numLeftOfPrompt = ({ promptTokenIds, numPlanned }: Running): number => promptTokenIds.length - numPlanned;
 
 /**
  * Tokens that one replay can take: prompt tokens and generated ones never share a part, because attention may have computed them in different forms.
  */
-function numLeftToReplay({ numComputed, numCommitted, promptTokenIds: { length } }: Running): number {
-  return (numComputed < length ? Math.min(numCommitted, length) : numCommitted) - numComputed;
+function numLeftToReplay({ numPlanned, numCommitted, promptTokenIds: { length } }: Running): number {
+  return (numPlanned < length ? Math.min(numCommitted, length) : numCommitted) - numPlanned;
 }

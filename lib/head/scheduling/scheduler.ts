@@ -3,10 +3,16 @@
  * who waits and runs, who holds which KV blocks, what was committed, and what becomes of it when ranks are lost.
  */
 import type { RequestNews } from '../observing/request_news.js';
-import type { SequenceOutput, SequenceStart, StepPlan, PlanPart } from '../../protocol/step_plan.js';
+import {
+  SAMPLED,
+  type SequenceOutput,
+  type SequenceStart,
+  type StepPlan,
+  type PlanPart,
+} from '../../protocol/step_plan.js';
 import { blockKeys } from './block_ledger.js';
 import type { Place, SchedulingPolicy, Share } from './policy.js';
-import { partOf, startOf, viewOf, type Progress, type Running, type SequenceRequest } from './progress.js';
+import { isComputing, partOf, startOf, viewOf, type Progress, type Running, type SequenceRequest } from './progress.js';
 import { SequenceBlocks, type Freed } from './sequence_blocks.js';
 
 /** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
@@ -84,8 +90,6 @@ export class Scheduler {
   private readonly blocks: SequenceBlocks;
   private readonly waiting: Progress[] = [];
   private readonly running = new Map<number, Running>();
-  /** Sequences of the step that runs. */
-  private readonly computing = new Set<number>();
   private moves: SchedulerMove[] = [];
   private step = 0;
   private epoch = 0;
@@ -128,12 +132,12 @@ export class Scheduler {
     this.epoch = epoch;
     for (const rank of ranks) this.blocks.lose(rank);
     const homeless = [...this.running.values()].filter(({ rank }) => ranks.includes(rank));
-    for (const { sequence, rank, failedRanks } of homeless) {
+    for (const state of homeless) {
+      const { sequence, rank, failedRanks } = state;
       this.running.delete(sequence);
-      if (failed.includes(rank) && this.computing.has(sequence)) failedRanks.push(rank);
+      if (failed.includes(rank) && isComputing(state)) failedRanks.push(rank);
     }
-    this.computing.clear();
-    for (const state of this.running.values()) this.blocks.shrink(state); // of the step that was abandoned
+    for (const state of this.running.values()) this.goBack(state);
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
     const others = homeless.filter((state) => !isOver(state));
     this.waiting.unshift(...others);
@@ -141,15 +145,30 @@ export class Scheduler {
     return { numRequeued: others.length, failed: over };
   }
 
-  /** One plan per rank, all with the same step number, empty for a lost rank; null when there is nothing to compute. */
+  /**
+   * One plan per rank, all with the same step number, empty for a lost rank; null when there is nothing to compute before a step is committed that
+   * runs now, or nothing at all. Steps are committed in the order in which they were planned.
+   */
   next(): ScheduledPlan[] | null {
-    this.admit();
-    if (this.running.size === 0) return null;
     this.step++;
+    this.admit();
     const plans = Array.from({ length: this.options.numRanks }, (_, rank) => this.planFor(rank));
-    this.computing.clear();
-    for (const { parts } of plans) for (const { sequence } of parts) this.computing.add(sequence);
-    return plans;
+    if (plans.some(({ parts }) => parts.length > 0)) return plans;
+    this.step--;
+    return null;
+  }
+
+  /**
+   * What counts of a step, before it is committed: sequences that ended or gave way while it ran are left out, and every token has its id. Which
+   * of `outputs`, one per part, stays is said by what is returned.
+   */
+  settle<Plan extends ScheduledPlan, Output>(
+    plan: Plan,
+    outputs: readonly Output[],
+  ): { readonly plan: Plan; readonly outputs: readonly Output[] } {
+    const isOver = ({ sequence }: PlanPart): boolean => (this.running.get(sequence)?.firstStep ?? Infinity) > plan.step;
+    const parts = plan.parts.filter((part) => !isOver(part)).map((part) => withIds(part, this.running));
+    return { plan: { ...plan, parts }, outputs: outputs.filter((_, i) => !isOver(plan.parts[i]!)) };
   }
 
   /** What ranks are to forget since the last call: they must hear of it before the plans that {@link next} returned last. */
@@ -164,10 +183,9 @@ export class Scheduler {
     return moves;
   }
 
-  /** Takes note of what a step computed, an output per part: the parts' tokens are in the cache, and a sampled token goes on. */
+  /** Takes note of what a step computed, an output per part: the parts' tokens are in the cache, and a sampled token goes on. Of what {@link settle} left. */
   commit({ parts }: ScheduledPlan, outputs: readonly Pick<SequenceOutput, 'tokenId' | 'degraded'>[]): void {
     for (const [i, { sequence, position, tokenIds }] of parts.entries()) {
-      this.computing.delete(sequence);
       const state = this.running.get(sequence);
       if (state === undefined) continue; // cancelled while the step ran
       const { tokenId, degraded } = outputs[i]!;
@@ -211,8 +229,11 @@ export class Scheduler {
       this.blocks.share(rank, blocks);
       this.waiting.splice(this.waiting.indexOf(request), 1);
       const numShared = blocks.length * blockSize;
-      const fresh = { rank, blocks, numShared, numComputed: numShared, firstDegraded: Infinity, hasBegun: false };
-      const state = { ...request, ...fresh };
+      const state: Running = {
+        ...{ ...request, rank, blocks, numShared, numComputed: numShared, numPlanned: numShared },
+        ...{ numSampled: request.outputTokenIds.length, firstStep: this.step },
+        ...{ firstDegraded: Infinity, hasBegun: false },
+      };
       this.running.set(sequence, state);
       this.moves.push({ kind: 'admitted', sequence, rank, numCachedTokens: numShared });
       this.join(crowds, state);
@@ -252,11 +273,14 @@ export class Scheduler {
     const parts: PlanPart[] = [];
     for (const { sequence, numTokens } of this.sharesFor(rank)) {
       const state = this.running.get(sequence)!;
-      this.blocks.grow(state, state.numComputed + numTokens);
-      parts.push(partOf(state, numTokens, blockSize));
+      this.blocks.grow(state, state.numPlanned + numTokens);
+      const part = partOf(state, numTokens, blockSize);
+      parts.push(part);
       // A step that was abandoned told a rank of the sequence already; telling it again changes nothing.
-      if (state.numComputed === state.numShared) begin.push(startOf(state, blockSize));
+      if (state.numPlanned === state.numShared) begin.push(startOf(state, blockSize));
       state.hasBegun = true;
+      state.numPlanned += numTokens;
+      if (part.sample) state.numSampled++;
     }
     return { step: this.step, epoch: this.epoch, begin, parts: generatedFirst(parts) };
   }
@@ -274,9 +298,16 @@ export class Scheduler {
 
   private numLacking(shares: readonly Share[]): number {
     return shares.reduce((sum, { sequence, numTokens }) => {
-      const { blocks, numComputed } = this.running.get(sequence)!;
-      return sum + this.blocks.numLacking(blocks.length, numComputed + numTokens);
+      const { blocks, numPlanned } = this.running.get(sequence)!;
+      return sum + this.blocks.numLacking(blocks.length, numPlanned + numTokens);
     }, 0);
+  }
+
+  /** To where a sequence stood before the steps that were abandoned. */
+  private goBack(state: Running): void {
+    state.numPlanned = state.numComputed;
+    state.numSampled = state.outputTokenIds.length;
+    this.blocks.shrink(state);
   }
 
   /** A sequence waits before all others; what was committed of it stays, and is computed anew. */
@@ -294,6 +325,13 @@ export class Scheduler {
 function apart(own: readonly Running[]): readonly Running[] {
   const suspect = own.find(({ failedRanks }) => failedRanks.length > 0);
   return own.filter((state) => state === suspect || state.failedRanks.length === 0);
+}
+
+/** A part with the token that was not known when it was planned. */
+function withIds(part: PlanPart, running: ReadonlyMap<number, Running>): PlanPart {
+  if (part.tokenIds[0] !== SAMPLED) return part;
+  const { promptTokenIds, outputTokenIds } = running.get(part.sequence)!;
+  return { ...part, tokenIds: [outputTokenIds[part.position - promptTokenIds.length]!] };
 }
 
 const generatedFirst = (parts: readonly PlanPart[]): PlanPart[] => [

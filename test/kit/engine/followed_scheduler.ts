@@ -6,7 +6,7 @@ import {
   type SchedulerOptions,
   type SequenceRequest,
 } from '../../../lib/head/scheduling/scheduler.js';
-import type { PlanPart } from '../../../lib/protocol/step_plan.js';
+import { SAMPLED, type PlanPart } from '../../../lib/protocol/step_plan.js';
 import { RankCache } from '../../refs/rank_cache.js';
 import { endOf, outputsOf, sampledToken } from './scheduling.js';
 
@@ -21,8 +21,14 @@ export class FollowedScheduler {
   private readonly caches: (RankCache | null)[];
   private numLost = 0;
   private lastStep = 0;
+  /** Steps that were planned and not committed. */
+  private readonly inFlight: (readonly ScheduledPlan[])[] = [];
 
-  constructor(private readonly options: SchedulerOptions) {
+  /** `numAhead`: steps that are planned while one runs. */
+  constructor(
+    private readonly options: SchedulerOptions,
+    private readonly numAhead = 0,
+  ) {
     this.scheduler = new Scheduler(options);
     this.caches = Array.from({ length: options.numRanks }, () => new RankCache(options.blockSize));
   }
@@ -33,8 +39,9 @@ export class FollowedScheduler {
     this.scheduler.add(added);
   }
 
-  /** A rank is lost; whatever it had in its cache is gone. */
+  /** A rank is lost; whatever it had in its cache is gone, and nothing counts of the steps that run. */
   lose(rank: number): void {
+    this.inFlight.length = 0;
     const numHomeless = this.caches[rank]!.sequences.length;
     this.caches[rank] = null;
     // The scheduler may have admitted some that no rank has been told of.
@@ -49,14 +56,22 @@ export class FollowedScheduler {
     lost: readonly number[] = [],
     lacksExpert: (sequence: number, position: number) => boolean = () => false,
   ): boolean {
+    while (this.inFlight.length <= this.numAhead) if (!this.plan()) break;
+    const isBusy = this.inFlight.length > 0;
+    for (const rank of lost) this.lose(rank);
+    this.inFlight.shift()?.forEach((plan, rank) => this.commit(plan, rank, lacksExpert));
+    return isBusy;
+  }
+
+  /** False: there is nothing to compute now. */
+  private plan(): boolean {
     const plans = this.scheduler.next();
     this.free();
-    if (plans === null) {
-      for (const rank of lost) this.lose(rank);
-      return false;
-    }
-    this.lastStep++;
+    if (plans === null) return false;
     expect(plans).to.have.length(this.options.numRanks);
+    const [{ step }] = plans as [ScheduledPlan];
+    expect(step).to.be.above(this.lastStep);
+    this.lastStep = step;
     plans.forEach((plan, rank) => this.check(plan, rank));
     expect(
       plans.some(({ parts }) => parts.length > 0),
@@ -67,8 +82,7 @@ export class FollowedScheduler {
     expect(this.scheduler.numFreeBlocks, 'the head knows what ranks hold').to.equal(
       numLeft * this.options.numKvBlocks - numHeld,
     );
-    for (const rank of lost) this.lose(rank);
-    if (lost.length === 0) plans.forEach((plan, rank) => this.commit(plan, rank, lacksExpert));
+    this.inFlight.push(plans);
     return true;
   }
 
@@ -119,7 +133,7 @@ export class FollowedScheduler {
       first.map(({ sequence }) => sequence).sort(),
     );
     for (const part of plan.parts) this.checkPart(part);
-    cache.run(plan);
+    cache.run({ ...plan, parts: plan.parts.map((part) => ({ ...part, tokenIds: this.idsOf(part) })) });
     for (const part of plan.parts) {
       const end = endOf(part);
       const held = cache.tokens(part.sequence, end).join();
@@ -150,13 +164,20 @@ export class FollowedScheduler {
     );
   }
 
+  /** As the rank knows them. */
+  private idsOf({ sequence, position, tokenIds }: PlanPart): readonly number[] {
+    if (tokenIds[0] !== SAMPLED) return tokenIds;
+    expect(this.inFlight, 'only what a step samples that runs is unknown').not.to.have.length(0);
+    return [sampledToken(sequence, position)];
+  }
+
   private checkPart(part: PlanPart): void {
     const { promptTokenIds, maxNewTokens } = this.requests.get(part.sequence)!;
     const end = endOf(part);
     expect(end).to.be.above(part.position);
     const numCommitted = this.numCommitted.get(part.sequence)!;
     expect(part.isReplay, 'a replay is what was committed').to.equal(part.position < numCommitted);
-    expect(part.tokenIds).to.deep.equal(this.tokens(part.sequence, part.position, end));
+    expect(this.idsOf(part)).to.deep.equal(this.tokens(part.sequence, part.position, end));
     const isPrompt = part.position < promptTokenIds.length;
     expect(part.isPrompt).to.equal(isPrompt);
     if (isPrompt) expect(end, 'no generated token among prompt tokens').to.be.at.most(promptTokenIds.length);
@@ -171,15 +192,20 @@ export class FollowedScheduler {
   }
 
   private commit(
-    plan: ScheduledPlan,
+    planned: ScheduledPlan,
     rank: number,
     lacksExpert: (sequence: number, position: number) => boolean,
   ): void {
+    const { plan } = this.scheduler.settle(planned, planned.parts);
+    for (const part of plan.parts) {
+      const { sequence, position } = part;
+      expect(part.tokenIds, 'every token has its id').to.deep.equal(this.tokens(sequence, position, endOf(part)));
+    }
     const degradedOf = ({ sequence, position, tokenIds }: PlanPart): number[] =>
       tokenIds.map((_, i) => position + i).filter((each) => lacksExpert(sequence, each));
     const outputs = outputsOf(plan).map((output, i) => ({ ...output, degraded: degradedOf(plan.parts[i]!) }));
     for (const part of plan.parts) {
-      for (const position of degradedOf(part)) this.caches[rank]!.degrade(part.sequence, position, endOf(part));
+      for (const position of degradedOf(part)) this.caches[rank]!.degrade(part.sequence, position);
     }
     this.scheduler.commit(plan, outputs);
     for (const part of plan.parts) {

@@ -34,8 +34,8 @@ export const request = (
   wants: { routedExperts: false, promptLogprobs: logits, logits },
 });
 
-/** What a sequence samples at a position. */
-export const sampledToken = (sequence: number, position: number): number => -(sequence * 1000 + position);
+/** What a sequence samples at a position: nothing that stands for something else. */
+export const sampledToken = (sequence: number, position: number): number => -(sequence * 1000 + position + 1);
 
 export const endOf = ({ position, tokenIds }: Pick<PlanPart, 'position' | 'tokenIds'>): number =>
   position + tokenIds.length;

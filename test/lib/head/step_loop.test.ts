@@ -10,7 +10,7 @@ import { StepLoop, type Loss, type StepLoopParts } from '../../../lib/head/step_
 import type { ObservedStep, StepObserver } from '../../../lib/head/observing/step_observer.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../../../lib/job/step_runner.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
-import type { FreeOrder, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
+import { SAMPLED, type FreeOrder, type StepPlan, type StepResult } from '../../../lib/protocol/step_plan.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
 import { errorOf } from '../../kit/rejects.js';
 
@@ -112,8 +112,8 @@ class Head {
     });
   }
 
-  /** Begins a request of two prompt tokens; resolves with its tokens, or rejects with its error. */
-  ask(numTokens: number, onToken: (token: number) => void = () => undefined): Promise<number[]> {
+  /** Begins a request of two prompt tokens, which `end` ends too; resolves with its tokens, or rejects with its error. */
+  ask(numTokens: number, onToken: (token: number) => void = () => undefined, end = NaN): Promise<number[]> {
     const sequence = this.numRequests++;
     return new Promise((resolve, reject) => {
       const tokens: number[] = [];
@@ -122,8 +122,9 @@ class Head {
           tokens.push(tokenId!);
           this.story.push(`token ${tokenId}`);
           onToken(tokenId!);
-          if (tokens.length === numTokens) resolve(tokens);
-          return tokens.length === numTokens ? 'length' : null;
+          if (tokens.length < numTokens && tokenId !== end) return null;
+          resolve(tokens);
+          return tokenId === end ? 'stop' : 'length';
         },
         fail: reject,
       };
@@ -151,6 +152,82 @@ describe('the loop of steps', () => {
     expect(head.job.plans.map(([plan]) => plan!.placementVersion)).to.deep.equal([0, 0, 0]);
   });
 
+  it('while only tokens are generated, the step behind the one that runs is planned and begun: it takes the rank’s own token', async () => {
+    const head = new Head();
+    expect(await head.ask(4)).to.deep.equal([1, 2, 3, 4]);
+    await head.loop.idle();
+    const begun = ['step 1', 'observe 1', 'token 1', 'step 2', 'step 3', 'observe 2', 'token 2', 'step 4'];
+    expect(head.story).to.deep.equal([...begun, 'observe 3', 'token 3', 'observe 4', 'token 4', 'free 0 on 0']);
+    const idsOf = ({ parts }: StepPlan): (readonly number[])[] => parts.map(({ tokenIds }) => tokenIds);
+    expect(head.job.plans.map(([plan]) => idsOf(plan!))).to.deep.equal([[[1, 2]], [[1]], [[SAMPLED]], [[SAMPLED]]]);
+    expect(head.observed.map(({ plans: [plan] }) => idsOf(plan!))).to.deep.equal([[[1, 2]], [[1]], [[2]], [[3]]]);
+  });
+
+  it('what was computed of a sequence behind its end counts for nobody, but as load', async () => {
+    const head = new Head();
+    const long = head.ask(5);
+    expect(await head.ask(5, undefined, 12)).to.deep.equal([11, 12]);
+    expect(await long).to.deep.equal([1, 2, 3, 4, 5]);
+    const parts = head.observed.map(({ plans }) => sequencesOf(plans));
+    expect(parts).to.deep.equal([
+      [[0], [1]],
+      [[0], [1]],
+      [[0], []],
+      [[0], []],
+      [[0], []],
+    ]);
+    expect(head.observed.map(({ results }) => results.map((result) => result!.outputs.length))).to.deep.equal([
+      ...[
+        [1, 1],
+        [1, 1],
+        [1, 0],
+        [1, 0],
+        [1, 0],
+      ],
+    ]);
+    expect(head.observed.map(({ numTokens }) => numTokens)).to.deep.equal([4, 2, 2, 1, 1]);
+    expect(head.observed.map(({ load_LE: [load_E] }) => load_E![0])).to.deep.equal([2, 2, 2, 1, 1]);
+  });
+
+  it('behind a step with prompts, and while experts move, the next one waits for its results', async () => {
+    let isMoving = false;
+    const head = new Head({ rebalancer: { next: () => ({ placementVersion: 0 }), isMoving: true } });
+    await head.ask(3);
+    expect(head.story.filter((line) => /step|token/.test(line))).to.deep.equal(
+      [1, 2, 3].flatMap((step) => [`step ${step}`, `token ${step}`]),
+    );
+    const rebalancer = {
+      next: () => ({ placementVersion: 0 }),
+      get isMoving() {
+        return isMoving;
+      },
+    };
+    const second = new Head({ rebalancer });
+    await second.ask(5, (token) => (isMoving = token === 3));
+    expect(second.story.filter((line) => /step|token/.test(line))).to.deep.equal([
+      ...['step 1', 'token 1', 'step 2', 'step 3', 'token 2', 'step 4', 'token 3', 'token 4', 'step 5', 'token 5'],
+    ]);
+  });
+
+  it('a loss abandons the step that runs and the one behind it, and both are planned again with the tokens that are known', async () => {
+    const head = new Head();
+    const asked = [head.ask(5), head.ask(5)];
+    const abandoned = Promise.resolve<StepOutcome>({ kind: 'abandoned' });
+    head.job.instead.set(2, () => abandoned); // behind step 2, which counts
+    head.job.instead.set(3, () => {
+      head.job.lose(1);
+      return abandoned;
+    });
+    const [first, second] = await Promise.all(asked);
+    expect(first).to.deep.equal([1, 2, 5, 6, 7]);
+    expect(second).to.deep.equal([11, 12, 17, 18, 19]); // prompt and token were replayed beside steps 5 and 6
+    const again = head.job.plans[4]![0]!;
+    expect(again.parts.map(({ sequence, tokenIds, isReplay }) => [sequence, tokenIds, isReplay])).to.deep.equal([
+      [0, [2], false],
+      [1, [1, 2], true],
+    ]);
+  });
+
   it('all requests of one turn share the first step, however often it is started', async () => {
     const head = new Head();
     await Promise.all([head.ask(1), head.ask(1), head.ask(1)]);
@@ -163,7 +240,7 @@ describe('the loop of steps', () => {
   it('plans name what the rebalancer says, and go through whoever chooses experts', async () => {
     const forcedExperts = Uint16Array.of(1);
     const head = new Head({
-      rebalancer: { next: ({ step }) => ({ placementVersion: 3, moveRound: 10 * step }) },
+      rebalancer: { isMoving: false, next: ({ step }) => ({ placementVersion: 3, moveRound: 10 * step }) },
       route: (plans) =>
         plans.map((plan) => ({ ...plan, parts: plan.parts.map((part) => ({ ...part, forcedExperts })) })),
     });

@@ -4,6 +4,9 @@ import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
 import type { ControlMessage } from '../../../comm/job/messages.js';
 import { Job } from '../../../lib/job/job.js';
 import type { RankExit } from '../../../lib/job/local_ranks.js';
+import { EngineError } from '../../../lib/protocol/errors.js';
+import type { StepPlan } from '../../../lib/protocol/step_plan.js';
+import { errorOf } from '../../kit/rejects.js';
 
 const nothing = (): Promise<void> => Promise.resolve();
 
@@ -24,6 +27,35 @@ function playedJob(numRanks: number) {
   const job = new Job({ rendezvous: { close: nothing }, local, links, reports: [], onPeerLoss: 'fail', ...times });
   return { job, say, end };
 }
+
+const planOf = (step: number): StepPlan => ({ step, epoch: 0, placementVersion: 0, begin: [], parts: [] });
+const resultOf = (step: number): ControlMessage => ({ type: 'job', body: { kind: 'result', result: { step } } });
+
+describe('steps of a job', () => {
+  it('may stand behind each other: each ends when all ranks answered it, also where one rank is a step ahead', async () => {
+    const { job, say } = playedJob(2);
+    const ended: number[] = [];
+    for (const step of [7, 8]) void job.step([planOf(step), planOf(step)]).then(() => ended.push(step));
+    say[0]!(resultOf(7));
+    say[0]!(resultOf(8));
+    say[1]!(resultOf(7));
+    await new Promise(setImmediate);
+    expect(ended).to.deep.equal([7]);
+    say[1]!(resultOf(8));
+    await new Promise(setImmediate);
+    expect(ended).to.deep.equal([7, 8]);
+    await job.close();
+  });
+
+  it('end together with the job, and nobody has to hear of it', async () => {
+    const { job } = playedJob(1);
+    const first = job.step([planOf(1)]);
+    void job.step([planOf(2)]); // would be an unhandled rejection
+    await job.close();
+    expect((await errorOf(EngineError, () => first)).code).to.equal('CLOSED');
+    expect((await errorOf(EngineError, () => job.step([planOf(3)]))).code).to.equal('CLOSED');
+  });
+});
 
 describe('a job whose losses end it', () => {
   it('names the rank that was killed, not one that gave up because of it, whoever speaks first', async () => {

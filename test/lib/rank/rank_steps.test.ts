@@ -89,6 +89,21 @@ describe('the steps of a rank', () => {
     expect(await failing.failed).to.equal(timeout);
   });
 
+  it('what is queued behind a step that failed is not run, until the head declares an epoch', async () => {
+    const story = new Story('mask', ({ step }) =>
+      step === 1 ? Promise.reject(timeout) : Promise.resolve(resultOf(plan(step))),
+    );
+    for (const step of [1, 2]) story.steps.take({ kind: 'step', plan: plan(step) });
+    await story.says('stuck');
+    story.steps.take({ kind: 'free', blocks: [3], sequences: [9] });
+    story.steps.take({ kind: 'epoch', epoch: 1, lost: [2] });
+    story.steps.take({ kind: 'step', plan: plan(3, 1) });
+    await story.says('result 3');
+    const [run, stuck, ...rest] = story.lines;
+    expect([run, stuck!.slice(0, 10)]).to.deep.equal(['run 1', 'stuck in 0']);
+    expect(rest).to.deep.equal(['free 3 of 9', 'enter 1 without 2', 'entered 1', 'run 3', 'result 3']);
+  });
+
   it('an error of its own ends the rank either way', async () => {
     const errors = [
       new EngineError('NOT_FINITE', 'NaN'),

@@ -15,7 +15,7 @@ const windowOf = (): LoadWindow => new LoadWindow({ ...SHAPE, windowSize: 4 });
 function stepOf(...results: readonly (object | null)[]): ObservedStep {
   const placement = createPlacement('linear', { ...SHAPE, numRanks: results.length });
   const plans = results.map(() => ({ step: 1, parts: [] }) as unknown as StepPlan);
-  return observedStep({ plans, results: results as (StepResult | null)[], stepMs: 1, placement });
+  return observedStep({ plans, results: results as (StepResult | null)[], numTokens: 0, stepMs: 1, placement });
 }
 
 describe('statistics of a job', () => {

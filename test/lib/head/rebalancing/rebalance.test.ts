@@ -253,10 +253,10 @@ describe('live rebalancing', function () {
   });
 
   describe('that fails', () => {
-    /** The first plan is made after step 2, so that the first rows travel beside step 3. */
+    /** The first plan is made after step 2, while step 3 is under way: the first rows travel beside step 4. */
     const atFirstRow = (how: NonNullable<Fault['how']>, rank = 1): Fault => ({
       ...{ rank, how },
-      at: { kind: 'frame', step: 3, layer: 1, phase: 'weights', numSent: 0 },
+      at: { kind: 'frame', step: 4, layer: 1, phase: 'weights', numSent: 0 },
     });
 
     it('keeps the placement, says why, and the job goes on and tries again', async () => {

@@ -88,10 +88,9 @@ class Head {
       rankLoad: START.phy2log.map(() => [5, 5]),
       ...(next.moveRound !== undefined && { moved: report }),
     } as unknown as StepResult;
-    const plans = [{ step: this.numSteps } as StepPlan];
-    this.rebalancer.observe(
-      observedStep({ plans, results: [result, result], stepMs: 5, placement: this.placement.left }),
-    );
+    const plans = [{ step: this.numSteps, ...next } as StepPlan];
+    const placement = this.placement.left;
+    this.rebalancer.observe(observedStep({ plans, results: [result, result], numTokens: 10, stepMs: 5, placement }));
     await new Promise((resolve) => setImmediate(resolve));
     return next;
   }

@@ -72,7 +72,7 @@ describe('the scheduler when ranks are lost', () => {
 
   it('a sequence that fails two ranks at the same tokens is over; those that were computed beside it go on', () => {
     const scheduler = new Scheduler({ ...OPTIONS, numRanks: 3, maxNumSeqs: 6 });
-    for (const sequence of [0, 1, 2, 3, 4, 5]) scheduler.add(request(sequence, 4));
+    for (const sequence of [0, 1, 2, 3, 4, 5]) scheduler.add(request(sequence, 4, 9));
     expect(sequencesOf(scheduler.next()!)).to.deep.equal([
       [0, 3],
       [1, 4],

@@ -24,6 +24,8 @@ interface Run {
   readonly cancels: readonly Cancel[];
   /** Not of rank 0, so that one is left. */
   readonly losses: readonly Loss[];
+  /** Steps that are planned while one runs. */
+  readonly numAhead: number;
   /** Of so many tokens one loses an expert; 0: none. */
   readonly degradedOneIn: number;
 }
@@ -66,13 +68,14 @@ const runs: fc.Arbitrary<Run> = fc
       cancels: fc.array(fc.record({ step: fc.nat(20), sequence: fc.nat(15) }), { maxLength: 3 }),
       losses:
         limits.numRanks === 1 ? fc.constant([]) : fc.uniqueArray(loss, { selector: ({ rank }) => rank, maxLength: 3 }),
+      numAhead: fc.constantFrom(0, 1, 1, 2),
       degradedOneIn: fc.constantFrom(0, 0, 7, 40),
     });
   });
 
 /** Runs to the end; what became of it. */
-function follow({ options, requests, cancels, losses, degradedOneIn }: Run) {
-  const followed = new FollowedScheduler(options);
+function follow({ options, requests, cancels, losses, numAhead, degradedOneIn }: Run) {
+  const followed = new FollowedScheduler(options, numAhead);
   const lacksExpert = (sequence: number, position: number): boolean =>
     degradedOneIn > 0 && (sequence * 31 + position * 17) % degradedOneIn === 3;
   const cancelled = new Set<number>();
