@@ -9,16 +9,18 @@ export type { RankUse, SchedulerLoad } from './head/scheduling/scheduler.js';
 export type { EngineObserver } from './head/watchers.js';
 export type { Loss, OnLoss } from './head/step_loop.js';
 export { EngineError, type EngineErrorCode } from './protocol/errors.js';
-export type {
-  FinishReason,
-  GenerationRequest,
-  ScoreRequest,
-  ScoreResult,
-  TokenEvent,
-  TokenLogprobs,
-  TokenSource,
+export {
+  MAX_LOGPROBS,
+  type FinishReason,
+  type GenerationRequest,
+  type ScoreRequest,
+  type ScoreResult,
+  type TokenArray,
+  type TokenEvent,
+  type TokenLogprobs,
+  type TokenSource,
 } from './protocol/request.js';
-export { GREEDY, type SamplingParams } from './protocol/sampling.js';
+export { GREEDY, MAX_LISTED_TOKENS, type SamplingParams } from './protocol/sampling.js';
 export type { OnRebalance, Rebalance, RebalanceEvent, RebalanceStats } from './head/rebalancing/rebalance_stats.js';
 export { balancedness, rankLoads } from '../experts/placement/balance.js';
 export type { BalancePoint } from './metrics/balance_series.js';

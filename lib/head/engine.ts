@@ -20,8 +20,9 @@ import { EngineError } from '../protocol/errors.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import { moveLimitsOf } from '../protocol/rank_job.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from '../protocol/request.js';
-import { checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
+import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { Generation } from './generation.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
 import type { OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
@@ -30,7 +31,7 @@ import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
 import { POLICIES } from './scheduling/policies.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad } from './scheduling/scheduler.js';
-import { Generation, Score } from './sequence.js';
+import { Score } from './score.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
 import { StepLoop, type OnLoss } from './step_loop.js';
 import type { StepObserver } from './observing/step_observer.js';
@@ -158,13 +159,15 @@ export class Engine implements TokenSource {
   async *generate(given: GenerationRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent, void, undefined> {
     const request = checkedGeneration(given, signal);
     const sequence = this.nextSequence++;
-    const sampling = this.samplingOf(request, sequence);
     checkGeneration(request, this, this.parts.config.model);
+    const sampling = this.samplingOf(request, sequence);
     const { promptTokenIds, maxNewTokens, returnRoutedExperts = false } = request;
-    const generation = new Generation(request, sampling.seed, this);
+    const generation = new Generation(request, sampling, this);
     const routedExperts = returnRoutedExperts || this.parts.observer?.wantsTokens === true;
-    const wants = { routedExperts, promptLogprobs: false, logits: false };
-    const queued = { sequence, promptTokenIds, maxNewTokens, sampling, wants };
+    const { logprobs = null, promptLogprobs = null } = request;
+    const wants = { routedExperts, logprobs, promptLogprobs, logits: false };
+    const endTokenIds = this.endTokenIdsOf(request);
+    const queued = { sequence, promptTokenIds, maxNewTokens, sampling, endTokenIds, wants };
     const release = this.requests.add(queued, generation, signal, request.id);
     this.loop.start();
     try {
@@ -184,7 +187,7 @@ export class Engine implements TokenSource {
     checkTokens(promptTokenIds, 0, this);
     const sequence = this.nextSequence++;
     const score = new Score(request, this.spec);
-    const wants = { routedExperts: true, promptLogprobs: true, logits: onLogits !== undefined };
+    const wants = { routedExperts: true, logprobs: null, promptLogprobs: 0, logits: onLogits !== undefined };
     const queued = { sequence, promptTokenIds, maxNewTokens: 0, sampling: GREEDY, wants };
     const release = this.requests.add(queued, score, signal);
     this.loop.start();
@@ -218,10 +221,16 @@ export class Engine implements TokenSource {
     await this.loop.idle();
   }
 
-  private samplingOf({ sampling = {} }: GenerationRequest, sequence: number): SamplingParams {
+  private samplingOf(request: GenerationRequest, sequence: number): SamplingParams {
     const drawn = Math.floor(uniform(this.parts.config.engine.seed, 0, sequence) * 2 ** 32);
-    const params = { ...GREEDY, seed: drawn, ...sampling };
+    const params = { ...GREEDY, seed: drawn, ...request.sampling };
     checkSampling(params);
+    checkSampledTokens(params, { vocabSize: this.spec.vocabSize, endTokenIds: this.endTokenIdsOf(request) });
     return params;
+  }
+
+  /** The model's own, also where they end nothing: vLLM keeps them back before `min_tokens` all the same (sampling_params.py). */
+  private endTokenIdsOf({ stopTokenIds = [] }: GenerationRequest): readonly number[] {
+    return [...new Set([...this.spec.eosTokenIds, ...stopTokenIds])];
   }
 }

@@ -7,6 +7,7 @@ import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from '../protocol/errors.js';
 import { limitsOf, type EngineLimits } from '../protocol/limits.js';
+import { checkListed, checkTokenIds, MAX_LISTED_TOKENS } from '../protocol/sampling.js';
 import type { CheckedGeneration } from './request_check.js';
 
 /** A model folder that was read and checked. */
@@ -41,21 +42,30 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
  * Whether the model of a folder can go on with a prompt.
  * @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED; NO_TOKENIZER for stop strings where the folder has none
  */
-export function checkGeneration(
-  { promptTokenIds, maxNewTokens, stop = [] }: CheckedGeneration,
-  model: OpenedModel,
-  folder: string,
-): void {
+export function checkGeneration(request: CheckedGeneration, model: OpenedModel, folder: string): void {
+  const { promptTokenIds, maxNewTokens, stop = [], stopTokenIds = [] } = request;
   if (promptTokenIds.length === 0) {
     throw new EngineError('INVALID_REQUEST', 'the prompt is empty: give at least one token');
   }
-  if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < 1) {
-    throw new EngineError('INVALID_REQUEST', `max_new_tokens is ${maxNewTokens}; give a whole number from 1`);
-  }
+  checkLength(request);
   if (stop.length > 0 && model.tokenizer === undefined) {
     throw new EngineError('NO_TOKENIZER', `${folder} has no tokenizer.json, which stop strings need`);
   }
+  checkListed('stop_token_ids', stopTokenIds, MAX_LISTED_TOKENS);
+  checkTokenIds('stop_token_ids', stopTokenIds, model.spec.vocabSize);
   checkTokens(promptTokenIds, maxNewTokens, model);
+}
+
+/** No token at all is asked for by those alone who ask for the prompt's log-probabilities. */
+function checkLength({ maxNewTokens, promptLogprobs, sampling = {} }: CheckedGeneration): void {
+  const least = promptLogprobs === undefined ? 1 : 0;
+  if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < least) {
+    throw new EngineError('INVALID_REQUEST', `max_new_tokens is ${maxNewTokens}; give a whole number from ${least}`);
+  }
+  const { minTokens = 0 } = sampling;
+  if (minTokens <= maxNewTokens) return;
+  const reason = `min_tokens is ${minTokens}, and max_new_tokens ${maxNewTokens}`;
+  throw new EngineError('INVALID_REQUEST', `${reason}; lower the first or raise the second`);
 }
 
 /** @throws EngineError INVALID_REQUEST for an id that the model doesn't have, CONTEXT_LENGTH_EXCEEDED */

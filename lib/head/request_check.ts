@@ -7,12 +7,20 @@ import * as z from 'zod';
 import { shown } from '../../base/foreign_text.js';
 import { isNear } from '../config/layers.js';
 import { EngineError } from '../protocol/errors.js';
-import type { GenerationRequest, ScoreRequest } from '../protocol/request.js';
+import { MAX_LOGPROBS, type GenerationRequest, type ScoreRequest } from '../protocol/request.js';
+import type { SamplingParams } from '../protocol/sampling.js';
 
 /** A list of numbers or a typed array of whole ones, as a list. What the numbers must be is checked with the model. */
 const tokenIds = z.custom<readonly number[]>(isTokenList, 'a list of token ids').transform((ids) => Array.from(ids));
+const biases = z.custom<SamplingParams['logitBias']>(isBiasList, 'a list of pairs [token id, bias]');
 const number = z.number({ error: 'a number' });
 const boolean = z.boolean({ error: 'true or false' });
+const text = z.string({ error: 'a text' });
+const wholeNumber = (least: number, most: number): z.ZodType<number> =>
+  number.refine((n) => Number.isInteger(n) && n >= least && n <= most, `a whole number from ${least} to ${most}`);
+
+const MAX_STOPS = 1024;
+const MAX_ID_LENGTH = 256;
 
 const generation = z.strictObject({
   promptTokenIds: tokenIds,
@@ -24,13 +32,28 @@ const generation = z.strictObject({
       topP: number,
       minP: number,
       repetitionPenalty: number,
+      presencePenalty: number,
+      frequencyPenalty: number,
+      logitBias: biases,
+      allowedTokenIds: tokenIds.nullable(),
+      minTokens: number,
       seed: number,
       choice: number,
     })
     .partial()
     .optional(),
-  stop: z.array(z.string()).max(1024).optional(),
+  stop: z
+    .array(text, { error: 'a list of texts' })
+    .max(MAX_STOPS, { error: `at most ${MAX_STOPS} texts` })
+    .optional(),
   ignoreEos: boolean.optional(),
+  stopTokenIds: tokenIds.optional(),
+  includeStop: boolean.optional(),
+  skipSpecialTokens: boolean.optional(),
+  logprobs: wholeNumber(0, MAX_LOGPROBS).optional(),
+  promptLogprobs: wholeNumber(0, MAX_LOGPROBS).optional(),
+  priority: wholeNumber(-(2 ** 31), 2 ** 31 - 1).optional(),
+  id: text.max(MAX_ID_LENGTH, { error: `a text of at most ${MAX_ID_LENGTH} characters` }).optional(),
   returnRoutedExperts: boolean.optional(),
 });
 
@@ -93,12 +116,8 @@ function reasonOf(issue: z.core.$ZodIssue, request: unknown, keys: readonly stri
   return `${what} is ${got === undefined ? 'missing' : shown(got)}; give ${expectedOf(issue)}`;
 }
 
-function expectedOf(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_type' && issue.expected === 'object') return 'an object';
-  if (issue.code === 'invalid_type' && issue.expected === 'array') return 'a list of texts';
-  if (issue.code === 'invalid_type' && issue.expected === 'string') return 'a text';
-  return issue.code === 'too_big' ? 'at most 1024 texts' : issue.message;
-}
+const expectedOf = (issue: z.core.$ZodIssue): string =>
+  issue.code === 'invalid_type' && issue.expected === 'object' ? 'an object' : issue.message;
 
 const SAMPLING_KEYS = Object.keys(generation.shape.sampling.unwrap().shape);
 
@@ -108,4 +127,9 @@ function isTokenList(value: unknown): value is readonly number[] {
   // Array.from fills the holes of a list, which `every` would skip.
   if (Array.isArray(value)) return Array.from(value as readonly unknown[]).every((id) => typeof id === 'number');
   return INTEGER_ARRAYS.some((kind) => value instanceof kind && value.length > 0); // 0: also where its memory was given away
+}
+
+function isBiasList(value: unknown): value is SamplingParams['logitBias'] {
+  const isPair = (pair: unknown): boolean => Array.isArray(pair) && pair.length === 2 && isTokenList(pair);
+  return Array.isArray(value) && Array.from(value as readonly unknown[]).every(isPair);
 }

@@ -56,7 +56,10 @@ export class Requests {
   next(): ScheduledPlan[] | null {
     const plans = this.scheduler.next();
     this.free(); // of sequences that gave way to what is planned
-    for (const move of this.scheduler.takeMoves()) this.onNews(move);
+    for (const move of this.scheduler.takeMoves()) {
+      if (move.kind === 'admitted') this.running.get(move.sequence)?.taker.admit?.(move.numCachedTokens);
+      this.onNews(move);
+    }
     return plans;
   }
 

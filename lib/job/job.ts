@@ -188,7 +188,7 @@ export class Job implements StepRunner {
     link.onMessage((message) => this.onMessage(rank, message));
     void link.closed.then((why) => {
       const how = why.kind === 'lost' ? why.why : 'closed';
-      this.losses.report(disconnect(rank, how, this.when()));
+      this.losses.report(disconnect(rank, how, this.when(rank)));
     });
   }
 
@@ -231,7 +231,7 @@ export class Job implements StepRunner {
 
   /** A rank's complaint about another one: where losses are masked, it waits for the head's word. */
   private accuse(rank: number, error: RemoteError): void {
-    this.losses.report(accusation(rank, error, this.when(), this.parts.onPeerLoss));
+    this.losses.report(accusation(rank, error, this.when(rank), this.parts.onPeerLoss));
   }
 
   /** A rank that ended for another one is a witness, not the cause; where losses are masked, it would not have ended for that. */
@@ -239,7 +239,7 @@ export class Job implements StepRunner {
     if (this.ended !== null) return;
     const isMasked = this.parts.onPeerLoss === 'mask';
     if (!isMasked && error.blames.some((blamed) => blamed !== rank)) return this.accuse(rank, error);
-    const report = ownFailure(rank, error, this.when());
+    const report = ownFailure(rank, error, this.when(rank));
     // Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another.
     if (isMasked && error.code === 'NOT_FINITE') this.fail(report.error);
     else this.losses.report(report);
@@ -251,8 +251,9 @@ export class Job implements StepRunner {
     this.losses.report(lateRanks(missing, `finish step ${step}`, this.parts.stepTimeoutMs, note));
   }
 
-  private when(): string {
-    const step = this.running[0]?.step ?? this.lastStep;
+  /** The step that a rank is at: the first that it hasn't answered. */
+  private when(rank: number): string {
+    const step = this.running.find(({ missing }) => missing.has(rank))?.step ?? this.lastStep;
     return step === 0 ? ' before the first step' : ` in step ${step}`;
   }
 

@@ -8,7 +8,7 @@ export type TokenArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int
 export interface GenerationRequest {
   /** At least one; text is tokenized by the caller. Whole-number typed arrays are taken too. */
   readonly promptTokenIds: readonly number[] | TokenArray;
-  /** At least 1; prompt and output together must fit the context. */
+  /** At least 1, or 0 with {@link promptLogprobs}; prompt and output together must fit the context. */
   readonly maxNewTokens: number;
   /** Default greedy. An unset seed is drawn from `engine.seed` and reported. */
   readonly sampling?: Partial<SamplingParams>;
@@ -16,9 +16,9 @@ export interface GenerationRequest {
   readonly stop?: readonly string[];
   /** Go on after the model's end-of-sequence token. Default false. */
   readonly ignoreEos?: boolean;
-  /** Output ends with any of these too. */
+  /** Output ends with any of these too; at most 1024. */
   readonly stopTokenIds?: readonly number[];
-  /** The stop string that ended the output stays in its text. Default false. */
+  /** The stop string, stop token or end token that ended the output stays in its text. Default false. */
   readonly includeStop?: boolean;
   /** Leave special tokens out of the text. Default true. */
   readonly skipSpecialTokens?: boolean;
@@ -26,9 +26,9 @@ export interface GenerationRequest {
   readonly logprobs?: number;
   /** The same of each token of the prompt: a `prompt` event comes first. No token of the prompt is taken from the prefix cache then. Default: none. */
   readonly promptLogprobs?: number;
-  /** Lower comes first where `engine.scheduling` is `priority`: a whole number. Default 0. */
+  /** Lower comes first where `engine.scheduling` is `priority`: a whole number of 32 bits. Default 0. */
   readonly priority?: number;
-  /** Names the request in logs and traces. Default: none. */
+  /** Names the request in logs and traces; at most 256 characters. Default: none. */
   readonly id?: string;
   /** Report the experts of every token. Default false. */
   readonly returnRoutedExperts?: boolean;
@@ -40,7 +40,7 @@ export const MAX_LOGPROBS = 20;
 /** How likely the model found a token, before anything that sampling does: natural logarithms of the softmax of its logits. */
 export interface TokenLogprobs {
   readonly logprob: number;
-  /** 1 = the most likely one. */
+  /** 1 = the most likely one; of equally likely ones the lower token comes first. */
   readonly rank: number;
   /** The most likely tokens, most likely first, as many as were asked for. */
   readonly top: readonly { readonly tokenId: number; readonly logprob: number }[];
@@ -48,7 +48,7 @@ export interface TokenLogprobs {
 
 /** Why a sequence ended. */
 export type FinishReason =
-  | 'stop' // an end-of-sequence token or a stop string
+  | 'stop' // an end-of-sequence token, a stop token or a stop string
   | 'length'; // maxNewTokens
 
 /** What becomes of a request: a `token` event for each token, then one `finished`. */

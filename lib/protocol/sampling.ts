@@ -44,12 +44,18 @@ export const GREEDY: SamplingParams = {
   choice: 0,
 };
 
+/** The most tokens that can have a bias, and that can end a sequence besides the model's own. */
+export const MAX_LISTED_TOKENS = 1024;
+
+/** Which tokens there are, and which of them can't come before `minTokens` others. */
+export interface Vocabulary {
+  readonly vocabSize: number;
+  readonly endTokenIds: readonly number[];
+}
+
 /** @throws EngineError INVALID_REQUEST naming the parameter and its range */
 export function checkSampling(params: SamplingParams): void {
-  const check = (isValid: boolean, name: string, value: number, range: string): void => {
-    if (!isValid) throw new EngineError('INVALID_REQUEST', `${name} is ${value}; give ${range}`);
-  };
-  const { temperature, topK, topP, minP, repetitionPenalty, seed, choice } = params;
+  const { temperature, topK, topP, minP, repetitionPenalty, minTokens, seed, choice } = params;
   check(temperature >= 0 && Number.isFinite(temperature), 'temperature', temperature, 'a number from 0');
   check(topK >= 0 && Number.isInteger(topK), 'top_k', topK, 'a whole number from 0 (0 = off)');
   check(topP > 0 && topP <= 1, 'top_p', topP, 'a number over 0, up to 1');
@@ -60,6 +66,55 @@ export function checkSampling(params: SamplingParams): void {
     repetitionPenalty,
     'a number from 0.001 to 1000',
   );
+  for (const [name, penalty] of [
+    ['presence_penalty', params.presencePenalty],
+    ['frequency_penalty', params.frequencyPenalty],
+  ] as const) {
+    check(Math.abs(penalty) <= 2, name, penalty, 'a number from −2 to 2');
+  }
+  check(Number.isSafeInteger(minTokens) && minTokens >= 0, 'min_tokens', minTokens, 'a whole number from 0');
   check(Number.isSafeInteger(seed) && seed >= 0, 'seed', seed, 'a whole number from 0 to 2^53 − 1');
   check(Number.isSafeInteger(choice) && choice >= 0, 'choice', choice, 'a whole number from 0 to 2^53 − 1');
+}
+
+/** Whether the tokens that are named exist, and whether any may come. @throws EngineError INVALID_REQUEST naming the parameter */
+export function checkSampledTokens(params: SamplingParams, { vocabSize, endTokenIds }: Vocabulary): void {
+  const { logitBias, allowedTokenIds, minTokens } = params;
+  checkListed('logit_bias', logitBias, MAX_LISTED_TOKENS);
+  checkTokenIds(
+    'logit_bias',
+    logitBias.map(([token]) => token),
+    vocabSize,
+  );
+  for (const [token, bias] of logitBias) {
+    check(Math.abs(bias) <= 100, `logit_bias of token ${token}`, bias, 'a number from −100 to 100');
+  }
+  checkListed('allowed_token_ids', allowedTokenIds ?? [], vocabSize);
+  checkTokenIds('allowed_token_ids', allowedTokenIds ?? [], vocabSize);
+  const ends = new Set(minTokens > 0 ? endTokenIds : []);
+  const allowed = new Set(allowedTokenIds ?? []);
+  const numLeft = allowedTokenIds === null ? vocabSize - ends.size : [...allowed].filter((id) => !ends.has(id)).length;
+  if (numLeft > 0) return;
+  const reason = allowed.size === 0 && allowedTokenIds !== null ? 'allowed_token_ids is empty' : ONLY_ENDS;
+  throw new EngineError('INVALID_REQUEST', `${reason}; allow a token more`);
+}
+
+/** @throws EngineError INVALID_REQUEST for an id that the model doesn't have */
+export function checkTokenIds(name: string, ids: readonly number[], vocabSize: number): void {
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong === undefined) return;
+  const reason = `${name} has token id ${wrong}, outside the model's vocabulary`;
+  throw new EngineError('INVALID_REQUEST', `${reason}; give ids from 0 to ${vocabSize - 1}`);
+}
+
+/** @throws EngineError INVALID_REQUEST for a list that is longer than `most` */
+export function checkListed(name: string, list: readonly unknown[], most: number): void {
+  if (list.length <= most) return;
+  throw new EngineError('INVALID_REQUEST', `${name} has ${list.length} tokens; give at most ${most}`);
+}
+
+const ONLY_ENDS = 'min_tokens lets no token come: all that may come end the sequence';
+
+function check(isValid: boolean, name: string, value: number, range: string): void {
+  if (!isValid) throw new EngineError('INVALID_REQUEST', `${name} is ${value}; give ${range}`);
 }

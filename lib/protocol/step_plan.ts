@@ -27,6 +27,10 @@ export interface SequenceStart {
   readonly blocks: readonly number[];
   /** Those tokens; they fill the blocks. */
   readonly tokenIds: readonly number[];
+  /** Tokens of its prompt: those behind them are its output. */
+  readonly numPromptTokens: number;
+  /** Tokens that can't come before `sampling.minTokens` others did. */
+  readonly endTokenIds: readonly number[];
   readonly sampling: SamplingParams;
   readonly wants: SequenceWants;
 }
@@ -34,7 +38,10 @@ export interface SequenceStart {
 /** What a request asks for besides tokens. */
 export interface SequenceWants {
   readonly routedExperts: boolean;
-  readonly promptLogprobs: boolean;
+  /** How likely each generated token was, and this many of the most likely ones in its place; null: not asked for. */
+  readonly logprobs: number | null;
+  /** The same of each token of the prompt. */
+  readonly promptLogprobs: number | null;
   readonly logits: boolean;
 }
 
@@ -104,12 +111,26 @@ export interface SequenceOutput {
   readonly tokenId: number | null;
   /** Per token of the part and MoE layer, K experts each: [n·L·K]. */
   readonly routedExperts?: Uint16Array;
-  /** For each token of the part, the log-probability of the prompt token after it, in nats; NaN after the last. */
-  readonly promptLogprobs?: Float64Array;
+  /** Of the sampled token. */
+  readonly logprobs?: LogprobTable;
+  /** Of the prompt tokens that come after each token of the part: one fewer where the prompt ends with it. */
+  readonly promptLogprobs?: LogprobTable;
   /** [n·V] */
   readonly logits?: Float32Array;
   /** Positions of the part's tokens that lost at least one expert, ascending; absent where none did. */
   readonly degraded?: readonly number[];
+}
+
+/** How likely the model found n tokens, each in its place, and k of the most likely ones there, before anything that sampling does. */
+export interface LogprobTable {
+  /** [n], natural logarithms */
+  readonly logprobs: Float64Array;
+  /** [n], 1 = the most likely one; of equally likely ones the lower token comes first */
+  readonly ranks: Int32Array;
+  /** [n·k], most likely first */
+  readonly topTokenIds: Int32Array;
+  /** [n·k] */
+  readonly topLogprobs: Float64Array;
 }
 
 /** Counters of one rank since it started. */

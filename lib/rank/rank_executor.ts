@@ -11,12 +11,12 @@ import { numKernelRuns, tensorMemory, tensorTransfers } from '../../compute/tfjs
 import type { WeightSource } from '../../compute/base/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { HiddenStates, SequencePart } from '../model/decoder/decoder.js';
-import type { LogitRow } from '../model/decoder/logits.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
+import { MAX_RARE_BYTES } from '../model/weights/footprint.js';
 import type { Transformer } from '../model/transformer.js';
 import { InternalError } from '../../base/coded_error.js';
+import { PartOutput, type SequenceState } from './part_output.js';
 import { RankPlacement } from './rank_placement.js';
-import { logProbability, sampleToken } from './sampler.js';
 import {
   SAMPLED,
   type FreeOrder,
@@ -24,7 +24,6 @@ import {
   type PlanPart,
   type RankStats,
   type SequenceOutput,
-  type SequenceStart,
   type StepPlan,
   type StepResult,
 } from '../protocol/step_plan.js';
@@ -49,19 +48,12 @@ export interface RankExecutorParts {
   readonly load: LoadMonitor;
   /** Choices per rank that computes them. */
   readonly rankLoad: LoadMonitor;
+  /** Room for logits: those of a step that needs more come in several rounds. Default: what a rank's footprint leaves for them. */
+  readonly maxLogitBytes?: number;
 }
 
 /** How often the process's memory is asked for. */
 const RSS_EVERY_STEPS = 16;
-
-interface SequenceState extends SequenceStart {
-  /** Of all its tokens so far. */
-  readonly blocks: number[];
-  /** Prompt and output so far. */
-  readonly tokenIds: number[];
-  /** The token that was sampled last; {@link SAMPLED} stands for it. */
-  sampled: number;
-}
 
 /** One rank's part of every step. */
 export class RankExecutor {
@@ -100,8 +92,7 @@ export class RankExecutor {
     load.reset();
     rankLoad.reset();
     for (const start of plan.begin) {
-      const own = { blocks: [...start.blocks], tokenIds: [...start.tokenIds], sampled: SAMPLED };
-      this.sequences.set(start.sequence, { ...start, ...own });
+      this.sequences.set(start.sequence, { ...start, blocks: [...start.blocks], tokenIds: [...start.tokenIds] });
     }
     const parts = plan.parts.map((part) => this.withSampled(part));
     const { states, routings } = await model.forward({
@@ -182,7 +173,7 @@ export class RankExecutor {
   /** A part with the token that the head doesn't know yet. */
   private withSampled(part: PlanPart): PlanPart {
     if (part.tokenIds[0] !== SAMPLED) return part;
-    return { ...part, tokenIds: [this.sequence(part.sequence).sampled] };
+    return { ...part, tokenIds: [this.sequence(part.sequence).tokenIds[part.position]!] };
   }
 
   private sequenceParts(parts: readonly PlanPart[]): SequencePart[] {
@@ -205,65 +196,43 @@ export class RankExecutor {
     return state;
   }
 
-  /** Samples and reports, with one trip through the head of the model for all sequences that need logits. */
+  /** Samples and reports, with one trip through the head of the model for all sequences that need logits, where there is room for them. */
   private async outputs(
     parts: readonly PlanPart[],
     states: HiddenStates,
     routings: readonly Routing[],
   ): Promise<SequenceOutput[]> {
-    const { model } = this.parts;
-    const rows: number[] = [];
-    const degraded = degradedRows(
-      this.placement.current,
-      routings.map(({ topkIdx }) => topkIdx),
-      model.spec.moe.gate.numTopk,
-    );
+    const { numTopk } = this.parts.model.spec.moe.gate;
+    const chosen = routings.map(({ topkIdx }) => topkIdx);
+    const degraded = degradedRows(this.placement.current, chosen, numTopk);
     let rowStart = 0;
-    const wanted = parts.map((part) => {
-      const { wants } = this.sequence(part.sequence);
+    const outputs = parts.map((part) => {
       const first = rowStart;
-      const numTokens = part.tokenIds.length;
-      rowStart += numTokens;
-      const isEvery = !part.isReplay && (wants.promptLogprobs || wants.logits);
-      const own = isEvery ? range(first, numTokens) : part.sample ? [first + numTokens - 1] : [];
-      const logitStart = rows.length;
-      rows.push(...own);
-      return { part, first, logitStart, numLogits: own.length };
+      rowStart += part.tokenIds.length;
+      return new PartOutput(part, this.advanced(part), first);
     });
-    const logits = rows.length === 0 ? [] : await states.logits(rows);
-    return wanted.map(({ part, first, logitStart, numLogits }) => {
-      const own = logits.slice(logitStart, logitStart + numLogits);
-      const lacking = degraded.filter((row) => row >= first && row < first + part.tokenIds.length);
-      return {
-        ...this.output(part, own, first, routings),
-        ...(lacking.length > 0 && { degraded: lacking.map((row) => row - first + part.position) }),
-      };
-    });
+    const wanted = outputs.flatMap((output) => output.rows.map((row) => ({ output, row })));
+    for (const round of this.rounds(wanted)) {
+      const logits = await states.logits(round.map(({ row }) => row));
+      for (const [i, { output }] of round.entries()) output.take(logits[i]!);
+    }
+    return outputs.map((output) => output.result({ routings, numTopk, degraded }));
   }
 
-  /** `logits` of this part: of every token, or of the last, or none. */
-  private output(
-    part: PlanPart,
-    logits: readonly LogitRow[],
-    first: number,
-    routings: readonly Routing[],
-  ): SequenceOutput {
-    const state = this.sequence(part.sequence);
-    const { moe } = this.parts.model.spec;
-    state.tokenIds.length = part.position;
-    state.tokenIds.push(...part.tokenIds);
-    if (part.isReplay) return { sequence: part.sequence, tokenId: null };
-    const { wants, sampling } = state;
-    if (part.sample) state.sampled = sampleToken(logits.at(-1)!, sampling, state.tokenIds);
-    return {
-      sequence: part.sequence,
-      tokenId: part.sample ? state.sampled : null,
-      ...(wants.routedExperts && {
-        routedExperts: routedExperts(routings, first, part.tokenIds.length, moe.gate.numTopk),
-      }),
-      ...(wants.promptLogprobs && part.isPrompt && { promptLogprobs: promptLogprobs(part, logits) }),
-      ...(wants.logits && { logits: joined(logits) }),
-    };
+  /** As many at once as there is room for their logits. */
+  private rounds<T>(wanted: readonly T[]): T[][] {
+    const { model, maxLogitBytes = MAX_RARE_BYTES } = this.parts;
+    const size = Math.max(1, Math.floor(maxLogitBytes / (4 * model.spec.vocabSize)));
+    const numRounds = Math.ceil(wanted.length / size);
+    return Array.from({ length: numRounds }, (_, i) => wanted.slice(i * size, (i + 1) * size));
+  }
+
+  /** A sequence with the tokens of its part. */
+  private advanced({ sequence, position, tokenIds }: PlanPart): SequenceState {
+    const state = this.sequence(sequence);
+    state.tokenIds.length = position;
+    state.tokenIds.push(...tokenIds);
+    return state;
   }
 }
 
@@ -285,33 +254,3 @@ function forcedExperts(parts: readonly PlanPart[], spec: ModelSpec): { readonly 
   }
   return { forcedExperts: layers };
 }
-
-/** [n·L·K] of rows first … first + n − 1. */
-function routedExperts(routings: readonly Routing[], first: number, numTokens: number, numTopk: number): Uint16Array {
-  const experts = new Uint16Array(numTokens * routings.length * numTopk);
-  let next = 0;
-  for (let row = first; row < first + numTokens; row++) {
-    for (const { topkIdx } of routings) {
-      experts.set(topkIdx.subarray(row * numTopk, (row + 1) * numTopk), next);
-      next += numTopk;
-    }
-  }
-  return experts;
-}
-
-function promptLogprobs(part: PlanPart, logits: readonly LogitRow[]): Float64Array {
-  return Float64Array.from(part.tokenIds, (_, i) => {
-    const next = part.tokenIds[i + 1] ?? part.nextPromptToken;
-    return next === null ? NaN : logProbability(logits[i]!.values(), next);
-  });
-}
-
-/** [rows·V] */
-function joined(rows: readonly LogitRow[]): Float32Array {
-  const vocabSize = rows[0]?.vocabSize ?? 0;
-  const values = new Float32Array(rows.length * vocabSize);
-  for (const [i, row] of rows.entries()) values.set(row.values(), i * vocabSize);
-  return values;
-}
-
-const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);

@@ -4,8 +4,14 @@ import { TokenizerError } from './errors.js';
 export interface StopScan {
   /** Text that certainly comes before any stop string: to be handed on. */
   readonly text: string;
-  /** The stop string that was found; text ends before it, and nothing follows. */
+  /** The stop string that was found; text ends before it, or behind it where it is included, and nothing follows. */
   readonly stop: string | undefined;
+}
+
+/** What becomes of a stop string. */
+export interface StopScannerOptions {
+  /** It stays in the text. Default false. */
+  readonly isIncluded?: boolean | undefined;
 }
 
 /**
@@ -22,7 +28,10 @@ export class StopScanner {
    * @param stops none of them empty; none at all is allowed and holds nothing back
    * @throws TokenizerError INVALID_ARGUMENT
    */
-  constructor(private readonly stops: readonly string[]) {
+  constructor(
+    private readonly stops: readonly string[],
+    private readonly options: StopScannerOptions = {},
+  ) {
     if (!stops.includes('')) return;
     throw new TokenizerError('INVALID_ARGUMENT', 'a stop string is empty; give stop strings of at least one character');
   }
@@ -31,11 +40,17 @@ export class StopScanner {
   push(piece: string): StopScan {
     if (this.found !== undefined) return { text: '', stop: this.found };
     const seen = this.held + piece;
-    const match = firstMatch(seen, this.stops);
-    const numSafe = match?.begin ?? seen.length - numHeldBack(seen, this.stops);
-    this.found = match?.stop;
-    this.held = match === undefined ? seen.slice(numSafe) : '';
-    return { text: seen.slice(0, numSafe), stop: this.found };
+    const match = firstMatch(seen, this.stops, this.held.length);
+    if (match === undefined) return this.hold(seen);
+    this.found = match.stop;
+    this.held = '';
+    const { begin, end } = match;
+    return { text: seen.slice(0, this.options.isIncluded === true ? end : begin), stop: match.stop };
+  }
+
+  /** Takes the next piece, where no stop string that ends in it counts; one that begins in it may. */
+  pass(piece: string): StopScan {
+    return this.hold(this.held + piece);
   }
 
   /** The text that was held back, when no more text comes. */
@@ -44,18 +59,29 @@ export class StopScanner {
     this.held = '';
     return rest;
   }
+
+  private hold(seen: string): StopScan {
+    const numSafe = seen.length - numHeldBack(seen, this.stops);
+    this.held = seen.slice(numSafe);
+    return { text: seen.slice(0, numSafe), stop: undefined };
+  }
 }
 
 interface Match {
   readonly stop: string;
   readonly begin: number;
+  readonly end: number;
 }
 
-function firstMatch(text: string, stops: readonly string[]): Match | undefined {
+/** Of the stop strings that end behind the first `numOld` characters. */
+function firstMatch(text: string, stops: readonly string[], numOld: number): Match | undefined {
   return stops
-    .map((stop) => ({ stop, begin: text.indexOf(stop) }))
+    .map((stop) => {
+      const begin = text.indexOf(stop, Math.max(0, numOld + 1 - stop.length));
+      return { stop, begin, end: begin + stop.length };
+    })
     .filter(({ begin }) => begin >= 0)
-    .sort((a, b) => a.begin + a.stop.length - (b.begin + b.stop.length) || a.begin - b.begin)[0];
+    .sort((a, b) => a.end - b.end || a.begin - b.begin)[0];
 }
 
 /** Length of the longest end of the text with which a stop string begins. */

@@ -1,19 +1,43 @@
 /** Sampling, slow and obvious: whole-vocabulary probabilities that each filter sets to zero and renormalises. */
 import type { SamplingParams } from '../../lib/protocol/sampling.js';
 
-/** The probability of every token of the vocabulary after `history`; ties favour the lower token. */
-export function distributionRef(
+/** What came before a token, and which tokens may not come too early. */
+export interface HistoryRef {
+  readonly prompt: readonly number[];
+  readonly output: readonly number[];
+  readonly ends: readonly number[];
+}
+
+/** Logits as a request changes them, float32 after each step. */
+export function adjustedRef(
   logits: ArrayLike<number>,
   params: SamplingParams,
-  history: readonly number[],
+  { prompt, output, ends }: HistoryRef,
 ): number[] {
-  const { temperature, minP, topK, topP, repetitionPenalty } = params;
-  // 1. Penalty, once per token that occurred, rounded to float32 as logits are.
-  const scores = Array.from(logits, (logit, token) => {
-    if (!history.includes(token)) return logit;
-    return Math.fround(logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty);
+  const { allowedTokenIds, minTokens, logitBias, repetitionPenalty } = params;
+  return Array.from(logits, (logit, token) => {
+    const isAllowed = allowedTokenIds === null || allowedTokenIds.includes(token);
+    const isEarlyEnd = output.length < minTokens && ends.includes(token);
+    if (!isAllowed || isEarlyEnd) return -Infinity;
+    let score = logit;
+    for (const [biased, bias] of logitBias) if (biased === token) score = Math.fround(score + bias);
+    if (prompt.includes(token) || output.includes(token)) {
+      score = Math.fround(score > 0 ? score / repetitionPenalty : score * repetitionPenalty);
+    }
+    const count = output.filter((other) => other === token).length;
+    score = Math.fround(score - params.frequencyPenalty * count);
+    return count > 0 ? Math.fround(score - params.presencePenalty) : score;
   });
-  const ranking = scores.map((_, token) => token).sort((a, b) => scores[b]! - scores[a]! || a - b);
+}
+
+/** The probability of every token of the vocabulary after `history`; ties favour the lower token. */
+export function distributionRef(logits: ArrayLike<number>, params: SamplingParams, history: HistoryRef): number[] {
+  const { temperature, minP, topK, topP } = params;
+  // 1. What is allowed, biased and penalised.
+  const scores = adjustedRef(logits, params, history);
+  const ranking = scores
+    .map((_, token) => token)
+    .sort((a, b) => (scores[b] === scores[a] ? a - b : scores[b]! - scores[a]!));
   if (temperature === 0) return scores.map((_, token) => (token === ranking[0] ? 1 : 0));
   // 2. Temperature.
   const highest = scores[ranking[0]!]!;

@@ -10,6 +10,8 @@ export interface SequenceRequest {
   /** 0: only score the prompt. */
   readonly maxNewTokens: number;
   readonly sampling: SamplingParams;
+  /** Tokens that can't come before `sampling.minTokens` others did. Default: none. */
+  readonly endTokenIds?: readonly number[];
   readonly wants: SequenceWants;
 }
 
@@ -51,7 +53,7 @@ export const numKnownTokens = ({ promptTokenIds, outputTokenIds }: Progress): nu
 
 /** Nothing is asked of single tokens of the prompt, so that another sequence may have computed them. */
 export const maySkipTokens = ({ wants }: Progress): boolean =>
-  !wants.routedExperts && !wants.promptLogprobs && !wants.logits;
+  !wants.routedExperts && wants.promptLogprobs === null && !wants.logits;
 
 /** Steps that run compute it. */
 export const isComputing = ({ numPlanned, numComputed }: Running): boolean => numPlanned > numComputed;
@@ -69,14 +71,18 @@ export const viewOf = (state: Running): RunningView => {
 };
 
 /** For a sequence of which its rank computed nothing yet. */
-export const startOf = ({ sequence, blocks, promptTokenIds, numShared, sampling, wants }: Running, blockSize: number) =>
-  ({
+export function startOf(state: Running, blockSize: number): SequenceStart {
+  const { sequence, blocks, promptTokenIds, endTokenIds = [], numShared, sampling, wants } = state;
+  return {
     sequence,
     blocks: blocks.slice(0, numShared / blockSize),
     tokenIds: promptTokenIds.slice(0, numShared),
+    numPromptTokens: promptTokenIds.length,
+    endTokenIds,
     sampling,
     wants,
-  }) satisfies SequenceStart;
+  };
+}
 
 /** Its next tokens; it holds their blocks. */
 export function partOf(state: Running, numTokens: number, blockSize: number): PlanPart {

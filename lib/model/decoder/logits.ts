@@ -5,7 +5,7 @@ export interface LogitRow {
   values(): Float32Array;
   /** The first token whose logit is NaN or infinite; −1: all are finite. */
   firstNonFinite(): number;
-  /** The k tokens with the largest logits, best first, the lower token on ties; 1 ≤ k ≤ V, all finite. */
+  /** The k tokens with the largest logits, best first, the lower token on ties; 1 ≤ k ≤ V, all finite, or −∞ where they are JavaScript's. */
   best(k: number): number[];
   /** A token's logit. */
   at(token: number): number;
@@ -37,6 +37,7 @@ class FloatRow implements LogitRow {
   best(k: number): number[] {
     const { logits } = this;
     if (k === 1) return [argmax(logits)];
+    if (k <= FEW) return fewBest(logits, k);
     return Array.from(logits, (_, token) => token)
       .sort((a, b) => logits[b]! - logits[a]! || a - b)
       .slice(0, k);
@@ -45,6 +46,22 @@ class FloatRow implements LogitRow {
   at(token: number): number {
     return this.logits[token]!;
   }
+}
+
+/** Up to here, keeping the best in order costs less than sorting all. */
+const FEW = 64;
+
+function fewBest(logits: Float32Array, k: number): number[] {
+  const best: number[] = [];
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token]!;
+    if (best.length === k && logit <= logits[best[k - 1]!]!) continue;
+    let place = best.length;
+    while (place > 0 && logit > logits[best[place - 1]!]!) place--;
+    best.splice(place, 0, token);
+    if (best.length > k) best.pop();
+  }
+  return best;
 }
 
 function argmax(logits: Float32Array): number {

@@ -153,8 +153,8 @@ export function cachedFloatsPerToken(spec: ModelSpec, { compute }: Pick<Residenc
   return (spec.attention.kind === 'mla' ? 2 : 1) * kvFloatsPerToken(spec);
 }
 
-/** What steps need that come rarely is counted up to here. */
-const MAX_RARE_BYTES = 2 ** 28;
+/** What steps need that comes rarely is counted up to here, in bytes; of logits, no more are held at once. */
+export const MAX_RARE_BYTES = 2 ** 28;
 
 /** Rows, an output for each of their choices, and sums of those. */
 function receivedBytes(

@@ -35,6 +35,8 @@ export interface LocalJobOptions {
   /** Default 'balanced'. */
   readonly replicaChoice?: ReplicaChoice;
   readonly residence?: Partial<ResidenceChoice>;
+  /** Room for the logits of a step. Default: a rank's own. */
+  readonly maxLogitBytes?: number;
 }
 
 const AS_STORED: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'auto' };
@@ -85,7 +87,8 @@ export async function loadRanks(
       const model = loaded({ ep, replicas });
       models[rank] = model;
       const shared = { placement, ep, mesh, countGather, timeoutMs, disk, clock, load, rankLoad };
-      return new RankExecutor({ model, ...shared });
+      const { maxLogitBytes } = options;
+      return new RankExecutor({ model, ...shared, ...(maxLogitBytes !== undefined && { maxLogitBytes }) });
     }),
   );
   const executors = await loading.catch(async (error: unknown) => {
@@ -164,8 +167,8 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
 
 /** A sequence that wants everything. */
 export const startOf = (sequence: number, sampling: SamplingParams = GREEDY): SequenceStart => ({
-  ...{ sequence, blocks: [], tokenIds: [], sampling },
-  wants: { routedExperts: true, promptLogprobs: true, logits: true },
+  ...{ sequence, blocks: [], tokenIds: [], numPromptTokens: 0, endTokenIds: [], sampling },
+  wants: { routedExperts: true, logprobs: null, promptLogprobs: 0, logits: true },
 });
 
 const BLOCKS_PER_SEQUENCE = 32;

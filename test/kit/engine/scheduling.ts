@@ -31,7 +31,7 @@ export const request = (
   promptTokenIds: Array.from({ length: promptLength }, (_, i) => family * 1000 + i),
   maxNewTokens,
   sampling: GREEDY,
-  wants: { routedExperts: false, promptLogprobs: logits, logits },
+  wants: { routedExperts: false, logprobs: null, promptLogprobs: logits ? 0 : null, logits },
 });
 
 /** What a sequence samples at a position: nothing that stands for something else. */

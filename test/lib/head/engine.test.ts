@@ -63,6 +63,41 @@ describe('the engine', function () {
     expect(ended.at(-1)).to.include({ reason: 'stop' });
   });
 
+  it('lets come what is allowed, and ends no sooner than asked', async () => {
+    const sampling = { allowedTokenIds: [1, 7, 8], logitBias: [[1, 100]], minTokens: 3 } as const;
+    const events = await eventsOf(engine, { ignoreEos: false, sampling });
+    expect(
+      tokensOf(events)
+        .slice(0, 3)
+        .every((token) => [7, 8].includes(token)),
+    ).to.equal(true);
+    expect(tokensOf(events).slice(3)).to.deep.equal([1]);
+    expect(events.at(-1)).to.include({ reason: 'stop', stoppedBy: null });
+    const [stop] = tokensOf(events);
+    const stopped = await eventsOf(engine, { sampling: { ...sampling, logitBias: [] }, stopTokenIds: [stop!] });
+    expect(tokensOf(stopped).slice(0, 3)).to.not.include(stop);
+    // Ends that are ignored may not come early either.
+    const ignored = tokensOf(await eventsOf(engine, { ignoreEos: true, sampling }));
+    expect(ignored.slice(0, 3)).to.deep.equal(tokensOf(events).slice(0, 3));
+    expect(ignored.slice(3)).to.deep.equal([1, 1, 1, 1, 1]);
+  });
+
+  it('tells at the end how much of a prompt was in the cache', async () => {
+    const other = await start(['engine.block_size=4', 'engine.max_num_seqs=2', 'parallel.ranks=1']);
+    try {
+      const cached: number[] = [];
+      for await (const event of other.generate({ promptTokenIds: PROMPT, maxNewTokens: 9, ignoreEos: true })) {
+        if (event.kind === 'finished') cached.push(event.numCachedTokens);
+        if (cached.length > 0 || event.kind !== 'token') continue;
+        const beside = (await eventsOf(other, { maxNewTokens: 1 })).at(-1)!;
+        if (beside.kind === 'finished') cached.push(beside.numCachedTokens);
+      }
+      expect(cached).to.deep.equal([4, 0]); // one of them has to be computed: the second block isn't shared
+    } finally {
+      await other.close();
+    }
+  });
+
   it('reports the experts of every token that was computed', async () => {
     const events = await eventsOf(engine, { returnRoutedExperts: true });
     const last = events.at(-1)!;

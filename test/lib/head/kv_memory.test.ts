@@ -15,7 +15,7 @@ const PROMPT = tinyGolden(MODEL).prompt_token_ids;
 const NUM_NEW = 12;
 /** 24 + 12 − 1 tokens: nine blocks of four. */
 const NUM_BLOCKS = 10;
-const SAMPLING = { temperature: 1.5, repetitionPenalty: 1.3, seed: 11 };
+const SAMPLING = { temperature: 1.5, repetitionPenalty: 1.3, frequencyPenalty: 0.4, presencePenalty: 0.3, seed: 11 };
 
 interface Outcome {
   readonly tokenIds: readonly (readonly number[])[];

@@ -77,6 +77,37 @@ describe('a request', function () {
     [{ ...GOOD, sampling: { choice: 0.5 } }, /choice is 0.5/],
     [{ ...GOOD, sampling: { repetitionPenalty: 1e-300 } }, /repetition_penalty is 1e-300/],
     [{ ...GOOD, sampling: [] }, /"sampling" is \[\]; give an object/],
+    [{ ...GOOD, sampling: { presencePenalty: 3 } }, /presence_penalty is 3; give a number from −2 to 2/],
+    [{ ...GOOD, sampling: { frequencyPenalty: '1' } }, /"sampling.frequencyPenalty" is "1"; give a number/],
+    [
+      { ...GOOD, sampling: { logitBias: { 5: 1 } } },
+      /"sampling.logitBias" is \{"5":1\}; give a list of pairs \[token id, bias\]/,
+    ],
+    [{ ...GOOD, sampling: { logitBias: [[5]] } }, /"sampling.logitBias" is \[\[5\]\]; give a list of pairs/],
+    [{ ...GOOD, sampling: { logitBias: [[5, '1']] } }, /"sampling.logitBias" is .*; give a list of pairs/],
+    [{ ...GOOD, sampling: { logitBias: [[1e9, 1]] } }, /logit_bias has token id 1000000000, outside/],
+    [{ ...GOOD, sampling: { allowedTokenIds: 5 } }, /"sampling.allowedTokenIds" is 5; give a list of token ids/],
+    [{ ...GOOD, sampling: { allowedTokenIds: [] } }, /allowed_token_ids is empty/],
+    [
+      { ...GOOD, sampling: { minTokens: 5 } },
+      /min_tokens is 5, and max_new_tokens 4; lower the first or raise the second/,
+    ],
+    [{ ...GOOD, sampling: { minTokens: 0.5 } }, /min_tokens is 0.5; give a whole number from 0/],
+    [{ ...GOOD, stopTokenIds: 5 }, /"stopTokenIds" is 5; give a list of token ids/],
+    [{ ...GOOD, stopTokenIds: [-1] }, /stop_token_ids has token id -1, outside/],
+    [{ ...GOOD, stopTokenIds: new Array(1025).fill(1) }, /stop_token_ids has 1025 tokens; give at most 1024/],
+    [{ ...GOOD, includeStop: 1 }, /"includeStop" is 1; give true or false/],
+    [{ ...GOOD, skipSpecialTokens: 'no' }, /"skipSpecialTokens" is "no"; give true or false/],
+    [{ ...GOOD, logprobs: 21 }, /"logprobs" is 21; give a whole number from 0 to 20/],
+    [{ ...GOOD, logprobs: true }, /"logprobs" is true; give a number/],
+    [{ ...GOOD, promptLogprobs: -1 }, /"promptLogprobs" is -1; give a whole number from 0 to 20/],
+    [{ ...GOOD, promptLogprobs: 1, maxNewTokens: -1 }, /max_new_tokens is -1; give a whole number from 0/],
+    [{ ...GOOD, maxNewTokens: 0 }, /max_new_tokens is 0; give a whole number from 1/],
+    [{ ...GOOD, priority: 2 ** 31 }, /"priority" is 2147483648; give a whole number from -2147483648 to 2147483647/],
+    [{ ...GOOD, priority: 0.5 }, /"priority" is 0.5; give a whole number/],
+    [{ ...GOOD, id: 5 }, /"id" is 5; give a text$/],
+    [{ ...GOOD, id: 'x'.repeat(257) }, /"id" is "x.*; give a text of at most 256 characters$/],
+    [{ ...GOOD, stop: new Array(1025).fill('x') }, /"stop" is .*; give at most 1024 texts$/],
     [{ ...GOOD, stop: 'x' }, /"stop" is "x"; give a list of texts/],
     [{ ...GOOD, stop: [1] }, /"stop.0" is 1; give a text/],
     [{ ...GOOD, ignoreEos: 'yes' }, /"ignoreEos" is "yes"; give true or false/],
@@ -119,9 +150,17 @@ describe('a request', function () {
       fc.anything({ maxDepth: 1 }),
       fc.constantFrom(NaN, Infinity, -0, 5e-324, 1e308, 2 ** 53, Symbol('s'), 10n, () => 1),
       fc.array(fc.integer(), { maxLength: 3 }),
+      fc.array(fc.tuple(fc.nat(5), fc.integer()), { maxLength: 3 }),
+      fc.nat(25),
     );
-    const keys = ['promptTokenIds', 'maxNewTokens', 'sampling', 'stop', 'ignoreEos', 'returnRoutedExperts', 'other'];
-    const sampling = ['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'seed', 'choice', 'top_k'];
+    const keys = [
+      ...['promptTokenIds', 'maxNewTokens', 'sampling', 'stop', 'ignoreEos', 'returnRoutedExperts', 'other'],
+      ...['stopTokenIds', 'includeStop', 'skipSpecialTokens', 'logprobs', 'promptLogprobs', 'priority', 'id'],
+    ];
+    const sampling = [
+      ...['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'seed', 'choice', 'top_k'],
+      ...['presencePenalty', 'frequencyPenalty', 'logitBias', 'allowedTokenIds', 'minTokens'],
+    ];
     const changed = fc.oneof(
       fc.dictionary(fc.constantFrom(...keys), value, { maxKeys: 2 }),
       fc.dictionary(fc.constantFrom(...sampling), value, { maxKeys: 2 }).map((own) => ({ sampling: own })),

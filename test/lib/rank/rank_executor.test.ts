@@ -78,6 +78,20 @@ describe('the blocks of a rank', () => {
     expect(error.message).to.include('sequence 0 is unknown here');
   });
 
+  it('a step whose logits have no room at once takes them in rounds, and says the same', async () => {
+    const small = await startLocalJob(tinyModel('tiny-deepseek-v3'), {
+      blockSize: 4,
+      mla: 'auto',
+      maxLogitBytes: 2 * 4 * 96,
+    });
+    const begin = [startOf(0), startOf(1)];
+    const parts = [prompt(0, [0, 1, 2]), prompt(1, [3, 4, 5], 0, 8)];
+    const plan = { step: 1, epoch: 0, placementVersion: 0, begin, parts };
+    const { outputs } = await small.executors[0]!.run(plan).finally(() => small.close());
+    expect(outputs).to.deep.equal(await run(parts, begin));
+    expect(outputs[0]!.promptLogprobs!.ranks).to.have.length(PROMPT.length - 1);
+  });
+
   it('that are missing are an error, not another sequence’s memory', async () => {
     await run([prompt(0, [0, 1], 0, 8)], [startOf(0)]);
     const error = await errorOf(InternalError, () => run([prompt(0, [], 8)]));

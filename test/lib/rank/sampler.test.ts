@@ -2,17 +2,25 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { uniform } from '../../../base/philox.js';
-import { checkSampling, GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
-import { logProbability, sampleToken as sampleRow } from '../../../lib/rank/sampler.js';
+import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
+import { sampleToken as sampleRow } from '../../../lib/rank/sampler.js';
 import { logitRowsOf } from '../../../lib/model/decoder/logits.js';
 import { errorOf } from '../../kit/rejects.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
-import { distributionRef, drawRef } from '../../refs/sampler_ref.js';
+import { distributionRef, drawRef, type HistoryRef } from '../../refs/sampler_ref.js';
 
 const HOT: SamplingParams = { ...GREEDY, temperature: 1 };
 
 const sampleToken = (logits: Float32Array, params: SamplingParams, history: readonly number[]): number =>
-  sampleRow(logitRowsOf(logits, logits.length)[0]!, params, history);
+  sampleAfter(logits, params, { prompt: history, output: [], ends: [] });
+
+const sampleAfter = (logits: Float32Array, sampling: SamplingParams, { prompt, output, ends }: HistoryRef): number =>
+  sampleRow(logitRowsOf(logits, logits.length)[0]!, {
+    sampling,
+    tokenIds: [...prompt, ...output],
+    numPromptTokens: prompt.length,
+    endTokenIds: ends,
+  });
 
 /** A history of this many tokens, none of which the vocabulary of a test has a logit for twice. */
 const historyOf = (length: number): number[] => new Array<number>(length).fill(0);
@@ -36,12 +44,22 @@ const logitsOf = fc
   )
   .map((values) => Float32Array.from(values));
 
+/** Token 0 is always allowed and never an end. */
+const VOCAB = 12;
+const token = fc.nat(VOCAB - 1);
+
 const samplingOf: fc.Arbitrary<SamplingParams> = fc.record({
-  presencePenalty: fc.constant(0),
-  frequencyPenalty: fc.constant(0),
-  logitBias: fc.constant([]),
-  allowedTokenIds: fc.constant(null),
-  minTokens: fc.constant(0),
+  presencePenalty: fc.constantFrom(0, 0, 0.7, -1.3, 2),
+  frequencyPenalty: fc.constantFrom(0, 0, 0.3, -0.9, 2),
+  logitBias: fc.oneof(
+    fc.constant([]),
+    fc.array(fc.tuple(token, fc.constantFrom(-100, -1.7, 0.4, 3)), { maxLength: 3 }),
+  ),
+  allowedTokenIds: fc.oneof(
+    fc.constant(null),
+    fc.array(token, { maxLength: 5 }).map((ids) => [0, ...ids]),
+  ),
+  minTokens: fc.constantFrom(0, 0, 1, 3),
   temperature: fc.constantFrom(0, 0.3, 0.7, 1, 1.9),
   topK: fc.constantFrom(0, 0, 1, 2, 5, 50),
   topP: fc.constantFrom(1, 1, 0.95, 0.61, 0.13),
@@ -51,15 +69,31 @@ const samplingOf: fc.Arbitrary<SamplingParams> = fc.record({
   choice: fc.nat(5),
 });
 
+const historyArb: fc.Arbitrary<HistoryRef> = fc.record({
+  prompt: fc.array(token, { maxLength: 6 }),
+  output: fc.array(token, { maxLength: 6 }),
+  ends: fc.array(fc.integer({ min: 1, max: VOCAB - 1 }), { maxLength: 4 }),
+});
+
+/** The same for a vocabulary of this many tokens. */
+function within<T extends SamplingParams | HistoryRef>(value: T, vocabSize: number): T {
+  const fits = (item: number | readonly number[]): boolean => (typeof item === 'number' ? item : item[0]!) < vocabSize;
+  const fitting = (item: unknown): unknown => (Array.isArray(item) ? (item as number[]).filter(fits) : item);
+  const entries = Object.entries(value).map(([key, item]) => [key, fitting(item)]);
+  return Object.fromEntries(entries) as T;
+}
+
 describe('sampler', () => {
   it('draws what the whole-vocabulary reference draws, for any logits, parameters and history', () => {
     fc.assert(
-      fc.property(logitsOf, samplingOf, fc.array(fc.nat(11), { maxLength: 6 }), (logits, params, history) => {
+      fc.property(logitsOf, samplingOf, historyArb, (logits, anyParams, anyHistory) => {
+        const params = within(anyParams, logits.length);
+        const history = within(anyHistory, logits.length);
         const probabilities = distributionRef(logits, params, history);
-        const u = uniform(params.seed, params.choice, history.length);
-        expect(sampleToken(logits, params, history)).to.equal(drawRef(probabilities, u));
+        const u = uniform(params.seed, params.choice, history.prompt.length + history.output.length);
+        expect(sampleAfter(logits, params, history)).to.equal(drawRef(probabilities, u));
       }),
-      { numRuns: 2000 },
+      { numRuns: 4000 },
     );
   });
 
@@ -165,6 +199,9 @@ describe('sampler', () => {
       ['topP', 'top_p', [0, 1.01, -1, NaN]],
       ['minP', 'min_p', [-0.1, 1.1, NaN]],
       ['repetitionPenalty', 'repetition_penalty', [0, -1, NaN, Infinity]],
+      ['presencePenalty', 'presence_penalty', [-2.1, 2.1, NaN]],
+      ['frequencyPenalty', 'frequency_penalty', [-2.1, 2.1, NaN]],
+      ['minTokens', 'min_tokens', [-1, 0.5, NaN, Infinity]],
       ['seed', 'seed', [-1, 0.5, 2 ** 53, NaN]],
     ];
     for (const [key, name, values] of wrong) {
@@ -186,10 +223,62 @@ describe('sampler', () => {
     }
   });
 
-  it('log-probabilities are those of a softmax, without overflow', () => {
-    const logits = Float32Array.from([0.5, 0.3, 0.2], Math.log);
-    [0.5, 0.3, 0.2].forEach((p, token) => expect(logProbability(logits, token)).to.be.closeTo(Math.log(p), 1e-6));
-    expect(logProbability(Float32Array.of(1000, 1000), 0)).to.be.closeTo(-Math.log(2), 1e-12);
-    expect(logProbability(Float32Array.of(0, -1000), 1)).to.be.closeTo(-1000, 1e-9);
+  it('presence is taken off once and frequency each time, of output tokens alone', () => {
+    const history = { prompt: [1, 1, 1], output: [0, 0, 2], ends: [] };
+    const best = (logits: readonly number[], params: Partial<SamplingParams>): number =>
+      sampleAfter(Float32Array.from(logits), { ...GREEDY, ...params }, history);
+    expect(best([3, 2.6, 0], { presencePenalty: 0.5 })).to.equal(1);
+    expect(best([3, 2.4, 0], { presencePenalty: 0.5 })).to.equal(0); // once, though it came twice
+    expect(best([3, 2.4, 0], { frequencyPenalty: 0.5 })).to.equal(1);
+    expect(best([3, 2.1, 2.4], { frequencyPenalty: 0.5 })).to.equal(1); // 2, 2.1, 1.9
+    expect(best([0, 3, 2.9], { presencePenalty: -0.5 })).to.equal(2);
+  });
+
+  it('the repetition penalty comes before the others, and a bias before it', () => {
+    const history = { prompt: [], output: [0], ends: [] };
+    const params = { ...GREEDY, repetitionPenalty: 2, presencePenalty: 1 };
+    expect(sampleAfter(Float32Array.of(4, 1.2), params, history)).to.equal(1); // 4/2 − 1, not (4 − 1)/2
+    const biased = { ...GREEDY, repetitionPenalty: 2, logitBias: [[0, 4]] } as const;
+    expect(sampleAfter(Float32Array.of(0, 2.5), biased, history)).to.equal(1); // (0 + 4)/2, not 0 + 4
+  });
+
+  it('only allowed tokens come, whatever biases say, and end tokens not too early', () => {
+    const logits = Float32Array.of(0, 5, 9, 7);
+    const allowed = { ...HOT, allowedTokenIds: [0, 1], logitBias: [[2, 100]] } as const;
+    expect(tokensOf(logits, { ...allowed, temperature: 9 })).to.deep.equal(new Set([0, 1]));
+    const after = (numOutput: number, ends: readonly number[]): number =>
+      sampleAfter(logits, { ...GREEDY, minTokens: 2 }, { prompt: [2, 2, 2], output: historyOf(numOutput), ends });
+    expect([0, 1, 2, 3].map((numOutput) => after(numOutput, [2, 3]))).to.deep.equal([1, 1, 2, 2]);
+  });
+
+  it('a token that can not come is never drawn, also by a number next to 1', () => {
+    const logits = Float32Array.of(1, 1, 1, 1);
+    expect(tokensOf(logits, { ...HOT, allowedTokenIds: [2] }, 2000)).to.deep.equal(new Set([2]));
+    expect(tokensOf(logits, { ...HOT, allowedTokenIds: [2, 0], topK: 3 }, 2000)).to.deep.equal(new Set([0, 2]));
+  });
+
+  it('refuses lists of tokens that do not exist, are too long, or leave none', async () => {
+    const model = { vocabSize: 6, endTokenIds: [4, 5] };
+    const manyBiases = Array.from({ length: 1025 }, () => [1, 1] as const);
+    const wrong: [Partial<SamplingParams>, RegExp][] = [
+      [{ logitBias: [[6, 1]] }, /logit_bias has token id 6, outside the model's vocabulary; give ids from 0 to 5$/],
+      [{ logitBias: [[1, 101]] }, /logit_bias of token 1 is 101; give a number from −100 to 100$/],
+      [{ logitBias: [[1, NaN]] }, /logit_bias of token 1 is NaN/],
+      [{ logitBias: manyBiases }, /logit_bias has 1025 tokens; give at most 1024$/],
+      [{ allowedTokenIds: [1, -1] }, /allowed_token_ids has token id -1/],
+      [{ allowedTokenIds: [0.5] }, /allowed_token_ids has token id 0.5/],
+      [{ allowedTokenIds: historyOf(7) }, /allowed_token_ids has 7 tokens; give at most 6$/],
+      [{ allowedTokenIds: [] }, /allowed_token_ids is empty; allow a token more$/],
+      [{ allowedTokenIds: [4, 5], minTokens: 1 }, /min_tokens lets no token come/],
+    ];
+    for (const [params, message] of wrong) {
+      const error = await errorOf(EngineError, () => checkSampledTokens({ ...HOT, ...params }, model));
+      expect(error.code).to.equal('INVALID_REQUEST');
+      expect(error.message).to.match(message);
+    }
+    const allEnds = { vocabSize: 2, endTokenIds: [0, 1] };
+    await errorOf(EngineError, () => checkSampledTokens({ ...HOT, minTokens: 1 }, allEnds));
+    checkSampledTokens(HOT, allEnds);
+    checkSampledTokens({ ...HOT, allowedTokenIds: [4, 3], minTokens: 9, logitBias: [[5, -100]] }, model);
   });
 });

@@ -4,31 +4,38 @@ import { TokenizerError } from '../../../lib/tokenizer/errors.js';
 import { StopScanner } from '../../../lib/tokenizer/stop_strings.js';
 import { errorOf } from '../../kit/rejects.js';
 
-/** The definition, letter by letter: the stop string that ends first, and of those the longest. */
-function reference(text: string, stops: readonly string[]): { text: string; stop: string | undefined } {
-  for (let end = 1; end <= text.length; end++) {
+/** The definition, letter by letter: the stop string that ends first behind what was passed, and of those the longest. */
+function reference(
+  text: string,
+  stops: readonly string[],
+  { numPassed = 0, isIncluded = false } = {},
+): { text: string; stop: string | undefined } {
+  for (let end = numPassed + 1; end <= text.length; end++) {
     const ending = stops.filter((stop) => text.slice(0, end).endsWith(stop));
     const stop = ending.sort((a, b) => b.length - a.length)[0];
-    if (stop !== undefined) return { text: text.slice(0, end - stop.length), stop };
+    if (stop !== undefined) return { text: text.slice(0, isIncluded ? end : end - stop.length), stop };
   }
   return { text, stop: undefined };
 }
 
 describe('stop strings', () => {
-  it('are found where the definition says, however the text is cut, and nothing is handed out too early', () => {
+  it('are found where the definition says, however the text is cut, whatever is passed first, and nothing is handed out too early', () => {
     const letters = (min: number, max: number) =>
       fc.string({ unit: fc.constantFrom('a', 'b', '\n'), minLength: min, maxLength: max });
     fc.assert(
       fc.property(
         fc.array(letters(0, 5), { maxLength: 12 }),
         fc.array(letters(1, 4), { maxLength: 4 }),
-        (pieces, stops) => {
-          const expected = reference(pieces.join(''), stops);
-          const scanner = new StopScanner(stops);
+        fc.constantFrom(0, 0, 1, 4),
+        fc.boolean(),
+        (pieces, stops, numPassedPieces, isIncluded) => {
+          const numPassed = pieces.slice(0, numPassedPieces).join('').length;
+          const expected = reference(pieces.join(''), stops, { numPassed, isIncluded });
+          const scanner = new StopScanner(stops, { isIncluded });
           let text = '';
           let stop: string | undefined;
-          for (const piece of pieces) {
-            const scan = scanner.push(piece);
+          for (const [i, piece] of pieces.entries()) {
+            const scan = i < numPassedPieces ? scanner.pass(piece) : scanner.push(piece);
             text += scan.text;
             stop = scan.stop;
             expect(expected.text.startsWith(text)).to.equal(true);

@@ -12,6 +12,8 @@ const logit = fc.oneof(
   fc.constant(-0),
 );
 
+const GREEDY_START = { sampling: GREEDY, tokenIds: [], numPromptTokens: 0, endTokenIds: [] };
+
 describe('sampling kernels', () => {
   const values = new KernelValues();
   afterEach(() => values.free());
@@ -29,7 +31,7 @@ describe('sampling kernels', () => {
     fc.assert(
       fc.property(fc.array(logit, { minLength: 1, maxLength: 40 }), (logits) => {
         expect(argmax(logits)).to.equal(
-          sampleToken(logitRowsOf(Float32Array.from(logits), logits.length)[0]!, GREEDY, []),
+          sampleToken(logitRowsOf(Float32Array.from(logits), logits.length)[0]!, GREEDY_START),
         );
         values.free();
       }),

@@ -73,10 +73,11 @@ describe('shared prefixes', () => {
   });
 
   it('a request that wants something of each token computes all of them, and may be shared', () => {
-    for (const wanted of ['routedExperts', 'promptLogprobs', 'logits']) {
+    for (const wish of [{ routedExperts: true }, { promptLogprobs: 0 }, { logits: true }]) {
+      const [wanted] = Object.keys(wish);
       const scheduler = withFirst();
       const one = request(1, 11, 2, alike);
-      scheduler.add({ ...one, wants: { ...one.wants, [wanted]: true } });
+      scheduler.add({ ...one, wants: { ...one.wants, ...wish } });
       expect(shapesOf(stepOf(scheduler)[0]!).at(-1)!.slice(0, 2), wanted).to.deep.equal([1, 0]);
       stepOf(scheduler);
       scheduler.finish(0);

@@ -74,7 +74,8 @@ describe('vocabulary of the kernels', () => {
       EMBEDDING.map((value, i) => (Math.floor(i / HIDDEN) === 4 ? NaN : value)),
     );
     model.embed(step, Int32Array.of(1, 2, 3));
-    const error = await errorOf(EngineError, () => sampleToken(model.logits(step, [1])[0]!, GREEDY, []));
+    const start = { sampling: GREEDY, tokenIds: [], numPromptTokens: 0, endTokenIds: [] };
+    const error = await errorOf(EngineError, () => sampleToken(model.logits(step, [1])[0]!, start));
     expect(error.message).to.match(/^NOT_FINITE: the logit of token 4 is NaN; check/);
   });
 
