@@ -129,15 +129,22 @@ function adviceFor(path: readonly string[], known: Readonly<ConfigTree>): string
 }
 
 /**
- * The key that was probably meant: the same name at another level, else the nearest name of this level, else the
- * nearest of all levels. Undefined when nothing is near.
+ * The key that was probably meant: the same name at another level, else the nearest name of this level, of which one that only has more words comes
+ * first, else the nearest of all levels. Undefined when nothing is near.
  */
 function suggest(path: readonly string[], known: Readonly<ConfigTree>): string | undefined {
   const name = path.at(-1)!;
-  const nearest = closest(name, Object.keys(known));
+  const names = Object.keys(known);
+  const nearest = names.find((other) => hasMoreWords(other, name)) ?? closest(name, names);
   const elsewhere = allPaths(KNOWN, []).toSorted((a, b) => distance(name, a.at(-1)!) - distance(name, b.at(-1)!))[0]!;
   if (elsewhere.at(-1) !== name && isNear(name, nearest)) return pathText([...path.slice(0, -1), nearest]);
   return isNear(name, elsewhere.at(-1)!) ? pathText(elsewhere) : undefined;
+}
+
+/** max_tokens is max_new_tokens rather than min_tokens, which fewer letters are needed for. */
+function hasMoreWords(name: string, than: string): boolean {
+  const words = than.split('_');
+  return words.length > 1 && words.every((word) => name.split('_').includes(word));
 }
 
 function allPaths(tree: Readonly<ConfigTree>, above: readonly string[]): readonly (readonly string[])[] {

@@ -98,6 +98,9 @@ export const configSchema = z.strictObject({
       top_p: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = off)', 'number'),
       min_p: key(z.number().min(0).max(1), 'a number from 0 (off) to 1', 'number'),
       repetition_penalty: key(z.number().min(1e-3).max(1e3), 'a number from 0.001 to 1000 (1 = off)', 'number'),
+      presence_penalty: key(z.number().min(-2).max(2), 'a number from −2 to 2 (0 = off)', 'number'),
+      frequency_penalty: key(z.number().min(-2).max(2), 'a number from −2 to 2 (0 = off)', 'number'),
+      min_tokens: integer(0, MAX_COUNT),
       seed: key(
         z.int().min(0).nullable(),
         'an integer from 0 to 2^53 − 1, or null to have one drawn',
@@ -172,6 +175,9 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     top_p: 1, // off
     min_p: 0, // off
     repetition_penalty: 1, // off
+    presence_penalty: 0, // off
+    frequency_penalty: 0, // off
+    min_tokens: 0,
     seed: null, // drawn and reported
     stop: [],
     ignore_eos: false,

@@ -1,16 +1,18 @@
 /** `expertwire generate`: prompts → text. */
 import pc from 'picocolors';
 import type { Argv } from 'yargs';
-import type { ExpertwireConfig } from '../../config/schema.js';
 import type { Engine } from '../../head/engine.js';
-import { checkTokens, openModel } from '../../head/opened_model.js';
+import { checkGeneration, openModel } from '../../head/opened_model.js';
+import { MAX_LOGPROBS, type GenerationRequest, type TokenLogprobs } from '../../protocol/request.js';
 import type { CommandContext } from '../base/context.js';
-import type { Completion, Timing } from './completion.js';
+import { wholeNumber } from '../base/numbers.js';
+import { completionJson, type Completion, type Timing } from './completion.js';
 import { configOf, engineOptions, withEngine, type EngineArgs } from '../engine/engine_options.js';
 import { OrderedPrinter } from './ordered_printer.js';
 import { checkPlotFile, writePlot } from '../base/plot_file.js';
 import { readPrompts, type Prompt, type PromptArgs } from '../engine/prompts.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
+import { requestOf } from './request.js';
 import { picturesOf, statsJson, summary } from './summary.js';
 
 /** The options of `generate` as yargs parses them; undefined: as the configuration says. */
@@ -21,10 +23,14 @@ export interface GenerateArgs extends EngineArgs, PromptArgs {
   readonly topP?: number | undefined;
   readonly minP?: number | undefined;
   readonly repetitionPenalty?: number | undefined;
+  readonly presencePenalty?: number | undefined;
+  readonly frequencyPenalty?: number | undefined;
+  readonly minTokens?: number | undefined;
   readonly seed?: number | undefined;
   readonly stop?: readonly string[] | undefined;
   readonly ignoreEos?: boolean | undefined;
   readonly returnRoutedExperts?: boolean | undefined;
+  readonly logprobs?: number | undefined;
   readonly plot?: string | undefined;
   readonly json?: boolean | undefined;
   readonly summary?: boolean | undefined;
@@ -57,6 +63,9 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
     .option('top-p', { type: 'number', describe: 'only the most likely tokens up to this sum', group: sampling })
     .option('min-p', { type: 'number', describe: 'only tokens this likely, relative to the best', group: sampling })
     .option('repetition-penalty', { type: 'number', describe: 'over 1: repeat less', group: sampling })
+    .option('presence-penalty', { type: 'number', describe: 'over 0: less of what came already', group: sampling })
+    .option('frequency-penalty', { type: 'number', describe: 'over 0: less of what came often', group: sampling })
+    .option('min-tokens', { type: 'number', describe: 'no end before so many tokens (0)', group: sampling })
     .option('seed', {
       type: 'number',
       describe: 'another seed, another text; the same whatever the ranks (drawn from engine.seed, 0)',
@@ -67,6 +76,11 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
     .option('return-routed-experts', {
       type: 'boolean',
       describe: "with --json: each token's experts",
+      group: 'Output:',
+    })
+    .option('logprobs', {
+      type: 'number',
+      describe: "with --json: each token's log-probability, and those of this many of the most likely (0 … 20)",
       group: 'Output:',
     })
     .option('plot', {
@@ -91,14 +105,19 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
   const config = await configOf(args, { generate: samplingArgs(args) });
   const model = await openModel(config);
   const prompts = await readPrompts(args, config, model.tokenizer);
-  for (const { tokenIds } of prompts) checkTokens(tokenIds, config.generate.max_new_tokens, model);
+  const logprobs = wholeNumber('--logprobs', args.logprobs, 0, MAX_LOGPROBS);
+  for (const [i, prompt] of prompts.entries()) {
+    checkGeneration(requestOf(config, prompt, i, { returnRoutedExperts: false }), model, config.model);
+  }
   const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
     const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
     const show = args.json === true ? null : new TextView(prompts, terminal);
     const startMs = performance.now();
+    const returnRoutedExperts = (prompt: Prompt): boolean =>
+      args.returnRoutedExperts === true || (isSummary && prompt.label !== null);
     const run = (prompt: Prompt, i: number): Promise<Completion> =>
-      complete(engine, config, prompt, i, {
-        routedExperts: args.returnRoutedExperts === true || (isSummary && prompt.label !== null),
+      complete(engine, prompt, {
+        request: requestOf(config, prompt, i, { returnRoutedExperts: returnRoutedExperts(prompt), logprobs }),
         onText: (text) => show?.text(i, text),
         onEnd: () => show?.end(i),
         signal: context.signal,
@@ -123,6 +142,9 @@ function samplingArgs(args: GenerateArgs): NonNullable<Parameters<typeof configO
     top_p: args.topP,
     min_p: args.minP,
     repetition_penalty: args.repetitionPenalty,
+    presence_penalty: args.presencePenalty,
+    frequency_penalty: args.frequencyPenalty,
+    min_tokens: args.minTokens,
     seed: args.seed,
     stop: args.stop,
     ignore_eos: args.ignoreEos,
@@ -131,36 +153,14 @@ function samplingArgs(args: GenerateArgs): NonNullable<Parameters<typeof configO
 }
 
 interface CompleteOptions {
-  readonly routedExperts: boolean;
+  readonly request: GenerationRequest;
   readonly onText: (text: string) => void;
   readonly onEnd: () => void;
   readonly signal: AbortSignal;
 }
 
-async function complete(
-  engine: Engine,
-  { generate: g }: ExpertwireConfig,
-  prompt: Prompt,
-  index: number,
-  options: CompleteOptions,
-): Promise<Completion> {
-  const sampling = {
-    temperature: g.temperature,
-    topK: g.top_k,
-    topP: g.top_p,
-    minP: g.min_p,
-    repetitionPenalty: g.repetition_penalty,
-    // Each prompt of a run has a seed of its own, which is reported and reproduces it alone.
-    ...(g.seed !== null && { seed: g.seed + index }),
-  };
-  const request = {
-    promptTokenIds: prompt.tokenIds,
-    maxNewTokens: g.max_new_tokens,
-    sampling,
-    stop: g.stop,
-    ignoreEos: g.ignore_eos,
-    returnRoutedExperts: options.routedExperts,
-  };
+async function complete(engine: Engine, prompt: Prompt, { request, ...options }: CompleteOptions): Promise<Completion> {
+  const logprobs: TokenLogprobs[] = [];
   const tokenIds: number[] = [];
   let text = '';
   let firstTokenAtMs = Infinity;
@@ -171,12 +171,14 @@ async function complete(
     if (event.kind === 'token') {
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(event.tokenId);
+      if (event.logprobs !== null) logprobs.push(event.logprobs);
       continue;
     }
     if (event.kind === 'prompt') continue;
     options.onEnd();
     const { reason, seed, routedExperts, numDegradedTokens } = event;
-    return { prompt, tokenIds, text, finishReason: reason, seed, routedExperts, numDegradedTokens, firstTokenAtMs };
+    const asked = { logprobs: request.logprobs === undefined ? null : logprobs, routedExperts };
+    return { prompt, tokenIds, text, finishReason: reason, seed, ...asked, numDegradedTokens, firstTokenAtMs };
   }
   throw new Error('the engine ended a request without saying why; please report this');
 }
@@ -220,19 +222,4 @@ function writeJson(
     stdout.write(`${JSON.stringify(completionJson(completion, args.returnRoutedExperts === true))}\n`);
   }
   stdout.write(`${JSON.stringify({ stats: statsJson(engine, timing) })}\n`);
-}
-
-/** What `--json` prints of one prompt. */
-export function completionJson(completion: Completion, withRoutedExperts: boolean): object {
-  const { prompt, text, tokenIds, finishReason, seed, routedExperts, numDegradedTokens } = completion;
-  return {
-    prompt: prompt.text,
-    prompt_token_ids: prompt.tokenIds,
-    text,
-    token_ids: tokenIds,
-    finish_reason: finishReason,
-    seed,
-    ...(numDegradedTokens > 0 && { degraded_tokens: numDegradedTokens }),
-    ...(withRoutedExperts && { routed_experts: routedExperts }),
-  };
 }

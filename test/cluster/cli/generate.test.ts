@@ -86,6 +86,43 @@ describe('expertwire generate', function () {
     expect(stats.balancedness).to.have.length(2);
   });
 
+  it('--json tells log-probabilities on request, and penalties and min_tokens do what they say', async () => {
+    const run = async (...args: string[]): Promise<Record<string, unknown>> => {
+      const fixed = ['generate', '--model', DEEPSEEK, '--prompt-ids', '5,17,3', '--max-new-tokens', '12', '--json'];
+      return json(expectSuccess(await expertwire([...fixed, ...args])).split('\n')[0]!);
+    };
+    const { logprobs, token_ids: tokenIds } = await run('--logprobs', '2', '--ignore-eos');
+    const told = logprobs as { logprob: number; rank: number; top: { token_id: number; logprob: number }[] }[];
+    expect(told.map(({ top }) => top[0]!.token_id)).to.deep.equal(tokenIds);
+    for (const { logprob, rank, top } of told)
+      expect([rank, top[0]!.logprob, top.length]).to.deep.equal([1, logprob, 2]);
+    const twice = [
+      '--presence-penalty',
+      '2',
+      '--frequency-penalty',
+      '2',
+      '--repetition-penalty',
+      '1000',
+      '--min-tokens',
+      '12',
+    ];
+    const { token_ids: varied } = await run(...twice);
+    expect(new Set(varied as number[])).to.have.property('size', 12);
+    const { code, stderr } = await expertwire([
+      'generate',
+      '--model',
+      DEEPSEEK,
+      '--prompt-ids',
+      '5',
+      '--min-tokens',
+      '65',
+    ]);
+    expect([code, stderr]).to.deep.equal([
+      2,
+      'expertwire: INVALID_REQUEST: min_tokens is 65, and max_new_tokens 64; lower the first or raise the second\n',
+    ]);
+  });
+
   it('routed experts are there only on request', async () => {
     const args = ['--prompt-ids', '5,17,3', '--max-new-tokens', '2', '--json'];
     const [line] = expectSuccess(await expertwire(['generate', '--model', DEEPSEEK, ...args])).split('\n');

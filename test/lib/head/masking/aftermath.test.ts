@@ -1,6 +1,6 @@
 /** What a lost rank leaves to the requests of a job with on_peer_loss: mask. Everything but sockets and processes is real. */
 import { expect } from 'chai';
-import { completionJson } from '../../../../lib/commands/generate/generate.js';
+import { completionJson } from '../../../../lib/commands/generate/completion.js';
 import { statsJson, summary } from '../../../../lib/commands/generate/summary.js';
 import { cacheFloatsPerToken } from '../../../../lib/model/spec/cache_layout.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
@@ -73,6 +73,7 @@ for (const mla of ['absorbed', 'auto'] as const) {
         text: 'b',
         finishReason: 'length',
         seed: 0,
+        logprobs: null,
         routedExperts: null,
         firstTokenAtMs: 0,
       } as const;

@@ -1,0 +1,39 @@
+import type { ExpertwireConfig } from '../../config/schema.js';
+import type { CheckedGeneration } from '../../head/request_check.js';
+import type { Prompt } from '../engine/prompts.js';
+
+/** What a run is to tell besides text. */
+export interface Asked {
+  readonly returnRoutedExperts: boolean;
+  /** Undefined: none. */
+  readonly logprobs?: number | undefined;
+}
+
+/** What a run asks of the engine for one of its prompts. */
+export function requestOf(
+  { generate: g }: ExpertwireConfig,
+  { tokenIds: promptTokenIds }: Prompt,
+  index: number,
+  { returnRoutedExperts, logprobs }: Asked,
+): CheckedGeneration {
+  return {
+    promptTokenIds,
+    maxNewTokens: g.max_new_tokens,
+    sampling: {
+      temperature: g.temperature,
+      topK: g.top_k,
+      topP: g.top_p,
+      minP: g.min_p,
+      repetitionPenalty: g.repetition_penalty,
+      presencePenalty: g.presence_penalty,
+      frequencyPenalty: g.frequency_penalty,
+      minTokens: g.min_tokens,
+      // Each prompt of a run has a seed of its own, which is reported and reproduces it alone.
+      ...(g.seed !== null && { seed: g.seed + index }),
+    },
+    stop: g.stop,
+    ignoreEos: g.ignore_eos,
+    returnRoutedExperts,
+    ...(logprobs !== undefined && { logprobs }),
+  };
+}
