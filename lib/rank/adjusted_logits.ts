@@ -11,9 +11,9 @@ export interface SampledSequence extends Pick<SequenceStart, 'numPromptTokens' |
 }
 
 /**
- * The logits that a token is drawn from, −∞ where one can't come; the given ones where the request leaves them alone. In the order of vLLM's V1 sampler
- * (vllm/v1/sample/sampler.py, apply_logits_processors; logits_processor/builtin.py): allowed tokens, end tokens that come too early, biases,
- * penalties. As there, an end token that comes too early can't come where ends are ignored either.
+ * The logits that a token is drawn from, −∞ where one can't come; the given ones where the request leaves them alone. The order is that of vLLM's V1
+ * sampler: allowed tokens, end tokens that come too early, biases, penalties.
+ * Why: docs/decisions/requests.md#sampling-follows-vllm
  */
 export function adjustedLogits(logits: LogitRow, sequence: SampledSequence): LogitRow {
   const { sampling, tokenIds, numPromptTokens, endTokenIds } = sequence;

@@ -2,7 +2,10 @@ import type { LogitRow } from '../model/decoder/logits.js';
 import type { LogprobTable } from '../protocol/step_plan.js';
 import { checkFinite } from './finite_logits.js';
 
-/** Collects how likely tokens are, row by row of logits. */
+/**
+ * Collects how likely tokens are, row by row of logits.
+ * Why: docs/decisions/requests.md#log-probabilities-are-the-models-own
+ */
 export class LogprobRows {
   private readonly logprobs: number[] = [];
   private readonly ranks: number[] = [];
@@ -16,9 +19,12 @@ export class LogprobRows {
   add(row: LogitRow, token: number): void {
     checkFinite(row);
     const logits = row.values();
-    const logprobOf = logSoftmax(logits);
+    const highest = logits[row.best(1)[0]!]!;
+    const { rank, sum } = placeOf(logits, token, highest);
+    const logSum = Math.log(sum);
+    const logprobOf = (id: number): number => logits[id]! - highest - logSum;
     this.logprobs.push(logprobOf(token));
-    this.ranks.push(rankOf(logits, token));
+    this.ranks.push(rank);
     if (this.numTop === 0) return;
     const top = row.best(Math.min(this.numTop, row.vocabSize));
     this.topTokenIds.push(...top);
@@ -36,23 +42,22 @@ export class LogprobRows {
   }
 }
 
-/** log softmax(logits), in nats, token by token. */
-export function logSoftmax(logits: Float32Array): (token: number) => number {
-  let highest = -Infinity;
-  for (const logit of logits) if (logit > highest) highest = logit;
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - highest);
-  const logSum = Math.log(sum);
-  return (token) => logits[token]! - highest - logSum;
-}
-
-/** 1 = the most likely token; of equally likely ones the lower comes first. */
-function rankOf(logits: Float32Array, token: number): number {
+/**
+ * Rank of a token, 1 = the most likely one, the lower one first of those that are equally likely; and Σ exp(logit − highest) of all tokens. One loop
+ * over indices: the vocabulary is large, and iterators take several times as long.
+ */
+function placeOf(
+  logits: Float32Array,
+  token: number,
+  highest: number,
+): { readonly rank: number; readonly sum: number } {
   const own = logits[token]!;
   let rank = 1;
+  let sum = 0;
   for (let other = 0; other < logits.length; other++) {
     const logit = logits[other]!;
+    sum += Math.exp(logit - highest);
     if (logit > own || (logit === own && other < token)) rank++;
   }
-  return rank;
+  return { rank, sum };
 }

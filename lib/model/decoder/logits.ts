@@ -31,7 +31,9 @@ class FloatRow implements LogitRow {
   }
 
   firstNonFinite(): number {
-    return this.logits.findIndex((logit) => !Number.isFinite(logit));
+    const { logits } = this;
+    for (let token = 0; token < logits.length; token++) if (!Number.isFinite(logits[token])) return token;
+    return -1;
   }
 
   best(k: number): number[] {

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { EngineError } from '../../../lib/protocol/errors.js';
@@ -5,6 +7,7 @@ import { uniform } from '../../../base/philox.js';
 import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
 import { sampleToken as sampleRow } from '../../../lib/rank/sampler.js';
 import { logitRowsOf } from '../../../lib/model/decoder/logits.js';
+import { repoRoot } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 import { distributionRef, drawRef, type HistoryRef } from '../../refs/sampler_ref.js';
@@ -83,6 +86,14 @@ function within<T extends SamplingParams | HistoryRef>(value: T, vocabSize: numb
   return Object.fromEntries(entries) as T;
 }
 
+/** What the file's `source` computed. */
+interface TransformersCase {
+  readonly params: Partial<SamplingParams>;
+  readonly history: readonly number[];
+  readonly logits: readonly number[];
+  readonly probabilities: readonly number[];
+}
+
 describe('sampler', () => {
   it('draws what the whole-vocabulary reference draws, for any logits, parameters and history', () => {
     fc.assert(
@@ -95,6 +106,16 @@ describe('sampler', () => {
       }),
       { numRuns: 4000 },
     );
+  });
+
+  it('the reference’s probabilities are those of transformers’ processors', async () => {
+    const file = join(repoRoot(), 'test', 'data', 'sampling', 'transformers.json');
+    const { cases } = JSON.parse(await readFile(file, 'utf8')) as { readonly cases: readonly TransformersCase[] };
+    expect(cases).to.have.length(30);
+    for (const { params, history, logits, probabilities } of cases) {
+      const own = distributionRef(logits, { ...GREEDY, ...params }, { prompt: history, output: [], ends: [] });
+      for (const [id, p] of own.entries()) expect(p).to.be.closeTo(probabilities[id]!, 1e-6);
+    }
   });
 
   it('leaves the logits as they are', () => {
