@@ -22,6 +22,11 @@ export {
 } from './protocol/request.js';
 export { GREEDY, MAX_LISTED_TOKENS, type SamplingParams } from './protocol/sampling.js';
 export type { OnRebalance, Rebalance, RebalanceEvent, RebalanceStats } from './head/rebalancing/rebalance_stats.js';
+export { createServer } from './serve.js';
+export type { ServerOptions } from './server/base/options.js';
+export type { Access, ServerApp, ServerContext } from './server/base/part.js';
+export type { ServedEngine } from './server/base/served_engine.js';
+export type { HttpServer } from './server/create_server.js';
 export { balancedness, rankLoads } from '../experts/placement/balance.js';
 export type { BalancePoint } from './metrics/balance_series.js';
 export { ModelError, type ModelErrorCode } from './model/spec/errors.js';

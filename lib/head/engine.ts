@@ -208,6 +208,16 @@ export class Engine implements TokenSource {
     return this.scheduler.load;
   }
 
+  /** What ended the engine, after which it takes no request: CLOSED where that was {@link close}. Null while it works. */
+  get failure(): Error | null {
+    return this.requests.failure;
+  }
+
+  /** Resolves with {@link failure}, once there is one. */
+  get closed(): Promise<Error> {
+    return this.requests.closed;
+  }
+
   /** What the job did so far. */
   stats(): EngineStats {
     return { ...this.collector.stats(), ...this.scheduler.counts, rebalancing: this.rebalancer?.stats() ?? null };

@@ -18,7 +18,11 @@ export class Requests {
   private readonly running = new Map<number, { readonly taker: Sequence; readonly degraded: Set<number> }>();
   /** Lost ranks, each with why. */
   private readonly lost = new Map<number, EngineError>();
-  private failure: Error | null = null;
+  /** What ended all requests; null while new ones are taken. */
+  private ended: Error | null = null;
+  private settleClosed!: (error: Error) => void;
+  /** Resolves with what ended all requests. */
+  readonly closed = new Promise<Error>((resolve) => (this.settleClosed = resolve));
 
   /** `onNews` is told what becomes of each request. */
   constructor(
@@ -26,6 +30,11 @@ export class Requests {
     private readonly job: Pick<StepRunner, 'free'>,
     private readonly onNews: (news: RequestNews) => void = () => undefined,
   ) {}
+
+  /** What ended all requests, after which none is taken; null until then. */
+  get failure(): Error | null {
+    return this.ended;
+  }
 
   /**
    * Queues a request. When `signal` is aborted it ends at once, with CLOSED, also where nobody asks for its next event. Returns how its caller
@@ -37,7 +46,7 @@ export class Requests {
     signal: AbortSignal | undefined,
     id: string | null = null,
   ): () => void {
-    if (this.failure !== null) throw this.failure;
+    if (this.ended !== null) throw this.ended;
     const { sequence, promptTokenIds, maxNewTokens } = request;
     this.running.set(sequence, { taker, degraded: new Set() });
     this.scheduler.add(request);
@@ -110,8 +119,9 @@ export class Requests {
 
   /** Ends all requests, and refuses later ones, with the first error that this is told. */
   fail(error: Error): void {
-    this.failure ??= error;
-    for (const sequence of [...this.running.keys()]) this.failOne(sequence, this.failure);
+    this.ended ??= error;
+    this.settleClosed(this.ended);
+    for (const sequence of [...this.running.keys()]) this.failOne(sequence, this.ended);
   }
 
   /** Forgets a sequence, whether it finished, failed or was given up; its rank frees what nobody else holds. */
@@ -125,7 +135,7 @@ export class Requests {
 
   /** Ranks forget what the scheduler took back. */
   private free(): void {
-    if (this.failure !== null) return;
+    if (this.ended !== null) return;
     for (const { rank, ...freed } of this.scheduler.takeFreed()) this.job.free(rank, freed);
   }
 

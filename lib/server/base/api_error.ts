@@ -1,0 +1,72 @@
+/** Errors as clients of the API see them: a status, and `{"error": {"message", "type", "param", "code"}}`. */
+import { CodedError } from '../../../base/coded_error.js';
+
+/** Why a request is answered with an error, and with which status. */
+export const STATUS_OF = {
+  INVALID_REQUEST: 400, // not what the API takes, or not HTTP
+  INVALID_VALUE: 400, // a field has a value that it can't have
+  UNSUPPORTED: 400, // a field asks for what this server can't do
+  CONTEXT_LENGTH_EXCEEDED: 400,
+  INVALID_API_KEY: 401,
+  HOST_NOT_ALLOWED: 403,
+  ORIGIN_NOT_ALLOWED: 403,
+  LOCAL_ONLY: 403, // for clients of this machine, as long as there is no API key
+  NOT_FOUND: 404,
+  MODEL_NOT_FOUND: 404,
+  METHOD_NOT_ALLOWED: 405,
+  REQUEST_TIMEOUT: 408, // it did not arrive in time
+  BODY_TOO_LARGE: 413,
+  URL_TOO_LONG: 414,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  QUEUE_FULL: 429,
+  HEADERS_TOO_LARGE: 431,
+  INTERNAL_ERROR: 500,
+  DRAINING: 503, // the server ends; it finishes what it began
+  ENGINE_FAILED: 503,
+} as const;
+
+/** The codes of {@link STATUS_OF}; clients see them in small letters. */
+export type ApiErrorCode = keyof typeof STATUS_OF;
+
+/** What goes with an error besides its text. */
+export interface ApiErrorContext {
+  /** The field of the request that it is about. Default: none. */
+  readonly param?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** The body of an answer that is an error, as OpenAI's clients read it. */
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string;
+  };
+}
+
+/** A request that is answered with an error. */
+export class ApiError extends CodedError<ApiErrorCode> {
+  readonly param: string | null;
+
+  constructor(code: ApiErrorCode, text: string, { param, cause }: ApiErrorContext = {}) {
+    super(code, text, { cause });
+    this.param = param ?? null;
+  }
+
+  /** The HTTP status. */
+  get status(): number {
+    return STATUS_OF[this.code];
+  }
+
+  /** What the client gets to read. */
+  get body(): ErrorBody {
+    const { text, status, param, code } = this;
+    return { error: { message: text, type: typeOf(status), param, code: code.toLowerCase() } };
+  }
+}
+
+function typeOf(status: number): string {
+  if (status >= 500) return 'server_error';
+  return status === 429 ? 'rate_limit_error' : 'invalid_request_error';
+}

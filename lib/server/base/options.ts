@@ -1,0 +1,13 @@
+/** What a server is made with. */
+import type { Logger } from 'pino';
+import type { ExpertwireConfig } from '../../config/schema.js';
+
+/** Options of `createServer`. */
+export interface ServerOptions {
+  /** The section `server`, and the model's folder, whose name the model has where `server.served_model_name` is null. */
+  readonly config: ExpertwireConfig;
+  /** Who calls must have one of them. Default: none, and everybody may call. */
+  readonly apiKeys?: readonly string[];
+  /** Default: nothing is logged. */
+  readonly log?: Logger;
+}

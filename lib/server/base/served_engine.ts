@@ -1,0 +1,15 @@
+/** What the server needs of an engine: a played one serves the tests. */
+import type { Engine } from '../../head/engine.js';
+
+/** An {@link Engine}, or what does the same. */
+export type ServedEngine = Pick<
+  Engine,
+  'spec' | 'tokenizer' | 'limits' | 'load' | 'failure' | 'placement' | 'generate' | 'stats' | 'watch'
+> &
+  Partial<PrefixCacheOwner>;
+
+/** An engine that keeps the prefixes of prompts. */
+export interface PrefixCacheOwner {
+  /** Forgets every prefix that no running request holds. */
+  resetPrefixCache(): unknown;
+}

@@ -1,0 +1,6 @@
+/** The parts of every server, in the order in which they are added. */
+import type { ServerPart } from './base/part.js';
+import { healthPart } from './health.js';
+
+/** A new part gets its line here. */
+export const PARTS: readonly ServerPart[] = [healthPart];

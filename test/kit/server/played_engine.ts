@@ -1,0 +1,79 @@
+/** An engine that plays what a test gives it: no ranks, no model. */
+import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import type { GenerationRequest, TokenEvent } from '../../../lib/protocol/request.js';
+import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
+import type { Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { repoRoot } from '../paths.js';
+
+/** What becomes of a request. */
+export type Play = (request: GenerationRequest, signal: AbortSignal | undefined) => AsyncIterable<TokenEvent>;
+
+/** Tokens numbered from 0, one for each character, then the end. */
+export function playText(text: string): Play {
+  return async function* () {
+    for (const [tokenId, character] of Array.from(text).entries()) {
+      await new Promise(setImmediate);
+      yield { kind: 'token', tokenId, text: character, logprobs: null, routedExperts: null };
+    }
+    yield finishedEvent();
+  };
+}
+
+/** How a request ends; `with`: whatever is special. */
+export function finishedEvent(special: Partial<Extract<TokenEvent, { kind: 'finished' }>> = {}): TokenEvent {
+  const none = { stoppedBy: null, numCachedTokens: 0, text: '', seed: 0, routedExperts: null, numDegradedTokens: 0 };
+  return { kind: 'finished', reason: 'stop', ...none, ...special };
+}
+
+export class PlayedEngine implements ServedEngine {
+  readonly spec = modelSpecOf(
+    JSON.parse(readFileSync(join(repoRoot(), 'models/moe-7m/config.json'), 'utf8')) as Record<string, unknown>,
+  );
+  readonly limits = {
+    maxNumSeqs: 64,
+    maxNumBatchedTokens: 512,
+    blockSize: 16,
+    numKvBlocks: 1024,
+    maxModelLen: 512,
+    maxLogitTokens: 1024,
+  };
+  readonly placement = [] as never;
+  failure: Error | null = null;
+  /** What was asked, in order. */
+  readonly requests: GenerationRequest[] = [];
+  /** Requests whose events are still being read. */
+  numRunning = 0;
+
+  readonly tokenizer: Tokenizer | undefined;
+
+  constructor(
+    private readonly play: Play,
+    tokenizer?: Tokenizer,
+  ) {
+    this.tokenizer = tokenizer;
+  }
+
+  get load(): ServedEngine['load'] {
+    return { numWaiting: 0, ranks: [{ rank: 0, numRunning: this.numRunning, numKvBlocks: 1024, numUsedBlocks: 0 }] };
+  }
+
+  async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent, void, undefined> {
+    this.requests.push(request);
+    this.numRunning++;
+    try {
+      yield* this.play(request, signal);
+    } finally {
+      this.numRunning--;
+    }
+  }
+
+  stats(): never {
+    throw new Error('a played engine has no statistics');
+  }
+
+  watch(): () => void {
+    return () => undefined;
+  }
+}
