@@ -112,6 +112,26 @@ export const configSchema = z.strictObject({
       chat: boolean,
     })
     .readonly(),
+  server: z
+    .strictObject({
+      host: key(z.string().min(1), 'a name or an IP address', 'string'),
+      port: integer(0, 65_535),
+      served_model_name: key(z.string().min(1).nullable(), 'a name, or null', 'string', 'null'),
+      tls: z.strictObject({ cert: pemFile, key: pemFile }).readonly(),
+      allowed_hosts: strings,
+      cors_origins: strings,
+      max_connections: integer(1, 65_536),
+      max_url_bytes: integer(64, 65_536),
+      max_header_bytes: integer(1024, 2 ** 20),
+      max_body_bytes: integer(1024, 2 ** 30),
+      max_choices: integer(1, 65_536),
+      max_unread_bytes: integer(1024, 2 ** 30),
+      request_timeout_ms: integer(100, 86_400_000),
+      keep_alive_timeout_ms: integer(1, 86_400_000),
+      slow_reader_timeout_ms: integer(1, 86_400_000),
+      drain_timeout_ms: integer(0, 86_400_000),
+    })
+    .readonly(),
 });
 
 /** A checked configuration with every key present; keys are spelled as in YAML. */
@@ -182,6 +202,24 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     stop: [],
     ignore_eos: false,
     chat: false,
+  },
+  server: {
+    host: '127.0.0.1',
+    port: 8000,
+    served_model_name: null, // the name of the model's folder
+    tls: { cert: null, key: null }, // plain HTTP
+    allowed_hosts: [],
+    cors_origins: [], // pages of other origins may not call
+    max_connections: 1024,
+    max_url_bytes: 2048,
+    max_header_bytes: 16_384, // with the URL
+    max_body_bytes: 4 * 1024 * 1024,
+    max_choices: 256, // prompts times n
+    max_unread_bytes: 1024 * 1024, // of an answer, before its client reads on
+    request_timeout_ms: 60_000, // for a request to arrive
+    keep_alive_timeout_ms: 75_000, // between two requests of a connection
+    slow_reader_timeout_ms: 30_000,
+    drain_timeout_ms: 60_000,
   },
 };
 

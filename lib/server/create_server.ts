@@ -1,52 +1,94 @@
 /** The server: an engine behind HTTP, as OpenAI's clients know it. */
-import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
-import { fastify, LogController, type FastifyBaseLogger } from 'fastify';
-import { pino } from 'pino';
+import { fastify, LogController, type FastifyBaseLogger, type FastifyReply } from 'fastify';
+import { pino, type Logger } from 'pino';
+import type { ZodType } from 'zod';
 import type { ServerOptions } from './base/options.js';
 import type { ServerApp, ServerContext } from './base/part.js';
 import type { ServedEngine } from './base/served_engine.js';
-import { answerErrors } from './http/error_answers.js';
+import { ApiKeys } from './http/api_keys.js';
+import { answerErrors, apiErrorOf } from './http/error_answers.js';
+import { guard } from './http/guard.js';
 import { collectRoutes } from './http/known_routes.js';
+import { answerClientError, nodeServer, readCertificate, type Certificate } from './http/node_server.js';
+import { requestIdOf } from './http/request_id.js';
+import { RunningRequests } from './http/running_requests.js';
+import { checkedBy } from './http/validation.js';
 import { PARTS } from './parts.js';
 
 /** A server over an engine, which stays its caller's to close. */
 export interface HttpServer {
   /** The web framework's application, to add routes to, or to ask without a network. */
   readonly app: ServerApp;
-  /** Listens where the configuration says. Returns the address, with the port that it got. */
+  /** Listens where the configuration says. Returns the URL, with the port that it got. */
   listen(): Promise<string>;
-  /** Ends connections and requests. Idempotent. */
+  /**
+   * Refuses new requests, lets those that run finish, then closes. Returns how many were broken off because they ran longer than
+   * `server.drain_timeout_ms`. Idempotent.
+   */
+  drain(): Promise<number>;
+  /** Breaks off what runs and closes every connection. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Makes a server; it doesn't listen yet. */
+/** Makes a server; it doesn't listen yet. @throws ConfigError for certificates */
 export async function createServer(engine: ServedEngine, options: ServerOptions): Promise<HttpServer> {
-  const { config, log = pino({ level: 'silent' }) } = options;
-  const loggerInstance: FastifyBaseLogger = log;
-  const app: ServerApp = fastify({
-    loggerInstance,
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId: () => randomUUID(),
-    forceCloseConnections: true,
-  });
+  const { config, apiKeys = [], log = pino({ level: 'silent' }) } = options;
+  const app = createApp(config.server, await readCertificate(config.server), log);
+  const running = new RunningRequests();
   const draining = new AbortController();
+  const ending = new AbortController();
   const context: ServerContext = {
     engine,
     config,
     log,
-    modelName: basename(config.model),
+    modelName: config.server.served_model_name ?? basename(config.model),
     createdS: Math.floor(Date.now() / 1000),
     draining: draining.signal,
+    ending: ending.signal,
   };
   answerErrors(app, engine, collectRoutes(app));
+  guard(app, context, new ApiKeys(apiKeys), running);
   for (const part of PARTS) await part(app, context);
+  const close = async (): Promise<void> => {
+    draining.abort();
+    ending.abort();
+    await app.close();
+  };
   return {
     app,
-    listen: () => app.listen({ host: '127.0.0.1', port: 8000 }),
-    close: async () => {
+    listen: () => app.listen({ host: config.server.host, port: config.server.port }),
+    drain: async () => {
       draining.abort();
-      await app.close();
+      const numLeft = await running.idle(config.server.drain_timeout_ms);
+      await close();
+      return numLeft;
     },
+    close,
   };
+}
+
+function createApp(config: ServerContext['config']['server'], certificate: Certificate | null, log: Logger): ServerApp {
+  const loggerInstance: FastifyBaseLogger = log;
+  const app: ServerApp = fastify({
+    loggerInstance,
+    logController: new LogController({ disableRequestLogging: true }),
+    serverFactory: (handler) => nodeServer(handler, config, certificate),
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, _request, reply) => answerFrameworkError(error, reply as FastifyReply),
+    genReqId: requestIdOf,
+    bodyLimit: config.max_body_bytes,
+    routerOptions: { maxParamLength: config.max_url_bytes },
+    forceCloseConnections: true,
+    return503OnClosing: false, // the guard says it in OpenAI's form
+  });
+  app.setValidatorCompiler<ZodType>(({ schema }) => checkedBy(schema));
+  app.setSerializerCompiler(() => JSON.stringify); // schemas of answers are for readers
+  return app;
+}
+
+/** Of a URL that isn't one: no route and no hook sees it. */
+function answerFrameworkError(error: Error, reply: FastifyReply): void {
+  const { status, body } = apiErrorOf(error, null);
+  void reply.code(status).send(body);
 }

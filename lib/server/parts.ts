@@ -1,6 +1,7 @@
 /** The parts of every server, in the order in which they are added. */
 import type { ServerPart } from './base/part.js';
 import { healthPart } from './health.js';
+import { modelsPart } from './openai/models.js';
 
 /** A new part gets its line here. */
-export const PARTS: readonly ServerPart[] = [healthPart];
+export const PARTS: readonly ServerPart[] = [healthPart, modelsPart];

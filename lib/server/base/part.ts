@@ -31,6 +31,8 @@ export interface ServerContext {
   readonly log: Logger;
   /** Aborted when the server begins to drain: new requests but GET are refused, and streams without an end of their own end. */
   readonly draining: AbortSignal;
+  /** Aborted when whatever still runs is broken off. */
+  readonly ending: AbortSignal;
 }
 
 /** Adds routes and hooks: of one concern, in a folder of its own. Hooks hold for the routes of all parts that come later. */

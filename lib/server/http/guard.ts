@@ -1,0 +1,35 @@
+/** What every request passes before anything looks at it: its size, where it comes from, whether the server ends, its key. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ApiError } from '../base/api_error.js';
+import type { ServerApp, ServerContext } from '../base/part.js';
+import type { ApiKeys } from './api_keys.js';
+import { HostCheck } from './host_check.js';
+import type { RunningRequests } from './running_requests.js';
+
+/** Methods that change nothing and can be let go at any time. */
+const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Adds the checks to all routes that come later, and a request id to each answer. */
+export function guard(
+  app: ServerApp,
+  { config, draining }: Pick<ServerContext, 'config' | 'draining'>,
+  keys: ApiKeys,
+  running: RunningRequests,
+): void {
+  const { max_url_bytes: maxUrlBytes } = config.server;
+  const hosts = new HostCheck(config.server);
+  app.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+    void reply.header('x-request-id', request.id);
+    if (draining.aborted) void reply.header('connection', 'close');
+    if (request.url.length > maxUrlBytes) {
+      throw new ApiError('URL_TOO_LONG', `the URL has ${request.url.length} bytes, more than ${maxUrlBytes}; use POST`);
+    }
+    if (hosts.check(request, reply)) return;
+    if (!WATCHING.has(request.method)) {
+      if (draining.aborted) throw new ApiError('DRAINING', 'the server ends; ask another one');
+      running.add(reply);
+    }
+    keys.check(request, request.is404 ? 'open' : (request.routeOptions.config.access ?? 'key'));
+    done();
+  });
+}
