@@ -215,7 +215,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     max_header_bytes: 16_384, // with the URL
     max_body_bytes: 4 * 1024 * 1024,
     max_choices: 256, // prompts times n
-    max_unread_bytes: 1024 * 1024, // of an answer, before its client reads on
+    max_unread_bytes: 65_536, // of an answer, before its client reads on
     request_timeout_ms: 60_000, // for a request to arrive
     keep_alive_timeout_ms: 75_000, // between two requests of a connection
     slow_reader_timeout_ms: 30_000,

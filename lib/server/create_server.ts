@@ -1,4 +1,5 @@
 /** The server: an engine behind HTTP, as OpenAI's clients know it. */
+import { setMaxListeners } from 'node:events';
 import { basename } from 'node:path';
 import { fastify, LogController, type FastifyBaseLogger, type FastifyReply } from 'fastify';
 import { pino, type Logger } from 'pino';
@@ -38,6 +39,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
   const running = new RunningRequests();
   const draining = new AbortController();
   const ending = new AbortController();
+  for (const { signal } of [draining, ending]) setMaxListeners(0, signal); // every request listens
   const context: ServerContext = {
     engine,
     config,

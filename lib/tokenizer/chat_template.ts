@@ -7,6 +7,8 @@ export interface ChatMessage {
   /** 'system', 'user', 'assistant', or what else the model's template understands. */
   readonly role: string;
   readonly content: string;
+  /** What else the template may look at, under its own name: `tool_calls`, `tool_call_id`, … */
+  readonly [field: string]: unknown;
 }
 
 /** The template, and what it sees besides the messages. */
@@ -17,7 +19,12 @@ export interface RenderChatOptions {
   readonly specialTokens?: Readonly<Record<string, string>> | undefined;
   /** End with what makes the model answer. Default: true. */
   readonly addGenerationPrompt?: boolean | undefined;
+  /** What else the template sees, by name: `tools`, `enable_thinking`, … Default: nothing. */
+  readonly variables?: Readonly<Record<string, unknown>> | undefined;
 }
+
+/** What a caller says of how a conversation becomes text. */
+export type ChatOptions = Pick<RenderChatOptions, 'addGenerationPrompt' | 'variables'>;
 
 /** Jinja2 reads any end of a line as a new line before it looks at anything else; the library here doesn't. */
 const withNewLines = (template: string): string => template.replace(/\r\n?/g, '\n');
@@ -37,6 +44,7 @@ export function renderChat(messages: readonly ChatMessage[], options: RenderChat
   }
   try {
     return new Template(withNewLines(options.template)).render({
+      ...options.variables,
       messages,
       bos_token: '',
       eos_token: '',

@@ -1,8 +1,9 @@
 import { causeText, shown } from '../../base/foreign_text.js';
-import { renderChat, type ChatMessage } from './chat_template.js';
+import { renderChat, type ChatMessage, type ChatOptions } from './chat_template.js';
 import { TokenizerError } from './errors.js';
 import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';
 import { specialsAround } from './special_tokens.js';
+import { bytesOfToken, byteSpellingOf, type ByteSpelling } from './token_bytes.js';
 import {
   invalidTokenizer,
   readTokenizerFiles,
@@ -38,6 +39,8 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer | undefined>
 export class Tokenizer {
   /** One more than the largest id; ids below it may be unused. */
   readonly vocabSize: number;
+  /** The most characters that one token can stand for. */
+  readonly maxTokenChars: number;
   /** Ids of the special tokens. */
   readonly specialIds: ReadonlySet<number>;
   /** Id of the token for a text's beginning, if the tokenizer has one. */
@@ -52,6 +55,7 @@ export class Tokenizer {
   /** What is put around a text where tokenizer.json itself doesn't say it. */
   private readonly around: { readonly before: readonly number[]; readonly after: readonly number[] };
   private readonly file: string;
+  private readonly byteSpelling: ByteSpelling | null;
 
   /** @throws TokenizerError INVALID_TOKENIZER */
   constructor({ file, tokenizer, config, chatTemplate }: TokenizerFiles) {
@@ -60,9 +64,11 @@ export class Tokenizer {
     this.specialTokens = Object.fromEntries(
       SPECIAL_TOKENS.flatMap((name) => (config[name] == null ? [] : [[name, config[name]]])),
     );
+    this.byteSpelling = byteSpellingOf(tokenizer['decoder']);
     this.inner = this.guarded(() => createLibraryTokenizer(tokenizer, config));
-    const ids = this.guarded(() => this.inner.get_vocab().values());
-    this.vocabSize = [...ids].reduce((max, id) => Math.max(max, id), -1) + 1;
+    const vocab = this.guarded(() => this.inner.get_vocab());
+    this.vocabSize = [...vocab.values()].reduce((max, id) => Math.max(max, id), -1) + 1;
+    this.maxTokenChars = [...vocab.keys()].reduce((max, { length }) => Math.max(max, length), 1);
     this.specialIds = new Set(tokenizer.added_tokens.filter(({ special }) => special).map(({ id }) => id));
     this.bosId = this.idOf('bos_token');
     this.eosId = this.idOf('eos_token');
@@ -114,7 +120,7 @@ export class Tokenizer {
    *
    * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED
    */
-  renderChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt?: boolean } = {}): string {
+  renderChat(messages: readonly ChatMessage[], options: ChatOptions = {}): string {
     return renderChat(messages, { template: this.chatTemplate, specialTokens: this.specialTokens, ...options });
   }
 
@@ -123,7 +129,7 @@ export class Tokenizer {
    *
    * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED, NOT_ENCODABLE
    */
-  encodeChat(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt?: boolean } = {}): number[] {
+  encodeChat(messages: readonly ChatMessage[], options: ChatOptions = {}): number[] {
     return this.encode(this.renderChat(messages, options), { addSpecialTokens: false });
   }
 
@@ -141,6 +147,17 @@ export class Tokenizer {
         'use the tokenizer that belongs to the model',
       { file: this.file },
     );
+  }
+
+  /** A token as the vocabulary spells it; undefined where no token has the id. */
+  tokenOf(id: number): string | undefined {
+    return this.inner.id_to_token(id);
+  }
+
+  /** The bytes that a token stands for, which may be no whole character; undefined where no token has the id. */
+  bytesOf(id: number): Uint8Array | undefined {
+    const token = this.inner.id_to_token(id);
+    return token === undefined ? undefined : bytesOfToken(token, this.byteSpelling);
   }
 
   private idOf(name: SpecialTokenName): number | undefined {

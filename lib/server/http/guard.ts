@@ -32,4 +32,8 @@ export function guard(
     keys.check(request, request.is404 ? 'open' : (request.routeOptions.config.access ?? 'key'));
     done();
   });
+  app.addHook('onSend', (_request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: () => void) => {
+    reply.raw.setTimeout(config.server.slow_reader_timeout_ms); // a client that doesn't read is closed
+    done();
+  });
 }

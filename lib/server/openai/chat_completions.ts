@@ -1,0 +1,86 @@
+/** POST /v1/chat/completions. */
+import type { FastifyRequest } from 'fastify';
+import { ApiError } from '../base/api_error.js';
+import type { ServerContext, ServerPart } from '../base/part.js';
+import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
+import { answerStream, answerWhole, type StreamForm } from './answer_streams.js';
+import { ChatForm } from './chat_form.js';
+import { chatRequest, type ChatRequest } from './chat_request.js';
+import { choicesOf, roomAfter, type Choice } from './choices.js';
+import { nowS } from './completions.js';
+import { checkModel } from './models.js';
+import { Prompts } from './prompts.js';
+import { readSamplingDefaults, type SamplingDefaults } from './sampling_defaults.js';
+import { checkStream } from './stream_options.js';
+import { TokenNames } from './token_names.js';
+import { UsageCounter } from './usage.js';
+
+/** POST /v1/chat/completions. */
+export const chatPart: ServerPart = async (app, context) => {
+  const defaults = await readSamplingDefaults(context.config.model);
+  app.post('/v1/chat/completions', { schema: { body: chatRequest } }, async (request, reply) => {
+    const { body } = request;
+    check(body, context);
+    const choices = choicesFor(body, request, context, defaults);
+    const names = new TokenNames(context.engine.tokenizer, body.return_tokens_as_token_ids === true);
+    const head = { id: `chatcmpl-${body.request_id ?? request.id}`, created: nowS(), model: context.modelName };
+    const form = new ChatForm(head, body, names);
+    const usage = new UsageCounter(choices);
+    if (body.stream === true) return answerStream(reply, context, choices, streamForm(body, form, usage));
+    const deltas = await answerWhole(reply, context, choices);
+    for (const delta of deltas) usage.add(delta);
+    return form.answer(deltas, usage.usage);
+  });
+};
+
+function check(body: ChatRequest, context: ServerContext): void {
+  checkModel(body.model, context);
+  checkStream(body);
+  if (body.top_logprobs != null && body.top_logprobs > 0 && body.logprobs !== true) {
+    throw new ApiError('INVALID_VALUE', 'top_logprobs come with logprobs alone; set logprobs', {
+      param: 'top_logprobs',
+    });
+  }
+  for (const field of ['max_tokens', 'max_completion_tokens'] as const) {
+    if (body[field] === 0) {
+      throw new ApiError('INVALID_VALUE', `${field} is 0; give a whole number from 1`, { param: field });
+    }
+  }
+}
+
+function choicesFor(
+  body: ChatRequest,
+  { id }: FastifyRequest,
+  { engine, config }: ServerContext,
+  defaults: SamplingDefaults,
+): readonly Choice[] {
+  const effort = body.reasoning_effort;
+  const prompt = new Prompts(engine).chat(body, {
+    addSpecialTokens: body.add_special_tokens ?? false, // the template writes them
+    truncate: body.truncate_prompt_tokens,
+    ...(effort != null && { variables: { reasoning_effort: effort } }),
+  });
+  const room = roomAfter(prompt, engine);
+  return choicesOf([prompt], body, defaults, config.server.max_choices, () => ({
+    maxNewTokens: body.max_completion_tokens ?? body.max_tokens ?? room,
+    logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : null,
+    promptLogprobs: body.prompt_logprobs ?? null,
+    id: body.request_id ?? id,
+  }));
+}
+
+function streamForm(body: ChatRequest, form: ChatForm, usage: UsageCounter): StreamForm {
+  const { include_usage: isUsageTold, continuous_usage_stats: isContinuous } = body.stream_options ?? {};
+  return {
+    opening: () => '',
+    frames: (deltas) => {
+      for (const delta of deltas) usage.add(delta);
+      return form
+        .chunks(deltas, isContinuous === true ? usage.usage : null)
+        .map(dataFrame)
+        .join('');
+    },
+    closing: () => (isUsageTold === true ? dataFrame(form.chunk([], usage.usage)) : '') + DONE_FRAME,
+    failing: (error) => dataFrame(error.body),
+  };
+}

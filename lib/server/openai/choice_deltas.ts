@@ -1,0 +1,129 @@
+/** What the engine makes of all choices of a request, in the pieces in which it comes. */
+import type { TokenEvent, TokenLogprobs } from '../../protocol/request.js';
+import type { ServedEngine } from '../base/served_engine.js';
+import type { Choice } from './choices.js';
+
+type TokenNews = Extract<TokenEvent, { kind: 'token' }>;
+type End = Extract<TokenEvent, { kind: 'finished' }>;
+
+/** What came of one choice: since the last one, or altogether. */
+export interface Delta {
+  readonly choice: Choice;
+  /** Of the prompt's tokens; null: not asked for, or told before. */
+  readonly promptLogprobs: readonly (TokenLogprobs | null)[] | null;
+  readonly tokens: readonly TokenNews[];
+  readonly text: string;
+  /** Null while it goes on. */
+  readonly end: End | null;
+}
+
+/**
+ * Runs all choices at once. What comes at about the same time, such as all that a step brings, comes in one list, with one delta for each choice: so a reader
+ * who is slow gets few large pieces, and what waits for it is bounded by the tokens that were asked for. All choices end when one fails, when `signal` is aborted, or
+ * when the loop over this is left.
+ * @throws what the engine throws
+ */
+export async function* deltasOf(
+  engine: Pick<ServedEngine, 'generate'>,
+  choices: readonly Choice[],
+  signal: AbortSignal,
+): AsyncGenerator<readonly Delta[], void, undefined> {
+  const events: { readonly choice: Choice; readonly event: TokenEvent }[] = [];
+  let numRunning = choices.length;
+  let failure: { readonly error: unknown } | null = null;
+  let wake: () => void = () => undefined;
+  const stopping = new AbortController();
+  const stop = (): void => stopping.abort();
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  const run = async (choice: Choice): Promise<void> => {
+    for await (const event of engine.generate(choice.request, stopping.signal)) {
+      events.push({ choice, event });
+      wake();
+    }
+  };
+  const runs = choices.map((choice) =>
+    run(choice)
+      .catch((error: unknown) => {
+        failure ??= { error };
+        stop();
+      })
+      .finally(() => {
+        numRunning--;
+        wake();
+      }),
+  );
+  const isWaiting = (): boolean => events.length === 0 && numRunning > 0 && failure === null;
+  try {
+    for (;;) {
+      while (isWaiting()) await new Promise<void>((resolve) => (wake = resolve));
+      await new Promise(setImmediate); // whatever else this step brings
+      const failed = failure as { readonly error: unknown } | null;
+      if (failed !== null) throw failed.error;
+      if (events.length === 0 && numRunning === 0) return;
+      yield merged(events.splice(0));
+    }
+  } finally {
+    stop();
+    signal.removeEventListener('abort', stop);
+    await Promise.all(runs);
+  }
+}
+
+/** One delta for each choice that has an event. */
+function merged(events: readonly { readonly choice: Choice; readonly event: TokenEvent }[]): readonly Delta[] {
+  const gathered = new Map<Choice, Gathering>();
+  for (const { choice, event } of events) {
+    const gathering = gathered.get(choice) ?? new Gathering(choice);
+    gathered.set(choice, gathering);
+    gathering.take(event);
+  }
+  return [...gathered.values()].map((gathering) => gathering.delta);
+}
+
+/** Puts together what comes of one choice. */
+class Gathering {
+  private promptLogprobs: Delta['promptLogprobs'] = null;
+  private readonly tokens: TokenNews[] = [];
+  private readonly texts: string[] = [];
+  private end: End | null = null;
+
+  constructor(private readonly choice: Choice) {}
+
+  take(event: TokenEvent): void {
+    this.texts.push(event.text);
+    switch (event.kind) {
+      case 'prompt':
+        this.promptLogprobs = event.logprobs;
+        return;
+      case 'token':
+        this.tokens.push(event);
+        return;
+      case 'finished':
+        this.end = event;
+        return;
+    }
+  }
+
+  add({ promptLogprobs, tokens, text, end }: Delta): void {
+    this.promptLogprobs ??= promptLogprobs;
+    for (const token of tokens) this.tokens.push(token);
+    this.texts.push(text);
+    this.end ??= end;
+  }
+
+  get delta(): Delta {
+    const { choice, promptLogprobs, tokens, end } = this;
+    return { choice, promptLogprobs, tokens, text: this.texts.join(''), end };
+  }
+}
+
+/** What becomes of all choices, each in one delta, in their order. @throws what {@link deltasOf} throws */
+export async function wholeChoices(...run: Parameters<typeof deltasOf>): Promise<readonly Delta[]> {
+  const [, choices] = run;
+  const wholes = new Map(choices.map((choice) => [choice, new Gathering(choice)]));
+  for await (const deltas of deltasOf(...run)) {
+    for (const delta of deltas) wholes.get(delta.choice)!.add(delta);
+  }
+  return [...wholes.values()].map((whole) => whole.delta);
+}

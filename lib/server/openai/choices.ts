@@ -1,0 +1,118 @@
+/** The texts that a request asks for: each is one request to the engine. */
+import type { GenerationRequest } from '../../protocol/request.js';
+import type { SamplingParams } from '../../protocol/sampling.js';
+import { ApiError } from '../base/api_error.js';
+import type { ServedEngine } from '../base/served_engine.js';
+import type { GenerationFields } from './fields.js';
+import type { Prompt } from './prompts.js';
+import type { SamplingDefaults } from './sampling_defaults.js';
+
+/** One text of an answer. */
+export interface Choice {
+  readonly index: number;
+  readonly prompt: Prompt;
+  /** Which of the texts of its prompt. */
+  readonly sample: number;
+  readonly request: GenerationRequest;
+}
+
+/** What an endpoint asks the engine for beside {@link GenerationFields}. */
+export interface Wanted {
+  readonly maxNewTokens: number;
+  /** Null: none. */
+  readonly logprobs: number | null;
+  readonly promptLogprobs: number | null;
+  /** The name of the request. */
+  readonly id: string;
+}
+
+/** `n` choices for each prompt, prompt by prompt. @throws ApiError INVALID_VALUE where they are too many */
+export function choicesOf(
+  prompts: readonly Prompt[],
+  fields: GenerationFields,
+  defaults: SamplingDefaults,
+  maxChoices: number,
+  wantedFor: (prompt: Prompt) => Wanted,
+): readonly Choice[] {
+  const n = fields.n ?? 1;
+  const numChoices = n * prompts.length;
+  if (numChoices > maxChoices) {
+    throw new ApiError(
+      'INVALID_VALUE',
+      `${prompts.length} prompts times n ${n} are ${numChoices} choices; give up to ${maxChoices}`,
+      {
+        param: 'n',
+      },
+    );
+  }
+  return prompts.flatMap((prompt, i) => {
+    const wanted = wantedFor(prompt);
+    return Array.from({ length: n }, (_, sample): Choice => {
+      const index = i * n + sample;
+      const id = numChoices === 1 ? wanted.id : `${wanted.id}-${index}`;
+      return { index, prompt, sample, request: requestOf(prompt, fields, defaults, sample, { ...wanted, id }) };
+    });
+  });
+}
+
+function requestOf(
+  { tokenIds: promptTokenIds }: Prompt,
+  fields: GenerationFields,
+  defaults: SamplingDefaults,
+  sample: number,
+  { maxNewTokens, logprobs, promptLogprobs, id }: Wanted,
+): GenerationRequest {
+  const { min_tokens: minTokens } = fields;
+  if (minTokens != null && minTokens > maxNewTokens) {
+    throw new ApiError(
+      'INVALID_VALUE',
+      `min_tokens is ${minTokens}, more than the ${maxNewTokens} tokens that there can be; lower it`,
+      {
+        param: 'min_tokens',
+      },
+    );
+  }
+  return {
+    promptTokenIds,
+    maxNewTokens,
+    sampling: samplingOf(fields, defaults, sample),
+    stop: [fields.stop ?? []].flat(),
+    ignoreEos: fields.ignore_eos ?? false,
+    stopTokenIds: fields.stop_token_ids ?? [],
+    includeStop: fields.include_stop_str_in_output ?? false,
+    skipSpecialTokens: fields.skip_special_tokens ?? true,
+    priority: fields.priority ?? 0,
+    returnRoutedExperts: fields.return_routed_experts ?? false,
+    id,
+    ...(logprobs !== null && { logprobs }),
+    ...(promptLogprobs !== null && { promptLogprobs }),
+  };
+}
+
+function samplingOf(fields: GenerationFields, defaults: SamplingDefaults, sample: number): Partial<SamplingParams> {
+  const { top_k: topK, seed, logit_bias: biases, allowed_token_ids: allowed } = fields;
+  return {
+    temperature: fields.temperature ?? defaults.temperature,
+    topP: fields.top_p ?? defaults.top_p,
+    topK: Math.max(0, topK ?? defaults.top_k), // −1 is off too
+    minP: fields.min_p ?? defaults.min_p,
+    repetitionPenalty: fields.repetition_penalty ?? defaults.repetition_penalty,
+    presencePenalty: fields.presence_penalty ?? 0,
+    frequencyPenalty: fields.frequency_penalty ?? 0,
+    logitBias: Object.entries(biases ?? {}).map(([tokenId, bias]) => [Number(tokenId), bias]),
+    allowedTokenIds: allowed ?? null,
+    minTokens: fields.min_tokens ?? 0,
+    choice: sample,
+    ...(seed != null && { seed }),
+  };
+}
+
+/** How many tokens can follow a prompt. @throws ApiError CONTEXT_LENGTH_EXCEEDED where none can */
+export function roomAfter({ tokenIds }: Prompt, { limits }: Pick<ServedEngine, 'limits'>): number {
+  const most = Math.min(limits.maxModelLen, limits.numKvBlocks * limits.blockSize);
+  if (tokenIds.length < most) return most - tokenIds.length;
+  throw new ApiError(
+    'CONTEXT_LENGTH_EXCEEDED',
+    `the prompt has ${tokenIds.length} tokens, and there is room for ${most} with the answer; shorten it`,
+  );
+}

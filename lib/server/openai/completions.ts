@@ -1,0 +1,126 @@
+/** POST /v1/completions. */
+import type { FastifyRequest } from 'fastify';
+import { ApiError } from '../base/api_error.js';
+import type { ServerContext, ServerPart } from '../base/part.js';
+import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
+import { answerStream, answerWhole } from './answer_streams.js';
+import type { Delta } from './choice_deltas.js';
+import { choicesOf, roomAfter, type Choice, type Wanted } from './choices.js';
+import { CompletionForm } from './completion_form.js';
+import { completionRequest, promptsOf, type CompletionRequest } from './completion_request.js';
+import { checkModel } from './models.js';
+import { Prompts, type Prompt } from './prompts.js';
+import { readSamplingDefaults, type SamplingDefaults } from './sampling_defaults.js';
+import { checkStream } from './stream_options.js';
+import { TokenNames } from './token_names.js';
+import { UsageCounter } from './usage.js';
+
+/** OpenAI's, of a request that doesn't say. */
+const DEFAULT_MAX_TOKENS = 16;
+
+/** POST /v1/completions. */
+export const completionsPart: ServerPart = async (app, context) => {
+  const defaults = await readSamplingDefaults(context.config.model);
+  app.post('/v1/completions', { schema: { body: completionRequest } }, async (request, reply) => {
+    const { body } = request;
+    check(body, context);
+    const choices = choicesFor(body, request, context, defaults);
+    const names = new TokenNames(context.engine.tokenizer, body.return_tokens_as_token_ids === true);
+    const { modelName: model } = context;
+    const head = { id: `cmpl-${body.request_id ?? request.id}`, created: nowS(), model };
+    const decode = (ids: readonly number[]): string => context.engine.tokenizer?.decode(ids) ?? '';
+    const form = new CompletionForm(head, body, names, decode);
+    const usage = new UsageCounter(choices);
+    if (body.stream === true) return answerStream(reply, context, choices, streamForm(body, form, usage));
+    const deltas = (await answerWhole(reply, context, choices)).map((delta) => withoutUnasked(delta, body));
+    for (const delta of deltas) usage.add(delta);
+    return form.answer(deltas, usage.usage);
+  });
+};
+
+/** Seconds since 1970. */
+export const nowS = (): number => Math.floor(Date.now() / 1000);
+
+function check(body: CompletionRequest, context: ServerContext): void {
+  checkModel(body.model, context);
+  checkStream(body);
+  const { best_of: bestOf, n } = body;
+  if (bestOf != null && bestOf !== (n ?? 1)) {
+    throw new ApiError(
+      'UNSUPPORTED',
+      `this server has no best_of: it is ${bestOf}, and n is ${n ?? 1}; leave it out, and ask for n`,
+      {
+        param: 'best_of',
+      },
+    );
+  }
+  if (body.max_tokens === 0 && body.echo !== true) {
+    throw new ApiError('INVALID_VALUE', 'max_tokens is 0; give a whole number from 1, or set echo', {
+      param: 'max_tokens',
+    });
+  }
+}
+
+function choicesFor(
+  body: CompletionRequest,
+  { id }: FastifyRequest,
+  context: ServerContext,
+  defaults: SamplingDefaults,
+): readonly Choice[] {
+  const prompts = new Prompts(context.engine);
+  const { add_special_tokens: addSpecialTokens, truncate_prompt_tokens: truncate } = body;
+  const options = { addSpecialTokens: addSpecialTokens ?? true, truncate };
+  const echoed = body.echo === true ? body.logprobs : null;
+  const wantedFor = (prompt: Prompt): Wanted => {
+    const room = roomAfter(prompt, context.engine);
+    return {
+      maxNewTokens: Math.max(1, body.max_tokens ?? Math.min(DEFAULT_MAX_TOKENS, room)),
+      logprobs: body.logprobs ?? null,
+      promptLogprobs: most(echoed, body.prompt_logprobs),
+      id: body.request_id ?? id,
+    };
+  };
+  const given = promptsOf(body);
+  if (given.length > context.config.server.max_choices) {
+    throw new ApiError(
+      'INVALID_VALUE',
+      `there are ${given.length} prompts; give up to ${context.config.server.max_choices}`,
+      { param: 'prompt' },
+    );
+  }
+  const read = given.map((prompt) => prompts.read(prompt, options));
+  return choicesOf(read, body, defaults, context.config.server.max_choices, wantedFor);
+}
+
+/** The larger of two numbers that may be absent. */
+function most(...counts: readonly (number | null | undefined)[]): number | null {
+  const given = counts.filter((count) => count != null);
+  return given.length === 0 ? null : Math.max(...given);
+}
+
+/** `max_tokens` 0 asks for the prompt alone; the engine always gives a token. */
+function withoutUnasked(delta: Delta, { max_tokens: maxTokens }: CompletionRequest): Delta {
+  if (maxTokens !== 0) return delta;
+  return { ...delta, tokens: [], text: '', end: delta.end && { ...delta.end, reason: 'length', stoppedBy: null } };
+}
+
+function streamForm(
+  body: CompletionRequest,
+  form: CompletionForm,
+  usage: UsageCounter,
+): Parameters<typeof answerStream>[3] {
+  const { include_usage: isUsageTold, continuous_usage_stats: isContinuous } = body.stream_options ?? {};
+  return {
+    opening: () => '',
+    frames: (deltas) =>
+      deltas
+        .map((given) => {
+          const delta = withoutUnasked(given, body);
+          usage.add(delta);
+          return dataFrame(form.answer([delta], isContinuous === true ? usage.usage : null));
+        })
+        .join(''),
+    closing: () => (isUsageTold === true ? dataFrame(form.answer([], usage.usage)) : '') + DONE_FRAME,
+    failing: (error) => dataFrame(error.body),
+  };
+}

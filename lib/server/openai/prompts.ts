@@ -1,0 +1,118 @@
+/** From the prompts and conversations of requests to token ids. */
+import { shown } from '../../../base/foreign_text.js';
+import { EngineError } from '../../protocol/errors.js';
+import type { ChatMessage } from '../../tokenizer/chat_template.js';
+import type { Tokenizer } from '../../tokenizer/tokenizer.js';
+import { ApiError } from '../base/api_error.js';
+import type { ServedEngine } from '../base/served_engine.js';
+import type { Conversation, MessageInput } from './chat_request.js';
+import type { PromptInput } from './completion_request.js';
+
+/** What the engine reads, and the text that it comes from. */
+export interface Prompt {
+  readonly tokenIds: readonly number[];
+  /** Null where tokens were given. */
+  readonly text: string | null;
+}
+
+/** How a text becomes tokens. */
+export interface PromptOptions {
+  /** Default: as the model's tokenizer does. */
+  readonly addSpecialTokens?: boolean | undefined;
+  /** Keep so many of the last tokens alone; −1: as many as the context has. Default: all. */
+  readonly truncate?: number | null | undefined;
+}
+
+/** Makes prompts for an engine. */
+export class Prompts {
+  constructor(private readonly engine: Pick<ServedEngine, 'tokenizer' | 'limits'>) {}
+
+  /** @throws ApiError UNSUPPORTED without a tokenizer. */
+  get tokenizer(): Tokenizer {
+    const { tokenizer } = this.engine;
+    if (tokenizer !== undefined) return tokenizer;
+    throw new EngineError('NO_TOKENIZER', 'the model has no tokenizer; give token ids to /v1/completions');
+  }
+
+  /** @throws ApiError CONTEXT_LENGTH_EXCEEDED, EngineError NO_TOKENIZER, TokenizerError NOT_ENCODABLE */
+  read(prompt: PromptInput, options: PromptOptions = {}): Prompt {
+    if (typeof prompt !== 'string') return { tokenIds: this.cut(prompt, options.truncate), text: null };
+    return { tokenIds: this.encode(prompt, options), text: prompt };
+  }
+
+  /** The conversation in the model's chat template. @throws as {@link read}; TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED */
+  chat(
+    conversation: Conversation,
+    options: PromptOptions & { readonly variables?: Readonly<Record<string, unknown>> } = {},
+  ): Prompt {
+    const {
+      messages,
+      tools,
+      documents,
+      add_generation_prompt: addGenerationPrompt,
+      chat_template_kwargs: more,
+    } = conversation;
+    this.checkLength(
+      messages.reduce((sum, { content }) => sum + textOf(content).length, 0),
+      options,
+    );
+    const text = this.tokenizer.renderChat(messages.map(messageOf), {
+      addGenerationPrompt: addGenerationPrompt ?? true,
+      variables: {
+        ...(tools != null && tools.length > 0 && { tools }),
+        ...(documents != null && documents.length > 0 && { documents }),
+        ...options.variables,
+        ...more,
+      },
+    });
+    return { tokenIds: this.encode(text, { addSpecialTokens: false, ...options }), text };
+  }
+
+  private encode(text: string, { addSpecialTokens, truncate }: PromptOptions): readonly number[] {
+    this.checkLength(text.length, { truncate });
+    return this.cut(this.tokenizer.encode(text, { addSpecialTokens }), truncate);
+  }
+
+  private cut(tokenIds: readonly number[], truncate: number | null | undefined): readonly number[] {
+    if (truncate == null) return tokenIds;
+    return tokenIds.slice(-(truncate < 0 ? this.engine.limits.maxModelLen : Math.max(1, truncate)));
+  }
+
+  /** What can't fit whatever its tokens are isn't cut into tokens: all requests would wait for that. */
+  private checkLength(numChars: number, { truncate }: PromptOptions): void {
+    const { maxModelLen } = this.engine.limits;
+    if (truncate != null || numChars <= maxModelLen * this.tokenizer.maxTokenChars) return;
+    throw new ApiError(
+      'CONTEXT_LENGTH_EXCEEDED',
+      `the prompt has ${numChars} characters, more than the ${maxModelLen} tokens of the context can be; shorten it`,
+    );
+  }
+}
+
+/** The text of a message's content. */
+export function textOf(content: MessageInput['content']): string {
+  if (typeof content === 'string') return content;
+  return (content ?? []).map(({ text }) => text).join('\n');
+}
+
+/** A message as templates know it: text alone, arguments of tool calls as values. */
+function messageOf({ content, ...rest }: MessageInput): ChatMessage {
+  const calls = rest['tool_calls'];
+  return {
+    ...rest,
+    content: textOf(content),
+    ...(Array.isArray(calls) && { tool_calls: calls.map(withParsedArguments) }),
+  };
+}
+
+function withParsedArguments(call: unknown): unknown {
+  const { function: called } = call as { readonly function?: { readonly arguments?: unknown } };
+  if (typeof called?.arguments !== 'string') return call;
+  try {
+    return { ...(call as object), function: { ...called, arguments: JSON.parse(called.arguments) as unknown } };
+  } catch {
+    throw new ApiError('INVALID_VALUE', `the arguments of a tool call are ${shown(called.arguments)}; give JSON`, {
+      param: 'messages',
+    });
+  }
+}
