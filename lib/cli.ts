@@ -24,6 +24,7 @@ const context: CommandContext = {
   stderr: process.stderr,
   stdin: process.stdin,
   signal: interrupted.signal,
+  obeyed: () => void (process.exitCode = 0),
   env: process.env,
 };
 

@@ -11,6 +11,7 @@ import { native, nativeOptions, type NativeArgs } from './native.js';
 import { plan, planOptions } from './plan/plan.js';
 import { rank, rankOptions } from './rank.js';
 import { score, scoreOptions } from './score/score.js';
+import { serveOptions, type ServeArgs } from './serve/serve_options.js';
 import { adviceOn } from './base/usage_advice.js';
 
 /** Which options a command has, and what it does. */
@@ -94,6 +95,15 @@ export function createParser(args: readonly string[], context: CommandContext): 
     describe: 'Log-probabilities, perplexity and routed experts of a text.',
     options: scoreOptions,
     run: score,
+  });
+  register(cli, context, {
+    name: 'serve',
+    describe: "Serve OpenAI's endpoints over HTTP.",
+    options: (own) => serveOptions(own),
+    run: async (args: ServeArgs, own) => {
+      const { serve } = await import('./serve/serve.js'); // the web framework takes its time to load
+      await serve(args, own);
+    },
   });
   register(cli, context, {
     name: 'plan',

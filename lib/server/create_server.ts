@@ -1,5 +1,6 @@
 /** The server: an engine behind HTTP, as OpenAI's clients know it. */
 import { setMaxListeners } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { basename } from 'node:path';
 import { fastify, LogController, type FastifyBaseLogger, type FastifyReply } from 'fastify';
 import { pino, type Logger } from 'pino';
@@ -10,18 +11,27 @@ import type { ServedEngine } from './base/served_engine.js';
 import { ApiKeys } from './http/api_keys.js';
 import { answerErrors, apiErrorOf } from './http/error_answers.js';
 import { guard } from './http/guard.js';
+import { cantListen, urlOf } from './http/listening.js';
 import { collectRoutes } from './http/known_routes.js';
 import { answerClientError, nodeServer, readCertificate, type Certificate } from './http/node_server.js';
 import { requestIdOf } from './http/request_id.js';
 import { RunningRequests } from './http/running_requests.js';
 import { checkedBy } from './http/validation.js';
+import { collectOpenApi } from './open_api.js';
 import { PARTS } from './parts.js';
+
+export { checkAddress } from './http/listening.js';
+export { isLoopback } from './http/host_names.js';
 
 /** A server over an engine, which stays its caller's to close. */
 export interface HttpServer {
   /** The web framework's application, to add routes to, or to ask without a network. */
   readonly app: ServerApp;
-  /** Listens where the configuration says. Returns the URL, with the port that it got. */
+  /** The name of the model in requests. */
+  readonly modelName: string;
+  /** Requests that are being answered, but for those that only look. */
+  readonly numRunning: number;
+  /** Listens where the configuration says. Returns the URL, with the port that it got. @throws ConfigError INVALID_VALUE where it can't */
   listen(): Promise<string>;
   /**
    * Refuses new requests, lets those that run finish, then closes. Returns how many were broken off because they ran longer than
@@ -51,6 +61,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
   };
   answerErrors(app, engine, collectRoutes(app));
   guard(app, context, new ApiKeys(apiKeys), running);
+  await collectOpenApi(app);
   for (const part of PARTS) await part(app, context);
   const close = async (): Promise<void> => {
     draining.abort();
@@ -59,7 +70,17 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
   };
   return {
     app,
-    listen: () => app.listen({ host: config.server.host, port: config.server.port }),
+    modelName: context.modelName,
+    get numRunning() {
+      return running.count;
+    },
+    listen: async () => {
+      const { host, port } = config.server;
+      await app.listen({ host, port }).catch((cause: unknown) => {
+        throw cantListen({ host, port }, cause);
+      });
+      return urlOf(config.server, (app.server.address() as AddressInfo).port);
+    },
     drain: async () => {
       draining.abort();
       const numLeft = await running.idle(config.server.drain_timeout_ms);
@@ -83,6 +104,13 @@ function createApp(config: ServerContext['config']['server'], certificate: Certi
     routerOptions: { maxParamLength: config.max_url_bytes },
     forceCloseConnections: true,
     return503OnClosing: false, // the guard says it in OpenAI's form
+  });
+  app.removeContentTypeParser('text/plain'); // 415
+  // A client library may announce JSON and send nothing, where nothing is to be sent.
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body: string, done) => {
+    if (body === '') done(null, undefined);
+    else void parse(request, body, done);
   });
   app.setValidatorCompiler<ZodType>(({ schema }) => checkedBy(schema));
   app.setSerializerCompiler(() => JSON.stringify); // schemas of answers are for readers

@@ -1,9 +1,22 @@
 /** The parts of every server, in the order in which they are added. */
 import type { ServerPart } from './base/part.js';
 import { healthPart } from './health.js';
-import { modelsPart } from './openai/models.js';
-import { completionsPart } from './openai/completions.js';
+import { openApiPart } from './open_api.js';
 import { chatPart } from './openai/chat_completions.js';
+import { completionsPart } from './openai/completions.js';
+import { modelsPart } from './openai/models.js';
+import { responsesPart } from './openai/responses.js';
+import { tokenizePart } from './openai/tokenize.js';
+import { prefixCachePart } from './prefix_cache.js';
 
 /** A new part gets its line here. */
-export const PARTS: readonly ServerPart[] = [healthPart, modelsPart, completionsPart, chatPart];
+export const PARTS: readonly ServerPart[] = [
+  healthPart,
+  openApiPart,
+  modelsPart,
+  completionsPart,
+  chatPart,
+  responsesPart,
+  tokenizePart,
+  prefixCachePart,
+];

@@ -64,7 +64,7 @@ export class Tokenizer {
     this.specialTokens = Object.fromEntries(
       SPECIAL_TOKENS.flatMap((name) => (config[name] == null ? [] : [[name, config[name]]])),
     );
-    this.byteSpelling = byteSpellingOf(tokenizer['decoder']);
+    this.byteSpelling = byteSpellingOf(tokenizer.decoder);
     this.inner = this.guarded(() => createLibraryTokenizer(tokenizer, config));
     const vocab = this.guarded(() => this.inner.get_vocab());
     this.vocabSize = [...vocab.values()].reduce((max, id) => Math.max(max, id), -1) + 1;

@@ -15,6 +15,8 @@ export interface CommandContext {
   readonly stdin: NodeJS.ReadableStream;
   /** Aborted by Ctrl-C or a termination signal. */
   readonly signal: AbortSignal;
+  /** What a signal asks for was done in full: that it ended the process is no failure. */
+  readonly obeyed?: () => void;
   /** The process's own environment: secrets and launchers are read there, and a rank sets what TensorFlow's library reads. */
   readonly env: Record<string, string | undefined>;
 }

@@ -1,4 +1,7 @@
-/** Server-sent events over an answer: what a reader leaves unread is bounded, and so is how long it may. */
+/**
+ * Server-sent events over an answer: what a reader leaves unread is bounded, and so is how long it may.
+ * Why: docs/decisions/serving.md#what-a-slow-reader-can-hold
+ */
 import type { FastifyReply } from 'fastify';
 import type { ExpertwireConfig } from '../../config/schema.js';
 
@@ -29,12 +32,12 @@ export class EventStream {
    */
   async send(frames: string): Promise<boolean> {
     const { raw } = this.reply;
-    if (raw.destroyed || raw.closed) return false;
+    if (this.isGone) return false;
     if (frames === '') return true;
     raw.write(frames);
     if (raw.writableLength < this.limits.max_unread_bytes) return true;
     const isRead = await this.drained();
-    if (!isRead && !raw.destroyed) {
+    if (!isRead && !this.isGone) {
       this.reply.log.warn({ unreadBytes: raw.writableLength }, 'a client did not read its answer; it was given up');
       raw.destroy();
     }
@@ -43,7 +46,12 @@ export class EventStream {
 
   /** Ends the answer. Idempotent. */
   end(): void {
-    if (!this.reply.raw.destroyed) this.reply.raw.end();
+    if (!this.isGone) this.reply.raw.end();
+  }
+
+  private get isGone(): boolean {
+    const { destroyed, closed } = this.reply.raw;
+    return destroyed || closed;
   }
 
   /** Whether the client read on in time. */

@@ -33,7 +33,7 @@ export function guard(
     done();
   });
   app.addHook('onSend', (_request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: () => void) => {
-    reply.raw.setTimeout(config.server.slow_reader_timeout_ms); // a client that doesn't read is closed
+    reply.raw.setTimeout(config.server.slow_reader_timeout_ms, () => reply.raw.destroy()); // its client doesn't read
     done();
   });
 }

@@ -17,5 +17,5 @@ function invalidValue(issue: core.$ZodIssue): ApiError {
   if (issue.code === 'custom' && issue.params?.isUnsupported === true)
     return new ApiError('UNSUPPORTED', message, { param });
   if (param === '') return new ApiError('INVALID_REQUEST', `the body is ${shown(issue.input)}; give a JSON object`);
-  return new ApiError('INVALID_VALUE', `${param} is ${shown(issue.input)}: ${message}`, { param });
+  return new ApiError('INVALID_VALUE', `${param} is ${shown(issue.input)}; ${message}`, { param });
 }

@@ -36,6 +36,7 @@ export async function answerWhole(
 /**
  * Sends what comes of the choices as events. What is wrong with a request is known before the first event, and answered with a status; what happens later is told
  * in the stream, which ends then. When the client is gone, or doesn't read, the engine forgets the request.
+ * Why: docs/decisions/serving.md#errors-before-and-after-the-first-event
  * @throws ApiError, EngineError as long as nothing was sent
  */
 export async function answerStream(

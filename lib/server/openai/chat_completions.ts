@@ -6,7 +6,7 @@ import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
 import { answerStream, answerWhole, type StreamForm } from './answer_streams.js';
 import { ChatForm } from './chat_form.js';
 import { chatRequest, type ChatRequest } from './chat_request.js';
-import { choicesOf, roomAfter, type Choice } from './choices.js';
+import { choicesOf, fitting, type Choice } from './choices.js';
 import { nowS } from './completions.js';
 import { checkModel } from './models.js';
 import { Prompts } from './prompts.js';
@@ -60,9 +60,10 @@ function choicesFor(
     truncate: body.truncate_prompt_tokens,
     ...(effort != null && { variables: { reasoning_effort: effort } }),
   });
-  const room = roomAfter(prompt, engine);
+  const param = body.max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens';
+  const { maxNewTokens } = fitting(prompt, engine, body[param], param);
   return choicesOf([prompt], body, defaults, config.server.max_choices, () => ({
-    maxNewTokens: body.max_completion_tokens ?? body.max_tokens ?? room,
+    maxNewTokens,
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : null,
     promptLogprobs: body.prompt_logprobs ?? null,
     id: body.request_id ?? id,

@@ -16,6 +16,9 @@ export interface Choice {
   readonly request: GenerationRequest;
 }
 
+/** The fields that say how the texts come about; a response has fewer than a completion. */
+export type ChoiceFields = Partial<GenerationFields>;
+
 /** What an endpoint asks the engine for beside {@link GenerationFields}. */
 export interface Wanted {
   readonly maxNewTokens: number;
@@ -29,7 +32,7 @@ export interface Wanted {
 /** `n` choices for each prompt, prompt by prompt. @throws ApiError INVALID_VALUE where they are too many */
 export function choicesOf(
   prompts: readonly Prompt[],
-  fields: GenerationFields,
+  fields: ChoiceFields,
   defaults: SamplingDefaults,
   maxChoices: number,
   wantedFor: (prompt: Prompt) => Wanted,
@@ -57,7 +60,7 @@ export function choicesOf(
 
 function requestOf(
   { tokenIds: promptTokenIds }: Prompt,
-  fields: GenerationFields,
+  fields: ChoiceFields,
   defaults: SamplingDefaults,
   sample: number,
   { maxNewTokens, logprobs, promptLogprobs, id }: Wanted,
@@ -89,7 +92,7 @@ function requestOf(
   };
 }
 
-function samplingOf(fields: GenerationFields, defaults: SamplingDefaults, sample: number): Partial<SamplingParams> {
+function samplingOf(fields: ChoiceFields, defaults: SamplingDefaults, sample: number): Partial<SamplingParams> {
   const { top_k: topK, seed, logit_bias: biases, allowed_token_ids: allowed } = fields;
   return {
     temperature: fields.temperature ?? defaults.temperature,
@@ -107,12 +110,25 @@ function samplingOf(fields: GenerationFields, defaults: SamplingDefaults, sample
   };
 }
 
-/** How many tokens can follow a prompt. @throws ApiError CONTEXT_LENGTH_EXCEEDED where none can */
-export function roomAfter({ tokenIds }: Prompt, { limits }: Pick<ServedEngine, 'limits'>): number {
+/**
+ * How many tokens a request that asked for `asked` gets, in the room that its prompt leaves; `room` where it didn't ask.
+ * @throws ApiError CONTEXT_LENGTH_EXCEEDED naming `param`
+ */
+export function fitting(
+  { tokenIds }: Prompt,
+  { limits }: Pick<ServedEngine, 'limits'>,
+  asked: number | null | undefined,
+  param: string,
+): { readonly maxNewTokens: number; readonly room: number } {
   const most = Math.min(limits.maxModelLen, limits.numKvBlocks * limits.blockSize);
-  if (tokenIds.length < most) return most - tokenIds.length;
-  throw new ApiError(
-    'CONTEXT_LENGTH_EXCEEDED',
-    `the prompt has ${tokenIds.length} tokens, and there is room for ${most} with the answer; shorten it`,
-  );
+  const room = most - tokenIds.length;
+  if (room < 1) {
+    const text = `the prompt has ${tokenIds.length} tokens, and there is room for ${most} with the answer; shorten it`;
+    throw new ApiError('CONTEXT_LENGTH_EXCEEDED', text);
+  }
+  if ((asked ?? 0) > room) {
+    const text = `the prompt has ${tokenIds.length} tokens and ${param} is ${asked ?? 0}, and there is room for ${most}; shorten the prompt or lower ${param}`;
+    throw new ApiError('CONTEXT_LENGTH_EXCEEDED', text, { param });
+  }
+  return { maxNewTokens: asked ?? room, room };
 }

@@ -5,7 +5,7 @@ import type { ServerContext, ServerPart } from '../base/part.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
 import { answerStream, answerWhole } from './answer_streams.js';
 import type { Delta } from './choice_deltas.js';
-import { choicesOf, roomAfter, type Choice, type Wanted } from './choices.js';
+import { choicesOf, fitting, type Choice, type Wanted } from './choices.js';
 import { CompletionForm } from './completion_form.js';
 import { completionRequest, promptsOf, type CompletionRequest } from './completion_request.js';
 import { checkModel } from './models.js';
@@ -72,7 +72,7 @@ function choicesFor(
   const options = { addSpecialTokens: addSpecialTokens ?? true, truncate };
   const echoed = body.echo === true ? body.logprobs : null;
   const wantedFor = (prompt: Prompt): Wanted => {
-    const room = roomAfter(prompt, context.engine);
+    const { room } = fitting(prompt, context.engine, body.max_tokens, 'max_tokens');
     return {
       maxNewTokens: Math.max(1, body.max_tokens ?? Math.min(DEFAULT_MAX_TOKENS, room)),
       logprobs: body.logprobs ?? null,

@@ -7,9 +7,8 @@ import type { ServerContext, ServerPart } from '../base/part.js';
 /** GET /v1/models and /v1/models/NAME. */
 export const modelsPart: ServerPart = (app, context) => {
   app.get('/v1/models', () => ({ object: 'list', data: [modelOf(context)] }));
-  // A name may have slashes in it.
-  app.get('/v1/models/*', { schema: { params: z.object({ '*': z.string() }) } }, ({ params }) => {
-    checkModel(params['*'], context);
+  app.get('/v1/models/:model', { schema: { params: z.object({ model: z.string() }) } }, ({ params }) => {
+    checkModel(params.model, context);
     return modelOf(context);
   });
 };

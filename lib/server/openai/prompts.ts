@@ -97,7 +97,7 @@ export function textOf(content: MessageInput['content']): string {
 
 /** A message as templates know it: text alone, arguments of tool calls as values. */
 function messageOf({ content, ...rest }: MessageInput): ChatMessage {
-  const calls = rest['tool_calls'];
+  const calls = rest.tool_calls;
   return {
     ...rest,
     content: textOf(content),

@@ -11,10 +11,13 @@ const isEmpty: IsNeutral = (value) =>
 
 /** A field that may be absent, null, or what `isNeutral` takes; anything else is refused. */
 export const refused = (what: string, isNeutral: IsNeutral = isEmpty) =>
-  z.unknown().refine((value) => value == null || isNeutral(value), {
-    error: `this server has no ${what}; leave it out`,
-    params: { isUnsupported: true },
-  });
+  z
+    .unknown()
+    .optional()
+    .refine((value) => value == null || isNeutral(value), {
+      error: `this server has no ${what}${what.includes('; ') ? '' : '; leave it out'}`,
+      params: { isUnsupported: true },
+    });
 
 const isOneOf =
   (...values: readonly unknown[]): IsNeutral =>

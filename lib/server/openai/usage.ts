@@ -11,12 +11,13 @@ export interface Usage {
 
 /** Counts tokens of the choices of one answer. A prompt counts once, whatever `n` is. */
 export class UsageCounter {
-  private numPromptTokens = 0;
+  private readonly numPromptTokens: number;
   private numCompletionTokens = 0;
   private numCachedTokens = 0;
 
   constructor(choices: readonly Delta['choice'][]) {
-    for (const { sample, prompt } of choices) if (sample === 0) this.numPromptTokens += prompt.tokenIds.length;
+    const first = choices.filter(({ sample }) => sample === 0);
+    this.numPromptTokens = first.reduce((sum, { prompt }) => sum + prompt.tokenIds.length, 0);
   }
 
   /** Adds what came of a choice. */

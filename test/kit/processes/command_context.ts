@@ -9,5 +9,13 @@ export function commandContext(signal: AbortSignal = new AbortController().signa
   let printed = '';
   const stdout = new PassThrough().setEncoding('utf8').on('data', (text: string) => (printed += text));
   const stderr = new PassThrough().resume();
-  return { stdout, stderr, stdin: new PassThrough().end(), signal, env: {}, printed: () => printed };
+  return {
+    stdout,
+    stderr,
+    stdin: new PassThrough().end(),
+    signal,
+    obeyed: () => undefined,
+    env: {},
+    printed: () => printed,
+  };
 }

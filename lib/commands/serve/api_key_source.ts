@@ -1,0 +1,34 @@
+/** Where the API keys of a server come from: never from an argument, which every user of the machine can read, nor from YAML, which ends up in repositories. */
+import { readFile } from 'node:fs/promises';
+import { causeText, textOf } from '../../../base/foreign_text.js';
+import { UsageError } from '../base/context.js';
+
+/** The variable of the environment that may hold API keys, with commas between them. */
+export const API_KEY_VARIABLE = 'EXPERTWIRE_API_KEY';
+
+/** The keys of a file, one a line, or of the environment. None: everybody may call. @throws UsageError */
+export async function readApiKeys(
+  file: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<readonly string[]> {
+  const where = file === undefined ? API_KEY_VARIABLE : `--api-key-file ${file}`;
+  const text = file === undefined ? env[API_KEY_VARIABLE] : await readKeyFile(file);
+  if (text === undefined) return [];
+  const keys = text.split(file === undefined ? ',' : '\n').flatMap((key) => (key.trim() === '' ? [] : [key.trim()]));
+  // Who gave an empty one did not mean a server without keys.
+  if (keys.length === 0) throw new UsageError(`${where} has no key; put random characters into it, or leave it out`);
+  if (keys.some((key) => /[^\x21-\x7e]/.test(key))) {
+    throw new UsageError(
+      `${where} has a key with a space or a character outside ASCII, which no header can carry; give another`,
+    );
+  }
+  return keys;
+}
+
+async function readKeyFile(file: string): Promise<string> {
+  try {
+    return textOf(await readFile(file));
+  } catch (cause) {
+    throw new UsageError(`--api-key-file ${file} can't be read (${causeText(cause)})`);
+  }
+}

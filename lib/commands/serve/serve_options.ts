@@ -1,0 +1,26 @@
+/** The command line of `serve`, which needs nothing of what it starts. */
+import type { Argv } from 'yargs';
+import { engineOptions, type EngineArgs } from '../engine/engine_options.js';
+import { API_KEY_VARIABLE } from './api_key_source.js';
+
+/** The options of `serve` as yargs parses them; undefined: as the configuration says. */
+export interface ServeArgs extends EngineArgs {
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly servedModelName?: string | undefined;
+  readonly apiKeyFile?: string | undefined;
+}
+
+/** Adds the options of `serve` to a command line, those of the engine included. */
+export function serveOptions<T>(yargs: Argv<T>): Argv<T & ServeArgs> {
+  const group = 'Server:';
+  return engineOptions(yargs)
+    .option('host', { type: 'string', describe: 'address to listen at (127.0.0.1)', group })
+    .option('port', { type: 'number', describe: 'port to listen at; 0: any free one (8000)', group })
+    .option('served-model-name', { type: 'string', describe: "what clients call the model (its folder's name)", group })
+    .option('api-key-file', {
+      type: 'string',
+      describe: `file with one API key a line (or ${API_KEY_VARIABLE}, with commas between them)`,
+      group,
+    });
+}
