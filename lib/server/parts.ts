@@ -7,6 +7,7 @@ import { completionsPart } from './openai/completions.js';
 import { modelsPart } from './openai/models.js';
 import { responsesPart } from './openai/responses.js';
 import { tokenizePart } from './openai/tokenize.js';
+import { tokenizerInfoPart } from './openai/tokenizer_info.js';
 import { prefixCachePart } from './prefix_cache.js';
 
 /** A new part gets its line here. */
@@ -18,5 +19,6 @@ export const PARTS: readonly ServerPart[] = [
   chatPart,
   responsesPart,
   tokenizePart,
+  tokenizerInfoPart,
   prefixCachePart,
 ];

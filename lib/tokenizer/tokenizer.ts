@@ -50,8 +50,9 @@ export class Tokenizer {
   /** Jinja source of the chat template, if the model folder has one. */
   readonly chatTemplate: string | undefined;
 
+  /** Special tokens as they are spelled, by the name of what they are for: `bos_token`, … */
+  readonly specialTokens: Readonly<Partial<Record<SpecialTokenName, string>>>;
   private readonly inner: LibraryTokenizer;
-  private readonly specialTokens: Readonly<Partial<Record<SpecialTokenName, string>>>;
   /** What is put around a text where tokenizer.json itself doesn't say it. */
   private readonly around: { readonly before: readonly number[]; readonly after: readonly number[] };
   private readonly file: string;

@@ -1,0 +1,16 @@
+/** GET /tokenizer_info, in vLLM's form: evaluation harnesses tokenize with the server then. */
+import type { ServerPart } from '../base/part.js';
+import { Prompts } from './prompts.js';
+
+/** GET /tokenizer_info: special tokens as they are spelled, and the chat template. */
+export const tokenizerInfoPart: ServerPart = (app, { engine }) => {
+  const prompts = new Prompts(engine);
+  app.get('/tokenizer_info', () => {
+    const { specialTokens, chatTemplate } = prompts.tokenizer;
+    return {
+      ...specialTokens,
+      ...(chatTemplate !== undefined && { chat_template: chatTemplate }),
+      model_max_length: engine.limits.maxModelLen,
+    };
+  });
+};
