@@ -107,7 +107,13 @@ function parse(args: readonly string[]): Options {
 
 async function start(options: Options, ranks: number, signal: AbortSignal): Promise<Engine> {
   const flags = { model: options.model, parallel: { ranks } };
-  const config = await loadConfig({ flags, overrides: [`backend=${options.backend}`, ...options.set] });
+  // Batches of one size have prompts of smaller ones among them, and each is to be computed.
+  const own = [
+    `backend=${options.backend}`,
+    'engine.prefix_cache=off',
+    `engine.max_num_waiting=${Math.max(...options.batches)}`,
+  ];
+  const config = await loadConfig({ flags, overrides: [...own, ...options.set] });
   return Engine.start({ config, signal });
 }
 

@@ -79,7 +79,9 @@ export async function startEngine(
   more: readonly string[],
   signal: AbortSignal,
 ): Promise<RunningVariant> {
-  const config = await loadConfig({ flags: { model, parallel: { ranks } }, overrides: [...set, ...more] });
+  // The same prompts come again and again, and are to be computed each time.
+  const overrides = ['engine.prefix_cache=off', ...set, ...more];
+  const config = await loadConfig({ flags: { model, parallel: { ranks } }, overrides });
   const loads = new RankLoads();
   return { engine: await Engine.start({ config, observer: loads, signal }), loads };
 }

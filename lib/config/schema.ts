@@ -84,7 +84,9 @@ export const configSchema = z.strictObject({
       block_size: integer(1, 65_536),
       num_kv_blocks: autoOrInteger(1, 10_000_000),
       max_model_len: autoOrInteger(1, MAX_COUNT),
-      scheduling: choice('fcfs'),
+      scheduling: choice('fcfs', 'priority', 'lpm'),
+      max_num_waiting: integer(0, 2 ** 20),
+      prefix_cache: choice('auto', 'off', 'exact', 'any'),
       mla: choice('auto', 'naive', 'absorbed'),
       seed: integer(0, Number.MAX_SAFE_INTEGER),
     })
@@ -184,6 +186,8 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     num_kv_blocks: 'auto', // what max_num_seqs sequences of max_model_len need, within a bound of the engine
     max_model_len: 'auto', // the model's max_position_embeddings
     scheduling: 'fcfs', // first come, first served
+    max_num_waiting: 256, // requests beyond those that could run at once
+    prefix_cache: 'auto', // exact where the rest is bitwise, else any
     mla: 'auto',
     seed: 0,
   },

@@ -29,7 +29,9 @@ import type { OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.
 import { Rebalancer, type RebalancerOptions } from './rebalancing/rebalancer.js';
 import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
+import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies.js';
+import { prefixSharingOf } from './scheduling/prefix_sharing.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad } from './scheduling/scheduler.js';
 import { Score } from './score.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
@@ -106,12 +108,14 @@ export class Engine implements TokenSource {
     };
     this.rebalancer = moves && new Rebalancer({ ...parts, ...moves, placement: this.live, window, onRebalance });
     const policy = POLICIES[config.engine.scheduling];
-    // Forced experts depend on the request's number.
+    // Forced experts depend on the request's number, and a recorder wants to see every token.
+    const areAlike = routing === null && observer?.wantsTokens !== true;
     this.scheduler = new Scheduler({
       ...limits,
       numRanks: job.numRanks,
       policy,
-      canSharePrefixes: routing === null && observer?.wantsTokens !== true,
+      sharing: areAlike ? prefixSharingOf(config, spec) : null,
+      numHeadroomBlocks: HEADROOM_BLOCKS,
     });
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
@@ -155,19 +159,20 @@ export class Engine implements TokenSource {
     return this.live.whole;
   }
 
-  /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER; later, whatever ended the job. */
+  /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER, QUEUE_FULL; later, whatever ended the job. */
   async *generate(given: GenerationRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent, void, undefined> {
     const request = checkedGeneration(given, signal);
     const sequence = this.nextSequence++;
     checkGeneration(request, this, this.parts.config.model);
+    this.checkQueue();
     const sampling = this.samplingOf(request, sequence);
-    const { promptTokenIds, maxNewTokens, returnRoutedExperts = false } = request;
+    const { promptTokenIds, maxNewTokens, returnRoutedExperts = false, priority = 0 } = request;
     const generation = new Generation(request, sampling, this);
     const routedExperts = returnRoutedExperts || this.parts.observer?.wantsTokens === true;
     const { logprobs = null, promptLogprobs = null } = request;
     const wants = { routedExperts, logprobs, promptLogprobs, logits: false };
     const endTokenIds = this.endTokenIdsOf(request);
-    const queued = { sequence, promptTokenIds, maxNewTokens, sampling, endTokenIds, wants };
+    const queued = { sequence, promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority };
     const release = this.requests.add(queued, generation, signal, request.id);
     this.loop.start();
     try {
@@ -185,6 +190,7 @@ export class Engine implements TokenSource {
       throw new EngineError('INVALID_REQUEST', `${promptTokenIds.length} tokens to score; give at least 2`);
     }
     checkTokens(promptTokenIds, 0, this);
+    this.checkQueue();
     const sequence = this.nextSequence++;
     const score = new Score(request, this.spec);
     const wants = { routedExperts: true, logprobs: null, promptLogprobs: 0, logits: onLogits !== undefined };
@@ -208,6 +214,14 @@ export class Engine implements TokenSource {
     return this.scheduler.load;
   }
 
+  /**
+   * Has all ranks forget the keys and values that they keep for later requests. False, and nothing is forgotten, while requests run: what they compute
+   * goes on from what they hold.
+   */
+  resetPrefixCache(): boolean {
+    return this.requests.resetPrefixCache();
+  }
+
   /** What ended the engine, after which it takes no request: CLOSED where that was {@link close}. Null while it works. */
   get failure(): Error | null {
     return this.requests.failure;
@@ -229,6 +243,17 @@ export class Engine implements TokenSource {
     await this.parts.job.close();
     await this.rebalancer?.close();
     await this.loop.idle();
+  }
+
+  /** @throws EngineError QUEUE_FULL. Why: docs/decisions/requests.md#the-queue-has-a-limit */
+  private checkQueue(): void {
+    const { max_num_waiting: most } = this.parts.config.engine;
+    const { numQueued } = this.scheduler;
+    if (numQueued < most) return;
+    throw new EngineError(
+      'QUEUE_FULL',
+      `${numQueued} requests wait already, and engine.max_num_waiting is ${most}; try again later, or raise it`,
+    );
   }
 
   private samplingOf(request: GenerationRequest, sequence: number): SamplingParams {

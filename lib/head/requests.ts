@@ -117,6 +117,13 @@ export class Requests {
     return { numRecomputed: numRequeued, numFailed: failed.length };
   }
 
+  /** As {@link Scheduler.resetPrefixCache}; ranks hear of it before the next step. */
+  resetPrefixCache(): boolean {
+    const isReset = this.scheduler.resetPrefixCache();
+    this.free();
+    return isReset;
+  }
+
   /** Ends all requests, and refuses later ones, with the first error that this is told. */
   fail(error: Error): void {
     this.ended ??= error;

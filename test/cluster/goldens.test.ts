@@ -229,11 +229,12 @@ describe('counters of real rank processes', function () {
     });
   }
 
-  it('no tensor and no KV block outlives its request', async () => {
+  it('no tensor outlives its request, and no KV block the reset of the prefix cache', async () => {
     const engine = await startEngine({ model: moe7m(), ranks: 2 });
     try {
       // A short score comes last: its only step shows what the ranks still hold of everything before.
       const held = async (): Promise<object> => {
+        expect(engine.resetPrefixCache()).to.equal(true);
         await scoreIds(engine, [0, 36]);
         return engine
           .stats()

@@ -131,7 +131,10 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
     if (isSummary) context.stderr.write(summary(engine, completions, timing));
   };
   const files = { outputs: { '--plot': args.plot }, inputs: { '--prompts': args.prompts } };
-  await withEngine(args, config, model, context, work, files);
+  const { engine } = config;
+  // All prompts are known already, and nobody else has any.
+  const max_num_waiting = Math.max(engine.max_num_waiting, prompts.length);
+  await withEngine(args, { ...config, engine: { ...engine, max_num_waiting } }, model, context, work, files);
 }
 
 function samplingArgs(args: GenerateArgs): NonNullable<Parameters<typeof configOf>[1]>['generate'] {

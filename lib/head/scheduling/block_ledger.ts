@@ -1,27 +1,45 @@
-import { createHash } from 'node:crypto';
+import { LruList } from './lru_list.js';
 
 /**
- * One rank's KV blocks as the head counts them: how many sequences hold each, and what full ones contain. Pure bookkeeping: the bytes are the
- * rank's, which writes a block that is new to it and forgets one that nobody holds any more.
+ * One rank's KV blocks as the head counts them. A block is *used* while sequences hold it, *cached* when nobody does and its content is known, so
+ * that a later sequence may begin with it, and *free* otherwise. Pure bookkeeping: the bytes are the rank's, which keeps a block until it is told that
+ * the block is free.
  * Why: docs/decisions/memory.md#kv-blocks-are-taken-as-sequences-grow
  */
 export class BlockLedger {
   private readonly free: number[];
-  /** Block → sequences that hold it; a free one is absent. */
+  /** Cached ones, least recently used first; of one sequence's, the deepest first, since those before it are worth more. */
+  private readonly cached: LruList;
+  /** Used block → sequences that hold it. */
   private readonly numHolders = new Map<number, number>();
   /** Of sealed blocks, both ways. */
   private readonly keyOf = new Map<number, string>();
-  private readonly blocksOf = new Map<string, Set<number>>();
+  private readonly blocksOf = new Map<string, number[]>();
+  private numChanges = 0;
 
   constructor(readonly numBlocks: number) {
     this.free = Array.from({ length: numBlocks }, (_, i) => numBlocks - 1 - i); // lowest ids first
+    this.cached = new LruList(numBlocks);
   }
 
   get numFree(): number {
     return this.free.length;
   }
 
-  /** That many blocks, each with one holder, or null when fewer are free. */
+  get numCached(): number {
+    return this.cached.size;
+  }
+
+  get numUsed(): number {
+    return this.numHolders.size;
+  }
+
+  /** Another number whenever {@link match} may find something else. */
+  get version(): number {
+    return this.numChanges;
+  }
+
+  /** That many blocks, each with one holder, or null when fewer are free: {@link evict} makes room. */
   take(count: number): number[] | null {
     if (count > this.free.length) return null;
     const blocks = this.free.splice(this.free.length - count).reverse();
@@ -29,57 +47,88 @@ export class BlockLedger {
     return blocks;
   }
 
-  /** Blocks that are held get one holder more. */
-  share(blocks: readonly number[]): void {
-    for (const block of blocks) this.numHolders.set(block, this.numHolders.get(block)! + 1);
+  /** The content of up to `count` cached blocks is forgotten; returns them: they are free. */
+  evict(count: number): number[] {
+    const blocks: number[] = [];
+    while (blocks.length < count) {
+      const block = this.cached.shift();
+      if (block === undefined) break;
+      this.forget(block);
+      blocks.push(block);
+    }
+    return blocks;
   }
 
-  /** Blocks get one holder less; returns those that nobody holds any more. */
+  /** Used or cached blocks get one holder more. */
+  share(blocks: readonly number[]): void {
+    for (const block of blocks) {
+      this.cached.remove(block);
+      this.numHolders.set(block, (this.numHolders.get(block) ?? 0) + 1);
+    }
+  }
+
+  /** Blocks, in order of position, get one holder less; returns those that are free now. */
   release(blocks: readonly number[]): number[] {
-    const freed = blocks.filter((block) => {
+    const freed: number[] = [];
+    for (const block of blocks.toReversed()) {
       const numLeft = this.numHolders.get(block)! - 1;
       this.numHolders.set(block, numLeft);
-      return numLeft === 0;
-    });
-    for (const block of freed) this.forget(block);
-    this.free.push(...freed);
-    return freed;
+      if (numLeft > 0) continue;
+      this.numHolders.delete(block);
+      if (this.keep(block)) continue;
+      this.forget(block);
+      freed.push(block);
+    }
+    return freed.reverse();
   }
 
-  /** A held block is full of what `key` stands for ({@link blockKeys}), and stays so: {@link match} finds it while it is held. */
+  /** A used block is full of what `key` stands for (block_keys.ts), and stays so until it is free: {@link match} finds it. */
   seal(block: number, key: string): void {
-    const blocks = this.blocksOf.get(key) ?? new Set();
+    if (this.keyOf.has(block)) return;
+    this.numChanges++;
     this.keyOf.set(block, key);
-    this.blocksOf.set(key, blocks.add(block));
+    const equal = this.blocksOf.get(key);
+    if (equal === undefined) this.blocksOf.set(key, [block]);
+    else equal.push(block);
   }
 
-  /** Held blocks that contain what the first keys stand for, up to the first key without one; of equal blocks the one that was sealed first. */
-  match(keys: readonly string[]): number[] {
+  /** Blocks that contain what the first of `numKeys` keys stand for, up to the first key without one; of equal blocks the one that was sealed first. */
+  match(numKeys: number, keyAt: (index: number) => string): number[] {
     const matching: number[] = [];
-    for (const key of keys) {
-      const [block] = this.blocksOf.get(key) ?? [];
+    while (matching.length < numKeys) {
+      const block = this.blocksOf.get(keyAt(matching.length))?.[0];
       if (block === undefined) break;
       matching.push(block);
     }
     return matching;
   }
 
+  /** How many of these are cached. */
+  numCachedOf(blocks: readonly number[]): number {
+    return blocks.reduce((sum, block) => sum + Number(this.cached.has(block)), 0);
+  }
+
+  /**
+   * Whether a block that nobody holds any more is cached now. One of several equal blocks is enough, and it counts as used now: otherwise it might go
+   * before the blocks behind it, which nobody would find any more.
+   */
+  private keep(block: number): boolean {
+    const key = this.keyOf.get(block);
+    if (key === undefined) return false;
+    const other = this.blocksOf.get(key)!.find((each) => each !== block);
+    if (other === undefined) this.cached.add(block);
+    else if (this.cached.has(other)) this.cached.add(other);
+    return other === undefined;
+  }
+
   private forget(block: number): void {
-    this.numHolders.delete(block);
+    this.free.push(block);
     const key = this.keyOf.get(block);
     if (key === undefined) return;
+    this.numChanges++;
     this.keyOf.delete(block);
-    const equal = this.blocksOf.get(key)!;
-    equal.delete(block);
-    if (equal.size === 0) this.blocksOf.delete(key);
+    const others = this.blocksOf.get(key)!.filter((each) => each !== block);
+    if (others.length === 0) this.blocksOf.delete(key);
+    else this.blocksOf.set(key, others);
   }
-}
-
-/** Per full block of `blockSize` tokens, a key that stands for its tokens and all before them. */
-export function blockKeys(tokenIds: readonly number[], blockSize: number): string[] {
-  let key = '';
-  return Array.from({ length: Math.floor(tokenIds.length / blockSize) }, (_, i) => {
-    const tokens = Int32Array.from(tokenIds.slice(i * blockSize, (i + 1) * blockSize));
-    return (key = createHash('sha256').update(key).update(tokens).digest('base64'));
-  });
 }

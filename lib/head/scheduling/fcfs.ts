@@ -1,4 +1,6 @@
-import type { Place, SchedulingPolicy, Share } from './policy.js';
+import type { SchedulingPolicy } from './policy.js';
+import { bestPlace } from './rank_choice.js';
+import { generatedFirst } from './shares.js';
 
 /**
  * First come, first served: a request that finds no room keeps those behind it waiting, so that none starves, and who was admitted last gives way, so that
@@ -8,27 +10,9 @@ export const fcfs: SchedulingPolicy = {
   admit([first], placesOf) {
     if (first === undefined) return null;
     const { sequence } = first;
-    const [best] = placesOf(sequence)
-      .filter(({ numFreeBlocks }) => numFreeBlocks >= 0)
-      .sort(byLoad);
-    return best === undefined ? null : { sequence, rank: best.rank };
+    const best = bestPlace(placesOf(sequence));
+    return best && { sequence, rank: best.rank };
   },
-  plan(running, budget) {
-    const shares: Share[] = [];
-    let { numTokens, numLogitTokens } = budget;
-    const generating = running.filter(({ isGenerating }) => isGenerating);
-    const others = running.filter(({ isGenerating }) => !isGenerating);
-    for (const { sequence, numReady, wantsLogits } of [...generating, ...others]) {
-      const most = Math.min(numReady, numTokens, wantsLogits ? numLogitTokens : Infinity);
-      if (most <= 0) continue;
-      shares.push({ sequence, numTokens: most });
-      numTokens -= most;
-      if (wantsLogits) numLogitTokens -= most;
-    }
-    return shares;
-  },
+  plan: generatedFirst,
   preempt: (running) => running.at(-1)!.sequence,
 };
-
-/** The fewest sequences first, then the most blocks left. */
-const byLoad = (a: Place, b: Place): number => a.numSequences - b.numSequences || b.numFreeBlocks - a.numFreeBlocks;

@@ -3,6 +3,10 @@
 /** A sequence that waits. */
 export interface WaitingView {
   readonly sequence: number;
+  /** Lower comes first, where the policy heeds it. */
+  readonly priority: number;
+  /** Sequences that came later and were admitted before it. */
+  readonly numOvertaken: number;
 }
 
 /** What a rank that may run one more sequence offers one that waits. */
@@ -10,13 +14,24 @@ export interface Place {
   readonly rank: number;
   /** Sequences that run there. */
   readonly numSequences: number;
-  /** KV blocks left there once all tokens that there are so far are computed, those of the waiting sequence too; negative: they don't fit now. */
+  /**
+   * KV blocks left there once all tokens that there are so far are computed, those of the waiting sequence too, and the headroom is kept that others
+   * grow into; negative: it doesn't fit now.
+   */
   readonly numFreeBlocks: number;
+  /** The waiting sequence's first tokens that are in the cache there. */
+  readonly numCachedTokens: number;
+  /** Tokens that are to be computed there before all sequences generate, those of the waiting sequence too. */
+  readonly numPrefillTokens: number;
+  /** Tokens that the blocks have room for which sequences hold there. */
+  readonly numKvTokens: number;
 }
 
 /** A sequence that runs. */
 export interface RunningView {
   readonly sequence: number;
+  /** Lower comes first, where the policy heeds it. */
+  readonly priority: number;
   /** Its next token was generated; otherwise it computes its prompt, or computes anew what was lost. */
   readonly isGenerating: boolean;
   /** Tokens that one step could compute of it: 1 where it generates; 0 while its last token is being computed. */

@@ -1,6 +1,7 @@
 /** How far a request is, and the parts of a step that take it further: pure. */
 import type { SamplingParams } from '../../protocol/sampling.js';
 import { SAMPLED, type PlanPart, type SequenceStart, type SequenceWants } from '../../protocol/step_plan.js';
+import type { BlockKeys } from './block_keys.js';
 import type { RunningView } from './policy.js';
 
 /** What a caller asks of the scheduler. */
@@ -13,15 +14,21 @@ export interface SequenceRequest {
   /** Tokens that can't come before `sampling.minTokens` others did. Default: none. */
   readonly endTokenIds?: readonly number[];
   readonly wants: SequenceWants;
+  /** Lower comes first, where the policy heeds it. Default 0. */
+  readonly priority?: number;
 }
 
 /** A request and what came of it. */
 export interface Progress extends SequenceRequest {
-  /** What the full blocks of its prompt hold; none where experts are forced, which differ from request to request. */
-  readonly promptKeys: readonly string[];
+  /** What its full blocks hold; null: they are nobody else's business. */
+  readonly keys: BlockKeys | null;
   readonly outputTokenIds: number[];
   /** Tokens whose outputs were committed; more than `numComputed` after the sequence's blocks were lost. */
   numCommitted: number;
+  /** Requests that came later and were admitted before it. */
+  numOvertaken: number;
+  /** It ran before: it gave way, or its rank was lost. */
+  hasRun: boolean;
   /** Ranks that failed while they computed it, since it last went on. */
   readonly failedRanks: number[];
 }
@@ -31,7 +38,7 @@ export interface Running extends Progress {
   readonly rank: number;
   /** KV blocks in order of position: those of the tokens in the cache, and of those that the step at hand computes. */
   readonly blocks: number[];
-  /** Its first tokens, which another sequence computed. */
+  /** Its first tokens, which were in the cache already. */
   readonly numShared: number;
   /** The first step that computes it. */
   readonly firstStep: number;
@@ -58,12 +65,21 @@ export const maySkipTokens = ({ wants }: Progress): boolean =>
 /** Steps that run compute it. */
 export const isComputing = ({ numPlanned, numComputed }: Running): boolean => numPlanned > numComputed;
 
+/** How many of its first tokens may be in the cache already: all that deliver nothing more, but the last. */
+export const numSkippable = (state: Progress): number =>
+  Math.min(numKnownTokens(state) - 1, maySkipTokens(state) ? Infinity : state.numCommitted);
+
+/** Tokens of output that it may still come to have. */
+export const numNewTokensLeft = ({ maxNewTokens, outputTokenIds }: Progress): number =>
+  maxNewTokens - outputTokenIds.length;
+
 /** What a policy sees of a request that runs. */
 export const viewOf = (state: Running): RunningView => {
   const isReplay = isReplaying(state);
   const isGenerating = !isReplay && state.numSampled > 0;
   return {
     sequence: state.sequence,
+    priority: state.priority ?? 0,
     isGenerating,
     numReady: isGenerating ? numLeftToGenerate(state) : isReplay ? numLeftToReplay(state) : numLeftOfPrompt(state),
     wantsLogits: state.wants.logits && !isReplay,
@@ -72,11 +88,12 @@ export const viewOf = (state: Running): RunningView => {
 
 /** For a sequence of which its rank computed nothing yet. */
 export function startOf(state: Running, blockSize: number): SequenceStart {
-  const { sequence, blocks, promptTokenIds, endTokenIds = [], numShared, sampling, wants } = state;
+  const { sequence, blocks, promptTokenIds, outputTokenIds, endTokenIds = [], numShared, sampling, wants } = state;
+  const numOutput = Math.max(numShared - promptTokenIds.length, 0);
   return {
     sequence,
     blocks: blocks.slice(0, numShared / blockSize),
-    tokenIds: promptTokenIds.slice(0, numShared),
+    tokenIds: [...promptTokenIds.slice(0, numShared), ...outputTokenIds.slice(0, numOutput)],
     numPromptTokens: promptTokenIds.length,
     endTokenIds,
     sampling,

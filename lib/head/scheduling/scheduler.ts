@@ -10,15 +10,28 @@ import {
   type StepPlan,
   type PlanPart,
 } from '../../protocol/step_plan.js';
-import { blockKeys } from './block_ledger.js';
+import { BlockHasher, BlockKeys } from './block_keys.js';
+import { Crowds } from './crowds.js';
 import type { Place, SchedulingPolicy, Share } from './policy.js';
-import { isComputing, partOf, startOf, viewOf, type Progress, type Running, type SequenceRequest } from './progress.js';
+import type { PrefixSharing } from './prefix_sharing.js';
+import {
+  isComputing,
+  maySkipTokens,
+  partOf,
+  startOf,
+  viewOf,
+  type Progress,
+  type Running,
+  type SequenceRequest,
+} from './progress.js';
+import { loadOf, type RankUse, type SchedulerLoad } from './scheduler_load.js';
 import { SequenceBlocks, type Freed } from './sequence_blocks.js';
 
 /** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
 export type ScheduledPlan = Omit<StepPlan, 'placementVersion' | 'moveRound'>;
 
 export type { SequenceRequest } from './progress.js';
+export type { RankUse, SchedulerLoad } from './scheduler_load.js';
 
 /** Limits are per rank. */
 export interface SchedulerLimits {
@@ -35,8 +48,10 @@ export interface SchedulerLimits {
 /** The limits of the ranks, and what decides within them. */
 export interface SchedulerOptions extends SchedulerLimits {
   readonly policy: SchedulingPolicy;
-  /** Equal tokens have equal keys and values: nobody forces experts upon them. */
-  readonly canSharePrefixes: boolean;
+  /** Null: each sequence computes all of its tokens. */
+  readonly sharing: PrefixSharing | null;
+  /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */
+  readonly numHeadroomBlocks: number;
 }
 
 /** What a loss does to the sequences of the lost ranks. */
@@ -51,36 +66,21 @@ export interface Homeless {
 export interface SchedulerCounts {
   /** How often a sequence gave way because KV blocks ran out. */
   readonly numPreempted: number;
-  /** Prompt tokens that were not computed, because another sequence's blocks held them; once more after each preemption or loss. */
+  /**
+   * Tokens that were not computed, because the cache of their rank held them: of prompts, and, where a sequence goes on that gave way or whose rank was
+   * lost, of all that it has; each time once more.
+   */
   readonly numSharedTokens: number;
+  /** Prompt tokens that were looked up in the prefix cache, of each request once. */
+  readonly numPrefixQueries: number;
+  /** Those of them that it held, on the rank that the request went to. */
+  readonly numPrefixHits: number;
+  /** Cached KV blocks whose content was forgotten because room was needed. */
+  readonly numEvictedBlocks: number;
 }
 
 /** What {@link Scheduler.next} did with a sequence. */
 export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted' }>;
-
-/** What a rank does and holds at this moment. */
-export interface RankUse {
-  readonly rank: number;
-  readonly numRunning: number;
-  readonly numKvBlocks: number;
-  /** KV blocks that sequences hold. */
-  readonly numUsedBlocks: number;
-}
-
-/** What a scheduler has in hand. */
-export interface SchedulerLoad {
-  readonly numWaiting: number;
-  /** Of the ranks that are left. */
-  readonly ranks: readonly RankUse[];
-}
-
-/** What runs on a rank: how many sequences, and the blocks that they lack for all tokens that there are so far. */
-interface Crowd {
-  readonly numSequences: number;
-  readonly numAhead: number;
-}
-
-const NOBODY: Crowd = { numSequences: 0, numAhead: 0 };
 
 /** Ranks that one sequence may cost. */
 const MAX_FAILED_RANKS = 2;
@@ -95,14 +95,22 @@ export class Scheduler {
   private epoch = 0;
   private numPreempted = 0;
   private numSharedTokens = 0;
+  private numPrefixQueries = 0;
+  private numPrefixHits = 0;
+  /** Null: nothing is shared. */
+  private readonly hasher: BlockHasher | null;
+  /** By rank, of the step that was planned last. */
+  private numPrefillTokens: readonly number[] = [];
 
   constructor(private readonly options: SchedulerOptions) {
-    this.blocks = new SequenceBlocks(options.numRanks, options.numKvBlocks, options.blockSize);
+    const { numRanks, numKvBlocks, blockSize, sharing } = options;
+    this.blocks = new SequenceBlocks(numRanks, numKvBlocks, blockSize);
+    this.hasher = sharing && new BlockHasher(blockSize, sharing);
   }
 
   get counts(): SchedulerCounts {
-    const { numPreempted, numSharedTokens } = this;
-    return { numPreempted, numSharedTokens };
+    const { numPreempted, numSharedTokens, numPrefixQueries, numPrefixHits } = this;
+    return { numPreempted, numSharedTokens, numPrefixQueries, numPrefixHits, numEvictedBlocks: this.blocks.numEvicted };
   }
 
   /** What waits and what runs. */
@@ -111,16 +119,30 @@ export class Scheduler {
     const running = [...this.running.values()];
     const ranks = this.blocks.ranks.map((rank): RankUse => {
       const numRunning = running.filter((state) => state.rank === rank).length;
-      return { rank, numRunning, numKvBlocks, numUsedBlocks: numKvBlocks - this.blocks.numFree(rank) };
+      const numUsedBlocks = numKvBlocks - this.blocks.numAvailable(rank);
+      const numCachedBlocks = this.blocks.numCached(rank);
+      const numPrefillTokens = this.numPrefillTokens[rank] ?? 0;
+      return { rank, numRunning, numKvBlocks, numUsedBlocks, numCachedBlocks, numPrefillTokens };
     });
-    return { numWaiting: this.waiting.length, ranks };
+    return loadOf(this.waiting.length, ranks);
+  }
+
+  /** Requests that wait, without as many as there are ranks' seats for: negative where there would be some for others too. */
+  get numQueued(): number {
+    return this.waiting.length + this.running.size - this.options.maxNumSeqs * this.blocks.ranks.length;
+  }
+
+  /** Has all ranks forget what is cached, unless sequences hold blocks: nothing happens then, and false is returned. */
+  resetPrefixCache(): boolean {
+    return this.blocks.reset();
   }
 
   /** Queues a request, whose tokens must fit the KV blocks of one rank: then it finishes, if need be alone. */
   add(request: SequenceRequest): void {
-    const { canSharePrefixes, blockSize } = this.options;
-    const promptKeys = canSharePrefixes ? blockKeys(request.promptTokenIds, blockSize) : [];
-    this.waiting.push({ ...request, promptKeys, outputTokenIds: [], numCommitted: 0, failedRanks: [] });
+    const outputTokenIds: number[] = [];
+    const keys = this.hasher && new BlockKeys(this.hasher, { ...request, outputTokenIds });
+    const fresh = { numCommitted: 0, numOvertaken: 0, hasRun: false, failedRanks: [] };
+    this.waiting.push({ ...request, ...fresh, keys, outputTokenIds });
   }
 
   /**
@@ -153,9 +175,12 @@ export class Scheduler {
     this.step++;
     this.admit();
     const plans = Array.from({ length: this.options.numRanks }, (_, rank) => this.planFor(rank));
-    if (plans.some(({ parts }) => parts.length > 0)) return plans;
-    this.step--;
-    return null;
+    if (plans.every(({ parts }) => parts.length === 0)) {
+      this.step--;
+      return null;
+    }
+    this.numPrefillTokens = plans.map(numPrefillTokensOf);
+    return plans;
   }
 
   /**
@@ -211,60 +236,61 @@ export class Scheduler {
     if (index >= 0) this.waiting.splice(index, 1);
   }
 
-  /** KV blocks that nobody holds, on all ranks that are left. */
+  /** KV blocks that no sequence holds, on all ranks that are left, cached ones too. */
   get numFreeBlocks(): number {
-    return this.blocks.ranks.reduce((sum, rank) => sum + this.blocks.numFree(rank), 0);
+    return this.blocks.ranks.reduce((sum, rank) => sum + this.blocks.numAvailable(rank), 0);
   }
 
   private admit(): void {
-    const { policy, blockSize } = this.options;
+    const { policy } = this.options;
     if (this.waiting.length === 0) return;
-    const crowds = this.crowds();
+    const crowds = new Crowds(this.options, this.running.values());
     while (this.waiting.length > 0) {
-      const admission = policy.admit(this.waiting, (sequence) => this.placesOf(this.waitingOne(sequence), crowds));
+      const views = this.waiting.map(({ sequence, priority = 0, numOvertaken }) => ({
+        sequence,
+        priority,
+        numOvertaken,
+      }));
+      const admission = policy.admit(views, (sequence) => this.placesOf(this.waitingOne(sequence), crowds));
       if (admission === null) return;
-      const { sequence, rank } = admission;
-      const request = this.waitingOne(sequence);
-      const blocks = this.blocks.match(rank, request);
-      this.blocks.share(rank, blocks);
-      this.waiting.splice(this.waiting.indexOf(request), 1);
-      const numShared = blocks.length * blockSize;
-      const state: Running = {
-        ...{ ...request, rank, blocks, numShared, numComputed: numShared, numPlanned: numShared },
-        ...{ numSampled: request.outputTokenIds.length, firstStep: this.step },
-        ...{ firstDegraded: Infinity, hasBegun: false },
-      };
-      this.running.set(sequence, state);
-      this.moves.push({ kind: 'admitted', sequence, rank, numCachedTokens: numShared });
-      this.join(crowds, state);
+      crowds.join(this.begin(this.waitingOne(admission.sequence), admission.rank));
     }
+  }
+
+  /** Has a rank run a request from now on, behind what it holds of its tokens. */
+  private begin(request: Progress, rank: number): Running {
+    const { sequence, promptTokenIds, hasRun } = request;
+    const blocks = [...this.blocks.match(rank, request)];
+    this.blocks.share(rank, blocks);
+    const index = this.waiting.indexOf(request);
+    for (const before of this.waiting.slice(0, index)) before.numOvertaken++;
+    this.waiting.splice(index, 1);
+    const numShared = blocks.length * this.options.blockSize;
+    const numCachedTokens = Math.min(numShared, promptTokenIds.length);
+    if (!hasRun) this.countLookup(request, numCachedTokens);
+    const state: Running = {
+      ...{ ...request, hasRun: true, rank, blocks, numShared, numComputed: numShared, numPlanned: numShared },
+      ...{ numSampled: request.outputTokenIds.length, firstStep: this.step },
+      ...{ firstDegraded: Infinity, hasBegun: false },
+    };
+    this.running.set(sequence, state);
+    this.moves.push({ kind: 'admitted', sequence, rank, numCachedTokens });
+    return state;
+  }
+
+  private countLookup(request: Progress, numFound: number): void {
+    if (request.keys === null || !maySkipTokens(request)) return;
+    this.numPrefixQueries += request.promptTokenIds.length;
+    this.numPrefixHits += numFound;
   }
 
   private waitingOne(sequence: number): Progress {
     return this.waiting.find((request) => request.sequence === sequence)!;
   }
 
-  private placesOf(request: Progress, crowds: ReadonlyMap<number, Crowd>): Place[] {
-    const places = this.blocks.ranks.map((rank): Place => {
-      const { numSequences, numAhead } = crowds.get(rank) ?? NOBODY;
-      const numOwn = this.blocks.numAhead(request, this.blocks.match(rank, request).length);
-      return { rank, numSequences, numFreeBlocks: this.blocks.numFree(rank) - numAhead - numOwn };
-    });
-    return places.filter((place) => place.numSequences < this.options.maxNumSeqs);
-  }
-
-  /** By rank. */
-  private crowds(): Map<number, Crowd> {
-    const crowds = new Map<number, Crowd>();
-    for (const state of this.running.values()) this.join(crowds, state);
-    return crowds;
-  }
-
-  private join(crowds: Map<number, Crowd>, state: Running): void {
-    const { rank, blocks } = state;
-    const { numSequences, numAhead } = crowds.get(rank) ?? NOBODY;
-    const numOwn = this.blocks.numAhead(state, blocks.length);
-    crowds.set(rank, { numSequences: numSequences + 1, numAhead: numAhead + numOwn });
+  private placesOf(request: Progress, crowds: Crowds): Place[] {
+    const ranks = this.blocks.ranks.filter((rank) => crowds.of(rank).numSequences < this.options.maxNumSeqs);
+    return ranks.map((rank) => crowds.placeOf(rank, request, this.blocks));
   }
 
   private planFor(rank: number): ScheduledPlan {
@@ -291,7 +317,7 @@ export class Scheduler {
     for (;;) {
       const own = [...this.running.values()].filter((state) => state.rank === rank);
       const shares = policy.plan(apart(own).map(viewOf), { numTokens, numLogitTokens });
-      if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numFree(rank)) return shares;
+      if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numAvailable(rank)) return shares;
       this.preempt(policy.preempt(own.map(viewOf)));
     }
   }
@@ -338,3 +364,7 @@ const generatedFirst = (parts: readonly PlanPart[]): PlanPart[] => [
   ...parts.filter(({ isPrompt }) => !isPrompt),
   ...parts.filter(({ isPrompt }) => isPrompt),
 ];
+
+/** Of tokens that were not generated in the step before. */
+const numPrefillTokensOf = ({ parts }: ScheduledPlan): number =>
+  parts.reduce((sum, { isPrompt, isReplay, tokenIds }) => sum + (isPrompt || isReplay ? tokenIds.length : 0), 0);

@@ -1,18 +1,32 @@
-/** Which KV blocks sequences hold on which rank: taken as they grow, shared where prompts begin alike, given back when they end or give way. */
+/**
+ * Which KV blocks sequences hold on which rank: taken as they grow, shared where sequences begin alike, given back when they end or give way. Full
+ * ones stay in the rank's cache then, until their room is needed.
+ */
 import type { FreeOrder } from '../../protocol/step_plan.js';
+import type { BlockKeys } from './block_keys.js';
 import { BlockLedger } from './block_ledger.js';
-import { maySkipTokens, numKnownTokens, type Progress, type Running } from './progress.js';
+import { numKnownTokens, numSkippable, type Progress, type Running } from './progress.js';
 
 /** What a rank is to forget. */
 export interface Freed extends FreeOrder {
   readonly rank: number;
 }
 
+/** What a rank's ledger found for a sequence, as long as neither changes: policies ask again and again in one step. */
+interface Found {
+  readonly version: number;
+  readonly numKeys: number;
+  readonly blocks: readonly number[];
+}
+
 /** The ledgers of all ranks, in terms of sequences and tokens. */
 export class SequenceBlocks {
   /** By rank; null for one that was lost. */
   private readonly ledgers: (BlockLedger | null)[];
+  /** By rank. */
+  private readonly found = new WeakMap<BlockKeys, Found[]>();
   private freed: Freed[] = [];
+  private evicted = 0;
 
   constructor(
     numRanks: number,
@@ -22,9 +36,20 @@ export class SequenceBlocks {
     this.ledgers = Array.from({ length: numRanks }, () => new BlockLedger(numBlocks));
   }
 
-  /** Of a rank that is left. */
-  numFree(rank: number): number {
-    return this.ledgers[rank]!.numFree;
+  /** Blocks that no sequence holds, of a rank that is left: free ones, and cached ones that make room. */
+  numAvailable(rank: number): number {
+    const { numFree, numCached } = this.ledgers[rank]!;
+    return numFree + numCached;
+  }
+
+  /** Blocks of a rank that is left which no sequence holds, and whose content may be used again. */
+  numCached(rank: number): number {
+    return this.ledgers[rank]!.numCached;
+  }
+
+  /** Cached blocks whose content was forgotten since the start, because room was needed. */
+  get numEvicted(): number {
+    return this.evicted;
   }
 
   /** Ranks that are left. */
@@ -32,11 +57,25 @@ export class SequenceBlocks {
     return this.ledgers.flatMap((ledger, rank) => (ledger === null ? [] : [rank]));
   }
 
-  /** Blocks of a rank with the beginning of a prompt, of which at least the last token is to be computed. */
-  match(rank: number, state: Progress): number[] {
-    if (!maySkipTokens(state)) return [];
-    const numWhole = Math.floor((state.promptTokenIds.length - 1) / this.blockSize);
-    return this.ledgers[rank]!.match(state.promptKeys.slice(0, numWhole));
+  /** Blocks of a rank with the beginning of a sequence, of which at least the last token is to be computed. */
+  match(rank: number, state: Progress): readonly number[] {
+    const { keys } = state;
+    if (keys === null) return [];
+    const ledger = this.ledgers[rank]!;
+    const { version } = ledger;
+    const numKeys = Math.floor(numSkippable(state) / this.blockSize);
+    const byRank = this.found.get(keys) ?? [];
+    this.found.set(keys, byRank);
+    const known = byRank[rank];
+    if (known?.version === version && known.numKeys === numKeys) return known.blocks;
+    const blocks = ledger.match(numKeys, (index) => keys.at(index));
+    byRank[rank] = { version, numKeys, blocks };
+    return blocks;
+  }
+
+  /** How many of a rank's blocks no sequence holds. */
+  numCachedOf(rank: number, blocks: readonly number[]): number {
+    return this.ledgers[rank]!.numCachedOf(blocks);
   }
 
   /** Blocks that a sequence with `numHeld` of them lacks for its first `numTokens` tokens. */
@@ -49,22 +88,34 @@ export class SequenceBlocks {
     return this.numLacking(numHeld, numKnownTokens(state));
   }
 
-  /** Holds further blocks of the rank, which other sequences hold. */
+  /** Holds further blocks of the rank, which are used or cached. */
   share(rank: number, blocks: readonly number[]): void {
     this.ledgers[rank]!.share(blocks);
   }
 
-  /** Takes what a sequence lacks for its first `numTokens` tokens; there must be as many. */
+  /** Takes what a sequence lacks for its first `numTokens` tokens; as many must be available. */
   grow({ rank, blocks }: Running, numTokens: number): void {
-    blocks.push(...this.ledgers[rank]!.take(this.numLacking(blocks.length, numTokens))!);
+    const ledger = this.ledgers[rank]!;
+    const count = this.numLacking(blocks.length, numTokens);
+    this.evicted += this.evict(rank, count - ledger.numFree);
+    blocks.push(...ledger.take(count)!);
   }
 
-  /** Others may share the full blocks of the prompt's tokens from this position on, now that they are computed; nothing behind a token that lost an expert. */
-  seal({ rank, blocks, promptKeys, numComputed, firstDegraded }: Running, position: number): void {
+  /**
+   * Others may share the full blocks of a sequence's tokens from this position on, now that they are computed and count; nothing behind a token that
+   * lost an expert.
+   */
+  seal({ rank, blocks, keys, numComputed, firstDegraded }: Running, position: number): void {
+    if (keys === null) return;
     const end = Math.floor(Math.min(numComputed, firstDegraded) / this.blockSize);
-    const numFull = Math.min(promptKeys.length, end);
-    for (let i = Math.floor(position / this.blockSize); i < numFull; i++)
-      this.ledgers[rank]!.seal(blocks[i]!, promptKeys[i]!);
+    for (let i = Math.floor(position / this.blockSize); i < end; i++) this.ledgers[rank]!.seal(blocks[i]!, keys.at(i));
+  }
+
+  /** Forgets what is cached on all ranks, unless sequences hold blocks: nothing happens then, and false is returned. */
+  reset(): boolean {
+    if (this.ranks.some((rank) => this.ledgers[rank]!.numUsed > 0)) return false;
+    for (const rank of this.ranks) this.evict(rank, Infinity);
+    return true;
   }
 
   /** Gives back what a sequence holds beyond its tokens in the cache. */
@@ -73,7 +124,7 @@ export class SequenceBlocks {
     this.release(state.rank, ahead, []);
   }
 
-  /** Gives back all that a sequence holds; its rank forgets it. */
+  /** Gives back all that a sequence holds; its rank forgets the sequence, and blocks that are not cached. */
   end({ sequence, rank, blocks, hasBegun }: Running): void {
     this.release(rank, blocks, hasBegun ? [sequence] : []);
   }
@@ -88,7 +139,20 @@ export class SequenceBlocks {
   takeFreed(): readonly Freed[] {
     const { freed } = this;
     this.freed = [];
-    return freed;
+    return this.ranks.flatMap((rank) => {
+      const own = freed.filter((each) => each.rank === rank);
+      if (own.length < 2) return own;
+      return [
+        { rank, blocks: own.flatMap(({ blocks }) => blocks), sequences: own.flatMap(({ sequences }) => sequences) },
+      ];
+    });
+  }
+
+  /** Has a rank forget up to `count` cached blocks; returns how many. */
+  private evict(rank: number, count: number): number {
+    const blocks = this.ledgers[rank]!.evict(count);
+    if (blocks.length > 0) this.freed.push({ rank, blocks, sequences: [] });
+    return blocks.length;
   }
 
   private release(rank: number, held: readonly number[], sequences: readonly number[]): void {

@@ -6,6 +6,7 @@ import type {
   SchedulerOptions,
   SequenceRequest,
 } from '../../../lib/head/scheduling/scheduler.js';
+import type { Place, RunningView, WaitingView } from '../../../lib/head/scheduling/policy.js';
 import type { PlanPart, SequenceOutput } from '../../../lib/protocol/step_plan.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
 
@@ -17,7 +18,8 @@ export const OPTIONS: SchedulerOptions = {
   numKvBlocks: 32,
   maxLogitTokens: 8,
   policy: fcfs,
-  canSharePrefixes: true,
+  sharing: { seed: '', separatesForms: true },
+  numHeadroomBlocks: 0,
 };
 
 /** Prompt tokens name their family and position: of one family, the shorter prompt begins the longer one. Default: a family of its own. */
@@ -25,9 +27,10 @@ export const request = (
   sequence: number,
   promptLength: number,
   maxNewTokens = 2,
-  { logits = false, family = sequence } = {},
+  { logits = false, family = sequence, priority = 0 } = {},
 ): SequenceRequest => ({
   sequence,
+  priority,
   promptTokenIds: Array.from({ length: promptLength }, (_, i) => family * 1000 + i),
   maxNewTokens,
   sampling: GREEDY,
@@ -59,3 +62,22 @@ export const sequencesOf = (plans: readonly ScheduledPlan[]): number[][] =>
 /** Per part: sequence, position, tokens, and whether it is a replay. */
 export const shapesOf = ({ parts }: ScheduledPlan): [number, number, number, boolean][] =>
   parts.map(({ sequence, position, tokenIds, isReplay }) => [sequence, position, tokenIds.length, isReplay]);
+
+/** A rank with so many sequences, nothing else, and room. */
+export const place = (rank: number, numSequences: number, rest: Partial<Place> = {}): Place => ({
+  ...{ rank, numSequences, numFreeBlocks: 9, numCachedTokens: 0, numPrefillTokens: 0, numKvTokens: 0 },
+  ...rest,
+});
+
+export const waitingView = (sequence: number, rest: Partial<WaitingView> = {}): WaitingView => ({
+  ...{ sequence, priority: 0, numOvertaken: 0 },
+  ...rest,
+});
+
+export const runningView = (
+  sequence: number,
+  numReady: number,
+  isGenerating = false,
+  wantsLogits = false,
+  priority = 0,
+): RunningView => ({ sequence, priority, numReady, isGenerating, wantsLogits });

@@ -56,7 +56,9 @@ export class PlayedEngine implements ServedEngine {
   }
 
   get load(): ServedEngine['load'] {
-    return { numWaiting: 0, ranks: [{ rank: 0, numRunning: this.numRunning, numKvBlocks: 1024, numUsedBlocks: 0 }] };
+    const blocks = { numKvBlocks: 1024, numUsedBlocks: 0, numCachedBlocks: 0 };
+    const ranks = [{ rank: 0, numRunning: this.numRunning, ...blocks, numPrefillTokens: 0 }];
+    return { numWaiting: 0, ranks, imbalance: { kvUse: 1, numRunning: 1, prefillTokens: 1 } };
   }
 
   async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent, void, undefined> {

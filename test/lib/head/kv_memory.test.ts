@@ -12,8 +12,8 @@ import { watchLogits } from '../../kit/engine/watched_logits.js';
 
 const MODEL = 'tiny-deepseek-v3';
 const PROMPT = tinyGolden(MODEL).prompt_token_ids;
-const NUM_NEW = 12;
-/** 24 + 12 − 1 tokens: nine blocks of four. */
+const NUM_NEW = 16;
+/** 24 + 16 − 1 tokens: as many blocks of four. */
 const NUM_BLOCKS = 10;
 const SAMPLING = { temperature: 1.5, repetitionPenalty: 1.3, frequencyPenalty: 0.4, presencePenalty: 0.3, seed: 11 };
 
@@ -49,6 +49,7 @@ async function outcomeOf(
     const logits = new Map(watched);
     const stats = local.engine.stats();
     const json = statsJson(local.engine, { elapsedMs: 1000, firstTokenMs: 10 });
+    expect(local.engine.resetPrefixCache(), 'no request holds a block').to.equal(true);
     // A step comes behind everything that ranks were told before: what they hold then is its own block.
     await local.engine.score({ tokenIds: [1, 2] });
     const { ranks, lostRanks } = local.engine.stats();
@@ -93,7 +94,7 @@ describe('few KV blocks', function () {
       const ample = await outcomeOf(options(mla, `compute=${compute}`), batch);
       const scarce = await outcomeOf(options(mla, `compute=${compute}`, `engine.num_kv_blocks=${NUM_BLOCKS}`), batch);
       expect(ample.stats.numPreempted).to.equal(0);
-      expect(scarce.stats.numPreempted).to.be.above(1);
+      expect(scarce.stats.numPreempted).to.be.above(0);
       expect(scarce.tokenIds).to.deep.equal(ample.tokenIds);
       expect(scarce.logits).to.deep.equal(ample.logits);
       expect(scarce.logits.size).to.equal(5 * NUM_NEW);
@@ -139,11 +140,12 @@ describe('prompts that begin alike', function () {
     return [await first, ...tokenIds];
   };
   const options: LocalEngineOptions = { numRanks: 1, mla: 'auto', set: ['engine.block_size=4'] };
+  const without = { ...options, set: [...options.set!, 'engine.prefix_cache=off'] };
 
   for (const compute of ['kernels', 'tensors'] as const) {
     it(`are computed once while they run together: tokens and logits are those of requests one by one to the bit, ${compute}`, async () => {
       const own = { ...options, set: [...options.set!, `compute=${compute}`] };
-      const alone = await outcomeOf(own, staggered(true));
+      const alone = await outcomeOf({ ...own, set: [...own.set, 'engine.prefix_cache=off'] }, staggered(true));
       const together = await outcomeOf(own, staggered(false));
       expect(alone.stats.numSharedTokens).to.equal(0);
       // All but the last token, in blocks of four: 20 of 24, 12 of 16 that begin with 14 like the first, 12 of 16.
@@ -158,7 +160,7 @@ describe('prompts that begin alike', function () {
   }
 
   it('with few blocks, where who shares gives way, too', async () => {
-    const alone = await outcomeOf(options, staggered(true));
+    const alone = await outcomeOf(without, staggered(true));
     const set = ['engine.block_size=4', 'engine.num_kv_blocks=13'];
     const scarce = await outcomeOf({ ...options, set }, staggered(false));
     expect(scarce.stats.numPreempted).to.be.above(0);
@@ -168,7 +170,7 @@ describe('prompts that begin alike', function () {
   });
 
   it('when their rank is lost they are computed anew elsewhere', async () => {
-    const alone = await outcomeOf(options, staggered(true));
+    const alone = await outcomeOf(without, staggered(true));
     const faults = [{ rank: 0, at: { kind: 'after_step' as const, step: 4 } }];
     const moved = await outcomeOf({ ...options, numRanks: 2, placement: replicated(2), faults }, staggered(false));
     expect(moved.stats.lostRanks).to.deep.equal([0]);

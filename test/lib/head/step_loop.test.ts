@@ -16,7 +16,7 @@ import { errorOf } from '../../kit/rejects.js';
 
 const NUM_RANKS = 2;
 const LIMITS = { maxNumSeqs: 4, maxNumBatchedTokens: 64, blockSize: 4, numKvBlocks: 16, maxLogitTokens: 64 };
-const SCHEDULING = { ...LIMITS, numRanks: NUM_RANKS, policy: fcfs, canSharePrefixes: false };
+const SCHEDULING = { ...LIMITS, numRanks: NUM_RANKS, policy: fcfs, sharing: null, numHeadroomBlocks: 0 };
 const WANTS = { routedExperts: false, logprobs: null, promptLogprobs: null, logits: false };
 
 const resultOf = ({ step, parts }: StepPlan): StepResult => ({

@@ -169,6 +169,7 @@ for (const mla of ['absorbed', 'auto'] as const) {
         async (local) => {
           // A short score comes last: its step frees what the others left, and shows what the ranks still hold.
           const held = async (): Promise<number[]> => {
+            expect(local.engine.resetPrefixCache()).to.equal(true);
             await local.engine.score({ tokenIds: [1, 2] });
             await local.engine.score({ tokenIds: [1, 2] });
             return [

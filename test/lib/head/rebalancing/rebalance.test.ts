@@ -187,6 +187,7 @@ describe('live rebalancing', function () {
         const numSteps = 16 * Math.max(1, Math.min(8, 200 - numDone(local)));
         await generate(local, { maxNewTokens: Math.min(numSteps, 64) });
       }
+      expect(local.engine.resetPrefixCache()).to.equal(true);
       // What is under way is done: nobody plans any more, and steps go on.
       const { numSkipped, numFailed, numRebalances, movedBytes, numMovedExperts } = local.engine.stats().rebalancing!;
       expect([numSkipped, numFailed]).to.deep.equal([0, 0]);

@@ -1,30 +1,22 @@
 import { expect } from 'chai';
 import { fcfs } from '../../../../lib/head/scheduling/fcfs.js';
-import type { Place, RunningView } from '../../../../lib/head/scheduling/policy.js';
-
-const place = (rank: number, numSequences: number, numFreeBlocks: number): Place => ({
-  ...{ rank, numSequences, numFreeBlocks },
-});
-
-const view = (sequence: number, numReady: number, isGenerating = false, wantsLogits = false): RunningView => ({
-  ...{ sequence, numReady, isGenerating, wantsLogits },
-});
+import type { Place } from '../../../../lib/head/scheduling/policy.js';
+import { place, runningView as view, waitingView as waiting } from '../../../kit/engine/scheduling.js';
 
 const budget = (numTokens: number, numLogitTokens = Infinity) => ({ numTokens, numLogitTokens });
 
 describe('first come, first served', () => {
-  it('admits the first that waits, to the rank with the fewest sequences, then the most blocks left, then the lowest', () => {
-    const admit = (...places: Place[]) => fcfs.admit([{ sequence: 4 }, { sequence: 5 }], () => places)?.rank;
-    expect(admit(place(0, 2, 9), place(1, 1, 3), place(2, 1, 5), place(3, 1, 5))).to.equal(2);
-    expect(admit(place(0, 2, 0), place(1, 1, -1))).to.equal(0);
-    expect(admit(place(0, 0, -1))).to.equal(undefined);
-    expect(admit()).to.equal(undefined);
-    expect(fcfs.admit([], () => [place(0, 0, 9)])).to.equal(null);
+  it('admits the first that waits, to the rank where it costs least, and keeps the others waiting where there is none', () => {
+    const admit = (...places: Place[]) => fcfs.admit([waiting(4), waiting(5)], () => places);
+    expect(admit(place(0, 2), place(1, 1))).to.deep.equal({ sequence: 4, rank: 1 });
+    expect(admit(place(0, 0, { numFreeBlocks: -1 }))).to.equal(null);
+    expect(admit()).to.equal(null);
+    expect(fcfs.admit([], () => [place(0, 0)])).to.equal(null);
   });
 
   it('asks for the places of the first alone', () => {
     const asked: number[] = [];
-    fcfs.admit([{ sequence: 7 }, { sequence: 8 }], (sequence) => {
+    fcfs.admit([waiting(7), waiting(8)], (sequence) => {
       asked.push(sequence);
       return [];
     });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { fcfs } from '../../../../lib/head/scheduling/fcfs.js';
+import { POLICIES } from '../../../../lib/head/scheduling/policies.js';
 import type { SchedulerOptions, SequenceRequest } from '../../../../lib/head/scheduling/scheduler.js';
 import { FollowedScheduler } from '../../../kit/engine/followed_scheduler.js';
 import { request } from '../../../kit/engine/scheduling.js';
@@ -22,6 +22,8 @@ interface Run {
   /** Each with the step before which it arrives. */
   readonly requests: readonly { readonly arrival: number; readonly request: SequenceRequest }[];
   readonly cancels: readonly Cancel[];
+  /** Before these steps the prefix cache is to be forgotten. */
+  readonly resets: readonly number[];
   /** Not of rank 0, so that one is left. */
   readonly losses: readonly Loss[];
   /** Steps that are planned while one runs. */
@@ -29,6 +31,9 @@ interface Run {
   /** Of so many tokens one loses an expert; 0: none. */
   readonly degradedOneIn: number;
 }
+
+const EXACT = { seed: '', separatesForms: true };
+const ANY = { seed: '', separatesForms: false };
 
 const runs: fc.Arbitrary<Run> = fc
   .record({
@@ -38,7 +43,9 @@ const runs: fc.Arbitrary<Run> = fc
     blockSize: fc.integer({ min: 1, max: 4 }),
     numKvBlocks: fc.integer({ min: 3, max: 10 }),
     maxLogitTokens: fc.integer({ min: 1, max: 6 }),
-    canSharePrefixes: fc.constantFrom(true, true, false),
+    sharing: fc.constantFrom(EXACT, EXACT, ANY, ANY, null),
+    policy: fc.constantFrom(POLICIES.fcfs, POLICIES.priority, POLICIES.lpm),
+    numHeadroomBlocks: fc.nat(2),
   })
   .chain(({ extraTokens, ...limits }) => {
     const capacity = limits.blockSize * limits.numKvBlocks;
@@ -49,6 +56,9 @@ const runs: fc.Arbitrary<Run> = fc
         newTokens: fc.nat(24),
         logits: fc.constantFrom(false, false, true),
         family: fc.constantFrom(0, 0, 1),
+        priority: fc.integer({ min: -1, max: 1 }),
+        /** It goes on with all that this many requests before it has, where there is room. */
+        follows: fc.constantFrom(0, 0, 1, 2, 3),
       })
       .map(({ newTokens, ...rest }) => ({ ...rest, newTokens: Math.min(newTokens, capacity - rest.promptLength) }));
     const loss = fc.record({
@@ -57,15 +67,29 @@ const runs: fc.Arbitrary<Run> = fc
       isInStep: fc.boolean(),
     });
     return fc.record({
-      options: fc.constant({ ...limits, maxNumBatchedTokens: limits.maxNumSeqs + extraTokens, policy: fcfs }),
+      options: fc.constant({ ...limits, maxNumBatchedTokens: limits.maxNumSeqs + extraTokens }),
       requests: fc
         .array(arrival, { maxLength: 16 })
         .map((list) =>
           list
             .sort((a, b) => a.arrival - b.arrival)
-            .map((r, i) => ({ arrival: r.arrival, request: request(i, r.promptLength, r.newTokens, r) })),
+            .map((r, i) => ({
+              arrival: r.arrival,
+              follows: r.follows,
+              request: request(i, r.promptLength, r.newTokens, r),
+            })),
+        )
+        .map((list) =>
+          list.reduce<{ arrival: number; request: SequenceRequest }[]>(
+            (before, { arrival, follows, request: own }) => [
+              ...before,
+              { arrival, request: following(before.at(-follows)?.request, own, follows === 0 ? 0 : capacity) },
+            ],
+            [],
+          ),
         ),
       cancels: fc.array(fc.record({ step: fc.nat(20), sequence: fc.nat(15) }), { maxLength: 3 }),
+      resets: fc.array(fc.nat(40), { maxLength: 3 }),
       losses:
         limits.numRanks === 1 ? fc.constant([]) : fc.uniqueArray(loss, { selector: ({ rank }) => rank, maxLength: 3 }),
       numAhead: fc.constantFrom(0, 1, 1, 2),
@@ -73,8 +97,16 @@ const runs: fc.Arbitrary<Run> = fc
     });
   });
 
+/** Another turn: a request that begins with all tokens of an earlier one, if it fits. */
+function following(before: SequenceRequest | undefined, own: SequenceRequest, capacity: number): SequenceRequest {
+  if (before === undefined) return own;
+  const promptTokenIds = [...FollowedScheduler.tokensOf(before), ...own.promptTokenIds.slice(0, 3)];
+  const maxNewTokens = Math.min(own.maxNewTokens, capacity - promptTokenIds.length);
+  return maxNewTokens < 0 ? own : { ...own, promptTokenIds, maxNewTokens };
+}
+
 /** Runs to the end; what became of it. */
-function follow({ options, requests, cancels, losses, numAhead, degradedOneIn }: Run) {
+function follow({ options, requests, cancels, losses, resets, numAhead, degradedOneIn }: Run) {
   const followed = new FollowedScheduler(options, numAhead);
   const lacksExpert = (sequence: number, position: number): boolean =>
     degradedOneIn > 0 && (sequence * 31 + position * 17) % degradedOneIn === 3;
@@ -83,6 +115,7 @@ function follow({ options, requests, cancels, losses, numAhead, degradedOneIn }:
   let isBusy = true;
   for (let i = 0; isBusy || i <= lastArrival; i++) {
     for (const { arrival, request: added } of requests) if (arrival === i) followed.add(added);
+    if (resets.includes(i)) followed.reset();
     for (const { step, sequence } of cancels) {
       if (step !== i) continue;
       followed.cancel(sequence);
@@ -102,24 +135,28 @@ function follow({ options, requests, cancels, losses, numAhead, degradedOneIn }:
 
 describe('runs of the scheduler', () => {
   it('keep every rule for any limits, requests, prefixes, cancellations and lost ranks, and everything finishes', () => {
-    let [numPreempted, numSharedTokens] = [0, 0];
+    let [numPreempted, numSharedTokens, numPrefixHits, numEvictedBlocks] = [0, 0, 0, 0];
     fc.assert(
       fc.property(runs, (run) => {
         const { followed, cancelled } = follow(run);
-        expect(followed.left).to.deep.equal({ sequences: [], blocks: [], told: [] });
+        expect(followed.left).to.deep.equal({ sequences: [], numUsedBlocks: 0, told: [] });
+        followed.reset();
         const { numRanks, numKvBlocks } = run.options;
         expect(followed.scheduler.numFreeBlocks).to.equal((numRanks - run.losses.length) * numKvBlocks);
         const ids = run.requests.map(({ request: { sequence } }) => sequence);
         expect(followed.finished).to.include.members(ids.filter((sequence) => !cancelled.has(sequence)));
         const { counts } = followed.scheduler;
-        if (!run.options.canSharePrefixes) expect(counts.numSharedTokens).to.equal(0);
+        if (run.options.sharing === null) expect(counts).to.include({ numSharedTokens: 0, numPrefixQueries: 0 });
+        expect(counts.numPrefixHits).to.be.at.most(counts.numPrefixQueries);
         numPreempted += counts.numPreempted;
         numSharedTokens += counts.numSharedTokens;
+        numPrefixHits += counts.numPrefixHits;
+        numEvictedBlocks += counts.numEvictedBlocks;
       }),
       { numRuns: 100 },
     );
-    // Otherwise the runs say nothing of either.
-    expect(numPreempted).to.be.above(0);
-    expect(numSharedTokens).to.be.above(0);
+    // Otherwise the runs say nothing of them.
+    for (const count of [numPreempted, numPrefixHits, numEvictedBlocks]) expect(count).to.be.above(0);
+    expect(numSharedTokens, 'also by who goes on').to.be.above(numPrefixHits);
   });
 });

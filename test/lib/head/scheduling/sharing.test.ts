@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, outputsOf, request, shapesOf, stepOf } from '../../../kit/engine/scheduling.js';
+import { FollowedScheduler } from '../../../kit/engine/followed_scheduler.js';
+import { OPTIONS, request, shapesOf, stepOf } from '../../../kit/engine/scheduling.js';
 
 /** Prompts of one family begin alike. */
 const alike = { family: 9 };
@@ -32,19 +33,55 @@ describe('shared prefixes', () => {
     expect(shapesOf(stepOf(scheduler)[0]!).at(-1)).to.deep.equal([1, 4, 4, false]);
   });
 
-  it('shared blocks stay until the last sequence that holds them ends, and nothing stays after it', () => {
+  it('full blocks stay when nobody holds them any more, and ranks forget the others', () => {
     const scheduler = withFirst();
     scheduler.add(request(1, 14, 2, alike));
     stepOf(scheduler);
     scheduler.finish(0);
-    expect(scheduler.takeFreed()).to.deep.equal([{ rank: 0, blocks: [2], sequences: [0] }]);
+    expect(scheduler.takeFreed(), 'its third block is full too').to.deep.equal([
+      { rank: 0, blocks: [], sequences: [0] },
+    ]);
     scheduler.add(request(2, 9, 2, alike));
     expect(stepOf(scheduler)[0]!.begin[0]!.blocks, 'also from who shares them').to.deep.equal([0, 1]);
     scheduler.finish(1);
     scheduler.finish(2);
-    expect(scheduler.takeFreed().flatMap(({ blocks }) => blocks)).to.include.members([0, 1]);
-    expect(scheduler.numFreeBlocks).to.equal(OPTIONS.numKvBlocks);
-    scheduler.add(request(3, 9, 2, alike));
+    expect(scheduler.takeFreed()).to.deep.equal([{ rank: 0, blocks: [4, 5], sequences: [1, 2] }]);
+    expect(scheduler.load.ranks[0]).to.include({ numUsedBlocks: 0, numCachedBlocks: 4 });
+    scheduler.add(request(3, 13, 2, alike));
+    expect(stepOf(scheduler)[0]!.begin[0]!.blocks, 'the third is of the second sequence').to.deep.equal([0, 1, 3]);
+    expect(scheduler.counts).to.include({ numPrefixQueries: 11 + 14 + 9 + 13, numPrefixHits: 8 + 8 + 12 });
+  });
+
+  it('cached blocks make room, those that nobody used for longest first, and ranks hear of it before the plan', () => {
+    const scheduler = new Scheduler({ ...OPTIONS, numKvBlocks: 6 });
+    for (const [sequence, family] of [8, 9].entries()) {
+      scheduler.add(request(sequence, 8, 1, { family }));
+      stepOf(scheduler);
+      scheduler.finish(sequence);
+    }
+    scheduler.takeFreed();
+    expect(scheduler.load.ranks[0]).to.include({ numUsedBlocks: 0, numCachedBlocks: 4 });
+    scheduler.add(request(2, 9, 1, { family: 7 }));
+    const [plan] = stepOf(scheduler);
+    expect(scheduler.takeFreed(), 'the end of the first one').to.deep.equal([{ rank: 0, blocks: [1], sequences: [] }]);
+    expect(plan!.parts[0]!.blocks).to.include(1);
+    expect(scheduler.counts.numEvictedBlocks).to.equal(1);
+    scheduler.finish(2);
+    scheduler.add(request(3, 9, 1, { family: 8 }));
+    expect(stepOf(scheduler)[0]!.begin[0]!.tokenIds, 'its beginning').to.have.length(4);
+  });
+
+  it('reset has ranks forget what is cached, but nothing while sequences hold blocks', () => {
+    const scheduler = withFirst();
+    expect(scheduler.resetPrefixCache()).to.equal(false);
+    expect(scheduler.takeFreed()).to.deep.equal([]);
+    scheduler.finish(0);
+    scheduler.takeFreed();
+    expect(scheduler.resetPrefixCache()).to.equal(true);
+    expect(scheduler.takeFreed()).to.deep.equal([{ rank: 0, blocks: [1, 0], sequences: [] }]);
+    expect(scheduler.load.ranks[0]).to.include({ numUsedBlocks: 0, numCachedBlocks: 0 });
+    expect(scheduler.counts.numEvictedBlocks, 'only for want of room').to.equal(0);
+    scheduler.add(request(1, 11, 2, alike));
     expect(stepOf(scheduler)[0]!.begin[0]!.blocks).to.deep.equal([]);
   });
 
@@ -58,18 +95,19 @@ describe('shared prefixes', () => {
     expect(shapesOf(stepOf(scheduler)[1]!), 'another prompt').to.deep.equal([[3, 0, 9, false]]);
   });
 
-  it('generated tokens are not shared, even where another prompt continues with them', () => {
-    const scheduler = new Scheduler(OPTIONS);
-    scheduler.add(request(0, 4, 9, alike));
-    for (let i = 0; i < 6; i++) {
-      const [plan] = scheduler.next()!;
-      scheduler.commit(
-        plan!,
-        outputsOf(plan!, (part) => 9000 + part.position + part.tokenIds.length),
-      );
+  it('the next turn begins with the answer of the one before where forms make no difference, and with its prompt alone where they do', () => {
+    for (const separatesForms of [false, true]) {
+      const scheduler = new Scheduler({ ...OPTIONS, sharing: { seed: '', separatesForms } });
+      const first = request(0, 6, 7, alike);
+      scheduler.add(first);
+      for (let i = 0; i < 7; i++) stepOf(scheduler);
+      scheduler.finish(0);
+      const promptTokenIds = [...FollowedScheduler.tokensOf(first), 1, 2, 3];
+      scheduler.add({ ...request(1, 1), promptTokenIds });
+      const [plan] = stepOf(scheduler);
+      // 6 + 6 tokens were computed: the last one of 7 was only sampled.
+      expect(shapesOf(plan!)).to.deep.equal([separatesForms ? [1, 4, 12, false] : [1, 12, 4, false]]);
     }
-    scheduler.add(request(1, 10, 2, alike));
-    expect(shapesOf(stepOf(scheduler)[0]!).at(-1)).to.deep.equal([1, 4, 6, false]);
   });
 
   it('a request that wants something of each token computes all of them, and may be shared', () => {
@@ -87,7 +125,7 @@ describe('shared prefixes', () => {
   });
 
   it('where experts are forced upon tokens nothing is shared', () => {
-    const scheduler = withFirst({ ...OPTIONS, canSharePrefixes: false });
+    const scheduler = withFirst({ ...OPTIONS, sharing: null });
     scheduler.add(request(1, 11, 2, alike));
     expect(stepOf(scheduler)[0]!.begin[0]!.blocks).to.deep.equal([]);
   });

@@ -1,0 +1,87 @@
+/** What runs on each rank, summed, as far as it bears on who may run beside it. */
+import type { Place } from './policy.js';
+import { numKnownTokens, numNewTokensLeft, type Progress, type Running } from './progress.js';
+import type { SequenceBlocks } from './sequence_blocks.js';
+
+/** What runs on one rank. */
+export interface Crowd {
+  readonly numSequences: number;
+  /** Blocks that they lack for all tokens that there are so far. */
+  readonly numAhead: number;
+  /** Blocks beyond those that are kept for what they generate. */
+  readonly numHeadroom: number;
+  /** Tokens that they compute before all of them generate. */
+  readonly numPrefillTokens: number;
+}
+
+/** Blocks that each running sequence finds free to grow into before another one is admitted beside it. Why: docs/decisions/memory.md#admission-leaves-headroom */
+export const HEADROOM_BLOCKS = 2;
+
+/** The limits that count here. */
+interface CrowdLimits {
+  readonly blockSize: number;
+  readonly numKvBlocks: number;
+  readonly numHeadroomBlocks: number;
+}
+
+const NOBODY: Crowd = { numSequences: 0, numAhead: 0, numHeadroom: 0, numPrefillTokens: 0 };
+
+/** By rank. */
+export class Crowds {
+  private readonly crowds = new Map<number, Crowd>();
+
+  constructor(
+    private readonly limits: CrowdLimits,
+    running: Iterable<Running>,
+  ) {
+    for (const state of running) this.join(state);
+  }
+
+  /** Of a rank that is left. */
+  of(rank: number): Crowd {
+    return this.crowds.get(rank) ?? NOBODY;
+  }
+
+  /** One more runs. */
+  join(state: Running): void {
+    const { numSequences, numAhead, numHeadroom, numPrefillTokens } = this.of(state.rank);
+    const numKnown = numKnownTokens(state);
+    const isGenerating = state.numSampled > 0 && state.numPlanned >= state.numCommitted;
+    this.crowds.set(state.rank, {
+      numSequences: numSequences + 1,
+      numAhead: numAhead + Math.max(this.numBlocks(numKnown) - state.blocks.length, 0),
+      numHeadroom: numHeadroom + this.headroomOf(state),
+      numPrefillTokens: numPrefillTokens + (isGenerating ? 0 : numKnown - state.numPlanned),
+    });
+  }
+
+  /** What a rank offers a request that waits. */
+  placeOf(rank: number, request: Progress, blocks: SequenceBlocks): Place {
+    const { blockSize, numKvBlocks } = this.limits;
+    const { numSequences, numAhead, numHeadroom, numPrefillTokens } = this.of(rank);
+    const cached = blocks.match(rank, request);
+    const numAvailable = blocks.numAvailable(rank);
+    const numKnown = numKnownTokens(request);
+    const numOwn = this.numBlocks(numKnown) - cached.length + blocks.numCachedOf(rank, cached);
+    const numCachedTokens = cached.length * blockSize;
+    return {
+      rank,
+      numSequences,
+      numFreeBlocks: numAvailable - numAhead - numOwn - numHeadroom,
+      numCachedTokens,
+      numPrefillTokens: numPrefillTokens + numKnown - numCachedTokens,
+      numKvTokens: (numKvBlocks - numAvailable) * blockSize,
+    };
+  }
+
+  /** Never more than it can come to need. */
+  private headroomOf(state: Progress): number {
+    const numKnown = numKnownTokens(state);
+    const numLeft = this.numBlocks(numKnown + numNewTokensLeft(state) - 1) - this.numBlocks(numKnown);
+    return Math.min(Math.max(numLeft, 0), this.limits.numHeadroomBlocks);
+  }
+
+  private numBlocks(numTokens: number): number {
+    return Math.ceil(numTokens / this.limits.blockSize);
+  }
+}

@@ -1,0 +1,26 @@
+/** Which tokens' keys and values sequences may take from each other. Why: docs/decisions/exactness.md#what-a-prefix-cache-may-share */
+import type { ExpertwireConfig } from '../../config/schema.js';
+import type { ModelSpec } from '../../model/spec/spec.js';
+
+/** How blocks are named that may be shared. */
+export interface PrefixSharing {
+  /** All that keys and values depend on, besides tokens. */
+  readonly seed: string;
+  /** A generated token's keys and values have other bits than the same token's in a prompt. */
+  readonly separatesForms: boolean;
+}
+
+/** Null: nothing is shared (`engine.prefix_cache: off`). */
+export function prefixSharingOf(config: ExpertwireConfig, spec: ModelSpec): PrefixSharing | null {
+  const { engine, comm, backend, compute, experts, dense } = config;
+  const { reduce, wire } = comm;
+  const choice = engine.prefix_cache === 'auto' ? (isBitwise(config) ? 'exact' : 'any') : engine.prefix_cache;
+  if (choice === 'off') return null;
+  const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
+  const bits = { backend, compute, reduce, wire, mla: engine.mla, experts: experts.resident, dense: dense.resident };
+  return { seed: JSON.stringify({ spec, bits }), separatesForms: choice === 'exact' && hasForms };
+}
+
+/** The same tokens have the same bits, whatever is computed beside them, and wherever. */
+const isBitwise = ({ comm: { reduce, wire } }: ExpertwireConfig): boolean =>
+  reduce === 'source' && wire.dispatch === 'f32' && wire.combine === 'f32';

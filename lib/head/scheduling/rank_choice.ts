@@ -1,0 +1,18 @@
+/** Which rank a sequence goes to. Why: docs/decisions/requests.md#a-sequence-goes-where-it-costs-least */
+import type { Place } from './policy.js';
+
+/** What one more sequence on a rank costs the others there, as tokens to compute: each of its tokens is one that all ranks wait for. */
+const SEQUENCE_TOKENS = 64;
+/** Tokens in the KV cache whose reading takes about as long as computing one. */
+const KV_TOKENS_PER_TOKEN = 64;
+
+/** The one that costs least, of those with room; then the one with the most blocks left; null: none has room. */
+export function bestPlace(places: readonly Place[]): Place | null {
+  const withRoom = places.filter(({ numFreeBlocks }) => numFreeBlocks >= 0);
+  const [best = null] = withRoom.sort((a, b) => costOf(a) - costOf(b) || b.numFreeBlocks - a.numFreeBlocks);
+  return best;
+}
+
+/** Tokens to compute: of prompts, without what is in the cache there; of sequences that run, as many as one may be taken to generate; and what attention reads. */
+const costOf = ({ numPrefillTokens, numSequences, numKvTokens }: Place): number =>
+  numPrefillTokens + SEQUENCE_TOKENS * numSequences + numKvTokens / KV_TOKENS_PER_TOKEN;

@@ -1,0 +1,49 @@
+import { expect } from 'chai';
+import { loadConfig } from '../../../../lib/config/load.js';
+import { openModel } from '../../../../lib/head/opened_model.js';
+import { prefixSharingOf } from '../../../../lib/head/scheduling/prefix_sharing.js';
+import { tinyModel } from '../../../kit/paths.js';
+
+/** Of a model with latent attention, or with grouped-query attention. */
+async function sharingOf(attention: 'mla' | 'gqa', ...overrides: string[]) {
+  const model = tinyModel(attention === 'mla' ? 'tiny-deepseek-v3' : 'tiny-qwen3-moe');
+  const config = await loadConfig({ base: { model }, overrides });
+  const { spec } = await openModel(config);
+  return prefixSharingOf(config, spec);
+}
+
+const BITWISE = 'comm.reduce=source';
+
+describe('what sequences may share', () => {
+  it('tells forms of attention apart only where a key has several, and where bits count: auto', async () => {
+    const tells = async (...args: Parameters<typeof sharingOf>) => (await sharingOf(...args))!.separatesForms;
+    expect(await tells('mla', BITWISE)).to.equal(true);
+    expect(await tells('mla')).to.equal(false);
+    expect(await tells('mla', BITWISE, 'comm.wire.dispatch=bf16')).to.equal(false);
+    expect(await tells('mla', BITWISE, 'comm.wire.combine=int8')).to.equal(false);
+    for (const form of ['naive', 'absorbed']) expect(await tells('mla', BITWISE, `engine.mla=${form}`)).to.equal(false);
+    expect(await tells('gqa', BITWISE)).to.equal(false);
+  });
+
+  it('is what engine.prefix_cache says, in either tier', async () => {
+    for (const tier of [BITWISE, 'comm.reduce=rank']) {
+      expect((await sharingOf('mla', tier, 'engine.prefix_cache=exact'))?.separatesForms).to.equal(true);
+      expect((await sharingOf('mla', tier, 'engine.prefix_cache=any'))?.separatesForms).to.equal(false);
+      expect(await sharingOf('mla', tier, 'engine.prefix_cache=off')).to.equal(null);
+    }
+  });
+
+  it('has another seed for another model, and for every setting that changes bits', async () => {
+    const seedOf = async (...args: Parameters<typeof sharingOf>) => (await sharingOf(...args))!.seed;
+    const others = await Promise.all([
+      seedOf('mla'),
+      seedOf('gqa'),
+      ...['compute=tensors', 'backend=cpu', BITWISE, 'comm.wire.dispatch=bf16', 'engine.mla=naive'].map((key) =>
+        seedOf('mla', key),
+      ),
+      ...['experts.resident=int8', 'dense.resident=bf16'].map((key) => seedOf('mla', key)),
+    ]);
+    expect(new Set(others).size).to.equal(others.length);
+    expect(await seedOf('mla', 'engine.max_num_seqs=3')).to.equal(others[0]);
+  });
+});
