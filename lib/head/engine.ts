@@ -25,7 +25,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { Generation } from './generation.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
-import type { OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
+import type { AskedRebalance, OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
 import { Rebalancer, type RebalancerOptions } from './rebalancing/rebalancer.js';
 import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
@@ -230,6 +230,19 @@ export class Engine implements TokenSource {
   /** Resolves with {@link failure}, once there is one. */
   get closed(): Promise<Error> {
     return this.requests.closed;
+  }
+
+  /**
+   * Plans from the load of the last steps and moves experts now, whatever it gains; resolves when they have moved, which takes steps.
+   * @throws EngineError INVALID_REQUEST: experts stay where they are, are being moved already, or no step has run; REBALANCE_FAILED, CLOSED
+   */
+  async rebalance(signal?: AbortSignal): Promise<AskedRebalance> {
+    if (this.rebalancer === null) {
+      const text =
+        'load_balance.enabled is false, so that experts stay where they are; start with load_balance.enabled=true';
+      throw new EngineError('INVALID_REQUEST', text);
+    }
+    return this.rebalancer.rebalance(signal);
   }
 
   /** What the job did so far. */

@@ -21,6 +21,12 @@ export interface Rebalance {
   readonly predicted: { readonly before: number; readonly after: number };
 }
 
+/** What became of a plan that somebody asked for. */
+export type AskedRebalance =
+  | ({ readonly kind: 'done' } & Rebalance)
+  /** The best plan for this load is the present placement. */
+  | { readonly kind: 'unchanged'; readonly predicted: Rebalance['predicted'] };
+
 /** What became of a plan. */
 export type RebalanceEvent =
   | ({ readonly kind: 'done' } & Rebalance)

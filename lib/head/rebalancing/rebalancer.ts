@@ -18,7 +18,13 @@ import { expertKey } from '../../model/spec/tensor_names.js';
 import { EngineError } from '../../protocol/errors.js';
 import { PlannerThread, type Planning } from './planner_thread.js';
 import { numGroupsOf, numSlotsOf } from './planner_check.js';
-import { RebalanceFigures, type OnRebalance, type RebalanceStats, type SinceRebalance } from './rebalance_stats.js';
+import {
+  RebalanceFigures,
+  type AskedRebalance,
+  type OnRebalance,
+  type RebalanceStats,
+  type SinceRebalance,
+} from './rebalance_stats.js';
 import type { StepPlan } from '../../protocol/step_plan.js';
 import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
 
@@ -63,6 +69,12 @@ type State =
   | { readonly kind: 'planned'; readonly plan: Plan }
   | Moving;
 
+/** Somebody who asked for a plan now, and waits until its experts have moved. */
+interface Ask {
+  readonly resolve: (outcome: AskedRebalance) => void;
+  readonly reject: (error: Error) => void;
+}
+
 /** Watches the load of steps, and moves experts beside them where that makes ranks more alike. */
 export class Rebalancer implements StepObserver {
   private readonly config: ExpertwireConfig['load_balance'];
@@ -79,6 +91,7 @@ export class Rebalancer implements StepObserver {
   private nextPlan: number;
   private epoch = 0;
   private step = 0;
+  private asked: Ask | null = null;
   private isClosed = false;
 
   constructor(private readonly options: RebalancerOptions) {
@@ -117,8 +130,35 @@ export class Rebalancer implements StepObserver {
     if (this.state.kind === 'waiting' && this.numSteps >= this.nextPlan) void this.plan();
   }
 
+  /**
+   * Plans from the load so far, whatever `step_interval`, `cool_down` and `min_gain` say, and moves experts beside the next steps. Resolves when they have
+   * moved: where no step runs, it waits for one. When `signal` is aborted it waits no more; a plan that is made by then is judged as any other.
+   * @throws EngineError INVALID_REQUEST: experts are being moved already, or no step has run; REBALANCE_FAILED; CLOSED
+   */
+  async rebalance(signal?: AbortSignal): Promise<AskedRebalance> {
+    const refuse = (text: string): never => {
+      throw new EngineError('INVALID_REQUEST', text);
+    };
+    if (this.isClosed) throw new EngineError('CLOSED', 'the engine was closed; start another');
+    if (signal?.aborted === true) throw givenUp();
+    if (this.asked !== null) refuse('a rebalance was asked for already; ask again when it is over');
+    if (this.state.kind === 'moving') refuse('experts are being moved already; ask again when they have');
+    if (this.numSteps === 0) refuse('no step has run, so that there is no load to plan for; ask again when some have');
+    const outcome = new Promise<AskedRebalance>((resolve, reject) => (this.asked = { resolve, reject }));
+    const { asked } = this;
+    const giveUp = (): void => {
+      if (this.asked === asked) this.takeAsk()?.reject(givenUp());
+    };
+    signal?.addEventListener('abort', giveUp, { once: true });
+    if (this.state.kind === 'planned') this.planned(this.state.plan);
+    else if (this.state.kind === 'waiting') void this.plan();
+    return outcome.finally(() => signal?.removeEventListener('abort', giveUp));
+  }
+
   /** A new epoch: the ranks that are left have dropped what was being moved. */
   lose(): void {
+    const text = 'a rank was lost before experts had moved; ask again';
+    this.takeAsk()?.reject(new EngineError('REBALANCE_FAILED', text));
     this.since = null;
     this.state = { kind: 'waiting' };
     this.nextPlan = this.numSteps + (isLacking(this.placement.left) ? 1 : this.config.step_interval);
@@ -132,6 +172,7 @@ export class Rebalancer implements StepObserver {
   /** Ends a plan that is being made. Idempotent. */
   close(): Promise<void> {
     this.isClosed = true;
+    this.takeAsk()?.reject(new EngineError('CLOSED', 'the engine was closed; start another'));
     return this.planning.close();
   }
 
@@ -154,10 +195,16 @@ export class Rebalancer implements StepObserver {
     try {
       const load_LE = window.load_LE.map((load_E) => load_E.slice());
       const plan = await this.planning.plan(load_LE, topology, current);
-      if (!isStale()) this.state = { kind: 'planned', plan };
+      if (!isStale()) this.planned(plan);
     } catch (error) {
       if (!isStale()) this.giveUp(error instanceof Error ? error.message : String(error), error);
     }
+  }
+
+  /** Judged between two steps; but one that was asked for may change nothing, and its caller hears of that at once, even where no step runs. */
+  private planned(plan: Plan): void {
+    this.state = { kind: 'planned', plan };
+    if (this.asked !== null) this.state = this.movingTo(this.state);
   }
 
   /** The way to a plan, if it is worth going. */
@@ -168,9 +215,10 @@ export class Rebalancer implements StepObserver {
     const predicted = { before: before?.[split] ?? 0, after: after[split] };
     const wanted = this.placement.expanded(plan.placement);
     const layers = changedLayers(left, wanted);
-    const isWorth = isLacking(left) || predicted.after - predicted.before >= config.min_gain;
+    const isWorth = this.asked !== null || isLacking(left) || predicted.after - predicted.before >= config.min_gain;
     if (layers.length === 0 || !isWorth) {
       this.figures.skipped();
+      this.takeAsk()?.resolve({ kind: 'unchanged', predicted });
       return { kind: 'waiting' };
     }
     return {
@@ -220,6 +268,7 @@ export class Rebalancer implements StepObserver {
     const shape = { numLayers: before.phy2log.length, numExperts: before.numExperts };
     this.since = { before, load: new LoadWindow({ ...shape, windowSize: Infinity }) };
     this.rest();
+    this.takeAsk()?.resolve({ kind: 'done', ...done });
     this.options.onRebalance?.({ kind: 'done', ...done });
   }
 
@@ -258,7 +307,14 @@ export class Rebalancer implements StepObserver {
   private tellFailure(error: EngineError): void {
     this.figures.failed(error);
     this.rest();
+    this.takeAsk()?.reject(error);
     this.options.onRebalance?.({ kind: 'failed', error });
+  }
+
+  private takeAsk(): Ask | null {
+    const { asked } = this;
+    this.asked = null;
+    return asked;
   }
 
   private rest(): void {
@@ -266,6 +322,8 @@ export class Rebalancer implements StepObserver {
     this.nextPlan = Math.max(this.nextPlan, this.numSteps + this.config.cool_down);
   }
 }
+
+const givenUp = (): EngineError => new EngineError('CLOSED', 'who asked for a rebalance waits for it no more');
 
 /** Whether some expert has no replica left. */
 const isLacking = ({ logcnt }: Placement): boolean => logcnt.some((counts) => counts.includes(0));

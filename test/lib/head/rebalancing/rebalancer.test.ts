@@ -196,6 +196,100 @@ describe('the head of a rebalance', () => {
   });
 });
 
+describe('a rebalance that somebody asks for', () => {
+  /** Nothing would be planned by itself, nor moved for so little. */
+  const LAZY = { step_interval: 1000, cool_down: 1000, min_gain: 1, layer_updates_per_step: 2 };
+
+  it('is planned at once, moves beside the next steps whatever it gains, and resolves when experts have moved', async () => {
+    const head = new Head(LAZY);
+    await head.step();
+    const outcome = head.rebalancer.rebalance();
+    expect(head.numPlans).to.equal(1);
+    await head.steps(2);
+    expect(head.told).to.deep.equal(['prepare 1']);
+    await head.step();
+    const { kind, ...done } = await outcome;
+    expect(kind).to.equal('done');
+    expect(head.events).to.deep.equal([{ kind: 'done', ...done }]);
+    expect(head.placement.version).to.equal(1);
+    // The next one need not wait for cool_down.
+    const again = head.rebalancer.rebalance();
+    await head.steps(2);
+    expect((await again).kind).to.equal('unchanged');
+  });
+
+  it('says at once, without a step, that the best plan is the placement in force', async () => {
+    const head = new Head(LAZY);
+    head.plan = (current) => Promise.resolve(planOf(current, 0, START.phy2log));
+    await head.step();
+    expect(await head.rebalancer.rebalance()).to.deep.equal({
+      kind: 'unchanged',
+      predicted: { before: 0.5, after: 0.5 },
+    });
+  });
+
+  it('takes over a plan that is being made', async () => {
+    const head = new Head({ min_gain: 1, step_interval: 4, layer_updates_per_step: 2 });
+    await head.steps(4); // planned, and about to be found too little
+    const outcome = head.rebalancer.rebalance();
+    await head.steps(3);
+    expect((await outcome).kind).to.equal('done');
+    expect(head.numPlans).to.equal(1);
+  });
+
+  it('is refused before the first step, while experts move, and while another waits', async () => {
+    const head = new Head(LAZY);
+    const refused = async (): Promise<string> =>
+      (await errorOf(EngineError, () => head.rebalancer.rebalance())).message;
+    expect(await refused()).to.match(/^INVALID_REQUEST: no step has run/);
+    await head.step();
+    const outcome = head.rebalancer.rebalance();
+    expect(await refused()).to.match(/^INVALID_REQUEST: a rebalance was asked for already/);
+    await head.step({ isComplete: false });
+    await head.step({ isComplete: true });
+    await head.step();
+    await outcome;
+
+    const moving = new Head();
+    await moving.steps(4);
+    const error = await errorOf(EngineError, () => moving.rebalancer.rebalance());
+    expect(error.message).to.match(/^INVALID_REQUEST: experts are being moved already/);
+  });
+
+  it('rejects where experts can’t be moved, a rank is lost, the engine closes, or its caller gives it up', async () => {
+    const failing = async (act: (head: Head) => void | Promise<void>): Promise<string> => {
+      const head = new Head(LAZY);
+      await head.step();
+      const outcome = errorOf(EngineError, () => head.rebalancer.rebalance(controller.signal));
+      await act(head);
+      return (await outcome).code;
+    };
+    const controller = new AbortController();
+    const error = { code: 'LIMIT', reason: 'too much', advice: '', blames: [] };
+    const moveBadly = async (head: Head): Promise<void> => {
+      await head.step();
+      await head.step({ error });
+    };
+    expect(await failing(moveBadly)).to.equal('REBALANCE_FAILED');
+    expect(await failing((head) => head.rebalancer.lose())).to.equal('REBALANCE_FAILED');
+    expect(await failing((head) => head.rebalancer.close())).to.equal('CLOSED');
+    expect(await failing(() => controller.abort())).to.equal('CLOSED');
+    expect(await failing(() => undefined)).to.equal('CLOSED'); // aborted before
+  });
+
+  it('that was given up leaves a plan to be judged as any other', async () => {
+    const head = new Head(LAZY);
+    await head.step();
+    const controller = new AbortController();
+    const outcome = errorOf(EngineError, () => head.rebalancer.rebalance(controller.signal));
+    controller.abort();
+    await outcome;
+    await head.steps(3);
+    expect(head.told).to.deep.equal([]);
+    expect(head.rebalancer.stats().numSkipped).to.equal(1);
+  });
+});
+
 describe('a planner beside the event loop', () => {
   const topology = { numRanks: 2, numSlots: 4 };
 
