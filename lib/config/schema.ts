@@ -132,6 +132,9 @@ export const configSchema = z.strictObject({
       keep_alive_timeout_ms: integer(1, 86_400_000),
       slow_reader_timeout_ms: integer(1, 86_400_000),
       drain_timeout_ms: integer(0, 86_400_000),
+      log_level: choice('debug', 'info', 'warn', 'error', 'silent'),
+      metrics: choice('lean', 'full'),
+      record_dir: key(z.string().min(1).nullable(), 'the path of a folder, or null', 'string', 'null'),
     })
     .readonly(),
 });
@@ -224,6 +227,9 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     keep_alive_timeout_ms: 75_000, // between two requests of a connection
     slow_reader_timeout_ms: 30_000,
     drain_timeout_ms: 60_000,
+    log_level: 'info', // a line per request
+    metrics: 'lean', // no series per expert, which there may be thousands of
+    record_dir: null, // recordings go to who asked for them
   },
 };
 

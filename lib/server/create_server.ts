@@ -44,7 +44,7 @@ export interface HttpServer {
 
 /** Makes a server; it doesn't listen yet. @throws ConfigError for certificates */
 export async function createServer(engine: ServedEngine, options: ServerOptions): Promise<HttpServer> {
-  const { config, apiKeys = [], log = pino({ level: 'silent' }) } = options;
+  const { config, apiKeys = [], log = pino({ level: 'silent' }), env = {} } = options;
   const app = createApp(config.server, await readCertificate(config.server), log);
   const running = new RunningRequests();
   const draining = new AbortController();
@@ -54,6 +54,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     engine,
     config,
     log,
+    env,
     modelName: config.server.served_model_name ?? basename(config.model),
     createdS: Math.floor(Date.now() / 1000),
     draining: draining.signal,

@@ -9,9 +9,11 @@ import { responsesPart } from './openai/responses.js';
 import { tokenizePart } from './openai/tokenize.js';
 import { tokenizerInfoPart } from './openai/tokenizer_info.js';
 import { prefixCachePart } from './prefix_cache.js';
+import { telemetryPart } from './telemetry_part.js';
 
 /** A new part gets its line here. */
 export const PARTS: readonly ServerPart[] = [
+  telemetryPart,
   healthPart,
   openApiPart,
   modelsPart,

@@ -4,6 +4,7 @@ import { shown } from '../../../base/foreign_text.js';
 import type { Engine } from '../../head/engine.js';
 import { openModel } from '../../head/opened_model.js';
 import { checkAddress, createServer, isLoopback, type HttpServer } from '../../server/create_server.js';
+import { createLog, type LogOutput } from '../../server/telemetry/log.js';
 import { closing } from '../base/closing.js';
 import type { CommandContext } from '../base/context.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
@@ -22,7 +23,8 @@ export async function serve(args: ServeArgs, context: CommandContext): Promise<v
   await checkAddress(config.server);
   const model = await openModel(config);
   const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
-    const server = await createServer(engine, { config, apiKeys });
+    const log = createLog(logOutput(terminal, context), config.server.log_level);
+    const server = await createServer(engine, { config, apiKeys, log, env: context.env });
     await closing(
       () => server.close(),
       async () => {
@@ -60,6 +62,10 @@ async function drain(server: HttpServer, terminal: SharedTerminal, context: Comm
   if (numBroken === 0) context.obeyed?.();
   else terminal.line(`warning: ${numBroken} still ran after server.drain_timeout_ms, and were broken off`);
 }
+
+/** On a terminal lines of the log begin on lines of their own. */
+const logOutput = (terminal: SharedTerminal, { stderr }: CommandContext): LogOutput =>
+  stderr.isTTY === true ? { isTTY: true, write: (line) => terminal.line(line.trimEnd()) } : stderr;
 
 const openWarning = (host: string): string =>
   `warning: whoever reaches ${host} can use this server; set ${API_KEY_VARIABLE} or give --api-key-file`;

@@ -10,4 +10,6 @@ export interface ServerOptions {
   readonly apiKeys?: readonly string[];
   /** Default: nothing is logged. */
   readonly log?: Logger;
+  /** Of the process: OpenTelemetry's variables say whether there are traces. Default: empty, no traces. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }

@@ -29,6 +29,8 @@ export interface ServerContext {
   /** When the server was made, in seconds since 1970. */
   readonly createdS: number;
   readonly log: Logger;
+  /** Of the process. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted when the server begins to drain: new requests but GET are refused, and streams without an end of their own end. */
   readonly draining: AbortSignal;
   /** Aborted when whatever still runs is broken off. */

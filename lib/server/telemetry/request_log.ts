@@ -1,0 +1,61 @@
+/** A line per HTTP request, when it is over: who, what, how long, how many tokens, and why it ended. Nothing of what was said. */
+import type { Logger } from 'pino';
+import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
+import type { Loss } from '../../head/step_loop.js';
+import type { EngineObserver } from '../../head/watchers.js';
+import type { Answer, EndedTrack, Exchange, ExchangeListener } from './exchange.js';
+import { secondsBetween } from './request_track.js';
+
+/** Requests that compute nothing would drown the others: Prometheus alone comes every 15 seconds. */
+const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Writes to a log. */
+export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'loss' | 'rebalance'> {
+  constructor(private readonly log: Logger) {}
+
+  /** The line of a request; of one that only looks, at level `debug`. */
+  answered({ id, method, route, startMs, tracks }: Exchange, { status, isCutOff, endMs }: Answer): void {
+    const level = WATCHING.has(method) ? 'debug' : 'info';
+    if (!this.log.isLevelEnabled(level)) return;
+    const line = { request_id: id, method, route, status, ms: rounded(endMs - startMs) };
+    const cut = isCutOff ? { is_cut_off: true } : {};
+    this.log[level]({ ...line, ...cut, ...(tracks.length > 0 && sequencesText(tracks)) }, 'request');
+  }
+
+  /** Ranks were lost. */
+  loss({ epoch, lost, numRanksLeft, numRecomputed, numFailed }: Loss): void {
+    const ranks = lost.map(({ rank }) => rank);
+    const reasons = lost.map(({ error }) => error.message);
+    const numbers = { ranks_left: numRanksLeft, recomputed: numRecomputed, failed: numFailed };
+    this.log.warn({ epoch, ranks, reasons, ...numbers }, 'ranks were lost');
+  }
+
+  /** Experts moved, or could not be moved. */
+  rebalance(event: RebalanceEvent): void {
+    if (event.kind === 'failed') return this.log.warn({ reason: event.error.message }, 'experts were not moved');
+    const { version, step, numMovedExperts, movedBytes, predicted } = event;
+    const moved = { moved_experts: numMovedExperts, moved_bytes: movedBytes, balancedness: predicted };
+    this.log.info({ placement_version: version, step, ...moved }, 'experts moved');
+  }
+}
+
+/** Summed over the sequences of one request; times are of the slowest. */
+function sequencesText(ended: readonly EndedTrack[]): object {
+  const tracks = ended.map(({ track }) => track);
+  const sum = (of: (track: EndedTrack['track']) => number): number => tracks.reduce((all, each) => all + of(each), 0);
+  const slowest = (of: (track: EndedTrack['track']) => number | null): number | null => {
+    const seconds = tracks.map(of).filter((each) => each !== null);
+    return seconds.length === 0 ? null : rounded(1000 * Math.max(...seconds));
+  };
+  return {
+    prompt_tokens: sum(({ numPromptTokens }) => numPromptTokens),
+    cached_tokens: sum(({ numCachedTokens }) => numCachedTokens),
+    output_tokens: sum(({ numOutputTokens }) => numOutputTokens),
+    preempted: sum(({ numPreempted }) => numPreempted),
+    queue_ms: slowest(({ queuedMs, admittedMs }) => secondsBetween(queuedMs, admittedMs)),
+    first_token_ms: slowest(({ queuedMs, firstTokenMs }) => secondsBetween(queuedMs, firstTokenMs)),
+    reasons: [...new Set(ended.map(({ end }) => end))],
+  };
+}
+
+const rounded = (ms: number): number => Number(ms.toFixed(3));
