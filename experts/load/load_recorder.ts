@@ -34,6 +34,14 @@ export interface RecorderOptions {
   readonly windowSize: number;
 }
 
+/** Where the lines of a recording go. */
+export interface RecordingSink {
+  /** Adds lines; resolves when more may come. @throws what writing met */
+  write(lines: string): Promise<void>;
+  /** Ends the recording. Idempotent. @throws what writing met */
+  close(): Promise<void>;
+}
+
 /** Characters that are compressed at a time. */
 const WRITE_LENGTH = 65_536;
 
@@ -50,7 +58,7 @@ export class LoadRecorder implements RoutingObserver {
   private records = 0;
 
   private constructor(
-    private readonly writer: RecordingWriter,
+    private readonly writer: RecordingSink,
     private readonly header: RecordingHeader,
     { windowSize }: RecorderOptions,
   ) {
@@ -65,6 +73,11 @@ export class LoadRecorder implements RoutingObserver {
    */
   static async create(file: string, header: RecordingHeader, options: RecorderOptions): Promise<LoadRecorder> {
     return new LoadRecorder(await RecordingWriter.create(file, header), header, options);
+  }
+
+  /** Writes into `sink`, which has the header already. */
+  static into(sink: RecordingSink, header: RecordingHeader, options: RecorderOptions): LoadRecorder {
+    return new LoadRecorder(sink, header, options);
   }
 
   /** Records written so far. */

@@ -1,5 +1,6 @@
 /** The parts of every server, in the order in which they are added. */
 import type { ServerPart } from './base/part.js';
+import { expertsPart } from './experts/experts_part.js';
 import { healthPart } from './health.js';
 import { openApiPart } from './open_api.js';
 import { chatPart } from './openai/chat_completions.js';
@@ -23,4 +24,5 @@ export const PARTS: readonly ServerPart[] = [
   tokenizePart,
   tokenizerInfoPart,
   prefixCachePart,
+  expertsPart,
 ];

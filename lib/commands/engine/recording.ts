@@ -1,13 +1,12 @@
 /** `--record`: a file with what the gates chose while a command runs. */
-import { basename } from 'node:path';
 import { MAX_RANKS } from '../../../base/ids.js';
 import { LoadRecorder, type RoutingObserver, type StepRouting } from '../../../experts/load/load_recorder.js';
 import type { RecordMode } from '../../../experts/load/recording.js';
 import { readPlacement } from '../../config/placement_file.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { OpenedModel } from '../../head/opened_model.js';
+import { recordingHeader } from '../../head/recording_header.js';
 import { moeLayersOf } from '../../model/spec/spec.js';
-import { VERSION } from '../../config/package_files.js';
 import { closing } from '../base/closing.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { wholeNumber } from '../base/numbers.js';
@@ -33,18 +32,14 @@ export async function withRecorder(
     return work(null);
   }
   const mode = recordMode ?? 'stat';
-  const { numExperts, numTopk } = spec.moe.gate;
-  const shape = { numLayers: moeLayersOf(spec).length, numExperts, numTopk };
+  const { numExperts } = spec.moe.gate;
+  const shape = { numLayers: moeLayersOf(spec).length, numExperts };
   const { window_size: windowSize } = config.load_balance;
-  const { numRanks, slotsPerRank } = await readPlacement(config.experts, {
+  const placement = await readPlacement(config.experts, {
     ...shape,
     numRanks: config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0, MAX_RANKS) ?? 0),
   });
-  const header = {
-    ...{ mode, model: basename(config.model), ...shape, createdBy: `expertwire ${VERSION}` },
-    ...(mode === 'stat' && { windowSize }),
-    slots: { numRanks, numSlots: numRanks * slotsPerRank },
-  };
+  const header = recordingHeader(mode, config, spec, placement);
   const failed = (cause: unknown): never => {
     throw outputFailed('--record', file, cause);
   };

@@ -15,6 +15,7 @@ export const STATUS_OF = {
   MODEL_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
   REQUEST_TIMEOUT: 408, // it did not arrive in time
+  CONFLICT: 409, // not while the server does what it does
   BODY_TOO_LARGE: 413,
   URL_TOO_LONG: 414,
   UNSUPPORTED_MEDIA_TYPE: 415,

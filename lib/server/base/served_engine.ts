@@ -6,7 +6,8 @@ export type ServedEngine = Pick<
   Engine,
   'spec' | 'tokenizer' | 'limits' | 'load' | 'failure' | 'placement' | 'generate' | 'stats' | 'watch'
 > &
-  Partial<PrefixCacheOwner>;
+  Partial<PrefixCacheOwner> &
+  Partial<Pick<Engine, 'rebalance'>>;
 
 /** An engine that keeps the prefixes of prompts. */
 export interface PrefixCacheOwner {

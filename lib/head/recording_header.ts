@@ -1,0 +1,23 @@
+/** What the first line of a recording of a job says. Pure. */
+import { basename } from 'node:path';
+import type { RecordingHeader, RecordMode } from '../../experts/load/recording.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import { VERSION } from '../config/package_files.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import type { ModelSpec } from '../model/spec/spec.js';
+
+/** Records of mode `stat` sum up `load_balance.window_size` steps. `placement`: any that the job runs with; all have as many slots. */
+export function recordingHeader(
+  mode: RecordMode,
+  { model, load_balance: { window_size: windowSize } }: Pick<ExpertwireConfig, 'model' | 'load_balance'>,
+  spec: ModelSpec,
+  { numRanks, slotsPerRank, phy2log, numExperts }: Placement,
+): RecordingHeader {
+  const { numTopk } = spec.moe.gate;
+  return {
+    ...{ mode, model: basename(model), numLayers: phy2log.length, numExperts, numTopk },
+    createdBy: `expertwire ${VERSION}`,
+    ...(mode === 'stat' && { windowSize }),
+    slots: { numRanks, numSlots: numRanks * slotsPerRank },
+  };
+}
