@@ -42,6 +42,9 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
+/** What clients whose requests are broken off have to hear of it. */
+const GOODBYE_MS = 1000;
+
 /** Makes a server; it doesn't listen yet. @throws ConfigError for certificates */
 export async function createServer(engine: ServedEngine, options: ServerOptions): Promise<HttpServer> {
   const { config, apiKeys = [], log = pino({ level: 'silent' }), env = {} } = options;
@@ -64,11 +67,14 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
   guard(app, context, new ApiKeys(apiKeys), running);
   await collectOpenApi(app);
   for (const part of PARTS) await part(app, context);
-  const close = async (): Promise<void> => {
+  const end = async (): Promise<void> => {
     draining.abort();
     ending.abort();
+    await running.idle(GOODBYE_MS); // clients are told
     await app.close();
   };
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => (closed ??= end());
   return {
     app,
     modelName: context.modelName,

@@ -21,7 +21,7 @@ export function answerErrors(
   app.setErrorHandler((thrown, request, reply) => {
     const error = apiErrorOf(thrown, engine.failure);
     if (error.status >= 500) request.log.error({ err: thrown }, 'a request failed');
-    if (error.status === STATUS_OF.QUEUE_FULL || error.status === STATUS_OF.DRAINING) {
+    if (error.code === 'QUEUE_FULL' || error.code === 'DRAINING') {
       void reply.header('retry-after', RETRY_AFTER_S);
     }
     if (error.status === STATUS_OF.INVALID_API_KEY) void reply.header('www-authenticate', 'Bearer');

@@ -37,16 +37,20 @@ export class EventStream {
     raw.write(frames);
     if (raw.writableLength < this.limits.max_unread_bytes) return true;
     const isRead = await this.drained();
-    if (!isRead && !this.isGone) {
-      this.reply.log.warn({ unreadBytes: raw.writableLength }, 'a client did not read its answer; it was given up');
-      raw.destroy();
-    }
+    if (!isRead) this.giveUp();
     return isRead;
   }
 
   /** Ends the answer. Idempotent. */
   end(): void {
     if (!this.isGone) this.reply.raw.end();
+  }
+
+  private giveUp(): void {
+    const { raw, log } = this.reply;
+    if (raw.destroyed) return; // it went by itself
+    log.warn({ unreadBytes: raw.writableLength }, 'a client did not read its answer; it was given up');
+    raw.destroy();
   }
 
   private get isGone(): boolean {

@@ -4,14 +4,14 @@ import type { FastifyReply } from 'fastify';
 /** Counts requests that the end of the server waits for. */
 export class RunningRequests {
   private numRunning = 0;
-  private onIdle: () => void = () => undefined;
+  private readonly waiting = new Set<() => void>();
 
   /** One more, until its answer is written or its client is gone. */
   add(reply: FastifyReply): void {
     this.numRunning++;
     reply.raw.once('close', () => {
       this.numRunning--;
-      if (this.numRunning === 0) this.onIdle();
+      if (this.numRunning === 0) for (const resolve of this.waiting) resolve();
     });
   }
 
@@ -22,14 +22,17 @@ export class RunningRequests {
 
   /** Resolves when there is none, at the latest after `timeoutMs`: how many there are then. */
   async idle(timeoutMs: number): Promise<number> {
-    let timer: NodeJS.Timeout | undefined;
     if (this.numRunning > 0) {
       await new Promise<void>((resolve) => {
-        this.onIdle = resolve;
-        timer = setTimeout(resolve, timeoutMs);
+        const settle = (): void => {
+          clearTimeout(timer);
+          this.waiting.delete(settle);
+          resolve();
+        };
+        const timer = setTimeout(settle, timeoutMs);
+        this.waiting.add(settle);
       });
     }
-    clearTimeout(timer);
     return this.numRunning;
   }
 }

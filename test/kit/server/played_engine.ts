@@ -1,6 +1,6 @@
 /** An engine that plays what a test gives it: no ranks, no model. */
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import type { GenerationRequest, TokenEvent } from '../../../lib/protocol/request.js';
+import type { GenerationRequest, TokenEvent, TokenLogprobs } from '../../../lib/protocol/request.js';
 import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
 import type { Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
 import { readFileSync } from 'node:fs';
@@ -12,14 +12,40 @@ export type Play = (request: GenerationRequest, signal: AbortSignal | undefined)
 
 /** Tokens numbered from 0, one for each character, then the end. */
 export function playText(text: string): Play {
+  const tokens = Array.from(text, (character, tokenId) => tokenEvent(tokenId, character));
+  return playEvents(...tokens, finishedEvent());
+}
+
+/** So many rounds of the event loop: what a step takes. */
+const ROUNDS = 5;
+
+/** These events, each token in a step of its own. */
+export function playEvents(...events: readonly (TokenEvent | Error)[]): Play {
   return async function* () {
-    for (const [tokenId, character] of Array.from(text).entries()) {
-      await new Promise(setImmediate);
-      yield { kind: 'token', tokenId, text: character, logprobs: null, routedExperts: null };
+    for (const event of events) {
+      const isStep = event instanceof Error || event.kind !== 'finished';
+      for (let i = 0; isStep && i < ROUNDS; i++) await new Promise(setImmediate);
+      if (event instanceof Error) throw event;
+      yield event;
     }
-    yield finishedEvent();
   };
 }
+
+/** A token of the demo model; `with`: whatever is special. */
+export function tokenEvent(
+  tokenId: number,
+  text: string,
+  special: Partial<Extract<TokenEvent, { kind: 'token' }>> = {},
+): TokenEvent {
+  return { kind: 'token', tokenId, text, logprobs: null, routedExperts: null, ...special };
+}
+
+/** Log-probability −1, −2, … for the tokens of a place. */
+export const logprobsOf = (chosen: number, ...others: readonly number[]): TokenLogprobs => ({
+  logprob: -1,
+  rank: 1,
+  top: [chosen, ...others].map((tokenId, i) => ({ tokenId, logprob: -1 - i })),
+});
 
 /** How a request ends; `with`: whatever is special. */
 export function finishedEvent(special: Partial<Extract<TokenEvent, { kind: 'finished' }>> = {}): TokenEvent {

@@ -1,0 +1,194 @@
+import { expect } from 'chai';
+import { errorOf, post, servedApp } from '../../../kit/server/served_app.js';
+
+const CHAT = { messages: [{ role: 'user', content: 'Call me' }] };
+
+describe('fields of requests', () => {
+  it('reach the engine under its names', async () => {
+    const { app, engine } = await servedApp();
+    const fields = {
+      ...{ prompt: 'Call me', max_tokens: 5, temperature: 0.5, top_p: 0.9, top_k: 7, min_p: 0.1, seed: 3 },
+      ...{ repetition_penalty: 1.1, presence_penalty: 0.2, frequency_penalty: -0.3, logit_bias: { 5: 2, 6: -100 } },
+      ...{ stop: ['a', 'b'], stop_token_ids: [9], min_tokens: 2, ignore_eos: true, include_stop_str_in_output: true },
+      ...{ skip_special_tokens: false, logprobs: 2, prompt_logprobs: 1, priority: -1, allowed_token_ids: [5, 6] },
+      ...{ return_routed_experts: true, request_id: 'mine' },
+    };
+    expect((await post(app, '/v1/completions', fields)).statusCode).to.equal(200);
+    expect(engine.requests).to.deep.equal([
+      {
+        promptTokenIds: [0, 36, 442, 415],
+        maxNewTokens: 5,
+        sampling: {
+          ...{ temperature: 0.5, topP: 0.9, topK: 7, minP: 0.1, repetitionPenalty: 1.1, presencePenalty: 0.2 },
+          frequencyPenalty: -0.3,
+          logitBias: [
+            [5, 2],
+            [6, -100],
+          ],
+          ...{ allowedTokenIds: [5, 6], minTokens: 2, seed: 3, choice: 0 },
+        },
+        ...{ stop: ['a', 'b'], stopTokenIds: [9], ignoreEos: true, includeStop: true, skipSpecialTokens: false },
+        ...{ logprobs: 2, promptLogprobs: 1, priority: -1, returnRoutedExperts: true, id: 'mine' },
+      },
+    ]);
+  });
+
+  it("default to vLLM's values, and the model's generation_config.json", async () => {
+    const { app, engine } = await servedApp();
+    await post(app, '/v1/completions', { prompt: [1, 2], top_k: -1, seed: null, stop: null });
+    const { sampling, maxNewTokens, stop } = engine.requests[0]!;
+    expect([maxNewTokens, stop]).to.deep.equal([16, []]);
+    expect(sampling).to.include({ temperature: 0.8, topP: 0.95, topK: 0, minP: 0, repetitionPenalty: 1 });
+    expect(sampling).not.to.have.property('seed');
+  });
+
+  it('a chat may have the rest of the context', async () => {
+    const { app, engine } = await servedApp();
+    await post(app, '/v1/chat/completions', CHAT);
+    await post(app, '/v1/chat/completions', { ...CHAT, max_tokens: 7 });
+    await post(app, '/v1/chat/completions', { ...CHAT, max_tokens: 7, max_completion_tokens: 5 });
+    const numPrompt = engine.requests[0]!.promptTokenIds.length;
+    expect(engine.requests.map(({ maxNewTokens }) => maxNewTokens)).to.deep.equal([512 - numPrompt, 7, 5]);
+  });
+
+  it('several prompts and n are a request each, with a stream of the seed for each sample', async () => {
+    const { app, engine } = await servedApp();
+    await post(app, '/v1/completions', { prompt: [[1], [2]], n: 2, seed: 5, request_id: 'r' });
+    const asked = engine.requests.map(({ promptTokenIds, sampling, id }) => [promptTokenIds[0], sampling?.choice, id]);
+    expect(asked).to.deep.equal([
+      [1, 0, 'r-0'],
+      [1, 1, 'r-1'],
+      [2, 0, 'r-2'],
+      [2, 1, 'r-3'],
+    ]);
+  });
+
+  it('truncate_prompt_tokens keeps the last tokens', async () => {
+    const { app, engine } = await servedApp();
+    await post(app, '/v1/completions', { prompt: [1, 2, 3], truncate_prompt_tokens: 2 });
+    expect(engine.requests[0]!.promptTokenIds).to.deep.equal([2, 3]);
+  });
+
+  it('unknown ones are ignored, as in vLLM', async () => {
+    const { app } = await servedApp();
+    const answer = await post(app, '/v1/completions', {
+      prompt: 'x',
+      no_such_field: 1,
+      length_penalty: 2,
+      service_tier: 'auto',
+    });
+    expect(answer.statusCode).to.equal(200);
+  });
+});
+
+describe('what is wrong with a request is told by the name of the field', () => {
+  const wrong: readonly (readonly [url: string, fields: object, param: string | null, code?: string])[] = [
+    ...[{ temperature: -1 }, { temperature: 'hot' }, { top_p: 0 }, { top_p: 1.1 }, { top_k: -2 }, { top_k: 1.5 }].map(
+      (fields) => ['/v1/completions', fields, Object.keys(fields)[0]!] as const,
+    ),
+    ...[{ min_p: 2 }, { seed: -1 }, { n: 0 }, { max_tokens: -1 }, { stop: '' }, { stop: [1] }, { logprobs: 21 }].map(
+      (fields) => ['/v1/completions', fields, Object.keys(fields)[0]!] as const,
+    ),
+    ...[{ presence_penalty: 3 }, { repetition_penalty: 0 }, { stream: 'yes' }, { priority: 0.5 }, { model: 5 }].map(
+      (fields) => ['/v1/completions', fields, Object.keys(fields)[0]!] as const,
+    ),
+    ['/v1/completions', { logit_bias: { x: 1 } }, 'logit_bias.x'],
+    ['/v1/completions', { logit_bias: { 5: 101 } }, 'logit_bias.5'],
+    ['/v1/completions', { prompt: undefined }, 'prompt'],
+    ['/v1/completions', { prompt: [1, 'x'] }, 'prompt'],
+    ['/v1/completions', { prompt: [1.5] }, 'prompt'],
+    ['/v1/completions', { max_tokens: 0 }, 'max_tokens'],
+    ['/v1/completions', { max_tokens: 600 }, 'max_tokens', 'context_length_exceeded'],
+    ['/v1/completions', { prompt: Array(512).fill(1) }, null, 'context_length_exceeded'],
+    ['/v1/completions', { prompt: 'x'.repeat(100_000) }, null, 'context_length_exceeded'],
+    ['/v1/completions', { min_tokens: 17 }, 'min_tokens'],
+    ['/v1/completions', { n: 257 }, 'n'],
+    ['/v1/completions', { prompt: Array(257).fill('x') }, 'prompt'],
+    ['/v1/completions', { stream_options: { include_usage: true } }, 'stream_options'],
+    ['/v1/completions', { stream: true, prompt_logprobs: 1 }, 'prompt_logprobs'],
+    ['/v1/completions', { model: 'gpt-4' }, 'model', 'model_not_found'],
+    ['/v1/chat/completions', { messages: [] }, 'messages'],
+    ['/v1/chat/completions', { messages: [{ content: 'x' }] }, 'messages.0.role'],
+    ['/v1/chat/completions', { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 'messages.0.content'],
+    ['/v1/chat/completions', { top_logprobs: 2 }, 'top_logprobs'],
+    ['/v1/chat/completions', { max_completion_tokens: 0 }, 'max_completion_tokens'],
+    ['/v1/responses', { input: [] }, 'input'],
+    ['/v1/responses', { max_output_tokens: 0 }, 'max_output_tokens'],
+    ['/tokenize', { messages: undefined, prompt: undefined }, 'prompt'],
+    ['/tokenize', { prompt: 'x' }, 'prompt'],
+    ['/detokenize', { tokens: 'x' }, 'tokens'],
+  ];
+  for (const [url, fields, param, code = 'invalid_value'] of wrong) {
+    it(`${url} with ${JSON.stringify(fields).slice(0, 60)} is ${code}`, async () => {
+      const { app, engine } = await servedApp();
+      const answer = await post(app, url, { prompt: 'x', input: 'x', ...CHAT, tokens: [], ...fields });
+      const expected = code === 'model_not_found' ? 404 : 400;
+      const { param: gotParam, code: gotCode, type } = errorOf(answer);
+      expect([answer.statusCode, gotParam, gotCode, type]).to.deep.equal([
+        expected,
+        param,
+        code,
+        'invalid_request_error',
+      ]);
+      expect(engine.requests).to.deep.equal([]);
+    });
+  }
+
+  const refused: readonly (readonly [url: string, fields: Readonly<Record<string, unknown>>])[] = [
+    ['/v1/completions', { best_of: 2 }],
+    ['/v1/completions', { suffix: 'end' }],
+    ['/v1/completions', { response_format: { type: 'json_object' } }],
+    ['/v1/completions', { guided_regex: 'a+' }],
+    ['/v1/completions', { structured_outputs: { choice: ['a'] } }],
+    ['/v1/completions', { use_beam_search: true }],
+    ['/v1/chat/completions', { tool_choice: 'required' }],
+    ['/v1/chat/completions', { tool_choice: { type: 'function', function: { name: 'f' } } }],
+    ['/v1/chat/completions', { guided_json: {}, response_format: { type: 'json_schema' } }],
+    ['/v1/chat/completions', { continue_final_message: true }],
+    ['/v1/responses', { previous_response_id: 'resp_1' }],
+    ['/v1/responses', { background: true }],
+    ['/v1/responses', { tools: [{ type: 'web_search' }] }],
+    ['/v1/responses', { text: { format: { type: 'json_object' } } }],
+  ];
+  for (const [url, fields] of refused) {
+    it(`${url} refuses ${Object.keys(fields).at(-1)!}, which it can't do`, async () => {
+      const { app } = await servedApp();
+      const needed = url === '/v1/completions' ? { prompt: 'x' } : { input: 'x', ...CHAT };
+      const answer = await post(app, url, { ...needed, ...fields });
+      const { param, code } = errorOf(answer);
+      expect([answer.statusCode, param, code]).to.deep.equal([400, Object.keys(fields).at(-1), 'unsupported']);
+    });
+  }
+
+  it('what asks for nothing is taken, whatever it is called', async () => {
+    const { app } = await servedApp();
+    const neutral = {
+      best_of: 1,
+      suffix: null,
+      response_format: { type: 'text' },
+      guided_json: null,
+      use_beam_search: false,
+      bad_words: [],
+    };
+    expect((await post(app, '/v1/completions', { prompt: 'x', ...neutral })).statusCode).to.equal(200);
+    const chat = { ...CHAT, tool_choice: 'auto', tools: [], modalities: ['text'], continue_final_message: false };
+    expect((await post(app, '/v1/chat/completions', chat)).statusCode).to.equal(200);
+    const response = { input: 'x', tools: [], text: { format: { type: 'text' } }, truncation: 'disabled', store: true };
+    expect((await post(app, '/v1/responses', response)).statusCode).to.equal(200);
+  });
+
+  it('a body that is no JSON object is 400, one of another type 415, one that is too long 413', async () => {
+    const { app } = await servedApp({ base: { server: { max_body_bytes: 1024 } } });
+    const send = async (payload: string, type = 'application/json'): Promise<unknown> => {
+      const headers = { 'content-type': type };
+      const answer = await app.inject({ method: 'POST', url: '/v1/completions', payload, headers });
+      return [answer.statusCode, errorOf(answer).code];
+    };
+    for (const body of ['', '{', '[]', '"x"', 'null', '{"__proto__": {"prompt": "x"}}']) {
+      expect(await send(body), body).to.deep.equal([400, 'invalid_request']);
+    }
+    expect(await send('prompt=x', 'application/x-www-form-urlencoded')).to.deep.equal([415, 'unsupported_media_type']);
+    expect(await send('x', 'text/plain')).to.deep.equal([415, 'unsupported_media_type']);
+    expect(await send(JSON.stringify({ prompt: 'x'.repeat(1024) }))).to.deep.equal([413, 'body_too_large']);
+  });
+});
