@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 /** Where programs, temporary files and npm's registry are, and how text is written. */
 const KEPT =
-  /^(PATH|TMPDIR|TEMP|TMP|LANG|LC_.*|TZ|CI|npm_config_.*|https?_proxy|no_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_.*|SOAK_PAIRS|EXPERTWIRE_TEST_PYTHON)$/i;
+  /^(PATH|TMPDIR|TEMP|TMP|LANG|LC_.*|TZ|CI|npm_config_.*|https?_proxy|no_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_.*|SOAK_[A-Z]+|FUZZ_REQUESTS|EXPERTWIRE_TEST_PYTHON)$/i;
 
 for (const name of Object.keys(process.env)) {
   // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- an environment has no other way

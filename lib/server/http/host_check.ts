@@ -27,10 +27,11 @@ export class HostCheck {
 
   /**
    * Whether the request is answered with what this sent: a browser asked whether it may call.
-   * @throws ApiError HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
+   * @throws ApiError INVALID_REQUEST, HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
    */
   check({ method, headers }: FastifyRequest, reply: FastifyReply): boolean {
     const { host = '', origin } = headers;
+    if (host === '') throw new ApiError('INVALID_REQUEST', 'there is no Host header; send one');
     if (this.names !== null && !this.names.has(hostOf(host) ?? '')) {
       throw new ApiError('HOST_NOT_ALLOWED', `this server isn't ${shown(host)}; add that name to server.allowed_hosts`);
     }

@@ -26,6 +26,7 @@ export function nodeServer(
     headersTimeout: config.request_timeout_ms,
     connectionsCheckingInterval: Math.min(1000, config.request_timeout_ms),
     keepAliveTimeout: config.keep_alive_timeout_ms,
+    requireHostHeader: false, // the guard says it in OpenAI's form
   };
   const server =
     certificate === null
