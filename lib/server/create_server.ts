@@ -11,7 +11,7 @@ import type { ServedEngine } from './base/served_engine.js';
 import { ApiKeys } from './http/api_keys.js';
 import { answerErrors, apiErrorOf } from './http/error_answers.js';
 import { guard } from './http/guard.js';
-import { cantListen, urlOf } from './http/listening.js';
+import { cantListen, checkAddress, urlOf } from './http/listening.js';
 import { collectRoutes } from './http/known_routes.js';
 import { answerClientError, nodeServer, readCertificate, type Certificate } from './http/node_server.js';
 import { requestIdOf } from './http/request_id.js';
@@ -20,7 +20,6 @@ import { checkedBy } from './http/validation.js';
 import { collectOpenApi } from './open_api.js';
 import { PARTS } from './parts.js';
 
-export { checkAddress } from './http/listening.js';
 export { isLoopback } from './http/host_names.js';
 
 /** A server over an engine, which stays its caller's to close. */
@@ -40,6 +39,12 @@ export interface HttpServer {
   drain(): Promise<number>;
   /** Breaks off what runs and closes every connection. Idempotent. */
   close(): Promise<void>;
+}
+
+/** What can be told before an engine is started, which may take minutes: certificates, and whether the place is free. @throws ConfigError */
+export async function checkServer(config: ServerContext['config']['server']): Promise<void> {
+  await readCertificate(config);
+  await checkAddress(config);
 }
 
 /** What clients whose requests are broken off have to hear of it. */

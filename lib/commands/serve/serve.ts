@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { shown } from '../../../base/foreign_text.js';
 import type { Engine } from '../../head/engine.js';
 import { openModel } from '../../head/opened_model.js';
-import { checkAddress, createServer, isLoopback, type HttpServer } from '../../server/create_server.js';
+import { checkServer, createServer, isLoopback, type HttpServer } from '../../server/create_server.js';
 import { createLog, type LogOutput } from '../../server/telemetry/log.js';
 import { closing } from '../base/closing.js';
 import type { CommandContext } from '../base/context.js';
@@ -20,7 +20,7 @@ export async function serve(args: ServeArgs, context: CommandContext): Promise<v
   const { host, port, servedModelName: served_model_name } = args;
   const config = await configOf(args, { server: { host, port, served_model_name } });
   const apiKeys = await readApiKeys(args.apiKeyFile, context.env);
-  await checkAddress(config.server);
+  await checkServer(config.server);
   const model = await openModel(config);
   const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
     const log = createLog(logOutput(terminal, context), config.server.log_level);
