@@ -1,0 +1,140 @@
+import { expect } from 'chai';
+import { createParser } from 'eventsource-parser';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { DEMO_MODEL } from '../../../lib/config/package_files.js';
+import { pick, randomInteger } from '../../kit/server/malformed_requests.js';
+import { ServedJob } from '../../kit/server/served_job.js';
+import { randomFrom } from '../../refs/random.js';
+
+/** `npm run soak` sets 200 and 60. */
+const NUM_CLIENTS = Number(process.env.SOAK_CLIENTS ?? 12);
+const NUM_SECONDS = Number(process.env.SOAK_SECONDS ?? 3);
+/** Where time is enough for code to be compiled and caches to fill, memory is looked at. */
+const IS_LONG = NUM_SECONDS >= 30;
+const MAX_GROWTH_BYTES = 8 * 1024 * 1024;
+
+const PROMPTS = ['Call me', 'In the beginning', 'import', '# A', 'The LORD said unto', 'It was the best of'];
+const MAX_TOKENS = 24;
+
+const BAD = [
+  { temperature: -1 },
+  { model: 'gpt-4' },
+  { max_tokens: 9999 },
+  { logit_bias: { x: 1 } },
+  { best_of: 9 },
+  { prompt: [99_999] },
+];
+
+describe(`${NUM_CLIENTS} clients at once for ${NUM_SECONDS} s`, function () {
+  this.timeout(60_000 + 2000 * NUM_SECONDS);
+
+  it('get the tokens that they would get alone, no error but their own, and leave nothing behind', async () => {
+    const job = await ServedJob.start({ model: DEMO_MODEL, ranks: 2 });
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    try {
+      const expected = new Map<string, readonly number[]>();
+      for (const prompt of PROMPTS)
+        expected.set(prompt, (await job.generate(prompt, MAX_TOKENS, { ignoreEos: true })).tokenIds);
+      const end = performance.now() + 1000 * NUM_SECONDS;
+      const counts = { whole: 0, streamed: 0, abandoned: 0, refused: 0 };
+      const clients = Array.from({ length: NUM_CLIENTS }, async (_, i) => {
+        const client = new Client(job.url, randomFrom(100 + i), expected);
+        while (performance.now() < end) counts[await client.once()]++;
+      });
+      const heapBytes = IS_LONG ? await heapAfter(NUM_SECONDS / 3) : 0;
+      await Promise.all(clients);
+      await job.until(({ numRunning }) => numRunning === 0);
+      job.expectIdle();
+      if (IS_LONG) expect((await heapAfter(0)) - heapBytes, JSON.stringify(counts)).to.be.below(MAX_GROWTH_BYTES);
+      for (const [kind, count] of Object.entries(counts)) expect(count, kind).to.be.above(0);
+      expect(await job.server.drain()).to.equal(0);
+      expect(warnings).to.deep.equal([]);
+    } finally {
+      process.off('warning', onWarning);
+      await job.close();
+    }
+  });
+});
+
+/** Does one random thing after another. */
+class Client {
+  constructor(
+    private readonly url: string,
+    private readonly random: () => number,
+    private readonly expected: ReadonlyMap<string, readonly number[]>,
+  ) {}
+
+  async once(): Promise<'whole' | 'streamed' | 'abandoned' | 'refused'> {
+    const { random } = this;
+    const prompt = pick(random, PROMPTS);
+    const maxTokens = 1 + randomInteger(random, MAX_TOKENS);
+    const fields = { prompt, max_tokens: maxTokens, temperature: 0, ignore_eos: true, return_token_ids: true };
+    const tokens = this.expected.get(prompt)!.slice(0, maxTokens);
+    switch (randomInteger(random, 5)) {
+      case 0: {
+        const answer = await this.post({ ...fields, ...pick(random, BAD), stream: random() < 0.5 });
+        await answer.text();
+        expect(answer.status).to.be.within(400, 404);
+        return 'refused';
+      }
+      case 1: {
+        const leaving = new AbortController();
+        const answer = this.post({ ...fields, stream: true }, leaving.signal);
+        if (random() < 0.5) await (await answer).body!.getReader().read();
+        leaving.abort();
+        await answer.catch(() => undefined);
+        return 'abandoned';
+      }
+      case 2: {
+        const answer = await this.post({ ...fields, n: 2 });
+        const { choices } = (await answer.json()) as { choices: { token_ids: number[] }[] };
+        expect(choices.map(({ token_ids: ids }) => ids)).to.deep.equal([tokens, tokens]);
+        return 'whole';
+      }
+      default: {
+        const answer = await this.post({ ...fields, stream: true });
+        expect(tokensOf(await answer.text())).to.deep.equal(tokens);
+        return 'streamed';
+      }
+    }
+  }
+
+  private post(body: object, signal?: AbortSignal): Promise<Response> {
+    return fetch(`${this.url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      ...(signal !== undefined && { signal }),
+    });
+  }
+}
+
+/** All tokens of a stream that ends as it should. */
+function tokensOf(text: string): readonly number[] {
+  const tokens: number[] = [];
+  let isDone = false;
+  const parser = createParser({
+    onEvent: ({ data }) => {
+      if (data === '[DONE]') isDone = true;
+      else tokens.push(...(JSON.parse(data) as { choices: { token_ids: number[] }[] }).choices[0]!.token_ids);
+    },
+    onError: (error) => {
+      throw error;
+    },
+  });
+  parser.feed(text);
+  expect(isDone, text).to.equal(true);
+  return tokens;
+}
+
+/** What is left after garbage collection, so many seconds from now. */
+async function heapAfter(seconds: number): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  return process.memoryUsage().heapUsed;
+}
