@@ -82,7 +82,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['lib/cli.ts', 'test/**/*.ts'],
+    files: ['lib/cli.ts', 'test/**/*.ts', 'examples/**/*.ts'],
     rules: { 'no-restricted-properties': 'off', 'no-console': 'off' },
   },
   {
