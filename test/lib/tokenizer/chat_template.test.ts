@@ -22,6 +22,13 @@ describe('chat template', () => {
     );
   });
 
+  it('sees what else a caller gives, but never other messages in place of them', () => {
+    const template = '{{ tools[0].name }} {{ thinking }} {{ messages[0].content }} {{ messages[0].tool_call_id }}';
+    const variables = { tools: [{ name: 'clock' }], thinking: false, messages: [] };
+    const called = [{ role: 'tool', content: 'noon', tool_call_id: 'c1' }];
+    expect(renderChat(called, { template, variables })).to.equal('clock false noon c1');
+  });
+
   it('does not ask for an answer when told not to', () => {
     expect(renderChat(messages, { template: CHATML, addGenerationPrompt: false })).to.match(/<\|im_end\|>\n$/);
   });

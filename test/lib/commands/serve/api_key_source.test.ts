@@ -1,0 +1,41 @@
+import { expect } from 'chai';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UsageError } from '../../../../lib/commands/base/context.js';
+import { readApiKeys } from '../../../../lib/commands/serve/api_key_source.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
+
+const fromEnv = (text: string): Promise<readonly string[]> => readApiKeys(undefined, { EXPERTWIRE_API_KEY: text });
+
+async function refusal(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => expect.fail('no error'),
+    (thrown: unknown) => thrown,
+  );
+  expect(error).to.be.instanceOf(UsageError);
+  return (error as UsageError).message;
+}
+
+describe('API keys of a server', () => {
+  it('come from the environment, with commas between them', async () => {
+    expect(await fromEnv('one')).to.deep.equal(['one']);
+    expect(await fromEnv(' one ,two,')).to.deep.equal(['one', 'two']);
+    expect(await readApiKeys(undefined, {})).to.deep.equal([]);
+  });
+
+  it('or from a file, one a line, which comes first', () =>
+    withTempFolder(async (dir) => {
+      const file = join(dir, 'keys');
+      await writeFile(file, 'one\r\n\n  two,three\n');
+      expect(await readApiKeys(file, { EXPERTWIRE_API_KEY: 'other' })).to.deep.equal(['one', 'two,three']);
+      await writeFile(file, '\n');
+      expect(await refusal(readApiKeys(file, {}))).to.include('has no key');
+    }));
+
+  it('that no header can carry, and places that have none, are refused', async () => {
+    expect(await refusal(fromEnv(''))).to.include('EXPERTWIRE_API_KEY has no key');
+    expect(await refusal(fromEnv('two words'))).to.include('which no header can carry');
+    expect(await refusal(fromEnv('schlüssel'))).to.include('which no header can carry');
+    expect(await refusal(readApiKeys('/no/such/file', {}))).to.include("can't be read");
+  });
+});
