@@ -1,13 +1,7 @@
 /** Who waits and runs, and who holds the KV cache, at this moment; vLLM's names for what vLLM has. */
+import type { EngineStats } from '../../head/engine.js';
+import type { SchedulerLoad } from '../../head/scheduling/scheduler.js';
 import type { Level, SeriesMaker, Total } from './series.js';
-import { BALANCERS, type Balancer, type SourceLoad, type SourceStats } from './telemetry_source.js';
-
-/** As the label `balancer` has it. */
-const BALANCER_NAMES: Readonly<Record<Balancer, string>> = {
-  kvUse: 'kv_use',
-  numRunning: 'sequences',
-  prefillTokens: 'prefill_tokens',
-};
 
 /** Reads the scheduler when it is asked to. */
 export class SchedulerMetrics {
@@ -55,24 +49,28 @@ export class SchedulerMetrics {
   }
 
   /** Takes over what the scheduler says now. */
-  update({ numWaiting, ranks, imbalance }: SourceLoad, stats: SourceStats): void {
-    const sumOf = (count: (rank: SourceLoad['ranks'][number]) => number): number =>
+  update({ numWaiting, ranks, imbalance }: SchedulerLoad, stats: EngineStats): void {
+    const sumOf = (count: (rank: SchedulerLoad['ranks'][number]) => number): number =>
       ranks.reduce((sum, rank) => sum + count(rank), 0);
     const part = (used: number, all: number): number => (all === 0 ? 0 : used / all);
     this.waiting.set(numWaiting);
     this.running.set(sumOf(({ numRunning }) => numRunning));
     const [used, all] = [sumOf(({ numUsedBlocks }) => numUsedBlocks), sumOf(({ numKvBlocks }) => numKvBlocks)];
     this.usage.set(part(used, all));
-    const { numPreempted, numPrefixQueries = 0, numPrefixHits = 0, numEvictedBlocks = 0 } = stats;
+    const { numPreempted, numPrefixQueries, numPrefixHits, numEvictedBlocks } = stats;
     this.queries.set(numPrefixQueries);
     this.hits.set(numPrefixHits);
     this.evicted.set(numEvictedBlocks);
     this.preemptions.set(numPreempted);
-    this.imbalance.setAll(BALANCERS.map((each) => [{ balancer: BALANCER_NAMES[each] }, imbalance?.[each] ?? 1]));
+    this.imbalance.setAll([
+      [{ balancer: 'kv_use' }, imbalance.kvUse],
+      [{ balancer: 'sequences' }, imbalance.numRunning],
+      [{ balancer: 'prefill_tokens' }, imbalance.prefillTokens],
+    ]);
     this.rankRunning.setAll(ranks.map(({ rank, numRunning }) => [{ rank }, numRunning]));
     this.rankUsage.setAll(ranks.map(({ rank, numUsedBlocks: of, numKvBlocks }) => [{ rank }, part(of, numKvBlocks)]));
     this.blocks.setAll(
-      ranks.flatMap(({ rank, numUsedBlocks, numCachedBlocks = 0, numKvBlocks }) => [
+      ranks.flatMap(({ rank, numUsedBlocks, numCachedBlocks, numKvBlocks }) => [
         [{ rank, state: 'used' }, numUsedBlocks],
         [{ rank, state: 'cached' }, numCachedBlocks],
         [{ rank, state: 'free' }, numKvBlocks - numUsedBlocks - numCachedBlocks],

@@ -15,7 +15,7 @@ import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
 import { moe7m } from '../paths.js';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PrefixCounts, SourceLoad, TelemetrySource } from '../../../lib/server/telemetry/telemetry_source.js';
+import type { TelemetrySource } from '../../../lib/server/telemetry/telemetry_source.js';
 
 /** What one rank computes in a step. */
 export interface PlayedPart {
@@ -40,11 +40,8 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   readonly limits = { ...LIMITS, maxModelLen: 512, maxLogitTokens: 64 };
   readonly placement: Placement;
   readonly watchers = new Watchers();
-  load: SourceLoad & SchedulerLoad;
-  counts: Pick<EngineStats, 'numPreempted' | 'numSharedTokens'> & Partial<PrefixCounts> = {
-    numPreempted: 0,
-    numSharedTokens: 0,
-  };
+  load: SchedulerLoad;
+  counts = { numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 };
   rebalancing: RebalanceStats | null = null;
   private readonly window: LoadWindow;
   private readonly collector: StatsCollector;
@@ -65,9 +62,11 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     );
     const zeros = (): number[] => ranks.map(() => 0);
     this.totals = ranks.map(() => ({ dispatchBytes: zeros(), combineBytes: zeros(), waitMs: zeros() }));
+    const idle = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numPrefillTokens: 0 };
     this.load = {
       numWaiting: 0,
-      ranks: ranks.map((rank) => ({ rank, numRunning: 0, numKvBlocks: LIMITS.numKvBlocks, numUsedBlocks: 0 })),
+      ranks: ranks.map((rank) => ({ rank, numKvBlocks: LIMITS.numKvBlocks, ...idle })),
+      imbalance: { kvUse: 1, numRunning: 1, prefillTokens: 1 },
     };
   }
 
@@ -79,7 +78,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     throw new Error('a test plays what becomes of requests');
   }
 
-  stats(): EngineStats & Partial<PrefixCounts> {
+  stats(): EngineStats {
     return { ...this.collector.stats(), ...this.counts, rebalancing: this.rebalancing };
   }
 

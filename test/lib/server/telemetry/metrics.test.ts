@@ -186,7 +186,7 @@ describe('metrics', () => {
     expect(scrape.value('expertwire:kv_blocks', { rank: '1', state: 'free' })).to.equal(10);
     expect(scrape.value('expertwire:imbalance', { balancer: 'kv_use' })).to.equal(2);
     expect(scrape.value('expertwire:imbalance', { balancer: 'sequences' })).to.equal(1.5);
-    watched.engine.load = { numWaiting: 0, ranks: [first!] }; // rank 1 was lost
+    watched.engine.load = { ...watched.engine.load, ranks: [first!] }; // rank 1 was lost
     const later = await watched.scrape();
     expect(later.of('expertwire:rank_kv_usage').metrics).to.have.length(1);
   });

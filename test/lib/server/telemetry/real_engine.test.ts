@@ -56,6 +56,8 @@ describe('telemetry of a real engine', () => {
       dispatchBytes[0]![1],
     );
     expect(scrape.value('expertwire:balancedness', { layer: '0' })).to.be.closeTo(balancedness[0]!, 1e-12);
+    expect(scrape.value('vllm:prefix_cache_queries_total')).to.equal(stats.numPrefixQueries);
+    expect(scrape.value('vllm:prefix_cache_hits_total')).to.equal(stats.numPrefixHits);
     expect(scrape.value('vllm:request_success_total', { finished_reason: 'length' })).to.equal(3);
     expect(scrape.histogram('vllm:inter_token_latency_seconds').count).to.equal(7 + 2 * 2);
     expect(scrape.value('vllm:num_requests_running')).to.equal(0);
