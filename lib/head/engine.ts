@@ -195,13 +195,9 @@ export class Engine implements TokenSource {
     const score = new Score(request, this.spec);
     const wants = { routedExperts: true, logprobs: null, promptLogprobs: 0, logits: onLogits !== undefined };
     const queued = { sequence, promptTokenIds, maxNewTokens: 0, sampling: GREEDY, wants };
-    const release = this.requests.add(queued, score, signal);
+    this.requests.add(queued, score, signal);
     this.loop.start();
-    try {
-      return await score.result;
-    } finally {
-      release();
-    }
+    return score.result; // given up by the signal alone
   }
 
   /** Tells `observer` of steps, requests, losses and rebalances from now on; returns how to stop that. */
@@ -274,7 +270,10 @@ export class Engine implements TokenSource {
     const params = { ...GREEDY, seed: drawn, ...request.sampling };
     checkSampling(params);
     checkSampledTokens(params, { vocabSize: this.spec.vocabSize, endTokenIds: this.endTokenIdsOf(request) });
-    return params;
+    const { logitBias, allowedTokenIds } = params;
+    // Copies: the caller's lists may change, and say a token twice.
+    const allowed = allowedTokenIds === null ? null : [...new Set(allowedTokenIds)];
+    return { ...params, logitBias: logitBias.map(([id, bias]) => [id, bias] as const), allowedTokenIds: allowed };
   }
 
   /** The model's own, also where they end nothing: vLLM keeps them back before `min_tokens` all the same (sampling_params.py). */

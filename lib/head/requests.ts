@@ -12,10 +12,21 @@ export interface SettledStep {
   readonly results: readonly (StepResult | null)[];
 }
 
+/** A request that is not over. */
+interface RunningRequest {
+  readonly taker: Sequence;
+  /** Positions whose tokens lost an expert. */
+  readonly degraded: Set<number>;
+  /** Its caller's signal is not listened to any more. */
+  forget(): void;
+}
+
 /** Who computes and who waits; it never waits for a step itself. */
 export class Requests {
-  /** Who takes what, and the positions whose tokens lost an expert, by sequence. */
-  private readonly running = new Map<number, { readonly taker: Sequence; readonly degraded: Set<number> }>();
+  /** By sequence. */
+  private readonly running = new Map<number, RunningRequest>();
+  /** Ranks are to hear of nothing before the plans that were made. */
+  private isPlanning = false;
   /** Lost ranks, each with why. */
   private readonly lost = new Map<number, EngineError>();
   /** What ended all requests; null while new ones are taken. */
@@ -24,7 +35,7 @@ export class Requests {
   /** Resolves with what ended all requests. */
   readonly closed = new Promise<Error>((resolve) => (this.settleClosed = resolve));
 
-  /** `onNews` is told what becomes of each request. */
+  /** `onNews` is told what becomes of each request; what it throws ends all of them. */
   constructor(
     private readonly scheduler: Scheduler,
     private readonly job: Pick<StepRunner, 'free'>,
@@ -38,7 +49,7 @@ export class Requests {
 
   /**
    * Queues a request. When `signal` is aborted it ends at once, with CLOSED, also where nobody asks for its next event. Returns how its caller
-   * gives it up, or says that it is over. Throws what {@link fail} was told.
+   * gives it up: nothing happens where it is over. Throws what {@link fail} was told.
    */
   add(
     request: SequenceRequest,
@@ -48,27 +59,27 @@ export class Requests {
   ): () => void {
     if (this.ended !== null) throw this.ended;
     const { sequence, promptTokenIds, maxNewTokens } = request;
-    this.running.set(sequence, { taker, degraded: new Set() });
-    this.scheduler.add(request);
-    this.onNews({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens });
     const onAbort = (): void =>
       this.failOne(sequence, new EngineError('CLOSED', 'the request was cancelled by its caller'));
+    const forget = (): void => signal?.removeEventListener('abort', onAbort);
+    this.running.set(sequence, { taker, degraded: new Set(), forget });
+    this.scheduler.add(request);
     signal?.addEventListener('abort', onAbort, { once: true });
+    this.tell({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens });
     if (signal?.aborted === true) onAbort();
-    return () => {
-      signal?.removeEventListener('abort', onAbort);
-      if (this.running.has(sequence)) this.end({ kind: 'ended', sequence, error: null });
-    };
+    return () => this.end({ kind: 'ended', sequence, error: null });
   }
 
   /** What every rank computes in the next step; null when there is nothing to compute. */
   next(): ScheduledPlan[] | null {
     const plans = this.scheduler.next();
     this.free(); // of sequences that gave way to what is planned
+    this.isPlanning = true; // whom a listener gives up now is in the plans
     for (const move of this.scheduler.takeMoves()) {
       if (move.kind === 'admitted') this.running.get(move.sequence)?.taker.admit?.(move.numCachedTokens);
-      this.onNews(move);
+      this.tell(move);
     }
+    this.isPlanning = false;
     return plans;
   }
 
@@ -94,7 +105,7 @@ export class Requests {
         for (const position of output.degraded ?? []) degraded.add(position);
         if (plan.parts[i]!.isReplay) continue;
         const { sequence, tokenId } = output;
-        if (tokenId !== null) this.onNews({ kind: 'token', sequence, tokenId });
+        if (tokenId !== null) this.tell({ kind: 'token', sequence, tokenId });
         try {
           const reason = await taker.take(plan.parts[i]!, output, degraded.size);
           if (reason !== null) this.end({ kind: 'finished', sequence, reason });
@@ -131,18 +142,29 @@ export class Requests {
     for (const sequence of [...this.running.keys()]) this.failOne(sequence, this.ended);
   }
 
-  /** Forgets a sequence, whether it finished, failed or was given up; its rank frees what nobody else holds. */
+  /** Forgets a sequence, whether it finished, failed or was given up; its rank frees what nobody else holds. Once: nothing happens later. */
   private end(news: Extract<RequestNews, { kind: 'finished' | 'ended' }>): void {
     const { sequence } = news;
+    const running = this.running.get(sequence);
+    if (running === undefined) return; // it ended otherwise meanwhile
     this.running.delete(sequence);
+    running.forget();
     this.scheduler.finish(sequence);
     this.free();
-    this.onNews(news);
+    this.tell(news);
+  }
+
+  private tell(news: RequestNews): void {
+    try {
+      this.onNews(news);
+    } catch (error) {
+      this.fail(errorFrom(error));
+    }
   }
 
   /** Ranks forget what the scheduler took back. */
   private free(): void {
-    if (this.ended !== null) return;
+    if (this.ended !== null || this.isPlanning) return;
     for (const { rank, ...freed } of this.scheduler.takeFreed()) this.job.free(rank, freed);
   }
 

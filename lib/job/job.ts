@@ -4,6 +4,7 @@ import { Deadline } from '../../comm/base/deadline.js';
 import { remoteErrorOf, type RemoteError } from '../../comm/base/errors.js';
 import type { ControlMessage } from '../../comm/job/messages.js';
 import type { Rendezvous } from '../../comm/job/rendezvous.js';
+import { causeText } from '../../base/foreign_text.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
@@ -134,7 +135,16 @@ export class Job implements StepRunner {
       this.running.push({ step, placementVersion, ...progress, resolve, reject });
     });
     this.deadline ??= this.stepDeadline();
-    for (const rank of members.present) this.send(rank, { kind: 'step', plan: plans[rank]! });
+    try {
+      for (const rank of members.present) this.send(rank, { kind: 'step', plan: plans[rank]! });
+    } catch (error) {
+      // Some ranks may have begun a step that others never hear of.
+      this.fail(
+        new EngineError('RANK_FAILED', `step ${step} can't be told (${causeText(error)}); start the job again`, {
+          cause: error,
+        }),
+      );
+    }
     return handled(outcome);
   }
 

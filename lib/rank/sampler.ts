@@ -2,7 +2,7 @@
  * From one token's logits to the next token, in the order of vLLM's V1 sampler (vllm/v1/sample/sampler.py): what a request allows, forbids, biases and
  * penalises → temperature → min_p → top_k → top_p.
  */
-import type { LogitRow } from '../model/decoder/logits.js';
+import { FEW_LOGITS, type LogitRow } from '../model/decoder/logits.js';
 import type { SamplingParams } from '../protocol/sampling.js';
 import { uniform } from '../../base/philox.js';
 import { adjustedLogits, type SampledSequence } from './adjusted_logits.js';
@@ -17,47 +17,53 @@ export function sampleToken(logits: LogitRow, sequence: SampledSequence): number
   const { sampling, tokenIds } = sequence;
   const scores = adjustedLogits(logits, sequence);
   if (sampling.temperature === 0) return scores.best(1)[0]!;
-  const order = candidates(scores, sampling);
-  const highest = scores.at(order[0]!);
-  // The difference before the quotient: a tiny temperature may make −Infinity of it, never ∞ − ∞.
-  const probabilities = softmax(order.map((token) => (scores.at(token) - highest) / sampling.temperature));
-  const kept = nucleusSize(probabilities, sampling.topP);
   const u = uniform(sampling.seed, sampling.choice, tokenIds.length);
-  return order[draw(probabilities.slice(0, kept), u)]!;
+  const numKept = sampling.topK === 0 ? scores.vocabSize : Math.min(sampling.topK, scores.vocabSize);
+  // Nearly always a few of the most likely tokens decide, and the others need no order.
+  const early = sampling.topK === 0 && numKept > FEW_LOGITS ? drawEarly(scores, sampling, u) : null;
+  return early ?? drawFrom(scores, scores.best(numKept), sampling, u);
 }
 
-/** Tokens that top_k and min_p keep, most likely first. */
-function candidates(scores: LogitRow, { temperature, minP, topK }: SamplingParams): number[] {
-  const { vocabSize } = scores;
-  const order = scores.best(topK === 0 ? vocabSize : Math.min(topK, vocabSize));
-  if (minP === 0) return order;
-  const lowest = scores.at(order[0]!) + Math.log(minP) * temperature;
-  return order.filter((token) => scores.at(token) >= lowest);
+/** The token that u draws if it is one of the most likely; null: it may be another. */
+function drawEarly(scores: LogitRow, sampling: SamplingParams, u: number): number | null {
+  const order = scores.best(FEW_LOGITS);
+  const weightOf = weighing(scores.at(order[0]!), sampling);
+  let total = 0;
+  for (const score of scores.values()) total += weightOf(score);
+  const weights = order.map((token) => weightOf(scores.at(token)));
+  const numKept = sampling.topP === 1 ? 0 : numReaching(weights, sampling.topP * total);
+  if (numKept > 0) return order[draw(weights.slice(0, numKept), u)]!;
+  const numPassed = sampling.topP === 1 ? numReaching(weights, u * total) : 0;
+  return numPassed === 0 ? null : order[numPassed - 1]!;
 }
 
-function softmax(scores: readonly number[]): number[] {
-  const weights = scores.map((score) => Math.exp(score - scores[0]!));
-  const sum = weights.reduce((a, b) => a + b, 0);
-  return weights.map((weight) => weight / sum);
+/** One of `order`: tokens that top_k keeps, most likely first. */
+function drawFrom(scores: LogitRow, order: readonly number[], sampling: SamplingParams, u: number): number {
+  const weightOf = weighing(scores.at(order[0]!), sampling);
+  const weights = order.map((token) => weightOf(scores.at(token)));
+  const numKept = sampling.topP === 1 ? 0 : numReaching(weights, sampling.topP * sumOf(weights));
+  return order[draw(numKept === 0 ? weights : weights.slice(0, numKept), u)]!;
 }
 
-/** How many of the most likely tokens reach `topP`; at least one. */
-function nucleusSize(probabilities: readonly number[], topP: number): number {
-  if (topP === 1) return probabilities.length;
-  let sum = 0;
-  for (let i = 0; i < probabilities.length; i++) {
-    sum += probabilities[i]!;
-    if (sum >= topP) return i + 1;
-  }
-  return probabilities.length;
+/** From a score to its probability over that of the best token; 0 below min_p. */
+function weighing(highest: number, { temperature, minP }: SamplingParams): (score: number) => number {
+  const lowest = minP === 0 ? -Infinity : highest + Math.log(minP) * temperature;
+  // The difference before the quotient: a tiny temperature may make −Infinity of it, never ∞ − ∞.
+  return (score) => (score < lowest ? 0 : Math.exp((score - highest) / temperature));
 }
 
+/** The place of u in weights that lie side by side. */
 function draw(weights: readonly number[], u: number): number {
-  const target = u * weights.reduce((a, b) => a + b, 0);
+  const target = u * sumOf(weights);
   let sum = 0;
-  for (let i = 0; i < weights.length; i++) {
-    sum += weights[i]!;
-    if (target < sum) return i;
-  }
-  return weights.findLastIndex((weight) => weight > 0); // rounded up to the end
+  const place = weights.findIndex((weight) => target < (sum += weight));
+  return place < 0 ? weights.findLastIndex((weight) => weight > 0) : place; // rounded up to the end
 }
+
+/** How many of the weights reach a sum; 0: all of them don't. */
+function numReaching(weights: readonly number[], target: number): number {
+  let sum = 0;
+  return weights.findIndex((weight) => (sum += weight) >= target) + 1;
+}
+
+const sumOf = (weights: readonly number[]): number => weights.reduce((a, b) => a + b, 0);

@@ -85,6 +85,12 @@ export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted
 /** Ranks that one sequence may cost. */
 const MAX_FAILED_RANKS = 2;
 
+/**
+ * Tokens that sequences which begin in one step have in the cache already or name in their sampling, besides those of the last one: a rank is told of
+ * each, and messages have a limit.
+ */
+const MAX_TOLD_TOKENS = 2 ** 20;
+
 /** Forms the plans of one step after another, and keeps what came of them. */
 export class Scheduler {
   private readonly blocks: SequenceBlocks;
@@ -245,7 +251,8 @@ export class Scheduler {
     const { policy } = this.options;
     if (this.waiting.length === 0) return;
     const crowds = new Crowds(this.options, this.running.values());
-    while (this.waiting.length > 0) {
+    let numTold = 0;
+    while (this.waiting.length > 0 && numTold < MAX_TOLD_TOKENS) {
       const views = this.waiting.map(({ sequence, priority = 0, numOvertaken }) => ({
         sequence,
         priority,
@@ -253,7 +260,9 @@ export class Scheduler {
       }));
       const admission = policy.admit(views, (sequence) => this.placesOf(this.waitingOne(sequence), crowds));
       if (admission === null) return;
-      crowds.join(this.begin(this.waitingOne(admission.sequence), admission.rank));
+      const begun = this.begin(this.waitingOne(admission.sequence), admission.rank);
+      crowds.join(begun);
+      numTold += begun.numShared + numListed(begun.sampling);
     }
   }
 
@@ -352,6 +361,9 @@ function apart(own: readonly Running[]): readonly Running[] {
   const suspect = own.find(({ failedRanks }) => failedRanks.length > 0);
   return own.filter((state) => state === suspect || state.failedRanks.length === 0);
 }
+
+const numListed = ({ logitBias, allowedTokenIds }: SequenceRequest['sampling']): number =>
+  logitBias.length + (allowedTokenIds?.length ?? 0);
 
 /** A part with the token that was not known when it was planned. */
 function withIds(part: PlanPart, running: ReadonlyMap<number, Running>): PlanPart {

@@ -1,5 +1,5 @@
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
-import type { LogitRow } from '../decoder/logits.js';
+import { FEW_LOGITS, manyBest, type LogitRow } from '../decoder/logits.js';
 
 /** A row of logits [V] in a kernel memory, valid until the next ones are computed. */
 export class KernelLogitRow implements LogitRow {
@@ -27,6 +27,7 @@ export class KernelLogitRow implements LogitRow {
   /** In one kernel call. */
   best(k: number): number[] {
     if (k === 1) return [this.argmax()];
+    if (k > FEW_LOGITS) return manyBest(this.values(), k);
     this.memory.kernels.topk(this.address, this.vocabSize, k, this.order);
     return Array.from(this.memory.words(this.order, k));
   }

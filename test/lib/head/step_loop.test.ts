@@ -7,6 +7,7 @@ import { fcfs } from '../../../lib/head/scheduling/fcfs.js';
 import { Scheduler } from '../../../lib/head/scheduling/scheduler.js';
 import type { Sequence } from '../../../lib/head/sequence.js';
 import { StepLoop, type Loss, type StepLoopParts } from '../../../lib/head/step_loop.js';
+import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import type { ObservedStep, StepObserver } from '../../../lib/head/observing/step_observer.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../../../lib/job/step_runner.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
@@ -86,7 +87,13 @@ class Head {
   readonly placement = new LivePlacement(
     createPlacement('linear', { numLayers: 1, numExperts: 2, numRanks: NUM_RANKS }),
   );
-  readonly requests = new Requests(new Scheduler(SCHEDULING), this.job);
+  /** What happens to requests; `hear` does something about it. */
+  readonly news: string[] = [];
+  hear: (news: RequestNews) => void = () => undefined;
+  readonly requests = new Requests(new Scheduler(SCHEDULING), this.job, (news) => {
+    this.news.push(`${news.kind} ${news.sequence}`);
+    this.hear(news);
+  });
   readonly observed: ObservedStep[] = [];
   readonly losses: Loss[] = [];
   readonly loop: StepLoop;
@@ -113,7 +120,12 @@ class Head {
   }
 
   /** Begins a request of two prompt tokens, which `end` ends too; resolves with its tokens, or rejects with its error. */
-  ask(numTokens: number, onToken: (token: number) => void = () => undefined, end = NaN): Promise<number[]> {
+  ask(
+    numTokens: number,
+    onToken: (token: number) => void = () => undefined,
+    end = NaN,
+    signal?: AbortSignal,
+  ): Promise<number[]> {
     const sequence = this.numRequests++;
     return new Promise((resolve, reject) => {
       const tokens: number[] = [];
@@ -129,7 +141,7 @@ class Head {
         fail: reject,
       };
       const request = { sequence, promptTokenIds: [1, 2], maxNewTokens: numTokens, sampling: GREEDY, wants: WANTS };
-      this.requests.add(request, taker, undefined);
+      this.requests.add(request, taker, signal);
       this.loop.start();
     });
   }
@@ -344,6 +356,42 @@ describe('the loop of steps', () => {
     const head = new Head({ observers: [slow, after] });
     await head.ask(2, (token) => void story.push(`token ${token}`));
     expect(story).to.deep.equal(['written 1', 'after 1', 'token 1', 'written 2', 'after 2', 'token 2']);
+  });
+
+  it('a request tells one end, also where its caller gives it up while its last token is told', async () => {
+    const head = new Head();
+    const caller = new AbortController();
+    head.hear = ({ kind }) => kind === 'token' && caller.abort();
+    await errorOf(EngineError, () => head.ask(1, undefined, NaN, caller.signal));
+    await head.loop.idle();
+    expect(head.news).to.deep.equal(['queued 0', 'admitted 0', 'token 0', 'ended 0']);
+  });
+
+  it('a listener that throws, at whatever news, ends all requests with its error, and nothing is left running', async () => {
+    for (const at of ['queued', 'admitted', 'token', 'finished', 'ended'] as const) {
+      const head = new Head();
+      const caller = new AbortController();
+      head.hear = ({ kind }) => {
+        if (kind === 'token') caller.abort();
+        if (kind === at) throw new RangeError('no room for it');
+      };
+      const asked = [head.ask(3, undefined, NaN, caller.signal), head.ask(1), head.ask(9)];
+      const ends = await Promise.allSettled(asked);
+      await head.loop.idle();
+      expect(ends[2], at).to.deep.equal({ status: 'rejected', reason: new RangeError('no room for it') });
+      await errorOf(RangeError, () => head.ask(1));
+    }
+  });
+
+  it('whom a listener gives up as it is admitted, its rank forgets behind the step that begins with it', async () => {
+    const head = new Head();
+    const caller = new AbortController();
+    head.hear = ({ kind, sequence }) => kind === 'admitted' && sequence === 0 && caller.abort();
+    const given = errorOf(EngineError, () => head.ask(3, undefined, NaN, caller.signal));
+    await Promise.all([given, head.ask(2)]);
+    await head.loop.idle();
+    const begun = head.story.indexOf('step 1');
+    expect(head.story.findIndex((line) => line.startsWith('free 0'))).to.be.above(begun);
   });
 
   it('a job that ends takes all requests along, with its reason', async () => {

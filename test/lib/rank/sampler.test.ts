@@ -94,7 +94,28 @@ interface TransformersCase {
   readonly probabilities: readonly number[];
 }
 
+/** Of a vocabulary in which more than the few most likely tokens may be drawn: peaked or flat. */
+const manyLogitsOf = fc
+  .record({ vocabSize: fc.integer({ min: 65, max: 220 }), spread: fc.constantFrom(0.01, 0.5, 3), seed: fc.nat() })
+  .map(({ vocabSize, spread, seed }) => randomValues(randomFrom(seed), vocabSize, 5 * spread));
+
 describe('sampler', () => {
+  it('draws the same whether a few of the most likely tokens decide or all, of any vocabulary', () => {
+    let numBeyond = 0;
+    fc.assert(
+      fc.property(manyLogitsOf, samplingOf, (logits, anyParams) => {
+        const params = { ...within(anyParams, logits.length), allowedTokenIds: null, minTokens: 0 };
+        const history = { prompt: [1], output: [], ends: [] };
+        const probabilities = distributionRef(logits, params, history);
+        const drawn = sampleAfter(logits, params, history);
+        expect(drawn).to.equal(drawRef(probabilities, uniform(params.seed, params.choice, 1)));
+        if (probabilities.filter((each) => each > probabilities[drawn]!).length >= 64) numBeyond++;
+      }),
+      { numRuns: 500 },
+    );
+    expect(numBeyond).to.be.above(0);
+  });
+
   it('draws what the whole-vocabulary reference draws, for any logits, parameters and history', () => {
     fc.assert(
       fc.property(logitsOf, samplingOf, historyArb, (logits, anyParams, anyHistory) => {
