@@ -62,13 +62,15 @@ export class Crowds {
     const cached = blocks.match(rank, request);
     const numAvailable = blocks.numAvailable(rank);
     const numKnown = numKnownTokens(request);
-    const numOwn = this.numBlocks(numKnown) - cached.length + blocks.numCachedOf(rank, cached);
+    const numIdle = blocks.numCachedOf(rank, cached);
+    const numOwn = this.numBlocks(numKnown) - cached.length + numIdle;
     const numCachedTokens = cached.length * blockSize;
     return {
       rank,
       numSequences,
       numFreeBlocks: numAvailable - numAhead - numOwn - numHeadroom,
       numCachedTokens,
+      numIdleTokens: numIdle * blockSize,
       numPrefillTokens: numPrefillTokens + numKnown - numCachedTokens,
       numKvTokens: (numKvBlocks - numAvailable) * blockSize,
     };

@@ -21,6 +21,8 @@ export interface Place {
   readonly numFreeBlocks: number;
   /** The waiting sequence's first tokens that are in the cache there. */
   readonly numCachedTokens: number;
+  /** Those of them that no sequence holds: nobody else may ever want them. */
+  readonly numIdleTokens: number;
   /** Tokens that are to be computed there before all sequences generate, those of the waiting sequence too. */
   readonly numPrefillTokens: number;
   /** Tokens that the blocks have room for which sequences hold there. */

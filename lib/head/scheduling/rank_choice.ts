@@ -6,6 +6,12 @@ const SEQUENCE_TOKENS = 64;
 /** Tokens in the KV cache whose reading takes about as long as computing one. */
 const KV_TOKENS_PER_TOKEN = 64;
 
+/**
+ * What it counts for more, per token, that a sequence stays with what nobody holds but was left for it: it would lie there in vain, and the next turn
+ * would find it in two places.
+ */
+const IDLE_TOKENS = 3;
+
 /** The one that costs least, of those with room; then the one with the most blocks left; null: none has room. */
 export function bestPlace(places: readonly Place[]): Place | null {
   const withRoom = places.filter(({ numFreeBlocks }) => numFreeBlocks >= 0);
@@ -14,5 +20,5 @@ export function bestPlace(places: readonly Place[]): Place | null {
 }
 
 /** Tokens to compute: of prompts, without what is in the cache there; of sequences that run, as many as one may be taken to generate; and what attention reads. */
-const costOf = ({ numPrefillTokens, numSequences, numKvTokens }: Place): number =>
-  numPrefillTokens + SEQUENCE_TOKENS * numSequences + numKvTokens / KV_TOKENS_PER_TOKEN;
+const costOf = ({ numPrefillTokens, numIdleTokens, numSequences, numKvTokens }: Place): number =>
+  numPrefillTokens - IDLE_TOKENS * numIdleTokens + SEQUENCE_TOKENS * numSequences + numKvTokens / KV_TOKENS_PER_TOKEN;

@@ -18,6 +18,15 @@ describe('the choice of a rank', () => {
     expect(best(place(0, 0, { numKvTokens: 640 }), place(1, 0, { numPrefillTokens: 11 }))).to.equal(0);
   });
 
+  it('counts what was left for the sequence three times more than what others hold too', () => {
+    const elsewhere = place(1, 0, { numPrefillTokens: 100 });
+    const held = place(0, 2, { numPrefillTokens: 20, numCachedTokens: 80 });
+    expect(best(held, elsewhere)).to.equal(1);
+    expect(best({ ...held, numIdleTokens: 80 }, elsewhere)).to.equal(0);
+    expect(best({ ...held, numIdleTokens: 16 }, elsewhere)).to.equal(0);
+    expect(best({ ...held, numIdleTokens: 15 }, elsewhere)).to.equal(1);
+  });
+
   it('then the one with the most blocks left, then the lowest; never one without room', () => {
     expect(
       best(place(0, 1, { numFreeBlocks: 3 }), place(1, 1, { numFreeBlocks: 5 }), place(2, 1, { numFreeBlocks: 5 })),
