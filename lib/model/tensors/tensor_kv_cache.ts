@@ -24,11 +24,20 @@ const SEGMENT_TOKENS = 256;
 /** A block's rows of one lane: a tensor of its own, or a part of a segment. */
 type Held = Tensor2D | { readonly segment: KvSegment; readonly start: number };
 
+/** The blocks whose rows of one lane a segment took. */
+interface Members {
+  readonly ids: readonly number[];
+  readonly layer: number;
+  readonly lane: number;
+}
+
 /** Holds tensors of the active backend. All layers of a block come and go together. */
 export class TensorKvCache implements KvCache {
   private readonly blocksPerSegment: number;
   /** Block id → what it holds, layer-major. */
   private readonly blocks = new Map<number, (Held | undefined)[]>();
+  /** Some may have left it since. */
+  private readonly members = new WeakMap<KvSegment, Members>();
 
   constructor(private readonly shape: TensorKvCacheShape) {
     this.blocksPerSegment = Math.ceil(SEGMENT_TOKENS / shape.blockSize);
@@ -95,12 +104,17 @@ export class TensorKvCache implements KvCache {
     }
   }
 
-  /** Forgets blocks that the head took back. */
+  /** Forgets blocks that the head took back. Blocks that are left of a segment keep at most twice their own size: the cache of prefixes may hold one of it for ever. */
   free(ids: readonly number[]): void {
+    const reduced = new Set<KvSegment>();
     for (const id of ids) {
-      for (const held of this.blocks.get(id) ?? []) release(held);
+      for (const held of this.blocks.get(id) ?? []) {
+        if (held !== undefined && isPart(held)) reduced.add(held.segment);
+        release(held);
+      }
       this.blocks.delete(id);
     }
+    for (const segment of reduced) this.reduce(segment);
   }
 
   get blockSize(): number {
@@ -135,8 +149,21 @@ export class TensorKvCache implements KvCache {
       return keep(ids.length === 1 ? clone(stacked) : stacked);
     });
     const segment = new KvSegment(rows, ids.length);
+    this.members.set(segment, { ids, layer, lane });
     ids.forEach((id, i) => this.replace(id, layer, lane, { segment, start: i * blockSize }));
     return segment;
+  }
+
+  /** Where half of a segment's blocks are gone or more, gives the others rows of their own. */
+  private reduce(segment: KvSegment): void {
+    const { ids, layer, lane } = this.members.get(segment)!;
+    if (2 * segment.numOwners > ids.length) return;
+    for (const id of ids) {
+      const held = this.held(id, layer, lane);
+      if (held === undefined || !isPart(held) || held.segment !== segment) continue;
+      const rows = tidy(() => keep(clone(segment.part(held.start, this.shape.blockSize))));
+      this.replace(id, layer, lane, rows);
+    }
   }
 
   /** The first `numRows` rows of blocks that follow each other; neighbours in one segment are taken at once. */

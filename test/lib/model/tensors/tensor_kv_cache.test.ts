@@ -164,6 +164,24 @@ describe('KV cache', () => {
     cache.free([0, 2]);
   });
 
+  it('of a segment of which most blocks are gone, the others alone are kept', async () => {
+    const cache = new TensorKvCache({ numLayers: 1, lanes: ONE_LANE, blockSize: 64 });
+    const rows = randomValues(randomFrom(7), 256 * WIDTH);
+    const before = tensorMemory().numBytes;
+    append(cache, [0, 1, 2, 3], 0, 0, 0, rows);
+    await read(cache, [0, 1, 2, 3], 0, 0, 256); // merges, and turns
+    const bytesOf = (numBlocks: number) => numBlocks * 64 * WIDTH * 4;
+    expect(tensorMemory().numBytes - before).to.equal(2 * bytesOf(4));
+    cache.free([3]);
+    expect(tensorMemory().numBytes - before, 'for a while').to.equal(2 * bytesOf(4));
+    cache.free([1]);
+    expect(tensorMemory().numBytes - before).to.equal(bytesOf(2));
+    cache.free([2]);
+    expect(tensorMemory().numBytes - before).to.equal(bytesOf(1));
+    expect(isSameBits(await read(cache, [0], 0, 0, 64), rows.slice(0, 64 * WIDTH))).to.equal(true);
+    cache.dispose();
+  });
+
   it('heads side by side in a lane are the same bytes as heads in lanes of their own, both ways', async () => {
     const [numTokens, blockSize, numHeads] = [300, 64, 2];
     const random = randomFrom(7);
