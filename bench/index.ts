@@ -9,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   compute: async () => (await import('./compute/bench_compute.js')).benchCompute,
   dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,
   eplb: async () => (await import('./eplb/bench_eplb.js')).benchEplb,
+  serve: async () => (await import('./serve/bench_serve.js')).benchServe,
   generate: async () => (await import('./generate.js')).benchGenerate,
 };
 
