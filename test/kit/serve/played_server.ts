@@ -108,7 +108,7 @@ function tokenize(
 async function perform(part: Part, asked: Asked, response: ServerResponse): Promise<void> {
   switch (part.kind) {
     case 'status':
-      return json(response, part.status, { error: { message: part.message, type: 'x', code: part.status } });
+      { json(response, part.status, { error: { message: part.message, type: 'x', code: part.status } }); return; }
     case 'raw':
       response.writeHead(200, { 'content-type': part.type }).end(part.text);
       return;
