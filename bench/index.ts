@@ -8,9 +8,10 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   codec: async () => (await import('./codec.js')).benchCodec,
   compute: async () => (await import('./compute/bench_compute.js')).benchCompute,
   dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,
+  engine: async () => (await import('./engine/bench_engine.js')).benchEngine,
   eplb: async () => (await import('./eplb/bench_eplb.js')).benchEplb,
-  serve: async () => (await import('./serve/bench_serve.js')).benchServe,
   generate: async () => (await import('./generate.js')).benchGenerate,
+  serve: async () => (await import('./serve/bench_serve.js')).benchServe,
 };
 
 /** @throws UsageError naming the benchmarks. */
