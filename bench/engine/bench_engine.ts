@@ -1,4 +1,5 @@
 /** `expertwire bench engine`: what the engine makes of its model, each figure against a baseline of the same run. */
+import { setMaxListeners } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +31,9 @@ const MEASURES: Readonly<Record<MeasurementName, (bench: Bench) => Promise<Measu
 };
 
 /** Runs the measurements one after the other, prints each as it ends, and writes the file that was asked for. @throws UsageError, OutputError */
-export async function benchEngine(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
+export async function benchEngine(args: readonly string[], { stdout, signal: given }: CommandContext): Promise<void> {
+  const signal = AbortSignal.any([given]);
+  setMaxListeners(0, signal); // a listener per request
   const options = parseOptions(args);
   const { json, names, ...settings } = options;
   await checkOutputs({ '--json': json });

@@ -28,6 +28,7 @@ export const serveSpec = (title: string, { records, figures }: ServeResult): Plo
     },
   ],
   resolve: { scale: { color: 'independent', x: 'independent', y: 'independent' } },
+  config: { legend: { labelLimit: 0 } },
 });
 
 function distribution(records: readonly RequestRecord[], metrics: readonly Metric[]): PlotSpec {

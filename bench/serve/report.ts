@@ -13,7 +13,7 @@ export function report(result: ServeResult, options: ServeOptions): string {
   const { ttft, tpot, itl, e2el } = FORMULAE;
   return `${[
     `${cpu}, ${cores} cores, ${memory}, Node ${node}; seed ${options.seed}`,
-    `${model} at ${options.url.href}, ${options.endpoint}`,
+    `${model} at ${options.url.href.replace(/\/$/, '')}, ${options.endpoint}`,
     ...notes,
     ...Object.entries({ ttft, tpot, itl, e2el }).map(([name, formula]) => `  ${name} = ${formula}`),
     '',
@@ -103,7 +103,7 @@ function clientLines({ client, figures }: ServeResult): string[] {
   ];
   if (isLate)
     lines.push(
-      'THE CLIENT WAS LATE ITSELF: latencies are at most this good; run it on another machine, or with less load',
+      'THE CLIENT WAS LATE ITSELF: what it measured may be its own delay; run it on another machine, or with less load',
     );
   if (figures.numCountedByChunks > 0)
     lines.push(`${figures.numCountedByChunks} answers came without usage: their tokens are counted by chunks`);

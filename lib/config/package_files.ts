@@ -13,3 +13,9 @@ export const DEMO_MODEL = pathOf('models/moe-7m');
 
 /** The configuration that `launch.sh` runs when it is given none. */
 export const DEMO_CONFIG = pathOf('configs/demo.yaml');
+
+/** What a server is tuned for; each has a configuration with the load that shows it. */
+export const SCENARIOS = ['chat', 'batch', 'long_context'] as const;
+
+/** The configuration of a scenario. */
+export const scenarioConfig = (name: (typeof SCENARIOS)[number]): string => pathOf(`configs/scenarios/${name}.yaml`);
