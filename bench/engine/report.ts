@@ -20,7 +20,7 @@ export function section(name: string, { formula, baseline, rows }: Measured): st
 
 function figure(row: FigureRow, name: string): string {
   const value = row[name]!;
-  if (name === 'ratio') return `${value.toFixed(2)}x`;
+  if (name.endsWith('ratio')) return `${value.toFixed(2)}x`;
   if (name === 'share' || name.endsWith('waste')) return `${(100 * value).toFixed(2)} %`;
   return Number.isInteger(value) ? String(value) : value.toFixed(value < 100 ? 2 : 0);
 }

@@ -24,7 +24,10 @@ export function givenOptions(args: readonly string[]) {
     .option('burstiness', { ...rate('shape of the gamma distribution of the gaps; 1 = Poisson', '1'), group: load })
     .option('max-concurrency', { ...count('requests at a time, conversations with turns [no limit]'), group: load })
     .option('num-prompts', { ...number('requests, conversations with turns', 100), group: load })
-    .option('num-warmups', { ...number('requests before, which count for nothing', 1), group: load })
+    .option('num-warmups', {
+      ...number('requests before, which count for nothing; one always shows that the server answers', 1),
+      group: load,
+    })
     .option('timeout-s', { ...number('of each request', 600), group: load })
     .option('seed', { ...number('of all that is drawn', 1), group: load })
     .option('temperature', { ...number('of sampling', 0), group: load })
