@@ -25,7 +25,7 @@ export function traceRows(lines: readonly string[], path: string): TraceRow[] {
   const first = (lines[0] ?? '').trim();
   const rows = first.startsWith('{') ? lines.map((line, i) => mooncakeRow(line, i, path)) : azureRows(lines, path);
   if (rows.length === 0) throw new ServeBenchError('BAD_DATASET', `${path} has no requests; give a file with some`);
-  const start = Math.min(...rows.map(({ atMs }) => atMs));
+  const start = rows.reduce((min, { atMs }) => Math.min(min, atMs), Infinity);
   return rows.map((row) => ({ ...row, atMs: row.atMs - start })).sort((a, b) => a.atMs - b.atMs);
 }
 

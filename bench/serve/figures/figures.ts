@@ -113,7 +113,7 @@ function failuresOf(records: readonly RequestRecord[]): FailureCount[] {
 
 /** By seconds from the first sending; a chunk of several tokens counts as its share of them. */
 function peakOutput(completed: readonly CompletedRecord[]): number {
-  const first = Math.min(...completed.map(({ startMs }) => startMs));
+  const first = completed.reduce((min, { startMs }) => Math.min(min, startMs), Infinity);
   const seconds = new Map<number, number>();
   for (const record of completed) {
     const { chunkMs } = record.answer;

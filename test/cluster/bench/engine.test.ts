@@ -14,7 +14,16 @@ describe('expertwire bench engine on real ranks', function () {
     await withTempFolder(async (dir) => {
       const file = join(dir, 'figures.json');
       const context = commandContext();
-      const trial = ['--only', 'batching,long_prompts,alone,prefix,waste,http', '--size', '0.03', '--rounds', '1'];
+      const trial = [
+        '--only',
+        'batching,long_prompts,alone,prefix,waste,http',
+        '--size',
+        '0.03',
+        '--rounds',
+        '1',
+        '--ranks',
+        '1',
+      ];
       await runBench(['engine', '--model', tinyModel('tiny-deepseek-v3'), ...trial, '--json', file], context);
       const { results } = JSON.parse(await readFile(file, 'utf8')) as { results: Record<string, Measured> };
       const rows = (name: string) => results[name]!.rows;
