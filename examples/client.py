@@ -12,7 +12,7 @@ print(f"model: {model}")
 
 # A chat, written while it comes.
 messages = [{"role": "user", "content": "Call me"}]
-for chunk in client.chat.completions.create(model=model, messages=messages, max_tokens=24, temperature=0, stream=True):
+for chunk in client.chat.completions.create(model=model, messages=messages, max_completion_tokens=24, temperature=0, stream=True):
     print(chunk.choices[0].delta.content or "", end="")
 print()
 

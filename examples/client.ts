@@ -10,7 +10,13 @@ console.log(`model: ${model}`);
 
 // A chat, written while it comes.
 const stream = await client.chat.completions.create({
-  ...{ model, messages: [{ role: 'user', content: 'Call me' }], max_tokens: 24, temperature: 0, stream: true },
+  ...{
+    model,
+    messages: [{ role: 'user', content: 'Call me' }],
+    max_completion_tokens: 24,
+    temperature: 0,
+    stream: true,
+  },
 });
 for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta.content ?? '');
 process.stdout.write('\n');

@@ -6,7 +6,7 @@ import { clientSignal } from '../http/client_signal.js';
 import { apiErrorOf } from '../http/error_answers.js';
 import { EventStream } from '../http/event_stream.js';
 import { deltasOf, wholeChoices, type Delta } from './choice_deltas.js';
-import type { Choice } from './choices.js';
+import type { Choice } from './requests/choices.js';
 
 /** What an endpoint makes of what comes of its choices. */
 export interface StreamForm {

@@ -5,13 +5,13 @@ import type { ServerContext, ServerPart } from '../base/part.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
 import { answerStream, answerWhole, type StreamForm } from './answer_streams.js';
 import { ChatForm } from './chat_form.js';
-import { chatRequest, type ChatRequest } from './chat_request.js';
-import { choicesOf, fitting, type Choice } from './choices.js';
+import { chatRequest, type ChatRequest } from './requests/chat_request.js';
+import { choicesOf, fitting, type Choice } from './requests/choices.js';
 import { nowS } from './completions.js';
 import { checkModel } from './models.js';
-import { Prompts } from './prompts.js';
-import { readSamplingDefaults, type SamplingDefaults } from './sampling_defaults.js';
-import { checkStream } from './stream_options.js';
+import { Prompts } from './requests/prompts.js';
+import { readSamplingDefaults, type SamplingDefaults } from './requests/sampling_defaults.js';
+import { checkStream } from './requests/stream_options.js';
 import { TokenNames } from './token_names.js';
 import { UsageCounter } from './usage.js';
 

@@ -1,5 +1,5 @@
 /** What comes of choices, as POST /v1/chat/completions tells it. */
-import type { ChatRequest } from './chat_request.js';
+import type { ChatRequest } from './requests/chat_request.js';
 import type { Delta } from './choice_deltas.js';
 import { moreOf, promptLogprobsOf, type AnswerHead } from './completion_form.js';
 import { chatLogprobs } from './logprobs.js';

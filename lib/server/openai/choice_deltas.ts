@@ -1,7 +1,7 @@
 /** What the engine makes of all choices of a request, in the pieces in which it comes. */
 import type { TokenEvent, TokenLogprobs } from '../../protocol/request.js';
 import type { ServedEngine } from '../base/served_engine.js';
-import type { Choice } from './choices.js';
+import type { Choice } from './requests/choices.js';
 
 type TokenNews = Extract<TokenEvent, { kind: 'token' }>;
 type End = Extract<TokenEvent, { kind: 'finished' }>;

@@ -1,6 +1,6 @@
 /** What comes of choices, as POST /v1/completions tells it. */
 import type { Delta } from './choice_deltas.js';
-import type { CompletionRequest } from './completion_request.js';
+import type { CompletionRequest } from './requests/completion_request.js';
 import { completionLogprobs, promptLogprobs, type CompletionLogprobs, type RatedToken } from './logprobs.js';
 import type { TokenNames } from './token_names.js';
 import type { Usage } from './usage.js';

@@ -5,13 +5,13 @@ import type { ServerContext, ServerPart } from '../base/part.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
 import { answerStream, answerWhole } from './answer_streams.js';
 import type { Delta } from './choice_deltas.js';
-import { choicesOf, fitting, type Choice, type Wanted } from './choices.js';
+import { choicesOf, fitting, type Choice, type Wanted } from './requests/choices.js';
 import { CompletionForm } from './completion_form.js';
-import { completionRequest, promptsOf, type CompletionRequest } from './completion_request.js';
+import { completionRequest, promptsOf, type CompletionRequest } from './requests/completion_request.js';
 import { checkModel } from './models.js';
-import { Prompts, type Prompt } from './prompts.js';
-import { readSamplingDefaults, type SamplingDefaults } from './sampling_defaults.js';
-import { checkStream } from './stream_options.js';
+import { Prompts, type Prompt } from './requests/prompts.js';
+import { readSamplingDefaults, type SamplingDefaults } from './requests/sampling_defaults.js';
+import { checkStream } from './requests/stream_options.js';
 import { TokenNames } from './token_names.js';
 import { UsageCounter } from './usage.js';
 

@@ -4,7 +4,7 @@ import { namedFrame } from '../http/event_stream.js';
 import type { Delta } from './choice_deltas.js';
 import type { AnswerHead } from './completion_form.js';
 import { chatLogprobs, type ChatLogprob } from './logprobs.js';
-import { LOGPROBS_INCLUDE, type ResponsesRequest } from './responses_request.js';
+import { LOGPROBS_INCLUDE, type ResponsesRequest } from './requests/responses_request.js';
 import type { TokenNames } from './token_names.js';
 import type { Usage } from './usage.js';
 

@@ -1,13 +1,13 @@
 /** POST /v1/responses. Nothing is stored: a response can't be asked for later, or continued by its id. */
 import type { ServerContext, ServerPart } from '../base/part.js';
 import { answerStream, answerWhole } from './answer_streams.js';
-import { choicesOf, fitting, type Choice } from './choices.js';
+import { choicesOf, fitting, type Choice } from './requests/choices.js';
 import { nowS } from './completions.js';
 import { checkModel } from './models.js';
-import { Prompts } from './prompts.js';
+import { Prompts } from './requests/prompts.js';
 import { ResponseForm } from './response_form.js';
-import { LOGPROBS_INCLUDE, responsesRequest, type ResponsesRequest } from './responses_request.js';
-import { readSamplingDefaults, type SamplingDefaults } from './sampling_defaults.js';
+import { LOGPROBS_INCLUDE, responsesRequest, type ResponsesRequest } from './requests/responses_request.js';
+import { readSamplingDefaults, type SamplingDefaults } from './requests/sampling_defaults.js';
 import { TokenNames } from './token_names.js';
 import { UsageCounter } from './usage.js';
 

@@ -2,10 +2,10 @@
 import * as z from 'zod';
 import { ApiError } from '../base/api_error.js';
 import type { ServerPart } from '../base/part.js';
-import { conversationFields } from './chat_request.js';
-import { commonFields, flag } from './fields.js';
+import { conversationFields } from './requests/chat_request.js';
+import { commonFields, flag } from './requests/fields.js';
 import { checkModel } from './models.js';
-import { Prompts } from './prompts.js';
+import { Prompts } from './requests/prompts.js';
 
 const tokenizeRequest = z.object(
   {

@@ -1,6 +1,6 @@
 /** GET /tokenizer_info, in vLLM's form: evaluation harnesses tokenize with the server then. */
 import type { ServerPart } from '../base/part.js';
-import { Prompts } from './prompts.js';
+import { Prompts } from './requests/prompts.js';
 
 /** GET /tokenizer_info: special tokens as they are spelled, and the chat template. */
 export const tokenizerInfoPart: ServerPart = (app, { engine }) => {

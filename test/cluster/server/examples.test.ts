@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { join } from 'node:path';
 import { Processes } from '../../kit/processes/processes.js';
+import { pythonWith } from '../../kit/processes/python.js';
 import { repoRoot } from '../../kit/paths.js';
 
 const compiled = (name: string): string => join(repoRoot(), 'dist/examples', name);
@@ -22,12 +23,12 @@ describe('the examples', function () {
         /^model: moe-7m\n[\s\S]*\ntext: ", and I[^\n]*"\n(token \d: experts [\d,| ]+\n){7}$/,
       );
 
-      const hasPython = (await processes.start('sh', ['-c', "python3 -c 'import openai'"]).ended).code === 0;
-      if (!hasPython) {
+      const python = await pythonWith('openai');
+      if (python === null) {
         console.log('      skipped: the client in Python needs python3 and its package openai');
         return;
       }
-      const pythons = await processes.start('python3', [join(repoRoot(), 'examples/client.py'), url]).ended;
+      const pythons = await processes.start(python, [join(repoRoot(), 'examples/client.py'), url]).ended;
       expect(pythons.stderr).to.equal('');
       expect(pythons.stdout).to.match(/\ntext: ', and I[^\n]*'\n(token '[^\n]*\n){4}experts of the last token: \[\[/);
       expect(pythons.stdout).to.match(/\nresponse: '[^\n]+' \(incomplete\)\nrefused: invalid_value, temperature\n$/);

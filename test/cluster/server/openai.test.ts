@@ -59,7 +59,7 @@ describe('the official openai client', function () {
     for (const [i, each] of top!.entries()) if (i > 0) expect(Object.keys(each)).to.have.length.within(3, 4);
 
     const chat = await client.chat.completions.create({
-      ...{ model: 'moe-7m', messages: MESSAGES, max_tokens: 3, logprobs: true, top_logprobs: 2, ...GREEDY },
+      ...{ model: 'moe-7m', messages: MESSAGES, max_completion_tokens: 3, logprobs: true, top_logprobs: 2, ...GREEDY },
     });
     for (const { token, bytes, logprob, top_logprobs: most } of chat.choices[0]!.logprobs!.content!) {
       expect(Buffer.from(bytes!).toString()).to.equal(token);

@@ -1,5 +1,5 @@
 /** What fields of a request exclude each other. Pure. */
-import { ApiError } from '../base/api_error.js';
+import { ApiError } from '../../base/api_error.js';
 import type { GenerationFields } from './fields.js';
 
 /** @throws ApiError INVALID_VALUE */

@@ -1,6 +1,6 @@
 /** The body of POST /v1/chat/completions. */
 import * as z from 'zod';
-import { MAX_LOGPROBS } from '../../protocol/request.js';
+import { MAX_LOGPROBS } from '../../../protocol/request.js';
 import { flag, generationFields, integer } from './fields.js';
 import { refusedChatFields } from './refused_fields.js';
 

@@ -1,6 +1,6 @@
 /** The body of POST /v1/responses: text in, text out. */
 import * as z from 'zod';
-import { MAX_LOGPROBS } from '../../protocol/request.js';
+import { MAX_LOGPROBS } from '../../../protocol/request.js';
 import { commonFields, flag, integer, name, samplingFields } from './fields.js';
 import { refused } from './refused_fields.js';
 

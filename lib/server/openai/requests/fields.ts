@@ -1,6 +1,6 @@
 /** Fields that several endpoints have, under OpenAI's and vLLM's names. Null is as good as absent. Why: docs/decisions/serving.md#which-fields-are-refused */
 import * as z from 'zod';
-import { MAX_LOGPROBS } from '../../protocol/request.js';
+import { MAX_LOGPROBS } from '../../../protocol/request.js';
 
 /** Of stop strings; the engine takes no more. */
 const MAX_STOPS = 1024;

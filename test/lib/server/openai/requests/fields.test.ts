@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { errorOf, post, servedApp } from '../../../kit/server/served_app.js';
+import { errorOf, post, servedApp } from '../../../../kit/server/served_app.js';
 
 const CHAT = { messages: [{ role: 'user', content: 'Call me' }] };
 

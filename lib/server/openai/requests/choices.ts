@@ -1,8 +1,8 @@
 /** The texts that a request asks for: each is one request to the engine. */
-import type { GenerationRequest } from '../../protocol/request.js';
-import type { SamplingParams } from '../../protocol/sampling.js';
-import { ApiError } from '../base/api_error.js';
-import type { ServedEngine } from '../base/served_engine.js';
+import type { GenerationRequest } from '../../../protocol/request.js';
+import type { SamplingParams } from '../../../protocol/sampling.js';
+import { ApiError } from '../../base/api_error.js';
+import type { ServedEngine } from '../../base/served_engine.js';
 import type { GenerationFields } from './fields.js';
 import type { Prompt } from './prompts.js';
 import type { SamplingDefaults } from './sampling_defaults.js';

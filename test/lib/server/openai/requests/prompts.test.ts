@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { ApiError } from '../../../../lib/server/base/api_error.js';
-import { Prompts } from '../../../../lib/server/openai/prompts.js';
-import type { ChatMessage, ChatOptions } from '../../../../lib/tokenizer/chat_template.js';
-import { playedEngine } from '../../../kit/server/served_app.js';
-import { playText } from '../../../kit/server/played_engine.js';
+import { ApiError } from '../../../../../lib/server/base/api_error.js';
+import { Prompts } from '../../../../../lib/server/openai/requests/prompts.js';
+import type { ChatMessage, ChatOptions } from '../../../../../lib/tokenizer/chat_template.js';
+import { playedEngine } from '../../../../kit/server/served_app.js';
+import { playText } from '../../../../kit/server/played_engine.js';
 
 /** Prompts over the demo model's tokenizer, and what its template was given. */
 async function watchedPrompts(): Promise<{

@@ -1,6 +1,6 @@
 /** What a request that says nothing is sampled with: the model's generation_config.json, as in vLLM. */
 import * as z from 'zod';
-import { readModelFiles } from '../../weights/model_files.js';
+import { readModelFiles } from '../../../weights/model_files.js';
 
 /** vLLM's names and neutral values. */
 export interface SamplingDefaults {

@@ -1,10 +1,10 @@
 /** From the prompts and conversations of requests to token ids. */
-import { shown } from '../../../base/foreign_text.js';
-import { EngineError } from '../../protocol/errors.js';
-import type { ChatMessage } from '../../tokenizer/chat_template.js';
-import type { Tokenizer } from '../../tokenizer/tokenizer.js';
-import { ApiError } from '../base/api_error.js';
-import type { ServedEngine } from '../base/served_engine.js';
+import { shown } from '../../../../base/foreign_text.js';
+import { EngineError } from '../../../protocol/errors.js';
+import type { ChatMessage } from '../../../tokenizer/chat_template.js';
+import type { Tokenizer } from '../../../tokenizer/tokenizer.js';
+import { ApiError } from '../../base/api_error.js';
+import type { ServedEngine } from '../../base/served_engine.js';
 import type { Conversation, MessageInput } from './chat_request.js';
 import type { PromptInput } from './completion_request.js';
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSamplingDefaults } from '../../../../lib/server/openai/sampling_defaults.js';
-import { withTempFolder } from '../../../kit/temp_folder.js';
+import { readSamplingDefaults } from '../../../../../lib/server/openai/requests/sampling_defaults.js';
+import { withTempFolder } from '../../../../kit/temp_folder.js';
 
 const NEUTRAL = { temperature: 1, top_p: 1, top_k: 0, min_p: 0, repetition_penalty: 1 };
 
