@@ -20,7 +20,7 @@ export function answerErrors(
 ): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = apiErrorOf(thrown, engine.failure);
-    if (error.status >= 500) request.log.error({ err: thrown }, 'a request failed');
+    if (error.status >= 500 && !reply.raw.destroyed) request.log.error({ err: thrown }, 'a request failed');
     if (error.code === 'QUEUE_FULL' || error.code === 'DRAINING') {
       void reply.header('retry-after', RETRY_AFTER_S);
     }

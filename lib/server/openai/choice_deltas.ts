@@ -1,4 +1,5 @@
 /** What the engine makes of all choices of a request, in the pieces in which it comes. */
+import { setMaxListeners } from 'node:events';
 import type { TokenEvent, TokenLogprobs } from '../../protocol/request.js';
 import type { ServedEngine } from '../base/served_engine.js';
 import type { Choice } from './requests/choices.js';
@@ -33,6 +34,7 @@ export async function* deltasOf(
   let failure: { readonly error: unknown } | null = null;
   let wake: () => void = () => undefined;
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal); // each choice listens
   const stop = (): void => stopping.abort();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
