@@ -28,10 +28,9 @@ export function nodeServer(
     keepAliveTimeout: config.keep_alive_timeout_ms,
     requireHostHeader: false, // the guard says it in OpenAI's form
   };
+  const tls = { ...certificate, minVersion: 'TLSv1.2', handshakeTimeout: config.request_timeout_ms } as const;
   const server =
-    certificate === null
-      ? createHttpServer(options, handler)
-      : createHttpsServer({ ...options, ...certificate, minVersion: 'TLSv1.2' }, handler);
+    certificate === null ? createHttpServer(options, handler) : createHttpsServer({ ...options, ...tls }, handler);
   server.maxConnections = config.max_connections;
   return server;
 }

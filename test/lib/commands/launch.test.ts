@@ -35,6 +35,7 @@ describe('launchPlan', () => {
     ['one machine: the command alone', {}, {}, 'generate --model DIR'],
     ['one machine with a number of ranks', { nprocPerNode: 3 }, {}, 'generate --model DIR --ranks 3'],
     ['a configuration goes to the command', { config: 'a.yaml' }, {}, 'generate --model DIR --config a.yaml'],
+    ['a configuration goes to a server', { config: 'a.yaml', command: ['serve'] }, {}, 'serve --config a.yaml'],
     ['a configuration is nothing to a command without one', { config: 'a.yaml', command: ['doctor'] }, {}, 'doctor'],
     [
       'no command: a summary of the configuration',

@@ -218,6 +218,7 @@ describe('limits of the connection', () => {
   const cases: readonly (readonly [title: string, request: string, status: number])[] = [
     ['long headers are 431', `GET /health HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(17_000)}\r\n\r\n`, 431],
     ['what is no HTTP is 400', 'HELLO\r\n\r\n', 400],
+    ['a connection that says nothing is 408', '', 408],
     ['a request that does not come to its end is 408', 'GET /health HTTP/1.1\r\nhost: local', 408],
     ['a body that does not come to its end is 408', streamRequest().slice(0, -5), 408],
   ];
