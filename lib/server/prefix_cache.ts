@@ -4,10 +4,11 @@ import type { ServerPart } from './base/part.js';
 
 /** POST /reset_prefix_cache. */
 export const prefixCachePart: ServerPart = (app, { engine }) => {
-  app.post('/reset_prefix_cache', { config: { access: 'local' } }, async () => {
-    if (engine.resetPrefixCache === undefined)
+  app.post('/reset_prefix_cache', { config: { access: 'local' } }, () => {
+    if (engine.resetPrefixCache === undefined) {
       throw new ApiError('UNSUPPORTED', 'this engine keeps no prefixes; nothing is to be reset');
-    await engine.resetPrefixCache();
-    return {};
+    }
+    if (engine.resetPrefixCache()) return {};
+    throw new ApiError('CONFLICT', 'requests run, and nothing was forgotten; ask again when none does');
   });
 };

@@ -11,6 +11,6 @@ export type ServedEngine = Pick<
 
 /** An engine that keeps the prefixes of prompts. */
 export interface PrefixCacheOwner {
-  /** Forgets every prefix that no running request holds. */
-  resetPrefixCache(): unknown;
+  /** Forgets the prefixes that are kept for later requests. False, and nothing is forgotten, while requests run. */
+  resetPrefixCache(): boolean;
 }
