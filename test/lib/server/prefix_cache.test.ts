@@ -5,7 +5,7 @@ import { errorOf, post, servedApp } from '../../kit/server/served_app.js';
 describe('POST /reset_prefix_cache', () => {
   for (const [isIdle, status, told] of [
     [true, 200, '{}'],
-    [false, 409, 'busy'],
+    [false, 409, 'conflict'],
   ] as const) {
     it(`is ${status} while ${isIdle ? 'nothing runs' : 'requests run'}`, async () => {
       let numResets = 0;
