@@ -11,10 +11,13 @@ import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } 
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { bundlePage, PAGE_FILES } from './page_bundle.mjs';
 import { ascArguments, MODULES } from './wasm_modules.mjs';
 
 /** TypeScript projects, each on top of the ones before it. */
 const PARTS = ['product', 'bench', 'test'];
+/** Browser code, which a bundler joins: its project only checks types. */
+const PAGE = 'lib/page/view';
 const OUTPUT = /\.(js|d\.ts|js\.map)$/;
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'));
@@ -25,7 +28,8 @@ if (!existsSync('node_modules/typescript')) fail('no compiler is installed; run 
 
 const parts = PARTS.slice(0, PARTS.indexOf(part) + 1);
 removeOrphans('dist');
-run('typescript/bin/tsc', '--build', part === 'product' ? '.' : part);
+run('typescript/bin/tsc', '--build', ...(part === 'product' ? ['.'] : [part]), PAGE);
+bundlePage(startMs);
 for (const module of parts.flatMap((each) => MODULES[each])) {
   if (!isStale(module)) continue;
   run('assemblyscript/bin/asc.js', ...ascArguments(module, `dist/${module}.wasm`));
@@ -43,7 +47,7 @@ function removeOrphans(folder) {
     const path = join(folder, entry.name);
     const source = path.replace(/^dist./, '').replace(OUTPUT, '.ts');
     if (entry.isDirectory()) removeOrphans(path);
-    else if (OUTPUT.test(path) && !existsSync(source)) rmSync(path);
+    else if (OUTPUT.test(path) && !existsSync(source) && !PAGE_FILES.includes(path)) rmSync(path);
   }
 }
 

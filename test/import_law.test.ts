@@ -20,7 +20,7 @@ const FLOORS: Readonly<Record<string, string>> = {
   compute:
     'base tfjs/library tfjs/ops tfjs/native tfjs/webgpu tfjs/backends tfjs tfjs/experts wasm/memory wasm/linear wasm/attention wasm/experts wasm/router wasm/head wasm',
   experts: 'placement placement/planners load routing layer .',
-  lib: 'config weights tokenizer metrics native model/spec model/weights model/decoder model/families model/kernels model/tensors model protocol rank job head/observing head/scheduling head/rebalancing head server/base server/http server/openai/requests server/openai server/telemetry server/tracing server/experts server commands/base commands/engine commands/generate commands/plan commands/score commands/serve commands .',
+  lib: 'config weights tokenizer metrics native model/spec model/weights model/decoder model/families model/kernels model/tensors model protocol rank job head/observing head/scheduling head/rebalancing head server/base server/http server/openai/requests server/openai server/telemetry server/tracing server/experts server/live server page/state page/view commands/base commands/engine commands/generate commands/plan commands/score commands/serve commands .',
   bench:
     'base balance compute dispatch/base dispatch/parties dispatch/links dispatch/ranks dispatch eplb serve/load serve/client serve/datasets serve/figures serve engine scenarios .',
 };
@@ -33,7 +33,7 @@ const root = repoRoot();
 
 const sourcesOf = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
+    .filter((name) => /\.tsx?$/.test(name))
     .map((name) => join(folder, name).split(sep).join('/'));
 
 const files = Object.keys(MAY_IMPORT).flatMap(sourcesOf);
@@ -43,7 +43,8 @@ const textOf = (file: string): string => readFileSync(join(root, file), 'utf8');
 const importsOf = (file: string, text: string): string[] =>
   [...text.matchAll(/(?:(?:from|import)\s*\(?\s*|new Worker\(\s*new URL\()'(\.[^']+)'/g)].map((match) => {
     const path = relative(root, resolve(root, dirname(file), match[1]!));
-    return `${path.split(sep).join('/').replace(/\.js$/, '')}.ts`;
+    const module = path.split(sep).join('/').replace(/\.js$/, '');
+    return existsSync(join(root, `${module}.tsx`)) ? `${module}.tsx` : `${module}.ts`;
   });
 
 /** Type-only imports vanish at compile time. */

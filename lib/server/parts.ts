@@ -2,6 +2,7 @@
 import type { ServerPart } from './base/part.js';
 import { expertsPart } from './experts/experts_part.js';
 import { healthPart } from './health.js';
+import { livePart } from './live/live_part.js';
 import { openApiPart } from './open_api.js';
 import { chatPart } from './openai/chat_completions.js';
 import { completionsPart } from './openai/completions.js';
@@ -25,4 +26,5 @@ export const PARTS: readonly ServerPart[] = [
   tokenizerInfoPart,
   prefixCachePart,
   expertsPart,
+  livePart,
 ];

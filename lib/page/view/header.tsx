@@ -1,0 +1,112 @@
+/** What is served, how the connection is, and where to find what. */
+import type { VNode } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import type { Connection } from '../state/live_client.js';
+import type { LiveState } from '../state/live_state.js';
+import { plural } from '../state/numbers.js';
+import { THEMES, type Theme, type ThemeState } from './theme.js';
+
+const SECTIONS = { serving: 'Serving', experts: 'Experts', prompt: 'Prompt', ranks: 'Ranks', schedule: 'Scheduler' };
+const THEME_NAMES: Readonly<Record<Theme, string>> = { auto: 'System', light: 'Light', dark: 'Dark' };
+
+interface HeaderProps {
+  readonly state: LiveState | null;
+  readonly connection: Connection;
+  readonly retry: () => void;
+  readonly theme: ThemeState;
+}
+
+/** The head of the page. */
+export function Header({ state, connection, retry, theme }: HeaderProps): VNode {
+  return (
+    <header class="top">
+      <div class="bar">
+        <h1>
+          <Mark />
+          expertwire
+        </h1>
+        {state !== null && <p class="what">{whatOf(state)}</p>}
+        <Status {...{ connection, retry }} />
+        <label class="theme">
+          <span class="hidden">Colours</span>
+          <select value={theme.theme} onChange={(event) => theme.choose(event.currentTarget.value as Theme)}>
+            {THEMES.map((each) => (
+              <option key={each} value={each}>
+                {THEME_NAMES[each]}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      {state !== null && (
+        <nav aria-label="Sections">
+          {Object.entries(SECTIONS).map(([id, name]) => (
+            <a key={id} href={`#${id}`}>
+              {name}
+            </a>
+          ))}
+        </nav>
+      )}
+    </header>
+  );
+}
+
+function whatOf({ model }: LiveState): VNode {
+  const { name, moeLayers, numExperts, numTopk, numRanks, backend } = model;
+  const shape = `${moeLayers.length} × ${numExperts} experts, ${numTopk} per token`;
+  return (
+    <>
+      <strong>{name}</strong> <span>{shape}</span> <span>{`${plural(numRanks, 'rank')}, ${backend}`}</span>
+    </>
+  );
+}
+
+/** Two by two experts, one of them busy. */
+function Mark(): VNode {
+  return (
+    <svg class="mark" viewBox="0 0 16 16" aria-hidden="true">
+      <rect width="16" height="16" rx="3" fill="#440154" />
+      <rect x="3" y="3" width="4" height="4" fill="#fde725" />
+      <rect x="9" y="3" width="4" height="4" fill="#31688e" />
+      <rect x="3" y="9" width="4" height="4" fill="#35b779" />
+      <rect x="9" y="9" width="4" height="4" fill="#26828e" />
+    </svg>
+  );
+}
+
+const STATUS: Readonly<Record<Connection['kind'], string>> = {
+  connecting: 'Connecting',
+  live: 'Live',
+  lost: 'Disconnected',
+  needs_key: 'Needs a key',
+  paused: 'Paused',
+};
+
+function Status({ connection, retry }: Pick<HeaderProps, 'connection' | 'retry'>): VNode {
+  const isLost = connection.kind === 'lost' || connection.kind === 'needs_key';
+  return (
+    <div class={`status ${connection.kind}`}>
+      <span role="status">
+        <i class="dot" aria-hidden="true" />
+        {STATUS[connection.kind]}
+        {connection.kind === 'lost' && <span class="reason">{`: ${connection.reason}`}</span>}
+      </span>
+      {connection.kind === 'lost' && <Countdown untilMs={connection.retryAtMs} />}
+      {isLost && (
+        <button type="button" onClick={retry}>
+          Try now
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Not read out each second. */
+function Countdown({ untilMs }: { readonly untilMs: number }): VNode {
+  const [nowMs, setNowMs] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNowMs(Date.now()), 250);
+    return () => clearInterval(timer);
+  }, []);
+  return <span aria-hidden="true">{`again in ${Math.max(Math.ceil((untilMs - nowMs) / 1000), 0)} s`}</span>;
+}

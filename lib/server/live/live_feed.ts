@@ -1,0 +1,179 @@
+/**
+ * Follows an engine for the live page. What it keeps is bounded and costs a few additions per step; messages are made when somebody asks for them.
+ * Why: docs/decisions/page.md#history-is-kept-and-messages-are-made-on-demand
+ */
+import type { Engine, EngineStats } from '../../head/engine.js';
+import type { RequestNews } from '../../head/observing/request_news.js';
+import type { ObservedStep } from '../../head/observing/step_observer.js';
+import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
+import type { Loss } from '../../head/step_loop.js';
+import type { EngineObserver } from '../../head/watchers.js';
+import { moeLayersOf } from '../../model/spec/spec.js';
+import { loadPicture, placementPicture } from './expert_pictures.js';
+import {
+  LIVE_LIMITS,
+  type LiveDelta,
+  type LiveEvent,
+  type LiveModel,
+  type LiveNow,
+  type LiveSnapshot,
+} from './messages.js';
+import { RequestClock } from './request_clock.js';
+import { Ring } from './ring.js';
+import { Seconds } from './seconds.js';
+import { StepLog } from './step_log.js';
+import { TrafficMeter } from './traffic_meter.js';
+
+/** What the feed follows. */
+export type LiveEngine = Pick<Engine, 'spec' | 'limits' | 'load' | 'placement' | 'stats' | 'watch'>;
+
+/** What the page shows of the model besides the engine's own words, and the clock. */
+export interface LiveFeedOptions {
+  readonly name: string;
+  readonly version: string;
+  /** Milliseconds since 1970; never goes back. Default: the system's clock, as it was when the process began, and what passed since then. */
+  readonly clock?: () => number;
+}
+
+const steadyClock = (): number => performance.timeOrigin + performance.now();
+
+/** What is told of an engine. Starts with what happens after it was made. */
+export class LiveFeed implements EngineObserver {
+  private readonly clock: () => number;
+  private readonly requests = new RequestClock();
+  private readonly seconds: Seconds;
+  private readonly log: StepLog;
+  private readonly events = new Ring<LiveEvent>(LIVE_LIMITS.numEvents);
+  private readonly traffic: TrafficMeter;
+  private readonly unwatch: () => void;
+  /** What the last delta ended with. */
+  private told = { numSeconds: 0, numSteps: 0, numEvents: 0, loadStep: -1, placement: '' };
+
+  constructor(
+    private readonly engine: LiveEngine,
+    private readonly options: LiveFeedOptions,
+  ) {
+    this.clock = options.clock ?? steadyClock;
+    const { numRanks } = engine.placement;
+    const numLayers = moeLayersOf(engine.spec).length;
+    this.seconds = new Seconds({ clock: this.requests, numLayers, numRanks, load: () => engine.load });
+    this.log = new StepLog(numRanks);
+    this.traffic = new TrafficMeter(numRanks);
+    this.seconds.roll(this.clock());
+    this.unwatch = engine.watch(this);
+  }
+
+  /** A step that counts. */
+  step(step: ObservedStep): void {
+    this.seconds.roll(this.clock());
+    this.seconds.add(step);
+    this.log.add(step);
+  }
+
+  /** What became of a request. */
+  request(news: RequestNews): void {
+    const nowMs = this.clock();
+    this.seconds.roll(nowMs);
+    this.requests.hear(news, nowMs);
+    this.log.hear(news);
+  }
+
+  /** Ranks were lost. Reasons may name paths of the head's machine: the log has them. */
+  loss({ lost, numRanksLeft, numRecomputed }: Loss): void {
+    const ranks = lost.map(({ rank, error }) => `${rank} (${error.code})`).join(', ');
+    const again = numRecomputed === 0 ? '' : `; ${numRecomputed} sequences are computed anew`;
+    this.tell('loss', `lost rank ${ranks}: ${numRanksLeft} left${again}`);
+  }
+
+  /** Experts moved, or could not be moved. */
+  rebalance(event: RebalanceEvent): void {
+    if (event.kind === 'failed')
+      return this.tell('rebalance_failed', `experts stay where they are (${event.error.code})`);
+    const { version, numMovedExperts, predicted } = event;
+    const [before, after] = [predicted.before.toFixed(2), predicted.after.toFixed(2)];
+    this.tell('rebalance', `placement ${version}: ${numMovedExperts} experts moved, balance ${before} → ${after}`);
+  }
+
+  /** Everything that is kept. */
+  snapshot(): LiveSnapshot {
+    const nowMs = this.clock();
+    this.seconds.roll(nowMs);
+    const stats = this.engine.stats();
+    return {
+      model: this.model(stats),
+      now: this.now(stats, nowMs),
+      seconds: this.seconds.ended.items,
+      steps: this.log.steps.items,
+      events: this.events.items,
+      load: loadPicture(stats.windowLoad),
+      placement: placementPicture(this.engine.placement, stats.lostRanks),
+      traffic: this.traffic.traffic,
+    };
+  }
+
+  /** The next delta tells what is new since this moment. */
+  start(): void {
+    this.delta();
+    this.traffic.start(this.engine.stats(), this.clock());
+  }
+
+  /** What is new since the last delta, whoever asked for that. */
+  delta(): LiveDelta {
+    const nowMs = this.clock();
+    this.seconds.roll(nowMs);
+    const { told, engine } = this;
+    const stats = engine.stats();
+    const placement = `${engine.placement.version} ${stats.lostRanks.join()}`;
+    const traffic = this.traffic.read(stats, nowMs);
+    const delta: LiveDelta = {
+      now: this.now(stats, nowMs),
+      seconds: this.seconds.ended.after(told.numSeconds),
+      steps: this.log.steps.after(told.numSteps),
+      events: this.events.after(told.numEvents),
+      ...(stats.numSteps !== told.loadStep && { load: loadPicture(stats.windowLoad) }),
+      ...(placement !== told.placement && { placement: placementPicture(engine.placement, stats.lostRanks) }),
+      ...(traffic !== null && { traffic }),
+    };
+    const [numSeconds, numSteps, numEvents] = [this.seconds.ended.count, this.log.steps.count, this.events.count];
+    this.told = { numSeconds, numSteps, numEvents, loadStep: stats.numSteps, placement };
+    return delta;
+  }
+
+  /** Follows the engine no more. Idempotent. */
+  close(): void {
+    this.unwatch();
+  }
+
+  private tell(kind: LiveEvent['kind'], text: string): void {
+    this.events.push({ number: this.events.count, atMs: Math.round(this.clock()), kind, text });
+  }
+
+  private model({ backend }: EngineStats): LiveModel {
+    const { spec, limits, placement } = this.engine;
+    return {
+      name: this.options.name,
+      version: this.options.version,
+      moeLayers: moeLayersOf(spec),
+      numExperts: spec.moe.gate.numExperts,
+      numTopk: spec.moe.gate.numTopk,
+      numRanks: placement.numRanks,
+      backend,
+      contextLength: limits.maxModelLen,
+    };
+  }
+
+  private now(stats: EngineStats, nowMs: number): LiveNow {
+    const { load, limits, placement } = this.engine;
+    const { numSteps, numPromptTokens, numOutputTokens, numPreempted, numDegradedTokens } = stats;
+    const lost = { isLost: true, numRunning: 0, numUsedBlocks: 0, numKvBlocks: limits.numKvBlocks };
+    const ranks = Array.from({ length: placement.numRanks }, (_, rank) => {
+      const use = load.ranks.find((each) => each.rank === rank);
+      return use === undefined ? { rank, ...lost } : { ...use, isLost: false };
+    });
+    return {
+      ...{ atMs: Math.round(nowMs), numWaiting: load.numWaiting, ranks },
+      ...{ ttftMs: this.requests.ttft.percentiles(nowMs), itlMs: this.requests.itl.percentiles(nowMs) },
+      ...{ numSteps, numPromptTokens, numOutputTokens, numPreempted, numDegradedTokens },
+    };
+  }
+}

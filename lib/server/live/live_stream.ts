@@ -1,0 +1,76 @@
+/** Sends an engine's feed to everybody who watches: server-sent events, a snapshot and then deltas. */
+import { Readable } from 'node:stream';
+import type { LiveFeed } from './live_feed.js';
+import { LIVE_LIMITS, type LiveMessageName } from './messages.js';
+
+/** How many may watch, and how far they may fall behind. */
+export interface LiveStreamOptions {
+  /** Default 16. */
+  readonly maxWatchers?: number;
+  /** Bytes that wait for a watcher; one that is further behind is dropped. Default 1 MiB. */
+  readonly maxBehindBytes?: number;
+  /** Between two deltas. */
+  readonly intervalMs?: number;
+}
+
+const DEFAULTS = { maxWatchers: 16, maxBehindBytes: 2 ** 20, intervalMs: LIVE_LIMITS.intervalMs } as const;
+
+/** Those who watch. While there is nobody, no message is made and no timer runs. */
+export class LiveStream {
+  private readonly options: Required<LiveStreamOptions>;
+  private readonly watchers = new Set<Readable>();
+  private timer: NodeJS.Timeout | undefined;
+  private isClosed = false;
+
+  constructor(
+    private readonly feed: Pick<LiveFeed, 'start' | 'snapshot' | 'delta'>,
+    options: LiveStreamOptions = {},
+  ) {
+    this.options = { ...DEFAULTS, ...options };
+  }
+
+  /** How many watch. */
+  get numWatchers(): number {
+    return this.watchers.size;
+  }
+
+  /** Text of events from now on, until its reader destroys it or {@link close}; null: too many watch already, or it is closed. */
+  open(): Readable | null {
+    if (this.isClosed || this.watchers.size >= this.options.maxWatchers) return null;
+    if (this.watchers.size === 0) this.feed.start();
+    const watcher = new Readable({ read: () => undefined });
+    this.watchers.add(watcher);
+    watcher.once('close', () => this.remove(watcher));
+    watcher.push(frameOf('snapshot', this.feed.snapshot()));
+    this.timer ??= setInterval(() => this.tell(), this.options.intervalMs);
+    return watcher;
+  }
+
+  /** Ends all streams. Idempotent. */
+  close(): void {
+    this.isClosed = true;
+    clearInterval(this.timer);
+    this.timer = undefined;
+    for (const watcher of this.watchers) watcher.push(null);
+    this.watchers.clear();
+  }
+
+  /** One delta for all. */
+  private tell(): void {
+    const frame = frameOf('delta', this.feed.delta());
+    for (const watcher of this.watchers) {
+      if (watcher.readableLength > this.options.maxBehindBytes) watcher.destroy();
+      else watcher.push(frame);
+    }
+  }
+
+  private remove(watcher: Readable): void {
+    this.watchers.delete(watcher);
+    if (this.watchers.size > 0) return;
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+}
+
+const frameOf = (event: LiveMessageName, data: object): Buffer =>
+  Buffer.from(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);

@@ -1,0 +1,60 @@
+/** Bytes per second between ranks, from counters that only grow. Shape suffix: RR source and destination. */
+import type { LiveTraffic } from './messages.js';
+
+/** Bytes so far. */
+export interface TrafficCounts {
+  readonly dispatchBytes: readonly (readonly number[])[];
+  readonly combineBytes: readonly (readonly number[])[];
+}
+
+/** Turns readings of the counters into what crossed between them. */
+export class TrafficMeter {
+  private last: TrafficCounts = { dispatchBytes: [], combineBytes: [] };
+  private lastMs = 0;
+  private lastRates: LiveTraffic;
+
+  constructor(private readonly numRanks: number) {
+    this.lastRates = this.rates(this.last, 1);
+  }
+
+  /** As of the last reading; zero before the first one. */
+  get traffic(): LiveTraffic {
+    return this.lastRates;
+  }
+
+  /** Measures from now on: what crossed earlier counts no more. */
+  start(counts: TrafficCounts, nowMs: number): void {
+    this.last = counts;
+    this.lastMs = nowMs;
+    this.lastRates = this.rates(counts, 1);
+  }
+
+  /** Reads the counters. Null where nothing crossed since the last reading, nor before it. */
+  read(counts: TrafficCounts, nowMs: number): LiveTraffic | null {
+    const rates = this.rates(counts, Math.max(nowMs - this.lastMs, 1) / 1000);
+    const isStill = isZero(rates) && isZero(this.lastRates);
+    this.last = counts;
+    this.lastMs = nowMs;
+    this.lastRates = rates;
+    return isStill ? null : rates;
+  }
+
+  private rates({ dispatchBytes, combineBytes }: TrafficCounts, seconds: number): LiveTraffic {
+    const { last } = this;
+    return {
+      dispatch_RR: this.perSecond(dispatchBytes, last.dispatchBytes, seconds),
+      combine_RR: this.perSecond(combineBytes, last.combineBytes, seconds),
+    };
+  }
+
+  private perSecond(now: Bytes_RR, last: Bytes_RR, seconds: number): number[][] {
+    const ranks = [...Array(this.numRanks).keys()];
+    const bytes = (counts: Bytes_RR, source: number, rank: number): number => counts[source]?.[rank] ?? 0;
+    return ranks.map((s) => ranks.map((d) => Math.round((bytes(now, s, d) - bytes(last, s, d)) / seconds)));
+  }
+}
+
+type Bytes_RR = TrafficCounts['dispatchBytes'];
+
+const isZero = ({ dispatch_RR, combine_RR }: LiveTraffic): boolean =>
+  [...dispatch_RR, ...combine_RR].every((row) => row.every((rate) => rate === 0));

@@ -1,0 +1,205 @@
+import { expect } from 'chai';
+import type { Browser } from 'playwright-core';
+import { EngineError } from '../../lib/protocol/errors.js';
+import { chromiumPath, launchChromium } from '../kit/browser/chromium.js';
+import { figure, openPage, serve, violationsOf, type OpenedPage, type PageOptions } from '../kit/browser/served_page.js';
+import { StagedEngine } from '../kit/server/staged_engine.js';
+
+const NOTICE = chromiumPath() === undefined ? ': SKIPPED, no Chromium is installed here (apt install chromium)' : '';
+const SMALL = { numLayers: 2, numExperts: 8, numRanks: 2, numRedundant: 2 };
+const LARGE = { numLayers: 60, numExperts: 256, numRanks: 8, numRedundant: 16 };
+/** Tokens for the first experts of each layer. */
+const loadOf = (numLayers: number, numExperts: number, step = 1): number[][] =>
+  Array.from({ length: numLayers }, (_, l) => Array.from({ length: numExperts }, (_, e) => (7 * e + 3 * l + step) % 11));
+
+describe(`the live page in Chromium${NOTICE}`, function () {
+  this.timeout(60_000);
+  let browser: Browser;
+  let opened: OpenedPage | undefined;
+
+  before(async function () {
+    const launched = await launchChromium();
+    if (launched === null) return this.skip();
+    browser = launched;
+  });
+  afterEach(async () => {
+    await opened?.close();
+    opened = undefined;
+  });
+  after(async () => {
+    if (chromiumPath() !== undefined) await browser.close();
+  });
+
+  /** With a few steps behind it. */
+  async function open(shape = SMALL, options: PageOptions = {}): Promise<OpenedPage & { readonly engine: StagedEngine }> {
+    const engine = new StagedEngine(shape);
+    const { numLayers, numExperts } = shape;
+    opened = await openPage(browser, engine, options);
+    engine.step({ prefill_R: [5, 3], load_LE: loadOf(numLayers, numExperts), bytes: 4096, admitted_R: [1, 1] });
+    engine.step({ decode_R: [1, 2], load_LE: loadOf(numLayers, numExperts), bytes: 4096 });
+    if (options.apiKeys === undefined) await opened.page.locator('[data-figure="output"]').waitFor();
+    return { ...opened, engine };
+  }
+
+  it('loads without a complaint, and asks nobody but its server', async () => {
+    const { page, url, complaints, requested } = await open();
+    await page.getByText('step 1,').waitFor();
+    expect(complaints).to.deep.equal([]);
+    expect(requested.every((each) => each.startsWith(url) || each.startsWith('data:'))).to.equal(true);
+    expect(new Set(requested.map((each) => new URL(each).pathname))).to.include.keys('/', '/page.js', '/live/events');
+  });
+
+  it('shows the numbers of the server', async () => {
+    const { page, engine } = await open();
+    engine.load = engine.loadOf(3, (rank) => ({ numRunning: 4 + rank, numUsedBlocks: 120 * (1 + rank) }));
+    await page.getByText('3 waiting').waitFor();
+    expect(await figure(page, 'running')).to.equal('9');
+    expect(await figure(page, 'kv')).to.equal('24 %');
+    const { numOutputTokens, numPromptTokens } = engine.stats();
+    expect(await figure(page, 'output-more')).to.equal(`${numOutputTokens} so far`);
+    expect(await figure(page, 'prompts-more')).to.equal(`${numPromptTokens} so far`);
+    expect(await page.locator('[data-rank="1"]').innerText()).to.match(/1\s+5\s+24 %, 240 of 1,000/);
+    const name = await page.locator('.lanes').getAttribute('aria-label');
+    expect(name).to.equal('2 steps: 3 generated tokens and 8 prompt tokens, at most 5 on a rank; 2 admitted, 0 gave way');
+  });
+
+  it('tells of a rank that was lost, and that its experts are on no other rank', async () => {
+    const { page, engine } = await open();
+    const error = new EngineError('RANK_LOST', 'played');
+    engine.lose({ epoch: 1, lost: [{ rank: 1, error }], abandonedStep: null, numRanksLeft: 1, numRecomputed: 0, numFailed: 0 });
+    await page.getByText('lost rank 1 (RANK_LOST): 1 left').waitFor();
+    expect(await page.locator('[data-rank="1"]').innerText()).to.include('lost');
+    await page.locator('.heat canvas').focus();
+    await page.keyboard.press('End');
+    await page.locator('p.details', { hasText: 'expert 7' }).waitFor();
+    expect(await page.locator('.under .details').innerText()).to.include('on no rank that is left');
+  });
+
+  it('the map is gone over with the keyboard, says what it is at, and selects', async () => {
+    const { page } = await open();
+    await page.locator('.heat canvas').focus();
+    for (const key of ['ArrowRight', 'ArrowRight', 'ArrowDown']) await page.keyboard.press(key);
+    const spoken = page.locator('.heat [aria-live="polite"]');
+    expect(await spoken.innerText()).to.match(/^Layer 2, expert 2: \d\.\d\d × its layer’s mean, about \d+ tokens, on rank \d/);
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab'); // away: what is selected stays
+    expect(await page.locator('.under .details').innerText()).to.match(/^Layer 2, expert 2:/);
+    await page.locator('.heat canvas').focus();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Tab');
+    expect(await page.locator('.under .details').innerText()).to.match(/^Point at an expert/);
+  });
+
+  it('the first stop of the Tab key leads to the content', async () => {
+    const { page } = await open();
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.textContent.trim()')).to.equal('Skip to the content');
+    await page.keyboard.press('Enter');
+    expect(await page.evaluate('document.activeElement.id')).to.equal('main');
+  });
+
+  it('nothing hides at the side of a screen of 360 pixels', async () => {
+    const { page } = await open(LARGE, { viewport: { width: 360, height: 740 } });
+    await page.getByText('step 1,').waitFor();
+    expect(await page.evaluate('document.documentElement.scrollWidth')).to.equal(360);
+    const wide = await page.evaluate(`[...document.querySelectorAll('main *')].filter((element) =>
+      element.getBoundingClientRect().right > 360 && element.closest('.scroll') === null && element.closest('.hidden') === null
+      && !element.matches('.hidden')).map((element) => element.className + element.tagName)`);
+    expect(wide).to.deep.equal([]);
+  });
+
+  for (const colorScheme of ['light', 'dark'] as const) {
+    for (const width of [360, 1280]) {
+      it(`axe finds nothing wrong at ${width} pixels in ${colorScheme} colours`, async () => {
+        const { page, engine } = await open(SMALL, { colorScheme, viewport: { width, height: 900 } });
+        engine.rebalance({ kind: 'failed', error: new EngineError('REBALANCE_FAILED', 'played') });
+        await page.getByText('As a table').click();
+        await page.getByText('experts stay where they are').waitFor();
+        expect(await page.evaluate('document.documentElement.dataset.scheme')).to.equal(colorScheme);
+        expect(await violationsOf(page)).to.deep.equal([]);
+      });
+    }
+  }
+
+  it('whoever looks can choose the colours, which stay', async () => {
+    const { page } = await open(SMALL, { colorScheme: 'light' });
+    const ground = 'getComputedStyle(document.body).backgroundColor';
+    const light = await page.evaluate(ground);
+    await page.getByLabel('Colours').selectOption('dark');
+    expect(await page.evaluate(ground)).not.to.equal(light);
+    await page.reload();
+    await page.locator('[data-figure="output"]').waitFor();
+    expect(await page.evaluate('document.documentElement.dataset.scheme')).to.equal('dark');
+  });
+
+  it('follows the system while nobody chose', async () => {
+    const { page } = await open(SMALL, { colorScheme: 'light' });
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.locator(':root[data-scheme="dark"]').waitFor();
+  });
+
+  it('nothing moves where that is not wanted', async () => {
+    const { page } = await open(SMALL, { reducedMotion: 'reduce' });
+    expect(await page.evaluate('getComputedStyle(document.documentElement).scrollBehavior')).to.equal('auto');
+    expect(await page.evaluate(`getComputedStyle(document.querySelector('.meter > i > i')).transitionDuration`)).to.equal('0s');
+  });
+
+  it('60 × 256 experts are redrawn as three pictures, whatever changed of their load', async () => {
+    // Counts what is drawn on canvases of the map: the one that is shown, and the two that it is made of.
+    const before = `window.drawn = {};
+      for (const name of ['putImageData', 'drawImage', 'fillRect', 'strokeRect', 'fill', 'stroke']) {
+        const draw = CanvasRenderingContext2D.prototype[name];
+        CanvasRenderingContext2D.prototype[name] = function (...args) {
+          if (!this.canvas.closest('.uplot')) drawn[name] = (drawn[name] ?? 0) + 1;
+          return draw.apply(this, args);
+        };
+      }`;
+    const { page, engine } = await open(LARGE, { before });
+    await page.getByText('step 1,').waitFor();
+    await page.evaluate('window.drawn = {}');
+    const numDeltas = 3;
+    for (let i = 0; i < numDeltas; i++) {
+      engine.step({ load_LE: loadOf(60, 256, i) });
+      await page.getByText(`step ${2 + i},`).waitFor();
+    }
+    const drawn = (await page.evaluate('drawn')) as Readonly<Record<string, number>>;
+    expect(drawn).to.have.all.keys('putImageData', 'drawImage');
+    expect(drawn['drawImage']).to.equal(2 * drawn['putImageData']!);
+    // Deltas without a step come between, and the page draws no more often than it hears.
+    expect(drawn['putImageData']).to.be.within(numDeltas, 4 * numDeltas + 8);
+    expect(await page.evaluate(`document.querySelectorAll('.heat *').length`)).to.be.below(100);
+  });
+
+  it('says that it lost the server, and is back when the server is', async () => {
+    const { page, engine, server, url } = await open();
+    const status = page.locator('.status');
+    await status.getByText('Live', { exact: true }).waitFor();
+    await server.close();
+    await status.getByText(/^Disconnected/).waitFor();
+    expect(await status.innerText()).to.match(/again in \d+ s/);
+    expect(await violationsOf(page)).to.deep.equal([]);
+    const [again] = await serve(engine, [], Number(new URL(url).port));
+    try {
+      await status.getByText('Live', { exact: true }).waitFor();
+    } finally {
+      await again.close();
+    }
+  });
+
+  it('asks for the key, which stays in the tab', async () => {
+    const { page } = await open(SMALL, { apiKeys: ['right'] });
+    const input = page.getByLabel('Key', { exact: true });
+    await input.fill('wrong');
+    await input.press('Enter');
+    await page.getByText('The server doesn’t know that key.').waitFor();
+    expect(await violationsOf(page)).to.deep.equal([]);
+    await input.fill('right');
+    await input.press('Enter');
+    await page.locator('[data-figure="output"]').waitFor();
+    expect(await page.evaluate('Object.values(sessionStorage)')).to.deep.equal(['right']);
+    expect(await page.evaluate('Object.values(localStorage)')).not.to.include('right');
+    expect(page.url()).not.to.include('right');
+    await page.reload();
+    await page.locator('[data-figure="output"]').waitFor();
+  });
+});
