@@ -2,7 +2,14 @@ import { expect } from 'chai';
 import type { Browser } from 'playwright-core';
 import { EngineError } from '../../lib/protocol/errors.js';
 import { chromiumPath, launchChromium } from '../kit/browser/chromium.js';
-import { figure, openPage, serve, violationsOf, type OpenedPage, type PageOptions } from '../kit/browser/served_page.js';
+import {
+  figure,
+  openPage,
+  serve,
+  violationsOf,
+  type OpenedPage,
+  type PageOptions,
+} from '../kit/browser/served_page.js';
 import { StagedEngine } from '../kit/server/staged_engine.js';
 
 const NOTICE = chromiumPath() === undefined ? ': SKIPPED, no Chromium is installed here (apt install chromium)' : '';
@@ -10,7 +17,9 @@ const SMALL = { numLayers: 2, numExperts: 8, numRanks: 2, numRedundant: 2 };
 const LARGE = { numLayers: 60, numExperts: 256, numRanks: 8, numRedundant: 16 };
 /** Tokens for the first experts of each layer. */
 const loadOf = (numLayers: number, numExperts: number, step = 1): number[][] =>
-  Array.from({ length: numLayers }, (_, l) => Array.from({ length: numExperts }, (_, e) => (7 * e + 3 * l + step) % 11));
+  Array.from({ length: numLayers }, (_, l) =>
+    Array.from({ length: numExperts }, (_, e) => (7 * e + 3 * l + step) % 11),
+  );
 
 describe(`the live page in Chromium${NOTICE}`, function () {
   this.timeout(60_000);
@@ -31,7 +40,10 @@ describe(`the live page in Chromium${NOTICE}`, function () {
   });
 
   /** With a few steps behind it. */
-  async function open(shape = SMALL, options: PageOptions = {}): Promise<OpenedPage & { readonly engine: StagedEngine }> {
+  async function open(
+    shape = SMALL,
+    options: PageOptions = {},
+  ): Promise<OpenedPage & { readonly engine: StagedEngine }> {
     const engine = new StagedEngine(shape);
     const { numLayers, numExperts } = shape;
     opened = await openPage(browser, engine, options);
@@ -60,13 +72,22 @@ describe(`the live page in Chromium${NOTICE}`, function () {
     expect(await figure(page, 'prompts-more')).to.equal(`${numPromptTokens} so far`);
     expect(await page.locator('[data-rank="1"]').innerText()).to.match(/1\s+5\s+24 %, 240 of 1,000/);
     const name = await page.locator('.lanes').getAttribute('aria-label');
-    expect(name).to.equal('2 steps: 3 generated tokens and 8 prompt tokens, at most 5 on a rank; 2 admitted, 0 gave way');
+    expect(name).to.equal(
+      '2 steps: 3 generated tokens and 8 prompt tokens, at most 5 on a rank; 2 admitted, 0 gave way',
+    );
   });
 
   it('tells of a rank that was lost, and that its experts are on no other rank', async () => {
     const { page, engine } = await open();
     const error = new EngineError('RANK_LOST', 'played');
-    engine.lose({ epoch: 1, lost: [{ rank: 1, error }], abandonedStep: null, numRanksLeft: 1, numRecomputed: 0, numFailed: 0 });
+    engine.lose({
+      epoch: 1,
+      lost: [{ rank: 1, error }],
+      abandonedStep: null,
+      numRanksLeft: 1,
+      numRecomputed: 0,
+      numFailed: 0,
+    });
     await page.getByText('lost rank 1 (RANK_LOST): 1 left').waitFor();
     expect(await page.locator('[data-rank="1"]').innerText()).to.include('lost');
     await page.locator('.heat canvas').focus();
@@ -80,7 +101,9 @@ describe(`the live page in Chromium${NOTICE}`, function () {
     await page.locator('.heat canvas').focus();
     for (const key of ['ArrowRight', 'ArrowRight', 'ArrowDown']) await page.keyboard.press(key);
     const spoken = page.locator('.heat [aria-live="polite"]');
-    expect(await spoken.innerText()).to.match(/^Layer 2, expert 2: \d\.\d\d × its layer’s mean, about \d+ tokens, on rank \d/);
+    expect(await spoken.innerText()).to.match(
+      /^Layer 2, expert 2: \d\.\d\d × its layer’s mean, about \d+ tokens, on rank \d/,
+    );
     await page.keyboard.press('Enter');
     await page.keyboard.press('Tab'); // away: what is selected stays
     expect(await page.locator('.under .details').innerText()).to.match(/^Layer 2, expert 2:/);
@@ -141,7 +164,9 @@ describe(`the live page in Chromium${NOTICE}`, function () {
   it('nothing moves where that is not wanted', async () => {
     const { page } = await open(SMALL, { reducedMotion: 'reduce' });
     expect(await page.evaluate('getComputedStyle(document.documentElement).scrollBehavior')).to.equal('auto');
-    expect(await page.evaluate(`getComputedStyle(document.querySelector('.meter > i > i')).transitionDuration`)).to.equal('0s');
+    expect(
+      await page.evaluate(`getComputedStyle(document.querySelector('.meter > i > i')).transitionDuration`),
+    ).to.equal('0s');
   });
 
   it('60 × 256 experts are redrawn as three pictures, whatever changed of their load', async () => {
@@ -162,11 +187,11 @@ describe(`the live page in Chromium${NOTICE}`, function () {
       engine.step({ load_LE: loadOf(60, 256, i) });
       await page.getByText(`step ${2 + i},`).waitFor();
     }
-    const drawn = (await page.evaluate('drawn')) as Readonly<Record<string, number>>;
+    const drawn = await page.evaluate<{ readonly putImageData: number; readonly drawImage: number }>('drawn');
     expect(drawn).to.have.all.keys('putImageData', 'drawImage');
-    expect(drawn['drawImage']).to.equal(2 * drawn['putImageData']!);
+    expect(drawn.drawImage).to.equal(2 * drawn.putImageData);
     // Deltas without a step come between, and the page draws no more often than it hears.
-    expect(drawn['putImageData']).to.be.within(numDeltas, 4 * numDeltas + 8);
+    expect(drawn.putImageData).to.be.within(numDeltas, 4 * numDeltas + 8);
     expect(await page.evaluate(`document.querySelectorAll('.heat *').length`)).to.be.below(100);
   });
 

@@ -49,7 +49,10 @@ describe(`the prompt box of the live page, over the demo model on two ranks${NOT
   /** The numbers under the tokens. */
   const shown = (page: Page): Promise<string[]> => page.locator('.token .by').allInnerTexts();
   /** First choices of a layer, as the engine has them; the last token was never fed to the model. */
-  const firstsOf = (layer: number): string[] => [...wanted.routedExperts.map((experts) => String(experts[layer]![0])), '·'];
+  const firstsOf = (layer: number): string[] => [
+    ...wanted.routedExperts.map((experts) => String(experts[layer]![0])),
+    '·',
+  ];
 
   it('shows the prompt and every token that comes', async () => {
     const texts = await opened.page.locator('.token .text').allTextContents();
@@ -69,9 +72,9 @@ describe(`the prompt box of the live page, over the demo model on two ranks${NOT
 
   it('tokens of one expert have one colour, and neighbouring experts different ones', async () => {
     const { page } = opened;
-    const colors = (await page.evaluate(
+    const colors = await page.evaluate<[string, string][]>(
       `[...document.querySelectorAll('.token.colored')].map((token) => [token.querySelector('.by').innerText, getComputedStyle(token).backgroundColor])`,
-    )) as [string, string][];
+    );
     expect(colors).to.have.length(numPrompt + wanted.tokenIds.length - 1);
     const ofExpert = new Map(colors);
     for (const [expert, color] of colors) expect(ofExpert.get(expert)).to.equal(color);
@@ -154,7 +157,7 @@ describe(`the prompt box of the live page, over the demo model on two ranks${NOT
   });
 
   it('all of that without a complaint but that of the refused request', () => {
-    const complaints = opened.complaints.filter((text) => !/status of 400/.test(text));
+    const complaints = opened.complaints.filter((text) => !text.includes('status of 400'));
     expect(complaints).to.deep.equal([]);
   });
 });

@@ -28,7 +28,7 @@ interface CompletionChunk {
   readonly choices: readonly {
     readonly text: string;
     readonly finish_reason: string | null;
-    readonly token_ids?: readonly number[] | null;
+    readonly logprobs?: { readonly tokens: readonly string[] } | null;
     readonly routed_experts?: readonly (readonly (readonly number[])[])[] | null;
   }[];
   readonly error?: { readonly message: string };
@@ -44,7 +44,8 @@ export async function* runPrompt(
   let trace = TokenTrace.ofPrompt(names.map(tokenText));
   yield { trace, finishReason: null };
   const sampling = { max_tokens: maxTokens, temperature };
-  const wishes = { stream: true, return_routed_experts: true, return_token_ids: true };
+  // Log-probabilities come with the text of each token; a chunk may have several.
+  const wishes = { stream: true, return_routed_experts: true, logprobs: 0 };
   // Token ids, so that the experts of the prompt belong to the texts above.
   const response = await callServer('v1/completions', call, { model, prompt: tokens, ...sampling, ...wishes });
   for await (const { data } of eventsOf(response)) {
@@ -53,8 +54,19 @@ export async function* runPrompt(
     if (error !== undefined) throw new PageError('REFUSED', error.message);
     const [choice] = choices;
     if (choice === undefined) continue; // usage
-    const { text, token_ids: tokenIds, routed_experts: rows, finish_reason: finishReason } = choice;
-    trace = trace.received({ numTokens: tokenIds?.length ?? 0, text, rows: rows ?? [] });
+    const { text, logprobs, routed_experts: rows, finish_reason: finishReason } = choice;
+    trace = trace.received({ ...splitText(text, logprobs?.tokens ?? []), rows: rows ?? [] });
     yield { trace, finishReason };
   }
+}
+
+/** The text of each of several tokens, which come with their names: where a name isn't what comes next, the token is part of a character, or its text is held back. */
+function splitText(text: string, names: readonly string[]): { readonly texts: readonly string[]; readonly rest: string } {
+  let rest = text;
+  const texts = names.map((name) => {
+    if (!rest.startsWith(name)) return '';
+    rest = rest.slice(name.length);
+    return name;
+  });
+  return { texts, rest };
 }

@@ -1,4 +1,7 @@
-/** Keeps a stream of the server's feed open: again and again, with longer and longer pauses. */
+/**
+ * Keeps a stream of the server's feed open: again and again, with longer and longer pauses.
+ * Why: docs/decisions/page.md#the-page-is-fetched-not-an-eventsource
+ */
 import type { LiveDelta, LiveSnapshot } from '../../server/live/messages.js';
 import { PageError } from './errors.js';
 import { callServer, eventsOf } from './server_calls.js';

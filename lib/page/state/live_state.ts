@@ -1,4 +1,4 @@
-/** What the page knows: a snapshot, and the deltas since then. Pure. */
+/** What the page knows: a snapshot, and the deltas since then. Pure. Why: docs/decisions/page.md#state-without-a-browser */
 import { LIVE_LIMITS, type LiveSnapshot } from '../../server/live/messages.js';
 import { ExpertMap } from './expert_map.js';
 import type { LiveMessage } from './live_client.js';

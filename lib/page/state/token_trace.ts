@@ -11,8 +11,11 @@ export interface TracedToken {
 
 /** What one piece of the stream brings. */
 export interface TraceNews {
-  readonly numTokens: number;
-  readonly text: string;
+  /** Of its tokens; '' where a token is part of a character. */
+  readonly texts: readonly string[];
+  /** Text that belongs to the last token of all: it was held back in case it began a stop string. */
+  readonly rest: string;
+  /** Experts [n][L][K]. */
   readonly rows: readonly (readonly (readonly number[])[])[];
 }
 
@@ -34,15 +37,14 @@ export class TokenTrace {
   }
 
   /**
-   * More of the stream came: so many tokens with their text together, which stands at the last of them, and experts [n][L][K] of the tokens from the last ones that had
-   * some, up to the one before the last token. What the first experts leave out of the prompt was cached. Text without a token goes on with the last one.
+   * More of the stream came: tokens, and experts of tokens from the last one that had some up to the one before the last. What the first experts leave out of the prompt
+   * was cached.
    */
-  received({ numTokens, text, rows }: TraceNews): TokenTrace {
-    const added = Array.from({ length: numTokens }, (_, i) => ({ text: i === numTokens - 1 ? text : '', ...FED_LATER }));
-    const known = numTokens > 0 || text === '' ? this.tokens : continued(this.tokens, text);
-    const tokens = [...known, ...added];
+  received({ texts, rest, rows }: TraceNews): TokenTrace {
+    const added = [...this.tokens, ...texts.map((text) => ({ text, ...FED_LATER }))];
+    const tokens = rest === '' ? added : continued(added, rest);
     if (rows.length === 0) return new TokenTrace(tokens, this.numPrompt, this.nextRouted);
-    const from = this.nextRouted ?? Math.max(this.numPrompt + Math.max(numTokens - 1, 0) - rows.length, 0);
+    const from = this.nextRouted ?? Math.max(this.numPrompt + Math.max(texts.length - 1, 0) - rows.length, 0);
     const routed = tokens.map((token, i) => ({ ...token, experts: rows[i - from] ?? token.experts }));
     return new TokenTrace(routed, this.numPrompt, from + rows.length);
   }
@@ -65,7 +67,7 @@ export class TokenTrace {
   }
 }
 
-/** The last token has more text: what was held back in case it began a stop string. */
+/** The last token has more text. */
 const continued = (tokens: readonly TracedToken[], text: string): readonly TracedToken[] =>
   tokens.map((token, i) => (i < tokens.length - 1 ? token : { ...token, text: token.text + text }));
 

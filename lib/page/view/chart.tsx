@@ -125,6 +125,7 @@ function optionsOf(
   return {
     width: place.clientWidth,
     height: HEIGHT_PX,
+    padding: [10, 12, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, sync: { key: 'seconds' } },
     scales: {

@@ -39,8 +39,7 @@ export function Experts({ state, isDark, selected, choose, trace }: ExpertsProps
         <div class="card">
           <h3>Load by layer and expert</h3>
           <p id="heat-help" class="help">
-            Rows are MoE layers, columns experts, over the last steps. <MarkKey /> Arrow keys move, Enter selects,
-            Escape lets go.
+            A row per MoE layer, a column per expert, over the last steps. <MarkKey /> Arrow keys move, Enter selects.
           </p>
           <HeatMap {...{ map, moeLayers, isDark, selected, choose, cursor, onCursor }} />
           <div class="under">
@@ -61,7 +60,7 @@ export function Experts({ state, isDark, selected, choose, trace }: ExpertsProps
 function MarkKey(): VNode {
   return (
     <>
-      <i class="dot-mark" aria-hidden="true" /> A dot marks experts on several ranks.
+      <i class="dot-mark" aria-hidden="true" /> on several ranks.
     </>
   );
 }

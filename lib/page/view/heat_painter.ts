@@ -1,6 +1,7 @@
 /**
  * Paints the map of experts: three pictures, whatever the number of experts. What marks replicas changes seldom, so it is kept as a picture.
  * Shape suffixes: L MoE layers, E logical experts.
+ * Why: docs/decisions/page.md#the-map-is-three-pictures
  */
 import type { ExpertMap, ExpertPlace } from '../state/expert_map.js';
 import { loadColors } from '../state/palette.js';

@@ -61,7 +61,7 @@ export function Prompt({ state, setTrace, ...choice }: PromptProps): VNode {
         >
           <label class="grow">
             Text to continue
-            <textarea rows={2} value={prompt} required onInput={(event) => setPrompt(event.currentTarget.value)} />
+            <textarea rows={1} value={prompt} required onInput={(event) => setPrompt(event.currentTarget.value)} />
           </label>
           <label>
             Tokens

@@ -111,8 +111,8 @@ export function Legend({ trace, layer, selected, choose, moeLayers }: TokensProp
           aria-pressed={isSelected(expert)}
           onClick={() => choose(isSelected(expert) ? null : { layer, expert })}
         >
-          <span class="hidden">Expert</span> <b>{expert}</b> <span class="hidden">is the first of</span> {count(numTokens)}{' '}
-          <span class="hidden">{numTokens === 1 ? 'token' : 'tokens'}</span>
+          <span class="hidden">Expert</span> <b>{expert}</b> <span class="hidden">is the first of</span>{' '}
+          {count(numTokens)} <span class="hidden">{numTokens === 1 ? 'token' : 'tokens'}</span>
         </button>
       ))}
       {selected !== null && (

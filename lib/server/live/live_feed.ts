@@ -103,7 +103,7 @@ export class LiveFeed implements EngineObserver {
       model: this.model(stats),
       now: this.now(stats, nowMs),
       seconds: this.seconds.ended.items,
-      steps: this.log.steps.items,
+      steps: this.log.after(0),
       events: this.events.items,
       load: loadPicture(stats.windowLoad),
       placement: placementPicture(this.engine.placement, stats.lostRanks),
@@ -128,13 +128,13 @@ export class LiveFeed implements EngineObserver {
     const delta: LiveDelta = {
       now: this.now(stats, nowMs),
       seconds: this.seconds.ended.after(told.numSeconds),
-      steps: this.log.steps.after(told.numSteps),
+      steps: this.log.after(told.numSteps),
       events: this.events.after(told.numEvents),
       ...(stats.numSteps !== told.loadStep && { load: loadPicture(stats.windowLoad) }),
       ...(placement !== told.placement && { placement: placementPicture(engine.placement, stats.lostRanks) }),
       ...(traffic !== null && { traffic }),
     };
-    const [numSeconds, numSteps, numEvents] = [this.seconds.ended.count, this.log.steps.count, this.events.count];
+    const [numSeconds, numSteps, numEvents] = [this.seconds.ended.count, this.log.count, this.events.count];
     this.told = { numSeconds, numSteps, numEvents, loadStep: stats.numSteps, placement };
     return delta;
   }

@@ -1,4 +1,7 @@
-/** The live page's files, as the build left them beside the compiled server. */
+/**
+ * The live page's files, as the build left them beside the compiled server.
+ * Why: docs/decisions/page.md#names-of-files-stay-the-same
+ */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { InternalError } from '../../../base/coded_error.js';

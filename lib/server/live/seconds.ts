@@ -50,11 +50,12 @@ export class Seconds {
       for (const output of result?.outputs ?? []) if (output.tokenId !== null) this.numOutputTokens++;
     }
     const numLeft = results.filter((result) => result !== null).length;
-    for (const [layer, load_R] of rankLoad_LR.entries()) {
+    for (let layer = 0; layer < rankLoad_LR.length; layer++) {
+      const load_R = rankLoad_LR[layer]!;
       let [sum, max] = [0, 0];
-      for (const load of load_R) {
-        sum += load;
-        if (load > max) max = load;
+      for (let rank = 0; rank < load_R.length; rank++) {
+        sum += load_R[rank]!;
+        max = Math.max(max, load_R[rank]!);
       }
       this.meanLoad_L[layer]! += sum / numLeft;
       this.maxLoad_L[layer]! += max;

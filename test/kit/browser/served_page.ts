@@ -26,7 +26,11 @@ export interface OpenedPage {
 }
 
 /** Serves an engine; `port` 0: any. */
-export async function serve(engine: ServedEngine, apiKeys: readonly string[] = [], port = 0): Promise<[HttpServer, string]> {
+export async function serve(
+  engine: ServedEngine,
+  apiKeys: readonly string[] = [],
+  port = 0,
+): Promise<[HttpServer, string]> {
   const config = await loadConfig({ base: { model: DEMO_MODEL, server: { port } } });
   const server = await createServer(engine, { config, apiKeys });
   return [server, await server.listen()];

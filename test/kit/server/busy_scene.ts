@@ -1,6 +1,9 @@
 /** Five minutes of a busy server, staged: for pictures of the live page, and to look at it. All numbers come from a seed. */
 import { uniform } from '../../../base/philox.js';
-import { StagedEngine, type StagedShape } from './staged_engine.js';
+import { DEMO_MODEL } from '../../../lib/config/package_files.js';
+import { loadTokenizer } from '../../../lib/tokenizer/tokenizer.js';
+import { finishedEvent, type Play } from './played_engine.js';
+import { StagedEngine, type StagedRequests, type StagedShape } from './staged_engine.js';
 
 /** What time it is, for everybody in this process; a scene is staged before its picture is taken. */
 export class StagedClock {
@@ -9,6 +12,11 @@ export class StagedClock {
 
   constructor() {
     performance.now = () => this.real() + this.skewMs;
+  }
+
+  /** How far this clock is behind the system's. */
+  get behindMs(): number {
+    return -this.skewMs;
   }
 
   advance(ms: number): void {
@@ -56,7 +64,7 @@ export class BusyScene {
     const [prefill_R, decode_R, admitted_R] = [zero(), zero(), zero()];
     if (random() < arrivals) {
       const sequence = this.nextSequence++;
-      const numPromptTokens = 24 + Math.floor(400 * random() ** 3);
+      const numPromptTokens = 24 + Math.floor(180 * random() ** 2);
       const rank = sequence % numRanks;
       engine.tell({ kind: 'queued', sequence, id: null, numPromptTokens, maxNewTokens: 128 });
       clock?.advance(2 + 30 * random() ** 4);
@@ -107,4 +115,31 @@ export class BusyScene {
       return weights_E.map((weight) => Math.round((numTokens * 6 * weight) / total));
     });
   }
+}
+
+/** So that tokens come one by one. */
+const TOKEN_MS = 15;
+
+const STORY =
+  'Once upon a time, in a small town by the river, there was a clockmaker who could hear which wheel was tired.\nShe never said so.';
+
+/** Requests that continue with one story, of whose tokens each has experts that depend on it alone. */
+export async function stagedRequests({ numLayers, numExperts }: StagedShape): Promise<StagedRequests> {
+  const tokenizer = (await loadTokenizer(DEMO_MODEL))!;
+  const story = tokenizer.encode(STORY);
+  const expertsOf = (tokenId: number): number[][] =>
+    Array.from({ length: numLayers }, (_, layer) =>
+      Array.from({ length: 6 }, (_, k) => Math.floor(numExperts * uniform(tokenId, layer, k) ** 2)),
+    );
+  const play: Play = async function* ({ promptTokenIds, maxNewTokens }) {
+    let fed = Array.from(promptTokenIds, expertsOf);
+    const logprobs = { logprob: -1, rank: 1, top: [] };
+    for (const tokenId of story.slice(promptTokenIds.length, promptTokenIds.length + maxNewTokens)) {
+      yield { kind: 'token', tokenId, text: tokenizer.decode([tokenId]), logprobs, routedExperts: fed };
+      fed = [expertsOf(tokenId)];
+      await new Promise((resolve) => setTimeout(resolve, TOKEN_MS));
+    }
+    yield finishedEvent();
+  };
+  return { play, tokenizer };
 }

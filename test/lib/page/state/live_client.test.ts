@@ -88,7 +88,9 @@ describe('the page’s connection', () => {
   it('what isn’t the feed is told as such', async () => {
     const broken = ({ signal }: RequestInit): Response => streamOf(['event: snapshot\ndata: {\n\n'], false, signal);
     const { connections } = await followed([broken], 'lost');
-    expect(connections.find(({ kind }) => kind === 'lost')).to.include({ reason: 'the server sent what isn’t its feed' });
+    expect(connections.find(({ kind }) => kind === 'lost')).to.include({
+      reason: 'the server sent what isn’t its feed',
+    });
   });
 
   it('pauses grow twofold up to the longest, and differ by a fifth', () => {

@@ -1,5 +1,12 @@
 import { expect } from 'chai';
-import { hueOf, inkOn, loadColors, luminanceOf, sequentialColor, type Rgb } from '../../../../lib/page/state/palette.js';
+import {
+  hueOf,
+  inkOn,
+  loadColors,
+  luminanceOf,
+  sequentialColor,
+  type Rgb,
+} from '../../../../lib/page/state/palette.js';
 
 const SHARES = Array.from({ length: 101 }, (_, i) => i / 100);
 
@@ -30,7 +37,10 @@ describe('colours of numbers', () => {
     it(`a byte of the map has the colour of the share that it is the root of, on a ${ground} ground`, () => {
       const table = loadColors(isDark);
       for (const byte of [0, 1, 128, 255]) {
-        expect([...table.slice(4 * byte, 4 * byte + 4)]).to.deep.equal([...sequentialColor((byte / 255) ** 2, isDark), 255]);
+        expect([...table.slice(4 * byte, 4 * byte + 4)]).to.deep.equal([
+          ...sequentialColor((byte / 255) ** 2, isDark),
+          255,
+        ]);
       }
     });
   }

@@ -12,14 +12,15 @@ const row = (a: number, b: number): number[][] => [
 /** A server that tokenizes to these names and streams these chunks. */
 function played(names: readonly string[], chunks: readonly object[]): typeof fetch {
   return (path) => {
-    if (path === 'tokenize') return Promise.resolve(Response.json({ tokens: names.map((_, i) => i), token_strs: names }));
+    if (path === 'tokenize')
+      return Promise.resolve(Response.json({ tokens: names.map((_, i) => i), token_strs: names }));
     const frames = [...chunks.map((chunk) => JSON.stringify(chunk)), '[DONE]'].map((data) => `data: ${data}\n\n`);
     return Promise.resolve(new Response(frames.join('')));
   };
 }
 
-const choice = (text: string, rows: number[][][], finish: string | null = null, tokenIds: number[] = [1]): object => ({
-  choices: [{ text, finish_reason: finish, routed_experts: rows, token_ids: tokenIds }],
+const choice = (text: string, rows: number[][][], finish: string | null = null, names = [text]): object => ({
+  choices: [{ text, finish_reason: finish, routed_experts: rows, logprobs: { tokens: names } }],
 });
 
 async function run(names: readonly string[], chunks: readonly object[]): Promise<PromptRun> {
@@ -40,13 +41,25 @@ describe('tokens and their experts', () => {
   });
 
   it('a prompt whose beginning is cached has experts from there on', async () => {
-    expect(firsts(await run(['A', 'B', 'C'], [choice('d', [row(5, 5)])]))).to.deep.equal([undefined, undefined, 5, undefined]);
+    expect(firsts(await run(['A', 'B', 'C'], [choice('d', [row(5, 5)])]))).to.deep.equal([
+      undefined,
+      undefined,
+      5,
+      undefined,
+    ]);
   });
 
-  it('several tokens of one chunk are several tokens, with the text at the last', async () => {
-    const done = await run(['A'], [choice('é', [row(1, 1), row(2, 2)], null, [7, 8])]);
-    expect(done.trace.tokens.map(({ text }) => text)).to.deep.equal(['A', '', 'é']);
+  it('several tokens of one chunk have the texts of their names', async () => {
+    const done = await run(['A'], [choice(' b c', [row(1, 1), row(2, 2)], null, [' b', ' c'])]);
+    expect(done.trace.tokens.map(({ text }) => text)).to.deep.equal(['A', ' b', ' c']);
     expect(firsts(done)).to.deep.equal([1, 2, undefined]);
+  });
+
+  it('a character of several tokens stands with the last of them', async () => {
+    const names = ['bytes:\\xc3', 'bytes:\\xa9', '!'];
+    const done = await run(['A'], [choice('é!', [row(1, 1), row(2, 2), row(3, 3)], null, names)]);
+    expect(done.trace.tokens.map(({ text }) => text).join('')).to.equal('Aé!');
+    expect(firsts(done)).to.deep.equal([1, 2, 3, undefined]);
   });
 
   it('text without a token goes on with the last one', async () => {
@@ -61,7 +74,7 @@ describe('tokens and their experts', () => {
 
   it('counts first choices by expert, and tokens that took one at all', () => {
     const trace = TokenTrace.ofPrompt(['a', 'b', 'c']).received({
-      ...{ numTokens: 1, text: 'd' },
+      ...{ texts: ['d'], rest: '' },
       rows: [row(4, 0), row(2, 1), row(4, 2)],
     });
     expect(trace.firstChoices(0)).to.deep.equal([

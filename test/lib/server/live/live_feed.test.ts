@@ -173,7 +173,14 @@ describe('the feed of the live page', () => {
     expect(feed.delta().placement).to.include({ version: 1 });
     expect(feed.delta().placement).to.equal(undefined);
     const error = new EngineError('RANK_LOST', 'rank 1 ended; /a/path/of/the/head');
-    engine.lose({ epoch: 1, lost: [{ rank: 1, error }], abandonedStep: null, numRanksLeft: 1, numRecomputed: 2, numFailed: 0 });
+    engine.lose({
+      epoch: 1,
+      lost: [{ rank: 1, error }],
+      abandonedStep: null,
+      numRanksLeft: 1,
+      numRecomputed: 2,
+      numFailed: 0,
+    });
     const { placement, events, now } = feed.delta();
     expect(placement!.lostRanks).to.deep.equal([1]);
     expect(now.ranks.map(({ isLost }) => isLost)).to.deep.equal([false, true]);
@@ -199,7 +206,12 @@ describe('the feed of the live page', () => {
       ],
     });
     time.nowMs += 500;
-    expect(feed.delta().traffic!.dispatch_RR.flat().every((rate) => rate === 0)).to.equal(true);
+    expect(
+      feed
+        .delta()
+        .traffic!.dispatch_RR.flat()
+        .every((rate) => rate === 0),
+    ).to.equal(true);
     time.nowMs += 500;
     expect(feed.delta().traffic, 'still nothing').to.equal(undefined);
   });

@@ -40,7 +40,11 @@ describe('the stream of the live page', () => {
     mock.timers.enable({ apis: ['setInterval'] });
     try {
       const made: string[] = [];
-      const feed = { start: () => made.push('start'), snapshot: () => made.push('snapshot'), delta: () => made.push('delta') };
+      const feed = {
+        start: () => made.push('start'),
+        snapshot: () => made.push('snapshot'),
+        delta: () => made.push('delta'),
+      };
       const stream = new LiveStream(feed as unknown as LiveFeed, { intervalMs: 500 });
       mock.timers.tick(5000);
       const events = stream.open()!;
