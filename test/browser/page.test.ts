@@ -135,7 +135,7 @@ describe(`the live page in Chromium${NOTICE}`, function () {
     for (const width of [360, 1280]) {
       it(`axe finds nothing wrong at ${width} pixels in ${colorScheme} colours`, async () => {
         const { page, engine } = await open(SMALL, { colorScheme, viewport: { width, height: 900 } });
-        engine.rebalance({ kind: 'failed', error: new EngineError('REBALANCE_FAILED', 'played') });
+        engine.rebalanced({ kind: 'failed', error: new EngineError('REBALANCE_FAILED', 'played') });
         await page.getByText('As a table').click();
         await page.getByText('experts stay where they are').waitFor();
         expect(await page.evaluate('document.documentElement.dataset.scheme')).to.equal(colorScheme);

@@ -168,7 +168,7 @@ export class StagedEngine implements ServedEngine {
   }
 
   /** Experts move. */
-  rebalance(event: RebalanceEvent): void {
+  rebalanced(event: RebalanceEvent): void {
     this.watchers.rebalance(event);
   }
 

@@ -137,7 +137,7 @@ describe('the feed of the live page', () => {
     const { engine, feed, time } = followed();
     for (let i = 0; i < 3 * LIVE_LIMITS.numSeconds; i++) {
       engine.step({ decode_R: [1, 0] });
-      engine.rebalance({ kind: 'failed', error: new EngineError('REBALANCE_FAILED', 'played') });
+      engine.rebalanced({ kind: 'failed', error: new EngineError('REBALANCE_FAILED', 'played') });
       time.nowMs += 1000;
     }
     time.nowMs += 1e9; // and a long time in which nothing happens
