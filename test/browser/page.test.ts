@@ -63,14 +63,17 @@ describe(`the live page in Chromium${NOTICE}`, function () {
 
   it('shows the numbers of the server', async () => {
     const { page, engine } = await open();
-    engine.load = engine.loadOf(3, (rank) => ({ numRunning: 4 + rank, numUsedBlocks: 120 * (1 + rank) }));
+    engine.counts = { ...engine.counts, numPrefixQueries: 200, numPrefixHits: 50 };
+    engine.load = engine.loadOf(3, (rank) => ({
+      ...{ numRunning: 4 + rank, numUsedBlocks: 120 * (1 + rank), numCachedBlocks: 17 * rank },
+    }));
     await page.getByText('3 waiting').waitFor();
     expect(await figure(page, 'running')).to.equal('9');
     expect(await figure(page, 'kv')).to.equal('24 %');
     const { numOutputTokens, numPromptTokens } = engine.stats();
     expect(await figure(page, 'output-more')).to.equal(`${numOutputTokens} so far`);
-    expect(await figure(page, 'prompts-more')).to.equal(`${numPromptTokens} so far`);
-    expect(await page.locator('[data-rank="1"]').innerText()).to.match(/1\s+5\s+24 %, 240 of 1,000/);
+    expect(await figure(page, 'prompts-more')).to.equal(`${numPromptTokens} so far, 25 % cached`);
+    expect(await page.locator('[data-rank="1"]').innerText()).to.match(/1\s+5\s+24 %, 240 of 1,000, 17 cached/);
     const name = await page.locator('.lanes').getAttribute('aria-label');
     expect(name).to.equal(
       '2 steps: 3 generated tokens and 8 prompt tokens, at most 5 on a rank; 2 admitted, 0 gave way',
@@ -135,7 +138,7 @@ describe(`the live page in Chromium${NOTICE}`, function () {
     for (const width of [360, 1280]) {
       it(`axe finds nothing wrong at ${width} pixels in ${colorScheme} colours`, async () => {
         const { page, engine } = await open(SMALL, { colorScheme, viewport: { width, height: 900 } });
-        engine.rebalanced({ kind: 'failed', error: new EngineError('REBALANCE_FAILED', 'played') });
+        engine.moveExperts({ kind: 'failed', error: new EngineError('REBALANCE_FAILED', 'played') });
         await page.getByText('As a table').click();
         await page.getByText('experts stay where they are').waitFor();
         expect(await page.evaluate('document.documentElement.dataset.scheme')).to.equal(colorScheme);

@@ -61,7 +61,10 @@ export async function* runPrompt(
 }
 
 /** The text of each of several tokens, which come with their names: where a name isn't what comes next, the token is part of a character, or its text is held back. */
-function splitText(text: string, names: readonly string[]): { readonly texts: readonly string[]; readonly rest: string } {
+function splitText(
+  text: string,
+  names: readonly string[],
+): { readonly texts: readonly string[]; readonly rest: string } {
   let rest = text;
   const texts = names.map((name) => {
     if (!rest.startsWith(name)) return '';

@@ -13,6 +13,7 @@ export function Figures({ state }: { readonly state: LiveState }): VNode {
   const numRunning = now.ranks.reduce((sum, rank) => sum + rank.numRunning, 0);
   const kvUse = Math.max(...now.ranks.map(({ numUsedBlocks, numKvBlocks }) => numUsedBlocks / numKvBlocks));
   const balance = seconds.findLast((second) => second.balance !== null)?.balance ?? null;
+  const hits = now.numPrefixHits === 0 ? '' : `, ${percent(now.numPrefixHits / now.numPrefixQueries)} cached`;
   const lost = now.ranks.filter(({ isLost }) => isLost).length;
   return (
     <section aria-label="Now">
@@ -20,7 +21,7 @@ export function Figures({ state }: { readonly state: LiveState }): VNode {
         <Figure id="output" name="Output" unit="tokens/s" more={`${count(now.numOutputTokens)} so far`}>
           {rate(meanOf(seconds, ({ numOutputTokens }) => numOutputTokens))}
         </Figure>
-        <Figure id="prompts" name="Prompts" unit="tokens/s" more={`${count(now.numPromptTokens)} so far`}>
+        <Figure id="prompts" name="Prompts" unit="tokens/s" more={`${count(now.numPromptTokens)} so far${hits}`}>
           {rate(meanOf(seconds, ({ numPromptTokens }) => numPromptTokens))}
         </Figure>
         <Figure id="ttft" name="First token" unit="p50" more={`p99 ${duration(now.ttftMs?.p99)}`}>

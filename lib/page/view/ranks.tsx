@@ -54,7 +54,7 @@ function RankTable({ ranks }: { readonly ranks: readonly LiveRank[] }): VNode {
         </tr>
       </thead>
       <tbody>
-        {ranks.map(({ rank, isLost, numRunning, numUsedBlocks, numKvBlocks }) => (
+        {ranks.map(({ rank, isLost, numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks }) => (
           <tr key={rank} data-rank={rank}>
             <th scope="row">{rank}</th>
             <td class="number">{isLost ? 'lost' : count(numRunning)}</td>
@@ -62,7 +62,10 @@ function RankTable({ ranks }: { readonly ranks: readonly LiveRank[] }): VNode {
               {isLost ? (
                 ''
               ) : (
-                <Meter share={numUsedBlocks / numKvBlocks} text={`${count(numUsedBlocks)} of ${count(numKvBlocks)}`} />
+                <Meter
+                  share={numUsedBlocks / numKvBlocks}
+                  text={blocksText(numUsedBlocks, numCachedBlocks, numKvBlocks)}
+                />
               )}
             </td>
           </tr>
@@ -70,6 +73,11 @@ function RankTable({ ranks }: { readonly ranks: readonly LiveRank[] }): VNode {
       </tbody>
     </table>
   );
+}
+
+function blocksText(numUsed: number, numCached: number, numAll: number): string {
+  const cached = numCached === 0 ? '' : `, ${count(numCached)} cached`;
+  return `${count(numUsed)} of ${count(numAll)}${cached}`;
 }
 
 function Meter({ share, text }: { readonly share: number; readonly text: string }): VNode {

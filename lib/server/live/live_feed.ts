@@ -165,15 +165,18 @@ export class LiveFeed implements EngineObserver {
   private now(stats: EngineStats, nowMs: number): LiveNow {
     const { load, limits, placement } = this.engine;
     const { numSteps, numPromptTokens, numOutputTokens, numPreempted, numDegradedTokens } = stats;
-    const lost = { isLost: true, numRunning: 0, numUsedBlocks: 0, numKvBlocks: limits.numKvBlocks };
+    const { numPrefixQueries, numPrefixHits } = stats;
+    const nothing = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numKvBlocks: limits.numKvBlocks };
     const ranks = Array.from({ length: placement.numRanks }, (_, rank) => {
       const use = load.ranks.find((each) => each.rank === rank);
-      return use === undefined ? { rank, ...lost } : { ...use, isLost: false };
+      const { numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks } = use ?? nothing;
+      return { rank, isLost: use === undefined, numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks };
     });
     return {
       ...{ atMs: Math.round(nowMs), numWaiting: load.numWaiting, ranks },
       ...{ ttftMs: this.requests.ttft.percentiles(nowMs), itlMs: this.requests.itl.percentiles(nowMs) },
       ...{ numSteps, numPromptTokens, numOutputTokens, numPreempted, numDegradedTokens },
+      ...{ numPrefixQueries, numPrefixHits },
     };
   }
 }

@@ -26,7 +26,8 @@ export const livePart: ServerPart = (app, { engine, config, modelName, draining 
     close();
     done();
   });
-  app.get('/live/events', (_request, reply) => {
+  // Without HEAD, which would watch and never end.
+  app.get('/live/events', { exposeHeadRoute: false }, (_request, reply) => {
     const events = stream.open();
     if (events === null) {
       if (draining.aborted) throw new ApiError('DRAINING', 'the server ends; watch another one');

@@ -62,7 +62,9 @@ export interface LiveRank {
   readonly rank: number;
   readonly isLost: boolean;
   readonly numRunning: number;
+  /** KV blocks that sequences hold, and those that hold prefixes for later ones. */
   readonly numUsedBlocks: number;
+  readonly numCachedBlocks: number;
   readonly numKvBlocks: number;
 }
 
@@ -79,6 +81,9 @@ export interface LiveNow {
   readonly numPromptTokens: number;
   readonly numOutputTokens: number;
   readonly numPreempted: number;
+  /** Prompt tokens that were looked up in the prefix cache, and those of them that it held. */
+  readonly numPrefixQueries: number;
+  readonly numPrefixHits: number;
   readonly numDegradedTokens: number;
 }
 

@@ -10,7 +10,8 @@ import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import { StatsCollector } from '../../../lib/head/observing/stats.js';
 import { observedStep } from '../../../lib/head/observing/step_observer.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
-import type { SchedulerLoad } from '../../../lib/head/scheduling/scheduler.js';
+import type { SchedulerCounts } from '../../../lib/head/scheduling/scheduler.js';
+import { loadOf, type RankUse, type SchedulerLoad } from '../../../lib/head/scheduling/scheduler_load.js';
 import type { Loss } from '../../../lib/head/step_loop.js';
 import { Watchers, type EngineObserver } from '../../../lib/head/watchers.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
@@ -76,6 +77,10 @@ export class StagedEngine implements ServedEngine {
   private readonly window: LoadWindow;
   private readonly collector: StatsCollector;
   private readonly watchers = new Watchers();
+  /** May be set: what the scheduler counts. */
+  counts: SchedulerCounts = {
+    ...{ numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 },
+  };
   private numSteps = 0;
   private readonly watching = new Set<EngineObserver>();
   private readonly bytes_RR: number[][];
@@ -105,7 +110,7 @@ export class StagedEngine implements ServedEngine {
   }
 
   stats(): EngineStats {
-    return { ...this.collector.stats(), numPreempted: 0, numSharedTokens: 0, rebalancing: null };
+    return { ...this.collector.stats(), ...this.counts, rebalancing: null };
   }
 
   watch(observer: EngineObserver): () => void {
@@ -121,13 +126,17 @@ export class StagedEngine implements ServedEngine {
     return replay(this.play(request, signal));
   }
 
-  /** What waits and what ranks that are left hold. */
+  /** What waits and what ranks that are left hold; blocks are cached as a test says. */
   loadOf(
     numWaiting: number,
-    of: (rank: number) => { readonly numRunning: number; readonly numUsedBlocks: number },
+    of: (rank: number) => Pick<RankUse, 'numRunning' | 'numUsedBlocks'> & Partial<RankUse>,
   ): SchedulerLoad {
     const ranks = [...Array(this.shape.numRanks).keys()].filter((rank) => !this.lost.has(rank));
-    return { numWaiting, ranks: ranks.map((rank) => ({ rank, numKvBlocks: this.limits.numKvBlocks, ...of(rank) })) };
+    const idle = { numKvBlocks: this.limits.numKvBlocks, numCachedBlocks: 0, numPrefillTokens: 0 };
+    return loadOf(
+      numWaiting,
+      ranks.map((rank) => ({ rank, ...idle, ...of(rank) })),
+    );
   }
 
   /** A step that counts. */
@@ -168,7 +177,7 @@ export class StagedEngine implements ServedEngine {
   }
 
   /** Experts move. */
-  rebalanced(event: RebalanceEvent): void {
+  moveExperts(event: RebalanceEvent): void {
     this.watchers.rebalance(event);
   }
 

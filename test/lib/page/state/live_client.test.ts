@@ -21,6 +21,7 @@ async function followed(
   last: Connection['kind'],
   times = 1,
   key: string | null = null,
+  silenceMs = 60_000,
 ): Promise<{ connections: Connection[]; messages: LiveMessage[]; sent: RequestInit[] }> {
   const [connections, messages, sent]: [Connection[], LiveMessage[], RequestInit[]] = [[], [], []];
   let client: LiveClient | undefined;
@@ -39,7 +40,7 @@ async function followed(
       onMessage: (message) => messages.push(message),
       firstPauseMs: 1,
       maxPauseMs: 2,
-      silenceMs: 50,
+      silenceMs,
     });
     client.start();
   });
@@ -64,7 +65,7 @@ describe('the page’s connection', () => {
   });
 
   it('gives up a stream that is silent', async () => {
-    const { connections } = await followed([({ signal }) => streamOf([SNAPSHOT], false, signal)], 'lost');
+    const { connections } = await followed([({ signal }) => streamOf([SNAPSHOT], false, signal)], 'lost', 1, null, 50);
     expect(connections.at(-2)).to.include({ kind: 'lost', reason: 'the server went silent' });
   });
 

@@ -49,6 +49,12 @@ describe('the page over HTTP', () => {
     await server.close();
   });
 
+  it('a request for the head of the events doesn’t watch', async () => {
+    const { server } = await served();
+    expect((await server.app.inject({ method: 'HEAD', url: '/live/events' })).statusCode).to.equal(405);
+    await server.close();
+  });
+
   it('a drain ends the stream, and the server follows its engine no more', async () => {
     const { server, engine } = await served();
     const url = await server.listen();
