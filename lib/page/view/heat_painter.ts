@@ -85,7 +85,7 @@ export class HeatPainter {
     if (cell.width >= 7) for (let e = 1; e < map.numExperts; e++) context.fillRect(Math.round(e * w), 0, 1, height);
     if (cell.height >= 7) for (let l = 1; l < map.numLayers; l++) context.fillRect(0, Math.round(l * h), width, 1);
     const [dots, crosses] = [new Path2D(), new Path2D()];
-    const radius = Math.max(Math.min(w, h) * 0.16, 0.8 * scale);
+    const radius = Math.max(Math.min(w, h) * 0.16, 1.2 * scale);
     for (let layer = 0; layer < map.numLayers; layer++) {
       for (let expert = 0; expert < map.numExperts; expert++) {
         const numReplicas = map.ranksOf({ layer, expert }).length;
