@@ -214,6 +214,18 @@ describe(`the live page in Chromium${NOTICE}`, function () {
     }
   });
 
+  it('doesn’t watch while nobody sees it', async () => {
+    const { page } = await open();
+    const status = page.locator('.status');
+    const hide = (isHidden: boolean): Promise<unknown> =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { configurable: true, value: ${isHidden} });
+        document.dispatchEvent(new Event('visibilitychange'))`);
+    await hide(true);
+    await status.getByText('Paused', { exact: true }).waitFor();
+    await hide(false);
+    await status.getByText('Live', { exact: true }).waitFor();
+  });
+
   it('asks for the key, which stays in the tab', async () => {
     const { page } = await open(SMALL, { apiKeys: ['right'] });
     const input = page.getByLabel('Key', { exact: true });
