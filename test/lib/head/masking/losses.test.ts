@@ -159,7 +159,8 @@ for (const mla of ['absorbed', 'auto'] as const) {
           expect(await batch(local)).to.deep.equal(undisturbed);
           expect(lostOf(local)).to.deep.equal([[2]]);
           const { message } = local.losses[0]!.lost[0]!.error;
-          expect(message).to.match(/^RANK_LOST: rank 2 .* of layer 1.*, says rank 0 in step 4;/);
+          // Rank 2 may be at step 4 already, while rank 0 waits for the last of its rows of step 3.
+          expect(message).to.match(/^RANK_LOST: rank 2 .* of layer \d.*, says rank 0 in step [34];/);
         });
       }
     });
