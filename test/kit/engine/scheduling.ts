@@ -65,7 +65,15 @@ export const shapesOf = ({ parts }: ScheduledPlan): [number, number, number, boo
 
 /** A rank with so many sequences, nothing else, and room. */
 export const place = (rank: number, numSequences: number, rest: Partial<Place> = {}): Place => ({
-  ...{ rank, numSequences, numFreeBlocks: 9, numCachedTokens: 0, numIdleTokens: 0, numPrefillTokens: 0, numKvTokens: 0 },
+  ...{
+    rank,
+    numSequences,
+    numFreeBlocks: 9,
+    numCachedTokens: 0,
+    numIdleTokens: 0,
+    numPrefillTokens: 0,
+    numKvTokens: 0,
+  },
   ...rest,
 });
 

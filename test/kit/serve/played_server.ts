@@ -107,8 +107,10 @@ function tokenize(
 
 async function perform(part: Part, asked: Asked, response: ServerResponse): Promise<void> {
   switch (part.kind) {
-    case 'status':
-      { json(response, part.status, { error: { message: part.message, type: 'x', code: part.status } }); return; }
+    case 'status': {
+      json(response, part.status, { error: { message: part.message, type: 'x', code: part.status } });
+      return;
+    }
     case 'raw':
       response.writeHead(200, { 'content-type': part.type }).end(part.text);
       return;
