@@ -29,35 +29,79 @@ const BAD = [
 describe(`${NUM_CLIENTS} clients at once for ${NUM_SECONDS} s`, function () {
   this.timeout(60_000 + 2000 * NUM_SECONDS);
 
-  it('get the tokens that they would get alone, no error but their own, and leave nothing behind', async () => {
-    const job = await ServedJob.start({ model: DEMO_MODEL, ranks: 2 });
-    const warnings: Error[] = [];
-    const onWarning = (warning: Error): void => void warnings.push(warning);
-    process.on('warning', onWarning);
-    try {
-      const expected = new Map<string, readonly number[]>();
-      for (const prompt of PROMPTS)
-        expected.set(prompt, (await job.generate(prompt, MAX_TOKENS, { ignoreEos: true })).tokenIds);
-      const end = performance.now() + 1000 * NUM_SECONDS;
-      const counts = { whole: 0, streamed: 0, abandoned: 0, refused: 0 };
-      const clients = Array.from({ length: NUM_CLIENTS }, async (_, i) => {
-        const client = new Client(job.url, randomFrom(100 + i), expected);
-        while (performance.now() < end) counts[await client.once()]++;
-      });
-      const heapBytes = IS_LONG ? await heapAfter(NUM_SECONDS / 3) : 0;
-      await Promise.all(clients);
-      await job.until(({ numRunning }) => numRunning === 0);
-      job.expectIdle();
-      if (IS_LONG) expect((await heapAfter(0)) - heapBytes, JSON.stringify(counts)).to.be.below(MAX_GROWTH_BYTES);
-      for (const [kind, count] of Object.entries(counts)) expect(count, kind).to.be.above(0);
-      expect(await job.server.drain()).to.equal(0);
-      expect(warnings).to.deep.equal([]);
-    } finally {
-      process.off('warning', onWarning);
-      await job.close();
-    }
-  });
+  it('get the tokens that they would get alone, no error but their own, and leave nothing behind', () =>
+    serveAll(SCENES.plain));
+
+  it('get the same tokens while ranks are lost whose experts others have too', () => serveAll(SCENES.losses));
+
+  it('get the same tokens with hardly room for them, while experts move', () => serveAll(SCENES.tight));
 });
+
+interface Scene {
+  readonly ranks: number;
+  readonly set: readonly string[];
+  /** Ranks that are killed, one after the other. */
+  readonly killed: readonly number[];
+}
+
+const SCENES: Readonly<Record<'plain' | 'losses' | 'tight', Scene>> = {
+  plain: { ranks: 2, set: [], killed: [] },
+  losses: {
+    ranks: 3,
+    set: ['comm.on_peer_loss=mask', 'comm.reduce=source', 'experts.num_redundant_experts=64'],
+    killed: [2, 0],
+  },
+  tight: {
+    ranks: 2,
+    set: [
+      ...['comm.reduce=source', 'engine.num_kv_blocks=12', 'engine.block_size=4', 'engine.max_num_batched_tokens=8'],
+      ...[
+        'engine.max_num_seqs=8',
+        'engine.scheduling=lpm',
+        'load_balance.enabled=true',
+        'load_balance.step_interval=16',
+      ],
+      ...['load_balance.min_gain=0', 'load_balance.cool_down=0'],
+    ],
+    killed: [],
+  },
+};
+
+/** All that clients do at once, and what must be so then. */
+async function serveAll({ ranks, set, killed }: Scene): Promise<void> {
+  const job = await ServedJob.start({ model: DEMO_MODEL, ranks, set });
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', onWarning);
+  try {
+    const expected = new Map<string, readonly number[]>();
+    for (const prompt of PROMPTS)
+      expected.set(prompt, (await job.generate(prompt, MAX_TOKENS, { ignoreEos: true })).tokenIds);
+    const end = performance.now() + 1000 * NUM_SECONDS;
+    const counts = { whole: 0, streamed: 0, abandoned: 0, refused: 0 };
+    const clients = Array.from({ length: NUM_CLIENTS }, async (_, i) => {
+      const client = new Client(job.url, randomFrom(100 + i), expected);
+      while (performance.now() < end) counts[await client.once()]++;
+    });
+    for (const rank of killed) {
+      await job.until(({ numRunning }) => numRunning > 2);
+      process.kill(job.engine.stats().loadReports[rank]!.pid, 'SIGKILL');
+      while (!job.engine.stats().lostRanks.includes(rank)) await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    const heapBytes = IS_LONG ? await heapAfter(NUM_SECONDS / 3) : 0;
+    await Promise.all(clients);
+    await job.until(({ numRunning }) => numRunning === 0);
+    job.expectIdle();
+    if (IS_LONG) expect((await heapAfter(0)) - heapBytes, JSON.stringify(counts)).to.be.below(MAX_GROWTH_BYTES);
+    for (const [kind, count] of Object.entries(counts)) expect(count, kind).to.be.above(0);
+    expect(job.engine.stats().lostRanks).to.have.members([...killed]);
+    expect(await job.server.drain()).to.equal(0);
+    expect(warnings).to.deep.equal([]);
+  } finally {
+    process.off('warning', onWarning);
+    await job.close();
+  }
+}
 
 /** Does one random thing after another. */
 class Client {
