@@ -30,7 +30,7 @@ export async function measureWaste(bench: Bench): Promise<Measured> {
     };
   });
   return {
-    formula: `mean over steps of 1 − tokens in the cache / (blocks that sequences hold × block_size); ${CONCURRENCY} sequences at a time, ${PROMPT_TOKENS} prompt tokens, answers of ${MEAN_OUTPUT} on average`,
+    formula: `mean over steps of 1 − tokens in the cache / (blocks that sequences hold, those of the step too that is planned already, × block_size); ${CONCURRENCY} sequences at a time, ${PROMPT_TOKENS} prompt tokens, answers of ${MEAN_OUTPUT} on average`,
     baseline:
       'reserved: were the slots of prompt and whole answer taken at the start, with the same steps and sequences',
     rows: [row],

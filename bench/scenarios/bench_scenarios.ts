@@ -21,8 +21,9 @@ export async function benchScenarios(args: readonly string[], context: CommandCo
   for (const { name, file } of scenarios) {
     const { env, signal } = context;
     await withServer({ file, set, env, signal }, async (url) => {
-      for (const load of scenarios)
-        rows.push(await rowOf(name, load, serveOptions(load, url, numPrompts, seed), context));
+      // A seed for each load: with one, the prompts of several would begin alike, and one load would warm the cache for the next.
+      for (const [i, load] of scenarios.entries())
+        rows.push(await rowOf(name, load, serveOptions(load, url, numPrompts, seed + i), context));
     });
   }
   context.stdout.write(`${header(thisMachine(), seed, scenarios)}\n\n${scenarioTable(rows)}\n`);

@@ -87,7 +87,7 @@ function checkNumbers(given: GivenOptions): void {
   wholeNumber('--vocab-size', given.vocabSize, FIRST_TOKEN + 1);
   seedNumber('--seed', given.seed);
   check('--request-rate', given.requestRate, given.requestRate > 0, 'a number over 0, or inf');
-  check('--burstiness', given.burstiness, given.burstiness > 0, 'a number over 0, or inf');
+  check('--burstiness', given.burstiness, given.burstiness >= 0.01, 'a number from 0.01, or inf');
   check('--scale', given.scale, isPositive(given.scale), 'a number over 0');
   check('--time-scale', given.timeScale, isPositive(given.timeScale), 'a number over 0');
   check('--temperature', given.temperature, given.temperature >= 0, 'a number from 0');

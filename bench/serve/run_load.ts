@@ -8,6 +8,9 @@ import { ServeBenchError } from './load/errors.js';
 import { promptAfter, type Answer, type Conversation, type Prompt } from './load/conversation.js';
 import { Slots } from './load/slots.js';
 
+/** The longest that a timer counts. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** What is sent, when, and how. */
 export interface LoadPlan {
   readonly conversations: readonly Conversation[];
@@ -44,7 +47,7 @@ export async function runLoad(
   if (signal.aborted) onAbort();
   const loopDelay = watchLoopDelay();
   try {
-    const load = new RunningLoad(plan, client, stop.signal, onRecord);
+    const load = new RunningLoad(plan, client, stop.signal, onAbort, onRecord);
     await load.run();
     const records = [...load.records].sort((a, b) => a.startMs - b.startMs);
     return { records, durationMs: load.elapsedMs(), loopDelay: loopDelay() };
@@ -60,11 +63,15 @@ class RunningLoad {
   /** What is sent first of each conversation is made before anything is measured. */
   private readonly firstBodies: Buffer[];
   private readonly originMs: number;
+  /** What no further request can mend; the first of it. */
+  private failure: Error | null = null;
 
   constructor(
     private readonly plan: LoadPlan,
     private readonly client: OpenAiClient,
     private readonly signal: AbortSignal,
+    /** Aborts the signal, and whatever is under way. */
+    private readonly end: () => void,
     private readonly onRecord: (record: RequestRecord) => void,
   ) {
     this.slots = new Slots(plan.maxConcurrency);
@@ -86,12 +93,16 @@ class RunningLoad {
       running.push(this.hold(conversations[index]!, index));
     }
     await Promise.all(running);
+    if (this.failure !== null) throw this.failure;
   }
 
   private async hold(conversation: Conversation, index: number): Promise<void> {
     await this.slots.take();
     try {
       if (!this.signal.aborted) await this.converse(conversation, index);
+    } catch (error) {
+      this.failure ??= error instanceof Error ? error : new Error(String(error));
+      this.end();
     } finally {
       this.slots.give();
     }
@@ -122,8 +133,10 @@ class RunningLoad {
   }
 
   private async until(ms: number): Promise<void> {
-    const left = ms - this.elapsedMs();
-    if (left <= 0 || this.signal.aborted) return;
-    await sleep(left, undefined, { signal: this.signal }).catch(() => undefined); // the caller looks at the signal
+    for (;;) {
+      const left = Math.min(ms - this.elapsedMs(), MAX_TIMER_MS);
+      if (left <= 0 || this.signal.aborted) return;
+      await sleep(left, undefined, { signal: this.signal }).catch(() => undefined); // the caller looks at the signal
+    }
   }
 }

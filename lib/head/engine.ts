@@ -132,6 +132,7 @@ export class Engine implements TokenSource {
       route: (plans) => (routing === null ? plans : withForcedExperts(plans, routing, width)),
     });
     void job.failed.then((error) => this.requests.fail(error));
+    void this.requests.closed.then((error) => this.rebalancer?.fail(error));
   }
 
   /**

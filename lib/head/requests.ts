@@ -70,17 +70,24 @@ export class Requests {
     return () => this.end({ kind: 'ended', sequence, error: null });
   }
 
-  /** What every rank computes in the next step; null when there is nothing to compute. */
+  /**
+   * What every rank computes in the next step; null when there is nothing to compute. Until {@link told} ranks hear of nothing else: whoever is given up
+   * meanwhile is in the plans.
+   */
   next(): ScheduledPlan[] | null {
     const plans = this.scheduler.next();
     this.free(); // of sequences that gave way to what is planned
-    this.isPlanning = true; // whom a listener gives up now is in the plans
+    this.isPlanning = plans !== null;
     for (const move of this.scheduler.takeMoves()) {
       if (move.kind === 'admitted') this.running.get(move.sequence)?.taker.admit?.(move.numCachedTokens);
       this.tell(move);
     }
-    this.isPlanning = false;
     return plans;
+  }
+
+  /** The ranks have the plans that {@link next} made, or won't get them. */
+  told(): void {
+    this.isPlanning = false;
   }
 
   /** What counts of a step that every rank finished which is left: without what ended or gave way while it ran. {@link commit} comes next. */

@@ -112,10 +112,14 @@ export class StepLoop {
   }
 
   private begin(): RunningStep | null {
-    const plans = this.plan();
-    if (plans === null) return null;
-    const startMs = performance.now();
-    return { plans, placement: this.parts.placement.left, startMs, outcome: this.parts.job.step(plans) };
+    const { job, requests, placement } = this.parts;
+    try {
+      const plans = this.plan();
+      if (plans === null) return null;
+      return { plans, placement: placement.left, startMs: performance.now(), outcome: job.step(plans) };
+    } finally {
+      requests.told();
+    }
   }
 
   private async commit(

@@ -102,7 +102,7 @@ export class AnswerStream {
   }
 
   private takeChoice(choice: Choice): void {
-    if (choice.token_ids != null) (this.tokenIds ??= []).push(...choice.token_ids);
+    if (choice.token_ids != null) this.takeIds(choice.token_ids);
     if (choice.finish_reason != null) this.finishMs = this.nowMs;
     if (!hasTokens(choice)) return;
     this.chunkMs.push(this.nowMs);
@@ -111,6 +111,14 @@ export class AnswerStream {
     this.numChars += piece.length;
     if (this.numChars > MAX_ANSWER_CHARS) return this.fail(`the answer has over ${MAX_ANSWER_CHARS} characters`);
     this.texts.push(piece);
+  }
+
+  /** Not all at once: a server may send more than a call takes. */
+  private takeIds(tokenIds: readonly number[]): void {
+    this.tokenIds ??= [];
+    if (this.tokenIds.length + tokenIds.length > MAX_ANSWER_CHARS)
+      return this.fail(`the answer has over ${MAX_ANSWER_CHARS} tokens`);
+    for (const id of tokenIds) this.tokenIds.push(id);
   }
 
   private fail(reason: string): void {

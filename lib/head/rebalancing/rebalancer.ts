@@ -92,7 +92,8 @@ export class Rebalancer implements StepObserver {
   private epoch = 0;
   private step = 0;
   private asked: Ask | null = null;
-  private isClosed = false;
+  /** Why nothing moves any more. */
+  private failure: Error | null = null;
 
   constructor(private readonly options: RebalancerOptions) {
     const { config, placement, planning } = options;
@@ -139,7 +140,7 @@ export class Rebalancer implements StepObserver {
     const refuse = (text: string): never => {
       throw new EngineError('INVALID_REQUEST', text);
     };
-    if (this.isClosed) throw new EngineError('CLOSED', 'the engine was closed; start another');
+    if (this.failure !== null) throw this.failure;
     if (signal?.aborted === true) throw givenUp();
     if (this.asked !== null) refuse('a rebalance was asked for already; ask again when it is over');
     if (this.state.kind === 'moving') refuse('experts are being moved already; ask again when they have');
@@ -153,6 +154,12 @@ export class Rebalancer implements StepObserver {
     if (this.state.kind === 'planned') this.planned(this.state.plan);
     else if (this.state.kind === 'waiting') void this.plan();
     return outcome.finally(() => signal?.removeEventListener('abort', giveUp));
+  }
+
+  /** No step runs any more: whoever asked for a rebalance, or will, is told why. */
+  fail(error: Error): void {
+    this.failure ??= error;
+    this.takeAsk()?.reject(error);
   }
 
   /** A new epoch: the ranks that are left have dropped what was being moved. */
@@ -171,8 +178,7 @@ export class Rebalancer implements StepObserver {
 
   /** Ends a plan that is being made. Idempotent. */
   close(): Promise<void> {
-    this.isClosed = true;
-    this.takeAsk()?.reject(new EngineError('CLOSED', 'the engine was closed; start another'));
+    this.fail(new EngineError('CLOSED', 'the engine was closed; start another'));
     return this.planning.close();
   }
 
@@ -191,7 +197,7 @@ export class Rebalancer implements StepObserver {
     const asked: State = { kind: 'planning' };
     this.state = asked;
     this.nextPlan = this.numSteps + this.config.step_interval;
-    const isStale = (): boolean => this.isClosed || this.state !== asked;
+    const isStale = (): boolean => this.failure !== null || this.state !== asked;
     try {
       const load_LE = window.load_LE.map((load_E) => load_E.slice());
       const plan = await this.planning.plan(load_LE, topology, current);

@@ -253,6 +253,43 @@ describe('live rebalancing', function () {
     expect(heldMemory(models)).to.deep.equal(outside);
   });
 
+  it('a request that is given up as experts have moved is forgotten behind the step that has it, and the others go on', async () => {
+    await withEngine({ numRanks: 2, set: keys('bytes_per_step=65536'), planning: shuffling() }, async (local) => {
+      const caller = new AbortController();
+      local.engine.watch({ rebalance: () => caller.abort() });
+      const given = errorOf(EngineError, async () => {
+        const request = { promptTokenIds: PROMPT, maxNewTokens: 30, ignoreEos: true };
+        for await (const { kind } of local.engine.generate(request, caller.signal)) expect(kind).to.equal('token');
+      });
+      const [story] = await batch(local);
+      expect(story).to.deep.equal(undisturbed[0]);
+      expect((await given).code).to.equal('CLOSED');
+    });
+  });
+
+  it('that was asked for fails with the job, and is refused with the same words later', async () => {
+    const options = {
+      numRanks: 2,
+      onPeerLoss: 'fail',
+      set: [...keys('step_interval=100000', 'bytes_per_step=192')],
+    } as const;
+    await withEngine({ ...options, planning: shuffling() }, async (local) => {
+      const { engine } = local;
+      const request = { promptTokenIds: PROMPT, maxNewTokens: 64, ignoreEos: true };
+      let asked: Promise<EngineError> | null = null;
+      let numTokens = 0;
+      await errorOf(EngineError, async () => {
+        for await (const { kind } of engine.generate(request)) {
+          if (kind !== 'token' || ++numTokens !== 4) continue;
+          asked = errorOf(EngineError, () => engine.rebalance());
+          local.fail(1);
+        }
+      });
+      expect((await asked!).code).to.equal('RANK_LOST');
+      expect((await errorOf(EngineError, () => engine.rebalance())).code).to.equal('RANK_LOST');
+    });
+  });
+
   describe('that fails', () => {
     /** The first plan is made after step 2, while step 3 is under way: the first rows travel beside step 4. */
     const atFirstRow = (how: NonNullable<Fault['how']>, rank = 1): Fault => ({
