@@ -1,4 +1,7 @@
-/** Asks a server with OpenAI's client (`npm install openai`): first `npx expertwire serve --model models/moe-7m`, then this with the URL if it is another. */
+/**
+ * Asks a server with OpenAI's client. First `npx expertwire serve --model models/moe-7m`, then, in a folder with `npm install openai tsx`:
+ *   npx tsx client.ts [URL] [KEY]
+ */
 import OpenAI from 'openai';
 
 const [baseURL = 'http://127.0.0.1:8000/v1', apiKey = 'none'] = process.argv.slice(2);
@@ -10,13 +13,11 @@ console.log(`model: ${model}`);
 
 // A chat, written while it comes.
 const stream = await client.chat.completions.create({
-  ...{
-    model,
-    messages: [{ role: 'user', content: 'Call me' }],
-    max_completion_tokens: 24,
-    temperature: 0,
-    stream: true,
-  },
+  model,
+  messages: [{ role: 'user', content: 'Call me' }],
+  max_completion_tokens: 24,
+  temperature: 0,
+  stream: true,
 });
 for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta.content ?? '');
 process.stdout.write('\n');

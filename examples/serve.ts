@@ -1,4 +1,7 @@
-/** The server as part of a program: an engine on two ranks behind HTTP, until the program is told to end. */
+/**
+ * The server as part of a program: an engine on two ranks behind HTTP, until the program is told to end. In a folder where expertwire and tsx are installed:
+ *   npx tsx serve.ts [PORT]
+ */
 import { createServer, DEMO_MODEL, Engine, loadConfig } from 'expertwire';
 
 const config = await loadConfig({

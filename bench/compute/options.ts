@@ -49,7 +49,7 @@ export function parseOptions(args: readonly string[]): ComputeOptions {
     .option('model', {
       type: 'string',
       default: DEMO_MODEL,
-      defaultDescription: 'moe-7m',
+      defaultDescription: 'models/moe-7m',
       describe: 'model folder, whose layers are timed',
     })
     .option('decode-tokens', { type: 'number', default: 200, describe: 'tokens that it decodes per run; 0 = none' })

@@ -33,7 +33,12 @@ export function parseOptions(args: readonly string[]): EngineBenchOptions {
       requiresArg: true,
       describe: 'what is measured',
     })
-    .option('model', { type: 'string', default: DEMO_MODEL, defaultDescription: 'moe-7m', describe: 'model folder' })
+    .option('model', {
+      type: 'string',
+      default: DEMO_MODEL,
+      defaultDescription: 'models/moe-7m',
+      describe: 'model folder',
+    })
     .option('ranks', { type: 'number', default: 2, describe: 'of all measurements that name no number of their own' })
     .option('rounds', { type: 'number', default: 3, describe: 'in turns; the median counts' })
     .option('size', { type: 'number', default: 1, describe: 'of loads, as a part of the usual: less for trials' })

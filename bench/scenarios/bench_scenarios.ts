@@ -41,7 +41,7 @@ function parse(args: readonly string[]) {
     .option('configs', {
       type: 'string',
       requiresArg: true,
-      describe: `YAML files with a load [${SCENARIOS.join(', ')}]`,
+      describe: `scenarios, or YAML files with a load [${SCENARIOS.join(',')}]`,
     })
     .option('num-prompts', { type: 'number', requiresArg: true, describe: 'of each load, for trials [as it says]' })
     .option('seed', { type: 'number', default: 1, describe: 'of the loads' })
@@ -56,8 +56,14 @@ function parse(args: readonly string[]) {
     .parseSync();
   wholeNumber('--num-prompts', given.numPrompts, 1);
   seedNumber('--seed', given.seed);
-  const configs = given.configs === undefined ? SCENARIOS.map(scenarioConfig) : list(given.configs);
+  const configs = (given.configs === undefined ? SCENARIOS : list(given.configs)).map(configOf);
   return { configs, set: given.set, json: given.json, numPrompts: given.numPrompts, seed: given.seed };
+}
+
+/** A scenario's name, or a file. */
+function configOf(text: string): string {
+  const name = SCENARIOS.find((each) => each === text);
+  return name === undefined ? text : scenarioConfig(name);
 }
 
 function serveOptions({ loadArgs }: Scenario, url: string, numPrompts: number | undefined, seed: number): ServeOptions {

@@ -36,7 +36,7 @@ function countRows(figures: ServeFigures, targets: Targets | null): [string, str
     ['output tokens', String(figures.outputTokens)],
     ['requests/s', figures.requestThroughput.toFixed(2)],
     ['output tokens/s', figures.outputThroughput.toFixed(1)],
-    ['  in the best second', figures.peakOutputThroughput.toFixed(1)],
+    ...(figures.durationMs < SHORT_MS ? [] : [bestSecond(figures)]),
     ['all tokens/s', figures.totalThroughput.toFixed(1)],
     ['peak concurrency', String(figures.peakConcurrency)],
   ];
@@ -48,6 +48,14 @@ function countRows(figures: ServeFigures, targets: Targets | null): [string, str
   }
   return rows;
 }
+
+/** In a run of a second or two the best second says nothing. */
+const SHORT_MS = 3000;
+
+const bestSecond = ({ peakOutputThroughput }: ServeFigures): [string, string] => [
+  '  in the best second',
+  peakOutputThroughput.toFixed(1),
+];
 
 function latencyTable({ latencies }: ServeFigures, { metrics, percentiles }: ServeOptions): string {
   const head = ['ms', 'mean', 'median', ...percentiles.map((percent) => `p${percent}`), 'max'];
@@ -73,8 +81,21 @@ function cachedLines({ cached: { measured, ideal } }: ServeResult, blockSize: nu
       `ideal:  ${percent(ofPrompts, promptTokens)} from earlier prompts, ${percent(ofAnswers, promptTokens)} from answers too, in full blocks of ${blockSize} tokens`,
     );
   }
+  if (measured !== null && ideal !== null && isWarm(measured, ideal)) {
+    lines.push(
+      'the server had some of these prompts from an earlier load: restart it, POST /reset_prefix_cache, or give another --seed',
+    );
+  }
   return lines.length === 0 ? [] : ['', ...lines];
 }
+
+/** More was cached than this load itself can have left there. */
+function isWarm(measured: NonNullable<Cached['measured']>, ideal: NonNullable<Cached['ideal']>): boolean {
+  const part = measured.cachedTokens / Math.max(1, measured.promptTokens);
+  return part > Math.max(ideal.ofPrompts, ideal.ofAnswers) / Math.max(1, ideal.promptTokens) + 0.01;
+}
+
+type Cached = ServeResult['cached'];
 
 /** Of failures that are told. */
 const MAX_FAILURES = 10;

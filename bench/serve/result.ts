@@ -24,11 +24,11 @@ export interface ClientFigures {
   /** Sending − the moment at which it might be sent, in milliseconds. */
   readonly sendDelayMs: Distribution | null;
   readonly loopDelay: LoopDelay;
-  /** It was late by more than a tenth of what it measured, or by {@link LATE_MS}. */
+  /** It was late by more than {@link LATE_MS}, and by more than a quarter of a gap between tokens. */
   readonly isLate: boolean;
 }
 
-/** A client that is later than this at its 99th percentile moves figures that people look at. */
+/** An event loop that waits on sockets is late by a millisecond or two at its 99th percentile; more than this moves figures that people look at. */
 const LATE_MS = 5;
 
 /** Figures of a run. */
@@ -44,10 +44,10 @@ export function resultOf(
     [99],
   );
   const lateMs = Math.max(loopDelay.p99Ms, sendDelayMs?.percentiles[0]?.[1] ?? 0);
-  const itl = figures.latencies.itl?.median ?? Infinity;
+  const itl = figures.latencies.itl?.median ?? 0;
   return {
     ...{ machine: thisMachine(), model, notes, records, figures },
     cached: cachedFigures(records, options.blockSize),
-    client: { sendDelayMs, loopDelay, isLate: lateMs > Math.min(LATE_MS, Math.max(1, itl / 10)) },
+    client: { sendDelayMs, loopDelay, isLate: lateMs > Math.max(LATE_MS, itl / 4) },
   };
 }

@@ -138,7 +138,7 @@ export function createParser(args: readonly string[], context: CommandContext): 
   });
   cli.command(
     'bench [NAME]',
-    'Measure: balance, codec, compute, dispatch, eplb, generate.',
+    'Measure: balance, codec, compute, dispatch, engine, eplb, generate, scenarios, serve.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     () => bench(args.slice(1), context),

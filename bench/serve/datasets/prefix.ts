@@ -27,7 +27,7 @@ export function prefixDataset(setting: DatasetSetting, options: PrefixOptions): 
     const shared = Math.min(prefixLen, Math.max(0, input - 1));
     const pieces = [
       { stream: streamOf('prefixes', prefix), numTokens: shared },
-      { stream: streamOf('bodies', i), numTokens: input - shared },
+      { stream: streamOf('behind prefixes', i), numTokens: input - shared },
     ];
     return single(make(pieces), output);
   });

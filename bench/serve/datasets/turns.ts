@@ -26,7 +26,7 @@ export function turnsDataset(setting: DatasetSetting, options: TurnsOptions): Da
   const conversations = Array.from({ length: numPrompts }, (_, c): Conversation => {
     const all = Array.from({ length: numTurns }, (_, t) => {
       const i = c * numTurns + t;
-      const said = make([{ stream: streamOf('bodies', i), numTokens: inputs[i]! }]);
+      const said = make([{ stream: streamOf('turns', i), numTokens: inputs[i]! }]);
       return { said, maxTokens: outputs[i]!, thinkMs: t === 0 ? 0 : thinkMs * think.exponential(), length: inputs[i]! };
     });
     let context = 0;

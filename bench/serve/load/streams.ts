@@ -13,6 +13,8 @@ export const PURPOSES = [
   'blocks of a trace',
   'warm-ups',
   'think times',
+  'turns',
+  'behind prefixes',
 ] as const;
 
 /** One of {@link PURPOSES}. */
