@@ -42,7 +42,7 @@ export type ServerPart = (app: ServerApp, context: ServerContext) => void | Prom
 
 /**
  * Who may use a route, by `config: { access }`. `key`, the default: who has an API key, where there are any. `open`: everybody. `local`: who has a key, and
- * without any keys clients of this machine alone.
+ * without any keys clients of this machine alone, who call it by a name of loopback.
  */
 export type Access = 'key' | 'open' | 'local';
 

@@ -3,7 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { ApiError } from '../base/api_error.js';
 import type { Access } from '../base/part.js';
-import { isLoopback } from './host_names.js';
+import { hostOf, isLoopback } from './host_names.js';
 
 /** The keys of a server; none: everybody may call. Only their digests are kept. */
 export class ApiKeys {
@@ -23,10 +23,12 @@ export class ApiKeys {
         headers.authorization === undefined ? 'there is no API key' : 'the API key is not one of this server';
       throw new ApiError('INVALID_API_KEY', `${what}; send Authorization: Bearer KEY`);
     }
-    if (access === 'key' || isLoopback(socket.remoteAddress ?? '')) return;
+    // Why: docs/decisions/serving.md#this-machine-is-an-address-and-a-name
+    const isLocal = isLoopback(socket.remoteAddress ?? '') && isLoopback(hostOf(headers.host ?? '') ?? '');
+    if (access === 'key' || isLocal) return;
     throw new ApiError(
       'LOCAL_ONLY',
-      'without an API key this is for clients of this machine alone; start the server with one',
+      'without an API key this is for clients of this machine alone, who call it localhost; start the server with one',
     );
   }
 

@@ -7,6 +7,7 @@ import { causeText } from '../../../base/foreign_text.js';
 import { ConfigError } from '../../config/errors.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { ApiError, type ApiErrorCode } from '../base/api_error.js';
+import { inOrder } from './in_order.js';
 
 /** PEM texts. */
 export interface Certificate {
@@ -29,8 +30,9 @@ export function nodeServer(
     requireHostHeader: false, // the guard says it in OpenAI's form
   };
   const tls = { ...certificate, minVersion: 'TLSv1.2', handshakeTimeout: config.request_timeout_ms } as const;
+  const listener = inOrder(handler);
   const server =
-    certificate === null ? createHttpServer(options, handler) : createHttpsServer({ ...options, ...tls }, handler);
+    certificate === null ? createHttpServer(options, listener) : createHttpsServer({ ...options, ...tls }, listener);
   server.maxConnections = config.max_connections;
   return server;
 }

@@ -1,5 +1,6 @@
 /** An engine that plays what a test gives it: no ranks, no model. */
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import { EngineError } from '../../../lib/protocol/errors.js';
 import type { GenerationRequest, TokenEvent, TokenLogprobs } from '../../../lib/protocol/request.js';
 import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
 import type { Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
@@ -30,6 +31,16 @@ export function playEvents(...events: readonly (TokenEvent | Error)[]): Play {
     }
   };
 }
+
+/** Tokens without end, until the request is given up. */
+export const endless = (text = 'x'): Play =>
+  async function* (_request, signal) {
+    while (signal?.aborted !== true) {
+      await new Promise(setImmediate);
+      yield tokenEvent(1, text);
+    }
+    throw new EngineError('CLOSED', 'the request was cancelled by its caller');
+  };
 
 /** A token of the demo model; `with`: whatever is special. */
 export function tokenEvent(

@@ -45,6 +45,24 @@ describe('API keys', () => {
   });
 });
 
+describe('what is for clients of this machine alone', () => {
+  const open: ServedAppOptions = { base: { server: { host: '0.0.0.0' } } };
+  const cases: readonly (readonly [host: string, Answer])[] = [
+    ['localhost:8000', [200, null]],
+    ['LOCALHOST', [200, null]],
+    ['127.0.0.1:8000', [200, null]],
+    ['[::1]:8000', [200, null]],
+    ['evil.example', [403, 'local_only']], // its page has this name lead here
+    ['0.0.0.0:8000', [403, 'local_only']],
+  ];
+  for (const [host, expected] of cases) {
+    it(`answers a browser of this machine that calls it '${host}' with ${expected[0]}`, async () => {
+      const headers = { host, origin: `http://${host.toLowerCase()}` };
+      expect(await statusOf(open, '/experts/record', headers)).to.deep.equal(expected);
+    });
+  }
+});
+
 describe('the Host header', () => {
   const cases: readonly (readonly [string, Answer])[] = [
     ['localhost:8000', [200, null]],
