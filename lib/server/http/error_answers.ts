@@ -50,7 +50,7 @@ function codeAndTextOf(thrown: unknown, failure: Error | null): readonly [ApiErr
   if (thrown instanceof EngineError) return [ENGINE_CODES[thrown.code], text];
   if (thrown instanceof TokenizerError) {
     const isClients = ['NOT_ENCODABLE', 'NO_CHAT_TEMPLATE', 'TEMPLATE_FAILED'].includes(thrown.code);
-    return [isClients ? 'INVALID_VALUE' : 'INTERNAL_ERROR', text];
+    return isClients ? ['INVALID_VALUE', withoutFile(thrown)] : ['INTERNAL_ERROR', UNTOLD];
   }
   const { statusCode = 500, message = '' } = (thrown ?? {}) as {
     readonly statusCode?: number;
@@ -58,8 +58,14 @@ function codeAndTextOf(thrown: unknown, failure: Error | null): readonly [ApiErr
   };
   const code = CODE_OF_STATUS.get(statusCode) ?? (statusCode < 500 ? 'INVALID_REQUEST' : 'INTERNAL_ERROR');
   // What isn't meant for clients may hold paths, or worse.
-  return [code, code === 'INTERNAL_ERROR' ? 'the server failed at this request; its log says more' : message];
+  return [code, code === 'INTERNAL_ERROR' ? UNTOLD : message];
 }
+
+const UNTOLD = 'the server failed at this request; its log says more';
+
+/** Where files of the server are is no client's business. */
+const withoutFile = ({ text, file }: TokenizerError): string =>
+  file === undefined ? text : text.replaceAll(`${file}: `, '').replaceAll(file, 'the tokenizer');
 
 /** Statuses that the framework answers with by itself. */
 const CODE_OF_STATUS: ReadonlyMap<number, ApiErrorCode> = new Map(

@@ -34,16 +34,20 @@ export class EventStream {
     const { raw } = this.reply;
     if (this.isGone) return false;
     if (frames === '') return true;
-    raw.write(frames);
-    if (raw.writableLength < this.limits.max_unread_bytes) return true;
+    // What the connection takes without being full is never told to be drained.
+    const isTaken = raw.write(frames);
+    if (isTaken || raw.writableLength < this.limits.max_unread_bytes) return true;
     const isRead = await this.drained();
     if (!isRead) this.giveUp();
     return isRead;
   }
 
-  /** Ends the answer. Idempotent. */
+  /** Ends the answer; a client that doesn't read the rest of it is disconnected. Idempotent. */
   end(): void {
-    if (!this.isGone) this.reply.raw.end();
+    const { raw } = this.reply;
+    if (this.isGone || raw.writableEnded) return;
+    raw.setTimeout(this.limits.slow_reader_timeout_ms, () => this.giveUp());
+    raw.end();
   }
 
   private giveUp(): void {

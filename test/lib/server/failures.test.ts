@@ -1,30 +1,13 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import { connect, type AddressInfo, type Socket } from 'node:net';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { TokenEvent } from '../../../lib/protocol/request.js';
-import type { HttpServer } from '../../../lib/server/create_server.js';
-import { finishedEvent, playEvents, tokenEvent, type Play } from '../../kit/server/played_engine.js';
-import {
-  errorOf,
-  framesOf,
-  playedEngine,
-  post,
-  servedApp,
-  type ServedAppOptions,
-} from '../../kit/server/served_app.js';
+import { TokenizerError } from '../../../lib/tokenizer/errors.js';
+import { listening, readAll, streamRequest, until } from '../../kit/server/listening.js';
+import { endless, finishedEvent, playEvents, tokenEvent, type Play } from '../../kit/server/played_engine.js';
+import { errorOf, framesOf, playedEngine, post, servedApp } from '../../kit/server/served_app.js';
 
 const PROMPT = { prompt: 'Call me', max_tokens: 400 };
-
-/** Tokens without end, until the request is given up. */
-const endless = (text = 'x'): Play =>
-  async function* (_request, signal) {
-    while (signal?.aborted !== true) {
-      await new Promise(setImmediate);
-      yield tokenEvent(1, text);
-    }
-    throw new EngineError('CLOSED', 'the request was cancelled by its caller');
-  };
 
 describe('errors of the engine', () => {
   const cases: readonly (readonly [EngineError, number, string])[] = [
@@ -76,6 +59,20 @@ describe('errors of the engine', () => {
     expect(engine.numRunning).to.equal(0);
   });
 
+  it('where files of the server are is told to nobody', async () => {
+    const told: string[] = [];
+    for (const code of ['NOT_ENCODABLE', 'READ_FAILED'] as const) {
+      const file = '/home/someone/tokenizer.json';
+      const error = new TokenizerError(code, `${file}: no token for a part of the text; change it`, { file });
+      const { app } = await servedApp({ engine: await playedEngine(playEvents(error)) });
+      told.push(errorOf(await post(app, '/v1/completions', PROMPT)).message);
+    }
+    expect(told).to.deep.equal([
+      'no token for a part of the text; change it',
+      'the server failed at this request; its log says more',
+    ]);
+  });
+
   it('what is nobody else’s business stays in the log', async () => {
     const { app } = await servedApp({
       engine: await playedEngine(() => {
@@ -87,47 +84,6 @@ describe('errors of the engine', () => {
     expect(answer.body).not.to.include('secret');
   });
 });
-
-/** A listening server, closed at the end; `send` opens a connection and writes a request. */
-async function listening(
-  options: ServedAppOptions,
-  use: (server: HttpServer, send: (request: string) => Promise<Socket>) => Promise<void>,
-): Promise<void> {
-  const base = { ...options.base, server: { port: 0, ...options.base?.server } };
-  const { server } = await servedApp({ ...options, base });
-  const sockets: Socket[] = [];
-  try {
-    await server.listen();
-    const { port } = server.app.server.address() as AddressInfo;
-    await use(server, async (request) => {
-      const socket = connect(port, '127.0.0.1');
-      sockets.push(socket.on('error', () => undefined));
-      await once(socket, 'connect');
-      socket.write(request);
-      return socket;
-    });
-  } finally {
-    for (const socket of sockets) socket.destroy();
-    await server.close();
-  }
-}
-
-const streamRequest = (fields: object = {}): string => {
-  const body = JSON.stringify({ ...PROMPT, stream: true, ...fields });
-  return `POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
-};
-
-/** All that comes until the other side ends. */
-async function readAll(socket: Socket): Promise<string> {
-  const chunks: Buffer[] = [];
-  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await once(socket, 'close');
-  return Buffer.concat(chunks).toString();
-}
-
-const until = async (isSo: () => boolean): Promise<void> => {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
-};
 
 describe('clients that go away or do not read', () => {
   for (const stream of [true, false]) {
@@ -150,6 +106,25 @@ describe('clients that go away or do not read', () => {
       const socket = await send(streamRequest());
       socket.pause();
       await until(() => engine.requests.length === 1 && engine.numRunning === 0);
+    });
+  });
+
+  it('one that leaves the end of its stream unread is disconnected too', async () => {
+    const tokens = Array.from({ length: 4 }, () => tokenEvent(1, 'x'.repeat(2 ** 23))); // more than the system takes for a client
+    const engine = await playedEngine(playEvents(...tokens, finishedEvent()));
+    const base = { server: { max_unread_bytes: 2 ** 30, slow_reader_timeout_ms: 50 } };
+    await listening({ engine, base }, async (server, send) => {
+      const socket = await send(streamRequest());
+      socket.pause();
+      await until(() => engine.requests.length === 1 && server.numRunning === 0);
+    });
+  });
+
+  it('one that reads gets pieces longer than it may leave unread', async () => {
+    const engine = await playedEngine(playEvents(tokenEvent(1, 'x'.repeat(5000)), finishedEvent({ text: 'end' })));
+    await listening({ engine, base: { server: { max_unread_bytes: 1024 } } }, async (_server, send) => {
+      const socket = await send(streamRequest().replace('host', 'connection: close\r\nhost'));
+      expect(await readAll(socket)).to.match(/x{5000}end"[\s\S]*\[DONE\]/);
     });
   });
 
