@@ -8,6 +8,7 @@ import type { ZodType } from 'zod';
 import type { ServerOptions } from './base/options.js';
 import type { ServerApp, ServerContext } from './base/part.js';
 import type { ServedEngine } from './base/served_engine.js';
+import { checkRecordingFolder } from './experts/recording_folder.js';
 import { ApiKeys } from './http/api_keys.js';
 import { answerErrors, apiErrorOf } from './http/error_answers.js';
 import { guard } from './http/guard.js';
@@ -41,16 +42,20 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** What can be told before an engine is started, which may take minutes: certificates, and whether the place is free. @throws ConfigError */
+/**
+ * What can be told before an engine is started, which may take minutes: certificates, the folder of recordings, and whether the place is free.
+ * @throws ConfigError
+ */
 export async function checkServer(config: ServerContext['config']['server']): Promise<void> {
   await readCertificate(config);
+  await checkRecordingFolder(config);
   await checkAddress(config);
 }
 
 /** What clients whose requests are broken off have to hear of it. */
 const GOODBYE_MS = 1000;
 
-/** Makes a server; it doesn't listen yet. @throws ConfigError for certificates */
+/** Makes a server; it doesn't listen yet. @throws ConfigError for certificates, and for the folder of recordings */
 export async function createServer(engine: ServedEngine, options: ServerOptions): Promise<HttpServer> {
   const { config, apiKeys = [], log = pino({ level: 'silent' }), env = {} } = options;
   const app = createApp(config.server, await readCertificate(config.server), log);

@@ -89,13 +89,17 @@ export class ExpertRecorder {
     await complete(recording);
   }
 
-  /** Ends a recording that runs, and hands it over: the bytes of a file. @throws ApiError CONFLICT where there is none */
-  async dump(): Promise<Buffer> {
+  /**
+   * Ends a recording that runs, hands the bytes of a file to `keep`, and forgets it once that is done: what could not be kept can be dumped again.
+   * @throws ApiError CONFLICT where there is none; what `keep` throws
+   */
+  async dump<T>(keep: (bytes: Buffer) => Promise<T> | T): Promise<T> {
     const { recording } = this;
     if (recording === null) throw conflict('nothing was recorded; start a recording first');
     await complete(recording);
+    const kept = await keep(recording.memory.bytes());
     if (this.recording === recording) this.recording = null;
-    return recording.memory.bytes();
+    return kept;
   }
 
   /** Forgets what was recorded. Idempotent. */

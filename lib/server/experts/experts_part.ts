@@ -6,8 +6,9 @@ import type { AskedRebalance } from '../../head/rebalancing/rebalance_stats.js';
 import { EngineError } from '../../protocol/errors.js';
 import { ApiError } from '../base/api_error.js';
 import type { ServerApp, ServerContext, ServerPart } from '../base/part.js';
+import { clientSignal } from '../http/client_signal.js';
 import { ExpertRecorder, SERVED_MODES, type RecorderStatus } from './expert_recorder.js';
-import { writeRecording } from './recording_folder.js';
+import { checkRecordingFolder, writeRecording } from './recording_folder.js';
 
 /** Who has a key; without any, clients of this machine. */
 const config = { access: 'local' } as const;
@@ -17,8 +18,9 @@ const DEFAULT_WAIT_S = 30;
 const MAX_WAIT_S = 600;
 
 /** GET /experts/load and /experts/placement, POST /experts/rebalance and /experts/record/start, stop, dump. */
-export const expertsPart: ServerPart = (app, context) => {
+export const expertsPart: ServerPart = async (app, context) => {
   const { engine } = context;
+  await checkRecordingFolder(context.config.server);
   app.get('/experts/load', { config }, () => loadOf(context));
   app.get('/experts/placement', { config }, () => {
     const { placement } = engine;
@@ -53,11 +55,12 @@ function addRecorder(app: ServerApp, { engine, config: settings, log }: ServerCo
   }
   for (const url of ['/experts/record/dump', '/dump_expert_distribution_record']) {
     app.post(url, { config }, async (_request, reply) => {
-      const bytes = await recorder.dump();
-      if (folder === null) return sendFile(bytes, reply);
-      const file = await writeRecording(folder, bytes);
-      log.info({ file, bytes: bytes.length }, 'a recording was written');
-      return { file, num_bytes: bytes.length };
+      return recorder.dump(async (bytes) => {
+        if (folder === null) return sendFile(bytes, reply);
+        const file = await writeRecording(folder, bytes);
+        log.info({ file, bytes: bytes.length }, 'a recording was written');
+        return { file, num_bytes: bytes.length };
+      });
     });
   }
   app.get('/experts/record', { config }, () => statusJson(recorder.status));
@@ -81,10 +84,14 @@ function loadOf({ engine, modelName }: ServerContext): object {
   };
 }
 
-async function rebalance({ engine }: ServerContext, waitS: number, reply: FastifyReply): Promise<object> {
+async function rebalance({ engine, draining }: ServerContext, waitS: number, reply: FastifyReply): Promise<object> {
   if (engine.rebalance === undefined) throw new ApiError('UNSUPPORTED', 'this engine moves no experts; use another');
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<null>((resolve) => (timer = setTimeout(() => resolve(null), 1000 * waitS)));
+  const leaving = clientSignal(reply, draining); // steps, which experts move beside, may never come
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), 1000 * waitS);
+    leaving.addEventListener('abort', () => resolve(null), { once: true });
+  });
   try {
     const outcome = engine.rebalance();
     outcome.catch(() => undefined); // where it is late

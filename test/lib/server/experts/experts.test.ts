@@ -1,13 +1,15 @@
 /** The endpoints about experts over a played engine: who may call, what they answer, and what recordings hold. */
 import { expect } from 'chai';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { placementFromJson } from '../../../../experts/placement/placement_json.js';
 import { readRecording, type RecordingLine } from '../../../../experts/load/recording_reader.js';
 import type { AskedRebalance } from '../../../../lib/head/rebalancing/rebalance_stats.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { ExpertRecorder } from '../../../../lib/server/experts/expert_recorder.js';
+import { ConfigError } from '../../../../lib/config/errors.js';
 import { DEFAULTS } from '../../../../lib/config/schema.js';
+import { checkServer } from '../../../../lib/server/create_server.js';
 import { PlayedSource } from '../../../kit/telemetry/played_source.js';
 import { TelemeteredApp } from '../../../kit/telemetry/telemetered_app.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
@@ -153,6 +155,39 @@ describe('the endpoints about experts', () => {
     });
   });
 
+  it('keep a recording that could not be written, for another try', async () => {
+    await withTempFolder(async (folder) => {
+      const gone = join(folder, 'gone');
+      mkdirSync(gone);
+      const app = await TelemeteredApp.create({ server: { record_dir: gone } });
+      await post(app, OWN[0]);
+      playSteps(app.engine, 1);
+      rmdirSync(gone);
+      expect(codeOf(await post(app, OWN[2]))).to.deep.equal([500, 'internal_error']);
+      mkdirSync(gone);
+      const { file } = (await post(app, OWN[2])).json<{ readonly file: string }>();
+      expect(await readLines(join(gone, file))).to.have.length(3);
+      expect(codeOf(await post(app, OWN[2]))).to.deep.equal([409, 'conflict']);
+      await app.server.close();
+    });
+  });
+
+  it('take a folder for recordings that is there, and nothing else', async () => {
+    await withTempFolder(async (folder) => {
+      writeFileSync(join(folder, 'file'), '');
+      for (const [name, code] of [
+        ['file', 'INVALID_VALUE'],
+        ['missing', 'NOT_FOUND'],
+      ] as const) {
+        const server = { ...DEFAULTS.server, record_dir: join(folder, name), port: 0 };
+        for (const check of [checkServer(server), TelemeteredApp.create({ server })]) {
+          const error = await check.then(() => null).catch((thrown: unknown) => thrown);
+          expect(error).to.be.instanceOf(ConfigError).and.include({ code, key: 'server.record_dir' });
+        }
+      }
+    });
+  });
+
   it('a recording ends when it is full, and can be dumped', async () => {
     const engine = new PlayedSource(2, { numLayers: 8, numExperts: 256 });
     const recorder = new ExpertRecorder(engine, { ...DEFAULTS, model: 'm' }, 100);
@@ -164,7 +199,7 @@ describe('the endpoints about experts', () => {
     expect(recorder.status).to.include({ state: 'stopped', endedBecause: 'full' });
     const { numSteps } = recorder.status;
     expect(numSteps).to.be.above(1);
-    expect(await linesOf(await recorder.dump())).to.have.length(2 + numSteps);
+    expect(await linesOf(await recorder.dump((bytes) => bytes))).to.have.length(2 + numSteps);
   });
 
   it('a recording that can’t keep up with the steps ends, and holds nothing up', async () => {
@@ -173,7 +208,7 @@ describe('the endpoints about experts', () => {
     recorder.start('per_pass');
     playSteps(engine, 100); // in one turn of the event loop
     expect(recorder.status).to.include({ numSteps: 64, endedBecause: 'too slow' });
-    expect(await linesOf(await recorder.dump())).to.have.length(2 + 64);
+    expect(await linesOf(await recorder.dump((bytes) => bytes))).to.have.length(2 + 64);
   });
 });
 
@@ -204,6 +239,20 @@ describe('POST /experts/rebalance', () => {
   it('answers 202 where no step runs for as long as it was to wait', async () => {
     const answer = await withOutcome(() => new Promise(() => undefined), 0);
     expect([answer.statusCode, answer.json<{ status: string }>().status]).to.deep.equal([202, 'pending']);
+  });
+
+  it('answers 202 at once where the server ends, which waits for nobody then', async () => {
+    const app = await TelemeteredApp.create();
+    let asked = (): void => undefined;
+    const isAsked = new Promise<void>((resolve) => (asked = resolve));
+    app.engine.rebalance = () => {
+      asked();
+      return new Promise(() => undefined);
+    };
+    const answered = post(app, '/experts/rebalance', { wait_s: 600 });
+    await isAsked;
+    expect(await app.server.drain()).to.equal(0);
+    expect((await answered).statusCode).to.equal(202);
   });
 
   it('is 409 where experts may not move now, and 500 where they can’t', async () => {
