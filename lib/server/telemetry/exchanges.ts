@@ -36,6 +36,7 @@ export class Exchanges implements TrackListener {
     for (const listener of this.listeners) listener.arrived?.(open);
     return {
       named: (id) => {
+        if (open.answer !== null) return; // its client went before its body was read
         ids.push(id);
         this.byId.set(id, open);
       },

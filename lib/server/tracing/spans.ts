@@ -54,7 +54,8 @@ export class Spans implements Follower {
 
   /** It is answered. */
   answered(exchange: Exchange, { status, isCutOff, endMs }: Answer): void {
-    const { span } = this.requests.get(exchange)!;
+    const span = this.requests.get(exchange)?.span;
+    if (span === undefined) return; // told already; what throws here would end the engine
     this.requests.delete(exchange);
     span.setAttribute('http.response.status_code', status);
     if (isCutOff) span.setAttribute('expertwire.is_cut_off', true);
