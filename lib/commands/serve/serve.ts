@@ -32,7 +32,7 @@ export async function serve(args: ServeArgs, context: CommandContext): Promise<v
         if (apiKeys.length === 0 && !isLoopback(config.server.host)) terminal.line(openWarning(config.server.host));
         terminal.text(greeting(url, server.modelName, apiKeys.length > 0, engine.tokenizer !== undefined));
         await untilEnd(engine, context.signal);
-        await drain(server, terminal, context);
+        await drain(server, engine, terminal, context);
       },
     );
   };
@@ -53,12 +53,22 @@ async function untilEnd(engine: Engine, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function drain(server: HttpServer, terminal: SharedTerminal, context: CommandContext): Promise<void> {
+/** Lets what runs finish. @throws what ended the engine meanwhile */
+async function drain(
+  server: HttpServer,
+  engine: Engine,
+  terminal: SharedTerminal,
+  context: CommandContext,
+): Promise<void> {
   const { numRunning } = server;
   if (numRunning > 0) {
     terminal.line(`finishing ${numRunning} ${numRunning === 1 ? 'request' : 'requests'}; another signal ends at once`);
   }
   const numBroken = await server.drain();
+  if (engine.failure !== null) {
+    terminal.line(`warning: the engine failed before the server ended: ${engine.failure.message}`);
+    throw engine.failure; // which nobody reports behind a signal
+  }
   if (numBroken === 0) context.obeyed?.();
   else terminal.line(`warning: ${numBroken} still ran after server.drain_timeout_ms, and were broken off`);
 }

@@ -109,6 +109,21 @@ describe('expertwire serve', function () {
     );
   });
 
+  it('does not end well when its engine fails before all is finished that ran', async () => {
+    const served = serve();
+    const url = await urlOf(served);
+    const running = await complete(url, { ...LONG, n: 16 });
+    const reader = running.body!.getReader();
+    await reader.read();
+    served.signal('SIGTERM');
+    await served.warns('finishing 1 request');
+    process.kill(processes.rank(0).pid, 'SIGKILL');
+    const { code, stderr } = await served.ended;
+    expect(code).to.equal(143);
+    expect(stderr).to.match(/warning: the engine failed before the server ended: RANK_LOST: /);
+    await reader.cancel().catch(() => undefined);
+  });
+
   it('tells mistakes before ranks are started', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
