@@ -61,6 +61,17 @@ describe('stop strings', () => {
     expect(new StopScanner([]).push('text')).to.deep.equal({ text: 'text', stop: undefined });
   });
 
+  it('that are long and repeat themselves cost one look at each character', () => {
+    const spaces = ' '.repeat(3000);
+    const scanner = new StopScanner(Array.from({ length: 600 }, (_, i) => `${spaces}${i}`));
+    const beganMs = performance.now();
+    expect(scanner.push(spaces)).to.deep.equal({ text: '', stop: undefined });
+    // What was held back begins no stop string any more, nor does any end of it.
+    expect(scanner.push('x')).to.deep.equal({ text: `${spaces}x`, stop: undefined });
+    // Comparing each end of what was held with each stop string takes some 10 s.
+    expect(performance.now() - beganMs).to.be.below(5000);
+  });
+
   it('that are empty are refused', async () => {
     expect((await errorOf(TokenizerError, () => new StopScanner(['a', '']))).code).to.equal('INVALID_ARGUMENT');
   });
