@@ -116,7 +116,7 @@ export const configSchema = z.strictObject({
     .readonly(),
   server: z
     .strictObject({
-      host: key(z.string().min(1), 'a name or an IP address', 'string'),
+      host: key(z.string().min(1).toLowerCase(), 'a name or an IP address', 'string'),
       port: integer(0, 65_535),
       served_model_name: key(z.string().min(1).nullable(), 'a name, or null', 'string', 'null'),
       tls: z.strictObject({ cert: pemFile, key: pemFile }).readonly(),

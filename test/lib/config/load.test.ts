@@ -41,6 +41,10 @@ describe('configuration', () => {
     expect((await loadText('model: m\nparallel:\n#  ranks: 2\n')).parallel).to.deep.equal({ ranks: 1 });
   });
 
+  it('the name of a host is the same in capitals', async () => {
+    expect((await loadSet('server.host=LOCALHOST')).server.host).to.equal('localhost');
+  });
+
   it('the result cannot be changed', async () => {
     const config = await loadText('model: m\ngenerate: { prompts: [a] }');
     for (const part of [config, config.engine, config.generate, config.generate.prompts]) {
