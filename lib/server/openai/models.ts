@@ -7,11 +7,16 @@ import type { ServerContext, ServerPart } from '../base/part.js';
 /** GET /v1/models and /v1/models/NAME. */
 export const modelsPart: ServerPart = (app, context) => {
   app.get('/v1/models', () => ({ object: 'list', data: [modelOf(context)] }));
-  app.get('/v1/models/:model', { schema: { params: z.object({ model: z.string() }) } }, ({ params }) => {
-    checkModel(params.model, context);
+  const tell = (model: string): object => {
+    checkModel(model, context);
     return modelOf(context);
-  });
+  };
+  app.get('/v1/models/:model', { schema: { params: named('model') } }, ({ params }) => tell(params.model));
+  // Names may have slashes, as `org/name` has.
+  app.get('/v1/models/*', { schema: { params: named('*'), hide: true } }, ({ params }) => tell(params['*']));
 };
+
+const named = <K extends string>(key: K) => z.object({ [key]: z.string() } as Record<K, z.ZodString>);
 
 /** @throws ApiError MODEL_NOT_FOUND where a request asks for another model; to ask for none is fine */
 export function checkModel(model: string | null | undefined, { modelName }: Pick<ServerContext, 'modelName'>): void {
