@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { shown } from '../../base/foreign_text.js';
 import { isNear } from '../config/layers.js';
 import { EngineError } from '../protocol/errors.js';
-import { MAX_LOGPROBS, type GenerationRequest, type ScoreRequest } from '../protocol/request.js';
+import { MAX_LOGPROBS, MAX_STOP_CHARS, type GenerationRequest, type ScoreRequest } from '../protocol/request.js';
 import type { SamplingParams } from '../protocol/sampling.js';
 
 /** A list of numbers or a typed array of whole ones, as a list. What the numbers must be is checked with the model. */
@@ -45,6 +45,10 @@ const generation = z.strictObject({
   stop: z
     .array(text, { error: 'a list of texts' })
     .max(MAX_STOPS, { error: `at most ${MAX_STOPS} texts` })
+    .refine(
+      (stops) => stops.join('').length <= MAX_STOP_CHARS,
+      `texts of at most ${MAX_STOP_CHARS} characters together`,
+    )
     .optional(),
   ignoreEos: boolean.optional(),
   stopTokenIds: tokenIds.optional(),

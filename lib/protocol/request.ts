@@ -12,7 +12,7 @@ export interface GenerationRequest {
   readonly maxNewTokens: number;
   /** Default greedy. An unset seed is drawn from `engine.seed` and reported. */
   readonly sampling?: Partial<SamplingParams>;
-  /** Output ends before the first of these; needs a tokenizer. */
+  /** Output ends before the first of these, of {@link MAX_STOP_CHARS} characters together; needs a tokenizer. */
   readonly stop?: readonly string[];
   /** Go on after the model's end-of-sequence token. Default false. */
   readonly ignoreEos?: boolean;
@@ -36,6 +36,9 @@ export interface GenerationRequest {
 
 /** The most tokens whose log-probabilities a request may have in a place. */
 export const MAX_LOGPROBS = 20;
+
+/** The most characters that the stop strings of a request may have together: each character of an answer is held against each of them. */
+export const MAX_STOP_CHARS = 16_384;
 
 /** How likely the model found a token, before anything that sampling does: natural logarithms of the softmax of its logits. */
 export interface TokenLogprobs {

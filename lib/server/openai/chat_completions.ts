@@ -11,7 +11,7 @@ import { nowS } from './completions.js';
 import { checkModel } from './models.js';
 import { Prompts } from './requests/prompts.js';
 import { readSamplingDefaults, type SamplingDefaults } from './requests/sampling_defaults.js';
-import { checkStream } from './requests/stream_options.js';
+import { checkStream, usageToldBy } from './requests/stream_options.js';
 import { TokenNames } from './token_names.js';
 import { UsageCounter } from './usage.js';
 
@@ -71,17 +71,17 @@ function choicesFor(
 }
 
 function streamForm(body: ChatRequest, form: ChatForm, usage: UsageCounter): StreamForm {
-  const { include_usage: isUsageTold, continuous_usage_stats: isContinuous } = body.stream_options ?? {};
+  const told = usageToldBy(body);
   return {
     opening: () => '',
     frames: (deltas) => {
       for (const delta of deltas) usage.add(delta);
       return form
-        .chunks(deltas, isContinuous === true ? usage.usage : null)
+        .chunks(deltas, told.always ? usage.usage : null)
         .map(dataFrame)
         .join('');
     },
-    closing: () => (isUsageTold === true ? dataFrame(form.chunk([], usage.usage)) : '') + DONE_FRAME,
+    closing: () => (told.atEnd ? dataFrame(form.chunk([], usage.usage)) : '') + DONE_FRAME,
     failing: (error) => dataFrame(error.body),
   };
 }

@@ -120,12 +120,16 @@ class Gathering {
   }
 }
 
-/** What becomes of all choices, each in one delta, in their order. @throws what {@link deltasOf} throws */
+/** What becomes of all choices, each in one delta, in their order; the log-probabilities of a prompt come with all of its samples. @throws what {@link deltasOf} throws */
 export async function wholeChoices(...run: Parameters<typeof deltasOf>): Promise<readonly Delta[]> {
   const [, choices] = run;
   const wholes = new Map(choices.map((choice) => [choice, new Gathering(choice)]));
   for await (const deltas of deltasOf(...run)) {
     for (const delta of deltas) wholes.get(delta.choice)!.add(delta);
   }
-  return [...wholes.values()].map((whole) => whole.delta);
+  let promptLogprobs: Delta['promptLogprobs'] = null;
+  return [...wholes.values()].map(({ delta }) => {
+    if (delta.choice.sample === 0) ({ promptLogprobs } = delta);
+    return { ...delta, promptLogprobs };
+  });
 }

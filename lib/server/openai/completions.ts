@@ -4,14 +4,13 @@ import { ApiError } from '../base/api_error.js';
 import type { ServerContext, ServerPart } from '../base/part.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
 import { answerStream, answerWhole } from './answer_streams.js';
-import type { Delta } from './choice_deltas.js';
 import { choicesOf, fitting, type Choice, type Wanted } from './requests/choices.js';
 import { CompletionForm } from './completion_form.js';
 import { completionRequest, promptsOf, type CompletionRequest } from './requests/completion_request.js';
 import { checkModel } from './models.js';
 import { Prompts, type Prompt } from './requests/prompts.js';
 import { readSamplingDefaults, type SamplingDefaults } from './requests/sampling_defaults.js';
-import { checkStream } from './requests/stream_options.js';
+import { checkStream, usageToldBy } from './requests/stream_options.js';
 import { TokenNames } from './token_names.js';
 import { UsageCounter } from './usage.js';
 
@@ -32,7 +31,7 @@ export const completionsPart: ServerPart = async (app, context) => {
     const form = new CompletionForm(head, body, names, decode);
     const usage = new UsageCounter(choices);
     if (body.stream === true) return answerStream(reply, context, choices, streamForm(body, form, usage));
-    const deltas = (await answerWhole(reply, context, choices)).map((delta) => withoutUnasked(delta, body));
+    const deltas = await answerWhole(reply, context, choices);
     for (const delta of deltas) usage.add(delta);
     return form.answer(deltas, usage.usage);
   });
@@ -73,10 +72,11 @@ function choicesFor(
   const echoed = body.echo === true ? body.logprobs : null;
   const wantedFor = (prompt: Prompt): Wanted => {
     const { room } = fitting(prompt, context.engine, body.max_tokens, 'max_tokens');
+    const maxNewTokens = body.max_tokens ?? Math.min(DEFAULT_MAX_TOKENS, room);
     return {
-      maxNewTokens: Math.max(1, body.max_tokens ?? Math.min(DEFAULT_MAX_TOKENS, room)),
+      maxNewTokens,
       logprobs: body.logprobs ?? null,
-      promptLogprobs: most(echoed, body.prompt_logprobs),
+      promptLogprobs: most(echoed, body.prompt_logprobs, maxNewTokens === 0 ? 0 : null), // who wants no token has to want these
       id: body.request_id ?? id,
     };
   };
@@ -98,29 +98,22 @@ function most(...counts: readonly (number | null | undefined)[]): number | null 
   return given.length === 0 ? null : Math.max(...given);
 }
 
-/** `max_tokens` 0 asks for the prompt alone; the engine always gives a token. */
-function withoutUnasked(delta: Delta, { max_tokens: maxTokens }: CompletionRequest): Delta {
-  if (maxTokens !== 0) return delta;
-  return { ...delta, tokens: [], text: '', end: delta.end && { ...delta.end, reason: 'length', stoppedBy: null } };
-}
-
 function streamForm(
   body: CompletionRequest,
   form: CompletionForm,
   usage: UsageCounter,
 ): Parameters<typeof answerStream>[3] {
-  const { include_usage: isUsageTold, continuous_usage_stats: isContinuous } = body.stream_options ?? {};
+  const told = usageToldBy(body);
   return {
     opening: () => '',
     frames: (deltas) =>
       deltas
-        .map((given) => {
-          const delta = withoutUnasked(given, body);
+        .map((delta) => {
           usage.add(delta);
-          return dataFrame(form.answer([delta], isContinuous === true ? usage.usage : null));
+          return dataFrame(form.answer([delta], told.always ? usage.usage : null));
         })
         .join(''),
-    closing: () => (isUsageTold === true ? dataFrame(form.answer([], usage.usage)) : '') + DONE_FRAME,
+    closing: () => (told.atEnd ? dataFrame(form.answer([], usage.usage)) : '') + DONE_FRAME,
     failing: (error) => dataFrame(error.body),
   };
 }

@@ -108,6 +108,7 @@ describe('a request', function () {
     [{ ...GOOD, id: 5 }, /"id" is 5; give a text$/],
     [{ ...GOOD, id: 'x'.repeat(257) }, /"id" is "x.*; give a text of at most 256 characters$/],
     [{ ...GOOD, stop: new Array(1025).fill('x') }, /"stop" is .*; give at most 1024 texts$/],
+    [{ ...GOOD, stop: ['x'.repeat(9000), 'y'.repeat(9000)] }, /give texts of at most 16384 characters together$/],
     [{ ...GOOD, stop: 'x' }, /"stop" is "x"; give a list of texts/],
     [{ ...GOOD, stop: [1] }, /"stop.0" is 1; give a text/],
     [{ ...GOOD, ignoreEos: 'yes' }, /"ignoreEos" is "yes"; give true or false/],

@@ -10,12 +10,16 @@ const textPart = z.looseObject({ type: z.enum(['text', 'input_text', 'output_tex
 const CONTENT_ERROR = 'give a text, or a list of parts {"type": "text", "text"}: this server reads text alone';
 const MESSAGES_ERROR = `give a list of 1 to ${MAX_MESSAGES} messages {"role", "content"}`;
 
+/** What an assistant called; templates see what is in it. */
+export const toolCalls = z.array(z.looseObject({}), { error: 'give a list of tool calls' }).nullish();
+
 const message = z.looseObject(
   {
     role: z
       .string({ error: 'give a role: system, user, assistant, …' })
       .min(1, { error: 'give a role: system, user, assistant, …' }),
     content: z.union([z.string(), z.array(textPart)], { error: CONTENT_ERROR }).nullish(),
+    tool_calls: toolCalls,
   },
   { error: 'give a message {"role", "content"}' },
 );

@@ -48,14 +48,39 @@ export function choicesOf(
       },
     );
   }
+  const wantedOf = prompts.map(wantedFor);
+  checkPromptLogprobs(prompts, wantedOf, n);
   return prompts.flatMap((prompt, i) => {
-    const wanted = wantedFor(prompt);
+    const wanted = wantedOf[i]!;
     return Array.from({ length: n }, (_, sample): Choice => {
       const index = i * n + sample;
       const id = numChoices === 1 ? wanted.id : `${wanted.id}-${index}`;
-      return { index, prompt, sample, request: requestOf(prompt, fields, defaults, sample, { ...wanted, id }) };
+      const promptLogprobs = sample === 0 || fields.stream === true ? wanted.promptLogprobs : fewest(wanted);
+      const request = requestOf(prompt, fields, defaults, sample, { ...wanted, promptLogprobs, id });
+      return { index, prompt, sample, request };
     });
   });
+}
+
+/** Whole answers tell those of the first sample with all; the engine wants some of who wants nothing else. */
+const fewest = ({ maxNewTokens }: Wanted): number | null => (maxNewTokens === 0 ? 0 : null);
+
+/** The most log-probabilities of prompts in an answer, which is some 26 bytes of JSON for each. */
+const MAX_PROMPT_LOGPROBS = 2 ** 21;
+
+/** @throws ApiError INVALID_VALUE where an answer would be larger than can be made */
+function checkPromptLogprobs(prompts: readonly Prompt[], wanted: readonly Wanted[], n: number): void {
+  const count = prompts.reduce((sum, { tokenIds }, i) => {
+    const { promptLogprobs } = wanted[i]!;
+    return promptLogprobs === null ? sum : sum + n * tokenIds.length * (1 + promptLogprobs);
+  }, 0);
+  if (count <= MAX_PROMPT_LOGPROBS) return;
+  throw new ApiError(
+    'INVALID_VALUE',
+    `the answer would have ${count} log-probabilities of prompts, and there can be ${MAX_PROMPT_LOGPROBS}; ` +
+      'lower n or logprobs, or give fewer or shorter prompts',
+    { param: 'n' },
+  );
 }
 
 function requestOf(
@@ -92,6 +117,9 @@ function requestOf(
   };
 }
 
+/** vLLM's word for no seed at all; other seeds under 0 are seeds, which the engine counts from 0. */
+const ANY_SEED = -1;
+
 function samplingOf(fields: ChoiceFields, defaults: SamplingDefaults, sample: number): Partial<SamplingParams> {
   const { top_k: topK, seed, logit_bias: biases, allowed_token_ids: allowed } = fields;
   return {
@@ -106,12 +134,12 @@ function samplingOf(fields: ChoiceFields, defaults: SamplingDefaults, sample: nu
     allowedTokenIds: allowed ?? null,
     minTokens: fields.min_tokens ?? 0,
     choice: sample,
-    ...(seed != null && { seed }),
+    ...(seed != null && seed !== ANY_SEED && { seed: seed < 0 ? seed + 2 ** 53 : seed }),
   };
 }
 
 /**
- * How many tokens a request that asked for `asked` gets, in the room that its prompt leaves; `room` where it didn't ask.
+ * How many tokens a request that asked for `asked` gets, in the room that its prompt leaves; `room` where it didn't ask. Who asks for 0 needs no room.
  * @throws ApiError CONTEXT_LENGTH_EXCEEDED naming `param`
  */
 export function fitting(
@@ -122,7 +150,7 @@ export function fitting(
 ): { readonly maxNewTokens: number; readonly room: number } {
   const most = Math.min(limits.maxModelLen, limits.numKvBlocks * limits.blockSize);
   const room = most - tokenIds.length;
-  if (room < 1) {
+  if (room < (asked === 0 ? 0 : 1)) {
     const text = `the prompt has ${tokenIds.length} tokens, and there is room for ${most} with the answer; shorten it`;
     throw new ApiError('CONTEXT_LENGTH_EXCEEDED', text);
   }

@@ -1,11 +1,12 @@
 /** Fields that several endpoints have, under OpenAI's and vLLM's names. Null is as good as absent. Why: docs/decisions/serving.md#which-fields-are-refused */
 import * as z from 'zod';
-import { MAX_LOGPROBS } from '../../../protocol/request.js';
+import { MAX_LOGPROBS, MAX_STOP_CHARS } from '../../../protocol/request.js';
+import { MAX_LISTED_TOKENS } from '../../../protocol/sampling.js';
 
 /** Of stop strings; the engine takes no more. */
 const MAX_STOPS = 1024;
-/** Of tokens that a list in a request may name, and of biases. */
-const MAX_TOKEN_LIST = 4096;
+/** Of tokens that a list may allow: the engine takes as many as the model has, and no model has more. */
+const MAX_ALLOWED_TOKENS = 2 ** 20;
 const MAX_NAME_CHARS = 128;
 
 /** A number of a range. */
@@ -30,23 +31,30 @@ export const name = () => {
   return z.string({ error }).max(MAX_NAME_CHARS, { error }).nullish();
 };
 
-const tokenList = (min: number) => {
-  const error = `give a list of ${min} to ${MAX_TOKEN_LIST} token ids`;
-  return z
-    .array(z.int({ error }).min(0, { error }), { error })
-    .min(min, { error })
-    .max(MAX_TOKEN_LIST, { error })
-    .nullish();
+const tokenList = (min: number, max: number) => {
+  const error = `give a list of ${min} to ${max} token ids`;
+  return z.array(z.int({ error }).min(0, { error }), { error }).min(min, { error }).max(max, { error }).nullish();
 };
 
 const stop = z.union([z.string().min(1), z.array(z.string().min(1)).max(MAX_STOPS)], {
   error: `give a text, or a list of up to ${MAX_STOPS} texts, none of them empty`,
 });
+const shortStop = stop.refine((stops) => [stops].flat().join('').length <= MAX_STOP_CHARS, {
+  error: `give at most ${MAX_STOP_CHARS} characters in all`,
+});
 
-const BIAS_ERROR = `give an object from token ids to numbers from -100 to 100, of up to ${MAX_TOKEN_LIST} tokens`;
+const BIAS_ERROR = `give an object from token ids to numbers from -100 to 100, of up to ${MAX_LISTED_TOKENS} tokens`;
+/** One spelling for each token: of two the engine would see one bias too many. */
+const TOKEN_KEY = /^(0|[1-9]\d{0,8})$/;
 const logitBias = z
-  .record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100), { error: BIAS_ERROR })
-  .refine((biases) => Object.keys(biases).length <= MAX_TOKEN_LIST, { error: BIAS_ERROR });
+  .record(z.string(), z.number().min(-100).max(100), { error: BIAS_ERROR })
+  .superRefine((biases, context) => {
+    const key = Object.keys(biases).find((each) => !TOKEN_KEY.test(each));
+    if (key === undefined) return;
+    const message = 'give token ids as keys, without leading zeros';
+    context.addIssue({ code: 'custom', path: [key], input: biases[key], message });
+  })
+  .refine((biases) => Object.keys(biases).length <= MAX_LISTED_TOKENS, { error: BIAS_ERROR });
 
 const TOP_P = 'give a number over 0, up to 1';
 
@@ -65,9 +73,9 @@ export const samplingFields = {
   repetition_penalty: number(0.001, 1000),
   presence_penalty: number(-2, 2),
   frequency_penalty: number(-2, 2),
-  seed: integer(0),
+  seed: integer(Number.MIN_SAFE_INTEGER),
   logit_bias: logitBias.nullish(),
-  allowed_token_ids: tokenList(1),
+  allowed_token_ids: tokenList(1, MAX_ALLOWED_TOKENS),
 };
 
 /** Fields of completions and chats alike: when output ends, what comes with it. */
@@ -77,8 +85,8 @@ export const generationFields = {
   n: integer(1, 65_536),
   max_tokens: integer(0),
   min_tokens: integer(0),
-  stop: stop.nullish(),
-  stop_token_ids: tokenList(0),
+  stop: shortStop.nullish(),
+  stop_token_ids: tokenList(0, MAX_LISTED_TOKENS),
   ignore_eos: flag(),
   include_stop_str_in_output: flag(),
   skip_special_tokens: flag(),

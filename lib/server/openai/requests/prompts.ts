@@ -70,12 +70,17 @@ export class Prompts {
 
   private encode(text: string, { addSpecialTokens, truncate }: PromptOptions): readonly number[] {
     this.checkLength(text.length, { truncate });
-    return this.cut(this.tokenizer.encode(text, { addSpecialTokens }), truncate);
+    return this.cut(this.tokenizer.encode(text.slice(-this.maxChars), { addSpecialTokens }), truncate);
   }
 
   private cut(tokenIds: readonly number[], truncate: number | null | undefined): readonly number[] {
     if (truncate == null) return tokenIds;
     return tokenIds.slice(-(truncate < 0 ? this.engine.limits.maxModelLen : Math.max(1, truncate)));
+  }
+
+  /** Characters at the end of a text that is truncated, in which the tokens that are kept certainly lie; before them is one more, so that it shows when all are too many. */
+  private get maxChars(): number {
+    return (this.engine.limits.maxModelLen + 1) * this.tokenizer.maxTokenChars;
   }
 
   /** What can't fit whatever its tokens are isn't cut into tokens: all requests would wait for that. */
@@ -101,15 +106,15 @@ function messageOf({ content, ...rest }: MessageInput): ChatMessage {
   return {
     ...rest,
     content: textOf(content),
-    ...(Array.isArray(calls) && { tool_calls: calls.map(withParsedArguments) }),
+    ...(calls != null && { tool_calls: calls.map(withParsedArguments) }),
   };
 }
 
-function withParsedArguments(call: unknown): unknown {
-  const { function: called } = call as { readonly function?: { readonly arguments?: unknown } };
+function withParsedArguments(call: object): object {
+  const { function: called } = call as { readonly function?: { readonly arguments?: unknown } | null };
   if (typeof called?.arguments !== 'string') return call;
   try {
-    return { ...(call as object), function: { ...called, arguments: JSON.parse(called.arguments) as unknown } };
+    return { ...call, function: { ...called, arguments: JSON.parse(called.arguments || '{}') as unknown } };
   } catch {
     throw new ApiError('INVALID_VALUE', `the arguments of a tool call are ${shown(called.arguments)}; give JSON`, {
       param: 'messages',

@@ -24,6 +24,8 @@ const isOneOf =
   (value) =>
     values.includes(value);
 
+const isTextAlone: IsNeutral = (value) => Array.isArray(value) && value.length === 1 && value[0] === 'text';
+
 const isTextFormat: IsNeutral = (value) => (value as { readonly type?: unknown }).type === 'text';
 
 /** Of completions and chats alike. */
@@ -54,10 +56,12 @@ export const refusedCompletionFields = {
 export const refusedChatFields = {
   ...refusedGenerationFields,
   tool_choice: refused('forced tool calls: tool_choice can be "none" or "auto"', isOneOf('none', 'auto')),
+  functions: refused('functions; give tools, which the chat template sees'),
+  function_call: refused('forced calls: function_call can be "none" or "auto"', isOneOf('none', 'auto')),
   chat_template: refused("chat_template in requests; the model's own is used"),
   continue_final_message: refused('continue_final_message'),
   echo: refused('echo in chats'),
   mm_processor_kwargs: refused('images and sound (mm_processor_kwargs)'),
-  modalities: refused('other output than text (modalities)', (value) => JSON.stringify(value) === '["text"]'),
+  modalities: refused('other output than text (modalities)', isTextAlone),
   audio: refused('sound (audio)'),
 };

@@ -1,6 +1,7 @@
 /** The body of POST /v1/responses: text in, text out. */
 import * as z from 'zod';
 import { MAX_LOGPROBS } from '../../../protocol/request.js';
+import { toolCalls } from './chat_request.js';
 import { commonFields, flag, integer, name, samplingFields } from './fields.js';
 import { refused } from './refused_fields.js';
 
@@ -12,9 +13,12 @@ const item = z.looseObject({
   type: z.literal('message').nullish(),
   role: z.string().min(1),
   content: z.union([z.string(), z.array(part)]),
+  tool_calls: toolCalls,
 });
 
-const isEmptyObject = (value: unknown): boolean => typeof value === 'object' && Object.keys(value!).length === 0;
+/** As answers tell it: `{"effort": null, "summary": null}`. */
+const isAllNull = (value: unknown): boolean =>
+  typeof value === 'object' && Object.values(value!).every((each) => each === null);
 /** The one thing that can be included. */
 export const LOGPROBS_INCLUDE = 'message.output_text.logprobs';
 
@@ -43,7 +47,7 @@ export const responsesRequest = z.object(
     tools: refused('tools in responses; /v1/chat/completions passes them to the chat template'),
     tool_choice: refused('forced tool calls (tool_choice)', (value) => value === 'none' || value === 'auto'),
     text: refused('structured output: text.format can be {"type": "text"} alone', (value) => isText(value)),
-    reasoning: refused('reasoning', isEmptyObject),
+    reasoning: refused('reasoning', isAllNull),
     truncation: refused('truncation but "disabled"', (value) => value === 'disabled'),
   },
   { error: 'give a JSON object' },

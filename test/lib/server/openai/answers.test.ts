@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { TokenEvent } from '../../../../lib/protocol/request.js';
+import type { GenerationRequest, TokenEvent } from '../../../../lib/protocol/request.js';
 import { finishedEvent, logprobsOf, playEvents, tokenEvent } from '../../../kit/server/played_engine.js';
 import { framesOf, playedEngine, post, servedApp } from '../../../kit/server/served_app.js';
 
@@ -80,13 +80,46 @@ describe('completions', () => {
   });
 
   it('with max_tokens 0 and echo, the prompt alone', async () => {
-    const { app } = await serve();
+    const { app, engine } = await serve(finishedEvent({ reason: 'length' }));
     const answer = await post(app, '/v1/completions', { prompt: PROMPT, echo: true, max_tokens: 0 });
+    const [{ maxNewTokens, promptLogprobs }] = engine.requests as [GenerationRequest];
+    expect([maxNewTokens, promptLogprobs]).to.deep.equal([0, 0]);
     const { choices, usage } = answer.json<{ choices: object[]; usage: { completion_tokens: number } }>();
     expect(choices).to.deep.equal([
       { index: 0, text: PROMPT, logprobs: null, finish_reason: 'length', stop_reason: null },
     ]);
     expect(usage.completion_tokens).to.equal(0);
+  });
+
+  it('with max_tokens 0 and echo, also where the prompt fills the context', async () => {
+    const { app, engine } = await serve(finishedEvent({ reason: 'length' }));
+    const prompt = Array<number>(engine.limits.maxModelLen).fill(13);
+    const answer = await post(app, '/v1/completions', { prompt, echo: true, max_tokens: 0, logprobs: 1 });
+    expect(answer.statusCode).to.equal(200);
+    expect(
+      (await post(app, '/v1/completions', { prompt: [...prompt, 13], echo: true, max_tokens: 0 })).statusCode,
+    ).to.equal(400);
+  });
+
+  it("of n samples the first alone asks for the prompt's log-probabilities, and all tell them", async () => {
+    const prompt: TokenEvent = { kind: 'prompt', text: '', logprobs: [null, logprobsOf(2)] };
+    const engine = await playedEngine((request, signal) =>
+      playEvents(...(request.promptLogprobs === undefined ? twoTokens : [prompt, ...twoTokens]))(request, signal),
+    );
+    const { app } = await servedApp({ engine });
+    const fields = {
+      prompt: [
+        [1, 2],
+        [1, 2],
+      ],
+      n: 2,
+      echo: true,
+      logprobs: 1,
+    };
+    const answer = await post(app, '/v1/completions', fields);
+    expect(engine.requests.map(({ promptLogprobs }) => promptLogprobs)).to.deep.equal([1, undefined, 1, undefined]);
+    const { choices } = answer.json<{ choices: { logprobs: { token_logprobs: unknown } }[] }>();
+    expect(choices.map(({ logprobs }) => logprobs.token_logprobs)).to.deep.equal(Array(4).fill([null, -1, -1, -1]));
   });
 
   it('with tokens, experts and prompt_logprobs where they are asked for', async () => {
@@ -151,6 +184,18 @@ describe('completions', () => {
     const frames = framesOf(await post(app, '/v1/completions', fields)).slice(0, -1);
     const counts = frames.map((frame) => (frame as { usage: { completion_tokens: number } }).usage.completion_tokens);
     expect(counts).to.deep.equal([1, 2, 2]);
+  });
+
+  it('streamed with continuous usage alone, no piece says it, as in vLLM', async () => {
+    const { app } = await serve();
+    const stream_options = { continuous_usage_stats: true };
+    for (const [url, asked] of [
+      ['/v1/completions', { prompt: PROMPT }],
+      ['/v1/chat/completions', CHAT],
+    ] as const) {
+      const answer = await post(app, url, { ...asked, stream: true, stream_options });
+      expect(answer.body).not.to.include('"usage"');
+    }
   });
 
   it('of several choices, each piece names its own', async () => {
@@ -301,6 +346,17 @@ describe('tokens', () => {
     const { app } = await serve();
     const { tokens } = (await post(app, '/tokenize', CHAT)).json<{ tokens: number[] }>();
     expect((await post(app, '/detokenize', { tokens })).json()).to.deep.equal({ prompt: 'Call me\n' });
+  });
+});
+
+describe('the model', () => {
+  it('is told by a name with slashes in it, as it stands or encoded', async () => {
+    const { app } = await servedApp({ base: { server: { served_model_name: 'org/name' } } });
+    const statusOf = async (name: string): Promise<number> => (await app.inject(`/v1/models/${name}`)).statusCode;
+    expect((await app.inject('/v1/models/org/name')).json()).to.include({ id: 'org/name' });
+    expect([await statusOf('org%2Fname'), await statusOf('org/other'), await statusOf('name')]).to.deep.equal([
+      200, 404, 404,
+    ]);
   });
 });
 

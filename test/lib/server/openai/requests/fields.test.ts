@@ -51,6 +51,19 @@ describe('fields of requests', () => {
     expect(engine.requests.map(({ maxNewTokens }) => maxNewTokens)).to.deep.equal([512 - numPrompt, 7, 5]);
   });
 
+  it('seed −1 is none, and other seeds under 0 are seeds, as in vLLM', async () => {
+    const { app, engine } = await servedApp();
+    for (const seed of [-1, -2, Number.MIN_SAFE_INTEGER]) await post(app, '/v1/completions', { prompt: 'x', seed });
+    const seeds = engine.requests.map(({ sampling }) => sampling?.seed);
+    expect(seeds).to.deep.equal([undefined, Number.MAX_SAFE_INTEGER - 1, 1]);
+  });
+
+  it('allowed_token_ids may be as many as the model has', async () => {
+    const { app } = await servedApp();
+    const allowed_token_ids = Array.from({ length: 5000 }, (_, i) => i);
+    expect((await post(app, '/v1/completions', { prompt: 'x', allowed_token_ids })).statusCode).to.equal(200);
+  });
+
   it('several prompts and n are a request each, with a stream of the seed for each sample', async () => {
     const { app, engine } = await servedApp();
     await post(app, '/v1/completions', { prompt: [[1], [2]], n: 2, seed: 5, request_id: 'r' });
@@ -86,7 +99,7 @@ describe('what is wrong with a request is told by the name of the field', () => 
     ...[{ temperature: -1 }, { temperature: 'hot' }, { top_p: 0 }, { top_p: 1.1 }, { top_k: -2 }, { top_k: 1.5 }].map(
       (fields) => ['/v1/completions', fields, Object.keys(fields)[0]!] as const,
     ),
-    ...[{ min_p: 2 }, { seed: -1 }, { n: 0 }, { max_tokens: -1 }, { stop: '' }, { stop: [1] }, { logprobs: 21 }].map(
+    ...[{ min_p: 2 }, { seed: 0.5 }, { n: 0 }, { max_tokens: -1 }, { stop: '' }, { stop: [1] }, { logprobs: 21 }].map(
       (fields) => ['/v1/completions', fields, Object.keys(fields)[0]!] as const,
     ),
     ...[{ presence_penalty: 3 }, { repetition_penalty: 0 }, { stream: 'yes' }, { priority: 0.5 }, { model: 5 }].map(
@@ -94,6 +107,16 @@ describe('what is wrong with a request is told by the name of the field', () => 
     ),
     ['/v1/completions', { logit_bias: { x: 1 } }, 'logit_bias.x'],
     ['/v1/completions', { logit_bias: { 5: 101 } }, 'logit_bias.5'],
+    ['/v1/completions', { logit_bias: { 7: 1, '007': 1 } }, 'logit_bias.007'],
+    [
+      '/v1/completions',
+      { logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, i) => [i, 1])) },
+      'logit_bias',
+    ],
+    ['/v1/completions', { stop_token_ids: Array(1025).fill(5) }, 'stop_token_ids'],
+    ['/v1/completions', { stop: Array.from({ length: 17 }, (_, i) => `${' '.repeat(1000)}${i}`) }, 'stop'],
+    ['/v1/completions', { prompt: Array(500).fill(5), n: 256, prompt_logprobs: 20, max_tokens: 1 }, 'n'],
+    ['/v1/chat/completions', { messages: [{ role: 'assistant', tool_calls: [null] }] }, 'messages.0.tool_calls.0'],
     ['/v1/completions', { prompt: undefined }, 'prompt'],
     ['/v1/completions', { prompt: [1, 'x'] }, 'prompt'],
     ['/v1/completions', { prompt: [1.5] }, 'prompt'],
@@ -145,6 +168,9 @@ describe('what is wrong with a request is told by the name of the field', () => 
     ['/v1/chat/completions', { tool_choice: { type: 'function', function: { name: 'f' } } }],
     ['/v1/chat/completions', { guided_json: {}, response_format: { type: 'json_schema' } }],
     ['/v1/chat/completions', { continue_final_message: true }],
+    ['/v1/chat/completions', { functions: [{ name: 'f' }] }],
+    ['/v1/chat/completions', { function_call: { name: 'f' } }],
+    ['/v1/responses', { reasoning: { effort: 'high' } }],
     ['/v1/responses', { previous_response_id: 'resp_1' }],
     ['/v1/responses', { background: true }],
     ['/v1/responses', { tools: [{ type: 'web_search' }] }],
@@ -160,6 +186,20 @@ describe('what is wrong with a request is told by the name of the field', () => 
     });
   }
 
+  it('modalities may be nested as deep as JSON can be, and are refused still', async () => {
+    const { app } = await servedApp();
+    const payload = `{"messages": ${JSON.stringify(CHAT.messages)}, "modalities": ${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+    const headers = { 'content-type': 'application/json' };
+    const answer = await app.inject({ method: 'POST', url: '/v1/chat/completions', payload, headers });
+    expect([answer.statusCode, errorOf(answer).code]).to.deep.equal([400, 'unsupported']);
+  });
+
+  it('a key of logit_bias that is no token is told with the bias that it has', async () => {
+    const { app } = await servedApp();
+    const { message } = errorOf(await post(app, '/v1/completions', { prompt: 'x', logit_bias: { x: 2 } }));
+    expect(message).to.equal('logit_bias.x is 2; give token ids as keys, without leading zeros');
+  });
+
   it('what asks for nothing is taken, whatever it is called', async () => {
     const { app } = await servedApp();
     const neutral = {
@@ -171,9 +211,23 @@ describe('what is wrong with a request is told by the name of the field', () => 
       bad_words: [],
     };
     expect((await post(app, '/v1/completions', { prompt: 'x', ...neutral })).statusCode).to.equal(200);
-    const chat = { ...CHAT, tool_choice: 'auto', tools: [], modalities: ['text'], continue_final_message: false };
+    const chat = {
+      ...CHAT,
+      tool_choice: 'auto',
+      tools: [],
+      function_call: 'auto',
+      modalities: ['text'],
+      continue_final_message: false,
+    };
     expect((await post(app, '/v1/chat/completions', chat)).statusCode).to.equal(200);
-    const response = { input: 'x', tools: [], text: { format: { type: 'text' } }, truncation: 'disabled', store: true };
+    const response = {
+      input: 'x',
+      tools: [],
+      text: { format: { type: 'text' } },
+      truncation: 'disabled',
+      store: true,
+      reasoning: { effort: null, summary: null },
+    };
     expect((await post(app, '/v1/responses', response)).statusCode).to.equal(200);
   });
 

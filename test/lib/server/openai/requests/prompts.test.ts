@@ -36,7 +36,10 @@ describe('conversations', () => {
 
   it('reach it as text, with the arguments of tool calls as values', async () => {
     const { prompts, seen } = await watchedPrompts();
-    const call = (text: string): object => ({ id: 'c1', function: { name: 'clock', arguments: text } });
+    const call = (text: string): Record<string, unknown> => ({
+      id: 'c1',
+      function: { name: 'clock', arguments: text },
+    });
     const asked = { role: 'assistant', content: null, tool_calls: [call('{"zone": "UTC"}')] };
     const answered = { role: 'tool', tool_call_id: 'c1', content: [{ type: 'text' as const, text: 'noon' }] };
     prompts.chat({ messages: [asked, answered] });
@@ -48,9 +51,31 @@ describe('conversations', () => {
       },
       { role: 'tool', tool_call_id: 'c1', content: 'noon' },
     ]);
+    prompts.chat({ messages: [{ ...asked, tool_calls: [call(''), {}, { function: null }] }] });
+    const [first, ...others] = seen.messages![0]!.tool_calls as readonly object[];
+    expect(first).to.deep.include({ function: { name: 'clock', arguments: {} } }); // as vLLM reads it
+    expect(others).to.deep.equal([{}, { function: null }]);
     expect(() => prompts.chat({ messages: [{ ...asked, tool_calls: [call('{zone')] }] })).to.throw(
       ApiError,
       'give JSON',
     );
+  });
+});
+
+describe('long texts', () => {
+  it('of which the last tokens are kept are cut before they are encoded, and keep the same tokens', async () => {
+    const engine = await playedEngine(playText(''));
+    const { maxTokenChars } = engine.tokenizer!;
+    const text = `${' '.repeat(200_000)}Call me, and call me again`;
+    const encoded: number[] = [];
+    const encode = engine.tokenizer!.encode.bind(engine.tokenizer);
+    engine.tokenizer!.encode = (given, options) => {
+      encoded.push(given.length);
+      return encode(given, options);
+    };
+    after(() => Reflect.deleteProperty(engine.tokenizer!, 'encode'));
+    const { tokenIds } = new Prompts(engine).read(text, { truncate: 5 });
+    expect(tokenIds).to.deep.equal(encode('Call me, and call me again').slice(-5));
+    expect(encoded).to.deep.equal([(engine.limits.maxModelLen + 1) * maxTokenChars]);
   });
 });
