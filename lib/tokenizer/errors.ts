@@ -8,6 +8,7 @@ export type TokenizerErrorCode =
   | 'NOT_ENCODABLE' // the vocabulary has no token for a part of the text
   | 'NO_CHAT_TEMPLATE' // messages were given, but the model folder has no template for them
   | 'TEMPLATE_FAILED' // the chat template is malformed or refused the messages
+  | 'THREAD_ENDED' // the thread that encodes long texts failed, is full, or was closed
   | 'INVALID_ARGUMENT'; // a call with impossible arguments
 
 /** Where: attached as a field and named in the message. */
