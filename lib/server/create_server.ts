@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { fastify, LogController, type FastifyBaseLogger, type FastifyReply } from 'fastify';
 import { pino, type Logger } from 'pino';
 import type { ZodType } from 'zod';
+import { TokenizerThread } from '../tokenizer/tokenizer_thread.js';
 import type { ServerOptions } from './base/options.js';
 import type { ServerApp, ServerContext } from './base/part.js';
 import type { ServedEngine } from './base/served_engine.js';
@@ -59,6 +60,7 @@ const GOODBYE_MS = 1000;
 export async function createServer(engine: ServedEngine, options: ServerOptions): Promise<HttpServer> {
   const { config, apiKeys = [], log = pino({ level: 'silent' }), env = {} } = options;
   const app = createApp(config.server, await readCertificate(config.server), log);
+  const longTexts = new TokenizerThread(config.model);
   const running = new RunningRequests();
   const draining = new AbortController();
   const ending = new AbortController();
@@ -66,6 +68,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
   const context: ServerContext = {
     engine,
     config,
+    longTexts,
     log,
     env,
     modelName: config.server.served_model_name ?? basename(config.model),
@@ -82,6 +85,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     ending.abort();
     await running.idle(GOODBYE_MS); // clients are told
     await app.close();
+    await longTexts.close();
   };
   let closed: Promise<void> | undefined;
   const close = (): Promise<void> => (closed ??= end());

@@ -9,6 +9,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { TokenizerThread } from '../../tokenizer/tokenizer_thread.js';
 import type { ServedEngine } from './served_engine.js';
 
 /** The web framework's application; bodies and queries of routes have the types of their zod schemas. */
@@ -24,6 +25,8 @@ export type ServerApp = FastifyInstance<
 export interface ServerContext {
   readonly engine: ServedEngine;
   readonly config: ExpertwireConfig;
+  /** Encodes what would hold up everybody. */
+  readonly longTexts: TokenizerThread;
   /** The name of the model in requests and answers. */
   readonly modelName: string;
   /** When the server was made, in seconds since 1970. */

@@ -1,7 +1,8 @@
 /** POST /v1/chat/completions. */
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { ApiError } from '../base/api_error.js';
 import type { ServerContext, ServerPart } from '../base/part.js';
+import { clientSignal } from '../http/client_signal.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
 import { answerStream, answerWhole, type StreamForm } from './answer_streams.js';
 import { ChatForm } from './chat_form.js';
@@ -21,7 +22,7 @@ export const chatPart: ServerPart = async (app, context) => {
   app.post('/v1/chat/completions', { schema: { body: chatRequest } }, async (request, reply) => {
     const { body } = request;
     check(body, context);
-    const choices = choicesFor(body, request, context, defaults);
+    const choices = await choicesFor(body, reply, context, defaults);
     const names = new TokenNames(context.engine.tokenizer, body.return_tokens_as_token_ids === true);
     const head = { id: `chatcmpl-${body.request_id ?? request.id}`, created: nowS(), model: context.modelName };
     const form = new ChatForm(head, body, names);
@@ -48,16 +49,17 @@ function check(body: ChatRequest, context: ServerContext): void {
   }
 }
 
-function choicesFor(
+async function choicesFor(
   body: ChatRequest,
-  { id }: FastifyRequest,
-  { engine, config }: ServerContext,
+  reply: FastifyReply,
+  { engine, longTexts, config, ending }: ServerContext,
   defaults: SamplingDefaults,
-): readonly Choice[] {
+): Promise<readonly Choice[]> {
   const effort = body.reasoning_effort;
-  const prompt = new Prompts(engine).chat(body, {
+  const prompt = await new Prompts(engine, longTexts).chat(body, {
     addSpecialTokens: body.add_special_tokens ?? false, // the template writes them
     truncate: body.truncate_prompt_tokens,
+    signal: clientSignal(reply, ending),
     ...(effort != null && { variables: { reasoning_effort: effort } }),
   });
   const param = body.max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens';
@@ -66,7 +68,7 @@ function choicesFor(
     maxNewTokens,
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : null,
     promptLogprobs: body.prompt_logprobs ?? null,
-    id: body.request_id ?? id,
+    id: body.request_id ?? reply.request.id,
   }));
 }
 

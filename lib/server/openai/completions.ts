@@ -1,7 +1,8 @@
 /** POST /v1/completions. */
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { ApiError } from '../base/api_error.js';
 import type { ServerContext, ServerPart } from '../base/part.js';
+import { clientSignal } from '../http/client_signal.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
 import { answerStream, answerWhole } from './answer_streams.js';
 import { choicesOf, fitting, type Choice, type Wanted } from './requests/choices.js';
@@ -23,7 +24,7 @@ export const completionsPart: ServerPart = async (app, context) => {
   app.post('/v1/completions', { schema: { body: completionRequest } }, async (request, reply) => {
     const { body } = request;
     check(body, context);
-    const choices = choicesFor(body, request, context, defaults);
+    const choices = await choicesFor(body, reply, context, defaults);
     const names = new TokenNames(context.engine.tokenizer, body.return_tokens_as_token_ids === true);
     const { modelName: model } = context;
     const head = { id: `cmpl-${body.request_id ?? request.id}`, created: nowS(), model };
@@ -60,15 +61,16 @@ function check(body: CompletionRequest, context: ServerContext): void {
   }
 }
 
-function choicesFor(
+async function choicesFor(
   body: CompletionRequest,
-  { id }: FastifyRequest,
+  reply: FastifyReply,
   context: ServerContext,
   defaults: SamplingDefaults,
-): readonly Choice[] {
-  const prompts = new Prompts(context.engine);
+): Promise<readonly Choice[]> {
+  const prompts = new Prompts(context.engine, context.longTexts);
   const { add_special_tokens: addSpecialTokens, truncate_prompt_tokens: truncate } = body;
-  const options = { addSpecialTokens: addSpecialTokens ?? true, truncate };
+  const signal = clientSignal(reply, context.ending);
+  const options = { addSpecialTokens: addSpecialTokens ?? true, truncate, signal };
   const echoed = body.echo === true ? body.logprobs : null;
   const wantedFor = (prompt: Prompt): Wanted => {
     const { room } = fitting(prompt, context.engine, body.max_tokens, 'max_tokens');
@@ -77,7 +79,7 @@ function choicesFor(
       maxNewTokens,
       logprobs: body.logprobs ?? null,
       promptLogprobs: most(echoed, body.prompt_logprobs, maxNewTokens === 0 ? 0 : null), // who wants no token has to want these
-      id: body.request_id ?? id,
+      id: body.request_id ?? reply.request.id,
     };
   };
   const given = promptsOf(body);
@@ -88,7 +90,8 @@ function choicesFor(
       { param: 'prompt' },
     );
   }
-  const read = given.map((prompt) => prompts.read(prompt, options));
+  const read: Prompt[] = [];
+  for (const prompt of given) read.push(await prompts.read(prompt, options)); // one at a time: others' long texts come between
   return choicesOf(read, body, defaults, context.config.server.max_choices, wantedFor);
 }
 

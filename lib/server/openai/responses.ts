@@ -1,5 +1,7 @@
 /** POST /v1/responses. Nothing is stored: a response can't be asked for later, or continued by its id. */
+import type { FastifyReply } from 'fastify';
 import type { ServerContext, ServerPart } from '../base/part.js';
+import { clientSignal } from '../http/client_signal.js';
 import { answerStream, answerWhole } from './answer_streams.js';
 import { choicesOf, fitting, type Choice } from './requests/choices.js';
 import { nowS } from './completions.js';
@@ -17,7 +19,7 @@ export const responsesPart: ServerPart = async (app, context) => {
   app.post('/v1/responses', { schema: { body: responsesRequest } }, async (request, reply) => {
     const { body } = request;
     checkModel(body.model, context);
-    const choices = [choiceFor(body, body.request_id ?? request.id, context, defaults)];
+    const choices = [await choiceFor(body, reply, context, defaults)];
     const head = { id: `resp_${body.request_id ?? request.id}`, created: nowS(), model: context.modelName };
     const form = new ResponseForm(head, body, new TokenNames(context.engine.tokenizer, false), {
       temperature: body.temperature ?? defaults.temperature,
@@ -41,19 +43,23 @@ export const responsesPart: ServerPart = async (app, context) => {
   });
 };
 
-function choiceFor(body: ResponsesRequest, id: string, { engine }: ServerContext, defaults: SamplingDefaults): Choice {
+async function choiceFor(
+  body: ResponsesRequest,
+  reply: FastifyReply,
+  { engine, longTexts, ending }: ServerContext,
+  defaults: SamplingDefaults,
+): Promise<Choice> {
   const input = typeof body.input === 'string' ? [{ role: 'user', content: body.input }] : body.input;
   const system = body.instructions == null ? [] : [{ role: 'system', content: body.instructions }];
-  const prompt = new Prompts(engine).chat({
-    messages: [...system, ...input],
-  });
+  const messages = [...system, ...input];
+  const prompt = await new Prompts(engine, longTexts).chat({ messages }, { signal: clientSignal(reply, ending) });
   const wantsLogprobs = Array.isArray(body.include) && body.include.includes(LOGPROBS_INCLUDE);
   const { maxNewTokens } = fitting(prompt, engine, body.max_output_tokens, 'max_output_tokens');
   const [choice] = choicesOf([prompt], body, defaults, 1, () => ({
     maxNewTokens,
     logprobs: wantsLogprobs ? (body.top_logprobs ?? 0) : null,
     promptLogprobs: null,
-    id,
+    id: body.request_id ?? reply.request.id,
   }));
   return choice!;
 }

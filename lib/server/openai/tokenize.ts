@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { ApiError } from '../base/api_error.js';
 import type { ServerPart } from '../base/part.js';
+import { clientSignal } from '../http/client_signal.js';
 import { conversationFields } from './requests/chat_request.js';
 import { commonFields, flag } from './requests/fields.js';
 import { checkModel } from './models.js';
@@ -29,17 +30,18 @@ const detokenizeRequest = z.object(
 
 /** POST /tokenize and /detokenize. */
 export const tokenizePart: ServerPart = (app, context) => {
-  const prompts = new Prompts(context.engine);
-  app.post('/tokenize', { schema: { body: tokenizeRequest } }, ({ body }) => {
+  const prompts = new Prompts(context.engine, context.longTexts);
+  app.post('/tokenize', { schema: { body: tokenizeRequest } }, async ({ body }, reply) => {
     checkModel(body.model, context);
+    const signal = clientSignal(reply, context.ending);
     const { prompt, messages, add_special_tokens: special } = body;
     if ((prompt == null) === (messages == null)) {
       throw new ApiError('INVALID_VALUE', 'give one of prompt and messages', { param: 'prompt' });
     }
     const { tokenIds } =
       messages == null
-        ? prompts.read(prompt ?? '', { addSpecialTokens: special ?? true })
-        : prompts.chat({ ...body, messages }, { addSpecialTokens: special ?? false });
+        ? await prompts.read(prompt ?? '', { addSpecialTokens: special ?? true, signal })
+        : await prompts.chat({ ...body, messages }, { addSpecialTokens: special ?? false, signal });
     return {
       count: tokenIds.length,
       max_model_len: context.engine.limits.maxModelLen,

@@ -3,8 +3,8 @@ import type { ServerPart } from '../base/part.js';
 import { Prompts } from './requests/prompts.js';
 
 /** GET /tokenizer_info: special tokens as they are spelled, and the chat template. */
-export const tokenizerInfoPart: ServerPart = (app, { engine }) => {
-  const prompts = new Prompts(engine);
+export const tokenizerInfoPart: ServerPart = (app, { engine, longTexts }) => {
+  const prompts = new Prompts(engine, longTexts);
   app.get('/tokenizer_info', () => {
     const { specialTokens, chatTemplate } = prompts.tokenizer;
     return {

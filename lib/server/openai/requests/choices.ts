@@ -4,6 +4,7 @@ import type { SamplingParams } from '../../../protocol/sampling.js';
 import { ApiError } from '../../base/api_error.js';
 import type { ServedEngine } from '../../base/served_engine.js';
 import type { GenerationFields } from './fields.js';
+import { checkPromptLogprobs } from './prompt_logprobs.js';
 import type { Prompt } from './prompts.js';
 import type { SamplingDefaults } from './sampling_defaults.js';
 
@@ -64,24 +65,6 @@ export function choicesOf(
 
 /** Whole answers tell those of the first sample with all; the engine wants some of who wants nothing else. */
 const fewest = ({ maxNewTokens }: Wanted): number | null => (maxNewTokens === 0 ? 0 : null);
-
-/** The most log-probabilities of prompts in an answer, which is some 26 bytes of JSON for each. */
-const MAX_PROMPT_LOGPROBS = 2 ** 21;
-
-/** @throws ApiError INVALID_VALUE where an answer would be larger than can be made */
-function checkPromptLogprobs(prompts: readonly Prompt[], wanted: readonly Wanted[], n: number): void {
-  const count = prompts.reduce((sum, { tokenIds }, i) => {
-    const { promptLogprobs } = wanted[i]!;
-    return promptLogprobs === null ? sum : sum + n * tokenIds.length * (1 + promptLogprobs);
-  }, 0);
-  if (count <= MAX_PROMPT_LOGPROBS) return;
-  throw new ApiError(
-    'INVALID_VALUE',
-    `the answer would have ${count} log-probabilities of prompts, and there can be ${MAX_PROMPT_LOGPROBS}; ` +
-      'lower n or logprobs, or give fewer or shorter prompts',
-    { param: 'n' },
-  );
-}
 
 function requestOf(
   { tokenIds: promptTokenIds }: Prompt,

@@ -4,6 +4,7 @@ import { EngineError } from '../../../protocol/errors.js';
 import type { ChatMessage } from '../../../tokenizer/chat_template.js';
 import type { Tokenizer } from '../../../tokenizer/tokenizer.js';
 import { ApiError } from '../../base/api_error.js';
+import type { ServerContext } from '../../base/part.js';
 import type { ServedEngine } from '../../base/served_engine.js';
 import type { Conversation, MessageInput } from './chat_request.js';
 import type { PromptInput } from './completion_request.js';
@@ -15,17 +16,25 @@ export interface Prompt {
   readonly text: string | null;
 }
 
+/** Characters of a text that is encoded at once: of the slowest texts, half a second. Longer ones are encoded in a thread. */
+const MAX_CHARS_AT_ONCE = 16_384;
+
 /** How a text becomes tokens. */
 export interface PromptOptions {
   /** Default: as the model's tokenizer does. */
   readonly addSpecialTokens?: boolean | undefined;
   /** Keep so many of the last tokens alone; −1: as many as the context has. Default: all. */
   readonly truncate?: number | null | undefined;
+  /** Aborted when nobody waits for the tokens any more. Default: never. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Makes prompts for an engine. */
 export class Prompts {
-  constructor(private readonly engine: Pick<ServedEngine, 'tokenizer' | 'limits'>) {}
+  constructor(
+    private readonly engine: Pick<ServedEngine, 'tokenizer' | 'limits'>,
+    private readonly longTexts: ServerContext['longTexts'],
+  ) {}
 
   /** @throws ApiError UNSUPPORTED without a tokenizer. */
   get tokenizer(): Tokenizer {
@@ -34,17 +43,20 @@ export class Prompts {
     throw new EngineError('NO_TOKENIZER', 'the model has no tokenizer; give token ids to /v1/completions');
   }
 
-  /** @throws ApiError CONTEXT_LENGTH_EXCEEDED, EngineError NO_TOKENIZER, TokenizerError NOT_ENCODABLE */
-  read(prompt: PromptInput, options: PromptOptions = {}): Prompt {
+  /**
+   * @throws ApiError CONTEXT_LENGTH_EXCEEDED; QUEUE_FULL where too many long texts wait; EngineError NO_TOKENIZER; TokenizerError NOT_ENCODABLE, THREAD_ENDED; and
+   * with the reason of the signal
+   */
+  async read(prompt: PromptInput, options: PromptOptions = {}): Promise<Prompt> {
     if (typeof prompt !== 'string') return { tokenIds: this.cut(prompt, options.truncate), text: null };
-    return { tokenIds: this.encode(prompt, options), text: prompt };
+    return { tokenIds: await this.encode(prompt, options), text: prompt };
   }
 
   /** The conversation in the model's chat template. @throws as {@link read}; TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED */
-  chat(
+  async chat(
     conversation: Conversation,
     options: PromptOptions & { readonly variables?: Readonly<Record<string, unknown>> } = {},
-  ): Prompt {
+  ): Promise<Prompt> {
     const {
       messages,
       tools,
@@ -65,12 +77,18 @@ export class Prompts {
         ...more,
       },
     });
-    return { tokenIds: this.encode(text, { addSpecialTokens: false, ...options }), text };
+    return { tokenIds: await this.encode(text, { addSpecialTokens: false, ...options }), text };
   }
 
-  private encode(text: string, { addSpecialTokens, truncate }: PromptOptions): readonly number[] {
+  private async encode(
+    text: string,
+    { addSpecialTokens, truncate, signal }: PromptOptions,
+  ): Promise<readonly number[]> {
     this.checkLength(text.length, { truncate });
-    return this.cut(this.tokenizer.encode(text.slice(-this.maxChars), { addSpecialTokens }), truncate);
+    const end = text.slice(-this.maxChars);
+    if (end.length <= MAX_CHARS_AT_ONCE) return this.cut(this.tokenizer.encode(end, { addSpecialTokens }), truncate);
+    if (this.longTexts.isFull) throw new ApiError('QUEUE_FULL', 'too many long texts wait to be read; try again later');
+    return this.cut(await this.longTexts.encode(end, { addSpecialTokens }, signal), truncate);
   }
 
   private cut(tokenIds: readonly number[], truncate: number | null | undefined): readonly number[] {

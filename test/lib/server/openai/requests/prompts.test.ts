@@ -1,7 +1,10 @@
 import { expect } from 'chai';
 import { ApiError } from '../../../../../lib/server/base/api_error.js';
+import { DEMO_MODEL } from '../../../../../lib/config/package_files.js';
 import { Prompts } from '../../../../../lib/server/openai/requests/prompts.js';
 import type { ChatMessage, ChatOptions } from '../../../../../lib/tokenizer/chat_template.js';
+import { TokenizerThread } from '../../../../../lib/tokenizer/tokenizer_thread.js';
+import { errorOf } from '../../../../kit/rejects.js';
 import { playedEngine } from '../../../../kit/server/served_app.js';
 import { playText } from '../../../../kit/server/played_engine.js';
 
@@ -18,7 +21,7 @@ async function watchedPrompts(): Promise<{
     return 'Call me';
   };
   after(() => Reflect.deleteProperty(tokenizer, 'renderChat'));
-  return { prompts: new Prompts(engine), seen };
+  return { prompts: new Prompts(engine, longTexts()), seen };
 }
 
 describe('conversations', () => {
@@ -27,7 +30,7 @@ describe('conversations', () => {
     const tools = [{ type: 'function', function: { name: 'clock' } }];
     const documents = [{ text: 'noon' }];
     const more = { chat_template_kwargs: { enable_thinking: false }, add_generation_prompt: false };
-    prompts.chat({ messages: [{ role: 'user', content: 'x' }], tools, documents, ...more });
+    await prompts.chat({ messages: [{ role: 'user', content: 'x' }], tools, documents, ...more });
     expect(seen.options).to.deep.equal({
       addGenerationPrompt: false,
       variables: { tools, documents, enable_thinking: false },
@@ -42,7 +45,7 @@ describe('conversations', () => {
     });
     const asked = { role: 'assistant', content: null, tool_calls: [call('{"zone": "UTC"}')] };
     const answered = { role: 'tool', tool_call_id: 'c1', content: [{ type: 'text' as const, text: 'noon' }] };
-    prompts.chat({ messages: [asked, answered] });
+    await prompts.chat({ messages: [asked, answered] });
     expect(seen.messages).to.deep.equal([
       {
         role: 'assistant',
@@ -51,14 +54,13 @@ describe('conversations', () => {
       },
       { role: 'tool', tool_call_id: 'c1', content: 'noon' },
     ]);
-    prompts.chat({ messages: [{ ...asked, tool_calls: [call(''), {}, { function: null }] }] });
+    await prompts.chat({ messages: [{ ...asked, tool_calls: [call(''), {}, { function: null }] }] });
     const [first, ...others] = seen.messages![0]!.tool_calls as readonly object[];
     expect(first).to.deep.include({ function: { name: 'clock', arguments: {} } }); // as vLLM reads it
     expect(others).to.deep.equal([{}, { function: null }]);
-    expect(() => prompts.chat({ messages: [{ ...asked, tool_calls: [call('{zone')] }] })).to.throw(
-      ApiError,
-      'give JSON',
-    );
+    const malformed = { ...asked, tool_calls: [call('{zone')] };
+    const refused = await errorOf(ApiError, () => prompts.chat({ messages: [malformed] }));
+    expect(refused.message).to.include('give JSON');
   });
 });
 
@@ -74,8 +76,51 @@ describe('long texts', () => {
       return encode(given, options);
     };
     after(() => Reflect.deleteProperty(engine.tokenizer!, 'encode'));
-    const { tokenIds } = new Prompts(engine).read(text, { truncate: 5 });
+    const { tokenIds } = await new Prompts(engine, longTexts()).read(text, { truncate: 5 });
     expect(tokenIds).to.deep.equal(encode('Call me, and call me again').slice(-5));
     expect(encoded).to.deep.equal([(engine.limits.maxModelLen + 1) * maxTokenChars]);
   });
+
+  it('are encoded in a thread, as they are without one, and given up when nobody waits', async () => {
+    const { prompts, tokenizer } = await roomyPrompts();
+    const text = 'Call me, and call me again. '.repeat(1000);
+    const expected = tokenizer.encode(text);
+    tokenizer.encode = () => {
+      throw new Error('encoded at once');
+    };
+    after(() => Reflect.deleteProperty(tokenizer, 'encode'));
+    expect(await prompts.read(text)).to.deep.equal({ tokenIds: expected, text });
+    const leaving = new AbortController();
+    const reading = prompts.read(' '.repeat(1_000_000), { signal: leaving.signal });
+    leaving.abort(new ApiError('DRAINING', 'the server ended'));
+    expect((await errorOf(ApiError, () => reading)).code).to.equal('DRAINING');
+  });
+
+  it('are refused as long as too many of them wait', async () => {
+    const { prompts, thread } = await roomyPrompts();
+    const leaving = Array.from({ length: 16 }, () => new AbortController());
+    const text = ' '.repeat(1_000_000);
+    const reading = leaving.map(({ signal }) => prompts.read(text, { signal }));
+    const ends = Promise.allSettled(reading);
+    expect(thread.isFull).to.equal(true);
+    expect((await errorOf(ApiError, () => prompts.read(text))).code).to.equal('QUEUE_FULL');
+    for (const each of leaving) each.abort();
+    expect((await ends).map(({ status }) => status)).to.deep.equal(Array(16).fill('rejected'));
+    expect(thread.isFull).to.equal(false);
+  });
 });
+
+/** A thread over the demo model, closed at the end. */
+function longTexts(): TokenizerThread {
+  const thread = new TokenizerThread(DEMO_MODEL);
+  after(() => thread.close());
+  return thread;
+}
+
+/** Prompts for a context of a million tokens. */
+async function roomyPrompts() {
+  const { tokenizer, limits } = await playedEngine(playText(''));
+  const thread = longTexts();
+  const prompts = new Prompts({ tokenizer: tokenizer!, limits: { ...limits, maxModelLen: 1_000_000 } }, thread);
+  return { prompts, thread, tokenizer: tokenizer! };
+}
