@@ -5,7 +5,7 @@ import { Prompts } from '../../../../../lib/server/openai/requests/prompts.js';
 import type { ChatMessage, ChatOptions } from '../../../../../lib/tokenizer/chat_template.js';
 import { TokenizerThread } from '../../../../../lib/tokenizer/tokenizer_thread.js';
 import { errorOf } from '../../../../kit/rejects.js';
-import { playedEngine } from '../../../../kit/server/served_app.js';
+import { playedEngine, post, servedApp } from '../../../../kit/server/served_app.js';
 import { playText } from '../../../../kit/server/played_engine.js';
 
 /** Prompts over the demo model's tokenizer, and what its template was given. */
@@ -94,6 +94,17 @@ describe('long texts', () => {
     const reading = prompts.read(' '.repeat(1_000_000), { signal: leaving.signal });
     leaving.abort(new ApiError('DRAINING', 'the server ended'));
     expect((await errorOf(ApiError, () => reading)).code).to.equal('DRAINING');
+  });
+
+  it('hold up neither other clients nor the end of the server', async () => {
+    const engine = await playedEngine(playText(''));
+    Object.assign(engine.limits, { maxModelLen: 1_000_000 });
+    const { app, server } = await servedApp({ engine });
+    const reading = post(app, '/tokenize', { prompt: ' '.repeat(1_000_000) }); // takes half a minute
+    while (server.numRunning === 0) await new Promise(setImmediate);
+    expect((await app.inject('/health')).statusCode).to.equal(200);
+    await server.close();
+    expect((await reading).json()).to.have.nested.property('error.code', 'draining');
   });
 
   it('are refused as long as too many of them wait', async () => {
