@@ -46,6 +46,21 @@ describe('the official openai client', function () {
     expect(numChunks).to.be.within(2, 12);
   });
 
+  it("gets a prompt's log-probabilities alone, for each of n, also where the prompt fills the context", async () => {
+    const { maxModelLen } = job.engine.limits;
+    const prompt = Array.from({ length: maxModelLen }, (_, i) => 5 + (i % 50));
+    const fields = { model: 'moe-7m', max_tokens: 0, echo: true, logprobs: 1, n: 2, prompt, ...GREEDY };
+    const { choices, usage } = await client.completions.create(fields);
+    const { logprobs: scored } = await job.engine.score({ tokenIds: prompt });
+    for (const { logprobs, finish_reason: reason } of choices) {
+      expect([reason, logprobs!.tokens!.length]).to.deep.equal(['length', maxModelLen]);
+      for (const [i, logprob] of scored.entries()) {
+        expect(logprobs!.token_logprobs![i + 1]).to.be.closeTo(logprob, 1e-4);
+      }
+    }
+    expect(usage!.completion_tokens).to.equal(0);
+  });
+
   it('gets log-probabilities that agree between completions, chats and score', async () => {
     const fields = { model: 'moe-7m', prompt: PROMPT, max_tokens: 1, logprobs: 3, echo: true, ...GREEDY };
     const { choices } = await client.completions.create(fields);
