@@ -11,6 +11,7 @@ export type { Loss, OnLoss } from './head/step_loop.js';
 export { EngineError, type EngineErrorCode } from './protocol/errors.js';
 export {
   MAX_LOGPROBS,
+  MAX_STOP_CHARS,
   type FinishReason,
   type GenerationRequest,
   type ScoreRequest,
