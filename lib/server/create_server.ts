@@ -12,12 +12,14 @@ import type { ServedEngine } from './base/served_engine.js';
 import { checkRecordingFolder } from './experts/recording_folder.js';
 import { ApiKeys } from './http/api_keys.js';
 import { answerErrors, apiErrorOf } from './http/error_answers.js';
+import { frameworkErrorOf } from './http/framework_errors.js';
 import { guard } from './http/guard.js';
 import { cantListen, checkAddress, urlOf } from './http/listening.js';
 import { collectRoutes } from './http/known_routes.js';
 import { answerClientError, nodeServer, readCertificate, type Certificate } from './http/node_server.js';
 import { requestIdOf } from './http/request_id.js';
 import { RunningRequests } from './http/running_requests.js';
+import { endOf } from './http/server_end.js';
 import { checkedBy } from './http/validation.js';
 import { collectOpenApi } from './open_api.js';
 import { PARTS } from './parts.js';
@@ -82,7 +84,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
   for (const part of PARTS) await part(app, context);
   const end = async (): Promise<void> => {
     draining.abort();
-    ending.abort();
+    ending.abort(endOf(engine, 'the server ended before the answer was complete; ask another one'));
     await running.idle(GOODBYE_MS); // clients are told
     await app.close();
     await longTexts.close();
@@ -97,9 +99,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     },
     listen: async () => {
       const { host, port } = config.server;
-      await app.listen({ host, port }).catch((cause: unknown) => {
-        throw cantListen({ host, port }, cause);
-      });
+      await listenSilently(app, { host, port });
       return urlOf(config.server, (app.server.address() as AddressInfo).port);
     },
     drain: async () => {
@@ -113,13 +113,13 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
 }
 
 function createApp(config: ServerContext['config']['server'], certificate: Certificate | null, log: Logger): ServerApp {
-  const loggerInstance: FastifyBaseLogger = log;
+  const loggerInstance: FastifyBaseLogger = log.child({}); // with a level of its own
   const app: ServerApp = fastify({
     loggerInstance,
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     serverFactory: (handler) => nodeServer(handler, config, certificate),
     clientErrorHandler: answerClientError,
-    frameworkErrors: (error, _request, reply) => answerFrameworkError(error, reply as FastifyReply),
+    frameworkErrors: (error, _request, reply) => answerUrlError(error, reply as FastifyReply),
     genReqId: requestIdOf,
     bodyLimit: config.max_body_bytes,
     routerOptions: { maxParamLength: config.max_url_bytes },
@@ -138,8 +138,21 @@ function createApp(config: ServerContext['config']['server'], certificate: Certi
   return app;
 }
 
+/** The framework has a line for each address, which says http where it is https; who listens tells better. @throws ConfigError INVALID_VALUE */
+async function listenSilently(app: ServerApp, place: { readonly host: string; readonly port: number }): Promise<void> {
+  const { level } = app.log;
+  app.log.level = 'silent';
+  try {
+    await app.listen(place);
+  } catch (cause) {
+    throw cantListen(place, cause);
+  } finally {
+    app.log.level = level;
+  }
+}
+
 /** Of a URL that isn't one: no route and no hook sees it. */
-function answerFrameworkError(error: Error, reply: FastifyReply): void {
-  const { status, body } = apiErrorOf(error, null);
+function answerUrlError(error: Error, reply: FastifyReply): void {
+  const { status, body } = frameworkErrorOf(error, 0) ?? apiErrorOf(error, null);
   void reply.code(status).send(body);
 }

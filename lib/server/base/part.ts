@@ -36,7 +36,7 @@ export interface ServerContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted when the server begins to drain: new requests but GET are refused, and streams without an end of their own end. */
   readonly draining: AbortSignal;
-  /** Aborted when whatever still runs is broken off. */
+  /** Aborted when whatever still runs is broken off; its reason is the ApiError that clients are told. */
   readonly ending: AbortSignal;
 }
 

@@ -6,6 +6,7 @@ import { TokenizerError } from '../../tokenizer/errors.js';
 import { ApiError, STATUS_OF, type ApiErrorCode } from '../base/api_error.js';
 import type { ServerApp } from '../base/part.js';
 import type { ServedEngine } from '../base/served_engine.js';
+import { frameworkErrorOf } from './framework_errors.js';
 
 /** Of a message, which may quote the request. */
 const MAX_MESSAGE_CHARS = 2000;
@@ -19,8 +20,8 @@ export function answerErrors(
   methodsOf: (path: string) => readonly string[],
 ): void {
   app.setErrorHandler((thrown, request, reply) => {
-    const error = apiErrorOf(thrown, engine.failure);
-    if (error.status >= 500 && !reply.raw.destroyed) request.log.error({ err: thrown }, 'a request failed');
+    const error = frameworkErrorOf(thrown, request.routeOptions.bodyLimit) ?? apiErrorOf(thrown, engine.failure);
+    if (isFailure(error) && !reply.raw.destroyed) request.log.error({ err: thrown }, 'a request failed');
     if (error.code === 'QUEUE_FULL' || error.code === 'DRAINING') {
       void reply.header('retry-after', RETRY_AFTER_S);
     }
@@ -36,6 +37,9 @@ export function answerErrors(
     throw new ApiError('METHOD_NOT_ALLOWED', `${path} has no ${request.method}; use ${methods.join(' or ')}`);
   });
 }
+
+/** Whether the server failed, and its log says so; one that ends on demand did not. */
+export const isFailure = ({ status, code }: ApiError): boolean => status >= 500 && code !== 'DRAINING';
 
 /** What a client is told of `thrown`. `failure`: what ended the engine, or null. */
 export function apiErrorOf(thrown: unknown, failure: Error | null): ApiError {

@@ -5,6 +5,7 @@ import type { ServerApp, ServerContext } from '../base/part.js';
 import type { ApiKeys } from './api_keys.js';
 import { HostCheck } from './host_check.js';
 import type { RunningRequests } from './running_requests.js';
+import { endOf } from './server_end.js';
 
 /** Methods that change nothing and can be let go at any time. */
 const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -12,7 +13,7 @@ const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** Adds the checks to all routes that come later, and a request id to each answer. */
 export function guard(
   app: ServerApp,
-  { config, draining }: Pick<ServerContext, 'config' | 'draining'>,
+  { config, draining, engine }: Pick<ServerContext, 'config' | 'draining' | 'engine'>,
   keys: ApiKeys,
   running: RunningRequests,
 ): void {
@@ -26,7 +27,7 @@ export function guard(
     }
     if (hosts.check(request, reply)) return;
     if (!WATCHING.has(request.method)) {
-      if (draining.aborted) throw new ApiError('DRAINING', 'the server ends; ask another one');
+      if (draining.aborted) throw endOf(engine);
       running.add(reply);
     }
     keys.check(request, request.is404 ? 'open' : (request.routeOptions.config.access ?? 'key'));

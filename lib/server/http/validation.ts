@@ -16,6 +16,9 @@ function invalidValue(issue: core.$ZodIssue): ApiError {
   const param = path.map(String).join('.');
   if (issue.code === 'custom' && issue.params?.isUnsupported === true)
     return new ApiError('UNSUPPORTED', message, { param });
-  if (param === '') return new ApiError('INVALID_REQUEST', `the body is ${shown(issue.input)}; give a JSON object`);
-  return new ApiError('INVALID_VALUE', `${param} is ${shown(issue.input)}; ${message}`, { param });
+  if (param === '')
+    return new ApiError('INVALID_REQUEST', `the body ${found(issue.input ?? undefined)}; give a JSON object`);
+  return new ApiError('INVALID_VALUE', `${param} ${found(issue.input)}; ${message}`, { param });
 }
+
+const found = (input: unknown): string => (input === undefined ? 'is missing' : `is ${shown(input)}`);

@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify';
 import { ApiError } from '../base/api_error.js';
 import type { ServerContext } from '../base/part.js';
 import { clientSignal } from '../http/client_signal.js';
-import { apiErrorOf } from '../http/error_answers.js';
+import { apiErrorOf, isFailure } from '../http/error_answers.js';
 import { EventStream } from '../http/event_stream.js';
 import { deltasOf, wholeChoices, type Delta } from './choice_deltas.js';
 import type { Choice } from './requests/choices.js';
@@ -56,8 +56,9 @@ export async function answerStream(
     }
     await stream.send(form.closing());
   } catch (thrown) {
-    const error = apiErrorOf(nearest(thrown, signal), engine.failure);
-    if (!reply.raw.destroyed) reply.log.error({ err: thrown }, 'a stream failed');
+    const err = nearest(thrown, signal);
+    const error = apiErrorOf(err, engine.failure);
+    if (isFailure(error) && !reply.raw.destroyed) reply.log.error({ err }, 'a stream failed');
     await stream.send(form.failing(error));
   } finally {
     stream.end();

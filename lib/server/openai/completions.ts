@@ -86,7 +86,7 @@ async function choicesFor(
   if (given.length > context.config.server.max_choices) {
     throw new ApiError(
       'INVALID_VALUE',
-      `there are ${given.length} prompts; give up to ${context.config.server.max_choices}`,
+      `there are ${given.length} prompts, more than server.max_choices, ${context.config.server.max_choices}; send fewer`,
       { param: 'prompt' },
     );
   }

@@ -182,6 +182,21 @@ describe('a server that ends', () => {
     });
   });
 
+  for (const stream of [false, true]) {
+    it(`tells ${stream ? 'streams' : 'requests'} that run of the engine's failure where that ended it`, async () => {
+      const engine = await playedEngine(endless());
+      await listening({ engine }, async (server, send) => {
+        const answered = readAll(await send(streamRequest({ stream })));
+        await until(() => engine.numRunning === 1);
+        engine.failure = new EngineError('RANK_LOST', 'rank 1 was killed by SIGKILL; start again');
+        const closed = server.close();
+        expect(errorOf(await post(server.app, '/v1/completions', PROMPT)).code).to.equal('engine_failed');
+        await closed;
+        expect(await answered).to.match(/"rank 1 was killed by SIGKILL; start again".*"code":"engine_failed"/);
+      });
+    });
+  }
+
   it('can be closed twice', async () => {
     const { server } = await servedApp();
     await server.close();

@@ -41,13 +41,11 @@ export function choicesOf(
   const n = fields.n ?? 1;
   const numChoices = n * prompts.length;
   if (numChoices > maxChoices) {
-    throw new ApiError(
-      'INVALID_VALUE',
-      `${prompts.length} prompts times n ${n} are ${numChoices} choices; give up to ${maxChoices}`,
-      {
-        param: 'n',
-      },
-    );
+    const asked =
+      prompts.length === 1 ? `n is ${n},` : `${prompts.length} prompts times n ${n} are ${numChoices} choices,`;
+    throw new ApiError('INVALID_VALUE', `${asked} more than server.max_choices, ${maxChoices}; lower n`, {
+      param: 'n',
+    });
   }
   const wantedOf = prompts.map(wantedFor);
   checkPromptLogprobs(prompts, wantedOf, n);

@@ -82,7 +82,7 @@ export const samplingFields = {
 export const generationFields = {
   ...commonFields,
   ...samplingFields,
-  n: integer(1, 65_536),
+  n: integer(1), // with its prompts up to server.max_choices
   max_tokens: integer(0),
   min_tokens: integer(0),
   stop: shortStop.nullish(),
