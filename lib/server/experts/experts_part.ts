@@ -3,10 +3,13 @@ import type { FastifyReply } from 'fastify';
 import * as z from 'zod';
 import { placementToJson } from '../../../experts/placement/placement_json.js';
 import type { AskedRebalance } from '../../head/rebalancing/rebalance_stats.js';
+import { shown } from '../../../base/foreign_text.js';
 import { EngineError } from '../../protocol/errors.js';
 import { ApiError } from '../base/api_error.js';
 import type { ServerApp, ServerContext, ServerPart } from '../base/part.js';
+import type { ServedEngine } from '../base/served_engine.js';
 import { clientSignal } from '../http/client_signal.js';
+import { number } from '../openai/requests/fields.js';
 import { ExpertRecorder, SERVED_MODES, type RecorderStatus } from './expert_recorder.js';
 import { checkRecordingFolder, writeRecording } from './recording_folder.js';
 
@@ -15,6 +18,8 @@ const config = { access: 'local' } as const;
 
 /** How long `POST /experts/rebalance` waits for experts to move. */
 const DEFAULT_WAIT_S = 30;
+/** The same where nothing runs: a plan is made, and found to change nothing, but experts move beside steps alone. */
+const IDLE_WAIT_S = 1;
 const MAX_WAIT_S = 600;
 
 /** GET /experts/load and /experts/placement, POST /experts/rebalance and /experts/record/start, stop, dump. */
@@ -28,19 +33,24 @@ export const expertsPart: ServerPart = async (app, context) => {
     const lost_ranks = engine.stats().lostRanks;
     return { version, ...placementToJson(placement), num_experts, slots_per_rank, lost_ranks };
   });
-  const body = z.object({ wait_s: z.number().min(0).max(MAX_WAIT_S).default(DEFAULT_WAIT_S) }).nullish();
+  const body = z.object({ wait_s: number(0, MAX_WAIT_S) }).nullish();
   app.post('/experts/rebalance', { config, schema: { body } }, (request, reply) =>
-    rebalance(context, request.body?.wait_s ?? DEFAULT_WAIT_S, reply),
+    rebalance(context, request.body?.wait_s ?? (isIdle(engine) ? IDLE_WAIT_S : DEFAULT_WAIT_S), reply),
   );
   addRecorder(app, context);
 };
+
+const isIdle = ({ load }: ServedEngine): boolean =>
+  load.numWaiting === 0 && load.ranks.every(({ numRunning }) => numRunning === 0);
+
+const MODE_ERROR = `give ${SERVED_MODES.map((mode) => shown(mode)).join(' or ')}; the experts of each token are recorded by serve --record FILE --record-mode per_token`;
 
 /** SGLang's names beside our own. */
 function addRecorder(app: ServerApp, { engine, config: settings, log }: ServerContext): void {
   const { record_dir: folder } = settings.server;
   const recorder = new ExpertRecorder(engine, settings);
   app.addHook('onClose', () => recorder.close());
-  const body = z.object({ mode: z.enum(SERVED_MODES).default('stat') }).nullish();
+  const body = z.object({ mode: z.enum(SERVED_MODES, { error: MODE_ERROR }).nullish() }).nullish();
   for (const url of ['/experts/record/start', '/start_expert_distribution_record']) {
     app.post(url, { config, schema: { body } }, (request) => {
       recorder.start(request.body?.mode ?? 'stat');

@@ -12,6 +12,7 @@ import { DEFAULTS } from '../../../../lib/config/schema.js';
 import { checkServer } from '../../../../lib/server/create_server.js';
 import { PlayedSource } from '../../../kit/telemetry/played_source.js';
 import { TelemeteredApp } from '../../../kit/telemetry/telemetered_app.js';
+import { errorOf } from '../../../kit/server/served_app.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 type Answer = Awaited<ReturnType<TelemeteredApp['server']['app']['inject']>>;
@@ -134,10 +135,16 @@ describe('the endpoints about experts', () => {
     const app = await TelemeteredApp.create();
     expect(codeOf(await post(app, OWN[1]))).to.deep.equal([409, 'conflict']);
     expect(codeOf(await post(app, OWN[2]))).to.deep.equal([409, 'conflict']);
-    expect(codeOf(await post(app, OWN[0], { mode: 'per_token' }))).to.deep.equal([400, 'invalid_value']);
+    const perToken = await post(app, OWN[0], { mode: 'per_token' });
+    expect(codeOf(perToken)).to.deep.equal([400, 'invalid_value']);
+    expect(errorOf(perToken).message).to.equal(
+      'mode is "per_token"; give "stat" or "per_pass"; the experts of each token are recorded by serve --record FILE --record-mode per_token',
+    );
     expect((await post(app, OWN[0])).statusCode).to.equal(200);
     expect(codeOf(await post(app, OWN[0]))).to.deep.equal([409, 'conflict']);
-    expect(codeOf(await post(app, '/experts/rebalance', { wait_s: 1e9 }))).to.deep.equal([400, 'invalid_value']);
+    const negative = await post(app, '/experts/rebalance', { wait_s: -1 });
+    expect(codeOf(negative)).to.deep.equal([400, 'invalid_value']);
+    expect(errorOf(negative).message).to.equal('wait_s is -1; give a number from 0 to 600');
     expect(codeOf(await post(app, '/experts/rebalance'))).to.deep.equal([400, 'unsupported']);
     await app.server.close();
   });
@@ -213,10 +220,13 @@ describe('the endpoints about experts', () => {
 });
 
 describe('POST /experts/rebalance', () => {
-  const withOutcome = async (outcome: () => Promise<AskedRebalance>, wait_s = 60): Promise<Answer> => {
+  const withOutcome = async (
+    outcome: () => Promise<AskedRebalance>,
+    body: object = { wait_s: 60 },
+  ): Promise<Answer> => {
     const app = await TelemeteredApp.create();
     app.engine.rebalance = outcome;
-    const answer = await post(app, '/experts/rebalance', { wait_s });
+    const answer = await post(app, '/experts/rebalance', body);
     await app.server.close();
     return answer;
   };
@@ -237,7 +247,7 @@ describe('POST /experts/rebalance', () => {
   });
 
   it('answers 202 where no step runs for as long as it was to wait', async () => {
-    const answer = await withOutcome(() => new Promise(() => undefined), 0);
+    const answer = await withOutcome(() => new Promise(() => undefined), { wait_s: 0 });
     expect([answer.statusCode, answer.json<{ status: string }>().status]).to.deep.equal([202, 'pending']);
   });
 
@@ -253,6 +263,12 @@ describe('POST /experts/rebalance', () => {
     await isAsked;
     expect(await app.server.drain()).to.equal(0);
     expect((await answered).statusCode).to.equal(202);
+  });
+
+  it('waits no half a minute for steps that nobody asked for', async function () {
+    this.timeout(20_000); // less than the 30 s of a server that works
+    const answer = await withOutcome(() => new Promise(() => undefined), {});
+    expect(answer.statusCode).to.equal(202);
   });
 
   it('is 409 where experts may not move now, and 500 where they can’t', async () => {
