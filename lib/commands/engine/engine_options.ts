@@ -140,13 +140,13 @@ export async function withEngine(
   model: OpenedModel,
   context: CommandContext,
   work: (engine: Engine, terminal: SharedTerminal) => Promise<void>,
-  files: CommandFiles = {},
+  { hasLog = false, ...files }: EngineCommand = {},
 ): Promise<void> {
   await checkFiles(args, config, files);
   const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
   const run = async (observer: RoutingObserver | null): Promise<void> => {
     const terminal = new SharedTerminal(context);
-    const engine = await startEngine(args, config, model, { trace, observer, terminal }, context);
+    const engine = await startEngine(args, config, model, { trace, observer, terminal, hasLog }, context);
     await closing(
       async () => {
         terminal.endLine(); // text that an error or Ctrl-C broke off
@@ -165,6 +165,12 @@ export interface CommandFiles {
   readonly outputs?: Readonly<Record<string, string | undefined>>;
   /** None of them is written over. */
   readonly inputs?: Readonly<Record<string, string | undefined>>;
+}
+
+/** What else {@link withEngine} has to know of a command. */
+export interface EngineCommand extends CommandFiles {
+  /** It logs losses of ranks and what became of rebalances itself. Default: no, and lines tell of them. */
+  readonly hasLog?: boolean;
 }
 
 /** @throws OutputError, UsageError: see checkOutputs */
@@ -188,13 +194,14 @@ interface Told {
   readonly trace: TraceWriter | null;
   readonly observer: RoutingObserver | null;
   readonly terminal: SharedTerminal;
+  readonly hasLog: boolean;
 }
 
 async function startEngine(
   args: EngineArgs,
   config: ExpertwireConfig,
   model: OpenedModel,
-  { trace, observer, terminal }: Told,
+  { trace, observer, terminal, hasLog }: Told,
   { stderr, env, signal }: CommandContext,
 ): Promise<Engine> {
   const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0, MAX_RANKS) ?? 0;
@@ -222,9 +229,11 @@ async function startEngine(
         onTimeline: (...step: Parameters<OnTimeline>) => trace.add(...step),
       }),
       ...(observer !== null && { observer }),
-      onLoss: (loss) => terminal.line(lossNotice(loss)),
+      onLoss: (loss) => {
+        if (!hasLog) terminal.line(lossNotice(loss));
+      },
       onRebalance: (event) => {
-        if (event.kind === 'failed') terminal.line(`warning: ${event.error.message}`);
+        if (event.kind === 'failed' && !hasLog) terminal.line(`warning: ${event.error.message}`);
       },
       onListening: (address) => {
         if (numExternalRanks === 0) return;

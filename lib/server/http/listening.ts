@@ -17,11 +17,11 @@ export async function checkAddress({ host, port }: Place): Promise<void> {
 
 /** The error for a place where nothing can listen. */
 export function cantListen({ host, port }: Place, cause: unknown): ConfigError {
-  return new ConfigError(
-    'INVALID_VALUE',
-    `nothing can listen at ${host} port ${port} (${causeText(cause)}); give another server.host or server.port`,
-    { key: 'server.port' },
-  );
+  const isTaken = (cause as { readonly code?: string } | null)?.code === 'EADDRINUSE';
+  const text = isTaken
+    ? `port ${port} is already in use; give another --port or server.port (0: any free one)`
+    : `nothing can listen at ${host} port ${port} (${causeText(cause)}); give another server.host or server.port`;
+  return new ConfigError('INVALID_VALUE', text, { key: 'server.port' });
 }
 
 /** The address as clients of this machine write it. `port`: the one that it got. */

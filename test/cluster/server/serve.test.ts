@@ -79,7 +79,8 @@ describe('expertwire serve', function () {
       const served = serve([...tls, '--served-model-name', 'small/moe'], { EXPERTWIRE_API_KEY: 'one, two' });
       const url = await urlOf(served);
       expect(url).to.match(/^https:/);
-      expect(served.stdout).to.include('-H "Authorization: Bearer $EXPERTWIRE_API_KEY"');
+      const secure = `--cacert '${join(dir, 'cert.pem')}' -H "Authorization: Bearer \${EXPERTWIRE_API_KEY%%,*}"`;
+      expect(served.stdout).to.include(secure);
       const statusFor = async (authorization: string): Promise<number> => {
         const request = httpsRequest(`${url}/v1/models/small%2Fmoe`, {
           headers: { authorization },
@@ -137,7 +138,7 @@ describe('expertwire serve', function () {
       ].map(({ ended }) => ended),
     );
     taken.close();
-    expectFailure(noPort!, 2, `nothing can listen at 127.0.0.1 port ${port}`, 'EADDRINUSE');
+    expectFailure(noPort!, 2, `port ${port} is already in use`, '--port');
     expectFailure(emptyKey!, 2, 'EXPERTWIRE_API_KEY has no key');
     expectFailure(noFile!, 2, "--api-key-file /no/such/file can't be read");
     expectFailure(halfTls!, 2, 'server.tls.key is not given');
