@@ -121,7 +121,7 @@ describe('expertwire serve', function () {
     process.kill(processes.rank(0).pid, 'SIGKILL');
     const { code, stderr } = await served.ended;
     expect(code).to.equal(143);
-    expect(stderr).to.match(/warning: the engine failed before the server ended: RANK_LOST: /);
+    expect(stderr).to.match(/the engine failed before the server ended: RANK_LOST: /);
     await reader.cancel().catch(() => undefined);
   });
 
