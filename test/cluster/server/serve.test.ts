@@ -97,10 +97,16 @@ describe('expertwire serve', function () {
     });
   });
 
-  it('ends with 1 and says why when its only rank is killed', async () => {
+  it('ends with 1 and says why when its only rank is killed, to clients too', async () => {
     const served = serve();
     const url = await urlOf(served);
+    const reader = (await complete(url, { ...LONG, n: 16 })).body!.getReader();
+    await reader.read();
     process.kill(processes.rank(0).pid, 'SIGKILL');
+    let text = '';
+    for (let read = await reader.read(); !read.done; read = await reader.read())
+      text += Buffer.from(read.value).toString();
+    expect(text).to.match(/"code":"engine_failed"/);
     const { code, stderr } = await served.ended;
     expect(code).to.equal(1);
     expect(stderr).to.match(/expertwire: RANK_LOST: /);
@@ -108,6 +114,19 @@ describe('expertwire serve', function () {
       () => expect.fail('it still listens'),
       () => undefined,
     );
+  });
+
+  it('logs a lost rank once, and stderr is JSON alone', async () => {
+    const served = serve(['--ranks', '2', '--set', 'comm.on_peer_loss=mask']);
+    await urlOf(served);
+    process.kill(processes.rank(1).pid, 'SIGKILL');
+    await served.warns('"msg":"ranks were lost"');
+    served.signal('SIGTERM');
+    const { code, stderr } = await served.ended;
+    expect(code).to.equal(0);
+    const lines = stderr.trimEnd().split('\n');
+    const said = lines.map((line) => JSON.parse(line) as { readonly level: number; readonly msg: string });
+    expect(said.filter(({ level }) => level >= 40).map(({ msg }) => msg)).to.deep.equal(['ranks were lost']);
   });
 
   it('does not end well when its engine fails before all is finished that ran', async () => {
