@@ -6,7 +6,7 @@ describe('the message for', () => {
   const raw: readonly (readonly [string, Readonly<Record<string, string>>, string, number, string])[] = [
     ['another Content-Type', { 'content-type': 'text/plain' }, '{}', 415, 'send Content-Type: application/json'],
     ['no Content-Type', {}, '{}', 415, 'send Content-Type: application/json'],
-    ['what is no JSON', { 'content-type': 'application/json' }, '{', 400, 'not valid JSON'],
+    ['what is no JSON', { 'content-type': 'application/json' }, '{', 400, 'or has a key __proto__; send'],
     [
       'a long body',
       { 'content-type': 'application/json' },
