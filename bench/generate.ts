@@ -79,7 +79,12 @@ export async function benchGenerate(args: readonly string[], { stdout, signal }:
 function parse(args: readonly string[]): Options {
   const what = 'Prefill and decode tokens/s over ranks × batch, against one rank and a plain matmul of the same run.';
   const parsed = benchParser('generate', args, what)
-    .option('model', { type: 'string', default: DEMO_MODEL, defaultDescription: 'models/moe-7m', describe: 'model folder' })
+    .option('model', {
+      type: 'string',
+      default: DEMO_MODEL,
+      defaultDescription: 'models/moe-7m',
+      describe: 'model folder',
+    })
     .option('backend', { type: 'string', default: 'auto', describe: 'auto, tensorflow, webgpu, wasm or cpu' })
     .option('ranks', {
       type: 'string',

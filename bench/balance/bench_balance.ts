@@ -41,7 +41,12 @@ function parse(args: readonly string[]): Options {
     args,
     'The same prompts with balancing off, eplb and eplb_stable placements, and each way to choose replicas, in turns.',
   )
-    .option('model', { type: 'string', default: DEMO_MODEL, defaultDescription: 'models/moe-7m', describe: 'model folder' })
+    .option('model', {
+      type: 'string',
+      default: DEMO_MODEL,
+      defaultDescription: 'models/moe-7m',
+      describe: 'model folder',
+    })
     .option('ranks', { type: 'number', default: 2, describe: 'ranks; speed is measured where each has a core' })
     .option('slots', { type: 'number', describe: 'slots of all ranks, per layer (experts + a quarter)' })
     .option('kind', { type: 'string', default: 'code', describe: `traffic: ${KINDS.join(', ')}` })
