@@ -11,7 +11,6 @@ import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } 
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { bundlePage, PAGE_FILES } from './page_bundle.mjs';
 import { ascArguments, MODULES } from './wasm_modules.mjs';
 
 /** TypeScript projects, each on top of the ones before it. */
@@ -25,6 +24,7 @@ const part = process.argv[2] ?? 'test';
 const startMs = Date.now();
 if (!PARTS.includes(part)) fail(`there is no part '${part}': ${PARTS.join(', ')}`);
 if (!existsSync('node_modules/typescript')) fail('no compiler is installed; run npm ci, without --omit=dev');
+const { bundlePage, PAGE_FILES } = await import('./page_bundle.mjs'); // it loads the bundler
 
 const parts = PARTS.slice(0, PARTS.indexOf(part) + 1);
 removeOrphans('dist');
