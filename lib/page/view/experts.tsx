@@ -49,7 +49,9 @@ export function Experts({ state, isDark, selected, choose, trace }: ExpertsProps
         </div>
         <div class="card">
           <h3>Most loaded</h3>
-          <Hottest {...{ state, selected, choose }} />
+          <div class="hottest" style={{ '--rows': `${NUM_HOTTEST}` }}>
+            <Hottest {...{ state, selected, choose }} />
+          </div>
         </div>
       </div>
     </section>

@@ -60,9 +60,11 @@ interface FigureProps {
 function Figure({ id, name, unit, more, children }: FigureProps): VNode {
   return (
     <div>
-      <dt>{name}</dt>
+      <dt>
+        {name} <span class="unit">{unit}</span>
+      </dt>
       <dd>
-        <b data-figure={id}>{children}</b> <span class="unit">{unit}</span>
+        <b data-figure={id}>{children}</b>
         <span class="more" data-figure={`${id}-more`}>
           {more}
         </span>

@@ -26,12 +26,16 @@ export function Prompt({ state, setTrace, ...choice }: PromptProps): VNode {
   const [outcome, setOutcome] = useState('');
   const [running, setRunning] = useState<AbortController | null>(null);
   const last = useRef<AbortController | null>(null);
+  const card = useRef<HTMLDivElement>(null);
+  /** While a run goes on: the tokens before it are gone, but the page gets no shorter, which could scroll it. */
+  const [minHeightPx, setMinHeightPx] = useState(0);
   useEffect(() => () => last.current?.abort(), []);
   const { model } = state;
   const run = async (): Promise<void> => {
     const controller = new AbortController();
     last.current = controller;
     setRunning(controller);
+    setMinHeightPx(card.current!.offsetHeight);
     setOutcome('Running');
     const call = { fetch: window.fetch.bind(window), key: storedKey(), signal: controller.signal };
     try {
@@ -46,12 +50,13 @@ export function Prompt({ state, setTrace, ...choice }: PromptProps): VNode {
       setOutcome(controller.signal.aborted ? 'Stopped' : `It failed: ${reasonOf(error)}`);
     } finally {
       setRunning(null);
+      setMinHeightPx(0);
     }
   };
   return (
     <section id="prompt" aria-labelledby="prompt-title">
       <h2 id="prompt-title">Prompt</h2>
-      <div class="card">
+      <div class="card" ref={card} style={{ minHeight: `${minHeightPx}px` }}>
         <form
           class="ask"
           onSubmit={(event) => {
