@@ -1,10 +1,12 @@
 import { expect } from 'chai';
 import type { Browser, Locator, Page } from 'playwright-core';
+import { loadConfig } from '../../lib/config/load.js';
 import { DEMO_MODEL } from '../../lib/config/package_files.js';
-import type { Engine } from '../../lib/head/engine.js';
+import { Engine } from '../../lib/head/engine.js';
 import { chromiumPath, launchChromium } from '../kit/browser/chromium.js';
 import { openPage, violationsOf, type OpenedPage } from '../kit/browser/served_page.js';
-import { generateIds, startEngine, type Generated } from '../kit/engine/engines.js';
+import { generateIds, type Generated } from '../kit/engine/engines.js';
+import { StepGate } from '../kit/engine/step_gate.js';
 
 const NOTICE = chromiumPath() === undefined ? ': SKIPPED, no Chromium is installed here (apt install chromium)' : '';
 const PROMPT = 'Call me Ishmael.';
@@ -14,6 +16,7 @@ describe(`the prompt box of the live page, over the demo model on two ranks${NOT
   this.timeout(120_000);
   let browser: Browser;
   let engine: Engine;
+  const gate = new StepGate();
   let opened: OpenedPage;
   /** What the engine itself says of the same prompt. */
   let wanted: Generated;
@@ -23,15 +26,17 @@ describe(`the prompt box of the live page, over the demo model on two ranks${NOT
     const launched = await launchChromium();
     if (launched === null) return this.skip();
     browser = launched;
-    engine = await startEngine({ model: DEMO_MODEL, ranks: 2 });
+    const config = await loadConfig({ base: { model: DEMO_MODEL, parallel: { ranks: 2 } } });
+    engine = await Engine.start({ config, observer: gate });
     const promptTokenIds = engine.tokenizer!.encode(PROMPT);
     numPrompt = promptTokenIds.length;
     wanted = await generateIds(engine, { promptTokenIds, maxNewTokens: NUM_TOKENS, ignoreEos: false });
-    opened = await openPage(browser, engine);
+    opened = await openPage(browser, engine, { reducedMotion: 'reduce' }); // what is scrolled is there at once
     await run(opened.page);
   });
   after(async () => {
     if (chromiumPath() === undefined) return;
+    gate.open();
     await opened.close();
     await engine.close();
     await browser.close();
@@ -140,13 +145,27 @@ describe(`the prompt box of the live page, over the demo model on two ranks${NOT
 
   it('Stop ends a run, and the engine lets go of it', async () => {
     const { page } = opened;
+    const running = (count: number): Locator =>
+      page.locator('[data-figure="running"]', { hasText: new RegExp(`^${count}$`) });
+    const numRunning = (): number => engine.load.ranks.reduce((sum, rank) => sum + rank.numRunning, 0);
+    // The run can't end by itself, however slow the browser is: its sixth step waits for the end of this test.
+    gate.closeAfter(5);
     await page.getByLabel('Tokens', { exact: true }).fill('400');
-    await page.getByRole('button', { name: 'Run' }).click();
-    await page.locator('.token.output').nth(2).waitFor();
-    await page.getByRole('button', { name: 'Stop' }).click();
+    const start = page.getByRole('button', { name: 'Run' });
+    await start.scrollIntoViewIfNeeded();
+    const box = await start.boundingBox();
+    await start.click();
+    await page.locator('.token.output').nth(4).waitFor();
+    await running(1).waitFor();
+    expect(numRunning()).to.equal(1);
+    const stop = page.getByRole('button', { name: 'Stop' });
+    expect(await stop.boundingBox()).to.deep.equal(box);
+    await stop.click();
     await page.getByText('Stopped').waitFor();
-    await page.locator('[data-figure="running"]', { hasText: /^0$/ }).waitFor();
-    expect(engine.load.ranks.every(({ numRunning }) => numRunning === 0)).to.equal(true);
+    await running(0).waitFor();
+    expect(numRunning()).to.equal(0);
+    expect(await page.locator('.token.output').count()).to.equal(5);
+    gate.open();
   });
 
   it('says in the server’s words what it refuses', async () => {
