@@ -177,7 +177,7 @@ describe(`the live page in Chromium${NOTICE}`, function () {
     const [before, top] = [
       await first(),
       await page.evaluate(
-        '(scrollTo(0, document.querySelector(".hottest tbody").getBoundingClientRect().top + scrollY - 110), scrollY)',
+        '(scrollTo(0, document.querySelector(".hottest tbody").getBoundingClientRect().top + scrollY + 10), scrollY)',
       ),
     ];
     for (let i = 0; i < 4; i++) engine.step({ load_LE: loadTo(0) });
