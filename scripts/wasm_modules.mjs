@@ -5,8 +5,15 @@ export const MODULES = {
   test: [],
 };
 
-/** What the AssemblyScript compiler is called with: fast code that imports nothing. Warning 112: exported functions may return any type. */
+/** The kernels compute in a memory that threads share: their caller makes it, of at least so many pages (kernel_memory.ts: INITIAL_PAGES). */
+const SHARED_MEMORY = [
+  ...['--enable', 'threads', '--importMemory', '--sharedMemory'],
+  ...['--initialMemory', '16', '--maximumMemory', '65536', '--zeroFilledMemory'],
+];
+
+/** What the AssemblyScript compiler is called with: fast code that imports a memory at most. Warning 112: exported functions may return any type. */
 export const ascArguments = (module, output) => [
   ...[`${module}.as.ts`, '-o', output, '-O3', '--converge', '--noAssert'],
   ...['--runtime', 'stub', '--enable', 'simd', '--disableWarning', '112'],
+  ...(module.startsWith('compute/wasm/') ? SHARED_MEMORY : []),
 ];

@@ -1,5 +1,5 @@
 /** The compute kernels: one AssemblyScript module, compiled to kernels.wasm beside kernel_memory.js. Callers check sizes and bounds. */
-export { heapBase } from './memory/memory.as';
+export { heapBase, useStatics } from './memory/memory.as';
 export { decode, encode, stagingAt, stagingValues } from './linear/convert.as';
 export { exp } from './linear/math.as';
 export { linear } from './linear/linear.as';

@@ -5,6 +5,7 @@
 import { Lane, ROWS, describeRows, endOf, laneBytes, roundUp4, startOf } from './lane.as';
 import { scoreRows } from './scores.as';
 import { softmaxRow } from './softmax.as';
+import { here } from '../memory/memory.as';
 import { lacking } from './step.as';
 import { weighRows } from './weighted_values.as';
 
@@ -33,7 +34,7 @@ function attendRows(lane: Lane, first: i32, count: i32): void {
     const scores = lane.scratch + ((<usize>(row * stride - firstKey)) << 2);
     const sink: f32 =
       lane.sinks == 0 ? -Infinity : load<f32>(lane.sinks + ((<usize>((first + row) % lane.numHeads)) << 2));
-    store<f32>(denominatorsAt + ((<usize>row) << 2), softmaxRow(scores, startOf(row), endOf(row), sink));
+    store<f32>(here(denominatorsAt) + ((<usize>row) << 2), softmaxRow(scores, startOf(row), endOf(row), sink));
   }
   const sums = lane.scratch + ((<usize>(ROWS * stride)) << 2);
   weighRows(lane, count, endKey, lane.scratch - ((<usize>firstKey) << 2), stride, sums);
@@ -44,7 +45,7 @@ function attendRows(lane: Lane, first: i32, count: i32): void {
     divideRow(
       sums + ((<usize>(row * lane.valueWidth)) << 2),
       lane.valueDim,
-      load<f32>(denominatorsAt + ((<usize>row) << 2)),
+      load<f32>(here(denominatorsAt) + ((<usize>row) << 2)),
       out,
     );
   }

@@ -5,7 +5,7 @@
 import { attend } from './attend.as';
 import { Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/linear.as';
-import { Matrix, padded } from '../memory/memory.as';
+import { Matrix, here, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
 import { addRows, clearPadding, spreadHeads } from '../linear/rows.as';
@@ -114,7 +114,7 @@ function appendToken(l: GqaLayer, part: Part, token: i32, keys: usize, values: u
 
 /** What all parts and heads have in common. */
 function describeLane(l: GqaLayer, attendedStride: i32, scratch: usize): void {
-  const lane = changetype<Lane>(laneAt);
+  const lane = changetype<Lane>(here(laneAt));
   const width = roundUp4(l.headDim);
   lane.queryTokenBytes = floats(l.numHeads * width);
   lane.queryHeadBytes = floats(width);
@@ -133,7 +133,7 @@ function describeLane(l: GqaLayer, attendedStride: i32, scratch: usize): void {
 }
 
 function attendPart(l: GqaLayer, part: Part, queries: usize, attended: usize): void {
-  const lane = changetype<Lane>(laneAt);
+  const lane = changetype<Lane>(here(laneAt));
   const laneSize = floats(l.blockSize * roundUp4(l.headDim));
   lane.numTokens = part.numTokens;
   lane.position = part.position;
@@ -145,6 +145,6 @@ function attendPart(l: GqaLayer, part: Part, queries: usize, attended: usize): v
     lane.sinks = l.sinks == 0 ? 0 : l.sinks + (head << 2);
     lane.keyOffset = l.cacheOffset + <usize>(2 * kvHead) * laneSize;
     lane.valueOffset = lane.keyOffset + laneSize;
-    attend(laneAt);
+    attend(here(laneAt));
   }
 }

@@ -1,4 +1,5 @@
 /** What one call of {@link attend} computes, and the rows that it works on at once. */
+import { here } from '../memory/memory.as';
 import { bytesOf } from './step.as';
 
 /** Query rows whose scores are held at once: keys and values are read once for all of them. */
@@ -55,20 +56,20 @@ export function roundUp4(n: i32): i32 {
 }
 
 /** Rows of the block at hand: where each query is, and the keys start … end − 1 that it sees. Both bounds ascend. */
-export const queryAt: usize = memory.data(4 * ROWS, 16);
+const queryAt: usize = memory.data(4 * ROWS, 16);
 const startAt: usize = memory.data(4 * ROWS, 16);
 const endAt: usize = memory.data(4 * ROWS, 16);
 
 export function queryOf(row: i32): usize {
-  return <usize>load<u32>(queryAt + ((<usize>row) << 2));
+  return <usize>load<u32>(here(queryAt) + ((<usize>row) << 2));
 }
 
 export function startOf(row: i32): i32 {
-  return load<i32>(startAt + ((<usize>row) << 2));
+  return load<i32>(here(startAt) + ((<usize>row) << 2));
 }
 
 export function endOf(row: i32): i32 {
-  return load<i32>(endAt + ((<usize>row) << 2));
+  return load<i32>(here(endAt) + ((<usize>row) << 2));
 }
 
 export function describeRows(lane: Lane, first: i32, count: i32): void {
@@ -77,11 +78,11 @@ export function describeRows(lane: Lane, first: i32, count: i32): void {
   for (let row: usize = 0; row < <usize>count; row++) {
     const end = lane.position + token + 1;
     store<u32>(
-      queryAt + (row << 2),
+      here(queryAt) + (row << 2),
       <u32>(lane.queries + <usize>token * lane.queryTokenBytes + <usize>head * lane.queryHeadBytes),
     );
-    store<i32>(startAt + (row << 2), lane.window > 0 ? max(0, end - lane.window) : 0);
-    store<i32>(endAt + (row << 2), end);
+    store<i32>(here(startAt) + (row << 2), lane.window > 0 ? max(0, end - lane.window) : 0);
+    store<i32>(here(endAt) + (row << 2), end);
     if (++head == lane.numHeads) {
       head = 0;
       token++;
@@ -93,11 +94,12 @@ const addressesAt: usize = memory.data(4 * KEYS, 16);
 
 /** Table of the addresses of `count` ≤ KEYS keys or values from position `first` on, filled up to a multiple of 4 with the last. */
 export function addressesOf(lane: Lane, first: i32, count: i32, offset: usize, bytes: usize): usize {
-  const end = addressesAt + ((<usize>count) << 2);
+  const table = here(addressesAt);
+  const end = table + ((<usize>count) << 2);
   let block = lane.blocks + ((<usize>(first / lane.blockSize)) << 2);
   let inBlock = first % lane.blockSize;
   let address: usize = 0;
-  let to = addressesAt;
+  let to = table;
   while (to < end) {
     address = <usize>load<u32>(block) + offset + <usize>inBlock * bytes;
     const blockEnd = min(end, to + ((<usize>(lane.blockSize - inBlock)) << 2));
@@ -105,7 +107,7 @@ export function addressesOf(lane: Lane, first: i32, count: i32, offset: usize, b
     block += 4;
     inBlock = 0;
   }
-  for (const fullEnd = addressesAt + ((<usize>roundUp4(count)) << 2); to < fullEnd; to += 4)
+  for (const fullEnd = table + ((<usize>roundUp4(count)) << 2); to < fullEnd; to += 4)
     store<u32>(to, <u32>(address - bytes));
-  return addressesAt;
+  return table;
 }

@@ -2,7 +2,7 @@
 import { attend } from './attend.as';
 import { Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/linear.as';
-import { Matrix } from '../memory/memory.as';
+import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
 import { clearPadding, copyRows } from '../linear/rows.as';
@@ -86,7 +86,7 @@ function attendLatent(
   const start = max(row, part.rowStart);
   const end = min(row + count, part.rowStart + part.numTokens);
   if (start >= end) return;
-  const lane = changetype<Lane>(laneAt);
+  const lane = changetype<Lane>(here(laneAt));
   const width = cacheWidth(l);
   const contextStride = changetype<Matrix>(l.kvUp).stride;
   lane.queryHeadBytes = floats(width);
@@ -111,7 +111,7 @@ function attendLatent(
   lane.outHeadBytes = floats(count * contextStride);
   lane.out = contexts + <usize>(start - row) * lane.outTokenBytes;
   lane.scratch = scratch;
-  attend(laneAt);
+  attend(here(laneAt));
 }
 
 /** contexts·W_uv of each head, side by side. */

@@ -2,7 +2,7 @@
 import { attend } from './attend.as';
 import { Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/linear.as';
-import { Matrix } from '../memory/memory.as';
+import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
 import { copyRows } from '../linear/rows.as';
@@ -32,12 +32,12 @@ export function attendNaive(l: MlaLayer, part: Part, queries: usize, attended: u
   const keys = scratch + floats(KEYS * changetype<Matrix>(l.kvUp).stride);
   const values = keys + floats(numKeys * queryWidth(l));
   describeLane(l, part, keys, values, values + floats(numKeys * roundUp4(l.valueDim)));
-  const lane = changetype<Lane>(laneAt);
+  const lane = changetype<Lane>(here(laneAt));
   for (let head = 0; head < l.numHeads; head++) {
     expand(l, part, head, scratch, keys, values);
     lane.queries = queries + <usize>part.rowStart * lane.queryTokenBytes + floats(head * queryWidth(l));
     lane.out = attended + <usize>part.rowStart * lane.outTokenBytes + floats(head * l.valueDim);
-    attend(laneAt);
+    attend(here(laneAt));
   }
 }
 
@@ -73,8 +73,8 @@ function gather(l: MlaLayer, part: Part, first: i32, count: i32, latents: usize,
 }
 
 function describeLane(l: MlaLayer, part: Part, keys: usize, values: usize, scratch: usize): void {
-  const lane = changetype<Lane>(laneAt);
-  store<u32>(tableAt, <u32>keys);
+  const lane = changetype<Lane>(here(laneAt));
+  store<u32>(here(tableAt), <u32>keys);
   lane.queryTokenBytes = floats(l.numHeads * queryWidth(l));
   lane.queryHeadBytes = 0;
   lane.numTokens = part.numTokens;
@@ -84,7 +84,7 @@ function describeLane(l: MlaLayer, part: Part, keys: usize, values: usize, scrat
   lane.sinks = 0;
   lane.width = queryWidth(l);
   lane.softmaxScale = l.softmaxScale;
-  lane.blocks = tableAt;
+  lane.blocks = here(tableAt);
   lane.blockSize = part.position + part.numTokens;
   lane.keyOffset = 0;
   lane.keyBytes = floats(queryWidth(l));

@@ -1,5 +1,5 @@
 /** Weights between what checkpoints store and what is resident. Counts are whole groups of ROW_ALIGN values; sources and targets don't overlap. */
-import { BF16, F32, ROW_ALIGN } from '../memory/memory.as';
+import { BF16, F32, ROW_ALIGN, here } from '../memory/memory.as';
 import { highBf16, highInt8, lowBf16, lowInt8 } from './tiles.as';
 
 /** Values of a piece of weights that a caller has staged at {@link stagingAt}; as large as stays in the L1 cache with what it becomes. */
@@ -18,17 +18,17 @@ const INT8_LARGEST_SCALE: f32 = 2.6793883890187504e36;
  */
 export function encode(sourceDtype: i32, count: i32, dtype: i32, to: usize, scales: usize): bool {
   if (dtype == BF16) {
-    if (sourceDtype == F32) encodeBf16(stagingAt, count, to);
-    else memory.copy(to, stagingAt, (<usize>count) << 1);
+    if (sourceDtype == F32) encodeBf16(here(stagingAt), count, to);
+    else memory.copy(to, here(stagingAt), (<usize>count) << 1);
     return true;
   }
   if (dtype == F32) {
-    decode(sourceDtype, stagingAt, 0, count, to);
+    decode(sourceDtype, here(stagingAt), 0, count, to);
     return true;
   }
   for (let i = 0; i < count; i += ROW_ALIGN, to += ROW_ALIGN, scales += 4) {
-    decode(sourceDtype, stagingAt + ((<usize>i) << (sourceDtype == F32 ? 2 : 1)), 0, ROW_ALIGN, groupAt);
-    if (!encodeGroup(groupAt, to, scales)) return false;
+    decode(sourceDtype, here(stagingAt) + ((<usize>i) << (sourceDtype == F32 ? 2 : 1)), 0, ROW_ALIGN, here(groupAt));
+    if (!encodeGroup(here(groupAt), to, scales)) return false;
   }
   return true;
 }

@@ -3,7 +3,7 @@
  * the tiles of the other rows take them from there. Same order of sums as in tiles.as.ts. Not for f32: with twice the bytes to read, packing is slower.
  * Why: docs/decisions/exactness.md#a-row-depends-on-its-own-values-alone
  */
-import { BF16 } from '../memory/memory.as';
+import { BF16, here } from '../memory/memory.as';
 import { add, highBf16, highInt8, lowBf16, lowInt8, storeSums } from './tiles.as';
 
 /** Columns of the widest panel that can be packed. */
@@ -28,7 +28,7 @@ export function pack1x4(
 }
 
 function packBf16(x: usize, end: usize, w0: usize, apart: usize, y: usize, yApart: usize): void {
-  let to = packedAt;
+  let to = here(packedAt);
   let w1 = w0 + apart;
   let w2 = w1 + apart;
   let w3 = w2 + apart;
@@ -70,7 +70,7 @@ function packBf16(x: usize, end: usize, w0: usize, apart: usize, y: usize, yApar
 }
 
 function packInt8(x: usize, end: usize, w0: usize, apart: usize, s0: usize, y: usize, yApart: usize): void {
-  let to = packedAt;
+  let to = here(packedAt);
   // As many scales as eighths of codes: four bytes for 32.
   const sApart = apart >> 3;
   let w1 = w0 + apart;
@@ -126,7 +126,7 @@ export function packed2x4(x: usize, numPairs: i32, width: i32, y: usize, yApart:
     let x0 = x;
     const end = x0 + xBytes;
     let x1 = end;
-    let from = packedAt;
+    let from = here(packedAt);
     let a = f32x4.splat(0);
     let b = a;
     let c = a;
@@ -160,7 +160,7 @@ export function packed2x4(x: usize, numPairs: i32, width: i32, y: usize, yApart:
 
 /** One row of x times the packed panel. */
 export function packed1x4(x: usize, width: i32, y: usize, yApart: usize): void {
-  let from = packedAt;
+  let from = here(packedAt);
   let a = f32x4.splat(0);
   let b = a;
   let c = a;

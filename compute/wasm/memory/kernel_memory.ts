@@ -1,4 +1,7 @@
-/** Memories of the kernel module: each is an instance with up to 4 GiB of its own, handed out in blocks. */
+/**
+ * Memories of the kernel module, up to 4 GiB each, handed out in blocks. They are shared memories, whether or not there are threads to share them with.
+ * Views of them must not go where those of shared memory are refused: into decoders of text, digests, sockets, files.
+ */
 import { readFileSync } from 'node:fs';
 import { ExpertError } from '../../base/errors.js';
 import { FreeBlocks } from './free_blocks.js';
@@ -82,7 +85,6 @@ export interface Kernels {
 }
 
 interface KernelExports extends Kernels {
-  readonly memory: { readonly buffer: ArrayBuffer; grow(numPages: number): number };
   readonly heapBase: { readonly value: number };
   readonly stagingAt: { readonly value: number };
   readonly stagingValues: { readonly value: number };
@@ -91,12 +93,22 @@ interface KernelExports extends Kernels {
 /** The part of the global that is used here: Node's types leave it to the DOM's. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: unknown };
+  readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => SharedMemory;
+  readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
 };
+
+/** A WebAssembly.Memory that threads share. Its buffer is another object after it grew. */
+interface SharedMemory {
+  readonly buffer: SharedArrayBuffer;
+  grow(numPages: number): number;
+}
 
 type Kernel = (...args: number[]) => number;
 
 const PAGE_BYTES = 65536;
+/** Of a new memory: room for the module's static areas (scripts/wasm_modules.mjs says the same to the compiler). */
+const INITIAL_PAGES = 16;
+const MAX_PAGES = 65536;
 /** Blocks begin at multiples of a cache line. */
 const ALIGN_BYTES = 64;
 /** A memory's addresses are 32 bits wide. The last page stays free, so that the end of a block is an address too. */
@@ -108,7 +120,7 @@ export class KernelMemory {
   /** Where pieces of weights are staged for `encode`: room for this many floats. */
   readonly stagingAt: number;
   readonly stagingValues: number;
-  private readonly exports: KernelExports;
+  private readonly memory: SharedMemory;
   private readonly blocks: FreeBlocks;
   private readonly sizes = new Map<number, number>();
   private readonly limitBytes: number;
@@ -124,12 +136,14 @@ export class KernelMemory {
   /** `limitBytes`: what may be handed out at most, default {@link MAX_MEMORY_BYTES}. */
   constructor(limitBytes = MAX_MEMORY_BYTES) {
     const module = new WebAssembly.Module(readFileSync(new URL('../kernels.wasm', import.meta.url)));
-    this.exports = new WebAssembly.Instance(module).exports as KernelExports;
-    this.kernels = this.counted(this.exports);
-    this.stagingAt = this.exports.stagingAt.value;
-    this.stagingValues = this.exports.stagingValues.value;
+    this.memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared: true });
+    const instance = new WebAssembly.Instance(module, { env: { memory: this.memory } });
+    const exports = instance.exports as KernelExports;
+    this.kernels = this.counted(exports);
+    this.stagingAt = exports.stagingAt.value;
+    this.stagingValues = exports.stagingValues.value;
     this.limitBytes = Math.min(limitBytes, MAX_MEMORY_BYTES);
-    const start = roundUp(this.exports.heapBase.value, ALIGN_BYTES);
+    const start = roundUp(exports.heapBase.value, ALIGN_BYTES);
     this.blocks = new FreeBlocks(start);
     this.untouched = start;
   }
@@ -146,7 +160,7 @@ export class KernelMemory {
 
   /** Bytes that the memory takes of the process. */
   get reservedBytes(): number {
-    return this.exports.memory.buffer.byteLength;
+    return this.memory.buffer.byteLength;
   }
 
   /**
@@ -190,16 +204,16 @@ export class KernelMemory {
   }
 
   /** Views of the memory, valid until the next {@link allocate}. */
-  bytes(address: number, length: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.exports.memory.buffer, address, length);
+  bytes(address: number, length: number): Uint8Array<SharedArrayBuffer> {
+    return new Uint8Array(this.memory.buffer, address, length);
   }
   /** `length` float32 values from `address` on, a multiple of 4. */
-  floats(address: number, length: number): Float32Array<ArrayBuffer> {
-    return new Float32Array(this.exports.memory.buffer, address, length);
+  floats(address: number, length: number): Float32Array<SharedArrayBuffer> {
+    return new Float32Array(this.memory.buffer, address, length);
   }
   /** `length` int32 values from `address` on, a multiple of 4. */
-  words(address: number, length: number): Int32Array<ArrayBuffer> {
-    return new Int32Array(this.exports.memory.buffer, address, length);
+  words(address: number, length: number): Int32Array<SharedArrayBuffer> {
+    return new Int32Array(this.memory.buffer, address, length);
   }
 
   /** Rows of values into the memory. */
@@ -238,7 +252,7 @@ export class KernelMemory {
   }
 
   private growTo(end: number, wantedBytes: number): void {
-    const { memory } = this.exports;
+    const { memory } = this;
     if (end > this.limitBytes) throw outOfMemory(wantedBytes, this.used, this.limitBytes);
     const missing = end - memory.buffer.byteLength;
     if (missing <= 0) return;

@@ -29,8 +29,21 @@ export function scaleBytes(matrix: Matrix): usize {
   return (<usize>matrix.stride) >> 3;
 }
 
-/** Where memory that callers may hand out begins. */
+/** Where memory that callers may hand out begins: all static areas lie before it. */
 export const heapBase: usize = __heap_base;
+
+/** How far a thread's own copy of the static areas lies behind those of the first thread, which has 0. */
+let threadOffset: usize = 0;
+
+/** The calling instance of the module takes its static areas from `heapBase` bytes at `at` on; 0: the first thread's. */
+export function useStatics(at: usize): void {
+  threadOffset = at;
+}
+
+/** Where the calling thread has the static area `at` (what `memory.data` returned): threads share the memory, and each has areas of its own. */
+export function here(at: usize): usize {
+  return at + threadOffset;
+}
 
 export function padded(width: i32): i32 {
   return (width + ROW_ALIGN - 1) & ~(ROW_ALIGN - 1);

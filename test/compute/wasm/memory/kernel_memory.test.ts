@@ -48,6 +48,16 @@ describe('kernel memory', () => {
     expect(error.message).to.contain('4096 MiB');
   });
 
+  it('what is copied out is memory of its own, which text decoders, digests and sockets take', () => {
+    const memory = new KernelMemory();
+    const address = memory.allocate(64);
+    memory.floats(address, 3).set([1, 2, 3]);
+    const copied = memory.copyOut(address, 3);
+    expect(copied.buffer).to.be.an.instanceof(ArrayBuffer);
+    memory.allocate(64 * MIB); // grows: the buffer of the memory is another object then
+    expect([...copied]).to.deep.equal([...memory.copyOut(address, 3)]);
+  });
+
   it('giving back what is not handed out is refused', async () => {
     const memory = new KernelMemory();
     const address = memory.allocate(1);
