@@ -1,6 +1,6 @@
-/** The WebAssembly modules of each part, without .as.ts: each is made of the files of its folder and those below. */
+/** The WebAssembly modules of each part, without .as.ts: each is made of the files of its folder and those below. `_fma`: the same files with fused multiply-add. */
 export const MODULES = {
-  product: ['comm/codec/codec', 'compute/wasm/kernels'],
+  product: ['comm/codec/codec', 'compute/wasm/kernels', 'compute/wasm/kernels_fma'],
   bench: ['bench/compute/stream'],
   test: [],
 };
@@ -13,7 +13,8 @@ const SHARED_MEMORY = [
 
 /** What the AssemblyScript compiler is called with: fast code that imports a memory at most. Warning 112: exported functions may return any type. */
 export const ascArguments = (module, output) => [
-  ...[`${module}.as.ts`, '-o', output, '-O3', '--converge', '--noAssert'],
+  ...[`${module.replace(/_fma$/, '')}.as.ts`, '-o', output, '-O3', '--converge', '--noAssert'],
   ...['--runtime', 'stub', '--enable', 'simd', '--disableWarning', '112'],
   ...(module.startsWith('compute/wasm/') ? SHARED_MEMORY : []),
+  ...(module.endsWith('_fma') ? ['--enable', 'relaxed-simd'] : []),
 ];

@@ -9,6 +9,7 @@
  * Why: docs/decisions/kernels.md#tiles-fit-v8
  */
 import { BF16, F32 } from '../memory/memory.as';
+import { madd } from './math.as';
 
 /** Row `x` times four rows of `dtype`; results go to y and every `yApart` bytes behind it. width: columns, padded. */
 export function dot1x4(
@@ -208,7 +209,7 @@ function dotInt8(x: usize, end: usize, w0: usize, apart: usize, s0: usize, y: us
 
 /** sum + a · b */
 export function add(sum: v128, a: v128, b: v128): v128 {
-  return f32x4.add(sum, f32x4.mul(a, b));
+  return madd(a, b, sum);
 }
 
 /** Values 0 … 3 and 4 … 7 of eight bf16 codes: the upper halves of floats. */

@@ -1,5 +1,6 @@
 /** The memories of one rank: the first holds what can't be divided, and experts go wherever there is room. Why: docs/decisions/memory.md#several-memories */
 import { KernelMemory, MAX_MEMORY_BYTES } from './kernel_memory.js';
+import { PLAIN_KERNELS, type KernelSettings } from './kernel_settings.js';
 
 /** Where no expert may go. */
 export interface ReservedBytes {
@@ -45,8 +46,12 @@ export class KernelMemories {
   private readonly memories: KernelMemory[];
   private readonly reserved: Required<ReservedBytes>;
 
-  constructor({ firstBytes = 0, eachBytes = 0, limitBytes = MAX_MEMORY_BYTES }: ReservedBytes = {}) {
-    this.first = new KernelMemory(limitBytes);
+  /** `settings`: of all of them. */
+  constructor(
+    { firstBytes = 0, eachBytes = 0, limitBytes = MAX_MEMORY_BYTES }: ReservedBytes = {},
+    private readonly settings: KernelSettings = PLAIN_KERNELS,
+  ) {
+    this.first = new KernelMemory(limitBytes, settings);
     this.memories = [this.first];
     this.reserved = { firstBytes, eachBytes, limitBytes };
   }
@@ -58,7 +63,7 @@ export class KernelMemories {
       memory.hasRoom(numBytes, eachBytes + (memory === this.first ? firstBytes : 0)),
     );
     if (found !== undefined) return found;
-    const memory = new KernelMemory(limitBytes);
+    const memory = new KernelMemory(limitBytes, this.settings);
     this.memories.push(memory);
     return memory;
   }

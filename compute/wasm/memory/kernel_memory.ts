@@ -2,9 +2,9 @@
  * Memories of the kernel module, up to 4 GiB each, handed out in blocks. They are shared memories, whether or not there are threads to share them with.
  * Views of them must not go where those of shared memory are refused: into decoders of text, digests, sockets, files.
  */
-import { readFileSync } from 'node:fs';
 import { ExpertError } from '../../base/errors.js';
 import { FreeBlocks } from './free_blocks.js';
+import { compileKernels, PLAIN_KERNELS, type KernelSettings } from './kernel_settings.js';
 
 /** What kernels.as.ts exports. */
 export interface Kernels {
@@ -92,7 +92,6 @@ interface KernelExports extends Kernels {
 
 /** The part of the global that is used here: Node's types leave it to the DOM's. */
 declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => object;
   readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => SharedMemory;
   readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
 };
@@ -134,10 +133,9 @@ export class KernelMemory {
   private copied = 0;
 
   /** `limitBytes`: what may be handed out at most, default {@link MAX_MEMORY_BYTES}. */
-  constructor(limitBytes = MAX_MEMORY_BYTES) {
-    const module = new WebAssembly.Module(readFileSync(new URL('../kernels.wasm', import.meta.url)));
+  constructor(limitBytes = MAX_MEMORY_BYTES, settings: KernelSettings = PLAIN_KERNELS) {
     this.memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared: true });
-    const instance = new WebAssembly.Instance(module, { env: { memory: this.memory } });
+    const instance = new WebAssembly.Instance(compileKernels(settings), { env: { memory: this.memory } });
     const exports = instance.exports as KernelExports;
     this.kernels = this.counted(exports);
     this.stagingAt = exports.stagingAt.value;

@@ -92,6 +92,7 @@ describe('the build', function () {
         'base/ids.js',
         'comm/codec/codec.wasm',
         'compute/wasm/kernels.wasm',
+        'compute/wasm/kernels_fma.wasm',
         'experts/gate.js',
         'lib/index.js',
         'lib/page/page.js',
@@ -111,7 +112,7 @@ describe('the build', function () {
     withProject(async (dir) => {
       expect(await build(dir)).to.deep.equal({ code: 0, output: '' });
       const all = [...(await outputsOf(dir)).keys()];
-      expect(all).to.have.length(12);
+      expect(all).to.have.length(13);
       const change = (name: string, text: string) => () => writeFile(join(dir, name), text);
       expect(await writtenAfter(dir, () => rm(join(dir, 'test/a.test.ts')))).to.deep.equal([]);
       // The page may have it, and goes on being older than it, since this test makes what was built so far old.
@@ -119,8 +120,9 @@ describe('the build', function () {
       const larger = change('base/ids.ts', 'export const size = 4;');
       expect(await writtenAfter(dir, larger)).to.deep.equal(['base/ids.js', page]);
       expect(await readFile(join(dir, 'dist/base/ids.js'), 'utf8')).to.contain('size = 4');
+      const kernels = ['compute/wasm/kernels.wasm', 'compute/wasm/kernels_fma.wasm'];
       const other = change('compute/wasm/linear/three.as.ts', 'export function three(): i32 { return 33; }');
-      expect(await writtenAfter(dir, other)).to.deep.equal(['compute/wasm/kernels.wasm', page]);
+      expect(await writtenAfter(dir, other)).to.deep.equal([...kernels, page]);
       const left = [...(await outputsOf(dir)).keys()];
       expect(left).to.deep.equal(all.filter((name) => name !== 'test/a.test.js'));
     }));
