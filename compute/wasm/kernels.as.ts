@@ -1,8 +1,8 @@
 /** The compute kernels: one AssemblyScript module, compiled to kernels.wasm beside kernel_memory.js. Callers check sizes and bounds. */
 export { heapBase, useStatics } from './memory/memory.as';
-export { decode, encode, stagingAt, stagingValues } from './linear/convert.as';
+export { pack, stagingAt, stagingColumns, unpack } from './linear/panels.as';
 export { exp } from './linear/math.as';
-export { linear } from './linear/linear.as';
+export { linear, setTile } from './linear/linear.as';
 export { experts, ffn, sumChoices } from './experts/ffn.as';
 export { addExperts, ffnLayer } from './experts/ffn_layer.as';
 export { rmsNorm } from './linear/norm.as';

@@ -1,7 +1,7 @@
 /** Into the hidden states and out of them: embedding rows, and logits. */
-import { decode } from '../linear/convert.as';
 import { linear } from '../linear/linear.as';
-import { BF16, F32, INT8, Matrix, ROW_ALIGN, padded } from '../memory/memory.as';
+import { rowOf } from '../linear/panels.as';
+import { Matrix, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { clearPadding } from '../linear/rows.as';
 import { bytesOf, floats, lacking } from '../attention/step.as';
@@ -9,12 +9,7 @@ import { bytesOf, floats, lacking } from '../attention/step.as';
 /** x [numTokens · stride] = the matrix's rows of these tokens (i32, each below `rows`), as floats. */
 export function embed(tokens: usize, numTokens: i32, matrix: usize, x: usize): void {
   const w = changetype<Matrix>(matrix);
-  const codeBytes: usize = w.dtype == F32 ? 4 : w.dtype == BF16 ? 2 : 1;
-  const scaleBytes: usize = w.dtype == INT8 ? floats(w.stride / ROW_ALIGN) : 0;
-  for (let t = 0; t < numTokens; t++, tokens += 4, x += floats(w.stride)) {
-    const row = <usize>load<u32>(tokens);
-    decode(w.dtype, w.data + row * <usize>w.stride * codeBytes, w.scales + row * scaleBytes, w.stride, x);
-  }
+  for (let t = 0; t < numTokens; t++, tokens += 4, x += floats(w.stride)) rowOf(w, load<i32>(tokens), x);
 }
 
 /** The final norm and the matrix from hidden states to logits. */

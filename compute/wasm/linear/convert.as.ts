@@ -1,79 +1,152 @@
-/** Weights between what checkpoints store and what is resident. Counts are whole groups of ROW_ALIGN values; sources and targets don't overlap. */
-import { BF16, F32, ROW_ALIGN, here } from '../memory/memory.as';
-import { highBf16, highInt8, lowBf16, lowInt8 } from './tiles.as';
-
-/** Values of a piece of weights that a caller has staged at {@link stagingAt}; as large as stays in the L1 cache with what it becomes. */
-export const stagingValues: i32 = 4096;
-export const stagingAt: usize = memory.data(4 * stagingValues, 64);
+/**
+ * Values between three forms: as rows of checkpoints store them (int8: all codes, then the scales), as words of resident outputs (memory.as.ts), and as floats.
+ * Counts are whole groups of ROW_ALIGN values; sources and targets don't overlap.
+ */
+import { BF16, F32, INT8, PANEL_ROW, ROW_ALIGN } from '../memory/memory.as';
+import { valueOf } from './tiles.as';
 
 const ABS_MASK: i32 = 0x7fffffff;
 const INFINITY_BITS: i32 = 0x7f800000;
 const INT8_MAX: f32 = 127;
 /** The largest scale whose 127-fold is finite. */
 const INT8_LARGEST_SCALE: f32 = 2.6793883890187504e36;
+/** Bytes of a group of int8: its scale and its codes. */
+const GROUP_BYTES: usize = 4 + ROW_ALIGN;
+
+/** Bytes of `count` values in either form. */
+export function bytesOfValues(dtype: i32, count: i32): usize {
+  return dtype == INT8 ? <usize>(count >> 5) * GROUP_BYTES : (<usize>count) << (2 - dtype);
+}
 
 /**
- * Staged values of F32 or BF16 → resident ones of `dtype` at `to`, with scales from `scales` on (INT8 only). f32 → bf16 rounds to nearest, ties to even.
+ * Stored values → words of `dtype`, which differ from them. f32 → bf16 rounds to nearest, ties to even. `floats`: room for `count` of them.
  * Returns whether all values could be held: NaN and infinity have no int8 code.
  */
-export function encode(sourceDtype: i32, count: i32, dtype: i32, to: usize, scales: usize): bool {
-  if (dtype == BF16) {
-    if (sourceDtype == F32) encodeBf16(here(stagingAt), count, to);
-    else memory.copy(to, here(stagingAt), (<usize>count) << 1);
+export function encode(sourceDtype: i32, from: usize, count: i32, dtype: i32, to: usize, floats: usize): bool {
+  if (sourceDtype == INT8 && dtype == INT8) {
+    const scales = from + count;
+    for (let group = 0; group < count >> 5; group++) {
+      memory.copy(to, scales + ((<usize>group) << 2), 4);
+      memory.copy(to + 4, from + ((<usize>group) << 5), ROW_ALIGN);
+      to += GROUP_BYTES;
+    }
     return true;
   }
   if (dtype == F32) {
-    decode(sourceDtype, here(stagingAt), 0, count, to);
+    decodeStored(sourceDtype, from, count, to);
     return true;
   }
-  for (let i = 0; i < count; i += ROW_ALIGN, to += ROW_ALIGN, scales += 4) {
-    decode(sourceDtype, here(stagingAt) + ((<usize>i) << (sourceDtype == F32 ? 2 : 1)), 0, ROW_ALIGN, here(groupAt));
-    if (!encodeGroup(here(groupAt), to, scales)) return false;
+  if (sourceDtype != F32) {
+    decodeStored(sourceDtype, from, count, floats);
+    from = floats;
   }
+  if (dtype == BF16) {
+    encodeBf16(from, count, to);
+    return true;
+  }
+  for (const end = from + ((<usize>count) << 2); from < end; from += 4 * ROW_ALIGN, to += GROUP_BYTES)
+    if (!encodeGroup(from, to + 4, to)) return false;
   return true;
 }
 
-const groupAt: usize = memory.data(4 * ROW_ALIGN, 16);
-
-/** Resident values, as floats. */
-export function decode(dtype: i32, from: usize, scales: usize, count: i32, to: usize): void {
-  if (dtype == F32) memory.copy(to, from, (<usize>count) << 2);
-  else if (dtype == BF16) decodeBf16(from, count, to);
-  else decodeInt8(from, scales, count, to);
+/** Words → stored values of the same type. */
+export function stored(dtype: i32, from: usize, count: i32, to: usize): void {
+  if (dtype != INT8) {
+    memory.copy(to, from, bytesOfValues(dtype, count));
+    return;
+  }
+  const scales = to + count;
+  for (let group = 0; group < count >> 5; group++, from += GROUP_BYTES) {
+    memory.copy(scales + ((<usize>group) << 2), from, 4);
+    memory.copy(to + ((<usize>group) << 5), from + 4, ROW_ALIGN);
+  }
 }
 
-function decodeBf16(from: usize, count: i32, to: usize): void {
-  for (const end = from + ((<usize>count) << 1); from < end; from += 64, to += 128) {
+/** Words → floats. */
+export function decode(dtype: i32, from: usize, count: i32, to: usize): void {
+  if (dtype == INT8) decodeInt8(from + 4, GROUP_BYTES, from, GROUP_BYTES, count, to);
+  else decodeStored(dtype, from, count, to);
+}
+
+function decodeStored(dtype: i32, from: usize, count: i32, to: usize): void {
+  if (dtype == F32) memory.copy(to, from, (<usize>count) << 2);
+  else if (dtype == BF16) decodeBf16(from, count, to);
+  else decodeInt8(from, ROW_ALIGN, from + count, 4, count, to);
+}
+
+/** Words of a panel's outputs, of `count` inputs → its floats [count][16]. */
+export function decodePanel(dtype: i32, from: usize, count: i32, to: usize): void {
+  if (dtype == BF16) decodePanelBf16(from, count, to);
+  else decodePanelInt8(from, count, to);
+}
+
+function decodePanelBf16(from: usize, count: i32, to: usize): void {
+  for (const end = to + <usize>count * PANEL_ROW; to < end; from += 64, to += 128) {
     const a = v128.load(from);
     const b = v128.load(from, 16);
     const c = v128.load(from, 32);
     const d = v128.load(from, 48);
-    v128.store(to, lowBf16(a));
-    v128.store(to, highBf16(a), 16);
-    v128.store(to, lowBf16(b), 32);
-    v128.store(to, highBf16(b), 48);
-    v128.store(to, lowBf16(c), 64);
-    v128.store(to, highBf16(c), 80);
-    v128.store(to, lowBf16(d), 96);
-    v128.store(to, highBf16(d), 112);
+    v128.store(to, valueOf<u16>(a, 0, a));
+    v128.store(to, valueOf<u16>(b, 0, b), 16);
+    v128.store(to, valueOf<u16>(c, 0, c), 32);
+    v128.store(to, valueOf<u16>(d, 0, d), 48);
+    v128.store(to, valueOf<u16>(a, 1, a), 64);
+    v128.store(to, valueOf<u16>(b, 1, b), 80);
+    v128.store(to, valueOf<u16>(c, 1, c), 96);
+    v128.store(to, valueOf<u16>(d, 1, d), 112);
   }
 }
 
-function decodeInt8(from: usize, scales: usize, count: i32, to: usize): void {
-  for (const end = from + count; from < end; from += ROW_ALIGN, scales += 4, to += 4 * ROW_ALIGN) {
+function decodePanelInt8(from: usize, count: i32, to: usize): void {
+  for (const end = to + <usize>count * PANEL_ROW; to < end;) {
+    const s = v128.load(from);
+    const t = v128.load(from, 16);
+    const u = v128.load(from, 32);
+    const v = v128.load(from, 48);
+    from += 64;
+    for (const groupEnd = to + <usize>ROW_ALIGN * PANEL_ROW; to < groupEnd; from += 64, to += 256) {
+      const a = v128.load(from);
+      const b = v128.load(from, 16);
+      const c = v128.load(from, 32);
+      const d = v128.load(from, 48);
+      v128.store(to, valueOf<i8>(a, 0, s));
+      v128.store(to, valueOf<i8>(b, 0, t), 16);
+      v128.store(to, valueOf<i8>(c, 0, u), 32);
+      v128.store(to, valueOf<i8>(d, 0, v), 48);
+      v128.store(to, valueOf<i8>(a, 1, s), 64);
+      v128.store(to, valueOf<i8>(b, 1, t), 80);
+      v128.store(to, valueOf<i8>(c, 1, u), 96);
+      v128.store(to, valueOf<i8>(d, 1, v), 112);
+      v128.store(to, valueOf<i8>(a, 2, s), 128);
+      v128.store(to, valueOf<i8>(b, 2, t), 144);
+      v128.store(to, valueOf<i8>(c, 2, u), 160);
+      v128.store(to, valueOf<i8>(d, 2, v), 176);
+      v128.store(to, valueOf<i8>(a, 3, s), 192);
+      v128.store(to, valueOf<i8>(b, 3, t), 208);
+      v128.store(to, valueOf<i8>(c, 3, u), 224);
+      v128.store(to, valueOf<i8>(d, 3, v), 240);
+    }
+  }
+}
+
+function decodeBf16(from: usize, count: i32, to: usize): void {
+  for (const end = from + ((<usize>count) << 1); from < end; from += 32, to += 64) {
+    v128.store(to, i32x4.shl(v128.load16x4_u(from), 16));
+    v128.store(to, i32x4.shl(v128.load16x4_u(from, 8), 16), 16);
+    v128.store(to, i32x4.shl(v128.load16x4_u(from, 16), 16), 32);
+    v128.store(to, i32x4.shl(v128.load16x4_u(from, 24), 16), 48);
+  }
+}
+
+/** Groups of codes and their scales, which begin every so many bytes. */
+function decodeInt8(codes: usize, codesApart: usize, scales: usize, scalesApart: usize, count: i32, to: usize): void {
+  for (const end = to + ((<usize>count) << 2); to < end; codes += codesApart, scales += scalesApart) {
     const scale = v128.load32_splat(scales);
-    const a = v128.load8x8_s(from);
-    const b = v128.load8x8_s(from, 8);
-    const c = v128.load8x8_s(from, 16);
-    const d = v128.load8x8_s(from, 24);
-    v128.store(to, lowInt8(a, scale));
-    v128.store(to, highInt8(a, scale), 16);
-    v128.store(to, lowInt8(b, scale), 32);
-    v128.store(to, highInt8(b, scale), 48);
-    v128.store(to, lowInt8(c, scale), 64);
-    v128.store(to, highInt8(c, scale), 80);
-    v128.store(to, lowInt8(d, scale), 96);
-    v128.store(to, highInt8(d, scale), 112);
+    for (let at: usize = 0; at < <usize>ROW_ALIGN; at += 8, to += 32) {
+      const eight = v128.load8x8_s(codes + at);
+      v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(eight)), scale));
+      v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(eight)), scale), 16);
+    }
   }
 }
 

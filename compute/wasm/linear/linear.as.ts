@@ -1,120 +1,139 @@
-/**
- * y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts.
- *
- * Four rows of W make a panel. They are a quarter of the matrix apart, so that four streams run through memory from page to page: measured 34 GB/s for
- * one row of x, where four neighbouring rows, whose streams jump all the time, give 18.
- * Why: docs/decisions/kernels.md#four-weight-rows-a-quarter-apart
- */
-import { BF16, F32, Matrix, rowBytes, scaleBytes } from '../memory/memory.as';
-import { PACK_COLUMNS, pack1x4, packed1x4, packed2x4 } from './packed_tiles.as';
-import { dot1x4, dot2x4Bf16, dot2x4F32 } from './tiles.as';
+/** y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts. */
+import { BF16, F32, Matrix, PANEL, PANEL_ROW, numPanels, panelBytes, wordsOf, here } from '../memory/memory.as';
+import { decodePanel } from './convert.as';
+import { tile1x16, tile1x32, tile2x16, tile4x16, tile6x16 } from './tiles.as';
 
-/** Bytes of x that are gone through for every panel. Measured for rows of 7168: 44 GFLOP/s with 512 KiB, 49 with 1 MiB, 52 with 2 MiB. */
-const BLOCK_BYTES: i32 = 1 << 21;
-/** From so many rows of x on, decoding a panel once costs less than in every tile. */
-const PACK_ROWS_BF16: i32 = 3;
-const PACK_ROWS_INT8: i32 = 2;
+/** Bytes of x that are gone through for every panel. */
+const BLOCK_BYTES: i32 = 1 << 20;
+/** Inputs of a panel that many rows go through at once: as floats they stay in the first-level cache, or near it. */
+const BLOCK_INPUTS: i32 = 512;
+/** From so many rows of x on, decoding weights once costs less than in every tile. */
+const DECODE_ROWS: i32 = 3;
+/** Rows whose outputs of a panel that isn't full are held at once. */
+const RAGGED_ROWS: i32 = 32;
 
-/**
- * x: numRows rows of W.stride floats, zeros in the padding. y: numRows rows of `yStride` floats; columns W.rows … yStride − 1 stay as they are.
- */
+const zerosAt: usize = memory.data(64, 64);
+const decodedAt: usize = memory.data(64 * BLOCK_INPUTS, 64);
+const raggedAt: usize = memory.data(64 * RAGGED_ROWS, 64);
+
+let tileRows: i32 = 2;
+
+/** Rows of x that a tile has at most: 2, 4 or 6. It changes the speed, no bits. */
+export function setTile(rows: i32): void {
+  tileRows = rows;
+}
+
+/** x: numRows rows of W.stride floats, zeros in the padding. y: numRows rows of `yStride` floats; columns W.rows … yStride − 1 stay as they are. */
 export function linear(x: usize, numRows: i32, weight: usize, y: usize, yStride: i32): void {
   const w = changetype<Matrix>(weight);
-  const most = max(2, (BLOCK_BYTES / (w.stride << 2)) & ~1);
+  linearPanels(x, numRows, w, 0, numPanels(w), y, yStride);
+}
+
+/** The same for the outputs of panels `first` … `end` − 1 alone, in their places. */
+export function linearPanels(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: usize, yStride: i32): void {
+  const xBytes: usize = (<usize>w.stride) << 2;
+  const yBytes: usize = (<usize>yStride) << 2;
+  const most = max(12, (BLOCK_BYTES / <i32>xBytes / 12) * 12);
   for (let row = 0; row < numRows; row += most) {
-    block(x, min(most, numRows - row), w, y, (<usize>yStride) << 2);
-    x += <usize>most * ((<usize>w.stride) << 2);
-    y += <usize>most * ((<usize>yStride) << 2);
+    rowsBlock(x, min(most, numRows - row), w, first, end, y, yBytes);
+    x += <usize>most * xBytes;
+    y += <usize>most * yBytes;
   }
 }
 
-function block(x: usize, numRows: i32, w: Matrix, y: usize, yBytes: usize): void {
-  const quarter = w.rows >> 2;
-  for (let n = 0; n < quarter; n++) panel(x, numRows, w, n, quarter, y, yBytes);
-  // Rows that are left make panels of one row, four times.
-  for (let n = quarter << 2; n < w.rows; n++) panel(x, numRows, w, n, 0, y, yBytes);
+function rowsBlock(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: usize, yBytes: usize): void {
+  const numFull = min(end, w.rows / PANEL);
+  let panel = first;
+  // Sums of two panels don't wait for each other, where one row has too few to keep the processor busy.
+  if (numRows == 1) for (; panel + 2 <= numFull; panel += 2) pairOfPanels(x, w, panel, y + <usize>panel * PANEL_ROW);
+  for (; panel < numFull; panel++) product(x, numRows, w, panel, y + <usize>panel * PANEL_ROW, yBytes);
+  if (numFull < end && first < end) raggedPanel(x, numRows, w, y, yBytes);
 }
 
-/** Rows n, n + apart, n + 2 · apart, n + 3 · apart of W. */
-function panel(x: usize, numRows: i32, w: Matrix, n: i32, apart: i32, y: usize, yBytes: usize): void {
-  const rows = w.data + <usize>n * rowBytes(w);
-  const rowsApart = <usize>apart * rowBytes(w);
-  const scales = w.scales + <usize>n * scaleBytes(w);
-  const yApart: usize = (<usize>apart) << 2;
-  y += (<usize>n) << 2;
-  if (w.dtype == F32) plainTiles(x, numRows, w.stride, rows, rowsApart, y, yApart, yBytes);
-  else if (numRows >= (w.dtype == BF16 ? PACK_ROWS_BF16 : PACK_ROWS_INT8) && w.stride <= PACK_COLUMNS)
-    packedTiles(w.dtype, x, numRows, w.stride, rows, rowsApart, scales, y, yApart, yBytes);
-  else decodingTiles(w.dtype, x, numRows, w.stride, rows, rowsApart, scales, y, yApart, yBytes);
+function pairOfPanels(x: usize, w: Matrix, panel: i32, y: usize): void {
+  const numBytes: usize = (<usize>w.stride) << 2;
+  const apart = panelBytes(w);
+  const data = w.data + <usize>panel * apart;
+  if (w.dtype == F32) tile1x32<f32>(x, numBytes, data, apart, y);
+  else if (w.dtype == BF16) tile1x32<u16>(x, numBytes, data, apart, y);
+  else tile1x32<i8>(x, numBytes, data, apart, y);
 }
 
-/**
- * f32. A single row leaves the processor room to read ahead, into the next panel too, so the last is one. With an even number of rows the first is one as
- * well: it reads the panel faster than a pair. Measured for 4 to 16 rows: 5 to 8 % faster than pairs alone.
- */
-function plainTiles(
-  x: usize,
-  numRows: i32,
-  width: i32,
-  rows: usize,
-  apart: usize,
-  y: usize,
-  yApart: usize,
-  yBytes: usize,
-): void {
-  const xBytes: usize = (<usize>width) << 2;
-  if (numRows > 2 && (numRows & 1) == 0) {
-    dot1x4(F32, x, width, rows, apart, 0, y, yApart);
-    x += xBytes;
-    y += yBytes;
-    numRows--;
+/** The last panel, of fewer outputs than it has room for. */
+function raggedPanel(x: usize, numRows: i32, w: Matrix, y: usize, yBytes: usize): void {
+  const panel = w.rows / PANEL;
+  const bytes: usize = (<usize>(w.rows % PANEL)) << 2;
+  y += <usize>panel * PANEL_ROW;
+  for (; numRows > 0; numRows -= RAGGED_ROWS) {
+    const count = min(numRows, RAGGED_ROWS);
+    product(x, count, w, panel, here(raggedAt), PANEL_ROW);
+    for (let row = 0; row < count; row++, y += yBytes) memory.copy(y, here(raggedAt) + <usize>row * PANEL_ROW, bytes);
+    x += <usize>count * ((<usize>w.stride) << 2);
   }
-  const pairs = numRows >> 1;
-  dot2x4F32(x, pairs, width, rows, apart, y, yApart, yBytes);
-  if ((numRows & 1) == 0) return;
-  dot1x4(F32, x + 2 * <usize>pairs * xBytes, width, rows, apart, 0, y + 2 * <usize>pairs * yBytes, yApart);
 }
 
-/** bf16 and int8 for few rows. */
-function decodingTiles(
-  dtype: i32,
-  x: usize,
-  numRows: i32,
-  width: i32,
-  rows: usize,
-  apart: usize,
-  scales: usize,
-  y: usize,
-  yApart: usize,
-  yBytes: usize,
-): void {
-  const xBytes: usize = (<usize>width) << 2;
-  const pairs = dtype == BF16 ? numRows >> 1 : 0;
-  dot2x4Bf16(x, pairs, width, rows, apart, y, yApart, yBytes);
-  x += 2 * <usize>pairs * xBytes;
-  y += 2 * <usize>pairs * yBytes;
-  for (numRows -= 2 * pairs; numRows > 0; numRows--, x += xBytes, y += yBytes)
-    dot1x4(dtype, x, width, rows, apart, scales, y, yApart);
+/** Rows of x times one panel, to 16 floats every `yBytes`. */
+function product(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes: usize): void {
+  const xBytes: usize = (<usize>w.stride) << 2;
+  const data = w.data + <usize>panel * panelBytes(w);
+  if (numRows >= DECODE_ROWS) return blocks(x, numRows, w, data, y, yBytes);
+  if (w.dtype == F32) rows<f32>(x, numRows, xBytes, xBytes, data, here(zerosAt), 0, y, yBytes);
+  else if (w.dtype == BF16) rows<u16>(x, numRows, xBytes, xBytes, data, here(zerosAt), 0, y, yBytes);
+  else rows<i8>(x, numRows, xBytes, xBytes, data, here(zerosAt), 0, y, yBytes);
 }
 
-/** bf16 and int8 for more rows. */
-function packedTiles(
-  dtype: i32,
+/** Block by block of inputs, as floats; y has the sums so far. */
+function blocks(x: usize, numRows: i32, w: Matrix, data: usize, y: usize, yBytes: usize): void {
+  const xBytes: usize = (<usize>w.stride) << 2;
+  let sums = here(zerosAt);
+  let sumsBytes: usize = 0;
+  for (let input = 0; input < w.stride; input += BLOCK_INPUTS) {
+    const count = min(BLOCK_INPUTS, w.stride - input);
+    const values = w.dtype == F32 ? data : here(decodedAt);
+    if (w.dtype != F32) decodePanel(w.dtype, data, count, here(decodedAt));
+    rows<f32>(x, numRows, xBytes, (<usize>count) << 2, values, sums, sumsBytes, y, yBytes);
+    sums = y;
+    sumsBytes = yBytes;
+    data += <usize>wordsOf(w.dtype, count) * PANEL_ROW;
+    x += (<usize>count) << 2;
+  }
+}
+
+/** T: as in tiles.as.ts. */
+function rows<T>(
   x: usize,
   numRows: i32,
-  width: i32,
-  rows: usize,
-  apart: usize,
-  scales: usize,
+  xBytes: usize,
+  numBytes: usize,
+  data: usize,
+  sums: usize,
+  sumsBytes: usize,
   y: usize,
-  yApart: usize,
   yBytes: usize,
 ): void {
-  const xBytes: usize = (<usize>width) << 2;
-  pack1x4(dtype, x, width, rows, apart, scales, y, yApart);
-  x += xBytes;
-  y += yBytes;
-  const pairs = (numRows - 1) >> 1;
-  packed2x4(x, pairs, width, y, yApart, yBytes);
-  if ((numRows & 1) == 0) packed1x4(x + 2 * <usize>pairs * xBytes, width, y + 2 * <usize>pairs * yBytes, yApart);
+  if (sizeof<T>() == 4) {
+    if (tileRows >= 6) {
+      for (; numRows >= 6; numRows -= 6) {
+        tile6x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
+        x += 6 * xBytes;
+        sums += 6 * sumsBytes;
+        y += 6 * yBytes;
+      }
+    }
+    if (tileRows >= 4) {
+      for (; numRows >= 4; numRows -= 4) {
+        tile4x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
+        x += 4 * xBytes;
+        sums += 4 * sumsBytes;
+        y += 4 * yBytes;
+      }
+    }
+  }
+  for (; numRows >= 2; numRows -= 2) {
+    tile2x16<T>(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
+    x += 2 * xBytes;
+    sums += 2 * sumsBytes;
+    y += 2 * yBytes;
+  }
+  if (numRows == 1) tile1x16<T>(x, numBytes, data, sums, y);
 }

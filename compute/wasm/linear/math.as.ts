@@ -1,8 +1,12 @@
 /** Functions of four floats at once. */
 
-/** a · b + c: rounded once in the module with relaxed SIMD, where the processor fuses; else twice. All sums of products are made of it. */
+/**
+ * a · b + c: rounded twice, or once where the module is compiled for relaxed SIMD and the processor fuses. What products and attention sum with.
+ * Why: docs/decisions/kernels.md#fused-multiply-add
+ */
 export function madd(a: v128, b: v128, c: v128): v128 {
-  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
 }
 
 /** 1.5 · 2²³: beside it the last bit is worth 1, so adding it rounds, and the low bits are the whole number. */

@@ -1,249 +1,480 @@
 /**
- * Dot products of one or two rows of x with four rows of weights, `apart` bytes from each other. Every element is summed in the same order, whatever the
- * tile: one vector of four partial sums over ascending columns, then (lane 0 + lane 1) + (lane 2 + lane 3).
+ * Products of one to six rows of x with a panel of weights, or of one row with two panels. Every output has one accumulator, summed over ascending inputs, whatever
+ * the tile and the element type: neighbouring outputs are the lanes of vectors, and nothing is summed across lanes.
  *
- * Two things about V8's compiler, measured on the 2 × 4 tile of f32 (54 GFLOP/s):
- * it puts all loads of a loop's body before the arithmetic, so a body has no more loads and partial sums than registers (15): two steps written out give 33;
- * it unrolls the innermost of nested loops more, so the loop over rows of x is here: with a call per tile, 45.
- * Hence every tile is written out, and the file is long.
- * Why: docs/decisions/kernels.md#tiles-fit-v8
+ * V8 joins operations on vectors that are loaded and stored side by side into 256 bits where it may. It puts all loads of a loop's body before the arithmetic, so a
+ * body has no more operands and accumulators than registers (15): every tile is written out. T: the element type of weights, f32, u16 (bf16) or i8.
+ * Why: docs/decisions/kernels.md#panels-of-sixteen-outputs
  */
-import { BF16, F32 } from '../memory/memory.as';
+import { ROW_ALIGN } from '../memory/memory.as';
 import { madd } from './math.as';
 
-/** Row `x` times four rows of `dtype`; results go to y and every `yApart` bytes behind it. width: columns, padded. */
-export function dot1x4(
-  dtype: i32,
-  x: usize,
-  width: i32,
-  w: usize,
-  apart: usize,
-  scales: usize,
-  y: usize,
-  yApart: usize,
-): void {
-  const end = x + ((<usize>width) << 2);
-  if (dtype == F32) dotF32(x, end, w, apart, y, yApart);
-  else if (dtype == BF16) dotBf16(x, end, w, apart, y, yApart);
-  else dotInt8(x, end, w, apart, scales, y, yApart);
+/** Bytes of the inputs of x that a word of weights goes with. */
+function step<T>(): usize {
+  return 16 / sizeof<T>();
 }
 
-function dotF32(x: usize, end: usize, w0: usize, apart: usize, y: usize, yApart: usize): void {
-  let w1 = w0 + apart;
-  let w2 = w1 + apart;
-  let w3 = w2 + apart;
-  let a = f32x4.splat(0);
-  let b = a;
-  let c = a;
-  let d = a;
-  for (; x < end; x += 32, w0 += 32, w1 += 32, w2 += 32, w3 += 32) {
-    let p = v128.load(x);
-    a = add(a, p, v128.load(w0));
-    b = add(b, p, v128.load(w1));
-    c = add(c, p, v128.load(w2));
-    d = add(d, p, v128.load(w3));
-    p = v128.load(x, 16);
-    a = add(a, p, v128.load(w0, 16));
-    b = add(b, p, v128.load(w1, 16));
-    c = add(c, p, v128.load(w2, 16));
-    d = add(d, p, v128.load(w3, 16));
+/** Where the inputs end that go with scales at hand: int8 has them per group, others none. */
+function groupEnd<T>(x: usize, end: usize): usize {
+  return sizeof<T>() == 1 ? x + 4 * ROW_ALIGN : end;
+}
+
+export function scalesAt<T>(w: usize): v128 {
+  return sizeof<T>() == 1 ? v128.load(w) : f32x4.splat(0);
+}
+
+export function scaleBytes<T>(): usize {
+  return sizeof<T>() == 1 ? 64 : 0;
+}
+
+/** Value `index` of each of four words, as floats. */
+export function valueOf<T>(words: v128, index: i32, scales: v128): v128 {
+  if (sizeof<T>() == 4) return words;
+  if (sizeof<T>() == 2) return index == 0 ? i32x4.shl(words, 16) : v128.and(words, i32x4.splat(0xffff0000));
+  const code = index == 3 ? words : i32x4.shl(words, 24 - 8 * index);
+  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.shr_s(code, 24)), scales);
+}
+
+/** A row of x, `numBytes` of inputs, times a panel at `w` and the next one, `apart` bytes behind it: 32 outputs at `y`. */
+export function tile1x32<T>(x: usize, numBytes: usize, w: usize, apart: usize, y: usize): void {
+  const end = x + numBytes;
+  let v = w + apart;
+  let a0 = f32x4.splat(0);
+  let a1 = f32x4.splat(0);
+  let a2 = f32x4.splat(0);
+  let a3 = f32x4.splat(0);
+  let b0 = f32x4.splat(0);
+  let b1 = f32x4.splat(0);
+  let b2 = f32x4.splat(0);
+  let b3 = f32x4.splat(0);
+  while (x < end) {
+    const s0 = scalesAt<T>(w);
+    const s1 = scalesAt<T>(w + 16);
+    const s2 = scalesAt<T>(w + 32);
+    const s3 = scalesAt<T>(w + 48);
+    const t0 = scalesAt<T>(v);
+    const t1 = scalesAt<T>(v + 16);
+    const t2 = scalesAt<T>(v + 32);
+    const t3 = scalesAt<T>(v + 48);
+    w += scaleBytes<T>();
+    v += scaleBytes<T>();
+    for (const last = groupEnd<T>(x, end); x < last; x += step<T>(), w += 64, v += 64) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      const n0 = v128.load(v);
+      const n1 = v128.load(v, 16);
+      const n2 = v128.load(v, 32);
+      const n3 = v128.load(v, 48);
+      let p = v128.load32_splat(x);
+      a0 = madd(p, valueOf<T>(m0, 0, s0), a0);
+      a1 = madd(p, valueOf<T>(m1, 0, s1), a1);
+      a2 = madd(p, valueOf<T>(m2, 0, s2), a2);
+      a3 = madd(p, valueOf<T>(m3, 0, s3), a3);
+      b0 = madd(p, valueOf<T>(n0, 0, t0), b0);
+      b1 = madd(p, valueOf<T>(n1, 0, t1), b1);
+      b2 = madd(p, valueOf<T>(n2, 0, t2), b2);
+      b3 = madd(p, valueOf<T>(n3, 0, t3), b3);
+      if (sizeof<T>() < 4) {
+        p = v128.load32_splat(x, 4);
+        a0 = madd(p, valueOf<T>(m0, 1, s0), a0);
+        a1 = madd(p, valueOf<T>(m1, 1, s1), a1);
+        a2 = madd(p, valueOf<T>(m2, 1, s2), a2);
+        a3 = madd(p, valueOf<T>(m3, 1, s3), a3);
+        b0 = madd(p, valueOf<T>(n0, 1, t0), b0);
+        b1 = madd(p, valueOf<T>(n1, 1, t1), b1);
+        b2 = madd(p, valueOf<T>(n2, 1, t2), b2);
+        b3 = madd(p, valueOf<T>(n3, 1, t3), b3);
+      }
+      if (sizeof<T>() == 1) {
+        p = v128.load32_splat(x, 8);
+        a0 = madd(p, valueOf<T>(m0, 2, s0), a0);
+        a1 = madd(p, valueOf<T>(m1, 2, s1), a1);
+        a2 = madd(p, valueOf<T>(m2, 2, s2), a2);
+        a3 = madd(p, valueOf<T>(m3, 2, s3), a3);
+        b0 = madd(p, valueOf<T>(n0, 2, t0), b0);
+        b1 = madd(p, valueOf<T>(n1, 2, t1), b1);
+        b2 = madd(p, valueOf<T>(n2, 2, t2), b2);
+        b3 = madd(p, valueOf<T>(n3, 2, t3), b3);
+        p = v128.load32_splat(x, 12);
+        a0 = madd(p, valueOf<T>(m0, 3, s0), a0);
+        a1 = madd(p, valueOf<T>(m1, 3, s1), a1);
+        a2 = madd(p, valueOf<T>(m2, 3, s2), a2);
+        a3 = madd(p, valueOf<T>(m3, 3, s3), a3);
+        b0 = madd(p, valueOf<T>(n0, 3, t0), b0);
+        b1 = madd(p, valueOf<T>(n1, 3, t1), b1);
+        b2 = madd(p, valueOf<T>(n2, 3, t2), b2);
+        b3 = madd(p, valueOf<T>(n3, 3, t3), b3);
+      }
+    }
   }
-  storeSums(y, yApart, a, b, c, d);
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  v128.store(y, b0, 64);
+  v128.store(y, b1, 80);
+  v128.store(y, b2, 96);
+  v128.store(y, b3, 112);
 }
 
-/** Pairs of rows of x times four rows of weights; rows of y are `yBytes` apart. */
-export function dot2x4F32(
+/** A row of x times a panel: 16 outputs, added to those at `sums`, to `y`. */
+export function tile1x16<T>(x: usize, numBytes: usize, w: usize, sums: usize, y: usize): void {
+  const end = x + numBytes;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  while (x < end) {
+    const s0 = scalesAt<T>(w);
+    const s1 = scalesAt<T>(w + 16);
+    const s2 = scalesAt<T>(w + 32);
+    const s3 = scalesAt<T>(w + 48);
+    w += scaleBytes<T>();
+    for (const last = groupEnd<T>(x, end); x < last; x += step<T>(), w += 64) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      let p = v128.load32_splat(x);
+      a0 = madd(p, valueOf<T>(m0, 0, s0), a0);
+      a1 = madd(p, valueOf<T>(m1, 0, s1), a1);
+      a2 = madd(p, valueOf<T>(m2, 0, s2), a2);
+      a3 = madd(p, valueOf<T>(m3, 0, s3), a3);
+      if (sizeof<T>() < 4) {
+        p = v128.load32_splat(x, 4);
+        a0 = madd(p, valueOf<T>(m0, 1, s0), a0);
+        a1 = madd(p, valueOf<T>(m1, 1, s1), a1);
+        a2 = madd(p, valueOf<T>(m2, 1, s2), a2);
+        a3 = madd(p, valueOf<T>(m3, 1, s3), a3);
+      }
+      if (sizeof<T>() == 1) {
+        p = v128.load32_splat(x, 8);
+        a0 = madd(p, valueOf<T>(m0, 2, s0), a0);
+        a1 = madd(p, valueOf<T>(m1, 2, s1), a1);
+        a2 = madd(p, valueOf<T>(m2, 2, s2), a2);
+        a3 = madd(p, valueOf<T>(m3, 2, s3), a3);
+        p = v128.load32_splat(x, 12);
+        a0 = madd(p, valueOf<T>(m0, 3, s0), a0);
+        a1 = madd(p, valueOf<T>(m1, 3, s1), a1);
+        a2 = madd(p, valueOf<T>(m2, 3, s2), a2);
+        a3 = madd(p, valueOf<T>(m3, 3, s3), a3);
+      }
+    }
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+}
+
+/** Two rows of x, xBytes apart, times a panel: 16 outputs each, added to those at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. */
+export function tile2x16<T>(
   x: usize,
-  numPairs: i32,
-  width: i32,
+  xBytes: usize,
+  numBytes: usize,
   w: usize,
-  apart: usize,
+  sums: usize,
+  sumsBytes: usize,
   y: usize,
-  yApart: usize,
   yBytes: usize,
 ): void {
-  const xBytes: usize = (<usize>width) << 2;
-  for (; numPairs > 0; numPairs--) {
-    let x0 = x;
-    const end = x0 + xBytes;
-    let x1 = end;
-    let w0 = w;
-    let w1 = w0 + apart;
-    let w2 = w1 + apart;
-    let w3 = w2 + apart;
-    let a = f32x4.splat(0);
-    let b = a;
-    let c = a;
-    let d = a;
-    let e = a;
-    let f = a;
-    let g = a;
-    let h = a;
-    for (; x0 < end; x0 += 16, x1 += 16, w0 += 16, w1 += 16, w2 += 16, w3 += 16) {
-      const p = v128.load(x0);
-      const q = v128.load(x1);
-      let v = v128.load(w0);
-      a = add(a, p, v);
-      e = add(e, q, v);
-      v = v128.load(w1);
-      b = add(b, p, v);
-      f = add(f, q, v);
-      v = v128.load(w2);
-      c = add(c, p, v);
-      g = add(g, q, v);
-      v = v128.load(w3);
-      d = add(d, p, v);
-      h = add(h, q, v);
+  const end = x + numBytes;
+  let x1 = x + xBytes;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let b0 = v128.load(sums);
+  let b1 = v128.load(sums, 16);
+  let b2 = v128.load(sums, 32);
+  let b3 = v128.load(sums, 48);
+  while (x < end) {
+    const s0 = scalesAt<T>(w);
+    const s1 = scalesAt<T>(w + 16);
+    const s2 = scalesAt<T>(w + 32);
+    const s3 = scalesAt<T>(w + 48);
+    w += scaleBytes<T>();
+    for (const last = groupEnd<T>(x, end); x < last; x += step<T>(), x1 += step<T>(), w += 64) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      let p = v128.load32_splat(x);
+      let q = v128.load32_splat(x1);
+      let v = valueOf<T>(m0, 0, s0);
+      a0 = madd(p, v, a0);
+      b0 = madd(q, v, b0);
+      v = valueOf<T>(m1, 0, s1);
+      a1 = madd(p, v, a1);
+      b1 = madd(q, v, b1);
+      v = valueOf<T>(m2, 0, s2);
+      a2 = madd(p, v, a2);
+      b2 = madd(q, v, b2);
+      v = valueOf<T>(m3, 0, s3);
+      a3 = madd(p, v, a3);
+      b3 = madd(q, v, b3);
+      if (sizeof<T>() < 4) {
+        p = v128.load32_splat(x, 4);
+        q = v128.load32_splat(x1, 4);
+        v = valueOf<T>(m0, 1, s0);
+        a0 = madd(p, v, a0);
+        b0 = madd(q, v, b0);
+        v = valueOf<T>(m1, 1, s1);
+        a1 = madd(p, v, a1);
+        b1 = madd(q, v, b1);
+        v = valueOf<T>(m2, 1, s2);
+        a2 = madd(p, v, a2);
+        b2 = madd(q, v, b2);
+        v = valueOf<T>(m3, 1, s3);
+        a3 = madd(p, v, a3);
+        b3 = madd(q, v, b3);
+      }
+      if (sizeof<T>() == 1) {
+        p = v128.load32_splat(x, 8);
+        q = v128.load32_splat(x1, 8);
+        v = valueOf<T>(m0, 2, s0);
+        a0 = madd(p, v, a0);
+        b0 = madd(q, v, b0);
+        v = valueOf<T>(m1, 2, s1);
+        a1 = madd(p, v, a1);
+        b1 = madd(q, v, b1);
+        v = valueOf<T>(m2, 2, s2);
+        a2 = madd(p, v, a2);
+        b2 = madd(q, v, b2);
+        v = valueOf<T>(m3, 2, s3);
+        a3 = madd(p, v, a3);
+        b3 = madd(q, v, b3);
+        p = v128.load32_splat(x, 12);
+        q = v128.load32_splat(x1, 12);
+        v = valueOf<T>(m0, 3, s0);
+        a0 = madd(p, v, a0);
+        b0 = madd(q, v, b0);
+        v = valueOf<T>(m1, 3, s1);
+        a1 = madd(p, v, a1);
+        b1 = madd(q, v, b1);
+        v = valueOf<T>(m2, 3, s2);
+        a2 = madd(p, v, a2);
+        b2 = madd(q, v, b2);
+        v = valueOf<T>(m3, 3, s3);
+        a3 = madd(p, v, a3);
+        b3 = madd(q, v, b3);
+      }
     }
-    storeSums(y, yApart, a, b, c, d);
-    storeSums(y + yBytes, yApart, e, f, g, h);
-    x = x1;
-    y += 2 * yBytes;
   }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  y += yBytes;
+  v128.store(y, b0);
+  v128.store(y, b1, 16);
+  v128.store(y, b2, 32);
+  v128.store(y, b3, 48);
 }
 
-/** The same. Half a vector of codes at a time: whole ones need more registers. */
-export function dot2x4Bf16(
+/** Four rows of x, xBytes apart, times a panel of f32: 16 outputs each, added to those at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. */
+export function tile4x16(
   x: usize,
-  numPairs: i32,
-  width: i32,
+  xBytes: usize,
+  numBytes: usize,
   w: usize,
-  apart: usize,
+  sums: usize,
+  sumsBytes: usize,
   y: usize,
-  yApart: usize,
   yBytes: usize,
 ): void {
-  const xBytes: usize = (<usize>width) << 2;
-  for (; numPairs > 0; numPairs--) {
-    let x0 = x;
-    const end = x0 + xBytes;
-    let x1 = end;
-    let w0 = w;
-    let w1 = w0 + apart;
-    let w2 = w1 + apart;
-    let w3 = w2 + apart;
-    let a = f32x4.splat(0);
-    let b = a;
-    let c = a;
-    let d = a;
-    let e = a;
-    let f = a;
-    let g = a;
-    let h = a;
-    for (; x0 < end; x0 += 16, x1 += 16, w0 += 8, w1 += 8, w2 += 8, w3 += 8) {
-      const p = v128.load(x0);
-      const q = v128.load(x1);
-      let v = fourBf16(w0);
-      a = add(a, p, v);
-      e = add(e, q, v);
-      v = fourBf16(w1);
-      b = add(b, p, v);
-      f = add(f, q, v);
-      v = fourBf16(w2);
-      c = add(c, p, v);
-      g = add(g, q, v);
-      v = fourBf16(w3);
-      d = add(d, p, v);
-      h = add(h, q, v);
-    }
-    storeSums(y, yApart, a, b, c, d);
-    storeSums(y + yBytes, yApart, e, f, g, h);
-    x = x1;
-    y += 2 * yBytes;
+  const end = x + numBytes;
+  let x1 = x + xBytes;
+  let x2 = x1 + xBytes;
+  let x3 = x2 + xBytes;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let b0 = v128.load(sums);
+  let b1 = v128.load(sums, 16);
+  let b2 = v128.load(sums, 32);
+  let b3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let c0 = v128.load(sums);
+  let c1 = v128.load(sums, 16);
+  let c2 = v128.load(sums, 32);
+  let c3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let d0 = v128.load(sums);
+  let d1 = v128.load(sums, 16);
+  let d2 = v128.load(sums, 32);
+  let d3 = v128.load(sums, 48);
+  for (; x < end; w += 64) {
+    const m0 = v128.load(w);
+    const m1 = v128.load(w, 16);
+    const m2 = v128.load(w, 32);
+    const m3 = v128.load(w, 48);
+    let p = v128.load32_splat(x);
+    x += 4;
+    a0 = madd(p, m0, a0);
+    a1 = madd(p, m1, a1);
+    a2 = madd(p, m2, a2);
+    a3 = madd(p, m3, a3);
+    p = v128.load32_splat(x1);
+    x1 += 4;
+    b0 = madd(p, m0, b0);
+    b1 = madd(p, m1, b1);
+    b2 = madd(p, m2, b2);
+    b3 = madd(p, m3, b3);
+    p = v128.load32_splat(x2);
+    x2 += 4;
+    c0 = madd(p, m0, c0);
+    c1 = madd(p, m1, c1);
+    c2 = madd(p, m2, c2);
+    c3 = madd(p, m3, c3);
+    p = v128.load32_splat(x3);
+    x3 += 4;
+    d0 = madd(p, m0, d0);
+    d1 = madd(p, m1, d1);
+    d2 = madd(p, m2, d2);
+    d3 = madd(p, m3, d3);
   }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  y += yBytes;
+  v128.store(y, b0);
+  v128.store(y, b1, 16);
+  v128.store(y, b2, 32);
+  v128.store(y, b3, 48);
+  y += yBytes;
+  v128.store(y, c0);
+  v128.store(y, c1, 16);
+  v128.store(y, c2, 32);
+  v128.store(y, c3, 48);
+  y += yBytes;
+  v128.store(y, d0);
+  v128.store(y, d1, 16);
+  v128.store(y, d2, 32);
+  v128.store(y, d3, 48);
 }
 
-function dotBf16(x: usize, end: usize, w0: usize, apart: usize, y: usize, yApart: usize): void {
-  let w1 = w0 + apart;
-  let w2 = w1 + apart;
-  let w3 = w2 + apart;
-  let a = f32x4.splat(0);
-  let b = a;
-  let c = a;
-  let d = a;
-  for (; x < end; x += 32, w0 += 16, w1 += 16, w2 += 16, w3 += 16) {
-    const p = v128.load(x);
-    const q = v128.load(x, 16);
-    let w = v128.load(w0);
-    a = add(add(a, p, lowBf16(w)), q, highBf16(w));
-    w = v128.load(w1);
-    b = add(add(b, p, lowBf16(w)), q, highBf16(w));
-    w = v128.load(w2);
-    c = add(add(c, p, lowBf16(w)), q, highBf16(w));
-    w = v128.load(w3);
-    d = add(add(d, p, lowBf16(w)), q, highBf16(w));
+/** Six rows of x, xBytes apart, times a panel of f32: 16 outputs each, added to those at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. */
+export function tile6x16(
+  x: usize,
+  xBytes: usize,
+  numBytes: usize,
+  w: usize,
+  sums: usize,
+  sumsBytes: usize,
+  y: usize,
+  yBytes: usize,
+): void {
+  const end = x + numBytes;
+  let x1 = x + xBytes;
+  let x2 = x1 + xBytes;
+  let x3 = x2 + xBytes;
+  let x4 = x3 + xBytes;
+  let x5 = x4 + xBytes;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let b0 = v128.load(sums);
+  let b1 = v128.load(sums, 16);
+  let b2 = v128.load(sums, 32);
+  let b3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let c0 = v128.load(sums);
+  let c1 = v128.load(sums, 16);
+  let c2 = v128.load(sums, 32);
+  let c3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let d0 = v128.load(sums);
+  let d1 = v128.load(sums, 16);
+  let d2 = v128.load(sums, 32);
+  let d3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let e0 = v128.load(sums);
+  let e1 = v128.load(sums, 16);
+  let e2 = v128.load(sums, 32);
+  let e3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let f0 = v128.load(sums);
+  let f1 = v128.load(sums, 16);
+  let f2 = v128.load(sums, 32);
+  let f3 = v128.load(sums, 48);
+  for (; x < end; w += 64) {
+    const m0 = v128.load(w);
+    const m1 = v128.load(w, 16);
+    const m2 = v128.load(w, 32);
+    const m3 = v128.load(w, 48);
+    let p = v128.load32_splat(x);
+    x += 4;
+    a0 = madd(p, m0, a0);
+    a1 = madd(p, m1, a1);
+    a2 = madd(p, m2, a2);
+    a3 = madd(p, m3, a3);
+    p = v128.load32_splat(x1);
+    x1 += 4;
+    b0 = madd(p, m0, b0);
+    b1 = madd(p, m1, b1);
+    b2 = madd(p, m2, b2);
+    b3 = madd(p, m3, b3);
+    p = v128.load32_splat(x2);
+    x2 += 4;
+    c0 = madd(p, m0, c0);
+    c1 = madd(p, m1, c1);
+    c2 = madd(p, m2, c2);
+    c3 = madd(p, m3, c3);
+    p = v128.load32_splat(x3);
+    x3 += 4;
+    d0 = madd(p, m0, d0);
+    d1 = madd(p, m1, d1);
+    d2 = madd(p, m2, d2);
+    d3 = madd(p, m3, d3);
+    p = v128.load32_splat(x4);
+    x4 += 4;
+    e0 = madd(p, m0, e0);
+    e1 = madd(p, m1, e1);
+    e2 = madd(p, m2, e2);
+    e3 = madd(p, m3, e3);
+    p = v128.load32_splat(x5);
+    x5 += 4;
+    f0 = madd(p, m0, f0);
+    f1 = madd(p, m1, f1);
+    f2 = madd(p, m2, f2);
+    f3 = madd(p, m3, f3);
   }
-  storeSums(y, yApart, a, b, c, d);
-}
-
-function dotInt8(x: usize, end: usize, w0: usize, apart: usize, s0: usize, y: usize, yApart: usize): void {
-  // As many scales as eighths of codes: four bytes for 32.
-  const sApart = apart >> 3;
-  let w1 = w0 + apart;
-  let w2 = w1 + apart;
-  let w3 = w2 + apart;
-  let a = f32x4.splat(0);
-  let b = a;
-  let c = a;
-  let d = a;
-  for (; x < end; s0 += 4) {
-    const s = v128.load32_splat(s0);
-    const t = v128.load32_splat(s0 + sApart);
-    const u = v128.load32_splat(s0 + 2 * sApart);
-    const v = v128.load32_splat(s0 + 3 * sApart);
-    for (const groupEnd = x + 128; x < groupEnd; x += 32, w0 += 8, w1 += 8, w2 += 8, w3 += 8) {
-      const p = v128.load(x);
-      const q = v128.load(x, 16);
-      let w = v128.load8x8_s(w0);
-      a = add(add(a, p, lowInt8(w, s)), q, highInt8(w, s));
-      w = v128.load8x8_s(w1);
-      b = add(add(b, p, lowInt8(w, t)), q, highInt8(w, t));
-      w = v128.load8x8_s(w2);
-      c = add(add(c, p, lowInt8(w, u)), q, highInt8(w, u));
-      w = v128.load8x8_s(w3);
-      d = add(add(d, p, lowInt8(w, v)), q, highInt8(w, v));
-    }
-  }
-  storeSums(y, yApart, a, b, c, d);
-}
-
-/** sum + a · b */
-export function add(sum: v128, a: v128, b: v128): v128 {
-  return madd(a, b, sum);
-}
-
-/** Values 0 … 3 and 4 … 7 of eight bf16 codes: the upper halves of floats. */
-export function lowBf16(codes: v128): v128 {
-  return v128.shuffle<i16>(i32x4.splat(0), codes, 0, 8, 1, 9, 2, 10, 3, 11);
-}
-export function highBf16(codes: v128): v128 {
-  return v128.shuffle<i16>(i32x4.splat(0), codes, 4, 12, 5, 13, 6, 14, 7, 15);
-}
-
-/** Four bf16 values. */
-function fourBf16(at: usize): v128 {
-  return i32x4.shl(v128.load16x4_u(at), 16);
-}
-
-/** Values 0 … 3 and 4 … 7 of eight int8 codes as i16. */
-export function lowInt8(codes: v128, scale: v128): v128 {
-  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes)), scale);
-}
-export function highInt8(codes: v128, scale: v128): v128 {
-  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(codes)), scale);
-}
-
-/** The sums of each vector's lanes, to four places. */
-export function storeSums(y: usize, apart: usize, a: v128, b: v128, c: v128, d: v128): void {
-  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
-  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-  const upperAb = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
-  const upperCd = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-  const lower = f32x4.add(v128.shuffle<i64>(ab, cd, 0, 2), v128.shuffle<i64>(ab, cd, 1, 3));
-  const upper = f32x4.add(v128.shuffle<i64>(upperAb, upperCd, 0, 2), v128.shuffle<i64>(upperAb, upperCd, 1, 3));
-  const sums = f32x4.add(lower, upper);
-  v128.store_lane<f32>(y, sums, 0);
-  v128.store_lane<f32>(y + apart, sums, 1);
-  v128.store_lane<f32>(y + 2 * apart, sums, 2);
-  v128.store_lane<f32>(y + 3 * apart, sums, 3);
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  y += yBytes;
+  v128.store(y, b0);
+  v128.store(y, b1, 16);
+  v128.store(y, b2, 32);
+  v128.store(y, b3, 48);
+  y += yBytes;
+  v128.store(y, c0);
+  v128.store(y, c1, 16);
+  v128.store(y, c2, 32);
+  v128.store(y, c3, 48);
+  y += yBytes;
+  v128.store(y, d0);
+  v128.store(y, d1, 16);
+  v128.store(y, d2, 32);
+  v128.store(y, d3, 48);
+  y += yBytes;
+  v128.store(y, e0);
+  v128.store(y, e1, 16);
+  v128.store(y, e2, 32);
+  v128.store(y, e3, 48);
+  y += yBytes;
+  v128.store(y, f0);
+  v128.store(y, f1, 16);
+  v128.store(y, f2, 32);
+  v128.store(y, f3, 48);
 }

@@ -1,5 +1,10 @@
-/** y = x·W over resident matrices, for x as wide as W has rows: sums over W's rows, in their order, whatever the number of rows of x. */
-import { BF16, F32, Matrix } from '../memory/memory.as';
+/** y = x·W over resident matrices, for x as wide as W has rows: sums over W's rows, panel by panel, whatever the number of rows of x. */
+import { BF16, F32, Matrix, PANEL, PANEL_ROW, numPanels, panelBytes, here } from '../memory/memory.as';
+import { madd } from './math.as';
+import { scaleBytes, scalesAt, valueOf } from './tiles.as';
+
+/** A row's values that go with a panel; zeros behind the last. */
+const valuesAt: usize = memory.data(64, 64);
 
 /**
  * x: numRows rows of W.rows floats, every xStride floats. y: numRows rows of `width` floats, every yStride floats; `width` is a multiple of 4 up to W.stride.
@@ -14,116 +19,75 @@ export function linearTransposed(
   width: i32,
 ): void {
   const w = changetype<Matrix>(weight);
-  if (w.dtype == F32) columns<f32>(x, numRows, xStride, w, y, yStride, width);
-  else if (w.dtype == BF16) columns<u16>(x, numRows, xStride, w, y, yStride, width);
-  else columns<i8>(x, numRows, xStride, w, y, yStride, width);
-}
-
-/** T: the weights' element type. Sixteen columns at once, of two rows where there are two. */
-function columns<T>(x: usize, numRows: i32, xStride: i32, w: Matrix, y: usize, yStride: i32, width: i32): void {
-  const xBytes: usize = (<usize>xStride) << 2;
-  const yBytes: usize = (<usize>yStride) << 2;
-  for (let column = 0; column < width; column += 16) {
-    let from = x;
-    let to = y + ((<usize>column) << 2);
-    let row = 0;
-    if (column + 16 <= width) {
-      for (; row + 2 <= numRows; row += 2, from += 2 * xBytes, to += 2 * yBytes)
-        tile2x16<T>(from, from + xBytes, w, column, to, to + yBytes);
-    }
-    for (; row < numRows; row++, from += xBytes, to += yBytes) {
-      if (column + 16 <= width) tile1x16<T>(from, w, column, to);
-      else
-        for (let rest = column; rest < width; rest += 4)
-          tile1x4<T>(from, w, rest, to + ((<usize>(rest - column)) << 2));
+  for (let panel = 0; panel < numPanels(w); panel++) {
+    const numValues: usize = (<usize>min(PANEL, w.rows - panel * PANEL)) << 2;
+    const data = w.data + <usize>panel * panelBytes(w);
+    for (let row = 0; row < numRows; row++) {
+      memory.copy(here(valuesAt), x + <usize>row * ((<usize>xStride) << 2) + <usize>panel * PANEL_ROW, numValues);
+      memory.fill(here(valuesAt) + numValues, 0, PANEL_ROW - numValues);
+      const to = y + <usize>row * ((<usize>yStride) << 2);
+      if (panel == 0) memory.fill(to, 0, (<usize>width) << 2);
+      if (w.dtype == F32) addPanel<f32>(data, to, width);
+      else if (w.dtype == BF16) addPanel<u16>(data, to, width);
+      else addPanel<i8>(data, to, width);
     }
   }
 }
 
-function tile2x16<T>(a: usize, b: usize, w: Matrix, column: i32, toA: usize, toB: usize): void {
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let b2 = a0;
-  let b3 = a0;
-  let code = w.data + <usize>column * sizeof<T>();
-  let scale = w.scales + (((<usize>column) >> 5) << 2);
-  for (const end = a + ((<usize>w.rows) << 2); a < end; a += 4, b += 4) {
-    const scales = scalesOf<T>(scale);
-    const v0 = valuesOf<T>(code, scales);
-    const v1 = valuesOf<T>(code + 4 * sizeof<T>(), scales);
-    const v2 = valuesOf<T>(code + 8 * sizeof<T>(), scales);
-    const v3 = valuesOf<T>(code + 12 * sizeof<T>(), scales);
-    let factor = v128.load32_splat(a);
-    a0 = f32x4.add(a0, f32x4.mul(factor, v0));
-    a1 = f32x4.add(a1, f32x4.mul(factor, v1));
-    a2 = f32x4.add(a2, f32x4.mul(factor, v2));
-    a3 = f32x4.add(a3, f32x4.mul(factor, v3));
-    factor = v128.load32_splat(b);
-    b0 = f32x4.add(b0, f32x4.mul(factor, v0));
-    b1 = f32x4.add(b1, f32x4.mul(factor, v1));
-    b2 = f32x4.add(b2, f32x4.mul(factor, v2));
-    b3 = f32x4.add(b3, f32x4.mul(factor, v3));
-    code += <usize>w.stride * sizeof<T>();
-    scale += (<usize>w.stride) >> 3;
+/** to += the values at hand times a panel; four columns at once. T: as in tiles.as.ts. */
+function addPanel<T>(data: usize, to: usize, width: i32): void {
+  const p0 = v128.load(here(valuesAt));
+  const p1 = v128.load(here(valuesAt), 16);
+  const p2 = v128.load(here(valuesAt), 32);
+  const p3 = v128.load(here(valuesAt), 48);
+  let s0 = scalesAt<T>(data);
+  let s1 = scalesAt<T>(data + 16);
+  let s2 = scalesAt<T>(data + 32);
+  let s3 = scalesAt<T>(data + 48);
+  for (let column = 0; column < width; column += 4, to += 16) {
+    if (sizeof<T>() == 1 && (column & 31) == 0) {
+      s0 = scalesAt<T>(data);
+      s1 = scalesAt<T>(data + 16);
+      s2 = scalesAt<T>(data + 32);
+      s3 = scalesAt<T>(data + 48);
+      data += scaleBytes<T>();
+    }
+    const a = weighted<T>(data, 0, p0, p1, p2, p3, s0, s1, s2, s3);
+    const b = weighted<T>(data, 1, p0, p1, p2, p3, s0, s1, s2, s3);
+    const c = weighted<T>(data, 2, p0, p1, p2, p3, s0, s1, s2, s3);
+    const d = weighted<T>(data, 3, p0, p1, p2, p3, s0, s1, s2, s3);
+    v128.store(to, f32x4.add(v128.load(to), sums(a, b, c, d)));
+    data += sizeof<T>() * PANEL_ROW;
   }
-  v128.store(toA, a0);
-  v128.store(toA, a1, 16);
-  v128.store(toA, a2, 32);
-  v128.store(toA, a3, 48);
-  v128.store(toB, b0);
-  v128.store(toB, b1, 16);
-  v128.store(toB, b2, 32);
-  v128.store(toB, b3, 48);
 }
 
-function tile1x16<T>(x: usize, w: Matrix, column: i32, to: usize): void {
-  let s0 = f32x4.splat(0);
-  let s1 = s0;
-  let s2 = s0;
-  let s3 = s0;
-  let code = w.data + <usize>column * sizeof<T>();
-  let scale = w.scales + (((<usize>column) >> 5) << 2);
-  for (const end = x + ((<usize>w.rows) << 2); x < end; x += 4) {
-    const scales = scalesOf<T>(scale);
-    const factor = v128.load32_splat(x);
-    s0 = f32x4.add(s0, f32x4.mul(factor, valuesOf<T>(code, scales)));
-    s1 = f32x4.add(s1, f32x4.mul(factor, valuesOf<T>(code + 4 * sizeof<T>(), scales)));
-    s2 = f32x4.add(s2, f32x4.mul(factor, valuesOf<T>(code + 8 * sizeof<T>(), scales)));
-    s3 = f32x4.add(s3, f32x4.mul(factor, valuesOf<T>(code + 12 * sizeof<T>(), scales)));
-    code += <usize>w.stride * sizeof<T>();
-    scale += (<usize>w.stride) >> 3;
-  }
-  v128.store(to, s0);
-  v128.store(to, s1, 16);
-  v128.store(to, s2, 32);
-  v128.store(to, s3, 48);
+/** Four sums over a column's sixteen weights. */
+function weighted<T>(
+  data: usize,
+  column: i32,
+  p0: v128,
+  p1: v128,
+  p2: v128,
+  p3: v128,
+  s0: v128,
+  s1: v128,
+  s2: v128,
+  s3: v128,
+): v128 {
+  const perWord: i32 = 4 / <i32>sizeof<T>();
+  const at = data + <usize>(column / perWord) * PANEL_ROW;
+  const index = column % perWord;
+  const low = f32x4.mul(p0, valueOf<T>(v128.load(at), index, s0));
+  const high = f32x4.mul(p1, valueOf<T>(v128.load(at, 16), index, s1));
+  return f32x4.add(
+    madd(p2, valueOf<T>(v128.load(at, 32), index, s2), low),
+    madd(p3, valueOf<T>(v128.load(at, 48), index, s3), high),
+  );
 }
 
-function tile1x4<T>(x: usize, w: Matrix, column: i32, to: usize): void {
-  let sum = f32x4.splat(0);
-  let code = w.data + <usize>column * sizeof<T>();
-  let scale = w.scales + (((<usize>column) >> 5) << 2);
-  for (const end = x + ((<usize>w.rows) << 2); x < end; x += 4) {
-    sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(x), valuesOf<T>(code, scalesOf<T>(scale))));
-    code += <usize>w.stride * sizeof<T>();
-    scale += (<usize>w.stride) >> 3;
-  }
-  v128.store(to, sum);
-}
-
-/** int8 codes have a scale per ROW_ALIGN of a row; others none. */
-function scalesOf<T>(scale: usize): v128 {
-  return sizeof<T>() == 1 ? v128.load32_splat(scale) : f32x4.splat(0);
-}
-
-/** Four weights as floats. */
-function valuesOf<T>(code: usize, scales: v128): v128 {
-  if (sizeof<T>() == 4) return v128.load(code);
-  if (sizeof<T>() == 2) return i32x4.shl(v128.load16x4_u(code), 16);
-  const codes = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(code)));
-  return f32x4.mul(f32x4.convert_i32x4_s(codes), scales);
+/** The four lanes of each vector summed up, as (0 + 1) + (2 + 3). */
+function sums(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<i32>(a, b, 0, 4, 2, 6), v128.shuffle<i32>(a, b, 1, 5, 3, 7));
+  const cd = f32x4.add(v128.shuffle<i32>(c, d, 0, 4, 2, 6), v128.shuffle<i32>(c, d, 1, 5, 3, 7));
+  return f32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
 }

@@ -1,18 +1,8 @@
 /** Matrices that live in a kernel memory. */
 import { ExpertError } from '../../base/errors.js';
-import { floatsOf, matrixOf, type WeightMatrix } from '../../base/weight_matrix.js';
+import { weightRowBytes, type WeightDtype, type WeightMatrix } from '../../base/weight_matrix.js';
 import type { KernelMemory } from './kernel_memory.js';
-import { MemoryRows } from './memory_rows.js';
-import {
-  CODE_BYTES,
-  RESIDENT_DTYPES,
-  ROW_ALIGN,
-  padded,
-  residentBytes,
-  residentRowBytes,
-  scaleBytes,
-  type ResidentDtype,
-} from './resident_dtype.js';
+import { PANEL, RESIDENT_DTYPES, ROW_ALIGN, padded, residentBytes, type ResidentDtype } from './resident_dtype.js';
 
 /** The descriptor (memory.as.ts) is the first words of a matrix's block; elements follow on the next cache line. */
 const DESCRIPTOR_BYTES = 64;
@@ -21,14 +11,30 @@ const DESCRIPTOR_BYTES = 64;
 export const matrixBytes = (dtype: ResidentDtype, rows: number, columns: number): number =>
   64 * Math.ceil((DESCRIPTOR_BYTES + residentBytes(dtype, rows, columns)) / 64);
 
+/** Bytes of a value, or of int8's code. */
+const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = { f32: 4, bf16: 2, int8: 1 };
+
+/** Some rows of a panel, and some of their columns, from a group's first on. */
+interface Piece {
+  readonly row: number;
+  readonly numRows: number;
+  readonly column: number;
+  readonly numColumns: number;
+}
+
+/** Bytes of a row, and where they are staged. */
+interface Run {
+  readonly at: number;
+  readonly numBytes: number;
+  readonly stagedAt: number;
+}
+
 /** Weights [rows, columns], zeros at first. A disposed matrix must not be used. */
 export class KernelMatrix {
   /** Of the descriptor: what kernels take. */
   readonly address: number;
   /** What the matrix takes of the memory. */
   readonly numBytes: number;
-  private readonly codes: MemoryRows;
-  private readonly scales: MemoryRows;
   private isDisposed = false;
 
   /** @throws ExpertError INVALID_ARGUMENT for an impossible shape, OUT_OF_MEMORY */
@@ -42,11 +48,7 @@ export class KernelMatrix {
       throw new ExpertError('INVALID_ARGUMENT', `a matrix can't have ${rows} rows of ${columns}; give positive sizes`);
     this.numBytes = DESCRIPTOR_BYTES + residentBytes(dtype, rows, columns);
     this.address = memory.allocate(this.numBytes);
-    const [bytes, width] = [CODE_BYTES[dtype], scaleBytes(dtype, columns)];
-    const address = this.address + DESCRIPTOR_BYTES;
-    this.codes = new MemoryRows(memory, address, bytes * columns, bytes * padded(columns));
-    this.scales = new MemoryRows(memory, address + rows * this.codes.stride, width, width);
-    const words = [address, this.scales.address, RESIDENT_DTYPES.indexOf(dtype), rows, padded(columns)];
+    const words = [this.address + DESCRIPTOR_BYTES, RESIDENT_DTYPES.indexOf(dtype), rows, padded(columns)];
     memory.words(this.address, words.length).set(words);
   }
 
@@ -64,47 +66,44 @@ export class KernelMatrix {
 
   /**
    * Rows `from` … `from` + weights.rows − 1 become a checkpoint's: exactly; f32 → bf16 to nearest even; → int8 to the nearest multiple of a 127th of the
-   * group's largest magnitude. @throws ExpertError INVALID_ARGUMENT for what doesn't fit, NOT_FINITE for NaN or infinity as int8 (rows before it are set)
+   * group's largest magnitude. @throws ExpertError INVALID_ARGUMENT for what doesn't fit, NOT_FINITE for NaN or infinity as int8 (rows of panels before it are set)
    */
   set(weights: WeightMatrix, from = 0): void {
     const { dtype, rows, columns, bytes } = weights;
-    const rowBytes = residentRowBytes(dtype, columns);
+    const rowBytes = weightRowBytes(dtype, columns);
     this.checkRows(from, from + rows);
     if (columns !== this.columns || bytes.length !== rows * rowBytes) throw this.misfit(rows, columns, bytes);
-    if (dtype === this.dtype) this.writeRows(from, bytes);
-    else this.encodeRows(dtype === 'int8' ? matrixOf(floatsOf(weights), rows, columns) : weights, from);
+    const { kernels } = this.memory;
+    for (const piece of this.pieces(from, from + rows)) {
+      const { row, numRows, column, numColumns } = piece;
+      this.stage(weights, piece, row - from);
+      const wrong = kernels.pack(dtypeNumber(dtype), numRows, padded(numColumns), this.address, row, column);
+      if (wrong >= 0) throw notFinite(row + wrong);
+    }
   }
 
-  /** Rows `from` … `to` − 1 as they are stored, without padding: {@link residentRowBytes} each. @throws ExpertError INVALID_ARGUMENT */
+  /** Rows `from` … `to` − 1 as they are stored, without padding: {@link weightRowBytes} each. @throws ExpertError INVALID_ARGUMENT */
   readRows(from: number, to: number): Uint8Array<ArrayBuffer> {
     this.checkRows(from, to);
-    const rowBytes = residentRowBytes(this.dtype, this.columns);
-    const count = to - from;
-    const out = new Uint8Array(count * rowBytes);
-    this.codes.copyOut(from, count, out, rowBytes);
-    this.scales.copyOut(from, count, out.subarray(this.codes.width), rowBytes);
+    const { dtype, columns } = this;
+    const out = new Uint8Array((to - from) * weightRowBytes(dtype, columns));
+    for (const piece of this.pieces(from, to)) this.unstage(dtype, piece, piece.row - from, out);
     return out;
   }
 
   /** Rows from `from` on become what {@link readRows} gave, of a matrix with the same columns and dtype. @throws ExpertError INVALID_ARGUMENT */
   writeRows(from: number, bytes: Uint8Array): void {
-    const rowBytes = residentRowBytes(this.dtype, this.columns);
-    const count = bytes.length / rowBytes;
-    if (!Number.isInteger(count)) throw this.misfit(count, this.columns, bytes);
-    this.checkRows(from, from + count);
-    this.codes.copyIn(from, count, bytes, rowBytes);
-    this.scales.copyIn(from, count, bytes.subarray(this.codes.width), rowBytes);
+    const { dtype, columns } = this;
+    const rows = bytes.length / weightRowBytes(dtype, columns);
+    if (!Number.isInteger(rows)) throw this.misfit(rows, columns, bytes);
+    this.set({ dtype, rows, columns, bytes }, from);
   }
 
   /** [rows · columns]: what the arithmetic sees. */
   toFloat32(): Float32Array<ArrayBuffer> {
-    const { memory, dtype, columns } = this;
-    const out = new Float32Array(this.rows * columns);
-    for (const { row, column, count } of this.pieces(0, this.rows)) {
-      const [codes, scales] = this.addressOf(row, column);
-      memory.kernels.decode(RESIDENT_DTYPES.indexOf(dtype), codes, scales, padded(count), memory.stagingAt);
-      out.set(memory.floats(memory.stagingAt, count), row * columns + column);
-    }
+    const out = new Float32Array(this.rows * this.columns);
+    const bytes = new Uint8Array(out.buffer);
+    for (const piece of this.pieces(0, this.rows)) this.unstage('f32', piece, piece.row, bytes);
     return out;
   }
 
@@ -115,39 +114,55 @@ export class KernelMatrix {
     this.memory.free(this.address);
   }
 
-  private encodeRows({ dtype, rows, columns, bytes }: WeightMatrix, first: number): void {
-    const { kernels, stagingAt } = this.memory;
-    const size = CODE_BYTES[dtype];
-    const [source, target] = [dtype, this.dtype].map((name) => RESIDENT_DTYPES.indexOf(name)) as [number, number];
-    for (const { row, column, count } of this.pieces(first, first + rows)) {
-      const start = size * ((row - first) * columns + column);
-      const staged = this.memory.bytes(stagingAt, size * padded(count));
-      staged.set(bytes.subarray(start, start + size * count));
-      staged.fill(0, size * count);
-      const [codes, scales] = this.addressOf(row, column);
-      if (kernels.encode(source, padded(count), target, codes, scales) === 0) throw notFinite(row);
+  /** Puts a piece of rows where the kernels take it, padded to whole groups; `first`: of the weights' rows. */
+  private stage({ dtype, columns, bytes }: WeightMatrix, piece: Piece, first: number): void {
+    const { numRows, numColumns } = piece;
+    const rowBytes = weightRowBytes(dtype, columns);
+    const stagedBytes = weightRowBytes(dtype, padded(numColumns));
+    const staged = this.memory.bytes(this.memory.stagingAt, numRows * stagedBytes);
+    if (stagedBytes === rowBytes) {
+      staged.set(bytes.subarray(first * rowBytes, (first + numRows) * rowBytes));
+      return;
+    }
+    const runs = runsOf(dtype, columns, piece);
+    if (numColumns % ROW_ALIGN !== 0) staged.fill(0);
+    for (let i = 0; i < numRows; i++) {
+      const start = (first + i) * rowBytes;
+      for (const { at, numBytes, stagedAt } of runs)
+        staged.set(bytes.subarray(start + at, start + at + numBytes), i * stagedBytes + stagedAt);
     }
   }
 
-  /** Runs of values of rows `from` … `to` − 1 that can be staged; without padding, one run may go over several rows. */
-  private *pieces(from: number, to: number): Generator<{ row: number; column: number; count: number }> {
+  /** The other way: a piece of rows of `dtype`, the matrix's own or f32, into rows `first` … of `out`. */
+  private unstage(dtype: ResidentDtype, piece: Piece, first: number, out: Uint8Array): void {
+    const { memory, columns } = this;
+    const { row, numRows, column, numColumns } = piece;
+    memory.kernels.unpack(this.address, row, numRows, column, padded(numColumns), Number(dtype === 'f32'));
+    const rowBytes = weightRowBytes(dtype, columns);
+    const stagedBytes = weightRowBytes(dtype, padded(numColumns));
+    const staged = memory.bytes(memory.stagingAt, numRows * stagedBytes);
+    if (stagedBytes === rowBytes) {
+      out.set(staged, first * rowBytes);
+      return;
+    }
+    for (let i = 0; i < numRows; i++) {
+      for (const { at, numBytes, stagedAt } of runsOf(dtype, columns, piece)) {
+        const start = i * stagedBytes + stagedAt;
+        out.set(staged.subarray(start, start + numBytes), (first + i) * rowBytes + at);
+      }
+    }
+  }
+
+  /** Rows `from` … `to` − 1 in pieces that can be staged: of one panel each. */
+  private *pieces(from: number, to: number): Generator<Piece> {
     const { columns } = this;
-    const most = this.memory.stagingValues;
-    const rowsAtOnce = columns % ROW_ALIGN === 0 ? Math.max(1, Math.floor(most / columns)) : 1;
-    for (let row = from; row < to; row += rowsAtOnce) {
-      const end = columns * Math.min(rowsAtOnce, to - row);
-      for (let column = 0; column < end; column += most) yield { row, column, count: Math.min(most, end - column) };
+    const { stagingColumns } = this.memory;
+    for (let row = from; row < to;) {
+      const numRows = Math.min(to - row, PANEL - (row % PANEL));
+      for (let column = 0; column < columns; column += stagingColumns)
+        yield { row, numRows, column, numColumns: Math.min(stagingColumns, columns - column) };
+      row += numRows;
     }
-  }
-
-  /** Of a value's code and its group's scale. */
-  private addressOf(row: number, column: number): [codes: number, scales: number] {
-    const { codes, scales } = this;
-    const bytes = CODE_BYTES[this.dtype];
-    return [
-      codes.address + row * codes.stride + column * bytes,
-      scales.address + row * scales.stride + (4 * column) / ROW_ALIGN,
-    ];
   }
 
   private checkRows(from: number, to: number): void {
@@ -162,6 +177,17 @@ export class KernelMatrix {
       `${what} don't fit a matrix of ${this.columns} columns; check the shape`,
     );
   }
+}
+
+const dtypeNumber = (dtype: WeightDtype): number => RESIDENT_DTYPES.indexOf(dtype);
+
+/** Bytes of a stored row of `columns` that belong to a piece, and where they are staged: values or codes, and the scales of int8. */
+function runsOf(dtype: WeightDtype, columns: number, { column, numColumns }: Piece): Run[] {
+  const size = VALUE_BYTES[dtype];
+  const values = { at: size * column, numBytes: size * numColumns, stagedAt: 0 };
+  if (dtype !== 'int8') return [values];
+  const numScales = padded(numColumns) / ROW_ALIGN;
+  return [values, { at: columns + (4 * column) / ROW_ALIGN, numBytes: 4 * numScales, stagedAt: padded(numColumns) }];
 }
 
 function notFinite(row: number): ExpertError {

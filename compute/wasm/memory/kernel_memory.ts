@@ -9,8 +9,16 @@ import { compileKernels, PLAIN_KERNELS, type KernelSettings } from './kernel_set
 /** What kernels.as.ts exports. */
 export interface Kernels {
   readonly linear: (x: number, numRows: number, weight: number, y: number, yStride: number) => void;
-  readonly encode: (sourceDtype: number, count: number, dtype: number, to: number, scales: number) => number;
-  readonly decode: (dtype: number, from: number, scales: number, count: number, to: number) => void;
+  readonly setTile: (rows: number) => void;
+  readonly pack: (
+    ...args: [
+      ...[sourceDtype: number, numRows: number, count: number],
+      ...[weight: number, row: number, column: number],
+    ]
+  ) => number;
+  readonly unpack: (
+    ...args: [...[weight: number, row: number, numRows: number], ...[column: number, count: number, asFloats: number]]
+  ) => void;
   readonly exp: (x: number, count: number, y: number) => void;
   readonly rmsNorm: (
     ...args: [
@@ -87,7 +95,7 @@ export interface Kernels {
 interface KernelExports extends Kernels {
   readonly heapBase: { readonly value: number };
   readonly stagingAt: { readonly value: number };
-  readonly stagingValues: { readonly value: number };
+  readonly stagingColumns: { readonly value: number };
 }
 
 /** The part of the global that is used here: Node's types leave it to the DOM's. */
@@ -116,9 +124,9 @@ export const MAX_MEMORY_BYTES = 2 ** 32 - PAGE_BYTES;
 /** One instance of the kernel module, and the blocks of its memory. Every call of a kernel is counted. */
 export class KernelMemory {
   readonly kernels: Kernels;
-  /** Where pieces of weights are staged for `encode`: room for this many floats. */
+  /** Where pieces of weights are staged for `pack` and by `unpack`: rows of a panel, and so many columns of them. */
   readonly stagingAt: number;
-  readonly stagingValues: number;
+  readonly stagingColumns: number;
   private readonly memory: SharedMemory;
   private readonly blocks: FreeBlocks;
   private readonly sizes = new Map<number, number>();
@@ -139,7 +147,7 @@ export class KernelMemory {
     const exports = instance.exports as KernelExports;
     this.kernels = this.counted(exports);
     this.stagingAt = exports.stagingAt.value;
-    this.stagingValues = exports.stagingValues.value;
+    this.stagingColumns = exports.stagingColumns.value;
     this.limitBytes = Math.min(limitBytes, MAX_MEMORY_BYTES);
     const start = roundUp(exports.heapBase.value, ALIGN_BYTES);
     this.blocks = new FreeBlocks(start);

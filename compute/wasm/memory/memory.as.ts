@@ -1,32 +1,44 @@
 /** Layouts that the kernels and their callers share. Addresses are bytes; sizes are elements. */
 
-/** Rows of activations and weights are padded with zeros to whole multiples of this many values. */
+/** Rows of activations and inputs of weights are padded with zeros to whole multiples of this many values. */
 export const ROW_ALIGN: i32 = 32;
+/** Outputs that lie side by side: a panel. */
+export const PANEL: i32 = 16;
+/** Bytes of a word of each of a panel's outputs. */
+export const PANEL_ROW: usize = 64;
 
 /** Element types of resident weights. */
 export const F32: i32 = 0;
 export const BF16: i32 = 1;
-/** Codes −127 … 127 with one float32 scale per {@link ROW_ALIGN} values of a row; a weight is code · scale, rounded to float32. */
+/** Codes −127 … 127 with one float32 scale per {@link ROW_ALIGN} values of an output; a weight is code · scale, rounded to float32. */
 export const INT8: i32 = 2;
 
-/** A resident matrix in the checkpoint's layout: `rows` outputs, each a row of `stride` inputs (padded). Callers write it as five words. */
+/**
+ * A resident matrix: `rows` outputs of `stride` inputs (padded), in panels of {@link PANEL} outputs; the last is filled up with outputs of zeros.
+ * An output is a row of words of 32 bits: an f32 value, two of bf16, or four codes of int8 (lowest bits first), with a group's scale before its codes.
+ * A panel has the first word of each output, then the second of each, …: one stream for a product. Callers write the matrix as four words.
+ * Why: docs/decisions/kernels.md#panels-of-sixteen-outputs
+ */
 @unmanaged
 export class Matrix {
-  /** First row. */
+  /** First panel. */
   data: usize;
-  /** float32 [rows · stride / ROW_ALIGN]; int8 only. */
-  scales: usize;
   dtype: i32;
   rows: i32;
   stride: i32;
 }
 
-/** Bytes of a row of a matrix, and of its scales if it is INT8. */
-export function rowBytes(matrix: Matrix): usize {
-  return (<usize>matrix.stride) << (2 - matrix.dtype);
+/** Words of `count` values of an output, whole groups. */
+export function wordsOf(dtype: i32, count: i32): i32 {
+  return dtype == F32 ? count : dtype == BF16 ? count >> 1 : (count >> 5) * 9;
 }
-export function scaleBytes(matrix: Matrix): usize {
-  return (<usize>matrix.stride) >> 3;
+
+export function panelBytes(w: Matrix): usize {
+  return <usize>wordsOf(w.dtype, w.stride) * PANEL_ROW;
+}
+
+export function numPanels(w: Matrix): i32 {
+  return (w.rows + PANEL - 1) / PANEL;
 }
 
 /** Where memory that callers may hand out begins: all static areas lie before it. */

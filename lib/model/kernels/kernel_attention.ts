@@ -5,12 +5,13 @@ import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { GQA_LAYER, MLA_LAYER, ROPE_LAYOUTS } from '../../../compute/wasm/memory/layouts.js';
 import { ModelError } from '../spec/errors.js';
+import { kvUpRows } from '../spec/kv_up_rows.js';
 import type { GqaSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
 import { attentionName } from '../spec/tensor_names.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
 import type { KernelStep } from './kernel_step.js';
 
-/** By the names of Hugging Face checkpoints: `q_proj`, `kv_a_layernorm`, …; each of the shape that the config implies. */
+/** By the names of Hugging Face checkpoints: `q_proj`, `kv_a_layernorm`, …; each of the shape that the config implies, `kv_b_proj` in the rows of {@link kvUpRows}. */
 export interface KernelAttentionWeights {
   readonly matrices: Readonly<Record<string, KernelMatrix>>;
   readonly norms: Readonly<Record<string, Float32Array>>;
@@ -137,7 +138,8 @@ function checkWeights(
     const part = Object.keys({ ...matrices, ...norms }).find((key) => attentionName(0, key) === name) ?? name;
     const matrix = matrices[part];
     const got = kind === 'matrix' ? matrix && [matrix.rows, matrix.columns] : norms[part] && [norms[part].length];
-    check(part, got, shape);
+    const isKvUp = attention.kind === 'mla' && part === 'kv_b_proj';
+    check(part, got, isKvUp ? [kvUpRows(attention), attention.kvLoraRank] : shape);
   }
   check('input_layernorm', [inputNorm.length], [hiddenSize]);
   if (sinks !== undefined) check('sinks', [sinks.length], [attention.numHeads]);

@@ -4,7 +4,7 @@ import { KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { DecoderOptions } from '../decoder/decoder.js';
-import type { ModelSpec } from '../spec/spec.js';
+import type { MlaSpec, ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
 import type { DenseReader } from '../weights/weight_reader.js';
@@ -14,6 +14,7 @@ import { KernelFfn } from './kernel_ffn.js';
 import { KernelKvCache } from './kernel_kv_cache.js';
 import { KernelMoe, KernelMoeBlocks } from './kernel_moe.js';
 import { KernelStep } from './kernel_step.js';
+import { loadKvUp } from './kv_up.js';
 import { KernelVocabulary } from './kernel_vocabulary.js';
 
 /** @throws WeightError as the reader; ExpertError OUT_OF_MEMORY, NOT_FINITE */
@@ -69,10 +70,17 @@ class Loader {
     for (const { name, kind, shape } of attentionShapes(attention, layer, hiddenSize)) {
       const part = names.attentionPart(name);
       if (kind === 'norm') norms[part] = await this.reader.vector(name, shape[0]!);
+      else if (attention.kind === 'mla' && part === 'kv_b_proj')
+        matrices[part] = await this.kvUp(attention, name, shape);
       else matrices[part] = await this.matrix(name, [shape[0]!, shape[1]!]);
     }
     const inputNorm = await this.reader.vector(names.attentionNormName(layer), hiddenSize);
     return new KernelAttention(this.memory, this.spec, layer, { matrices, norms, inputNorm });
+  }
+
+  private async kvUp(attention: MlaSpec, name: string, shape: readonly number[]): Promise<KernelMatrix> {
+    const weights = await this.reader.matrix(name, [shape[0]!, shape[1]!]);
+    return loadKvUp(this.memory, attention, weights, this.reader.residentDtype(name));
   }
 
   private async moe(layer: number, norm: Float32Array): Promise<KernelMoe> {

@@ -9,6 +9,7 @@ import type { TensorInfo } from '../../weights/safetensors_header.js';
 import { cacheFloatsPerToken } from '../spec/cache_layout.js';
 import { isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
+import { kvUpRows } from '../spec/kv_up_rows.js';
 import { kvFloatsPerToken, moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
@@ -48,10 +49,10 @@ export interface FootprintOptions {
 
 /** What one rank will hold under the placement given. */
 export function footprintOf(options: FootprintOptions): Footprint {
-  const { spec, checkpoint, placement, rank, residence } = options;
+  const { spec, checkpoint, placement, rank } = options;
   const all = tensorsOfRank(spec, checkpoint, placement, rank);
   const sum = (list: readonly string[]): number =>
-    list.reduce((total, name) => total + bytesOf(checkpoint.info(name), residence), 0);
+    list.reduce((total, name) => total + bytesOf(checkpoint.info(name), options), 0);
   return {
     ...sameOnAll(options),
     dense: sum(all.filter((name) => !isExpertTensor(name))) + headBytes(options),
@@ -63,11 +64,11 @@ export function footprintOf(options: FootprintOptions): Footprint {
 
 /** {@link FootprintAt} for the same model and as many slots, under a linear placement. */
 export function footprintAt(options: FootprintOptions): FootprintAt {
-  const { spec, checkpoint, placement, residence } = options;
+  const { spec, checkpoint, placement } = options;
   const numSlots = Math.max(...placement.phy2log.map((table) => table.filter((logical) => logical >= 0).length));
   const none = { ...placement, phy2log: placement.phy2log.map((table) => table.map(() => -1)) };
   const dense = tensorsOfRank(spec, checkpoint, none, options.rank);
-  const denseBytes = dense.reduce((total, name) => total + bytesOf(checkpoint.info(name), residence), 0);
+  const denseBytes = dense.reduce((total, name) => total + bytesOf(checkpoint.info(name), options), 0);
   const numLayers = moeLayersOf(spec).length;
   return (numRanks) => {
     const spread = spreadOver(numRanks, placement.numExperts, numSlots);
@@ -121,16 +122,17 @@ function largestTensor({ spec, checkpoint, placement, rank }: FootprintOptions):
 }
 
 /** An embedding that is the head too: tensors hold it a second time, the other way round. */
-function headBytes({ spec, checkpoint, residence }: FootprintOptions): number {
+function headBytes(options: FootprintOptions): number {
+  const { spec, checkpoint, residence } = options;
   const isTwice = isHeadTied(spec, checkpoint) && residence.compute === 'tensors';
-  return isTwice ? bytesOf(checkpoint.info(names.EMBEDDING), residence) : 0;
+  return isTwice ? bytesOf(checkpoint.info(names.EMBEDDING), options) : 0;
 }
 
 function expertBytes({ spec, residence }: FootprintOptions): number {
   const { hiddenSize: hidden, moe } = spec;
   const { experts: dtype } = residence;
   return (
-    matrixBytes(residence, dtype, 2 * moe.intermediateSize, hidden) +
+    2 * matrixBytes(residence, dtype, moe.intermediateSize, hidden) +
     matrixBytes(residence, dtype, hidden, moe.intermediateSize)
   );
 }
@@ -166,11 +168,13 @@ function receivedBytes(
   return Math.min(MAX_RARE_BYTES, 4 * numRows * (2 + numChoices) * spec.hiddenSize);
 }
 
-function bytesOf(info: TensorInfo, residence: Residence): number {
+function bytesOf(info: TensorInfo, { spec: { attention }, residence }: FootprintOptions): number {
   const [rows, columns] = info.shape;
   if (columns === undefined) return 4 * (rows ?? 1); // some checkpoints store scales as scalars, of shape []
   const dtype = isExpertTensor(info.name) ? residence.experts : denseDtype(info, residence.dense);
-  return matrixBytes(residence, dtype, rows!, columns);
+  const isSplit =
+    residence.compute === 'kernels' && attention.kind === 'mla' && names.attentionPart(info.name) === 'kv_b_proj';
+  return matrixBytes(residence, dtype, isSplit ? kvUpRows(attention) : rows!, columns);
 }
 
 /** Tensors are float32 whatever the weights were rounded to. */

@@ -1,17 +1,19 @@
 /** An attention layer as kernels, with what a step needs around it. */
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
-import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { padded, type ResidentDtype } from '../../../compute/wasm/memory/resident_dtype.js';
 import type { SequencePart } from '../../../lib/model/decoder/decoder.js';
 import { KernelAttention, type KernelAttentionWeights } from '../../../lib/model/kernels/kernel_attention.js';
 import { KernelKvCache } from '../../../lib/model/kernels/kernel_kv_cache.js';
 import { KernelStep } from '../../../lib/model/kernels/kernel_step.js';
+import { loadKvUp } from '../../../lib/model/kernels/kv_up.js';
 import type { MlaForm, ModelSpec } from '../../../lib/model/spec/spec.js';
 import { attentionName } from '../../../lib/model/spec/tensor_names.js';
 import { attentionShapes } from '../../../lib/model/spec/tensor_shapes.js';
 import type { WeightsRef } from '../../refs/attention_ref.js';
 import { runSchedule, type Schedule, type Sequence } from './attention_cases.js';
 import { GuardedMemory } from './guarded_memory.js';
+import { f32Matrix } from './kernel_rows.js';
 
 export type AttentionExtras = Pick<KernelAttentionWeights, 'sinks' | 'window'>;
 
@@ -29,11 +31,26 @@ export function kernelWeights(
     const shape = shapes.get(attentionName(0, name));
     if (shape === undefined) continue;
     const [rows, columns] = shape.shape as [number, number];
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const matrix = f32Matrix(rows, columns, values);
     if (shape.kind === 'norm') norms[name] = values;
-    else matrices[name] = KernelMatrix.from(memory, { dtype: 'f32', rows, columns, bytes }, dtype);
+    else if (attention.kind === 'mla' && name === 'kv_b_proj')
+      matrices[name] = loadKvUp(memory, attention, matrix, dtype);
+    else matrices[name] = KernelMatrix.from(memory, matrix, dtype);
   }
   return { matrices, norms, inputNorm: weights.input_layernorm! };
+}
+
+/** The same weights as the kernels see them in a dtype. */
+export function roundedWeights(spec: ModelSpec, weights: WeightsRef, dtype: ResidentDtype): WeightsRef {
+  const memory = new KernelMemory();
+  const shapes = new Map([...attentionShapes(spec.attention, 0, spec.hiddenSize)].map((shape) => [shape.name, shape]));
+  const rounded = Object.entries(weights).map(([name, values]) => {
+    const shape = shapes.get(attentionName(0, name));
+    if (shape?.kind !== 'matrix') return [name, values] as const;
+    const [rows, columns] = shape.shape as [number, number];
+    return [name, KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype).toFloat32()] as const;
+  });
+  return Object.fromEntries(rounded);
 }
 
 export class KernelAttentionLayer {

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { allowRelaxedSimd } from '../../../../compute/wasm/memory/v8_flags.js';
 import { repoRoot } from '../../../kit/paths.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 

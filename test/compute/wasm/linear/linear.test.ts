@@ -28,10 +28,10 @@ function linear(x: Float32Array, weight: KernelMatrix): Float32Array {
   return out;
 }
 
-/** Widths around the padding; rows of W around the panels of four. */
+/** Widths around the padding; rows of W around the panels. */
 const shape = fc.record({
   numRows: fc.integer({ min: 0, max: 20 }),
-  rows: fc.integer({ min: 1, max: 23 }),
+  rows: fc.oneof(fc.integer({ min: 1, max: 35 }), fc.constantFrom(47, 48, 64, 65)),
   columns: fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(96, 128, 255, 1000)),
   seed: fc.nat(),
 });
@@ -79,7 +79,7 @@ describe('linear kernel', () => {
     });
 
     it(`a row has the same bits among 1 to 70 rows, wherever it stands (${dtype})`, () => {
-      // 62 of the longer rows are a block (linear.as.ts).
+      // 24 of the longer rows are a block (linear.as.ts).
       for (const [rows, columns] of [
         [7, 40],
         [5, 8200],
@@ -97,6 +97,26 @@ describe('linear kernel', () => {
             ).to.equal(true);
           }
         }
+        weight.dispose();
+      }
+    });
+
+    it(`a tile of any size gives the same bits (${dtype})`, () => {
+      for (const [rows, columns] of [
+        [37, 70],
+        [16, 1100],
+      ] as const) {
+        const random = randomFrom(rows);
+        const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, randomValues(random, rows * columns)), dtype);
+        for (const numRows of [1, 2, 5, 6, 11, 40]) {
+          const x = randomValues(random, numRows * columns);
+          const [two, ...others] = [2, 4, 6].map((tile) => {
+            memory.kernels.setTile(tile);
+            return linear(x, weight);
+          });
+          for (const other of others) expect(isSameBits(other, two!), `${numRows} rows`).to.equal(true);
+        }
+        memory.kernels.setTile(2);
         weight.dispose();
       }
     });

@@ -2,13 +2,13 @@ import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import { RESIDENT_DTYPES, residentBytes, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
 import {
-  RESIDENT_DTYPES,
-  residentBytes,
-  residentRowBytes,
-  type ResidentDtype,
-} from '../../../../compute/wasm/memory/resident_dtype.js';
-import { floatsOf, type WeightDtype, type WeightMatrix } from '../../../../compute/base/weight_matrix.js';
+  floatsOf,
+  weightRowBytes,
+  type WeightDtype,
+  type WeightMatrix,
+} from '../../../../compute/base/weight_matrix.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 import { residentRef } from '../../../refs/resident_ref.js';
@@ -91,7 +91,7 @@ describe('resident matrices', () => {
         const to = new KernelMatrix(memory, rows, columns, dtype);
         const middle = Math.ceil(rows / 2);
         const bytes = from.readRows(0, middle);
-        expect(bytes.length).to.equal(middle * residentRowBytes(dtype, columns));
+        expect(bytes.length).to.equal(middle * weightRowBytes(dtype, columns));
         to.writeRows(middle, from.readRows(middle, rows));
         const odd = new Uint8Array(bytes.length + 3);
         odd.set(bytes, 3);

@@ -118,7 +118,7 @@ describe('decoder of the kernels', function () {
   });
 
   it('a memory that is too small is OUT_OF_MEMORY while it loads', async () => {
-    const error = await errorOf(ExpertError, () => load('tiny-deepseek-v3', new KernelMemory(350 * 1024)));
+    const error = await errorOf(ExpertError, () => load('tiny-deepseek-v3', new KernelMemory(300 * 1024)));
     expect(error.code).to.equal('OUT_OF_MEMORY');
   });
 });

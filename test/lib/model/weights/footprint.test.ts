@@ -52,7 +52,7 @@ async function withCheckpoint(
 }
 
 describe('the bytes of a rank', () => {
-  it('are those of its tensors, by dtype, with whole groups per row', async () => {
+  it('are those of its tensors, by dtype, with whole groups per row and whole panels', async () => {
     const dir = tinyModel('tiny-qwen3-moe');
     const spec = modelSpecOf((await readModelFiles(dir)).config);
     const checkpoint = await openCheckpoint(dir);
@@ -70,9 +70,14 @@ describe('the bytes of a rank', () => {
     };
     const of = (residence: Residence, numMovingLayers = 0): Footprint =>
       footprintOf({ ...options, residence, numMovingLayers });
-    const perExpert = (bytes: (columns: number) => number): number =>
-      2 * spec.moe.intermediateSize * bytes(spec.hiddenSize) + spec.hiddenSize * bytes(spec.moe.intermediateSize);
-    const padded = (columns: number): number => 32 * Math.ceil(columns / 32);
+    const wholeOf =
+      (unit: number) =>
+      (n: number): number =>
+        unit * Math.ceil(n / unit);
+    const perExpert = (bytes: (columns: number) => number, outputs = wholeOf(16)): number =>
+      2 * outputs(spec.moe.intermediateSize) * bytes(spec.hiddenSize) +
+      outputs(spec.hiddenSize) * bytes(spec.moe.intermediateSize);
+    const padded = wholeOf(32);
     const rows = {
       f32: (n: number) => 4 * padded(n),
       bf16: (n: number) => 2 * padded(n),
@@ -84,7 +89,7 @@ describe('the bytes of a rank', () => {
       expect(footprint.experts, experts).to.equal(numOwn * perExpert(rows[experts]));
       expect(footprint.moving, experts).to.equal((numExperts / 2) * perExpert(rows[experts]));
     }
-    expect(of(TENSORS).experts).to.equal(numOwn * perExpert((n) => 4 * n));
+    expect(of(TENSORS).experts).to.equal(numOwn * perExpert((n) => 4 * n, wholeOf(1)));
     const all = checkpoint
       .names()
       .reduce((sum, name) => sum + checkpoint.info(name).shape.reduce((a, b) => a * b, 1), 0);
