@@ -2,7 +2,7 @@
 import { ControlLink } from './control_link.js';
 import { dial, type Address } from '../ws/door/dial.js';
 import { CommError, errorOfRemote } from '../base/errors.js';
-import type { Mesh } from '../mesh/mesh.js';
+import type { Mesh, Wait } from '../mesh/mesh.js';
 import type { MeshLimits } from '../mesh/mesh_base.js';
 import { asRank, type Rank } from '../../base/ids.js';
 import { MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
@@ -50,6 +50,11 @@ export interface JoinedRank {
   readonly link: ControlLink;
   /** This end of the connection to the head. */
   readonly localAddress: string;
+  /**
+   * Makes an offer to the head, and gives what was agreed on when every rank has made one. At most once, before {@link ready}.
+   * @throws CommError what the head gave up the job for; ABORTED; CLOSED
+   */
+  agree(offer: unknown, wait: Wait): Promise<unknown>;
   /** Tells the head how far loading is, 0 … 1. */
   progress(what: string, fraction: number): void;
   /**
@@ -103,6 +108,11 @@ class Joined implements JoinedRank {
 
   progress(what: string, fraction: number): void {
     this.link.send({ type: 'progress', what, fraction });
+  }
+
+  async agree(offer: unknown, wait: Wait): Promise<unknown> {
+    this.link.send({ type: 'offer', body: offer });
+    return expectType(await this.link.receive(wait), 'agreed').body;
   }
 
   async ready(fingerprint: string, options: ReadyOptions = {}): Promise<Mesh> {

@@ -32,6 +32,10 @@ const MESSAGE = z.discriminatedUnion('type', [
   z.object({ type: z.literal('join'), rank: rank.optional() }),
   /** Head → rank: its number, and what the job is. */
   z.object({ type: z.literal('welcome'), rank, size: z.int().min(1), job: z.unknown() }),
+  /** Rank → head, at most once, before 'ready': what it can do, opaque here. */
+  z.object({ type: z.literal('offer'), body: z.unknown() }),
+  /** Head → rank, once every rank has made its offer: what all of them do, opaque here. */
+  z.object({ type: z.literal('agreed'), body: z.unknown() }),
   /** Rank → head: weights are loaded and the data server listens. */
   z.object({ type: z.literal('ready'), fingerprint: z.string(), ...address.shape }),
   /** Head → rank: where every rank listens; now link up. */

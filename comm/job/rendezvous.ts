@@ -27,6 +27,8 @@ export interface RendezvousOptions {
   readonly numReserved?: number | undefined;
   /** Sent to every rank in its welcome: whatever the upper layer wants there. */
   readonly job: unknown;
+  /** What ranks agree on, from their offers in the order of ranks, where they make any. Default: nothing, undefined. */
+  readonly agree?: ((offers: readonly unknown[]) => unknown) | undefined;
   /** Longest time without news (a rank that joins, reports progress, is ready or meshed). Default 60000. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -41,6 +43,7 @@ const ACCUSED_MS = 150;
 
 interface Member {
   readonly link: ControlLink;
+  offer?: ControlMessageOf<'offer'>;
   ready?: ControlMessageOf<'ready'>;
   isMeshed?: true;
 }
@@ -202,6 +205,13 @@ export class Rendezvous {
       case 'progress':
         this.#options.onProgress?.(rank, message);
         return;
+      case 'offer':
+        if (member.offer !== undefined) return this.fail(outOfTurn(rank, message));
+        member.offer = message;
+        {
+          this.settleOffers();
+          return;
+        }
       case 'ready':
         member.ready = message;
         {
@@ -220,13 +230,22 @@ export class Rendezvous {
       }
       case 'join':
       case 'welcome':
+      case 'agreed':
       case 'peers':
       case 'job':
       case 'shutdown': {
-        this.fail(new CommError('PROTOCOL', `rank ${rank} sent '${message.type}' before it was meshed`, { rank }));
+        this.fail(outOfTurn(rank, message));
         return;
       }
     }
+  }
+
+  /** Once all have made an offer: tells everyone what they agree on. */
+  private settleOffers(): void {
+    const offers = this.joined().flatMap(({ offer }) => offer ?? []);
+    if (offers.length < this.#options.size) return;
+    const body = this.#options.agree?.(offers.map((offer) => offer.body));
+    for (const { link } of this.joined()) link.send({ type: 'agreed', body });
   }
 
   /** Once all are ready: compares what they loaded and tells everyone where everyone listens. */
@@ -324,6 +343,9 @@ export class Rendezvous {
     this.#options.signal?.removeEventListener('abort', this.onAbort);
   }
 }
+
+const outOfTurn = (rank: Rank, { type }: ControlMessage): CommError =>
+  new CommError('PROTOCOL', `rank ${rank} sent '${type}' before it was meshed`, { rank });
 
 function failureOf(rank: Rank, cause: CommError): CommError {
   const message = `rank ${rank} failed before the job started: ${cause.text}`;

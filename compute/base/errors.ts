@@ -3,6 +3,7 @@ import { CodedError } from '../../base/coded_error.js';
 /** Everything that can go wrong in running and placing experts; the message begins with the code and ends with what to do. */
 export type ExpertErrorCode =
   | 'BACKEND_UNAVAILABLE' // the chosen TensorFlow.js backend does not run here
+  | 'KERNELS_UNAVAILABLE' // the kernels can't compute here as they are asked to
   | 'OUT_OF_MEMORY' // the weights of this rank do not fit the backend
   | 'DEVICE_LOST' // a GPU went away, and what was held on it
   | 'DEVICE_FAILED' // a GPU refused work: what it computes from then on can't be trusted

@@ -7,6 +7,9 @@ import { bytes, table } from '../metrics/charts.js';
 import { nativeFacts, nativeJson, reportNative } from '../native/native_report.js';
 import { VERSION } from '../config/package_files.js';
 import type { CommandContext } from './base/context.js';
+import { thisNode } from '../kernels/newer_node.js';
+import { tryKernels } from '../kernels/run_trial.js';
+import { kernelFacts, kernelsJson } from './doctor_kernels.js';
 import { adapterLines, adapterRows } from './doctor_adapters.js';
 
 /** The options of `doctor` as yargs parses them. */
@@ -19,11 +22,12 @@ export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
   return yargs.option('json', { type: 'boolean', describe: 'one JSON object' });
 }
 
-/** Tries every backend, looks for GPUs, and prints what it found: lines, or with `--json` one object. */
+/** Tries every backend and the kernels, looks for GPUs, and prints what it found: lines, or with `--json` one object. */
 export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext): Promise<void> {
   const { listAdapters, reportBackends } = await import('../../compute/tfjs/tf.js'); // only this command needs it in the head's process
   const backends = await reportBackends();
   const adapters = await listAdapters();
+  const kernels = await tryKernels();
   const native = await reportNative(nativeDir(), { env });
   const chosen = backends.find(({ isAvailable, isAutomatic }) => isAvailable && isAutomatic)?.name ?? null;
   const machine = {
@@ -40,6 +44,7 @@ export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext):
     const tensorflow = backends.find(({ name }) => name === 'tensorflow')!;
     const parts = {
       ...nativeJson(native, tensorflow.isAvailable ? null : tensorflow.detail),
+      ...kernelsJson(kernels, thisNode()),
       webgpu_adapters: adapterRows(adapters),
     };
     stdout.write(`${JSON.stringify({ ...machine, ...parts, backends: rows, auto: chosen })}\n`);
@@ -50,6 +55,7 @@ export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext):
     ['node', `${machine.node} on ${machine.platform}`],
     ['cpu', `${machine.cpu}, ${machine.cores} cores: as many ranks use them all`],
     ['memory', `${bytes(machine.memory_bytes)}, ${bytes(machine.free_memory_bytes)} free`],
+    ...kernelFacts(kernels, thisNode()),
     ...nativeFacts(native),
   ];
   stdout.write(facts.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join(''));

@@ -7,7 +7,7 @@ import { EngineError } from '../protocol/errors.js';
 import { LocalRanks, type LocalRanksOptions, type RankExit } from '../job/local_ranks.js';
 import type { SpawnedRankNews } from '../rank/spawned_rank.js';
 import { localSeats } from '../rank/local_seat.js';
-import { devicesFor, type PlaceOrder } from '../rank/rank_place.js';
+import { devicesFor, kernelsFor, type PlaceOrder } from '../rank/rank_place.js';
 import { readTls } from '../job/tls_files.js';
 import { parseAddress } from './base/address.js';
 import { ToldError, UsageError, type CommandContext } from './base/context.js';
@@ -76,7 +76,8 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   context.stderr.write(`joining the job at ${args.head}\n`);
   const world = worldFromEnv(context.env);
   const devices = await devicesFor(backend);
-  const places = localSeats(nproc, world).map((seat) => ({ seat, devices }));
+  const kernels = await kernelsFor(backend);
+  const places = localSeats(nproc, world).map((seat) => ({ seat, devices, kernels }));
   await superviseRanks(order, nproc === 1 ? (first ?? world?.rank) : first, places, context);
 }
 

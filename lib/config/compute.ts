@@ -3,16 +3,27 @@ import { ConfigError } from './errors.js';
 import type { ExpertwireConfig } from './schema.js';
 
 /** A rank that chooses a backend of its own checks that itself. @throws ConfigError INVALID_VALUE */
-export function checkCompute({ backend, compute, experts, dense }: ExpertwireConfig): void {
+export function checkCompute(config: ExpertwireConfig): void {
+  const { backend, compute, experts, dense } = config;
   const isWasm = backend === 'wasm' || backend === 'auto';
   if (compute === 'kernels' && !isWasm) {
     const message = `"compute" is kernels, which run beside backend wasm, but "backend" is ${backend}; set one of them to auto`;
     throw new ConfigError('INVALID_VALUE', message, { key: 'compute' });
   }
+  if (compute === 'tensors' || !isWasm) checkNoKernels(config);
   const section = experts.resident === 'int8' ? 'experts' : dense.resident === 'int8' ? 'dense' : null;
   if (section === null || (compute !== 'tensors' && isWasm)) return;
   const key = `${section}.resident`;
   const why = compute === 'tensors' ? '"compute" is tensors' : `"backend" is ${backend}`;
   const message = `"${key}" is int8, which the kernels alone compute with, but ${why}; set it to bf16 or f32`;
+  throw new ConfigError('INVALID_VALUE', message, { key });
+}
+
+/** Whether something is asked of kernels that none will do. @throws ConfigError INVALID_VALUE */
+function checkNoKernels({ backend, compute, kernels }: ExpertwireConfig): void {
+  const key = kernels.simd === 256 ? 'kernels.simd' : kernels.fma === 'on' ? 'kernels.fma' : null;
+  if (key === null) return;
+  const why = compute === 'tensors' ? '"compute" is tensors' : `"backend" is ${backend}`;
+  const message = `"${key}" is ${kernels.simd === 256 ? 256 : 'on'}, which is about the kernels, but ${why}; set it to auto`;
   throw new ConfigError('INVALID_VALUE', message, { key });
 }

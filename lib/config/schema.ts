@@ -39,6 +39,12 @@ export const configSchema = z.strictObject({
     .strictObject({ adapter: key(z.string().min(1).nullable(), "part of a GPU's name, or null", 'string', 'null') })
     .readonly(),
   compute: choice('auto', 'kernels', 'tensors'),
+  kernels: z
+    .strictObject({
+      simd: key(z.union([auto, z.literal(128), z.literal(256)]), 'auto, 128 or 256', 'string', 'number'),
+      fma: choice('auto', 'on', 'off'),
+    })
+    .readonly(),
   parallel: z.strictObject({ ranks: integer(1, MAX_RANKS) }).readonly(),
   experts: z
     .strictObject({
@@ -150,6 +156,10 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   backend: 'auto',
   webgpu: { adapter: null }, // the fastest GPU
   compute: 'auto', // the fused kernels where the backend is wasm, TensorFlow.js operations elsewhere
+  kernels: {
+    simd: 'auto', // bits of an operation: 256 where a trial shows that V8 can, with the same results
+    fma: 'auto', // fused multiply-add where all ranks can
+  },
   parallel: { ranks: 1 },
   experts: {
     placement: 'linear',

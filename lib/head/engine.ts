@@ -114,7 +114,9 @@ export class Engine implements TokenSource {
       ...limits,
       numRanks: job.numRanks,
       policy,
-      sharing: areAlike ? prefixSharingOf(config, spec) : null,
+      sharing: areAlike
+        ? prefixSharingOf(config, spec, { fma: job.reports.some(({ kernels }) => kernels?.fma === true) })
+        : null,
       numHeadroomBlocks: HEADROOM_BLOCKS,
     });
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));

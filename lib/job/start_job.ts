@@ -17,7 +17,9 @@ import { LocalRanks } from './local_ranks.js';
 import { LossWatch } from './loss_watch.js';
 import { firstReport, nearestCause } from './rank_start.js';
 import { localSeats } from '../rank/local_seat.js';
-import { devicesFor } from '../rank/rank_place.js';
+import { agreementOf, type KernelOffer } from '../kernels/kernel_choice.js';
+import { UNTRIED } from '../kernels/kernel_trial.js';
+import { devicesFor, kernelsFor } from '../rank/rank_place.js';
 import { checkReports, noticesOf } from '../protocol/report_check.js';
 import { moveLimitsOf, type RankJob } from '../protocol/rank_job.js';
 import type { LoadReport } from '../protocol/step_plan.js';
@@ -78,7 +80,9 @@ export async function startJob(options: JobOptions): Promise<Job> {
   checkRanksHere(config.comm, numLocalRanks, totalmem());
   const tls = await readTls(config.comm.tls);
   const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
-  const devices = await devicesFor(backendOf(config.backend, config));
+  const backend = backendOf(config.backend, config);
+  const devices = await devicesFor(backend);
+  const kernels = numLocalRanks === 0 ? UNTRIED : await kernelsFor(backend, config.compute);
   const asThreads = config.comm.transport === 'threads';
   const secret = options.secret ?? randomBytes(32).toString('hex');
   const rendezvous = await Rendezvous.listen({
@@ -89,6 +93,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
     size: numLocalRanks + numExternalRanks,
     numReserved: numLocalRanks,
     job: rankJobOf(options),
+    agree: (offers) => agreementOf(offers as readonly (KernelOffer | null)[]),
     timeoutMs: options.joinTimeoutMs ?? DEFAULT_JOIN_TIMEOUT_MS,
     signal,
     ...(options.onRefused && { onRefused: options.onRefused }),
@@ -100,7 +105,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
   const local = new LocalRanks({
     ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
     asThreads,
-    places: localSeats(asThreads ? 1 : numLocalRanks, options.world).map((seat) => ({ seat, devices })),
+    places: localSeats(asThreads ? 1 : numLocalRanks, options.world).map((seat) => ({ seat, devices, kernels })),
     order: {
       head: { host, port: rendezvous.port },
       secret,
@@ -177,6 +182,7 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
     backend: config.backend,
     webgpuAdapter: config.webgpu.adapter,
     residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
+    kernels: config.kernels,
     phy2log: placement.phy2log,
     replicaChoice: config.experts.replica_choice,
     reduce: config.comm.reduce,

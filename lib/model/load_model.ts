@@ -8,6 +8,7 @@ import type { ReplicaChooser } from '../../experts/placement/replica_choice.js';
 import type { ExpertCompute } from '../../compute/base/expert_compute.js';
 import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
 import { KernelMemories, type ReservedBytes } from '../../compute/wasm/memory/kernel_memories.js';
+import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { createExpertShard, type ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
@@ -33,6 +34,8 @@ export interface LoadOptions extends DecoderOptions {
   readonly load: LoadMonitor;
   /** Counts choices per rank that computes them. */
   readonly rankLoad: LoadMonitor;
+  /** How the kernels compute. Default: {@link PLAIN_KERNELS}. */
+  readonly kernels?: KernelSettings;
   /** Of the kernels' memories, where no expert may go. Default nothing. */
   readonly reserved?: ReservedBytes;
   /** Told the digest of each routed expert that is read, by its key. Default: nothing is hashed. */
@@ -92,7 +95,7 @@ async function loadDecoder(
     case 'tensors':
       return { decoder: await loadTensorDecoder(reader, options), experts: new TensorExperts(shape), memories: null };
     case 'kernels': {
-      const memories = new KernelMemories(options.reserved);
+      const memories = new KernelMemories(options.reserved, options.kernels);
       const decoder = await loadKernelDecoder(reader, options, memories.first);
       return { decoder, experts: new ResidentExperts(memories, shape), memories };
     }

@@ -7,6 +7,7 @@ import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
 import { maxRowBytes } from '../../compute/base/weight_rows.js';
 import type { BackendChoice } from '../../compute/tfjs/tf.js';
 import type { ExpertwireConfig } from '../config/schema.js';
+import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
 import type { MlaForm, ModelSpec } from '../model/spec/spec.js';
 
@@ -20,6 +21,8 @@ export interface RankJob {
   /** Part of the name of the GPU that `webgpu` runs on; null: the fastest. */
   readonly webgpuAdapter: string | null;
   readonly residence: ResidenceChoice;
+  /** What is wanted of a rank's kernels. */
+  readonly kernels: KernelWish;
   /** [MoE layers][slots of all ranks]: the placement. */
   readonly phy2log: readonly Int32Array[];
   readonly replicaChoice: ReplicaChoice;

@@ -19,8 +19,13 @@ export function checkReports(reports: readonly Pick<LoadReport, 'backend' | 'res
 }
 
 /** What is odd about what ranks loaded, each once: a line of its own. */
-export function noticesOf(reports: readonly Pick<LoadReport, 'unused'>[]): string[] {
-  const notices = reports.flatMap(({ unused: { count, names } }) => {
+export function noticesOf(reports: readonly Pick<LoadReport, 'unused' | 'kernels'>[]): string[] {
+  const odd = reports.flatMap(({ kernels }) => kernels?.notice ?? []);
+  return [...new Set([...odd, ...unusedNotices(reports)])];
+}
+
+function unusedNotices(reports: readonly Pick<LoadReport, 'unused'>[]): string[] {
+  return reports.flatMap(({ unused: { count, names } }) => {
     if (count === 0) return [];
     const rest = count > names.length ? `, and ${count - names.length} more` : '';
     const what = count === 1 ? 'a tensor' : `${count} tensors`;
@@ -28,5 +33,4 @@ export function noticesOf(reports: readonly Pick<LoadReport, 'unused'>[]): strin
       `the checkpoint has ${what} that its config.json gives no meaning to, not used: ${names.join(', ')}${rest}; another config.json may belong to it`,
     ];
   });
-  return [...new Set(notices)];
 }

@@ -3,6 +3,7 @@ import type { RemoteError } from '../../comm/base/errors.js';
 import type { MigrationOrder, MigrationProgress } from '../../experts/layer/migration.js';
 import type { StepPhase } from '../../compute/base/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
+import type { KernelChoice } from '../kernels/kernel_choice.js';
 import type { Residence } from '../model/weights/residence.js';
 import type { SamplingParams } from './sampling.js';
 
@@ -179,6 +180,14 @@ export type RankToHead =
   /** This rank has left the abandoned step and its epoch behind. */
   | { readonly kind: 'entered'; readonly epoch: number };
 
+/** How the kernels of a rank compute. */
+export interface KernelReport extends KernelChoice {
+  /** What its user should know of it: a line without its end. */
+  readonly notice: string | null;
+  /** The command whose Node would compute with 256 bits, where this one can't; null: there is none. */
+  readonly newer: string | null;
+}
+
 /** What loading took on one rank. */
 export interface LoadReport {
   readonly backend: string;
@@ -186,6 +195,8 @@ export interface LoadReport {
   /** The GPU, as CUDA_VISIBLE_DEVICES names it; null: none, or one that nobody chose. */
   readonly device: string | null;
   readonly residence: Residence;
+  /** How its kernels compute; null: TensorFlow.js computes. */
+  readonly kernels: KernelReport | null;
   /** Tensor bytes read from the checkpoint. */
   readonly bytesRead: number;
   readonly headerBytesRead: number;

@@ -19,7 +19,8 @@ import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import type { RankExecutorParts } from './rank_executor.js';
-import type { RankPlace } from './rank_place.js';
+import { ANY_PLACE, type RankPlace } from './rank_place.js';
+import { agreedKernels } from './rank_kernels.js';
 
 /** What a rank may have otherwise than its job. */
 export interface LoadChoices {
@@ -51,7 +52,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const startMs = performance.now();
   const job = jobOf(joined);
   const { spec, blockSize, numKvBlocks, maxNumBatchedTokens, mla, microBatches } = job;
-  const { model: modelDir = job.model, readsHeadsFolder = false, place = { ranksHere: 1, gpu: null } } = choices;
+  const { model: modelDir = job.model, readsHeadsFolder = false, place = ANY_PLACE } = choices;
   const wanted = backendOf(choices.backend ?? job.backend, job.residence);
   const backend = await selectBackend(wanted, { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null });
   const { configBytes } = await readModelFiles(modelDir);
@@ -68,6 +69,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     const shape = { spec, checkpoint, placement, rank, residence, ...room };
     const footprint = footprintOf(shape);
     checkMemory(footprint, residence, memoryOf(joined, backend, place), footprintAt(shape));
+    const kernels = await agreedKernels(joined, residence, place.kernels, signal);
     const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
     const timeline = job.trace ? new Timeline() : null;
     const meters = {
@@ -82,6 +84,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...shape,
       ...meters,
       ...{ fingerprint, mla, microBatches, signal },
+      ...(kernels !== null && { kernels }),
       reserved: { firstBytes: footprint.cache + footprint.activations, eachBytes: footprint.received },
       ...(!readsHeadsFolder && { onExpertDigest }),
     });
@@ -90,6 +93,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       backend: backend.name,
       backendDetail: backend.detail,
       residence,
+      kernels,
       device: isOnGpu(backend) ? (place.gpu?.device ?? null) : null,
       bytesRead: checkpoint.bytesRead,
       headerBytesRead: checkpoint.headerBytesRead,

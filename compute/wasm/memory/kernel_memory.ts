@@ -145,6 +145,7 @@ export class KernelMemory {
     this.memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared: true });
     const instance = new WebAssembly.Instance(compileKernels(settings), { env: { memory: this.memory } });
     const exports = instance.exports as KernelExports;
+    if (settings.tileRows !== null) exports.setTile(settings.tileRows);
     this.kernels = this.counted(exports);
     this.stagingAt = exports.stagingAt.value;
     this.stagingColumns = exports.stagingColumns.value;

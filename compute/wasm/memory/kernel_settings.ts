@@ -8,6 +8,8 @@ export interface KernelSettings {
   readonly fma: boolean;
   /** Rows of activations that a tile of a product takes at once: the same bits, in another time. Null: as the module thinks best. */
   readonly tileRows: number | null;
+  /** The module itself, where it was compiled already. Default: what `fma` says. */
+  readonly module?: object;
 }
 
 /** Multiplies, then adds, on every processor: what tests compare with. */
@@ -21,7 +23,8 @@ export const kernelModuleUrl = ({ fma }: Pick<KernelSettings, 'fma'>): URL =>
   new URL(`../${fma ? 'kernels_fma' : 'kernels'}.wasm`, import.meta.url);
 
 /** A WebAssembly.Module. V8 shares the code of those that have the same bytes. */
-export function compileKernels(settings: Pick<KernelSettings, 'fma'>): object {
+export function compileKernels(settings: Pick<KernelSettings, 'fma' | 'module'>): object {
+  if (settings.module !== undefined) return settings.module;
   if (settings.fma) allowRelaxedSimd();
   return new WebAssembly.Module(readFileSync(kernelModuleUrl(settings)));
 }

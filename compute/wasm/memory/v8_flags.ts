@@ -1,16 +1,9 @@
 /** What V8 is told before it compiles kernels. Flags are the process's: its threads have them too. */
 import { setFlagsFromString } from 'node:v8';
 
-/** Since when relaxed SIMD needs no flag. */
-const RELAXED_SIMD_V8 = [11, 4] as const;
-
 /** V8 may compile modules with relaxed SIMD from now on: Node 20 has it behind a flag. */
 export function allowRelaxedSimd(version: string = process.versions.v8): void {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const [fromMajor, fromMinor] = RELAXED_SIMD_V8;
-  if (major < fromMajor || (major === fromMajor && minor < fromMinor)) {
-    setFlagsFromString('--experimental-wasm-relaxed-simd');
-  }
+  if (isBefore(version, 11, 4)) setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
 
 /**
@@ -18,3 +11,20 @@ export function allowRelaxedSimd(version: string = process.versions.v8): void {
  * error: only where a trial showed that it does. Nothing takes it back.
  */
 export const widenSimd = (): void => setFlagsFromString('--experimental-wasm-revectorize');
+
+/**
+ * For trials: functions are optimised as soon as they executed about so many bytes, before they are called again, instead of some time later in another thread.
+ *
+ * @param afterBytes at 1 V8 12 optimises a function again for every turn of its loops
+ */
+export function optimiseSoon(afterBytes: number, version: string = process.versions.v8): void {
+  const flags = isBefore(version, 12, 0)
+    ? ['--no-liftoff']
+    : ['--wasm-sync-tier-up', `--wasm-tiering-budget=${afterBytes}`];
+  for (const flag of flags) setFlagsFromString(flag);
+}
+
+function isBefore(version: string, major: number, minor: number): boolean {
+  const [itsMajor = 0, itsMinor = 0] = version.split('.').map(Number);
+  return itsMajor < major || (itsMajor === major && itsMinor < minor);
+}

@@ -1,13 +1,13 @@
 /** What the ranks of a job compute with, in a few words. Pure. */
 import type { LoadReport } from '../../protocol/step_plan.js';
 
-type Report = Pick<LoadReport, 'backend' | 'residence' | 'device'>;
+type Report = Pick<LoadReport, 'backend' | 'residence' | 'kernels' | 'device'>;
 
-/** `4 ranks on tensorflow tensors (GPU 0, 1, 0, 1)`, or `3 ranks: 0, 2 on wasm kernels; 1 on cpu tensors`. */
+/** `4 ranks on tensorflow tensors (GPU 0, 1, 0, 1)`, or `3 ranks: 0, 2 on wasm kernels (256 bits, fused); 1 on cpu tensors`. */
 export function ranksText(reports: readonly Report[]): string {
   const kinds = new Map<string, number[]>();
-  for (const [rank, { backend, residence }] of reports.entries()) {
-    const kind = `on ${backend} ${residence.compute}`;
+  for (const [rank, { backend, residence, kernels }] of reports.entries()) {
+    const kind = `on ${backend} ${residence.compute}${kernelsText(kernels)}`;
     kinds.set(kind, [...(kinds.get(kind) ?? []), rank]);
   }
   const count = `${reports.length} ${reports.length === 1 ? 'rank' : 'ranks'}`;
@@ -17,6 +17,9 @@ export function ranksText(reports: readonly Report[]): string {
   });
   return kinds.size === 1 ? `${count} ${texts.join('')}` : `${count}: ${texts.join('; ')}`;
 }
+
+const kernelsText = (kernels: Report['kernels']): string =>
+  kernels === null ? '' : ` (${kernels.simd} bits${kernels.fma ? ', fused' : ''})`;
 
 const devicesText = (devices: readonly (string | null)[]): string =>
   devices.every((device) => device === null) ? '' : ` (GPU ${devices.map((device) => device ?? '–').join(', ')})`;

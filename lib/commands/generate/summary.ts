@@ -3,10 +3,12 @@ import { basename } from 'node:path';
 import { balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
 import { withoutRanks, type Placement } from '../../../experts/placement/placement.js';
 import type { Engine } from '../../head/engine.js';
+import { widerText } from '../../kernels/newer_node.js';
 import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
 import { balanceLine } from '../../metrics/balance_charts.js';
 import type { BalancePictures } from '../../metrics/balance_plots.js';
 import { bar, bytes, sparkline, table } from '../../metrics/charts.js';
+import type { KernelReport } from '../../protocol/step_plan.js';
 import type { Completion, Timing } from './completion.js';
 import { ranksText } from './ranks_text.js';
 
@@ -20,6 +22,7 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
   const stats = engine.stats();
   const sections = [
     speedLine(engine, timing),
+    widerLine(engine),
     lossLine(engine),
     rebalanceLine(engine),
     pairTable('dispatched from \\ to', stats.dispatchBytes, bytes),
@@ -39,6 +42,12 @@ function speedLine(engine: Engine, { elapsedMs, firstTokenMs }: Timing): string 
     `${numOutputTokens} new ones in ${(elapsedMs / 1000).toFixed(2)} s = ${(numOutputTokens / (elapsedMs / 1000)).toFixed(0)} tokens/s`,
     `first token after ${firstTokenMs.toFixed(0)} ms`,
   ].join(' · ');
+}
+
+/** Empty where no rank would compute with wider SIMD on another Node. */
+function widerLine(engine: Engine): string {
+  const newer = engine.stats().loadReports.flatMap(({ kernels }) => kernels?.newer ?? []);
+  return [...new Set(newer)].map(widerText).join('\n');
 }
 
 /** Empty where no rank was lost. */
@@ -159,6 +168,7 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     compute: stats.compute,
     rank_backends: stats.loadReports.map(({ backend }) => backend),
     rank_computes: stats.loadReports.map(({ residence }) => residence.compute),
+    rank_kernels: stats.loadReports.map(({ kernels }) => kernels && kernelsJson(kernels)),
     rank_devices: stats.loadReports.map(({ device }) => device),
     resident: { experts: stats.resident.experts, dense: stats.resident.dense },
     steps: stats.numSteps,
@@ -184,6 +194,8 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     peak_rss_bytes: stats.ranks.map((rank) => rank.peakRssBytes),
   };
 }
+
+const kernelsJson = ({ simd, fma, tileRows }: KernelReport): object => ({ simd, fma, tile_rows: tileRows });
 
 function rebalancingJson(stats: RebalanceStats | null): object | null {
   if (stats === null) return null;

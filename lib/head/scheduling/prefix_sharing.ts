@@ -1,5 +1,6 @@
 /** Which tokens' keys and values sequences may take from each other. Why: docs/decisions/exactness.md#what-a-prefix-cache-may-share */
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { KernelChoice } from '../../kernels/kernel_choice.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
 
 /** How blocks are named that may be shared. */
@@ -10,14 +11,19 @@ export interface PrefixSharing {
   readonly separatesForms: boolean;
 }
 
-/** Null: nothing is shared (`engine.prefix_cache: off`). */
-export function prefixSharingOf(config: ExpertwireConfig, spec: ModelSpec): PrefixSharing | null {
+/** Null: nothing is shared (`engine.prefix_cache: off`). `fma`: what the ranks agreed on. */
+export function prefixSharingOf(
+  config: ExpertwireConfig,
+  spec: ModelSpec,
+  { fma }: Pick<KernelChoice, 'fma'>,
+): PrefixSharing | null {
   const { engine, comm, backend, compute, experts, dense } = config;
   const { reduce, wire } = comm;
   const choice = engine.prefix_cache === 'auto' ? (isBitwise(config) ? 'exact' : 'any') : engine.prefix_cache;
   if (choice === 'off') return null;
   const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
-  const bits = { backend, compute, reduce, wire, mla: engine.mla, experts: experts.resident, dense: dense.resident };
+  const resident = { experts: experts.resident, dense: dense.resident };
+  const bits = { backend, compute, fma, reduce, wire, mla: engine.mla, ...resident };
   return { seed: JSON.stringify({ spec, bits }), separatesForms: choice === 'exact' && hasForms };
 }
 

@@ -7,7 +7,7 @@ import type { DecoderOptions } from '../decoder/decoder.js';
 import type { MlaSpec, ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
-import type { DenseReader } from '../weights/weight_reader.js';
+import type { DenseWeights } from '../weights/weight_reader.js';
 import { KernelAttention } from './kernel_attention.js';
 import { KernelDecoder, type KernelLayer } from './kernel_decoder.js';
 import { KernelFfn } from './kernel_ffn.js';
@@ -19,7 +19,7 @@ import { KernelVocabulary } from './kernel_vocabulary.js';
 
 /** @throws WeightError as the reader; ExpertError OUT_OF_MEMORY, NOT_FINITE */
 export async function loadKernelDecoder(
-  reader: DenseReader,
+  reader: DenseWeights,
   { spec, mla, blockSize }: DecoderOptions,
   memory: KernelMemory,
 ): Promise<KernelDecoder> {
@@ -42,7 +42,7 @@ class Loader {
   readonly blocks: KernelMoeBlocks;
 
   constructor(
-    private readonly reader: DenseReader,
+    private readonly reader: DenseWeights,
     private readonly memory: KernelMemory,
     private readonly spec: ModelSpec,
   ) {

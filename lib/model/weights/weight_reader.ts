@@ -18,8 +18,22 @@ export interface DenseReaderOptions {
   readonly resident?: ResidentChoice;
 }
 
+/** Where the dense part of a model is from. */
+export interface DenseWeights {
+  /** Whether the embedding is the head too. */
+  isHeadTied(spec: ModelSpec): boolean;
+  /** A norm or a bias, as float32. */
+  vector(name: string, length: number): Promise<Float32Array>;
+  /** [out, in], as it is to be kept; what is to be int8 comes as it is stored. */
+  matrix(name: string, shape: readonly [number, number]): Promise<WeightMatrix>;
+  /** What a matrix is to be kept as. */
+  residentDtype(name: string): WeightDtype;
+  /** The three matrices of a SwiGLU network. */
+  ffn(prefix: string, hidden: number, intermediate: number): Promise<FfnWeights>;
+}
+
 /** Reads the tensors that every rank holds, and adds each to the fingerprint. */
-export class DenseReader {
+export class DenseReader implements DenseWeights {
   constructor(
     private readonly checkpoint: Checkpoint,
     private readonly options: DenseReaderOptions,
@@ -92,7 +106,8 @@ function weightsDiffer(checkpoint: Checkpoint, prefix: string): WeightError {
   return new WeightError('WEIGHTS_DIFFER', message, { file });
 }
 
-async function readFfn(
+/** Reads the three matrices of a SwiGLU network at once. @throws what `read` does */
+export async function readFfn(
   read: (name: string, shape: readonly [number, number]) => Promise<WeightMatrix>,
   prefix: string,
   hidden: number,

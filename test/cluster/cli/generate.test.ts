@@ -196,7 +196,7 @@ describe('expertwire generate', function () {
     expect(code).to.equal(0);
     expect(MELVILLE!.text.startsWith(stdout.trimEnd()), stdout).to.equal(true);
     expect(stderr).to.match(
-      /2 ranks on wasm kernels · bf16 experts · 15 prompt tokens · 8 new ones in [\d.]+ s = \d+ tokens\/s · first token after \d+ ms/,
+      /2 ranks on wasm kernels \((?:128|256) bits(?:, fused)?\) · bf16 experts · 15 prompt tokens · 8 new ones in [\d.]+ s = \d+ tokens\/s · first token after \d+ ms/,
     );
     for (const verb of ['dispatched', 'combined'])
       expect(stderr).to.match(new RegExp(`${verb} from \\\\ to +rank 0 +rank 1`));

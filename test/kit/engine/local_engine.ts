@@ -276,6 +276,7 @@ const NO_REPORT: LoadReport = {
   backendDetail: '',
   device: null,
   residence: { compute: 'kernels', experts: 'bf16', dense: 'auto' },
+  kernels: null,
   bytesRead: 0,
   headerBytesRead: 0,
   loadMs: 0,

@@ -11,6 +11,8 @@ const report = (backend: string, residence: LoadReport['residence']): Pick<LoadR
 const KERNELS = report('wasm', { compute: 'kernels', experts: 'bf16', dense: 'auto' });
 const TENSORS = report('cpu', { compute: 'tensors', experts: 'bf16', dense: 'auto' });
 
+const NOTHING_ODD = { unused: { count: 0, names: [] }, kernels: null };
+
 describe('ranks that loaded', () => {
   it('may compute with what they like, as long as experts travel as the same type', () => {
     checkReports([KERNELS, TENSORS, KERNELS]);
@@ -27,12 +29,22 @@ describe('ranks that loaded', () => {
 
   it('tell once which tensors nobody reads: how many, and the first of them', () => {
     const names = ['a.bias', 'b.bias', 'c.bias', 'd.bias', 'e.bias'];
-    const odd = { unused: { count: 7, names } };
-    expect(noticesOf([odd, { unused: { count: 0, names: [] } }, odd])).to.deep.equal([
+    const odd = { unused: { count: 7, names }, kernels: null };
+    expect(noticesOf([odd, NOTHING_ODD, odd])).to.deep.equal([
       'the checkpoint has 7 tensors that its config.json gives no meaning to, not used: a.bias, b.bias, c.bias, d.bias, e.bias, and 2 more; another config.json may belong to it',
     ]);
-    expect(noticesOf([{ unused: { count: 1, names: ['a.bias'] } }])[0])
+    expect(noticesOf([{ ...NOTHING_ODD, unused: { count: 1, names: ['a.bias'] } }])[0])
       .to.contain('has a tensor that')
       .and.contain('not used: a.bias;');
+  });
+
+  it('tell once what is wrong with the kernels of their machines', () => {
+    const plain = { simd: 128, fma: false, tileRows: null, newer: null } as const;
+    const [odd, well] = [
+      { ...plain, notice: 'kernels compute with 128-bit SIMD' },
+      { ...plain, notice: null },
+    ];
+    const reports = [odd, well, odd].map((kernels) => ({ ...NOTHING_ODD, kernels }));
+    expect(noticesOf(reports)).to.deep.equal(['kernels compute with 128-bit SIMD']);
   });
 });

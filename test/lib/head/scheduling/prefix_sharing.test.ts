@@ -9,7 +9,7 @@ async function sharingOf(attention: 'mla' | 'gqa', ...overrides: string[]) {
   const model = tinyModel(attention === 'mla' ? 'tiny-deepseek-v3' : 'tiny-qwen3-moe');
   const config = await loadConfig({ base: { model }, overrides });
   const { spec } = await openModel(config);
-  return prefixSharingOf(config, spec);
+  return prefixSharingOf(config, spec, { fma: config.kernels.fma === 'on' });
 }
 
 const BITWISE = 'comm.reduce=source';
@@ -38,12 +38,18 @@ describe('what sequences may share', () => {
     const others = await Promise.all([
       seedOf('mla'),
       seedOf('gqa'),
-      ...['compute=tensors', 'backend=cpu', BITWISE, 'comm.wire.dispatch=bf16', 'engine.mla=naive'].map((key) =>
-        seedOf('mla', key),
-      ),
+      ...[
+        'compute=tensors',
+        'backend=cpu',
+        BITWISE,
+        'comm.wire.dispatch=bf16',
+        'engine.mla=naive',
+        'kernels.fma=on',
+      ].map((key) => seedOf('mla', key)),
       ...['experts.resident=int8', 'dense.resident=bf16'].map((key) => seedOf('mla', key)),
     ]);
     expect(new Set(others).size).to.equal(others.length);
-    expect(await seedOf('mla', 'engine.max_num_seqs=3')).to.equal(others[0]);
+    for (const same of ['engine.max_num_seqs=3', 'kernels.simd=128'])
+      expect(await seedOf('mla', same)).to.equal(others[0]);
   });
 });

@@ -1,0 +1,171 @@
+/** A small model of seeded weights that goes through all kernels: two ways to compute are alike where its outputs have the same bits. */
+import { createHash, type Hash } from 'node:crypto';
+import type { FfnWeights } from '../../compute/base/ffn_weights.js';
+import type { Routing } from '../../compute/base/gate_spec.js';
+import { convertMatrix, matrixOf, type WeightDtype, type WeightMatrix } from '../../compute/base/weight_matrix.js';
+import type { KernelExpert } from '../../compute/wasm/experts/kernel_expert.js';
+import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
+import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
+import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
+import { decodeRows, encodeRows, WIRE_DTYPES, wireRowBytes } from '../../comm/codec/wire_dtype.js';
+import { randomFrom } from '../../experts/routing/random.js';
+import type { HiddenStates, SequencePart, StepTokens } from '../model/decoder/decoder.js';
+import type { KernelDecoder } from '../model/kernels/kernel_decoder.js';
+import { loadKernelDecoder } from '../model/kernels/load_kernels.js';
+import { modelSpecOf } from '../model/families/registry.js';
+import { RANDOM_CONFIGS, type RandomFamily } from '../model/random_config.js';
+import type { ModelSpec } from '../model/spec/spec.js';
+import * as names from '../model/spec/tensor_names.js';
+import { readFfn, type DenseWeights } from '../model/weights/weight_reader.js';
+
+/** Widths that fill no vector, panel or tile to its end; what differs between dtypes is met by each. */
+const SHAPE = { layers: 2, denseLayers: 1, hidden: 136, experts: 4, topk: 2, intermediate: 72, heads: 4, vocab: 157 };
+const FAMILIES: readonly RandomFamily[] = ['deepseek_v3', 'qwen3_moe'];
+const DTYPES: readonly WeightDtype[] = ['f32', 'bf16', 'int8'];
+const BLOCK_SIZE = 16;
+
+/** Two sequences: a prompt in two chunks of which the first fills tiles of every height, and one that begins beside it; then both decode. */
+const STEPS: readonly StepTokens[] = [
+  stepOf([part(0, 29, 0, true)]),
+  stepOf([part(0, 6, 29, true), part(1, 9, 0, true)]),
+  stepOf([part(0, 1, 35, false), part(1, 1, 9, false)]),
+];
+
+/** Of all logits, and of rows as they travel: the same for ways that compute the same bits. */
+export async function trialDigest(settings: KernelSettings): Promise<string> {
+  const hash = createHash('sha256');
+  for (const family of FAMILIES) await runModel(family, settings, hash);
+  hashCodecs(hash);
+  return hash.digest('hex');
+}
+
+async function runModel(family: RandomFamily, settings: KernelSettings, hash: Hash): Promise<void> {
+  const spec = modelSpecOf(RANDOM_CONFIGS[family]({ ...SHAPE, dtype: 'F32' }));
+  const weights = new SeededWeights(family.length);
+  const memories = new KernelMemories({}, settings);
+  const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
+  const decoder = await loadKernelDecoder(weights, { spec, mla: 'auto', blockSize: BLOCK_SIZE, residence }, memories.first);
+  const experts = await TrialExperts.load(weights, spec, memories);
+  for (const step of STEPS) {
+    const states = await layersOf(decoder, spec, experts, step);
+    const rows = await states.logits(Array.from(step.tokenIds.keys()));
+    for (const row of rows) hash.update(row.values());
+    states.dispose();
+  }
+}
+
+async function layersOf(
+  decoder: KernelDecoder,
+  spec: ModelSpec,
+  experts: TrialExperts,
+  step: StepTokens,
+): Promise<HiddenStates> {
+  const states = decoder.begin(step);
+  for (const [layer, { kind }] of spec.layers.entries()) {
+    states.attend(layer);
+    if (kind === 'dense') {
+      states.feedForward(layer);
+      continue;
+    }
+    const tokens = states.moe(layer);
+    const routing = await tokens.route();
+    const rows = await tokens.rows();
+    tokens.runShared();
+    tokens.add(await experts.forward(rows, routing));
+  }
+  return states;
+}
+
+/** The routed experts of the one MoE layer, all on this rank: each is kept as another dtype. */
+class TrialExperts {
+  private constructor(
+    private readonly computes: readonly ResidentExperts[],
+    private readonly experts: readonly KernelExpert[],
+    private readonly numTopk: number,
+  ) {}
+
+  static async load(weights: SeededWeights, { hiddenSize, moe }: ModelSpec, memories: KernelMemories): Promise<TrialExperts> {
+    const { numTopk, numExperts } = moe.gate;
+    const computes = DTYPES.map((dtype) => new ResidentExperts(memories, { hidden: hiddenSize, numTopk, dtype }));
+    const experts: KernelExpert[] = [];
+    for (let e = 0; e < numExperts; e++) {
+      const ffn = await weights.ffn(names.expertPrefix(1, e), hiddenSize, moe.intermediateSize);
+      experts.push(computes[e % computes.length]!.load(ffn));
+    }
+    return new TrialExperts(computes, experts, numTopk);
+  }
+
+  async forward(rows: Float32Array, { topkIdx, topkWeights }: Routing): Promise<Float32Array> {
+    const choices = Array.from(topkIdx.keys());
+    const groups = this.experts.map((expert, e) => ({ expert, choices: choices.filter((i) => topkIdx[i] === e) }));
+    const numRecvTokens = topkIdx.length / this.numTopk;
+    const recv = { numRecvTokens, recvX: rows, recvTopkIdx: topkIdx, recvTopkWeights: topkWeights, reduce: 'rank' } as const;
+    return this.computes[0]!.forward(groups, recv);
+  }
+}
+
+/** Weights that depend on their order alone, as large as those of trained models. */
+class SeededWeights implements DenseWeights {
+  private readonly random: () => number;
+
+  constructor(seed: number) {
+    this.random = randomFrom(seed);
+  }
+
+  isHeadTied(): boolean {
+    return false;
+  }
+
+  vector(_name: string, length: number): Promise<Float32Array> {
+    return Promise.resolve(this.values(length, 1));
+  }
+
+  matrix(name: string, [rows, columns]: readonly [number, number]): Promise<WeightMatrix> {
+    const matrix = matrixOf(this.values(rows * columns, Math.sqrt(3 / columns)), rows, columns);
+    const dtype = this.residentDtype(name);
+    return Promise.resolve(dtype === 'int8' ? matrix : convertMatrix(matrix, dtype));
+  }
+
+  /** By the length of its name: of the matrices of a layer, some are each. */
+  residentDtype(name: string): WeightDtype {
+    const isExact = name === names.EMBEDDING || name.endsWith('.mlp.gate.weight');
+    return DTYPES[name.length % (isExact ? 2 : 3)]!;
+  }
+
+  ffn(prefix: string, hidden: number, intermediate: number): Promise<FfnWeights> {
+    return readFfn((name, shape) => this.matrix(name, shape), prefix, hidden, intermediate);
+  }
+
+  private values(count: number, scale: number): Float32Array<ArrayBuffer> {
+    return Float32Array.from({ length: count }, () => (2 * this.random() - 1) * scale);
+  }
+}
+
+/** What rows become that travel, and what is read of them. */
+function hashCodecs(hash: Hash): void {
+  const [numRows, hidden] = [7, SHAPE.hidden];
+  const random = randomFrom(1);
+  const x = Float32Array.from({ length: numRows * hidden }, () => 8 * random() - 4);
+  for (const dtype of WIRE_DTYPES) {
+    const bytes = new Uint8Array(numRows * wireRowBytes(dtype, hidden));
+    const out = new Float32Array(x.length);
+    encodeRows(dtype, x, null, numRows, hidden, bytes);
+    decodeRows(dtype, bytes, numRows, hidden, out, 0);
+    hash.update(bytes).update(out);
+  }
+}
+
+function part(sequence: number, numTokens: number, position: number, isPrompt: boolean): Omit<SequencePart, 'rowStart'> {
+  const first = 4 * sequence;
+  return { numTokens, position, blocks: [first, first + 1, first + 2], isPrompt };
+}
+
+function stepOf(parts: readonly Omit<SequencePart, 'rowStart'>[]): StepTokens {
+  let rowStart = 0;
+  const placed = parts.map((each) => {
+    const placedPart = { ...each, rowStart };
+    rowStart += each.numTokens;
+    return placedPart;
+  });
+  return { tokenIds: Int32Array.from({ length: rowStart }, (_, i) => (i * 37) % SHAPE.vocab), parts: placed };
+}
