@@ -30,7 +30,7 @@ export interface KernelChoice extends Omit<KernelSettings, 'module'> {
 export function checkWish({ simd, fma }: KernelWish, { lacks256, lacksFma }: KernelTrial, node: NodeKind): void {
   if (simd === 256 && lacks256 !== null) {
     const newer = lacks256.kind === 'lacking' ? newerNode(node) : null;
-    const advice = newer === null ? 'set it to auto' : `${newer} has it, or set it to auto`;
+    const advice = newer === null ? 'set it to auto' : `run it with a newer Node (${newer} …), or set it to auto`;
     throw new ExpertError('KERNELS_UNAVAILABLE', `kernels.simd is 256, but ${lacks256.why}; ${advice}`);
   }
   if (fma === 'on' && lacksFma !== null) {

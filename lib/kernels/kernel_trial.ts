@@ -10,7 +10,13 @@ export type Told =
   /** Whether a fused multiply-add is rounded once here. */
   | { readonly kind: 'fuses'; readonly isFused: boolean }
   /** The rows of the fastest tile, and how long a product takes with it. */
-  | { readonly kind: 'tile'; readonly way: TrialWay; readonly bits: 128 | 256; readonly rows: number; readonly us: number };
+  | {
+      readonly kind: 'tile';
+      readonly way: TrialWay;
+      readonly bits: 128 | 256;
+      readonly rows: number;
+      readonly us: number;
+    };
 
 /** All that a process told, and how it ended if not by itself. */
 export interface TrialEnd {

@@ -20,7 +20,10 @@ export async function tryKernels(options: TrialOptions = {}): Promise<KernelTria
   return judgeTrial(bits, width, { node: process.version });
 }
 
-function runTrial(what: 'bits' | 'width', { file = TRY_KERNELS, timeoutMs = TIMEOUT_MS }: TrialOptions): Promise<TrialEnd> {
+function runTrial(
+  what: 'bits' | 'width',
+  { file = TRY_KERNELS, timeoutMs = TIMEOUT_MS }: TrialOptions,
+): Promise<TrialEnd> {
   const told: Told[] = [];
   let log = '';
   return new Promise((resolve) => {
@@ -44,6 +47,8 @@ function runTrial(what: 'bits' | 'width', { file = TRY_KERNELS, timeoutMs = TIME
 
 /** The line in which V8 or an error says what is wrong. */
 function lastWords(log: string): string {
-  const line = log.split('\n').find((each) => /\w*Error: |Check failed|Fatal error/.test(each) && !each.includes('unrecognized flag'));
+  const line = log
+    .split('\n')
+    .find((each) => /\w*Error: |Check failed|Fatal error/.test(each) && !each.includes('unrecognized flag'));
   return line === undefined ? '' : ` (${line.replace(/^#\s*/, '').trim()})`;
 }

@@ -44,7 +44,11 @@ async function runModel(family: RandomFamily, settings: KernelSettings, hash: Ha
   const weights = new SeededWeights(family.length);
   const memories = new KernelMemories({}, settings);
   const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
-  const decoder = await loadKernelDecoder(weights, { spec, mla: 'auto', blockSize: BLOCK_SIZE, residence }, memories.first);
+  const decoder = await loadKernelDecoder(
+    weights,
+    { spec, mla: 'auto', blockSize: BLOCK_SIZE, residence },
+    memories.first,
+  );
   const experts = await TrialExperts.load(weights, spec, memories);
   for (const step of STEPS) {
     const states = await layersOf(decoder, spec, experts, step);
@@ -84,7 +88,11 @@ class TrialExperts {
     private readonly numTopk: number,
   ) {}
 
-  static async load(weights: SeededWeights, { hiddenSize, moe }: ModelSpec, memories: KernelMemories): Promise<TrialExperts> {
+  static async load(
+    weights: SeededWeights,
+    { hiddenSize, moe }: ModelSpec,
+    memories: KernelMemories,
+  ): Promise<TrialExperts> {
     const { numTopk, numExperts } = moe.gate;
     const computes = DTYPES.map((dtype) => new ResidentExperts(memories, { hidden: hiddenSize, numTopk, dtype }));
     const experts: KernelExpert[] = [];
@@ -99,7 +107,13 @@ class TrialExperts {
     const choices = Array.from(topkIdx.keys());
     const groups = this.experts.map((expert, e) => ({ expert, choices: choices.filter((i) => topkIdx[i] === e) }));
     const numRecvTokens = topkIdx.length / this.numTopk;
-    const recv = { numRecvTokens, recvX: rows, recvTopkIdx: topkIdx, recvTopkWeights: topkWeights, reduce: 'rank' } as const;
+    const recv = {
+      numRecvTokens,
+      recvX: rows,
+      recvTopkIdx: topkIdx,
+      recvTopkWeights: topkWeights,
+      reduce: 'rank',
+    } as const;
     return this.computes[0]!.forward(groups, recv);
   }
 }
@@ -155,7 +169,12 @@ function hashCodecs(hash: Hash): void {
   }
 }
 
-function part(sequence: number, numTokens: number, position: number, isPrompt: boolean): Omit<SequencePart, 'rowStart'> {
+function part(
+  sequence: number,
+  numTokens: number,
+  position: number,
+  isPrompt: boolean,
+): Omit<SequencePart, 'rowStart'> {
   const first = 4 * sequence;
   return { numTokens, position, blocks: [first, first + 1, first + 2], isPrompt };
 }

@@ -25,7 +25,9 @@ const MODEL_BUDGET = 1;
 
 /** Waits until the parent has it: what follows may end this process. */
 const tell = (told: Told): Promise<void> =>
-  new Promise((resolve, reject) => process.send!(told, (error: Error | null) => (error === null ? resolve() : reject(error))));
+  new Promise((resolve, reject) =>
+    process.send!(told, (error: Error | null) => (error === null ? resolve() : reject(error))),
+  );
 
 async function tellBits(): Promise<void> {
   await tell({ kind: 'digest', way: 'plain', digest: await trialDigest({ fma: false, tileRows: null }) });
@@ -45,7 +47,8 @@ async function tellWidth(): Promise<void> {
   if (times[0]!.us / times[WAYS.length]!.us < LEAST_GAIN) return;
   optimiseSoon(MODEL_BUDGET);
   for (const way of WAYS) {
-    const settings = { ...kernelsOf(way, 256), tileRows: null };
+    const tileRows = times[tiles.findIndex((each) => each.way === way && each.bits === 256)]!.rows;
+    const settings = { ...kernelsOf(way, 256), tileRows };
     await trialDigest(settings);
     await tell({ kind: 'digest', way, digest: await trialDigest(settings) }); // the second time all of it is optimised
   }
