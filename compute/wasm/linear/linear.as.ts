@@ -1,5 +1,5 @@
 /** y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts. */
-import { BF16, F32, Matrix, PANEL, PANEL_ROW, numPanels, panelBytes, wordsOf, here } from '../memory/memory.as';
+import { BF16, F32, Matrix, PANEL, PANEL_ROW, here, numPanels, panelBytes, wordsOf } from '../memory/memory.as';
 import { decodePanel } from './convert.as';
 import { tile1x16, tile1x32, tile2x16, tile4x16, tile6x16 } from './tiles.as';
 
@@ -63,11 +63,12 @@ function pairOfPanels(x: usize, w: Matrix, panel: i32, y: usize): void {
 function raggedPanel(x: usize, numRows: i32, w: Matrix, y: usize, yBytes: usize): void {
   const panel = w.rows / PANEL;
   const bytes: usize = (<usize>(w.rows % PANEL)) << 2;
+  const sums = here(raggedAt);
   y += <usize>panel * PANEL_ROW;
   for (; numRows > 0; numRows -= RAGGED_ROWS) {
     const count = min(numRows, RAGGED_ROWS);
-    product(x, count, w, panel, here(raggedAt), PANEL_ROW);
-    for (let row = 0; row < count; row++, y += yBytes) memory.copy(y, here(raggedAt) + <usize>row * PANEL_ROW, bytes);
+    product(x, count, w, panel, sums, PANEL_ROW);
+    for (let row = 0; row < count; row++, y += yBytes) memory.copy(y, sums + <usize>row * PANEL_ROW, bytes);
     x += <usize>count * ((<usize>w.stride) << 2);
   }
 }
@@ -77,20 +78,20 @@ function product(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes
   const xBytes: usize = (<usize>w.stride) << 2;
   const data = w.data + <usize>panel * panelBytes(w);
   if (numRows >= DECODE_ROWS) return blocks(x, numRows, w, data, y, yBytes);
-  if (w.dtype == F32) rows<f32>(x, numRows, xBytes, xBytes, data, here(zerosAt), 0, y, yBytes);
-  else if (w.dtype == BF16) rows<u16>(x, numRows, xBytes, xBytes, data, here(zerosAt), 0, y, yBytes);
-  else rows<i8>(x, numRows, xBytes, xBytes, data, here(zerosAt), 0, y, yBytes);
+  if (w.dtype == F32) rows<f32>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
+  else if (w.dtype == BF16) rows<u16>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
+  else rows<i8>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
 }
 
 /** Block by block of inputs, as floats; y has the sums so far. */
 function blocks(x: usize, numRows: i32, w: Matrix, data: usize, y: usize, yBytes: usize): void {
   const xBytes: usize = (<usize>w.stride) << 2;
-  let sums = here(zerosAt);
+  let sums = zerosAt;
   let sumsBytes: usize = 0;
   for (let input = 0; input < w.stride; input += BLOCK_INPUTS) {
     const count = min(BLOCK_INPUTS, w.stride - input);
     const values = w.dtype == F32 ? data : here(decodedAt);
-    if (w.dtype != F32) decodePanel(w.dtype, data, count, here(decodedAt));
+    if (w.dtype != F32) decodePanel(w.dtype, data, count, values);
     rows<f32>(x, numRows, xBytes, (<usize>count) << 2, values, sums, sumsBytes, y, yBytes);
     sums = y;
     sumsBytes = yBytes;

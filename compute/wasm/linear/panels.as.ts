@@ -1,5 +1,5 @@
 /** Rows of weights into the panels of a resident matrix, and out of them. Callers stage rows at {@link stagingAt}, or find them there. */
-import { INT8, Matrix, PANEL, PANEL_ROW, panelBytes, wordsOf, here } from '../memory/memory.as';
+import { INT8, Matrix, PANEL, PANEL_ROW, here, panelBytes, wordsOf } from '../memory/memory.as';
 import { bytesOfValues, decode, encode, stored } from './convert.as';
 
 /** Columns of up to {@link PANEL} rows that are staged at once; as large as stays in a cache with what it becomes. */
@@ -18,12 +18,12 @@ export function pack(sourceDtype: i32, numRows: i32, count: i32, weight: usize, 
   const w = changetype<Matrix>(weight);
   const numWords = wordsOf(w.dtype, count);
   const rowBytes: usize = (<usize>numWords) << 2;
-  let words = here(stagingAt);
+  let words = stagingAt;
   if (sourceDtype != w.dtype || sourceDtype == INT8) {
     words = here(wordsAt);
     const storedRowBytes = bytesOfValues(sourceDtype, count);
     for (let i = 0; i < numRows; i++) {
-      const from = here(stagingAt) + <usize>i * storedRowBytes;
+      const from = stagingAt + <usize>i * storedRowBytes;
       if (!encode(sourceDtype, from, count, w.dtype, words + <usize>i * rowBytes, here(floatsAt))) return i;
     }
   }
@@ -41,7 +41,7 @@ export function unpack(weight: usize, row: i32, numRows: i32, column: i32, count
   transpose(from, 4, PANEL_ROW, here(wordsAt), wordBytes, 4, numRows, numWords);
   for (let i = 0; i < numRows; i++) {
     const words = here(wordsAt) + <usize>i * wordBytes;
-    const to = here(stagingAt) + <usize>i * rowBytes;
+    const to = stagingAt + <usize>i * rowBytes;
     if (asFloats) decode(w.dtype, words, count, to);
     else stored(w.dtype, words, count, to);
   }

@@ -1,5 +1,5 @@
 /** y = x·W over resident matrices, for x as wide as W has rows: sums over W's rows, panel by panel, whatever the number of rows of x. */
-import { BF16, F32, Matrix, PANEL, PANEL_ROW, numPanels, panelBytes, here } from '../memory/memory.as';
+import { BF16, F32, Matrix, PANEL, PANEL_ROW, here, numPanels, panelBytes } from '../memory/memory.as';
 import { madd } from './math.as';
 import { scaleBytes, scalesAt, valueOf } from './tiles.as';
 
@@ -36,10 +36,11 @@ export function linearTransposed(
 
 /** to += the values at hand times a panel; four columns at once. T: as in tiles.as.ts. */
 function addPanel<T>(data: usize, to: usize, width: i32): void {
-  const p0 = v128.load(here(valuesAt));
-  const p1 = v128.load(here(valuesAt), 16);
-  const p2 = v128.load(here(valuesAt), 32);
-  const p3 = v128.load(here(valuesAt), 48);
+  const values = here(valuesAt);
+  const p0 = v128.load(values);
+  const p1 = v128.load(values, 16);
+  const p2 = v128.load(values, 32);
+  const p3 = v128.load(values, 48);
   let s0 = scalesAt<T>(data);
   let s1 = scalesAt<T>(data + 16);
   let s2 = scalesAt<T>(data + 32);
