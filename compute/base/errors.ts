@@ -7,6 +7,7 @@ export type ExpertErrorCode =
   | 'OUT_OF_MEMORY' // the weights of this rank do not fit the backend
   | 'DEVICE_LOST' // a GPU went away, and what was held on it
   | 'DEVICE_FAILED' // a GPU refused work: what it computes from then on can't be trusted
+  | 'THREAD_FAILED' // a thread that computes for a rank could not be started, or ended
   | 'INVALID_ARGUMENT' // impossible shapes, ids or options
   | 'BAD_RECORDING' // a recording of routing that can't be read: cut off, damaged, or something else
   | 'MISSING_EXPERT' // a token arrived for a slot that holds no expert

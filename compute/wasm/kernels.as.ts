@@ -2,7 +2,8 @@
 export { heapBase, useStatics } from './memory/memory.as';
 export { pack, stagingAt, stagingColumns, unpack } from './linear/panels.as';
 export { exp } from './linear/math.as';
-export { linear, setTile } from './linear/linear.as';
+export { linear } from './linear/divided.as';
+export { setTile } from './linear/linear.as';
 export { experts, ffn, sumChoices } from './experts/ffn.as';
 export { addExperts, ffnLayer } from './experts/ffn_layer.as';
 export { rmsNorm } from './linear/norm.as';
@@ -16,3 +17,4 @@ export { linearTransposed } from './linear/transposed.as';
 export { attend, attendBytes } from './attention/attend.as';
 export { gqaLayer } from './attention/gqa_layer.as';
 export { mlaLayer } from './attention/mla_layer.as';
+export { joinCrew, takeChunks, wakeCaller, workAlone } from './threads/parallel.as';

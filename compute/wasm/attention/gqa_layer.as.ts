@@ -4,7 +4,7 @@
  */
 import { attend } from './attend.as';
 import { Lane, laneBytes, roundUp4 } from './lane.as';
-import { linear } from '../linear/linear.as';
+import { linear } from '../linear/divided.as';
 import { Matrix, here, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { rope } from './rope.as';

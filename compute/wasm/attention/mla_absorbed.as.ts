@@ -1,7 +1,7 @@
 /** The absorbed form: queries are multiplied into the latent space, so that all heads read the cache rows themselves, as keys and as values. */
 import { attend } from './attend.as';
 import { Lane, laneBytes, roundUp4 } from './lane.as';
-import { linear } from '../linear/linear.as';
+import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';

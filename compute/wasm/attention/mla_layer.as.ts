@@ -2,7 +2,7 @@
  * The attention part of a layer with multi-head latent attention (DeepSeek-V2, 2024): x += attention(norm(x)).
  * A layer's part of a cache block: one row [latent | rotated key] per token, each padded with zeros to a multiple of 4 floats.
  */
-import { linear } from '../linear/linear.as';
+import { linear } from '../linear/divided.as';
 import { roundUp4 } from './lane.as';
 import { Matrix, padded } from '../memory/memory.as';
 import { absorbedBytes, attendAbsorbed } from './mla_absorbed.as';

@@ -1,7 +1,7 @@
 /** The naive form: each head's keys and values are expanded from the cache rows. Cheaper than the absorbed form where many tokens share the expansion. */
 import { attend } from './attend.as';
 import { Lane, laneBytes, roundUp4 } from './lane.as';
-import { linear } from '../linear/linear.as';
+import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';

@@ -1,5 +1,5 @@
 /** SwiGLU networks, down(silu(gate(x)) · up(x)), over all rows of one or over the rows of several experts. A row's bits don't depend on the others. */
-import { linear } from '../linear/linear.as';
+import { linear } from '../linear/divided.as';
 import { exp4 } from '../linear/math.as';
 import { Matrix, padded } from '../memory/memory.as';
 

@@ -1,5 +1,5 @@
 /** Into the hidden states and out of them: embedding rows, and logits. */
-import { linear } from '../linear/linear.as';
+import { linear } from '../linear/divided.as';
 import { rowOf } from '../linear/panels.as';
 import { Matrix, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';

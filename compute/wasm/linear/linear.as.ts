@@ -1,5 +1,5 @@
 /** y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts. */
-import { BF16, F32, Matrix, PANEL, PANEL_ROW, here, numPanels, panelBytes, wordsOf } from '../memory/memory.as';
+import { BF16, F32, Matrix, PANEL, PANEL_ROW, here, panelBytes, wordsOf } from '../memory/memory.as';
 import { decodePanel } from './convert.as';
 import { tile1x16, tile1x32, tile2x16, tile4x16, tile6x16 } from './tiles.as';
 
@@ -23,17 +23,19 @@ export function setTile(rows: i32): void {
   tileRows = rows;
 }
 
-/** x: numRows rows of W.stride floats, zeros in the padding. y: numRows rows of `yStride` floats; columns W.rows … yStride − 1 stay as they are. */
-export function linear(x: usize, numRows: i32, weight: usize, y: usize, yStride: i32): void {
-  const w = changetype<Matrix>(weight);
-  linearPanels(x, numRows, w, 0, numPanels(w), y, yStride);
+/** Rows of x that are gone through for every panel. */
+export function blockRows(w: Matrix): i32 {
+  return max(12, (BLOCK_BYTES / (w.stride << 2) / 12) * 12);
 }
 
-/** The same for the outputs of panels `first` … `end` − 1 alone, in their places. */
+/**
+ * The outputs of panels `first` … `end` − 1, in their places. x: numRows rows of W.stride floats, zeros in the padding. y: numRows rows of `yStride` floats; columns
+ * W.rows … yStride − 1 stay as they are.
+ */
 export function linearPanels(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: usize, yStride: i32): void {
   const xBytes: usize = (<usize>w.stride) << 2;
   const yBytes: usize = (<usize>yStride) << 2;
-  const most = max(12, (BLOCK_BYTES / <i32>xBytes / 12) * 12);
+  const most = blockRows(w);
   for (let row = 0; row < numRows; row += most) {
     rowsBlock(x, min(most, numRows - row), w, first, end, y, yBytes);
     x += <usize>most * xBytes;

@@ -3,6 +3,8 @@
  * Views of them must not go where those of shared memory are refused: into decoders of text, digests, sockets, files.
  */
 import { ExpertError } from '../../base/errors.js';
+import { instantiate, type CrewExports } from '../threads/crew_instance.js';
+import type { Crew, CrewSeat } from '../threads/crew.js';
 import { FreeBlocks } from './free_blocks.js';
 import { compileKernels, PLAIN_KERNELS, type KernelSettings } from './kernel_settings.js';
 
@@ -92,7 +94,7 @@ export interface Kernels {
   ) => void;
 }
 
-interface KernelExports extends Kernels {
+interface KernelExports extends Kernels, CrewExports {
   readonly heapBase: { readonly value: number };
   readonly stagingAt: { readonly value: number };
   readonly stagingColumns: { readonly value: number };
@@ -101,7 +103,6 @@ interface KernelExports extends Kernels {
 /** The part of the global that is used here: Node's types leave it to the DOM's. */
 declare const WebAssembly: {
   readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => SharedMemory;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
 };
 
 /** A WebAssembly.Memory that threads share. Its buffer is another object after it grew. */
@@ -111,6 +112,12 @@ interface SharedMemory {
 }
 
 type Kernel = (...args: number[]) => number;
+
+/** What the module imports where one thread computes: it calls neither. */
+const ALONE = { ring: () => undefined, checkHelpers: () => undefined };
+
+/** A few milliseconds of a thread: handing a call over costs some 0.1 ms. */
+const LONG_MULTIPLY_ADDS = 1e8;
 
 const PAGE_BYTES = 65536;
 /** Of a new memory: room for the module's static areas (scripts/wasm_modules.mjs says the same to the compiler). */
@@ -128,6 +135,7 @@ export class KernelMemory {
   readonly stagingAt: number;
   readonly stagingColumns: number;
   private readonly memory: SharedMemory;
+  private readonly seat: CrewSeat | null;
   private readonly blocks: FreeBlocks;
   private readonly sizes = new Map<number, number>();
   private readonly limitBytes: number;
@@ -140,11 +148,15 @@ export class KernelMemory {
   private copies = 0;
   private copied = 0;
 
-  /** `limitBytes`: what may be handed out at most, default {@link MAX_MEMORY_BYTES}. */
-  constructor(limitBytes = MAX_MEMORY_BYTES, settings: KernelSettings = PLAIN_KERNELS) {
+  /**
+   * @param limitBytes - what may be handed out at most, default {@link MAX_MEMORY_BYTES}
+   * @param crew - threads that compute in the memory, of the same settings. Default: the calling thread alone
+   */
+  constructor(limitBytes = MAX_MEMORY_BYTES, settings: KernelSettings = PLAIN_KERNELS, crew: Crew | null = null) {
     this.memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared: true });
-    const instance = new WebAssembly.Instance(compileKernels(settings), { env: { memory: this.memory } });
-    const exports = instance.exports as KernelExports;
+    this.seat = crew?.seat() ?? null;
+    const module = compileKernels(settings);
+    const exports = instantiate({ module, memory: this.memory, ...(this.seat?.imports ?? ALONE) }) as KernelExports;
     if (settings.tileRows !== null) exports.setTile(settings.tileRows);
     this.kernels = this.counted(exports);
     this.stagingAt = exports.stagingAt.value;
@@ -153,6 +165,7 @@ export class KernelMemory {
     const start = roundUp(exports.heapBase.value, ALIGN_BYTES);
     this.blocks = new FreeBlocks(start);
     this.untouched = start;
+    this.seat?.open(this.memory, exports, () => this.allocateScratch(start));
   }
 
   /** Bytes handed out. */
@@ -197,6 +210,16 @@ export class KernelMemory {
     const limit = this.limitBytes - reservedBytes;
     // A gap may be what was reserved, used and given back: it is wanted again.
     return this.used - this.usedByScratch + numBytes <= limit && this.blocks.fits(numBytes, limit);
+  }
+
+  /**
+   * A kernel of about so many multiply-adds. Where threads compute in the memory, they do a long one alone: the caller waits, and its event loop is free. The memory
+   * may grow meanwhile, and kernels may be called, if only they leave alone what the call reads and writes. @throws ExpertError THREAD_FAILED
+   */
+  call(kernel: keyof Kernels, numMultiplyAdds: number, ...args: number[]): number | Promise<number> {
+    if (this.seat === null || numMultiplyAdds < LONG_MULTIPLY_ADDS) return (this.kernels[kernel] as Kernel)(...args);
+    this.calls++;
+    return this.seat.call(kernel, args);
   }
 
   /** Gives a block back. @throws ExpertError INVALID_ARGUMENT for an address that isn't handed out */

@@ -1,5 +1,5 @@
 /** From hidden states to an MoE layer's input: its normed rows, and which experts they go to. */
-import { linear } from '../linear/linear.as';
+import { linear } from '../linear/divided.as';
 import { Matrix, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { route, routeBytes } from './router.as';

@@ -31,15 +31,20 @@ describe('WebAssembly binaries', function () {
   });
 
   for (const name of NAMES) {
-    it(`${name}.wasm is what its sources compile to, to the byte, and imports nothing but the kernels' memory`, async () => {
+    it(`${name}.wasm is what its sources compile to, to the byte, and imports what the kernels of threads need alone`, async () => {
       await withTempFolder(async (dir) => {
         const again = join(dir, 'again.wasm');
         const compiler = join(REPOSITORY, 'node_modules/assemblyscript/bin/asc.js');
         await promisify(execFile)(process.execPath, [compiler, ...ascArguments(name, again)], { cwd: REPOSITORY });
         const shipped = await readFile(join(REPOSITORY, `dist/${name}.wasm`));
         expect((await readFile(again)).equals(shipped)).to.equal(true);
-        const imports = name.startsWith('compute/wasm/') ? [{ module: 'env', name: 'memory', kind: 'memory' }] : [];
-        expect(WebAssembly.Module.imports(new WebAssembly.Module(shipped))).to.deep.equal(imports);
+        const imports = name.startsWith('compute/wasm/')
+          ? [
+              { module: 'env', name: 'memory', kind: 'memory' },
+              ...['ring', 'checkHelpers'].map((each) => ({ module: 'parallel.as', name: each, kind: 'function' })),
+            ]
+          : [];
+        expect(WebAssembly.Module.imports(new WebAssembly.Module(shipped))).to.have.deep.members(imports);
       });
     });
   }
