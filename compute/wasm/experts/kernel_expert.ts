@@ -9,16 +9,22 @@ import { KernelMatrix } from '../memory/kernel_matrix.js';
 import type { KernelMemory } from '../memory/kernel_memory.js';
 import { padded, type ResidentDtype } from '../memory/resident_dtype.js';
 
-/** Rows that go through a network at once (ffn.as.ts). */
-const FFN_ROWS = 64;
+/** Rows of one network that go through it together, and what describes them (ffn.as.ts). */
+const BLOCK_ROWS = 64;
+const BLOCK_BYTES = 36;
 
-/** Bytes of scratch that the kernel `ffn` needs for any number of rows; it may hold anything. */
-export const ffnScratchBytes = ({ intermediate }: Pick<ExpertShape, 'intermediate'>): number =>
-  4 * FFN_ROWS * 2 * padded(intermediate);
+/** Rows of a wave (ffn.as.ts). */
+const waveRows = (numThreads: number): number => (numThreads === 1 ? BLOCK_ROWS : 2 * BLOCK_ROWS * numThreads);
+
+/** Bytes of scratch that the kernel `ffn` needs for any number of rows; it may hold anything. `numThreads`: that compute in the memory. */
+export function ffnScratchBytes({ intermediate }: Pick<ExpertShape, 'intermediate'>, numThreads: number): number {
+  const numRows = waveRows(numThreads);
+  return BLOCK_BYTES * numRows + 4 * padded(intermediate) * (numRows + BLOCK_ROWS * numThreads);
+}
 
 /** Bytes of scratch that the kernel `experts` needs for any number of rows and of experts of this shape. */
-export const expertsScratchBytes = (shape: Omit<ExpertShape, 'dtype'>): number =>
-  4 * FFN_ROWS * padded(shape.hidden) + ffnScratchBytes(shape);
+export const expertsScratchBytes = (shape: Omit<ExpertShape, 'dtype'>, numThreads: number): number =>
+  4 * waveRows(numThreads) * padded(shape.hidden) + ffnScratchBytes(shape, numThreads);
 
 /** Its weights may be wanted as tensors, which are made of the resident bytes then. */
 export class KernelExpert implements Expert {

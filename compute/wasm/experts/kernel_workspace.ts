@@ -84,7 +84,7 @@ export class KernelWorkspace {
   private areaBytes(groups: readonly KernelGroup[], numRows: number, numPairs: number): Areas {
     const { hidden, numTopk } = this;
     return {
-      scratch: Math.max(...groups.map(({ expert }) => expertsScratchBytes(expert.shape))),
+      scratch: Math.max(...groups.map(({ expert }) => expertsScratchBytes(expert.shape, this.memory.numThreads))),
       x: 4 * numRows * padded(hidden),
       y: 4 * numPairs * hidden,
       out: 4 * numRows * hidden,

@@ -168,6 +168,11 @@ export class KernelMemory {
     this.seat?.open(this.memory, exports, () => this.allocateScratch(start));
   }
 
+  /** That compute in it. */
+  get numThreads(): number {
+    return this.seat?.numThreads ?? 1;
+  }
+
   /** Bytes handed out. */
   get usedBytes(): number {
     return this.used;

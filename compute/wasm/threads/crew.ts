@@ -26,6 +26,7 @@ export const LOOK_MS = 0.1;
 
 /** How a memory takes part. */
 export interface CrewSeat {
+  readonly numThreads: number;
   /** For the instance of the rank's own thread. */
   readonly imports: Pick<KernelModule, 'ring' | 'checkHelpers'>;
   /** Once, before the first call: that instance, and what hands out room for the static areas of another thread. */
@@ -88,6 +89,7 @@ export class Crew {
     const index = exports.length;
     let kernels: readonly string[] = [];
     return {
+      numThreads: this.numThreads,
       imports: {
         ring: (numHelpers) => ringFor(words, index, numHelpers),
         checkHelpers: (numSeconds) => this.check(numSeconds),

@@ -23,7 +23,7 @@ export class KernelFfn {
       norm: this.norm.address,
       ...{ gate: gate.address, up: up.address, down: down.address },
       hiddenSize: shape.hidden,
-      ffnScratchBytes: ffnScratchBytes(shape),
+      ffnScratchBytes: ffnScratchBytes(shape, memory.numThreads),
     });
   }
 

@@ -79,7 +79,7 @@ class KernelMoeTokens implements MoeTokens {
     if (shared === null) return;
     const { memory, numTokens } = this.step;
     const stride = padded(this.moe.hidden);
-    const scratch = blocks.scratch.reserve(ffnScratchBytes(shared.shape));
+    const scratch = blocks.scratch.reserve(ffnScratchBytes(shared.shape, memory.numThreads));
     this.sharedAt = blocks.shared.reserve(4 * numTokens * stride);
     const weights = [shared.gate.address, shared.up.address, shared.down.address] as const;
     memory.kernels.ffn(blocks.routed.normed, numTokens, ...weights, scratch, this.sharedAt, stride);
