@@ -1,18 +1,30 @@
 /**
  * Softmax attention over keys and values in blocks. A row's result depends on its own query and on the keys it sees, in the order of their positions: neither
- * on other rows, nor on blocks, nor on what lies in keys that it doesn't see.
+ * on other rows, nor on blocks, nor on what lies in keys that it doesn't see. All that changes is in the lane's scratch memory.
  */
-import { Lane, ROWS, describeRows, endOf, laneBytes, roundUp4, startOf } from './lane.as';
+import {
+  Lane,
+  ROWS,
+  boundRows,
+  denominatorsOf,
+  endOf,
+  laneBytes,
+  scoreStride,
+  scoresOf,
+  startOf,
+  sumsOf,
+  tileOf,
+} from './lane.as';
+import { gatherQueries } from './queries.as';
 import { scoreRows } from './scores.as';
 import { softmaxRow } from './softmax.as';
-import { here } from '../memory/memory.as';
 import { lacking } from './step.as';
 import { weighRows } from './weighted_values.as';
 
 /** Scratch memory of a lane. */
 export function attendBytes(address: usize): usize {
   const lane = changetype<Lane>(address);
-  return lacking(laneBytes(lane.position + lane.numTokens, lane.window, lane.valueWidth));
+  return lacking(laneBytes(lane.position + lane.numTokens, lane.window, lane.width, lane.valueWidth));
 }
 
 export function attend(address: usize): void {
@@ -21,31 +33,32 @@ export function attend(address: usize): void {
   for (let row = 0; row < numRows; row += ROWS) attendRows(lane, row, min(ROWS, numRows - row));
 }
 
-const denominatorsAt: usize = memory.data(4 * ROWS, 16);
-
 function attendRows(lane: Lane, first: i32, count: i32): void {
-  describeRows(lane, first, count);
-  // Columns of the scores are keys from a multiple of 4 on: which lane of a vector holds a key depends on its position alone.
-  const firstKey = startOf(0) & ~3;
-  const endKey = endOf(count - 1);
-  const stride = roundUp4(endKey - firstKey);
-  scoreRows(lane, count, firstKey, endKey, lane.scratch, stride);
+  boundRows(lane, first, count);
+  const startKey = startOf(lane, 0);
+  const endKey = endOf(lane, count - 1);
+  // Room for scores from a multiple of 16 on, and from where the panel of the first key begins, at most 15 keys before it.
+  const firstKey = max(0, startKey - 15) & ~15;
+  const stride = scoreStride(firstKey, endKey);
+  const rowBytes: usize = (<usize>stride) << 2;
+  const scores = scoresOf(lane) - ((<usize>firstKey) << 2);
+  gatherQueries(lane, first, count);
+  scoreRows(lane, count, startKey, endKey, scores, rowBytes);
   for (let row = 0; row < count; row++) {
-    const scores = lane.scratch + ((<usize>(row * stride - firstKey)) << 2);
-    const sink: f32 =
-      lane.sinks == 0 ? -Infinity : load<f32>(lane.sinks + ((<usize>((first + row) % lane.numHeads)) << 2));
-    store<f32>(here(denominatorsAt) + ((<usize>row) << 2), softmaxRow(scores, startOf(row), endOf(row), sink));
+    const head = (first + row) % lane.numHeads;
+    const sink: f32 = lane.sinks == 0 ? -Infinity : load<f32>(lane.sinks + ((<usize>head) << 2));
+    const sum = softmaxRow(scores + <usize>row * rowBytes, startOf(lane, row), endOf(lane, row), sink, tileOf(lane));
+    store<f32>(denominatorsOf(lane) + ((<usize>row) << 2), sum);
   }
-  const sums = lane.scratch + ((<usize>(ROWS * stride)) << 2);
-  weighRows(lane, count, endKey, lane.scratch - ((<usize>firstKey) << 2), stride, sums);
+  weighRows(lane, count, startKey, endKey, scores, rowBytes);
   for (let row = 0; row < count; row++) {
     const token = (first + row) / lane.numHeads;
     const head = (first + row) % lane.numHeads;
     const out = lane.out + <usize>token * lane.outTokenBytes + <usize>head * lane.outHeadBytes;
     divideRow(
-      sums + ((<usize>(row * lane.valueWidth)) << 2),
+      sumsOf(lane) + ((<usize>(row * lane.valueWidth)) << 2),
       lane.valueDim,
-      load<f32>(here(denominatorsAt) + ((<usize>row) << 2)),
+      load<f32>(denominatorsOf(lane) + ((<usize>row) << 2)),
       out,
     );
   }

@@ -1,15 +1,17 @@
 /**
  * The attention part of a layer with grouped-query attention (Ainslie et al. 2023): x += attention(norm(x)).
- * A layer's part of a cache block: for each KV head the keys of `blockSize` tokens, then their values, `roundUp4(headDim)` floats each, zeros in the padding.
+ * A layer's part of a cache block: for each KV head the keys of `blockSize` tokens in panels (panels.as.ts), then their values in panels,
+ * `roundUp4(headDim)` floats each, zeros in the padding.
  */
 import { attend } from './attend.as';
-import { Lane, laneBytes, roundUp4 } from './lane.as';
+import { IN_PANELS, Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
 import { addRows, clearPadding, spreadHeads } from '../linear/rows.as';
-import { Part, Step, bytesOf, cachedAt, floats, lacking, mostKeys, partOf } from './step.as';
+import { storeKey, storeValue } from './panels.as';
+import { Part, Step, blockAt, bytesOf, floats, lacking, mostKeys, partOf } from './step.as';
 
 @unmanaged
 export class GqaLayer {
@@ -57,7 +59,7 @@ export function gqaLayer(layer: usize, step: usize): usize {
   const attended = values + floats(numTokens * kvStride);
   const laneScratch = attended + floats(numTokens * attendedStride);
   const perToken = hiddenStride + l.numHeads * width + 2 * kvStride + attendedStride;
-  const needed = bytesOf(numTokens, perToken) + laneBytes(mostKeys(s), l.window, width);
+  const needed = bytesOf(numTokens, perToken) + laneBytes(mostKeys(s), l.window, width, width);
   if (needed > <u64>s.scratchBytes) return lacking(needed);
   // 2. Projections.
   const normed = s.scratch;
@@ -100,12 +102,13 @@ function appendToken(l: GqaLayer, part: Part, token: i32, keys: usize, values: u
   const width = roundUp4(l.headDim);
   const headBytes = floats(l.headDim);
   const laneSize = floats(l.blockSize * width);
-  let to = cachedAt(part, token, l.blockSize, l.cacheOffset, floats(width));
+  const inBlock = (part.position + token) % l.blockSize;
+  let to = blockAt(part, token, l.blockSize) + l.cacheOffset;
   if (l.kNorm != 0) rmsNorm(keys, l.numKvHeads, l.headDim, l.headDim, l.kNorm, l.normEps, keys, l.headDim);
   rope(keys, 1, 0, l.numKvHeads, l.headDim, angles, l.ropeDim, l.ropeLayout);
   for (let head = 0; head < l.numKvHeads; head++) {
-    memory.copy(to, keys, headBytes);
-    memory.copy(to + laneSize, values, headBytes);
+    storeKey(to, l.blockSize, width, inBlock, keys, l.headDim);
+    storeValue(to + laneSize, l.blockSize, width, inBlock, values, l.headDim);
     keys += headBytes;
     values += headBytes;
     to += 2 * laneSize;
@@ -123,8 +126,9 @@ function describeLane(l: GqaLayer, attendedStride: i32, scratch: usize): void {
   lane.width = width;
   lane.softmaxScale = l.softmaxScale;
   lane.blockSize = l.blockSize;
-  lane.keyBytes = floats(width);
-  lane.valueBytes = floats(width);
+  lane.form = IN_PANELS;
+  lane.keyBytes = 0;
+  lane.valueBytes = 0;
   lane.valueWidth = width;
   lane.valueDim = l.headDim;
   lane.outTokenBytes = floats(attendedStride);

@@ -1,11 +1,14 @@
-/** What one call of {@link attend} computes, and the rows that it works on at once. */
-import { here } from '../memory/memory.as';
+/** What one call of {@link attend} computes, the rows that it works on at once, and its scratch memory. */
 import { bytesOf } from './step.as';
 
 /** Query rows whose scores are held at once: keys and values are read once for all of them. */
 export const ROWS: i32 = 16;
-/** Keys whose addresses are looked up at once: so long streams that reading ahead pays (scores.as.ts). Measured: a quarter less time than 64 where the cache is large. */
-export const KEYS: i32 = 256;
+/** Values whose addresses are looked up at once, for all rows: 16 channels of them stay in the L1 cache. */
+export const VALUES: i32 = 64;
+
+/** How keys and values lie in a block: as rows, or in panels (panels.as.ts). */
+export const IN_ROWS: i32 = 0;
+export const IN_PANELS: i32 = 1;
 
 /**
  * Consecutive tokens of a sequence, and the heads that share keys and values: a row is one head of one token. Widths are multiples of 4 floats, with zeros in the
@@ -30,7 +33,9 @@ export class Lane {
   /** Addresses of the blocks, in order of position. */
   blocks: usize;
   blockSize: i32;
-  /** From a block's address to its first key, and from key to key. */
+  /** {@link IN_ROWS} or {@link IN_PANELS}. */
+  form: i32;
+  /** From a block's address to its first key, and from key to key where they are rows. */
   keyOffset: usize;
   keyBytes: usize;
   valueOffset: usize;
@@ -45,69 +50,81 @@ export class Lane {
   scratch: usize;
 }
 
+/** Scratch memory: tables of ROWS or VALUES words, a tile, then the rows' queries, their sums and their scores. */
+const ENDS: usize = 4 * ROWS;
+const DENOMINATORS: usize = 8 * ROWS;
+const TABLE: usize = 12 * ROWS;
+const TILE: usize = TABLE + 4 * VALUES;
+const QUERIES: usize = TILE + 16 * ROWS;
+
+/** Scores that a row has room for beyond its keys: the first begins at a multiple of 16 or where its panel does, the last panel passes the end. */
+const SLACK: i32 = 48;
+
 /** Scratch memory of a lane whose last token has position numKeys − 1. */
-export function laneBytes(numKeys: i32, window: i32, valueWidth: i32): u64 {
-  const mostKeys = window > 0 ? min(numKeys, window + ROWS + 3) : numKeys;
-  return bytesOf(ROWS, roundUp4(mostKeys) + 4 + valueWidth);
+export function laneBytes(numKeys: i32, window: i32, width: i32, valueWidth: i32): u64 {
+  const mostKeys = window > 0 ? min(numKeys, window + ROWS) : numKeys;
+  return <u64>QUERIES + bytesOf(ROWS, width + valueWidth + mostKeys + SLACK);
 }
 
 export function roundUp4(n: i32): i32 {
   return (n + 3) & ~3;
 }
 
-/** Rows of the block at hand: where each query is, and the keys start … end − 1 that it sees. Both bounds ascend. */
-const queryAt: usize = memory.data(4 * ROWS, 16);
-const startAt: usize = memory.data(4 * ROWS, 16);
-const endAt: usize = memory.data(4 * ROWS, 16);
-
-export function queryOf(row: i32): usize {
-  return <usize>load<u32>(here(queryAt) + ((<usize>row) << 2));
+/** Floats from a row's scores to the next row's, for keys firstKey … endKey − 1. */
+export function scoreStride(firstKey: i32, endKey: i32): i32 {
+  return roundUp4(endKey - firstKey) + 16;
 }
 
-export function startOf(row: i32): i32 {
-  return load<i32>(here(startAt) + ((<usize>row) << 2));
+/** Where rows' queries are, scaled: see queries.as.ts. */
+export function queriesOf(lane: Lane): usize {
+  return lane.scratch + QUERIES;
 }
 
-export function endOf(row: i32): i32 {
-  return load<i32>(here(endAt) + ((<usize>row) << 2));
+/** [ROWS][valueWidth] */
+export function sumsOf(lane: Lane): usize {
+  return queriesOf(lane) + ((<usize>(ROWS * lane.width)) << 2);
 }
 
-export function describeRows(lane: Lane, first: i32, count: i32): void {
+/** [ROWS][stride] */
+export function scoresOf(lane: Lane): usize {
+  return sumsOf(lane) + ((<usize>(ROWS * lane.valueWidth)) << 2);
+}
+
+/** Room for 4 · ROWS floats. */
+export function tileOf(lane: Lane): usize {
+  return lane.scratch + TILE;
+}
+
+/** VALUES addresses. */
+export function tableOf(lane: Lane): usize {
+  return lane.scratch + TABLE;
+}
+
+/** A float per row. */
+export function denominatorsOf(lane: Lane): usize {
+  return lane.scratch + DENOMINATORS;
+}
+
+/** A row sees the keys start … end − 1. Both bounds ascend. */
+export function startOf(lane: Lane, row: i32): i32 {
+  return load<i32>(lane.scratch + ((<usize>row) << 2));
+}
+
+export function endOf(lane: Lane, row: i32): i32 {
+  return load<i32>(lane.scratch + ((<usize>row) << 2), ENDS);
+}
+
+export function boundRows(lane: Lane, first: i32, count: i32): void {
   let token = first / lane.numHeads;
   let head = first % lane.numHeads;
-  for (let row: usize = 0; row < <usize>count; row++) {
+  for (let row = 0; row < count; row++) {
     const end = lane.position + token + 1;
-    store<u32>(
-      here(queryAt) + (row << 2),
-      <u32>(lane.queries + <usize>token * lane.queryTokenBytes + <usize>head * lane.queryHeadBytes),
-    );
-    store<i32>(here(startAt) + (row << 2), lane.window > 0 ? max(0, end - lane.window) : 0);
-    store<i32>(here(endAt) + (row << 2), end);
+    const at = lane.scratch + ((<usize>row) << 2);
+    store<i32>(at, lane.window > 0 ? max(0, end - lane.window) : 0);
+    store<i32>(at, end, ENDS);
     if (++head == lane.numHeads) {
       head = 0;
       token++;
     }
   }
-}
-
-const addressesAt: usize = memory.data(4 * KEYS, 16);
-
-/** Table of the addresses of `count` ≤ KEYS keys or values from position `first` on, filled up to a multiple of 4 with the last. */
-export function addressesOf(lane: Lane, first: i32, count: i32, offset: usize, bytes: usize): usize {
-  const table = here(addressesAt);
-  const end = table + ((<usize>count) << 2);
-  let block = lane.blocks + ((<usize>(first / lane.blockSize)) << 2);
-  let inBlock = first % lane.blockSize;
-  let address: usize = 0;
-  let to = table;
-  while (to < end) {
-    address = <usize>load<u32>(block) + offset + <usize>inBlock * bytes;
-    const blockEnd = min(end, to + ((<usize>(lane.blockSize - inBlock)) << 2));
-    for (; to < blockEnd; to += 4, address += bytes) store<u32>(to, <u32>address);
-    block += 4;
-    inBlock = 0;
-  }
-  for (const fullEnd = table + ((<usize>roundUp4(count)) << 2); to < fullEnd; to += 4)
-    store<u32>(to, <u32>(address - bytes));
-  return table;
 }

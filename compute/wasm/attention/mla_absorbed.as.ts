@@ -1,6 +1,6 @@
 /** The absorbed form: queries are multiplied into the latent space, so that all heads read the cache rows themselves, as keys and as values. */
 import { attend } from './attend.as';
-import { Lane, laneBytes, roundUp4 } from './lane.as';
+import { IN_ROWS, Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
@@ -18,7 +18,7 @@ export function absorbedBytes(l: MlaLayer, s: Step): u64 {
   const count = min(TOKENS, absorbedTokens(s));
   if (count == 0) return 0;
   const perHead = cacheWidth(l) + changetype<Matrix>(l.kvUp).stride;
-  return bytesOf(count * l.numHeads, perHead) + laneBytes(mostKeys(s), 0, roundUp4(l.kvLoraRank));
+  return bytesOf(count * l.numHeads, perHead) + laneBytes(mostKeys(s), 0, cacheWidth(l), roundUp4(l.kvLoraRank));
 }
 
 function absorbedTokens(s: Step): i32 {
@@ -101,6 +101,7 @@ function attendLatent(
   lane.softmaxScale = l.softmaxScale;
   lane.blocks = part.blocks;
   lane.blockSize = l.blockSize;
+  lane.form = IN_ROWS;
   lane.keyOffset = l.cacheOffset;
   lane.keyBytes = floats(width);
   lane.valueOffset = l.cacheOffset;

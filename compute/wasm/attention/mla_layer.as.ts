@@ -11,7 +11,7 @@ import { attendNaive, naiveBytes } from './mla_naive.as';
 import { rmsNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
 import { addRows, clearPadding, spreadHeads } from '../linear/rows.as';
-import { NAIVE, Part, Step, bytesOf, cachedAt, floats, lacking, partOf } from './step.as';
+import { NAIVE, Part, Step, blockAt, bytesOf, floats, lacking, partOf } from './step.as';
 
 /** Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
 export function mlaLayer(layer: usize, step: usize): usize {
@@ -70,7 +70,8 @@ function appendRows(l: MlaLayer, s: Step, rows: usize, rowStride: i32): void {
     for (let t = 0; t < part.numTokens; t++) {
       const row = part.rowStart + t;
       const from = rows + floats(row * rowStride);
-      const latent = cachedAt(part, t, l.blockSize, l.cacheOffset, rowBytes);
+      const inBlock = (part.position + t) % l.blockSize;
+      const latent = blockAt(part, t, l.blockSize) + l.cacheOffset + <usize>inBlock * rowBytes;
       const key = latent + floats(roundUp4(l.kvLoraRank));
       rmsNorm(from, 1, l.kvLoraRank, 0, l.kvNorm, l.latentNormEps, latent, 0);
       memory.copy(key, from + floats(l.kvLoraRank), floats(l.ropeDim));

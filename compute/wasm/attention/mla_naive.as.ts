@@ -1,6 +1,6 @@
 /** The naive form: each head's keys and values are expanded from the cache rows. Cheaper than the absorbed form where many tokens share the expansion. */
 import { attend } from './attend.as';
-import { Lane, laneBytes, roundUp4 } from './lane.as';
+import { IN_ROWS, Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
@@ -24,7 +24,9 @@ export function naiveBytes(l: MlaLayer, s: Step): u64 {
   if (most == 0) return 0;
   const stride = changetype<Matrix>(l.kvUp).stride;
   const valueWidth = roundUp4(l.valueDim);
-  return bytesOf(KEYS, stride) + bytesOf(most, queryWidth(l) + valueWidth) + laneBytes(most, 0, valueWidth);
+  return (
+    bytesOf(KEYS, stride) + bytesOf(most, queryWidth(l) + valueWidth) + laneBytes(most, 0, queryWidth(l), valueWidth)
+  );
 }
 
 export function attendNaive(l: MlaLayer, part: Part, queries: usize, attended: usize, scratch: usize): void {
@@ -86,6 +88,7 @@ function describeLane(l: MlaLayer, part: Part, keys: usize, values: usize, scrat
   lane.softmaxScale = l.softmaxScale;
   lane.blocks = here(tableAt);
   lane.blockSize = part.position + part.numTokens;
+  lane.form = IN_ROWS;
   lane.keyOffset = 0;
   lane.keyBytes = floats(queryWidth(l));
   lane.valueOffset = values - keys;

@@ -1,109 +1,76 @@
-/** Scores of query rows against keys: dot products in one summation order, whichever rows and keys are computed together. */
-import { KEYS, Lane, addressesOf, queryOf, roundUp4 } from './lane.as';
+/** Scores of query rows against keys: one accumulator each over ascending channels, whichever rows and keys are computed together. */
+import { dots16, dots4 } from './dots.as';
+import { IN_PANELS, Lane, ROWS, queriesOf, tileOf } from './lane.as';
+import { PANEL, panelWidth } from './panels.as';
 
 /**
- * scores[row][key − firstKey] for keys firstKey … endKey − 1; rows begin every `stride` floats, a multiple of 4. What is behind endKey may be anything.
- * The four keys that are read together are a quarter of KEYS apart: so few streams, each from key to key, are what processors read ahead of.
+ * scores[row][key] for keys firstKey … endKey − 1; `scores` is where row 0's score of key 0 would be, rows begin every `rowBytes`. Up to 16 scores before firstKey and
+ * behind endKey may be anything.
  */
-export function scoreRows(lane: Lane, numRows: i32, firstKey: i32, endKey: i32, scores: usize, stride: i32): void {
-  const rowBytes: usize = (<usize>stride) << 2;
-  const queryBytes: usize = (<usize>lane.width) << 2;
-  for (let key = firstKey; key < endKey; key += KEYS) {
-    const count = min(KEYS, endKey - key);
-    const table = addressesOf(lane, key, count, lane.keyOffset, lane.keyBytes);
-    const apart: usize = <usize>roundUp4(count);
-    for (let at: usize = 0; at < apart; at += 4) {
-      let to = scores + at;
-      let row = 0;
-      for (; row + 2 <= numRows; row += 2, to += 2 * rowBytes)
-        score2x4(queryOf(row), queryOf(row + 1), table + at, apart, queryBytes, lane.softmaxScale, to, to + rowBytes);
-      if (row < numRows) score1x4(queryOf(row), table + at, apart, queryBytes, lane.softmaxScale, to);
-    }
-    scores += apart << 2;
+export function scoreRows(lane: Lane, numRows: i32, firstKey: i32, endKey: i32, scores: usize, rowBytes: usize): void {
+  let block = firstKey / lane.blockSize;
+  // Ascending: what a panel's unused tokens and a tile's missing keys leave behind is written over by the next.
+  for (let blockStart = block * lane.blockSize; blockStart < endKey; blockStart += lane.blockSize, block++) {
+    const keys = <usize>load<u32>(lane.blocks + ((<usize>block) << 2)) + lane.keyOffset;
+    const first = max(0, firstKey - blockStart);
+    const end = min(lane.blockSize, endKey - blockStart);
+    const to = scores + ((<usize>blockStart) << 2);
+    if (lane.form == IN_PANELS) scorePanels(lane, numRows, keys, first & ~(PANEL - 1), end, to, rowBytes);
+    else scoreKeys(lane, numRows, keys, first, end, to, rowBytes);
   }
 }
 
-/** Two queries against the four keys of a table. */
-function score2x4(
-  a: usize,
-  b: usize,
-  table: usize,
-  apart: usize,
-  bytes: usize,
-  scale: f32,
-  toA: usize,
-  toB: usize,
+/** Tokens first … end − 1 of a block, from the beginning of a panel on. */
+function scorePanels(
+  lane: Lane,
+  numRows: i32,
+  keys: usize,
+  first: i32,
+  end: i32,
+  scores: usize,
+  rowBytes: usize,
 ): void {
-  let k0 = <usize>load<u32>(table);
-  let k1 = <usize>load<u32>(table + apart);
-  let k2 = <usize>load<u32>(table + 2 * apart);
-  let k3 = <usize>load<u32>(table + 3 * apart);
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let b2 = a0;
-  let b3 = a0;
-  for (const end = a + bytes; a < end; a += 16, b += 16) {
-    const qa = v128.load(a);
-    const qb = v128.load(b);
-    let key = v128.load(k0);
-    a0 = f32x4.add(a0, f32x4.mul(qa, key));
-    b0 = f32x4.add(b0, f32x4.mul(qb, key));
-    key = v128.load(k1);
-    a1 = f32x4.add(a1, f32x4.mul(qa, key));
-    b1 = f32x4.add(b1, f32x4.mul(qb, key));
-    key = v128.load(k2);
-    a2 = f32x4.add(a2, f32x4.mul(qa, key));
-    b2 = f32x4.add(b2, f32x4.mul(qb, key));
-    key = v128.load(k3);
-    a3 = f32x4.add(a3, f32x4.mul(qa, key));
-    b3 = f32x4.add(b3, f32x4.mul(qb, key));
-    k0 += 16;
-    k1 += 16;
-    k2 += 16;
-    k3 += 16;
+  const queries = queriesOf(lane);
+  const width = lane.width;
+  for (let token = first; token < end; token += PANEL) {
+    const numTokens = panelWidth(lane.blockSize, token);
+    const panel = keys + ((<usize>(token * width)) << 2);
+    const to = scores + ((<usize>token) << 2);
+    if (numTokens == PANEL) dots16(queries, width << 2, numRows, panel, 4 * PANEL, width, to, rowBytes);
+    else
+      for (let at = 0; at < numTokens << 2; at += 16)
+        dots4(queries, width << 2, numRows, panel + at, numTokens << 2, width, to + at, rowBytes);
   }
-  spread(f32x4.mul(sums(a0, a1, a2, a3), f32x4.splat(scale)), toA, apart);
-  spread(f32x4.mul(sums(b0, b1, b2, b3), f32x4.splat(scale)), toB, apart);
 }
 
-function score1x4(a: usize, table: usize, apart: usize, bytes: usize, scale: f32, to: usize): void {
-  let k0 = <usize>load<u32>(table);
-  let k1 = <usize>load<u32>(table + apart);
-  let k2 = <usize>load<u32>(table + 2 * apart);
-  let k3 = <usize>load<u32>(table + 3 * apart);
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  for (const end = a + bytes; a < end; a += 16) {
-    const qa = v128.load(a);
-    a0 = f32x4.add(a0, f32x4.mul(qa, v128.load(k0)));
-    a1 = f32x4.add(a1, f32x4.mul(qa, v128.load(k1)));
-    a2 = f32x4.add(a2, f32x4.mul(qa, v128.load(k2)));
-    a3 = f32x4.add(a3, f32x4.mul(qa, v128.load(k3)));
-    k0 += 16;
-    k1 += 16;
-    k2 += 16;
-    k3 += 16;
+/** Keys as rows are what the queries, side by side, are multiplied with, four at a time. */
+function scoreKeys(lane: Lane, numRows: i32, keys: usize, first: i32, end: i32, scores: usize, rowBytes: usize): void {
+  const queries = queriesOf(lane);
+  const tile = tileOf(lane);
+  for (let token = first; token < end; token += 4) {
+    const key = keys + <usize>token * lane.keyBytes;
+    const count = min(4, end - token);
+    if (numRows <= 4) dots4(key, lane.keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
+    else dots16(key, lane.keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
+    transpose(tile, numRows, scores + ((<usize>token) << 2), rowBytes);
   }
-  spread(f32x4.mul(sums(a0, a1, a2, a3), f32x4.splat(scale)), to, apart);
 }
 
-/** The four lanes of each vector summed up, as (0 + 1) + (2 + 3). */
-function sums(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = f32x4.add(v128.shuffle<i32>(a, b, 0, 4, 2, 6), v128.shuffle<i32>(a, b, 1, 5, 3, 7));
-  const cd = f32x4.add(v128.shuffle<i32>(c, d, 0, 4, 2, 6), v128.shuffle<i32>(c, d, 1, 5, 3, 7));
-  return f32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
-}
-
-/** Four floats, every `apart` bytes. */
-function spread(values: v128, to: usize, apart: usize): void {
-  v128.store_lane<f32>(to, values, 0);
-  v128.store_lane<f32>(to + apart, values, 1);
-  v128.store_lane<f32>(to + 2 * apart, values, 2);
-  v128.store_lane<f32>(to + 3 * apart, values, 3);
+/** [4][ROWS] → four floats of each row. */
+function transpose(tile: usize, numRows: i32, to: usize, rowBytes: usize): void {
+  for (let row = 0; row < numRows; row += 4, tile += 16) {
+    const a = v128.load(tile);
+    const b = v128.load(tile, 4 * ROWS);
+    const c = v128.load(tile, 8 * ROWS);
+    const d = v128.load(tile, 12 * ROWS);
+    const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+    const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+    const abUp = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+    const cdUp = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+    v128.store(to, v128.shuffle<i64>(ab, cd, 0, 2));
+    if (row + 1 < numRows) v128.store(to + rowBytes, v128.shuffle<i64>(ab, cd, 1, 3));
+    if (row + 2 < numRows) v128.store(to + 2 * rowBytes, v128.shuffle<i64>(abUp, cdUp, 0, 2));
+    if (row + 3 < numRows) v128.store(to + 3 * rowBytes, v128.shuffle<i64>(abUp, cdUp, 1, 3));
+    to += 4 * rowBytes;
+  }
 }

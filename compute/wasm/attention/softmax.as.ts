@@ -1,34 +1,89 @@
-/** One row's softmax, in two passes. */
-import { roundUp4 } from './lane.as';
-import { exp4 } from '../linear/math.as';
+/** One row's softmax, in passes over vectors side by side, each of which ends in memory: so two become one of 256 bits where there are such. */
+import { exp4, exp8 } from '../linear/math.as';
+
+/** Scores that are gone through at once. */
+const SCORES: i32 = 16;
 
 /**
- * scores[key] → exp(score − the highest), for keys start … end − 1; returns their sum. `scores` is where key 0 would be. Keys that share a vector with them
- * become 0: a key's place in its vector is its position modulo 4, so the order of the sum depends on positions alone. `sink`: one more score in the sum; −∞ = none.
+ * scores[key] → exp(score − the highest), for keys start … end − 1; returns their sum. `scores` is where key 0 would be. Keys that share vectors with them
+ * become 0: a key's place is its position modulo SCORES, so the order of the sum depends on positions alone. `sink`: one more score in the sum; −∞ = none.
+ * `lanes`: room for SCORES floats.
  */
-export function softmaxRow(scores: usize, start: i32, end: i32, sink: f32): f32 {
-  const from = scores + ((<usize>(start & ~3)) << 2);
-  const to = scores + ((<usize>roundUp4(end)) << 2);
-  for (let at = from; at < scores + ((<usize>start) << 2); at += 4) store<f32>(at, -Infinity);
-  for (let at = scores + ((<usize>end) << 2); at < to; at += 4) store<f32>(at, -Infinity);
-  let tops = f32x4.splat(sink);
-  for (let at = from; at < to; at += 16) tops = f32x4.max(tops, v128.load(at));
-  const highest = max(
+export function softmaxRow(scores: usize, start: i32, end: i32, sink: f32, lanes: usize): f32 {
+  const from = scores + ((<usize>(start & ~(SCORES - 1))) << 2);
+  const to = scores + ((<usize>((end + SCORES - 1) & ~(SCORES - 1))) << 2);
+  const first = scores + ((<usize>start) << 2);
+  const last = scores + ((<usize>end) << 2);
+  fillEdges(from, first, last, to, -Infinity);
+  topsOf(from, to, sink, lanes);
+  const highest = highestOf(lanes);
+  // Not −∞: what underflows takes the processor a hundred times as long.
+  fillEdges(from, first, last, to, highest);
+  for (let at = from; at < to; at += 32) exp8(at, highest, at);
+  fillEdges(from, first, last, to, 0);
+  sumsOf(from, to, lanes);
+  const sum = sumOf(lanes);
+  return sink == -Infinity ? sum : sum + f32x4.extract_lane(exp4(f32x4.splat(sink - highest)), 0);
+}
+
+function fillEdges(from: usize, first: usize, last: usize, to: usize, value: f32): void {
+  for (; from < first; from += 4) store<f32>(from, value);
+  for (; last < to; last += 4) store<f32>(last, value);
+}
+
+function topsOf(from: usize, to: usize, sink: f32, lanes: usize): void {
+  let a = f32x4.splat(sink);
+  let b = a;
+  let c = a;
+  let d = a;
+  for (; from < to; from += 64) {
+    a = f32x4.max(a, v128.load(from));
+    b = f32x4.max(b, v128.load(from, 16));
+    c = f32x4.max(c, v128.load(from, 32));
+    d = f32x4.max(d, v128.load(from, 48));
+  }
+  v128.store(lanes, a);
+  v128.store(lanes, b, 16);
+  v128.store(lanes, c, 32);
+  v128.store(lanes, d, 48);
+}
+
+function highestOf(lanes: usize): f32 {
+  const tops = f32x4.max(
+    f32x4.max(v128.load(lanes), v128.load(lanes, 16)),
+    f32x4.max(v128.load(lanes, 32), v128.load(lanes, 48)),
+  );
+  return max(
     max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)),
     max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)),
   );
-  return powersOf(from, to, highest) + f32x4.extract_lane(exp4(f32x4.splat(sink - highest)), 0);
 }
 
-function powersOf(from: usize, to: usize, highest: f32): f32 {
-  const shift = f32x4.splat(highest);
-  let sum = f32x4.splat(0);
-  for (let at = from; at < to; at += 16) {
-    const power = exp4(f32x4.sub(v128.load(at), shift));
-    v128.store(at, power);
-    sum = f32x4.add(sum, power);
+function sumsOf(from: usize, to: usize, lanes: usize): void {
+  let a = f32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  for (; from < to; from += 64) {
+    a = f32x4.add(a, v128.load(from));
+    b = f32x4.add(b, v128.load(from, 16));
+    c = f32x4.add(c, v128.load(from, 32));
+    d = f32x4.add(d, v128.load(from, 48));
   }
+  v128.store(lanes, a);
+  v128.store(lanes, b, 16);
+  v128.store(lanes, c, 32);
+  v128.store(lanes, d, 48);
+}
+
+function sumOf(lanes: usize): f32 {
+  const sums = f32x4.add(
+    f32x4.add(v128.load(lanes), v128.load(lanes, 16)),
+    f32x4.add(v128.load(lanes, 32), v128.load(lanes, 48)),
+  );
   return (
-    f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1) + (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3))
+    f32x4.extract_lane(sums, 0) +
+    f32x4.extract_lane(sums, 1) +
+    (f32x4.extract_lane(sums, 2) + f32x4.extract_lane(sums, 3))
   );
 }

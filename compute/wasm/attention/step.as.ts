@@ -46,11 +46,9 @@ export function mostKeys(step: Step): i32 {
   return most;
 }
 
-/** Address of a cached token's rows: `offset` and `bytes` as in {@link Lane}. */
-export function cachedAt(part: Part, token: i32, blockSize: i32, offset: usize, bytes: usize): usize {
-  const position = part.position + token;
-  const block = <usize>load<u32>(part.blocks + ((<usize>(position / blockSize)) << 2));
-  return block + offset + <usize>(position % blockSize) * bytes;
+/** Address of the cache block that holds a token. */
+export function blockAt(part: Part, token: i32, blockSize: i32): usize {
+  return <usize>load<u32>(part.blocks + ((<usize>((part.position + token) / blockSize)) << 2));
 }
 
 /** Bytes of rows × width floats: sizes that callers ask for may be more than a memory can have. */

@@ -1,137 +1,291 @@
 /** Weighted sums of values: each row's in the order of the keys' positions, over no key that it doesn't see. */
-import { KEYS, Lane, addressesOf, endOf, startOf } from './lane.as';
-import { weighRow } from './weighted_row.as';
+import { madd } from '../linear/math.as';
+import { tileRows } from '../linear/tile_rows.as';
+import { IN_PANELS, Lane, VALUES, endOf, startOf, sumsOf, tableOf } from './lane.as';
+import { PANEL, panelWidth } from './panels.as';
 
-/** Sixteen columns: what two rows' sums leave room for in registers. */
-const TILE_BYTES: usize = 64;
-
-/**
- * sums[row] = Σ weights[row][key] · value[key], `lane.valueWidth` floats per row. `weights`: where row 0's weight of key 0 would be; rows every `stride` floats.
- */
-export function weighRows(lane: Lane, numRows: i32, endKey: i32, weights: usize, stride: i32, sums: usize): void {
-  const sumBytes: usize = (<usize>lane.valueWidth) << 2;
-  const weightBytes: usize = (<usize>stride) << 2;
+/** sums[row] = Σ weights[row][key] · value[key], `lane.valueWidth` floats per row. `weights`: where row 0's weight of key 0 would be; rows every `rowBytes`. */
+export function weighRows(lane: Lane, numRows: i32, startKey: i32, endKey: i32, weights: usize, rowBytes: usize): void {
+  const width = lane.valueWidth;
+  const sumBytes = (<usize>width) << 2;
+  const sums = sumsOf(lane);
+  const panelBytes = (<usize>(lane.form == IN_PANELS ? PANEL * lane.blockSize : PANEL)) << 2;
+  const wholePanels = width & ~(PANEL - 1);
   memory.fill(sums, 0, <usize>numRows * sumBytes);
-  if (numRows == 1) return weighRow(lane, endKey, weights, sums);
-  for (let key = startOf(0); key < endKey; key += KEYS) {
-    const keyEnd = min(key + KEYS, endKey);
-    const table = addressesOf(lane, key, keyEnd - key, lane.valueOffset, lane.valueBytes) - ((<usize>key) << 2);
-    for (let column: usize = 0; column < sumBytes; column += TILE_BYTES) {
-      const isWhole = column + TILE_BYTES <= sumBytes;
-      let w = weights;
-      let to = sums + column;
-      let row = 0;
-      if (isWhole) {
-        for (; row + 2 <= numRows; row += 2, w += 2 * weightBytes, to += 2 * sumBytes)
-          weighPair(row, key, keyEnd, table, column, w, w + weightBytes, to, to + sumBytes);
-      }
-      for (; row < numRows; row++, w += weightBytes, to += sumBytes) {
-        const start = max(key, startOf(row));
-        const end = min(keyEnd, endOf(row));
-        if (isWhole) weigh1x16(start, end, table, column, w, to);
-        else
-          for (let at: usize = 0; at < sumBytes - column; at += 16)
-            weigh1x4(start, end, table, column + at, w, to + at);
-      }
-    }
+  for (let key = startKey; key < endKey; key += VALUES) {
+    const end = min(key + VALUES, endKey);
+    const w = weights + ((<usize>key) << 2);
+    let offset: usize = 0;
+    addressValues(lane, key, end, PANEL);
+    for (let first = 0; first < wholePanels; first += PANEL, offset += panelBytes)
+      weighPanel(lane, numRows, key, end, w, rowBytes, offset, sums + ((<usize>first) << 2), sumBytes);
+    if (wholePanels == width) continue;
+    addressValues(lane, key, end, width - wholePanels);
+    weighNarrow(
+      lane,
+      numRows,
+      key,
+      end,
+      w,
+      rowBytes,
+      offset,
+      sums + ((<usize>wholePanels) << 2),
+      sumBytes,
+      width - wholePanels,
+    );
   }
 }
 
-/** Two rows of which the second may begin and end at later keys. */
-function weighPair(
-  row: i32,
-  key: i32,
-  keyEnd: i32,
-  table: usize,
-  column: usize,
-  weightsA: usize,
-  weightsB: usize,
-  sumsA: usize,
-  sumsB: usize,
-): void {
-  const startA = max(key, startOf(row));
-  const startB = max(key, startOf(row + 1));
-  const endA = min(keyEnd, endOf(row));
-  const endB = min(keyEnd, endOf(row + 1));
-  weigh1x16(startA, min(startB, endA), table, column, weightsA, sumsA);
-  weigh2x16(startB, endA, table, column, weightsA, weightsB, sumsA, sumsB);
-  weigh1x16(max(startB, endA), endB, table, column, weightsB, sumsB);
+/** The table of the addresses of the values of keys first … end − 1: where they would begin if all panels were before one of `numChannels`. */
+function addressValues(lane: Lane, first: i32, end: i32, numChannels: i32): void {
+  const step = lane.form == IN_PANELS ? (<usize>numChannels) << 2 : lane.valueBytes;
+  let block = lane.blocks + ((<usize>(first / lane.blockSize)) << 2);
+  let inBlock = first % lane.blockSize;
+  let to = tableOf(lane);
+  for (const tableEnd = to + ((<usize>(end - first)) << 2); to < tableEnd; block += 4) {
+    let address = <usize>load<u32>(block) + lane.valueOffset + <usize>inBlock * step;
+    const blockEnd = min(tableEnd, to + ((<usize>(lane.blockSize - inBlock)) << 2));
+    for (; to < blockEnd; to += 4, address += step) store<u32>(to, <u32>address);
+    inBlock = 0;
+  }
 }
 
-function weigh2x16(
-  start: i32,
-  end: i32,
-  table: usize,
-  column: usize,
-  weightsA: usize,
-  weightsB: usize,
-  sumsA: usize,
-  sumsB: usize,
+/** Sixteen channels of the keys of the table, key … keyEnd − 1. `weights`: row 0's of the first of them. */
+function weighPanel(
+  lane: Lane,
+  numRows: i32,
+  key: i32,
+  keyEnd: i32,
+  weights: usize,
+  rowBytes: usize,
+  offset: usize,
+  sums: usize,
+  sumBytes: usize,
 ): void {
-  if (start >= end) return;
-  let a0 = v128.load(sumsA);
-  let a1 = v128.load(sumsA, 16);
-  let a2 = v128.load(sumsA, 32);
-  let a3 = v128.load(sumsA, 48);
-  let b0 = v128.load(sumsB);
-  let b1 = v128.load(sumsB, 16);
-  let b2 = v128.load(sumsB, 32);
-  let b3 = v128.load(sumsB, 48);
-  const last = (<usize>end) << 2;
-  for (let key = (<usize>start) << 2; key < last; key += 4) {
-    const value = <usize>load<u32>(table + key) + column;
+  const table = tableOf(lane);
+  let row = 0;
+  while (row < numRows) {
+    const left = numRows - row;
+    const count = left >= 4 && tileRows >= 4 ? 4 : left >= 2 ? 2 : 1;
+    // What all rows of the tile see, in one; what some see alone, before it and behind it.
+    const start = max(key, startOf(lane, row + count - 1));
+    const end = max(start, min(keyEnd, endOf(lane, row)));
+    if (start > key) weighEdges(lane, row, count, key, key, start, weights, rowBytes, offset, sums, sumBytes);
+    const at = (<usize>(start - key)) << 2;
+    const tableEnd = table + ((<usize>(end - key)) << 2);
+    if (count == 4) weigh4x16(weights + at, rowBytes, table + at, tableEnd, offset, sums, sumBytes);
+    else if (count == 2) weigh2x16(weights + at, rowBytes, table + at, tableEnd, offset, sums, sumBytes);
+    else weigh1x16(weights + at, table + at, tableEnd, offset, sums);
+    if (end < keyEnd) weighEdges(lane, row, count, key, end, keyEnd, weights, rowBytes, offset, sums, sumBytes);
+    row += count;
+    weights += <usize>count * rowBytes;
+    sums += <usize>count * sumBytes;
+  }
+}
+
+/** Each row of a tile alone, over what it sees of keys from … to − 1. */
+function weighEdges(
+  lane: Lane,
+  row: i32,
+  count: i32,
+  key: i32,
+  from: i32,
+  to: i32,
+  weights: usize,
+  rowBytes: usize,
+  offset: usize,
+  sums: usize,
+  sumBytes: usize,
+): void {
+  const table = tableOf(lane);
+  for (const last = row + count; row < last; row++, weights += rowBytes, sums += sumBytes) {
+    const start = max(from, startOf(lane, row)) - key;
+    const end = min(to, endOf(lane, row)) - key;
+    const at = (<usize>start) << 2;
+    if (start < end) weigh1x16(weights + at, table + at, table + ((<usize>end) << 2), offset, sums);
+  }
+}
+
+/** The last channels of the keys of the table, fewer than sixteen. */
+function weighNarrow(
+  lane: Lane,
+  numRows: i32,
+  key: i32,
+  keyEnd: i32,
+  weights: usize,
+  rowBytes: usize,
+  offset: usize,
+  sums: usize,
+  sumBytes: usize,
+  numChannels: i32,
+): void {
+  const table = tableOf(lane);
+  for (let row = 0; row < numRows; row++, weights += rowBytes, sums += sumBytes) {
+    const start = max(key, startOf(lane, row)) - key;
+    const end = min(keyEnd, endOf(lane, row)) - key;
+    if (start >= end) continue;
+    const at = (<usize>start) << 2;
+    for (let channel: usize = 0; channel < (<usize>numChannels) << 2; channel += 16)
+      weigh1x4(weights + at, table + at, table + ((<usize>end) << 2), offset + channel, sums + channel);
+  }
+}
+
+function weigh4x16(
+  weights: usize,
+  rowBytes: usize,
+  table: usize,
+  end: usize,
+  offset: usize,
+  sums: usize,
+  sumBytes: usize,
+): void {
+  const sums1 = sums + sumBytes;
+  const sums2 = sums + 2 * sumBytes;
+  const sums3 = sums + 3 * sumBytes;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  let b0 = v128.load(sums1);
+  let b1 = v128.load(sums1, 16);
+  let b2 = v128.load(sums1, 32);
+  let b3 = v128.load(sums1, 48);
+  let c0 = v128.load(sums2);
+  let c1 = v128.load(sums2, 16);
+  let c2 = v128.load(sums2, 32);
+  let c3 = v128.load(sums2, 48);
+  let d0 = v128.load(sums3);
+  let d1 = v128.load(sums3, 16);
+  let d2 = v128.load(sums3, 32);
+  let d3 = v128.load(sums3, 48);
+  let w1 = weights + rowBytes;
+  let w2 = weights + 2 * rowBytes;
+  let w3 = weights + 3 * rowBytes;
+  for (; table < end; table += 4, weights += 4) {
+    const value = <usize>load<u32>(table) + offset;
     const v0 = v128.load(value);
     const v1 = v128.load(value, 16);
     const v2 = v128.load(value, 32);
     const v3 = v128.load(value, 48);
-    let weight = v128.load32_splat(weightsA + key);
-    a0 = f32x4.add(a0, f32x4.mul(weight, v0));
-    a1 = f32x4.add(a1, f32x4.mul(weight, v1));
-    a2 = f32x4.add(a2, f32x4.mul(weight, v2));
-    a3 = f32x4.add(a3, f32x4.mul(weight, v3));
-    weight = v128.load32_splat(weightsB + key);
-    b0 = f32x4.add(b0, f32x4.mul(weight, v0));
-    b1 = f32x4.add(b1, f32x4.mul(weight, v1));
-    b2 = f32x4.add(b2, f32x4.mul(weight, v2));
-    b3 = f32x4.add(b3, f32x4.mul(weight, v3));
+    let weight = v128.load32_splat(weights);
+    a0 = madd(weight, v0, a0);
+    a1 = madd(weight, v1, a1);
+    a2 = madd(weight, v2, a2);
+    a3 = madd(weight, v3, a3);
+    weight = v128.load32_splat(w1);
+    b0 = madd(weight, v0, b0);
+    b1 = madd(weight, v1, b1);
+    b2 = madd(weight, v2, b2);
+    b3 = madd(weight, v3, b3);
+    weight = v128.load32_splat(w2);
+    c0 = madd(weight, v0, c0);
+    c1 = madd(weight, v1, c1);
+    c2 = madd(weight, v2, c2);
+    c3 = madd(weight, v3, c3);
+    weight = v128.load32_splat(w3);
+    d0 = madd(weight, v0, d0);
+    d1 = madd(weight, v1, d1);
+    d2 = madd(weight, v2, d2);
+    d3 = madd(weight, v3, d3);
+    w1 += 4;
+    w2 += 4;
+    w3 += 4;
   }
-  v128.store(sumsA, a0);
-  v128.store(sumsA, a1, 16);
-  v128.store(sumsA, a2, 32);
-  v128.store(sumsA, a3, 48);
-  v128.store(sumsB, b0);
-  v128.store(sumsB, b1, 16);
-  v128.store(sumsB, b2, 32);
-  v128.store(sumsB, b3, 48);
+  v128.store(sums, a0);
+  v128.store(sums, a1, 16);
+  v128.store(sums, a2, 32);
+  v128.store(sums, a3, 48);
+  v128.store(sums1, b0);
+  v128.store(sums1, b1, 16);
+  v128.store(sums1, b2, 32);
+  v128.store(sums1, b3, 48);
+  v128.store(sums2, c0);
+  v128.store(sums2, c1, 16);
+  v128.store(sums2, c2, 32);
+  v128.store(sums2, c3, 48);
+  v128.store(sums3, d0);
+  v128.store(sums3, d1, 16);
+  v128.store(sums3, d2, 32);
+  v128.store(sums3, d3, 48);
 }
 
-function weigh1x16(start: i32, end: i32, table: usize, column: usize, weights: usize, sums: usize): void {
-  if (start >= end) return;
-  let s0 = v128.load(sums);
-  let s1 = v128.load(sums, 16);
-  let s2 = v128.load(sums, 32);
-  let s3 = v128.load(sums, 48);
-  const last = (<usize>end) << 2;
-  for (let key = (<usize>start) << 2; key < last; key += 4) {
-    const value = <usize>load<u32>(table + key) + column;
-    const weight = v128.load32_splat(weights + key);
-    s0 = f32x4.add(s0, f32x4.mul(weight, v128.load(value)));
-    s1 = f32x4.add(s1, f32x4.mul(weight, v128.load(value, 16)));
-    s2 = f32x4.add(s2, f32x4.mul(weight, v128.load(value, 32)));
-    s3 = f32x4.add(s3, f32x4.mul(weight, v128.load(value, 48)));
+function weigh2x16(
+  weights: usize,
+  rowBytes: usize,
+  table: usize,
+  end: usize,
+  offset: usize,
+  sums: usize,
+  sumBytes: usize,
+): void {
+  const sums1 = sums + sumBytes;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  let b0 = v128.load(sums1);
+  let b1 = v128.load(sums1, 16);
+  let b2 = v128.load(sums1, 32);
+  let b3 = v128.load(sums1, 48);
+  let w1 = weights + rowBytes;
+  for (; table < end; table += 4, weights += 4) {
+    const value = <usize>load<u32>(table) + offset;
+    const v0 = v128.load(value);
+    const v1 = v128.load(value, 16);
+    const v2 = v128.load(value, 32);
+    const v3 = v128.load(value, 48);
+    let weight = v128.load32_splat(weights);
+    a0 = madd(weight, v0, a0);
+    a1 = madd(weight, v1, a1);
+    a2 = madd(weight, v2, a2);
+    a3 = madd(weight, v3, a3);
+    weight = v128.load32_splat(w1);
+    b0 = madd(weight, v0, b0);
+    b1 = madd(weight, v1, b1);
+    b2 = madd(weight, v2, b2);
+    b3 = madd(weight, v3, b3);
+    w1 += 4;
   }
-  v128.store(sums, s0);
-  v128.store(sums, s1, 16);
-  v128.store(sums, s2, 32);
-  v128.store(sums, s3, 48);
+  v128.store(sums, a0);
+  v128.store(sums, a1, 16);
+  v128.store(sums, a2, 32);
+  v128.store(sums, a3, 48);
+  v128.store(sums1, b0);
+  v128.store(sums1, b1, 16);
+  v128.store(sums1, b2, 32);
+  v128.store(sums1, b3, 48);
 }
 
-function weigh1x4(start: i32, end: i32, table: usize, column: usize, weights: usize, sums: usize): void {
-  let sum = v128.load(sums);
-  const last = (<usize>end) << 2;
-  for (let key = (<usize>start) << 2; key < last; key += 4) {
-    const value = v128.load(<usize>load<u32>(table + key) + column);
-    sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weights + key), value));
+function weigh1x16(weights: usize, table: usize, end: usize, offset: usize, sums: usize): void {
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  for (; table < end; table += 4, weights += 4) {
+    const value = <usize>load<u32>(table) + offset;
+    const v0 = v128.load(value);
+    const v1 = v128.load(value, 16);
+    const v2 = v128.load(value, 32);
+    const v3 = v128.load(value, 48);
+    const weight = v128.load32_splat(weights);
+    a0 = madd(weight, v0, a0);
+    a1 = madd(weight, v1, a1);
+    a2 = madd(weight, v2, a2);
+    a3 = madd(weight, v3, a3);
   }
-  v128.store(sums, sum);
+  v128.store(sums, a0);
+  v128.store(sums, a1, 16);
+  v128.store(sums, a2, 32);
+  v128.store(sums, a3, 48);
+}
+
+function weigh1x4(weights: usize, table: usize, end: usize, offset: usize, sums: usize): void {
+  let a0 = v128.load(sums);
+  for (; table < end; table += 4, weights += 4) {
+    const value = <usize>load<u32>(table) + offset;
+    const v0 = v128.load(value);
+    const weight = v128.load32_splat(weights);
+    a0 = madd(weight, v0, a0);
+  }
+  v128.store(sums, a0);
 }

@@ -1,6 +1,7 @@
 /** y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts. */
 import { BF16, F32, Matrix, PANEL, PANEL_ROW, here, panelBytes, wordsOf } from '../memory/memory.as';
 import { decodePanel } from './convert.as';
+import { tileRows } from './tile_rows.as';
 import { tile1x16, tile1x32, tile2x16, tile4x16, tile6x16 } from './tiles.as';
 
 /** Bytes of x that are gone through for every panel. */
@@ -15,13 +16,6 @@ const RAGGED_ROWS: i32 = 32;
 const zerosAt: usize = memory.data(64, 64);
 const decodedAt: usize = memory.data(64 * BLOCK_INPUTS, 64);
 const raggedAt: usize = memory.data(64 * RAGGED_ROWS, 64);
-
-let tileRows: i32 = 2;
-
-/** Rows of x that a tile has at most: 2, 4 or 6. It changes the speed, no bits. */
-export function setTile(rows: i32): void {
-  tileRows = rows;
-}
 
 /** Rows of x that are gone through for every panel. */
 export function blockRows(w: Matrix): i32 {

@@ -18,27 +18,63 @@ const LN2_LOW: f32 = -2.1219444e-4;
 
 /**
  * eˣ, within 1 ulp; subnormal and infinite where eˣ is, 0 below −104; NaN stays NaN.
- * The polynomial is Cephes' expf (Moshier, 1992).
+ * The polynomial is Cephes' expf (Moshier, 1992). Its steps are functions that the compiler inlines, which it would not do with the whole.
  */
 export function exp4(x: v128): v128 {
-  // 1. x = n · ln 2 + r. Beyond these bounds nothing changes any more; NaN passes a pmin or pmax whose first operand it is.
-  const bounded = f32x4.pmax(f32x4.pmin(x, f32x4.splat(89)), f32x4.splat(-104));
-  const rounded = f32x4.add(f32x4.mul(bounded, f32x4.splat(1.44269504)), f32x4.splat(ROUND));
+  const bounded = bound(x);
+  const rounded = roundToLn2(bounded);
+  return timesPowerOfTwo(powerOf(restOf(bounded, rounded)), rounded);
+}
+
+/** to[i] = e^(from[i] − shift) for eight floats: two vectors side by side, which become one of 256 bits where there are such. */
+export function exp8(from: usize, shift: f32, to: usize): void {
+  const lowX = bound(f32x4.sub(v128.load(from), f32x4.splat(shift)));
+  const highX = bound(f32x4.sub(v128.load(from, 16), f32x4.splat(shift)));
+  const low = roundToLn2(lowX);
+  const high = roundToLn2(highX);
+  v128.store(to, timesPowerOfTwo(powerOf(restOf(lowX, low)), low));
+  v128.store(to, timesPowerOfTwo(powerOf(restOf(highX, high)), high), 16);
+}
+
+/** Beyond these bounds nothing changes any more; NaN passes a pmin or pmax whose first operand it is. */
+function bound(x: v128): v128 {
+  return f32x4.pmax(f32x4.pmin(x, f32x4.splat(89)), f32x4.splat(-104));
+}
+
+/** x = n · ln 2 + r: n in the low bits, and as a float when ROUND is taken away. */
+function roundToLn2(x: v128): v128 {
+  return f32x4.add(f32x4.mul(x, f32x4.splat(1.44269504)), f32x4.splat(ROUND));
+}
+
+/** r */
+function restOf(x: v128, rounded: v128): v128 {
   const n = f32x4.sub(rounded, f32x4.splat(ROUND));
-  const upper = f32x4.sub(bounded, f32x4.mul(n, f32x4.splat(LN2_HIGH)));
-  const r = f32x4.sub(upper, f32x4.mul(n, f32x4.splat(LN2_LOW)));
-  // 2. eʳ = 1 + r + r² · p(r).
+  const upper = f32x4.sub(x, f32x4.mul(n, f32x4.splat(LN2_HIGH)));
+  return f32x4.sub(upper, f32x4.mul(n, f32x4.splat(LN2_LOW)));
+}
+
+/** eʳ = 1 + r + r² · p(r) */
+function powerOf(r: v128): v128 {
+  return f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(r, r), lowTerms(highTerms(r), r)), r), f32x4.splat(1));
+}
+
+function highTerms(r: v128): v128 {
   let p = f32x4.splat(1.98756915e-4);
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
+  return f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
+}
+
+function lowTerms(p: v128, r: v128): v128 {
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
-  const power = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r), f32x4.splat(1));
-  // 3. · 2ⁿ in two steps: n reaches from −150 to 128, beyond what one exponent holds.
+  return f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
+}
+
+/** x · 2ⁿ in two steps: n reaches from −150 to 128, beyond what one exponent holds. */
+function timesPowerOfTwo(x: v128, rounded: v128): v128 {
   const whole = i32x4.sub(rounded, i32x4.splat(ROUND_BITS));
   const half = i32x4.shr_s(whole, 1);
-  return f32x4.mul(f32x4.mul(power, powerOfTwo(half)), powerOfTwo(i32x4.sub(whole, half)));
+  return f32x4.mul(f32x4.mul(x, powerOfTwo(half)), powerOfTwo(i32x4.sub(whole, half)));
 }
 
 /** 2ⁿ for four whole numbers from −126 to 127. */

@@ -70,6 +70,7 @@ export const LANE = {
   softmaxScale: 'f32',
   blocks: 'address',
   blockSize: 'i32',
+  form: 'i32',
   keyOffset: 'address',
   keyBytes: 'address',
   valueOffset: 'address',
@@ -153,5 +154,7 @@ export const MLA_LAYER = {
 export const ROPE_LAYOUTS = ['interleaved', 'half'] as const;
 /** Numbers of the scoring functions of a gate, as {@link ROPE_LAYOUTS}. */
 export const SCORINGS = ['softmax', 'sigmoid'] as const;
+/** Numbers of the ways in which keys and values lie in a block (lane.as.ts), as {@link ROPE_LAYOUTS}. */
+export const CACHE_FORMS = ['rows', 'panels'] as const;
 /** Numbers of the forms of latent attention, as {@link ROPE_LAYOUTS}. */
 export const MLA_FORMS = ['absorbed', 'naive'] as const;

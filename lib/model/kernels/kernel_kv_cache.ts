@@ -4,21 +4,14 @@ import { InternalError } from '../../../base/coded_error.js';
 import { bytesOfRows, nothingIn, rowsOfBytes } from '../decoder/block_bytes.js';
 import type { BlockTable, KvCache } from '../decoder/decoder.js';
 import type { ModelSpec } from '../spec/spec.js';
-import {
-  cacheFloatsPerToken,
-  cacheRowsOf,
-  copyBetweenPadding,
-  lengthWithoutPadding,
-  withoutPadding,
-  type CacheRows,
-} from '../spec/cache_layout.js';
+import { blockFloats, fillBlock, rowFloats, rowsOfBlock, type BlockShape } from './block_layout.js';
 
 /** A block takes memory at its first write and gives it back when it is freed. */
 export class KernelKvCache implements KvCache {
   /** What one layer takes of a block. */
   readonly layerBytes: number;
-  private readonly rows: CacheRows;
-  private readonly blockBytes: number;
+  private readonly shape: BlockShape;
+  private readonly numFloats: number;
   /** Block id → address. */
   private readonly blocks = new Map<number, number>();
 
@@ -27,9 +20,9 @@ export class KernelKvCache implements KvCache {
     { attention, layers }: Pick<ModelSpec, 'attention' | 'layers'> /** Tokens per block. */,
     readonly blockSize: number,
   ) {
-    this.rows = cacheRowsOf(attention);
-    this.layerBytes = 4 * blockSize * cacheFloatsPerToken(attention);
-    this.blockBytes = this.layerBytes * layers.length;
+    this.shape = { attention, blockSize, numLayers: layers.length };
+    this.layerBytes = 4 * blockFloats({ ...this.shape, numLayers: 1 });
+    this.numFloats = blockFloats(this.shape);
   }
 
   /**
@@ -41,21 +34,20 @@ export class KernelKvCache implements KvCache {
     for (let index = 0; index < numBlocks; index++) out.push(this.addressOf(idAt(table, index)));
   }
 
-  /** A copy, without the padding between rows. */
+  /** A copy, as rows without padding. */
   read(block: number): Promise<Uint8Array<ArrayBuffer>> {
     const address = this.blocks.get(block);
     if (address === undefined) return Promise.reject(nothingIn(block));
-    const rows = withoutPadding(this.memory.floats(address, this.blockBytes / 4), this.rows);
+    const rows = rowsOfBlock(this.memory.floats(address, this.numFloats), this.shape);
     this.memory.countCopy(rows.byteLength);
     return Promise.resolve(bytesOfRows(rows));
   }
 
   /** Makes the block where there is none. */
   write(block: number, bytes: Uint8Array): void {
-    const numFloats = this.blockBytes / 4;
-    const rows = rowsOfBytes(bytes, lengthWithoutPadding(numFloats, this.rows), block);
+    const rows = rowsOfBytes(bytes, rowFloats(this.shape), block);
     const address = this.addressOf(block); // before the view: it may grow the memory
-    copyBetweenPadding(rows, this.rows, this.memory.floats(address, numFloats));
+    fillBlock(this.memory.floats(address, this.numFloats), this.shape, rows);
     this.memory.countCopy(rows.byteLength);
   }
 
@@ -82,7 +74,7 @@ export class KernelKvCache implements KvCache {
   private addressOf(id: number): number {
     const held = this.blocks.get(id);
     if (held !== undefined) return held;
-    const address = this.memory.allocate(this.blockBytes);
+    const address = this.memory.allocate(4 * this.numFloats);
     this.blocks.set(id, address);
     return address;
   }

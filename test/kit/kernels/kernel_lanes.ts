@@ -1,5 +1,5 @@
 /** Lanes of the attention kernel, with keys and values in blocks all over a memory. */
-import { LANE } from '../../../compute/wasm/memory/layouts.js';
+import { CACHE_FORMS, LANE } from '../../../compute/wasm/memory/layouts.js';
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
 import { permutation } from '../../../experts/routing/random.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
@@ -50,33 +50,45 @@ export const tokensOf = (lane: LaneCase, from: number, count: number): LaneCase 
   queries: lane.queries.slice(from * lane.numHeads * lane.dim, (from + count) * lane.numHeads * lane.dim),
 });
 
-/** Where blocks are: their size, a seed for their order, and whether values lie behind all keys of a block or beside each key. */
+/** Where blocks are: their size, a seed for their order, and how keys and values lie in them; rows of values lie behind all keys of a block or beside each key. */
 export interface Blocks {
   readonly blockSize: number;
   readonly seed: number;
-  readonly isInterleaved: boolean;
+  readonly form: 'panels' | 'rows' | 'interleaved rows';
 }
 
-/** [token][head][valueDim]. */
-export function runLane(place: KernelValues, lane: LaneCase, { blockSize, seed, isInterleaved }: Blocks): Float32Array {
+const PANEL = 16;
+/** Between blocks there is anything, and in them where no token is. */
+const LAYER_OFFSET = 8;
+
+interface Placing {
+  readonly width: number;
+  readonly valueWidth: number;
+  /** From a block's beginning to its values, and the floats between rows. */
+  readonly valueOffset: number;
+  readonly keyStride: number;
+  readonly valueStride: number;
+}
+
+/** [token][head][valueDim]; `stale`: what is in the blocks where no key or value is. */
+export function runLane(place: KernelValues, lane: LaneCase, where: Blocks, stale = 0): Float32Array {
   const { memory } = place;
+  const { blockSize, seed, form } = where;
   const { position, numTokens, numHeads, dim, valueDim, window, softmaxScale } = lane;
-  const [width, valueWidth] = [roundUp4(dim), roundUp4(valueDim)];
+  const placing = placingOf(lane, where);
+  const { width, valueWidth, valueOffset, keyStride, valueStride } = placing;
   const numBlocks = Math.ceil(lane.keys.length / dim / blockSize);
-  const [keyStride, valueStride] = isInterleaved ? [width + valueWidth, width + valueWidth] : [width, valueWidth];
-  const layerOffset = 8;
-  const valueOffset = layerOffset + (isInterleaved ? width : blockSize * width);
-  const blockFloats = layerOffset + blockSize * (width + valueWidth);
-  const start = place.rows(new Float32Array(numBlocks), 1, blockFloats);
+  const blockFloats = LAYER_OFFSET + blockSize * (width + valueWidth);
+  const start = place.rows(new Float32Array(numBlocks), 1, blockFloats, stale);
   const blocks = permutation(numBlocks, randomFrom(seed)).map((block) => start + 4 * block * blockFloats);
-  const write = (rows: Float32Array, rowWidth: number, offset: number, stride: number): void => {
-    for (let key = 0; key < rows.length / rowWidth; key++) {
-      const address = blocks[Math.floor(key / blockSize)]! + 4 * (offset + (key % blockSize) * stride);
-      memory.floats(address, rowWidth).set(rows.subarray(key * rowWidth, (key + 1) * rowWidth));
-    }
-  };
-  write(lane.keys, dim, layerOffset, keyStride);
-  write(lane.values, valueDim, valueOffset, valueStride);
+  for (let key = 0; key < lane.keys.length / dim; key++) {
+    const address = blocks[Math.floor(key / blockSize)]!;
+    const block = memory.floats(address, blockFloats);
+    writeToken(block, key % blockSize, placing, where, [
+      lane.keys.subarray(key * dim, (key + 1) * dim),
+      lane.values.subarray(key * valueDim, (key + 1) * valueDim),
+    ]);
+  }
   const outBytes = 4 * (valueDim + 1);
   const fields = {
     ...{ position, numTokens, numHeads, window, softmaxScale, width, valueWidth, valueDim, blockSize },
@@ -85,8 +97,9 @@ export function runLane(place: KernelValues, lane: LaneCase, { blockSize, seed, 
     queryHeadBytes: 4 * width,
     sinks: lane.sinks === null ? 0 : place.floats(lane.sinks),
     blocks: place.words(blocks),
+    form: CACHE_FORMS.indexOf(form === 'panels' ? 'panels' : 'rows'),
     ...{
-      keyOffset: 4 * layerOffset,
+      keyOffset: 4 * LAYER_OFFSET,
       keyBytes: 4 * keyStride,
       valueOffset: 4 * valueOffset,
       valueBytes: 4 * valueStride,
@@ -105,4 +118,35 @@ export function runLane(place: KernelValues, lane: LaneCase, { blockSize, seed, 
   const gaps = place.readRows(fields.out + 4 * valueDim, numTokens * numHeads, 1, valueDim + 1);
   if (!gaps.every(Number.isNaN)) throw new Error('attention wrote behind a row');
   return place.readRows(fields.out, numTokens * numHeads, valueDim, valueDim + 1);
+}
+
+function placingOf({ dim, valueDim }: LaneCase, { blockSize, form }: Blocks): Placing {
+  const [width, valueWidth] = [roundUp4(dim), roundUp4(valueDim)];
+  const isInterleaved = form === 'interleaved rows';
+  return {
+    ...{ width, valueWidth },
+    valueOffset: LAYER_OFFSET + (isInterleaved ? width : blockSize * width),
+    keyStride: isInterleaved ? width + valueWidth : width,
+    valueStride: isInterleaved ? width + valueWidth : valueWidth,
+  };
+}
+
+/** A token's key and value, zeros in their padding. */
+function writeToken(
+  block: Float32Array,
+  token: number,
+  { width, valueWidth, valueOffset, keyStride, valueStride }: Placing,
+  { blockSize, form }: Blocks,
+  [key, value]: readonly [Float32Array, Float32Array],
+): void {
+  for (let c = 0; c < width; c++) {
+    const first = token - (token % PANEL);
+    const inPanel = first * width + c * Math.min(PANEL, blockSize - first) + token - first;
+    block[LAYER_OFFSET + (form === 'panels' ? inPanel : token * keyStride + c)] = key[c] ?? 0;
+  }
+  for (let c = 0; c < valueWidth; c++) {
+    const first = c - (c % PANEL);
+    const inPanel = first * blockSize + token * Math.min(PANEL, valueWidth - first) + c - first;
+    block[valueOffset + (form === 'panels' ? inPanel : token * valueStride + c)] = value[c] ?? 0;
+  }
 }

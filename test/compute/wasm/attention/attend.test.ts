@@ -19,7 +19,8 @@ function reference(lane: LaneCase): number[] {
   });
 }
 
-const PLAIN: Blocks = { blockSize: 16, seed: 0, isInterleaved: false };
+const FORMS = ['panels', 'rows', 'interleaved rows'] as const;
+const PLAIN: Blocks = { blockSize: 16, seed: 0, form: 'panels' };
 
 const shapes = fc.record({
   position: fc.oneof(fc.constant(0), fc.nat(150)),
@@ -29,21 +30,31 @@ const shapes = fc.record({
   valueDim: fc.integer({ min: 1, max: 40 }),
   window: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 })),
 });
-const blocks = fc.record({ blockSize: fc.integer({ min: 1, max: 20 }), seed: fc.nat(), isInterleaved: fc.boolean() });
+const blocks = fc.record({
+  blockSize: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 70 })),
+  seed: fc.nat(),
+  form: fc.constantFrom(...FORMS),
+});
+/** What a tile may have of rows: changes no bits. */
+const tileRows = fc.constantFrom(2, 4);
 
 describe('attention kernel', () => {
   const place = new KernelValues();
-  afterEach(() => place.free());
+  afterEach(() => {
+    place.free();
+    place.memory.kernels.setTile(2);
+  });
 
-  const run = (lane: LaneCase, where = PLAIN): Float32Array => {
-    const out = runLane(place, lane, where);
+  const run = (lane: LaneCase, where = PLAIN, stale = 0): Float32Array => {
+    const out = runLane(place, lane, where, stale);
     place.free();
     return out;
   };
 
   it('agrees with the float64 reference for any shapes, blocks, windows and sinks', () => {
     fc.assert(
-      fc.property(shapes, blocks, fc.nat(), fc.boolean(), (shape, where, seed, hasSinks) => {
+      fc.property(shapes, blocks, tileRows, fc.nat(), fc.boolean(), (shape, where, numRows, seed, hasSinks) => {
+        place.memory.kernels.setTile(numRows);
         const lane = randomLane(seed, shape, hasSinks);
         expect(largestDifference(run(lane, where), reference(lane))).to.be.below(3e-6);
       }),
@@ -51,11 +62,13 @@ describe('attention kernel', () => {
     );
   });
 
-  it('gives a token the same bits alone or among others, for any chunks and blocks', () => {
+  it('gives a token the same bits alone or among others, for any chunks, blocks, forms and tiles', () => {
     fc.assert(
-      fc.property(shapes, blocks, fc.nat(), fc.boolean(), (shape, where, seed, hasSinks) => {
+      fc.property(shapes, blocks, tileRows, fc.nat(), fc.boolean(), (shape, where, numRows, seed, hasSinks) => {
         const lane = randomLane(seed, shape, hasSinks);
+        place.memory.kernels.setTile(2);
         const whole = run(lane);
+        place.memory.kernels.setTile(numRows);
         const size = 1 + (seed % 7);
         const parts = [];
         for (let token = 0; token < lane.numTokens; token += size) {
@@ -78,6 +91,18 @@ describe('attention kernel', () => {
     }
   });
 
+  it('what is in blocks where no token was written may be anything', () => {
+    fc.assert(
+      fc.property(shapes, blocks, tileRows, fc.nat(), (shape, where, numRows, seed) => {
+        place.memory.kernels.setTile(numRows);
+        const lane = randomLane(seed, shape, false);
+        const clean = run(lane, where);
+        for (const stale of [NaN, Infinity]) expect(isSameBits(run(lane, where, stale), clean)).to.equal(true);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   for (const window of [0, 1, 10]) {
     it(`what a token doesn't see may be anything: window ${window}`, () => {
       const lane = randomLane(2, { position: 20, numTokens: 9, numHeads: 3, dim: 12, valueDim: 17, window }, false);
@@ -85,10 +110,11 @@ describe('attention kernel', () => {
       for (let t = 0; t < 9; t++) {
         const end = 20 + t + 1;
         const isSeen = (key: number): boolean => key < end && (window === 0 || key >= end - window);
-        for (const bad of [NaN, Infinity]) {
+        for (const [bad, form] of [NaN, Infinity].flatMap((bad) => FORMS.map((form) => [bad, form] as const))) {
           const spoilt = (values: Float32Array, width: number): Float32Array =>
             values.map((value, i) => (isSeen(Math.floor(i / width)) ? value : bad));
-          const rows = run({ ...lane, keys: spoilt(lane.keys, 12), values: spoilt(lane.values, 17) });
+          const keysAndValues = { keys: spoilt(lane.keys, 12), values: spoilt(lane.values, 17) };
+          const rows = run({ ...lane, ...keysAndValues }, { ...PLAIN, form });
           expect(isSameBits(rowsOf(rows, 3 * 17)[t]!, whole[t]!)).to.equal(true);
         }
       }
