@@ -47,7 +47,7 @@ async function runModel(family: RandomFamily, settings: KernelSettings, hash: Ha
   const decoder = await loadKernelDecoder(
     weights,
     { spec, mla: 'auto', blockSize: BLOCK_SIZE, residence },
-    memories.first,
+    memories.dense,
   );
   const experts = await TrialExperts.load(weights, spec, memories);
   for (const step of STEPS) {

@@ -19,6 +19,7 @@ import { loadKernelDecoder } from './kernels/load_kernels.js';
 import { moeLayersOf } from './spec/spec.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
+import { unspread, type Spread } from './weights/spread.js';
 import { CheckpointExperts, DenseReader } from './weights/weight_reader.js';
 
 /** What to load for one rank, and who is told of it. */
@@ -36,8 +37,10 @@ export interface LoadOptions extends DecoderOptions {
   readonly rankLoad: LoadMonitor;
   /** How the kernels compute. Default: {@link PLAIN_KERNELS}. */
   readonly kernels?: KernelSettings;
-  /** Of the kernels' memories, where no expert may go. Default nothing. */
-  readonly reserved?: ReservedBytes;
+  /** Of the dense part, over the kernels' memories. Default null: it lies in one. */
+  readonly spread?: Spread | null;
+  /** Of the kernels' memories, where no expert may go, besides what the spread reserves. Default nothing. */
+  readonly reserved?: Omit<ReservedBytes, 'denseBytes'>;
   /** Told the digest of each routed expert that is read, by its key. Default: nothing is hashed. */
   readonly onExpertDigest?: ((key: string, digest: string) => void) | undefined;
   /** Ends the loading. */
@@ -84,7 +87,7 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   };
 }
 
-/** The dense part, which can't be divided, before experts take the memory that is left. */
+/** The dense part, of which a layer can't be divided, before experts take the memory that is left. */
 async function loadDecoder(
   reader: DenseReader,
   options: LoadOptions,
@@ -95,8 +98,9 @@ async function loadDecoder(
     case 'tensors':
       return { decoder: await loadTensorDecoder(reader, options), experts: new TensorExperts(shape), memories: null };
     case 'kernels': {
-      const memories = new KernelMemories(options.reserved, options.kernels);
-      const decoder = await loadKernelDecoder(reader, options, memories.first);
+      const spread = options.spread ?? unspread(spec);
+      const memories = new KernelMemories({ ...options.reserved, denseBytes: spread.reservedBytes }, options.kernels);
+      const decoder = await loadKernelDecoder(reader, options, memories.dense, spread);
       return { decoder, experts: new ResidentExperts(memories, shape), memories };
     }
   }

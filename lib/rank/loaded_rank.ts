@@ -3,7 +3,7 @@ import { totalmem } from 'node:os';
 import type { JoinedRank } from '../../comm/job/join.js';
 import { Stopwatch } from '../../compute/base/stopwatch.js';
 import { selectBackend, type BackendChoice, type BackendReport } from '../../compute/tfjs/tf.js';
-import { MAX_MEMORY_BYTES } from '../../compute/wasm/memory/kernel_memory.js';
+import { MEMORY_ROOM_BYTES } from '../../compute/wasm/memory/kernel_memories.js';
 import { LoadMonitor } from '../../experts/load/load_monitor.js';
 import { placementFrom, type Placement } from '../../experts/placement/placement.js';
 import { Timeline } from '../metrics/timeline.js';
@@ -85,7 +85,8 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...meters,
       ...{ fingerprint, mla, microBatches, signal },
       ...(kernels !== null && { kernels }),
-      reserved: { firstBytes: footprint.cache + footprint.activations, eachBytes: footprint.received },
+      spread: footprint.spread,
+      reserved: { eachBytes: footprint.received },
       ...(!readsHeadsFolder && { onExpertDigest }),
     });
     const unused = unusedTensors(spec, checkpoint);
@@ -116,7 +117,7 @@ export const jobOf = ({ job }: Pick<JoinedRank, 'job'>): RankJob => job as RankJ
 function memoryOf({ rank, size: numRanks }: JoinedRank, backend: BackendReport, place: RankPlace): MemoryLimits {
   const allowed = process.constrainedMemory(); // of a container
   return {
-    ...{ backend: backend.name, rank, numRanks, memoryBytes: MAX_MEMORY_BYTES },
+    ...{ backend: backend.name, rank, numRanks, memoryBytes: MEMORY_ROOM_BYTES },
     availableBytes: process.availableMemory(),
     totalBytes: allowed > 0 ? Math.min(allowed, totalmem()) : totalmem(),
     ranksHere: place.ranksHere,

@@ -12,7 +12,7 @@ import type { WeightSource } from '../../compute/base/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { HiddenStates, SequencePart } from '../model/decoder/decoder.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
-import { MAX_RARE_BYTES } from '../model/weights/footprint.js';
+import { MAX_RARE_BYTES } from '../model/weights/dense_sizes.js';
 import type { Transformer } from '../model/transformer.js';
 import { InternalError } from '../../base/coded_error.js';
 import { PartOutput, type SequenceState } from './part_output.js';

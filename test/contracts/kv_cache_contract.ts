@@ -16,6 +16,8 @@ import { largestDifference, randomFrom, randomValues } from '../refs/random.js';
 export interface KvCacheOptions {
   readonly compute: Compute;
   readonly backend: BackendName;
+  /** Of the kernels, over which the layers are spread. Default 1. */
+  readonly numMemories?: number;
 }
 
 interface CacheModel {
@@ -43,10 +45,11 @@ const TOKENS = Array.from({ length: 270 }, (_, i) => (i * i + 7 * i) % 40);
 const PROMPT = 262;
 
 /** Declares the suite of one compute on one backend. */
-export function describeKvCache({ compute, backend }: KvCacheOptions): void {
+export function describeKvCache({ compute, backend, numMemories }: KvCacheOptions): void {
+  const memories = numMemories === undefined ? '' : ` in ${numMemories} memories`;
   for (const model of MODELS) {
-    describe(`blocks of a KV cache, ${model.name}, ${compute} on ${backend}`, () => {
-      const rank = { residence: { compute }, backend };
+    describe(`blocks of a KV cache, ${model.name}, ${compute} on ${backend}${memories}`, () => {
+      const rank = { residence: { compute }, backend, ...(numMemories !== undefined && { numMemories }) };
 
       before(() => selectBackend(backend));
 

@@ -1,11 +1,14 @@
-/** The memories of one rank: the first holds what can't be divided, and experts go wherever there is room. Why: docs/decisions/memory.md#several-memories */
+/** The memories of one rank: the first ones hold dense weights, and experts go wherever there is room. Why: docs/decisions/memory.md#several-memories */
 import { KernelMemory, MAX_MEMORY_BYTES } from './kernel_memory.js';
 import { PLAIN_KERNELS, type KernelSettings } from './kernel_settings.js';
 
+/** Of a memory, what can be planned with: the rest is for constants of the kernels, and for gaps between blocks. */
+export const MEMORY_ROOM_BYTES = MAX_MEMORY_BYTES - 2 ** 24;
+
 /** Where no expert may go. */
 export interface ReservedBytes {
-  /** Of the first memory: KV cache and activations to come. Default 0. */
-  readonly firstBytes?: number;
+  /** Of each memory with dense weights: KV cache and activations to come. Default [0]: there is one such memory. */
+  readonly denseBytes?: readonly number[];
   /** Of each: for what its experts compute. Default 0. */
   readonly eachBytes?: number;
   /** Of a memory. Default {@link MAX_MEMORY_BYTES}. */
@@ -39,29 +42,27 @@ export const NO_KERNELS: KernelStats = {
   copiedBytes: 0,
 };
 
-/** Finds room for experts. Only the first memory is there from the start; the others are added when experts need them. */
+/** Finds room for experts. Memories for dense weights are there from the start; the others are added when experts need them. */
 export class KernelMemories {
   /** For dense weights, KV cache and activations. */
-  readonly first: KernelMemory;
+  readonly dense: readonly KernelMemory[];
   private readonly memories: KernelMemory[];
   private readonly reserved: Required<ReservedBytes>;
 
   /** `settings`: of all of them. */
   constructor(
-    { firstBytes = 0, eachBytes = 0, limitBytes = MAX_MEMORY_BYTES }: ReservedBytes = {},
+    { denseBytes = [0], eachBytes = 0, limitBytes = MAX_MEMORY_BYTES }: ReservedBytes = {},
     private readonly settings: KernelSettings = PLAIN_KERNELS,
   ) {
-    this.first = new KernelMemory(limitBytes, settings);
-    this.memories = [this.first];
-    this.reserved = { firstBytes, eachBytes, limitBytes };
+    this.dense = denseBytes.map(() => new KernelMemory(limitBytes, settings));
+    this.memories = [...this.dense];
+    this.reserved = { denseBytes, eachBytes, limitBytes };
   }
 
   /** A memory with room for an expert of so many bytes; a new one if need be. */
   withRoom(numBytes: number): KernelMemory {
-    const { firstBytes, eachBytes, limitBytes } = this.reserved;
-    const found = this.memories.find((memory) =>
-      memory.hasRoom(numBytes, eachBytes + (memory === this.first ? firstBytes : 0)),
-    );
+    const { denseBytes, eachBytes, limitBytes } = this.reserved;
+    const found = this.memories.find((memory, i) => memory.hasRoom(numBytes, eachBytes + (denseBytes[i] ?? 0)));
     if (found !== undefined) return found;
     const memory = new KernelMemory(limitBytes, this.settings);
     this.memories.push(memory);

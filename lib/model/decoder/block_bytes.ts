@@ -6,8 +6,14 @@ export const bytesOfRows = (rows: Float32Array<ArrayBuffer>): Uint8Array<ArrayBu
 
 /** The rows, copied, since bytes may begin at any offset of their buffer. @throws InternalError where they aren't `numFloats` values */
 export function rowsOfBytes(bytes: Uint8Array, numFloats: number, block: number): Float32Array<ArrayBuffer> {
-  if (bytes.byteLength === 4 * numFloats) return new Float32Array(new Uint8Array(bytes).buffer);
-  throw new InternalError(`${bytes.byteLength} bytes for block ${block}, and a block takes ${4 * numFloats}`);
+  checkLength(bytes, 4 * numFloats, block);
+  return new Float32Array(new Uint8Array(bytes).buffer);
+}
+
+/** @throws InternalError where a block's bytes are more or fewer than it takes */
+export function checkLength({ byteLength }: Uint8Array, numBytes: number, block: number): void {
+  if (byteLength === numBytes) return;
+  throw new InternalError(`${byteLength} bytes for block ${block}, and a block takes ${numBytes}`);
 }
 
 /** For reading a block that was never written, or was freed. */

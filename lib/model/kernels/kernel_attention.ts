@@ -35,11 +35,14 @@ export class KernelAttention {
   private readonly descriptor: LayerDescriptor;
   private blockSize = 0;
 
-  /** @throws ModelError INVALID_MODEL_CONFIG for a weight that is missing or of another shape; ExpertError OUT_OF_MEMORY */
+  /**
+   * `cacheLayer`: its number among the layers of its KV cache.
+   * @throws ModelError INVALID_MODEL_CONFIG for a weight that is missing or of another shape; ExpertError OUT_OF_MEMORY
+   */
   constructor(
     private readonly memory: KernelMemory,
     spec: ModelSpec,
-    private readonly layer: number,
+    private readonly cacheLayer: number,
     private readonly weights: KernelAttentionWeights,
   ) {
     checkWeights(spec, weights);
@@ -53,7 +56,7 @@ export class KernelAttention {
   /** Appends the step's tokens to the cache, attends, and adds to the step's hidden states. @throws ExpertError OUT_OF_MEMORY */
   attend(step: KernelStep): void {
     if (step.blockSize !== this.blockSize) {
-      this.descriptor.set({ blockSize: step.blockSize, cacheOffset: this.layer * step.layerBytes });
+      this.descriptor.set({ blockSize: step.blockSize, cacheOffset: this.cacheLayer * step.layerBytes });
       this.blockSize = step.blockSize;
     }
     const { mlaLayer, gqaLayer } = this.memory.kernels;

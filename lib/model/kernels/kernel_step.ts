@@ -12,7 +12,7 @@ import type { KernelKvCache } from './kernel_kv_cache.js';
 
 const PART_BYTES = bytesOf(PART);
 
-/** The tokens, parts, block tables and angles of the step at hand, where kernels find them. One per model: steps follow each other. */
+/** The tokens, parts, block tables and angles of the step at hand, where kernels find them. One per memory with dense weights: steps follow each other. */
 export class KernelStep {
   /** Of the step at hand. */
   numTokens = 0;
@@ -85,6 +85,17 @@ export class KernelStep {
     this.blockSize = cache.blockSize;
     this.layerBytes = cache.layerBytes;
     this.descriptor.set({ x, numTokens, parts: partsAt, numParts: parts.length, angles });
+  }
+
+  /** Hidden states become those of the same step in another memory; of some rows, or of all. */
+  copyFrom(other: KernelStep, rows?: readonly number[]): void {
+    const rowBytes = 4 * this.hiddenStride;
+    const runs = rows === undefined ? [{ row: 0, count: this.numTokens }] : rows.map((row) => ({ row, count: 1 }));
+    for (const { row, count } of runs) {
+      const [at, length] = [row * rowBytes, count * rowBytes];
+      this.memory.bytes(this.x + at, length).set(other.memory.bytes(other.x + at, length));
+    }
+    this.memory.countCopy(runs.reduce((sum, { count }) => sum + count * rowBytes, 0));
   }
 
   /**

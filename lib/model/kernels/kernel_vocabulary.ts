@@ -21,44 +21,48 @@ export interface KernelVocabularyWeights {
   readonly head: KernelMatrix | null;
 }
 
-/** Owns its weights. */
+/** Owns its weights. Embedding and head may lie in different memories. */
 export class KernelVocabulary {
+  /** The head's. */
+  private readonly memory: KernelMemory;
   private readonly norm: KernelVector;
   private readonly descriptor: Descriptor<typeof HEAD>;
+  private readonly tokens: GrowingBlock;
   private readonly indices: GrowingBlock;
   private readonly values: GrowingBlock;
 
   /** @throws ModelError INVALID_MODEL_CONFIG for weights of another shape; ExpertError OUT_OF_MEMORY */
   constructor(
-    private readonly memory: KernelMemory,
     spec: ModelSpec,
     private readonly weights: KernelVocabularyWeights,
   ) {
     checkWeights(spec, weights);
     const { hiddenSize, normEps } = spec;
-    const { embedding, head, finalNorm } = weights;
+    const { embedding, finalNorm } = weights;
+    const { memory, address: matrix } = weights.head ?? embedding;
+    this.memory = memory;
     this.norm = new KernelVector(memory, finalNorm);
-    const matrix = (head ?? embedding).address;
     this.descriptor = new Descriptor(memory, HEAD, { normEps, norm: this.norm.address, matrix, hiddenSize });
+    this.tokens = new GrowingBlock(embedding.memory);
     this.indices = new GrowingBlock(memory);
     this.values = new GrowingBlock(memory);
   }
 
-  /** Writes the embeddings of the step's tokens to its hidden states. @throws InternalError for another number of tokens, or one that isn't of V */
+  /** Writes the embeddings of the step's tokens to its hidden states, in the embedding's memory. @throws InternalError for another number of tokens, or one that isn't of V */
   embed(step: KernelStep, tokenIds: Int32Array): void {
     const { embedding } = this.weights;
     if (tokenIds.length !== step.numTokens) throw internal(`${tokenIds.length} tokens in a step of ${step.numTokens}`);
     checkIndices('token', tokenIds, embedding.rows);
-    const ids = this.write(tokenIds);
-    this.memory.kernels.embed(ids, tokenIds.length, embedding.address, step.x);
+    const ids = written(embedding.memory, this.tokens, tokenIds);
+    embedding.memory.kernels.embed(ids, tokenIds.length, embedding.address, step.x);
   }
 
-  /** Logits of some rows of the step's hidden states. @throws InternalError for a row that isn't of the step; ExpertError OUT_OF_MEMORY */
+  /** Logits of some rows of the step's hidden states, in the head's memory. @throws InternalError for a row that isn't of the step; ExpertError OUT_OF_MEMORY */
   logits(step: KernelStep, rows: readonly number[]): KernelLogitRow[] {
     const { rows: vocabSize } = this.weights.embedding;
     checkIndices('row', rows, step.numTokens);
     const values = this.values.reserve(4 * rows.length * vocabSize);
-    const indices = this.write(rows, vocabSize);
+    const indices = written(this.memory, this.indices, rows, vocabSize);
     step.runIn((scratch, bytes) =>
       this.memory.kernels.logitsOf(
         this.descriptor.address,
@@ -77,16 +81,16 @@ export class KernelVocabulary {
   /** Frees all weights that it owns. */
   dispose(): void {
     const { embedding, head } = this.weights;
-    for (const part of [this.descriptor, this.norm, this.indices, this.values, embedding]) part.dispose();
+    for (const part of [this.descriptor, this.norm, this.tokens, this.indices, this.values, embedding]) part.dispose();
     head?.dispose();
   }
+}
 
-  /** Address of whole numbers, with room for `least` at least. */
-  private write(numbers: ArrayLike<number>, least = 0): number {
-    const address = this.indices.reserve(4 * Math.max(numbers.length, least));
-    this.memory.words(address, numbers.length).set(numbers);
-    return address;
-  }
+/** Address of whole numbers, in a block with room for `least` at least. */
+function written(memory: KernelMemory, block: GrowingBlock, numbers: ArrayLike<number>, least = 0): number {
+  const address = block.reserve(4 * Math.max(numbers.length, least));
+  memory.words(address, numbers.length).set(numbers);
+  return address;
 }
 
 function checkWeights(

@@ -1,5 +1,6 @@
 /** How many bytes a rank will hold: from the headers of a checkpoint, before a weight is read. Pure. */
 import type { Rank } from '../../../base/ids.js';
+import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.js';
 import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
 import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
@@ -7,9 +8,18 @@ import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { Checkpoint } from '../../weights/checkpoint.js';
 import type { TensorInfo } from '../../weights/safetensors_header.js';
 import { cacheFloatsPerToken } from '../spec/cache_layout.js';
+import {
+  MAX_RARE_BYTES,
+  denseSizesOf,
+  kernelRows,
+  largestPart,
+  logitBytes,
+  stepBytes,
+  type UndividedPart,
+} from './dense_sizes.js';
 import { isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
-import { kvUpRows } from '../spec/kv_up_rows.js';
+import { planSpread, type Spread } from './spread.js';
 import { kvFloatsPerToken, moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
@@ -22,12 +32,19 @@ export interface Footprint {
   /** Experts that it may hold besides while some move. */
   readonly moving: number;
   readonly cache: number;
-  /** Hidden states and what is computed from them, of the largest step; logits of all its tokens, at most 256 MiB, since few steps want them. */
+  /**
+   * Hidden states and what is computed from them, of the largest step, in each memory that dense weights lie in; logits of all its tokens, at most 256 MiB, since few
+   * steps want them.
+   */
   readonly activations: number;
   /** What experts compute from, of a step in which all ranks send all they have here; at most 256 MiB, since that is rare. */
   readonly received: number;
   /** Of its tensors, the largest; matrices that are read in one product are one. 0 where the kernels compute. */
   readonly largestTensor: number;
+  /** Of what can't be divided, the largest; null where tensors compute. */
+  readonly largestPart: UndividedPart | null;
+  /** Over the kernels' memories; null where tensors compute, and where a part fits none. */
+  readonly spread: Spread | null;
 }
 
 /** What a rank would hold if the job had so many ranks, experts spread evenly: the one that holds most. Null where a job can't have so many. */
@@ -45,6 +62,8 @@ export interface FootprintOptions {
   readonly maxNumBatchedTokens: number;
   /** MoE layers whose experts may be held twice, while some move, and whose empty slots may fill; 0: experts stay. */
   readonly numMovingLayers: number;
+  /** Of a kernel memory. Default {@link MEMORY_ROOM_BYTES}. */
+  readonly memoryBytes?: number;
 }
 
 /** What one rank will hold under the placement given. */
@@ -92,20 +111,19 @@ function spreadOver(numRanks: number, numExperts: number, numSlots: number): Pla
 }
 
 /** What doesn't depend on who holds which expert. */
-function sameOnAll(options: FootprintOptions): Pick<Footprint, 'cache' | 'activations' | 'largestTensor'> {
-  const { spec, residence, maxNumBatchedTokens, blockSize, numKvBlocks } = options;
-  const { hiddenSize: hidden, moe, vocabSize, attention } = spec;
-  const widest = Math.max(
-    ...spec.layers.map((layer) => (layer.kind === 'dense' ? layer.intermediateSize : 0)),
-    moe.gate.numTopk * moe.intermediateSize,
-  );
-  const headWidth = attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
+function sameOnAll(
+  options: FootprintOptions,
+): Pick<Footprint, 'cache' | 'activations' | 'largestTensor' | 'largestPart' | 'spread'> {
+  const { spec, residence, maxNumBatchedTokens, blockSize, numKvBlocks, memoryBytes = MEMORY_ROOM_BYTES } = options;
+  const sizes = residence.compute === 'kernels' ? denseSizesOf(options) : null;
+  const spread = sizes && planSpread(sizes, memoryBytes);
+  const numMemories = spread?.reservedBytes.length ?? 1;
   return {
     cache: 4 * cachedFloatsPerToken(spec, residence) * blockSize * numKvBlocks,
-    activations:
-      4 * maxNumBatchedTokens * (8 * hidden + 3 * widest + 3 * attention.numHeads * headWidth) +
-      Math.min(MAX_RARE_BYTES, 4 * maxNumBatchedTokens * vocabSize),
+    activations: numMemories * stepBytes(spec, maxNumBatchedTokens) + logitBytes(spec, maxNumBatchedTokens),
     largestTensor: residence.compute === 'tensors' ? largestTensor(options) : 0,
+    largestPart: sizes && largestPart(sizes),
+    spread,
   };
 }
 
@@ -155,9 +173,6 @@ export function cachedFloatsPerToken(spec: ModelSpec, { compute }: Pick<Residenc
   return (spec.attention.kind === 'mla' ? 2 : 1) * kvFloatsPerToken(spec);
 }
 
-/** What steps need that comes rarely is counted up to here, in bytes; of logits, no more are held at once. */
-export const MAX_RARE_BYTES = 2 ** 28;
-
 /** Rows, an output for each of their choices, and sums of those. */
 function receivedBytes(
   { spec, maxNumBatchedTokens }: FootprintOptions,
@@ -172,9 +187,8 @@ function bytesOf(info: TensorInfo, { spec: { attention }, residence }: Footprint
   const [rows, columns] = info.shape;
   if (columns === undefined) return 4 * (rows ?? 1); // some checkpoints store scales as scalars, of shape []
   const dtype = isExpertTensor(info.name) ? residence.experts : denseDtype(info, residence.dense);
-  const isSplit =
-    residence.compute === 'kernels' && attention.kind === 'mla' && names.attentionPart(info.name) === 'kv_b_proj';
-  return matrixBytes(residence, dtype, isSplit ? kvUpRows(attention) : rows!, columns);
+  const isWhole = residence.compute === 'tensors';
+  return matrixBytes(residence, dtype, isWhole ? rows! : kernelRows(info, attention), columns);
 }
 
 /** Tensors are float32 whatever the weights were rounded to. */

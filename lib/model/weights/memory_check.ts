@@ -2,6 +2,7 @@
 import { ExpertError } from '../../../compute/base/errors.js';
 import { WASM_MAX_WEIGHT_BYTES, type BackendName } from '../../../compute/tfjs/tf.js';
 import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
+import { bytesOfPart } from './dense_sizes.js';
 import type { Footprint, FootprintAt } from './footprint.js';
 import type { Residence } from './residence.js';
 
@@ -26,7 +27,7 @@ export interface MemoryLimits {
   readonly totalBytes: number;
   /** Ranks that share it. */
   readonly ranksHere: number;
-  /** Of one memory of the kernels, which dense weights and KV cache share. */
+  /** Of one memory of the kernels, which holds a layer's dense weights and KV cache whole. */
   readonly memoryBytes: number;
   /** Null: tensors lie in the machine's memory. */
   readonly gpu: GpuMemory | null;
@@ -93,11 +94,10 @@ function wasmProblem({ footprint }: Case): Problem | null {
   return { where: 'wasm', what };
 }
 
-function kernelProblem({ footprint, limits: { memoryBytes } }: Case): Problem | null {
-  const { dense, cache, activations, received } = footprint;
-  const first = dense + cache + activations + received;
-  if (first <= memoryBytes) return null;
-  const what = `${gib(first)} that can't be divided (dense ${gib(dense)}, KV cache ${gib(cache)}, activations ${gib(activations + received)}), and a kernel memory holds ${gib(memoryBytes)}`;
+function kernelProblem({ footprint: { largestPart }, limits: { memoryBytes } }: Case): Problem | null {
+  if (largestPart === null || bytesOfPart(largestPart) <= memoryBytes) return null;
+  const { name, weights, cache, activations } = largestPart;
+  const what = `${gib(bytesOfPart(largestPart))} of ${name} that can't be divided (weights ${gib(weights)}, KV cache ${gib(cache)}, activations ${gib(activations)}), and a kernel memory holds ${gib(memoryBytes)}`;
   return { where: 'kernel_memory', what };
 }
 
@@ -150,22 +150,30 @@ function smallerParts(own: Case, { where }: Problem): string[] {
     return [...kernels, ...(where === 'wasm' && fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : [])];
   }
   if (where === 'kernel_memory') return dividing(own);
-  const fitting = (['bf16', 'int8'] as const).find((dtype) => {
-    const share = VALUE_BYTES[dtype] / VALUE_BYTES[residence.experts];
-    return share < 1 && fits({ experts: footprint.experts * share, moving: footprint.moving * share });
-  });
-  return fitting === undefined ? [] : [`set experts.resident to ${fitting}, which fits`];
+  const smaller = (from: WeightDtype, of: (share: number) => Partial<Footprint>): WeightDtype | undefined =>
+    SMALLER_DTYPES.find((dtype) => {
+      const share = VALUE_BYTES[dtype] / VALUE_BYTES[from];
+      return share < 1 && fits(of(share));
+    });
+  const { dense, experts, moving } = footprint;
+  const fitting = smaller(residence.experts, (share) => ({ experts: experts * share, moving: moving * share }));
+  const denseFitting = smaller(keptAs(residence), (share) => ({ dense: dense * share }));
+  return [
+    ...(fitting === undefined ? [] : [`set experts.resident to ${fitting}, which fits`]),
+    ...(denseFitting === undefined ? [] : [`set dense.resident to ${denseFitting}, which fits`]),
+    ...(fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : []),
+  ];
 }
 
-/** What makes dense weights, cache and activations fit one memory. */
-function dividing({ footprint, residence, limits: { memoryBytes } }: Case): string[] {
-  const { dense, cache, activations, received } = footprint;
-  const work = activations + received;
-  const [limit, rest] = cache < work ? ['max_num_batched_tokens', dense + cache] : ['num_kv_blocks', dense + work];
+/** What makes the largest part fit one memory. */
+function dividing({ footprint: { largestPart }, residence, limits: { memoryBytes } }: Case): string[] {
+  const { weights, cache, activations, mayBeInt8 } = largestPart!;
+  const [limit, rest] =
+    cache < activations ? ['max_num_batched_tokens', weights + cache] : ['num_kv_blocks', weights + activations];
   const advice = rest < memoryBytes ? [`lower engine.${limit}`] : [];
-  const size = VALUE_BYTES[residence.dense === 'auto' ? 'bf16' : residence.dense];
-  const fitting = (['bf16', 'int8'] as const).find(
-    (dtype) => VALUE_BYTES[dtype] < size && (dense * VALUE_BYTES[dtype]) / size + cache + work <= memoryBytes,
+  const size = VALUE_BYTES[keptAs(residence)];
+  const fitting = SMALLER_DTYPES.filter((dtype) => mayBeInt8 || dtype !== 'int8').find(
+    (dtype) => VALUE_BYTES[dtype] < size && (weights * VALUE_BYTES[dtype]) / size + cache + activations <= memoryBytes,
   );
   if (fitting !== undefined) advice.push(`set dense.resident to ${fitting}`);
   return advice.length > 0 ? advice : ['use compute: tensors with backend: tensorflow'];
@@ -223,6 +231,12 @@ function lastResort({ where }: Problem): string[] {
       return ['take a machine with more memory'];
   }
 }
+
+/** Largest first. */
+const SMALLER_DTYPES = ['bf16', 'int8'] as const;
+
+/** Most dense weights. */
+const keptAs = ({ dense }: Residence): WeightDtype => (dense === 'auto' ? 'bf16' : dense);
 
 /** Of a resident value, about. */
 const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = { f32: 4, bf16: 2, int8: 1.125 };

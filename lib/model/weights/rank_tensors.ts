@@ -23,6 +23,12 @@ export function tensorsOfRank(spec: ModelSpec, checkpoint: Checkpoint, placement
   });
 }
 
+/** Names of all tensors that every rank holds alike. */
+export function denseTensors(spec: ModelSpec, checkpoint: Pick<Checkpoint, 'names'>): string[] {
+  const wanted = tensorsOf(spec);
+  return checkpoint.names().filter((name) => wanted.has(name) && !isExpertTensor(name));
+}
+
 /**
  * Tensors that the configuration gives no meaning to, in ascending order. Multi-token prediction, which isn't run, and what old checkpoints store although it is
  * computed are not among them.
@@ -52,7 +58,8 @@ export const isExpertTensor = (name: string): boolean => EXPERT_OF.test(name);
 const tensorsOf = (spec: ModelSpec): ReadonlySet<string> =>
   new Set([names.LM_HEAD, ...Array.from(tensorShapesOf(spec), ({ name }) => name)]);
 
-function layerOf(name: string): number | null {
+/** The layer that a tensor is of, by its name; null: of none. */
+export function layerOf(name: string): number | null {
   const found = LAYER_OF.exec(name);
   return found === null ? null : Number(found[1]);
 }

@@ -67,6 +67,8 @@ export interface LocalEngineOptions {
   readonly planning?: Planning;
   /** What experts are that ranks read from disk. Default: nobody knows. */
   readonly expertDigests?: ExpertDigests;
+  /** How many memories each rank's dense part is spread over. Default 1. */
+  readonly numMemories?: number;
   /** Further keys: 'engine.block_size=4'. */
   readonly set?: readonly string[];
 }
@@ -113,6 +115,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     timeoutMs,
     replicaChoice,
     residence,
+    ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
   };
   const { executors, models, close } = await loadRanks(modelDir, { ...shape, blockSize: limits.blockSize });
   const links = executors.map((executor, rank) => {

@@ -1,4 +1,5 @@
 /** A whole job in one process: every rank's model and executor over a local mesh, driven by plans that the test writes. */
+import { smallMemories } from './small_memories.js';
 import { createAllToAll, type Reduce, type WireOptions } from '../../../comm/all_to_all/all_to_all.js';
 import { asRank } from '../../../base/ids.js';
 import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
@@ -37,6 +38,8 @@ export interface LocalJobOptions {
   readonly residence?: Partial<ResidenceChoice>;
   /** Room for the logits of a step. Default: a rank's own. */
   readonly maxLogitBytes?: number;
+  /** How many memories each rank's dense part is spread over, which are as small as that takes. Default: one that is large. */
+  readonly numMemories?: number;
 }
 
 const AS_STORED: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'auto' };
@@ -74,9 +77,14 @@ export async function loadRanks(
       const rankLoad = new LoadMonitor(numLayers, meshes.length);
       const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
       const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', checkpoint);
+      const small =
+        options.numMemories === undefined
+          ? null
+          : smallMemories({ spec, checkpoint, residence, blockSize }, options.numMemories);
       const loaded = await loadModel({
         ...{ spec, checkpoint, fingerprint, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
+        ...small,
       });
       const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
       const { slotsPerRank } = placement;

@@ -116,6 +116,26 @@ describe('the prefix cache over turns of a conversation', function () {
     });
   }
 
+  for (const [model, mla] of [
+    ['tiny-deepseek-v3', 'absorbed'],
+    ['tiny-qwen3-moe', 'auto'],
+  ] as const) {
+    it(`in a cache spread over several memories changes no bit, with blocks so few that they are evicted too: ${model}`, async () => {
+      const alone: LocalEngineOptions = { numRanks: 1, reduce: 'source', mla };
+      const without = await outcomeOf(model, { ...alone, set: ['engine.prefix_cache=off'] }, 5);
+      const spread = { ...alone, numMemories: 3 };
+      const ample = await outcomeOf(model, spread, 5);
+      const set = ['engine.num_kv_blocks=18', 'engine.max_num_seqs=5', 'engine.max_num_batched_tokens=11'];
+      const scarce = await outcomeOf(model, { ...spread, set }, 5);
+      for (const { stats, ...having } of [ample, scarce]) {
+        expect(tokensOf({ ...having, stats })).to.deep.equal(tokensOf(without));
+        expect(stats.numPrefixHits).to.be.above(0);
+      }
+      expect(bitsOf(ample)).to.deep.equal(bitsOf(without));
+      expect(scarce.stats.numEvictedBlocks).to.be.above(0);
+    });
+  }
+
   it('elsewhere shares answers in whatever form they were computed, with the same tokens', async () => {
     const options: LocalEngineOptions = { numRanks: 1, reduce: 'rank', mla: 'auto' };
     const without = await outcomeOf('tiny-deepseek-v3', { ...options, set: ['engine.prefix_cache=off'] });

@@ -17,21 +17,22 @@ const weightsOf = (seed: number) => {
 
 describe('memories of a rank', () => {
   it('experts go where there is room, past what is reserved, and into further memories', () => {
-    const memories = new KernelMemories({ firstBytes: MIB, eachBytes: MIB / 16, limitBytes: 2 * MIB });
-    expect(memories.withRoom(MIB / 8)).to.equal(memories.first);
-    memories.first.allocate(MIB / 8);
+    const memories = new KernelMemories({ denseBytes: [MIB], eachBytes: MIB / 16, limitBytes: 2 * MIB });
+    const first = memories.dense[0]!;
+    expect(memories.withRoom(MIB / 8)).to.equal(first);
+    first.allocate(MIB / 8);
     const second = memories.withRoom(MIB);
-    expect(second).not.to.equal(memories.first);
+    expect(second).not.to.equal(first);
     expect(memories.withRoom(MIB)).to.equal(second);
     second.allocate(MIB / 2);
     second.allocateScratch(1000);
-    expect(memories.withRoom(MIB / 16)).to.equal(memories.first);
+    expect(memories.withRoom(MIB / 16)).to.equal(first);
     expect(memories.stats()).to.deep.include({ numMemories: 2, heldBytes: (5 * MIB) / 8, scratchBytes: 1024 });
   });
 
   it('no expert goes where what was reserved is free for a while', () => {
-    const memories = new KernelMemories({ firstBytes: MIB, limitBytes: 2 * MIB });
-    const { first } = memories;
+    const memories = new KernelMemories({ denseBytes: [MIB], limitBytes: 2 * MIB });
+    const first = memories.dense[0]!;
     const weights = first.allocate((15 * MIB) / 16);
     const [block] = [first.allocate(MIB / 2), first.allocate(MIB / 4)];
     first.free(block);
@@ -39,6 +40,19 @@ describe('memories of a rank', () => {
     first.allocate(MIB / 2);
     first.free(weights);
     expect(memories.withRoom(MIB / 8)).to.equal(first);
+  });
+
+  it('each memory of dense weights keeps what is reserved in it, and experts fill what it has beside that', () => {
+    const memories = new KernelMemories({ denseBytes: [MIB, 0, MIB / 2], limitBytes: 2 * MIB });
+    expect(memories.stats().numMemories).to.equal(3);
+    const [first, second, third] = memories.dense;
+    const filled = Array.from({ length: 6 }, () => {
+      const memory = memories.withRoom(MIB / 2);
+      memory.allocate(MIB / 2);
+      return memory;
+    });
+    expect(filled).to.deep.equal([first, second, second, second, third, third]);
+    expect(memories.dense).not.to.include(memories.withRoom(MIB / 2));
   });
 
   it('an expert computes the same bits in any of them, beside any other', async () => {

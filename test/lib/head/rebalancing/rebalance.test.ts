@@ -131,6 +131,7 @@ describe('live rebalancing', function () {
     { numRanks: 4, how: 'several experts per step', set: keys('bytes_per_step=20000') },
     { numRanks: 4, how: 'two micro-batches', set: keys(), microBatches: 2 },
     { numRanks: 3, how: 'redundant replicas', set: keys(), placement: replicated(2) },
+    { numRanks: 2, how: 'dense weights and experts in several memories', set: keys(), numMemories: 2 },
   ];
   for (const { how, ...options } of settings) {
     it(`changes no token and no bit of the logits: ${options.numRanks} ranks, ${how}`, async () => {

@@ -1,27 +1,41 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { InternalError } from '../../../../base/coded_error.js';
 import type { Decoder, SequencePart } from '../../../../lib/model/decoder/decoder.js';
 import type { KernelDecoder } from '../../../../lib/model/kernels/kernel_decoder.js';
 import { loadKernelDecoder } from '../../../../lib/model/kernels/load_kernels.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
+import { denseSizesOf, type DenseSizes } from '../../../../lib/model/weights/dense_sizes.js';
+import { unspread, type Spread } from '../../../../lib/model/weights/spread.js';
 import { DenseReader } from '../../../../lib/model/weights/weight_reader.js';
 import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
 import { Fingerprint } from '../../../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
+import { smallestSpread } from '../../../kit/engine/small_memories.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { randomFrom } from '../../../refs/random.js';
 
 interface Loaded {
   readonly spec: ModelSpec;
+  readonly sizes: DenseSizes;
+  readonly spread: Spread;
+  readonly memories: readonly KernelMemory[];
   readonly memory: KernelMemory;
   readonly decoder: KernelDecoder;
 }
 
-async function load(name: string, memory = new KernelMemory()): Promise<Loaded> {
+const LIMITS = { blockSize: 4, numKvBlocks: 30, maxNumBatchedTokens: 21 };
+
+/** By default into one memory. */
+async function load(
+  name: string,
+  memory = new KernelMemory(),
+  spreadOf: (sizes: DenseSizes) => Spread = unspread,
+): Promise<Loaded> {
   const dir = tinyModel(name);
   const { config, configBytes } = await readModelFiles(dir);
   const spec = modelSpecOf(config);
@@ -29,8 +43,12 @@ async function load(name: string, memory = new KernelMemory()): Promise<Loaded> 
   try {
     const reader = new DenseReader(checkpoint, { fingerprint: new Fingerprint([configBytes, ...checkpoint.headers]) });
     const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
-    const options = { spec, mla: 'auto', blockSize: 4, residence } as const;
-    return { spec, memory, decoder: await loadKernelDecoder(reader, options, memory) };
+    const options = { spec, mla: 'auto', blockSize: LIMITS.blockSize, residence } as const;
+    const sizes = denseSizesOf({ ...options, ...LIMITS, checkpoint });
+    const spread = spreadOf(sizes);
+    const memories = spread.reservedBytes.map((_, i) => (i === 0 ? memory : new KernelMemory()));
+    const decoder = await loadKernelDecoder(reader, options, memories, spread);
+    return { spec, sizes, spread, memories, memory, decoder };
   } finally {
     await checkpoint.close();
   }
@@ -116,6 +134,46 @@ describe('decoder of the kernels', function () {
     }
     decoder.dispose();
   });
+
+  for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
+    it(`${name}: each of several memories holds what was planned, and hidden states cross by one copy`, async () => {
+      const one = await load(name);
+      const part = { rowStart: 0, numTokens: 9, position: 0, blocks: range(3), isPrompt: true };
+      const tokenIds = Int32Array.from(range(9));
+      const copied = async ({ decoder, spec, memories }: Loaded): Promise<[number, number]> => {
+        const count = (of: (memory: KernelMemory) => number): number =>
+          memories.reduce((sum, each) => sum + of(each), 0);
+        await step(decoder, spec, tokenIds, [part]);
+        return [count(({ counts }) => counts.numCopies), count(({ counts }) => counts.copiedBytes)];
+      };
+      const [numCopies, copiedBytes] = await copied(one);
+      for (const numMemories of [2, 3]) {
+        const loaded = await load(name, new KernelMemory(), (sizes) => smallestSpread(sizes, numMemories).spread);
+        const { spec, sizes, spread, memories, decoder } = loaded;
+        expect(new Set(spread.layers).size).to.equal(numMemories);
+        const path = [spread.embedding, ...spread.layers];
+        const numHops = path.filter((memory, i) => i > 0 && memory !== path[i - 1]).length;
+        const isHeadApart = Number(spread.head !== path.at(-1));
+        for (const [number, memory] of memories.entries()) {
+          const planned = spec.layers.reduce(
+            (sum, _, layer) => sum + (spread.layers[layer] === number ? sizes.layers[layer]!.weights : 0),
+            (spread.embedding === number ? sizes.embedding : 0) + (spread.head === number ? sizes.head! : 0),
+          );
+          expect(memory.usedBytes, `memory ${number} of ${numMemories}`).to.be.within(
+            0.9 * planned - 2048,
+            planned + 1024,
+          );
+        }
+        const several = await copied(loaded);
+        const rowBytes = 4 * padded(spec.hiddenSize);
+        expect(several[0] - numCopies, 'copies').to.equal(numHops + isHeadApart);
+        expect(several[1] - copiedBytes, 'bytes').to.equal((9 * numHops + isHeadApart) * rowBytes);
+        decoder.dispose();
+        for (const memory of memories) expect(memory.usedBytes).to.equal(0);
+      }
+      one.decoder.dispose();
+    });
+  }
 
   it('a memory that is too small is OUT_OF_MEMORY while it loads', async () => {
     const error = await errorOf(ExpertError, () => load('tiny-deepseek-v3', new KernelMemory(300 * 1024)));

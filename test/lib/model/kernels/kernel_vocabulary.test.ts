@@ -40,7 +40,7 @@ describe('vocabulary of the kernels', () => {
   });
 
   const vocabulary = (isTied: boolean, embedding = EMBEDDING): KernelVocabulary =>
-    new KernelVocabulary(memory, SPEC, {
+    new KernelVocabulary(SPEC, {
       embedding: values.matrix(embedding, VOCAB, HIDDEN),
       finalNorm: NORM,
       head: isTied ? null : values.matrix(HEAD, VOCAB, HIDDEN),
@@ -97,7 +97,7 @@ describe('vocabulary of the kernels', () => {
   it('weights of another shape are refused', async () => {
     const embedding = values.matrix(EMBEDDING, HIDDEN, VOCAB);
     const weights = { embedding, finalNorm: NORM, head: null };
-    const error = await errorOf(ModelError, () => new KernelVocabulary(memory, SPEC, weights));
+    const error = await errorOf(ModelError, () => new KernelVocabulary(SPEC, weights));
     expect(error.message).to.contain(`[${HIDDEN}, ${VOCAB}]`).and.to.contain(`[${VOCAB}, ${HIDDEN}]`);
   });
 });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { ExpertError } from '../../../../compute/base/errors.js';
+import type { UndividedPart } from '../../../../lib/model/weights/dense_sizes.js';
 import type { Footprint, FootprintAt } from '../../../../lib/model/weights/footprint.js';
 import { checkMemory, type MemoryLimits } from '../../../../lib/model/weights/memory_check.js';
 import type { Residence } from '../../../../lib/model/weights/residence.js';
@@ -27,6 +28,8 @@ const SMALL: Footprint = {
   activations: GIB / 64,
   received: 0,
   largestTensor: 0,
+  largestPart: null,
+  spread: null,
 };
 
 /** Experts divided in any pieces. */
@@ -88,15 +91,28 @@ describe('the memory of a rank', () => {
     expect(refusal({ cache: GIB }, TENSORS, NATIVE)).to.equal(null);
   });
 
-  it('of dense weights and cache must be one kernel memory', () => {
-    const message = refusal({ cache: 4 * GIB }, KERNELS);
-    expect(message).to.contain("4.27 GiB that can't be divided").and.contain('a kernel memory holds 4.00 GiB');
-    expect(message).to.match(/lower engine\.num_kv_blocks$/);
-    expect(refusal({ activations: 4 * GIB }, KERNELS)).to.match(/lower engine\.max_num_batched_tokens$/);
-    const dense = { dense: 3.9 * GIB, cache: GIB / 2 };
-    expect(refusal(dense, KERNELS)).to.match(/lower engine\.num_kv_blocks, or set dense\.resident to int8$/);
-    expect(refusal({ dense: 6 * GIB }, { ...KERNELS, dense: 'f32' })).to.match(/; set dense\.resident to bf16$/);
-    expect(refusal({ dense: 9 * GIB }, KERNELS)).to.match(/; use compute: tensors with backend: tensorflow$/);
+  it('of a layer, the embedding or the head must be one kernel memory: both numbers, and what makes it smaller', () => {
+    const part = { name: 'layer 7', weights: GIB, cache: GIB, activations: GIB / 4, mayBeInt8: true };
+    const of = (changed: Partial<UndividedPart>, residence = KERNELS): string | null =>
+      refusal({ largestPart: { ...part, ...changed } }, residence);
+    expect(of({})).to.equal(null);
+    expect(of({ weights: 2.75 * GIB }), 'all of it').to.equal(null);
+    const message = of({ cache: 4 * GIB });
+    expect(message).to.contain("would hold 5.25 GiB of layer 7 that can't be divided (weights 1.00 GiB, KV cache 4.00");
+    expect(message).to.match(/, and a kernel memory holds 4\.00 GiB; lower engine\.num_kv_blocks$/);
+    expect(of({ activations: 4 * GIB })).to.match(/; lower engine\.max_num_batched_tokens$/);
+    expect(of({ weights: 3.5 * GIB })).to.match(/; lower engine\.num_kv_blocks, or set dense\.resident to int8$/);
+    const f32 = { ...KERNELS, dense: 'f32' } as const;
+    expect(of({ weights: 5 * GIB }, f32)).to.match(/; set dense\.resident to bf16$/);
+    expect(of({ weights: 5 * GIB, cache: 0, mayBeInt8: false })).to.match(/use compute: tensors with backend/);
+    expect(of({ weights: 9 * GIB })).to.match(/; use compute: tensors with backend: tensorflow$/);
+  });
+
+  it('of dense weights and cache together may be several kernel memories, as far as the machine has them', () => {
+    expect(refusal({ dense: 9 * GIB, cache: 5 * GIB }, KERNELS)).to.equal(null);
+    const message = refusal({ dense: 9 * GIB, cache: 7 * GIB }, KERNELS);
+    expect(message).to.contain('would hold 17.02 GiB').and.contain('this machine has 16.00 GiB left');
+    expect(message).to.match(/; set dense\.resident to int8, which fits, or lower engine\.num_kv_blocks$/);
   });
 
   it('of all ranks of a machine must be there together', () => {
@@ -110,7 +126,7 @@ describe('the memory of a rank', () => {
 
   it('may be enough for fewer ranks, which hold the dense weights less often', () => {
     const message = refusal({ dense: 3 * GIB, experts: GIB }, KERNELS, { ranksHere: 4, totalBytes: 12 * GIB });
-    expect(message).to.match(/; use 2 ranks here$/);
+    expect(message).to.match(/; set dense\.resident to int8, which fits, or use 2 ranks here$/);
   });
 
   it('beyond what the machine has is refused with what would fit', () => {
@@ -176,6 +192,7 @@ describe('the number of ranks that would fit', () => {
     (numRanks) => ({
       ...{ dense, cache, experts: expert * Math.ceil(numExperts / numRanks) },
       ...{ moving: 0, activations: 0, received: numRanks * 2 ** 10, largestTensor: 0 },
+      ...{ largestPart: null, spread: null },
     });
 
   /** As `where` says, and otherwise endless. */

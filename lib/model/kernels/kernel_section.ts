@@ -1,0 +1,62 @@
+/** What one kernel memory holds of a model's dense part: some layers, one after the other, and what their steps need. */
+import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import type { SequencePart } from '../decoder/decoder.js';
+import type { MlaForm, ModelSpec } from '../spec/spec.js';
+import type { KernelAttention } from './kernel_attention.js';
+import type { KernelFfn } from './kernel_ffn.js';
+import { KernelKvCache } from './kernel_kv_cache.js';
+import { KernelMoeBlocks, type KernelMoe } from './kernel_moe.js';
+import { KernelStep } from './kernel_step.js';
+
+/** A layer's two halves; `mlp` is the network of a dense layer, or gate and shared experts. */
+export interface KernelLayer {
+  readonly attention: KernelAttention;
+  readonly mlp: { readonly kind: 'dense'; readonly ffn: KernelFfn } | { readonly kind: 'moe'; readonly moe: KernelMoe };
+}
+
+/** What a section is made for. */
+export interface SectionOptions {
+  readonly spec: ModelSpec;
+  readonly mla: MlaForm;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+  /** Layers that it will hold; none where the memory holds vocabulary only. */
+  readonly numLayers: number;
+}
+
+/** Owns what lies in its memory, but the vocabulary. */
+export class KernelSection {
+  /** To be filled in their order. */
+  readonly layers: KernelLayer[] = [];
+  readonly step: KernelStep;
+  /** What its MoE layers use in turn. */
+  readonly blocks: KernelMoeBlocks;
+  /** Of its layers. */
+  readonly cache: KernelKvCache;
+
+  /** @throws ExpertError OUT_OF_MEMORY */
+  constructor(
+    readonly memory: KernelMemory,
+    { spec, mla, blockSize, numLayers }: SectionOptions,
+  ) {
+    const layers = spec.layers.slice(0, numLayers); // as many: all take the same in a cache
+    this.step = new KernelStep(memory, spec, mla);
+    this.blocks = new KernelMoeBlocks(memory);
+    this.cache = new KernelKvCache(memory, { ...spec, layers }, blockSize);
+  }
+
+  /** The next step; hidden states are to be written then. @throws as {@link KernelStep.prepare} */
+  prepare(parts: readonly SequencePart[], numTokens: number): void {
+    this.step.prepare(this.layers.length === 0 ? [] : parts, numTokens, this.cache);
+  }
+
+  /** Frees all that it owns. */
+  dispose(): void {
+    for (const { attention, mlp } of this.layers) {
+      attention.dispose();
+      if (mlp.kind === 'dense') mlp.ffn.dispose();
+      else mlp.moe.dispose();
+    }
+    for (const part of [this.cache, this.step, this.blocks]) part.dispose();
+  }
+}

@@ -1,0 +1,125 @@
+/** Bytes of the parts of a dense model that a kernel memory holds whole or not at all: from the headers of a checkpoint, before a weight is read. Pure. */
+import { matrixBytes } from '../../../compute/wasm/memory/kernel_matrix.js';
+import type { Checkpoint } from '../../weights/checkpoint.js';
+import type { TensorInfo } from '../../weights/safetensors_header.js';
+import { cacheFloatsPerToken } from '../spec/cache_layout.js';
+import { kvUpRows } from '../spec/kv_up_rows.js';
+import type { AttentionSpec, ModelSpec } from '../spec/spec.js';
+import * as names from '../spec/tensor_names.js';
+import { denseTensors, isHeadTied, layerOf } from './rank_tensors.js';
+import { denseDtype, type Residence } from './residence.js';
+
+/** A layer without its routed experts. */
+export interface LayerBytes {
+  readonly weights: number;
+  /** Of all its KV blocks. */
+  readonly cache: number;
+}
+
+/** In the kernels' memories, all in bytes. */
+export interface DenseSizes {
+  readonly layers: readonly LayerBytes[];
+  readonly embedding: number;
+  /** With the norm before it; null: the embedding is the head too. */
+  readonly head: number | null;
+  /** Of the largest step, in each memory that takes part in it: hidden states and what is computed from them. */
+  readonly step: number;
+  /** Of the largest step, beside the head. */
+  readonly logits: number;
+}
+
+/** What one memory must hold, beside others or alone. */
+export interface UndividedPart {
+  /** As people call it. */
+  readonly name: string;
+  readonly weights: number;
+  readonly cache: number;
+  readonly activations: number;
+  /** Whether its weights may be kept as int8. */
+  readonly mayBeInt8: boolean;
+}
+
+/** What {@link DenseSizes} depend on. All limits are of one rank. */
+export interface DenseSizesOptions {
+  readonly spec: ModelSpec;
+  readonly checkpoint: Checkpoint;
+  readonly residence: Residence;
+  readonly blockSize: number;
+  readonly numKvBlocks: number;
+  readonly maxNumBatchedTokens: number;
+}
+
+/** Of a rank whose kernels compute. */
+export function denseSizesOf({ spec, checkpoint, residence, ...limits }: DenseSizesOptions): DenseSizes {
+  const weights = spec.layers.map(() => OTHER_BYTES);
+  const vocabulary = { embedding: OTHER_BYTES, head: OTHER_BYTES };
+  for (const name of denseTensors(spec, checkpoint)) {
+    const bytes = kernelBytes(checkpoint.info(name), spec.attention, residence);
+    const layer = layerOf(name);
+    if (layer !== null) weights[layer]! += bytes;
+    else vocabulary[name === names.EMBEDDING ? 'embedding' : 'head'] += bytes;
+  }
+  const cache = 4 * cacheFloatsPerToken(spec.attention) * limits.blockSize * limits.numKvBlocks;
+  const { embedding, head } = vocabulary;
+  return {
+    layers: weights.map((of) => ({ weights: of, cache })),
+    ...(isHeadTied(spec, checkpoint) ? { embedding: embedding + head, head: null } : { embedding, head }),
+    step: stepBytes(spec, limits.maxNumBatchedTokens),
+    logits: logitBytes(spec, limits.maxNumBatchedTokens),
+  };
+}
+
+/** Every part, with a step: all of a memory where it lies alone. */
+export function undividedParts({ layers, embedding, head, step, logits }: DenseSizes): UndividedPart[] {
+  const withLogits = { cache: 0, activations: step + logits };
+  const first = { name: 'the embedding', weights: embedding, mayBeInt8: false };
+  return [
+    ...layers.map((layer, i) => ({ name: `layer ${i}`, ...layer, activations: step, mayBeInt8: true })),
+    ...(head === null
+      ? [{ ...first, ...withLogits }]
+      : [
+          { ...first, cache: 0, activations: step },
+          { name: 'the head', weights: head, ...withLogits, mayBeInt8: true },
+        ]),
+  ];
+}
+
+/** The first of those that take most. */
+export const largestPart = (sizes: DenseSizes): UndividedPart =>
+  undividedParts(sizes).reduce((largest, part) => (bytesOfPart(part) > bytesOfPart(largest) ? part : largest));
+
+/** What a memory must have room for. */
+export const bytesOfPart = ({ weights, cache, activations }: UndividedPart): number => weights + cache + activations;
+
+/** Hidden states of so many tokens, and what a layer computes from them. */
+export function stepBytes({ hiddenSize, layers, moe, attention }: ModelSpec, numTokens: number): number {
+  const widest = Math.max(
+    ...layers.map((layer) => (layer.kind === 'dense' ? layer.intermediateSize : 0)),
+    moe.gate.numTopk * moe.intermediateSize,
+  );
+  const headWidth = attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
+  return 4 * numTokens * (8 * hiddenSize + 3 * widest + 3 * attention.numHeads * headWidth);
+}
+
+/** What steps need that comes rarely is counted up to here, in bytes; of logits, no more are held at once. */
+export const MAX_RARE_BYTES = 2 ** 28;
+
+/** Logits of so many tokens, at most {@link MAX_RARE_BYTES}. */
+export const logitBytes = ({ vocabSize }: ModelSpec, numTokens: number): number =>
+  Math.min(MAX_RARE_BYTES, 4 * numTokens * vocabSize);
+
+/** Descriptors of a layer or of the head, and a norm. */
+const OTHER_BYTES = 2 ** 10;
+
+/** Rows of a matrix in a kernel memory. */
+export function kernelRows({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, attention: AttentionSpec): number {
+  const isKvUp = attention.kind === 'mla' && names.attentionPart(name) === 'kv_b_proj';
+  return isKvUp ? kvUpRows(attention) : shape[0]!;
+}
+
+/** With what goes before a matrix in its block. */
+function kernelBytes(info: TensorInfo, attention: AttentionSpec, { dense }: Residence): number {
+  const [rows = 1, columns] = info.shape;
+  if (columns === undefined) return 64 * Math.ceil(rows / 16);
+  return matrixBytes(denseDtype(info, dense), kernelRows(info, attention), columns);
+}
