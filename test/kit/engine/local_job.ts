@@ -17,6 +17,7 @@ import type { PlanPart, SequenceOutput, SequenceStart } from '../../../lib/proto
 import { loadModel } from '../../../lib/model/load_model.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
+import type { Spread } from '../../../lib/model/weights/spread.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
@@ -40,6 +41,8 @@ export interface LocalJobOptions {
   readonly maxLogitBytes?: number;
   /** How many memories each rank's dense part is spread over, which are as small as that takes. Default: one that is large. */
   readonly numMemories?: number;
+  /** Instead: where each part lies, in memories that are large. */
+  readonly spread?: Spread;
 }
 
 const AS_STORED: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'auto' };
@@ -77,14 +80,14 @@ export async function loadRanks(
       const rankLoad = new LoadMonitor(numLayers, meshes.length);
       const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
       const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', checkpoint);
-      const small =
+      const memories =
         options.numMemories === undefined
-          ? null
+          ? { spread: options.spread ?? null }
           : smallMemories({ spec, checkpoint, residence, blockSize }, options.numMemories);
       const loaded = await loadModel({
         ...{ spec, checkpoint, fingerprint, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
-        ...small,
+        ...memories,
       });
       const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
       const { slotsPerRank } = placement;

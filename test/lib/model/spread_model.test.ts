@@ -61,6 +61,19 @@ describe('a dense part in several memories', () => {
       expectSame(ranks, expected, '2 ranks');
     });
 
+    it(`gives the same bits over 4, of which one holds the vocabulary alone: ${name}`, async () => {
+      const expected = await logitsOf(tinyModel(name), prompt, {});
+      const reservedBytes = [0, 0, 0, 0];
+      for (const [layers, embedding, head] of [
+        [[1, 2, 3], 0, 0],
+        [[0, 1, 3], 2, 0],
+        [[0, 0, 2], 3, 1],
+      ] as const) {
+        const spread = { layers, embedding, head, reservedBytes };
+        expectSame(await logitsOf(tinyModel(name), prompt, { spread }), expected, `layers in ${layers.join()}`);
+      }
+    });
+
     it(`gives the same bits where the embedding is the head: ${name}`, () =>
       withTempFolder(async (dir) => {
         await copyModel(tinyModel(name), dir);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { asRank } from '../../../../base/ids.js';
 import { createPlacement } from '../../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../../experts/placement/redundancy.js';
+import { bytesOfPart, denseSizesOf, undividedParts } from '../../../../lib/model/weights/dense_sizes.js';
 import type { Residence } from '../../../../lib/model/weights/residence.js';
 import {
   footprintAt,
@@ -174,5 +175,34 @@ describe('the bytes of a rank', () => {
       expect(largest(10_000)).to.equal(4 * 2 * 10_000 * spec.hiddenSize);
       expect(largest(10_000, KERNELS)).to.equal(0);
     });
+  });
+
+  it('are spread over memories of the kernels: a step takes room in each, and the largest part is named', async () => {
+    for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
+      await withCheckpoint(tinyModel(name), (options) => {
+        const of = (changed: Partial<FootprintOptions>): Footprint =>
+          footprintOf({ ...options, residence: KERNELS, ...changed });
+        const one = of({});
+        expect(new Set(one.spread!.layers)).to.deep.equal(new Set([0]));
+        const { step, logits, layers, embedding, head } = denseSizesOf({ ...options, residence: KERNELS });
+        expect(one.activations).to.equal(step + logits);
+        const memoryBytes = Math.ceil(one.dense / 2) + one.cache / 2 + step + logits;
+        const several = of({ memoryBytes });
+        const numMemories = several.spread!.reservedBytes.length;
+        expect(numMemories).to.be.above(1);
+        expect(several.activations).to.equal(numMemories * step + logits);
+        const { dense, cache, experts, largestPart } = several;
+        expect({ dense, cache, experts }).to.deep.equal({ dense: one.dense, cache: one.cache, experts: one.experts });
+        expect(largestPart).to.include({ name: 'layer 0', activations: step, ...layers[0] });
+        expect(of({ memoryBytes: bytesOfPart(largestPart!) - 1 }).spread).to.equal(null);
+        expect(of({ memoryBytes: bytesOfPart(largestPart!) }).spread).not.to.equal(null);
+        const many = of({ spec: { ...options.spec, vocabSize: 10_000 }, numKvBlocks: 1 }).largestPart;
+        expect(many, 'logits are beside the head').to.include({ name: 'the head', weights: head, mayBeInt8: true });
+        expect(undividedParts({ step, logits, layers, embedding, head: null }).at(-1)).to.include({
+          ...{ name: 'the embedding', weights: embedding, activations: step + logits, mayBeInt8: false },
+        });
+        expect(of({ residence: TENSORS })).to.include({ spread: null, largestPart: null });
+      });
+    }
   });
 });
