@@ -23,11 +23,11 @@ export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
 }
 
 /** Tries every backend and the kernels, looks for GPUs, and prints what it found: lines, or with `--json` one object. */
-export async function doctor(args: DoctorArgs, { stdout, env }: CommandContext): Promise<void> {
+export async function doctor(args: DoctorArgs, { stdout, env, signal }: CommandContext): Promise<void> {
   const { listAdapters, reportBackends } = await import('../../compute/tfjs/tf.js'); // only this command needs it in the head's process
   const backends = await reportBackends();
   const adapters = await listAdapters();
-  const kernels = await tryKernels();
+  const kernels = await tryKernels({ signal });
   const native = await reportNative(nativeDir(), { env });
   const chosen = backends.find(({ isAvailable, isAutomatic }) => isAvailable && isAutomatic)?.name ?? null;
   const machine = {

@@ -82,7 +82,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
   const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
   const backend = backendOf(config.backend, config);
   const devices = await devicesFor(backend);
-  const kernels = numLocalRanks === 0 ? UNTRIED : await kernelsFor(backend, config.compute);
+  const kernels = numLocalRanks === 0 ? UNTRIED : await kernelsFor(backend, config.compute, signal);
   const asThreads = config.comm.transport === 'threads';
   const secret = options.secret ?? randomBytes(32).toString('hex');
   const rendezvous = await Rendezvous.listen({

@@ -9,23 +9,25 @@ import { kernelModuleUrl } from '../../compute/wasm/memory/kernel_settings.js';
 import type { KernelTrial } from './kernel_trial.js';
 import { tryKernels } from './run_trial.js';
 
-/** What tests have otherwise. */
+/** What ends a trial early, and what tests have otherwise. */
 export interface KnownTrialOptions {
+  readonly signal?: AbortSignal | undefined;
   /** Null: nothing is kept. Default: under the user's home. */
   readonly file?: string | null;
   /** Default: {@link tryKernels}. */
-  readonly runTrial?: () => Promise<KernelTrial>;
+  readonly runTrial?: (options: Pick<KnownTrialOptions, 'signal'>) => Promise<KernelTrial>;
 }
 
 /** What the kernels can be here: known from an earlier time, or tried now. Never rejects. */
 export async function knownTrial({
   file = cacheFile(),
   runTrial = tryKernels,
+  signal,
 }: KnownTrialOptions = {}): Promise<KernelTrial> {
   const key = await machineKey();
   const known = file === null ? null : await readCache(file, key);
   if (known !== null) return known;
-  const trial = await runTrial();
+  const trial = await runTrial({ signal });
   // What failed may have to do with the moment.
   const isSure = trial.lacks256?.kind !== 'failed' && trial.lacksFma?.kind !== 'failed';
   if (file !== null && isSure) await writeCache(file, { key, trial }).catch(() => undefined);

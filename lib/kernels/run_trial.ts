@@ -3,8 +3,9 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { judgeTrial, type KernelTrial, type Told, type TrialEnd } from './kernel_trial.js';
 
-/** What tests have otherwise. */
+/** What ends trials early, and what tests have otherwise. */
 export interface TrialOptions {
+  readonly signal?: AbortSignal | undefined;
   /** JavaScript that a process runs. Default: try_kernels.js. */
   readonly file?: string;
   /** How long a process may take. Default 20000: the machine may be busy. */
@@ -22,13 +23,17 @@ export async function tryKernels(options: TrialOptions = {}): Promise<KernelTria
 
 function runTrial(
   what: 'bits' | 'width',
-  { file = TRY_KERNELS, timeoutMs = TIMEOUT_MS }: TrialOptions,
+  { file = TRY_KERNELS, timeoutMs = TIMEOUT_MS, signal }: TrialOptions,
 ): Promise<TrialEnd> {
   const told: Told[] = [];
   let log = '';
   return new Promise((resolve) => {
     const end = (reason: string | null): void => resolve({ told, reason, log });
-    const child = fork(file, [what], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: ['--no-warnings'] });
+    const child = fork(file, [what], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      execArgv: ['--no-warnings'],
+      signal,
+    });
     let isLate = false;
     const timer = setTimeout(() => {
       isLate = true;

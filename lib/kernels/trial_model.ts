@@ -2,11 +2,13 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
+import { numRowsOf } from '../../compute/base/weight_rows.js';
 import { convertMatrix, matrixOf, type WeightDtype, type WeightMatrix } from '../../compute/base/weight_matrix.js';
 import type { KernelExpert } from '../../compute/wasm/experts/kernel_expert.js';
 import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
 import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
+import { codec } from '../../comm/codec/codec.js';
 import { decodeRows, encodeRows, WIRE_DTYPES, wireRowBytes } from '../../comm/codec/wire_dtype.js';
 import { randomFrom } from '../../experts/routing/random.js';
 import type { HiddenStates, SequencePart, StepTokens } from '../model/decoder/decoder.js';
@@ -50,10 +52,11 @@ async function runModel(family: RandomFamily, settings: KernelSettings, hash: Ha
     memories.dense,
   );
   const experts = await TrialExperts.load(weights, spec, memories);
+  for (const piece of await experts.rows()) hash.update(piece);
   for (const step of STEPS) {
     const states = await layersOf(decoder, spec, experts, step);
     const rows = await states.logits(Array.from(step.tokenIds.keys()));
-    for (const row of rows) hash.update(row.values());
+    for (const row of rows) hash.update(row.values()).update(JSON.stringify([row.best(1), row.best(5)]));
     states.dispose();
   }
 }
@@ -101,6 +104,12 @@ class TrialExperts {
       experts.push(computes[e % computes.length]!.load(ffn));
     }
     return new TrialExperts(computes, experts, numTopk);
+  }
+
+  /** Their weights, as they travel. */
+  async rows(): Promise<Uint8Array[]> {
+    const numRows = numRowsOf({ hidden: SHAPE.hidden, intermediate: SHAPE.intermediate, dtype: 'f32' });
+    return (await Promise.all(this.experts.map((expert) => expert.rows(0, numRows)))).flat();
   }
 
   async forward(rows: Float32Array, { topkIdx, topkWeights }: Routing): Promise<Float32Array> {
@@ -155,7 +164,7 @@ class SeededWeights implements DenseWeights {
   }
 }
 
-/** What rows become that travel, and what is read of them. */
+/** What rows become that travel, what is read of them, and their sums. */
 function hashCodecs(hash: Hash): void {
   const [numRows, hidden] = [7, SHAPE.hidden];
   const random = randomFrom(1);
@@ -167,6 +176,13 @@ function hashCodecs(hash: Hash): void {
     decodeRows(dtype, bytes, numRows, hidden, out, 0);
     hash.update(bytes).update(out);
   }
+  const { rows, totals, copyRow, addRow, addScaledRow } = codec().sums;
+  rows.floats.set(x.subarray(0, 2 * hidden));
+  const second = rows.at + 4 * hidden;
+  copyRow(totals.at, rows.at, hidden);
+  addRow(totals.at, second, hidden);
+  addScaledRow(totals.at, second, hidden, Math.SQRT1_2);
+  hash.update(totals.floats.slice(0, hidden));
 }
 
 function part(

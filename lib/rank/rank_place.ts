@@ -38,9 +38,13 @@ export async function devicesFor(choice: BackendChoice | undefined): Promise<rea
 }
 
 /** What the kernels of this machine can be; tried where nobody knows. {@link UNTRIED} where none will run. `compute`: undefined where another machine chooses. */
-export async function kernelsFor(choice: BackendChoice | undefined, compute?: Compute | 'auto'): Promise<KernelTrial> {
+export async function kernelsFor(
+  choice: BackendChoice | undefined,
+  compute?: Compute | 'auto',
+  signal?: AbortSignal,
+): Promise<KernelTrial> {
   const mayUse = compute !== 'tensors' && (choice === undefined || choice === 'auto' || choice === 'wasm');
-  return mayUse ? knownTrial() : UNTRIED;
+  return mayUse ? knownTrial({ signal }) : UNTRIED;
 }
 
 /**

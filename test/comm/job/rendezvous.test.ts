@@ -75,6 +75,35 @@ describe('a rendezvous', () => {
     });
   }
 
+  it('settles what ranks offer once all have, and not before, in the order of ranks', async () => {
+    const asked: (readonly unknown[])[] = [];
+    const agree = (offers: readonly unknown[]): unknown => {
+      asked.push(offers);
+      return { least: Math.min(...(offers as number[])) };
+    };
+    const head = await listen({ size: 3, agree });
+    const [third, first] = [await join(head, { rank: asRank(2) }), await join(head, { rank: asRank(0) })];
+    const early = [third.agree(7, { timeoutMs: 5000 }), first.agree(5, { timeoutMs: 5000 })];
+    const second = await join(head);
+    expect(asked).to.deep.equal([]);
+    const agreed = await Promise.all([...early, second.agree(6, { timeoutMs: 5000 })]);
+    expect(agreed).to.deep.equal([{ least: 5 }, { least: 5 }, { least: 5 }]);
+    expect(asked).to.deep.equal([[5, 6, 7]]);
+  });
+
+  it('ends the wait for what ranks agree on where one fails, and takes no second offer', async () => {
+    const head = await listen();
+    const [first, other] = [await join(head), await join(head)];
+    const waiting = rejection(first.agree(1, { timeoutMs: 5000 }), 'PEER_FAILED');
+    other.link.send({ type: 'failed', error: { code: 'OTHER', reason: 'it is odd', advice: 'mend it', blames: [] } });
+    expect((await waiting).message).to.contain('it is odd');
+    const strict = await listen();
+    const rank = await join(strict);
+    void rejection(rank.agree(1, { timeoutMs: 5000 }), 'PROTOCOL');
+    rank.link.send({ type: 'offer', body: 2 });
+    expect((await rejection(strict.links(), 'PROTOCOL')).message).to.contain("rank 0 sent 'offer'");
+  });
+
   it('gives a rank the number that it asks for, and others the lowest free one', async () => {
     const head = await listen({ size: 3 });
     const numbers = [await join(head, { rank: asRank(1) }), await join(head), await join(head)].map(({ rank }) => rank);
@@ -256,6 +285,8 @@ describe('a control message', () => {
     { type: 'join' },
     { type: 'join', rank: 3 },
     { type: 'welcome', rank: 0, size: 2, job: { any: ['thing', 1, null] } },
+    { type: 'offer', body: { canFuse: true } },
+    { type: 'agreed', body: null },
     { type: 'ready', fingerprint: 'f', host: 'h', port: 1 },
     { type: 'peers', addresses: [{ host: 'h', port: 2 }], fingerprint: 'f', jobId: 'j' },
     { type: 'meshed' },

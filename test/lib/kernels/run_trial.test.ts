@@ -1,0 +1,66 @@
+import { expect } from 'chai';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KernelTrial } from '../../../lib/kernels/kernel_trial.js';
+import { tryKernels } from '../../../lib/kernels/run_trial.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
+
+/** What a trial tells of a machine that can everything, up to the moment at which `width` runs. */
+const TRIAL = `
+  const tell = (told) => process.send(told);
+  const digest = (way, digest) => tell({ kind: 'digest', way, digest });
+  if (process.argv[2] === 'bits') {
+    digest('plain', 'p');
+    tell({ kind: 'fuses', isFused: true });
+    digest('fused', 'f');
+  } else {
+    for (const [bits, us] of [[128, 2], [256, 1]])
+      for (const way of ['plain', 'fused']) tell({ kind: 'tile', way, bits, rows: 4, us });
+    WIDTH
+  }
+`;
+
+/** The outcome where the process at 256 bits goes on so. */
+const outcomeOf = async (width: string, timeoutMs = 20_000): Promise<KernelTrial> =>
+  withTempFolder(async (dir) => {
+    const file = join(dir, 'trial.cjs');
+    await writeFile(file, TRIAL.replace('WIDTH', width));
+    return tryKernels({ file, timeoutMs });
+  });
+
+describe('trials of the kernels, each in a process of its own', function () {
+  this.timeout(60_000);
+
+  it('that go well are believed', async () => {
+    const { lacks256, lacksFma, gain } = await outcomeOf("digest('plain', 'p'); digest('fused', 'f');");
+    expect({ lacks256, lacksFma, gain }).to.deep.equal({ lacks256: null, lacksFma: null, gain: 2 });
+  });
+
+  const odd: readonly [what: string, width: string, why: string][] = [
+    ['end with an error', "throw new Error('odd');", 'its trial ended with exit code 1 (Error: odd)'],
+    ['crash', 'process.abort();', 'its trial ended with SIGABRT'],
+    ['are killed', "process.kill(process.pid, 'SIGKILL');", 'its trial ended with SIGKILL'],
+    ['hang', 'for (;;);', 'its trial did not end in 2000 ms'],
+    ['compute other bits', "digest('plain', 'q'); digest('fused', 'f');", 'it computed other bits than 128-bit SIMD'],
+  ];
+  for (const [what, width, why] of odd) {
+    it(`that ${what} leave 128 bits, and fusing`, async () => {
+      const { lacks256, lacksFma } = await outcomeOf(width, 2000);
+      expect(lacks256).to.deep.equal({ kind: 'failed', why });
+      expect(lacksFma).to.equal(null);
+    });
+  }
+
+  it('that cannot be started are failures too', async () => {
+    const { lacks256, lacksFma } = await tryKernels({ file: '/nowhere/trial.js' });
+    expect([lacks256!.kind, lacksFma!.kind]).to.deep.equal(['failed', 'failed']);
+  });
+
+  it('show of this machine what its Node can', async () => {
+    const { lacks256, lacksFma, tileRows } = await tryKernels();
+    expect(lacks256?.kind).to.not.equal('failed');
+    expect(lacksFma?.kind).to.not.equal('failed');
+    for (const rows of Object.values(tileRows)) expect([2, 4, 6]).to.include(rows);
+    expect(Object.keys(tileRows)).to.have.length(4);
+  });
+});
