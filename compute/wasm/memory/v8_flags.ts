@@ -15,10 +15,10 @@ export const widenSimd = (): void => setFlagsFromString('--experimental-wasm-rev
 /**
  * For trials: functions are optimised as soon as they executed about so many bytes, before they are called again, instead of some time later in another thread.
  *
- * @param afterBytes at 1 V8 12 optimises a function again for every turn of its loops
+ * @param afterBytes of no account before V8 13, which optimises everything at once, or would again and again
  */
 export function optimiseSoon(afterBytes: number, version: string = process.versions.v8): void {
-  const flags = isBefore(version, 12, 0)
+  const flags = isBefore(version, 13, 0)
     ? ['--no-liftoff']
     : ['--wasm-sync-tier-up', `--wasm-tiering-budget=${afterBytes}`];
   for (const flag of flags) setFlagsFromString(flag);
