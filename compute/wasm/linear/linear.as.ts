@@ -1,20 +1,17 @@
 /** y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts. */
-import { BF16, F32, Matrix, PANEL, PANEL_ROW, here, panelBytes, wordsOf } from '../memory/memory.as';
-import { decodePanel } from './convert.as';
+import { BF16, F32, Matrix, PANEL, PANEL_ROW, here, panelBytes } from '../memory/memory.as';
+import { BLOCK_INPUTS, blockOf } from './blocks.as';
 import { tileRows } from './tile_rows.as';
-import { tile1x16, tile1x32, tile2x16, tile4x16, tile6x16 } from './tiles.as';
+import { tile1x16, tile1x64, tile2x16, tile2x32, tile4x16, tile6x16 } from './tiles.as';
 
 /** Bytes of x that are gone through for every panel. */
 const BLOCK_BYTES: i32 = 1 << 20;
-/** Inputs of a panel that many rows go through at once: as floats they stay in the first-level cache, or near it. */
-const BLOCK_INPUTS: i32 = 512;
 /** From so many rows of x on, decoding weights once costs less than in every tile. */
 const DECODE_ROWS: i32 = 3;
 /** Rows whose outputs of a panel that isn't full are held at once. */
 const RAGGED_ROWS: i32 = 32;
 
 const zerosAt: usize = memory.data(64, 64);
-const decodedAt: usize = memory.data(64 * BLOCK_INPUTS, 64);
 const raggedAt: usize = memory.data(64 * RAGGED_ROWS, 64);
 
 /** Rows of x that are gone through for every panel. */
@@ -40,19 +37,27 @@ export function linearPanels(x: usize, numRows: i32, w: Matrix, first: i32, end:
 function rowsBlock(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: usize, yBytes: usize): void {
   const numFull = min(end, w.rows / PANEL);
   let panel = first;
-  // Sums of two panels don't wait for each other, where one row has too few to keep the processor busy.
-  if (numRows == 1) for (; panel + 2 <= numFull; panel += 2) pairOfPanels(x, w, panel, y + <usize>panel * PANEL_ROW);
+  const atOnce = numRows == 1 ? 4 : 2;
+  if (numRows < DECODE_ROWS)
+    for (; panel + atOnce <= numFull; panel += atOnce)
+      severalPanels(x, numRows, w, panel, y + <usize>panel * PANEL_ROW, yBytes);
   for (; panel < numFull; panel++) product(x, numRows, w, panel, y + <usize>panel * PANEL_ROW, yBytes);
   if (numFull < end && first < end) raggedPanel(x, numRows, w, y, yBytes);
 }
 
-function pairOfPanels(x: usize, w: Matrix, panel: i32, y: usize): void {
+function severalPanels(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes: usize): void {
+  const data = w.data + <usize>panel * panelBytes(w);
+  if (w.dtype == F32) tiles<f32>(x, numRows, w, data, y, yBytes);
+  else if (w.dtype == BF16) tiles<u16>(x, numRows, w, data, y, yBytes);
+  else tiles<i8>(x, numRows, w, data, y, yBytes);
+}
+
+/** One row and four panels, or row by row pair and two panels. T: as in tiles.as.ts. */
+function tiles<T>(x: usize, numRows: i32, w: Matrix, data: usize, y: usize, yBytes: usize): void {
   const numBytes: usize = (<usize>w.stride) << 2;
   const apart = panelBytes(w);
-  const data = w.data + <usize>panel * apart;
-  if (w.dtype == F32) tile1x32<f32>(x, numBytes, data, apart, y);
-  else if (w.dtype == BF16) tile1x32<u16>(x, numBytes, data, apart, y);
-  else tile1x32<i8>(x, numBytes, data, apart, y);
+  if (numRows == 1) tile1x64<T>(x, numBytes, data, apart, y);
+  else tile2x32<T>(x, numBytes, numBytes, data, apart, y, yBytes);
 }
 
 /** The last panel, of fewer outputs than it has room for. */
@@ -69,35 +74,22 @@ function raggedPanel(x: usize, numRows: i32, w: Matrix, y: usize, yBytes: usize)
   }
 }
 
-/** Rows of x times one panel, to 16 floats every `yBytes`. */
+/** Rows of x times one panel, to 16 floats every `yBytes`: block by block of inputs, as floats; y has the sums so far. */
 function product(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes: usize): void {
-  const xBytes: usize = (<usize>w.stride) << 2;
-  const data = w.data + <usize>panel * panelBytes(w);
-  if (numRows >= DECODE_ROWS) return blocks(x, numRows, w, data, y, yBytes);
-  if (w.dtype == F32) rows<f32>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
-  else if (w.dtype == BF16) rows<u16>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
-  else rows<i8>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
-}
-
-/** Block by block of inputs, as floats; y has the sums so far. */
-function blocks(x: usize, numRows: i32, w: Matrix, data: usize, y: usize, yBytes: usize): void {
   const xBytes: usize = (<usize>w.stride) << 2;
   let sums = zerosAt;
   let sumsBytes: usize = 0;
   for (let input = 0; input < w.stride; input += BLOCK_INPUTS) {
     const count = min(BLOCK_INPUTS, w.stride - input);
-    const values = w.dtype == F32 ? data : here(decodedAt);
-    if (w.dtype != F32) decodePanel(w.dtype, data, count, values);
-    rows<f32>(x, numRows, xBytes, (<usize>count) << 2, values, sums, sumsBytes, y, yBytes);
+    const block = blockOf(w, panel, input, count);
+    rows(x, numRows, xBytes, (<usize>count) << 2, block, sums, sumsBytes, y, yBytes);
     sums = y;
     sumsBytes = yBytes;
-    data += <usize>wordsOf(w.dtype, count) * PANEL_ROW;
     x += (<usize>count) << 2;
   }
 }
 
-/** T: as in tiles.as.ts. */
-function rows<T>(
+function rows(
   x: usize,
   numRows: i32,
   xBytes: usize,
@@ -108,29 +100,27 @@ function rows<T>(
   y: usize,
   yBytes: usize,
 ): void {
-  if (sizeof<T>() == 4) {
-    if (tileRows >= 6) {
-      for (; numRows >= 6; numRows -= 6) {
-        tile6x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
-        x += 6 * xBytes;
-        sums += 6 * sumsBytes;
-        y += 6 * yBytes;
-      }
+  if (tileRows >= 6) {
+    for (; numRows >= 6; numRows -= 6) {
+      tile6x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
+      x += 6 * xBytes;
+      sums += 6 * sumsBytes;
+      y += 6 * yBytes;
     }
-    if (tileRows >= 4) {
-      for (; numRows >= 4; numRows -= 4) {
-        tile4x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
-        x += 4 * xBytes;
-        sums += 4 * sumsBytes;
-        y += 4 * yBytes;
-      }
+  }
+  if (tileRows >= 4) {
+    for (; numRows >= 4; numRows -= 4) {
+      tile4x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
+      x += 4 * xBytes;
+      sums += 4 * sumsBytes;
+      y += 4 * yBytes;
     }
   }
   for (; numRows >= 2; numRows -= 2) {
-    tile2x16<T>(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
+    tile2x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
     x += 2 * xBytes;
     sums += 2 * sumsBytes;
     y += 2 * yBytes;
   }
-  if (numRows == 1) tile1x16<T>(x, numBytes, data, sums, y);
+  if (numRows == 1) tile1x16(x, numBytes, data, sums, y);
 }
