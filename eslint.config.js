@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
   // AssemblyScript (*.as.ts) has types of its own; its compiler checks it.
-  { ignores: ['dist/', 'node_modules/', '**/*.as.ts'] },
+  { ignores: ['dist/', 'node_modules/', '.nodes/', '**/*.as.ts'] },
   js.configs.recommended,
   {
     files: ['**/*.ts', '**/*.tsx'],

@@ -10,7 +10,9 @@ if (file.endsWith('try_kernels.js')) {
   if (hook === 'rounds_twice') {
     const send = process.send!.bind(process) as (message: object, ...rest: unknown[]) => boolean;
     const changed = (message: object): object => ('isFused' in message ? { ...message, isFused: false } : message);
-    process.send = ((message: object, ...rest: unknown[]) => send(changed(message), ...rest)) as NonNullable<typeof process.send>;
+    process.send = ((message: object, ...rest: unknown[]) => send(changed(message), ...rest)) as NonNullable<
+      typeof process.send
+    >;
   }
 }
 
