@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   engine: async () => (await import('./engine/bench_engine.js')).benchEngine,
   eplb: async () => (await import('./eplb/bench_eplb.js')).benchEplb,
   generate: async () => (await import('./generate.js')).benchGenerate,
+  peers: async () => (await import('./peers/bench_peers.js')).benchPeers,
   scenarios: async () => (await import('./scenarios/bench_scenarios.js')).benchScenarios,
   serve: async () => (await import('./serve/bench_serve.js')).benchServe,
 };

@@ -1,7 +1,7 @@
 /** Processes or threads of the benchmark, told to work together and ended together. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { remoteMessage } from '../../../comm/base/errors.js';
-import { BenchError, type BenchErrorCode } from '../base/errors.js';
+import { BenchError, type BenchErrorCode } from '../../base/errors.js';
 import type { Runner } from './runner.js';
 import type { Answer, Order } from '../base/serve.js';
 

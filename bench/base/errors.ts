@@ -1,4 +1,4 @@
-import { CodedError } from '../../../base/coded_error.js';
+import { CodedError } from '../../base/coded_error.js';
 
 /** Everything that ends a benchmark. */
 export type BenchErrorCode =

@@ -1,0 +1,56 @@
+/** `expertwire bench peers`: what other engines reach on the same checkpoint and cores. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { loadavg } from 'node:os';
+import type { CommandContext } from '../../lib/commands/base/context.js';
+import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
+import { thisMachine } from '../base/machine.js';
+import { openPin } from './engines/cores.js';
+import { findPeers } from './found_peers.js';
+import { benchExchange, type ExchangeRow } from './exchange_section.js';
+import { benchGeneration, type GenerationFigures } from './generation.js';
+import { benchMachine, type MachineRow } from './machine_section.js';
+import { parseOptions } from './options.js';
+import { exchangeReport, generationReport, header, loadText, machineReport } from './report.js';
+
+/** Runs the sections one after the other, prints each as it ends, and writes the file that was asked for. @throws UsageError, BenchError, OutputError */
+export async function benchPeers(
+  args: readonly string[],
+  { stdout, stderr, signal, env }: CommandContext,
+): Promise<void> {
+  const options = parseOptions(args);
+  const { json, ...settings } = options;
+  await checkOutputs({ '--json': json });
+  await mkdir(options.dir, { recursive: true });
+  const found = await findPeers(options, env);
+  const pin = await openPin();
+  const machine = thisMachine();
+  const loads = [loadavg()[0]!];
+  stdout.write(header(machine, loads[0]!, options, pin.isPinning, found.missing));
+  const results: { generation?: GenerationFigures; machine?: MachineRow[]; exchange?: ExchangeRow[] } = {};
+  const tell = (text: string): void => void stderr.write(`${text}\n`);
+  for (const section of options.sections) {
+    signal.throwIfAborted();
+    switch (section) {
+      case 'generation':
+        results.generation = await benchGeneration(options, found, pin, signal, tell);
+        stdout.write(`\n${generationReport(results.generation, options)}`);
+        break;
+      case 'machine':
+        if (!found.names.has('torch')) break; // nothing to compare with
+        results.machine = await benchMachine(options, { node: options.node, python: found.python, pin }, signal, tell);
+        stdout.write(`\n${machineReport(results.machine)}`);
+        break;
+      case 'exchange':
+        results.exchange = await benchExchange(options, found, options.node, signal, tell);
+        stdout.write(`\n${exchangeReport(results.exchange)}`);
+        break;
+    }
+  }
+  loads.push(loadavg()[0]!);
+  stdout.write(`\nat the end: ${loadText(loads[1]!, machine.cores)}\n`);
+  if (json === undefined) return;
+  const all = { machine, load_average: loads, settings, missing: found.missing, ...results };
+  await writeFile(json, `${JSON.stringify(all)}\n`).catch((cause: unknown) => {
+    throw outputFailed('--json', json, cause);
+  });
+}

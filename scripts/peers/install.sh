@@ -1,0 +1,22 @@
+#!/bin/sh
+# Makes the peers' Python for `expertwire bench peers`: install.sh DIR [llama.cpp] [transformers] [torch]; all three where none is named.
+# llama.cpp is compiled for this machine's processor, which takes minutes and needs cmake and a C++ compiler.
+set -eu
+[ $# -ge 1 ] || { echo 'usage: install.sh DIR [llama.cpp] [transformers] [torch]' >&2; exit 2; }
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$1
+shift
+[ $# -ge 1 ] || set -- llama.cpp transformers torch
+
+mkdir -p "$dir"
+[ -x "$dir/venv/bin/python" ] || python3 -m venv "$dir/venv"
+pip() { "$dir/venv/bin/pip" --disable-pip-version-check install --constraint "$here/constraints.txt" "$@"; }
+pip gguf
+for peer in "$@"; do
+  case $peer in
+  llama.cpp) CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF' CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-2} pip --no-binary llama-cpp-python llama-cpp-python ;;
+  transformers) pip transformers torch ;;
+  torch | gloo) pip torch ;;
+  *) echo "there is no peer '$peer'" >&2; exit 2 ;;
+  esac
+done
