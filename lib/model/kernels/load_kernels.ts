@@ -4,12 +4,12 @@ import { KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { DecoderOptions, KvCache } from '../decoder/decoder.js';
-import { cacheLayerBytes } from '../spec/cache_layout.js';
 import type { MlaSpec, ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
 import { unspread } from '../weights/spread.js';
 import type { DenseWeights } from '../weights/weight_reader.js';
+import { rowFloats } from './block_layout.js';
 import { KernelAttention } from './kernel_attention.js';
 import { KernelDecoder } from './kernel_decoder.js';
 import { KernelFfn } from './kernel_ffn.js';
@@ -47,10 +47,12 @@ export async function loadKernelDecoder(
 }
 
 function cacheOf(sections: readonly KernelSection[], { attention }: ModelSpec, blockSize: number): KvCache {
-  const layerBytes = cacheLayerBytes(attention, blockSize);
   const pieces = sections
     .filter(({ layers }) => layers.length > 0)
-    .map(({ cache, layers }) => ({ cache, blockBytes: layers.length * layerBytes }));
+    .map(({ cache, layers }) => ({
+      cache,
+      blockBytes: 4 * rowFloats({ attention, blockSize, numLayers: layers.length }),
+    }));
   return pieces.length === 1 ? pieces[0]!.cache : new SpreadKvCache(pieces);
 }
 

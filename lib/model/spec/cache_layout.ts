@@ -20,11 +20,5 @@ export function cacheFloatsPerToken(attention: AttentionSpec): number {
   return numLanes * sum(parts.map(roundUp4));
 }
 
-/** Bytes that a block of so many tokens has per layer outside its cache, without padding. */
-export function cacheLayerBytes(attention: AttentionSpec, blockSize: number): number {
-  const { numLanes, parts } = cacheRowsOf(attention);
-  return 4 * numLanes * blockSize * sum(parts);
-}
-
 const roundUp4 = (n: number): number => 4 * Math.ceil(n / 4);
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);

@@ -187,8 +187,8 @@ function bytesOf(info: TensorInfo, { spec: { attention }, residence }: Footprint
   const [rows, columns] = info.shape;
   if (columns === undefined) return 4 * (rows ?? 1); // some checkpoints store scales as scalars, of shape []
   const dtype = isExpertTensor(info.name) ? residence.experts : denseDtype(info, residence.dense);
-  const isWhole = residence.compute === 'tensors';
-  return matrixBytes(residence, dtype, isWhole ? rows! : kernelRows(info, attention), columns);
+  const keptRows = residence.compute === 'kernels' ? kernelRows(info, attention) : rows!;
+  return matrixBytes(residence, dtype, keptRows, columns);
 }
 
 /** Tensors are float32 whatever the weights were rounded to. */

@@ -2,9 +2,9 @@ import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { InternalError } from '../../../../base/coded_error.js';
+import { rowFloats } from '../../../../lib/model/kernels/block_layout.js';
 import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
 import { SpreadKvCache } from '../../../../lib/model/kernels/spread_kv_cache.js';
-import { cacheLayerBytes } from '../../../../lib/model/spec/cache_layout.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { gqaSpec, mlaSpec } from '../../../kit/kernels/attention_cases.js';
 import { errorOf } from '../../../kit/rejects.js';
@@ -21,7 +21,7 @@ interface Pieces {
 /** As many layers in each memory as {@link NUM_LAYERS} says; `limits`: of the memories. */
 function spreadOf({ attention, layers }: ModelSpec, limits: readonly number[] = []): Pieces {
   const memories = NUM_LAYERS.map((_, i) => new KernelMemory(limits[i]));
-  const layerBytes = cacheLayerBytes(attention, BLOCK_SIZE);
+  const layerBytes = 4 * rowFloats({ attention, blockSize: BLOCK_SIZE, numLayers: 1 });
   const pieces = NUM_LAYERS.map((numLayers, i) => ({
     cache: new KernelKvCache(memories[i]!, { attention, layers: new Array(numLayers).fill(layers[0]!) }, BLOCK_SIZE),
     blockBytes: numLayers * layerBytes,
