@@ -1,6 +1,6 @@
 /** Yardsticks of memory bandwidth, for benchmarks. */
 
-/** Reads `numBytes` (a multiple of 256) in four streams, each a quarter, as the kernels read weights; the result keeps the compiler from leaving them out. */
+/** Reads `numBytes` (a multiple of 256) in four streams, each a quarter: the kernels read four panels at once; the result keeps the compiler from leaving them out. */
 export function readStreams(from: usize, numBytes: usize): i32 {
   const quarter = numBytes >> 2;
   let a = from;

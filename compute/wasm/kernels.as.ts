@@ -15,6 +15,7 @@ export { embed, logitsOf } from './head/head.as';
 export { linearTransposed } from './linear/transposed.as';
 export { attend, attendBytes } from './attention/attend.as';
 export { setTile } from './linear/tile_rows.as';
+export { setInt8Activations } from './linear/int8_linear.as';
 export { gqaLayer } from './attention/gqa_layer.as';
 export { mlaLayer } from './attention/mla_layer.as';
 export { joinCrew, takeChunks, wakeCaller, workAlone } from './threads/parallel.as';

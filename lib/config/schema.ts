@@ -43,6 +43,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       simd: key(z.union([auto, z.literal(128), z.literal(256)]), 'auto, 128 or 256', 'string', 'number'),
       fma: choice('auto', 'on', 'off'),
+      int8_activations: boolean,
     })
     .readonly(),
   parallel: z.strictObject({ ranks: integer(1, MAX_RANKS) }).readonly(),
@@ -159,6 +160,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   kernels: {
     simd: 'auto', // bits of an operation: 256 where a trial shows that V8 can, with the same results
     fma: 'auto', // fused multiply-add where all ranks can
+    int8_activations: false, // beside int8 weights round activations to int8 too: faster, and other results
   },
   parallel: { ranks: 1 },
   experts: {

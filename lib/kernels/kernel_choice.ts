@@ -8,6 +8,8 @@ import { newerNode, type NodeKind } from './newer_node.js';
 export interface KernelWish {
   readonly simd: 'auto' | 128 | 256;
   readonly fma: 'auto' | 'on' | 'off';
+  /** As {@link KernelSettings.int8Activations}. */
+  readonly int8_activations?: boolean;
 }
 
 /** What a rank tells the head before it loads. Null: it has no kernels, and nothing to agree on. */
@@ -52,12 +54,13 @@ export function agreementOf(offers: readonly (KernelOffer | null)[]): KernelAgre
 
 /** What a rank does then. */
 export function kernelChoice(
-  { simd }: Pick<KernelWish, 'simd'>,
+  { simd, int8_activations: int8Activations = false }: Pick<KernelWish, 'simd' | 'int8_activations'>,
   { fma }: KernelAgreement,
   trial: KernelTrial,
 ): KernelChoice {
   const bits = simd !== 128 && trial.lacks256 === null ? 256 : 128;
-  return { simd: bits, fma, tileRows: trial.tileRows[tileKey(fma ? 'fused' : 'plain', bits)] ?? null };
+  const tileRows = trial.tileRows[tileKey(fma ? 'fused' : 'plain', bits)] ?? null;
+  return { simd: bits, fma, tileRows, ...(int8Activations ? { int8Activations } : {}) };
 }
 
 /** The command whose Node has 256 bits where this one lacks them and nobody asked for less; null: there is none. */

@@ -24,7 +24,7 @@ const productAt: usize = memory.data(offsetof<Product>(), 16);
 export function linear(x: usize, numRows: i32, weight: usize, y: usize, yStride: i32): void {
   const w = changetype<Matrix>(weight);
   const count = numPanels(w);
-  const numChunks = isParallel() ? chunksFor(<i64>count * panelWork(w, min(numRows, blockRows(w))), count >> 1) : 1;
+  const numChunks = isParallel() ? chunksFor(<i64>count * panelWork(w, min(numRows, blockRows(w))), count >> 2) : 1;
   if (numChunks < 2) return linearPanels(x, numRows, w, 0, count, y, yStride);
   const p = changetype<Product>(here(productAt));
   p.x = x;
@@ -33,8 +33,8 @@ export function linear(x: usize, numRows: i32, weight: usize, y: usize, yStride:
   p.numRows = numRows;
   p.yStride = yStride;
   p.rows = blockRows(w);
-  // An even number: single rows take panels in pairs.
-  p.panels = (count / numChunks + 1) & ~1;
+  // Single rows take four panels at once.
+  p.panels = (count / numChunks + 3) & ~3;
   p.numChunks = (count + p.panels - 1) / p.panels;
   parallel(chunk, p.numChunks * ((numRows + p.rows - 1) / p.rows), changetype<usize>(p));
 }

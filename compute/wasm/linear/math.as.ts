@@ -2,7 +2,7 @@
 
 /**
  * a · b + c: rounded twice, or once where the module is compiled for relaxed SIMD and the processor fuses. What products and attention sum with.
- * Why: docs/decisions/kernels.md#fused-multiply-add
+ * Why: docs/decisions/kernels.md#all-ranks-fuse-or-none
  */
 export function madd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);

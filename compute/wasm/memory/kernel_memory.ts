@@ -12,6 +12,7 @@ import { compileKernels, PLAIN_KERNELS, type KernelSettings } from './kernel_set
 export interface Kernels {
   readonly linear: (x: number, numRows: number, weight: number, y: number, yStride: number) => void;
   readonly setTile: (rows: number) => void;
+  readonly setInt8Activations: (on: number) => void;
   readonly pack: (
     ...args: [
       ...[sourceDtype: number, numRows: number, count: number],
@@ -158,6 +159,7 @@ export class KernelMemory {
     const module = compileKernels(settings);
     const exports = instantiate({ module, memory: this.memory, ...(this.seat?.imports ?? ALONE) }) as KernelExports;
     if (settings.tileRows !== null) exports.setTile(settings.tileRows);
+    if (settings.int8Activations === true) exports.setInt8Activations(1);
     this.kernels = this.counted(exports);
     this.stagingAt = exports.stagingAt.value;
     this.stagingColumns = exports.stagingColumns.value;

@@ -8,6 +8,8 @@ export interface KernelSettings {
   readonly fma: boolean;
   /** Rows of activations that a tile of a product takes at once: the same bits, in another time. Null: as the module thinks best. */
   readonly tileRows: number | null;
+  /** Products with int8 weights round rows of activations to int8 too, in whole numbers where most of the time goes: other results. Default false. */
+  readonly int8Activations?: boolean;
   /** The module itself, where it was compiled already. Default: what `fma` says. */
   readonly module?: object;
 }

@@ -17,13 +17,14 @@ export function prefixSharingOf(
   spec: ModelSpec,
   { fma }: Pick<KernelChoice, 'fma'>,
 ): PrefixSharing | null {
-  const { engine, comm, backend, compute, experts, dense } = config;
+  const { engine, comm, backend, compute, kernels, experts, dense } = config;
   const { reduce, wire } = comm;
   const choice = engine.prefix_cache === 'auto' ? (isBitwise(config) ? 'exact' : 'any') : engine.prefix_cache;
   if (choice === 'off') return null;
   const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
   const resident = { experts: experts.resident, dense: dense.resident };
-  const bits = { backend, compute, fma, reduce, wire, mla: engine.mla, ...resident };
+  const rounds = kernels.int8_activations;
+  const bits = { backend, compute, fma, rounds, reduce, wire, mla: engine.mla, ...resident };
   return { seed: JSON.stringify({ spec, bits }), separatesForms: choice === 'exact' && hasForms };
 }
 

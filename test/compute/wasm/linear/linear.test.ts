@@ -2,12 +2,14 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import { PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
 import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { f32Matrix, placeRows } from '../../../kit/kernels/kernel_rows.js';
 import { linearRef } from '../../../refs/linear_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
+import { residentRef } from '../../../refs/resident_ref.js';
 
-const memory = new KernelMemory();
+let memory = new KernelMemory();
 /** Columns behind the outputs that must stay as they are. */
 const GAP = 3;
 const UNTOUCHED = 12345;
@@ -36,142 +38,259 @@ const shape = fc.record({
   seed: fc.nat(),
 });
 
-describe('linear kernel', () => {
-  afterEach(() => expect(memory.usedBytes, 'bytes left behind').to.equal(0));
+const GROUP = 32;
 
-  for (const dtype of RESIDENT_DTYPES) {
-    it(`agrees with the float64 reference on the resident weights (${dtype})`, () => {
-      fc.assert(
-        fc.property(shape, ({ numRows, rows, columns, seed }) => {
-          const random = randomFrom(seed);
+/** Rows as int8 has them: groups of values with a scale each. */
+const roundedRows = (x: Float32Array, columns: number): number[] =>
+  Array.from({ length: x.length / columns }, (_, row) =>
+    residentRef(x.subarray(row * columns, (row + 1) * columns), 'int8'),
+  ).flat();
+
+/** Half a step of the group that a value is in, and what the scale itself is rounded by. */
+function stepOf(x: Float32Array, columns: number, index: number): number {
+  const row = Math.floor(index / columns);
+  const first = row * columns + GROUP * Math.floor((index % columns) / GROUP);
+  const group = x.subarray(first, Math.min(first + GROUP, (row + 1) * columns));
+  return (Math.max(...group.map(Math.abs)) / 254) * (1 + 1e-5);
+}
+
+for (const fma of [false, true]) {
+  describe(`linear kernel, ${fma ? 'fused' : 'plain'}`, () => {
+    before(() => (memory = new KernelMemory(undefined, { ...PLAIN_KERNELS, fma })));
+    afterEach(() => expect(memory.usedBytes, 'bytes left behind').to.equal(0));
+
+    for (const dtype of RESIDENT_DTYPES) {
+      it(`agrees with the float64 reference on the resident weights (${dtype})`, () => {
+        fc.assert(
+          fc.property(shape, ({ numRows, rows, columns, seed }) => {
+            const random = randomFrom(seed);
+            const weight = KernelMatrix.from(
+              memory,
+              f32Matrix(rows, columns, randomValues(random, rows * columns)),
+              dtype,
+            );
+            const x = randomValues(random, numRows * columns);
+            const expected = linearRef(x, weight.toFloat32(), columns);
+            expect(largestDifference(linear(x, weight), expected)).to.be.below(3e-7 * columns + 1e-6);
+            weight.dispose();
+          }),
+          { numRuns: 150 },
+        );
+      });
+
+      it(`is the f32 kernel on the decoded weights, bit for bit (${dtype})`, () => {
+        for (const [rows, columns] of [
+          [1, 5],
+          [6, 32],
+          [9, 100],
+          [17, 2048],
+          [6, 16416],
+        ] as const) {
+          const values = randomValues(randomFrom(rows), rows * columns);
+          const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
+          const decoded = KernelMatrix.from(memory, f32Matrix(rows, columns, weight.toFloat32()), 'f32');
+          for (const numRows of [1, 2, 3, 4, 5, 9]) {
+            const x = randomValues(randomFrom(numRows), numRows * columns);
+            expect(isSameBits(linear(x, weight), linear(x, decoded)), `${rows} × ${columns}`).to.equal(true);
+          }
+          weight.dispose();
+          decoded.dispose();
+        }
+      });
+
+      it(`a row has the same bits among 1 to 70 rows, wherever it stands (${dtype})`, () => {
+        // 24 of the longer rows are a block (linear.as.ts).
+        for (const [rows, columns] of [
+          [7, 40],
+          [5, 8200],
+        ] as const) {
+          const random = randomFrom(columns);
           const weight = KernelMatrix.from(
             memory,
             f32Matrix(rows, columns, randomValues(random, rows * columns)),
             dtype,
           );
-          const x = randomValues(random, numRows * columns);
-          const expected = linearRef(x, weight.toFloat32(), columns);
-          expect(largestDifference(linear(x, weight), expected)).to.be.below(3e-7 * columns + 1e-6);
-          weight.dispose();
-        }),
-        { numRuns: 150 },
-      );
-    });
-
-    it(`is the f32 kernel on the decoded weights, bit for bit (${dtype})`, () => {
-      for (const [rows, columns] of [
-        [1, 5],
-        [6, 32],
-        [9, 100],
-        [17, 2048],
-        [6, 16416],
-      ] as const) {
-        const values = randomValues(randomFrom(rows), rows * columns);
-        const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
-        const decoded = KernelMatrix.from(memory, f32Matrix(rows, columns, weight.toFloat32()), 'f32');
-        for (const numRows of [1, 2, 3, 4, 5, 9]) {
-          const x = randomValues(randomFrom(numRows), numRows * columns);
-          expect(isSameBits(linear(x, weight), linear(x, decoded)), `${rows} × ${columns}`).to.equal(true);
-        }
-        weight.dispose();
-        decoded.dispose();
-      }
-    });
-
-    it(`a row has the same bits among 1 to 70 rows, wherever it stands (${dtype})`, () => {
-      // 24 of the longer rows are a block (linear.as.ts).
-      for (const [rows, columns] of [
-        [7, 40],
-        [5, 8200],
-      ] as const) {
-        const random = randomFrom(columns);
-        const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, randomValues(random, rows * columns)), dtype);
-        const x = randomValues(random, 70 * columns);
-        const all = linear(x, weight);
-        for (let numRows = 1; numRows < 70; numRows += columns > 100 ? 9 : 1) {
-          for (const from of new Set([0, 70 - numRows, Math.floor((70 - numRows) / 3)])) {
-            const part = linear(x.slice(from * columns, (from + numRows) * columns), weight);
-            expect(
-              isSameBits(part, all.subarray(from * rows, (from + numRows) * rows)),
-              `${numRows} from ${from}`,
-            ).to.equal(true);
+          const x = randomValues(random, 70 * columns);
+          const all = linear(x, weight);
+          for (let numRows = 1; numRows < 70; numRows += columns > 100 ? 9 : 1) {
+            for (const from of new Set([0, 70 - numRows, Math.floor((70 - numRows) / 3)])) {
+              const part = linear(x.slice(from * columns, (from + numRows) * columns), weight);
+              expect(
+                isSameBits(part, all.subarray(from * rows, (from + numRows) * rows)),
+                `${numRows} from ${from}`,
+              ).to.equal(true);
+            }
           }
+          weight.dispose();
         }
-        weight.dispose();
-      }
-    });
+      });
 
-    it(`a tile of any size gives the same bits (${dtype})`, () => {
-      for (const [rows, columns] of [
-        [37, 70],
-        [16, 1100],
-      ] as const) {
-        const random = randomFrom(rows);
-        const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, randomValues(random, rows * columns)), dtype);
-        for (const numRows of [1, 2, 5, 6, 11, 40]) {
-          const x = randomValues(random, numRows * columns);
-          const [two, ...others] = [2, 4, 6].map((tile) => {
-            memory.kernels.setTile(tile);
-            return linear(x, weight);
-          });
-          for (const other of others) expect(isSameBits(other, two!), `${numRows} rows`).to.equal(true);
+      it(`a tile of any size gives the same bits (${dtype})`, () => {
+        for (const [rows, columns] of [
+          [37, 70],
+          [16, 1100],
+        ] as const) {
+          const random = randomFrom(rows);
+          const weight = KernelMatrix.from(
+            memory,
+            f32Matrix(rows, columns, randomValues(random, rows * columns)),
+            dtype,
+          );
+          for (const numRows of [1, 2, 5, 6, 11, 40]) {
+            const x = randomValues(random, numRows * columns);
+            const [two, ...others] = [2, 4, 6].map((tile) => {
+              memory.kernels.setTile(tile);
+              return linear(x, weight);
+            });
+            for (const other of others) expect(isSameBits(other, two!), `${numRows} rows`).to.equal(true);
+          }
+          memory.kernels.setTile(2);
+          weight.dispose();
         }
-        memory.kernels.setTile(2);
-        weight.dispose();
-      }
-    });
+      });
 
-    it(`an output has the same bits whatever other rows W has (${dtype})`, () => {
-      const columns = 77;
-      const values = randomValues(randomFrom(3), 19 * columns);
-      const x = randomValues(randomFrom(4), 6 * columns);
-      const whole = KernelMatrix.from(memory, f32Matrix(19, columns, values), dtype);
-      const all = linear(x, whole);
-      for (let rows = 1; rows < 19; rows++) {
-        const first = KernelMatrix.from(memory, f32Matrix(rows, columns, values.slice(0, rows * columns)), dtype);
-        expect(
-          isSameBits(
-            linear(x, first),
-            all.filter((_, i) => i % 19 < rows),
-          ),
-          `${rows} rows`,
-        ).to.equal(true);
-        first.dispose();
-      }
-      whole.dispose();
-    });
-  }
-
-  it('NaN and infinity reach the outputs of their row, and no other', () => {
-    const [rows, columns] = [6, 45];
-    const weight = KernelMatrix.from(
-      memory,
-      f32Matrix(rows, columns, randomValues(randomFrom(5), rows * columns)),
-      'f32',
-    );
-    const x = randomValues(randomFrom(6), 5 * columns);
-    const before = linear(x, weight);
-    for (const [bad, isRight] of [
-      [NaN, Number.isNaN],
-      [Infinity, (y: number) => Math.abs(y) === Infinity],
-    ] as const) {
-      const y = linear(x.with(2 * columns + 44, bad), weight);
-      y.forEach((value, i) => {
-        if (Math.floor(i / rows) === 2) expect(isRight(value), `${value}`).to.equal(true);
-        else expect(value).to.equal(before[i]);
+      it(`an output has the same bits whatever other rows W has (${dtype})`, () => {
+        const columns = 77;
+        const values = randomValues(randomFrom(3), 19 * columns);
+        const x = randomValues(randomFrom(4), 6 * columns);
+        const whole = KernelMatrix.from(memory, f32Matrix(19, columns, values), dtype);
+        const all = linear(x, whole);
+        for (let rows = 1; rows < 19; rows++) {
+          const first = KernelMatrix.from(memory, f32Matrix(rows, columns, values.slice(0, rows * columns)), dtype);
+          expect(
+            isSameBits(
+              linear(x, first),
+              all.filter((_, i) => i % 19 < rows),
+            ),
+            `${rows} rows`,
+          ).to.equal(true);
+          first.dispose();
+        }
+        whole.dispose();
       });
     }
-    weight.dispose();
-  });
 
-  it('sums that overflow are infinite, and subnormal products count', () => {
-    const weight = KernelMatrix.from(memory, f32Matrix(2, 2, Float32Array.of(3e38, 3e38, 1e-30, 0)), 'f32');
-    expect([...linear(Float32Array.of(2, 2, 1e-10, 0), weight)]).to.deep.equal([
-      Infinity,
-      Math.fround(2e-30),
-      Math.fround(Math.fround(1e-10) * Math.fround(3e38)),
-      Math.fround(Math.fround(1e-10) * Math.fround(1e-30)),
-    ]);
-    weight.dispose();
+    it('NaN and infinity reach the outputs of their row, and no other', () => {
+      const [rows, columns] = [6, 45];
+      const weight = KernelMatrix.from(
+        memory,
+        f32Matrix(rows, columns, randomValues(randomFrom(5), rows * columns)),
+        'f32',
+      );
+      const x = randomValues(randomFrom(6), 5 * columns);
+      const before = linear(x, weight);
+      for (const [bad, isRight] of [
+        [NaN, Number.isNaN],
+        [Infinity, (y: number) => Math.abs(y) === Infinity],
+      ] as const) {
+        const y = linear(x.with(2 * columns + 44, bad), weight);
+        y.forEach((value, i) => {
+          if (Math.floor(i / rows) === 2) expect(isRight(value), `${value}`).to.equal(true);
+          else expect(value).to.equal(before[i]);
+        });
+      }
+      weight.dispose();
+    });
+
+    it('sums that overflow are infinite, and subnormal products count', () => {
+      const weight = KernelMatrix.from(memory, f32Matrix(2, 2, Float32Array.of(3e38, 3e38, 1e-30, 0)), 'f32');
+      expect([...linear(Float32Array.of(2, 2, 1e-10, 0), weight)]).to.deep.equal([
+        Infinity,
+        Math.fround(2e-30),
+        Math.fround(Math.fround(1e-10) * Math.fround(3e38)),
+        Math.fround(Math.fround(1e-10) * Math.fround(1e-30)),
+      ]);
+      weight.dispose();
+    });
+
+    describe('with rows rounded to int8', () => {
+      before(() => memory.kernels.setInt8Activations(1));
+      after(() => memory.kernels.setInt8Activations(0));
+
+      it('is the product of the rounded rows, and as far from the exact one as rounding takes it', () => {
+        fc.assert(
+          fc.property(shape, ({ numRows, rows, columns, seed }) => {
+            const random = randomFrom(seed);
+            const weight = KernelMatrix.from(
+              memory,
+              f32Matrix(rows, columns, randomValues(random, rows * columns)),
+              'int8',
+            );
+            const x = randomValues(random, numRows * columns);
+            const w = weight.toFloat32();
+            const y = linear(x, weight);
+            const rounded = roundedRows(x, columns);
+            expect(largestDifference(y, linearRef(rounded, w, columns))).to.be.below(3e-7 * columns + 1e-6);
+            const steps = rounded.map((value, i) => Math.abs(value - x[i]!));
+            const allowed = linearRef(steps, w.map(Math.abs), columns);
+            linearRef(x, w, columns).forEach((exact, i) =>
+              expect(Math.abs(y[i]! - exact)).to.be.at.most(allowed[i]! + 3e-7 * columns + 1e-6),
+            );
+            for (const [i, step] of steps.entries()) expect(step).to.be.at.most(stepOf(x, columns, i));
+            weight.dispose();
+          }),
+          { numRuns: 100 },
+        );
+      });
+
+      it('a row has the same bits among 1 to 70 rows, wherever it stands, and whatever other rows W has', () => {
+        // 32 rows are a block, and of them about a thousand inputs (int8_linear.as.ts).
+        for (const columns of [40, 2100]) {
+          const rows = 37;
+          const values = randomValues(randomFrom(columns), rows * columns);
+          const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, values), 'int8');
+          const few = KernelMatrix.from(memory, f32Matrix(17, columns, values.slice(0, 17 * columns)), 'int8');
+          const x = randomValues(randomFrom(1), 70 * columns);
+          const all = linear(x, weight);
+          for (const numRows of [1, 2, 3, 4, 7, 31, 33, 64, 69]) {
+            for (const from of new Set([0, 70 - numRows])) {
+              const part = linear(x.slice(from * columns, (from + numRows) * columns), weight);
+              const expected = all.subarray(from * rows, (from + numRows) * rows);
+              expect(isSameBits(part, expected), `${numRows} from ${from}`).to.equal(true);
+            }
+          }
+          expect(
+            isSameBits(
+              linear(x, few),
+              all.filter((_, i) => i % rows < 17),
+            ),
+          ).to.equal(true);
+          weight.dispose();
+          few.dispose();
+        }
+      });
+
+      it('NaN and infinity make no number of the outputs of their row, and change no other; zeros stay zeros', () => {
+        const [rows, columns] = [20, 45];
+        const weight = KernelMatrix.from(
+          memory,
+          f32Matrix(rows, columns, randomValues(randomFrom(5), rows * columns)),
+          'int8',
+        );
+        const x = randomValues(randomFrom(6), 5 * columns).fill(0, 0, columns);
+        const before = linear(x, weight);
+        expect([...before.subarray(0, rows)]).to.deep.equal(new Array(rows).fill(0));
+        for (const bad of [NaN, Infinity, -Infinity]) {
+          linear(x.with(2 * columns + 44, bad), weight).forEach((value, i) => {
+            if (Math.floor(i / rows) === 2) expect(Number.isFinite(value), `${value}`).to.equal(false);
+            else expect(value).to.equal(before[i]);
+          });
+        }
+        weight.dispose();
+      });
+
+      it('f32 and bf16 are computed as ever', () => {
+        for (const dtype of ['f32', 'bf16'] as const) {
+          const values = randomValues(randomFrom(3), 20 * 70);
+          const weight = KernelMatrix.from(memory, f32Matrix(20, 70, values), dtype);
+          const x = randomValues(randomFrom(4), 3 * 70);
+          const rounding = linear(x, weight);
+          memory.kernels.setInt8Activations(0);
+          expect(isSameBits(linear(x, weight), rounding), dtype).to.equal(true);
+          memory.kernels.setInt8Activations(1);
+          weight.dispose();
+        }
+      });
+    });
   });
-});
+}

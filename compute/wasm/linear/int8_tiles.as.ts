@@ -1,0 +1,359 @@
+/**
+ * Products of rows of int8 codes with int8 panels: whole numbers within a group, then its sum times both scales, added to an output's one accumulator in ascending order
+ * of groups, whatever the tile.
+ *
+ * Rows of x: per group of 32 inputs a float32 scale, then codes as i16, of each four the first and the third, then the second and the fourth: the pairs of neighbouring
+ * 16 bits that are left of a word of weights when its even or odd bytes are spread (int8_linear.as.ts).
+ */
+import { ROW_ALIGN } from '../memory/memory.as';
+import { madd } from './math.as';
+
+/** Bytes of a group of x. */
+export const X_GROUP: usize = 4 + 2 * ROW_ALIGN;
+
+/** The first and third code of each word, and the second and fourth, as i16. */
+function even(words: v128): v128 {
+  return i16x8.shr_s(i16x8.shl(words, 8), 8);
+}
+function odd(words: v128): v128 {
+  return i16x8.shr_s(words, 8);
+}
+
+/** sums + first · second over pairs of i16. */
+function dot(sums: v128, a: v128, b: v128): v128 {
+  return i32x4.add(sums, i32x4.dot_i16x8_s(a, b));
+}
+
+/** sums + a group's whole number · scales of weights · scale of x. */
+function scaled(whole: v128, weights: v128, x: v128, sums: v128): v128 {
+  return madd(f32x4.convert_i32x4_s(whole), f32x4.mul(weights, x), sums);
+}
+
+/** A row of x times a panel: added to what is at `sums`, to `y`. end: of the row of x. */
+export function int8Tile1x16(x: usize, end: usize, w: usize, sums: usize, y: usize): void {
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  while (x < end) {
+    const s0 = v128.load(w);
+    const s1 = v128.load(w, 16);
+    const s2 = v128.load(w, 32);
+    const s3 = v128.load(w, 48);
+    w += 64;
+    const p = v128.load32_splat(x);
+    x += 4;
+    let e0 = i32x4.splat(0);
+    let e1 = i32x4.splat(0);
+    let e2 = i32x4.splat(0);
+    let e3 = i32x4.splat(0);
+    for (const last = x + 2 * ROW_ALIGN; x < last; x += 8) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      let k = v128.load32_splat(x);
+      let l = v128.load32_splat(x, 4);
+      e0 = dot(dot(e0, even(m0), k), odd(m0), l);
+      e1 = dot(dot(e1, even(m1), k), odd(m1), l);
+      e2 = dot(dot(e2, even(m2), k), odd(m2), l);
+      e3 = dot(dot(e3, even(m3), k), odd(m3), l);
+      w += 64;
+    }
+    a0 = scaled(e0, s0, p, a0);
+    a1 = scaled(e1, s1, p, a1);
+    a2 = scaled(e2, s2, p, a2);
+    a3 = scaled(e3, s3, p, a3);
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+}
+
+/** A row of x times two panels, `apart` bytes from each other: added to what is at `sums`, to `y`. end: of the row of x. */
+export function int8Tile1x32(x: usize, end: usize, w: usize, apart: usize, sums: usize, y: usize): void {
+  let v = w + apart;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  let b0 = v128.load(sums, 64);
+  let b1 = v128.load(sums, 80);
+  let b2 = v128.load(sums, 96);
+  let b3 = v128.load(sums, 112);
+  while (x < end) {
+    const s0 = v128.load(w);
+    const s1 = v128.load(w, 16);
+    const s2 = v128.load(w, 32);
+    const s3 = v128.load(w, 48);
+    const t0 = v128.load(v);
+    const t1 = v128.load(v, 16);
+    const t2 = v128.load(v, 32);
+    const t3 = v128.load(v, 48);
+    w += 64;
+    v += 64;
+    const p = v128.load32_splat(x);
+    x += 4;
+    let e0 = i32x4.splat(0);
+    let e1 = i32x4.splat(0);
+    let e2 = i32x4.splat(0);
+    let e3 = i32x4.splat(0);
+    let f0 = i32x4.splat(0);
+    let f1 = i32x4.splat(0);
+    let f2 = i32x4.splat(0);
+    let f3 = i32x4.splat(0);
+    for (const last = x + 2 * ROW_ALIGN; x < last; x += 8) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      const n0 = v128.load(v);
+      const n1 = v128.load(v, 16);
+      const n2 = v128.load(v, 32);
+      const n3 = v128.load(v, 48);
+      let k = v128.load32_splat(x);
+      let l = v128.load32_splat(x, 4);
+      e0 = dot(dot(e0, even(m0), k), odd(m0), l);
+      e1 = dot(dot(e1, even(m1), k), odd(m1), l);
+      e2 = dot(dot(e2, even(m2), k), odd(m2), l);
+      e3 = dot(dot(e3, even(m3), k), odd(m3), l);
+      f0 = dot(dot(f0, even(n0), k), odd(n0), l);
+      f1 = dot(dot(f1, even(n1), k), odd(n1), l);
+      f2 = dot(dot(f2, even(n2), k), odd(n2), l);
+      f3 = dot(dot(f3, even(n3), k), odd(n3), l);
+      w += 64;
+      v += 64;
+    }
+    a0 = scaled(e0, s0, p, a0);
+    a1 = scaled(e1, s1, p, a1);
+    a2 = scaled(e2, s2, p, a2);
+    a3 = scaled(e3, s3, p, a3);
+    b0 = scaled(f0, t0, p, b0);
+    b1 = scaled(f1, t1, p, b1);
+    b2 = scaled(f2, t2, p, b2);
+    b3 = scaled(f3, t3, p, b3);
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  v128.store(y, b0, 64);
+  v128.store(y, b1, 80);
+  v128.store(y, b2, 96);
+  v128.store(y, b3, 112);
+}
+
+/** Two rows of x, xBytes apart, times a panel: added to what is at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. end: of the first row of x. */
+export function int8Tile2x16(
+  x: usize,
+  xBytes: usize,
+  end: usize,
+  w: usize,
+  sums: usize,
+  sumsBytes: usize,
+  y: usize,
+  yBytes: usize,
+): void {
+  let x1 = x + xBytes;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let b0 = v128.load(sums);
+  let b1 = v128.load(sums, 16);
+  let b2 = v128.load(sums, 32);
+  let b3 = v128.load(sums, 48);
+  while (x < end) {
+    const s0 = v128.load(w);
+    const s1 = v128.load(w, 16);
+    const s2 = v128.load(w, 32);
+    const s3 = v128.load(w, 48);
+    w += 64;
+    const p = v128.load32_splat(x);
+    const q = v128.load32_splat(x1);
+    x += 4;
+    x1 += 4;
+    let e0 = i32x4.splat(0);
+    let e1 = i32x4.splat(0);
+    let e2 = i32x4.splat(0);
+    let e3 = i32x4.splat(0);
+    let f0 = i32x4.splat(0);
+    let f1 = i32x4.splat(0);
+    let f2 = i32x4.splat(0);
+    let f3 = i32x4.splat(0);
+    for (const last = x + 2 * ROW_ALIGN; x < last; x += 8) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      let k = v128.load32_splat(x);
+      let l = v128.load32_splat(x, 4);
+      e0 = dot(dot(e0, even(m0), k), odd(m0), l);
+      e1 = dot(dot(e1, even(m1), k), odd(m1), l);
+      e2 = dot(dot(e2, even(m2), k), odd(m2), l);
+      e3 = dot(dot(e3, even(m3), k), odd(m3), l);
+      k = v128.load32_splat(x1);
+      l = v128.load32_splat(x1, 4);
+      f0 = dot(dot(f0, even(m0), k), odd(m0), l);
+      f1 = dot(dot(f1, even(m1), k), odd(m1), l);
+      f2 = dot(dot(f2, even(m2), k), odd(m2), l);
+      f3 = dot(dot(f3, even(m3), k), odd(m3), l);
+      x1 += 8;
+      w += 64;
+    }
+    a0 = scaled(e0, s0, p, a0);
+    a1 = scaled(e1, s1, p, a1);
+    a2 = scaled(e2, s2, p, a2);
+    a3 = scaled(e3, s3, p, a3);
+    b0 = scaled(f0, s0, q, b0);
+    b1 = scaled(f1, s1, q, b1);
+    b2 = scaled(f2, s2, q, b2);
+    b3 = scaled(f3, s3, q, b3);
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  y += yBytes;
+  v128.store(y, b0);
+  v128.store(y, b1, 16);
+  v128.store(y, b2, 32);
+  v128.store(y, b3, 48);
+}
+
+/** Four rows of x, xBytes apart, times a panel: added to what is at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. end: of the first row of x. */
+export function int8Tile4x16(
+  x: usize,
+  xBytes: usize,
+  end: usize,
+  w: usize,
+  sums: usize,
+  sumsBytes: usize,
+  y: usize,
+  yBytes: usize,
+): void {
+  let x1 = x + xBytes;
+  let x2 = x1 + xBytes;
+  let x3 = x2 + xBytes;
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let a2 = v128.load(sums, 32);
+  let a3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let b0 = v128.load(sums);
+  let b1 = v128.load(sums, 16);
+  let b2 = v128.load(sums, 32);
+  let b3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let c0 = v128.load(sums);
+  let c1 = v128.load(sums, 16);
+  let c2 = v128.load(sums, 32);
+  let c3 = v128.load(sums, 48);
+  sums += sumsBytes;
+  let d0 = v128.load(sums);
+  let d1 = v128.load(sums, 16);
+  let d2 = v128.load(sums, 32);
+  let d3 = v128.load(sums, 48);
+  while (x < end) {
+    const s0 = v128.load(w);
+    const s1 = v128.load(w, 16);
+    const s2 = v128.load(w, 32);
+    const s3 = v128.load(w, 48);
+    w += 64;
+    const p = v128.load32_splat(x);
+    const q = v128.load32_splat(x1);
+    const r = v128.load32_splat(x2);
+    const z = v128.load32_splat(x3);
+    x += 4;
+    x1 += 4;
+    x2 += 4;
+    x3 += 4;
+    let e0 = i32x4.splat(0);
+    let e1 = i32x4.splat(0);
+    let e2 = i32x4.splat(0);
+    let e3 = i32x4.splat(0);
+    let f0 = i32x4.splat(0);
+    let f1 = i32x4.splat(0);
+    let f2 = i32x4.splat(0);
+    let f3 = i32x4.splat(0);
+    let g0 = i32x4.splat(0);
+    let g1 = i32x4.splat(0);
+    let g2 = i32x4.splat(0);
+    let g3 = i32x4.splat(0);
+    let h0 = i32x4.splat(0);
+    let h1 = i32x4.splat(0);
+    let h2 = i32x4.splat(0);
+    let h3 = i32x4.splat(0);
+    for (const last = x + 2 * ROW_ALIGN; x < last; x += 8) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      let k = v128.load32_splat(x);
+      let l = v128.load32_splat(x, 4);
+      e0 = dot(dot(e0, even(m0), k), odd(m0), l);
+      e1 = dot(dot(e1, even(m1), k), odd(m1), l);
+      e2 = dot(dot(e2, even(m2), k), odd(m2), l);
+      e3 = dot(dot(e3, even(m3), k), odd(m3), l);
+      k = v128.load32_splat(x1);
+      l = v128.load32_splat(x1, 4);
+      f0 = dot(dot(f0, even(m0), k), odd(m0), l);
+      f1 = dot(dot(f1, even(m1), k), odd(m1), l);
+      f2 = dot(dot(f2, even(m2), k), odd(m2), l);
+      f3 = dot(dot(f3, even(m3), k), odd(m3), l);
+      x1 += 8;
+      k = v128.load32_splat(x2);
+      l = v128.load32_splat(x2, 4);
+      g0 = dot(dot(g0, even(m0), k), odd(m0), l);
+      g1 = dot(dot(g1, even(m1), k), odd(m1), l);
+      g2 = dot(dot(g2, even(m2), k), odd(m2), l);
+      g3 = dot(dot(g3, even(m3), k), odd(m3), l);
+      x2 += 8;
+      k = v128.load32_splat(x3);
+      l = v128.load32_splat(x3, 4);
+      h0 = dot(dot(h0, even(m0), k), odd(m0), l);
+      h1 = dot(dot(h1, even(m1), k), odd(m1), l);
+      h2 = dot(dot(h2, even(m2), k), odd(m2), l);
+      h3 = dot(dot(h3, even(m3), k), odd(m3), l);
+      x3 += 8;
+      w += 64;
+    }
+    a0 = scaled(e0, s0, p, a0);
+    a1 = scaled(e1, s1, p, a1);
+    a2 = scaled(e2, s2, p, a2);
+    a3 = scaled(e3, s3, p, a3);
+    b0 = scaled(f0, s0, q, b0);
+    b1 = scaled(f1, s1, q, b1);
+    b2 = scaled(f2, s2, q, b2);
+    b3 = scaled(f3, s3, q, b3);
+    c0 = scaled(g0, s0, r, c0);
+    c1 = scaled(g1, s1, r, c1);
+    c2 = scaled(g2, s2, r, c2);
+    c3 = scaled(g3, s3, r, c3);
+    d0 = scaled(h0, s0, z, d0);
+    d1 = scaled(h1, s1, z, d1);
+    d2 = scaled(h2, s2, z, d2);
+    d3 = scaled(h3, s3, z, d3);
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  y += yBytes;
+  v128.store(y, b0);
+  v128.store(y, b1, 16);
+  v128.store(y, b2, 32);
+  v128.store(y, b3, 48);
+  y += yBytes;
+  v128.store(y, c0);
+  v128.store(y, c1, 16);
+  v128.store(y, c2, 32);
+  v128.store(y, c3, 48);
+  y += yBytes;
+  v128.store(y, d0);
+  v128.store(y, d1, 16);
+  v128.store(y, d2, 32);
+  v128.store(y, d3, 48);
+}
