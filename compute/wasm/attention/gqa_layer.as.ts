@@ -88,30 +88,29 @@ function projectQueries(l: GqaLayer, s: Step, normed: usize, queries: usize): vo
 }
 
 function appendKeys(l: GqaLayer, s: Step, keys: usize, values: usize, stride: i32): void {
+  const headDim = l.headDim;
+  for (let row = 0; row < s.numTokens; row++) {
+    const key = keys + floats(row * stride);
+    if (l.kNorm != 0) rmsNorm(key, l.numKvHeads, headDim, headDim, l.kNorm, l.normEps, key, headDim);
+  }
+  rope(keys, s.numTokens, stride, l.numKvHeads, headDim, s.angles, l.ropeDim, l.ropeLayout);
   for (let i = 0; i < s.numParts; i++) {
     const part = partOf(s, i);
-    for (let t = 0; t < part.numTokens; t++) {
-      const row = part.rowStart + t;
-      const angles = s.angles + floats(row * l.ropeDim);
-      appendToken(l, part, t, keys + floats(row * stride), values + floats(row * stride), angles);
-    }
+    const first = floats(part.rowStart * stride);
+    for (let head = 0; head < l.numKvHeads; head++)
+      appendHead(l, part, head, keys + first + floats(head * headDim), values + first + floats(head * headDim), stride);
   }
 }
 
-function appendToken(l: GqaLayer, part: Part, token: i32, keys: usize, values: usize, angles: usize): void {
+/** Head by head: the panel that a token's key is spread over stays in the L1 cache for the next token. */
+function appendHead(l: GqaLayer, part: Part, head: i32, key: usize, value: usize, stride: i32): void {
   const width = roundUp4(l.headDim);
-  const headBytes = floats(l.headDim);
   const laneSize = floats(l.blockSize * width);
-  const inBlock = (part.position + token) % l.blockSize;
-  let to = blockAt(part, token, l.blockSize) + l.cacheOffset;
-  if (l.kNorm != 0) rmsNorm(keys, l.numKvHeads, l.headDim, l.headDim, l.kNorm, l.normEps, keys, l.headDim);
-  rope(keys, 1, 0, l.numKvHeads, l.headDim, angles, l.ropeDim, l.ropeLayout);
-  for (let head = 0; head < l.numKvHeads; head++) {
-    storeKey(to, l.blockSize, width, inBlock, keys, l.headDim);
-    storeValue(to + laneSize, l.blockSize, width, inBlock, values, l.headDim);
-    keys += headBytes;
-    values += headBytes;
-    to += 2 * laneSize;
+  for (let t = 0; t < part.numTokens; t++, key += floats(stride), value += floats(stride)) {
+    const inBlock = (part.position + t) % l.blockSize;
+    const lane = blockAt(part, t, l.blockSize) + l.cacheOffset + <usize>(2 * head) * laneSize;
+    storeKey(lane, l.blockSize, width, inBlock, key, l.headDim);
+    storeValue(lane + laneSize, l.blockSize, width, inBlock, value, l.headDim);
   }
 }
 

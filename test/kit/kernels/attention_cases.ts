@@ -171,7 +171,7 @@ export async function runSchedule(
     let rowStart = 0;
     const parts = ordered.map(([i, numTokens]): SequencePart => {
       // Blocks of the sequences interleave, so that neighbours in a sequence are no neighbours in the pool.
-      const blocks = Array.from({ length: 64 }, (_, block) => block * sequences.length + i);
+      const blocks = Array.from({ length: 80 }, (_, block) => block * sequences.length + i);
       const part = { rowStart, numTokens, position: done[i]!, blocks, isPrompt: isPrompt([i, numTokens]) };
       rowStart += numTokens;
       return part;

@@ -90,12 +90,16 @@ describe('attention layer kernels', () => {
         tfjs.dispose();
       });
 
-      it('has the same bits for any chunks, batch mixes and block sizes', async () => {
+      it('has the same bits for any chunks, batch mixes, block sizes and tiles', async () => {
+        const blockSizes = fc.constantFrom(1, 2, 3, 16, 19, 40);
+        const tiles = fc.constantFrom(2, 4, 6);
         const sizes = fc.array(fc.integer({ min: 1, max: 70 }), { minLength: 1, maxLength: 4 });
         await fc.assert(
-          fc.asyncProperty(fc.nat(), sizes, fc.constantFrom(2, 3, 16, 40), async (seed, lengths, blockSize) => {
+          fc.asyncProperty(fc.nat(), sizes, blockSizes, tiles, async (seed, lengths, blockSize, tile) => {
             const sequences = sequencesFrom(seed, lengths);
+            layer.memory.kernels.setTile(2);
             const alone = await layer.run(sequences, inTurn(sequences), 16);
+            layer.memory.kernels.setTile(tile);
             const together = await layer.run(sequences, mixed(sequences, seed + 1), blockSize);
             together.forEach((output, i) => expect(isSameBits(output, alone[i]!), `sequence ${i}`).to.equal(true));
           }),
