@@ -8,11 +8,11 @@ export interface TrialOptions {
   readonly signal?: AbortSignal | undefined;
   /** JavaScript that a process runs. Default: try_kernels.js. */
   readonly file?: string;
-  /** How long a process may take. Default 20000: the machine may be busy. */
+  /** How long a process may take. Default 60000: the machine may be busy. */
   readonly timeoutMs?: number;
 }
 
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 const TRY_KERNELS = fileURLToPath(new URL('./try_kernels.js', import.meta.url));
 
 /** What the kernels can be here. Never rejects: what goes wrong is what the trial shows. */

@@ -21,7 +21,7 @@ import * as names from '../model/spec/tensor_names.js';
 import { readFfn, type DenseWeights } from '../model/weights/weight_reader.js';
 
 /** Widths that fill no vector, panel or tile to its end; what differs between dtypes is met by each. */
-const SHAPE = { layers: 2, denseLayers: 1, hidden: 136, experts: 4, topk: 2, intermediate: 72, heads: 4, vocab: 157 };
+const SHAPE = { layers: 2, denseLayers: 1, hidden: 72, experts: 4, topk: 2, intermediate: 40, heads: 4, vocab: 157 };
 const FAMILIES: readonly RandomFamily[] = ['deepseek_v3', 'qwen3_moe'];
 const DTYPES: readonly WeightDtype[] = ['f32', 'bf16', 'int8'];
 const BLOCK_SIZE = 16;
@@ -160,7 +160,9 @@ class SeededWeights implements DenseWeights {
   }
 
   private values(count: number, scale: number): Float32Array<ArrayBuffer> {
-    return Float32Array.from({ length: count }, () => (2 * this.random() - 1) * scale);
+    const values = new Float32Array(count);
+    for (let i = 0; i < count; i++) values[i] = (2 * this.random() - 1) * scale;
+    return values;
   }
 }
 

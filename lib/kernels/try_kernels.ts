@@ -2,14 +2,14 @@
  * A process that runs the kernels and tells its parent what they compute, and how fast: `node try_kernels.js WHAT`.
  *
  * - `bits`: what a small model computes, plain and fused, as V8 begins with every module.
- * - `width`: the tiles at 128 bits; then, optimised and at 256 bits if V8 can, the tiles and the same model. What is wrong with V8's optimisation ends this process alone.
+ * - `width`: the tiles at 128 and, if V8 can, 256 bits; then, at 256, both modules optimised whole, and the same model. What is wrong with V8's optimisation ends this process alone.
  */
 import { readFileSync } from 'node:fs';
 import { KernelMatrix } from '../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
 import { kernelModuleUrl, type KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { matrixOf } from '../../compute/base/weight_matrix.js';
-import { allowRelaxedSimd, optimiseSoon, widenSimd } from '../../compute/wasm/memory/v8_flags.js';
+import { allowRelaxedSimd, optimiseSoon, optimisingAll, widenSimd } from '../../compute/wasm/memory/v8_flags.js';
 import { tilesFor, timeTiles, type TimedTile } from './time_tiles.js';
 import { trialDigest } from './trial_model.js';
 import { LEAST_GAIN, type Told, type TrialWay } from './kernel_trial.js';
@@ -45,23 +45,24 @@ async function tellWidth(): Promise<void> {
   const times = timeTiles(tiles);
   for (const [i, { way, bits }] of tiles.entries()) await tell({ kind: 'tile', way, bits, ...times[i]! });
   if (times[0]!.us / times[WAYS.length]!.us < LEAST_GAIN) return;
+  optimisingAll(() => WAYS.forEach((way) => kernelsOf(way, 'all')));
   optimiseSoon(MODEL_BUDGET);
   for (const way of WAYS) {
     const tileRows = times[tiles.findIndex((each) => each.way === way && each.bits === 256)]!.rows;
-    const settings = { ...kernelsOf(way, 256), tileRows };
+    const settings = { ...kernelsOf(way, '256'), tileRows };
     await trialDigest(settings);
     await tell({ kind: 'digest', way, digest: await trialDigest(settings) }); // the second time all of it is optimised
   }
 }
 
 function tilesOf(bits: 128 | 256): { way: TrialWay; bits: 128 | 256; tiles: readonly TimedTile[] }[] {
-  return WAYS.map((way) => ({ way, bits, tiles: tilesFor(kernelsOf(way, bits)) }));
+  return WAYS.map((way) => ({ way, bits, tiles: tilesFor(kernelsOf(way, `${bits}`)) }));
 }
 
 /** A section of its own makes other bytes of a module, so that V8 compiles it anew, with the flags of now, instead of taking the code that it has. */
-function kernelsOf(way: TrialWay, bits: 128 | 256): Pick<KernelSettings, 'fma' | 'module'> {
+function kernelsOf(way: TrialWay, mark: string): Pick<KernelSettings, 'fma' | 'module'> {
   const fma = way === 'fused';
-  const name = Buffer.from(String(bits));
+  const name = Buffer.from(mark);
   const section = Buffer.concat([Buffer.from([0, name.length + 1, name.length]), name]);
   return { fma, module: new WebAssembly.Module(Buffer.concat([readFileSync(kernelModuleUrl({ fma })), section])) };
 }

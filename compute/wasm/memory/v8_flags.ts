@@ -24,6 +24,17 @@ export function optimiseSoon(afterBytes: number, version: string = process.versi
   for (const flag of flags) setFlagsFromString(flag);
 }
 
+/**
+ * For trials: a module that `work` compiles is optimised whole, also what nobody calls, and a function that V8 can't optimise ends the process. Without what V8 learns while functions run:
+ * it looks for that where there is none.
+ */
+export function optimisingAll(work: () => void): void {
+  const flags = ['liftoff', 'wasm-lazy-compilation', 'wasm-inlining', 'wasm-inlining-call-indirect'];
+  for (const flag of flags) setFlagsFromString(`--no-${flag}`);
+  work();
+  for (const flag of flags) setFlagsFromString(`--${flag}`);
+}
+
 function isBefore(version: string, major: number, minor: number): boolean {
   const [itsMajor = 0, itsMinor = 0] = version.split('.').map(Number);
   return itsMajor < major || (itsMajor === major && itsMinor < minor);

@@ -22,6 +22,9 @@ describe('expertwire doctor and --help', function () {
     const tensorflow = backends.find(({ name }) => name === 'tensorflow')!;
     expect(report.native).to.include({ unavailable: tensorflow.available ? null : tensorflow.detail });
     expect(report.cuda_devices).to.be.an('array');
+    const kernels = report.kernels as { simd: number; fma: boolean; no_256: string | null; no_fma: string | null };
+    expect(kernels.simd).to.equal(kernels.no_256 === null ? 256 : 128);
+    expect(kernels.fma).to.equal(kernels.no_fma === null);
   });
 
   const HELP: readonly [readonly string[], ...string[]][] = [

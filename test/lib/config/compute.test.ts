@@ -37,6 +37,17 @@ describe('compute, backend and kinds of weights', () => {
     }
   });
 
+  it('are refused where something is asked of kernels that none will do, and what is preferred is not', async () => {
+    expect(await refusal('compute=tensors', 'kernels.fma=on')).to.equal(
+      'INVALID_VALUE: "kernels.fma" is on, which is about the kernels, but "compute" is tensors; set it to auto',
+    );
+    expect(await refusal('backend=cpu', 'kernels.simd=256')).to.equal(
+      'INVALID_VALUE: "kernels.simd" is 256, which is about the kernels, but "backend" is cpu; set it to auto',
+    );
+    await checked('compute=tensors', 'kernels.fma=off', 'kernels.simd=128');
+    await checked('backend=auto', 'kernels.fma=on', 'kernels.simd=256');
+  });
+
   it('are refused where int8 has no kernels', async () => {
     const why = 'is int8, which the kernels alone compute with, but';
     expect(await refusal('compute=tensors', 'experts.resident=int8')).to.equal(
