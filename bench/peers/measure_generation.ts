@@ -1,4 +1,7 @@
-/** Prefill and decoding of every engine on the same prompts and cores, in turns. */
+/**
+ * Prefill and decoding of every engine on the same prompts and cores, in turns.
+ * Why: docs/decisions/measuring.md#peers-are-measured-in-turns-on-the-same-cores-and-must-compute-the-same
+ */
 import { closing } from '../../lib/commands/base/closing.js';
 import { PromptSource } from '../engine/asked.js';
 import type { Dtype, EngineRun, PeerEngine } from './engines/engine.js';

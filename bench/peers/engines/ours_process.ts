@@ -73,9 +73,15 @@ async function timesOf(ids: readonly number[], maxNewTokens: number): Promise<{ 
   return times;
 }
 
-tell({
-  ready: { version: `expertwire, Node ${process.version}`, built_with: `${ranks} ${ranks === 1 ? 'rank' : 'ranks'}` },
-});
+/** Ranks, and how their kernels compute. */
+function build(): string {
+  const [report] = engine.stats().loadReports;
+  const kernels = report!.kernels;
+  const how = kernels === null ? report!.backend : `simd ${kernels.simd}, fma ${kernels.fma ? 'on' : 'off'}`;
+  return `${ranks} ${ranks === 1 ? 'rank' : 'ranks'}, ${how}`;
+}
+
+tell({ ready: { version: `expertwire, Node ${process.version}`, built_with: build() } });
 for await (const line of createInterface(process.stdin)) {
   const { op, ...order } = JSON.parse(line) as { readonly op: keyof Orders };
   tell(await handlers[op](order as never));
