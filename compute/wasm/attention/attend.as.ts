@@ -29,8 +29,17 @@ export function attendBytes(address: usize): usize {
 
 export function attend(address: usize): void {
   const lane = changetype<Lane>(address);
-  const numRows = lane.numTokens * lane.numHeads;
-  for (let row = 0; row < numRows; row += ROWS) attendRows(lane, row, min(ROWS, numRows - row));
+  for (let i = 0; i < numBlocks(lane); i++) attendBlock(lane, i);
+}
+
+/** Blocks of rows that can be computed apart. */
+export function numBlocks(lane: Lane): i32 {
+  return (lane.numTokens * lane.numHeads + ROWS - 1) / ROWS;
+}
+
+/** One of them. */
+export function attendBlock(lane: Lane, index: i32): void {
+  attendRows(lane, index * ROWS, min(ROWS, lane.numTokens * lane.numHeads - index * ROWS));
 }
 
 function attendRows(lane: Lane, first: i32, count: i32): void {

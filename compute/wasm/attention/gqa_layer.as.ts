@@ -3,15 +3,16 @@
  * A layer's part of a cache block: for each KV head the keys of `blockSize` tokens in panels (panels.as.ts), then their values in panels,
  * `roundUp4(headDim)` floats each, zeros in the padding.
  */
-import { attend } from './attend.as';
-import { IN_PANELS, Lane, laneBytes, roundUp4 } from './lane.as';
+import { attendBlock } from './attend.as';
+import { IN_PANELS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
 import { addRows, clearPadding, spreadHeads } from '../linear/rows.as';
 import { storeKey, storeValue } from './panels.as';
-import { Part, Step, blockAt, bytesOf, floats, lacking, mostKeys, partOf } from './step.as';
+import { Part, Step, attentionWork, blockAt, bytesOf, floats, lacking, mostKeys, partOf } from './step.as';
+import { CHUNK_ROWS, chunksFor, numSlots, ownSlot, parallel, parallelRows } from '../threads/parallel.as';
 
 @unmanaged
 export class GqaLayer {
@@ -41,6 +42,24 @@ export class GqaLayer {
   cacheOffset: usize;
 }
 
+/** What the chunks of a call have in common: its addresses, all of the step's rows. */
+@unmanaged
+class Pass {
+  layer: usize;
+  step: usize;
+  normed: usize;
+  queries: usize;
+  keys: usize;
+  values: usize;
+  attended: usize;
+  /** For each thread. */
+  lanes: usize;
+  laneBytes: usize;
+  /** Units of attention that make a chunk: a unit is a block of rows of one part and KV head. */
+  units: i32;
+}
+
+const passAt: usize = memory.data(offsetof<Pass>(), 16);
 const laneAt: usize = memory.data(offsetof<Lane>(), 16);
 
 /** Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
@@ -53,60 +72,111 @@ export function gqaLayer(layer: usize, step: usize): usize {
   const width = roundUp4(l.headDim);
   const kvStride = roundUp4(l.numKvHeads * l.headDim);
   const attendedStride = changetype<Matrix>(l.output).stride;
-  const queries = s.scratch + floats(numTokens * hiddenStride);
-  const keys = queries + floats(numTokens * l.numHeads * width);
-  const values = keys + floats(numTokens * kvStride);
-  const attended = values + floats(numTokens * kvStride);
-  const laneScratch = attended + floats(numTokens * attendedStride);
+  const perLane = laneBytes(mostKeys(s), l.window, width, width);
   const perToken = hiddenStride + l.numHeads * width + 2 * kvStride + attendedStride;
-  const needed = bytesOf(numTokens, perToken) + laneBytes(mostKeys(s), l.window, width, width);
+  const needed = bytesOf(numTokens, perToken) + <u64>numSlots() * perLane;
   if (needed > <u64>s.scratchBytes) return lacking(needed);
+  const pass = changetype<Pass>(here(passAt));
+  pass.layer = layer;
+  pass.step = step;
+  pass.normed = s.scratch;
+  pass.queries = pass.normed + floats(numTokens * hiddenStride);
+  pass.keys = pass.queries + floats(numTokens * l.numHeads * width);
+  pass.values = pass.keys + floats(numTokens * kvStride);
+  pass.attended = pass.values + floats(numTokens * kvStride);
+  pass.lanes = pass.attended + floats(numTokens * attendedStride);
+  pass.laneBytes = <usize>perLane;
   // 2. Projections.
-  const normed = s.scratch;
-  rmsNorm(s.x, numTokens, l.hiddenSize, hiddenStride, l.norm, l.normEps, normed, hiddenStride);
-  clearPadding(normed, numTokens, l.hiddenSize, hiddenStride);
-  projectQueries(l, s, normed, queries);
-  linear(normed, numTokens, l.k, keys, kvStride);
-  linear(normed, numTokens, l.v, values, kvStride);
-  appendKeys(l, s, keys, values, kvStride);
+  const args = changetype<usize>(pass);
+  parallelRows(normRows, numTokens, hiddenStride, args);
+  linear(pass.normed, numTokens, l.q, pass.queries, l.numHeads * width);
+  linear(pass.normed, numTokens, l.k, pass.keys, kvStride);
+  linear(pass.normed, numTokens, l.v, pass.values, kvStride);
+  parallelRows(placeRows, numTokens, l.numHeads * width + 2 * kvStride, args);
   // 3. Attention.
-  clearPadding(attended, numTokens, l.numHeads * l.headDim, attendedStride);
-  describeLane(l, attendedStride, laneScratch);
-  for (let i = 0; i < s.numParts; i++) attendPart(l, partOf(s, i), queries, attended);
+  const numUnits = unitsOf(l, s);
+  const numChunks = chunksFor(attentionWork(s, l.numHeads * width), numUnits);
+  pass.units = (numUnits + numChunks - 1) / max(1, numChunks);
+  parallel(attendUnits, (numUnits + pass.units - 1) / max(1, pass.units), args);
   // 4. Back into x.
-  linear(attended, numTokens, l.output, normed, hiddenStride);
-  addRows(s.x, normed, numTokens, l.hiddenSize, hiddenStride);
+  linear(pass.attended, numTokens, l.output, pass.normed, hiddenStride);
+  parallelRows(addBack, numTokens, hiddenStride, args);
   return 0;
 }
 
-function projectQueries(l: GqaLayer, s: Step, normed: usize, queries: usize): void {
-  const width = roundUp4(l.headDim);
-  linear(normed, s.numTokens, l.q, queries, l.numHeads * width);
-  spreadHeads(queries, s.numTokens, l.numHeads, l.headDim, width);
-  if (l.qNorm != 0) rmsNorm(queries, s.numTokens * l.numHeads, l.headDim, width, l.qNorm, l.normEps, queries, width);
-  rope(queries, s.numTokens, l.numHeads * width, l.numHeads, width, s.angles, l.ropeDim, l.ropeLayout);
+/** Norms rows of x. */
+function normRows(args: usize, index: i32): void {
+  const pass = changetype<Pass>(args);
+  const l = changetype<GqaLayer>(pass.layer);
+  const s = changetype<Step>(pass.step);
+  const stride = padded(l.hiddenSize);
+  const row = index * CHUNK_ROWS;
+  const count = min(CHUNK_ROWS, s.numTokens - row);
+  const normed = pass.normed + floats(row * stride);
+  rmsNorm(s.x + floats(row * stride), count, l.hiddenSize, stride, l.norm, l.normEps, normed, stride);
+  clearPadding(normed, count, l.hiddenSize, stride);
 }
 
-function appendKeys(l: GqaLayer, s: Step, keys: usize, values: usize, stride: i32): void {
+/** Rows of queries to where attention takes them, keys and values into the cache, and zeros where rows of what attention makes are padded. */
+function placeRows(args: usize, index: i32): void {
+  const pass = changetype<Pass>(args);
+  const l = changetype<GqaLayer>(pass.layer);
+  const s = changetype<Step>(pass.step);
+  const row = index * CHUNK_ROWS;
+  const count = min(CHUNK_ROWS, s.numTokens - row);
+  placeQueries(l, s, row, count, pass.queries);
+  appendKeys(l, s, row, row + count, pass.keys, pass.values);
+  const stride = changetype<Matrix>(l.output).stride;
+  clearPadding(pass.attended + floats(row * stride), count, l.numHeads * l.headDim, stride);
+}
+
+/** Adds rows to x. */
+function addBack(args: usize, index: i32): void {
+  const pass = changetype<Pass>(args);
+  const l = changetype<GqaLayer>(pass.layer);
+  const s = changetype<Step>(pass.step);
+  const stride = padded(l.hiddenSize);
+  const row = index * CHUNK_ROWS;
+  const count = min(CHUNK_ROWS, s.numTokens - row);
+  addRows(s.x + floats(row * stride), pass.normed + floats(row * stride), count, l.hiddenSize, stride);
+}
+
+function placeQueries(l: GqaLayer, s: Step, row: i32, count: i32, queries: usize): void {
+  const width = roundUp4(l.headDim);
+  queries += floats(row * l.numHeads * width);
+  spreadHeads(queries, count, l.numHeads, l.headDim, width);
+  if (l.qNorm != 0) rmsNorm(queries, count * l.numHeads, l.headDim, width, l.qNorm, l.normEps, queries, width);
+  const angles = s.angles + floats(row * l.ropeDim);
+  rope(queries, count, l.numHeads * width, l.numHeads, width, angles, l.ropeDim, l.ropeLayout);
+}
+
+function appendKeys(l: GqaLayer, s: Step, firstRow: i32, endRow: i32, keys: usize, values: usize): void {
   const headDim = l.headDim;
-  for (let row = 0; row < s.numTokens; row++) {
+  const stride = roundUp4(l.numKvHeads * headDim);
+  for (let row = firstRow; row < endRow; row++) {
     const key = keys + floats(row * stride);
     if (l.kNorm != 0) rmsNorm(key, l.numKvHeads, headDim, headDim, l.kNorm, l.normEps, key, headDim);
   }
-  rope(keys, s.numTokens, stride, l.numKvHeads, headDim, s.angles, l.ropeDim, l.ropeLayout);
+  const angles = s.angles + floats(firstRow * l.ropeDim);
+  const first = keys + floats(firstRow * stride);
+  rope(first, endRow - firstRow, stride, l.numKvHeads, headDim, angles, l.ropeDim, l.ropeLayout);
   for (let i = 0; i < s.numParts; i++) {
     const part = partOf(s, i);
-    const first = floats(part.rowStart * stride);
-    for (let head = 0; head < l.numKvHeads; head++)
-      appendHead(l, part, head, keys + first + floats(head * headDim), values + first + floats(head * headDim), stride);
+    const row = max(firstRow, part.rowStart);
+    const end = min(endRow, part.rowStart + part.numTokens);
+    for (let head = 0; head < l.numKvHeads; head++) {
+      const at = floats(row * stride + head * headDim);
+      appendHead(l, part, row - part.rowStart, end - part.rowStart, head, keys + at, values + at);
+    }
   }
 }
 
-/** Head by head: the panel that a token's key is spread over stays in the L1 cache for the next token. */
-function appendHead(l: GqaLayer, part: Part, head: i32, key: usize, value: usize, stride: i32): void {
+/** Tokens first … end − 1 of a part. Head by head: the panel that a token's key is spread over stays in the L1 cache for the next token. */
+function appendHead(l: GqaLayer, part: Part, first: i32, end: i32, head: i32, key: usize, value: usize): void {
   const width = roundUp4(l.headDim);
+  const rowBytes = floats(roundUp4(l.numKvHeads * l.headDim));
   const laneSize = floats(l.blockSize * width);
-  for (let t = 0; t < part.numTokens; t++, key += floats(stride), value += floats(stride)) {
+  for (let t = first; t < end; t++, key += rowBytes, value += rowBytes) {
     const inBlock = (part.position + t) % l.blockSize;
     const lane = blockAt(part, t, l.blockSize) + l.cacheOffset + <usize>(2 * head) * laneSize;
     storeKey(lane, l.blockSize, width, inBlock, key, l.headDim);
@@ -115,7 +185,7 @@ function appendHead(l: GqaLayer, part: Part, head: i32, key: usize, value: usize
 }
 
 /** What all parts and heads have in common. */
-function describeLane(l: GqaLayer, attendedStride: i32, scratch: usize): void {
+function describeLane(l: GqaLayer, scratch: usize): Lane {
   const lane = changetype<Lane>(here(laneAt));
   const width = roundUp4(l.headDim);
   lane.queryTokenBytes = floats(l.numHeads * width);
@@ -130,24 +200,53 @@ function describeLane(l: GqaLayer, attendedStride: i32, scratch: usize): void {
   lane.valueBytes = 0;
   lane.valueWidth = width;
   lane.valueDim = l.headDim;
-  lane.outTokenBytes = floats(attendedStride);
+  lane.outTokenBytes = floats(changetype<Matrix>(l.output).stride);
   lane.outHeadBytes = floats(l.headDim);
   lane.scratch = scratch;
+  return lane;
 }
 
-function attendPart(l: GqaLayer, part: Part, queries: usize, attended: usize): void {
-  const lane = changetype<Lane>(here(laneAt));
+/** Of the step, in the order of parts, KV heads and rows. */
+function unitsOf(l: GqaLayer, s: Step): i32 {
+  let count = 0;
+  for (let i = 0; i < s.numParts; i++) count += l.numKvHeads * blocksOf(l, partOf(s, i));
+  return count;
+}
+
+/** Of a part and KV head. */
+function blocksOf(l: GqaLayer, part: Part): i32 {
+  return (part.numTokens * (l.numHeads / l.numKvHeads) + ROWS - 1) / ROWS;
+}
+
+function attendUnits(args: usize, index: i32): void {
+  const pass = changetype<Pass>(args);
+  const l = changetype<GqaLayer>(pass.layer);
+  const s = changetype<Step>(pass.step);
+  const lane = describeLane(l, pass.lanes + ownSlot() * pass.laneBytes);
+  const first = index * pass.units;
+  const end = first + pass.units;
+  let start = 0;
+  for (let i = 0; i < s.numParts && start < end; i++) {
+    const part = partOf(s, i);
+    const numBlocks = blocksOf(l, part);
+    const last = start + l.numKvHeads * numBlocks;
+    for (let unit = max(first, start); unit < min(end, last); unit++) {
+      describePart(lane, l, part, (unit - start) / numBlocks, pass);
+      attendBlock(lane, (unit - start) % numBlocks);
+    }
+    start = last;
+  }
+}
+
+function describePart(lane: Lane, l: GqaLayer, part: Part, kvHead: i32, pass: Pass): void {
   const laneSize = floats(l.blockSize * roundUp4(l.headDim));
+  const head = <usize>(kvHead * lane.numHeads);
   lane.numTokens = part.numTokens;
   lane.position = part.position;
   lane.blocks = part.blocks;
-  for (let kvHead = 0; kvHead < l.numKvHeads; kvHead++) {
-    const head = <usize>(kvHead * lane.numHeads);
-    lane.queries = queries + <usize>part.rowStart * lane.queryTokenBytes + head * lane.queryHeadBytes;
-    lane.out = attended + <usize>part.rowStart * lane.outTokenBytes + head * lane.outHeadBytes;
-    lane.sinks = l.sinks == 0 ? 0 : l.sinks + (head << 2);
-    lane.keyOffset = l.cacheOffset + <usize>(2 * kvHead) * laneSize;
-    lane.valueOffset = lane.keyOffset + laneSize;
-    attend(here(laneAt));
-  }
+  lane.queries = pass.queries + <usize>part.rowStart * lane.queryTokenBytes + head * lane.queryHeadBytes;
+  lane.out = pass.attended + <usize>part.rowStart * lane.outTokenBytes + head * lane.outHeadBytes;
+  lane.sinks = l.sinks == 0 ? 0 : l.sinks + (head << 2);
+  lane.keyOffset = l.cacheOffset + <usize>(2 * kvHead) * laneSize;
+  lane.valueOffset = lane.keyOffset + laneSize;
 }

@@ -7,6 +7,7 @@ import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
 import { copyRows } from '../linear/rows.as';
 import { NAIVE, Part, Step, bytesOf, floats, partOf } from './step.as';
+import { chunksFor, ownSlot, parallel } from '../threads/parallel.as';
 
 /** Cache rows that are expanded at once: what stays in the L2 cache with a head's rows of kv_b_proj. */
 const KEYS: i32 = 64;
@@ -15,6 +16,7 @@ const laneAt: usize = memory.data(offsetof<Lane>(), 16);
 /** The table of one block: a head's keys and values follow each other in scratch memory. */
 const tableAt: usize = memory.data(4, 4);
 
+/** Scratch memory of a thread. */
 export function naiveBytes(l: MlaLayer, s: Step): u64 {
   let most: i32 = 0;
   for (let i = 0; i < s.numParts; i++) {
@@ -29,16 +31,52 @@ export function naiveBytes(l: MlaLayer, s: Step): u64 {
   );
 }
 
-export function attendNaive(l: MlaLayer, part: Part, queries: usize, attended: usize, scratch: usize): void {
+/** What the chunks of a call have in common. */
+@unmanaged
+class Pass {
+  layer: usize;
+  part: usize;
+  queries: usize;
+  attended: usize;
+  /** For each thread. */
+  scratch: usize;
+  scratchBytes: usize;
+  /** Of a chunk. */
+  heads: i32;
+}
+
+const passAt: usize = memory.data(offsetof<Pass>(), 16);
+
+/** scratch: {@link naiveBytes} for each thread. */
+export function attendNaive(l: MlaLayer, s: Step, part: Part, queries: usize, attended: usize, scratch: usize): void {
+  const pass = changetype<Pass>(here(passAt));
+  pass.layer = changetype<usize>(l);
+  pass.part = changetype<usize>(part);
+  pass.queries = queries;
+  pass.attended = attended;
+  pass.scratch = scratch;
+  pass.scratchBytes = <usize>naiveBytes(l, s);
+  const numKeys = part.position + part.numTokens;
+  const perKey = (l.nopeDim + l.valueDim) * l.kvLoraRank + part.numTokens * queryWidth(l);
+  const numChunks = chunksFor((<i64>numKeys * <i64>perKey * <i64>l.numHeads) >> 4, l.numHeads);
+  pass.heads = (l.numHeads + numChunks - 1) / numChunks;
+  parallel(attendHeads, (l.numHeads + pass.heads - 1) / pass.heads, changetype<usize>(pass));
+}
+
+function attendHeads(args: usize, index: i32): void {
+  const pass = changetype<Pass>(args);
+  const l = changetype<MlaLayer>(pass.layer);
+  const part = changetype<Part>(pass.part);
+  const scratch = pass.scratch + ownSlot() * pass.scratchBytes;
   const numKeys = part.position + part.numTokens;
   const keys = scratch + floats(KEYS * changetype<Matrix>(l.kvUp).stride);
   const values = keys + floats(numKeys * queryWidth(l));
   describeLane(l, part, keys, values, values + floats(numKeys * roundUp4(l.valueDim)));
   const lane = changetype<Lane>(here(laneAt));
-  for (let head = 0; head < l.numHeads; head++) {
+  for (let head = index * pass.heads; head < min(l.numHeads, (index + 1) * pass.heads); head++) {
     expand(l, part, head, scratch, keys, values);
-    lane.queries = queries + <usize>part.rowStart * lane.queryTokenBytes + floats(head * queryWidth(l));
-    lane.out = attended + <usize>part.rowStart * lane.outTokenBytes + floats(head * l.valueDim);
+    lane.queries = pass.queries + <usize>part.rowStart * lane.queryTokenBytes + floats(head * queryWidth(l));
+    lane.out = pass.attended + <usize>part.rowStart * lane.outTokenBytes + floats(head * l.valueDim);
     attend(here(laneAt));
   }
 }

@@ -51,6 +51,16 @@ export function blockAt(part: Part, token: i32, blockSize: i32): usize {
   return <usize>load<u32>(part.blocks + ((<usize>((part.position + token) / blockSize)) << 2));
 }
 
+/** What the attention of a step takes, as chunksFor counts it, for so many floats of queries per token. */
+export function attentionWork(step: Step, width: i32): i64 {
+  let products: i64 = 0;
+  for (let i = 0; i < step.numParts; i++) {
+    const part = partOf(step, i);
+    products += <i64>part.numTokens * <i64>(2 * part.position + part.numTokens);
+  }
+  return (products * <i64>width) >> 3;
+}
+
 /** Bytes of rows × width floats: sizes that callers ask for may be more than a memory can have. */
 export function bytesOf(rows: i32, width: i32): u64 {
   return (<u64>rows * <u64>width) << 2;

@@ -191,7 +191,7 @@ function cut(wave: Wave, isDown: bool): i32 {
     const share = <i32>((<i64>wanted * workOf(block, isDown)) / total);
     block.chunk = numChunks;
     // An even number: single rows take panels in pairs.
-    block.panels = (count / max(1, share) + 1) & ~1;
+    block.panels = max(2, (count / max(1, share) + 1) & ~1);
     numChunks += (count + block.panels - 1) / block.panels;
   }
   return numChunks;

@@ -167,7 +167,8 @@ export class KernelMemory {
     const start = roundUp(exports.heapBase.value, ALIGN_BYTES);
     this.blocks = new FreeBlocks(start);
     this.untouched = start;
-    this.seat?.open(this.memory, exports, () => this.allocateScratch(start));
+    // They are no more counted than those of this thread.
+    this.seat?.open(this.memory, exports, () => this.blocks.take(start, (end) => this.growTo(end, start)));
   }
 
   /** That compute in it. */

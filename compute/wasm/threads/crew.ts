@@ -19,10 +19,15 @@ export interface CrewOptions {
   readonly tileRows?: number | null;
   /** How long helpers look for work before they sleep. Default {@link LOOK_MS}; 0 where more threads compute than there are cores. */
   readonly lookMs?: number;
+  /** Work in nanoseconds of one thread that is worth dividing. Default {@link REGION_NS}. */
+  readonly regionNs?: number;
 }
 
 /** As long as the pauses between most calls of a step: from what sleeps, help comes 50 µs late. */
 export const LOOK_MS = 0.1;
+
+/** A fork and join costs less than 1 µs while helpers look for work, and a call more where they sleep. */
+export const REGION_NS = 12_000;
 
 /** How a memory takes part. */
 export interface CrewSeat {
@@ -59,6 +64,7 @@ export class Crew {
   readonly numThreads: number;
   /** Resolves when a thread failed, with what befell it. Never rejects. */
   readonly failed: Promise<ExpertError>;
+  private readonly regionNs: number;
   private readonly words = crewWords();
   private readonly members: Member[] = [];
   private readonly exports: CrewExports[] = [];
@@ -68,6 +74,7 @@ export class Crew {
 
   private constructor(private readonly options: CrewOptions) {
     this.numThreads = options.numThreads;
+    this.regionNs = options.regionNs ?? REGION_NS;
     this.failed = new Promise((resolve) => (this.tell = resolve));
   }
 
@@ -97,7 +104,7 @@ export class Crew {
       open: (memory, own, staticsOfThread) => {
         exports[index] = own;
         kernels = Object.keys(own);
-        own.joinCrew(this.numThreads, 0);
+        own.joinCrew(this.numThreads, 0, this.regionNs);
         for (const { port } of members)
           port.postMessage({ index, memory, statics: staticsOfThread() } satisfies CrewMemory);
       },
@@ -128,7 +135,7 @@ export class Crew {
   private async add(place: number): Promise<void> {
     const { module, tileRows = null, numThreads, lookMs = LOOK_MS } = this.options;
     const { port1: port, port2 } = new MessageChannel();
-    const data: CrewWorkerData = { module, tileRows, words: this.words, port: port2, numThreads, place, lookMs };
+    const data: CrewWorkerData = { module, tileRows, words: this.words, port: port2, numThreads, regionNs: this.regionNs, place, lookMs };
     try {
       const worker = new Worker(new URL('./crew_worker.js', import.meta.url), {
         ...{ workerData: data, transferList: [port2], name: `compute ${place}`, argv: [], env: {}, execArgv: [] },

@@ -14,7 +14,7 @@ export interface KernelModule {
 
 /** What parallel.as.ts exports for threads. */
 export interface CrewExports {
-  readonly joinCrew: (numThreads: number, place: number) => void;
+  readonly joinCrew: (numThreads: number, place: number, regionNs: number) => void;
   /** memory.as.ts: where the instance's static areas are. */
   readonly useStatics: (address: number) => void;
   readonly setTile: (numRows: number) => void;

@@ -12,6 +12,7 @@ export interface CrewWorkerData {
   /** Brings {@link CrewMemory}s, and takes a {@link CrewFailure}. */
   readonly port: MessagePort;
   readonly numThreads: number;
+  readonly regionNs: number;
   /** 1 … numThreads − 1: a helper; numThreads: the stand-in. */
   readonly place: number;
   /** How long a helper looks for work before it sleeps. */
@@ -33,7 +34,7 @@ export interface CrewFailure {
 
 type Kernel = (...args: number[]) => number | undefined;
 
-const { module, tileRows, words, port, numThreads, place, lookMs } = workerData as CrewWorkerData;
+const { module, tileRows, words, port, numThreads, regionNs, place, lookMs } = workerData as CrewWorkerData;
 const isStandIn = place === numThreads;
 const instances: CrewExports[] = [];
 
@@ -47,7 +48,7 @@ function enter({ index, memory, statics }: CrewMemory): void {
   const ring = (numHelpers: number): void => ringFor(words, index, numHelpers);
   const instance = instantiate({ module, memory, ring, checkHelpers }) as CrewExports;
   // The stand-in has the place of the thread for which it stands in.
-  instance.joinCrew(numThreads, isStandIn ? 0 : place);
+  instance.joinCrew(numThreads, isStandIn ? 0 : place, regionNs);
   instance.useStatics(statics);
   if (tileRows !== null) instance.setTile(tileRows);
   instances[index] = instance;

@@ -21,10 +21,10 @@ const FUNCTION: usize = 128;
 const ARGS: usize = 132;
 const NUM_CHUNKS: usize = 136;
 
-/** Work that is worth a region, and a chunk of its own: a fork and join costs less than 1 µs while all look, and some 50 µs where helpers sleep. */
-const REGION_NS: i64 = 12_000;
-const CHUNK_NS: i64 = 4_000;
 const CHUNKS_PER_THREAD: i32 = 8;
+
+/** Rows of hidden states that are normed, moved or added up in one chunk. */
+export const CHUNK_ROWS: i32 = 16;
 
 /** Looks at the chunks that others do before the caller sleeps: as long as a small chunk takes. */
 const LOOKS: i32 = 20_000;
@@ -36,11 +36,14 @@ let numThreads: i32 = 1;
 let slot: i32 = 0;
 /** In a chunk, or while other threads are busy with another call: work is not divided. */
 let isAlone: bool = false;
+/** Work that is worth a region; a third of it is worth a chunk. */
+let regionNs: i64 = 0;
 
 /** Who this instance is. Before its first call of a kernel. */
-export function joinCrew(threads: i32, place: i32): void {
+export function joinCrew(threads: i32, place: i32, worthNs: i32): void {
   numThreads = threads;
   slot = place;
+  regionNs = worthNs;
 }
 
 /** Whether this instance does all by itself from now on. */
@@ -64,12 +67,20 @@ export function isParallel(): bool {
 }
 
 /**
- * How many chunks to make of work that takes about so many nanoseconds of one thread, `most` at most; 1: it isn't worth a region. Several per thread, so that one
+ * How many chunks to make of work that takes about so many nanoseconds of one thread, `limit` at most; 1: it isn't worth a region. Several per thread, so that one
  * that comes late, or is held up, costs little.
  */
-export function chunksFor(workNs: i64, most: i32): i32 {
-  if (!isParallel() || workNs < REGION_NS) return 1;
-  return <i32>min<i64>(min(most, CHUNKS_PER_THREAD * numThreads), workNs / CHUNK_NS);
+export function chunksFor(workNs: i64, limit: i32): i32 {
+  if (!isParallel() || workNs < regionNs) return 1;
+  const most = min(limit, CHUNKS_PER_THREAD * numThreads);
+  return <i32>max<i64>(1, min<i64>(most, (3 * workNs) / max<i64>(1, regionNs)));
+}
+
+/** {@link parallel} over rows of `width` floats, CHUNK_ROWS to a chunk, for what goes once over each. */
+export function parallelRows(chunk: (args: usize, index: i32) => void, numRows: i32, width: i32, args: usize): void {
+  const numChunks = (numRows + CHUNK_ROWS - 1) / CHUNK_ROWS;
+  if ((<i64>numRows * <i64>width) >> 2 >= regionNs) return parallel(chunk, numChunks, args);
+  for (let i = 0; i < numChunks; i++) chunk(args, i);
 }
 
 /** Calls `chunk(args, i)` for i = 0 … numChunks − 1, in any order, several at once. Within a chunk: one after the other. */

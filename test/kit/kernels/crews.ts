@@ -4,9 +4,9 @@ import { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { compileKernels, PLAIN_KERNELS } from '../../../compute/wasm/memory/kernel_settings.js';
 import { Crew } from '../../../compute/wasm/threads/crew.js';
 
-/** A crew that looks long enough for work to take part in it. */
-export const startCrew = (numThreads: number, lookMs = 5): Promise<Crew> =>
-  Crew.start({ numThreads, module: compileKernels(PLAIN_KERNELS), lookMs });
+/** A crew that looks long enough for work to take part in it, by default in all that can be divided. */
+export const startCrew = (numThreads: number, lookMs = 5, regionNs = 0): Promise<Crew> =>
+  Crew.start({ numThreads, module: compileKernels(PLAIN_KERNELS), lookMs, regionNs });
 
 export const memoryOf = (crew: Crew | null): KernelMemory => new KernelMemory(undefined, PLAIN_KERNELS, crew);
 

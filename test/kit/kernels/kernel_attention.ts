@@ -1,6 +1,8 @@
 /** An attention layer as kernels, with what a step needs around it. */
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { PLAIN_KERNELS } from '../../../compute/wasm/memory/kernel_settings.js';
+import type { Crew } from '../../../compute/wasm/threads/crew.js';
 import { padded, type ResidentDtype } from '../../../compute/wasm/memory/resident_dtype.js';
 import type { SequencePart } from '../../../lib/model/decoder/decoder.js';
 import { KernelAttention, type KernelAttentionWeights } from '../../../lib/model/kernels/kernel_attention.js';
@@ -68,8 +70,9 @@ export class KernelAttentionLayer {
     dtype: ResidentDtype = 'f32',
     extras: AttentionExtras = {},
     limitBytes?: number,
+    crew: Crew | null = null,
   ) {
-    this.memory = new GuardedMemory(limitBytes);
+    this.memory = new GuardedMemory(limitBytes, PLAIN_KERNELS, crew);
     this.spec = { ...spec, layers: [spec.layers[0]!, spec.layers[0]!] };
     this.step = new KernelStep(this.memory, spec, form);
     const held = { ...kernelWeights(this.memory, spec, weights, dtype), ...extras };

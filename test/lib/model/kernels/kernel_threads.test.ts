@@ -1,0 +1,85 @@
+/** What threads compute together is what one computes alone: everything is divided here, however small. */
+import { expect } from 'chai';
+import { KernelExpert } from '../../../../compute/wasm/experts/kernel_expert.js';
+import { KernelExperts } from '../../../../compute/wasm/experts/kernel_experts.js';
+import type { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import type { Crew } from '../../../../compute/wasm/threads/crew.js';
+import { CASES, mixed, randomWeights, sequencesFrom, HIDDEN } from '../../../kit/kernels/attention_cases.js';
+import { memoryOf, startCrew } from '../../../kit/kernels/crews.js';
+import { KernelAttentionLayer } from '../../../kit/kernels/kernel_attention.js';
+import { expertMatrices } from '../../../kit/kernels/kernel_rows.js';
+import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
+
+const WINDOW = 9;
+
+describe('kernels over threads', function () {
+  this.timeout(120_000);
+  const crews: Crew[] = [];
+
+  before(async () => crews.push(...(await Promise.all([2, 3, 4].map((n) => startCrew(n))))));
+  after(() => Promise.all(crews.map((crew) => crew.close())));
+
+  for (const { name, spec, form } of CASES) {
+    it(`attention has the bits of one thread, in any mix of sequences: ${name}`, async () => {
+      const weights = { ...randomWeights(spec), input_layernorm: randomValues(randomFrom(12), HIDDEN) };
+      const extras = spec.attention.kind === 'gqa' ? { window: WINDOW } : {};
+      const layerOf = (crew: Crew | null) =>
+        new KernelAttentionLayer(spec, weights, form, 'bf16', extras, undefined, crew);
+      const layers = [null, ...crews].map(layerOf);
+      for (const seed of [1, 2, 3]) {
+        const sequences = sequencesFrom(seed, [1, 70, 19, 2, 41]);
+        const [alone, ...shared] = await Promise.all(
+          layers.map((layer) => layer.run(sequences, mixed(sequences, seed), 16)),
+        );
+        for (const outputs of shared)
+          outputs.forEach((output, i) => expect(isSameBits(output, alone![i]!), `sequence ${i}`).to.equal(true));
+      }
+      for (const layer of layers) {
+        layer.dispose();
+        expect(layer.memory.usedBytes, 'bytes left behind').to.equal(0);
+      }
+    });
+  }
+
+  it('experts have the bits of one thread, from one row to several waves', () => {
+    const [hidden, numTopk] = [70, 2];
+    const weights = [100, 33, 64].map((intermediate, i) => expertMatrices(hidden, intermediate, randomFrom(i)));
+    const outputOf = (memory: KernelMemory, counts: readonly number[]): Float32Array => {
+      const experts = weights.map((matrices) => KernelExpert.from(memory, matrices, 'int8'));
+      const runner = new KernelExperts(hidden, numTopk);
+      const numRows = Math.max(...counts);
+      const groups = experts.map((expert, i) => ({
+        expert,
+        choices: Array.from({ length: counts[i]! }, (_, row) => row * numTopk + (i % numTopk)),
+      }));
+      const out = runner.forward(
+        groups.filter(({ choices }) => choices.length > 0),
+        {
+          numRecvTokens: numRows,
+          recvX: randomValues(randomFrom(numRows), numRows * hidden),
+          recvTopkWeights: new Float32Array(0),
+          reduce: 'source',
+        },
+      );
+      runner.dispose();
+      for (const expert of experts) expert.dispose();
+      return out;
+    };
+    const memories = [null, ...crews].map(memoryOf);
+    for (const counts of [
+      [1, 0, 0],
+      [3, 1, 0],
+      [64, 65, 0],
+      [700, 10, 0],
+      [0, 130, 0],
+    ]) {
+      const [alone, ...shared] = memories.map((memory) => outputOf(memory, counts));
+      for (const output of shared) expect(isSameBits(output, alone!), counts.join()).to.equal(true);
+    }
+    for (const memory of memories) expect(memory.usedBytes, 'bytes left behind').to.equal(0);
+  });
+
+  it('helpers did some of all that', () => {
+    for (const crew of crews) expect(crew.stats().numChunks).to.be.above(0);
+  });
+});
