@@ -1,4 +1,4 @@
-/** Runs a prompt, and shows which experts its tokens took. */
+/** Runs a prompt, and shows which experts its tokens took. Why it keeps its place: docs/decisions/page.md#nothing-moves-away-under-the-pointer */
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { runPrompt } from '../state/completion.js';
