@@ -19,7 +19,7 @@ export interface MoeTokens {
   /** Normed hidden states [T·H], as they travel; they must not change until the layer is over. */
   rows(): Promise<Float32Array>;
   /** Computes the shared experts, if the layer has any; called while rows travel. */
-  runShared(): void;
+  runShared(): Promise<void>;
   /** Adds y [T·H], what the routed experts made of the rows, and what the shared experts did, to the hidden states. */
   add(y: Float32Array): void;
 }
@@ -69,7 +69,7 @@ export class MoeLayer {
     clock.lap('replicas', { layer });
     const dispatched = this.startDispatches(x, topkIdx, routing.topkWeights, { ...tag, layer }, signal);
     clock.lap('dispatch', { layer });
-    tokens?.runShared(); // computes while rows travel
+    await tokens?.runShared(); // computes while rows travel
     clock.lap('experts', { layer });
     const y = await this.runExperts(dispatched, x.length);
     tokens?.add(y);

@@ -33,8 +33,9 @@ export class TensorMoeTokens implements MoeTokens {
   }
 
   /** The result stays a tensor until {@link add}. */
-  runShared(): void {
+  runShared(): Promise<void> {
     this.shared_TH = this.layer.sharedExperts?.forward(this.x_TH) ?? null;
+    return Promise.resolve();
   }
 
   /** Hands the sum to `onOutput`, and disposes all tensors. */

@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs';
 import { MAX_RANKS } from '../../base/ids.js';
 import { worldFromEnv } from '../../comm/job/world.js';
+import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { backendChoice, BACKEND_NAMES } from './base/backend_option.js';
 import { EngineError } from '../protocol/errors.js';
 import { LocalRanks, type LocalRanksOptions, type RankExit } from '../job/local_ranks.js';
@@ -22,6 +23,7 @@ export interface RankArgs {
   readonly nproc?: number | undefined;
   readonly advertise?: string | undefined;
   readonly backend?: string | undefined;
+  readonly threads?: number | undefined;
   readonly model?: string | undefined;
   readonly secretFile?: string | undefined;
   readonly joinTimeout?: number | undefined;
@@ -42,6 +44,7 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('advertise', { type: 'string', describe: 'address under which other ranks reach this machine' })
     .option('model', { type: 'string', describe: "model folder, where it isn't the head's path" })
     .option('backend', { type: 'string', describe: `${BACKEND_NAMES}, on this machine (default: the head's)` })
+    .option('threads', { type: 'number', describe: "threads that compute in each rank (default: the head's)" })
     .option('secret-file', { type: 'string', describe: `file with the job secret (or ${SECRET_VARIABLE})` })
     .option('tls-cert', { type: 'string', describe: 'PEM certificate of this rank, where the job uses TLS' })
     .option('tls-key', { type: 'string', describe: 'its private key' })
@@ -58,6 +61,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   const first = wholeNumber('--rank', args.rank, 0, MAX_RANKS - 1);
   const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1, MAX_TIMEOUT_S) ?? DEFAULT_JOIN_TIMEOUT_S;
   const backend = backendChoice(args.backend);
+  const threads = wholeNumber('--threads', args.threads, 1, MAX_THREADS);
   const secret = await readSecret(args.secretFile, context.env);
   if (secret === undefined) {
     throw new UsageError(`a rank needs the job's secret: set ${SECRET_VARIABLE} or give --secret-file`);
@@ -71,6 +75,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
     ...(args.advertise !== undefined && { advertise: args.advertise }),
     ...(args.model !== undefined && { model: args.model }),
     ...(backend !== undefined && { backend }),
+    ...(threads !== undefined && { threads }),
     ...(tls !== undefined && { tls }),
   };
   context.stderr.write(`joining the job at ${args.head}\n`);

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { MAX_RANKS } from '../../base/ids.js';
+import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { WIRE_DTYPES } from '../../comm/codec/wire_dtype.js';
 import { PLANNERS } from '../../experts/placement/planners/index.js';
 import { REPLICA_CHOICES } from '../../experts/placement/replica_choice.js';
@@ -46,7 +47,7 @@ export const configSchema = z.strictObject({
       int8_activations: boolean,
     })
     .readonly(),
-  parallel: z.strictObject({ ranks: integer(1, MAX_RANKS) }).readonly(),
+  parallel: z.strictObject({ ranks: integer(1, MAX_RANKS), threads: autoOrInteger(1, MAX_THREADS) }).readonly(),
   experts: z
     .strictObject({
       placement: key(z.string().min(1), 'linear, round_robin, or the path of a placement file', 'string'),
@@ -162,7 +163,10 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     fma: 'auto', // fused multiply-add where all ranks can
     int8_activations: false, // beside int8 weights round activations to int8 too: faster, and other results
   },
-  parallel: { ranks: 1 },
+  parallel: {
+    ranks: 1,
+    threads: 'auto', // of each rank: cores of the machine ÷ its ranks
+  },
   experts: {
     placement: 'linear',
     num_redundant_experts: 0,

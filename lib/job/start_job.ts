@@ -182,6 +182,7 @@ function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions):
     backend: config.backend,
     webgpuAdapter: config.webgpu.adapter,
     residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
+    threads: config.parallel.threads,
     kernels: config.kernels,
     phy2log: placement.phy2log,
     replicaChoice: config.experts.replica_choice,

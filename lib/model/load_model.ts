@@ -9,6 +9,7 @@ import type { ExpertCompute } from '../../compute/base/expert_compute.js';
 import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
 import { KernelMemories, type ReservedBytes } from '../../compute/wasm/memory/kernel_memories.js';
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
+import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { createExpertShard, type ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
@@ -39,6 +40,8 @@ export interface LoadOptions extends DecoderOptions {
   readonly kernels?: KernelSettings;
   /** Of the dense part, over the kernels' memories. Default null: it lies in one. */
   readonly spread?: Spread | null;
+  /** Threads that compute with the kernels; their owner ends them. Default: none beside the calling one. */
+  readonly crew?: Crew | null;
   /** Of the kernels' memories, where no expert may go, besides what the spread reserves. Default nothing. */
   readonly reserved?: Omit<ReservedBytes, 'denseBytes'>;
   /** Told the digest of each routed expert that is read, by its key. Default: nothing is hashed. */
@@ -99,7 +102,8 @@ async function loadDecoder(
       return { decoder: await loadTensorDecoder(reader, options), experts: new TensorExperts(shape), memories: null };
     case 'kernels': {
       const spread = options.spread ?? unspread(spec);
-      const memories = new KernelMemories({ ...options.reserved, denseBytes: spread.reservedBytes }, options.kernels);
+      const reserved = { ...options.reserved, denseBytes: spread.reservedBytes };
+      const memories = new KernelMemories(reserved, options.kernels, options.crew);
       const decoder = await loadKernelDecoder(reader, options, memories.dense, spread);
       return { decoder, experts: new ResidentExperts(memories, shape), memories };
     }

@@ -73,10 +73,10 @@ export class Transformer {
     clock.lap('other');
     try {
       for (const [layer, moe] of moeLayers.entries()) {
-        states?.attend(layer);
+        await states?.attend(layer);
         clock.lap('attention', { layer });
         if (moe === null) {
-          states?.feedForward(layer);
+          await states?.feedForward(layer);
           clock.lap('other', { layer });
         } else {
           routings.push(await this.mix(moe, layer, states, request, routings.length));

@@ -11,6 +11,9 @@ import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
 import type { MlaForm, ModelSpec } from '../model/spec/spec.js';
 
+/** How many threads compute in a rank; 'auto': as many as it has cores of its machine. */
+export type ThreadsWish = 'auto' | number;
+
 /** One and the same for all ranks of a job. */
 export interface RankJob {
   /** Model folder, as the head sees it. */
@@ -21,6 +24,8 @@ export interface RankJob {
   /** Part of the name of the GPU that `webgpu` runs on; null: the fastest. */
   readonly webgpuAdapter: string | null;
   readonly residence: ResidenceChoice;
+  /** That compute in each rank with the kernels; 'auto': the rank divides its machine's cores. */
+  readonly threads: ThreadsWish;
   /** What is wanted of a rank's kernels. */
   readonly kernels: KernelWish;
   /** [MoE layers][slots of all ranks]: the placement. */

@@ -20,7 +20,9 @@ export function checkReports(reports: readonly Pick<LoadReport, 'backend' | 'res
 
 /** What is odd about what ranks loaded, each once: a line of its own. */
 export function noticesOf(reports: readonly Pick<LoadReport, 'unused' | 'kernels'>[]): string[] {
-  const odd = reports.flatMap(({ kernels }) => kernels?.notice ?? []);
+  const odd = reports.flatMap(({ kernels }) =>
+    [kernels?.notice, kernels?.threadsNotice].filter((notice) => typeof notice === 'string'),
+  );
   return [...new Set([...odd, ...unusedNotices(reports)])];
 }
 

@@ -180,8 +180,15 @@ export type RankToHead =
   /** This rank has left the abandoned step and its epoch behind. */
   | { readonly kind: 'entered'; readonly epoch: number };
 
+/** The threads that compute in a rank. */
+export interface ThreadsReport {
+  readonly numThreads: number;
+  /** Why there are fewer than there might be: a line without its end. */
+  readonly threadsNotice: string | null;
+}
+
 /** How the kernels of a rank compute. */
-export interface KernelReport extends KernelChoice {
+export interface KernelReport extends KernelChoice, ThreadsReport {
   /** What its user should know of it: a line without its end. */
   readonly notice: string | null;
   /** The command whose Node would compute with 256 bits, where this one can't; null: there is none. */

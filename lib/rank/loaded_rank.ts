@@ -4,6 +4,7 @@ import type { JoinedRank } from '../../comm/job/join.js';
 import { Stopwatch } from '../../compute/base/stopwatch.js';
 import { selectBackend, type BackendChoice, type BackendReport } from '../../compute/tfjs/tf.js';
 import { MEMORY_ROOM_BYTES } from '../../compute/wasm/memory/kernel_memories.js';
+import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { LoadMonitor } from '../../experts/load/load_monitor.js';
 import { placementFrom, type Placement } from '../../experts/placement/placement.js';
 import { Timeline } from '../metrics/timeline.js';
@@ -13,13 +14,14 @@ import { footprintAt, footprintOf } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
 import { tensorsOfRank, unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
-import type { RankJob } from '../protocol/rank_job.js';
+import type { RankJob, ThreadsWish } from '../protocol/rank_job.js';
 import type { LoadReport } from '../protocol/step_plan.js';
 import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import type { RankExecutorParts } from './rank_executor.js';
 import { ANY_PLACE, type RankPlace } from './rank_place.js';
+import { startRankCrew } from './rank_crew.js';
 import { agreedKernels } from './rank_kernels.js';
 
 /** What a rank may have otherwise than its job. */
@@ -28,6 +30,8 @@ export interface LoadChoices {
   readonly model?: string;
   /** Default: the job's. */
   readonly backend?: BackendChoice;
+  /** That compute with the kernels. Default: the job's. */
+  readonly threads?: ThreadsWish;
   /** Its model folder is the head's own: nobody needs a proof of what it read. Default false. */
   readonly readsHeadsFolder?: boolean;
   /** What it has of its machine. Default: all, and no GPU of which anything is known. */
@@ -39,6 +43,8 @@ export interface LoadedRank {
   readonly placement: Placement;
   /** Open, for experts that have to be read later: its owner closes it. */
   readonly checkpoint: Checkpoint;
+  /** Threads that compute: its owner ends them. Null where there are none. */
+  readonly crew: Crew | null;
   readonly model: LoadedModel;
   /** What its steps are measured with. */
   readonly meters: Pick<RankExecutorParts, 'clock' | 'timeline' | 'load' | 'rankLoad'>;
@@ -61,6 +67,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const { rank, size: numRanks } = joined;
   const placement = placementFrom(0, numRanks, numExperts, job.phy2log);
   const progress = progressOf(joined);
+  let crew: Crew | null = null;
   const checkpoint = await openCheckpoint(modelDir, { onProgress: progress.onBytes });
   try {
     progress.totalBytes = checkpoint.totalBytes(tensorsOfRank(spec, checkpoint, placement, rank));
@@ -69,7 +76,10 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     const shape = { spec, checkpoint, placement, rank, residence, ...room };
     const footprint = footprintOf(shape);
     checkMemory(footprint, residence, memoryOf(joined, backend, place), footprintAt(shape));
-    const kernels = await agreedKernels(joined, residence, place.kernels, signal);
+    const agreed = await agreedKernels(joined, residence, place.kernels, signal);
+    const started = agreed && (await startRankCrew(choices.threads ?? job.threads, place, agreed));
+    crew = started?.crew ?? null;
+    const kernels = agreed && started && { ...agreed, ...started.report };
     const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
     const timeline = job.trace ? new Timeline() : null;
     const meters = {
@@ -83,7 +93,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     const model = await loadModel({
       ...shape,
       ...meters,
-      ...{ fingerprint, mla, microBatches, signal },
+      ...{ fingerprint, mla, microBatches, signal, crew },
       ...(kernels !== null && { kernels }),
       spread: footprint.spread,
       reserved: { eachBytes: footprint.received },
@@ -103,8 +113,9 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...(!readsHeadsFolder && { expertDigests }),
       unused: { count: unused.length, names: unused.slice(0, 5) }, // those that a message has room for
     };
-    return { placement, checkpoint, model, meters, report, fingerprint: fingerprint.digest() };
+    return { placement, checkpoint, crew, model, meters, report, fingerprint: fingerprint.digest() };
   } catch (error) {
+    await crew?.close();
     await checkpoint.close();
     throw error;
   }

@@ -43,7 +43,7 @@ export function nativeSettings(seat: LocalSeat, machine: NativeMachine): NativeS
   const gpu = gpuOf(seat, machine);
   const defaults = {
     TF_FORCE_GPU_ALLOW_GROWTH: 'true',
-    TF_NUM_INTRAOP_THREADS: String(threadsOf(seat, machine)),
+    TF_NUM_INTRAOP_THREADS: String(coresOf(seat, machine)),
     // Numbers of devices are those that the driver tells, not CUDA's own, fastest first.
     ...(gpu !== null && env.CUDA_VISIBLE_DEVICES === undefined && { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' }),
   };
@@ -84,8 +84,11 @@ function visibleDevices(text: string): string[] {
   return end === -1 ? names : names.slice(0, end);
 }
 
-/** A launcher that bound its tasks to cores has divided them already. */
-function threadsOf({ count, startedTogether }: LocalSeat, { numUsableCores, numCores }: NativeMachine): number {
+/** Cores of a rank, at least 1. A launcher that bound its tasks to cores has divided them already. */
+export function coresOf(
+  { count, startedTogether }: LocalSeat,
+  { numUsableCores, numCores }: Pick<NativeMachine, 'numUsableCores' | 'numCores'>,
+): number {
   const isBound = startedTogether < count && numUsableCores < numCores;
   return Math.max(1, Math.floor(numUsableCores / (isBound ? startedTogether : count)));
 }

@@ -13,7 +13,7 @@ import type { KernelTrial } from '../kernels/kernel_trial.js';
 import { thisNode } from '../kernels/newer_node.js';
 import type { Residence } from '../model/weights/residence.js';
 import type { RankJob } from '../protocol/rank_job.js';
-import type { KernelReport } from '../protocol/step_plan.js';
+import type { KernelReport, ThreadsReport } from '../protocol/step_plan.js';
 
 /** The other ranks may have to be set up first: the head counts the time. */
 const MAX_WAIT_MS = 2 ** 31 - 1;
@@ -27,7 +27,7 @@ export async function agreedKernels(
   { compute }: Pick<Residence, 'compute'>,
   trial: KernelTrial,
   signal: AbortSignal,
-): Promise<KernelReport | null> {
+): Promise<Omit<KernelReport, keyof ThreadsReport> | null> {
   const { kernels: wish } = joined.job as RankJob;
   const hasKernels = compute === 'kernels';
   if (hasKernels) checkWish(wish, trial, thisNode());

@@ -8,6 +8,7 @@ import type { TlsOptions } from '../../comm/base/tls.js';
 import type { ThreadSeat } from '../../comm/threads/thread_mesh.js';
 import { CountGather } from '../../experts/placement/count_gather.js';
 import { createReplicaChooser } from '../../experts/placement/replica_choice.js';
+import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
 import { EngineError } from '../protocol/errors.js';
@@ -89,6 +90,7 @@ async function live(joined: JoinedRank, options: RankOptions): Promise<RankOutco
   try {
     return await meet(joined, loaded, options);
   } finally {
+    await loaded.crew?.close();
     await loaded.checkpoint.close();
   }
 }
@@ -114,7 +116,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const model = loaded.model({ ep, replicas });
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
     tell(joined, { kind: 'loaded', report });
-    const outcome = await runSteps(joined, executor, options.signal);
+    const outcome = await runSteps(joined, executor, loaded.crew, options.signal);
     if (outcome.kind === 'shut_down') executor.dispose();
     return outcome;
   } finally {
@@ -133,7 +135,12 @@ const headLost = (): EngineError =>
   new EngineError('HEAD_LOST', 'the connection to the head closed; its log says why, start the job again');
 
 /** Plans in the order in which they come, one at a time, until the head shuts the job down or this rank fails. */
-function runSteps(joined: JoinedRank, executor: RankExecutor, signal: AbortSignal): Promise<RankOutcome> {
+function runSteps(
+  joined: JoinedRank,
+  executor: RankExecutor,
+  crew: Crew | null,
+  signal: AbortSignal,
+): Promise<RankOutcome> {
   const { link, rank } = joined;
   const { onPeerLoss } = jobOf(joined);
   return new Promise((resolve) => {
@@ -150,6 +157,7 @@ function runSteps(joined: JoinedRank, executor: RankExecutor, signal: AbortSigna
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     void link.closed.then(() => fail(headLost()));
+    void crew?.failed.then(fail);
     link.onMessage((message) => {
       if (message.type === 'shutdown') return resolve({ kind: 'shut_down' });
       if (message.type === 'failed') return fail(errorOfRemote(message.error));

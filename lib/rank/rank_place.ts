@@ -6,7 +6,7 @@ import { UNTRIED, type KernelTrial } from '../kernels/kernel_trial.js';
 import { knownTrial } from '../kernels/known_trial.js';
 import { cudaDevices, type CudaDevice } from '../native/cuda_devices.js';
 import { ALONE, type LocalSeat } from './local_seat.js';
-import { nativeSettings, type GpuShare } from './native_settings.js';
+import { coresOf, nativeSettings, type GpuShare } from './native_settings.js';
 
 /** What a rank is told by whoever starts it. */
 export interface PlaceOrder {
@@ -22,6 +22,8 @@ export interface PlaceOrder {
 export interface RankPlace {
   /** Ranks of this machine, this one included, as far as is known. */
   readonly ranksHere: number;
+  /** Of its machine's, those that are its own if all ranks take as many. */
+  readonly numCores: number;
   /** Null where no GPU is known, or none may be used. */
   readonly gpu: GpuShare | null;
   /** What its kernels can be. */
@@ -29,7 +31,7 @@ export interface RankPlace {
 }
 
 /** A rank of which nobody said anything. */
-export const ANY_PLACE: RankPlace = { ranksHere: 1, gpu: null, kernels: UNTRIED };
+export const ANY_PLACE: RankPlace = { ranksHere: 1, numCores: 1, gpu: null, kernels: UNTRIED };
 
 /** The GPUs that ranks of this machine may compute on; none where they will not. `choice`: of the backend, undefined where another machine chooses. */
 export async function devicesFor(choice: BackendChoice | undefined): Promise<readonly CudaDevice[]> {
@@ -62,6 +64,7 @@ export function takePlace(
   Object.assign(env, variables);
   return {
     ranksHere: seat.count * numThreads,
+    numCores: Math.max(1, Math.floor(coresOf(seat, cores) / numThreads)),
     kernels,
     gpu: gpu === null ? null : { ...gpu, numRanks: gpu.numRanks * numThreads },
   };

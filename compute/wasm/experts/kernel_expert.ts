@@ -26,6 +26,10 @@ export function ffnScratchBytes({ intermediate }: Pick<ExpertShape, 'intermediat
 export const expertsScratchBytes = (shape: Omit<ExpertShape, 'dtype'>, numThreads: number): number =>
   4 * waveRows(numThreads) * padded(shape.hidden) + ffnScratchBytes(shape, numThreads);
 
+/** Multiply-adds of so many rows through a network. */
+export const multiplyAddsOf = ({ hidden, intermediate }: Omit<ExpertShape, 'dtype'>, numRows: number): number =>
+  3 * hidden * intermediate * numRows;
+
 /** Its weights may be wanted as tensors, which are made of the resident bytes then. */
 export class KernelExpert implements Expert {
   /** [intermediate, hidden] */

@@ -20,7 +20,9 @@ export interface KernelRows {
 /** What one memory computes of a call. */
 interface Share {
   readonly workspace: KernelWorkspace;
-  readonly groups: KernelGroup[];
+  readonly groups: readonly KernelGroup[];
+  /** Rows that it has room for: the first's takes those of the others in. */
+  readonly numPairs: number;
 }
 
 /** Runs experts with one kernel call per memory, and keeps a workspace in each memory that it met. */
@@ -40,18 +42,26 @@ export class KernelExperts {
    * don't fit
    */
   forward(groups: readonly KernelGroup[], recv: KernelRows): Float32Array<ArrayBuffer> {
+    const shares = this.sharesOf(groups, recv);
+    for (const { workspace, groups: own, numPairs } of shares) workspace.run(own, recv.recvX, numPairs);
+    return this.gathered(shares, recv);
+  }
+
+  /** The same, on other threads where it takes long: one call at a time. @throws as {@link forward}; ExpertError THREAD_FAILED */
+  async compute(groups: readonly KernelGroup[], recv: KernelRows): Promise<Float32Array<ArrayBuffer>> {
+    const shares = this.sharesOf(groups, recv);
+    for (const { workspace, groups: own, numPairs } of shares) await workspace.start(own, recv.recvX, numPairs);
+    return this.gathered(shares, recv);
+  }
+
+  private gathered(shares: readonly Share[], recv: KernelRows): Float32Array<ArrayBuffer> {
     const { hidden, numTopk } = this;
-    this.checkSizes(groups, recv);
-    const shares = this.sharesOf(groups);
     const [first] = shares;
     if (first === undefined) return new Float32Array(recv.reduce === 'rank' ? recv.numRecvTokens * hidden : 0);
-    const numPairs = countPairs(groups);
-    for (const { workspace, groups: own } of shares)
-      workspace.run(own, recv.recvX, workspace === first.workspace ? numPairs : countPairs(own));
     gather(shares);
     const rowOfChoice = rowsOfChoices(shares, recv.numRecvTokens * numTopk);
     if (recv.reduce === 'rank') return first.workspace.sum(rowOfChoice, recv.recvTopkWeights);
-    return inChoiceOrder(rowOfChoice, first.workspace.yRows(0, numPairs), hidden);
+    return inChoiceOrder(rowOfChoice, first.workspace.yRows(0, first.numPairs), hidden);
   }
 
   /** Gives the memory for batches back; idempotent. */
@@ -69,15 +79,15 @@ export class KernelExperts {
       throw new ExpertError('INVALID_ARGUMENT', `${what} for ${numRecvTokens} rows of ${hidden}; check the shapes`);
   }
 
-  private sharesOf(groups: readonly KernelGroup[]): Share[] {
-    const shares = new Map<KernelMemory, Share>();
-    for (const group of groups) {
-      const { memory } = group.expert;
-      const share = shares.get(memory) ?? { workspace: this.workspaceOf(memory), groups: [] };
-      shares.set(memory, share);
-      share.groups.push(group);
-    }
-    return [...shares.values()];
+  private sharesOf(groups: readonly KernelGroup[], recv: KernelRows): Share[] {
+    this.checkSizes(groups, recv);
+    const shares = new Map<KernelMemory, KernelGroup[]>();
+    for (const group of groups) shares.set(group.expert.memory, [...(shares.get(group.expert.memory) ?? []), group]);
+    return Array.from(shares, ([memory, own], i) => ({
+      workspace: this.workspaceOf(memory),
+      groups: own,
+      numPairs: countPairs(i === 0 ? groups : own),
+    }));
   }
 
   private workspaceOf(memory: KernelMemory): KernelWorkspace {

@@ -3,8 +3,8 @@
  * Shape suffixes: N received rows, H hidden, K choices per row, M (row, choice) pairs.
  */
 import { GrowingBlock } from '../memory/growing_block.js';
-import { expertsScratchBytes, type KernelExpert } from './kernel_expert.js';
-import type { KernelMemory } from '../memory/kernel_memory.js';
+import { expertsScratchBytes, multiplyAddsOf, type KernelExpert } from './kernel_expert.js';
+import type { KernelMemory, Kernels } from '../memory/kernel_memory.js';
 import { padded } from '../memory/resident_dtype.js';
 
 /** The (row, choice) pairs of one expert: n·K + k for choice k of row n. */
@@ -54,11 +54,26 @@ export class KernelWorkspace {
    * @throws ExpertError OUT_OF_MEMORY
    */
   run(groups: readonly KernelGroup[], recvX: Float32Array, numPairs: number): void {
+    this.memory.kernels.experts(...this.prepare(groups, recvX, numPairs));
+  }
+
+  /** The same, on other threads where it takes long. The next call must wait for it. @throws ExpertError OUT_OF_MEMORY, THREAD_FAILED */
+  async start(groups: readonly KernelGroup[], recvX: Float32Array, numPairs: number): Promise<void> {
+    const args = this.prepare(groups, recvX, numPairs);
+    const work = groups.reduce((sum, { expert, choices }) => sum + multiplyAddsOf(expert.shape, choices.length), 0);
+    await this.memory.call('experts', work, ...args);
+  }
+
+  private prepare(
+    groups: readonly KernelGroup[],
+    recvX: Float32Array,
+    numPairs: number,
+  ): Parameters<Kernels['experts']> {
     this.reserve(this.areaBytes(groups, recvX.length / this.hidden, numPairs));
     const { scratch, x, y, groups: table, rows } = this.at;
     this.copyIn(recvX);
     this.writeTables(groups);
-    this.memory.kernels.experts(x, table, groups.length, rows, scratch, y, this.hidden);
+    return [x, table, groups.length, rows, scratch, y, this.hidden];
   }
 
   /** Rows of y; the view is valid until something is allocated in the memory. */

@@ -36,9 +36,9 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
     return KernelExpert.from(this.memories.withRoom(numBytes), weights, this.dtype);
   }
 
-  /** Computes before it returns. */
+  /** One call at a time. */
   forward(groups: readonly ExpertRows<KernelExpert>[], recv: ReceivedRows): Promise<Float32Array> {
-    return Promise.resolve(this.kernels.forward(groups, recv));
+    return this.kernels.compute(groups, recv);
   }
 
   /** Gives the workspaces back; experts are disposed by their callers. */

@@ -1,4 +1,5 @@
 /** The memories of one rank: the first ones hold dense weights, and experts go wherever there is room. Why: docs/decisions/memory.md#several-memories */
+import type { Crew } from '../threads/crew.js';
 import { KernelMemory, MAX_MEMORY_BYTES } from './kernel_memory.js';
 import { PLAIN_KERNELS, type KernelSettings } from './kernel_settings.js';
 
@@ -49,12 +50,13 @@ export class KernelMemories {
   private readonly memories: KernelMemory[];
   private readonly reserved: Required<ReservedBytes>;
 
-  /** `settings`: of all of them. */
+  /** `settings`: of all of them. `crew`: threads that compute in them, default none. */
   constructor(
     { denseBytes = [0], eachBytes = 0, limitBytes = MAX_MEMORY_BYTES }: ReservedBytes = {},
     private readonly settings: KernelSettings = PLAIN_KERNELS,
+    private readonly crew: Crew | null = null,
   ) {
-    this.dense = denseBytes.map(() => new KernelMemory(limitBytes, settings));
+    this.dense = denseBytes.map(() => new KernelMemory(limitBytes, settings, crew));
     this.memories = [...this.dense];
     this.reserved = { denseBytes, eachBytes, limitBytes };
   }
@@ -64,7 +66,7 @@ export class KernelMemories {
     const { denseBytes, eachBytes, limitBytes } = this.reserved;
     const found = this.memories.find((memory, i) => memory.hasRoom(numBytes, eachBytes + (denseBytes[i] ?? 0)));
     if (found !== undefined) return found;
-    const memory = new KernelMemory(limitBytes, this.settings);
+    const memory = new KernelMemory(limitBytes, this.settings, this.crew);
     this.memories.push(memory);
     return memory;
   }

@@ -32,6 +32,9 @@ export const CREW_WORDS = {
   result: 81,
 } as const;
 
+/** Threads that may compute together; more is a slip. */
+export const MAX_THREADS = 64;
+
 /** Arguments that there is room for. */
 export const MAX_CALL_ARGS = 16;
 

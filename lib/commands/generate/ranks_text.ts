@@ -3,7 +3,7 @@ import type { LoadReport } from '../../protocol/step_plan.js';
 
 type Report = Pick<LoadReport, 'backend' | 'residence' | 'kernels' | 'device'>;
 
-/** `4 ranks on tensorflow tensors (GPU 0, 1, 0, 1)`, or `3 ranks: 0, 2 on wasm kernels (256 bits, fused); 1 on cpu tensors`. */
+/** `1 rank on wasm kernels (2 threads, 256 bits, fused)`, `4 ranks on tensorflow tensors (GPU 0, 1, 0, 1)`, or `3 ranks: 0, 2 on wasm kernels (256 bits, fused); 1 on cpu tensors`. */
 export function ranksText(reports: readonly Report[]): string {
   const kinds = new Map<string, number[]>();
   for (const [rank, { backend, residence, kernels }] of reports.entries()) {
@@ -18,8 +18,11 @@ export function ranksText(reports: readonly Report[]): string {
   return kinds.size === 1 ? `${count} ${texts.join('')}` : `${count}: ${texts.join('; ')}`;
 }
 
-const kernelsText = (kernels: Report['kernels']): string =>
-  kernels === null ? '' : ` (${kernels.simd} bits${kernels.fma ? ', fused' : ''})`;
+function kernelsText(kernels: Report['kernels']): string {
+  if (kernels === null) return '';
+  const { simd, fma, numThreads } = kernels;
+  return ` (${numThreads > 1 ? `${numThreads} threads, ` : ''}${simd} bits${fma ? ', fused' : ''})`;
+}
 
 const devicesText = (devices: readonly (string | null)[]): string =>
   devices.every((device) => device === null) ? '' : ` (GPU ${devices.map((device) => device ?? '–').join(', ')})`;

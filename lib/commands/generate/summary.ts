@@ -195,7 +195,9 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
   };
 }
 
-const kernelsJson = ({ simd, fma, tileRows }: KernelReport): object => ({ simd, fma, tile_rows: tileRows });
+const kernelsJson = ({ simd, fma, tileRows, numThreads }: KernelReport): object => ({
+  ...{ simd, fma, tile_rows: tileRows, num_threads: numThreads },
+});
 
 function rebalancingJson(stats: RebalanceStats | null): object | null {
   if (stats === null) return null;

@@ -71,12 +71,12 @@ export interface Decoder {
   dispose(): void;
 }
 
-/** The hidden states [T,H] of one step's tokens, and what layers do to them. */
+/** The hidden states [T,H] of one step's tokens, and what layers do to them: one after the other, each when the one before is done. */
 export interface HiddenStates {
   /** Norm, attention over the tokens so far, residual. What it writes into the cache is overwritten when the step runs again. */
-  attend(layer: number): void;
+  attend(layer: number): Promise<void> | undefined;
   /** Norm, dense feed-forward network, residual; of a dense layer. */
-  feedForward(layer: number): void;
+  feedForward(layer: number): Promise<void> | undefined;
   /** Norm; then what the MoE layer does. Its `add` is the residual. */
   moe(layer: number): MoeTokens;
   /** Logits of some rows, behind the final norm; valid until the states are disposed. */

@@ -34,6 +34,9 @@ export class KernelAttention {
   private readonly vectors: KernelVector[] = [];
   private readonly descriptor: LayerDescriptor;
   private blockSize = 0;
+  /** Multiply-adds of a token, and of a query and a key that it sees. */
+  private readonly numWeights: number;
+  private readonly perPair: number;
 
   /**
    * `cacheLayer`: its number among the layers of its KV cache.
@@ -47,6 +50,8 @@ export class KernelAttention {
   ) {
     checkWeights(spec, weights);
     this.kind = spec.attention.kind;
+    this.numWeights = Object.values(weights.matrices).reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+    this.perPair = 2 * spec.attention.numHeads * queryWidthOf(spec.attention);
     this.descriptor =
       spec.attention.kind === 'mla'
         ? new Descriptor(memory, MLA_LAYER, this.mlaFields(spec, spec.attention))
@@ -54,14 +59,14 @@ export class KernelAttention {
   }
 
   /** Appends the step's tokens to the cache, attends, and adds to the step's hidden states. @throws ExpertError OUT_OF_MEMORY */
-  attend(step: KernelStep): void {
+  attend(step: KernelStep): Promise<void> | undefined {
     if (step.blockSize !== this.blockSize) {
       this.descriptor.set({ blockSize: step.blockSize, cacheOffset: this.cacheLayer * step.layerBytes });
       this.blockSize = step.blockSize;
     }
-    const { mlaLayer, gqaLayer } = this.memory.kernels;
-    const kernel = this.kind === 'mla' ? mlaLayer : gqaLayer;
-    step.run((address) => kernel(this.descriptor.address, address));
+    const kernel = this.kind === 'mla' ? 'mlaLayer' : 'gqaLayer';
+    const numMultiplyAdds = step.numTokens * this.numWeights + step.numPairs * this.perPair;
+    return step.run((address) => this.memory.call(kernel, numMultiplyAdds, this.descriptor.address, address));
   }
 
   /** Frees all weights that it owns. */
@@ -124,6 +129,9 @@ export class KernelAttention {
     return vector.address;
   }
 }
+
+const queryWidthOf = (attention: MlaSpec | GqaSpec): number =>
+  attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
 
 function checkWeights(
   { attention, hiddenSize }: ModelSpec,

@@ -20,7 +20,7 @@ export interface KernelDecoderParts {
   readonly cache: KvCache;
 }
 
-/** The dense part as kernels, whose calls all return at once: nothing of a step is left to wait for. */
+/** The dense part as kernels, whose calls return at once but for long ones that other threads do: nothing else of a step is left to wait for. */
 export class KernelDecoder implements Decoder {
   private readonly layers: readonly PlacedLayer[];
 
@@ -64,16 +64,16 @@ class KernelHiddenStates implements HiddenStates {
     this.at = parts.first;
   }
 
-  attend(layer: number): void {
+  attend(layer: number): Promise<void> | undefined {
     const { section, attention } = this.layers[layer]!;
     this.moveTo(section);
-    attention.attend(section.step);
+    return attention.attend(section.step);
   }
 
-  feedForward(layer: number): void {
+  feedForward(layer: number): Promise<void> | undefined {
     const { section, mlp } = this.layers[layer]!;
     if (mlp.kind !== 'dense') throw new Error(`layer ${layer} is no dense layer`);
-    mlp.ffn.forward(section.step);
+    return mlp.ffn.forward(section.step);
   }
 
   moe(layer: number): MoeTokens {
@@ -82,10 +82,10 @@ class KernelHiddenStates implements HiddenStates {
     return mlp.moe.begin(section.step);
   }
 
-  logits(rows: readonly number[]): Promise<readonly LogitRow[]> {
+  async logits(rows: readonly number[]): Promise<readonly LogitRow[]> {
     const { vocabulary, last } = this.parts;
     if (last !== this.at) last.step.copyFrom(this.at.step, rows);
-    return Promise.resolve(vocabulary.logits(last.step, rows));
+    return vocabulary.logits(last.step, rows);
   }
 
   dispose(): void {

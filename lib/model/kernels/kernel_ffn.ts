@@ -1,6 +1,6 @@
 /** A dense layer's feed-forward network and the norm before it, as kernels: x += ffn(norm(x)). */
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
-import { ffnScratchBytes, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
+import { ffnScratchBytes, multiplyAddsOf, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { FFN_LAYER } from '../../../compute/wasm/memory/layouts.js';
 import type { KernelStep } from './kernel_step.js';
@@ -28,10 +28,13 @@ export class KernelFfn {
   }
 
   /** @throws ExpertError OUT_OF_MEMORY */
-  forward(step: KernelStep): void {
-    const { ffnLayer } = this.weights.memory.kernels;
+  forward(step: KernelStep): Promise<void> | undefined {
+    const { memory, shape } = this.weights;
     const { address } = this.descriptor;
-    step.runIn((scratch, numBytes) => ffnLayer(address, step.x, step.numTokens, scratch, numBytes));
+    const numMultiplyAdds = multiplyAddsOf(shape, step.numTokens);
+    return step.runIn((scratch, numBytes) =>
+      memory.call('ffnLayer', numMultiplyAdds, address, step.x, step.numTokens, scratch, numBytes),
+    );
   }
 
   /** Frees the weights and the norm. */

@@ -4,7 +4,7 @@
  */
 import type { Routing } from '../../../compute/base/gate_spec.js';
 import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
-import { ffnScratchBytes, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
+import { ffnScratchBytes, multiplyAddsOf, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
 import { KernelRouted, type KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
@@ -74,7 +74,7 @@ class KernelMoeTokens implements MoeTokens {
     return promiseOf(() => this.copyRows());
   }
 
-  runShared(): void {
+  async runShared(): Promise<void> {
     const { shared, blocks } = this.moe;
     if (shared === null) return;
     const { memory, numTokens } = this.step;
@@ -82,7 +82,8 @@ class KernelMoeTokens implements MoeTokens {
     const scratch = blocks.scratch.reserve(ffnScratchBytes(shared.shape, memory.numThreads));
     this.sharedAt = blocks.shared.reserve(4 * numTokens * stride);
     const weights = [shared.gate.address, shared.up.address, shared.down.address] as const;
-    memory.kernels.ffn(blocks.routed.normed, numTokens, ...weights, scratch, this.sharedAt, stride);
+    const args = [blocks.routed.normed, numTokens, ...weights, scratch, this.sharedAt, stride];
+    await memory.call('ffn', multiplyAddsOf(shared.shape, numTokens), ...args);
   }
 
   add(y: Float32Array): void {

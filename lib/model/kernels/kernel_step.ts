@@ -18,6 +18,8 @@ export class KernelStep {
   numTokens = 0;
   blockSize = 0;
   layerBytes = 0;
+  /** Of a query and a key that it sees. */
+  numPairs = 0;
   private readonly hiddenStride: number;
   private readonly velocities: Float64Array;
   private readonly factor: number;
@@ -82,6 +84,7 @@ export class KernelStep {
     });
     this.writeAngles(parts, angles, numTokens);
     this.numTokens = numTokens;
+    this.numPairs = parts.reduce((sum, { numTokens: own, position }) => sum + own * (position + own / 2), 0);
     this.blockSize = cache.blockSize;
     this.layerBytes = cache.layerBytes;
     this.descriptor.set({ x, numTokens, parts: partsAt, numParts: parts.length, angles });
@@ -99,21 +102,24 @@ export class KernelStep {
   }
 
   /**
-   * Calls a kernel that takes the step's address, and returns the bytes of scratch memory that it lacks, 0 = done.
-   * @throws ExpertError OUT_OF_MEMORY
+   * Calls a kernel that takes the step's address, and returns the bytes of scratch memory that it lacks, 0 = done. What it returns is a promise where other threads
+   * compute. @throws ExpertError OUT_OF_MEMORY, THREAD_FAILED
    */
-  run(kernel: (step: number) => number): void {
-    this.runIn(() => kernel(this.descriptor.address));
+  run(kernel: (step: number) => number | Promise<number>): Promise<void> | undefined {
+    return this.runIn(() => kernel(this.descriptor.address));
   }
 
   /** The same for a kernel that takes the scratch memory only. */
-  runIn(kernel: (scratch: number, scratchBytes: number) => number): void {
-    for (let i = 0; i < 2; i++) {
-      const missing = kernel(this.scratch.address, this.scratch.numBytes) >>> 0;
-      if (missing === 0) return;
-      this.growScratch(missing);
-    }
-    throw new InternalError('a kernel asked for memory twice');
+  runIn(kernel: (scratch: number, scratchBytes: number) => number | Promise<number>): Promise<void> | undefined {
+    const call = (): number | Promise<number> => kernel(this.scratch.address, this.scratch.numBytes);
+    const checkContent = (missing: number): undefined => {
+      if (missing !== 0) throw new InternalError('a kernel asked for memory twice');
+    };
+    return after(call(), (missing) => {
+      if (missing === 0) return undefined;
+      this.growScratch(missing >>> 0);
+      return after(call(), checkContent);
+    });
   }
 
   /** Frees all blocks, the hidden states too. */
@@ -151,6 +157,14 @@ export class KernelStep {
       }
     }
   }
+}
+
+/** At once where the result is there. */
+function after(
+  result: number | Promise<number>,
+  next: (result: number) => Promise<void> | undefined,
+): Promise<void> | undefined {
+  return typeof result === 'number' ? next(result) : result.then(next);
 }
 
 /** Positions beyond it would overflow the kernels' whole numbers. */

@@ -58,13 +58,15 @@ export class KernelVocabulary {
   }
 
   /** Logits of some rows of the step's hidden states, in the head's memory. @throws InternalError for a row that isn't of the step; ExpertError OUT_OF_MEMORY */
-  logits(step: KernelStep, rows: readonly number[]): KernelLogitRow[] {
-    const { rows: vocabSize } = this.weights.embedding;
+  async logits(step: KernelStep, rows: readonly number[]): Promise<KernelLogitRow[]> {
+    const { rows: vocabSize, columns: hiddenSize } = this.weights.embedding;
     checkIndices('row', rows, step.numTokens);
     const values = this.values.reserve(4 * rows.length * vocabSize);
     const indices = written(this.memory, this.indices, rows, vocabSize);
-    step.runIn((scratch, bytes) =>
-      this.memory.kernels.logitsOf(
+    await step.runIn((scratch, bytes) =>
+      this.memory.call(
+        'logitsOf',
+        rows.length * vocabSize * hiddenSize,
         this.descriptor.address,
         step.x,
         indices,

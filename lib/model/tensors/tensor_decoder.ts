@@ -91,13 +91,13 @@ class TensorHiddenStates implements HiddenStates {
     private readonly step: StepInputs,
   ) {}
 
-  attend(layer: number): void {
+  attend(layer: number): undefined {
     const { attention, attentionNorm } = this.parts.layers[layer]!;
     const { x_TH } = this;
     this.replace(tidy(() => add(x_TH, attention.forward(attentionNorm.forward(x_TH), layer, this.step, this.cache))));
   }
 
-  feedForward(layer: number): void {
+  feedForward(layer: number): undefined {
     const { mlp, mlpNorm } = this.parts.layers[layer]!;
     if (mlp.kind !== 'dense') throw new Error(`layer ${layer} is no dense layer`);
     const { x_TH } = this;

@@ -39,7 +39,7 @@ describe('ranks that loaded', () => {
   });
 
   it('tell once what is wrong with the kernels of their machines', () => {
-    const plain = { simd: 128, fma: false, tileRows: null, newer: null } as const;
+    const plain = { simd: 128, fma: false, tileRows: null, newer: null, numThreads: 1, threadsNotice: null } as const;
     const [odd, well] = [
       { ...plain, notice: 'kernels compute with 128-bit SIMD' },
       { ...plain, notice: null },

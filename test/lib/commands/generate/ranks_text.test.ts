@@ -1,16 +1,20 @@
 import { expect } from 'chai';
 import { ranksText } from '../../../../lib/commands/generate/ranks_text.js';
 
-const rank = (backend: string, device: string | null = null, simd: 128 | 256 = 256) => ({
+const rank = (backend: string, device: string | null = null, simd: 128 | 256 = 256, numThreads = 1) => ({
   backend,
   device,
-  kernels: backend === 'wasm' ? { simd, fma: simd === 256, tileRows: 4, notice: null, newer: null } : null,
+  kernels:
+    backend === 'wasm'
+      ? { simd, fma: simd === 256, tileRows: 4, notice: null, newer: null, numThreads, threadsNotice: null }
+      : null,
   residence: { compute: backend === 'wasm' ? 'kernels' : 'tensors', experts: 'bf16', dense: 'auto' } as const,
 });
 
 describe('what the ranks of a job compute with', () => {
   it('is said once where it is the same', () => {
     expect(ranksText([rank('wasm')])).to.equal('1 rank on wasm kernels (256 bits, fused)');
+    expect(ranksText([rank('wasm', null, 128, 4)])).to.equal('1 rank on wasm kernels (4 threads, 128 bits)');
     expect(ranksText([rank('cpu'), rank('cpu')])).to.equal('2 ranks on cpu tensors');
   });
 

@@ -63,13 +63,13 @@ async function step(
 ): Promise<number> {
   const states = decoder.begin({ tokenIds, parts });
   for (const [layer, { kind }] of spec.layers.entries()) {
-    states.attend(layer);
-    if (kind === 'dense') states.feedForward(layer);
+    await states.attend(layer);
+    if (kind === 'dense') await states.feedForward(layer);
     else {
       const tokens = states.moe(layer);
       await tokens.route();
       const rows = await tokens.rows();
-      tokens.runShared();
+      await tokens.runShared();
       tokens.add(rows.fill(0));
     }
   }

@@ -47,14 +47,14 @@ describe('vocabulary of the kernels', () => {
     });
 
   for (const isTied of [false, true]) {
-    it(`embeds tokens, and gives the logits of rows in any order: ${isTied ? 'tied' : 'its own head'}`, () => {
+    it(`embeds tokens, and gives the logits of rows in any order: ${isTied ? 'tied' : 'its own head'}`, async () => {
       const model = vocabulary(isTied);
       const tokens = [VOCAB - 1, 0, 7];
       model.embed(step, Int32Array.from(tokens));
       tokens.forEach((token, t) => {
         expect([...memory.floats(step.x + 4 * t * padded(HIDDEN), HIDDEN)]).to.deep.equal(rowOf(EMBEDDING, token));
       });
-      const logits = model.logits(step, [2, 0]);
+      const logits = await model.logits(step, [2, 0]);
       [7, VOCAB - 1].forEach((token, i) => {
         const expected = linearRef(isTied ? EMBEDDING : HEAD, normRef(NORM, rowOf(EMBEDDING, token), EPS));
         const values = logits[i]!.values();
@@ -64,7 +64,7 @@ describe('vocabulary of the kernels', () => {
         expect(logits[i]!.at(3)).to.equal(values[3]);
         for (const k of [1, 5, VOCAB]) expect(logits[i]!.best(k)).to.deep.equal(order.slice(0, k));
       });
-      expect(model.logits(step, [])).to.deep.equal([]);
+      expect(await model.logits(step, [])).to.deep.equal([]);
     });
   }
 
@@ -75,7 +75,7 @@ describe('vocabulary of the kernels', () => {
     );
     model.embed(step, Int32Array.of(1, 2, 3));
     const start = { sampling: GREEDY, tokenIds: [], numPromptTokens: 0, endTokenIds: [] };
-    const error = await errorOf(EngineError, () => sampleToken(model.logits(step, [1])[0]!, start));
+    const error = await errorOf(EngineError, async () => sampleToken((await model.logits(step, [1]))[0]!, start));
     expect(error.message).to.match(/^NOT_FINITE: the logit of token 4 is NaN; check/);
   });
 
