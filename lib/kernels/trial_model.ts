@@ -37,6 +37,7 @@ const STEPS: readonly StepTokens[] = [
 export async function trialDigest(settings: KernelSettings): Promise<string> {
   const hash = createHash('sha256');
   for (const family of FAMILIES) await runModel(family, settings, hash);
+  await runModel('qwen3_moe', { ...settings, int8Activations: true }, hash);
   hashCodecs(hash);
   return hash.digest('hex');
 }

@@ -5,7 +5,7 @@ import { calledKernels } from '../../kit/kernels/called_kernels.js';
 
 /** Ranks call others that run these inside, or call them before all else. */
 const INNER = ['attend', 'attendBytes', 'exp', 'exp64', 'linear', 'linearTransposed', 'rmsNorm', 'rope', 'route'];
-const SETTINGS = ['setTile', 'useStatics'];
+const SETTINGS = ['setInt8Activations', 'setTile', 'useStatics'];
 
 describe('the model of the trial', function () {
   this.timeout(60_000);
