@@ -8,6 +8,10 @@ dir=$1
 shift
 [ $# -ge 1 ] || set -- llama.cpp transformers torch
 
+for peer in "$@"; do
+  case $peer in llama.cpp | transformers | torch) ;; *) echo "there is no peer '$peer'" >&2; exit 2 ;; esac
+done
+
 mkdir -p "$dir"
 [ -x "$dir/venv/bin/python" ] || python3 -m venv "$dir/venv"
 pip() { "$dir/venv/bin/pip" --disable-pip-version-check install --constraint "$here/constraints.txt" "$@"; }
@@ -16,7 +20,6 @@ for peer in "$@"; do
   case $peer in
   llama.cpp) CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF' CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-2} pip --no-binary llama-cpp-python llama-cpp-python ;;
   transformers) pip transformers torch ;;
-  torch | gloo) pip torch ;;
-  *) echo "there is no peer '$peer'" >&2; exit 2 ;;
+  torch) pip torch ;;
   esac
 done
