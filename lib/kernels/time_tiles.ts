@@ -10,7 +10,7 @@ const NUM_ROWS = 24;
 const [INPUTS, OUTPUTS] = [512, 256] as const;
 /** Until V8 has optimised the product, where it does that while the product runs. */
 const WARM_UPS = 12;
-const ROUNDS = 24;
+const ROUNDS = 40;
 
 /** A product with one tile. */
 export interface TimedTile {

@@ -6,6 +6,7 @@ import { knownTrial } from '../../../lib/kernels/known_trial.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 const GOOD: KernelTrial = { lacks256: null, lacksFma: null, tileRows: { 'plain 128': 2 }, gain: 1.9 };
+const LACKING: KernelTrial = { ...GOOD, lacks256: { kind: 'lacking', why: 'this Node has none' }, gain: 1 };
 const FAILED: KernelTrial = { ...GOOD, lacks256: { kind: 'failed', why: 'its trial did not end in 1 ms' } };
 
 /** How often a trial ran in as many calls. */
@@ -28,11 +29,14 @@ describe('the outcome of trials', () => {
       expect(await readdir(join(dir, 'a', 'b'))).to.deep.equal(['kernels.json']);
     }));
 
-  it('is not kept where something failed, which may not happen again', () =>
+  it('is not kept where something failed, or helped too little to be sure: it may not be so again', () =>
     withTempFolder(async (dir) => {
       const file = join(dir, 'kernels.json');
-      expect(await numRuns(file, FAILED)).to.equal(2);
-      expect(await readdir(dir)).to.deep.equal([]);
+      for (const trial of [FAILED, { ...LACKING, gain: 1.2 }]) {
+        expect(await numRuns(file, trial)).to.equal(2);
+        expect(await readdir(dir)).to.deep.equal([]);
+      }
+      expect(await numRuns(file, LACKING)).to.equal(1);
     }));
 
   it('is of no use on another machine, and where the file is damaged', () =>
