@@ -105,7 +105,7 @@ describe('the decisions', () => {
 
   it('are all linked from the code that they explain, and every link of the code leads to one', () => {
     const linked = files
-      .filter((file) => /\.(ts|mjs)$/.test(file) && !file.startsWith('test/'))
+      .filter((file) => /\.(tsx?|mjs)$/.test(file) && !file.startsWith('test/'))
       .flatMap((file) => [...read(file).matchAll(/docs\/decisions\/[\w.#-]+/g)].map((match) => match[0]));
     const headings = decisions.flatMap((file) => anchorsOf(file, /^## (.+)$/gm).map((anchor) => `${file}#${anchor}`));
     expect(headings).to.have.length.above(40);

@@ -1,6 +1,7 @@
 /**
  * Dot products of rows with the columns of a panel [k][16] or [k][4]: to[row][column] = Σ x[row][i] · panel[i][column], one accumulator each over ascending i. Loads
  * and stores are neighbours, so that two vectors become one of 256 bits where there are such; what a tile's height is changes no bits.
+ * Why: docs/decisions/kernels.md#attention-in-panels
  */
 import { madd } from '../linear/math.as';
 import { tileRows } from '../linear/tile_rows.as';

@@ -1,4 +1,7 @@
-/** One row's softmax, in passes over vectors side by side, each of which ends in memory: so two become one of 256 bits where there are such. */
+/**
+ * One row's softmax, in passes over vectors side by side, each of which ends in memory: so two become one of 256 bits where there are such.
+ * Why: docs/decisions/kernels.md#what-v8-may-join
+ */
 import { exp4, exp8 } from '../linear/math.as';
 
 /** Scores that are gone through at once. */

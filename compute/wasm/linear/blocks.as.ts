@@ -1,4 +1,4 @@
-/** Blocks of a panel's inputs as floats. */
+/** Blocks of a panel's inputs as floats. Why: docs/decisions/kernels.md#blocks-of-a-panel */
 import { F32, Matrix, PANEL_ROW, here, panelBytes, wordsOf } from '../memory/memory.as';
 import { decodePanel } from './convert.as';
 

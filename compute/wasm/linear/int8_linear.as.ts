@@ -1,6 +1,6 @@
 /**
  * y = x·Wᵀ with int8 weights and x rounded to int8 too: a scale per group of 32 values of a row, as q8_0 of llama.cpp has it. An output's bits depend on its row of x
- * and its row of W alone.
+ * and its row of W alone. Why: docs/decisions/kernels.md#activations-in-whole-numbers
  */
 import { Matrix, PANEL, PANEL_ROW, ROW_ALIGN, here, panelBytes, wordsOf } from '../memory/memory.as';
 import { X_GROUP, int8Tile1x16, int8Tile1x32, int8Tile2x16, int8Tile4x16 } from './int8_tiles.as';

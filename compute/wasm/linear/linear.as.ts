@@ -1,4 +1,7 @@
-/** y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts. */
+/**
+ * y = x·Wᵀ over resident matrices. An output's bits depend on its row of x and its row of W alone: see tiles.as.ts.
+ * Why: docs/decisions/exactness.md#a-row-depends-on-its-own-values-alone, docs/decisions/kernels.md#panels-that-are-read-at-once
+ */
 import { BF16, F32, INT8, Matrix, PANEL, PANEL_ROW, here, panelBytes } from '../memory/memory.as';
 import { BLOCK_INPUTS, blockOf } from './blocks.as';
 import { int8Panels, roundsRows } from './int8_linear.as';

@@ -6,7 +6,7 @@
  * body that is to be fast from a cache has no more operands and accumulators than registers (15), and every tile is written out. Where weights come from memory,
  * streams count: reading four panels at once is a third faster than one.
  * T: the type of weights, f32, u16 (bf16) or i8.
- * Why: docs/decisions/kernels.md#panels-of-sixteen-outputs
+ * Why: docs/decisions/kernels.md#panels-of-sixteen-outputs, docs/decisions/kernels.md#tiles-fit-v8
  */
 import { ROW_ALIGN } from '../memory/memory.as';
 import { madd } from './math.as';

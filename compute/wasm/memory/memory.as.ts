@@ -52,7 +52,10 @@ export function useStatics(at: usize): void {
   threadOffset = at;
 }
 
-/** Where the calling thread has the static area `at` (what `memory.data` returned): threads share the memory, and each has areas of its own. */
+/**
+ * Where the calling thread has the static area `at` (what `memory.data` returned): threads share the memory, and each has areas of its own.
+ * Why: docs/decisions/threads.md#one-memory-an-instance-per-thread
+ */
 export function here(at: usize): usize {
   return at + threadOffset;
 }

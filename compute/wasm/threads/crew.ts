@@ -1,7 +1,7 @@
 /**
  * The threads that compute for a rank beside its own. N threads are N − 1 helpers, which take part in what the rank's thread calls, and a stand-in: it makes long calls
  * in the place of the rank's thread, whose event loop is free meanwhile.
- * Why: docs/decisions/threads.md
+ * Why: docs/decisions/threads.md#a-stand-in-leaves-the-event-loop-free, docs/decisions/threads.md#a-thread-that-fails-ends-the-rank
  */
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
 import { ExpertError } from '../../base/errors.js';
