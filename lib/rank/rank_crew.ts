@@ -1,4 +1,4 @@
-/** The threads that compute within a rank, where its kernels do. */
+/** The threads that compute within a rank, where its kernels do. Why: docs/decisions/threads.md#threads-or-ranks */
 import { compileKernels, type KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { Crew } from '../../compute/wasm/threads/crew.js';
 import { ExpertError } from '../../compute/base/errors.js';

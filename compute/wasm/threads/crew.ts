@@ -135,7 +135,16 @@ export class Crew {
   private async add(place: number): Promise<void> {
     const { module, tileRows = null, numThreads, lookMs = LOOK_MS } = this.options;
     const { port1: port, port2 } = new MessageChannel();
-    const data: CrewWorkerData = { module, tileRows, words: this.words, port: port2, numThreads, regionNs: this.regionNs, place, lookMs };
+    const data: CrewWorkerData = {
+      module,
+      tileRows,
+      words: this.words,
+      port: port2,
+      numThreads,
+      regionNs: this.regionNs,
+      place,
+      lookMs,
+    };
     try {
       const worker = new Worker(new URL('./crew_worker.js', import.meta.url), {
         ...{ workerData: data, transferList: [port2], name: `compute ${place}`, argv: [], env: {}, execArgv: [] },
