@@ -10,8 +10,6 @@ import { tile1x16, tile1x64, tile2x16, tile2x32, tile4x16, tile6x16 } from './ti
 
 /** Bytes of x that are gone through for every panel. */
 const BLOCK_BYTES: i32 = 1 << 20;
-/** From so many rows of x on, decoding weights once costs less than in every tile. */
-const DECODE_ROWS: i32 = 3;
 /** Rows whose outputs of a panel that isn't full are held at once. */
 const RAGGED_ROWS: i32 = 32;
 
@@ -43,7 +41,7 @@ function rowsBlock(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: u
   const numFull = min(end, w.rows / PANEL);
   let panel = first;
   const atOnce = numRows == 1 ? 4 : 2;
-  if (numRows < DECODE_ROWS)
+  if (numRows <= 2)
     for (; panel + atOnce <= numFull; panel += atOnce)
       severalPanels(x, numRows, w, panel, y + <usize>panel * PANEL_ROW, yBytes);
   for (; panel < numFull; panel++) product(x, numRows, w, panel, y + <usize>panel * PANEL_ROW, yBytes);
@@ -79,22 +77,38 @@ function raggedPanel(x: usize, numRows: i32, w: Matrix, y: usize, yBytes: usize)
   }
 }
 
-/** Rows of x times one panel, to 16 floats every `yBytes`: block by block of inputs, as floats; y has the sums so far. */
+/** Rows of x times one panel, to 16 floats every `yBytes`. */
 function product(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes: usize): void {
+  const xBytes: usize = (<usize>w.stride) << 2;
+  const data = w.data + <usize>panel * panelBytes(w);
+  if (w.dtype == F32 || numRows >= decodingRows(w)) blocks(x, numRows, w, panel, y, yBytes);
+  else if (w.dtype == BF16) rows<u16>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
+  else rows<i8>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
+}
+
+/** From so many rows on it costs less to decode a panel once than in every tile, more so where tiles are low. */
+function decodingRows(w: Matrix): i32 {
+  if (w.dtype == BF16) return tileRows > 2 ? 24 : 6;
+  return tileRows > 2 ? 8 : 3;
+}
+
+/** Block by block of inputs, as floats; y has the sums so far. */
+function blocks(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes: usize): void {
   const xBytes: usize = (<usize>w.stride) << 2;
   let sums = zerosAt;
   let sumsBytes: usize = 0;
   for (let input = 0; input < w.stride; input += BLOCK_INPUTS) {
     const count = min(BLOCK_INPUTS, w.stride - input);
     const block = blockOf(w, panel, input, count);
-    rows(x, numRows, xBytes, (<usize>count) << 2, block, sums, sumsBytes, y, yBytes);
+    rows<f32>(x, numRows, xBytes, (<usize>count) << 2, block, sums, sumsBytes, y, yBytes);
     sums = y;
     sumsBytes = yBytes;
     x += (<usize>count) << 2;
   }
 }
 
-function rows(
+/** T: as in tiles.as.ts. */
+function rows<T>(
   x: usize,
   numRows: i32,
   xBytes: usize,
@@ -105,7 +119,7 @@ function rows(
   y: usize,
   yBytes: usize,
 ): void {
-  if (tileRows >= 6) {
+  if (sizeof<T>() == 4 && tileRows >= 6) {
     for (; numRows >= 6; numRows -= 6) {
       tile6x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
       x += 6 * xBytes;
@@ -115,17 +129,17 @@ function rows(
   }
   if (tileRows >= 4) {
     for (; numRows >= 4; numRows -= 4) {
-      tile4x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
+      tile4x16<T>(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
       x += 4 * xBytes;
       sums += 4 * sumsBytes;
       y += 4 * yBytes;
     }
   }
   for (; numRows >= 2; numRows -= 2) {
-    tile2x16(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
+    tile2x16<T>(x, xBytes, numBytes, data, sums, sumsBytes, y, yBytes);
     x += 2 * xBytes;
     sums += 2 * sumsBytes;
     y += 2 * yBytes;
   }
-  if (numRows == 1) tile1x16(x, numBytes, data, sums, y);
+  if (numRows == 1) tile1x16<T>(x, numBytes, data, sums, y);
 }

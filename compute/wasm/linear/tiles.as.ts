@@ -374,24 +374,66 @@ export function tile2x32<T>(
   v128.store(y, d3, 112);
 }
 
-/** A row of x times a panel of floats: 16 outputs, added to those at `sums`, to `y`. */
-export function tile1x16(x: usize, numBytes: usize, w: usize, sums: usize, y: usize): void {
+/** A row of x times a panel: 16 outputs, added to those at `sums`, to `y`. */
+export function tile1x16<T>(x: usize, numBytes: usize, w: usize, sums: usize, y: usize): void {
   const end = x + numBytes;
   let a0 = v128.load(sums);
   let a1 = v128.load(sums, 16);
   let a2 = v128.load(sums, 32);
   let a3 = v128.load(sums, 48);
-  for (; x < end; w += 64) {
-    const m0 = v128.load(w);
-    const m1 = v128.load(w, 16);
-    const m2 = v128.load(w, 32);
-    const m3 = v128.load(w, 48);
-    let p = v128.load32_splat(x);
-    x += 4;
-    a0 = madd(p, m0, a0);
-    a1 = madd(p, m1, a1);
-    a2 = madd(p, m2, a2);
-    a3 = madd(p, m3, a3);
+  while (x < end) {
+    const s0 = scalesAt<T>(w);
+    const s1 = scalesAt<T>(w + 16);
+    const s2 = scalesAt<T>(w + 32);
+    const s3 = scalesAt<T>(w + 48);
+    w += scaleBytes<T>();
+    for (const last = groupEnd<T>(x, end); x < last; w += 64) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      let v0 = valueOf<T>(m0, 0, s0);
+      let v1 = valueOf<T>(m1, 0, s1);
+      let v2 = valueOf<T>(m2, 0, s2);
+      let v3 = valueOf<T>(m3, 0, s3);
+      let p = v128.load32_splat(x);
+      a0 = madd(p, v0, a0);
+      a1 = madd(p, v1, a1);
+      a2 = madd(p, v2, a2);
+      a3 = madd(p, v3, a3);
+      if (sizeof<T>() < 4) {
+        v0 = valueOf<T>(m0, 1, s0);
+        v1 = valueOf<T>(m1, 1, s1);
+        v2 = valueOf<T>(m2, 1, s2);
+        v3 = valueOf<T>(m3, 1, s3);
+        p = v128.load32_splat(x, 4);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+      }
+      if (sizeof<T>() == 1) {
+        v0 = valueOf<T>(m0, 2, s0);
+        v1 = valueOf<T>(m1, 2, s1);
+        v2 = valueOf<T>(m2, 2, s2);
+        v3 = valueOf<T>(m3, 2, s3);
+        p = v128.load32_splat(x, 8);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+        v0 = valueOf<T>(m0, 3, s0);
+        v1 = valueOf<T>(m1, 3, s1);
+        v2 = valueOf<T>(m2, 3, s2);
+        v3 = valueOf<T>(m3, 3, s3);
+        p = v128.load32_splat(x, 12);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+      }
+      x += step<T>();
+    }
   }
   v128.store(y, a0);
   v128.store(y, a1, 16);
@@ -399,8 +441,8 @@ export function tile1x16(x: usize, numBytes: usize, w: usize, sums: usize, y: us
   v128.store(y, a3, 48);
 }
 
-/** Two rows of x, xBytes apart, times a panel of floats: 16 outputs each, added to those at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. */
-export function tile2x16(
+/** Two rows of x, xBytes apart, times a panel: 16 outputs each, added to those at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. */
+export function tile2x16<T>(
   x: usize,
   xBytes: usize,
   numBytes: usize,
@@ -421,23 +463,80 @@ export function tile2x16(
   let b1 = v128.load(sums, 16);
   let b2 = v128.load(sums, 32);
   let b3 = v128.load(sums, 48);
-  for (; x < end; w += 64) {
-    const m0 = v128.load(w);
-    const m1 = v128.load(w, 16);
-    const m2 = v128.load(w, 32);
-    const m3 = v128.load(w, 48);
-    let p = v128.load32_splat(x);
-    x += 4;
-    a0 = madd(p, m0, a0);
-    a1 = madd(p, m1, a1);
-    a2 = madd(p, m2, a2);
-    a3 = madd(p, m3, a3);
-    p = v128.load32_splat(x1);
-    x1 += 4;
-    b0 = madd(p, m0, b0);
-    b1 = madd(p, m1, b1);
-    b2 = madd(p, m2, b2);
-    b3 = madd(p, m3, b3);
+  while (x < end) {
+    const s0 = scalesAt<T>(w);
+    const s1 = scalesAt<T>(w + 16);
+    const s2 = scalesAt<T>(w + 32);
+    const s3 = scalesAt<T>(w + 48);
+    w += scaleBytes<T>();
+    for (const last = groupEnd<T>(x, end); x < last; w += 64) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      let v0 = valueOf<T>(m0, 0, s0);
+      let v1 = valueOf<T>(m1, 0, s1);
+      let v2 = valueOf<T>(m2, 0, s2);
+      let v3 = valueOf<T>(m3, 0, s3);
+      let p = v128.load32_splat(x);
+      a0 = madd(p, v0, a0);
+      a1 = madd(p, v1, a1);
+      a2 = madd(p, v2, a2);
+      a3 = madd(p, v3, a3);
+      p = v128.load32_splat(x1);
+      b0 = madd(p, v0, b0);
+      b1 = madd(p, v1, b1);
+      b2 = madd(p, v2, b2);
+      b3 = madd(p, v3, b3);
+      if (sizeof<T>() < 4) {
+        v0 = valueOf<T>(m0, 1, s0);
+        v1 = valueOf<T>(m1, 1, s1);
+        v2 = valueOf<T>(m2, 1, s2);
+        v3 = valueOf<T>(m3, 1, s3);
+        p = v128.load32_splat(x, 4);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+        p = v128.load32_splat(x1, 4);
+        b0 = madd(p, v0, b0);
+        b1 = madd(p, v1, b1);
+        b2 = madd(p, v2, b2);
+        b3 = madd(p, v3, b3);
+      }
+      if (sizeof<T>() == 1) {
+        v0 = valueOf<T>(m0, 2, s0);
+        v1 = valueOf<T>(m1, 2, s1);
+        v2 = valueOf<T>(m2, 2, s2);
+        v3 = valueOf<T>(m3, 2, s3);
+        p = v128.load32_splat(x, 8);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+        p = v128.load32_splat(x1, 8);
+        b0 = madd(p, v0, b0);
+        b1 = madd(p, v1, b1);
+        b2 = madd(p, v2, b2);
+        b3 = madd(p, v3, b3);
+        v0 = valueOf<T>(m0, 3, s0);
+        v1 = valueOf<T>(m1, 3, s1);
+        v2 = valueOf<T>(m2, 3, s2);
+        v3 = valueOf<T>(m3, 3, s3);
+        p = v128.load32_splat(x, 12);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+        p = v128.load32_splat(x1, 12);
+        b0 = madd(p, v0, b0);
+        b1 = madd(p, v1, b1);
+        b2 = madd(p, v2, b2);
+        b3 = madd(p, v3, b3);
+      }
+      x += step<T>();
+      x1 += step<T>();
+    }
   }
   v128.store(y, a0);
   v128.store(y, a1, 16);
@@ -450,8 +549,8 @@ export function tile2x16(
   v128.store(y, b3, 48);
 }
 
-/** Four rows of x, xBytes apart, times a panel of floats: 16 outputs each, added to those at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. */
-export function tile4x16(
+/** Four rows of x, xBytes apart, times a panel: 16 outputs each, added to those at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. */
+export function tile4x16<T>(
   x: usize,
   xBytes: usize,
   numBytes: usize,
@@ -484,35 +583,122 @@ export function tile4x16(
   let d1 = v128.load(sums, 16);
   let d2 = v128.load(sums, 32);
   let d3 = v128.load(sums, 48);
-  for (; x < end; w += 64) {
-    const m0 = v128.load(w);
-    const m1 = v128.load(w, 16);
-    const m2 = v128.load(w, 32);
-    const m3 = v128.load(w, 48);
-    let p = v128.load32_splat(x);
-    x += 4;
-    a0 = madd(p, m0, a0);
-    a1 = madd(p, m1, a1);
-    a2 = madd(p, m2, a2);
-    a3 = madd(p, m3, a3);
-    p = v128.load32_splat(x1);
-    x1 += 4;
-    b0 = madd(p, m0, b0);
-    b1 = madd(p, m1, b1);
-    b2 = madd(p, m2, b2);
-    b3 = madd(p, m3, b3);
-    p = v128.load32_splat(x2);
-    x2 += 4;
-    c0 = madd(p, m0, c0);
-    c1 = madd(p, m1, c1);
-    c2 = madd(p, m2, c2);
-    c3 = madd(p, m3, c3);
-    p = v128.load32_splat(x3);
-    x3 += 4;
-    d0 = madd(p, m0, d0);
-    d1 = madd(p, m1, d1);
-    d2 = madd(p, m2, d2);
-    d3 = madd(p, m3, d3);
+  while (x < end) {
+    const s0 = scalesAt<T>(w);
+    const s1 = scalesAt<T>(w + 16);
+    const s2 = scalesAt<T>(w + 32);
+    const s3 = scalesAt<T>(w + 48);
+    w += scaleBytes<T>();
+    for (const last = groupEnd<T>(x, end); x < last; w += 64) {
+      const m0 = v128.load(w);
+      const m1 = v128.load(w, 16);
+      const m2 = v128.load(w, 32);
+      const m3 = v128.load(w, 48);
+      let v0 = valueOf<T>(m0, 0, s0);
+      let v1 = valueOf<T>(m1, 0, s1);
+      let v2 = valueOf<T>(m2, 0, s2);
+      let v3 = valueOf<T>(m3, 0, s3);
+      let p = v128.load32_splat(x);
+      a0 = madd(p, v0, a0);
+      a1 = madd(p, v1, a1);
+      a2 = madd(p, v2, a2);
+      a3 = madd(p, v3, a3);
+      p = v128.load32_splat(x1);
+      b0 = madd(p, v0, b0);
+      b1 = madd(p, v1, b1);
+      b2 = madd(p, v2, b2);
+      b3 = madd(p, v3, b3);
+      p = v128.load32_splat(x2);
+      c0 = madd(p, v0, c0);
+      c1 = madd(p, v1, c1);
+      c2 = madd(p, v2, c2);
+      c3 = madd(p, v3, c3);
+      p = v128.load32_splat(x3);
+      d0 = madd(p, v0, d0);
+      d1 = madd(p, v1, d1);
+      d2 = madd(p, v2, d2);
+      d3 = madd(p, v3, d3);
+      if (sizeof<T>() < 4) {
+        v0 = valueOf<T>(m0, 1, s0);
+        v1 = valueOf<T>(m1, 1, s1);
+        v2 = valueOf<T>(m2, 1, s2);
+        v3 = valueOf<T>(m3, 1, s3);
+        p = v128.load32_splat(x, 4);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+        p = v128.load32_splat(x1, 4);
+        b0 = madd(p, v0, b0);
+        b1 = madd(p, v1, b1);
+        b2 = madd(p, v2, b2);
+        b3 = madd(p, v3, b3);
+        p = v128.load32_splat(x2, 4);
+        c0 = madd(p, v0, c0);
+        c1 = madd(p, v1, c1);
+        c2 = madd(p, v2, c2);
+        c3 = madd(p, v3, c3);
+        p = v128.load32_splat(x3, 4);
+        d0 = madd(p, v0, d0);
+        d1 = madd(p, v1, d1);
+        d2 = madd(p, v2, d2);
+        d3 = madd(p, v3, d3);
+      }
+      if (sizeof<T>() == 1) {
+        v0 = valueOf<T>(m0, 2, s0);
+        v1 = valueOf<T>(m1, 2, s1);
+        v2 = valueOf<T>(m2, 2, s2);
+        v3 = valueOf<T>(m3, 2, s3);
+        p = v128.load32_splat(x, 8);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+        p = v128.load32_splat(x1, 8);
+        b0 = madd(p, v0, b0);
+        b1 = madd(p, v1, b1);
+        b2 = madd(p, v2, b2);
+        b3 = madd(p, v3, b3);
+        p = v128.load32_splat(x2, 8);
+        c0 = madd(p, v0, c0);
+        c1 = madd(p, v1, c1);
+        c2 = madd(p, v2, c2);
+        c3 = madd(p, v3, c3);
+        p = v128.load32_splat(x3, 8);
+        d0 = madd(p, v0, d0);
+        d1 = madd(p, v1, d1);
+        d2 = madd(p, v2, d2);
+        d3 = madd(p, v3, d3);
+        v0 = valueOf<T>(m0, 3, s0);
+        v1 = valueOf<T>(m1, 3, s1);
+        v2 = valueOf<T>(m2, 3, s2);
+        v3 = valueOf<T>(m3, 3, s3);
+        p = v128.load32_splat(x, 12);
+        a0 = madd(p, v0, a0);
+        a1 = madd(p, v1, a1);
+        a2 = madd(p, v2, a2);
+        a3 = madd(p, v3, a3);
+        p = v128.load32_splat(x1, 12);
+        b0 = madd(p, v0, b0);
+        b1 = madd(p, v1, b1);
+        b2 = madd(p, v2, b2);
+        b3 = madd(p, v3, b3);
+        p = v128.load32_splat(x2, 12);
+        c0 = madd(p, v0, c0);
+        c1 = madd(p, v1, c1);
+        c2 = madd(p, v2, c2);
+        c3 = madd(p, v3, c3);
+        p = v128.load32_splat(x3, 12);
+        d0 = madd(p, v0, d0);
+        d1 = madd(p, v1, d1);
+        d2 = madd(p, v2, d2);
+        d3 = madd(p, v3, d3);
+      }
+      x += step<T>();
+      x1 += step<T>();
+      x2 += step<T>();
+      x3 += step<T>();
+    }
   }
   v128.store(y, a0);
   v128.store(y, a1, 16);
