@@ -16,12 +16,13 @@ export interface RankCrew {
   readonly report: ThreadsReport;
 }
 
-/** How many threads compute in a rank that has so many cores. Pure. */
+/** How many threads compute in a rank that has so many cores. Pure. Why: docs/decisions/threads.md#threads-or-ranks */
 export const numThreadsOf = (wish: ThreadsWish, numCores: number): number =>
   wish === 'auto' ? Math.min(MAX_AUTO_THREADS, Math.max(1, numCores)) : wish;
 
 /**
  * Threads that can't be started are a notice where nobody asked for them.
+ * Why: docs/decisions/threads.md#a-thread-that-fails-ends-the-rank
  * @throws ExpertError THREAD_FAILED where somebody did
  */
 export async function startRankCrew(

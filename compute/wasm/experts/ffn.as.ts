@@ -190,8 +190,8 @@ function cut(wave: Wave, isDown: bool): i32 {
     const count = numPanels(changetype<Matrix>(isDown ? block.down : block.gate));
     const share = <i32>((<i64>wanted * workOf(block, isDown)) / total);
     block.chunk = numChunks;
-    // An even number: single rows take panels in pairs.
-    block.panels = max(2, (count / max(1, share) + 1) & ~1);
+    // Single rows take four panels at once.
+    block.panels = max(4, (count / max(1, share) + 3) & ~3);
     numChunks += (count + block.panels - 1) / block.panels;
   }
   return numChunks;
