@@ -41,11 +41,16 @@ function rowsBlock(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: u
   const numFull = min(end, w.rows / PANEL);
   let panel = first;
   const atOnce = numRows == 1 ? 4 : 2;
-  if (numRows <= 2)
+  if (numRows <= fewRows(w))
     for (; panel + atOnce <= numFull; panel += atOnce)
       severalPanels(x, numRows, w, panel, y + <usize>panel * PANEL_ROW, yBytes);
   for (; panel < numFull; panel++) product(x, numRows, w, panel, y + <usize>panel * PANEL_ROW, yBytes);
   if (numFull < end && first < end) raggedPanel(x, numRows, w, y, yBytes);
+}
+
+/** So many rows wait for weights: several panels are read at once, row pair by row pair. */
+function fewRows(w: Matrix): i32 {
+  return w.dtype == INT8 ? 2 : 7;
 }
 
 function severalPanels(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes: usize): void {
@@ -55,12 +60,17 @@ function severalPanels(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, 
   else tiles<i8>(x, numRows, w, data, y, yBytes);
 }
 
-/** One row and four panels, or row by row pair and two panels. T: as in tiles.as.ts. */
+/** One row and four panels, or two panels and pair by pair of rows. T: as in tiles.as.ts. */
 function tiles<T>(x: usize, numRows: i32, w: Matrix, data: usize, y: usize, yBytes: usize): void {
   const numBytes: usize = (<usize>w.stride) << 2;
   const apart = panelBytes(w);
-  if (numRows == 1) tile1x64<T>(x, numBytes, data, apart, y);
-  else tile2x32<T>(x, numBytes, numBytes, data, apart, y, yBytes);
+  if (numRows == 1) return tile1x64<T>(x, numBytes, data, apart, y);
+  for (; numRows >= 2; numRows -= 2, x += 2 * numBytes, y += 2 * yBytes)
+    tile2x32<T>(x, numBytes, numBytes, data, apart, y, yBytes);
+  if (numRows == 1) {
+    tile1x16<T>(x, numBytes, data, zerosAt, y);
+    tile1x16<T>(x, numBytes, data + apart, zerosAt, y + PANEL_ROW);
+  }
 }
 
 /** The last panel, of fewer outputs than it has room for. */
@@ -86,10 +96,10 @@ function product(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes
   else rows<i8>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
 }
 
-/** From so many rows on it costs less to decode a panel once than in every tile, more so where tiles are low. */
+/** From so many rows on it costs less to decode a panel once than in every tile, at once where tiles are low. */
 function decodingRows(w: Matrix): i32 {
-  if (w.dtype == BF16) return tileRows > 2 ? 24 : 6;
-  return tileRows > 2 ? 8 : 3;
+  if (tileRows == 2) return 0;
+  return w.dtype == BF16 ? 24 : 8;
 }
 
 /** Block by block of inputs, as floats; y has the sums so far. */
