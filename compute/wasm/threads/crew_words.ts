@@ -49,7 +49,8 @@ export function ringFor(words: CrewWords, memory: number, numHelpers: number): v
   const { region, memory: at, numSleeping } = CREW_WORDS;
   Atomics.store(words, at, memory);
   Atomics.add(words, region, 1);
-  if (Atomics.load(words, numSleeping) > 0) Atomics.notify(words, region, numHelpers);
+  // Who is woken counts as awake at once: it may take long to come, and each further notification would cost a call of the system.
+  if (Atomics.load(words, numSleeping) > 0) Atomics.sub(words, numSleeping, Atomics.notify(words, region, numHelpers));
 }
 
 /** Looks at a clock once in so many looks at the word. */
@@ -66,8 +67,7 @@ export function nextRegion(words: CrewWords, seen: number, lookMs: number): numb
     }
   } while (performance.now() < untilMs);
   Atomics.add(words, numSleeping, 1);
-  Atomics.wait(words, region, seen);
-  Atomics.sub(words, numSleeping, 1);
+  if (Atomics.wait(words, region, seen) !== 'ok') Atomics.sub(words, numSleeping, 1);
   Atomics.add(words, numWakes, 1);
   return Atomics.load(words, region);
 }
