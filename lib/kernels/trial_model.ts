@@ -73,15 +73,15 @@ async function layersOf(
 ): Promise<HiddenStates> {
   const states = decoder.begin(step);
   for (const [layer, { kind }] of spec.layers.entries()) {
-    states.attend(layer);
+    await states.attend(layer);
     if (kind === 'dense') {
-      states.feedForward(layer);
+      await states.feedForward(layer);
       continue;
     }
     const tokens = states.moe(layer);
     const routing = await tokens.route();
     const rows = await tokens.rows();
-    tokens.runShared();
+    await tokens.runShared();
     tokens.add(await experts.forward(rows, routing));
   }
   return states;

@@ -38,7 +38,10 @@ describe('configuration', () => {
   });
 
   it('a section whose keys are all commented out changes nothing', async () => {
-    expect((await loadText('model: m\nparallel:\n#  ranks: 2\n')).parallel).to.deep.equal({ ranks: 1, threads: 'auto' });
+    expect((await loadText('model: m\nparallel:\n#  ranks: 2\n')).parallel).to.deep.equal({
+      ranks: 1,
+      threads: 'auto',
+    });
   });
 
   it('the name of a host is the same in capitals', async () => {
