@@ -194,7 +194,8 @@ export class Crew {
       return Atomics.load(words, result);
     } finally {
       standIn.unref();
-      this.exports.forEach((own) => own.workAlone(false));
+      // After a failure helpers may still be at the chunks of this call, in words that a further region would take.
+      if (this.failure === null) this.exports.forEach((own) => own.workAlone(false));
       this.isCalling = false;
     }
   }

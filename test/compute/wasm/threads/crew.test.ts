@@ -184,11 +184,20 @@ describe('threads that compute', function () {
     expect(bitsIn(memory, SHORT).equals(bitsIn(alone, SHORT))).to.equal(true);
   });
 
-  it('a kernel that traps ends the call with its reason', async () => {
-    const memory = memoryOf(await started(2));
+  it('a kernel that traps ends the call with its reason, and nobody helps any more', async () => {
+    const crew = await started(2);
+    const memory = memoryOf(crew);
     const far = 2 ** 32 - 4096;
     const error = await errorOf(ExpertError, () => memory.call('rmsNorm', 1e9, far, 1, 64, 64, far, 0, far, 64));
     expect(error.message).to.contain('THREAD_FAILED').and.contain('out of bounds');
+    const placed = place(memory, SHORT);
+    const { numChunks } = crew.stats();
+    for (let i = 0; i < 200; i++) {
+      placed.run();
+      await turn();
+    }
+    expect(crew.stats().numChunks).to.equal(numChunks);
+    expect(placed.bits().equals(bitsIn(alone, SHORT))).to.equal(true);
   });
 
   it('one that can not be started is an error that says which and why', async () => {
