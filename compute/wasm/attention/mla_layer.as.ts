@@ -12,7 +12,6 @@ import { rmsNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
 import { addRows, clearPadding, spreadHeads } from '../linear/rows.as';
 import { NAIVE, Part, Step, blockAt, bytesOf, floats, lacking, partOf } from './step.as';
-import { numSlots } from '../threads/parallel.as';
 
 /** Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
 export function mlaLayer(layer: usize, step: usize): usize {
@@ -30,7 +29,7 @@ export function mlaLayer(layer: usize, step: usize): usize {
   const attended = rows + floats(numTokens * rowStride);
   const rest = attended + floats(numTokens * attendedStride);
   const perToken = hiddenStride + compressedStride + l.numHeads * queryWidth(l) + rowStride + attendedStride;
-  const needed = bytesOf(numTokens, perToken) + max<u64>(absorbedBytes(l, s), <u64>numSlots() * naiveBytes(l, s));
+  const needed = bytesOf(numTokens, perToken) + max<u64>(absorbedBytes(l, s), naiveBytes(l, s));
   if (needed > <u64>s.scratchBytes) return lacking(needed);
   // 2. Projections.
   const normed = s.scratch;

@@ -1,13 +1,13 @@
 /** The naive form: each head's keys and values are expanded from the cache rows. Cheaper than the absorbed form where many tokens share the expansion. */
-import { attend } from './attend.as';
-import { IN_ROWS, Lane, laneBytes, roundUp4 } from './lane.as';
+import { attendBlock, numBlocks } from './attend.as';
+import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
 import { copyRows } from '../linear/rows.as';
-import { NAIVE, Part, Step, bytesOf, floats, partOf } from './step.as';
-import { chunksFor, ownSlot, parallel } from '../threads/parallel.as';
+import { NAIVE, Part, Step, bytesOf, floats, partOf, partWork } from './step.as';
+import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
 
 /** Cache rows that are expanded at once: what stays in the L2 cache with a head's rows of kv_b_proj. */
 const KEYS: i32 = 64;
@@ -16,81 +16,97 @@ const laneAt: usize = memory.data(offsetof<Lane>(), 16);
 /** The table of one block: a head's keys and values follow each other in scratch memory. */
 const tableAt: usize = memory.data(4, 4);
 
-/** Scratch memory of a thread. */
+/** Scratch memory: one head's keys and values, and room for each thread. */
 export function naiveBytes(l: MlaLayer, s: Step): u64 {
+  const most = mostNaiveKeys(s);
+  if (most == 0) return 0;
+  return bytesOf(most, queryWidth(l) + roundUp4(l.valueDim)) + <u64>numSlots() * slotBytes(l, most);
+}
+
+/** Keys that the longest sequence in this form has at its end. */
+function mostNaiveKeys(s: Step): i32 {
   let most: i32 = 0;
   for (let i = 0; i < s.numParts; i++) {
     const part = partOf(s, i);
     if (part.form == NAIVE) most = max(most, part.position + part.numTokens);
   }
-  if (most == 0) return 0;
-  const stride = changetype<Matrix>(l.kvUp).stride;
-  const valueWidth = roundUp4(l.valueDim);
-  return (
-    bytesOf(KEYS, stride) + bytesOf(most, queryWidth(l) + valueWidth) + laneBytes(most, 0, queryWidth(l), valueWidth)
-  );
+  return most;
 }
 
-/** What the chunks of a call have in common. */
+/** Of a thread, which first expands keys and then attends to them. */
+function slotBytes(l: MlaLayer, numKeys: i32): u64 {
+  const latents = bytesOf(min(KEYS, numKeys), changetype<Matrix>(l.kvUp).stride);
+  return max<u64>(latents, laneBytes(numKeys, 0, queryWidth(l), roundUp4(l.valueDim)));
+}
+
+/** What the chunks of a head have in common. */
 @unmanaged
 class Pass {
   layer: usize;
   part: usize;
+  head: i32;
   queries: usize;
   attended: usize;
+  /** The head's keys [nope | rope] and values of all tokens so far. */
+  keys: usize;
+  values: usize;
   /** For each thread. */
-  scratch: usize;
-  scratchBytes: usize;
-  /** Of a chunk. */
-  heads: i32;
+  slots: usize;
+  slotBytes: usize;
+  /** Of a chunk: KEYS keys that are expanded, and blocks of rows that attend. */
+  keyBlocks: i32;
+  units: i32;
 }
 
 const passAt: usize = memory.data(offsetof<Pass>(), 16);
 
-/** scratch: {@link naiveBytes} for each thread. */
+/** Head by head, so that there is one expansion however many threads compute. scratch: {@link naiveBytes}. */
 export function attendNaive(l: MlaLayer, s: Step, part: Part, queries: usize, attended: usize, scratch: usize): void {
+  const numKeys = part.position + part.numTokens;
   const pass = changetype<Pass>(here(passAt));
   pass.layer = changetype<usize>(l);
   pass.part = changetype<usize>(part);
   pass.queries = queries;
   pass.attended = attended;
-  pass.scratch = scratch;
-  pass.scratchBytes = <usize>naiveBytes(l, s);
-  const numKeys = part.position + part.numTokens;
-  const perKey = (l.nopeDim + l.valueDim) * l.kvLoraRank + part.numTokens * queryWidth(l);
-  const numChunks = chunksFor((<i64>numKeys * <i64>perKey * <i64>l.numHeads) >> 4, l.numHeads);
-  pass.heads = (l.numHeads + numChunks - 1) / numChunks;
-  parallel(attendHeads, (l.numHeads + pass.heads - 1) / pass.heads, changetype<usize>(pass));
-}
-
-function attendHeads(args: usize, index: i32): void {
-  const pass = changetype<Pass>(args);
-  const l = changetype<MlaLayer>(pass.layer);
-  const part = changetype<Part>(pass.part);
-  const scratch = pass.scratch + ownSlot() * pass.scratchBytes;
-  const numKeys = part.position + part.numTokens;
-  const keys = scratch + floats(KEYS * changetype<Matrix>(l.kvUp).stride);
-  const values = keys + floats(numKeys * queryWidth(l));
-  describeLane(l, part, keys, values, values + floats(numKeys * roundUp4(l.valueDim)));
-  const lane = changetype<Lane>(here(laneAt));
-  for (let head = index * pass.heads; head < min(l.numHeads, (index + 1) * pass.heads); head++) {
-    expand(l, part, head, scratch, keys, values);
-    lane.queries = pass.queries + <usize>part.rowStart * lane.queryTokenBytes + floats(head * queryWidth(l));
-    lane.out = pass.attended + <usize>part.rowStart * lane.outTokenBytes + floats(head * l.valueDim);
-    attend(here(laneAt));
+  pass.keys = scratch;
+  pass.values = pass.keys + floats(numKeys * queryWidth(l));
+  pass.slots = pass.values + floats(numKeys * roundUp4(l.valueDim));
+  pass.slotBytes = <usize>slotBytes(l, numKeys);
+  const numKeyBlocks = (numKeys + KEYS - 1) / KEYS;
+  const expansion = (<i64>numKeys * <i64>(l.nopeDim + l.valueDim) * <i64>l.kvLoraRank) >> 5;
+  const keyChunks = chunksFor(expansion, numKeyBlocks);
+  pass.keyBlocks = (numKeyBlocks + keyChunks - 1) / keyChunks;
+  const numUnits = (part.numTokens + ROWS - 1) / ROWS;
+  const unitChunks = chunksFor(partWork(part, queryWidth(l)), numUnits);
+  pass.units = (numUnits + unitChunks - 1) / unitChunks;
+  for (pass.head = 0; pass.head < l.numHeads; pass.head++) {
+    parallel(expandKeys, (numKeyBlocks + pass.keyBlocks - 1) / pass.keyBlocks, changetype<usize>(pass));
+    parallel(attendUnits, (numUnits + pass.units - 1) / pass.units, changetype<usize>(pass));
   }
 }
 
-/** One head's keys [nope | rope] and values of all tokens so far. */
-function expand(l: MlaLayer, part: Part, head: i32, latents: usize, keys: usize, values: usize): void {
-  const numKeys = part.position + part.numTokens;
+function attendUnits(args: usize, index: i32): void {
+  const pass = changetype<Pass>(args);
+  const lane = describeLane(pass);
+  const first = index * pass.units;
+  for (let unit = first; unit < min(numBlocks(lane), first + pass.units); unit++) attendBlock(lane, unit);
+}
+
+function expandKeys(args: usize, index: i32): void {
+  const pass = changetype<Pass>(args);
+  const l = changetype<MlaLayer>(pass.layer);
+  const part = changetype<Part>(pass.part);
+  const latents = pass.slots + ownSlot() * pass.slotBytes;
   const width = queryWidth(l);
   const valueWidth = roundUp4(l.valueDim);
-  for (let key = 0; key < numKeys; key += KEYS) {
-    const count = min(KEYS, numKeys - key);
-    gather(l, part, key, count, latents, keys + floats(key * width));
-    linear(latents, count, keyRows(l, head), keys + floats(key * width), width);
-    linear(latents, count, valueRows(l, head), values + floats(key * valueWidth), valueWidth);
+  const first = index * pass.keyBlocks * KEYS;
+  const end = min(part.position + part.numTokens, first + pass.keyBlocks * KEYS);
+  for (let key = first; key < end; key += KEYS) {
+    const count = min(KEYS, end - key);
+    const keys = pass.keys + floats(key * width);
+    gather(l, part, key, count, latents, keys);
+    linear(latents, count, keyRows(l, pass.head), keys, width);
+    linear(latents, count, valueRows(l, pass.head), pass.values + floats(key * valueWidth), valueWidth);
   }
 }
 
@@ -112,11 +128,14 @@ function gather(l: MlaLayer, part: Part, first: i32, count: i32, latents: usize,
   }
 }
 
-function describeLane(l: MlaLayer, part: Part, keys: usize, values: usize, scratch: usize): void {
+function describeLane(pass: Pass): Lane {
+  const l = changetype<MlaLayer>(pass.layer);
+  const part = changetype<Part>(pass.part);
   const lane = changetype<Lane>(here(laneAt));
-  store<u32>(here(tableAt), <u32>keys);
+  store<u32>(here(tableAt), <u32>pass.keys);
   lane.queryTokenBytes = floats(l.numHeads * queryWidth(l));
   lane.queryHeadBytes = 0;
+  lane.queries = pass.queries + <usize>part.rowStart * lane.queryTokenBytes + floats(pass.head * queryWidth(l));
   lane.numTokens = part.numTokens;
   lane.numHeads = 1;
   lane.position = part.position;
@@ -129,11 +148,13 @@ function describeLane(l: MlaLayer, part: Part, keys: usize, values: usize, scrat
   lane.form = IN_ROWS;
   lane.keyOffset = 0;
   lane.keyBytes = floats(queryWidth(l));
-  lane.valueOffset = values - keys;
+  lane.valueOffset = pass.values - pass.keys;
   lane.valueBytes = floats(roundUp4(l.valueDim));
   lane.valueWidth = roundUp4(l.valueDim);
   lane.valueDim = l.valueDim;
   lane.outTokenBytes = floats(changetype<Matrix>(l.output).stride);
   lane.outHeadBytes = 0;
-  lane.scratch = scratch;
+  lane.out = pass.attended + <usize>part.rowStart * lane.outTokenBytes + floats(pass.head * l.valueDim);
+  lane.scratch = pass.slots + ownSlot() * pass.slotBytes;
+  return lane;
 }

@@ -53,12 +53,14 @@ export function blockAt(part: Part, token: i32, blockSize: i32): usize {
 
 /** What the attention of a step takes, as chunksFor counts it, for so many floats of queries per token. */
 export function attentionWork(step: Step, width: i32): i64 {
-  let products: i64 = 0;
-  for (let i = 0; i < step.numParts; i++) {
-    const part = partOf(step, i);
-    products += <i64>part.numTokens * <i64>(2 * part.position + part.numTokens);
-  }
-  return (products * <i64>width) >> 3;
+  let work: i64 = 0;
+  for (let i = 0; i < step.numParts; i++) work += partWork(partOf(step, i), width);
+  return work;
+}
+
+/** Of one part. */
+export function partWork(part: Part, width: i32): i64 {
+  return (<i64>part.numTokens * <i64>(2 * part.position + part.numTokens) * <i64>width) >> 3;
 }
 
 /** Bytes of rows × width floats: sizes that callers ask for may be more than a memory can have. */
