@@ -12,14 +12,14 @@ export class GrowingBlock {
   constructor(private readonly memory: KernelMemory) {}
 
   /**
-   * The address of at least `numBytes`. A block that has to grow becomes half as large again where there is room for that, and loses what it held.
+   * The address of at least `numBytes`. A block that has to grow becomes half as large again where there is room for that beside what is promised to others, and loses what it held.
    * @throws ExpertError OUT_OF_MEMORY; then it has no bytes
    */
   reserve(numBytes: number): number {
     if (numBytes <= this.numBytes && this.address !== 0) return this.address;
     const roomy = Math.ceil(1.5 * this.numBytes);
     this.dispose();
-    const size = roomy > numBytes && this.memory.hasRoom(roomy, 0) ? roomy : numBytes;
+    const size = roomy > numBytes && this.memory.hasRoom(roomy) ? roomy : numBytes;
     this.address = this.memory.allocateScratch(size);
     this.numBytes = size;
     return this.address;

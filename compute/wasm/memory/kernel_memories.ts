@@ -48,7 +48,7 @@ export class KernelMemories {
   /** For dense weights, KV cache and activations. */
   readonly dense: readonly KernelMemory[];
   private readonly memories: KernelMemory[];
-  private readonly reserved: Required<ReservedBytes>;
+  private readonly further: Required<Omit<ReservedBytes, 'denseBytes'>>;
 
   /** `settings`: of all of them. `crew`: threads that compute in them, default none. */
   constructor(
@@ -56,17 +56,17 @@ export class KernelMemories {
     private readonly settings: KernelSettings = PLAIN_KERNELS,
     private readonly crew: Crew | null = null,
   ) {
-    this.dense = denseBytes.map(() => new KernelMemory(limitBytes, settings, crew));
+    this.dense = denseBytes.map((bytes) => new KernelMemory(limitBytes, settings, crew, eachBytes + bytes));
     this.memories = [...this.dense];
-    this.reserved = { denseBytes, eachBytes, limitBytes };
+    this.further = { eachBytes, limitBytes };
   }
 
   /** A memory with room for an expert of so many bytes; a new one if need be. */
   withRoom(numBytes: number): KernelMemory {
-    const { denseBytes, eachBytes, limitBytes } = this.reserved;
-    const found = this.memories.find((memory, i) => memory.hasRoom(numBytes, eachBytes + (denseBytes[i] ?? 0)));
+    const found = this.memories.find((memory) => memory.hasRoom(numBytes));
     if (found !== undefined) return found;
-    const memory = new KernelMemory(limitBytes, this.settings, this.crew);
+    const { eachBytes, limitBytes } = this.further;
+    const memory = new KernelMemory(limitBytes, this.settings, this.crew, eachBytes);
     this.memories.push(memory);
     return memory;
   }

@@ -140,6 +140,7 @@ export class KernelMemory {
   private readonly blocks: FreeBlocks;
   private readonly sizes = new Map<number, number>();
   private readonly limitBytes: number;
+  private readonly promisedBytes: number;
   /** Everything from here on was never handed out, and is zero. */
   private untouched: number;
   private readonly scratch = new Set<number>();
@@ -152,8 +153,14 @@ export class KernelMemory {
   /**
    * @param limitBytes - what may be handed out at most, default {@link MAX_MEMORY_BYTES}
    * @param crew - threads that compute in the memory, of the same settings. Default: the calling thread alone
+   * @param promisedBytes - of those, what is planned for others than whoever asks {@link hasRoom}. Default 0
    */
-  constructor(limitBytes = MAX_MEMORY_BYTES, settings: KernelSettings = PLAIN_KERNELS, crew: Crew | null = null) {
+  constructor(
+    limitBytes = MAX_MEMORY_BYTES,
+    settings: KernelSettings = PLAIN_KERNELS,
+    crew: Crew | null = null,
+    promisedBytes = 0,
+  ) {
     this.memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared: true });
     this.seat = crew?.seat() ?? null;
     const module = compileKernels(settings);
@@ -164,6 +171,7 @@ export class KernelMemory {
     this.stagingAt = exports.stagingAt.value;
     this.stagingColumns = exports.stagingColumns.value;
     this.limitBytes = Math.min(limitBytes, MAX_MEMORY_BYTES);
+    this.promisedBytes = promisedBytes;
     const start = roundUp(exports.heapBase.value, ALIGN_BYTES);
     this.blocks = new FreeBlocks(start);
     this.untouched = start;
@@ -213,9 +221,9 @@ export class KernelMemory {
     return address;
   }
 
-  /** Whether there is room for so many bytes in one piece that leaves `reservedBytes` besides what is held, if the machine gives them. */
-  hasRoom(numBytes: number, reservedBytes: number): boolean {
-    const limit = this.limitBytes - reservedBytes;
+  /** Whether there is room for so many bytes in one piece that leaves what is promised besides what is held, if the machine gives them. */
+  hasRoom(numBytes: number): boolean {
+    const limit = this.limitBytes - this.promisedBytes;
     // A gap may be what was reserved, used and given back: it is wanted again.
     return this.used - this.usedByScratch + numBytes <= limit && this.blocks.fits(numBytes, limit);
   }

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { GrowingBlock } from '../../../../compute/wasm/memory/growing_block.js';
+import { PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { errorOf } from '../../../kit/rejects.js';
 
@@ -15,6 +16,18 @@ describe('a block that grows', () => {
     expect(block.numBytes).to.equal(1.5 * MIB);
     block.dispose();
     expect([block.address, block.numBytes]).to.deep.equal([0, 0]);
+  });
+
+  it('grows by what is needed where half as much again is promised to others', () => {
+    const memory = new KernelMemory(8 * MIB, PLAIN_KERNELS, null, 6 * MIB);
+    const block = new GrowingBlock(memory);
+    block.reserve(MIB);
+    block.reserve(1.25 * MIB);
+    expect(block.numBytes).to.equal(1.5 * MIB);
+    block.reserve(1.75 * MIB);
+    expect(block.numBytes).to.equal(1.75 * MIB);
+    const promised = memory.allocate(6 * MIB);
+    expect(promised).to.be.above(0);
   });
 
   it('grows by what is needed where half as much again does not fit, and fails beyond that without keeping anything', async () => {

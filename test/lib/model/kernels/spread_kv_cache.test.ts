@@ -69,7 +69,7 @@ describe('KV cache in several memories', () => {
     cache.write(0, bytesFrom(5, blockBytes));
     const last = memories[2]!;
     const fillers: number[] = [];
-    while (last.hasRoom(1024, 0)) fillers.push(last.allocate(1024));
+    while (last.hasRoom(1024)) fillers.push(last.allocate(1024));
     const used = usedIn(pieces);
     const error = await errorOf(ExpertError, () => {
       cache.write(1, bytesFrom(6, blockBytes));
