@@ -8,6 +8,7 @@ import { linearPanels } from '../linear/linear.as';
 import { panelWork } from '../linear/divided.as';
 import { exp4 } from '../linear/math.as';
 import { Matrix, PANEL, PANEL_ROW, here, numPanels } from '../memory/memory.as';
+import { bytesOf } from '../attention/step.as';
 import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
 
 /** Rows of a block at most (kernel_expert.ts: BLOCK_ROWS). */
@@ -68,10 +69,14 @@ function waveRows(): i32 {
   return numThreads == 1 ? BLOCK_ROWS : 2 * BLOCK_ROWS * numThreads;
 }
 
-/**
- * x: rows of gate.stride floats, zeros in the padding. y: rows of `yStride` floats. scratch: {@link waveRows} blocks, BLOCK_ROWS rows like down's inputs for each thread,
- * and {@link waveRows} more.
- */
+/** Scratch memory of {@link ffn} for so many rows: rows like down's inputs, a block's for each thread and a wave's, and what describes blocks (kernel_expert.ts: ffnScratchBytes). */
+export function ffnBytes(down: usize, numRows: i32): u64 {
+  const most = min(numRows, waveRows());
+  const stride = changetype<Matrix>(down).stride;
+  return <u64>most * offsetof<Block>() + bytesOf(numSlots() * min(numRows, BLOCK_ROWS) + most, stride);
+}
+
+/** x: rows of gate.stride floats, zeros in the padding. y: rows of `yStride` floats. scratch: {@link ffnBytes}. */
 export function ffn(
   x: usize,
   numRows: i32,
@@ -83,7 +88,7 @@ export function ffn(
   yStride: i32,
 ): void {
   const xBytes: usize = (<usize>changetype<Matrix>(gate).stride) << 2;
-  const wave = beginWave(scratch, changetype<Matrix>(down).stride, yStride);
+  const wave = beginWave(scratch, numRows, changetype<Matrix>(down).stride, yStride);
   for (; numRows > 0; numRows -= BLOCK_ROWS) {
     const block = addBlock(wave, min(numRows, BLOCK_ROWS), gate, up, down);
     block.x = x;
@@ -96,7 +101,7 @@ export function ffn(
 
 /**
  * x: as for ffn, any number of rows. rows: indices into x, those of the first group, then of the second, … y: a row of `yStride` floats for each of them,
- * in that order. scratch: {@link waveRows} rows like x's, then ffn's.
+ * in that order. scratch: rows like x's, a wave of them at most, then ffn's.
  */
 export function experts(
   x: usize,
@@ -110,10 +115,13 @@ export function experts(
   if (numGroups == 0) return;
   const end = groups + <usize>numGroups * offsetof<Group>();
   let widest = 0;
-  for (let at = groups; at < end; at += offsetof<Group>())
+  let numRows = 0;
+  for (let at = groups; at < end; at += offsetof<Group>()) {
     widest = max(widest, changetype<Matrix>(changetype<Group>(at).down).stride);
+    numRows += changetype<Group>(at).numRows;
+  }
   const xBytes: usize = (<usize>changetype<Matrix>(changetype<Group>(groups).gate).stride) << 2;
-  const wave = beginWave(scratch + <usize>waveRows() * xBytes, widest, yStride);
+  const wave = beginWave(scratch + <usize>min(numRows, waveRows()) * xBytes, numRows, widest, yStride);
   wave.x = x;
   wave.rows = rows;
   wave.xBytes = xBytes;
@@ -131,12 +139,13 @@ export function experts(
   finishWave(wave);
 }
 
-/** `stride`: of the widest network's activations. */
-function beginWave(scratch: usize, stride: i32, yStride: i32): Wave {
+/** `numRows`: of all waves; `stride`: of the widest network's activations. */
+function beginWave(scratch: usize, numRows: i32, stride: i32, yStride: i32): Wave {
   const wave = changetype<Wave>(here(waveAt));
-  wave.blocks = scratch;
-  wave.upper = scratch + <usize>waveRows() * offsetof<Block>();
-  wave.upperBytes = <usize>BLOCK_ROWS * ((<usize>stride) << 2);
+  const rowBytes: usize = (<usize>stride) << 2;
+  wave.upper = scratch;
+  wave.upperBytes = <usize>min(numRows, BLOCK_ROWS) * rowBytes;
+  wave.blocks = scratch + <usize>numSlots() * wave.upperBytes + <usize>min(numRows, waveRows()) * rowBytes;
   wave.yStride = yStride;
   wave.rows = 0;
   emptyWave(wave);

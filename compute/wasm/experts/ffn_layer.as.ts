@@ -1,9 +1,9 @@
 /** What dense layers and shared experts do to hidden states, in one call each. */
-import { ffn } from './ffn.as';
+import { ffn, ffnBytes } from './ffn.as';
 import { Matrix, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { addRows, clearPadding } from '../linear/rows.as';
-import { floats } from '../attention/step.as';
+import { bytesOf, floats, lacking } from '../attention/step.as';
 
 @unmanaged
 export class FfnLayer {
@@ -13,8 +13,6 @@ export class FfnLayer {
   up: usize;
   down: usize;
   hiddenSize: i32;
-  /** What the kernel `ffn` needs besides. */
-  ffnScratchBytes: usize;
 }
 
 /** x += ffn(norm(x)), rows of padded(hidden). Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
@@ -22,8 +20,8 @@ export function ffnLayer(layer: usize, x: usize, numTokens: i32, scratch: usize,
   const l = changetype<FfnLayer>(layer);
   const stride = padded(l.hiddenSize);
   const rowBytes = floats(numTokens * stride);
-  const needed: usize = 2 * rowBytes + l.ffnScratchBytes;
-  if (needed > scratchBytes) return needed;
+  const needed = 2 * bytesOf(numTokens, stride) + ffnBytes(l.down, numTokens);
+  if (needed > <u64>scratchBytes) return lacking(needed);
   const y = scratch + rowBytes;
   rmsNorm(x, numTokens, l.hiddenSize, stride, l.norm, l.normEps, scratch, stride);
   clearPadding(scratch, numTokens, l.hiddenSize, stride);

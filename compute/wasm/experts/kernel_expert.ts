@@ -16,15 +16,19 @@ const BLOCK_BYTES = 36;
 /** Rows of a wave (ffn.as.ts). */
 const waveRows = (numThreads: number): number => (numThreads === 1 ? BLOCK_ROWS : 2 * BLOCK_ROWS * numThreads);
 
-/** Bytes of scratch that the kernel `ffn` needs for any number of rows; it may hold anything. `numThreads`: that compute in the memory. */
-export function ffnScratchBytes({ intermediate }: Pick<ExpertShape, 'intermediate'>, numThreads: number): number {
-  const numRows = waveRows(numThreads);
-  return BLOCK_BYTES * numRows + 4 * padded(intermediate) * (numRows + BLOCK_ROWS * numThreads);
+/** Bytes of scratch that the kernel `ffn` needs for so many rows; it may hold anything. `numThreads`: that compute in the memory. */
+export function ffnScratchBytes(
+  { intermediate }: Pick<ExpertShape, 'intermediate'>,
+  numRows: number,
+  numThreads: number,
+): number {
+  const most = Math.min(numRows, waveRows(numThreads));
+  return BLOCK_BYTES * most + 4 * padded(intermediate) * (most + Math.min(numRows, BLOCK_ROWS) * numThreads);
 }
 
-/** Bytes of scratch that the kernel `experts` needs for any number of rows and of experts of this shape. */
-export const expertsScratchBytes = (shape: Omit<ExpertShape, 'dtype'>, numThreads: number): number =>
-  4 * waveRows(numThreads) * padded(shape.hidden) + ffnScratchBytes(shape, numThreads);
+/** Bytes of scratch that the kernel `experts` needs for so many rows of any number of experts of this shape. */
+export const expertsScratchBytes = (shape: Omit<ExpertShape, 'dtype'>, numRows: number, numThreads: number): number =>
+  4 * Math.min(numRows, waveRows(numThreads)) * padded(shape.hidden) + ffnScratchBytes(shape, numRows, numThreads);
 
 /** Multiply-adds of so many rows through a network. */
 export const multiplyAddsOf = ({ hidden, intermediate }: Omit<ExpertShape, 'dtype'>, numRows: number): number =>

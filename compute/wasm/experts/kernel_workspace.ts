@@ -35,6 +35,44 @@ interface Areas {
 const ALIGN_BYTES = 64;
 const NOWHERE: Areas = { scratch: 0, x: 0, y: 0, out: 0, groups: 0, rows: 0, rowOfChoice: 0, weights: 0 };
 
+/** The largest call on the experts of a memory. */
+export interface WorkspaceSize {
+  readonly hidden: number;
+  readonly intermediate: number;
+  /** K */
+  readonly numTopk: number;
+  /** N */
+  readonly numRows: number;
+  /** M */
+  readonly numPairs: number;
+  /** Experts that get rows. */
+  readonly numGroups: number;
+  /** That compute in the memory. */
+  readonly numThreads: number;
+}
+
+/** Of a workspace: for rows that come in and for what is made of them, and what the kernel needs besides. */
+export function workspaceBytes(size: WorkspaceSize): { readonly rows: number; readonly scratch: number } {
+  const { scratch, ...others } = areasOf(size);
+  return { rows: Object.values(others).reduce((sum, bytes) => sum + aligned(bytes), 0), scratch: aligned(scratch) };
+}
+
+function areasOf({ numRows, numPairs, numTopk, numGroups, numThreads, ...shape }: WorkspaceSize): Areas {
+  const { hidden } = shape;
+  return {
+    scratch: expertsScratchBytes(shape, numPairs, numThreads),
+    x: 4 * numRows * padded(hidden),
+    y: 4 * numPairs * hidden,
+    out: 4 * numRows * hidden,
+    groups: 16 * numGroups,
+    rows: 4 * numPairs,
+    rowOfChoice: 4 * numRows * numTopk,
+    weights: 4 * numRows * numTopk,
+  };
+}
+
+const aligned = (numBytes: number): number => Math.ceil(numBytes / ALIGN_BYTES) * ALIGN_BYTES;
+
 /** The areas of one memory that a call on its experts needs. They grow to the largest call so far. */
 export class KernelWorkspace {
   private readonly block: GrowingBlock;
@@ -69,7 +107,11 @@ export class KernelWorkspace {
     recvX: Float32Array,
     numPairs: number,
   ): Parameters<Kernels['experts']> {
-    this.reserve(this.areaBytes(groups, recvX.length / this.hidden, numPairs));
+    const { hidden, numTopk, memory } = this;
+    const intermediate = Math.max(...groups.map(({ expert }) => expert.shape.intermediate));
+    const numRows = recvX.length / hidden;
+    const size = { hidden, intermediate, numTopk, numRows, numPairs, numGroups: groups.length };
+    this.reserve(areasOf({ ...size, numThreads: memory.numThreads }));
     const { scratch, x, y, groups: table, rows } = this.at;
     this.copyIn(recvX);
     this.writeTables(groups);
@@ -96,26 +138,12 @@ export class KernelWorkspace {
     this.block.dispose();
   }
 
-  private areaBytes(groups: readonly KernelGroup[], numRows: number, numPairs: number): Areas {
-    const { hidden, numTopk } = this;
-    return {
-      scratch: Math.max(...groups.map(({ expert }) => expertsScratchBytes(expert.shape, this.memory.numThreads))),
-      x: 4 * numRows * padded(hidden),
-      y: 4 * numPairs * hidden,
-      out: 4 * numRows * hidden,
-      groups: 16 * groups.length,
-      rows: 4 * numPairs,
-      rowOfChoice: 4 * numRows * numTopk,
-      weights: 4 * numRows * numTopk,
-    };
-  }
-
   private reserve(sizes: Areas): void {
     const ends = new Map<string, number>();
     let numBytes = 0;
     for (const [name, size] of Object.entries(sizes) as [string, number][]) {
       ends.set(name, numBytes);
-      numBytes += Math.ceil(size / ALIGN_BYTES) * ALIGN_BYTES;
+      numBytes += aligned(size);
     }
     const address = this.block.reserve(numBytes);
     this.at = Object.fromEntries([...ends].map(([name, start]) => [name, address + start])) as unknown as Areas;

@@ -45,7 +45,6 @@ export const FFN_LAYER = {
   up: 'address',
   down: 'address',
   hiddenSize: 'i32',
-  ffnScratchBytes: 'address',
 } as const satisfies Layout;
 
 /** head.as.ts */

@@ -1,6 +1,6 @@
 /** A dense layer's feed-forward network and the norm before it, as kernels: x += ffn(norm(x)). */
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
-import { ffnScratchBytes, multiplyAddsOf, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
+import { multiplyAddsOf, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { FFN_LAYER } from '../../../compute/wasm/memory/layouts.js';
 import type { KernelStep } from './kernel_step.js';
@@ -23,7 +23,6 @@ export class KernelFfn {
       norm: this.norm.address,
       ...{ gate: gate.address, up: up.address, down: down.address },
       hiddenSize: shape.hidden,
-      ffnScratchBytes: ffnScratchBytes(shape, memory.numThreads),
     });
   }
 

@@ -18,19 +18,16 @@ export class KernelMoeBlocks {
   readonly shared: GrowingBlock;
   /** [T·H]: what the routed experts made. */
   readonly experts: GrowingBlock;
-  /** For the shared experts. */
-  readonly scratch: GrowingBlock;
 
   constructor(memory: KernelMemory) {
     this.routed = new KernelRouted(memory);
     this.shared = new GrowingBlock(memory);
     this.experts = new GrowingBlock(memory);
-    this.scratch = new GrowingBlock(memory);
   }
 
-  /** Frees all four. The layers that use them must not run afterwards. */
+  /** Frees all three. The layers that use them must not run afterwards. */
   dispose(): void {
-    for (const part of [this.routed, this.shared, this.experts, this.scratch]) part.dispose();
+    for (const part of [this.routed, this.shared, this.experts]) part.dispose();
   }
 }
 
@@ -79,7 +76,7 @@ class KernelMoeTokens implements MoeTokens {
     if (shared === null) return;
     const { memory, numTokens } = this.step;
     const stride = padded(this.moe.hidden);
-    const scratch = blocks.scratch.reserve(ffnScratchBytes(shared.shape, memory.numThreads));
+    const scratch = this.step.scratchOf(ffnScratchBytes(shared.shape, numTokens, memory.numThreads));
     this.sharedAt = blocks.shared.reserve(4 * numTokens * stride);
     const weights = [shared.gate.address, shared.up.address, shared.down.address] as const;
     const args = [blocks.routed.normed, numTokens, ...weights, scratch, this.sharedAt, stride];

@@ -122,6 +122,12 @@ export class KernelStep {
     });
   }
 
+  /** Scratch memory of so many bytes, for a kernel that doesn't ask for it. @throws ExpertError OUT_OF_MEMORY */
+  scratchOf(numBytes: number): number {
+    if (numBytes > this.scratch.numBytes) this.growScratch(numBytes);
+    return this.scratch.address;
+  }
+
   /** Frees all blocks, the hidden states too. */
   dispose(): void {
     for (const part of [this.descriptor, this.hidden, this.parts, this.blocks, this.angles, this.scratch])

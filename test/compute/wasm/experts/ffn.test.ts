@@ -26,7 +26,7 @@ function ffn(x: Float32Array, { shape, gate, up, down }: KernelExpert): Float32A
   const numRows = x.length / hidden;
   const xAt = placeRows(memory, x, hidden);
   const yAt = memory.allocate(4 * x.length);
-  const scratchFloats = ffnScratchBytes(shape, 1) / 4;
+  const scratchFloats = ffnScratchBytes(shape, numRows, 1) / 4;
   const scratchAt = memory.allocate(4 * scratchFloats + 64);
   const scratch = memory.floats(scratchAt, scratchFloats + 16).fill(NaN);
   scratch.fill(7, scratchFloats);
