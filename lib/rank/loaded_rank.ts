@@ -21,7 +21,7 @@ import { Fingerprint } from '../weights/fingerprint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import type { RankExecutorParts } from './rank_executor.js';
 import { ANY_PLACE, type RankPlace } from './rank_place.js';
-import { startRankCrew } from './rank_crew.js';
+import { numThreadsOf, startRankCrew } from './rank_crew.js';
 import { agreedKernels } from './rank_kernels.js';
 
 /** What a rank may have otherwise than its job. */
@@ -73,11 +73,13 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     progress.totalBytes = checkpoint.totalBytes(tensorsOfRank(spec, checkpoint, placement, rank));
     const residence = residenceOf(job.residence, backend.name, checkpoint);
     const room = { blockSize, numKvBlocks, maxNumBatchedTokens, numMovingLayers: job.moves?.numLayers ?? 0 };
-    const shape = { spec, checkpoint, placement, rank, residence, ...room };
+    const wish = choices.threads ?? job.threads;
+    const numThreads = residence.compute === 'kernels' ? numThreadsOf(wish, place.numCores) : 1;
+    const shape = { spec, checkpoint, placement, rank, residence, numThreads, ...room };
     const footprint = footprintOf(shape);
     checkMemory(footprint, residence, memoryOf(joined, backend, place), footprintAt(shape));
     const agreed = await agreedKernels(joined, residence, place.kernels, signal);
-    const started = agreed && (await startRankCrew(choices.threads ?? job.threads, place, agreed));
+    const started = agreed && (await startRankCrew(wish, place, agreed));
     crew = started?.crew ?? null;
     const kernels = agreed && started && { ...agreed, ...started.report };
     const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
@@ -96,7 +98,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...{ fingerprint, mla, microBatches, signal, crew },
       ...(kernels !== null && { kernels }),
       spread: footprint.spread,
-      reserved: { eachBytes: footprint.received },
+      reserved: { eachBytes: footprint.receivedEach },
       ...(!readsHeadsFolder && { onExpertDigest }),
     });
     const unused = unusedTensors(spec, checkpoint);

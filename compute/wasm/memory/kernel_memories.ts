@@ -3,8 +3,8 @@ import type { Crew } from '../threads/crew.js';
 import { KernelMemory, MAX_MEMORY_BYTES } from './kernel_memory.js';
 import { PLAIN_KERNELS, type KernelSettings } from './kernel_settings.js';
 
-/** Of a memory, what can be planned with: the rest is for constants of the kernels, and for gaps between blocks. */
-export const MEMORY_ROOM_BYTES = MAX_MEMORY_BYTES - 2 ** 24;
+/** Of a memory, what can be planned with: the rest is for the kernels' static areas, 240 KB for each of up to 65 threads, and for gaps between blocks. */
+export const MEMORY_ROOM_BYTES = MAX_MEMORY_BYTES - 2 ** 25;
 
 /** Where no expert may go. */
 export interface ReservedBytes {

@@ -8,6 +8,7 @@ import type { AttentionSpec, ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { denseTensors, isHeadTied, layerOf } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
+import { stepBytes } from './step_sizes.js';
 
 /** A layer without its routed experts. */
 export interface LayerBytes {
@@ -47,6 +48,8 @@ export interface DenseSizesOptions {
   readonly blockSize: number;
   readonly numKvBlocks: number;
   readonly maxNumBatchedTokens: number;
+  /** That compute with the kernels. */
+  readonly numThreads: number;
 }
 
 /** Of a rank whose kernels compute. */
@@ -61,10 +64,15 @@ export function denseSizesOf({ spec, checkpoint, residence, ...limits }: DenseSi
   }
   const cache = 4 * cacheFloatsPerToken(spec.attention) * limits.blockSize * limits.numKvBlocks;
   const { embedding, head } = vocabulary;
+  const stepLimits = {
+    numTokens: limits.maxNumBatchedTokens,
+    numThreads: limits.numThreads,
+    numKeys: Math.min(spec.maxPositions, limits.blockSize * limits.numKvBlocks),
+  };
   return {
     layers: weights.map((of) => ({ weights: of, cache })),
     ...(isHeadTied(spec, checkpoint) ? { embedding: embedding + head, head: null } : { embedding, head }),
-    step: stepBytes(spec, limits.maxNumBatchedTokens),
+    step: stepBytes(spec, stepLimits),
     logits: logitBytes(spec, limits.maxNumBatchedTokens),
   };
 }
@@ -90,16 +98,6 @@ export const largestPart = (sizes: DenseSizes): UndividedPart =>
 
 /** What a memory must have room for. */
 export const bytesOfPart = ({ weights, cache, activations }: UndividedPart): number => weights + cache + activations;
-
-/** Hidden states of so many tokens, and what a layer computes from them. */
-export function stepBytes({ hiddenSize, layers, moe, attention }: ModelSpec, numTokens: number): number {
-  const widest = Math.max(
-    ...layers.map((layer) => (layer.kind === 'dense' ? layer.intermediateSize : 0)),
-    moe.gate.numTopk * moe.intermediateSize,
-  );
-  const headWidth = attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
-  return 4 * numTokens * (8 * hiddenSize + 3 * widest + 3 * attention.numHeads * headWidth);
-}
 
 /** What steps need that comes rarely is counted up to here, in bytes; of logits, no more are held at once. */
 export const MAX_RARE_BYTES = 2 ** 28;

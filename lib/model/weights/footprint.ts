@@ -1,5 +1,6 @@
 /** How many bytes a rank will hold: from the headers of a checkpoint, before a weight is read. Pure. */
 import type { Rank } from '../../../base/ids.js';
+import { workspaceBytes } from '../../../compute/wasm/experts/kernel_workspace.js';
 import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.js';
 import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
 import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
@@ -14,12 +15,13 @@ import {
   kernelRows,
   largestPart,
   logitBytes,
-  stepBytes,
+  type DenseSizes,
   type UndividedPart,
 } from './dense_sizes.js';
 import { isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
 import { planSpread, type Spread } from './spread.js';
+import { activationBytes } from './step_sizes.js';
 import { kvFloatsPerToken, moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
@@ -37,8 +39,13 @@ export interface Footprint {
    * steps want them.
    */
   readonly activations: number;
-  /** What experts compute from, of a step in which all ranks send all they have here; at most 256 MiB, since that is rare. */
+  /** {@link receivedEach} in each memory of the kernels that holds experts. */
   readonly received: number;
+  /**
+   * What experts compute from, of a step in which all ranks send all they have here, at most 256 MiB, since that is rare; and what the kernels need besides, of which
+   * threads have areas of their own.
+   */
+  readonly receivedEach: number;
   /** Of its tensors, the largest; matrices that are read in one product are one. 0 where the kernels compute. */
   readonly largestTensor: number;
   /** Of what can't be divided, the largest; null where tensors compute. */
@@ -60,6 +67,8 @@ export interface FootprintOptions {
   readonly blockSize: number;
   readonly numKvBlocks: number;
   readonly maxNumBatchedTokens: number;
+  /** That compute with the kernels. */
+  readonly numThreads: number;
   /** MoE layers whose experts may be held twice, while some move, and whose empty slots may fill; 0: experts stay. */
   readonly numMovingLayers: number;
   /** Of a kernel memory. Default {@link MEMORY_ROOM_BYTES}. */
@@ -72,13 +81,12 @@ export function footprintOf(options: FootprintOptions): Footprint {
   const all = tensorsOfRank(spec, checkpoint, placement, rank);
   const sum = (list: readonly string[]): number =>
     list.reduce((total, name) => total + bytesOf(checkpoint.info(name), options), 0);
-  return {
+  return withReceived(options, placement, {
     ...sameOnAll(options),
     dense: sum(all.filter((name) => !isExpertTensor(name))) + headBytes(options),
     experts: sum(all.filter(isExpertTensor)),
     moving: numMovingExperts(options) * expertBytes(options),
-    received: receivedBytes(options, placement),
-  };
+  });
 }
 
 /** {@link FootprintAt} for the same model and as many slots, under a linear placement. */
@@ -93,13 +101,12 @@ export function footprintAt(options: FootprintOptions): FootprintAt {
     const spread = spreadOver(numRanks, placement.numExperts, numSlots);
     if (spread === null) return null;
     const perLayer = spread.slotsPerRank * expertBytes(options);
-    return {
+    return withReceived(options, spread, {
       ...sameOnAll(options),
       dense: denseBytes + headBytes(options),
       experts: numLayers * perLayer,
       moving: Math.min(options.numMovingLayers, numLayers) * perLayer,
-      received: receivedBytes(options, spread),
-    };
+    });
   };
 }
 
@@ -120,12 +127,15 @@ function sameOnAll(
   const numMemories = spread?.reservedBytes.length ?? 1;
   return {
     cache: 4 * cachedFloatsPerToken(spec, residence) * blockSize * numKvBlocks,
-    activations: numMemories * stepBytes(spec, maxNumBatchedTokens) + logitBytes(spec, maxNumBatchedTokens),
+    activations: numMemories * stepOf(sizes, options) + logitBytes(spec, maxNumBatchedTokens),
     largestTensor: residence.compute === 'tensors' ? largestTensor(options) : 0,
     largestPart: sizes && largestPart(sizes),
     spread,
   };
 }
+
+const stepOf = (sizes: DenseSizes | null, { spec, maxNumBatchedTokens }: FootprintOptions): number =>
+  sizes?.step ?? activationBytes(spec, maxNumBatchedTokens);
 
 /** Gate and up projections of a network are one tensor. */
 function largestTensor({ spec, checkpoint, placement, rank }: FootprintOptions): number {
@@ -173,14 +183,42 @@ export function cachedFloatsPerToken(spec: ModelSpec, { compute }: Pick<Residenc
   return (spec.attention.kind === 'mla' ? 2 : 1) * kvFloatsPerToken(spec);
 }
 
-/** Rows, an output for each of their choices, and sums of those. */
+type Slots = Pick<Placement, 'numRanks' | 'slotsPerRank'>;
+
+function withReceived(
+  options: FootprintOptions,
+  slots: Slots,
+  rest: Omit<Footprint, 'received' | 'receivedEach'>,
+): Footprint {
+  const receivedEach = receivedBytes(options, slots);
+  return { ...rest, receivedEach, received: numMemoriesOf(rest, receivedEach, options) * receivedEach };
+}
+
+/** Memories with experts, at most: they fill what the dense part leaves of its own, and then further ones. */
+function numMemoriesOf(
+  { spread, dense, experts, moving, cache, activations }: Omit<Footprint, 'received' | 'receivedEach'>,
+  receivedEach: number,
+  { residence, memoryBytes = MEMORY_ROOM_BYTES }: FootprintOptions,
+): number {
+  if (residence.compute === 'tensors') return 1;
+  const numDense = spread?.reservedBytes.length ?? 1;
+  const left = Math.max(0, numDense * (memoryBytes - receivedEach) - dense - cache - activations);
+  return numDense + Math.ceil(Math.max(0, experts + moving - left) / Math.max(1, memoryBytes - receivedEach));
+}
+
+/** Rows, an output for each of their choices, sums of those, and what the kernels need besides. */
 function receivedBytes(
-  { spec, maxNumBatchedTokens }: FootprintOptions,
-  { numRanks, slotsPerRank }: Pick<Placement, 'numRanks' | 'slotsPerRank'>,
+  { spec: { moe, hiddenSize: hidden }, residence, maxNumBatchedTokens, numThreads }: FootprintOptions,
+  { numRanks, slotsPerRank }: Slots,
 ): number {
   const numRows = numRanks * maxNumBatchedTokens;
-  const numChoices = Math.min(spec.moe.gate.numTopk, slotsPerRank);
-  return Math.min(MAX_RARE_BYTES, 4 * numRows * (2 + numChoices) * spec.hiddenSize);
+  const numChoices = Math.min(moe.gate.numTopk, slotsPerRank);
+  if (residence.compute === 'tensors') return Math.min(MAX_RARE_BYTES, 4 * numRows * (2 + numChoices) * hidden);
+  const { intermediateSize: intermediate, gate } = moe;
+  const shape = { hidden, intermediate, numTopk: gate.numTopk, numThreads };
+  const call = { ...shape, numRows, numPairs: numRows * numChoices, numGroups: slotsPerRank };
+  const { rows, scratch } = workspaceBytes(call);
+  return Math.min(MAX_RARE_BYTES, rows) + scratch;
 }
 
 function bytesOf(info: TensorInfo, { spec: { attention }, residence }: FootprintOptions): number {

@@ -29,6 +29,7 @@ export function smallMemories(
     ...options,
     numKvBlocks: Math.ceil(2048 / options.blockSize),
     maxNumBatchedTokens: MAX_TOKENS,
+    numThreads: 1,
   });
   const found = smallestSpread(sizes, numMemories);
   const limitBytes = found.memoryBytes + EACH_BYTES + ownBytes();

@@ -1,8 +1,11 @@
 import { expect } from 'chai';
+import { workspaceBytes } from '../../../../compute/wasm/experts/kernel_workspace.js';
 import { KernelMemories } from '../../../../compute/wasm/memory/kernel_memories.js';
+import { PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
 import { ResidentExperts } from '../../../../compute/wasm/experts/resident_experts.js';
 import { createExpertShard } from '../../../../experts/layer/shard.js';
 import { matrixOf } from '../../../../compute/base/weight_matrix.js';
+import { memoryOf, startCrew } from '../../../kit/kernels/crews.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 
 const HIDDEN = 64;
@@ -54,6 +57,44 @@ describe('memories of a rank', () => {
     expect(filled).to.deep.equal([first, second, second, second, third, third]);
     expect(memories.dense).not.to.include(memories.withRoom(MIB / 2));
   });
+
+  for (const numThreads of [1, 4]) {
+    it(`experts leave room for the largest call on them, ${numThreads} threads`, async () => {
+      const crew = numThreads === 1 ? null : await startCrew(numThreads);
+      const [numRows, numTopk] = [300, 2];
+      const call = { hidden: HIDDEN, intermediate: INTERMEDIATE, numTopk, numRows, numThreads };
+      const { rows, scratch } = workspaceBytes({ ...call, numPairs: numRows * numTopk, numGroups: numTopk });
+      const own = memoryOf(crew).allocate(64); // areas of the kernels, of each thread
+      const memories = new KernelMemories(
+        { denseBytes: [], eachBytes: rows + scratch, limitBytes: own + MIB + rows + scratch },
+        PLAIN_KERNELS,
+        crew,
+      );
+      const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk, dtype: 'bf16' });
+      const loaded = [compute.load(weightsOf(0))];
+      while (memories.stats().numMemories === 1) loaded.push(compute.load(weightsOf(0)));
+      const run = (count: number): Promise<Float32Array> =>
+        compute.forward(
+          [0, 1].map((k) => ({
+            expert: loaded[k]!,
+            choices: Array.from({ length: count }, (_, n) => n * numTopk + k),
+          })),
+          {
+            numRecvTokens: count,
+            recvX: new Float32Array(count * HIDDEN),
+            recvTopkIdx: new Int32Array(count * numTopk),
+            recvTopkWeights: new Float32Array(count * numTopk),
+            reduce: 'rank',
+          },
+        );
+      await run(1);
+      expect(memories.stats().scratchBytes, 'a row').to.be.below((rows + scratch) / 20);
+      await run(numRows / 2);
+      await run(numRows);
+      expect(memories.stats().scratchBytes).to.equal(rows + scratch);
+      await crew?.close();
+    });
+  }
 
   it('an expert computes the same bits in any of them, beside any other', async () => {
     const all = Array.from({ length: 12 }, (_, i) => weightsOf(i));

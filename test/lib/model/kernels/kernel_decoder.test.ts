@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import { PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { InternalError } from '../../../../base/coded_error.js';
 import type { Decoder, SequencePart } from '../../../../lib/model/decoder/decoder.js';
@@ -15,6 +16,7 @@ import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
 import { Fingerprint } from '../../../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { smallestSpread } from '../../../kit/engine/small_memories.js';
+import { startCrew } from '../../../kit/kernels/crews.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { randomFrom } from '../../../refs/random.js';
@@ -28,7 +30,7 @@ interface Loaded {
   readonly decoder: KernelDecoder;
 }
 
-const LIMITS = { blockSize: 4, numKvBlocks: 30, maxNumBatchedTokens: 21 };
+const LIMITS = { blockSize: 4, numKvBlocks: 30, maxNumBatchedTokens: 21, numThreads: 3 };
 
 /** By default into one memory. */
 async function load(
@@ -172,6 +174,33 @@ describe('decoder of the kernels', function () {
         for (const memory of memories) expect(memory.usedBytes).to.equal(0);
       }
       one.decoder.dispose();
+    });
+  }
+
+  for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe']) {
+    it(`${name}: the largest step of several threads fits into what was planned for it`, async () => {
+      const crew = await startCrew(LIMITS.numThreads);
+      const measured = await load(name);
+      const { usedBytes, reservedBytes } = measured.memory;
+      measured.decoder.dispose();
+      const { step: planned, logits, layers } = measured.sizes;
+      const cache = layers.reduce((sum, layer) => sum + layer.cache, 0);
+      // What the kernels' own areas take, of each thread, is not handed out.
+      const own = new KernelMemory(undefined, PLAIN_KERNELS, crew).allocate(64);
+      const limit = own + usedBytes + cache + planned + logits;
+      expect(limit - own).to.be.below(reservedBytes + cache + planned + logits);
+      const { decoder, spec, memory } = await load(name, new KernelMemory(limit, PLAIN_KERNELS, crew));
+      for (const numPrompt of [1, 8, 20]) {
+        const parts = [
+          { rowStart: 0, numTokens: 1, position: 59, blocks: range(15), isPrompt: false },
+          { rowStart: 1, numTokens: numPrompt, position: 60 - numPrompt, blocks: range(15, 15), isPrompt: true },
+        ];
+        const tokenIds = Int32Array.from({ length: 1 + numPrompt }, (_, i) => i % spec.vocabSize);
+        await step(decoder, spec, tokenIds, parts);
+        expect(memory.scratchBytes).to.be.within(planned / 20, planned + logits);
+      }
+      decoder.dispose();
+      await crew.close();
     });
   }
 

@@ -1,9 +1,14 @@
 /** What threads compute together is what one computes alone: everything is divided here, however small. */
 import { expect } from 'chai';
-import { KernelExpert } from '../../../../compute/wasm/experts/kernel_expert.js';
+import { KernelExpert, ffnScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { KernelExperts } from '../../../../compute/wasm/experts/kernel_experts.js';
+import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
 import type { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
+import { FFN_LAYER } from '../../../../compute/wasm/memory/layouts.js';
+import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import type { Crew } from '../../../../compute/wasm/threads/crew.js';
+import type { MlaForm } from '../../../../lib/model/spec/spec.js';
+import { attentionBytes } from '../../../../lib/model/weights/step_sizes.js';
 import { CASES, mixed, randomWeights, sequencesFrom, HIDDEN } from '../../../kit/kernels/attention_cases.js';
 import { memoryOf, startCrew } from '../../../kit/kernels/crews.js';
 import { KernelAttentionLayer } from '../../../kit/kernels/kernel_attention.js';
@@ -77,6 +82,58 @@ describe('kernels over threads', function () {
       for (const output of shared) expect(isSameBits(output, alone!), counts.join()).to.equal(true);
     }
     for (const memory of memories) expect(memory.usedBytes, 'bytes left behind').to.equal(0);
+  });
+
+  for (const { name, spec } of CASES) {
+    it(`attention takes for threads and keys what is planned: ${name}`, () => {
+      const blockSize = 16;
+      const scratchOf = (form: MlaForm, crew: Crew | null, numTokens: number, numKeys: number): number => {
+        const weights = { ...randomWeights(spec), input_layernorm: new Float32Array(HIDDEN).fill(1) };
+        const layer = new KernelAttentionLayer(spec, weights, form, 'f32', {}, undefined, crew);
+        const blocks = Array.from({ length: Math.ceil(numKeys / blockSize) }, (_, i) => i);
+        const part = { rowStart: 0, numTokens, position: numKeys - numTokens, blocks, isPrompt: true };
+        const cache = layer.createCache(blockSize);
+        layer.step.prepare([part], numTokens, cache);
+        const before = layer.memory.scratchBytes;
+        layer.forward(new Float32Array(numTokens * HIDDEN), [part], cache);
+        const taken = layer.memory.scratchBytes - before;
+        cache.dispose();
+        layer.dispose();
+        return taken;
+      };
+      const most = (...size: [crew: Crew | null, numTokens: number, numKeys: number]): number =>
+        Math.max(scratchOf('naive', ...size), scratchOf('absorbed', ...size));
+      for (const numTokens of [1, 20]) {
+        const base = most(null, numTokens, 20);
+        const planned = (numThreads: number, numKeys: number): number =>
+          attentionBytes(spec.attention, { numTokens, numThreads, numKeys });
+        for (const numKeys of [40, 250]) {
+          for (const [crew, numThreads] of [[null, 1] as const, [crews[1]!, 3] as const]) {
+            const more = most(crew, numTokens, numKeys) - base;
+            expect(more, `${numThreads} threads, ${numKeys} keys`).to.be.closeTo(
+              planned(numThreads, numKeys) - planned(1, 20),
+              64,
+            );
+          }
+        }
+      }
+    });
+  }
+
+  it('networks take for threads what is planned', () => {
+    const [hidden, intermediate] = [70, 90];
+    for (const [crew, numThreads] of [[null, 1] as const, [crews[2]!, 4] as const]) {
+      const memory = memoryOf(crew);
+      const weights = KernelExpert.from(memory, expertMatrices(hidden, intermediate, randomFrom(1)), 'f32');
+      const { kernels } = memory;
+      const names = { gate: weights.gate.address, up: weights.up.address, down: weights.down.address };
+      const layer = new Descriptor(memory, FFN_LAYER, { normEps: 1e-6, norm: 0, ...names, hiddenSize: hidden });
+      for (const numTokens of [1, 63, 64, 100, 1000]) {
+        const needed = kernels.ffnLayer(layer.address, 0, numTokens, 0, 0);
+        const scratch = ffnScratchBytes({ intermediate }, numTokens, numThreads);
+        expect(needed, `${numTokens} tokens`).to.equal(2 * 4 * numTokens * padded(hidden) + scratch);
+      }
+    }
   });
 
   it('helpers did some of all that', () => {

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asRank } from '../../../../base/ids.js';
+import { expertsScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { createPlacement } from '../../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../../experts/placement/redundancy.js';
 import { bytesOfPart, denseSizesOf, undividedParts } from '../../../../lib/model/weights/dense_sizes.js';
@@ -28,7 +29,7 @@ async function bytesOfRank(dir: string, vocabSize?: number): Promise<Footprint> 
   const spec = { ...read, vocabSize: vocabSize ?? read.vocabSize };
   const checkpoint = await openCheckpoint(dir);
   const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks: 2 };
-  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingLayers: 0 };
+  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numThreads: 1, numMovingLayers: 0 };
   const placement = createPlacement('linear', shape);
   const footprint = footprintOf({ spec, checkpoint, placement, rank: asRank(0), residence: KERNELS, ...limits });
   await checkpoint.close();
@@ -47,7 +48,7 @@ async function withCheckpoint(
   const checkpoint = await openCheckpoint(dir);
   const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts };
   const placement = createPlacement('linear', { ...shape, numRanks: 2 });
-  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numMovingLayers: 0 };
+  const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numThreads: 1, numMovingLayers: 0 };
   await use({ spec, checkpoint, placement, rank: asRank(0), residence: TENSORS, ...limits }, shape);
   await checkpoint.close();
 }
@@ -68,6 +69,7 @@ describe('the bytes of a rank', () => {
       blockSize: 16,
       numKvBlocks: 10,
       maxNumBatchedTokens: 8,
+      numThreads: 1,
     };
     const of = (residence: Residence, numMovingLayers = 0): Footprint =>
       footprintOf({ ...options, residence, numMovingLayers });
@@ -163,6 +165,28 @@ describe('the bytes of a rank', () => {
           expect(denseOf(floats) - denseOf(floats, tied)).to.be.at.least(head);
         });
       });
+    });
+  });
+
+  it('count what threads have for themselves, in each memory that experts are in', async () => {
+    await withCheckpoint(tinyModel('tiny-qwen3-moe'), (options) => {
+      const of = (changed: Partial<FootprintOptions>): Footprint =>
+        footprintOf({ ...options, residence: KERNELS, ...changed });
+      const [one, four] = [of({}), of({ numThreads: 4 })];
+      const { spec, placement, maxNumBatchedTokens } = options;
+      const { hiddenSize: hidden, moe } = spec;
+      const { intermediateSize: intermediate } = moe;
+      const numPairs = 2 * maxNumBatchedTokens * Math.min(moe.gate.numTopk, placement.slotsPerRank);
+      const scratch = (numThreads: number): number =>
+        expertsScratchBytes({ hidden, intermediate }, numPairs, numThreads);
+      expect(four.receivedEach - one.receivedEach).to.be.closeTo(scratch(4) - scratch(1), 64);
+      expect(four.activations).to.be.above(one.activations);
+      expect(one.received).to.equal(one.receivedEach);
+      expect(of({ residence: TENSORS, numThreads: 4 })).to.deep.equal(of({ residence: TENSORS }));
+      const memoryBytes = one.dense + one.cache + one.activations + one.receivedEach + one.experts / 4;
+      const several = of({ memoryBytes });
+      expect(several.received).to.equal(2 * several.receivedEach);
+      expect(totalOf(several) - totalOf(one)).to.equal(one.receivedEach);
     });
   });
 

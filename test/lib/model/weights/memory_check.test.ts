@@ -27,6 +27,7 @@ const SMALL: Footprint = {
   cache: GIB / 8,
   activations: GIB / 64,
   received: 0,
+  receivedEach: 0,
   largestTensor: 0,
   largestPart: null,
   spread: null,
@@ -191,7 +192,7 @@ describe('the number of ranks that would fit', () => {
     ({ expert, dense, cache, numExperts }: Given): FootprintAt =>
     (numRanks) => ({
       ...{ dense, cache, experts: expert * Math.ceil(numExperts / numRanks) },
-      ...{ moving: 0, activations: 0, received: numRanks * 2 ** 10, largestTensor: 0 },
+      ...{ moving: 0, activations: 0, received: numRanks * 2 ** 10, receivedEach: 0, largestTensor: 0 },
       ...{ largestPart: null, spread: null },
     });
 

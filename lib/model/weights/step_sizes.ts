@@ -1,0 +1,77 @@
+/** Bytes that a step takes beside weights and KV cache: from limits, before a weight is read. Pure. */
+import { ffnScratchBytes } from '../../../compute/wasm/experts/kernel_expert.js';
+import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
+import type { AttentionSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
+
+/** Of one rank. */
+export interface StepLimits {
+  /** Of all sequences of a step. */
+  readonly numTokens: number;
+  /** That compute with the kernels. */
+  readonly numThreads: number;
+  /** Tokens of the longest sequence. */
+  readonly numKeys: number;
+}
+
+/** Hidden states of so many tokens, and what a layer computes from them. */
+export function activationBytes({ hiddenSize, layers, moe, attention }: ModelSpec, numTokens: number): number {
+  const widest = Math.max(...denseWidths(layers), moe.gate.numTopk * moe.intermediateSize);
+  const headWidth = attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
+  return 4 * numTokens * (8 * hiddenSize + 3 * widest + 3 * attention.numHeads * headWidth);
+}
+
+/** In a memory of the kernels: threads have areas of their own. */
+export function stepBytes(spec: ModelSpec, limits: StepLimits): number {
+  const { numTokens, numThreads } = limits;
+  const networks = [...denseWidths(spec.layers), spec.moe.sharedIntermediateSize];
+  const ofNetworks = networks.map((intermediate) => ffnScratchBytes({ intermediate }, numTokens, numThreads));
+  return activationBytes(spec, numTokens) + Math.max(attentionBytes(spec.attention, limits), ...ofNetworks);
+}
+
+/** What attention takes of the kernels' scratch memory beside the rows of the step (gqa_layer.as.ts, mla_layer.as.ts). */
+export function attentionBytes(attention: AttentionSpec, limits: StepLimits): number {
+  if (attention.kind === 'mla') return Math.max(absorbedBytes(attention, limits), naiveBytes(attention, limits));
+  const width = roundUp4(attention.headDim);
+  return limits.numThreads * laneBytes(limits.numKeys, width, width);
+}
+
+/** Tokens whose queries are in the latent space at once (mla_absorbed.as.ts). */
+const LATENT_TOKENS = 32;
+
+function absorbedBytes(
+  { numHeads, kvLoraRank, qkRopeHeadDim }: MlaSpec,
+  { numTokens, numThreads, numKeys }: StepLimits,
+): number {
+  const latentWidth = roundUp4(kvLoraRank);
+  const cacheWidth = latentWidth + roundUp4(qkRopeHeadDim);
+  const count = Math.min(LATENT_TOKENS, numTokens);
+  return (
+    4 * count * numHeads * (cacheWidth + padded(kvLoraRank)) + numThreads * laneBytes(numKeys, cacheWidth, latentWidth)
+  );
+}
+
+/** Keys that are expanded at once (mla_naive.as.ts). */
+const EXPANDED_KEYS = 64;
+
+function naiveBytes(
+  { kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim }: MlaSpec,
+  { numThreads, numKeys }: StepLimits,
+): number {
+  const [queryWidth, valueWidth] = [roundUp4(qkNopeHeadDim + qkRopeHeadDim), roundUp4(vHeadDim)];
+  const latents = 4 * Math.min(EXPANDED_KEYS, numKeys) * padded(kvLoraRank);
+  const perThread = Math.max(latents, laneBytes(numKeys, queryWidth, valueWidth));
+  return 4 * numKeys * (queryWidth + valueWidth) + numThreads * perThread;
+}
+
+/** Rows of a lane, scores beyond a row's keys, and tables (lane.as.ts). */
+const LANE_ROWS = 16;
+const SLACK = 48;
+const TABLE_BYTES = 704;
+
+const laneBytes = (numKeys: number, width: number, valueWidth: number): number =>
+  TABLE_BYTES + 4 * LANE_ROWS * (width + valueWidth + numKeys + SLACK);
+
+const denseWidths = (layers: ModelSpec['layers']): number[] =>
+  layers.map((layer) => (layer.kind === 'dense' ? layer.intermediateSize : 0));
+
+const roundUp4 = (n: number): number => 4 * Math.ceil(n / 4);
