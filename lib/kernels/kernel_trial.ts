@@ -18,6 +18,9 @@ export type Told =
       readonly us: number;
     };
 
+/** How a reason begins that isn't the trial's: the next time may be another. */
+export const NOT_STARTED = 'its trial did not start';
+
 /** All that a process told, and how it ended if not by itself. */
 export interface TrialEnd {
   readonly told: readonly Told[];

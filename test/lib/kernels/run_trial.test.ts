@@ -1,9 +1,25 @@
 import { expect } from 'chai';
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { KernelTrial } from '../../../lib/kernels/kernel_trial.js';
 import { tryKernels } from '../../../lib/kernels/run_trial.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
+
+/** Named otherwise while it was an experiment. */
+const PERMISSION = [Number.parseInt(process.versions.node, 10) < 23 ? '--experimental-permission' : '--permission'];
+
+/** With the argument `full`, all files that the process may have are open when the trial begins. */
+const PRELUDE = `
+  import { openSync } from 'node:fs';
+  import { tryKernels } from '${new URL('../../../lib/kernels/run_trial.js', import.meta.url).href}';
+  if (process.argv[2] === 'full') {
+    try {
+      for (;;) openSync('/dev/null');
+    } catch {}
+  }
+`;
 
 /** What a trial tells of a machine that can everything, up to the moment at which `width` runs. */
 const TRIAL = `
@@ -59,6 +75,36 @@ describe('trials of the kernels, each in a process of its own', function () {
     const { lacks256, lacksFma } = await tryKernels({ file: '/nowhere/trial.js' });
     expect([lacks256!.kind, lacksFma!.kind]).to.deep.equal(['failed', 'failed']);
   });
+
+  const script = 'console.log(JSON.stringify(await tryKernels()))';
+  const barred: readonly [
+    what: string,
+    command: (file: string) => readonly [string, readonly string[]],
+    why: RegExp,
+  ][] = [
+    [
+      'that Node forbids',
+      (file) => [process.execPath, [...PERMISSION, '--allow-fs-read=*', '--no-warnings', file]],
+      /^its trial did not start: .*(restricted|permission)/i,
+    ],
+    [
+      'for which no file can be opened',
+      (file) => ['sh', ['-c', 'ulimit -n 64 && exec "$0" "$1" full', process.execPath, file]],
+      /^its trial did not start: .*EMFILE/,
+    ],
+  ];
+  for (const [what, command, why] of barred) {
+    it(`${what} are failures that end nothing`, () =>
+      withTempFolder(async (dir) => {
+        const file = join(dir, 'try.mjs');
+        await writeFile(file, `${PRELUDE}\n${script}`);
+        const { stdout } = await promisify(execFile)(...command(file));
+        const { lacks256, lacksFma } = JSON.parse(stdout) as KernelTrial;
+        expect(lacksFma!.kind).to.equal('failed');
+        expect(lacksFma!.why).to.match(why);
+        expect(lacks256).to.not.equal(null);
+      }));
+  }
 
   it('show of this machine what its Node can', async () => {
     const { lacks256, lacksFma, tileRows } = await tryKernels();
