@@ -27,7 +27,7 @@ export interface RendezvousOptions {
   readonly numReserved?: number | undefined;
   /** Sent to every rank in its welcome: whatever the upper layer wants there. */
   readonly job: unknown;
-  /** What ranks agree on, from their offers in the order of ranks, where they make any. Default: nothing, undefined. */
+  /** What ranks agree on, from their offers in the order of ranks, where they make any; what they sent is unchecked. A CommError that it throws fails the job. Default: nothing, undefined. */
   readonly agree?: ((offers: readonly unknown[]) => unknown) | undefined;
   /** Longest time without news (a rank that joins, reports progress, is ready or meshed). Default 60000. */
   readonly timeoutMs?: number | undefined;
@@ -244,7 +244,14 @@ export class Rendezvous {
   private settleOffers(): void {
     const offers = this.joined().flatMap(({ offer }) => offer ?? []);
     if (offers.length < this.#options.size) return;
-    const body = this.#options.agree?.(offers.map((offer) => offer.body));
+    const bodies = offers.map((offer) => offer.body);
+    let body: unknown;
+    try {
+      body = this.#options.agree?.(bodies);
+    } catch (error) {
+      if (!(error instanceof CommError)) throw error;
+      return this.fail(error);
+    }
     for (const { link } of this.joined()) link.send({ type: 'agreed', body });
   }
 
@@ -311,16 +318,26 @@ export class Rendezvous {
     };
     const waiting = [
       ...inPhase('not joined:', (member) => member === undefined),
-      ...inPhase('loading:', (member) => member !== undefined && member.ready === undefined),
+      ...inPhase('loading:', (member) => member !== undefined && member.ready === undefined && !this.waits(member)),
+      ...inPhase('waiting for the others:', (member) => member !== undefined && this.waits(member)),
       ...inPhase('not linked yet:', (member) => member?.ready !== undefined),
     ];
     const message =
       `no news in ${waitedMs} ms: ${this.joined().length} of ${size} ranks joined (${waiting.join(', ')}); ` +
       'look at their logs or wait longer (--join-timeout)';
-    const progress = (rank: number): number =>
-      this.members[rank] === undefined ? 0 : this.members[rank].ready === undefined ? 1 : 2;
+    const progress = (rank: number): number => {
+      const member = this.members[rank];
+      if (member === undefined) return 0;
+      if (member.ready !== undefined) return 3;
+      return this.waits(member) ? 2 : 1;
+    };
     const [last = 0] = late.toSorted((a, b) => progress(a) - progress(b));
     return new CommError('TIMEOUT', message, { rank: asRank(last), phase: 'join', waitedMs });
+  }
+
+  /** Whether it made its offer, and others didn't: it does nothing before they have. */
+  private waits({ offer }: Member): boolean {
+    return offer !== undefined && this.members.some((member) => member?.offer === undefined);
   }
 
   /** Ends the job before it began, on every rank. */

@@ -1,5 +1,8 @@
 /** How the kernels of a rank compute: what is wanted, what the machine can, and what all ranks agreed on. Pure. Why: docs/decisions/kernels.md#all-ranks-fuse-or-none */
+import { z } from 'zod';
+import { CommError } from '../../comm/base/errors.js';
 import { ExpertError } from '../../compute/base/errors.js';
+import { asRank } from '../../base/ids.js';
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { tileKey, type KernelTrial } from './kernel_trial.js';
 import { newerNode, type NodeKind } from './newer_node.js';
@@ -12,10 +15,10 @@ export interface KernelWish {
   readonly int8_activations?: boolean;
 }
 
+const OFFER = z.object({ canFuse: z.boolean() });
+
 /** What a rank tells the head before it loads. Null: it has no kernels, and nothing to agree on. */
-export interface KernelOffer {
-  readonly canFuse: boolean;
-}
+export type KernelOffer = Readonly<z.infer<typeof OFFER>>;
 
 /** What all ranks are told when each has made its offer. */
 export interface KernelAgreement {
@@ -46,10 +49,22 @@ export const offerOf = ({ fma }: Pick<KernelWish, 'fma'>, { lacksFma }: KernelTr
   canFuse: fma !== 'off' && lacksFma === null,
 });
 
-/** All ranks with kernels fuse, or none. */
-export function agreementOf(offers: readonly (KernelOffer | null)[]): KernelAgreement {
-  const made = offers.filter((offer) => offer !== null);
+/**
+ * All ranks with kernels fuse, or none.
+ *
+ * @param offers what ranks sent: {@link KernelOffer} or null, if they are of the same build
+ * @throws CommError PROTOCOL, with the rank: one is neither
+ */
+export function agreementOf(offers: readonly unknown[]): KernelAgreement {
+  const made = offers.map(offerFrom).filter((offer) => offer !== null);
   return { fma: made.length > 0 && made.every(({ canFuse }) => canFuse) };
+}
+
+function offerFrom(body: unknown, rank: number): KernelOffer | null {
+  const { success, data } = OFFER.nullable().safeParse(body);
+  if (success) return data;
+  const message = `rank ${rank} doesn't say whether its kernels fuse; run the same build everywhere`;
+  throw new CommError('PROTOCOL', message, { rank: asRank(rank) });
 }
 
 /** What a rank does then. */

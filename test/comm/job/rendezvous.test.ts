@@ -104,6 +104,26 @@ describe('a rendezvous', () => {
     expect((await rejection(strict.links(), 'PROTOCOL')).message).to.contain("rank 0 sent 'offer'");
   });
 
+  it('ends where what a rank offers makes no sense, and tells every rank', async () => {
+    const message = 'rank 1 offers nothing; run the same build everywhere';
+    const agree = (): never => {
+      throw new CommError('PROTOCOL', message, { rank: asRank(1) });
+    };
+    const head = await listen({ agree });
+    const ranks = [await join(head), await join(head)];
+    const told = ranks.map((rank) => rejection(rank.agree(undefined, { timeoutMs: 5000 }), 'PROTOCOL'));
+    expect((await rejection(head.links(), 'PROTOCOL')).message).to.contain(message);
+    for (const { message: text } of await Promise.all(told)) expect(text).to.contain('rank 1 offers nothing');
+  });
+
+  it('tells who waits for what others offer apart from who loads', async () => {
+    const head = await listen({ size: 3, timeoutMs: 300 });
+    const [first] = [await join(head), await join(head)];
+    void rejection(first.agree(1, { timeoutMs: 5000 }), 'PEER_FAILED');
+    const { message } = await rejection(head.links(), 'TIMEOUT');
+    expect(message).to.contain('(not joined: rank 2, loading: rank 1, waiting for the others: rank 0)');
+  });
+
   it('gives a rank the number that it asks for, and others the lowest free one', async () => {
     const head = await listen({ size: 3 });
     const numbers = [await join(head, { rank: asRank(1) }), await join(head), await join(head)].map(({ rank }) => rank);
