@@ -8,7 +8,7 @@ import { nativeFacts, nativeJson, reportNative } from '../native/native_report.j
 import { VERSION } from '../config/package_files.js';
 import type { CommandContext } from './base/context.js';
 import { thisNode } from '../kernels/newer_node.js';
-import { tryKernels } from '../kernels/run_trial.js';
+import { knownTrial } from '../kernels/known_trial.js';
 import { kernelFacts, kernelsJson } from './doctor_kernels.js';
 import { adapterLines, adapterRows } from './doctor_adapters.js';
 
@@ -22,12 +22,13 @@ export function doctorOptions<T>(yargs: Argv<T>): Argv<T & DoctorArgs> {
   return yargs.option('json', { type: 'boolean', describe: 'one JSON object' });
 }
 
-/** Tries every backend and the kernels, looks for GPUs, and prints what it found: lines, or with `--json` one object. */
-export async function doctor(args: DoctorArgs, { stdout, env, signal }: CommandContext): Promise<void> {
+/** Tries every backend and, anew, the kernels, looks for GPUs, and prints what it found: lines, or with `--json` one object. */
+export async function doctor(args: DoctorArgs, { stdout, stderr, env, signal }: CommandContext): Promise<void> {
   const { listAdapters, reportBackends } = await import('../../compute/tfjs/tf.js'); // only this command needs it in the head's process
   const backends = await reportBackends();
   const adapters = await listAdapters();
-  const kernels = await tryKernels({ signal });
+  const kernels = await knownTrial({ isAnew: true, signal, onNotice: (line) => stderr.write(`${line}\n`) });
+  signal.throwIfAborted(); // a trial that was ended says nothing of the kernels
   const native = await reportNative(nativeDir(), { env });
   const chosen = backends.find(({ isAvailable, isAutomatic }) => isAvailable && isAutomatic)?.name ?? null;
   const machine = {

@@ -81,7 +81,10 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   context.stderr.write(`joining the job at ${args.head}\n`);
   const world = worldFromEnv(context.env);
   const devices = await devicesFor(backend);
-  const kernels = await kernelsFor(backend, undefined, context.signal);
+  const kernels = await kernelsFor(backend, undefined, {
+    signal: context.signal,
+    onNotice: (line) => context.stderr.write(`${line}\n`),
+  });
   const places = localSeats(nproc, world).map((seat) => ({ seat, devices, kernels }));
   await superviseRanks(order, nproc === 1 ? (first ?? world?.rank) : first, places, context);
 }

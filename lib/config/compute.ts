@@ -11,6 +11,7 @@ export function checkCompute(config: ExpertwireConfig): void {
     throw new ConfigError('INVALID_VALUE', message, { key: 'compute' });
   }
   if (compute === 'tensors' || !isWasm) checkNoKernels(config);
+  checkInt8Activations(config);
   const section = experts.resident === 'int8' ? 'experts' : dense.resident === 'int8' ? 'dense' : null;
   if (section === null || (compute !== 'tensors' && isWasm)) return;
   const key = `${section}.resident`;
@@ -21,9 +22,23 @@ export function checkCompute(config: ExpertwireConfig): void {
 
 /** Whether something is asked of kernels that none will do. @throws ConfigError INVALID_VALUE */
 function checkNoKernels({ backend, compute, kernels }: ExpertwireConfig): void {
-  const key = kernels.simd === 256 ? 'kernels.simd' : kernels.fma === 'on' ? 'kernels.fma' : null;
-  if (key === null) return;
+  const asked = [
+    { name: 'simd', isAsked: kernels.simd === 256, instead: 'auto' },
+    { name: 'fma', isAsked: kernels.fma === 'on', instead: 'auto' },
+    { name: 'int8_activations', isAsked: kernels.int8_activations, instead: 'false' },
+  ] as const;
+  const first = asked.find(({ isAsked }) => isAsked);
+  if (first === undefined) return;
+  const key = `kernels.${first.name}`;
   const why = compute === 'tensors' ? '"compute" is tensors' : `"backend" is ${backend}`;
-  const message = `"${key}" is ${kernels.simd === 256 ? 256 : 'on'}, which is about the kernels, but ${why}; set it to auto`;
+  const message = `"${key}" is ${kernels[first.name]}, which is about the kernels, but ${why}; set it to ${first.instead}`;
+  throw new ConfigError('INVALID_VALUE', message, { key });
+}
+
+/** No checkpoint has int8 weights of itself. @throws ConfigError INVALID_VALUE */
+function checkInt8Activations({ kernels, experts, dense }: ExpertwireConfig): void {
+  if (!kernels.int8_activations || experts.resident === 'int8' || dense.resident === 'int8') return;
+  const key = 'kernels.int8_activations';
+  const message = `"${key}" is true, which is about int8 weights, but there are none; set "experts.resident" or "dense.resident" to int8, or it to false`;
   throw new ConfigError('INVALID_VALUE', message, { key });
 }

@@ -17,7 +17,7 @@ import { LocalRanks } from './local_ranks.js';
 import { LossWatch } from './loss_watch.js';
 import { firstReport, nearestCause } from './rank_start.js';
 import { localSeats } from '../rank/local_seat.js';
-import { agreementOf, type KernelOffer } from '../kernels/kernel_choice.js';
+import { agreementOf } from '../kernels/kernel_choice.js';
 import { UNTRIED } from '../kernels/kernel_trial.js';
 import { devicesFor, kernelsFor } from '../rank/rank_place.js';
 import { checkReports, noticesOf } from '../protocol/report_check.js';
@@ -82,7 +82,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
   const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
   const backend = backendOf(config.backend, config);
   const devices = await devicesFor(backend);
-  const kernels = numLocalRanks === 0 ? UNTRIED : await kernelsFor(backend, config.compute, signal);
+  const kernels = numLocalRanks === 0 ? UNTRIED : await kernelsFor(backend, config.compute, options);
   const asThreads = config.comm.transport === 'threads';
   const secret = options.secret ?? randomBytes(32).toString('hex');
   const rendezvous = await Rendezvous.listen({
@@ -93,7 +93,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
     size: numLocalRanks + numExternalRanks,
     numReserved: numLocalRanks,
     job: rankJobOf(options),
-    agree: (offers) => agreementOf(offers as readonly (KernelOffer | null)[]),
+    agree: agreementOf,
     timeoutMs: options.joinTimeoutMs ?? DEFAULT_JOIN_TIMEOUT_MS,
     signal,
     ...(options.onRefused && { onRefused: options.onRefused }),

@@ -1,12 +1,14 @@
 /** What a machine's Node can do with the kernels, from what trials in processes of their own told. Pure. Why: docs/decisions/kernels.md#a-trial-decides */
 
+import { mayBeWide } from './newer_node.js';
+
 /** The two ways to sum products, each as wide as V8 makes it. */
 export type TrialWay = 'plain' | 'fused';
 
 /** One thing that a trial's process tells. */
 export type Told =
-  /** Bits of a small model, its kernels optimised by nobody knows how much. */
-  | { readonly kind: 'digest'; readonly way: TrialWay; readonly digest: string }
+  /** Bits of a small model. `bits`: as wide as V8 made the operations. */
+  | { readonly kind: 'digest'; readonly way: TrialWay; readonly bits: 128 | 256; readonly digest: string }
   /** Whether a fused multiply-add is rounded once here. */
   | { readonly kind: 'fuses'; readonly isFused: boolean }
   /** The rows of the fastest tile, and how long a product takes with it. */
@@ -64,7 +66,7 @@ export const LEAST_GAIN = 1.3;
 
 /**
  * @param bits of the process that computes before V8 optimises, and never at 256 bits
- * @param width of the one in which V8 optimises everything, at 256 bits if it can
+ * @param width of the one in which V8 optimises everything: products fused at 128 bits, then all at 256 if it can
  */
 export function judgeTrial(bits: TrialEnd, width: TrialEnd, { node }: { readonly node: string }): KernelTrial {
   const tiles = width.told.filter((each) => each.kind === 'tile');
@@ -81,13 +83,13 @@ export function judgeTrial(bits: TrialEnd, width: TrialEnd, { node }: { readonly
 }
 
 function lackOf256(bits: TrialEnd, width: TrialEnd, gain: number | null, node: string): Lack | null {
-  if (width.log.includes('unrecognized flag --experimental-wasm-revectorize'))
+  if (!mayBeWide(node) || width.log.includes('unrecognized flag --experimental-wasm-revectorize'))
     return { kind: 'lacking', why: `Node ${node} has no 256-bit SIMD for WebAssembly` };
   if (width.reason !== null) return failed(width.reason);
   if (bits.reason !== null) return failed(bits.reason);
   if (gain === null || gain < LEAST_GAIN)
     return { kind: 'lacking', why: `on this processor, Node ${node} makes no 256-bit SIMD of WebAssembly's` };
-  return isSame('plain', bits, width) ? null : failed('it computed other bits than 128-bit SIMD');
+  return isSame('plain', 256, bits, width) ? null : failed('it computed other bits than 128-bit SIMD');
 }
 
 function lackOfFma(bits: TrialEnd, width: TrialEnd): Lack | null {
@@ -95,17 +97,20 @@ function lackOfFma(bits: TrialEnd, width: TrialEnd): Lack | null {
   if (probe?.isFused === false) return { kind: 'lacking', why: 'this processor rounds products and sums apart' };
   if (bits.reason !== null) return failed(bits.reason);
   if (probe === undefined) return failed('it told nothing');
-  const optimised = digestOf('fused', width);
-  // Where the second process ended early, the first one has shown all that runs at 128 bits.
-  return optimised === undefined || isSame('fused', bits, width) ? null : failed('its bits depend on V8');
+  if (digestOf('fused', 128, width) === undefined) return failed(width.reason ?? 'it told nothing');
+  // Where the second process ended at 256 bits, it has shown before what runs at 128.
+  const isWide = digestOf('fused', 256, width) !== undefined;
+  const isSteady = isSame('fused', 128, bits, width) && (!isWide || isSame('fused', 256, bits, width));
+  return isSteady ? null : failed('its bits depend on V8');
 }
 
 const failed = (why: string): Lack => ({ kind: 'failed', why });
 
-const digestOf = (way: TrialWay, { told }: TrialEnd): string | undefined =>
-  told.filter((each) => each.kind === 'digest').find((each) => each.way === way)?.digest;
+const digestOf = (way: TrialWay, bits: 128 | 256, { told }: TrialEnd): string | undefined =>
+  told.filter((each) => each.kind === 'digest').find((each) => each.way === way && each.bits === bits)?.digest;
 
-function isSame(way: TrialWay, bits: TrialEnd, width: TrialEnd): boolean {
-  const digest = digestOf(way, bits);
-  return digest !== undefined && digest === digestOf(way, width);
+/** Whether the second process, so wide, has the bits of the first. */
+function isSame(way: TrialWay, wide: 128 | 256, bits: TrialEnd, width: TrialEnd): boolean {
+  const digest = digestOf(way, 128, bits);
+  return digest !== undefined && digest === digestOf(way, wide, width);
 }

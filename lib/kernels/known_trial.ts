@@ -1,54 +1,75 @@
 /** What trials of the kernels came to, kept in the user's cache: the same Node on the same processor with the same kernels does the same again. */
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { cpus, homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { kernelModuleUrl } from '../../compute/wasm/memory/kernel_settings.js';
-import type { KernelTrial } from './kernel_trial.js';
+import { VERSION } from '../config/package_files.js';
+import { cpuFlags } from './cpu_flags.js';
+import { NOT_STARTED, type KernelTrial } from './kernel_trial.js';
 import { tryKernels } from './run_trial.js';
 
-/** What ends a trial early, and what tests have otherwise. */
+/** What ends a trial early, who hears that it takes long, and what tests have otherwise. */
 export interface KnownTrialOptions {
   readonly signal?: AbortSignal | undefined;
+  /** A line without its end, where the trial takes its time. */
+  readonly onNotice?: ((line: string) => void) | undefined;
+  /** What was known is tried again. Default false. */
+  readonly isAnew?: boolean;
   /** Null: nothing is kept. Default: under the user's home. */
   readonly file?: string | null;
   /** Default: {@link tryKernels}. */
   readonly runTrial?: (options: Pick<KnownTrialOptions, 'signal'>) => Promise<KernelTrial>;
+  /** Default: Date.now(). */
+  readonly nowMs?: number;
 }
 
+const PATIENCE_MS = 2000;
+
 /** What the kernels can be here: known from an earlier time, or tried now. Never rejects. */
-export async function knownTrial({
-  file = cacheFile(),
-  runTrial = tryKernels,
-  signal,
-}: KnownTrialOptions = {}): Promise<KernelTrial> {
-  const key = await machineKey().catch(() => null);
-  if (key === null) return runTrial({ signal }); // the trial shows what is wrong with the files
-  const known = file === null ? null : await readCache(file, key);
+export async function knownTrial(options: KnownTrialOptions = {}): Promise<KernelTrial> {
+  const { file = cacheFile(), runTrial = tryKernels, isAnew = false, nowMs = Date.now(), signal, onNotice } = options;
+  const key = await machineKey().catch(() => null); // without the files the trial shows what is wrong
+  const known = file === null || key === null || isAnew ? null : await readCache(file, key, nowMs);
   if (known !== null) return known;
-  const trial = await runTrial({ signal });
-  if (file !== null && isSure(trial)) await writeCache(file, { key, trial }).catch(() => undefined);
+  const text = 'trying the kernels, to know how this machine computes fastest; from now on it is known';
+  const timer = setTimeout(() => onNotice?.(text), PATIENCE_MS);
+  const trial = await runTrial({ signal }).finally(() => clearTimeout(timer));
+  if (file === null || key === null || signal?.aborted === true || isOfTheMoment(trial)) return trial;
+  await writeCache(file, { key, triedAtMs: nowMs, trial }).catch(() => undefined);
   return trial;
 }
 
 /** A flag that does nothing gains less, but for chance. */
 const CHANCE_GAIN = 1.1;
+/** How long what isn't sure is believed: it costs a trial at most this often, and a machine that was busy isn't slow for long. */
+const UNSURE_MS = 24 * 3_600_000;
 
 /** What failed may have to do with the moment, and so may a gain that is too small. */
 const isSure = ({ lacks256, lacksFma, gain }: KernelTrial): boolean =>
   lacks256?.kind !== 'failed' && lacksFma?.kind !== 'failed' && (lacks256 === null || (gain ?? 0) < CHANCE_GAIN);
 
+/** No trial began, which is found out as fast the next time. */
+const isOfTheMoment = ({ lacks256, lacksFma }: KernelTrial): boolean =>
+  [lacks256, lacksFma].some((lack) => lack?.why.startsWith(NOT_STARTED));
+
 /** All that an outcome depends on. */
 async function machineKey(): Promise<string> {
-  const { versions, arch, platform, execArgv } = process;
+  const { versions, arch, platform } = process;
+  // eslint-disable-next-line no-restricted-properties -- what the trials' processes are told: they have this one's environment
+  const nodeOptions = process.env.NODE_OPTIONS ?? null;
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([versions.node, versions.v8, arch, platform, execArgv, cpus()[0]?.model ?? null]));
+  const facts = [versions.node, versions.v8, arch, platform, nodeOptions, cpus()[0]?.model ?? null];
+  hash.update(JSON.stringify([VERSION, ...facts, cpuFlags()]));
+  const here = new URL('./', import.meta.url);
+  const own = (await readdir(here)).filter((name) => name.endsWith('.js')).toSorted();
   const modules = [
     kernelModuleUrl({ fma: false }),
     kernelModuleUrl({ fma: true }),
-    new URL('./try_kernels.js', import.meta.url),
+    new URL('../../comm/codec/codec.wasm', here),
+    ...own.map((name) => new URL(name, here)),
   ];
   for (const url of modules) hash.update(await readFile(url));
   return hash.digest('hex');
@@ -68,6 +89,7 @@ function cacheFile(): string | null {
 const LACK = z.strictObject({ kind: z.enum(['lacking', 'failed']), why: z.string() }).nullable();
 const CACHE = z.strictObject({
   key: z.string(),
+  triedAtMs: z.number(),
   trial: z.strictObject({
     lacks256: LACK,
     lacksFma: LACK,
@@ -76,17 +98,18 @@ const CACHE = z.strictObject({
   }),
 });
 
-/** Null where nothing is kept, or of another machine, or where it is damaged. */
-async function readCache(file: string, key: string): Promise<KernelTrial | null> {
+/** Null where nothing is kept, or of another machine, or no longer to be believed, or where it is damaged. */
+async function readCache(file: string, key: string, nowMs: number): Promise<KernelTrial | null> {
   try {
-    const cache = CACHE.parse(JSON.parse(await readFile(file, 'utf8')));
-    return cache.key === key ? cache.trial : null;
+    const { key: its, triedAtMs, trial } = CACHE.parse(JSON.parse(await readFile(file, 'utf8')));
+    const ageMs = nowMs - triedAtMs;
+    return its === key && (isSure(trial) || (ageMs >= 0 && ageMs < UNSURE_MS)) ? trial : null;
   } catch {
     return null;
   }
 }
 
-async function writeCache(file: string, cache: { readonly key: string; readonly trial: KernelTrial }): Promise<void> {
+async function writeCache(file: string, cache: z.infer<typeof CACHE>): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
   const partial = `${file}.${randomUUID()}`;
   try {

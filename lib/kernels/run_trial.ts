@@ -10,6 +10,8 @@ export interface TrialOptions {
   readonly file?: string;
   /** How long a process may take. Default 30000: it takes a few seconds, but the machine may be busy. */
   readonly timeoutMs?: number;
+  /** Of the Node that runs them. Default: this one's. */
+  readonly version?: string;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -18,7 +20,7 @@ const TRY_KERNELS = fileURLToPath(new URL('./try_kernels.js', import.meta.url));
 /** What the kernels can be here. Never rejects: what goes wrong is what the trial shows. */
 export async function tryKernels(options: TrialOptions = {}): Promise<KernelTrial> {
   const [bits, width] = await Promise.all([runTrial('bits', options), runTrial('width', options)]);
-  return judgeTrial(bits, width, { node: process.version });
+  return judgeTrial(bits, width, { node: options.version ?? process.version });
 }
 
 function runTrial(

@@ -2,7 +2,8 @@
  * A process that runs the kernels and tells its parent what they compute, and how fast: `node try_kernels.js WHAT`.
  *
  * - `bits`: what a small model computes, plain and fused, as V8 begins with every module.
- * - `width`: the tiles at 128 and, if V8 can, 256 bits; then, at 256, both modules optimised whole, and the same model. What is wrong with V8's optimisation ends this process alone.
+ * - `width`: the same model fused, its module optimised whole; the tiles at 128 and, if V8 can, 256 bits; then, at 256, both modules optimised whole, and the model with each. What is wrong
+ *   with V8's optimisation ends this process alone.
  */
 import { readFileSync } from 'node:fs';
 import { KernelMatrix } from '../../compute/wasm/memory/kernel_matrix.js';
@@ -30,14 +31,17 @@ const tell = (told: Told): Promise<void> =>
   );
 
 async function tellBits(): Promise<void> {
-  await tell({ kind: 'digest', way: 'plain', digest: await trialDigest({ fma: false, tileRows: null }) });
+  const tellModel = async (way: TrialWay): Promise<void> =>
+    tell({ kind: 'digest', way, bits: 128, digest: await trialDigest({ fma: way === 'fused', tileRows: null }) });
+  await tellModel('plain');
   const isFused = fuses();
   await tell({ kind: 'fuses', isFused });
-  if (isFused) await tell({ kind: 'digest', way: 'fused', digest: await trialDigest({ fma: true, tileRows: null }) });
+  if (isFused) await tellModel('fused');
 }
 
 async function tellWidth(): Promise<void> {
   allowRelaxedSimd();
+  await tellOptimised('fused', 128, null);
   optimiseSoon(TILE_BUDGET);
   const narrow = tilesOf(128);
   widenSimd();
@@ -45,14 +49,19 @@ async function tellWidth(): Promise<void> {
   const times = timeTiles(tiles);
   for (const [i, { way, bits }] of tiles.entries()) await tell({ kind: 'tile', way, bits, ...times[i]! });
   if (times[0]!.us / times[WAYS.length]!.us < LEAST_GAIN) return;
-  optimisingAll(() => WAYS.forEach((way) => kernelsOf(way, 'all')));
-  optimiseSoon(MODEL_BUDGET);
   for (const way of WAYS) {
-    const tileRows = times[tiles.findIndex((each) => each.way === way && each.bits === 256)]!.rows;
-    const settings = { ...kernelsOf(way, '256'), tileRows };
-    await trialDigest(settings);
-    await tell({ kind: 'digest', way, digest: await trialDigest(settings) }); // the second time all of it is optimised
+    const { rows } = times[tiles.findIndex((each) => each.way === way && each.bits === 256)]!;
+    await tellOptimised(way, 256, rows);
   }
+}
+
+/** The model, after V8 has optimised its module whole. */
+async function tellOptimised(way: TrialWay, bits: 128 | 256, tileRows: number | null): Promise<void> {
+  optimisingAll(() => kernelsOf(way, `${bits} all`));
+  optimiseSoon(MODEL_BUDGET);
+  const settings = { ...kernelsOf(way, `${bits} model`), tileRows };
+  await trialDigest(settings);
+  await tell({ kind: 'digest', way, bits, digest: await trialDigest(settings) }); // the second time all of it is optimised
 }
 
 function tilesOf(bits: 128 | 256): { way: TrialWay; bits: 128 | 256; tiles: readonly TimedTile[] }[] {

@@ -3,7 +3,7 @@ import { availableParallelism, cpus } from 'node:os';
 import type { BackendChoice } from '../../compute/tfjs/tf.js';
 import type { Compute } from '../model/weights/residence.js';
 import { UNTRIED, type KernelTrial } from '../kernels/kernel_trial.js';
-import { knownTrial } from '../kernels/known_trial.js';
+import { knownTrial, type KnownTrialOptions } from '../kernels/known_trial.js';
 import { cudaDevices, type CudaDevice } from '../native/cuda_devices.js';
 import { ALONE, type LocalSeat } from './local_seat.js';
 import { coresOf, nativeSettings, type GpuShare } from './native_settings.js';
@@ -43,10 +43,10 @@ export async function devicesFor(choice: BackendChoice | undefined): Promise<rea
 export async function kernelsFor(
   choice: BackendChoice | undefined,
   compute?: Compute | 'auto',
-  signal?: AbortSignal,
+  options: Pick<KnownTrialOptions, 'signal' | 'onNotice'> = {},
 ): Promise<KernelTrial> {
   const mayUse = compute !== 'tensors' && (choice === undefined || choice === 'auto' || choice === 'wasm');
-  return mayUse ? knownTrial({ signal }) : UNTRIED;
+  return mayUse ? knownTrial(options) : UNTRIED;
 }
 
 /**

@@ -20,8 +20,14 @@ export function ranksText(reports: readonly Report[]): string {
 
 function kernelsText(kernels: Report['kernels']): string {
   if (kernels === null) return '';
-  const { simd, fma, numThreads } = kernels;
-  return ` (${numThreads > 1 ? `${numThreads} threads, ` : ''}${simd} bits${fma ? ', fused' : ''})`;
+  const { simd, fma, numThreads, int8Activations = false } = kernels;
+  const parts = [
+    ...(numThreads > 1 ? [`${numThreads} threads`] : []),
+    `${simd} bits`,
+    ...(fma ? ['fused'] : []),
+    ...(int8Activations ? ['int8 activations'] : []),
+  ];
+  return ` (${parts.join(', ')})`;
 }
 
 const devicesText = (devices: readonly (string | null)[]): string =>

@@ -195,8 +195,8 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
   };
 }
 
-const kernelsJson = ({ simd, fma, tileRows, numThreads }: KernelReport): object => ({
-  ...{ simd, fma, tile_rows: tileRows, num_threads: numThreads },
+const kernelsJson = ({ simd, fma, tileRows, numThreads, int8Activations = false }: KernelReport): object => ({
+  ...{ simd, fma, tile_rows: tileRows, num_threads: numThreads, int8_activations: int8Activations },
 });
 
 function rebalancingJson(stats: RebalanceStats | null): object | null {

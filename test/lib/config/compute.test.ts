@@ -44,8 +44,20 @@ describe('compute, backend and kinds of weights', () => {
     expect(await refusal('backend=cpu', 'kernels.simd=256')).to.equal(
       'INVALID_VALUE: "kernels.simd" is 256, which is about the kernels, but "backend" is cpu; set it to auto',
     );
+    expect(await refusal('compute=tensors', 'kernels.int8_activations=true')).to.equal(
+      'INVALID_VALUE: "kernels.int8_activations" is true, which is about the kernels, but "compute" is tensors; set it to false',
+    );
     await checked('compute=tensors', 'kernels.fma=off', 'kernels.simd=128');
     await checked('backend=auto', 'kernels.fma=on', 'kernels.simd=256');
+  });
+
+  it('are refused where activations become int8 beside no int8 weights', async () => {
+    const activations = 'kernels.int8_activations=true';
+    expect(await refusal(activations, 'experts.resident=bf16')).to.equal(
+      'INVALID_VALUE: "kernels.int8_activations" is true, which is about int8 weights, but there are none; set "experts.resident" or "dense.resident" to int8, or it to false',
+    );
+    await checked(activations, 'experts.resident=int8');
+    await checked(activations, 'dense.resident=int8');
   });
 
   it('are refused where int8 has no kernels', async () => {

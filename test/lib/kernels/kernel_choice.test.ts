@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { CommError } from '../../../comm/base/errors.js';
 import { ExpertError } from '../../../compute/base/errors.js';
 import {
   agreementOf,
@@ -42,6 +43,13 @@ describe('how kernels compute', () => {
     expect(agreementOf([null])).to.deep.equal({ fma: false });
   });
 
+  it('is not settled with a rank that says something else', async () => {
+    for (const odd of [undefined, 1, {}, { canFuse: 'yes' }]) {
+      const error = await errorOf(CommError, () => agreementOf([offerOf(AUTO, ALL), odd]));
+      expect([error.code, error.rank]).to.deep.equal(['PROTOCOL', 1]);
+    }
+  });
+
   it('is refused where more is demanded than there is, with what would help', async () => {
     const refusal = async (
       wish: Parameters<typeof checkWish>[0],
@@ -81,12 +89,19 @@ describe('how kernels compute', () => {
     const checkout = { ...NODE_20, cli: '/home/me/expertwire/dist/lib/cli.js' };
     expect(widerNode(AUTO, OLD, NODE_20)).to.equal('npx -p node@26 expertwire');
     expect(widerNode(AUTO, OLD, checkout)).to.equal('npx -p node@26 node /home/me/expertwire/dist/lib/cli.js');
+    const odd = { ...checkout, cli: "/home/my me's/dist/lib/cli.js" };
+    expect(widerNode(AUTO, OLD, odd)).to.equal("npx -p node@26 node '/home/my me'\\''s/dist/lib/cli.js'");
+    const windows = { ...checkout, cli: 'C:\\my files\\dist\\lib\\cli.js' };
+    expect(widerNode(AUTO, OLD, windows)).to.equal('npx -p node@26 node "C:\\my files\\dist\\lib\\cli.js"');
+    const fetched = { ...checkout, cli: '/home/me/.npm/_npx/1a2b/node_modules/expertwire/dist/lib/cli.js' };
+    expect(widerNode(AUTO, OLD, fetched)).to.equal(`npx -p node@26 node ${fetched.cli}`);
     const others: Parameters<typeof widerNode>[] = [
       [{ simd: 128 }, OLD, NODE_20],
       [AUTO, ALL, NODE_20],
       [AUTO, BROKEN, NODE_20],
       [AUTO, OLD, { ...NODE_20, arch: 'arm64' }],
       [AUTO, OLD, { ...NODE_20, version: 'v24.0.0' }],
+      [AUTO, OLD, { ...NODE_20, hasAvx2: false }],
     ];
     for (const other of others) expect(widerNode(...other)).to.equal(null);
   });

@@ -24,12 +24,13 @@ const PRELUDE = `
 /** What a trial tells of a machine that can everything, up to the moment at which `width` runs. */
 const TRIAL = `
   const tell = (told) => process.send(told);
-  const digest = (way, digest) => tell({ kind: 'digest', way, digest });
+  const digest = (way, digest, bits = 256) => tell({ kind: 'digest', way, bits, digest });
   if (process.argv[2] === 'bits') {
-    digest('plain', 'p');
+    digest('plain', 'p', 128);
     tell({ kind: 'fuses', isFused: true });
-    digest('fused', 'f');
+    digest('fused', 'f', 128);
   } else {
+    digest('fused', 'f', 128);
     for (const [bits, us] of [[128, 2], [256, 1]])
       for (const way of ['plain', 'fused']) tell({ kind: 'tile', way, bits, rows: 4, us });
     WIDTH
@@ -41,7 +42,7 @@ const outcomeOf = async (width: string, timeoutMs = 60_000): Promise<KernelTrial
   withTempFolder(async (dir) => {
     const file = join(dir, 'trial.cjs');
     await writeFile(file, TRIAL.replace('WIDTH', width));
-    return tryKernels({ file, timeoutMs });
+    return tryKernels({ file, timeoutMs, version: 'v26.1.0' });
   });
 
 describe('trials of the kernels, each in a process of its own', function () {
@@ -72,7 +73,7 @@ describe('trials of the kernels, each in a process of its own', function () {
   });
 
   it('that cannot be started are failures too', async () => {
-    const { lacks256, lacksFma } = await tryKernels({ file: '/nowhere/trial.js' });
+    const { lacks256, lacksFma } = await tryKernels({ file: '/nowhere/trial.js', version: 'v26.1.0' });
     expect([lacks256!.kind, lacksFma!.kind]).to.deep.equal(['failed', 'failed']);
   });
 

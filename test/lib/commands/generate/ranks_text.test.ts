@@ -15,6 +15,10 @@ describe('what the ranks of a job compute with', () => {
   it('is said once where it is the same', () => {
     expect(ranksText([rank('wasm')])).to.equal('1 rank on wasm kernels (256 bits, fused)');
     expect(ranksText([rank('wasm', null, 128, 4)])).to.equal('1 rank on wasm kernels (4 threads, 128 bits)');
+    const wasm = rank('wasm');
+    expect(ranksText([{ ...wasm, kernels: { ...wasm.kernels!, int8Activations: true } }])).to.equal(
+      '1 rank on wasm kernels (256 bits, fused, int8 activations)',
+    );
     expect(ranksText([rank('cpu'), rank('cpu')])).to.equal('2 ranks on cpu tensors');
   });
 
