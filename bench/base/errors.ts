@@ -4,7 +4,8 @@ import { CodedError } from '../../base/coded_error.js';
 export type BenchErrorCode =
   | 'PROCESS_DIED' // a process of the benchmark ended before it was told to
   | 'PEER_LOST' // a rank lost another one: what befell that one is nearer the cause
-  | 'RANK_FAILED'; // a rank couldn't do what it was told
+  | 'RANK_FAILED' // a rank couldn't do what it was told
+  | 'NOT_UNDERSTOOD'; // a process of the benchmark said what isn't its language
 
 /** What can go wrong in a benchmark that runs; the message begins with the code. */
 export class BenchError extends CodedError<BenchErrorCode> {}

@@ -4,6 +4,8 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { peerScript } from '../../lib/config/package_files.js';
+import { UsageError } from '../../lib/commands/base/context.js';
+import { batchedBeside } from './engines/llama_tools.js';
 import type { PeerName, PeersOptions } from './options.js';
 
 const run = promisify(execFile);
@@ -26,7 +28,7 @@ const MODULES: Readonly<Record<Exclude<PeerName, 'mpi'>, readonly string[]>> = {
   gloo: ['torch'],
 };
 
-/** Looks for every peer that was asked for; nothing of them is loaded yet. */
+/** Looks for every peer that was asked for; nothing of them is loaded yet. @throws UsageError: there is no llama-bench where it is said to be */
 export async function findPeers(
   options: PeersOptions,
   env: Readonly<Record<string, string | undefined>>,
@@ -34,6 +36,7 @@ export async function findPeers(
   const python = await pythonOf(options);
   const modules = await modulesOf(python);
   const llamaBench = options.llamaBench ?? env.EXPERTWIRE_LLAMA_BENCH ?? null;
+  if (llamaBench !== null && options.peers.includes('llama.cpp')) await checkLlamaBench(llamaBench, options);
   const has: Record<PeerName, boolean> = {
     'llama.cpp': hasAll(modules, MODULES['llama.cpp']) || (llamaBench !== null && modules.has('gguf')),
     transformers: hasAll(modules, MODULES.transformers),
@@ -45,6 +48,23 @@ export async function findPeers(
     .filter((name) => !has[name])
     .map((name) => `no ${name}: ${adviceFor(name, python, options.dir)}`);
   return { python, llamaBench, names: new Set(options.peers.filter((name) => has[name])), missing };
+}
+
+/** Whether the tools can be started: a run takes long until it needs them. */
+async function checkLlamaBench(llamaBench: string, { llamaBench: option, batches }: PeersOptions): Promise<void> {
+  const tools = batches.every((batch) => batch === 1) ? [llamaBench] : [llamaBench, batchedBeside(llamaBench)];
+  for (const tool of tools) {
+    const why = await run(tool, ['--help']).then(
+      () => null,
+      (error: unknown) => {
+        const { code, message } = error as NodeJS.ErrnoException;
+        return typeof code === 'string' ? message : null; // a number: it ran
+      },
+    );
+    if (why === null) continue;
+    const from = option === undefined ? 'EXPERTWIRE_LLAMA_BENCH' : '--llama-bench';
+    throw new UsageError(`${from}: can't run ${tool} (${why}); give the path of llama.cpp's llama-bench`);
+  }
 }
 
 const hasAll = (modules: ReadonlySet<string>, wanted: readonly string[]): boolean =>

@@ -1,5 +1,5 @@
 /** The options of `expertwire bench peers`, checked. */
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../../lib/commands/base/context.js';
 import { list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
@@ -42,6 +42,7 @@ export interface PeersOptions {
 
 /** Reads and checks the options. @throws UsageError */
 export function parseOptions(args: readonly string[]): PeersOptions {
+  const numCores = availableParallelism();
   const what =
     'What other engines reach on the same checkpoint and cores, in turns with ours: ratios with their spread. A peer that is missing is told, with what installs it.';
   const parsed = benchParser('peers', args, what)
@@ -75,7 +76,12 @@ export function parseOptions(args: readonly string[]): PeersOptions {
       describe: "llama.cpp's own llama-bench, llama-batched-bench beside it, instead of llama-cpp-python",
     })
     .option('dtypes', { type: 'string', default: DTYPES.join(','), describe: 'of weights; int8 beside q8_0' })
-    .option('cores', { type: 'string', default: '1,2', describe: 'cores (threads) of every engine' })
+    .option('cores', {
+      type: 'string',
+      default: numCores === 1 ? '1' : '1,2',
+      defaultDescription: '1,2, or 1 where there is no second',
+      describe: 'cores (threads) of every engine, at most those of this machine',
+    })
     .option('ranks', {
       type: 'number',
       default: 1,
@@ -115,7 +121,7 @@ export function parseOptions(args: readonly string[]): PeersOptions {
     sections: some('only', parsed.only, SECTIONS),
     peers: some('peers', parsed.peers, PEERS),
     dtypes: some('dtypes', parsed.dtypes, DTYPES),
-    cores: wholeNumbers('--cores', parsed.cores, 1),
+    cores: wholeNumbers('--cores', parsed.cores, 1, numCores),
     batches: wholeNumbers('--batches', parsed.batches, 1),
     messages: wholeNumbers('--messages', parsed.messages, 1, 2 ** 26),
   };

@@ -5,6 +5,8 @@ import { BenchError } from '../../base/errors.js';
 import type { CommandLine } from './cores.js';
 
 const MAX_WORDS = 2000;
+/** What an error shows of a line. */
+const MAX_LINE = 200;
 
 /** One order at a time; `close` ends it, and it ends with this process, which its standard input belongs to. */
 export class LineProcess {
@@ -31,18 +33,19 @@ export class LineProcess {
     });
   }
 
-  /** `name`: for errors. Returns when it is ready, with what it says of itself. @throws BenchError PROCESS_DIED with its last words */
+  /** `name`: for errors. Returns when it is ready, with what it says of itself. @throws BenchError PROCESS_DIED with its last words, NOT_UNDERSTOOD; then it is gone */
   static async start(
     name: string,
     line: CommandLine,
     signal: AbortSignal,
   ): Promise<{ process: LineProcess; facts: object }> {
     const process = new LineProcess(name, line, signal);
-    const { ready } = (await process.answer()) as { readonly ready: object };
-    return { process, facts: ready };
+    const { ready } = (await process.answer()) as { readonly ready?: object };
+    if (ready !== undefined) return { process, facts: ready };
+    return process.notUnderstood('another answer than that it is ready');
   }
 
-  /** @throws BenchError PROCESS_DIED with its last words */
+  /** @throws BenchError PROCESS_DIED with its last words, NOT_UNDERSTOOD; then it is gone */
   async ask(order: object): Promise<unknown> {
     this.child.stdin.write(`${JSON.stringify(order)}\n`);
     return this.answer();
@@ -57,9 +60,27 @@ export class LineProcess {
 
   private async answer(): Promise<unknown> {
     const line = await this.answers.next();
-    if (line.done !== true) return JSON.parse(line.value) as unknown;
+    if (line.done !== true) return parsed(line.value) ?? this.notUnderstood(line.value.slice(0, MAX_LINE));
     const how = await this.ended;
     const said = this.said.trim() === '' || this.ending ? '' : `; it said: ${this.said.trim()}`;
     throw new BenchError('PROCESS_DIED', `${this.name} ended by ${how}${said}`);
+  }
+
+  /** Nobody has it who could close it. */
+  private async notUnderstood(what: string): Promise<never> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+    const said = this.said.trim() === '' ? '' : `; its errors: ${this.said.trim()}`;
+    throw new BenchError('NOT_UNDERSTOOD', `${this.name} said ${JSON.stringify(what)}, which is no answer${said}`);
+  }
+}
+
+/** An object of JSON; null: the line is none. */
+function parsed(line: string): object | null {
+  try {
+    const value = JSON.parse(line) as unknown;
+    return typeof value === 'object' ? value : null;
+  } catch {
+    return null;
   }
 }

@@ -1,6 +1,6 @@
 /** llama.cpp by its own llama-bench and llama-batched-bench: one run of the tool per order, since they keep no model for the next. */
 import { execFile } from 'node:child_process';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { EngineRun, PeerEngine } from './engine.js';
 import type { Start } from './start.js';
@@ -14,7 +14,7 @@ export const startLlamaTools: Start = ({ gguf, llamaBench, pin }, { dtype, cores
   const file = ['-m', gguf[dtype], '-t', String(cores)];
   const bench = async (...args: readonly string[]): Promise<EngineRun> =>
     msOfBench(await tool(llamaBench!, [...file, '-r', '1', '-o', 'json', ...args]));
-  const batched = join(dirname(llamaBench!), 'llama-batched-bench');
+  const batched = batchedBeside(llamaBench!);
   const engine: PeerEngine = {
     name: 'llama.cpp',
     version: llamaBench!,
@@ -39,6 +39,10 @@ export const startLlamaTools: Start = ({ gguf, llamaBench, pin }, { dtype, cores
   };
   return Promise.resolve(engine);
 };
+
+/** The tool for more than one sequence: in the same folder, or, where that is a command's name, a command too. */
+export const batchedBeside = (llamaBench: string): string =>
+  basename(llamaBench) === llamaBench ? 'llama-batched-bench' : join(dirname(llamaBench), 'llama-batched-bench');
 
 /** Of what `llama-bench -r 1 -o json` prints. */
 export function msOfBench(json: string): EngineRun {

@@ -1,6 +1,7 @@
 /** `bench peers` where no peer is installed, and with a program that plays one. */
 import { expect } from 'chai';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { runBench } from '../../../bench/index.js';
 import type { GenerationFigures } from '../../../bench/peers/generation.js';
@@ -132,12 +133,39 @@ describe('expertwire bench peers', function () {
     });
   });
 
+  it('a peer that answers with something else is named with it, and ended', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'pid');
+      const answers = `require('fs').writeFileSync('${file}', String(process.pid)); console.log('llama: loading');`;
+      const python = await playedPython(dir, answers);
+      const run = figures(dir, '--only', 'generation', '--peers', 'llama.cpp', '--dtypes', 'f32', '--python', python);
+      const { message } = await errorOf(BenchError, () => run);
+      expect(message).to.equal('NOT_UNDERSTOOD: llama.cpp said "llama: loading", which is no answer');
+      const pid = Number(await readFile(file, 'utf8'));
+      expect(() => process.kill(pid, 0)).to.throw(/ESRCH/);
+    });
+  });
+
+  it('looks for llama-bench before it begins', async () => {
+    await withTempFolder(async (dir) => {
+      const tool = join(dir, 'llama-bench');
+      const args = ['peers', '--dir', dir, '--peers', 'llama.cpp', '--llama-bench', tool];
+      const refusal = async (): Promise<string> =>
+        (await errorOf(UsageError, () => runBench(args, commandContext()))).message;
+      expect(await refusal()).to.include(`--llama-bench: can't run ${tool} (spawn`);
+      await writeFile(tool, '#!/bin/sh\nexit 1\n');
+      await chmod(tool, 0o755);
+      expect(await refusal()).to.include(`can't run ${join(dir, 'llama-batched-bench')} (spawn`);
+    });
+  });
+
   it('refuses what it does not know', async () => {
     for (const [args, words] of [
       [['--only', 'speed'], "--only: there is no 'speed'"],
       [['--peers', 'vllm'], "--peers: there is no 'vllm'"],
       [['--dtypes', 'int4'], "--dtypes: there is no 'int4'"],
       [['--rounds', '0'], '--rounds'],
+      [['--cores', '1,4096'], `--cores: '4096' is not a whole number from 1 to ${availableParallelism()}`],
     ] as const) {
       const { message } = await errorOf(UsageError, () => runBench(['peers', ...args], commandContext()));
       expect(message).to.include(words);
