@@ -1,5 +1,7 @@
 /** The command line as a user meets it: what there is, and what this machine has. */
 import { expect } from 'chai';
+import { doctor } from '../../../lib/commands/doctor.js';
+import { commandContext } from '../../kit/processes/command_context.js';
 import { Processes, type Ended } from '../../kit/processes/processes.js';
 import { commandLine, inPairs, expectSuccess, json } from '../../kit/processes/command_line.js';
 
@@ -25,6 +27,17 @@ describe('expertwire doctor and --help', function () {
     const kernels = report.kernels as { simd: number; fma: boolean; no_256: string | null; no_fma: string | null };
     expect(kernels.simd).to.equal(kernels.no_256 === null ? 256 : 128);
     expect(kernels.fma).to.equal(kernels.no_fma === null);
+  });
+
+  it('doctor says nothing of the kernels where it is interrupted while it tries them', async () => {
+    const ended = new AbortController();
+    ended.abort(new Error('interrupted'));
+    const context = commandContext(ended.signal);
+    const message = await doctor({}, context).then(
+      () => 'it went on',
+      (error: unknown) => (error as Error).message,
+    );
+    expect([message, context.printed()]).to.deep.equal(['interrupted', '']);
   });
 
   const HELP: readonly [readonly string[], ...string[]][] = [
