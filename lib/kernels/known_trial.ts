@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { cpus, homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { cachedDataVersionTag } from 'node:v8';
 import { z } from 'zod';
 import { kernelModuleUrl } from '../../compute/wasm/memory/kernel_settings.js';
 import { VERSION } from '../config/package_files.js';
@@ -24,14 +25,20 @@ export interface KnownTrialOptions {
   readonly runTrial?: (options: Pick<KnownTrialOptions, 'signal'>) => Promise<KernelTrial>;
   /** Default: Date.now(). */
   readonly nowMs?: number;
+  /** Default: {@link V8_STATE}. */
+  readonly v8State?: number;
 }
+
+/** Stands for V8's flags, those of NODE_OPTIONS too, and for the processor's features. Of the process's beginning: what we set later is what the trial is about. */
+const V8_STATE = cachedDataVersionTag();
 
 const PATIENCE_MS = 2000;
 
 /** What the kernels can be here: known from an earlier time, or tried now. Never rejects. */
 export async function knownTrial(options: KnownTrialOptions = {}): Promise<KernelTrial> {
-  const { file = cacheFile(), runTrial = tryKernels, isAnew = false, nowMs = Date.now(), signal, onNotice } = options;
-  const key = await machineKey().catch(() => null); // without the files the trial shows what is wrong
+  const { file = cacheFile(), runTrial = tryKernels, isAnew = false, signal, onNotice } = options;
+  const { nowMs = Date.now(), v8State = V8_STATE } = options;
+  const key = await machineKey(v8State).catch(() => null); // without the files the trial shows what is wrong
   const known = file === null || key === null || isAnew ? null : await readCache(file, key, nowMs);
   if (known !== null) return known;
   const text = 'trying the kernels, to know how this machine computes fastest; from now on it is known';
@@ -56,12 +63,10 @@ const isOfTheMoment = ({ lacks256, lacksFma }: KernelTrial): boolean =>
   [lacks256, lacksFma].some((lack) => lack?.why.startsWith(NOT_STARTED));
 
 /** All that an outcome depends on. */
-async function machineKey(): Promise<string> {
+async function machineKey(v8State: number): Promise<string> {
   const { versions, arch, platform } = process;
-  // eslint-disable-next-line no-restricted-properties -- what the trials' processes are told: they have this one's environment
-  const nodeOptions = process.env.NODE_OPTIONS ?? null;
   const hash = createHash('sha256');
-  const facts = [versions.node, versions.v8, arch, platform, nodeOptions, cpus()[0]?.model ?? null];
+  const facts = [versions.node, versions.v8, arch, platform, v8State, cpus()[0]?.model ?? null];
   hash.update(JSON.stringify([VERSION, ...facts, cpuFlags()]));
   const here = new URL('./', import.meta.url);
   const own = (await readdir(here)).filter((name) => name.endsWith('.js')).toSorted();

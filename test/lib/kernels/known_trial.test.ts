@@ -16,7 +16,7 @@ async function numRuns(
   {
     numCalls = 2,
     ...more
-  }: Pick<KnownTrialOptions, 'nowMs' | 'isAnew' | 'signal'> & { readonly numCalls?: number } = {},
+  }: Pick<KnownTrialOptions, 'nowMs' | 'isAnew' | 'signal' | 'v8State'> & { readonly numCalls?: number } = {},
 ): Promise<number> {
   let count = 0;
   const runTrial = (): Promise<KernelTrial> => {
@@ -68,18 +68,11 @@ describe('the outcome of trials', () => {
       expect(await numRuns(file, GOOD)).to.equal(0);
     }));
 
-  it('depends on what Node is told by its environment', () =>
+  it('depends on V8’s flags', () =>
     withTempFolder(async (dir) => {
       const file = join(dir, 'kernels.json');
-      const before = process.env.NODE_OPTIONS;
-      await numRuns(file, GOOD);
-      try {
-        process.env.NODE_OPTIONS = `${before ?? ''} --stack-trace-limit=11`;
-        expect(await numRuns(file, GOOD)).to.equal(1);
-      } finally {
-        if (before === undefined) delete process.env.NODE_OPTIONS;
-        else process.env.NODE_OPTIONS = before;
-      }
+      await numRuns(file, GOOD, { v8State: 1 });
+      expect(await numRuns(file, GOOD, { v8State: 2 })).to.equal(1);
     }));
 
   it('is announced where it takes its time, and not where it is known', async () => {
