@@ -1,9 +1,26 @@
 /** Threads within a rank: the same bits for any number of them, and a rank that obeys while they compute. */
 import { expect } from 'chai';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { makeRandomCheckpoint } from '../../../lib/model/random_checkpoint.js';
+import { RANDOM_CONFIGS } from '../../../lib/model/random_config.js';
 import { tinyGolden } from '../../kit/model/goldens.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { commandLine, ids, json } from '../../kit/processes/command_line.js';
 import { Processes } from '../../kit/processes/processes.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
+
+/** Its first layer is one call of 10¹¹ multiply-adds for a prompt. */
+const NUM_PROMPT = 4000;
+const SHAPE = { layers: 2, denseLayers: 1, hidden: 512, experts: 2, topk: 1, intermediate: 32, heads: 1, vocab: 64 };
+const WIDE = { ...RANDOM_CONFIGS.qwen3_moe({ ...SHAPE, dtype: 'BF16' }), intermediate_size: 16384 };
+
+/** Of a process, all its threads together. */
+async function cpuSeconds(pid: number): Promise<number> {
+  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
 
 const processes = new Processes();
 const expertwire = commandLine(processes);
@@ -38,6 +55,31 @@ describe('threads of ranks', function () {
       expect(new Set(outputs).size).to.equal(1);
     });
   }
+
+  it('leave the rank its event loop while they compute one call of seconds: it hears at once that its head is gone', async () => {
+    await withTempFolder(async (dir) => {
+      const model = join(dir, 'model');
+      await makeRandomCheckpoint(model, { config: WIDE, dtype: 'BF16', seed: 1 });
+      const settings = ['parallel.threads=2', 'engine.max_num_batched_tokens=4096'];
+      const head = processes.cli([
+        ...['serve', '--model', model, '--port', '0'],
+        ...settings.flatMap((setting) => ['--set', setting]),
+      ]);
+      await head.prints(/^curl .*\n/m);
+      const { pid } = processes.rank(0);
+      const before = await cpuSeconds(pid);
+      const answer = fetch(`${/^serving "\S+" at (\S+)\n/.exec(head.stdout)![1]}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: Array.from({ length: NUM_PROMPT }, (_, i) => i % 64), max_tokens: 1 }),
+      }).then(({ status }) => `status ${status}`, String);
+      while ((await cpuSeconds(pid)) < before + 1.5)
+        expect(await Promise.race([answer, delay(20, 'it computes')])).to.equal('it computes');
+      const killedMs = head.signal('SIGKILL');
+      expect((await processes.allGone()) - killedMs, 'milliseconds').to.be.below(1500);
+      await answer;
+    });
+  });
 
   it('a number that nobody can mean is refused', async () => {
     const { code, stderr } = await expertwire([
