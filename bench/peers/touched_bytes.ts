@@ -5,7 +5,7 @@ import { EMBEDDING } from '../../lib/model/spec/tensor_names.js';
 import type { Checkpoint } from '../../lib/weights/checkpoint.js';
 import type { Dtype } from './engines/engine.js';
 
-/** Bytes of one weight of a matrix; a block of q8_0 is 32 of them and a scale of two bytes, which our scale per row is less than. */
+/** Bytes of one weight of a matrix, without the scales of int8 and q8_0. */
 const WEIGHT_BYTES: Readonly<Record<Dtype, number>> = { f32: 4, bf16: 2, int8: 1 };
 
 /** Matrices alone, scales left out: of all experts the part that a token has, and of the embedding nothing but where it is the head too. */

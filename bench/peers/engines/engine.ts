@@ -3,7 +3,7 @@
 /** How an engine keeps its weights; the peers' files are written so from the same checkpoint. */
 export const DTYPES = ['bf16', 'f32', 'int8'] as const;
 
-/** One of {@link DTYPES}. `int8`: a scale per row here, per block of 32 in llama.cpp's q8_0. */
+/** One of {@link DTYPES}. `int8`: with a float32 scale per 32 weights here, a float16 one in llama.cpp's q8_0. */
 export type Dtype = (typeof DTYPES)[number];
 
 /** A timed run and the tokens that came of it. */
