@@ -62,6 +62,7 @@ const passAt: usize = memory.data(offsetof<Pass>(), 16);
 
 /** Head by head, so that there is one expansion however many threads compute. scratch: {@link naiveBytes}. */
 export function attendNaive(l: MlaLayer, s: Step, part: Part, queries: usize, attended: usize, scratch: usize): void {
+  if (part.numTokens == 0) return;
   const numKeys = part.position + part.numTokens;
   const pass = changetype<Pass>(here(passAt));
   pass.layer = changetype<usize>(l);
