@@ -51,7 +51,8 @@ function stepOf(x: Float32Array, columns: number, index: number): number {
   const row = Math.floor(index / columns);
   const first = row * columns + GROUP * Math.floor((index % columns) / GROUP);
   const group = x.subarray(first, Math.min(first + GROUP, (row + 1) * columns));
-  return (Math.max(...group.map(Math.abs)) / 254) * (1 + 1e-5);
+  // A code is up to 127 steps: its quotient and its product round by up to 127 · 2⁻²⁴ of a step each.
+  return (Math.max(...group.map(Math.abs)) / 254) * (1 + 1e-4);
 }
 
 for (const fma of [false, true]) {
