@@ -23,7 +23,7 @@ describe('launch.sh on one machine', function () {
     expect(code, stderr).to.equal(0);
     const headings = [...stdout.matchAll(/^── (.*) ──$/gm)].map(([, label]) => label);
     expect(headings).to.deep.equal(['story', 'scripture', 'speech', 'code']);
-    expect(stderr).to.match(/^4 ranks on [\w ]+ · /m);
+    expect(stderr).to.match(/^4 ranks on [\w ]+ \([^)]*\d+ bits[^)]*\) · /m);
     expect(stderr).to.match(/^which of the 32 experts each kind of text heats$/m);
   });
 
