@@ -208,16 +208,12 @@ export class Rendezvous {
       case 'offer':
         if (member.offer !== undefined) return this.fail(outOfTurn(rank, message));
         member.offer = message;
-        {
-          this.settleOffers();
-          return;
-        }
+        this.settleOffers();
+        return;
       case 'ready':
         member.ready = message;
-        {
-          this.introduce();
-          return;
-        }
+        this.introduce();
+        return;
       case 'meshed':
         member.isMeshed = true;
         {

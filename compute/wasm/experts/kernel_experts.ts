@@ -38,19 +38,12 @@ export class KernelExperts {
   /**
    * What `combine` takes: with `reduce: 'rank'` [N·H], per row the sum of weight × expert output in ascending order of choices, product and sum in float32;
    * with 'source' [M·H], a row per local choice in ascending order. A group is an expert and its choices; no choice is in two groups. A row's bits depend
-   * neither on other rows nor on the memory. Memory for the largest batch so far is kept. @throws ExpertError OUT_OF_MEMORY, INVALID_ARGUMENT for sizes that
-   * don't fit
+   * neither on other rows nor on the memory. Memory for the largest batch so far is kept. Other threads compute where it takes long: one call at a time.
+   * @throws ExpertError OUT_OF_MEMORY, THREAD_FAILED, INVALID_ARGUMENT for sizes that don't fit
    */
-  forward(groups: readonly KernelGroup[], recv: KernelRows): Float32Array<ArrayBuffer> {
+  async forward(groups: readonly KernelGroup[], recv: KernelRows): Promise<Float32Array<ArrayBuffer>> {
     const shares = this.sharesOf(groups, recv);
-    for (const { workspace, groups: own, numPairs } of shares) workspace.run(own, recv.recvX, numPairs);
-    return this.gathered(shares, recv);
-  }
-
-  /** The same, on other threads where it takes long: one call at a time. @throws as {@link forward}; ExpertError THREAD_FAILED */
-  async compute(groups: readonly KernelGroup[], recv: KernelRows): Promise<Float32Array<ArrayBuffer>> {
-    const shares = this.sharesOf(groups, recv);
-    for (const { workspace, groups: own, numPairs } of shares) await workspace.start(own, recv.recvX, numPairs);
+    for (const { workspace, groups: own, numPairs } of shares) await workspace.run(own, recv.recvX, numPairs);
     return this.gathered(shares, recv);
   }
 

@@ -88,15 +88,10 @@ export class KernelWorkspace {
   }
 
   /**
-   * The first rows of y become what the groups' experts make of their rows of x, in the groups' order; y has `numPairs` rows.
-   * @throws ExpertError OUT_OF_MEMORY
+   * The first rows of y become what the groups' experts make of their rows of x, in the groups' order; y has `numPairs` rows. Other threads compute where it takes
+   * long; the next call must wait for it. @throws ExpertError OUT_OF_MEMORY, THREAD_FAILED
    */
-  run(groups: readonly KernelGroup[], recvX: Float32Array, numPairs: number): void {
-    this.memory.kernels.experts(...this.prepare(groups, recvX, numPairs));
-  }
-
-  /** The same, on other threads where it takes long. The next call must wait for it. @throws ExpertError OUT_OF_MEMORY, THREAD_FAILED */
-  async start(groups: readonly KernelGroup[], recvX: Float32Array, numPairs: number): Promise<void> {
+  async run(groups: readonly KernelGroup[], recvX: Float32Array, numPairs: number): Promise<void> {
     const args = this.prepare(groups, recvX, numPairs);
     const work = groups.reduce((sum, { expert, choices }) => sum + multiplyAddsOf(expert.shape, choices.length), 0);
     await this.memory.call('experts', work, ...args);

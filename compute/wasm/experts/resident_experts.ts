@@ -38,7 +38,7 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
 
   /** One call at a time. */
   forward(groups: readonly ExpertRows<KernelExpert>[], recv: ReceivedRows): Promise<Float32Array> {
-    return this.kernels.compute(groups, recv);
+    return this.kernels.forward(groups, recv);
   }
 
   /** Gives the workspaces back; experts are disposed by their callers. */

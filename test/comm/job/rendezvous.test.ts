@@ -99,9 +99,10 @@ describe('a rendezvous', () => {
     expect((await waiting).message).to.contain('it is odd');
     const strict = await listen();
     const rank = await join(strict);
-    void rejection(rank.agree(1, { timeoutMs: 5000 }), 'PROTOCOL');
+    const told = rejection(rank.agree(1, { timeoutMs: 5000 }), 'PROTOCOL');
     rank.link.send({ type: 'offer', body: 2 });
     expect((await rejection(strict.links(), 'PROTOCOL')).message).to.contain("rank 0 sent 'offer'");
+    await told;
   });
 
   it('ends where what a rank offers makes no sense, and tells every rank', async () => {
@@ -119,9 +120,10 @@ describe('a rendezvous', () => {
   it('tells who waits for what others offer apart from who loads', async () => {
     const head = await listen({ size: 3, timeoutMs: 300 });
     const [first] = [await join(head), await join(head)];
-    void rejection(first.agree(1, { timeoutMs: 5000 }), 'PEER_FAILED');
+    const told = rejection(first.agree(1, { timeoutMs: 5000 }), 'TIMEOUT');
     const { message } = await rejection(head.links(), 'TIMEOUT');
     expect(message).to.contain('(not joined: rank 2, loading: rank 1, waiting for the others: rank 0)');
+    await told;
   });
 
   it('gives a rank the number that it asks for, and others the lowest free one', async () => {

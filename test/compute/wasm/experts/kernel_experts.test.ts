@@ -66,13 +66,13 @@ for (const numMemories of [1, 3]) {
 
     for (const dtype of RESIDENT_DTYPES) {
       for (const reduce of REDUCES) {
-        it(`agree with the float64 reference for any routing (${dtype}, reduce: ${reduce})`, () => {
+        it(`agree with the float64 reference for any routing (${dtype}, reduce: ${reduce})`, async () => {
           const experts = expertsIn(memories, dtype);
-          fc.assert(
-            fc.property(routing, fc.nat(), (rows, seed) => {
+          await fc.assert(
+            fc.asyncProperty(routing, fc.nat(), async (rows, seed) => {
               const recv = received(reduce, rows.length, seed);
               const slots = rows.flat();
-              const out = runner.forward(groupsOf(slots, experts), recv);
+              const out = await runner.forward(groupsOf(slots, experts), recv);
               const expected = expertsRef(recv.recvX, slots, recv.recvTopkWeights, refs(experts), HIDDEN);
               const wanted = reduce === 'rank' ? expected.perRow : expected.perChoice;
               expect(largestDifference(out, wanted)).to.be.below(2e-5);
@@ -84,33 +84,33 @@ for (const numMemories of [1, 3]) {
       }
     }
 
-    it('a row has the same bits alone and among others', () => {
+    it('a row has the same bits alone and among others', async () => {
       const experts = expertsIn(memories, 'bf16');
-      fc.assert(
-        fc.property(routing, (rows) => {
+      await fc.assert(
+        fc.asyncProperty(routing, async (rows) => {
           const recv = received('rank', rows.length);
-          const all = runner.forward(groupsOf(rows.flat(), experts), recv);
-          rows.forEach((slots, n) => {
-            const alone = runner.forward(groupsOf(slots, experts), {
+          const all = await runner.forward(groupsOf(rows.flat(), experts), recv);
+          for (const [n, slots] of rows.entries()) {
+            const alone = await runner.forward(groupsOf(slots, experts), {
               ...recv,
               numRecvTokens: 1,
               recvX: recv.recvX.slice(n * HIDDEN, (n + 1) * HIDDEN),
               recvTopkWeights: recv.recvTopkWeights.slice(n * NUM_TOPK, (n + 1) * NUM_TOPK),
             });
             expect(isSameBits(alone, all.slice(n * HIDDEN, (n + 1) * HIDDEN)), `row ${n}`).to.equal(true);
-          });
+          }
         }),
         { numRuns: 40 },
       );
       for (const expert of experts) expert.dispose();
     });
 
-    it('the bits of a sum are those of its rows, weighted and added in ascending order of choices', () => {
+    it('the bits of a sum are those of its rows, weighted and added in ascending order of choices', async () => {
       const experts = expertsIn(memories, 'f32');
       const slots = [4, 1, 0, 2, 3, 1];
       const groups = groupsOf(slots, experts);
       const recv = received('rank', 2);
-      const rows = runner.forward(groups, { ...recv, reduce: 'source' });
+      const rows = await runner.forward(groups, { ...recv, reduce: 'source' });
       const expected = new Float32Array(2 * HIDDEN);
       for (let choice = 0; choice < slots.length; choice++) {
         const start = Math.floor(choice / NUM_TOPK) * HIDDEN;
@@ -118,16 +118,16 @@ for (const numMemories of [1, 3]) {
           expected[start + h]! += Math.fround(recv.recvTopkWeights[choice]! * rows[choice * HIDDEN + h]!);
         }
       }
-      expect(isSameBits(runner.forward(groups, recv), expected)).to.equal(true);
-      expect(isSameBits(runner.forward(groups.toReversed(), recv), expected)).to.equal(true);
+      expect(isSameBits(await runner.forward(groups, recv), expected)).to.equal(true);
+      expect(isSameBits(await runner.forward(groups.toReversed(), recv), expected)).to.equal(true);
       for (const expert of experts) expert.dispose();
     });
 
-    it('all of 150 rows to one expert, then none, then one: no growth after the largest batch', () => {
+    it('all of 150 rows to one expert, then none, then one: no growth after the largest batch', async () => {
       const experts = expertsIn(memories, 'f32');
       const slots = Array.from({ length: 150 }, () => [-1, 2, -1]).flat();
       const recv = received('rank', 150);
-      const first = runner.forward(groupsOf(slots, experts), recv);
+      const first = await runner.forward(groupsOf(slots, experts), recv);
       expect(
         largestDifference(first, expertsRef(recv.recvX, slots, recv.recvTopkWeights, refs(experts), HIDDEN).perRow),
       ).to.be.below(2e-5);
@@ -135,19 +135,19 @@ for (const numMemories of [1, 3]) {
       for (let i = 0; i < 200; i++) {
         const numRows = [0, 1, 149, 150, 20][i % 5]!;
         const some = received('rank', numRows);
-        const out = runner.forward(groupsOf(slots.slice(0, numRows * NUM_TOPK), experts), some);
+        const out = await runner.forward(groupsOf(slots.slice(0, numRows * NUM_TOPK), experts), some);
         expect(out.length).to.equal(numRows * HIDDEN);
       }
       expect(memories.map(({ reservedBytes, usedBytes }) => ({ reservedBytes, usedBytes }))).to.deep.equal(taken);
-      expect(isSameBits(runner.forward(groupsOf(slots, experts), recv), first)).to.equal(true);
+      expect(isSameBits(await runner.forward(groupsOf(slots, experts), recv), first)).to.equal(true);
       for (const expert of experts) expert.dispose();
     });
 
-    it('rows without a local choice are zeros, or no rows', () => {
-      expect(runner.forward([], received('rank', 2))).to.deep.equal(new Float32Array(2 * HIDDEN));
-      expect(runner.forward([], received('source', 2))).to.deep.equal(new Float32Array(0));
+    it('rows without a local choice are zeros, or no rows', async () => {
+      expect(await runner.forward([], received('rank', 2))).to.deep.equal(new Float32Array(2 * HIDDEN));
+      expect(await runner.forward([], received('source', 2))).to.deep.equal(new Float32Array(0));
       const experts = expertsIn(memories, 'f32');
-      const out = runner.forward(groupsOf([-1, -1, -1, 0, -1, -1], experts), received('rank', 2));
+      const out = await runner.forward(groupsOf([-1, -1, -1, 0, -1, -1], experts), received('rank', 2));
       expect(out.subarray(0, HIDDEN).every((value) => value === 0)).to.equal(true);
       expect(out.subarray(HIDDEN).every((value) => value !== 0)).to.equal(true);
       for (const expert of experts) expert.dispose();
