@@ -118,7 +118,7 @@ describe('a rendezvous', () => {
   });
 
   it('tells who waits for what others offer apart from who loads', async () => {
-    const head = await listen({ size: 3, timeoutMs: 300 });
+    const head = await listen({ size: 3, timeoutMs: 1500 });
     const [first] = [await join(head), await join(head)];
     const told = rejection(first.agree(1, { timeoutMs: 5000 }), 'TIMEOUT');
     const { message } = await rejection(head.links(), 'TIMEOUT');
