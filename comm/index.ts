@@ -1,5 +1,6 @@
 /** `expertwire/comm`: bytes between ranks, for use alone or under `expertwire`. */
 export { CodedError } from '../base/coded_error.js';
+export { floatRows, type FloatRows } from '../base/float_rows.js';
 export * from '../base/ids.js';
 export * from './base/errors.js';
 export {

@@ -9,6 +9,7 @@ import {
   checkNormal,
   checkRequest,
   checkShape,
+  checkTarget,
   invalid,
   staleHandle,
 } from './contract/all_to_all_check.js';
@@ -28,6 +29,7 @@ import { Endpoint, pendingOf } from './contract/endpoint.js';
 import { Exchange } from './exchange/exchange.js';
 import { FlatRoute } from './flat/flat_route.js';
 import { HierarchicalRoute } from './nodes/hierarchical_route.js';
+import { contiguous, copyFloatRows, floatRows, type FloatRows } from '../../base/float_rows.js';
 import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Reduce } from '../../base/received_rows.js';
@@ -95,13 +97,14 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
   }
 
   startDispatch(request: DispatchRequest): Pending<DispatchResult> {
-    const { x, signal } = request;
+    const { signal } = request;
     const degraded = new DegradedTokens();
     const cached = request.handle === undefined ? undefined : this.checkCached(request);
     const routing = cached === undefined ? this.routingOf(request as RoutedRequest, degraded) : cached.routing;
     const unrouted = cached === undefined ? degraded.rows() : cached.unrouted;
     degraded.add(unrouted);
     const tag = { ...request.tag };
+    const x = request.x instanceof Float32Array ? request.x : contiguous(request.x).slice();
     const pending = this.route.startDispatch({ tag, signal }, x, routing, cached);
     return pendingOf('dispatch', async () => {
       const { bySource, state } = await pending.hook();
@@ -130,14 +133,22 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     });
   }
 
-  async combine(expertOut: Float32Array, handle: DispatchHandle): Promise<Float32Array> {
+  async combine(expertOut: Float32Array | FloatRows, handle: DispatchHandle): Promise<Float32Array> {
     return this.startCombine(expertOut, handle).hook();
   }
 
-  startCombine(expertOut: Float32Array, handle: DispatchHandle): Pending<Float32Array> {
+  startCombine(rows: Float32Array | FloatRows, handle: DispatchHandle): Pending<Float32Array>;
+  startCombine(rows: Float32Array | FloatRows, handle: DispatchHandle, y: FloatRows): Pending<void>;
+  startCombine(
+    rows: Float32Array | FloatRows,
+    handle: DispatchHandle,
+    target?: FloatRows,
+  ): Pending<Float32Array> | Pending<void> {
     const sent = this.uncombined(handle);
     const { hidden } = this.shape;
-    checkExpertOut(expertOut, sent.numOwed, hidden, this.reduce);
+    checkExpertOut(rows, sent.numOwed, hidden, this.reduce);
+    if (target !== undefined) checkTarget('y', target, sent.routing.numTokens, hidden);
+    const expertOut = rows instanceof Float32Array ? rows : contiguous(rows).slice();
     // Before anything is sent, and for good: some of it may be on its way when the rest fails.
     sent.isLent ||= this.shape.combineDtype === 'f32' && expertOut.buffer === sent.recvBuffer.deref();
 
@@ -150,11 +161,13 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const numTokens = sent.bySource.map((part) => part?.numRows ?? 0);
     const pending = this.route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
     sent.isCombined = true;
-    return pendingOf('combine', async () => {
+    const finish = async (): Promise<Float32Array> => {
       const y = await pending.hook();
       this.numDegradedTokens += sent.degraded.numTokens;
       return y;
-    });
+    };
+    if (target === undefined) return pendingOf('combine', finish);
+    return pendingOf('combine', async () => copyFloatRows(floatRows(await finish(), hidden), target));
   }
 
   /** A copy of the routing, without choices on masked ranks: the caller may change its arrays. */
@@ -178,8 +191,15 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const numRecvTokens = bySource.reduce((sum, part) => sum + (part?.numRows ?? 0), 0);
     const lease = leaseFloats(this.exchange.mesh.memory, numRecvTokens * hidden);
     const recvX = lease.floats;
+    let isHeld = true;
     const release = (): void => {
+      isHeld = false;
       if (this.dispatched.get(handle)?.isLent !== true) lease.release();
+    };
+    const copyRowsTo = (target: FloatRows): void => {
+      checkTarget('target', target, numRecvTokens, hidden);
+      if (!isHeld) throw invalid('the rows were released; copy them before');
+      copyFloatRows(floatRows(recvX, hidden), target);
     };
     const recvTopkIdx = new Int32Array(numRecvTokens * numTopk);
     const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRecvTokens * numTopk : 0);
@@ -193,7 +213,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     }
     const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.expertAlignment);
     const routing = { recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce };
-    return { numRecvTokens, recvX, release, ...routing, handle, degraded };
+    return { numRecvTokens, recvX, copyRowsTo, release, ...routing, handle, degraded };
   }
 
   /** The received routing as views of the result, so that a cached handle doesn't keep the frames. */

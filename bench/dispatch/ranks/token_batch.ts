@@ -12,7 +12,7 @@ const PERIOD = 65_521;
 export class TokenBatch {
   /** [T·K] */
   readonly topkIdx: Int32Array;
-  readonly request: Omit<RoutedRequest, 'tag'>;
+  readonly request: Omit<RoutedRequest, 'tag' | 'x'> & { readonly x: Float32Array };
   private readonly hidden: number;
   private expertOut = new Float32Array(0);
 

@@ -4,6 +4,7 @@ import { checkTimeout } from '../../base/deadline.js';
 import { CommError } from '../../base/errors.js';
 import type { OnPeerLoss } from '../exchange/exchange.js';
 import { checkTag } from '../../mesh/frame.js';
+import type { FloatRows } from '../../../base/float_rows.js';
 import type { Rank } from '../../../base/ids.js';
 import type { Reduce } from '../../../base/received_rows.js';
 import type { PayloadShape } from './payload.js';
@@ -63,8 +64,7 @@ export function checkTokens(
   { hidden, numTopk }: TokenShape,
 ): number {
   checkTag(tag);
-  if (x.length % hidden !== 0) throw invalid(`x has ${x.length} numbers; pass a multiple of hidden ${hidden}`);
-  const numTokens = x.length / hidden;
+  const numTokens = numRowsOf('x', x, hidden);
   const numChoices = numTokens * numTopk;
   if (topkIdx.length !== numChoices) {
     throw invalid(
@@ -72,6 +72,22 @@ export function checkTokens(
     );
   }
   return numTokens;
+}
+
+/** How many rows an array or somebody's memory has. @throws CommError INVALID_ARGUMENT when they aren't `hidden` wide */
+export function numRowsOf(name: string, x: Float32Array | FloatRows, hidden: number): number {
+  if (!(x instanceof Float32Array)) {
+    if (x.hidden === hidden && x.stride >= hidden) return x.numRows;
+    throw invalid(`${name} has rows of ${x.hidden} numbers, ${x.stride} apart; pass rows of hidden ${hidden}`);
+  }
+  if (x.length % hidden !== 0) throw invalid(`${name} has ${x.length} numbers; pass a multiple of hidden ${hidden}`);
+  return x.length / hidden;
+}
+
+/** @throws CommError INVALID_ARGUMENT unless `target` has room for so many rows. */
+export function checkTarget(name: string, target: FloatRows, numRows: number, hidden: number): void {
+  const room = numRowsOf(name, target, hidden);
+  if (room < numRows) throw invalid(`${name} has ${room} rows; pass room for ${numRows}`);
 }
 
 /** One weight per choice. @throws CommError INVALID_ARGUMENT with both lengths. */
@@ -83,20 +99,29 @@ export function checkWeights(topkWeights: Float32Array, numChoices: number): voi
 /** @throws CommError INVALID_ARGUMENT unless there are as many tokens as in the dispatch that made the handle. */
 export function checkCachedRequest({ x, tag }: CachedRequest, numTokens: number, hidden: number): void {
   checkTag(tag);
-  if (x.length === numTokens * hidden) return;
-  throw invalid(`x has ${x.length} numbers; the handle is of ${numTokens} tokens × hidden ${hidden}`);
+  if (x instanceof Float32Array) {
+    if (x.length === numTokens * hidden) return;
+    throw invalid(`x has ${x.length} numbers; the handle is of ${numTokens} tokens × hidden ${hidden}`);
+  }
+  const numRows = numRowsOf('x', x, hidden);
+  if (numRows !== numTokens) throw invalid(`x has ${numRows} rows; the handle is of ${numTokens} tokens`);
 }
 
 /** @throws CommError INVALID_ARGUMENT unless there is one row per received row ('rank') or per received choice ('source'). */
 export function checkExpertOut(
-  expertOut: Float32Array,
+  expertOut: Float32Array | FloatRows,
   numOwed: readonly number[],
   hidden: number,
   reduce: Reduce,
 ): void {
   const numRows = numOwed.reduce((sum, count) => sum + count, 0);
-  if (expertOut.length === numRows * hidden) return;
   const what = reduce === 'rank' ? 'received rows' : 'received choices';
+  if (!(expertOut instanceof Float32Array)) {
+    const given = numRowsOf('expertOut', expertOut, hidden);
+    if (given === numRows) return;
+    throw invalid(`expertOut has ${given} rows; pass ${numRows} ${what}`);
+  }
+  if (expertOut.length === numRows * hidden) return;
   throw invalid(`expertOut has ${expertOut.length} numbers; pass ${numRows} ${what} × hidden ${hidden}`);
 }
 

@@ -6,6 +6,7 @@ import type { DegradedTokens } from './degraded.js';
 import type { OnPeerLoss } from '../exchange/exchange.js';
 import type { PhaseTraffic } from '../exchange/exchange_stats.js';
 import type { StepTag } from '../../mesh/frame.js';
+import type { FloatRows } from '../../../base/float_rows.js';
 import type { Rank } from '../../../base/ids.js';
 import type { ReceivedRows, Reduce } from '../../../base/received_rows.js';
 import type { OnSpan } from '../exchange/span.js';
@@ -69,8 +70,8 @@ export interface AllToAllOptions extends ExchangeOptions {
 
 /** A dispatch with its own routing. */
 export interface RoutedRequest {
-  /** [T·H] */
-  readonly x: Float32Array;
+  /** [T·H]: an array, which may change when the result is there, or rows in any memory, which must not change before the result is released. */
+  readonly x: Float32Array | FloatRows;
   /** [T·K] physical experts, −1 = none. */
   readonly topkIdx: Int32Array;
   /** [T·K] */
@@ -82,8 +83,8 @@ export interface RoutedRequest {
 
 /** A dispatch that goes where an earlier one went: no routing travels. Every rank passes the handle of the same earlier dispatch. */
 export interface CachedRequest {
-  /** [T·H], T as in the earlier dispatch. */
-  readonly x: Float32Array;
+  /** T as in the earlier dispatch; otherwise as in {@link RoutedRequest}. */
+  readonly x: Float32Array | FloatRows;
   readonly handle: DispatchHandle;
   readonly tag: StepTag;
   readonly signal?: AbortSignal;
@@ -95,7 +96,14 @@ export type DispatchRequest = RoutedRequest | CachedRequest;
 /** What arrived; rows ordered by source rank, then source row. N = rows. */
 export interface DispatchResult extends ReceivedRows {
   /**
-   * Optional and idempotent: gives the memory of `recvX` back for payloads to come, which is faster than leaving it to the garbage
+   * [N·H], a part of its buffer. Where `x` was {@link FloatRows} it is put together when it is first asked for, which must be before `release`;
+   * {@link copyRowsTo} saves that.
+   */
+  readonly recvX: Float32Array;
+  /** Writes the N rows to the first ones of `target`, decoded in one pass; as often as wanted, but not after `release`. @throws CommError INVALID_ARGUMENT */
+  readonly copyRowsTo: (target: FloatRows) => void;
+  /**
+   * Optional and idempotent: gives the memory of the rows back for payloads to come, which is faster than leaving it to the garbage
    * collector. Call it when neither `recvX` nor a view of it is used any more, and not between taking such a view and combining it.
    */
   readonly release: () => void;
@@ -166,11 +174,14 @@ export interface AllToAll extends PeerMask {
    * then over nodes. 'source': from +0, for k = 0 … K−1, `y += w_k · row_k` with product and sum in double precision and one
    * rounding to float32 per choice.
    *
-   * `expertOut` is sent without a copy where the wire dtype is f32: don't change it afterwards. A handle serves one combine.
+   * `expertOut`: an array is sent without a copy where the wire dtype is f32: don't change it afterwards. Rows in any memory may change when the
+   * result is there. A handle serves one combine.
    */
-  combine(expertOut: Float32Array, handle: DispatchHandle): Promise<Float32Array>;
+  combine(expertOut: Float32Array | FloatRows, handle: DispatchHandle): Promise<Float32Array>;
   /** As {@link startDispatch}, for a combine. */
-  startCombine(expertOut: Float32Array, handle: DispatchHandle): Pending<Float32Array>;
+  startCombine(expertOut: Float32Array | FloatRows, handle: DispatchHandle): Pending<Float32Array>;
+  /** The same, but the sums are written to the first T rows of `y`. */
+  startCombine(expertOut: Float32Array | FloatRows, handle: DispatchHandle, y: FloatRows): Pending<void>;
   /** A copy of what was counted since the start. */
   stats(): AllToAllStats;
   /** Bytes sent per destination rank since the start, headers included, the hops between nodes too. */

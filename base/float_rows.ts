@@ -1,0 +1,35 @@
+/** Rows of floats where they lie: in arrays, or in memory that moves when it grows. */
+
+/** `numRows` rows of `hidden` floats, each `stride` floats behind the one before. */
+export interface FloatRows {
+  readonly numRows: number;
+  readonly hidden: number;
+  /** At least `hidden`; what lies between rows is neither read nor written. */
+  readonly stride: number;
+  /** From the first row on, to the end of the last one at least. Asked for anew in every turn: a view is stale once its memory has grown. */
+  view(): Float32Array;
+}
+
+/** An array [n·H] as rows. */
+export function floatRows(floats: Float32Array, hidden: number): FloatRows {
+  return { numRows: floats.length / hidden, hidden, stride: hidden, view: () => floats };
+}
+
+/** Copies all rows of `from` to the first rows of `to`, which are as wide and don't overlap them. */
+export function copyFloatRows(from: FloatRows, to: FloatRows): void {
+  const { numRows, hidden, stride } = from;
+  const [source, target] = [from.view(), to.view()];
+  if (stride === hidden && to.stride === hidden) return target.set(source.subarray(0, numRows * hidden));
+  for (let row = 0; row < numRows; row++) {
+    target.set(source.subarray(row * stride, row * stride + hidden), row * to.stride);
+  }
+}
+
+/** The rows one behind the other [n·H]: the view itself where they lie so, else a copy. */
+export function contiguous(rows: FloatRows): Float32Array {
+  const { numRows, hidden, stride } = rows;
+  if (stride === hidden) return rows.view().subarray(0, numRows * hidden);
+  const copy = new Float32Array(numRows * hidden);
+  copyFloatRows(rows, floatRows(copy, hidden));
+  return copy;
+}

@@ -1,0 +1,101 @@
+import { expect } from 'chai';
+import { createLocalMeshes, WIRE_DTYPES, type FloatRows, type Mesh } from '../../../../comm/index.js';
+import { bits, endpointsOf, endpointsWith, runExperts, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
+import { expectSums, inputsOf, REDUCES, refCombine } from '../../../kit/comm/exact_all_to_all.js';
+import { MovingRows } from '../../../kit/comm/moving_rows.js';
+import { openWsMeshes } from '../../../kit/comm/ws_meshes.js';
+import { thrown } from '../../../kit/errors.js';
+import { refDispatch } from '../../../refs/all_to_all_ref.js';
+
+const SHAPE = { size: 4, hidden: 130, numTopk: 2, slotsPerRank: 2 };
+const INPUTS = inputsOf([7, 0, 20, 3], SHAPE, 5);
+
+/** One rank's dispatch, experts and combine, with all rows in memory that moves whenever something is waited for. */
+async function inPlace(
+  mesh: Mesh,
+  endpoint: ReturnType<typeof endpointsOf>[number],
+  shape: typeof SHAPE,
+  pad: number,
+): Promise<{ received: Float32Array; y: Float32Array }> {
+  const { hidden } = shape;
+  const stride = hidden + pad;
+  const { x, ...routing } = INPUTS[mesh.rank]!;
+  const rows = new MovingRows(x.length / hidden, hidden, stride).set(x);
+  const dispatching = endpoint.startDispatch({ x: rows, ...routing, tag: tagOf() });
+  rows.move();
+  const recv = await dispatching.hook();
+  rows.move();
+  const target = new MovingRows(recv.numRecvTokens + 1, hidden, stride);
+  recv.copyRowsTo(target);
+  expect(target.isClean(recv.numRecvTokens)).to.equal(true);
+  const computed = runExperts(recv, mesh.rank, shape);
+  recv.release();
+  const out = new MovingRows(computed.length / hidden, hidden, stride).set(computed);
+  const y = new MovingRows(rows.numRows + 2, hidden, stride);
+  const combining = endpoint.startCombine(out, recv.handle, y);
+  out.move();
+  y.move();
+  await combining.hook();
+  expect(y.isClean(rows.numRows)).to.equal(true);
+  return { received: target.values(recv.numRecvTokens), y: y.values(rows.numRows) };
+}
+
+describe('all-to-all of rows in the memory of others', () => {
+  for (const dtype of WIRE_DTYPES) {
+    for (const pad of [0, 6]) {
+      it(`takes and gives the reference's rows and sums: ${dtype}, rows ${pad} floats apart`, async () => {
+        const shape = { ...SHAPE, wire: { dispatch: dtype, combine: dtype } };
+        for (const reduce of REDUCES) {
+          await withMeshes(await openWsMeshes(4), async (meshes) => {
+            const endpoints = endpointsOf(meshes, shape, reduce);
+            const got = await Promise.all(meshes.map((mesh, rank) => inPlace(mesh, endpoints[rank]!, shape, pad)));
+            for (const [rank, { received }] of got.entries()) {
+              const expected = refDispatch(INPUTS, shape, rank).flatMap((row) => row.x);
+              expect([...received]).to.deep.equal(expected);
+            }
+            expectSums(
+              got.map(({ y }) => y),
+              INPUTS,
+              shape,
+              reduce,
+            );
+          });
+        }
+      });
+    }
+  }
+
+  it('does so between nodes, with the sums of the flat route', async () => {
+    for (const reduce of REDUCES) {
+      const shape = { ...SHAPE, ranksPerNode: 2 };
+      await withMeshes(createLocalMeshes(4, { microBatches: 2 }), async (meshes) => {
+        const topology = { ranksPerNode: 2, route: 'hierarchical' } as const;
+        const endpoints = endpointsWith(meshes, shape, { reduce, topology });
+        const got = await Promise.all(meshes.map((mesh, rank) => inPlace(mesh, endpoints[rank]!, shape, 6)));
+        for (const [rank, { received, y }] of got.entries()) {
+          expect([...received]).to.deep.equal(refDispatch(INPUTS, shape, rank).flatMap((row) => row.x));
+          expect(bits(y)).to.deep.equal(bits(refCombine(reduce, INPUTS[rank]!, shape)));
+        }
+      });
+    }
+  });
+
+  it('refuses rows of another width, too few of them, and rows that were released, and names both numbers', async () => {
+    await withMeshes(createLocalMeshes(1), async (meshes) => {
+      const shape = { size: 1, hidden: 4, numTopk: 1, slotsPerRank: 1 };
+      const [endpoint] = endpointsOf(meshes, shape, 'rank');
+      const routing = { topkIdx: new Int32Array(2), topkWeights: new Float32Array(2).fill(1), tag: tagOf() };
+      const rowsOf = (numRows: number, hidden = 4): FloatRows => new MovingRows(numRows, hidden);
+      thrown(() => endpoint!.startDispatch({ ...routing, x: rowsOf(2, 3) }), 'INVALID_ARGUMENT');
+      thrown(() => endpoint!.startDispatch({ ...routing, x: rowsOf(3) }), 'INVALID_ARGUMENT');
+      const recv = await endpoint!.dispatch({ ...routing, x: new MovingRows(2, 4, 5).set([1, 2, 3, 4, 5, 6, 7, 8]) });
+      const { handle } = recv;
+      expect(thrown(() => recv.copyRowsTo(rowsOf(1)), 'INVALID_ARGUMENT').message).to.match(/has 1 rows.*room for 2/);
+      thrown(() => endpoint!.startCombine(rowsOf(1), handle), 'INVALID_ARGUMENT');
+      thrown(() => endpoint!.startCombine(rowsOf(2), handle, rowsOf(1)), 'INVALID_ARGUMENT');
+      thrown(() => endpoint!.startDispatch({ x: rowsOf(3), handle, tag: tagOf(1) }), 'INVALID_ARGUMENT');
+      recv.release();
+      thrown(() => recv.copyRowsTo(rowsOf(2)), 'INVALID_ARGUMENT');
+    });
+  });
+});
