@@ -15,6 +15,12 @@ export function floatRows(floats: Float32Array, hidden: number): FloatRows {
   return { numRows: floats.length / hidden, hidden, stride: hidden, view: () => floats };
 }
 
+/** `numRows` rows of others, from row `first` on. */
+export function partOf(rows: FloatRows, first: number, numRows: number): FloatRows {
+  const { hidden, stride } = rows;
+  return { numRows, hidden, stride, view: () => rows.view().subarray(first * stride) };
+}
+
 /** Copies all rows of `from` to the first rows of `to`, which are as wide and don't overlap them. */
 export function copyFloatRows(from: FloatRows, to: FloatRows): void {
   const { numRows, hidden, stride } = from;

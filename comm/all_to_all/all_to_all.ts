@@ -29,11 +29,11 @@ import { Endpoint, pendingOf } from './contract/endpoint.js';
 import { Exchange } from './exchange/exchange.js';
 import { FlatRoute } from './flat/flat_route.js';
 import { HierarchicalRoute } from './nodes/hierarchical_route.js';
-import { contiguous, copyFloatRows, floatRows, type FloatRows } from '../../base/float_rows.js';
+import { floatRows, partOf, type FloatRows } from '../../base/float_rows.js';
 import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Reduce } from '../../base/received_rows.js';
-import { leaseFloats } from '../mesh/payload_pool.js';
+import { ReceivedParts } from './contract/received_parts.js';
 import type { ArrivedBySource, CachedRoute, DispatchedRows, Route, RouteShape, Routing } from './contract/route.js';
 
 export type * from './contract/all_to_all_contract.js';
@@ -72,8 +72,8 @@ interface Dispatched<State> extends CachedRoute<State>, DispatchedRows<State> {
   readonly masked: readonly Rank[];
   /** [size] rows ('rank') or choices ('source') that this rank owes to each source. */
   readonly numOwed: readonly number[];
-  /** Of `recvX`; weak, since a cached handle may be kept long. */
-  readonly recvBuffer: WeakRef<ArrayBufferLike>;
+  /** What it brought; weak, since a cached handle may be kept long. */
+  readonly rows: WeakRef<ReceivedParts>;
   /** `recvX` itself is combined without a copy: its memory may still be on its way. */
   isLent: boolean;
   isCombined: boolean;
@@ -104,13 +104,16 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const unrouted = cached === undefined ? degraded.rows() : cached.unrouted;
     degraded.add(unrouted);
     const tag = { ...request.tag };
-    const x = request.x instanceof Float32Array ? request.x : contiguous(request.x).slice();
-    const pending = this.route.startDispatch({ tag, signal }, x, routing, cached);
+    const isArray = request.x instanceof Float32Array;
+    const pending = this.route.startDispatch({ tag, signal }, rowsIn(request.x, this.shape.hidden), routing, cached);
     return pendingOf('dispatch', async () => {
       const { bySource, state } = await pending.hook();
       const startMs = performance.now();
       const handle: DispatchHandle = { tag };
-      const result = this.assemble(bySource, handle, degraded);
+      const rows = new ReceivedParts(bySource, this.shape.hidden, this.exchange.mesh.memory);
+      const result = this.assemble(bySource, rows, handle, degraded);
+      // The caller may change its array now.
+      if (isArray) rows.floats();
       const known = this.partsOf(bySource, result);
       const numOwed = known.map((part) => (this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots)));
       const masked = this.maskedRanks();
@@ -123,7 +126,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
         numOwed,
         state,
         bySource: known,
-        recvBuffer: new WeakRef(result.recvX.buffer),
+        rows: new WeakRef(rows),
         isLent: false,
         isCombined: false,
       };
@@ -140,34 +143,41 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
   startCombine(rows: Float32Array | FloatRows, handle: DispatchHandle): Pending<Float32Array>;
   startCombine(rows: Float32Array | FloatRows, handle: DispatchHandle, y: FloatRows): Pending<void>;
   startCombine(
-    rows: Float32Array | FloatRows,
+    expertOut: Float32Array | FloatRows,
     handle: DispatchHandle,
     target?: FloatRows,
   ): Pending<Float32Array> | Pending<void> {
     const sent = this.uncombined(handle);
     const { hidden } = this.shape;
-    checkExpertOut(rows, sent.numOwed, hidden, this.reduce);
-    if (target !== undefined) checkTarget('y', target, sent.routing.numTokens, hidden);
-    const expertOut = rows instanceof Float32Array ? rows : contiguous(rows).slice();
+    const { numTokens } = sent.routing;
+    checkExpertOut(expertOut, sent.numOwed, hidden, this.reduce);
+    if (target !== undefined) checkTarget('y', target, numTokens, hidden);
+    const rows = rowsIn(expertOut, hidden);
+    const isArray = expertOut instanceof Float32Array;
     // Before anything is sent, and for good: some of it may be on its way when the rest fails.
-    sent.isLent ||= this.shape.combineDtype === 'f32' && expertOut.buffer === sent.recvBuffer.deref();
+    sent.isLent ||= (this.shape.combineDtype === 'f32' || !isArray) && sent.rows.deref()?.isIn(rows.view()) === true;
 
     // The rows of a source lie together because dispatch ordered them by source.
     let at = 0;
     const bySource = sent.numOwed.map((numRows, rank) => {
-      const rows = expertOut.subarray(at, (at += numRows * hidden));
-      return sent.bySource[rank] === undefined ? undefined : rows;
+      const first = at;
+      at += numRows;
+      return sent.bySource[rank] === undefined ? undefined : partOf(rows, first, numRows);
     });
-    const numTokens = sent.bySource.map((part) => part?.numRows ?? 0);
-    const pending = this.route.startCombine({ tag: handle.tag, signal: sent.signal }, { bySource, numTokens }, sent);
+    const tokensBySource = sent.bySource.map((part) => part?.numRows ?? 0);
+    const given = { bySource, numTokens: tokensBySource, isArray };
+    const y = target ?? newRows(numTokens, hidden);
+    const pending = this.route.startCombine({ tag: handle.tag, signal: sent.signal }, given, sent, y);
     sent.isCombined = true;
-    const finish = async (): Promise<Float32Array> => {
-      const y = await pending.hook();
+    const finish = async (): Promise<void> => {
+      await pending.hook();
       this.numDegradedTokens += sent.degraded.numTokens;
-      return y;
     };
-    if (target === undefined) return pendingOf('combine', finish);
-    return pendingOf('combine', async () => copyFloatRows(floatRows(await finish(), hidden), target));
+    if (target !== undefined) return pendingOf('combine', finish);
+    return pendingOf('combine', async () => {
+      await finish();
+      return y.view();
+    });
   }
 
   /** A copy of the routing, without choices on masked ranks: the caller may change its arrays. */
@@ -186,21 +196,16 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     return cached;
   }
 
-  private assemble(bySource: ArrivedBySource, handle: DispatchHandle, degraded: DegradedTokens): DispatchResult {
-    const { hidden, numTopk, slotsPerRank, reduce } = this.shape;
-    const numRecvTokens = bySource.reduce((sum, part) => sum + (part?.numRows ?? 0), 0);
-    const lease = leaseFloats(this.exchange.mesh.memory, numRecvTokens * hidden);
-    const recvX = lease.floats;
-    let isHeld = true;
-    const release = (): void => {
-      isHeld = false;
-      if (this.dispatched.get(handle)?.isLent !== true) lease.release();
-    };
-    const copyRowsTo = (target: FloatRows): void => {
-      checkTarget('target', target, numRecvTokens, hidden);
-      if (!isHeld) throw invalid('the rows were released; copy them before');
-      copyFloatRows(floatRows(recvX, hidden), target);
-    };
+  private assemble(
+    bySource: ArrivedBySource,
+    rows: ReceivedParts,
+    handle: DispatchHandle,
+    degraded: DegradedTokens,
+  ): DispatchResult {
+    const { numTopk, slotsPerRank, reduce } = this.shape;
+    const numRecvTokens = rows.numRows;
+    const release = (): void => rows.release(this.dispatched.get(handle)?.isLent === true);
+    const copyRowsTo = (target: FloatRows): void => rows.copyTo(target);
     const recvTopkIdx = new Int32Array(numRecvTokens * numTopk);
     const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRecvTokens * numTopk : 0);
     let row = 0;
@@ -208,12 +213,17 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
       if (part === undefined) continue;
       recvTopkIdx.set(part.slots, row * numTopk);
       if (reduce === 'rank') recvTopkWeights.set(part.weights, row * numTopk);
-      part.copyTo(recvX, row);
       row += part.numRows;
     }
     const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.expertAlignment);
     const routing = { recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce };
-    return { numRecvTokens, recvX, copyRowsTo, release, ...routing, handle, degraded };
+    return {
+      numRecvTokens,
+      get recvX() {
+        return rows.floats();
+      },
+      ...{ copyRowsTo, release, ...routing, handle, degraded },
+    };
   }
 
   /** The received routing as views of the result, so that a cached handle doesn't keep the frames. */
@@ -229,6 +239,13 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     });
   }
 }
+
+const rowsIn = (x: Float32Array | FloatRows, hidden: number): FloatRows =>
+  x instanceof Float32Array ? floatRows(x, hidden) : x;
+
+/** Not zeroed: every row is written. */
+const newRows = (numRows: number, hidden: number): FloatRows =>
+  floatRows(new Float32Array(Buffer.allocUnsafeSlow(4 * numRows * hidden).buffer), hidden);
 
 function countPerExpert(recvTopkIdx: Int32Array, slotsPerRank: number, alignment: number): Int32Array {
   const counts = new Int32Array(slotsPerRank);

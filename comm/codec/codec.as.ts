@@ -1,7 +1,6 @@
 /**
- * The kernels of wire_dtype.ts and combine_sum.ts: AssemblyScript, compiled to codec.wasm. They work on pieces that the caller has staged at fixed places
- * of the module's memory: values f32 [numRows·channels], scales f32 [numRows·groups], codes [numRows·channels], sums f32 [numRows·channels].
- * `channels` is a whole row or whole groups of one.
+ * The kernels of wire_dtype.ts and combine_sum.ts: AssemblyScript, compiled to codec.wasm. They work on pieces that the caller has staged in the module's
+ * memory: values f32 [numRows·channels], scales f32 [numRows·groups], codes [numRows·channels]. `channels` is a whole row or whole groups of one.
  */
 
 /** Channels that share one scale. */
@@ -16,11 +15,13 @@ export const valuesAt: usize = memory.data(4 * (pieceValues + GROUP), 16);
 export const scalesAt: usize = memory.data(4 * pieceValues, 16);
 export const codesAt: usize = memory.data(2 * (pieceValues + GROUP), 16);
 /** Two levels of sums: over the ranks of a node, and over nodes. */
-export const nodeSumsAt: usize = memory.data(4 * pieceValues, 16);
-export const sumsAt: usize = memory.data(4 * pieceValues, 16);
+export const nodeSumsAt: usize = memory.data(4 * (pieceValues + GROUP), 16);
+export const sumsAt: usize = memory.data(4 * (pieceValues + GROUP), 16);
 /** An edge group, padded with zeros, and its codes. */
 const edgeValuesAt: usize = memory.data(4 * GROUP, 16);
 const edgeCodesAt: usize = memory.data(GROUP, 16);
+/** The beginning of a row, while what lies before it is decoded. */
+const nextRowAt: usize = memory.data(4 * 16, 16);
 
 const ABS_MASK: i32 = 0x7fffffff;
 const INFINITY_BITS: i32 = 0x7f800000;
@@ -28,31 +29,60 @@ const QUIET_NAN_BITS: i32 = 0x7fc00000;
 
 // ── bf16 ──
 
-/** Four codes as i32. Round to nearest, ties to even; a NaN becomes quiet and keeps its sign and upper payload. */
-function bf16Of(bits: v128): v128 {
+/** Four values rounded to the nearest, ties to even; the lower halves of their bits hold anything. For all but NaNs. */
+function roundedBf16(bits: v128): v128 {
   const odd = v128.and(i32x4.shr_u(bits, 16), i32x4.splat(1));
-  const rounded = i32x4.add(bits, i32x4.add(odd, i32x4.splat(0x7fff)));
-  const quiet = v128.or(bits, i32x4.splat(0x00400000));
-  return i32x4.shr_u(v128.bitselect(quiet, rounded, f32x4.ne(bits, bits)), 16);
+  return i32x4.add(bits, i32x4.add(odd, i32x4.splat(0x7fff)));
 }
 
-export function encodeBf16(numRows: i32, channels: i32): void {
-  let to = codesAt;
-  const end = valuesAt + 4 * (numRows * channels);
-  for (let from = valuesAt; from < end; from += 32, to += 16) {
-    const a = bf16Of(v128.load(from));
-    const b = bf16Of(v128.load(from, 16));
-    v128.store(to, i16x8.narrow_i32x4_u(a, b));
+/** The same for any values: a NaN becomes quiet and keeps its sign and upper payload. */
+function roundedAny(bits: v128): v128 {
+  const quiet = v128.or(bits, i32x4.splat(0x00400000));
+  return v128.bitselect(quiet, roundedBf16(bits), f32x4.ne(bits, bits));
+}
+
+export function encodeBf16(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  const end = values + 4 * (numRows * channels);
+  let to = codes;
+  // Where a sum isn't a number there may be a NaN, or opposite infinities: then all once more.
+  let sum = f32x4.splat(0);
+  let sum2 = f32x4.splat(0);
+  for (let from = values; from < end; from += 32, to += 16) {
+    const a = v128.load(from);
+    const b = v128.load(from, 16);
+    sum = f32x4.add(sum, a);
+    sum2 = f32x4.add(sum2, b);
+    v128.store(to, i16x8.narrow_i32x4_u(i32x4.shr_u(roundedBf16(a), 16), i32x4.shr_u(roundedBf16(b), 16)));
+  }
+  if (!isNan(f32x4.add(sum, sum2))) return;
+  to = codes;
+  for (let from = values; from < end; from += 32, to += 16) {
+    const a = i32x4.shr_u(roundedAny(v128.load(from)), 16);
+    v128.store(to, i16x8.narrow_i32x4_u(a, i32x4.shr_u(roundedAny(v128.load(from, 16)), 16)));
   }
 }
 
-export function decodeBf16(numRows: i32, channels: i32): void {
-  let from = codesAt;
-  const end = valuesAt + 4 * (numRows * channels);
-  for (let to = valuesAt; to < end; to += 32, from += 16) {
-    const codes = v128.load(from);
-    v128.store(to, i32x4.shl(i32x4.extend_low_i16x8_u(codes), 16));
-    v128.store(to, i32x4.shl(i32x4.extend_high_i16x8_u(codes), 16), 16);
+function isNan(values: v128): bool {
+  return v128.any_true(f32x4.ne(values, values));
+}
+
+export function decodeBf16(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  const end = values + 4 * (numRows * channels);
+  let from = codes;
+  for (let to = values; to < end; to += 32, from += 16) {
+    const both = v128.load(from);
+    v128.store(to, i32x4.shl(i32x4.extend_low_i16x8_u(both), 16));
+    v128.store(to, i32x4.shl(i32x4.extend_high_i16x8_u(both), 16), 16);
+  }
+}
+
+/** In place, what decoding gives after encoding. */
+export function roundBf16(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  const end = values + 4 * (numRows * channels);
+  const upper = i32x4.splat(0xffff0000);
+  for (let at = values; at < end; at += 32) {
+    v128.store(at, v128.and(roundedAny(v128.load(at)), upper));
+    v128.store(at, v128.and(roundedAny(v128.load(at, 16)), upper), 16);
   }
 }
 
@@ -70,26 +100,47 @@ type Dtype = i32;
 const FP8: Dtype = 0;
 const INT8: Dtype = 1;
 
-export function encodeFp8(numRows: i32, channels: i32): void {
-  encodeRows(FP8, numRows, channels);
+export function encodeFp8(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  encodeRows(FP8, values, scales, codes, numRows, channels);
 }
 
-export function encodeInt8(numRows: i32, channels: i32): void {
-  encodeRows(INT8, numRows, channels);
+export function encodeInt8(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  encodeRows(INT8, values, scales, codes, numRows, channels);
 }
 
-export function decodeFp8(numRows: i32, channels: i32): void {
-  decodeRows(FP8, numRows, channels);
+export function decodeFp8(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  decodeRows(FP8, values, scales, codes, numRows, channels);
 }
 
-export function decodeInt8(numRows: i32, channels: i32): void {
-  decodeRows(INT8, numRows, channels);
+export function decodeInt8(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  decodeRows(INT8, values, scales, codes, numRows, channels);
 }
 
-function encodeRows(dtype: Dtype, numRows: i32, channels: i32): void {
-  let from = valuesAt;
-  let to = codesAt;
-  let scaleAt = scalesAt;
+/** In place, what decoding gives after encoding. */
+export function roundFp8(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  roundRows(FP8, values, scales, codes, numRows, channels);
+}
+
+export function roundInt8(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  roundRows(INT8, values, scales, codes, numRows, channels);
+}
+
+/** Row by row, so that its codes are in the cache. */
+function roundRows(dtype: Dtype, values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  for (let row = 0, at = values; row < numRows; row++, at += 4 * channels) {
+    // What decoding writes behind the row is the beginning of the next one.
+    const next = at + 4 * channels;
+    memory.copy(nextRowAt, next, 4 * 16);
+    encodeRows(dtype, at, scales, codes, 1, channels);
+    decodeRows(dtype, at, scales, codes, 1, channels);
+    memory.copy(next, nextRowAt, 4 * 16);
+  }
+}
+
+function encodeRows(dtype: Dtype, values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  let from = values;
+  let to = codes;
+  let scaleAt = scales;
   const edge = channels % GROUP;
   for (let row = 0; row < numRows; row++) {
     for (let group = channels / GROUP; group > 0; group--) {
@@ -202,10 +253,10 @@ function int8Of(scaled: v128): v128 {
   return i32x4.sub(f32x4.add(scaled, f32x4.splat(12582912)), i32x4.splat(0x4b400000));
 }
 
-function decodeRows(dtype: Dtype, numRows: i32, channels: i32): void {
-  let from = codesAt;
-  let to = valuesAt;
-  let scaleAt = scalesAt;
+function decodeRows(dtype: Dtype, values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  let from = codes;
+  let to = values;
+  let scaleAt = scales;
   for (let row = 0; row < numRows; row++) {
     for (let channel = 0; channel < channels; channel += GROUP) {
       const count = min(GROUP, channels - channel);

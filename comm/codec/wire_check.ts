@@ -1,17 +1,12 @@
 /** Arguments of wire_dtype.ts: cheap checks, once per call. */
 import { CommError } from '../base/errors.js';
+import type { Rows } from './wire_staging.js';
 
 /** @throws CommError INVALID_ARGUMENT unless x [T·H] holds the first `numRows` of `rows`. */
-export function checkRows(
-  call: string,
-  x: Float32Array,
-  rows: Int32Array | null,
-  numRows: number,
-  hidden: number,
-): void {
+export function checkRows(call: string, x: Rows, rows: Int32Array | null, numRows: number, hidden: number): void {
   checkCount(call, 'hidden', hidden, 1);
   checkCount(call, 'numRows', numRows, 0);
-  const rowsOfX = Math.floor(x.length / hidden);
+  const rowsOfX = numRowsIn(call, x, hidden);
   if (rows === null) {
     if (numRows > rowsOfX) throw refusal(call, `x holds ${rowsOfX} rows of ${hidden} channels, ${numRows} asked for`);
     return;
@@ -24,12 +19,19 @@ export function checkRows(
 }
 
 /** @throws CommError INVALID_ARGUMENT unless out [T·H] has `numRows` rows from `outRowStart`. */
-export function checkOut(call: string, out: Float32Array, outRowStart: number, numRows: number, hidden: number): void {
+export function checkOut(call: string, out: Rows, outRowStart: number, numRows: number, hidden: number): void {
   checkCount(call, 'hidden', hidden, 1);
   checkCount(call, 'numRows', numRows, 0);
   checkCount(call, 'outRowStart', outRowStart, 0);
-  const end = (outRowStart + numRows) * hidden;
-  if (end > out.length) throw refusal(call, `out holds ${out.length} values, its rows would end at ${end}`);
+  const room = numRowsIn(call, out, hidden);
+  const end = outRowStart + numRows;
+  if (end > room) throw refusal(call, `out holds ${room} rows of ${hidden} channels, its rows would end at ${end}`);
+}
+
+function numRowsIn(call: string, rows: Rows, hidden: number): number {
+  if (rows instanceof Float32Array) return Math.floor(rows.length / hidden);
+  if (rows.hidden === hidden) return rows.numRows;
+  throw refusal(call, `rows of ${rows.hidden} channels, ${hidden} expected`);
 }
 
 /** @throws CommError INVALID_ARGUMENT unless there are exactly as many bytes as the rows take. */

@@ -11,7 +11,16 @@
  */
 import { codec } from './codec.js';
 import { checkBytes, checkOut, checkRows } from './wire_check.js';
-import { bytesOf, copyRows, forEachPiece, stageValues, type Piece } from './wire_staging.js';
+import {
+  copyRows,
+  forEachPiece,
+  stageValues,
+  strided,
+  stridedBytes,
+  unstageValues,
+  type Piece,
+  type Rows,
+} from './wire_staging.js';
 
 /** What rows may travel as, from exact to smallest. */
 export const WIRE_DTYPES = ['f32', 'bf16', 'fp8', 'int8'] as const;
@@ -35,7 +44,7 @@ export function wireRowBytes(dtype: WireDtype, hidden: number): number {
  */
 export function encodeRows(
   dtype: WireDtype,
-  x: Float32Array,
+  x: Rows,
   rows: Int32Array | null,
   numRows: number,
   hidden: number,
@@ -43,43 +52,64 @@ export function encodeRows(
 ): void {
   checkRows('encodeRows', x, rows, numRows, hidden);
   checkBytes('encodeRows', dtype, out, numRows * wireRowBytes(dtype, hidden));
-  if (dtype === 'f32') return copyRows(x, rows, numRows, hidden, out);
-  const { scales, codes, kernels } = codec();
+  const from = strided(x, hidden);
+  const rowBytes = 4 * hidden;
+  if (dtype === 'f32')
+    return copyRows(stridedBytes(from), rows, numRows, rowBytes, { cells: out, stride: rowBytes }, 0);
+  const { bytes, valuesAt, scalesAt, codesAt, kernels } = codec();
   forEachPiece(numRows, hidden, (piece) => {
-    stageValues(x, rows, hidden, piece);
-    kernels[dtype].encode(piece.numRows, piece.numChannels);
+    stageValues(valuesAt, from, rows, piece);
+    kernels[dtype].encode(valuesAt, scalesAt, codesAt, piece.numRows, piece.numChannels);
     const at = placeOf(dtype, numRows, hidden, piece);
-    out.set(scales.subarray(0, at.scaleBytes), at.scalesAt);
-    out.set(codes.subarray(0, at.codeBytes), at.codesAt);
+    if (at.scaleBytes > 0) out.set(bytes.subarray(scalesAt, scalesAt + at.scaleBytes), at.scalesAt);
+    out.set(bytes.subarray(codesAt, codesAt + at.codeBytes), at.codesAt);
   });
 }
 
 /**
  * Reads `numRows` rows from the wire into out's rows `outRowStart …`.
  *
- * @param bytes numRows · wireRowBytes bytes, at any alignment
+ * @param wire numRows · wireRowBytes bytes, at any alignment
  * @param out [T·H]; other rows are untouched
  * @throws CommError INVALID_ARGUMENT when a length doesn't fit
  */
 export function decodeRows(
   dtype: WireDtype,
-  bytes: Uint8Array,
+  wire: Uint8Array,
   numRows: number,
   hidden: number,
-  out: Float32Array,
+  out: Rows,
   outRowStart: number,
 ): void {
   checkOut('decodeRows', out, outRowStart, numRows, hidden);
-  checkBytes('decodeRows', dtype, bytes, numRows * wireRowBytes(dtype, hidden));
-  if (dtype === 'f32') return bytesOf(out).set(bytes, 4 * outRowStart * hidden);
-  const { values, scales, codes, kernels } = codec();
+  checkBytes('decodeRows', dtype, wire, numRows * wireRowBytes(dtype, hidden));
+  const to = strided(out, hidden);
+  const rowBytes = 4 * hidden;
+  if (dtype === 'f32') {
+    const from = { cells: wire, stride: rowBytes };
+    return copyRows(from, null, numRows, rowBytes, stridedBytes(to), outRowStart);
+  }
+  const { valuesAt } = codec();
   forEachPiece(numRows, hidden, (piece) => {
-    const at = placeOf(dtype, numRows, hidden, piece);
-    scales.set(bytes.subarray(at.scalesAt, at.scalesAt + at.scaleBytes));
-    codes.set(bytes.subarray(at.codesAt, at.codesAt + at.codeBytes));
-    kernels[dtype].decode(piece.numRows, piece.numChannels);
-    out.set(values.subarray(0, piece.numRows * piece.numChannels), (outRowStart + piece.row) * hidden + piece.channel);
+    decodePiece(dtype, wire, numRows, hidden, piece, valuesAt);
+    unstageValues(valuesAt, to, outRowStart, piece);
   });
+}
+
+/** Decodes a piece of `numRows` rows of bf16, fp8 or int8 to address `at` of the codec, where a group more than the piece has room. */
+export function decodePiece(
+  dtype: Exclude<WireDtype, 'f32'>,
+  wire: Uint8Array,
+  numRows: number,
+  hidden: number,
+  piece: Piece,
+  at: number,
+): void {
+  const { bytes, scalesAt, codesAt, kernels } = codec();
+  const place = placeOf(dtype, numRows, hidden, piece);
+  if (place.scaleBytes > 0) bytes.set(wire.subarray(place.scalesAt, place.scalesAt + place.scaleBytes), scalesAt);
+  bytes.set(wire.subarray(place.codesAt, place.codesAt + place.codeBytes), codesAt);
+  kernels[dtype].decode(at, scalesAt, codesAt, piece.numRows, piece.numChannels);
 }
 
 /**
@@ -91,23 +121,22 @@ export function decodeRows(
  */
 export function roundTripRows(
   dtype: WireDtype,
-  x: Float32Array,
+  x: Rows,
   rows: Int32Array | null,
   numRows: number,
   hidden: number,
-  out: Float32Array,
+  out: Rows,
   outRowStart: number,
 ): void {
   checkRows('roundTripRows', x, rows, numRows, hidden);
   checkOut('roundTripRows', out, outRowStart, numRows, hidden);
-  const outRows = out.subarray(outRowStart * hidden, (outRowStart + numRows) * hidden);
-  if (dtype === 'f32') return copyRows(x, rows, numRows, hidden, bytesOf(outRows));
-  const { values, kernels } = codec();
+  const [from, to] = [strided(x, hidden), strided(out, hidden)];
+  if (dtype === 'f32') return copyRows(from, rows, numRows, hidden, to, outRowStart);
+  const { valuesAt, scalesAt, codesAt, kernels } = codec();
   forEachPiece(numRows, hidden, (piece) => {
-    stageValues(x, rows, hidden, piece);
-    kernels[dtype].encode(piece.numRows, piece.numChannels);
-    kernels[dtype].decode(piece.numRows, piece.numChannels);
-    outRows.set(values.subarray(0, piece.numRows * piece.numChannels), piece.row * hidden + piece.channel);
+    stageValues(valuesAt, from, rows, piece);
+    kernels[dtype].round(valuesAt, scalesAt, codesAt, piece.numRows, piece.numChannels);
+    unstageValues(valuesAt, to, outRowStart, piece);
   });
 }
 

@@ -182,13 +182,13 @@ function hashCodecs(hash: Hash): void {
     decodeRows(dtype, bytes, numRows, hidden, out, 0);
     hash.update(bytes).update(out);
   }
-  const { rows, totals, copyRow, addRow, addScaledRow } = codec().sums;
-  rows.floats.set(x.subarray(0, 2 * hidden));
-  const second = rows.at + 4 * hidden;
-  copyRow(totals.at, rows.at, hidden);
-  addRow(totals.at, second, hidden);
-  addScaledRow(totals.at, second, hidden, Math.SQRT1_2);
-  hash.update(totals.floats.slice(0, hidden));
+  const { floats, valuesAt, sumsAt, copyRow, addRow, addScaledRow } = codec();
+  floats.set(x.subarray(0, 2 * hidden), valuesAt / 4);
+  const second = valuesAt + 4 * hidden;
+  copyRow(sumsAt, valuesAt, hidden);
+  addRow(sumsAt, second, hidden);
+  addScaledRow(sumsAt, second, hidden, Math.SQRT1_2);
+  hash.update(floats.slice(sumsAt / 4, sumsAt / 4 + hidden));
 }
 
 function part(

@@ -2,15 +2,17 @@
  * The sums at the end of a combine: pure, in an order that only the routing decides. T tokens, H channels, K choices.
  * Why: docs/decisions/exchange.md#sums-run-in-the-codec
  */
-import { codec, type StagedRows } from '../../codec/codec.js';
+import type { FloatRows } from '../../../base/float_rows.js';
+import { codec } from '../../codec/codec.js';
+import type { RowSource } from '../../codec/row_source.js';
+import { forEachPiece, strided, unstageValues, type Piece } from '../../codec/wire_staging.js';
 import type { DestinationLayout } from './layout.js';
-import { forEachPiece, type Piece } from '../../codec/wire_staging.js';
 
 /** Rows by rank; undefined where a masked rank returned none. */
-export type ReturnedRows = readonly (Float32Array | undefined)[];
+export type ReturnedRows = readonly (RowSource | undefined)[];
 
 /**
- * `reduce: 'rank'`: y [T·H] from one row per (token, rank). `returned[r]` [n·H] belongs to the rows of `layouts[r]`, which ascend.
+ * `reduce: 'rank'`: the first `numTokens` rows of y from one row per (token, rank). `returned[r]` [n·H] belongs to the rows of `layouts[r]`, which ascend.
  * Within each node of `ranksPerNode` ranks, a token's first contributing rank is copied and the others are added in ascending rank
  * order; then nodes likewise: so −0 and single contributions keep their bits. A token without any row gets zeros.
  */
@@ -18,44 +20,55 @@ export function sumRanks(
   returned: ReturnedRows,
   layouts: readonly DestinationLayout[],
   numTokens: number,
-  hidden: number,
   ranksPerNode: number,
-): Float32Array {
-  // Not zeroed: every row is written.
-  const y = new Float32Array(Buffer.allocUnsafeSlow(4 * numTokens * hidden).buffer);
-  const { nodeSums, totals } = codec().sums;
+  y: FloatRows,
+): void {
+  const { hidden } = y;
+  const out = strided(y, hidden);
+  const { nodeSumsAt, sumsAt } = codec();
   // With one rank per node, or one node, a sum of sums is one sum.
   const ranksPerSum = ranksPerNode === 1 ? returned.length : ranksPerNode;
   const sources = returned.map((rows, rank) => ({ rows, tokens: layouts[rank]!.rows, next: 0 }));
+  const total = new PieceSum(sumsAt);
+  const nodeSum = ranksPerSum < sources.length ? new PieceSum(nodeSumsAt) : total;
   forEachPiece(numTokens, hidden, (piece) => {
-    const total = new PieceSum(totals, piece);
+    total.begin(piece);
     for (let from = 0; from < sources.length; from += ranksPerSum) {
-      const sum = ranksPerSum === sources.length ? total : new PieceSum(nodeSums, piece);
-      for (const source of sources.slice(from, from + ranksPerSum)) sum.addSource(source, hidden);
-      if (sum !== total) total.addSum(sum);
+      if (nodeSum !== total) nodeSum.begin(piece);
+      const to = Math.min(from + ranksPerSum, sources.length);
+      for (let rank = from; rank < to; rank++) nodeSum.addSource(sources[rank]!, hidden);
+      if (nodeSum !== total) total.addSum(nodeSum);
     }
-    total.writeTo(y, hidden);
+    total.zeroRest();
+    unstageValues(sumsAt, out, 0, piece);
   });
-  return y;
 }
 
 /** Rows of one rank, in the order of their tokens, and how far they were added. */
 interface Source {
-  readonly rows: Float32Array | undefined;
+  readonly rows: RowSource | undefined;
   readonly tokens: Int32Array;
   next: number;
 }
 
-/** The sum of a piece's rows, staged among the kernels. */
-class PieceSum {
-  /** [rows of the piece] 1 where something was added; other rows hold anything. */
-  private readonly hasRow: Uint8Array;
+const NO_PIECE: Piece = { row: 0, numRows: 0, channel: 0, numChannels: 0 };
 
-  constructor(
-    private readonly staged: StagedRows,
-    private readonly piece: Piece,
-  ) {
-    this.hasRow = new Uint8Array(piece.numRows);
+/** The sum of one piece's rows after another, staged among the kernels. */
+class PieceSum {
+  private piece = NO_PIECE;
+  /** [rows of the piece] 1 where something was added; other rows hold anything. */
+  private hasRow = new Uint8Array(0);
+  /** Rows where something was added. */
+  private numAdded = 0;
+
+  /** `at`: the area of the codec where the sum is. */
+  constructor(private readonly at: number) {}
+
+  begin(piece: Piece): void {
+    this.piece = piece;
+    if (this.hasRow.length < piece.numRows) this.hasRow = new Uint8Array(piece.numRows);
+    else this.hasRow.fill(0);
+    this.numAdded = 0;
   }
 
   /** Adds the source's rows of these tokens, which lie together. */
@@ -66,38 +79,49 @@ class PieceSum {
     while (end < tokens.length && tokens[end]! < row + numRows) end++;
     // Pieces of one row pass it several times.
     if (channel + numChannels === hidden) source.next = end;
-    if (rows === undefined || start === end) return;
-    const staged = codec().sums.rows;
-    staged.floats.set(rows.subarray(start * hidden + channel, (end - 1) * hidden + channel + numChannels));
-    for (let n = start; n < end; n++) this.add(tokens[n]! - row, staged.at + 4 * (n - start) * numChannels);
+    const count = end - start;
+    if (rows === undefined || count === 0) return;
+    const part = { row: start, numRows: count, channel, numChannels };
+    if (count === numRows && this.numAdded === 0) {
+      rows.stage(part, this.at);
+      this.hasRow.fill(1, 0, numRows);
+      this.numAdded = numRows;
+      return;
+    }
+    const { valuesAt, addRow } = codec();
+    rows.stage(part, valuesAt);
+    if (count === numRows && this.numAdded === numRows) return addRow(this.at, valuesAt, numRows * numChannels);
+    for (let n = start; n < end; n++) this.add(tokens[n]! - row, valuesAt + 4 * (n - start) * numChannels);
   }
 
   /** Adds another sum's rows, where it has any. */
   addSum(sum: PieceSum): void {
-    for (let row = 0; row < this.hasRow.length; row++) {
-      if (sum.hasRow[row] === 1) this.add(row, sum.at(row));
+    for (let row = 0; row < this.piece.numRows; row++) {
+      if (sum.hasRow[row] === 1) this.add(row, sum.rowAt(row));
     }
   }
 
-  /** Rows without any contribution are zeros. */
-  writeTo(y: Float32Array, hidden: number): void {
-    const { row, numRows, channel, numChannels } = this.piece;
-    const { floats } = this.staged;
-    for (let n = 0; n < numRows; n++) {
-      if (this.hasRow[n] === 0) floats.fill(0, n * numChannels, (n + 1) * numChannels);
+  /** Rows without any contribution become zeros. */
+  zeroRest(): void {
+    const { numRows, numChannels } = this.piece;
+    if (this.numAdded === numRows) return;
+    const { floats } = codec();
+    for (let row = 0; row < numRows; row++) {
+      const at = this.rowAt(row) / 4;
+      if (this.hasRow[row] === 0) floats.fill(0, at, at + numChannels);
     }
-    y.set(floats.subarray(0, numRows * numChannels), row * hidden + channel);
   }
 
   private add(row: number, from: number): void {
-    const { copyRow, addRow } = codec().sums;
-    const add = this.hasRow[row] === 1 ? addRow : copyRow;
-    add(this.at(row), from, this.piece.numChannels);
+    const { copyRow, addRow } = codec();
+    const isFirst = this.hasRow[row] === 0;
+    (isFirst ? copyRow : addRow)(this.rowAt(row), from, this.piece.numChannels);
+    if (isFirst) this.numAdded++;
     this.hasRow[row] = 1;
   }
 
-  private at(row: number): number {
-    return this.staged.at + 4 * row * this.piece.numChannels;
+  private rowAt(row: number): number {
+    return this.at + 4 * row * this.piece.numChannels;
   }
 }
 
@@ -114,29 +138,28 @@ export interface Choices {
 }
 
 /**
- * `reduce: 'source'`: y [T·H] from one row per choice. `returned[r]` [m·H] holds the choices that live on rank r. Per token, from +0,
+ * `reduce: 'source'`: the first T rows of y from one row per choice. `returned[r]` [m·H] holds the choices that live on rank r. Per token, from +0,
  * y = Σ_k w_k · row_k for k = 0 … K−1, rounded to float32 after each choice.
  */
-export function sumChoices(returned: ReturnedRows, choices: Choices, hidden: number): Float32Array {
-  const { topkIdx, topkWeights, numTopk } = choices;
-  const numTokens = topkIdx.length / numTopk;
-  const y = new Float32Array(numTokens * hidden);
+export function sumChoices(returned: ReturnedRows, choices: Choices, y: FloatRows): void {
+  const { topkIdx, topkWeights, numTopk, slotsPerRank } = choices;
+  const { hidden } = y;
+  const out = strided(y, hidden);
   const rowOf = choices.rowOf ?? rowsInOrder(choices, returned.length);
-  const { rows: staged, totals, addScaledRow } = codec().sums;
-  forEachPiece(numTokens, hidden, ({ row, numRows, channel, numChannels }) => {
-    totals.floats.fill(0, 0, numRows * numChannels);
+  const { floats, valuesAt, sumsAt, addScaledRow } = codec();
+  forEachPiece(topkIdx.length / numTopk, hidden, (piece) => {
+    const { row, numRows, channel, numChannels } = piece;
+    floats.fill(0, sumsAt / 4, sumsAt / 4 + numRows * numChannels);
     for (let n = 0; n < numRows; n++) {
       for (let i = (row + n) * numTopk; i < (row + n + 1) * numTopk; i++) {
-        const rows = topkIdx[i] === -1 ? undefined : returned[Math.floor(topkIdx[i]! / choices.slotsPerRank)];
+        const rows = topkIdx[i] === -1 ? undefined : returned[Math.floor(topkIdx[i]! / slotsPerRank)];
         if (rows === undefined) continue;
-        const from = rowOf[i]! * hidden + channel;
-        staged.floats.set(rows.subarray(from, from + numChannels));
-        addScaledRow(totals.at + 4 * n * numChannels, staged.at, numChannels, topkWeights[i]!);
+        rows.stage({ row: rowOf[i]!, numRows: 1, channel, numChannels }, valuesAt);
+        addScaledRow(sumsAt + 4 * n * numChannels, valuesAt, numChannels, topkWeights[i]!);
       }
     }
-    y.set(totals.floats.subarray(0, numRows * numChannels), row * hidden + channel);
+    unstageValues(sumsAt, out, 0, piece);
   });
-  return y;
 }
 
 /** [T·K] the choices of each rank in their order. */

@@ -1,5 +1,6 @@
 /** How rows get from their source to their experts and back: what the normal mode leaves to a flat or hierarchical way. */
 import type { DegradedTokens } from './degraded.js';
+import type { FloatRows } from '../../../base/float_rows.js';
 import type { Call } from '../exchange/round.js';
 import type { PayloadShape } from './payload.js';
 import type { Pending } from './all_to_all_contract.js';
@@ -25,8 +26,10 @@ export interface ArrivedRows {
   readonly slots: ArrayLike<number>;
   /** [n·K]; empty with `reduce: 'source'`. */
   readonly weights: Float32Array;
-  /** Writes the rows, decoded, into `recvX` [N·H] from row `rowStart` on. Called once, last: it may give the frame's memory back. */
-  copyTo(recvX: Float32Array, rowStart: number): void;
+  /** Writes the rows, decoded, to those of `target` from row `rowStart` on. */
+  copyTo(target: FloatRows, rowStart: number): void;
+  /** Idempotent: gives the frame's memory back; then nothing is copied any more. */
+  readonly release?: (() => void) | undefined;
 }
 
 /** By source rank; undefined where a masked rank sent none. */
@@ -46,8 +49,10 @@ export interface CachedRoute<State> {
 
 /** What the experts of this rank computed. */
 export interface ExpertRows {
-  /** By source rank: [n·H] rows or [m·H] choices, or undefined as in `ArrivedBySource`. */
-  readonly bySource: readonly (Float32Array | undefined)[];
+  /** By source rank: [n] rows or [m] choices, or undefined as in `ArrivedBySource`. */
+  readonly bySource: readonly (FloatRows | undefined)[];
+  /** The rows are of an array that doesn't change any more where they travel as float32, and may change at once otherwise. Else they stay until the end. */
+  readonly isArray: boolean;
   /** By source rank: the tokens that they stand for. */
   readonly numTokens: readonly number[];
 }
@@ -61,13 +66,13 @@ export interface DispatchedRows<State> {
 
 /** One way for the rows; `State` is what it remembers between a dispatch and its combine. */
 export interface Route<State> {
-  /** Sends the rows of `x` [T·H] now, except the own ones: `x` must not change until they were copied to `recvX`. */
+  /** Sends the rows of `x` [T·H] now, except the own ones: `x` must not change until they were copied. */
   startDispatch(
     call: Call,
-    x: Float32Array,
+    x: FloatRows,
     routing: Routing,
     cached: CachedRoute<State> | undefined,
   ): Pending<Arrived<State>>;
-  /** Sends the experts' rows home now; gives y [T·H] and marks tokens whose rows a masked rank kept. */
-  startCombine(call: Call, rows: ExpertRows, dispatched: DispatchedRows<State>): Pending<Float32Array>;
+  /** Sends the experts' rows home now; writes the first T rows of y and marks tokens whose rows a masked rank kept. */
+  startCombine(call: Call, rows: ExpertRows, dispatched: DispatchedRows<State>, y: FloatRows): Pending<void>;
 }

@@ -1,9 +1,11 @@
 /** Rows of this rank as they travel, and rows that came: what every route does alike. n rows, H channels, K choices. */
+import type { FloatRows } from '../../../base/float_rows.js';
 import type { FramePayload } from '../exchange/round.js';
 import type { DestinationLayout } from './layout.js';
 import { newDispatchPayload, type OutgoingDispatch, type PayloadShape } from './payload.js';
-import { leaseFloats, type LeasedFloats, type PayloadMemory } from '../../mesh/payload_pool.js';
-import { decodeRows, encodeRows, roundTripRows, wireRowBytes } from '../../codec/wire_dtype.js';
+import { releaseOnce, type PayloadMemory } from '../../mesh/payload_pool.js';
+import { ownRows, travelledRows, type RowSource } from '../../codec/row_source.js';
+import { encodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
 
 /** How a dispatch payload is made: in which memory, and without routing where the peer knows it. */
 export interface PackOptions {
@@ -13,7 +15,7 @@ export interface PackOptions {
 
 /** The rows of `x` [T·H] for one destination. */
 export function packDispatch(
-  x: Float32Array,
+  x: FloatRows,
   topkWeights: Float32Array,
   { rows, slots }: DestinationLayout,
   shape: PayloadShape,
@@ -39,42 +41,38 @@ export function fillWeights(
   }
 }
 
-/** Experts' rows [n·H] as they travel: themselves where they are float32, else in `memory`. */
+/** Experts' rows [n·H] as they travel: themselves where they are an array of float32, else in `memory`. */
 export function encodedRows(
-  rows: Float32Array,
+  rows: FloatRows,
+  isArray: boolean,
   { hidden, combineDtype }: PayloadShape,
   memory: PayloadMemory,
 ): FramePayload {
-  if (combineDtype === 'f32') return { payload: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength) };
-  const numRows = rows.length / hidden;
+  const { numRows } = rows;
+  if (combineDtype === 'f32' && isArray) {
+    const view = rows.view();
+    return { payload: new Uint8Array(view.buffer, view.byteOffset, 4 * numRows * hidden) };
+  }
   const payload = memory.allocate(numRows * wireRowBytes(combineDtype, hidden));
   encodeRows(combineDtype, rows, null, numRows, hidden, payload);
   return { payload, isOwn: true };
 }
 
-/** Experts' rows [n·H] that came, from bytes that are aligned where they are float32: a view then, else in `memory`. */
-export function decodedRows(
-  bytes: Uint8Array,
-  numRows: number,
-  { hidden, combineDtype }: PayloadShape,
-  memory: PayloadMemory,
-): LeasedFloats {
-  if (combineDtype === 'f32') {
-    return { floats: new Float32Array(bytes.buffer, bytes.byteOffset, numRows * hidden), release: () => undefined };
-  }
-  const rows = leaseFloats(memory, numRows * hidden);
-  decodeRows(combineDtype, bytes, numRows, hidden, rows.floats, 0);
-  return rows;
+/** Rows that are summed at the end of a combine. */
+export interface KeptRows {
+  /** Asked for when they are summed. */
+  readonly source: () => RowSource;
+  readonly release?: (() => void) | undefined;
 }
 
-/** Experts' rows [n·H] as if they had travelled: themselves where they are float32, else in `memory`. */
-export function roundedRows(
-  rows: Float32Array,
-  { hidden, combineDtype }: PayloadShape,
-  memory: PayloadMemory,
-): LeasedFloats {
-  if (combineDtype === 'f32') return { floats: rows, release: () => undefined };
-  const rounded = leaseFloats(memory, rows.length);
-  roundTripRows(combineDtype, rows, null, rows.length / hidden, hidden, rounded.floats, 0);
-  return rounded;
+/** The experts' rows [n·H] of this rank for itself, as if they had travelled: where they are, unless they may change until then. */
+export function keptRows(rows: FloatRows, isArray: boolean, shape: PayloadShape, memory: PayloadMemory): KeptRows {
+  const { hidden, combineDtype } = shape;
+  if (combineDtype === 'f32' || !isArray) return { source: () => ownRows(combineDtype, rows) };
+  const bytes = memory.allocate(rows.numRows * wireRowBytes(combineDtype, hidden));
+  encodeRows(combineDtype, rows, null, rows.numRows, hidden, bytes);
+  return {
+    source: () => travelledRows(combineDtype, bytes, rows.numRows, hidden),
+    release: releaseOnce(memory, bytes),
+  };
 }

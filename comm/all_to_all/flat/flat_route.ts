@@ -1,12 +1,12 @@
 /** Every row goes straight to the rank of its experts: one frame per pair of ranks and phase. */
+import type { FloatRows } from '../../../base/float_rows.js';
 import type { Pending } from '../contract/all_to_all_contract.js';
-import { sumChoices, sumRanks } from '../contract/combine_sum.js';
+import { sumChoices, sumRanks, type ReturnedRows } from '../contract/combine_sum.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { Call } from '../exchange/round.js';
 import { layoutOf, type DestinationLayout } from '../contract/layout.js';
 import type { Frame } from '../../mesh/mesh.js';
 import { checkCombinePayload, combineForm, dispatchForm, readDispatchPayload, refusal } from '../contract/payload.js';
-import type { LeasedFloats } from '../../mesh/payload_pool.js';
 import type {
   Arrived,
   ArrivedRows,
@@ -17,7 +17,8 @@ import type {
   RouteShape,
   Routing,
 } from '../contract/route.js';
-import { decodedRows, encodedRows, fillWeights, packDispatch, roundedRows } from '../contract/row_payloads.js';
+import { encodedRows, fillWeights, keptRows, packDispatch, type KeptRows } from '../contract/row_payloads.js';
+import { travelledRows } from '../../codec/row_source.js';
 import { decodeRows, roundTripRows } from '../../codec/wire_dtype.js';
 
 /** Per destination rank, what this rank sent. */
@@ -33,7 +34,7 @@ export class FlatRoute implements Route<FlatState> {
   /** Sends the rows of `x` [T·H] to the ranks of their experts; with `cached` no routing travels. */
   startDispatch(
     call: Call,
-    x: Float32Array,
+    x: FloatRows,
     routing: Routing,
     cached: CachedRoute<FlatState> | undefined,
   ): Pending<Arrived<FlatState>> {
@@ -67,9 +68,10 @@ export class FlatRoute implements Route<FlatState> {
   /** Sends the experts' rows straight home; the hook sums what comes back to y [T·H]. */
   startCombine(
     call: Call,
-    { bySource, numTokens }: ExpertRows,
+    { bySource, numTokens, isArray }: ExpertRows,
     { routing, state, degraded }: DispatchedRows<FlatState>,
-  ): Pending<Float32Array> {
+    y: FloatRows,
+  ): Pending<void> {
     const startMs = performance.now();
     const { exchange, shape } = this;
     const { rank, memory } = exchange.mesh;
@@ -80,40 +82,39 @@ export class FlatRoute implements Route<FlatState> {
       phase: 'combine',
       form: combineForm(shape),
       peers: exchange.peers.filter((peer) => bySource[peer] !== undefined),
-      countsOf: (to) => ({ numRows: bySource[to]!.length / shape.hidden, numTokens: numTokens[to]! }),
-      pack: (to) => encodedRows(bySource[to]!, shape, memory),
-      keep: () => roundedRows(bySource[rank]!, shape, memory),
+      countsOf: (to) => ({ numRows: bySource[to]!.numRows, numTokens: numTokens[to]! }),
+      pack: (to) => encodedRows(bySource[to]!, isArray, shape, memory),
+      keep: () => keptRows(bySource[rank]!, isArray, shape, memory),
     });
     return {
       // 2. This rank's rows come home and are summed in fixed order.
       hook: async () => {
         const gathered = await gather();
-        const returned = exchange.bySource(gathered, (frame) => this.decode(frame, state[frame.header.source]!));
+        const returned = exchange.bySource(gathered, (frame) => this.returned(frame, state[frame.header.source]!));
         for (const [from, { rows }] of state.entries()) if (returned[from] === undefined) degraded.add(rows);
-        const rows = returned.map((part) => part?.floats);
-        const y = this.sum(rows, routing, state);
-        for (const part of [...returned, ...gathered.frames]) part?.release?.();
+        const rows = returned.map((part) => part?.source());
+        this.sum(rows, routing, state, y);
+        for (const part of returned) part?.release?.();
         exchange.span('combine', 'unpack', call.tag, gathered.arrivedMs);
-        return y;
       },
     };
   }
 
-  private sum(returned: readonly (Float32Array | undefined)[], routing: Routing, state: FlatState): Float32Array {
-    const { hidden, numTopk, slotsPerRank, reduce, ranksPerNode } = this.shape;
-    if (reduce === 'source') return sumChoices(returned, { ...routing, numTopk, slotsPerRank }, hidden);
-    return sumRanks(returned, state, routing.numTokens, hidden, ranksPerNode);
+  private sum(returned: ReturnedRows, routing: Routing, state: FlatState, y: FloatRows): void {
+    const { numTopk, slotsPerRank, reduce, ranksPerNode } = this.shape;
+    if (reduce === 'source') sumChoices(returned, { ...routing, numTopk, slotsPerRank }, y);
+    else sumRanks(returned, state, routing.numTokens, ranksPerNode, y);
   }
 
   /** The own rows, rounded as if they had travelled. */
-  private own(x: Float32Array, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
+  private own(x: FloatRows, { topkWeights }: Routing, { rows, slots }: DestinationLayout): ArrivedRows {
     const { hidden, numTopk, reduce, dispatchDtype } = this.shape;
     const numRows = rows.length;
     const weights = new Float32Array(reduce === 'rank' ? numRows * numTopk : 0);
     fillWeights(weights, topkWeights, rows, slots, numTopk);
     return {
       ...{ numRows, slots, weights },
-      copyTo: (recvX, rowStart) => roundTripRows(dispatchDtype, x, rows, numRows, hidden, recvX, rowStart),
+      copyTo: (target, rowStart) => roundTripRows(dispatchDtype, x, rows, numRows, hidden, target, rowStart),
     };
   }
 
@@ -128,16 +129,14 @@ export class FlatRoute implements Route<FlatState> {
     return {
       ...(known ?? { slots, weights }),
       numRows,
-      copyTo: (recvX, rowStart) => {
-        decodeRows(dispatchDtype, rows, numRows, hidden, recvX, rowStart);
-        release?.();
-      },
+      copyTo: (target, rowStart) => decodeRows(dispatchDtype, rows, numRows, hidden, target, rowStart),
+      release,
     };
   }
 
-  private decode({ header, payload }: Frame, { rows, numPairs }: DestinationLayout): LeasedFloats {
-    const { exchange, shape } = this;
+  private returned({ header, payload, release }: Frame, { rows, numPairs }: DestinationLayout): KeptRows {
+    const { shape } = this;
     checkCombinePayload(header, shape.reduce === 'rank' ? rows.length : numPairs, combineForm(shape));
-    return decodedRows(payload, header.numRows, shape, exchange.mesh.memory);
+    return { source: () => travelledRows(shape.combineDtype, payload, header.numRows, shape.hidden), release };
   }
 }

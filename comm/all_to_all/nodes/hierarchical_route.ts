@@ -2,6 +2,7 @@
  * For ranks on several nodes: a token crosses once to every other node that has experts of it, to the rank there with the source's
  * local number, its relay, and is forwarded inside that node; results come back the same way. One frame per pair of ranks and hop.
  */
+import type { FloatRows } from '../../../base/float_rows.js';
 import type { Pending } from '../contract/all_to_all_contract.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { Call } from '../exchange/round.js';
@@ -33,7 +34,7 @@ export class HierarchicalRoute implements Route<HierarchicalState> {
   /** Sends the rows of `x` [T·H] to the relays on other nodes; the hook forwards what comes inside this node. */
   startDispatch(
     call: Call,
-    x: Float32Array,
+    x: FloatRows,
     routing: Routing,
     cached: CachedRoute<HierarchicalState> | undefined,
   ): Pending<Arrived<HierarchicalState>> {
@@ -41,7 +42,12 @@ export class HierarchicalRoute implements Route<HierarchicalState> {
   }
 
   /** Sends the experts' rows back to their relays; the hook sends each node's rows home and sums those that come to y [T·H]. */
-  startCombine(call: Call, rows: ExpertRows, dispatched: DispatchedRows<HierarchicalState>): Pending<Float32Array> {
-    return this.combine.start(call, rows, dispatched);
+  startCombine(
+    call: Call,
+    rows: ExpertRows,
+    dispatched: DispatchedRows<HierarchicalState>,
+    y: FloatRows,
+  ): Pending<void> {
+    return this.combine.start(call, rows, dispatched, y);
   }
 }

@@ -1,4 +1,5 @@
 /** The combine of a hierarchical route: experts' rows go back to the relay, which sums or merges those of its node for each source. */
+import type { FloatRows } from '../../../base/float_rows.js';
 import type { Pending } from '../contract/all_to_all_contract.js';
 import { sumChoices, sumRanks, type ReturnedRows } from '../contract/combine_sum.js';
 import type { Exchange } from '../exchange/exchange.js';
@@ -12,8 +13,7 @@ import { FAILED, MISSING, numOwed, packNodeRows, readNodeRows, RETURNED, splitRe
 import { encodedNodeRows, ownNodeRows, type NodeReturns } from './node_sum.js';
 import { checkCombinePayload, combineForm, refusal } from '../contract/payload.js';
 import type { DispatchedRows, ExpertRows, RouteShape } from '../contract/route.js';
-import { FRESH_MEMORY } from '../../mesh/payload_pool.js';
-import { decodedRows } from '../contract/row_payloads.js';
+import { travelledRows, type RowSource } from '../../codec/row_source.js';
 import { startTwoHops } from './two_hops.js';
 import { encodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
 
@@ -21,7 +21,7 @@ import { encodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
 interface HomeRows {
   /** What was sent there, without the ranks whose rows are missing. */
   readonly kept: DestinationLayout;
-  readonly rows: Float32Array;
+  readonly rows: RowSource;
 }
 
 /** Every combine of one rank; what a call needs is in its arguments. */
@@ -36,7 +36,7 @@ export class NodeCombine {
    * Sends the first hop now; the hook waits for it, sends the second one and sums what comes home.
    * @throws CommError LIMIT when a frame of either hop is too large, before anything is sent
    */
-  start(call: Call, rows: ExpertRows, dispatched: DispatchedRows<HierarchicalState>): Pending<Float32Array> {
+  start(call: Call, rows: ExpertRows, dispatched: DispatchedRows<HierarchicalState>, y: FloatRows): Pending<void> {
     const startMs = performance.now();
     const { exchange, shape, plan } = this;
     const { state } = dispatched;
@@ -64,9 +64,8 @@ export class NodeCombine {
       relay: (gathered) => this.relay(gathered, state),
       // 3. The rows of all nodes come home and are summed in fixed order.
       finish: (gathered) => {
-        const y = this.sum(gathered, dispatched);
+        this.sum(gathered, dispatched, y);
         exchange.span('combine_node', 'unpack', call.tag, gathered.arrivedMs);
-        return y;
       },
       failure: (failed) => {
         const states = new Uint8Array(plan.ranksPerNode).fill(MISSING);
@@ -120,13 +119,14 @@ export class NodeCombine {
     return { returned, states: Uint8Array.from(returned, (one) => (one === undefined ? MISSING : RETURNED)) };
   }
 
-  /** y [T·H]; tokens that lack an expert's row are degraded. */
+  /** Tokens that lack an expert's row are degraded. */
   private sum(
     { own, frames }: Gathered<HomeRows>,
     { routing, state, degraded }: DispatchedRows<HierarchicalState>,
-  ): Float32Array {
+    y: FloatRows,
+  ): void {
     const { shape, plan } = this;
-    const { hidden, numTopk, slotsPerRank, ranksPerNode, reduce } = shape;
+    const { numTopk, slotsPerRank, ranksPerNode, reduce } = shape;
     const home = plan.byNode((node) => (node === plan.node ? own : undefined));
     for (const frame of frames) {
       const node = plan.nodeOf(frame.header.source);
@@ -140,10 +140,10 @@ export class NodeCombine {
     const returned: ReturnedRows = home.map((one) => one?.rows);
     if (reduce === 'source') {
       const choices = { ...routing, topkIdx, numTopk, slotsPerRank: slotsPerRank * ranksPerNode };
-      return sumChoices(returned, choices, hidden);
+      return sumChoices(returned, choices, y);
     }
     const known = layouts.map((layout, node) => layout ?? state.nodes[node]!);
-    return sumRanks(returned, known, routing.numTokens, hidden, plan.numNodes);
+    sumRanks(returned, known, routing.numTokens, plan.numNodes, y);
   }
 
   private unpack({ header, payload }: Frame, sent: DestinationLayout, node: number): HomeRows {
@@ -153,15 +153,14 @@ export class NodeCombine {
     const kept = withoutMissing(sent, states, this.shape);
     const numRows = numOwed(kept, this.shape);
     if (header.numRows !== numRows) throw refusal(header, `${header.numRows} rows, ${numRows} expected`);
-    return { kept, rows: decodedRows(rows, numRows, this.shape, FRESH_MEMORY).floats };
+    return { kept, rows: travelledRows(this.shape.combineDtype, rows, numRows, this.shape.hidden) };
   }
 
   /** Rows, and the tokens that they stand for, of all sources with this local number. */
   private counts({ bySource, numTokens }: ExpertRows, local: number): RowCounts {
     const ranks = this.plan.byNode((node) => this.plan.rankAt(node, local));
-    const numValues = ranks.reduce((sum, rank) => sum + (bySource[rank]?.length ?? 0), 0);
     return {
-      numRows: numValues / this.shape.hidden,
+      numRows: ranks.reduce((sum, rank) => sum + (bySource[rank]?.numRows ?? 0), 0),
       numTokens: ranks.reduce((sum, rank) => sum + numTokens[rank]!, 0),
     };
   }
@@ -176,8 +175,8 @@ export class NodeCombine {
     for (let node = 0; node < this.plan.numNodes; node++) {
       const part = rows.bySource[this.plan.rankAt(node, local)];
       if (part === undefined) continue;
-      const end = at + (part.length / hidden) * rowBytes;
-      encodeRows(combineDtype, part, null, part.length / hidden, hidden, bytes.subarray(at, end));
+      const end = at + part.numRows * rowBytes;
+      encodeRows(combineDtype, part, null, part.numRows, hidden, bytes.subarray(at, end));
       at = end;
     }
     return bytes;

@@ -1,4 +1,5 @@
 /** The dispatch of a hierarchical route: a token crosses once to every other node, and its relay there forwards it to the experts' ranks. */
+import type { FloatRows } from '../../../base/float_rows.js';
 import type { Pending } from '../contract/all_to_all_contract.js';
 import { staleHandle } from '../contract/all_to_all_check.js';
 import type { Exchange } from '../exchange/exchange.js';
@@ -50,7 +51,7 @@ export class NodeDispatch {
    * Sends the first hop now; the hook waits for it and forwards what came.
    * @throws CommError INVALID_ARGUMENT on an expert that no rank has, LIMIT when a frame is too large; then nothing was sent
    */
-  start(call: Call, x: Float32Array, routing: Routing, cached: Cached): Pending<Arrived<HierarchicalState>> {
+  start(call: Call, x: FloatRows, routing: Routing, cached: Cached): Pending<Arrived<HierarchicalState>> {
     const startMs = performance.now();
     const { exchange, shape, plan } = this;
     const { memory } = exchange.mesh;
@@ -91,7 +92,7 @@ export class NodeDispatch {
   }
 
   /** The own tokens with experts on this node, encoded like those that other nodes send. */
-  private keep(x: Float32Array, { topkWeights }: Routing, layout: DestinationLayout, cached: Cached): RelayedRows {
+  private keep(x: FloatRows, { topkWeights }: Routing, layout: DestinationLayout, cached: Cached): RelayedRows {
     const { hidden, dispatchDtype } = this.shape;
     const options = { isCached: cached !== undefined, memory: FRESH_MEMORY };
     const { rows, weights } = packDispatch(x, topkWeights, layout, this.shape, options);

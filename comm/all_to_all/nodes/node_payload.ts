@@ -112,7 +112,7 @@ export function arrivedBySourceNode(received: ReceivedDispatch, shape: PayloadSh
       numRows,
       slots: slots.subarray(from * numTopk, to * numTopk),
       weights: reduce === 'rank' ? weights.subarray(from * numTopk, to * numTopk) : weights,
-      copyTo: (recvX, rowStart) => decodeRows(dispatchDtype, block, numRows, hidden, recvX, rowStart),
+      copyTo: (target, rowStart) => decodeRows(dispatchDtype, block, numRows, hidden, target, rowStart),
     };
   });
 }

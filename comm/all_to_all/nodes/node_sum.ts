@@ -1,11 +1,11 @@
 /** What a relay makes of its node's rows for one source: pure. R ranks per node, n rows of the source, H channels. */
+import { floatRows } from '../../../base/float_rows.js';
 import { sumRanks } from '../contract/combine_sum.js';
 import type { DestinationLayout } from '../contract/layout.js';
 import type { RelayedLayout } from './node_layout.js';
 import { numOwed } from './node_payload.js';
-import { FRESH_MEMORY } from '../../mesh/payload_pool.js';
 import type { RouteShape } from '../contract/route.js';
-import { decodedRows } from '../contract/row_payloads.js';
+import { ownRows, travelledRows, type RowSource } from '../../codec/row_source.js';
 import { encodeRows, roundTripRows, wireRowBytes } from '../../codec/wire_dtype.js';
 import { WireRows } from '../../codec/wire_rows.js';
 
@@ -28,16 +28,15 @@ export function encodedNodeRows(returns: NodeReturns, shape: RouteShape): Uint8A
   return bytes;
 }
 
-/** The same for the own rank, decoded. Sums are rounded as if they had travelled, where others travel between nodes. */
-export function ownNodeRows(returns: NodeReturns, shape: RouteShape, numNodes: number): Float32Array {
+/** The same for the own rank. Sums are rounded as if they had travelled, where others travel between nodes. */
+export function ownNodeRows(returns: NodeReturns, shape: RouteShape, numNodes: number): RowSource {
   const { kept } = returns;
-  if (!isSummed(shape))
-    return decodedRows(mergedRows(returns, shape), numOwed(kept, shape), shape, FRESH_MEMORY).floats;
+  const { combineDtype, hidden } = shape;
+  if (!isSummed(shape)) return travelledRows(combineDtype, mergedRows(returns, shape), numOwed(kept, shape), hidden);
   const sum = nodeSum(returns, shape);
-  const dtype = numNodes === 1 ? 'f32' : shape.combineDtype;
-  const rows = new Float32Array(kept.rows.length * shape.hidden);
-  roundTripRows(dtype, sum, kept.rows, kept.rows.length, shape.hidden, rows, 0);
-  return rows;
+  const rows = new Float32Array(kept.rows.length * hidden);
+  roundTripRows(numNodes === 1 ? 'f32' : combineDtype, sum, kept.rows, kept.rows.length, hidden, rows, 0);
+  return ownRows('f32', floatRows(rows, hidden));
 }
 
 /** A single rank has nothing to add: its rows go on as they are, like all of `reduce: 'source'`, and aren't rounded again. */
@@ -48,10 +47,13 @@ function isSummed({ reduce, ranksPerNode }: RouteShape): boolean {
 /** [n·H] sums over the node's ranks, ascending. */
 function nodeSum({ relayed, byLocal }: NodeReturns, shape: RouteShape): Float32Array {
   const { byLocal: layouts, whole } = relayed;
+  const { combineDtype, hidden, ranksPerNode } = shape;
   const rows = byLocal.map(
-    (bytes, local) => bytes && decodedRows(bytes, layouts[local]!.rows.length, shape, FRESH_MEMORY).floats,
+    (bytes, local) => bytes && travelledRows(combineDtype, bytes, layouts[local]!.rows.length, hidden),
   );
-  return sumRanks(rows, layouts, whole.rows.length, shape.hidden, shape.ranksPerNode);
+  const sum = new Float32Array(whole.rows.length * hidden);
+  sumRanks(rows, layouts, whole.rows.length, ranksPerNode, floatRows(sum, hidden));
+  return sum;
 }
 
 /** The choices' rows of all ranks, by row, then choice. */

@@ -3,6 +3,7 @@
  * T tokens of this rank, H channels, K choices per token, S slots per rank, R = ranks · maxTokensPerRank rows per expert.
  * Why: docs/decisions/exchange.md#low-latency-mode
  */
+import { floatRows } from '../../../base/float_rows.js';
 import { createExchange } from '../all_to_all.js';
 import { checkCount, checkShape, checkTokens, checkWeights, invalid } from '../contract/all_to_all_check.js';
 import type { DispatchHandle, Pending } from '../contract/all_to_all_contract.js';
@@ -18,12 +19,13 @@ import type {
   LowLatencyResult,
 } from '../contract/low_latency_contract.js';
 import type { Mesh } from '../../mesh/mesh.js';
-import { leaseFloats, type PayloadMemory } from '../../mesh/payload_pool.js';
+import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import { PackedBuffers } from './packed_buffers.js';
 import { layoutRangeOf, numRowsTo, packedLayoutOf, packedRowsOf, type PackedLayout } from './packed_layout.js';
 import { packedShapeOf, packRows, readPackedRows, unpackRows, type PackedRows } from './packed_payload.js';
 import { checkCombinePayload, combineForm, dispatchForm, type PayloadShape } from '../contract/payload.js';
-import { decodeRows, encodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
+import { travelledRows } from '../../codec/row_source.js';
+import { encodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
 
 export type * from '../contract/low_latency_contract.js';
 
@@ -211,18 +213,11 @@ class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll 
       const numRows = numRowsTo(layout, rank, slotsPerRank);
       const first = layout.start[rank * slotsPerRank]!;
       if (rows === undefined) degraded.add(layout.rows.subarray(first, first + numRows));
-      if (rows === undefined) return undefined;
-      const decoded = leaseFloats(this.exchange.mesh.memory, numRows * hidden);
-      decodeRows(combineDtype, rows, numRows, hidden, decoded.floats, 0);
-      return decoded;
+      return rows && travelledRows(combineDtype, rows, numRows, hidden);
     });
     const choices = { topkIdx, topkWeights, numTopk: this.numTopk, slotsPerRank, rowOf: layout.rowOf };
-    const y = sumChoices(
-      returned.map((one) => one?.floats),
-      choices,
-      hidden,
-    );
-    for (const one of returned) one?.release();
+    const y = new Float32Array((topkIdx.length / this.numTopk) * hidden);
+    sumChoices(returned, choices, floatRows(y, hidden));
     return y;
   }
 
