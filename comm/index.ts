@@ -11,13 +11,12 @@ export {
   PHASES,
   decodeHeader,
   encodeHeader,
-  frameKeyOf,
   type FrameHeader,
   type FrameKey,
   type Phase,
   type StepTag,
 } from './mesh/frame.js';
-export type { ArrivingFrame, Frame, Mesh, MeshClosed, MeshStats, Wait } from './mesh/mesh.js';
+export type { ArrivingFrame, Frame, GatherEvents, Mesh, MeshClosed, MeshStats, Wait } from './mesh/mesh.js';
 export { DEFAULT_MAX_FRAME_BYTES, type MeshLimits } from './mesh/mesh_base.js';
 export { createLocalMeshes } from './mesh/local_mesh.js';
 export {

@@ -1,4 +1,4 @@
-/** A deadline that counts only time in which this process's own event loop ran. */
+/** Deadlines that count only time in which this process's own event loop ran. */
 import { CommError } from './errors.js';
 
 const NUM_TICKS = 10;
@@ -13,38 +13,120 @@ export const MAX_TIMEOUT_MS = 0x7fffffff;
  * event loop turns twice more (sockets are read, frames delivered) before anybody is accused.
  */
 export class Deadline {
-  private readonly tickMs: number;
-  private ticksLeft = NUM_TICKS;
-  private timer: NodeJS.Timeout | undefined;
-  private immediate: NodeJS.Immediate | undefined;
+  private readonly lastTick: number;
+  private isOver = false;
 
   /** `timeoutMs` as `checkTimeout` allows it. */
   constructor(
     timeoutMs: number,
     private readonly onExpired: () => void,
+    private readonly ticks = new Ticks(timeoutMs),
   ) {
-    this.tickMs = timeoutMs / NUM_TICKS;
-    this.schedule();
+    this.lastTick = ticks.join(this);
   }
 
   /** Idempotent; after it `onExpired` is never called. */
   cancel(): void {
+    this.isOver = true;
+    this.ticks.leave(this);
+  }
+
+  /** Whether this many ticks are enough. */
+  isDueAt(tick: number): boolean {
+    return tick >= this.lastTick;
+  }
+
+  /** For its ticks: the time is over. */
+  expire(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.onExpired();
+  }
+}
+
+/**
+ * Deadlines that share their timers, one per length: a call that lasts microseconds starts none. A deadline that begins in the middle of a tick
+ * doesn't count it, so it ends up to a tenth late, never early.
+ */
+export class DeadlineWheel {
+  /** Those whose timers run, by length. */
+  private readonly byLength = new Map<number, Ticks>();
+
+  /** As a `Deadline` of its own. */
+  start(timeoutMs: number, onExpired: () => void): Deadline {
+    let ticks = this.byLength.get(timeoutMs);
+    if (ticks === undefined) {
+      ticks = new Ticks(timeoutMs, () => this.byLength.delete(timeoutMs));
+      this.byLength.set(timeoutMs, ticks);
+    }
+    return new Deadline(timeoutMs, onExpired, ticks);
+  }
+
+  /** Stops the timers; the deadlines that still run never expire. */
+  close(): void {
+    for (const ticks of this.byLength.values()) ticks.stop();
+  }
+}
+
+/** The ticks of all deadlines of one length. */
+class Ticks {
+  private readonly tickMs: number;
+  /** In the order in which they expire. */
+  private readonly waiting = new Set<Deadline>();
+  private timer: NodeJS.Timeout | undefined;
+  private numTicks = 0;
+  private wasUsed = false;
+
+  /** With `onIdle` the timer goes on until nobody joined for a whole tick, and it is told then; without, it ends with the last deadline. */
+  constructor(
+    timeoutMs: number,
+    private readonly onIdle?: () => void,
+  ) {
+    this.tickMs = timeoutMs / NUM_TICKS;
+  }
+
+  /** Returns the tick at which a deadline that begins now is over. */
+  join(deadline: Deadline): number {
+    const isFirst = this.timer === undefined;
+    if (this.timer === undefined) this.timer = setTimeout(() => this.tick(), this.tickMs);
+    else if (this.waiting.size === 0) this.timer.ref();
+    this.waiting.add(deadline);
+    this.wasUsed = true;
+    return this.numTicks + NUM_TICKS + (isFirst ? 0 : 1);
+  }
+
+  leave(deadline: Deadline): void {
+    if (this.waiting.delete(deadline)) this.rest();
+  }
+
+  stop(): void {
     clearTimeout(this.timer);
-    if (this.immediate !== undefined) clearImmediate(this.immediate);
+    this.timer = undefined;
+    this.onIdle?.();
   }
 
-  private schedule(): void {
-    this.timer = setTimeout(() => {
-      this.ticksLeft--;
-      if (this.ticksLeft > 0) this.schedule();
-      else this.lookAgain();
-    }, this.tickMs);
+  private tick(): void {
+    this.numTicks++;
+    if (!this.wasUsed && this.waiting.size === 0) return this.stop();
+    this.wasUsed = false;
+    this.timer!.refresh();
+    const due: Deadline[] = [];
+    for (const deadline of this.waiting) {
+      if (!deadline.isDueAt(this.numTicks)) break;
+      this.waiting.delete(deadline);
+      due.push(deadline);
+    }
+    if (due.length === 0) return;
+    this.rest();
+    const expire = (): void => due.forEach((deadline) => deadline.expire());
+    setImmediate(() => setImmediate(expire));
   }
 
-  private lookAgain(): void {
-    this.immediate = setImmediate(() => {
-      this.immediate = setImmediate(this.onExpired);
-    });
+  /** While nobody waits, the timer doesn't keep the process alive. */
+  private rest(): void {
+    if (this.waiting.size > 0) return;
+    if (this.onIdle === undefined) this.stop();
+    else this.timer?.unref();
   }
 }
 

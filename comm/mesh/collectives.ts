@@ -2,9 +2,8 @@
 import { checkTimeout } from '../base/deadline.js';
 import { CommError } from '../base/errors.js';
 import type { FrameKey, Phase } from './frame.js';
-import { gather, peersOf } from './gather.js';
 import type { Rank } from '../../base/ids.js';
-import type { Mesh } from './mesh.js';
+import { peersOf, type Mesh } from './mesh.js';
 
 /** How long calls wait, in which epoch, and for whom. */
 export interface CollectivesOptions {
@@ -61,7 +60,7 @@ class MeshCollectives implements Collectives {
       throw new CommError('INVALID_ARGUMENT', `root is ${root}; pass a rank from 0 to ${this.mesh.size - 1}`);
     }
     if (root !== this.mesh.rank) {
-      const [frame] = await gather(this.mesh, [root], key, { timeoutMs: this.timeoutMs, signal });
+      const [frame] = await this.mesh.gather([root], key, { timeoutMs: this.timeoutMs, signal });
       return frame!.payload;
     }
     if (bytes === undefined) throw new CommError('INVALID_ARGUMENT', `rank ${root} is the root; pass it the bytes`);
@@ -78,7 +77,7 @@ class MeshCollectives implements Collectives {
     for (const peer of this.peers) this.send(peer, key, bytes);
     const all = new Array<Uint8Array>(this.mesh.size).fill(NO_BYTES);
     all[this.mesh.rank] = bytes;
-    const frames = await gather(this.mesh, this.peers, key, { timeoutMs: this.timeoutMs, signal });
+    const frames = await this.mesh.gather(this.peers, key, { timeoutMs: this.timeoutMs, signal });
     for (const { header, payload } of frames) all[header.source] = payload;
     return all;
   }

@@ -58,11 +58,6 @@ export interface FrameKey extends StepTag {
   readonly phase: Phase;
 }
 
-/** One string per key, equal exactly where the frames are the same frame. */
-export function frameKeyOf(key: FrameKey): string {
-  return `${key.phase}/${key.step}/${key.layer}/${key.microBatch}/${key.epoch}`;
-}
-
 /** Bits of `flags`. */
 export const FRAME_FLAGS = {
   /** Rows return per expert (`reduce: 'source'`). */

@@ -1,8 +1,10 @@
 /** Received frames and the callers who wait for them, per source rank. No socket: both meshes deliver into one of these. */
-import { checkTimeout, Deadline } from '../base/deadline.js';
+import type { DeadlineWheel } from '../base/deadline.js';
 import { CommError, type CommErrorCode } from '../base/errors.js';
-import { FRAME_HEADER_BYTES, frameKeyOf, type FrameKey } from './frame.js';
-import type { Rank } from '../../base/ids.js';
+import { FRAME_HEADER_BYTES, type FrameKey } from './frame.js';
+import { hashOfKey, KeyTable, TakenKeys } from './frame_keys.js';
+import { Gathering, type FrameSource } from './gathering.js';
+import { asRank, type Rank } from '../../base/ids.js';
 import {
   abortedError,
   closedError,
@@ -10,13 +12,10 @@ import {
   mutedError,
   nameOf,
   oldEpochError,
-  timeoutError,
   type Loss,
 } from './mailbox_errors.js';
-import type { Frame, Wait } from './mesh.js';
+import type { Frame, GatherEvents, Wait } from './mesh.js';
 
-/** Taken keys that are remembered per peer, to tell a duplicate from a frame that nobody asked for yet. */
-const MAX_TAKEN_KEYS = 1024;
 /** Frames queued per peer: header-only frames cost memory that the bound on bytes doesn't see. */
 export const MAX_QUEUED_FRAMES = 4096;
 
@@ -26,19 +25,15 @@ export interface MailboxOptions {
   readonly size: number;
   /** Largest sum of frame bytes that may wait per peer; more is a protocol error that loses the peer. */
   readonly maxQueuedBytes: number;
+  /** How long its callers wait. */
+  readonly deadlines: DeadlineWheel;
   /** A frame of so many bytes, header included, left: it was taken or dropped. */
   readonly onReleased?: ((from: Rank, frameBytes: number) => void) | undefined;
 }
 
-interface Waiter {
-  resolve(frame: Frame): void;
-  reject(error: CommError): void;
-  readonly key: FrameKey;
-}
-
 interface PeerBox {
-  readonly queued: Map<string, Frame>;
-  readonly waiting: Map<string, Waiter>;
+  readonly queued: KeyTable<Frame>;
+  readonly waiting: KeyTable<Gathering>;
   readonly taken: TakenKeys;
   queuedBytes: number;
   loss: Loss | undefined;
@@ -46,7 +41,8 @@ interface PeerBox {
 }
 
 /** One box per peer: a frame goes to whoever waits for its key, or queues until somebody asks for it. */
-export class Mailbox {
+export class Mailbox implements FrameSource {
+  readonly deadlines: DeadlineWheel;
   private readonly peers: readonly PeerBox[];
   private epoch = 0;
   private closed = false;
@@ -54,9 +50,10 @@ export class Mailbox {
   private numStale = 0;
 
   constructor(private readonly options: MailboxOptions) {
+    this.deadlines = options.deadlines;
     this.peers = Array.from({ length: options.size }, () => ({
-      queued: new Map<string, Frame>(),
-      waiting: new Map<string, Waiter>(),
+      queued: new KeyTable<Frame>(),
+      waiting: new KeyTable<Gathering>(),
       taken: new TakenKeys(),
       queuedBytes: 0,
       loss: undefined,
@@ -72,40 +69,62 @@ export class Mailbox {
     return this.numStale;
   }
 
-  /** Hands a frame to its waiter or queues it. @throws CommError PROTOCOL when the queue is full: the caller then loses the peer. */
+  /** Hands a frame to who waits for it, or queues it. @throws CommError PROTOCOL when the queue is full: the caller then loses the peer. */
   deliver(frame: Frame): void {
-    const box = this.box(frame.header.source);
+    const { header } = frame;
+    const box = this.box(header.source);
     if (this.closed || box.loss !== undefined) return;
-    if (box.isMuted || frame.header.epoch < this.epoch) {
+    if (box.isMuted || header.epoch < this.epoch) {
       this.numStale++;
       this.drop(frame);
       return;
     }
-    const key = frameKeyOf(frame.header);
-    if (box.queued.has(key) || box.taken.has(key)) {
+    const hash = hashOfKey(header);
+    if (box.taken.has(header, hash) || box.queued.get(header, hash) !== undefined) {
       this.numDuplicates++;
       this.drop(frame);
       return;
     }
-    const waiter = box.waiting.get(key);
-    if (waiter === undefined) this.enqueue(box, key, frame);
-    else {
-      box.taken.add(key);
-      this.released(frame);
-      waiter.resolve(frame);
-    }
+    const gathering = box.waiting.take(header, hash);
+    if (gathering === undefined) return this.enqueue(box, hash, frame);
+    box.taken.add(header, hash);
+    this.released(frame);
+    gathering.deliver(header.source, frame);
   }
 
-  /** The frame with this key, now or when it comes. At most one caller may wait for a key. */
-  take(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
-    // One promise, not an `async` chain: three turns of the microtask queue less per frame.
-    return new Promise((resolve, reject) => {
-      checkTimeout(wait.timeoutMs);
-      const id = frameKeyOf(key);
-      const frame = this.takeQueued(from, key, id, wait.signal);
-      if (frame === undefined) this.wait(from, key, id, wait, { resolve, reject });
-      else resolve(frame);
-    });
+  /**
+   * Takes the frames with this key that are here, and waits for those that may still come. At most one caller may wait for a key.
+   * @throws CommError INVALID_ARGUMENT for a timeout that no timer counts; everything else comes with the outcome
+   */
+  gather(peers: readonly Rank[], key: FrameKey, wait: Wait, events: GatherEvents): Gathering {
+    const gathering = new Gathering(this, peers, key, wait, events);
+    const hash = hashOfKey(key);
+    for (const peer of peers) {
+      try {
+        const frame = this.takeQueued(peer, key, hash, wait.signal);
+        if (frame !== undefined) gathering.deliver(peer, frame);
+        else if (!gathering.isOver) this.box(peer).waiting.add(key, hash, gathering);
+      } catch (error) {
+        if (!(error instanceof CommError)) throw error;
+        gathering.fail(peer, error);
+      }
+    }
+    return gathering;
+  }
+
+  /** Ends the wait for one peer. */
+  giveUp(gathering: Gathering, peer: Rank, why: CommError): void {
+    this.leave(gathering, peer);
+    gathering.fail(peer, why);
+  }
+
+  /** A frame that comes from this peer isn't for it any more. */
+  leave(gathering: Gathering, peer: Rank): void {
+    const { key } = gathering;
+    const hash = hashOfKey(key);
+    const waiting = this.peers[peer]?.waiting;
+    // It may not wait there yet, while another call does, which asked for this key first.
+    if (waiting?.get(key, hash) === gathering) waiting.take(key, hash);
   }
 
   /** No more frames come from this rank. Those that are queued can still be taken; whoever waits for another is told. */
@@ -113,7 +132,8 @@ export class Mailbox {
     const box = this.box(rank);
     if (this.closed || box.loss !== undefined) return;
     box.loss = { code, why };
-    for (const waiter of [...box.waiting.values()]) waiter.reject(lostError(rank, waiter.key, box.loss));
+    for (const gathering of box.waiting.takeWhere(always))
+      gathering.fail(rank, lostError(rank, gathering.key, box.loss));
   }
 
   /** Why no more frames come from a rank; undefined where they may. */
@@ -124,16 +144,15 @@ export class Mailbox {
   /** Drops what belongs to epochs before this one; who waits for it is told ABORTED. Never goes back. */
   advanceEpoch(epoch: number): void {
     this.epoch = Math.max(this.epoch, epoch);
-    for (const box of this.peers) {
-      for (const [key, frame] of box.queued) {
-        if (frame.header.epoch >= this.epoch) continue;
-        box.queued.delete(key);
+    const isOld = (key: FrameKey): boolean => key.epoch < this.epoch;
+    for (const [rank, box] of this.peers.entries()) {
+      for (const frame of box.queued.takeWhere(isOld)) {
         box.queuedBytes -= bytesOf(frame);
         this.numStale++;
         this.drop(frame);
       }
-      for (const waiter of [...box.waiting.values()]) {
-        if (waiter.key.epoch < this.epoch) waiter.reject(oldEpochError(waiter.key, this.epoch));
+      for (const gathering of box.waiting.takeWhere(isOld)) {
+        gathering.fail(asRank(rank), oldEpochError(gathering.key, this.epoch));
       }
     }
   }
@@ -143,20 +162,20 @@ export class Mailbox {
     const box = this.box(rank);
     box.isMuted = isMuted;
     if (!isMuted) return;
-    this.numStale += box.queued.size;
-    for (const frame of box.queued.values()) this.drop(frame);
-    box.queued.clear();
+    const queued = box.queued.takeWhere(always);
     box.queuedBytes = 0;
-    for (const waiter of [...box.waiting.values()]) waiter.reject(mutedError(rank, waiter.key));
+    this.numStale += queued.length;
+    for (const frame of queued) this.drop(frame);
+    for (const gathering of box.waiting.takeWhere(always)) gathering.fail(rank, mutedError(rank, gathering.key));
   }
 
   /** Forgets everything; who waits is told CLOSED. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    for (const box of this.peers) {
-      box.queued.clear();
-      for (const waiter of [...box.waiting.values()]) waiter.reject(closedError(waiter.key));
+    for (const [rank, box] of this.peers.entries()) {
+      box.queued.takeWhere(always);
+      for (const gathering of box.waiting.takeWhere(always)) gathering.fail(asRank(rank), closedError(gathering.key));
     }
   }
 
@@ -179,7 +198,7 @@ export class Mailbox {
     this.options.onReleased?.(frame.header.source, bytesOf(frame));
   }
 
-  private enqueue(box: PeerBox, key: string, frame: Frame): void {
+  private enqueue(box: PeerBox, hash: number, frame: Frame): void {
     const bytes = box.queuedBytes + bytesOf(frame);
     if (bytes > this.options.maxQueuedBytes || box.queued.size >= MAX_QUEUED_FRAMES) {
       const { source, phase, layer } = frame.header;
@@ -192,82 +211,34 @@ export class Mailbox {
       );
     }
     box.queuedBytes = bytes;
-    box.queued.set(key, frame);
+    box.queued.add(frame.header, hash, frame);
   }
 
   /** The frame if it is here, undefined if it may still come. @throws CommError if it never will. */
-  private takeQueued(from: Rank, key: FrameKey, id: string, signal: AbortSignal | undefined): Frame | undefined {
+  private takeQueued(from: Rank, key: FrameKey, hash: number, signal: AbortSignal | undefined): Frame | undefined {
     const box = this.box(from);
     if (this.closed) throw closedError(key);
     if (signal?.aborted === true) throw abortedError(from, key, signal);
     if (key.epoch < this.epoch) throw oldEpochError(key, this.epoch);
-    if (box.waiting.has(id) || box.taken.has(id)) {
+    if (box.waiting.get(key, hash) !== undefined || box.taken.has(key, hash)) {
       throw new CommError(
         'INVALID_ARGUMENT',
         `${nameOf(key)} from rank ${from} is received twice; use a new tag per call`,
       );
     }
-    const frame = box.queued.get(id);
+    const frame = box.queued.take(key, hash);
     if (frame === undefined) {
       if (box.loss !== undefined) throw lostError(from, key, box.loss);
       if (box.isMuted) throw mutedError(from, key);
       return undefined;
     }
-    box.queued.delete(id);
     box.queuedBytes -= bytesOf(frame);
-    box.taken.add(id);
+    box.taken.add(key, hash);
     this.released(frame);
     return frame;
   }
-
-  private wait(
-    from: Rank,
-    key: FrameKey,
-    id: string,
-    { timeoutMs, signal }: Wait,
-    { resolve, reject }: Pick<Waiter, 'resolve' | 'reject'>,
-  ): void {
-    const { waiting } = this.box(from);
-    const settle = (): void => {
-      deadline.cancel();
-      signal?.removeEventListener('abort', onAbort);
-      waiting.delete(id);
-    };
-    const waiter: Waiter = {
-      key,
-      resolve: (frame) => {
-        settle();
-        resolve(frame);
-      },
-      reject: (error) => {
-        settle();
-        reject(error);
-      },
-    };
-    const onAbort = (): void => waiter.reject(abortedError(from, key, signal));
-    const deadline = new Deadline(timeoutMs, () => waiter.reject(timeoutError(from, key, timeoutMs)));
-    signal?.addEventListener('abort', onAbort);
-    waiting.set(id, waiter);
-  }
 }
 
-/** The keys taken last; the oldest is forgotten first. */
-class TakenKeys {
-  private readonly keys = new Set<string>();
-  private readonly inOrder: string[] = [];
-  private next = 0;
-
-  has(key: string): boolean {
-    return this.keys.has(key);
-  }
-
-  add(key: string): void {
-    const oldest = this.inOrder[this.next];
-    if (oldest !== undefined) this.keys.delete(oldest);
-    this.keys.add(key);
-    this.inOrder[this.next] = key;
-    this.next = (this.next + 1) % MAX_TAKEN_KEYS;
-  }
-}
+const always = (): boolean => true;
 
 const bytesOf = (frame: Frame): number => FRAME_HEADER_BYTES + frame.payload.byteLength;

@@ -1,6 +1,7 @@
 /** A full mesh of ranks that exchange frames: the interface that collectives and the all-to-all stand on. */
+import type { CommError } from '../base/errors.js';
 import type { FrameHeader, FrameKey } from './frame.js';
-import type { Rank } from '../../base/ids.js';
+import { asRank, type Rank } from '../../base/ids.js';
 import type { PayloadMemory } from './payload_pool.js';
 
 export type { FrameKey } from './frame.js';
@@ -16,7 +17,7 @@ export interface Frame {
    * Gives the payload's memory back, for frames to come. Optional and idempotent: without it the garbage collector does, but fresh memory is slow
    * to receive into. After it neither the payload nor a view of its buffer may be used.
    */
-  readonly release?: () => void;
+  readonly release?: (() => void) | undefined;
 }
 
 /** A frame as a transport hands it over. */
@@ -27,6 +28,19 @@ export interface Wait {
   /** Milliseconds in which this process's own event loop ran; time in which it was blocked doesn't count. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What who waits for several peers may watch, and how much patience it has with them. */
+export interface GatherEvents {
+  /** A peer's frame is here, `waitMs` after the wait began. */
+  readonly onFrame?: (peer: Rank, waitMs: number) => void;
+  /** A peer's frame won't come; true: go on without it. Default: every failure ends the wait. */
+  readonly onFailure?: (peer: Rank, error: CommError) => boolean;
+  /**
+   * How much longer than the timeout to wait while several peers are silent: one may be lost, and the others wait for it as this rank does. Once a
+   * single one is left it is the one, unless another was given up already. Default 0.
+   */
+  readonly graceMs?: number;
 }
 
 /** Why a mesh is no longer whole: closed by its owner, or by the first loss of a peer (links to the others keep working). */
@@ -43,10 +57,21 @@ export interface MeshStats {
   readonly duplicates: number;
   /** Frames dropped because their epoch had passed. */
   readonly stale: number;
+  /** Calls that had to wait for the event loop, since not all their frames were here: each is woken once, by the last of them. */
+  readonly wakeUps: number;
+  /** Payloads and the like that got fresh memory, since none of their size lay idle. */
+  readonly allocations: number;
+  /** Writes to sockets, or messages to threads. Absent where neither is. */
+  readonly writes?: number;
   /** Received payloads of which any byte was copied in this process: 0 for large ones, which are read in place. Absent where nothing is received. */
   readonly copies?: number;
   /** Bytes of those copies. */
   readonly copiedBytes?: number;
+}
+
+/** Every rank of the mesh but the own one, ascending. */
+export function peersOf({ size, rank: own }: Pick<Mesh, 'size' | 'rank'>): Rank[] {
+  return Array.from({ length: size }, (_, rank) => asRank(rank)).filter((rank) => rank !== own);
 }
 
 /** One rank's end of the mesh. Frames are matched by key, so they may come in any order and before anybody asks. */
@@ -69,6 +94,12 @@ export interface Mesh {
   flush(): void;
   /** The frame from `from` with this key, whenever it arrives. @throws CommError PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */
   receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame>;
+  /**
+   * The frames with this key from `peers`, in their order: at once where all are here, else when the last one comes. All are awaited from the same
+   * moment, so one timeout covers them; when one fails, the others aren't awaited any more. Those that the call went on without are left out.
+   * @throws CommError as `receive`; a TIMEOUT names every silent peer
+   */
+  gather(peers: readonly Rank[], key: FrameKey, wait: Wait, events?: GatherEvents): Frame[] | Promise<Frame[]>;
   /** Forgets queued frames of epochs before this one; later arrivals of them are counted as stale. */
   advanceEpoch(epoch: number): void;
   /** While muted, what a peer sends is discarded and counted as stale, and whoever waits for it is told ABORTED. */

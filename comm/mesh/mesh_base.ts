@@ -1,10 +1,12 @@
 /** What every mesh does alike: checks, counts, matches frames to callers. A transport adds how bytes leave and links close. */
+import { DeadlineWheel } from '../base/deadline.js';
 import type { Window } from './credit.js';
 import { CommError } from '../base/errors.js';
 import { FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
 import type { Rank } from '../../base/ids.js';
+import type { Gathering } from './gathering.js';
 import { Mailbox, MAX_QUEUED_FRAMES } from './mailbox.js';
-import type { ArrivingFrame, Frame, FrameKey, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
+import type { ArrivingFrame, Frame, FrameKey, GatherEvents, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
 import { PayloadPool } from './payload_pool.js';
 import { Traffic } from './traffic.js';
 
@@ -29,9 +31,12 @@ export abstract class MeshBase implements Mesh {
   /** What may wait here per peer. */
   protected readonly window: Window;
   protected readonly traffic: Traffic;
+  /** How long its callers wait. */
+  protected readonly deadlines = new DeadlineWheel();
   private readonly mailbox: Mailbox;
   private readonly settleClosed: (why: MeshClosed) => void;
   private closing: Promise<void> | undefined;
+  private numWakeUps = 0;
 
   protected constructor(
     readonly rank: Rank,
@@ -45,7 +50,8 @@ export abstract class MeshBase implements Mesh {
     this.window = { numBytes: 2 * microBatches * maxFrameBytes, numFrames: MAX_QUEUED_FRAMES };
     this.memory = new PayloadPool(this.window.numBytes);
     const onReleased = (from: Rank, frameBytes: number): void => this.released?.(from, frameBytes);
-    this.mailbox = new Mailbox({ rank, size, maxQueuedBytes: this.window.numBytes, onReleased });
+    const { deadlines } = this;
+    this.mailbox = new Mailbox({ rank, size, maxQueuedBytes: this.window.numBytes, deadlines, onReleased });
     let settle: (why: MeshClosed) => void = () => undefined;
     this.closed = new Promise((resolve) => (settle = resolve));
     this.settleClosed = settle;
@@ -70,9 +76,20 @@ export abstract class MeshBase implements Mesh {
     this.letGo?.();
   }
 
-  /** Takes a frame out of the mailbox, now or when it comes, see {@link Mesh.receive}. */
-  receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
-    return this.mailbox.take(from, key, wait);
+  /** As `gather`, from one peer. */
+  async receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
+    const [frame] = await this.gather([from], key, wait);
+    return frame!;
+  }
+
+  /** Takes frames out of the mailbox, now or when the last of them comes, see {@link Mesh.gather}. */
+  gather(
+    peers: readonly Rank[],
+    key: FrameKey,
+    wait: Wait,
+    events: GatherEvents = NO_EVENTS,
+  ): Frame[] | Promise<Frame[]> {
+    return this.outcomeOf(this.mailbox.gather(peers, key, wait, events));
   }
 
   /** Forgets frames of epochs before this one, see {@link Mesh.advanceEpoch}. */
@@ -87,7 +104,9 @@ export abstract class MeshBase implements Mesh {
 
   /** A copy of the counters; a transport that copies payloads adds how many. */
   stats(): MeshStats {
-    return { ...this.traffic.snapshot(), duplicates: this.mailbox.duplicates, stale: this.mailbox.stale };
+    const { duplicates, stale } = this.mailbox;
+    const { allocations } = this.memory;
+    return { ...this.traffic.snapshot(), duplicates, stale, wakeUps: this.numWakeUps, allocations };
   }
 
   /** Idempotent: who waits is told CLOSED, then the transport ends its links. */
@@ -95,6 +114,7 @@ export abstract class MeshBase implements Mesh {
     if (this.closing === undefined) {
       this.settleClosed({ kind: 'closed' });
       this.mailbox.close();
+      this.deadlines.close();
       this.closing = this.disconnect();
     }
     return this.closing;
@@ -117,8 +137,21 @@ export abstract class MeshBase implements Mesh {
   /** Ends every link; called once. */
   protected abstract disconnect(): Promise<void>;
 
+  /**
+   * For a transport that can look for frames without the event loop: called once before a call sleeps, it brings what comes by `accept` until the wait is
+   * over or its patience ends.
+   */
+  protected spin?(wait: { readonly isOver: boolean }): void;
+
   /** For a transport that gives credit: a frame of a rank, so many bytes with its header, was taken or dropped. May be called while `accept` runs. */
   protected released?(from: Rank, frameBytes: number): void;
+
+  /** What a call gets that looked for its frames: all of them at once, or a promise. */
+  protected outcomeOf(gathering: Gathering): Frame[] | Promise<Frame[]> {
+    if (!gathering.isOver) this.spin?.(gathering);
+    if (!gathering.isOver) this.numWakeUps++;
+    return gathering.outcome();
+  }
 
   /** For the transport: a frame came. Returns why the peer must be cut off, if it must. */
   protected accept(from: Rank, frame: ArrivingFrame): CommError | undefined {
@@ -126,7 +159,7 @@ export abstract class MeshBase implements Mesh {
       checkReceived(from, this.rank, frame);
       const { header, payload, release } = frame;
       this.traffic.received(from, FRAME_HEADER_BYTES + payload.byteLength);
-      this.mailbox.deliver({ header, payload, arrivedMs: performance.now(), ...(release && { release }) });
+      this.mailbox.deliver({ header, payload, arrivedMs: performance.now(), release });
       return undefined;
     } catch (error) {
       if (!(error instanceof CommError)) throw error;
@@ -157,6 +190,8 @@ export abstract class MeshBase implements Mesh {
     }
   }
 }
+
+const NO_EVENTS: GatherEvents = {};
 
 /** @throws CommError INVALID_ARGUMENT unless both are whole numbers in their range. */
 export function checkLimits(maxFrameBytes: number, microBatches: number): void {

@@ -13,51 +13,68 @@ export interface PayloadMemory {
   release(payload: Uint8Array<ArrayBuffer>): void;
 }
 
-/** Smaller payloads come from the heap and aren't kept. */
-const MIN_KEPT_BYTES = 1024;
+/** Smaller payloads get as much. */
+const MIN_BYTES = 256;
 /** Before every payload: a thread writes the frame's header there and hands both over as they lie. */
 const HEADROOM = FRAME_HEADER_BYTES;
 /** Steps between two powers of two: sizes vary from call to call, and memory of nearly the same size serves again. */
 const STEPS = 4;
 
+/** Idle memory of one size; what came back last is used first, because it is in the cache. */
+interface Shelf {
+  readonly idle: ArrayBuffer[];
+  /** The number of the use that was the last. */
+  usedAt: number;
+}
+
 /** Keeps memory that came back, by size, up to a limit of bytes; beyond it what was used long ago goes first. */
 export class PayloadPool implements PayloadMemory {
-  /** By size of the memory; what came back last is used first, because it is in the cache. */
-  private readonly idle = new Map<number, ArrayBuffer[]>();
+  private readonly shelves = new Map<number, Shelf>();
   private idleBytes = 0;
+  private numUses = 0;
+  private numAllocations = 0;
 
   /** Keeps so many bytes at most for later use. */
   constructor(private readonly maxIdleBytes: number) {}
 
+  /** How often memory had to be made, since none of its size lay idle. */
+  get allocations(): number {
+    return this.numAllocations;
+  }
+
   allocate(numBytes: number): Uint8Array<ArrayBuffer> {
-    if (numBytes < MIN_KEPT_BYTES) return new Uint8Array(new ArrayBuffer(HEADROOM + numBytes), HEADROOM);
     const size = HEADROOM + sizeClassOf(numBytes);
-    if (size > this.maxIdleBytes) return new Uint8Array(newMemory(HEADROOM + numBytes), HEADROOM);
-    const idle = this.idle.get(size)?.pop();
-    if (idle !== undefined) this.idleBytes -= size;
-    return new Uint8Array(idle ?? newMemory(size), HEADROOM, numBytes);
+    const memory = this.shelves.get(size)?.idle.pop();
+    if (memory !== undefined) {
+      this.idleBytes -= size;
+      return new Uint8Array(memory, HEADROOM, numBytes);
+    }
+    this.numAllocations++;
+    return new Uint8Array(newMemory(size > this.maxIdleBytes ? HEADROOM + numBytes : size), HEADROOM, numBytes);
   }
 
   release(payload: Uint8Array<ArrayBuffer>): void {
     const size = payload.buffer.byteLength;
-    if (payload.byteLength < MIN_KEPT_BYTES || size > this.maxIdleBytes) return;
-    const list = this.idle.get(size) ?? [];
-    this.idle.delete(size); // the size used last is the map's last
-    this.idle.set(size, list);
-    this.makeRoom(size);
-    if (this.idleBytes + size > this.maxIdleBytes) return;
-    list.push(payload.buffer);
+    if (size > this.maxIdleBytes) return;
+    let shelf = this.shelves.get(size);
+    if (shelf === undefined) this.shelves.set(size, (shelf = { idle: [], usedAt: 0 }));
+    shelf.usedAt = ++this.numUses;
+    while (this.idleBytes + size > this.maxIdleBytes) if (!this.makeRoom(shelf)) return;
+    shelf.idle.push(payload.buffer);
     this.idleBytes += size;
   }
 
-  /** Sizes that were used long ago must not keep out one that is used now. */
-  private makeRoom(size: number): void {
-    for (const [other, list] of this.idle) {
-      if (other === size) return;
-      while (this.idleBytes + size > this.maxIdleBytes && list.pop() !== undefined) this.idleBytes -= other;
-      if (list.length > 0) return;
-      this.idle.delete(other);
+  /** Sizes that were used long ago must not keep out one that is used now: takes from the oldest, and says whether there was any. */
+  private makeRoom(wanted: Shelf): boolean {
+    let oldest: [number, Shelf] | undefined;
+    for (const entry of this.shelves) {
+      if (entry[1] !== wanted && (oldest === undefined || entry[1].usedAt < oldest[1].usedAt)) oldest = entry;
     }
+    if (oldest === undefined) return false;
+    const [size, { idle }] = oldest;
+    if (idle.pop() === undefined) this.shelves.delete(size);
+    else this.idleBytes -= size;
+    return true;
   }
 }
 
@@ -103,7 +120,9 @@ export function leaseFloats(memory: PayloadMemory, length: number): LeasedFloats
 
 /** The smallest size of memory that takes so many bytes: a power of two or a quarter step above. */
 function sizeClassOf(numBytes: number): number {
-  const step = 2 ** Math.floor(Math.log2(numBytes)) / STEPS;
+  if (numBytes <= MIN_BYTES) return MIN_BYTES;
+  const log2 = numBytes < 0x8000_0000 ? 31 - Math.clz32(numBytes) : Math.floor(Math.log2(numBytes));
+  const step = 2 ** log2 / STEPS;
   return Math.ceil(numBytes / step) * step;
 }
 

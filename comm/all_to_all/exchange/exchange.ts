@@ -6,9 +6,8 @@ import { MAX_TIMEOUT_MS } from '../../base/deadline.js';
 import { CommError } from '../../base/errors.js';
 import { ExchangeStats } from './exchange_stats.js';
 import { FRAME_HEADER_BYTES, type Phase, type StepTag } from '../../mesh/frame.js';
-import { gather, lastArrival, peersOf } from '../../mesh/gather.js';
 import type { Rank } from '../../../base/ids.js';
-import type { Frame, Mesh } from '../../mesh/mesh.js';
+import { peersOf, type Frame, type Mesh } from '../../mesh/mesh.js';
 import { RankMask } from './rank_mask.js';
 import type { FramePayload, Gathered, Round, RoundFrames, RoundRows, RowCounts } from './round.js';
 import type { OnSpan, Span } from './span.js';
@@ -146,15 +145,14 @@ export class Exchange {
     this.stats.sent(phase, tag.layer, to, { tokens, rows, bytes });
   }
 
-  private gather({ phase, tag, signal, peers, patience = 1 }: Round<unknown>): Promise<Frame[]> {
+  private gather({ phase, tag, signal, peers, patience = 1 }: Round<unknown>): Frame[] | Promise<Frame[]> {
     const isMasking = this.parts.onPeerLoss === 'mask';
     // Whoever forwards may have waited with grace itself.
     const numDeadlines = isMasking && patience > 1 ? patience + 1 : patience;
     const timeoutMs = Math.min(this.parts.timeoutMs * numDeadlines, MAX_TIMEOUT_MS);
     const { step, layer, microBatch, epoch } = tag;
     const key = { phase, step, layer, microBatch, epoch };
-    return gather(
-      this.mesh,
+    return this.mesh.gather(
       peers,
       key,
       { timeoutMs, signal },
@@ -174,4 +172,11 @@ export class Exchange {
     this.mask.add(peer);
     return true;
   }
+}
+
+/** When the last of the frames came, not before `sentMs`: a faster peer's may have been here then. */
+function lastArrival(frames: readonly Frame[], sentMs: number): number {
+  let last = sentMs;
+  for (const { arrivedMs } of frames) last = Math.max(last, arrivedMs);
+  return last;
 }

@@ -5,16 +5,16 @@
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { checkTimeout, Deadline } from '../../base/deadline.js';
 import type { Address } from '../door/dial.js';
 import { CommError, type CommErrorCode } from '../../base/errors.js';
 import type { FrameHeader, FrameKey } from '../../mesh/frame.js';
 import { FramePort } from '../../threads/frame_port.js';
 import { asRank, type Rank } from '../../../base/ids.js';
 import { errorOfPlain, type FromIoThread, type IoThreadOrder, type ToIoThread } from './io_thread_messages.js';
-import { abortedError, closedError, timeoutError } from '../../mesh/mailbox_errors.js';
+import { Gathering, type FrameSource } from '../../mesh/gathering.js';
+import { abortedError, closedError } from '../../mesh/mailbox_errors.js';
 import { MeshBase } from '../../mesh/mesh_base.js';
-import type { Frame, Mesh, MeshStats, Wait } from '../../mesh/mesh.js';
+import type { Frame, GatherEvents, Mesh, MeshStats, Wait } from '../../mesh/mesh.js';
 import { releaseOnce } from '../../mesh/payload_pool.js';
 import type { PeerServerOptions, WsMeshOptions } from '../ws_mesh.js';
 
@@ -96,11 +96,9 @@ export class IoThreadServer {
 /** Who waits for a frame. */
 interface Receiver {
   readonly from: Rank;
-  readonly key: FrameKey;
+  readonly gathering: Gathering;
   /** What it is told when the thread confirms that the frame isn't there. */
   verdict: CommError | undefined;
-  resolve(frame: Frame): void;
-  reject(error: CommError): void;
 }
 
 class IoThreadMesh extends MeshBase {
@@ -110,6 +108,13 @@ class IoThreadMesh extends MeshBase {
   /** What can be told to a thread. Hidden from whoever looks at the object: a secret is in it. */
   readonly #options: Omit<WsMeshOptions, 'server' | 'signal'>;
   private readonly receivers = new Map<number, Receiver>();
+  private readonly source: FrameSource = {
+    deadlines: this.deadlines,
+    giveUp: (gathering, peer, why) => this.cancel(gathering, peer, why),
+    leave: (gathering, peer) => {
+      for (const id of this.cancel(gathering, peer)) this.receivers.delete(id);
+    },
+  };
   private numReceives = 0;
   /** Peers that a frame could not be sent to, and why: they are lost. */
   private readonly unsent = new Map<Rank, CommError>();
@@ -147,29 +152,22 @@ class IoThreadMesh extends MeshBase {
     }
   }
 
-  override receive(from: Rank, key: FrameKey, { timeoutMs, signal }: Wait): Promise<Frame> {
-    return new Promise((resolve, reject) => {
-      if (this.crash !== undefined) throw endedError(this.crash, key);
-      if (this.isClosed) throw closedError(key);
-      const unsent = this.unsent.get(from);
-      if (unsent !== undefined) throw unsent;
-      if (signal?.aborted === true) throw abortedError(from, key, signal);
+  override gather(
+    peers: readonly Rank[],
+    key: FrameKey,
+    wait: Wait,
+    events: GatherEvents = {},
+  ): Frame[] | Promise<Frame[]> {
+    const gathering = new Gathering(this.source, peers, key, wait, events);
+    for (const from of peers) {
+      const why = this.refusalOf(from, key, wait.signal);
+      if (why !== undefined) gathering.fail(from, why);
+      if (why !== undefined || gathering.isOver) continue;
       const id = ++this.numReceives;
-      const deadline = new Deadline(checkTimeout(timeoutMs), () => this.cancel(id, timeoutError(from, key, timeoutMs)));
-      const onAbort = (): void => this.cancel(id, abortedError(from, key, signal));
-      signal?.addEventListener('abort', onAbort);
-      const settle = (): void => {
-        deadline.cancel();
-        signal?.removeEventListener('abort', onAbort);
-        this.receivers.delete(id);
-      };
-      this.receivers.set(id, {
-        ...{ from, key, verdict: undefined },
-        resolve: (frame) => resolve((settle(), frame)),
-        reject: (error) => reject((settle(), error)),
-      });
+      this.receivers.set(id, { from, gathering, verdict: undefined });
       this.tell({ kind: 'receive', id, from, key });
-    });
+    }
+    return this.outcomeOf(gathering);
   }
 
   override advanceEpoch(epoch: number): void {
@@ -182,8 +180,8 @@ class IoThreadMesh extends MeshBase {
   }
 
   override stats(): MeshStats {
-    const { framesSent, bytesSent, ...none } = super.stats();
-    return { ...none, ...this.received, framesSent, bytesSent };
+    const { framesSent, bytesSent, wakeUps, ...none } = super.stats();
+    return { ...none, ...this.received, framesSent, bytesSent, wakeUps };
   }
 
   protected override transmit(_to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
@@ -199,7 +197,7 @@ class IoThreadMesh extends MeshBase {
   }
 
   protected override disconnect(): Promise<void> {
-    for (const receiver of [...this.receivers.values()]) receiver.reject(closedError(receiver.key));
+    for (const [id, { gathering }] of this.receivers) this.fail(id, closedError(gathering.key));
     this.frames.flush();
     return this.server.close();
   }
@@ -221,7 +219,7 @@ class IoThreadMesh extends MeshBase {
         if (message.why.kind === 'lost') this.lose(message.why.rank, message.why.why);
         return;
       case 'unsent':
-        return this.giveUp(message.to, errorOfPlain(message.error));
+        return this.giveUpOn(message.to, errorOfPlain(message.error));
       case 'frame':
         return this.deliver(message);
       case 'refused':
@@ -229,17 +227,19 @@ class IoThreadMesh extends MeshBase {
     }
   }
 
-  private giveUp(peer: Rank, error: CommError): void {
+  private giveUpOn(peer: Rank, error: CommError): void {
     this.unsent.set(peer, error);
     this.lose(peer, error.message, error.code);
-    for (const receiver of [...this.receivers.values()]) if (receiver.from === peer) receiver.reject(error);
+    for (const [id, { from }] of this.receivers) if (from === peer) this.fail(id, error);
   }
 
   private deliver({ id, header, payload, arrivedAtMs, stats }: Extract<FromIoThread, { kind: 'frame' }>): void {
     this.received = stats;
     const arrivedMs = arrivedAtMs - performance.timeOrigin;
     const release = releaseOnce(this.memory, payload);
-    this.receivers.get(id)?.resolve({ header, payload, arrivedMs, release });
+    const receiver = this.receivers.get(id);
+    this.receivers.delete(id);
+    receiver?.gathering.deliver(receiver.from, { header, payload, arrivedMs, release });
   }
 
   private refuse({ id, error: plain, stats }: Extract<FromIoThread, { kind: 'refused' }>): void {
@@ -248,14 +248,33 @@ class IoThreadMesh extends MeshBase {
     if (receiver === undefined) return;
     const error = errorOfPlain(plain);
     if (error.rank !== undefined && !ABOUT_THE_CALL.includes(error.code)) this.lose(error.rank, plain.text, error.code);
-    receiver.reject(error.code === 'ABORTED' && receiver.verdict !== undefined ? receiver.verdict : error);
+    this.fail(id, error.code === 'ABORTED' && receiver.verdict !== undefined ? receiver.verdict : error);
   }
 
-  /** The thread answers, with the frame if it came meanwhile. */
-  private cancel(id: number, verdict: CommError): void {
+  /** The thread answers, with the frame if it came meanwhile. Returns the receivers that it was told of. */
+  private cancel(gathering: Gathering, peer: Rank, verdict?: CommError): number[] {
+    const ids = [...this.receivers.keys()].filter((id) => {
+      const receiver = this.receivers.get(id)!;
+      return receiver.gathering === gathering && receiver.from === peer;
+    });
+    for (const id of ids) {
+      this.receivers.get(id)!.verdict ??= verdict;
+      this.tell({ kind: 'cancel', id });
+    }
+    return ids;
+  }
+
+  private fail(id: number, error: CommError): void {
     const receiver = this.receivers.get(id);
-    if (receiver !== undefined) receiver.verdict ??= verdict;
-    this.tell({ kind: 'cancel', id });
+    this.receivers.delete(id);
+    receiver?.gathering.fail(receiver.from, error);
+  }
+
+  /** Why nobody can wait for this rank's frame, if so. */
+  private refusalOf(from: Rank, key: FrameKey, signal: AbortSignal | undefined): CommError | undefined {
+    if (this.crash !== undefined) return endedError(this.crash, key);
+    if (this.isClosed) return closedError(key);
+    return this.unsent.get(from) ?? (signal?.aborted === true ? abortedError(from, key, signal) : undefined);
   }
 
   private crashed(why: string): void {
@@ -265,7 +284,7 @@ class IoThreadMesh extends MeshBase {
     for (let peer = 0; peer < this.size; peer++) {
       if (peer !== this.rank) this.lose(asRank(peer), `the own I/O thread ended: ${why}`);
     }
-    for (const receiver of [...this.receivers.values()]) receiver.reject(endedError(why, receiver.key));
+    for (const [id, { gathering }] of this.receivers) this.fail(id, endedError(why, gathering.key));
   }
 }
 

@@ -1,9 +1,8 @@
 /** A mesh that does what it is told to at a chosen frame: a rank that dies or falls silent in the middle of a phase. */
-import { CommError } from '../../../comm/base/errors.js';
 import type { FrameHeader, FrameKey, Phase } from '../../../comm/mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
 import type { PayloadMemory } from '../../../comm/mesh/payload_pool.js';
-import type { Frame, Mesh, MeshClosed, MeshStats, Wait } from '../../../comm/mesh/mesh.js';
+import type { Frame, GatherEvents, Mesh, MeshClosed, MeshStats, Wait } from '../../../comm/mesh/mesh.js';
 
 /** The moment before a rank sends a frame. */
 export interface FrameMoment {
@@ -19,8 +18,6 @@ export class FaultyMesh implements Mesh {
   isSilent = false;
   /** What is sent leaves only when its epoch is over. */
   isLate = false;
-  /** Ends the waits for a peer whose link was cut. */
-  private readonly cuts = new Map<Rank, AbortController>();
   private readonly late: Parameters<Mesh['send']>[] = [];
   /** Ranks that were masked: what is late for them is dropped. */
   private readonly lost = new Set<Rank>();
@@ -68,7 +65,6 @@ export class FaultyMesh implements Mesh {
     this.current = now;
     this.onSend({ step, layer, phase, numSent: this.numSent });
     this.numSent++;
-    if (this.cutOf(to).signal.aborted) throw cutError(to, header);
     if (this.isSilent) return;
     if (this.isLate) this.late.push([to, header, payload.map((part) => part.slice())]);
     else send();
@@ -78,19 +74,17 @@ export class FaultyMesh implements Mesh {
     this.mesh.flush();
   }
 
-  async receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
-    const { signal } = this.cutOf(from);
-    const either = wait.signal === undefined ? signal : AbortSignal.any([signal, wait.signal]);
-    try {
-      return await this.mesh.receive(from, key, { ...wait, signal: either });
-    } catch (error) {
-      throw signal.aborted ? cutError(from, key) : error;
-    }
+  receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
+    return this.mesh.receive(from, key, wait);
+  }
+
+  gather(peers: readonly Rank[], key: FrameKey, wait: Wait, events?: GatherEvents): Frame[] | Promise<Frame[]> {
+    return this.mesh.gather(peers, key, wait, events);
   }
 
   /** This end of a link is lost; the other end's mesh must be told so too. */
   cut(peer: Rank): void {
-    this.cutOf(peer).abort();
+    (this.mesh as unknown as { lose(rank: Rank, why: string): void }).lose(peer, 'the link was cut');
   }
 
   advanceEpoch(epoch: number): void {
@@ -113,15 +107,4 @@ export class FaultyMesh implements Mesh {
   close(): Promise<void> {
     return this.mesh.close();
   }
-
-  private cutOf(peer: Rank): AbortController {
-    const known = this.cuts.get(peer) ?? new AbortController();
-    this.cuts.set(peer, known);
-    return known;
-  }
-}
-
-function cutError(rank: Rank, { layer, phase }: Pick<FrameKey, 'layer' | 'phase'>): CommError {
-  const message = `rank ${rank} was lost during ${phase} of layer ${layer}: the link was cut; look at the log of rank ${rank}`;
-  return new CommError('PEER_LOST', message, { rank, layer, phase });
 }
