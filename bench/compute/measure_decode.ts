@@ -13,7 +13,6 @@ import { residenceOf, type Compute } from '../../lib/model/weights/residence.js'
 import { moeLayersOf, type ModelSpec } from '../../lib/model/spec/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
 import { openCheckpoint } from '../../lib/weights/checkpoint.js';
-import { Fingerprint } from '../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
 import type { ComputeOptions } from './options.js';
 import { inTurns } from './turns.js';
@@ -80,7 +79,6 @@ async function openDecoder(
   spec: ModelSpec,
   compute: Compute,
 ): Promise<RankDecoder> {
-  const { configBytes } = await readModelFiles(dir);
   const checkpoint = await openCheckpoint(dir);
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
@@ -88,7 +86,6 @@ async function openDecoder(
   const [mesh] = createLocalMeshes(1);
   const loaded = await loadModel({
     ...{ spec, checkpoint, placement, mla: 'auto', blockSize: BLOCK_SIZE, rank: asRank(0), clock: new Stopwatch() },
-    fingerprint: new Fingerprint([configBytes, ...checkpoint.headers]),
     residence: residenceOf({ compute, experts: 'auto', dense: 'auto' }, backend, checkpoint),
     load: new LoadMonitor(numLayers, numExperts),
     rankLoad: new LoadMonitor(numLayers, 1),

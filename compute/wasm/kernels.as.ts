@@ -1,6 +1,6 @@
 /** The compute kernels: one AssemblyScript module, compiled to kernels.wasm beside kernel_memory.js. Callers check sizes and bounds. */
 export { heapBase, useStatics } from './memory/memory.as';
-export { pack, stagingAt, stagingColumns, unpack } from './linear/panels.as';
+export { pack, packInPlace, packRows, stagingAt, stagingColumns, unpack } from './linear/panels.as';
 export { exp } from './linear/math.as';
 export { linear } from './linear/divided.as';
 export { experts, ffn, sumChoices } from './experts/ffn.as';

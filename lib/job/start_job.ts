@@ -175,10 +175,11 @@ function compareExperts(table: ExpertTable, reports: readonly LoadReport[], { co
   checkExperts(table, reports);
 }
 
-function rankJobOf({ config, spec, limits, placement, onTimeline }: JobOptions): RankJob {
+function rankJobOf({ config, spec, limits, placement, numExternalRanks = 0, onTimeline }: JobOptions): RankJob {
   return {
     model: config.model,
     spec,
+    isOneFolder: numExternalRanks === 0,
     backend: config.backend,
     webgpuAdapter: config.webgpu.adapter,
     residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },

@@ -1,13 +1,15 @@
 /** A small model of seeded weights that goes through all kernels: two ways to compute are alike where its outputs have the same bits. */
 import { createHash, type Hash } from 'node:crypto';
 import type { FfnWeights } from '../../compute/base/ffn_weights.js';
+import { storedOf, type StoredMatrix } from '../../compute/base/stored_matrix.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { numRowsOf } from '../../compute/base/weight_rows.js';
-import { convertMatrix, matrixOf, type WeightDtype, type WeightMatrix } from '../../compute/base/weight_matrix.js';
+import { matrixOf, type WeightDtype, type WeightMatrix } from '../../compute/base/weight_matrix.js';
 import type { KernelExpert } from '../../compute/wasm/experts/kernel_expert.js';
 import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
 import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
+import { WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
 import { codec } from '../../comm/codec/codec.js';
 import { decodeRows, encodeRows, WIRE_DTYPES, wireRowBytes } from '../../comm/codec/wire_dtype.js';
 import { randomFrom } from '../../experts/routing/random.js';
@@ -18,7 +20,7 @@ import { modelSpecOf } from '../model/families/registry.js';
 import { RANDOM_CONFIGS, type RandomFamily } from '../model/random_config.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import * as names from '../model/spec/tensor_names.js';
-import { readFfn, type DenseWeights } from '../model/weights/weight_reader.js';
+import { ffnOf, type DenseWeights } from '../model/weights/weight_reader.js';
 
 /** Widths that fill no vector, panel or tile to its end; what differs between dtypes is met by each. */
 const SHAPE = { layers: 2, denseLayers: 1, hidden: 72, experts: 4, topk: 2, intermediate: 40, heads: 4, vocab: 157 };
@@ -50,12 +52,11 @@ async function runModel(family: RandomFamily, settings: KernelSettings, hash: Ha
   const weights = new SeededWeights(family.length);
   const memories = new KernelMemories({}, settings);
   const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
-  const decoder = await loadKernelDecoder(
-    weights,
-    { spec, mla: 'auto', blockSize: BLOCK_SIZE, residence },
-    memories.dense,
-  );
-  const experts = await TrialExperts.load(weights, spec, memories);
+  const loader = new WeightLoader();
+  const shape = { spec, mla: 'auto', blockSize: BLOCK_SIZE, residence } as const;
+  const decoder = await loadKernelDecoder(weights, shape, memories.dense, loader);
+  loader.close();
+  const experts = TrialExperts.load(weights, spec, memories);
   for (const piece of await experts.rows()) hash.update(piece);
   for (const step of STEPS) {
     const states = await layersOf(decoder, spec, experts, step);
@@ -95,17 +96,12 @@ class TrialExperts {
     private readonly numTopk: number,
   ) {}
 
-  static async load(
-    weights: SeededWeights,
-    { hiddenSize, moe }: ModelSpec,
-    memories: KernelMemories,
-  ): Promise<TrialExperts> {
+  static load(weights: SeededWeights, { hiddenSize, moe }: ModelSpec, memories: KernelMemories): TrialExperts {
     const { numTopk, numExperts } = moe.gate;
     const computes = DTYPES.map((dtype) => new ResidentExperts(memories, { hidden: hiddenSize, numTopk, dtype }));
     const experts: KernelExpert[] = [];
     for (let e = 0; e < numExperts; e++) {
-      const ffn = await weights.ffn(names.expertPrefix(1, e), hiddenSize, moe.intermediateSize);
-      experts.push(computes[e % computes.length]!.load(ffn));
+      experts.push(computes[e % computes.length]!.load(weights.ffn(hiddenSize, moe.intermediateSize)));
     }
     return new TrialExperts(computes, experts, numTopk);
   }
@@ -147,10 +143,8 @@ class SeededWeights implements DenseWeights {
     return Promise.resolve(this.values(length, 1));
   }
 
-  matrix(name: string, [rows, columns]: readonly [number, number]): Promise<WeightMatrix> {
-    const matrix = matrixOf(this.values(rows * columns, Math.sqrt(3 / columns)), rows, columns);
-    const dtype = this.residentDtype(name);
-    return Promise.resolve(dtype === 'int8' ? matrix : convertMatrix(matrix, dtype));
+  stored(_name: string, shape: readonly [number, number]): StoredMatrix {
+    return storedOf(this.matrix(shape));
   }
 
   /** By the length of its name: of the matrices of a layer, some are each. */
@@ -159,8 +153,12 @@ class SeededWeights implements DenseWeights {
     return DTYPES[name.length % (isExact ? 2 : 3)]!;
   }
 
-  ffn(prefix: string, hidden: number, intermediate: number): Promise<FfnWeights> {
-    return readFfn((name, shape) => this.matrix(name, shape), prefix, hidden, intermediate);
+  ffn(hidden: number, intermediate: number): FfnWeights {
+    return ffnOf((_name, shape) => this.matrix(shape), '', hidden, intermediate);
+  }
+
+  private matrix([rows, columns]: readonly [number, number]): WeightMatrix {
+    return matrixOf(this.values(rows * columns, Math.sqrt(3 / columns)), rows, columns);
   }
 
   private values(count: number, scale: number): Float32Array<ArrayBuffer> {

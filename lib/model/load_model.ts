@@ -5,16 +5,16 @@ import type { LoadMonitor } from '../../experts/load/load_monitor.js';
 import { MoeLayer } from '../../experts/layer/moe_layer.js';
 import { slotsOf, type Placement } from '../../experts/placement/placement.js';
 import type { ReplicaChooser } from '../../experts/placement/replica_choice.js';
-import type { ExpertCompute } from '../../compute/base/expert_compute.js';
+import type { Expert, ExpertCompute } from '../../compute/base/expert_compute.js';
 import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
 import { KernelMemories, type ReservedBytes } from '../../compute/wasm/memory/kernel_memories.js';
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
+import { allSettled, WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { createExpertShard, type ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
-import type { Fingerprint } from '../weights/fingerprint.js';
 import type { Decoder, DecoderOptions } from './decoder/decoder.js';
 import { loadKernelDecoder } from './kernels/load_kernels.js';
 import { moeLayersOf } from './spec/spec.js';
@@ -26,7 +26,6 @@ import { CheckpointExperts, DenseReader } from './weights/weight_reader.js';
 /** What to load for one rank, and who is told of it. */
 export interface LoadOptions extends DecoderOptions {
   readonly checkpoint: Checkpoint;
-  readonly fingerprint: Fingerprint;
   readonly rank: Rank;
   readonly placement: Placement;
   /** Default 1. */
@@ -44,8 +43,6 @@ export interface LoadOptions extends DecoderOptions {
   readonly crew?: Crew | null;
   /** Of the kernels' memories, where no expert may go, besides what the spread reserves. Default nothing. */
   readonly reserved?: Omit<ReservedBytes, 'denseBytes'>;
-  /** Told the digest of each routed expert that is read, by its key. Default: nothing is hashed. */
-  readonly onExpertDigest?: ((key: string, digest: string) => void) | undefined;
   /** Ends the loading. */
   readonly signal?: AbortSignal;
 }
@@ -67,10 +64,21 @@ export type LoadedModel = (exchange: Exchange) => Transformer;
  * @throws WeightError as the checkpoint; ModelError INVALID_MODEL_CONFIG; ExpertError OUT_OF_MEMORY, NOT_FINITE; the signal's reason
  */
 export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
-  const { spec, checkpoint, fingerprint, microBatches, clock, load, rankLoad, signal } = options;
-  const reader = new DenseReader(checkpoint, { fingerprint, signal, resident: options.residence.dense });
-  const { decoder, experts, memories } = await loadDecoder(reader, options);
-  const shard = await loadExperts(options, experts);
+  const loader = new WeightLoader();
+  try {
+    const { decoder, shard, memories } = await loadParts(options, loader);
+    return modelOf(options, decoder, shard, memories);
+  } finally {
+    loader.close();
+  }
+}
+
+function modelOf(
+  { spec, microBatches, clock, load, rankLoad }: LoadOptions,
+  decoder: Decoder,
+  shard: ExpertShard,
+  memories: KernelMemories | null,
+): LoadedModel {
   const { gate } = spec.moe;
   const moeNumbers = moeLayersOf(spec);
   const shared = {
@@ -90,37 +98,63 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   };
 }
 
+interface ModelParts {
+  readonly decoder: Decoder;
+  readonly shard: ExpertShard;
+  readonly memories: KernelMemories | null;
+}
+
 /** The dense part, of which a layer can't be divided, before experts take the memory that is left. */
-async function loadDecoder(
-  reader: DenseReader,
-  options: LoadOptions,
-): Promise<{ readonly decoder: Decoder; readonly experts: ExpertCompute; readonly memories: KernelMemories | null }> {
-  const { spec, residence } = options;
-  const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, dtype: residence.experts };
+async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<ModelParts> {
+  const { spec, residence, checkpoint, signal } = options;
+  const { hiddenSize: hidden, moe } = spec;
+  const reader = new DenseReader(checkpoint, { signal, resident: residence.dense });
+  const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, { signal });
+  const shape = { hidden, numTopk: moe.gate.numTopk, dtype: residence.experts };
   switch (residence.compute) {
-    case 'tensors':
-      return { decoder: await loadTensorDecoder(reader, options), experts: new TensorExperts(shape), memories: null };
+    case 'tensors': {
+      const decoder = await loadTensorDecoder(reader, options);
+      const experts = new TensorExperts(shape);
+      const load = async (layer: number, logical: number): Promise<Expert> =>
+        experts.load(await source.expert(layer, logical));
+      const shard = await loadShard(options, experts, (layer, all) => inTurn(all, (logical) => load(layer, logical)));
+      return { decoder, shard, memories: null };
+    }
     case 'kernels': {
       const spread = options.spread ?? unspread(spec);
       const reserved = { ...options.reserved, denseBytes: spread.reservedBytes };
       const memories = new KernelMemories(reserved, options.kernels, options.crew);
-      const decoder = await loadKernelDecoder(reader, options, memories.dense, spread);
-      return { decoder, experts: new ResidentExperts(memories, shape), memories };
+      const decoder = await loadKernelDecoder(reader, options, memories.dense, loader, spread);
+      const experts = new ResidentExperts(memories, shape);
+      const shard = await loadShard(options, experts, (layer, all) =>
+        allSettled(all.map((logical) => experts.read(loader, source.stored(layer, logical)))),
+      );
+      return { decoder, shard, memories };
     }
   }
 }
 
-async function loadExperts(
-  { spec, checkpoint, placement, rank, signal, onExpertDigest: onDigest }: LoadOptions,
+/** `read`: some experts of a layer. */
+async function loadShard(
+  { spec, placement, rank }: LoadOptions,
   compute: ExpertCompute,
+  read: (layer: number, logicals: readonly number[]) => Promise<Expert[]>,
 ): Promise<ExpertShard> {
-  const { hiddenSize: hidden, moe } = spec;
   const shard = createExpertShard(compute);
-  const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, { signal, onDigest });
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
-    for (const [slot, logical] of slotsOf(placement, moeLayer, rank).entries()) {
-      if (logical >= 0) shard.add(layer, slot, await source.expert(layer, logical));
-    }
+    const slots = [...slotsOf(placement, moeLayer, rank).entries()].filter(([, logical]) => logical >= 0);
+    const experts = await read(
+      layer,
+      slots.map(([, logical]) => logical),
+    );
+    shard.replace(layer, new Map(experts.map((expert, i) => [slots[i]![0], expert])));
   }
   return shard;
+}
+
+/** One after the other, since each takes memory on its way. */
+async function inTurn<T>(numbers: readonly number[], work: (number: number) => Promise<T>): Promise<T[]> {
+  const done: T[] = [];
+  for (const number of numbers) done.push(await work(number));
+  return done;
 }

@@ -20,6 +20,8 @@ export interface RankJob {
   readonly model: string;
   /** What the head read in its config.json; the fingerprint makes sure that every rank's is the same. */
   readonly spec: ModelSpec;
+  /** Every rank is one that the head started, which reads the head's own folder. */
+  readonly isOneFolder: boolean;
   readonly backend: BackendChoice;
   /** Part of the name of the GPU that `webgpu` runs on; null: the fastest. */
   readonly webgpuAdapter: string | null;

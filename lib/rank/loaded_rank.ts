@@ -17,12 +17,12 @@ import { backendOf, residenceOf } from '../model/weights/residence.js';
 import type { RankJob, ThreadsWish } from '../protocol/rank_job.js';
 import type { LoadReport } from '../protocol/step_plan.js';
 import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
-import { Fingerprint } from '../weights/fingerprint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import type { RankExecutorParts } from './rank_executor.js';
 import { ANY_PLACE, type RankPlace } from './rank_place.js';
 import { numThreadsOf, startRankCrew } from './rank_crew.js';
 import { agreedKernels } from './rank_kernels.js';
+import { proofOf } from './rank_proof.js';
 
 /** What a rank may have otherwise than its job. */
 export interface LoadChoices {
@@ -82,7 +82,6 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     const started = agreed && (await startRankCrew(wish, place, agreed));
     crew = started?.crew ?? null;
     const kernels = agreed && started && { ...agreed, ...started.report };
-    const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
     const timeline = job.trace ? new Timeline() : null;
     const meters = {
       clock: new Stopwatch(timeline?.onLap),
@@ -90,17 +89,20 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       load: new LoadMonitor(numLayers, numExperts),
       rankLoad: new LoadMonitor(numLayers, numRanks),
     };
-    const expertDigests: Record<string, string> = {};
-    const onExpertDigest = (key: string, digest: string): void => void (expertDigests[key] = digest);
-    const model = await loadModel({
-      ...shape,
-      ...meters,
-      ...{ fingerprint, mla, microBatches, signal, crew },
-      ...(kernels !== null && { kernels }),
-      spread: footprint.spread,
-      reserved: { eachBytes: footprint.receivedEach },
-      ...(!readsHeadsFolder && { onExpertDigest }),
-    });
+    const { isOneFolder } = job;
+    const read = { spec, checkpoint, configBytes, placement, rank, readsHeadsFolder, isOneFolder, numThreads };
+    const [model, proof] = await together(
+      signal,
+      (ending) =>
+        loadModel({
+          ...{ ...shape, ...meters, mla, microBatches, crew, signal: ending },
+          ...(kernels !== null && { kernels }),
+          spread: footprint.spread,
+          reserved: { eachBytes: footprint.receivedEach, weightBytes: footprint.dense + footprint.experts },
+        }),
+      (ending) => proofOf({ ...read, signal: ending }),
+    );
+    await checkpoint.checkUnchanged();
     const unused = unusedTensors(spec, checkpoint);
     const report: LoadReport = {
       backend: backend.name,
@@ -112,15 +114,33 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       headerBytesRead: checkpoint.headerBytesRead,
       loadMs: performance.now() - startMs,
       pid: process.pid,
-      ...(!readsHeadsFolder && { expertDigests }),
+      ...(!readsHeadsFolder && { expertDigests: proof.expertDigests }),
       unused: { count: unused.length, names: unused.slice(0, 5) }, // those that a message has room for
     };
-    return { placement, checkpoint, crew, model, meters, report, fingerprint: fingerprint.digest() };
+    return { placement, checkpoint, crew, model, meters, report, fingerprint: proof.fingerprint };
   } catch (error) {
     await crew?.close();
     await checkpoint.close();
     throw error;
   }
+}
+
+/** Both at once. What one fails with ends the other, and is thrown when both have ended. */
+async function together<A, B>(
+  signal: AbortSignal,
+  first: (signal: AbortSignal) => Promise<A>,
+  second: (signal: AbortSignal) => Promise<B>,
+): Promise<[A, B]> {
+  const failed = new AbortController();
+  const ending = AbortSignal.any([signal, failed.signal]);
+  const guarded = <T>(work: Promise<T>): Promise<T> =>
+    work.catch((error: unknown) => {
+      failed.abort(error);
+      throw error;
+    });
+  const [a, b] = await Promise.allSettled([guarded(first(ending)), guarded(second(ending))]);
+  if (a.status === 'fulfilled' && b.status === 'fulfilled') return [a.value, b.value];
+  throw ending.reason;
 }
 
 /** An authenticated head of the same protocol version wrote it. */

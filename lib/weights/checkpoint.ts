@@ -1,12 +1,14 @@
 import { closest } from 'fastest-levenshtein';
 import { printable } from '../../base/foreign_text.js';
+import type { StoredDtype, StoredMatrix } from '../../compute/base/stored_matrix.js';
 import { matrixOf, type WeightMatrix } from '../../compute/base/weight_matrix.js';
-import { decodeToFloat32, isSupportedDtype, SUPPORTED_DTYPES } from './dtypes.js';
+import { decodeToFloat32, isSupportedDtype, SUPPORTED_DTYPES, type SupportedDtype } from './dtypes.js';
 import { WeightError } from './errors.js';
 import type { Fingerprint } from './fingerprint.js';
 import { SafetensorsFile } from './safetensors_file.js';
 import { shapeText, type TensorInfo } from './safetensors_header.js';
 import { findShards, type Shards } from './shards.js';
+import type { TensorPlace } from './tensor_hash_worker.js';
 
 /** Who is told while a checkpoint is read. */
 export interface CheckpointOptions {
@@ -83,6 +85,16 @@ export class Checkpoint {
     return this.files.map((file) => file.header);
   }
 
+  /** What every file was when it was opened, in the order of the file names: equal texts on one machine are the same files with the same content. */
+  get identities(): readonly string[] {
+    return this.files.map((file) => file.identity);
+  }
+
+  /** @throws WeightError CHECKPOINT_CHANGED: a file was written since it was opened */
+  async checkUnchanged(): Promise<void> {
+    for (const file of this.files) await file.checkUnchanged();
+  }
+
   /** Whether a tensor of this name can be read. */
   has(name: string): boolean {
     return this.tensors.has(name);
@@ -102,6 +114,12 @@ export class Checkpoint {
     const info = this.tensors.get(name);
     if (info === undefined) throw this.missingTensor(name);
     return info;
+  }
+
+  /** Where other threads of the process find a tensor's bytes while the checkpoint is open. @throws WeightError MISSING_TENSOR */
+  place(name: string): TensorPlace {
+    const { file, begin, end } = this.info(name);
+    return { fd: this.filesByPath.get(file)!.fd, begin, end };
   }
 
   /**
@@ -142,6 +160,26 @@ export class Checkpoint {
     return matrixOf(decodeToFloat32(bytes, info.dtype), rows, columns);
   }
 
+  /**
+   * A matrix whose rows are read when they are asked for, as they are stored.
+   *
+   * @param shape [rows, columns] that the tensor must have on disk
+   * @throws WeightError MISSING_TENSOR, SHAPE_MISMATCH, UNKNOWN_DTYPE; its reads as {@link read}
+   */
+  stored(
+    name: string,
+    shape: readonly [rows: number, columns: number],
+    { signal }: Pick<ReadOptions, 'signal'> = {},
+  ): StoredMatrix {
+    const info = this.checked(name, shape);
+    const [rows, columns] = shape;
+    const rowBytes = (info.end - info.begin) / rows;
+    return {
+      ...{ dtype: STORED[info.dtype as SupportedDtype], rows, columns, rowBytes },
+      readRows: (from, target) => this.readInto(info, from * rowBytes, target, signal),
+    };
+  }
+
   /** Closes the files; reads under way throw CLOSED. Idempotent. */
   async close(): Promise<void> {
     this.closing ??= Promise.all(this.files.map((file) => file.close())).then(() => undefined);
@@ -171,16 +209,26 @@ export class Checkpoint {
   }
 
   private async readBytes(info: TensorInfo, { signal, fingerprint }: ReadOptions): Promise<Uint8Array> {
+    const bytes = new Uint8Array(info.end - info.begin);
+    await this.readInto(info, 0, bytes, signal);
+    fingerprint?.add(info.name, bytes);
+    return bytes;
+  }
+
+  private async readInto(
+    info: TensorInfo,
+    offset: number,
+    target: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     signal?.throwIfAborted();
     this.throwIfClosed(info);
-    const bytes = await this.filesByPath.get(info.file)!.readTensor(info, (arrived) => {
+    await this.filesByPath.get(info.file)!.readTensor(info, offset, target, (arrived) => {
       signal?.throwIfAborted();
       this.throwIfClosed(info);
       this.numBytesRead += arrived;
       this.onProgress?.(arrived);
     });
-    fingerprint?.add(info.name, bytes);
-    return bytes;
   }
 
   private throwIfClosed({ name, file }: TensorInfo): void {
@@ -208,6 +256,8 @@ export class Checkpoint {
     );
   }
 }
+
+const STORED: Readonly<Record<SupportedDtype, StoredDtype>> = { BF16: 'bf16', F16: 'f16', F32: 'f32' };
 
 /** What the checkpoint holds: everything in the files, or what the index names. */
 function tensorsOf(files: readonly SafetensorsFile[], shards: Shards): CheckpointTensors {

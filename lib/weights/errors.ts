@@ -10,6 +10,7 @@ export type WeightErrorCode =
   | 'MISSING_TENSOR' // no file of the checkpoint holds the tensor
   | 'MISSING_SHARD' // the index names a file that does not exist
   | 'SHAPE_MISMATCH' // a tensor is there but not of the shape that the model's configuration implies
+  | 'CHECKPOINT_CHANGED' // a file was written while its weights were read
   | 'WEIGHTS_DIFFER' // an expert is not the one of the head's model folder
   | 'READ_FAILED' // the operating system refused to read a file
   | 'FOLDER_NOT_EMPTY' // a checkpoint would be written where files are

@@ -15,7 +15,12 @@ export class Fingerprint {
 
   /** Adds a tensor's bytes as they are on disk; adding the same tensor again changes nothing. */
   add(name: string, rawBytes: Uint8Array): void {
-    this.tensorHashes.set(name, sha256(rawBytes));
+    this.addHash(name, sha256(rawBytes));
+  }
+
+  /** The same for a tensor whose SHA-256 is known, in hexadecimal digits. */
+  addHash(name: string, hash: string): void {
+    this.tensorHashes.set(name, hash);
   }
 
   /** 64 hexadecimal digits for everything added so far; more may be added afterwards. */

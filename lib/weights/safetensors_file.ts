@@ -13,6 +13,8 @@ export class SafetensorsFile {
     readonly header: Uint8Array,
     /** The tensors by name. */
     readonly tensors: ReadonlyMap<string, TensorInfo>,
+    /** What is other as soon as the file is another one or was written. */
+    readonly identity: string,
   ) {}
 
   /**
@@ -25,13 +27,14 @@ export class SafetensorsFile {
       throw readFailed(path, cause);
     });
     try {
+      const identity = await identityOf(handle); // before the header: what is changed while that is read is seen later
       const { size } = await handle.stat();
-      const first = await readRange(handle, path, 0, Math.min(LFS_PREFIX_BYTES, size));
+      const first = await readRange(handle, path, 0, new Uint8Array(Math.min(LFS_PREFIX_BYTES, size)));
       if (isLfsPointer(first)) throw new WeightError('GIT_LFS_POINTER', `${path} ${LFS_ADVICE}`, { file: path });
       const prefix = first.subarray(0, PREFIX_BYTES);
       const headerLength = parseHeaderLength(prefix, size, path);
-      const header = await readRange(handle, path, PREFIX_BYTES, PREFIX_BYTES + headerLength);
-      return new SafetensorsFile(path, handle, header, parseSafetensorsHeader(header, size, path));
+      const header = await readRange(handle, path, PREFIX_BYTES, new Uint8Array(headerLength));
+      return new SafetensorsFile(path, handle, header, parseSafetensorsHeader(header, size, path), identity);
     } catch (error) {
       await handle.close();
       throw error instanceof WeightError ? error : readFailed(path, error);
@@ -43,14 +46,33 @@ export class SafetensorsFile {
     return PREFIX_BYTES + this.header.byteLength;
   }
 
+  /** Of the open file, for other threads of the process. */
+  get fd(): number {
+    return this.handle.fd;
+  }
+
+  /** @throws WeightError CHECKPOINT_CHANGED: the file was written after it was opened */
+  async checkUnchanged(): Promise<void> {
+    if ((await identityOf(this.handle)) === this.identity) return;
+    throw new WeightError('CHECKPOINT_CHANGED', `${this.path} was written while it was read; ${RESTORE}`, {
+      file: this.path,
+    });
+  }
+
   /**
-   * Reads the bytes of one tensor of this file, and only those. Several reads may run at once.
+   * Reads bytes of one tensor of this file, from `offset` of the tensor on, and only as many as `target` has room for. Several reads may run at once.
    *
+   * @param target may be shared memory
    * @param onChunk called with the number of bytes of every piece that arrived; may throw to end the read
    * @throws WeightError READ_FAILED, MALFORMED_SAFETENSORS when the file is shorter than when it was opened
    */
-  async readTensor(tensor: TensorInfo, onChunk: (bytes: number) => void): Promise<Uint8Array> {
-    return readRange(this.handle, this.path, tensor.begin, tensor.end, onChunk);
+  async readTensor(
+    tensor: TensorInfo,
+    offset: number,
+    target: Uint8Array,
+    onChunk: (bytes: number) => void,
+  ): Promise<void> {
+    await readRange(this.handle, this.path, tensor.begin + offset, target, onChunk, tensor.end);
   }
 
   /** Closes the file; reads under way end first. */
@@ -62,14 +84,15 @@ export class SafetensorsFile {
 /** Read in pieces: the operating system limits one read to 2 GiB, and progress and cancellation need steps. */
 const CHUNK_BYTES = 16 * 1024 * 1024;
 
-async function readRange(
+/** Fills `bytes` from byte `begin` of the file on. `end`: of what was there when the file was opened. */
+async function readRange<T extends Uint8Array>(
   handle: FileHandle,
   path: string,
   begin: number,
-  end: number,
+  bytes: T,
   onChunk?: (bytes: number) => void,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(end - begin);
+  end = begin + bytes.byteLength,
+): Promise<T> {
   for (let done = 0; done < bytes.byteLength;) {
     const wanted = Math.min(CHUNK_BYTES, bytes.byteLength - done);
     const { bytesRead } = await handle.read(bytes, done, wanted, begin + done).catch((cause: unknown) => {
@@ -82,11 +105,16 @@ async function readRange(
   return bytes;
 }
 
-function truncated(path: string, reached: number, end: number): WeightError {
-  return new WeightError(
-    'MALFORMED_SAFETENSORS',
-    `${path} ends at byte ${reached}, but ${end} bytes were there when it was opened; ` +
-      'restore the file and do not change a model folder while it is in use',
-    { file: path },
-  );
+/** Changing its name, links or rights is no change. */
+async function identityOf(handle: FileHandle): Promise<string> {
+  const { dev, ino, size, mtimeNs } = await handle.stat({ bigint: true });
+  return [dev, ino, size, mtimeNs].join(' ');
+}
+
+const RESTORE = 'restore the file and do not change a model folder while it is in use';
+
+/** MALFORMED_SAFETENSORS: a file that lost its end at byte `reached`. `end`: of a tensor that was there. */
+export function truncated(path: string, reached: number, end: number): WeightError {
+  const message = `${path} ends at byte ${reached}, but ${end} bytes were there when it was opened; ${RESTORE}`;
+  return new WeightError('MALFORMED_SAFETENSORS', message, { file: path });
 }

@@ -2,9 +2,13 @@
 import type { ReceivedRows } from '../../../base/received_rows.js';
 import type { ExpertCompute, ExpertRows } from '../../base/expert_compute.js';
 import type { FfnWeights } from '../../base/ffn_weights.js';
+import type { StoredFfn } from '../../base/stored_matrix.js';
 import type { WeightDtype } from '../../base/weight_matrix.js';
 import { KernelExpert } from './kernel_expert.js';
 import { KernelExperts } from './kernel_experts.js';
+import { loadExpert } from './load_expert.js';
+import type { KernelMemory } from '../memory/kernel_memory.js';
+import type { WeightLoader } from '../memory/weight_loader.js';
 import type { KernelMemories } from '../memory/kernel_memories.js';
 import { matrixBytes } from '../memory/kernel_matrix.js';
 
@@ -14,6 +18,11 @@ export interface ResidentExpertsOptions {
   readonly numTopk: number;
   /** What weights are kept as, and travel as. */
   readonly dtype: WeightDtype;
+}
+
+interface MatrixShape {
+  readonly rows: number;
+  readonly columns: number;
 }
 
 /** Runs experts with the kernels, in as many memories as they need. */
@@ -31,14 +40,22 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
 
   /** In the first memory that has room, or in a new one. */
   load(weights: FfnWeights): KernelExpert {
-    const { rows: intermediate, columns: hidden } = weights.gate;
-    const numBytes = 2 * matrixBytes(this.dtype, intermediate, hidden) + matrixBytes(this.dtype, hidden, intermediate);
-    return KernelExpert.from(this.memories.withRoom(numBytes), weights, this.dtype);
+    return KernelExpert.from(this.memoryFor(weights.gate), weights, this.dtype);
+  }
+
+  /** The same for one that is read; its memory is taken at once. @throws ExpertError and others as {@link loadExpert}; then nothing is kept */
+  read(loader: WeightLoader, stored: StoredFfn): Promise<KernelExpert> {
+    return loadExpert(loader, this.memoryFor(stored.gate), stored, this.dtype);
   }
 
   /** One call at a time. */
   forward(groups: readonly ExpertRows<KernelExpert>[], recv: ReceivedRows): Promise<Float32Array> {
     return this.kernels.forward(groups, recv);
+  }
+
+  private memoryFor({ rows: intermediate, columns: hidden }: MatrixShape): KernelMemory {
+    const numBytes = 2 * matrixBytes(this.dtype, intermediate, hidden) + matrixBytes(this.dtype, hidden, intermediate);
+    return this.memories.withRoom(numBytes);
   }
 
   /** Gives the workspaces back; experts are disposed by their callers. */

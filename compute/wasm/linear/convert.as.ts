@@ -1,12 +1,15 @@
 /**
- * Values between three forms: as rows of checkpoints store them (int8: all codes, then the scales), as words of resident outputs (memory.as.ts), and as floats.
+ * Values between three forms: as rows are stored (int8: all codes, then the scales; f16 in checkpoints alone), as words of resident outputs (memory.as.ts), and as floats.
  * Counts are whole groups of ROW_ALIGN values; sources and targets don't overlap.
  */
-import { BF16, F32, INT8, PANEL_ROW, ROW_ALIGN } from '../memory/memory.as';
+import { BF16, F16, F32, INT8, PANEL_ROW, ROW_ALIGN } from '../memory/memory.as';
 import { valueOf } from './tiles.as';
 
 const ABS_MASK: i32 = 0x7fffffff;
 const INFINITY_BITS: i32 = 0x7f800000;
+const F16_INFINITY: i32 = 0x7c00;
+/** 2¹¹². */
+const F16_SCALE: f32 = 5.192296858534828e33;
 const INT8_MAX: f32 = 127;
 /** The largest scale whose 127-fold is finite. */
 const INT8_LARGEST_SCALE: f32 = 2.6793883890187504e36;
@@ -15,7 +18,7 @@ const GROUP_BYTES: usize = 4 + ROW_ALIGN;
 
 /** Bytes of `count` values in either form. */
 export function bytesOfValues(dtype: i32, count: i32): usize {
-  return dtype == INT8 ? <usize>(count >> 5) * GROUP_BYTES : (<usize>count) << (2 - dtype);
+  return dtype == INT8 ? <usize>(count >> 5) * GROUP_BYTES : (<usize>count) << (dtype == F32 ? 2 : 1);
 }
 
 /**
@@ -71,6 +74,7 @@ export function decode(dtype: i32, from: usize, count: i32, to: usize): void {
 function decodeStored(dtype: i32, from: usize, count: i32, to: usize): void {
   if (dtype == F32) memory.copy(to, from, (<usize>count) << 2);
   else if (dtype == BF16) decodeBf16(from, count, to);
+  else if (dtype == F16) decodeF16(from, count, to);
   else decodeInt8(from, ROW_ALIGN, from + count, 4, count, to);
 }
 
@@ -136,6 +140,22 @@ function decodeBf16(from: usize, count: i32, to: usize): void {
     v128.store(to, i32x4.shl(v128.load16x4_u(from, 16), 16), 32);
     v128.store(to, i32x4.shl(v128.load16x4_u(from, 24), 16), 48);
   }
+}
+
+function decodeF16(from: usize, count: i32, to: usize): void {
+  for (const end = from + ((<usize>count) << 1); from < end; from += 16, to += 32) {
+    v128.store(to, floatsOfF16(v128.load16x4_u(from)));
+    v128.store(to, floatsOfF16(v128.load16x4_u(from, 8)), 16);
+  }
+}
+
+/** Exactly, payloads of NaNs too. With its exponent moved into that of a float, a value is 2¹¹² times too small, subnormal or not. */
+function floatsOfF16(halves: v128): v128 {
+  const sign = i32x4.shl(v128.and(halves, i32x4.splat(0x8000)), 16);
+  const moved = i32x4.shl(v128.and(halves, i32x4.splat(0x7fff)), 13);
+  const finite = f32x4.mul(moved, f32x4.splat(F16_SCALE));
+  const infinite = v128.or(moved, i32x4.splat(INFINITY_BITS));
+  return v128.or(sign, v128.bitselect(infinite, finite, i32x4.ge_u(moved, i32x4.splat(F16_INFINITY << 13))));
 }
 
 /** Groups of codes and their scales, which begin every so many bytes. */

@@ -1,5 +1,6 @@
 /** Matrices that live in a kernel memory. */
 import { ExpertError } from '../../base/errors.js';
+import type { StoredDtype } from '../../base/stored_matrix.js';
 import { weightRowBytes, type WeightDtype, type WeightMatrix } from '../../base/weight_matrix.js';
 import type { KernelMemory } from './kernel_memory.js';
 import { PANEL, RESIDENT_DTYPES, ROW_ALIGN, padded, residentBytes, type ResidentDtype } from './resident_dtype.js';
@@ -73,13 +74,35 @@ export class KernelMatrix {
     const rowBytes = weightRowBytes(dtype, columns);
     this.checkRows(from, from + rows);
     if (columns !== this.columns || bytes.length !== rows * rowBytes) throw this.misfit(rows, columns, bytes);
-    const { kernels } = this.memory;
+    const { kernels, stagingAt } = this.memory;
     for (const piece of this.pieces(from, from + rows)) {
-      const { row, numRows, column, numColumns } = piece;
+      const { row, numRows, column } = piece;
+      const count = padded(piece.numColumns);
       this.stage(weights, piece, row - from);
-      const wrong = kernels.pack(dtypeNumber(dtype), numRows, padded(numColumns), this.address, row, column);
+      const source = [dtypeNumber(dtype), stagingAt, weightRowBytes(dtype, count)] as const;
+      const wrong = kernels.pack(...source, numRows, count, this.address, row, column);
       if (wrong >= 0) throw notFinite(row + wrong);
     }
+  }
+
+  /** The same for rows that lie elsewhere in the matrix's memory, one behind the other. @throws ExpertError as {@link set} */
+  setStored(dtype: StoredDtype, address: number, numRows: number, to: number): void {
+    this.checkRows(to, to + numRows);
+    const { kernels } = this.memory;
+    const wrong = kernels.packRows(dtypeNumber(dtype), address, numRows, this.columns, this.address, to);
+    if (wrong >= 0) throw notFinite(to + wrong);
+  }
+
+  /** Address to which rows from `from` on may be written as they are stored, before {@link setInPlace}; null: they take another form. `from`: the first of a panel. */
+  placeOf(dtype: StoredDtype, from: number): number | null {
+    const isSame = dtype === this.dtype && this.columns % ROW_ALIGN === 0 && from % PANEL === 0;
+    return isSame ? this.address + DESCRIPTOR_BYTES + from * weightRowBytes(this.dtype, this.columns) : null;
+  }
+
+  /** Rows that were written to {@link placeOf} become those of the matrix; of their last panel, the others become zeros. `buffer`: room for {@link PANEL} of them. */
+  setInPlace(numRows: number, from: number, buffer: number): void {
+    this.checkRows(from, from + numRows);
+    this.memory.kernels.packInPlace(numRows, this.address, from, buffer);
   }
 
   /** Rows `from` … `to` − 1 as they are stored, without padding: {@link weightRowBytes} each. @throws ExpertError INVALID_ARGUMENT */
@@ -179,7 +202,9 @@ export class KernelMatrix {
   }
 }
 
-const dtypeNumber = (dtype: WeightDtype): number => RESIDENT_DTYPES.indexOf(dtype);
+/** As in memory.as.ts. */
+const dtypeNumber = (dtype: WeightDtype | StoredDtype): number =>
+  dtype === 'f16' ? RESIDENT_DTYPES.length : RESIDENT_DTYPES.indexOf(dtype);
 
 /** Bytes of a stored row of `columns` that belong to a piece, and where they are staged: values or codes, and the scales of int8. */
 function runsOf(dtype: WeightDtype, columns: number, { column, numColumns }: Piece): Run[] {

@@ -14,6 +14,8 @@ export interface ReservedBytes {
   readonly eachBytes?: number;
   /** Of a memory. Default {@link MAX_MEMORY_BYTES}. */
   readonly limitBytes?: number;
+  /** Of weights that will come, in all: memories are made so large at once. Default 0: they grow with each block. */
+  readonly weightBytes?: number;
 }
 
 /** What the memories of a rank hold and did, all taken together. */
@@ -48,26 +50,39 @@ export class KernelMemories {
   /** For dense weights, KV cache and activations. */
   readonly dense: readonly KernelMemory[];
   private readonly memories: KernelMemory[];
-  private readonly further: Required<Omit<ReservedBytes, 'denseBytes'>>;
+  private readonly further: Required<Pick<ReservedBytes, 'eachBytes' | 'limitBytes'>>;
+  /** Of weights to come, for which no memory was made large enough yet. */
+  private expectedBytes: number;
 
   /** `settings`: of all of them. `crew`: threads that compute in them, default none. */
   constructor(
-    { denseBytes = [0], eachBytes = 0, limitBytes = MAX_MEMORY_BYTES }: ReservedBytes = {},
+    { denseBytes = [0], eachBytes = 0, limitBytes = MAX_MEMORY_BYTES, weightBytes = 0 }: ReservedBytes = {},
     private readonly settings: KernelSettings = PLAIN_KERNELS,
     private readonly crew: Crew | null = null,
   ) {
-    this.dense = denseBytes.map((bytes) => new KernelMemory(limitBytes, settings, crew, eachBytes + bytes));
-    this.memories = [...this.dense];
     this.further = { eachBytes, limitBytes };
+    this.expectedBytes = weightBytes;
+    this.dense = denseBytes.map((bytes) => this.made(bytes));
+    this.memories = [...this.dense];
   }
 
   /** A memory with room for an expert of so many bytes; a new one if need be. */
   withRoom(numBytes: number): KernelMemory {
     const found = this.memories.find((memory) => memory.hasRoom(numBytes));
     if (found !== undefined) return found;
-    const { eachBytes, limitBytes } = this.further;
-    const memory = new KernelMemory(limitBytes, this.settings, this.crew, eachBytes);
+    const memory = this.made(0);
     this.memories.push(memory);
+    return memory;
+  }
+
+  /** A memory, as large as what it will hold of the weights to come. */
+  private made(denseBytes: number): KernelMemory {
+    const { eachBytes, limitBytes } = this.further;
+    const promised = eachBytes + denseBytes;
+    const memory = new KernelMemory(limitBytes, this.settings, this.crew, promised);
+    const ownBytes = Math.max(0, Math.min(this.expectedBytes, limitBytes - promised));
+    memory.expect(ownBytes);
+    this.expectedBytes -= ownBytes;
     return memory;
   }
 

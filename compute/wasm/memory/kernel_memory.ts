@@ -15,10 +15,14 @@ export interface Kernels {
   readonly setInt8Activations: (on: number) => void;
   readonly pack: (
     ...args: [
-      ...[sourceDtype: number, numRows: number, count: number],
+      ...[sourceDtype: number, rows: number, rowBytes: number, numRows: number, count: number],
       ...[weight: number, row: number, column: number],
     ]
   ) => number;
+  readonly packRows: (
+    ...args: [...[dtype: number, rows: number, numRows: number, columns: number], ...[weight: number, row: number]]
+  ) => number;
+  readonly packInPlace: (numRows: number, weight: number, row: number, buffer: number) => void;
   readonly unpack: (
     ...args: [...[weight: number, row: number, numRows: number], ...[column: number, count: number, asFloats: number]]
   ) => void;
@@ -197,6 +201,16 @@ export class KernelMemory {
   /** Bytes that the memory takes of the process. */
   get reservedBytes(): number {
     return this.memory.buffer.byteLength;
+  }
+
+  /** Takes memory of the process for blocks of so many bytes in all, which then need no further growth. Does less where the machine or the limit gives less. */
+  expect(numBytes: number): void {
+    const end = Math.min(this.untouched + numBytes, this.limitBytes);
+    try {
+      this.growTo(end, numBytes);
+    } catch {
+      // Whoever needs it all is told.
+    }
   }
 
   /**

@@ -12,6 +12,8 @@ export const F32: i32 = 0;
 export const BF16: i32 = 1;
 /** Codes −127 … 127 with one float32 scale per {@link ROW_ALIGN} values of an output; a weight is code · scale, rounded to float32. */
 export const INT8: i32 = 2;
+/** Of checkpoints: no matrix is resident as it. */
+export const F16: i32 = 3;
 
 /**
  * A resident matrix: `rows` outputs of `stride` inputs (padded), in panels of {@link PANEL} outputs; the last is filled up with outputs of zeros.

@@ -1,21 +1,24 @@
 /** A model's dense part from a checkpoint, in kernel memories. */
-import { KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
+import type { KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
+import { loadExpert } from '../../../compute/wasm/experts/load_expert.js';
 import { KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import type { WeightLoader } from '../../../compute/wasm/memory/weight_loader.js';
 import type { DecoderOptions, KvCache } from '../decoder/decoder.js';
 import type { MlaSpec, ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
+import { kvUpRows } from '../spec/kv_up_rows.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
 import { unspread } from '../weights/spread.js';
-import type { DenseWeights } from '../weights/weight_reader.js';
+import { ffnOf, type DenseWeights } from '../weights/weight_reader.js';
 import { rowFloats } from './block_layout.js';
 import { KernelAttention } from './kernel_attention.js';
 import { KernelDecoder } from './kernel_decoder.js';
 import { KernelFfn } from './kernel_ffn.js';
 import { KernelMoe } from './kernel_moe.js';
 import { KernelSection, type KernelLayer } from './kernel_section.js';
-import { loadKvUp } from './kv_up.js';
+import { kvUpRanges } from './kv_up.js';
 import { KernelVocabulary } from './kernel_vocabulary.js';
 import { SpreadKvCache } from './spread_kv_cache.js';
 
@@ -27,9 +30,10 @@ export async function loadKernelDecoder(
   reader: DenseWeights,
   { spec, mla, blockSize }: DecoderOptions,
   memories: readonly KernelMemory[],
+  weights: WeightLoader,
   spread = unspread(spec),
 ): Promise<KernelDecoder> {
-  const loader = new Loader(reader, spec);
+  const loader = new Loader(reader, spec, weights);
   const vocabulary = await loader.vocabulary(memories[spread.embedding]!, memories[spread.head]!);
   const sections = memories.map((memory, number) => {
     const numLayers = spread.layers.filter((each) => each === number).length;
@@ -60,6 +64,7 @@ class Loader {
   constructor(
     private readonly reader: DenseWeights,
     private readonly spec: ModelSpec,
+    private readonly weights: WeightLoader,
   ) {}
 
   /** Embedding and head, in their memories. */
@@ -85,8 +90,8 @@ class Loader {
     return { attention, mlp: { kind: 'dense', ffn: new KernelFfn(weights, norm, normEps) } };
   }
 
-  private async matrix(memory: KernelMemory, name: string, shape: readonly [number, number]): Promise<KernelMatrix> {
-    return KernelMatrix.from(memory, await this.reader.matrix(name, shape), this.reader.residentDtype(name));
+  private matrix(memory: KernelMemory, name: string, shape: readonly [number, number]): Promise<KernelMatrix> {
+    return this.weights.matrix(memory, this.reader.stored(name, shape), this.reader.residentDtype(name));
   }
 
   private async attention(memory: KernelMemory, layer: number, cacheLayer: number): Promise<KernelAttention> {
@@ -110,8 +115,10 @@ class Loader {
     name: string,
     shape: readonly number[],
   ): Promise<KernelMatrix> {
-    const weights = await this.reader.matrix(name, [shape[0]!, shape[1]!]);
-    return loadKvUp(memory, attention, weights, this.reader.residentDtype(name));
+    const stored = this.reader.stored(name, [shape[0]!, shape[1]!]);
+    const matrix = new KernelMatrix(memory, kvUpRows(attention), stored.columns, this.reader.residentDtype(name));
+    await this.weights.fill(matrix, stored, kvUpRanges(attention));
+    return matrix;
   }
 
   private async moe(section: KernelSection, layer: number, norm: Float32Array): Promise<KernelMoe> {
@@ -129,8 +136,9 @@ class Loader {
     return new KernelMoe(new KernelGate(memory, moe.gate, weights, normEps), shared, hiddenSize, blocks);
   }
 
-  private async ffn(memory: KernelMemory, prefix: string, intermediate: number): Promise<KernelExpert> {
-    const weights = await this.reader.ffn(prefix, this.spec.hiddenSize, intermediate);
-    return KernelExpert.from(memory, weights, this.reader.residentDtype(`${prefix}.gate_proj.weight`));
+  private ffn(memory: KernelMemory, prefix: string, intermediate: number): Promise<KernelExpert> {
+    const open = (name: string, shape: readonly [number, number]) => this.reader.stored(name, shape);
+    const stored = ffnOf(open, prefix, this.spec.hiddenSize, intermediate);
+    return loadExpert(this.weights, memory, stored, this.reader.residentDtype(`${prefix}.gate_proj.weight`));
   }
 }

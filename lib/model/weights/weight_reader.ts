@@ -1,4 +1,5 @@
 /** From a checkpoint's tensors to the matrices and vectors that the blocks are made of. */
+import type { StoredFfn, StoredMatrix } from '../../../compute/base/stored_matrix.js';
 import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
 import { convertMatrix, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
@@ -12,7 +13,6 @@ import { expertKey, expertPrefix } from '../spec/tensor_names.js';
 
 /** What a {@link DenseReader} does besides reading. */
 export interface DenseReaderOptions {
-  readonly fingerprint: Fingerprint;
   readonly signal?: AbortSignal | undefined;
   /** What weights are kept as. Default auto. */
   readonly resident?: ResidentChoice;
@@ -24,19 +24,17 @@ export interface DenseWeights {
   isHeadTied(spec: ModelSpec): boolean;
   /** A norm or a bias, as float32. */
   vector(name: string, length: number): Promise<Float32Array>;
-  /** [out, in], as it is to be kept; what is to be int8 comes as it is stored. */
-  matrix(name: string, shape: readonly [number, number]): Promise<WeightMatrix>;
+  /** [out, in], as it is stored. */
+  stored(name: string, shape: readonly [number, number]): StoredMatrix;
   /** What a matrix is to be kept as. */
   residentDtype(name: string): WeightDtype;
-  /** The three matrices of a SwiGLU network. */
-  ffn(prefix: string, hidden: number, intermediate: number): Promise<FfnWeights>;
 }
 
-/** Reads the tensors that every rank holds, and adds each to the fingerprint. */
+/** Reads the tensors that every rank holds. */
 export class DenseReader implements DenseWeights {
   constructor(
     private readonly checkpoint: Checkpoint,
-    private readonly options: DenseReaderOptions,
+    private readonly options: DenseReaderOptions = {},
   ) {}
 
   /** Whether the embedding is the head too. */
@@ -47,6 +45,11 @@ export class DenseReader implements DenseWeights {
   /** A norm or a bias, as float32. @throws WeightError as the checkpoint */
   vector(name: string, length: number): Promise<Float32Array> {
     return this.checkpoint.read(name, { expectedShape: [length], ...this.options });
+  }
+
+  /** [out, in], as it is stored. @throws WeightError as the checkpoint */
+  stored(name: string, shape: readonly [number, number]): StoredMatrix {
+    return this.checkpoint.stored(name, shape, this.options);
   }
 
   /** [out, in]; bf16 where that is wanted or stored, f32 otherwise. */
@@ -72,7 +75,7 @@ export class DenseReader implements DenseWeights {
 export interface CheckpointExpertsOptions {
   /** Ends a read. */
   readonly signal?: AbortSignal | undefined;
-  /** Told the digest of each expert that was read, by its key. Default: nobody, and nothing is hashed that needn't be. */
+  /** Told the digest of each expert that {@link CheckpointExperts.expert} read, by its key. Default: nobody, and nothing is hashed that needn't be. */
   readonly onDigest?: ((key: string, digest: string) => void) | undefined;
 }
 
@@ -84,6 +87,13 @@ export class CheckpointExperts implements WeightSource {
     private readonly intermediate: number,
     private readonly options: CheckpointExpertsOptions = {},
   ) {}
+
+  /** One that is read when it is asked for; nothing is hashed. @throws WeightError as the checkpoint */
+  stored(layer: number, logical: number): StoredFfn {
+    const { signal } = this.options;
+    const open = (name: string, shape: readonly [number, number]) => this.checkpoint.stored(name, shape, { signal });
+    return ffnOf(open, expertPrefix(layer, logical), this.hidden, this.intermediate);
+  }
 
   /** @throws WeightError as the checkpoint; WEIGHTS_DIFFER where `digest` is given and another one's */
   async expert(layer: number, logical: number, digest?: string): Promise<FfnWeights> {
@@ -113,10 +123,21 @@ export async function readFfn(
   hidden: number,
   intermediate: number,
 ): Promise<FfnWeights> {
-  const [gate, up, down] = await Promise.all([
-    read(`${prefix}.gate_proj.weight`, [intermediate, hidden]),
-    read(`${prefix}.up_proj.weight`, [intermediate, hidden]),
-    read(`${prefix}.down_proj.weight`, [hidden, intermediate]),
-  ]);
-  return { gate, up, down };
+  const { gate, up, down } = ffnOf(read, prefix, hidden, intermediate);
+  const [a, b, c] = await Promise.all([gate, up, down]);
+  return { gate: a, up: b, down: c };
+}
+
+/** The three matrices of a SwiGLU network, as `matrix` gives them. */
+export function ffnOf<T>(
+  matrix: (name: string, shape: readonly [number, number]) => T,
+  prefix: string,
+  hidden: number,
+  intermediate: number,
+): Readonly<Record<'gate' | 'up' | 'down', T>> {
+  return {
+    gate: matrix(`${prefix}.gate_proj.weight`, [intermediate, hidden]),
+    up: matrix(`${prefix}.up_proj.weight`, [intermediate, hidden]),
+    down: matrix(`${prefix}.down_proj.weight`, [hidden, intermediate]),
+  };
 }

@@ -25,7 +25,6 @@ import type { FreeOrder, HeadToRank, LoadReport, MoveOrder, RankToHead } from '.
 import type { ExpertDigests } from '../../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
-import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { FaultyMesh, type FrameMoment } from '../comm/faulty_mesh.js';
 import { loadRanks } from './local_job.js';
 import { MemoryLink } from '../comm/memory_link.js';
@@ -96,7 +95,6 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const model = await openModel(config);
   const { spec, limits } = model;
   const placement = (options.placement ?? linear)(spec, numRanks);
-  const { configBytes } = await readModelFiles(modelDir);
 
   const ranks: LocalRank[] = [];
   const meshes = createLocalMeshes(numRanks, { microBatches: microBatches + 1 }).map(
@@ -106,7 +104,6 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const residence = { compute: config.compute };
   const shape = {
     spec,
-    configBytes,
     placement,
     meshes,
     reduce,

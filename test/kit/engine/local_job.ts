@@ -22,7 +22,6 @@ import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint.js';
-import { Fingerprint } from '../../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 
 export interface LocalJobOptions {
@@ -49,7 +48,6 @@ const AS_STORED: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'a
 
 export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks'> {
   readonly spec: ModelSpec;
-  readonly configBytes: Uint8Array;
   readonly placement: Placement;
   /** By rank. */
   readonly meshes: readonly Mesh[];
@@ -60,7 +58,7 @@ export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'n
 /** Every rank's model and executor over its mesh; the backend is selected already. */
 export async function loadRanks(
   modelDir: string,
-  { spec, configBytes, placement, meshes, ...options }: LoadRanksOptions,
+  { spec, placement, meshes, ...options }: LoadRanksOptions,
 ): Promise<{ models: Transformer[]; executors: RankExecutor[]; close: () => Promise<void> }> {
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
@@ -78,14 +76,13 @@ export async function loadRanks(
       const clock = new Stopwatch();
       const load = new LoadMonitor(numLayers, numExperts);
       const rankLoad = new LoadMonitor(numLayers, meshes.length);
-      const fingerprint = new Fingerprint([configBytes, ...checkpoint.headers]);
       const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', checkpoint);
       const memories =
         options.numMemories === undefined
           ? { spread: options.spread ?? null }
           : smallMemories({ spec, checkpoint, residence, blockSize }, options.numMemories);
       const loaded = await loadModel({
-        ...{ spec, checkpoint, fingerprint, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
+        ...{ spec, checkpoint, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
         ...memories,
       });
@@ -131,13 +128,13 @@ export interface LocalJob {
 export async function startLocalJob(modelDir: string, options: LocalJobOptions = {}): Promise<LocalJob> {
   await selectBackend(options.backend ?? 'wasm');
   const numRanks = options.numRanks ?? 1;
-  const { config, configBytes } = await readModelFiles(modelDir);
+  const { config } = await readModelFiles(modelDir);
   const spec = modelSpecOf(config);
   const { numExperts } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
   const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });
-  const { models, executors, close } = await loadRanks(modelDir, { ...options, spec, configBytes, placement, meshes });
+  const { models, executors, close } = await loadRanks(modelDir, { ...options, spec, placement, meshes });
   const { blockSize } = models[0]!.cache;
   let step = 0;
   return {

@@ -12,7 +12,7 @@ import { planSpread, type Spread } from '../../../lib/model/weights/spread.js';
 
 export interface SmallMemories {
   readonly spread: Spread;
-  readonly reserved: Required<Omit<ReservedBytes, 'denseBytes'>>;
+  readonly reserved: Required<Pick<ReservedBytes, 'limitBytes' | 'eachBytes'>>;
 }
 
 /** The longest prompt of a test, in one step. */

@@ -8,8 +8,9 @@ import type { SequencePart } from '../../../lib/model/decoder/decoder.js';
 import { KernelAttention, type KernelAttentionWeights } from '../../../lib/model/kernels/kernel_attention.js';
 import { KernelKvCache } from '../../../lib/model/kernels/kernel_kv_cache.js';
 import { KernelStep } from '../../../lib/model/kernels/kernel_step.js';
-import { loadKvUp } from '../../../lib/model/kernels/kv_up.js';
-import type { MlaForm, ModelSpec } from '../../../lib/model/spec/spec.js';
+import { kvUpRanges } from '../../../lib/model/kernels/kv_up.js';
+import { kvUpRows } from '../../../lib/model/spec/kv_up_rows.js';
+import type { MlaForm, MlaSpec, ModelSpec } from '../../../lib/model/spec/spec.js';
 import { attentionName } from '../../../lib/model/spec/tensor_names.js';
 import { attentionShapes } from '../../../lib/model/spec/tensor_shapes.js';
 import type { WeightsRef } from '../../refs/attention_ref.js';
@@ -36,10 +37,23 @@ export function kernelWeights(
     const matrix = f32Matrix(rows, columns, values);
     if (shape.kind === 'norm') norms[name] = values;
     else if (attention.kind === 'mla' && name === 'kv_b_proj')
-      matrices[name] = loadKvUp(memory, attention, matrix, dtype);
+      matrices[name] = kvUpMatrix(memory, attention, values, columns, dtype);
     else matrices[name] = KernelMatrix.from(memory, matrix, dtype);
   }
   return { matrices, norms, inputNorm: weights.input_layernorm! };
+}
+
+function kvUpMatrix(
+  memory: KernelMemory,
+  attention: MlaSpec,
+  values: Float32Array,
+  columns: number,
+  dtype: ResidentDtype,
+): KernelMatrix {
+  const matrix = new KernelMatrix(memory, kvUpRows(attention), columns, dtype);
+  for (const { from, to, numRows } of kvUpRanges(attention))
+    matrix.set(f32Matrix(numRows, columns, values.subarray(from * columns, (from + numRows) * columns)), to);
+  return matrix;
 }
 
 /** The same weights as the kernels see them in a dtype. */

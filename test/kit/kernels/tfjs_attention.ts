@@ -10,7 +10,6 @@ import { Rope } from '../../../lib/model/tensors/rope.js';
 import type { MlaForm, ModelSpec } from '../../../lib/model/spec/spec.js';
 import { DenseReader } from '../../../lib/model/weights/weight_reader.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
-import { Fingerprint } from '../../../lib/weights/fingerprint.js';
 import type { WeightsRef } from '../../refs/attention_ref.js';
 import { HIDDEN, runSchedule, shapesOf, type Schedule, type Sequence } from './attention_cases.js';
 import { writeSafetensors } from '../model/safetensors_writer.js';
@@ -38,9 +37,7 @@ export class TfjsAttention {
       }));
       await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
       const checkpoint = await openCheckpoint(dir);
-      const reader = new DenseReader(checkpoint, {
-        fingerprint: new Fingerprint(checkpoint.headers),
-      });
+      const reader = new DenseReader(checkpoint);
       const rope = new Rope(spec.rope);
       const attention = await loadAttention(reader, spec, 0, rope, form);
       await checkpoint.close();

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
+import { WeightLoader } from '../../../../compute/wasm/memory/weight_loader.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
@@ -13,7 +14,6 @@ import { denseSizesOf, type DenseSizes } from '../../../../lib/model/weights/den
 import { unspread, type Spread } from '../../../../lib/model/weights/spread.js';
 import { DenseReader } from '../../../../lib/model/weights/weight_reader.js';
 import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
-import { Fingerprint } from '../../../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { smallestSpread } from '../../../kit/engine/small_memories.js';
 import { startCrew } from '../../../kit/kernels/crews.js';
@@ -39,17 +39,19 @@ async function load(
   spreadOf: (sizes: DenseSizes) => Spread = unspread,
 ): Promise<Loaded> {
   const dir = tinyModel(name);
-  const { config, configBytes } = await readModelFiles(dir);
+  const { config } = await readModelFiles(dir);
   const spec = modelSpecOf(config);
   const checkpoint = await openCheckpoint(dir);
   try {
-    const reader = new DenseReader(checkpoint, { fingerprint: new Fingerprint([configBytes, ...checkpoint.headers]) });
+    const reader = new DenseReader(checkpoint);
     const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
     const options = { spec, mla: 'auto', blockSize: LIMITS.blockSize, residence } as const;
     const sizes = denseSizesOf({ ...options, ...LIMITS, checkpoint });
     const spread = spreadOf(sizes);
     const memories = spread.reservedBytes.map((_, i) => (i === 0 ? memory : new KernelMemory()));
-    const decoder = await loadKernelDecoder(reader, options, memories, spread);
+    const loader = new WeightLoader();
+    const decoder = await loadKernelDecoder(reader, options, memories, loader, spread);
+    loader.close();
     return { spec, sizes, spread, memories, memory, decoder };
   } finally {
     await checkpoint.close();

@@ -1,0 +1,40 @@
+/** Weights that are not in memory yet: whoever lays them out has their rows read to where it wants them. */
+import { InternalError } from '../../base/coded_error.js';
+import { weightRowBytes, type WeightMatrix } from './weight_matrix.js';
+
+/** Element types of checkpoints. f16 is read, and kept as something else. */
+export type StoredDtype = 'f32' | 'bf16' | 'f16';
+
+/** A linear layer's weights [rows = outputs, columns = inputs] somewhere else. */
+export interface StoredMatrix {
+  readonly dtype: StoredDtype;
+  readonly rows: number;
+  readonly columns: number;
+  /** Bytes of a row; rows lie one behind the other. */
+  readonly rowBytes: number;
+  /** Fills `target`, which may be shared memory, with whole rows from row `from` on. Several reads may run at once. @throws what the source does */
+  readRows(from: number, target: Uint8Array): Promise<void>;
+}
+
+/** The three matrices of a SwiGLU network. Shape suffixes as of FfnWeights. */
+export interface StoredFfn {
+  /** [I,H] */
+  readonly gate: StoredMatrix;
+  /** [I,H] */
+  readonly up: StoredMatrix;
+  /** [H,I] */
+  readonly down: StoredMatrix;
+}
+
+/** A matrix of f32 or bf16 that is in memory, as one that is read. */
+export function storedOf({ dtype, rows, columns, bytes }: WeightMatrix): StoredMatrix {
+  if (dtype === 'int8') throw new InternalError('no checkpoint stores int8');
+  const rowBytes = weightRowBytes(dtype, columns);
+  return {
+    ...{ dtype, rows, columns, rowBytes },
+    readRows: (from, target) => {
+      target.set(bytes.subarray(from * rowBytes, from * rowBytes + target.length));
+      return Promise.resolve();
+    },
+  };
+}

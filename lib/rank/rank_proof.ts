@@ -1,0 +1,73 @@
+/** What a rank proves of the weights that it reads. Why: docs/decisions/start.md#ranks-prove-their-experts-by-digest, docs/decisions/start.md#ranks-of-one-folder-hash-nothing */
+import type { Rank } from '../../base/ids.js';
+import { slotsOf, type Placement } from '../../experts/placement/placement.js';
+import { denseTensors } from '../model/weights/rank_tensors.js';
+import { ffnOf } from '../model/weights/weight_reader.js';
+import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
+import { expertKey, expertPrefix } from '../model/spec/tensor_names.js';
+import type { Checkpoint } from '../weights/checkpoint.js';
+import { Fingerprint } from '../weights/fingerprint.js';
+import { hashTensors, type HashOptions } from '../weights/tensor_hashes.js';
+
+/** What is read, and where. */
+export interface ProofOptions extends HashOptions {
+  readonly spec: ModelSpec;
+  readonly checkpoint: Checkpoint;
+  readonly configBytes: Uint8Array;
+  readonly placement: Placement;
+  readonly rank: Rank;
+  /** This rank reads the head's own folder, on its machine. */
+  readonly readsHeadsFolder: boolean;
+  /** So does every rank of the job. */
+  readonly isOneFolder: boolean;
+}
+
+/** Equal for ranks that read the same. */
+export interface RankProof {
+  /** Of what all ranks read alike. */
+  readonly fingerprint: string;
+  /** Of its routed experts; none where it reads the head's folder. */
+  readonly expertDigests: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads nothing where every rank of the job reads one folder of one machine: their files are the same ones, and none was written since the first rank opened it. Otherwise
+ * it hashes what the rank holds, beside whoever loads that.
+ * @throws WeightError as {@link hashTensors}
+ */
+export async function proofOf(options: ProofOptions): Promise<RankProof> {
+  const { spec, checkpoint, configBytes, readsHeadsFolder, isOneFolder } = options;
+  const preamble = [configBytes, ...checkpoint.headers];
+  if (readsHeadsFolder && isOneFolder) {
+    const files = checkpoint.identities.map((text) => Buffer.from(text));
+    return { fingerprint: new Fingerprint([...preamble, ...files]).digest(), expertDigests: {} };
+  }
+  const dense = denseTensors(spec, checkpoint);
+  const experts = readsHeadsFolder ? new Map<string, readonly string[]>() : tensorsOfExperts(options);
+  const hashes = await hashTensors(checkpoint, [...dense, ...[...experts.values()].flat()], options);
+  const digests = Array.from(experts, ([key, names]) => [key, digestOf(names, hashes)] as const);
+  return { fingerprint: digestOf(dense, hashes, preamble), expertDigests: Object.fromEntries(digests) };
+}
+
+function digestOf(
+  names: readonly string[],
+  hashes: ReadonlyMap<string, string>,
+  preamble?: readonly Uint8Array[],
+): string {
+  const fingerprint = new Fingerprint(preamble);
+  for (const name of names) fingerprint.addHash(name, hashes.get(name)!);
+  return fingerprint.digest();
+}
+
+/** By the key of each expert that the rank holds. */
+function tensorsOfExperts({ spec, placement, rank }: ProofOptions): Map<string, readonly string[]> {
+  const tensors = new Map<string, readonly string[]>();
+  for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
+    for (const expert of slotsOf(placement, moeLayer, rank)) {
+      if (expert < 0) continue;
+      const { gate, up, down } = ffnOf((name) => name, expertPrefix(layer, expert), 0, 0);
+      tensors.set(expertKey(layer, expert), [gate, up, down]);
+    }
+  }
+  return tensors;
+}
