@@ -1,6 +1,6 @@
 /** Control messages between the head and a rank: msgpack, checked on arrival. */
 import { Packr } from 'msgpackr';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CommError } from '../base/errors.js';
 import { printable } from '../../base/foreign_text.js';
 

@@ -1,6 +1,6 @@
 /** The mesh over WebSockets: every rank listens and dials every other, see Link. */
 import { setMaxListeners } from 'node:events';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Deadline, checkTimeout } from '../base/deadline.js';
 import { dial, type Address } from './door/dial.js';
 import { CommError } from '../base/errors.js';

@@ -1,5 +1,5 @@
 /** How the kernels of a rank compute: what is wanted, what the machine can, and what all ranks agreed on. Pure. Why: docs/decisions/kernels.md#all-ranks-fuse-or-none */
-import { z } from 'zod';
+import * as z from 'zod';
 import { CommError } from '../../comm/base/errors.js';
 import { ExpertError } from '../../compute/base/errors.js';
 import { asRank } from '../../base/ids.js';

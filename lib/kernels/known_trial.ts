@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { cpus, homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { cachedDataVersionTag } from 'node:v8';
-import { z } from 'zod';
+import * as z from 'zod';
 import { kernelModuleUrl } from '../../compute/wasm/memory/kernel_settings.js';
 import { VERSION } from '../config/package_files.js';
 import { cpuFlags } from './cpu_flags.js';

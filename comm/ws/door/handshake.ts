@@ -4,7 +4,7 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Packr } from 'msgpackr';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CommError, COMM_ERROR_CODES } from '../../base/errors.js';
 
 /** Raised whenever a message or frame changes; both ends must speak the same. */

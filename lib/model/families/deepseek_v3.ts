@@ -1,5 +1,5 @@
 /** DeepSeek-V3 and R1 (DeepSeek-AI, 2024): latent attention, sigmoid gate with selection bias and groups, fused shared experts. */
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   COMMON_FIELDS,
   commonSpec,

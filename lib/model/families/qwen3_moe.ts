@@ -1,5 +1,5 @@
 /** Qwen3-MoE (Qwen team, 2025): grouped-query attention with a norm per head, softmax gate, no shared experts. */
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   COMMON_FIELDS,
   commonSpec,

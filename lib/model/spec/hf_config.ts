@@ -2,7 +2,7 @@
  * Reading a Hugging Face config.json: fields checked one by one, so that an unsupported model is refused by name.
  * Why: docs/decisions/exactness.md#configuration-fields-act-as-in-transformers
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from './errors.js';
 import type { LayerSpec, YarnSpec } from './spec.js';

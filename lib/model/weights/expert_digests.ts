@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { openCheckpoint, type Checkpoint } from '../../weights/checkpoint.js';
 import { findShards } from '../../weights/shards.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
