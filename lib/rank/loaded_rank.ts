@@ -60,7 +60,9 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const { spec, blockSize, numKvBlocks, maxNumBatchedTokens, mla, microBatches } = job;
   const { model: modelDir = job.model, readsHeadsFolder = false, place = ANY_PLACE } = choices;
   const wanted = backendOf(choices.backend ?? job.backend, job.residence);
-  const backend = await selectBackend(wanted, { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null });
+  const hasKernels = job.residence.compute !== 'tensors';
+  const machine = { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null };
+  const backend = await selectBackend(wanted, { ...machine, hasKernels });
   const { configBytes } = await readModelFiles(modelDir);
   const { numExperts } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
@@ -171,6 +173,8 @@ function gpuOf(backend: BackendReport, own: GpuMemory | null): GpuMemory | null 
 const UNKNOWN_GPU = { device: null, freeBytes: null, numRanks: 1 };
 
 const PROGRESS_EVERY_MS = 5000;
+/** As often as anybody sees: each message wakes the head. */
+const PROGRESS_AT_MOST_EVERY_MS = 50;
 
 /** One message per hundredth, so that a large checkpoint doesn't flood the head, and one every few seconds, so that the head knows we live. */
 function progressOf(joined: JoinedRank): { totalBytes: number; readonly onBytes: (bytes: number) => void } {
@@ -182,7 +186,8 @@ function progressOf(joined: JoinedRank): { totalBytes: number; readonly onBytes:
     onBytes: (bytes: number): void => {
       done += bytes;
       const fraction = done / progress.totalBytes;
-      const isNews = fraction >= reported + 0.01 || performance.now() - reportedAtMs > PROGRESS_EVERY_MS;
+      const sinceMs = performance.now() - reportedAtMs;
+      const isNews = fraction >= reported + 0.01 ? sinceMs > PROGRESS_AT_MOST_EVERY_MS : sinceMs > PROGRESS_EVERY_MS;
       if (!isNews || !joined.link.isOpen) return;
       reported = fraction;
       reportedAtMs = performance.now();

@@ -6,7 +6,7 @@ import { startTensorflow } from '../native/tensorflow_backend.js';
 import { startWasm } from './wasm_backend.js';
 import { startWebgpu } from '../webgpu/webgpu_backend.js';
 import { firstLine, type StartedBackend } from '../library/started_backend.js';
-import { registeredBackend, tf } from '../library/tfjs.js';
+import { isTfLoaded, registeredBackend, tf } from '../library/tfjs.js';
 
 /** In the order in which `auto` tries them. */
 export const BACKENDS = ['tensorflow', 'webgpu', 'wasm', 'cpu'] as const;
@@ -30,6 +30,8 @@ export interface BackendOptions {
    * while and talks. Default true: nobody knows.
    */
   readonly hasCudaDevice?: boolean;
+  /** Where `wasm` is chosen, kernels compute and nothing else, so that TensorFlow.js isn't loaded for it. Default false. */
+  readonly hasKernels?: boolean;
 }
 
 /**
@@ -37,14 +39,13 @@ export interface BackendOptions {
  * @throws ExpertError BACKEND_UNAVAILABLE with the reason of each backend tried
  */
 export async function selectBackend(choice: BackendChoice, options: BackendOptions = {}): Promise<BackendReport> {
-  tf.enableProdMode(); // Also what keeps TensorFlow.js from printing its banner.
   const tried: BackendReport[] = [];
   const isDeviceOpen = registeredBackend('webgpu') !== null;
   for (const name of choice === 'auto' ? BACKENDS : [choice]) {
     const report = isPointless(name, choice, options) ? NO_CUDA_DEVICE : await tryBackend(name, options);
     const isWanted = choice === name || report.isAutomatic;
     if (report.isAvailable && isWanted) {
-      countKernels(tf.getBackend());
+      if (isTfLoaded()) countKernels(tf.getBackend());
       return report;
     }
     tried.push(report);
@@ -57,6 +58,8 @@ export async function selectBackend(choice: BackendChoice, options: BackendOptio
 const isPointless = (name: BackendName, choice: BackendChoice, { hasCudaDevice = true }: BackendOptions): boolean =>
   choice === 'auto' && name === 'tensorflow' && !hasCudaDevice;
 
+const KERNELS_ALONE: StartedBackend = { isAutomatic: true, detail: 'kernels compute; TensorFlow.js is not loaded' };
+
 const NO_CUDA_DEVICE: BackendReport = {
   name: 'tensorflow',
   isAvailable: false,
@@ -66,7 +69,6 @@ const NO_CUDA_DEVICE: BackendReport = {
 
 /** Tries every backend in turn; leaves the last that worked active, and no device open. For `expertwire doctor`. */
 export async function reportBackends(): Promise<BackendReport[]> {
-  tf.enableProdMode();
   const reports: BackendReport[] = [];
   for (const name of BACKENDS) reports.push(await tryBackend(name, {}));
   closeDevices();
@@ -89,6 +91,6 @@ async function tryBackend(name: BackendName, options: BackendOptions): Promise<B
 const STARTERS: Readonly<Record<BackendName, (options: BackendOptions) => Promise<StartedBackend>>> = {
   tensorflow: startTensorflow,
   webgpu: ({ webgpuAdapter = null }) => startWebgpu(webgpuAdapter),
-  wasm: startWasm,
+  wasm: ({ hasKernels = false }) => (hasKernels ? Promise.resolve(KERNELS_ALONE) : startWasm()),
   cpu: startCpu,
 };

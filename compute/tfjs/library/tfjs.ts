@@ -1,9 +1,11 @@
 /**
- * The only file that loads TensorFlow.js, so that its native libraries load when a backend is chosen and never by accident.
+ * The only file that loads TensorFlow.js, so that it and its native libraries load when a backend is chosen and never by accident.
+ * Why: docs/decisions/start.md#what-a-process-doesnt-need-isnt-loaded
  */
 import { createRequire } from 'node:module';
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { Dawn } from './dawn.js';
+import { lazyModule } from './lazy_module.js';
 import type { TfjsWebgpu } from './tfjs_webgpu.js';
 import { checkVersions, installCommand } from './versions.js';
 
@@ -18,8 +20,15 @@ export type {
 /** Loaded as the CommonJS modules that they are: an import would first search megabytes of them for export names, which takes longer than running them. */
 const load = createRequire(import.meta.url);
 
-/** The core of TensorFlow.js, without any backend. */
-export const tf = load('@tensorflow/tfjs-core') as typeof tfjs;
+/** The core of TensorFlow.js as a module of its own: for a backend that keeps it. */
+export function loadCore(): typeof tfjs {
+  const core = load('@tensorflow/tfjs-core') as typeof tfjs;
+  core.enableProdMode(); // Also what keeps TensorFlow.js from printing its banner.
+  return core;
+}
+
+/** The core, without any backend, loaded when it is first used: a rank whose kernels compute never does. */
+export const { module: tf, isLoaded: isTfLoaded } = lazyModule(loadCore);
 
 const PACKAGES = { wasm: '@tensorflow/tfjs-backend-wasm', cpu: '@tensorflow/tfjs-backend-cpu' } as const;
 
@@ -73,7 +82,7 @@ function installedVersion(name: string): string | null {
 
 /** The backend of this name that is registered here, if one is. The types promise one for every name. */
 export const registeredBackend = (name: string): object | null =>
-  (tf.findBackend as (name: string) => object | null)(name);
+  isTfLoaded() ? (tf.findBackend as (name: string) => object | null)(name) : null;
 
 /** Makes a registered backend the process's own. */
 export async function activate(backend: string): Promise<void> {

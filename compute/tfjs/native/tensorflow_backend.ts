@@ -4,7 +4,7 @@ import { registerFrom, registerNative, supplyUtil } from './native_tensorflow.js
 import { hasOwnMemory, matMul, rowsOf, toTensor } from '../ops/ops.js';
 import { registerTensorflowKernels } from './tensorflow_kernels.js';
 import { firstLine, type StartedBackend } from '../library/started_backend.js';
-import { activate, importOptional, tf } from '../library/tfjs.js';
+import { activate, importOptional, loadCore } from '../library/tfjs.js';
 
 /**
  * What `expertwire native install` built, or else a package that loads. Automatic with a GPU only: on a CPU the fused kernels of `wasm` decode several
@@ -14,7 +14,7 @@ export async function startTensorflow(): Promise<StartedBackend> {
   supplyUtil();
   const reasons: string[] = [];
   const sources = [
-    { load: () => Promise.resolve(`TensorFlow ${registerNative(tf, nativeDir())}`) },
+    { load: () => Promise.resolve(`TensorFlow ${registerNative(loadCore(), nativeDir())}`) },
     ...NATIVE_PACKAGES.map((name) => ({
       load: () => importOptional(name).then(() => name),
     })),
@@ -39,8 +39,7 @@ export async function startTensorflow(): Promise<StartedBackend> {
  * @throws Error when it does not load or computes something else
  */
 export async function tryNative(dir: string): Promise<string> {
-  tf.enableProdMode();
-  const version = registerFrom(tf, dir);
+  const version = registerFrom(loadCore(), dir);
   await start();
   const product = await rowsOf(
     matMul(toTensor(Float32Array.of(1, 2, 3, 4), [2, 2]), toTensor(Float32Array.of(5, 6, 7, 8), [2, 2])),

@@ -6,17 +6,18 @@
 import { FUSED, isFused } from '../library/fused_kernels.js';
 import type { Tensor, Tensor2D } from '../../base/tensor.js';
 import { countDownload, countUpload } from './transfers.js';
-import { tf, type NamedAttrMap, type NamedTensorMap } from '../library/tfjs.js';
+import { isTfLoaded, tf, type NamedAttrMap, type NamedTensorMap } from '../library/tfjs.js';
 
 /** Keeps a tensor that a tidy would dispose. */
-export const keep = tf.keep as unknown as <T extends Tensor>(tensor: T) => T;
+export const keep = <T extends Tensor>(tensor: T): T => (tf.keep as unknown as (tensor: T) => T)(tensor);
 /** Another tensor of the same values, in the same memory. */
-export const clone = tf.clone as unknown as <T extends Tensor>(tensor: T) => T;
+export const clone = <T extends Tensor>(tensor: T): T => (tf.clone as unknown as (tensor: T) => T)(tensor);
 /** Disposes every tensor that `compute` made and doesn't return; synchronous. */
-export const tidy = tf.tidy as unknown as <T>(compute: () => T) => T;
+export const tidy = <T>(compute: () => T): T => (tf.tidy as unknown as (compute: () => T) => T)(compute);
 
 /** Tensors alive in this process and the bytes they hold. */
 export function tensorMemory(): { readonly numTensors: number; readonly numBytes: number } {
+  if (!isTfLoaded()) return { numTensors: 0, numBytes: 0 };
   const { numTensors, numBytes } = tf.memory();
   return { numTensors, numBytes };
 }
