@@ -1,46 +1,23 @@
-/** The commands and their options. A parser serves one call: `launch` runs a command within a command. */
+/** The commands and their options; each command is loaded when it is called. A parser serves one call: `launch` runs a command within a command. */
 import yargs, { type Argv } from 'yargs';
 import { VERSION } from '../config/package_files.js';
 import { bench } from './bench.js';
 import { UsageError, type CommandContext } from './base/context.js';
-import { doctor, doctorOptions } from './doctor.js';
-import { generate, generateOptions } from './generate/generate.js';
-import { launchOptions, launchPlan, type LaunchOptions } from './launch.js';
-import { makeCheckpoint, makeCheckpointOptions } from './make_checkpoint.js';
-import { native, nativeOptions, type NativeArgs } from './native.js';
-import { plan, planOptions } from './plan/plan.js';
-import { rank, rankOptions } from './rank.js';
-import { score, scoreOptions } from './score/score.js';
-import { serveOptions, type ServeArgs } from './serve/serve_options.js';
 import { adviceOn } from './base/usage_advice.js';
+import { layNoHelpOut, optionsOf } from './base/yargs_internals.js';
+import { COMMANDS, loaded, type Command } from './commands.js';
+import type { LaunchOptions } from './launch.js';
 
-/** Which options a command has, and what it does. */
-interface Command<T> {
-  readonly name: string;
-  readonly describe: string;
-  readonly options: (yargs: Argv) => Argv<T>;
-  readonly run: (args: T, context: CommandContext) => Promise<void>;
-}
-
-function register<T>(cli: Argv, context: CommandContext, { name, describe, options, run }: Command<T>): void {
+function register(cli: Argv, context: CommandContext, { name, describe, load }: Command): void {
   cli.command(
     name,
     describe,
-    (own: Argv) => options(own.usage(`$0 ${name}\n\n${describe}`)),
-    (args) => run(args as T, context),
+    async (own: Argv) => (await load()).options(own.usage(`$0 ${name}\n\n${describe}`)),
+    async (args) => (await load()).run(args, context),
   );
 }
 
 const isOption = (arg: string | undefined): boolean => arg?.startsWith('-') ?? false;
-
-/** What yargs knows of the command that is being parsed; its types leave this out. */
-interface KnownOptions {
-  readonly key: object;
-  readonly array: readonly string[];
-  readonly number: readonly string[];
-}
-
-const optionsOf = (cli: Argv): KnownOptions => (cli as unknown as { getOptions(): KnownOptions }).getOptions();
 
 const knownOptions = (cli: Argv): string[] => Object.keys(optionsOf(cli).key);
 
@@ -83,59 +60,9 @@ export function createParser(args: readonly string[], context: CommandContext): 
       if (error instanceof Error && error.name !== 'YError') throw error;
       throw new UsageError(adviceOn(message, knownOptions(cli), args));
     });
+  layNoHelpOut(cli);
 
-  register(cli, context, {
-    name: 'generate',
-    describe: 'Continue prompts, streamed, and show what the experts did.',
-    options: generateOptions,
-    run: generate,
-  });
-  register(cli, context, {
-    name: 'score',
-    describe: 'Log-probabilities, perplexity and routed experts of a text.',
-    options: scoreOptions,
-    run: score,
-  });
-  register(cli, context, {
-    name: 'serve',
-    describe: "Serve OpenAI's endpoints over HTTP.",
-    options: (own) => serveOptions(own),
-    run: async (args: ServeArgs, own) => {
-      const { serve } = await import('./serve/serve.js'); // the web framework takes its time to load
-      await serve(args, own);
-    },
-  });
-  register(cli, context, {
-    name: 'plan',
-    describe: 'From the load of experts to a placement, with the balance before and after.',
-    options: planOptions,
-    run: plan,
-  });
-  register(cli, context, {
-    name: 'make-checkpoint <dir>',
-    describe: 'Write a random checkpoint of any family and shape, for experiments.',
-    options: makeCheckpointOptions,
-    run: makeCheckpoint,
-  });
-  register(cli, context, {
-    name: 'rank',
-    describe: 'Be one rank of a job whose head runs elsewhere.',
-    options: rankOptions,
-    run: rank,
-  });
-  register(cli, context, {
-    name: 'doctor',
-    describe: 'What this machine has: backends, cores, memory, versions.',
-    options: doctorOptions,
-    run: doctor,
-  });
-  register(cli, context, {
-    name: 'native <action>',
-    describe:
-      'install: the native TensorFlow backend (linux x64, arm64; needs npm, pip and g++; 0.8 GB, --gpu 5.6 GB).',
-    options: nativeOptions,
-    run: (args: NativeArgs, own) => native(args, own),
-  });
+  for (const command of COMMANDS) register(cli, context, command);
   cli.command(
     'bench [NAME]',
     'Measure: balance, codec, compute, dispatch, engine, eplb, generate, scenarios, serve.',
@@ -147,9 +74,15 @@ export function createParser(args: readonly string[], context: CommandContext): 
   register(cli, context, {
     name: 'launch [config]',
     describe: 'What ./launch.sh runs: a command, with head and ranks where this machine belongs in the job.',
-    options: (own) => launchOptions(own),
-    run: async (own: LaunchOptions) => {
-      await createParser(launchPlan({ ...own, command: own['--'] ?? [] }, context.env), context).parseAsync();
+    load: async () => {
+      const { launchOptions, launchPlan } = await import('./launch.js');
+      return loaded(
+        (own) => launchOptions(own),
+        async (own: LaunchOptions) => {
+          const plan = launchPlan({ ...own, command: own['--'] ?? [] }, context.env);
+          await createParser(plan, context).parseAsync();
+        },
+      );
     },
   });
   return cli;

@@ -5,7 +5,7 @@ import { worldFromEnv } from '../../comm/job/world.js';
 import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { backendChoice, BACKEND_NAMES } from './base/backend_option.js';
 import { EngineError } from '../protocol/errors.js';
-import { LocalRanks, type LocalRanksOptions, type RankExit } from '../job/local_ranks.js';
+import { LocalRanks, type LocalRanksOrders, type RankExit } from '../job/local_ranks.js';
 import type { SpawnedRankNews } from '../rank/spawned_rank.js';
 import { localSeats } from '../rank/local_seat.js';
 import { devicesFor, kernelsFor, type PlaceOrder } from '../rank/rank_place.js';
@@ -95,7 +95,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
  * @throws EngineError RANK_LOST: the first of several that failed
  */
 async function superviseRanks(
-  order: LocalRanksOptions['order'],
+  order: LocalRanksOrders['order'],
   first: number | undefined,
   places: readonly PlaceOrder[],
   context: CommandContext,
@@ -106,8 +106,8 @@ async function superviseRanks(
   const isAlone = places.length === 1;
   let onPeerLoss: SpawnedRankNews['onPeerLoss'] = 'fail';
   const isMasked = (): boolean => onPeerLoss === 'mask';
-  const ranks = new LocalRanks({
-    ranks: places.map((_, i) => (first === undefined ? null : first + i)),
+  const ranks = new LocalRanks(places.map((_, i) => (first === undefined ? null : first + i)));
+  ranks.begin({
     order,
     places,
     onJoined: (news) => (onPeerLoss = news.onPeerLoss),

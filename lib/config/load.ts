@@ -9,7 +9,6 @@ import { ConfigError } from './errors.js';
 import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
 import { isRoutingText, ROUTING_ALLOWED } from './routing_text.js';
 import { configSchema, keyInfoOf, type ExpertwireConfig, type ValueType } from './schema.js';
-import { overrideLayer, yamlFileLayer } from './yaml_source.js';
 
 /** A configuration of which any key may be absent. */
 export type PartialConfig = {
@@ -50,7 +49,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   if (options.file !== undefined) layers.push(await readFileLayer(options.file, cwd));
   layers.push({ values: options.base, originOf: () => ({ where: 'loadConfig({ base })' }) });
   layers.push({ values: options.flags, originOf: () => ({ where: 'command line' }) });
-  layers.push(...(options.overrides ?? []).map(overrideLayer));
+  layers.push(...(await overrideLayers(options.overrides ?? [])));
 
   const merged = mergeLayers(layers);
   const checked = configSchema.safeParse(merged.tree);
@@ -109,7 +108,15 @@ async function readFileLayer(file: string, cwd: string): Promise<Layer> {
       cause,
     });
   });
+  const { yamlFileLayer } = await import('./yaml_source.js');
   return yamlFileLayer(text, file);
+}
+
+/** The library for YAML is large: it is loaded for those who write some. */
+async function overrideLayers(overrides: readonly string[]): Promise<Layer[]> {
+  if (overrides.length === 0) return [];
+  const { overrideLayer } = await import('./yaml_source.js');
+  return overrides.map(overrideLayer);
 }
 
 /** The first problem that the schema found, in the words of this layer. */

@@ -9,16 +9,12 @@ import { fileURLToPath } from 'node:url';
 import type { PlaceOrder } from '../rank/rank_place.js';
 import type { SpawnedRankNews, SpawnOrder } from '../rank/spawned_rank.js';
 
-/** Which ranks this machine runs, and what they are told. */
-export interface LocalRanksOptions {
-  /** Rank numbers to start; their count alone where the head gives the numbers. */
-  readonly ranks: readonly (number | null)[];
+/** What ranks are told, and who hears of them. */
+export interface LocalRanksOrders {
   /** What all of them are told. */
   readonly order: Omit<SpawnOrder, 'rank' | 'numThreads' | 'place'>;
   /** Of the ranks, in their order; as threads they share one. */
   readonly places: readonly PlaceOrder[];
-  /** All of them, numbered from 0, as threads of one process. Default: a process each. */
-  readonly asThreads?: boolean;
   /** A line that a rank wrote to its standard output or error. */
   readonly onLog?: (rank: number | null, line: string) => void;
   /** A rank has joined the job. */
@@ -44,16 +40,44 @@ const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 export class LocalRanks {
   private readonly children: {
     readonly rank: number | null;
-    readonly child: ChildProcess;
+    readonly child: ChildProcessWithoutNullStreams;
     readonly exit: Promise<RankExit>;
   }[];
 
-  constructor(options: LocalRanksOptions) {
-    const { ranks, places, asThreads = false } = options;
-    this.children = (asThreads ? [null] : ranks).map((rank, i) => {
-      const child = spawnRank(rank, places[i]!, options);
+  /**
+   * Starts processes, which load their program and wait for {@link begin}.
+   *
+   * @param ranks their numbers; null where the head gives one
+   * @param asThreads all of them, numbered from 0, as threads of one process
+   */
+  constructor(
+    private readonly ranks: readonly (number | null)[],
+    private readonly asThreads = false,
+  ) {
+    this.children = (asThreads ? [null] : ranks).map((rank) => {
+      const child = spawnRank(rank);
       return { rank, child, exit: exitOf(child, rank) };
     });
+  }
+
+  /** Ranks 0 … numRanks − 1 of a job. */
+  static ofJob(numRanks: number, transport: 'ws' | 'threads'): LocalRanks {
+    const numbers = Array.from({ length: numRanks }, (_, rank) => rank);
+    return new LocalRanks(numbers, transport === 'threads');
+  }
+
+  /** Tells all of them what to do. Once. */
+  begin({ order, places, onLog, onJoined }: LocalRanksOrders): void {
+    for (const [i, { rank, child }] of this.children.entries()) {
+      child.on('message', (news) => onJoined?.(news as SpawnedRankNews));
+      const who = { ...(rank !== null && { rank }), ...(this.asThreads && { numThreads: this.ranks.length }) };
+      child.stdin.write(`${JSON.stringify({ ...order, place: places[i]!, ...who } satisfies SpawnOrder)}\n`);
+      for (const stream of [child.stdout, child.stderr]) {
+        createInterface({ input: stream }).on('line', (line) => {
+          if (isNews(line)) onLog?.(rank, line);
+        });
+      }
+    }
   }
 
   /** Each process's end, in the order of the options. */
@@ -80,26 +104,13 @@ export class LocalRanks {
 
 const wait = (ms: number): Promise<false> => delay(ms, false, { ref: false });
 
-function spawnRank(
-  rank: number | null,
-  place: PlaceOrder,
-  { ranks, asThreads = false, order, onLog, onJoined }: LocalRanksOptions,
-): ChildProcess {
+function spawnRank(rank: number | null): ChildProcessWithoutNullStreams {
   // The number is for those who look at the list of processes.
   const number = rank === null ? [] : ['--rank', String(rank)];
   const child = spawn(process.execPath, ['--no-warnings', CLI, 'rank', '--spawned', ...number], {
     stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
-  });
-  const { stdin, stdout, stderr } = child as ChildProcessWithoutNullStreams;
-  stdin.on('error', () => undefined);
-  child.on('message', (news) => onJoined?.(news as SpawnedRankNews));
-  const who = { ...(rank !== null && { rank }), ...(asThreads && { numThreads: ranks.length }) };
-  stdin.write(`${JSON.stringify({ ...order, place, ...who } satisfies SpawnOrder)}\n`);
-  for (const stream of [stdout, stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
-      if (isNews(line)) onLog?.(rank, line);
-    });
-  }
+  }) as ChildProcessWithoutNullStreams;
+  child.stdin.on('error', () => undefined);
   return child;
 }
 

@@ -32,8 +32,10 @@ export interface JobOptions {
   readonly spec: ModelSpec;
   readonly limits: EngineLimits;
   readonly placement: Placement;
-  /** Rank processes to start on this machine: ranks 0 … numLocalRanks − 1. */
+  /** Rank processes of this machine: ranks 0 … numLocalRanks − 1. */
   readonly numLocalRanks: number;
+  /** These processes, where they were started already; the job ends them. Default: it starts them. */
+  readonly ranks?: LocalRanks;
   /** Ranks that join from elsewhere. Default 0. */
   readonly numExternalRanks?: number;
   /** Where ranks join. Default: a free port of 127.0.0.1. */
@@ -102,9 +104,8 @@ export async function startJob(options: JobOptions): Promise<Job> {
   options.onListening?.({ host, port: rendezvous.port });
   const comparing = new AbortController();
   const table = numExternalRanks === 0 ? null : expertTableOf(options, comparing.signal);
-  const local = new LocalRanks({
-    ranks: Array.from({ length: numLocalRanks }, (_, rank) => rank),
-    asThreads,
+  const local = options.ranks ?? LocalRanks.ofJob(numLocalRanks, config.comm.transport);
+  local.begin({
     places: localSeats(asThreads ? 1 : numLocalRanks, options.world).map((seat) => ({ seat, devices, kernels })),
     order: {
       head: { host, port: rendezvous.port },

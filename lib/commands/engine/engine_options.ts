@@ -1,29 +1,13 @@
-/** Options of every command that starts an engine, and from them to a running one. */
-import { isAbsolute } from 'node:path';
+/** Options of every command that starts an engine, and the configuration that they make. */
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { causeText, textOf } from '../../../base/foreign_text.js';
-import { MAX_RANKS } from '../../../base/ids.js';
-import { worldFromEnv } from '../../../comm/job/world.js';
-import type { RoutingObserver } from '../../../experts/load/load_recorder.js';
 import { RECORD_MODES, type RecordMode } from '../../../experts/load/recording.js';
 import { REPLICA_CHOICES } from '../../../experts/placement/replica_choice.js';
 import { loadConfig, type PartialConfig } from '../../config/load.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
-import { Engine } from '../../head/engine.js';
-import type { Loss } from '../../head/step_loop.js';
-import type { OnTimeline } from '../../job/job.js';
-import type { OpenedModel } from '../../head/opened_model.js';
-import { formatAddress, parseAddress } from '../base/address.js';
 import { BACKEND_NAMES } from '../base/backend_option.js';
-import { closing } from '../base/closing.js';
-import { UsageError, type CommandContext } from '../base/context.js';
-import { LoadProgress } from './load_progress.js';
-import { MAX_TIMEOUT_S, wholeNumber } from '../base/numbers.js';
-import { checkOutputs } from '../base/output_file.js';
-import { withRecorder } from './recording.js';
-import { SharedTerminal } from '../base/shared_terminal.js';
-import { TraceWriter } from './trace_writer.js';
+import { UsageError } from '../base/context.js';
 
 /** The variable of the environment that may hold the job secret. */
 export const SECRET_VARIABLE = 'EXPERTWIRE_JOB_SECRET';
@@ -128,146 +112,6 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
     ...more,
   } as PartialConfig; // values are checked by the schema
   return loadConfig({ file: args.config, flags, overrides: [...(args.set ?? [])] });
-}
-
-/**
- * Runs `work` with a started engine, with a progress bar on a terminal while it loads, and ends the engine and its trace
- * whatever happens. Of several errors the first is thrown. Text that `work` streams goes through `terminal`, as the engine's warnings do.
- */
-export async function withEngine(
-  args: EngineArgs,
-  config: ExpertwireConfig,
-  model: OpenedModel,
-  context: CommandContext,
-  work: (engine: Engine, terminal: SharedTerminal) => Promise<void>,
-  { hasLog = false, ...files }: EngineCommand = {},
-): Promise<void> {
-  await checkFiles(args, config, files);
-  const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
-  const run = async (observer: RoutingObserver | null): Promise<void> => {
-    const terminal = new SharedTerminal(context);
-    const engine = await startEngine(args, config, model, { trace, observer, terminal, hasLog }, context);
-    await closing(
-      async () => {
-        terminal.endLine(); // text that an error or Ctrl-C broke off
-        await engine.close();
-      },
-      () => work(engine, terminal),
-    );
-  };
-  const record = (): Promise<void> => withRecorder(args, config, model, context, run);
-  await closing(async () => trace?.close(), record);
-  if (trace !== null) context.stderr.write(`${trace.summary()}\n`);
-}
-
-/** Files of a command besides those that all commands with an engine have, by option: looked at before anything starts. */
-export interface CommandFiles {
-  readonly outputs?: Readonly<Record<string, string | undefined>>;
-  /** None of them is written over. */
-  readonly inputs?: Readonly<Record<string, string | undefined>>;
-}
-
-/** What else {@link withEngine} has to know of a command. */
-export interface EngineCommand extends CommandFiles {
-  /** It logs losses of ranks and what became of rebalances itself. Default: no, and lines tell of them. */
-  readonly hasLog?: boolean;
-}
-
-/** @throws OutputError, UsageError: see checkOutputs */
-export async function checkFiles(
-  { trace, record, config: file }: EngineArgs,
-  { experts }: ExpertwireConfig,
-  { outputs = {}, inputs = {} }: CommandFiles,
-): Promise<void> {
-  const pathOf = (value: string): string | undefined => (isAbsolute(value) ? value : undefined); // or a name, such as linear
-  await checkOutputs(
-    { '--trace': trace, '--record': record, ...outputs },
-    {
-      ...{ '--config': file, '--routing': pathOf(experts.routing), '--placement': pathOf(experts.placement) },
-      ...inputs,
-    },
-  );
-}
-
-/** Whom an engine tells what happens. */
-interface Told {
-  readonly trace: TraceWriter | null;
-  readonly observer: RoutingObserver | null;
-  readonly terminal: SharedTerminal;
-  readonly hasLog: boolean;
-}
-
-async function startEngine(
-  args: EngineArgs,
-  config: ExpertwireConfig,
-  model: OpenedModel,
-  { trace, observer, terminal, hasLog }: Told,
-  { stderr, env, signal }: CommandContext,
-): Promise<Engine> {
-  const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0, MAX_RANKS) ?? 0;
-  const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1, MAX_TIMEOUT_S);
-  if (numExternalRanks > 0 && args.listen === undefined) {
-    throw new UsageError('--wait-ranks needs --listen HOST:PORT, where those ranks can reach this machine');
-  }
-  const secret = await readSecret(args.secretFile, env);
-  if (numExternalRanks > 0 && secret === undefined) {
-    throw new UsageError(`ranks of other machines need a job secret: set ${SECRET_VARIABLE} or give --secret-file`);
-  }
-  const world = worldFromEnv(env);
-  const progress = new LoadProgress(stderr, config.parallel.ranks + numExternalRanks);
-  try {
-    return await Engine.start({
-      config,
-      model,
-      numExternalRanks,
-      ...(args.listen !== undefined && { listen: parseAddress(args.listen) }),
-      ...(args.advertise !== undefined && { advertise: args.advertise }),
-      ...(secret !== undefined && { secret }),
-      ...(world !== undefined && { world }),
-      ...(joinTimeout !== undefined && { joinTimeoutMs: 1000 * joinTimeout }),
-      ...(trace !== null && {
-        onTimeline: (...step: Parameters<OnTimeline>) => trace.add(...step),
-      }),
-      ...(observer !== null && { observer }),
-      onLoss: (loss) => {
-        if (!hasLog) terminal.line(lossNotice(loss));
-      },
-      onRebalance: (event) => {
-        if (event.kind === 'failed' && !hasLog) terminal.line(`warning: ${event.error.message}`);
-      },
-      onListening: (address) => {
-        if (numExternalRanks === 0) return;
-        const who = `${numExternalRanks} ${numExternalRanks === 1 ? 'rank' : 'ranks'}`;
-        terminal.line(`waiting at ${formatAddress(address)} for ${who} of other machines`);
-      },
-      onNotice: (line) => terminal.line(`warning: ${line}`),
-      onRefused: (error) => terminal.line(`a rank was turned away: ${error.message}`),
-      onProgress: (rank, fraction) => progress.update(rank, fraction),
-      onRankLog: (rank, line) => {
-        // Ranks that are being ended complain about each other; that is no news to who pressed Ctrl-C.
-        if (!signal.aborted) terminal.line(`[rank ${rank ?? '?'}] ${line}`);
-      },
-      signal,
-    });
-  } finally {
-    progress.close();
-  }
-}
-
-/** One line for a log. */
-function lossNotice({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed, numFailed }: Loss): string {
-  const reasons = lost.map(({ error }) => error.reason).join('; ');
-  const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
-  const notes = [
-    `warning: ${reasons}`,
-    `epoch ${epoch} goes on with ${counted(numRanksLeft, 'rank')}`,
-    ...(abandonedStep === null ? [] : [`step ${abandonedStep} runs again`]),
-    ...(numRecomputed === 0 ? [] : [`the cache of ${counted(numRecomputed, 'sequence')} is computed anew`]),
-    ...(numFailed === 0
-      ? []
-      : [`${counted(numFailed, 'request')} failed: a second rank was lost while it computed it`]),
-  ];
-  return notes.join('; ');
 }
 
 /** The job secret from a file or the environment; never from an argument, which every user of the machine can read. */

@@ -1,108 +1,31 @@
 /** `expertwire generate`: prompts → text. */
 import pc from 'picocolors';
-import type { Argv } from 'yargs';
 import type { Engine } from '../../head/engine.js';
 import { checkGeneration, openModel } from '../../head/opened_model.js';
 import { MAX_LOGPROBS, type GenerationRequest, type TokenLogprobs } from '../../protocol/request.js';
 import type { CommandContext } from '../base/context.js';
 import { wholeNumber } from '../base/numbers.js';
 import { completionJson, type Completion, type Timing } from './completion.js';
-import { configOf, engineOptions, withEngine, type EngineArgs } from '../engine/engine_options.js';
+import type { EngineStart } from '../engine/engine_start.js';
+import { withEngine } from '../engine/with_engine.js';
+import type { GenerateArgs } from './generate_options.js';
 import { OrderedPrinter } from './ordered_printer.js';
 import { checkPlotFile, writePlot } from '../base/plot_file.js';
-import { readPrompts, type Prompt, type PromptArgs } from '../engine/prompts.js';
+import { readPrompts, type Prompt } from '../engine/prompts.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
 import { requestOf } from './request.js';
 import { picturesOf, statsJson, summary } from './summary.js';
-
-/** The options of `generate` as yargs parses them; undefined: as the configuration says. */
-export interface GenerateArgs extends EngineArgs, PromptArgs {
-  readonly maxNewTokens?: number | undefined;
-  readonly temperature?: number | undefined;
-  readonly topK?: number | undefined;
-  readonly topP?: number | undefined;
-  readonly minP?: number | undefined;
-  readonly repetitionPenalty?: number | undefined;
-  readonly presencePenalty?: number | undefined;
-  readonly frequencyPenalty?: number | undefined;
-  readonly minTokens?: number | undefined;
-  readonly seed?: number | undefined;
-  readonly stop?: readonly string[] | undefined;
-  readonly ignoreEos?: boolean | undefined;
-  readonly returnRoutedExperts?: boolean | undefined;
-  readonly logprobs?: number | undefined;
-  readonly plot?: string | undefined;
-  readonly json?: boolean | undefined;
-  readonly summary?: boolean | undefined;
-}
-
-/** Adds the options of `generate` to a command line, those of the engine included. */
-export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
-  const prompts = 'Prompts:';
-  const sampling = 'Sampling (default: greedy):';
-  return engineOptions(yargs)
-    .option('prompt', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      describe: 'text to continue; repeatable',
-      group: prompts,
-    })
-    .option('prompts', { type: 'string', describe: 'file with one prompt a line', group: prompts })
-    .option('prompt-ids', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      describe: 'a prompt as token ids: 5,17,3',
-      group: prompts,
-    })
-    .option('chat', { type: 'boolean', describe: 'put each prompt into the chat template', group: prompts })
-    .option('max-new-tokens', { type: 'number', describe: 'tokens to write per prompt (64)', group: sampling })
-    .option('temperature', { type: 'number', describe: '0 = greedy', group: sampling })
-    .option('top-k', { type: 'number', describe: 'only the k most likely tokens; 0 = all', group: sampling })
-    .option('top-p', { type: 'number', describe: 'only the most likely tokens up to this sum', group: sampling })
-    .option('min-p', { type: 'number', describe: 'only tokens this likely, relative to the best', group: sampling })
-    .option('repetition-penalty', { type: 'number', describe: 'over 1: repeat less', group: sampling })
-    .option('presence-penalty', { type: 'number', describe: 'over 0: less of what came already', group: sampling })
-    .option('frequency-penalty', { type: 'number', describe: 'over 0: less of what came often', group: sampling })
-    .option('min-tokens', { type: 'number', describe: 'no end before so many tokens (0)', group: sampling })
-    .option('seed', {
-      type: 'number',
-      describe: 'another seed, another text; the same whatever the ranks (drawn from engine.seed, 0)',
-      group: sampling,
-    })
-    .option('stop', { type: 'string', array: true, nargs: 1, describe: 'end before this text', group: sampling })
-    .option('ignore-eos', { type: 'boolean', describe: "go on after the model's end token", group: sampling })
-    .option('return-routed-experts', {
-      type: 'boolean',
-      describe: "with --json: each token's experts",
-      group: 'Output:',
-    })
-    .option('logprobs', {
-      type: 'number',
-      describe: "with --json: each token's log-probability, and those of this many of the most likely (0 … 20)",
-      group: 'Output:',
-    })
-    .option('plot', {
-      type: 'string',
-      describe: 'draw the load of experts and ranks, and balancedness over time: .svg or .html',
-      group: 'Output:',
-    })
-    .option('json', { type: 'boolean', describe: 'one JSON object a prompt, then the statistics', group: 'Output:' })
-    .option('summary', {
-      type: 'boolean',
-      describe: 'speed, bytes and expert load at the end (default: on a terminal)',
-      group: 'Output:',
-    });
-}
 
 /**
  * Continues all prompts at once, and prints them in order while they come.
  * @throws UsageError, OutputError, ConfigError, EngineError; what opening a model throws
  */
-export async function generate(args: GenerateArgs, context: CommandContext): Promise<void> {
+export async function generate(
+  args: GenerateArgs,
+  { config, ranks }: EngineStart,
+  context: CommandContext,
+): Promise<void> {
   checkPlotFile(args.plot);
-  const config = await configOf(args, { generate: samplingArgs(args) });
   const model = await openModel(config);
   const prompts = await readPrompts(args, config, model.tokenizer);
   const logprobs = wholeNumber('--logprobs', args.logprobs, 0, MAX_LOGPROBS);
@@ -134,25 +57,8 @@ export async function generate(args: GenerateArgs, context: CommandContext): Pro
   const { engine } = config;
   // All prompts are known already, and nobody else has any.
   const max_num_waiting = Math.max(engine.max_num_waiting, prompts.length);
-  await withEngine(args, { ...config, engine: { ...engine, max_num_waiting } }, model, context, work, files);
-}
-
-function samplingArgs(args: GenerateArgs): NonNullable<Parameters<typeof configOf>[1]>['generate'] {
-  return {
-    max_new_tokens: args.maxNewTokens,
-    temperature: args.temperature,
-    top_k: args.topK,
-    top_p: args.topP,
-    min_p: args.minP,
-    repetition_penalty: args.repetitionPenalty,
-    presence_penalty: args.presencePenalty,
-    frequency_penalty: args.frequencyPenalty,
-    min_tokens: args.minTokens,
-    seed: args.seed,
-    stop: args.stop,
-    ignore_eos: args.ignoreEos,
-    chat: args.chat,
-  };
+  const start = { ranks, config: { ...config, engine: { ...engine, max_num_waiting } } };
+  await withEngine(args, start, model, context, work, files);
 }
 
 interface CompleteOptions {

@@ -1,6 +1,5 @@
 /** `expertwire score`: log-probabilities, perplexity and routed experts of a text; full logits to a .npy file. */
 import { readFile } from 'node:fs/promises';
-import type { Argv } from 'yargs';
 import { causeText, textOf } from '../../../base/foreign_text.js';
 import { checkTokens, openModel } from '../../head/opened_model.js';
 import type { ScoreResult } from '../../protocol/request.js';
@@ -8,36 +7,18 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import { closing } from '../base/closing.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { outputFailed, type OutputError } from '../base/output_file.js';
-import { checkFiles, configOf, engineOptions, withEngine, type EngineArgs } from '../engine/engine_options.js';
+import type { EngineStart } from '../engine/engine_start.js';
+import { checkFiles, withEngine } from '../engine/with_engine.js';
 import { NpyWriter } from './npy_writer.js';
 import { parseIds } from '../engine/prompts.js';
-
-/** The options of `score` as yargs parses them. */
-export interface ScoreArgs extends EngineArgs {
-  readonly text?: string | undefined;
-  readonly file?: string | undefined;
-  readonly ids?: string | undefined;
-  readonly logits?: string | undefined;
-  readonly json?: boolean | undefined;
-}
-
-/** Adds the options of `score` to a command line, those of the engine included. */
-export function scoreOptions<T>(yargs: Argv<T>): Argv<T & ScoreArgs> {
-  return engineOptions(yargs)
-    .option('text', { type: 'string', describe: 'the text', group: 'Text:' })
-    .option('file', { type: 'string', describe: 'a file with the text', group: 'Text:' })
-    .option('ids', { type: 'string', describe: 'the text as token ids: 5,17,3', group: 'Text:' })
-    .conflicts({ text: ['file', 'ids'], file: 'ids' })
-    .option('logits', { type: 'string', describe: 'write float32 logits [T,V] to this .npy file', group: 'Output:' })
-    .option('json', { type: 'boolean', describe: 'one JSON object', group: 'Output:' });
-}
+import type { ScoreArgs } from './score_options.js';
 
 /**
  * Scores one text and prints a line per token, or with `--json` one object.
  * @throws UsageError for a text that is missing or shorter than 2 tokens; OutputError
  */
-export async function score(args: ScoreArgs, context: CommandContext): Promise<void> {
-  const config = await configOf(args);
+export async function score(args: ScoreArgs, start: EngineStart, context: CommandContext): Promise<void> {
+  const { config } = start;
   const text = await textToScore(args);
   const model = await openModel(config);
   const tokenIds = text === null ? parseIds(args.ids!) : encode(text, model.tokenizer, config.model);
@@ -50,7 +31,7 @@ export async function score(args: ScoreArgs, context: CommandContext): Promise<v
   await checkFiles(args, config, files);
   const writer = args.logits === undefined ? null : await openNpy(args.logits, [tokenIds.length, model.spec.vocabSize]);
   const run = (): Promise<void> =>
-    withEngine(args, config, model, context, async (engine) => {
+    withEngine(args, start, model, context, async (engine) => {
       const failed = (cause: unknown): never => {
         throw logitsFailed(args.logits!, cause);
       };

@@ -6,7 +6,8 @@ import { checkServer, createServer, isLoopback, type HttpServer } from '../../se
 import { closing } from '../base/closing.js';
 import type { CommandContext } from '../base/context.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
-import { configOf, withEngine } from '../engine/engine_options.js';
+import type { EngineStart } from '../engine/engine_start.js';
+import { withEngine } from '../engine/with_engine.js';
 import { API_KEY_VARIABLE, readApiKeys } from './api_key_source.js';
 import { cutOff, finishing } from './farewell.js';
 import { greeting } from './greeting.js';
@@ -17,9 +18,8 @@ import type { ServeArgs } from './serve_options.js';
  * Serves until a signal comes, then finishes what runs and refuses what is new. Why: docs/decisions/serving.md#a-clean-end-is-no-failure
  * @throws UsageError, ConfigError, EngineError; what opening a model throws
  */
-export async function serve(args: ServeArgs, context: CommandContext): Promise<void> {
-  const { host, port, servedModelName: served_model_name } = args;
-  const config = await configOf(args, { server: { host, port, served_model_name } });
+export async function serve(args: ServeArgs, start: EngineStart, context: CommandContext): Promise<void> {
+  const { config } = start;
   const apiKeys = await readApiKeys(args.apiKeyFile, context.env);
   await checkServer(config.server);
   const model = await openModel(config);
@@ -43,7 +43,7 @@ export async function serve(args: ServeArgs, context: CommandContext): Promise<v
   };
   const { stderr } = serveLog;
   const inputs = { '--api-key-file': args.apiKeyFile };
-  await withEngine(args, config, model, { ...context, stderr }, work, { inputs, hasLog: true });
+  await withEngine(args, start, model, { ...context, stderr }, work, { inputs, hasLog: true });
 }
 
 /** Waits for a signal. @throws what ended the engine */

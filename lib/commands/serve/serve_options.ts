@@ -1,6 +1,7 @@
 /** The command line of `serve`, which needs nothing of what it starts. */
 import type { Argv } from 'yargs';
-import { engineOptions, type EngineArgs } from '../engine/engine_options.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
+import { configOf, engineOptions, type EngineArgs } from '../engine/engine_options.js';
 import { API_KEY_VARIABLE } from './api_key_source.js';
 
 /** The options of `serve` as yargs parses them; undefined: as the configuration says. */
@@ -24,3 +25,9 @@ export function serveOptions<T>(yargs: Argv<T>): Argv<T & ServeArgs> {
       group,
     });
 }
+
+/** @throws ConfigError */
+export const serveConfig = (args: ServeArgs): Promise<ExpertwireConfig> => {
+  const { host, port, servedModelName: served_model_name } = args;
+  return configOf(args, { server: { host, port, served_model_name } });
+};

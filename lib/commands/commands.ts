@@ -1,0 +1,124 @@
+/** The commands: what help says of each, and what is loaded when it is called. Why: docs/decisions/start.md#what-a-process-doesnt-need-isnt-loaded */
+import type { Argv } from 'yargs';
+import type { ExpertwireConfig } from '../config/schema.js';
+import type { CommandContext } from './base/context.js';
+import type { EngineStart } from './engine/engine_start.js';
+
+/** Which options a command has, and what it does. */
+export interface LoadedCommand {
+  readonly options: (yargs: Argv) => Argv;
+  readonly run: (args: object, context: CommandContext) => Promise<void>;
+}
+
+/** A command as help lists it. */
+export interface Command {
+  readonly name: string;
+  readonly describe: string;
+  readonly load: () => Promise<LoadedCommand>;
+}
+
+/** Options, and what takes what is parsed of them. */
+export function loaded<T>(
+  options: (yargs: Argv) => Argv<T>,
+  run: (args: T, context: CommandContext) => Promise<void>,
+): LoadedCommand {
+  return { options: (yargs) => options(yargs), run: (args, context) => run(args as T, context) };
+}
+
+type RunEngine<T> = (args: T, start: EngineStart, context: CommandContext) => Promise<void>;
+
+/** The ranks of a command with an engine start before the engine is loaded. */
+async function withEngineOf<T>(
+  options: (yargs: Argv) => Argv<T>,
+  configOf: (args: T) => Promise<ExpertwireConfig>,
+  load: () => Promise<RunEngine<T>>,
+): Promise<LoadedCommand> {
+  const { withRanks } = await import('./engine/engine_start.js');
+  return loaded(options, async (args, context) =>
+    withRanks(await configOf(args), async (start) => (await load())(args, start, context)),
+  );
+}
+
+/** All but those that stand on these: `bench`, `launch`. */
+export const COMMANDS: readonly Command[] = [
+  {
+    name: 'generate',
+    describe: 'Continue prompts, streamed, and show what the experts did.',
+    load: async () => {
+      const { generateConfig, generateOptions } = await import('./generate/generate_options.js');
+      return withEngineOf(
+        (yargs) => generateOptions(yargs),
+        generateConfig,
+        async () => (await import('./generate/generate.js')).generate,
+      );
+    },
+  },
+  {
+    name: 'score',
+    describe: 'Log-probabilities, perplexity and routed experts of a text.',
+    load: async () => {
+      const { scoreConfig, scoreOptions } = await import('./score/score_options.js');
+      return withEngineOf(
+        (yargs) => scoreOptions(yargs),
+        scoreConfig,
+        async () => (await import('./score/score.js')).score,
+      );
+    },
+  },
+  {
+    name: 'serve',
+    describe: "Serve OpenAI's endpoints over HTTP.",
+    load: async () => {
+      const { serveConfig, serveOptions } = await import('./serve/serve_options.js');
+      return withEngineOf(
+        (yargs) => serveOptions(yargs),
+        serveConfig,
+        async () => (await import('./serve/serve.js')).serve,
+      );
+    },
+  },
+  {
+    name: 'plan',
+    describe: 'From the load of experts to a placement, with the balance before and after.',
+    load: async () => {
+      const { plan, planOptions } = await import('./plan/plan.js');
+      return loaded((yargs) => planOptions(yargs), plan);
+    },
+  },
+  {
+    name: 'make-checkpoint <dir>',
+    describe: 'Write a random checkpoint of any family and shape, for experiments.',
+    load: async () => {
+      const { makeCheckpoint, makeCheckpointOptions } = await import('./make_checkpoint.js');
+      return loaded((yargs) => makeCheckpointOptions(yargs), makeCheckpoint);
+    },
+  },
+  {
+    name: 'rank',
+    describe: 'Be one rank of a job whose head runs elsewhere.',
+    load: async () => {
+      const { rank, rankOptions } = await import('./rank.js');
+      return loaded((yargs) => rankOptions(yargs), rank);
+    },
+  },
+  {
+    name: 'doctor',
+    describe: 'What this machine has: backends, cores, memory, versions.',
+    load: async () => {
+      const { doctor, doctorOptions } = await import('./doctor.js');
+      return loaded((yargs) => doctorOptions(yargs), doctor);
+    },
+  },
+  {
+    name: 'native <action>',
+    describe:
+      'install: the native TensorFlow backend (linux x64, arm64; needs npm, pip and g++; 0.8 GB, --gpu 5.6 GB).',
+    load: async () => {
+      const { native, nativeOptions } = await import('./native.js');
+      return loaded(
+        (yargs) => nativeOptions(yargs),
+        (args, context) => native(args, context),
+      );
+    },
+  },
+];
