@@ -3,12 +3,10 @@
 import { setMaxListeners } from 'node:events';
 import { constants } from 'node:os';
 import { printableLines } from '../base/foreign_text.js';
-import { ToldError, UsageError, type CommandContext } from './commands/base/context.js';
+import type { CommandContext } from './commands/base/context.js';
 import { OutputError } from './commands/base/output_file.js';
-import { ConfigError } from './config/errors.js';
-import { EngineError } from './protocol/errors.js';
+import { enableCompileCache } from './compile_cache.js';
 import type { SpawnedRankNews } from './rank/spawned_rank.js';
-import { TokenizerError } from './tokenizer/errors.js';
 
 /** Of an error's message, which may hold what files and peers said. */
 const MAX_MESSAGE_CHARS = 8000;
@@ -31,17 +29,20 @@ const context: CommandContext = {
 function fail(error: unknown): void {
   if (interrupted.signal.aborted) return; // Ctrl-C ends what runs; that is no failure to report.
   const message = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof ToldError))
+  if (!(error instanceof Error && error.name === 'ToldError'))
     process.stderr.write(`expertwire: ${printableLines(message, MAX_MESSAGE_CHARS)}\n`);
   process.exitCode = isUsageError(error) ? EXIT_USAGE : EXIT_FAILURE;
 }
 
-/** Mistakes that another call, configuration or prompt mends. */
+/** Mistakes that another call, configuration or prompt mends. Classes are known by their names: those of the bundle aren't those of the benchmarks. */
 function isUsageError(error: unknown): boolean {
-  if (error instanceof UsageError || error instanceof ConfigError) return true;
-  return (error instanceof EngineError || error instanceof TokenizerError) && USAGE_CODES.has(error.code);
+  if (!(error instanceof Error)) return false;
+  const { name, code } = error as NodeJS.ErrnoException;
+  return USAGE_ERRORS.has(name) || (CODED_ERRORS.has(name) && USAGE_CODES.has(code ?? ''));
 }
 
+const USAGE_ERRORS: ReadonlySet<string> = new Set(['UsageError', 'ConfigError']);
+const CODED_ERRORS: ReadonlySet<string> = new Set(['EngineError', 'TokenizerError']);
 const USAGE_CODES: ReadonlySet<string> = new Set([
   'INVALID_REQUEST',
   'CONTEXT_LENGTH_EXCEEDED',
@@ -59,6 +60,9 @@ function onSignal(signal: NodeJS.Signals): void {
 }
 
 const args = process.argv.slice(2);
+
+const compiled = enableCompileCache();
+if (compiled !== null) process.env.NODE_COMPILE_CACHE ??= compiled; // for ranks and their threads
 
 // Read by TensorFlow's library when it is loaded, by this process or by ranks that it starts. Small products take a third of the time with oneDNN, which says past
 // the log level that it is on: not beside what doctor prints, which computes nothing.
@@ -82,16 +86,20 @@ function onOutputError(error: NodeJS.ErrnoException): void {
 process.stdout.on('error', onOutputError);
 process.stderr.on('error', () => undefined); // nobody is left to be told
 
+/** A module that the build joined with all it needs. Why: docs/decisions/build.md#commands-run-from-a-bundle */
+const bundled = <T>(name: string): Promise<T> =>
+  import(new URL(`./bundle/${name}.js`, import.meta.url).href) as Promise<T>;
+
 /** Each way loads only what it needs: four ranks start at once on the machine of a newcomer. */
 async function main(): Promise<void> {
   if (isSpawned) {
-    const { runSpawnedRank } = await import('./rank/spawned_rank.js');
+    const { runSpawnedRank } = await bundled<typeof import('./rank/spawned_rank.js')>('spawned_rank');
     const tell = (news: SpawnedRankNews): void => void process.send?.(news);
     const isWell = await runSpawnedRank(process.stdin, process.stderr, tell, process.env);
     if (!isWell) process.exitCode = EXIT_FAILURE;
     return;
   }
-  const { createParser } = await import('./commands/parser.js');
+  const { createParser } = await bundled<typeof import('./commands/parser.js')>('parser');
   await createParser(args, context).parseAsync();
 }
 

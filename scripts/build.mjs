@@ -24,12 +24,15 @@ const part = process.argv[2] ?? 'test';
 const startMs = Date.now();
 if (!PARTS.includes(part)) fail(`there is no part '${part}': ${PARTS.join(', ')}`);
 if (!existsSync('node_modules/typescript')) fail('no compiler is installed; run npm ci, without --omit=dev');
-const { bundlePage, PAGE_FILES } = await import('./page_bundle.mjs'); // it loads the bundler
+// They load the bundler.
+const { bundlePage, PAGE_FILES } = await import('./page_bundle.mjs');
+const { bundleProgram, BUNDLE } = await import('./program_bundle.mjs');
 
 const parts = PARTS.slice(0, PARTS.indexOf(part) + 1);
 removeOrphans('dist');
 run('typescript/bin/tsc', '--build', ...(part === 'product' ? ['.'] : [part]), PAGE);
 bundlePage(startMs);
+await bundleProgram(startMs);
 for (const module of parts.flatMap((each) => MODULES[each])) {
   if (!isStale(module)) continue;
   run('assemblyscript/bin/asc.js', ...ascArguments(module, `dist/${module}.wasm`));
@@ -42,7 +45,7 @@ for (const each of parts) {
 
 /** Removes what was compiled from sources that are no longer there: a test among them would run for ever. */
 function removeOrphans(folder) {
-  if (!existsSync(folder)) return;
+  if (!existsSync(folder) || folder === BUNDLE) return;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     const source = path.replace(/^dist./, '').replace(OUTPUT, '.ts');
