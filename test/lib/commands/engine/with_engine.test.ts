@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { withEngine } from '../../../../lib/commands/engine/engine_options.js';
+import { withRanks } from '../../../../lib/commands/engine/engine_start.js';
+import { withEngine } from '../../../../lib/commands/engine/with_engine.js';
 import { UsageError } from '../../../../lib/commands/base/context.js';
 import { loadConfig } from '../../../../lib/config/load.js';
 import { openModel } from '../../../../lib/head/opened_model.js';
@@ -13,7 +14,9 @@ describe('a command with an engine', () => {
     const args = { trace: '/dev/full', waitRanks: 1 };
     const work = (): Promise<void> => Promise.reject(new Error('it must not start'));
     const model = await openModel(config);
-    const error = await errorOf(UsageError, () => withEngine(args, config, model, commandContext(), work));
+    const error = await errorOf(UsageError, () =>
+      withRanks(config, (start) => withEngine(args, start, model, commandContext(), work)),
+    );
     expect(error.message).to.include('--wait-ranks needs --listen');
   });
 });

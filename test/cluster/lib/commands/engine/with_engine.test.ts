@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { withEngine } from '../../../../../lib/commands/engine/engine_options.js';
+import { withRanks } from '../../../../../lib/commands/engine/engine_start.js';
+import { withEngine } from '../../../../../lib/commands/engine/with_engine.js';
 import { loadConfig } from '../../../../../lib/config/load.js';
+import type { Engine } from '../../../../../lib/head/engine.js';
 import { openModel } from '../../../../../lib/head/opened_model.js';
 import { commandContext } from '../../../../kit/processes/command_context.js';
 import { generateIds } from '../../../../kit/engine/engines.js';
@@ -27,13 +29,14 @@ describe('a command with an engine', function () {
       const config = await loadConfig({ base, overrides: always.map((key) => `load_balance.${key}`) });
       const model = await openModel(config);
       let [movedBytes, version] = [0, 0];
-      await withEngine({ trace: path }, config, model, commandContext(), async (engine) => {
+      const work = async (engine: Engine): Promise<void> => {
         do await generateIds(engine, { promptTokenIds: [5, 17, 3, 9] });
         while (engine.stats().rebalancing!.numRebalances === 0);
         await generateIds(engine, { promptTokenIds: [5], maxNewTokens: 1 });
         movedBytes = engine.stats().rebalancing!.movedBytes;
         ({ version } = engine.placement);
-      });
+      };
+      await withRanks(config, (start) => withEngine({ trace: path }, start, model, commandContext(), work));
       const events = JSON.parse(await readFile(path, 'utf8')) as Traced[];
       for (const direction of ['sent', 'received']) {
         const rows = events.filter(({ name, ph }) => ph === 'X' && name === `rows of experts ${direction}`);
