@@ -16,10 +16,14 @@ export function floatRows(floats: Float32Array, hidden: number): FloatRows {
 }
 
 /** `numRows` rows of others, from row `first` on. */
-export function partOf(rows: FloatRows, first: number, numRows: number): FloatRows {
+export function rowsFrom(rows: FloatRows, first: number, numRows: number): FloatRows {
   const { hidden, stride } = rows;
   return { numRows, hidden, stride, view: () => rows.view().subarray(first * stride) };
 }
+
+/** An array [n·H], or rows as they are. */
+export const asRows = (rows: Float32Array | FloatRows, hidden: number): FloatRows =>
+  rows instanceof Float32Array ? floatRows(rows, hidden) : rows;
 
 /** Copies all rows of `from` to the first rows of `to`, which are as wide and don't overlap them. */
 export function copyFloatRows(from: FloatRows, to: FloatRows): void {
@@ -29,13 +33,4 @@ export function copyFloatRows(from: FloatRows, to: FloatRows): void {
   for (let row = 0; row < numRows; row++) {
     target.set(source.subarray(row * stride, row * stride + hidden), row * to.stride);
   }
-}
-
-/** The rows one behind the other [n·H]: the view itself where they lie so, else a copy. */
-export function contiguous(rows: FloatRows): Float32Array {
-  const { numRows, hidden, stride } = rows;
-  if (stride === hidden) return rows.view().subarray(0, numRows * hidden);
-  const copy = new Float32Array(numRows * hidden);
-  copyFloatRows(rows, floatRows(copy, hidden));
-  return copy;
 }

@@ -29,7 +29,7 @@ import { Endpoint, pendingOf } from './contract/endpoint.js';
 import { Exchange } from './exchange/exchange.js';
 import { FlatRoute } from './flat/flat_route.js';
 import { HierarchicalRoute } from './nodes/hierarchical_route.js';
-import { floatRows, partOf, type FloatRows } from '../../base/float_rows.js';
+import { asRows, floatRows, rowsFrom, type FloatRows } from '../../base/float_rows.js';
 import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Reduce } from '../../base/received_rows.js';
@@ -105,7 +105,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     degraded.add(unrouted);
     const tag = { ...request.tag };
     const isArray = request.x instanceof Float32Array;
-    const pending = this.route.startDispatch({ tag, signal }, rowsIn(request.x, this.shape.hidden), routing, cached);
+    const pending = this.route.startDispatch({ tag, signal }, asRows(request.x, this.shape.hidden), routing, cached);
     return pendingOf('dispatch', async () => {
       const { bySource, state } = await pending.hook();
       const startMs = performance.now();
@@ -152,7 +152,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const { numTokens } = sent.routing;
     checkExpertOut(expertOut, sent.numOwed, hidden, this.reduce);
     if (target !== undefined) checkTarget('y', target, numTokens, hidden);
-    const rows = rowsIn(expertOut, hidden);
+    const rows = asRows(expertOut, hidden);
     const isArray = expertOut instanceof Float32Array;
     // Before anything is sent, and for good: some of it may be on its way when the rest fails.
     sent.isLent ||= (this.shape.combineDtype === 'f32' || !isArray) && sent.rows.deref()?.isIn(rows.view()) === true;
@@ -162,7 +162,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const bySource = sent.numOwed.map((numRows, rank) => {
       const first = at;
       at += numRows;
-      return sent.bySource[rank] === undefined ? undefined : partOf(rows, first, numRows);
+      return sent.bySource[rank] === undefined ? undefined : rowsFrom(rows, first, numRows);
     });
     const tokensBySource = sent.bySource.map((part) => part?.numRows ?? 0);
     const given = { bySource, numTokens: tokensBySource, isArray };
@@ -239,9 +239,6 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     });
   }
 }
-
-const rowsIn = (x: Float32Array | FloatRows, hidden: number): FloatRows =>
-  x instanceof Float32Array ? floatRows(x, hidden) : x;
 
 /** Not zeroed: every row is written. */
 const newRows = (numRows: number, hidden: number): FloatRows =>
