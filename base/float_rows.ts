@@ -34,3 +34,12 @@ export function copyFloatRows(from: FloatRows, to: FloatRows): void {
     target.set(source.subarray(row * stride, row * stride + hidden), row * to.stride);
   }
 }
+
+/** The rows one behind the other [n·H]: the view itself where they lie so, else a copy. */
+export function contiguous(rows: FloatRows): Float32Array {
+  const { numRows, hidden, stride } = rows;
+  if (stride === hidden) return rows.view().subarray(0, numRows * hidden);
+  const copy = new Float32Array(numRows * hidden);
+  copyFloatRows(rows, floatRows(copy, hidden));
+  return copy;
+}

@@ -3,7 +3,8 @@ export { balancedness, balancednessOf, rankLoads } from './placement/balance.js'
 export { CountGather } from './placement/count_gather.js';
 export { ExpertError, type ExpertErrorCode, type ExpertErrorContext } from '../compute/base/errors.js';
 export type { ReceivedRows } from '../base/received_rows.js';
-export type { Expert, ExpertCompute, ExpertRows } from '../compute/base/expert_compute.js';
+export type { Expert, ExpertCompute, ExpertOutput } from '../compute/base/expert_compute.js';
+export { GroupTables, type ExpertGroups } from '../compute/base/expert_groups.js';
 export type { FfnTensors, FfnWeights } from '../compute/base/ffn_weights.js';
 export { Ffn } from '../compute/tfjs/experts/ffn.js';
 export type { GateSpec, Routing } from '../compute/base/gate_spec.js';
@@ -16,7 +17,8 @@ export { LoadRecorder, type RecorderOptions, type RoutingObserver, type StepRout
 export { LoadWindow, type LoadWindowOptions } from './load/load_window.js';
 export { Migration, type MigrationOrder, type MigrationParts, type MigrationProgress } from './layer/migration.js';
 export { copiesFor, scheduleOf, type Chunk, type ExpertCopy } from './layer/migration_plan.js';
-export { MoeLayer, type MoeLayerParts, type MoeTokens } from './layer/moe_layer.js';
+export { MoeLayer, type MoeLayerParts } from './layer/moe_layer.js';
+export type { MoeTokens } from './layer/moe_tokens.js';
 export {
   createPlacement,
   degradedRows,

@@ -1,4 +1,7 @@
 /** Routed experts of one layer on rows that go to random ones of them. */
+import { floatRows } from '../../base/float_rows.js';
+import { RowsInPlace } from '../../base/received_rows.js';
+import { GroupTables } from '../../compute/base/expert_groups.js';
 import type { Expert, ExpertCompute } from '../../compute/base/expert_compute.js';
 import { permutation, randomFrom } from '../../experts/routing/random.js';
 import type { ComputeShape } from './options.js';
@@ -33,15 +36,12 @@ export class ExpertLayer<E extends Expert> {
     const { hidden, numTopk, numExperts } = this.shape;
     const chosen = this.choose(numTokens);
     const numActive = new Set(chosen.flat()).size;
-    const recv = {
-      numRecvTokens: numTokens,
-      recvX: randomRows(this.seed + numTokens, numTokens * hidden),
-      recvTopkIdx: Int32Array.from(chosen.flat()),
-      recvTopkWeights: new Float32Array(numTokens * numTopk).fill(1 / numTopk),
-      reduce: 'rank',
-    } as const;
+    const topkIdx = Int32Array.from(chosen.flat());
+    const weights = new Float32Array(topkIdx.length).fill(1 / numTopk);
+    const x = floatRows(randomRows(this.seed + numTokens, numTokens * hidden), hidden);
+    const recv = new RowsInPlace(x, topkIdx, weights, 'rank');
     const turns = Array.from({ length: Math.max(1, Math.floor(numExperts / numActive)) }, (_, turn) =>
-      this.groups(chosen, turn * numActive),
+      new GroupTables<E>().fill(topkIdx, (slot) => this.experts[(slot + turn * numActive) % numExperts]!),
     );
     let turn = 0;
     const run = async (): Promise<void> => {
@@ -57,24 +57,6 @@ export class ExpertLayer<E extends Expert> {
     return Array.from({ length: numTokens }, () => [...permutation(numExperts, random).subarray(0, numTopk)]);
   }
 
-  private groups(
-    chosen: readonly (readonly number[])[],
-    shift: number,
-  ): { readonly expert: E; readonly choices: number[] }[] {
-    const { numTopk, numExperts } = this.shape;
-    const byExpert = new Map<number, number[]>();
-    for (const [token, experts] of chosen.entries()) {
-      for (const [k, expert] of experts.entries()) {
-        const choices = byExpert.get(expert) ?? [];
-        byExpert.set(expert, choices);
-        choices.push(token * numTopk + k);
-      }
-    }
-    return Array.from(byExpert, ([expert, choices]) => ({
-      expert: this.experts[(expert + shift) % numExperts]!,
-      choices,
-    }));
-  }
   /** Frees the experts and what computes them. */
   dispose(): void {
     for (const expert of this.experts) expert.dispose();

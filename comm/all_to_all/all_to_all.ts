@@ -29,6 +29,7 @@ import { Endpoint, pendingOf } from './contract/endpoint.js';
 import { Exchange } from './exchange/exchange.js';
 import { FlatRoute } from './flat/flat_route.js';
 import { HierarchicalRoute } from './nodes/hierarchical_route.js';
+import { LoneRank } from './rows_at_home.js';
 import { asRows, floatRows, rowsFrom, type FloatRows } from '../../base/float_rows.js';
 import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
@@ -81,6 +82,7 @@ interface Dispatched<State> extends CachedRoute<State>, DispatchedRows<State> {
 
 class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllToAll {
   readonly reduce: Reduce;
+  readonly alone: LoneRank | null;
 
   constructor(
     exchange: Exchange,
@@ -90,6 +92,8 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
   ) {
     super(exchange);
     this.reduce = shape.reduce;
+    const { rank, size } = exchange.mesh;
+    this.alone = size === 1 ? new LoneRank(exchange.stats, rank, shape) : null;
   }
 
   async dispatch(request: DispatchRequest): Promise<DispatchResult> {

@@ -1,5 +1,7 @@
 /** What a rank's routed experts are made of and run on: one implementation per kind of compute, proved equal. */
+import type { FloatRows } from '../../base/float_rows.js';
 import type { ReceivedRows } from '../../base/received_rows.js';
+import type { ExpertGroups } from './expert_groups.js';
 import type { FfnTensors, FfnWeights } from './ffn_weights.js';
 import type { WeightDtype } from './weight_matrix.js';
 
@@ -13,11 +15,8 @@ export interface Expert {
   dispose(): void;
 }
 
-/** The (row, choice) pairs of one local expert, as ascending indices into recvTopkIdx. */
-export interface ExpertRows<E extends Expert> {
-  readonly expert: E;
-  readonly choices: readonly number[];
-}
+/** What experts made of rows. */
+export type ExpertOutput = Float32Array | FloatRows;
 
 /** Loads experts and runs them. `E` is the kind of expert that it makes: only those may be given back to it. */
 export interface ExpertCompute<E extends Expert = Expert> {
@@ -25,8 +24,12 @@ export interface ExpertCompute<E extends Expert = Expert> {
   readonly dtype: WeightDtype;
   /** @throws ExpertError OUT_OF_MEMORY */
   load(weights: FfnWeights): E;
-  /** What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums over each row's choices in ascending order, with 'source' [M·H] one row per choice. */
-  forward(groups: readonly ExpertRows<E>[], recv: ReceivedRows): Promise<Float32Array>;
+  /**
+   * What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums over each row's choices in ascending order, with 'source' [M·H] one row per choice; as an
+   * array, or as rows where they were computed, which stay as they are until the next call with the same `turn`. `groups` has at least one expert. One call at
+   * a time. `turn`: number of the micro-batch, default 0.
+   */
+  forward(groups: ExpertGroups<E>, recv: ReceivedRows, turn?: number): ExpertOutput | Promise<ExpertOutput>;
   /** Frees what it keeps besides experts. */
   dispose(): void;
 }

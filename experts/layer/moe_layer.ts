@@ -2,27 +2,17 @@
  * One Mixture-of-Experts layer: gate → replica choice → dispatch → experts → combine, plus the shared experts.
  * Shape suffixes: T tokens of this rank, H hidden, K choices per token.
  */
-import type { AllToAll, DispatchResult, Pending } from '../../comm/all_to_all/all_to_all.js';
+import type { AllToAll, DispatchResult, Pending, RowsAtHome } from '../../comm/all_to_all/all_to_all.js';
 import type { StepTag } from '../../comm/mesh/frame.js';
+import { floatRows, rowsFrom, type FloatRows } from '../../base/float_rows.js';
 import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
 import { forcedRouting } from '../routing/gate.js';
 import type { LoadMonitor } from '../load/load_monitor.js';
 import { ranksOf, type Placement } from '../placement/placement.js';
 import type { ReplicaChooser } from '../placement/replica_choice.js';
+import type { MoeTokens } from './moe_tokens.js';
 import type { ExpertShard } from './shard.js';
-import type { Stopwatch } from '../../compute/base/stopwatch.js';
-
-/** A layer's tokens on this rank, in the memory of whatever computes them: what the layer needs of them, and does to them. */
-export interface MoeTokens {
-  /** The gate's choices. @throws ExpertError NOT_FINITE */
-  route(): Promise<Routing>;
-  /** Normed hidden states [T·H], as they travel; they must not change until the layer is over. */
-  rows(): Promise<Float32Array>;
-  /** Computes the shared experts, if the layer has any; called while rows travel. */
-  runShared(): Promise<void>;
-  /** Adds y [T·H], what the routed experts made of the rows, and what the shared experts did, to the hidden states. */
-  add(y: Float32Array): void;
-}
+import type { LapPlace, Stopwatch } from '../../compute/base/stopwatch.js';
 
 /** What one layer works with; most of it is shared by all layers of a rank. */
 export interface MoeLayerParts {
@@ -44,9 +34,24 @@ export interface MoeLayerParts {
   readonly clock: Stopwatch;
 }
 
+/** A layer's rows and where they go. */
+interface RoutedRows {
+  readonly x: FloatRows;
+  /** [T·K] physical experts. */
+  readonly topkIdx: Int32Array;
+  readonly topkWeights: Float32Array;
+}
+
 /** Runs one MoE layer over all ranks of the mesh. */
 export class MoeLayer {
-  constructor(private readonly parts: MoeLayerParts) {}
+  /** Of a lap that no micro-batch has. */
+  private readonly place: LapPlace;
+  private readonly noRows: FloatRows;
+
+  constructor(private readonly parts: MoeLayerParts) {
+    this.place = { layer: parts.layer };
+    this.noRows = floatRows(new Float32Array(0), parts.hidden);
+  }
 
   /**
    * Every rank of the mesh calls it with the same tag; a rank without tokens gives null and still serves its experts. Returns what was chosen.
@@ -59,77 +64,101 @@ export class MoeLayer {
     signal?: AbortSignal,
     forcedIdx?: Int32Array,
   ): Promise<Routing> {
-    const { layer, moeLayer, gateSpec, replicas, load, rankLoad, clock } = this.parts;
+    const { moeLayer, gateSpec, replicas, load, rankLoad, clock, ep } = this.parts;
     const routing = tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await tokens.route();
-    const x = tokens === null ? new Float32Array(0) : await tokens.rows();
-    clock.lap('gate', { layer });
+    const x = tokens === null ? this.noRows : await tokens.rows();
+    clock.lap('gate', this.place);
     const topkIdx = await replicas.choose(routing.topkIdx, placement, moeLayer, signal);
     load.record(moeLayer, routing.topkIdx, topkIdx);
     rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
-    clock.lap('replicas', { layer });
-    const dispatched = this.startDispatches(x, topkIdx, routing.topkWeights, { ...tag, layer }, signal);
-    clock.lap('dispatch', { layer });
-    await tokens?.runShared(); // computes while rows travel
-    clock.lap('experts', { layer });
-    const y = await this.runExperts(dispatched, x.length);
-    tokens?.add(y);
-    clock.lap('experts', { layer });
+    clock.lap('replicas', this.place);
+    const rows = { x, topkIdx, topkWeights: routing.topkWeights };
+    if (ep.alone === null) await this.exchange(tokens, rows, tag, signal);
+    else if (tokens !== null) await this.stayHome(ep.alone, tokens, rows);
     return routing;
   }
 
-  /** Sends the tokens in micro-batches of equal size; a rank with fewer tokens sends empty ones, since its peers wait for them. */
-  private startDispatches(
-    x: Float32Array,
-    topkIdx: Int32Array,
-    topkWeights: Float32Array,
-    tag: Omit<StepTag, 'microBatch'>,
+  /** One rank alone: rows stay where they are, in one batch. Why: docs/decisions/exchange.md#one-rank-exchanges-nothing */
+  private async stayHome(home: RowsAtHome, tokens: MoeTokens, { x, topkIdx, topkWeights }: RoutedRows): Promise<void> {
+    const { layer, shard, clock } = this.parts;
+    await tokens.runShared();
+    const out = await shard.forward(layer, home.dispatch(layer, x, topkIdx, topkWeights));
+    tokens.add(home.combine(out, topkIdx, topkWeights, () => tokens.room()));
+    clock.lap('experts', this.place);
+  }
+
+  /** Over all ranks, in micro-batches. */
+  private async exchange(
+    tokens: MoeTokens | null,
+    rows: RoutedRows,
+    tag: Omit<StepTag, 'layer' | 'microBatch'>,
     signal: AbortSignal | undefined,
-  ): Pending<DispatchResult>[] {
-    const { ep, hidden, microBatches = 1 } = this.parts;
-    const numTokens = x.length / hidden;
-    const numTopk = numTokens === 0 ? 0 : topkIdx.length / numTokens;
+  ): Promise<void> {
+    const { clock } = this.parts;
+    const batches = this.batchesOf(rows);
+    const dispatched = batches.map((batch, microBatch) => this.startDispatch(batch, microBatch, tag, signal));
+    clock.lap('dispatch', this.place);
+    await tokens?.runShared(); // computes while rows travel
+    clock.lap('experts', this.place);
+    const y = tokens === null ? this.noRows : tokens.room();
+    await this.runExperts(dispatched, batches, y);
+    tokens?.add(y);
+    clock.lap('experts', this.place);
+  }
+
+  /** Of equal size; a rank with fewer tokens has empty ones, since its peers wait for them. */
+  private batchesOf(rows: RoutedRows): readonly RoutedRows[] {
+    const { microBatches = 1 } = this.parts;
+    if (microBatches === 1) return [rows];
+    const { x, topkIdx, topkWeights } = rows;
+    const { numRows } = x;
+    const numTopk = numRows === 0 ? 0 : topkIdx.length / numRows;
     return Array.from({ length: microBatches }, (_, microBatch) => {
-      const from = Math.ceil((microBatch * numTokens) / microBatches);
-      const to = Math.ceil(((microBatch + 1) * numTokens) / microBatches);
-      return ep.startDispatch({
-        x: x.subarray(from * hidden, to * hidden),
+      const from = Math.ceil((microBatch * numRows) / microBatches);
+      const to = Math.ceil(((microBatch + 1) * numRows) / microBatches);
+      return {
+        x: rowsFrom(x, from, to - from),
         topkIdx: topkIdx.subarray(from * numTopk, to * numTopk),
         topkWeights: topkWeights.subarray(from * numTopk, to * numTopk),
-        tag: { ...tag, microBatch },
-        ...(signal && { signal }),
-      });
+      };
     });
   }
 
-  /** One micro-batch computes while the rows of the next ones come and those of the last ones go home. */
-  private async runExperts(dispatched: readonly Pending<DispatchResult>[], numValues: number): Promise<Float32Array> {
+  private startDispatch(
+    { x, topkIdx, topkWeights }: RoutedRows,
+    microBatch: number,
+    { step, epoch }: Omit<StepTag, 'layer' | 'microBatch'>,
+    signal: AbortSignal | undefined,
+  ): Pending<DispatchResult> {
+    const { ep, layer } = this.parts;
+    const request = { x, topkIdx, topkWeights, tag: { step, epoch, layer, microBatch } };
+    return ep.startDispatch(signal === undefined ? request : { ...request, signal });
+  }
+
+  /** One micro-batch computes while the rows of the next ones come and those of the last ones go home, to their part of y. */
+  private async runExperts(
+    dispatched: readonly Pending<DispatchResult>[],
+    batches: readonly RoutedRows[],
+    y: FloatRows,
+  ): Promise<void> {
     const { layer, shard, ep, clock } = this.parts;
-    const combining: Pending<Float32Array>[] = [];
+    const combining: Pending<void>[] = [];
+    let from = 0;
     for (const [microBatch, pending] of dispatched.entries()) {
       const recv = await pending.hook();
       clock.lap('dispatch', { layer, microBatch });
-      const out = await shard.forward(layer, recv);
+      const out = await shard.forward(layer, recv, microBatch);
       recv.release();
       clock.lap('experts', { layer, microBatch });
-      combining.push(ep.startCombine(out, recv.handle));
+      const { numRows } = batches[microBatch]!.x;
+      combining.push(ep.startCombine(out, recv.handle, rowsFrom(y, from, numRows)));
+      from += numRows;
       clock.lap('combine', { layer, microBatch });
     }
-    if (combining.length === 1) return this.combined(combining[0]!, 0);
-    const y = new Float32Array(numValues);
-    let at = 0;
     for (const [microBatch, pending] of combining.entries()) {
-      const part = await this.combined(pending, microBatch);
-      y.set(part, at);
-      at += part.length;
+      await pending.hook();
+      clock.lap('combine', { layer, microBatch });
     }
-    return y;
-  }
-
-  private async combined(pending: Pending<Float32Array>, microBatch: number): Promise<Float32Array> {
-    const { layer, clock } = this.parts;
-    const y = await pending.hook();
-    clock.lap('combine', { layer, microBatch });
-    return y;
   }
 }
 

@@ -4,7 +4,8 @@
  */
 import { ExpertError } from '../../compute/base/errors.js';
 import type { ReceivedRows } from '../../base/received_rows.js';
-import type { Expert, ExpertCompute, ExpertRows } from '../../compute/base/expert_compute.js';
+import type { Expert, ExpertCompute, ExpertOutput } from '../../compute/base/expert_compute.js';
+import { GroupTables } from '../../compute/base/expert_groups.js';
 import type { FfnTensors, FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { WeightDtype } from '../../compute/base/weight_matrix.js';
 
@@ -16,8 +17,11 @@ export interface ExpertShard {
   add(layer: number, slot: number, weights: FfnWeights): void;
   /** Frees a slot. */
   remove(layer: number, slot: number): void;
-  /** What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums, with 'source' [M·H] one row per local choice. */
-  forward(layer: number, recv: ReceivedRows): Promise<Float32Array>;
+  /**
+   * What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums, with 'source' [M·H] one row per local choice. Rows that aren't an array stay as they are until
+   * the next call with the same `turn` (the micro-batch, default 0). One call at a time. @throws ExpertError MISSING_EXPERT, and what computing throws
+   */
+  forward(layer: number, recv: ReceivedRows, turn?: number): ExpertOutput | Promise<ExpertOutput>;
   /** A slot's weights as TensorFlow.js tensors, on every backend; the caller disposes them. @throws ExpertError MISSING_EXPERT */
   weights(layer: number, slot: number): FfnTensors;
   /** Rows `from` … `to` − 1 of a slot's weights, as {@link Expert.rows}. @throws ExpertError MISSING_EXPERT */
@@ -39,6 +43,7 @@ export interface ExpertShard {
 /** A shard without experts, which computes with `compute` and owns it. */
 export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): ExpertShard {
   const layers = new Map<number, Map<number, E>>();
+  const tables = new GroupTables<E>();
   const held = (layer: number, slot: number): E => {
     const expert = layers.get(layer)?.get(slot);
     if (expert !== undefined) return expert;
@@ -71,10 +76,11 @@ export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): 
       for (const expert of layers.get(layer)?.values() ?? []) if (!kept.has(expert)) expert.dispose();
       layers.set(layer, slots);
     },
-    async forward(layer, recv) {
-      const groups = groupByExpert(layer, layers.get(layer), recv.recvTopkIdx);
-      if (groups.length === 0) return new Float32Array(recv.reduce === 'rank' ? recv.recvX.length : 0);
-      return compute.forward(groups, recv);
+    forward(layer, recv, turn) {
+      const groups = tables.fill(recv.recvTopkIdx, (slot) => held(layer, slot));
+      if (groups.experts.length > 0) return compute.forward(groups, recv, turn);
+      const isSum = recv.reduce === 'rank' && recv.numRecvTokens > 0;
+      return isSum ? new Float32Array(recv.recvX.length) : NO_ROWS;
     },
     stats: () => ({ numExperts: [...layers.values()].reduce((total, slots) => total + slots.size, 0) }),
     dispose() {
@@ -85,24 +91,4 @@ export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): 
   };
 }
 
-function groupByExpert<E extends Expert>(
-  layer: number,
-  slots: ReadonlyMap<number, E> | undefined,
-  recvTopkIdx: Int32Array,
-): ExpertRows<E>[] {
-  const groups = new Map<number, { readonly expert: E; readonly choices: number[] }>();
-  for (let choice = 0; choice < recvTopkIdx.length; choice++) {
-    const slot = recvTopkIdx[choice]!;
-    if (slot < 0) continue;
-    let group = groups.get(slot);
-    if (group === undefined) {
-      const expert = slots?.get(slot);
-      if (expert === undefined) {
-        throw new ExpertError('MISSING_EXPERT', `layer ${layer} holds no expert in slot ${slot}; check the placement`);
-      }
-      groups.set(slot, (group = { expert, choices: [] }));
-    }
-    group.choices.push(choice);
-  }
-  return [...groups.values()];
-}
+const NO_ROWS = new Float32Array(0);

@@ -1,8 +1,9 @@
 /** A layer's tokens as a TensorFlow.js tensor. Shape suffixes: T tokens, H hidden. */
+import { contiguous, floatRows, type FloatRows } from '../../base/float_rows.js';
 import type { Ffn } from '../../compute/tfjs/experts/ffn.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import type { Gate } from '../routing/gate.js';
-import type { MoeTokens } from './moe_layer.js';
+import type { MoeTokens } from './moe_tokens.js';
 import { add, rowsOf, tidy, toTensor, type Tensor2D } from '../../compute/tfjs/tf.js';
 
 /** What every rank holds of an MoE layer. */
@@ -28,21 +29,26 @@ export class TensorMoeTokens implements MoeTokens {
   }
 
   /** Read back from the tensor. */
-  rows(): Promise<Float32Array> {
-    return rowsOf(this.x_TH);
+  async rows(): Promise<FloatRows> {
+    return floatRows(await rowsOf(this.x_TH), this.x_TH.shape[1]);
   }
 
   /** The result stays a tensor until {@link add}. */
-  runShared(): Promise<void> {
+  runShared(): void {
     this.shared_TH = this.layer.sharedExperts?.forward(this.x_TH) ?? null;
-    return Promise.resolve();
+  }
+
+  /** An array: tensors are made of one. */
+  room(): FloatRows {
+    const [numTokens, hidden] = this.x_TH.shape;
+    return floatRows(new Float32Array(numTokens * hidden), hidden);
   }
 
   /** Hands the sum to `onOutput`, and disposes all tensors. */
-  add(y: Float32Array): void {
+  add(y: FloatRows): void {
     const { shared_TH, x_TH } = this;
     const y_TH = tidy(() => {
-      const routed_TH = toTensor(y, x_TH.shape);
+      const routed_TH = toTensor(contiguous(y), x_TH.shape);
       return shared_TH === null ? routed_TH : add(routed_TH, shared_TH);
     });
     this.onOutput(y_TH);

@@ -1,5 +1,9 @@
 /** A small model of seeded weights that goes through all kernels: two ways to compute are alike where its outputs have the same bits. */
 import { createHash, type Hash } from 'node:crypto';
+import { asRows, type FloatRows } from '../../base/float_rows.js';
+import { RowsInPlace } from '../../base/received_rows.js';
+import type { ExpertOutput } from '../../compute/base/expert_compute.js';
+import { GroupTables } from '../../compute/base/expert_groups.js';
 import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import { storedOf, type StoredMatrix } from '../../compute/base/stored_matrix.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
@@ -83,17 +87,18 @@ async function layersOf(
     const routing = await tokens.route();
     const rows = await tokens.rows();
     await tokens.runShared();
-    tokens.add(await experts.forward(rows, routing));
+    tokens.add(asRows(await experts.forward(rows, routing), rows.hidden));
   }
   return states;
 }
 
 /** The routed experts of the one MoE layer, all on this rank: each is kept as another dtype. */
 class TrialExperts {
+  private readonly tables = new GroupTables<KernelExpert>();
+
   private constructor(
     private readonly computes: readonly ResidentExperts[],
     private readonly experts: readonly KernelExpert[],
-    private readonly numTopk: number,
   ) {}
 
   static load(weights: SeededWeights, { hiddenSize, moe }: ModelSpec, memories: KernelMemories): TrialExperts {
@@ -103,7 +108,7 @@ class TrialExperts {
     for (let e = 0; e < numExperts; e++) {
       experts.push(computes[e % computes.length]!.load(weights.ffn(hiddenSize, moe.intermediateSize)));
     }
-    return new TrialExperts(computes, experts, numTopk);
+    return new TrialExperts(computes, experts);
   }
 
   /** Their weights, as they travel. */
@@ -112,18 +117,10 @@ class TrialExperts {
     return (await Promise.all(this.experts.map((expert) => expert.rows(0, numRows)))).flat();
   }
 
-  async forward(rows: Float32Array, { topkIdx, topkWeights }: Routing): Promise<Float32Array> {
-    const choices = Array.from(topkIdx.keys());
-    const groups = this.experts.map((expert, e) => ({ expert, choices: choices.filter((i) => topkIdx[i] === e) }));
-    const numRecvTokens = topkIdx.length / this.numTopk;
-    const recv = {
-      numRecvTokens,
-      recvX: rows,
-      recvTopkIdx: topkIdx,
-      recvTopkWeights: topkWeights,
-      reduce: 'rank',
-    } as const;
-    return this.computes[0]!.forward(groups, recv);
+  /** [T, H], which stay until the next call. */
+  forward(rows: FloatRows, { topkIdx, topkWeights }: Routing): ExpertOutput | Promise<ExpertOutput> {
+    const groups = this.tables.fill(topkIdx, (slot) => this.experts[slot]!);
+    return this.computes[0]!.forward(groups, new RowsInPlace(rows, topkIdx, topkWeights, 'rank'));
   }
 }
 

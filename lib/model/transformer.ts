@@ -67,21 +67,28 @@ export class Transformer {
   /** All layers over the step's tokens. Every rank calls it for every step, with zero tokens too. */
   async forward(request: ForwardRequest): Promise<ForwardResult> {
     const { decoder, moeLayers, clock } = this.parts;
+    const { placement, tag, signal, forcedExperts } = request;
     const states = request.tokenIds.length > 0 ? decoder.begin(request) : null;
     const routings: Routing[] = [];
     let turnedMs = performance.now();
     clock.lap('other');
     try {
       for (const [layer, moe] of moeLayers.entries()) {
-        await states?.attend(layer);
-        clock.lap('attention', { layer });
+        const place = { layer };
+        const attending = states?.attend(layer);
+        if (attending !== undefined) await attending;
+        clock.lap('attention', place);
         if (moe === null) {
           await states?.feedForward(layer);
-          clock.lap('other', { layer });
+          clock.lap('other', place);
         } else {
-          routings.push(await this.mix(moe, layer, states, request, routings.length));
+          const tokens = states?.moe(layer) ?? null;
+          const forced = forcedExperts?.[routings.length];
+          routings.push(await moe.forward(tokens, placement, tag, signal, forced));
         }
-        turnedMs = await turnAfter(turnedMs);
+        if (performance.now() - turnedMs < TURN_AFTER_MS) continue;
+        await turn();
+        turnedMs = performance.now();
       }
       return { states, routings };
     } catch (error) {
@@ -95,26 +102,7 @@ export class Transformer {
     this.parts.decoder.dispose();
     this.parts.shard.dispose();
   }
-
-  private mix(
-    moe: MoeLayer,
-    layer: number,
-    states: HiddenStates | null,
-    { placement, tag, signal, forcedExperts }: ForwardRequest,
-    moeLayer: number,
-  ): Promise<Routing> {
-    const tokens = states === null ? null : states.moe(layer);
-    this.parts.clock.lap('other', { layer });
-    return moe.forward(tokens, placement, tag, signal, forcedExperts?.[moeLayer]);
-  }
 }
 
 /** Time that layers may compute before sockets and signals get their turn, which takes as long as a small layer. */
 const TURN_AFTER_MS = 2;
-
-/** When the event loop last had its turn. */
-async function turnAfter(lastMs: number): Promise<number> {
-  if (performance.now() - lastMs < TURN_AFTER_MS) return lastMs;
-  await turn();
-  return performance.now();
-}

@@ -150,9 +150,27 @@ export interface PeerMask {
   clearMask(rank?: Rank): void;
 }
 
+/** Dispatch and combine in a mesh of one rank: no frames, no handles, nothing to wait for, and rows stay where they are if no wire dtype rounds them. */
+export interface RowsAtHome {
+  /** All T rows, for experts that compute before x changes. Counts as a dispatch and a combine do. `topkIdx` [T·K] and `topkWeights` stay the caller's, and as they are. */
+  dispatch(layer: number, x: FloatRows, topkIdx: Int32Array, topkWeights: Float32Array): ReceivedRows;
+  /**
+   * y [T, H] of what experts made of them: with `reduce: 'rank'` [T, H] weighted sums, with 'source' a row per choice ≥ 0. They may be y themselves; else y is written to
+   * `room` [T, H].
+   */
+  combine(
+    expertOut: Float32Array | FloatRows,
+    topkIdx: Int32Array,
+    topkWeights: Float32Array,
+    room: () => FloatRows,
+  ): FloatRows;
+}
+
 /** The normal mode: a token travels once to each rank that has experts of it, and what arrives is as long as it has to be. */
 export interface AllToAll extends PeerMask {
   readonly reduce: Reduce;
+  /** What takes the place of dispatch and combine on a mesh of one rank, where they would do the same with more to do; null on one of several. */
+  readonly alone: RowsAtHome | null;
   /**
    * Sends each token once to every rank that holds one of its experts. Every rank of the mesh calls it with the same
    * tag, also without tokens. The routing of the request may be changed as soon as the call returned its promise, `x` when the result is there.

@@ -4,18 +4,19 @@
  */
 import type { ReceivedRows } from '../../../base/received_rows.js';
 import { gatherRows, mul, rowsFrom, rowsOf, sumBlocks, tidy, toTensor } from '../ops/ops.js';
-import { inChoiceOrder, rowOfChoice, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
+import { numPairsOf, rowOfChoice } from '../../base/expert_groups.js';
+import { inChoiceOrder, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
 import type { Tensor2D } from '../../base/tensor.js';
 
 /** Received rows go up once; of the results only what `combine` takes comes back. */
 export const deviceRows: RowExchange = {
   spread(groups, { recvX }, { hidden, numTopk }) {
     const x_NH = toTensor(recvX, [recvX.length / hidden, hidden]);
-    if (recvX.length === hidden) return groups.map(() => x_NH);
-    const rows = groups.flatMap(({ choices }) => choices.map((choice) => Math.floor(choice / numTopk)));
-    const spread_MH = gatherRows(x_NH, Int32Array.from(rows));
-    let start = 0;
-    return groups.map(({ choices: { length } }) => rowsFrom(spread_MH, (start += length) - length, length));
+    const { experts, starts, choices } = groups;
+    if (recvX.length === hidden) return experts.map(() => x_NH);
+    const rows = choices.slice(0, numPairsOf(groups)).map((choice) => Math.floor(choice / numTopk));
+    const spread_MH = gatherRows(x_NH, rows);
+    return experts.map((_, g) => rowsFrom(spread_MH, starts[g]!, starts[g + 1]! - starts[g]!));
   },
   async collect(y_MH, groups, recv, shape) {
     const out = recv.reduce === 'rank' ? sumPerRow(y_MH, groups, recv, shape) : y_MH;

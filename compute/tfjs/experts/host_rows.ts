@@ -1,7 +1,8 @@
 /** Rows are picked and summed by the program: for backends whose memory is the program's. Shape suffixes: N rows, M rows of all experts, H hidden. */
 import type { ReceivedRows } from '../../../base/received_rows.js';
 import { rowsOf, toTensor } from '../ops/ops.js';
-import { inChoiceOrder, rowOfChoice, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
+import { rowOfChoice } from '../../base/expert_groups.js';
+import { inChoiceOrder, type ChoiceGroups, type RowExchange, type RowShape } from './row_exchange.js';
 import type { Tensor2D } from '../../base/tensor.js';
 
 /** All rows of all experts come back, and are summed here. */
@@ -9,7 +10,8 @@ export const hostRows: RowExchange = {
   spread(groups, { recvX }, { hidden, numTopk }) {
     // A single token goes to all its experts as it is; otherwise each expert gets its own rows.
     const single = recvX.length === hidden ? toTensor(recvX, [1, hidden]) : null;
-    return groups.map(({ choices }) => single ?? gather(recvX, choices, hidden, numTopk));
+    const { experts, starts, choices } = groups;
+    return experts.map((_, g) => single ?? gather(recvX, choices.subarray(starts[g], starts[g + 1]), hidden, numTopk));
   },
   async collect(y_MH, groups, recv, shape) {
     const y = await rowsOf(y_MH).finally(() => y_MH.dispose());
@@ -19,7 +21,7 @@ export const hostRows: RowExchange = {
   },
 };
 
-function gather(recvX: Float32Array, choices: readonly number[], hidden: number, numTopk: number): Tensor2D {
+function gather(recvX: Float32Array, choices: Int32Array, hidden: number, numTopk: number): Tensor2D {
   const rows = new Float32Array(choices.length * hidden);
   choices.forEach((choice, i) => {
     const row = Math.floor(choice / numTopk);

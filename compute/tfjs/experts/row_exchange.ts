@@ -1,9 +1,10 @@
 /** How rows that a dispatch brought get to experts, and what experts made of them back. Shape suffixes: N rows received, M rows of all experts, H hidden. */
 import type { ReceivedRows } from '../../../base/received_rows.js';
+import { rowOfChoice, type ExpertGroups } from '../../base/expert_groups.js';
 import type { Tensor2D } from '../../base/tensor.js';
 
 /** The (row, choice) pairs of each expert in turn, as indices into recvTopkIdx: M in all. */
-export type ChoiceGroups = readonly { readonly choices: readonly number[] }[];
+export type ChoiceGroups = ExpertGroups<unknown>;
 
 /** H of the rows, and K of the choices that each row has. */
 export interface RowShape {
@@ -17,14 +18,6 @@ export interface RowExchange {
   spread(groups: ChoiceGroups, recv: ReceivedRows, shape: RowShape): Tensor2D[];
   /** What `combine` takes of the experts' rows [M,H], which lie group by group; disposes them. */
   collect(y_MH: Tensor2D, groups: ChoiceGroups, recv: ReceivedRows, shape: RowShape): Promise<Float32Array>;
-}
-
-/** Where each choice's row lies in the experts' output: choice → row of y; −1 for those of other ranks. */
-export function rowOfChoice(groups: ChoiceGroups, numChoices: number): Int32Array {
-  const rows = new Int32Array(numChoices).fill(-1);
-  let next = 0;
-  for (const { choices } of groups) for (const choice of choices) rows[choice] = next++;
-  return rows;
 }
 
 /** One row per local choice, in the order of recvTopkIdx. */

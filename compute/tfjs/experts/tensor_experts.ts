@@ -3,7 +3,8 @@
  * Shape suffixes: N rows of one expert, M rows of all, H hidden, I intermediate.
  */
 import type { ReceivedRows } from '../../../base/received_rows.js';
-import type { Expert, ExpertCompute, ExpertRows } from '../../base/expert_compute.js';
+import type { Expert, ExpertCompute } from '../../base/expert_compute.js';
+import type { ExpertGroups } from '../../base/expert_groups.js';
 import type { FfnTensors, FfnWeights } from '../../base/ffn_weights.js';
 import { Ffn, readColumns } from './ffn.js';
 import { clone, hasOwnMemory, rowsFrom, stackRows, swiglu, tidy, type Tensor2D } from '../tf.js';
@@ -77,7 +78,7 @@ export class TensorExperts implements ExpertCompute<TensorExpert> {
   }
 
   /** One matmul per expert and matrix; the rows' way depends on where the backend keeps tensors. */
-  async forward(groups: readonly ExpertRows<TensorExpert>[], recv: ReceivedRows): Promise<Float32Array> {
+  async forward(groups: ExpertGroups<TensorExpert>, recv: ReceivedRows): Promise<Float32Array> {
     const { exchange, options } = this;
     const y_MH = tidy(() => runExperts(groups, exchange.spread(groups, recv, options)));
     return exchange.collect(y_MH, groups, recv, options);
@@ -93,14 +94,11 @@ export class TensorExperts implements ExpertCompute<TensorExpert> {
  * All rows of one expert in one matmul; the activation of all experts in one go. Rows come out group by group. A batched product over padded rows is slower
  * on every backend but for single rows of small experts (`expertwire bench compute`), and would want all weights of a layer in one tensor.
  */
-function runExperts(groups: readonly ExpertRows<TensorExpert>[], rows: readonly Tensor2D[]): Tensor2D {
-  const expanded = groups.map(({ expert }, i) => expert.ffn.expand(rows[i]!));
+function runExperts({ experts, starts }: ExpertGroups<TensorExpert>, rows: readonly Tensor2D[]): Tensor2D {
+  const expanded = experts.map(({ ffn }, g) => ffn.expand(rows[g]!));
   const activated_MI = swiglu(stackRows(expanded));
-  let start = 0;
-  const projected = groups.map(({ expert, choices }) => {
-    const own_NI = rowsFrom(activated_MI, start, choices.length);
-    start += choices.length;
-    return expert.ffn.project(own_NI);
-  });
+  const projected = experts.map(({ ffn }, g) =>
+    ffn.project(rowsFrom(activated_MI, starts[g]!, starts[g + 1]! - starts[g]!)),
+  );
   return stackRows(projected);
 }

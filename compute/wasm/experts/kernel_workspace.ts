@@ -1,39 +1,32 @@
 /**
- * Where one memory computes: received rows, what experts make of them, and the tables that tell which. One block, kept from call to call.
+ * Where one memory computes: received rows, what experts make of them, and the tables that tell which. Kept from call to call.
  * Shape suffixes: N received rows, H hidden, K choices per row, M (row, choice) pairs.
  */
+import type { ReceivedRows } from '../../../base/received_rows.js';
+import type { ExpertGroups } from '../../base/expert_groups.js';
 import { GrowingBlock } from '../memory/growing_block.js';
 import { expertsScratchBytes, multiplyAddsOf, type KernelExpert } from './kernel_expert.js';
-import type { KernelMemory, Kernels } from '../memory/kernel_memory.js';
+import type { KernelMemory } from '../memory/kernel_memory.js';
+import { KernelRows } from '../memory/kernel_rows.js';
 import { padded } from '../memory/resident_dtype.js';
 
-/** The (row, choice) pairs of one expert: n·K + k for choice k of row n. */
-export interface KernelGroup {
-  readonly expert: KernelExpert;
-  readonly choices: readonly number[];
-}
-
-/** What a workspace holds: bytes, then addresses, of its areas. */
+/** What a workspace holds: bytes, then addresses, of its areas, in this order. */
 interface Areas {
   readonly scratch: number;
-  /** f32 [N · padded H] */
+  /** f32 [N · padded H]; none where the rows are in the memory already. */
   readonly x: number;
   /** f32 [M · H] */
   readonly y: number;
   /** f32 [N · H] */
   readonly out: number;
-  /** Four words per group (ffn.as.ts). */
-  readonly groups: number;
-  /** i32 [M]: rows of x. */
-  readonly rows: number;
-  /** i32 [N · K]: rows of y, −1 = none. */
-  readonly rowOfChoice: number;
+  /** Four words per group (ffn.as.ts), then i32 [M] rows of x, then i32 [N · K] rows of y, −1 = none. */
+  readonly tables: number;
   /** f32 [N · K] */
   readonly weights: number;
 }
 
 const ALIGN_BYTES = 64;
-const NOWHERE: Areas = { scratch: 0, x: 0, y: 0, out: 0, groups: 0, rows: 0, rowOfChoice: 0, weights: 0 };
+const GROUP_WORDS = 4;
 
 /** The largest call on the experts of a memory. */
 export interface WorkspaceSize {
@@ -64,23 +57,35 @@ function areasOf({ numRows, numPairs, numTopk, numGroups, numThreads, ...shape }
     x: 4 * numRows * padded(hidden),
     y: 4 * numPairs * hidden,
     out: 4 * numRows * hidden,
-    groups: 16 * numGroups,
-    rows: 4 * numPairs,
-    rowOfChoice: 4 * numRows * numTopk,
+    tables: 4 * (GROUP_WORDS * numGroups + numPairs + numRows * numTopk),
     weights: 4 * numRows * numTopk,
   };
 }
 
 const aligned = (numBytes: number): number => Math.ceil(numBytes / ALIGN_BYTES) * ALIGN_BYTES;
 
+/** Groups of one call that are computed in one memory: those that `order` names from place `from` to before `to`. */
+export interface KernelShare {
+  readonly groups: ExpertGroups<KernelExpert>;
+  readonly order: Int32Array;
+  readonly from: number;
+  readonly to: number;
+  /** Their pairs. */
+  readonly numPairs: number;
+}
+
 /** The areas of one memory that a call on its experts needs. They grow to the largest call so far. */
 export class KernelWorkspace {
   private readonly block: GrowingBlock;
+  /** By turn: sums stay while other turns compute. */
+  private readonly sums: GrowingBlock[] = [];
   /** Of the last run. */
-  private at = NOWHERE;
+  private yAt = 0;
+  private rowOfChoiceAt = 0;
+  private weightsAt = 0;
 
   constructor(
-    private readonly memory: KernelMemory,
+    readonly memory: KernelMemory,
     private readonly hidden: number,
     private readonly numTopk: number,
   ) {
@@ -88,83 +93,115 @@ export class KernelWorkspace {
   }
 
   /**
-   * The first rows of y become what the groups' experts make of their rows of x, in the groups' order; y has `numPairs` rows. Other threads compute where it takes
-   * long; the next call must wait for it. @throws ExpertError OUT_OF_MEMORY, THREAD_FAILED
+   * The first rows of y become what the share's experts make of their rows of x, in its order; y has `roomPairs` rows. `sumTurn`: of the {@link sum} that follows, null
+   * where there is none. Other threads compute where it takes long: the next call must wait for it then. @throws ExpertError OUT_OF_MEMORY, THREAD_FAILED
    */
-  async run(groups: readonly KernelGroup[], recvX: Float32Array, numPairs: number): Promise<void> {
-    const args = this.prepare(groups, recvX, numPairs);
-    const work = groups.reduce((sum, { expert, choices }) => sum + multiplyAddsOf(expert.shape, choices.length), 0);
-    await this.memory.call('experts', work, ...args);
-  }
-
-  private prepare(
-    groups: readonly KernelGroup[],
-    recvX: Float32Array,
-    numPairs: number,
-  ): Parameters<Kernels['experts']> {
-    const { hidden, numTopk, memory } = this;
-    const intermediate = Math.max(...groups.map(({ expert }) => expert.shape.intermediate));
-    const numRows = recvX.length / hidden;
-    const size = { hidden, intermediate, numTopk, numRows, numPairs, numGroups: groups.length };
-    this.reserve(areasOf({ ...size, numThreads: memory.numThreads }));
-    const { scratch, x, y, groups: table, rows } = this.at;
-    this.copyIn(recvX);
-    this.writeTables(groups);
-    return [x, table, groups.length, rows, scratch, y, this.hidden];
+  run(share: KernelShare, recv: ReceivedRows, roomPairs: number, sumTurn: number | null): number | Promise<number> {
+    const { memory, hidden, numTopk } = this;
+    const { groups, order, from, to } = share;
+    let work = 0;
+    let intermediate = 0;
+    for (let i = from; i < to; i++) {
+      const { shape } = groups.experts[order[i]!]!;
+      work += multiplyAddsOf(shape, countOf(groups, order[i]!));
+      intermediate = Math.max(intermediate, shape.intermediate);
+    }
+    const { numRecvTokens: numRows } = recv;
+    const numGroups = to - from;
+    const size = { hidden, intermediate, numTopk, numRows, numPairs: roomPairs, numGroups };
+    const areas = areasOf({ ...size, numThreads: memory.numThreads });
+    const own = this.ownAddress(recv);
+    const numBytes = sumOf(areas) - aligned(areas.out) - (own === null ? 0 : aligned(areas.x));
+    const scratch = this.reserve(numBytes, areas.out, sumTurn);
+    const xAt = scratch + aligned(areas.scratch);
+    this.yAt = xAt + (own === null ? aligned(areas.x) : 0);
+    const tables = this.yAt + aligned(areas.y);
+    this.weightsAt = tables + aligned(areas.tables);
+    if (own === null) this.copyIn(recv, xAt);
+    const rows = this.writeTables(share, tables);
+    return memory.call('experts', work, own ?? xAt, tables, numGroups, rows, scratch, this.yAt, hidden);
   }
 
   /** Rows of y; the view is valid until something is allocated in the memory. */
   yRows(first: number, count: number): Float32Array {
-    return this.memory.floats(this.at.y + 4 * first * this.hidden, count * this.hidden);
+    return this.memory.floats(this.yAt + 4 * first * this.hidden, count * this.hidden);
   }
 
-  /** [N·H]: the sums, in ascending order of choices, of weight · row of y. */
-  sum(rowOfChoice: Int32Array, weights: Float32Array): Float32Array<ArrayBuffer> {
-    const { memory, hidden, numTopk, at } = this;
-    const numRows = rowOfChoice.length / numTopk;
-    memory.words(at.rowOfChoice, rowOfChoice.length).set(rowOfChoice);
-    memory.copyIn(at.weights, weights);
-    memory.kernels.sumChoices(at.y, at.rowOfChoice, at.weights, numRows, numTopk, hidden, at.out);
-    return memory.copyOut(at.out, numRows * hidden);
+  /** [N·K] choice → row of y, −1 = none, to be filled by whoever gathers; valid as {@link yRows}. */
+  rowOfChoice(numChoices: number): Int32Array {
+    return this.memory.words(this.rowOfChoiceAt, numChoices);
+  }
+
+  /** [N, H]: the sums, in ascending order of choices, of weight · row of y, as {@link rowOfChoice} tells. They stay until the next of this turn. */
+  sum(numRows: number, weights: Float32Array, turn: number): KernelRows {
+    const { memory, hidden, numTopk } = this;
+    const out = this.sums[turn]!.address;
+    memory.floats(this.weightsAt, weights.length).set(weights);
+    memory.kernels.sumChoices(this.yAt, this.rowOfChoiceAt, this.weightsAt, numRows, numTopk, hidden, out);
+    return new KernelRows(memory, out, numRows, hidden);
   }
 
   /** Idempotent; the next run takes memory again. */
   dispose(): void {
-    this.block.dispose();
+    for (const block of [this.block, ...this.sums]) block.dispose();
   }
 
-  private reserve(sizes: Areas): void {
-    const ends = new Map<string, number>();
-    let numBytes = 0;
-    for (const [name, size] of Object.entries(sizes) as [string, number][]) {
-      ends.set(name, numBytes);
-      numBytes += aligned(size);
+  /** Room for what the turn computes and for its sums. What grows lies side by side again where nobody's sums are in between: a full memory has room for both then. */
+  private reserve(numBytes: number, sumBytes: number, turn: number | null): number {
+    const { block, sums, memory } = this;
+    if (turn !== null) {
+      while (sums.length <= turn) sums.push(new GrowingBlock(memory));
+      const own = sums[turn]!;
+      if (numBytes > block.numBytes || sumBytes > own.numBytes) {
+        block.dispose();
+        for (let later = turn; later < sums.length; later++) sums[later]!.dispose();
+      }
+      own.reserve(sumBytes);
     }
-    const address = this.block.reserve(numBytes);
-    this.at = Object.fromEntries([...ends].map(([name, start]) => [name, address + start])) as unknown as Areas;
+    return block.reserve(numBytes);
   }
 
-  private copyIn(recvX: Float32Array): void {
+  /** Where the rows lie in this memory already, as wide as the kernels want them; null: they don't. */
+  private ownAddress({ inPlace }: ReceivedRows): number | null {
+    const isHere =
+      inPlace instanceof KernelRows && inPlace.memory === this.memory && inPlace.stride === padded(this.hidden);
+    return isHere ? inPlace.address : null;
+  }
+
+  private copyIn(recv: ReceivedRows, address: number): void {
     const { memory, hidden } = this;
-    const stride = padded(hidden);
-    if (stride === hidden) return memory.copyIn(this.at.x, recvX);
-    const x = memory.floats(this.at.x, (recvX.length / hidden) * stride);
-    memory.countCopy(recvX.byteLength);
-    for (let from = 0, to = 0; from < recvX.length; from += hidden, to += stride) {
-      x.set(recvX.subarray(from, from + hidden), to);
-      x.fill(0, to + hidden, to + stride);
-    }
+    const { numRecvTokens: numRows } = recv;
+    const x = new KernelRows(memory, address, numRows, hidden, padded(hidden));
+    recv.copyRowsTo(x);
+    memory.countCopy(4 * numRows * hidden);
+    if (x.stride === hidden) return;
+    const floats = x.view();
+    for (let row = 0; row < numRows; row++) floats.fill(0, row * x.stride + hidden, (row + 1) * x.stride);
   }
 
-  private writeTables(groups: readonly KernelGroup[]): void {
-    const { memory, at, numTopk } = this;
-    const numOwn = groups.reduce((sum, { choices }) => sum + choices.length, 0);
-    const table = memory.words(at.groups, 4 * groups.length);
-    const rows = memory.words(at.rows, numOwn);
-    let next = 0;
-    groups.forEach(({ expert, choices }, i) => {
-      table.set([expert.gate.address, expert.up.address, expert.down.address, choices.length], 4 * i);
-      for (const choice of choices) rows[next++] = Math.floor(choice / numTopk);
-    });
+  /** Returns where the rows of x are named. */
+  private writeTables({ groups, order, from, to, numPairs }: KernelShare, address: number): number {
+    const { memory, numTopk } = this;
+    const { experts, starts, choices } = groups;
+    const table = memory.words(address, GROUP_WORDS * (to - from) + numPairs);
+    let group = 0;
+    let next = GROUP_WORDS * (to - from);
+    const rowsAt = address + 4 * next;
+    for (let i = from; i < to; i++) {
+      const g = order[i]!;
+      const { gate, up, down } = experts[g]!;
+      table[group++] = gate.address;
+      table[group++] = up.address;
+      table[group++] = down.address;
+      table[group++] = countOf(groups, g);
+      for (let pair = starts[g]!; pair < starts[g + 1]!; pair++) table[next++] = (choices[pair]! / numTopk) | 0;
+    }
+    this.rowOfChoiceAt = address + 4 * table.length;
+    return rowsAt;
   }
 }
+
+const countOf = ({ starts }: ExpertGroups<unknown>, group: number): number => starts[group + 1]! - starts[group]!;
+
+const sumOf = ({ scratch, x, y, out, tables, weights }: Areas): number =>
+  aligned(scratch) + aligned(x) + aligned(y) + aligned(out) + aligned(tables) + aligned(weights);

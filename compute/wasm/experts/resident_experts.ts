@@ -1,6 +1,7 @@
 /** Routed experts that live in kernel memories. */
 import type { ReceivedRows } from '../../../base/received_rows.js';
-import type { ExpertCompute, ExpertRows } from '../../base/expert_compute.js';
+import type { ExpertCompute, ExpertOutput } from '../../base/expert_compute.js';
+import type { ExpertGroups } from '../../base/expert_groups.js';
 import type { FfnWeights } from '../../base/ffn_weights.js';
 import type { StoredFfn } from '../../base/stored_matrix.js';
 import type { WeightDtype } from '../../base/weight_matrix.js';
@@ -48,9 +49,9 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
     return loadExpert(loader, this.memoryFor(stored.gate), stored, this.dtype);
   }
 
-  /** One call at a time. */
-  forward(groups: readonly ExpertRows<KernelExpert>[], recv: ReceivedRows): Promise<Float32Array> {
-    return this.kernels.forward(groups, recv);
+  /** At once, but for what other threads compute. */
+  forward(groups: ExpertGroups<KernelExpert>, recv: ReceivedRows, turn?: number): ExpertOutput | Promise<ExpertOutput> {
+    return this.kernels.forward(groups, recv, turn);
   }
 
   private memoryFor({ rows: intermediate, columns: hidden }: MatrixShape): KernelMemory {

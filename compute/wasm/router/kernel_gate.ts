@@ -23,52 +23,56 @@ export interface KernelGateWeights {
 /** What {@link KernelGate.route} leaves in the memory; one serves all layers of a model. */
 export class KernelRouted {
   private readonly descriptor: Descriptor<typeof ROUTED>;
-  private readonly blocks: Readonly<Record<Exclude<keyof typeof ROUTED, 'scratchBytes'>, GrowingBlock>>;
+  private readonly normedBlock: GrowingBlock;
+  private readonly logits: GrowingBlock;
+  /** Indices, then weights. */
+  private readonly choices: GrowingBlock;
+  private readonly scratch: GrowingBlock;
 
   constructor(private readonly memory: KernelMemory) {
-    const block = (): GrowingBlock => new GrowingBlock(memory);
     const values = { normed: 0, logits: 0, topkIdx: 0, topkWeights: 0, scratch: 0, scratchBytes: 0 };
     this.descriptor = new Descriptor(memory, ROUTED, values);
-    this.blocks = { normed: block(), logits: block(), topkIdx: block(), topkWeights: block(), scratch: block() };
+    this.normedBlock = new GrowingBlock(memory);
+    this.logits = new GrowingBlock(memory);
+    this.choices = new GrowingBlock(memory);
+    this.scratch = new GrowingBlock(memory);
   }
 
   /** Of the normed rows [T · padded(H)], which the experts take. */
   get normed(): number {
-    return this.blocks.normed.address;
+    return this.normedBlock.address;
   }
 
   /** Of the descriptor, with room for a step. */
   reserve(numTokens: number, hidden: number, { numExperts, numTopk }: GateSpec, scratchBytes: number): number {
-    const { normed, logits, topkIdx, topkWeights, scratch } = this.blocks;
-    this.descriptor.set({
-      normed: normed.reserve(4 * numTokens * padded(hidden)),
-      logits: logits.reserve(4 * numTokens * numExperts),
-      topkIdx: topkIdx.reserve(4 * numTokens * numTopk),
-      topkWeights: topkWeights.reserve(4 * numTokens * numTopk),
-      scratch: scratch.reserve(scratchBytes),
-      scratchBytes: scratch.numBytes,
-    });
+    const numChoices = numTokens * numTopk;
+    const normed = this.normedBlock.reserve(4 * numTokens * padded(hidden));
+    const logits = this.logits.reserve(4 * numTokens * numExperts);
+    const topkIdx = this.choices.reserve(8 * numChoices);
+    const scratch = this.scratch.reserve(scratchBytes);
+    const topkWeights = topkIdx + 4 * numChoices;
+    this.descriptor.set({ normed, logits, topkIdx, topkWeights, scratch, scratchBytes: this.scratch.numBytes });
     return this.descriptor.address;
   }
 
-  /** Copies. */
+  /** A copy. */
   routing(numChoices: number): Routing {
-    const { topkIdx, topkWeights } = this.blocks;
+    const { buffer } = this.memory.copyOut(this.choices.address, 2 * numChoices);
     return {
-      topkIdx: new Int32Array(this.memory.copyOut(topkIdx.address, numChoices).buffer),
-      topkWeights: this.memory.copyOut(topkWeights.address, numChoices),
+      topkIdx: new Int32Array(buffer, 0, numChoices),
+      topkWeights: new Float32Array(buffer, 4 * numChoices, numChoices),
     };
   }
 
   /** A logit of the last step by its index in [T·E], also one that isn't finite. */
   logit(index: number): number {
-    return this.memory.floats(this.blocks.logits.address, index + 1)[index]!;
+    return this.memory.floats(this.logits.address, index + 1)[index]!;
   }
 
   /** Frees its descriptor and all areas. */
   dispose(): void {
     this.descriptor.dispose();
-    for (const block of Object.values(this.blocks)) block.dispose();
+    for (const block of [this.normedBlock, this.logits, this.choices, this.scratch]) block.dispose();
   }
 }
 

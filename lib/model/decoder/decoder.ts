@@ -3,7 +3,7 @@
  * compute (tensors/, kernels/), proved equal. Shape suffixes: T tokens of the step, H hidden, V vocabulary.
  * Why: docs/decisions/exactness.md#two-computes
  */
-import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
+import type { MoeTokens } from '../../../experts/layer/moe_tokens.js';
 import type { MlaForm, ModelSpec } from '../spec/spec.js';
 import type { Residence } from '../weights/residence.js';
 import type { LogitRow } from './logits.js';

@@ -2,7 +2,7 @@
  * The dense part of a model in kernel memories: a handful of calls per layer, hidden states stay in a memory as long as its layers last.
  * Shape suffixes: T tokens of the step, H hidden.
  */
-import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
+import type { MoeTokens } from '../../../experts/layer/moe_tokens.js';
 import type { Decoder, HiddenStates, KvCache, StepTokens } from '../decoder/decoder.js';
 import type { LogitRow } from '../decoder/logits.js';
 import type { KernelLayer, KernelSection } from './kernel_section.js';

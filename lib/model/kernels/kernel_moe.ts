@@ -2,13 +2,15 @@
  * What every rank does of an MoE layer, as kernels: norm, gate, shared experts, residual.
  * Shape suffixes: T tokens of the step, H hidden, K choices per token.
  */
+import { copyFloatRows, type FloatRows } from '../../../base/float_rows.js';
 import type { Routing } from '../../../compute/base/gate_spec.js';
 import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
 import { ffnScratchBytes, multiplyAddsOf, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
 import { KernelRouted, type KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { KernelRows } from '../../../compute/wasm/memory/kernel_rows.js';
 import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
-import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
+import type { MoeTokens } from '../../../experts/layer/moe_tokens.js';
 import type { KernelStep } from './kernel_step.js';
 
 /** Memory that the MoE layers of a model use in turn. */
@@ -63,52 +65,52 @@ class KernelMoeTokens implements MoeTokens {
     private readonly step: KernelStep,
   ) {}
 
-  route(): Promise<Routing> {
-    return promiseOf(() => this.choose());
-  }
-
-  rows(): Promise<Float32Array> {
-    return promiseOf(() => this.copyRows());
-  }
-
-  async runShared(): Promise<void> {
-    const { shared, blocks } = this.moe;
-    if (shared === null) return;
-    const { memory, numTokens } = this.step;
-    const stride = padded(this.moe.hidden);
-    const scratch = this.step.scratchOf(ffnScratchBytes(shared.shape, numTokens, memory.numThreads));
-    this.sharedAt = blocks.shared.reserve(4 * numTokens * stride);
-    const weights = [shared.gate.address, shared.up.address, shared.down.address] as const;
-    const args = [blocks.routed.normed, numTokens, ...weights, scratch, this.sharedAt, stride];
-    await memory.call('ffn', multiplyAddsOf(shared.shape, numTokens), ...args);
-  }
-
-  add(y: Float32Array): void {
-    const { memory, x, numTokens } = this.step;
-    const address = this.moe.blocks.experts.reserve(y.byteLength);
-    memory.copyIn(address, y);
-    memory.kernels.addExperts(x, address, this.sharedAt, numTokens, this.moe.hidden);
-  }
-
   /** Norm and gate are one call: rows are there when choices are. */
-  private choose(): Routing {
+  route(): Routing {
     const { gate, blocks } = this.moe;
     return (this.routing ??= gate.route(this.step.x, this.step.numTokens, blocks.routed));
   }
 
-  private copyRows(): Float32Array {
-    this.choose();
+  rows(): FloatRows {
+    this.route(); // where experts are forced, nobody asked
     const { hidden, blocks } = this.moe;
     const { memory, numTokens } = this.step;
+    return new KernelRows(memory, blocks.routed.normed, numTokens, hidden, padded(hidden));
+  }
+
+  runShared(): void | Promise<void> {
+    const { shared, blocks, hidden } = this.moe;
+    if (shared === null) return undefined;
+    const { memory, numTokens } = this.step;
     const stride = padded(hidden);
-    if (stride === hidden) return memory.copyOut(blocks.routed.normed, numTokens * hidden);
-    const normed = memory.floats(blocks.routed.normed, numTokens * stride);
-    memory.countCopy(4 * numTokens * hidden);
-    const rows = new Float32Array(numTokens * hidden);
-    for (let t = 0; t < numTokens; t++) rows.set(normed.subarray(t * stride, t * stride + hidden), t * hidden);
-    return rows;
+    const scratch = this.step.scratchOf(ffnScratchBytes(shared.shape, numTokens, memory.numThreads));
+    this.sharedAt = blocks.shared.reserve(4 * numTokens * stride);
+    const { gate, up, down, shape } = shared;
+    const matrices = [gate.address, up.address, down.address] as const;
+    const work = multiplyAddsOf(shape, numTokens);
+    const at = this.sharedAt;
+    const running = memory.call('ffn', work, blocks.routed.normed, numTokens, ...matrices, scratch, at, stride);
+    return running instanceof Promise ? running.then(() => undefined) : undefined;
+  }
+
+  room(): KernelRows {
+    const { hidden, blocks } = this.moe;
+    const { memory, numTokens } = this.step;
+    return new KernelRows(memory, blocks.experts.reserve(4 * numTokens * hidden), numTokens, hidden);
+  }
+
+  add(y: FloatRows): void {
+    const { memory, x, numTokens } = this.step;
+    memory.kernels.addExperts(x, this.addressOf(y), this.sharedAt, numTokens, this.moe.hidden);
+  }
+
+  /** In this memory, and a copy where they are in another. */
+  private addressOf(y: FloatRows): number {
+    const { memory } = this.step;
+    if (y instanceof KernelRows && y.memory === memory && y.stride === y.hidden) return y.address;
+    const room = this.room();
+    copyFloatRows(y, room);
+    memory.countCopy(4 * y.numRows * y.hidden);
+    return room.address;
   }
 }
-
-/** What a synchronous call returns or throws, as a promise. */
-const promiseOf = <T>(call: () => T): Promise<T> => new Promise((resolve) => resolve(call()));

@@ -1,6 +1,6 @@
 /** The dense part of a model as TensorFlow.js tensors, on any backend. Shape suffixes: T tokens of the step, H hidden, V vocabulary. */
 import type { Ffn } from '../../../compute/tfjs/experts/ffn.js';
-import type { MoeTokens } from '../../../experts/layer/moe_layer.js';
+import type { MoeTokens } from '../../../experts/layer/moe_tokens.js';
 import { TensorMoeTokens, type MoeTensors } from '../../../experts/layer/tensor_moe_tokens.js';
 import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 import type { Decoder, HiddenStates, SequencePart, StepTokens } from '../decoder/decoder.js';

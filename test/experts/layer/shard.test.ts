@@ -22,6 +22,7 @@ import {
   toTensor,
 } from '../../../compute/tfjs/tf.js';
 import { matrixOf } from '../../../compute/base/weight_matrix.js';
+import { arrayReceived, valuesOf } from '../../kit/kernels/expert_calls.js';
 import { errorOf } from '../../kit/rejects.js';
 import { ffnRef, shardRef } from '../../refs/ffn_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../refs/random.js';
@@ -66,15 +67,10 @@ function filled<E extends Expert>(compute: ExpertCompute<E>): ExpertShard {
 function received(reduce: Reduce, slots: readonly (readonly number[])[], seed = 1): ReceivedRows {
   const random = randomFrom(seed);
   const recvTopkIdx = Int32Array.from(slots.flat());
-  const recvX = randomValues(random, slots.length * HIDDEN);
+  const x = randomValues(random, slots.length * HIDDEN);
   const weights = recvTopkIdx.length === 0 ? [] : [...randomValues(random, recvTopkIdx.length)];
-  return {
-    numRecvTokens: slots.length,
-    recvX,
-    recvTopkIdx,
-    recvTopkWeights: Float32Array.from(reduce === 'rank' ? weights.map((w, i) => (recvTopkIdx[i]! < 0 ? 0 : w)) : []),
-    reduce,
-  };
+  const own = reduce === 'rank' ? weights.map((w, i) => (recvTopkIdx[i]! < 0 ? 0 : w)) : [];
+  return arrayReceived(x, HIDDEN, recvTopkIdx, Float32Array.from(own), reduce);
 }
 
 const row = fc
@@ -83,10 +79,14 @@ const row = fc
 const rows = fc.array(row, { maxLength: 12 });
 const reduces: readonly Reduce[] = ['rank', 'source'];
 
+/** A copy of what the experts made. */
+const outputOf = async (shard: ExpertShard, recv: ReceivedRows, layer = LAYER): Promise<Float32Array> =>
+  valuesOf(shard.forward(layer, recv));
+
 /** Runs a forward and counts the kernels it took. */
 async function kernelsOf(shard: ExpertShard, recv: ReceivedRows): Promise<number> {
   const before = numKernelRuns();
-  await shard.forward(LAYER, recv);
+  await outputOf(shard, recv);
   return numKernelRuns() - before;
 }
 
@@ -143,7 +143,7 @@ for (const kind of KINDS)
         await fc.assert(
           fc.asyncProperty(rows, fc.nat(), async (slots, seed) => {
             const recv = received(reduce, slots, seed);
-            const out = await shard.forward(LAYER, recv);
+            const out = await outputOf(shard, recv);
             expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK))).to.be.below(1e-5);
           }),
           { numRuns: 60 },
@@ -154,10 +154,10 @@ for (const kind of KINDS)
         await fc.assert(
           fc.asyncProperty(rows, async (slots) => {
             const together = received(reduce, slots);
-            const out = await shard.forward(LAYER, together);
+            const out = await outputOf(shard, together);
             let next = 0;
             for (let n = 0; n < slots.length; n++) {
-              const alone = await shard.forward(LAYER, rowOf(together, n));
+              const alone = await outputOf(shard, rowOf(together, n));
               expect(isSameBits(out.subarray(next, next + alone.length), alone), `row ${n}`).to.equal(true);
               next += alone.length;
             }
@@ -172,13 +172,13 @@ for (const kind of KINDS)
           reduce,
           Array.from({ length: 50 }, () => [-1, 2, -1]),
         );
-        const out = await shard.forward(LAYER, recv);
+        const out = await outputOf(shard, recv);
         expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK))).to.be.below(1e-5);
       });
 
       it(`an empty receive gives nothing and runs no kernel (reduce: ${reduce})`, async () => {
         const before = numKernelRuns();
-        expect(await shard.forward(LAYER, received(reduce, []))).to.deep.equal(new Float32Array(0));
+        expect(await outputOf(shard, received(reduce, []))).to.deep.equal(new Float32Array(0));
         expect(numKernelRuns()).to.equal(before);
       });
     }
@@ -208,7 +208,7 @@ for (const kind of KINDS)
         const numRows = 5;
         const slots = Array.from({ length: numRows }, (_, n) => [n % NUM_SLOTS, (n + 1) % NUM_SLOTS, -1]);
         const before = tensorTransfers();
-        await shard.forward(LAYER, received('rank', slots));
+        await outputOf(shard, received('rank', slots));
         const after = tensorTransfers();
         expect(after.numDownloads - before.numDownloads).to.equal(1);
         expect(after.downloadedBytes - before.downloadedBytes).to.equal(4 * numRows * HIDDEN);
@@ -220,10 +220,10 @@ for (const kind of KINDS)
     it('a choice for a slot without expert is MISSING_EXPERT with layer and slot', async () => {
       shard.remove(LAYER, 1);
       const recv = received('rank', [[0, 1, -1]]);
-      const error = await errorOf(ExpertError, () => shard.forward(LAYER, recv));
+      const error = await errorOf(ExpertError, () => outputOf(shard, recv));
       expect(error.code).to.equal('MISSING_EXPERT');
       expect(error.message).to.contain(`layer ${LAYER}`).and.contain('slot 1');
-      const elsewhere = await errorOf(ExpertError, () => shard.forward(LAYER + 1, recv));
+      const elsewhere = await errorOf(ExpertError, () => outputOf(shard, recv, LAYER + 1));
       expect(elsewhere.code).to.equal('MISSING_EXPERT');
       expect(elsewhere.message).to.contain(`layer ${LAYER + 1}`);
     });
@@ -234,10 +234,8 @@ for (const kind of KINDS)
       expect(held()).to.equal(before);
       expect(shard.stats().numExperts).to.equal(NUM_SLOTS);
       const recv = received('source', [[0, -1, -1]]);
-      const out = await shard.forward(LAYER, recv);
-      expect(isSameBits(out, await shard.forward(LAYER, { ...recv, recvTopkIdx: Int32Array.of(3, -1, -1) }))).to.equal(
-        true,
-      );
+      const out = await outputOf(shard, recv);
+      expect(isSameBits(out, await outputOf(shard, received('source', [[3, -1, -1]])))).to.equal(true);
       shard.remove(LAYER, 0);
       shard.remove(LAYER, 0);
       shard.remove(LAYER + 1, 0);
@@ -248,9 +246,9 @@ for (const kind of KINDS)
     it('experts of different layers in the same slot are different experts', async () => {
       shard.add(LAYER + 1, 0, experts[1]!);
       const recv = received('source', [[0, -1, -1]]);
-      const other = await shard.forward(LAYER + 1, recv);
+      const other = await outputOf(shard, recv, LAYER + 1);
       expect(largestDifference(other, ffnRef(recv.recvX, experts[1]!))).to.be.below(1e-5);
-      expect(largestDifference(await shard.forward(LAYER, recv), ffnRef(recv.recvX, experts[0]!))).to.be.below(1e-5);
+      expect(largestDifference(await outputOf(shard, recv), ffnRef(recv.recvX, experts[0]!))).to.be.below(1e-5);
     });
 
     it('a slot gives its weights as tensors that the caller disposes', async () => {
@@ -280,19 +278,20 @@ for (const kind of KINDS)
       );
       expect(held()).to.be.below(before);
       expect(shard.stats().numExperts).to.equal(2);
-      const one = await shard.forward(LAYER, received('source', [[0, -1, -1]]));
-      expect(isSameBits(one, await shard.forward(LAYER, received('source', [[1, -1, -1]])))).to.equal(true);
+      const one = await outputOf(shard, received('source', [[0, -1, -1]]));
+      expect(isSameBits(one, await outputOf(shard, received('source', [[1, -1, -1]])))).to.equal(true);
       expect(largestDifference(one, ffnRef(received('source', [[0, -1, -1]]).recvX, experts[1]!))).to.be.below(1e-5);
     });
   });
 
 /** The same dispatch with row n alone. */
 function rowOf(recv: ReceivedRows, n: number): ReceivedRows {
-  return {
-    ...recv,
-    numRecvTokens: 1,
-    recvX: recv.recvX.slice(n * HIDDEN, (n + 1) * HIDDEN),
-    recvTopkIdx: recv.recvTopkIdx.slice(n * NUM_TOPK, (n + 1) * NUM_TOPK),
-    recvTopkWeights: recv.recvTopkWeights.slice(n * NUM_TOPK, (n + 1) * NUM_TOPK),
-  };
+  const [x, slots, weights] = [recv.recvX, recv.recvTopkIdx, recv.recvTopkWeights];
+  return arrayReceived(
+    x.slice(n * HIDDEN, (n + 1) * HIDDEN),
+    HIDDEN,
+    slots.slice(n * NUM_TOPK, (n + 1) * NUM_TOPK),
+    weights.slice(n * NUM_TOPK, (n + 1) * NUM_TOPK),
+    recv.reduce,
+  );
 }

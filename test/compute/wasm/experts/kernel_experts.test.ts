@@ -1,12 +1,14 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Reduce } from '../../../../base/received_rows.js';
+import { floatRows } from '../../../../base/float_rows.js';
+import { RowsInPlace, type ReceivedRows, type Reduce } from '../../../../base/received_rows.js';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelExpert } from '../../../../compute/wasm/experts/kernel_expert.js';
-import { KernelExperts, type KernelRows } from '../../../../compute/wasm/experts/kernel_experts.js';
+import { KernelExperts } from '../../../../compute/wasm/experts/kernel_experts.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import type { KernelGroup } from '../../../../compute/wasm/experts/kernel_workspace.js';
-import { RESIDENT_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { KernelRows } from '../../../../compute/wasm/memory/kernel_rows.js';
+import { padded, RESIDENT_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { arrayReceived, groupsOf, valuesOf } from '../../../kit/kernels/expert_calls.js';
 import { expertMatrices } from '../../../kit/kernels/kernel_rows.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
@@ -35,25 +37,20 @@ const refs = (experts: readonly KernelExpert[]) =>
 const row = fc.shuffledSubarray([0, 1, 2, 3, 4, -1, -1, -1], { minLength: NUM_TOPK, maxLength: NUM_TOPK });
 const routing = fc.array(row, { maxLength: 12 });
 
-function groupsOf(slots: readonly number[], experts: readonly KernelExpert[]): KernelGroup[] {
-  const groups = new Map<number, number[]>();
-  slots.forEach((slot, choice) => {
-    if (slot >= 0) groups.set(slot, [...(groups.get(slot) ?? []), choice]);
-  });
-  return Array.from(groups, ([slot, choices]) => ({ expert: experts[slot]!, choices }));
-}
-
-function received(reduce: Reduce, numRows: number, seed = 1): KernelRows {
+function received(reduce: Reduce, slots: readonly number[], seed = 1): ReceivedRows {
+  const numRows = slots.length / NUM_TOPK;
   const random = randomFrom(seed);
-  const recvX = randomValues(random, numRows * HIDDEN);
-  const recvTopkWeights = reduce === 'rank' ? randomValues(random, numRows * NUM_TOPK) : new Float32Array(0);
-  return { numRecvTokens: numRows, recvX, recvTopkWeights, reduce };
+  const x = randomValues(random, numRows * HIDDEN);
+  const weights = reduce === 'rank' ? randomValues(random, numRows * NUM_TOPK) : new Float32Array(0);
+  return arrayReceived(x, HIDDEN, Int32Array.from(slots), weights, reduce);
 }
 
 for (const numMemories of [1, 3]) {
   describe(`experts in ${numMemories} kernel memories`, () => {
     const memories = Array.from({ length: numMemories }, () => new KernelMemory());
     let runner: KernelExperts;
+    const run = (experts: readonly KernelExpert[], recv: ReceivedRows, slots: ArrayLike<number> = recv.recvTopkIdx) =>
+      valuesOf(runner.forward(groupsOf(Array.from(slots), experts), recv));
     beforeEach(() => (runner = new KernelExperts(HIDDEN, NUM_TOPK)));
     afterEach(() => {
       runner.dispose();
@@ -70,9 +67,10 @@ for (const numMemories of [1, 3]) {
           const experts = expertsIn(memories, dtype);
           await fc.assert(
             fc.asyncProperty(routing, fc.nat(), async (rows, seed) => {
-              const recv = received(reduce, rows.length, seed);
               const slots = rows.flat();
-              const out = await runner.forward(groupsOf(slots, experts), recv);
+              fc.pre(slots.some((slot) => slot >= 0));
+              const recv = received(reduce, slots, seed);
+              const out = await run(experts, recv);
               const expected = expertsRef(recv.recvX, slots, recv.recvTopkWeights, refs(experts), HIDDEN);
               const wanted = reduce === 'rank' ? expected.perRow : expected.perChoice;
               expect(largestDifference(out, wanted)).to.be.below(2e-5);
@@ -88,15 +86,14 @@ for (const numMemories of [1, 3]) {
       const experts = expertsIn(memories, 'bf16');
       await fc.assert(
         fc.asyncProperty(routing, async (rows) => {
-          const recv = received('rank', rows.length);
-          const all = await runner.forward(groupsOf(rows.flat(), experts), recv);
+          fc.pre(rows.flat().some((slot) => slot >= 0));
+          const recv = received('rank', rows.flat());
+          const all = await run(experts, recv);
           for (const [n, slots] of rows.entries()) {
-            const alone = await runner.forward(groupsOf(slots, experts), {
-              ...recv,
-              numRecvTokens: 1,
-              recvX: recv.recvX.slice(n * HIDDEN, (n + 1) * HIDDEN),
-              recvTopkWeights: recv.recvTopkWeights.slice(n * NUM_TOPK, (n + 1) * NUM_TOPK),
-            });
+            if (slots.every((slot) => slot < 0)) continue;
+            const x = recv.recvX.slice(n * HIDDEN, (n + 1) * HIDDEN);
+            const weights = recv.recvTopkWeights.slice(n * NUM_TOPK, (n + 1) * NUM_TOPK);
+            const alone = await run(experts, arrayReceived(x, HIDDEN, Int32Array.from(slots), weights, 'rank'));
             expect(isSameBits(alone, all.slice(n * HIDDEN, (n + 1) * HIDDEN)), `row ${n}`).to.equal(true);
           }
         }),
@@ -108,9 +105,9 @@ for (const numMemories of [1, 3]) {
     it('the bits of a sum are those of its rows, weighted and added in ascending order of choices', async () => {
       const experts = expertsIn(memories, 'f32');
       const slots = [4, 1, 0, 2, 3, 1];
-      const groups = groupsOf(slots, experts);
-      const recv = received('rank', 2);
-      const rows = await runner.forward(groups, { ...recv, reduce: 'source' });
+      const recv = received('rank', slots);
+      const { inPlace, recvTopkIdx } = recv;
+      const rows = await run(experts, new RowsInPlace(inPlace!, recvTopkIdx, new Float32Array(0), 'source'));
       const expected = new Float32Array(2 * HIDDEN);
       for (let choice = 0; choice < slots.length; choice++) {
         const start = Math.floor(choice / NUM_TOPK) * HIDDEN;
@@ -118,50 +115,85 @@ for (const numMemories of [1, 3]) {
           expected[start + h]! += Math.fround(recv.recvTopkWeights[choice]! * rows[choice * HIDDEN + h]!);
         }
       }
-      expect(isSameBits(await runner.forward(groups, recv), expected)).to.equal(true);
-      expect(isSameBits(await runner.forward(groups.toReversed(), recv), expected)).to.equal(true);
+      expect(isSameBits(await run(experts, recv), expected)).to.equal(true);
+      // The same experts in other slots: another order of groups.
+      const turned = new RowsInPlace(
+        inPlace!,
+        recvTopkIdx.map((slot) => 4 - slot),
+        recv.recvTopkWeights,
+        'rank',
+      );
+      expect(isSameBits(await run(experts.toReversed(), turned), expected)).to.equal(true);
       for (const expert of experts) expert.dispose();
     });
 
-    it('all of 150 rows to one expert, then none, then one: no growth after the largest batch', async () => {
+    it('all of 150 rows to one expert, then fewer: no growth after the largest batch', async () => {
       const experts = expertsIn(memories, 'f32');
       const slots = Array.from({ length: 150 }, () => [-1, 2, -1]).flat();
-      const recv = received('rank', 150);
-      const first = await runner.forward(groupsOf(slots, experts), recv);
+      const recv = received('rank', slots);
+      const first = await run(experts, recv);
       expect(
         largestDifference(first, expertsRef(recv.recvX, slots, recv.recvTopkWeights, refs(experts), HIDDEN).perRow),
       ).to.be.below(2e-5);
       const taken = memories.map(({ reservedBytes, usedBytes }) => ({ reservedBytes, usedBytes }));
       for (let i = 0; i < 200; i++) {
-        const numRows = [0, 1, 149, 150, 20][i % 5]!;
-        const some = received('rank', numRows);
-        const out = await runner.forward(groupsOf(slots.slice(0, numRows * NUM_TOPK), experts), some);
+        const numRows = [1, 149, 150, 20][i % 4]!;
+        const out = await run(experts, received('rank', slots.slice(0, numRows * NUM_TOPK)));
         expect(out.length).to.equal(numRows * HIDDEN);
       }
       expect(memories.map(({ reservedBytes, usedBytes }) => ({ reservedBytes, usedBytes }))).to.deep.equal(taken);
-      expect(isSameBits(await runner.forward(groupsOf(slots, experts), recv), first)).to.equal(true);
+      expect(isSameBits(await run(experts, recv), first)).to.equal(true);
       for (const expert of experts) expert.dispose();
     });
 
-    it('rows without a local choice are zeros, or no rows', async () => {
-      expect(await runner.forward([], received('rank', 2))).to.deep.equal(new Float32Array(2 * HIDDEN));
-      expect(await runner.forward([], received('source', 2))).to.deep.equal(new Float32Array(0));
+    it('rows without a local choice are zeros', async () => {
       const experts = expertsIn(memories, 'f32');
-      const out = await runner.forward(groupsOf([-1, -1, -1, 0, -1, -1], experts), received('rank', 2));
+      const out = await run(experts, received('rank', [-1, -1, -1, 0, -1, -1]));
       expect(out.subarray(0, HIDDEN).every((value) => value === 0)).to.equal(true);
       expect(out.subarray(HIDDEN).every((value) => value !== 0)).to.equal(true);
       for (const expert of experts) expert.dispose();
     });
 
+    it('sums stay while another turn computes', async () => {
+      const experts = expertsIn(memories, 'f32');
+      const [a, b] = [received('rank', [0, 1, 2], 1), received('rank', [0, 1, 2, 4, 3, -1], 2)];
+      const groups = (recv: ReceivedRows) => groupsOf(Array.from(recv.recvTopkIdx), experts);
+      for (const turn of [0, 1]) await runner.forward(groups(b), b, turn); // the largest
+      const kept = await runner.forward(groups(a), a, 0);
+      const before = await valuesOf(kept);
+      await runner.forward(groups(b), b, 1);
+      expect(isSameBits(await valuesOf(kept), before)).to.equal(true);
+      for (const expert of experts) expert.dispose();
+    });
+
+    it('rows that lie in a memory are read there, with the bits of those that are copied', async () => {
+      const experts = expertsIn(memories, 'bf16');
+      const recv = received('rank', [0, 3, 2, 1, 4, -1]);
+      const expected = await run(experts, recv);
+      const memory = memories[0]!;
+      const stride = padded(HIDDEN);
+      const address = memory.allocate(4 * 2 * stride); // zeros
+      const inPlace = new KernelRows(memory, address, 2, HIDDEN, stride);
+      recv.copyRowsTo(inPlace);
+      const { recvTopkIdx, recvTopkWeights } = recv;
+      const before = memory.counts.numCopies;
+      const out = await run(experts, new RowsInPlace(inPlace, recvTopkIdx, recvTopkWeights, 'rank'));
+      expect(isSameBits(out, expected)).to.equal(true);
+      expect(memory.counts.numCopies, 'copies into the memory of the rows').to.equal(before);
+      memory.free(address);
+      for (const expert of experts) expert.dispose();
+    });
+
     it('sizes that do not fit are refused', async () => {
       const wider = new KernelExpert(memories[0]!, { hidden: HIDDEN + 1, intermediate: 4 }, 'f32');
-      const recv = received('rank', 1);
-      for (const act of [
-        () => runner.forward([{ expert: wider, choices: [0] }], recv),
-        () => runner.forward([], { ...recv, numRecvTokens: 2 }),
-      ])
-        expect((await errorOf(ExpertError, act)).code).to.equal('INVALID_ARGUMENT');
-      wider.dispose();
+      const narrower = floatRows(new Float32Array(HIDDEN - 1), HIDDEN - 1);
+      const some = expertsIn(memories, 'f32');
+      for (const [experts, recv] of [
+        [[wider], received('rank', [0, -1, -1])],
+        [some, new RowsInPlace(narrower, Int32Array.of(0, -1, -1), new Float32Array(3), 'rank')],
+      ] as const)
+        expect((await errorOf(ExpertError, () => run(experts, recv))).code).to.equal('INVALID_ARGUMENT');
+      for (const expert of [wider, ...some]) expert.dispose();
     });
   });
 }

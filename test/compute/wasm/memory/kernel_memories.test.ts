@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { arrayReceived, groupsOf, valuesOf } from '../../../kit/kernels/expert_calls.js';
 import { workspaceBytes } from '../../../../compute/wasm/experts/kernel_workspace.js';
 import { KernelMemories } from '../../../../compute/wasm/memory/kernel_memories.js';
 import { PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
@@ -73,20 +74,12 @@ describe('memories of a rank', () => {
       const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk, dtype: 'bf16' });
       const loaded = [compute.load(weightsOf(0))];
       while (memories.stats().numMemories === 1) loaded.push(compute.load(weightsOf(0)));
-      const run = (count: number): Promise<Float32Array> =>
-        compute.forward(
-          [0, 1].map((k) => ({
-            expert: loaded[k]!,
-            choices: Array.from({ length: count }, (_, n) => n * numTopk + k),
-          })),
-          {
-            numRecvTokens: count,
-            recvX: new Float32Array(count * HIDDEN),
-            recvTopkIdx: new Int32Array(count * numTopk),
-            recvTopkWeights: new Float32Array(count * numTopk),
-            reduce: 'rank',
-          },
-        );
+      const run = async (count: number): Promise<void> => {
+        const slots = Int32Array.from({ length: count * numTopk }, (_, choice) => choice % numTopk);
+        const weights = new Float32Array(count * numTopk);
+        const recv = arrayReceived(new Float32Array(count * HIDDEN), HIDDEN, slots, weights, 'rank');
+        await compute.forward(groupsOf(Array.from(slots), loaded), recv);
+      };
       await run(1);
       expect(memories.stats().scratchBytes, 'a row').to.be.below((rows + scratch) / 20);
       await run(numRows / 2);
@@ -99,18 +92,14 @@ describe('memories of a rank', () => {
   it('an expert computes the same bits in any of them, beside any other', async () => {
     const all = Array.from({ length: 12 }, (_, i) => weightsOf(i));
     const slots = [0, 11, 5, 7, 3, 2];
-    const recv = {
-      numRecvTokens: 2,
-      recvX: randomValues(randomFrom(99), 2 * HIDDEN),
-      recvTopkIdx: Int32Array.from(slots),
-      recvTopkWeights: Float32Array.from(slots, (slot) => 0.1 * slot),
-      reduce: 'rank',
-    } as const;
+    const x = randomValues(randomFrom(99), 2 * HIDDEN);
+    const weights = Float32Array.from(slots, (slot) => 0.1 * slot);
+    const recv = arrayReceived(x, HIDDEN, Int32Array.from(slots), weights, 'rank');
     const run = async (memories: KernelMemories): Promise<Float32Array> => {
       const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk: 3, dtype: 'f32' });
       const shard = createExpertShard(compute);
       all.forEach((weights, slot) => shard.add(0, slot, weights));
-      const out = await shard.forward(0, recv);
+      const out = await valuesOf(shard.forward(0, recv));
       shard.dispose();
       expect(memories.stats()).to.include({ heldBytes: 0, scratchBytes: 0 });
       return out;

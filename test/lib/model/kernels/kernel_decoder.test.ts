@@ -72,9 +72,10 @@ async function step(
     else {
       const tokens = states.moe(layer);
       await tokens.route();
-      const rows = await tokens.rows();
       await tokens.runShared();
-      tokens.add(rows.fill(0));
+      const y = tokens.room();
+      y.view().fill(0);
+      tokens.add(y);
     }
   }
   const [row] = await states.logits([tokenIds.length - 1]);

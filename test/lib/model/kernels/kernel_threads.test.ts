@@ -1,6 +1,7 @@
 /** What threads compute together is what one computes alone: everything is divided here, however small. */
 import { expect } from 'chai';
 import { KernelExpert, ffnScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
+import { arrayReceived, groupsOf, valuesOf } from '../../../kit/kernels/expert_calls.js';
 import { KernelExperts } from '../../../../compute/wasm/experts/kernel_experts.js';
 import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
 import type { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
@@ -53,19 +54,12 @@ describe('kernels over threads', function () {
       const experts = weights.map((matrices) => KernelExpert.from(memory, matrices, 'int8'));
       const runner = new KernelExperts(hidden, numTopk);
       const numRows = Math.max(...counts);
-      const groups = experts.map((expert, i) => ({
-        expert,
-        choices: Array.from({ length: counts[i]! }, (_, row) => row * numTopk + (i % numTopk)),
-      }));
-      const out = await runner.forward(
-        groups.filter(({ choices }) => choices.length > 0),
-        {
-          numRecvTokens: numRows,
-          recvX: randomValues(randomFrom(numRows), numRows * hidden),
-          recvTopkWeights: new Float32Array(0),
-          reduce: 'source',
-        },
-      );
+      const slots = new Int32Array(numRows * numTopk).fill(-1);
+      for (const [i, count] of counts.entries())
+        for (let row = 0; row < count; row++) slots[row * numTopk + (i % numTopk)] = i;
+      const x = randomValues(randomFrom(numRows), numRows * hidden);
+      const recv = arrayReceived(x, hidden, slots, new Float32Array(0), 'source');
+      const out = await valuesOf(runner.forward(groupsOf(Array.from(slots), experts), recv));
       runner.dispose();
       for (const expert of experts) expert.dispose();
       return out;

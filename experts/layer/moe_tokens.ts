@@ -1,0 +1,16 @@
+import type { FloatRows } from '../../base/float_rows.js';
+import type { Routing } from '../../compute/base/gate_spec.js';
+
+/** A layer's tokens on one rank, in the memory of whatever computes them: what the layer needs of them, and does to them. T tokens, H channels. */
+export interface MoeTokens {
+  /** The gate's choices. @throws ExpertError NOT_FINITE */
+  route(): Routing | Promise<Routing>;
+  /** Normed hidden states [T, H], as they travel; they must not change until the layer is over. */
+  rows(): FloatRows | Promise<FloatRows>;
+  /** Computes the shared experts, if the layer has any; called while rows travel. */
+  runShared(): void | Promise<void>;
+  /** Room for y [T, H], in the memory where {@link add} reads it without a copy; valid until then. */
+  room(): FloatRows;
+  /** Adds y [T, H], what the routed experts made of the rows, and what the shared experts did, to the hidden states. y is overwritten. */
+  add(y: FloatRows): void;
+}

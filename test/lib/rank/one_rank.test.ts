@@ -1,0 +1,32 @@
+import { expect } from 'chai';
+import type { SequenceStart } from '../../../lib/protocol/step_plan.js';
+import { outputPart, promptPart, startLocalJob, startOf } from '../../kit/engine/local_job.js';
+import { tinyModel } from '../../kit/paths.js';
+
+const PROMPT = [5, 17, 3, 40, 8, 21, 9];
+
+/** Wants its tokens alone: no logits are copied for it. */
+const quiet: SequenceStart = {
+  ...startOf(0),
+  wants: { routedExperts: false, logprobs: null, promptLogprobs: null, logits: false },
+};
+
+describe('a job of one rank', () => {
+  for (const name of ['tiny-deepseek-v3', 'tiny-qwen3-moe'])
+    it(`copies choices and no rows, of a prompt and of a token: ${name}`, async () => {
+      const job = await startLocalJob(tinyModel(name), { numRanks: 1 });
+      const [executor] = job.executors;
+      const { layers, moe } = job.spec;
+      const numMoe = layers.filter(({ kind }) => kind === 'moe').length;
+      // Their experts and weights.
+      const bytesOf = (numTokens: number): number => numTokens * numMoe * moe.gate.numTopk * 8;
+      await job.step([[promptPart(0, PROMPT)]], [[quiet]]);
+      const prompt = executor!.stats();
+      expect(prompt.copiedBytes).to.equal(bytesOf(PROMPT.length));
+      await job.step([[outputPart(0, 11, PROMPT.length)]]);
+      const both = executor!.stats();
+      expect(both.copiedBytes).to.equal(bytesOf(PROMPT.length + 1));
+      expect(both.numCopies - prompt.numCopies, 'one a layer').to.equal(numMoe);
+      await job.close();
+    });
+});
