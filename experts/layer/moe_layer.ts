@@ -131,8 +131,10 @@ export class MoeLayer {
     signal: AbortSignal | undefined,
   ): Pending<DispatchResult> {
     const { ep, layer } = this.parts;
-    const request = { x, topkIdx, topkWeights, tag: { step, epoch, layer, microBatch } };
-    return ep.startDispatch(signal === undefined ? request : { ...request, signal });
+    const tag = { step, epoch, layer, microBatch };
+    return ep.startDispatch(
+      signal === undefined ? { x, topkIdx, topkWeights, tag } : { x, topkIdx, topkWeights, tag, signal },
+    );
   }
 
   /** One micro-batch computes while the rows of the next ones come and those of the last ones go home, to their part of y. */

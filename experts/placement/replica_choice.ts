@@ -98,13 +98,23 @@ function inTurn(
   candidatesOf: (replicas: Int32Array, placement: Placement) => Int32Array,
 ): Int32Array {
   const log2phy = placement.log2phy[moeLayer]!;
-  const candidates = new Array<Int32Array | undefined>(log2phy.length);
-  const next_E = new Int32Array(log2phy.length).fill(rank);
-  return topkIdx.map((logical) => {
-    if (logical < 0) return -1;
-    const replicas = (candidates[logical] ??= candidatesOf(log2phy[logical]!, placement));
-    return replicas.length === 0 ? -1 : replicas[next_E[logical]!++ % replicas.length]!;
-  });
+  const chosen = new Int32Array(topkIdx.length);
+  // What experts of several replicas need, if there are any.
+  let candidates: (Int32Array | undefined)[] | undefined;
+  let next_E: Int32Array | undefined;
+  for (let i = 0; i < topkIdx.length; i++) {
+    const logical = topkIdx[i]!;
+    const held = logical < 0 ? undefined : log2phy[logical]!;
+    if (held === undefined || held.length < 2) {
+      chosen[i] = held?.[0] ?? -1;
+      continue;
+    }
+    candidates ??= new Array<Int32Array | undefined>(log2phy.length);
+    next_E ??= new Int32Array(log2phy.length).fill(rank);
+    const replicas = (candidates[logical] ??= candidatesOf(held, placement));
+    chosen[i] = replicas[next_E[logical]!++ % replicas.length]!;
+  }
+  return chosen;
 }
 
 /** [E] */

@@ -50,10 +50,10 @@ export function workspaceBytes(size: WorkspaceSize): { readonly rows: number; re
   return { rows: Object.values(others).reduce((sum, bytes) => sum + aligned(bytes), 0), scratch: aligned(scratch) };
 }
 
-function areasOf({ numRows, numPairs, numTopk, numGroups, numThreads, ...shape }: WorkspaceSize): Areas {
-  const { hidden } = shape;
+function areasOf(size: WorkspaceSize): Areas {
+  const { hidden, numRows, numPairs, numTopk, numGroups, numThreads } = size;
   return {
-    scratch: expertsScratchBytes(shape, numPairs, numThreads),
+    scratch: expertsScratchBytes(size, numPairs, numThreads),
     x: 4 * numRows * padded(hidden),
     y: 4 * numPairs * hidden,
     out: 4 * numRows * hidden,
@@ -108,8 +108,8 @@ export class KernelWorkspace {
     }
     const { numRecvTokens: numRows } = recv;
     const numGroups = to - from;
-    const size = { hidden, intermediate, numTopk, numRows, numPairs: roomPairs, numGroups };
-    const areas = areasOf({ ...size, numThreads: memory.numThreads });
+    const { numThreads } = memory;
+    const areas = areasOf({ hidden, intermediate, numTopk, numRows, numPairs: roomPairs, numGroups, numThreads });
     const own = this.ownAddress(recv);
     const numBytes = sumOf(areas) - aligned(areas.out) - (own === null ? 0 : aligned(areas.x));
     const scratch = this.reserve(numBytes, areas.out, sumTurn);

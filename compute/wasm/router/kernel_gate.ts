@@ -1,7 +1,7 @@
 /** An MoE layer's norm and router. Shape suffixes: T tokens, H hidden, E experts, K choices per token. */
 import { ExpertError } from '../../base/errors.js';
 import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../../base/gate_spec.js';
-import { Descriptor } from '../memory/descriptor.js';
+import { Descriptor, type Fields } from '../memory/descriptor.js';
 import { GrowingBlock } from '../memory/growing_block.js';
 import type { KernelMatrix } from '../memory/kernel_matrix.js';
 import type { KernelMemory } from '../memory/kernel_memory.js';
@@ -23,6 +23,15 @@ export interface KernelGateWeights {
 /** What {@link KernelGate.route} leaves in the memory; one serves all layers of a model. */
 export class KernelRouted {
   private readonly descriptor: Descriptor<typeof ROUTED>;
+  /** What the descriptor says. */
+  private fields: Fields<typeof ROUTED> = {
+    normed: 0,
+    logits: 0,
+    topkIdx: 0,
+    topkWeights: 0,
+    scratch: 0,
+    scratchBytes: 0,
+  };
   private readonly normedBlock: GrowingBlock;
   private readonly logits: GrowingBlock;
   /** Indices, then weights. */
@@ -30,8 +39,7 @@ export class KernelRouted {
   private readonly scratch: GrowingBlock;
 
   constructor(private readonly memory: KernelMemory) {
-    const values = { normed: 0, logits: 0, topkIdx: 0, topkWeights: 0, scratch: 0, scratchBytes: 0 };
-    this.descriptor = new Descriptor(memory, ROUTED, values);
+    this.descriptor = new Descriptor(memory, ROUTED, this.fields);
     this.normedBlock = new GrowingBlock(memory);
     this.logits = new GrowingBlock(memory);
     this.choices = new GrowingBlock(memory);
@@ -51,7 +59,18 @@ export class KernelRouted {
     const topkIdx = this.choices.reserve(8 * numChoices);
     const scratch = this.scratch.reserve(scratchBytes);
     const topkWeights = topkIdx + 4 * numChoices;
-    this.descriptor.set({ normed, logits, topkIdx, topkWeights, scratch, scratchBytes: this.scratch.numBytes });
+    const { fields } = this;
+    const isSame =
+      normed === fields.normed &&
+      logits === fields.logits &&
+      topkWeights === fields.topkWeights &&
+      topkIdx === fields.topkIdx &&
+      scratch === fields.scratch;
+    // The layers of a step, and steps of one size, write nothing.
+    if (!isSame) {
+      this.fields = { normed, logits, topkIdx, topkWeights, scratch, scratchBytes: this.scratch.numBytes };
+      this.descriptor.set(this.fields);
+    }
     return this.descriptor.address;
   }
 
