@@ -34,6 +34,7 @@ import { asRows, floatRows, rowsFrom, type FloatRows } from '../../base/float_ro
 import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Reduce } from '../../base/received_rows.js';
+import { Received, routingOfAll, type ReceivedRouting } from './contract/received.js';
 import { ReceivedParts } from './contract/received_parts.js';
 import type { ArrivedBySource, CachedRoute, DispatchedRows, Route, RouteShape, Routing } from './contract/route.js';
 
@@ -45,8 +46,9 @@ export { combineBytes, dispatchBytes, type DispatchSize } from './contract/paylo
 export function createAllToAll(mesh: Mesh, options: AllToAllOptions): AllToAll {
   const { hidden, numTopk, slotsPerRank, reduce = 'rank', wire = {}, expertAlignment = 1 } = options;
   const topology = options.topology ?? { ranksPerNode: mesh.size, route: 'flat' };
-  const dtypes = { dispatchDtype: wire.dispatch ?? 'f32', combineDtype: wire.combine ?? 'f32' } as const;
-  const shape = { hidden, numTopk, slotsPerRank, reduce, ...dtypes, ranksPerNode: topology.ranksPerNode };
+  const { dispatch: dispatchDtype = 'f32', combine: combineDtype = 'f32' } = wire;
+  const { ranksPerNode } = topology;
+  const shape = { hidden, numTopk, slotsPerRank, reduce, dispatchDtype, combineDtype, ranksPerNode };
   checkShape(shape);
   checkNormal({ reduce, expertAlignment, topology }, slotsPerRank, mesh.size);
   const exchange = createExchange(mesh, options);
@@ -73,8 +75,8 @@ interface Dispatched<State> extends CachedRoute<State>, DispatchedRows<State> {
   readonly masked: readonly Rank[];
   /** [size] rows ('rank') or choices ('source') that this rank owes to each source. */
   readonly numOwed: readonly number[];
-  /** What it brought; weak, since a cached handle may be kept long. */
-  readonly rows: WeakRef<ReceivedParts>;
+  /** What it brought, until it is combined or released: a cached handle may be kept long. */
+  rows: ReceivedParts | undefined;
   /** `recvX` itself is combined without a copy: its memory may still be on its way. */
   isLent: boolean;
   isCombined: boolean;
@@ -107,34 +109,32 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const routing = cached === undefined ? this.routingOf(request as RoutedRequest, degraded) : cached.routing;
     const unrouted = cached === undefined ? degraded.rows() : cached.unrouted;
     degraded.add(unrouted);
-    const tag = { ...request.tag };
+    const { step, layer, microBatch, epoch } = request.tag;
+    const tag = { step, layer, microBatch, epoch };
     const isArray = request.x instanceof Float32Array;
     const pending = this.route.startDispatch({ tag, signal }, asRows(request.x, this.shape.hidden), routing, cached);
     return pendingOf('dispatch', async () => {
       const { bySource, state } = await pending.hook();
       const startMs = performance.now();
-      const handle: DispatchHandle = { tag };
       const rows = new ReceivedParts(bySource, this.shape.hidden, this.exchange.mesh.memory);
-      const result = this.assemble(bySource, rows, handle, degraded);
+      const arrived = routingOfAll(bySource, rows.numRows, this.shape, this.expertAlignment);
       // The caller may change its array now.
       if (isArray) rows.floats();
-      const known = this.partsOf(bySource, result);
-      const numOwed = known.map((part) => (this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots)));
-      const masked = this.maskedRanks();
-      const record = {
+      const known = this.partsOf(bySource, arrived);
+      const sent: Dispatched<State> = {
         signal,
         routing,
         unrouted,
         degraded,
-        masked,
-        numOwed,
+        masked: this.maskedRanks(),
+        numOwed: known.map((part) => (this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots))),
         state,
         bySource: known,
-        rows: new WeakRef(rows),
+        rows,
         isLent: false,
         isCombined: false,
       };
-      this.dispatched.set(handle, record);
+      const result = new Received(arrived, rows, this.handleOf(tag, sent), sent);
       this.exchange.span('dispatch', 'unpack', tag, startMs);
       return result;
     });
@@ -159,7 +159,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const rows = asRows(expertOut, hidden);
     const isArray = expertOut instanceof Float32Array;
     // Before anything is sent, and for good: some of it may be on its way when the rest fails.
-    sent.isLent ||= (this.shape.combineDtype === 'f32' || !isArray) && sent.rows.deref()?.isIn(rows.view()) === true;
+    sent.isLent ||= (this.shape.combineDtype === 'f32' || !isArray) && sent.rows?.isIn(rows.view()) === true;
 
     // The rows of a source lie together because dispatch ordered them by source.
     let at = 0;
@@ -173,6 +173,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const y = target ?? newRows(numTokens, hidden);
     const pending = this.route.startCombine({ tag: handle.tag, signal: sent.signal }, given, sent, y);
     sent.isCombined = true;
+    sent.rows = undefined;
     const finish = async (): Promise<void> => {
       await pending.hook();
       this.numDegradedTokens += sent.degraded.numTokens;
@@ -192,7 +193,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
   }
 
   private checkCached(request: CachedRequest): Dispatched<State> {
-    const cached = this.dispatched.get(request.handle);
+    const cached = this.dispatchedOf(request.handle);
     if (cached === undefined) throw invalid('the handle is of another all-to-all; pass one that this dispatch gave');
     checkCachedRequest(request, cached.routing.numTokens, this.shape.hidden);
     const missing = cached.masked.find((rank) => !this.exchange.mask.has(rank) && cached.bySource[rank] === undefined);
@@ -200,38 +201,8 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     return cached;
   }
 
-  private assemble(
-    bySource: ArrivedBySource,
-    rows: ReceivedParts,
-    handle: DispatchHandle,
-    degraded: DegradedTokens,
-  ): DispatchResult {
-    const { numTopk, slotsPerRank, reduce } = this.shape;
-    const numRecvTokens = rows.numRows;
-    const release = (): void => rows.release(this.dispatched.get(handle)?.isLent === true);
-    const copyRowsTo = (target: FloatRows): void => rows.copyTo(target);
-    const recvTopkIdx = new Int32Array(numRecvTokens * numTopk);
-    const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRecvTokens * numTopk : 0);
-    let row = 0;
-    for (const part of bySource) {
-      if (part === undefined) continue;
-      recvTopkIdx.set(part.slots, row * numTopk);
-      if (reduce === 'rank') recvTopkWeights.set(part.weights, row * numTopk);
-      row += part.numRows;
-    }
-    const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, this.expertAlignment);
-    const routing = { recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert, reduce };
-    return {
-      numRecvTokens,
-      get recvX() {
-        return rows.floats();
-      },
-      ...{ copyRowsTo, release, ...routing, handle, degraded },
-    };
-  }
-
   /** The received routing as views of the result, so that a cached handle doesn't keep the frames. */
-  private partsOf(bySource: ArrivedBySource, result: DispatchResult): CachedRoute<State>['bySource'] {
+  private partsOf(bySource: ArrivedBySource, result: ReceivedRouting): CachedRoute<State>['bySource'] {
     const { numTopk, reduce } = this.shape;
     let row = 0;
     return bySource.map((part) => {
@@ -247,12 +218,6 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
 /** Not zeroed: every row is written. */
 const newRows = (numRows: number, hidden: number): FloatRows =>
   floatRows(new Float32Array(Buffer.allocUnsafeSlow(4 * numRows * hidden).buffer), hidden);
-
-function countPerExpert(recvTopkIdx: Int32Array, slotsPerRank: number, alignment: number): Int32Array {
-  const counts = new Int32Array(slotsPerRank);
-  for (let i = 0; i < recvTopkIdx.length; i++) if (recvTopkIdx[i]! >= 0) counts[recvTopkIdx[i]!]!++;
-  return alignment === 1 ? counts : counts.map((count) => Math.ceil(count / alignment) * alignment);
-}
 
 function countChoices(slots: ArrayLike<number> = []): number {
   let count = 0;

@@ -1,7 +1,7 @@
 /** The few collectives that start and stop a job: small payloads, one frame per pair, no tree. */
 import { checkTimeout } from '../base/deadline.js';
 import { CommError } from '../base/errors.js';
-import type { FrameKey, Phase } from './frame.js';
+import type { FrameHeader, FrameKey, Phase } from './frame.js';
 import type { Rank } from '../../base/ids.js';
 import { peersOf, type Mesh } from './mesh.js';
 
@@ -89,8 +89,22 @@ class MeshCollectives implements Collectives {
   }
 
   private send(to: Rank, key: FrameKey, bytes: Uint8Array): void {
-    const noRows = { numRows: 0, hidden: 0, numTopk: 0, dtype: 'f32', flags: 0 } as const;
-    const route = { ...key, source: this.mesh.rank, destination: to };
-    this.mesh.send(to, { ...route, ...noRows, payloadBytes: bytes.byteLength }, [bytes]);
+    const { phase, step, layer, microBatch, epoch } = key;
+    const header: FrameHeader = {
+      phase,
+      source: this.mesh.rank,
+      destination: to,
+      step,
+      layer,
+      microBatch,
+      epoch,
+      numRows: 0,
+      hidden: 0,
+      numTopk: 0,
+      dtype: 'f32',
+      flags: 0,
+      payloadBytes: bytes.byteLength,
+    };
+    this.mesh.send(to, header, [bytes]);
   }
 }

@@ -3,6 +3,8 @@ import type { Rank } from '../../../base/ids.js';
 import type { LayoutShape } from './layout.js';
 import type { RankMask } from '../exchange/rank_mask.js';
 
+const NONE = new Int32Array(0);
+
 /** A set of this rank's own tokens, which grows until their combine has ended. */
 export class DegradedTokens {
   private readonly marked = new Set<number>();
@@ -13,6 +15,7 @@ export class DegradedTokens {
 
   /** Source rows, ascending. */
   rows(): Int32Array {
+    if (this.marked.size === 0) return NONE;
     return Int32Array.from(this.marked).sort();
   }
 
@@ -30,7 +33,7 @@ export function withoutMasked(
   degraded: DegradedTokens,
 ): Int32Array {
   const kept = topkIdx.slice();
-  if (mask.ranks().length === 0) return kept;
+  if (mask.isEmpty) return kept;
   for (let i = 0; i < kept.length; i++) {
     if (kept[i]! < 0 || !mask.has(Math.floor(kept[i]! / slotsPerRank) as Rank)) continue;
     kept[i] = -1;

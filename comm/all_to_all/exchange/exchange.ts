@@ -7,7 +7,7 @@ import { CommError } from '../../base/errors.js';
 import { ExchangeStats } from './exchange_stats.js';
 import { FRAME_HEADER_BYTES, type Phase, type StepTag } from '../../mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
-import { peersOf, type Frame, type Mesh } from '../../mesh/mesh.js';
+import { peersOf, type Frame, type GatherEvents, type Mesh } from '../../mesh/mesh.js';
 import { RankMask } from './rank_mask.js';
 import type { FramePayload, Gathered, Round, RoundFrames, RoundRows, RowCounts } from './round.js';
 import type { OnSpan, Span } from './span.js';
@@ -27,6 +27,7 @@ export class Exchange {
   readonly mask: RankMask;
   readonly stats: ExchangeStats;
   private readonly everyPeer: readonly Rank[];
+  private readonly onFailure = (peer: Rank, error: CommError): boolean => this.masks(peer, error);
 
   constructor(
     readonly mesh: Mesh,
@@ -39,7 +40,7 @@ export class Exchange {
 
   /** Peers that aren't masked, ascending. */
   get peers(): readonly Rank[] {
-    return this.everyPeer.filter((rank) => !this.mask.has(rank));
+    return this.mask.isEmpty ? this.everyPeer : this.everyPeer.filter((rank) => !this.mask.has(rank));
   }
 
   /** @throws CommError LIMIT when a frame is too large, before anything is sent, so that a call that can't be made leaves no half of it with the peers. */
@@ -106,8 +107,8 @@ export class Exchange {
   }
 
   /** Tells the timeline, if there is one. */
-  span(phase: Phase, part: Span['part'], tag: StepTag, startMs: number, endMs = performance.now()): void {
-    this.parts.onSpan?.({ phase, part, tag, startMs, endMs });
+  span(phase: Phase, part: Span['part'], tag: StepTag, startMs: number, endMs?: number): void {
+    this.parts.onSpan?.({ phase, part, tag, startMs, endMs: endMs ?? performance.now() });
   }
 
   /** With 'mask', a peer whose link is lost is masked instead of an error. */
@@ -142,7 +143,7 @@ export class Exchange {
 
   private count({ phase, tag }: RoundFrames, to: Rank, counts: RowCounts, bytes: number): void {
     const { numRows: rows, numTokens: tokens = rows } = counts;
-    this.stats.sent(phase, tag.layer, to, { tokens, rows, bytes });
+    this.stats.sent(phase, tag.layer, to, tokens, rows, bytes);
   }
 
   private gather({ phase, tag, signal, peers, patience = 1 }: Round<unknown>): Frame[] | Promise<Frame[]> {
@@ -152,16 +153,12 @@ export class Exchange {
     const timeoutMs = Math.min(this.parts.timeoutMs * numDeadlines, MAX_TIMEOUT_MS);
     const { step, layer, microBatch, epoch } = tag;
     const key = { phase, step, layer, microBatch, epoch };
-    return this.mesh.gather(
-      peers,
-      key,
-      { timeoutMs, signal },
-      {
-        graceMs: isMasking ? this.parts.timeoutMs : 0,
-        onFrame: (peer, waitMs) => this.stats.waited(phase, layer, peer, waitMs),
-        onFailure: (peer, error) => this.masks(peer, error),
-      },
-    );
+    const events: GatherEvents = {
+      graceMs: isMasking ? this.parts.timeoutMs : 0,
+      onFrame: (peer, waitMs) => this.stats.waited(phase, layer, peer, waitMs),
+      onFailure: this.onFailure,
+    };
+    return this.mesh.gather(peers, key, { timeoutMs, signal }, events);
   }
 
   /** Whether the call goes on without this peer. */

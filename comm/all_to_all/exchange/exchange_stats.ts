@@ -19,14 +19,10 @@ export interface PhaseTraffic {
   readonly waitMs: readonly number[];
 }
 
-/** What leaves for one rank. */
-export interface SentCounts {
-  readonly tokens: number;
-  readonly rows: number;
-  readonly bytes: number;
-}
-
+/** Of one layer and phase. */
 interface Counters {
+  readonly phase: Phase;
+  readonly layer: number;
   readonly tokens: Float64Array;
   readonly rows: Float64Array;
   readonly bytes: Float64Array;
@@ -36,11 +32,13 @@ interface Counters {
 /** The counters of one rank, made for a layer and phase when it is first used. */
 export class ExchangeStats {
   private readonly counters = new Map<Phase, Map<number, Counters>>();
+  /** What was counted last: most likely it is next too. */
+  private last: Counters | undefined;
 
   constructor(private readonly size: number) {}
 
   /** Counts what left for a rank, or stayed with the own one. */
-  sent(phase: Phase, layer: number, to: Rank, { tokens, rows, bytes }: SentCounts): void {
+  sent(phase: Phase, layer: number, to: Rank, tokens: number, rows: number, bytes: number): void {
     const counters = this.of(phase, layer);
     counters.tokens[to]! += tokens;
     counters.rows[to]! += rows;
@@ -84,13 +82,17 @@ export class ExchangeStats {
   }
 
   private of(phase: Phase, layer: number): Counters {
+    const { last } = this;
+    if (last?.layer === layer && last.phase === phase) return last;
     let layers = this.counters.get(phase);
     if (layers === undefined) this.counters.set(phase, (layers = new Map<number, Counters>()));
     let counters = layers.get(layer);
     if (counters === undefined) {
       const zeros = (): Float64Array => new Float64Array(this.size);
-      layers.set(layer, (counters = { tokens: zeros(), rows: zeros(), bytes: zeros(), waitMs: zeros() }));
+      counters = { phase, layer, tokens: zeros(), rows: zeros(), bytes: zeros(), waitMs: zeros() };
+      layers.set(layer, counters);
     }
+    this.last = counters;
     return counters;
   }
 }

@@ -14,6 +14,10 @@ export class RankMask {
     return this.masked.has(rank);
   }
 
+  get isEmpty(): boolean {
+    return this.masked.size === 0;
+  }
+
   /** Ascending. */
   ranks(): Rank[] {
     return [...this.masked].sort((a, b) => a - b);

@@ -24,7 +24,7 @@ import { decodeRows, roundTripRows } from '../../codec/wire_dtype.js';
 /** Per destination rank, what this rank sent. */
 export type FlatState = readonly DestinationLayout[];
 
-/** The route with one hop: what a rank sends is in its state, by destination. */
+/** The route with one hop: what a rank sends is in its state, by destination. Objects are written out: to spread one takes as long as a small phase. */
 export class FlatRoute implements Route<FlatState> {
   constructor(
     private readonly exchange: Exchange,
@@ -45,7 +45,8 @@ export class FlatRoute implements Route<FlatState> {
     const layouts = cached?.state ?? layoutOf(routing.topkIdx, { numTopk, slotsPerRank, size });
     const options = { isCached: cached !== undefined, memory };
     const gather = exchange.start({
-      ...call,
+      tag: call.tag,
+      signal: call.signal,
       startMs,
       phase: 'dispatch',
       form: dispatchForm(shape, options),
@@ -77,7 +78,8 @@ export class FlatRoute implements Route<FlatState> {
     const { rank, memory } = exchange.mesh;
     // 1. Every source's rows go home.
     const gather = exchange.start({
-      ...call,
+      tag: call.tag,
+      signal: call.signal,
       startMs,
       phase: 'combine',
       form: combineForm(shape),
@@ -102,7 +104,8 @@ export class FlatRoute implements Route<FlatState> {
 
   private sum(returned: ReturnedRows, routing: Routing, state: FlatState, y: FloatRows): void {
     const { numTopk, slotsPerRank, reduce, ranksPerNode } = this.shape;
-    if (reduce === 'source') sumChoices(returned, { ...routing, numTopk, slotsPerRank }, y);
+    const { topkIdx, topkWeights } = routing;
+    if (reduce === 'source') sumChoices(returned, { topkIdx, topkWeights, numTopk, slotsPerRank }, y);
     else sumRanks(returned, state, routing.numTokens, ranksPerNode, y);
   }
 
@@ -113,7 +116,9 @@ export class FlatRoute implements Route<FlatState> {
     const weights = new Float32Array(reduce === 'rank' ? numRows * numTopk : 0);
     fillWeights(weights, topkWeights, rows, slots, numTopk);
     return {
-      ...{ numRows, slots, weights },
+      numRows,
+      slots,
+      weights,
       copyTo: (target, rowStart) => roundTripRows(dispatchDtype, x, rows, numRows, hidden, target, rowStart),
     };
   }
@@ -127,8 +132,9 @@ export class FlatRoute implements Route<FlatState> {
       throw refusal(header, `${numRows} rows for a cached handle of ${known.numRows}`);
     }
     return {
-      ...(known ?? { slots, weights }),
       numRows,
+      slots: known?.slots ?? slots,
+      weights: known?.weights ?? weights,
       copyTo: (target, rowStart) => decodeRows(dispatchDtype, rows, numRows, hidden, target, rowStart),
       release,
     };

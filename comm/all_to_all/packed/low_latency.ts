@@ -109,14 +109,14 @@ class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll 
     return pendingOf('dispatch', async () => {
       const gathered = await gather();
       const bySource = exchange.bySource<PackedRows>(gathered, (frame) => readPackedRows(frame, shape, this.maxTokens));
-      const result = this.assemble(bySource, { tag }, degraded);
+      const { recvX, recvCount, recvLayoutRange } = this.assemble(bySource);
       memory.release(gathered.own.payload);
       for (const { release } of gathered.frames) release?.();
       const isHeard = bySource.map((part) => part !== undefined);
-      const record = { signal, topkIdx, layout, isHeard, range: result.recvLayoutRange, degraded, isCombined: false };
-      this.dispatched.set(result.handle, record);
+      const record = { signal, topkIdx, layout, isHeard, range: recvLayoutRange, degraded, isCombined: false };
+      const handle = this.handleOf(tag, record);
       exchange.span('dispatch', 'unpack', tag, gathered.arrivedMs);
-      return result;
+      return { recvX, recvCount, recvLayoutRange, handle, degraded };
     });
   }
 
@@ -174,9 +174,7 @@ class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll 
 
   private assemble(
     bySource: readonly (PackedRows | undefined)[],
-    handle: DispatchHandle,
-    degraded: DegradedTokens,
-  ): LowLatencyResult {
+  ): Pick<LowLatencyResult, 'recvX' | 'recvCount' | 'recvLayoutRange'> {
     const { slotsPerRank } = this.shape;
     const width = bySource.length + 1;
     const counts = bySource.map((part) => part?.counts);
@@ -187,7 +185,7 @@ class PackedAllToAll extends Endpoint<Dispatched> implements LowLatencyAllToAll 
       if (part !== undefined) unpackRows(part, recvX, rowStartOf, this.shape);
     }
     const recvCount = Int32Array.from({ length: slotsPerRank }, (_, slot) => recvLayoutRange[(slot + 1) * width - 1]!);
-    return { recvX, recvCount, recvLayoutRange, handle, degraded };
+    return { recvX, recvCount, recvLayoutRange };
   }
 
   private takeHandle(handle: DispatchHandle, expertOut: Float32Array, topkWeights: Float32Array): Dispatched {
