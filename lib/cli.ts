@@ -99,8 +99,8 @@ async function main(): Promise<void> {
     if (!isWell) process.exitCode = EXIT_FAILURE;
     return;
   }
-  const { createParser } = await bundled<typeof import('./commands/parser.js')>('parser');
-  await createParser(args, context).parseAsync();
+  const { runCommand } = await bundled<typeof import('./commands/parser.js')>('parser');
+  await runCommand(args, context);
 }
 
 await main().catch(fail);

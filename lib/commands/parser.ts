@@ -39,8 +39,17 @@ function checkNumbers(args: Readonly<Record<string, unknown>>, names: readonly s
   if (wrong !== undefined) throw new UsageError(`--${wrong} is not a number; give one`);
 }
 
-/** @throws UsageError for what no command understands; otherwise whatever the command throws */
-export function createParser(args: readonly string[], context: CommandContext): Argv {
+/** Runs the command that the arguments name. @throws UsageError for what no command understands; otherwise whatever the command throws */
+export async function runCommand(args: readonly string[], context: CommandContext): Promise<void> {
+  const cli = createParser(args, context);
+  await cli.parseAsync().catch((error: unknown) => {
+    // Where a command's options were loaded, yargs throws what it would have told `fail`.
+    if (!(error instanceof Error && error.name === 'YError')) throw error;
+    throw new UsageError(adviceOn(error.message, knownOptions(cli), args));
+  });
+}
+
+function createParser(args: readonly string[], context: CommandContext): Argv {
   const cli: Argv = yargs([...args])
     .scriptName('expertwire')
     .usage('$0 COMMAND\n\nMixture-of-Experts language models on expert-parallel ranks.')
@@ -80,7 +89,7 @@ export function createParser(args: readonly string[], context: CommandContext): 
         (own) => launchOptions(own),
         async (own: LaunchOptions) => {
           const plan = launchPlan({ ...own, command: own['--'] ?? [] }, context.env);
-          await createParser(plan, context).parseAsync();
+          await runCommand(plan, context);
         },
       );
     },

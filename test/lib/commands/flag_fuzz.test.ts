@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { CodedError } from '../../../base/coded_error.js';
 import { UsageError } from '../../../lib/commands/base/context.js';
 import { launchPlan } from '../../../lib/commands/launch.js';
-import { createParser } from '../../../lib/commands/parser.js';
+import { runCommand } from '../../../lib/commands/parser.js';
 import { commandContext } from '../../kit/processes/command_context.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 import { ODD, withOption, type Line } from '../../kit/processes/odd_flags.js';
@@ -43,7 +43,7 @@ async function runAll(args: readonly string[], options: readonly string[], value
       const line = withOption(args, option, value);
       const story = line.join(' ').slice(0, 200);
       try {
-        await createParser(line, commandContext()).parseAsync();
+        await runCommand(line, commandContext());
       } catch (error) {
         expect(
           error instanceof UsageError || error instanceof CodedError,

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { UsageError } from '../../../lib/commands/base/context.js';
-import { createParser } from '../../../lib/commands/parser.js';
+import { runCommand } from '../../../lib/commands/parser.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
@@ -13,7 +13,7 @@ import { withTempFolder } from '../../kit/temp_folder.js';
 
 async function makeCheckpoint(...args: readonly string[]): Promise<string> {
   const context = commandContext();
-  await createParser(['make-checkpoint', ...args], context).parseAsync();
+  await runCommand(['make-checkpoint', ...args], context);
   return context.printed();
 }
 
@@ -63,8 +63,8 @@ describe('expertwire make-checkpoint', () => {
         let shown = '';
         const stderr = Object.assign(new PassThrough().setEncoding('utf8'), { isTTY, columns: 80 });
         stderr.on('data', (text: string) => (shown += text));
-        const command = createParser(['make-checkpoint', ...args, ...SMALL], { ...commandContext(), stderr });
-        await command.parseAsync().catch((error: unknown) => void expect(error).to.be.instanceOf(UsageError));
+        const command = runCommand(['make-checkpoint', ...args, ...SMALL], { ...commandContext(), stderr });
+        await command.catch((error: unknown) => void expect(error).to.be.instanceOf(UsageError));
         return shown;
       };
       const dir = join(parent, 'model');

@@ -6,7 +6,7 @@ import { createPlacement } from '../../../../experts/placement/placement.js';
 import { placementFromJson } from '../../../../experts/placement/placement_json.js';
 import { createPlanner, PLANNERS } from '../../../../experts/placement/planners/index.js';
 import { UsageError } from '../../../../lib/commands/base/context.js';
-import { createParser } from '../../../../lib/commands/parser.js';
+import { runCommand } from '../../../../lib/commands/parser.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
 import { repoRoot } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
@@ -35,7 +35,7 @@ async function plan(text: string, ...args: readonly string[]): Promise<string> {
 
 async function planFile(file: string, ...args: readonly string[]): Promise<string> {
   const context = commandContext();
-  await createParser(['plan', '--load', file, ...args], context).parseAsync();
+  await runCommand(['plan', '--load', file, ...args], context);
   return context.printed();
 }
 
@@ -62,7 +62,7 @@ describe('expertwire plan', () => {
       await writeFile(file, weight);
       const context = { ...commandContext(), signal: interrupted.signal };
       const args = ['plan', '--load', file, '--ranks', '64', '--slots', '4096', '--planner', 'eplb_stable'];
-      const planning = createParser(args, context).parseAsync();
+      const planning = runCommand(args, context);
       setTimeout(() => interrupted.abort(), 300);
       const error = await errorOf(UsageError, () => planning);
       expect(error.message).to.equal('the planning thread ended');
@@ -74,7 +74,7 @@ describe('expertwire plan', () => {
       const [load, output] = [join(dir, 'load.json'), join(dir, 'out.json')];
       await writeFile(load, WEIGHT);
       const context = { ...commandContext(), signal: AbortSignal.abort(new Error('told to end')) };
-      const planning = createParser(['plan', '--load', load, ...GROUPED, '--output', output], context).parseAsync();
+      const planning = runCommand(['plan', '--load', load, ...GROUPED, '--output', output], context);
       expect((await errorOf(Error, () => planning)).message).to.equal('told to end');
       expect(await readdir(dir)).to.deep.equal(['load.json']);
     });

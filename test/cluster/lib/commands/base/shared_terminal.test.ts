@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { CommandContext } from '../../../../../lib/commands/base/context.js';
-import { createParser } from '../../../../../lib/commands/parser.js';
+import { runCommand } from '../../../../../lib/commands/parser.js';
 import { commandContext } from '../../../../kit/processes/command_context.js';
 import { moe7m } from '../../../../kit/paths.js';
 import { kill, Processes } from '../../../../kit/processes/processes.js';
@@ -23,7 +23,7 @@ describe('text and warnings on one terminal', function () {
     };
     const job = ['--model', moe7m(), '--ranks', '2', '--set', 'comm.on_peer_loss=mask'];
     const prompts = ['--prompt', 'Call me', '--max-new-tokens', '150', '--ignore-eos'];
-    await createParser(['generate', ...job, ...prompts, '--no-summary'], context).parseAsync();
+    await runCommand(['generate', ...job, ...prompts, '--no-summary'], context);
     expect(screen.shown).to.match(/\nwarning: .*rank 1 /);
   });
 });

@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { recordedLoad } from '../../../../../experts/routing/recorded_routing.js';
 import { UsageError } from '../../../../../lib/commands/base/context.js';
-import { createParser } from '../../../../../lib/commands/parser.js';
+import { runCommand } from '../../../../../lib/commands/parser.js';
 import { commandContext } from '../../../../kit/processes/command_context.js';
 import { tinyModel } from '../../../../kit/paths.js';
 import { errorOf } from '../../../../kit/rejects.js';
@@ -12,7 +12,7 @@ import { withTempFolder } from '../../../../kit/temp_folder.js';
 
 async function expertwire(...args: readonly string[]): Promise<string> {
   const context = commandContext();
-  await createParser(args, context).parseAsync();
+  await runCommand(args, context);
   return context.printed();
 }
 
