@@ -56,8 +56,8 @@ export class LoneRank implements RowsAtHome {
       last = token;
     }
     const rows = reduce === 'rank' ? tokens : numChoices;
-    this.stats.sent('dispatch', layer, this.rank, { tokens, rows: tokens, bytes: 0 });
-    this.stats.sent('combine', layer, this.rank, { tokens, rows, bytes: 0 });
+    this.stats.sent('dispatch', layer, this.rank, tokens, tokens, 0);
+    this.stats.sent('combine', layer, this.rank, tokens, rows, 0);
   }
 }
 
