@@ -3,6 +3,7 @@ import type { CommError } from '../base/errors.js';
 import type { FrameHeader, FrameKey } from './frame.js';
 import { asRank, type Rank } from '../../base/ids.js';
 import type { PayloadMemory } from './payload_pool.js';
+import type { PayloadStream } from './payload_stream.js';
 
 export type { FrameKey } from './frame.js';
 
@@ -90,6 +91,11 @@ export interface Mesh {
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void;
   /** As `send`, of a payload that `memory` gave, whole: it is the mesh's from now on, also when this throws. */
   give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
+  /**
+   * As `give`, of a payload that is made while it leaves. What this returns has all that is left made now: call it before what the payload is made of
+   * changes, more than once if you like.
+   */
+  stream(to: Rank, header: FrameHeader, payload: PayloadStream): () => void;
   /** Small frames leave together when a turn of the event loop ends; this lets those that were sent leave now. */
   flush(): void;
   /** The frame from `from` with this key, whenever it arrives. @throws CommError PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */

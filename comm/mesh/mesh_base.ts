@@ -8,6 +8,7 @@ import type { Gathering } from './gathering.js';
 import { Mailbox, MAX_QUEUED_FRAMES } from './mailbox.js';
 import type { ArrivingFrame, Frame, FrameKey, GatherEvents, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
 import { PayloadPool } from './payload_pool.js';
+import type { PayloadStream } from './payload_stream.js';
 import { Traffic } from './traffic.js';
 
 /** Default for the largest frame: 2048 rows of 7168 channels in f32 fit. */
@@ -59,16 +60,24 @@ export abstract class MeshBase implements Mesh {
 
   /** Checks and counts a frame and gives it to the transport, see {@link Mesh.send}. */
   send(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    this.checkSend(to, header, payload);
+    this.checkSend(to, header, bytesOf(payload));
     this.transmit(to, header, payload);
     this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
   }
 
   /** As `send`, of a payload that `memory` gave, see {@link Mesh.give}. */
   give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    this.checkSend(to, header, [payload]);
+    this.checkSend(to, header, payload.byteLength);
     this.transmitOwn(to, header, payload);
     this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
+  }
+
+  /** As `give`, of a payload that is made while it leaves, see {@link Mesh.stream}. */
+  stream(to: Rank, header: FrameHeader, payload: PayloadStream): () => void {
+    this.checkSend(to, header, payload.numBytes);
+    const finish = this.transmitStream(to, header, payload);
+    this.traffic.sent(to, FRAME_HEADER_BYTES + header.payloadBytes);
+    return finish;
   }
 
   /** Lets small frames leave now, where the transport gathers them. */
@@ -131,6 +140,12 @@ export abstract class MeshBase implements Mesh {
   /** The same for a payload of `memory`. */
   protected abstract transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void;
 
+  /** The same for one that is made while it leaves, where the transport doesn't take it whole; returns what makes the rest. */
+  protected transmitStream(to: Rank, header: FrameHeader, payload: PayloadStream): () => void {
+    this.transmitOwn(to, header, payload.rest());
+    return () => undefined;
+  }
+
   /** For a transport that gathers small frames: they leave now. */
   protected letGo?(): void;
 
@@ -174,7 +189,7 @@ export abstract class MeshBase implements Mesh {
     this.settleClosed({ kind: 'lost', rank, why });
   }
 
-  private checkSend(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
+  private checkSend(to: Rank, header: FrameHeader, numBytes: number): void {
     const where = { rank: to, layer: header.layer, phase: header.phase };
     if (this.closing !== undefined) throw new CommError('CLOSED', 'the mesh was closed; open a new one', where);
     const why = this.mailbox.lossOf(to);
@@ -182,7 +197,7 @@ export abstract class MeshBase implements Mesh {
       const message = `rank ${to} was lost before ${header.phase} of layer ${header.layer}: ${why}; look at the log of rank ${to}`;
       throw new CommError('PEER_LOST', message, where);
     }
-    checkHeader(this.rank, to, header, payload);
+    checkHeader(this.rank, to, header, numBytes);
     const frameBytes = FRAME_HEADER_BYTES + header.payloadBytes;
     if (frameBytes > this.maxFrameBytes) {
       const message = `a frame of ${frameBytes} bytes to rank ${to}, ${this.maxFrameBytes} allowed; send fewer rows or raise maxFrameBytes`;
@@ -204,13 +219,17 @@ export function checkLimits(maxFrameBytes: number, microBatches: number): void {
   }
 }
 
-function checkHeader(rank: Rank, to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
+function bytesOf(parts: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const part of parts) bytes += part.byteLength;
+  return bytes;
+}
+
+function checkHeader(rank: Rank, to: Rank, header: FrameHeader, bytes: number): void {
   if (header.source !== rank || header.destination !== to) {
     const message = `a header from ${header.source} to ${header.destination}; rank ${rank} sends to ${to} here`;
     throw new CommError('INVALID_ARGUMENT', message);
   }
-  let bytes = 0;
-  for (const part of payload) bytes += part.byteLength;
   if (bytes !== header.payloadBytes) {
     throw new CommError('INVALID_ARGUMENT', `payloadBytes is ${header.payloadBytes} but the parts have ${bytes} bytes`);
   }

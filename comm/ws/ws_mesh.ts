@@ -12,6 +12,7 @@ import { Link } from './links/link.js';
 import { MeshBase, type MeshLimits } from '../mesh/mesh_base.js';
 import type { Frame, Mesh, MeshStats } from '../mesh/mesh.js';
 import { OutboundLink } from './links/outbound_link.js';
+import type { PayloadStream } from '../mesh/payload_stream.js';
 import type { OnRefused } from './door/refusals.js';
 import type { TlsOptions } from '../base/tls.js';
 import { WsServer } from './door/ws_server.js';
@@ -114,6 +115,10 @@ class WsMesh extends MeshBase {
 
   protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
     this.links[to]!.send(header, [payload], () => this.memory.release(payload));
+  }
+
+  protected override transmitStream(to: Rank, header: FrameHeader, payload: PayloadStream): () => void {
+    return this.links[to]!.stream(header, payload, this.memory);
   }
 
   protected override letGo(): void {

@@ -2,6 +2,7 @@
 import type { FloatRows } from '../../../base/float_rows.js';
 import type { FramePayload } from '../exchange/round.js';
 import type { DestinationLayout } from './layout.js';
+import { canStream, RowStream } from './row_stream.js';
 import { newDispatchPayload, type OutgoingDispatch, type PayloadShape } from './payload.js';
 import { releaseOnce, type PayloadMemory } from '../../mesh/payload_pool.js';
 import { ownRows, travelledRows, type RowSource } from '../../codec/row_source.js';
@@ -26,6 +27,31 @@ export function packDispatch(
   fillWeights(payload.weights, topkWeights, rows, slots, shape.numTopk);
   return payload;
 }
+
+/** The same as it is sent: large ones are made while they leave, of `x` as it is then. */
+export function sentDispatch(
+  x: FloatRows,
+  topkWeights: Float32Array,
+  layout: DestinationLayout,
+  shape: PayloadShape,
+  options: PackOptions,
+): FramePayload {
+  const { rows, slots } = layout;
+  const { dispatchDtype: dtype, hidden, numTopk, reduce } = shape;
+  const { memory, isCached } = options;
+  if (!canStream(dtype, rows.length, hidden)) {
+    return { payload: packDispatch(x, topkWeights, layout, shape, options).bytes, isOwn: true };
+  }
+  const weights = new Float32Array(!isCached && reduce === 'rank' ? rows.length * numTopk : 0);
+  fillWeights(weights, topkWeights, rows, slots, numTopk);
+  const tail = isCached ? NO_BYTES : bytesOf(slots);
+  return { stream: new RowStream({ dtype, x, rows, numRows: rows.length }, bytesOf(weights), tail, memory) };
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int16Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
 /** weights [n·K] of the rows; 0 where a choice lives elsewhere. Where no weights travel there are none to fill. */
 export function fillWeights(
@@ -52,6 +78,11 @@ export function encodedRows(
   if (combineDtype === 'f32' && isArray) {
     const view = rows.view();
     return { payload: new Uint8Array(view.buffer, view.byteOffset, 4 * numRows * hidden) };
+  }
+  // An array that is not float32 on the wire may change when this returned.
+  if (!isArray && canStream(combineDtype, numRows, hidden)) {
+    const all = { dtype: combineDtype, x: rows, rows: null, numRows };
+    return { stream: new RowStream(all, NO_BYTES, NO_BYTES, memory) };
   }
   const payload = memory.allocate(numRows * wireRowBytes(combineDtype, hidden));
   encodeRows(combineDtype, rows, null, numRows, hidden, payload);

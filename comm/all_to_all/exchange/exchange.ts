@@ -69,8 +69,10 @@ export class Exchange {
    */
   send<Own>(round: Round<Own>): () => Promise<Gathered<Own>> {
     const { phase, tag, countsOf } = round;
+    const streams: (() => void)[] = [];
     for (const peer of round.peers) {
-      this.sendFrame(round, peer, countsOf(peer), round.pack(peer));
+      const finish = this.sendFrame(round, peer, countsOf(peer), round.pack(peer));
+      if (finish !== undefined) streams.push(finish);
       round.unsent?.delete(peer);
     }
     // Compute may follow in this turn.
@@ -80,7 +82,7 @@ export class Exchange {
     const sentMs = performance.now();
     this.span(phase, 'pack', tag, round.startMs, sentMs);
     return async () => {
-      const frames = await this.gather(round);
+      const frames = await this.gatherFinally(round, streams);
       const arrivedMs = lastArrival(frames, sentMs);
       this.span(phase, 'flight', tag, sentMs, arrivedMs);
       return { own, frames, arrivedMs };
@@ -111,10 +113,11 @@ export class Exchange {
     this.parts.onSpan?.({ phase, part, tag, startMs, endMs: endMs ?? performance.now() });
   }
 
-  /** With 'mask', a peer whose link is lost is masked instead of an error. */
-  private sendFrame(round: RoundFrames, to: Rank, counts: RowCounts, sent: FramePayload): void {
+  /** With 'mask', a peer whose link is lost is masked instead of an error. Of a payload that is made while it leaves, returns what makes the rest. */
+  private sendFrame(round: RoundFrames, to: Rank, counts: RowCounts, sent: FramePayload): (() => void) | undefined {
     const { tag, form } = round;
-    const payloadBytes = sent.payload.byteLength;
+    const payloadBytes = 'stream' in sent ? sent.stream.numBytes : sent.payload.byteLength;
+    let finish: (() => void) | undefined;
     // Field by field: spreading objects takes longer than sending a small frame.
     const header = {
       phase: round.phase,
@@ -132,13 +135,25 @@ export class Exchange {
       payloadBytes,
     };
     try {
-      if (sent.isOwn === true) this.mesh.give(to, header, sent.payload);
+      if ('stream' in sent) finish = this.mesh.stream(to, header, sent.stream);
+      else if (sent.isOwn === true) this.mesh.give(to, header, sent.payload);
       else this.mesh.send(to, header, [sent.payload]);
     } catch (error) {
       if (!this.masks(to, error)) throw error;
-      return;
+      return undefined;
     }
     this.count(round, to, counts, FRAME_HEADER_BYTES + payloadBytes);
+    return finish;
+  }
+
+  /** However it ends, what is being sent is made by then: what it is made of may change. */
+  private async gatherFinally(round: Round<unknown>, streams: readonly (() => void)[]): Promise<Frame[]> {
+    if (streams.length === 0) return this.gather(round);
+    try {
+      return await this.gather(round);
+    } finally {
+      for (const finish of streams) finish();
+    }
   }
 
   private count({ phase, tag }: RoundFrames, to: Rank, counts: RowCounts, bytes: number): void {

@@ -1,6 +1,7 @@
 /** One round of an all-to-all: a frame to each of several peers, what this rank keeps for itself, and a frame from each. */
 import type { FrameHeader, Phase, StepTag } from '../../mesh/frame.js';
 import type { Frame } from '../../mesh/mesh.js';
+import type { PayloadStream } from '../../mesh/payload_stream.js';
 import type { Rank } from '../../../base/ids.js';
 
 /** One dispatch or combine. */
@@ -22,10 +23,14 @@ export interface RowCounts {
   readonly numTokens?: number;
 }
 
-/** What travels: the mesh's own memory, which goes back there, or somebody's that must not change until it has left. */
+/**
+ * What travels: the mesh's own memory, which goes back there, or somebody's that must not change until it has left, or what is made while it leaves, of
+ * what must not change until the round is over.
+ */
 export type FramePayload =
   | { readonly payload: Uint8Array; readonly isOwn?: false }
-  | { readonly payload: Uint8Array<ArrayBuffer>; readonly isOwn: true };
+  | { readonly payload: Uint8Array<ArrayBuffer>; readonly isOwn: true }
+  | { readonly stream: PayloadStream };
 
 /** What a round's frames say, and what goes to whom; `Own`: what this rank keeps for itself. */
 export interface RoundRows<Own> {

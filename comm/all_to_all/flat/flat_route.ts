@@ -17,7 +17,7 @@ import type {
   RouteShape,
   Routing,
 } from '../contract/route.js';
-import { encodedRows, fillWeights, keptRows, packDispatch, type KeptRows } from '../contract/row_payloads.js';
+import { encodedRows, fillWeights, keptRows, sentDispatch, type KeptRows } from '../contract/row_payloads.js';
 import { travelledRows } from '../../codec/row_source.js';
 import { decodeRows, roundTripRows } from '../../codec/wire_dtype.js';
 
@@ -52,10 +52,7 @@ export class FlatRoute implements Route<FlatState> {
       form: dispatchForm(shape, options),
       peers: exchange.peers,
       countsOf: (to) => ({ numRows: layouts[to]!.rows.length }),
-      pack: (to) => {
-        const { bytes: payload } = packDispatch(x, routing.topkWeights, layouts[to]!, shape, options);
-        return { payload, isOwn: true };
-      },
+      pack: (to) => sentDispatch(x, routing.topkWeights, layouts[to]!, shape, options),
       keep: () => this.own(x, routing, layouts[rank]!),
     });
     return {

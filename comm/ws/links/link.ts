@@ -4,6 +4,8 @@
  */
 import type { CommError } from '../../base/errors.js';
 import type { FrameHeader } from '../../mesh/frame.js';
+import type { PayloadMemory } from '../../mesh/payload_pool.js';
+import type { PayloadStream } from '../../mesh/payload_stream.js';
 import type { InboundLink, InboundOptions } from './inbound_link.js';
 import type { OutboundLink, OutboundOptions } from './outbound_link.js';
 
@@ -54,6 +56,16 @@ export class Link {
   /** `onSent`: the payload isn't used any more. @throws CommError LIMIT when a whole window waits already. */
   send(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
     this.outbound!.send(header, payload, onSent);
+  }
+
+  /** As `send`, of a payload that is made while it leaves; `memory` is where its rest is made. Returns what has the rest made. */
+  stream(header: FrameHeader, payload: PayloadStream, memory: PayloadMemory): () => void {
+    return this.outbound!.stream(header, payload, memory);
+  }
+
+  /** Writes to the socket so far. */
+  get numWrites(): number {
+    return this.outbound?.numWrites ?? 0;
   }
 
   /** What was sent leaves now. */

@@ -4,6 +4,8 @@ import type { RawData, WebSocket } from 'ws';
 import { SendWindow, type Window } from '../../mesh/credit.js';
 import { CommError } from '../../base/errors.js';
 import { FRAME_HEADER_BYTES, type FrameHeader } from '../../mesh/frame.js';
+import type { PayloadMemory } from '../../mesh/payload_pool.js';
+import type { PayloadStream } from '../../mesh/payload_stream.js';
 import { decodeLinkControl, type LinkControl } from './link_control.js';
 import { WsWriter } from './ws_writer.js';
 
@@ -64,6 +66,26 @@ export class OutboundLink {
     else this.keep(frame, frameBytes);
   }
 
+  /**
+   * As `send`, of a payload that is made while it leaves; where it must wait, it is made at once. Returns what has the rest made, in `memory`.
+   * @throws CommError LIMIT as `send`
+   */
+  stream(header: FrameHeader, payload: PayloadStream, memory: PayloadMemory): () => void {
+    const frameBytes = FRAME_HEADER_BYTES + header.payloadBytes;
+    if (this.queue.length === 0 && this.out.canSend(frameBytes)) {
+      this.out.sent(frameBytes);
+      return this.writer.stream(header, payload, memory);
+    }
+    const whole = payload.rest();
+    this.keep({ header, payload: [whole], onSent: () => memory.release(whole) }, frameBytes);
+    return () => undefined;
+  }
+
+  /** Writes to the socket so far. */
+  get numWrites(): number {
+    return this.writer.numWrites;
+  }
+
   /** What was written leaves now. */
   flush(): void {
     this.writer.flush();
@@ -72,6 +94,7 @@ export class OutboundLink {
   /** Says goodbye once everything that was sent has left. */
   close(): void {
     this.onDrained = () => {
+      this.writer.finish();
       this.writer.flush();
       this.ws.close(1000);
     };

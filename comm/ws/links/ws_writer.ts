@@ -6,6 +6,8 @@
  */
 import type { Socket } from 'node:net';
 import { FRAME_HEADER_BYTES, writeHeader, type FrameHeader } from '../../mesh/frame.js';
+import type { PayloadMemory } from '../../mesh/payload_pool.js';
+import type { PayloadStream } from '../../mesh/payload_stream.js';
 import { atTurnEnd } from '../../base/turn_end.js';
 
 const [FIN_BINARY, LENGTH_16, LENGTH_64] = [0x82, 126, 127];
@@ -26,20 +28,34 @@ interface Staging {
   readonly view: DataView;
 }
 
+/** A payload that is leaving. */
+interface Streamed {
+  readonly payload: PayloadStream;
+  readonly memory: PayloadMemory;
+}
+
 /** Writes to one socket. Nobody else may write data to it, except ws its control messages, which are whole frames. */
 export class WsWriter {
   private readonly spare: Staging[] = [];
   private staging: Staging | undefined;
   private numStaged = 0;
   private readonly flushLater = atTurnEnd(() => this.flush());
+  private streamed: Streamed | undefined;
+  private writes = 0;
 
-  constructor(private readonly socket: Pick<Socket, 'write' | 'cork' | 'uncork'>) {}
+  constructor(private readonly socket: Pick<Socket, 'write' | 'cork' | 'uncork' | 'writableLength'>) {}
+
+  /** Parts that were handed to the socket so far. */
+  get numWrites(): number {
+    return this.writes;
+  }
 
   /**
    * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more; perhaps never where the socket fails.
    * @throws CommError INVALID_ARGUMENT for a header that can't be encoded
    */
   write(header: FrameHeader, payload: readonly Uint8Array[], onSent?: () => void): void {
+    this.finish();
     if (header.payloadBytes <= MAX_COPIED_BYTES) {
       this.stage(header, payload);
       onSent?.();
@@ -49,13 +65,67 @@ export class WsWriter {
     const parts = payload.filter(({ byteLength }) => byteLength > 0);
     this.socket.cork();
     this.flush();
-    this.socket.write(head);
+    this.put(head);
     const last = parts.pop()!;
-    for (const part of parts) this.socket.write(part);
-    this.socket.write(last, (error) => {
+    for (const part of parts) this.put(part);
+    this.put(last, (error) => {
       if (!isError(error)) onSent?.();
     });
     this.socket.uncork();
+  }
+
+  /**
+   * Writes one large frame whose payload is made while it leaves: a piece when the socket has taken the one before. Returns what has the rest made now, in
+   * `memory`; so does whatever is written next.
+   */
+  stream(header: FrameHeader, payload: PayloadStream, memory: PayloadMemory): () => void {
+    this.finish();
+    this.flush();
+    this.put(headOf(header));
+    const streamed = { payload, memory };
+    this.streamed = streamed;
+    this.pump();
+    return () => {
+      if (this.streamed === streamed) this.finish();
+    };
+  }
+
+  /** What is left of a payload that is made while it leaves, is made now. */
+  finish(): void {
+    if (this.streamed === undefined) return;
+    const { payload, memory } = this.streamed;
+    this.streamed = undefined;
+    const rest = payload.rest();
+    this.put(rest, (error) => {
+      if (!isError(error)) memory.release(rest);
+    });
+  }
+
+  private pump(): void {
+    while (this.streamed !== undefined) {
+      const piece = this.spare.pop() ?? newStaging();
+      const length = this.streamed.payload.next(piece.bytes);
+      if (length === 0) this.streamed = undefined;
+      else if (!this.hasTaken(piece, length)) return;
+      this.spare.push(piece);
+    }
+  }
+
+  /** Whether the system took the piece at once; otherwise it goes on when it did. */
+  private hasTaken(piece: Staging, length: number): boolean {
+    let isAtOnce = false;
+    this.put(piece.bytes.subarray(0, length), (error) => {
+      if (isAtOnce || isError(error)) return;
+      if (this.spare.length < MAX_SPARE) this.spare.push(piece);
+      this.pump();
+    });
+    isAtOnce = this.socket.writableLength === 0;
+    return isAtOnce;
+  }
+
+  private put(bytes: Uint8Array, onDone?: (error?: Error | null) => void): void {
+    this.writes++;
+    this.socket.write(bytes, onDone);
   }
 
   /** Lets go what was written. */
@@ -66,11 +136,11 @@ export class WsWriter {
     this.numStaged = 0;
     if (2 * numStaged < STAGING_BYTES) {
       // Little leaves alone, so that bytes on their way hold twice their number at most.
-      this.socket.write(staging.bytes.slice(0, numStaged));
+      this.put(staging.bytes.slice(0, numStaged));
       return;
     }
     this.staging = undefined;
-    this.socket.write(staging.bytes.subarray(0, numStaged), (error) => {
+    this.put(staging.bytes.subarray(0, numStaged), (error) => {
       if (!isError(error) && this.spare.length < MAX_SPARE) this.spare.push(staging);
     });
   }

@@ -2,6 +2,7 @@
 import type { FrameHeader, FrameKey, Phase } from '../../../comm/mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
 import type { PayloadMemory } from '../../../comm/mesh/payload_pool.js';
+import type { PayloadStream } from '../../../comm/mesh/payload_stream.js';
 import type { Frame, GatherEvents, Mesh, MeshClosed, MeshStats, Wait } from '../../../comm/mesh/mesh.js';
 
 /** The moment before a rank sends a frame. */
@@ -56,6 +57,11 @@ export class FaultyMesh implements Mesh {
 
   give(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
     this.pass(to, header, [payload], () => this.mesh.give(to, header, payload));
+  }
+
+  stream(to: Rank, header: FrameHeader, payload: PayloadStream): () => void {
+    this.give(to, header, payload.rest());
+    return () => undefined;
   }
 
   private pass(to: Rank, header: FrameHeader, payload: readonly Uint8Array[], send: () => void): void {

@@ -2,10 +2,15 @@
 export class MemorySocket {
   readonly writes: Uint8Array[] = [];
   numCorked = 0;
+  /** Bytes that haven't left. */
+  writableLength = 0;
+  /** Bytes that are written leave at once: what lies there is kept as it is. */
+  isFast = false;
   private readonly unsent: (() => void)[] = [];
 
   write(bytes: Uint8Array | string, onSent?: unknown): boolean {
-    this.writes.push(bytes as Uint8Array);
+    this.writes.push(this.isFast ? (bytes as Uint8Array).slice() : (bytes as Uint8Array));
+    if (!this.isFast) this.writableLength += bytes.length;
     if (typeof onSent === 'function') this.unsent.push(onSent as () => void);
     return true;
   }
@@ -25,6 +30,8 @@ export class MemorySocket {
 
   /** All writes so far have left. */
   sent(): void {
+    for (const [i, bytes] of this.writes.entries()) this.writes[i] = bytes.slice();
+    this.writableLength = 0;
     for (const onSent of this.unsent.splice(0)) onSent();
   }
 }

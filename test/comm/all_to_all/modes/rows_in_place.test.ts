@@ -1,5 +1,15 @@
 import { expect } from 'chai';
-import { createLocalMeshes, WIRE_DTYPES, type FloatRows, type Mesh } from '../../../../comm/index.js';
+import {
+  createLocalMeshes,
+  decodeRows,
+  encodeRows,
+  floatRows,
+  WIRE_DTYPES,
+  wireRowBytes,
+  type FloatRows,
+  type Mesh,
+  type WireDtype,
+} from '../../../../comm/index.js';
 import { bits, endpointsOf, endpointsWith, runExperts, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
 import { expectSums, inputsOf, REDUCES, refCombine } from '../../../kit/comm/exact_all_to_all.js';
 import { MovingRows } from '../../../kit/comm/moving_rows.js';
@@ -38,6 +48,16 @@ async function inPlace(
   await combining.hook();
   expect(y.isClean(rows.numRows)).to.equal(true);
   return { received: target.values(recv.numRecvTokens), y: y.values(rows.numRows) };
+}
+
+/** Rows of 1024 channels after one way. */
+function travelled(dtype: WireDtype, x: Float32Array): Float32Array {
+  const numRows = x.length / 1024;
+  const bytes = new Uint8Array(numRows * wireRowBytes(dtype, 1024));
+  encodeRows(dtype, x, null, numRows, 1024, bytes);
+  const out = new Float32Array(x.length);
+  decodeRows(dtype, bytes, numRows, 1024, out, 0);
+  return out;
 }
 
 describe('all-to-all of rows in the memory of others', () => {
@@ -79,6 +99,40 @@ describe('all-to-all of rows in the memory of others', () => {
       });
     }
   });
+
+  for (const dtype of WIRE_DTYPES) {
+    it(`lets x and the experts' rows change when the result is there, though not all of them has left: ${dtype}`, async () => {
+      const shape = { size: 2, hidden: 1024, numTopk: 1, slotsPerRank: 1, wire: { dispatch: dtype, combine: dtype } };
+      // Many rows go from rank 0 to rank 1, which has few for rank 0, and the other way home.
+      const inputs = [4000, 3].map((count, rank) => ({
+        x: Float32Array.from({ length: count * 1024 }, (_, i) => Math.fround(((i * 7919) % 65_521) / 65_521 - 0.5)),
+        topkIdx: new Int32Array(count).fill(1 - rank),
+        topkWeights: new Float32Array(count).fill(1),
+      }));
+      await withMeshes(await openWsMeshes(2), async (meshes) => {
+        const endpoints = endpointsOf(meshes, shape, 'rank');
+        const sums = await Promise.all(
+          endpoints.map(async (endpoint, rank) => {
+            const { x, ...routing } = inputs[rank]!;
+            const rows = rank === 0 ? x.slice() : floatRows(x.slice(), 1024);
+            const recv = await endpoint.dispatch({ x: rows, ...routing, tag: tagOf() });
+            const got = new Float32Array(recv.numRecvTokens * 1024);
+            recv.copyRowsTo(floatRows(got, 1024));
+            recv.release();
+            (rows instanceof Float32Array ? rows : rows.view()).fill(NaN);
+            const y = new MovingRows(x.length / 1024, 1024);
+            await endpoint.startCombine(floatRows(got, 1024), recv.handle, y).hook();
+            got.fill(NaN);
+            return y.values();
+          }),
+        );
+        for (const [rank, y] of sums.entries()) {
+          const twice = travelled(dtype, travelled(dtype, inputs[rank]!.x));
+          expect(Buffer.compare(Buffer.from(y.buffer), Buffer.from(twice.buffer)), `rank ${rank}`).to.equal(0);
+        }
+      });
+    });
+  }
 
   it('refuses rows of another width, too few of them, and rows that were released, and names both numbers', async () => {
     await withMeshes(createLocalMeshes(1), async (meshes) => {

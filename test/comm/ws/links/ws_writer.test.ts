@@ -1,3 +1,5 @@
+import { FRESH_MEMORY } from '../../../../comm/mesh/payload_pool.js';
+import type { PayloadStream } from '../../../../comm/mesh/payload_stream.js';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { asRank, FRAME_HEADER_BYTES, type FrameHeader } from '../../../../comm/index.js';
@@ -94,6 +96,56 @@ describe('the writer of a link', () => {
     expect(free).to.deep.equal([1, 2]);
   });
 
+  describe('a payload that is made while it leaves', () => {
+    const NUM_PIECES = 6;
+    const frame = (step: number) => 10 + FRAME_HEADER_BYTES + (step === 0 ? NUM_PIECES * PIECE : SMALL);
+
+    it('is made piece by piece, one when the socket has taken the one before, and its bytes are whole', () => {
+      const { writer, socket } = newWriter();
+      const made = pieces(NUM_PIECES);
+      stream(writer, made);
+      for (let n = 1; n <= NUM_PIECES; n++) {
+        expect(made.numMade).to.equal(n);
+        socket.sent();
+      }
+      expectPieces(socket.bytes(), NUM_PIECES);
+    });
+
+    it('is made at once where the socket takes all', () => {
+      const { writer, socket } = newWriter();
+      socket.isFast = true;
+      const made = pieces(NUM_PIECES);
+      stream(writer, made);
+      expect(made.numMade).to.equal(NUM_PIECES);
+      expectPieces(socket.bytes(), NUM_PIECES);
+    });
+
+    it('is made to its end when its owner wants so, or another frame follows, and goes before that', async () => {
+      for (const follows of [false, true]) {
+        const { writer, socket } = newWriter();
+        const made = pieces(NUM_PIECES);
+        const finish = stream(writer, made);
+        if (follows) send(writer, SMALL, 9);
+        else finish();
+        expect(made.numMade).to.equal(NUM_PIECES);
+        finish();
+        socket.sent();
+        await turn();
+        expectPieces(socket.bytes().subarray(0, frame(0)), NUM_PIECES);
+        expect(socket.bytes().length).to.equal(frame(0) + (follows ? 4 + FRAME_HEADER_BYTES + SMALL : 0));
+      }
+    });
+
+    it('gives the memory of its rest back when that has left', () => {
+      const { writer, socket } = newWriter();
+      const released: Uint8Array[] = [];
+      stream(writer, pieces(3), released)();
+      expect(released).to.deep.equal([]);
+      socket.sent();
+      expect(released.map(({ byteLength }) => byteLength)).to.deep.equal([2 * PIECE]);
+    });
+  });
+
   it('writes nothing of a frame whose header can not be encoded', async () => {
     const { writer, socket } = newWriter();
     send(writer, SMALL, 1);
@@ -103,6 +155,47 @@ describe('the writer of a link', () => {
     expect(socket.bytes().length).to.equal(2 * (4 + FRAME_HEADER_BYTES + SMALL));
   });
 });
+
+/** What is staged at once. */
+const PIECE = 128 * 1024;
+
+/** A payload whose piece n is full of n. */
+function pieces(numPieces: number): PayloadStream & { readonly numMade: number } {
+  let numMade = 0;
+  const next = (into: Uint8Array): number => {
+    if (numMade === numPieces) return 0;
+    into.subarray(0, PIECE).fill(++numMade);
+    return PIECE;
+  };
+  return {
+    numBytes: numPieces * PIECE,
+    next,
+    rest: () => {
+      const bytes = new Uint8Array((numPieces - numMade) * PIECE);
+      for (let at = 0; at < bytes.length; at += PIECE) next(bytes.subarray(at));
+      return bytes;
+    },
+    get numMade() {
+      return numMade;
+    },
+  };
+}
+
+function stream(writer: WsWriter, payload: PayloadStream, released: Uint8Array[] = []): () => void {
+  const memory = { ...FRESH_MEMORY, release: (bytes: Uint8Array) => void released.push(bytes) };
+  return writer.stream({ ...HEADER, payloadBytes: payload.numBytes }, payload, memory);
+}
+
+function expectPieces(frame: Uint8Array, numPieces: number): void {
+  const payload = frame.subarray(10 + FRAME_HEADER_BYTES);
+  expect(payload.length).to.equal(numPieces * PIECE);
+  for (let n = 0; n < numPieces; n++) {
+    expect(
+      payload.subarray(n * PIECE, (n + 1) * PIECE).every((byte) => byte === n + 1),
+      `piece ${n}`,
+    ).to.equal(true);
+  }
+}
 
 function newWriter(): { writer: WsWriter; socket: MemorySocket } {
   const socket = new MemorySocket();
