@@ -153,7 +153,8 @@ export class MoeLayer {
       recv.release();
       clock.lap('experts', { layer, microBatch });
       const { numRows } = batches[microBatch]!.x;
-      combining.push(ep.startCombine(out, recv.handle, rowsFrom(y, from, numRows)));
+      const part = numRows === y.numRows ? y : rowsFrom(y, from, numRows);
+      combining.push(ep.startCombine(out, recv.handle, part));
       from += numRows;
       clock.lap('combine', { layer, microBatch });
     }

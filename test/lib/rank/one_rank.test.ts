@@ -20,13 +20,14 @@ describe('a job of one rank', () => {
       const numMoe = layers.filter(({ kind }) => kind === 'moe').length;
       // Their experts and weights.
       const bytesOf = (numTokens: number): number => numTokens * numMoe * moe.gate.numTopk * 8;
+      const start = executor!.stats();
       await job.step([[promptPart(0, PROMPT)]], [[quiet]]);
-      const prompt = executor!.stats();
-      expect(prompt.copiedBytes).to.equal(bytesOf(PROMPT.length));
+      const middle = executor!.stats();
+      expect(middle.copiedBytes - start.copiedBytes).to.equal(bytesOf(PROMPT.length));
       await job.step([[outputPart(0, 11, PROMPT.length)]]);
-      const both = executor!.stats();
-      expect(both.copiedBytes).to.equal(bytesOf(PROMPT.length + 1));
-      expect(both.numCopies - prompt.numCopies, 'one a layer').to.equal(numMoe);
+      const end = executor!.stats();
+      expect(end.copiedBytes - middle.copiedBytes).to.equal(bytesOf(1));
+      expect(end.numCopies - middle.numCopies, 'one a layer').to.equal(numMoe);
       await job.close();
     });
 });
