@@ -1,6 +1,5 @@
 /** Rows of weights into the panels of a resident matrix, and out of them. Callers stage pieces of rows at {@link stagingAt}, or find them there. */
 import { INT8, Matrix, PANEL, PANEL_ROW, ROW_ALIGN, here, panelBytes, wordsOf } from '../memory/memory.as';
-import { chunksFor, parallel } from '../threads/parallel.as';
 import { bytesOfValues, decode, encode, stored } from './convert.as';
 
 /** Columns of up to {@link PANEL} rows that are staged at once; as large as stays in a cache with what it becomes. */
@@ -11,85 +10,37 @@ export const stagingAt: usize = memory.data(4 * PANEL * stagingColumns, 64);
 const wordsAt: usize = memory.data(4 * PANEL * stagingColumns, 64);
 const floatsAt: usize = memory.data(4 * stagingColumns, 64);
 
-/** What all chunks of some rows have in common. */
-@unmanaged
-class Packing {
-  dtype: i32;
-  rows: usize;
-  numRows: i32;
-  columns: i32;
-  weight: usize;
-  row: i32;
-  /** Panels of a chunk. */
-  panels: i32;
-  /** The first row that can't be held, so far. */
-  wrong: i32;
-}
-
-const packingAt: usize = memory.data(offsetof<Packing>(), 16);
-
 /**
  * Rows as a checkpoint stores them (f32, bf16, f16), `columns` values each, one behind the other anywhere in the memory → rows `row` … of a matrix of as many columns.
- * Returns −1, or the first row that can't be held; then rows of other panels may be set.
+ * Returns −1, or the first of them that can't be held; then those of panels before it are set.
  */
 export function packRows(dtype: i32, rows: usize, numRows: i32, columns: i32, weight: usize, row: i32): i32 {
-  const p = changetype<Packing>(here(packingAt));
-  p.dtype = dtype;
-  p.rows = rows;
-  p.numRows = numRows;
-  p.columns = columns;
-  p.weight = weight;
-  p.row = row;
-  p.wrong = numRows;
-  const count = (row + numRows - 1) / PANEL - row / PANEL + 1;
-  p.panels = (count - 1) / chunksFor((<i64>numRows * <i64>columns) >> 1, count) + 1;
-  parallel(packChunk, (count + p.panels - 1) / p.panels, changetype<usize>(p));
-  return p.wrong == numRows ? -1 : p.wrong;
-}
-
-/** Rows of some neighbouring panels. */
-function packChunk(args: usize, index: i32): void {
-  const p = changetype<Packing>(args);
-  const panel = p.row / PANEL + index * p.panels;
-  const end = min(p.row + p.numRows, (panel + p.panels) * PANEL);
-  for (let row = max(p.row, panel * PANEL); row < end;) {
-    const numRows = min(end - row, PANEL - (row % PANEL));
-    const wrong = packPanel(p, row, numRows);
-    if (wrong >= 0) return tellWrong(args, row - p.row + wrong);
-    row += numRows;
-  }
-}
-
-function tellWrong(args: usize, row: i32): void {
-  const at = args + offsetof<Packing>('wrong');
-  for (let first = atomic.load<i32>(at); row < first; first = atomic.load<i32>(at))
-    if (atomic.cmpxchg<i32>(at, first, row) == first) return;
-}
-
-/** Rows of one panel, in pieces of columns; what is no whole group at the end is filled up with zeros. */
-function packPanel(p: Packing, row: i32, numRows: i32): i32 {
-  const rowBytes = bytesOfValues(p.dtype, p.columns);
-  const from = p.rows + <usize>(row - p.row) * rowBytes;
-  for (let column = 0; column < p.columns;) {
-    const left = p.columns - column;
-    const count = min(left & -ROW_ALIGN, stagingColumns);
-    const piece = from + bytesOfValues(p.dtype, column);
-    const wrong =
-      count > 0
-        ? pack(p.dtype, piece, rowBytes, numRows, count, p.weight, row, column)
-        : packLast(p, piece, rowBytes, numRows, left, row, column);
-    if (wrong >= 0) return wrong;
-    column += max(count, ROW_ALIGN);
+  const rowBytes = bytesOfValues(dtype, columns);
+  for (let done = 0; done < numRows;) {
+    const count = min(numRows - done, PANEL - ((row + done) % PANEL));
+    const wrong = packPanel(dtype, rows + <usize>done * rowBytes, count, columns, weight, row + done);
+    if (wrong >= 0) return done + wrong;
+    done += count;
   }
   return -1;
 }
 
-function packLast(p: Packing, from: usize, rowBytes: usize, numRows: i32, count: i32, row: i32, column: i32): i32 {
-  const groupBytes = bytesOfValues(p.dtype, ROW_ALIGN);
-  memory.fill(here(stagingAt), 0, <usize>numRows * groupBytes);
+/** Rows of one panel, in pieces of columns; what is no whole group at the end is filled up with zeros. */
+function packPanel(dtype: i32, rows: usize, numRows: i32, columns: i32, weight: usize, row: i32): i32 {
+  const rowBytes = bytesOfValues(dtype, columns);
+  const whole = columns & -ROW_ALIGN;
+  for (let column = 0; column < whole; column += stagingColumns) {
+    const from = rows + bytesOfValues(dtype, column);
+    const wrong = pack(dtype, from, rowBytes, numRows, min(whole - column, stagingColumns), weight, row, column);
+    if (wrong >= 0) return wrong;
+  }
+  if (whole == columns) return -1;
+  const groupBytes = bytesOfValues(dtype, ROW_ALIGN);
+  const from = rows + bytesOfValues(dtype, whole);
+  memory.fill(stagingAt, 0, <usize>numRows * groupBytes);
   for (let i: usize = 0; i < <usize>numRows; i++)
-    memory.copy(here(stagingAt) + i * groupBytes, from + i * rowBytes, bytesOfValues(p.dtype, count));
-  return pack(p.dtype, here(stagingAt), groupBytes, numRows, ROW_ALIGN, p.weight, row, column);
+    memory.copy(stagingAt + i * groupBytes, from + i * rowBytes, bytesOfValues(dtype, columns - whole));
+  return pack(dtype, stagingAt, groupBytes, numRows, ROW_ALIGN, weight, row, whole);
 }
 
 /**

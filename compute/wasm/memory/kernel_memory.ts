@@ -1,6 +1,6 @@
 /**
  * Memories of the kernel module, up to 4 GiB each, handed out in blocks. They are shared memories, whether or not there are threads to share them with.
- * Views of them must not go where those of shared memory are refused: into decoders of text, digests, sockets, files.
+ * Views of them must not go where those of shared memory are refused: into decoders of text and sockets. Files are read into them.
  */
 import { ExpertError } from '../../base/errors.js';
 import { instantiate, type CrewExports } from '../threads/crew_instance.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readFile, rename, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint.js';
 import { floatsOf } from '../../../compute/base/weight_matrix.js';
@@ -119,6 +119,59 @@ describe('checkpoint', () => {
           if (name === 'bf16') expect([...matrix.bytes]).to.deep.equal([...bf16]);
         }
       });
+    });
+  });
+
+  it('rows of a stored matrix are its bytes on disk, also in shared memory, and nothing else is read', async () => {
+    await withTempFolder(async (dir) => {
+      const bytes = Uint8Array.from({ length: 5 * 6 }, (_, i) => i);
+      const dtypes = ['BF16', 'F16'] as const;
+      const tensors = dtypes.map((dtype) => ({ name: dtype, dtype, shape: [5, 3], bytes }));
+      await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
+      await withCheckpoint(dir, async (checkpoint) => {
+        for (const name of dtypes) {
+          const stored = checkpoint.stored(name, [5, 3]);
+          expect(stored).to.deep.include({ dtype: name.toLowerCase(), rows: 5, columns: 3, rowBytes: 6 });
+          const target = new Uint8Array(new SharedArrayBuffer(20), 4, 12);
+          await stored.readRows(2, target);
+          expect([...target]).to.deep.equal([...bytes.subarray(12, 24)]);
+        }
+        expect(checkpoint.bytesRead).to.equal(24);
+      });
+    });
+  });
+
+  it('a file that was written after it was opened is found out, one that got another name or further links is not', async () => {
+    await withTempFolder(async (dir) => {
+      await writeSmall(dir);
+      const file = join(dir, 'model.safetensors');
+      await withCheckpoint(dir, async (checkpoint) => {
+        await link(file, join(dir, 'link'));
+        await rename(file, join(dir, 'other'));
+        await checkpoint.checkUnchanged();
+        const { mtimeMs } = await stat(join(dir, 'link'));
+        const content = await readFile(join(dir, 'link'));
+        await writeFile(join(dir, 'link'), content);
+        await utimes(join(dir, 'link'), 1, mtimeMs / 1000 + 1); // whatever the clock of the file system is
+        const error = await errorOf(WeightError, () => checkpoint.checkUnchanged());
+        expect([error.code, error.file]).to.deep.equal(['CHECKPOINT_CHANGED', file]);
+        expect(error.message).to.match(/was written while it was read; restore the file/);
+      });
+    });
+  });
+
+  it('the same file has one identity, a copy of it another', async () => {
+    await withTempFolder(async (dir) => {
+      await writeSmall(dir);
+      const [a, b] = [join(dir, 'a'), join(dir, 'b')];
+      for (const folder of [a, b]) await mkdir(folder);
+      await link(join(dir, 'model.safetensors'), join(a, 'model.safetensors'));
+      await copyFile(join(dir, 'model.safetensors'), join(b, 'model.safetensors'));
+      const [own, linked, copied] = await Promise.all(
+        [dir, a, b].map((folder) => withCheckpoint(folder, (checkpoint) => Promise.resolve(checkpoint.identities))),
+      );
+      expect(linked).to.deep.equal(own);
+      expect(copied).not.to.deep.equal(own);
     });
   });
 

@@ -59,6 +59,22 @@ describe('memories of a rank', () => {
     expect(memories.dense).not.to.include(memories.withRoom(MIB / 2));
   });
 
+  it('memories are as large as the weights to come from the start, each up to what is reserved in it', () => {
+    const limitBytes = 16 * MIB;
+    const sizes = (weightBytes: number): number[] => {
+      const memories = new KernelMemories({ denseBytes: [MIB, MIB], limitBytes, weightBytes });
+      return memories.dense.map(({ reservedBytes }) => Math.round(reservedBytes / MIB));
+    };
+    expect(sizes(0)).to.deep.equal([1, 1]);
+    expect(sizes(8 * MIB)).to.deep.equal([8, 1]);
+    expect(sizes(18 * MIB)).to.deep.equal([15, 3]);
+    expect(sizes(2 ** 40)).to.deep.equal([15, 15]);
+    const memories = new KernelMemories({ denseBytes: [0], limitBytes, weightBytes: 30 * MIB });
+    memories.dense[0]!.allocate(15 * MIB);
+    expect(memories.dense[0]!.reservedBytes, 'weights took none of the process').to.equal(16 * MIB);
+    expect(memories.withRoom(2 * MIB).reservedBytes).to.be.within(14 * MIB, 15 * MIB);
+  });
+
   for (const numThreads of [1, 4]) {
     it(`experts leave room for the largest call on them, ${numThreads} threads`, async () => {
       const crew = numThreads === 1 ? null : await startCrew(numThreads);

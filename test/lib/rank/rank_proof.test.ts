@@ -1,0 +1,87 @@
+import { expect } from 'chai';
+import { mkdir, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { asRank } from '../../../base/ids.js';
+import { createPlacement, slotsOf } from '../../../experts/placement/placement.js';
+import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import { moeLayersOf } from '../../../lib/model/spec/spec.js';
+import { denseTensors } from '../../../lib/model/weights/rank_tensors.js';
+import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
+import { proofOf, type ProofOptions, type RankProof } from '../../../lib/rank/rank_proof.js';
+import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
+import { Fingerprint } from '../../../lib/weights/fingerprint.js';
+import { readModelFiles } from '../../../lib/weights/model_files.js';
+import { copyModel, flipBit } from '../../kit/model/model_copy.js';
+import { tinyModel } from '../../kit/paths.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
+
+const TINY = tinyModel('tiny-qwen3-moe');
+const ONE_FOLDER = { readsHeadsFolder: true, isOneFolder: true };
+const ELSEWHERE = { readsHeadsFolder: false, isOneFolder: false };
+
+async function withOptions<T>(
+  dir: string,
+  how: Pick<ProofOptions, 'readsHeadsFolder' | 'isOneFolder'>,
+  use: (options: ProofOptions) => Promise<T>,
+): Promise<T> {
+  const { config, configBytes } = await readModelFiles(dir);
+  const spec = modelSpecOf(config);
+  const { numExperts } = spec.moe.gate;
+  const placement = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 2 });
+  const checkpoint = await openCheckpoint(dir);
+  try {
+    const signal = new AbortController().signal;
+    return await use({ spec, checkpoint, configBytes, placement, rank: asRank(1), signal, ...how });
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+const proofIn = (dir: string, how: Pick<ProofOptions, 'readsHeadsFolder' | 'isOneFolder'>): Promise<RankProof> =>
+  withOptions(dir, how, proofOf);
+
+describe('what a rank proves', () => {
+  it('of a folder elsewhere: hashes of all dense tensors in one, and a digest of each of its experts', async () => {
+    await withOptions(TINY, ELSEWHERE, async (options) => {
+      const { spec, checkpoint, configBytes, placement, rank } = options;
+      const dense = new Fingerprint([configBytes, ...checkpoint.headers]);
+      for (const name of denseTensors(spec, checkpoint)) await checkpoint.read(name, { fingerprint: dense });
+      const digests: Record<string, string> = {};
+      const onDigest = (key: string, digest: string): void => void (digests[key] = digest);
+      const experts = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize, { onDigest });
+      for (const [moeLayer, layer] of moeLayersOf(spec).entries())
+        for (const expert of slotsOf(placement, moeLayer, rank)) await experts.expert(layer, expert);
+      expect(await proofOf(options)).to.deep.equal({ fingerprint: dense.digest(), expertDigests: digests });
+    });
+  });
+
+  it("of the head's folder beside ranks elsewhere: the same fingerprint, and no expert", async () => {
+    const own = await proofIn(TINY, { readsHeadsFolder: true, isOneFolder: false });
+    const other = await proofIn(TINY, ELSEWHERE);
+    expect(own).to.deep.equal({ fingerprint: other.fingerprint, expertDigests: {} });
+  });
+
+  it('of the one folder of a job: the same for all, nothing is read, and another for the folder as it is after a write', async () => {
+    await withTempFolder(async (dir) => {
+      await copyModel(TINY, dir);
+      const [first, second] = [await proofIn(dir, ONE_FOLDER), await proofIn(dir, ONE_FOLDER)];
+      expect(second).to.deep.equal(first);
+      expect(first.expertDigests).to.deep.equal({});
+      await flipBit(dir, 'model.norm.weight', 3);
+      await utimes(join(dir, 'model.safetensors'), 1, 1);
+      expect((await proofIn(dir, ONE_FOLDER)).fingerprint).not.to.equal(first.fingerprint);
+    });
+  });
+
+  it("never equals what hashes prove: ranks that don't know of each other's folder don't meet", async () => {
+    await withTempFolder(async (dir) => {
+      const copy = join(dir, 'copy');
+      await mkdir(copy);
+      await copyModel(TINY, copy);
+      const proofs = [ONE_FOLDER, ELSEWHERE].flatMap((how) => [proofIn(TINY, how), proofIn(copy, how)]);
+      const [own, copied, hashed, hashedCopy] = (await Promise.all(proofs)).map(({ fingerprint }) => fingerprint);
+      expect(hashedCopy).to.equal(hashed);
+      expect(new Set([own, copied, hashed]).size).to.equal(3);
+    });
+  });
+});
