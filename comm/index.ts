@@ -25,7 +25,8 @@ export {
   openIoThreadMesh,
   type IoThreadMeshOptions,
 } from './ws/io_thread/io_thread_mesh.js';
-export { createThreadSeats, openThreadMesh, portsOf, type ThreadSeat } from './threads/thread_mesh.js';
+export { openThreadMesh } from './threads/thread_mesh.js';
+export { createThreadSeats, portsOf, type ThreadSeat } from './threads/thread_seat.js';
 export { listenForPeers, openWsMesh, type PeerServerOptions, type WsMeshOptions } from './ws/ws_mesh.js';
 export type { TlsOptions } from './base/tls.js';
 export type { OnRefused, RefusedFrom } from './ws/door/refusals.js';

@@ -10,7 +10,8 @@ import { CONTROL_PATH } from './rendezvous.js';
 import type { OnRefused } from '../ws/door/refusals.js';
 import type { TlsOptions } from '../base/tls.js';
 import { IoThreadServer, listenInIoThread, openIoThreadMesh } from '../ws/io_thread/io_thread_mesh.js';
-import { openThreadMesh, type ThreadSeat } from '../threads/thread_mesh.js';
+import { openThreadMesh } from '../threads/thread_mesh.js';
+import type { ThreadSeat } from '../threads/thread_seat.js';
 import { listenForPeers, openWsMesh } from '../ws/ws_mesh.js';
 
 /** Where the head is, what proves membership, and how this rank wants to be reached. */

@@ -1,9 +1,8 @@
 /**
- * Frames between two threads: memory that changes hands. Nobody waits and nobody spins: the port's queue holds what a blocked thread hasn't looked at.
+ * Frames through a port between two threads: memory that changes hands. The port's queue holds what a blocked thread hasn't looked at.
  * A large frame is posted as it lies, its header in the room before the payload. Small frames of one turn are copied behind each other and posted
  * as one: a message costs more than copying 16 KiB.
  */
-import type { MessagePort } from 'node:worker_threads';
 import { CommError } from '../base/errors.js';
 import { decodeHeader, FRAME_HEADER_BYTES, writeHeader, type FrameHeader } from '../mesh/frame.js';
 import type { ArrivingFrame } from '../mesh/mesh.js';
@@ -17,6 +16,11 @@ const BATCH_BYTES = 128 * 1024;
 /** What is posted: one frame in memory of its own, or small ones behind each other in the first `numBytes` of a buffer. */
 export type FrameMessage = ArrayBuffer | { readonly batch: ArrayBuffer; readonly numBytes: number };
 
+/** Where messages go: a message port, a worker. */
+interface Posting {
+  postMessage(message: unknown, transfer?: readonly ArrayBuffer[]): void;
+}
+
 /** The sending end of one port; `Other`: messages that aren't frames. */
 export class FramePort<Other = never> {
   private batch: Uint8Array<ArrayBuffer> | undefined;
@@ -24,7 +28,7 @@ export class FramePort<Other = never> {
   private readonly flushLater = atTurnEnd(() => this.flush());
 
   constructor(
-    private readonly port: Pick<MessagePort, 'postMessage'>,
+    private readonly port: Posting,
     private readonly memory: PayloadMemory,
   ) {}
 

@@ -1,108 +1,120 @@
 /**
- * The mesh of ranks that are threads of one process: a message port per pair, frames change hands in memory.
- * Why: docs/decisions/exchange.md#threads-exchange-buffers
+ * The mesh of ranks that are threads of one process: small frames through rings that both threads see, large ones change hands.
+ * Why: docs/decisions/exchange.md#threads-exchange-through-rings-and-ports
  */
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { CommError } from '../base/errors.js';
 import type { FrameHeader } from '../mesh/frame.js';
-import { FramePort, framesOf, isFrameMessage, type FrameMessage } from './frame_port.js';
 import { asRank, type Rank } from '../../base/ids.js';
-import { checkLimits, DEFAULT_MAX_FRAME_BYTES, MeshBase, type MeshLimits } from '../mesh/mesh_base.js';
-import type { Mesh } from '../mesh/mesh.js';
+import { Naps } from './inbox.js';
+import { MeshBase } from '../mesh/mesh_base.js';
+import type { ArrivingFrame, Mesh, MeshStats } from '../mesh/mesh.js';
+import { Patience } from './patience.js';
+import { ThreadLink, type LinkOwner } from './thread_link.js';
+import type { ThreadSeat } from './thread_seat.js';
 
-/**
- * One rank's place in the mesh, for the thread that opens it. Hand it over (`workerData`, `postMessage`) with `portsOf(seat)` as transfer list. A thread
- * that ends, however it does, is lost to the others, and so is one that never opened its seat.
- */
-export interface ThreadSeat extends MeshLimits {
-  readonly rank: Rank;
-  readonly size: number;
-  /** By peer rank; null for the own one. */
-  readonly ports: readonly (MessagePort | null)[];
-}
-
-/** What travels besides frames: why nothing more comes. */
-type Farewell = 'it closed its mesh' | 'it refused a frame; its log says why';
-
-/** The seats of `size` threads, by rank. @throws CommError INVALID_ARGUMENT when `size` or a limit is out of range. */
-export function createThreadSeats(size: number, limits: MeshLimits = {}): ThreadSeat[] {
-  if (!Number.isInteger(size) || size < 1) {
-    throw new CommError('INVALID_ARGUMENT', `size is ${size}; pass the number of ranks, an integer from 1`);
-  }
-  const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, microBatches = 1 } = limits;
-  checkLimits(maxFrameBytes, microBatches);
-  const ports = Array.from({ length: size }, () => new Array<MessagePort | null>(size).fill(null));
-  for (let a = 0; a < size; a++) {
-    for (let b = a + 1; b < size; b++) {
-      const { port1, port2 } = new MessageChannel();
-      [ports[a]![b], ports[b]![a]] = [port1, port2];
-    }
-  }
-  return ports.map((own, rank) => ({ ...limits, rank: asRank(rank), size, ports: own }));
-}
-
-/** What a seat's transfer list must have. */
-export function portsOf({ ports }: ThreadSeat): MessagePort[] {
-  return ports.filter((port) => port !== null);
-}
+/** After so long without a turn of the event loop who waits sleeps at once: timers, signals and the head must be heard. */
+const MAX_TURN_MS = 5;
 
 /** This thread's rank. The others needn't be open yet: what is sent waits for them. An open mesh keeps its thread alive. */
 export function openThreadMesh(seat: ThreadSeat): Mesh {
   return new ThreadMesh(seat);
 }
 
-class ThreadMesh extends MeshBase {
-  private readonly ports: readonly (MessagePort | null)[];
-  private readonly frames: readonly (FramePort<Farewell> | null)[];
+class ThreadMesh extends MeshBase implements LinkOwner {
+  /** By peer rank; null for the own one. */
+  private readonly links: readonly (ThreadLink | null)[];
+  private readonly naps: Naps;
+  /** Undefined where there are more ranks than cores: whom it waits for may need this one's. */
+  private readonly patience: Patience | undefined;
+  /** Since when this turn of the event loop looks by itself; undefined: it has to be woken. */
+  private awakeSinceMs: number | undefined;
 
   constructor(seat: ThreadSeat) {
     super(seat.rank, seat.size, seat);
-    this.ports = seat.ports;
-    this.frames = seat.ports.map((port) => port && new FramePort(port, this.memory));
-    for (const [peer, port] of this.ports.entries()) {
-      port?.on('message', (message: FrameMessage | Farewell) => this.hear(asRank(peer), message));
-      port?.on('close', () => this.lose(asRank(peer), 'its thread ended'));
-    }
+    this.naps = new Naps(seat.inboxes[seat.rank]!);
+    this.patience = seat.canSpin ? new Patience() : undefined;
+    this.links = seat.ports.map((port, peer) => port && new ThreadLink(seat, asRank(peer), this.memory, this));
+    this.stayAwake(performance.now());
+  }
+
+  override stats(): MeshStats {
+    const writes = this.links.reduce((sum, link) => sum + (link?.writes ?? 0), 0);
+    return { ...super.stats(), writes };
+  }
+
+  onFrame(peer: Rank, frame: ArrivingFrame): void {
+    const refused = this.accept(peer, frame);
+    if (refused !== undefined) throw refused;
+  }
+
+  onFarewell(peer: Rank, why: string): void {
+    this.lose(peer, why);
+  }
+
+  onRefused(peer: Rank, error: unknown): void {
+    if (!(error instanceof CommError)) throw error;
+    this.lose(peer, error.message, error.code);
+    this.links[peer]!.part('it refused a frame; its log says why');
+  }
+
+  onBell(): void {
+    this.stayAwake(performance.now());
+  }
+
+  onHeard(): void {
+    this.stayAwake(performance.now());
+    this.look();
+  }
+
+  protected override spin(wait: { readonly isOver: boolean }): void {
+    const startMs = performance.now();
+    if (!this.stayAwake(startMs)) return;
+    this.look();
+    if (!wait.isOver && this.patience !== undefined) this.linger(wait, startMs, this.patience);
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {
-    this.frames[to]!.send(header, payload);
+    this.links[to]!.send(header, payload);
   }
 
   protected override transmitOwn(to: Rank, header: FrameHeader, payload: Uint8Array<ArrayBuffer>): void {
-    this.frames[to]!.give(header, payload);
+    this.links[to]!.give(header, payload);
   }
 
   protected override letGo(): void {
-    for (const frames of this.frames) frames?.flush();
+    for (const link of this.links) link?.flush();
   }
 
-  /** What was posted before is delivered before the end. */
+  /** What was sent before is delivered before the end. */
   protected override disconnect(): Promise<void> {
-    for (const peer of this.ports.keys()) this.part(peer, 'it closed its mesh');
+    for (const link of this.links) link?.part('it closed its mesh');
     return Promise.resolve();
   }
 
-  private hear(peer: Rank, message: FrameMessage | Farewell): void {
-    if (!isFrameMessage(message)) {
-      this.lose(peer, message);
-      this.ports[peer]!.close();
-      return;
-    }
-    try {
-      for (const frame of framesOf(message, this.memory)) {
-        const refused = this.accept(peer, frame);
-        if (refused !== undefined) throw refused;
-      }
-    } catch (error) {
-      if (!(error instanceof CommError)) throw error;
-      this.lose(peer, error.message, error.code);
-      this.part(peer, 'it refused a frame; its log says why');
-    }
+  private linger(wait: { readonly isOver: boolean }, startMs: number, patience: Patience): void {
+    const lookMs = patience.next();
+    if (lookMs === 0) return;
+    do this.look();
+    while (!wait.isOver && performance.now() - startMs < lookMs);
+    patience.learn(wait.isOver);
   }
 
-  private part(peer: number, farewell: Farewell): void {
-    this.frames[peer]?.post(farewell);
-    this.ports[peer]?.close();
+  private look(): void {
+    for (const link of this.links) link?.look();
   }
+
+  /** Until the event loop turns nobody has to wake this thread: it looks by itself. False where that turn is overdue. */
+  private stayAwake(nowMs: number): boolean {
+    if (this.awakeSinceMs !== undefined) return nowMs - this.awakeSinceMs < MAX_TURN_MS;
+    this.awakeSinceMs = nowMs;
+    this.naps.wake();
+    setImmediate(this.onTurn);
+    return true;
+  }
+
+  private readonly onTurn = (): void => {
+    this.awakeSinceMs = undefined;
+    this.naps.sleep();
+    this.look();
+  };
 }

@@ -5,7 +5,7 @@ import { CommError, errorOfRemote, remoteErrorOf } from '../../comm/base/errors.
 import { asRank } from '../../base/ids.js';
 import { joinHead, type JoinedRank } from '../../comm/job/join.js';
 import type { TlsOptions } from '../../comm/base/tls.js';
-import type { ThreadSeat } from '../../comm/threads/thread_mesh.js';
+import type { ThreadSeat } from '../../comm/threads/thread_seat.js';
 import { CountGather } from '../../experts/placement/count_gather.js';
 import { createReplicaChooser } from '../../experts/placement/replica_choice.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';

@@ -1,7 +1,7 @@
 /** All ranks of a job as threads of this process: started, watched, and ended together. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { createThreadSeats, portsOf, type ThreadSeat } from '../../comm/threads/thread_mesh.js';
+import { createThreadSeats, portsOf, type ThreadSeat } from '../../comm/threads/thread_seat.js';
 import { EngineError } from '../protocol/errors.js';
 import { remoteErrorOf, remoteMessage, type RemoteError } from '../../comm/base/errors.js';
 import type { RankFailure, RankOptions, RankOutcome } from './rank_main.js';

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
+import { setImmediate as turn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import {
   asRank,
@@ -12,7 +13,9 @@ import {
 } from '../../../comm/index.js';
 import { meshContract } from '../../contracts/mesh_contract.js';
 import { rejection, thrown } from '../../kit/errors.js';
+import { ringOf } from '../../../comm/threads/inbox.js';
 import type { PartnerOrder } from '../../kit/comm/thread_partner.js';
+import { swapFrames, swapKey, takeFrame } from '../../kit/comm/thread_swaps.js';
 
 meshContract('a thread mesh', (size, limits) => Promise.resolve(createThreadSeats(size, limits).map(openThreadMesh)));
 
@@ -104,6 +107,99 @@ describe('a thread mesh', () => {
       expect((await rejection(mesh.receive(R0, keyOf(1), WAIT), 'PEER_LOST')).message).to.contain('closed its mesh');
       await mesh.close();
     }
+  });
+
+  it('what a rank sent before it died can be taken, through memory and port', async () => {
+    const [seat0, seat1] = createThreadSeats(2) as [ThreadSeat, ThreadSeat];
+    const mesh = openThreadMesh(seat0);
+    startPartner({ seat: seat1, act: 'flood', numFrames: 60 });
+    for (let step = 0; step < 60; step++) await takeFrame(mesh, 1, step);
+    const { message } = await rejection(mesh.receive(R1, swapKey(60), WAIT), 'PEER_LOST', { rank: R1 });
+    expect(message).to.contain('its thread ended');
+    await mesh.close();
+  });
+
+  for (const [size, numSteps] of [
+    [2, 3000],
+    [16, 40],
+  ] as const) {
+    it(`${size} ranks swap ${numSteps} frames with each other, whatever pauses they make: none is lost or late for ever`, async () => {
+      const [seat0, ...others] = createThreadSeats(size);
+      const ends = others.map((seat) => once(startPartner({ seat, act: 'swap', numFrames: numSteps }), 'exit'));
+      const mesh = openThreadMesh(seat0!);
+      await swapFrames(mesh, numSteps);
+      for (const [code] of await Promise.all(ends)) expect(code).to.equal(0);
+      const { framesSent, framesReceived, duplicates, stale } = mesh.stats();
+      const toAll = new Array<number>(size).fill(numSteps).fill(0, 0, 1);
+      expect({ framesSent, framesReceived, duplicates, stale }).to.deep.equal({
+        ...{ framesSent: toAll, framesReceived: toAll, duplicates: 0, stale: 0 },
+      });
+      await mesh.close();
+    });
+  }
+
+  it('wakes a rank that sleeps once, and nobody else; more than a ring holds goes through the port', async () => {
+    const meshes = createThreadSeats(3).map(openThreadMesh) as [Mesh, Mesh, Mesh];
+    const [a, b, c] = meshes;
+    send(a, 1, 0, new Uint8Array(100));
+    expect(a.stats().writes).to.equal(0); // it opened in this turn and will look by itself
+    await b.receive(R0, keyOf(0), WAIT);
+    await turn();
+    await turn();
+    for (let step = 1; step <= 50; step++) send(a, 1, step, new Uint8Array(100));
+    expect([a, b, c].map((mesh) => mesh.stats().writes)).to.deep.equal([1, 0, 0]);
+    for (let step = 1; step <= 50; step++) await b.receive(R0, keyOf(step), WAIT);
+    for (let step = 51; step <= 80; step++) send(a, 1, step, new Uint8Array(10_000).fill(step));
+    a.flush();
+    expect(a.stats().writes).to.be.within(2, 10);
+    for (let step = 51; step <= 80; step++) {
+      const { payload } = await b.receive(R0, keyOf(step), WAIT);
+      expect(payload.every((byte) => byte === step)).to.equal(true);
+    }
+    await Promise.all(meshes.map((mesh) => mesh.close()));
+  });
+
+  it('hears of what comes while it falls asleep, from a rank that it has looked at already and from one that it hasn’t', async () => {
+    const [a, b, c] = createThreadSeats(3).map(openThreadMesh) as [Mesh, Mesh, Mesh];
+    const allocate = b.memory.allocate.bind(b.memory);
+    for (const [first, second, step] of [
+      [a, c, 0],
+      [c, a, 10],
+    ] as const) {
+      const [one, two, three] = [first, second, second].map((mesh, i) => b.receive(mesh.rank, keyOf(step + i), WAIT));
+      // Nobody rings for the first frame, since this turn isn't over. It is read when the turn ends and b falls asleep: just then the second one is sent.
+      send(first, 1, step, new Uint8Array(10));
+      b.memory.allocate = (numBytes) => {
+        b.memory.allocate = allocate;
+        send(second, 1, step + 1, new Uint8Array(10));
+        return allocate(numBytes);
+      };
+      await Promise.all([one, two]);
+      send(second, 1, step + 2, new Uint8Array(10));
+      await three;
+    }
+    await Promise.all([a, b, c].map((mesh) => mesh.close()));
+  });
+
+  it('gives the event loop its turn though every frame is there at once', async () => {
+    const [a, b] = createThreadSeats(2).map(openThreadMesh) as [Mesh, Mesh];
+    const fired: number[] = [];
+    setTimeout(() => fired.push(1), 1);
+    for (let step = 0; fired.length === 0; step++) {
+      send(a, 1, step, new Uint8Array(10));
+      await b.receive(R0, keyOf(step), WAIT);
+    }
+    await Promise.all([a.close(), b.close()]);
+  });
+
+  it('loses a rank that writes what is no frame: PROTOCOL', async () => {
+    const [seat0, seat1] = createThreadSeats(2) as [ThreadSeat, ThreadSeat];
+    const mesh = openThreadMesh(seat0);
+    const place = ringOf(seat0.inboxes[0]!, 1, 2);
+    new Uint8Array(place.memory, place.byteOffset).fill(1);
+    await rejection(mesh.receive(R1, keyOf(0), WAIT), 'PROTOCOL', { rank: R1 });
+    portsOf(seat1).forEach((port) => port.close());
+    await mesh.close();
   });
 
   it('loses a rank that posts what is no frame: PROTOCOL', async () => {

@@ -1,11 +1,15 @@
-/** The worker thread behind thread_mesh.test.ts: rank 1 of a mesh that does as it is told. */
+/** The worker thread behind thread_mesh.test.ts: a rank of a mesh that does as it is told. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { asRank, openThreadMesh, type FrameKey, type ThreadSeat } from '../../../comm/index.js';
+import { sendFrame, swapFrames } from './thread_swaps.js';
 
 export interface PartnerOrder {
   readonly seat: ThreadSeat;
-  /** echo: sends back the first `numFrames` frames, whose steps count from 0; exit, throw, block: how it ends or doesn't, once it is open. */
-  readonly act: 'echo' | 'exit' | 'throw' | 'block';
+  /**
+   * echo: sends back the first `numFrames` frames, whose steps count from 0; swap: swaps as many with every other rank; flood: sends as many to rank 0 and
+   * is gone at once; exit, throw, block: how it ends or doesn't, once it is open.
+   */
+  readonly act: 'echo' | 'swap' | 'flood' | 'exit' | 'throw' | 'block';
   readonly numFrames?: number;
 }
 
@@ -21,6 +25,15 @@ switch (act) {
     }
     await mesh.close();
     break;
+  case 'swap':
+    await swapFrames(mesh, numFrames);
+    await mesh.close();
+    break;
+  case 'flood':
+    for (let step = 0; step < numFrames; step++) sendFrame(mesh, asRank(0), step);
+    mesh.flush();
+    process.exit(3);
+  // eslint-disable-next-line no-fallthrough -- process.exit doesn't return
   case 'exit':
     process.exit(3);
   // eslint-disable-next-line no-fallthrough -- process.exit doesn't return
