@@ -34,9 +34,9 @@ import { asRows, floatRows, rowsFrom, type FloatRows } from '../../base/float_ro
 import type { Rank } from '../../base/ids.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Reduce } from '../../base/received_rows.js';
-import { Received, routingOfAll, type ReceivedRouting } from './contract/received.js';
+import { countPerExpert, knownRowsOf, Received, routingOfAll } from './contract/received.js';
 import { ReceivedParts } from './contract/received_parts.js';
-import type { ArrivedBySource, CachedRoute, DispatchedRows, Route, RouteShape, Routing } from './contract/route.js';
+import type { CachedRoute, DispatchedRows, Route, RouteShape, Routing } from './contract/route.js';
 
 export type * from './contract/all_to_all_contract.js';
 export type { Reduce } from '../../base/received_rows.js';
@@ -84,6 +84,8 @@ interface Dispatched<State> extends CachedRoute<State>, DispatchedRows<State> {
 
 class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllToAll {
   readonly reduce: Reduce;
+  private readonly countTokens = (recvTopkIdx: Int32Array): Int32Array =>
+    countPerExpert(recvTopkIdx, this.shape.slotsPerRank, this.expertAlignment);
   readonly alone: LoneRank | null;
 
   constructor(
@@ -117,24 +119,23 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
       const { bySource, state } = await pending.hook();
       const startMs = performance.now();
       const rows = new ReceivedParts(bySource, this.shape.hidden, this.exchange.mesh.memory);
-      const arrived = routingOfAll(bySource, rows.numRows, this.shape, this.expertAlignment);
+      const arrived = routingOfAll(bySource, rows.numRows, this.shape);
       // The caller may change its array now.
       if (isArray) rows.floats();
-      const known = this.partsOf(bySource, arrived);
       const sent: Dispatched<State> = {
         signal,
         routing,
         unrouted,
         degraded,
         masked: this.maskedRanks(),
-        numOwed: known.map((part) => (this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots))),
+        numOwed: bySource.map((part) => (this.reduce === 'rank' ? (part?.numRows ?? 0) : countChoices(part?.slots))),
         state,
-        bySource: known,
+        bySource: knownRowsOf(bySource, arrived, this.shape.numTopk),
         rows,
         isLent: false,
         isCombined: false,
       };
-      const result = new Received(arrived, rows, this.handleOf(tag, sent), sent);
+      const result = new Received(arrived, rows, this.handleOf(tag, sent), sent, this.countTokens);
       this.exchange.span('dispatch', 'unpack', tag, startMs);
       return result;
     });
@@ -199,19 +200,6 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const missing = cached.masked.find((rank) => !this.exchange.mask.has(rank) && cached.bySource[rank] === undefined);
     if (missing !== undefined) throw staleHandle(missing);
     return cached;
-  }
-
-  /** The received routing as views of the result, so that a cached handle doesn't keep the frames. */
-  private partsOf(bySource: ArrivedBySource, result: ReceivedRouting): CachedRoute<State>['bySource'] {
-    const { numTopk, reduce } = this.shape;
-    let row = 0;
-    return bySource.map((part) => {
-      if (part === undefined) return undefined;
-      const [from, to] = [row * numTopk, (row + part.numRows) * numTopk];
-      row += part.numRows;
-      const weights = reduce === 'rank' ? result.recvTopkWeights.subarray(from, to) : result.recvTopkWeights;
-      return { numRows: part.numRows, slots: result.recvTopkIdx.subarray(from, to), weights };
-    });
   }
 }
 

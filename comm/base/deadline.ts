@@ -13,6 +13,9 @@ export const MAX_TIMEOUT_MS = 0x7fffffff;
  * event loop turns twice more (sockets are read, frames delivered) before anybody is accused.
  */
 export class Deadline {
+  /** Its neighbours among those that wait for the same ticks. */
+  previous: Deadline | undefined;
+  next: Deadline | undefined;
   private readonly lastTick: number;
   private isOver = false;
 
@@ -27,6 +30,7 @@ export class Deadline {
 
   /** Idempotent; after it `onExpired` is never called. */
   cancel(): void {
+    if (this.isOver) return;
     this.isOver = true;
     this.ticks.leave(this);
   }
@@ -71,8 +75,9 @@ export class DeadlineWheel {
 /** The ticks of all deadlines of one length. */
 class Ticks {
   private readonly tickMs: number;
-  /** In the order in which they expire. */
-  private readonly waiting = new Set<Deadline>();
+  /** A list in the order in which they expire, since a Set of objects that come and go makes a new table every few of them. */
+  private first: Deadline | undefined;
+  private last: Deadline | undefined;
   private timer: NodeJS.Timeout | undefined;
   private numTicks = 0;
   private wasUsed = false;
@@ -87,16 +92,20 @@ class Ticks {
 
   /** Returns the tick at which a deadline that begins now is over. */
   join(deadline: Deadline): number {
-    const isFirst = this.timer === undefined;
+    const isStarting = this.timer === undefined;
     if (this.timer === undefined) this.timer = setTimeout(() => this.tick(), this.tickMs);
-    else if (this.waiting.size === 0) this.timer.ref();
-    this.waiting.add(deadline);
+    else if (this.first === undefined) this.timer.ref();
+    deadline.previous = this.last;
+    if (this.last === undefined) this.first = deadline;
+    else this.last.next = deadline;
+    this.last = deadline;
     this.wasUsed = true;
-    return this.numTicks + NUM_TICKS + (isFirst ? 0 : 1);
+    return this.numTicks + NUM_TICKS + (isStarting ? 0 : 1);
   }
 
   leave(deadline: Deadline): void {
-    if (this.waiting.delete(deadline)) this.rest();
+    this.remove(deadline);
+    this.rest();
   }
 
   stop(): void {
@@ -107,14 +116,13 @@ class Ticks {
 
   private tick(): void {
     this.numTicks++;
-    if (!this.wasUsed && this.waiting.size === 0) return this.stop();
+    if (!this.wasUsed && this.first === undefined) return this.stop();
     this.wasUsed = false;
     this.timer!.refresh();
     const due: Deadline[] = [];
-    for (const deadline of this.waiting) {
-      if (!deadline.isDueAt(this.numTicks)) break;
-      this.waiting.delete(deadline);
-      due.push(deadline);
+    while (this.first?.isDueAt(this.numTicks) === true) {
+      due.push(this.first);
+      this.remove(this.first);
     }
     if (due.length === 0) return;
     this.rest();
@@ -122,11 +130,20 @@ class Ticks {
     setImmediate(() => setImmediate(expire));
   }
 
+  private remove(deadline: Deadline): void {
+    const { previous, next } = deadline;
+    if (previous !== undefined) previous.next = next;
+    else if (this.first === deadline) this.first = next;
+    if (next !== undefined) next.previous = previous;
+    else if (this.last === deadline) this.last = previous;
+    deadline.previous = deadline.next = undefined;
+  }
+
   /** While nobody waits, the timer doesn't keep the process alive. */
   private rest(): void {
-    if (this.waiting.size > 0) return;
+    if (this.first !== undefined || this.timer === undefined) return;
     if (this.onIdle === undefined) this.stop();
-    else this.timer?.unref();
+    else this.timer.unref();
   }
 }
 

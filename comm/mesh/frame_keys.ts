@@ -20,63 +20,60 @@ export function hashOfKey({ phase, step, layer, microBatch, epoch }: FrameKey): 
   return (mixed ^ (mixed >>> 13)) & 0x3fffffff;
 }
 
-interface Entry<T> {
-  readonly key: FrameKey;
-  readonly value: T;
-  /** Another key of the same hash. */
-  next: Entry<T> | undefined;
-}
-
-/** One value per key. */
+/** One value per key. A list, since few are in it at a time, and a Map of numbers that come and go makes a new table every few of them. */
 export class KeyTable<T> {
-  private readonly chains = new Map<number, Entry<T>>();
-  private numEntries = 0;
+  private readonly hashes: number[] = [];
+  private readonly keys: FrameKey[] = [];
+  private readonly values: T[] = [];
 
   get size(): number {
-    return this.numEntries;
+    return this.values.length;
   }
 
   /** `hash`: of the key, as for every method. */
   get(key: FrameKey, hash: number): T | undefined {
-    if (this.numEntries === 0) return undefined;
-    let entry = this.chains.get(hash);
-    while (entry !== undefined && !isSameKey(entry.key, key)) entry = entry.next;
-    return entry?.value;
+    const at = this.placeOf(key, hash);
+    return at < 0 ? undefined : this.values[at];
   }
 
   /** For a key that isn't there. */
   add(key: FrameKey, hash: number, value: T): void {
-    this.chains.set(hash, { key, value, next: this.chains.get(hash) });
-    this.numEntries++;
+    this.hashes.push(hash);
+    this.keys.push(key);
+    this.values.push(value);
   }
 
   /** The value that was there. */
   take(key: FrameKey, hash: number): T | undefined {
-    if (this.numEntries === 0) return undefined;
-    let before: Entry<T> | undefined;
-    let entry = this.chains.get(hash);
-    while (entry !== undefined && !isSameKey(entry.key, key)) {
-      before = entry;
-      entry = entry.next;
-    }
-    if (entry === undefined) return undefined;
-    this.numEntries--;
-    if (before !== undefined) before.next = entry.next;
-    else if (entry.next !== undefined) this.chains.set(hash, entry.next);
-    else this.chains.delete(hash);
-    return entry.value;
+    const at = this.placeOf(key, hash);
+    return at < 0 ? undefined : this.takeAt(at);
   }
 
   /** Takes all values that `isWanted` names. */
   takeWhere(isWanted: (key: FrameKey) => boolean): T[] {
-    const wanted: Entry<T>[] = [];
-    for (const newest of this.chains.values()) {
-      for (let entry: Entry<T> | undefined = newest; entry !== undefined; entry = entry.next) {
-        if (isWanted(entry.key)) wanted.push(entry);
-      }
+    const taken: T[] = [];
+    for (let at = this.size - 1; at >= 0; at--) if (isWanted(this.keys[at]!)) taken.push(this.takeAt(at));
+    return taken;
+  }
+
+  private placeOf(key: FrameKey, hash: number): number {
+    for (let at = 0; at < this.hashes.length; at++) {
+      if (this.hashes[at] === hash && isSameKey(this.keys[at]!, key)) return at;
     }
-    for (const { key } of wanted) this.take(key, hashOfKey(key));
-    return wanted.map(({ value }) => value);
+    return -1;
+  }
+
+  /** The last one takes its place. */
+  private takeAt(at: number): T {
+    const value = this.values[at]!;
+    const last = this.size - 1;
+    this.hashes[at] = this.hashes[last]!;
+    this.keys[at] = this.keys[last]!;
+    this.values[at] = this.values[last]!;
+    this.hashes.pop();
+    this.keys.pop();
+    this.values.pop();
+    return value;
   }
 }
 

@@ -103,7 +103,7 @@ export class Gathering {
   }
 
   private gathered(): Frame[] {
-    return this.frames.filter((frame) => frame !== undefined && frame !== null);
+    return this.hasGivenUp ? this.frames.filter(isFrame) : (this.frames as Frame[]);
   }
 
   private end(): void {
@@ -130,6 +130,8 @@ export class Gathering {
     }
   }
 }
+
+const isFrame = (frame: Frame | undefined | null): frame is Frame => frame !== undefined && frame !== null;
 
 /** A timeout that several peers caused names all of them. */
 function namingAll(error: CommError, silent: readonly Rank[]): CommError {

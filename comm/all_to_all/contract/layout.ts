@@ -29,11 +29,12 @@ export type ExpertChoices = Int32Array | Int16Array;
  * @throws CommError INVALID_ARGUMENT on an expert that no rank has.
  */
 export function layoutOf(topkIdx: ExpertChoices, shape: LayoutShape): DestinationLayout[] {
-  const layouts = Array.from(countRows(topkIdx, shape), (n) => ({
-    rows: new Int32Array(n),
-    slots: new Int16Array(n * shape.numTopk).fill(-1),
-    numPairs: 0,
-  }));
+  const numRows = countRows(topkIdx, shape);
+  const layouts: { rows: Int32Array; slots: Int16Array; numPairs: number }[] = [];
+  for (let rank = 0; rank < shape.size; rank++) {
+    const n = numRows[rank]!;
+    layouts.push({ rows: new Int32Array(n), slots: new Int16Array(n * shape.numTopk).fill(-1), numPairs: 0 });
+  }
   fill(topkIdx, shape, layouts);
   return layouts;
 }

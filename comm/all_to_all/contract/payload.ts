@@ -74,20 +74,36 @@ export function newDispatchPayload(
   { hidden, numTopk, reduce, dispatchDtype }: PayloadShape,
   slots: Int16Array | null,
   memory: PayloadMemory,
-  counts: Uint32Array = new Uint32Array(0),
+  counts = NO_COUNTS,
 ): OutgoingDispatch {
   const numWeights = slots !== null && reduce === 'rank' ? numRows * numTopk : 0;
   const weightsAt = counts.byteLength;
   const rowsAt = weightsAt + 4 * numWeights;
   const slotsAt = rowsAt + numRows * wireRowBytes(dispatchDtype, hidden);
   const bytes = memory.allocate(slotsAt + (slots?.byteLength ?? 0));
-  new Uint32Array(bytes.buffer, bytes.byteOffset, counts.length).set(counts);
-  if (slots !== null) bytes.set(new Uint8Array(slots.buffer, slots.byteOffset, slots.byteLength), slotsAt);
+  if (counts.length > 0) new Uint32Array(bytes.buffer, bytes.byteOffset, counts.length).set(counts);
+  if (slots !== null) writeSlots(slots, bytes, slotsAt);
   return {
     bytes,
     weights: new Float32Array(bytes.buffer, bytes.byteOffset + weightsAt, numWeights),
     rows: bytes.subarray(rowsAt, slotsAt),
   };
+}
+
+const NO_COUNTS = new Uint32Array(0);
+
+/** Behind rows of one byte per channel they may be unaligned. Bytes of a small array are asked for only then: it gets memory of its own for that. */
+function writeSlots(slots: Int16Array, bytes: Uint8Array, at: number): void {
+  const start = bytes.byteOffset + at;
+  if (start % 2 === 0) new Int16Array(bytes.buffer, start, slots.length).set(slots);
+  else bytes.set(new Uint8Array(slots.buffer, slots.byteOffset, slots.byteLength), at);
+}
+
+/** A copy of the slots that a payload ends with. */
+function slotsIn(payload: Uint8Array, at: number): Int16Array {
+  const start = payload.byteOffset + at;
+  if (start % 2 !== 0) return new Int16Array(new Uint8Array(payload.subarray(at)).buffer);
+  return new Int16Array(payload.buffer, start, (payload.byteLength - at) / 2).slice();
 }
 
 /** The parts of one received dispatch payload. */
@@ -118,10 +134,9 @@ export function readDispatchPayload(
   const weightsAt = 4 * numSources;
   const rowsAt = weightsAt + 4 * numWeights;
   const slotsAt = rowsAt + numRows * wireRowBytes(dtype, hidden);
-  // A copy, because slots behind rows of one byte per channel may be unaligned.
-  const slots = new Int16Array(new Uint8Array(payload.subarray(slotsAt)).buffer);
+  const slots = slotsIn(payload, slotsAt);
   checkSlots(header, slots, shape);
-  const counts = new Uint32Array(payload.buffer, payload.byteOffset, numSources);
+  const counts = numSources === 0 ? NO_COUNTS : new Uint32Array(payload.buffer, payload.byteOffset, numSources);
   const weights = new Float32Array(payload.buffer, payload.byteOffset + weightsAt, numWeights);
   return { numRows, counts, rows: payload.subarray(rowsAt, slotsAt), weights, slots };
 }

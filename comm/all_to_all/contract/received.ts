@@ -8,17 +8,13 @@ import type { ReceivedParts } from './received_parts.js';
 import type { ArrivedBySource } from './route.js';
 
 /** Which slots the received rows are for. */
-export type ReceivedRouting = Pick<
-  DispatchResult,
-  'reduce' | 'recvTopkIdx' | 'recvTopkWeights' | 'numRecvTokensPerExpert'
->;
+export type ReceivedRouting = Pick<DispatchResult, 'reduce' | 'recvTopkIdx' | 'recvTopkWeights'>;
 
 /** Of the sources in their order; `numRows`: of all. */
 export function routingOfAll(
   bySource: ArrivedBySource,
   numRows: number,
-  { numTopk, slotsPerRank, reduce }: PayloadShape,
-  expertAlignment: number,
+  { numTopk, reduce }: PayloadShape,
 ): ReceivedRouting {
   const recvTopkIdx = new Int32Array(numRows * numTopk);
   const recvTopkWeights = new Float32Array(reduce === 'rank' ? numRows * numTopk : 0);
@@ -29,8 +25,46 @@ export function routingOfAll(
     if (reduce === 'rank') recvTopkWeights.set(part.weights, row * numTopk);
     row += part.numRows;
   }
-  const numRecvTokensPerExpert = countPerExpert(recvTopkIdx, slotsPerRank, expertAlignment);
-  return { reduce, recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert };
+  return { reduce, recvTopkIdx, recvTopkWeights };
+}
+
+/** The routing of one source, as views of the whole, so that a cached handle doesn't keep its frame: made when a cached dispatch asks. */
+class KnownRows {
+  constructor(
+    readonly numRows: number,
+    private readonly firstRow: number,
+    private readonly routing: ReceivedRouting,
+    private readonly numTopk: number,
+  ) {}
+
+  get slots(): Int32Array {
+    return this.part(this.routing.recvTopkIdx);
+  }
+
+  get weights(): Float32Array {
+    const { reduce, recvTopkWeights } = this.routing;
+    return reduce === 'rank' ? this.part(recvTopkWeights) : recvTopkWeights;
+  }
+
+  private part<T extends Int32Array | Float32Array>(whole: T): T {
+    const { firstRow, numRows, numTopk } = this;
+    return whole.subarray(firstRow * numTopk, (firstRow + numRows) * numTopk) as T;
+  }
+}
+
+/** By source, what a cached dispatch has to know of the rows that came; undefined where none came. */
+export function knownRowsOf(
+  bySource: ArrivedBySource,
+  routing: ReceivedRouting,
+  numTopk: number,
+): (KnownRows | undefined)[] {
+  let row = 0;
+  return bySource.map((part) => {
+    if (part === undefined) return undefined;
+    const first = row;
+    row += part.numRows;
+    return new KnownRows(part.numRows, first, routing, numTopk);
+  });
 }
 
 /** What the all-to-all remembers of a dispatch and its result changes. */
@@ -46,22 +80,22 @@ export class Received implements DispatchResult {
   readonly reduce: Reduce;
   readonly recvTopkIdx: Int32Array;
   readonly recvTopkWeights: Float32Array;
-  readonly numRecvTokensPerExpert: Int32Array;
   readonly degraded: DegradedTokens;
   readonly copyRowsTo: (target: FloatRows) => void;
   readonly release: () => void;
+  private counts: Int32Array | undefined;
 
   constructor(
-    { reduce, recvTopkIdx, recvTopkWeights, numRecvTokensPerExpert }: ReceivedRouting,
+    { reduce, recvTopkIdx, recvTopkWeights }: ReceivedRouting,
     private readonly rows: ReceivedParts,
     readonly handle: DispatchHandle,
     sent: Sent,
+    private readonly countTokens: (recvTopkIdx: Int32Array) => Int32Array,
   ) {
     this.numRecvTokens = rows.numRows;
     this.reduce = reduce;
     this.recvTopkIdx = recvTopkIdx;
     this.recvTopkWeights = recvTopkWeights;
-    this.numRecvTokensPerExpert = numRecvTokensPerExpert;
     this.degraded = sent.degraded;
     this.copyRowsTo = (target) => rows.copyTo(target);
     this.release = () => {
@@ -73,9 +107,16 @@ export class Received implements DispatchResult {
   get recvX(): Float32Array {
     return this.rows.floats();
   }
+
+  /** Counted when it is asked for: most don't. */
+  get numRecvTokensPerExpert(): Int32Array {
+    this.counts ??= this.countTokens(this.recvTopkIdx);
+    return this.counts;
+  }
 }
 
-function countPerExpert(recvTopkIdx: Int32Array, slotsPerRank: number, alignment: number): Int32Array {
+/** [slotsPerRank] choices per local slot, rounded up to a multiple of `alignment`. */
+export function countPerExpert(recvTopkIdx: Int32Array, slotsPerRank: number, alignment: number): Int32Array {
   const counts = new Int32Array(slotsPerRank);
   for (let i = 0; i < recvTopkIdx.length; i++) if (recvTopkIdx[i]! >= 0) counts[recvTopkIdx[i]!]!++;
   return alignment === 1 ? counts : counts.map((count) => Math.ceil(count / alignment) * alignment);

@@ -3,7 +3,7 @@ import type { FloatRows } from '../../../base/float_rows.js';
 import type { Pending } from '../contract/all_to_all_contract.js';
 import { sumChoices, sumRanks, type ReturnedRows } from '../contract/combine_sum.js';
 import type { Exchange } from '../exchange/exchange.js';
-import type { Call } from '../exchange/round.js';
+import type { Call, FrameForm } from '../exchange/round.js';
 import { layoutOf, type DestinationLayout } from '../contract/layout.js';
 import type { Frame } from '../../mesh/mesh.js';
 import { checkCombinePayload, combineForm, dispatchForm, readDispatchPayload, refusal } from '../contract/payload.js';
@@ -26,10 +26,15 @@ export type FlatState = readonly DestinationLayout[];
 
 /** The route with one hop: what a rank sends is in its state, by destination. Objects are written out: to spread one takes as long as a small phase. */
 export class FlatRoute implements Route<FlatState> {
+  private readonly forms: { readonly routed: FrameForm; readonly cached: FrameForm; readonly combine: FrameForm };
+
   constructor(
     private readonly exchange: Exchange,
     private readonly shape: RouteShape,
-  ) {}
+  ) {
+    const routed = dispatchForm(shape);
+    this.forms = { routed, cached: dispatchForm(shape, { isCached: true }), combine: combineForm(shape) };
+  }
 
   /** Sends the rows of `x` [T·H] to the ranks of their experts; with `cached` no routing travels. */
   startDispatch(
@@ -49,7 +54,7 @@ export class FlatRoute implements Route<FlatState> {
       signal: call.signal,
       startMs,
       phase: 'dispatch',
-      form: dispatchForm(shape, options),
+      form: cached === undefined ? this.forms.routed : this.forms.cached,
       peers: exchange.peers,
       countsOf: (to) => ({ numRows: layouts[to]!.rows.length }),
       pack: (to) => sentDispatch(x, routing.topkWeights, layouts[to]!, shape, options),
@@ -79,7 +84,7 @@ export class FlatRoute implements Route<FlatState> {
       signal: call.signal,
       startMs,
       phase: 'combine',
-      form: combineForm(shape),
+      form: this.forms.combine,
       peers: exchange.peers.filter((peer) => bySource[peer] !== undefined),
       countsOf: (to) => ({ numRows: bySource[to]!.numRows, numTokens: numTokens[to]! }),
       pack: (to) => encodedRows(bySource[to]!, isArray, shape, memory),
@@ -139,7 +144,7 @@ export class FlatRoute implements Route<FlatState> {
 
   private returned({ header, payload, release }: Frame, { rows, numPairs }: DestinationLayout): KeptRows {
     const { shape } = this;
-    checkCombinePayload(header, shape.reduce === 'rank' ? rows.length : numPairs, combineForm(shape));
+    checkCombinePayload(header, shape.reduce === 'rank' ? rows.length : numPairs, this.forms.combine);
     return { source: () => travelledRows(shape.combineDtype, payload, header.numRows, shape.hidden), release };
   }
 }

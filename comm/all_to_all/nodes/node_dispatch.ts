@@ -147,7 +147,7 @@ export class NodeDispatch {
         const known = cached?.bySource[source];
         if (part === undefined) continue;
         if (cached !== undefined && header !== undefined) checkKnown(header, source, part, known);
-        bySource[source] = { ...part, ...known };
+        bySource[source] = known === undefined ? part : { ...part, slots: known.slots, weights: known.weights };
       }
     };
     put(kept, plan.local);
