@@ -17,7 +17,7 @@ export { LoadRecorder, type RecorderOptions, type RoutingObserver, type StepRout
 export { LoadWindow, type LoadWindowOptions } from './load/load_window.js';
 export { Migration, type MigrationOrder, type MigrationParts, type MigrationProgress } from './layer/migration.js';
 export { copiesFor, scheduleOf, type Chunk, type ExpertCopy } from './layer/migration_plan.js';
-export { MoeLayer, type MoeLayerParts } from './layer/moe_layer.js';
+export { MoeLayer, type MoeLayerParts, type MoeStep } from './layer/moe_layer.js';
 export type { MoeTokens } from './layer/moe_tokens.js';
 export {
   createPlacement,

@@ -69,6 +69,7 @@ export function createExchange(
 /** What a combine, or a cached dispatch, has to know of its dispatch. */
 interface Dispatched<State> extends CachedRoute<State>, DispatchedRows<State> {
   readonly signal: AbortSignal | undefined;
+  readonly idle: ReadonlySet<Rank> | undefined;
   /** Own tokens that lost a choice already in the routing: they lose it again with a cached handle. */
   readonly unrouted: Int32Array;
   /** Ranks that were masked when it ended. */
@@ -114,7 +115,8 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const { step, layer, microBatch, epoch } = request.tag;
     const tag = { step, layer, microBatch, epoch };
     const isArray = request.x instanceof Float32Array;
-    const pending = this.route.startDispatch({ tag, signal }, asRows(request.x, this.shape.hidden), routing, cached);
+    const idle = this.idleOf(request, cached, routing.numTokens);
+    const pending = this.route.startDispatch({ tag, signal, idle }, asRows(request.x, this.shape.hidden), routing, cached);
     return pendingOf('dispatch', async () => {
       const { bySource, state } = await pending.hook();
       const startMs = performance.now();
@@ -124,6 +126,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
       if (isArray) rows.floats();
       const sent: Dispatched<State> = {
         signal,
+        idle,
         routing,
         unrouted,
         degraded,
@@ -172,7 +175,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const tokensBySource = sent.bySource.map((part) => part?.numRows ?? 0);
     const given = { bySource, numTokens: tokensBySource, isArray };
     const y = target ?? newRows(numTokens, hidden);
-    const pending = this.route.startCombine({ tag: handle.tag, signal: sent.signal }, given, sent, y);
+    const pending = this.route.startCombine({ tag: handle.tag, signal: sent.signal, idle: sent.idle }, given, sent, y);
     sent.isCombined = true;
     sent.rows = undefined;
     const finish = async (): Promise<void> => {
@@ -191,6 +194,18 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     checkRequest(request, this.shape);
     const topkIdx = withoutMasked(request.topkIdx, this.shape, this.exchange.mask, degraded);
     return { numTokens: topkIdx.length / this.shape.numTopk, topkIdx, topkWeights: request.topkWeights.slice() };
+  }
+
+  /** As in the dispatch whose way is taken again. @throws CommError INVALID_ARGUMENT where this rank is among them and has tokens */
+  private idleOf(
+    request: DispatchRequest,
+    cached: Dispatched<State> | undefined,
+    numTokens: number,
+  ): ReadonlySet<Rank> | undefined {
+    const idle = cached === undefined ? (request as RoutedRequest).idle : cached.idle;
+    const { rank } = this.exchange.mesh;
+    if (numTokens === 0 || idle?.has(rank) !== true) return idle;
+    throw invalid(`rank ${rank} has ${numTokens} tokens and is among the idle; name ranks without tokens`);
   }
 
   private checkCached(request: CachedRequest): Dispatched<State> {

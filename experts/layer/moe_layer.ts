@@ -8,6 +8,7 @@ import { floatRows, rowsFrom, type FloatRows } from '../../base/float_rows.js';
 import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
 import { forcedRouting } from '../routing/gate.js';
 import type { LoadMonitor } from '../load/load_monitor.js';
+import type { Rank } from '../../base/ids.js';
 import { ranksOf, type Placement } from '../placement/placement.js';
 import type { ReplicaChooser } from '../placement/replica_choice.js';
 import type { MoeTokens } from './moe_tokens.js';
@@ -34,6 +35,15 @@ export interface MoeLayerParts {
   readonly clock: Stopwatch;
 }
 
+/** What all layers of a step have in common. */
+export interface MoeStep {
+  readonly placement: Placement;
+  readonly tag: Omit<StepTag, 'layer' | 'microBatch'>;
+  /** Ranks that are known to have no tokens. Default none. */
+  readonly idle?: ReadonlySet<Rank> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A layer's rows and where they go. */
 interface RoutedRows {
   readonly x: FloatRows;
@@ -54,16 +64,11 @@ export class MoeLayer {
   }
 
   /**
-   * Every rank of the mesh calls it with the same tag; a rank without tokens gives null and still serves its experts. Returns what was chosen.
+   * Every rank of the mesh calls it with the same tag and idle ranks; a rank without tokens gives null and still serves its experts. Returns what was chosen.
    * `forcedIdx` [T·K] are logical experts that tokens go to whatever the gate says, for experiments.
    */
-  async forward(
-    tokens: MoeTokens | null,
-    placement: Placement,
-    tag: Omit<StepTag, 'layer' | 'microBatch'>,
-    signal?: AbortSignal,
-    forcedIdx?: Int32Array,
-  ): Promise<Routing> {
+  async forward(tokens: MoeTokens | null, step: MoeStep, forcedIdx?: Int32Array): Promise<Routing> {
+    const { placement, signal } = step;
     const { moeLayer, gateSpec, replicas, load, rankLoad, clock, ep } = this.parts;
     const routing = tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await tokens.route();
     const x = tokens === null ? this.noRows : await tokens.rows();
@@ -73,7 +78,7 @@ export class MoeLayer {
     rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
     clock.lap('replicas', this.place);
     const rows = { x, topkIdx, topkWeights: routing.topkWeights };
-    if (ep.alone === null) await this.exchange(tokens, rows, tag, signal);
+    if (ep.alone === null) await this.exchange(tokens, rows, step);
     else if (tokens !== null) await this.stayHome(ep.alone, tokens, rows);
     return routing;
   }
@@ -88,15 +93,10 @@ export class MoeLayer {
   }
 
   /** Over all ranks, in micro-batches. */
-  private async exchange(
-    tokens: MoeTokens | null,
-    rows: RoutedRows,
-    tag: Omit<StepTag, 'layer' | 'microBatch'>,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  private async exchange(tokens: MoeTokens | null, rows: RoutedRows, step: MoeStep): Promise<void> {
     const { clock } = this.parts;
     const batches = this.batchesOf(rows);
-    const dispatched = batches.map((batch, microBatch) => this.startDispatch(batch, microBatch, tag, signal));
+    const dispatched = batches.map((batch, microBatch) => this.startDispatch(batch, microBatch, step));
     clock.lap('dispatch', this.place);
     await tokens?.runShared(); // computes while rows travel
     clock.lap('experts', this.place);
@@ -127,14 +127,11 @@ export class MoeLayer {
   private startDispatch(
     { x, topkIdx, topkWeights }: RoutedRows,
     microBatch: number,
-    { step, epoch }: Omit<StepTag, 'layer' | 'microBatch'>,
-    signal: AbortSignal | undefined,
+    { tag: { step, epoch }, idle, signal }: MoeStep,
   ): Pending<DispatchResult> {
     const { ep, layer } = this.parts;
     const tag = { step, epoch, layer, microBatch };
-    return ep.startDispatch(
-      signal === undefined ? { x, topkIdx, topkWeights, tag } : { x, topkIdx, topkWeights, tag, signal },
-    );
+    return ep.startDispatch({ x, topkIdx, topkWeights, tag, idle, signal });
   }
 
   /** One micro-batch computes while the rows of the next ones come and those of the last ones go home, to their part of y. */

@@ -140,7 +140,9 @@ export class StepLoop {
     const scheduled = requests.next();
     if (scheduled === null) return null;
     const placed = rebalancer?.next(scheduled[0]!) ?? { placementVersion: placement.version };
-    return route(scheduled.map((plan) => ({ ...plan, ...placed })));
+    const idle = scheduled.flatMap(({ parts }, rank) => (parts.length === 0 ? [rank] : []));
+    const known = idle.length === 0 ? placed : { ...placed, idle };
+    return route(scheduled.map((plan) => ({ ...plan, ...known })));
   }
 
   private lose(change: EpochChange | null): void {

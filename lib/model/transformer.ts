@@ -1,10 +1,8 @@
 /** A decoder-only transformer with dense and MoE layers: the layers' order, nothing about a family or about what computes them. */
 import { setImmediate as turn } from 'node:timers/promises';
-import type { StepTag } from '../../comm/mesh/frame.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { NO_KERNELS, type KernelMemories, type KernelStats } from '../../compute/wasm/memory/kernel_memories.js';
-import type { MoeLayer } from '../../experts/layer/moe_layer.js';
-import type { Placement } from '../../experts/placement/placement.js';
+import type { MoeLayer, MoeStep } from '../../experts/layer/moe_layer.js';
 import type { ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import type { Decoder, HiddenStates, KvCache, StepTokens } from './decoder/decoder.js';
@@ -24,12 +22,9 @@ export interface TransformerParts {
 }
 
 /** One step of one rank; without tokens it still serves its experts. */
-export interface ForwardRequest extends StepTokens {
-  readonly placement: Placement;
-  readonly tag: Omit<StepTag, 'layer' | 'microBatch'>;
+export interface ForwardRequest extends StepTokens, MoeStep {
   /** Per MoE layer [T·K]: experts that tokens go to instead of the gate's choice, for experiments. */
-  readonly forcedExperts?: readonly Int32Array[];
-  readonly signal?: AbortSignal;
+  readonly forcedExperts?: readonly Int32Array[] | undefined;
 }
 
 /** What the layers made of a step. */
@@ -67,7 +62,6 @@ export class Transformer {
   /** All layers over the step's tokens. Every rank calls it for every step, with zero tokens too. */
   async forward(request: ForwardRequest): Promise<ForwardResult> {
     const { decoder, moeLayers, clock } = this.parts;
-    const { placement, tag, signal, forcedExperts } = request;
     const states = request.tokenIds.length > 0 ? decoder.begin(request) : null;
     const routings: Routing[] = [];
     let turnedMs = performance.now();
@@ -83,8 +77,7 @@ export class Transformer {
           clock.lap('other', place);
         } else {
           const tokens = states?.moe(layer) ?? null;
-          const forced = forcedExperts?.[routings.length];
-          routings.push(await moe.forward(tokens, placement, tag, signal, forced));
+          routings.push(await moe.forward(tokens, request, request.forcedExperts?.[routings.length]));
         }
         if (performance.now() - turnedMs < TURN_AFTER_MS) continue;
         await turn();

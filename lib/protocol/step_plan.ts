@@ -19,6 +19,8 @@ export interface StepPlan {
   readonly begin: readonly SequenceStart[];
   /** Generated tokens before prompt tokens. */
   readonly parts: readonly PlanPart[];
+  /** Ranks whose plans of this step have no parts: in its layers nobody waits for rows of theirs. Default: any may have some. */
+  readonly idle?: readonly number[];
 }
 
 /** A sequence begins on its rank, or begins anew: whatever was told of it before is forgotten. */

@@ -100,8 +100,9 @@ export class RankExecutor {
       parts: this.sequenceParts(parts),
       placement: this.placement.current,
       tag: { step: plan.step, epoch: plan.epoch },
-      ...forcedExperts(parts, model.spec),
-      ...(signal && { signal }),
+      idle: plan.idle && new Set(plan.idle.map(asRank)),
+      forcedExperts: forcedExperts(parts, model.spec),
+      signal,
     });
     const outputs = states === null ? [] : await this.outputs(parts, states, routings).finally(() => states.dispose());
     clock.lap('sampling');
@@ -237,8 +238,8 @@ export class RankExecutor {
 }
 
 /** Per MoE layer [T·K] from the parts' [n·L·K]; nothing where the gates choose. */
-function forcedExperts(parts: readonly PlanPart[], spec: ModelSpec): { readonly forcedExperts?: Int32Array[] } {
-  if (parts[0]?.forcedExperts === undefined) return {};
+function forcedExperts(parts: readonly PlanPart[], spec: ModelSpec): Int32Array[] | undefined {
+  if (parts[0]?.forcedExperts === undefined) return undefined;
   const { numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const numTokens = parts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
@@ -252,5 +253,5 @@ function forcedExperts(parts: readonly PlanPart[], spec: ModelSpec): { readonly 
       }
     }
   }
-  return { forcedExperts: layers };
+  return layers;
 }

@@ -77,8 +77,13 @@ export interface RoutedRequest {
   /** [T·K] */
   readonly topkWeights: Float32Array;
   readonly tag: StepTag;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   readonly handle?: undefined;
+  /**
+   * Ranks that every rank knows to have no tokens in this dispatch: all name the same. On a flat route they send no frames of it and wait for none of its combine, so
+   * that a token costs each of them one message and not two. Default: any may have tokens.
+   */
+  readonly idle?: ReadonlySet<Rank> | undefined;
 }
 
 /** A dispatch that goes where an earlier one went: no routing travels. Every rank passes the handle of the same earlier dispatch. */
@@ -87,7 +92,7 @@ export interface CachedRequest {
   readonly x: Float32Array | FloatRows;
   readonly handle: DispatchHandle;
   readonly tag: StepTag;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** With a handle, it goes where that went. */

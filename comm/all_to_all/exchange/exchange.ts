@@ -161,7 +161,14 @@ export class Exchange {
     this.stats.sent(phase, tag.layer, to, tokens, rows, bytes);
   }
 
-  private gather({ phase, tag, signal, peers, patience = 1 }: Round<unknown>): Frame[] | Promise<Frame[]> {
+  private gather({
+    phase,
+    tag,
+    signal,
+    peers,
+    sources = peers,
+    patience = 1,
+  }: Round<unknown>): Frame[] | Promise<Frame[]> {
     const isMasking = this.parts.onPeerLoss === 'mask';
     // Whoever forwards may have waited with grace itself.
     const numDeadlines = isMasking && patience > 1 ? patience + 1 : patience;
@@ -173,7 +180,7 @@ export class Exchange {
       onFrame: (peer, waitMs) => this.stats.waited(phase, layer, peer, waitMs),
       onFailure: this.onFailure,
     };
-    return this.mesh.gather(peers, key, { timeoutMs, signal }, events);
+    return this.mesh.gather(sources, key, { timeoutMs, signal }, events);
   }
 
   /** Whether the call goes on without this peer. */

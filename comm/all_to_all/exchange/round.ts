@@ -8,6 +8,8 @@ import type { Rank } from '../../../base/ids.js';
 export interface Call {
   readonly tag: StepTag;
   readonly signal: AbortSignal | undefined;
+  /** Ranks without tokens in the dispatch. Default: nobody knows of any. */
+  readonly idle?: ReadonlySet<Rank> | undefined;
 }
 
 /** What the frames of a round say alike, whoever sends them. */
@@ -46,7 +48,7 @@ export interface RoundRows<Own> {
 export interface RoundFrames extends Call {
   readonly phase: Phase;
   readonly form: FrameForm;
-  /** Who gets a frame, also without rows, since whoever gets none would wait for it; each sends one too. */
+  /** Who gets a frame, also without rows, since whoever gets none would wait for it. */
   readonly peers: readonly Rank[];
 }
 
@@ -54,6 +56,8 @@ export interface RoundFrames extends Call {
 export interface Round<Own> extends RoundFrames, RoundRows<Own> {
   /** When work on its frames began, in ms of `performance.now()`. */
   readonly startMs: number;
+  /** Who sends one. Default: whoever gets one. */
+  readonly sources?: readonly Rank[];
   /**
    * How many deadlines long it waits, one more for those that may have waited with grace themselves. Default 1; with 'mask', one of grace
    * while several peers are silent.

@@ -4,6 +4,7 @@ import type { Pending } from '../contract/all_to_all_contract.js';
 import { sumChoices, sumRanks, type ReturnedRows } from '../contract/combine_sum.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { Call, FrameForm } from '../exchange/round.js';
+import type { Rank } from '../../../base/ids.js';
 import { layoutOf, type DestinationLayout } from '../contract/layout.js';
 import type { Frame } from '../../mesh/mesh.js';
 import { checkCombinePayload, combineForm, dispatchForm, readDispatchPayload, refusal } from '../contract/payload.js';
@@ -20,6 +21,8 @@ import type {
 import { encodedRows, fillWeights, keptRows, sentDispatch, type KeptRows } from '../contract/row_payloads.js';
 import { travelledRows } from '../../codec/row_source.js';
 import { decodeRows, roundTripRows } from '../../codec/wire_dtype.js';
+
+const NOBODY: readonly Rank[] = [];
 
 /** Per destination rank, what this rank sent. */
 export type FlatState = readonly DestinationLayout[];
@@ -46,6 +49,8 @@ export class FlatRoute implements Route<FlatState> {
     const startMs = performance.now();
     const { exchange, shape } = this;
     const { rank, size, memory } = exchange.mesh;
+    const { peers } = exchange;
+    const { idle } = call;
     const { numTopk, slotsPerRank } = shape;
     const layouts = cached?.state ?? layoutOf(routing.topkIdx, { numTopk, slotsPerRank, size });
     const options = { isCached: cached !== undefined, memory };
@@ -55,7 +60,8 @@ export class FlatRoute implements Route<FlatState> {
       startMs,
       phase: 'dispatch',
       form: cached === undefined ? this.forms.routed : this.forms.cached,
-      peers: exchange.peers,
+      peers: idle?.has(rank) === true ? NOBODY : peers,
+      sources: idle === undefined ? peers : peers.filter((peer) => !idle.has(peer)),
       countsOf: (to) => ({ numRows: layouts[to]!.rows.length }),
       pack: (to) => sentDispatch(x, routing.topkWeights, layouts[to]!, shape, options),
       keep: () => this.own(x, routing, layouts[rank]!),
@@ -78,6 +84,9 @@ export class FlatRoute implements Route<FlatState> {
     const startMs = performance.now();
     const { exchange, shape } = this;
     const { rank, memory } = exchange.mesh;
+    const { idle } = call;
+    const peers = exchange.peers.filter((peer) => bySource[peer] !== undefined);
+    const withIdle = idle && exchange.peers.filter((peer) => bySource[peer] !== undefined || idle.has(peer));
     // 1. Every source's rows go home.
     const gather = exchange.start({
       tag: call.tag,
@@ -85,7 +94,8 @@ export class FlatRoute implements Route<FlatState> {
       startMs,
       phase: 'combine',
       form: this.forms.combine,
-      peers: exchange.peers.filter((peer) => bySource[peer] !== undefined),
+      peers,
+      sources: idle?.has(rank) === true ? NOBODY : (withIdle ?? peers),
       countsOf: (to) => ({ numRows: bySource[to]!.numRows, numTokens: numTokens[to]! }),
       pack: (to) => encodedRows(bySource[to]!, isArray, shape, memory),
       keep: () => keptRows(bySource[rank]!, isArray, shape, memory),

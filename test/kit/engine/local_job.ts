@@ -143,8 +143,9 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
     models,
     async step(parts, begin = []) {
       step++;
+      const idle = executors.flatMap((_, rank) => ((parts[rank] ?? []).length === 0 ? [rank] : []));
       const plans = executors.map((_, rank) => ({
-        ...{ step, epoch: 0, placementVersion: 0, begin: begin[rank] ?? [] },
+        ...{ step, epoch: 0, placementVersion: 0, begin: begin[rank] ?? [], idle },
         parts: (parts[rank] ?? []).map((part) => ({ ...part, blocks: appendedBlocks(part, blockSize) })),
       }));
       const results = await Promise.all(executors.map((executor, rank) => executor.run(plans[rank]!)));

@@ -114,15 +114,15 @@ describe('redundant experts', function () {
     expect(loads[1]).to.deep.equal(loads[0]);
   });
 
-  const lostAt = (step: number): Fault => ({
+  const lostAt = (step: number, phase: 'dispatch' | 'combine'): Fault => ({
     rank: 1,
-    at: { kind: 'frame', step, layer: 1, phase: 'dispatch', numSent: 0 },
+    at: { kind: 'frame', step, layer: 1, phase, numSent: 0 },
   });
 
   for (const choice of REPLICA_CHOICES) {
     it(`a rank lost, ${choice}: with a copy of every expert nothing is degraded, and tokens are the golden ones`, async () => {
       for (const numRanks of [2, 3]) {
-        const options = { numRanks, choice, placement: redundant(1), faults: [lostAt(4)] };
+        const options = { numRanks, choice, placement: redundant(1), faults: [lostAt(4, 'dispatch')] };
         await withEngine(tinyModel(MODEL), options, async (local) => {
           expect(await greedyOf(local)).to.deep.equal(greedy);
           expect(local.losses.map(({ lost }) => lost.map(({ rank }) => rank))).to.deep.equal([[1]]);
@@ -152,7 +152,7 @@ describe('redundant experts', function () {
     for (const share of [0, 0.5, 1]) {
       await withEngine(
         tinyModel(MODEL),
-        { numRanks: 3, placement: redundant(share), faults: [lostAt(4)] },
+        { numRanks: 3, placement: redundant(share), faults: [lostAt(4, 'combine')] },
         async (local) => {
           const { placement, engine } = local;
           const { slotsPerRank } = placement;

@@ -131,7 +131,7 @@ for (const mla of ['absorbed', 'auto'] as const) {
         });
       const alone = await score([]);
       expect(alone.logits).to.have.length(PROMPT.length * 96);
-      const disturbed = await score([frame(0, 'combine', 1, 3), frame(1, 'dispatch', 0, 5)]);
+      const disturbed = await score([frame(0, 'dispatch', 1, 3), frame(1, 'dispatch', 0, 5)]);
       expect(disturbed.recomputed[0]).to.equal(1);
       expect(disturbed.result).to.deep.equal(alone.result);
       expect(disturbed.logits).to.deep.equal(alone.logits);
@@ -192,7 +192,7 @@ for (const mla of ['absorbed', 'auto'] as const) {
 
     it("with on_peer_loss 'fail' the same loss ends the job", async () => {
       const options = { numRanks: 3, placement: replicated(2), onPeerLoss: 'fail' as const };
-      await withEngine({ ...options, faults: [frame(1, 'dispatch', 1)] }, async (local) => {
+      await withEngine({ ...options, faults: [frame(1, 'combine', 0)] }, async (local) => {
         const error = await errorOf(EngineError, () => generate(local, {}));
         expect(error.message).to.match(/^RANK_LOST: rank 1 .* was killed by SIGKILL/);
         expect(local.losses).to.deep.equal([]);
