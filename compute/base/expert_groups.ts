@@ -10,7 +10,7 @@ export interface ExpertGroups<E> {
   readonly choices: Int32Array;
 }
 
-/** Tables that are filled anew for each layer. */
+/** Tables that are filled anew for each layer. Why: docs/decisions/exchange.md#rows-are-computed-in-groups */
 export class GroupTables<E> implements ExpertGroups<E> {
   readonly experts: E[] = [];
   starts = new Int32Array(1);

@@ -39,7 +39,7 @@ export interface MoeLayerParts {
 export interface MoeStep {
   readonly placement: Placement;
   readonly tag: Omit<StepTag, 'layer' | 'microBatch'>;
-  /** Ranks that are known to have no tokens. Default none. */
+  /** Ranks that are known to have no tokens. Default none. Why: docs/decisions/exchange.md#idle-ranks-are-known */
   readonly idle?: ReadonlySet<Rank> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
