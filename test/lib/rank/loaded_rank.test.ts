@@ -18,11 +18,11 @@ import { withTempFolder } from '../../kit/temp_folder.js';
 
 const NEVER = new AbortController().signal;
 
-/** A rank that joined a job of one; `onProgress` is called when some of its weights are there, and more will be read. */
+/** A rank that joined a job of one; `onOpened` is called when its checkpoint is open and no weight is read. */
 async function joinedFor(
   dir: string,
   isOneFolder: boolean,
-  onProgress: () => void = () => undefined,
+  onOpened: () => void = () => undefined,
 ): Promise<JoinedRank> {
   const { config } = await readModelFiles(dir);
   const spec = modelSpecOf(config);
@@ -36,8 +36,11 @@ async function joinedFor(
   };
   const joined = {
     ...{ rank: asRank(0), size: 1, job, link: { isOpen: true } },
-    progress: onProgress,
-    agree: () => Promise.resolve({ fma: false }),
+    progress: () => undefined,
+    agree: () => {
+      onOpened();
+      return Promise.resolve({ fma: false });
+    },
   };
   return joined as unknown as JoinedRank;
 }
@@ -103,7 +106,7 @@ describe('a rank that loads', () => {
         await copyModel(tinyModel('tiny-qwen3-moe'), dir);
         const reason = new Error('the head is gone');
         const controller = new AbortController();
-        const joined = await joinedFor(dir, isOneFolder, () => controller.abort(reason));
+        const joined = await joinedFor(dir, isOneFolder, () => void setImmediate(() => controller.abort(reason)));
         const loading = errorOf(Error, () => loadRank(joined, { readsHeadsFolder: isOneFolder }, controller.signal));
         expect(await loading).to.equal(reason);
         expect((await openFiles(dir)) ?? []).to.deep.equal([]);
