@@ -110,15 +110,20 @@ export class RingReader {
     this.read = Atomics.load(this.ring.words, READ);
   }
 
-  /** Whether nothing was written that isn't read. */
-  get isEmpty(): boolean {
-    return Atomics.load(this.ring.words, WRITTEN) === this.read;
+  /** Up to where frames are written now. */
+  get written(): number {
+    return Atomics.load(this.ring.words, WRITTEN);
+  }
+
+  /** Up to where they are read. */
+  get position(): number {
+    return this.read;
   }
 
   /** The next frame, in memory of its own, or undefined. @throws CommError PROTOCOL or VERSION_MISMATCH for what no writer wrote. */
   next(memory: PayloadMemory): ArrivingFrame | undefined {
     const { words, bytes, view } = this.ring;
-    const written = Atomics.load(words, WRITTEN);
+    const { written } = this;
     if (written === this.read) return undefined;
     let at = this.read & this.mask;
     let start = this.read;

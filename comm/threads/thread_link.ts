@@ -93,11 +93,15 @@ export class ThreadLink {
     this.frames.flush();
   }
 
-  /** Brings what has come, without the event loop. Cheap where nothing has. */
+  /**
+   * Brings what has come, without the event loop. Cheap where nothing has. What comes meanwhile is left for the next look, so that a peer that sends without
+   * end keeps nobody: whoever said that it sleeps before it looked is woken for that.
+   */
   look(): void {
     if (this.isOver) return;
-    if (!this.incoming.isEmpty) this.readRing();
-    while (this.posts.count !== this.numHeard) {
+    this.readRing();
+    const numPosted = this.posts.count;
+    while (((numPosted - this.numHeard) | 0) > 0) {
       // The close of a port says itself that it is there; it is no message and not counted.
       const received = receiveMessageOnPort(this.port) as { message: Message } | undefined;
       if (received === undefined) return;
@@ -131,11 +135,10 @@ export class ThreadLink {
   }
 
   private readRing(): void {
+    const { incoming } = this;
+    const { written } = incoming;
     try {
-      for (let frame = this.incoming.next(this.memory); frame !== undefined; frame = this.incoming.next(this.memory)) {
-        this.owner.onFrame(this.peer, frame);
-        if (this.isOver) return;
-      }
+      while (incoming.position !== written && !this.isOver) this.owner.onFrame(this.peer, incoming.next(this.memory)!);
     } catch (error) {
       this.owner.onRefused(this.peer, error);
     }

@@ -181,6 +181,21 @@ describe('a thread mesh', () => {
     await Promise.all([a, b, c].map((mesh) => mesh.close()));
   });
 
+  it('takes what was there when it looked: a rank that sends without end keeps nobody', async () => {
+    const [a, b] = createThreadSeats(2).map(openThreadMesh) as [Mesh, Mesh];
+    const allocate = b.memory.allocate.bind(b.memory);
+    let numSent = 0;
+    b.memory.allocate = (numBytes) => {
+      if (numSent < 1000) send(a, 1, numSent++, new Uint8Array(10)); // one more with each frame that is read
+      return allocate(numBytes);
+    };
+    send(a, 1, 1000, new Uint8Array(10));
+    await b.receive(R0, keyOf(1000), WAIT);
+    expect(numSent).to.be.lessThan(1000);
+    for (let step = 0; step < 1000; step++) await b.receive(R0, keyOf(step), WAIT);
+    await Promise.all([a.close(), b.close()]);
+  });
+
   it('gives the event loop its turn though every frame is there at once', async () => {
     const [a, b] = createThreadSeats(2).map(openThreadMesh) as [Mesh, Mesh];
     const fired: number[] = [];
