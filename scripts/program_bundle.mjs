@@ -12,6 +12,7 @@ const ENTRIES = [
   'lib/rank/spawned_rank',
   'lib/rank/rank_thread',
   'lib/tokenizer/tokenizer_worker',
+  'lib/weights/tensor_hash_worker',
   'lib/head/rebalancing/planner_worker',
   'comm/ws/io_thread/io_thread_worker',
   'compute/wasm/threads/crew_worker',

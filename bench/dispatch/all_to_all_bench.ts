@@ -1,5 +1,6 @@
 /** Dispatch and combine of one setting, beside raw TCP. */
-import { DEFAULT_MAX_FRAME_BYTES, wireRowBytes, type WireDtype } from '../../comm/index.js';
+import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES, wireRowBytes, type WireDtype } from '../../comm/index.js';
+import { quantile } from '../base/machine.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import { figuresOf, gbPerS, type PhaseFigures } from './figures.js';
 import { interleave, type Timings } from './interleave.js';
@@ -30,6 +31,16 @@ export interface DispatchRow extends PhaseFigures {
   readonly wire_bytes: number;
   readonly bytes_saved_by_deduplication: number;
   readonly bytes_saved_by_dtype: number;
+  readonly raw_echo_us: number;
+  readonly times_raw_echo: number;
+  /** These, of one rank and call. */
+  readonly wake_ups: number;
+  readonly writes: number | null;
+  readonly frames: number;
+  readonly allocations: number;
+  readonly heap_bytes: number;
+  readonly copies: number | null;
+  readonly copied_per_row: number;
 }
 
 /** What one setting showed: a row per phase, who sent what to whom, and timelines. */
@@ -55,12 +66,14 @@ export async function measureSetting(
     const traffic = trafficOf(before);
     const phases: RawPhase[] = PHASES.map((name) => ({ name, count: 1, bytes: traffic[name].bytes }));
     const raw = { kind: 'exchange', phases } as const;
-    const tasks = { mesh: { kind: 'all_to_all' }, naive: raw, tuned: raw } as const;
+    const echoBytes = FRAME_HEADER_BYTES + wireRowBytes(setting.dtype, setting.hidden);
+    const tasks = { mesh: { kind: 'all_to_all' }, naive: { ...raw, echoBytes }, tuned: raw } as const;
     const timings = await interleave(parties, tasks, options);
     const selections = prepared.map((rank) => rank.selections);
-    const rows = PHASES.map((phase) =>
-      rowOf({ setting, options, phase, traffic: traffic[phase], selections }, timings),
-    );
+    const rows = PHASES.map((phase) => {
+      const copiedBytes = sum(prepared.map((rank) => rank.copiedBytes[phase]));
+      return rowOf({ setting, options, phase, traffic: traffic[phase], selections, copiedBytes }, timings);
+    });
     const matrices = { selections, ...withWaits(traffic, trafficOf(await parties.stats()), timings.mesh.numRuns) };
     return { rows, matrices, timelines: await parties.timelines() };
   } finally {
@@ -93,10 +106,12 @@ interface Measured {
   readonly phase: TrafficPhase;
   readonly traffic: PhaseMatrices;
   readonly selections: Matrix;
+  /** By all ranks. */
+  readonly copiedBytes: number;
 }
 
 function rowOf(
-  { setting, options, phase, traffic, selections }: Measured,
+  { setting, options, phase, traffic, selections, copiedBytes }: Measured,
   timings: Readonly<Record<PartyName, Timings>>,
 ): DispatchRow {
   const { ranks, tokens, hidden, topk, experts, dtype, combineDtype, skew, transport } = setting;
@@ -113,5 +128,26 @@ function rowOf(
     wire_bytes: wireBytes,
     bytes_saved_by_deduplication: sum(elsewhere(selections)) / sum(rows),
     bytes_saved_by_dtype: sum(rows.map((numRows) => f32FrameBytes(phase, numRows, hidden, topk))) / wireBytes,
+    ...callFiguresOf(timings, phase, figures.p50_us),
+    // What travels is a row of two sides, what stays of one.
+    copied_per_row: copiedBytes / (4 * hidden * (sum(traffic.rows.flat()) + sum(rows))),
+  };
+}
+
+type CallFigures = Pick<
+  DispatchRow,
+  'raw_echo_us' | 'times_raw_echo' | 'wake_ups' | 'writes' | 'frames' | 'allocations' | 'heap_bytes' | 'copies'
+>;
+
+function callFiguresOf(
+  { mesh, naive }: Readonly<Record<PartyName, Timings>>,
+  phase: TrafficPhase,
+  p50: number,
+): CallFigures {
+  const echo = quantile(naive.us.echo!, 0.5);
+  const { wakeUps, writes, frames, allocations, heapBytes, copies } = mesh.counts![phase]!;
+  return {
+    ...{ raw_echo_us: echo, times_raw_echo: p50 / echo },
+    ...{ wake_ups: wakeUps, writes, frames, allocations, heap_bytes: heapBytes, copies },
   };
 }

@@ -5,12 +5,12 @@ import { TraceWriter } from '../../lib/commands/engine/trace_writer.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import { thisMachine } from '../base/machine.js';
 import { measureSetting, type DispatchRow } from './all_to_all_bench.js';
-import { FORMULAE, MESSAGE_FORMULAE } from './figures.js';
+import { CALL_FORMULAE, FORMULAE, MESSAGE_FORMULAE } from './figures.js';
 import type { Matrices } from './matrices.js';
 import { measureMessages, type MessageRow } from './message_bench.js';
 import { parseOptions, type DispatchOptions } from './options.js';
 import { measureOverlap, OVERLAP_FORMULAE, type OverlapRow } from './overlap_bench.js';
-import { dispatchTable, header, matrixTables, messageTable, overlapTable } from './report.js';
+import { callTable, dispatchTable, header, matrixTables, messageTable, overlapTable } from './report.js';
 import type { Setting } from './settings.js';
 
 /** What one way of measuring showed, in both forms. */
@@ -75,7 +75,8 @@ const MODES: Readonly<Record<DispatchOptions['mode'], Mode>> = {
       observer.onTimelines(result.timelines);
     }
     const tables = options.matrix ? matrices.map((one, i) => matrixTables(titleOf(options.settings[i]!), one)) : [];
-    return { formulae: FORMULAE, rows, matrices, text: [dispatchTable(rows), ...tables].join('\n\n') };
+    const text = [dispatchTable(rows), callTable(rows), ...tables].join('\n\n');
+    return { formulae: { ...FORMULAE, ...CALL_FORMULAE }, rows, matrices, text };
   },
 
   messages: async (options, observer, signal) => {

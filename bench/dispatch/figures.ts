@@ -20,7 +20,21 @@ export const FORMULAE = {
   fraction_of_raw_tcp_at_best: 'fastest repeat of raw / fastest of ours: what a busy machine disturbs least',
   bytes_saved_by_deduplication: 'choices of experts on other ranks / rows sent there',
   bytes_saved_by_dtype: 'bytes of the same frames in f32 / bytes sent',
-  copies: 'payloads that the mesh copied on arrival, per repeat, summed over the ranks',
+} as const;
+
+/** Of the second table: what a call costs a rank besides bytes. Means over ranks and repeats. */
+export const CALL_FORMULAE = {
+  raw_echo_us:
+    'median of one token’s frame there and back over plain TCP sockets with data events, between processes 0 and 1, in the same turns',
+  times_raw_echo: 'p50 / raw_echo',
+  wake_ups: 'calls that slept until frames came',
+  writes: 'writes to sockets, or messages to threads',
+  allocations: 'payload memories made anew, instead of from the pool',
+  heap_bytes: 'bytes of JavaScript’s heap that a call takes: median, since a collection within one shows nothing',
+  copies: 'payloads that the mesh copied on arrival',
+  copied_per_row:
+    'bytes that typed arrays’ set and the codec’s conversions write (not the system, not sums) / (4H · (rows sent + rows received + own rows)): ' +
+    'how often a row is written on a side; counted once, untimed',
 } as const;
 
 const { p50_us, p99_us, raw_tcp_gb_per_s, tuned_tcp_gb_per_s } = FORMULAE;
@@ -46,7 +60,6 @@ export interface PhaseFigures {
   readonly fraction_of_raw_tcp: number;
   readonly fraction_of_raw_tcp_at_best: number;
   readonly fraction_of_tuned_tcp: number;
-  readonly copies: number | null;
   readonly repeats: number;
 }
 
@@ -67,7 +80,6 @@ export function figuresOf(
     fraction_of_raw_tcp: naive! / p50!,
     fraction_of_raw_tcp_at_best: Math.min(...timings.naive.us[phase]!) / Math.min(...us),
     fraction_of_tuned_tcp: tuned! / p50!,
-    copies: timings.mesh.copies?.[phase] ?? null,
     repeats: us.length,
   };
 }

@@ -1,5 +1,6 @@
 /** Repeats of several parties in turns, so that a noisy minute hits all of them alike. */
-import type { Samples, Task } from './base/orders.js';
+import { quantile } from '../base/machine.js';
+import type { CallCounts, Samples, Task } from './base/orders.js';
 import type { Parties, PartyName } from './parties/parties.js';
 
 /** How often a setting is run. */
@@ -15,8 +16,8 @@ export interface Repeats {
 /** What a party showed: per phase the slowest rank of each repeat. */
 export interface Timings {
   readonly us: Readonly<Record<string, readonly number[]>>;
-  /** Payloads copied per repeat, summed over the ranks; null where the transport doesn't count them. */
-  readonly copies: Readonly<Record<string, number>> | null;
+  /** Per rank and repeat, by phase; null where nothing is counted. */
+  readonly counts: Readonly<Record<string, CallCounts>> | null;
 }
 
 /** What a party ran. */
@@ -83,7 +84,7 @@ async function warmUpMs(run: (count: number) => Promise<unknown>, count: number,
 /** `runs`: per turn, the samples of each rank. */
 export function timingsOf(runs: readonly (readonly Samples[])[]): Timings {
   const us: Record<string, number[]> = {};
-  const copies: Record<string, number> = {};
+  const calls: Record<string, CallCounts[]> = {};
   for (const ranks of runs) {
     // Not every rank takes every time: an echo is timed where it began.
     for (const phase of new Set(ranks.flatMap((samples) => Object.keys(samples.us)))) {
@@ -91,9 +92,27 @@ export function timingsOf(runs: readonly (readonly Samples[])[]): Timings {
       timed[0]!.forEach((_, i) => (us[phase] ??= []).push(Math.max(...timed.map((times) => times[i]!))));
     }
     for (const samples of ranks) {
-      for (const [phase, count] of Object.entries(samples.copies ?? {})) copies[phase] = (copies[phase] ?? 0) + count;
+      for (const [phase, counts] of Object.entries(samples.counts ?? {})) (calls[phase] ??= []).push(...counts);
     }
   }
-  for (const phase of Object.keys(copies)) copies[phase]! /= us[phase]!.length;
-  return { us, copies: Object.keys(copies).length === 0 ? null : copies };
+  const counts = Object.entries(calls).map(([phase, all]) => [phase, meanOf(all)] as const);
+  return { us, counts: counts.length === 0 ? null : Object.fromEntries(counts) };
+}
+
+/** Means; of heap the median, since a call in which a collection ran shows nothing. */
+function meanOf(calls: readonly CallCounts[]): CallCounts {
+  const mean = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0) / counts.length;
+  const told = (name: 'writes' | 'copies'): number | null => {
+    const counts = calls.flatMap((call) => call[name] ?? []);
+    return counts.length === 0 ? null : mean(counts);
+  };
+  const heap = calls.map(({ heapBytes }) => heapBytes);
+  return {
+    wakeUps: mean(calls.map(({ wakeUps }) => wakeUps)),
+    writes: told('writes'),
+    frames: mean(calls.map(({ frames }) => frames)),
+    allocations: mean(calls.map(({ allocations }) => allocations)),
+    copies: told('copies'),
+    heapBytes: quantile(heap, 0.5),
+  };
 }

@@ -16,7 +16,7 @@ export function header(seed: number, formulae: Readonly<Record<string, string>>)
 
 /** One line per setting and phase of the all-to-all. */
 export function dispatchTable(rows: readonly DispatchRow[]): string {
-  const names = ['dtype', 'µs p50', 'p99', 'logical GB/s', ...SPEED, 'dedup', 'dtype saves', 'copies', 'repeats'];
+  const names = ['dtype', 'µs p50', 'p99', 'logical GB/s', ...SPEED, 'dedup', 'dtype saves', 'repeats'];
   return table([
     ['ranks × tokens × hidden, topk/experts', 'skew', 'transport', 'phase', ...names],
     ...rows.map((row) => [
@@ -30,8 +30,29 @@ export function dispatchTable(rows: readonly DispatchRow[]): string {
       ...speeds(row),
       `${row.bytes_saved_by_deduplication.toFixed(2)}x`,
       `${row.bytes_saved_by_dtype.toFixed(2)}x`,
-      row.copies === null ? '-' : row.copies.toFixed(1),
       String(row.repeats),
+    ]),
+  ]);
+}
+
+/** What each call costs a rank, beside an echo of the same run. */
+export function callTable(rows: readonly DispatchRow[]): string {
+  const count = (value: number | null): string => (value === null ? '-' : value.toFixed(1));
+  const counts = ['wake-ups', 'writes', 'frames', 'new payloads', 'heap bytes', 'copied on arrival'];
+  return table([
+    ['per rank and call', 'transport', 'phase', 'dtype', 'µs p50', 'raw echo', 'of echo', ...counts, 'copied per row'],
+    ...rows.map((row) => [
+      `${row.ranks} × ${row.tokens} × ${row.hidden}`,
+      transportOf(row),
+      row.phase,
+      row.phase === 'dispatch' ? row.dtype : row.combine_dtype,
+      row.p50_us.toFixed(0),
+      row.raw_echo_us.toFixed(0),
+      `${row.times_raw_echo.toFixed(1)}x`,
+      ...[row.wake_ups, row.writes, row.frames, row.allocations].map(count),
+      row.heap_bytes.toFixed(0),
+      count(row.copies),
+      row.copied_per_row.toFixed(2),
     ]),
   ]);
 }

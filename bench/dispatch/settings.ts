@@ -36,10 +36,10 @@ export interface GivenDimensions {
 
 type Dimensions = Readonly<Record<Exclude<keyof GivenDimensions, 'combine-dtype'>, string>>;
 
-/** What is measured where nothing is given: it ends within a minute. */
+/** What is measured where nothing is given: it ends within a minute and a half. */
 export const DEFAULTS: Dimensions = {
   ranks: '2',
-  tokens: '128,4096',
+  tokens: '1,128,4096',
   hidden: '1024',
   topk: '8',
   experts: '64',

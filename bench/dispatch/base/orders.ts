@@ -2,7 +2,7 @@
 import type { Address, AllToAllStats } from '../../../comm/index.js';
 import type { TimelineEvent } from '../../../lib/metrics/timeline.js';
 import type { MeshOptions } from './transport.js';
-import type { WireDtypes } from './wire.js';
+import type { TrafficPhase, WireDtypes } from './wire.js';
 
 /** How raw sockets receive: `naive` by 'data' events, `tuned` into one reused buffer (`onread`). */
 export type RawKind = 'naive' | 'tuned';
@@ -32,6 +32,8 @@ export interface Prepared {
   /** Choices by the rank where their expert lives. */
   readonly selections: readonly number[];
   readonly stats: AllToAllStats;
+  /** Bytes that this rank copied in it, by phase. */
+  readonly copiedBytes: Readonly<Record<TrafficPhase, number>>;
 }
 
 /** One timed exchange of raw bytes. */
@@ -48,13 +50,29 @@ export type Task =
   | { readonly kind: 'all_to_all' }
   | { readonly kind: 'messages'; readonly bytes: number; readonly count: number }
   | { readonly kind: 'echo'; readonly bytes: number }
-  | { readonly kind: 'exchange'; readonly phases: readonly RawPhase[] }
+  | { readonly kind: 'exchange'; readonly phases: readonly RawPhase[]; readonly echoBytes?: number }
   | { readonly kind: 'overlap'; readonly layers: number; readonly computeMs: number };
 
-/** Microseconds of each repeat on one rank, by phase; `copies`: payloads copied in all repeats, where the transport counts them. */
+/** What one call cost one rank, or a mean of that. Null: its transport doesn't count it. */
+export interface CallCounts {
+  /** Times that it slept until frames came. */
+  readonly wakeUps: number;
+  /** To sockets, or messages to threads. */
+  readonly writes: number | null;
+  /** Sent. */
+  readonly frames: number;
+  /** Payload memories made anew. */
+  readonly allocations: number;
+  /** Received payloads that were copied on arrival. */
+  readonly copies: number | null;
+  /** Of JavaScript's heap; below 0 where a collection ran. */
+  readonly heapBytes: number;
+}
+
+/** By phase: microseconds of each repeat on one rank, and what was counted in it. */
 export interface Samples {
   readonly us: Readonly<Record<string, readonly number[]>>;
-  readonly copies?: Readonly<Record<string, number>>;
+  readonly counts?: Readonly<Record<string, readonly CallCounts[]>>;
 }
 
 /** Order → answer. `connect` comes after all ranks listen, `run` after all are connected. */

@@ -7,15 +7,19 @@ import {
   type AllToAll,
   type AllToAllStats,
   type Collectives,
+  type DispatchResult,
   type Mesh,
+  type StepTag,
 } from '../../../comm/index.js';
 import { Timeline, type TimelineEvent } from '../../../lib/metrics/timeline.js';
+import { counted } from './call_counts.js';
+import { copiedBytesOf } from './copied_bytes.js';
 import { timeEcho, timeMessages } from './message_work.js';
 import type { Prepared, Samples, Task, Workload } from '../base/orders.js';
 import { Recorder } from './recorder.js';
 import { routingOf } from './routing.js';
 import { openMesh, type MeshOptions, type MeshPort } from '../base/transport.js';
-import { TokenBatch, roundTrip } from './token_batch.js';
+import { combineRows, dispatchRows, TokenBatch } from './token_batch.js';
 import { timeOverlap } from './overlap_work.js';
 import { tolerance } from '../base/wire.js';
 
@@ -60,9 +64,10 @@ export class MeshRank {
     this.allToAll = allToAll;
     this.batch = batch;
     this.trace = timeline;
-    batch.check(await roundTrip(allToAll, batch, this.tag()), tolerance(wire, Math.min(numTopk, mesh.size)));
+    const copiedBytes = await copiesOf(allToAll, batch, this.tag());
+    batch.check(tolerance(wire, Math.min(numTopk, mesh.size)));
     const layouts = layoutOf(batch.topkIdx, { numTopk, slotsPerRank, size: mesh.size });
-    return { selections: layouts.map(({ numPairs }) => numPairs), stats: allToAll.stats() };
+    return { selections: layouts.map(({ numPairs }) => numPairs), stats: allToAll.stats(), copiedBytes };
   }
 
   /** What the all-to-all counted since `prepare`. */
@@ -110,18 +115,16 @@ export class MeshRank {
     const [allToAll, batch] = [this.allToAll!, this.batch!];
     const tag = this.tag();
     await this.collectives!.barrier();
-    const received = await this.timed('dispatch', recorder, () => allToAll.dispatch({ ...batch.request, tag }));
+    const received = await this.timed('dispatch', recorder, () => dispatchRows(allToAll, batch, tag));
     const expertOut = batch.runExperts(received);
     received.release();
     await this.collectives!.barrier();
-    await this.timed('combine', recorder, () => allToAll.combine(expertOut, received.handle));
+    await this.timed('combine', recorder, () => combineRows(allToAll, batch, expertOut, received));
   }
 
   private async timed<T>(name: string, recorder: Recorder, work: () => Promise<T>): Promise<T> {
-    const copiesBefore = this.mesh!.stats().copies;
-    const result = await recorder.time(name, work);
-    const copiesAfter = this.mesh!.stats().copies;
-    if (copiesBefore !== undefined && copiesAfter !== undefined) recorder.copied(name, copiesAfter - copiesBefore);
+    const { result, counts } = await counted(this.mesh!, () => recorder.time(name, work));
+    recorder.count(name, counts);
     return result;
   }
 
@@ -134,4 +137,13 @@ export class MeshRank {
     this.nextStep += count;
     return this.nextStep - count;
   }
+}
+
+/** Tokens to the experts and back, once; the bytes that are copied. */
+async function copiesOf(allToAll: AllToAll, batch: TokenBatch, tag: StepTag): Promise<Prepared['copiedBytes']> {
+  let received!: DispatchResult;
+  const dispatch = await copiedBytesOf(async () => void (received = await dispatchRows(allToAll, batch, tag)));
+  const expertOut = batch.runExperts(received);
+  received.release();
+  return { dispatch, combine: await copiedBytesOf(() => combineRows(allToAll, batch, expertOut, received)) };
 }

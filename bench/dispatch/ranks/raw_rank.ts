@@ -31,6 +31,9 @@ export class RawRank {
       case 'exchange':
         for (let i = 0; i < iterations; i++) {
           for (const phase of task.phases) await this.exchange(phase, recorder);
+          if (task.echoBytes === undefined) continue;
+          await this.sockets.barrier();
+          await this.echo(task.echoBytes, recorder);
         }
         break;
       case 'echo':

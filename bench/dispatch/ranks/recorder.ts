@@ -1,10 +1,10 @@
 /** Takes the times of one run on one rank. */
-import type { Samples } from '../base/orders.js';
+import type { CallCounts, Samples } from '../base/orders.js';
 
-/** Keeps, under each name, one time per repeat and one sum of copies. */
+/** Keeps, under each name, one time per repeat and what was counted in it. */
 export class Recorder {
   private readonly us: Record<string, number[]> = {};
-  private readonly copies: Record<string, number> = {};
+  private readonly counts: Record<string, CallCounts[]> = {};
 
   /** Runs `work`, keeps its time under `name`, and returns its result. */
   async time<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -14,13 +14,13 @@ export class Recorder {
     return result;
   }
 
-  /** Adds to the number of payloads that were copied under `name`. */
-  copied(name: string, count: number): void {
-    this.copies[name] = (this.copies[name] ?? 0) + count;
+  /** Keeps what a call cost under `name`. */
+  count(name: string, counts: CallCounts): void {
+    (this.counts[name] ??= []).push(counts);
   }
 
-  /** All times in microseconds, and all copies. */
+  /** All times in microseconds, and all counts. */
   samples(): Samples {
-    return { us: this.us, copies: this.copies };
+    return { us: this.us, counts: this.counts };
   }
 }

@@ -1,5 +1,6 @@
 /** The tokens of one rank, and experts that return what they get: so the combined rows must be the dispatched ones. */
 import type { AllToAll, DispatchResult, RoutedRequest, StepTag } from '../../../comm/index.js';
+import { floatRows, type FloatRows } from '../../../base/float_rows.js';
 import { uniform } from '../../../base/philox.js';
 import type { Workload } from '../base/orders.js';
 import type { Routing } from './routing.js';
@@ -12,8 +13,12 @@ const PERIOD = 65_521;
 export class TokenBatch {
   /** [T·K] */
   readonly topkIdx: Int32Array;
-  readonly request: Omit<RoutedRequest, 'tag' | 'x'> & { readonly x: Float32Array };
+  readonly request: Omit<RoutedRequest, 'tag'>;
+  /** Where combined rows go. */
+  readonly y: FloatRows;
   private readonly hidden: number;
+  private readonly x: Float32Array;
+  private received = new Float32Array(0);
   private expertOut = new Float32Array(0);
 
   constructor({ tokens, hidden, seed }: Workload, { topkIdx, topkWeights }: Routing, rank: number) {
@@ -22,26 +27,35 @@ export class TokenBatch {
     for (let at = 0; at < x.length; at += PERIOD) x.set(fresh.subarray(0, Math.min(PERIOD, x.length - at)), at);
     this.topkIdx = topkIdx;
     this.hidden = hidden;
-    this.request = { x, topkIdx, topkWeights };
+    this.x = x;
+    this.y = floatRows(new Float32Array(x.length), hidden);
+    this.request = { x: floatRows(x, hidden), topkIdx, topkWeights };
   }
 
-  /** Each row times the sum of its weights here. The result is overwritten by the next call. */
-  runExperts({ numRecvTokens, recvX, recvTopkWeights }: DispatchResult): Float32Array {
-    const hidden = this.hidden;
-    if (this.expertOut.length !== numRecvTokens * hidden) this.expertOut = new Float32Array(numRecvTokens * hidden);
+  /** Copies the rows that came to where experts read them, as kernels do; they are overwritten by the next call. */
+  receive(result: DispatchResult): void {
+    const numValues = result.numRecvTokens * this.hidden;
+    if (this.received.length !== numValues) this.received = new Float32Array(numValues);
+    result.copyRowsTo(floatRows(this.received, this.hidden));
+  }
+
+  /** Each received row times the sum of its weights here. The result is overwritten by the next call. */
+  runExperts({ numRecvTokens, recvTopkWeights }: DispatchResult): FloatRows {
+    const [hidden, received] = [this.hidden, this.received];
+    if (this.expertOut.length !== received.length) this.expertOut = new Float32Array(received.length);
     const numTopk = recvTopkWeights.length / Math.max(1, numRecvTokens);
     for (let row = 0; row < numRecvTokens; row++) {
       let weight = 0;
       for (let k = 0; k < numTopk; k++) weight += recvTopkWeights[row * numTopk + k]!;
       const end = (row + 1) * hidden;
-      for (let i = row * hidden; i < end; i++) this.expertOut[i] = weight * recvX[i]!;
+      for (let i = row * hidden; i < end; i++) this.expertOut[i] = weight * received[i]!;
     }
-    return this.expertOut;
+    return floatRows(this.expertOut, hidden);
   }
 
   /** @throws Error when the combined rows aren't the dispatched ones, within `tolerance`. */
-  check(y: Float32Array, tolerance: number): void {
-    const { x } = this.request;
+  check(tolerance: number): void {
+    const [x, y] = [this.x, this.y.view()];
     for (let i = 0; i < x.length; i++) {
       if (Math.abs(y[i]! - x[i]!) <= tolerance) continue;
       throw new Error(`token ${Math.floor(i / this.hidden)} came back as ${y[i]!} instead of ${x[i]!}; report this`);
@@ -49,10 +63,17 @@ export class TokenBatch {
   }
 }
 
-/** Tokens to the experts and back. */
-export async function roundTrip(allToAll: AllToAll, batch: TokenBatch, tag: StepTag): Promise<Float32Array> {
+/** Rows to where the experts are: until they lie where those read them. */
+export async function dispatchRows(allToAll: AllToAll, batch: TokenBatch, tag: StepTag): Promise<DispatchResult> {
   const received = await allToAll.dispatch({ ...batch.request, tag });
-  const expertOut = batch.runExperts(received);
-  received.release();
-  return allToAll.combine(expertOut, received.handle);
+  batch.receive(received);
+  return received;
 }
+
+/** Rows back, until their sums lie where they are wanted. */
+export const combineRows = (
+  allToAll: AllToAll,
+  batch: TokenBatch,
+  out: FloatRows,
+  from: DispatchResult,
+): Promise<void> => allToAll.startCombine(out, from.handle, batch.y).hook();

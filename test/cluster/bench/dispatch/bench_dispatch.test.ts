@@ -129,6 +129,10 @@ describe('expertwire bench dispatch', function () {
         expect(of.wire_gb_per_s! * of.p50_us! * 1000).to.be.closeTo(wireBytes / 3, 1e-3);
         expect(of.logical_gb_per_s! * of.p50_us! * 1000).to.be.closeTo(tokens * topk * bytes[phase], 1e-3);
         expect(of.fraction_of_raw_tcp).to.be.closeTo(of.wire_gb_per_s! / of.raw_tcp_gb_per_s!, 1e-9);
+        expect(of.times_raw_echo).to.be.closeTo(of.p50_us! / of.raw_echo_us!, 1e-9);
+        expect(of.frames, 'a message to each other rank').to.equal(2);
+        expect(of.wake_ups).to.be.within(0, 1);
+        expect(of.copied_per_row, 'written at least once on each side').to.be.within(1, 3);
       }
     }
     expect(formulae).to.include.keys('wire_gb_per_s', 'logical_gb_per_s', 'fraction_of_raw_tcp');
@@ -168,6 +172,7 @@ describe('expertwire bench dispatch', function () {
     expect(context.printed()).to.match(/^.+ cores, .+, Node v.+; seed 5\n/);
     expect(context.printed()).to.match(/\nranks × tokens × hidden.*µs p50.*p99.*of raw.*repeats\n/);
     expect(context.printed()).to.match(/2 × 24 × 130, 3\/10 .* dispatch .* \d+ +\d+ .* 100\n/);
+    expect(context.printed()).to.match(/\nper rank and call.*raw echo.*wake-ups.*copied per row\n/);
   });
 
   it('sends plain messages and echoes over links of a given speed', async () => {
