@@ -6,7 +6,10 @@ export interface FloatRows {
   readonly hidden: number;
   /** At least `hidden`; what lies between rows is neither read nor written. */
   readonly stride: number;
-  /** From the first row on, to the end of the last one at least. Asked for anew in every turn: a view is stale once its memory has grown. */
+  /**
+   * From the first row on, to the end of the last one at least. Asked for anew in every turn: a view may be stale once its memory has grown, though the rows
+   * stay where they are.
+   */
   view(): Float32Array;
 }
 

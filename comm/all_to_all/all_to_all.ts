@@ -116,7 +116,8 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const tag = { step, layer, microBatch, epoch };
     const isArray = request.x instanceof Float32Array;
     const idle = this.idleOf(request, cached, routing.numTokens);
-    const pending = this.route.startDispatch({ tag, signal, idle }, asRows(request.x, this.shape.hidden), routing, cached);
+    const x = asRows(request.x, this.shape.hidden);
+    const pending = this.route.startDispatch({ tag, signal, idle }, x, routing, cached, !isArray);
     return pendingOf('dispatch', async () => {
       const { bySource, state } = await pending.hook();
       const startMs = performance.now();

@@ -106,7 +106,8 @@ class WsMesh extends MeshBase {
   }
 
   override stats(): MeshStats {
-    return { ...super.stats(), copies: this.numCopies, copiedBytes: this.copiedBytes };
+    const writes = this.links.reduce((sum, link) => sum + (link?.numWrites ?? 0), 0);
+    return { ...super.stats(), copies: this.numCopies, copiedBytes: this.copiedBytes, writes };
   }
 
   protected override transmit(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): void {

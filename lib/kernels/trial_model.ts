@@ -15,7 +15,7 @@ import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
 import { codec } from '../../comm/codec/codec.js';
-import { decodeRows, encodeRows, WIRE_DTYPES, wireRowBytes } from '../../comm/codec/wire_dtype.js';
+import { decodeRows, encodeRows, roundTripRows, WIRE_DTYPES, wireRowBytes } from '../../comm/codec/wire_dtype.js';
 import { randomFrom } from '../../experts/routing/random.js';
 import type { HiddenStates, SequencePart, StepTokens } from '../model/decoder/decoder.js';
 import type { KernelDecoder } from '../model/kernels/kernel_decoder.js';
@@ -179,6 +179,8 @@ function hashCodecs(hash: Hash): void {
     encodeRows(dtype, x, null, numRows, hidden, bytes);
     decodeRows(dtype, bytes, numRows, hidden, out, 0);
     hash.update(bytes).update(out);
+    roundTripRows(dtype, x, null, numRows, hidden, out, 0);
+    hash.update(out);
   }
   const { floats, valuesAt, sumsAt, copyRow, addRow, addScaledRow } = codec();
   floats.set(x.subarray(0, 2 * hidden), valuesAt / 4);

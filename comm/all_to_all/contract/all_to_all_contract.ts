@@ -70,7 +70,10 @@ export interface AllToAllOptions extends ExchangeOptions {
 
 /** A dispatch with its own routing. */
 export interface RoutedRequest {
-  /** [T·H]: an array, which may change when the result is there, or rows in any memory, which must not change before the result is released. */
+  /**
+   * [T·H]: an array, which may change when the result is there, or rows in any memory, which must not change before the combine is over, or the result
+   * released where there is none: own rows are read as late as that, and others may leave from where they are.
+   */
   readonly x: Float32Array | FloatRows;
   /** [T·K] physical experts, −1 = none. */
   readonly topkIdx: Int32Array;

@@ -1,4 +1,7 @@
-/** The rows that a dispatch brought, in the parts in which they came, until somebody says where they should be. N rows, H channels. */
+/**
+ * The rows that a dispatch brought, in the parts in which they came, until somebody says where they should be. N rows, H channels.
+ * Why: docs/decisions/exchange.md#rows-are-copied-once
+ */
 import { copyFloatRows, floatRows, type FloatRows } from '../../../base/float_rows.js';
 import { leaseFloats, type LeasedFloats, type PayloadMemory } from '../../mesh/payload_pool.js';
 import { checkTarget, invalid } from './all_to_all_check.js';

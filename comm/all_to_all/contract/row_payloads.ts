@@ -12,6 +12,8 @@ import { encodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
 export interface PackOptions {
   readonly isCached: boolean;
   readonly memory: PayloadMemory;
+  /** The rows stay as they are until they have left. Default false. */
+  readonly isLasting?: boolean;
 }
 
 /** The rows of `x` [T·H] for one destination. */
@@ -28,7 +30,7 @@ export function packDispatch(
   return payload;
 }
 
-/** The same as it is sent: large ones are made while they leave, of `x` as it is then. */
+/** The same as it is sent: large ones leave from where they are, or are made while they leave, of `x` as it is then. */
 export function sentDispatch(
   x: FloatRows,
   topkWeights: Float32Array,
@@ -38,14 +40,36 @@ export function sentDispatch(
 ): FramePayload {
   const { rows, slots } = layout;
   const { dispatchDtype: dtype, hidden, numTopk, reduce } = shape;
-  const { memory, isCached } = options;
+  const { memory, isCached, isLasting = false } = options;
   if (!canStream(dtype, rows.length, hidden)) {
     return { payload: packDispatch(x, topkWeights, layout, shape, options).bytes, isOwn: true };
   }
   const weights = new Float32Array(!isCached && reduce === 'rank' ? rows.length * numTopk : 0);
   fillWeights(weights, topkWeights, rows, slots, numTopk);
   const tail = isCached ? NO_BYTES : bytesOf(slots);
+  const runs = isLasting && dtype === 'f32' ? runsOf(x, rows) : undefined;
+  if (runs !== undefined) return { parts: [bytesOf(weights), ...runs, tail] };
   return { stream: new RowStream({ dtype, x, rows, numRows: rows.length }, bytesOf(weights), tail, memory) };
+}
+
+/** Shorter parts take longer to write than to copy. */
+const MIN_RUN_BYTES = 64 * 1024;
+
+/** The rows where they are, as few parts; undefined where they are scattered. */
+function runsOf(x: FloatRows, rows: Int32Array): Uint8Array[] | undefined {
+  const { hidden, stride } = x;
+  if (stride !== hidden) return undefined;
+  const most = (rows.length * 4 * hidden) / MIN_RUN_BYTES;
+  const floats = x.view();
+  const runs: Uint8Array[] = [];
+  for (let start = 0; start < rows.length;) {
+    let end = start + 1;
+    while (end < rows.length && rows[end] === rows[end - 1]! + 1) end++;
+    if (runs.length >= most) return undefined;
+    runs.push(bytesOf(floats.subarray(rows[start]! * hidden, (rows[end - 1]! + 1) * hidden)));
+    start = end;
+  }
+  return runs;
 }
 
 const NO_BYTES = new Uint8Array(0);

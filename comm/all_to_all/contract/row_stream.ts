@@ -1,4 +1,7 @@
-/** The payload of a frame with many rows, which are encoded when they leave. n rows, H channels. */
+/**
+ * The payload of a frame with many rows, which are encoded when they leave. n rows, H channels.
+ * Why: docs/decisions/exchange.md#rows-are-copied-once
+ */
 import { rowsFrom, type FloatRows } from '../../../base/float_rows.js';
 import type { PayloadStream } from '../../mesh/payload_stream.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';

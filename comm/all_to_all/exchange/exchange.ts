@@ -116,7 +116,7 @@ export class Exchange {
   /** With 'mask', a peer whose link is lost is masked instead of an error. Of a payload that is made while it leaves, returns what makes the rest. */
   private sendFrame(round: RoundFrames, to: Rank, counts: RowCounts, sent: FramePayload): (() => void) | undefined {
     const { tag, form } = round;
-    const payloadBytes = 'stream' in sent ? sent.stream.numBytes : sent.payload.byteLength;
+    const payloadBytes = bytesOf(sent);
     let finish: (() => void) | undefined;
     // Field by field: spreading objects takes longer than sending a small frame.
     const header = {
@@ -136,6 +136,7 @@ export class Exchange {
     };
     try {
       if ('stream' in sent) finish = this.mesh.stream(to, header, sent.stream);
+      else if ('parts' in sent) this.mesh.send(to, header, sent.parts);
       else if (sent.isOwn === true) this.mesh.give(to, header, sent.payload);
       else this.mesh.send(to, header, [sent.payload]);
     } catch (error) {
@@ -191,6 +192,12 @@ export class Exchange {
     this.mask.add(peer);
     return true;
   }
+}
+
+function bytesOf(sent: FramePayload): number {
+  if ('stream' in sent) return sent.stream.numBytes;
+  if ('parts' in sent) return sent.parts.reduce((sum, part) => sum + part.byteLength, 0);
+  return sent.payload.byteLength;
 }
 
 /** When the last of the frames came, not before `sentMs`: a faster peer's may have been here then. */

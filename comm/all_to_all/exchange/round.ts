@@ -32,6 +32,7 @@ export interface RowCounts {
 export type FramePayload =
   | { readonly payload: Uint8Array; readonly isOwn?: false }
   | { readonly payload: Uint8Array<ArrayBuffer>; readonly isOwn: true }
+  | { readonly parts: readonly Uint8Array[] }
   | { readonly stream: PayloadStream };
 
 /** What a round's frames say, and what goes to whom; `Own`: what this rank keeps for itself. */

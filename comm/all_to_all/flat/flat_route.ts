@@ -45,6 +45,7 @@ export class FlatRoute implements Route<FlatState> {
     x: FloatRows,
     routing: Routing,
     cached: CachedRoute<FlatState> | undefined,
+    isLasting: boolean,
   ): Pending<Arrived<FlatState>> {
     const startMs = performance.now();
     const { exchange, shape } = this;
@@ -53,7 +54,7 @@ export class FlatRoute implements Route<FlatState> {
     const { idle } = call;
     const { numTopk, slotsPerRank } = shape;
     const layouts = cached?.state ?? layoutOf(routing.topkIdx, { numTopk, slotsPerRank, size });
-    const options = { isCached: cached !== undefined, memory };
+    const options = { isCached: cached !== undefined, memory, isLasting };
     const gather = exchange.start({
       tag: call.tag,
       signal: call.signal,

@@ -134,6 +134,40 @@ describe('all-to-all of rows in the memory of others', () => {
     });
   }
 
+  for (const { what, pad, isSent } of [
+    { what: 'one behind the other', pad: 0, isSent: () => true },
+    { what: 'scattered', pad: 0, isSent: (row: number) => row % 3 !== 1 },
+    { what: 'in few runs', pad: 0, isSent: (row: number) => row % 500 < 400 },
+    { what: 'apart', pad: 6, isSent: () => true },
+  ]) {
+    it(`brings many rows that lie ${what} as they are, and their routing`, async () => {
+      const shape = { size: 2, hidden: 1024, numTopk: 2, slotsPerRank: 2 };
+      const numRows = 1200;
+      const values = Float32Array.from({ length: numRows * 1024 }, (_, i) => ((i * 7919) % 65_521) - 32_000);
+      const x = new MovingRows(numRows, 1024, 1024 + pad).set(values);
+      const sent = Array.from({ length: numRows }, (_, row) => row).filter(isSent);
+      const topkIdx = Int32Array.from({ length: 2 * numRows }, (_, i) =>
+        isSent(Math.floor(i / 2)) ? 2 + (i % 2) : (i % 2) - 1,
+      );
+      const topkWeights = Float32Array.from(topkIdx, (_, i) => i / 7);
+      await withMeshes(await openWsMeshes(2), async (meshes) => {
+        const [from, to] = endpointsOf(meshes, shape, 'rank');
+        const none = { x: new Float32Array(0), topkIdx: new Int32Array(0), topkWeights: new Float32Array(0) };
+        const [, recv] = await Promise.all([
+          from!.dispatch({ x, topkIdx, topkWeights, tag: tagOf() }),
+          to!.dispatch({ ...none, tag: tagOf() }),
+        ]);
+        const expected = new Float32Array(sent.length * 1024);
+        for (const [n, row] of sent.entries()) expected.set(values.subarray(row * 1024, (row + 1) * 1024), n * 1024);
+        expect(recv.recvX.length).to.equal(expected.length);
+        expect(recv.recvX.findIndex((value, i) => value !== expected[i])).to.equal(-1);
+        expect([...recv.recvTopkIdx]).to.deep.equal(sent.flatMap(() => [0, 1]));
+        const weights = sent.flatMap((row) => [topkWeights[2 * row]!, topkWeights[2 * row + 1]!]);
+        expect([...recv.recvTopkWeights]).to.deep.equal(weights);
+      });
+    });
+  }
+
   it('refuses rows of another width, too few of them, and rows that were released, and names both numbers', async () => {
     await withMeshes(createLocalMeshes(1), async (meshes) => {
       const shape = { size: 1, hidden: 4, numTopk: 1, slotsPerRank: 1 };
