@@ -1,4 +1,7 @@
-/** Waiting for one frame from each of several peers as one wait: the first failure ends it for all. */
+/**
+ * Waiting for one frame from each of several peers as one wait: the first failure ends it for all.
+ * Why: docs/decisions/exchange.md#one-wait-per-call
+ */
 import { checkTimeout, type Deadline, type DeadlineWheel } from '../base/deadline.js';
 import { CommError } from '../base/errors.js';
 import type { FrameKey } from './frame.js';

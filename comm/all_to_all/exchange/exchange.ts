@@ -1,6 +1,7 @@
 /**
  * What every mode of the all-to-all stands on: rounds of frames to and from all peers that aren't masked, counted and timed.
  * Knows nothing of rows.
+ * Why: docs/decisions/exchange.md#what-a-small-exchange-must-not-do
  */
 import { MAX_TIMEOUT_MS } from '../../base/deadline.js';
 import { CommError } from '../../base/errors.js';
