@@ -126,9 +126,10 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
       const memories = new KernelMemories(reserved, options.kernels, options.crew);
       const decoder = await loadKernelDecoder(reader, options, memories.dense, loader, spread);
       const experts = new ResidentExperts(memories, shape);
-      const shard = await loadShard(options, experts, (layer, all) =>
-        allSettled(all.map((logical) => experts.read(loader, source.stored(layer, logical)))),
-      );
+      const shard = await loadShard(options, experts, (layer, all) => {
+        const stored = all.map((logical) => source.stored(layer, logical)); // what isn't there is told before anything is read
+        return allSettled(stored.map((expert) => experts.read(loader, expert)));
+      });
       return { decoder, shard, memories };
     }
   }
@@ -143,10 +144,8 @@ async function loadShard(
   const shard = createExpertShard(compute);
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     const slots = [...slotsOf(placement, moeLayer, rank).entries()].filter(([, logical]) => logical >= 0);
-    const experts = await read(
-      layer,
-      slots.map(([, logical]) => logical),
-    );
+    const logicals = slots.map(([, logical]) => logical);
+    const experts = await read(layer, logicals);
     shard.replace(layer, new Map(experts.map((expert, i) => [slots[i]![0], expert])));
   }
   return shard;

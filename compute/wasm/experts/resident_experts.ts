@@ -45,7 +45,7 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
   }
 
   /** The same for one that is read; its memory is taken at once. @throws ExpertError and others as {@link loadExpert}; then nothing is kept */
-  read(loader: WeightLoader, stored: StoredFfn): Promise<KernelExpert> {
+  async read(loader: WeightLoader, stored: StoredFfn): Promise<KernelExpert> {
     return loadExpert(loader, this.memoryFor(stored.gate), stored, this.dtype);
   }
 

@@ -11,7 +11,7 @@ import type { RankJob } from '../../../lib/protocol/rank_job.js';
 import { loadRank, type LoadedRank } from '../../../lib/rank/loaded_rank.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
-import { copyModel } from '../../kit/model/model_copy.js';
+import { changeTensors, copyModel } from '../../kit/model/model_copy.js';
 import { tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
@@ -97,6 +97,18 @@ describe('a rank that loads', () => {
         const joined = await joinedFor(dir, isOneFolder, () => truncateSync(file, 5000));
         const error = await errorOf(WeightError, () => loadRank(joined, { readsHeadsFolder: isOneFolder }, NEVER));
         expect([error.code, error.file]).to.deep.equal(['MALFORMED_SAFETENSORS', file]);
+        expect((await openFiles(dir)) ?? []).to.deep.equal([]);
+      });
+    });
+
+    it(`from ${whose} that lacks a tensor of an expert ends with its name, and leaves no file open`, async () => {
+      await withTempFolder(async (dir) => {
+        await copyModel(tinyModel('tiny-qwen3-moe'), dir);
+        const lacking = 'model.layers.1.mlp.experts.1.down_proj.weight';
+        await changeTensors(dir, (tensor) => (tensor.name === lacking ? undefined : tensor));
+        const joined = await joinedFor(dir, isOneFolder);
+        const error = await errorOf(WeightError, () => loadRank(joined, { readsHeadsFolder: isOneFolder }, NEVER));
+        expect([error.code, error.tensor]).to.deep.equal(['MISSING_TENSOR', lacking]);
         expect((await openFiles(dir)) ?? []).to.deep.equal([]);
       });
     });
