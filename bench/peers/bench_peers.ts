@@ -10,7 +10,19 @@ import { benchExchange, type ExchangeRow } from './exchange_section.js';
 import { benchGeneration, type GenerationFigures } from './generation.js';
 import { benchMachine, type MachineRow } from './machine_section.js';
 import { parseOptions } from './options.js';
-import { exchangeReport, generationReport, header, loadText, machineReport } from './report.js';
+import { generationReport, header, loadText, machineReport } from './report.js';
+import { exchangeReport, startReport, tokenReport } from './exchange_report.js';
+import { benchStart, type StartRow } from './start_section.js';
+import { benchTokens, type TokenRow } from './token_section.js';
+
+/** By section; `tokens` is of `exchange`. */
+interface Results {
+  generation?: GenerationFigures;
+  machine?: MachineRow[];
+  exchange?: ExchangeRow[];
+  tokens?: TokenRow[];
+  start?: StartRow[];
+}
 
 /** Runs the sections one after the other, prints each as it ends, and writes the file that was asked for. @throws UsageError, BenchError, OutputError */
 export async function benchPeers(
@@ -26,7 +38,7 @@ export async function benchPeers(
   const machine = thisMachine();
   const loads = [loadavg()[0]!];
   stdout.write(header(machine, loads[0]!, options, pin.isPinning, found.missing));
-  const results: { generation?: GenerationFigures; machine?: MachineRow[]; exchange?: ExchangeRow[] } = {};
+  const results: Results = {};
   const tell = (text: string): void => void stderr.write(`${text}\n`);
   for (const section of options.sections) {
     signal.throwIfAborted();
@@ -41,8 +53,14 @@ export async function benchPeers(
         stdout.write(`\n${machineReport(results.machine)}`);
         break;
       case 'exchange':
-        results.exchange = await benchExchange(options, found, options.node, signal, tell);
+        results.exchange = await benchExchange(options, found, signal, tell);
         stdout.write(`\n${exchangeReport(results.exchange)}`);
+        results.tokens = await benchTokens(options, found, signal, tell);
+        stdout.write(`\n${tokenReport(results.tokens)}`);
+        break;
+      case 'start':
+        results.start = await benchStart(options, found, signal, tell);
+        stdout.write(`\n${startReport(results.start)}`);
         break;
     }
   }

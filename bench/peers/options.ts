@@ -7,7 +7,7 @@ import { benchParser } from '../base/options.js';
 import { DTYPES, type Dtype } from './engines/engine.js';
 
 /** What can be measured, in the order in which it is. */
-export const SECTIONS = ['generation', 'machine', 'exchange'] as const;
+export const SECTIONS = ['generation', 'machine', 'exchange', 'start'] as const;
 /** One of {@link SECTIONS}. */
 export type SectionName = (typeof SECTIONS)[number];
 
@@ -34,6 +34,9 @@ export interface PeersOptions {
   readonly context: number;
   readonly steps: number;
   readonly messages: readonly number[];
+  /** Per rank, of a dispatch and combine. */
+  readonly tokens: readonly number[];
+  readonly exchangeRanks: readonly number[];
   readonly rounds: number;
   readonly seed: number;
   readonly set: readonly string[];
@@ -100,6 +103,12 @@ export function parseOptions(args: readonly string[]): PeersOptions {
       default: '4096,65536,1048576',
       describe: 'bytes from each rank to each other in an exchange',
     })
+    .option('tokens', {
+      type: 'string',
+      default: '1,128,4096',
+      describe: 'tokens per rank whose dispatch and combine are beside as many bytes of others',
+    })
+    .option('exchange-ranks', { type: 'string', default: '2,4', describe: 'ranks that exchange tokens' })
     .option('rounds', { type: 'number', default: 5, describe: 'in turns; medians and spread are of these' })
     .option('seed', { type: 'number', default: 1, describe: 'of prompts, and of the random model' })
     .option('set', { type: 'string', array: true, nargs: 1, default: [], describe: 'any configuration key of ours' })
@@ -124,6 +133,8 @@ export function parseOptions(args: readonly string[]): PeersOptions {
     cores: wholeNumbers('--cores', parsed.cores, 1, numCores),
     batches: wholeNumbers('--batches', parsed.batches, 1),
     messages: wholeNumbers('--messages', parsed.messages, 1, 2 ** 26),
+    tokens: wholeNumbers('--tokens', parsed.tokens, 1, 2 ** 13),
+    exchangeRanks: wholeNumbers('--exchange-ranks', parsed.exchangeRanks, 2, 64),
   };
 }
 

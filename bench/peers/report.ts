@@ -1,7 +1,6 @@
 /** What `bench peers` prints for people. Pure. */
 import { table } from '../../lib/metrics/charts.js';
 import type { Machine } from '../base/machine.js';
-import type { ExchangeRow } from './exchange_section.js';
 import type { GenerationFigures } from './generation.js';
 import type { MachineRow } from './machine_section.js';
 import type { EngineFigures, GenerationRow } from './measure_generation.js';
@@ -108,23 +107,3 @@ export const machineReport = (rows: readonly MachineRow[]): string =>
     ]),
     '',
   ].join('\n');
-
-/** The section `exchange`. */
-export function exchangeReport(rows: readonly ExchangeRow[]): string {
-  const [first] = rows;
-  const parties = Object.keys(first!.us);
-  const peers = Object.keys(first!.ratios);
-  return [
-    'exchange: bytes from each of two ranks to the other at once, µs until the slower one has its own; ratio = the peer’s time / ours of the same round,',
-    '  gloo and Open MPI over TCP beside WebSockets, Open MPI through memory beside threads; over 1 we are the faster one',
-    table([
-      ['bytes', ...parties, ...peers.map((peer) => `${peer} / ours`)],
-      ...rows.map(({ bytes, us, ratios }) => [
-        String(bytes),
-        ...parties.map((name) => spreadText(us[name]!, (value) => value.toFixed(0))),
-        ...peers.map((name) => ratioText(ratios[name]!)),
-      ]),
-    ]),
-    '',
-  ].join('\n');
-}

@@ -5,6 +5,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { runBench } from '../../../bench/index.js';
 import type { GenerationFigures } from '../../../bench/peers/generation.js';
+import type { StartRow } from '../../../bench/peers/start_section.js';
+import type { TokenRow } from '../../../bench/peers/token_section.js';
 import { BenchError } from '../../../bench/base/errors.js';
 import { UsageError } from '../../../lib/commands/base/context.js';
 import { commandContext } from '../../kit/processes/command_context.js';
@@ -57,6 +59,8 @@ interface Printed {
   readonly load_average: readonly number[];
   readonly missing: readonly string[];
   readonly generation: GenerationFigures;
+  readonly start?: readonly StartRow[];
+  readonly tokens?: readonly TokenRow[];
 }
 
 async function figures(dir: string, ...args: readonly string[]): Promise<{ printed: string; file: Printed }> {
@@ -121,6 +125,41 @@ describe('expertwire bench peers', function () {
       expect(agreements).to.have.length(1);
       expect(agreements[0]).to.include({ peer: 'llama.cpp', dtype: 'int8', tokens_alike: 0, tokens: 33 });
       expect(printed).to.include('0 of 33 tokens alike').and.include('int8 · 1 core · decode × 2');
+    });
+  });
+
+  it('starts and loads in turns with a peer', async () => {
+    await withTempFolder(async (dir) => {
+      const answers = 'console.log(JSON.stringify({ loaded_ms: order.is_mapped ? 1 : 10, ready_ms: 20 }));';
+      const python = await playedPython(dir, answers);
+      const { printed, file } = await figures(dir, '--only', 'start', '--peers', 'llama.cpp', '--python', python);
+      const of = (what: string): StartRow => file.start!.find((row) => row.what === what)!;
+      expect(of('load, llama.cpp, read').ms).to.deep.equal({ median: 10, min: 10, max: 10 });
+      expect(of('load, llama.cpp, mapped').ms.median).to.equal(1);
+      const ours = of('load, ours').ms;
+      expect(of('load, llama.cpp, read').ratio!.best).to.be.closeTo(10 / ours.min, 1e-9);
+      expect(of('load and first step, ours').ms.min).to.be.above(ours.min);
+      expect(of('generate, one token, moe-7m').ratio).to.include({ beside: 'node -e 0' });
+      expect(printed).to.match(/\ngenerate, one token, moe-7m +\d+ \(/);
+    });
+  });
+
+  it('exchanges tokens beside raw TCP, and says what others don’t do', async () => {
+    await withTempFolder(async (dir) => {
+      const args = ['--only', 'exchange', '--peers', 'gloo', '--python', join(dir, 'none'), '--messages', '64'];
+      const { printed, file } = await figures(dir, ...args, '--tokens', '3', '--exchange-ranks', '2');
+      const shown = file.tokens!.map(({ transport, phase, others }) => [transport, phase, ...Object.keys(others)]);
+      expect(shown).to.deep.equal([
+        ['ws', 'dispatch', 'raw Node TCP'],
+        ['ws', 'combine', 'raw Node TCP'],
+        ['threads', 'dispatch'],
+        ['threads', 'combine'],
+      ]);
+      for (const { bytes, us } of file.tokens!) {
+        expect(bytes).to.be.within(40, 40 + 3 * (4 * 1024 + 6 * 8)); // a header, and up to 3 rows
+        expect(us.min).to.be.above(0);
+      }
+      expect(printed).to.include('unpack and sum nothing');
     });
   });
 
