@@ -1,4 +1,4 @@
-/** What one call costs besides time, counted around it: on this rank. */
+/** What one call costs besides time, counted around it: on this rank. Why: docs/decisions/measuring.md#what-a-call-costs-is-counted-around-it */
 import { getHeapStatistics } from 'node:v8';
 import type { Mesh, MeshStats } from '../../../comm/index.js';
 import type { CallCounts } from '../base/orders.js';

@@ -16,9 +16,9 @@ describe('options of bench dispatch', () => {
 
   it('knows the whole matrix, of which given dimensions take their part', () => {
     const dtypes = 4;
-    expect(settings('--all', '--transport', 'ws')).to.equal(3 * 2 * 2 * 2 * 2 * dtypes);
-    expect(settings('--all', '--transport', 'ws', '--ranks', '2', '--dtype', 'f32')).to.equal(2 * 2 * 2 * 2);
-    expect(settings()).to.equal(2 * dtypes);
+    expect(settings('--all', '--transport', 'ws')).to.equal(3 * 3 * 2 * 2 * 2 * dtypes);
+    expect(settings('--all', '--transport', 'ws', '--ranks', '2', '--dtype', 'f32')).to.equal(3 * 2 * 2 * 2);
+    expect(settings()).to.equal(3 * dtypes);
   });
 
   it('fp8 comes back as bf16, other dtypes as they went, unless told otherwise', () => {
