@@ -228,6 +228,26 @@ export function meshContract(name: string, open: OpenMeshes, overrun: 'cut' | 'h
       expect((await b.receive(R0, key(), WAIT)).payload).to.deep.equal(pattern(5, 5));
     });
 
+    it('a peer that takes nothing holds up nobody else: they exchange on, and it finds all in the end', async () => {
+      const [a, b, c] = await start(3, { maxFrameBytes: 1000, microBatches: 2 });
+      const numHeld = overrun === 'cut' ? 4 : 8; // within the bound, or as far beyond it as senders hold
+      for (let step = 0; step < numHeld; step++) {
+        for (const from of [a, b]) send(from, 2, { step }, pattern(960, step + from.rank));
+      }
+      for (let step = 0; step < 100; step++) {
+        send(a, 1, { step }, pattern(960, step));
+        send(b, 0, { step }, pattern(960, step + 1));
+        expect((await b.receive(R0, key({ step }), WAIT)).payload).to.deep.equal(pattern(960, step));
+        expect((await a.receive(R1, key({ step }), WAIT)).payload).to.deep.equal(pattern(960, step + 1));
+      }
+      for (let step = 0; step < numHeld; step++) {
+        for (const from of [a, b]) {
+          const { payload } = await c.receive(from.rank, key({ step }), WAIT);
+          expect(payload).to.deep.equal(pattern(960, step + from.rank));
+        }
+      }
+    });
+
     it('carries large frames both ways at once', async () => {
       const numBytes = 12_000_000;
       const [a, b] = await start(2);

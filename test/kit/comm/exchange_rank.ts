@@ -24,7 +24,8 @@ export type Command =
   | { readonly kind: 'stats' }
   | { readonly kind: 'clear_mask' }
   | { readonly kind: 'epoch'; readonly epoch: number }
-  | { readonly kind: 'pairs'; readonly from: number; readonly count: number }
+  /** Dispatch and combine again and again; rank r has `sizes[(step + r) mod their number]` tokens. */
+  | { readonly kind: 'pairs'; readonly from: number; readonly count: number; readonly sizes: readonly number[] }
   | { readonly kind: 'close' };
 
 /** An error as it travels to the parent. */
@@ -47,8 +48,10 @@ export interface Reply {
   readonly degradedRows?: readonly number[];
   readonly maskedRanks?: readonly number[];
   readonly mesh?: MeshStats;
-  /** Bytes in use after a garbage collection: JS heap and array buffers. */
+  /** Bytes in use after a garbage collection: JS heap, and array buffers and the like beside it. */
   readonly heapBytes?: number;
+  /** What the system says that the process has of memory. */
+  readonly residentBytes?: number;
 }
 
 class ExchangeRank {
@@ -81,7 +84,7 @@ class ExchangeRank {
         this.mesh!.advanceEpoch(command.epoch);
         return {};
       case 'pairs':
-        return this.pairs(command.from, command.count);
+        return this.pairs(command.from, command.count, command.sizes);
       case 'close':
         await this.mesh?.close();
         return {};
@@ -114,23 +117,36 @@ class ExchangeRank {
     return { y: [...y!], degradedRows: [...received[1]!.degraded.rows()], maskedRanks: ep.maskedRanks() };
   }
 
-  /** Dispatch and combine again and again; the results must never change. */
-  private async pairs(from: number, count: number): Promise<Reply> {
-    const input = inputOf(this.setup, this.setup.rank);
-    let first: Float32Array | undefined;
+  /** The results of a size must never change; every other time the rows' memory is given back. */
+  private async pairs(from: number, count: number, sizes: readonly number[]): Promise<Reply> {
+    const { rank, size } = this.setup;
+    const inputs = sizes.map((_, turn) => {
+      const numTokens = Array.from({ length: size }, (_, r) => sizes[(turn + r) % sizes.length]!);
+      return inputOf({ ...this.setup, numTokens }, rank);
+    });
+    const first = new Map<number, Float32Array>();
     for (let step = from; step < from + count; step++) {
       const tag = { step, layer: step % 3, microBatch: 0, epoch: 0 };
-      const recv = await this.ep!.dispatch({ ...input, tag });
-      const y = await this.ep!.combine(runExperts(recv, this.setup.rank, this.setup), recv.handle);
-      first ??= y;
-      if (Buffer.compare(Buffer.from(y.buffer), Buffer.from(first.buffer)) !== 0) {
-        throw new CommError('PROTOCOL', `step ${step} gave other bits than step ${from}; look for a race`);
+      const turn = step % sizes.length;
+      const recv = await this.ep!.dispatch({ ...inputs[turn]!, tag });
+      const out = runExperts(recv, rank, this.setup);
+      if (step % 2 === 0) recv.release();
+      const y = await this.ep!.combine(out, recv.handle);
+      if (!first.has(turn)) first.set(turn, y);
+      if (!sameBits(y, first.get(turn)!)) {
+        throw new CommError('PROTOCOL', `step ${step} gave other bits than one like it; look for a race`);
       }
     }
     globalThis.gc!();
-    const { heapUsed, arrayBuffers } = process.memoryUsage();
-    return { heapBytes: heapUsed + arrayBuffers, y: [...first!] };
+    const { heapUsed, external, rss } = process.memoryUsage();
+    return { heapBytes: heapUsed + external, residentBytes: rss, y: [...first.get(from % sizes.length)!] };
   }
+}
+
+function sameBits(a: Float32Array, b: Float32Array): boolean {
+  const bytes = ({ buffer, byteOffset, byteLength }: Float32Array): Buffer =>
+    Buffer.from(buffer, byteOffset, byteLength);
+  return Buffer.compare(bytes(a), bytes(b)) === 0;
 }
 
 function reported(error: unknown): ReportedError {
