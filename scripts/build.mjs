@@ -32,7 +32,7 @@ const parts = PARTS.slice(0, PARTS.indexOf(part) + 1);
 removeOrphans('dist');
 run('typescript/bin/tsc', '--build', ...(part === 'product' ? ['.'] : [part]), PAGE);
 bundlePage(startMs);
-await bundleProgram(startMs);
+await bundleProgram();
 for (const module of parts.flatMap((each) => MODULES[each])) {
   if (!isStale(module)) continue;
   run('assemblyscript/bin/asc.js', ...ascArguments(module, `dist/${module}.wasm`));

@@ -6,7 +6,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 /** Where the bundle is; nothing else is there. */
 export const BUNDLE = join('dist', 'lib', 'bundle');
 
-/** What processes and threads begin with. */
+/** What processes and threads begin with. Each is joined by itself: what two of them share would be many small files to load. */
 const ENTRIES = [
   'lib/commands/parser',
   'lib/rank/spawned_rank',
@@ -26,12 +26,19 @@ const OPTIONAL = ['msgpackr-extract', 'bufferutil', 'utf-8-validate'];
 const REQUIRE =
   "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);";
 
-/** Where something changed since the last time; `startMs`: when this build began. */
-export async function bundleProgram(startMs) {
+/** Where something changed since the last time. */
+export async function bundleProgram() {
   if (!isStale()) return;
+  const beganMs = Date.now();
   rmSync(BUNDLE, { recursive: true, force: true });
-  await build({
-    entryPoints: ENTRIES,
+  await Promise.all(ENTRIES.map(bundle));
+  for (const name of readdirSync(BUNDLE)) utimesSync(join(BUNDLE, name), beganMs / 1000, beganMs / 1000); // what is changed meanwhile is newer
+}
+
+/** A file for what is loaded at once, and one for each part that is loaded later. */
+const bundle = (entry) =>
+  build({
+    entryPoints: [entry],
     outdir: BUNDLE,
     entryNames: '[name]',
     chunkNames: '[hash]',
@@ -48,8 +55,6 @@ export async function bundleProgram(startMs) {
     legalComments: 'inline', // licences of what is inside
     logLevel: 'warning',
   });
-  for (const name of readdirSync(BUNDLE)) utimesSync(join(BUNDLE, name), startMs / 1000, startMs / 1000); // what is changed meanwhile is newer
-}
 
 /** A module finds files beside it, as before; threads that it starts run from the bundle. */
 function keepFiles({ onLoad }) {
