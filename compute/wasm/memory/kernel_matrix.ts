@@ -93,10 +93,11 @@ export class KernelMatrix {
     if (wrong >= 0) throw notFinite(to + wrong);
   }
 
-  /** Address to which rows from `from` on may be written as they are stored, before {@link setInPlace}; null: they take another form. `from`: the first of a panel. */
-  placeOf(dtype: StoredDtype, from: number): number | null {
-    const isSame = dtype === this.dtype && this.columns % ROW_ALIGN === 0 && from % PANEL === 0;
-    return isSame ? this.address + DESCRIPTOR_BYTES + from * weightRowBytes(this.dtype, this.columns) : null;
+  /** Address to which `numRows` rows from `from` on may be written as they are stored, before {@link setInPlace}; null: they take another form, or share a panel with others. */
+  placeOf(dtype: StoredDtype, from: number, numRows: number): number | null {
+    const isWhole = from % PANEL === 0 && (numRows % PANEL === 0 || from + numRows === this.rows);
+    const isSame = dtype === this.dtype && this.columns % ROW_ALIGN === 0;
+    return isWhole && isSame ? this.address + DESCRIPTOR_BYTES + from * weightRowBytes(this.dtype, this.columns) : null;
   }
 
   /** Rows that were written to {@link placeOf} become those of the matrix; of their last panel, the others become zeros. `buffer`: room for {@link PANEL} of them. */

@@ -62,7 +62,7 @@ export class WeightLoader {
     if (this.failure !== null) throw this.failure.error;
     const { from, to, numRows } = piece;
     const { dtype, rowBytes } = stored;
-    const place = matrix.placeOf(dtype, to);
+    const place = matrix.placeOf(dtype, to, numRows);
     try {
       const buffer = area.reserve(rowBytes * (place === null ? numRows : PANEL));
       const address = place ?? buffer;
