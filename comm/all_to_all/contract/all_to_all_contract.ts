@@ -72,7 +72,8 @@ export interface AllToAllOptions extends ExchangeOptions {
 export interface RoutedRequest {
   /**
    * [T·H]: an array, which may change when the result is there, or rows in any memory, which must not change before the combine is over, or the result
-   * released where there is none: own rows are read as late as that, and others may leave from where they are.
+   * released where there is none: own rows are read as late as that, and others may leave from where they are. Where a call fails, peers may then still read
+   * what has become of them, in a step that no rank can finish.
    */
   readonly x: Float32Array | FloatRows;
   /** [T·K] physical experts, −1 = none. */

@@ -28,6 +28,8 @@ export class Exchange {
   readonly mask: RankMask;
   readonly stats: ExchangeStats;
   private readonly everyPeer: readonly Rank[];
+  /** What makes the rest of each payload that may be leaving. */
+  private readonly leaving = new Set<() => void>();
   private readonly onFailure = (peer: Rank, error: CommError): boolean => this.masks(peer, error);
 
   constructor(
@@ -71,11 +73,18 @@ export class Exchange {
   send<Own>(round: Round<Own>): () => Promise<Gathered<Own>> {
     const { phase, tag, countsOf } = round;
     const streams: (() => void)[] = [];
-    for (const peer of round.peers) {
-      const finish = this.sendFrame(round, peer, countsOf(peer), round.pack(peer));
-      if (finish !== undefined) streams.push(finish);
-      round.unsent?.delete(peer);
+    try {
+      for (const peer of round.peers) {
+        const finish = this.sendFrame(round, peer, countsOf(peer), round.pack(peer));
+        if (finish !== undefined) streams.push(finish);
+        round.unsent?.delete(peer);
+      }
+    } catch (error) {
+      for (const finish of streams) finish();
+      this.finishAll();
+      throw error;
     }
+    for (const finish of streams) this.leaving.add(finish);
     // Compute may follow in this turn.
     this.mesh.flush();
     const own = round.keep();
@@ -148,14 +157,24 @@ export class Exchange {
     return finish;
   }
 
-  /** However it ends, what is being sent is made by then: what it is made of may change. */
+  /** When it is over, what it was sending is made: what that is made of may change. After a failure that of other rounds too, whose hooks may never be called. */
   private async gatherFinally(round: Round<unknown>, streams: readonly (() => void)[]): Promise<Frame[]> {
-    if (streams.length === 0) return this.gather(round);
     try {
-      return await this.gather(round);
-    } finally {
-      for (const finish of streams) finish();
+      const frames = await this.gather(round);
+      for (const finish of streams) {
+        finish();
+        this.leaving.delete(finish);
+      }
+      return frames;
+    } catch (error) {
+      this.finishAll();
+      throw error;
     }
+  }
+
+  private finishAll(): void {
+    for (const finish of this.leaving) finish();
+    this.leaving.clear();
   }
 
   private count({ phase, tag }: RoundFrames, to: Rank, counts: RowCounts, bytes: number): void {

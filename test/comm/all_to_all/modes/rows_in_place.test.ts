@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import {
+  asRank,
   createLocalMeshes,
   decodeRows,
   encodeRows,
@@ -14,7 +15,7 @@ import { bits, endpointsOf, endpointsWith, runExperts, tagOf, withMeshes } from 
 import { expectSums, inputsOf, REDUCES, refCombine } from '../../../kit/comm/exact_all_to_all.js';
 import { MovingRows } from '../../../kit/comm/moving_rows.js';
 import { openWsMeshes } from '../../../kit/comm/ws_meshes.js';
-import { thrown } from '../../../kit/errors.js';
+import { rejection, thrown } from '../../../kit/errors.js';
 import { refDispatch } from '../../../refs/all_to_all_ref.js';
 
 const SHAPE = { size: 4, hidden: 130, numTopk: 2, slotsPerRank: 2 };
@@ -133,6 +134,47 @@ describe('all-to-all of rows in the memory of others', () => {
       });
     });
   }
+
+  describe('when a call fails while rows are leaving', () => {
+    const shape = { size: 3, hidden: 1024, numTopk: 1, slotsPerRank: 1 };
+    const numRows = 6000;
+    const routing = { topkIdx: new Int32Array(numRows).fill(1), topkWeights: new Float32Array(numRows) };
+
+    /** What rank 1 gets of a dispatch of ones. */
+    async function expectOnes(mesh: Mesh, step: number): Promise<void> {
+      const key = { phase: 'dispatch', ...tagOf(step) } as const;
+      const { payload } = await mesh.receive(asRank(0), key, { timeoutMs: 20_000 });
+      const rows = new Float32Array(payload.buffer, payload.byteOffset + 4 * numRows, numRows * shape.hidden);
+      expect(rows.findIndex((value) => value !== 1)).to.equal(-1);
+    }
+
+    it('at its start, x may change, and its rows go as they were', async () => {
+      await withMeshes(await openWsMeshes(3), async (meshes) => {
+        const [endpoint] = endpointsOf(meshes, shape, 'rank');
+        await meshes[2]!.close();
+        await meshes[0]!.closed;
+        const x = new Float32Array(numRows * shape.hidden).fill(1);
+        thrown(() => endpoint!.startDispatch({ x, ...routing, tag: tagOf() }), 'PEER_LOST', { rank: asRank(2) });
+        x.fill(2);
+        await expectOnes(meshes[1]!, 0);
+      });
+    });
+
+    it('in its hook, so may that of calls whose hooks are never called', async () => {
+      await withMeshes(await openWsMeshes(3, { microBatches: 3 }), async (meshes) => {
+        const [endpoint] = endpointsOf(meshes, shape, 'rank');
+        const x = new Float32Array(numRows * shape.hidden).fill(1);
+        const controller = new AbortController();
+        const { signal } = controller;
+        const first = endpoint!.startDispatch({ x, ...routing, tag: tagOf(0), signal });
+        endpoint!.startDispatch({ x, ...routing, tag: tagOf(1), signal });
+        controller.abort();
+        await rejection(first.hook(), 'ABORTED');
+        x.fill(2);
+        for (const step of [0, 1]) await expectOnes(meshes[1]!, step);
+      });
+    });
+  });
 
   for (const { what, pad, isSent } of [
     { what: 'one behind the other', pad: 0, isSent: () => true },
