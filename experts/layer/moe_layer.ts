@@ -129,9 +129,10 @@ export class MoeLayer {
     microBatch: number,
     { tag: { step, epoch }, idle, signal }: MoeStep,
   ): Pending<DispatchResult> {
-    const { ep, layer } = this.parts;
+    const { ep, layer, replicas } = this.parts;
     const tag = { step, epoch, layer, microBatch };
-    return ep.startDispatch({ x, topkIdx, topkWeights, tag, idle, signal });
+    const known = replicas.asksAll === true ? undefined : idle;
+    return ep.startDispatch({ x, topkIdx, topkWeights, tag, idle: known, signal });
   }
 
   /** One micro-batch computes while the rows of the next ones come and those of the last ones go home, to their part of y. */

@@ -29,6 +29,8 @@ export type GatherCounts = (counts_E: Int32Array, signal?: AbortSignal) => Promi
 
 /** Chooses replicas for the tokens of one rank. */
 export interface ReplicaChooser {
+  /** It asks all ranks in each layer, so none may be a layer ahead. Default false. */
+  readonly asksAll?: boolean;
   /**
    * Logical choices [T·K] of one MoE layer (its number among them) → physical experts. −1 stays −1, and an expert without a replica becomes −1.
    * @throws what gathering throws
@@ -66,6 +68,7 @@ export function createReplicaChooser(
     case 'allgather':
       if (gatherCounts === undefined) throw new ExpertError('INVALID_ARGUMENT', 'allgather needs a way to gather');
       return {
+        asksAll: true,
         async choose(topkIdx, placement, moeLayer, signal) {
           // Every rank has the same placement: all ask, or none.
           if (!isRedundant(placement, moeLayer)) return inTurn(topkIdx, placement, moeLayer, rank, all);

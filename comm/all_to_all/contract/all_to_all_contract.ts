@@ -85,7 +85,8 @@ export interface RoutedRequest {
   readonly handle?: undefined;
   /**
    * Ranks that every rank knows to have no tokens in this dispatch: all name the same. On a flat route they send no frames of it and wait for none of its combine, so
-   * that a token costs each of them one message and not two. Default: any may have tokens.
+   * that a token costs each of them one message and not two. So they may be a layer ahead, and wait two deadlines for rows. Where losses are masked nothing changes:
+   * who is silent must be judged by all ranks in the same layer. Default: any may have tokens.
    */
   readonly idle?: ReadonlySet<Rank> | undefined;
 }

@@ -41,6 +41,11 @@ export class Exchange {
     this.everyPeer = peersOf(mesh);
   }
 
+  /** Whether a call goes on without a peer that is lost or silent. */
+  get isMasking(): boolean {
+    return this.parts.onPeerLoss === 'mask';
+  }
+
   /** Peers that aren't masked, ascending. */
   get peers(): readonly Rank[] {
     return this.mask.isEmpty ? this.everyPeer : this.everyPeer.filter((rank) => !this.mask.has(rank));
@@ -190,7 +195,7 @@ export class Exchange {
     sources = peers,
     patience = 1,
   }: Round<unknown>): Frame[] | Promise<Frame[]> {
-    const isMasking = this.parts.onPeerLoss === 'mask';
+    const { isMasking } = this;
     // Whoever forwards may have waited with grace itself.
     const numDeadlines = isMasking && patience > 1 ? patience + 1 : patience;
     const timeoutMs = Math.min(this.parts.timeoutMs * numDeadlines, MAX_TIMEOUT_MS);

@@ -51,7 +51,8 @@ export class FlatRoute implements Route<FlatState> {
     const { exchange, shape } = this;
     const { rank, size, memory } = exchange.mesh;
     const { peers } = exchange;
-    const { idle } = call;
+    const idle = exchange.isMasking ? undefined : call.idle;
+    const isIdle = idle?.has(rank) === true;
     const { numTopk, slotsPerRank } = shape;
     const layouts = cached?.state ?? layoutOf(routing.topkIdx, { numTopk, slotsPerRank, size });
     const options = { isCached: cached !== undefined, memory, isLasting };
@@ -61,8 +62,10 @@ export class FlatRoute implements Route<FlatState> {
       startMs,
       phase: 'dispatch',
       form: cached === undefined ? this.forms.routed : this.forms.cached,
-      peers: idle?.has(rank) === true ? NOBODY : peers,
+      peers: isIdle ? NOBODY : peers,
       sources: idle === undefined ? peers : peers.filter((peer) => !idle.has(peer)),
+      // Who has rows may still wait for those of the layer before, with a deadline of its own.
+      patience: isIdle ? 2 : 1,
       countsOf: (to) => ({ numRows: layouts[to]!.rows.length }),
       pack: (to) => sentDispatch(x, routing.topkWeights, layouts[to]!, shape, options),
       keep: () => this.own(x, routing, layouts[rank]!),
@@ -85,7 +88,7 @@ export class FlatRoute implements Route<FlatState> {
     const startMs = performance.now();
     const { exchange, shape } = this;
     const { rank, memory } = exchange.mesh;
-    const { idle } = call;
+    const idle = exchange.isMasking ? undefined : call.idle;
     const peers = exchange.peers.filter((peer) => bySource[peer] !== undefined);
     const withIdle = idle && exchange.peers.filter((peer) => bySource[peer] !== undefined || idle.has(peer));
     // 1. Every source's rows go home.

@@ -59,6 +59,29 @@ describe('ranks that are known to be idle', () => {
       expect(frames).to.deep.equal([2 * NUM_RANKS * (NUM_RANKS - 1), 2 * 2 * (NUM_RANKS - 1)]);
     });
 
+  it('send and wait as all others where losses are masked, so that all judge who is silent in the same layer', async () => {
+    const meshes = createLocalMeshes(NUM_RANKS);
+    const endpoints = meshes.map((mesh) => createAllToAll(mesh, { ...SHAPE, onPeerLoss: 'mask' }));
+    await exchanged(endpoints, 'rank', IDLE);
+    const frames = meshes.map((mesh) => mesh.stats().framesSent.reduce((a, b) => a + b, 0));
+    expect(frames).to.deep.equal(new Array(NUM_RANKS).fill(2 * (NUM_RANKS - 1)));
+    await Promise.all(meshes.map((mesh) => mesh.close()));
+  });
+
+  it('wait two deadlines for rows: who has them may still wait for those of the layer before', async () => {
+    const meshes = createLocalMeshes(2);
+    const endpoints = meshes.map((mesh) => createAllToAll(mesh, { ...SHAPE, timeoutMs: 50 }));
+    const tag = { step: 1, layer: 1, microBatch: 0, epoch: 0 };
+    const none = { x: new Float32Array(0), topkIdx: new Int32Array(0), topkWeights: new Float32Array(0), tag };
+    const waits = [];
+    for (const idle of [undefined, new Set([asRank(1)])]) {
+      const waiting = endpoints[1]!.dispatch({ ...none, tag: { ...tag, step: waits.length }, idle });
+      waits.push((await rejection(waiting, 'TIMEOUT', { rank: asRank(0), layer: 1, phase: 'dispatch' })).waitedMs);
+    }
+    expect(waits).to.deep.equal([50, 100]);
+    await Promise.all(meshes.map((mesh) => mesh.close()));
+  });
+
   it('must have no tokens', async () => {
     const meshes = createLocalMeshes(2);
     const ep = createAllToAll(meshes[0]!, SHAPE);
