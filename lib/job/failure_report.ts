@@ -6,7 +6,7 @@ import { textOf } from '../../base/coded_error.js';
 import { remoteMessage, type RemoteError } from '../../comm/base/errors.js';
 import { EngineError } from '../protocol/errors.js';
 import type { RankJob } from '../protocol/rank_job.js';
-import type { RankExit } from './local_ranks.js';
+import type { RankExit } from './rank_process.js';
 
 /** 'fail': the first loss ends the job. 'mask': it goes on while a rank is left. */
 export type LossPolicy = RankJob['onPeerLoss'];

@@ -2,7 +2,7 @@
 import { Deadline } from '../../comm/base/deadline.js';
 import type { EngineError } from '../protocol/errors.js';
 import { lateRanks, processExit, type FailureReport, type LossPolicy } from './failure_report.js';
-import type { RankExit } from './local_ranks.js';
+import type { RankExit } from './rank_process.js';
 import { Losses, type Decision } from './losses.js';
 import type { Members } from './members.js';
 

@@ -4,7 +4,7 @@ import { tinyGolden } from '../../kit/model/goldens.js';
 import { changeTensors, copyModel } from '../../kit/model/model_copy.js';
 import { tinyModel } from '../../kit/paths.js';
 import { closeServer, freePort, listenOn, portOf } from '../../kit/processes/ports.js';
-import { Processes } from '../../kit/processes/processes.js';
+import { CLI, Processes } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 import { commandLine, expectFailure, expectSuccess, json, ids } from '../../kit/processes/command_line.js';
 
@@ -76,5 +76,14 @@ describe('a job that ranks of other machines join', function () {
     const rank = await expertwire([...rankArgs(port), '--rank', '1', '--model', '/no/model'], SECRET);
     expectFailure(rank, 1, 'MODEL_NOT_FOUND', '/no/model');
     expectFailure(await head.ended, 1, /^expertwire: MODEL_NOT_FOUND: rank 1 on /, '/no/model');
+  });
+
+  it('ranks for whose pipes no file can be opened are told as such', async () => {
+    const nobody = await freePort();
+    const command = [process.execPath, '--no-warnings', CLI, ...rankArgs(nobody), '--nproc', '16'];
+    const few = processes.start('sh', ['-c', 'ulimit -n 64; exec "$@"', 'sh', ...command], SECRET);
+    const ended = await few.ended;
+    expectFailure(ended, 1, 'RANK_LOST', 'last words are above');
+    expect(ended.stderr).to.match(/^\[rank \?\] its process can't be started \(.*EMFILE\); raise .*ulimit -n/m);
   });
 });

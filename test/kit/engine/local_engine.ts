@@ -15,7 +15,7 @@ import { loadConfig } from '../../../lib/config/load.js';
 import { Engine } from '../../../lib/head/engine.js';
 import type { Loss } from '../../../lib/head/step_loop.js';
 import { Job } from '../../../lib/job/job.js';
-import type { RankExit } from '../../../lib/job/local_ranks.js';
+import type { RankExit } from '../../../lib/job/rank_process.js';
 import { openModel } from '../../../lib/head/opened_model.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';

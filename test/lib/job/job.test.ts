@@ -3,7 +3,7 @@ import { asRank } from '../../../base/ids.js';
 import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
 import type { ControlMessage } from '../../../comm/job/messages.js';
 import { Job } from '../../../lib/job/job.js';
-import type { RankExit } from '../../../lib/job/local_ranks.js';
+import type { RankExit } from '../../../lib/job/rank_process.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { StepPlan } from '../../../lib/protocol/step_plan.js';
 import { errorOf } from '../../kit/rejects.js';
