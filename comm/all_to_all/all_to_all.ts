@@ -117,7 +117,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     const isArray = request.x instanceof Float32Array;
     const idle = this.idleOf(request, cached, routing.numTokens);
     const x = asRows(request.x, this.shape.hidden);
-    const pending = this.route.startDispatch({ tag, signal, idle }, x, routing, cached, !isArray);
+    const pending = this.route.startDispatch({ tag, signal, idle }, x, routing, cached, request.isLent === true);
     return pendingOf('dispatch', async () => {
       const { bySource, state } = await pending.hook();
       const startMs = performance.now();

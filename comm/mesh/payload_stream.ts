@@ -3,7 +3,7 @@
 /** A large payload whose bytes are made when they are wanted, in order. */
 export interface PayloadStream {
   readonly numBytes: number;
-  /** Writes the next bytes to the beginning of `into`, which has at least 128 KiB, and returns how many; 0 at the end. */
+  /** Writes the next bytes to the beginning of `into`, which has at least 64 KiB, and returns how many. */
   next(into: Uint8Array): number;
   /** All bytes that are left, made now; none at the end. */
   rest(): Uint8Array<ArrayBuffer>;

@@ -132,7 +132,8 @@ export class MoeLayer {
     const { ep, layer, replicas } = this.parts;
     const tag = { step, epoch, layer, microBatch };
     const known = replicas.asksAll === true ? undefined : idle;
-    return ep.startDispatch({ x, topkIdx, topkWeights, tag, idle: known, signal });
+    // Rows stay where they are until the layer is over.
+    return ep.startDispatch({ x, isLent: true, topkIdx, topkWeights, tag, idle: known, signal });
   }
 
   /** One micro-batch computes while the rows of the next ones come and those of the last ones go home, to their part of y. */

@@ -29,7 +29,7 @@ export class TokenBatch {
     this.hidden = hidden;
     this.x = x;
     this.y = floatRows(new Float32Array(x.length), hidden);
-    this.request = { x: floatRows(x, hidden), topkIdx, topkWeights };
+    this.request = { x: floatRows(x, hidden), isLent: true, topkIdx, topkWeights };
   }
 
   /** Copies the rows that came to where experts read them, as kernels do; they are overwritten by the next call. */

@@ -70,12 +70,13 @@ export interface AllToAllOptions extends ExchangeOptions {
 
 /** A dispatch with its own routing. */
 export interface RoutedRequest {
-  /**
-   * [T·H]: an array, which may change when the result is there, or rows in any memory, which must not change before the combine is over, or the result
-   * released where there is none: own rows are read as late as that, and others may leave from where they are. Where a call fails, peers may then still read
-   * what has become of them, in a step that no rank can finish.
-   */
+  /** [T·H]: an array, which may change when the result is there, or rows in any memory, which must not change before the result is released. */
   readonly x: Float32Array | FloatRows;
+  /**
+   * `x` is lent: rows of large dispatches may leave from where they are. It must not change before the combine is over (or, where a call failed, a barrier
+   * with these peers or a new epoch is), and its memory must not be detached, as that of an unshared WebAssembly.Memory is when it grows. Default false.
+   */
+  readonly isLent?: boolean;
   /** [T·K] physical experts, −1 = none. */
   readonly topkIdx: Int32Array;
   /** [T·K] */
@@ -95,6 +96,8 @@ export interface RoutedRequest {
 export interface CachedRequest {
   /** T as in the earlier dispatch; otherwise as in {@link RoutedRequest}. */
   readonly x: Float32Array | FloatRows;
+  /** As in {@link RoutedRequest}. */
+  readonly isLent?: boolean;
   readonly handle: DispatchHandle;
   readonly tag: StepTag;
   readonly signal?: AbortSignal | undefined;

@@ -67,7 +67,7 @@ export interface DispatchedRows<State> {
 /** One way for the rows; `State` is what it remembers between a dispatch and its combine. */
 export interface Route<State> {
   /**
-   * Sends the rows of `x` [T·H] now, except the own ones: `x` must not change until they were copied. `isLasting`: nor until the combine is over, so that
+   * Sends the rows of `x` [T·H] now, except the own ones: `x` must not change until they were copied. `isLent`: nor until the combine is over, so that
    * rows can leave from where they are.
    */
   startDispatch(
@@ -75,7 +75,7 @@ export interface Route<State> {
     x: FloatRows,
     routing: Routing,
     cached: CachedRoute<State> | undefined,
-    isLasting: boolean,
+    isLent: boolean,
   ): Pending<Arrived<State>>;
   /** Sends the experts' rows home now; writes the first T rows of y and marks tokens whose rows a masked rank kept. */
   startCombine(call: Call, rows: ExpertRows, dispatched: DispatchedRows<State>, y: FloatRows): Pending<void>;

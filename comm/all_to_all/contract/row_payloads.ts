@@ -13,7 +13,7 @@ export interface PackOptions {
   readonly isCached: boolean;
   readonly memory: PayloadMemory;
   /** The rows stay as they are until they have left. Default false. */
-  readonly isLasting?: boolean;
+  readonly isLent?: boolean;
 }
 
 /** The rows of `x` [T·H] for one destination. */
@@ -40,14 +40,14 @@ export function sentDispatch(
 ): FramePayload {
   const { rows, slots } = layout;
   const { dispatchDtype: dtype, hidden, numTopk, reduce } = shape;
-  const { memory, isCached, isLasting = false } = options;
+  const { memory, isCached, isLent = false } = options;
   if (!canStream(dtype, rows.length, hidden)) {
     return { payload: packDispatch(x, topkWeights, layout, shape, options).bytes, isOwn: true };
   }
   const weights = new Float32Array(!isCached && reduce === 'rank' ? rows.length * numTopk : 0);
   fillWeights(weights, topkWeights, rows, slots, numTopk);
   const tail = isCached ? NO_BYTES : bytesOf(slots);
-  const runs = isLasting && dtype === 'f32' ? runsOf(x, rows) : undefined;
+  const runs = isLent && dtype === 'f32' ? runsOf(x, rows) : undefined;
   if (runs !== undefined) return { parts: [bytesOf(weights), ...runs, tail] };
   return { stream: new RowStream({ dtype, x, rows, numRows: rows.length }, bytesOf(weights), tail, memory) };
 }

@@ -45,7 +45,7 @@ export class FlatRoute implements Route<FlatState> {
     x: FloatRows,
     routing: Routing,
     cached: CachedRoute<FlatState> | undefined,
-    isLasting: boolean,
+    isLent: boolean,
   ): Pending<Arrived<FlatState>> {
     const startMs = performance.now();
     const { exchange, shape } = this;
@@ -55,7 +55,7 @@ export class FlatRoute implements Route<FlatState> {
     const isIdle = idle?.has(rank) === true;
     const { numTopk, slotsPerRank } = shape;
     const layouts = cached?.state ?? layoutOf(routing.topkIdx, { numTopk, slotsPerRank, size });
-    const options = { isCached: cached !== undefined, memory, isLasting };
+    const options = { isCached: cached !== undefined, memory, isLent };
     const gather = exchange.start({
       tag: call.tag,
       signal: call.signal,

@@ -1,16 +1,17 @@
 /**
- * The sending end of a WebSocket server for frames as binary messages (RFC 6455 §5): unmasked, unfragmented.
- * Large payloads leave from where they are. Small frames of one turn are copied behind each other and leave in one write: a write of its own costs
+ * The sending end of a WebSocket server for frames as binary messages (RFC 6455 §5): unmasked, and unfragmented but for payloads that are made while they
+ * leave, whose pieces are fragments, so that ws can answer a ping between them. Other large payloads leave from where they are. Small frames of one turn are copied behind each other and leave in one write: a write of its own costs
  * more than copying 16 KiB.
  * Why: docs/decisions/exchange.md#small-frames-are-gathered
  */
 import type { Socket } from 'node:net';
-import { FRAME_HEADER_BYTES, writeHeader, type FrameHeader } from '../../mesh/frame.js';
+import { encodeHeader, FRAME_HEADER_BYTES, writeHeader, type FrameHeader } from '../../mesh/frame.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import type { PayloadStream } from '../../mesh/payload_stream.js';
 import { atTurnEnd } from '../../base/turn_end.js';
 
-const [FIN_BINARY, LENGTH_16, LENGTH_64] = [0x82, 126, 127];
+const [CONTINUATION, BINARY, FIN] = [0, 2, 0x80];
+const [LENGTH_16, LENGTH_64] = [126, 127];
 /** Of a message and of the frame in it. */
 const MAX_HEAD_BYTES = 10 + FRAME_HEADER_BYTES;
 
@@ -32,7 +33,12 @@ interface Staging {
 interface Streamed {
   readonly payload: PayloadStream;
   readonly memory: PayloadMemory;
+  /** The frame's header, until it has left. */
+  head: Uint8Array;
+  bytesLeft: number;
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Writes to one socket. Nobody else may write data to it, except ws its control messages, which are whole frames. */
 export class WsWriter {
@@ -79,10 +85,10 @@ export class WsWriter {
    * `memory`; so does whatever is written next.
    */
   stream(header: FrameHeader, payload: PayloadStream, memory: PayloadMemory): () => void {
+    const head = encodeHeader(header);
     this.finish();
     this.flush();
-    this.put(headOf(header));
-    const streamed = { payload, memory };
+    const streamed = { payload, memory, head, bytesLeft: payload.numBytes };
     this.streamed = streamed;
     this.pump();
     return () => {
@@ -92,29 +98,36 @@ export class WsWriter {
 
   /** What is left of a payload that is made while it leaves, is made now. */
   finish(): void {
-    if (this.streamed === undefined) return;
-    const { payload, memory } = this.streamed;
+    const { streamed } = this;
+    if (streamed === undefined) return;
     this.streamed = undefined;
-    const rest = payload.rest();
+    const rest = streamed.payload.rest();
+    const head = new Uint8Array(MAX_HEAD_BYTES);
+    const start = writeFragmentHead(streamed, rest.byteLength, head, MAX_HEAD_BYTES);
+    this.socket.cork();
+    this.put(head.subarray(start));
     this.put(rest, (error) => {
-      if (!isError(error)) memory.release(rest);
+      if (!isError(error)) streamed.memory.release(rest);
     });
+    this.socket.uncork();
   }
 
   private pump(): void {
     while (this.streamed !== undefined) {
+      const { streamed } = this;
       const piece = this.spare.pop() ?? newStaging();
-      const length = this.streamed.payload.next(piece.bytes);
-      if (length === 0) this.streamed = undefined;
-      else if (!this.hasTaken(piece, length)) return;
+      const length = streamed.payload.next(piece.bytes.subarray(MAX_HEAD_BYTES));
+      const start = writeFragmentHead(streamed, length, piece.bytes, MAX_HEAD_BYTES);
+      if (streamed.bytesLeft === 0) this.streamed = undefined;
+      if (!this.hasTaken(piece, start, MAX_HEAD_BYTES + length)) return;
       this.spare.push(piece);
     }
   }
 
   /** Whether the system took the piece at once; otherwise it goes on when it did. */
-  private hasTaken(piece: Staging, length: number): boolean {
+  private hasTaken(piece: Staging, start: number, end: number): boolean {
     let isAtOnce = false;
-    this.put(piece.bytes.subarray(0, length), (error) => {
+    this.put(piece.bytes.subarray(start, end), (error) => {
       if (isAtOnce || isError(error)) return;
       if (this.spare.length < MAX_SPARE) this.spare.push(piece);
       this.pump();
@@ -169,14 +182,33 @@ function headOf(header: FrameHeader): Uint8Array {
 
 /** The header of a message with one frame, and the frame's; returns where its payload begins. */
 function writeHead(header: FrameHeader, view: DataView, at: number): number {
-  const size = writeMessageHead(FRAME_HEADER_BYTES + header.payloadBytes, view, at);
+  const size = writeMessageHead(FIN | BINARY, FRAME_HEADER_BYTES + header.payloadBytes, view, at);
   writeHeader(header, view, at + size);
   return at + size + FRAME_HEADER_BYTES;
 }
 
+/** Writes what comes before the next `length` bytes of a payload, so that it ends at `end`; returns where it begins. */
+function writeFragmentHead(streamed: Streamed, length: number, bytes: Uint8Array<ArrayBuffer>, end: number): number {
+  const { head } = streamed;
+  const numBytes = head.byteLength + length;
+  streamed.bytesLeft -= length;
+  streamed.head = NO_BYTES;
+  const opcode = head.byteLength === 0 ? CONTINUATION : BINARY;
+  const at = end - head.byteLength - messageHeadBytes(numBytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, end);
+  writeMessageHead(opcode | (streamed.bytesLeft === 0 ? FIN : 0), numBytes, view, at);
+  bytes.set(head, end - head.byteLength);
+  return at;
+}
+
+function messageHeadBytes(numBytes: number): number {
+  if (numBytes < LENGTH_16) return 2;
+  return numBytes <= 0xffff ? 4 : 10;
+}
+
 /** Returns how many bytes it took. */
-function writeMessageHead(numBytes: number, view: DataView, at: number): number {
-  view.setUint8(at, FIN_BINARY);
+function writeMessageHead(opcode: number, numBytes: number, view: DataView, at: number): number {
+  view.setUint8(at, opcode);
   if (numBytes < LENGTH_16) {
     view.setUint8(at + 1, numBytes);
     return 2;

@@ -12,7 +12,7 @@ export class KernelRows implements FloatRows {
     readonly stride = hidden,
   ) {}
 
-  /** Stale once something was allocated in the memory. Not for sockets: other threads see it too. */
+  /** Stale once something was allocated in the memory, though what it shows stays where it is: sockets may send from it. */
   view(): Float32Array<SharedArrayBuffer> {
     return this.memory.floats(this.address, this.numRows * this.stride);
   }

@@ -196,7 +196,7 @@ describe('all-to-all of rows in the memory of others', () => {
         const [from, to] = endpointsOf(meshes, shape, 'rank');
         const none = { x: new Float32Array(0), topkIdx: new Int32Array(0), topkWeights: new Float32Array(0) };
         const [, recv] = await Promise.all([
-          from!.dispatch({ x, topkIdx, topkWeights, tag: tagOf() }),
+          from!.dispatch({ x, isLent: true, topkIdx, topkWeights, tag: tagOf() }),
           to!.dispatch({ ...none, tag: tagOf() }),
         ]);
         const expected = new Float32Array(sent.length * 1024);

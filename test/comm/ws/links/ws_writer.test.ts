@@ -98,7 +98,6 @@ describe('the writer of a link', () => {
 
   describe('a payload that is made while it leaves', () => {
     const NUM_PIECES = 6;
-    const frame = (step: number) => 10 + FRAME_HEADER_BYTES + (step === 0 ? NUM_PIECES * PIECE : SMALL);
 
     it('is made piece by piece, one when the socket has taken the one before, and its bytes are whole', () => {
       const { writer, socket } = newWriter();
@@ -131,9 +130,21 @@ describe('the writer of a link', () => {
         finish();
         socket.sent();
         await turn();
-        expectPieces(socket.bytes().subarray(0, frame(0)), NUM_PIECES);
-        expect(socket.bytes().length).to.equal(frame(0) + (follows ? 4 + FRAME_HEADER_BYTES + SMALL : 0));
+        const [, ...next] = expectPieces(socket.bytes(), NUM_PIECES);
+        expect(next.map(({ length }) => length)).to.deep.equal(follows ? [FRAME_HEADER_BYTES + SMALL] : []);
       }
+    });
+
+    it('has whole frames of ws between its pieces', () => {
+      const { writer, socket } = newWriter();
+      const made = pieces(NUM_PIECES);
+      stream(writer, made);
+      for (let n = 1; n < NUM_PIECES; n++) {
+        socket.write(Uint8Array.of(0x8a, 0)); // a pong
+        socket.sent();
+      }
+      socket.sent();
+      expectPieces(socket.bytes(), NUM_PIECES, NUM_PIECES - 1);
     });
 
     it('gives the memory of its rest back when that has left', () => {
@@ -143,6 +154,13 @@ describe('the writer of a link', () => {
       expect(released).to.deep.equal([]);
       socket.sent();
       expect(released.map(({ byteLength }) => byteLength)).to.deep.equal([2 * PIECE]);
+    });
+
+    it('writes nothing where its header can not be encoded', () => {
+      const { writer, socket } = newWriter();
+      const header = { ...HEADER, layer: 70_000, payloadBytes: PIECE };
+      thrown(() => writer.stream(header, pieces(1), FRESH_MEMORY), 'INVALID_ARGUMENT');
+      expect(socket.bytes().length).to.equal(0);
     });
   });
 
@@ -156,8 +174,7 @@ describe('the writer of a link', () => {
   });
 });
 
-/** What is staged at once. */
-const PIECE = 128 * 1024;
+const PIECE = 64 * 1024;
 
 /** A payload whose piece n is full of n. */
 function pieces(numPieces: number): PayloadStream & { readonly numMade: number } {
@@ -186,8 +203,10 @@ function stream(writer: WsWriter, payload: PayloadStream, released: Uint8Array[]
   return writer.stream({ ...HEADER, payloadBytes: payload.numBytes }, payload, memory);
 }
 
-function expectPieces(frame: Uint8Array, numPieces: number): void {
-  const payload = frame.subarray(10 + FRAME_HEADER_BYTES);
+/** The messages of a server's stream, of which the first is the frame of such pieces, with so many pongs inside. */
+function expectPieces(stream: Buffer, numPieces: number, numPongs = 0): Buffer[] {
+  const { messages, numControls } = messagesOf(stream);
+  const payload = messages[0]!.subarray(FRAME_HEADER_BYTES);
   expect(payload.length).to.equal(numPieces * PIECE);
   for (let n = 0; n < numPieces; n++) {
     expect(
@@ -195,6 +214,33 @@ function expectPieces(frame: Uint8Array, numPieces: number): void {
       `piece ${n}`,
     ).to.equal(true);
   }
+  expect(numControls).to.equal(numPongs);
+  return messages;
+}
+
+/** Binary messages, put together, and the number of control frames. */
+function messagesOf(stream: Buffer): { messages: Buffer[]; numControls: number } {
+  const messages: Buffer[] = [];
+  let parts: Buffer[] = [];
+  let numControls = 0;
+  for (let at = 0; at < stream.length;) {
+    const [first, short] = [stream[at]!, stream[at + 1]!];
+    const size = short < 126 ? 2 : short === 126 ? 4 : 10;
+    const length = size === 2 ? short : size === 4 ? stream.readUInt16BE(at + 2) : stream.readUInt32BE(at + 6);
+    const payload = stream.subarray(at + size, at + size + length);
+    at += size + length;
+    if ((first & 0x08) !== 0) {
+      numControls++;
+      continue;
+    }
+    expect(first & 0x0f).to.equal(parts.length === 0 ? 2 : 0);
+    parts.push(payload);
+    if ((first & 0x80) === 0) continue;
+    messages.push(Buffer.concat(parts));
+    parts = [];
+  }
+  expect(parts).to.deep.equal([]);
+  return { messages, numControls };
 }
 
 function newWriter(): { writer: WsWriter; socket: MemorySocket } {
