@@ -1,4 +1,5 @@
 /** The main of a rank process that exchanges rows with toy experts on its parent's word: comm alone, without head or model. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   asRank,
   CommError,
@@ -48,7 +49,7 @@ export interface Reply {
   readonly degradedRows?: readonly number[];
   readonly maskedRanks?: readonly number[];
   readonly mesh?: MeshStats;
-  /** Bytes in use after a garbage collection: JS heap, and array buffers and the like beside it. */
+  /** Bytes in use after garbage collections: JS heap, and array buffers and the like beside it. */
   readonly heapBytes?: number;
   /** What the system says that the process has of memory. */
   readonly residentBytes?: number;
@@ -137,7 +138,10 @@ class ExchangeRank {
         throw new CommError('PROTOCOL', `step ${step} gave other bits than one like it; look for a race`);
       }
     }
-    globalThis.gc!();
+    for (let round = 0; round < 3; round++) {
+      globalThis.gc!();
+      await nextTurn(); // array buffers are freed beside and after a collection
+    }
     const { heapUsed, external, rss } = process.memoryUsage();
     return { heapBytes: heapUsed + external, residentBytes: rss, y: [...first.get(from % sizes.length)!] };
   }
