@@ -1,7 +1,9 @@
 /** Joins what a command, a rank and their threads run, with the libraries, into dist/lib/bundle/. Why: docs/decisions/build.md#commands-run-from-a-bundle */
 import { build } from 'esbuild';
-import { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
+import { NOTICES, noticesOf } from './notices.mjs';
+import { PAGE_FILES } from './page_bundle.mjs';
 
 /** Where the bundle is; nothing else is there. */
 export const BUNDLE = join('dist', 'lib', 'bundle');
@@ -31,7 +33,8 @@ export async function bundleProgram() {
   if (!isStale()) return;
   const beganMs = Date.now();
   rmSync(BUNDLE, { recursive: true, force: true });
-  await Promise.all(ENTRIES.map(bundle));
+  const results = await Promise.all(ENTRIES.map(bundle));
+  writeFileSync(join(BUNDLE, NOTICES), noticesOf(results.map(({ metafile }) => metafile)));
   for (const name of readdirSync(BUNDLE)) utimesSync(join(BUNDLE, name), beganMs / 1000, beganMs / 1000); // what is changed meanwhile is newer
 }
 
@@ -52,7 +55,7 @@ const bundle = (entry) =>
     external: [...OUTSIDE, ...OPTIONAL],
     banner: { js: REQUIRE },
     plugins: [{ name: 'own files', setup: keepFiles }],
-    legalComments: 'inline', // licences of what is inside
+    metafile: true,
     logLevel: 'warning',
   });
 
@@ -79,7 +82,10 @@ function isStale() {
   const inputs = ['base', 'comm', 'compute', 'experts', 'lib'].flatMap((folder) =>
     readdirSync(join('dist', folder), { recursive: true }).map((name) => join('dist', folder, name)),
   );
-  const own = inputs.filter((file) => file.endsWith('.js') && !file.startsWith(BUNDLE));
+  const isOutput = (file) => file.startsWith(BUNDLE) || PAGE_FILES.includes(file);
+  const own = inputs.filter((file) => file.endsWith('.js') && !isOutput(file));
   // package.json has the versions of the libraries.
-  return [...own, 'scripts/program_bundle.mjs', 'package.json'].some((file) => statSync(file).mtimeMs >= builtMs);
+  return [...own, 'scripts/program_bundle.mjs', 'scripts/notices.mjs', 'package.json'].some(
+    (file) => statSync(file).mtimeMs >= builtMs,
+  );
 }

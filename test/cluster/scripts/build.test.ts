@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { repoRoot } from '../../kit/paths.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
@@ -20,10 +20,19 @@ const build = (dir: string, ...args: string[]): Promise<Ended> =>
 
 /** What the project has of this repository. */
 const OWN_FILES = [
-  ...['scripts/build.mjs', 'scripts/wasm_modules.mjs', 'scripts/page_bundle.mjs'],
+  ...['build', 'wasm_modules', 'page_bundle', 'program_bundle', 'notices'].map((name) => `scripts/${name}.mjs`),
   ...['tsconfig.json', 'bench/tsconfig.json', 'test/tsconfig.json', 'lib/page/view/tsconfig.json'],
   'examples/tsconfig.json',
 ];
+
+/** What processes and threads begin with, beside the command line. */
+const ENTRIES = [
+  ...['comm/ws/io_thread/io_thread_worker', 'compute/wasm/threads/crew_worker', 'lib/head/rebalancing/planner_worker'],
+  ...['lib/rank/rank_thread', 'lib/rank/spawned_rank', 'lib/tokenizer/tokenizer_worker'],
+  'lib/weights/tensor_hash_worker',
+];
+const bundleOf = (entry: string): string => `lib/bundle/${basename(entry)}.js`;
+const BUNDLES = ['lib/commands/parser', ...ENTRIES].map(bundleOf).sort();
 
 const FILES: Readonly<Record<string, string>> = {
   'package.json': '{ "type": "module" }',
@@ -33,6 +42,9 @@ const FILES: Readonly<Record<string, string>> = {
   'compute/wasm/kernels.as.ts':
     "import { three } from './linear/three.as'; export function six(): i32 { return 2 * three(); }",
   'compute/wasm/linear/three.as.ts': 'export function three(): i32 { return 3; }',
+  ...Object.fromEntries(ENTRIES.map((entry) => [`${entry}.ts`, 'export const isWorker = true;'])),
+  'lib/commands/parser.ts':
+    "import colors from 'picocolors'; import { half } from '../../experts/gate.js'; export const told = colors.red(`${half}`);",
   'lib/index.ts': "export { half } from '../experts/gate.js';",
   'lib/page/state/title.ts': "export const title = 'live';",
   'lib/page/view/page.tsx': "import { title } from '../state/title.js'; document.title = title;",
@@ -72,7 +84,10 @@ async function outputsOf(dir: string): Promise<ReadonlyMap<string, number>> {
 /** Which outputs a build after a change wrote. */
 async function writtenAfter(dir: string, change: () => Promise<void>): Promise<readonly string[]> {
   // What was built so far is old, yet newer than its sources: a file system may count time in seconds.
-  for (const name of (await outputsOf(dir)).keys()) await utimes(join(dir, 'dist', name), 1e9 + 1, 1e9 + 1);
+  for (const name of (await outputsOf(dir)).keys()) {
+    const time = BUNDLES.includes(name) ? 1e9 + 2 : 1e9 + 1; // bundles are made of other outputs
+    await utimes(join(dir, 'dist', name), time, time);
+  }
   const before = await outputsOf(dir);
   await change();
   const { code, output } = await build(dir);
@@ -98,7 +113,9 @@ describe('the build', function () {
         'lib/page/page.js',
         'lib/page/state/title.js',
         'lib/server/live/messages.js',
-      ];
+        ...[...ENTRIES, 'lib/commands/parser'].map((entry) => `${entry}.js`),
+        ...BUNDLES,
+      ].sort();
       expect([...(await outputsOf(dir)).keys()]).to.deep.equal(product);
       expect(await readdir(join(dir, 'dist')))
         .to.include('.built.product')
@@ -112,19 +129,31 @@ describe('the build', function () {
     withProject(async (dir) => {
       expect(await build(dir)).to.deep.equal({ code: 0, output: '' });
       const all = [...(await outputsOf(dir)).keys()];
-      expect(all).to.have.length(13);
+      expect(all).to.have.length(29);
       const change = (name: string, text: string) => () => writeFile(join(dir, name), text);
       expect(await writtenAfter(dir, () => rm(join(dir, 'test/a.test.ts')))).to.deep.equal([]);
       // The page may have it, and goes on being older than it, since this test makes what was built so far old.
       const page = 'lib/page/page.js';
       const larger = change('base/ids.ts', 'export const size = 4;');
-      expect(await writtenAfter(dir, larger)).to.deep.equal(['base/ids.js', page]);
+      expect(await writtenAfter(dir, larger)).to.deep.equal(['base/ids.js', ...BUNDLES, page]);
       expect(await readFile(join(dir, 'dist/base/ids.js'), 'utf8')).to.contain('size = 4');
       const kernels = ['compute/wasm/kernels.wasm', 'compute/wasm/kernels_fma.wasm'];
       const other = change('compute/wasm/linear/three.as.ts', 'export function three(): i32 { return 33; }');
       expect(await writtenAfter(dir, other)).to.deep.equal([...kernels, page]);
       const left = [...(await outputsOf(dir)).keys()];
       expect(left).to.deep.equal(all.filter((name) => name !== 'test/a.test.js'));
+    }));
+
+  it('writes the licences of libraries beside a bundle that holds them', () =>
+    withProject(async (dir) => {
+      expect(await build(dir, 'product')).to.deep.equal({ code: 0, output: '' });
+      const notices = (folder: string): Promise<string> =>
+        readFile(join(dir, 'dist/lib', folder, 'THIRD_PARTY_NOTICES.txt'), 'utf8');
+      const licence = await readFile(join(repoRoot(), 'node_modules/picocolors/LICENSE'), 'utf8');
+      expect(await notices('bundle'))
+        .to.match(/^picocolors \d/m)
+        .and.contain(licence.trim());
+      expect(await notices('page')).to.not.contain('picocolors');
     }));
 
   it('that cannot be done says why', () =>
