@@ -1,4 +1,5 @@
 /** The placement that a rank computes with, and the rank's part in changing it. Why: docs/decisions/rebalancing.md#a-loss-drops-what-is-being-moved */
+import { setMaxListeners } from 'node:events';
 import { Migration, type MigrationParts } from '../../experts/layer/migration.js';
 import { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
@@ -64,6 +65,7 @@ export class RankPlacement {
     if (moveRound === undefined) return NOTHING_MOVES;
     const failed = new AbortController();
     const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+    setMaxListeners(0, either); // each copy listens
     const startMs = performance.now();
     this.traffic.begin();
     const progress = this.migration.run(moveRound, { step, epoch }, either);
