@@ -30,7 +30,8 @@ export const CALL_FORMULAE = {
   wake_ups: 'calls that slept until frames came',
   writes: 'writes to sockets, or messages to threads',
   allocations: 'payload memories made anew, instead of from the pool',
-  heap_bytes: 'bytes of JavaScript’s heap that a call takes: median, since a collection within one shows nothing',
+  heap_bytes:
+    'bytes of JavaScript’s heap that a call takes: lower quartile, since others take some meanwhile, and a collection shows nothing',
   copies: 'payloads that the mesh copied on arrival',
   copied_per_row:
     'bytes that typed arrays’ set and the codec’s conversions write (not the system, not sums) / (4H · (rows sent + rows received + own rows)): ' +

@@ -3,7 +3,7 @@ import { getHeapStatistics } from 'node:v8';
 import type { Mesh, MeshStats } from '../../../comm/index.js';
 import type { CallCounts } from '../base/orders.js';
 
-/** Bytes of JavaScript's heap in use: exact, but for what a collection takes away. */
+/** Bytes of JavaScript's heap in use: exact, but for what a collection takes away, or others of the process take meanwhile. */
 const heapBytes = (): number => getHeapStatistics().used_heap_size;
 
 /** What the question itself takes. */
