@@ -1,13 +1,13 @@
 /** What trials of the kernels came to, kept in the user's cache: the same Node on the same processor with the same kernels does the same again. */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { cpus, homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { cachedDataVersionTag } from 'node:v8';
 import * as z from 'zod';
 import { kernelModuleUrl } from '../../compute/wasm/memory/kernel_settings.js';
 import { VERSION } from '../config/package_files.js';
+import { userCache } from '../config/user_cache.js';
 import { cpuFlags } from './cpu_flags.js';
 import { NOT_STARTED, type KernelTrial } from './kernel_trial.js';
 import { tryKernels } from './run_trial.js';
@@ -58,9 +58,12 @@ const UNSURE_MS = 24 * 3_600_000;
 const isSure = ({ lacks256, lacksFma, gain }: KernelTrial): boolean =>
   lacks256?.kind !== 'failed' && lacksFma?.kind !== 'failed' && (lacks256 === null || (gain ?? 0) < CHANCE_GAIN);
 
-/** No trial began, which is found out as fast the next time. */
+/** What the system had no more of, files, processes or memory, says nothing of the kernels. */
+const SHORTAGE = /\b(EMFILE|ENFILE|EAGAIN|ENOMEM)\b/;
+
+/** No trial began, or it couldn't go on, which is found out as fast the next time. */
 const isOfTheMoment = ({ lacks256, lacksFma }: KernelTrial): boolean =>
-  [lacks256, lacksFma].some((lack) => lack?.why.startsWith(NOT_STARTED));
+  [lacks256, lacksFma].some((lack) => lack !== null && (lack.why.startsWith(NOT_STARTED) || SHORTAGE.test(lack.why)));
 
 /** All that an outcome depends on. */
 async function machineKey(v8State: number): Promise<string> {
@@ -80,15 +83,10 @@ async function machineKey(v8State: number): Promise<string> {
   return hash.digest('hex');
 }
 
-/** A file per Node; null where the user has no home: none is made. */
+/** A file per Node; null where nothing can be kept. */
 function cacheFile(): string | null {
-  try {
-    const home = homedir(); // throws where the system knows no user of this number
-    const name = `${process.version}-${process.arch}.json`;
-    return existsSync(home) ? join(resolve(home, '.cache', 'expertwire', 'kernels'), name) : null;
-  } catch {
-    return null;
-  }
+  const folder = userCache('kernels');
+  return folder === null ? null : join(folder, `${process.version}-${process.arch}.json`);
 }
 
 const LACK = z.strictObject({ kind: z.enum(['lacking', 'failed']), why: z.string() }).nullable();
@@ -115,7 +113,6 @@ async function readCache(file: string, key: string, nowMs: number): Promise<Kern
 }
 
 async function writeCache(file: string, cache: z.infer<typeof CACHE>): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
   const partial = `${file}.${randomUUID()}`;
   try {
     await writeFile(partial, JSON.stringify(cache));
