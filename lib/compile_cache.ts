@@ -31,13 +31,13 @@ export function enableCompileCache({ enable = ofNode(), home }: CompileCacheOpti
 
 /** Node removes nothing of what older builds left. */
 function dropOutgrown(folder: string): void {
-  for (const version of readdirSync(folder)) {
-    const its = join(folder, version);
-    try {
+  try {
+    for (const version of readdirSync(folder)) {
+      const its = join(folder, version);
       if (readdirSync(its).length > MAX_FILES) rmSync(its, { recursive: true, force: true });
-    } catch {
-      // Another process removes it, or may alone.
     }
+  } catch {
+    // Another process removes it, or may alone.
   }
 }
 
