@@ -96,6 +96,8 @@ export interface Mesh {
    * changes, more than once if you like.
    */
   stream(to: Rank, header: FrameHeader, payload: PayloadStream): () => void;
+  /** Waits while large frames are leaving and go on doing so, since they can't while the event loop is blocked; undefined where none is. */
+  settle(): Promise<void> | undefined;
   /** Small frames leave together when a turn of the event loop ends; this lets those that were sent leave now. */
   flush(): void;
   /** The frame from `from` with this key, whenever it arrives. @throws CommError PEER_LOST, TIMEOUT, ABORTED, CLOSED or PROTOCOL. */

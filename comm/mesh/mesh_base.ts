@@ -85,6 +85,11 @@ export abstract class MeshBase implements Mesh {
     this.letGo?.();
   }
 
+  /** A transport whose bytes leave while the event loop turns waits for them, see {@link Mesh.settle}. */
+  settle(): Promise<void> | undefined {
+    return undefined;
+  }
+
   /** As `gather`, from one peer. */
   async receive(from: Rank, key: FrameKey, wait: Wait): Promise<Frame> {
     const [frame] = await this.gather([from], key, wait);

@@ -14,6 +14,7 @@ import type { Frame, Mesh, MeshStats } from '../mesh/mesh.js';
 import { OutboundLink } from './links/outbound_link.js';
 import type { PayloadStream } from '../mesh/payload_stream.js';
 import type { OnRefused } from './door/refusals.js';
+import { settled } from './links/settling.js';
 import type { TlsOptions } from '../base/tls.js';
 import { WsServer } from './door/ws_server.js';
 
@@ -120,6 +121,10 @@ class WsMesh extends MeshBase {
 
   protected override transmitStream(to: Rank, header: FrameHeader, payload: PayloadStream): () => void {
     return this.links[to]!.stream(header, payload, this.memory);
+  }
+
+  override settle(): Promise<void> | undefined {
+    return settled(this.links.flatMap((link) => link?.leaving ?? []));
   }
 
   protected override letGo(): void {

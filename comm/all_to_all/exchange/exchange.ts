@@ -166,6 +166,9 @@ export class Exchange {
   private async gatherFinally(round: Round<unknown>, streams: readonly (() => void)[]): Promise<Frame[]> {
     try {
       const frames = await this.gather(round);
+      // Compute may follow, and peers would wait as long for what is still leaving.
+      const leaving = this.mesh.settle();
+      if (leaving !== undefined) await leaving;
       for (const finish of streams) {
         finish();
         this.leaving.delete(finish);

@@ -7,6 +7,7 @@ import type { FrameHeader } from '../../mesh/frame.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import type { PayloadStream } from '../../mesh/payload_stream.js';
 import type { InboundLink, InboundOptions } from './inbound_link.js';
+import type { LeavingEnd } from './settling.js';
 import type { OutboundLink, OutboundOptions } from './outbound_link.js';
 
 /** What a mesh is told of a link. */
@@ -66,6 +67,11 @@ export class Link {
   /** Writes to the socket so far. */
   get numWrites(): number {
     return this.outbound?.numWrites ?? 0;
+  }
+
+  /** Where frames leave; undefined until the peer has dialed. */
+  get leaving(): LeavingEnd | undefined {
+    return this.outbound;
   }
 
   /** What was sent leaves now. */

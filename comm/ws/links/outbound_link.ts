@@ -7,6 +7,7 @@ import { FRAME_HEADER_BYTES, type FrameHeader } from '../../mesh/frame.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import type { PayloadStream } from '../../mesh/payload_stream.js';
 import { decodeLinkControl, type LinkControl } from './link_control.js';
+import type { LeavingEnd } from './settling.js';
 import { WsWriter } from './ws_writer.js';
 
 /** What may be out, and who is told when the peer reads and when the connection ends. */
@@ -25,7 +26,7 @@ interface QueuedFrame {
 }
 
 /** Writes frames as far as the peer's window allows, and queues those beyond it. */
-export class OutboundLink {
+export class OutboundLink implements LeavingEnd {
   private readonly writer: WsWriter;
   private readonly out: SendWindow;
   /** Frames beyond the window, in order. */
@@ -37,7 +38,7 @@ export class OutboundLink {
   /** Takes an authenticated connection, in the turn in which its handshake ended. */
   constructor(
     private readonly ws: WebSocket,
-    socket: Socket,
+    private readonly socket: Socket,
     private readonly options: OutboundOptions,
   ) {
     this.writer = new WsWriter(socket);
@@ -84,6 +85,20 @@ export class OutboundLink {
   /** Writes to the socket so far. */
   get numWrites(): number {
     return this.writer.numWrites;
+  }
+
+  get unsentBytes(): number {
+    return this.writer.unsentBytes;
+  }
+
+  /** Calls `listener` whenever the system has taken what it was given. */
+  onDrain(listener: () => void): void {
+    this.socket.on('drain', listener);
+  }
+
+  /** Ends `onDrain`. */
+  offDrain(listener: () => void): void {
+    this.socket.off('drain', listener);
   }
 
   /** What was written leaves now. */

@@ -56,6 +56,11 @@ export class WsWriter {
     return this.writes;
   }
 
+  /** Bytes that were written, or are to be, and that the system hasn't taken. */
+  get unsentBytes(): number {
+    return this.socket.writableLength + (this.streamed?.bytesLeft ?? 0);
+  }
+
   /**
    * Writes one frame; small ones leave when this turn ends. `onSent` is called when the payload isn't used any more; perhaps never where the socket fails.
    * @throws CommError INVALID_ARGUMENT for a header that can't be encoded

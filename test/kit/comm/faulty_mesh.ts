@@ -64,6 +64,10 @@ export class FaultyMesh implements Mesh {
     return () => undefined;
   }
 
+  settle(): Promise<void> | undefined {
+    return this.mesh.settle();
+  }
+
   private pass(to: Rank, header: FrameHeader, payload: readonly Uint8Array[], send: () => void): void {
     const { step, layer, phase } = header;
     const now = `${step} ${layer} ${phase}`;
