@@ -14,10 +14,11 @@ export interface LeavingEnd {
 
 /** Less is not worth waiting for. */
 const MIN_BYTES = 256 * 1024;
-/** Without progress. */
-const PATIENCE_MS = 1;
+/** How often it looks, and what must have left by then: more than a link of 1 Gbit/s takes, so that a slow one holds up nobody. */
+const LOOK_EVERY_MS = 1;
+const MIN_PROGRESS_BYTES = 128 * 1024;
 
-/** Resolves when all has left, or nothing did for a millisecond; undefined where too little waits to leave. */
+/** Resolves when all has left, or little did in a millisecond; undefined where too little waits to leave. */
 export function settled(ends: readonly LeavingEnd[]): Promise<void> | undefined {
   const unsent = (): number => ends.reduce((sum, { unsentBytes }) => sum + unsentBytes, 0);
   let left = unsent();
@@ -33,9 +34,9 @@ export function settled(ends: readonly LeavingEnd[]): Promise<void> | undefined 
     };
     const timer = setInterval(() => {
       const now = unsent();
-      if (now === 0 || now >= left) done();
+      if (now === 0 || left - now < MIN_PROGRESS_BYTES) done();
       left = now;
-    }, PATIENCE_MS);
+    }, LOOK_EVERY_MS);
     for (const end of ends) end.onDrain(onDrain);
   });
 }
