@@ -18,6 +18,8 @@ const PARTS = ['product', 'bench', 'test'];
 /** Browser code, which a bundler joins: its project only checks types. */
 const PAGE = 'lib/page/view';
 const OUTPUT = /\.(js|d\.ts|js\.map)$/;
+/** The AssemblyScript compiler says that its optimiser's last pass made nothing smaller, as a last pass does. */
+const CONVERGED = /^Last converge was suboptimal\.\n/gm;
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'));
 const part = process.argv[2] ?? 'test';
@@ -65,7 +67,9 @@ function isStale(module) {
 }
 
 function run(program, ...args) {
-  const { status } = spawnSync(process.execPath, [join('node_modules', program), ...args], { stdio: 'inherit' });
+  const stdio = ['inherit', 'inherit', 'pipe'];
+  const { status, stderr } = spawnSync(process.execPath, [join('node_modules', program), ...args], { stdio });
+  process.stderr.write(stderr.toString().replace(CONVERGED, ''));
   if (status !== 0) process.exit(status ?? 1);
 }
 
