@@ -13,10 +13,6 @@ import type { WeightDtype } from '../../compute/base/weight_matrix.js';
 export interface ExpertShard {
   /** What rows of experts travel as. */
   readonly dtype: WeightDtype;
-  /** Puts an expert's weights into a slot of a layer. @throws ExpertError OUT_OF_MEMORY */
-  add(layer: number, slot: number, weights: FfnWeights): void;
-  /** Frees a slot. */
-  remove(layer: number, slot: number): void;
   /**
    * What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums, with 'source' [M·H] one row per local choice. Rows that aren't an array stay as they are until
    * the next call with the same `turn` (the micro-batch, default 0). One call at a time. @throws ExpertError MISSING_EXPERT, and what computing throws
@@ -52,17 +48,6 @@ export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): 
 
   return {
     dtype: compute.dtype,
-    add(layer, slot, weights) {
-      const slots = layers.get(layer) ?? new Map<number, E>();
-      layers.set(layer, slots);
-      slots.get(slot)?.dispose();
-      slots.delete(slot);
-      slots.set(slot, compute.load(weights));
-    },
-    remove(layer, slot) {
-      layers.get(layer)?.get(slot)?.dispose();
-      layers.get(layer)?.delete(slot);
-    },
     weights: (layer, slot) => held(layer, slot).tensors(),
     async rows(layer, slot, from, to) {
       return held(layer, slot).rows(from, to);

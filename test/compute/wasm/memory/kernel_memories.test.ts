@@ -114,7 +114,7 @@ describe('memories of a rank', () => {
     const run = async (memories: KernelMemories): Promise<Float32Array> => {
       const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk: 3, dtype: 'f32' });
       const shard = createExpertShard(compute);
-      all.forEach((weights, slot) => shard.add(0, slot, weights));
+      shard.replace(0, new Map(all.map((weights, slot) => [slot, shard.load(weights)])));
       const out = await valuesOf(shard.forward(0, recv));
       shard.dispose();
       expect(memories.stats()).to.include({ heldBytes: 0, scratchBytes: 0 });
