@@ -11,14 +11,21 @@ export interface GateSpec {
   readonly numTopk: number;
   /** How logits become scores: a softmax over all experts, or a sigmoid each. */
   readonly scoring: 'softmax' | 'sigmoid';
-  /** Only experts of the best `topkGroups` of `numGroups` contiguous groups compete (DeepSeek-V3); null: all do. */
-  readonly groups: { readonly numGroups: number; readonly topkGroups: number } | null;
+  /** Only experts of the best groups compete; null: all do. */
+  readonly groups: GroupSpec | null;
   /** Divide the chosen weights by their sum. */
   readonly normTopkProb: boolean;
   /** Added to that sum so that it can't be zero (DeepSeek-V3: 1e-20). */
   readonly normEps: number;
   /** Multiplies the weights last. */
   readonly routedScalingFactor: number;
+}
+
+/** Contiguous groups of experts, as many in each. */
+export interface GroupSpec {
+  readonly numGroups: number;
+  /** Groups whose experts compete. */
+  readonly topkGroups: number;
 }
 
 /** K choices per token, best first; equal scores go to the lower expert. */

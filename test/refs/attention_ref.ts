@@ -48,7 +48,7 @@ export function gqaRef(x: readonly Row[], weights: WeightsRef, spec: GqaSpec, ro
   const project = (name: string, row: Row, head: number): Row =>
     linearRef(weights[name]!, row).slice(head * headDim, (head + 1) * headDim);
   const rotated = (row: Row, normName: string, position: number): Row =>
-    rotateRef(qkNorm ? normRef(weights[normName]!, row, eps) : row, position, rope);
+    rotateRef(qkNorm === 'head' ? normRef(weights[normName]!, row, eps) : row, position, rope);
   const heads = range(numHeads).map((head): HeadRef => {
     const kvHead = Math.floor(head / (numHeads / numKvHeads));
     return {

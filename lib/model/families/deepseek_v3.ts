@@ -13,7 +13,7 @@ import {
   withAlias,
 } from '../spec/hf_config.js';
 import { yarnMscale } from '../spec/rope_angles.js';
-import type { ModelSpec } from '../spec/spec.js';
+import { PLAIN_EXPERTS, type ModelSpec } from '../spec/spec.js';
 
 /** Not configurable in the reference. */
 const LATENT_NORM_EPS = 1e-6;
@@ -84,6 +84,7 @@ export function deepseekV3(config: unknown): ModelSpec {
     },
     layers: layersOf(c.num_hidden_layers, c.intermediate_size, isMoe),
     moe: {
+      ...PLAIN_EXPERTS,
       gate: {
         numExperts: c.n_routed_experts,
         numTopk: c.num_experts_per_tok,

@@ -13,7 +13,7 @@ import {
   withAlias,
 } from '../spec/hf_config.js';
 import { ModelError } from '../spec/errors.js';
-import type { ModelSpec } from '../spec/spec.js';
+import { PLAIN_EXPERTS, PLAIN_GQA, type ModelSpec } from '../spec/spec.js';
 
 const schema = z.object({
   ...COMMON_FIELDS,
@@ -57,15 +57,16 @@ export function qwen3Moe(config: unknown): ModelSpec {
     ...commonSpec(c),
     rope: { dim: headDim, layout: 'half', ...rope },
     attention: {
-      kind: 'gqa',
+      ...PLAIN_GQA,
       numHeads: c.num_attention_heads,
       numKvHeads: c.num_key_value_heads,
       headDim,
-      qkNorm: true,
+      qkNorm: 'head',
       softmaxScale: headDim ** -0.5,
     },
     layers: layersOf(c.num_hidden_layers, c.intermediate_size, isMoe),
     moe: {
+      ...PLAIN_EXPERTS,
       gate: {
         numExperts: c.num_experts,
         numTopk: c.num_experts_per_tok,
@@ -75,9 +76,7 @@ export function qwen3Moe(config: unknown): ModelSpec {
         normEps: 0,
         routedScalingFactor: 1,
       },
-      hasSelectionBias: false,
       intermediateSize: c.moe_intermediate_size,
-      sharedIntermediateSize: 0,
     },
   };
 }

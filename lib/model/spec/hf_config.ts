@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from './errors.js';
-import type { LayerSpec, YarnSpec } from './spec.js';
+import { FULL_ATTENTION, NO_MULTIPLIERS, OWN_NAMES, type LayerSpec, type YarnSpec } from './spec.js';
 
 /**
  * Applies a family's schema. Unknown fields are ignored, as in Hugging Face; a field that the schema fixes to certain values (`z.literal`,
@@ -71,16 +71,22 @@ export function commonSpec(
     hiddenSize: c.hidden_size,
     vocabSize: c.vocab_size,
     maxPositions: c.max_position_embeddings,
+    norm: 'rms',
     normEps: c.rms_norm_eps,
+    normOffset: 0,
+    multipliers: NO_MULTIPLIERS,
     tieWordEmbeddings: c.tie_word_embeddings,
+    hasHeadBias: false,
     eosTokenIds: eosTokenIds(c.eos_token_id),
-  };
+    stored: OWN_NAMES,
+  } as const;
 }
 
-/** Layers that are MoE or a dense network of this size. */
+/** Layers that are MoE or a dense network of this size, whose tokens see all before them. */
 export function layersOf(numLayers: number, intermediateSize: number, isMoe: (layer: number) => boolean): LayerSpec[] {
+  const mixer = FULL_ATTENTION;
   return Array.from({ length: numLayers }, (_, i) =>
-    isMoe(i) ? { kind: 'moe' } : { kind: 'dense', intermediateSize },
+    isMoe(i) ? { kind: 'moe', mixer } : { kind: 'dense', intermediateSize, mixer },
   );
 }
 

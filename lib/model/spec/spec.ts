@@ -2,6 +2,7 @@
  * What a model is, whatever its family: the shape that every family's config.json is turned into and that the blocks of this folder run.
  * A further family is a file in families/ that makes one of these, and a row in registry.ts.
  */
+import { SWIGLU, type ActivationSpec } from '../../../compute/base/activation_spec.js';
 import type { GateSpec } from '../../../compute/base/gate_spec.js';
 
 /** One model: all sizes are of the whole model, not of a rank. */
@@ -11,15 +12,51 @@ export interface ModelSpec {
   readonly vocabSize: number;
   /** Longest sequence in tokens. */
   readonly maxPositions: number;
+  /** Of the norms of the hidden states. */
+  readonly norm: NormKind;
   readonly normEps: number;
+  /** What the checkpoint's norms add to their weights: 1 where they are stored as differences from 1 (Qwen3-Next). */
+  readonly normOffset: 0 | 1;
+  readonly multipliers: Multipliers;
   readonly tieWordEmbeddings: boolean;
+  /** Whether the head has a bias. */
+  readonly hasHeadBias: boolean;
   /** Tokens that end a sequence. */
   readonly eosTokenIds: readonly number[];
   readonly rope: RopeSpec;
   readonly attention: AttentionSpec;
   readonly layers: readonly LayerSpec[];
   readonly moe: MoeSpec;
+  readonly stored: StoredNames;
 }
+
+/** `rms`: RMSNorm (Zhang and Sennrich 2019); `layer`: LayerNorm (Ba et al. 2016) with a bias. */
+export type NormKind = 'rms' | 'layer';
+
+/** Numbers that hidden states are multiplied with (Granite); 1 in most families. */
+export interface Multipliers {
+  /** Of the embedded tokens. */
+  readonly embedding: number;
+  /** Of what a layer's attention and network add. */
+  readonly residual: number;
+  /** Of the logits. */
+  readonly logits: number;
+}
+
+/** None. */
+export const NO_MULTIPLIERS: Multipliers = { embedding: 1, residual: 1, logits: 1 };
+
+/**
+ * What a family's checkpoints call the tensors of tensor_names.ts: `replace` applied one after the other to the whole name, every occurrence, and `prefix` before
+ * what comes out. Experts that lie in one tensor, and packed weights, are found by looking into the checkpoint.
+ */
+export interface StoredNames {
+  readonly prefix: string;
+  readonly replace: readonly (readonly [ours: string, theirs: string])[];
+}
+
+/** As tensor_names.ts has them. */
+export const OWN_NAMES: StoredNames = { prefix: '', replace: [] };
 
 /** Rotary position embedding over `dim` channels. */
 export interface RopeSpec {
@@ -66,28 +103,91 @@ export interface MlaSpec {
   readonly softmaxScale: number;
 }
 
-/** Grouped-query attention; `qkNorm`: an RMSNorm over each head of q and k before RoPE. */
+/** Grouped-query attention (Ainslie et al. 2023) and what families add to it. */
 export interface GqaSpec {
   readonly kind: 'gqa';
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly headDim: number;
-  readonly qkNorm: boolean;
+  /** Norm of q and k before RoPE: of each head with one weight for all, of the whole projected vector, or none. */
+  readonly qkNorm: 'head' | 'vector' | null;
+  /** Whether the projections to q, k and v, and the output's, have biases. */
+  readonly hasQkvBias: boolean;
+  readonly hasOutputBias: boolean;
+  /** q, k and v are clamped to ± this before RoPE, behind the norm (OLMoE's clip_qkv); null: they aren't. */
+  readonly clip: number | null;
+  /** One learnt logit per head in the softmax's denominator (gpt-oss). */
+  readonly hasSinks: boolean;
+  /** q_proj gives each head its query, then a gate: what the head found is multiplied with the gate's sigmoid before the output's projection (Qwen3-Next). */
+  readonly hasOutputGate: boolean;
   readonly softmaxScale: number;
 }
 
-/** `dense`: one network for all tokens. `moe`: a gate and experts, as {@link MoeSpec} says for all MoE layers alike. */
-export type LayerSpec = { readonly kind: 'dense'; readonly intermediateSize: number } | { readonly kind: 'moe' };
+/** What the families that add nothing to grouped-query attention share. */
+export const PLAIN_GQA = {
+  kind: 'gqa',
+  qkNorm: null,
+  hasQkvBias: false,
+  hasOutputBias: false,
+  clip: null,
+  hasSinks: false,
+  hasOutputGate: false,
+} as const satisfies Partial<GqaSpec>;
+
+/** One layer: how tokens see each other, and the network behind it. */
+export type LayerSpec = (DenseLayer | ExpertLayer) & {
+  readonly mixer: MixerSpec;
+};
+
+/** One network for all tokens. */
+export interface DenseLayer {
+  readonly kind: 'dense';
+  readonly intermediateSize: number;
+}
+
+/** A gate and experts, as {@link MoeSpec} says for all MoE layers alike. */
+export interface ExpertLayer {
+  readonly kind: 'moe';
+}
+
+/** How a layer's tokens see each other: attention as {@link ModelSpec.attention} says. */
+export type MixerSpec = AttentionMixer;
+
+/** Attention; `window`: tokens that one sees at most, itself included; null: all before it. */
+export interface AttentionMixer {
+  readonly kind: 'attention';
+  readonly window: number | null;
+}
+
+/** All tokens before it. */
+export const FULL_ATTENTION: AttentionMixer = { kind: 'attention', window: null };
 
 /** What all MoE layers of a model have in common. */
 export interface MoeSpec {
   readonly gate: GateSpec;
   /** Whether the checkpoint has a selection bias per layer. */
   readonly hasSelectionBias: boolean;
+  /** Whether the router's logits have a bias (gpt-oss). */
+  readonly hasRouterBias: boolean;
+  readonly activation: ActivationSpec;
+  /** Whether the three projections of an expert have biases (gpt-oss). */
+  readonly hasExpertBias: boolean;
   readonly intermediateSize: number;
   /** Intermediate size of the fused shared experts; 0 = none. */
   readonly sharedIntermediateSize: number;
+  /** Whether what shared experts make is multiplied, per token, with the sigmoid of one more logit (Qwen2-MoE). */
+  readonly hasSharedGate: boolean;
 }
+
+/** What the families with plain experts share. */
+export const PLAIN_EXPERTS = {
+  hasSelectionBias: false,
+  hasRouterBias: false,
+  activation: SWIGLU,
+  hasExpertBias: false,
+  sharedIntermediateSize: 0,
+  hasSharedGate: false,
+} as const satisfies Partial<MoeSpec>;
 
 /** Layers that are MoE, in order: the index in this list is the layer's number in placements and load counters. */
 export const moeLayersOf = (spec: ModelSpec): number[] =>

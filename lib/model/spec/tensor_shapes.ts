@@ -50,7 +50,7 @@ export function* attentionShapes(
     yield matrix(name('k_proj'), numKvHeads * headDim, hidden);
     yield matrix(name('v_proj'), numKvHeads * headDim, hidden);
     yield matrix(name('o_proj'), hidden, numHeads * headDim);
-    if (qkNorm) yield* [norm(name('q_norm'), headDim), norm(name('k_norm'), headDim)];
+    if (qkNorm === 'head') yield* [norm(name('q_norm'), headDim), norm(name('k_norm'), headDim)];
     return;
   }
   const { qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = attention;

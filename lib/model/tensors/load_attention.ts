@@ -82,7 +82,7 @@ async function loadGqa(
   const { numHeads, numKvHeads, headDim, qkNorm } = gqa;
   const name = (part: string): string => attentionName(layer, part);
   const norm = async (part: string): Promise<RmsNorm | null> =>
-    qkNorm ? new RmsNorm(await reader.vector(name(part), headDim), normEps) : null;
+    qkNorm === 'head' ? new RmsNorm(await reader.vector(name(part), headDim), normEps) : null;
   const weights = {
     q: await loadMatrix(reader, name('q_proj'), numHeads * headDim, hiddenSize),
     k: await loadMatrix(reader, name('k_proj'), numKvHeads * headDim, hiddenSize),

@@ -15,7 +15,7 @@ import { loadOf, type RankUse, type SchedulerLoad } from '../../../lib/head/sche
 import type { Loss } from '../../../lib/head/step_loop.js';
 import { Watchers, type EngineObserver } from '../../../lib/head/watchers.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import type { ModelSpec } from '../../../lib/model/spec/spec.js';
+import { FULL_ATTENTION, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { LoadReport, PlanPart, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
 import type { GenerationRequest, TokenEvent } from '../../../lib/protocol/request.js';
 import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
@@ -56,8 +56,8 @@ export function specOf({ numLayers, numExperts }: StagedShape): ModelSpec {
   const text = readFileSync(join(repoRoot(), 'models/moe-7m/config.json'), 'utf8');
   const spec = modelSpecOf(JSON.parse(text) as Record<string, unknown>);
   const layers = [
-    { kind: 'dense', intermediateSize: 1 } as const,
-    ...Array<ModelSpec['layers'][number]>(numLayers).fill({ kind: 'moe' }),
+    { kind: 'dense', intermediateSize: 1, mixer: FULL_ATTENTION } as const,
+    ...Array<ModelSpec['layers'][number]>(numLayers).fill({ kind: 'moe', mixer: FULL_ATTENTION }),
   ];
   return { ...spec, layers, moe: { ...spec.moe, gate: { ...spec.moe.gate, numExperts } } };
 }

@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream';
 import { UsageError } from '../../../lib/commands/base/context.js';
 import { runCommand } from '../../../lib/commands/parser.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import { FULL_ATTENTION } from '../../../lib/model/spec/spec.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { commandContext } from '../../kit/processes/command_context.js';
@@ -33,7 +34,11 @@ describe('expertwire make-checkpoint', () => {
       const spec = modelSpecOf(config);
       expect(spec).to.deep.include({ modelType: 'qwen3_moe', hiddenSize: 32, vocabSize: 50, tieWordEmbeddings: true });
       expect(spec.attention).to.include({ kind: 'gqa', numHeads: 2, numKvHeads: 1, headDim: 16 });
-      expect(spec.layers).to.deep.equal([{ kind: 'dense', intermediateSize: 128 }, { kind: 'moe' }, { kind: 'moe' }]);
+      expect(spec.layers).to.deep.equal([
+        { kind: 'dense', intermediateSize: 128, mixer: FULL_ATTENTION },
+        { kind: 'moe', mixer: FULL_ATTENTION },
+        { kind: 'moe', mixer: FULL_ATTENTION },
+      ]);
       expect(spec.moe.gate).to.include({ numExperts: 8, numTopk: 3 });
       expect(spec.moe.intermediateSize).to.equal(12);
       const checkpoint = await openCheckpoint(dir);

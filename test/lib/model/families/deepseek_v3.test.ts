@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { ModelError } from '../../../../lib/model/spec/errors.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
-import { kvFloatsPerToken } from '../../../../lib/model/spec/spec.js';
+import { FULL_ATTENTION, kvFloatsPerToken, PLAIN_EXPERTS } from '../../../../lib/model/spec/spec.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { type Config, V3, without, refused, moeLayers } from '../../../kit/model/published_configs.js';
 
@@ -20,6 +20,7 @@ describe('DeepSeek-V3 family', () => {
         normEps: 1e-20,
         routedScalingFactor: 2.5,
       },
+      ...PLAIN_EXPERTS,
       hasSelectionBias: true,
       intermediateSize: 2048,
       sharedIntermediateSize: 2048,
@@ -56,7 +57,7 @@ describe('DeepSeek-V3 family', () => {
   it('layers below first_k_dense_replace are dense', () => {
     expect(moeLayers({ ...V3, num_hidden_layers: 6 })).to.deep.equal([3, 4, 5]);
     expect(moeLayers({ ...V3, num_hidden_layers: 4, first_k_dense_replace: 0 })).to.deep.equal([0, 1, 2, 3]);
-    expect(modelSpecOf(V3).layers[2]).to.deep.equal({ kind: 'dense', intermediateSize: 18432 });
+    expect(modelSpecOf(V3).layers[2]).to.deep.equal({ kind: 'dense', intermediateSize: 18432, mixer: FULL_ATTENTION });
   });
 
   it('several shared experts are one network, none is none, and q_lora_rank may be null', () => {

@@ -1,17 +1,17 @@
 import { expect } from 'chai';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
-import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
+import { FULL_ATTENTION, moeLayersOf, PLAIN_GQA } from '../../../../lib/model/spec/spec.js';
 import { QWEN3, without, refused, moeLayers } from '../../../kit/model/published_configs.js';
 
 describe('Qwen3-MoE family', () => {
   it('reads the published configuration', () => {
     const spec = modelSpecOf(QWEN3);
     expect(spec.attention).to.deep.equal({
-      kind: 'gqa',
+      ...PLAIN_GQA,
       numHeads: 32,
       numKvHeads: 4,
       headDim: 128,
-      qkNorm: true,
+      qkNorm: 'head',
       softmaxScale: 128 ** -0.5,
     });
     expect(spec.rope).to.deep.equal({ dim: 128, theta: 1e6, layout: 'half', yarn: null });
@@ -44,6 +44,7 @@ describe('Qwen3-MoE family', () => {
     expect(modelSpecOf({ ...small, mlp_only_layers: [0] }).layers[0]).to.deep.equal({
       kind: 'dense',
       intermediateSize: 6144,
+      mixer: FULL_ATTENTION,
     });
   });
 
