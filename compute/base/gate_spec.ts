@@ -9,16 +9,40 @@ export interface GateSpec {
   readonly numExperts: number;
   /** Choices per token. */
   readonly numTopk: number;
-  /** How logits become scores: a softmax over all experts, or a sigmoid each. */
-  readonly scoring: 'softmax' | 'sigmoid';
+  /** How logits become scores. */
+  readonly scoring: Scoring;
   /** Only experts of the best groups compete; null: all do. */
   readonly groups: GroupSpec | null;
-  /** Divide the chosen weights by their sum. */
+  /** Divide the chosen weights by their sum. With a softmax it is the same as a softmax over the chosen logits alone (Mixtral, gpt-oss). */
   readonly normTopkProb: boolean;
   /** Added to that sum so that it can't be zero (DeepSeek-V3: 1e-20). */
   readonly normEps: number;
+  /** The sum counts as this at least (ERNIE 4.5: 1e-12). */
+  readonly normMin: number;
   /** Multiplies the weights last. */
   readonly routedScalingFactor: number;
+}
+
+/** What families share whose gate is a softmax and nothing else. */
+export const PLAIN_GATE = {
+  scoring: 'softmax',
+  groups: null,
+  normTopkProb: false,
+  normEps: 0,
+  normMin: 0,
+  routedScalingFactor: 1,
+} as const satisfies Partial<GateSpec>;
+
+/** A softmax over all experts; a sigmoid each; or {@link SparseMixer}. */
+export type Scoring = 'softmax' | 'sigmoid' | SparseMixer;
+
+/**
+ * The best logits are chosen, and each weighs its share of a softmax over those that weren't chosen before it and aren't far below it: whose distance from it,
+ * over the larger of it and their own magnitude, is at most 2 · `jitterEps`. Weights of a token don't sum to 1 (Liu et al. 2024, arXiv 2409.12136; Phi-3.5-MoE).
+ */
+export interface SparseMixer {
+  readonly kind: 'sparsemixer';
+  readonly jitterEps: number;
 }
 
 /** Contiguous groups of experts, as many in each. */
@@ -26,6 +50,8 @@ export interface GroupSpec {
   readonly numGroups: number;
   /** Groups whose experts compete. */
   readonly topkGroups: number;
+  /** What makes a group one of the best: the sum of its two best experts (DeepSeek-V3), or its best (DeepSeek-V2). */
+  readonly score: 'top2_sum' | 'max';
 }
 
 /** K choices per token, best first; equal scores go to the lower expert. */

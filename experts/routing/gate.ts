@@ -4,34 +4,48 @@
  * Why: docs/decisions/routing.md#the-gate-runs-in-float64
  */
 import { ExpertError } from '../../compute/base/errors.js';
-import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../../compute/base/gate_spec.js';
+import {
+  checkBias,
+  notFiniteLogit,
+  type GateSpec,
+  type GroupSpec,
+  type Routing,
+  type Scoring,
+} from '../../compute/base/gate_spec.js';
 import { matMul, rowsOf, type Tensor2D } from '../../compute/tfjs/tf.js';
+
+/** The weights of a router. */
+export interface GateWeights {
+  readonly gate_HE: Tensor2D;
+  /** Added to the logits (gpt-oss). */
+  readonly gateBias_E: Float32Array | null;
+  /** Takes part in the selection and never in the weights (DeepSeek-V3's `e_score_correction_bias`). */
+  readonly bias_E: Float32Array | null;
+}
 
 /** Owns the router's weights. */
 export class Gate {
-  /**
-   * `bias_E` takes part in the selection and never in the weights (DeepSeek-V3's `e_score_correction_bias`).
-   * @throws ExpertError NOT_FINITE for a bias that isn't
-   */
+  /** @throws ExpertError NOT_FINITE for a bias that isn't */
   constructor(
-    private readonly weight_HE: Tensor2D,
-    private readonly bias_E: Float32Array | null,
+    private readonly weights: GateWeights,
     readonly spec: GateSpec,
   ) {
-    checkBias(bias_E);
+    checkBias(weights.gateBias_E);
+    checkBias(weights.bias_E);
   }
 
   /** Logits on the active backend, then {@link selectExperts}. @throws ExpertError NOT_FINITE for a logit that isn't */
   async route(x_TH: Tensor2D): Promise<Routing> {
-    const logits_TE = matMul(x_TH, this.weight_HE);
-    const logits = await rowsOf(logits_TE);
-    logits_TE.dispose();
-    return selectExperts(logits, this.spec, this.bias_E);
+    const { gate_HE, gateBias_E, bias_E } = this.weights;
+    const logits_TE = matMul(x_TH, gate_HE);
+    const logits = await rowsOf(logits_TE).finally(() => logits_TE.dispose());
+    if (gateBias_E !== null) addToRows(logits, gateBias_E);
+    return selectExperts(logits, this.spec, bias_E);
   }
 
   /** Frees the router's weights. */
   dispose(): void {
-    this.weight_HE.dispose();
+    this.weights.gate_HE.dispose();
   }
 }
 
@@ -82,22 +96,31 @@ function checkFinite(logits_E: Float32Array, token: number): void {
   if (wrong >= 0) throw notFiniteLogit(wrong, token, logits_E[wrong]!);
 }
 
-function score(logits_E: Float32Array, scoring: GateSpec['scoring'], out: Float64Array): void {
-  if (scoring === 'sigmoid') {
-    for (let e = 0; e < out.length; e++) out[e] = 1 / (1 + Math.exp(-logits_E[e]!));
-    return;
+function addToRows(rows: Float32Array, vector: Float32Array): void {
+  for (let i = 0; i < rows.length; i++) rows[i]! += vector[i % vector.length]!;
+}
+
+function score(logits_E: Float32Array, scoring: Scoring, out: Float64Array): void {
+  switch (scoring) {
+    case 'softmax':
+      return softmax(logits_E, out);
+    case 'sigmoid':
+      for (let e = 0; e < out.length; e++) out[e] = 1 / (1 + Math.exp(-logits_E[e]!));
+      return;
+    default:
+      out.set(logits_E);
   }
+}
+
+function softmax(logits_E: Float32Array, out: Float64Array): void {
   const highest = logits_E.reduce((a, b) => Math.max(a, b), -Infinity);
   let sum = 0;
   for (let e = 0; e < out.length; e++) sum += out[e] = Math.exp(logits_E[e]! - highest);
   for (let e = 0; e < out.length; e++) out[e]! /= sum;
 }
 
-/** A group's score is the sum of its two best (DeepSeek-V3 `noaux_tc`). */
-function maskGroups(
-  selection: Float64Array,
-  groups: { readonly numGroups: number; readonly topkGroups: number },
-): void {
+/** Experts outside the best groups become −∞. */
+function maskGroups(selection: Float64Array, groups: GroupSpec): void {
   const size = selection.length / groups.numGroups;
   const groupScores = new Float64Array(groups.numGroups);
   for (let g = 0; g < groups.numGroups; g++) {
@@ -108,7 +131,7 @@ function maskGroups(
       if (value > best) [best, second] = [value, best];
       else if (value > second) second = value;
     }
-    groupScores[g] = size > 1 ? best + second : best;
+    groupScores[g] = groups.score === 'max' || size === 1 ? best : best + second;
   }
   const kept = new Int32Array(groups.topkGroups);
   takeTopk(groupScores, kept);
@@ -137,7 +160,23 @@ function weigh(scores: Float64Array, chosen: Int32Array, spec: GateSpec, out: Fl
   let divisor = 1;
   if (spec.normTopkProb) {
     divisor = spec.normEps;
-    for (const e of chosen) divisor += scores[e]!;
+    for (let k = 0; k < chosen.length; k++) divisor += weightOf(scores, chosen, k, spec.scoring);
+    divisor = Math.max(divisor, spec.normMin);
   }
-  for (let k = 0; k < chosen.length; k++) out[k] = (scores[chosen[k]!]! / divisor) * spec.routedScalingFactor;
+  for (let k = 0; k < chosen.length; k++) {
+    out[k] = (weightOf(scores, chosen, k, spec.scoring) / divisor) * spec.routedScalingFactor;
+  }
+}
+
+/** Of the k-th choice, before they are normalised. */
+function weightOf(scores: Float64Array, chosen: Int32Array, k: number, scoring: Scoring): number {
+  const score = scores[chosen[k]!]!;
+  if (typeof scoring === 'string') return score;
+  let sum = 0;
+  for (let e = 0; e < scores.length; e++) {
+    const other = scores[e]!;
+    const isFar = (score - other) / Math.max(Math.abs(other), score) > 2 * scoring.jitterEps;
+    if (!isFar && !isTaken(chosen, k, e)) sum += Math.exp(other - score);
+  }
+  return 1 / sum;
 }

@@ -1,5 +1,5 @@
 /** The router, slow and obvious: float64, everything sorted. */
-import type { GateSpec } from '../../compute/base/gate_spec.js';
+import type { GateSpec, Scoring, SparseMixer } from '../../compute/base/gate_spec.js';
 
 export interface RoutingRef {
   readonly experts: readonly number[];
@@ -12,12 +12,25 @@ export function routeRef(logits: readonly number[], spec: GateSpec, bias: readon
   const selection = scores.map((score, e) => score + (bias?.[e] ?? 0));
   const allowed = selection.map((_, e) => e).filter((e) => isInBestGroup(e, selection, spec.groups));
   const experts = bestFirst(allowed, (e) => selection[e]!).slice(0, spec.numTopk);
-  const sum = experts.reduce((total, e) => total + scores[e]!, 0) + spec.normEps;
-  const weights = experts.map((e) => (scores[e]! / (spec.normTopkProb ? sum : 1)) * spec.routedScalingFactor);
+  const raw = typeof spec.scoring === 'string' ? experts.map((e) => scores[e]!) : mixed(scores, experts, spec.scoring);
+  const sum = Math.max(raw.reduce((a, b) => a + b, 0) + spec.normEps, spec.normMin);
+  const weights = raw.map((weight) => (weight / (spec.normTopkProb ? sum : 1)) * spec.routedScalingFactor);
   return { experts, weights };
 }
 
-function scoresOf(logits: readonly number[], scoring: GateSpec['scoring']): number[] {
+/** Choice by choice, as the paper has it: what is far below it gets −∞, those chosen before it too, and of what is left a softmax. */
+function mixed(logits: readonly number[], chosen: readonly number[], { jitterEps }: SparseMixer): number[] {
+  return chosen.map((best, k) => {
+    const isFar = (logit: number): boolean =>
+      (logits[best]! - logit) / Math.max(Math.abs(logit), logits[best]!) > 2 * jitterEps;
+    const masked = logits.map((logit, e) => (isFar(logit) || chosen.slice(0, k).includes(e) ? -Infinity : logit));
+    const powers = masked.map((logit) => Math.exp(logit - logits[best]!));
+    return powers[best]! / powers.reduce((a, b) => a + b, 0);
+  });
+}
+
+function scoresOf(logits: readonly number[], scoring: Scoring): number[] {
+  if (typeof scoring !== 'string') return [...logits];
   if (scoring === 'sigmoid') return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
   const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
   return powers.map((power) => power / powers.reduce((a, b) => a + b, 0));
@@ -30,7 +43,7 @@ function isInBestGroup(expert: number, selection: readonly number[], groups: Gat
   const score = (group: number): number =>
     members(group)
       .sort((a, b) => b - a)
-      .slice(0, 2)
+      .slice(0, groups.score === 'max' ? 1 : 2)
       .reduce((a, b) => a + b, 0);
   const all = Array.from({ length: groups.numGroups }, (_, group) => group);
   return bestFirst(all, score)

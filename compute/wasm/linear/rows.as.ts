@@ -14,6 +14,12 @@ export function addRows(x: usize, y: usize, numRows: i32, width: i32, stride: i3
   for (let row = 0; row < numRows; row++, x += rowBytes, y += rowBytes) addRow(x, y, width);
 }
 
+/** Each row += vector [width]; rows begin every `stride` floats, and their padding stays as it is. */
+export function addVector(x: usize, numRows: i32, vector: usize, width: i32, stride: i32): void {
+  const rowBytes: usize = (<usize>stride) << 2;
+  for (let row = 0; row < numRows; row++, x += rowBytes) addRow(x, vector, width);
+}
+
 function addRow(x: usize, y: usize, width: i32): void {
   const end = x + ((<usize>width) << 2);
   for (; x + 16 <= end; x += 16, y += 16) v128.store(x, f32x4.add(v128.load(x), v128.load(y)));

@@ -8,13 +8,16 @@ export type Layout = Readonly<Record<string, FieldType>>;
 /** router.as.ts */
 export const ROUTER = {
   normEps: 'f64',
+  normMin: 'f64',
   routedScalingFactor: 'f64',
+  jitterEps: 'f64',
   bias: 'address',
   numExperts: 'i32',
   numTopk: 'i32',
   scoring: 'i32',
   numGroups: 'i32',
   topkGroups: 'i32',
+  isGroupMax: 'i32',
   normTopkProb: 'i32',
 } as const satisfies Layout;
 
@@ -23,6 +26,7 @@ export const ROUTE_LAYER = {
   normEps: 'f64',
   norm: 'address',
   gate: 'address',
+  gateBias: 'address',
   router: 'address',
   hiddenSize: 'i32',
 } as const satisfies Layout;
@@ -152,7 +156,7 @@ export const MLA_LAYER = {
 /** Numbers that kernels know alternatives by, in the order of the constants of the same names. */
 export const ROPE_LAYOUTS = ['interleaved', 'half'] as const;
 /** Numbers of the scoring functions of a gate, as {@link ROPE_LAYOUTS}. */
-export const SCORINGS = ['softmax', 'sigmoid'] as const;
+export const SCORINGS = ['softmax', 'sigmoid', 'sparsemixer'] as const;
 /** Numbers of the ways in which keys and values lie in a block (lane.as.ts), as {@link ROPE_LAYOUTS}. */
 export const CACHE_FORMS = ['rows', 'panels'] as const;
 /** Numbers of the forms of latent attention, as {@link ROPE_LAYOUTS}. */

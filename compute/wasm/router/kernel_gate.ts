@@ -16,6 +16,8 @@ export interface KernelGateWeights {
   readonly norm_H: Float32Array;
   /** [E, H] */
   readonly gate: KernelMatrix;
+  /** Added to the logits. */
+  readonly gateBias_E: Float32Array | null;
   /** Takes part in the selection only. */
   readonly bias_E: Float32Array | null;
 }
@@ -106,19 +108,24 @@ export class KernelGate {
   constructor(
     private readonly memory: KernelMemory,
     readonly spec: GateSpec,
-    { norm_H, gate, bias_E }: KernelGateWeights,
+    weights: KernelGateWeights,
     normEps: number,
   ) {
-    checkWeights(spec, { norm_H, gate, bias_E });
+    checkWeights(spec, weights);
+    const { norm_H, gate, gateBias_E, bias_E } = weights;
     const norm = new KernelVector(memory, norm_H);
+    const gateBias = gateBias_E && new KernelVector(memory, gateBias_E);
     const bias = bias_E && new KernelVector(memory, bias_E);
     const router = new Descriptor(memory, ROUTER, routerFields(spec, bias?.address ?? 0));
     const hiddenSize = norm_H.length;
-    const fields = { normEps, norm: norm.address, gate: gate.address, router: router.address, hiddenSize };
+    const fields = {
+      ...{ normEps, hiddenSize, norm: norm.address, gate: gate.address, router: router.address },
+      gateBias: gateBias?.address ?? 0,
+    };
     this.hidden = hiddenSize;
     this.scratchBytes = memory.kernels.routeBytes(router.address);
     this.layer = new Descriptor(memory, ROUTE_LAYER, fields);
-    this.parts = [gate, norm, router, this.layer, ...(bias === null ? [] : [bias])];
+    this.parts = [gate, norm, router, this.layer, ...[gateBias, bias].filter((part) => part !== null)];
   }
 
   /**
@@ -139,15 +146,17 @@ export class KernelGate {
   }
 }
 
-function checkWeights({ numExperts }: GateSpec, { norm_H, gate, bias_E }: KernelGateWeights): void {
+function checkWeights({ numExperts }: GateSpec, { norm_H, gate, gateBias_E, bias_E }: KernelGateWeights): void {
+  const biases = [gateBias_E, bias_E].filter((bias) => bias !== null);
   const isRight =
-    gate.rows === numExperts && gate.columns === norm_H.length && (bias_E?.length ?? numExperts) === numExperts;
+    gate.rows === numExperts && gate.columns === norm_H.length && biases.every(({ length }) => length === numExperts);
   if (!isRight) {
+    const found = biases.length === 0 ? 'no' : biases.map(({ length }) => length).join(' and ');
     throw new ExpertError(
       'INVALID_ARGUMENT',
-      `a gate of [${gate.rows}, ${gate.columns}] with ${bias_E?.length ?? 'no'} biases is not one of ${numExperts} experts and ` +
+      `a gate of [${gate.rows}, ${gate.columns}] with ${found} biases is not one of ${numExperts} experts and ` +
         `${norm_H.length} hidden channels; check the checkpoint's shapes`,
     );
   }
-  checkBias(bias_E);
+  for (const bias of biases) checkBias(bias);
 }

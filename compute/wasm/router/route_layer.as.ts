@@ -3,7 +3,7 @@ import { linear } from '../linear/divided.as';
 import { Matrix, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { route, routeBytes } from './router.as';
-import { clearPadding } from '../linear/rows.as';
+import { addVector, clearPadding } from '../linear/rows.as';
 
 @unmanaged
 export class RouteLayer {
@@ -11,6 +11,8 @@ export class RouteLayer {
   norm: usize;
   /** [numExperts, hiddenSize] */
   gate: usize;
+  /** float32 [numExperts], added to the logits; 0 = none. */
+  gateBias: usize;
   /** Address of a {@link Router}. */
   router: usize;
   hiddenSize: i32;
@@ -44,6 +46,7 @@ export function routeLayer(layer: usize, x: usize, numTokens: i32, routed: usize
   rmsNorm(x, numTokens, l.hiddenSize, stride, l.norm, l.normEps, to.normed, stride);
   clearPadding(to.normed, numTokens, l.hiddenSize, stride);
   linear(to.normed, numTokens, l.gate, to.logits, numExperts);
+  if (l.gateBias != 0) addVector(to.logits, numTokens, l.gateBias, numExperts, numExperts);
   const wrong = route(to.logits, numTokens, numExperts, l.router, to.topkIdx, to.topkWeights, to.scratch);
   return wrong < 0 ? 0 : -1 - wrong;
 }

@@ -5,12 +5,16 @@ import { exp64 } from './exp64.as';
 /** How logits become scores. */
 export const SOFTMAX: i32 = 0;
 export const SIGMOID: i32 = 1;
+export const SPARSEMIXER: i32 = 2;
 
 /** What a `GateSpec` says. */
 @unmanaged
 export class Router {
   normEps: f64;
+  normMin: f64;
   routedScalingFactor: f64;
+  /** Of the sparsemixer. */
+  jitterEps: f64;
   /** float32 [numExperts], added for the selection only; 0 = none. */
   bias: usize;
   numExperts: i32;
@@ -19,6 +23,8 @@ export class Router {
   /** 0 = all experts compete. */
   numGroups: i32;
   topkGroups: i32;
+  /** 1 = a group's score is its best expert's, 0 = the sum of its two best. */
+  isGroupMax: i32;
   normTopkProb: i32;
 }
 
@@ -47,6 +53,7 @@ export function route(
     const wrong = firstNonFinite(logits, r.numExperts);
     if (wrong >= 0) return row * r.numExperts + wrong;
     if (r.scoring == SIGMOID) sigmoidScores(logits, r.numExperts, scratch);
+    else if (r.scoring == SPARSEMIXER) logitScores(logits, r.numExperts, scratch);
     else softmaxScores(logits, r.numExperts, scratch);
     addBias(scratch, r, selection);
     if (r.numGroups > 0) maskGroups(selection, r);
@@ -71,6 +78,10 @@ function sigmoidScores(logits: usize, count: i32, scores: usize): void {
     store<f64>(scores + (i << 3), 1 / (1 + exp64(-(<f64>load<f32>(logits + (i << 2))))));
 }
 
+function logitScores(logits: usize, count: i32, scores: usize): void {
+  for (let i: usize = 0; i < <usize>count; i++) store<f64>(scores + (i << 3), <f64>load<f32>(logits + (i << 2)));
+}
+
 function softmaxScores(logits: usize, count: i32, scores: usize): void {
   let highest = -f32.MAX_VALUE;
   for (let i: usize = 0; i < <usize>count; i++) highest = max(highest, load<f32>(logits + (i << 2)));
@@ -90,13 +101,13 @@ function addBias(scores: usize, r: Router, selection: usize): void {
   }
 }
 
-/** A group's score is the sum of its two best (DeepSeek-V3 `noaux_tc`); experts outside the best groups become −∞. */
+/** Experts outside the best groups become −∞. */
 function maskGroups(selection: usize, r: Router): void {
   const size = r.numExperts / r.numGroups;
   const groupScores = selection + ((<usize>r.numExperts) << 3);
   const kept = groupScores + ((<usize>r.numGroups) << 3);
   for (let g = 0; g < r.numGroups; g++)
-    store<f64>(groupScores + ((<usize>g) << 3), groupScore(selection + ((<usize>(g * size)) << 3), size));
+    store<f64>(groupScores + ((<usize>g) << 3), groupScore(selection + ((<usize>(g * size)) << 3), size, r.isGroupMax));
   bestOf(groupScores, r.numGroups, kept, r.topkGroups);
   for (let g = 0; g < r.numGroups; g++) {
     if (isAmong(kept, r.topkGroups, g)) continue;
@@ -104,7 +115,7 @@ function maskGroups(selection: usize, r: Router): void {
   }
 }
 
-function groupScore(members: usize, size: i32): f64 {
+function groupScore(members: usize, size: i32, isMax: i32): f64 {
   let best: f64 = -Infinity;
   let second: f64 = -Infinity;
   for (let i = 0; i < size; i++) {
@@ -114,7 +125,7 @@ function groupScore(members: usize, size: i32): f64 {
       best = value;
     } else if (value > second) second = value;
   }
-  return size > 1 ? best + second : best;
+  return isMax || size == 1 ? best : best + second;
 }
 
 function isAmong(indices: usize, count: i32, index: i32): bool {
@@ -126,11 +137,28 @@ function weigh(scores: usize, r: Router, chosen: usize, weights: usize): void {
   let divisor: f64 = 1;
   if (r.normTopkProb) {
     divisor = r.normEps;
-    for (let k = 0; k < r.numTopk; k++) divisor += scoreOf(scores, chosen, k);
+    for (let k = 0; k < r.numTopk; k++) divisor += weightOf(scores, r, chosen, k);
+    divisor = max(divisor, r.normMin);
   }
   for (let k = 0; k < r.numTopk; k++) {
-    store<f32>(weights + ((<usize>k) << 2), <f32>((scoreOf(scores, chosen, k) / divisor) * r.routedScalingFactor));
+    store<f32>(weights + ((<usize>k) << 2), <f32>((weightOf(scores, r, chosen, k) / divisor) * r.routedScalingFactor));
   }
+}
+
+function weightOf(scores: usize, r: Router, chosen: usize, k: i32): f64 {
+  const score = scoreOf(scores, chosen, k);
+  return r.scoring == SPARSEMIXER ? mixerShare(scores, r, chosen, k, score) : score;
+}
+
+/** Of a softmax over experts that weren't chosen before and aren't far below. */
+function mixerShare(scores: usize, r: Router, chosen: usize, k: i32, score: f64): f64 {
+  let sum: f64 = 0;
+  for (let e = 0; e < r.numExperts; e++) {
+    const other = load<f64>(scores + ((<usize>e) << 3));
+    const isFar = (score - other) / max(abs(other), score) > 2 * r.jitterEps;
+    if (!isFar && !isAmong(chosen, k, e)) sum += exp64(other - score);
+  }
+  return 1 / sum;
 }
 
 function scoreOf(scores: usize, chosen: usize, k: i32): f64 {

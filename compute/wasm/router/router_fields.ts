@@ -4,12 +4,14 @@ import { SCORINGS, type ROUTER } from '../memory/layouts.js';
 
 /** A gate as the router kernel knows it; `bias`: address of float32 [numExperts], 0 = none. */
 export function routerFields(spec: GateSpec, bias: number): Fields<typeof ROUTER> {
-  const { numExperts, numTopk, scoring, groups, normTopkProb, normEps, routedScalingFactor } = spec;
+  const { numExperts, numTopk, scoring, groups, normTopkProb, normEps, normMin, routedScalingFactor } = spec;
   return {
-    ...{ normEps, routedScalingFactor, bias, numExperts, numTopk },
-    scoring: SCORINGS.indexOf(scoring),
+    ...{ normEps, normMin, routedScalingFactor, bias, numExperts, numTopk },
+    jitterEps: typeof scoring === 'string' ? 0 : scoring.jitterEps,
+    scoring: SCORINGS.indexOf(typeof scoring === 'string' ? scoring : scoring.kind),
     numGroups: groups?.numGroups ?? 0,
     topkGroups: groups?.topkGroups ?? 0,
+    isGroupMax: Number(groups?.score === 'max'),
     normTopkProb: Number(normTopkProb),
   };
 }

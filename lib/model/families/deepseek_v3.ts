@@ -1,5 +1,6 @@
 /** DeepSeek-V3 and R1 (DeepSeek-AI, 2024): latent attention, sigmoid gate with selection bias and groups, fused shared experts. */
 import * as z from 'zod';
+import { PLAIN_GATE } from '../../../compute/base/gate_spec.js';
 import {
   COMMON_FIELDS,
   commonSpec,
@@ -86,10 +87,11 @@ export function deepseekV3(config: unknown): ModelSpec {
     moe: {
       ...PLAIN_EXPERTS,
       gate: {
+        ...PLAIN_GATE,
         numExperts: c.n_routed_experts,
         numTopk: c.num_experts_per_tok,
         scoring: 'sigmoid',
-        groups: { numGroups: c.n_group, topkGroups: c.topk_group },
+        groups: { numGroups: c.n_group, topkGroups: c.topk_group, score: 'top2_sum' },
         normTopkProb: c.norm_topk_prob === true,
         normEps: 1e-20,
         routedScalingFactor: c.routed_scaling_factor,

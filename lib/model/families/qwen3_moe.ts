@@ -1,5 +1,6 @@
 /** Qwen3-MoE (Qwen team, 2025): grouped-query attention with a norm per head, softmax gate, no shared experts. */
 import * as z from 'zod';
+import { PLAIN_GATE } from '../../../compute/base/gate_spec.js';
 import {
   COMMON_FIELDS,
   commonSpec,
@@ -68,13 +69,10 @@ export function qwen3Moe(config: unknown): ModelSpec {
     moe: {
       ...PLAIN_EXPERTS,
       gate: {
+        ...PLAIN_GATE,
         numExperts: c.num_experts,
         numTopk: c.num_experts_per_tok,
-        scoring: 'softmax',
-        groups: null,
         normTopkProb: c.norm_topk_prob,
-        normEps: 0,
-        routedScalingFactor: 1,
       },
       intermediateSize: c.moe_intermediate_size,
     },

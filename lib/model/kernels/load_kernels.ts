@@ -126,13 +126,16 @@ class Loader {
     const { moe, hiddenSize, normEps } = this.spec;
     const { numExperts } = moe.gate;
     const gate = await this.matrix(memory, names.gateName(layer), [numExperts, hiddenSize]);
-    const bias = moe.hasSelectionBias ? await this.reader.vector(names.gateBiasName(layer), numExperts) : null;
+    const bias = (has: boolean, name: string): Promise<Float32Array> | null =>
+      has ? this.reader.vector(name, numExperts) : null;
+    const gateBias_E = await bias(moe.hasRouterBias, names.gateBiasName(layer));
+    const bias_E = await bias(moe.hasSelectionBias, names.selectionBiasName(layer));
     const { sharedIntermediateSize } = moe;
     const shared =
       sharedIntermediateSize === 0
         ? null
         : await this.ffn(memory, names.sharedExpertsPrefix(layer), sharedIntermediateSize);
-    const weights = { norm_H: norm, gate, bias_E: bias };
+    const weights = { norm_H: norm, gate, gateBias_E, bias_E };
     return new KernelMoe(new KernelGate(memory, moe.gate, weights, normEps), shared, hiddenSize, blocks);
   }
 

@@ -19,8 +19,10 @@ export const attentionName = (layer: number, part: string): string => `${layerPr
 export const attentionPart = (name: string): string => name.split('.').at(-2)!;
 /** The router of an MoE layer: [E, H]. */
 export const gateName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.weight`;
+/** Added to the router's logits, where the model has one: [E]. */
+export const gateBiasName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.bias`;
 /** The router's selection bias, where the model has one: [E]. */
-export const gateBiasName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.e_score_correction_bias`;
+export const selectionBiasName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.e_score_correction_bias`;
 
 /** Prefixes of SwiGLU networks, each with gate_proj, up_proj and down_proj. */
 export const denseFfnPrefix = (layer: number): string => `${layerPrefix(layer)}.mlp`;

@@ -30,7 +30,8 @@ export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
 function* moeShapes(moe: ModelSpec['moe'], layer: number, hidden: number): Generator<TensorShape, void> {
   const { numExperts } = moe.gate;
   yield matrix(names.gateName(layer), numExperts, hidden);
-  if (moe.hasSelectionBias) yield { name: names.gateBiasName(layer), kind: 'bias', shape: [numExperts] };
+  if (moe.hasRouterBias) yield bias(names.gateBiasName(layer), numExperts);
+  if (moe.hasSelectionBias) yield bias(names.selectionBiasName(layer), numExperts);
   for (let e = 0; e < numExperts; e++) yield* ffnShapes(names.expertPrefix(layer, e), hidden, moe.intermediateSize);
   if (moe.sharedIntermediateSize === 0) return;
   yield* ffnShapes(names.sharedExpertsPrefix(layer), hidden, moe.sharedIntermediateSize);
@@ -78,4 +79,5 @@ const matrix = (name: string, out: number, inner: number): TensorShape => ({
   kind: 'matrix',
   shape: [out, inner],
 });
+const bias = (name: string, size: number): TensorShape => ({ name, kind: 'bias', shape: [size] });
 const norm = (name: string, size: number): TensorShape => ({ name, kind: 'norm', shape: [size] });

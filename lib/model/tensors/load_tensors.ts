@@ -51,8 +51,12 @@ async function loadLayer(
 
 async function loadGate(reader: DenseReader, { moe, hiddenSize }: ModelSpec, layer: number): Promise<Gate> {
   const { numExperts } = moe.gate;
-  const bias = moe.hasSelectionBias ? await reader.vector(names.gateBiasName(layer), numExperts) : null;
-  return new Gate(await loadMatrix(reader, names.gateName(layer), numExperts, hiddenSize), bias, moe.gate);
+  const bias = (has: boolean, name: string): Promise<Float32Array> | null =>
+    has ? reader.vector(name, numExperts) : null;
+  const gateBias_E = await bias(moe.hasRouterBias, names.gateBiasName(layer));
+  const bias_E = await bias(moe.hasSelectionBias, names.selectionBiasName(layer));
+  const gate_HE = await loadMatrix(reader, names.gateName(layer), numExperts, hiddenSize);
+  return new Gate({ gate_HE, gateBias_E, bias_E }, moe.gate);
 }
 
 async function loadSharedExperts(reader: DenseReader, spec: ModelSpec, layer: number): Promise<Ffn | null> {

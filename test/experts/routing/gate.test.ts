@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { ExpertError } from '../../../compute/base/errors.js';
-import type { GateSpec } from '../../../compute/base/gate_spec.js';
+import { PLAIN_GATE, type GateSpec } from '../../../compute/base/gate_spec.js';
 import { forcedRouting, Gate, selectExperts } from '../../../experts/routing/gate.js';
 import { matMul, rowsOf, selectBackend, tensorMemory, toTensor } from '../../../compute/tfjs/tf.js';
 import { gateCases } from '../../kit/kernels/gate_cases.js';
@@ -9,19 +9,11 @@ import { errorOf } from '../../kit/rejects.js';
 import { routeRef } from '../../refs/gate_ref.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 
-const SOFTMAX: GateSpec = {
-  numExperts: 8,
-  numTopk: 3,
-  scoring: 'softmax',
-  groups: null,
-  normTopkProb: false,
-  normEps: 0,
-  routedScalingFactor: 1,
-};
+const SOFTMAX: GateSpec = { ...PLAIN_GATE, numExperts: 8, numTopk: 3 };
 const SIGMOID: GateSpec = {
   ...SOFTMAX,
   scoring: 'sigmoid',
-  groups: { numGroups: 4, topkGroups: 2 },
+  groups: { numGroups: 4, topkGroups: 2, score: 'top2_sum' },
   normTopkProb: true,
   normEps: 1e-20,
   routedScalingFactor: 2.5,
@@ -40,7 +32,8 @@ describe('gate', () => {
       const bias = Float32Array.of(0, 0, 0, bad, 0, 0, 0, 0);
       const weight = toTensor(new Float32Array(16), [2, 8]);
       for (const make of [
-        () => new Gate(weight, bias, SIGMOID),
+        () => new Gate({ gate_HE: weight, gateBias_E: null, bias_E: bias }, SIGMOID),
+        () => new Gate({ gate_HE: weight, gateBias_E: bias, bias_E: null }, SIGMOID),
         () => selectExperts(new Float32Array(8), SIGMOID, bias),
       ]) {
         const error = await errorOf(ExpertError, make);
@@ -107,7 +100,7 @@ describe('gate', () => {
 
   it('never chooses an expert of a masked group, not even where all kept biased scores are below zero', () => {
     const bias = [-9, -9, -9, -9, -20, -20, -20, -20];
-    const spec = { ...SIGMOID, groups: { numGroups: 2, topkGroups: 1 }, numTopk: 4 };
+    const spec = { ...SIGMOID, groups: { numGroups: 2, topkGroups: 1, score: 'top2_sum' as const }, numTopk: 4 };
     expect(route([0, 0, 0, 0, 8, 8, 8, 8], spec, bias).experts).to.deep.equal([0, 1, 2, 3]);
   });
 
@@ -121,7 +114,7 @@ describe('gate', () => {
 
   it('one group of all experts is no restriction', () => {
     const logits = randomValues(randomFrom(1), 64, 3);
-    const grouped = selectExperts(logits, { ...SOFTMAX, groups: { numGroups: 1, topkGroups: 1 } }, null);
+    const grouped = selectExperts(logits, { ...SOFTMAX, groups: { numGroups: 1, topkGroups: 1, score: 'max' } }, null);
     expect(grouped).to.deep.equal(selectExperts(logits, SOFTMAX, null));
   });
 
@@ -134,12 +127,48 @@ describe('gate', () => {
     fc.assert(
       fc.property(gateCases, ({ spec, logits, bias }) => {
         for (const row of logits) {
-          const sum = route(row, spec, bias).weights.reduce((a, b) => a + b, 0) / spec.routedScalingFactor;
+          const { weights } = route(row, { ...spec, normEps: 0, normMin: 0 }, bias);
+          const sum = weights.reduce((a, b) => a + b, 0) / spec.routedScalingFactor;
           if (spec.normTopkProb) expect(sum).to.be.closeTo(1, 1e-5);
           else if (spec.scoring === 'softmax') expect(sum).to.be.at.most(1 + 1e-5);
         }
       }),
     );
+  });
+
+  it('groups by their best expert keep others than groups by the sum of their two best', () => {
+    // Softmax scores rise with the logits: the best of each group are 3, 2.9, 1, 0; the sums prefer the second group.
+    const logits = [3, -9, 2.9, 2.8, 1, 1, 0, 0];
+    const groups = { numGroups: 4, topkGroups: 1 };
+    expect(route(logits, { ...SOFTMAX, numTopk: 2, groups: { ...groups, score: 'max' } }).experts).to.deep.equal([
+      0, 1,
+    ]);
+    expect(route(logits, { ...SOFTMAX, numTopk: 2, groups: { ...groups, score: 'top2_sum' } }).experts).to.deep.equal([
+      2, 3,
+    ]);
+  });
+
+  it('normalised weights of a softmax are a softmax over the chosen logits alone', () => {
+    const logits = [0.3, 2, -1, 0.5, 1.5, -3, 0, 1];
+    const { experts, weights } = route(logits, { ...SOFTMAX, normTopkProb: true });
+    expect(experts).to.deep.equal([1, 4, 7]);
+    const powers = experts.map((e) => Math.exp(logits[e]!));
+    powers.forEach((power, k) => expect(weights[k]).to.be.closeTo(power / powers.reduce((a, b) => a + b), 1e-7));
+  });
+
+  it('a sum below normMin counts as normMin', () => {
+    const spec = { ...SOFTMAX, numTopk: 1, normTopkProb: true, normMin: 0.5 };
+    expect(route([0, 0, 0, 0, 0, 0, 0, 0], spec).weights).to.deep.equal([0.25]);
+    expect(route([9, 0, 0, 0, 0, 0, 0, 0], spec).weights).to.deep.equal([1]);
+  });
+
+  it('gives the hand-computed choice of a sparsemixer: each weighs against those near it that are left', () => {
+    const spec: GateSpec = { ...SOFTMAX, numTopk: 2, scoring: { kind: 'sparsemixer', jitterEps: 0.01 } };
+    // Within 2 % of 10 is 9.9; 9.75 isn't, but is within 2 % of 9.9; −10 is nothing's neighbour.
+    const { experts, weights } = route([1, 9.75, -10, 10, 0, 9.9, 3, 9.5], spec);
+    expect(experts).to.deep.equal([3, 5]);
+    expect(weights[0]).to.be.closeTo(1 / (1 + Math.exp(-0.1)), 1e-6);
+    expect(weights[1]).to.be.closeTo(1 / (1 + Math.exp(-0.15)), 1e-6);
   });
 
   it('huge logits give finite weights', () => {
@@ -167,17 +196,19 @@ describe('gate', () => {
     expect(error.message).to.contain('expert 3 for token 1 is NaN');
   });
 
-  it('route() selects from x·W and leaves no tensor but its weights', async () => {
+  it('route() selects from x·W and its bias, and leaves no tensor but its weights', async () => {
     const random = randomFrom(2);
     const before = tensorMemory().numTensors;
     const weight = randomValues(random, 16 * 8);
     const x_TH = toTensor(randomValues(random, 5 * 16), [5, 16]);
-    const gate = new Gate(toTensor(weight, [16, 8]), null, SOFTMAX);
+    const gateBias_E = randomValues(random, 8, 3);
+    const gate = new Gate({ gate_HE: toTensor(weight, [16, 8]), gateBias_E, bias_E: null }, SOFTMAX);
     const routing = await gate.route(x_TH);
     expect(tensorMemory().numTensors).to.equal(before + 2);
     const weight_HE = toTensor(weight, [16, 8]);
     const logits_TE = matMul(x_TH, weight_HE);
-    expect(routing).to.deep.equal(selectExperts(await rowsOf(logits_TE), SOFTMAX, null));
+    const logits = (await rowsOf(logits_TE)).map((logit, i) => logit + gateBias_E[i % 8]!);
+    expect(routing).to.deep.equal(selectExperts(logits, SOFTMAX, null));
     for (const part of [gate, x_TH, weight_HE, logits_TE]) part.dispose();
     expect(tensorMemory().numTensors).to.equal(before);
   });

@@ -1,6 +1,6 @@
 /** Routers of all kinds, with logits that often tie. */
 import fc from 'fast-check';
-import type { GateSpec } from '../../../compute/base/gate_spec.js';
+import type { GateSpec, Scoring } from '../../../compute/base/gate_spec.js';
 
 /** Few distinct values, so that ties are common, among arbitrary ones. */
 const value = (scale: number) =>
@@ -8,6 +8,11 @@ const value = (scale: number) =>
     fc.integer({ min: -2, max: 2 }).map((v) => v * scale),
     fc.float({ min: Math.fround(-3 * scale), max: Math.fround(3 * scale), noNaN: true }),
   );
+
+/** From next to none of the others, over Phi-3.5-MoE's, to all of them. */
+const sparseMixer: fc.Arbitrary<Scoring> = fc
+  .constantFrom(0, 0.01, 0.3, 1)
+  .map((jitterEps) => ({ kind: 'sparsemixer', jitterEps }));
 
 /** A router and what it is given. */
 export interface GateCase {
@@ -26,10 +31,13 @@ export const gateCases: fc.Arbitrary<GateCase> = fc
         spec: fc.record({
           numExperts: fc.constant(numExperts),
           numTopk: fc.integer({ min: 1, max: hasGroups ? topkGroups * size : numExperts }),
-          scoring: fc.constantFrom('softmax' as const, 'sigmoid' as const),
-          groups: fc.constant(hasGroups ? { numGroups, topkGroups } : null),
+          scoring: fc.oneof(fc.constantFrom('softmax' as const, 'sigmoid' as const), sparseMixer),
+          groups: fc
+            .constantFrom('top2_sum' as const, 'max' as const)
+            .map((score) => (hasGroups ? { numGroups, topkGroups, score } : null)),
           normTopkProb: fc.boolean(),
-          normEps: fc.constantFrom(0, 1e-20),
+          normEps: fc.constantFrom(0, 1e-20, 1e-6),
+          normMin: fc.constantFrom(0, 1e-12, 0.5),
           routedScalingFactor: fc.constantFrom(1, 2.5),
         }),
         logits: fc.array(row, { maxLength: 4 }),

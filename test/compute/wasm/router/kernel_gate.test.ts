@@ -15,9 +15,10 @@ const SPEC: GateSpec = {
   numExperts: 12,
   numTopk: 3,
   scoring: 'sigmoid',
-  groups: { numGroups: 3, topkGroups: 2 },
+  groups: { numGroups: 3, topkGroups: 2, score: 'top2_sum' },
   normTopkProb: true,
   normEps: 1e-20,
+  normMin: 0,
   routedScalingFactor: 2.5,
 };
 
@@ -27,11 +28,12 @@ describe('gate of the kernels', () => {
   const random = randomFrom(1);
   const norm_H = randomValues(random, HIDDEN);
   const weight = randomValues(random, SPEC.numExperts * HIDDEN);
+  const gateBias_E = randomValues(random, SPEC.numExperts);
   const bias_E = randomValues(random, SPEC.numExperts, 0.2);
 
   const gateOf = (weights: Partial<KernelGateWeights> = {}): KernelGate => {
     const gate = values.matrix(weight, SPEC.numExperts, HIDDEN);
-    return new KernelGate(memory, SPEC, { norm_H, gate, bias_E, ...weights }, EPS);
+    return new KernelGate(memory, SPEC, { norm_H, gate, gateBias_E: null, bias_E, ...weights }, EPS);
   };
   const rowsOf = (x: Float32Array): number[][] =>
     Array.from({ length: x.length / HIDDEN }, (_, t) => [...x.subarray(t * HIDDEN, (t + 1) * HIDDEN)]);
@@ -39,8 +41,10 @@ describe('gate of the kernels', () => {
   beforeEach(() => (routed = new KernelRouted(memory)));
 
   it('leaves normed rows with zeros behind them, and routes as the portable gate does by the same logits', () => {
-    const gate = gateOf();
-    for (const numTokens of [5, 0, 1, 40]) {
+    const gates = [gateOf(), gateOf({ gateBias_E })] as const;
+    for (const numTokens of [5, 0, 1, 40, 3]) {
+      const hasBias = numTokens % 2 === 1;
+      const gate = gates[Number(hasBias)]!;
       const x = randomValues(random, numTokens * HIDDEN, 3);
       const at = values.rows(x, HIDDEN, padded(HIDDEN));
       const before = memory.floats(at, numTokens * padded(HIDDEN)).slice();
@@ -58,7 +62,7 @@ describe('gate of the kernels', () => {
       expect(
         largestDifference(
           logits,
-          normed.flatMap((row) => linearRef(weight, row)),
+          normed.flatMap((row) => linearRef(weight, row).map((logit, e) => logit + (hasBias ? gateBias_E[e]! : 0))),
         ),
       ).to.be.below(1e-5);
       const expected = selectExperts(logits, SPEC, bias_E);
@@ -83,11 +87,13 @@ describe('gate of the kernels', () => {
   });
 
   it('a bias that is not finite, and weights of another shape, are refused', async () => {
-    const bad = { bias_E: bias_E.map((bias, e) => (e === 7 ? NaN : bias)) };
-    expect((await errorOf(ExpertError, () => gateOf(bad))).message).to.match(/^NOT_FINITE: .*expert 7 is NaN/);
+    const bad = bias_E.map((bias, e) => (e === 7 ? NaN : bias));
+    for (const wrong of [{ bias_E: bad }, { gateBias_E: bad }])
+      expect((await errorOf(ExpertError, () => gateOf(wrong))).message).to.match(/^NOT_FINITE: .*expert 7 is NaN/);
     for (const wrong of [
       { norm_H: norm_H.slice(1) },
       { bias_E: bias_E.slice(1) },
+      { gateBias_E: gateBias_E.slice(1) },
       { gate: values.matrix(weight, HIDDEN, SPEC.numExperts) },
     ]) {
       expect((await errorOf(ExpertError, () => gateOf(wrong))).code).to.equal('INVALID_ARGUMENT');
@@ -106,7 +112,7 @@ describe('gate of the kernels', () => {
   it('gives everything back', () => {
     const fresh = new KernelValues();
     const gate = fresh.matrix(weight, SPEC.numExperts, HIDDEN);
-    const owner = new KernelGate(fresh.memory, SPEC, { norm_H, gate, bias_E }, EPS);
+    const owner = new KernelGate(fresh.memory, SPEC, { norm_H, gate, gateBias_E, bias_E }, EPS);
     const rows = new KernelRouted(fresh.memory);
     owner.route(fresh.rows(new Float32Array(HIDDEN), HIDDEN, padded(HIDDEN)), 1, rows);
     owner.dispose();

@@ -34,9 +34,10 @@ const SPEC: GateSpec = {
   numExperts: 256,
   numTopk: 8,
   scoring: 'sigmoid',
-  groups: { numGroups: 8, topkGroups: 4 },
+  groups: { numGroups: 8, topkGroups: 4, score: 'top2_sum' },
   normTopkProb: true,
   normEps: 1e-20,
+  normMin: 0,
   routedScalingFactor: 2.5,
 };
 

@@ -22,6 +22,7 @@ describe('Qwen3-MoE family', () => {
       groups: null,
       normTopkProb: true,
       normEps: 0,
+      normMin: 0,
       routedScalingFactor: 1,
     });
     expect(spec.moe).to.deep.include({ hasSelectionBias: false, sharedIntermediateSize: 0 });
