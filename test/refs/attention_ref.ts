@@ -2,7 +2,7 @@
 import type { GqaSpec, MlaSpec, RopeSpec } from '../../lib/model/spec/spec.js';
 import { rotateRef } from './rope_ref.js';
 
-/** Matrices [out·in] and norm weights, row-major, by the names of Hugging Face checkpoints: `q_proj`, `kv_a_layernorm`, … */
+/** Matrices [out·in] and vectors, row-major, by the names of Hugging Face checkpoints: `q_proj`, `kv_a_layernorm`, `q_proj.bias`, `sinks`, … */
 export type WeightsRef = Readonly<Record<string, Float32Array>>;
 
 type Row = readonly number[];
@@ -12,6 +12,7 @@ interface HeadRef {
   readonly queries: readonly Row[];
   readonly keys: readonly Row[];
   readonly values: readonly Row[];
+  readonly sink?: number;
 }
 
 /** Multi-head latent attention, with expanded keys and values. */
@@ -42,31 +43,48 @@ export function mlaRef(x: readonly Row[], weights: WeightsRef, spec: MlaSpec, ro
   return attendRef(heads, spec.softmaxScale).map((row) => linearRef(weights.o_proj!, row));
 }
 
-/** Grouped-query attention, keys and values repeated for the query heads of their group. */
-export function gqaRef(x: readonly Row[], weights: WeightsRef, spec: GqaSpec, rope: RopeSpec, eps: number): Row[] {
-  const { numHeads, numKvHeads, headDim, qkNorm } = spec;
-  const project = (name: string, row: Row, head: number): Row =>
-    linearRef(weights[name]!, row).slice(head * headDim, (head + 1) * headDim);
-  const rotated = (row: Row, normName: string, position: number): Row =>
-    rotateRef(qkNorm === 'head' ? normRef(weights[normName]!, row, eps) : row, position, rope);
+/** Grouped-query attention, keys and values repeated for the query heads of their group. `window`: keys that a token sees at most, itself included; null: all. */
+export function gqaRef(
+  x: readonly Row[],
+  weights: WeightsRef,
+  spec: GqaSpec,
+  rope: RopeSpec,
+  eps: number,
+  window: number | null = null,
+): Row[] {
+  const { numHeads, numKvHeads, headDim, qkNorm, clip } = spec;
+  const ofHead = (row: Row, head: number): Row => row.slice(head * headDim, (head + 1) * headDim);
+  const clamped = (row: Row): Row => (clip === null ? row : row.map((value) => Math.max(-clip, Math.min(clip, value))));
+  const projected = (name: string, normName: string | null): Row[] =>
+    x.map((row) => {
+      const all = biasedRef(weights, name, row);
+      return qkNorm === 'vector' && normName !== null ? normRef(weights[normName]!, all, eps) : all;
+    });
+  const rotated = (row: Row, normName: string, position: number): Row => {
+    const normed = clamped(qkNorm === 'head' ? normRef(weights[normName]!, row, eps) : row);
+    return [...rotateRef(normed.slice(0, rope.dim), position, rope), ...normed.slice(rope.dim)];
+  };
+  const [q, k, v] = [projected('q_proj', 'q_norm'), projected('k_proj', 'k_norm'), projected('v_proj', null)];
   const heads = range(numHeads).map((head): HeadRef => {
     const kvHead = Math.floor(head / (numHeads / numKvHeads));
     return {
-      queries: x.map((row, position) => rotated(project('q_proj', row, head), 'q_norm', position)),
-      keys: x.map((row, position) => rotated(project('k_proj', row, kvHead), 'k_norm', position)),
-      values: x.map((row) => project('v_proj', row, kvHead)),
+      queries: q.map((row, position) => rotated(ofHead(row, head), 'q_norm', position)),
+      keys: k.map((row, position) => rotated(ofHead(row, kvHead), 'k_norm', position)),
+      values: v.map((row) => clamped(ofHead(row, kvHead))),
+      ...(spec.hasSinks && { sink: weights.sinks![head]! }),
     };
   });
-  return attendRef(heads, spec.softmaxScale).map((row) => linearRef(weights.o_proj!, row));
+  return attendRef(heads, spec.softmaxScale, window).map((row) => biasedRef(weights, 'o_proj', row));
 }
 
 /** Causal softmax attention; each token's heads side by side. */
-function attendRef(heads: readonly HeadRef[], scale: number): Row[] {
-  return heads[0]!.queries.map((_, t) =>
-    heads.flatMap(({ queries, keys, values }) =>
-      attendRowRef(queries[t]!, keys.slice(0, t + 1), values.slice(0, t + 1), scale),
-    ),
-  );
+function attendRef(heads: readonly HeadRef[], scale: number, window: number | null = null): Row[] {
+  return heads[0]!.queries.map((_, t) => {
+    const first = window === null ? 0 : Math.max(0, t + 1 - window);
+    return heads.flatMap(({ queries, keys, values, sink }) =>
+      attendRowRef(queries[t]!, keys.slice(first, t + 1), values.slice(first, t + 1), scale, sink),
+    );
+  });
 }
 
 /** One query over the keys that it sees; `sink`: a score that takes part in the denominator only. */
@@ -89,6 +107,12 @@ export function attendRowRef(
 /** W·x of a matrix stored [out, in]. */
 export function linearRef(matrix: Float32Array, x: Row): number[] {
   return range(matrix.length / x.length).map((row) => dot(matrix.subarray(row * x.length, (row + 1) * x.length), x));
+}
+
+/** W·x + b, where there is a b. */
+function biasedRef(weights: WeightsRef, name: string, x: Row): number[] {
+  const bias = weights[`${name}.bias`];
+  return linearRef(weights[name]!, x).map((value, i) => value + (bias?.[i] ?? 0));
 }
 
 export function normRef(weight: Float32Array, x: Row, eps: number): number[] {

@@ -44,6 +44,9 @@ const sub = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('Sub', { a, b });
 export const mul = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('Multiply', { a, b });
 /** a / b, element by element. */
 export const div = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('RealDiv', { a, b });
+/** Between −limit and limit, element by element; NaN stays. */
+export const clamp = (x: Tensor2D, limit: number): Tensor2D =>
+  run2('ClipByValue', { x }, { clipValueMin: -limit, clipValueMax: limit });
 const exp = (x: Tensor2D): Tensor2D => run2('Exp', { x });
 const sigmoid = (x: Tensor2D): Tensor2D => run2('Sigmoid', { x });
 const square = (x: Tensor2D): Tensor2D => run2('Square', { x });

@@ -1,5 +1,5 @@
 /**
- * The attention part of a layer with grouped-query attention (Ainslie et al. 2023): x += attention(norm(x)).
+ * The attention part of a layer with grouped-query attention (Ainslie et al. 2023), and what families add to it: x += attention(norm(x)).
  * A layer's part of a cache block: for each KV head the keys of `blockSize` tokens in panels (panels.as.ts), then their values in panels,
  * `roundUp4(headDim)` floats each, zeros in the padding.
  */
@@ -9,7 +9,7 @@ import { linear } from '../linear/divided.as';
 import { Matrix, here, padded } from '../memory/memory.as';
 import { rmsNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
-import { addRows, clearPadding, spreadHeads } from '../linear/rows.as';
+import { addRows, addVector, clampRows, clearPadding, spreadHeads } from '../linear/rows.as';
 import { storeKey, storeValue } from './panels.as';
 import { Part, Step, attentionWork, blockAt, bytesOf, floats, lacking, mostKeys, partOf } from './step.as';
 import { CHUNK_ROWS, chunksFor, numSlots, ownSlot, parallel, parallelRows } from '../threads/parallel.as';
@@ -17,15 +17,23 @@ import { CHUNK_ROWS, chunksFor, numSlots, ownSlot, parallel, parallelRows } from
 @unmanaged
 export class GqaLayer {
   normEps: f64;
-  /** Norm weights, float32; qNorm and kNorm are per head, 0 = none. */
+  /** Norm weights, float32; qNorm and kNorm are of each head, or of all heads as one vector; 0 = none. */
   norm: usize;
   qNorm: usize;
   kNorm: usize;
+  normsVectors: i32;
   /** Matrices. */
   q: usize;
   k: usize;
   v: usize;
   output: usize;
+  /** float32, added to what the matrices make; 0 = none. */
+  qBias: usize;
+  kBias: usize;
+  vBias: usize;
+  outputBias: usize;
+  /** What queries, keys and values are clamped to, either side of 0; +∞ = nothing. */
+  clip: f32;
   /** As in {@link Lane}. */
   sinks: usize;
   window: i32;
@@ -130,7 +138,7 @@ function placeRows(args: usize, index: i32): void {
   clearPadding(pass.attended + floats(row * stride), count, l.numHeads * l.headDim, stride);
 }
 
-/** Adds rows to x. */
+/** Adds rows, with their bias, to x. */
 function addBack(args: usize, index: i32): void {
   const pass = changetype<Pass>(args);
   const l = changetype<GqaLayer>(pass.layer);
@@ -138,14 +146,25 @@ function addBack(args: usize, index: i32): void {
   const stride = padded(l.hiddenSize);
   const row = index * CHUNK_ROWS;
   const count = min(CHUNK_ROWS, s.numTokens - row);
-  addRows(s.x + floats(row * stride), pass.normed + floats(row * stride), count, l.hiddenSize, stride);
+  const rows = pass.normed + floats(row * stride);
+  if (l.outputBias != 0) addVector(rows, count, l.outputBias, l.hiddenSize, stride);
+  addRows(s.x + floats(row * stride), rows, count, l.hiddenSize, stride);
+}
+
+/** What a projection made gets its bias, and its norm where that is of whole rows. */
+function finishRows(l: GqaLayer, x: usize, count: i32, width: i32, stride: i32, bias: usize, norm: usize): void {
+  if (bias != 0) addVector(x, count, bias, width, stride);
+  if (norm != 0 && l.normsVectors) rmsNorm(x, count, width, stride, norm, l.normEps, x, stride);
 }
 
 function placeQueries(l: GqaLayer, s: Step, row: i32, count: i32, queries: usize): void {
   const width = roundUp4(l.headDim);
   queries += floats(row * l.numHeads * width);
+  finishRows(l, queries, count, l.numHeads * l.headDim, l.numHeads * width, l.qBias, l.qNorm);
   spreadHeads(queries, count, l.numHeads, l.headDim, width);
-  if (l.qNorm != 0) rmsNorm(queries, count * l.numHeads, l.headDim, width, l.qNorm, l.normEps, queries, width);
+  if (l.qNorm != 0 && !l.normsVectors)
+    rmsNorm(queries, count * l.numHeads, l.headDim, width, l.qNorm, l.normEps, queries, width);
+  if (l.clip < Infinity) clampRows(queries, count, l.numHeads * width, l.numHeads * width, l.clip);
   const angles = s.angles + floats(row * l.ropeDim);
   rope(queries, count, l.numHeads * width, l.numHeads, width, angles, l.ropeDim, l.ropeLayout);
 }
@@ -153,13 +172,20 @@ function placeQueries(l: GqaLayer, s: Step, row: i32, count: i32, queries: usize
 function appendKeys(l: GqaLayer, s: Step, firstRow: i32, endRow: i32, keys: usize, values: usize): void {
   const headDim = l.headDim;
   const stride = roundUp4(l.numKvHeads * headDim);
+  const count = endRow - firstRow;
+  const first = keys + floats(firstRow * stride);
+  finishRows(l, first, count, l.numKvHeads * headDim, stride, l.kBias, l.kNorm);
+  finishRows(l, values + floats(firstRow * stride), count, l.numKvHeads * headDim, stride, l.vBias, 0);
   for (let row = firstRow; row < endRow; row++) {
     const key = keys + floats(row * stride);
-    if (l.kNorm != 0) rmsNorm(key, l.numKvHeads, headDim, headDim, l.kNorm, l.normEps, key, headDim);
+    if (l.kNorm != 0 && !l.normsVectors) rmsNorm(key, l.numKvHeads, headDim, headDim, l.kNorm, l.normEps, key, headDim);
+  }
+  if (l.clip < Infinity) {
+    clampRows(first, count, stride, stride, l.clip);
+    clampRows(values + floats(firstRow * stride), count, stride, stride, l.clip);
   }
   const angles = s.angles + floats(firstRow * l.ropeDim);
-  const first = keys + floats(firstRow * stride);
-  rope(first, endRow - firstRow, stride, l.numKvHeads, headDim, angles, l.ropeDim, l.ropeLayout);
+  rope(first, count, stride, l.numKvHeads, headDim, angles, l.ropeDim, l.ropeLayout);
   for (let i = 0; i < s.numParts; i++) {
     const part = partOf(s, i);
     const row = max(firstRow, part.rowStart);

@@ -20,6 +20,14 @@ export function addVector(x: usize, numRows: i32, vector: usize, width: i32, str
   for (let row = 0; row < numRows; row++, x += rowBytes) addRow(x, vector, width);
 }
 
+/** Every float of such rows between −limit and limit; NaN stays. */
+export function clampRows(x: usize, numRows: i32, width: i32, stride: i32, limit: f32): void {
+  const rowBytes: usize = (<usize>stride) << 2;
+  for (let row = 0; row < numRows; row++, x += rowBytes)
+    for (let at = x, end = x + ((<usize>width) << 2); at < end; at += 4)
+      store<f32>(at, min<f32>(max<f32>(load<f32>(at), -limit), limit));
+}
+
 function addRow(x: usize, y: usize, width: i32): void {
   const end = x + ((<usize>width) << 2);
   for (; x + 16 <= end; x += 16, y += 16) v128.store(x, f32x4.add(v128.load(x), v128.load(y)));

@@ -7,20 +7,20 @@ import { GQA_LAYER, MLA_LAYER, ROPE_LAYOUTS } from '../../../compute/wasm/memory
 import { ModelError } from '../spec/errors.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
 import type { GqaSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
-import { attentionName } from '../spec/tensor_names.js';
+import { attentionPart } from '../spec/tensor_names.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
 import type { KernelStep } from './kernel_step.js';
 
-/** By the names of Hugging Face checkpoints: `q_proj`, `kv_a_layernorm`, …; each of the shape that the config implies, `kv_b_proj` in the rows of {@link kvUpRows}. */
+/** By the names of Hugging Face checkpoints, each of the shape that the config implies. */
 export interface KernelAttentionWeights {
+  /** `q_proj`, `kv_a_proj_with_mqa`, …; `kv_b_proj` in the rows of {@link kvUpRows}. */
   readonly matrices: Readonly<Record<string, KernelMatrix>>;
-  readonly norms: Readonly<Record<string, Float32Array>>;
+  /** `kv_a_layernorm`, `q_proj.bias`, `sinks`, … */
+  readonly vectors: Readonly<Record<string, Float32Array>>;
   /** [H], of the norm before the attention. */
   readonly inputNorm: Float32Array;
-  /** GQA only: one learnt logit per head, which takes part in the softmax's denominator. Default none. */
-  readonly sinks?: Float32Array;
-  /** GQA only: keys that a token sees at most, itself included. Default 0, all. */
-  readonly window?: number;
+  /** GQA only: keys that a token sees at most, itself included. Null: all. */
+  readonly window: number | null;
 }
 
 /** No sequence is longer; a wider window would overflow the kernels' whole numbers. */
@@ -31,7 +31,7 @@ type LayerDescriptor = Descriptor<typeof GQA_LAYER> | Descriptor<typeof MLA_LAYE
 /** Owns its weights. */
 export class KernelAttention {
   private readonly kind: 'mla' | 'gqa';
-  private readonly vectors: KernelVector[] = [];
+  private readonly held: KernelVector[] = [];
   private readonly descriptor: LayerDescriptor;
   private blockSize = 0;
   /** Multiply-adds of a token, and of a query and a key that it sees. */
@@ -71,7 +71,7 @@ export class KernelAttention {
 
   /** Frees all weights that it owns. */
   dispose(): void {
-    for (const part of [this.descriptor, ...this.vectors, ...Object.values(this.weights.matrices)]) part.dispose();
+    for (const part of [this.descriptor, ...this.held, ...Object.values(this.weights.matrices)]) part.dispose();
   }
 
   private mlaFields(spec: ModelSpec, mla: MlaSpec): Fields<typeof MLA_LAYER> {
@@ -79,8 +79,8 @@ export class KernelAttention {
       mla;
     return {
       ...this.commonFields(spec),
-      qNorm: this.norm('q_a_layernorm'),
-      kvNorm: this.norm('kv_a_layernorm'),
+      qNorm: this.vectorOf('q_a_layernorm'),
+      kvNorm: this.vectorOf('kv_a_layernorm'),
       qDown: qLoraRank === null ? 0 : this.matrix('q_a_proj'),
       q: this.matrix(qLoraRank === null ? 'q_proj' : 'q_b_proj'),
       kvDown: this.matrix('kv_a_proj_with_mqa'),
@@ -92,14 +92,19 @@ export class KernelAttention {
 
   private gqaFields(spec: ModelSpec, gqa: GqaSpec): Fields<typeof GQA_LAYER> {
     const { numHeads, numKvHeads, headDim, softmaxScale } = gqa;
-    const { sinks, window } = this.weights;
     return {
       ...this.commonFields(spec),
-      qNorm: this.norm('q_norm'),
-      kNorm: this.norm('k_norm'),
+      qNorm: this.vectorOf('q_norm'),
+      kNorm: this.vectorOf('k_norm'),
+      normsVectors: Number(gqa.qkNorm === 'vector'),
       ...{ q: this.matrix('q_proj'), k: this.matrix('k_proj'), v: this.matrix('v_proj') },
-      sinks: sinks === undefined ? 0 : this.vector(sinks),
-      window: Math.min(window ?? 0, MAX_WINDOW),
+      qBias: this.vectorOf('q_proj.bias'),
+      kBias: this.vectorOf('k_proj.bias'),
+      vBias: this.vectorOf('v_proj.bias'),
+      outputBias: this.vectorOf('o_proj.bias'),
+      clip: gqa.clip ?? Infinity,
+      sinks: this.vectorOf('sinks'),
+      window: Math.min(this.weights.window ?? 0, MAX_WINDOW),
       ...{ numHeads, numKvHeads, headDim, softmaxScale, ropeDim: spec.rope.dim },
     };
   }
@@ -118,14 +123,14 @@ export class KernelAttention {
   }
 
   /** 0 where the layer has none. */
-  private norm(name: string): number {
-    const values = this.weights.norms[name];
+  private vectorOf(name: string): number {
+    const values = this.weights.vectors[name];
     return values === undefined ? 0 : this.vector(values);
   }
 
   private vector(values: Float32Array): number {
     const vector = new KernelVector(this.memory, values);
-    this.vectors.push(vector);
+    this.held.push(vector);
     return vector.address;
   }
 }
@@ -135,7 +140,7 @@ const queryWidthOf = (attention: MlaSpec | GqaSpec): number =>
 
 function checkWeights(
   { attention, hiddenSize }: ModelSpec,
-  { matrices, norms, inputNorm, sinks, window }: KernelAttentionWeights,
+  { matrices, vectors, inputNorm, window }: KernelAttentionWeights,
 ): void {
   const check = (name: string, got: readonly number[] | undefined, expected: readonly number[]): void => {
     if (got?.join() === expected.join()) return;
@@ -146,15 +151,17 @@ function checkWeights(
     );
   };
   for (const { name, kind, shape } of attentionShapes(attention, 0, hiddenSize)) {
-    const part = Object.keys({ ...matrices, ...norms }).find((key) => attentionName(0, key) === name) ?? name;
+    const part = attentionPart(name);
     const matrix = matrices[part];
-    const got = kind === 'matrix' ? matrix && [matrix.rows, matrix.columns] : norms[part] && [norms[part].length];
+    const got = kind === 'matrix' ? matrix && [matrix.rows, matrix.columns] : vectors[part] && [vectors[part].length];
     const isKvUp = attention.kind === 'mla' && part === 'kv_b_proj';
     check(part, got, isKvUp ? [kvUpRows(attention), attention.kvLoraRank] : shape);
   }
   check('input_layernorm', [inputNorm.length], [hiddenSize]);
-  if (sinks !== undefined) check('sinks', [sinks.length], [attention.numHeads]);
-  const isWindow = window === undefined || (Number.isInteger(window) && window >= 0);
+  const isWindow = window === null || (Number.isInteger(window) && window > 0);
   if (!isWindow)
-    throw new ModelError('INVALID_MODEL_CONFIG', `sliding_window is ${window}; give a whole number from 0 (0 = none)`);
+    throw new ModelError(
+      'INVALID_MODEL_CONFIG',
+      `sliding_window is ${window}; give a whole number from 1, or null for none`,
+    );
 }

@@ -97,16 +97,17 @@ class Loader {
   private async attention(memory: KernelMemory, layer: number, cacheLayer: number): Promise<KernelAttention> {
     const { attention, hiddenSize } = this.spec;
     const matrices: Record<string, KernelMatrix> = {};
-    const norms: Record<string, Float32Array> = {};
+    const vectors: Record<string, Float32Array> = {};
     for (const { name, kind, shape } of attentionShapes(attention, layer, hiddenSize)) {
       const part = names.attentionPart(name);
-      if (kind === 'norm') norms[part] = await this.reader.vector(name, shape[0]!);
+      if (kind !== 'matrix') vectors[part] = await this.reader.vector(name, shape[0]!);
       else if (attention.kind === 'mla' && part === 'kv_b_proj')
         matrices[part] = await this.kvUp(memory, attention, name, shape);
       else matrices[part] = await this.matrix(memory, name, [shape[0]!, shape[1]!]);
     }
     const inputNorm = await this.reader.vector(names.attentionNormName(layer), hiddenSize);
-    return new KernelAttention(memory, this.spec, cacheLayer, { matrices, norms, inputNorm });
+    const { window } = this.spec.layers[layer]!.mixer;
+    return new KernelAttention(memory, this.spec, cacheLayer, { matrices, vectors, inputNorm, window });
   }
 
   private async kvUp(

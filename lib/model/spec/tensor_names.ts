@@ -1,4 +1,4 @@
-/** Tensor names of Hugging Face checkpoints, which DeepSeek-V3 and Qwen3-MoE share. */
+/** The names that tensors have inside the program, whatever a checkpoint calls them (StoredNames in spec.ts): those of DeepSeek-V3 and Qwen3-MoE, with further ones of their kind. */
 
 /** [V, H] */
 export const EMBEDDING = 'model.embed_tokens.weight';
@@ -6,6 +6,11 @@ export const EMBEDDING = 'model.embed_tokens.weight';
 export const FINAL_NORM = 'model.norm.weight';
 /** [V, H]; checkpoints whose embedding is the head leave it out. */
 export const LM_HEAD = 'lm_head.weight';
+/** [V], where the head has one. */
+export const LM_HEAD_BIAS = 'lm_head.bias';
+
+/** What is added behind a matrix, or behind a norm's weight, by its name. */
+export const biasOf = (weight: string): string => weight.replace(/\.weight$/, '.bias');
 
 const layerPrefix = (layer: number): string => `model.layers.${layer}`;
 
@@ -13,16 +18,25 @@ const layerPrefix = (layer: number): string => `model.layers.${layer}`;
 export const attentionNormName = (layer: number): string => `${layerPrefix(layer)}.input_layernorm.weight`;
 /** The norm before a layer's network or experts: [H]. */
 export const mlpNormName = (layer: number): string => `${layerPrefix(layer)}.post_attention_layernorm.weight`;
-/** For example `q_proj` or `kv_a_layernorm`. */
-export const attentionName = (layer: number, part: string): string => `${layerPrefix(layer)}.self_attn.${part}.weight`;
+/** For example `q_proj`, `kv_a_layernorm`, `q_proj.bias` or `sinks`. */
+export const attentionName = (layer: number, part: string): string =>
+  `${layerPrefix(layer)}.self_attn.${part}${part === 'sinks' || part.endsWith('.bias') ? '' : '.weight'}`;
 /** The part of such a name. */
-export const attentionPart = (name: string): string => name.split('.').at(-2)!;
+export const attentionPart = (name: string): string =>
+  name
+    .split('.')
+    .slice(4)
+    .join('.')
+    .replace(/\.weight$/, '');
 /** The router of an MoE layer: [E, H]. */
 export const gateName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.weight`;
 /** Added to the router's logits, where the model has one: [E]. */
 export const gateBiasName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.bias`;
 /** The router's selection bias, where the model has one: [E]. */
 export const selectionBiasName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.e_score_correction_bias`;
+
+/** One row, whose product with the hidden state gates what shared experts make: [1, H]. */
+export const sharedGateName = (layer: number): string => `${layerPrefix(layer)}.mlp.shared_expert_gate.weight`;
 
 /** Prefixes of SwiGLU networks, each with gate_proj, up_proj and down_proj. */
 export const denseFfnPrefix = (layer: number): string => `${layerPrefix(layer)}.mlp`;

@@ -1,8 +1,8 @@
 /** Names and shapes of all tensors that a model of some spec is loaded from, in the order of its layers. */
-import type { AttentionSpec, ModelSpec } from './spec.js';
+import type { AttentionSpec, GqaSpec, ModelSpec } from './spec.js';
 import * as names from './tensor_names.js';
 
-/** `matrix` [out, in] of a linear layer; `embedding` [V, H]; `norm` and `bias` are vectors. */
+/** `matrix` [out, in] of a linear layer; `embedding` [V, H]; `norm` and `bias` are vectors, of which sinks are one. */
 export type TensorKind = 'matrix' | 'embedding' | 'norm' | 'bias';
 
 /** One tensor of a checkpoint; `shape` is as on disk. */
@@ -15,26 +15,37 @@ export interface TensorShape {
 /** All tensors, those of all experts too: a checkpoint needs every one, and a head only where the embedding doesn't serve as one. */
 export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
   const { hiddenSize: hidden, vocabSize, moe } = spec;
+  const hiddenNorm = (name: string): TensorShape[] => [
+    norm(name, hidden),
+    ...(spec.norm === 'layer' ? [bias(names.biasOf(name), hidden)] : []),
+  ];
   yield { name: names.EMBEDDING, kind: 'embedding', shape: [vocabSize, hidden] };
   for (const [layer, each] of spec.layers.entries()) {
-    yield norm(names.attentionNormName(layer), hidden);
+    yield* hiddenNorm(names.attentionNormName(layer));
     yield* attentionShapes(spec.attention, layer, hidden);
-    yield norm(names.mlpNormName(layer), hidden);
+    yield* hiddenNorm(names.mlpNormName(layer));
     if (each.kind === 'dense') yield* ffnShapes(names.denseFfnPrefix(layer), hidden, each.intermediateSize);
     else yield* moeShapes(moe, layer, hidden);
   }
-  yield norm(names.FINAL_NORM, hidden);
+  yield* hiddenNorm(names.FINAL_NORM);
   if (!spec.tieWordEmbeddings) yield matrix(names.LM_HEAD, vocabSize, hidden);
+  if (spec.hasHeadBias) yield bias(names.LM_HEAD_BIAS, vocabSize);
 }
 
 function* moeShapes(moe: ModelSpec['moe'], layer: number, hidden: number): Generator<TensorShape, void> {
-  const { numExperts } = moe.gate;
-  yield matrix(names.gateName(layer), numExperts, hidden);
-  if (moe.hasRouterBias) yield bias(names.gateBiasName(layer), numExperts);
-  if (moe.hasSelectionBias) yield bias(names.selectionBiasName(layer), numExperts);
-  for (let e = 0; e < numExperts; e++) yield* ffnShapes(names.expertPrefix(layer, e), hidden, moe.intermediateSize);
-  if (moe.sharedIntermediateSize === 0) return;
-  yield* ffnShapes(names.sharedExpertsPrefix(layer), hidden, moe.sharedIntermediateSize);
+  const { gate, intermediateSize, sharedIntermediateSize } = moe;
+  yield matrix(names.gateName(layer), gate.numExperts, hidden);
+  if (moe.hasRouterBias) yield bias(names.gateBiasName(layer), gate.numExperts);
+  if (moe.hasSelectionBias) yield bias(names.selectionBiasName(layer), gate.numExperts);
+  for (let e = 0; e < gate.numExperts; e++) {
+    for (const each of ffnShapes(names.expertPrefix(layer, e), hidden, intermediateSize)) {
+      yield each;
+      if (moe.hasExpertBias) yield bias(names.biasOf(each.name), each.shape[0]!);
+    }
+  }
+  if (sharedIntermediateSize === 0) return;
+  yield* ffnShapes(names.sharedExpertsPrefix(layer), hidden, sharedIntermediateSize);
+  if (moe.hasSharedGate) yield matrix(names.sharedGateName(layer), 1, hidden);
 }
 
 /** Of one layer. */
@@ -45,15 +56,7 @@ export function* attentionShapes(
 ): Generator<TensorShape, void> {
   const name = (part: string): string => names.attentionName(layer, part);
   const { numHeads } = attention;
-  if (attention.kind === 'gqa') {
-    const { numKvHeads, headDim, qkNorm } = attention;
-    yield matrix(name('q_proj'), numHeads * headDim, hidden);
-    yield matrix(name('k_proj'), numKvHeads * headDim, hidden);
-    yield matrix(name('v_proj'), numKvHeads * headDim, hidden);
-    yield matrix(name('o_proj'), hidden, numHeads * headDim);
-    if (qkNorm === 'head') yield* [norm(name('q_norm'), headDim), norm(name('k_norm'), headDim)];
-    return;
-  }
+  if (attention.kind === 'gqa') return yield* gqaShapes(attention, name, hidden);
   const { qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = attention;
   const qWidth = numHeads * (qkNopeHeadDim + qkRopeHeadDim);
   if (qLoraRank === null) yield matrix(name('q_proj'), qWidth, hidden);
@@ -66,6 +69,23 @@ export function* attentionShapes(
   yield norm(name('kv_a_layernorm'), kvLoraRank);
   yield matrix(name('kv_b_proj'), numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank);
   yield matrix(name('o_proj'), hidden, numHeads * vHeadDim);
+}
+
+function* gqaShapes(gqa: GqaSpec, name: (part: string) => string, hidden: number): Generator<TensorShape, void> {
+  const { numHeads, numKvHeads, headDim, qkNorm } = gqa;
+  const [width, kvWidth] = [numHeads * headDim, numKvHeads * headDim];
+  const rows = { q_proj: gqa.hasOutputGate ? 2 * width : width, k_proj: kvWidth, v_proj: kvWidth };
+  for (const [part, numRows] of Object.entries(rows)) {
+    yield matrix(name(part), numRows, hidden);
+    if (gqa.hasQkvBias) yield bias(name(`${part}.bias`), numRows);
+  }
+  yield matrix(name('o_proj'), hidden, width);
+  if (gqa.hasOutputBias) yield bias(name('o_proj.bias'), hidden);
+  if (qkNorm !== null) {
+    yield norm(name('q_norm'), qkNorm === 'head' ? headDim : width);
+    yield norm(name('k_norm'), qkNorm === 'head' ? headDim : kvWidth);
+  }
+  if (gqa.hasSinks) yield bias(name('sinks'), numHeads);
 }
 
 function* ffnShapes(prefix: string, hidden: number, intermediate: number): Generator<TensorShape, void> {

@@ -4,10 +4,12 @@
  * Why: docs/decisions/exactness.md#the-bitwise-tier
  */
 import {
+  add,
   addToBlocks,
   columnsFrom,
   div,
   expOfRows,
+  joinColumns,
   keep,
   tidy,
   toTensor,
@@ -49,12 +51,20 @@ const MASKED = -1e30;
 export class CausalMasks {
   private readonly masks = new Map<string, Tensor2D>();
 
-  /** [numTokens·repeats, position + numTokens]: each query token `repeats` times; null where a query sees all keys. */
-  get({ numTokens, position }: SequencePart, repeats: number): Tensor2D | null {
-    if (numTokens === 1) return null;
-    const key = `${numTokens}/${position}/${repeats}`;
+  /**
+   * [numTokens·repeats, position + numTokens]: each query token `repeats` times; null where a query sees all keys. `window`: keys that a token sees at most, itself
+   * included; null: all.
+   */
+  get({ numTokens, position }: SequencePart, repeats: number, window: number | null): Tensor2D | null {
+    const length = position + numTokens;
+    const isNarrow = window !== null && window < length;
+    if (numTokens === 1 && !isNarrow) return null;
+    const key = `${numTokens}/${position}/${repeats}/${isNarrow ? window : 'all'}`;
     let mask = this.masks.get(key);
-    if (mask === undefined) this.masks.set(key, (mask = causalMask(numTokens, position, repeats)));
+    if (mask === undefined) {
+      mask = causalMask(numTokens, position, repeats, isNarrow ? window : length);
+      this.masks.set(key, mask);
+    }
     return mask;
   }
 
@@ -65,11 +75,12 @@ export class CausalMasks {
   }
 }
 
-function causalMask(numTokens: number, position: number, repeats: number): Tensor2D {
+function causalMask(numTokens: number, position: number, repeats: number, window: number): Tensor2D {
   const length = position + numTokens;
   const mask = new Float32Array(numTokens * repeats * length);
   for (let row = 0; row < numTokens * repeats; row++) {
     const query = position + Math.floor(row / repeats);
+    mask.fill(MASKED, row * length, row * length + Math.max(0, query + 1 - window));
     mask.fill(MASKED, row * length + query + 1, (row + 1) * length);
   }
   return keep(toTensor(mask, [numTokens * repeats, length])); // made inside a tidy of the first layer, used by all
@@ -78,14 +89,29 @@ function causalMask(numTokens: number, position: number, repeats: number): Tenso
 /**
  * exp(q·Kᵀ + mask − row maximum)·[V|1] for heads of equally many rows, stacked: [heads·R, valueDim + 1]. What {@link normalise} makes of it is
  * softmax(q·Kᵀ + mask)·V. The ones column of V makes the same matmul sum the softmax's denominator, in ascending key order like the values, and segments are
- * added in that order too, so that a row's bits don't depend on how many masked keys follow. `q`: softmax scale applied.
+ * added in that order too, so that a row's bits don't depend on how many masked keys surround its own. `q`: softmax scale applied. `sinks` [heads·R, 1]: one more
+ * score for each row, which takes part in the denominator only.
  */
-export function attend(q: Tensor2D, keyValues: KeyValues, mask_RL: Tensor2D | null): Tensor2D {
+export function attend(
+  q: Tensor2D,
+  keyValues: KeyValues,
+  mask_RL: Tensor2D | null,
+  sinks: Tensor2D | null = null,
+): Tensor2D {
   return tidy(() => {
     const products = keyValues.scores(q);
     const scores = mask_RL === null ? products : addToBlocks(products, mask_RL);
-    return keyValues.weigh(expOfRows(scores));
+    return sinks === null ? keyValues.weigh(expOfRows(scores)) : attendWithSinks(keyValues, scores, sinks);
   });
+}
+
+function attendWithSinks(keyValues: KeyValues, scores: Tensor2D, sinks: Tensor2D): Tensor2D {
+  const powers = expOfRows(joinColumns([scores, sinks]));
+  const numKeys = scores.shape[1];
+  const sums = keyValues.weigh(columnsFrom(powers, 0, numKeys));
+  const valueDim = sums.shape[1] - 1;
+  const denominators = add(columnsFrom(sums, valueDim, 1), columnsFrom(powers, numKeys, 1));
+  return joinColumns([columnsFrom(sums, 0, valueDim), denominators]);
 }
 
 /** Weighted sums and their denominators, [N,·] with the denominator last → the first `valueDim` columns, normalised. */

@@ -1,9 +1,12 @@
 /**
- * Grouped-query attention (Ainslie et al. 2023) with an optional norm per head before RoPE. Cache lanes: 2h = keys of KV head h, 2h + 1 = its values and a column of ones;
+ * Grouped-query attention (Ainslie et al. 2023) and what families add to it. Cache lanes: 2h = keys of KV head h, 2h + 1 = its values and a column of ones;
  * or 0 = keys of all heads, 1 = values of all heads and a one behind each.
  * Shape suffixes: T tokens, H hidden, D channels of one head.
  */
 import {
+  add,
+  clamp,
+  gatherRows,
   hasFastBatches,
   joinColumns,
   matMul,
@@ -25,14 +28,26 @@ import type { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
 import type { GqaSpec } from '../spec/spec.js';
 
-/** Projections, transposed for x·W. */
+/** x·W + b. */
+export interface Projection {
+  /** Transposed: [in, out]. */
+  readonly weight: Tensor2D;
+  /** [1, out] */
+  readonly bias: Tensor2D | null;
+}
+
+/** What a layer with GQA is made of. */
 export interface GqaWeights {
-  readonly q: Tensor2D;
-  readonly k: Tensor2D;
-  readonly v: Tensor2D;
-  readonly output: Tensor2D;
+  readonly q: Projection;
+  readonly k: Projection;
+  readonly v: Projection;
+  readonly output: Projection;
   readonly qNorm: RmsNorm | null;
   readonly kNorm: RmsNorm | null;
+  /** [KV heads, query heads of each] */
+  readonly sinks: Tensor2D | null;
+  /** Keys that a token sees at most, itself included; null: all. */
+  readonly window: number | null;
 }
 
 /** One layer. By default heads go into one batched product where the backend is fast at that; the cache's lanes differ then. */
@@ -60,11 +75,19 @@ export class Gqa implements Attention {
     const { numHeads, headDim } = this.spec;
     this.append(x_TH, layer, step, cache);
     const { q, qNorm, output } = this.weights;
-    const projected = reshape(matMul(x_TH, q), [step.numTokens * numHeads, headDim]);
-    const rotated = this.rope.rotate(qNorm === null ? projected : qNorm.forward(projected), step.qAngles);
-    const q_ND = mul(rotated, this.scale_11);
+    const q_ND = mul(this.rope.rotate(this.heads(x_TH, q, qNorm), step.qAngles), this.scale_11);
     const sums = stackRows(step.parts.map((part) => this.attendPart(q_ND, part, layer, step, cache)));
-    return matMul(reshape(normalise(sums, headDim), [step.numTokens, numHeads * headDim]), output);
+    return project(reshape(normalise(sums, headDim), [step.numTokens, numHeads * headDim]), output);
+  }
+
+  /** A projection's rows by token and head, [T·heads, D], before RoPE. */
+  private heads(x_TH: Tensor2D, projection: Projection, norm: RmsNorm | null): Tensor2D {
+    const { headDim, qkNorm, clip } = this.spec;
+    const byHead = (x: Tensor2D): Tensor2D => reshape(x, [x.size / headDim, headDim]);
+    const projected = project(x_TH, projection);
+    const rows = qkNorm === 'vector' && norm !== null ? byHead(norm.forward(projected)) : byHead(projected);
+    const normed = qkNorm === 'head' && norm !== null ? norm.forward(rows) : rows;
+    return clip === null ? normed : clamp(normed, clip);
   }
 
   /** Sums and denominators, [tokens of the part · heads, D + 1]. */
@@ -83,11 +106,19 @@ export class Gqa implements Attention {
     const groups = swapRows(reshape(own, [numTokens * numKvHeads, groupSize * headDim]), numTokens, numKvHeads);
     const rows = reshape(groups, [numTokens * numHeads, headDim]);
     const width = headDim + 1;
-    const grouped = reshape(attend(rows, this.keyValues(part, layer, cache), step.masks.get(part, groupSize)), [
-      numKvHeads * numTokens,
-      groupSize * width,
-    ]);
+    const mask = step.masks.get(part, groupSize, this.weights.window);
+    const sums = attend(rows, this.keyValues(part, layer, cache), mask, this.sinkRows(numTokens));
+    const grouped = reshape(sums, [numKvHeads * numTokens, groupSize * width]);
     return reshape(swapRows(grouped, numKvHeads, numTokens), [numTokens * numHeads, width]);
+  }
+
+  /** A score for each row (KV head, token, query head). */
+  private sinkRows(numTokens: number): Tensor2D | null {
+    const { sinks } = this.weights;
+    if (sinks === null) return null;
+    const { numHeads, numKvHeads } = this.spec;
+    const heads = Int32Array.from({ length: numKvHeads * numTokens }, (_, row) => Math.floor(row / numTokens));
+    return reshape(gatherRows(sinks, heads), [numTokens * numHeads, 1]);
   }
 
   private keyValues({ blocks, position, numTokens }: SequencePart, layer: number, cache: TensorKvCache): KeyValues {
@@ -103,11 +134,9 @@ export class Gqa implements Attention {
   }
 
   private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): void {
-    const { numKvHeads, headDim } = this.spec;
     const { k, v, kNorm } = this.weights;
-    const projected = reshape(matMul(x_TH, k), [step.numTokens * numKvHeads, headDim]);
-    const keys = this.rope.rotate(kNorm === null ? projected : kNorm.forward(projected), step.kAngles);
-    const values = joinColumns([reshape(matMul(x_TH, v), [step.numTokens * numKvHeads, headDim]), step.ones]);
+    const keys = this.rope.rotate(this.heads(x_TH, k, kNorm), step.kAngles);
+    const values = joinColumns([this.heads(x_TH, v, null), step.ones]);
     const lanes = [keys, values].map((rows) => this.laneRows(rows, step.numTokens));
     for (const { rowStart, numTokens, position, blocks } of step.parts) {
       for (let lane = 0; lane < this.lanes.hasOnes.length; lane++) {
@@ -127,9 +156,16 @@ export class Gqa implements Attention {
 
   /** Frees all weights. */
   dispose(): void {
-    const { q, k, v, output, qNorm, kNorm } = this.weights;
-    for (const tensor of [q, k, v, output, this.scale_11]) tensor.dispose();
-    qNorm?.dispose();
-    kNorm?.dispose();
+    const { q, k, v, output, qNorm, kNorm, sinks } = this.weights;
+    for (const { weight, bias } of [q, k, v, output]) {
+      weight.dispose();
+      bias?.dispose();
+    }
+    for (const part of [qNorm, kNorm, sinks, this.scale_11]) part?.dispose();
   }
+}
+
+function project(x: Tensor2D, { weight, bias }: Projection): Tensor2D {
+  const y = matMul(x, weight);
+  return bias === null ? y : add(y, bias);
 }

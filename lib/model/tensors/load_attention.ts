@@ -2,13 +2,17 @@
 import { toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.js';
 import type { Attention } from './attention.js';
-import { Gqa } from './gqa.js';
+import { Gqa, type Projection } from './gqa.js';
 import { Mla } from './mla.js';
 import { RmsNorm } from './norm.js';
-import type { Rope } from './rope.js';
+import { Rope } from './rope.js';
 import type { GqaSpec, MlaForm, MlaSpec, ModelSpec } from '../spec/spec.js';
 import { attentionName } from '../spec/tensor_names.js';
 import type { DenseReader } from '../weights/weight_reader.js';
+
+/** Of rows as wide as a head's queries, of latent attention their part that is rotated. */
+export const ropeOf = ({ rope, attention }: Pick<ModelSpec, 'rope' | 'attention'>): Rope =>
+  new Rope(rope, attention.kind === 'mla' ? rope.dim : attention.headDim);
 
 /** Reads one layer's attention of either form. `mlaForm` counts for latent attention alone. @throws WeightError as the reader */
 export function loadAttention(
@@ -74,22 +78,33 @@ async function loadQueryDown(
 
 async function loadGqa(
   reader: DenseReader,
-  { hiddenSize, normEps }: ModelSpec,
+  { hiddenSize, normEps, layers }: ModelSpec,
   gqa: GqaSpec,
   layer: number,
   rope: Rope,
 ): Promise<Attention> {
-  const { numHeads, numKvHeads, headDim, qkNorm } = gqa;
+  const { numHeads, numKvHeads, headDim, qkNorm, hasQkvBias, hasOutputBias, hasSinks } = gqa;
+  const [width, kvWidth] = [numHeads * headDim, numKvHeads * headDim];
   const name = (part: string): string => attentionName(layer, part);
-  const norm = async (part: string): Promise<RmsNorm | null> =>
-    qkNorm === 'head' ? new RmsNorm(await reader.vector(name(part), headDim), normEps) : null;
+  const vector = async (part: string, shape: readonly [number, number]): Promise<Tensor2D> =>
+    toTensor(await reader.vector(name(part), shape[0] * shape[1]), shape);
+  const projection = async (part: string, out: number, inner: number, hasBias: boolean): Promise<Projection> => ({
+    weight: await loadMatrix(reader, name(part), out, inner),
+    bias: hasBias ? await vector(`${part}.bias`, [1, out]) : null,
+  });
+  const norm = async (part: string, ofVector: number): Promise<RmsNorm | null> =>
+    qkNorm === null
+      ? null
+      : new RmsNorm(await reader.vector(name(part), qkNorm === 'head' ? headDim : ofVector), normEps);
   const weights = {
-    q: await loadMatrix(reader, name('q_proj'), numHeads * headDim, hiddenSize),
-    k: await loadMatrix(reader, name('k_proj'), numKvHeads * headDim, hiddenSize),
-    v: await loadMatrix(reader, name('v_proj'), numKvHeads * headDim, hiddenSize),
-    output: await loadMatrix(reader, name('o_proj'), hiddenSize, numHeads * headDim),
-    qNorm: await norm('q_norm'),
-    kNorm: await norm('k_norm'),
+    q: await projection('q_proj', width, hiddenSize, hasQkvBias),
+    k: await projection('k_proj', kvWidth, hiddenSize, hasQkvBias),
+    v: await projection('v_proj', kvWidth, hiddenSize, hasQkvBias),
+    output: await projection('o_proj', hiddenSize, width, hasOutputBias),
+    qNorm: await norm('q_norm', width),
+    kNorm: await norm('k_norm', kvWidth),
+    sinks: hasSinks ? await vector('sinks', [numKvHeads, numHeads / numKvHeads]) : null,
+    window: layers[layer]!.mixer.window,
   };
   return new Gqa(gqa, weights, rope);
 }

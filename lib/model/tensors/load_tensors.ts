@@ -7,9 +7,9 @@ import type { DecoderOptions } from '../decoder/decoder.js';
 import type { ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import type { DenseReader } from '../weights/weight_reader.js';
-import { loadAttention, loadMatrix } from './load_attention.js';
+import { loadAttention, loadMatrix, ropeOf } from './load_attention.js';
 import { RmsNorm } from './norm.js';
-import { Rope } from './rope.js';
+import type { Rope } from './rope.js';
 import { TensorDecoder, type TensorLayer } from './tensor_decoder.js';
 
 /** Reads layer after layer. A head that the checkpoint lacks is made of the embedding. @throws WeightError as the reader */
@@ -19,7 +19,7 @@ export async function loadTensorDecoder(reader: DenseReader, options: DecoderOpt
   const embedding = await reader.matrix(names.EMBEDDING, [vocabSize, hiddenSize]);
   const head = reader.isHeadTied(spec) ? embedding : await reader.matrix(names.LM_HEAD, [vocabSize, hiddenSize]);
   const finalNorm = new RmsNorm(await reader.vector(names.FINAL_NORM, hiddenSize), normEps);
-  const rope = new Rope(spec.rope);
+  const rope = ropeOf(spec);
   const layers: TensorLayer[] = [];
   for (let i = 0; i < spec.layers.length; i++) layers.push(await loadLayer(reader, options, i, rope));
   return new TensorDecoder({

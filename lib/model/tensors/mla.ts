@@ -128,7 +128,7 @@ export class Mla implements Attention {
       const q_RD = rowsFrom(q, (part.rowStart - start) * numHeads, part.numTokens * numHeads);
       const values = segments.map(({ rows }) => rows);
       const keyValues = new LaneKeyValues([{ keys: segments.map(({ columns }) => columns), values }]);
-      return attend(q_RD, keyValues, step.masks.get(part, numHeads));
+      return attend(q_RD, keyValues, step.masks.get(part, numHeads, null));
     });
     // 3. Out of the latent space.
     return heads.outOfLatent(normalise(stackRows(contexts), this.cacheWidth), count);
@@ -149,7 +149,7 @@ export class Mla implements Attention {
         keys: columns.map((rows_CS) => head.keys(rows_CS)),
         values: rows.map((rows_SC) => head.values(rows_SC)),
       }));
-      const sums = attend(byHead, new LaneKeyValues(lanes), step.masks.get(part, 1));
+      const sums = attend(byHead, new LaneKeyValues(lanes), step.masks.get(part, 1, null));
       return swapRows(sums, numHeads, part.numTokens);
     });
     const values = normalise(stackRows(outputs), vHeadDim);

@@ -1,6 +1,6 @@
 /**
- * Rotary position embeddings. Shape suffixes: N rows (tokens × heads), R rotated channels.
- * A rotation is x·cos + (x·P)·sin, where P permutes and negates channels. Both halves come from one product with [I|P], which may be folded into
+ * Rotary position embeddings. Shape suffixes: N rows (tokens × heads), R channels of a row, of which the first may be the only ones that are rotated.
+ * A rotation is x·cos + (x·P)·sin, where P permutes and negates channels; channels that aren't rotated have cos 1 and no place in P. Both halves come from one product with [I|P], which may be folded into
  * the projection before it, and one with [I;I] adds them: products with 0 and ±1 are exact, for any layout of pairs.
  */
 import { matMul, mul, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
@@ -22,29 +22,33 @@ export class Rope {
   /** [I;I] */
   private readonly fold_2RR: Tensor2D;
 
-  constructor(private readonly spec: RopeSpec) {
-    const { dim } = spec;
+  /** `width`: R. Default: all channels are rotated. */
+  constructor(
+    private readonly spec: RopeSpec,
+    private readonly width = spec.dim,
+  ) {
     this.velocities = inverseFrequencies(spec);
-    const identity = Float32Array.from({ length: dim * dim }, (_, i) => +(i % (dim + 1) === 0));
-    this.double_R2R = toTensor(this.doubled(identity, dim), [dim, 2 * dim]);
+    const identity = Float32Array.from({ length: width * width }, (_, i) => +(i % (width + 1) === 0));
+    this.double_R2R = toTensor(this.doubled(identity, width), [width, 2 * width]);
     const folded = new Float32Array(2 * identity.length);
     folded.set(identity);
     folded.set(identity, identity.length);
-    this.fold_2RR = toTensor(folded, [2 * dim, dim]);
+    this.fold_2RR = toTensor(folded, [2 * width, width]);
   }
 
   /** Angles for rows of `numHeads` consecutive heads per position; the caller disposes them. */
   angles(positions: readonly number[], numHeads: number): RopeAngles {
     const { dim, yarn } = this.spec;
     const factor = attentionFactor(yarn);
-    const width = 2 * dim;
+    const width = 2 * this.width;
     const values = new Float32Array(positions.length * numHeads * width);
     positions.forEach((position, t) => {
       const row = t * numHeads * width;
+      values.fill(1, row + dim, row + this.width);
       for (let r = 0; r < dim; r++) {
         const angle = position * this.velocities[this.pairOf(r)]!;
         values[row + r] = Math.cos(angle) * factor;
-        values[row + dim + r] = Math.sin(angle) * factor;
+        values[row + this.width + r] = Math.sin(angle) * factor;
       }
       for (let head = 1; head < numHeads; head++) values.copyWithin(row + head * width, row, row + width);
     });
@@ -63,15 +67,16 @@ export class Rope {
   }
 
   /** W → W·[I|P] for each head's R columns of row-major weights [·, heads·R]: [·, heads·2R]. */
-  doubled(weights: Float32Array, width: number): Float32Array {
-    const { dim } = this.spec;
+  doubled(weights: Float32Array, numColumns: number): Float32Array {
+    const { width } = this;
     const out = new Float32Array(2 * weights.length);
     for (let i = 0; i < weights.length; i++) {
-      const channel = (i % width) % dim;
+      const channel = (i % numColumns) % width;
       const start = 2 * (i - channel);
-      const { partner, sign } = this.rotationOf(channel);
       out[start + channel] = weights[i]!;
-      out[start + dim + partner] = sign * weights[i]!;
+      if (channel >= this.spec.dim) continue;
+      const { partner, sign } = this.rotationOf(channel);
+      out[start + width + partner] = sign * weights[i]!;
     }
     return out;
   }

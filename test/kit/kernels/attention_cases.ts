@@ -1,7 +1,7 @@
 /** Attention layers of all kinds, with sequences and schedules to run them on. */
 import type { SequencePart } from '../../../lib/model/decoder/decoder.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import type { MlaForm, ModelSpec } from '../../../lib/model/spec/spec.js';
+import type { GqaSpec, MlaForm, ModelSpec, RopeSpec } from '../../../lib/model/spec/spec.js';
 import { gqaRef, mlaRef, type WeightsRef } from '../../refs/attention_ref.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 
@@ -51,6 +51,21 @@ export const gqaSpec = (config: object): ModelSpec =>
     ...config,
   });
 
+/** A model with what families add to GQA. `window`: of its layers. */
+export const gqaVariant = (
+  attention: Partial<GqaSpec>,
+  { rope, window = null }: { readonly rope?: Partial<RopeSpec>; readonly window?: number | null } = {},
+): ModelSpec => {
+  const plain = gqaSpec({});
+  const mixer = { kind: 'attention', window } as const;
+  return {
+    ...plain,
+    attention: { ...plain.attention, kind: 'gqa', ...attention } as GqaSpec,
+    rope: { ...plain.rope, ...rope },
+    layers: plain.layers.map((layer) => ({ ...layer, mixer })),
+  };
+};
+
 export interface AttentionCase {
   readonly name: string;
   readonly spec: ModelSpec;
@@ -69,19 +84,46 @@ export const CASES: readonly AttentionCase[] = [
   { name: 'GQA', spec: gqaSpec({}), form: 'auto' },
   { name: 'GQA with one KV head', spec: gqaSpec({ num_key_value_heads: 1 }), form: 'auto' },
   { name: 'GQA with as many KV heads as heads', spec: gqaSpec({ num_key_value_heads: 6 }), form: 'auto' },
+  {
+    name: 'GQA with biases, clamped',
+    spec: gqaVariant({ hasQkvBias: true, hasOutputBias: true, clip: 1.1 }),
+    form: 'auto',
+  },
+  { name: 'GQA without norms', spec: gqaVariant({ qkNorm: null }), form: 'auto' },
+  {
+    name: 'GQA with norms of whole vectors, clamped',
+    spec: gqaVariant({ qkNorm: 'vector', clip: 0.8, hasQkvBias: true }),
+    form: 'auto',
+  },
+  { name: 'GQA of which six channels are rotated', spec: gqaVariant({}, { rope: { dim: 6 } }), form: 'auto' },
+  {
+    name: 'GQA of which four channels are rotated in pairs',
+    spec: gqaVariant({ qkNorm: 'vector' }, { rope: { dim: 4, layout: 'interleaved' } }),
+    form: 'auto',
+  },
+  { name: 'GQA with windows', spec: gqaVariant({}, { window: 6 }), form: 'auto' },
+  {
+    name: 'GQA with windows and sinks',
+    spec: gqaVariant({ hasSinks: true, qkNorm: null, hasQkvBias: true, hasOutputBias: true }, { window: 17 }),
+    form: 'auto',
+  },
 ];
 
-/** Shapes [out, in] of the layer's tensors; norms have one number. */
+/** Shapes [out, in] of the layer's tensors; norms, biases and sinks have one number. */
 export function shapesOf({ attention: spec }: ModelSpec): Record<string, readonly number[]> {
   if (spec.kind === 'gqa') {
-    const { numHeads, numKvHeads, headDim } = spec;
+    const { numHeads, numKvHeads, headDim, qkNorm, hasQkvBias, hasOutputBias, hasSinks } = spec;
+    const [width, kvWidth] = [numHeads * headDim, numKvHeads * headDim];
     return {
-      q_proj: [numHeads * headDim, HIDDEN],
-      k_proj: [numKvHeads * headDim, HIDDEN],
-      v_proj: [numKvHeads * headDim, HIDDEN],
-      o_proj: [HIDDEN, numHeads * headDim],
-      q_norm: [headDim],
-      k_norm: [headDim],
+      q_proj: [width, HIDDEN],
+      k_proj: [kvWidth, HIDDEN],
+      v_proj: [kvWidth, HIDDEN],
+      o_proj: [HIDDEN, width],
+      ...(qkNorm === 'head' && { q_norm: [headDim], k_norm: [headDim] }),
+      ...(qkNorm === 'vector' && { q_norm: [width], k_norm: [kvWidth] }),
+      ...(hasQkvBias && { 'q_proj.bias': [width], 'k_proj.bias': [kvWidth], 'v_proj.bias': [kvWidth] }),
+      ...(hasOutputBias && { 'o_proj.bias': [HIDDEN] }),
+      ...(hasSinks && { sinks: [numHeads] }),
     };
   }
   const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = spec;
@@ -106,7 +148,7 @@ export function randomWeights(spec: ModelSpec): WeightsRef {
         shape.reduce((a, b) => a * b, 1),
         shape.length === 1 ? 0.5 : 0.4,
       );
-      return [name, shape.length === 1 ? values.map((value) => 1 + value) : values];
+      return [name, name.endsWith('norm') ? values.map((value) => 1 + value) : values];
     }),
   );
 }
@@ -191,11 +233,11 @@ export async function runSchedule(
 }
 
 /** Output [L·H] of a sequence, in float64. */
-export function reference({ x }: Sequence, weights: WeightsRef, { attention, rope }: ModelSpec): number[] {
+export function reference({ x }: Sequence, weights: WeightsRef, { attention, rope, layers }: ModelSpec): number[] {
   const rows = Array.from({ length: x.length / HIDDEN }, (_, t) => [...x.subarray(t * HIDDEN, (t + 1) * HIDDEN)]);
   const y =
     attention.kind === 'mla'
       ? mlaRef(rows, weights, attention, rope, EPS)
-      : gqaRef(rows, weights, attention, rope, EPS);
+      : gqaRef(rows, weights, attention, rope, EPS, layers[0]!.mixer.window);
   return y.flat();
 }

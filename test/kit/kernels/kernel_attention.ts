@@ -18,29 +18,26 @@ import { runSchedule, type Schedule, type Sequence } from './attention_cases.js'
 import { GuardedMemory } from './guarded_memory.js';
 import { f32Matrix } from './kernel_rows.js';
 
-export type AttentionExtras = Pick<KernelAttentionWeights, 'sinks' | 'window'>;
-
 /** Weights in a memory; `inputNorm` is part of {@link WeightsRef} under the name `input_layernorm`. */
 export function kernelWeights(
   memory: KernelMemory,
-  { attention, hiddenSize }: ModelSpec,
+  { attention, hiddenSize, layers }: ModelSpec,
   weights: WeightsRef,
   dtype: ResidentDtype,
 ): KernelAttentionWeights {
   const matrices: Record<string, KernelMatrix> = {};
-  const norms: Record<string, Float32Array> = {};
+  const vectors: Record<string, Float32Array> = {};
   const shapes = new Map([...attentionShapes(attention, 0, hiddenSize)].map((shape) => [shape.name, shape]));
   for (const [name, values] of Object.entries(weights)) {
     const shape = shapes.get(attentionName(0, name));
     if (shape === undefined) continue;
     const [rows, columns] = shape.shape as [number, number];
-    const matrix = f32Matrix(rows, columns, values);
-    if (shape.kind === 'norm') norms[name] = values;
+    if (shape.kind !== 'matrix') vectors[name] = values;
     else if (attention.kind === 'mla' && name === 'kv_b_proj')
       matrices[name] = kvUpMatrix(memory, attention, values, columns, dtype);
-    else matrices[name] = KernelMatrix.from(memory, matrix, dtype);
+    else matrices[name] = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
   }
-  return { matrices, norms, inputNorm: weights.input_layernorm! };
+  return { matrices, vectors, inputNorm: weights.input_layernorm!, window: layers[0]!.mixer.window };
 }
 
 function kvUpMatrix(
@@ -82,14 +79,13 @@ export class KernelAttentionLayer {
     weights: WeightsRef,
     form: MlaForm,
     dtype: ResidentDtype = 'f32',
-    extras: AttentionExtras = {},
     limitBytes?: number,
     crew: Crew | null = null,
   ) {
     this.memory = new GuardedMemory(limitBytes, PLAIN_KERNELS, crew);
     this.spec = { ...spec, layers: [spec.layers[0]!, spec.layers[0]!] };
     this.step = new KernelStep(this.memory, spec, form);
-    const held = { ...kernelWeights(this.memory, spec, weights, dtype), ...extras };
+    const held = kernelWeights(this.memory, spec, weights, dtype);
     this.attention = new KernelAttention(this.memory, spec, this.layer, held);
   }
 

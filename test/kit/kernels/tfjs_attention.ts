@@ -5,9 +5,10 @@ import { rowsOf, tensorMemory, tidy, toTensor } from '../../../compute/tfjs/tf.j
 import type { SequencePart } from '../../../lib/model/decoder/decoder.js';
 import { CausalMasks, type Attention } from '../../../lib/model/tensors/attention.js';
 import { TensorKvCache } from '../../../lib/model/tensors/tensor_kv_cache.js';
-import { loadAttention } from '../../../lib/model/tensors/load_attention.js';
-import { Rope } from '../../../lib/model/tensors/rope.js';
+import { loadAttention, ropeOf } from '../../../lib/model/tensors/load_attention.js';
+import type { Rope } from '../../../lib/model/tensors/rope.js';
 import type { MlaForm, ModelSpec } from '../../../lib/model/spec/spec.js';
+import { attentionName } from '../../../lib/model/spec/tensor_names.js';
 import { DenseReader } from '../../../lib/model/weights/weight_reader.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import type { WeightsRef } from '../../refs/attention_ref.js';
@@ -30,7 +31,7 @@ export class TfjsAttention {
     return withTempFolder(async (dir) => {
       const shapes = shapesOf(spec);
       const tensors = Object.entries(weights).map(([name, values]) => ({
-        name: `model.layers.0.self_attn.${name}.weight`,
+        name: attentionName(0, name),
         dtype: 'F32',
         shape: shapes[name]!,
         bytes: new Uint8Array(values.buffer),
@@ -38,7 +39,7 @@ export class TfjsAttention {
       await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
       const checkpoint = await openCheckpoint(dir);
       const reader = new DenseReader(checkpoint);
-      const rope = new Rope(spec.rope);
+      const rope = ropeOf(spec);
       const attention = await loadAttention(reader, spec, 0, rope, form);
       await checkpoint.close();
       return new TfjsAttention(spec, attention, rope);

@@ -8,6 +8,7 @@ import {
   CASES,
   EPS,
   gqaSpec,
+  gqaVariant,
   HIDDEN,
   inTurn,
   mixed,
@@ -18,7 +19,7 @@ import {
   type AttentionCase,
   type Sequence,
 } from '../../../kit/kernels/attention_cases.js';
-import { KernelAttentionLayer, roundedWeights, type AttentionExtras } from '../../../kit/kernels/kernel_attention.js';
+import { KernelAttentionLayer, roundedWeights } from '../../../kit/kernels/kernel_attention.js';
 import { TfjsAttention } from '../../../kit/kernels/tfjs_attention.js';
 import { normRef, type WeightsRef } from '../../../refs/attention_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
@@ -163,21 +164,24 @@ describe('attention layer kernels', () => {
   });
 
   it('windows and sinks change GQA as the definition says', async () => {
-    const spec = gqaSpec({});
-    const weights = withInputNorm(spec);
     const sequences = sequencesFrom(9, [25, 13]);
-    const run = async (extras: object): Promise<Float32Array[]> => {
-      const layer = new KernelAttentionLayer(spec, weights, 'auto', 'f32', extras);
+    const run = async (window: number | null, sink?: number): Promise<Float32Array[]> => {
+      const spec = gqaVariant({ hasSinks: sink !== undefined }, { window });
+      const weights = {
+        ...withInputNorm(gqaSpec({})),
+        ...(sink !== undefined && { sinks: new Float32Array(6).fill(sink) }),
+      };
+      const layer = new KernelAttentionLayer(spec, weights, 'auto');
       const outputs = await layer.run(sequences, mixed(sequences, 2), 3);
       layer.dispose();
       return outputs;
     };
-    const plain = await run({});
-    const wide = await run({ window: 25 });
-    const widest = await run({ window: Number.MAX_SAFE_INTEGER });
-    const narrow = await run({ window: 6 });
-    const none = await run({ sinks: new Float32Array(6).fill(-Infinity) });
-    const all = await run({ sinks: new Float32Array(6).fill(1e4) });
+    const plain = await run(null);
+    const wide = await run(25);
+    const widest = await run(Number.MAX_SAFE_INTEGER);
+    const narrow = await run(6);
+    const none = await run(null, -Infinity);
+    const all = await run(null, 1e4);
     plain.forEach((output, i) => {
       for (const same of [wide, widest, none]) expect(isSameBits(same[i]!, output)).to.equal(true);
       const [early, late] = [6 * HIDDEN, output.length];
@@ -212,15 +216,16 @@ describe('attention layer kernels', () => {
   });
 
   it('a first step of any size writes nowhere but into what it asked for', () => {
-    const shapes: readonly [ModelSpec, MlaForm, AttentionExtras][] = [
-      [mlaSpec({}), 'naive', {}],
-      [mlaSpec({}), 'absorbed', {}],
-      [mlaSpec(ALIGNED), 'absorbed', {}],
-      [gqaSpec({}), 'auto', {}],
-      [gqaSpec({}), 'auto', { window: 6 }],
-      [gqaSpec({ num_key_value_heads: 6 }), 'auto', { window: 30 }],
+    const shapes: readonly [ModelSpec, MlaForm][] = [
+      [mlaSpec({}), 'naive'],
+      [mlaSpec({}), 'absorbed'],
+      [mlaSpec(ALIGNED), 'absorbed'],
+      [gqaSpec({}), 'auto'],
+      [gqaVariant({ hasQkvBias: true, hasOutputBias: true, qkNorm: 'vector', clip: 1 }), 'auto'],
+      [gqaVariant({}, { window: 6 }), 'auto'],
+      [gqaVariant({ numKvHeads: 6, hasSinks: true }, { window: 30 }), 'auto'],
     ];
-    for (const [spec, form, extras] of shapes) {
+    for (const [spec, form] of shapes) {
       for (const [position, numTokens] of [
         [0, 1],
         [0, 7],
@@ -228,7 +233,7 @@ describe('attention layer kernels', () => {
         [30, 33],
         [5, 90],
       ] as const) {
-        const layer = new KernelAttentionLayer(spec, withInputNorm(spec), form, 'f32', extras);
+        const layer = new KernelAttentionLayer(spec, withInputNorm(spec), form);
         const cache = layer.createCache(3);
         const blocks = [...Array(40).keys()];
         layer.forward(
@@ -271,7 +276,9 @@ describe('attention layer kernels', () => {
     expect(() => new KernelAttentionLayer(spec, short, 'auto')).to.throw(
       /k_norm is \[9\], and config.json implies \[10\]/,
     );
-    const wrong = { sinks: new Float32Array(5) };
-    expect(() => new KernelAttentionLayer(spec, weights, 'auto', 'f32', wrong)).to.throw(/sinks is \[5\].*\[6\]/);
+    const wrong = { ...weights, sinks: new Float32Array(5) };
+    expect(() => new KernelAttentionLayer(gqaVariant({ hasSinks: true }), wrong, 'auto')).to.throw(
+      /sinks is \[5\].*\[6\]/,
+    );
   });
 });

@@ -57,7 +57,7 @@ describe('steps of the kernels', () => {
   it('a step that has no memory left fails, and runs when there is some again', async () => {
     const spec = mlaSpec({});
     const weights = { ...randomWeights(spec), input_layernorm: new Float32Array(HIDDEN).fill(1) };
-    const layer = new KernelAttentionLayer(spec, weights, 'auto', 'f32', {}, 2 ** 20);
+    const layer = new KernelAttentionLayer(spec, weights, 'auto', 'f32', 2 ** 20);
     const cache = layer.createCache(16);
     const part = (numTokens: number): SequencePart => {
       return { rowStart: 0, numTokens, position: 0, blocks: [...Array(64).keys()], isPrompt: true };
