@@ -12,7 +12,7 @@ import { modelSpecOf } from '../../lib/model/families/registry.js';
 import { residenceOf, type Compute } from '../../lib/model/weights/residence.js';
 import { moeLayersOf, type ModelSpec } from '../../lib/model/spec/spec.js';
 import type { Transformer } from '../../lib/model/transformer.js';
-import { openCheckpoint } from '../../lib/weights/checkpoint.js';
+import { openWeights } from '../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
 import type { ComputeOptions } from './options.js';
 import { inTurns } from './turns.js';
@@ -79,18 +79,18 @@ async function openDecoder(
   spec: ModelSpec,
   compute: Compute,
 ): Promise<RankDecoder> {
-  const checkpoint = await openCheckpoint(dir);
+  const weights = await openWeights(dir, spec);
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement('linear', { numLayers, numExperts, numRanks: 1 });
   const [mesh] = createLocalMeshes(1);
   const loaded = await loadModel({
-    ...{ spec, checkpoint, placement, mla: 'auto', blockSize: BLOCK_SIZE, rank: asRank(0), clock: new Stopwatch() },
-    residence: residenceOf({ compute, experts: 'auto', dense: 'auto' }, backend, checkpoint),
+    ...{ spec, weights, placement, mla: 'auto', blockSize: BLOCK_SIZE, rank: asRank(0), clock: new Stopwatch() },
+    residence: residenceOf({ compute, experts: 'auto', dense: 'auto' }, backend, weights),
     load: new LoadMonitor(numLayers, numExperts),
     rankLoad: new LoadMonitor(numLayers, 1),
   });
-  await checkpoint.close();
+  await weights.close();
   const { slotsPerRank } = placement;
   const ep = createAllToAll(mesh!, { hidden: spec.hiddenSize, numTopk, slotsPerRank });
   const replicas = createReplicaChooser('local_first', { rank: 0 }, () => Promise.reject(new Error('one rank')));

@@ -1,6 +1,6 @@
 /** The section `generation`: every dtype on every number of cores. */
 import { modelSpecOf } from '../../lib/model/families/registry.js';
-import { openCheckpoint } from '../../lib/weights/checkpoint.js';
+import { openWeights } from '../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
 import type { EngineSetting, PeerEngine } from './engines/engine.js';
 import { startLlamaTools } from './engines/llama_tools.js';
@@ -61,7 +61,7 @@ export async function benchGeneration(
   const figures = { rows: [] as GenerationRow[], agreements: [] as Agreement[] };
   const reads: Record<number, Spread[]> = {};
   const versions: Record<string, string> = {};
-  const checkpoint = await openCheckpoint(model);
+  const weights = await openWeights(model, spec);
   try {
     for (const dtype of options.dtypes) {
       if (found.names.has('llama.cpp')) await writeGguf(places.python, model, places.gguf[dtype], dtype, signal);
@@ -72,7 +72,7 @@ export async function benchGeneration(
         const measured = await withAll([() => startStream(places, cores, signal)], ([stream]) =>
           withAll<PeerEngine, Awaited<ReturnType<typeof measureGeneration>>>(starts, (engines) => {
             for (const { name, version } of engines) versions[name] = version;
-            const weightBytes = touchedBytes(spec, checkpoint, dtype);
+            const weightBytes = touchedBytes(spec, weights, dtype);
             return measureGeneration(engines, stream!, { dtype, cores, weightBytes }, plan, signal);
           }),
         );
@@ -82,7 +82,7 @@ export async function benchGeneration(
       }
     }
   } finally {
-    await checkpoint.close();
+    await weights.close();
   }
   return { model, ...figures, read_gb_per_s: reads, versions };
 }

@@ -14,10 +14,10 @@ import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { createExpertShard, type ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
-import type { Checkpoint } from '../weights/checkpoint.js';
 import type { Decoder, DecoderOptions } from './decoder/decoder.js';
 import { loadKernelDecoder } from './kernels/load_kernels.js';
 import { moeLayersOf } from './spec/spec.js';
+import type { ModelWeights } from './stored/model_weights.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
 import { unspread, type Spread } from './weights/spread.js';
@@ -25,7 +25,7 @@ import { CheckpointExperts, DenseReader } from './weights/weight_reader.js';
 
 /** What to load for one rank, and who is told of it. */
 export interface LoadOptions extends DecoderOptions {
-  readonly checkpoint: Checkpoint;
+  readonly weights: ModelWeights;
   readonly rank: Rank;
   readonly placement: Placement;
   /** Default 1. */
@@ -106,10 +106,10 @@ interface ModelParts {
 
 /** The dense part, of which a layer can't be divided, before experts take the memory that is left. */
 async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<ModelParts> {
-  const { spec, residence, checkpoint, signal } = options;
+  const { spec, residence, weights, signal } = options;
   const { hiddenSize: hidden, moe } = spec;
-  const reader = new DenseReader(checkpoint, { signal, resident: residence.dense });
-  const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize, { signal });
+  const reader = new DenseReader(weights, { signal, resident: residence.dense });
+  const source = new CheckpointExperts(weights, hidden, moe.intermediateSize, { signal });
   const shape = { hidden, numTopk: moe.gate.numTopk, dtype: residence.experts };
   switch (residence.compute) {
     case 'tensors': {

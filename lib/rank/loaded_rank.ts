@@ -10,13 +10,13 @@ import { placementFrom, type Placement } from '../../experts/placement/placement
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel, type LoadedModel } from '../model/load_model.js';
 import { moeLayersOf } from '../model/spec/spec.js';
+import { openWeights, type ModelWeights } from '../model/stored/model_weights.js';
 import { footprintAt, footprintOf } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
 import { tensorsOfRank, unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
 import type { RankJob, ThreadsWish } from '../protocol/rank_job.js';
 import type { LoadReport } from '../protocol/step_plan.js';
-import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import type { RankExecutorParts } from './rank_executor.js';
 import { ANY_PLACE, type RankPlace } from './rank_place.js';
@@ -42,7 +42,7 @@ export interface LoadChoices {
 export interface LoadedRank {
   readonly placement: Placement;
   /** Open, for experts that have to be read later: its owner closes it. */
-  readonly checkpoint: Checkpoint;
+  readonly weights: ModelWeights;
   /** Threads that compute: its owner ends them. Null where there are none. */
   readonly crew: Crew | null;
   readonly model: LoadedModel;
@@ -70,14 +70,14 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const placement = placementFrom(0, numRanks, numExperts, job.phy2log);
   const progress = progressOf(joined);
   let crew: Crew | null = null;
-  const checkpoint = await openCheckpoint(modelDir, { onProgress: progress.onBytes });
+  const weights = await openWeights(modelDir, spec, { onProgress: progress.onBytes });
   try {
-    progress.totalBytes = checkpoint.totalBytes(tensorsOfRank(spec, checkpoint, placement, rank));
-    const residence = residenceOf(job.residence, backend.name, checkpoint);
+    progress.totalBytes = weights.totalBytes(tensorsOfRank(spec, weights, placement, rank));
+    const residence = residenceOf(job.residence, backend.name, weights);
     const room = { blockSize, numKvBlocks, maxNumBatchedTokens, numMovingLayers: job.moves?.numLayers ?? 0 };
     const wish = choices.threads ?? job.threads;
     const numThreads = residence.compute === 'kernels' ? numThreadsOf(wish, place.numCores) : 1;
-    const shape = { spec, checkpoint, placement, rank, residence, numThreads, ...room };
+    const shape = { spec, weights, placement, rank, residence, numThreads, ...room };
     const footprint = footprintOf(shape);
     checkMemory(footprint, residence, memoryOf(joined, backend, place), footprintAt(shape));
     const agreed = await agreedKernels(joined, residence, place.kernels, signal);
@@ -92,7 +92,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       rankLoad: new LoadMonitor(numLayers, numRanks),
     };
     const { isOneFolder } = job;
-    const read = { spec, checkpoint, configBytes, placement, rank, readsHeadsFolder, isOneFolder, numThreads };
+    const read = { spec, weights, configBytes, placement, rank, readsHeadsFolder, isOneFolder, numThreads };
     const [model, proof] = await together(
       signal,
       (ending) =>
@@ -104,8 +104,9 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
         }),
       (ending) => proofOf({ ...read, signal: ending }),
     );
+    const { checkpoint } = weights;
     await checkpoint.checkUnchanged();
-    const unused = unusedTensors(spec, checkpoint);
+    const unused = unusedTensors(spec, weights);
     const report: LoadReport = {
       backend: backend.name,
       backendDetail: backend.detail,
@@ -119,10 +120,10 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...(!readsHeadsFolder && { expertDigests: proof.expertDigests }),
       unused: { count: unused.length, names: unused.slice(0, 5) }, // those that a message has room for
     };
-    return { placement, checkpoint, crew, model, meters, report, fingerprint: proof.fingerprint };
+    return { placement, weights, crew, model, meters, report, fingerprint: proof.fingerprint };
   } catch (error) {
     await crew?.close();
-    await checkpoint.close();
+    await weights.close();
     throw error;
   }
 }

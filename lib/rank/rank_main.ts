@@ -91,13 +91,13 @@ async function live(joined: JoinedRank, options: RankOptions): Promise<RankOutco
     return await meet(joined, loaded, options);
   } finally {
     await loaded.crew?.close();
-    await loaded.checkpoint.close();
+    await loaded.weights.close();
   }
 }
 
 /** Opens the mesh and runs steps. */
 async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions): Promise<RankOutcome> {
-  const { placement, checkpoint, meters, report, fingerprint } = loaded;
+  const { placement, weights, meters, report, fingerprint } = loaded;
   const job = jobOf(joined);
   const { spec, reduce, wire, timeoutMs, ioThread } = job;
   const limits = { maxFrameBytes: maxFrameBytesOf(job), microBatches: roomOf(job) };
@@ -112,7 +112,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const countGather = new CountGather(mesh, timeoutMs);
     const chooser = { rank: mesh.rank, ranksPerNode: topology.ranksPerNode };
     const replicas = createReplicaChooser(job.replicaChoice, chooser, countGather.gather);
-    const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
+    const disk = new CheckpointExperts(weights, spec.hiddenSize, spec.moe.intermediateSize);
     const model = loaded.model({ ep, replicas });
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
     tell(joined, { kind: 'loaded', report });

@@ -1,18 +1,18 @@
 /** What a rank proves of the weights that it reads. Why: docs/decisions/start.md#ranks-prove-their-experts-by-digest, docs/decisions/start.md#ranks-of-one-folder-hash-nothing */
 import type { Rank } from '../../base/ids.js';
 import { slotsOf, type Placement } from '../../experts/placement/placement.js';
-import { denseTensors } from '../model/weights/rank_tensors.js';
-import { ffnOf } from '../model/weights/weight_reader.js';
+import { denseTensors, expertTensors } from '../model/weights/rank_tensors.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
-import { expertKey, expertPrefix } from '../model/spec/tensor_names.js';
-import type { Checkpoint } from '../weights/checkpoint.js';
+import { expertKey } from '../model/spec/tensor_names.js';
+import type { ModelWeights } from '../model/stored/model_weights.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { hashTensors, type HashOptions } from '../weights/tensor_hashes.js';
+import { partName, type TensorPart } from '../weights/tensor_part.js';
 
 /** What is read, and where. */
 export interface ProofOptions extends HashOptions {
   readonly spec: ModelSpec;
-  readonly checkpoint: Checkpoint;
+  readonly weights: ModelWeights;
   readonly configBytes: Uint8Array;
   readonly placement: Placement;
   readonly rank: Rank;
@@ -39,40 +39,44 @@ export interface RankProof {
  * @throws WeightError as {@link hashTensors}
  */
 export async function proofOf(options: ProofOptions): Promise<RankProof> {
-  const { spec, checkpoint, configBytes, readsHeadsFolder, isOneFolder } = options;
+  const { spec, weights, configBytes, readsHeadsFolder, isOneFolder } = options;
+  const { checkpoint } = weights;
   const preamble = [configBytes, ...checkpoint.headers];
   if (readsHeadsFolder && isOneFolder) {
     const files = checkpoint.identities.map((text) => Buffer.from(text));
     return { fingerprint: new Fingerprint([...preamble, ...files]).digest(), expertDigests: {} };
   }
-  const dense = denseTensors(spec, checkpoint);
-  const experts = readsHeadsFolder ? new Map<string, readonly string[]>() : tensorsOfExperts(options);
+  const dense = denseTensors(spec, weights).flatMap((name) => weights.parts(name));
+  const experts = readsHeadsFolder ? new Map<string, readonly TensorPart[]>() : partsOfExperts(options);
   const { signal } = options;
   const numThreads = Math.min(MAX_HASH_THREADS, options.numThreads ?? 1);
   const hashes = await hashTensors(checkpoint, [...dense, ...[...experts.values()].flat()], { numThreads, signal });
-  const digests = Array.from(experts, ([key, names]) => [key, digestOf(names, hashes)] as const);
+  const digests = Array.from(experts, ([key, parts]) => [key, digestOf(parts, hashes)] as const);
   return { fingerprint: digestOf(dense, hashes, preamble), expertDigests: Object.fromEntries(digests) };
 }
 
 function digestOf(
-  names: readonly string[],
+  parts: readonly TensorPart[],
   hashes: ReadonlyMap<string, string>,
   preamble?: readonly Uint8Array[],
 ): string {
   const fingerprint = new Fingerprint(preamble);
-  for (const name of names) fingerprint.addHash(name, hashes.get(name)!);
+  for (const name of parts.map(partName)) fingerprint.addHash(name, hashes.get(name)!);
   return fingerprint.digest();
 }
 
 /** By the key of each expert that the rank holds. */
-function tensorsOfExperts({ spec, placement, rank }: ProofOptions): Map<string, readonly string[]> {
-  const tensors = new Map<string, readonly string[]>();
+function partsOfExperts({ spec, weights, placement, rank }: ProofOptions): Map<string, readonly TensorPart[]> {
+  const parts = new Map<string, readonly TensorPart[]>();
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     for (const expert of slotsOf(placement, moeLayer, rank)) {
       if (expert < 0) continue;
-      const { gate, up, down } = ffnOf((name) => name, expertPrefix(layer, expert), 0, 0);
-      tensors.set(expertKey(layer, expert), [gate, up, down]);
+      const names = expertTensors(spec, layer, expert);
+      parts.set(
+        expertKey(layer, expert),
+        names.flatMap((name) => weights.parts(name)),
+      );
     }
   }
-  return tensors;
+  return parts;
 }

@@ -1,14 +1,12 @@
 import { closest } from 'fastest-levenshtein';
 import { printable } from '../../base/foreign_text.js';
-import type { StoredDtype, StoredMatrix } from '../../compute/base/stored_matrix.js';
-import { matrixOf, type WeightMatrix } from '../../compute/base/weight_matrix.js';
-import { decodeToFloat32, isSupportedDtype, SUPPORTED_DTYPES, type SupportedDtype } from './dtypes.js';
+import { decodeToFloat32, isSupportedDtype, SUPPORTED_DTYPES } from './dtypes.js';
 import { WeightError } from './errors.js';
-import type { Fingerprint } from './fingerprint.js';
 import { SafetensorsFile } from './safetensors_file.js';
 import { shapeText, type TensorInfo } from './safetensors_header.js';
 import { findShards, type Shards } from './shards.js';
 import type { TensorPlace } from './tensor_hash_worker.js';
+import { wholeOf, type TensorPart } from './tensor_part.js';
 
 /** Who is told while a checkpoint is read. */
 export interface CheckpointOptions {
@@ -18,12 +16,8 @@ export interface CheckpointOptions {
 
 /** How one tensor is read. */
 export interface ReadOptions {
-  /** The shape that the tensor must have; not checked when left out. */
-  readonly expectedShape?: readonly number[] | undefined;
   /** Ends the read between two pieces of 16 MiB; the signal's reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** Gets the tensor's bytes as they are on disk, so that hashing needs no second read. */
-  readonly fingerprint?: Fingerprint | undefined;
 }
 
 /**
@@ -116,119 +110,56 @@ export class Checkpoint {
     return info;
   }
 
-  /** Where other threads of the process find a tensor's bytes while the checkpoint is open. @throws WeightError MISSING_TENSOR */
-  place(name: string): TensorPlace {
-    const { file, begin, end } = this.info(name);
-    return { fd: this.filesByPath.get(file)!.fd, begin, end };
+  /** Type, shape and place of a tensor; undefined where there is none of this name. */
+  find(name: string): TensorInfo | undefined {
+    return this.tensors.get(name);
   }
 
-  /**
-   * Bytes on disk of the tensors named.
-   *
-   * @throws WeightError MISSING_TENSOR
-   */
-  totalBytes(names: readonly string[]): number {
-    return names.map((name) => this.info(name)).reduce((sum, { begin, end }) => sum + end - begin, 0);
+  /** Where other threads of the process find bytes while the checkpoint is open. */
+  place({ tensor, offset, numBytes }: TensorPart): TensorPlace {
+    const begin = tensor.begin + offset;
+    return { fd: this.filesByPath.get(tensor.file)!.fd, begin, end: begin + numBytes };
   }
 
   /**
    * Reads a tensor and converts it to float32, in the order of its elements on disk.
    *
-   * @throws WeightError MISSING_TENSOR, SHAPE_MISMATCH, UNKNOWN_DTYPE, MALFORMED_SAFETENSORS, READ_FAILED, CLOSED
+   * @throws WeightError MISSING_TENSOR, UNKNOWN_DTYPE, MALFORMED_SAFETENSORS, READ_FAILED, CLOSED
    */
   async read(name: string, options: ReadOptions = {}): Promise<Float32Array<ArrayBuffer>> {
-    const info = this.checked(name, options.expectedShape);
-    return decodeToFloat32(await this.readBytes(info, options), info.dtype);
+    const info = this.info(name);
+    if (!isSupportedDtype(info.dtype)) throw unreadableDtype(info);
+    return decodeToFloat32(await this.readPart(wholeOf(info), options), info.dtype);
   }
 
-  /**
-   * Reads a matrix as it is stored: BF16 and F32 without a conversion, F16 as float32.
-   *
-   * @param shape [rows, columns] that the tensor must have on disk
-   * @throws WeightError as {@link read}
-   */
-  async readMatrix(
-    name: string,
-    shape: readonly [rows: number, columns: number],
-    options: Omit<ReadOptions, 'expectedShape'> = {},
-  ): Promise<WeightMatrix> {
-    const info = this.checked(name, shape);
-    const bytes = await this.readBytes(info, options);
-    const [rows, columns] = shape;
-    if (info.dtype === 'BF16') return { dtype: 'bf16', rows, columns, bytes };
-    if (info.dtype === 'F32') return { dtype: 'f32', rows, columns, bytes };
-    return matrixOf(decodeToFloat32(bytes, info.dtype), rows, columns);
+  /** Bytes as they are on disk. @throws WeightError MALFORMED_SAFETENSORS, READ_FAILED, CLOSED; the signal's reason */
+  async readPart(part: TensorPart, options: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(part.numBytes);
+    await this.readInto(part, 0, bytes, options);
+    return bytes;
   }
 
-  /**
-   * A matrix whose rows are read when they are asked for, as they are stored.
-   *
-   * @param shape [rows, columns] that the tensor must have on disk
-   * @throws WeightError MISSING_TENSOR, SHAPE_MISMATCH, UNKNOWN_DTYPE; its reads as {@link read}
-   */
-  stored(
-    name: string,
-    shape: readonly [rows: number, columns: number],
-    { signal }: Pick<ReadOptions, 'signal'> = {},
-  ): StoredMatrix {
-    const info = this.checked(name, shape);
-    const [rows, columns] = shape;
-    const rowBytes = (info.end - info.begin) / rows;
-    return {
-      ...{ dtype: STORED[info.dtype as SupportedDtype], rows, columns, rowBytes },
-      readRows: (from, target) => this.readInto(info, from * rowBytes, target, signal),
-    };
+  /** The same from `offset` of the part on, as many as `target` has room for; it may be shared memory. @throws WeightError as {@link readPart} */
+  async readInto(
+    { tensor, offset: begin }: Pick<TensorPart, 'tensor' | 'offset'>,
+    offset: number,
+    target: Uint8Array,
+    { signal }: ReadOptions = {},
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    this.throwIfClosed(tensor);
+    await this.filesByPath.get(tensor.file)!.readTensor(tensor, begin + offset, target, (arrived) => {
+      signal?.throwIfAborted();
+      this.throwIfClosed(tensor);
+      this.numBytesRead += arrived;
+      this.onProgress?.(arrived);
+    });
   }
 
   /** Closes the files; reads under way throw CLOSED. Idempotent. */
   async close(): Promise<void> {
     this.closing ??= Promise.all(this.files.map((file) => file.close())).then(() => undefined);
     await this.closing;
-  }
-
-  /** The tensor's entry, once it is known to be convertible and what the caller expects: packed weights have other shapes too. */
-  private checked(name: string, expectedShape: readonly number[] | undefined): TensorInfo {
-    const info = this.info(name);
-    if (!isSupportedDtype(info.dtype)) {
-      throw new WeightError(
-        'UNKNOWN_DTYPE',
-        `tensor "${printable(name)}" of ${info.file} has the element type ${info.dtype}: quantised or packed weights, which cannot be read; ` +
-          `use a checkpoint in ${SUPPORTED_DTYPES.join(', ')}`,
-        { file: info.file, tensor: name },
-      );
-    }
-    if (expectedShape !== undefined && !isSameShape(info.shape, expectedShape)) {
-      throw new WeightError(
-        'SHAPE_MISMATCH',
-        `tensor "${printable(name)}" of ${info.file} has shape [${shapeText(info.shape)}], but the model's config.json implies ` +
-          `[${expectedShape.join(', ')}]; use config.json and weights of the same model`,
-        { file: info.file, tensor: name },
-      );
-    }
-    return info;
-  }
-
-  private async readBytes(info: TensorInfo, { signal, fingerprint }: ReadOptions): Promise<Uint8Array> {
-    const bytes = new Uint8Array(info.end - info.begin);
-    await this.readInto(info, 0, bytes, signal);
-    fingerprint?.add(info.name, bytes);
-    return bytes;
-  }
-
-  private async readInto(
-    info: TensorInfo,
-    offset: number,
-    target: Uint8Array,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    signal?.throwIfAborted();
-    this.throwIfClosed(info);
-    await this.filesByPath.get(info.file)!.readTensor(info, offset, target, (arrived) => {
-      signal?.throwIfAborted();
-      this.throwIfClosed(info);
-      this.numBytesRead += arrived;
-      this.onProgress?.(arrived);
-    });
   }
 
   private throwIfClosed({ name, file }: TensorInfo): void {
@@ -240,7 +171,8 @@ export class Checkpoint {
     );
   }
 
-  private missingTensor(name: string): WeightError {
+  /** MISSING_TENSOR: with the file searched, and the nearest name. */
+  missingTensor(name: string): WeightError {
     const lackedBy = this.lacking.get(name);
     if (lackedBy !== undefined) {
       const message = `the index places tensor "${printable(name)}" in ${lackedBy}, which does not hold it; download index and file again`;
@@ -257,7 +189,21 @@ export class Checkpoint {
   }
 }
 
-const STORED: Readonly<Record<SupportedDtype, StoredDtype>> = { BF16: 'bf16', F16: 'f16', F32: 'f32' };
+/** UNKNOWN_DTYPE: of a tensor that nobody knows how to decode. */
+export function unreadableDtype({ name, file, dtype }: TensorInfo): WeightError {
+  const message =
+    `tensor "${printable(name)}" of ${file} has the element type ${dtype}: quantised or packed weights, which cannot be read; ` +
+    `use a checkpoint in ${SUPPORTED_DTYPES.join(', ')}`;
+  return new WeightError('UNKNOWN_DTYPE', message, { file, tensor: name });
+}
+
+/** SHAPE_MISMATCH: with both shapes. */
+export function wrongShape({ name, file, shape }: TensorInfo, expected: readonly number[]): WeightError {
+  const message =
+    `tensor "${printable(name)}" of ${file} has shape [${shapeText(shape)}], but the model's config.json implies ` +
+    `[${expected.join(', ')}]; use config.json and weights of the same model`;
+  return new WeightError('SHAPE_MISMATCH', message, { file, tensor: name });
+}
 
 /** What the checkpoint holds: everything in the files, or what the index names. */
 function tensorsOf(files: readonly SafetensorsFile[], shards: Shards): CheckpointTensors {
@@ -271,10 +217,6 @@ function tensorsOf(files: readonly SafetensorsFile[], shards: Shards): Checkpoin
     else found.set(name, info);
   }
   return { found, lacking };
-}
-
-function isSameShape(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((size, i) => size === b[i]);
 }
 
 function describeFiles(files: readonly SafetensorsFile[]): string {

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Checkpoint } from './checkpoint.js';
 import { readFailed } from './model_files.js';
 import { truncated } from './safetensors_file.js';
+import { partName, type TensorPart } from './tensor_part.js';
 import type { HashNews, HashWorkerData } from './tensor_hash_worker.js';
 
 /** How tensors are hashed. */
@@ -14,24 +15,25 @@ export interface HashOptions {
 }
 
 /**
- * 64 hexadecimal digits for each tensor. No thread is left when it resolves or rejects. The checkpoint must stay open until then.
- * @throws WeightError READ_FAILED, MALFORMED_SAFETENSORS (the file is shorter than when it was opened), MISSING_TENSOR
- */
+ * 64 hexadecimal digits for each part, by its name; one that is given twice is read once. No thread is left when it resolves or rejects. The checkpoint must stay open until then.
+ * @throws WeightError READ_FAILED, MALFORMED_SAFETENSORS (the file is shorter than when it was opened),  */
 export async function hashTensors(
   checkpoint: Checkpoint,
-  names: readonly string[],
+  given: readonly TensorPart[],
   { numThreads = 1, signal }: HashOptions,
 ): Promise<ReadonlyMap<string, string>> {
   signal.throwIfAborted();
-  const tensors = names.map((name) => checkpoint.place(name));
+  const parts = [...new Map(given.map((part) => [partName(part), part])).values()];
+  const tensors = parts.map((part) => checkpoint.place(part));
   const workerData: HashWorkerData = { tensors, taken: new Int32Array(new SharedArrayBuffer(4)) };
   const hashes = new Map<string, string>();
-  const workers = Array.from({ length: Math.min(numThreads, names.length) }, (_, i) => startWorker(workerData, i));
+  const workers = Array.from({ length: Math.min(numThreads, parts.length) }, (_, i) => startWorker(workerData, i));
   const ended = new AbortController();
   const all = AbortSignal.any([signal, ended.signal]);
   const take = (news: HashNews): void => {
-    const { name, file, end } = checkpoint.info(names[news.index]!);
-    if (news.kind === 'hash') hashes.set(name, news.hash);
+    const part = parts[news.index]!;
+    const { file, end } = part.tensor;
+    if (news.kind === 'hash') hashes.set(partName(part), news.hash);
     else if (news.kind === 'truncated') ended.abort(truncated(file, news.reached, end));
     else ended.abort(readFailed(file, new Error(news.message)));
   };

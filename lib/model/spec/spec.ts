@@ -53,10 +53,15 @@ export const NO_MULTIPLIERS: Multipliers = { embedding: 1, residual: 1, logits: 
 export interface StoredNames {
   readonly prefix: string;
   readonly replace: readonly (readonly [ours: string, theirs: string])[];
+  /**
+   * How experts lie where one tensor holds those of a layer. `rows`: [E,2I,H], an expert's gate before its up, and [E,H,I]; `columns`: the other way round, [E,H,2I] with
+   * gate and up in turn, and [E,I,H] (gpt-oss).
+   */
+  readonly experts: 'rows' | 'columns';
 }
 
 /** As tensor_names.ts has them. */
-export const OWN_NAMES: StoredNames = { prefix: '', replace: [] };
+export const OWN_NAMES: StoredNames = { prefix: '', replace: [], experts: 'rows' };
 
 /** Rotary position embedding over `dim` channels. */
 export interface RopeSpec {

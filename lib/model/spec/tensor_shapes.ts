@@ -33,19 +33,27 @@ export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
 }
 
 function* moeShapes(moe: ModelSpec['moe'], layer: number, hidden: number): Generator<TensorShape, void> {
-  const { gate, intermediateSize, sharedIntermediateSize } = moe;
+  const { gate, sharedIntermediateSize } = moe;
   yield matrix(names.gateName(layer), gate.numExperts, hidden);
   if (moe.hasRouterBias) yield bias(names.gateBiasName(layer), gate.numExperts);
   if (moe.hasSelectionBias) yield bias(names.selectionBiasName(layer), gate.numExperts);
-  for (let e = 0; e < gate.numExperts; e++) {
-    for (const each of ffnShapes(names.expertPrefix(layer, e), hidden, intermediateSize)) {
-      yield each;
-      if (moe.hasExpertBias) yield bias(names.biasOf(each.name), each.shape[0]!);
-    }
-  }
+  for (let e = 0; e < gate.numExperts; e++) yield* expertShapes(moe, hidden, layer, e);
   if (sharedIntermediateSize === 0) return;
   yield* ffnShapes(names.sharedExpertsPrefix(layer), hidden, sharedIntermediateSize);
   if (moe.hasSharedGate) yield matrix(names.sharedGateName(layer), 1, hidden);
+}
+
+/** Of one routed expert. */
+export function* expertShapes(
+  moe: ModelSpec['moe'],
+  hidden: number,
+  layer: number,
+  expert: number,
+): Generator<TensorShape, void> {
+  for (const each of ffnShapes(names.expertPrefix(layer, expert), hidden, moe.intermediateSize)) {
+    yield each;
+    if (moe.hasExpertBias) yield bias(names.biasOf(each.name), each.shape[0]!);
+  }
 }
 
 /** Of one layer. */

@@ -1,7 +1,6 @@
 /** Bytes of the parts of a dense model that a kernel memory holds whole or not at all: from the headers of a checkpoint, before a weight is read. Pure. */
 import { matrixBytes } from '../../../compute/wasm/memory/kernel_matrix.js';
-import type { Checkpoint } from '../../weights/checkpoint.js';
-import type { TensorInfo } from '../../weights/safetensors_header.js';
+import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
 import { cacheFloatsPerToken } from '../spec/cache_layout.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
 import type { AttentionSpec, ModelSpec } from '../spec/spec.js';
@@ -43,7 +42,7 @@ export interface UndividedPart {
 /** What {@link DenseSizes} depend on. All limits are of one rank. */
 export interface DenseSizesOptions {
   readonly spec: ModelSpec;
-  readonly checkpoint: Checkpoint;
+  readonly weights: ModelWeights;
   readonly residence: Residence;
   readonly blockSize: number;
   readonly numKvBlocks: number;
@@ -53,13 +52,13 @@ export interface DenseSizesOptions {
 }
 
 /** Of a rank whose kernels compute. */
-export function denseSizesOf({ spec, checkpoint, residence, ...limits }: DenseSizesOptions): DenseSizes {
-  const weights = spec.layers.map(() => OTHER_BYTES);
+export function denseSizesOf({ spec, weights, residence, ...limits }: DenseSizesOptions): DenseSizes {
+  const ofLayers = spec.layers.map(() => OTHER_BYTES);
   const vocabulary = { embedding: OTHER_BYTES, head: OTHER_BYTES };
-  for (const name of denseTensors(spec, checkpoint)) {
-    const bytes = kernelBytes(checkpoint.info(name), spec.attention, residence);
+  for (const name of denseTensors(spec, weights)) {
+    const bytes = kernelBytes(weights.info(name), spec.attention, residence);
     const layer = layerOf(name);
-    if (layer !== null) weights[layer]! += bytes;
+    if (layer !== null) ofLayers[layer]! += bytes;
     else vocabulary[name === names.EMBEDDING ? 'embedding' : 'head'] += bytes;
   }
   const cache = 4 * cacheFloatsPerToken(spec.attention) * limits.blockSize * limits.numKvBlocks;
@@ -70,8 +69,8 @@ export function denseSizesOf({ spec, checkpoint, residence, ...limits }: DenseSi
     numKeys: Math.min(spec.maxPositions, limits.blockSize * limits.numKvBlocks),
   };
   return {
-    layers: weights.map((of) => ({ weights: of, cache })),
-    ...(isHeadTied(spec, checkpoint) ? { embedding: embedding + head, head: null } : { embedding, head }),
+    layers: ofLayers.map((of) => ({ weights: of, cache })),
+    ...(isHeadTied(spec, weights) ? { embedding: embedding + head, head: null } : { embedding, head }),
     step: stepBytes(spec, stepLimits),
     logits: logitBytes(spec, limits.maxNumBatchedTokens),
   };
@@ -110,14 +109,14 @@ export const logitBytes = ({ vocabSize }: ModelSpec, numTokens: number): number 
 const OTHER_BYTES = 2 ** 10;
 
 /** Rows of a matrix in a kernel memory. */
-export function kernelRows({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, attention: AttentionSpec): number {
+export function kernelRows({ name, shape }: Pick<WeightInfo, 'name' | 'shape'>, attention: AttentionSpec): number {
   const isKvUp = attention.kind === 'mla' && names.attentionPart(name) === 'kv_b_proj';
-  return isKvUp ? kvUpRows(attention) : shape[0]!;
+  return isKvUp ? kvUpRows(attention) : shape[0];
 }
 
 /** With what goes before a matrix in its block. */
-function kernelBytes(info: TensorInfo, attention: AttentionSpec, { dense }: Residence): number {
-  const [rows = 1, columns] = info.shape;
+function kernelBytes(info: WeightInfo, attention: AttentionSpec, { dense }: Residence): number {
+  const [rows, columns] = info.shape;
   if (columns === undefined) return 64 * Math.ceil(rows / 16);
   return matrixBytes(denseDtype(info, dense), kernelRows(info, attention), columns);
 }

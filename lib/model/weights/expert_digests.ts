@@ -8,9 +8,9 @@ import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as z from 'zod';
-import { openCheckpoint, type Checkpoint } from '../../weights/checkpoint.js';
 import { findShards } from '../../weights/shards.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
+import { openWeights, type ModelWeights } from '../stored/model_weights.js';
 import { expertKey } from '../spec/tensor_names.js';
 import { CheckpointExperts } from './weight_reader.js';
 
@@ -27,7 +27,7 @@ export class FolderDigests {
   private numRead = 0;
 
   private constructor(
-    private readonly checkpoint: Checkpoint,
+    private readonly weights: ModelWeights,
     private readonly experts: CheckpointExperts,
     private readonly paths: readonly string[],
     cache: { readonly file: string | null; readonly files: readonly string[]; readonly known: Map<string, string> },
@@ -36,15 +36,15 @@ export class FolderDigests {
   }
 
   /** @throws WeightError where the folder has no weights, or none that can be read */
-  static async open(dir: string, { hiddenSize, moe }: ModelSpec, signal?: AbortSignal): Promise<FolderDigests> {
+  static async open(dir: string, spec: ModelSpec, signal?: AbortSignal): Promise<FolderDigests> {
     const { paths } = await findShards(dir);
     const files = await Promise.all(paths.map(identityOf)); // before they are opened: those opened can only be newer
     const file = cacheFileOf(await realpath(dir));
     const known = file === null ? new Map<string, string>() : await readCache(file, files);
-    const checkpoint = await openCheckpoint(dir);
+    const weights = await openWeights(dir, spec);
     const onDigest = (key: string, digest: string): void => void known.set(key, digest);
-    const experts = new CheckpointExperts(checkpoint, hiddenSize, moe.intermediateSize, { signal, onDigest });
-    return new FolderDigests(checkpoint, experts, paths, { file, files, known });
+    const experts = new CheckpointExperts(weights, spec.hiddenSize, spec.moe.intermediateSize, { signal, onDigest });
+    return new FolderDigests(weights, experts, paths, { file, files, known });
   }
 
   /** Of one expert. @throws WeightError; the signal's reason */
@@ -64,7 +64,7 @@ export class FolderDigests {
 
   /** Keeps what was read for the next time. A cache that can't be written is no error. */
   async close(): Promise<void> {
-    await this.checkpoint.close();
+    await this.weights.close();
     if (this.numRead === 0 || this.cacheFile === null) return;
     const now = await Promise.all(this.paths.map(identityOf)).catch(() => []);
     if (now.join('\n') !== this.files.join('\n')) return; // written meanwhile

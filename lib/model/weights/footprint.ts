@@ -6,8 +6,7 @@ import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
 import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
-import type { Checkpoint } from '../../weights/checkpoint.js';
-import type { TensorInfo } from '../../weights/safetensors_header.js';
+import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
 import { cacheFloatsPerToken } from '../spec/cache_layout.js';
 import {
   MAX_RARE_BYTES,
@@ -60,7 +59,7 @@ export type FootprintAt = (numRanks: number) => Footprint | null;
 /** What the size of a rank depends on. All limits are of one rank. */
 export interface FootprintOptions {
   readonly spec: ModelSpec;
-  readonly checkpoint: Checkpoint;
+  readonly weights: ModelWeights;
   readonly placement: Placement;
   readonly rank: Rank;
   readonly residence: Residence;
@@ -77,10 +76,10 @@ export interface FootprintOptions {
 
 /** What one rank will hold under the placement given. */
 export function footprintOf(options: FootprintOptions): Footprint {
-  const { spec, checkpoint, placement, rank } = options;
-  const all = tensorsOfRank(spec, checkpoint, placement, rank);
+  const { spec, weights, placement, rank } = options;
+  const all = tensorsOfRank(spec, weights, placement, rank);
   const sum = (list: readonly string[]): number =>
-    list.reduce((total, name) => total + bytesOf(checkpoint.info(name), options), 0);
+    list.reduce((total, name) => total + bytesOf(weights.info(name), options), 0);
   return withReceived(options, placement, {
     ...sameOnAll(options),
     dense: sum(all.filter((name) => !isExpertTensor(name))) + headBytes(options),
@@ -91,11 +90,11 @@ export function footprintOf(options: FootprintOptions): Footprint {
 
 /** {@link FootprintAt} for the same model and as many slots, under a linear placement. */
 export function footprintAt(options: FootprintOptions): FootprintAt {
-  const { spec, checkpoint, placement } = options;
+  const { spec, weights, placement } = options;
   const numSlots = Math.max(...placement.phy2log.map((table) => table.filter((logical) => logical >= 0).length));
   const none = { ...placement, phy2log: placement.phy2log.map((table) => table.map(() => -1)) };
-  const dense = tensorsOfRank(spec, checkpoint, none, options.rank);
-  const denseBytes = dense.reduce((total, name) => total + bytesOf(checkpoint.info(name), options), 0);
+  const dense = tensorsOfRank(spec, weights, none, options.rank);
+  const denseBytes = dense.reduce((total, name) => total + bytesOf(weights.info(name), options), 0);
   const numLayers = moeLayersOf(spec).length;
   return (numRanks) => {
     const spread = spreadOver(numRanks, placement.numExperts, numSlots);
@@ -138,12 +137,12 @@ const stepOf = (sizes: DenseSizes | null, { spec, maxNumBatchedTokens }: Footpri
   sizes?.step ?? activationBytes(spec, maxNumBatchedTokens);
 
 /** Gate and up projections of a network are one tensor. */
-function largestTensor({ spec, checkpoint, placement, rank }: FootprintOptions): number {
+function largestTensor({ spec, weights, placement, rank }: FootprintOptions): number {
   const { hiddenSize, moe, layers } = spec;
   const widths = layers.map((layer) => (layer.kind === 'dense' ? layer.intermediateSize : 0));
   const fused = 2 * hiddenSize * Math.max(...widths, moe.intermediateSize, moe.sharedIntermediateSize);
-  const sizes = tensorsOfRank(spec, checkpoint, placement, rank).map((name) => {
-    const [rows = 1, columns = 1] = checkpoint.info(name).shape;
+  const sizes = tensorsOfRank(spec, weights, placement, rank).map((name) => {
+    const [rows, columns = 1] = weights.info(name).shape;
     return rows * columns;
   });
   return 4 * sizes.reduce((largest, size) => Math.max(largest, size), fused);
@@ -151,9 +150,9 @@ function largestTensor({ spec, checkpoint, placement, rank }: FootprintOptions):
 
 /** An embedding that is the head too: tensors hold it a second time, the other way round. */
 function headBytes(options: FootprintOptions): number {
-  const { spec, checkpoint, residence } = options;
-  const isTwice = isHeadTied(spec, checkpoint) && residence.compute === 'tensors';
-  return isTwice ? bytesOf(checkpoint.info(names.EMBEDDING), options) : 0;
+  const { spec, weights, residence } = options;
+  const isTwice = isHeadTied(spec, weights) && residence.compute === 'tensors';
+  return isTwice ? bytesOf(weights.info(names.EMBEDDING), options) : 0;
 }
 
 function expertBytes({ spec, residence }: FootprintOptions): number {
@@ -221,11 +220,11 @@ function receivedBytes(
   return Math.min(MAX_RARE_BYTES, rows) + scratch;
 }
 
-function bytesOf(info: TensorInfo, { spec: { attention }, residence }: FootprintOptions): number {
+function bytesOf(info: WeightInfo, { spec: { attention }, residence }: FootprintOptions): number {
   const [rows, columns] = info.shape;
-  if (columns === undefined) return 4 * (rows ?? 1); // some checkpoints store scales as scalars, of shape []
+  if (columns === undefined) return 4 * rows;
   const dtype = isExpertTensor(info.name) ? residence.experts : denseDtype(info, residence.dense);
-  const keptRows = residence.compute === 'kernels' ? kernelRows(info, attention) : rows!;
+  const keptRows = residence.compute === 'kernels' ? kernelRows(info, attention) : rows;
   return matrixBytes(residence, dtype, keptRows, columns);
 }
 

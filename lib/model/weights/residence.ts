@@ -2,8 +2,7 @@
 import { ExpertError } from '../../../compute/base/errors.js';
 import type { BackendChoice, BackendName } from '../../../compute/tfjs/tf.js';
 import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
-import type { Checkpoint } from '../../weights/checkpoint.js';
-import type { TensorInfo } from '../../weights/safetensors_header.js';
+import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
 import { isExpertTensor } from './rank_tensors.js';
 import * as names from '../spec/tensor_names.js';
 
@@ -33,7 +32,7 @@ export const backendOf = (choice: BackendChoice, { compute }: Pick<ResidenceChoi
   choice === 'auto' && compute === 'kernels' ? 'wasm' : choice;
 
 /** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for int8 without kernels */
-export function residenceOf(choice: ResidenceChoice, backend: BackendName, checkpoint: Checkpoint): Residence {
+export function residenceOf(choice: ResidenceChoice, backend: BackendName, weights: ModelWeights): Residence {
   const compute = choice.compute === 'auto' ? (backend === 'wasm' ? 'kernels' : 'tensors') : choice.compute;
   if (compute === 'kernels' && backend !== 'wasm') {
     const message = `compute: kernels goes with backend: wasm, this rank has ${backend}; set backend: wasm, or compute: auto`;
@@ -46,19 +45,19 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, check
   return {
     compute,
     dense: choice.dense,
-    experts: choice.experts === 'auto' ? storedDtype(checkpoint) : choice.experts,
+    experts: choice.experts === 'auto' ? storedDtype(weights) : choice.experts,
   };
 }
 
 /** What routed experts are stored as, if that is the same for all. */
-function storedDtype(checkpoint: Checkpoint): WeightDtype {
-  const experts = checkpoint.names().filter(isExpertTensor);
-  return experts.every((name) => checkpoint.info(name).dtype === 'BF16') ? 'bf16' : 'f32';
+function storedDtype(weights: ModelWeights): WeightDtype {
+  const experts = weights.names().filter((name) => isExpertTensor(name) && name.endsWith('.weight'));
+  return experts.every((name) => weights.info(name).dtype === 'bf16') ? 'bf16' : 'f32';
 }
 
 /** What a tensor outside the routed experts is kept as. The gate and the embedding are never int8. */
-export function denseDtype({ name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>, choice: ResidentChoice): WeightDtype {
-  const stored = dtype === 'BF16' ? 'bf16' : 'f32';
+export function denseDtype({ name, dtype }: Pick<WeightInfo, 'name' | 'dtype'>, choice: ResidentChoice): WeightDtype {
+  const stored = dtype === 'bf16' ? 'bf16' : 'f32';
   const isExact = name === names.EMBEDDING || name.endsWith('.mlp.gate.weight');
   return choice === 'auto' || (choice === 'int8' && isExact) ? stored : choice;
 }

@@ -3,7 +3,7 @@ import type { StoredFfn, StoredMatrix } from '../../../compute/base/stored_matri
 import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
 import { convertMatrix, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
-import type { Checkpoint } from '../../weights/checkpoint.js';
+import type { ModelWeights } from '../stored/model_weights.js';
 import { WeightError } from '../../weights/errors.js';
 import { Fingerprint } from '../../weights/fingerprint.js';
 import { isHeadTied } from './rank_tensors.js';
@@ -33,35 +33,35 @@ export interface DenseWeights {
 /** Reads the tensors that every rank holds. */
 export class DenseReader implements DenseWeights {
   constructor(
-    private readonly checkpoint: Checkpoint,
+    private readonly weights: ModelWeights,
     private readonly options: DenseReaderOptions = {},
   ) {}
 
   /** Whether the embedding is the head too. */
   isHeadTied(spec: ModelSpec): boolean {
-    return isHeadTied(spec, this.checkpoint);
+    return isHeadTied(spec, this.weights);
   }
 
   /** A norm or a bias, as float32. @throws WeightError as the checkpoint */
   vector(name: string, length: number): Promise<Float32Array> {
-    return this.checkpoint.read(name, { expectedShape: [length], ...this.options });
+    return this.weights.floats(name, [length], this.options);
   }
 
   /** [out, in], as it is stored. @throws WeightError as the checkpoint */
   stored(name: string, shape: readonly [number, number]): StoredMatrix {
-    return this.checkpoint.stored(name, shape, this.options);
+    return this.weights.stored(name, shape, this.options);
   }
 
   /** [out, in]; bf16 where that is wanted or stored, f32 otherwise. */
   async matrix(name: string, shape: readonly [number, number]): Promise<WeightMatrix> {
-    const matrix = await this.checkpoint.readMatrix(name, shape, this.options);
-    const dtype = denseDtype(this.checkpoint.info(name), this.options.resident ?? 'auto');
+    const matrix = await this.weights.matrix(name, shape, this.options);
+    const dtype = denseDtype(this.weights.info(name), this.options.resident ?? 'auto');
     return dtype === 'int8' ? matrix : convertMatrix(matrix, dtype);
   }
 
   /** What a matrix is to be kept as. */
   residentDtype(name: string): WeightDtype {
-    return denseDtype(this.checkpoint.info(name), this.options.resident ?? 'auto');
+    return denseDtype(this.weights.info(name), this.options.resident ?? 'auto');
   }
 
   /** The three matrices of a SwiGLU network, read at once. @throws WeightError as the checkpoint */
@@ -82,7 +82,7 @@ export interface CheckpointExpertsOptions {
 /** A checkpoint's routed experts. */
 export class CheckpointExperts implements WeightSource {
   constructor(
-    private readonly checkpoint: Checkpoint,
+    private readonly weights: ModelWeights,
     private readonly hidden: number,
     private readonly intermediate: number,
     private readonly options: CheckpointExpertsOptions = {},
@@ -91,7 +91,7 @@ export class CheckpointExperts implements WeightSource {
   /** One that is read when it is asked for; nothing is hashed. @throws WeightError as the checkpoint */
   stored(layer: number, logical: number): StoredFfn {
     const { signal } = this.options;
-    const open = (name: string, shape: readonly [number, number]) => this.checkpoint.stored(name, shape, { signal });
+    const open = (name: string, shape: readonly [number, number]) => this.weights.stored(name, shape, { signal });
     return ffnOf(open, expertPrefix(layer, logical), this.hidden, this.intermediate);
   }
 
@@ -100,18 +100,18 @@ export class CheckpointExperts implements WeightSource {
     const { signal, onDigest } = this.options;
     const fingerprint = onDigest !== undefined || digest !== undefined ? new Fingerprint() : undefined;
     const read = (name: string, shape: readonly [number, number]) =>
-      this.checkpoint.readMatrix(name, shape, { signal, fingerprint });
+      this.weights.matrix(name, shape, { signal, fingerprint });
     const prefix = expertPrefix(layer, logical);
     const weights = await readFfn(read, prefix, this.hidden, this.intermediate);
     const found = fingerprint?.digest();
-    if (digest !== undefined && found !== digest) throw weightsDiffer(this.checkpoint, prefix);
+    if (digest !== undefined && found !== digest) throw weightsDiffer(this.weights, prefix);
     if (found !== undefined) onDigest?.(expertKey(layer, logical), found);
     return weights;
   }
 }
 
-function weightsDiffer(checkpoint: Checkpoint, prefix: string): WeightError {
-  const { file } = checkpoint.info(`${prefix}.gate_proj.weight`);
+function weightsDiffer(weights: ModelWeights, prefix: string): WeightError {
+  const { file } = weights.info(`${prefix}.gate_proj.weight`);
   const message = `${file}: the weights of ${prefix} are not those of the head's model folder; copy the folder again`;
   return new WeightError('WEIGHTS_DIFFER', message, { file });
 }

@@ -5,7 +5,7 @@ import { stepTimes } from '../../../bench/peers/engines/step_times.js';
 import { bestOf, numAlike, pairedRatio, relativeError, spreadOf } from '../../../bench/peers/ratios.js';
 import { touchedBytes } from '../../../bench/peers/touched_bytes.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
+import { openWeights } from '../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { tinyModel } from '../../kit/paths.js';
 
@@ -47,28 +47,28 @@ describe('figures of bench peers', () => {
   });
 
   it('a token needs all dense matrices, its part of the experts, and no embedding', async () => {
-    const { spec, checkpoint } = await opened('tiny-qwen3-moe');
+    const { spec, weights } = await opened('tiny-qwen3-moe');
     try {
       const { hiddenSize, vocabSize, layers, moe } = spec;
       const { numTopk, numExperts } = moe.gate;
       let expected = vocabSize * hiddenSize;
-      for (const name of checkpoint.names()) {
-        const { shape } = checkpoint.info(name);
-        if (/self_attn\..*_proj|mlp\.gate\./.test(name)) expected += shape[0]! * shape[1]!;
+      for (const name of weights.names()) {
+        const { shape } = weights.info(name);
+        if (/self_attn\..*_proj|mlp\.gate\./.test(name)) expected += shape[0] * shape[1]!;
       }
       const numMoe = layers.filter(({ kind }) => kind === 'moe').length;
       expect(numMoe).to.equal(layers.length);
       expected += numMoe * numTopk * 3 * hiddenSize * moe.intermediateSize;
       expect(numTopk).to.be.below(numExperts);
-      expect(touchedBytes(spec, checkpoint, 'bf16')).to.be.closeTo(2 * expected, 1e-6 * expected);
-      expect(touchedBytes(spec, checkpoint, 'int8')).to.be.closeTo(expected, 1e-6 * expected);
+      expect(touchedBytes(spec, weights, 'bf16')).to.be.closeTo(2 * expected, 1e-6 * expected);
+      expect(touchedBytes(spec, weights, 'int8')).to.be.closeTo(expected, 1e-6 * expected);
     } finally {
-      await checkpoint.close();
+      await weights.close();
     }
   });
 });
 
 async function opened(name: string) {
   const { config } = await readModelFiles(tinyModel(name));
-  return { spec: modelSpecOf(config), checkpoint: await openCheckpoint(tinyModel(name)) };
+  return { spec: modelSpecOf(config), weights: await openWeights(tinyModel(name), modelSpecOf(config)) };
 }

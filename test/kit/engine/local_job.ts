@@ -21,7 +21,7 @@ import type { Spread } from '../../../lib/model/weights/spread.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
-import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint.js';
+import { openWeights, type ModelWeights } from '../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 
 export interface LocalJobOptions {
@@ -65,28 +65,28 @@ export async function loadRanks(
   const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
   const { replicaChoice = 'balanced' } = options;
   const models: Transformer[] = [];
-  const checkpoints: Checkpoint[] = [];
+  const open: ModelWeights[] = [];
   const close = async (): Promise<void> => {
-    await Promise.all(checkpoints.map((checkpoint) => checkpoint.close()));
+    await Promise.all(open.map((weights) => weights.close()));
   };
   const loading = Promise.all(
     meshes.map(async (mesh, rank) => {
-      const checkpoint = await openCheckpoint(modelDir);
-      checkpoints.push(checkpoint);
+      const weights = await openWeights(modelDir, spec);
+      open.push(weights);
       const clock = new Stopwatch();
       const load = new LoadMonitor(numLayers, numExperts);
       const rankLoad = new LoadMonitor(numLayers, meshes.length);
-      const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', checkpoint);
+      const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', weights);
       const memories =
         options.numMemories === undefined
           ? { spread: options.spread ?? null }
-          : smallMemories({ spec, checkpoint, residence, blockSize }, options.numMemories);
+          : smallMemories({ spec, weights, residence, blockSize }, options.numMemories);
       const loaded = await loadModel({
-        ...{ spec, checkpoint, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
+        ...{ spec, weights, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
         ...memories,
       });
-      const disk = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize);
+      const disk = new CheckpointExperts(weights, spec.hiddenSize, spec.moe.intermediateSize);
       const { slotsPerRank } = placement;
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
       const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });

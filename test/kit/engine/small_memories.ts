@@ -22,7 +22,7 @@ const EACH_BYTES = 2 ** 20;
 
 /** The smallest memories of which a dense part needs so many: layers lie as far apart as they can. */
 export function smallMemories(
-  options: Pick<DenseSizesOptions, 'spec' | 'checkpoint' | 'residence' | 'blockSize'>,
+  options: Pick<DenseSizesOptions, 'spec' | 'weights' | 'residence' | 'blockSize'>,
   numMemories: number,
 ): SmallMemories {
   const sizes = denseSizesOf({

@@ -10,7 +10,7 @@ import type { Rope } from '../../../lib/model/tensors/rope.js';
 import type { MlaForm, ModelSpec } from '../../../lib/model/spec/spec.js';
 import { attentionName } from '../../../lib/model/spec/tensor_names.js';
 import { DenseReader } from '../../../lib/model/weights/weight_reader.js';
-import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
+import { openWeights } from '../../../lib/model/stored/model_weights.js';
 import type { WeightsRef } from '../../refs/attention_ref.js';
 import { HIDDEN, runSchedule, shapesOf, type Schedule, type Sequence } from './attention_cases.js';
 import { writeSafetensors } from '../model/safetensors_writer.js';
@@ -37,11 +37,11 @@ export class TfjsAttention {
         bytes: new Uint8Array(values.buffer),
       }));
       await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
-      const checkpoint = await openCheckpoint(dir);
-      const reader = new DenseReader(checkpoint);
+      const opened = await openWeights(dir, spec);
+      const reader = new DenseReader(opened);
       const rope = ropeOf(spec);
       const attention = await loadAttention(reader, spec, 0, rope, form);
-      await checkpoint.close();
+      await opened.close();
       return new TfjsAttention(spec, attention, rope);
     });
   }

@@ -45,9 +45,9 @@ async function joinedFor(
   return joined as unknown as JoinedRank;
 }
 
-async function close({ checkpoint, crew }: LoadedRank): Promise<void> {
+async function close({ weights, crew }: LoadedRank): Promise<void> {
   await crew?.close();
-  await checkpoint.close();
+  await weights.close();
 }
 
 /** Open files of this process below a folder; null where the system doesn't tell. */

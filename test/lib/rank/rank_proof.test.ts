@@ -8,7 +8,7 @@ import { moeLayersOf } from '../../../lib/model/spec/spec.js';
 import { denseTensors } from '../../../lib/model/weights/rank_tensors.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
 import { proofOf, type ProofOptions, type RankProof } from '../../../lib/rank/rank_proof.js';
-import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
+import { openWeights } from '../../../lib/model/stored/model_weights.js';
 import { Fingerprint } from '../../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { copyModel, flipBit } from '../../kit/model/model_copy.js';
@@ -28,12 +28,12 @@ async function withOptions<T>(
   const spec = modelSpecOf(config);
   const { numExperts } = spec.moe.gate;
   const placement = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 2 });
-  const checkpoint = await openCheckpoint(dir);
+  const weights = await openWeights(dir, spec);
   try {
     const signal = new AbortController().signal;
-    return await use({ spec, checkpoint, configBytes, placement, rank: asRank(1), signal, ...how });
+    return await use({ spec, weights, configBytes, placement, rank: asRank(1), signal, ...how });
   } finally {
-    await checkpoint.close();
+    await weights.close();
   }
 }
 
@@ -43,12 +43,13 @@ const proofIn = (dir: string, how: Pick<ProofOptions, 'readsHeadsFolder' | 'isOn
 describe('what a rank proves', () => {
   it('of a folder elsewhere: hashes of all dense tensors in one, and a digest of each of its experts', async () => {
     await withOptions(TINY, ELSEWHERE, async (options) => {
-      const { spec, checkpoint, configBytes, placement, rank } = options;
-      const dense = new Fingerprint([configBytes, ...checkpoint.headers]);
-      for (const name of denseTensors(spec, checkpoint)) await checkpoint.read(name, { fingerprint: dense });
+      const { spec, weights, configBytes, placement, rank } = options;
+      const dense = new Fingerprint([configBytes, ...weights.checkpoint.headers]);
+      for (const name of denseTensors(spec, weights))
+        for (const part of weights.parts(name)) dense.add(part.tensor.name, await weights.checkpoint.readPart(part));
       const digests: Record<string, string> = {};
       const onDigest = (key: string, digest: string): void => void (digests[key] = digest);
-      const experts = new CheckpointExperts(checkpoint, spec.hiddenSize, spec.moe.intermediateSize, { onDigest });
+      const experts = new CheckpointExperts(weights, spec.hiddenSize, spec.moe.intermediateSize, { onDigest });
       for (const [moeLayer, layer] of moeLayersOf(spec).entries())
         for (const expert of slotsOf(placement, moeLayer, rank)) await experts.expert(layer, expert);
       expect(await proofOf(options)).to.deep.equal({ fingerprint: dense.digest(), expertDigests: digests });

@@ -2,8 +2,7 @@ import { expect } from 'chai';
 import { copyFile, link, mkdir, readFile, rename, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint, type Checkpoint } from '../../../lib/weights/checkpoint.js';
-import { floatsOf } from '../../../compute/base/weight_matrix.js';
-import { decodeToFloat32, encodeFloat32 } from '../../../lib/weights/dtypes.js';
+import { decodeToFloat32 } from '../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
@@ -55,7 +54,7 @@ describe('checkpoint', () => {
       expect(checkpoint.names()).to.deep.equal(tensors.map(({ name }) => name).sort());
       for (const { name, dtype, shape, bytes } of tensors) {
         expect(checkpoint.info(name).shape).to.deep.equal(shape);
-        expect(await checkpoint.read(name, { expectedShape: shape })).to.deep.equal(decodeToFloat32(bytes, dtype));
+        expect(await checkpoint.read(name)).to.deep.equal(decodeToFloat32(bytes, dtype));
       }
     });
   });
@@ -66,9 +65,8 @@ describe('checkpoint', () => {
       expect(checkpoint.bytesRead).to.equal(0);
       await checkpoint.read('model.norm.weight');
       expect(checkpoint.bytesRead).to.equal(192 * 2);
-      await checkpoint.readMatrix(EMBEDDING, [2048, 192]);
+      await checkpoint.read(EMBEDDING);
       expect(checkpoint.bytesRead).to.equal(192 * 2 + 2048 * 192 * 2);
-      expect(checkpoint.totalBytes(['model.norm.weight', EMBEDDING])).to.equal(checkpoint.bytesRead);
     });
   });
 
@@ -96,47 +94,6 @@ describe('checkpoint', () => {
         for (const [i, name] of checkpoint.names().entries()) {
           expect(await checkpoint.read(name)).to.deep.equal(together[i]);
         }
-      });
-    });
-  });
-
-  it('readMatrix keeps BF16 and F32 as they are stored and makes float32 of F16', async () => {
-    await withTempFolder(async (dir) => {
-      const values = Float32Array.of(1, -2, 0.5, 3, 0, -0.25);
-      const halves = Uint16Array.of(0x3c00, 0xc000, 0x3800, 0x4200, 0, 0xb400);
-      const bf16 = encodeFloat32(values, 'BF16');
-      const file = writeSafetensors([
-        { name: 'f32', dtype: 'F32', shape: [2, 3], bytes: new Uint8Array(values.buffer) },
-        { name: 'bf16', dtype: 'BF16', shape: [2, 3], bytes: bf16 },
-        { name: 'f16', dtype: 'F16', shape: [2, 3], bytes: new Uint8Array(halves.buffer) },
-      ]);
-      await writeFile(join(dir, 'model.safetensors'), file);
-      await withCheckpoint(dir, async (checkpoint) => {
-        for (const name of ['f32', 'bf16', 'f16']) {
-          const matrix = await checkpoint.readMatrix(name, [2, 3]);
-          expect(matrix).to.deep.include({ dtype: name === 'bf16' ? 'bf16' : 'f32', rows: 2, columns: 3 });
-          expect([...floatsOf(matrix)]).to.deep.equal([...values]);
-          if (name === 'bf16') expect([...matrix.bytes]).to.deep.equal([...bf16]);
-        }
-      });
-    });
-  });
-
-  it('rows of a stored matrix are its bytes on disk, also in shared memory, and nothing else is read', async () => {
-    await withTempFolder(async (dir) => {
-      const bytes = Uint8Array.from({ length: 5 * 6 }, (_, i) => i);
-      const dtypes = ['BF16', 'F16'] as const;
-      const tensors = dtypes.map((dtype) => ({ name: dtype, dtype, shape: [5, 3], bytes }));
-      await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
-      await withCheckpoint(dir, async (checkpoint) => {
-        for (const name of dtypes) {
-          const stored = checkpoint.stored(name, [5, 3]);
-          expect(stored).to.deep.include({ dtype: name.toLowerCase(), rows: 5, columns: 3, rowBytes: 6 });
-          const target = new Uint8Array(new SharedArrayBuffer(20), 4, 12);
-          await stored.readRows(2, target);
-          expect([...target]).to.deep.equal([...bytes.subarray(12, 24)]);
-        }
-        expect(checkpoint.bytesRead).to.equal(24);
       });
     });
   });
@@ -179,7 +136,7 @@ describe('checkpoint', () => {
     let reported = 0;
     const checkpoint = await openCheckpoint(TINY, { onProgress: (bytes) => (reported += bytes) });
     for (const name of checkpoint.names()) await checkpoint.read(name);
-    expect(reported).to.equal(checkpoint.totalBytes(checkpoint.names())).and.equal(checkpoint.bytesRead);
+    expect(reported).to.equal(checkpoint.bytesRead).and.be.above(100_000);
     await checkpoint.close();
   });
 
@@ -190,20 +147,6 @@ describe('checkpoint', () => {
       expect(error.code).to.equal('MISSING_TENSOR');
       expect(error.tensor).to.equal('model.embed_token.weight');
       expect(error.message).to.contain(join(TINY, 'model.safetensors')).and.contain(`nearest name is "${EMBEDDING}"`);
-    });
-  });
-
-  it('a shape that the model does not imply is refused with both shapes, before any byte is read', async () => {
-    await withCheckpoint(TINY, async (checkpoint) => {
-      for (const read of [
-        () => checkpoint.read(EMBEDDING, { expectedShape: [48, 96] }),
-        () => checkpoint.readMatrix(EMBEDDING, [48, 96]),
-      ]) {
-        const error = await errorOf(WeightError, read);
-        expect(error.code).to.equal('SHAPE_MISMATCH');
-        expect(error.message).to.contain('[96, 48]').and.contain('[48, 96]').and.contain(EMBEDDING);
-      }
-      expect(checkpoint.bytesRead).to.equal(0);
     });
   });
 
@@ -247,18 +190,6 @@ describe('checkpoint', () => {
       expect(error.message).to.match(/is a Git LFS pointer.*git lfs pull/);
       await writeFile(join(dir, 'config.json'), pointer);
       expect((await errorOf(WeightError, () => readModelFiles(dir))).code).to.equal('GIT_LFS_POINTER');
-    });
-  });
-
-  it('packed weights are refused by their type, before their shape', async () => {
-    await withTempFolder(async (dir) => {
-      const tensors = [{ name: 'q.weight', dtype: 'U8', shape: [2, 1], bytes: new Uint8Array(2) }];
-      await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
-      const checkpoint = await openCheckpoint(dir);
-      const error = await errorOf(WeightError, () => checkpoint.readMatrix('q.weight', [2, 2]));
-      await checkpoint.close();
-      expect(error.code).to.equal('UNKNOWN_DTYPE');
-      expect(error.message).to.match(/element type U8: quantised or packed weights/);
     });
   });
 

@@ -30,7 +30,7 @@ describe('writing a checkpoint', () => {
       expect(pieces.map(([first]) => first)).to.deep.equal([0, 262_144, 524_288]);
       expect(pieces.map(([, length]) => length)).to.deep.equal([262_144, 262_144, 75_712]);
       const checkpoint = await openCheckpoint(dir);
-      const values = await checkpoint.read('large', { expectedShape: [3, 200_000] });
+      const values = await checkpoint.read('large');
       expect(values.every((value, i) => value === i)).to.equal(true);
       await checkpoint.close();
     });
@@ -66,7 +66,7 @@ describe('writing a checkpoint', () => {
       expect(index).to.deep.equal({ metadata: { total_size: 132 }, weight_map });
       const checkpoint = await openCheckpoint(dir);
       for (const { name, shape } of tensors) {
-        const values = await checkpoint.read(name, { expectedShape: shape });
+        const values = await checkpoint.read(name);
         expect([...values], name).to.deep.equal(Array.from({ length: shape[0]! }, (_, i) => i));
       }
       await checkpoint.close();

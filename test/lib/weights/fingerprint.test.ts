@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
+import { openWeights } from '../../../lib/model/stored/model_weights.js';
+import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { Fingerprint } from '../../../lib/weights/fingerprint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { tinyModel } from '../../kit/paths.js';
@@ -73,16 +74,17 @@ describe('fingerprint', () => {
   });
 
   it('takes the bytes of a checkpoint from the reads that happen anyway', async () => {
-    const { dir, configBytes } = await readModelFiles(tinyModel('tiny-deepseek-v3'));
-    const checkpoint = await openCheckpoint(dir);
-    const names = ['model.norm.weight', 'lm_head.weight'];
+    const { dir, config, configBytes } = await readModelFiles(tinyModel('tiny-deepseek-v3'));
+    const weights = await openWeights(dir, modelSpecOf(config));
+    const { checkpoint } = weights;
     const [first, second, none] = [0, 1, 2].map(() => new Fingerprint([configBytes, ...checkpoint.headers]));
-    for (const name of names) await checkpoint.read(name, { fingerprint: first });
-    await checkpoint.readMatrix('lm_head.weight', [96, 48], { fingerprint: second });
-    await checkpoint.read('model.norm.weight', { fingerprint: second });
-    expect(checkpoint.bytesRead).to.equal(2 * checkpoint.totalBytes(names));
+    for (const fingerprint of [first, second]) {
+      await weights.matrix('lm_head.weight', [96, 48], { fingerprint });
+      await weights.floats('model.norm.weight', [48], { fingerprint });
+    }
+    expect(checkpoint.bytesRead).to.equal(2 * weights.totalBytes(['model.norm.weight', 'lm_head.weight']));
     expect(second!.digest()).to.equal(first!.digest());
     expect(none!.digest()).not.to.equal(first!.digest());
-    await checkpoint.close();
+    await weights.close();
   });
 });

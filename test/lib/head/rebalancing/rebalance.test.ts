@@ -15,7 +15,7 @@ import { residentBytes } from '../../../../compute/wasm/memory/resident_dtype.js
 import { cacheFloatsPerToken } from '../../../../lib/model/spec/cache_layout.js';
 import type { Transformer } from '../../../../lib/model/transformer.js';
 import { CheckpointExperts } from '../../../../lib/model/weights/weight_reader.js';
-import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
+import { openWeights } from '../../../../lib/model/stored/model_weights.js';
 import { scoreIds } from '../../../kit/engine/engines.js';
 import { tinyGolden } from '../../../kit/model/goldens.js';
 import { heldMemory } from '../../../kit/kernels/held_memory.js';
@@ -81,8 +81,8 @@ const batch = (local: LocalEngine): Promise<Story[]> =>
 async function expectRightWeights({ engine, models }: LocalEngine, lost: readonly number[] = []): Promise<void> {
   const { placement, spec } = engine;
   const { hiddenSize: hidden, moe } = spec;
-  const checkpoint = await openCheckpoint(MODEL);
-  const source = new CheckpointExperts(checkpoint, hidden, moe.intermediateSize);
+  const weights = await openWeights(MODEL, spec);
+  const source = new CheckpointExperts(weights, hidden, moe.intermediateSize);
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     for (const [physical, logical] of placement.phy2log[moeLayer]!.entries()) {
       const rank = Math.floor(physical / placement.slotsPerRank);
@@ -94,7 +94,7 @@ async function expectRightWeights({ engine, models }: LocalEngine, lost: readonl
       expect(Buffer.concat(held).equals(expected), `${layer} ${rank} ${slot}`).to.equal(true);
     }
   }
-  await checkpoint.close();
+  await weights.close();
   for (const [rank, model] of models.entries()) {
     if (lost.includes(rank)) continue;
     const own = placement.phy2log.map((table) =>
@@ -369,14 +369,14 @@ describe('live rebalancing', function () {
   };
 
   it('reads from disk only what the head knows the expert to be', async () => {
-    const checkpoint = await openCheckpoint(MODEL);
     const { spec } = await openModel(await loadConfig({ base: { model: MODEL } }));
+    const weights = await openWeights(MODEL, spec);
     const digests = new Map<string, string>();
     const onDigest = (key: string, digest: string): void => void digests.set(key, digest);
     const { hiddenSize, moe } = spec;
-    const experts = new CheckpointExperts(checkpoint, hiddenSize, moe.intermediateSize, { onDigest });
+    const experts = new CheckpointExperts(weights, hiddenSize, moe.intermediateSize, { onDigest });
     for (const { layer, expert } of everyExpert(spec)) await experts.expert(layer, expert);
-    await checkpoint.close();
+    await weights.close();
     const layer = moeLayersOf(spec)[0]!;
     const faults: Fault[] = [{ rank: 1, at: { kind: 'after_step', step: 3 } }];
     const job = { numRanks: 3, placement: roomy, faults, set: keys('step_interval=100000', 'min_gain=1') };

@@ -6,7 +6,8 @@ import { createPlacement, placementFrom } from '../../../../experts/placement/pl
 import { isHeadTied, tensorsOfRank, unusedTensors } from '../../../../lib/model/weights/rank_tensors.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
-import { openCheckpoint, type Checkpoint } from '../../../../lib/weights/checkpoint.js';
+import { openWeights, type ModelWeights } from '../../../../lib/model/stored/model_weights.js';
+import { tensorShapesOf } from '../../../../lib/model/spec/tensor_shapes.js';
 import { writeSafetensors } from '../../../kit/model/safetensors_writer.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 import { V3 } from '../../../kit/model/published_configs.js';
@@ -14,7 +15,7 @@ import { V3 } from '../../../kit/model/published_configs.js';
 describe('tensors of a rank', () => {
   const config = {
     ...V3,
-    num_hidden_layers: 2,
+    ...{ hidden_size: 2, vocab_size: 3, moe_intermediate_size: 2, num_hidden_layers: 2 },
     first_k_dense_replace: 1,
     n_routed_experts: 4,
     n_group: 1,
@@ -22,13 +23,18 @@ describe('tensors of a rank', () => {
     num_experts_per_tok: 2,
   };
   const expert = (layer: number, e: number): string => `model.layers.${layer}.mlp.experts.${e}.up_proj.weight`;
-  const withNames = <T>(names: readonly string[], use: (checkpoint: Checkpoint) => T): Promise<T> =>
+  const withNames = <T>(names: readonly string[], use: (weights: ModelWeights) => T): Promise<T> =>
     withTempFolder(async (dir) => {
-      const tensors = names.map((name) => ({ name, dtype: 'F32', shape: [1], bytes: new Uint8Array(4) }));
+      const spec = modelSpecOf(config);
+      const shapes = new Map(Array.from(tensorShapesOf(spec), ({ name, shape }) => [name, shape]));
+      const tensors = names.map((name) => {
+        const shape = shapes.get(name) ?? [1];
+        return { name, dtype: 'F32', shape, bytes: new Uint8Array(4 * shape.reduce((a, b) => a * b)) };
+      });
       await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
-      const checkpoint = await openCheckpoint(dir);
-      const result = use(checkpoint);
-      await checkpoint.close();
+      const weights = await openWeights(dir, spec);
+      const result = use(weights);
+      await weights.close();
       return result;
     });
   const DENSE = ['lm_head.weight', 'model.embed_tokens.weight', 'model.layers.1.mlp.gate.weight', 'model.norm.weight'];
@@ -41,7 +47,7 @@ describe('tensors of a rank', () => {
     placement = createPlacement('round_robin', { numLayers: 1, numExperts: 4, numRanks: 3 }),
   ): Promise<string[]> {
     const names = [...DENSE, ...MTP, ...[0, 1, 2, 3].map((e) => expert(1, e))];
-    return withNames(names, (checkpoint) => tensorsOfRank(spec, checkpoint, placement, asRank(rank)));
+    return withNames(names, (weights) => tensorsOfRank(spec, weights, placement, asRank(rank)));
   }
 
   it('are the dense ones and its own experts, without the layer for multi-token prediction', async () => {
@@ -61,9 +67,9 @@ describe('tensors of a rank', () => {
 
   it('the head is the embedding where it is tied, unless it is stored', async () => {
     const tied = modelSpecOf({ ...config, tie_word_embeddings: true });
-    expect(await withNames(DENSE.slice(1), (checkpoint) => isHeadTied(tied, checkpoint))).to.equal(true);
-    expect(await withNames(DENSE, (checkpoint) => isHeadTied(tied, checkpoint))).to.equal(false);
-    expect(await withNames(DENSE, (checkpoint) => isHeadTied(modelSpecOf(config), checkpoint))).to.equal(false);
+    expect(await withNames(DENSE.slice(1), (weights) => isHeadTied(tied, weights))).to.equal(true);
+    expect(await withNames(DENSE, (weights) => isHeadTied(tied, weights))).to.equal(false);
+    expect(await withNames(DENSE, (weights) => isHeadTied(modelSpecOf(config), weights))).to.equal(false);
   });
 
   it('that the configuration gives no meaning to are known by name; prediction layers and stored frequencies are no surprise', async () => {
@@ -75,7 +81,7 @@ describe('tensors of a rank', () => {
     ];
     const fine = ['model.layers.0.self_attn.rotary_emb.inv_freq', 'mtp.fc.weight', ...MTP];
     const names = [...DENSE, ...fine, ...odd, expert(1, 0)];
-    const unused = await withNames(names, (checkpoint) => unusedTensors(modelSpecOf(config), checkpoint));
+    const unused = await withNames(names, (weights) => unusedTensors(modelSpecOf(config), weights));
     expect(unused).to.have.members(odd);
   });
 });

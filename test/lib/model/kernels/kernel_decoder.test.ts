@@ -13,7 +13,7 @@ import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { denseSizesOf, type DenseSizes } from '../../../../lib/model/weights/dense_sizes.js';
 import { unspread, type Spread } from '../../../../lib/model/weights/spread.js';
 import { DenseReader } from '../../../../lib/model/weights/weight_reader.js';
-import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
+import { openWeights } from '../../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { smallestSpread } from '../../../kit/engine/small_memories.js';
 import { startCrew } from '../../../kit/kernels/crews.js';
@@ -41,12 +41,12 @@ async function load(
   const dir = tinyModel(name);
   const { config } = await readModelFiles(dir);
   const spec = modelSpecOf(config);
-  const checkpoint = await openCheckpoint(dir);
+  const weights = await openWeights(dir, spec);
   try {
-    const reader = new DenseReader(checkpoint);
+    const reader = new DenseReader(weights);
     const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
     const options = { spec, mla: 'auto', blockSize: LIMITS.blockSize, residence } as const;
-    const sizes = denseSizesOf({ ...options, ...LIMITS, checkpoint });
+    const sizes = denseSizesOf({ ...options, ...LIMITS, weights });
     const spread = spreadOf(sizes);
     const memories = spread.reservedBytes.map((_, i) => (i === 0 ? memory : new KernelMemory()));
     const loader = new WeightLoader();
@@ -54,7 +54,7 @@ async function load(
     loader.close();
     return { spec, sizes, spread, memories, memory, decoder };
   } finally {
-    await checkpoint.close();
+    await weights.close();
   }
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../../../../lib/model/weights/footprint.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
-import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
+import { openWeights } from '../../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { changeTensors, copyModel } from '../../../kit/model/model_copy.js';
 import { tinyModel } from '../../../kit/paths.js';
@@ -27,12 +27,12 @@ const TENSORS: Residence = { compute: 'tensors', experts: 'f32', dense: 'auto' }
 async function bytesOfRank(dir: string, vocabSize?: number): Promise<Footprint> {
   const read = modelSpecOf((await readModelFiles(dir)).config);
   const spec = { ...read, vocabSize: vocabSize ?? read.vocabSize };
-  const checkpoint = await openCheckpoint(dir);
+  const weights = await openWeights(dir, read);
   const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks: 2 };
   const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numThreads: 1, numMovingLayers: 0 };
   const placement = createPlacement('linear', shape);
-  const footprint = footprintOf({ spec, checkpoint, placement, rank: asRank(0), residence: KERNELS, ...limits });
-  await checkpoint.close();
+  const footprint = footprintOf({ spec, weights, placement, rank: asRank(0), residence: KERNELS, ...limits });
+  await weights.close();
   return footprint;
 }
 
@@ -45,25 +45,25 @@ async function withCheckpoint(
   use: (options: FootprintOptions, shape: { numLayers: number; numExperts: number }) => void | Promise<void>,
 ): Promise<void> {
   const spec = modelSpecOf((await readModelFiles(dir)).config);
-  const checkpoint = await openCheckpoint(dir);
+  const weights = await openWeights(dir, spec);
   const shape = { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts };
   const placement = createPlacement('linear', { ...shape, numRanks: 2 });
   const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numThreads: 1, numMovingLayers: 0 };
-  await use({ spec, checkpoint, placement, rank: asRank(0), residence: TENSORS, ...limits }, shape);
-  await checkpoint.close();
+  await use({ spec, weights, placement, rank: asRank(0), residence: TENSORS, ...limits }, shape);
+  await weights.close();
 }
 
 describe('the bytes of a rank', () => {
   it('are those of its tensors, by dtype, with whole groups per row and whole panels', async () => {
     const dir = tinyModel('tiny-qwen3-moe');
     const spec = modelSpecOf((await readModelFiles(dir)).config);
-    const checkpoint = await openCheckpoint(dir);
+    const weights = await openWeights(dir, spec);
     const { numExperts } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
     const placement = createPlacement('linear', { numLayers, numExperts, numRanks: 2 });
     const options = {
       spec,
-      checkpoint,
+      weights,
       placement,
       rank: asRank(0),
       blockSize: 16,
@@ -93,12 +93,12 @@ describe('the bytes of a rank', () => {
       expect(footprint.moving, experts).to.equal((numExperts / 2) * perExpert(rows[experts]));
     }
     expect(of(TENSORS).experts).to.equal(numOwn * perExpert((n) => 4 * n, wholeOf(1)));
-    const all = checkpoint
+    const all = weights
       .names()
-      .reduce((sum, name) => sum + checkpoint.info(name).shape.reduce((a, b) => a * b, 1), 0);
+      .reduce((sum, name) => sum + weights.info(name).shape.reduce((a: number, b) => a * b, 1), 0);
     const { dense, experts } = of(TENSORS);
     expect(dense + 2 * experts).to.equal(4 * all);
-    await checkpoint.close();
+    await weights.close();
   });
 
   it('leave out what no model of this configuration has, also scalars', async () => {
@@ -155,8 +155,8 @@ describe('the bytes of a rank', () => {
       await copyModel(tinyModel('tiny-qwen3-moe'), dir);
       await changeTensors(dir, (tensor) => (tensor.name === 'lm_head.weight' ? undefined : tensor));
       await withCheckpoint(tinyModel('tiny-qwen3-moe'), async (own) => {
-        await withCheckpoint(dir, ({ spec, checkpoint }) => {
-          const tied = { checkpoint, spec: { ...spec, tieWordEmbeddings: true } };
+        await withCheckpoint(dir, ({ spec, weights }) => {
+          const tied = { weights, spec: { ...spec, tieWordEmbeddings: true } };
           const denseOf = (residence: Residence, changed: Partial<FootprintOptions> = {}): number =>
             footprintOf({ ...own, residence, ...changed }).dense;
           const head = 4 * spec.vocabSize * spec.hiddenSize;

@@ -6,43 +6,48 @@ import {
   type Residence,
   type ResidenceChoice,
 } from '../../../../lib/model/weights/residence.js';
-import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
+import { openWeights, type ModelWeights } from '../../../../lib/model/stored/model_weights.js';
+import { modelSpecOf } from '../../../../lib/model/families/registry.js';
+import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { moe7m } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 
 const AUTO: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'auto' };
 const KERNELS: Residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' };
 
+const openMoe7m = async (): Promise<ModelWeights> =>
+  openWeights(moe7m(), modelSpecOf((await readModelFiles(moe7m())).config));
+
 describe('what weights are kept as', () => {
   it('auto is the kernels on wasm, tensors elsewhere, and what the checkpoint stores', async () => {
-    const checkpoint = await openCheckpoint(moe7m());
-    expect(residenceOf(AUTO, 'wasm', checkpoint)).to.deep.equal(KERNELS);
-    expect(residenceOf(AUTO, 'cpu', checkpoint)).to.deep.equal({ ...KERNELS, compute: 'tensors' });
-    expect(residenceOf({ ...AUTO, experts: 'int8', dense: 'f32' }, 'wasm', checkpoint)).to.deep.equal({
+    const weights = await openMoe7m();
+    expect(residenceOf(AUTO, 'wasm', weights)).to.deep.equal(KERNELS);
+    expect(residenceOf(AUTO, 'cpu', weights)).to.deep.equal({ ...KERNELS, compute: 'tensors' });
+    expect(residenceOf({ ...AUTO, experts: 'int8', dense: 'f32' }, 'wasm', weights)).to.deep.equal({
       compute: 'kernels',
       experts: 'int8',
       dense: 'f32',
     });
-    await checkpoint.close();
+    await weights.close();
   });
 
   it('refuses kernels beside another backend, and int8 without kernels, with what to set', async () => {
-    const checkpoint = await openCheckpoint(moe7m());
-    const kernels = await errorOf(ExpertError, () => residenceOf({ ...AUTO, compute: 'kernels' }, 'cpu', checkpoint));
+    const weights = await openMoe7m();
+    const kernels = await errorOf(ExpertError, () => residenceOf({ ...AUTO, compute: 'kernels' }, 'cpu', weights));
     expect(kernels.message).to.match(/^BACKEND_UNAVAILABLE: .*backend: wasm.*this rank has cpu.*compute: auto$/);
     for (const choice of [{ experts: 'int8' }, { dense: 'int8' }] as const) {
-      const int8 = await errorOf(ExpertError, () => residenceOf({ ...AUTO, ...choice }, 'tensorflow', checkpoint));
+      const int8 = await errorOf(ExpertError, () => residenceOf({ ...AUTO, ...choice }, 'tensorflow', weights));
       expect(int8.message).to.match(
         /^INVALID_ARGUMENT: int8 .*tensorflow tensors; choose bf16 or f32, or backend: wasm$/,
       );
     }
-    await checkpoint.close();
+    await weights.close();
   });
 
   it('gate and embedding are never int8; everything else is what is wanted', () => {
-    const gate = { name: 'model.layers.3.mlp.gate.weight', dtype: 'F32' };
-    const embedding = { name: 'model.embed_tokens.weight', dtype: 'BF16' };
-    const other = { name: 'model.layers.3.self_attn.o_proj.weight', dtype: 'F16' };
+    const gate = { name: 'model.layers.3.mlp.gate.weight', dtype: 'f32' } as const;
+    const embedding = { name: 'model.embed_tokens.weight', dtype: 'bf16' } as const;
+    const other = { name: 'model.layers.3.self_attn.o_proj.weight', dtype: 'f16' } as const;
     const dtypes = (choice: 'auto' | 'f32' | 'bf16' | 'int8'): string[] =>
       [gate, embedding, other].map((info) => denseDtype(info, choice));
     expect(dtypes('auto')).to.deep.equal(['f32', 'bf16', 'f32']);

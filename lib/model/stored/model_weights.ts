@@ -1,0 +1,167 @@
+/** A checkpoint's weights by the names of tensor_names.ts: whoever loads a model knows no other names, and no formats. Why: docs/decisions/memory.md#one-view-of-a-checkpoint */
+import { printable } from '../../../base/foreign_text.js';
+import type { StoredDtype, StoredMatrix } from '../../../compute/base/stored_matrix.js';
+import { matrixOf, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
+import { openCheckpoint, unreadableDtype, type Checkpoint, type CheckpointOptions } from '../../weights/checkpoint.js';
+import { decodeToFloat32 } from '../../weights/dtypes.js';
+import type { Fingerprint } from '../../weights/fingerprint.js';
+import { partName, type TensorPart } from '../../weights/tensor_part.js';
+import type { ModelSpec } from '../spec/spec.js';
+import { LM_HEAD } from '../spec/tensor_names.js';
+import { tensorShapesOf } from '../spec/tensor_shapes.js';
+import { placesOf, storedName } from './located.js';
+import type { Packing } from './packing.js';
+import { plainPacking, type Shape } from './plain.js';
+import { readAll, StoredRows } from './stored_rows.js';
+import { SharedParts } from './shared_parts.js';
+
+/** What is known of a tensor before it is read. */
+export interface WeightInfo {
+  readonly name: string;
+  /** As [rows, columns], or [length] of a vector. */
+  readonly shape: Shape;
+  /** Of the values that are made of what is stored. */
+  readonly dtype: StoredDtype;
+  /** The first that it is in. */
+  readonly file: string;
+}
+
+/** How one tensor is read. */
+export interface WeightReadOptions {
+  /** Ends the read; the signal's reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /** Gets the bytes as they are on disk, so that hashing needs no second read. */
+  readonly fingerprint?: Fingerprint | undefined;
+}
+
+/** Opens a model folder's weights. @throws WeightError as {@link openCheckpoint} */
+export async function openWeights(
+  dir: string,
+  spec: ModelSpec,
+  options: CheckpointOptions = {},
+): Promise<ModelWeights> {
+  return new ModelWeights(await openCheckpoint(dir, options), spec);
+}
+
+/** The view. What a checkpoint holds that no model of this spec has isn't seen. */
+export class ModelWeights {
+  private readonly shapes: ReadonlyMap<string, Shape>;
+  private readonly shared: SharedParts;
+
+  constructor(
+    readonly checkpoint: Checkpoint,
+    private readonly spec: ModelSpec,
+  ) {
+    const { vocabSize, hiddenSize } = spec;
+    const all = Array.from(tensorShapesOf(spec), ({ name, shape }) => [name, shape as Shape] as const);
+    this.shapes = new Map([[LM_HEAD, [vocabSize, hiddenSize]], ...all]);
+    this.shared = new SharedParts(checkpoint);
+  }
+
+  /** Whether the checkpoint holds a tensor. @throws WeightError where it does in a form that can't be read */
+  has(name: string): boolean {
+    const shape = this.shapes.get(name);
+    return shape !== undefined && this.find(name, shape) !== undefined;
+  }
+
+  /** All tensors of the spec that the checkpoint holds. @throws WeightError as {@link has} */
+  names(): string[] {
+    return [...this.shapes.keys()].filter((name) => this.has(name));
+  }
+
+  /** @throws WeightError MISSING_TENSOR, SHAPE_MISMATCH, UNKNOWN_DTYPE */
+  info(name: string): WeightInfo {
+    const shape = this.shapeOf(name);
+    const { dtype, parts } = this.packing(name, shape);
+    return { name, shape, dtype, file: parts[0]!.tensor.file };
+  }
+
+  /** What it is made of. @throws WeightError as {@link info} */
+  parts(name: string): readonly TensorPart[] {
+    return this.packing(name, this.shapeOf(name)).parts;
+  }
+
+  /** Bytes on disk of some tensors, of each as often as it is named; what the three matrices of an expert share counts once for all of them. @throws WeightError as {@link info} */
+  totalBytes(names: readonly string[]): number {
+    let sum = 0;
+    for (const name of names) {
+      const isSecond = name.endsWith('.up_proj.weight') || name.endsWith('.up_proj.bias');
+      for (const { rowBytes, numBytes, offset, tensor } of this.packing(name, this.shapeOf(name)).parts) {
+        const gate = rowBytes === null && isSecond ? this.parts(name.replace('.up_proj.', '.gate_proj.')) : [];
+        if (!gate.some((part) => part.tensor === tensor && part.offset === offset)) sum += numBytes;
+      }
+    }
+    return sum;
+  }
+
+  /** All values as float32, in the order of the shape. @throws WeightError as {@link info}; MALFORMED_SAFETENSORS, READ_FAILED, CLOSED */
+  async floats(name: string, shape: Shape, options: WeightReadOptions = {}): Promise<Float32Array<ArrayBuffer>> {
+    const { dtype, bytes } = await this.bytesOf(name, shape, options);
+    return decodeToFloat32(bytes, DTYPES[dtype]);
+  }
+
+  /** A matrix: f32 or bf16 as it is stored, anything else as what it decodes to. @throws WeightError as {@link floats} */
+  async matrix(
+    name: string,
+    shape: readonly [rows: number, columns: number],
+    options: WeightReadOptions = {},
+  ): Promise<WeightMatrix> {
+    const [rows, columns] = shape;
+    const { dtype, bytes } = await this.bytesOf(name, shape, options);
+    return dtype === 'f16'
+      ? matrixOf(decodeToFloat32(bytes, DTYPES.f16), rows, columns)
+      : { dtype, rows, columns, bytes };
+  }
+
+  /** A matrix whose rows are read when they are asked for. @throws WeightError as {@link info}; its reads as {@link floats} */
+  stored(
+    name: string,
+    shape: readonly [rows: number, columns: number],
+    { signal }: Pick<WeightReadOptions, 'signal'> = {},
+  ): StoredMatrix {
+    return new StoredRows(this.shared, this.packing(name, shape), shape, signal);
+  }
+
+  /** Closes the checkpoint. Idempotent. */
+  close(): Promise<void> {
+    return this.checkpoint.close();
+  }
+
+  private async bytesOf(
+    name: string,
+    shape: Shape,
+    { signal, fingerprint }: WeightReadOptions,
+  ): Promise<{ readonly dtype: StoredDtype; readonly bytes: Uint8Array<ArrayBuffer> }> {
+    const packing = this.packing(name, shape);
+    const read = (part: TensorPart, bytes: Uint8Array): void => fingerprint?.add(partName(part), bytes);
+    return { dtype: packing.dtype, bytes: await readAll(this.shared, packing, shape, signal, read) };
+  }
+
+  /** Of a tensor of the spec. */
+  private shapeOf(name: string): Shape {
+    const shape = this.shapes.get(name);
+    if (shape !== undefined) return shape;
+    throw this.checkpoint.missingTensor(printable(name));
+  }
+
+  private packing(name: string, shape: Shape): Packing {
+    const found = this.find(name, shape);
+    if (found !== undefined) return found;
+    throw this.checkpoint.missingTensor(storedName(this.spec.stored, name));
+  }
+
+  private find(name: string, shape: Shape): Packing | undefined {
+    const places = [...placesOf(this.spec, name, shape[0])];
+    for (const at of places) {
+      const found = plainPacking(this.checkpoint, at, shape);
+      if (found !== undefined) return found;
+    }
+    for (const { base, ending } of places) {
+      const tensor = this.checkpoint.find(base + ending);
+      if (tensor !== undefined) throw unreadableDtype(tensor);
+    }
+    return undefined;
+  }
+}
+
+const DTYPES = { bf16: 'BF16', f16: 'F16', f32: 'F32' } as const satisfies Record<StoredDtype, string>;
