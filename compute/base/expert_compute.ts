@@ -7,7 +7,7 @@ import type { WeightDtype } from './weight_matrix.js';
 
 /** One expert in the memory of its backend. */
 export interface Expert {
-  /** Rows `from` … `to` − 1 of its weights as weight_rows.ts numbers them, in up to three pieces. */
+  /** Rows `from` … `to` − 1 of its weights as weight_rows.ts numbers them, in up to four pieces. */
   rows(from: number, to: number): Promise<Uint8Array[]>;
   /** Its weights as TensorFlow.js tensors; the caller disposes them. */
   tensors(): FfnTensors;

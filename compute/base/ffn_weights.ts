@@ -1,4 +1,4 @@
-/** The weights of a SwiGLU feed-forward network. Shape suffixes: H hidden, I intermediate. */
+/** The weights of a gated feed-forward network. Shape suffixes: H hidden, I intermediate. */
 import type { Tensor2D } from './tensor.js';
 import type { WeightMatrix } from './weight_matrix.js';
 
@@ -10,6 +10,8 @@ export interface FfnWeights {
   readonly up: WeightMatrix;
   /** [H,I] */
   readonly down: WeightMatrix;
+  /** [2I+H] added to what the matrices give: gate's, then up's, then down's. Default: none. */
+  readonly biases?: Float32Array | undefined;
 }
 
 /** Transposed for plain x·W products: only those are fast, and row-independent, on the wasm backend. */
@@ -18,4 +20,14 @@ export interface FfnTensors {
   readonly gateUp_H2I: Tensor2D;
   /** [I,H] */
   readonly down_IH: Tensor2D;
+  /** Null: there are none. */
+  readonly biases: FfnBiasTensors | null;
+}
+
+/** Single rows. */
+export interface FfnBiasTensors {
+  /** [1,2I] */
+  readonly gateUp_2I: Tensor2D;
+  /** [1,H] */
+  readonly down_H: Tensor2D;
 }

@@ -24,6 +24,8 @@ export interface StoredFfn {
   readonly up: StoredMatrix;
   /** [H,I] */
   readonly down: StoredMatrix;
+  /** Reads the biases, as FfnWeights has them. Default: there are none. */
+  readonly biases?: (() => Promise<Float32Array>) | undefined;
 }
 
 /** A matrix of f32 or bf16 that is in memory, as one that is read. */

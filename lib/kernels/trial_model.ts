@@ -2,6 +2,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { asRows, type FloatRows } from '../../base/float_rows.js';
 import { RowsInPlace } from '../../base/received_rows.js';
+import { SWIGLU, type ActivationSpec } from '../../compute/base/activation_spec.js';
 import type { ExpertOutput } from '../../compute/base/expert_compute.js';
 import { GroupTables } from '../../compute/base/expert_groups.js';
 import type { FfnWeights } from '../../compute/base/ffn_weights.js';
@@ -34,6 +35,12 @@ const RUNS: readonly { readonly family: RandomFamily; readonly int8Activations: 
   { family: 'qwen3_moe', int8Activations: true },
 ];
 const DTYPES: readonly WeightDtype[] = ['f32', 'bf16', 'int8'];
+/** Of routed experts. */
+const ACTIVATIONS: Readonly<Record<WeightDtype, ActivationSpec>> = {
+  f32: SWIGLU,
+  bf16: { kind: 'clamped_swiglu', limit: 1, alpha: 1.702 },
+  int8: SWIGLU,
+};
 const BLOCK_SIZE = 16;
 
 /** Two sequences: a prompt in two chunks of which the first fills tiles of every height, and one that begins beside it; then both decode. */
@@ -106,18 +113,20 @@ class TrialExperts {
 
   static load(weights: SeededWeights, { hiddenSize, moe }: ModelSpec, memories: KernelMemories): TrialExperts {
     const { numTopk, numExperts } = moe.gate;
-    const computes = DTYPES.map((dtype) => new ResidentExperts(memories, { hidden: hiddenSize, numTopk, dtype }));
+    const computes = DTYPES.map(
+      (dtype) => new ResidentExperts(memories, { hidden: hiddenSize, numTopk, dtype, activation: ACTIVATIONS[dtype] }),
+    );
     const experts: KernelExpert[] = [];
     for (let e = 0; e < numExperts; e++) {
-      experts.push(computes[e % computes.length]!.load(weights.ffn(hiddenSize, moe.intermediateSize)));
+      const biases = e % 2 === 0 ? undefined : weights.values(2 * moe.intermediateSize + hiddenSize, 1);
+      experts.push(computes[e % computes.length]!.load({ ...weights.ffn(hiddenSize, moe.intermediateSize), biases }));
     }
     return new TrialExperts(computes, experts);
   }
 
   /** Their weights, as they travel. */
   async rows(): Promise<Uint8Array[]> {
-    const numRows = numRowsOf({ hidden: SHAPE.hidden, intermediate: SHAPE.intermediate, dtype: 'f32' });
-    return (await Promise.all(this.experts.map((expert) => expert.rows(0, numRows)))).flat();
+    return (await Promise.all(this.experts.map((expert) => expert.rows(0, numRowsOf(expert.shape))))).flat();
   }
 
   /** [T, H], which stay until the next call. */
@@ -161,7 +170,7 @@ class SeededWeights implements DenseWeights {
     return matrixOf(this.values(rows * columns, Math.sqrt(3 / columns)), rows, columns);
   }
 
-  private values(count: number, scale: number): Float32Array<ArrayBuffer> {
+  values(count: number, scale: number): Float32Array<ArrayBuffer> {
     const values = new Float32Array(count);
     for (let i = 0; i < count; i++) values[i] = (2 * this.random() - 1) * scale;
     return values;

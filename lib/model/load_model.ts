@@ -110,7 +110,7 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
   const { hiddenSize: hidden, moe } = spec;
   const reader = new DenseReader(weights, { signal, resident: residence.dense });
   const source = new CheckpointExperts(weights, hidden, moe.intermediateSize, { signal });
-  const shape = { hidden, numTopk: moe.gate.numTopk, dtype: residence.experts };
+  const shape = { hidden, numTopk: moe.gate.numTopk, dtype: residence.experts, activation: moe.activation };
   switch (residence.compute) {
     case 'tensors': {
       const decoder = await loadTensorDecoder(reader, options);

@@ -9,7 +9,7 @@ import type { BackendChoice } from '../../compute/tfjs/tf.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
-import type { MlaForm, ModelSpec } from '../model/spec/spec.js';
+import { expertSizesOf, type MlaForm, type ModelSpec } from '../model/spec/spec.js';
 
 /** How many threads compute in a rank; 'auto': as many as it has cores of its machine. */
 export type ThreadsWish = 'auto' | number;
@@ -63,13 +63,10 @@ export interface MoveLimits {
 }
 
 /** What the configuration lets experts do. */
-export function moveLimitsOf(
-  { load_balance: config }: ExpertwireConfig,
-  { hiddenSize, moe }: ModelSpec,
-): MoveLimits | null {
+export function moveLimitsOf({ load_balance: config }: ExpertwireConfig, spec: ModelSpec): MoveLimits | null {
   if (!config.enabled) return null;
   // Ranks know what their weights are kept as; float32 is the largest.
-  const shape = { hidden: hiddenSize, intermediate: moe.intermediateSize, dtype: 'f32' } as const;
+  const shape = { ...expertSizesOf(spec), dtype: 'f32' } as const;
   return {
     bytesPerStep: Math.max(config.bytes_per_step, maxRowBytes(shape)),
     numLayers: config.layer_updates_per_step,

@@ -11,7 +11,7 @@ import { numKernelRuns, tensorMemory, tensorTransfers } from '../../compute/tfjs
 import type { WeightSource } from '../../compute/base/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { HiddenStates, SequencePart } from '../model/decoder/decoder.js';
-import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
+import { expertSizesOf, moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { MAX_RARE_BYTES } from '../model/weights/dense_sizes.js';
 import type { Transformer } from '../model/transformer.js';
 import { InternalError } from '../../base/coded_error.js';
@@ -65,7 +65,7 @@ export class RankExecutor {
   constructor(private readonly parts: RankExecutorParts) {
     const { model, placement, mesh, timeoutMs, disk } = parts;
     const { spec, shard } = model;
-    const shape = { hidden: spec.hiddenSize, intermediate: spec.moe.intermediateSize, dtype: model.shard.dtype };
+    const shape = { ...expertSizesOf(spec), dtype: model.shard.dtype };
     this.placement = new RankPlacement(placement, { shard, mesh, shape, layers: moeLayersOf(spec), timeoutMs, disk });
   }
 

@@ -1,4 +1,5 @@
-/** SwiGLU networks in the checkpoint's layout, slow and obvious, in float64. */
+/** Gated networks in the checkpoint's layout, slow and obvious, in float64. */
+import { SWIGLU, type ActivationSpec } from '../../compute/base/activation_spec.js';
 import { linearRef } from './linear_ref.js';
 
 export interface SwigluRef {
@@ -10,13 +11,30 @@ export interface SwigluRef {
   readonly up: ArrayLike<number>;
   /** [hidden · intermediate] */
   readonly down: ArrayLike<number>;
+  /** [2 · intermediate + hidden]: gate's, up's, down's; none if left out. */
+  readonly biases?: ArrayLike<number> | undefined;
+  /** SwiGLU if left out. */
+  readonly activation?: ActivationSpec | undefined;
 }
 
-/** down(silu(gate(x)) · up(x)) of rows x. */
-export function swigluRef(x: ArrayLike<number>, { hidden, intermediate, gate, up, down }: SwigluRef): number[] {
-  const upper = linearRef(x, up, hidden);
-  const activated = linearRef(x, gate, hidden).map((value, i) => (value / (1 + Math.exp(-value))) * upper[i]!);
-  return linearRef(activated, down, intermediate);
+/** down(activation(gate(x), up(x))) of rows x. */
+export function swigluRef(x: ArrayLike<number>, network: SwigluRef): number[] {
+  const { hidden, intermediate, gate, up, down, biases } = network;
+  const biased = (values: readonly number[], first: number, width: number): number[] =>
+    values.map((value, i) => value + (biases?.[first + (i % width)] ?? 0));
+  const gates = biased(linearRef(x, gate, hidden), 0, intermediate);
+  const ups = biased(linearRef(x, up, hidden), intermediate, intermediate);
+  const activated = gates.map((value, i) => activationRef(value, ups[i]!, network.activation));
+  return biased(linearRef(activated, down, intermediate), 2 * intermediate, hidden);
+}
+
+/** Of one gate and one up. */
+export function activationRef(gate: number, up: number, activation: ActivationSpec = SWIGLU): number {
+  if (activation.kind === 'swiglu') return (gate / (1 + Math.exp(-gate))) * up;
+  const { limit, alpha } = activation;
+  const g = gate > limit ? limit : gate;
+  const u = up > limit ? limit : up < -limit ? -limit : up;
+  return (g / (1 + Math.exp(-alpha * g))) * (u + 1);
 }
 
 /** What a shard returns: per row the weighted sum over its choices, or each choice's row in order; `slots[n · numTopk + k]`: index of an expert, −1 = none. */

@@ -3,11 +3,12 @@
  * Shape suffixes: N rows of one expert, M rows of all, H hidden, I intermediate.
  */
 import type { ReceivedRows } from '../../../base/received_rows.js';
+import { SWIGLU, type ActivationSpec } from '../../base/activation_spec.js';
 import type { Expert, ExpertCompute } from '../../base/expert_compute.js';
 import type { ExpertGroups } from '../../base/expert_groups.js';
-import type { FfnTensors, FfnWeights } from '../../base/ffn_weights.js';
-import { Ffn, readColumns } from './ffn.js';
-import { clone, hasOwnMemory, rowsFrom, stackRows, swiglu, tidy, type Tensor2D } from '../tf.js';
+import type { FfnBiasTensors, FfnTensors, FfnWeights } from '../../base/ffn_weights.js';
+import { activate, Ffn, readColumns } from './ffn.js';
+import { clone, hasOwnMemory, rowsFrom, rowsOf, stackRows, tidy, type Tensor2D } from '../tf.js';
 import { bf16Of, convertMatrix, matrixOf, type WeightDtype } from '../../base/weight_matrix.js';
 import { matrixRowsOf } from '../../base/weight_rows.js';
 import { deviceRows } from './device_rows.js';
@@ -20,19 +21,22 @@ export class TensorExpert implements Expert {
 
   /** `dtype`: of the rows that it gives away. */
   constructor(
-    { gate, up, down }: FfnWeights,
+    { gate, up, down, biases }: FfnWeights,
     private readonly dtype: WeightDtype,
+    activation: ActivationSpec,
   ) {
     const [a, b, c] = [gate, up, down].map((matrix) => convertMatrix(matrix, dtype));
-    this.ffn = new Ffn({ gate: a!, up: b!, down: c! });
+    this.ffn = new Ffn({ gate: a!, up: b!, down: c!, biases }, activation);
   }
 
   /** Reads them back from the tensors, and rounds them where they travel as bf16. */
   async rows(from: number, to: number): Promise<Uint8Array[]> {
-    const { gateUp_H2I, down_IH } = this.ffn.tensors;
+    const { gateUp_H2I, down_IH, biases } = this.ffn.tensors;
     const [intermediate, hidden] = down_IH.shape;
     return Promise.all(
-      matrixRowsOf({ hidden, intermediate }, from, to).map(async ({ name, from: first, to: end }) => {
+      matrixRowsOf({ hidden, intermediate, hasBias: biases !== null }, from, to).map(async (piece) => {
+        const { name, from: first, to: end } = piece;
+        if (name === 'biases') return bytesOfBiases(biases!, first, end);
         const start = name === 'up' ? intermediate : 0;
         const values = await readColumns(name === 'down' ? down_IH : gateUp_H2I, start + first, start + end);
         return this.dtype === 'bf16' ? bf16Of(values) : matrixOf(values, values.length, 1).bytes;
@@ -42,8 +46,12 @@ export class TensorExpert implements Expert {
 
   /** They share the memory of its own. */
   tensors(): FfnTensors {
-    const { gateUp_H2I, down_IH } = this.ffn.tensors;
-    return { gateUp_H2I: clone(gateUp_H2I), down_IH: clone(down_IH) };
+    const { gateUp_H2I, down_IH, biases } = this.ffn.tensors;
+    return {
+      gateUp_H2I: clone(gateUp_H2I),
+      down_IH: clone(down_IH),
+      biases: biases && { gateUp_2I: clone(biases.gateUp_2I), down_H: clone(biases.down_H) },
+    };
   }
 
   /** Frees its tensors. */
@@ -52,12 +60,23 @@ export class TensorExpert implements Expert {
   }
 }
 
+async function bytesOfBiases(
+  { gateUp_2I, down_H }: FfnBiasTensors,
+  from: number,
+  to: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const values = [...(await rowsOf(gateUp_2I)), ...(await rowsOf(down_H))];
+  return new Uint8Array(Float32Array.from(values.slice(from, to)).buffer);
+}
+
 /** What {@link TensorExperts} needs to know of the rows that it gets. */
 export interface TensorExpertsOptions {
   readonly hidden: number;
   readonly numTopk: number;
   /** What weights are rounded to before they become float32 tensors, and travel as. Default f32. */
   readonly dtype?: WeightDtype;
+  /** Default SwiGLU. */
+  readonly activation?: ActivationSpec;
   /** Default: by the backend's memory. */
   readonly exchange?: RowExchange;
 }
@@ -65,22 +84,24 @@ export interface TensorExpertsOptions {
 /** Runs experts with the active backend of TensorFlow.js. */
 export class TensorExperts implements ExpertCompute<TensorExpert> {
   readonly dtype: WeightDtype;
+  private readonly activation: ActivationSpec;
   private readonly exchange: RowExchange;
 
   constructor(private readonly options: TensorExpertsOptions) {
     this.dtype = options.dtype ?? 'f32';
+    this.activation = options.activation ?? SWIGLU;
     this.exchange = options.exchange ?? (hasOwnMemory() ? deviceRows : hostRows);
   }
 
   /** @throws ExpertError INVALID_ARGUMENT for int8 */
   load(weights: FfnWeights): TensorExpert {
-    return new TensorExpert(weights, this.dtype);
+    return new TensorExpert(weights, this.dtype, this.activation);
   }
 
   /** One matmul per expert and matrix; the rows' way depends on where the backend keeps tensors. */
   async forward(groups: ExpertGroups<TensorExpert>, recv: ReceivedRows): Promise<Float32Array> {
-    const { exchange, options } = this;
-    const y_MH = tidy(() => runExperts(groups, exchange.spread(groups, recv, options)));
+    const { exchange, options, activation } = this;
+    const y_MH = tidy(() => runExperts(groups, exchange.spread(groups, recv, options), activation));
     return exchange.collect(y_MH, groups, recv, options);
   }
 
@@ -94,9 +115,13 @@ export class TensorExperts implements ExpertCompute<TensorExpert> {
  * All rows of one expert in one matmul; the activation of all experts in one go. Rows come out group by group. A batched product over padded rows is slower
  * on every backend but for single rows of small experts (`expertwire bench compute`), and would want all weights of a layer in one tensor.
  */
-function runExperts({ experts, starts }: ExpertGroups<TensorExpert>, rows: readonly Tensor2D[]): Tensor2D {
+function runExperts(
+  { experts, starts }: ExpertGroups<TensorExpert>,
+  rows: readonly Tensor2D[],
+  activation: ActivationSpec,
+): Tensor2D {
   const expanded = experts.map(({ ffn }, g) => ffn.expand(rows[g]!));
-  const activated_MI = swiglu(stackRows(expanded));
+  const activated_MI = activate(stackRows(expanded), activation);
   const projected = experts.map(({ ffn }, g) =>
     ffn.project(rowsFrom(activated_MI, starts[g]!, starts[g + 1]! - starts[g]!)),
   );

@@ -47,6 +47,7 @@ export const div = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('RealDiv', { a, 
 /** Between −limit and limit, element by element; NaN stays. */
 export const clamp = (x: Tensor2D, limit: number): Tensor2D =>
   run2('ClipByValue', { x }, { clipValueMin: -limit, clipValueMax: limit });
+const minimum = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('Minimum', { a, b });
 const exp = (x: Tensor2D): Tensor2D => run2('Exp', { x });
 const sigmoid = (x: Tensor2D): Tensor2D => run2('Sigmoid', { x });
 const square = (x: Tensor2D): Tensor2D => run2('Square', { x });
@@ -67,6 +68,19 @@ export function swiglu(x: Tensor2D): Tensor2D {
     return mul(mul(gate, sigmoid(gate)), columnsFrom(x, intermediate, intermediate));
   });
 }
+
+/** [gate | up] rows [N,2I] → with gate at most `limit` and up within ± `limit`: gate · sigmoid(alpha · gate) · (up + 1) [N,I]. */
+export function clampedSwiglu(x: Tensor2D, limit: number, alpha: number): Tensor2D {
+  return tidy(() => {
+    const intermediate = x.shape[1] / 2;
+    const gate = minimum(columnsFrom(x, 0, intermediate), constant(limit));
+    const up = clamp(columnsFrom(x, intermediate, intermediate), limit);
+    return mul(mul(gate, sigmoid(mul(gate, constant(alpha)))), add(up, constant(1)));
+  });
+}
+
+/** [1,1], made by the backend. */
+const constant = (value: number): Tensor2D => run2('Fill', {}, { shape: [1, 1], value, dtype: 'float32' });
 
 /** exp(x − the row's maximum), for the rows of [N,W]. */
 export function expOfRows(x: Tensor2D): Tensor2D {

@@ -1,12 +1,13 @@
 /**
- * SwiGLU networks, down(silu(gate(x)) · up(x)), over all rows of one or over the rows of several experts. A row's bits don't depend on the others.
+ * Gated networks, down(activation(gate(x), up(x))), over all rows of one or over the rows of several experts. A row's bits don't depend on the others.
  *
  * Rows go in waves of blocks, each some rows of one network: chunks of gate and up of all blocks, then chunks of down. One thread's wave is one block of the most rows:
  * their activations stay in a cache.
  */
 import { linearPanels } from '../linear/linear.as';
 import { panelWork } from '../linear/divided.as';
-import { exp4 } from '../linear/math.as';
+import { addVector } from '../linear/rows.as';
+import { FfnForm, activateRow } from './activation.as';
 import { Matrix, PANEL, PANEL_ROW, here, numPanels } from '../memory/memory.as';
 import { bytesOf } from '../attention/step.as';
 import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
@@ -16,12 +17,14 @@ const BLOCK_ROWS: i32 = 64;
 /** Rows that are gathered in one chunk. */
 const GATHER_ROWS: i32 = 32;
 
-/** An expert and how many rows it gets. Callers write it as four words. */
+/** An expert and how many rows it gets. Callers write it as five words. */
 @unmanaged
 class Group {
   gate: usize;
   up: usize;
   down: usize;
+  /** Of a {@link FfnForm}; 0: SwiGLU without biases. */
+  form: usize;
   numRows: i32;
 }
 
@@ -31,9 +34,10 @@ class Block {
   gate: usize;
   up: usize;
   down: usize;
+  form: usize;
   numRows: i32;
   x: usize;
-  /** What becomes silu(gate(x)) · up(x). */
+  /** What becomes the activation of gate(x) and up(x). */
   h: usize;
   y: usize;
   /** Number of the first chunk, and panels of a chunk. */
@@ -90,7 +94,7 @@ export function ffn(
   const xBytes: usize = (<usize>changetype<Matrix>(gate).stride) << 2;
   const wave = beginWave(scratch, numRows, changetype<Matrix>(down).stride, yStride);
   for (; numRows > 0; numRows -= BLOCK_ROWS) {
-    const block = addBlock(wave, min(numRows, BLOCK_ROWS), gate, up, down);
+    const block = addBlock(wave, min(numRows, BLOCK_ROWS), gate, up, down, 0);
     block.x = x;
     block.y = y;
     x += <usize>BLOCK_ROWS * xBytes;
@@ -130,7 +134,7 @@ export function experts(
     const group = changetype<Group>(groups);
     for (let left = group.numRows; left > 0; left -= BLOCK_ROWS) {
       const count = min(left, BLOCK_ROWS);
-      const block = addBlock(wave, count, group.gate, group.up, group.down);
+      const block = addBlock(wave, count, group.gate, group.up, group.down, group.form);
       block.x = scratch + <usize>(wave.numRows - count) * xBytes;
       block.y = y;
       y += <usize>count * ((<usize>yStride) << 2);
@@ -159,12 +163,13 @@ function emptyWave(wave: Wave): void {
 }
 
 /** A block of the wave, or of the next one where that has no room. */
-function addBlock(wave: Wave, numRows: i32, gate: usize, up: usize, down: usize): Block {
+function addBlock(wave: Wave, numRows: i32, gate: usize, up: usize, down: usize, form: usize): Block {
   if (wave.numRows + numRows > waveRows()) finishWave(wave);
   const block = blockAt(wave, wave.numBlocks++);
   block.gate = gate;
   block.up = up;
   block.down = down;
+  block.form = form;
   block.numRows = numRows;
   block.h = wave.h;
   wave.numRows += numRows;
@@ -228,7 +233,7 @@ function gatherRows(args: usize, index: i32): void {
   }
 }
 
-/** Some panels of gate and up, and the activation between them. */
+/** Some panels of gate and up, and their activation. */
 function activate(args: usize, index: i32): void {
   const wave = changetype<Wave>(args);
   const block = blockOf(wave, index);
@@ -242,10 +247,16 @@ function activate(args: usize, index: i32): void {
   linearPanels(block.x, block.numRows, gate, first, end, block.h, stride);
   linearPanels(block.x, block.numRows, changetype<Matrix>(block.up), first, end, upper - start, width);
   const used: usize = (<usize>gate.rows) << 2;
+  const biases = biasesOf(block);
+  if (biases != 0) {
+    const own = min(gate.rows, end * PANEL) - first * PANEL;
+    addVector(block.h + start, block.numRows, biases + start, own, stride);
+    addVector(upper, block.numRows, biases + used + start, own, width);
+  }
   const hBytes: usize = (<usize>stride) << 2;
   for (let row: usize = 0; row < <usize>block.numRows; row++) {
     const h = block.h + row * hBytes;
-    swiglu(h + start, upper + row * ((<usize>width) << 2), width);
+    activateRow(block.form, h + start, upper + row * ((<usize>width) << 2), width);
     if (end == numPanels(gate)) memory.fill(h + used, 0, hBytes - used);
   }
 }
@@ -258,15 +269,16 @@ function project(args: usize, index: i32): void {
   const first = (index - block.chunk) * block.panels;
   const end = min(numPanels(down), first + block.panels);
   linearPanels(block.h, block.numRows, down, first, end, block.y, wave.yStride);
+  const biases = biasesOf(block);
+  if (biases == 0) return;
+  const start = <usize>first * PANEL_ROW;
+  const own = min(down.rows, end * PANEL) - first * PANEL;
+  const upper: usize = (<usize>changetype<Matrix>(block.gate).rows) << 3;
+  addVector(block.y + start, block.numRows, biases + upper + start, own, wave.yStride);
 }
 
-/** gate = gate / (1 + exp(−gate)) · up, in whole vectors. */
-function swiglu(gate: usize, up: usize, count: i32): void {
-  const one = f32x4.splat(1);
-  for (const end = gate + ((<usize>count) << 2); gate < end; gate += 16, up += 16) {
-    const g = v128.load(gate);
-    v128.store(gate, f32x4.mul(f32x4.div(g, f32x4.add(one, exp4(f32x4.neg(g)))), v128.load(up)));
-  }
+function biasesOf(block: Block): usize {
+  return block.form == 0 ? 0 : changetype<FfnForm>(block.form).biases;
 }
 
 /**

@@ -19,14 +19,14 @@ interface Areas {
   readonly y: number;
   /** f32 [N · H] */
   readonly out: number;
-  /** Four words per group (ffn.as.ts), then i32 [M] rows of x, then i32 [N · K] rows of y, −1 = none. */
+  /** Five words per group (ffn.as.ts), then i32 [M] rows of x, then i32 [N · K] rows of y, −1 = none. */
   readonly tables: number;
   /** f32 [N · K] */
   readonly weights: number;
 }
 
 const ALIGN_BYTES = 64;
-const GROUP_WORDS = 4;
+const GROUP_WORDS = 5;
 
 /** The largest call on the experts of a memory. */
 export interface WorkspaceSize {
@@ -189,10 +189,11 @@ export class KernelWorkspace {
     const rowsAt = address + 4 * next;
     for (let i = from; i < to; i++) {
       const g = order[i]!;
-      const { gate, up, down } = experts[g]!;
+      const { gate, up, down, formAddress } = experts[g]!;
       table[group++] = gate.address;
       table[group++] = up.address;
       table[group++] = down.address;
+      table[group++] = formAddress;
       table[group++] = countOf(groups, g);
       for (let pair = starts[g]!; pair < starts[g + 1]!; pair++) table[next++] = (choices[pair]! / numTopk) | 0;
     }

@@ -1,9 +1,10 @@
-/** A SwiGLU network from stored weights, as KernelExpert.from makes it of those in memory. */
+/** A gated network from stored weights, as KernelExpert.from makes it of those in memory. */
+import { SWIGLU, type ActivationSpec } from '../../base/activation_spec.js';
 import type { StoredFfn } from '../../base/stored_matrix.js';
 import type { KernelMemory } from '../memory/kernel_memory.js';
 import type { ResidentDtype } from '../memory/resident_dtype.js';
 import { allSettled, type WeightLoader } from '../memory/weight_loader.js';
-import { KernelExpert } from './kernel_expert.js';
+import { KernelExpert, sizesOf } from './kernel_expert.js';
 
 /** Takes its memory at once, before anything is read. @throws ExpertError and others as {@link WeightLoader.fill}, OUT_OF_MEMORY; then nothing is kept */
 export async function loadExpert(
@@ -11,11 +12,13 @@ export async function loadExpert(
   memory: KernelMemory,
   stored: StoredFfn,
   dtype: ResidentDtype,
+  activation: ActivationSpec = SWIGLU,
 ): Promise<KernelExpert> {
-  const { rows: intermediate, columns: hidden } = stored.gate;
-  const expert = new KernelExpert(memory, { hidden, intermediate }, dtype);
+  const expert = new KernelExpert(memory, sizesOf(stored), dtype, activation);
   try {
-    await allSettled((['gate', 'up', 'down'] as const).map((name) => loader.fill(expert[name], stored[name])));
+    const filled = (['gate', 'up', 'down'] as const).map((name) => loader.fill(expert[name], stored[name]));
+    const biases = stored.biases?.().then((values) => expert.setBiases(values));
+    await allSettled(biases === undefined ? filled : [...filled, biases]);
     return expert;
   } catch (error) {
     expert.dispose();

@@ -1,17 +1,17 @@
 /** Routed experts that live in kernel memories. */
 import type { ReceivedRows } from '../../../base/received_rows.js';
+import { SWIGLU, type ActivationSpec } from '../../base/activation_spec.js';
 import type { ExpertCompute, ExpertOutput } from '../../base/expert_compute.js';
 import type { ExpertGroups } from '../../base/expert_groups.js';
 import type { FfnWeights } from '../../base/ffn_weights.js';
 import type { StoredFfn } from '../../base/stored_matrix.js';
 import type { WeightDtype } from '../../base/weight_matrix.js';
-import { KernelExpert } from './kernel_expert.js';
+import { expertBytes, KernelExpert, sizesOf } from './kernel_expert.js';
 import { KernelExperts } from './kernel_experts.js';
 import { loadExpert } from './load_expert.js';
 import type { KernelMemory } from '../memory/kernel_memory.js';
 import type { WeightLoader } from '../memory/weight_loader.js';
 import type { KernelMemories } from '../memory/kernel_memories.js';
-import { matrixBytes } from '../memory/kernel_matrix.js';
 
 /** What {@link ResidentExperts} needs to know of the rows and weights of a model. */
 export interface ResidentExpertsOptions {
@@ -19,34 +19,33 @@ export interface ResidentExpertsOptions {
   readonly numTopk: number;
   /** What weights are kept as, and travel as. */
   readonly dtype: WeightDtype;
-}
-
-interface MatrixShape {
-  readonly rows: number;
-  readonly columns: number;
+  /** Default SwiGLU. */
+  readonly activation?: ActivationSpec;
 }
 
 /** Runs experts with the kernels, in as many memories as they need. */
 export class ResidentExperts implements ExpertCompute<KernelExpert> {
   readonly dtype: WeightDtype;
+  private readonly activation: ActivationSpec;
   private readonly kernels: KernelExperts;
 
   constructor(
     private readonly memories: KernelMemories,
-    { hidden, numTopk, dtype }: ResidentExpertsOptions,
+    { hidden, numTopk, dtype, activation = SWIGLU }: ResidentExpertsOptions,
   ) {
     this.dtype = dtype;
+    this.activation = activation;
     this.kernels = new KernelExperts(hidden, numTopk);
   }
 
   /** In the first memory that has room, or in a new one. */
   load(weights: FfnWeights): KernelExpert {
-    return KernelExpert.from(this.memoryFor(weights.gate), weights, this.dtype);
+    return KernelExpert.from(this.memoryFor(weights), weights, this.dtype, this.activation);
   }
 
   /** The same for one that is read; its memory is taken at once. @throws ExpertError and others as {@link loadExpert}; then nothing is kept */
   async read(loader: WeightLoader, stored: StoredFfn): Promise<KernelExpert> {
-    return loadExpert(loader, this.memoryFor(stored.gate), stored, this.dtype);
+    return loadExpert(loader, this.memoryFor(stored), stored, this.dtype, this.activation);
   }
 
   /** At once, but for what other threads compute. */
@@ -54,9 +53,8 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
     return this.kernels.forward(groups, recv, turn);
   }
 
-  private memoryFor({ rows: intermediate, columns: hidden }: MatrixShape): KernelMemory {
-    const numBytes = 2 * matrixBytes(this.dtype, intermediate, hidden) + matrixBytes(this.dtype, hidden, intermediate);
-    return this.memories.withRoom(numBytes);
+  private memoryFor(weights: FfnWeights | StoredFfn): KernelMemory {
+    return this.memories.withRoom(expertBytes(sizesOf(weights), this.dtype, this.activation));
   }
 
   /** Gives the workspaces back; experts are disposed by their callers. */

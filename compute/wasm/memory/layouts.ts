@@ -51,6 +51,14 @@ export const FFN_LAYER = {
   hiddenSize: 'i32',
 } as const satisfies Layout;
 
+/** activation.as.ts */
+export const FFN_FORM = {
+  biases: 'address',
+  activation: 'i32',
+  limit: 'f32',
+  alpha: 'f32',
+} as const satisfies Layout;
+
 /** head.as.ts */
 export const HEAD = {
   normEps: 'f64',
@@ -163,6 +171,8 @@ export const MLA_LAYER = {
 export const ROPE_LAYOUTS = ['interleaved', 'half'] as const;
 /** Numbers of the scoring functions of a gate, as {@link ROPE_LAYOUTS}. */
 export const SCORINGS = ['softmax', 'sigmoid', 'sparsemixer'] as const;
+/** Numbers of what networks do between their projections (activation.as.ts), as {@link ROPE_LAYOUTS}. */
+export const ACTIVATIONS = ['swiglu', 'clamped_swiglu'] as const;
 /** Numbers of the ways in which keys and values lie in a block (lane.as.ts), as {@link ROPE_LAYOUTS}. */
 export const CACHE_FORMS = ['rows', 'panels'] as const;
 /** Numbers of the forms of latent attention, as {@link ROPE_LAYOUTS}. */

@@ -4,6 +4,7 @@
  */
 import { SWIGLU, type ActivationSpec } from '../../../compute/base/activation_spec.js';
 import type { GateSpec } from '../../../compute/base/gate_spec.js';
+import type { ExpertSizes } from '../../../compute/base/weight_rows.js';
 
 /** One model: all sizes are of the whole model, not of a rank. */
 export interface ModelSpec {
@@ -193,6 +194,13 @@ export const PLAIN_EXPERTS = {
   sharedIntermediateSize: 0,
   hasSharedGate: false,
 } as const satisfies Partial<MoeSpec>;
+
+/** Of every routed expert. */
+export const expertSizesOf = ({ hiddenSize, moe }: ModelSpec): ExpertSizes => ({
+  hidden: hiddenSize,
+  intermediate: moe.intermediateSize,
+  hasBias: moe.hasExpertBias,
+});
 
 /** Layers that are MoE, in order: the index in this list is the layer's number in placements and load counters. */
 export const moeLayersOf = (spec: ModelSpec): number[] =>

@@ -19,13 +19,14 @@ import {
   weightsOf,
   type ExpertShape,
 } from '../../../compute/base/weight_rows.js';
-import { WEIGHT_DTYPES, weightRowBytes, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
+import { WEIGHT_DTYPES, weightRowBytes } from '../../../compute/base/weight_matrix.js';
 import { errorOf } from '../../kit/rejects.js';
 
 const shapes = fc.record({
   hidden: fc.integer({ min: 1, max: 40 }),
   intermediate: fc.integer({ min: 1, max: 40 }),
   dtype: fc.constantFrom(...WEIGHT_DTYPES),
+  hasBias: fc.boolean(),
 });
 const NUM_EXPERTS = 5;
 const NUM_RANKS = 4;
@@ -40,7 +41,7 @@ const placements = fc
   .map((table) => placementFrom(0, NUM_RANKS, NUM_EXPERTS, [Int32Array.from(table)]));
 
 describe('rows of an expert', () => {
-  it('within a budget are as many as fit, of both matrices', () => {
+  it('within a budget are as many as fit, of its matrices and biases', () => {
     fc.assert(
       fc.property(shapes, fc.nat(), fc.nat(2000), (shape: ExpertShape, at, numBytes) => {
         const numRows = numRowsOf(shape);
@@ -60,14 +61,16 @@ describe('rows of an expert', () => {
         const bytes = Uint8Array.from({ length: bytesBefore(shape, numRows) }, (_, i) => i % 251);
         const weights = weightsOf(shape, bytes);
         const { hidden, intermediate } = shape;
-        const sizes = Object.values(weights).map((matrix: WeightMatrix) => [matrix.rows, matrix.columns]);
+        const sizes = [weights.gate, weights.up, weights.down].map(({ rows, columns }) => [rows, columns]);
         expect(sizes).to.deep.equal([
           [intermediate, hidden],
           [intermediate, hidden],
           [hidden, intermediate],
         ]);
         const [from, to] = [a % (numRows + 1), b % (numRows + 1)].sort((x, y) => x - y) as [number, number];
+        expect(weights.biases?.length).to.equal(shape.hasBias === true ? 2 * intermediate + hidden : undefined);
         const pieces = matrixRowsOf(shape, from, to).map((rows) => {
+          if (rows.name === 'biases') return Buffer.from(weights.biases!.slice(rows.from, rows.to).buffer);
           const { bytes: own, columns } = weights[rows.name];
           const size = weightRowBytes(shape.dtype, columns);
           return own.subarray(rows.from * size, rows.to * size);

@@ -2,8 +2,9 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Reduce } from '../../../comm/all_to_all/all_to_all.js';
 import { ExpertError } from '../../../compute/base/errors.js';
-import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
-import { Ffn, ffnTensors } from '../../../compute/tfjs/experts/ffn.js';
+import type { ActivationSpec } from '../../../compute/base/activation_spec.js';
+import type { FfnTensors, FfnWeights } from '../../../compute/base/ffn_weights.js';
+import { disposeFfn, Ffn, ffnTensors } from '../../../compute/tfjs/experts/ffn.js';
 import { KernelMemories } from '../../../compute/wasm/memory/kernel_memories.js';
 import { ResidentExperts } from '../../../compute/wasm/experts/resident_experts.js';
 import { numRowsOf, weightsOf } from '../../../compute/base/weight_rows.js';
@@ -20,6 +21,7 @@ import {
   tensorMemory,
   tensorTransfers,
   toTensor,
+  type Tensor2D,
 } from '../../../compute/tfjs/tf.js';
 import { matrixOf } from '../../../compute/base/weight_matrix.js';
 import { arrayReceived, valuesOf } from '../../kit/kernels/expert_calls.js';
@@ -37,12 +39,15 @@ const weightsFrom = (random: () => number): FfnWeights => ({
   gate: matrixOf(randomValues(random, INTERMEDIATE * HIDDEN, 0.5), INTERMEDIATE, HIDDEN),
   up: matrixOf(randomValues(random, INTERMEDIATE * HIDDEN, 0.5), INTERMEDIATE, HIDDEN),
   down: matrixOf(randomValues(random, HIDDEN * INTERMEDIATE, 0.5), HIDDEN, INTERMEDIATE),
+  biases: randomValues(random, 2 * INTERMEDIATE + HIDDEN),
 });
 
 const experts = Array.from({ length: NUM_SLOTS }, (_, slot) => weightsFrom(randomFrom(100 + slot)));
 
 const KINDS = ['tensors', 'tensors with a memory of their own', 'kernels'] as const;
-const SIZES = { hidden: HIDDEN, numTopk: NUM_TOPK };
+/** gpt-oss's activation, with a limit that is met. */
+const CLAMPED: ActivationSpec = { kind: 'clamped_swiglu', limit: 1, alpha: 1.702 };
+const SIZES = { hidden: HIDDEN, numTopk: NUM_TOPK, activation: CLAMPED };
 
 /** A full shard on either compute, and the bytes or tensors that it holds. */
 function fullShard(kind: (typeof KINDS)[number]): { readonly shard: ExpertShard; readonly held: () => number } {
@@ -94,19 +99,22 @@ describe('feed-forward network', () => {
   before(() => selectBackend('wasm'));
 
   it('agrees with the float64 reference', async () => {
-    const ffn = new Ffn(experts[0]!);
-    for (const numRows of [1, 2, 7, 33]) {
+    const plain = new Ffn({ ...experts[0]!, biases: undefined });
+    const clamped = new Ffn(experts[0]!, CLAMPED);
+    for (const [numRows, ffn] of [1, 2, 7, 33].flatMap((n) => [[n, plain] as const, [n, clamped] as const])) {
       const x = randomValues(randomFrom(numRows), numRows * HIDDEN, 2);
       const x_NH = toTensor(x, [numRows, HIDDEN]);
       const y_NH = ffn.forward(x_NH);
       const expected = Array.from({ length: numRows }, (_, n) =>
-        ffnRef(x.subarray(n * HIDDEN, (n + 1) * HIDDEN), experts[0]!),
+        ffn === plain
+          ? ffnRef(x.subarray(n * HIDDEN, (n + 1) * HIDDEN), { ...experts[0]!, biases: undefined })
+          : ffnRef(x.subarray(n * HIDDEN, (n + 1) * HIDDEN), experts[0]!, CLAMPED),
       );
       expect(largestDifference(await rowsOf(y_NH), expected.flat())).to.be.below(1e-5);
       x_NH.dispose();
       y_NH.dispose();
     }
-    ffn.dispose();
+    for (const ffn of [plain, clamped]) ffn.dispose();
   });
 
   it('leaves no tensor behind', () => {
@@ -114,7 +122,7 @@ describe('feed-forward network', () => {
     const ffn = new Ffn(experts[0]!);
     const x_NH = toTensor(new Float32Array(2 * HIDDEN), [2, HIDDEN]);
     ffn.forward(x_NH).dispose();
-    expect(tensorMemory().numTensors).to.equal(before + 3);
+    expect(tensorMemory().numTensors).to.equal(before + 5);
     x_NH.dispose();
     ffn.dispose();
     expect(tensorMemory().numTensors).to.equal(before);
@@ -144,7 +152,7 @@ for (const kind of KINDS)
           fc.asyncProperty(rows, fc.nat(), async (slots, seed) => {
             const recv = received(reduce, slots, seed);
             const out = await outputOf(shard, recv);
-            expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK))).to.be.below(1e-5);
+            expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK, CLAMPED))).to.be.below(1e-5);
           }),
           { numRuns: 60 },
         );
@@ -173,7 +181,7 @@ for (const kind of KINDS)
           Array.from({ length: 50 }, () => [-1, 2, -1]),
         );
         const out = await outputOf(shard, recv);
-        expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK))).to.be.below(1e-5);
+        expect(largestDifference(out, shardRef(recv, experts, HIDDEN, NUM_TOPK, CLAMPED))).to.be.below(1e-5);
       });
 
       it(`an empty receive gives nothing and runs no kernel (reduce: ${reduce})`, async () => {
@@ -200,7 +208,7 @@ for (const kind of KINDS)
           counts.push(one);
         }
         expect(counts).to.deep.equal([...new Set(counts)].sort((a, b) => a - b));
-        expect(counts[2]! - counts[1]!).to.equal(3); // two products and a slice
+        expect(counts[2]! - counts[1]!).to.equal(5); // two products, what is added to each, and a slice
       });
 
     if (kind === 'tensors with a memory of their own')
@@ -233,21 +241,25 @@ for (const kind of KINDS)
       shard.replace(LAYER + 1, new Map([[0, shard.load(experts[1]!)]]));
       const recv = received('source', [[0, -1, -1]]);
       const other = await outputOf(shard, recv, LAYER + 1);
-      expect(largestDifference(other, ffnRef(recv.recvX, experts[1]!))).to.be.below(1e-5);
-      expect(largestDifference(await outputOf(shard, recv), ffnRef(recv.recvX, experts[0]!))).to.be.below(1e-5);
+      expect(largestDifference(other, ffnRef(recv.recvX, experts[1]!, CLAMPED))).to.be.below(1e-5);
+      expect(largestDifference(await outputOf(shard, recv), ffnRef(recv.recvX, experts[0]!, CLAMPED))).to.be.below(
+        1e-5,
+      );
     });
 
     it('a slot gives its weights as tensors that the caller disposes', async () => {
-      const { gateUp_H2I, down_IH } = shard.weights(LAYER, 2);
-      const expected = ffnTensors(experts[2]!);
-      expect(isSameBits(await rowsOf(gateUp_H2I), await rowsOf(expected.gateUp_H2I))).to.equal(true);
-      expect(isSameBits(await rowsOf(down_IH), await rowsOf(expected.down_IH))).to.equal(true);
-      for (const tensor of [gateUp_H2I, down_IH, expected.gateUp_H2I, expected.down_IH]) tensor.dispose();
+      const [held2, expected] = [shard.weights(LAYER, 2), ffnTensors(experts[2]!)];
+      const listed = ({ gateUp_H2I, down_IH, biases }: FfnTensors): Tensor2D[] => [
+        ...[gateUp_H2I, down_IH, biases!.gateUp_2I, biases!.down_H],
+      ];
+      for (const [i, tensor] of listed(held2).entries())
+        expect(isSameBits(await rowsOf(tensor), await rowsOf(listed(expected)[i]!))).to.equal(true);
+      for (const tensors of [held2, expected]) disposeFfn(tensors);
       expect((await errorOf(ExpertError, () => shard.weights(LAYER, 9))).code).to.equal('MISSING_EXPERT');
     });
 
     it('rows of a slot, put together again, are the same expert in any slot', async () => {
-      const shape = { hidden: HIDDEN, intermediate: INTERMEDIATE, dtype: shard.dtype };
+      const shape = { hidden: HIDDEN, intermediate: INTERMEDIATE, dtype: shard.dtype, hasBias: true };
       const pieces = [
         ...(await shard.rows(LAYER, 1, 0, 30)),
         ...(await shard.rows(LAYER, 1, 30, 31)),
@@ -266,7 +278,9 @@ for (const kind of KINDS)
       expect(shard.stats().numExperts).to.equal(2);
       const one = await outputOf(shard, received('source', [[0, -1, -1]]));
       expect(isSameBits(one, await outputOf(shard, received('source', [[1, -1, -1]])))).to.equal(true);
-      expect(largestDifference(one, ffnRef(received('source', [[0, -1, -1]]).recvX, experts[1]!))).to.be.below(1e-5);
+      expect(largestDifference(one, ffnRef(received('source', [[0, -1, -1]]).recvX, experts[1]!, CLAMPED))).to.be.below(
+        1e-5,
+      );
     });
   });
 

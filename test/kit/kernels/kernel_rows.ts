@@ -29,3 +29,9 @@ export function expertMatrices(hidden: number, intermediate: number, random: () 
     f32Matrix(rows, columns, randomValues(random, rows * columns, Math.sqrt(3 / columns)));
   return { gate: matrix(intermediate, hidden), up: matrix(intermediate, hidden), down: matrix(hidden, intermediate) };
 }
+
+/** The same with biases about as large as what the matrices give. */
+export const biasedMatrices = (hidden: number, intermediate: number, random: () => number): FfnWeights => ({
+  ...expertMatrices(hidden, intermediate, random),
+  biases: randomValues(random, 2 * intermediate + hidden),
+});

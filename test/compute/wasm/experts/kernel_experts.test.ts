@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { floatRows } from '../../../../base/float_rows.js';
 import { RowsInPlace, type ReceivedRows, type Reduce } from '../../../../base/received_rows.js';
+import { SWIGLU, type ActivationSpec } from '../../../../compute/base/activation_spec.js';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelExpert } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { KernelExperts } from '../../../../compute/wasm/experts/kernel_experts.js';
@@ -9,7 +10,7 @@ import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { KernelRows } from '../../../../compute/wasm/memory/kernel_rows.js';
 import { padded, RESIDENT_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { arrayReceived, groupsOf, valuesOf } from '../../../kit/kernels/expert_calls.js';
-import { expertMatrices } from '../../../kit/kernels/kernel_rows.js';
+import { biasedMatrices, expertMatrices } from '../../../kit/kernels/kernel_rows.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 import { expertsRef } from '../../../refs/swiglu_ref.js';
@@ -19,15 +20,24 @@ const NUM_TOPK = 3;
 const INTERMEDIATE = [20, 33, 32, 7, 64];
 const REDUCES: readonly Reduce[] = ['rank', 'source'];
 
-const weights = INTERMEDIATE.map((intermediate, i) => expertMatrices(HIDDEN, intermediate, randomFrom(50 + i)));
+/** Every second one has biases. */
+const weights = INTERMEDIATE.map((intermediate, i) =>
+  (i % 2 === 0 ? expertMatrices : biasedMatrices)(HIDDEN, intermediate, randomFrom(50 + i)),
+);
+/** Of each expert, two kinds beside each other. */
+const ACTIVATIONS = INTERMEDIATE.map((_, i): ActivationSpec =>
+  i < 3 ? SWIGLU : { kind: 'clamped_swiglu', limit: 0.4, alpha: 1.702 },
+);
 
 /** Experts 0 … 4, in turns over the memories. */
 const expertsIn = (memories: readonly KernelMemory[], dtype: ResidentDtype): KernelExpert[] =>
-  weights.map((matrices, i) => KernelExpert.from(memories[i % memories.length]!, matrices, dtype));
+  weights.map((matrices, i) => KernelExpert.from(memories[i % memories.length]!, matrices, dtype, ACTIVATIONS[i]));
 
 const refs = (experts: readonly KernelExpert[]) =>
-  experts.map(({ shape, gate, up, down }) => ({
+  experts.map(({ shape, gate, up, down }, i) => ({
     ...shape,
+    biases: weights[i]!.biases,
+    activation: ACTIVATIONS[i],
     gate: gate.toFloat32(),
     up: up.toFloat32(),
     down: down.toFloat32(),

@@ -43,6 +43,7 @@ describe('descriptor layouts', () => {
     const numbered = [
       ['attention/rope.as.ts', layouts.ROPE_LAYOUTS],
       ['router/router.as.ts', layouts.SCORINGS],
+      ['experts/activation.as.ts', layouts.ACTIVATIONS],
       ['attention/step.as.ts', layouts.MLA_FORMS],
     ] as const;
     for (const [file, names] of numbered) {
