@@ -2,6 +2,7 @@
 import type { ExpertwireConfig } from '../config/schema.js';
 import { checkUnquantised, generationEosTokenIds } from '../model/spec/hf_config.js';
 import { modelSpecOf } from '../model/families/registry.js';
+import { ropeWithin } from '../model/spec/rope_angles.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import { readModelFiles } from '../weights/model_files.js';
@@ -34,8 +35,9 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
     ...generationEosTokenIds(generationConfig),
     ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
   ];
-  const spec = { ...ownSpec, eosTokenIds: [...new Set(ends)] };
-  return { spec, tokenizer, limits: limitsOf(config, spec) };
+  const limits = limitsOf(config, ownSpec);
+  const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);
+  return { spec: { ...ownSpec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits };
 }
 
 /**

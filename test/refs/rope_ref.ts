@@ -1,13 +1,45 @@
 /** Rotary embeddings in float64, each layout as its origin writes it. */
-import type { RopeSpec } from '../../lib/model/spec/spec.js';
+import type { Llama3Rope, RopeSpec, YarnSpec } from '../../lib/model/spec/spec.js';
 
 /** get_mscale of the YaRN code. */
 export const mscaleRef = (f: number, m: number): number => (f <= 1 ? 1 : 0.1 * m * Math.log(f) + 1);
 
-/** Inverse frequencies of the channel pairs, formula by formula as the YaRN code computes them. */
-export function inverseFrequenciesRef({ dim: d, theta, yarn }: RopeSpec): number[] {
+/** Inverse frequencies of the channel pairs, formula by formula as the authors' codes compute them. */
+export function inverseFrequenciesRef({ dim: d, theta, scaling }: RopeSpec): number[] {
   const inv = Array.from({ length: d / 2 }, (_, i) => 1 / theta ** ((2 * i) / d));
-  if (yarn === null) return inv;
+  switch (scaling?.kind) {
+    case undefined:
+      return inv;
+    case 'linear':
+      return inv.map((value) => value / scaling.factor);
+    case 'proportional':
+      return [...inv.slice(0, scaling.numTurning), ...inv.slice(scaling.numTurning).fill(0)].map(
+        (value) => value / scaling.factor,
+      );
+    case 'longrope': {
+      const factors = scaling.inForce === 'short' ? scaling.short : scaling.long;
+      return inv.map((_, i) => 1 / (factors.ofPairs[i]! * theta ** ((2 * i) / d)));
+    }
+    case 'llama3':
+      return inv.map((value) => llama3Ref(value, scaling));
+    case 'yarn':
+      return yarnRef(inv, d, theta, scaling);
+  }
+}
+
+/** By wavelengths, as Llama's code has it. */
+function llama3Ref(
+  inv: number,
+  { factor, lowFreqFactor: low, highFreqFactor: high, originalMaxPositions: l }: Llama3Rope,
+) {
+  const wavelength = (2 * Math.PI) / inv;
+  if (wavelength < l / high) return inv;
+  if (wavelength > l / low) return inv / factor;
+  const smooth = (l / wavelength - low) / (high - low);
+  return (1 - smooth) * (inv / factor) + smooth * inv;
+}
+
+function yarnRef(inv: readonly number[], d: number, theta: number, yarn: YarnSpec): number[] {
   const { factor: f, originalMaxPositions, betaFast, betaSlow, truncate } = yarn;
   const whole = (round: (x: number) => number, x: number): number => (truncate ? round(x) : x);
   const corr = (r: number): number => (d * Math.log(originalMaxPositions / (r * 2 * Math.PI))) / (2 * Math.log(theta));
@@ -18,10 +50,11 @@ export function inverseFrequenciesRef({ dim: d, theta, yarn }: RopeSpec): number
   return inv.map((value, i) => (value / f) * ramp[i]! + value * (1 - ramp[i]!));
 }
 
-/** What YaRN multiplies cos and sin with. */
-export function attentionFactorRef({ yarn }: RopeSpec): number {
-  if (yarn === null) return 1;
-  const { factor, mscale, mscaleAllDim, attentionFactor } = yarn;
+/** What YaRN and LongRoPE multiply cos and sin with. */
+export function attentionFactorRef({ scaling }: RopeSpec): number {
+  if (scaling?.kind === 'longrope') return scaling[scaling.inForce].attentionFactor;
+  if (scaling?.kind !== 'yarn') return 1;
+  const { factor, mscale, mscaleAllDim, attentionFactor } = scaling;
   if (attentionFactor !== null) return attentionFactor;
   if (mscale === null || mscaleAllDim === null) return mscaleRef(factor, 1);
   return mscaleRef(factor, mscale) / mscaleRef(factor, mscaleAllDim);

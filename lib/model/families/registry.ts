@@ -1,13 +1,18 @@
 /** The model families, by config.json's `model_type`. */
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from '../spec/errors.js';
+import { deepseekV2 } from './deepseek_v2.js';
 import { deepseekV3 } from './deepseek_v3.js';
+import { olmoe } from './olmoe.js';
 import { qwen3Moe } from './qwen3_moe.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 
 /** By `model_type`: what makes a spec of a parsed config.json. */
 export const FAMILIES: Readonly<Record<string, (config: unknown) => ModelSpec>> = {
-  deepseek_v3: deepseekV3,
+  deepseek_v2: deepseekV2,
+  deepseek_v3: (config) => deepseekV3(config),
+  kimi_k2: (config) => deepseekV3(config, 'kimi_k2'),
+  olmoe,
   qwen3_moe: qwen3Moe,
 };
 

@@ -39,7 +39,7 @@ export class KernelStep {
     const none = { x: 0, numTokens: 0, parts: 0, numParts: 0, angles: 0, scratch: 0, scratchBytes: 0 };
     this.hiddenStride = padded(hiddenSize);
     this.velocities = inverseFrequencies(rope);
-    this.factor = attentionFactor(rope.yarn);
+    this.factor = attentionFactor(rope.scaling);
     this.descriptor = new Descriptor(memory, STEP, none);
     this.hidden = new GrowingBlock(memory);
     this.parts = new GrowingBlock(memory);

@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from './errors.js';
-import { FULL_ATTENTION, NO_MULTIPLIERS, OWN_NAMES, type LayerSpec, type YarnSpec } from './spec.js';
+import { NO_MULTIPLIERS, OWN_NAMES } from './spec.js';
 
 /**
  * Applies a family's schema. Unknown fields are ignored, as in Hugging Face; a field that the schema fixes to certain values (`z.literal`,
@@ -65,7 +65,7 @@ export const COMMON_FIELDS = {
 
 /** What COMMON_FIELDS say, as a spec names it. */
 export function commonSpec(
-  c: z.infer<z.ZodObject<typeof COMMON_FIELDS>> & { readonly max_position_embeddings: number },
+  c: Omit<z.infer<z.ZodObject<typeof COMMON_FIELDS>>, 'attention_bias'> & { readonly max_position_embeddings: number },
 ) {
   return {
     hiddenSize: c.hidden_size,
@@ -82,85 +82,8 @@ export function commonSpec(
   } as const;
 }
 
-/** Layers that are MoE or a dense network of this size, whose tokens see all before them. */
-export function layersOf(numLayers: number, intermediateSize: number, isMoe: (layer: number) => boolean): LayerSpec[] {
-  const mixer = FULL_ATTENTION;
-  return Array.from({ length: numLayers }, (_, i) =>
-    isMoe(i) ? { kind: 'moe', mixer } : { kind: 'dense', intermediateSize, mixer },
-  );
-}
-
 const eosTokenIds = (value: number | readonly number[] | null | undefined): readonly number[] =>
   value === null || value === undefined ? [] : typeof value === 'number' ? [value] : value;
-
-const scaling = z.object({
-  rope_type: z.enum(['default', 'yarn']).optional(),
-  type: z.enum(['default', 'yarn']).optional(), // the old spelling of rope_type
-  rope_theta: z.number().positive().optional(),
-  factor: z.number().positive().nullish(),
-  original_max_position_embeddings: count.optional(),
-  beta_fast: z.number().nonnegative().nullish(),
-  beta_slow: z.number().nonnegative().nullish(),
-  mscale: z.number().nullish(),
-  mscale_all_dim: z.number().nullish(),
-  truncate: z.boolean().default(true),
-  attention_factor: z.number().nonnegative().nullish(),
-  partial_rotary_factor: z.number().nullish(),
-});
-
-type Scaling = z.infer<typeof scaling>;
-
-/** `rope_theta` and `rope_scaling` of Hub checkpoints, or the `rope_parameters` that newer libraries write. */
-export const ROPE_FIELDS = {
-  rope_theta: z.number().positive().default(10000),
-  rope_scaling: scaling.nullish(),
-  rope_parameters: scaling.nullish(),
-  original_max_position_embeddings: count.optional(),
-  partial_rotary_factor: z.number().nullish(),
-} as const;
-
-type RopeFields = z.infer<z.ZodObject<typeof ROPE_FIELDS>>;
-
-/**
- * Which of a configuration's spellings count, as transformers reads them: `rope_scaling` before `rope_parameters` unless it is empty, a key's own null or 0
- * as its absence where the formula can't take it.
- */
-export function ropeOf(fields: RopeFields, maxPositions: number): { theta: number; yarn: YarnSpec | null } {
-  const given = isEmpty(fields.rope_scaling) ? fields.rope_parameters : fields.rope_scaling;
-  const theta = given?.rope_theta ?? fields.rope_theta;
-  if (!given || (given.rope_type ?? given.type ?? 'default') === 'default') return { theta, yarn: null };
-  const partial = given.partial_rotary_factor ?? fields.partial_rotary_factor ?? 1;
-  if (partial !== 1) {
-    const message = `config.json: partial_rotary_factor is ${partial} beside yarn, which runs with 1; choose a checkpoint of that form`;
-    throw new ModelError('UNSUPPORTED_MODEL', message);
-  }
-  return { theta, yarn: yarnOf(given, fields.original_max_position_embeddings, maxPositions) };
-}
-
-/** Whether nothing was written in it; defaults of the schema are no text. */
-const isEmpty = (given: Scaling | null | undefined): boolean =>
-  !given || Object.entries(given).every(([key, value]) => value === undefined || key === 'truncate');
-
-function yarnOf(given: Scaling, outerPositions: number | undefined, maxPositions: number): YarnSpec {
-  if (given.factor === undefined) {
-    throw new ModelError('INVALID_MODEL_CONFIG', 'config.json: rope_scaling is yarn without a factor; add it');
-  }
-  const originalMaxPositions = outerPositions ?? given.original_max_position_embeddings ?? maxPositions;
-  return {
-    factor: given.factor ?? maxPositions / originalMaxPositions,
-    originalMaxPositions,
-    betaFast: unlessZero(given.beta_fast) ?? 32,
-    betaSlow: unlessZero(given.beta_slow) ?? 1,
-    mscale: unlessZero(given.mscale) ?? null,
-    mscaleAllDim: unlessZero(given.mscale_all_dim) ?? null,
-    truncate: given.truncate,
-    attentionFactor: given.attention_factor ?? null,
-  };
-}
-
-/** The reference takes 0 for not given. */
-const unlessZero = (value: number | null | undefined): number | undefined =>
-  value === 0 ? undefined : (value ?? undefined);
 
 /** The same field under another name, which newer libraries write. @throws ModelError INVALID_MODEL_CONFIG where both are there and differ */
 export function withAlias(config: unknown, field: string, alias: string): unknown {

@@ -70,11 +70,56 @@ export interface RopeSpec {
   readonly theta: number;
   /** Which channels form a pair: (0,1),(2,3)… or (i, i + dim/2). */
   readonly layout: 'interleaved' | 'half';
-  readonly yarn: YarnSpec | null;
+  /** Null: pair i turns by θ^(−2i/dim) per position. */
+  readonly scaling: RopeScaling | null;
+}
+
+/** How models slow their rotations down for contexts longer than those that they were trained on. */
+export type RopeScaling = LinearRope | ProportionalRope | Llama3Rope | LongropeSpec | YarnSpec;
+
+/** All pairs turn `factor` times slower (Chen et al. 2023). */
+export interface LinearRope {
+  readonly kind: 'linear';
+  readonly factor: number;
+}
+
+/** The first pairs turn as without scaling, the others not at all. */
+export interface ProportionalRope {
+  readonly kind: 'proportional';
+  readonly numTurning: number;
+  readonly factor: number;
+}
+
+/** Slow pairs turn `factor` times slower, fast ones don't, and between them it is a matter of degree (Llama 3.1, 2024). */
+export interface Llama3Rope {
+  readonly kind: 'llama3';
+  readonly factor: number;
+  readonly lowFreqFactor: number;
+  readonly highFreqFactor: number;
+  readonly originalMaxPositions: number;
+}
+
+/** LongRoPE (Ding et al. 2024): each pair has a factor of its own, another one where sequences may be longer than the original context. */
+export interface LongropeSpec {
+  readonly kind: 'longrope';
+  readonly originalMaxPositions: number;
+  readonly short: LongropeFactors;
+  readonly long: LongropeFactors;
+  /** Which of the two all sequences take. */
+  readonly inForce: 'short' | 'long';
+}
+
+/** One of the two sets. */
+export interface LongropeFactors {
+  /** How many times slower each pair turns. */
+  readonly ofPairs: readonly number[];
+  /** What cos and sin are multiplied with. */
+  readonly attentionFactor: number;
 }
 
 /** YaRN (Peng et al. 2023), as the Hugging Face configs name its fields. */
 export interface YarnSpec {
+  readonly kind: 'yarn';
   readonly factor: number;
   readonly originalMaxPositions: number;
   readonly betaFast: number;

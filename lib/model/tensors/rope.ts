@@ -14,7 +14,7 @@ export interface RopeAngles {
   dispose(): void;
 }
 
-/** Rotates rows by the angles of their positions; YaRN changes the angles and scales the result. */
+/** Rotates rows by the angles of their positions; scalings for long contexts change the angles, and some the result. */
 export class Rope {
   private readonly velocities: Float64Array;
   /** [I|P] */
@@ -38,8 +38,8 @@ export class Rope {
 
   /** Angles for rows of `numHeads` consecutive heads per position; the caller disposes them. */
   angles(positions: readonly number[], numHeads: number): RopeAngles {
-    const { dim, yarn } = this.spec;
-    const factor = attentionFactor(yarn);
+    const { dim, scaling } = this.spec;
+    const factor = attentionFactor(scaling);
     const width = 2 * this.width;
     const values = new Float32Array(positions.length * numHeads * width);
     positions.forEach((position, t) => {

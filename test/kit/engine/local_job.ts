@@ -16,6 +16,7 @@ import { GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../../lib/protocol/step_plan.js';
 import { loadModel } from '../../../lib/model/load_model.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import { ropeWithin } from '../../../lib/model/spec/rope_angles.js';
 import { residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
 import type { Spread } from '../../../lib/model/weights/spread.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
@@ -40,6 +41,8 @@ export interface LocalJobOptions {
   readonly maxLogitBytes?: number;
   /** How many memories each rank's dense part is spread over, which are as small as that takes. Default: one that is large. */
   readonly numMemories?: number;
+  /** Of the longest sequence. Default: what the model can. */
+  readonly maxTokens?: number;
   /** Instead: where each part lies, in memories that are large. */
   readonly spread?: Spread;
 }
@@ -129,7 +132,8 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   await selectBackend(options.backend ?? 'wasm');
   const numRanks = options.numRanks ?? 1;
   const { config } = await readModelFiles(modelDir);
-  const spec = modelSpecOf(config);
+  const whole = modelSpecOf(config);
+  const spec = { ...whole, rope: ropeWithin(whole.rope, options.maxTokens ?? whole.maxPositions) };
   const { numExperts } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });

@@ -2,12 +2,13 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { ROPE_LAYOUTS } from '../../../../compute/wasm/memory/layouts.js';
 import { attentionFactor, inverseFrequencies } from '../../../../lib/model/spec/rope_angles.js';
-import type { RopeSpec } from '../../../../lib/model/spec/spec.js';
+import type { RopeSpec, YarnSpec } from '../../../../lib/model/spec/spec.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
 import { rotateRef } from '../../../refs/rope_ref.js';
 
-const YARN = {
+const YARN: YarnSpec = {
+  kind: 'yarn',
   factor: 4,
   originalMaxPositions: 16,
   betaFast: 32,
@@ -20,7 +21,7 @@ const YARN = {
 
 /** Cosines, then sines, of each position. */
 function anglesOf(spec: RopeSpec, positions: readonly number[]): number[] {
-  const factor = attentionFactor(spec.yarn);
+  const factor = attentionFactor(spec.scaling);
   const velocities = [...inverseFrequencies(spec)];
   return positions.flatMap((position) => [
     ...velocities.map((velocity) => Math.cos(position * velocity) * factor),
@@ -47,7 +48,7 @@ describe('RoPE kernel', () => {
     fc.assert(
       fc.property(cases, ({ pairs, rest, numHeads, gap, positions, layout, hasYarn, seed }) => {
         const dim = 2 * pairs;
-        const spec: RopeSpec = { dim, theta: 1e4, layout, yarn: hasYarn ? YARN : null };
+        const spec: RopeSpec = { dim, theta: 1e4, layout, scaling: hasYarn ? YARN : null };
         const headDim = dim + rest;
         const width = numHeads * headDim;
         const x = randomValues(randomFrom(seed), positions.length * width, 3);
@@ -71,7 +72,7 @@ describe('RoPE kernel', () => {
 
   it('at position 0 nothing changes, bit for bit', () => {
     for (const [layout, name] of ROPE_LAYOUTS.entries()) {
-      const spec: RopeSpec = { dim: 10, theta: 1e4, layout: name, yarn: null };
+      const spec: RopeSpec = { dim: 10, theta: 1e4, layout: name, scaling: null };
       const x = Float32Array.of(1e30, -1e-30, 3, -4, 5, 6, 7, -8, 9, 1e-38);
       const address = values.floats(x);
       values.memory.kernels.rope(address, 1, 0, 1, 0, values.floats(anglesOf(spec, [0])), 10, layout);

@@ -45,7 +45,7 @@ describe('DeepSeek-V3 family', () => {
     const parameters = { ...yarn, rope_type: 'yarn', rope_theta: 10000 };
     expect(modelSpecOf({ ...bare, rope_parameters: parameters }).rope).to.deep.equal(old);
     const million = modelSpecOf({ ...bare, rope_parameters: { rope_type: 'default', rope_theta: 1e6 } }).rope;
-    expect(million).to.deep.include({ theta: 1e6, yarn: null });
+    expect(million).to.deep.include({ theta: 1e6, scaling: null });
   });
 
   it('a model without a single MoE layer is refused', async () => {
@@ -78,7 +78,7 @@ describe('DeepSeek-V3 family', () => {
       await refused({ ...V3, [field]: value }, 'UNSUPPORTED_MODEL', field, JSON.stringify(value));
     }
     await refused(
-      { ...V3, rope_scaling: { type: 'linear', factor: 2 } },
+      { ...V3, rope_scaling: { type: 'mrope', factor: 2 } },
       'UNSUPPORTED_MODEL',
       'rope_scaling.type',
       'yarn',

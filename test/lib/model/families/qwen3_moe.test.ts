@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { FULL_ATTENTION, moeLayersOf, PLAIN_GQA } from '../../../../lib/model/spec/spec.js';
-import { QWEN3, without, refused, moeLayers } from '../../../kit/model/published_configs.js';
+import { type Config, QWEN3, without, refused, moeLayers } from '../../../kit/model/published_configs.js';
 
 describe('Qwen3-MoE family', () => {
   it('reads the published configuration', () => {
@@ -14,7 +14,7 @@ describe('Qwen3-MoE family', () => {
       qkNorm: 'head',
       softmaxScale: 128 ** -0.5,
     });
-    expect(spec.rope).to.deep.equal({ dim: 128, theta: 1e6, layout: 'half', yarn: null });
+    expect(spec.rope).to.deep.equal({ dim: 128, theta: 1e6, layout: 'half', scaling: null });
     expect(spec.moe.gate).to.deep.equal({
       numExperts: 128,
       numTopk: 8,
@@ -60,7 +60,13 @@ describe('Qwen3-MoE family', () => {
   it('runs YaRN, as Qwen documents it for long contexts', () => {
     const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 32768 };
     const { rope } = modelSpecOf({ ...QWEN3, rope_scaling: yarn });
-    expect(rope.yarn).to.deep.include({ factor: 4, originalMaxPositions: 32768, betaFast: 32, betaSlow: 1 });
+    expect(rope.scaling).to.deep.include({
+      kind: 'yarn',
+      factor: 4,
+      originalMaxPositions: 32768,
+      betaFast: 32,
+      betaSlow: 1,
+    });
   });
 
   it('takes the number of experts under either name, and no two numbers', async () => {
@@ -76,12 +82,14 @@ describe('Qwen3-MoE family', () => {
     );
   });
 
-  it('refuses sliding windows and shapes that do not fit', async () => {
-    await refused(
-      { ...QWEN3, use_sliding_window: true, sliding_window: 4096 },
-      'UNSUPPORTED_MODEL',
-      'use_sliding_window',
-    );
+  it('all layers have the window that is used, and none has one that is not', () => {
+    const windowOf = (config: Config): unknown => modelSpecOf({ ...QWEN3, ...config }).layers[0]!.mixer;
+    expect(windowOf({ use_sliding_window: true, sliding_window: 64 })).to.deep.equal({ kind: 'attention', window: 64 });
+    expect(windowOf({ use_sliding_window: true, sliding_window: null })).to.deep.equal(FULL_ATTENTION);
+    expect(windowOf({ use_sliding_window: false, sliding_window: 64 })).to.deep.equal(FULL_ATTENTION);
+  });
+
+  it('refuses shapes that do not fit', async () => {
     await refused(
       { ...QWEN3, num_key_value_heads: 5 },
       'INVALID_MODEL_CONFIG',

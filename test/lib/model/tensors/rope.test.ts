@@ -2,12 +2,13 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { rowsOf, selectBackend, tensorMemory, toTensor } from '../../../../compute/tfjs/tf.js';
 import { Rope } from '../../../../lib/model/tensors/rope.js';
-import { inverseFrequencies, yarnMscale } from '../../../../lib/model/spec/rope_angles.js';
-import type { RopeSpec, YarnSpec } from '../../../../lib/model/spec/spec.js';
+import { attentionFactor, inverseFrequencies, ropeWithin, yarnMscale } from '../../../../lib/model/spec/rope_angles.js';
+import type { LongropeFactors, RopeScaling, RopeSpec, YarnSpec } from '../../../../lib/model/spec/spec.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 import { attentionFactorRef, inverseFrequenciesRef, rotateRef } from '../../../refs/rope_ref.js';
 
 const V3_YARN: YarnSpec = {
+  kind: 'yarn',
   factor: 40,
   originalMaxPositions: 4096,
   betaFast: 32,
@@ -17,16 +18,37 @@ const V3_YARN: YarnSpec = {
   truncate: true,
   attentionFactor: null,
 };
-const V3: RopeSpec = { dim: 64, theta: 10000, layout: 'interleaved', yarn: V3_YARN };
+const V3: RopeSpec = { dim: 64, theta: 10000, layout: 'interleaved', scaling: V3_YARN };
 
-const specs: fc.Arbitrary<RopeSpec> = fc.record({
-  dim: fc.integer({ min: 1, max: 20 }).map((half) => 2 * half),
-  theta: fc.constantFrom(10000, 1e6, 150000),
-  layout: fc.constantFrom('interleaved' as const, 'half' as const),
-  yarn: fc.option(
+const factor = fc.constantFrom(0.5, 1, 4, 40);
+const originalMaxPositions = fc.constantFrom(8, 128, 4096);
+const ropeFactors = (pairs: number): fc.Arbitrary<LongropeFactors> =>
+  fc.record({
+    ofPairs: fc.array(fc.constantFrom(1, 1.5, 3, 60), { minLength: pairs, maxLength: pairs }),
+    attentionFactor: fc.constantFrom(1, 1.2),
+  });
+const scalings = (pairs: number): fc.Arbitrary<RopeScaling> =>
+  fc.oneof(
+    fc.record({ kind: fc.constant('linear' as const), factor }),
+    fc.record({ kind: fc.constant('proportional' as const), numTurning: fc.integer({ min: 0, max: pairs }), factor }),
     fc.record({
-      factor: fc.constantFrom(0.5, 1, 4, 40),
-      originalMaxPositions: fc.constantFrom(8, 128, 4096),
+      kind: fc.constant('llama3' as const),
+      factor,
+      lowFreqFactor: fc.constantFrom(0.5, 1),
+      highFreqFactor: fc.constantFrom(2, 4),
+      originalMaxPositions,
+    }),
+    fc.record({
+      kind: fc.constant('longrope' as const),
+      originalMaxPositions,
+      short: ropeFactors(pairs),
+      long: ropeFactors(pairs),
+      inForce: fc.constantFrom('short' as const, 'long' as const),
+    }),
+    fc.record({
+      kind: fc.constant('yarn' as const),
+      factor,
+      originalMaxPositions,
       betaFast: fc.constantFrom(32, 8),
       betaSlow: fc.constantFrom(1, 0.5),
       mscale: fc.constantFrom(null, 0.707, 1),
@@ -34,8 +56,16 @@ const specs: fc.Arbitrary<RopeSpec> = fc.record({
       truncate: fc.boolean(),
       attentionFactor: fc.constantFrom(null, 0.8),
     }),
-  ),
-});
+  );
+
+const specs: fc.Arbitrary<RopeSpec> = fc.integer({ min: 1, max: 20 }).chain((pairs) =>
+  fc.record({
+    dim: fc.constant(2 * pairs),
+    theta: fc.constantFrom(10000, 1e6, 150000),
+    layout: fc.constantFrom('interleaved' as const, 'half' as const),
+    scaling: fc.option(scalings(pairs)),
+  }),
+);
 
 /** Rotates rows of `numHeads` heads per position. */
 async function rotate(
@@ -80,25 +110,30 @@ describe('rope', () => {
   it('position 0 changes no value', async () => {
     const x = randomValues(randomFrom(1), 2 * 8);
     for (const layout of ['interleaved', 'half'] as const) {
-      expect(isSameBits(await rotate({ dim: 8, theta: 10000, layout, yarn: null }, [0, 0], 1, x), x)).to.equal(true);
+      expect(isSameBits(await rotate({ dim: 8, theta: 10000, layout, scaling: null }, [0, 0], 1, x), x)).to.equal(true);
     }
   });
 
   it('turns the first pair by one radian per position', async () => {
     const [cos, sin] = [Math.cos(1), Math.sin(1)];
     const interleaved = await rotate(
-      { dim: 4, theta: 100, layout: 'interleaved', yarn: null },
+      { dim: 4, theta: 100, layout: 'interleaved', scaling: null },
       [1],
       1,
       Float32Array.of(1, 0, 0, 1),
     );
     expect(largestDifference(interleaved, [cos, sin, -Math.sin(0.1), Math.cos(0.1)])).to.be.below(1e-7);
-    const half = await rotate({ dim: 4, theta: 100, layout: 'half', yarn: null }, [1], 1, Float32Array.of(1, 0, 0, 1));
+    const half = await rotate(
+      { dim: 4, theta: 100, layout: 'half', scaling: null },
+      [1],
+      1,
+      Float32Array.of(1, 0, 0, 1),
+    );
     expect(largestDifference(half, [cos, -Math.sin(0.1), sin, Math.cos(0.1)])).to.be.below(1e-7);
   });
 
   it('rotates heads of any width', async () => {
-    const spec: RopeSpec = { dim: 512, theta: 10000, layout: 'half', yarn: null };
+    const spec: RopeSpec = { dim: 512, theta: 10000, layout: 'half', scaling: null };
     const x = randomValues(randomFrom(2), spec.dim);
     expect(largestDifference(await rotate(spec, [77], 1, x), rotateRef(x, 77, spec))).to.be.below(2e-6);
   });
@@ -110,8 +145,8 @@ describe('rope', () => {
   });
 });
 
-describe('YaRN', () => {
-  it('has the frequencies of the formula for any shape', () => {
+describe('scalings of rotations', () => {
+  it('have the frequencies of their formulae for any shape', () => {
     fc.assert(
       fc.property(specs, (spec) => {
         const expected = inverseFrequenciesRef(spec);
@@ -122,6 +157,28 @@ describe('YaRN', () => {
     );
   });
 
+  it('LongRoPE takes its short factors where no sequence is longer than the original context, else the long ones for all', () => {
+    const [short, long] = [2, 8].map((value) => ({ ofPairs: [value, value], attentionFactor: value }));
+    const scaling: RopeScaling = {
+      kind: 'longrope',
+      originalMaxPositions: 32,
+      short: short!,
+      long: long!,
+      inForce: 'long',
+    };
+    const spec: RopeSpec = { dim: 4, theta: 100, layout: 'half', scaling };
+    const firstOf = (maxTokens: number): number[] => {
+      const within = ropeWithin(spec, maxTokens);
+      return [inverseFrequencies(within)[0]!, attentionFactor(within.scaling)];
+    };
+    expect([firstOf(32), firstOf(33)]).to.deep.equal([
+      [1 / 2, 2],
+      [1 / 8, 8],
+    ]);
+  });
+});
+
+describe('YaRN', () => {
   it('has the hand-computed frequencies of DeepSeek-V3: the ramp runs from pair 10 to pair 23', () => {
     const velocities = inverseFrequencies(V3);
     expect(velocities).to.have.length(32);
@@ -135,13 +192,13 @@ describe('YaRN', () => {
 
   it('without a range between the corrections still has finite frequencies', () => {
     const yarn = { ...V3_YARN, originalMaxPositions: 2, betaFast: 1, betaSlow: 1 };
-    const velocities = [...inverseFrequencies({ ...V3, yarn })];
+    const velocities = [...inverseFrequencies({ ...V3, scaling: yarn })];
     expect(velocities.every((velocity) => Number.isFinite(velocity) && velocity > 0)).to.equal(true);
   });
 
   it('scales cos and sin by 1 where mscale equals mscale_all_dim, else by the ratio, or by mscale of the factor', async () => {
     const factorOf = async (yarn: YarnSpec): Promise<number> => {
-      const spec: RopeSpec = { ...V3, yarn };
+      const spec: RopeSpec = { ...V3, scaling: yarn };
       const [first] = await rotate(
         spec,
         [0],
