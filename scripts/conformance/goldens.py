@@ -9,76 +9,58 @@ spellings, defaults and aliases are its own. What it can't load or run is record
 
 import dataclasses
 import json
-import logging
 import sys
-import tempfile
-import warnings
 from pathlib import Path
 
-import numpy as np
-import torch
 import transformers
-from safetensors import safe_open
-from safetensors.numpy import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
-from variations import FAMILIES
-from weights import values
+from cases import Family
+from families import FAMILIES
+from judge import Judge, Run
+from tensors import braced, difference
 
-#: Tokens of the prompt, and the positions whose logits are kept.
-TOKENS = [(7 * i * i + 3 * i + 5) % 40 for i in range(24)]
+#: The positions whose logits are kept.
 KEPT = [1, 11, 23]
-DIGITS = 7
-
-warnings.filterwarnings("ignore")
-logging.disable(logging.CRITICAL)
-transformers.utils.logging.set_verbosity_error()
-transformers.utils.logging.disable_progress_bar()
-torch.manual_seed(0)
+DIGITS = 6
+NUM_GREEDY = 8
 
 
-def tensor_shapes(config_dir: Path) -> dict[str, list[int]]:
-    """Names and shapes of a checkpoint of this configuration, as transformers writes one."""
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(config_dir))
-    with tempfile.TemporaryDirectory() as saved:
-        model.save_pretrained(saved)
-        with safe_open(Path(saved) / "model.safetensors", "np") as file:
-            return {name: file.get_slice(name).get_shape() for name in file.keys()}
+def prompt_of(vocab_size: int) -> list[int]:
+    return [(7 * i * i + 3 * i + 5) % min(vocab_size, 40) for i in range(24)]
 
 
-def logits_of(config: dict, extra_tensors: dict) -> np.ndarray:
-    """[kept positions, V], computed in float64 from float32 weights."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        (folder / "config.json").write_text(json.dumps(config))
-        shapes = {**tensor_shapes(folder), **extra_tensors}
-        save_file({name: values(name, tuple(shape)) for name, shape in shapes.items()}, folder / "model.safetensors")
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager")
-        model.eval()
-        with torch.no_grad():
-            logits = model(torch.tensor([TOKENS])).logits[0]
-        if not torch.isfinite(logits).all():
-            raise ValueError("logits are not finite")
-        return logits.numpy()[KEPT]
+def text_config(family: Family, config: dict) -> dict:
+    return config if family.within is None else config[family.within]
 
 
-def golden_of(base: dict, case: dict) -> dict:
-    config = {**base, **case["set"]}
+def config_of(family: Family, case: dict) -> dict:
+    """The base, changed as the case says."""
+    varied = {**text_config(family, family.base), **case["set"]}
     for key in case["absent"]:
-        config.pop(key, None)
+        varied.pop(key, None)
+    return varied if family.within is None else {**family.base, family.within: varied}
+
+
+def golden_of(judge: Judge, family: Family, case: dict, base: Run | None) -> tuple[dict, Run | None]:
+    kept = {key: value for key, value in case.items() if value or key == "name"}
+    extra = kept.pop("extra_tensors", {})
     try:
-        logits = logits_of(config, case["extra_tensors"])
-        rounded = [[float(f"{value:.{DIGITS}g}") for value in row] for row in logits.tolist()]
-        return {**case, "logits": rounded}
+        run = judge.run(config_of(family, case), extra)
     except Exception as error:  # the reference refuses: which error it is doesn't matter
-        return {**case, "error": f"{type(error).__name__}: {error}".splitlines()[0][:160]}
+        return {**kept, "error": f"{type(error).__name__}: {error}".splitlines()[0][:160]}, None
+    tensors = {} if base is None else difference(base.shapes, run.shapes)
+    logits = [[float(f"{value:.{DIGITS}g}") for value in row] for row in run.logits[KEPT].tolist()]
+    return {**kept, **({"tensors": tensors} if tensors else {}), "logits": logits}, run
 
 
-def uncovered(base: dict, cases: list[dict]) -> list[str]:
-    config_class = type(AutoConfig.for_model(base["model_type"]))
+def uncovered(family: Family, cases: list[dict]) -> list[str]:
+    base = text_config(family, family.base)
+    config_class = type(AutoConfig.for_model(family.judge or base["model_type"]))
     varied = {key for case in cases for key in [*case["set"], *case["absent"]]}
     own = {field.name for field in dataclasses.fields(config_class)} & set(config_class.__annotations__)
-    return sorted(own - varied - {"model_type"})
+    known = {config_class.attribute_map.get(key, key) for key in varied} | varied
+    return sorted(own - known - {"model_type"})
 
 
 def shortened(goldens: list[dict]) -> list[dict]:
@@ -96,19 +78,33 @@ def shortened(goldens: list[dict]) -> list[dict]:
     return goldens
 
 
-def write(family: str, out: Path) -> None:
-    base, variations = FAMILIES[family]
-    cases = list(variations())
-    missing = uncovered(base, cases)
+def write(name: str, out: Path) -> None:
+    family = FAMILIES[name]
+    cases = list(family.cases())
+    missing = uncovered(family, cases)
     if missing:
-        sys.exit(f"{family}: no case varies {', '.join(missing)}; add one to variations.py")
-    goldens = shortened([golden_of(base, case) for case in cases])
-    head = {"transformers": transformers.__version__, "tokens": TOKENS, "positions": KEPT, "config": base}
+        sys.exit(f"{name}: no case varies {', '.join(missing)}; add one to families")
+    tokens = prompt_of(text_config(family, family.base)["vocab_size"])
+    judge = Judge(tokens, family.judge)
+    first, base = golden_of(judge, family, cases[0], None)
+    if base is None:
+        sys.exit(f"{name}: {first['error']}")
+    goldens = shortened([first, *(golden_of(judge, family, case, base)[0] for case in cases[1:])])
+    head = {
+        "transformers": transformers.__version__,
+        "tokens": tokens,
+        "positions": KEPT,
+        "config": family.base,
+        **({"within": family.within} if family.within else {}),
+        "tensors": braced(base.shapes),
+        "greedy": judge.greedy(family.base, base.shapes, NUM_GREEDY),
+        "experts": base.experts,
+    }
     lines = ",\n".join(json.dumps(golden) for golden in goldens)
-    (out / f"{family}.json").write_text(f'{json.dumps(head)[:-1]}, "cases": [\n{lines}\n]}}\n')
+    (out / f"{name}.json").write_text(f'{json.dumps(head)[:-1]}, "cases": [\n{lines}\n]}}\n')
     neutral = sum(golden.get("same_as") == goldens[0]["name"] for golden in goldens)
     errors = sum("error" in golden for golden in goldens)
-    print(f"{family}: {len(goldens)} cases, {neutral} change nothing, {errors} refused by transformers")
+    print(f"{name}: {len(goldens)} cases, {neutral} change nothing, {errors} refused by transformers")
 
 
 if __name__ == "__main__":

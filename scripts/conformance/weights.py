@@ -31,7 +31,7 @@ def values(name: str, shape: tuple[int, ...]) -> np.ndarray:
     u = _uniform(name, int(np.prod(shape)))
     if name.endswith("norm.weight"):
         scaled = 1 + u
-    elif len(shape) == 1:
+    elif len(shape) == 1 or name.endswith("bias"):
         scaled = 0.5 * u
     else:
         scaled = u * np.float64(np.float32(3.5 / np.sqrt(shape[-1])))

@@ -4,6 +4,7 @@ import { selectBackend, tensorMemory, type BackendName } from '../../compute/tfj
 import type { KvCache } from '../../lib/model/decoder/decoder.js';
 import { cacheRowsOf } from '../../lib/model/spec/cache_layout.js';
 import { attentionNormName, attentionName, EMBEDDING } from '../../lib/model/spec/tensor_names.js';
+import { modelSpecOf } from '../../lib/model/families/registry.js';
 import { tensorShapesOf } from '../../lib/model/spec/tensor_shapes.js';
 import type { Compute } from '../../lib/model/weights/residence.js';
 import { InternalError } from '../../base/coded_error.js';
@@ -238,9 +239,10 @@ function withRanks(
   use: (ranks: CacheRanks) => Promise<void>,
 ): Promise<void> {
   const base = readConformance(family).cases[0]!;
-  const own = { ...SIZES, rope_scaling: null, ...config };
+  const own = { ...base.config, ...SIZES, rope_scaling: null, ...config };
+  const shapes = [...tensorShapesOf(modelSpecOf(own))].map(({ name, shape }) => [name, shape] as const);
   return withTempFolder(async (dir) => {
-    await writeConformanceModel(dir, { ...base, config: { ...base.config, ...own } }, new Map());
+    await writeConformanceModel(dir, { ...base, config: own, tensors: Object.fromEntries(shapes) }, new Map());
     const { numTensors } = tensorMemory();
     const ranks = await CacheRanks.start(dir, options);
     await use(ranks).finally(() => ranks.close());

@@ -1,19 +1,19 @@
 /** Golden logits that scripts/conformance made with Hugging Face transformers, and the model folders that they are of. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import { tensorShapesOf } from '../../../lib/model/spec/tensor_shapes.js';
 import { repoRoot } from '../paths.js';
 import { writeSafetensors, type TensorToWrite } from './safetensors_writer.js';
 
 export type HfConfig = Readonly<Record<string, unknown>>;
+/** Shapes of a checkpoint's tensors by name. */
+type Shapes = Readonly<Record<string, readonly number[]>>;
 
 export interface ConformanceCase {
   readonly name: string;
   readonly config: HfConfig;
-  /** Tensors that the configuration alone doesn't ask for. */
-  readonly extraTensors: Readonly<Record<string, readonly number[]>>;
+  /** What transformers' checkpoint of this configuration holds. */
+  readonly tensors: Shapes;
   /** [positions][V]; null where transformers refuses the case. */
   readonly logits: readonly (readonly number[])[] | null;
 }
@@ -24,57 +24,90 @@ export interface Conformance {
   readonly tokens: readonly number[];
   /** Positions whose logits are golden. */
   readonly positions: readonly number[];
+  /** What the first case generates. */
+  readonly greedy: readonly number[];
+  /** [MoE layer][token] of the prompt: the experts that the first case chooses, ascending. */
+  readonly experts: readonly (readonly (readonly number[])[])[];
   readonly cases: readonly ConformanceCase[];
 }
 
 /** As scripts/conformance/goldens.py writes it. */
-interface GoldenFile {
+interface GoldenFile extends Omit<Conformance, 'family' | 'cases'> {
   readonly config: HfConfig;
-  readonly tokens: readonly number[];
-  readonly positions: readonly number[];
+  /** The field of `config` that cases vary; absent: all of it. */
+  readonly within?: string;
+  /** By name with lists of numbers in braces. */
+  readonly tensors: Shapes;
   readonly cases: readonly {
     readonly name: string;
-    readonly set: HfConfig;
-    readonly absent: readonly string[];
-    readonly extra_tensors: Readonly<Record<string, readonly number[]>>;
+    readonly set?: HfConfig;
+    readonly absent?: readonly string[];
+    /** What is other than in `tensors`, as there; null: it isn't there. */
+    readonly tensors?: Readonly<Record<string, readonly number[] | null>>;
     readonly logits?: readonly (readonly number[])[];
     readonly same_as?: string;
   }[];
 }
 
+const folder = (): string => join(repoRoot(), 'test', 'data', 'conformance');
+
+/** The families that have goldens. */
+export const conformanceFamilies = (): string[] =>
+  readdirSync(folder()).flatMap((file) => (file === 'added_tokens.json' ? [] : file.replace(/\.json$/, '')));
+
 export function readConformance(family: string): Conformance {
-  const path = join(repoRoot(), 'test', 'data', 'conformance', `${family}.json`);
-  const { config: base, tokens, positions, cases } = JSON.parse(readFileSync(path, 'utf8')) as GoldenFile;
+  const file = JSON.parse(readFileSync(join(folder(), `${family}.json`), 'utf8')) as GoldenFile;
+  const { config: base, within, tensors, cases, ...shared } = file;
   const byName = new Map(cases.map(({ name, logits }) => [name, logits]));
   return {
+    ...shared,
     family,
-    tokens,
-    positions,
-    cases: cases.map(({ name, set, absent, extra_tensors: extraTensors, logits, same_as: sameAs }) => {
-      const entries = Object.entries({ ...base, ...set }).filter(([key]) => !absent.includes(key));
+    cases: cases.map(({ name, set = {}, absent = [], tensors: others = {}, logits, same_as: sameAs }) => {
       const golden = logits ?? (sameAs === undefined ? undefined : byName.get(sameAs));
-      return { name, config: Object.fromEntries(entries), extraTensors, logits: golden ?? null };
+      const config =
+        within === undefined
+          ? varied(base, set, absent)
+          : { ...base, [within]: varied(base[within] as HfConfig, set, absent) };
+      const shapes = Object.entries({ ...unbraced(tensors), ...unbraced(others) });
+      const present = shapes.filter((entry): entry is [string, readonly number[]] => entry[1] !== null);
+      return { name, config, tensors: Object.fromEntries(present), logits: golden ?? null };
     }),
   };
 }
 
-/** Writes config.json and the weights that the goldens were computed with; those of a name and shape are made once and kept in `known`. @throws ModelError for a configuration that can't run */
+const varied = (base: HfConfig, set: HfConfig, absent: readonly string[]): HfConfig =>
+  Object.fromEntries(Object.entries({ ...base, ...set }).filter(([key]) => !absent.includes(key)));
+
+/** `a.{0-1,3}.b` stands for `a.0.b`, `a.1.b` and `a.3.b`. */
+const unbraced = <T>(byPattern: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(
+    Object.entries(byPattern).flatMap(([pattern, value]) => namesOf(pattern).map((name) => [name, value])),
+  );
+
+function namesOf(pattern: string): string[] {
+  const list = /\{([^}]*)\}/.exec(pattern);
+  if (list === null) return [pattern];
+  const numbers = list[1]!.split(',').flatMap((run) => {
+    const [first, last = first] = run.split('-').map(Number) as [number, number?];
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+  return numbers.flatMap((number) => namesOf(pattern.replace(list[0], String(number))));
+}
+
+/** Writes config.json and the weights that the goldens were computed with; those of a name and shape are made once and kept in `known`. */
 export async function writeConformanceModel(
   dir: string,
-  { config, extraTensors }: ConformanceCase,
+  { config, tensors }: ConformanceCase,
   known: Map<string, Uint8Array>,
 ): Promise<void> {
   await writeFile(join(dir, 'config.json'), JSON.stringify(config));
-  const shapes = [...tensorShapesOf(modelSpecOf(config))].map(({ name, shape }) => ({ name, shape }));
-  const extra = Object.entries(extraTensors).map(([name, shape]) => ({ name, shape }));
-  const all = new Map([...shapes, ...extra].map((tensor) => [tensor.name, tensor]));
-  const tensors = [...all.values()].map(({ name, shape }): TensorToWrite => {
+  const all = Object.entries(tensors).map(([name, shape]): TensorToWrite => {
     const key = `${name} ${shape.join()}`;
     const bytes = known.get(key) ?? new Uint8Array(conformanceValues(name, shape).buffer);
     known.set(key, bytes);
     return { name, dtype: 'F32', shape, bytes };
   });
-  await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
+  await writeFile(join(dir, 'model.safetensors'), writeSafetensors(all));
 }
 
 /** The weights of scripts/conformance/weights.py: from name and index alone. */
@@ -85,7 +118,7 @@ export function conformanceValues(name: string, shape: readonly number[]): Float
   return Float32Array.from({ length: size }, (_, i) => {
     const u = (lowbias32((seed + Math.imul(i, 0x9e3779b9)) >>> 0) >>> 8) / 2 ** 24 - 0.5;
     if (name.endsWith('norm.weight')) return 1 + u;
-    return shape.length === 1 ? 0.5 * u : scale * u;
+    return shape.length === 1 || name.endsWith('bias') ? 0.5 * u : scale * u;
   });
 }
 

@@ -1,51 +1,47 @@
 /** Every field of a configuration acts exactly where Hugging Face transformers lets it act, or is refused by name. */
 import { expect } from 'chai';
 import { ModelError } from '../../../lib/model/spec/errors.js';
-import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import { readConformance, writeConformanceModel, type ConformanceCase } from '../../kit/model/conformance.js';
-import { promptPart, startLocalJob, startOf } from '../../kit/engine/local_job.js';
+import { FAMILIES, modelSpecOf } from '../../../lib/model/families/registry.js';
+import {
+  conformanceFamilies,
+  readConformance,
+  writeConformanceModel,
+  type ConformanceCase,
+} from '../../kit/model/conformance.js';
+import { REFUSED } from '../../kit/model/refused_configs.js';
+import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../../kit/engine/local_job.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
-/** What transformers computes and we don't: each is refused, by a message that names this. */
-const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  deepseek_v3: {
-    'attention_bias: True': 'attention_bias',
-    'hidden_act: gelu': 'hidden_act',
-    'hidden_act: relu': 'hidden_act',
-    // Without a MoE layer.
-    'first_k_dense_replace: absent': 'MoE layer',
-    // Ignored by transformers, and not by those who write such a configuration.
-    'moe_layer_freq: 2': 'moe_layer_freq',
-    'moe_layer_freq: [0, 1, 1]': 'moe_layer_freq',
-    'topk_method: greedy': 'topk_method',
-    'topk_method: group_limited_greedy': 'topk_method',
-    'scoring_func: softmax': 'scoring_func',
-  },
-  qwen3_moe: {
-    'hidden_act: gelu': 'hidden_act',
-    // A shape that transformers fills in, and a published checkpoint says.
-    'num_experts: absent': 'num_experts',
-    'num_key_value_heads: absent': 'num_key_value_heads',
-    'num_experts and num_local_experts differ': 'num_local_experts',
-    // Without a MoE layer.
-    'mlp_only_layers and decoder_sparse_step': 'MoE layer',
-  },
-};
-
+/** Of the largest logit, or of 1. */
 const TOLERANCE = 1e-4;
 
+it('every family has goldens', () => {
+  expect(conformanceFamilies()).to.include.members(Object.keys(FAMILIES));
+  expect(Object.keys(REFUSED)).to.have.members(Object.keys(FAMILIES));
+});
+
 for (const family of Object.keys(REFUSED)) {
-  const { tokens, positions, cases } = readConformance(family);
+  const { tokens, positions, greedy, experts, cases } = readConformance(family);
   const refused = REFUSED[family]!;
   const known = new Map<string, Uint8Array>();
 
-  /** Logits [positions][V] of a case. */
-  const logitsOf = async (golden: ConformanceCase, compute: 'kernels' | 'tensors'): Promise<number[][]> =>
+  const withJob = async <T>(
+    golden: ConformanceCase,
+    compute: 'kernels' | 'tensors',
+    run: (job: LocalJob) => Promise<T>,
+  ): Promise<T> =>
     withTempFolder(async (dir) => {
       await writeConformanceModel(dir, golden, known);
       const job = await startLocalJob(dir, { residence: { compute }, maxTokens: tokens.length });
-      const [outputs] = await job.step([[promptPart(0, tokens)]], [[startOf(0)]]);
+      const result = await run(job);
       await job.close();
+      return result;
+    });
+
+  /** Logits [positions][V] of a case. */
+  const logitsOf = (golden: ConformanceCase, compute: 'kernels' | 'tensors'): Promise<number[][]> =>
+    withJob(golden, compute, async (job) => {
+      const [outputs] = await job.step([[promptPart(0, tokens)]], [[startOf(0)]]);
       const logits = outputs![0]!.logits!;
       const width = logits.length / tokens.length;
       return positions.map((position) => [...logits.subarray(position * width, (position + 1) * width)]);
@@ -58,11 +54,28 @@ for (const family of Object.keys(REFUSED)) {
         for (const golden of cases) {
           if (golden.logits === null || Object.hasOwn(refused, golden.name)) continue;
           const actual = (await logitsOf(golden, compute)).flat();
-          const error = largest(golden.logits.flat().map((value, i) => Math.abs(value - actual[i]!)));
+          const expected = golden.logits.flat();
+          const size = Math.max(1, largest(expected.map(Math.abs)));
+          const error = largest(expected.map((value, i) => Math.abs(value - actual[i]!))) / size;
           if (!(error < TOLERANCE)) wrong.push(`${golden.name}: ${error}`);
         }
         expect(wrong).to.deep.equal([]);
       }).timeout(60_000);
+
+      it(`${compute}: the first chooses its experts and generates its tokens`, async () => {
+        await withJob(cases[0]!, compute, async (job) => {
+          const [outputs] = await job.step([[promptPart(0, tokens)]], [[startOf(0)]]);
+          const { tokenId, routedExperts } = outputs![0]!;
+          expect(byLayerOf(routedExperts!, experts.length, tokens.length)).to.deep.equal(experts);
+          const generated = [tokenId!];
+          while (generated.length < greedy.length) {
+            const position = tokens.length + generated.length - 1;
+            const [next] = await job.step([[outputPart(0, generated.at(-1)!, position)]]);
+            generated.push(next![0]!.tokenId!);
+          }
+          expect(generated).to.deep.equal(greedy);
+        });
+      });
     }
 
     it('what it computes and we do not is refused by name', () => {
@@ -88,3 +101,13 @@ for (const family of Object.keys(REFUSED)) {
 }
 
 const largest = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b), 0);
+
+/** Experts [T][MoE layer][K] as [MoE layer][T], each list ascending. */
+function byLayerOf(routed: ArrayLike<number>, numLayers: number, numTokens: number): number[][][] {
+  const numTopk = routed.length / (numLayers * numTokens);
+  const choice = (layer: number, t: number): number[] =>
+    Array.from({ length: numTopk }, (_, k) => routed[(t * numLayers + layer) * numTopk + k]!);
+  return Array.from({ length: numLayers }, (_, layer) =>
+    Array.from({ length: numTokens }, (__, t) => choice(layer, t).toSorted((a, b) => a - b)),
+  );
+}
