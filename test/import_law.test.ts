@@ -18,7 +18,7 @@ const FLOORS: Readonly<Record<string, string>> = {
   base: '.',
   comm: 'base codec mesh ws/door threads ws/links ws ws/io_thread all_to_all/exchange all_to_all/contract all_to_all/flat all_to_all/nodes all_to_all all_to_all/packed job .',
   compute:
-    'base tfjs/library tfjs/ops tfjs/native tfjs/webgpu tfjs/backends tfjs tfjs/experts wasm/threads wasm/memory wasm/linear wasm/attention wasm/experts wasm/router wasm/head wasm',
+    'base tfjs/library tfjs/ops tfjs/native tfjs/webgpu tfjs/backends tfjs tfjs/experts wasm/threads wasm/memory wasm/linear wasm/attention wasm/experts wasm/router wasm/mixers wasm/head wasm',
   experts: 'placement placement/planners load routing layer .',
   lib: 'config weights tokenizer metrics native model/spec model/stored model/weights model/decoder model/families/blocks model/families model/kernels model/tensors model kernels protocol rank job head/observing head/scheduling head/rebalancing head server/base server/http server/openai/requests server/openai server/telemetry server/tracing server/experts server/live server page/state page/view commands/base commands/engine commands/generate commands/plan commands/score commands/serve commands .',
   bench:

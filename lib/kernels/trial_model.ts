@@ -152,6 +152,10 @@ class SeededWeights implements DenseWeights {
     return Promise.resolve(this.values(length, 1));
   }
 
+  filter(_name: string, channels: number, width: number): Promise<Float32Array> {
+    return Promise.resolve(this.values(channels * width, 1));
+  }
+
   stored(_name: string, shape: readonly [number, number]): StoredMatrix {
     return storedOf(this.matrix(shape));
   }

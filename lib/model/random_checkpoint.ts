@@ -16,7 +16,8 @@ import type { JsonObject } from '../weights/model_files.js';
 import { writeNewFolder } from '../weights/new_folder.js';
 import { modelSpecOf } from './families/registry.js';
 import type { ModelSpec } from './spec/spec.js';
-import { tensorShapesOf, type TensorShape } from './spec/tensor_shapes.js';
+import type { TensorShape } from './spec/tensor_shape.js';
+import { tensorShapesOf } from './spec/tensor_shapes.js';
 
 /** Which model to write, and as what. */
 export interface RandomCheckpointOptions extends WriteOptions {
@@ -92,6 +93,8 @@ function deviationOf(kind: TensorShape['kind'], shape: readonly number[]): numbe
       return 1;
     case 'bias':
       return 0.01; // of a gate, whose scores lie in 0 … 1
+    case 'filter':
+      return shape[2]! ** -0.5;
     case 'norm':
       return null;
   }

@@ -30,6 +30,11 @@ export class Part {
   form: i32;
   /** Addresses of the sequence's cache blocks, up to its last token at least. */
   blocks: usize;
+  /** What layers without keys and values know of the tokens before: of all layers, each at an offset of its own. 0 where there are none. */
+  state: usize;
+  /** Copies of it that are kept, in the order of the tokens that they stand behind ({@link Keep} of mixers/state.as.ts). */
+  keeps: usize;
+  numKeeps: i32;
 }
 
 export function partOf(step: Step, index: i32): Part {

@@ -69,6 +69,8 @@ export interface Kernels {
   readonly addExperts: (x: number, y: number, shared: number, numTokens: number, hidden: number) => void;
   readonly gqaLayer: (layer: number, step: number) => number;
   readonly mlaLayer: (layer: number, step: number) => number;
+  readonly shortConvLayer: (layer: number, step: number) => number;
+  readonly deltaRuleLayer: (layer: number, step: number) => number;
   readonly ffn: (
     x: number,
     numRows: number,

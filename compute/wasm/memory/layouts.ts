@@ -112,6 +112,56 @@ export const PART = {
   position: 'i32',
   form: 'i32',
   blocks: 'address',
+  state: 'address',
+  keeps: 'address',
+  numKeeps: 'i32',
+} as const satisfies Layout;
+
+/** mixers/state.as.ts */
+export const KEEP = {
+  numTokens: 'i32',
+  state: 'address',
+} as const satisfies Layout;
+
+/** mixers/convolution.as.ts */
+export const CONVOLUTION = {
+  weights: 'address',
+  bias: 'address',
+  width: 'i32',
+  channels: 'i32',
+  stride: 'i32',
+} as const satisfies Layout;
+
+/** mixers/short_conv_layer.as.ts */
+export const SHORT_CONV_LAYER = {
+  normEps: 'f64',
+  norm: 'address',
+  input: 'address',
+  output: 'address',
+  inputBias: 'address',
+  outputBias: 'address',
+  convolution: 'address',
+  hiddenSize: 'i32',
+  stateOffset: 'address',
+} as const satisfies Layout;
+
+/** mixers/delta_rule_layer.as.ts */
+export const DELTA_RULE_LAYER = {
+  normEps: 'f64',
+  norm: 'address',
+  input: 'address',
+  rates: 'address',
+  output: 'address',
+  convolution: 'address',
+  logDecay: 'address',
+  timeBias: 'address',
+  outNorm: 'address',
+  hiddenSize: 'i32',
+  numKeyHeads: 'i32',
+  numValueHeads: 'i32',
+  keyHeadDim: 'i32',
+  valueHeadDim: 'i32',
+  stateOffset: 'address',
 } as const satisfies Layout;
 
 /** gqa_layer.as.ts */

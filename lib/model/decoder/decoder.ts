@@ -18,8 +18,16 @@ export interface SequencePart {
   /** Position of the first of them. */
   readonly position: number;
   readonly blocks: BlockTable;
+  /** Of models whose layers don't all have keys and values; left out elsewhere. */
+  readonly state?: SequenceStateWish;
   /** Prompt tokens; generated ones otherwise. The form that `mla: auto` takes depends on this alone, never on chunking. */
   readonly isPrompt: boolean;
+}
+
+/** Whose state a part changes, and where copies of it are kept: behind so many tokens of the sequence, ends of blocks, ascending. */
+export interface SequenceStateWish {
+  readonly sequence: number;
+  readonly keeps: readonly number[];
 }
 
 /** A step's tokens on one rank, at least one. */
@@ -33,7 +41,8 @@ export interface StepTokens {
  * Keys and values of past tokens, in blocks; a block exists from the first write to it until it is freed.
  *
  * Outside its cache a block is the same bytes for every compute, so that it can be kept elsewhere, or go on in the cache of another rank that has the same model and
- * block size: little-endian float32 rows without header or padding, [layers, lanes, tokens of a block, width], with the lanes of cache_layout.ts.
+ * block size: little-endian float32 rows without header or padding, [layers, lanes, tokens of a block, width], with the lanes of cache_layout.ts. A block that keeps a
+ * state has it behind its rows, memory by memory where a rank spreads its layers.
  */
 export interface KvCache {
   /** Tokens per block. */
@@ -49,8 +58,21 @@ export interface KvCache {
    * @throws InternalError for another number of bytes, and nothing changed; ExpertError OUT_OF_MEMORY
    */
   write(block: number, bytes: Uint8Array): void;
-  /** Forgets blocks that the head took back. */
+  /** Forgets blocks that the head took back, and the states that they keep. */
   free(ids: readonly number[]): void;
+  /** Null where all layers have keys and values. */
+  readonly states: StateCache | null;
+}
+
+/**
+ * States of layers without keys and values. A sequence has one, which its steps change: a step of it can't run again, but a sequence can begin anew behind a block that
+ * keeps a state. Why: docs/decisions/states.md
+ */
+export interface StateCache {
+  /** Forgets the states that blocks keep, and nothing else of them. */
+  forget(blocks: readonly number[]): void;
+  /** Forgets sequences that are over, or begin anew. */
+  end(sequences: readonly number[]): void;
 }
 
 /** What a decoder's form and size depend on. */
@@ -73,7 +95,7 @@ export interface Decoder {
 
 /** The hidden states [T,H] of one step's tokens, and what layers do to them: one after the other, each when the one before is done. */
 export interface HiddenStates {
-  /** Norm, attention over the tokens so far, residual. What it writes into the cache is overwritten when the step runs again. */
+  /** Norm, attention over the tokens so far, residual. Keys and values that it writes into the cache are overwritten when the step runs again. */
   attend(layer: number): Promise<void> | undefined;
   /** Norm, dense feed-forward network, residual; of a dense layer. */
   feedForward(layer: number): Promise<void> | undefined;

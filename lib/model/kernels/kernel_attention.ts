@@ -9,6 +9,7 @@ import { kvUpRows } from '../spec/kv_up_rows.js';
 import type { GqaSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
 import { attentionPart } from '../spec/tensor_names.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
+import type { KernelMixer } from './kernel_mixer.js';
 import type { KernelStep } from './kernel_step.js';
 
 /** By the names of Hugging Face checkpoints, each of the shape that the config implies. */
@@ -29,7 +30,7 @@ const MAX_WINDOW = 2 ** 30;
 type LayerDescriptor = Descriptor<typeof GQA_LAYER> | Descriptor<typeof MLA_LAYER>;
 
 /** Owns its weights. */
-export class KernelAttention {
+export class KernelAttention implements KernelMixer {
   private readonly kind: 'mla' | 'gqa';
   private readonly held: KernelVector[] = [];
   private readonly descriptor: LayerDescriptor;

@@ -65,9 +65,9 @@ class KernelHiddenStates implements HiddenStates {
   }
 
   attend(layer: number): Promise<void> | undefined {
-    const { section, attention } = this.layers[layer]!;
+    const { section, mixer } = this.layers[layer]!;
     this.moveTo(section);
-    return attention.attend(section.step);
+    return mixer.attend(section.step);
   }
 
   feedForward(layer: number): Promise<void> | undefined {

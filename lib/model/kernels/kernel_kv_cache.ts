@@ -1,10 +1,12 @@
-/** Keys and values of past tokens in a kernel memory: one block of memory per block of `blockSize` tokens, for all layers. */
+/** Keys and values of past tokens in a kernel memory: one block of memory per block of `blockSize` tokens, for all layers that have them. */
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { InternalError } from '../../../base/coded_error.js';
 import { bytesOfRows, nothingIn, rowsOfBytes } from '../decoder/block_bytes.js';
-import type { BlockTable, KvCache } from '../decoder/decoder.js';
-import type { ModelSpec } from '../spec/spec.js';
+import type { BlockTable, KvCache, SequencePart } from '../decoder/decoder.js';
+import { stateFloatsOf } from '../spec/cache_layout.js';
+import { numAttentionLayersOf, type ModelSpec } from '../spec/spec.js';
 import { blockFloats, fillBlock, rowFloats, rowsOfBlock, type BlockShape } from './block_layout.js';
+import { KernelStates, type PartStates } from './kernel_states.js';
 
 /** A block takes memory at its first write and gives it back when it is freed. */
 export class KernelKvCache implements KvCache {
@@ -12,15 +14,20 @@ export class KernelKvCache implements KvCache {
   readonly layerBytes: number;
   private readonly shape: BlockShape;
   private readonly numFloats: number;
+  /** Null: every layer has keys and values. */
+  readonly states: KernelStates | null;
   /** Block id → address. */
   private readonly blocks = new Map<number, number>();
 
   constructor(
     private readonly memory: KernelMemory,
-    { attention, layers }: Pick<ModelSpec, 'attention' | 'layers'> /** Tokens per block. */,
+    { attention, layers, hiddenSize }: Pick<ModelSpec, 'attention' | 'layers' | 'hiddenSize'>,
+    /** Tokens per block. */
     readonly blockSize: number,
   ) {
-    this.shape = { attention, blockSize, numLayers: layers.length };
+    this.shape = { attention, blockSize, numLayers: numAttentionLayersOf({ layers }) };
+    const numStateFloats = stateFloatsOf(layers, hiddenSize);
+    this.states = numStateFloats === 0 ? null : new KernelStates(memory, numStateFloats, blockSize);
     this.layerBytes = 4 * blockFloats({ ...this.shape, numLayers: 1 });
     this.numFloats = blockFloats(this.shape);
   }
@@ -34,25 +41,42 @@ export class KernelKvCache implements KvCache {
     for (let index = 0; index < numBlocks; index++) out.push(this.addressOf(idAt(table, index)));
   }
 
-  /** A copy, as rows without padding. */
+  /** States that a part of the next step goes on from and leaves; null where no layer has any. @throws as {@link KernelStates.of} */
+  statesOf(part: SequencePart): PartStates | null {
+    return this.states?.of(part) ?? null;
+  }
+
+  /** Bytes of a block outside the cache: its rows, and what it has besides where it keeps a state. */
+  get blockBytes(): { readonly rows: number; readonly state: number } {
+    return { rows: 4 * rowFloats(this.shape), state: 4 * (this.states?.numFloats ?? 0) };
+  }
+
+  /** A copy, as rows without padding, and behind them the state that the block keeps. */
   read(block: number): Promise<Uint8Array<ArrayBuffer>> {
     const address = this.blocks.get(block);
     if (address === undefined) return Promise.reject(nothingIn(block));
     const rows = rowsOfBlock(this.memory.floats(address, this.numFloats), this.shape);
-    this.memory.countCopy(rows.byteLength);
-    return Promise.resolve(bytesOfRows(rows));
+    const state = this.states?.read(block) ?? null;
+    const all = state === null ? rows : joined(rows, state);
+    this.memory.countCopy(all.byteLength);
+    return Promise.resolve(bytesOfRows(all));
   }
 
   /** Makes the block where there is none. */
   write(block: number, bytes: Uint8Array): void {
-    const rows = rowsOfBytes(bytes, rowFloats(this.shape), block);
+    const { rows, state } = this.blockBytes;
+    const hasState = bytes.byteLength !== rows;
+    const values = rowsOfBytes(bytes, (hasState ? rows + state : rows) / 4, block);
     const address = this.addressOf(block); // before the view: it may grow the memory
-    fillBlock(this.memory.floats(address, this.numFloats), this.shape, rows);
-    this.memory.countCopy(rows.byteLength);
+    if (hasState) this.states?.write(block, values.subarray(rows / 4));
+    else this.states?.forget([block]);
+    fillBlock(this.memory.floats(address, this.numFloats), this.shape, values);
+    this.memory.countCopy(values.byteLength);
   }
 
   /** Forgets blocks that the head took back. */
   free(ids: readonly number[]): void {
+    this.states?.forget(ids);
     for (const id of ids) {
       const address = this.blocks.get(id);
       if (address === undefined) continue;
@@ -69,6 +93,7 @@ export class KernelKvCache implements KvCache {
   /** Frees all blocks. */
   dispose(): void {
     this.free([...this.blocks.keys()]);
+    this.states?.dispose();
   }
 
   private addressOf(id: number): number {
@@ -89,4 +114,11 @@ function idAt(table: BlockTable, index: number): number {
     throw new InternalError(`block ${index} of a sequence has the id ${JSON.stringify(id)}`);
   }
   return id;
+}
+
+function joined(rows: Float32Array, state: Float32Array): Float32Array<ArrayBuffer> {
+  const all = new Float32Array(rows.length + state.length);
+  all.set(rows);
+  all.set(state, rows.length);
+  return all;
 }

@@ -1,16 +1,16 @@
 /** What one kernel memory holds of a model's dense part: some layers, one after the other, and what their steps need. */
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { SequencePart } from '../decoder/decoder.js';
-import type { MlaForm, ModelSpec } from '../spec/spec.js';
-import type { KernelAttention } from './kernel_attention.js';
+import type { LayerSpec, MlaForm, ModelSpec } from '../spec/spec.js';
 import type { KernelFfn } from './kernel_ffn.js';
 import { KernelKvCache } from './kernel_kv_cache.js';
+import type { KernelMixer } from './kernel_mixer.js';
 import { KernelMoeBlocks, type KernelMoe } from './kernel_moe.js';
 import { KernelStep } from './kernel_step.js';
 
 /** A layer's two halves; `mlp` is the network of a dense layer, or gate and shared experts. */
 export interface KernelLayer {
-  readonly attention: KernelAttention;
+  readonly mixer: KernelMixer;
   readonly mlp: { readonly kind: 'dense'; readonly ffn: KernelFfn } | { readonly kind: 'moe'; readonly moe: KernelMoe };
 }
 
@@ -21,7 +21,7 @@ export interface SectionOptions {
   /** Tokens per KV block. */
   readonly blockSize: number;
   /** Layers that it will hold; none where the memory holds vocabulary only. */
-  readonly numLayers: number;
+  readonly layers: readonly LayerSpec[];
 }
 
 /** Owns what lies in its memory, but the vocabulary. */
@@ -37,9 +37,8 @@ export class KernelSection {
   /** @throws ExpertError OUT_OF_MEMORY */
   constructor(
     readonly memory: KernelMemory,
-    { spec, mla, blockSize, numLayers }: SectionOptions,
+    { spec, mla, blockSize, layers }: SectionOptions,
   ) {
-    const layers = spec.layers.slice(0, numLayers); // as many: all take the same in a cache
     this.step = new KernelStep(memory, spec, mla);
     this.blocks = new KernelMoeBlocks(memory);
     this.cache = new KernelKvCache(memory, { ...spec, layers }, blockSize);
@@ -52,8 +51,8 @@ export class KernelSection {
 
   /** Frees all that it owns. */
   dispose(): void {
-    for (const { attention, mlp } of this.layers) {
-      attention.dispose();
+    for (const { mixer, mlp } of this.layers) {
+      mixer.dispose();
       if (mlp.kind === 'dense') mlp.ffn.dispose();
       else mlp.moe.dispose();
     }

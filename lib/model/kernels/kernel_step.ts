@@ -2,7 +2,7 @@
 import { Descriptor, bytesOf, writeFields } from '../../../compute/wasm/memory/descriptor.js';
 import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
-import { MLA_FORMS, PART, STEP } from '../../../compute/wasm/memory/layouts.js';
+import { KEEP, MLA_FORMS, PART, STEP } from '../../../compute/wasm/memory/layouts.js';
 import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
 import { InternalError } from '../../../base/coded_error.js';
 import type { SequencePart } from '../decoder/decoder.js';
@@ -11,6 +11,7 @@ import type { MlaForm, ModelSpec } from '../spec/spec.js';
 import type { KernelKvCache } from './kernel_kv_cache.js';
 
 const PART_BYTES = bytesOf(PART);
+const KEEP_BYTES = bytesOf(KEEP);
 
 /** The tokens, parts, block tables and angles of the step at hand, where kernels find them. One per memory with dense weights: steps follow each other. */
 export class KernelStep {
@@ -27,6 +28,7 @@ export class KernelStep {
   private readonly hidden: GrowingBlock;
   private readonly parts: GrowingBlock;
   private readonly blocks: GrowingBlock;
+  private readonly keeps: GrowingBlock;
   private readonly angles: GrowingBlock;
   private readonly scratch: GrowingBlock;
 
@@ -44,6 +46,7 @@ export class KernelStep {
     this.hidden = new GrowingBlock(memory);
     this.parts = new GrowingBlock(memory);
     this.blocks = new GrowingBlock(memory);
+    this.keeps = new GrowingBlock(memory);
     this.angles = new GrowingBlock(memory);
     this.scratch = new GrowingBlock(memory);
   }
@@ -65,10 +68,13 @@ export class KernelStep {
       cache.addressesOf(blocks, position + count, tables);
       return start;
     });
+    const states = parts.map((part) => cache.statesOf(part));
+    const kept = states.map((each) => each?.kept ?? []);
     // Every block of memory before the first view of it: views go stale when memory grows.
     const x = this.hidden.reserve(4 * numTokens * this.hiddenStride);
     const partsAt = this.parts.reserve(PART_BYTES * parts.length);
     const blocksAt = this.blocks.reserve(4 * tables.length);
+    let keepsAt = this.keeps.reserve(KEEP_BYTES * kept.flat().length);
     const angles = this.angles.reserve(8 * numTokens * this.velocities.length);
     this.memory.words(blocksAt, tables.length).set(tables);
     parts.forEach((part, i) => {
@@ -79,8 +85,15 @@ export class KernelStep {
         position,
         form: this.formOf(part),
         blocks: blocksAt + 4 * starts[i]!,
+        state: states[i]?.own ?? 0,
+        keeps: keepsAt,
+        numKeeps: kept[i]!.length,
       };
       writeFields(this.memory, partsAt + i * PART_BYTES, PART, fields);
+      for (const { numTokens: behind, address: state } of kept[i]!) {
+        writeFields(this.memory, keepsAt, KEEP, { numTokens: behind, state });
+        keepsAt += KEEP_BYTES;
+      }
     });
     this.writeAngles(parts, angles, numTokens);
     this.numTokens = numTokens;
@@ -130,7 +143,7 @@ export class KernelStep {
 
   /** Frees all blocks, the hidden states too. */
   dispose(): void {
-    for (const part of [this.descriptor, this.hidden, this.parts, this.blocks, this.angles, this.scratch])
+    for (const part of [this.descriptor, this.hidden, this.parts, this.blocks, this.keeps, this.angles, this.scratch])
       part.dispose();
   }
 

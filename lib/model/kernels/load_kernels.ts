@@ -6,19 +6,21 @@ import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { WeightLoader } from '../../../compute/wasm/memory/weight_loader.js';
 import type { DecoderOptions, KvCache } from '../decoder/decoder.js';
-import type { MlaSpec, ModelSpec } from '../spec/spec.js';
+import { stateFloatsOf } from '../spec/cache_layout.js';
+import { numAttentionLayersOf, type MlaSpec, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
 import { unspread } from '../weights/spread.js';
 import { ffnOf, type DenseWeights } from '../weights/weight_reader.js';
-import { rowFloats } from './block_layout.js';
-import { KernelAttention } from './kernel_attention.js';
+import { KernelAttention, type KernelAttentionWeights } from './kernel_attention.js';
 import { KernelDecoder } from './kernel_decoder.js';
 import { KernelFfn } from './kernel_ffn.js';
+import type { KernelMixer } from './kernel_mixer.js';
 import { KernelMoe } from './kernel_moe.js';
 import { KernelSection, type KernelLayer } from './kernel_section.js';
 import { kvUpRanges } from './kv_up.js';
+import { loadStateMixer } from './load_states.js';
 import { KernelVocabulary } from './kernel_vocabulary.js';
 import { SpreadKvCache } from './spread_kv_cache.js';
 
@@ -36,28 +38,23 @@ export async function loadKernelDecoder(
   const loader = new Loader(reader, spec, weights);
   const vocabulary = await loader.vocabulary(memories[spread.embedding]!, memories[spread.head]!);
   const sections = memories.map((memory, number) => {
-    const numLayers = spread.layers.filter((each) => each === number).length;
-    return new KernelSection(memory, { spec, mla, blockSize, numLayers });
+    const layers = spec.layers.filter((_, layer) => spread.layers[layer] === number);
+    return new KernelSection(memory, { spec, mla, blockSize, layers });
   });
   for (const [layer, number] of spread.layers.entries()) {
     const section = sections[number]!;
     section.layers.push(await loader.layer(layer, section));
   }
   return new KernelDecoder({
-    ...{ vocabulary, sections, cache: cacheOf(sections, spec, blockSize) },
+    ...{ vocabulary, sections, cache: cacheOf(sections) },
     first: sections[spread.embedding]!,
     last: sections[spread.head]!,
   });
 }
 
-function cacheOf(sections: readonly KernelSection[], { attention }: ModelSpec, blockSize: number): KvCache {
-  const pieces = sections
-    .filter(({ layers }) => layers.length > 0)
-    .map(({ cache, layers }) => ({
-      cache,
-      blockBytes: 4 * rowFloats({ attention, blockSize, numLayers: layers.length }),
-    }));
-  return pieces.length === 1 ? pieces[0]!.cache : new SpreadKvCache(pieces);
+function cacheOf(sections: readonly KernelSection[]): KvCache {
+  const pieces = sections.filter(({ layers }) => layers.length > 0).map(({ cache }) => cache);
+  return pieces.length === 1 ? pieces[0]! : new SpreadKvCache(pieces);
 }
 
 class Loader {
@@ -80,21 +77,39 @@ class Loader {
 
   /** The next layer of a section. */
   async layer(layer: number, section: KernelSection): Promise<KernelLayer> {
-    const { memory, layers } = section;
+    const { memory } = section;
     const { hiddenSize: hidden, normEps } = this.spec;
-    const attention = await this.attention(memory, layer, layers.length);
+    const mixer = await this.mixer(section, layer);
     const norm = await this.reader.vector(names.mlpNormName(layer), hidden);
     const kind = this.spec.layers[layer]!;
-    if (kind.kind === 'moe') return { attention, mlp: { kind: 'moe', moe: await this.moe(section, layer, norm) } };
+    if (kind.kind === 'moe') return { mixer, mlp: { kind: 'moe', moe: await this.moe(section, layer, norm) } };
     const weights = await this.ffn(memory, names.denseFfnPrefix(layer), kind.intermediateSize);
-    return { attention, mlp: { kind: 'dense', ffn: new KernelFfn(weights, norm, normEps) } };
+    return { mixer, mlp: { kind: 'dense', ffn: new KernelFfn(weights, norm, normEps) } };
   }
 
   private matrix(memory: KernelMemory, name: string, shape: readonly [number, number]): Promise<KernelMatrix> {
     return this.weights.matrix(memory, this.reader.stored(name, shape), this.reader.residentDtype(name));
   }
 
-  private async attention(memory: KernelMemory, layer: number, cacheLayer: number): Promise<KernelAttention> {
+  private async mixer({ memory, layers }: KernelSection, layer: number): Promise<KernelMixer> {
+    const { reader, weights, spec } = this;
+    const { mixer } = spec.layers[layer]!;
+    const before = spec.layers.slice(layer - layers.length, layer); // of the section
+    const inputNorm = await reader.vector(names.attentionNormName(layer), spec.hiddenSize);
+    if (mixer.kind === 'attention') {
+      const { window } = mixer;
+      return this.attention(memory, layer, numAttentionLayersOf({ layers: before }), { inputNorm, window });
+    }
+    const stateOffset = 4 * stateFloatsOf(before, spec.hiddenSize);
+    return loadStateMixer({ reader, weights, memory, spec, layer, stateOffset, inputNorm }, mixer);
+  }
+
+  private async attention(
+    memory: KernelMemory,
+    layer: number,
+    cacheLayer: number,
+    extras: Pick<KernelAttentionWeights, 'inputNorm' | 'window'>,
+  ): Promise<KernelAttention> {
     const { attention, hiddenSize } = this.spec;
     const matrices: Record<string, KernelMatrix> = {};
     const vectors: Record<string, Float32Array> = {};
@@ -105,9 +120,7 @@ class Loader {
         matrices[part] = await this.kvUp(memory, attention, name, shape);
       else matrices[part] = await this.matrix(memory, name, [shape[0]!, shape[1]!]);
     }
-    const inputNorm = await this.reader.vector(names.attentionNormName(layer), hiddenSize);
-    const { window } = this.spec.layers[layer]!.mixer;
-    return new KernelAttention(memory, this.spec, cacheLayer, { matrices, vectors, inputNorm, window });
+    return new KernelAttention(memory, this.spec, cacheLayer, { matrices, vectors, ...extras });
   }
 
   private async kvUp(

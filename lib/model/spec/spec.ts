@@ -201,8 +201,11 @@ export interface ExpertLayer {
   readonly kind: 'moe';
 }
 
-/** How a layer's tokens see each other: attention as {@link ModelSpec.attention} says. */
-export type MixerSpec = AttentionMixer;
+/** How a layer's tokens see each other: attention as {@link ModelSpec.attention} says, or a state that each token changes. */
+export type MixerSpec = AttentionMixer | StateMixer;
+
+/** A layer without keys and values: all that it knows of earlier tokens is a state of fixed size. */
+export type StateMixer = ShortConvMixer | DeltaRuleMixer;
 
 /** Attention; `window`: tokens that one sees at most, itself included; null: all before it. */
 export interface AttentionMixer {
@@ -210,8 +213,33 @@ export interface AttentionMixer {
   readonly window: number | null;
 }
 
+/** A convolution over the last `width` tokens, channel by channel, between two gates (LFM2, Liquid AI 2025). */
+export interface ShortConvMixer {
+  readonly kind: 'short_conv';
+  readonly width: number;
+  /** Of the convolution and of both projections. */
+  readonly hasBias: boolean;
+}
+
+/** Linear attention with a gated delta rule behind a short convolution (Gated DeltaNet, Yang et al. 2024; Qwen3-Next). */
+export interface DeltaRuleMixer {
+  readonly kind: 'delta_rule';
+  /** Each serves numValueHeads / numKeyHeads neighbouring value heads. */
+  readonly numKeyHeads: number;
+  readonly numValueHeads: number;
+  readonly keyHeadDim: number;
+  readonly valueHeadDim: number;
+  /** Tokens that the convolution sees. */
+  readonly width: number;
+  /** How the projections are stored: two matrices, key head by key head (Qwen3-Next), or one for each purpose (Qwen3.5). */
+  readonly projections: 'by_head' | 'apart';
+}
+
 /** All tokens before it. */
 export const FULL_ATTENTION: AttentionMixer = { kind: 'attention', window: null };
+
+/** Tokens that one sees at most in a layer, itself included; null: all before it. */
+export const windowOf = ({ mixer }: LayerSpec): number | null => (mixer.kind === 'attention' ? mixer.window : null);
 
 /** What all MoE layers of a model have in common. */
 export interface MoeSpec {
@@ -251,11 +279,15 @@ export const expertSizesOf = ({ hiddenSize, moe }: ModelSpec): ExpertSizes => ({
 export const moeLayersOf = (spec: ModelSpec): number[] =>
   spec.layers.flatMap((layer, i) => (layer.kind === 'moe' ? [i] : []));
 
+/** Layers with keys and values. */
+export const numAttentionLayersOf = ({ layers }: Pick<ModelSpec, 'layers'>): number =>
+  layers.filter(({ mixer }) => mixer.kind === 'attention').length;
+
 /** float32 values that one token takes in the KV cache, over all layers. */
 export function kvFloatsPerToken({ attention, layers }: ModelSpec): number {
   const perLayer =
     attention.kind === 'mla'
       ? attention.kvLoraRank + attention.qkRopeHeadDim + 1
       : attention.numKvHeads * (2 * attention.headDim + 1);
-  return perLayer * layers.length;
+  return perLayer * numAttentionLayersOf({ layers });
 }

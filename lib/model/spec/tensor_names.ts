@@ -28,6 +28,10 @@ export const attentionPart = (name: string): string =>
     .slice(4)
     .join('.')
     .replace(/\.weight$/, '');
+/** Of a layer with short convolutions, for example `in_proj.weight`. */
+export const shortConvName = (layer: number, part: string): string => `${layerPrefix(layer)}.conv.${part}`;
+/** Of a layer with a delta rule, for example `in_proj_qkvz.weight` or `A_log`. */
+export const deltaRuleName = (layer: number, part: string): string => `${layerPrefix(layer)}.linear_attn.${part}`;
 /** The router of an MoE layer: [E, H]. */
 export const gateName = (layer: number): string => `${layerPrefix(layer)}.mlp.gate.weight`;
 /** Added to the router's logits, where the model has one: [E]. */

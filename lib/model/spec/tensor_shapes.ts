@@ -1,16 +1,8 @@
 /** Names and shapes of all tensors that a model of some spec is loaded from, in the order of its layers. */
-import type { AttentionSpec, GqaSpec, ModelSpec } from './spec.js';
+import type { AttentionSpec, GqaSpec, LayerSpec, ModelSpec } from './spec.js';
+import { deltaRuleShapes, shortConvShapes } from './state_shapes.js';
 import * as names from './tensor_names.js';
-
-/** `matrix` [out, in] of a linear layer; `embedding` [V, H]; `norm` and `bias` are vectors, of which sinks are one. */
-export type TensorKind = 'matrix' | 'embedding' | 'norm' | 'bias';
-
-/** One tensor of a checkpoint; `shape` is as on disk. */
-export interface TensorShape {
-  readonly name: string;
-  readonly kind: TensorKind;
-  readonly shape: readonly number[];
-}
+import { bias, matrix, norm, type TensorShape } from './tensor_shape.js';
 
 /** All tensors, those of all experts too: a checkpoint needs every one, and a head only where the embedding doesn't serve as one. */
 export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
@@ -22,7 +14,7 @@ export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
   yield { name: names.EMBEDDING, kind: 'embedding', shape: [vocabSize, hidden] };
   for (const [layer, each] of spec.layers.entries()) {
     yield* hiddenNorm(names.attentionNormName(layer));
-    yield* attentionShapes(spec.attention, layer, hidden);
+    yield* mixerShapes(spec, each, layer);
     yield* hiddenNorm(names.mlpNormName(layer));
     if (each.kind === 'dense') yield* ffnShapes(names.denseFfnPrefix(layer), hidden, each.intermediateSize);
     else yield* moeShapes(moe, layer, hidden);
@@ -53,6 +45,18 @@ export function* expertShapes(
   for (const each of ffnShapes(names.expertPrefix(layer, expert), hidden, moe.intermediateSize)) {
     yield each;
     if (moe.hasExpertBias) yield bias(names.biasOf(each.name), each.shape[0]!);
+  }
+}
+
+/** What lets a layer's tokens see each other. */
+function mixerShapes({ attention, hiddenSize }: ModelSpec, { mixer }: LayerSpec, layer: number): Iterable<TensorShape> {
+  switch (mixer.kind) {
+    case 'attention':
+      return attentionShapes(attention, layer, hiddenSize);
+    case 'short_conv':
+      return shortConvShapes(mixer, layer, hiddenSize);
+    case 'delta_rule':
+      return deltaRuleShapes(mixer, layer, hiddenSize);
   }
 }
 
@@ -101,11 +105,3 @@ function* ffnShapes(prefix: string, hidden: number, intermediate: number): Gener
   yield matrix(`${prefix}.up_proj.weight`, intermediate, hidden);
   yield matrix(`${prefix}.down_proj.weight`, hidden, intermediate);
 }
-
-const matrix = (name: string, out: number, inner: number): TensorShape => ({
-  name,
-  kind: 'matrix',
-  shape: [out, inner],
-});
-const bias = (name: string, size: number): TensorShape => ({ name, kind: 'bias', shape: [size] });
-const norm = (name: string, size: number): TensorShape => ({ name, kind: 'norm', shape: [size] });

@@ -6,7 +6,7 @@ import { Gqa, type Projection } from './gqa.js';
 import { Mla } from './mla.js';
 import { RmsNorm } from './norm.js';
 import { Rope } from './rope.js';
-import type { GqaSpec, MlaForm, MlaSpec, ModelSpec } from '../spec/spec.js';
+import { type GqaSpec, type MlaForm, type MlaSpec, type ModelSpec, windowOf } from '../spec/spec.js';
 import { attentionName } from '../spec/tensor_names.js';
 import type { DenseReader } from '../weights/weight_reader.js';
 
@@ -104,7 +104,7 @@ async function loadGqa(
     qNorm: await norm('q_norm', width),
     kNorm: await norm('k_norm', kvWidth),
     sinks: hasSinks ? await vector('sinks', [numKvHeads, numHeads / numKvHeads]) : null,
-    window: layers[layer]!.mixer.window,
+    window: windowOf(layers[layer]!),
   };
   return new Gqa(gqa, weights, rope);
 }

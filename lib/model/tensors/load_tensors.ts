@@ -4,6 +4,7 @@ import { Gate } from '../../../experts/routing/gate.js';
 import { toTensor } from '../../../compute/tfjs/tf.js';
 import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.js';
 import type { DecoderOptions } from '../decoder/decoder.js';
+import { ModelError } from '../spec/errors.js';
 import type { ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import type { DenseReader } from '../weights/weight_reader.js';
@@ -12,10 +13,11 @@ import { RmsNorm } from './norm.js';
 import type { Rope } from './rope.js';
 import { TensorDecoder, type TensorLayer } from './tensor_decoder.js';
 
-/** Reads layer after layer. A head that the checkpoint lacks is made of the embedding. @throws WeightError as the reader */
+/** Reads layer after layer. A head that the checkpoint lacks is made of the embedding. @throws WeightError as the reader; ModelError for layers with a state */
 export async function loadTensorDecoder(reader: DenseReader, options: DecoderOptions): Promise<TensorDecoder> {
   const { spec, blockSize } = options;
   const { hiddenSize, vocabSize, normEps } = spec;
+  requireAttention(spec);
   const embedding = await reader.matrix(names.EMBEDDING, [vocabSize, hiddenSize]);
   const head = reader.isHeadTied(spec) ? embedding : await reader.matrix(names.LM_HEAD, [vocabSize, hiddenSize]);
   const finalNorm = new RmsNorm(await reader.vector(names.FINAL_NORM, hiddenSize), normEps);
@@ -27,6 +29,14 @@ export async function loadTensorDecoder(reader: DenseReader, options: DecoderOpt
     embedding_VH: toTensor(floatsOf(embedding), [vocabSize, hiddenSize]),
     head_HV: toTensor(transposedFloats(head), [hiddenSize, vocabSize]),
   });
+}
+
+/** States need kernels. @throws ModelError UNSUPPORTED_MODEL */
+function requireAttention({ layers }: ModelSpec): void {
+  const layer = layers.findIndex(({ mixer }) => mixer.kind !== 'attention');
+  if (layer < 0) return;
+  const message = `layer ${layer} is of the kind ${layers[layer]!.mixer.kind}, which runs with compute: kernels, and this rank computes with tensors; set compute: kernels`;
+  throw new ModelError('UNSUPPORTED_MODEL', message);
 }
 
 async function loadLayer(

@@ -33,6 +33,7 @@ interface Members {
 
 /** Holds tensors of the active backend. All layers of a block come and go together. */
 export class TensorKvCache implements KvCache {
+  readonly states = null;
   private readonly blocksPerSegment: number;
   /** Block id → what it holds, layer-major. */
   private readonly blocks = new Map<number, (Held | undefined)[]>();

@@ -24,6 +24,8 @@ export interface DenseWeights {
   isHeadTied(spec: ModelSpec): boolean;
   /** A norm or a bias, as float32. */
   vector(name: string, length: number): Promise<Float32Array>;
+  /** The filter [channels, 1, width] of a convolution, as float32. */
+  filter(name: string, channels: number, width: number): Promise<Float32Array>;
   /** [out, in], as it is stored. */
   stored(name: string, shape: readonly [number, number]): StoredMatrix;
   /** What a matrix is to be kept as. */
@@ -45,6 +47,11 @@ export class DenseReader implements DenseWeights {
   /** A norm or a bias, as float32. @throws WeightError as the checkpoint */
   vector(name: string, length: number): Promise<Float32Array> {
     return this.weights.floats(name, [length], this.options);
+  }
+
+  /** The filter of a convolution, as float32. @throws WeightError as the checkpoint */
+  filter(name: string, channels: number, width: number): Promise<Float32Array> {
+    return this.weights.floats(name, [channels, 1, width], this.options);
   }
 
   /** [out, in], as it is stored. @throws WeightError as the checkpoint */

@@ -1,7 +1,7 @@
 /** Attention layers of all kinds, with sequences and schedules to run them on. */
 import type { SequencePart } from '../../../lib/model/decoder/decoder.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import type { GqaSpec, MlaForm, ModelSpec, RopeSpec } from '../../../lib/model/spec/spec.js';
+import { type GqaSpec, type MlaForm, type ModelSpec, type RopeSpec, windowOf } from '../../../lib/model/spec/spec.js';
 import { gqaRef, mlaRef, type WeightsRef } from '../../refs/attention_ref.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 
@@ -238,6 +238,6 @@ export function reference({ x }: Sequence, weights: WeightsRef, { attention, rop
   const y =
     attention.kind === 'mla'
       ? mlaRef(rows, weights, attention, rope, EPS)
-      : gqaRef(rows, weights, attention, rope, EPS, layers[0]!.mixer.window);
+      : gqaRef(rows, weights, attention, rope, EPS, windowOf(layers[0]!));
   return y.flat();
 }

@@ -10,7 +10,7 @@ import { KernelKvCache } from '../../../lib/model/kernels/kernel_kv_cache.js';
 import { KernelStep } from '../../../lib/model/kernels/kernel_step.js';
 import { kvUpRanges } from '../../../lib/model/kernels/kv_up.js';
 import { kvUpRows } from '../../../lib/model/spec/kv_up_rows.js';
-import type { MlaForm, MlaSpec, ModelSpec } from '../../../lib/model/spec/spec.js';
+import { type MlaForm, type MlaSpec, type ModelSpec, windowOf } from '../../../lib/model/spec/spec.js';
 import { attentionName } from '../../../lib/model/spec/tensor_names.js';
 import { attentionShapes } from '../../../lib/model/spec/tensor_shapes.js';
 import type { WeightsRef } from '../../refs/attention_ref.js';
@@ -37,7 +37,7 @@ export function kernelWeights(
       matrices[name] = kvUpMatrix(memory, attention, values, columns, dtype);
     else matrices[name] = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
   }
-  return { matrices, vectors, inputNorm: weights.input_layernorm!, window: layers[0]!.mixer.window };
+  return { matrices, vectors, inputNorm: weights.input_layernorm!, window: windowOf(layers[0]!) };
 }
 
 function kvUpMatrix(

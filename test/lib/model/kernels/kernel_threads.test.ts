@@ -8,7 +8,7 @@ import type { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory
 import { FFN_LAYER } from '../../../../compute/wasm/memory/layouts.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import type { Crew } from '../../../../compute/wasm/threads/crew.js';
-import type { MlaForm } from '../../../../lib/model/spec/spec.js';
+import { type MlaForm, windowOf } from '../../../../lib/model/spec/spec.js';
 import { attentionBytes } from '../../../../lib/model/weights/step_sizes.js';
 import { CASES, mixed, randomWeights, sequencesFrom, HIDDEN } from '../../../kit/kernels/attention_cases.js';
 import { memoryOf, startCrew } from '../../../kit/kernels/crews.js';
@@ -75,7 +75,7 @@ describe('kernels over threads', function () {
     for (const memory of memories) expect(memory.usedBytes, 'bytes left behind').to.equal(0);
   });
 
-  for (const { name, spec } of CASES.filter((each) => each.spec.layers[0]!.mixer.window === null)) {
+  for (const { name, spec } of CASES.filter((each) => windowOf(each.spec.layers[0]!) === null)) {
     it(`attention takes for threads and keys what is planned: ${name}`, () => {
       const blockSize = 16;
       const scratchOf = (form: MlaForm, crew: Crew | null, numTokens: number, numKeys: number): number => {

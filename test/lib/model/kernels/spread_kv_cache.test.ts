@@ -19,13 +19,14 @@ interface Pieces {
 }
 
 /** As many layers in each memory as {@link NUM_LAYERS} says; `limits`: of the memories. */
-function spreadOf({ attention, layers }: ModelSpec, limits: readonly number[] = []): Pieces {
+function spreadOf(spec: ModelSpec, limits: readonly number[] = []): Pieces {
   const memories = NUM_LAYERS.map((_, i) => new KernelMemory(limits[i]));
+  const { attention, layers } = spec;
   const layerBytes = 4 * rowFloats({ attention, blockSize: BLOCK_SIZE, numLayers: 1 });
-  const pieces = NUM_LAYERS.map((numLayers, i) => ({
-    cache: new KernelKvCache(memories[i]!, { attention, layers: new Array(numLayers).fill(layers[0]!) }, BLOCK_SIZE),
-    blockBytes: numLayers * layerBytes,
-  }));
+  const pieces = NUM_LAYERS.map((numLayers, i) => {
+    const own = new Array<ModelSpec['layers'][number]>(numLayers).fill(layers[0]!);
+    return new KernelKvCache(memories[i]!, { ...spec, layers: own }, BLOCK_SIZE);
+  });
   return { cache: new SpreadKvCache(pieces), memories, blockBytes: 6 * layerBytes };
 }
 
