@@ -4,6 +4,7 @@ export { pack, packInPlace, packRows, stagingAt, stagingColumns, unpack } from '
 export { exp } from './linear/math.as';
 export { linear } from './linear/divided.as';
 export { experts, ffn, sumChoices } from './experts/ffn.as';
+export { gateRows } from './router/gate_rows.as';
 export { addExperts, ffnLayer } from './experts/ffn_layer.as';
 export { rmsNorm } from './linear/norm.as';
 export { rope } from './attention/rope.as';

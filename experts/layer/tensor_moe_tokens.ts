@@ -1,6 +1,6 @@
 /** A layer's tokens as a TensorFlow.js tensor. Shape suffixes: T tokens, H hidden. */
 import { contiguous, floatRows, type FloatRows } from '../../base/float_rows.js';
-import type { Ffn } from '../../compute/tfjs/experts/ffn.js';
+import type { SharedExperts } from '../../compute/tfjs/experts/shared_experts.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import type { Gate } from '../routing/gate.js';
 import type { MoeTokens } from './moe_tokens.js';
@@ -9,7 +9,7 @@ import { add, rowsOf, tidy, toTensor, type Tensor2D } from '../../compute/tfjs/t
 /** What every rank holds of an MoE layer. */
 export interface MoeTensors {
   readonly gate: Gate;
-  readonly sharedExperts: Ffn | null;
+  readonly sharedExperts: SharedExperts | null;
 }
 
 /** Tokens of one layer and step: {@link add} ends their life. */

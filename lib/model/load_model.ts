@@ -16,7 +16,7 @@ import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
 import type { Decoder, DecoderOptions } from './decoder/decoder.js';
 import { loadKernelDecoder } from './kernels/load_kernels.js';
-import { moeLayersOf } from './spec/spec.js';
+import { expertSizesOf, moeLayersOf } from './spec/spec.js';
 import type { ModelWeights } from './stored/model_weights.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
@@ -109,7 +109,7 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
   const { spec, residence, weights, signal } = options;
   const { hiddenSize: hidden, moe } = spec;
   const reader = new DenseReader(weights, { signal, resident: residence.dense });
-  const source = new CheckpointExperts(weights, hidden, moe.intermediateSize, { signal });
+  const source = new CheckpointExperts(weights, expertSizesOf(spec), { signal });
   const shape = { hidden, numTopk: moe.gate.numTopk, dtype: residence.experts, activation: moe.activation };
   switch (residence.compute) {
     case 'tensors': {

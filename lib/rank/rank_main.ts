@@ -10,6 +10,7 @@ import { CountGather } from '../../experts/placement/count_gather.js';
 import { createReplicaChooser } from '../../experts/placement/replica_choice.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
+import { expertSizesOf } from '../model/spec/spec.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
 import { EngineError } from '../protocol/errors.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
@@ -112,7 +113,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const countGather = new CountGather(mesh, timeoutMs);
     const chooser = { rank: mesh.rank, ranksPerNode: topology.ranksPerNode };
     const replicas = createReplicaChooser(job.replicaChoice, chooser, countGather.gather);
-    const disk = new CheckpointExperts(weights, spec.hiddenSize, spec.moe.intermediateSize);
+    const disk = new CheckpointExperts(weights, expertSizesOf(spec));
     const model = loaded.model({ ep, replicas });
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
     tell(joined, { kind: 'loaded', report });

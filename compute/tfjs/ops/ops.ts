@@ -49,7 +49,8 @@ export const clamp = (x: Tensor2D, limit: number): Tensor2D =>
   run2('ClipByValue', { x }, { clipValueMin: -limit, clipValueMax: limit });
 const minimum = (a: Tensor2D, b: Tensor2D): Tensor2D => run2('Minimum', { a, b });
 const exp = (x: Tensor2D): Tensor2D => run2('Exp', { x });
-const sigmoid = (x: Tensor2D): Tensor2D => run2('Sigmoid', { x });
+/** 1 / (1 + exp(−x)), element by element. */
+export const sigmoid = (x: Tensor2D): Tensor2D => run2('Sigmoid', { x });
 const square = (x: Tensor2D): Tensor2D => run2('Square', { x });
 const rsqrt = (x: Tensor2D): Tensor2D => run2('Rsqrt', { x });
 

@@ -67,6 +67,12 @@ export interface Kernels {
   readonly attend: (lane: number) => void;
   readonly ffnLayer: (layer: number, x: number, numTokens: number, scratch: number, scratchBytes: number) => number;
   readonly addExperts: (x: number, y: number, shared: number, numTokens: number, hidden: number) => void;
+  readonly gateRows: (
+    ...args: [
+      ...[x: number, numRows: number, gate: number, logits: number],
+      ...[y: number, width: number, yStride: number],
+    ]
+  ) => void;
   readonly gqaLayer: (layer: number, step: number) => number;
   readonly mlaLayer: (layer: number, step: number) => number;
   readonly shortConvLayer: (layer: number, step: number) => number;

@@ -5,12 +5,12 @@
 import { copyFloatRows, type FloatRows } from '../../../base/float_rows.js';
 import type { Routing } from '../../../compute/base/gate_spec.js';
 import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
-import { ffnScratchBytes, multiplyAddsOf, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
 import { KernelRouted, type KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { KernelRows } from '../../../compute/wasm/memory/kernel_rows.js';
 import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
 import type { MoeTokens } from '../../../experts/layer/moe_tokens.js';
+import type { KernelShared } from './kernel_shared.js';
 import type { KernelStep } from './kernel_step.js';
 
 /** Memory that the MoE layers of a model use in turn. */
@@ -38,7 +38,7 @@ export class KernelMoe {
   /** `gate` with the norm before it; `hidden`: H. */
   constructor(
     readonly gate: KernelGate,
-    readonly shared: KernelExpert | null,
+    readonly shared: KernelShared | null,
     readonly hidden: number,
     readonly blocks: KernelMoeBlocks,
   ) {}
@@ -79,18 +79,12 @@ class KernelMoeTokens implements MoeTokens {
   }
 
   runShared(): void | Promise<void> {
-    const { shared, blocks, hidden } = this.moe;
+    const { shared, blocks } = this.moe;
     if (shared === null) return undefined;
-    const { memory, numTokens } = this.step;
-    const stride = padded(hidden);
-    const scratch = this.step.scratchOf(ffnScratchBytes(shared.shape, numTokens, memory.numThreads));
-    this.sharedAt = blocks.shared.reserve(4 * numTokens * stride);
-    const { gate, up, down, shape } = shared;
-    const matrices = [gate.address, up.address, down.address] as const;
-    const work = multiplyAddsOf(shape, numTokens);
-    const at = this.sharedAt;
-    const running = memory.call('ffn', work, blocks.routed.normed, numTokens, ...matrices, scratch, at, stride);
-    return running instanceof Promise ? running.then(() => undefined) : undefined;
+    const made = shared.run(this.step, blocks.routed.normed, blocks.shared);
+    if (made instanceof Promise) return made.then((at) => void (this.sharedAt = at));
+    this.sharedAt = made;
+    return undefined;
   }
 
   room(): KernelRows {

@@ -18,6 +18,7 @@ import { KernelDecoder } from './kernel_decoder.js';
 import { KernelFfn } from './kernel_ffn.js';
 import type { KernelMixer } from './kernel_mixer.js';
 import { KernelMoe } from './kernel_moe.js';
+import { KernelShared } from './kernel_shared.js';
 import { KernelSection, type KernelLayer } from './kernel_section.js';
 import { kvUpRanges } from './kv_up.js';
 import { loadStateMixer } from './load_states.js';
@@ -144,13 +145,17 @@ class Loader {
       has ? this.reader.vector(name, numExperts) : null;
     const gateBias_E = await bias(moe.hasRouterBias, names.gateBiasName(layer));
     const bias_E = await bias(moe.hasSelectionBias, names.selectionBiasName(layer));
-    const { sharedIntermediateSize } = moe;
-    const shared =
-      sharedIntermediateSize === 0
-        ? null
-        : await this.ffn(memory, names.sharedExpertsPrefix(layer), sharedIntermediateSize);
+    const shared = await this.shared(memory, layer);
     const weights = { norm_H: norm, gate, gateBias_E, bias_E };
     return new KernelMoe(new KernelGate(memory, moe.gate, weights, normEps), shared, hiddenSize, blocks);
+  }
+
+  private async shared(memory: KernelMemory, layer: number): Promise<KernelShared | null> {
+    const { moe, hiddenSize } = this.spec;
+    if (moe.sharedIntermediateSize === 0) return null;
+    const network = await this.ffn(memory, names.sharedExpertsPrefix(layer), moe.sharedIntermediateSize);
+    const gate = moe.hasSharedGate ? await this.matrix(memory, names.sharedGateName(layer), [1, hiddenSize]) : null;
+    return new KernelShared(network, gate);
   }
 
   private ffn(memory: KernelMemory, prefix: string, intermediate: number): Promise<KernelExpert> {

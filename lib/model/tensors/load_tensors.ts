@@ -1,5 +1,6 @@
 /** A model's dense part from a checkpoint, as TensorFlow.js tensors. */
 import { Ffn } from '../../../compute/tfjs/experts/ffn.js';
+import { SharedExperts } from '../../../compute/tfjs/experts/shared_experts.js';
 import { Gate } from '../../../experts/routing/gate.js';
 import { toTensor } from '../../../compute/tfjs/tf.js';
 import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.js';
@@ -69,8 +70,10 @@ async function loadGate(reader: DenseReader, { moe, hiddenSize }: ModelSpec, lay
   return new Gate({ gate_HE, gateBias_E, bias_E }, moe.gate);
 }
 
-async function loadSharedExperts(reader: DenseReader, spec: ModelSpec, layer: number): Promise<Ffn | null> {
-  const { sharedIntermediateSize } = spec.moe;
-  if (sharedIntermediateSize === 0) return null;
-  return new Ffn(await reader.ffn(names.sharedExpertsPrefix(layer), spec.hiddenSize, sharedIntermediateSize));
+async function loadSharedExperts(reader: DenseReader, spec: ModelSpec, layer: number): Promise<SharedExperts | null> {
+  const { hiddenSize, moe } = spec;
+  if (moe.sharedIntermediateSize === 0) return null;
+  const ffn = new Ffn(await reader.ffn(names.sharedExpertsPrefix(layer), hiddenSize, moe.sharedIntermediateSize));
+  const gate_H1 = moe.hasSharedGate ? await loadMatrix(reader, names.sharedGateName(layer), 1, hiddenSize) : null;
+  return new SharedExperts(ffn, gate_H1);
 }

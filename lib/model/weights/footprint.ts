@@ -21,7 +21,7 @@ import { isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
 import { planSpread, type Spread } from './spread.js';
 import { activationBytes } from './step_sizes.js';
-import { kvFloatsPerToken, moeLayersOf, type ModelSpec } from '../spec/spec.js';
+import { expertSizesOf, kvFloatsPerToken, moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
 /** Bytes that a rank will hold. */
@@ -156,11 +156,12 @@ function headBytes(options: FootprintOptions): number {
 }
 
 function expertBytes({ spec, residence }: FootprintOptions): number {
-  const { hiddenSize: hidden, moe } = spec;
+  const { hidden, intermediate, hasBias } = expertSizesOf(spec);
   const { experts: dtype } = residence;
   return (
-    2 * matrixBytes(residence, dtype, moe.intermediateSize, hidden) +
-    matrixBytes(residence, dtype, hidden, moe.intermediateSize)
+    2 * matrixBytes(residence, dtype, intermediate, hidden) +
+    matrixBytes(residence, dtype, hidden, intermediate) +
+    (hasBias === true ? 4 * (2 * intermediate + hidden) : 0)
   );
 }
 

@@ -55,9 +55,9 @@ function storedDtype(weights: ModelWeights): WeightDtype {
   return experts.every((name) => weights.info(name).dtype === 'bf16') ? 'bf16' : 'f32';
 }
 
-/** What a tensor outside the routed experts is kept as. The gate and the embedding are never int8. */
+/** What a tensor outside the routed experts is kept as. Gates and the embedding are never int8. */
 export function denseDtype({ name, dtype }: Pick<WeightInfo, 'name' | 'dtype'>, choice: ResidentChoice): WeightDtype {
   const stored = dtype === 'bf16' ? 'bf16' : 'f32';
-  const isExact = name === names.EMBEDDING || name.endsWith('.mlp.gate.weight');
+  const isExact = name === names.EMBEDDING || /\.mlp\.(gate|shared_expert_gate)\.weight$/.test(name);
   return choice === 'auto' || (choice === 'int8' && isExact) ? stored : choice;
 }

@@ -2,8 +2,9 @@
 import type { StoredFfn, StoredMatrix } from '../../../compute/base/stored_matrix.js';
 import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
 import { convertMatrix, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
+import type { ExpertSizes } from '../../../compute/base/weight_rows.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
-import type { ModelWeights } from '../stored/model_weights.js';
+import type { ModelWeights, WeightReadOptions } from '../stored/model_weights.js';
 import { WeightError } from '../../weights/errors.js';
 import { Fingerprint } from '../../weights/fingerprint.js';
 import { isHeadTied } from './rank_tensors.js';
@@ -90,16 +91,20 @@ export interface CheckpointExpertsOptions {
 export class CheckpointExperts implements WeightSource {
   constructor(
     private readonly weights: ModelWeights,
-    private readonly hidden: number,
-    private readonly intermediate: number,
+    private readonly sizes: ExpertSizes,
     private readonly options: CheckpointExpertsOptions = {},
   ) {}
 
   /** One that is read when it is asked for; nothing is hashed. @throws WeightError as the checkpoint */
   stored(layer: number, logical: number): StoredFfn {
-    const { signal } = this.options;
-    const open = (name: string, shape: readonly [number, number]) => this.weights.stored(name, shape, { signal });
-    return ffnOf(open, expertPrefix(layer, logical), this.hidden, this.intermediate);
+    const { weights, sizes, options } = this;
+    const { signal } = options;
+    const open = (name: string, shape: readonly [number, number]) => weights.stored(name, shape, { signal });
+    const prefix = expertPrefix(layer, logical);
+    const matrices = ffnOf(open, prefix, sizes.hidden, sizes.intermediate);
+    if (sizes.hasBias !== true) return matrices;
+    for (const name of Object.values(biasNames(prefix))) weights.info(name);
+    return { ...matrices, biases: () => this.biases(prefix, { signal }) };
   }
 
   /** @throws WeightError as the checkpoint; WEIGHTS_DIFFER where `digest` is given and another one's */
@@ -109,13 +114,32 @@ export class CheckpointExperts implements WeightSource {
     const read = (name: string, shape: readonly [number, number]) =>
       this.weights.matrix(name, shape, { signal, fingerprint });
     const prefix = expertPrefix(layer, logical);
-    const weights = await readFfn(read, prefix, this.hidden, this.intermediate);
+    const { hidden, intermediate, hasBias } = this.sizes;
+    const matrices = await readFfn(read, prefix, hidden, intermediate);
+    const biases = hasBias === true ? await this.biases(prefix, { signal, fingerprint }) : undefined;
     const found = fingerprint?.digest();
     if (digest !== undefined && found !== digest) throw weightsDiffer(this.weights, prefix);
     if (found !== undefined) onDigest?.(expertKey(layer, logical), found);
-    return weights;
+    return { ...matrices, biases };
+  }
+
+  /** As FfnWeights has them. */
+  private async biases(prefix: string, options: WeightReadOptions): Promise<Float32Array> {
+    const { hidden, intermediate } = this.sizes;
+    const { gate, up, down } = biasNames(prefix);
+    const read = (name: string, length: number) => this.weights.floats(name, [length], options);
+    const all = await Promise.all([read(gate, intermediate), read(up, intermediate), read(down, hidden)]);
+    const biases = new Float32Array(2 * intermediate + hidden);
+    for (const [i, values] of all.entries()) biases.set(values, i * intermediate);
+    return biases;
   }
 }
+
+const biasNames = (prefix: string): Readonly<Record<'gate' | 'up' | 'down', string>> => ({
+  gate: `${prefix}.gate_proj.bias`,
+  up: `${prefix}.up_proj.bias`,
+  down: `${prefix}.down_proj.bias`,
+});
 
 function weightsDiffer(weights: ModelWeights, prefix: string): WeightError {
   const { file } = weights.info(`${prefix}.gate_proj.weight`);

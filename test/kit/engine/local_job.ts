@@ -20,7 +20,7 @@ import { ropeWithin } from '../../../lib/model/spec/rope_angles.js';
 import { residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
 import type { Spread } from '../../../lib/model/weights/spread.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
-import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
+import { expertSizesOf, moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import { openWeights, type ModelWeights } from '../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
@@ -89,7 +89,7 @@ export async function loadRanks(
         rank: asRank(rank),
         ...memories,
       });
-      const disk = new CheckpointExperts(weights, spec.hiddenSize, spec.moe.intermediateSize);
+      const disk = new CheckpointExperts(weights, expertSizesOf(spec));
       const { slotsPerRank } = placement;
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
       const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { asRank } from '../../../base/ids.js';
 import { createPlacement, slotsOf } from '../../../experts/placement/placement.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import { moeLayersOf } from '../../../lib/model/spec/spec.js';
+import { expertSizesOf, moeLayersOf } from '../../../lib/model/spec/spec.js';
 import { denseTensors } from '../../../lib/model/weights/rank_tensors.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
 import { proofOf, type ProofOptions, type RankProof } from '../../../lib/rank/rank_proof.js';
@@ -49,7 +49,7 @@ describe('what a rank proves', () => {
         for (const part of weights.parts(name)) dense.add(part.tensor.name, await weights.checkpoint.readPart(part));
       const digests: Record<string, string> = {};
       const onDigest = (key: string, digest: string): void => void (digests[key] = digest);
-      const experts = new CheckpointExperts(weights, spec.hiddenSize, spec.moe.intermediateSize, { onDigest });
+      const experts = new CheckpointExperts(weights, expertSizesOf(spec), { onDigest });
       for (const [moeLayer, layer] of moeLayersOf(spec).entries())
         for (const expert of slotsOf(placement, moeLayer, rank)) await experts.expert(layer, expert);
       expect(await proofOf(options)).to.deep.equal({ fingerprint: dense.digest(), expertDigests: digests });

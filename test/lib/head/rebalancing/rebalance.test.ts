@@ -82,7 +82,7 @@ async function expectRightWeights({ engine, models }: LocalEngine, lost: readonl
   const { placement, spec } = engine;
   const { hiddenSize: hidden, moe } = spec;
   const weights = await openWeights(MODEL, spec);
-  const source = new CheckpointExperts(weights, hidden, moe.intermediateSize);
+  const source = new CheckpointExperts(weights, { hidden, intermediate: moe.intermediateSize });
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     for (const [physical, logical] of placement.phy2log[moeLayer]!.entries()) {
       const rank = Math.floor(physical / placement.slotsPerRank);
@@ -374,7 +374,11 @@ describe('live rebalancing', function () {
     const digests = new Map<string, string>();
     const onDigest = (key: string, digest: string): void => void digests.set(key, digest);
     const { hiddenSize, moe } = spec;
-    const experts = new CheckpointExperts(weights, hiddenSize, moe.intermediateSize, { onDigest });
+    const experts = new CheckpointExperts(
+      weights,
+      { hidden: hiddenSize, intermediate: moe.intermediateSize },
+      { onDigest },
+    );
     for (const { layer, expert } of everyExpert(spec)) await experts.expert(layer, expert);
     await weights.close();
     const layer = moeLayersOf(spec)[0]!;
