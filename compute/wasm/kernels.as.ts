@@ -6,7 +6,7 @@ export { linear } from './linear/divided.as';
 export { experts, ffn, sumChoices } from './experts/ffn.as';
 export { gateRows } from './router/gate_rows.as';
 export { addExperts, ffnLayer } from './experts/ffn_layer.as';
-export { rmsNorm } from './linear/norm.as';
+export { applyNorm } from './linear/norm.as';
 export { rope } from './attention/rope.as';
 export { exp64 } from './router/exp64.as';
 export { route, routeBytes } from './router/router.as';

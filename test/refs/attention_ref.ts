@@ -52,12 +52,16 @@ export function gqaRef(
   eps: number,
   window: number | null = null,
 ): Row[] {
-  const { numHeads, numKvHeads, headDim, qkNorm, clip } = spec;
+  const { numHeads, numKvHeads, headDim, qkNorm, clip, hasOutputGate } = spec;
   const ofHead = (row: Row, head: number): Row => row.slice(head * headDim, (head + 1) * headDim);
   const clamped = (row: Row): Row => (clip === null ? row : row.map((value) => Math.max(-clip, Math.min(clip, value))));
+  const gatedQueries = x.map((row) => biasedRef(weights, 'q_proj', row));
+  // A head's query, then its gate.
+  const pick = (row: Row, isGate: boolean): Row =>
+    row.filter((_, i) => !hasOutputGate || Math.floor(i / headDim) % 2 === Number(isGate));
   const projected = (name: string, normName: string | null): Row[] =>
-    x.map((row) => {
-      const all = biasedRef(weights, name, row);
+    x.map((row, t) => {
+      const all = name === 'q_proj' ? pick(gatedQueries[t]!, false) : biasedRef(weights, name, row);
       return qkNorm === 'vector' && normName !== null ? normRef(weights[normName]!, all, eps) : all;
     });
   const rotated = (row: Row, normName: string, position: number): Row => {
@@ -74,7 +78,9 @@ export function gqaRef(
       ...(spec.hasSinks && { sink: weights.sinks![head]! }),
     };
   });
-  return attendRef(heads, spec.softmaxScale, window).map((row) => biasedRef(weights, 'o_proj', row));
+  const gate = (row: Row, t: number): Row =>
+    row.map((value, i) => (hasOutputGate ? value / (1 + Math.exp(-pick(gatedQueries[t]!, true)[i]!)) : value));
+  return attendRef(heads, spec.softmaxScale, window).map((row, t) => biasedRef(weights, 'o_proj', gate(row, t)));
 }
 
 /** Causal softmax attention; each token's heads side by side. */
@@ -113,6 +119,17 @@ export function linearRef(matrix: Float32Array, x: Row): number[] {
 function biasedRef(weights: WeightsRef, name: string, x: Row): number[] {
   const bias = weights[`${name}.bias`];
   return linearRef(weights[name]!, x).map((value, i) => value + (bias?.[i] ?? 0));
+}
+
+export function layerNormRef(weight: Float32Array, bias: Float32Array, x: Row, eps: number): number[] {
+  const mean = x.reduce((a, b) => a + b) / x.length;
+  const ones = new Float32Array(x.length).fill(1);
+  const normed = normRef(
+    ones,
+    x.map((value) => value - mean),
+    eps,
+  );
+  return normed.map((value, i) => value * weight[i]! + bias[i]!);
 }
 
 export function normRef(weight: Float32Array, x: Row, eps: number): number[] {

@@ -60,6 +60,9 @@ export function rmsNorm(x: Tensor2D, weight: Tensor2D, eps: number): Tensor2D {
   return tidy(() => mul(mul(x, rsqrt(add(rowMeans(square(x)), toTensor(Float32Array.of(eps), [1, 1])))), weight));
 }
 
+/** Rows of [N,W] without their means. */
+export const centred = (x: Tensor2D): Tensor2D => tidy(() => sub(x, rowMeans(x)));
+
 /** [gate | up] rows [N,2I] → silu(gate)·up [N,I]. */
 export function swiglu(x: Tensor2D): Tensor2D {
   if (isFused(FUSED.swiglu)) return run2(FUSED.swiglu, { x });

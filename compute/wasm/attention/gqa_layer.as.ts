@@ -1,23 +1,23 @@
 /**
- * The attention part of a layer with grouped-query attention (Ainslie et al. 2023), and what families add to it: x += attention(norm(x)).
+ * The attention part of a layer with grouped-query attention (Ainslie et al. 2023), and what families add to it: x += residual · attention(norm(x)).
  * A layer's part of a cache block: for each KV head the keys of `blockSize` tokens in panels (panels.as.ts), then their values in panels,
  * `roundUp4(headDim)` floats each, zeros in the padding.
  */
 import { attendBlock } from './attend.as';
 import { IN_PANELS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
+import { exp4 } from '../linear/math.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here, padded } from '../memory/memory.as';
-import { rmsNorm } from '../linear/norm.as';
+import { applyNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
-import { addRows, addVector, clampRows, clearPadding, spreadHeads } from '../linear/rows.as';
+import { addRows, addVector, clampRows, clearPadding, copyRows, scaleRows, spreadHeads } from '../linear/rows.as';
 import { storeKey, storeValue } from './panels.as';
 import { Part, Step, attentionWork, blockAt, bytesOf, floats, lacking, mostKeys, partOf } from './step.as';
 import { CHUNK_ROWS, chunksFor, numSlots, ownSlot, parallel, parallelRows } from '../threads/parallel.as';
 
 @unmanaged
 export class GqaLayer {
-  normEps: f64;
-  /** Norm weights, float32; qNorm and kNorm are of each head, or of all heads as one vector; 0 = none. */
+  /** Addresses of {@link Norm}s; qNorm and kNorm are of each head, or of all heads as one vector; 0 = none. */
   norm: usize;
   qNorm: usize;
   kNorm: usize;
@@ -32,8 +32,12 @@ export class GqaLayer {
   kBias: usize;
   vBias: usize;
   outputBias: usize;
+  /** Whether q makes of each head its query and then a gate: what the head found is multiplied with the gate's sigmoid. */
+  isGated: i32;
   /** What queries, keys and values are clamped to, either side of 0; +∞ = nothing. */
   clip: f32;
+  /** What is added to x is multiplied with it. */
+  residual: f32;
   /** As in {@link Lane}. */
   sinks: usize;
   window: i32;
@@ -56,6 +60,8 @@ class Pass {
   layer: usize;
   step: usize;
   normed: usize;
+  /** With gates, what q made: each head's query and its gate, side by side. */
+  gated: usize;
   queries: usize;
   keys: usize;
   values: usize;
@@ -81,14 +87,16 @@ export function gqaLayer(layer: usize, step: usize): usize {
   const kvStride = roundUp4(l.numKvHeads * l.headDim);
   const attendedStride = changetype<Matrix>(l.output).stride;
   const perLane = laneBytes(mostKeys(s), l.window, width, width);
-  const perToken = hiddenStride + l.numHeads * width + 2 * kvStride + attendedStride;
+  const gatedStride = gatedWidth(l);
+  const perToken = hiddenStride + gatedStride + l.numHeads * width + 2 * kvStride + attendedStride;
   const needed = bytesOf(numTokens, perToken) + <u64>numSlots() * perLane;
   if (needed > <u64>s.scratchBytes) return lacking(needed);
   const pass = changetype<Pass>(here(passAt));
   pass.layer = layer;
   pass.step = step;
   pass.normed = s.scratch;
-  pass.queries = pass.normed + floats(numTokens * hiddenStride);
+  pass.gated = pass.normed + floats(numTokens * hiddenStride);
+  pass.queries = pass.gated + floats(numTokens * gatedStride);
   pass.keys = pass.queries + floats(numTokens * l.numHeads * width);
   pass.values = pass.keys + floats(numTokens * kvStride);
   pass.attended = pass.values + floats(numTokens * kvStride);
@@ -97,7 +105,8 @@ export function gqaLayer(layer: usize, step: usize): usize {
   // 2. Projections.
   const args = changetype<usize>(pass);
   parallelRows(normRows, numTokens, hiddenStride, args);
-  linear(pass.normed, numTokens, l.q, pass.queries, l.numHeads * width);
+  if (l.isGated) linear(pass.normed, numTokens, l.q, pass.gated, gatedStride);
+  else linear(pass.normed, numTokens, l.q, pass.queries, l.numHeads * width);
   linear(pass.normed, numTokens, l.k, pass.keys, kvStride);
   linear(pass.normed, numTokens, l.v, pass.values, kvStride);
   parallelRows(placeRows, numTokens, l.numHeads * width + 2 * kvStride, args);
@@ -106,6 +115,7 @@ export function gqaLayer(layer: usize, step: usize): usize {
   const numChunks = chunksFor(attentionWork(s, l.numHeads * width), numUnits);
   pass.units = (numUnits + numChunks - 1) / max(1, numChunks);
   parallel(attendUnits, (numUnits + pass.units - 1) / max(1, pass.units), args);
+  if (l.isGated) parallelRows(gateRows, numTokens, 8 * gatedStride, args);
   // 4. Back into x.
   linear(pass.attended, numTokens, l.output, pass.normed, hiddenStride);
   parallelRows(addBack, numTokens, hiddenStride, args);
@@ -121,7 +131,7 @@ function normRows(args: usize, index: i32): void {
   const row = index * CHUNK_ROWS;
   const count = min(CHUNK_ROWS, s.numTokens - row);
   const normed = pass.normed + floats(row * stride);
-  rmsNorm(s.x + floats(row * stride), count, l.hiddenSize, stride, l.norm, l.normEps, normed, stride);
+  applyNorm(s.x + floats(row * stride), count, l.hiddenSize, stride, l.norm, normed, stride);
   clearPadding(normed, count, l.hiddenSize, stride);
 }
 
@@ -132,6 +142,7 @@ function placeRows(args: usize, index: i32): void {
   const s = changetype<Step>(pass.step);
   const row = index * CHUNK_ROWS;
   const count = min(CHUNK_ROWS, s.numTokens - row);
+  if (l.isGated) pickQueries(l, row, count, pass.gated, pass.queries);
   placeQueries(l, s, row, count, pass.queries);
   appendKeys(l, s, row, row + count, pass.keys, pass.values);
   const stride = changetype<Matrix>(l.output).stride;
@@ -148,22 +159,71 @@ function addBack(args: usize, index: i32): void {
   const count = min(CHUNK_ROWS, s.numTokens - row);
   const rows = pass.normed + floats(row * stride);
   if (l.outputBias != 0) addVector(rows, count, l.outputBias, l.hiddenSize, stride);
+  scaleRows(rows, count, l.hiddenSize, stride, l.residual);
   addRows(s.x + floats(row * stride), rows, count, l.hiddenSize, stride);
+}
+
+/** Floats of a token's queries and gates. */
+function gatedWidth(l: GqaLayer): i32 {
+  return l.isGated ? roundUp4(2 * l.numHeads * l.headDim) : 0;
+}
+
+/** Queries from beside their gates, heads side by side; the gates get their bias where they are. */
+function pickQueries(l: GqaLayer, row: i32, count: i32, gated: usize, queries: usize): void {
+  const stride = gatedWidth(l);
+  const to = l.numHeads * roundUp4(l.headDim);
+  gated += floats(row * stride);
+  queries += floats(row * to);
+  if (l.qBias != 0) addVector(gated, count, l.qBias, 2 * l.numHeads * l.headDim, stride);
+  for (let head = 0; head < l.numHeads; head++) {
+    const from = gated + floats(2 * head * l.headDim);
+    copyRows(from, stride, count, l.headDim, queries + floats(head * l.headDim), to, l.headDim);
+  }
+}
+
+/** Multiplies what heads found with their gates. */
+function gateRows(args: usize, index: i32): void {
+  const pass = changetype<Pass>(args);
+  const l = changetype<GqaLayer>(pass.layer);
+  const s = changetype<Step>(pass.step);
+  const stride = gatedWidth(l);
+  const attendedStride = changetype<Matrix>(l.output).stride;
+  const row = index * CHUNK_ROWS;
+  const end = min(row + CHUNK_ROWS, s.numTokens);
+  for (let t = row; t < end; t++) {
+    const attended = pass.attended + floats(t * attendedStride);
+    const gated = pass.gated + floats(t * stride);
+    for (let head = 0; head < l.numHeads; head++)
+      gate(attended + floats(head * l.headDim), gated + floats((2 * head + 1) * l.headDim), l.headDim);
+  }
+}
+
+/** x · sigmoid(gate), `count` floats in place. */
+function gate(x: usize, gates: usize, count: i32): void {
+  const end = x + ((<usize>count) << 2);
+  for (; x + 16 <= end; x += 16, gates += 16) v128.store(x, f32x4.mul(v128.load(x), sigmoid4(v128.load(gates))));
+  for (; x < end; x += 4, gates += 4)
+    store<f32>(x, load<f32>(x) * f32x4.extract_lane(sigmoid4(v128.load32_splat(gates)), 0));
+}
+
+function sigmoid4(x: v128): v128 {
+  const one = f32x4.splat(1);
+  return f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
 }
 
 /** What a projection made gets its bias, and its norm where that is of whole rows. */
 function finishRows(l: GqaLayer, x: usize, count: i32, width: i32, stride: i32, bias: usize, norm: usize): void {
   if (bias != 0) addVector(x, count, bias, width, stride);
-  if (norm != 0 && l.normsVectors) rmsNorm(x, count, width, stride, norm, l.normEps, x, stride);
+  if (norm != 0 && l.normsVectors) applyNorm(x, count, width, stride, norm, x, stride);
 }
 
 function placeQueries(l: GqaLayer, s: Step, row: i32, count: i32, queries: usize): void {
   const width = roundUp4(l.headDim);
   queries += floats(row * l.numHeads * width);
-  finishRows(l, queries, count, l.numHeads * l.headDim, l.numHeads * width, l.qBias, l.qNorm);
+  finishRows(l, queries, count, l.numHeads * l.headDim, l.numHeads * width, l.isGated ? 0 : l.qBias, l.qNorm);
   spreadHeads(queries, count, l.numHeads, l.headDim, width);
   if (l.qNorm != 0 && !l.normsVectors)
-    rmsNorm(queries, count * l.numHeads, l.headDim, width, l.qNorm, l.normEps, queries, width);
+    applyNorm(queries, count * l.numHeads, l.headDim, width, l.qNorm, queries, width);
   if (l.clip < Infinity) clampRows(queries, count, l.numHeads * width, l.numHeads * width, l.clip);
   const angles = s.angles + floats(row * l.ropeDim);
   rope(queries, count, l.numHeads * width, l.numHeads, width, angles, l.ropeDim, l.ropeLayout);
@@ -178,7 +238,7 @@ function appendKeys(l: GqaLayer, s: Step, firstRow: i32, endRow: i32, keys: usiz
   finishRows(l, values + floats(firstRow * stride), count, l.numKvHeads * headDim, stride, l.vBias, 0);
   for (let row = firstRow; row < endRow; row++) {
     const key = keys + floats(row * stride);
-    if (l.kNorm != 0 && !l.normsVectors) rmsNorm(key, l.numKvHeads, headDim, headDim, l.kNorm, l.normEps, key, headDim);
+    if (l.kNorm != 0 && !l.normsVectors) applyNorm(key, l.numKvHeads, headDim, headDim, l.kNorm, key, headDim);
   }
   if (l.clip < Infinity) {
     clampRows(first, count, stride, stride, l.clip);

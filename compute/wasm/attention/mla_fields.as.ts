@@ -3,10 +3,7 @@ import { roundUp4 } from './lane.as';
 
 @unmanaged
 export class MlaLayer {
-  normEps: f64;
-  /** Of the norms of the latents. */
-  latentNormEps: f64;
-  /** Norm weights, float32. */
+  /** Addresses of {@link Norm}s. */
   norm: usize;
   qNorm: usize;
   kvNorm: usize;
@@ -24,6 +21,8 @@ export class MlaLayer {
   valueDim: i32;
   ropeLayout: i32;
   softmaxScale: f32;
+  /** What is added to x is multiplied with it. */
+  residual: f32;
   blockSize: i32;
   /** From a block's address to this layer's part. */
   cacheOffset: usize;

@@ -1,5 +1,5 @@
 /**
- * The attention part of a layer with multi-head latent attention (DeepSeek-V2, 2024): x += attention(norm(x)).
+ * The attention part of a layer with multi-head latent attention (DeepSeek-V2, 2024): x += residual · attention(norm(x)).
  * A layer's part of a cache block: one row [latent | rotated key] per token, each padded with zeros to a multiple of 4 floats.
  */
 import { linear } from '../linear/divided.as';
@@ -8,9 +8,9 @@ import { Matrix, padded } from '../memory/memory.as';
 import { absorbedBytes, attendAbsorbed } from './mla_absorbed.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
 import { attendNaive, naiveBytes } from './mla_naive.as';
-import { rmsNorm } from '../linear/norm.as';
+import { applyNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
-import { addRows, clearPadding, spreadHeads } from '../linear/rows.as';
+import { addRows, clearPadding, scaleRows, spreadHeads } from '../linear/rows.as';
 import { NAIVE, Part, Step, blockAt, bytesOf, floats, lacking, partOf } from './step.as';
 
 /** Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
@@ -33,7 +33,7 @@ export function mlaLayer(layer: usize, step: usize): usize {
   if (needed > <u64>s.scratchBytes) return lacking(needed);
   // 2. Projections.
   const normed = s.scratch;
-  rmsNorm(s.x, numTokens, l.hiddenSize, hiddenStride, l.norm, l.normEps, normed, hiddenStride);
+  applyNorm(s.x, numTokens, l.hiddenSize, hiddenStride, l.norm, normed, hiddenStride);
   clearPadding(normed, numTokens, l.hiddenSize, hiddenStride);
   projectQueries(l, s, normed, compressed, queries);
   linear(normed, numTokens, l.kvDown, rows, rowStride);
@@ -43,6 +43,7 @@ export function mlaLayer(layer: usize, step: usize): usize {
   attendParts(l, s, queries, attended, rest);
   // 4. Back into x.
   linear(attended, numTokens, l.output, normed, hiddenStride);
+  scaleRows(normed, numTokens, l.hiddenSize, hiddenStride, l.residual);
   addRows(s.x, normed, numTokens, l.hiddenSize, hiddenStride);
   return 0;
 }
@@ -55,7 +56,7 @@ function projectQueries(l: MlaLayer, s: Step, normed: usize, compressed: usize, 
     const rank = changetype<Matrix>(l.qDown).rows;
     const compressedStride = changetype<Matrix>(l.q).stride;
     linear(normed, s.numTokens, l.qDown, compressed, compressedStride);
-    rmsNorm(compressed, s.numTokens, rank, compressedStride, l.qNorm, l.latentNormEps, compressed, compressedStride);
+    applyNorm(compressed, s.numTokens, rank, compressedStride, l.qNorm, compressed, compressedStride);
     clearPadding(compressed, s.numTokens, rank, compressedStride);
     linear(compressed, s.numTokens, l.q, queries, stride);
   }
@@ -73,7 +74,7 @@ function appendRows(l: MlaLayer, s: Step, rows: usize, rowStride: i32): void {
       const inBlock = (part.position + t) % l.blockSize;
       const latent = blockAt(part, t, l.blockSize) + l.cacheOffset + <usize>inBlock * rowBytes;
       const key = latent + floats(roundUp4(l.kvLoraRank));
-      rmsNorm(from, 1, l.kvLoraRank, 0, l.kvNorm, l.latentNormEps, latent, 0);
+      applyNorm(from, 1, l.kvLoraRank, 0, l.kvNorm, latent, 0);
       memory.copy(key, from + floats(l.kvLoraRank), floats(l.ropeDim));
       rope(key, 1, 0, 1, 0, s.angles + floats(row * l.ropeDim), l.ropeDim, l.ropeLayout);
     }

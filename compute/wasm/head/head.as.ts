@@ -2,22 +2,26 @@
 import { linear } from '../linear/divided.as';
 import { rowOf } from '../linear/panels.as';
 import { Matrix, padded } from '../memory/memory.as';
-import { rmsNorm } from '../linear/norm.as';
-import { clearPadding } from '../linear/rows.as';
+import { applyNorm } from '../linear/norm.as';
+import { addVector, clearPadding, scaleRows } from '../linear/rows.as';
 import { bytesOf, floats, lacking } from '../attention/step.as';
 
-/** x [numTokens · stride] = the matrix's rows of these tokens (i32, each below `rows`), as floats. */
-export function embed(tokens: usize, numTokens: i32, matrix: usize, x: usize): void {
+/** x [numTokens · stride] = the matrix's rows of these tokens (i32, each below `rows`), as floats, multiplied with `factor`. */
+export function embed(tokens: usize, numTokens: i32, matrix: usize, x: usize, factor: f32): void {
   const w = changetype<Matrix>(matrix);
+  const first = x;
   for (let t = 0; t < numTokens; t++, tokens += 4, x += floats(w.stride)) rowOf(w, load<i32>(tokens), x);
+  scaleRows(first, numTokens, w.stride, w.stride, factor);
 }
 
 /** The final norm and the matrix from hidden states to logits. */
 @unmanaged
 export class Head {
-  normEps: f64;
+  /** Address of a {@link Norm}. */
   norm: usize;
   matrix: usize;
+  /** float32, added to the logits; 0 = none. */
+  bias: usize;
   hiddenSize: i32;
 }
 
@@ -41,9 +45,10 @@ export function logitsOf(
   if (needed > <u64>scratchBytes) return lacking(needed);
   for (let i = 0; i < numRows; i++, rows += 4) {
     const row = x + <usize>load<u32>(rows) * floats(hiddenStride);
-    rmsNorm(row, 1, h.hiddenSize, hiddenStride, h.norm, h.normEps, scratch + floats(i * hiddenStride), hiddenStride);
+    applyNorm(row, 1, h.hiddenSize, hiddenStride, h.norm, scratch + floats(i * hiddenStride), hiddenStride);
   }
   clearPadding(scratch, numRows, h.hiddenSize, hiddenStride);
   linear(scratch, numRows, h.matrix, logits, stride);
+  if (h.bias != 0) addVector(logits, numRows, h.bias, changetype<Matrix>(h.matrix).rows, stride);
   return 0;
 }

@@ -1,24 +1,48 @@
-/** Root-mean-square norm (Zhang and Sennrich, 2019), computed in float64 like its portable form, compute/tfjs/backends/fused_rows.ts. */
+/** Norms of rows, computed in float64 like their portable form, compute/tfjs/backends/fused_rows.ts. */
+
+/** Without a bias the root-mean-square norm (Zhang and Sennrich 2019), with one LayerNorm (Ba et al. 2016). */
+@unmanaged
+export class Norm {
+  eps: f64;
+  /** float32, as wide as the rows. */
+  weight: usize;
+  /** The same; 0 = none. */
+  bias: usize;
+}
 
 /**
- * y = x · (mean(x²) + eps)^−½ · weight for `numRows` rows of `width` floats, which begin every xStride and yStride floats; y may be x.
- * weight: `width` floats. Padding stays as it is.
+ * y = (x − m) · (mean((x − m)²) + eps)^−½ · weight + bias, where m is the row's mean, or 0 without a bias; for `numRows` rows of `width` floats, which begin every
+ * xStride and yStride floats. y may be x. norm: address of a {@link Norm}. Padding stays as it is.
  */
-export function rmsNorm(
-  x: usize,
-  numRows: i32,
-  width: i32,
-  xStride: i32,
-  weight: usize,
-  eps: f64,
-  y: usize,
-  yStride: i32,
-): void {
+export function applyNorm(x: usize, numRows: i32, width: i32, xStride: i32, norm: usize, y: usize, yStride: i32): void {
+  const n = changetype<Norm>(norm);
   for (let row = 0; row < numRows; row++) {
-    const scale = 1 / sqrt<f64>(sumOfSquares(x, width) / <f64>width + eps);
-    scaleRow(x, width, scale, weight, y);
+    if (n.bias == 0) scaleRow(x, width, scaleOf(sumOfSquares(x, width), width, n.eps), n.weight, y);
+    else centreRow(x, width, n, y);
     x += (<usize>xStride) << 2;
     y += (<usize>yStride) << 2;
+  }
+}
+
+function scaleOf(sum: f64, width: i32, eps: f64): f64 {
+  return 1 / sqrt<f64>(sum / <f64>width + eps);
+}
+
+/** LayerNorm of one row, value by value: few families have it, and attention and networks take a thousand times as long. */
+function centreRow(x: usize, width: i32, n: Norm, y: usize): void {
+  const bytes = (<usize>width) << 2;
+  let sum: f64 = 0;
+  for (let i: usize = 0; i < bytes; i += 4) sum += <f64>load<f32>(x + i);
+  const mean = sum / <f64>width;
+  let squares: f64 = 0;
+  for (let i: usize = 0; i < bytes; i += 4) {
+    const difference = <f64>load<f32>(x + i) - mean;
+    squares += difference * difference;
+  }
+  const scale = scaleOf(squares, width, n.eps);
+  for (let i: usize = 0; i < bytes; i += 4) {
+    const normed = (<f64>load<f32>(x + i) - mean) * scale;
+    store<f32>(y + i, <f32>(normed * <f64>load<f32>(n.weight + i) + <f64>load<f32>(n.bias + i)));
   }
 }
 

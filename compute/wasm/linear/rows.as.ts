@@ -8,6 +8,20 @@ export function clearPadding(x: usize, numRows: i32, width: i32, stride: i32): v
   for (let row = 0; row < numRows; row++, x += rowBytes) memory.fill(x + start, 0, rowBytes - start);
 }
 
+/** x *= factor for rows of `width` floats that begin every `stride` floats. */
+export function scaleRows(x: usize, numRows: i32, width: i32, stride: i32, factor: f32): void {
+  if (factor == 1) return;
+  const rowBytes: usize = (<usize>stride) << 2;
+  for (let row = 0; row < numRows; row++, x += rowBytes) scaleRow(x, width, factor);
+}
+
+function scaleRow(x: usize, width: i32, factor: f32): void {
+  const factors = f32x4.splat(factor);
+  const end = x + ((<usize>width) << 2);
+  for (; x + 16 <= end; x += 16) v128.store(x, f32x4.mul(v128.load(x), factors));
+  for (; x < end; x += 4) store<f32>(x, load<f32>(x) * factor);
+}
+
 /** x += y for rows of `width` floats that begin every `stride` floats; x's padding stays as it is. */
 export function addRows(x: usize, y: usize, numRows: i32, width: i32, stride: i32): void {
   const rowBytes: usize = (<usize>stride) << 2;

@@ -27,10 +27,10 @@ export interface Kernels {
     ...args: [...[weight: number, row: number, numRows: number], ...[column: number, count: number, asFloats: number]]
   ) => void;
   readonly exp: (x: number, count: number, y: number) => void;
-  readonly rmsNorm: (
+  readonly applyNorm: (
     ...args: [
       ...[x: number, numRows: number, width: number, xStride: number],
-      ...[weight: number, eps: number, y: number, yStride: number],
+      ...[norm: number, y: number, yStride: number],
     ]
   ) => void;
   readonly rope: (
@@ -50,7 +50,7 @@ export interface Kernels {
   readonly routeLayer: (layer: number, x: number, numTokens: number, routed: number) => number;
   readonly argmax: (logits: number, count: number) => number;
   readonly topk: (logits: number, count: number, k: number, out: number) => void;
-  readonly embed: (tokens: number, numTokens: number, matrix: number, x: number) => void;
+  readonly embed: (tokens: number, numTokens: number, matrix: number, x: number, factor: number) => void;
   readonly logitsOf: (
     ...args: [
       ...[head: number, x: number, rows: number, numRows: number, logits: number, stride: number],
@@ -66,7 +66,9 @@ export interface Kernels {
   readonly attendBytes: (lane: number) => number;
   readonly attend: (lane: number) => void;
   readonly ffnLayer: (layer: number, x: number, numTokens: number, scratch: number, scratchBytes: number) => number;
-  readonly addExperts: (x: number, y: number, shared: number, numTokens: number, hidden: number) => void;
+  readonly addExperts: (
+    ...args: [x: number, y: number, shared: number, numTokens: number, hidden: number, residual: number]
+  ) => void;
   readonly gateRows: (
     ...args: [
       ...[x: number, numRows: number, gate: number, logits: number],

@@ -5,6 +5,13 @@ export type FieldType = 'address' | 'i32' | 'f32' | 'f64';
 /** The fields of a structure by name, in the order in which they lie in memory. */
 export type Layout = Readonly<Record<string, FieldType>>;
 
+/** norm.as.ts */
+export const NORM = {
+  eps: 'f64',
+  weight: 'address',
+  bias: 'address',
+} as const satisfies Layout;
+
 /** router.as.ts */
 export const ROUTER = {
   normEps: 'f64',
@@ -23,7 +30,6 @@ export const ROUTER = {
 
 /** route_layer.as.ts */
 export const ROUTE_LAYER = {
-  normEps: 'f64',
   norm: 'address',
   gate: 'address',
   gateBias: 'address',
@@ -43,11 +49,11 @@ export const ROUTED = {
 
 /** ffn_layer.as.ts */
 export const FFN_LAYER = {
-  normEps: 'f64',
   norm: 'address',
   gate: 'address',
   up: 'address',
   down: 'address',
+  residual: 'f32',
   hiddenSize: 'i32',
 } as const satisfies Layout;
 
@@ -61,9 +67,9 @@ export const FFN_FORM = {
 
 /** head.as.ts */
 export const HEAD = {
-  normEps: 'f64',
   norm: 'address',
   matrix: 'address',
+  bias: 'address',
   hiddenSize: 'i32',
 } as const satisfies Layout;
 
@@ -134,7 +140,6 @@ export const CONVOLUTION = {
 
 /** mixers/short_conv_layer.as.ts */
 export const SHORT_CONV_LAYER = {
-  normEps: 'f64',
   norm: 'address',
   input: 'address',
   output: 'address',
@@ -147,7 +152,6 @@ export const SHORT_CONV_LAYER = {
 
 /** mixers/delta_rule_layer.as.ts */
 export const DELTA_RULE_LAYER = {
-  normEps: 'f64',
   norm: 'address',
   input: 'address',
   rates: 'address',
@@ -166,7 +170,6 @@ export const DELTA_RULE_LAYER = {
 
 /** gqa_layer.as.ts */
 export const GQA_LAYER = {
-  normEps: 'f64',
   norm: 'address',
   qNorm: 'address',
   kNorm: 'address',
@@ -179,7 +182,9 @@ export const GQA_LAYER = {
   kBias: 'address',
   vBias: 'address',
   outputBias: 'address',
+  isGated: 'i32',
   clip: 'f32',
+  residual: 'f32',
   sinks: 'address',
   window: 'i32',
   hiddenSize: 'i32',
@@ -195,8 +200,6 @@ export const GQA_LAYER = {
 
 /** mla_layer.as.ts */
 export const MLA_LAYER = {
-  normEps: 'f64',
-  latentNormEps: 'f64',
   norm: 'address',
   qNorm: 'address',
   kvNorm: 'address',
@@ -213,6 +216,7 @@ export const MLA_LAYER = {
   valueDim: 'i32',
   ropeLayout: 'i32',
   softmaxScale: 'f32',
+  residual: 'f32',
   blockSize: 'i32',
   cacheOffset: 'address',
 } as const satisfies Layout;

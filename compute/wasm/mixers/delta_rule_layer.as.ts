@@ -6,7 +6,7 @@
 import { Part, Step, bytesOf, floats, lacking, partOf } from '../attention/step.as';
 import { roundUp4 } from '../attention/lane.as';
 import { linear } from '../linear/divided.as';
-import { rmsNorm } from '../linear/norm.as';
+import { applyNorm } from '../linear/norm.as';
 import { clearPadding } from '../linear/rows.as';
 import { Matrix, here, padded } from '../memory/memory.as';
 import { exp64 } from '../router/exp64.as';
@@ -18,7 +18,7 @@ import { keepOf } from './state.as';
 
 @unmanaged
 export class DeltaRuleLayer {
-  normEps: f64;
+  /** Address of a {@link Norm}. */
   norm: usize;
   /** Matrices: [queries | keys | values | z], [rates | decays], and back. */
   input: usize;
@@ -28,7 +28,7 @@ export class DeltaRuleLayer {
   /** float32, of each value head. */
   logDecay: usize;
   timeBias: usize;
-  /** float32 [valueHeadDim]. */
+  /** Address of a {@link Norm}, of value heads. */
   outNorm: usize;
   hiddenSize: i32;
   numKeyHeads: i32;
@@ -114,7 +114,7 @@ export function deltaRuleLayer(layer: usize, step: usize): usize {
 function normRows(args: usize, index: i32): void {
   const pass = changetype<Pass>(args);
   const l = changetype<DeltaRuleLayer>(pass.layer);
-  normChunk(changetype<Step>(pass.step), l.hiddenSize, l.norm, l.normEps, pass.normed, index);
+  normChunk(changetype<Step>(pass.step), l.hiddenSize, l.norm, pass.normed, index);
 }
 
 /** The rows of a chunk, in the parts that they are of, as far as each can be computed apart. */
@@ -257,7 +257,7 @@ function gateRows(args: usize, index: i32): void {
   const channels = changetype<Convolution>(l.convolution).channels;
   for (let row = index * CHUNK_ROWS; row < index * CHUNK_ROWS + count; row++) {
     const found = pass.found + floats(row * stride);
-    rmsNorm(found, l.numValueHeads, dim, dim, l.outNorm, l.normEps, found, dim);
+    applyNorm(found, l.numValueHeads, dim, dim, l.outNorm, found, dim);
     gateRow(found, pass.projected + floats(row * pass.projectedStride + channels), width);
     clearPadding(found, 1, width, stride);
   }

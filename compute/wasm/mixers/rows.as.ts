@@ -1,17 +1,17 @@
 /** Rows of hidden states before a mixer and behind it. */
 import { Step, floats } from '../attention/step.as';
-import { rmsNorm } from '../linear/norm.as';
+import { applyNorm } from '../linear/norm.as';
 import { addRows, clearPadding } from '../linear/rows.as';
 import { exp4 } from '../linear/math.as';
 import { padded } from '../memory/memory.as';
 import { CHUNK_ROWS } from '../threads/parallel.as';
 
 /** Norms the rows of a chunk of x to the same rows of `normed`, zeros in the padding. */
-export function normChunk(s: Step, hiddenSize: i32, weight: usize, eps: f64, normed: usize, index: i32): void {
+export function normChunk(s: Step, hiddenSize: i32, norm: usize, normed: usize, index: i32): void {
   const stride = padded(hiddenSize);
   const at = floats(index * CHUNK_ROWS * stride);
   const count = rowsOfChunk(s, index);
-  rmsNorm(s.x + at, count, hiddenSize, stride, weight, eps, normed + at, stride);
+  applyNorm(s.x + at, count, hiddenSize, stride, norm, normed + at, stride);
   clearPadding(normed + at, count, hiddenSize, stride);
 }
 

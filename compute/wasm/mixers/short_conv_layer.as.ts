@@ -12,7 +12,7 @@ import { addChunk, multiplyRow, normChunk, rowsOfChunk } from './rows.as';
 
 @unmanaged
 export class ShortConvLayer {
-  normEps: f64;
+  /** Address of a {@link Norm}. */
   norm: usize;
   /** Matrices: [b | c | h], and back. */
   input: usize;
@@ -76,7 +76,7 @@ export function shortConvLayer(layer: usize, step: usize): usize {
 function normRows(args: usize, index: i32): void {
   const pass = changetype<Pass>(args);
   const l = changetype<ShortConvLayer>(pass.layer);
-  normChunk(changetype<Step>(pass.step), l.hiddenSize, l.norm, l.normEps, pass.normed, index);
+  normChunk(changetype<Step>(pass.step), l.hiddenSize, l.norm, pass.normed, index);
 }
 
 function gateRows(args: usize, index: i32): void {

@@ -1,10 +1,12 @@
 /** An MoE layer's norm and router. Shape suffixes: T tokens, H hidden, E experts, K choices per token. */
 import { ExpertError } from '../../base/errors.js';
+import type { NormWeights } from '../../base/norm_weights.js';
 import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../../base/gate_spec.js';
 import { Descriptor, type Fields } from '../memory/descriptor.js';
 import { GrowingBlock } from '../memory/growing_block.js';
 import type { KernelMatrix } from '../memory/kernel_matrix.js';
 import type { KernelMemory } from '../memory/kernel_memory.js';
+import { KernelNorm } from '../memory/kernel_norm.js';
 import { KernelVector } from '../memory/kernel_vector.js';
 import { ROUTED, ROUTER, ROUTE_LAYER } from '../memory/layouts.js';
 import { padded } from '../memory/resident_dtype.js';
@@ -12,8 +14,8 @@ import { routerFields } from './router_fields.js';
 
 /** The weights of an MoE layer's norm and router. */
 export interface KernelGateWeights {
-  /** [H], of the norm before the router and the experts. */
-  readonly norm_H: Float32Array;
+  /** Before the router and the experts, of H channels. */
+  readonly norm: NormWeights;
   /** [E, H] */
   readonly gate: KernelMatrix;
   /** Added to the logits. */
@@ -109,17 +111,16 @@ export class KernelGate {
     private readonly memory: KernelMemory,
     readonly spec: GateSpec,
     weights: KernelGateWeights,
-    normEps: number,
   ) {
     checkWeights(spec, weights);
-    const { norm_H, gate, gateBias_E, bias_E } = weights;
-    const norm = new KernelVector(memory, norm_H);
+    const { gate, gateBias_E, bias_E } = weights;
+    const norm = new KernelNorm(memory, weights.norm);
     const gateBias = gateBias_E && new KernelVector(memory, gateBias_E);
     const bias = bias_E && new KernelVector(memory, bias_E);
     const router = new Descriptor(memory, ROUTER, routerFields(spec, bias?.address ?? 0));
-    const hiddenSize = norm_H.length;
+    const hiddenSize = weights.norm.weight.length;
     const fields = {
-      ...{ normEps, hiddenSize, norm: norm.address, gate: gate.address, router: router.address },
+      ...{ hiddenSize, norm: norm.address, gate: gate.address, router: router.address },
       gateBias: gateBias?.address ?? 0,
     };
     this.hidden = hiddenSize;
@@ -146,16 +147,18 @@ export class KernelGate {
   }
 }
 
-function checkWeights({ numExperts }: GateSpec, { norm_H, gate, gateBias_E, bias_E }: KernelGateWeights): void {
+function checkWeights({ numExperts }: GateSpec, { norm, gate, gateBias_E, bias_E }: KernelGateWeights): void {
   const biases = [gateBias_E, bias_E].filter((bias) => bias !== null);
   const isRight =
-    gate.rows === numExperts && gate.columns === norm_H.length && biases.every(({ length }) => length === numExperts);
+    gate.rows === numExperts &&
+    gate.columns === norm.weight.length &&
+    biases.every(({ length }) => length === numExperts);
   if (!isRight) {
     const found = biases.length === 0 ? 'no' : biases.map(({ length }) => length).join(' and ');
     throw new ExpertError(
       'INVALID_ARGUMENT',
       `a gate of [${gate.rows}, ${gate.columns}] with ${found} biases is not one of ${numExperts} experts and ` +
-        `${norm_H.length} hidden channels; check the checkpoint's shapes`,
+        `${norm.weight.length} hidden channels; check the checkpoint's shapes`,
     );
   }
   for (const bias of biases) checkBias(bias);

@@ -1,13 +1,13 @@
 /** From hidden states to an MoE layer's input: its normed rows, and which experts they go to. */
 import { linear } from '../linear/divided.as';
 import { Matrix, padded } from '../memory/memory.as';
-import { rmsNorm } from '../linear/norm.as';
+import { applyNorm } from '../linear/norm.as';
 import { route, routeBytes } from './router.as';
 import { addVector, clearPadding } from '../linear/rows.as';
 
 @unmanaged
 export class RouteLayer {
-  normEps: f64;
+  /** Address of a {@link Norm}. */
   norm: usize;
   /** [numExperts, hiddenSize] */
   gate: usize;
@@ -43,7 +43,7 @@ export function routeLayer(layer: usize, x: usize, numTokens: i32, routed: usize
   if (needed > to.scratchBytes) return <i32>needed;
   const stride = padded(l.hiddenSize);
   const numExperts = changetype<Matrix>(l.gate).rows;
-  rmsNorm(x, numTokens, l.hiddenSize, stride, l.norm, l.normEps, to.normed, stride);
+  applyNorm(x, numTokens, l.hiddenSize, stride, l.norm, to.normed, stride);
   clearPadding(to.normed, numTokens, l.hiddenSize, stride);
   linear(to.normed, numTokens, l.gate, to.logits, numExperts);
   if (l.gateBias != 0) addVector(to.logits, numTokens, l.gateBias, numExperts, numExperts);

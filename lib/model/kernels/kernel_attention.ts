@@ -1,7 +1,9 @@
 /** A layer's attention and the norm before it, as kernels: x += attention(norm(x)). */
+import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { Descriptor, type Fields } from '../../../compute/wasm/memory/descriptor.js';
 import type { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { KernelNorm } from '../../../compute/wasm/memory/kernel_norm.js';
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { GQA_LAYER, MLA_LAYER, ROPE_LAYOUTS } from '../../../compute/wasm/memory/layouts.js';
 import { ModelError } from '../spec/errors.js';
@@ -16,10 +18,12 @@ import type { KernelStep } from './kernel_step.js';
 export interface KernelAttentionWeights {
   /** `q_proj`, `kv_a_proj_with_mqa`, …; `kv_b_proj` in the rows of {@link kvUpRows}. */
   readonly matrices: Readonly<Record<string, KernelMatrix>>;
-  /** `kv_a_layernorm`, `q_proj.bias`, `sinks`, … */
+  /** `kv_a_layernorm`, … */
+  readonly norms: Readonly<Record<string, NormWeights>>;
+  /** `q_proj.bias`, `sinks`, … */
   readonly vectors: Readonly<Record<string, Float32Array>>;
-  /** [H], of the norm before the attention. */
-  readonly inputNorm: Float32Array;
+  /** Before the attention, of H channels. */
+  readonly inputNorm: NormWeights;
   /** GQA only: keys that a token sees at most, itself included. Null: all. */
   readonly window: number | null;
 }
@@ -32,7 +36,7 @@ type LayerDescriptor = Descriptor<typeof GQA_LAYER> | Descriptor<typeof MLA_LAYE
 /** Owns its weights. */
 export class KernelAttention implements KernelMixer {
   private readonly kind: 'mla' | 'gqa';
-  private readonly held: KernelVector[] = [];
+  private readonly held: (KernelVector | KernelNorm)[] = [];
   private readonly descriptor: LayerDescriptor;
   private blockSize = 0;
   /** Multiply-adds of a token, and of a query and a key that it sees. */
@@ -76,17 +80,16 @@ export class KernelAttention implements KernelMixer {
   }
 
   private mlaFields(spec: ModelSpec, mla: MlaSpec): Fields<typeof MLA_LAYER> {
-    const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim, latentNormEps, softmaxScale } =
-      mla;
+    const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim, softmaxScale } = mla;
     return {
       ...this.commonFields(spec),
-      qNorm: this.vectorOf('q_a_layernorm'),
-      kvNorm: this.vectorOf('kv_a_layernorm'),
+      qNorm: this.normOf('q_a_layernorm'),
+      kvNorm: this.normOf('kv_a_layernorm'),
       qDown: qLoraRank === null ? 0 : this.matrix('q_a_proj'),
       q: this.matrix(qLoraRank === null ? 'q_proj' : 'q_b_proj'),
       kvDown: this.matrix('kv_a_proj_with_mqa'),
       kvUp: this.matrix('kv_b_proj'),
-      ...{ numHeads, kvLoraRank, latentNormEps, softmaxScale },
+      ...{ numHeads, kvLoraRank, softmaxScale },
       ...{ nopeDim: qkNopeHeadDim, ropeDim: qkRopeHeadDim, valueDim: vHeadDim },
     };
   }
@@ -95,14 +98,15 @@ export class KernelAttention implements KernelMixer {
     const { numHeads, numKvHeads, headDim, softmaxScale } = gqa;
     return {
       ...this.commonFields(spec),
-      qNorm: this.vectorOf('q_norm'),
-      kNorm: this.vectorOf('k_norm'),
+      qNorm: this.normOf('q_norm'),
+      kNorm: this.normOf('k_norm'),
       normsVectors: Number(gqa.qkNorm === 'vector'),
       ...{ q: this.matrix('q_proj'), k: this.matrix('k_proj'), v: this.matrix('v_proj') },
       qBias: this.vectorOf('q_proj.bias'),
       kBias: this.vectorOf('k_proj.bias'),
       vBias: this.vectorOf('v_proj.bias'),
       outputBias: this.vectorOf('o_proj.bias'),
+      isGated: Number(gqa.hasOutputGate),
       clip: gqa.clip ?? Infinity,
       sinks: this.vectorOf('sinks'),
       window: Math.min(this.weights.window ?? 0, MAX_WINDOW),
@@ -110,10 +114,11 @@ export class KernelAttention implements KernelMixer {
     };
   }
 
-  private commonFields({ normEps, hiddenSize, rope }: ModelSpec) {
+  private commonFields({ hiddenSize, rope, multipliers }: ModelSpec) {
     return {
-      ...{ normEps, hiddenSize, blockSize: 0, cacheOffset: 0 },
-      norm: this.vector(this.weights.inputNorm),
+      ...{ hiddenSize, blockSize: 0, cacheOffset: 0 },
+      norm: this.hold(new KernelNorm(this.memory, this.weights.inputNorm)),
+      residual: multipliers.residual,
       output: this.matrix('o_proj'),
       ropeLayout: ROPE_LAYOUTS.indexOf(rope.layout),
     };
@@ -124,15 +129,20 @@ export class KernelAttention implements KernelMixer {
   }
 
   /** 0 where the layer has none. */
-  private vectorOf(name: string): number {
-    const values = this.weights.vectors[name];
-    return values === undefined ? 0 : this.vector(values);
+  private normOf(name: string): number {
+    const norm = this.weights.norms[name];
+    return norm === undefined ? 0 : this.hold(new KernelNorm(this.memory, norm));
   }
 
-  private vector(values: Float32Array): number {
-    const vector = new KernelVector(this.memory, values);
-    this.held.push(vector);
-    return vector.address;
+  /** 0 where the layer has none. */
+  private vectorOf(name: string): number {
+    const values = this.weights.vectors[name];
+    return values === undefined ? 0 : this.hold(new KernelVector(this.memory, values));
+  }
+
+  private hold(part: KernelVector | KernelNorm): number {
+    this.held.push(part);
+    return part.address;
   }
 }
 
@@ -141,7 +151,7 @@ const queryWidthOf = (attention: MlaSpec | GqaSpec): number =>
 
 function checkWeights(
   { attention, hiddenSize }: ModelSpec,
-  { matrices, vectors, inputNorm, window }: KernelAttentionWeights,
+  { matrices, norms, vectors, inputNorm, window }: KernelAttentionWeights,
 ): void {
   const check = (name: string, got: readonly number[] | undefined, expected: readonly number[]): void => {
     if (got?.join() === expected.join()) return;
@@ -154,11 +164,12 @@ function checkWeights(
   for (const { name, kind, shape } of attentionShapes(attention, 0, hiddenSize)) {
     const part = attentionPart(name);
     const matrix = matrices[part];
-    const got = kind === 'matrix' ? matrix && [matrix.rows, matrix.columns] : vectors[part] && [vectors[part].length];
+    const vector = kind === 'norm' ? norms[part]?.weight : vectors[part];
+    const got = kind === 'matrix' ? matrix && [matrix.rows, matrix.columns] : vector && [vector.length];
     const isKvUp = attention.kind === 'mla' && part === 'kv_b_proj';
     check(part, got, isKvUp ? [kvUpRows(attention), attention.kvLoraRank] : shape);
   }
-  check('input_layernorm', [inputNorm.length], [hiddenSize]);
+  check('input_layernorm', [inputNorm.weight.length], [hiddenSize]);
   const isWindow = window === null || (Number.isInteger(window) && window > 0);
   if (!isWindow)
     throw new ModelError(

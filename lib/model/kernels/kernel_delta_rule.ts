@@ -1,6 +1,8 @@
 /** A layer with a gated delta rule and the norm before it, as kernels: x += mixer(norm(x)). */
+import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
 import type { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
+import { KernelNorm } from '../../../compute/wasm/memory/kernel_norm.js';
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { DELTA_RULE_LAYER } from '../../../compute/wasm/memory/layouts.js';
 import type { RowRange } from '../../../compute/wasm/memory/weight_loader.js';
@@ -21,10 +23,10 @@ export interface DeltaRuleWeights {
   /** [value heads] */
   readonly logDecay: Float32Array;
   readonly timeBias: Float32Array;
-  /** [valueHeadDim], of the norm behind the rule. */
-  readonly outNorm: Float32Array;
-  /** [H], of the norm before the layer. */
-  readonly inputNorm: Float32Array;
+  /** Behind the rule, of valueHeadDim channels. */
+  readonly outNorm: NormWeights;
+  /** Before the layer, of H channels. */
+  readonly inputNorm: NormWeights;
 }
 
 /** Owns its weights. */
@@ -36,7 +38,7 @@ export class KernelDeltaRule implements KernelMixer {
 
   /** `stateOffset`: bytes from a state to this layer's part. @throws ExpertError OUT_OF_MEMORY */
   constructor(
-    { hiddenSize, normEps }: Pick<ModelSpec, 'hiddenSize' | 'normEps'>,
+    { hiddenSize }: Pick<ModelSpec, 'hiddenSize'>,
     mixer: DeltaRuleMixer,
     stateOffset: number,
     weights: DeltaRuleWeights,
@@ -44,8 +46,8 @@ export class KernelDeltaRule implements KernelMixer {
     const { input, rates, output, convolution } = weights;
     const { numKeyHeads, numValueHeads, keyHeadDim, valueHeadDim, width } = mixer;
     const { memory } = input;
-    const norm = new KernelVector(memory, weights.inputNorm);
-    const outNorm = new KernelVector(memory, weights.outNorm);
+    const norm = new KernelNorm(memory, weights.inputNorm);
+    const outNorm = new KernelNorm(memory, weights.outNorm);
     const logDecay = new KernelVector(memory, weights.logDecay);
     const timeBias = new KernelVector(memory, weights.timeBias);
     const filter = new KernelConvolution(memory, convolution, width);
@@ -54,7 +56,7 @@ export class KernelDeltaRule implements KernelMixer {
       matrices.reduce((sum, { rows, columns }) => sum + rows * columns, 0) +
       3 * numValueHeads * keyHeadDim * valueHeadDim;
     this.descriptor = new Descriptor(memory, DELTA_RULE_LAYER, {
-      ...{ normEps, hiddenSize, numKeyHeads, numValueHeads, keyHeadDim, valueHeadDim, stateOffset },
+      ...{ hiddenSize, numKeyHeads, numValueHeads, keyHeadDim, valueHeadDim, stateOffset },
       ...{ input: input.address, rates: rates.address, output: output.address },
       ...{ norm: norm.address, outNorm: outNorm.address, convolution: filter.address },
       ...{ logDecay: logDecay.address, timeBias: timeBias.address },

@@ -1,26 +1,27 @@
-/** A dense layer's feed-forward network and the norm before it, as kernels: x += ffn(norm(x)). */
+/** A dense layer's feed-forward network and the norm before it, as kernels: x += residual · ffn(norm(x)). */
+import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
 import { multiplyAddsOf, type KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
-import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
+import { KernelNorm } from '../../../compute/wasm/memory/kernel_norm.js';
 import { FFN_LAYER } from '../../../compute/wasm/memory/layouts.js';
 import type { KernelStep } from './kernel_step.js';
 
 /** Owns its weights. */
 export class KernelFfn {
-  private readonly norm: KernelVector;
+  private readonly norm: KernelNorm;
   private readonly descriptor: Descriptor<typeof FFN_LAYER>;
 
-  /** `norm`: [H]. @throws ExpertError OUT_OF_MEMORY */
+  /** `norm`: of H channels; `residual`: what is added is multiplied with it. @throws ExpertError OUT_OF_MEMORY */
   constructor(
     private readonly weights: KernelExpert,
-    norm: Float32Array,
-    normEps: number,
+    norm: NormWeights,
+    residual: number,
   ) {
     const { memory, gate, up, down, shape } = weights;
-    this.norm = new KernelVector(memory, norm);
+    this.norm = new KernelNorm(memory, norm);
     this.descriptor = new Descriptor(memory, FFN_LAYER, {
-      normEps,
       norm: this.norm.address,
+      residual,
       ...{ gate: gate.address, up: up.address, down: down.address },
       hiddenSize: shape.hidden,
     });

@@ -35,11 +35,12 @@ export class KernelMoeBlocks {
 
 /** Owns its weights. */
 export class KernelMoe {
-  /** `gate` with the norm before it; `hidden`: H. */
+  /** `gate` with the norm before it; `hidden`: H; `residual`: what is added to the hidden states is multiplied with it. */
   constructor(
     readonly gate: KernelGate,
     readonly shared: KernelShared | null,
     readonly hidden: number,
+    readonly residual: number,
     readonly blocks: KernelMoeBlocks,
   ) {}
 
@@ -95,7 +96,8 @@ class KernelMoeTokens implements MoeTokens {
 
   add(y: FloatRows): void {
     const { memory, x, numTokens } = this.step;
-    memory.kernels.addExperts(x, this.addressOf(y), this.sharedAt, numTokens, this.moe.hidden);
+    const { hidden, residual } = this.moe;
+    memory.kernels.addExperts(x, this.addressOf(y), this.sharedAt, numTokens, hidden, residual);
   }
 
   /** In this memory, and a copy where they are in another. */

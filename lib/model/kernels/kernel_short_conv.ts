@@ -1,6 +1,8 @@
 /** A layer with a short convolution and the norm before it, as kernels: x += mixer(norm(x)). */
+import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
 import type { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
+import { KernelNorm } from '../../../compute/wasm/memory/kernel_norm.js';
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { SHORT_CONV_LAYER } from '../../../compute/wasm/memory/layouts.js';
 import type { ModelSpec, ShortConvMixer } from '../spec/spec.js';
@@ -16,8 +18,8 @@ export interface ShortConvWeights {
   readonly inputBias: Float32Array | null;
   readonly outputBias: Float32Array | null;
   readonly convolution: ConvolutionWeights;
-  /** [H], of the norm before the layer. */
-  readonly inputNorm: Float32Array;
+  /** Before the layer, of H channels. */
+  readonly inputNorm: NormWeights;
 }
 
 /** Owns its weights. */
@@ -28,18 +30,18 @@ export class KernelShortConv implements KernelMixer {
 
   /** `stateOffset`: bytes from a state to this layer's part. @throws ExpertError OUT_OF_MEMORY */
   constructor(
-    { hiddenSize, normEps }: Pick<ModelSpec, 'hiddenSize' | 'normEps'>,
+    { hiddenSize }: Pick<ModelSpec, 'hiddenSize'>,
     { width }: ShortConvMixer,
     stateOffset: number,
     { input, output, inputBias, outputBias, convolution, inputNorm }: ShortConvWeights,
   ) {
     const { memory } = input;
     const vectorOf = (values: Float32Array | null): KernelVector | null => values && new KernelVector(memory, values);
-    const [norm, biasIn, biasOut] = [new KernelVector(memory, inputNorm), vectorOf(inputBias), vectorOf(outputBias)];
+    const [norm, biasIn, biasOut] = [new KernelNorm(memory, inputNorm), vectorOf(inputBias), vectorOf(outputBias)];
     const filter = new KernelConvolution(memory, convolution, width);
     this.numWeights = 4 * hiddenSize ** 2;
     this.descriptor = new Descriptor(memory, SHORT_CONV_LAYER, {
-      ...{ normEps, hiddenSize, stateOffset, norm: norm.address, convolution: filter.address },
+      ...{ hiddenSize, stateOffset, norm: norm.address, convolution: filter.address },
       ...{ input: input.address, output: output.address },
       ...{ inputBias: biasIn?.address ?? 0, outputBias: biasOut?.address ?? 0 },
     });

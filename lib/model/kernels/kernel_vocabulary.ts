@@ -1,8 +1,10 @@
 /** From tokens to hidden states, and from hidden states to logits. Shape suffixes: T tokens, H hidden, V vocabulary. */
+import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
 import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
 import type { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { KernelNorm } from '../../../compute/wasm/memory/kernel_norm.js';
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { HEAD } from '../../../compute/wasm/memory/layouts.js';
 import { InternalError } from '../../../base/coded_error.js';
@@ -15,17 +17,22 @@ import type { KernelStep } from './kernel_step.js';
 export interface KernelVocabularyWeights {
   /** [V, H] */
   readonly embedding: KernelMatrix;
-  /** [H] */
-  readonly finalNorm: Float32Array;
+  /** Of H channels. */
+  readonly finalNorm: NormWeights;
   /** [V, H]; null where the embedding serves as head too. */
   readonly head: KernelMatrix | null;
+  /** [V], added to the logits. */
+  readonly headBias: Float32Array | null;
 }
 
 /** Owns its weights. Embedding and head may lie in different memories. */
 export class KernelVocabulary {
   /** The head's. */
   private readonly memory: KernelMemory;
-  private readonly norm: KernelVector;
+  private readonly norm: KernelNorm;
+  private readonly bias: KernelVector | null;
+  /** What embedded tokens are multiplied with. */
+  private readonly factor: number;
   private readonly descriptor: Descriptor<typeof HEAD>;
   private readonly tokens: GrowingBlock;
   private readonly indices: GrowingBlock;
@@ -37,12 +44,15 @@ export class KernelVocabulary {
     private readonly weights: KernelVocabularyWeights,
   ) {
     checkWeights(spec, weights);
-    const { hiddenSize, normEps } = spec;
-    const { embedding, finalNorm } = weights;
+    const { hiddenSize, multipliers } = spec;
+    const { embedding, finalNorm, headBias } = weights;
     const { memory, address: matrix } = weights.head ?? embedding;
     this.memory = memory;
-    this.norm = new KernelVector(memory, finalNorm);
-    this.descriptor = new Descriptor(memory, HEAD, { normEps, norm: this.norm.address, matrix, hiddenSize });
+    this.factor = multipliers.embedding;
+    this.norm = new KernelNorm(memory, finalNorm);
+    this.bias = headBias && new KernelVector(memory, headBias);
+    const fields = { norm: this.norm.address, matrix, bias: this.bias?.address ?? 0, hiddenSize };
+    this.descriptor = new Descriptor(memory, HEAD, fields);
     this.tokens = new GrowingBlock(embedding.memory);
     this.indices = new GrowingBlock(memory);
     this.values = new GrowingBlock(memory);
@@ -54,7 +64,7 @@ export class KernelVocabulary {
     if (tokenIds.length !== step.numTokens) throw internal(`${tokenIds.length} tokens in a step of ${step.numTokens}`);
     checkIndices('token', tokenIds, embedding.rows);
     const ids = written(embedding.memory, this.tokens, tokenIds);
-    embedding.memory.kernels.embed(ids, tokenIds.length, embedding.address, step.x);
+    embedding.memory.kernels.embed(ids, tokenIds.length, embedding.address, step.x, this.factor);
   }
 
   /** Logits of some rows of the step's hidden states, in the head's memory. @throws InternalError for a row that isn't of the step; ExpertError OUT_OF_MEMORY */
@@ -85,6 +95,7 @@ export class KernelVocabulary {
     const { embedding, head } = this.weights;
     for (const part of [this.descriptor, this.norm, this.tokens, this.indices, this.values, embedding]) part.dispose();
     head?.dispose();
+    this.bias?.dispose();
   }
 }
 
@@ -97,15 +108,15 @@ function written(memory: KernelMemory, block: GrowingBlock, numbers: ArrayLike<n
 
 function checkWeights(
   { vocabSize, hiddenSize }: ModelSpec,
-  { embedding, finalNorm, head }: KernelVocabularyWeights,
+  { embedding, finalNorm, head, headBias }: KernelVocabularyWeights,
 ): void {
   const matrices = [embedding, ...(head === null ? [] : [head])];
   const isRight = matrices.every(({ rows, columns }) => rows === vocabSize && columns === hiddenSize);
-  if (isRight && finalNorm.length === hiddenSize) return;
+  if (isRight && finalNorm.weight.length === hiddenSize && (headBias?.length ?? vocabSize) === vocabSize) return;
   const shapes = matrices.map(({ rows, columns }) => `[${rows}, ${columns}]`).join(' and ');
   throw new ModelError(
     'INVALID_MODEL_CONFIG',
-    `embedding and head are ${shapes} with a norm of ${finalNorm.length}, and config.json implies [${vocabSize}, ${hiddenSize}]; ` +
+    `embedding and head are ${shapes} with a norm of ${finalNorm.weight.length} and ${headBias?.length ?? 'no'} biases, and config.json implies [${vocabSize}, ${hiddenSize}]; ` +
       "compare it with the checkpoint's original config.json",
   );
 }

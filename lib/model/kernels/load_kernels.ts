@@ -1,4 +1,5 @@
 /** A model's dense part from a checkpoint, in kernel memories. */
+import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import type { KernelExpert } from '../../../compute/wasm/experts/kernel_expert.js';
 import { loadExpert } from '../../../compute/wasm/experts/load_expert.js';
 import { KernelGate } from '../../../compute/wasm/router/kernel_gate.js';
@@ -11,6 +12,7 @@ import { numAttentionLayersOf, type MlaSpec, type ModelSpec } from '../spec/spec
 import * as names from '../spec/tensor_names.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
+import { readFinalNorm, readHeadBias, readHiddenNorm, readNorm } from '../weights/norm_reader.js';
 import { unspread } from '../weights/spread.js';
 import { ffnOf, type DenseWeights } from '../weights/weight_reader.js';
 import { KernelAttention, type KernelAttentionWeights } from './kernel_attention.js';
@@ -72,20 +74,20 @@ class Loader {
     const shape = [vocabSize, hiddenSize] as const;
     const embedding = await this.matrix(embeddingMemory, names.EMBEDDING, shape);
     const head = reader.isHeadTied(spec) ? null : await this.matrix(headMemory, names.LM_HEAD, shape);
-    const finalNorm = await reader.vector(names.FINAL_NORM, hiddenSize);
-    return new KernelVocabulary(spec, { embedding, head, finalNorm });
+    const finalNorm = await readFinalNorm(reader, spec);
+    const headBias = spec.hasHeadBias ? await readHeadBias(reader, spec) : null;
+    return new KernelVocabulary(spec, { embedding, head, headBias, finalNorm });
   }
 
   /** The next layer of a section. */
   async layer(layer: number, section: KernelSection): Promise<KernelLayer> {
     const { memory } = section;
-    const { hiddenSize: hidden, normEps } = this.spec;
     const mixer = await this.mixer(section, layer);
-    const norm = await this.reader.vector(names.mlpNormName(layer), hidden);
+    const norm = await readHiddenNorm(this.reader, this.spec, names.mlpNormName(layer));
     const kind = this.spec.layers[layer]!;
     if (kind.kind === 'moe') return { mixer, mlp: { kind: 'moe', moe: await this.moe(section, layer, norm) } };
     const weights = await this.ffn(memory, names.denseFfnPrefix(layer), kind.intermediateSize);
-    return { mixer, mlp: { kind: 'dense', ffn: new KernelFfn(weights, norm, normEps) } };
+    return { mixer, mlp: { kind: 'dense', ffn: new KernelFfn(weights, norm, this.spec.multipliers.residual) } };
   }
 
   private matrix(memory: KernelMemory, name: string, shape: readonly [number, number]): Promise<KernelMatrix> {
@@ -96,7 +98,7 @@ class Loader {
     const { reader, weights, spec } = this;
     const { mixer } = spec.layers[layer]!;
     const before = spec.layers.slice(layer - layers.length, layer); // of the section
-    const inputNorm = await reader.vector(names.attentionNormName(layer), spec.hiddenSize);
+    const inputNorm = await readHiddenNorm(reader, spec, names.attentionNormName(layer));
     if (mixer.kind === 'attention') {
       const { window } = mixer;
       return this.attention(memory, layer, numAttentionLayersOf({ layers: before }), { inputNorm, window });
@@ -112,16 +114,19 @@ class Loader {
     extras: Pick<KernelAttentionWeights, 'inputNorm' | 'window'>,
   ): Promise<KernelAttention> {
     const { attention, hiddenSize } = this.spec;
+    const eps = attention.kind === 'mla' ? attention.latentNormEps : this.spec.normEps;
     const matrices: Record<string, KernelMatrix> = {};
+    const norms: Record<string, NormWeights> = {};
     const vectors: Record<string, Float32Array> = {};
     for (const { name, kind, shape } of attentionShapes(attention, layer, hiddenSize)) {
       const part = names.attentionPart(name);
-      if (kind !== 'matrix') vectors[part] = await this.reader.vector(name, shape[0]!);
+      if (kind === 'norm') norms[part] = await readNorm(this.reader, this.spec, name, shape[0]!, eps);
+      else if (kind === 'bias') vectors[part] = await this.reader.vector(name, shape[0]!);
       else if (attention.kind === 'mla' && part === 'kv_b_proj')
         matrices[part] = await this.kvUp(memory, attention, name, shape);
       else matrices[part] = await this.matrix(memory, name, [shape[0]!, shape[1]!]);
     }
-    return new KernelAttention(memory, this.spec, cacheLayer, { matrices, vectors, ...extras });
+    return new KernelAttention(memory, this.spec, cacheLayer, { matrices, norms, vectors, ...extras });
   }
 
   private async kvUp(
@@ -136,9 +141,9 @@ class Loader {
     return matrix;
   }
 
-  private async moe(section: KernelSection, layer: number, norm: Float32Array): Promise<KernelMoe> {
+  private async moe(section: KernelSection, layer: number, norm: NormWeights): Promise<KernelMoe> {
     const { memory, blocks } = section;
-    const { moe, hiddenSize, normEps } = this.spec;
+    const { moe, hiddenSize, multipliers } = this.spec;
     const { numExperts } = moe.gate;
     const gate = await this.matrix(memory, names.gateName(layer), [numExperts, hiddenSize]);
     const bias = (has: boolean, name: string): Promise<Float32Array> | null =>
@@ -146,8 +151,8 @@ class Loader {
     const gateBias_E = await bias(moe.hasRouterBias, names.gateBiasName(layer));
     const bias_E = await bias(moe.hasSelectionBias, names.selectionBiasName(layer));
     const shared = await this.shared(memory, layer);
-    const weights = { norm_H: norm, gate, gateBias_E, bias_E };
-    return new KernelMoe(new KernelGate(memory, moe.gate, weights, normEps), shared, hiddenSize, blocks);
+    const weights = { norm, gate, gateBias_E, bias_E };
+    return new KernelMoe(new KernelGate(memory, moe.gate, weights), shared, hiddenSize, multipliers.residual, blocks);
   }
 
   private async shared(memory: KernelMemory, layer: number): Promise<KernelShared | null> {

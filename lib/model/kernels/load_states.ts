@@ -1,4 +1,5 @@
 /** Layers without keys and values from a checkpoint, in a kernel memory. */
+import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { WeightLoader } from '../../../compute/wasm/memory/weight_loader.js';
@@ -20,8 +21,8 @@ export interface StateSource {
   readonly layer: number;
   /** Bytes from a state to this layer's part. */
   readonly stateOffset: number;
-  /** [H], of the norm before the layer. */
-  readonly inputNorm: Float32Array;
+  /** Before the layer, of H channels. */
+  readonly inputNorm: NormWeights;
 }
 
 /** @throws WeightError as the reader; ExpertError OUT_OF_MEMORY, NOT_FINITE */
@@ -58,7 +59,8 @@ async function loadDeltaRule(source: StateSource, mixer: DeltaRuleMixer): Promis
     convolution: { filter: await reader.filter(name('conv1d.weight'), convolvedChannels(mixer), width), bias: null },
     logDecay: await reader.vector(name('A_log'), numValueHeads),
     timeBias: await reader.vector(name('dt_bias'), numValueHeads),
-    outNorm: await reader.vector(name('norm.weight'), valueHeadDim),
+    // Stored as it is, where the other norms are differences from 1 too.
+    outNorm: { weight: await reader.vector(name('norm.weight'), valueHeadDim), bias: null, eps: spec.normEps },
     inputNorm,
   });
 }

@@ -6,6 +6,7 @@
 import {
   add,
   clamp,
+  columnsFrom,
   gatherRows,
   hasFastBatches,
   joinColumns,
@@ -13,6 +14,7 @@ import {
   mul,
   reshape,
   rowsFrom,
+  sigmoid,
   stackRows,
   swapRows,
   toTensor,
@@ -24,7 +26,7 @@ import type { KvRows } from './kv_segment.js';
 import type { SequencePart } from '../decoder/decoder.js';
 import type { KvLanes } from './kv_lanes.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
-import type { RmsNorm } from './norm.js';
+import type { Norm } from './norm.js';
 import type { Rope } from './rope.js';
 import type { GqaSpec } from '../spec/spec.js';
 
@@ -42,8 +44,8 @@ export interface GqaWeights {
   readonly k: Projection;
   readonly v: Projection;
   readonly output: Projection;
-  readonly qNorm: RmsNorm | null;
-  readonly kNorm: RmsNorm | null;
+  readonly qNorm: Norm | null;
+  readonly kNorm: Norm | null;
   /** [KV heads, query heads of each] */
   readonly sinks: Tensor2D | null;
   /** Keys that a token sees at most, itself included; null: all. */
@@ -75,18 +77,29 @@ export class Gqa implements Attention {
     const { numHeads, headDim } = this.spec;
     this.append(x_TH, layer, step, cache);
     const { q, qNorm, output } = this.weights;
-    const q_ND = mul(this.rope.rotate(this.heads(x_TH, q, qNorm), step.qAngles), this.scale_11);
+    const { queries, gates } = this.projectQueries(x_TH, q);
+    const q_ND = mul(this.rope.rotate(this.finished(queries, step.numTokens, qNorm), step.qAngles), this.scale_11);
     const sums = stackRows(step.parts.map((part) => this.attendPart(q_ND, part, layer, step, cache)));
-    return project(reshape(normalise(sums, headDim), [step.numTokens, numHeads * headDim]), output);
+    const found = normalise(sums, headDim);
+    const gated = gates === null ? found : mul(found, sigmoid(gates));
+    return project(reshape(gated, [step.numTokens, numHeads * headDim]), output);
   }
 
-  /** A projection's rows by token and head, [T·heads, D], before RoPE. */
-  private heads(x_TH: Tensor2D, projection: Projection, norm: RmsNorm | null): Tensor2D {
+  /** [T·heads, D] each. */
+  private projectQueries(x_TH: Tensor2D, q: Projection): { queries: Tensor2D; gates: Tensor2D | null } {
+    const { headDim, hasOutputGate } = this.spec;
+    const projected = project(x_TH, q);
+    if (!hasOutputGate) return { queries: byHead(projected, headDim), gates: null };
+    const both = byHead(projected, 2 * headDim);
+    return { queries: columnsFrom(both, 0, headDim), gates: columnsFrom(both, headDim, headDim) };
+  }
+
+  /** What was projected, by token and head [T·heads, D], as RoPE takes it. */
+  private finished(rows_ND: Tensor2D, numTokens: number, norm: Norm | null): Tensor2D {
     const { headDim, qkNorm, clip } = this.spec;
-    const byHead = (x: Tensor2D): Tensor2D => reshape(x, [x.size / headDim, headDim]);
-    const projected = project(x_TH, projection);
-    const rows = qkNorm === 'vector' && norm !== null ? byHead(norm.forward(projected)) : byHead(projected);
-    const normed = qkNorm === 'head' && norm !== null ? norm.forward(rows) : rows;
+    const isVector = qkNorm === 'vector';
+    const rows = isVector ? reshape(rows_ND, [numTokens, rows_ND.size / numTokens]) : rows_ND;
+    const normed = byHead(norm === null ? rows : norm.forward(rows), headDim);
     return clip === null ? normed : clamp(normed, clip);
   }
 
@@ -135,8 +148,10 @@ export class Gqa implements Attention {
 
   private append(x_TH: Tensor2D, layer: number, step: StepInputs, cache: TensorKvCache): void {
     const { k, v, kNorm } = this.weights;
-    const keys = this.rope.rotate(this.heads(x_TH, k, kNorm), step.kAngles);
-    const values = joinColumns([this.heads(x_TH, v, null), step.ones]);
+    const heads = (projection: Projection, norm: Norm | null): Tensor2D =>
+      this.finished(byHead(project(x_TH, projection), this.spec.headDim), step.numTokens, norm);
+    const keys = this.rope.rotate(heads(k, kNorm), step.kAngles);
+    const values = joinColumns([heads(v, null), step.ones]);
     const lanes = [keys, values].map((rows) => this.laneRows(rows, step.numTokens));
     for (const { rowStart, numTokens, position, blocks } of step.parts) {
       for (let lane = 0; lane < this.lanes.hasOnes.length; lane++) {
@@ -164,6 +179,8 @@ export class Gqa implements Attention {
     for (const part of [qNorm, kNorm, sinks, this.scale_11]) part?.dispose();
   }
 }
+
+const byHead = (x: Tensor2D, width: number): Tensor2D => reshape(x, [x.size / width, width]);
 
 function project(x: Tensor2D, { weight, bias }: Projection): Tensor2D {
   const y = matMul(x, weight);

@@ -4,10 +4,11 @@ import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.
 import type { Attention } from './attention.js';
 import { Gqa, type Projection } from './gqa.js';
 import { Mla } from './mla.js';
-import { RmsNorm } from './norm.js';
+import { Norm } from './norm.js';
 import { Rope } from './rope.js';
 import { type GqaSpec, type MlaForm, type MlaSpec, type ModelSpec, windowOf } from '../spec/spec.js';
 import { attentionName } from '../spec/tensor_names.js';
+import { readNorm } from '../weights/norm_reader.js';
 import type { DenseReader } from '../weights/weight_reader.js';
 
 /** Of rows as wide as a head's queries, of latent attention their part that is rotated. */
@@ -30,13 +31,16 @@ export function loadAttention(
 
 async function loadMla(
   reader: DenseReader,
-  { hiddenSize }: ModelSpec,
+  spec: ModelSpec,
   mla: MlaSpec,
   layer: number,
   rope: Rope,
   form: MlaForm,
 ): Promise<Attention> {
   const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim, latentNormEps } = mla;
+  const { hiddenSize } = spec;
+  const latentNorm = async (part: string, width: number): Promise<Norm> =>
+    new Norm(await readNorm(reader, spec, name(part), width, latentNormEps));
   const name = (part: string): string => attentionName(layer, part);
   const qWidth = numHeads * (qkNopeHeadDim + qkRopeHeadDim);
   const qIn = qLoraRank ?? hiddenSize;
@@ -51,39 +55,33 @@ async function loadMla(
   const selectDoubled = (matrix: Float32Array, numRows: number, width: number, columns: readonly number[]): Tensor2D =>
     toTensor(rope.doubled(pickColumns(matrix, width, columns), columns.length), [numRows, 2 * columns.length]);
   const weights = {
-    qDown: qLoraRank === null ? null : await loadQueryDown(reader, name, qLoraRank, hiddenSize, latentNormEps),
+    qDown:
+      qLoraRank === null
+        ? null
+        : {
+            weight: await loadMatrix(reader, name('q_a_proj'), qLoraRank, hiddenSize),
+            norm: await latentNorm('q_a_layernorm', qLoraRank),
+          },
     qNope: select(q, qIn, qWidth, ofHeads(channels.slice(0, qkNopeHeadDim))),
     qRope: selectDoubled(q, qIn, qWidth, ofHeads(channels.slice(qkNopeHeadDim))),
     kvDown: select(kv, hiddenSize, kvWidth, range(0, kvLoraRank)),
     kRope: selectDoubled(kv, hiddenSize, kvWidth, range(kvLoraRank, kvWidth)),
-    kvNorm: new RmsNorm(await reader.vector(name('kv_a_layernorm'), kvLoraRank), latentNormEps),
+    kvNorm: await latentNorm('kv_a_layernorm', kvLoraRank),
     kvUp: floatsOf(await reader.matrix(name('kv_b_proj'), [numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank])),
     output: await loadMatrix(reader, name('o_proj'), hiddenSize, numHeads * vHeadDim),
   };
   return new Mla(mla, weights, rope, form);
 }
 
-async function loadQueryDown(
-  reader: DenseReader,
-  name: (part: string) => string,
-  qLoraRank: number,
-  hiddenSize: number,
-  normEps: number,
-): Promise<{ weight: Tensor2D; norm: RmsNorm }> {
-  return {
-    weight: await loadMatrix(reader, name('q_a_proj'), qLoraRank, hiddenSize),
-    norm: new RmsNorm(await reader.vector(name('q_a_layernorm'), qLoraRank), normEps),
-  };
-}
-
 async function loadGqa(
   reader: DenseReader,
-  { hiddenSize, normEps, layers }: ModelSpec,
+  spec: ModelSpec,
   gqa: GqaSpec,
   layer: number,
   rope: Rope,
 ): Promise<Attention> {
-  const { numHeads, numKvHeads, headDim, qkNorm, hasQkvBias, hasOutputBias, hasSinks } = gqa;
+  const { hiddenSize, layers } = spec;
+  const { numHeads, numKvHeads, headDim, qkNorm, hasQkvBias, hasOutputBias, hasSinks, hasOutputGate } = gqa;
   const [width, kvWidth] = [numHeads * headDim, numKvHeads * headDim];
   const name = (part: string): string => attentionName(layer, part);
   const vector = async (part: string, shape: readonly [number, number]): Promise<Tensor2D> =>
@@ -92,12 +90,12 @@ async function loadGqa(
     weight: await loadMatrix(reader, name(part), out, inner),
     bias: hasBias ? await vector(`${part}.bias`, [1, out]) : null,
   });
-  const norm = async (part: string, ofVector: number): Promise<RmsNorm | null> =>
+  const norm = async (part: string, ofVector: number): Promise<Norm | null> =>
     qkNorm === null
       ? null
-      : new RmsNorm(await reader.vector(name(part), qkNorm === 'head' ? headDim : ofVector), normEps);
+      : new Norm(await readNorm(reader, spec, name(part), qkNorm === 'head' ? headDim : ofVector, spec.normEps));
   const weights = {
-    q: await projection('q_proj', width, hiddenSize, hasQkvBias),
+    q: await projection('q_proj', hasOutputGate ? 2 * width : width, hiddenSize, hasQkvBias),
     k: await projection('k_proj', kvWidth, hiddenSize, hasQkvBias),
     v: await projection('v_proj', kvWidth, hiddenSize, hasQkvBias),
     output: await projection('o_proj', hiddenSize, width, hasOutputBias),

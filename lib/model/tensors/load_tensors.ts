@@ -2,7 +2,7 @@
 import { Ffn } from '../../../compute/tfjs/experts/ffn.js';
 import { SharedExperts } from '../../../compute/tfjs/experts/shared_experts.js';
 import { Gate } from '../../../experts/routing/gate.js';
-import { toTensor } from '../../../compute/tfjs/tf.js';
+import { toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.js';
 import type { DecoderOptions } from '../decoder/decoder.js';
 import { ModelError } from '../spec/errors.js';
@@ -10,18 +10,20 @@ import type { ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import type { DenseReader } from '../weights/weight_reader.js';
 import { loadAttention, loadMatrix, ropeOf } from './load_attention.js';
-import { RmsNorm } from './norm.js';
+import { readFinalNorm, readHeadBias, readHiddenNorm } from '../weights/norm_reader.js';
+import { Norm } from './norm.js';
 import type { Rope } from './rope.js';
 import { TensorDecoder, type TensorLayer } from './tensor_decoder.js';
 
 /** Reads layer after layer. A head that the checkpoint lacks is made of the embedding. @throws WeightError as the reader; ModelError for layers with a state */
 export async function loadTensorDecoder(reader: DenseReader, options: DecoderOptions): Promise<TensorDecoder> {
   const { spec, blockSize } = options;
-  const { hiddenSize, vocabSize, normEps } = spec;
+  const { hiddenSize, vocabSize, multipliers } = spec;
   requireAttention(spec);
   const embedding = await reader.matrix(names.EMBEDDING, [vocabSize, hiddenSize]);
   const head = reader.isHeadTied(spec) ? embedding : await reader.matrix(names.LM_HEAD, [vocabSize, hiddenSize]);
-  const finalNorm = new RmsNorm(await reader.vector(names.FINAL_NORM, hiddenSize), normEps);
+  const finalNorm = new Norm(await readFinalNorm(reader, spec));
+  const headBias = spec.hasHeadBias ? await readHeadBias(reader, spec) : null;
   const rope = ropeOf(spec);
   const layers: TensorLayer[] = [];
   for (let i = 0; i < spec.layers.length; i++) layers.push(await loadLayer(reader, options, i, rope));
@@ -29,6 +31,8 @@ export async function loadTensorDecoder(reader: DenseReader, options: DecoderOpt
     ...{ spec, layers, finalNorm, rope, blockSize },
     embedding_VH: toTensor(floatsOf(embedding), [vocabSize, hiddenSize]),
     head_HV: toTensor(transposedFloats(head), [hiddenSize, vocabSize]),
+    headBias_1V: headBias && toTensor(headBias, [1, vocabSize]),
+    factors: { embedding: factorOf(multipliers.embedding), residual: factorOf(multipliers.residual) },
   });
 }
 
@@ -40,19 +44,21 @@ function requireAttention({ layers }: ModelSpec): void {
   throw new ModelError('UNSUPPORTED_MODEL', message);
 }
 
+/** Null: 1. */
+const factorOf = (factor: number): Tensor2D | null => (factor === 1 ? null : toTensor(Float32Array.of(factor), [1, 1]));
+
 async function loadLayer(
   reader: DenseReader,
   { spec, mla }: DecoderOptions,
   layer: number,
   rope: Rope,
 ): Promise<TensorLayer> {
-  const { hiddenSize: hidden, normEps } = spec;
-  const attentionNorm = new RmsNorm(await reader.vector(names.attentionNormName(layer), hidden), normEps);
+  const attentionNorm = new Norm(await readHiddenNorm(reader, spec, names.attentionNormName(layer)));
   const attention = await loadAttention(reader, spec, layer, rope, mla);
-  const mlpNorm = new RmsNorm(await reader.vector(names.mlpNormName(layer), hidden), normEps);
+  const mlpNorm = new Norm(await readHiddenNorm(reader, spec, names.mlpNormName(layer)));
   const kind = spec.layers[layer]!;
   if (kind.kind === 'dense') {
-    const ffn = new Ffn(await reader.ffn(names.denseFfnPrefix(layer), hidden, kind.intermediateSize));
+    const ffn = new Ffn(await reader.ffn(names.denseFfnPrefix(layer), spec.hiddenSize, kind.intermediateSize));
     return { attentionNorm, attention, mlpNorm, mlp: { kind: 'dense', ffn } };
   }
   const gate = await loadGate(reader, spec, layer);

@@ -24,14 +24,14 @@ import type { KvLanes } from './kv_lanes.js';
 import type { TensorKvCache } from './tensor_kv_cache.js';
 import { AbsorbedHeads } from './mla_absorbed.js';
 import { NaiveHead } from './mla_naive.js';
-import type { RmsNorm } from './norm.js';
+import type { Norm } from './norm.js';
 import type { Rope } from './rope.js';
 import type { MlaForm, MlaSpec } from '../spec/spec.js';
 
 /** Projections, transposed for x·W. */
 export interface MlaWeights {
   /** Null where q comes straight from the hidden state. */
-  readonly qDown: { readonly weight: Tensor2D; readonly norm: RmsNorm } | null;
+  readonly qDown: { readonly weight: Tensor2D; readonly norm: Norm } | null;
   /** [·, heads·nope] */
   readonly qNope: Tensor2D;
   /** [·, heads·2·rope], doubled for the rotation (Rope.doubled). */
@@ -40,7 +40,7 @@ export interface MlaWeights {
   readonly kvDown: Tensor2D;
   /** [H, 2·rope], doubled for the rotation. */
   readonly kRope: Tensor2D;
-  readonly kvNorm: RmsNorm;
+  readonly kvNorm: Norm;
   /** kv_b_proj as stored: [heads·(nope + v), kvLoraRank], row-major. */
   readonly kvUp: Float32Array;
   readonly output: Tensor2D;

@@ -2,20 +2,20 @@
 import type { Ffn } from '../../../compute/tfjs/experts/ffn.js';
 import type { MoeTokens } from '../../../experts/layer/moe_tokens.js';
 import { TensorMoeTokens, type MoeTensors } from '../../../experts/layer/tensor_moe_tokens.js';
-import { add, gatherRows, matMul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
+import { add, gatherRows, matMul, mul, rowsOf, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 import type { Decoder, HiddenStates, SequencePart, StepTokens } from '../decoder/decoder.js';
 import { logitRowsOf, type LogitRow } from '../decoder/logits.js';
 import type { ModelSpec } from '../spec/spec.js';
 import { CausalMasks, type Attention, type StepInputs } from './attention.js';
 import { TensorKvCache } from './tensor_kv_cache.js';
-import type { RmsNorm } from './norm.js';
+import type { Norm } from './norm.js';
 import type { Rope } from './rope.js';
 
 /** A layer's two halves, each with the norm before it. */
 export interface TensorLayer {
-  readonly attentionNorm: RmsNorm;
+  readonly attentionNorm: Norm;
   readonly attention: Attention;
-  readonly mlpNorm: RmsNorm;
+  readonly mlpNorm: Norm;
   readonly mlp: { readonly kind: 'dense'; readonly ffn: Ffn } | { readonly kind: 'moe'; readonly moe: MoeTensors };
 }
 
@@ -24,8 +24,11 @@ export interface TensorDecoderParts {
   readonly spec: ModelSpec;
   readonly embedding_VH: Tensor2D;
   readonly layers: readonly TensorLayer[];
-  readonly finalNorm: RmsNorm;
+  readonly finalNorm: Norm;
   readonly head_HV: Tensor2D;
+  readonly headBias_1V: Tensor2D | null;
+  /** What embedded tokens, and what layers add, are multiplied with, [1,1]; null: 1. */
+  readonly factors: { readonly embedding: Tensor2D | null; readonly residual: Tensor2D | null };
   readonly rope: Rope;
   /** Tokens per KV block. */
   readonly blockSize: number;
@@ -46,13 +49,13 @@ export class TensorDecoder implements Decoder {
 
   /** What all layers share, such as angles, is made here once. */
   begin({ tokenIds, parts }: StepTokens): HiddenStates {
-    const x_TH = tidy(() => gatherRows(this.parts.embedding_VH, tokenIds));
+    const x_TH = tidy(() => times(gatherRows(this.parts.embedding_VH, tokenIds), this.parts.factors.embedding));
     return new TensorHiddenStates(this.parts, this.cache, x_TH, this.stepInputs(parts, tokenIds.length));
   }
 
   /** Frees everything that it is made of. */
   dispose(): void {
-    const { embedding_VH, layers, finalNorm, head_HV, rope } = this.parts;
+    const { embedding_VH, layers, finalNorm, head_HV, headBias_1V, factors, rope } = this.parts;
     for (const { attentionNorm, attention, mlpNorm, mlp } of layers) {
       for (const part of [attentionNorm, attention, mlpNorm]) part.dispose();
       if (mlp.kind === 'dense') mlp.ffn.dispose();
@@ -62,6 +65,7 @@ export class TensorDecoder implements Decoder {
       }
     }
     for (const part of [embedding_VH, finalNorm, head_HV, rope, this.cache]) part.dispose();
+    for (const part of [headBias_1V, factors.embedding, factors.residual]) part?.dispose();
   }
 
   private stepInputs(parts: readonly SequencePart[], numTokens: number): StepInputs {
@@ -93,15 +97,13 @@ class TensorHiddenStates implements HiddenStates {
 
   attend(layer: number): undefined {
     const { attention, attentionNorm } = this.parts.layers[layer]!;
-    const { x_TH } = this;
-    this.replace(tidy(() => add(x_TH, attention.forward(attentionNorm.forward(x_TH), layer, this.step, this.cache))));
+    this.addTo((x_TH) => attention.forward(attentionNorm.forward(x_TH), layer, this.step, this.cache));
   }
 
   feedForward(layer: number): undefined {
     const { mlp, mlpNorm } = this.parts.layers[layer]!;
     if (mlp.kind !== 'dense') throw new Error(`layer ${layer} is no dense layer`);
-    const { x_TH } = this;
-    this.replace(tidy(() => add(x_TH, mlp.ffn.forward(mlpNorm.forward(x_TH)))));
+    this.addTo((x_TH) => mlp.ffn.forward(mlpNorm.forward(x_TH)));
   }
 
   moe(layer: number): MoeTokens {
@@ -109,17 +111,18 @@ class TensorHiddenStates implements HiddenStates {
     if (mlp.kind !== 'moe') throw new Error(`layer ${layer} is no MoE layer`);
     this.moeTokens?.dispose();
     return (this.moeTokens = new TensorMoeTokens(mlp.moe, mlpNorm.forward(this.x_TH), (y_TH) =>
-      this.replace(tidy(() => add(this.x_TH, y_TH))),
+      this.addTo(() => y_TH),
     ));
   }
 
   async logits(rows: readonly number[]): Promise<readonly LogitRow[]> {
-    const { finalNorm, head_HV, spec } = this.parts;
+    const { finalNorm, head_HV, headBias_1V, spec } = this.parts;
     const { x_TH } = this;
     const logits_TV = tidy(() => {
       const isAll = rows.length === x_TH.shape[0];
       const wanted = isAll ? x_TH : gatherRows(x_TH, Int32Array.from(rows));
-      return matMul(finalNorm.forward(wanted), head_HV);
+      const products = matMul(finalNorm.forward(wanted), head_HV);
+      return headBias_1V === null ? products : add(products, headBias_1V);
     });
     const logits = await rowsOf(logits_TV);
     logits_TV.dispose();
@@ -132,8 +135,12 @@ class TensorHiddenStates implements HiddenStates {
     for (const part of [this.x_TH, qAngles, kAngles, ones, masks]) part.dispose();
   }
 
-  private replace(next: Tensor2D): void {
-    this.x_TH.dispose();
-    this.x_TH = next;
+  /** The residual connection. */
+  private addTo(made: (x_TH: Tensor2D) => Tensor2D): void {
+    const { x_TH } = this;
+    this.x_TH = tidy(() => add(x_TH, times(made(x_TH), this.parts.factors.residual)));
+    x_TH.dispose();
   }
 }
+
+const times = (x: Tensor2D, factor: Tensor2D | null): Tensor2D => (factor === null ? x : mul(x, factor));

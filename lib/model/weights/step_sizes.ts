@@ -17,7 +17,8 @@ export interface StepLimits {
 export function activationBytes({ hiddenSize, layers, moe, attention }: ModelSpec, numTokens: number): number {
   const widest = Math.max(...denseWidths(layers), moe.gate.numTopk * moe.intermediateSize);
   const headWidth = attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
-  return 4 * numTokens * (8 * hiddenSize + 3 * widest + 3 * attention.numHeads * headWidth);
+  const numWidths = attention.kind === 'gqa' && attention.hasOutputGate ? 5 : 3;
+  return 4 * numTokens * (8 * hiddenSize + 3 * widest + numWidths * attention.numHeads * headWidth);
 }
 
 /** In a memory of the kernels: threads have areas of their own. */

@@ -101,6 +101,12 @@ export const CASES: readonly AttentionCase[] = [
     spec: gqaVariant({ qkNorm: 'vector' }, { rope: { dim: 4, layout: 'interleaved' } }),
     form: 'auto',
   },
+  { name: 'GQA with gates', spec: gqaVariant({ hasOutputGate: true }, { rope: { dim: 4 } }), form: 'auto' },
+  {
+    name: 'GQA with gates, biases and norms of whole vectors',
+    spec: gqaVariant({ hasOutputGate: true, hasQkvBias: true, qkNorm: 'vector' }),
+    form: 'auto',
+  },
   { name: 'GQA with windows', spec: gqaVariant({}, { window: 6 }), form: 'auto' },
   {
     name: 'GQA with windows and sinks',
@@ -112,16 +118,17 @@ export const CASES: readonly AttentionCase[] = [
 /** Shapes [out, in] of the layer's tensors; norms, biases and sinks have one number. */
 export function shapesOf({ attention: spec }: ModelSpec): Record<string, readonly number[]> {
   if (spec.kind === 'gqa') {
-    const { numHeads, numKvHeads, headDim, qkNorm, hasQkvBias, hasOutputBias, hasSinks } = spec;
+    const { numHeads, numKvHeads, headDim, qkNorm, hasQkvBias, hasOutputBias, hasSinks, hasOutputGate } = spec;
     const [width, kvWidth] = [numHeads * headDim, numKvHeads * headDim];
+    const qWidth = hasOutputGate ? 2 * width : width;
     return {
-      q_proj: [width, HIDDEN],
+      q_proj: [qWidth, HIDDEN],
       k_proj: [kvWidth, HIDDEN],
       v_proj: [kvWidth, HIDDEN],
       o_proj: [HIDDEN, width],
       ...(qkNorm === 'head' && { q_norm: [headDim], k_norm: [headDim] }),
       ...(qkNorm === 'vector' && { q_norm: [width], k_norm: [kvWidth] }),
-      ...(hasQkvBias && { 'q_proj.bias': [width], 'k_proj.bias': [kvWidth], 'v_proj.bias': [kvWidth] }),
+      ...(hasQkvBias && { 'q_proj.bias': [qWidth], 'k_proj.bias': [kvWidth], 'v_proj.bias': [kvWidth] }),
       ...(hasOutputBias && { 'o_proj.bias': [HIDDEN] }),
       ...(hasSinks && { sinks: [numHeads] }),
     };

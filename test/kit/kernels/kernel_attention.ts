@@ -1,4 +1,5 @@
 /** An attention layer as kernels, with what a step needs around it. */
+import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { PLAIN_KERNELS } from '../../../compute/wasm/memory/kernel_settings.js';
@@ -21,23 +22,27 @@ import { f32Matrix } from './kernel_rows.js';
 /** Weights in a memory; `inputNorm` is part of {@link WeightsRef} under the name `input_layernorm`. */
 export function kernelWeights(
   memory: KernelMemory,
-  { attention, hiddenSize, layers }: ModelSpec,
+  { attention, hiddenSize, layers, normEps }: ModelSpec,
   weights: WeightsRef,
   dtype: ResidentDtype,
 ): KernelAttentionWeights {
   const matrices: Record<string, KernelMatrix> = {};
+  const norms: Record<string, NormWeights> = {};
   const vectors: Record<string, Float32Array> = {};
+  const eps = attention.kind === 'mla' ? attention.latentNormEps : normEps;
   const shapes = new Map([...attentionShapes(attention, 0, hiddenSize)].map((shape) => [shape.name, shape]));
   for (const [name, values] of Object.entries(weights)) {
     const shape = shapes.get(attentionName(0, name));
     if (shape === undefined) continue;
     const [rows, columns] = shape.shape as [number, number];
-    if (shape.kind !== 'matrix') vectors[name] = values;
+    if (shape.kind === 'norm') norms[name] = { weight: values, bias: null, eps };
+    else if (shape.kind !== 'matrix') vectors[name] = values;
     else if (attention.kind === 'mla' && name === 'kv_b_proj')
       matrices[name] = kvUpMatrix(memory, attention, values, columns, dtype);
     else matrices[name] = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
   }
-  return { matrices, vectors, inputNorm: weights.input_layernorm!, window: windowOf(layers[0]!) };
+  const inputNorm = { weight: weights.input_layernorm!, bias: null, eps: normEps };
+  return { matrices, norms, vectors, inputNorm, window: windowOf(layers[0]!) };
 }
 
 function kvUpMatrix(

@@ -62,7 +62,7 @@ export class KernelMixerLayer {
       {
         ...{ memory, spec, weights: loader, layer: 1, reader: readerOf(weights, dtype) },
         stateOffset: 4 * stateFloats(mixer, HIDDEN),
-        inputNorm: weights.input_layernorm!,
+        inputNorm: { weight: weights.input_layernorm!, bias: null, eps: plain.normEps },
       },
       mixer,
     );

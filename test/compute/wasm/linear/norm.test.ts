@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { KernelNorm } from '../../../../compute/wasm/memory/kernel_norm.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
-import { normRef } from '../../../refs/attention_ref.js';
+import { layerNormRef, normRef } from '../../../refs/attention_ref.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 
 const { fround } = Math;
@@ -14,7 +15,13 @@ interface Norm {
 }
 
 /** Rows of weight's length, every `stride` floats; in place where asked. */
-function norm(values: KernelValues, x: Float32Array, weight: Float32Array, stride: number, isInPlace = false): Norm {
+function norm(
+  values: KernelValues,
+  x: Float32Array,
+  weight: Float32Array,
+  stride: number,
+  { isInPlace = false, bias = null }: { readonly isInPlace?: boolean; readonly bias?: Float32Array | null } = {},
+): Norm {
   const width = weight.length;
   const numRows = x.length / width;
   const from = values.rows(x, width, stride, PAD);
@@ -26,7 +33,9 @@ function norm(values: KernelValues, x: Float32Array, weight: Float32Array, strid
         stride,
         PAD,
       );
-  values.memory.kernels.rmsNorm(from, numRows, width, stride, values.floats(weight), EPS, to, stride);
+  const held = new KernelNorm(values.memory, { weight, bias, eps: EPS });
+  values.memory.kernels.applyNorm(from, numRows, width, stride, held.address, to, stride);
+  held.dispose();
   return { y: values.memory.floats(to, numRows * stride).slice(), stride };
 }
 
@@ -40,7 +49,7 @@ const shapes = fc.record({
   exponent: fc.integer({ min: -20, max: 18 }),
 });
 
-describe('RMSNorm kernel', () => {
+describe('norm kernel', () => {
   const values = new KernelValues();
   afterEach(() => values.free());
 
@@ -50,12 +59,17 @@ describe('RMSNorm kernel', () => {
         const random = randomFrom(seed);
         const x = randomValues(random, numRows * width, 10 ** exponent);
         const weight = randomValues(random, width, 2);
-        const result = norm(values, x, weight, width + gap);
-        const expected = Array.from({ length: numRows }, (_, row) =>
-          normRef(weight, [...x.subarray(row * width, (row + 1) * width)], EPS),
-        ).flat();
-        rowsOf(result, width).forEach((y, i) => expect(y).to.be.closeTo(expected[i]!, 6e-8 * Math.abs(expected[i]!)));
-        expect([...result.y].filter((_, i) => i % result.stride >= width).every((y) => y === PAD)).to.equal(true);
+        const bias = randomValues(random, width);
+        const rows = Array.from({ length: numRows }, (_, row) => [...x.subarray(row * width, (row + 1) * width)]);
+        const check = (result: Norm, expected: number[], error: number): void => {
+          const near = (value: number): number => error * Math.max(1e-30, Math.abs(value));
+          rowsOf(result, width).forEach((y, i) => expect(y).to.be.closeTo(expected[i]!, near(expected[i]!)));
+          expect([...result.y].filter((_, i) => i % result.stride >= width).every((y) => y === PAD)).to.equal(true);
+        };
+        const rms = rows.flatMap((row) => normRef(weight, row, EPS));
+        const layer = rows.flatMap((row) => layerNormRef(weight, bias, row, EPS));
+        check(norm(values, x, weight, width + gap), rms, 6e-8);
+        check(norm(values, x, weight, width + gap, { bias }), layer, 1e-7);
         values.free();
       }),
       { numRuns: 200 },
@@ -67,10 +81,12 @@ describe('RMSNorm kernel', () => {
     for (const width of [1, 4, 7, 64]) {
       const x = randomValues(random, 5 * width);
       const weight = randomValues(random, width);
-      const { y } = norm(values, x, weight, width);
-      expect(isSameBits(norm(values, x, weight, width, true).y, y)).to.equal(true);
-      const third = norm(values, x.slice(2 * width, 3 * width), weight, width).y;
-      expect(isSameBits(third, y.slice(2 * width, 3 * width))).to.equal(true);
+      for (const bias of [null, randomValues(random, width)]) {
+        const { y } = norm(values, x, weight, width, { bias });
+        expect(isSameBits(norm(values, x, weight, width, { bias, isInPlace: true }).y, y)).to.equal(true);
+        const third = norm(values, x.slice(2 * width, 3 * width), weight, width, { bias }).y;
+        expect(isSameBits(third, y.slice(2 * width, 3 * width))).to.equal(true);
+      }
     }
   });
 

@@ -27,13 +27,14 @@ describe('gate of the kernels', () => {
   const { memory } = values;
   const random = randomFrom(1);
   const norm_H = randomValues(random, HIDDEN);
+  const norm = { weight: norm_H, bias: null, eps: EPS };
   const weight = randomValues(random, SPEC.numExperts * HIDDEN);
   const gateBias_E = randomValues(random, SPEC.numExperts);
   const bias_E = randomValues(random, SPEC.numExperts, 0.2);
 
   const gateOf = (weights: Partial<KernelGateWeights> = {}): KernelGate => {
     const gate = values.matrix(weight, SPEC.numExperts, HIDDEN);
-    return new KernelGate(memory, SPEC, { norm_H, gate, gateBias_E: null, bias_E, ...weights }, EPS);
+    return new KernelGate(memory, SPEC, { norm, gate, gateBias_E: null, bias_E, ...weights });
   };
   const rowsOf = (x: Float32Array): number[][] =>
     Array.from({ length: x.length / HIDDEN }, (_, t) => [...x.subarray(t * HIDDEN, (t + 1) * HIDDEN)]);
@@ -91,7 +92,7 @@ describe('gate of the kernels', () => {
     for (const wrong of [{ bias_E: bad }, { gateBias_E: bad }])
       expect((await errorOf(ExpertError, () => gateOf(wrong))).message).to.match(/^NOT_FINITE: .*expert 7 is NaN/);
     for (const wrong of [
-      { norm_H: norm_H.slice(1) },
+      { norm: { ...norm, weight: norm_H.slice(1) } },
       { bias_E: bias_E.slice(1) },
       { gateBias_E: gateBias_E.slice(1) },
       { gate: values.matrix(weight, HIDDEN, SPEC.numExperts) },
@@ -112,7 +113,7 @@ describe('gate of the kernels', () => {
   it('gives everything back', () => {
     const fresh = new KernelValues();
     const gate = fresh.matrix(weight, SPEC.numExperts, HIDDEN);
-    const owner = new KernelGate(fresh.memory, SPEC, { norm_H, gate, gateBias_E, bias_E }, EPS);
+    const owner = new KernelGate(fresh.memory, SPEC, { norm, gate, gateBias_E, bias_E });
     const rows = new KernelRouted(fresh.memory);
     owner.route(fresh.rows(new Float32Array(HIDDEN), HIDDEN, padded(HIDDEN)), 1, rows);
     owner.dispose();

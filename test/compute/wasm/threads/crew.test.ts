@@ -188,7 +188,7 @@ describe('threads that compute', function () {
     const crew = await started(2);
     const memory = memoryOf(crew);
     const far = 2 ** 32 - 4096;
-    const error = await errorOf(ExpertError, () => memory.call('rmsNorm', 1e9, far, 1, 64, 64, far, 0, far, 64));
+    const error = await errorOf(ExpertError, () => memory.call('applyNorm', 1e9, far, 1, 64, 64, far, far, 64));
     expect(error.message).to.contain('THREAD_FAILED').and.contain('out of bounds');
     const placed = place(memory, SHORT);
     const { numChunks } = crew.stats();

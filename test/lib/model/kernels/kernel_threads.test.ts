@@ -118,7 +118,7 @@ describe('kernels over threads', function () {
       const weights = KernelExpert.from(memory, expertMatrices(hidden, intermediate, randomFrom(1)), 'f32');
       const { kernels } = memory;
       const names = { gate: weights.gate.address, up: weights.up.address, down: weights.down.address };
-      const layer = new Descriptor(memory, FFN_LAYER, { normEps: 1e-6, norm: 0, ...names, hiddenSize: hidden });
+      const layer = new Descriptor(memory, FFN_LAYER, { norm: 0, residual: 1, ...names, hiddenSize: hidden });
       for (const numTokens of [1, 63, 64, 100, 1000]) {
         const needed = kernels.ffnLayer(layer.address, 0, numTokens, 0, 0);
         const scratch = ffnScratchBytes({ intermediate }, numTokens, numThreads);

@@ -20,6 +20,7 @@ const SPEC = gqaSpec({ vocab_size: VOCAB });
 const random = randomFrom(1);
 const [EMBEDDING, HEAD] = [0, 1].map(() => randomValues(random, VOCAB * HIDDEN)) as [Float32Array, Float32Array];
 const NORM = randomValues(random, HIDDEN);
+const FINAL_NORM = { weight: NORM, bias: null, eps: EPS };
 
 const rowOf = (matrix: Float32Array, row: number): number[] => [...matrix.subarray(row * HIDDEN, (row + 1) * HIDDEN)];
 
@@ -42,7 +43,8 @@ describe('vocabulary of the kernels', () => {
   const vocabulary = (isTied: boolean, embedding = EMBEDDING): KernelVocabulary =>
     new KernelVocabulary(SPEC, {
       embedding: values.matrix(embedding, VOCAB, HIDDEN),
-      finalNorm: NORM,
+      finalNorm: FINAL_NORM,
+      headBias: null,
       head: isTied ? null : values.matrix(HEAD, VOCAB, HIDDEN),
     });
 
@@ -96,7 +98,7 @@ describe('vocabulary of the kernels', () => {
 
   it('weights of another shape are refused', async () => {
     const embedding = values.matrix(EMBEDDING, HIDDEN, VOCAB);
-    const weights = { embedding, finalNorm: NORM, head: null };
+    const weights = { embedding, finalNorm: FINAL_NORM, head: null, headBias: null };
     const error = await errorOf(ModelError, () => new KernelVocabulary(SPEC, weights));
     expect(error.message).to.contain(`[${HIDDEN}, ${VOCAB}]`).and.to.contain(`[${VOCAB}, ${HIDDEN}]`);
   });
