@@ -97,12 +97,18 @@ export function describeOperations({ backend, isFused }: OperationsOptions): voi
       close(await valuesOf(tf.swiglu(x)), gated);
       expect(tf.swiglu(x).shape).to.deep.equal([2, 2]);
       close(await valuesOf(tf.expOfRows(x)), weights);
+      close(
+        await valuesOf(tf.sigmoid(x)),
+        rows.flat().map((value) => 1 / (1 + Math.exp(-value))),
+      );
+      close(await valuesOf(tf.centred(x)), [-1.5, -0.5, 0.5, 1.5, -1.5, -0.5, 0.5, 1.5]);
+      close(await valuesOf(tf.clamp(tf.centred(x), 1)), [-1, -0.5, 0.5, 1, -1, -0.5, 0.5, 1]);
     });
 
     it('leave no tensor but their results', () => {
       const [x, weight] = [matrix(2, 4), matrix(1, 4)];
       const before = tf.tensorMemory().numTensors;
-      const results = [tf.rmsNorm(x, weight, 1), tf.swiglu(x), tf.expOfRows(x), tf.swapRows(x, 2, 1)];
+      const results = [tf.rmsNorm(x, weight, 1), tf.swiglu(x), tf.expOfRows(x), tf.swapRows(x, 2, 1), tf.centred(x)];
       expect(tf.tensorMemory().numTensors).to.equal(before + results.length);
       for (const tensor of [...results, x, weight]) tensor.dispose();
     });
