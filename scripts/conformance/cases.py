@@ -4,7 +4,7 @@ A case is (name, fields to set, fields to leave out). Every field of the family'
 fields that change nothing are there to prove that.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable, Iterable
 
 ABSENT = object()
@@ -20,6 +20,13 @@ class Family:
     within: str | None = None
     #: The model_type under which transformers knows the family, where its own is unknown to it.
     judge: str | None = None
+    #: The family whose cases vary the fields that this one's don't.
+    covered_by: str | None = None
+    #: Parts of tensors' names that transformers writes otherwise than checkpoints are published.
+    published: dict[str, str] = field(default_factory=dict)
+
+    def text_config(self) -> dict:
+        return self.base if self.within is None else self.base[self.within]
 
 
 def case(name, extra_tensors=None, **fields):

@@ -12,8 +12,9 @@ import torch
 import transformers
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
+from cases import Family
 from tensors import Shapes
 from weights import values
 
@@ -35,13 +36,14 @@ class Run:
     logits: np.ndarray
     #: [MoE layer][T], each ascending
     experts: list[list[list[int]]]
+    #: How far logits of float32 are away, of the largest logit: large where a choice hangs on the last bits.
+    float32_error: float
 
 
 class Judge:
-    def __init__(self, tokens: list[int], model_type: str | None = None):
-        """model_type: instead of the configuration's own."""
+    def __init__(self, tokens: list[int], family: Family):
         self.tokens = tokens
-        self.model_type = model_type
+        self.family = family
 
     def run(self, config: dict, extra: Shapes) -> Run:
         with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +52,9 @@ class Judge:
             for name, module in model.named_modules():
                 if name.endswith(".experts"):
                     module.register_forward_pre_hook(lambda _, args: experts.append(args[1].sort(-1).values.tolist()))
-            return Run(shapes, self._logits(model, self.tokens), experts)
+            logits, chosen = self._logits(model, self.tokens), list(experts)
+            error = np.abs(self._logits(model.float(), self.tokens) - logits).max() / np.abs(logits).max()
+            return Run(shapes, logits, chosen, error)
 
     def greedy(self, config: dict, shapes: Shapes, count: int) -> list[int]:
         """At most `count` tokens, fewer where two are about equally likely."""
@@ -66,12 +70,31 @@ class Judge:
             return tokens[len(self.tokens) :]
 
     def _model(self, folder: Path, config: dict, extra: Shapes, known: Shapes | None = None):
-        judged = {**config, "model_type": self.model_type} if self.model_type else config
-        (folder / "config.json").write_text(json.dumps(judged))
-        shapes = known or {**_shapes(folder), **extra}
+        (folder / "config.json").write_text(json.dumps(self._judged(config)))
+        auto = AutoModelForImageTextToText if "vision_config" in config else AutoModelForCausalLM
+        shapes = known or {**self._shapes(auto, folder), **extra}
         save_file({name: values(name, tuple(shape)) for name, shape in shapes.items()}, folder / "model.safetensors")
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", experts_implementation="eager")
+        model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", experts_implementation="eager")
         return model.eval(), shapes
+
+    def _judged(self, config: dict) -> dict:
+        own, within = {"model_type": self.family.judge}, self.family.within
+        if self.family.judge is None:
+            return config
+        return {**config, **own} if within is None else {**config, within: {**config[within], **own}}
+
+    def _shapes(self, auto, config_dir: Path) -> Shapes:
+        """Names and shapes of a checkpoint of this configuration, as transformers writes one."""
+        model = auto.from_config(AutoConfig.from_pretrained(config_dir))
+        with tempfile.TemporaryDirectory() as saved:
+            model.save_pretrained(saved)
+            with safe_open(Path(saved) / "model.safetensors", "np") as file:
+                return {self._published(name): list(file.get_slice(name).get_shape()) for name in file.keys()}
+
+    def _published(self, name: str) -> str:
+        for written, published in self.family.published.items():
+            name = name.replace(written, published)
+        return name
 
     @staticmethod
     def _logits(model, tokens: list[int]) -> np.ndarray:
@@ -80,12 +103,3 @@ class Judge:
         if not torch.isfinite(logits).all():
             raise ValueError("logits are not finite")
         return logits.numpy()
-
-
-def _shapes(config_dir: Path) -> Shapes:
-    """Names and shapes of a checkpoint of this configuration, as transformers writes one."""
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(config_dir))
-    with tempfile.TemporaryDirectory() as saved:
-        model.save_pretrained(saved)
-        with safe_open(Path(saved) / "model.safetensors", "np") as file:
-            return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}

@@ -1,6 +1,6 @@
 """DeepSeek."""
 
-from cases import ABSENT, NEUTRAL, SHARED, SMALL, Family, case, one_by_one, rope_cases, spelt_rope_cases
+from cases import ABSENT, NEUTRAL, SHARED, SMALL, Family, case, one_by_one, rope_cases, spelt_rope_cases, yarn
 
 DEEPSEEK_V3 = dict(
     model_type="deepseek_v3",
@@ -148,13 +148,180 @@ def deepseek_v2():
         sliding_window=[4],
         layer_types=[["full_attention"] * 3],
     )
+    yield case("num_attention_heads and num_key_value_heads: 2", num_attention_heads=2, num_key_value_heads=2)
     yield case("topk_method: greedy, norm_topk_prob: True", topk_method="greedy", norm_topk_prob=True)
     yield case("n_routed_experts as num_experts", n_routed_experts=ABSENT, num_experts=6)
     yield case("rms_norm_eps: 0.05, q_lora_rank: null", rms_norm_eps=0.05, q_lora_rank=None)
     yield from rope_cases(4)
 
 
+
+#: DeepSeek-V3 under another name, with the fields that Kimi-K2 is published with.
+KIMI_K2 = dict(
+    **SMALL,
+    model_type="kimi_k2",
+    architectures=["DeepseekV3ForCausalLM"],
+    auto_map={"AutoConfig": "configuration_deepseek.DeepseekV3Config"},
+    num_key_value_heads=4,
+    intermediate_size=28,
+    moe_intermediate_size=20,
+    moe_layer_freq=1,
+    n_routed_experts=6,
+    num_experts_per_tok=3,
+    n_shared_experts=1,
+    first_k_dense_replace=1,
+    n_group=1,
+    topk_group=1,
+    topk_method="noaux_tc",
+    scoring_func="sigmoid",
+    norm_topk_prob=True,
+    routed_scaling_factor=2.827,
+    q_lora_rank=20,
+    kv_lora_rank=12,
+    qk_nope_head_dim=12,
+    qk_rope_head_dim=8,
+    v_head_dim=20,
+    attention_bias=False,
+    num_nextn_predict_layers=0,
+    aux_loss_alpha=0.001,
+    seq_aux=True,
+    ep_size=1,
+    pretraining_tp=1,
+    rope_scaling=yarn(beta_fast=1.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0),
+)
+
+
+def kimi_k2():
+    """What DeepSeek-V3's cases don't show already."""
+    yield case("base")
+    yield from one_by_one(
+        rope_scaling=[None, yarn(beta_fast=32.0, beta_slow=1.0)],
+        n_group=[2],
+        routed_scaling_factor=[1.5],
+        norm_topk_prob=[False],
+        hidden_act=["gelu"],
+        topk_method=["greedy"],
+        scoring_func=["softmax"],
+        moe_layer_freq=[2],
+        q_lora_rank=[None],
+        rms_norm_eps=[0.05],
+        tie_word_embeddings=[True],
+        attention_bias=[True],
+    )
+
+
+KIMI_K25 = dict(
+    model_type="kimi_k25",
+    architectures=["KimiK25ForConditionalGeneration"],
+    text_config=KIMI_K2,
+    vision_config=dict(
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        pos_emb_height=2,
+        pos_emb_width=2,
+        pos_emb_time=1,
+        patch_size=2,
+    ),
+    projection_hidden_size=8,
+    tie_word_embeddings=False,
+)
+
+
+DSA = dict(
+    **SMALL,
+    num_key_value_heads=4,
+    intermediate_size=28,
+    moe_intermediate_size=20,
+    n_routed_experts=6,
+    num_experts_per_tok=3,
+    n_shared_experts=1,
+    first_k_dense_replace=1,
+    norm_topk_prob=True,
+    routed_scaling_factor=2.5,
+    q_lora_rank=20,
+    kv_lora_rank=12,
+    qk_nope_head_dim=12,
+    qk_rope_head_dim=8,
+    v_head_dim=20,
+    attention_bias=False,
+    index_n_heads=8,
+    index_head_dim=12,
+    index_topk=24,
+)
+
+DEEPSEEK_V32 = dict(**DSA, model_type="deepseek_v32", n_group=3, topk_group=2, num_nextn_predict_layers=1)
+GLM_MOE_DSA = dict(**DSA, model_type="glm_moe_dsa", n_group=1, topk_group=1, num_nextn_predict_layers=1, rope_interleave=True)
+
+
+def dsa():
+    """Latent attention to what an indexer chooses."""
+    yield case("base")
+    yield from one_by_one(
+        **{**SHARED, "num_hidden_layers": [2, 4]},
+        index_topk=[8, 1, 2048, ABSENT],
+        index_n_heads=[4],
+        index_head_dim=[16],
+        intermediate_size=[20],
+        moe_intermediate_size=[12],
+        num_key_value_heads=[2, None, ABSENT],
+        n_routed_experts=[12],
+        num_experts_per_tok=[1, 4],
+        n_shared_experts=[2, 0],
+        first_k_dense_replace=[0, 2, 3, ABSENT],
+        n_group=[1, 2, 6, None],
+        topk_group=[1, None],
+        norm_topk_prob=[False, ABSENT],
+        routed_scaling_factor=[1.0, 16.0, ABSENT],
+        q_lora_rank=[12, None],
+        kv_lora_rank=[20],
+        qk_nope_head_dim=[20],
+        qk_rope_head_dim=[4],
+        v_head_dim=[12],
+        attention_bias=[True, ABSENT],
+        mlp_bias=[True],
+        head_dim=[8, 20],
+        mlp_layer_types=[["dense", "sparse", "dense"], ["sparse"] * 3],
+        layer_types=[["indexed_attention"] * 3, ["full_attention"] * 3],
+        rope_interleave=[False, True],
+        indexer_rope_interleave=[False, True],
+        topk_method=["noaux_tc", "greedy"],
+        scoring_func=["sigmoid", "softmax"],
+        moe_layer_freq=[1, 2],
+        num_experts=[6],
+        num_nextn_predict_layers=[0],
+        sliding_window=[4],
+    )
+    yield case("num_attention_heads and num_key_value_heads: 2", num_attention_heads=2, num_key_value_heads=2)
+    yield case("yarn with an indexer that chooses", index_topk=8, rope_scaling=yarn(mscale=1.0, mscale_all_dim=1.0))
+    yield from rope_cases(4)
+
+
+def glm_moe_dsa():
+    yield from dsa()
+    yield from one_by_one(
+        index_topk_freq=[1, 2],
+        index_topk_pattern=["FSF", "FSS", "FFF"],
+        index_skip_topk_offset=[1],
+        indexer_types=[["full", "shared", "full"], ["full"] * 3],
+    )
+    yield case("shared indexers that choose", index_topk=8, indexer_types=["full", "shared", "full"])
+    yield case("shared indexers that choose, by frequency", index_topk=8, index_topk_freq=2, index_skip_topk_offset=1)
+
+
 FAMILIES = {
     "deepseek_v2": Family(DEEPSEEK_V2, deepseek_v2),
     "deepseek_v3": Family(DEEPSEEK_V3, deepseek_v3),
+    "deepseek_v32": Family(DEEPSEEK_V32, dsa),
+    "glm_moe_dsa": Family(GLM_MOE_DSA, glm_moe_dsa),
+    "kimi_k2": Family(KIMI_K2, kimi_k2, judge="deepseek_v3", covered_by="deepseek_v3"),
+    "kimi_k25": Family(
+        KIMI_K25,
+        kimi_k2,
+        within="text_config",
+        judge="deepseek_v3",
+        covered_by="deepseek_v3",
+        published={"language_model.model.blocks.": "language_model.model.layers.", "model.mm_projector.": "mm_projector."},
+    ),
 }

@@ -128,7 +128,104 @@ def qwen2_moe():
     yield from rope_cases(6)
 
 
+
+QWEN3_NEXT = {
+    **SMALL,
+    "model_type": "qwen3_next",
+    "num_hidden_layers": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "partial_rotary_factor": 0.25,
+    "intermediate_size": 28,
+    "moe_intermediate_size": 20,
+    "shared_expert_intermediate_size": 12,
+    "num_experts": 6,
+    "num_experts_per_tok": 3,
+    "norm_topk_prob": True,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+    "full_attention_interval": 4,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 12,
+    "linear_value_head_dim": 20,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "attention_bias": False,
+}
+
+_LAYERS = ["linear_attention", "full_attention"]
+
+
+def delta_rule():
+    """Layers of a gated delta rule between layers of attention."""
+    yield case("base")
+    yield from one_by_one(
+        **{**SHARED, "num_hidden_layers": [3, 8]},
+        num_key_value_heads=[1, 4],
+        head_dim=[24, ABSENT],
+        partial_rotary_factor=[0.5, 1.0, ABSENT],
+        moe_intermediate_size=[12],
+        shared_expert_intermediate_size=[20],
+        num_experts=[12],
+        num_experts_per_tok=[1, 6],
+        linear_conv_kernel_dim=[2, 3],
+        linear_key_head_dim=[8],
+        linear_value_head_dim=[12],
+        linear_num_key_heads=[1, 4],
+        linear_num_value_heads=[2, 6],
+        full_attention_interval=[2, 1, ABSENT],
+        layer_types=[_LAYERS * 2, ["full_attention"] * 4, ["linear_attention"] * 4],
+        attention_bias=[True, ABSENT],
+        router_aux_loss_coef=[0.5],
+        attn_output_gate=[True, False],
+        mamba_ssm_dtype=["float32"],
+        sliding_window=[4],
+        num_nextn_predict_layers=[1],
+    )
+    yield from rope_cases(2)
+
+
+def qwen3_next():
+    yield from delta_rule()
+    yield from one_by_one(
+        intermediate_size=[20],
+        norm_topk_prob=[False, ABSENT],
+        decoder_sparse_step=[2, ABSENT],
+        mlp_only_layers=[[0], None, ABSENT],
+    )
+    yield case("MTP is there", {"mtp.fc.weight": [36, 72], "mtp.norm.weight": [36]})
+
+
+QWEN3_5_MOE = {
+    "model_type": "qwen3_5_moe",
+    "architectures": ["Qwen3_5MoeForConditionalGeneration"],
+    "text_config": {
+        **{key: value for key, value in QWEN3_NEXT.items() if key not in ["intermediate_size", "norm_topk_prob", "decoder_sparse_step", "mlp_only_layers"]},
+        "model_type": "qwen3_5_moe_text",
+    },
+    "vision_config": {
+        "model_type": "qwen3_5_moe_vision",
+        "depth": 1,
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_heads": 1,
+        "patch_size": 2,
+        "out_hidden_size": 36,
+        "num_position_embeddings": 4,
+    },
+    "tie_word_embeddings": False,
+}
+
+
+def qwen3_5_moe():
+    yield from delta_rule()
+    yield from one_by_one(norm_topk_prob=[False], mtp_num_hidden_layers=[1])
+    yield case("MTP is there", {"mtp.fc.weight": [36, 72], "mtp.norm.weight": [36]})
+
+
 FAMILIES = {
     "qwen2_moe": Family(QWEN2_MOE, qwen2_moe),
     "qwen3_moe": Family(QWEN3_MOE, qwen3_moe),
+    "qwen3_next": Family(QWEN3_NEXT, qwen3_next),
+    "qwen3_5_moe": Family(QWEN3_5_MOE, qwen3_5_moe, within="text_config"),
 }
