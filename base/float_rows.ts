@@ -1,5 +1,23 @@
 /** Rows of floats where they lie: in arrays, or in memory that moves when it grows. */
 
+/** A WebAssembly memory with rows in it, in which modules of others may work too: they are given room for what they need meanwhile. */
+export interface RowsMemory {
+  /** The WebAssembly.Memory: shared, with 65536 pages at most. */
+  readonly wasm: object;
+  /** Address of {@link ROOM_BYTES} for the thread that holds the rows, a multiple of 64. What is there holds for one call. */
+  readonly roomAt: number;
+}
+
+/** What {@link RowsMemory.roomAt} has. */
+export const ROOM_BYTES = 240 * 1024;
+
+/** Where rows lie in such a memory. */
+export interface RowsPlace {
+  readonly memory: RowsMemory;
+  /** Of the first row, a multiple of 4. */
+  readonly address: number;
+}
+
 /** `numRows` rows of `hidden` floats, each `stride` floats behind the one before. */
 export interface FloatRows {
   readonly numRows: number;
@@ -11,6 +29,8 @@ export interface FloatRows {
    * stay where they are.
    */
   view(): Float32Array;
+  /** Where they lie in a WebAssembly memory; undefined where they are in none that others may work in. */
+  readonly place?: RowsPlace | undefined;
 }
 
 /** An array [n·H] as rows. */
@@ -20,8 +40,11 @@ export function floatRows(floats: Float32Array, hidden: number): FloatRows {
 
 /** `numRows` rows of others, from row `first` on. */
 export function rowsFrom(rows: FloatRows, first: number, numRows: number): FloatRows {
-  const { hidden, stride } = rows;
-  return { numRows, hidden, stride, view: () => rows.view().subarray(first * stride) };
+  const { hidden, stride, place } = rows;
+  const view = (): Float32Array => rows.view().subarray(first * stride);
+  if (place === undefined) return { numRows, hidden, stride, view };
+  const address = place.address + 4 * first * stride;
+  return { numRows, hidden, stride, view, place: { memory: place.memory, address } };
 }
 
 /** An array [n·H], or rows as they are. */

@@ -1,27 +1,42 @@
 /**
- * The kernels of wire_dtype.ts and combine_sum.ts: AssemblyScript, compiled to codec.wasm. They work on pieces that the caller has staged in the module's
- * memory: values f32 [numRows·channels], scales f32 [numRows·groups], codes [numRows·channels]. `channels` is a whole row or whole groups of one.
+ * The kernels of wire_dtype.ts and combine_sum.ts: AssemblyScript, compiled to codec.wasm, which imports the memory that it works in. They work on rows where
+ * these lie, or on pieces that the caller has staged in the module's room: values f32 [numRows·channels], scales f32 [numRows·groups], codes
+ * [numRows·channels]. `channels` is a whole row or whole groups of one.
+ * Why: docs/decisions/exchange.md#the-codec-works-where-rows-lie
  */
 
 /** Channels that share one scale. */
 const GROUP: i32 = 128;
+/** Values of a vector of codes: where rows are of whole ones, nothing behind them is touched. */
+const WHOLE_CHANNELS: i32 = 16;
 
 /** Most values of a piece, which stays in the L2 cache with its codes. Measured: half of it is 5 … 10 % slower, twice hardly faster. */
 export const pieceValues: i32 = 16384;
+/** Most rows of a piece: narrow ones have many scales. */
+export const pieceRows: i32 = 1024;
 
-/** Kernels work on whole vectors and may pass the end of a piece: every area has room for one group more. */
-export const valuesAt: usize = memory.data(4 * (pieceValues + GROUP), 16);
-/** One group per value at most (rows of one channel). */
-export const scalesAt: usize = memory.data(4 * pieceValues, 16);
-export const codesAt: usize = memory.data(2 * (pieceValues + GROUP), 16);
+/** Areas of the module's room, which begins at {@link room}. Kernels work on whole vectors and may pass the end of a piece: each has room for one group more. */
+export const valuesAt: usize = 0;
+export const sumsAt: usize = valuesAt + 4 * (pieceValues + GROUP);
 /** Two levels of sums: over the ranks of a node, and over nodes. */
-export const nodeSumsAt: usize = memory.data(4 * (pieceValues + GROUP), 16);
-export const sumsAt: usize = memory.data(4 * (pieceValues + GROUP), 16);
+export const nodeSumsAt: usize = sumsAt + 4 * (pieceValues + GROUP);
+export const codesAt: usize = nodeSumsAt + 4 * (pieceValues + GROUP);
+/** Rows of a piece have a scale each, or one per group. */
+export const scalesAt: usize = codesAt + 2 * (pieceValues + GROUP);
 /** An edge group, padded with zeros, and its codes. */
-const edgeValuesAt: usize = memory.data(4 * GROUP, 16);
-const edgeCodesAt: usize = memory.data(GROUP, 16);
+const EDGE_VALUES: usize = scalesAt + 4 * pieceRows + 16;
+const EDGE_CODES: usize = EDGE_VALUES + 4 * GROUP;
 /** The beginning of a row, while what lies before it is decoded. */
-const nextRowAt: usize = memory.data(4 * 16, 16);
+const NEXT_ROW: usize = EDGE_CODES + GROUP;
+// It ends 4 * 16 bytes behind: base/float_rows.ts, ROOM_BYTES.
+
+/** Where the room is. */
+let room: usize = 0;
+
+/** The room is at `at` from now on: a multiple of 16. */
+export function useRoom(at: usize): void {
+  room = at;
+}
 
 const ABS_MASK: i32 = 0x7fffffff;
 const INFINITY_BITS: i32 = 0x7f800000;
@@ -76,13 +91,13 @@ export function decodeBf16(values: usize, scales: usize, codes: usize, numRows: 
   }
 }
 
-/** In place, what decoding gives after encoding. */
-export function roundBf16(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
-  const end = values + 4 * (numRows * channels);
+/** What decoding gives after encoding; in place where `to` is `from`. */
+export function roundBf16(from: usize, to: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  const end = from + 4 * (numRows * channels);
   const upper = i32x4.splat(0xffff0000);
-  for (let at = values; at < end; at += 32) {
-    v128.store(at, v128.and(roundedAny(v128.load(at)), upper));
-    v128.store(at, v128.and(roundedAny(v128.load(at, 16)), upper), 16);
+  for (; from < end; from += 32, to += 32) {
+    v128.store(to, v128.and(roundedAny(v128.load(from)), upper));
+    v128.store(to, v128.and(roundedAny(v128.load(from, 16)), upper), 16);
   }
 }
 
@@ -116,24 +131,37 @@ export function decodeInt8(values: usize, scales: usize, codes: usize, numRows: 
   decodeRows(INT8, values, scales, codes, numRows, channels);
 }
 
-/** In place, what decoding gives after encoding. */
-export function roundFp8(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
-  roundRows(FP8, values, scales, codes, numRows, channels);
+/** What decoding gives after encoding; in place where `to` is `from`. */
+export function roundFp8(from: usize, to: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  roundRows(FP8, from, to, scales, codes, numRows, channels);
 }
 
-export function roundInt8(values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
-  roundRows(INT8, values, scales, codes, numRows, channels);
+export function roundInt8(from: usize, to: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
+  roundRows(INT8, from, to, scales, codes, numRows, channels);
 }
 
 /** Row by row, so that its codes are in the cache. */
-function roundRows(dtype: Dtype, values: usize, scales: usize, codes: usize, numRows: i32, channels: i32): void {
-  for (let row = 0, at = values; row < numRows; row++, at += 4 * channels) {
+function roundRows(
+  dtype: Dtype,
+  from: usize,
+  to: usize,
+  scales: usize,
+  codes: usize,
+  numRows: i32,
+  channels: i32,
+): void {
+  const rowBytes = 4 * channels;
+  for (let row = 0; row < numRows; row++, from += rowBytes, to += rowBytes) {
+    encodeRows(dtype, from, scales, codes, 1, channels);
+    if (channels % WHOLE_CHANNELS == 0) {
+      decodeRows(dtype, to, scales, codes, 1, channels);
+      continue;
+    }
     // What decoding writes behind the row is the beginning of the next one.
-    const next = at + 4 * channels;
-    memory.copy(nextRowAt, next, 4 * 16);
-    encodeRows(dtype, at, scales, codes, 1, channels);
-    decodeRows(dtype, at, scales, codes, 1, channels);
-    memory.copy(next, nextRowAt, 4 * 16);
+    const next = to + rowBytes;
+    memory.copy(room + NEXT_ROW, next, 4 * 16);
+    decodeRows(dtype, to, scales, codes, 1, channels);
+    memory.copy(next, room + NEXT_ROW, 4 * 16);
   }
 }
 
@@ -150,10 +178,12 @@ function encodeRows(dtype: Dtype, values: usize, scales: usize, codes: usize, nu
       scaleAt += 4;
     }
     if (edge == 0) continue;
-    memory.copy(edgeValuesAt, from, 4 * edge);
-    memory.fill(edgeValuesAt + 4 * edge, 0, 4 * (GROUP - edge));
-    encodeGroup(dtype, edgeValuesAt, scaleAt, edgeCodesAt);
-    memory.copy(to, edgeCodesAt, edge);
+    const edgeValues = room + EDGE_VALUES;
+    const edgeCodes = room + EDGE_CODES;
+    memory.copy(edgeValues, from, 4 * edge);
+    memory.fill(edgeValues + 4 * edge, 0, 4 * (GROUP - edge));
+    encodeGroup(dtype, edgeValues, scaleAt, edgeCodes);
+    memory.copy(to, edgeCodes, edge);
     from += 4 * edge;
     to += edge;
     scaleAt += 4;
@@ -318,6 +348,10 @@ function markNans(isNan: i32, isNegative: i32, to: usize): void {
 
 export function copyRow(to: usize, from: usize, channels: i32): void {
   memory.copy(to, from, 4 * channels);
+}
+
+export function clearRow(at: usize, channels: i32): void {
+  memory.fill(at, 0, 4 * channels);
 }
 
 /** to += from, in float32. */

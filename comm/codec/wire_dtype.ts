@@ -9,16 +9,20 @@
  * amax is the largest finite |x| of the group. NaN and ±Inf become fp8's NaN (0x7f, 0xff) or int8's −128, and NaN when decoded; other values of
  * the group are not affected.
  */
-import { codec } from './codec.js';
+import { codec, type Codec } from './codec.js';
 import { checkBytes, checkOut, checkRows } from './wire_check.js';
 import {
+  alignedAs,
   copyRows,
   forEachPiece,
+  forEachPlacedRun,
+  placed,
   stageValues,
   strided,
   stridedBytes,
   unstageValues,
   type Piece,
+  type Placed,
   type Rows,
 } from './wire_staging.js';
 
@@ -52,15 +56,30 @@ export function encodeRows(
 ): void {
   checkRows('encodeRows', x, rows, numRows, hidden);
   checkBytes('encodeRows', dtype, out, numRows * wireRowBytes(dtype, hidden));
-  const from = strided(x, hidden);
-  const rowBytes = 4 * hidden;
-  if (dtype === 'f32')
-    return copyRows(stridedBytes(from), rows, numRows, rowBytes, { cells: out, stride: rowBytes }, 0);
-  const { bytes, valuesAt, scalesAt, codesAt, kernels } = codec();
+  if (dtype === 'f32') {
+    const rowBytes = 4 * hidden;
+    return copyRows(stridedBytes(strided(x, hidden)), rows, numRows, rowBytes, { cells: out, stride: rowBytes }, 0);
+  }
+  const where = placed(x);
+  const from = where === undefined ? strided(x, hidden) : undefined;
+  const areas = where?.codec ?? codec();
+  const { bytes, valuesAt } = areas;
+  const { encode } = areas.kernels[dtype];
   forEachPiece(numRows, hidden, (piece) => {
-    stageValues(valuesAt, from, rows, piece);
-    kernels[dtype].encode(valuesAt, scalesAt, codesAt, piece.numRows, piece.numChannels);
+    const { numChannels } = piece;
     const at = placeOf(dtype, numRows, hidden, piece);
+    const scalesAt = alignedAs(out, at.scalesAt, areas.scalesAt);
+    const codesAt = alignedAs(out, at.codesAt, areas.codesAt);
+    if (where === undefined) {
+      stageValues(codec(), valuesAt, from!, rows, piece);
+      encode(valuesAt, scalesAt, codesAt, piece.numRows, numChannels);
+    } else {
+      const scaleBytes = rowScaleBytes(dtype, numChannels);
+      const codeBytes = numChannels * VALUE_BYTES[dtype];
+      forEachPlacedRun(where, rows, piece, (address, n, count) =>
+        encode(address, scalesAt + n * scaleBytes, codesAt + n * codeBytes, count, numChannels),
+      );
+    }
     if (at.scaleBytes > 0) out.set(bytes.subarray(scalesAt, scalesAt + at.scaleBytes), at.scalesAt);
     out.set(bytes.subarray(codesAt, codesAt + at.codeBytes), at.codesAt);
   });
@@ -83,33 +102,66 @@ export function decodeRows(
 ): void {
   checkOut('decodeRows', out, outRowStart, numRows, hidden);
   checkBytes('decodeRows', dtype, wire, numRows * wireRowBytes(dtype, hidden));
-  const to = strided(out, hidden);
-  const rowBytes = 4 * hidden;
   if (dtype === 'f32') {
+    const rowBytes = 4 * hidden;
     const from = { cells: wire, stride: rowBytes };
-    return copyRows(from, null, numRows, rowBytes, stridedBytes(to), outRowStart);
+    return copyRows(from, null, numRows, rowBytes, stridedBytes(strided(out, hidden)), outRowStart);
   }
-  const { valuesAt } = codec();
+  const where = placed(out);
+  const wireRows = { dtype, wire, numRows, hidden };
+  if (where !== undefined) {
+    const { address, stride } = where;
+    const first = { ...where, address: address + 4 * outRowStart * stride };
+    return forEachPiece(numRows, hidden, (piece) => decodePiece(where.codec, wireRows, piece, first));
+  }
+  const to = strided(out, hidden);
+  const own = codec();
   forEachPiece(numRows, hidden, (piece) => {
-    decodePiece(dtype, wire, numRows, hidden, piece, valuesAt);
-    unstageValues(valuesAt, to, outRowStart, piece);
+    decodePieceTo(own, wireRows, piece, own.valuesAt);
+    unstageValues(own, own.valuesAt, to, outRowStart, piece);
   });
 }
 
-/** Decodes a piece of `numRows` rows of bf16, fp8 or int8 to address `at` of the codec, where a group more than the piece has room. */
-export function decodePiece(
-  dtype: Exclude<WireDtype, 'f32'>,
-  wire: Uint8Array,
-  numRows: number,
-  hidden: number,
+/** Rows [n] as they travel, of other bytes than their values. */
+export interface CodedRows {
+  readonly dtype: Exclude<WireDtype, 'f32'>;
+  readonly wire: Uint8Array;
+  readonly numRows: number;
+  readonly hidden: number;
+}
+
+/** Decodes a piece to address `at` of the codec, where a group more than the piece has room unless rows are of whole vectors. */
+export function decodePieceTo(codec: Codec, rows: CodedRows, piece: Piece, at: number): void {
+  const { scalesAt, codesAt } = stageCodes(codec, rows, piece);
+  codec.kernels[rows.dtype].decode(at, scalesAt, codesAt, piece.numRows, piece.numChannels);
+}
+
+/** Decodes a piece to where its rows are to lie. */
+function decodePiece(codec: Codec, rows: CodedRows, piece: Piece, to: Placed): void {
+  const { dtype } = rows;
+  const { decode } = codec.kernels[dtype];
+  const { numChannels } = piece;
+  const scaleBytes = rowScaleBytes(dtype, numChannels);
+  const codeBytes = numChannels * VALUE_BYTES[dtype];
+  const { scalesAt, codesAt } = stageCodes(codec, rows, piece);
+  forEachPlacedRun(to, null, piece, (address, n, count) =>
+    decode(address, scalesAt + n * scaleBytes, codesAt + n * codeBytes, count, numChannels),
+  );
+}
+
+/** Copies a piece's codes and scales to the codec's areas; returns where they are. */
+function stageCodes(
+  codec: Codec,
+  { dtype, wire, numRows, hidden }: CodedRows,
   piece: Piece,
-  at: number,
-): void {
-  const { bytes, scalesAt, codesAt, kernels } = codec();
+): Pick<Codec, 'scalesAt' | 'codesAt'> {
   const place = placeOf(dtype, numRows, hidden, piece);
+  const { bytes } = codec;
+  const scalesAt = alignedAs(wire, place.scalesAt, codec.scalesAt);
+  const codesAt = alignedAs(wire, place.codesAt, codec.codesAt);
   if (place.scaleBytes > 0) bytes.set(wire.subarray(place.scalesAt, place.scalesAt + place.scaleBytes), scalesAt);
   bytes.set(wire.subarray(place.codesAt, place.codesAt + place.codeBytes), codesAt);
-  kernels[dtype].decode(at, scalesAt, codesAt, piece.numRows, piece.numChannels);
+  return { scalesAt, codesAt };
 }
 
 /**
@@ -132,12 +184,41 @@ export function roundTripRows(
   checkOut('roundTripRows', out, outRowStart, numRows, hidden);
   const [from, to] = [strided(x, hidden), strided(out, hidden)];
   if (dtype === 'f32') return copyRows(from, rows, numRows, hidden, to, outRowStart);
-  const { valuesAt, scalesAt, codesAt, kernels } = codec();
+  const [whereFrom, whereTo] = [placed(x), placed(out)];
+  if (whereFrom !== undefined && whereFrom.codec === whereTo?.codec) {
+    const { codec, stride } = whereTo;
+    const first = whereTo.address + 4 * outRowStart * stride;
+    return forEachPiece(numRows, hidden, (piece) => {
+      forEachPlacedRun(whereFrom, rows, piece, (address, n, count) => {
+        const outAt = first + 4 * ((piece.row + n) * stride + piece.channel);
+        roundTo(codec, dtype, address, outAt, stride, count, piece.numChannels);
+      });
+    });
+  }
+  const own = codec();
+  const { valuesAt, scalesAt, codesAt, kernels } = own;
   forEachPiece(numRows, hidden, (piece) => {
-    stageValues(valuesAt, from, rows, piece);
-    kernels[dtype].round(valuesAt, scalesAt, codesAt, piece.numRows, piece.numChannels);
-    unstageValues(valuesAt, to, outRowStart, piece);
+    stageValues(own, valuesAt, from, rows, piece);
+    kernels[dtype].round(valuesAt, valuesAt, scalesAt, codesAt, piece.numRows, piece.numChannels);
+    unstageValues(own, valuesAt, to, outRowStart, piece);
   });
+}
+
+/** Rows that lie one behind the other, to those that lie `stride` apart. */
+function roundTo(
+  { kernels, scalesAt, codesAt }: Codec,
+  dtype: Exclude<WireDtype, 'f32'>,
+  from: number,
+  to: number,
+  stride: number,
+  numRows: number,
+  channels: number,
+): void {
+  const { round } = kernels[dtype];
+  if (stride === channels) return round(from, to, scalesAt, codesAt, numRows, channels);
+  for (let row = 0; row < numRows; row++) {
+    round(from + 4 * row * channels, to + 4 * row * stride, scalesAt, codesAt, 1, channels);
+  }
 }
 
 const VALUE_BYTES: Readonly<Record<WireDtype, number>> = { f32: 4, bf16: 2, fp8: 1, int8: 1 };

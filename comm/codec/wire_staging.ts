@@ -1,6 +1,9 @@
-/** Rows in pieces that fit the codec's memory, and copying rows there, back, and past it. n rows of H channels, out of T rows in memory. */
+/**
+ * Rows in pieces: where the codec's kernels reach them as they lie, or copied to the codec's memory and back. n rows of H channels, out of T rows in memory.
+ * Why: docs/decisions/exchange.md#the-codec-works-where-rows-lie
+ */
 import type { FloatRows } from '../../base/float_rows.js';
-import { codec } from './codec.js';
+import { codec, codecIn, type Codec } from './codec.js';
 
 /** An array [T·H], or rows in any memory. */
 export type Rows = Float32Array | FloatRows;
@@ -24,7 +27,24 @@ export function stridedBytes({ cells, stride }: Strided): Strided<Uint8Array> {
   return { cells: new Uint8Array(cells.buffer, cells.byteOffset, cells.byteLength), stride: 4 * stride };
 }
 
-/** What is staged at once: several whole rows, or whole groups of one row. */
+/** Rows that a codec's kernels reach: row r begins at address + 4·r·stride. */
+export interface Placed {
+  readonly codec: Codec;
+  readonly address: number;
+  readonly stride: number;
+}
+
+/** Kernels read and write whole vectors of so many channels: other rows are staged, since what lies beside them is somebody's. */
+const WHOLE_CHANNELS = 16;
+
+/** Where a codec reaches the rows; undefined where they must be staged. */
+export function placed(rows: Rows): Placed | undefined {
+  if (rows instanceof Float32Array || rows.hidden % WHOLE_CHANNELS !== 0) return undefined;
+  const { place, stride } = rows;
+  return place && { codec: codecIn(place.memory), address: place.address, stride };
+}
+
+/** What is worked on at once: several whole rows, or whole groups of one row. */
 export interface Piece {
   readonly row: number;
   readonly numRows: number;
@@ -34,8 +54,8 @@ export interface Piece {
 
 /** Calls `convert` for every piece of the rows, in the wire's order. */
 export function forEachPiece(numRows: number, hidden: number, convert: (piece: Piece) => void): void {
-  const { pieceValues } = codec();
-  const mostRows = Math.max(1, Math.floor(pieceValues / hidden));
+  const { pieceValues, pieceRows } = codec();
+  const mostRows = Math.max(1, Math.min(pieceRows, Math.floor(pieceValues / hidden)));
   for (let row = 0; row < numRows; row += mostRows) {
     for (let channel = 0; channel < hidden; channel += pieceValues) {
       const numChannels = Math.min(pieceValues, hidden - channel);
@@ -44,18 +64,41 @@ export function forEachPiece(numRows: number, hidden: number, convert: (piece: P
   }
 }
 
-/** Copies a piece's values to address `at` of the codec: x's rows `rows[n]`, or n where `rows` is null. */
-export function stageValues(at: number, x: Strided, rows: Int32Array | null, piece: Piece): void {
+/** Some rows of a piece that lie one behind the other: the `count` from its row `n` on, at `address` of the codec. */
+type OnRun = (address: number, n: number, count: number) => void;
+
+/** Where a piece of rows lies, in as few runs as can be: of rows `rows[n]`, or n where `rows` is null. */
+export function forEachPlacedRun({ address, stride }: Placed, rows: Int32Array | null, piece: Piece, use: OnRun): void {
   const { row, numRows, channel, numChannels } = piece;
-  const to = { cells: codec().floats.subarray(at / 4), stride: numChannels };
+  const first = address + 4 * channel;
+  const run = (from: number, n: number, count: number): void => {
+    if (stride === numChannels) return use(first + 4 * from * stride, n, count);
+    for (let i = 0; i < count; i++) use(first + 4 * (from + i) * stride, n + i, 1);
+  };
+  if (rows === null) run(row, 0, numRows);
+  else forEachRun(rows, row, numRows, (from, n, count) => run(from, n - row, count));
+}
+
+/**
+ * The first address from `address` on where bytes lie as those from `index` of `bytes` on: V8 copies between shared and other memory by words where both ends are
+ * aligned alike, and else byte by byte, five times as slow.
+ */
+export function alignedAs(bytes: Uint8Array, index: number, address: number): number {
+  return address + ((bytes.byteOffset + index - address) & 7);
+}
+
+/** Copies a piece's values to address `at` of the codec's areas: x's rows `rows[n]`, or n where `rows` is null. */
+export function stageValues(codec: Codec, at: number, x: Strided, rows: Int32Array | null, piece: Piece): void {
+  const { row, numRows, channel, numChannels } = piece;
+  const to = { cells: codec.floats.subarray(at / 4), stride: numChannels };
   if (rows === null) return copyRun(x, row, channel, to, 0, 0, numRows, numChannels);
   forEachRun(rows, row, numRows, (from, n, count) => copyRun(x, from, channel, to, n - row, 0, count, numChannels));
 }
 
-/** Copies a piece's values from address `at` of the codec to out's rows `firstRow` + n. */
-export function unstageValues(at: number, out: Strided, firstRow: number, piece: Piece): void {
+/** Copies a piece's values from address `at` of the codec's areas to out's rows `firstRow` + n. */
+export function unstageValues(codec: Codec, at: number, out: Strided, firstRow: number, piece: Piece): void {
   const { row, numRows, channel, numChannels } = piece;
-  const from = { cells: codec().floats.subarray(at / 4), stride: numChannels };
+  const from = { cells: codec.floats.subarray(at / 4), stride: numChannels };
   copyRun(from, 0, 0, out, firstRow + row, channel, numRows, numChannels);
 }
 
@@ -91,19 +134,19 @@ function copyRun<C extends Cells>(
   }
 }
 
-/** Rows that follow each other in x are copied as one. */
+/** Rows that follow each other in x are taken as one. */
 function forEachRun(
   rows: Int32Array,
   start: number,
   count: number,
-  copy: (from: number, to: number, count: number) => void,
+  use: (from: number, to: number, count: number) => void,
 ): void {
   const end = start + count;
   let to = start;
   while (to < end) {
     let next = to + 1;
     while (next < end && rows[next] === rows[next - 1]! + 1) next++;
-    copy(rows[to]!, to, next - to);
+    use(rows[to]!, to, next - to);
     to = next;
   }
 }

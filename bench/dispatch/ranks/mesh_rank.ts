@@ -142,8 +142,14 @@ export class MeshRank {
 /** Tokens to the experts and back, once; the bytes that are copied. */
 async function copiesOf(allToAll: AllToAll, batch: TokenBatch, tag: StepTag): Promise<Prepared['copiedBytes']> {
   let received!: DispatchResult;
-  const dispatch = await copiedBytesOf(async () => void (received = await dispatchRows(allToAll, batch, tag)));
+  const dispatch = await copiedBytesOf(
+    batch.memory,
+    async () => void (received = await dispatchRows(allToAll, batch, tag)),
+  );
   const expertOut = batch.runExperts(received);
   received.release();
-  return { dispatch, combine: await copiedBytesOf(() => combineRows(allToAll, batch, expertOut, received)) };
+  return {
+    dispatch,
+    combine: await copiedBytesOf(batch.memory, () => combineRows(allToAll, batch, expertOut, received)),
+  };
 }

@@ -3,10 +3,11 @@
  * Why: docs/decisions/exchange.md#sums-run-in-the-codec
  */
 import type { FloatRows } from '../../../base/float_rows.js';
-import { codec } from '../../codec/codec.js';
+import type { Codec } from '../../codec/codec.js';
 import type { RowSource } from '../../codec/row_source.js';
-import { forEachPiece, strided, unstageValues, type Piece } from '../../codec/wire_staging.js';
+import { forEachPiece, type Piece } from '../../codec/wire_staging.js';
 import type { DestinationLayout } from './layout.js';
+import { SumTarget } from './sum_target.js';
 
 /** Rows by rank; undefined where a masked rank returned none. */
 export type ReturnedRows = readonly (RowSource | undefined)[];
@@ -24,23 +25,23 @@ export function sumRanks(
   y: FloatRows,
 ): void {
   const { hidden } = y;
-  const out = strided(y, hidden);
-  const { nodeSumsAt, sumsAt } = codec();
+  const out = new SumTarget(y);
+  const { codec } = out;
   // With one rank per node, or one node, a sum of sums is one sum.
   const ranksPerSum = ranksPerNode === 1 ? returned.length : ranksPerNode;
   const sources = returned.map((rows, rank) => ({ rows, tokens: layouts[rank]!.rows, next: 0 }));
-  const total = new PieceSum(sumsAt);
-  const nodeSum = ranksPerSum < sources.length ? new PieceSum(nodeSumsAt) : total;
+  const total = new PieceSum(codec);
+  const nodeSum = ranksPerSum < sources.length ? new PieceSum(codec) : total;
   forEachPiece(numTokens, hidden, (piece) => {
-    total.begin(piece);
+    total.begin(piece, out.at(piece));
     for (let from = 0; from < sources.length; from += ranksPerSum) {
-      if (nodeSum !== total) nodeSum.begin(piece);
+      if (nodeSum !== total) nodeSum.begin(piece, codec.nodeSumsAt);
       const to = Math.min(from + ranksPerSum, sources.length);
       for (let rank = from; rank < to; rank++) nodeSum.addSource(sources[rank]!, hidden);
       if (nodeSum !== total) total.addSum(nodeSum);
     }
     total.zeroRest();
-    unstageValues(sumsAt, out, 0, piece);
+    out.finish(piece);
   });
 }
 
@@ -53,19 +54,21 @@ interface Source {
 
 const NO_PIECE: Piece = { row: 0, numRows: 0, channel: 0, numChannels: 0 };
 
-/** The sum of one piece's rows after another, staged among the kernels. */
+/** The sum of one piece's rows after another, in the codec's memory. */
 class PieceSum {
   private piece = NO_PIECE;
+  private at = 0;
   /** [rows of the piece] 1 where something was added; other rows hold anything. */
   private hasRow = new Uint8Array(0);
   /** Rows where something was added. */
   private numAdded = 0;
 
-  /** `at`: the area of the codec where the sum is. */
-  constructor(private readonly at: number) {}
+  constructor(private readonly codec: Codec) {}
 
-  begin(piece: Piece): void {
+  /** `at`: the address of the sum. */
+  begin(piece: Piece, at: number): void {
     this.piece = piece;
+    this.at = at;
     if (this.hasRow.length < piece.numRows) this.hasRow = new Uint8Array(piece.numRows);
     else this.hasRow.fill(0);
     this.numAdded = 0;
@@ -73,6 +76,7 @@ class PieceSum {
 
   /** Adds the source's rows of these tokens, which lie together. */
   addSource(source: Source, hidden: number): void {
+    const { codec } = this;
     const { row, numRows, channel, numChannels } = this.piece;
     const { rows, tokens, next: start } = source;
     let end = start;
@@ -83,15 +87,14 @@ class PieceSum {
     if (rows === undefined || count === 0) return;
     const part = { row: start, numRows: count, channel, numChannels };
     if (count === numRows && this.numAdded === 0) {
-      rows.stage(part, this.at);
+      rows.stage(codec, part, this.at);
       this.hasRow.fill(1, 0, numRows);
       this.numAdded = numRows;
       return;
     }
-    const { valuesAt, addRow } = codec();
-    rows.stage(part, valuesAt);
-    if (count === numRows && this.numAdded === numRows) return addRow(this.at, valuesAt, numRows * numChannels);
-    for (let n = start; n < end; n++) this.add(tokens[n]! - row, valuesAt + 4 * (n - start) * numChannels);
+    const from = rows.find(codec, part);
+    if (count === numRows && this.numAdded === numRows) return codec.addRow(this.at, from, numRows * numChannels);
+    for (let n = start; n < end; n++) this.add(tokens[n]! - row, from + 4 * (n - start) * numChannels);
   }
 
   /** Adds another sum's rows, where it has any. */
@@ -105,15 +108,13 @@ class PieceSum {
   zeroRest(): void {
     const { numRows, numChannels } = this.piece;
     if (this.numAdded === numRows) return;
-    const { floats } = codec();
     for (let row = 0; row < numRows; row++) {
-      const at = this.rowAt(row) / 4;
-      if (this.hasRow[row] === 0) floats.fill(0, at, at + numChannels);
+      if (this.hasRow[row] === 0) this.codec.clearRow(this.rowAt(row), numChannels);
     }
   }
 
   private add(row: number, from: number): void {
-    const { copyRow, addRow } = codec();
+    const { copyRow, addRow } = this.codec;
     const isFirst = this.hasRow[row] === 0;
     (isFirst ? copyRow : addRow)(this.rowAt(row), from, this.piece.numChannels);
     if (isFirst) this.numAdded++;
@@ -144,21 +145,22 @@ export interface Choices {
 export function sumChoices(returned: ReturnedRows, choices: Choices, y: FloatRows): void {
   const { topkIdx, topkWeights, numTopk, slotsPerRank } = choices;
   const { hidden } = y;
-  const out = strided(y, hidden);
+  const out = new SumTarget(y);
+  const { codec } = out;
   const rowOf = choices.rowOf ?? rowsInOrder(choices, returned.length);
-  const { floats, valuesAt, sumsAt, addScaledRow } = codec();
   forEachPiece(topkIdx.length / numTopk, hidden, (piece) => {
     const { row, numRows, channel, numChannels } = piece;
-    floats.fill(0, sumsAt / 4, sumsAt / 4 + numRows * numChannels);
+    const at = out.at(piece);
+    codec.clearRow(at, numRows * numChannels);
     for (let n = 0; n < numRows; n++) {
       for (let i = (row + n) * numTopk; i < (row + n + 1) * numTopk; i++) {
         const rows = topkIdx[i] === -1 ? undefined : returned[Math.floor(topkIdx[i]! / slotsPerRank)];
         if (rows === undefined) continue;
-        rows.stage({ row: rowOf[i]!, numRows: 1, channel, numChannels }, valuesAt);
-        addScaledRow(sumsAt + 4 * n * numChannels, valuesAt, numChannels, topkWeights[i]!);
+        const from = rows.find(codec, { row: rowOf[i]!, numRows: 1, channel, numChannels });
+        codec.addScaledRow(at + 4 * n * numChannels, from, numChannels, topkWeights[i]!);
       }
     }
-    unstageValues(sumsAt, out, 0, piece);
+    out.finish(piece);
   });
 }
 

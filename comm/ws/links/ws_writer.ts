@@ -15,6 +15,9 @@ const [LENGTH_16, LENGTH_64] = [126, 127];
 /** Of a message and of the frame in it. */
 const MAX_HEAD_BYTES = 10 + FRAME_HEADER_BYTES;
 
+/** Where a piece of a payload begins in its staging memory: behind its head, and as rows are aligned, since V8 copies out of shared memory byte by byte otherwise. */
+const PIECE_AT = 64;
+
 /** Larger payloads aren't copied, and leave at once. */
 const MAX_COPIED_BYTES = 16 * 1024;
 const STAGING_BYTES = 128 * 1024;
@@ -121,10 +124,10 @@ export class WsWriter {
     while (this.streamed !== undefined) {
       const { streamed } = this;
       const piece = this.spare.pop() ?? newStaging();
-      const length = streamed.payload.next(piece.bytes.subarray(MAX_HEAD_BYTES));
-      const start = writeFragmentHead(streamed, length, piece.bytes, MAX_HEAD_BYTES);
+      const length = streamed.payload.next(piece.bytes.subarray(PIECE_AT));
+      const start = writeFragmentHead(streamed, length, piece.bytes, PIECE_AT);
       if (streamed.bytesLeft === 0) this.streamed = undefined;
-      if (!this.hasTaken(piece, start, MAX_HEAD_BYTES + length)) return;
+      if (!this.hasTaken(piece, start, PIECE_AT + length)) return;
       this.spare.push(piece);
     }
   }

@@ -2,6 +2,7 @@
  * Memories of the kernel module, up to 4 GiB each, handed out in blocks. They are shared memories, whether or not there are threads to share them with.
  * Views of them must not go where those of shared memory are refused: into decoders of text and sockets. Files are read into them.
  */
+import { ROOM_BYTES, type RowsMemory } from '../../../base/float_rows.js';
 import { ExpertError } from '../../base/errors.js';
 import { instantiate, type CrewExports } from '../threads/crew_instance.js';
 import type { Crew, CrewSeat } from '../threads/crew.js';
@@ -135,7 +136,7 @@ const ALONE = { ring: () => undefined, checkHelpers: () => undefined };
 const LONG_MULTIPLY_ADDS = 1e8;
 
 const PAGE_BYTES = 65536;
-/** Of a new memory: room for the module's static areas (scripts/wasm_modules.mjs says the same to the compiler). */
+/** Of a new memory: room for the module's static areas and for guests (scripts/wasm_modules.mjs says the same to the compiler). */
 const INITIAL_PAGES = 16;
 const MAX_PAGES = 65536;
 /** Blocks begin at multiples of a cache line. */
@@ -144,12 +145,14 @@ const ALIGN_BYTES = 64;
 export const MAX_MEMORY_BYTES = 2 ** 32 - PAGE_BYTES;
 
 /** One instance of the kernel module, and the blocks of its memory. Every call of a kernel is counted. */
-export class KernelMemory {
+export class KernelMemory implements RowsMemory {
   readonly kernels: Kernels;
   /** Where pieces of weights are staged for `pack` and by `unpack`: rows of a panel, and so many columns of them. */
   readonly stagingAt: number;
   readonly stagingColumns: number;
-  private readonly memory: SharedMemory;
+  readonly wasm: SharedMemory;
+  /** Before all blocks. */
+  readonly roomAt: number;
   private readonly seat: CrewSeat | null;
   private readonly blocks: FreeBlocks;
   private readonly sizes = new Map<number, number>();
@@ -175,10 +178,10 @@ export class KernelMemory {
     crew: Crew | null = null,
     promisedBytes = 0,
   ) {
-    this.memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared: true });
+    this.wasm = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared: true });
     this.seat = crew?.seat() ?? null;
     const module = compileKernels(settings);
-    const exports = instantiate({ module, memory: this.memory, ...(this.seat?.imports ?? ALONE) }) as KernelExports;
+    const exports = instantiate({ module, memory: this.wasm, ...(this.seat?.imports ?? ALONE) }) as KernelExports;
     if (settings.tileRows !== null) exports.setTile(settings.tileRows);
     if (settings.int8Activations === true) exports.setInt8Activations(1);
     this.kernels = this.counted(exports);
@@ -186,11 +189,13 @@ export class KernelMemory {
     this.stagingColumns = exports.stagingColumns.value;
     this.limitBytes = Math.min(limitBytes, MAX_MEMORY_BYTES);
     this.promisedBytes = promisedBytes;
-    const start = roundUp(exports.heapBase.value, ALIGN_BYTES);
+    this.roomAt = roundUp(exports.heapBase.value, ALIGN_BYTES);
+    const start = this.roomAt + ROOM_BYTES;
     this.blocks = new FreeBlocks(start);
     this.untouched = start;
     // They are no more counted than those of this thread.
-    this.seat?.open(this.memory, exports, () => this.blocks.take(start, (end) => this.growTo(end, start)));
+    const statics = this.roomAt;
+    this.seat?.open(this.wasm, exports, () => this.blocks.take(statics, (end) => this.growTo(end, statics)));
   }
 
   /** That compute in it. */
@@ -210,7 +215,7 @@ export class KernelMemory {
 
   /** Bytes that the memory takes of the process. */
   get reservedBytes(): number {
-    return this.memory.buffer.byteLength;
+    return this.wasm.buffer.byteLength;
   }
 
   /** Takes memory of the process for blocks of so many bytes in all, which then need no further growth. Does less where the machine or the limit gives less. */
@@ -275,15 +280,15 @@ export class KernelMemory {
 
   /** Views of the memory, valid until the next {@link allocate}. */
   bytes(address: number, length: number): Uint8Array<SharedArrayBuffer> {
-    return new Uint8Array(this.memory.buffer, address, length);
+    return new Uint8Array(this.wasm.buffer, address, length);
   }
   /** `length` float32 values from `address` on, a multiple of 4. */
   floats(address: number, length: number): Float32Array<SharedArrayBuffer> {
-    return new Float32Array(this.memory.buffer, address, length);
+    return new Float32Array(this.wasm.buffer, address, length);
   }
   /** `length` int32 values from `address` on, a multiple of 4. */
   words(address: number, length: number): Int32Array<SharedArrayBuffer> {
-    return new Int32Array(this.memory.buffer, address, length);
+    return new Int32Array(this.wasm.buffer, address, length);
   }
 
   /** Rows of values into the memory. */
@@ -322,7 +327,7 @@ export class KernelMemory {
   }
 
   private growTo(end: number, wantedBytes: number): void {
-    const { memory } = this;
+    const memory = this.wasm;
     if (end > this.limitBytes) throw outOfMemory(wantedBytes, this.used, this.limitBytes);
     const missing = end - memory.buffer.byteLength;
     if (missing <= 0) return;

@@ -1,4 +1,4 @@
-import type { FloatRows } from '../../../base/float_rows.js';
+import type { FloatRows, RowsPlace } from '../../../base/float_rows.js';
 import type { KernelMemory } from './kernel_memory.js';
 
 /** Rows of floats in a kernel memory. Of rows that are wider than `hidden` the rest is zeros. */
@@ -11,6 +11,10 @@ export class KernelRows implements FloatRows {
     readonly hidden: number,
     readonly stride = hidden,
   ) {}
+
+  get place(): RowsPlace {
+    return this;
+  }
 
   /** Stale once something was allocated in the memory, though what it shows stays where it is: sockets may send from it. */
   view(): Float32Array<SharedArrayBuffer> {

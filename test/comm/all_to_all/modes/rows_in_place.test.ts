@@ -11,8 +11,10 @@ import {
   type Mesh,
   type WireDtype,
 } from '../../../../comm/index.js';
+import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { bits, endpointsOf, endpointsWith, runExperts, tagOf, withMeshes } from '../../../kit/comm/all_to_all.js';
 import { expectSums, inputsOf, REDUCES, refCombine } from '../../../kit/comm/exact_all_to_all.js';
+import { KernelMemoryRows } from '../../../kit/comm/kernel_memory_rows.js';
 import { MovingRows } from '../../../kit/comm/moving_rows.js';
 import { openWsMeshes } from '../../../kit/comm/ws_meshes.js';
 import { rejection, thrown } from '../../../kit/errors.js';
@@ -20,6 +22,16 @@ import { refDispatch } from '../../../refs/all_to_all_ref.js';
 
 const SHAPE = { size: 4, hidden: 130, numTopk: 2, slotsPerRank: 2 };
 const INPUTS = inputsOf([7, 0, 20, 3], SHAPE, 5);
+/** Rows of whole vectors, and a width of which the codec has several pieces. */
+const WHOLE = { ...SHAPE, hidden: 144 };
+const WHOLE_INPUTS = inputsOf([7, 0, 200, 3], WHOLE, 6);
+
+type NewRows = (numRows: number, hidden: number, stride: number) => MovingRows | KernelMemoryRows;
+const inMovingMemory: NewRows = (...shape) => new MovingRows(...shape);
+const inOneMemory = (): NewRows => {
+  const memory = new KernelMemory();
+  return (...shape) => new KernelMemoryRows(...shape, memory);
+};
 
 /** One rank's dispatch, experts and combine, with all rows in memory that moves whenever something is waited for. */
 async function inPlace(
@@ -27,22 +39,25 @@ async function inPlace(
   endpoint: ReturnType<typeof endpointsOf>[number],
   shape: typeof SHAPE,
   pad: number,
+  inputs = INPUTS,
+  newRows = inMovingMemory,
+  step = 0,
 ): Promise<{ received: Float32Array; y: Float32Array }> {
   const { hidden } = shape;
   const stride = hidden + pad;
-  const { x, ...routing } = INPUTS[mesh.rank]!;
-  const rows = new MovingRows(x.length / hidden, hidden, stride).set(x);
-  const dispatching = endpoint.startDispatch({ x: rows, ...routing, tag: tagOf() });
+  const { x, ...routing } = inputs[mesh.rank]!;
+  const rows = newRows(x.length / hidden, hidden, stride).set(x);
+  const dispatching = endpoint.startDispatch({ x: rows, ...routing, tag: tagOf(step) });
   rows.move();
   const recv = await dispatching.hook();
   rows.move();
-  const target = new MovingRows(recv.numRecvTokens + 1, hidden, stride);
+  const target = newRows(recv.numRecvTokens + 1, hidden, stride);
   recv.copyRowsTo(target);
   expect(target.isClean(recv.numRecvTokens)).to.equal(true);
   const computed = runExperts(recv, mesh.rank, shape);
   recv.release();
-  const out = new MovingRows(computed.length / hidden, hidden, stride).set(computed);
-  const y = new MovingRows(rows.numRows + 2, hidden, stride);
+  const out = newRows(computed.length / hidden, hidden, stride).set(computed);
+  const y = newRows(rows.numRows + 2, hidden, stride);
   const combining = endpoint.startCombine(out, recv.handle, y);
   out.move();
   y.move();
@@ -80,6 +95,38 @@ describe('all-to-all of rows in the memory of others', () => {
               shape,
               reduce,
             );
+          });
+        }
+      });
+    }
+  }
+
+  for (const { where, newRows } of [
+    { where: 'one kernel memory', newRows: inOneMemory },
+    {
+      where: 'a kernel memory each',
+      newRows:
+        (): NewRows =>
+        (...rows) =>
+          new KernelMemoryRows(...rows),
+    },
+  ]) {
+    for (const dtype of WIRE_DTYPES) {
+      it(`works on rows where they lie in ${where}, with the same bits: ${dtype}`, async () => {
+        const shape = { ...WHOLE, wire: { dispatch: dtype, combine: dtype } };
+        for (const [reduce, pad] of [...REDUCES].flatMap((reduce) => [0, 8].map((pad) => [reduce, pad] as const))) {
+          await withMeshes(createLocalMeshes(4), async (meshes) => {
+            const runs = [inMovingMemory, newRows()].map(async (rowsOf, step) => {
+              const endpoints = endpointsOf(meshes, shape, reduce);
+              return Promise.all(
+                meshes.map((mesh, rank) => inPlace(mesh, endpoints[rank]!, shape, pad, WHOLE_INPUTS, rowsOf, step)),
+              );
+            });
+            const [expected, got] = await Promise.all(runs);
+            for (const [rank, { received, y }] of got!.entries()) {
+              expect(bits(received)).to.deep.equal(bits(expected![rank]!.received));
+              expect(bits(y)).to.deep.equal(bits(expected![rank]!.y));
+            }
           });
         }
       });

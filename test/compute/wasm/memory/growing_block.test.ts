@@ -19,7 +19,7 @@ describe('a block that grows', () => {
   });
 
   it('grows by what is needed where half as much again is promised to others', () => {
-    const memory = new KernelMemory(8 * MIB, PLAIN_KERNELS, null, 6 * MIB);
+    const memory = new KernelMemory(8.5 * MIB, PLAIN_KERNELS, null, 6.5 * MIB);
     const block = new GrowingBlock(memory);
     block.reserve(MIB);
     block.reserve(1.25 * MIB);
