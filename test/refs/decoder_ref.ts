@@ -1,5 +1,5 @@
 /** The dense part of a whole model over one sequence, slow and obvious, in float64; routed experts give back the rows that they get. */
-import type { ModelSpec } from '../../lib/model/spec/spec.js';
+import { windowOf, type ModelSpec } from '../../lib/model/spec/spec.js';
 import { gqaRef, layerNormRef, linearRef, mlaRef, normRef, type WeightsRef } from './attention_ref.js';
 import { swigluRef } from './swiglu_ref.js';
 
@@ -54,5 +54,5 @@ function attentionRef(x: readonly Row[], weights: WeightsRef, spec: ModelSpec, l
   });
   return attention.kind === 'mla'
     ? mlaRef(x, Object.fromEntries(own), attention, rope, attention.latentNormEps)
-    : gqaRef(x, Object.fromEntries(own), attention, rope, normEps, layers[layer]!.mixer.window);
+    : gqaRef(x, Object.fromEntries(own), attention, rope, normEps, windowOf(layers[layer]!));
 }

@@ -12,7 +12,7 @@ import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { tensorShapesOf } from '../../../../lib/model/spec/tensor_shapes.js';
 import { loadTensorDecoder } from '../../../../lib/model/tensors/load_tensors.js';
 import { DenseReader } from '../../../../lib/model/weights/weight_reader.js';
-import { openCheckpoint } from '../../../../lib/weights/checkpoint.js';
+import { openWeights } from '../../../../lib/model/stored/model_weights.js';
 import { gqaSpec, gqaVariant, mlaSpec } from '../../../kit/kernels/attention_cases.js';
 import { writeSafetensors } from '../../../kit/model/safetensors_writer.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
@@ -109,19 +109,19 @@ describe('decoders of all variants', () => {
           const spec = threeLayers(base);
           const { tensors, weights } = randomTensors(spec);
           await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
-          const checkpoint = await openCheckpoint(dir);
+          const opened = await openWeights(dir, spec);
           const residence = { compute, experts: 'f32', dense: 'auto' } as const;
           const options = { spec, mla: 'absorbed', blockSize: 4, residence } as const;
           const loader = new WeightLoader();
           const memory = new KernelMemory();
           const before = tensorMemory().numTensors;
-          const reader = new DenseReader(checkpoint);
+          const reader = new DenseReader(opened);
           const decoder =
             compute === 'kernels'
               ? await loadKernelDecoder(reader, options, [memory], loader)
               : await loadTensorDecoder(reader, options);
           loader.close();
-          await checkpoint.close();
+          await opened.close();
           const expected = decoderRef(TOKENS, weights, spec);
           const largest = Math.max(...expected.flat().map(Math.abs));
           const whole = await step(decoder, spec, TOKENS, 0);
