@@ -1,6 +1,7 @@
 /**
  * What a router is, and what it gives, whatever computes it.
  * Shape suffixes: T tokens, E experts, K choices per token.
+ * Why: docs/decisions/routing.md#gates-are-data
  */
 import { ExpertError } from './errors.js';
 
