@@ -52,8 +52,8 @@ class Judge:
             for name, module in model.named_modules():
                 if name.endswith(".experts"):
                     module.register_forward_pre_hook(lambda _, args: experts.append(args[1].sort(-1).values.tolist()))
-            logits, chosen = self._logits(model, self.tokens), list(experts)
-            error = np.abs(self._logits(model.float(), self.tokens) - logits).max() / np.abs(logits).max()
+            logits, chosen = self.logits(model, self.tokens), list(experts)
+            error = np.abs(self.logits(model.float(), self.tokens) - logits).max() / np.abs(logits).max()
             return Run(shapes, logits, chosen, error)
 
     def greedy(self, config: dict, shapes: Shapes, count: int) -> list[int]:
@@ -62,16 +62,22 @@ class Judge:
             model, _ = self._model(Path(folder), config, {}, shapes)
             tokens = list(self.tokens)
             while len(tokens) < len(self.tokens) + count:
-                last = self._logits(model, tokens)[-1]
+                last = self.logits(model, tokens)[-1]
                 second, first = np.sort(last)[-2:]
                 if first - second < MARGIN:
                     break
                 tokens.append(int(last.argmax()))
             return tokens[len(self.tokens) :]
 
+    def shapes(self, config: dict) -> Shapes:
+        """Of the checkpoint that transformers writes."""
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "config.json").write_text(json.dumps(self._judged(config)))
+            return self._shapes(_auto(config), Path(folder))
+
     def _model(self, folder: Path, config: dict, extra: Shapes, known: Shapes | None = None):
         (folder / "config.json").write_text(json.dumps(self._judged(config)))
-        auto = AutoModelForImageTextToText if "vision_config" in config else AutoModelForCausalLM
+        auto = _auto(config)
         shapes = known or {**self._shapes(auto, folder), **extra}
         save_file({name: values(name, tuple(shape)) for name, shape in shapes.items()}, folder / "model.safetensors")
         model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", experts_implementation="eager")
@@ -97,9 +103,13 @@ class Judge:
         return name
 
     @staticmethod
-    def _logits(model, tokens: list[int]) -> np.ndarray:
+    def logits(model, tokens: list[int]) -> np.ndarray:
         with torch.no_grad():
             logits = model(torch.tensor([tokens])).logits[0]
         if not torch.isfinite(logits).all():
             raise ValueError("logits are not finite")
         return logits.numpy()
+
+
+def _auto(config: dict):
+    return AutoModelForImageTextToText if "vision_config" in config else AutoModelForCausalLM

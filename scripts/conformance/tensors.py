@@ -2,18 +2,19 @@
 
 import re
 from itertools import groupby
+from typing import Callable
 
 Shapes = dict[str, list[int]]
 
 
-def braced(shapes: Shapes) -> Shapes:
-    """Tensors of one shape whose names differ in numbers alone become one entry with lists of those numbers in braces."""
-    patterns: dict[tuple, set[tuple[int, ...]]] = {}
+def braced(shapes: dict, key_of: Callable = tuple) -> dict:
+    """Tensors of one shape, or of what else there is of them, whose names differ in numbers alone become one entry with lists of those numbers in braces."""
+    patterns: dict[tuple, tuple[list, set[tuple[int, ...]]]] = {}
     for name, shape in shapes.items():
         numbers = tuple(int(number) for number in re.findall(r"(?<=\.)\d+(?=\.)", name))
-        key = (re.sub(r"(?<=\.)\d+(?=\.)", "{}", name), tuple(shape))
-        patterns.setdefault(key, set()).add(numbers)
-    return {pattern.format(*lists): list(shape) for (pattern, shape), numbers in patterns.items() for lists in _products(numbers)}
+        key = (re.sub(r"(?<=\.)\d+(?=\.)", "{}", name), key_of(shape))
+        patterns.setdefault(key, (shape, set()))[1].add(numbers)
+    return {pattern.format(*lists): shape for (pattern, _), (shape, numbers) in patterns.items() for lists in _products(numbers)}
 
 
 def difference(base: Shapes, other: Shapes) -> dict[str, list[int] | None]:

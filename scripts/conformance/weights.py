@@ -15,15 +15,19 @@ def _fnv1a(text: str) -> int:
     return h
 
 
-def _uniform(name: str, count: int) -> np.ndarray:
-    """`count` numbers in [-0.5, 0.5), multiples of 2^-24: exact in float32."""
+def words(name: str, count: int) -> np.ndarray:
+    """`count` whole numbers below 2^32."""
     x = (np.uint64(_fnv1a(name)) + np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B9)) & _MASK
     x ^= x >> np.uint64(16)
     x = (x * np.uint64(0x7FEB352D)) & _MASK
     x ^= x >> np.uint64(15)
     x = (x * np.uint64(0x846CA68B)) & _MASK
-    x ^= x >> np.uint64(16)
-    return (x >> np.uint64(8)).astype(np.float64) / 2**24 - 0.5
+    return x ^ (x >> np.uint64(16))
+
+
+def _uniform(name: str, count: int) -> np.ndarray:
+    """`count` numbers in [-0.5, 0.5), multiples of 2^-24: exact in float32."""
+    return (words(name, count) >> np.uint64(8)).astype(np.float64) / 2**24 - 0.5
 
 
 def values(name: str, shape: tuple[int, ...]) -> np.ndarray:

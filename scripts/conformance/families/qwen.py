@@ -160,7 +160,7 @@ def delta_rule():
     """Layers of a gated delta rule between layers of attention."""
     yield case("base")
     yield from one_by_one(
-        **{**SHARED, "num_hidden_layers": [3, 8]},
+        **{**SHARED, "num_hidden_layers": [3, 5, 8]},
         num_key_value_heads=[1, 4],
         head_dim=[24, ABSENT],
         partial_rotary_factor=[0.5, 1.0, ABSENT],
@@ -168,8 +168,8 @@ def delta_rule():
         shared_expert_intermediate_size=[20],
         num_experts=[12],
         num_experts_per_tok=[1, 6],
-        linear_conv_kernel_dim=[2, 3],
-        linear_key_head_dim=[8],
+        linear_conv_kernel_dim=[2, 3, 5],
+        linear_key_head_dim=[8, 16],
         linear_value_head_dim=[12],
         linear_num_key_heads=[1, 4],
         linear_num_value_heads=[2, 6],

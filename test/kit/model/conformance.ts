@@ -78,8 +78,8 @@ export function readConformance(family: string): Conformance {
 const varied = (base: HfConfig, set: HfConfig, absent: readonly string[]): HfConfig =>
   Object.fromEntries(Object.entries({ ...base, ...set }).filter(([key]) => !absent.includes(key)));
 
-/** `a.{0-1,3}.b` stands for `a.0.b`, `a.1.b` and `a.3.b`. */
-const unbraced = <T>(byPattern: Readonly<Record<string, T>>): Record<string, T> =>
+/** By full names: `a.{0-1,3}.b` stands for `a.0.b`, `a.1.b` and `a.3.b`. */
+export const unbraced = <T>(byPattern: Readonly<Record<string, T>>): Record<string, T> =>
   Object.fromEntries(
     Object.entries(byPattern).flatMap(([pattern, value]) => namesOf(pattern).map((name) => [name, value])),
   );
@@ -112,24 +112,26 @@ export async function writeConformanceModel(
 
 /** The weights of scripts/conformance/weights.py: from name and index alone. */
 export function conformanceValues(name: string, shape: readonly number[]): Float32Array<ArrayBuffer> {
-  const seed = fnv1a(name);
+  const seed = seedOf(name);
   const scale = Math.fround(3.5 / Math.sqrt(shape.at(-1)!));
   const size = shape.reduce((product, each) => product * each, 1);
   return Float32Array.from({ length: size }, (_, i) => {
-    const u = (lowbias32((seed + Math.imul(i, 0x9e3779b9)) >>> 0) >>> 8) / 2 ** 24 - 0.5;
+    const u = (hashedWord(seed, i) >>> 8) / 2 ** 24 - 0.5;
     if (name.endsWith('norm.weight')) return 1 + u;
     return shape.length === 1 || name.endsWith('bias') ? 0.5 * u : scale * u;
   });
 }
 
-function fnv1a(text: string): number {
+/** Of {@link hashedWord}, from a tensor's name: FNV-1a. */
+export function seedOf(name: string): number {
   let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash;
 }
 
-function lowbias32(value: number): number {
-  let x = value;
+/** 32 bits that the index alone determines: lowbias32 (Wellons). */
+export function hashedWord(seed: number, index: number): number {
+  let x = (seed + Math.imul(index, 0x9e3779b9)) >>> 0;
   x = Math.imul(x ^ (x >>> 16), 0x7feb352d) >>> 0;
   x = Math.imul(x ^ (x >>> 15), 0x846ca68b) >>> 0;
   return (x ^ (x >>> 16)) >>> 0;
