@@ -1,6 +1,8 @@
 /** What the head knows of a model before any rank runs, and whether a request fits it: mistakes in a prompt are told before processes start. */
 import type { ExpertwireConfig } from '../config/schema.js';
-import { checkUnquantised, generationEosTokenIds } from '../model/spec/hf_config.js';
+import { generationEosTokenIds } from '../model/spec/hf_config.js';
+import { checkFolder } from '../model/stored/check_folder.js';
+import { withQuantConfig } from '../model/spec/quantization.js';
 import { modelSpecOf } from '../model/families/registry.js';
 import { ropeWithin } from '../model/spec/rope_angles.js';
 import type { ModelSpec } from '../model/spec/spec.js';
@@ -20,14 +22,13 @@ export interface OpenedModel {
 }
 
 /**
- * Reads a model folder's JSON files and checks that configuration, model and tokenizer fit each other. A sequence ends with any token that config.json,
+ * Reads a model folder's JSON files and headers and checks that configuration, model and tokenizer fit each other. A sequence ends with any token that config.json,
  * generation_config.json or the tokenizer names as an end.
  * @throws ConfigError, WeightError, ModelError, TokenizerError
  */
 export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> {
   const { config: hfConfig, generationConfig, quantConfig } = await readModelFiles(config.model);
-  checkUnquantised(quantConfig);
-  const ownSpec = modelSpecOf(hfConfig);
+  const ownSpec = modelSpecOf(withQuantConfig(hfConfig, quantConfig));
   const tokenizer = await loadTokenizer(config.model);
   tokenizer?.checkVocab(ownSpec.vocabSize);
   const ends = [
@@ -35,6 +36,7 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
     ...generationEosTokenIds(generationConfig),
     ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
   ];
+  await checkFolder(config.model, ownSpec);
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);
   return { spec: { ...ownSpec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits };

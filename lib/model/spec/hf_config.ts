@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from './errors.js';
+import { quantizationOf } from './quantization.js';
 import { NO_MULTIPLIERS, OWN_NAMES } from './spec.js';
 
 /**
@@ -59,7 +60,7 @@ export const COMMON_FIELDS = {
   tie_word_embeddings: z.boolean().default(false),
   hidden_act: z.enum(['silu', 'swish']).default('silu'),
   attention_bias: z.literal(false).default(false),
-  quantization_config: z.literal(null).optional(),
+  quantization_config: z.unknown().optional(),
   eos_token_id: END_TOKENS,
 } as const;
 
@@ -79,6 +80,7 @@ export function commonSpec(
     hasHeadBias: false,
     eosTokenIds: eosTokenIds(c.eos_token_id),
     stored: OWN_NAMES,
+    quantization: quantizationOf(c.quantization_config),
   } as const;
 }
 
@@ -112,14 +114,6 @@ export function generationEosTokenIds(config: Readonly<Record<string, unknown>> 
   if (parsed.success) return eosTokenIds(parsed.data);
   const message = `generation_config.json: eos_token_id is ${shown(given)}; give a token id, a list of them or null`;
   throw new ModelError('INVALID_MODEL_CONFIG', message);
-}
-
-/** @param config of hf_quant_config.json. @throws ModelError UNSUPPORTED_MODEL for quantised weights */
-export function checkUnquantised(config: Readonly<Record<string, unknown>> | undefined): void {
-  const { quant_algo: name = null } = (config?.quantization ?? {}) as { readonly quant_algo?: unknown };
-  if (name === null) return;
-  const message = `the weights are quantised: hf_quant_config.json says ${shown(name)}, which isn't implemented; choose an unquantised checkpoint`;
-  throw new ModelError('UNSUPPORTED_MODEL', message);
 }
 
 /** A rule between two fields. */

@@ -4,6 +4,7 @@
  */
 import { SWIGLU, type ActivationSpec } from '../../../compute/base/activation_spec.js';
 import type { GateSpec } from '../../../compute/base/gate_spec.js';
+import type { Quantization } from './quantization.js';
 import type { ExpertSizes } from '../../../compute/base/weight_rows.js';
 
 /** One model: all sizes are of the whole model, not of a rank. */
@@ -29,6 +30,8 @@ export interface ModelSpec {
   readonly layers: readonly LayerSpec[];
   readonly moe: MoeSpec;
   readonly stored: StoredNames;
+  /** Null: weights are numbers, or their tensors alone tell how they are quantised. */
+  readonly quantization: Quantization | null;
 }
 
 /** `rms`: RMSNorm (Zhang and Sennrich 2019); `layer`: LayerNorm (Ba et al. 2016) with a bias. */

@@ -7,11 +7,19 @@ import { decodeToFloat32 } from '../../weights/dtypes.js';
 import type { Fingerprint } from '../../weights/fingerprint.js';
 import { partName, type TensorPart } from '../../weights/tensor_part.js';
 import type { ModelSpec } from '../spec/spec.js';
+import { UNSAID } from '../spec/quantization.js';
 import { LM_HEAD } from '../spec/tensor_names.js';
 import { tensorShapesOf } from '../spec/tensor_shapes.js';
 import { placesOf, storedName } from './located.js';
 import type { Packing } from './packing.js';
-import { plainPacking, type Shape } from './plain.js';
+import type { Folder, Format, Shape } from './format.js';
+import { fp8Packing } from './fp8.js';
+import { mxfp4Packing } from './mxfp4.js';
+import { packedIntPacking } from './packed_int.js';
+import { nvfp4Packing } from './nvfp4.js';
+import { awqPacking } from './awq.js';
+import { gptqPacking } from './gptq.js';
+import { plainPacking } from './plain.js';
 import { readAll, StoredRows } from './stored_rows.js';
 import { SharedParts } from './shared_parts.js';
 
@@ -47,6 +55,7 @@ export async function openWeights(
 export class ModelWeights {
   private readonly shapes: ReadonlyMap<string, Shape>;
   private readonly shared: SharedParts;
+  private readonly folder: Folder;
 
   constructor(
     readonly checkpoint: Checkpoint,
@@ -56,6 +65,7 @@ export class ModelWeights {
     const all = Array.from(tensorShapesOf(spec), ({ name, shape }) => [name, shape as Shape] as const);
     this.shapes = new Map([[LM_HEAD, [vocabSize, hiddenSize]], ...all]);
     this.shared = new SharedParts(checkpoint);
+    this.folder = { checkpoint, quantization: spec.quantization ?? UNSAID };
   }
 
   /** Whether the checkpoint holds a tensor. @throws WeightError where it does in a form that can't be read */
@@ -153,8 +163,10 @@ export class ModelWeights {
   private find(name: string, shape: Shape): Packing | undefined {
     const places = [...placesOf(this.spec, name, shape[0])];
     for (const at of places) {
-      const found = plainPacking(this.checkpoint, at, shape);
-      if (found !== undefined) return found;
+      for (const format of FORMATS) {
+        const found = format(this.folder, at, shape);
+        if (found !== undefined) return found;
+      }
     }
     for (const { base, ending } of places) {
       const tensor = this.checkpoint.find(base + ending);
@@ -163,5 +175,16 @@ export class ModelWeights {
     return undefined;
   }
 }
+
+/** In the order in which they are looked for. */
+const FORMATS: readonly Format[] = [
+  plainPacking,
+  fp8Packing,
+  mxfp4Packing,
+  packedIntPacking,
+  nvfp4Packing,
+  awqPacking,
+  gptqPacking,
+];
 
 const DTYPES = { bf16: 'BF16', f16: 'F16', f32: 'F32' } as const satisfies Record<StoredDtype, string>;

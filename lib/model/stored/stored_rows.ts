@@ -3,7 +3,7 @@ import type { StoredDtype, StoredMatrix } from '../../../compute/base/stored_mat
 import { DTYPE_BITS } from '../../weights/dtypes.js';
 import type { TensorPart } from '../../weights/tensor_part.js';
 import type { PackedPart, Packing } from './packing.js';
-import { columnsOf, type Shape } from './plain.js';
+import { columnsOf, type Shape } from './format.js';
 import type { SharedParts } from './shared_parts.js';
 
 /** What is read once for all rows is held until all rows were made, and then again when some are asked for once more. */

@@ -40,7 +40,7 @@ export function unusedTensors(spec: ModelSpec, weights: ModelWeights): string[] 
     const layer = layerOf(name);
     return name.startsWith('mtp.') || (layer !== null && layer >= spec.layers.length && predictors.has(layer));
   };
-  return all.filter((name) => !used.has(name) && !name.endsWith('.rotary_emb.inv_freq') && !isPrediction(name));
+  return all.filter((name) => !used.has(name) && !COMPUTED_OR_SCALES.test(name) && !isPrediction(name));
 }
 
 /**
@@ -63,6 +63,9 @@ export function layerOf(name: string): number | null {
   return found === null ? null : Number(found[1]);
 }
 
+/** What is computed although old checkpoints store it, and scales of activations and caches. Why: docs/decisions/formats.md#activations-are-not-quantised */
+const COMPUTED_OR_SCALES =
+  /\.(rotary_emb\.inv_freq|weight_shape|(input|output)_(scale|zero_point|global_scale)|[qkv]_(scale|zero_point))$/;
 const LAYER_OF = /^model\.layers\.(\d+)\./;
 const EXPERT_OF = /^(model\.layers\.\d+\.mlp\.experts\.\d+)\./;
 /** What only a layer for multi-token prediction has. */

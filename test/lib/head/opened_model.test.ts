@@ -1,10 +1,11 @@
 import { expect } from 'chai';
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadConfig } from '../../../lib/config/load.js';
 import { openModel, type OpenedModel } from '../../../lib/head/opened_model.js';
 import { ModelError } from '../../../lib/model/spec/errors.js';
-import { changeJson, copyModel } from '../../kit/model/model_copy.js';
+import { WeightError } from '../../../lib/weights/errors.js';
+import { changeJson, changeTensors, copyModel } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
@@ -22,6 +23,7 @@ describe('the ends of a sequence', () => {
   const endsOf = async (config: unknown, generation?: unknown, tokenizerEnd?: string | null): Promise<number[]> => {
     const { spec } = await opened(async (dir) => {
       await changeJson(join(dir, 'config.json'), { eos_token_id: config, vocab_size: 2048 });
+      await rm(join(dir, 'model.safetensors')); // of fewer tokens
       if (generation !== undefined) await writeFile(join(dir, 'generation_config.json'), JSON.stringify(generation));
       if (tokenizerEnd === undefined) return;
       await cp(join(moe7m(), 'tokenizer.json'), join(dir, 'tokenizer.json'));
@@ -52,13 +54,27 @@ describe('the ends of a sequence', () => {
 });
 
 describe('a model folder', () => {
-  it('with hf_quant_config.json is refused by the name of its format, before any rank starts', async () => {
+  it('whose weights are in a format that nobody can read is refused by its name, before any rank starts', async () => {
     const quantised = (quantization: object) => (dir: string) =>
       writeFile(join(dir, 'hf_quant_config.json'), JSON.stringify({ quantization }));
-    const error = await errorOf(ModelError, () => opened(quantised({ quant_algo: 'NVFP4', group_size: 16 })));
+    const error = await errorOf(ModelError, () => opened(quantised({ quant_algo: 'W4A8_AWQ', group_size: 16 })));
     expect(error.code).to.equal('UNSUPPORTED_MODEL');
-    expect(error.message).to.contain('quantised: hf_quant_config.json says "NVFP4"');
+    expect(error.message).to.contain('quantised: quantization_config.quant_algo is "W4A8_AWQ"').and.contain('NVFP4');
     await opened(quantised({ quant_algo: null, kv_cache_quant_algo: null }));
+    expect((await opened(quantised({ quant_algo: 'NVFP4' }))).spec.quantization?.method).to.equal('modelopt');
+  });
+
+  it('whose tensors alone say that they are packed, or of another model, is refused before any rank starts', async () => {
+    const packed = (dir: string) =>
+      changeTensors(dir, ({ name, dtype, shape, bytes }) =>
+        name.endsWith('.experts.0.up_proj.weight')
+          ? { name, dtype: 'U8', shape: [shape[0]!, 2 * shape[1]!], bytes }
+          : { name, dtype, shape, bytes },
+      );
+    expect((await errorOf(WeightError, () => opened(packed))).code).to.equal('UNKNOWN_DTYPE');
+    const other = (dir: string) => changeJson(join(dir, 'config.json'), { vocab_size: 95 });
+    expect((await errorOf(WeightError, () => opened(other))).code).to.equal('SHAPE_MISMATCH');
+    await opened((dir) => rm(join(dir, 'model.safetensors')));
   });
 
   it('may say infinities where nobody looks; where a number must be finite they are refused by name', async () => {

@@ -1,0 +1,92 @@
+/** What every format of stored weights is asked for, and what several of them share. */
+import { printable } from '../../../base/foreign_text.js';
+import { wrongShape, type Checkpoint } from '../../weights/checkpoint.js';
+import { DTYPE_BITS, decodeToFloat32, isSupportedDtype } from '../../weights/dtypes.js';
+import { WeightError } from '../../weights/errors.js';
+import type { TensorInfo } from '../../weights/safetensors_header.js';
+import { e4m3Values, e8m0Values } from '../../weights/small_floats.js';
+import type { Quantization } from '../spec/quantization.js';
+import type { Located } from './located.js';
+import type { PackedPart, Packing } from './packing.js';
+
+/** Where a format looks, and what the model folder says beside tensors. */
+export interface Folder {
+  readonly checkpoint: Checkpoint;
+  readonly quantization: Omit<Quantization, 'method'>;
+}
+
+/** [rows, columns], or [length] of a vector. Dimensions between them are counted as columns. */
+export type Shape = readonly [number, ...number[]];
+
+/** The weights at a place, if they are there and of this format. @throws WeightError SHAPE_MISMATCH, UNKNOWN_DTYPE */
+export type Format = (folder: Folder, at: Located, shape: Shape) => Packing | undefined;
+
+/** Values of a row; 1 of a vector. */
+export const columnsOf = ([, ...columns]: Shape): number => columns.reduce((product, size) => product * size, 1);
+
+/** Dimensions of 1 count for nothing: some checkpoints store a vector as [1, n]. */
+export function isSameBut1(a: readonly number[], b: readonly number[]): boolean {
+  const [x, y] = [a, b].map((shape) => shape.filter((size) => size !== 1));
+  return x!.length === y!.length && x!.every((size, i) => size === y![i]);
+}
+
+/**
+ * An entry of a tensor, whose bytes are read once for all rows.
+ *
+ * @param shape that an entry must have
+ * @throws WeightError SHAPE_MISMATCH
+ */
+export function sharedPart(
+  tensor: TensorInfo,
+  { entry }: Pick<Located, 'entry'>,
+  shape: readonly number[],
+): PackedPart {
+  const expected = entry === null ? shape : [entry.of, ...shape];
+  if (!isSameBut1(tensor.shape, expected)) throw wrongShape(tensor, expected);
+  const numBytes = (shape.reduce((product, size) => product * size, 1) * DTYPE_BITS.get(tensor.dtype)!) / 8;
+  return { tensor, offset: (entry?.index ?? 0) * numBytes, numBytes, rowBytes: null };
+}
+
+/** The same of a tensor of which rows have bytes of their own: those of the lines that are the matrix's rows, if they follow each other. @throws WeightError SHAPE_MISMATCH */
+export function rowsPart(tensor: TensorInfo, at: Located, rows: number, inner: readonly number[]): PackedPart {
+  const { first, step, of } = at.lines;
+  const part = sharedPart(tensor, at, [of, ...inner]);
+  if (step !== 1) return part;
+  const rowBytes = part.numBytes / of;
+  return { tensor, offset: part.offset + first * rowBytes, numBytes: rows * rowBytes, rowBytes };
+}
+
+/** Scales as float32, exactly. @throws WeightError UNKNOWN_DTYPE */
+export function scalesOf(bytes: Uint8Array, tensor: TensorInfo): Float32Array {
+  if (isSupportedDtype(tensor.dtype)) return decodeToFloat32(bytes, tensor.dtype);
+  const table = SCALE_TABLES[tensor.dtype]?.();
+  if (table === undefined) throw unknownDtype(tensor, 'of scales');
+  return Float32Array.from(bytes, (code) => table[code]!);
+}
+
+/** U8: exponents, as files had them before the format had a type for them. */
+const SCALE_TABLES: Readonly<Record<string, () => Float32Array>> = {
+  F8_E8M0: e8m0Values,
+  U8: e8m0Values,
+  F8_E4M3: e4m3Values,
+};
+
+/** UNKNOWN_DTYPE: of a tensor beside weights that are packed in a way that is known. */
+export function unknownDtype({ name, file, dtype }: TensorInfo, what: string): WeightError {
+  const message = `tensor "${printable(name)}" ${what}, of ${file}, has the element type ${dtype}, which isn't implemented for it; use another checkpoint`;
+  return new WeightError('UNKNOWN_DTYPE', message, { file, tensor: name });
+}
+
+/** Floats of four bits beside zero points are a form that nobody is known to write. @throws WeightError UNKNOWN_DTYPE */
+export function refuseZeros(checkpoint: Checkpoint, base: string): void {
+  const zeros = checkpoint.find(`${base}.weight_zero_point`);
+  if (zeros !== undefined) throw unknownDtype(zeros, 'of zero points');
+}
+
+/** Where rows are to be written as float32. */
+export const floatsIn = ({ buffer, byteOffset, byteLength }: Uint8Array): Float32Array =>
+  new Float32Array(buffer, byteOffset, byteLength / 4);
+
+/** Packed words of 32 bits. */
+export const wordsIn = ({ buffer, byteOffset, byteLength }: Uint8Array): Uint32Array =>
+  new Uint32Array(buffer, byteOffset, byteLength / 4);

@@ -1,0 +1,114 @@
+/**
+ * Integers of 4 or 8 bits with scales of groups or rows, as compressed-tensors stores them: `weight_packed` (words of 32 bits, the lowest bits first, an offset of half the range), or
+ * plain I8 as `weight`; `weight_scale`, and where zero isn't zero `weight_zero_point`. A value is (code − zero) · scale, rounded to float32. Why: docs/decisions/formats.md#tensors-tell-their-format
+ */
+import { wrongShape } from '../../weights/checkpoint.js';
+import type { TensorInfo } from '../../weights/safetensors_header.js';
+import { floatsIn, rowsPart, scalesOf, sharedPart, unknownDtype, wordsIn, type Format } from './format.js';
+import type { Located } from './located.js';
+import type { DecodeRows, PackedPart } from './packing.js';
+
+/** I32 `weight_packed`, or I8 `weight`. */
+export const packedIntPacking: Format = ({ checkpoint }, at, [rows, columns]) => {
+  const { base, ending, lines } = at;
+  if (ending !== '.weight' || columns === undefined || lines.axis === 1 || lines.step !== 1) return undefined;
+  const [packed, plain] = [checkpoint.find(`${base}.weight_packed`), checkpoint.find(`${base}.weight`)];
+  const codes = packed?.dtype === 'I32' ? packed : plain?.dtype === 'I8' ? plain : undefined;
+  const scales = checkpoint.find(`${base}.weight_scale`);
+  if (codes === undefined || scales === undefined) return undefined;
+  const numBits = codes === plain ? 8 : bitsOf(codes, columns);
+  const numGroups = groupsOf(scales, lines.of, columns);
+  const width = codes === plain ? columns : codes.shape.at(-1)!;
+  const parts: PackedPart[] = [rowsPart(codes, at, rows, [width]), scalePart(scales, at, rows, numGroups)];
+  const zeros = checkpoint.find(`${base}.weight_zero_point`);
+  const zeroOf = zeros === undefined ? null : zeroPart(zeros, at, numBits, numGroups);
+  if (zeroOf !== null) parts.push(zeroOf.part);
+  const order = checkpoint.find(`${base}.weight_g_idx`);
+  if (order !== undefined) {
+    if (order.dtype !== 'I32') throw unknownDtype(order, 'of groups');
+    parts.push(sharedPart(order, at, [columns]));
+  }
+  const layout = { numBits, columns, numGroups, isPacked: codes !== plain, scales, first: lines.first };
+  return { dtype: 'f32', parts, decode: decodeInts(layout, zeroOf?.at ?? null, order !== undefined) };
+};
+
+/** Of the words of a row: each row begins with a new one. @throws WeightError SHAPE_MISMATCH */
+function bitsOf(codes: TensorInfo, columns: number): 4 | 8 {
+  const width = codes.shape.at(-1);
+  if (width === Math.ceil(columns / 8)) return 4;
+  if (width === Math.ceil(columns / 4)) return 8;
+  throw wrongShape(codes, [...codes.shape.slice(0, -1), Math.ceil(columns / 8)]);
+}
+
+/** Scales of a row; one for all counts as 0. @throws WeightError SHAPE_MISMATCH */
+function groupsOf(scales: TensorInfo, rows: number, columns: number): number {
+  if (scales.shape.every((size) => size === 1) && rows > 1) return 0;
+  const numGroups = scales.shape.length < 2 ? 1 : scales.shape.at(-1)!;
+  if (numGroups > 0 && columns % numGroups === 0) return numGroups;
+  throw wrongShape(scales, [rows, 1]);
+}
+
+const scalePart = (scales: TensorInfo, at: Located, rows: number, numGroups: number): PackedPart =>
+  numGroups === 0 ? sharedPart(scales, { entry: null }, []) : rowsPart(scales, at, rows, [numGroups]);
+
+/** Of a row and a group. */
+type ZeroOf = (bytes: Uint8Array, row: number, group: number) => number;
+
+/** I8 [out, groups], or packed along the rows. Codes of both have the same offset, which falls out of their difference. */
+function zeroPart(
+  zeros: TensorInfo,
+  at: Located,
+  numBits: 4 | 8,
+  numGroups: number,
+): { readonly part: PackedPart; readonly at: ZeroOf } {
+  const perRow = Math.max(1, numGroups);
+  const offset = 2 ** (numBits - 1);
+  if (zeros.dtype === 'I8') {
+    const part = sharedPart(zeros, at, [at.lines.of, perRow]);
+    return { part, at: (bytes, row, group) => ((bytes[row * perRow + group]! << 24) >> 24) + offset };
+  }
+  if (zeros.dtype !== 'I32') throw unknownDtype(zeros, 'of zero points');
+  const perWord = 32 / numBits;
+  const part = sharedPart(zeros, at, [Math.ceil(at.lines.of / perWord), perRow]);
+  const mask = 2 ** numBits - 1;
+  const find: ZeroOf = (bytes, row, group) =>
+    (wordsIn(bytes)[Math.floor(row / perWord) * perRow + group]! >>> (numBits * (row % perWord))) & mask;
+  return { part, at: find };
+}
+
+interface IntLayout {
+  readonly numBits: 4 | 8;
+  readonly columns: number;
+  readonly numGroups: number;
+  readonly isPacked: boolean;
+  readonly scales: TensorInfo;
+  /** The first stored row. */
+  readonly first: number;
+}
+
+/** `isOrdered`: the last part is the group of each column. */
+function decodeInts(layout: IntLayout, zeroOf: ZeroOf | null, isOrdered: boolean): DecodeRows {
+  const { numBits, columns, numGroups, isPacked, first } = layout;
+  const perRow = Math.max(1, numGroups);
+  const bytesPerRow = isPacked ? 4 * Math.ceil((columns * numBits) / 32) : columns;
+  const sign = isPacked ? 0 : 0x80; // plain codes as packed ones: with an offset of half their range
+  return (parts, from, numRows, out) => {
+    const codes = parts[0]!;
+    const scales = scalesOf(parts[1]!, layout.scales);
+    const order = isOrdered ? wordsIn(parts.at(-1)!) : null;
+    const target = floatsIn(out);
+    const zeros = new Float32Array(perRow).fill(2 ** (numBits - 1));
+    for (let row = 0, to = 0; row < numRows; row++) {
+      if (zeroOf !== null) for (let g = 0; g < perRow; g++) zeros[g] = zeroOf(parts[2]!, first + from + row, g);
+      const firstScale = numGroups === 0 ? 0 : row * perRow;
+      const at = row * bytesPerRow;
+      for (let column = 0; column < columns; column++) {
+        const group = order === null ? Math.floor((column * perRow) / columns) : order[column]!;
+        // The lowest bits of a word are the first: bytes in their order, low nibble first.
+        const code =
+          numBits === 4 ? (codes[at + (column >> 1)]! >> ((column & 1) << 2)) & 15 : codes[at + column]! ^ sign;
+        target[to++] = (code - zeros[group]!) * scales[firstScale + group]!;
+      }
+    }
+  };
+}
