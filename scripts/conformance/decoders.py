@@ -1,7 +1,7 @@
-"""How far other decoders are from ours in numpy (stored.py), on the bytes of formats.json.
+"""How far other decoders are from ours in numpy (stored.py), on the bytes of stored_models.py.
 
     pip install compressed-tensors accelerate autoawq   # without their dependencies will do
-    python decoders.py formats.md
+    python decoders.py decoders.md
 
 - "library": the weights of every projection, decoded by compressed-tensors or by AutoAWQ.
 - "transformers": the logits of the whole checkpoint as transformers loads it. It may decode to bfloat16.
@@ -22,7 +22,7 @@ from compressed_tensors.quantization import QuantizationScheme
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig, FineGrainedFP8Config, Mxfp4Config
 
-import formats
+import stored_models
 from fills import filled
 from judge import Judge
 from stored import Tensors
@@ -72,7 +72,7 @@ def by_transformers(config: dict, quantization: dict | None, tensors: Tensors) -
         (folder / "config.json").write_text(json.dumps({**config, **({"quantization_config": quantization} if quantization else {})}))
         save_file({name: tensor(name, *each) for name, each in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager", **options(quantization))
-        return Judge.logits(model.float().eval(), formats.TOKENS)
+        return Judge.logits(model.float().eval(), stored_models.TOKENS)
 
 
 def difference(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -104,12 +104,12 @@ def row(name: str, config: dict, quantization: dict | None, files: dict, stored:
         return max(errors, default=None)
 
     whole = "" if files or (quantization or {}).get("quant_method") in ["awq", "gptq", "modelopt"] else attempt(
-        lambda: difference(by_transformers(config, quantization, tensors), formats.logits_of(config, decoded))
+        lambda: difference(by_transformers(config, quantization, tensors), stored_models.logits_of(config, decoded))
     )
     return f"| {name} | {attempt(library)} | {whole} |"
 
 
 if __name__ == "__main__":
     versions = f"compressed-tensors {compressed_tensors.__version__}, transformers {transformers.__version__}"
-    lines = [f"<!-- {versions} -->", "| format | library | transformers |", "| --- | --- | --- |", *(row(*each) for each in formats.cases())]
+    lines = [f"<!-- {versions} -->", "| format | library | transformers |", "| --- | --- | --- |", *(row(*each) for each in stored_models.cases())]
     Path(sys.argv[1]).write_text("\n".join(lines) + "\n")
