@@ -1,9 +1,10 @@
 /** DeepSeek-V2 and V2-Lite (DeepSeek-AI, 2024): latent attention, softmax gate, groups by their best expert, fused shared experts. */
 import * as z from 'zod';
 import { PLAIN_GATE, type GateSpec } from '../../../compute/base/gate_spec.js';
-import { COMMON_FIELDS, commonSpec, count, parseHfConfig, withAlias } from '../spec/hf_config.js';
+import { COMMON_FIELDS, commonSpec, count } from '../spec/hf_config.js';
 import { ropeFields } from '../spec/rope_config.js';
 import { PLAIN_EXPERTS, type ModelSpec } from '../spec/spec.js';
+import { family } from './blocks/family.js';
 import { groupsOf, V3_GATE_FIELDS } from './blocks/gates.js';
 import { layersOf } from './blocks/layers.js';
 import { MLA_FIELDS, mlaOf } from './blocks/mla.js';
@@ -28,11 +29,11 @@ const schema = z.object({
   routed_scaling_factor: z.number().default(1),
 });
 
-/** A model from its config.json, with the defaults of Hugging Face's library. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
-export function deepseekV2(config: unknown): ModelSpec {
-  const c = parseHfConfig('deepseek_v2', schema, withAlias(config, 'n_routed_experts', 'num_experts'));
+/** A model from its config.json. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
+export const deepseekV2 = family('deepseek_v2', schema, specOf, { n_routed_experts: 'num_experts' });
+
+function specOf(c: z.infer<typeof schema>): Omit<ModelSpec, 'modelType'> {
   return {
-    modelType: 'deepseek_v2',
     ...commonSpec(c),
     ...mlaOf(c, 'interleaved'),
     layers: layersOf(c.num_hidden_layers, c.intermediate_size, (i) => i >= c.first_k_dense_replace),

@@ -1,8 +1,9 @@
 /** DeepSeek-V3 and R1 (DeepSeek-AI, 2024): latent attention, sigmoid gate with selection bias and groups, fused shared experts. */
 import * as z from 'zod';
-import { COMMON_FIELDS, commonSpec, count, parseHfConfig, withAlias } from '../spec/hf_config.js';
+import { COMMON_FIELDS, commonSpec, count } from '../spec/hf_config.js';
 import { ropeFields } from '../spec/rope_config.js';
 import { PLAIN_EXPERTS, type ModelSpec } from '../spec/spec.js';
+import { family } from './blocks/family.js';
 import { V3_GATE_FIELDS, v3Gate } from './blocks/gates.js';
 import { layersOf } from './blocks/layers.js';
 import { MLA_FIELDS, mlaOf } from './blocks/mla.js';
@@ -26,14 +27,16 @@ const schema = z.object({
   routed_scaling_factor: z.number().default(2.5),
 });
 
-/**
- * A model from its config.json, with the defaults of Hugging Face's library. Kimi-K2 (Moonshot AI, 2025) is the same under another name.
- * @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG
- */
-export function deepseekV3(config: unknown, modelType = 'deepseek_v3'): ModelSpec {
-  const c = parseHfConfig(modelType, schema, withAlias(config, 'n_routed_experts', 'num_local_experts'));
+const ALIASES = { n_routed_experts: 'num_local_experts' };
+
+/** A model from its config.json. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
+export const deepseekV3 = family('deepseek_v3', schema, specOf, ALIASES);
+
+/** Kimi-K2 (Moonshot AI, 2025) is the same under another name. */
+export const kimiK2 = family('kimi_k2', schema, specOf, ALIASES);
+
+function specOf(c: z.infer<typeof schema>): Omit<ModelSpec, 'modelType'> {
   return {
-    modelType,
     ...commonSpec(c),
     ...mlaOf(c, c.rope_interleave === true ? 'interleaved' : 'half'),
     layers: layersOf(c.num_hidden_layers, c.intermediate_size, (i) => i >= c.first_k_dense_replace),

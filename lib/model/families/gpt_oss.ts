@@ -1,8 +1,9 @@
 /** gpt-oss (OpenAI, 2025): windows in every other layer, sinks, biases everywhere, clamped SwiGLU. */
 import * as z from 'zod';
-import { COMMON_FIELDS, commonSpec, count, parseHfConfig, requireExperts, withAlias } from '../spec/hf_config.js';
+import { COMMON_FIELDS, commonSpec, count, requireExperts } from '../spec/hf_config.js';
 import { ropeFields, ropeOf } from '../spec/rope_config.js';
 import { OWN_NAMES, PLAIN_EXPERTS, type ModelSpec } from '../spec/spec.js';
+import { family } from './blocks/family.js';
 import { softmaxGate } from './blocks/gates.js';
 import { GQA_FIELDS, gqaOf } from './blocks/gqa.js';
 import { allMoe, layersOf, mixersOf, WINDOW_FIELDS } from './blocks/layers.js';
@@ -24,7 +25,7 @@ const schema = z.object({
   ...WINDOW_FIELDS,
   head_dim: count.nullable(),
   max_position_embeddings: count.default(131_072),
-  rms_norm_eps: z.number().positive().default(1e-5),
+  rms_norm_eps: z.number().nonnegative().default(1e-5),
   intermediate_size: count,
   num_local_experts: count,
   num_experts_per_tok: count,
@@ -34,16 +35,16 @@ const schema = z.object({
   swiglu_limit: z.number().positive().default(7),
 });
 
-/** A model from its config.json, with the defaults of Hugging Face's library. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
-export function gptOss(config: unknown): ModelSpec {
-  const c = parseHfConfig('gpt_oss', schema, withAlias(config, 'num_local_experts', 'num_experts'));
+/** A model from its config.json. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
+export const gptOss = family('gpt_oss', schema, specOf, { num_local_experts: 'num_experts' });
+
+function specOf(c: z.infer<typeof schema>): Omit<ModelSpec, 'modelType'> {
   requireExperts(c.num_local_experts, c.num_hidden_layers);
   const attention = gqaOf(c, { hasQkvBias: c.attention_bias, hasOutputBias: c.attention_bias, hasSinks: true });
   const rope = { ...c, rope_parameters: c.rope_parameters ?? USUAL_ROPE };
   const mixerOf = mixersOf(c.num_hidden_layers, c.sliding_window, c.layer_types, (i) => i % 2 === 0);
   const names = ['num_local_experts', 'num_experts_per_tok'] as const;
   return {
-    modelType: 'gpt_oss',
     ...commonSpec(c),
     rope: ropeOf(rope, { headDim: attention.headDim, layout: 'half', maxPositions: c.max_position_embeddings }),
     attention,
@@ -57,6 +58,6 @@ export function gptOss(config: unknown): ModelSpec {
       hasExpertBias: true,
       intermediateSize: c.intermediate_size,
     },
-    stored: { ...OWN_NAMES, replace: [['.mlp.gate.', '.mlp.router.']] },
+    stored: { ...OWN_NAMES, replace: [['.mlp.gate.', '.mlp.router.']], experts: 'columns' },
   };
 }

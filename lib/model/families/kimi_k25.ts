@@ -2,14 +2,17 @@
 import * as z from 'zod';
 import { parseHfConfig } from '../spec/hf_config.js';
 import { OWN_NAMES, type ModelSpec } from '../spec/spec.js';
-import { deepseekV3 } from './deepseek_v3.js';
+import type { Family } from './blocks/family.js';
+import { kimiK2 } from './deepseek_v3.js';
 
-const schema = z.looseObject({ text_config: z.looseObject({}) });
+const schema = z.looseObject({ text_config: z.looseObject({}), quantization_config: z.unknown().optional() });
 
 /** A model from its config.json. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
-export function kimiK25(config: unknown): ModelSpec {
-  const { text_config: text, ...around } = parseHfConfig('kimi_k25', schema, config);
-  const { quantization_config: quantised = around.quantization_config } = text;
-  const spec = deepseekV3({ ...text, quantization_config: quantised }, 'kimi_k25');
-  return { ...spec, stored: { ...OWN_NAMES, prefix: 'language_model.' } };
-}
+export const kimiK25: Family = Object.assign(
+  (config: unknown): ModelSpec => {
+    const { text_config: text, quantization_config: around } = parseHfConfig('kimi_k25', schema, config);
+    const spec = kimiK2({ ...text, quantization_config: text.quantization_config ?? around });
+    return { ...spec, modelType: 'kimi_k25', stored: { ...OWN_NAMES, prefix: 'language_model.' } };
+  },
+  { fields: Object.keys(schema.shape) },
+);

@@ -1,16 +1,9 @@
 /** OLMoE (Muennighoff et al. 2024): norms of q and k over the whole vector, softmax gate, every layer with experts. */
 import * as z from 'zod';
-import {
-  COMMON_FIELDS,
-  commonSpec,
-  count,
-  parseHfConfig,
-  requireConfig,
-  requireExperts,
-  withAlias,
-} from '../spec/hf_config.js';
+import { COMMON_FIELDS, commonSpec, count, requireConfig, requireExperts } from '../spec/hf_config.js';
 import { ropeFields, ropeOf } from '../spec/rope_config.js';
 import { PLAIN_EXPERTS, type ModelSpec } from '../spec/spec.js';
+import { family } from './blocks/family.js';
 import { softmaxGate } from './blocks/gates.js';
 import { GQA_FIELDS, gqaOf } from './blocks/gqa.js';
 import { allMoe, layersOf } from './blocks/layers.js';
@@ -21,7 +14,7 @@ const schema = z.object({
   ...GQA_FIELDS,
   num_key_value_heads: count.nullish(),
   max_position_embeddings: count.default(4096),
-  rms_norm_eps: z.number().positive().default(1e-5),
+  rms_norm_eps: z.number().nonnegative().default(1e-5),
   intermediate_size: count,
   num_experts: count,
   num_experts_per_tok: count,
@@ -32,9 +25,10 @@ const schema = z.object({
   sliding_window: z.literal(null).optional(),
 });
 
-/** A model from its config.json, with the defaults of Hugging Face's library. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
-export function olmoe(config: unknown): ModelSpec {
-  const c = parseHfConfig('olmoe', schema, withAlias(config, 'num_experts', 'num_local_experts'));
+/** A model from its config.json. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
+export const olmoe = family('olmoe', schema, specOf, { num_experts: 'num_local_experts' });
+
+function specOf(c: z.infer<typeof schema>): Omit<ModelSpec, 'modelType'> {
   requireExperts(c.num_experts, c.num_hidden_layers);
   const [hasQkvBias, hasOutputBias] = [c.attention_bias, c.attention_bias];
   const kvHeads = c.num_key_value_heads ?? null;
@@ -47,7 +41,6 @@ export function olmoe(config: unknown): ModelSpec {
     `head_dim ${attention.headDim} of ${attention.numHeads} heads must make hidden_size ${c.hidden_size}`,
   );
   return {
-    modelType: 'olmoe',
     ...commonSpec(c),
     rope: ropeOf(c, { headDim: attention.headDim, layout: 'half', maxPositions: c.max_position_embeddings }),
     attention,

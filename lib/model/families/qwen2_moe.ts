@@ -1,8 +1,9 @@
 /** Qwen1.5-MoE and Qwen2-MoE (Qwen team, 2024): grouped-query attention with biases, softmax gate, shared experts behind a gate of their own. */
 import * as z from 'zod';
-import { COMMON_FIELDS, commonSpec, count, parseHfConfig, requireExperts } from '../spec/hf_config.js';
+import { COMMON_FIELDS, commonSpec, count, requireExperts } from '../spec/hf_config.js';
 import { ropeFields, ropeOf } from '../spec/rope_config.js';
 import { OWN_NAMES, PLAIN_EXPERTS, type ModelSpec } from '../spec/spec.js';
+import { family } from './blocks/family.js';
 import { softmaxGate } from './blocks/gates.js';
 import { GQA_FIELDS, gqaOf } from './blocks/gqa.js';
 import { isSparse, layersOf, mixersOf, SPARSE_FIELDS, WINDOW_FIELDS } from './blocks/layers.js';
@@ -26,15 +27,15 @@ const schema = z.object({
   max_window_layers: z.int().nonnegative().default(28),
 });
 
-/** A model from its config.json, with the defaults of Hugging Face's library. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
-export function qwen2Moe(config: unknown): ModelSpec {
-  const c = parseHfConfig('qwen2_moe', schema, config);
+/** A model from its config.json. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
+export const qwen2Moe = family('qwen2_moe', schema, specOf);
+
+function specOf(c: z.infer<typeof schema>): Omit<ModelSpec, 'modelType'> {
   requireExperts(c.num_experts, c.num_hidden_layers);
   const attention = gqaOf(c, { hasQkvBias: c.qkv_bias });
   const slides = (i: number): boolean => c.use_sliding_window && i % 2 === 0 && i < c.max_window_layers;
   const window = c.use_sliding_window ? c.sliding_window : null;
   return {
-    modelType: 'qwen2_moe',
     ...commonSpec(c),
     rope: ropeOf(c, { headDim: attention.headDim, layout: 'half', maxPositions: c.max_position_embeddings }),
     attention,

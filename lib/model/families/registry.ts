@@ -1,18 +1,40 @@
 /** The model families, by config.json's `model_type`. */
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from '../spec/errors.js';
-import { deepseekV2 } from './deepseek_v2.js';
-import { deepseekV3 } from './deepseek_v3.js';
-import { olmoe } from './olmoe.js';
-import { qwen3Moe } from './qwen3_moe.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
+import { bailingMoe, bailingMoeV2 } from './bailing_moe.js';
+import type { Family } from './blocks/family.js';
+import { deepseekV2 } from './deepseek_v2.js';
+import { deepseekV3, kimiK2 } from './deepseek_v3.js';
+import { dots1 } from './dots1.js';
+import { ernie45Moe } from './ernie4_5_moe.js';
+import { glm4Moe } from './glm4_moe.js';
+import { glm4MoeLite } from './glm4_moe_lite.js';
+import { gptOss } from './gpt_oss.js';
+import { kimiK25 } from './kimi_k25.js';
+import { minimaxM2 } from './minimax_m2.js';
+import { mixtral } from './mixtral.js';
+import { olmoe } from './olmoe.js';
+import { qwen2Moe } from './qwen2_moe.js';
+import { qwen3Moe } from './qwen3_moe.js';
 
 /** By `model_type`: what makes a spec of a parsed config.json. */
-export const FAMILIES: Readonly<Record<string, (config: unknown) => ModelSpec>> = {
+export const FAMILIES: Readonly<Record<string, Family>> = {
+  bailing_moe: bailingMoe,
+  bailing_moe_v2: bailingMoeV2,
   deepseek_v2: deepseekV2,
-  deepseek_v3: (config) => deepseekV3(config),
-  kimi_k2: (config) => deepseekV3(config, 'kimi_k2'),
+  deepseek_v3: deepseekV3,
+  dots1,
+  ernie4_5_moe: ernie45Moe,
+  glm4_moe: glm4Moe,
+  glm4_moe_lite: glm4MoeLite,
+  gpt_oss: gptOss,
+  kimi_k2: kimiK2,
+  kimi_k25: kimiK25,
+  minimax_m2: minimaxM2,
+  mixtral,
   olmoe,
+  qwen2_moe: qwen2Moe,
   qwen3_moe: qwen3Moe,
 };
 

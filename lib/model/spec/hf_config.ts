@@ -12,7 +12,7 @@ import { NO_MULTIPLIERS, OWN_NAMES } from './spec.js';
  * Applies a family's schema. Unknown fields are ignored, as in Hugging Face; a field that the schema fixes to certain values (`z.literal`,
  * `z.enum`) is an UNSUPPORTED_MODEL error that lists them.
  */
-export function parseHfConfig<T>(modelType: string, schema: z.ZodType<T>, config: unknown): T {
+export function parseHfConfig<S extends z.ZodObject>(modelType: string, schema: S, config: unknown): z.infer<S> {
   const result = schema.safeParse(config);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
@@ -56,7 +56,7 @@ export const COMMON_FIELDS = {
   vocab_size: count,
   num_hidden_layers: count.max(MAX_LAYERS),
   num_attention_heads: count,
-  rms_norm_eps: z.number().positive().default(1e-6),
+  rms_norm_eps: z.number().nonnegative().default(1e-6),
   tie_word_embeddings: z.boolean().default(false),
   hidden_act: z.enum(['silu', 'swish']).default('silu'),
   attention_bias: z.literal(false).default(false),

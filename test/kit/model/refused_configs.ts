@@ -1,23 +1,90 @@
 /** Configurations that transformers runs and this framework refuses. */
 
+/** Another activation is another model. */
+const ACTIVATION = { 'hidden_act: gelu': 'hidden_act', 'hidden_act: relu': 'hidden_act' };
+/** Choices that don't fit in the groups: transformers chooses masked experts then. */
+const GROUPS = { 'n_group: 3': 'topk_group 1 of 3 groups' };
+/** Ignored by transformers, and not by those who write such a configuration. */
+const GATE = { 'topk_method: greedy': 'topk_method', 'scoring_func: softmax': 'scoring_func' };
+/** What no checkpoint of latent attention has. */
+const MLA_BIAS = { 'attention_bias: True': 'attention_bias' };
+
 /** What transformers computes and we don't, by family and case: each is refused, by a message that names this. */
 export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  deepseek_v3: {
-    'attention_bias: True': 'attention_bias',
-    'hidden_act: gelu': 'hidden_act',
-    'hidden_act: relu': 'hidden_act',
+  bailing_moe_v2: {
+    ...ACTIVATION,
+    'num_experts_per_tok: 1': 'num_experts_per_tok',
+    'topk_group: 1': 'topk_group 1 of',
+    'norm_topk_prob: False': 'norm_topk_prob',
+    'rope_theta: absent': 'rope_theta',
+    'max_position_embeddings: absent': 'max_position_embeddings',
+  },
+  deepseek_v2: {
+    ...ACTIVATION,
+    ...MLA_BIAS,
+    'mlp_bias: True': 'mlp_bias',
     // Without a MoE layer.
-    'first_k_dense_replace: absent': 'MoE layer',
-    // Ignored by transformers, and not by those who write such a configuration.
+    'first_k_dense_replace: 3': 'MoE layer',
+    'topk_group: 1': 'topk_group 1 of 3 groups',
+    'norm_topk_prob: True': 'norm_topk_prob',
+    'topk_method: greedy, norm_topk_prob: True': 'norm_topk_prob',
     'moe_layer_freq: 2': 'moe_layer_freq',
     'moe_layer_freq: [0, 1, 1]': 'moe_layer_freq',
-    'topk_method: greedy': 'topk_method',
-    'topk_method: group_limited_greedy': 'topk_method',
-    'scoring_func: softmax': 'scoring_func',
+    'scoring_func: sigmoid': 'scoring_func',
   },
-  deepseek_v2: {},
-  kimi_k2: {},
-  olmoe: {},
+  deepseek_v3: {
+    ...ACTIVATION,
+    ...MLA_BIAS,
+    ...GATE,
+    // Without a MoE layer.
+    'first_k_dense_replace: absent': 'MoE layer',
+    'moe_layer_freq: 2': 'moe_layer_freq',
+    'moe_layer_freq: [0, 1, 1]': 'moe_layer_freq',
+    'topk_method: group_limited_greedy': 'topk_method',
+  },
+  dots1: { ...ACTIVATION, ...GROUPS, ...GATE },
+  ernie4_5_moe: {
+    ...ACTIVATION,
+    'moe_num_experts: absent': 'moe_num_experts',
+    'moe_k: absent': 'moe_k',
+    'use_bias: True': 'use_bias',
+  },
+  glm4_moe: {
+    ...ACTIVATION,
+    ...GROUPS,
+    ...GATE,
+    // An odd size.
+    'head_dim: absent': 'head_dim 9',
+    'first_k_dense_replace: 3': 'MoE layer',
+  },
+  glm4_moe_lite: {
+    ...ACTIVATION,
+    ...MLA_BIAS,
+    ...GROUPS,
+    ...GATE,
+    'first_k_dense_replace: 0': 'first_k_dense_replace',
+    'first_k_dense_replace: 2': 'first_k_dense_replace',
+    'head_dim: 20': 'head_dim',
+  },
+  kimi_k2: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
+  kimi_k25: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
+  minimax_m2: {
+    ...ACTIVATION,
+    'head_dim: absent': 'head_dim',
+    'num_local_experts: absent': 'num_local_experts',
+    'attn_type_list: [1, 0, 1]': 'attn_type_list',
+    'use_qk_norm: False': 'use_qk_norm',
+    'qk_norm_type: per_head': 'qk_norm_type',
+    'scoring_func: softmax': 'scoring_func',
+    'use_routing_bias: False': 'use_routing_bias',
+    'shared_intermediate_size: 12': 'shared_intermediate_size',
+  },
+  mixtral: {
+    ...ACTIVATION,
+    'num_local_experts: absent': 'num_local_experts',
+    'attention_bias: True': 'attention_bias',
+  },
+  olmoe: { ...ACTIVATION, 'num_experts: absent': 'num_experts', 'sliding_window: 4': 'sliding_window' },
   qwen3_moe: {
     'hidden_act: gelu': 'hidden_act',
     // A shape that transformers fills in, and a published checkpoint says.

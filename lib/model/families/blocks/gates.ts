@@ -4,16 +4,18 @@ import { PLAIN_GATE, type GateSpec } from '../../../../compute/base/gate_spec.js
 import { count, requireConfig, requireExperts } from '../../spec/hf_config.js';
 
 /** The gate of a softmax. @param names of both numbers in the family's config.json. @throws ModelError INVALID_MODEL_CONFIG */
-export function softmaxGate(
-  numExperts: number,
-  numTopk: number,
-  normTopkProb: boolean,
-  names: readonly [experts: string, topk: string],
-): GateSpec {
-  const [experts, topk] = names;
-  requireConfig(numTopk <= numExperts, `${topk} ${numTopk} must be at most ${experts} ${numExperts}`);
+export function softmaxGate(numExperts: number, numTopk: number, normTopkProb: boolean, names: ExpertNames): GateSpec {
+  requireChoices(numTopk, numExperts, names);
   return { ...PLAIN_GATE, numExperts, numTopk, normTopkProb };
 }
+
+/** No token chooses more experts than there are. @throws ModelError INVALID_MODEL_CONFIG */
+export function requireChoices(numTopk: number, numExperts: number, [experts, topk]: ExpertNames): void {
+  requireConfig(numTopk <= numExperts, `${topk} ${numTopk} must be at most ${experts} ${numExperts}`);
+}
+
+/** What config.json calls the number of experts and of choices per token. */
+type ExpertNames = readonly [experts: string, topk: string];
 
 /** DeepSeek-V3's gate; families after it give the fields other defaults. */
 export const V3_GATE_FIELDS = {
