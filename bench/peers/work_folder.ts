@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { causeText } from '../../base/foreign_text.js';
 import { peerScript } from '../../lib/config/package_files.js';
 import { makeRandomCheckpoint } from '../../lib/model/random_checkpoint.js';
-import { RANDOM_CONFIGS } from '../../lib/model/random_config.js';
+import { randomConfig } from '../../lib/model/random_config.js';
 import { BenchError } from '../base/errors.js';
 import type { Dtype } from './engines/engine.js';
 
@@ -31,7 +31,7 @@ export async function modelIn(dir: string, signal: AbortSignal): Promise<string>
     () => false,
   );
   await mkdir(dir, { recursive: true });
-  const config = RANDOM_CONFIGS.qwen3_moe({ ...SHAPE, dtype: 'BF16' });
+  const config = randomConfig('qwen3_moe', { ...SHAPE, dtype: 'BF16' });
   if (!isThere) await makeRandomCheckpoint(model, { config, dtype: 'BF16', seed: 0, signal });
   return model;
 }

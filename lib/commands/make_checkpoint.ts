@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 import { bytes } from '../metrics/charts.js';
 import { ModelError } from '../model/spec/errors.js';
 import { makeRandomCheckpoint } from '../model/random_checkpoint.js';
-import { RANDOM_CONFIGS, type RandomFamily } from '../model/random_config.js';
+import { RANDOM_FAMILIES, randomConfig, type RandomFamily } from '../model/random_config.js';
 import { moeLayersOf } from '../model/spec/spec.js';
 import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
@@ -34,7 +34,7 @@ export interface MakeCheckpointArgs {
 /** Adds the folder and the options of `make-checkpoint` to a command line. */
 export function makeCheckpointOptions<T>(yargs: Argv<T>): Argv<T & MakeCheckpointArgs> {
   const shape = 'Shape:';
-  const families = Object.keys(RANDOM_CONFIGS) as RandomFamily[];
+  const families = RANDOM_FAMILIES;
   return yargs
     .positional('dir', { type: 'string', demandOption: true, describe: 'folder to write; new or empty' })
     .option('family', { choices: families, default: 'deepseek_v3' as const, describe: 'family', group: shape })
@@ -76,9 +76,7 @@ export async function makeCheckpoint(
     onProgress: (doneBytes: number, allBytes: number) => progress.update(doneBytes / allBytes),
   };
   const { spec, numParameters, totalBytes, files } = await makeRandomCheckpoint(dir, options)
-    .catch((error: unknown) => {
-      throw isMistake(error) ? new UsageError(error.message) : error;
-    })
+    .catch(asMistake)
     .finally(() => progress.close());
   if (args.json === true) {
     const figures = { dir, model_type: spec.modelType, parameters: numParameters, bytes: totalBytes, files };
@@ -99,7 +97,7 @@ function configOf(args: MakeCheckpointArgs): Readonly<Record<string, unknown>> {
   const sizes = { ...counts, intermediate: args.intermediate, heads: args.heads, vocab: args.vocab };
   for (const [name, value] of Object.entries(sizes)) wholeNumber(`--${name}`, value, 1);
   wholeNumber('--dense-layers', denseLayers, 0);
-  const config = RANDOM_CONFIGS[family]({ ...sizes, denseLayers, dtype });
+  const config = mistakesOf(() => randomConfig(family, { ...sizes, denseLayers, dtype }));
   return { ...config, ...Object.fromEntries(args.set.map((setting) => parseSetting(setting, config))) };
 }
 
@@ -124,6 +122,18 @@ function jsonOr(text: string): unknown {
   } catch {
     return text;
   }
+}
+
+function mistakesOf<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    return asMistake(error);
+  }
+}
+
+function asMistake(error: unknown): never {
+  throw isMistake(error) ? new UsageError(error.message) : error;
 }
 
 /** Another shape or another folder mends it. */

@@ -22,7 +22,7 @@ import type { HiddenStates, SequencePart, StepTokens } from '../model/decoder/de
 import type { KernelDecoder } from '../model/kernels/kernel_decoder.js';
 import { loadKernelDecoder } from '../model/kernels/load_kernels.js';
 import { modelSpecOf } from '../model/families/registry.js';
-import { RANDOM_CONFIGS, type RandomFamily } from '../model/random_config.js';
+import { randomConfig, type RandomFamily } from '../model/random_config.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import * as names from '../model/spec/tensor_names.js';
 import { ffnOf, type DenseWeights } from '../model/weights/weight_reader.js';
@@ -59,7 +59,7 @@ export async function trialDigest(settings: KernelSettings): Promise<string> {
 }
 
 async function runModel(family: RandomFamily, settings: KernelSettings, hash: Hash): Promise<void> {
-  const spec = modelSpecOf(RANDOM_CONFIGS[family]({ ...SHAPE, dtype: 'F32' }));
+  const spec = modelSpecOf(randomConfig(family, { ...SHAPE, dtype: 'F32' }));
   const weights = new SeededWeights(family.length);
   const memories = new KernelMemories({}, settings);
   const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;

@@ -18,6 +18,7 @@ import { modelSpecOf } from './families/registry.js';
 import type { ModelSpec } from './spec/spec.js';
 import type { TensorShape } from './spec/tensor_shape.js';
 import { tensorShapesOf } from './spec/tensor_shapes.js';
+import { storedName } from './stored/located.js';
 
 /** Which model to write, and as what. */
 export interface RandomCheckpointOptions extends WriteOptions {
@@ -44,7 +45,10 @@ export async function makeRandomCheckpoint(
   { config, dtype, seed, ...options }: RandomCheckpointOptions,
 ): Promise<RandomCheckpoint> {
   const spec = modelSpecOf(config);
-  const shapes = [...tensorShapesOf(spec)];
+  const shapes = Array.from(tensorShapesOf(spec), (tensor) => ({
+    ...tensor,
+    name: storedName(spec.stored, tensor.name),
+  }));
   const numParameters = shapes.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   await checkRoom(dir, (numParameters * DTYPE_BITS.get(dtype)!) / 8);
   const written = await writeNewFolder(dir, async (partial) => {

@@ -1,4 +1,5 @@
 /** config.json of a model of any shape, for random checkpoints: a few numbers give the rest its usual proportions. */
+import { ModelError } from './spec/errors.js';
 import type { WritableDtype } from '../weights/dtypes.js';
 
 /** The numbers that a model's size depends on; everything else follows from them. */
@@ -19,43 +20,121 @@ export interface RandomModelShape {
 
 type HfConfig = Readonly<Record<string, unknown>>;
 
-/** By `model_type`, as registry.ts lists them. */
-export const RANDOM_CONFIGS = {
-  deepseek_v3: (shape: RandomModelShape): HfConfig => ({
-    ...commonConfig('deepseek_v3', 'DeepseekV3ForCausalLM', shape),
-    first_k_dense_replace: shape.denseLayers,
-    moe_layer_freq: 1,
-    num_key_value_heads: shape.heads,
-    q_lora_rank: atLeastOne(shape.hidden / 4),
-    kv_lora_rank: atLeastOne(shape.hidden / 8),
-    qk_nope_head_dim: headDimOf(shape),
-    qk_rope_head_dim: even(headDimOf(shape) / 2),
-    v_head_dim: headDimOf(shape),
-    n_routed_experts: shape.experts,
-    n_shared_experts: 1,
-    n_group: 1,
-    topk_group: 1,
-    topk_method: 'noaux_tc',
-    scoring_func: 'sigmoid',
-    routed_scaling_factor: 2.5,
+/** What a family's config.json has beside {@link commonConfig}, by `model_type` as registry.ts lists them. */
+const OWN_FIELDS = {
+  bailing_moe: (shape: RandomModelShape): HfConfig => ({ ...gqa(shape), ...bailing(shape) }),
+  bailing_moe_v2: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), ...bailing(shape), score_function: 'sigmoid', moe_router_enable_expert_bias: true },
+    ...{
+      use_qk_norm: true,
+      rotary_dim: even(headDimOf(shape) / 2),
+      n_group: 1,
+      topk_group: 1,
+      routed_scaling_factor: 2.5,
+    },
   }),
-  qwen3_moe: (shape: RandomModelShape): HfConfig => ({
-    ...commonConfig('qwen3_moe', 'Qwen3MoeForCausalLM', shape),
-    num_key_value_heads: shape.heads,
-    head_dim: headDimOf(shape),
-    num_experts: shape.experts,
-    decoder_sparse_step: 1,
-    mlp_only_layers: Array.from({ length: shape.denseLayers }, (_, i) => i),
+  deepseek_v2: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...mla(shape), ...dense(shape), n_routed_experts: shape.experts, n_shared_experts: 2 },
+    ...{ topk_method: 'greedy', scoring_func: 'softmax', norm_topk_prob: false },
   }),
+  deepseek_v3: (shape: RandomModelShape): HfConfig => ({ ...dense(shape), ...mla(shape), ...v3Gate(shape) }),
+  dots1: (shape: RandomModelShape): HfConfig => ({ ...gqa(shape), ...dense(shape), ...v3Gate(shape) }),
+  ernie4_5_moe: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), moe_layer_start_index: shape.denseLayers },
+    ...{ moe_num_experts: shape.experts, moe_k: shape.topk, moe_num_shared_experts: 2 },
+  }),
+  glm4_moe: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), ...dense(shape), ...v3Gate(shape) },
+    ...{ attention_bias: true, use_qk_norm: true, partial_rotary_factor: headDimOf(shape) % 4 === 0 ? 0.5 : 1 },
+  }),
+  glm4_moe_lite: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...mla(shape), ...v3Gate(shape) },
+    mlp_layer_types: Array.from({ length: shape.layers }, (_, i) => (i < shape.denseLayers ? 'dense' : 'sparse')),
+  }),
+  gpt_oss: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), ...everywhere(shape, 'gpt_oss') },
+    ...{ attention_bias: true, sliding_window: 128, swiglu_limit: 7 },
+  }),
+  kimi_k2: (shape: RandomModelShape): HfConfig => ({ ...dense(shape), ...mla(shape), ...v3Gate(shape) }),
+  minimax_m2: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), ...everywhere(shape, 'minimax_m2') },
+    ...{ rotary_dim: even(headDimOf(shape) / 2), use_routing_bias: true },
+  }),
+  mixtral: (shape: RandomModelShape): HfConfig => ({ ...gqa(shape), ...everywhere(shape, 'mixtral') }),
+  olmoe: (shape: RandomModelShape): HfConfig => {
+    const { num_local_experts: experts, ...rest } = everywhere(shape, 'olmoe');
+    // Its heads make up the hidden size.
+    return { ...rest, num_key_value_heads: shape.heads, num_experts: experts };
+  },
+  qwen2_moe: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), ...sparse(shape), qkv_bias: true },
+    shared_expert_intermediate_size: shape.intermediate,
+  }),
+  qwen3_moe: (shape: RandomModelShape): HfConfig => ({ ...gqa(shape), ...sparse(shape) }),
 } as const;
 
-/** A family that has a random config.json. */
-export type RandomFamily = keyof typeof RANDOM_CONFIGS;
+/** A family that has a random config.json; Kimi-K2.5's is Kimi-K2's inside another. */
+export type RandomFamily = keyof typeof OWN_FIELDS | 'kimi_k25';
 
-function commonConfig(modelType: string, architecture: string, shape: RandomModelShape): HfConfig {
+/** Families that have one. */
+export const RANDOM_FAMILIES = [...Object.keys(OWN_FIELDS), 'kimi_k25'] as readonly RandomFamily[];
+
+/** config.json of a family. @throws ModelError UNSUPPORTED_MODEL for dense layers where the family has none */
+export function randomConfig(family: RandomFamily, shape: RandomModelShape): HfConfig {
+  if (family === 'kimi_k25') return { model_type: family, text_config: randomConfig('kimi_k2', shape) };
+  return { ...commonConfig(family, shape), ...OWN_FIELDS[family](shape) };
+}
+
+const gqa = (shape: RandomModelShape): HfConfig => ({ num_key_value_heads: shape.heads, head_dim: headDimOf(shape) });
+
+const mla = (shape: RandomModelShape): HfConfig => ({
+  num_key_value_heads: shape.heads,
+  q_lora_rank: atLeastOne(shape.hidden / 4),
+  kv_lora_rank: atLeastOne(shape.hidden / 8),
+  qk_nope_head_dim: headDimOf(shape),
+  qk_rope_head_dim: even(headDimOf(shape) / 2),
+  v_head_dim: headDimOf(shape),
+});
+
+const dense = ({ denseLayers }: RandomModelShape): HfConfig => ({
+  first_k_dense_replace: denseLayers,
+  moe_layer_freq: 1,
+});
+
+const v3Gate = ({ experts }: RandomModelShape): HfConfig => ({
+  n_routed_experts: experts,
+  n_shared_experts: 1,
+  n_group: 1,
+  topk_group: 1,
+  topk_method: 'noaux_tc',
+  scoring_func: 'sigmoid',
+  routed_scaling_factor: 2.5,
+});
+
+const bailing = ({ experts, denseLayers }: RandomModelShape): HfConfig => ({
+  num_experts: experts,
+  num_shared_experts: 1,
+  first_k_dense_replace: denseLayers,
+});
+
+const sparse = ({ experts, denseLayers }: RandomModelShape): HfConfig => ({
+  num_experts: experts,
+  decoder_sparse_step: 1,
+  mlp_only_layers: Array.from({ length: denseLayers }, (_, i) => i),
+});
+
+/** Every layer has experts, of the size that others call the networks'. */
+function everywhere({ experts, intermediate, denseLayers }: RandomModelShape, family: string): HfConfig {
+  if (denseLayers > 0) {
+    throw new ModelError('UNSUPPORTED_MODEL', `${family} has experts in every layer; ask for no dense ones`);
+  }
+  return { num_local_experts: experts, intermediate_size: intermediate, moe_intermediate_size: undefined };
+}
+
+function commonConfig(family: RandomFamily, shape: RandomModelShape): HfConfig {
   return {
-    model_type: modelType,
-    architectures: [architecture],
+    model_type: family,
+    architectures: [`${CLASSES[family] ?? pascal(family)}ForCausalLM`],
     torch_dtype: shape.dtype === 'BF16' ? 'bfloat16' : 'float32',
     hidden_size: shape.hidden,
     intermediate_size: 4 * shape.hidden,
@@ -75,6 +154,15 @@ function commonConfig(modelType: string, architecture: string, shape: RandomMode
     eos_token_id: null, // a random model has nothing to end
   };
 }
+
+/** What transformers calls families whose names aren't spelt like its classes. */
+const CLASSES: Readonly<Record<string, string>> = {
+  ernie4_5_moe: 'Ernie4_5_Moe',
+  kimi_k2: 'DeepseekV3',
+  minimax_m2: 'MiniMaxM2',
+};
+
+const pascal = (name: string): string => name.replaceAll(/(?:^|_)(\w)/g, (_, first: string) => first.toUpperCase());
 
 /** Rotary embedding turns channels in pairs. */
 const even = (size: number): number => 2 * Math.ceil(size / 2);

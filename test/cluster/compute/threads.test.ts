@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeRandomCheckpoint } from '../../../lib/model/random_checkpoint.js';
-import { RANDOM_CONFIGS } from '../../../lib/model/random_config.js';
+import { randomConfig } from '../../../lib/model/random_config.js';
 import { tinyGolden } from '../../kit/model/goldens.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { commandLine, ids, json } from '../../kit/processes/command_line.js';
@@ -14,7 +14,7 @@ import { withTempFolder } from '../../kit/temp_folder.js';
 /** Its first layer is one call of 6 · 10¹⁰ multiply-adds for a prompt. */
 const NUM_PROMPT = 2500;
 const SHAPE = { layers: 2, denseLayers: 1, hidden: 512, experts: 2, topk: 1, intermediate: 32, heads: 1, vocab: 64 };
-const WIDE = { ...RANDOM_CONFIGS.qwen3_moe({ ...SHAPE, dtype: 'BF16' }), intermediate_size: 16384 };
+const WIDE = { ...randomConfig('qwen3_moe', { ...SHAPE, dtype: 'BF16' }), intermediate_size: 16384 };
 
 /** Of a process, all its threads together. */
 async function cpuSeconds(pid: number): Promise<number> {

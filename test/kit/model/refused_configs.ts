@@ -66,6 +66,12 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'first_k_dense_replace: 2': 'first_k_dense_replace',
     'head_dim: 20': 'head_dim',
   },
+  gpt_oss: {
+    ...ACTIVATION,
+    'head_dim: absent': 'head_dim',
+    'num_local_experts: absent': 'num_local_experts',
+    'num_experts_per_tok: absent': 'num_experts_per_tok',
+  },
   kimi_k2: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
   kimi_k25: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
   minimax_m2: {
@@ -85,6 +91,13 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'attention_bias: True': 'attention_bias',
   },
   olmoe: { ...ACTIVATION, 'num_experts: absent': 'num_experts', 'sliding_window: 4': 'sliding_window' },
+  qwen2_moe: {
+    ...ACTIVATION,
+    'shared_expert_intermediate_size: 0': 'shared_expert_intermediate_size',
+    'num_experts: absent': 'num_experts',
+    'num_experts as num_local_experts': 'num_experts',
+    'attention_bias: True': 'attention_bias',
+  },
   qwen3_moe: {
     'hidden_act: gelu': 'hidden_act',
     // A shape that transformers fills in, and a published checkpoint says.

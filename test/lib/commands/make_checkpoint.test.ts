@@ -99,7 +99,7 @@ describe('expertwire make-checkpoint', () => {
         [['--seed', '-1'], '--seed'],
         [['--max-shard-mib', '0'], '--max-shard-mib'],
         [['--dtype', 'FP8'], 'dtype'],
-        [['--family', 'mixtral'], 'family'],
+        [['--family', 'llama'], 'family'],
         [['--topk', '9'], 'INVALID_MODEL_CONFIG', 'num_experts_per_tok 9'],
         [['--dense-layers', '3'], 'UNSUPPORTED_MODEL', 'without a single MoE layer'],
         [['--set', 'n_group=3'], 'INVALID_MODEL_CONFIG', 'n_group 3'],

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError } from '../../../lib/model/spec/errors.js';
 import { makeRandomCheckpoint, type RandomCheckpointOptions } from '../../../lib/model/random_checkpoint.js';
-import { RANDOM_CONFIGS, type RandomFamily } from '../../../lib/model/random_config.js';
+import { RANDOM_FAMILIES, randomConfig, type RandomFamily } from '../../../lib/model/random_config.js';
 import { FAMILIES, modelSpecOf } from '../../../lib/model/families/registry.js';
 import { tensorShapesOf } from '../../../lib/model/spec/tensor_shapes.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
@@ -16,10 +16,22 @@ import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 const SHAPE = { layers: 3, denseLayers: 1, hidden: 40, experts: 6, topk: 2, intermediate: 24, heads: 3, vocab: 64 };
-const families = Object.keys(RANDOM_CONFIGS) as RandomFamily[];
+const families = RANDOM_FAMILIES;
+
+/** In some families all layers have experts, and OLMoE's heads make up the hidden size. */
+const SHAPES: Partial<Record<RandomFamily, Partial<typeof SHAPE>>> = {
+  gpt_oss: { denseLayers: 0 },
+  minimax_m2: { denseLayers: 0 },
+  mixtral: { denseLayers: 0 },
+  olmoe: { denseLayers: 0, heads: 4 },
+};
 
 const optionsFor = (family: RandomFamily, more: Partial<RandomCheckpointOptions> = {}): RandomCheckpointOptions => ({
-  config: RANDOM_CONFIGS[family]({ ...SHAPE, dtype: more.dtype ?? 'BF16' }),
+  config: randomConfig(family, {
+    ...SHAPE,
+    ...SHAPES[family],
+    dtype: more.dtype ?? 'BF16',
+  }),
   dtype: 'BF16',
   seed: 7,
   ...more,
