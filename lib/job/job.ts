@@ -156,8 +156,8 @@ export class Job implements StepRunner {
   }
 
   /** What nobody holds any more on a rank. */
-  free(rank: number, { blocks, sequences }: FreeOrder): void {
-    if (this.losses.members.present.has(rank)) this.send(rank, { kind: 'free', blocks, sequences });
+  free(rank: number, order: FreeOrder): void {
+    if (this.losses.members.present.has(rank)) this.send(rank, { kind: 'free', ...order });
   }
 
   /** Ends all ranks. Idempotent. */

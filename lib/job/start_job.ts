@@ -12,7 +12,7 @@ import type { ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
 import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
 import { Job, type OnTimeline } from './job.js';
-import type { EngineLimits } from '../protocol/limits.js';
+import { numStatesOf, type EngineLimits } from '../protocol/limits.js';
 import { LocalRanks } from './local_ranks.js';
 import { LossWatch } from './loss_watch.js';
 import { firstReport, nearestCause } from './rank_start.js';
@@ -199,6 +199,7 @@ function rankJobOf({ config, spec, limits, placement, numExternalRanks = 0, onTi
     onPeerLoss: config.comm.on_peer_loss,
     blockSize: limits.blockSize,
     numKvBlocks: limits.numKvBlocks,
+    numStates: numStatesOf(limits),
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
     moves: moveLimitsOf(config, spec),
   };

@@ -1,6 +1,7 @@
 /** What one rank may hold at once, from configuration and model. */
 import { ConfigError } from '../config/errors.js';
 import type { ExpertwireConfig } from '../config/schema.js';
+import { stateFloatsOf } from '../model/spec/cache_layout.js';
 import { kvFloatsPerToken, type ModelSpec } from '../model/spec/spec.js';
 
 /** The limits of one rank; all ranks of a job have the same. */
@@ -13,8 +14,20 @@ export interface EngineLimits {
   readonly maxModelLen: number;
   /** Tokens of one step whose logits travel to the head. */
   readonly maxLogitTokens: number;
+  /** Default null: all layers have keys and values. */
+  readonly states?: StateLimits | null;
 }
 
+/** What the states of sequences may take of a rank beside its KV blocks. Why: docs/decisions/states.md */
+export interface StateLimits {
+  /** Blocks that keep a state at once. */
+  readonly maxKept: number;
+  /** Tokens of a prompt from one state that is kept to the next: whole blocks. */
+  readonly interval: number;
+}
+
+/** `kept_states: auto` stays under this, unless a single state is larger. */
+const AUTO_STATE_BYTES = 2 ** 30;
 /** `num_kv_blocks: auto` stays under this. */
 const AUTO_KV_BYTES = 2 ** 29;
 /** Logits of one step on their way to the head. */
@@ -51,5 +64,20 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
     numKvBlocks: engine.num_kv_blocks === 'auto' ? autoBlocks : engine.num_kv_blocks,
     maxModelLen,
     maxLogitTokens: Math.max(1, Math.floor(MAX_LOGIT_BYTES / (4 * spec.vocabSize))),
+    states: stateLimitsOf(engine, spec),
+  };
+}
+
+/** States that a rank may hold: one for each sequence that runs, and those that blocks keep. */
+export const numStatesOf = ({ maxNumSeqs, states }: EngineLimits): number => (states ? maxNumSeqs + states.maxKept : 0);
+
+function stateLimitsOf(engine: ExpertwireConfig['engine'], { layers, hiddenSize }: ModelSpec): StateLimits | null {
+  const numFloats = stateFloatsOf(layers, hiddenSize);
+  if (numFloats === 0) return null;
+  const fitting = Math.max(1, Math.floor(AUTO_STATE_BYTES / (4 * numFloats)));
+  const maxKept = engine.kept_states === 'auto' ? Math.min(2 * engine.max_num_seqs, fitting) : engine.kept_states;
+  return {
+    maxKept: engine.prefix_cache === 'off' ? 0 : maxKept,
+    interval: engine.block_size * Math.ceil(engine.state_interval / engine.block_size),
   };
 }

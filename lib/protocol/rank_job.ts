@@ -49,6 +49,8 @@ export interface RankJob {
   /** Tokens per KV block. */
   readonly blockSize: number;
   readonly numKvBlocks: number;
+  /** Of sequences and of blocks that keep one; 0 where all layers have keys and values. */
+  readonly numStates: number;
   readonly maxNumBatchedTokens: number;
   /** Experts may move to other ranks while steps run; null: they stay. */
   readonly moves: MoveLimits | null;

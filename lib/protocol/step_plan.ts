@@ -70,6 +70,8 @@ export interface PlanPart {
   readonly nextPromptToken: number | null;
   /** Tokens whose outputs were committed before their KV cache was lost with its rank: computed for the cache alone. */
   readonly isReplay: boolean;
+  /** Of models with states: behind so many tokens of the sequence, ends of blocks, its blocks keep a state. Default nowhere. */
+  readonly keeps?: readonly number[];
   /** Experts that these tokens go to instead of the gate's choice (`experts.routing`): [n·L·K]. */
   readonly forcedExperts?: Uint16Array;
 }
@@ -161,8 +163,10 @@ export interface RankStats {
 export interface FreeOrder {
   /** KV blocks that no sequence holds any more. */
   readonly blocks: readonly number[];
-  /** Sequences that are over there: how they are sampled. */
+  /** Sequences that are over there: how they are sampled, and their states. */
   readonly sequences: readonly number[];
+  /** KV blocks that stay, and whose states go. Default none. */
+  readonly states?: readonly number[];
 }
 
 /** What the head tells a rank. */

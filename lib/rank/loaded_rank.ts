@@ -57,7 +57,7 @@ export interface LoadedRank {
 export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal: AbortSignal): Promise<LoadedRank> {
   const startMs = performance.now();
   const job = jobOf(joined);
-  const { spec, blockSize, numKvBlocks, maxNumBatchedTokens, mla, microBatches } = job;
+  const { spec, blockSize, numKvBlocks, numStates, maxNumBatchedTokens, mla, microBatches } = job;
   const { model: modelDir = job.model, readsHeadsFolder = false, place = ANY_PLACE } = choices;
   const wanted = backendOf(choices.backend ?? job.backend, job.residence);
   const hasKernels = job.residence.compute !== 'tensors';
@@ -74,7 +74,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   try {
     progress.totalBytes = weights.totalBytes(tensorsOfRank(spec, weights, placement, rank));
     const residence = residenceOf(job.residence, backend.name, weights);
-    const room = { blockSize, numKvBlocks, maxNumBatchedTokens, numMovingLayers: job.moves?.numLayers ?? 0 };
+    const room = { blockSize, numKvBlocks, numStates, maxNumBatchedTokens, numMovingLayers: job.moves?.numLayers ?? 0 };
     const wish = choices.threads ?? job.threads;
     const numThreads = residence.compute === 'kernels' ? numThreadsOf(wish, place.numCores) : 1;
     const shape = { spec, weights, placement, rank, residence, numThreads, ...room };

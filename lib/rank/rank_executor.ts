@@ -166,8 +166,11 @@ export class RankExecutor {
   }
 
   /** Forgets what nobody holds any more. No step may be running. */
-  free({ blocks, sequences }: FreeOrder): void {
-    this.parts.model.cache.free(blocks);
+  free({ blocks, sequences, states = [] }: FreeOrder): void {
+    const { cache } = this.parts.model;
+    cache.free(blocks);
+    cache.states?.forget(states);
+    cache.states?.end(sequences);
     for (const sequence of sequences) this.sequences.delete(sequence);
   }
 
@@ -180,12 +183,13 @@ export class RankExecutor {
   private sequenceParts(parts: readonly PlanPart[]): SequencePart[] {
     const { blockSize } = this.parts.model.cache;
     let rowStart = 0;
-    return parts.map(({ sequence, tokenIds, position, isPrompt, blocks: appended }) => {
+    return parts.map(({ sequence, tokenIds, position, isPrompt, blocks: appended, keeps = [] }) => {
       const { blocks } = this.sequence(sequence);
       // A step that was abandoned appended blocks already: they may be others now.
       blocks.length = Math.min(blocks.length, Math.ceil(position / blockSize));
       blocks.push(...appended);
-      const part = { rowStart, numTokens: tokenIds.length, position, blocks, isPrompt };
+      const state = { sequence, keeps };
+      const part = { rowStart, numTokens: tokenIds.length, position, blocks, isPrompt, state };
       rowStart += tokenIds.length;
       return part;
     });

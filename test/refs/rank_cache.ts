@@ -11,8 +11,17 @@ interface Slot {
   isDegraded: boolean;
 }
 
+/** What a layer without keys and values knows: all tokens before a position. */
+interface State {
+  readonly position: number;
+  readonly history: string;
+  readonly isDegraded: boolean;
+}
+
 interface RankCacheOptions {
   readonly blockSize: number;
+  /** Blocks that may keep a state; null: there are no states. */
+  readonly maxKept: number | null;
   /** A prompt's tokens and generated ones have other bits. */
   readonly separatesForms: boolean;
   /** Of a sequence. */
@@ -22,6 +31,10 @@ interface RankCacheOptions {
 export class RankCache {
   private readonly blocks = new Map<number, Slot[]>();
   private readonly tables = new Map<number, number[]>();
+  /** By sequence. */
+  private readonly states = new Map<number, State>();
+  /** By block. */
+  private readonly kept = new Map<number, State>();
 
   constructor(private readonly options: RankCacheOptions) {}
 
@@ -46,19 +59,27 @@ export class RankCache {
       const slots = this.slots(sequence, tokenIds.length);
       expect(slots, 'what is shared is what the sequence would compute').to.deep.equal(expected);
     }
-    for (const { sequence, position, tokenIds, blocks } of parts) {
+    for (const { sequence, position, tokenIds, blocks, keeps = [] } of parts) {
       const table = this.tables.get(sequence)!;
       table.length = Math.ceil(position / blockSize);
       table.push(...blocks);
       expect(table.length, 'no block ahead').to.equal(Math.ceil((position + tokenIds.length) / blockSize));
       for (const [i, tokenId] of tokenIds.entries()) this.write(sequence, position + i, tokenId);
+      this.advance(sequence, position, position + tokenIds.length, keeps);
     }
+    const { maxKept } = this.options;
+    if (maxKept !== null) expect(this.kept.size, 'states that are kept').to.be.at.most(maxKept);
   }
 
-  free({ blocks, sequences }: FreeOrder): void {
-    for (const sequence of sequences) this.tables.delete(sequence);
+  free({ blocks, sequences, states = [] }: FreeOrder): void {
+    for (const sequence of sequences) {
+      this.tables.delete(sequence);
+      this.states.delete(sequence);
+    }
+    for (const block of states) this.kept.delete(block);
     for (const block of blocks) {
       this.blocks.delete(block);
+      this.kept.delete(block);
       // What an abandoned step appended may still be there.
       for (const table of this.tables.values()) if (table.includes(block)) table.length = table.indexOf(block);
     }
@@ -74,6 +95,38 @@ export class RankCache {
     const table = this.tables.get(sequence)!;
     const slots = table.flatMap((block) => this.blocks.get(block) ?? []);
     for (const slot of slots.slice(position)) slot.isDegraded = true;
+    for (const block of table) {
+      const state = this.kept.get(block);
+      if (state !== undefined && state.position > position) this.kept.set(block, { ...state, isDegraded: true });
+    }
+  }
+
+  /** Blocks that keep a state. */
+  get keeping(): number[] {
+    return [...this.kept.keys()];
+  }
+
+  /** A state goes on from where it stands, or from what a block keeps; it can't go back. */
+  private advance(sequence: number, position: number, end: number, keeps: readonly number[]): void {
+    if (this.options.maxKept === null) {
+      expect(keeps).to.deep.equal([]);
+      return;
+    }
+    const { blockSize } = this.options;
+    const table = this.tables.get(sequence)!;
+    const stateAt = (at: number): State => ({ position: at, ...this.slot(table, at - 1) });
+    if (position > 0) {
+      const own = this.states.get(sequence);
+      const from = own?.position === position ? own : this.kept.get(table[position / blockSize - 1] ?? -1);
+      if (from === undefined) return expect.fail(`sequence ${sequence} has no state at ${position}`);
+      expect(from.history, 'its state').to.equal(this.slot(table, position - 1).history);
+      if (from !== own) expect(from.isDegraded, 'a state that others may have').to.equal(false);
+    }
+    this.states.set(sequence, stateAt(end));
+    for (const at of keeps) {
+      expect(at % blockSize === 0 && at > position && at <= end, 'the end of a block').to.equal(true);
+      this.kept.set(table[at / blockSize - 1]!, stateAt(at));
+    }
   }
 
   private extended(history: string, sequence: number, position: number, tokenId: number): string {

@@ -14,54 +14,57 @@ import { madd } from '../linear/math.as';
 export const CHANNELS: i32 = 16;
 const ROW: usize = 64;
 
-/** What a token brings to a panel. */
-@unmanaged
-export class DeltaToken {
-  /** `numKeys` floats each. */
-  query: usize;
-  key: usize;
-  /** 16 floats each. */
-  value: usize;
-  out: usize;
-  decay: f32;
-  rate: f32;
-}
-
 export function panelFloats(numKeys: i32): i32 {
   return numKeys * CHANNELS;
 }
 
-/** Takes a panel one token further. */
-export function deltaStep(panel: usize, numKeys: i32, token: DeltaToken): void {
+/** Takes a panel one token further. `key`, `query`: numKeys floats; `value`, `out`: 16. */
+export function deltaStep(
+  panel: usize,
+  numKeys: i32,
+  key: usize,
+  value: usize,
+  decayOf: f32,
+  rateOf: f32,
+  query: usize,
+  out: usize,
+): void {
   const end = panel + floats(panelFloats(numKeys));
-  const decay = f32x4.splat(token.decay);
+  const decay = f32x4.splat(decayOf);
   // 1. What the state holds of the key.
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
-  let key = token.key;
-  for (let row = panel; row < end; row += ROW, key += 4) {
-    const k = v128.load32_splat(key);
+  for (let row = panel, at = key; row < end; row += ROW, at += 4) {
+    const k = v128.load32_splat(at);
     a = madd(f32x4.mul(v128.load(row), decay), k, a);
     b = madd(f32x4.mul(v128.load(row, 16), decay), k, b);
     c = madd(f32x4.mul(v128.load(row, 32), decay), k, c);
     d = madd(f32x4.mul(v128.load(row, 48), decay), k, d);
   }
   // 2. What the token changes of it.
-  const value = token.value;
-  const rate = f32x4.splat(token.rate);
+  const rate = f32x4.splat(rateOf);
   a = f32x4.mul(f32x4.sub(v128.load(value), a), rate);
   b = f32x4.mul(f32x4.sub(v128.load(value, 16), b), rate);
   c = f32x4.mul(f32x4.sub(v128.load(value, 32), c), rate);
   d = f32x4.mul(f32x4.sub(v128.load(value, 48), d), rate);
   // 3. The state behind it, and what the query finds there.
-  update(panel, end, token, decay, a, b, c, d);
+  update(panel, end, key, query, decay, a, b, c, d, out);
 }
 
-function update(panel: usize, end: usize, token: DeltaToken, decay: v128, a: v128, b: v128, c: v128, d: v128): void {
-  let key = token.key;
-  let query = token.query;
+function update(
+  panel: usize,
+  end: usize,
+  key: usize,
+  query: usize,
+  decay: v128,
+  a: v128,
+  b: v128,
+  c: v128,
+  d: v128,
+  out: usize,
+): void {
   let outA = f32x4.splat(0);
   let outB = f32x4.splat(0);
   let outC = f32x4.splat(0);
@@ -82,8 +85,8 @@ function update(panel: usize, end: usize, token: DeltaToken, decay: v128, a: v12
     outC = madd(rowC, q, outC);
     outD = madd(rowD, q, outD);
   }
-  v128.store(token.out, outA);
-  v128.store(token.out, outB, 16);
-  v128.store(token.out, outC, 32);
-  v128.store(token.out, outD, 48);
+  v128.store(out, outA);
+  v128.store(out, outB, 16);
+  v128.store(out, outC, 32);
+  v128.store(out, outD, 48);
 }

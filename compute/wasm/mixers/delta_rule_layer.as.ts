@@ -12,7 +12,7 @@ import { Matrix, here, padded } from '../memory/memory.as';
 import { exp64 } from '../router/exp64.as';
 import { CHUNK_ROWS, chunksFor, parallel, parallelRows } from '../threads/parallel.as';
 import { Convolution, advanceInputs, convolve } from './convolution.as';
-import { CHANNELS, DeltaToken, deltaStep, panelFloats } from './delta_rule.as';
+import { CHANNELS, deltaStep, panelFloats } from './delta_rule.as';
 import { addChunk, gateRow, normChunk, rowsOfChunk, silu4 } from './rows.as';
 import { keepOf } from './state.as';
 
@@ -60,7 +60,6 @@ class Pass {
 }
 
 const passAt: usize = memory.data(offsetof<Pass>(), 16);
-const tokenAt: usize = memory.data(offsetof<DeltaToken>(), 16);
 /** A value and an output of the panel that isn't full. */
 const raggedAt: usize = memory.data(128, 16);
 
@@ -211,38 +210,41 @@ function followPanel(pass: Pass, l: DeltaRuleLayer, part: Part, number: i32): vo
   const panel = part.state + offset;
   const foundStride = changetype<Matrix>(l.output).stride;
   const keyHead = head / (l.numValueHeads / l.numKeyHeads);
-  const token = changetype<DeltaToken>(here(tokenAt));
   let keep = 0;
   for (let t = 0; t < part.numTokens; t++) {
     const row = part.rowStart + t;
     const convolved = pass.convolved + floats(row * pass.convolvedStride);
     const rates = pass.rates + floats(row * roundUp4(2 * l.numValueHeads) + head);
-    token.query = convolved + floats(keyHead * numKeys);
-    token.key = token.query + floats(l.numKeyHeads * numKeys);
-    token.rate = load<f32>(rates);
-    token.decay = load<f32>(rates + floats(l.numValueHeads));
+    const query = convolved + floats(keyHead * numKeys);
+    const key = query + floats(l.numKeyHeads * numKeys);
+    const rate = load<f32>(rates);
+    const decay = load<f32>(rates + floats(l.numValueHeads));
     const value = convolved + floats(2 * l.numKeyHeads * numKeys + head * l.valueHeadDim + channel);
     const out = pass.found + floats(row * foundStride + head * l.valueHeadDim + channel);
-    if (width == CHANNELS) step(token, panel, numKeys, value, out);
-    else raggedStep(token, panel, numKeys, value, out, width);
+    if (width == CHANNELS) deltaStep(panel, numKeys, key, value, decay, rate, query, out);
+    else raggedStep(panel, numKeys, key, value, decay, rate, query, out, width);
     if (keep == part.numKeeps || keepOf(part, keep).numTokens != t + 1) continue;
     memory.copy(keepOf(part, keep).state + offset, panel, floats(panelFloats(numKeys)));
     keep++;
   }
 }
 
-function step(token: DeltaToken, panel: usize, numKeys: i32, value: usize, out: usize): void {
-  token.value = value;
-  token.out = out;
-  deltaStep(panel, numKeys, token);
-}
-
 /** Channels beyond the head's are zeros, and nobody's. */
-function raggedStep(token: DeltaToken, panel: usize, numKeys: i32, value: usize, out: usize, width: i32): void {
+function raggedStep(
+  panel: usize,
+  numKeys: i32,
+  key: usize,
+  value: usize,
+  decay: f32,
+  rate: f32,
+  query: usize,
+  out: usize,
+  width: i32,
+): void {
   const room = here(raggedAt);
   memory.fill(room, 0, floats(CHANNELS));
   memory.copy(room, value, floats(width));
-  step(token, panel, numKeys, room, room + floats(CHANNELS));
+  deltaStep(panel, numKeys, key, room, decay, rate, query, room + floats(CHANNELS));
   memory.copy(out, room + floats(CHANNELS), floats(width));
 }
 

@@ -92,11 +92,15 @@ export class BlockLedger {
     else equal.push(block);
   }
 
-  /** Blocks that contain what the first of `numKeys` keys stand for, up to the first key without one; of equal blocks the one that was sealed first. */
-  match(numKeys: number, keyAt: (index: number) => string): number[] {
+  /**
+   * Blocks that contain what the first of `numKeys` keys stand for, up to the first key without one; of equal blocks the one that was sealed first, among those that
+   * are preferred if there are any.
+   */
+  match(numKeys: number, keyAt: (index: number) => string, isPreferred?: (block: number) => boolean): number[] {
     const matching: number[] = [];
     while (matching.length < numKeys) {
-      const block = this.blocksOf.get(keyAt(matching.length))?.[0];
+      const equal = this.blocksOf.get(keyAt(matching.length));
+      const block = (isPreferred && equal?.find(isPreferred)) ?? equal?.[0];
       if (block === undefined) break;
       matching.push(block);
     }

@@ -52,6 +52,10 @@ export interface Running extends Progress {
   firstDegraded: number;
   /** Its rank knows it. */
   hasBegun: boolean;
+  /** Tokens behind which steps that run write a state that is kept, ascending. */
+  readonly keeps: number[];
+  /** The block that keeps a state which only it would go on from. */
+  ownKeep: number | null;
 }
 
 /** Tokens of prompt and output so far: what its cache holds once the last of them is computed. */

@@ -2,6 +2,7 @@
  * Which tokens the next step computes, and where: pure bookkeeping, no I/O. A {@link SchedulingPolicy} decides; this holds what it decides about:
  * who waits and runs, who holds which KV blocks, what was committed, and what becomes of it when ranks are lost.
  */
+import type { StateLimits } from '../../protocol/limits.js';
 import type { RequestNews } from '../observing/request_news.js';
 import {
   SAMPLED,
@@ -43,6 +44,8 @@ export interface SchedulerLimits {
   readonly numKvBlocks: number;
   /** Tokens of one step whose logits travel to the head. */
   readonly maxLogitTokens: number;
+  /** Default null: all layers have keys and values. */
+  readonly states?: StateLimits | null;
 }
 
 /** The limits of the ranks, and what decides within them. */
@@ -109,8 +112,8 @@ export class Scheduler {
   private numPrefillTokens: readonly number[] = [];
 
   constructor(private readonly options: SchedulerOptions) {
-    const { numRanks, numKvBlocks, blockSize, sharing } = options;
-    this.blocks = new SequenceBlocks(numRanks, numKvBlocks, blockSize);
+    const { numRanks, numKvBlocks, blockSize, sharing, states } = options;
+    this.blocks = new SequenceBlocks(numRanks, numKvBlocks, blockSize, states);
     this.hasher = sharing && new BlockHasher(blockSize, sharing);
   }
 
@@ -165,9 +168,12 @@ export class Scheduler {
       this.running.delete(sequence);
       if (failed.includes(rank) && isComputing(state)) failedRanks.push(rank);
     }
+    // A state went on in the step that was abandoned: who has one begins anew, where it was kept last.
+    const stateful = this.options.states ? [...this.running.values()] : [];
+    for (const state of stateful) this.giveBack(state);
     for (const state of this.running.values()) this.goBack(state);
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
-    const others = homeless.filter((state) => !isOver(state));
+    const others = [...homeless.filter((state) => !isOver(state)), ...stateful];
     this.waiting.unshift(...others);
     const over = homeless.filter(isOver).map(({ sequence, failedRanks }) => ({ sequence, ranks: failedRanks }));
     return { numRequeued: others.length, failed: over };
@@ -225,7 +231,7 @@ export class Scheduler {
       if (state.numComputed > state.numCommitted) state.failedRanks.length = 0;
       state.numCommitted = Math.max(state.numCommitted, state.numComputed);
       state.firstDegraded = Math.min(state.firstDegraded, degraded?.[0] ?? Infinity);
-      this.blocks.seal(state, position);
+      this.blocks.seal(state, position, this.isWantedOn(state.rank));
       if (tokenId !== null) state.outputTokenIds.push(tokenId);
     }
   }
@@ -280,7 +286,7 @@ export class Scheduler {
     const state: Running = {
       ...{ ...request, hasRun: true, rank, blocks, numShared, numComputed: numShared, numPlanned: numShared },
       ...{ numSampled: request.outputTokenIds.length, firstStep: this.step },
-      ...{ firstDegraded: Infinity, hasBegun: false },
+      ...{ firstDegraded: Infinity, hasBegun: false, keeps: [], ownKeep: null },
     };
     this.running.set(sequence, state);
     this.moves.push({ kind: 'admitted', sequence, rank, numCachedTokens });
@@ -310,7 +316,8 @@ export class Scheduler {
       const state = this.running.get(sequence)!;
       this.blocks.grow(state, state.numPlanned + numTokens);
       const part = partOf(state, numTokens, blockSize);
-      parts.push(part);
+      const keeps = this.blocks.planKeeps(state, state.numPlanned + numTokens, this.isWantedOn(rank));
+      parts.push(keeps.length === 0 ? part : { ...part, keeps });
       // A step that was abandoned told a rank of the sequence already; telling it again changes nothing.
       if (state.numPlanned === state.numShared) begin.push(startOf(state, blockSize));
       state.hasBegun = true;
@@ -338,6 +345,22 @@ export class Scheduler {
     }, 0);
   }
 
+  /** Whether sequences of a rank that no step computed yet begin from the state of a block. */
+  private isWantedOn(rank: number): (block: number) => boolean {
+    const { blockSize } = this.options;
+    const isBeginning = (state: Running): boolean => state.rank === rank && state.numComputed === state.numShared;
+    return (block) =>
+      [...this.running.values()].some(
+        (each) => isBeginning(each) && each.blocks[each.numShared / blockSize - 1] === block,
+      );
+  }
+
+  /** Ends a sequence's run, and takes its blocks back. */
+  private giveBack(state: Running): void {
+    this.running.delete(state.sequence);
+    this.blocks.end(state);
+  }
+
   /** To where a sequence stood before the steps that were abandoned. */
   private goBack(state: Running): void {
     state.numPlanned = state.numComputed;
@@ -348,8 +371,7 @@ export class Scheduler {
   /** A sequence waits before all others; what was committed of it stays, and is computed anew. */
   private preempt(sequence: number): void {
     const state = this.running.get(sequence)!;
-    this.running.delete(sequence);
-    this.blocks.end(state);
+    this.giveBack(state);
     this.waiting.unshift(state);
     this.numPreempted++;
     this.moves.push({ kind: 'preempted', sequence, rank: state.rank });

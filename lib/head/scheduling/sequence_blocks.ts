@@ -2,9 +2,11 @@
  * Which KV blocks sequences hold on which rank: taken as they grow, shared where sequences begin alike, given back when they end or give way. Full
  * ones stay in the rank's cache then, until their room is needed.
  */
+import type { StateLimits } from '../../protocol/limits.js';
 import type { FreeOrder } from '../../protocol/step_plan.js';
 import type { BlockKeys } from './block_keys.js';
 import { BlockLedger } from './block_ledger.js';
+import { isForOthers, keptEnds, KeptStates } from './kept_states.js';
 import { numKnownTokens, numSkippable, type Progress, type Running } from './progress.js';
 
 /** What a rank is to forget. */
@@ -27,13 +29,18 @@ export class SequenceBlocks {
   private readonly found = new WeakMap<BlockKeys, Found[]>();
   private freed: Freed[] = [];
   private evicted = 0;
+  /** By rank; empty where all layers have keys and values. */
+  private readonly kept: readonly KeptStates[];
 
+  /** `states`: null where all layers have keys and values. */
   constructor(
     numRanks: number,
     numBlocks: number,
     private readonly blockSize: number,
+    private readonly states: StateLimits | null = null,
   ) {
     this.ledgers = Array.from({ length: numRanks }, () => new BlockLedger(numBlocks));
+    this.kept = states === null ? [] : this.ledgers.map(() => new KeptStates(numBlocks, states.maxKept));
   }
 
   /** Blocks that no sequence holds, of a rank that is left: free ones, and cached ones that make room. */
@@ -62,13 +69,16 @@ export class SequenceBlocks {
     const { keys } = state;
     if (keys === null) return [];
     const ledger = this.ledgers[rank]!;
-    const { version } = ledger;
+    const kept = this.kept[rank];
+    const version = ledger.version + (kept?.version ?? 0); // both only grow
     const numKeys = Math.floor(numSkippable(state) / this.blockSize);
     const byRank = this.found.get(keys) ?? [];
     this.found.set(keys, byRank);
     const known = byRank[rank];
     if (known?.version === version && known.numKeys === numKeys) return known.blocks;
-    const blocks = ledger.match(numKeys, (index) => keys.at(index));
+    const hasState = kept && ((block: number): boolean => kept.has(block));
+    const blocks = ledger.match(numKeys, (index) => keys.at(index), hasState);
+    if (hasState !== undefined) blocks.length = blocks.findLastIndex(hasState) + 1;
     byRank[rank] = { version, numKeys, blocks };
     return blocks;
   }
@@ -91,6 +101,26 @@ export class SequenceBlocks {
   /** Holds further blocks of the rank, which are used or cached. */
   share(rank: number, blocks: readonly number[]): void {
     this.ledgers[rank]!.share(blocks);
+    if (blocks.length > 0) this.kept[rank]?.use(blocks.at(-1)!);
+  }
+
+  /**
+   * Where the state of a sequence is to be kept in a step that takes it to `end` tokens; it holds their blocks.
+   *
+   * @param isWanted sequences that didn't begin yet need the state of a block
+   */
+  planKeeps(state: Running, end: number, isWanted: (block: number) => boolean): number[] {
+    const kept = this.kept[state.rank];
+    if (kept === undefined || state.keys === null) return [];
+    const { blockSize, states } = this;
+    const tokens = { position: state.numPlanned, end, numPromptTokens: state.promptTokenIds.length };
+    const ends = keptEnds(tokens, blockSize, states!.interval).filter((at) => {
+      const victim = kept.plan(state.blocks[at / blockSize - 1]!, isWanted);
+      if (victim !== null && victim >= 0) this.freed.push({ rank: state.rank, ...NOTHING, states: [victim] });
+      return victim !== null;
+    });
+    state.keeps.push(...ends);
+    return ends;
   }
 
   /** Takes what a sequence lacks for its first `numTokens` tokens; as many must be available. */
@@ -105,10 +135,12 @@ export class SequenceBlocks {
    * Others may share the full blocks of a sequence's tokens from this position on, now that they are computed and count; nothing behind a token that
    * lost an expert.
    */
-  seal({ rank, blocks, keys, numComputed, firstDegraded }: Running, position: number): void {
+  seal(state: Running, position: number, isWanted: (block: number) => boolean): void {
+    const { rank, blocks, keys, numComputed, firstDegraded } = state;
     if (keys === null) return;
     const end = Math.floor(Math.min(numComputed, firstDegraded) / this.blockSize);
     for (let i = Math.floor(position / this.blockSize); i < end; i++) this.ledgers[rank]!.seal(blocks[i]!, keys.at(i));
+    this.commitKeeps(state, end * this.blockSize, isWanted);
   }
 
   /** Forgets what is cached on all ranks, unless sequences hold blocks: nothing happens then, and false is returned. */
@@ -142,21 +174,48 @@ export class SequenceBlocks {
     return this.ranks.flatMap((rank) => {
       const own = freed.filter((each) => each.rank === rank);
       if (own.length < 2) return own;
-      return [
-        { rank, blocks: own.flatMap(({ blocks }) => blocks), sequences: own.flatMap(({ sequences }) => sequences) },
-      ];
+      const all = (key: keyof FreeOrder): number[] => own.flatMap((each) => each[key] ?? []);
+      const states = all('states');
+      return [{ rank, blocks: all('blocks'), sequences: all('sequences'), ...(states.length > 0 && { states }) }];
     });
   }
 
   /** Has a rank forget up to `count` cached blocks; returns how many. */
   private evict(rank: number, count: number): number {
     const blocks = this.ledgers[rank]!.evict(count);
+    for (const block of blocks) this.kept[rank]?.forget(block);
     if (blocks.length > 0) this.freed.push({ rank, blocks, sequences: [] });
     return blocks.length;
   }
 
   private release(rank: number, held: readonly number[], sequences: readonly number[]): void {
     const blocks = this.ledgers[rank]!.release(held);
+    for (const block of blocks) this.kept[rank]?.forget(block);
     if (blocks.length + sequences.length > 0) this.freed.push({ rank, blocks, sequences });
   }
+
+  /** The states that were written count, up to `sealed` tokens; the one that the sequence itself would have gone on from makes room. */
+  private commitKeeps(state: Running, sealed: number, isWanted: (block: number) => boolean): void {
+    const { rank, keeps, blocks, numComputed, promptTokenIds } = state;
+    while (keeps.length > 0 && keeps[0]! <= numComputed) {
+      const at = keeps.shift()!;
+      const block = blocks[at / this.blockSize - 1]!;
+      if (at > sealed) {
+        this.drop(rank, block);
+        continue;
+      }
+      this.kept[rank]!.commit(block);
+      if (state.ownKeep !== null && !isWanted(state.ownKeep)) this.drop(rank, state.ownKeep);
+      const isOthers = isForOthers(at, promptTokenIds.length, this.blockSize, this.states!.interval);
+      state.ownKeep = isOthers ? null : block;
+    }
+  }
+
+  /** A block stays, and its state goes. */
+  private drop(rank: number, block: number): void {
+    this.kept[rank]!.forget(block);
+    this.freed.push({ rank, ...NOTHING, states: [block] });
+  }
 }
+
+const NOTHING = { blocks: [], sequences: [] };

@@ -18,7 +18,7 @@ export interface SequencePart {
   /** Position of the first of them. */
   readonly position: number;
   readonly blocks: BlockTable;
-  /** Of models whose layers don't all have keys and values; left out elsewhere. */
+  /** Needed by models whose layers don't all have keys and values. */
   readonly state?: SequenceStateWish;
   /** Prompt tokens; generated ones otherwise. The form that `mla: auto` takes depends on this alone, never on chunking. */
   readonly isPrompt: boolean;

@@ -1,9 +1,9 @@
 /** Bytes of the parts of a dense model that a kernel memory holds whole or not at all: from the headers of a checkpoint, before a weight is read. Pure. */
 import { matrixBytes } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
-import { cacheFloatsPerToken } from '../spec/cache_layout.js';
+import { cacheFloatsPerToken, stateFloats } from '../spec/cache_layout.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
-import type { AttentionSpec, ModelSpec } from '../spec/spec.js';
+import { type AttentionSpec, type LayerSpec, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { denseTensors, isHeadTied, layerOf } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
@@ -12,7 +12,7 @@ import { stepBytes } from './step_sizes.js';
 /** A layer without its routed experts. */
 export interface LayerBytes {
   readonly weights: number;
-  /** Of all its KV blocks. */
+  /** Of all its KV blocks, or of all states. */
   readonly cache: number;
 }
 
@@ -46,6 +46,8 @@ export interface DenseSizesOptions {
   readonly residence: Residence;
   readonly blockSize: number;
   readonly numKvBlocks: number;
+  /** Of sequences and of blocks. Default 0: all layers have keys and values. */
+  readonly numStates?: number;
   readonly maxNumBatchedTokens: number;
   /** That compute with the kernels. */
   readonly numThreads: number;
@@ -61,7 +63,9 @@ export function denseSizesOf({ spec, weights, residence, ...limits }: DenseSizes
     if (layer !== null) ofLayers[layer]! += bytes;
     else vocabulary[name === names.EMBEDDING ? 'embedding' : 'head'] += bytes;
   }
-  const cache = 4 * cacheFloatsPerToken(spec.attention) * limits.blockSize * limits.numKvBlocks;
+  const keysAndValues = 4 * cacheFloatsPerToken(spec.attention) * limits.blockSize * limits.numKvBlocks;
+  const cacheOf = ({ mixer }: LayerSpec): number =>
+    mixer.kind === 'attention' ? keysAndValues : 4 * stateFloats(mixer, spec.hiddenSize) * (limits.numStates ?? 0);
   const { embedding, head } = vocabulary;
   const stepLimits = {
     numTokens: limits.maxNumBatchedTokens,
@@ -69,7 +73,7 @@ export function denseSizesOf({ spec, weights, residence, ...limits }: DenseSizes
     numKeys: Math.min(spec.maxPositions, limits.blockSize * limits.numKvBlocks),
   };
   return {
-    layers: ofLayers.map((of) => ({ weights: of, cache })),
+    layers: spec.layers.map((layer, i) => ({ weights: ofLayers[i]!, cache: cacheOf(layer) })),
     ...(isHeadTied(spec, weights) ? { embedding: embedding + head, head: null } : { embedding, head }),
     step: stepBytes(spec, stepLimits),
     logits: logitBytes(spec, limits.maxNumBatchedTokens),
@@ -116,7 +120,8 @@ export function kernelRows({ name, shape }: Pick<WeightInfo, 'name' | 'shape'>, 
 
 /** With what goes before a matrix in its block. */
 function kernelBytes(info: WeightInfo, attention: AttentionSpec, { dense }: Residence): number {
-  const [rows, columns] = info.shape;
+  const [rows, columns, ...further] = info.shape;
+  if (further.length > 0) return 64 * Math.ceil((rows * columns! * further.reduce((a, b) => a * b, 1)) / 16);
   if (columns === undefined) return 64 * Math.ceil(rows / 16);
   return matrixBytes(denseDtype(info, dense), kernelRows(info, attention), columns);
 }

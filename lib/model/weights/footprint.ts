@@ -7,7 +7,7 @@ import { createPlacement, slotsOf, type Placement } from '../../../experts/place
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
-import { cacheFloatsPerToken } from '../spec/cache_layout.js';
+import { cacheFloatsPerToken, stateFloatsOf } from '../spec/cache_layout.js';
 import {
   MAX_RARE_BYTES,
   denseSizesOf,
@@ -21,7 +21,7 @@ import { isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
 import { denseDtype, type Residence } from './residence.js';
 import { planSpread, type Spread } from './spread.js';
 import { activationBytes } from './step_sizes.js';
-import { expertSizesOf, kvFloatsPerToken, moeLayersOf, type ModelSpec } from '../spec/spec.js';
+import { expertSizesOf, kvFloatsPerToken, moeLayersOf, numAttentionLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
 /** Bytes that a rank will hold. */
@@ -65,6 +65,8 @@ export interface FootprintOptions {
   readonly residence: Residence;
   readonly blockSize: number;
   readonly numKvBlocks: number;
+  /** Of sequences and of blocks that keep one. Default 0: all layers have keys and values. */
+  readonly numStates?: number;
   readonly maxNumBatchedTokens: number;
   /** That compute with the kernels. */
   readonly numThreads: number;
@@ -120,12 +122,21 @@ function spreadOver(numRanks: number, numExperts: number, numSlots: number): Pla
 function sameOnAll(
   options: FootprintOptions,
 ): Pick<Footprint, 'cache' | 'activations' | 'largestTensor' | 'largestPart' | 'spread'> {
-  const { spec, residence, maxNumBatchedTokens, blockSize, numKvBlocks, memoryBytes = MEMORY_ROOM_BYTES } = options;
+  const {
+    spec,
+    residence,
+    maxNumBatchedTokens,
+    blockSize,
+    numKvBlocks,
+    numStates = 0,
+    memoryBytes = MEMORY_ROOM_BYTES,
+  } = options;
+  const numStateFloats = stateFloatsOf(spec.layers, spec.hiddenSize);
   const sizes = residence.compute === 'kernels' ? denseSizesOf(options) : null;
   const spread = sizes && planSpread(sizes, memoryBytes);
   const numMemories = spread?.reservedBytes.length ?? 1;
   return {
-    cache: 4 * cachedFloatsPerToken(spec, residence) * blockSize * numKvBlocks,
+    cache: 4 * (cachedFloatsPerToken(spec, residence) * blockSize * numKvBlocks + numStates * numStateFloats),
     activations: numMemories * stepOf(sizes, options) + logitBytes(spec, maxNumBatchedTokens),
     largestTensor: residence.compute === 'tensors' ? largestTensor(options) : 0,
     largestPart: sizes && largestPart(sizes),
@@ -179,7 +190,7 @@ function numMovingExperts({ numMovingLayers, placement, rank }: FootprintOptions
  * or values have one.
  */
 export function cachedFloatsPerToken(spec: ModelSpec, { compute }: Pick<Residence, 'compute'>): number {
-  if (compute === 'kernels') return cacheFloatsPerToken(spec.attention) * spec.layers.length;
+  if (compute === 'kernels') return cacheFloatsPerToken(spec.attention) * numAttentionLayersOf(spec);
   return (spec.attention.kind === 'mla' ? 2 : 1) * kvFloatsPerToken(spec);
 }
 
@@ -222,7 +233,8 @@ function receivedBytes(
 }
 
 function bytesOf(info: WeightInfo, { spec: { attention }, residence }: FootprintOptions): number {
-  const [rows, columns] = info.shape;
+  const [rows, columns, ...further] = info.shape;
+  if (further.length > 0) return 4 * info.shape.reduce((a, b) => a * b, 1);
   if (columns === undefined) return 4 * rows;
   const dtype = isExpertTensor(info.name) ? residence.experts : denseDtype(info, residence.dense);
   const keptRows = residence.compute === 'kernels' ? kernelRows(info, attention) : rows;

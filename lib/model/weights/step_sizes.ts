@@ -1,7 +1,8 @@
 /** Bytes that a step takes beside weights and KV cache: from limits, before a weight is read. Pure. */
 import { ffnScratchBytes } from '../../../compute/wasm/experts/kernel_expert.js';
 import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
-import type { AttentionSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
+import type { AttentionSpec, MixerSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
+import { convolvedChannels } from '../spec/state_shapes.js';
 
 /** Of one rank. */
 export interface StepLimits {
@@ -16,9 +17,26 @@ export interface StepLimits {
 /** Hidden states of so many tokens, and what a layer computes from them. */
 export function activationBytes({ hiddenSize, layers, moe, attention }: ModelSpec, numTokens: number): number {
   const widest = Math.max(...denseWidths(layers), moe.gate.numTopk * moe.intermediateSize);
+  const mixerWidth = Math.max(...layers.map(({ mixer }) => mixerFloats(mixer, hiddenSize)));
   const headWidth = attention.kind === 'mla' ? attention.kvLoraRank + attention.qkRopeHeadDim : attention.headDim;
   const numWidths = attention.kind === 'gqa' && attention.hasOutputGate ? 5 : 3;
-  return 4 * numTokens * (8 * hiddenSize + 3 * widest + numWidths * attention.numHeads * headWidth);
+  const ofMixers = Math.max(numWidths * attention.numHeads * headWidth, mixerWidth);
+  return 4 * numTokens * (8 * hiddenSize + 3 * widest + ofMixers);
+}
+
+/** Of a token, in a layer with a state: rows beside those of the hidden states (short_conv_layer.as.ts, delta_rule_layer.as.ts). */
+function mixerFloats(mixer: MixerSpec, hiddenSize: number): number {
+  switch (mixer.kind) {
+    case 'attention':
+      return 0;
+    case 'short_conv':
+      return padded(3 * hiddenSize) + padded(hiddenSize);
+    case 'delta_rule': {
+      const { numValueHeads, valueHeadDim } = mixer;
+      const [convolved, values] = [convolvedChannels(mixer), numValueHeads * valueHeadDim];
+      return padded(convolved + values) + padded(convolved + 16) + padded(values) + 2 * padded(numValueHeads);
+    }
+  }
 }
 
 /** In a memory of the kernels: threads have areas of their own. */

@@ -32,6 +32,7 @@ export class FollowedScheduler {
     this.scheduler = new Scheduler(options);
     const cache = {
       blockSize: options.blockSize,
+      maxKept: options.states?.maxKept ?? null,
       separatesForms: options.sharing?.separatesForms === true,
       numPromptTokensOf: (sequence: number) => this.requests.get(sequence)!.promptTokenIds.length,
     };
@@ -51,6 +52,7 @@ export class FollowedScheduler {
     this.caches[rank] = null;
     // The scheduler may have admitted some that no rank has been told of.
     expect(this.scheduler.lose([rank], ++this.numLost).numRequeued).to.be.at.least(numHomeless);
+    this.free(); // where there are states, those of the other ranks too
   }
 
   /**
@@ -96,7 +98,13 @@ export class FollowedScheduler {
     this.checkBlocks();
     if (!isIdle) return;
     expect(this.caches.flatMap((cache) => cache?.heldBlocks ?? [])).to.deep.equal([]);
+    expect(this.numKept).to.equal(0);
     expect(this.scheduler.load.ranks.every(({ numCachedBlocks }) => numCachedBlocks === 0)).to.equal(true);
+  }
+
+  /** How many states the ranks' blocks keep. */
+  get numKept(): number {
+    return this.caches.reduce((sum, cache) => sum + (cache?.keeping.length ?? 0), 0);
   }
 
   /** Ends a sequence by force. */

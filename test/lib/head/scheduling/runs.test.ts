@@ -46,8 +46,12 @@ const runs: fc.Arbitrary<Run> = fc
     sharing: fc.constantFrom(EXACT, EXACT, ANY, ANY, null),
     policy: fc.constantFrom(POLICIES.fcfs, POLICIES.priority, POLICIES.lpm),
     numHeadroomBlocks: fc.nat(2),
+    kept: fc.constantFrom(null, null, 0, 1, 2, 4),
+    intervalBlocks: fc.integer({ min: 1, max: 3 }),
   })
-  .chain(({ extraTokens, ...limits }) => {
+  .chain(({ extraTokens, kept, intervalBlocks, ...others }) => {
+    const states = kept === null ? null : { maxKept: kept, interval: intervalBlocks * others.blockSize };
+    const limits = { ...others, states };
     const capacity = limits.blockSize * limits.numKvBlocks;
     const arrival = fc
       .record({
@@ -135,6 +139,7 @@ function follow({ options, requests, cancels, losses, resets, numAhead, degraded
 
 describe('runs of the scheduler', () => {
   it('keep every rule for any limits, requests, prefixes, cancellations and lost ranks, and everything finishes', () => {
+    let numHitsOfStates = 0;
     let [numPreempted, numSharedTokens, numPrefixHits, numEvictedBlocks] = [0, 0, 0, 0];
     fc.assert(
       fc.property(runs, (run) => {
@@ -151,12 +156,13 @@ describe('runs of the scheduler', () => {
         numPreempted += counts.numPreempted;
         numSharedTokens += counts.numSharedTokens;
         numPrefixHits += counts.numPrefixHits;
+        if (run.options.states) numHitsOfStates += counts.numPrefixHits;
         numEvictedBlocks += counts.numEvictedBlocks;
       }),
       { numRuns: 100 },
     );
     // Otherwise the runs say nothing of them.
-    for (const count of [numPreempted, numPrefixHits, numEvictedBlocks]) expect(count).to.be.above(0);
+    for (const count of [numPreempted, numPrefixHits, numEvictedBlocks, numHitsOfStates]) expect(count).to.be.above(0);
     expect(numSharedTokens, 'also by who goes on').to.be.above(numPrefixHits);
   });
 });
