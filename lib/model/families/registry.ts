@@ -12,11 +12,14 @@ import { glm4Moe } from './glm4_moe.js';
 import { glm4MoeLite } from './glm4_moe_lite.js';
 import { gptOss } from './gpt_oss.js';
 import { kimiK25 } from './kimi_k25.js';
+import { lfm2Moe } from './lfm2_moe.js';
 import { minimaxM2 } from './minimax_m2.js';
 import { mixtral } from './mixtral.js';
 import { olmoe } from './olmoe.js';
 import { qwen2Moe } from './qwen2_moe.js';
+import { qwen35Moe } from './qwen3_5_moe.js';
 import { qwen3Moe } from './qwen3_moe.js';
+import { qwen3Next } from './qwen3_next.js';
 
 /** By `model_type`: what makes a spec of a parsed config.json. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
@@ -31,11 +34,14 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   gpt_oss: gptOss,
   kimi_k2: kimiK2,
   kimi_k25: kimiK25,
+  lfm2_moe: lfm2Moe,
   minimax_m2: minimaxM2,
   mixtral,
   olmoe,
   qwen2_moe: qwen2Moe,
+  qwen3_5_moe: qwen35Moe,
   qwen3_moe: qwen3Moe,
+  qwen3_next: qwen3Next,
 };
 
 /**

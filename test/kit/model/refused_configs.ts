@@ -74,6 +74,7 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
   },
   kimi_k2: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
   kimi_k25: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
+  lfm2_moe: { 'hidden_act: gelu': 'hidden_act' },
   minimax_m2: {
     ...ACTIVATION,
     'head_dim: absent': 'head_dim',
@@ -98,6 +99,8 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'num_experts as num_local_experts': 'num_experts',
     'attention_bias: True': 'attention_bias',
   },
+  qwen3_5_moe: { ...ACTIVATION, 'attn_output_gate: False': 'attn_output_gate' },
+  qwen3_next: { ...ACTIVATION, 'attn_output_gate: False': 'attn_output_gate' },
   qwen3_moe: {
     'hidden_act: gelu': 'hidden_act',
     // A shape that transformers fills in, and a published checkpoint says.

@@ -10,6 +10,7 @@ import {
 } from '../../kit/model/conformance.js';
 import { REFUSED } from '../../kit/model/refused_configs.js';
 import { outputPart, promptPart, startLocalJob, startOf, type LocalJob } from '../../kit/engine/local_job.js';
+import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 /** Of the largest logit, or of 1. */
@@ -50,7 +51,8 @@ for (const family of Object.keys(REFUSED)) {
     });
 
   describe(`conformance of ${family} with transformers`, () => {
-    for (const compute of ['kernels', 'tensors'] as const) {
+    const hasStates = modelSpecOf(cases[0]!.config).layers.some(({ mixer }) => mixer.kind !== 'attention');
+    for (const compute of hasStates ? (['kernels'] as const) : (['kernels', 'tensors'] as const)) {
       it(`${compute}: logits of every variation that runs agree within ${TOLERANCE}`, async () => {
         const wrong: string[] = [];
         for (const golden of cases) {
@@ -79,6 +81,13 @@ for (const family of Object.keys(REFUSED)) {
           }
           expect(generated).to.deep.equal(greedy);
         });
+      });
+    }
+
+    if (hasStates) {
+      it('tensors: layers with states are refused by name', async () => {
+        const refusal = await errorOf(ModelError, () => withJob(cases[0]!, 'tensors', () => Promise.resolve()));
+        expect(refusal.message).to.contain('set compute: kernels');
       });
     }
 

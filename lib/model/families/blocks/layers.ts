@@ -1,14 +1,14 @@
 /** Which layers have experts, and how far the tokens of each see. */
 import * as z from 'zod';
 import { count, requireConfig } from '../../spec/hf_config.js';
-import { FULL_ATTENTION, type AttentionMixer, type LayerSpec } from '../../spec/spec.js';
+import { FULL_ATTENTION, type AttentionMixer, type LayerSpec, type MixerSpec } from '../../spec/spec.js';
 
 /** Layers that are MoE or a dense network of this size; without `mixerOf` their tokens see all before them. */
 export const layersOf = (
   numLayers: number,
   intermediateSize: number,
   isMoe: (layer: number) => boolean,
-  mixerOf: (layer: number) => AttentionMixer = () => FULL_ATTENTION,
+  mixerOf: (layer: number) => MixerSpec = () => FULL_ATTENTION,
 ): LayerSpec[] =>
   Array.from({ length: numLayers }, (_, i) =>
     isMoe(i) ? { kind: 'moe', mixer: mixerOf(i) } : { kind: 'dense', intermediateSize, mixer: mixerOf(i) },
