@@ -5,12 +5,21 @@ import { TraceWriter } from '../../lib/commands/engine/trace_writer.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import { thisMachine } from '../base/machine.js';
 import { measureSetting, type DispatchRow } from './all_to_all_bench.js';
+import { BACK_TO_BACK_FORMULAE, measureBackToBack } from './back_to_back_bench.js';
 import { CALL_FORMULAE, FORMULAE, MESSAGE_FORMULAE } from './figures.js';
 import type { Matrices } from './matrices.js';
 import { measureMessages, type MessageRow } from './message_bench.js';
 import { parseOptions, type DispatchOptions } from './options.js';
 import { measureOverlap, OVERLAP_FORMULAE, type OverlapRow } from './overlap_bench.js';
-import { callTable, dispatchTable, header, matrixTables, messageTable, overlapTable } from './report.js';
+import {
+  backToBackTable,
+  callTable,
+  dispatchTable,
+  header,
+  matrixTables,
+  messageTable,
+  overlapTable,
+} from './report.js';
 import type { Setting } from './settings.js';
 
 /** What one way of measuring showed, in both forms. */
@@ -77,6 +86,12 @@ const MODES: Readonly<Record<DispatchOptions['mode'], Mode>> = {
     const tables = options.matrix ? matrices.map((one, i) => matrixTables(titleOf(options.settings[i]!), one)) : [];
     const text = [dispatchTable(rows), callTable(rows), ...tables].join('\n\n');
     return { formulae: { ...FORMULAE, ...CALL_FORMULAE }, rows, matrices, text };
+  },
+
+  back_to_back: async (options, observer, signal) => {
+    const onSetting = (setting: Setting): void => observer.onSetting(`back to back: ${titleOf(setting)}`);
+    const rows = await measureBackToBack(options, onSetting, signal);
+    return { formulae: BACK_TO_BACK_FORMULAE, rows, text: backToBackTable(rows) };
   },
 
   messages: async (options, observer, signal) => {

@@ -27,7 +27,7 @@ export interface PartyRun extends Timings {
 }
 
 /** A turn lasts about this long: many turns per run, and few pauses between them. */
-const TURN_MS = 150;
+export const TURN_MS = 150;
 const MIN_ITERATIONS = 5;
 /** What a clock can tell. */
 const MIN_REPEAT_MS = 0.01;

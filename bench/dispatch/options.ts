@@ -9,7 +9,7 @@ import { IO_THREAD_TRANSPORTS, TRANSPORTS } from './base/transport.js';
 
 /** The checked options of the benchmark: what is measured, on which settings, and how often. */
 export interface DispatchOptions {
-  readonly mode: 'all_to_all' | 'messages' | 'overlap';
+  readonly mode: 'all_to_all' | 'back_to_back' | 'messages' | 'overlap';
   readonly settings: readonly Setting[];
   /** Payload bytes of mode 'messages'. */
   readonly messages: readonly number[];
@@ -92,6 +92,7 @@ function parse(args: readonly string[]) {
       describe: `the whole matrix: ranks ${ALL.ranks}; hidden ${ALL.hidden}; experts ${ALL.experts}; skew ${ALL.skew}; every transport`,
     })
     .option('messages', text('payload bytes: plain frames of these sizes, and an echo, in place of the all-to-all'))
+    .option('back-to-back', { type: 'boolean', default: false, describe: 'blocks of pairs of phases without barriers' })
     .option('overlap', { type: 'boolean', default: false, describe: 'what two micro-batches in flight hide' })
     .option('layers', { type: 'number', describe: `with --overlap: layers [${OVERLAP.layers}]` })
     .option('compute-ms', {
@@ -120,17 +121,19 @@ function modeOf(given: Given): DispatchOptions['mode'] {
     if (other !== undefined) throw new UsageError(`${mode} and --${other} exclude each other; leave one out`);
   };
   if (given.messages !== undefined) {
-    refuse('--messages', [...DIMENSIONS, 'overlap', 'layers', 'compute-ms', 'matrix', 'trace']);
+    refuse('--messages', [...DIMENSIONS, 'back-to-back', 'overlap', 'layers', 'compute-ms', 'matrix', 'trace']);
     return 'messages';
   }
   if (given.overlap) {
-    refuse('--overlap', ['matrix']);
+    refuse('--overlap', ['back-to-back', 'matrix']);
     return 'overlap';
   }
   if (given.layers !== undefined || given['compute-ms'] !== undefined) {
     throw new UsageError('--layers and --compute-ms say how to --overlap; give that too');
   }
-  return 'all_to_all';
+  if (!given['back-to-back']) return 'all_to_all';
+  refuse('--back-to-back', ['matrix', 'trace']);
+  return 'back_to_back';
 }
 
 /** Of all ranks: rows, what arrives of them, and what goes back, in float32 and on the wire. */

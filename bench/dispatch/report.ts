@@ -2,6 +2,7 @@
 import { bytes, table } from '../../lib/metrics/charts.js';
 import { thisMachine } from '../base/machine.js';
 import type { DispatchRow } from './all_to_all_bench.js';
+import type { BackToBackRow } from './back_to_back_bench.js';
 import type { PhaseFigures } from './figures.js';
 import type { Matrices, Matrix, PhaseMatrices } from './matrices.js';
 import type { MessageRow } from './message_bench.js';
@@ -53,6 +54,25 @@ export function callTable(rows: readonly DispatchRow[]): string {
       row.heap_bytes.toFixed(0),
       count(row.copies),
       row.copied_per_row.toFixed(2),
+    ]),
+  ]);
+}
+
+/** One line per setting of pairs back to back. */
+export function backToBackTable(rows: readonly BackToBackRow[]): string {
+  const times = (value: number | null): string => (value === null ? '-' : `${value.toFixed(2)}x`);
+  const names = ['raw TCP', 'of raw', 'tuned', 'of tuned', 'echo', 'of echo', 'cpu µs', 'of f32', 'pairs × blocks'];
+  return table([
+    ['ranks × tokens × hidden, topk/experts', 'skew', 'transport', 'dtype', 'µs a pair', 'best', ...names],
+    ...rows.map((row) => [
+      `${row.ranks} × ${row.tokens} × ${row.hidden}, ${row.topk}/${row.experts}`,
+      row.skew,
+      transportOf(row),
+      `${row.dtype}/${row.combineDtype}`,
+      ...[row.pair_us, row.best_us].map((us) => us.toFixed(0)),
+      ...[row.raw_us.toFixed(0), times(row.times_raw), row.tuned_us.toFixed(0), times(row.times_tuned)],
+      ...[row.echo_us.toFixed(0), times(row.times_echo), row.cpu_us?.toFixed(0) ?? '-', times(row.times_f32)],
+      `${row.pairs_per_block} × ${row.blocks}`,
     ]),
   ]);
 }
@@ -143,7 +163,11 @@ const times = (row: PhaseFigures): string[] => [
   row.p99_us === null ? '-' : row.p99_us.toFixed(0),
 ];
 
-function transportOf(row: Pick<DispatchRow, 'transport' | 'io_thread' | 'link_mbit'>): string {
+function transportOf(
+  row:
+    | Pick<BackToBackRow, 'transport' | 'io_thread' | 'link_mbit'>
+    | Pick<DispatchRow, 'transport' | 'io_thread' | 'link_mbit'>,
+): string {
   const limit = row.link_mbit === null ? '' : ` ${row.link_mbit} Mbit/s`;
   return `${row.transport}${row.io_thread ? ' + io thread' : ''}${limit}`;
 }

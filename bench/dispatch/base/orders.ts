@@ -51,6 +51,14 @@ export type Task =
   | { readonly kind: 'messages'; readonly bytes: number; readonly count: number }
   | { readonly kind: 'echo'; readonly bytes: number }
   | { readonly kind: 'exchange'; readonly phases: readonly RawPhase[]; readonly echoBytes?: number }
+  /** Blocks of so many pairs of phases, back to back: no barrier between them. */
+  | { readonly kind: 'pairs'; readonly count: number }
+  | {
+      readonly kind: 'raw_pairs';
+      readonly count: number;
+      readonly phases: readonly RawPhase[];
+      readonly echoBytes: number;
+    }
   | { readonly kind: 'overlap'; readonly layers: number; readonly computeMs: number };
 
 /** What one call cost one rank, or a mean of that. Null: its transport doesn't count it. */

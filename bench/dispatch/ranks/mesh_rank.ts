@@ -90,6 +90,9 @@ export class MeshRank {
         case 'all_to_all':
           await this.dispatchAndCombine(recorder);
           break;
+        case 'pairs':
+          await this.pairs(task.count, recorder);
+          break;
         case 'messages':
           await this.collectives!.barrier();
           await timeMessages(mesh, task, this.steps(task.count), recorder);
@@ -105,6 +108,7 @@ export class MeshRank {
           );
           break;
         case 'exchange':
+        case 'raw_pairs':
           throw new Error('a mesh exchanges frames, not raw bytes');
       }
     }
@@ -120,6 +124,19 @@ export class MeshRank {
     received.release();
     await this.collectives!.barrier();
     await this.timed('combine', recorder, () => combineRows(allToAll, batch, expertOut, received));
+  }
+
+  /** Rows there and back, over and over: experts gave theirs when the batch was prepared. */
+  private async pairs(count: number, recorder: Recorder): Promise<void> {
+    const [allToAll, batch] = [this.allToAll!, this.batch!];
+    await this.collectives!.barrier();
+    await recorder.timeEach('pair', count, async () => {
+      for (let i = 0; i < count; i++) {
+        const received = await dispatchRows(allToAll, batch, this.tag());
+        received.release();
+        await combineRows(allToAll, batch, batch.expertRows, received);
+      }
+    });
   }
 
   private async timed<T>(name: string, recorder: Recorder, work: () => Promise<T>): Promise<T> {

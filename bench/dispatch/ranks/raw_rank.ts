@@ -40,7 +40,11 @@ export class RawRank {
         await this.sockets.barrier();
         for (let i = 0; i < iterations; i++) await this.echo(task.bytes, recorder);
         break;
+      case 'raw_pairs':
+        for (let i = 0; i < iterations; i++) await this.pairs(task, recorder);
+        break;
       case 'all_to_all':
+      case 'pairs':
       case 'messages':
       case 'overlap':
         throw new Error(`raw sockets know no ${task.kind}`);
@@ -48,17 +52,37 @@ export class RawRank {
     return recorder.samples();
   }
 
-  private async exchange({ name, bytes, count }: RawPhase, recorder: Recorder): Promise<void> {
+  private async exchange(phase: RawPhase, recorder: Recorder): Promise<void> {
+    await this.sockets.barrier();
+    await recorder.time(phase.name, () => this.move(phase));
+  }
+
+  /** Sends a phase's bytes, and returns when those of the others are here. */
+  private async move({ bytes, count }: RawPhase): Promise<void> {
     const sockets = this.sockets;
-    const payloads = bytes[this.rank]!.map((length) => this.payload(length));
-    await sockets.barrier();
-    await recorder.time(name, async () => {
-      for (const peer of sockets.peers()) {
-        sockets.expect(peer, count * bytes[peer]![this.rank]!);
-        for (let i = 0; i < count; i++) sockets.send(peer, payloads[peer]!);
-      }
-      await sockets.arrived();
+    for (const peer of sockets.peers()) {
+      const payload = this.payload(bytes[this.rank]![peer]!);
+      sockets.expect(peer, count * bytes[peer]![this.rank]!);
+      for (let i = 0; i < count; i++) sockets.send(peer, payload);
+    }
+    await sockets.arrived();
+  }
+
+  /** A block of phases in turn, and one of echoes. */
+  private async pairs(
+    { count, phases, echoBytes }: Extract<Task, { kind: 'raw_pairs' }>,
+    recorder: Recorder,
+  ): Promise<void> {
+    await this.sockets.barrier();
+    await recorder.timeEach('pair', count, async () => {
+      for (let i = 0; i < count; i++) for (const phase of phases) await this.move(phase);
     });
+    await this.sockets.barrier();
+    const echoes = new Recorder();
+    const startMs = performance.now();
+    for (let i = 0; i < count; i++) await this.echo(echoBytes, echoes);
+    // Others begin no echo.
+    if (this.rank === 0) recorder.keep('echo', (1000 * (performance.now() - startMs)) / count);
   }
 
   /** Process 1 returns what process 0 sends. */

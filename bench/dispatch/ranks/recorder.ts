@@ -14,6 +14,22 @@ export class Recorder {
     return result;
   }
 
+  /** Runs `work`, which does something `count` times; keeps the time of one under `name`, and the processor time of this process under `name`_cpu. */
+  async timeEach(name: string, count: number, work: () => Promise<void>): Promise<void> {
+    const cpuBefore = process.cpuUsage();
+    const startMs = performance.now();
+    await work();
+    const us = 1000 * (performance.now() - startMs);
+    const cpu = process.cpuUsage(cpuBefore);
+    (this.us[name] ??= []).push(us / count);
+    (this.us[`${name}_cpu`] ??= []).push((cpu.user + cpu.system) / count);
+  }
+
+  /** Keeps a time, in microseconds. */
+  keep(name: string, us: number): void {
+    (this.us[name] ??= []).push(us);
+  }
+
   /** Keeps what a call cost under `name`. */
   count(name: string, counts: CallCounts): void {
     (this.counts[name] ??= []).push(counts);

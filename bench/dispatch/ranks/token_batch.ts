@@ -45,6 +45,11 @@ export class TokenBatch {
     result.copyRowsTo(this.received);
   }
 
+  /** What {@link runExperts} gave last. */
+  get expertRows(): FloatRows {
+    return this.expertOut;
+  }
+
   /** Each received row times the sum of its weights here. The result is overwritten by the next call. */
   runExperts({ numRecvTokens, recvTopkWeights }: DispatchResult): FloatRows {
     const { hidden } = this.x;

@@ -2,6 +2,8 @@
 import { expect } from 'chai';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { BackToBackRow } from '../../../../bench/dispatch/back_to_back_bench.js';
+import { backToBackTable } from '../../../../bench/dispatch/report.js';
 import { runBench } from '../../../../bench/index.js';
 import { routingOf } from '../../../../bench/dispatch/ranks/routing.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
@@ -173,6 +175,23 @@ describe('expertwire bench dispatch', function () {
     expect(context.printed()).to.match(/\nranks × tokens × hidden.*µs p50.*p99.*of raw.*repeats\n/);
     expect(context.printed()).to.match(/2 × 24 × 130, 3\/10 .* dispatch .* \d+ +\d+ .* 100\n/);
     expect(context.printed()).to.match(/\nper rank and call.*raw echo.*wake-ups.*copied per row\n/);
+  });
+
+  it('times blocks of pairs back to back, and a narrower wire beside float32', async () => {
+    const args = ['--back-to-back', '--dtype', 'bf16,f32', '--iterations', '2', '--warm-up', '0'];
+    const { rows, formulae } = await json(...TINY, ...args);
+    expect(rows.map(({ dtype, combineDtype }) => [dtype, combineDtype])).to.deep.equal([
+      ['bf16', 'bf16'],
+      ['f32', 'f32'],
+    ]);
+    for (const row of rows) {
+      expect(row).to.include({ blocks: 2, ranks: 2 }).and.to.include.keys(Object.keys(formulae));
+      positive(row, 'pair_us', 'raw_us', 'tuned_us', 'echo_us', 'cpu_us', 'times_f32', 'pairs_per_block', 'wire_bytes');
+      expect(row.times_raw).to.be.closeTo(Number(row.best_us) / Number(row.raw_us), 1e-9);
+    }
+    expect(rows[1]!.times_f32).to.equal(1);
+    const table = backToBackTable(rows as readonly unknown[] as readonly BackToBackRow[]);
+    expect(table).to.contain('of f32').and.contain('bf16/bf16').and.contain('1.00x');
   });
 
   it('sends plain messages and echoes over links of a given speed', async () => {
