@@ -6,8 +6,9 @@
  * dist/.built.PART has the time at which the last good build of a part began.
  * Why: docs/decisions/build.md#three-typescript-projects
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -32,14 +33,13 @@ const { bundleProgram, BUNDLE } = await import('./program_bundle.mjs');
 
 const parts = PARTS.slice(0, PARTS.indexOf(part) + 1);
 removeOrphans('dist');
+// Beside the other compilers, which use one core.
+const modules = parts.flatMap((each) => MODULES[each]).filter(isStale);
+const compiling = modules.map(compile);
 run('typescript/bin/tsc', '--build', ...(part === 'product' ? ['.'] : [part]), PAGE);
 bundlePage(startMs);
 await bundleProgram();
-for (const module of parts.flatMap((each) => MODULES[each])) {
-  if (!isStale(module)) continue;
-  run('assemblyscript/bin/asc.js', ...ascArguments(module, `dist/${module}.wasm`));
-  utimesSync(`dist/${module}.wasm`, startMs / 1000, startMs / 1000); // what is changed while it compiles is newer
-}
+await Promise.all(compiling);
 for (const each of parts) {
   writeFileSync(`dist/.built.${each}`, '');
   utimesSync(`dist/.built.${each}`, startMs / 1000, startMs / 1000);
@@ -64,6 +64,26 @@ function isStale(module) {
   // package.json has the compiler's version.
   const sources = [...names.map((name) => join(dirname(module), name)), 'scripts/wasm_modules.mjs', 'package.json'];
   return sources.some((source) => statSync(source).mtimeMs >= builtMs);
+}
+
+/** One module, to what is its output only when it is whole. */
+async function compile(module) {
+  const output = `dist/${module}.wasm`;
+  const unfinished = `dist/${module}.new.wasm`;
+  mkdirSync(dirname(output), { recursive: true });
+  const args = ['node_modules/assemblyscript/bin/asc.js', ...ascArguments(module, unfinished)];
+  const child = spawn(process.execPath, args, { stdio: ['inherit', 'inherit', 'pipe'] });
+  process.on('exit', () => {
+    child.kill();
+    rmSync(unfinished, { force: true });
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => (said += text));
+  const [status] = await once(child, 'close');
+  process.stderr.write(said.replace(CONVERGED, ''));
+  if (status !== 0) process.exit(status ?? 1);
+  utimesSync(unfinished, startMs / 1000, startMs / 1000); // what is changed while it compiles is newer
+  renameSync(unfinished, output);
 }
 
 function run(program, ...args) {

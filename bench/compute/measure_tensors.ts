@@ -49,8 +49,8 @@ export interface TensorsBatchRow extends BatchRow {
   };
 }
 
-/** Rows of 1024 float32 that are copied: more than caches hold. */
-const COPY_ROWS = 2 ** 15;
+/** Rows of 1024 float32 that are copied: more than caches hold, and fewer where an addition in JavaScript takes seconds. */
+const copyRows = ({ backend }: ComputeOptions): number => 2 ** (backend === 'cpu' ? 12 : 15);
 const MAX_PRODUCTS = 16;
 /** A batched product doubles the weights in memory, and the wasm backend's holds 4 GiB with copies of all operands. */
 const MAX_WASM_BYTES = 2 ** 30;
@@ -90,7 +90,7 @@ export async function measureTensors(options: ComputeOptions, signal: AbortSigna
   }
   for (const part of [yardsticks, layer, ...products]) part.dispose();
 
-  const copyBytes = 2 * 4 * COPY_ROWS * 1024;
+  const copyBytes = 2 * 4 * copyRows(options) * 1024;
   const at = besideYardsticks(times, { run: 'copy', amount: copyBytes }, matmul);
   const { bandwidth, matmul: large } = at('median', 'copy');
   return {
@@ -121,10 +121,13 @@ async function finish(compute: () => Tensor): Promise<void> {
   result.dispose();
 }
 
-function yardstickRuns({ matmul: [rows, inner, columns], seed }: ComputeOptions) {
+function yardstickRuns(options: ComputeOptions) {
+  const { matmul, seed } = options;
+  const [rows, inner, columns] = matmul;
+  const numCopied = copyRows(options);
   const a = toTensor(randomRows(seed, rows * inner), [rows, inner]);
   const b = toTensor(randomRows(seed, inner * columns), [inner, columns]);
-  const long = toTensor(new Float32Array(COPY_ROWS * 1024).fill(1), [COPY_ROWS, 1024]);
+  const long = toTensor(new Float32Array(numCopied * 1024).fill(1), [numCopied, 1024]);
   const one = toTensor(Float32Array.of(1), [1, 1]);
   return {
     matmul: (): Promise<void> => finish(() => matMul(a, b)),

@@ -47,17 +47,18 @@ describe('README', () => {
       (match) => match[1]!,
     );
     expect(lines).to.have.length.above(15);
-    const helps = new Map<string, Promise<string>>();
+    const commandOf = (line: string): string => line.split(' ', line.startsWith('bench ') ? 2 : 1).join(' ');
+    const commands = [...new Set(lines.map(commandOf))];
+    const helps = await Promise.all(
+      commands.map(async (command) => {
+        const { stdout } = await run(process.execPath, [CLI, ...command.split(' '), '--help']);
+        return [command, stdout] as const;
+      }),
+    );
+    const helpOf = new Map(helps);
     for (const line of lines) {
-      const [command, name] = line.split(' ') as [string, string | undefined];
-      const words = command === 'bench' ? [command, name ?? ''] : [command];
-      const key = words.join(' ');
-      if (!helps.has(key))
-        helps.set(
-          key,
-          run(process.execPath, [CLI, ...words, '--help']).then(({ stdout }) => stdout),
-        );
-      const help = await helps.get(key)!;
+      const key = commandOf(line);
+      const help = helpOf.get(key)!;
       expect(help, key).to.contain(`expertwire ${key}`);
       for (const [option] of line.matchAll(/--[a-z][a-z-]*/g)) expect(help, line).to.contain(option);
     }

@@ -98,7 +98,7 @@ async function writtenAfter(dir: string, change: () => Promise<void>): Promise<r
 describe('the build', function () {
   this.timeout(60_000);
 
-  it('of the product compiles neither benchmarks nor tests, whatever is wrong with them', () =>
+  it('of the product compiles neither benchmarks nor tests, whatever is wrong with them, and writes licences', () =>
     withProject(async (dir) => {
       for (const name of ['bench/index.ts', 'test/a.test.ts'])
         await writeFile(join(dir, name), 'const x: number = "";');
@@ -120,6 +120,14 @@ describe('the build', function () {
       expect(await readdir(join(dir, 'dist')))
         .to.include('.built.product')
         .and.not.include('.built.bench');
+      // Beside a bundle are the licences of the libraries in it.
+      const notices = (folder: string): Promise<string> =>
+        readFile(join(dir, 'dist/lib', folder, 'THIRD_PARTY_NOTICES.txt'), 'utf8');
+      const licence = await readFile(join(repoRoot(), 'node_modules/picocolors/LICENSE'), 'utf8');
+      expect(await notices('bundle'))
+        .to.match(/^picocolors \d/m)
+        .and.contain(licence.trim());
+      expect(await notices('page')).to.not.contain('picocolors');
       const { code, output } = await build(dir);
       expect(code).to.not.equal(0);
       expect(output).to.contain('bench/index.ts').and.contain("Type 'string' is not assignable to type 'number'");
@@ -142,18 +150,6 @@ describe('the build', function () {
       expect(await writtenAfter(dir, other)).to.deep.equal([...kernels, page]);
       const left = [...(await outputsOf(dir)).keys()];
       expect(left).to.deep.equal(all.filter((name) => name !== 'test/a.test.js'));
-    }));
-
-  it('writes the licences of libraries beside a bundle that holds them', () =>
-    withProject(async (dir) => {
-      expect(await build(dir, 'product')).to.deep.equal({ code: 0, output: '' });
-      const notices = (folder: string): Promise<string> =>
-        readFile(join(dir, 'dist/lib', folder, 'THIRD_PARTY_NOTICES.txt'), 'utf8');
-      const licence = await readFile(join(repoRoot(), 'node_modules/picocolors/LICENSE'), 'utf8');
-      expect(await notices('bundle'))
-        .to.match(/^picocolors \d/m)
-        .and.contain(licence.trim());
-      expect(await notices('page')).to.not.contain('picocolors');
     }));
 
   it('that cannot be done says why', () =>

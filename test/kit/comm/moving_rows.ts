@@ -28,13 +28,18 @@ export class MovingRows implements FloatRows {
 
   /** Fills all rows. */
   set(values: ArrayLike<number>): this {
-    for (let i = 0; i < this.numRows * this.hidden; i++) this.view()[this.at(i)] = values[i]!;
+    const view = this.view();
+    for (let i = 0; i < this.numRows * this.hidden; i++) view[this.at(i)] = values[i]!;
     return this;
   }
 
   /** The first rows [numRows·H]. */
   values(numRows = this.numRows): Float32Array {
-    return Float32Array.from({ length: numRows * this.hidden }, (_, i) => this.view()[this.at(i)]!);
+    const { hidden, stride } = this;
+    const [view, values] = [this.view(), new Float32Array(numRows * hidden)];
+    for (let row = 0; row < numRows; row++)
+      values.set(view.subarray(row * stride, row * stride + hidden), row * hidden);
+    return values;
   }
 
   /** Whether nothing but the first rows was ever written. */

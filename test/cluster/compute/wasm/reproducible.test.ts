@@ -21,8 +21,25 @@ const { MODULES, ascArguments } = (await import(join(REPOSITORY, 'scripts/wasm_m
 allowRelaxedSimd();
 const NAMES = Object.values(MODULES).flat();
 
+/** All modules compiled at once into a folder: its files by module. */
+async function compileAll(dir: string): Promise<ReadonlyMap<string, Buffer>> {
+  const compiler = join(REPOSITORY, 'node_modules/assemblyscript/bin/asc.js');
+  const compiled = NAMES.map(async (name, i) => {
+    const again = join(dir, `${i}.wasm`);
+    await promisify(execFile)(process.execPath, [compiler, ...ascArguments(name, again)], { cwd: REPOSITORY });
+    return [name, await readFile(again)] as const;
+  });
+  return new Map(await Promise.all(compiled));
+}
+
+const MEMORY = { module: 'env', name: 'memory', kind: 'memory' };
+const OF_THREADS = ['ring', 'checkHelpers'].map((name) => ({ module: 'parallel.as', name, kind: 'function' }));
+
 describe('WebAssembly binaries', function () {
   this.timeout(60_000);
+  let compiled: ReadonlyMap<string, Buffer>;
+
+  before(() => withTempFolder(async (dir) => void (compiled = await compileAll(dir))));
 
   it('are built for every module', () => {
     expect(NAMES).to.deep.equal([
@@ -31,21 +48,12 @@ describe('WebAssembly binaries', function () {
   });
 
   for (const name of NAMES) {
-    it(`${name}.wasm is what its sources compile to, to the byte, and imports what the kernels of threads need alone`, async () => {
-      await withTempFolder(async (dir) => {
-        const again = join(dir, 'again.wasm');
-        const compiler = join(REPOSITORY, 'node_modules/assemblyscript/bin/asc.js');
-        await promisify(execFile)(process.execPath, [compiler, ...ascArguments(name, again)], { cwd: REPOSITORY });
-        const shipped = await readFile(join(REPOSITORY, `dist/${name}.wasm`));
-        expect((await readFile(again)).equals(shipped)).to.equal(true);
-        const imports = name.startsWith('compute/wasm/')
-          ? [
-              { module: 'env', name: 'memory', kind: 'memory' },
-              ...['ring', 'checkHelpers'].map((each) => ({ module: 'parallel.as', name: each, kind: 'function' })),
-            ]
-          : [];
-        expect(WebAssembly.Module.imports(new WebAssembly.Module(shipped))).to.have.deep.members(imports);
-      });
+    it(`${name}.wasm is what its sources compile to, to the byte, and imports memory and the kernels of threads at most`, async () => {
+      const shipped = await readFile(join(REPOSITORY, `dist/${name}.wasm`));
+      expect(compiled.get(name)!.equals(shipped)).to.equal(true);
+      const memory = name.startsWith('bench/') ? [] : [MEMORY];
+      const imports = name.startsWith('compute/wasm/') ? [...memory, ...OF_THREADS] : memory;
+      expect(WebAssembly.Module.imports(new WebAssembly.Module(shipped))).to.have.deep.members(imports);
     });
   }
 });
