@@ -42,7 +42,10 @@ const largestError = (actual: Float32Array, expected: readonly number[]): number
   expected.reduce((worst, value, i) => Math.max(worst, Math.abs(value - actual[i]!)), 0);
 
 /** The checkpoints that golden files were made of. */
-export const GOLDEN_MODELS = ['tiny-deepseek-v3', 'tiny-qwen3-moe'];
+export const GOLDEN_MODELS = [
+  ...['tiny-deepseek-v2', 'tiny-deepseek-v3', 'tiny-deepseek-v3-fp8', 'tiny-gpt-oss'],
+  ...['tiny-mixtral', 'tiny-olmoe', 'tiny-qwen2-moe', 'tiny-qwen3-moe'],
+];
 
 export interface GoldenOptions {
   readonly compute: Compute;

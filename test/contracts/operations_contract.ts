@@ -96,6 +96,14 @@ export function describeOperations({ backend, isFused }: OperationsOptions): voi
       close(await valuesOf(tf.rmsNorm(x, weight, 0.5)), norm);
       close(await valuesOf(tf.swiglu(x)), gated);
       expect(tf.swiglu(x).shape).to.deep.equal([2, 2]);
+      const glu = (gate: number): number => Math.min(gate, 2.5) / (1 + Math.exp(-1.7 * Math.min(gate, 2.5)));
+      const clamped = rows.flatMap(([a, b, c, d]) => [
+        glu(a!) * (Math.min(c!, 2.5) + 1),
+        glu(b!) * (Math.min(d!, 2.5) + 1),
+      ]);
+      close(await valuesOf(tf.clampedSwiglu(x, 2.5, 1.7)), clamped);
+      const [low] = await valuesOf(tf.clampedSwiglu(tf.toTensor(Float32Array.of(-9, -9), [1, 2]), 2.5, 1.7));
+      expect(low).to.be.closeTo((-9 / (1 + Math.exp(1.7 * 9))) * (1 - 2.5), 1e-9);
       close(await valuesOf(tf.expOfRows(x)), weights);
       close(
         await valuesOf(tf.sigmoid(x)),

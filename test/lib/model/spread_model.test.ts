@@ -48,7 +48,8 @@ function expectSame(actual: readonly Float32Array[], expected: readonly Float32A
 }
 
 describe('a dense part in several memories', () => {
-  for (const name of GOLDEN_MODELS) {
+  // That of FP8 has too few layers for several memories.
+  for (const name of GOLDEN_MODELS.filter((each) => each !== 'tiny-deepseek-v3-fp8')) {
     const { prompt_token_ids: prompt } = goldenOf(name);
 
     it(`gives the same bits as in one, over 2 and 3 memories, one rank and two: ${name}`, async () => {
