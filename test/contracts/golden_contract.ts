@@ -81,7 +81,7 @@ export function describeGolden(name: string, { compute, backend, isRowExact, max
       });
     }
 
-    for (const numRanks of [1, 3]) {
+    for (const numRanks of [1, 2, 3]) {
       it(`${numRanks} ranks decode its greedy tokens`, async () => {
         const job = await startLocalJob(tinyModel(name), { ...own, numRanks, placement: 'round_robin' });
         const [outputs] = await job.step([[promptPart(0, prompt)]], [[startOf(0)]]);

@@ -1,5 +1,6 @@
 /** What threads compute together is what one computes alone: everything is divided here, however small. */
 import { expect } from 'chai';
+import { SWIGLU, type ActivationSpec } from '../../../../compute/base/activation_spec.js';
 import { KernelExpert, ffnScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { arrayReceived, groupsOf, valuesOf } from '../../../kit/kernels/expert_calls.js';
 import { KernelExperts } from '../../../../compute/wasm/experts/kernel_experts.js';
@@ -13,8 +14,10 @@ import { attentionBytes } from '../../../../lib/model/weights/step_sizes.js';
 import { CASES, mixed, randomWeights, sequencesFrom, HIDDEN } from '../../../kit/kernels/attention_cases.js';
 import { memoryOf, startCrew } from '../../../kit/kernels/crews.js';
 import { KernelAttentionLayer } from '../../../kit/kernels/kernel_attention.js';
-import { expertMatrices } from '../../../kit/kernels/kernel_rows.js';
+import { biasedMatrices, expertMatrices } from '../../../kit/kernels/kernel_rows.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
+
+const CLAMPED: ActivationSpec = { kind: 'clamped_swiglu', limit: 0.4, alpha: 1.702 };
 
 describe('kernels over threads', function () {
   this.timeout(120_000);
@@ -45,9 +48,12 @@ describe('kernels over threads', function () {
 
   it('experts have the bits of one thread, from one row to several waves', async () => {
     const [hidden, numTopk] = [70, 2];
-    const weights = [100, 33, 64].map((intermediate, i) => expertMatrices(hidden, intermediate, randomFrom(i)));
+    const weights = [100, 33, 64].map((intermediate, i) =>
+      (i === 1 ? expertMatrices : biasedMatrices)(hidden, intermediate, randomFrom(i)),
+    );
+    const activations = [CLAMPED, SWIGLU, SWIGLU];
     const outputOf = async (memory: KernelMemory, counts: readonly number[]): Promise<Float32Array> => {
-      const experts = weights.map((matrices) => KernelExpert.from(memory, matrices, 'int8'));
+      const experts = weights.map((matrices, i) => KernelExpert.from(memory, matrices, 'int8', activations[i]));
       const runner = new KernelExperts(hidden, numTopk);
       const numRows = Math.max(...counts);
       const slots = new Int32Array(numRows * numTopk).fill(-1);
