@@ -18,7 +18,7 @@ export interface EngineLimits {
   readonly states?: StateLimits | null;
 }
 
-/** What the states of sequences may take of a rank beside its KV blocks. Why: docs/decisions/states.md */
+/** What the states of sequences may take of a rank beside its KV blocks. Why: docs/decisions/states.md#blocks-keep-some-states */
 export interface StateLimits {
   /** Blocks that keep a state at once. */
   readonly maxKept: number;

@@ -6,6 +6,7 @@
  *
  * Value channels know nothing of each other: 16 of them are a panel, [key channels][16] floats, which stays in the L1 cache for all tokens of a part.
  * All sums go over the key channels in their order, so that a token's bits depend on the state before it and on itself, however tokens are divided into steps.
+ * Why: docs/decisions/states.md#token-by-token
  */
 import { floats } from '../attention/step.as';
 import { madd } from '../linear/math.as';

@@ -168,7 +168,7 @@ export class Scheduler {
       this.running.delete(sequence);
       if (failed.includes(rank) && isComputing(state)) failedRanks.push(rank);
     }
-    // A state went on in the step that was abandoned: who has one begins anew, where it was kept last.
+    // A state went on in the step that was abandoned. Why: docs/decisions/states.md#a-loss-sends-every-sequence-back-to-a-state-that-was-kept
     const stateful = this.options.states ? [...this.running.values()] : [];
     for (const state of stateful) this.giveBack(state);
     for (const state of this.running.values()) this.goBack(state);

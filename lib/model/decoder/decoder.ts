@@ -66,7 +66,7 @@ export interface KvCache {
 
 /**
  * States of layers without keys and values. A sequence has one, which its steps change: a step of it can't run again, but a sequence can begin anew behind a block that
- * keeps a state. Why: docs/decisions/states.md
+ * keeps a state. Why: docs/decisions/states.md#a-sequence-has-one-state
  */
 export interface StateCache {
   /** Forgets the states that blocks keep, and nothing else of them. */

@@ -1,4 +1,4 @@
-/** States of sequences in a kernel memory: what layers without keys and values know of earlier tokens. Why: docs/decisions/states.md */
+/** States of sequences in a kernel memory: what layers without keys and values know of earlier tokens. Why: docs/decisions/states.md#a-sequence-has-one-state */
 import { InternalError } from '../../../base/coded_error.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { SequencePart } from '../decoder/decoder.js';
