@@ -39,19 +39,21 @@ export function layoutOf(topkIdx: ExpertChoices, shape: LayoutShape): Destinatio
   return layouts;
 }
 
-/** [size] distinct rows per destination; checks the experts' range on the way. */
+/** [size] distinct rows per destination; checks the experts' range on the way. Whole divisions: with `Math.floor` they are floating. */
 function countRows(topkIdx: ExpertChoices, { numTopk, slotsPerRank, size }: LayoutShape): Int32Array {
   const numRows = new Int32Array(size);
   const lastRow = new Int32Array(size).fill(-1);
-  for (let i = 0; i < topkIdx.length; i++) {
-    const expert = topkIdx[i]!;
-    if (expert === -1) continue;
-    checkExpert(expert, i, size * slotsPerRank);
-    const rank = Math.floor(expert / slotsPerRank);
-    const row = Math.floor(i / numTopk);
-    if (lastRow[rank] === row) continue;
-    lastRow[rank] = row;
-    numRows[rank]!++;
+  const numExperts = size * slotsPerRank;
+  for (let row = 0, i = 0; i < topkIdx.length; row++) {
+    for (const end = i + numTopk; i < end; i++) {
+      const expert = topkIdx[i]!;
+      if (expert === -1) continue;
+      checkExpert(expert, i, numExperts);
+      const rank = (expert / slotsPerRank) | 0;
+      if (lastRow[rank] === row) continue;
+      lastRow[rank] = row;
+      numRows[rank]!++;
+    }
   }
   return numRows;
 }
@@ -62,19 +64,21 @@ function fill(
   layouts: { rows: Int32Array; slots: Int16Array; numPairs: number }[],
 ): void {
   const filled = new Int32Array(size);
-  for (let i = 0; i < topkIdx.length; i++) {
-    const expert = topkIdx[i]!;
-    if (expert === -1) continue;
-    const rank = Math.floor(expert / slotsPerRank);
-    const layout = layouts[rank]!;
-    const row = Math.floor(i / numTopk);
-    let n = filled[rank]!;
-    if (n === 0 || layout.rows[n - 1] !== row) {
-      layout.rows[n] = row;
-      n = filled[rank] = n + 1;
+  for (let row = 0, i = 0; i < topkIdx.length; row++) {
+    const begin = i;
+    for (const end = i + numTopk; i < end; i++) {
+      const expert = topkIdx[i]!;
+      if (expert === -1) continue;
+      const rank = (expert / slotsPerRank) | 0;
+      const layout = layouts[rank]!;
+      let n = filled[rank]!;
+      if (n === 0 || layout.rows[n - 1] !== row) {
+        layout.rows[n] = row;
+        n = filled[rank] = n + 1;
+      }
+      layout.slots[(n - 1) * numTopk + i - begin] = expert - rank * slotsPerRank;
+      layout.numPairs++;
     }
-    layout.slots[(n - 1) * numTopk + (i % numTopk)] = expert - rank * slotsPerRank;
-    layout.numPairs++;
   }
 }
 
