@@ -1,6 +1,6 @@
 """Golden logits of quantised and otherwise stored weights: what numpy decodes them to, run by transformers in float64.
 
-    python formats.py ../../test/data/formats/models.json
+    python stored_models.py ../../test/data/formats/models.json
 
 A case is a configuration and a list of tensors with their types, shapes and fills (fills.py): no weights. transformers sees the decoded weights, so that
 what is judged is this decoding alone; where it has a decoder of its own, loads.py says how far that one is away.

@@ -55,8 +55,9 @@ const folder = (): string => join(repoRoot(), 'test', 'data', 'conformance');
 export const conformanceFamilies = (): string[] =>
   readdirSync(folder()).flatMap((file) => (file === 'added_tokens.json' ? [] : file.replace(/\.json$/, '')));
 
-export function readConformance(family: string): Conformance {
-  const file = JSON.parse(readFileSync(join(folder(), `${family}.json`), 'utf8')) as GoldenFile;
+/** @param dir of the golden files; default: those of the tests */
+export function readConformance(family: string, dir = folder()): Conformance {
+  const file = JSON.parse(readFileSync(join(dir, `${family}.json`), 'utf8')) as GoldenFile;
   const { config: base, within, tensors, cases, ...shared } = file;
   const byName = new Map(cases.map(({ name, logits }) => [name, logits]));
   return {
