@@ -45,7 +45,7 @@ const OWN_FIELDS = {
   }),
   glm4_moe: (shape: RandomModelShape): HfConfig => ({
     ...{ ...gqa(shape), ...dense(shape), ...v3Gate(shape) },
-    ...{ attention_bias: true, use_qk_norm: true, partial_rotary_factor: headDimOf(shape) % 4 === 0 ? 0.5 : 1 },
+    ...{ attention_bias: true, use_qk_norm: true, partial_rotary_factor: halfOf(shape) },
   }),
   glm4_moe_lite: (shape: RandomModelShape): HfConfig => ({
     ...{ ...mla(shape), ...v3Gate(shape) },
@@ -55,7 +55,20 @@ const OWN_FIELDS = {
     ...{ ...gqa(shape), ...everywhere(shape, 'gpt_oss') },
     ...{ attention_bias: true, sliding_window: 128, swiglu_limit: 7 },
   }),
+  granitemoe: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), ...everywhere(shape, 'granitemoe') },
+    ...{
+      embedding_multiplier: 12,
+      residual_multiplier: 0.22,
+      attention_multiplier: headDimOf(shape) ** -0.5,
+      logits_scaling: 6,
+    },
+  }),
   kimi_k2: (shape: RandomModelShape): HfConfig => ({ ...dense(shape), ...mla(shape), ...v3Gate(shape) }),
+  lfm2_moe: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), num_experts: shape.experts, num_dense_layers: shape.denseLayers, conv_L_cache: 3 },
+    layer_types: Array.from({ length: shape.layers }, (_, i) => (i % 2 === 0 ? 'conv' : 'full_attention')),
+  }),
   minimax_m2: (shape: RandomModelShape): HfConfig => ({
     ...{ ...gqa(shape), ...everywhere(shape, 'minimax_m2') },
     ...{ rotary_dim: even(headDimOf(shape) / 2), use_routing_bias: true },
@@ -66,22 +79,32 @@ const OWN_FIELDS = {
     // Its heads make up the hidden size.
     return { ...rest, num_key_value_heads: shape.heads, num_experts: experts };
   },
+  phimoe: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...gqa(shape), ...everywhere(shape, 'phimoe'), attention_bias: true, lm_head_bias: true },
+  }),
   qwen2_moe: (shape: RandomModelShape): HfConfig => ({
     ...{ ...gqa(shape), ...sparse(shape), qkv_bias: true },
     shared_expert_intermediate_size: shape.intermediate,
   }),
   qwen3_moe: (shape: RandomModelShape): HfConfig => ({ ...gqa(shape), ...sparse(shape) }),
+  qwen3_next: (shape: RandomModelShape): HfConfig => ({ ...next(shape), ...sparse(shape) }),
 } as const;
 
-/** A family that has a random config.json; Kimi-K2.5's is Kimi-K2's inside another. */
-export type RandomFamily = keyof typeof OWN_FIELDS | 'kimi_k25';
+/** Families that are another one's inside a model that sees pictures too. */
+const NESTED = { kimi_k25: 'kimi_k2', qwen3_5_moe: 'qwen3_next' } as const;
+
+/** A family that has a random config.json. */
+export type RandomFamily = keyof typeof OWN_FIELDS | keyof typeof NESTED;
 
 /** Families that have one. */
-export const RANDOM_FAMILIES = [...Object.keys(OWN_FIELDS), 'kimi_k25'] as readonly RandomFamily[];
+export const RANDOM_FAMILIES = [...Object.keys(OWN_FIELDS), ...Object.keys(NESTED)] as readonly RandomFamily[];
 
 /** config.json of a family. @throws ModelError UNSUPPORTED_MODEL for dense layers where the family has none */
 export function randomConfig(family: RandomFamily, shape: RandomModelShape): HfConfig {
-  if (family === 'kimi_k25') return { model_type: family, text_config: randomConfig('kimi_k2', shape) };
+  if (family === 'qwen3_5_moe') everywhere(shape, family);
+  if (family === 'kimi_k25' || family === 'qwen3_5_moe') {
+    return { model_type: family, text_config: randomConfig(NESTED[family], shape) };
+  }
   return { ...commonConfig(family, shape), ...OWN_FIELDS[family](shape) };
 }
 
@@ -115,6 +138,21 @@ const bailing = ({ experts, denseLayers }: RandomModelShape): HfConfig => ({
   num_experts: experts,
   num_shared_experts: 1,
   first_k_dense_replace: denseLayers,
+});
+
+/** Every fourth layer, and the last, attends; the others keep a state. */
+const next = (shape: RandomModelShape): HfConfig => ({
+  ...gqa(shape),
+  layer_types: Array.from({ length: shape.layers }, (_, i) =>
+    i % 4 === 3 || i === shape.layers - 1 ? 'full_attention' : 'linear_attention',
+  ),
+  partial_rotary_factor: halfOf(shape),
+  linear_conv_kernel_dim: 4,
+  linear_key_head_dim: headDimOf(shape),
+  linear_value_head_dim: headDimOf(shape),
+  linear_num_key_heads: shape.heads,
+  linear_num_value_heads: 2 * shape.heads,
+  shared_expert_intermediate_size: shape.intermediate,
 });
 
 const sparse = ({ experts, denseLayers }: RandomModelShape): HfConfig => ({
@@ -166,5 +204,7 @@ const pascal = (name: string): string => name.replaceAll(/(?:^|_)(\w)/g, (_, fir
 
 /** Rotary embedding turns channels in pairs. */
 const even = (size: number): number => 2 * Math.ceil(size / 2);
+/** The share of a head that is rotated where half of it is an even number of channels. */
+const halfOf = (shape: RandomModelShape): number => (headDimOf(shape) % 4 === 0 ? 0.5 : 1);
 const headDimOf = ({ hidden, heads }: RandomModelShape): number => even(hidden / heads);
 const atLeastOne = (size: number): number => Math.max(1, Math.floor(size));

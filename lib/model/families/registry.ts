@@ -11,11 +11,13 @@ import { ernie45Moe } from './ernie4_5_moe.js';
 import { glm4Moe } from './glm4_moe.js';
 import { glm4MoeLite } from './glm4_moe_lite.js';
 import { gptOss } from './gpt_oss.js';
+import { graniteMoe } from './granitemoe.js';
 import { kimiK25 } from './kimi_k25.js';
 import { lfm2Moe } from './lfm2_moe.js';
 import { minimaxM2 } from './minimax_m2.js';
 import { mixtral } from './mixtral.js';
 import { olmoe } from './olmoe.js';
+import { phimoe } from './phimoe.js';
 import { qwen2Moe } from './qwen2_moe.js';
 import { qwen35Moe } from './qwen3_5_moe.js';
 import { qwen3Moe } from './qwen3_moe.js';
@@ -32,12 +34,14 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   glm4_moe: glm4Moe,
   glm4_moe_lite: glm4MoeLite,
   gpt_oss: gptOss,
+  granitemoe: graniteMoe,
   kimi_k2: kimiK2,
   kimi_k25: kimiK25,
   lfm2_moe: lfm2Moe,
   minimax_m2: minimaxM2,
   mixtral,
   olmoe,
+  phimoe,
   qwen2_moe: qwen2Moe,
   qwen3_5_moe: qwen35Moe,
   qwen3_moe: qwen3Moe,

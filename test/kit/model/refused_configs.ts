@@ -72,6 +72,12 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'num_local_experts: absent': 'num_local_experts',
     'num_experts_per_tok: absent': 'num_experts_per_tok',
   },
+  granitemoe: {
+    ...ACTIVATION,
+    'num_key_value_heads: absent': 'num_key_value_heads',
+    'num_local_experts: absent': 'num_local_experts',
+    'num_experts_per_tok: absent': 'num_experts_per_tok',
+  },
   kimi_k2: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
   kimi_k25: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
   lfm2_moe: { 'hidden_act: gelu': 'hidden_act' },
@@ -92,6 +98,13 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'attention_bias: True': 'attention_bias',
   },
   olmoe: { ...ACTIVATION, 'num_experts: absent': 'num_experts', 'sliding_window: 4': 'sliding_window' },
+  phimoe: {
+    ...ACTIVATION,
+    'num_local_experts: absent': 'num_local_experts',
+    // transformers chooses two.
+    'num_experts_per_tok: 1': 'num_experts_per_tok',
+    'num_experts_per_tok: 3': 'num_experts_per_tok',
+  },
   qwen2_moe: {
     ...ACTIVATION,
     'shared_expert_intermediate_size: 0': 'shared_expert_intermediate_size',
@@ -110,4 +123,10 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     // Without a MoE layer.
     'mlp_only_layers and decoder_sparse_step': 'MoE layer',
   },
+};
+
+/** Where we follow the authors' code, and transformers doesn't. Why: docs/decisions/families.md#where-transformers-leaves-the-authors-code */
+export const AUTHORS: Readonly<Record<string, readonly string[]>> = {
+  // The long multiplier beside the short factors.
+  phimoe: ['rope_scaling: longrope, mscales', 'rope_scaling: longrope, original_max_position_embeddings beside it'],
 };

@@ -21,8 +21,11 @@ const families = RANDOM_FAMILIES;
 /** In some families all layers have experts, and OLMoE's heads make up the hidden size. */
 const SHAPES: Partial<Record<RandomFamily, Partial<typeof SHAPE>>> = {
   gpt_oss: { denseLayers: 0 },
+  granitemoe: { denseLayers: 0 },
   minimax_m2: { denseLayers: 0 },
   mixtral: { denseLayers: 0 },
+  phimoe: { denseLayers: 0 },
+  qwen3_5_moe: { denseLayers: 0 },
   olmoe: { denseLayers: 0, heads: 4 },
 };
 
