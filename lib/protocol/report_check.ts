@@ -27,11 +27,13 @@ export function noticesOf(reports: readonly Pick<LoadReport, 'unused' | 'kernels
 }
 
 function unusedNotices(reports: readonly Pick<LoadReport, 'unused'>[]): string[] {
-  return reports.flatMap(({ unused: { count, names } }) => {
-    if (count === 0) return [];
+  return reports.flatMap(({ unused: { count, names, skipped } }) => {
+    const notRun = skipped.map((part) => `the checkpoint has ${part}, which expertwire doesn't run: skipped`);
+    if (count === 0) return notRun;
     const rest = count > names.length ? `, and ${count - names.length} more` : '';
     const what = count === 1 ? 'a tensor' : `${count} tensors`;
     return [
+      ...notRun,
       `the checkpoint has ${what} that its config.json gives no meaning to, not used: ${names.join(', ')}${rest}; another config.json may belong to it`,
     ];
   });

@@ -217,6 +217,9 @@ export interface LoadReport {
   readonly pid: number;
   /** Of the experts that this rank read, by expertKey; absent where it reads the head's own folder. */
   readonly expertDigests?: Readonly<Record<string, string>>;
-  /** Tensors of the checkpoint that the model's configuration gives no meaning to: how many, and the first of them. */
-  readonly unused: { readonly count: number; readonly names: readonly string[] };
+  /**
+   * Tensors of the checkpoint that the model's configuration gives no meaning to: how many, and the first of them. `skipped`: parts of the published model that
+   * aren't run here.
+   */
+  readonly unused: { readonly count: number; readonly names: readonly string[]; readonly skipped: readonly string[] };
 }

@@ -106,7 +106,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     );
     const { checkpoint } = weights;
     await checkpoint.checkUnchanged();
-    const unused = unusedTensors(spec, weights);
+    const { unknown, skipped } = unusedTensors(spec, weights);
     const report: LoadReport = {
       backend: backend.name,
       backendDetail: backend.detail,
@@ -118,7 +118,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       loadMs: performance.now() - startMs,
       pid: process.pid,
       ...(!readsHeadsFolder && { expertDigests: proof.expertDigests }),
-      unused: { count: unused.length, names: unused.slice(0, 5) }, // those that a message has room for
+      unused: { count: unknown.length, names: unknown.slice(0, 5), skipped }, // names that a message has room for
     };
     return { placement, weights, crew, model, meters, report, fingerprint: proof.fingerprint };
   } catch (error) {

@@ -28,19 +28,33 @@ export const expertTensors = ({ moe, hiddenSize }: ModelSpec, layer: number, exp
 /** What tells whether a checkpoint holds a tensor. */
 type HasTensors = Pick<ModelWeights, 'has'>;
 
-/**
- * Tensors that the configuration gives no meaning to, in ascending order. Multi-token prediction, which isn't run, and what old checkpoints store although it is
- * computed are not among them.
- */
-export function unusedTensors(spec: ModelSpec, weights: ModelWeights): string[] {
+/** What a checkpoint holds beside the model. */
+export interface UnusedTensors {
+  /** To which the configuration gives no meaning, in ascending order. */
+  readonly unknown: readonly string[];
+  /** Parts of published models that aren't run here. */
+  readonly skipped: readonly string[];
+}
+
+/** What old checkpoints store although it is computed is not among them. */
+export function unusedTensors(spec: ModelSpec, weights: ModelWeights): UnusedTensors {
   const used = new Set(weights.names().flatMap((name) => weights.parts(name).map(({ tensor }) => tensor.name)));
   const all = weights.checkpoint.names();
-  const predictors = new Set(all.flatMap((name) => (PREDICTOR.test(name) ? [layerOf(name)] : [])));
-  const isPrediction = (name: string): boolean => {
-    const layer = layerOf(name);
-    return name.startsWith('mtp.') || (layer !== null && layer >= spec.layers.length && predictors.has(layer));
+  const predictors = new Set(all.flatMap((name) => PREDICTOR.exec(name)?.[1] ?? []));
+  const isPredicting = (name: string): boolean => {
+    const [prefix = '', layer = '0'] = LAYER_PREFIX.exec(name) ?? [];
+    return name.startsWith('mtp.') || (Number(layer) >= spec.layers.length && predictors.has(prefix));
   };
-  return all.filter((name) => !used.has(name) && !COMPUTED_OR_SCALES.test(name) && !isPrediction(name));
+  const isSeeing = (name: string): boolean => !used.has(name) && SEEING.test(name);
+  return {
+    unknown: all.filter(
+      (name) => !used.has(name) && !COMPUTED_OR_SCALES.test(name) && !isPredicting(name) && !isSeeing(name),
+    ),
+    skipped: [
+      ...(all.some(isPredicting) ? ['layers for multi-token prediction'] : []),
+      ...(all.some(isSeeing) ? ['what sees pictures'] : []),
+    ],
+  };
 }
 
 /**
@@ -68,5 +82,7 @@ const COMPUTED_OR_SCALES =
   /\.(rotary_emb\.inv_freq|weight_shape|(input|output)_(scale|zero_point|global_scale)|[qkv]_(scale|zero_point))$/;
 const LAYER_OF = /^model\.layers\.(\d+)\./;
 const EXPERT_OF = /^(model\.layers\.\d+\.mlp\.experts\.\d+)\./;
-/** What only a layer for multi-token prediction has. */
-const PREDICTOR = /^model\.layers\.\d+\.(eh_proj|enorm|hnorm)\./;
+/** What only a layer for multi-token prediction has, behind the prefix of the layer. */
+const PREDICTOR = /^(.*\blayers\.\d+\.)(?:eh_proj|enorm|hnorm)\./;
+const LAYER_PREFIX = /^.*?\blayers\.(\d+)\./;
+const SEEING = /^(model\.)?(vision_tower|vision_model|visual|mm_projector|multi_modal_projector)\./;

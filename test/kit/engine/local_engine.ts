@@ -281,5 +281,5 @@ const NO_REPORT: LoadReport = {
   headerBytesRead: 0,
   loadMs: 0,
   pid: 0,
-  unused: { count: 0, names: [] },
+  unused: { count: 0, names: [], skipped: [] },
 };

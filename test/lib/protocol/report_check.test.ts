@@ -11,7 +11,7 @@ const report = (backend: string, residence: LoadReport['residence']): Pick<LoadR
 const KERNELS = report('wasm', { compute: 'kernels', experts: 'bf16', dense: 'auto' });
 const TENSORS = report('cpu', { compute: 'tensors', experts: 'bf16', dense: 'auto' });
 
-const NOTHING_ODD = { unused: { count: 0, names: [] }, kernels: null };
+const NOTHING_ODD = { unused: { count: 0, names: [], skipped: [] }, kernels: null };
 
 describe('ranks that loaded', () => {
   it('may compute with what they like, as long as experts travel as the same type', () => {
@@ -29,13 +29,20 @@ describe('ranks that loaded', () => {
 
   it('tell once which tensors nobody reads: how many, and the first of them', () => {
     const names = ['a.bias', 'b.bias', 'c.bias', 'd.bias', 'e.bias'];
-    const odd = { unused: { count: 7, names }, kernels: null };
+    const odd = { unused: { count: 7, names, skipped: [] }, kernels: null };
     expect(noticesOf([odd, NOTHING_ODD, odd])).to.deep.equal([
       'the checkpoint has 7 tensors that its config.json gives no meaning to, not used: a.bias, b.bias, c.bias, d.bias, e.bias, and 2 more; another config.json may belong to it',
     ]);
-    expect(noticesOf([{ ...NOTHING_ODD, unused: { count: 1, names: ['a.bias'] } }])[0])
+    expect(noticesOf([{ ...NOTHING_ODD, unused: { count: 1, names: ['a.bias'], skipped: [] } }])[0])
       .to.contain('has a tensor that')
       .and.contain('not used: a.bias;');
+  });
+
+  it('tell once what is not run', () => {
+    const odd = { unused: { count: 0, names: [], skipped: ['layers for multi-token prediction'] }, kernels: null };
+    expect(noticesOf([odd, odd])).to.deep.equal([
+      "the checkpoint has layers for multi-token prediction, which expertwire doesn't run: skipped",
+    ]);
   });
 
   it('tell once what is wrong with the kernels of their machines', () => {

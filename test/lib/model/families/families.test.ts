@@ -14,9 +14,7 @@ describe('model families', () => {
     const modelType = String(config.model_type);
 
     it(`${modelType}: values that are not implemented are refused by name`, async () => {
-      for (const [field, value] of [
-        ['hidden_act', 'gelu'],
-      ] as const) {
+      for (const [field, value] of [['hidden_act', 'gelu']] as const) {
         await refused({ ...config, [field]: value }, 'UNSUPPORTED_MODEL', field, JSON.stringify(value), modelType);
       }
     });

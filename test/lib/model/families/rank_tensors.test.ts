@@ -72,16 +72,24 @@ describe('tensors of a rank', () => {
     expect(await withNames(DENSE, (weights) => isHeadTied(modelSpecOf(config), weights))).to.equal(false);
   });
 
-  it('that the configuration gives no meaning to are known by name; prediction layers and stored frequencies are no surprise', async () => {
-    const odd = [
-      'model.layers.0.self_attn.q_proj.bias',
-      'model.layers.3.mlp.gate.weight',
-      expert(1, 4),
-      'visual.patch.weight',
-    ];
-    const fine = ['model.layers.0.self_attn.rotary_emb.inv_freq', 'mtp.fc.weight', ...MTP];
-    const names = [...DENSE, ...fine, ...odd, expert(1, 0)];
+  it('that the configuration gives no meaning to are known by name; stored frequencies are no surprise', async () => {
+    const odd = ['model.layers.0.self_attn.q_proj.bias', 'model.layers.3.mlp.gate.weight', expert(1, 4)];
+    const names = [...DENSE, 'model.layers.0.self_attn.rotary_emb.inv_freq', ...odd, expert(1, 0)];
     const unused = await withNames(names, (weights) => unusedTensors(modelSpecOf(config), weights));
-    expect(unused).to.have.members(odd);
+    expect(unused.unknown).to.have.members(odd);
+    expect(unused.skipped).to.deep.equal([]);
+  });
+
+  it('of layers for prediction, and of what sees pictures, are told as such', async () => {
+    const skippedOf = (...names: readonly string[]) =>
+      withNames([...DENSE, ...names], (weights) => unusedTensors(modelSpecOf(config), weights));
+    const prediction = { unknown: [], skipped: ['layers for multi-token prediction'] };
+    expect(await skippedOf(...MTP)).to.deep.equal(prediction);
+    expect(await skippedOf('mtp.fc.weight')).to.deep.equal(prediction);
+    const nested = ['enorm.weight', 'mlp.gate.weight'].map((part) => `language_model.model.layers.3.${part}`);
+    expect(await skippedOf(...nested, 'vision_tower.patch.weight')).to.deep.equal({
+      unknown: [],
+      skipped: ['layers for multi-token prediction', 'what sees pictures'],
+    });
   });
 });
