@@ -43,7 +43,7 @@ const partOf = (name: string): string => name.split('.').slice(4).join('.');
 export class KernelMixerLayer {
   private constructor(
     readonly memory: KernelMemory,
-    private readonly spec: ModelSpec,
+    readonly spec: ModelSpec,
     private readonly step: KernelStep,
     private readonly mixer: KernelMixer,
   ) {}

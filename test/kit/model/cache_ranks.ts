@@ -41,7 +41,7 @@ export class CacheRanks {
   async run(
     rank: number,
     tokens: readonly number[],
-    sequence: Pick<SequencePart, 'position' | 'blocks' | 'isPrompt'>,
+    sequence: Pick<SequencePart, 'position' | 'blocks' | 'isPrompt' | 'state'>,
   ): Promise<Float32Array> {
     this.step++;
     const results = await Promise.all(

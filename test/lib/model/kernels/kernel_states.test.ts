@@ -21,6 +21,7 @@ import { KernelMixerLayer, randomMixerWeights } from '../../../kit/kernels/kerne
 import { errorOf } from '../../../kit/rejects.js';
 import { normRef } from '../../../refs/attention_ref.js';
 import { isSameBits, largestDifference } from '../../../refs/random.js';
+import { stepBytes } from '../../../../lib/model/weights/step_sizes.js';
 import { deltaRuleRef, shortConvRef } from '../../../refs/state_ref.js';
 
 const DELTA: DeltaRuleMixer = {
@@ -105,6 +106,27 @@ describe('layers with states, as kernels', function () {
           { numRuns: 10 },
         );
         for (const each of others) each.dispose();
+      });
+
+      it('a step takes no more memory than is planned', async () => {
+        for (const numTokens of [1, 90]) {
+          const fresh = await KernelMixerLayer.load(mixer, weights);
+          const cache = fresh.createCache(16);
+          const blocks = [0, 1, 2, 3, 4, 5];
+          const part = {
+            rowStart: 0,
+            numTokens,
+            position: 0,
+            blocks,
+            isPrompt: true,
+            state: { sequence: 1, keeps: [] },
+          };
+          await fresh.forward(new Float32Array(numTokens * HIDDEN), [part], cache);
+          const planned = stepBytes(fresh.spec, { numTokens, numThreads: 1, numKeys: 96 });
+          expect(fresh.memory.scratchBytes).to.be.at.most(planned);
+          cache.dispose();
+          fresh.dispose();
+        }
       });
 
       it('a sequence goes on from what a block keeps, here or elsewhere, as if it had computed all', async () => {
