@@ -33,6 +33,8 @@ const RUNS: readonly { readonly family: RandomFamily; readonly int8Activations: 
   { family: 'deepseek_v3', int8Activations: false },
   { family: 'qwen3_moe', int8Activations: false },
   { family: 'qwen3_moe', int8Activations: true },
+  { family: 'lfm2_moe', int8Activations: false },
+  { family: 'qwen3_next', int8Activations: false },
 ];
 const DTYPES: readonly WeightDtype[] = ['f32', 'bf16', 'int8'];
 /** Of routed experts. */
@@ -211,7 +213,8 @@ function part(
   isPrompt: boolean,
 ): Omit<SequencePart, 'rowStart'> {
   const first = 4 * sequence;
-  return { numTokens, position, blocks: [first, first + 1, first + 2], isPrompt };
+  const state = { sequence, keeps: [] };
+  return { numTokens, position, blocks: [first, first + 1, first + 2], isPrompt, state };
 }
 
 function stepOf(parts: readonly Omit<SequencePart, 'rowStart'>[]): StepTokens {
