@@ -17,6 +17,7 @@ import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
 import { openWeights } from '../../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
+import { readConformance, writeConformanceModel } from '../../../kit/model/conformance.js';
 import { changeTensors, copyModel } from '../../../kit/model/model_copy.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { readSafetensors, writeSafetensors } from '../../../kit/model/safetensors_writer.js';
@@ -54,6 +55,22 @@ async function withCheckpoint(
 }
 
 describe('the bytes of a rank', () => {
+  it('hold states of sequences and blocks in layers without keys and values, and KV blocks in the others alone', () =>
+    withTempFolder(async (dir) => {
+      const { cases } = readConformance('lfm2_moe');
+      await writeConformanceModel(dir, cases[0]!, new Map());
+      await withCheckpoint(dir, (options) => {
+        const kernels = { ...options, residence: KERNELS };
+        const cacheOf = (numStates: number) => footprintOf({ ...kernels, numStates }).cache;
+        const blocks = 4 * 10 * 16 * 2 * (2 * 2 * 12); // two layers with two KV heads of ten channels, in whole vectors
+        expect(cacheOf(0)).to.equal(blocks);
+        const state = 4 * 2 * 40; // two inputs of forty channels
+        expect(cacheOf(7)).to.equal(blocks + 7 * 2 * state);
+        const { layers } = denseSizesOf({ ...kernels, numStates: 7 });
+        expect(layers.map(({ cache }) => cache)).to.deep.equal([7 * state, blocks / 2, 7 * state, blocks / 2]);
+      });
+    }));
+
   it('are those of its tensors, by dtype, with whole groups per row and whole panels', async () => {
     const dir = tinyModel('tiny-qwen3-moe');
     const spec = modelSpecOf((await readModelFiles(dir)).config);
