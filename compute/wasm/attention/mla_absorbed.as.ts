@@ -4,7 +4,7 @@ import { IN_ROWS, Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
-import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
+import { MlaLayer, cacheWidth, mostAttended, queryWidth, rowWidth } from './mla_fields.as';
 import { clearPadding, copyRows } from '../linear/rows.as';
 import { NAIVE, Step, attentionWork, bytesOf, floats, mostKeys, partOf } from './step.as';
 import { linearTransposed } from '../linear/transposed.as';
@@ -29,7 +29,7 @@ function absorbedTokens(s: Step): i32 {
 }
 
 function bytesOfLane(l: MlaLayer, s: Step): u64 {
-  return laneBytes(mostKeys(s), 0, cacheWidth(l), roundUp4(l.kvLoraRank));
+  return laneBytes(mostAttended(l, mostKeys(s)), 0, cacheWidth(l), roundUp4(l.kvLoraRank));
 }
 
 /** What the chunks of some rows have in common. */
@@ -104,23 +104,27 @@ function attendRows(l: MlaLayer, s: Step, pass: Pass): void {
 function intoLatent(args: usize, index: i32): void {
   const pass = changetype<Pass>(args);
   const l = changetype<MlaLayer>(pass.layer);
+  for (let head = index * pass.heads; head < min(l.numHeads, (index + 1) * pass.heads); head++)
+    headIntoLatent(l, head, pass.queries, pass.count, pass.latent);
+}
+
+/** The same for one head of `count` tokens. */
+export function headIntoLatent(l: MlaLayer, head: i32, queries: usize, count: i32, latent: usize): void {
   const from = queryWidth(l);
   const to = cacheWidth(l);
   const latentWidth = roundUp4(l.kvLoraRank);
-  for (let head = index * pass.heads; head < min(l.numHeads, (index + 1) * pass.heads); head++) {
-    const query = pass.queries + floats(head * from);
-    const out = pass.latent + floats(head * to);
-    linearTransposed(query, pass.count, l.numHeads * from, keyRows(l, head), out, l.numHeads * to, latentWidth);
-    copyRows(
-      query + floats(l.nopeDim),
-      l.numHeads * from,
-      pass.count,
-      l.ropeDim,
-      out + floats(latentWidth),
-      l.numHeads * to,
-      to - latentWidth,
-    );
-  }
+  const query = queries + floats(head * from);
+  const out = latent + floats(head * to);
+  linearTransposed(query, count, l.numHeads * from, keyRows(l, head), out, l.numHeads * to, latentWidth);
+  copyRows(
+    query + floats(l.nopeDim),
+    l.numHeads * from,
+    count,
+    l.ropeDim,
+    out + floats(latentWidth),
+    l.numHeads * to,
+    to - latentWidth,
+  );
 }
 
 /** Blocks of rows of all parts, as far as they are among the rows at hand. */
@@ -168,9 +172,9 @@ function laneOf(pass: Pass, index: i32): Lane {
   lane.blockSize = l.blockSize;
   lane.form = IN_ROWS;
   lane.keyOffset = l.cacheOffset;
-  lane.keyBytes = floats(width);
+  lane.keyBytes = floats(rowWidth(l));
   lane.valueOffset = l.cacheOffset;
-  lane.valueBytes = floats(width);
+  lane.valueBytes = floats(rowWidth(l));
   lane.valueWidth = roundUp4(l.kvLoraRank);
   lane.valueDim = l.kvLoraRank;
   lane.outTokenBytes = floats(contextStride);
@@ -184,11 +188,15 @@ function laneOf(pass: Pass, index: i32): Lane {
 function outOfLatent(args: usize, index: i32): void {
   const pass = changetype<Pass>(args);
   const l = changetype<MlaLayer>(pass.layer);
+  for (let head = index * pass.heads; head < min(l.numHeads, (index + 1) * pass.heads); head++)
+    headOutOfLatent(l, head, pass.contexts, pass.count, pass.attended);
+}
+
+/** The same for one head of `count` tokens, whose contexts [head][token] become rows as the output's projection takes them. */
+export function headOutOfLatent(l: MlaLayer, head: i32, contexts: usize, count: i32, attended: usize): void {
   const stride = changetype<Matrix>(l.kvUp).stride;
-  for (let head = index * pass.heads; head < min(l.numHeads, (index + 1) * pass.heads); head++) {
-    const context = pass.contexts + floats(head * pass.count * stride);
-    clearPadding(context, pass.count, l.kvLoraRank, stride);
-    const out = pass.attended + floats(head * l.valueDim);
-    linear(context, pass.count, valueRows(l, head), out, changetype<Matrix>(l.output).stride);
-  }
+  const context = contexts + floats(head * count * stride);
+  clearPadding(context, count, l.kvLoraRank, stride);
+  const out = attended + floats(head * l.valueDim);
+  linear(context, count, valueRows(l, head), out, changetype<Matrix>(l.output).stride);
 }

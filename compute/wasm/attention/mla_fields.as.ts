@@ -23,6 +23,18 @@ export class MlaLayer {
   softmaxScale: f32;
   /** What is added to x is multiplied with it. */
   residual: f32;
+  /**
+   * Of the indexer (mla_indexer.as.ts): matrices wq_b, wk and weights_proj, 0 where the choice of the layer before serves; the {@link Norm} of keys; and how many keys a
+   * token attends to at most, 0 = all.
+   */
+  indexQuery: usize;
+  indexKey: usize;
+  indexWeights: usize;
+  indexNorm: usize;
+  indexHeads: i32;
+  indexDim: i32;
+  indexLayout: i32;
+  indexTopk: i32;
   blockSize: i32;
   /** From a block's address to this layer's part. */
   cacheOffset: usize;
@@ -33,7 +45,17 @@ export function queryWidth(l: MlaLayer): i32 {
   return roundUp4(l.nopeDim + l.ropeDim);
 }
 
-/** Floats of a cache row. */
+/** Floats of a latent and its rotated key, side by side in a cache row. */
 export function cacheWidth(l: MlaLayer): i32 {
   return roundUp4(l.kvLoraRank) + roundUp4(l.ropeDim);
+}
+
+/** Floats of a cache row, the indexer's key included. */
+export function rowWidth(l: MlaLayer): i32 {
+  return cacheWidth(l) + roundUp4(l.indexDim);
+}
+
+/** The most keys that a token attends to of all its own. */
+export function mostAttended(l: MlaLayer, numKeys: i32): i32 {
+  return l.indexTopk > 0 ? min(l.indexTopk, numKeys) : numKeys;
 }

@@ -1,12 +1,14 @@
 /**
  * The attention part of a layer with multi-head latent attention (DeepSeek-V2, 2024): x += residual · attention(norm(x)).
- * A layer's part of a cache block: one row [latent | rotated key] per token, each padded with zeros to a multiple of 4 floats.
+ * A layer's part of a cache block: one row [latent | rotated key | indexer's key] per token, each padded with zeros to a multiple of 4 floats.
  */
 import { linear } from '../linear/divided.as';
 import { roundUp4 } from './lane.as';
 import { Matrix, padded } from '../memory/memory.as';
 import { absorbedBytes, attendAbsorbed } from './mla_absorbed.as';
-import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
+import { attendChosen, denseBytes, denseStep, sparseBytes } from './mla_chosen.as';
+import { MlaLayer, queryWidth, rowWidth } from './mla_fields.as';
+import { indexFloats, projectIndex } from './mla_indexer.as';
 import { attendNaive, naiveBytes } from './mla_naive.as';
 import { applyNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
@@ -27,9 +29,13 @@ export function mlaLayer(layer: usize, step: usize): usize {
   const queries = compressed + floats(numTokens * compressedStride);
   const rows = queries + floats(numTokens * l.numHeads * queryWidth(l));
   const attended = rows + floats(numTokens * rowStride);
-  const rest = attended + floats(numTokens * attendedStride);
-  const perToken = hiddenStride + compressedStride + l.numHeads * queryWidth(l) + rowStride + attendedStride;
-  const needed = bytesOf(numTokens, perToken) + max<u64>(absorbedBytes(l, s), naiveBytes(l, s));
+  const index = attended + floats(numTokens * attendedStride);
+  const dense = index + floats(numTokens * indexFloats(l));
+  const rest = dense + denseBytes(l, s);
+  const perQuery = l.numHeads * queryWidth(l) + indexFloats(l);
+  const perToken = hiddenStride + compressedStride + perQuery + rowStride + attendedStride;
+  const forms = max<u64>(max<u64>(absorbedBytes(l, s), naiveBytes(l, s)), sparseBytes(l, s));
+  const needed = bytesOf(numTokens, perToken) + <u64>denseBytes(l, s) + forms;
   if (needed > <u64>s.scratchBytes) return lacking(needed);
   // 2. Projections.
   const normed = s.scratch;
@@ -38,9 +44,11 @@ export function mlaLayer(layer: usize, step: usize): usize {
   projectQueries(l, s, normed, compressed, queries);
   linear(normed, numTokens, l.kvDown, rows, rowStride);
   appendRows(l, s, rows, rowStride);
+  if (l.indexQuery != 0) projectIndex(l, s, normed, compressed, index);
   // 3. Attention.
   clearPadding(attended, numTokens, l.numHeads * l.valueDim, attendedStride);
-  attendParts(l, s, queries, attended, rest);
+  attendParts(l, denseStep(l, s, dense), queries, attended, rest);
+  attendChosen(l, s, queries, index, attended, rest);
   // 4. Back into x.
   linear(attended, numTokens, l.output, normed, hiddenStride);
   scaleRows(normed, numTokens, l.hiddenSize, hiddenStride, l.residual);
@@ -65,7 +73,7 @@ function projectQueries(l: MlaLayer, s: Step, normed: usize, compressed: usize, 
 }
 
 function appendRows(l: MlaLayer, s: Step, rows: usize, rowStride: i32): void {
-  const rowBytes = floats(cacheWidth(l));
+  const rowBytes = floats(rowWidth(l));
   for (let i = 0; i < s.numParts; i++) {
     const part = partOf(s, i);
     for (let t = 0; t < part.numTokens; t++) {

@@ -4,7 +4,7 @@ import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
-import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
+import { MlaLayer, mostAttended, queryWidth, rowWidth } from './mla_fields.as';
 import { copyRows } from '../linear/rows.as';
 import { NAIVE, Part, Step, bytesOf, floats, partOf, partWork } from './step.as';
 import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
@@ -18,7 +18,7 @@ const tableAt: usize = memory.data(4, 4);
 
 /** Scratch memory: one head's keys and values, and room for each thread. */
 export function naiveBytes(l: MlaLayer, s: Step): u64 {
-  const most = mostNaiveKeys(s);
+  const most = mostAttended(l, mostNaiveKeys(s));
   if (most == 0) return 0;
   return bytesOf(most, queryWidth(l) + roundUp4(l.valueDim)) + <u64>numSlots() * slotBytes(l, most);
 }
@@ -115,16 +115,16 @@ function expandKeys(args: usize, index: i32): void {
 function gather(l: MlaLayer, part: Part, first: i32, count: i32, latents: usize, keys: usize): void {
   const stride = changetype<Matrix>(l.kvUp).stride;
   const width = queryWidth(l);
-  const rowWidth = cacheWidth(l);
+  const rowFloats = rowWidth(l);
   const latentBytes = floats(roundUp4(l.kvLoraRank));
   let key = first;
   while (key < first + count) {
     const inBlock = key % l.blockSize;
     const numRows = min(l.blockSize - inBlock, first + count - key);
-    const row = <usize>load<u32>(part.blocks + floats(key / l.blockSize)) + l.cacheOffset + floats(inBlock * rowWidth);
-    copyRows(row, rowWidth, numRows, l.kvLoraRank, latents + floats((key - first) * stride), stride, stride);
+    const row = <usize>load<u32>(part.blocks + floats(key / l.blockSize)) + l.cacheOffset + floats(inBlock * rowFloats);
+    copyRows(row, rowFloats, numRows, l.kvLoraRank, latents + floats((key - first) * stride), stride, stride);
     const ropeKey = keys + floats((key - first) * width + l.nopeDim);
-    copyRows(row + latentBytes, rowWidth, numRows, l.ropeDim, ropeKey, width, width - l.nopeDim);
+    copyRows(row + latentBytes, rowFloats, numRows, l.ropeDim, ropeKey, width, width - l.nopeDim);
     key += numRows;
   }
 }

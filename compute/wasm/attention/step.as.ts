@@ -14,6 +14,8 @@ export class Step {
   numParts: i32;
   /** float32 [numTokens · dim]: the cosines and sines of the tokens' positions (rope.as.ts). */
   angles: usize;
+  /** i32 [numTokens · indexTopk]: positions that the last indexer chose for tokens that see more, ascending (mla_indexer.as.ts). */
+  chosen: usize;
   /** At a multiple of 16. */
   scratch: usize;
   scratchBytes: usize;

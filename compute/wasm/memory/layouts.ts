@@ -107,6 +107,7 @@ export const STEP = {
   parts: 'address',
   numParts: 'i32',
   angles: 'address',
+  chosen: 'address',
   scratch: 'address',
   scratchBytes: 'address',
 } as const satisfies Layout;
@@ -217,6 +218,14 @@ export const MLA_LAYER = {
   ropeLayout: 'i32',
   softmaxScale: 'f32',
   residual: 'f32',
+  indexQuery: 'address',
+  indexKey: 'address',
+  indexWeights: 'address',
+  indexNorm: 'address',
+  indexHeads: 'i32',
+  indexDim: 'i32',
+  indexLayout: 'i32',
+  indexTopk: 'i32',
   blockSize: 'i32',
   cacheOffset: 'address',
 } as const satisfies Layout;

@@ -6,6 +6,7 @@ import { bailingMoe, bailingMoeV2 } from './bailing_moe.js';
 import type { Family } from './blocks/family.js';
 import { deepseekV2 } from './deepseek_v2.js';
 import { deepseekV3, kimiK2 } from './deepseek_v3.js';
+import { deepseekV32, glmMoeDsa } from './deepseek_v32.js';
 import { dots1 } from './dots1.js';
 import { ernie45Moe } from './ernie4_5_moe.js';
 import { glm4Moe } from './glm4_moe.js';
@@ -29,10 +30,12 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   bailing_moe_v2: bailingMoeV2,
   deepseek_v2: deepseekV2,
   deepseek_v3: deepseekV3,
+  deepseek_v32: deepseekV32,
   dots1,
   ernie4_5_moe: ernie45Moe,
   glm4_moe: glm4Moe,
   glm4_moe_lite: glm4MoeLite,
+  glm_moe_dsa: glmMoeDsa,
   gpt_oss: gptOss,
   granitemoe: graniteMoe,
   kimi_k2: kimiK2,

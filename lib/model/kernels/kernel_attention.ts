@@ -8,7 +8,7 @@ import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { GQA_LAYER, MLA_LAYER, ROPE_LAYOUTS } from '../../../compute/wasm/memory/layouts.js';
 import { ModelError } from '../spec/errors.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
-import type { GqaSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
+import type { GqaSpec, IndexerSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
 import { attentionPart } from '../spec/tensor_names.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
 import type { KernelMixer } from './kernel_mixer.js';
@@ -24,6 +24,8 @@ export interface KernelAttentionWeights {
   readonly vectors: Readonly<Record<string, Float32Array>>;
   /** Before the attention, of H channels. */
   readonly inputNorm: NormWeights;
+  /** Its number in the model. */
+  readonly layer: number;
   /** GQA only: keys that a token sees at most, itself included. Null: all. */
   readonly window: number | null;
 }
@@ -85,12 +87,27 @@ export class KernelAttention implements KernelMixer {
       ...this.commonFields(spec),
       qNorm: this.normOf('q_a_layernorm'),
       kvNorm: this.normOf('kv_a_layernorm'),
-      qDown: qLoraRank === null ? 0 : this.matrix('q_a_proj'),
+      qDown: this.matrix('q_a_proj'),
       q: this.matrix(qLoraRank === null ? 'q_proj' : 'q_b_proj'),
       kvDown: this.matrix('kv_a_proj_with_mqa'),
       kvUp: this.matrix('kv_b_proj'),
       ...{ numHeads, kvLoraRank, softmaxScale },
+      ...this.indexFields(mla.indexer),
       ...{ nopeDim: qkNopeHeadDim, ropeDim: qkRopeHeadDim, valueDim: vHeadDim },
+    };
+  }
+
+  /** A layer without an indexer of its own attends to what the one before it chose. */
+  private indexFields(indexer: IndexerSpec | null) {
+    return {
+      indexQuery: this.matrix('indexer.wq_b'),
+      indexKey: this.matrix('indexer.wk'),
+      indexWeights: this.matrix('indexer.weights_proj'),
+      indexNorm: this.normOf('indexer.k_norm'),
+      indexHeads: indexer?.numHeads ?? 0,
+      indexDim: indexer?.headDim ?? 0,
+      indexLayout: indexer === null ? 0 : ROPE_LAYOUTS.indexOf(indexer.layout),
+      indexTopk: indexer?.topk ?? 0,
     };
   }
 
@@ -124,14 +141,16 @@ export class KernelAttention implements KernelMixer {
     };
   }
 
+  /** 0 where the layer has none. */
   private matrix(name: string): number {
-    return this.weights.matrices[name]!.address;
+    return this.weights.matrices[name]?.address ?? 0;
   }
 
   /** 0 where the layer has none. */
   private normOf(name: string): number {
     const norm = this.weights.norms[name];
-    return norm === undefined ? 0 : this.hold(new KernelNorm(this.memory, norm));
+    const bias = this.weights.vectors[`${name}.bias`] ?? null;
+    return norm === undefined ? 0 : this.hold(new KernelNorm(this.memory, { ...norm, bias }));
   }
 
   /** 0 where the layer has none. */
@@ -151,7 +170,7 @@ const queryWidthOf = (attention: MlaSpec | GqaSpec): number =>
 
 function checkWeights(
   { attention, hiddenSize }: ModelSpec,
-  { matrices, norms, vectors, inputNorm, window }: KernelAttentionWeights,
+  { matrices, norms, vectors, inputNorm, window, layer }: KernelAttentionWeights,
 ): void {
   const check = (name: string, got: readonly number[] | undefined, expected: readonly number[]): void => {
     if (got?.join() === expected.join()) return;
@@ -161,7 +180,7 @@ function checkWeights(
       `${name} is ${found}, and config.json implies [${expected.join(', ')}]; compare it with the checkpoint's original config.json`,
     );
   };
-  for (const { name, kind, shape } of attentionShapes(attention, 0, hiddenSize)) {
+  for (const { name, kind, shape } of attentionShapes(attention, layer, hiddenSize)) {
     const part = attentionPart(name);
     const matrix = matrices[part];
     const vector = kind === 'norm' ? norms[part]?.weight : vectors[part];

@@ -30,15 +30,21 @@ export class KernelStep {
   private readonly blocks: GrowingBlock;
   private readonly keeps: GrowingBlock;
   private readonly angles: GrowingBlock;
+  /** What indexers choose. */
+  private readonly chosen: GrowingBlock;
+  private readonly indexTopk: number;
+  /** Of the step at hand. */
+  private chosenBytes = 0;
   private readonly scratch: GrowingBlock;
 
   /** `form`: of latent attention; other attention has one only. */
   constructor(
     readonly memory: KernelMemory,
-    { hiddenSize, rope }: Pick<ModelSpec, 'hiddenSize' | 'rope'>,
+    { hiddenSize, rope, attention }: Pick<ModelSpec, 'hiddenSize' | 'rope' | 'attention'>,
     private readonly form: MlaForm,
   ) {
-    const none = { x: 0, numTokens: 0, parts: 0, numParts: 0, angles: 0, scratch: 0, scratchBytes: 0 };
+    const none = { x: 0, numTokens: 0, parts: 0, numParts: 0, angles: 0, chosen: 0, scratch: 0, scratchBytes: 0 };
+    this.indexTopk = attention.kind === 'mla' ? (attention.indexer?.topk ?? 0) : 0;
     this.hiddenStride = padded(hiddenSize);
     this.velocities = inverseFrequencies(rope);
     this.factor = attentionFactor(rope.scaling);
@@ -48,6 +54,7 @@ export class KernelStep {
     this.blocks = new GrowingBlock(memory);
     this.keeps = new GrowingBlock(memory);
     this.angles = new GrowingBlock(memory);
+    this.chosen = new GrowingBlock(memory);
     this.scratch = new GrowingBlock(memory);
   }
 
@@ -76,6 +83,8 @@ export class KernelStep {
     const blocksAt = this.blocks.reserve(4 * tables.length);
     let keepsAt = this.keeps.reserve(KEEP_BYTES * kept.flat().length);
     const angles = this.angles.reserve(8 * numTokens * this.velocities.length);
+    this.chosenBytes = this.isChoosing(parts) ? 4 * numTokens * this.indexTopk : 0;
+    const chosen = this.chosen.reserve(this.chosenBytes);
     this.memory.words(blocksAt, tables.length).set(tables);
     parts.forEach((part, i) => {
       const { rowStart, numTokens: count, position } = part;
@@ -100,10 +109,10 @@ export class KernelStep {
     this.numPairs = parts.reduce((sum, { numTokens: own, position }) => sum + own * (position + own / 2), 0);
     this.blockSize = cache.blockSize;
     this.layerBytes = cache.layerBytes;
-    this.descriptor.set({ x, numTokens, parts: partsAt, numParts: parts.length, angles });
+    this.descriptor.set({ x, numTokens, parts: partsAt, numParts: parts.length, angles, chosen });
   }
 
-  /** Hidden states become those of the same step in another memory; of some rows, or of all. */
+  /** Hidden states become those of the same step in another memory, of some rows; or of all, with what an indexer chose. */
   copyFrom(other: KernelStep, rows?: readonly number[]): void {
     const rowBytes = 4 * this.hiddenStride;
     const runs = rows === undefined ? [{ row: 0, count: this.numTokens }] : rows.map((row) => ({ row, count: 1 }));
@@ -111,7 +120,10 @@ export class KernelStep {
       const [at, length] = [row * rowBytes, count * rowBytes];
       this.memory.bytes(this.x + at, length).set(other.memory.bytes(other.x + at, length));
     }
-    this.memory.countCopy(runs.reduce((sum, { count }) => sum + count * rowBytes, 0));
+    const numChosen = rows === undefined ? this.chosenBytes : 0;
+    if (numChosen > 0)
+      this.memory.bytes(this.chosen.address, numChosen).set(other.memory.bytes(other.chosen.address, numChosen));
+    this.memory.countCopy(runs.reduce((sum, { count }) => sum + count * rowBytes, numChosen));
   }
 
   /**
@@ -143,8 +155,8 @@ export class KernelStep {
 
   /** Frees all blocks, the hidden states too. */
   dispose(): void {
-    for (const part of [this.descriptor, this.hidden, this.parts, this.blocks, this.keeps, this.angles, this.scratch])
-      part.dispose();
+    const { descriptor, hidden, parts, blocks, keeps, angles, chosen, scratch } = this;
+    for (const part of [descriptor, hidden, parts, blocks, keeps, angles, chosen, scratch]) part.dispose();
   }
 
   private growScratch(numBytes: number): void {
@@ -154,6 +166,11 @@ export class KernelStep {
       // Without memory too: the old block is gone then.
       this.descriptor.set({ scratch: this.scratch.address, scratchBytes: this.scratch.numBytes });
     }
+  }
+
+  /** Whether a token sees more keys than an indexer chooses. */
+  private isChoosing(parts: readonly SequencePart[]): boolean {
+    return this.indexTopk > 0 && parts.some(({ position, numTokens: own }) => position + own > this.indexTopk);
   }
 
   private formOf({ isPrompt }: SequencePart): number {

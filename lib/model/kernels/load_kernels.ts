@@ -101,7 +101,7 @@ class Loader {
     const inputNorm = await readHiddenNorm(reader, spec, names.attentionNormName(layer));
     if (mixer.kind === 'attention') {
       const { window } = mixer;
-      return this.attention(memory, layer, numAttentionLayersOf({ layers: before }), { inputNorm, window });
+      return this.attention(memory, numAttentionLayersOf({ layers: before }), { inputNorm, window, layer });
     }
     const stateOffset = 4 * stateFloatsOf(before, spec.hiddenSize);
     return loadStateMixer({ reader, weights, memory, spec, layer, stateOffset, inputNorm }, mixer);
@@ -109,16 +109,15 @@ class Loader {
 
   private async attention(
     memory: KernelMemory,
-    layer: number,
     cacheLayer: number,
-    extras: Pick<KernelAttentionWeights, 'inputNorm' | 'window'>,
+    extras: Pick<KernelAttentionWeights, 'inputNorm' | 'window' | 'layer'>,
   ): Promise<KernelAttention> {
     const { attention, hiddenSize } = this.spec;
     const eps = attention.kind === 'mla' ? attention.latentNormEps : this.spec.normEps;
     const matrices: Record<string, KernelMatrix> = {};
     const norms: Record<string, NormWeights> = {};
     const vectors: Record<string, Float32Array> = {};
-    for (const { name, kind, shape } of attentionShapes(attention, layer, hiddenSize)) {
+    for (const { name, kind, shape } of attentionShapes(attention, extras.layer, hiddenSize)) {
       const part = names.attentionPart(name);
       if (kind === 'norm') norms[part] = await readNorm(this.reader, this.spec, name, shape[0]!, eps);
       else if (kind === 'bias') vectors[part] = await this.reader.vector(name, shape[0]!);

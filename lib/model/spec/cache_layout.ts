@@ -9,11 +9,12 @@ export interface CacheRows {
   readonly parts: readonly number[];
 }
 
-/** MLA has one lane, [latent | rotated key]; of GQA, lanes 2h and 2h + 1 are the rotated keys and the values of KV head h. */
-export const cacheRowsOf = (attention: AttentionSpec): CacheRows =>
-  attention.kind === 'mla'
-    ? { numLanes: 1, parts: [attention.kvLoraRank, attention.qkRopeHeadDim] }
-    : { numLanes: 2 * attention.numKvHeads, parts: [attention.headDim] };
+/** MLA has one lane, [latent | rotated key | indexer's key]; of GQA, lanes 2h and 2h + 1 are the rotated keys and the values of KV head h. */
+export function cacheRowsOf(attention: AttentionSpec): CacheRows {
+  if (attention.kind === 'gqa') return { numLanes: 2 * attention.numKvHeads, parts: [attention.headDim] };
+  const { kvLoraRank, qkRopeHeadDim, indexer } = attention;
+  return { numLanes: 1, parts: [kvLoraRank, qkRopeHeadDim, ...(indexer === null ? [] : [indexer.headDim])] };
+}
 
 /** float32 values per token and layer in the cache of the attention kernels (gqa_layer.as.ts, mla_layer.as.ts), padding included. */
 export function cacheFloatsPerToken(attention: AttentionSpec): number {

@@ -154,7 +154,21 @@ export interface MlaSpec {
   readonly vHeadDim: number;
   /** Epsilon of the norms of the latents, which isn't that of the other norms. */
   readonly latentNormEps: number;
+  /** Null: tokens attend to all keys that they see. */
+  readonly indexer: IndexerSpec | null;
   readonly softmaxScale: number;
+}
+
+/** Which keys a token attends to where it sees more than `topk` (DeepSeek Sparse Attention, DeepSeek-V3.2, 2025). */
+export interface IndexerSpec {
+  readonly numHeads: number;
+  /** Its keys have one head; the first channels, as many as the attention's, are rotated. */
+  readonly headDim: number;
+  readonly topk: number;
+  /** Of the rotation, whose angles are the attention's. */
+  readonly layout: RopeSpec['layout'];
+  /** By layer: whether it has an indexer of its own; otherwise what the one before it chose serves. The first has one. */
+  readonly isOwn: readonly boolean[];
 }
 
 /** Grouped-query attention (Ainslie et al. 2023) and what families add to it. */
@@ -290,7 +304,7 @@ export const numAttentionLayersOf = ({ layers }: Pick<ModelSpec, 'layers'>): num
 export function kvFloatsPerToken({ attention, layers }: ModelSpec): number {
   const perLayer =
     attention.kind === 'mla'
-      ? attention.kvLoraRank + attention.qkRopeHeadDim + 1
+      ? attention.kvLoraRank + attention.qkRopeHeadDim + (attention.indexer?.headDim ?? 0) + 1
       : attention.numKvHeads * (2 * attention.headDim + 1);
   return perLayer * numAttentionLayersOf({ layers });
 }

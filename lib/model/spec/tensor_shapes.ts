@@ -1,5 +1,5 @@
 /** Names and shapes of all tensors that a model of some spec is loaded from, in the order of its layers. */
-import type { AttentionSpec, GqaSpec, LayerSpec, ModelSpec } from './spec.js';
+import type { AttentionSpec, GqaSpec, IndexerSpec, LayerSpec, MlaSpec, ModelSpec } from './spec.js';
 import { deltaRuleShapes, shortConvShapes } from './state_shapes.js';
 import * as names from './tensor_names.js';
 import { bias, matrix, norm, type TensorShape } from './tensor_shape.js';
@@ -81,6 +81,20 @@ export function* attentionShapes(
   yield norm(name('kv_a_layernorm'), kvLoraRank);
   yield matrix(name('kv_b_proj'), numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank);
   yield matrix(name('o_proj'), hidden, numHeads * vHeadDim);
+  if (attention.indexer?.isOwn[layer] === true) yield* indexerShapes(attention, attention.indexer, name, hidden);
+}
+
+function* indexerShapes(
+  { qLoraRank }: MlaSpec,
+  { numHeads, headDim }: IndexerSpec,
+  name: (part: string) => string,
+  hidden: number,
+): Generator<TensorShape, void> {
+  yield matrix(name('indexer.wq_b'), numHeads * headDim, qLoraRank!);
+  yield matrix(name('indexer.wk'), headDim, hidden);
+  yield norm(name('indexer.k_norm'), headDim);
+  yield bias(name('indexer.k_norm.bias'), headDim);
+  yield matrix(name('indexer.weights_proj'), numHeads, hidden);
 }
 
 function* gqaShapes(gqa: GqaSpec, name: (part: string) => string, hidden: number): Generator<TensorShape, void> {

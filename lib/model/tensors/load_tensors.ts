@@ -36,8 +36,12 @@ export async function loadTensorDecoder(reader: DenseReader, options: DecoderOpt
   });
 }
 
-/** States need kernels. @throws ModelError UNSUPPORTED_MODEL */
-function requireAttention({ layers }: ModelSpec): void {
+/** States and indexers need kernels. @throws ModelError UNSUPPORTED_MODEL */
+function requireAttention({ layers, attention }: ModelSpec): void {
+  if (attention.kind === 'mla' && attention.indexer !== null) {
+    const message = `index_topk is ${attention.indexer.topk}: sparse attention by an indexer runs with compute: kernels, and this rank computes with tensors; set compute: kernels`;
+    throw new ModelError('UNSUPPORTED_MODEL', message);
+  }
   const layer = layers.findIndex(({ mixer }) => mixer.kind !== 'attention');
   if (layer < 0) return;
   const message = `layer ${layer} is of the kind ${layers[layer]!.mixer.kind}, which runs with compute: kernels, and this rank computes with tensors; set compute: kernels`;

@@ -1,7 +1,7 @@
 /** Bytes that a step takes beside weights and KV cache: from limits, before a weight is read. Pure. */
 import { ffnScratchBytes } from '../../../compute/wasm/experts/kernel_expert.js';
 import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
-import type { AttentionSpec, MixerSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
+import type { AttentionSpec, IndexerSpec, MixerSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
 import { convolvedChannels } from '../spec/state_shapes.js';
 
 /** Of one rank. */
@@ -49,9 +49,37 @@ export function stepBytes(spec: ModelSpec, limits: StepLimits): number {
 
 /** What attention takes of the kernels' scratch memory beside the rows of the step (gqa_layer.as.ts, mla_layer.as.ts). */
 export function attentionBytes(attention: AttentionSpec, limits: StepLimits): number {
-  if (attention.kind === 'mla') return Math.max(absorbedBytes(attention, limits), naiveBytes(attention, limits));
+  if (attention.kind === 'mla') return mlaBytes(attention, limits);
   const width = roundUp4(attention.headDim);
   return limits.numThreads * laneBytes(limits.numKeys, width, width);
+}
+
+/** With an indexer, tokens that see more keys than it chooses attend to those alone. */
+function mlaBytes(mla: MlaSpec, limits: StepLimits): number {
+  const { indexer } = mla;
+  if (indexer === null) return Math.max(absorbedBytes(mla, limits), naiveBytes(mla, limits));
+  const dense = { ...limits, numKeys: Math.min(indexer.topk, limits.numKeys) };
+  const perToken = (indexer.numHeads + 1) * roundUp4(indexer.headDim) + roundUp4(indexer.numHeads);
+  const forms = Math.max(absorbedBytes(mla, dense), naiveBytes(mla, dense), chosenBytes(mla, indexer, limits));
+  return 4 * limits.numTokens * (perToken + indexer.topk) + forms;
+}
+
+/** Tokens whose keys are gathered at once, and keys that are scored at once (mla_chosen.as.ts, mla_indexer.as.ts). */
+const GATHERED_TOKENS = 4;
+const SCORED_KEYS = 1024;
+
+function chosenBytes(
+  { numHeads, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim }: MlaSpec,
+  { topk, headDim }: IndexerSpec,
+  { numTokens, numThreads, numKeys }: StepLimits,
+): number {
+  if (numKeys <= topk) return 0;
+  const latentWidth = roundUp4(kvLoraRank);
+  const cacheWidth = latentWidth + roundUp4(qkRopeHeadDim);
+  const perHead = roundUp4(qkNopeHeadDim + qkRopeHeadDim) + cacheWidth + padded(kvLoraRank);
+  const perToken = roundUp4(numKeys) + numHeads * perHead + topk * cacheWidth + padded(numHeads * vHeadDim) + 4;
+  const perThread = Math.max(laneBytes(SCORED_KEYS, roundUp4(headDim), 0), laneBytes(topk, cacheWidth, latentWidth));
+  return 4 * Math.min(GATHERED_TOKENS, numTokens) * perToken + numThreads * perThread;
 }
 
 /** Tokens whose queries are in the latent space at once (mla_absorbed.as.ts). */

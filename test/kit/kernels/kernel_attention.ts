@@ -42,7 +42,7 @@ export function kernelWeights(
     else matrices[name] = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
   }
   const inputNorm = { weight: weights.input_layernorm!, bias: null, eps: normEps };
-  return { matrices, norms, vectors, inputNorm, window: windowOf(layers[0]!) };
+  return { matrices, norms, vectors, inputNorm, layer: 0, window: windowOf(layers[0]!) };
 }
 
 function kvUpMatrix(

@@ -21,8 +21,10 @@ export class ConformanceRun {
 
   /** The ways to compute that the family has. */
   get computes(): readonly Compute[] {
-    const { layers } = modelSpecOf(this.goldens.cases[0]!.config);
-    return layers.some(({ mixer }) => mixer.kind !== 'attention') ? ['kernels'] : ['kernels', 'tensors'];
+    const { layers, attention } = modelSpecOf(this.goldens.cases[0]!.config);
+    const hasStates = layers.some(({ mixer }) => mixer.kind !== 'attention');
+    const hasIndexer = attention.kind === 'mla' && attention.indexer !== null;
+    return hasStates || hasIndexer ? ['kernels'] : ['kernels', 'tensors'];
   }
 
   /**

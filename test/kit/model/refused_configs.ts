@@ -92,6 +92,34 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'use_routing_bias: False': 'use_routing_bias',
     'shared_intermediate_size: 12': 'shared_intermediate_size',
   },
+  deepseek_v32: {
+    ...ACTIVATION,
+    // Ignored by transformers, and not by those who write such a configuration.
+    'rope_interleave: False': 'rope_interleave',
+    'indexer_rope_interleave: True': 'indexer_rope_interleave',
+    'topk_method: greedy': 'topk_method',
+    'scoring_func: softmax': 'scoring_func',
+    'moe_layer_freq: 2': 'moe_layer_freq',
+    'attention_bias: True': 'attention_bias',
+    // Fewer experts in the groups than are chosen.
+    'topk_group: 1': 'topk_group',
+    // Without a MoE layer.
+    'first_k_dense_replace: 3': 'MoE layer',
+    'first_k_dense_replace: absent': 'MoE layer',
+  },
+  glm_moe_dsa: {
+    ...ACTIVATION,
+    // Ignored by transformers, and not by those who write such a configuration.
+    'rope_interleave: False': 'rope_interleave',
+    'indexer_rope_interleave: False': 'indexer_rope_interleave',
+    'topk_method: greedy': 'topk_method',
+    'scoring_func: softmax': 'scoring_func',
+    'moe_layer_freq: 2': 'moe_layer_freq',
+    'attention_bias: True': 'attention_bias',
+    // Without a MoE layer.
+    'first_k_dense_replace: 3': 'MoE layer',
+    'first_k_dense_replace: absent': 'MoE layer',
+  },
   mixtral: {
     ...ACTIVATION,
     'num_local_experts: absent': 'num_local_experts',

@@ -40,7 +40,7 @@ for (const family of Object.keys(REFUSED)) {
     }
 
     if (!run.computes.includes('tensors')) {
-      it('tensors: layers with states are refused by name', async () => {
+      it('tensors: layers with states and indexers are refused by name', async () => {
         const refusal = await errorOf(ModelError, () => run.choices('tensors'));
         expect(refusal.message).to.contain('set compute: kernels');
       });

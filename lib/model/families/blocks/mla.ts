@@ -43,6 +43,7 @@ export function mlaOf(
       qkRopeHeadDim: c.qk_rope_head_dim,
       vHeadDim: c.v_head_dim,
       latentNormEps: LATENT_NORM_EPS,
+      indexer: null,
       softmaxScale: (c.qk_nope_head_dim + c.qk_rope_head_dim) ** -0.5 * mscale ** 2,
     },
     rope: ropeOf(c, { headDim: c.qk_rope_head_dim, layout, maxPositions: c.max_position_embeddings }),

@@ -84,7 +84,7 @@ describe('steps of the kernels', () => {
         /^(q|k|v|output|kvUp|kvDown|qDown)$/.test(field) ? matrix : 64,
       ]);
       const layer = new Descriptor<Layout>(memory, layout, Object.fromEntries(values) as Record<string, number>);
-      const none = { x: 0, parts: 0, numParts: 0, angles: 0, scratch: 0, scratchBytes: 0 };
+      const none = { x: 0, parts: 0, numParts: 0, angles: 0, chosen: 0, scratch: 0, scratchBytes: 0 };
       const step = new Descriptor(memory, STEP, { ...none, numTokens: 2 ** 25 });
       expect(memory.kernels[name](layer.address, step.address) >>> 0).to.equal(2 ** 32 - 1);
     });
