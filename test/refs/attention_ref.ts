@@ -15,8 +15,46 @@ interface HeadRef {
   readonly sink?: number;
 }
 
-/** Multi-head latent attention, with expanded keys and values. */
-export function mlaRef(x: readonly Row[], weights: WeightsRef, spec: MlaSpec, rope: RopeSpec, eps: number): Row[] {
+/** Keys that each token attends to by an indexer, ascending. */
+export function chosenRef(x: readonly Row[], weights: WeightsRef, spec: MlaSpec, rope: RopeSpec, eps: number): Row[] {
+  const { numHeads, headDim, topk, layout } = spec.indexer!;
+  const rotated = (row: Row, position: number): Row => [
+    ...rotateRef(row.slice(0, rope.dim), position, { ...rope, layout }),
+    ...row.slice(rope.dim),
+  ];
+  const [norm, bias] = [weights['indexer.k_norm']!, weights['indexer.k_norm.bias']!];
+  const tokens = x.map((row, position) => {
+    const queries = linearRef(
+      weights['indexer.wq_b']!,
+      normRef(weights.q_a_layernorm!, linearRef(weights.q_a_proj!, row), eps),
+    );
+    return {
+      queries: range(numHeads).map((head) => rotated(queries.slice(head * headDim, (head + 1) * headDim), position)),
+      key: rotated(layerNormRef(norm, bias, linearRef(weights['indexer.wk']!, row), 1e-6), position),
+      weights: linearRef(weights['indexer.weights_proj']!, row),
+    };
+  });
+  return tokens.map((token, t) => {
+    const scores = tokens.slice(0, t + 1).map(({ key }) =>
+      token.queries.reduce((sum, query, head) => {
+        const score = Math.max(0, dot(query, key) / Math.sqrt(headDim));
+        return sum + (token.weights[head]! / Math.sqrt(numHeads)) * score;
+      }, 0),
+    );
+    const best = range(t + 1).sort((a, b) => scores[b]! - scores[a]! || a - b);
+    return best.slice(0, topk).sort((a, b) => a - b);
+  });
+}
+
+/** Multi-head latent attention, with expanded keys and values. `chosen`: keys that each token attends to; null: all that it sees. */
+export function mlaRef(
+  x: readonly Row[],
+  weights: WeightsRef,
+  spec: MlaSpec,
+  rope: RopeSpec,
+  eps: number,
+  chosen: readonly Row[] | null = null,
+): Row[] {
   const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim: nope, qkRopeHeadDim, vHeadDim } = spec;
   const tokens = x.map((row, position) => {
     const queries =
@@ -40,7 +78,7 @@ export function mlaRef(x: readonly Row[], weights: WeightsRef, spec: MlaSpec, ro
       values: tokens.map(({ expanded }) => own(expanded, nope + vHeadDim).slice(nope)),
     };
   });
-  return attendRef(heads, spec.softmaxScale).map((row) => linearRef(weights.o_proj!, row));
+  return attendRef(heads, spec.softmaxScale, null, chosen).map((row) => linearRef(weights.o_proj!, row));
 }
 
 /** Grouped-query attention, keys and values repeated for the query heads of their group. `window`: keys that a token sees at most, itself included; null: all. */
@@ -84,11 +122,23 @@ export function gqaRef(
 }
 
 /** Causal softmax attention; each token's heads side by side. */
-function attendRef(heads: readonly HeadRef[], scale: number, window: number | null = null): Row[] {
+function attendRef(
+  heads: readonly HeadRef[],
+  scale: number,
+  window: number | null = null,
+  chosen: readonly Row[] | null = null,
+): Row[] {
   return heads[0]!.queries.map((_, t) => {
     const first = window === null ? 0 : Math.max(0, t + 1 - window);
+    const seen = chosen?.[t] ?? range(t + 1).slice(first);
     return heads.flatMap(({ queries, keys, values, sink }) =>
-      attendRowRef(queries[t]!, keys.slice(first, t + 1), values.slice(first, t + 1), scale, sink),
+      attendRowRef(
+        queries[t]!,
+        seen.map((s) => keys[s]!),
+        seen.map((s) => values[s]!),
+        scale,
+        sink,
+      ),
     );
   });
 }

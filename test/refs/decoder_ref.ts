@@ -1,6 +1,6 @@
 /** The dense part of a whole model over one sequence, slow and obvious, in float64; routed experts give back the rows that they get. */
 import { windowOf, type ModelSpec } from '../../lib/model/spec/spec.js';
-import { gqaRef, layerNormRef, linearRef, mlaRef, normRef, type WeightsRef } from './attention_ref.js';
+import { chosenRef, gqaRef, layerNormRef, linearRef, mlaRef, normRef, type WeightsRef } from './attention_ref.js';
 import { swigluRef } from './swiglu_ref.js';
 
 type Row = readonly number[];
@@ -19,14 +19,13 @@ export function decoderRef(tokens: readonly number[], weights: WeightsRef, spec:
   let x: Row[] = tokens.map((token) =>
     rowOf('model.embed_tokens.weight', token).map((value) => multipliers.embedding * value),
   );
+  let chosen: readonly Row[] | null = null;
   for (const [i, layer] of layers.entries()) {
     const prefix = `model.layers.${i}`;
-    const attended = attentionRef(
-      x.map((row) => norm(`${prefix}.input_layernorm`, row)),
-      weights,
-      spec,
-      i,
-    );
+    const normed = x.map((row) => norm(`${prefix}.input_layernorm`, row));
+    const own = partsOf(weights, `${prefix}.self_attn.`, spec.normOffset);
+    chosen = chosenBy(normed, own, spec, i) ?? chosen;
+    const attended = attentionRef(normed, own, spec, i, chosen);
     x = x.map((row, t) => plus(row, attended[t]!));
     x = x.map((row) => {
       const normed = norm(`${prefix}.post_attention_layernorm`, row);
@@ -44,15 +43,30 @@ export function decoderRef(tokens: readonly number[], weights: WeightsRef, spec:
   );
 }
 
-function attentionRef(x: readonly Row[], weights: WeightsRef, spec: ModelSpec, layer: number): Row[] {
-  const { attention, rope, normEps, normOffset, layers } = spec;
-  const prefix = `model.layers.${layer}.self_attn.`;
+function partsOf(weights: WeightsRef, prefix: string, normOffset: number): WeightsRef {
   const own = Object.entries(weights).flatMap(([name, values]) => {
     if (!name.startsWith(prefix)) return [];
     const part = name.slice(prefix.length).replace(/\.weight$/, '');
     return [[part, part.endsWith('norm') ? values.map((value) => value + normOffset) : values] as const];
   });
+  return Object.fromEntries(own);
+}
+
+/** Null: the layer has no indexer. */
+function chosenBy(x: readonly Row[], own: WeightsRef, { attention, rope }: ModelSpec, layer: number): Row[] | null {
+  const hasOwn = attention.kind === 'mla' && attention.indexer?.isOwn[layer] === true;
+  return hasOwn ? chosenRef(x, own, attention, rope, attention.latentNormEps) : null;
+}
+
+function attentionRef(
+  x: readonly Row[],
+  own: WeightsRef,
+  spec: ModelSpec,
+  layer: number,
+  chosen: readonly Row[] | null,
+): Row[] {
+  const { attention, rope, normEps, layers } = spec;
   return attention.kind === 'mla'
-    ? mlaRef(x, Object.fromEntries(own), attention, rope, attention.latentNormEps)
-    : gqaRef(x, Object.fromEntries(own), attention, rope, normEps, windowOf(layers[layer]!));
+    ? mlaRef(x, own, attention, rope, attention.latentNormEps, chosen)
+    : gqaRef(x, own, attention, rope, normEps, windowOf(layers[layer]!));
 }

@@ -1,8 +1,16 @@
 /** Attention layers of all kinds, with sequences and schedules to run them on. */
 import type { SequencePart } from '../../../lib/model/decoder/decoder.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
-import { type GqaSpec, type MlaForm, type ModelSpec, type RopeSpec, windowOf } from '../../../lib/model/spec/spec.js';
-import { gqaRef, mlaRef, type WeightsRef } from '../../refs/attention_ref.js';
+import {
+  type GqaSpec,
+  type IndexerSpec,
+  type MlaForm,
+  type MlaSpec,
+  type ModelSpec,
+  type RopeSpec,
+  windowOf,
+} from '../../../lib/model/spec/spec.js';
+import { chosenRef, gqaRef, mlaRef, type WeightsRef } from '../../refs/attention_ref.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 
 export const HIDDEN = 40;
@@ -66,6 +74,13 @@ export const gqaVariant = (
   };
 };
 
+/** Latent attention with an indexer in every layer. */
+export const indexedSpec = (indexer: Partial<IndexerSpec>, config: object = {}): ModelSpec => {
+  const plain = mlaSpec(config);
+  const own = { numHeads: 5, headDim: 10, topk: 7, layout: 'half', isOwn: [true], ...indexer } as const;
+  return { ...plain, attention: { ...(plain.attention as MlaSpec), indexer: own } };
+};
+
 export interface AttentionCase {
   readonly name: string;
   readonly spec: ModelSpec;
@@ -115,6 +130,21 @@ export const CASES: readonly AttentionCase[] = [
   },
 ];
 
+/** For kernels alone. */
+export const INDEXED_CASES: readonly AttentionCase[] = [
+  ...FORMS.map((form): AttentionCase => ({ name: `MLA with an indexer, ${form}`, spec: indexedSpec({}), form })),
+  {
+    name: 'MLA with an indexer of many heads, turned in pairs, and one key',
+    spec: indexedSpec({ numHeads: 33, headDim: 8, topk: 1, layout: 'interleaved' }),
+    form: 'auto',
+  },
+  {
+    name: 'MLA of many heads with an indexer',
+    spec: indexedSpec({ numHeads: 16, topk: 16 }, { num_attention_heads: 17, num_key_value_heads: 17 }),
+    form: 'auto',
+  },
+];
+
 /** Shapes [out, in] of the layer's tensors; norms, biases and sinks have one number. */
 export function shapesOf({ attention: spec }: ModelSpec): Record<string, readonly number[]> {
   if (spec.kind === 'gqa') {
@@ -133,7 +163,7 @@ export function shapesOf({ attention: spec }: ModelSpec): Record<string, readonl
       ...(hasSinks && { sinks: [numHeads] }),
     };
   }
-  const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = spec;
+  const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim, qkRopeHeadDim, vHeadDim, indexer } = spec;
   const qWidth = numHeads * (qkNopeHeadDim + qkRopeHeadDim);
   return {
     ...(qLoraRank === null
@@ -143,6 +173,13 @@ export function shapesOf({ attention: spec }: ModelSpec): Record<string, readonl
     kv_a_layernorm: [kvLoraRank],
     kv_b_proj: [numHeads * (qkNopeHeadDim + vHeadDim), kvLoraRank],
     o_proj: [HIDDEN, numHeads * vHeadDim],
+    ...(indexer !== null && {
+      'indexer.wq_b': [indexer.numHeads * indexer.headDim, qLoraRank!],
+      'indexer.wk': [indexer.headDim, HIDDEN],
+      'indexer.k_norm': [indexer.headDim],
+      'indexer.k_norm.bias': [indexer.headDim],
+      'indexer.weights_proj': [indexer.numHeads, HIDDEN],
+    }),
   };
 }
 
@@ -244,7 +281,7 @@ export function reference({ x }: Sequence, weights: WeightsRef, { attention, rop
   const rows = Array.from({ length: x.length / HIDDEN }, (_, t) => [...x.subarray(t * HIDDEN, (t + 1) * HIDDEN)]);
   const y =
     attention.kind === 'mla'
-      ? mlaRef(rows, weights, attention, rope, EPS)
+      ? mlaRef(rows, weights, attention, rope, EPS, attention.indexer && chosenRef(rows, weights, attention, rope, EPS))
       : gqaRef(rows, weights, attention, rope, EPS, windowOf(layers[0]!));
   return y.flat();
 }

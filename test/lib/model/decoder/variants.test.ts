@@ -13,7 +13,7 @@ import { tensorShapesOf } from '../../../../lib/model/spec/tensor_shapes.js';
 import { loadTensorDecoder } from '../../../../lib/model/tensors/load_tensors.js';
 import { DenseReader } from '../../../../lib/model/weights/weight_reader.js';
 import { openWeights } from '../../../../lib/model/stored/model_weights.js';
-import { gqaSpec, gqaVariant, mlaSpec } from '../../../kit/kernels/attention_cases.js';
+import { gqaSpec, gqaVariant, indexedSpec, mlaSpec } from '../../../kit/kernels/attention_cases.js';
 import { writeSafetensors } from '../../../kit/model/safetensors_writer.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 import type { WeightsRef } from '../../../refs/attention_ref.js';
@@ -48,6 +48,21 @@ const CASES: Readonly<Record<string, ModelSpec>> = {
   'an embedding that is the head too, with a bias': { ...gqaSpec({}), tieWordEmbeddings: true, hasHeadBias: true },
   'windows in some layers, sinks in all': gqaVariant({ hasSinks: true }, { window: 3 }),
 };
+
+/** By compute: what it runs. */
+const CASES_OF: Readonly<Record<'kernels' | 'tensors', Readonly<Record<string, ModelSpec>>>> = {
+  kernels: {
+    ...CASES,
+    'indexers, of which one serves the next layer, in another memory': indexedSpec({
+      topk: 3,
+      isOwn: [true, false, true],
+    }),
+  },
+  tensors: CASES,
+};
+
+/** Of the kernels, over two memories. */
+const SPREAD = { layers: [0, 1, 1], embedding: 0, head: 1, reservedBytes: [0, 0] };
 
 function randomTensors(spec: ModelSpec): { tensors: Parameters<typeof writeSafetensors>[0]; weights: WeightsRef } {
   const random = randomFrom(5);
@@ -103,7 +118,7 @@ describe('decoders of all variants', () => {
   before(() => selectBackend('wasm'));
 
   for (const compute of ['kernels', 'tensors'] as const) {
-    for (const [name, base] of Object.entries(CASES)) {
+    for (const [name, base] of Object.entries(CASES_OF[compute])) {
       it(`${compute} agree with the float64 reference, in any chunks: ${name}`, () =>
         withTempFolder(async (dir) => {
           const spec = threeLayers(base);
@@ -113,12 +128,14 @@ describe('decoders of all variants', () => {
           const residence = { compute, experts: 'f32', dense: 'auto' } as const;
           const options = { spec, mla: 'absorbed', blockSize: 4, residence } as const;
           const loader = new WeightLoader();
-          const memory = new KernelMemory();
+          const memories = [new KernelMemory(), new KernelMemory()];
+          // A head that is the embedding lies with it.
+          const spread = spec.tieWordEmbeddings ? { ...SPREAD, head: 0 } : SPREAD;
           const before = tensorMemory().numTensors;
           const reader = new DenseReader(opened);
           const decoder =
             compute === 'kernels'
-              ? await loadKernelDecoder(reader, options, [memory], loader)
+              ? await loadKernelDecoder(reader, options, memories, loader, spread)
               : await loadTensorDecoder(reader, options);
           loader.close();
           await opened.close();
@@ -131,7 +148,7 @@ describe('decoders of all variants', () => {
           [...first, ...second].forEach((logits, t) => expect(isSameBits(logits, whole[t]!)).to.equal(true));
           decoder.cache.free([4, 0, 9, 2]);
           decoder.dispose();
-          expect(memory.usedBytes, 'bytes left behind').to.equal(0);
+          for (const { usedBytes } of memories) expect(usedBytes, 'bytes left behind').to.equal(0);
           expect(tensorMemory().numTensors, 'tensors left behind').to.equal(before);
         }));
     }

@@ -11,7 +11,14 @@ import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import type { Crew } from '../../../../compute/wasm/threads/crew.js';
 import { type MlaForm, windowOf } from '../../../../lib/model/spec/spec.js';
 import { attentionBytes } from '../../../../lib/model/weights/step_sizes.js';
-import { CASES, mixed, randomWeights, sequencesFrom, HIDDEN } from '../../../kit/kernels/attention_cases.js';
+import {
+  CASES,
+  INDEXED_CASES,
+  mixed,
+  randomWeights,
+  sequencesFrom,
+  HIDDEN,
+} from '../../../kit/kernels/attention_cases.js';
 import { memoryOf, startCrew } from '../../../kit/kernels/crews.js';
 import { KernelAttentionLayer } from '../../../kit/kernels/kernel_attention.js';
 import { biasedMatrices, expertMatrices } from '../../../kit/kernels/kernel_rows.js';
@@ -26,7 +33,7 @@ describe('kernels over threads', function () {
   before(async () => crews.push(...(await Promise.all([2, 3, 4].map((n) => startCrew(n))))));
   after(() => Promise.all(crews.map((crew) => crew.close())));
 
-  for (const { name, spec, form } of CASES) {
+  for (const { name, spec, form } of [...CASES, ...INDEXED_CASES]) {
     it(`attention has the bits of one thread, in any mix of sequences: ${name}`, async () => {
       const weights = { ...randomWeights(spec), input_layernorm: randomValues(randomFrom(12), HIDDEN) };
       const layerOf = (crew: Crew | null) => new KernelAttentionLayer(spec, weights, form, 'bf16', undefined, crew);
@@ -81,7 +88,7 @@ describe('kernels over threads', function () {
     for (const memory of memories) expect(memory.usedBytes, 'bytes left behind').to.equal(0);
   });
 
-  for (const { name, spec } of CASES.filter((each) => windowOf(each.spec.layers[0]!) === null)) {
+  for (const { name, spec } of [...CASES, ...INDEXED_CASES].filter((each) => windowOf(each.spec.layers[0]!) === null)) {
     it(`attention takes for threads and keys what is planned: ${name}`, () => {
       const blockSize = 16;
       const scratchOf = (form: MlaForm, crew: Crew | null, numTokens: number, numKeys: number): number => {
