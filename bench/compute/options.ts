@@ -1,5 +1,5 @@
 import { BACKENDS, type BackendName } from '../../compute/tfjs/tf.js';
-import { WEIGHT_DTYPES, type WeightDtype } from '../../compute/base/weight_matrix.js';
+import { CHOICE_DTYPES, type WeightDtype } from '../../compute/base/weight_matrix.js';
 import { UsageError } from '../../lib/commands/base/context.js';
 import { checkBytes, list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
 import { DEMO_MODEL } from '../../lib/config/package_files.js';
@@ -97,7 +97,7 @@ function checkSizes(shape: ComputeShape, tokens: readonly number[], matmul: read
 }
 
 function dtypeNamed(name: string): WeightDtype {
-  const dtype = WEIGHT_DTYPES.find((each) => each === name);
-  if (dtype === undefined) throw new UsageError(`no dtype '${name}'; there are: ${WEIGHT_DTYPES.join(', ')}`);
+  const dtype = CHOICE_DTYPES.find((each) => each === name);
+  if (dtype === undefined) throw new UsageError(`no dtype '${name}'; there are: ${CHOICE_DTYPES.join(', ')}`);
   return dtype;
 }

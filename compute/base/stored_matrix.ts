@@ -1,9 +1,8 @@
 /** Weights that are not in memory yet: whoever lays them out has their rows read to where it wants them. */
-import { InternalError } from '../../base/coded_error.js';
-import { weightRowBytes, type WeightMatrix } from './weight_matrix.js';
+import { weightRowBytes, type WeightDtype, type WeightMatrix } from './weight_matrix.js';
 
-/** Element types of checkpoints. f16 is read, and kept as something else. */
-export type StoredDtype = 'f32' | 'bf16' | 'f16';
+/** Element types of rows that are read. f16 is kept as something else. */
+export type StoredDtype = WeightDtype | 'f16';
 
 /** A linear layer's weights [rows = outputs, columns = inputs] somewhere else. */
 export interface StoredMatrix {
@@ -28,9 +27,8 @@ export interface StoredFfn {
   readonly biases?: (() => Promise<Float32Array>) | undefined;
 }
 
-/** A matrix of f32 or bf16 that is in memory, as one that is read. */
+/** A matrix that is in memory, as one that is read. */
 export function storedOf({ dtype, rows, columns, bytes }: WeightMatrix): StoredMatrix {
-  if (dtype === 'int8') throw new InternalError('no checkpoint stores int8');
   const rowBytes = weightRowBytes(dtype, columns);
   return {
     ...{ dtype, rows, columns, rowBytes },

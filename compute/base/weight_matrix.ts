@@ -3,18 +3,29 @@
  * Why: docs/decisions/memory.md#weights-stay-as-the-checkpoint-has-them
  */
 import { ExpertError } from './errors.js';
+import { e2m1Values, e4m3Values } from './small_floats.js';
 
-/** Element types of weights in memory and between ranks. */
-export const WEIGHT_DTYPES = ['f32', 'bf16', 'int8'] as const;
-/** `int8`: with a float32 scale per {@link SCALE_GROUP} values. */
+/** Element types that weights can be converted to. */
+export const CHOICE_DTYPES = ['f32', 'bf16', 'int8'] as const;
+/** Element types of weights in memory and between ranks. The last three are of checkpoints that have such codes, and nothing is rounded to them. */
+export const WEIGHT_DTYPES = [...CHOICE_DTYPES, 'fp8', 'int4', 'fp4'] as const;
+/** One of {@link WEIGHT_DTYPES}. */
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
-/** int8: values of a row that share a scale. */
+/** Values of a row that share a scale, where a type has scales. */
 export const SCALE_GROUP = 32;
 
+/** Bits of a code: whole numbers, E4M3, whole numbers −8 … 7, E2M1. */
+const CODE_BITS = { int8: 8, fp8: 8, int4: 4, fp4: 4 } as const;
+/** Types with scales. */
+export type CodedDtype = keyof typeof CODE_BITS;
+
+/** Whether a type has codes, and scales of groups of them. */
+export const isCoded = (dtype: string): dtype is CodedDtype => Object.hasOwn(CODE_BITS, dtype);
+
 /**
- * A linear layer's weights [rows = outputs, columns = inputs], row by row, little-endian. A row of int8 is its codes −127 … 127, then a float32 scale
- * per {@link SCALE_GROUP} of them: a weight is code · scale, rounded to float32.
+ * A linear layer's weights [rows = outputs, columns = inputs], row by row, little-endian. A row of a coded type is group by group of {@link SCALE_GROUP} values (the last may have
+ * fewer): a float32 scale, then codes, of two in a byte the lower first. A weight is code · scale, rounded to float32.
  */
 export interface WeightMatrix {
   readonly dtype: WeightDtype;
@@ -32,7 +43,10 @@ export function weightRowBytes(dtype: WeightDtype, columns: number): number {
     case 'bf16':
       return 2 * columns;
     case 'int8':
-      return columns + 4 * Math.ceil(columns / SCALE_GROUP);
+    case 'fp8':
+    case 'int4':
+    case 'fp4':
+      return 4 * Math.ceil(columns / SCALE_GROUP) + Math.ceil((columns * CODE_BITS[dtype]) / 8);
   }
 }
 
@@ -85,23 +99,48 @@ function decodeRows({ dtype, columns, bytes }: WeightMatrix, fromRow: number, nu
     case 'bf16':
       for (let i = 0; i < numValues; i++) out[i] = view.getUint16(2 * i, true) << 16;
       return;
-    case 'int8': {
+    case 'int8':
+    case 'fp8':
+    case 'int4':
+    case 'fp4': {
       const values = new Float32Array(out.buffer, out.byteOffset, numValues);
+      const table = codeValues(dtype);
       for (let i = 0; i < numValues; i++) {
-        const row = Math.floor(i / columns) * rowBytes;
         const column = i % columns;
-        const scale = view.getFloat32(row + columns + 4 * Math.floor(column / SCALE_GROUP), true);
-        values[i] = view.getInt8(row + column) * scale;
+        const group = Math.floor(i / columns) * rowBytes + weightRowBytes(dtype, column - (column % SCALE_GROUP));
+        values[i] =
+          table[codeAt(view, group + 4, column % SCALE_GROUP, CODE_BITS[dtype])]! * view.getFloat32(group, true);
       }
     }
   }
 }
 
-/** A matrix in another element type: to bf16 rounds, to f32 is exact. @throws ExpertError INVALID_ARGUMENT to int8, which the kernels alone make */
+function codeAt(view: DataView, at: number, index: number, bits: 4 | 8): number {
+  return bits === 8 ? view.getUint8(at + index) : (view.getUint8(at + (index >> 1)) >> (4 * (index & 1))) & 15;
+}
+
+/** By code. */
+function codeValues(dtype: CodedDtype): Float32Array {
+  switch (dtype) {
+    case 'int8':
+      return Float32Array.from({ length: 256 }, (_, code) => (code << 24) >> 24);
+    case 'fp8':
+      return e4m3Values();
+    case 'int4':
+      return Float32Array.from({ length: 16 }, (_, code) => (code << 28) >> 28);
+    case 'fp4':
+      return e2m1Values();
+  }
+}
+
+/** A matrix in another element type: to bf16 rounds, to f32 is exact. @throws ExpertError INVALID_ARGUMENT to a coded type, which the kernels alone compute with */
 export function convertMatrix(matrix: WeightMatrix, dtype: WeightDtype): WeightMatrix {
   if (matrix.dtype === dtype) return matrix;
-  if (dtype === 'int8') {
-    throw new ExpertError('INVALID_ARGUMENT', 'int8 weights need the kernels; choose bf16 or f32, or compute: kernels');
+  if (isCoded(dtype)) {
+    throw new ExpertError(
+      'INVALID_ARGUMENT',
+      `${dtype} weights need the kernels; choose bf16 or f32, or compute: kernels`,
+    );
   }
   const values = floatsOf(matrix);
   return { ...matrix, dtype, bytes: dtype === 'bf16' ? bf16Of(values) : matrixOf(values, 1, 1).bytes };

@@ -4,7 +4,7 @@ import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { WIRE_DTYPES } from '../../comm/codec/wire_dtype.js';
 import { PLANNERS } from '../../experts/placement/planners/index.js';
 import { REPLICA_CHOICES } from '../../experts/placement/replica_choice.js';
-import { WEIGHT_DTYPES } from '../../compute/base/weight_matrix.js';
+import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** A JavaScript type that a key's value may have. */
@@ -55,10 +55,10 @@ export const configSchema = z.strictObject({
       replica_choice: choice(...REPLICA_CHOICES),
       routing: key(z.string().min(1), ROUTING_ALLOWED, 'string'),
       routing_seed: integer(0, 2 ** 32 - 1),
-      resident: choice('auto', ...WEIGHT_DTYPES),
+      resident: choice('auto', ...CHOICE_DTYPES),
     })
     .readonly(),
-  dense: z.strictObject({ resident: choice('auto', ...WEIGHT_DTYPES) }).readonly(),
+  dense: z.strictObject({ resident: choice('auto', ...CHOICE_DTYPES) }).readonly(),
   load_balance: z
     .strictObject({
       enabled: boolean,
@@ -175,7 +175,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     replica_choice: 'balanced',
     routing: 'gate', // anything else is an experiment
     routing_seed: 0,
-    resident: 'auto', // as the checkpoint stores them: bf16, or else f32
+    resident: 'auto', // as the checkpoint stores them
   },
   dense: { resident: 'auto' }, // all weights but the routed experts'
   load_balance: {

@@ -9,7 +9,7 @@ import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import { storedOf, type StoredMatrix } from '../../compute/base/stored_matrix.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { numRowsOf } from '../../compute/base/weight_rows.js';
-import { matrixOf, type WeightDtype, type WeightMatrix } from '../../compute/base/weight_matrix.js';
+import { CHOICE_DTYPES, matrixOf, type WeightDtype, type WeightMatrix } from '../../compute/base/weight_matrix.js';
 import type { KernelExpert } from '../../compute/wasm/experts/kernel_expert.js';
 import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
 import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
@@ -36,9 +36,9 @@ const RUNS: readonly { readonly family: RandomFamily; readonly int8Activations: 
   { family: 'lfm2_moe', int8Activations: false },
   { family: 'qwen3_next', int8Activations: false },
 ];
-const DTYPES: readonly WeightDtype[] = ['f32', 'bf16', 'int8'];
+const DTYPES = CHOICE_DTYPES;
 /** Of routed experts. */
-const ACTIVATIONS: Readonly<Record<WeightDtype, ActivationSpec>> = {
+const ACTIVATIONS: Readonly<Record<(typeof DTYPES)[number], ActivationSpec>> = {
   f32: SWIGLU,
   bf16: { kind: 'clamped_swiglu', limit: 1, alpha: 1.702 },
   int8: SWIGLU,

@@ -109,7 +109,7 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
   const { spec, residence, weights, signal } = options;
   const { hiddenSize: hidden, moe } = spec;
   const reader = new DenseReader(weights, { signal, resident: residence.dense });
-  const source = new CheckpointExperts(weights, expertSizesOf(spec), { signal });
+  const source = new CheckpointExperts(weights, expertSizesOf(spec), { signal, as: residence.experts });
   const shape = { hidden, numTopk: moe.gate.numTopk, dtype: residence.experts, activation: moe.activation };
   switch (residence.compute) {
     case 'tensors': {

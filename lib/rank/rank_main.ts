@@ -113,7 +113,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const countGather = new CountGather(mesh, timeoutMs);
     const chooser = { rank: mesh.rank, ranksPerNode: topology.ranksPerNode };
     const replicas = createReplicaChooser(job.replicaChoice, chooser, countGather.gather);
-    const disk = new CheckpointExperts(weights, expertSizesOf(spec));
+    const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: report.residence.experts });
     const model = loaded.model({ ep, replicas });
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
     tell(joined, { kind: 'loaded', report });

@@ -1,5 +1,5 @@
 /** One weight of a matrix, read byte by byte. */
-import type { WeightMatrix } from '../../compute/base/weight_matrix.js';
+import type { CodedDtype, WeightMatrix } from '../../compute/base/weight_matrix.js';
 
 export function weightRef({ dtype, columns, bytes }: WeightMatrix, row: number, column: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -11,8 +11,27 @@ export function weightRef({ dtype, columns, bytes }: WeightMatrix, row: number, 
     const size = exponent === 0 ? (fraction / 128) * 2 ** -126 : (1 + fraction / 128) * 2 ** (exponent - 127);
     return sign === 1 ? -size : size;
   }
-  const numScales = Math.ceil(columns / 32);
-  const start = row * (columns + 4 * numScales);
-  const scale = view.getFloat32(start + columns + 4 * Math.floor(column / 32), true);
-  return Math.fround(view.getInt8(start + column) * scale);
+  const bits = dtype === 'int8' || dtype === 'fp8' ? 8 : 4;
+  const rowBytes = 4 * Math.ceil(columns / 32) + Math.ceil((columns * bits) / 8);
+  const group = row * rowBytes + Math.floor(column / 32) * (4 + 4 * bits);
+  const place = column % 32;
+  const byte = view.getUint8(group + 4 + Math.floor((place * bits) / 8));
+  const code = bits === 8 ? byte : place % 2 === 0 ? byte % 16 : Math.floor(byte / 16);
+  return Math.fround(valueOfCode(dtype, code) * view.getFloat32(group, true));
+}
+
+function valueOfCode(dtype: CodedDtype, code: number): number {
+  switch (dtype) {
+    case 'int8':
+      return code < 128 ? code : code - 256;
+    case 'int4':
+      return code < 8 ? code : code - 16;
+    case 'fp4':
+      return [0, 0.5, 1, 1.5, 2, 3, 4, 6][code % 8]! * (code < 8 ? 1 : -1);
+    case 'fp8': {
+      const [sign, exponent, fraction] = [code < 128 ? 1 : -1, Math.floor((code % 128) / 8), code % 8];
+      if (code % 128 === 127) return NaN;
+      return sign * (exponent === 0 ? fraction / 512 : (1 + fraction / 8) * 2 ** (exponent - 7));
+    }
+  }
 }

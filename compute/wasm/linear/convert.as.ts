@@ -1,8 +1,8 @@
 /**
- * Values between three forms: as rows are stored (int8: all codes, then the scales; f16 in checkpoints alone), as words of resident outputs (memory.as.ts), and as floats.
+ * Values as rows are stored, which is as words of resident outputs are (memory.as.ts; f16 in checkpoints alone), and as floats.
  * Counts are whole groups of ROW_ALIGN values; sources and targets don't overlap.
  */
-import { BF16, F16, F32, INT8, PANEL_ROW, ROW_ALIGN } from '../memory/memory.as';
+import { BF16, F16, F32, FP4, FP8, INT4, INT8, PANEL_ROW, ROW_ALIGN } from '../memory/memory.as';
 import { valueOf } from './tiles.as';
 
 const ABS_MASK: i32 = 0x7fffffff;
@@ -15,32 +15,28 @@ const INT8_MAX: f32 = 127;
 const INT8_LARGEST_SCALE: f32 = 2.6793883890187504e36;
 /** Bytes of a group of int8: its scale and its codes. */
 const GROUP_BYTES: usize = 4 + ROW_ALIGN;
+/** 2¹²⁰: between the exponents of E4M3 and of floats. */
+const E4M3_SCALE: f32 = 1.329227995784916e36;
 
-/** Bytes of `count` values in either form. */
+/** Bytes of `count` values; here they may be any number. */
 export function bytesOfValues(dtype: i32, count: i32): usize {
-  return dtype == INT8 ? <usize>(count >> 5) * GROUP_BYTES : (<usize>count) << (dtype == F32 ? 2 : 1);
+  if (dtype == F32) return (<usize>count) << 2;
+  if (dtype == BF16 || dtype == F16) return (<usize>count) << 1;
+  const numGroups = (count + ROW_ALIGN - 1) >> 5;
+  return ((<usize>numGroups) << 2) + <usize>(dtype <= FP8 ? count : (count + 1) >> 1);
 }
 
 /**
- * Stored values → words of `dtype`, which differ from them. f32 → bf16 rounds to nearest, ties to even. `floats`: room for `count` of them.
+ * Stored values → words of `dtype`, one of f32, bf16 and int8, which differ from them. f32 → bf16 rounds to nearest, ties to even. `floats`: room for `count` of them.
  * Returns whether all values could be held: NaN and infinity have no int8 code.
  */
 export function encode(sourceDtype: i32, from: usize, count: i32, dtype: i32, to: usize, floats: usize): bool {
-  if (sourceDtype == INT8 && dtype == INT8) {
-    const scales = from + count;
-    for (let group = 0; group < count >> 5; group++) {
-      memory.copy(to, scales + ((<usize>group) << 2), 4);
-      memory.copy(to + 4, from + ((<usize>group) << 5), ROW_ALIGN);
-      to += GROUP_BYTES;
-    }
-    return true;
-  }
   if (dtype == F32) {
-    decodeStored(sourceDtype, from, count, to);
+    decode(sourceDtype, from, count, to);
     return true;
   }
   if (sourceDtype != F32) {
-    decodeStored(sourceDtype, from, count, floats);
+    decode(sourceDtype, from, count, floats);
     from = floats;
   }
   if (dtype == BF16) {
@@ -52,36 +48,23 @@ export function encode(sourceDtype: i32, from: usize, count: i32, dtype: i32, to
   return true;
 }
 
-/** Words → stored values of the same type. */
-export function stored(dtype: i32, from: usize, count: i32, to: usize): void {
-  if (dtype != INT8) {
-    memory.copy(to, from, bytesOfValues(dtype, count));
-    return;
-  }
-  const scales = to + count;
-  for (let group = 0; group < count >> 5; group++, from += GROUP_BYTES) {
-    memory.copy(scales + ((<usize>group) << 2), from, 4);
-    memory.copy(to + ((<usize>group) << 5), from + 4, ROW_ALIGN);
-  }
-}
-
-/** Words → floats. */
+/** Values as they are stored → floats. */
 export function decode(dtype: i32, from: usize, count: i32, to: usize): void {
-  if (dtype == INT8) decodeInt8(from + 4, GROUP_BYTES, from, GROUP_BYTES, count, to);
-  else decodeStored(dtype, from, count, to);
-}
-
-function decodeStored(dtype: i32, from: usize, count: i32, to: usize): void {
   if (dtype == F32) memory.copy(to, from, (<usize>count) << 2);
   else if (dtype == BF16) decodeBf16(from, count, to);
   else if (dtype == F16) decodeF16(from, count, to);
-  else decodeInt8(from, ROW_ALIGN, from + count, 4, count, to);
+  else if (dtype == INT8) decodeInt8(from, count, to);
+  else if (dtype == FP8) decodeFp8(from, count, to);
+  else decodeNibbles(dtype, from, count, to);
 }
 
 /** Words of a panel's outputs, of `count` inputs → its floats [count][16]. */
 export function decodePanel(dtype: i32, from: usize, count: i32, to: usize): void {
   if (dtype == BF16) decodePanelBf16(from, count, to);
-  else decodePanelInt8(from, count, to);
+  else if (dtype == INT8) decodePanelInt8(from, count, to);
+  else if (dtype == FP8) decodePanelFp8(from, count, to);
+  else if (dtype == INT4) decodePanelNibbles<i32>(from, count, to);
+  else decodePanelNibbles<f32>(from, count, to);
 }
 
 function decodePanelBf16(from: usize, count: i32, to: usize): void {
@@ -158,14 +141,95 @@ function floatsOfF16(halves: v128): v128 {
   return v128.or(sign, v128.bitselect(infinite, finite, i32x4.ge_u(moved, i32x4.splat(F16_INFINITY << 13))));
 }
 
-/** Groups of codes and their scales, which begin every so many bytes. */
-function decodeInt8(codes: usize, codesApart: usize, scales: usize, scalesApart: usize, count: i32, to: usize): void {
-  for (const end = to + ((<usize>count) << 2); to < end; codes += codesApart, scales += scalesApart) {
-    const scale = v128.load32_splat(scales);
-    for (let at: usize = 0; at < <usize>ROW_ALIGN; at += 8, to += 32) {
-      const eight = v128.load8x8_s(codes + at);
+function decodeInt8(from: usize, count: i32, to: usize): void {
+  for (const end = to + ((<usize>count) << 2); to < end; from += GROUP_BYTES) {
+    const scale = v128.load32_splat(from);
+    for (let at: usize = 4; at < GROUP_BYTES; at += 8, to += 32) {
+      const eight = v128.load8x8_s(from + at);
       v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(eight)), scale));
       v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(eight)), scale), 16);
+    }
+  }
+}
+
+function decodeFp8(from: usize, count: i32, to: usize): void {
+  for (const end = to + ((<usize>count) << 2); to < end; from += GROUP_BYTES) {
+    const scale = v128.load32_splat(from);
+    for (let at: usize = 4; at < GROUP_BYTES; at += 8, to += 32) {
+      const eight = v128.load8x8_u(from + at);
+      v128.store(to, f32x4.mul(e4m3Of(i32x4.extend_low_i16x8_u(eight)), scale));
+      v128.store(to, f32x4.mul(e4m3Of(i32x4.extend_high_i16x8_u(eight)), scale), 16);
+    }
+  }
+}
+
+/** Four codes. With its exponent moved into that of a float, a value is 2¹²⁰ times too small, subnormal or not; all ones but the sign is NaN. */
+function e4m3Of(codes: v128): v128 {
+  const sign = i32x4.shl(v128.and(codes, i32x4.splat(0x80)), 24);
+  const magnitude = v128.and(codes, i32x4.splat(0x7f));
+  const value = f32x4.mul(i32x4.shl(magnitude, 20), f32x4.splat(E4M3_SCALE));
+  return v128.or(sign, v128.bitselect(f32x4.splat(NaN), value, i32x4.eq(magnitude, i32x4.splat(0x7f))));
+}
+
+function decodePanelFp8(from: usize, count: i32, to: usize): void {
+  for (const end = to + <usize>count * PANEL_ROW; to < end;) {
+    const scales = from;
+    from += 64;
+    for (let word = 0; word < ROW_ALIGN / 4; word++, from += 64, to += 256) {
+      for (let column: usize = 0; column < 64; column += 16) {
+        const words = v128.load(from + column);
+        const s = v128.load(scales + column);
+        const low = i32x4.splat(0xff);
+        v128.store(to + column, f32x4.mul(e4m3Of(v128.and(words, low)), s));
+        v128.store(to + column, f32x4.mul(e4m3Of(v128.and(i32x4.shr_u(words, 8), low)), s), 64);
+        v128.store(to + column, f32x4.mul(e4m3Of(v128.and(i32x4.shr_u(words, 16), low)), s), 128);
+        v128.store(to + column, f32x4.mul(e4m3Of(i32x4.shr_u(words, 24)), s), 192);
+      }
+    }
+  }
+}
+
+/** Four bits of each of four words, `shift` bits from the highest, as floats. T: i32 for whole numbers, f32 for E2M1, of which a table has the upper 16 bits. */
+function nibblesOf<T>(words: v128, shift: i32): v128 {
+  if (!isFloat<T>()) return f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(words, shift), 28));
+  const code = i32x4.shr_u(i32x4.shl(words, shift), 28);
+  const high = i8x16.swizzle(
+    i8x16(0, 0x3f, 0x3f, 0x3f, 0x40, 0x40, 0x40, 0x40, -0x80, -0x41, -0x41, -0x41, -0x40, -0x40, -0x40, -0x40),
+    code,
+  );
+  const low = i8x16.swizzle(
+    i8x16(0, 0, -0x80, -0x40, 0, 0x40, -0x80, -0x40, 0, 0, -0x80, -0x40, 0, 0x40, -0x80, -0x40),
+    code,
+  );
+  return v128.or(i32x4.shl(high, 24), i32x4.shl(low, 16));
+}
+
+function decodePanelNibbles<T>(from: usize, count: i32, to: usize): void {
+  for (const end = to + <usize>count * PANEL_ROW; to < end;) {
+    const scales = from;
+    from += 64;
+    for (let word = 0; word < ROW_ALIGN / 8; word++, from += 64) {
+      for (let shift = 28; shift >= 0; shift -= 4, to += 64) {
+        v128.store(to, f32x4.mul(nibblesOf<T>(v128.load(from), shift), v128.load(scales)));
+        v128.store(to, f32x4.mul(nibblesOf<T>(v128.load(from, 16), shift), v128.load(scales, 16)), 16);
+        v128.store(to, f32x4.mul(nibblesOf<T>(v128.load(from, 32), shift), v128.load(scales, 32)), 32);
+        v128.store(to, f32x4.mul(nibblesOf<T>(v128.load(from, 48), shift), v128.load(scales, 48)), 48);
+      }
+    }
+  }
+}
+
+/** One row: rare, so one value at a time. */
+function decodeNibbles(dtype: i32, from: usize, count: i32, to: usize): void {
+  for (const end = to + ((<usize>count) << 2); to < end;) {
+    const scale = load<f32>(from);
+    from += 4;
+    for (let i = 0; i < ROW_ALIGN; i += 8, from += 4) {
+      const word = i32x4.splat(load<i32>(from));
+      for (let shift = 28; shift >= 0; shift -= 4, to += 4) {
+        const value = dtype == FP4 ? nibblesOf<f32>(word, shift) : nibblesOf<i32>(word, shift);
+        store<f32>(to, f32x4.extract_lane(value, 0) * scale);
+      }
     }
   }
 }

@@ -48,9 +48,9 @@ function rowsBlock(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: u
   if (numFull < end && first < end) raggedPanel(x, numRows, w, y, yBytes);
 }
 
-/** So many rows wait for weights: several panels are read at once, row pair by row pair. */
+/** So many rows wait for weights: several panels are read at once, row pair by row pair. Codes of checkpoints become floats first. */
 function fewRows(w: Matrix): i32 {
-  return w.dtype == INT8 ? 2 : 7;
+  return w.dtype > INT8 ? 0 : w.dtype == INT8 ? 2 : 7;
 }
 
 function severalPanels(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes: usize): void {
@@ -91,7 +91,7 @@ function raggedPanel(x: usize, numRows: i32, w: Matrix, y: usize, yBytes: usize)
 function product(x: usize, numRows: i32, w: Matrix, panel: i32, y: usize, yBytes: usize): void {
   const xBytes: usize = (<usize>w.stride) << 2;
   const data = w.data + <usize>panel * panelBytes(w);
-  if (w.dtype == F32 || numRows >= decodingRows(w)) blocks(x, numRows, w, panel, y, yBytes);
+  if (w.dtype == F32 || w.dtype > INT8 || numRows >= decodingRows(w)) blocks(x, numRows, w, panel, y, yBytes);
   else if (w.dtype == BF16) rows<u16>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
   else rows<i8>(x, numRows, xBytes, xBytes, data, zerosAt, 0, y, yBytes);
 }

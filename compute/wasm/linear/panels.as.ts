@@ -1,6 +1,6 @@
 /** Rows of weights into the panels of a resident matrix, and out of them. Callers stage pieces of rows at {@link stagingAt}, or find them there. */
-import { INT8, Matrix, PANEL, PANEL_ROW, ROW_ALIGN, here, panelBytes, wordsOf } from '../memory/memory.as';
-import { bytesOfValues, decode, encode, stored } from './convert.as';
+import { Matrix, PANEL, PANEL_ROW, ROW_ALIGN, here, panelBytes, wordsOf } from '../memory/memory.as';
+import { bytesOfValues, decode, encode } from './convert.as';
 
 /** Columns of up to {@link PANEL} rows that are staged at once; as large as stays in a cache with what it becomes. */
 export const stagingColumns: i32 = 1024;
@@ -11,7 +11,7 @@ const wordsAt: usize = memory.data(4 * PANEL * stagingColumns, 64);
 const floatsAt: usize = memory.data(4 * stagingColumns, 64);
 
 /**
- * Rows as a checkpoint stores them (f32, bf16, f16), `columns` values each, one behind the other anywhere in the memory → rows `row` … of a matrix of as many columns.
+ * Rows as they are stored, `columns` values each, one behind the other anywhere in the memory → rows `row` … of a matrix of as many columns.
  * Returns −1, or the first of them that can't be held; then those of panels before it are set.
  */
 export function packRows(dtype: i32, rows: usize, numRows: i32, columns: i32, weight: usize, row: i32): i32 {
@@ -79,7 +79,7 @@ export function pack(
   const w = changetype<Matrix>(weight);
   const numWords = wordsOf(w.dtype, count);
   const wordBytes: usize = (<usize>numWords) << 2;
-  if (sourceDtype == w.dtype && sourceDtype != INT8) {
+  if (sourceDtype == w.dtype) {
     transpose(rows, rowBytes, 4, placeOf(w, row, column), 4, PANEL_ROW, numRows, numWords);
     return -1;
   }
@@ -104,7 +104,7 @@ export function unpack(weight: usize, row: i32, numRows: i32, column: i32, count
     const words = here(wordsAt) + <usize>i * wordBytes;
     const to = stagingAt + <usize>i * rowBytes;
     if (asFloats) decode(w.dtype, words, count, to);
-    else stored(w.dtype, words, count, to);
+    else memory.copy(to, words, rowBytes);
   }
 }
 

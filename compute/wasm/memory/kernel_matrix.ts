@@ -1,7 +1,7 @@
 /** Matrices that live in a kernel memory. */
 import { ExpertError } from '../../base/errors.js';
 import type { StoredDtype } from '../../base/stored_matrix.js';
-import { weightRowBytes, type WeightDtype, type WeightMatrix } from '../../base/weight_matrix.js';
+import { isCoded, weightRowBytes, type WeightDtype, type WeightMatrix } from '../../base/weight_matrix.js';
 import type { KernelMemory } from './kernel_memory.js';
 import { PANEL, RESIDENT_DTYPES, ROW_ALIGN, padded, residentBytes, type ResidentDtype } from './resident_dtype.js';
 
@@ -12,22 +12,12 @@ const DESCRIPTOR_BYTES = 64;
 export const matrixBytes = (dtype: ResidentDtype, rows: number, columns: number): number =>
   64 * Math.ceil((DESCRIPTOR_BYTES + residentBytes(dtype, rows, columns)) / 64);
 
-/** Bytes of a value, or of int8's code. */
-const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = { f32: 4, bf16: 2, int8: 1 };
-
 /** Some rows of a panel, and some of their columns, from a group's first on. */
 interface Piece {
   readonly row: number;
   readonly numRows: number;
   readonly column: number;
   readonly numColumns: number;
-}
-
-/** Bytes of a row, and where they are staged. */
-interface Run {
-  readonly at: number;
-  readonly numBytes: number;
-  readonly stagedAt: number;
 }
 
 /** Weights [rows, columns], zeros at first. A disposed matrix must not be used. */
@@ -74,6 +64,7 @@ export class KernelMatrix {
     const rowBytes = weightRowBytes(dtype, columns);
     this.checkRows(from, from + rows);
     if (columns !== this.columns || bytes.length !== rows * rowBytes) throw this.misfit(rows, columns, bytes);
+    this.checkSource(dtype);
     const { kernels, stagingAt } = this.memory;
     for (const piece of this.pieces(from, from + rows)) {
       const { row, numRows, column } = piece;
@@ -88,6 +79,7 @@ export class KernelMatrix {
   /** The same for rows that lie elsewhere in the matrix's memory, one behind the other. @throws ExpertError as {@link set} */
   setStored(dtype: StoredDtype, address: number, numRows: number, to: number): void {
     this.checkRows(to, to + numRows);
+    this.checkSource(dtype);
     const { kernels } = this.memory;
     const wrong = kernels.packRows(dtypeNumber(dtype), address, numRows, this.columns, this.address, to);
     if (wrong >= 0) throw notFinite(to + wrong);
@@ -148,12 +140,12 @@ export class KernelMatrix {
       staged.set(bytes.subarray(first * rowBytes, (first + numRows) * rowBytes));
       return;
     }
-    const runs = runsOf(dtype, columns, piece);
+    const at = weightRowBytes(dtype, piece.column);
+    const numBytes = weightRowBytes(dtype, numColumns);
     if (numColumns % ROW_ALIGN !== 0) staged.fill(0);
     for (let i = 0; i < numRows; i++) {
-      const start = (first + i) * rowBytes;
-      for (const { at, numBytes, stagedAt } of runs)
-        staged.set(bytes.subarray(start + at, start + at + numBytes), i * stagedBytes + stagedAt);
+      const start = (first + i) * rowBytes + at;
+      staged.set(bytes.subarray(start, start + numBytes), i * stagedBytes);
     }
   }
 
@@ -169,11 +161,11 @@ export class KernelMatrix {
       out.set(staged, first * rowBytes);
       return;
     }
+    const at = weightRowBytes(dtype, column);
+    const numBytes = weightRowBytes(dtype, numColumns);
     for (let i = 0; i < numRows; i++) {
-      for (const { at, numBytes, stagedAt } of runsOf(dtype, columns, piece)) {
-        const start = i * stagedBytes + stagedAt;
-        out.set(staged.subarray(start, start + numBytes), (first + i) * rowBytes + at);
-      }
+      const start = i * stagedBytes;
+      out.set(staged.subarray(start, start + numBytes), (first + i) * rowBytes + at);
     }
   }
 
@@ -187,6 +179,13 @@ export class KernelMatrix {
         yield { row, numRows, column, numColumns: Math.min(stagingColumns, columns - column) };
       row += numRows;
     }
+  }
+
+  /** Of codes that nothing is rounded to. */
+  private checkSource(dtype: StoredDtype): void {
+    if (dtype === this.dtype || !isCoded(this.dtype) || this.dtype === 'int8') return;
+    const message = `${dtype} weights can't become ${this.dtype}; keep them as f32, bf16 or int8`;
+    throw new ExpertError('INVALID_ARGUMENT', message);
   }
 
   private checkRows(from: number, to: number): void {
@@ -206,15 +205,6 @@ export class KernelMatrix {
 /** As in memory.as.ts. */
 const dtypeNumber = (dtype: WeightDtype | StoredDtype): number =>
   dtype === 'f16' ? RESIDENT_DTYPES.length : RESIDENT_DTYPES.indexOf(dtype);
-
-/** Bytes of a stored row of `columns` that belong to a piece, and where they are staged: values or codes, and the scales of int8. */
-function runsOf(dtype: WeightDtype, columns: number, { column, numColumns }: Piece): Run[] {
-  const size = VALUE_BYTES[dtype];
-  const values = { at: size * column, numBytes: size * numColumns, stagedAt: 0 };
-  if (dtype !== 'int8') return [values];
-  const numScales = padded(numColumns) / ROW_ALIGN;
-  return [values, { at: columns + (4 * column) / ROW_ALIGN, numBytes: 4 * numScales, stagedAt: padded(numColumns) }];
-}
 
 function notFinite(row: number): ExpertError {
   const message = `weights from row ${row} on hold NaN or infinity, for which int8 has no code; check the checkpoint, or use bf16 or f32`;

@@ -10,16 +10,22 @@ export const PANEL_ROW: usize = 64;
 /** Element types of resident weights. */
 export const F32: i32 = 0;
 export const BF16: i32 = 1;
-/** Codes −127 … 127 with one float32 scale per {@link ROW_ALIGN} values of an output; a weight is code · scale, rounded to float32. */
+/** Codes with one float32 scale per {@link ROW_ALIGN} values of an output; a weight is code · scale, rounded to float32. Whole numbers: */
 export const INT8: i32 = 2;
+/** E4M3. */
+export const FP8: i32 = 3;
+/** Whole numbers −8 … 7, in four bits. */
+export const INT4: i32 = 4;
+/** E2M1, in four bits. */
+export const FP4: i32 = 5;
 /** Of checkpoints: no matrix is resident as it. */
-export const F16: i32 = 3;
+export const F16: i32 = 6;
 
 /**
  * A resident matrix: `rows` outputs of `stride` inputs (padded), in panels of {@link PANEL} outputs; the last is filled up with outputs of zeros.
- * An output is a row of words of 32 bits: an f32 value, two of bf16, or four codes of int8 (lowest bits first), with a group's scale before its codes.
+ * An output is a row of words of 32 bits: an f32 value, two of bf16, or four codes of int8 or fp8, or eight of four bits (lowest bits first), with a group's scale before its codes.
  * A panel has the first word of each output, then the second of each, …: one stream for a product. Callers write the matrix as four words.
- * Why: docs/decisions/kernels.md#panels-of-sixteen-outputs
+ * Why: docs/decisions/kernels.md#panels-of-sixteen-outputs, docs/decisions/formats.md#codes-stay-codes
  */
 @unmanaged
 export class Matrix {
@@ -32,7 +38,7 @@ export class Matrix {
 
 /** Words of `count` values of an output, whole groups. */
 export function wordsOf(dtype: i32, count: i32): i32 {
-  return dtype == F32 ? count : dtype == BF16 ? count >> 1 : (count >> 5) * 9;
+  return dtype == F32 ? count : dtype == BF16 ? count >> 1 : (count >> 5) * (dtype <= FP8 ? 9 : 5);
 }
 
 export function panelBytes(w: Matrix): usize {

@@ -2,7 +2,7 @@
 import { SCALE_GROUP, weightRowBytes, type WeightDtype } from '../../base/weight_matrix.js';
 
 /** Their order gives their numbers in memory.as.ts. */
-export { WEIGHT_DTYPES as RESIDENT_DTYPES } from '../../base/weight_matrix.js';
+export { CHOICE_DTYPES, WEIGHT_DTYPES as RESIDENT_DTYPES } from '../../base/weight_matrix.js';
 /** A type that the kernels compute with: any that a matrix of weights may have. */
 export type ResidentDtype = WeightDtype;
 

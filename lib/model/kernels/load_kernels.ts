@@ -91,7 +91,8 @@ class Loader {
   }
 
   private matrix(memory: KernelMemory, name: string, shape: readonly [number, number]): Promise<KernelMatrix> {
-    return this.weights.matrix(memory, this.reader.stored(name, shape), this.reader.residentDtype(name));
+    const dtype = this.reader.residentDtype(name);
+    return this.weights.matrix(memory, this.reader.stored(name, shape, dtype), dtype);
   }
 
   private async mixer({ memory, layers }: KernelSection, layer: number): Promise<KernelMixer> {
@@ -134,8 +135,9 @@ class Loader {
     name: string,
     shape: readonly number[],
   ): Promise<KernelMatrix> {
-    const stored = this.reader.stored(name, [shape[0]!, shape[1]!]);
-    const matrix = new KernelMatrix(memory, kvUpRows(attention), stored.columns, this.reader.residentDtype(name));
+    const dtype = this.reader.residentDtype(name);
+    const stored = this.reader.stored(name, [shape[0]!, shape[1]!], dtype);
+    const matrix = new KernelMatrix(memory, kvUpRows(attention), stored.columns, dtype);
     await this.weights.fill(matrix, stored, kvUpRanges(attention));
     return matrix;
   }
@@ -163,8 +165,10 @@ class Loader {
   }
 
   private ffn(memory: KernelMemory, prefix: string, intermediate: number): Promise<KernelExpert> {
-    const open = (name: string, shape: readonly [number, number]) => this.reader.stored(name, shape);
+    const names = ffnOf((name) => name, prefix, 0, 0);
+    const dtype = this.reader.residentDtype(names.gate, names.up, names.down);
+    const open = (name: string, shape: readonly [number, number]) => this.reader.stored(name, shape, dtype);
     const stored = ffnOf(open, prefix, this.spec.hiddenSize, intermediate);
-    return loadExpert(this.weights, memory, stored, this.reader.residentDtype(`${prefix}.gate_proj.weight`));
+    return loadExpert(this.weights, memory, stored, dtype);
   }
 }

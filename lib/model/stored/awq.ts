@@ -3,8 +3,8 @@
  * `scales` [groups, out]. A value is (code − zero) · scale, rounded to float32. Why: docs/decisions/formats.md#tensors-tell-their-format
  */
 import type { TensorInfo } from '../../weights/safetensors_header.js';
-import { floatsIn, scalesOf, sharedPart, wordsIn, type Format } from './format.js';
-import type { DecodeRows } from './packing.js';
+import { codedRows, floatsIn, isWholeGroups, scalesOf, sharedPart, wordsIn, type Format } from './format.js';
+import type { DecodeRows, Packing } from './packing.js';
 
 /** Codes of a word. */
 const PER_WORD = 8;
@@ -24,25 +24,63 @@ export const awqPacking: Format = ({ checkpoint }, at, [, columns]) => {
     sharedPart(zeros, at, [numGroups, lines.of / PER_WORD]),
     sharedPart(scales, at, [numGroups, lines.of]),
   ];
-  return { dtype: 'f32', parts, decode: decodeAwq(scales, columns, lines.of, lines.first) };
+  const layout = { scales, columns, outputs: lines.of, first: lines.first };
+  return { dtype: 'f32', parts, decode: decodeAwq(layout), coded: codedAwq(layout) };
 };
 
-function decodeAwq(scaleTensor: TensorInfo, columns: number, outputs: number, first: number): DecodeRows {
-  const width = columns / scaleTensor.shape[0]!;
+interface AwqLayout {
+  readonly scales: TensorInfo;
+  readonly columns: number;
+  readonly outputs: number;
+  /** The first output. */
+  readonly first: number;
+}
+
+/** An output's codes around its zero points, −15 … 15. */
+function codesAround(
+  { scales, columns, outputs, first }: AwqLayout,
+  [codeBytes, zeroBytes]: readonly Uint8Array[],
+  from: number,
+): (row: number, column: number) => number {
+  const width = columns / scales.shape[0]!;
   const perLine = outputs / PER_WORD;
-  return ([codeBytes, zeroBytes, scaleBytes], from, numRows, out) => {
-    const [codes, zeros] = [wordsIn(codeBytes!), wordsIn(zeroBytes!)];
-    const scales = scalesOf(scaleBytes!, scaleTensor);
+  const [codes, zeros] = [wordsIn(codeBytes!), wordsIn(zeroBytes!)];
+  return (row, column) => {
+    const output = first + from + row;
+    const [word, shift] = [Math.floor(output / PER_WORD), 4 * NIBBLES[output % PER_WORD]!];
+    const zero = (zeros[Math.floor(column / width) * perLine + word]! >>> shift) & 15;
+    return ((codes[column * perLine + word]! >>> shift) & 15) - zero;
+  };
+}
+
+function decodeAwq(layout: AwqLayout): DecodeRows {
+  const { scales: tensor, columns, outputs, first } = layout;
+  const width = columns / tensor.shape[0]!;
+  return (parts, from, numRows, out) => {
+    const codeAt = codesAround(layout, parts, from);
+    const scales = scalesOf(parts[2]!, tensor);
     const target = floatsIn(out);
     for (let row = 0; row < numRows; row++) {
-      const output = first + from + row;
-      const [word, shift] = [Math.floor(output / PER_WORD), 4 * NIBBLES[output % PER_WORD]!];
       for (let column = 0; column < columns; column++) {
-        const group = Math.floor(column / width);
-        const zero = (zeros[group * perLine + word]! >>> shift) & 15;
-        const code = (codes[column * perLine + word]! >>> shift) & 15;
-        target[row * columns + column] = (code - zero) * scales[group * outputs + output]!;
+        const scale = scales[Math.floor(column / width) * outputs + first + from + row]!;
+        target[row * columns + column] = codeAt(row, column) * scale;
       }
     }
   };
+}
+
+function codedAwq(layout: AwqLayout): Packing['coded'] {
+  const { scales: tensor, columns, outputs, first } = layout;
+  const width = columns / tensor.shape[0]!;
+  if (!isWholeGroups(width, columns)) return undefined;
+  return codedRows('int8', columns, (parts, from) => {
+    const codeAt = codesAround(layout, parts, from);
+    const scales = scalesOf(parts[2]!, tensor);
+    return {
+      scaleOf: (row, column) => scales[Math.floor(column / width) * outputs + first + from + row]!,
+      putCodes: (row, column, end, out, at) => {
+        for (; column < end; column++) out[at++] = codeAt(row, column);
+      },
+    };
+  });
 }

@@ -1,10 +1,11 @@
 /** What every format of stored weights is asked for, and what several of them share. */
 import { printable } from '../../../base/foreign_text.js';
+import { SCALE_GROUP, weightRowBytes, type CodedDtype } from '../../../compute/base/weight_matrix.js';
 import { wrongShape, type Checkpoint } from '../../weights/checkpoint.js';
 import { DTYPE_BITS, decodeToFloat32, isSupportedDtype } from '../../weights/dtypes.js';
 import { WeightError } from '../../weights/errors.js';
 import type { TensorInfo } from '../../weights/safetensors_header.js';
-import { e4m3Values, e8m0Values } from '../../weights/small_floats.js';
+import { e4m3Values, e8m0Values } from '../../../compute/base/small_floats.js';
 import type { Quantization } from '../spec/quantization.js';
 import type { Located } from './located.js';
 import type { PackedPart, Packing } from './packing.js';
@@ -82,6 +83,43 @@ export function refuseZeros(checkpoint: Checkpoint, base: string): void {
   const zeros = checkpoint.find(`${base}.weight_zero_point`);
   if (zeros !== undefined) throw unknownDtype(zeros, 'of zero points');
 }
+
+/** Makes rows of codes and scales as compute/base/weight_matrix.ts has them. `prepare`: what rows from `from` on are made of. */
+export function codedRows(
+  dtype: CodedDtype,
+  columns: number,
+  prepare: (parts: readonly Uint8Array[], from: number) => CodedRow,
+): CodedPacking {
+  const rowBytes = weightRowBytes(dtype, columns);
+  return {
+    dtype,
+    decode: (parts, from, numRows, out) => {
+      const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
+      const { scaleOf, putCodes } = prepare(parts, from);
+      for (let row = 0; row < numRows; row++) {
+        for (let column = 0; column < columns; column += SCALE_GROUP) {
+          const at = row * rowBytes + weightRowBytes(dtype, column);
+          view.setFloat32(at, scaleOf(row, column), true);
+          putCodes(row, column, Math.min(columns, column + SCALE_GROUP), out, at + 4);
+        }
+      }
+    },
+  };
+}
+
+/** Of rows that are being made, the first of which is 0. */
+export interface CodedRow {
+  /** Of the group that begins at a column. */
+  readonly scaleOf: (row: number, column: number) => number;
+  /** Writes the codes of columns `column` … `end` − 1 from `at` on. */
+  readonly putCodes: (row: number, column: number, end: number, out: Uint8Array, at: number) => void;
+}
+
+/** As of Packing. */
+type CodedPacking = NonNullable<Packing['coded']>;
+
+/** Whether groups of rows of codes lie within groups of so many columns. */
+export const isWholeGroups = (width: number, columns: number): boolean => width >= columns || width % SCALE_GROUP === 0;
 
 /** Where rows are to be written as float32. */
 export const floatsIn = ({ buffer, byteOffset, byteLength }: Uint8Array): Float32Array =>

@@ -4,10 +4,19 @@
  */
 import { wrongShape } from '../../weights/checkpoint.js';
 import type { TensorInfo } from '../../weights/safetensors_header.js';
-import { e4m3Values } from '../../weights/small_floats.js';
-import { floatsIn, rowsPart, scalesOf, sharedPart, type Folder, type Format } from './format.js';
+import { e4m3Values } from '../../../compute/base/small_floats.js';
+import {
+  codedRows,
+  floatsIn,
+  isWholeGroups,
+  rowsPart,
+  scalesOf,
+  sharedPart,
+  type Folder,
+  type Format,
+} from './format.js';
 import type { Located } from './located.js';
-import type { DecodeRows, PackedPart } from './packing.js';
+import type { DecodeRows, PackedPart, Packing } from './packing.js';
 
 /** F8_E4M3. Without any scale, a code is the value. */
 export const fp8Packing: Format = (folder, at, [rows, columns]) => {
@@ -16,11 +25,11 @@ export const fp8Packing: Format = (folder, at, [rows, columns]) => {
   const codes = rowsPart(tensor, at, rows, [columns]);
   const scale = scaleTensor(folder, at);
   const { first, step, of } = at.lines;
-  if (scale === undefined) return { dtype: 'f32', parts: [codes], decode: decodeFp8(ONE, columns, () => 0) };
+  if (scale === undefined) return { dtype: 'f32', parts: [codes], ...rowsOfFp8(ONE, columns, () => 0) };
   const grid = gridOf(scale, at, [of, columns], folder.quantization.blockSize);
   const part = sharedPart(scale, grid.numScales === 1 ? { entry: entryOf(scale, at) } : at, grid.shape);
   const base = (row: number): number => Math.floor((first + step * row) / grid.height) * grid.perRow;
-  return { dtype: 'f32', parts: [codes, part], decode: decodeFp8({ ...grid, part }, columns, base) };
+  return { dtype: 'f32', parts: [codes, part], ...rowsOfFp8({ ...grid, part }, columns, base) };
 };
 
 /** What scales are called behind the name of the weights; and behind the name without `.weight`. */
@@ -64,12 +73,30 @@ function gridOf(
 const entryOf = ({ shape }: TensorInfo, { entry }: Located): Located['entry'] =>
   entry !== null && shape[0] === entry.of ? entry : null;
 
-/** `first`: number of the first scale of a row. */
-function decodeFp8(
-  { width, part }: Grid & { readonly part: PackedPart | null },
+/** As numbers, and as codes where groups of these have a scale. `first`: number of the first scale of a row. */
+function rowsOfFp8(
+  grid: ScaledGrid,
   columns: number,
   first: (row: number) => number,
-): DecodeRows {
+): Pick<Packing, 'decode' | 'coded'> {
+  const { width, part } = grid;
+  const decode = decodeFp8(grid, columns, first);
+  if (!isWholeGroups(width, columns)) return { decode };
+  const coded = codedRows('fp8', columns, ([codes, scaleBytes], from) => {
+    const scales = part === null ? Float32Array.of(1) : scalesOf(scaleBytes!, part.tensor);
+    return {
+      scaleOf: (row, column) => scales[first(from + row) + Math.floor(column / width)]!,
+      putCodes: (row, column, end, out, at) =>
+        out.set(codes!.subarray(row * columns + column, row * columns + end), at),
+    };
+  });
+  return { decode, coded };
+}
+
+/** Null: every scale is 1. */
+type ScaledGrid = Grid & { readonly part: PackedPart | null };
+
+function decodeFp8({ width, part }: ScaledGrid, columns: number, first: (row: number) => number): DecodeRows {
   const values = e4m3Values();
   return ([codes, scaleBytes], from, numRows, out) => {
     const scales = part === null ? Float32Array.of(1) : scalesOf(scaleBytes!, part.tensor);

@@ -4,8 +4,17 @@
  */
 import { wrongShape } from '../../weights/checkpoint.js';
 import type { TensorInfo } from '../../weights/safetensors_header.js';
-import { floatsIn, scalesOf, sharedPart, unknownDtype, wordsIn, type Format } from './format.js';
-import type { DecodeRows, PackedPart } from './packing.js';
+import {
+  codedRows,
+  floatsIn,
+  isWholeGroups,
+  scalesOf,
+  sharedPart,
+  unknownDtype,
+  wordsIn,
+  type Format,
+} from './format.js';
+import type { DecodeRows, PackedPart, Packing } from './packing.js';
 
 /** `qweight` with a column for each output. */
 export const gptqPacking: Format = ({ checkpoint, quantization }, at, [, columns]) => {
@@ -20,18 +29,25 @@ export const gptqPacking: Format = ({ checkpoint, quantization }, at, [, columns
   const numGroups = scales.shape[0]!;
   const parts: PackedPart[] = [
     sharedPart(codes, at, [codes.shape[0]!, lines.of]),
-    sharedPart(zeros, at, [numGroups, (lines.of * numBits) / 32]),
+    sharedPart(zeros, at, [numGroups, Math.ceil((lines.of * numBits) / 32)]),
     sharedPart(scales, at, [numGroups, lines.of]),
   ];
   if (order !== undefined) {
     if (order.dtype !== 'I32') throw unknownDtype(order, 'of groups');
     parts.push(sharedPart(order, at, [columns]));
   }
-  const layout = { numBits, columns, outputs: lines.of, first: lines.first, zeroOffset: quantization.zeroOffset };
-  return { dtype: 'f32', parts, decode: decodeGptq(scales, layout) };
+  const { zeroOffset } = quantization;
+  const layout = { scales, numBits, columns, outputs: lines.of, first: lines.first, zeroOffset };
+  return {
+    dtype: 'f32',
+    parts,
+    decode: decodeGptq(layout),
+    coded: order === undefined ? codedGptq(layout) : undefined,
+  };
 };
 
 interface GptqLayout {
+  readonly scales: TensorInfo;
   readonly numBits: number;
   readonly columns: number;
   readonly outputs: number;
@@ -40,26 +56,60 @@ interface GptqLayout {
   readonly zeroOffset: 0 | 1;
 }
 
-function decodeGptq(scaleTensor: TensorInfo, { numBits, columns, outputs, first, zeroOffset }: GptqLayout): DecodeRows {
+/** An output's codes around its zero points. `order`: the group of each column. */
+function codesAround(
+  { numBits, outputs, first, zeroOffset }: GptqLayout,
+  [codeBytes, zeroBytes]: readonly Uint8Array[],
+  from: number,
+  groupOf: (column: number) => number,
+): (row: number, column: number) => number {
   const perWord = 32 / numBits;
   const mask = 2 ** numBits - 1;
-  const width = Math.ceil(columns / scaleTensor.shape[0]!);
-  return ([codeBytes, zeroBytes, scaleBytes, orderBytes], from, numRows, out) => {
-    const [codes, zeros] = [wordsIn(codeBytes!), wordsIn(zeroBytes!)];
-    const order = orderBytes === undefined ? null : wordsIn(orderBytes);
-    const scales = scalesOf(scaleBytes!, scaleTensor);
+  const perGroup = Math.ceil(outputs / perWord);
+  const [codes, zeros] = [wordsIn(codeBytes!), wordsIn(zeroBytes!)];
+  return (row, column) => {
+    const output = first + from + row;
+    const zeroWord = zeros[groupOf(column) * perGroup + Math.floor(output / perWord)]!;
+    // A zero of 0 was stored as −1, all bits set.
+    const zero = ((zeroWord >>> (numBits * (output % perWord))) + zeroOffset) & mask;
+    return ((codes[Math.floor(column / perWord) * outputs + output]! >>> (numBits * (column % perWord))) & mask) - zero;
+  };
+}
+
+const widthOf = ({ scales, columns }: GptqLayout): number => Math.ceil(columns / scales.shape[0]!);
+
+function decodeGptq(layout: GptqLayout): DecodeRows {
+  const { scales: tensor, columns, outputs, first } = layout;
+  const width = widthOf(layout);
+  return (parts, from, numRows, out) => {
+    const order = parts[3] === undefined ? null : wordsIn(parts[3]);
+    const groupOf = (column: number): number => order?.[column] ?? Math.floor(column / width);
+    const codeAt = codesAround(layout, parts, from, groupOf);
+    const scales = scalesOf(parts[2]!, tensor);
     const target = floatsIn(out);
     for (let row = 0; row < numRows; row++) {
-      const output = first + from + row;
-      const [zeroWord, zeroShift] = [Math.floor(output / perWord), numBits * (output % perWord)];
       for (let column = 0; column < columns; column++) {
-        const group = order?.[column] ?? Math.floor(column / width);
-        // A zero of 0 was stored as −1, all bits set.
-        const zero = ((zeros[(group * outputs) / perWord + zeroWord]! >>> zeroShift) + zeroOffset) & mask;
-        const code =
-          (codes[Math.floor(column / perWord) * outputs + output]! >>> (numBits * (column % perWord))) & mask;
-        target[row * columns + column] = (code - zero) * scales[group * outputs + output]!;
+        const scale = scales[groupOf(column) * outputs + first + from + row]!;
+        target[row * columns + column] = codeAt(row, column) * scale;
       }
     }
   };
+}
+
+/** Of eight bits, differences may be too large for codes. */
+function codedGptq(layout: GptqLayout): Packing['coded'] {
+  const { scales: tensor, numBits, columns, outputs, first } = layout;
+  const width = widthOf(layout);
+  if (numBits === 8 || !isWholeGroups(width, columns)) return undefined;
+  const groupOf = (column: number): number => Math.floor(column / width);
+  return codedRows('int8', columns, (parts, from) => {
+    const codeAt = codesAround(layout, parts, from, groupOf);
+    const scales = scalesOf(parts[2]!, tensor);
+    return {
+      scaleOf: (row, column) => scales[groupOf(column) * outputs + first + from + row]!,
+      putCodes: (row, column, end, out, at) => {
+        for (; column < end; column++) out[at++] = codeAt(row, column);
+      },
+    };
+  });
 }

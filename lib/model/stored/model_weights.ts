@@ -1,7 +1,7 @@
 /** A checkpoint's weights by the names of tensor_names.ts: whoever loads a model knows no other names, and no formats. Why: docs/decisions/memory.md#one-view-of-a-checkpoint */
 import { printable } from '../../../base/foreign_text.js';
-import type { StoredDtype, StoredMatrix } from '../../../compute/base/stored_matrix.js';
-import { matrixOf, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
+import type { StoredMatrix } from '../../../compute/base/stored_matrix.js';
+import { matrixOf, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
 import { openCheckpoint, unreadableDtype, type Checkpoint, type CheckpointOptions } from '../../weights/checkpoint.js';
 import { decodeToFloat32 } from '../../weights/dtypes.js';
 import type { Fingerprint } from '../../weights/fingerprint.js';
@@ -11,7 +11,7 @@ import { UNSAID } from '../spec/quantization.js';
 import { LM_HEAD } from '../spec/tensor_names.js';
 import { tensorShapesOf } from '../spec/tensor_shapes.js';
 import { placesOf, storedName } from './located.js';
-import type { Packing } from './packing.js';
+import type { Packing, PlainDtype } from './packing.js';
 import type { Folder, Format, Shape } from './format.js';
 import { fp8Packing } from './fp8.js';
 import { mxfp4Packing } from './mxfp4.js';
@@ -20,7 +20,7 @@ import { nvfp4Packing } from './nvfp4.js';
 import { awqPacking } from './awq.js';
 import { gptqPacking } from './gptq.js';
 import { plainPacking } from './plain.js';
-import { readAll, StoredRows } from './stored_rows.js';
+import { readAll, StoredRows, type PackedRows } from './stored_rows.js';
 import { SharedParts } from './shared_parts.js';
 
 /** What is known of a tensor before it is read. */
@@ -28,8 +28,8 @@ export interface WeightInfo {
   readonly name: string;
   /** As [rows, columns], or [length] of a vector. */
   readonly shape: Shape;
-  /** Of the values that are made of what is stored. */
-  readonly dtype: StoredDtype;
+  /** What holds it as it is stored, to the bit: codes and scales where the kernels have their like. */
+  readonly dtype: WeightDtype;
   /** The first that it is in. */
   readonly file: string;
 }
@@ -40,6 +40,8 @@ export interface WeightReadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Gets the bytes as they are on disk, so that hashing needs no second read. */
   readonly fingerprint?: Fingerprint | undefined;
+  /** What a matrix will be kept as: rows come as codes and scales where it is the type that holds them. Default: numbers. */
+  readonly as?: WeightDtype | undefined;
 }
 
 /** Opens a model folder's weights. @throws WeightError as {@link openCheckpoint} */
@@ -82,8 +84,8 @@ export class ModelWeights {
   /** @throws WeightError MISSING_TENSOR, SHAPE_MISMATCH, UNKNOWN_DTYPE */
   info(name: string): WeightInfo {
     const shape = this.shapeOf(name);
-    const { dtype, parts } = this.packing(name, shape);
-    return { name, shape, dtype, file: parts[0]!.tensor.file };
+    const { dtype, parts, coded } = this.packing(name, shape);
+    return { name, shape, dtype: coded?.dtype ?? (dtype === 'f16' ? 'f32' : dtype), file: parts[0]!.tensor.file };
   }
 
   /** What it is made of. @throws WeightError as {@link info} */
@@ -106,18 +108,20 @@ export class ModelWeights {
 
   /** All values as float32, in the order of the shape. @throws WeightError as {@link info}; MALFORMED_SAFETENSORS, READ_FAILED, CLOSED */
   async floats(name: string, shape: Shape, options: WeightReadOptions = {}): Promise<Float32Array<ArrayBuffer>> {
-    const { dtype, bytes } = await this.bytesOf(name, shape, options);
-    return decodeToFloat32(bytes, DTYPES[dtype]);
+    const packing = this.packing(name, shape);
+    return decodeToFloat32(await this.bytesOf(packing, shape, options), DTYPES[packing.dtype]);
   }
 
-  /** A matrix: f32 or bf16 as it is stored, anything else as what it decodes to. @throws WeightError as {@link floats} */
+  /** A matrix: f32 or bf16 as it is stored, anything else as what it decodes to, or codes and scales. @throws WeightError as {@link floats} */
   async matrix(
     name: string,
     shape: readonly [rows: number, columns: number],
     options: WeightReadOptions = {},
   ): Promise<WeightMatrix> {
     const [rows, columns] = shape;
-    const { dtype, bytes } = await this.bytesOf(name, shape, options);
+    const packing = rowsAs(this.packing(name, shape), options.as);
+    const { dtype } = packing;
+    const bytes = await this.bytesOf(packing, shape, options);
     return dtype === 'f16'
       ? matrixOf(decodeToFloat32(bytes, DTYPES.f16), rows, columns)
       : { dtype, rows, columns, bytes };
@@ -127,9 +131,9 @@ export class ModelWeights {
   stored(
     name: string,
     shape: readonly [rows: number, columns: number],
-    { signal }: Pick<WeightReadOptions, 'signal'> = {},
+    { signal, as }: Pick<WeightReadOptions, 'signal' | 'as'> = {},
   ): StoredMatrix {
-    return new StoredRows(this.shared, this.packing(name, shape), shape, signal);
+    return new StoredRows(this.shared, rowsAs(this.packing(name, shape), as), shape, signal);
   }
 
   /** Closes the checkpoint. Idempotent. */
@@ -137,14 +141,13 @@ export class ModelWeights {
     return this.checkpoint.close();
   }
 
-  private async bytesOf(
-    name: string,
+  private bytesOf(
+    packing: PackedRows,
     shape: Shape,
     { signal, fingerprint }: WeightReadOptions,
-  ): Promise<{ readonly dtype: StoredDtype; readonly bytes: Uint8Array<ArrayBuffer> }> {
-    const packing = this.packing(name, shape);
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const read = (part: TensorPart, bytes: Uint8Array): void => fingerprint?.add(partName(part), bytes);
-    return { dtype: packing.dtype, bytes: await readAll(this.shared, packing, shape, signal, read) };
+    return readAll(this.shared, packing, shape, signal, read);
   }
 
   /** Of a tensor of the spec. */
@@ -187,4 +190,7 @@ const FORMATS: readonly Format[] = [
   gptqPacking,
 ];
 
-const DTYPES = { bf16: 'BF16', f16: 'F16', f32: 'F32' } as const satisfies Record<StoredDtype, string>;
+const rowsAs = ({ dtype, parts, decode, coded }: Packing, as: WeightDtype | undefined): PackedRows =>
+  coded !== undefined && coded.dtype === as ? { parts, ...coded } : { dtype, parts, decode };
+
+const DTYPES = { bf16: 'BF16', f16: 'F16', f32: 'F32' } as const satisfies Record<PlainDtype, string>;

@@ -4,8 +4,8 @@
  */
 import type { TensorInfo } from '../../weights/safetensors_header.js';
 import { bf16Of } from '../../../compute/base/weight_matrix.js';
-import { e2m1Values, e8m0Values } from '../../weights/small_floats.js';
-import { rowsPart, refuseZeros, unknownDtype, type Format } from './format.js';
+import { e2m1Values, e8m0Values } from '../../../compute/base/small_floats.js';
+import { codedRows, rowsPart, refuseZeros, unknownDtype, type Format } from './format.js';
 import type { DecodeRows } from './packing.js';
 
 /** Values that share an exponent. */
@@ -26,21 +26,29 @@ export const mxfp4Packing: Format = ({ checkpoint }, at, [rows, columns]) => {
   const numGroups = Math.ceil(columns / GROUP);
   const inner = isBlocks ? [numGroups, GROUP / 2] : [Math.ceil(columns / 2)];
   const parts = [rowsPart(packed, at, rows, inner), rowsPart(exponents, at, rows, [numGroups])];
-  return { dtype: 'bf16', parts, decode: decodeMxfp4(at.lines, numGroups) };
+  const lineOf = (from: number, row: number): number =>
+    at.lines.step === 1 ? row : at.lines.first + at.lines.step * (from + row);
+  const scales = e8m0Values();
+  const coded = codedRows('fp4', columns, ([codes, groups], from) => ({
+    scaleOf: (row, column) => scales[groups![lineOf(from, row) * numGroups + column / GROUP]!]!,
+    putCodes: (row, column, end, out, to) => {
+      const line = lineOf(from, row) * columns;
+      out.set(codes!.subarray((line + column) / 2, (line + end) / 2), to);
+    },
+  }));
+  return { dtype: 'bf16', parts, decode: decodeMxfp4(lineOf, numGroups), coded };
 };
 
 const isExponents = (tensor: TensorInfo | undefined): boolean => tensor?.dtype === 'U8' || tensor?.dtype === 'F8_E8M0';
 
-function decodeMxfp4(
-  { first, step }: { readonly first: number; readonly step: number },
-  numGroups: number,
-): DecodeRows {
+/** `lineOf`: which of the lines that were read is a row. */
+function decodeMxfp4(lineOf: (from: number, row: number) => number, numGroups: number): DecodeRows {
   const table = bf16Table();
   return ([codes, exponents], from, numRows, out) => {
     const target = new Uint16Array(out.buffer, out.byteOffset, out.byteLength / 2);
     let to = 0;
     for (let row = 0; row < numRows; row++) {
-      const line = step === 1 ? row : first + step * (from + row);
+      const line = lineOf(from, row);
       for (let group = line * numGroups; group < (line + 1) * numGroups; group++) {
         const scale = exponents![group]! << 4;
         const end = (group + 1) * (GROUP / 2);

@@ -3,7 +3,7 @@
  * `weight_global_scale`, by which they are divided (compressed-tensors). Why: docs/decisions/formats.md#tensors-tell-their-format
  */
 import type { TensorInfo } from '../../weights/safetensors_header.js';
-import { e2m1Values } from '../../weights/small_floats.js';
+import { e2m1Values } from '../../../compute/base/small_floats.js';
 import { floatsIn, rowsPart, scalesOf, sharedPart, refuseZeros, unknownDtype, type Format } from './format.js';
 import type { DecodeRows } from './packing.js';
 

@@ -4,9 +4,19 @@
  */
 import { wrongShape } from '../../weights/checkpoint.js';
 import type { TensorInfo } from '../../weights/safetensors_header.js';
-import { floatsIn, rowsPart, scalesOf, sharedPart, unknownDtype, wordsIn, type Format } from './format.js';
+import {
+  codedRows,
+  floatsIn,
+  isWholeGroups,
+  rowsPart,
+  scalesOf,
+  sharedPart,
+  unknownDtype,
+  wordsIn,
+  type Format,
+} from './format.js';
 import type { Located } from './located.js';
-import type { DecodeRows, PackedPart } from './packing.js';
+import type { DecodeRows, PackedPart, Packing } from './packing.js';
 
 /** I32 `weight_packed`, or I8 `weight`. */
 export const packedIntPacking: Format = ({ checkpoint }, at, [rows, columns]) => {
@@ -29,7 +39,13 @@ export const packedIntPacking: Format = ({ checkpoint }, at, [rows, columns]) =>
     parts.push(sharedPart(order, at, [columns]));
   }
   const layout = { numBits, columns, numGroups, isPacked: codes !== plain, scales, first: lines.first };
-  return { dtype: 'f32', parts, decode: decodeInts(layout, zeroOf?.at ?? null, order !== undefined) };
+  const decode = decodeInts(layout, zeroOf?.at ?? null, order !== undefined);
+  return {
+    dtype: 'f32',
+    parts,
+    decode,
+    coded: order === undefined ? codedInts(layout, zeroOf?.at ?? null) : undefined,
+  };
 };
 
 /** Of the words of a row: each row begins with a new one. @throws WeightError SHAPE_MISMATCH */
@@ -84,6 +100,34 @@ interface IntLayout {
   readonly scales: TensorInfo;
   /** The first stored row. */
   readonly first: number;
+}
+
+/** Codes around zero stay as they are; those of four bits around another one fit eight. */
+function codedInts(layout: IntLayout, zeroOf: ZeroOf | null): Packing['coded'] {
+  const { numBits, columns, numGroups, isPacked, first } = layout;
+  const perRow = Math.max(1, numGroups);
+  const width = columns / perRow;
+  if (!isWholeGroups(width, columns) || (numBits === 8 && zeroOf !== null)) return undefined;
+  const bytesPerRow = isPacked ? 4 * Math.ceil((columns * numBits) / 32) : columns;
+  const isSame = zeroOf === null;
+  const flipped = numBits === 4 ? 0x88 : isPacked ? 0x80 : 0; // an offset of half the range is a sign that is flipped
+  return codedRows(numBits === 4 && isSame ? 'int4' : 'int8', columns, ([codes, scaleBytes, zeros], from) => {
+    const scales = scalesOf(scaleBytes!, layout.scales);
+    return {
+      scaleOf: (row, column) => scales[numGroups === 0 ? 0 : row * perRow + Math.floor(column / width)]!,
+      putCodes: (row, column, end, out, at) => {
+        if (isSame) {
+          const start = row * bytesPerRow;
+          const last = Math.ceil((end * numBits) / 8);
+          for (let i = (column * numBits) / 8; i < last; i++) out[at++] = codes![start + i]! ^ flipped;
+          return;
+        }
+        const zero = zeroOf(zeros!, first + from + row, Math.floor(column / width));
+        for (; column < end; column++)
+          out[at++] = ((codes![row * bytesPerRow + (column >> 1)]! >> ((column & 1) << 2)) & 15) - zero;
+      },
+    };
+  });
 }
 
 /** `isOrdered`: the last part is the group of each column. */

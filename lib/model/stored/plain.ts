@@ -1,9 +1,8 @@
 /** Weights that are numbers already. */
-import type { StoredDtype } from '../../../compute/base/stored_matrix.js';
 import { DTYPE_BITS, isSupportedDtype, type SupportedDtype } from '../../weights/dtypes.js';
 import { columnsOf, rowsPart, sharedPart, wordsIn, type Format } from './format.js';
 import type { Lines } from './located.js';
-import type { DecodeRows } from './packing.js';
+import type { DecodeRows, PlainDtype } from './packing.js';
 
 /** BF16, F16 or F32. */
 export const plainPacking: Format = ({ checkpoint }, at, shape) => {
@@ -17,7 +16,7 @@ export const plainPacking: Format = ({ checkpoint }, at, shape) => {
   return { dtype: STORED[tensor.dtype], parts: [part], decode };
 };
 
-const STORED: Readonly<Record<SupportedDtype, StoredDtype>> = { BF16: 'bf16', F16: 'f16', F32: 'f32' };
+const STORED: Readonly<Record<SupportedDtype, PlainDtype>> = { BF16: 'bf16', F16: 'f16', F32: 'f32' };
 
 /** Elements of 2 or 4 bytes. */
 function pickedLines({ axis, first, step, of }: Lines, columns: number, size: number): DecodeRows {

@@ -1,10 +1,18 @@
 /** Rows of a stored matrix, made of what is read for them. */
 import type { StoredDtype, StoredMatrix } from '../../../compute/base/stored_matrix.js';
-import { DTYPE_BITS } from '../../weights/dtypes.js';
+import { weightRowBytes } from '../../../compute/base/weight_matrix.js';
 import type { TensorPart } from '../../weights/tensor_part.js';
-import type { PackedPart, Packing } from './packing.js';
+import type { DecodeRows, PackedPart } from './packing.js';
 import { columnsOf, type Shape } from './format.js';
 import type { SharedParts } from './shared_parts.js';
+
+/** How rows of one type are made. */
+export interface PackedRows {
+  readonly dtype: StoredDtype;
+  readonly parts: readonly PackedPart[];
+  /** As of Packing. */
+  readonly decode: DecodeRows | null;
+}
 
 /** What is read once for all rows is held until all rows were made, and then again when some are asked for once more. */
 export class StoredRows implements StoredMatrix {
@@ -17,7 +25,7 @@ export class StoredRows implements StoredMatrix {
 
   constructor(
     private readonly shared: SharedParts,
-    private readonly packing: Packing,
+    private readonly packing: PackedRows,
     shape: Shape,
     private readonly signal: AbortSignal | undefined,
   ) {
@@ -26,7 +34,7 @@ export class StoredRows implements StoredMatrix {
     this.dtype = packing.dtype;
     this.rows = rows;
     this.columns = columns;
-    this.rowBytes = columns * VALUE_BYTES[packing.dtype];
+    this.rowBytes = rowBytesOf(packing.dtype, columns);
   }
 
   /** @throws WeightError as the checkpoint's reads; the signal's reason */
@@ -61,7 +69,7 @@ export class StoredRows implements StoredMatrix {
 /** All rows at once; `onPart` is told what was read for them. */
 export async function readAll(
   shared: SharedParts,
-  { dtype, parts, decode }: Packing,
+  { dtype, parts, decode }: PackedRows,
   shape: Shape,
   signal: AbortSignal | undefined,
   onPart: (part: TensorPart, bytes: Uint8Array) => void,
@@ -77,13 +85,10 @@ export async function readAll(
     ),
   );
   for (const [i, part] of parts.entries()) onPart(part, read[i]!);
-  const out = new Uint8Array(shape[0] * columnsOf(shape) * VALUE_BYTES[dtype]);
+  const out = new Uint8Array(shape[0] * rowBytesOf(dtype, columnsOf(shape)));
   decode(read, 0, shape[0], out);
   return out;
 }
 
-const VALUE_BYTES: Readonly<Record<StoredDtype, number>> = {
-  f32: DTYPE_BITS.get('F32')! / 8,
-  bf16: DTYPE_BITS.get('BF16')! / 8,
-  f16: DTYPE_BITS.get('F16')! / 8,
-};
+const rowBytesOf = (dtype: StoredDtype, columns: number): number =>
+  dtype === 'f16' ? 2 * columns : weightRowBytes(dtype, columns);

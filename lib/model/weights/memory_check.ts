@@ -239,6 +239,9 @@ const SMALLER_DTYPES = ['bf16', 'int8'] as const;
 const keptAs = ({ dense }: Residence): WeightDtype => (dense === 'auto' ? 'bf16' : dense);
 
 /** Of a resident value, about. */
-const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = { f32: 4, bf16: 2, int8: 1.125 };
+const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = {
+  ...{ f32: 4, bf16: 2, int8: 1.125 },
+  ...{ fp8: 1.125, int4: 0.625, fp4: 0.625 },
+};
 
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;

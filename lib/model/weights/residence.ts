@@ -1,7 +1,7 @@
 /** What a rank keeps its weights as, and what computes with them: decided from the headers of a checkpoint, before a weight is read. Pure. */
 import { ExpertError } from '../../../compute/base/errors.js';
 import type { BackendChoice, BackendName } from '../../../compute/tfjs/tf.js';
-import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
+import { isCoded, type CHOICE_DTYPES, type WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
 import { isExpertTensor } from './rank_tensors.js';
 import * as names from '../spec/tensor_names.js';
@@ -9,8 +9,8 @@ import * as names from '../spec/tensor_names.js';
 /** What computes: the fused kernels (compute/wasm), or TensorFlow.js operations. */
 export type Compute = 'kernels' | 'tensors';
 
-/** `auto`: as it is stored, bf16 or else f32. */
-export type ResidentChoice = WeightDtype | 'auto';
+/** `auto`: as it is stored, to the bit; where nothing holds that, f32. */
+export type ResidentChoice = (typeof CHOICE_DTYPES)[number] | 'auto';
 
 /** What was decided for one rank. `dense` may still be `auto`: each tensor is kept as it is stored then. */
 export interface Residence {
@@ -45,19 +45,25 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, weigh
   return {
     compute,
     dense: choice.dense,
-    experts: choice.experts === 'auto' ? storedDtype(weights) : choice.experts,
+    experts: choice.experts === 'auto' ? storedDtype(weights, compute) : choice.experts,
   };
 }
 
 /** What routed experts are stored as, if that is the same for all. */
-function storedDtype(weights: ModelWeights): WeightDtype {
+function storedDtype(weights: ModelWeights, compute: Compute): WeightDtype {
   const experts = weights.names().filter((name) => isExpertTensor(name) && name.endsWith('.weight'));
-  return experts.every((name) => weights.info(name).dtype === 'bf16') ? 'bf16' : 'f32';
+  const dtype = commonDtype(experts.map((name) => weights.info(name).dtype));
+  return compute === 'tensors' && isCoded(dtype) ? 'f32' : dtype;
+}
+
+/** What holds matrices of these types to the bit. */
+export function commonDtype([first = 'f32', ...others]: readonly WeightDtype[]): WeightDtype {
+  return others.every((dtype) => dtype === first) ? first : 'f32';
 }
 
 /** What a tensor outside the routed experts is kept as. Gates and the embedding are never int8. */
 export function denseDtype({ name, dtype }: Pick<WeightInfo, 'name' | 'dtype'>, choice: ResidentChoice): WeightDtype {
-  const stored = dtype === 'bf16' ? 'bf16' : 'f32';
   const isExact = name === names.EMBEDDING || /\.mlp\.(gate|shared_expert_gate)\.weight$/.test(name);
+  const stored = isExact && isCoded(dtype) ? 'f32' : dtype;
   return choice === 'auto' || (choice === 'int8' && isExact) ? stored : choice;
 }

@@ -1,14 +1,14 @@
 /** From a checkpoint's tensors to the matrices and vectors that the blocks are made of. */
 import type { StoredFfn, StoredMatrix } from '../../../compute/base/stored_matrix.js';
 import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
-import { convertMatrix, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
+import { convertMatrix, isCoded, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
 import type { ExpertSizes } from '../../../compute/base/weight_rows.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
 import type { ModelWeights, WeightReadOptions } from '../stored/model_weights.js';
 import { WeightError } from '../../weights/errors.js';
 import { Fingerprint } from '../../weights/fingerprint.js';
 import { isHeadTied } from './rank_tensors.js';
-import { denseDtype, type ResidentChoice } from './residence.js';
+import { commonDtype, denseDtype, type ResidentChoice } from './residence.js';
 import type { ModelSpec } from '../spec/spec.js';
 import { expertKey, expertPrefix } from '../spec/tensor_names.js';
 
@@ -28,9 +28,9 @@ export interface DenseWeights {
   /** The filter [channels, 1, width] of a convolution, as float32. */
   filter(name: string, channels: number, width: number): Promise<Float32Array>;
   /** [out, in], as it is stored. */
-  stored(name: string, shape: readonly [number, number]): StoredMatrix;
-  /** What a matrix is to be kept as. */
-  residentDtype(name: string): WeightDtype;
+  stored(name: string, shape: readonly [number, number], as: WeightDtype): StoredMatrix;
+  /** What matrices are to be kept as that have one type. */
+  residentDtype(...names: readonly string[]): WeightDtype;
 }
 
 /** Reads the tensors that every rank holds. */
@@ -55,21 +55,21 @@ export class DenseReader implements DenseWeights {
     return this.weights.floats(name, [channels, 1, width], this.options);
   }
 
-  /** [out, in], as it is stored. @throws WeightError as the checkpoint */
-  stored(name: string, shape: readonly [number, number]): StoredMatrix {
-    return this.weights.stored(name, shape, this.options);
+  /** [out, in], as it is stored; `as`: what it will be kept as. @throws WeightError as the checkpoint */
+  stored(name: string, shape: readonly [number, number], as: WeightDtype): StoredMatrix {
+    return this.weights.stored(name, shape, { ...this.options, as });
   }
 
   /** [out, in]; bf16 where that is wanted or stored, f32 otherwise. */
   async matrix(name: string, shape: readonly [number, number]): Promise<WeightMatrix> {
     const matrix = await this.weights.matrix(name, shape, this.options);
     const dtype = denseDtype(this.weights.info(name), this.options.resident ?? 'auto');
-    return dtype === 'int8' ? matrix : convertMatrix(matrix, dtype);
+    return isCoded(dtype) ? matrix : convertMatrix(matrix, dtype);
   }
 
   /** What a matrix is to be kept as. */
-  residentDtype(name: string): WeightDtype {
-    return denseDtype(this.weights.info(name), this.options.resident ?? 'auto');
+  residentDtype(...names: readonly string[]): WeightDtype {
+    return commonDtype(names.map((name) => denseDtype(this.weights.info(name), this.options.resident ?? 'auto')));
   }
 
   /** The three matrices of a SwiGLU network, read at once. @throws WeightError as the checkpoint */
@@ -83,6 +83,8 @@ export class DenseReader implements DenseWeights {
 export interface CheckpointExpertsOptions {
   /** Ends a read. */
   readonly signal?: AbortSignal | undefined;
+  /** What experts are kept as. Default: numbers. */
+  readonly as?: WeightDtype | undefined;
   /** Told the digest of each expert that {@link CheckpointExperts.expert} read, by its key. Default: nobody, and nothing is hashed that needn't be. */
   readonly onDigest?: ((key: string, digest: string) => void) | undefined;
 }
@@ -98,8 +100,8 @@ export class CheckpointExperts implements WeightSource {
   /** One that is read when it is asked for; nothing is hashed. @throws WeightError as the checkpoint */
   stored(layer: number, logical: number): StoredFfn {
     const { weights, sizes, options } = this;
-    const { signal } = options;
-    const open = (name: string, shape: readonly [number, number]) => weights.stored(name, shape, { signal });
+    const { signal, as } = options;
+    const open = (name: string, shape: readonly [number, number]) => weights.stored(name, shape, { signal, as });
     const prefix = expertPrefix(layer, logical);
     const matrices = ffnOf(open, prefix, sizes.hidden, sizes.intermediate);
     if (sizes.hasBias !== true) return matrices;
@@ -109,10 +111,10 @@ export class CheckpointExperts implements WeightSource {
 
   /** @throws WeightError as the checkpoint; WEIGHTS_DIFFER where `digest` is given and another one's */
   async expert(layer: number, logical: number, digest?: string): Promise<FfnWeights> {
-    const { signal, onDigest } = this.options;
+    const { signal, as, onDigest } = this.options;
     const fingerprint = onDigest !== undefined || digest !== undefined ? new Fingerprint() : undefined;
     const read = (name: string, shape: readonly [number, number]) =>
-      this.weights.matrix(name, shape, { signal, fingerprint });
+      this.weights.matrix(name, shape, { signal, as, fingerprint });
     const prefix = expertPrefix(layer, logical);
     const { hidden, intermediate, hasBias } = this.sizes;
     const matrices = await readFfn(read, prefix, hidden, intermediate);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { KernelExpert, ffnScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import { RESIDENT_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { CHOICE_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { expertMatrices, f32Matrix, placeRows } from '../../../kit/kernels/kernel_rows.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
 import { swigluRef } from '../../../refs/swiglu_ref.js';
@@ -40,7 +40,7 @@ function ffn(x: Float32Array, { shape, gate, up, down }: KernelExpert): Float32A
 describe('feed-forward kernel', () => {
   afterEach(() => expect(memory.usedBytes, 'bytes left behind').to.equal(0));
 
-  for (const dtype of RESIDENT_DTYPES) {
+  for (const dtype of CHOICE_DTYPES) {
     it(`agrees with the float64 reference (${dtype})`, () => {
       const size = fc.integer({ min: 1, max: 70 });
       fc.assert(

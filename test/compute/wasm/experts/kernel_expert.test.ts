@@ -4,7 +4,7 @@ import { ExpertError } from '../../../../compute/base/errors.js';
 import { disposeFfn, ffnTensors } from '../../../../compute/tfjs/experts/ffn.js';
 import { expertBytes, KernelExpert } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { CHOICE_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { rowsOf, selectBackend } from '../../../../compute/tfjs/tf.js';
 import { bytesBefore, numRowsOf, weightsOf } from '../../../../compute/base/weight_rows.js';
 import { biasedMatrices, expertMatrices } from '../../../kit/kernels/kernel_rows.js';
@@ -20,9 +20,7 @@ describe('expert in a kernel memory', () => {
   const memory = new KernelMemory(2 ** 20);
   afterEach(() => expect(memory.usedBytes, 'bytes left behind').to.equal(0));
 
-  for (const [dtype, all] of RESIDENT_DTYPES.flatMap((each) =>
-    [weights, biased].map((some) => [each, some] as const),
-  )) {
+  for (const [dtype, all] of CHOICE_DTYPES.flatMap((each) => [weights, biased].map((some) => [each, some] as const))) {
     const hasBias = all.biases !== undefined;
     it(`moved row by row, in pieces of any size, it is the same expert (${dtype}${hasBias ? ', with biases' : ''})`, async () => {
       const from = KernelExpert.from(memory, all, dtype);

@@ -8,7 +8,7 @@ import { KernelExpert } from '../../../../compute/wasm/experts/kernel_expert.js'
 import { KernelExperts } from '../../../../compute/wasm/experts/kernel_experts.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { KernelRows } from '../../../../compute/wasm/memory/kernel_rows.js';
-import { padded, RESIDENT_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { padded, CHOICE_DTYPES, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { arrayReceived, groupsOf, valuesOf } from '../../../kit/kernels/expert_calls.js';
 import { biasedMatrices, expertMatrices } from '../../../kit/kernels/kernel_rows.js';
 import { errorOf } from '../../../kit/rejects.js';
@@ -71,7 +71,7 @@ for (const numMemories of [1, 3]) {
       ).to.deep.equal(memories.map(() => 0));
     });
 
-    for (const dtype of RESIDENT_DTYPES) {
+    for (const dtype of CHOICE_DTYPES) {
       for (const reduce of REDUCES) {
         it(`agree with the float64 reference for any routing (${dtype}, reduce: ${reduce})`, async () => {
           const experts = expertsIn(memories, dtype);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
 import { KernelNorm } from '../../../../compute/wasm/memory/kernel_norm.js';
 import { HEAD } from '../../../../compute/wasm/memory/layouts.js';
-import { RESIDENT_DTYPES, padded } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { CHOICE_DTYPES, padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { linearRef, normRef } from '../../../refs/attention_ref.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
@@ -13,7 +13,7 @@ describe('embedding and logits kernels', () => {
   const values = new KernelValues();
   afterEach(() => values.free());
 
-  for (const dtype of RESIDENT_DTYPES) {
+  for (const dtype of CHOICE_DTYPES) {
     for (const hidden of [1, 32, 50]) {
       it(`embed gives the rows of these tokens, with zeros behind them: ${dtype}, ${hidden} columns`, () => {
         const matrix = values.matrix(randomValues(randomFrom(1), 7 * hidden), 7, hidden, dtype);

@@ -4,6 +4,7 @@ import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
 import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { residentMatrix } from '../../../kit/kernels/coded_matrix.js';
 import { f32Matrix, placeRows } from '../../../kit/kernels/kernel_rows.js';
 import { linearRef } from '../../../refs/linear_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
@@ -65,11 +66,7 @@ for (const fma of [false, true]) {
         fc.assert(
           fc.property(shape, ({ numRows, rows, columns, seed }) => {
             const random = randomFrom(seed);
-            const weight = KernelMatrix.from(
-              memory,
-              f32Matrix(rows, columns, randomValues(random, rows * columns)),
-              dtype,
-            );
+            const weight = residentMatrix(memory, dtype, rows, columns, randomValues(random, rows * columns));
             const x = randomValues(random, numRows * columns);
             const expected = linearRef(x, weight.toFloat32(), columns);
             expect(largestDifference(linear(x, weight), expected)).to.be.below(3e-7 * columns + 1e-6);
@@ -88,7 +85,7 @@ for (const fma of [false, true]) {
           [6, 16416],
         ] as const) {
           const values = randomValues(randomFrom(rows), rows * columns);
-          const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
+          const weight = residentMatrix(memory, dtype, rows, columns, values);
           const decoded = KernelMatrix.from(memory, f32Matrix(rows, columns, weight.toFloat32()), 'f32');
           for (const numRows of [1, 2, 3, 4, 5, 9]) {
             const x = randomValues(randomFrom(numRows), numRows * columns);
@@ -106,11 +103,7 @@ for (const fma of [false, true]) {
           [5, 8200],
         ] as const) {
           const random = randomFrom(columns);
-          const weight = KernelMatrix.from(
-            memory,
-            f32Matrix(rows, columns, randomValues(random, rows * columns)),
-            dtype,
-          );
+          const weight = residentMatrix(memory, dtype, rows, columns, randomValues(random, rows * columns));
           const x = randomValues(random, 70 * columns);
           const all = linear(x, weight);
           for (let numRows = 1; numRows < 70; numRows += columns > 100 ? 9 : 1) {
@@ -132,11 +125,7 @@ for (const fma of [false, true]) {
           [16, 1100],
         ] as const) {
           const random = randomFrom(rows);
-          const weight = KernelMatrix.from(
-            memory,
-            f32Matrix(rows, columns, randomValues(random, rows * columns)),
-            dtype,
-          );
+          const weight = residentMatrix(memory, dtype, rows, columns, randomValues(random, rows * columns));
           for (const numRows of [1, 2, 5, 6, 11, 40]) {
             const x = randomValues(random, numRows * columns);
             const [two, ...others] = [2, 4, 6].map((tile) => {
@@ -154,10 +143,10 @@ for (const fma of [false, true]) {
         const columns = 77;
         const values = randomValues(randomFrom(3), 19 * columns);
         const x = randomValues(randomFrom(4), 6 * columns);
-        const whole = KernelMatrix.from(memory, f32Matrix(19, columns, values), dtype);
+        const whole = residentMatrix(memory, dtype, 19, columns, values);
         const all = linear(x, whole);
         for (let rows = 1; rows < 19; rows++) {
-          const first = KernelMatrix.from(memory, f32Matrix(rows, columns, values.slice(0, rows * columns)), dtype);
+          const first = residentMatrix(memory, dtype, rows, columns, values.slice(0, rows * columns));
           expect(
             isSameBits(
               linear(x, first),

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { CHOICE_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 
@@ -11,7 +11,7 @@ describe('linearTransposed kernel', () => {
   const values = new KernelValues();
   afterEach(() => values.free());
 
-  for (const dtype of RESIDENT_DTYPES) {
+  for (const dtype of CHOICE_DTYPES) {
     it(`is x·W, a row's bits whatever the number of rows: ${dtype}`, () => {
       const sizes = fc.tuple(fc.nat(5), fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 90 }), fc.nat());
       fc.assert(

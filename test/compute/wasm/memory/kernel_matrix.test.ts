@@ -2,13 +2,14 @@ import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import { RESIDENT_DTYPES, residentBytes, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { CHOICE_DTYPES, residentBytes, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
 import {
   floatsOf,
   weightRowBytes,
   type WeightDtype,
   type WeightMatrix,
 } from '../../../../compute/base/weight_matrix.js';
+import { codedMatrix } from '../../../kit/kernels/coded_matrix.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 import { residentRef } from '../../../refs/resident_ref.js';
@@ -59,7 +60,7 @@ describe('resident matrices', () => {
   afterEach(() => expect(memory.usedBytes, 'bytes left behind').to.equal(0));
 
   for (const source of ['f32', 'bf16'] as const) {
-    for (const dtype of RESIDENT_DTYPES) {
+    for (const dtype of CHOICE_DTYPES) {
       it(`${source} → ${dtype} holds what the slow reference holds, whole and by parts`, () => {
         for (const [rows, columns] of SHAPES) {
           const values = randomValues(randomFrom(rows * columns), rows * columns, 0.3);
@@ -83,7 +84,7 @@ describe('resident matrices', () => {
     }
   }
 
-  for (const dtype of RESIDENT_DTYPES) {
+  for (const dtype of CHOICE_DTYPES) {
     it(`rows of ${dtype} that are read and written elsewhere are the same, and the padding stays zero`, () => {
       for (const [rows, columns] of SHAPES) {
         const values = randomValues(randomFrom(rows), rows * columns);
@@ -112,13 +113,42 @@ describe('resident matrices', () => {
     const first = KernelMatrix.from(memory, weightMatrix('f32', rows, columns, values), 'int8');
     const weights: WeightMatrix = { dtype: 'int8', rows, columns, bytes: first.readRows(0, rows) };
     expect(isSameBits(floatsOf(weights), first.toFloat32())).to.equal(true);
-    for (const dtype of RESIDENT_DTYPES) {
+    for (const dtype of CHOICE_DTYPES) {
       const matrix = KernelMatrix.from(memory, weights, dtype);
       const expected = residentRef(first.toFloat32(), dtype === 'bf16' ? 'bf16' : 'f32');
       expect(isSameBits(matrix.toFloat32(), Float32Array.from(expected)), dtype).to.equal(true);
       matrix.dispose();
     }
     first.dispose();
+  });
+
+  for (const dtype of ['int8', 'fp8', 'int4', 'fp4'] as const) {
+    it(`rows of ${dtype} are held as a checkpoint has them: every code, whole and by parts`, () => {
+      for (const [rows, columns] of SHAPES) {
+        const weights = codedMatrix(dtype, rows, columns, randomValues(randomFrom(rows), rows * columns));
+        const matrix = KernelMatrix.from(memory, weights, dtype);
+        expect(isSameBits(matrix.toFloat32(), floatsOf(weights)), `${rows} × ${columns}`).to.equal(true);
+        expect(Buffer.from(matrix.readRows(0, rows)).equals(Buffer.from(weights.bytes))).to.equal(true);
+        const parts = new KernelMatrix(memory, rows, columns, dtype);
+        const middle = Math.floor(rows / 2);
+        parts.set(rowsOf(weights, middle, rows), middle);
+        parts.set(rowsOf(weights, 0, middle), 0);
+        expect(Buffer.from(parts.readRows(0, rows)).equals(Buffer.from(weights.bytes))).to.equal(true);
+        matrix.dispose();
+        parts.dispose();
+      }
+    });
+  }
+
+  it('a NaN of FP8 is NaN, and codes of other kinds come from nowhere else', async () => {
+    const bytes = new Uint8Array(36).fill(0xff);
+    new DataView(bytes.buffer).setFloat32(0, 1, true);
+    const matrix = KernelMatrix.from(memory, { dtype: 'fp8', rows: 1, columns: 32, bytes }, 'fp8');
+    expect(matrix.toFloat32().every(Number.isNaN)).to.equal(true);
+    const floats = weightMatrix('f32', 1, 32, new Float32Array(32));
+    const error = await errorOf(ExpertError, () => matrix.set(floats));
+    expect(error.message).to.equal("INVALID_ARGUMENT: f32 weights can't become fp8; keep them as f32, bf16 or int8");
+    matrix.dispose();
   });
 
   it('f32 → bf16 rounds ties to even, overflows to infinity and keeps NaN', () => {

@@ -1,12 +1,13 @@
 import { expect } from 'chai';
-import type { StoredDtype, StoredMatrix } from '../../../../compute/base/stored_matrix.js';
+import type { StoredMatrix } from '../../../../compute/base/stored_matrix.js';
 import { storedOf } from '../../../../compute/base/stored_matrix.js';
 import type { WeightMatrix } from '../../../../compute/base/weight_matrix.js';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import { RESIDENT_DTYPES, residentBytes, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { CHOICE_DTYPES, residentBytes, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { WeightLoader } from '../../../../compute/wasm/memory/weight_loader.js';
 import { decodeToFloat32, encodeFloat32 } from '../../../../lib/weights/dtypes.js';
+import { codedMatrix } from '../../../kit/kernels/coded_matrix.js';
 import { GuardedMemory } from '../../../kit/kernels/guarded_memory.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
@@ -28,7 +29,7 @@ interface Example {
   readonly weights: WeightMatrix;
 }
 
-function example(dtype: StoredDtype, rows: number, columns: number): Example {
+function example(dtype: 'f32' | 'bf16' | 'f16', rows: number, columns: number): Example {
   const values = randomValues(randomFrom(rows + columns), rows * columns, 0.3);
   if (dtype !== 'f16') {
     const weights = { dtype, rows, columns, bytes: encodeFloat32(values, dtype === 'f32' ? 'F32' : 'BF16') };
@@ -69,8 +70,22 @@ describe('loading weights into kernel memory', () => {
     expect(memory.usedBytes, 'bytes left behind').to.equal(0);
   });
 
+  for (const dtype of ['int8', 'fp8', 'int4', 'fp4'] as const) {
+    it(`${dtype} as it is stored becomes the bytes that weights in memory become, padding too`, async () => {
+      for (const [rows, columns] of SHAPES) {
+        const weights = codedMatrix(dtype, rows, columns, randomValues(randomFrom(rows), rows * columns));
+        const expected = KernelMatrix.from(memory, weights, dtype);
+        const loaded = await loader.matrix(memory, storedOf(weights), dtype);
+        expect(bytesOf(loaded, dtype).equals(bytesOf(expected, dtype)), `${rows} × ${columns}`).to.equal(true);
+        const asFloats = await loader.matrix(memory, storedOf(weights), 'f32');
+        expect(isSameBits(asFloats.toFloat32(), expected.toFloat32())).to.equal(true);
+        for (const matrix of [expected, loaded, asFloats]) matrix.dispose();
+      }
+    });
+  }
+
   for (const source of ['f32', 'bf16', 'f16'] as const) {
-    for (const dtype of RESIDENT_DTYPES) {
+    for (const dtype of CHOICE_DTYPES) {
       it(`${source} → ${dtype} becomes the bytes that weights in memory become, padding too`, async () => {
         for (const [rows, columns] of SHAPES) {
           const { stored, weights } = example(source, rows, columns);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { padded, RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { padded, CHOICE_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { f32Matrix } from '../../../kit/kernels/kernel_rows.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
@@ -30,31 +30,26 @@ describe('gate of shared experts', () => {
   it('multiplies each row with the sigmoid of its logit, and a row has the same bits alone and among others', () => {
     const size = fc.integer({ min: 1, max: 80 });
     fc.assert(
-      fc.property(
-        size,
-        fc.integer({ max: 12, min: 0 }),
-        fc.constantFrom(...RESIDENT_DTYPES),
-        (width, numRows, dtype) => {
-          const random = randomFrom(width);
-          const gate = KernelMatrix.from(memory, f32Matrix(1, width, randomValues(random, width)), dtype);
-          const [x, y] = [randomValues(random, numRows * width, 2), randomValues(random, numRows * width)];
-          const got = gated(x, y, gate, width);
-          const shares = linearRef(x, gate.toFloat32(), width).map((logit) => 1 / (1 + Math.exp(-logit)));
-          expect(
-            largestDifference(
-              got,
-              Array.from(y, (value, i) => value * shares[Math.floor(i / width)]!),
-            ),
-          ).to.be.below(1e-5);
-          for (let row = 0; row < numRows; row++) {
-            const [from, to] = [row * width, (row + 1) * width];
-            const alone = gated(x.slice(from, to), y.slice(from, to), gate, width);
-            expect(isSameBits(alone, got.slice(from, to))).to.equal(true);
-          }
-          gate.dispose();
-          values.free();
-        },
-      ),
+      fc.property(size, fc.integer({ max: 12, min: 0 }), fc.constantFrom(...CHOICE_DTYPES), (width, numRows, dtype) => {
+        const random = randomFrom(width);
+        const gate = KernelMatrix.from(memory, f32Matrix(1, width, randomValues(random, width)), dtype);
+        const [x, y] = [randomValues(random, numRows * width, 2), randomValues(random, numRows * width)];
+        const got = gated(x, y, gate, width);
+        const shares = linearRef(x, gate.toFloat32(), width).map((logit) => 1 / (1 + Math.exp(-logit)));
+        expect(
+          largestDifference(
+            got,
+            Array.from(y, (value, i) => value * shares[Math.floor(i / width)]!),
+          ),
+        ).to.be.below(1e-5);
+        for (let row = 0; row < numRows; row++) {
+          const [from, to] = [row * width, (row + 1) * width];
+          const alone = gated(x.slice(from, to), y.slice(from, to), gate, width);
+          expect(isSameBits(alone, got.slice(from, to))).to.equal(true);
+        }
+        gate.dispose();
+        values.free();
+      }),
       { numRuns: 60 },
     );
   });

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { CHOICE_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { Crew } from '../../../../compute/wasm/threads/crew.js';
 import { memoryOf, startCrew, workersOf } from '../../../kit/kernels/crews.js';
 import { f32Matrix, placeRows } from '../../../kit/kernels/kernel_rows.js';
@@ -17,7 +17,7 @@ interface Product {
   readonly numRows: number;
   readonly rows: number;
   readonly columns: number;
-  readonly dtype: (typeof RESIDENT_DTYPES)[number];
+  readonly dtype: (typeof CHOICE_DTYPES)[number];
   readonly seed: number;
 }
 
@@ -72,7 +72,7 @@ describe('threads that compute', function () {
       numRows: fc.constantFrom(1, 2, 3, 7, 65),
       rows: fc.integer({ min: 1, max: 400 }),
       columns: fc.constantFrom(5, 64, 200, 1000, 5000),
-      dtype: fc.constantFrom(...RESIDENT_DTYPES),
+      dtype: fc.constantFrom(...CHOICE_DTYPES),
       seed: fc.nat(),
     });
     fc.assert(

@@ -2,14 +2,14 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { floatsOf } from '../../../../compute/base/weight_matrix.js';
+import { floatsOf, isCoded } from '../../../../compute/base/weight_matrix.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { quantizationOf } from '../../../../lib/model/spec/quantization.js';
 import { OWN_NAMES, type ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { openWeights, type ModelWeights } from '../../../../lib/model/stored/model_weights.js';
 import { WeightError } from '../../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
-import { e2m1Values, e4m3Values, e8m0Values } from '../../../../lib/weights/small_floats.js';
+import { e2m1Values, e4m3Values, e8m0Values } from '../../../../compute/base/small_floats.js';
 import { writeSafetensors, type TensorToWrite } from '../../../kit/model/safetensors_writer.js';
 import { repoRoot, tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
@@ -29,9 +29,9 @@ interface Goldens {
   }[];
 }
 
-/** What PyTorch and compressed-tensors make of them (scripts/conformance/formats.py). */
+/** What PyTorch and compressed-tensors make of them (scripts/conformance/stored_values.py). */
 const GOLDENS = JSON.parse(
-  readFileSync(join(repoRoot(), 'test', 'data', 'formats', 'formats.json'), 'utf8'),
+  readFileSync(join(repoRoot(), 'test', 'data', 'formats', 'values.json'), 'utf8'),
 ) as Goldens;
 
 /** A model whose experts' gate projection has so many rows and columns. */
@@ -56,6 +56,28 @@ async function withWeights<T>(
   });
 }
 
+/** Codes and scales, where there are types for them, stand for the same values; by rows too. */
+async function expectSameCodes(
+  weights: ModelWeights,
+  name: string,
+  shape: readonly [number, number],
+  values: Float32Array,
+): Promise<void> {
+  const { dtype: as } = weights.info(name);
+  if (!isCoded(as)) return;
+  const coded = await weights.matrix(name, shape, { as });
+  expect(coded.dtype).to.equal(as);
+  const same = floatsOf(coded).findIndex(
+    (value, i) => !(value === values[i] || (value !== value && values[i] !== values[i])),
+  );
+  expect(same, `${as} ${shape.join()}`).to.equal(-1);
+  const rows = weights.stored(name, shape, { as });
+  const bytes = new Uint8Array(rows.rowBytes * rows.rows);
+  for (let row = 0; row < rows.rows; row++)
+    await rows.readRows(row, bytes.subarray(row * rows.rowBytes, (row + 1) * rows.rowBytes));
+  expect(Buffer.from(bytes).equals(Buffer.from(coded.bytes)), as).to.equal(true);
+}
+
 /** All values, read at once, and row by row into shared memory: the same bits, and every byte read once. */
 async function decoded(tensors: readonly TensorToWrite[], spec: ModelSpec): Promise<Float32Array> {
   return withWeights(tensors, spec, async (weights) => {
@@ -68,9 +90,10 @@ async function decoded(tensors: readonly TensorToWrite[], spec: ModelSpec): Prom
     const bytes = new Uint8Array(new SharedArrayBuffer(rows.rowBytes * rows.rows));
     for (let row = rows.rows - 1; row >= 0; row--)
       await rows.readRows(row, bytes.subarray(row * rows.rowBytes, (row + 1) * rows.rowBytes));
-    const dtype = rows.dtype as 'f32' | 'bf16';
+    const dtype = rows.dtype as 'f32' | 'bf16'; // of nobody who asks for codes
     const again = floatsOf({ dtype, rows: rows.rows, columns: rows.columns, bytes });
     expect(Buffer.from(again.buffer).equals(Buffer.from(all.buffer))).to.equal(true);
+    await expectSameCodes(weights, name, shape, all);
     return all;
   });
 }

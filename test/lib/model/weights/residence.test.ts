@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import {
+  commonDtype,
   denseDtype,
   residenceOf,
   type Residence,
@@ -47,12 +48,17 @@ describe('what weights are kept as', () => {
   it('gate and embedding are never int8; everything else is what is wanted', () => {
     const gate = { name: 'model.layers.3.mlp.gate.weight', dtype: 'f32' } as const;
     const embedding = { name: 'model.embed_tokens.weight', dtype: 'bf16' } as const;
-    const other = { name: 'model.layers.3.self_attn.o_proj.weight', dtype: 'f16' } as const;
+    const other = { name: 'model.layers.3.self_attn.o_proj.weight', dtype: 'f32' } as const;
     const dtypes = (choice: 'auto' | 'f32' | 'bf16' | 'int8'): string[] =>
       [gate, embedding, other].map((info) => denseDtype(info, choice));
     expect(dtypes('auto')).to.deep.equal(['f32', 'bf16', 'f32']);
     expect(dtypes('int8')).to.deep.equal(['f32', 'bf16', 'int8']);
     expect(dtypes('bf16')).to.deep.equal(['bf16', 'bf16', 'bf16']);
     expect(dtypes('f32')).to.deep.equal(['f32', 'f32', 'f32']);
+    const stored = [gate, embedding, other].map((info) => denseDtype({ ...info, dtype: 'fp8' }, 'auto'));
+    expect(stored, 'codes').to.deep.equal(['f32', 'f32', 'fp8']);
+    expect([commonDtype(['fp8', 'fp8']), commonDtype(['fp8', 'bf16']), commonDtype([])]).to.deep.equal([
+      ...['fp8', 'f32', 'f32'],
+    ]);
   });
 });
