@@ -15,7 +15,7 @@ export function holderOf(strategy: Strategy, expert: number, numExperts: number,
   }
 }
 
-/** Bytes of the tensors that each rank needs of a single-file checkpoint: of the experts those that it holds, as often as it does. */
+/** Bytes of the tensors that each rank needs of a single-file checkpoint: of the experts, in tensors of their own or side by side in one, those that it holds, as often as it does. */
 export function tensorBytesByRank(
   modelDir: string,
   numRanks: number,
@@ -24,19 +24,25 @@ export function tensorBytesByRank(
   const file = readFileSync(join(modelDir, 'model.safetensors'));
   const header = JSON.parse(file.toString('utf8', 8, 8 + Number(file.readBigUInt64LE()))) as Record<
     string,
-    { readonly data_offsets: readonly [number, number] }
+    { readonly shape: readonly number[]; readonly data_offsets: readonly [number, number] }
   >;
   const bytes = new Array<number>(numRanks).fill(0);
   for (const [name, tensor] of Object.entries(header)) {
     if (name === '__metadata__') continue;
     const [begin, end] = tensor.data_offsets;
-    const expert = /\.mlp\.experts\.(\d+)\./.exec(name)?.[1];
+    const expert = /\.experts\.(\d+)\./.exec(name)?.[1];
+    const isFused = /\.experts\.(gate_up_proj|down_proj)/.test(name);
     for (let rank = 0; rank < numRanks; rank++) {
-      bytes[rank]! += (expert === undefined ? 1 : numHeld(Number(expert), rank)) * (end - begin);
+      if (isFused) bytes[rank]! += (numHeldOf(tensor.shape[0]!, rank, numHeld) * (end - begin)) / tensor.shape[0]!;
+      else bytes[rank]! += (expert === undefined ? 1 : numHeld(Number(expert), rank)) * (end - begin);
     }
   }
   return bytes;
 }
+
+/** Of all experts of a layer. */
+const numHeldOf = (numExperts: number, rank: number, numHeld: (expert: number, rank: number) => number): number =>
+  [...Array(numExperts).keys()].reduce((sum, expert) => sum + numHeld(expert, rank), 0);
 
 /** The tokens of one source rank: [token][MoE layer][K] experts. */
 export type RoutedTokens = readonly (readonly (readonly number[])[])[];

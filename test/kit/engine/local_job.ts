@@ -62,12 +62,19 @@ export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'n
 export async function loadRanks(
   modelDir: string,
   { spec, placement, meshes, ...options }: LoadRanksOptions,
-): Promise<{ models: Transformer[]; executors: RankExecutor[]; close: () => Promise<void> }> {
+): Promise<{
+  readonly models: Transformer[];
+  readonly executors: RankExecutor[];
+  /** By rank: of the checkpoint, while it loaded. */
+  readonly bytesRead: number[];
+  close(): Promise<void>;
+}> {
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
   const { replicaChoice = 'balanced' } = options;
   const models: Transformer[] = [];
+  const bytesRead: number[] = [];
   const open: ModelWeights[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(open.map((weights) => weights.close()));
@@ -89,6 +96,7 @@ export async function loadRanks(
         rank: asRank(rank),
         ...memories,
       });
+      bytesRead[rank] = weights.checkpoint.bytesRead;
       const disk = new CheckpointExperts(weights, expertSizesOf(spec));
       const { slotsPerRank } = placement;
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
@@ -106,7 +114,7 @@ export async function loadRanks(
     await close();
     throw error;
   });
-  return { models, executors, close };
+  return { models, executors, bytesRead, close };
 }
 
 /** The job adds the blocks. */
@@ -116,6 +124,8 @@ export interface LocalJob {
   readonly spec: ModelSpec;
   readonly executors: readonly RankExecutor[];
   readonly models: readonly Transformer[];
+  /** By rank: of the checkpoint, while it loaded. */
+  readonly bytesRead: readonly number[];
   /** One step; `parts` by rank. A sequence's blocks are numbered by it ({@link blocksOf}). */
   step(
     parts: readonly (readonly TestPart[])[],
@@ -138,13 +148,14 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
   const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });
-  const { models, executors, close } = await loadRanks(modelDir, { ...options, spec, placement, meshes });
+  const { models, executors, bytesRead, close } = await loadRanks(modelDir, { ...options, spec, placement, meshes });
   const { blockSize } = models[0]!.cache;
   let step = 0;
   return {
     spec,
     executors,
     models,
+    bytesRead,
     async step(parts, begin = []) {
       step++;
       const idle = executors.flatMap((_, rank) => ((parts[rank] ?? []).length === 0 ? [rank] : []));
