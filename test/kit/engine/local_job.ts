@@ -67,7 +67,7 @@ export async function loadRanks(
   readonly executors: RankExecutor[];
   /** By rank: of the checkpoint, while it loaded. */
   readonly bytesRead: number[];
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }> {
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
