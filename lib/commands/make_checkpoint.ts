@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { bytes } from '../metrics/charts.js';
 import { ModelError } from '../model/spec/errors.js';
 import { makeRandomCheckpoint } from '../model/random_checkpoint.js';
+import { CODE_FORMATS, type CodeFormat } from '../model/random_codes.js';
 import { RANDOM_FAMILIES, randomConfig, type RandomFamily } from '../model/random_config.js';
 import { moeLayersOf } from '../model/spec/spec.js';
 import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
@@ -26,6 +27,7 @@ export interface MakeCheckpointArgs {
   readonly vocab: number;
   readonly set: readonly string[];
   readonly dtype: WritableDtype;
+  readonly codes?: CodeFormat | undefined;
   readonly seed: number;
   readonly maxShardMib?: number | undefined;
   readonly json?: boolean | undefined;
@@ -55,6 +57,10 @@ export function makeCheckpointOptions<T>(yargs: Argv<T>): Argv<T & MakeCheckpoin
       group: shape,
     })
     .option('dtype', { choices: WRITABLE_DTYPES, default: 'BF16' as const, describe: 'element type on disk' })
+    .option('codes', {
+      choices: CODE_FORMATS,
+      describe: 'format of projections (FP8) or of routed experts (INT4, MXFP4)',
+    })
     .option('seed', { type: 'number', default: 0, describe: 'another seed, other weights' })
     .option('max-shard-mib', { type: 'number', describe: 'MiB of tensors per file (4096)' })
     .option('json', { type: 'boolean', describe: 'one JSON object' });
@@ -65,13 +71,13 @@ export async function makeCheckpoint(
   args: MakeCheckpointArgs,
   { stdout, stderr, signal }: CommandContext,
 ): Promise<void> {
-  const { dir, dtype, seed } = args;
+  const { dir, dtype, codes = null, seed } = args;
   const config = configOf(args);
   seedNumber('--seed', seed);
   const maxShardMib = wholeNumber('--max-shard-mib', args.maxShardMib, 1);
   const progress = new ProgressBar(stderr, 'writing');
   const options = {
-    ...{ config, dtype, seed, signal },
+    ...{ config, dtype, codes, seed, signal },
     maxShardBytes: maxShardMib === undefined ? undefined : maxShardMib * 2 ** 20,
     onProgress: (doneBytes: number, allBytes: number) => progress.update(doneBytes / allBytes),
   };
@@ -86,7 +92,7 @@ export async function makeCheckpoint(
   const { numExperts, numTopk } = spec.moe.gate;
   stdout.write(
     `${dir}: ${spec.modelType}, ${spec.layers.length} layers, ${moeLayersOf(spec).length} of them with ${numExperts} experts, ` +
-      `${numTopk} per token; ${(numParameters / 1e6).toFixed(1)} M parameters, ${bytes(totalBytes)} ${dtype} in ` +
+      `${numTopk} per token; ${(numParameters / 1e6).toFixed(1)} M parameters, ${bytes(totalBytes)} ${codes === null ? dtype : `${codes} and ${dtype}`} in ` +
       `${files.length} ${files.length === 1 ? 'file' : 'files'}\n`,
   );
 }

@@ -4,17 +4,19 @@ import { access, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { philox4x32 } from '../../base/philox.js';
 import {
+  numBytesOf,
   writeJson,
   writeTensors,
   type TensorSource,
   type WriteOptions,
   type WrittenFiles,
 } from '../weights/checkpoint_writer.js';
-import { DTYPE_BITS, type WritableDtype } from '../weights/dtypes.js';
+import type { WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
 import type { JsonObject } from '../weights/model_files.js';
 import { writeNewFolder } from '../weights/new_folder.js';
 import { modelSpecOf } from './families/registry.js';
+import { codedTensors, isCoded, QUANTIZATION_CONFIG, type CodeFormat } from './random_codes.js';
 import type { ModelSpec } from './spec/spec.js';
 import type { TensorShape } from './spec/tensor_shape.js';
 import { tensorShapesOf } from './spec/tensor_shapes.js';
@@ -25,6 +27,8 @@ export interface RandomCheckpointOptions extends WriteOptions {
   /** config.json. */
   readonly config: JsonObject;
   readonly dtype: WritableDtype;
+  /** What projections are stored as instead. Default null: as all others are. */
+  readonly codes?: CodeFormat | null;
   /** Whole, 0 … 2⁵³ − 1. A weight depends on seed, tensor and position alone; BF16 has the rounded values of F32. */
   readonly seed: number;
 }
@@ -42,22 +46,25 @@ export interface RandomCheckpoint extends WrittenFiles {
  */
 export async function makeRandomCheckpoint(
   dir: string,
-  { config, dtype, seed, ...options }: RandomCheckpointOptions,
+  { config, dtype, codes = null, seed, ...options }: RandomCheckpointOptions,
 ): Promise<RandomCheckpoint> {
-  const spec = modelSpecOf(config);
-  const shapes = Array.from(tensorShapesOf(spec), (tensor) => ({
-    ...tensor,
-    name: storedName(spec.stored, tensor.name),
-  }));
+  const whole = codes === null ? config : { ...config, quantization_config: QUANTIZATION_CONFIG[codes] };
+  const spec = modelSpecOf(whole);
+  const shapes = [...tensorShapesOf(spec)];
   const numParameters = shapes.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  await checkRoom(dir, (numParameters * DTYPE_BITS.get(dtype)!) / 8);
+  const tensors = shapes.flatMap((tensor) => {
+    const stored = { ...tensor, name: storedName(spec.stored, tensor.name) };
+    if (codes === null || !isCoded(tensor, codes)) return randomTensor(stored, dtype, seed);
+    const deviation = deviationOf(tensor.kind, tensor.shape)!;
+    return codedTensors(stored.name, [tensor.shape[0]!, tensor.shape[1]!], codes, { deviation, seed });
+  });
+  await checkRoom(
+    dir,
+    tensors.reduce((sum, tensor) => sum + numBytesOf(tensor), 0),
+  );
   const written = await writeNewFolder(dir, async (partial) => {
-    await writeJson(join(partial, 'config.json'), config);
-    return writeTensors(
-      partial,
-      shapes.map((tensor) => randomTensor(tensor, dtype, seed)),
-      options,
-    );
+    await writeJson(join(partial, 'config.json'), whole);
+    return writeTensors(partial, tensors, options);
   });
   return { spec, numParameters, ...written };
 }

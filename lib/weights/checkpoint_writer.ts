@@ -5,13 +5,25 @@ import { DTYPE_BITS, encodeFloat32, type WritableDtype } from './dtypes.js';
 import { safetensorsHead, type TensorEntry } from './safetensors_writer.js';
 import { INDEX_FILE, SINGLE_FILE } from './shards.js';
 
-/** A tensor whose values are made when they are written. */
-export interface TensorSource {
+/** A tensor whose values, or bytes, are made when they are written. */
+export type TensorSource = FloatSource | ByteSource;
+
+/** A tensor of floats. */
+export interface FloatSource {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: WritableDtype;
   /** Fills `out` with the values from number `first` on, row-major; called in order. */
   readonly fill: (out: Float32Array, first: number) => void;
+}
+
+/** A tensor of codes: any element type of {@link DTYPE_BITS}. */
+export interface ByteSource {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  /** Fills `out` with the bytes from number `first` on, a multiple of 16, as they lie in the file; called in order. */
+  readonly fillBytes: (out: Uint8Array, first: number) => void;
 }
 
 /** How tensors become files, and who is told. */
@@ -73,7 +85,8 @@ const shardName = (number: number, of: number): string =>
   `model-${String(number).padStart(5, '0')}-of-${String(of).padStart(5, '0')}.safetensors`;
 
 const numValuesOf = ({ shape }: TensorSource): number => shape.reduce((product, size) => product * size, 1);
-const numBytesOf = (tensor: TensorSource): number => (numValuesOf(tensor) * DTYPE_BITS.get(tensor.dtype)!) / 8;
+/** Bytes in a file. */
+export const numBytesOf = (tensor: TensorSource): number => (numValuesOf(tensor) * DTYPE_BITS.get(tensor.dtype)!) / 8;
 
 /** Neighbours together, as many as fit. */
 function shardsOf(tensors: Iterable<TensorSource>, maxShardBytes: number): readonly (readonly TensorSource[])[] {
@@ -100,19 +113,35 @@ async function writeFile(
   const entries = tensors.map((tensor): TensorEntry => ({ ...tensor, numBytes: numBytesOf(tensor) }));
   await writeWhole(path, async (write) => {
     await write(safetensorsHead(entries, { format: 'pt' })); // what Hugging Face libraries ask for
-    const piece = new Float32Array(PIECE);
     for (const tensor of tensors) {
-      const numValues = numValuesOf(tensor);
-      for (let first = 0; first < numValues; first += PIECE) {
+      for (const piece of 'fill' in tensor ? floatPieces(tensor) : bytePieces(tensor)) {
         signal?.throwIfAborted();
-        const values = piece.subarray(0, Math.min(PIECE, numValues - first));
-        tensor.fill(values, first);
-        const encoded = encodeFloat32(values, tensor.dtype);
-        await write(encoded);
-        onPiece(encoded.byteLength);
+        await write(piece);
+        onPiece(piece.byteLength);
       }
     }
   });
+}
+
+function* floatPieces(tensor: FloatSource): Generator<Uint8Array> {
+  const numValues = numValuesOf(tensor);
+  const piece = new Float32Array(Math.min(PIECE, numValues));
+  for (let first = 0; first < numValues; first += PIECE) {
+    const values = piece.subarray(0, Math.min(PIECE, numValues - first));
+    tensor.fill(values, first);
+    yield encodeFloat32(values, tensor.dtype);
+  }
+}
+
+/** Each is written before the next one is made. */
+function* bytePieces(tensor: ByteSource): Generator<Uint8Array> {
+  const numBytes = numBytesOf(tensor);
+  const piece = new Uint8Array(Math.min(4 * PIECE, numBytes));
+  for (let first = 0; first < numBytes; first += piece.length) {
+    const bytes = piece.subarray(0, Math.min(piece.length, numBytes - first));
+    tensor.fillBytes(bytes, first);
+    yield bytes;
+  }
 }
 
 type Write = (bytes: Uint8Array) => Promise<void>;

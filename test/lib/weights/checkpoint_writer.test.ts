@@ -2,14 +2,14 @@ import { expect } from 'chai';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
-import { writeTensors, type TensorSource } from '../../../lib/weights/checkpoint_writer.js';
+import { writeTensors, type FloatSource } from '../../../lib/weights/checkpoint_writer.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { writeNewFolder } from '../../../lib/weights/new_folder.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 /** Counts up from 0 through all elements. */
-const counting = (name: string, shape: readonly number[]): TensorSource => ({
+const counting = (name: string, shape: readonly number[]): FloatSource => ({
   ...{ name, shape, dtype: 'F32' },
   fill: (out, first) => out.forEach((_, i) => (out[i] = first + i)),
 });
@@ -18,7 +18,7 @@ describe('writing a checkpoint', () => {
   it('a tensor larger than a piece is made piece by piece, in order, and read back whole', async () => {
     const pieces: [first: number, length: number][] = [];
     const large = counting('large', [3, 200_000]);
-    const tensor: TensorSource = {
+    const tensor: FloatSource = {
       ...large,
       fill: (out, first) => {
         pieces.push([first, out.length]);
