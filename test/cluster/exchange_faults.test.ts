@@ -167,24 +167,23 @@ describe('a rank that fails', function () {
       });
     });
 
-    it(`stopped ${name}: TIMEOUT names it, layer, phase and how long it was awaited`, async () => {
-      await withJob({ timeoutMs: TIMEOUT_MS }, async (job) => {
-        const { replies, tookMs } = await reach(job, () => job.signal(VICTIM, 'SIGSTOP'));
-        for (const { error } of replies) {
-          expect(error).to.include({ code: 'TIMEOUT', rank: VICTIM, layer: 7, phase, waitedMs: TIMEOUT_MS });
-        }
-        expect(tookMs).to.be.below(5 * TIMEOUT_MS);
-      });
-    });
-
-    it(`stopped ${name}, with mask: the others go on without it, exactly`, async () => {
-      await withJob({ onPeerLoss: 'mask', timeoutMs: TIMEOUT_MS }, async (job) => {
-        let { replies } = await reach(job, () => job.signal(VICTIM, 'SIGSTOP'));
-        if (phase === 'dispatch') replies = await job.askAll(SURVIVORS, { kind: 'combine' });
-        expectExact(job, SURVIVORS, replies, [VICTIM]);
-        await expectPair(job, SURVIVORS, 2, [VICTIM]);
-      });
-    });
+    // Two jobs that wait for their deadlines side by side.
+    it(`stopped ${name}: TIMEOUT names it, layer, phase and how long it was awaited; with mask the others go on without it, exactly`, () =>
+      Promise.all([
+        withJob({ timeoutMs: TIMEOUT_MS }, async (job) => {
+          const { replies, tookMs } = await reach(job, () => job.signal(VICTIM, 'SIGSTOP'));
+          for (const { error } of replies) {
+            expect(error).to.include({ code: 'TIMEOUT', rank: VICTIM, layer: 7, phase, waitedMs: TIMEOUT_MS });
+          }
+          expect(tookMs).to.be.below(5 * TIMEOUT_MS);
+        }),
+        withJob({ onPeerLoss: 'mask', timeoutMs: TIMEOUT_MS }, async (job) => {
+          let { replies } = await reach(job, () => job.signal(VICTIM, 'SIGSTOP'));
+          if (phase === 'dispatch') replies = await job.askAll(SURVIVORS, { kind: 'combine' });
+          expectExact(job, SURVIVORS, replies, [VICTIM]);
+          await expectPair(job, SURVIVORS, 2, [VICTIM]);
+        }),
+      ]));
   }
 });
 

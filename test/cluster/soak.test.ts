@@ -5,7 +5,7 @@ import { inputOf } from '../kit/comm/all_to_all.js';
 import { refCombineSource } from '../refs/all_to_all_ref.js';
 
 /** `npm run soak` sets 50000: 100,000 exchanges. */
-const NUM_PAIRS = Number(process.env.SOAK_PAIRS ?? 1500);
+const NUM_PAIRS = Number(process.env.SOAK_PAIRS ?? 1000);
 const NUM_PARTS = 5;
 /** What a rank may keep for itself more at the end than when it was warm: compiled code and V8's caches, but nothing per call. */
 const MAX_GROWTH_BYTES = 2 * 1024 * 1024;

@@ -9,7 +9,7 @@ import { randomFrom } from '../../refs/random.js';
 
 /** `npm run soak` sets 200 and 60. */
 const NUM_CLIENTS = Number(process.env.SOAK_CLIENTS ?? 12);
-const NUM_SECONDS = Number(process.env.SOAK_SECONDS ?? 3);
+const NUM_SECONDS = Number(process.env.SOAK_SECONDS ?? 2);
 /** Where time is enough for code to be compiled and caches to fill, memory is looked at. */
 const IS_LONG = NUM_SECONDS >= 30;
 const MAX_GROWTH_BYTES = 8 * 1024 * 1024;

@@ -23,7 +23,7 @@ export async function createConsumer(dir: string): Promise<void> {
   const env = { ...process.env, npm_config_update_notifier: 'false' };
   const { stdout } = await run('npm', pack, { cwd: root, env, maxBuffer: 2 ** 26 });
   const [{ files }] = JSON.parse(stdout) as [{ readonly files: readonly { readonly path: string }[] }];
-  for (const { path } of files) await cp(join(root, path), join(dir, 'node_modules/expertwire', path));
+  await Promise.all(files.map(({ path }) => cp(join(root, path), join(dir, 'node_modules/expertwire', path))));
 
   const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     readonly dependencies: Readonly<Record<string, string>>;

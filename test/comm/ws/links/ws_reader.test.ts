@@ -204,7 +204,7 @@ describe('a WebSocket reader', () => {
     }
   });
 
-  it('survives 100,000 mutated streams: a CommError or frames, memory within the limit', () => {
+  it('survives 40,000 mutated streams: a CommError or frames, memory within the limit', () => {
     const random = randomOf(21);
     const pick = (n: number): number => Math.floor(random() * n);
     const bases = [
@@ -213,7 +213,7 @@ describe('a WebSocket reader', () => {
       Buffer.concat([data(frameBytes(pattern(3, 3))), data(Uint8Array.of(1, 2), 9), data(frameBytes(pattern(130, 4)))]),
     ];
     let [numRefused, numRead] = [0, 0];
-    for (let run = 0; run < 100_000; run++) {
+    for (let run = 0; run < 40_000; run++) {
       const stream = Uint8Array.from(bases[run % bases.length]!);
       // Mostly among the headers, where it matters.
       for (let i = 0; i <= run % 3; i++) stream[pick(random() < 0.7 ? 50 : stream.length)] = pick(256);
@@ -229,13 +229,13 @@ describe('a WebSocket reader', () => {
       if (probe.allocations.some((numBytes) => numBytes > MAX_FRAME_BYTES)) expect.fail('more than the limit');
       if (probe.allocations.length > 3) expect.fail('more allocations than messages');
     }
-    expect(Math.min(numRefused, numRead)).to.be.above(10_000);
+    expect(Math.min(numRefused, numRead)).to.be.above(4000);
   });
 
-  it('survives 100,000 frame headers mutated at random: what their bytes say, or a CommError', () => {
+  it('survives 40,000 frame headers mutated at random: what their bytes say, or a CommError', () => {
     const random = randomOf(22);
     const base = encodeHeader(HEADER);
-    for (let run = 0; run < 100_000; run++) {
+    for (let run = 0; run < 40_000; run++) {
       const bytes = Uint8Array.from(base);
       for (let i = 0; i <= run % 4; i++) bytes[Math.floor(random() * 40)] = Math.floor(random() * 256);
       try {

@@ -4,9 +4,9 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { allowRelaxedSimd } from '../../../../compute/wasm/memory/v8_flags.js';
-import { repoRoot } from '../../../kit/paths.js';
-import { withTempFolder } from '../../../kit/temp_folder.js';
+import { allowRelaxedSimd } from '../../../compute/wasm/memory/v8_flags.js';
+import { repoRoot } from '../../kit/paths.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
 
 /** The part of the global that is used here: Node's types leave it to the DOM's. */
 declare const WebAssembly: {
@@ -36,7 +36,7 @@ const MEMORY = { module: 'env', name: 'memory', kind: 'memory' };
 const OF_THREADS = ['ring', 'checkHelpers'].map((name) => ({ module: 'parallel.as', name, kind: 'function' }));
 
 describe('WebAssembly binaries', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let compiled: ReadonlyMap<string, Buffer>;
 
   before(() => withTempFolder(async (dir) => void (compiled = await compileAll(dir))));

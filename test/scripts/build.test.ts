@@ -3,8 +3,8 @@ import { expect } from 'chai';
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { repoRoot } from '../../kit/paths.js';
-import { withTempFolder } from '../../kit/temp_folder.js';
+import { repoRoot } from '../kit/paths.js';
+import { withTempFolder } from '../kit/temp_folder.js';
 
 interface Ended {
   readonly code: number;
