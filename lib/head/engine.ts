@@ -23,6 +23,7 @@ import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSou
 import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { Generation } from './generation.js';
+import { withComputeFor } from './compute_choice.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
 import type { AskedRebalance, OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
@@ -142,19 +143,20 @@ export class Engine implements TokenSource {
    * @throws ConfigError, WeightError, ModelError, TokenizerError, CommError or EngineError: what is wrong, and what to do.
    */
   static async start(options: EngineOptions): Promise<Engine> {
-    const { config } = (options as EngineOptions | undefined) ?? {};
-    checkConfig(config);
-    checkCompute(config);
-    const model = options.model ?? (await openModel(config));
+    const { config: asked } = (options as EngineOptions | undefined) ?? {};
+    checkConfig(asked);
+    checkCompute(asked);
+    const model = options.model ?? (await openModel(asked));
     const { spec, limits } = model;
+    const config = withComputeFor(asked, spec);
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
     const { numExperts, numTopk } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
     const placement = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
     const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
     checkPlanner(config, placement, spec);
-    const job = await startJob({ ...options, numLocalRanks: config.parallel.ranks, spec, limits, placement });
-    return new Engine({ ...options, ...model, placement, job, routing });
+    const job = await startJob({ ...options, config, numLocalRanks: config.parallel.ranks, spec, limits, placement });
+    return new Engine({ ...options, config, ...model, placement, job, routing });
   }
 
   /** The placement in force; what lost ranks held is still in it. */
