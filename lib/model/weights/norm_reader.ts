@@ -24,7 +24,10 @@ export async function readHiddenNorm(reader: VectorReader, spec: ModelSpec, name
   return spec.norm === 'rms' ? norm : { ...norm, bias: await reader.vector(biasOf(name), spec.hiddenSize) };
 }
 
-/** The last one. What logits are multiplied with is in it, and in the head's bias: the head is linear. @throws WeightError as the reader */
+/**
+ * The last one. What logits are multiplied with is in it, and in the head's bias. @throws WeightError as the reader
+ * Why: docs/decisions/exactness.md#multipliers-of-logits-are-in-the-final-norm
+ */
 export async function readFinalNorm(reader: VectorReader, spec: ModelSpec): Promise<NormWeights> {
   const { weight, bias, eps } = await readHiddenNorm(reader, spec, FINAL_NORM);
   return { weight: scaled(weight, spec), bias: bias && scaled(bias, spec), eps };
