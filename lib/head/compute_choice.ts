@@ -4,16 +4,22 @@ import type { ExpertwireConfig } from '../config/schema.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 
 /**
- * Layers without keys and values run as kernels alone: those are taken where nobody chose.
+ * Layers without keys and values, and attention with an indexer, run as kernels alone: those are taken where nobody chose.
  * @throws ConfigError INVALID_VALUE where something else was chosen
  */
-export function withComputeFor(config: ExpertwireConfig, { modelType, layers }: ModelSpec): ExpertwireConfig {
-  const other = layers.find(({ mixer }) => mixer.kind !== 'attention');
-  if (other === undefined) return config;
+export function withComputeFor(config: ExpertwireConfig, spec: ModelSpec): ExpertwireConfig {
+  const mechanism = kernelsAlone(spec);
+  if (mechanism === null) return config;
   const { backend, compute } = config;
   const isWasm = backend === 'wasm' || backend === 'auto';
   if (compute !== 'tensors' && isWasm) return { ...config, compute: 'kernels' };
   const [key, value] = isWasm ? ['compute', compute] : ['backend', backend];
-  const message = `"${key}" is ${value}, and layers of ${modelType} (${other.mixer.kind}) run with compute: kernels alone; set "${key}" to auto`;
+  const message = `"${key}" is ${value}, and layers of ${spec.modelType} (${mechanism}) run with compute: kernels alone; set "${key}" to auto`;
   throw new ConfigError('INVALID_VALUE', message, { key });
+}
+
+/** What of a model has no form but kernels; null: nothing. */
+function kernelsAlone({ layers, attention }: ModelSpec): string | null {
+  if (attention.kind === 'mla' && attention.indexer !== null) return 'attention with an indexer';
+  return layers.find(({ mixer }) => mixer.kind !== 'attention')?.mixer.kind ?? null;
 }

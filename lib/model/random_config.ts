@@ -38,6 +38,9 @@ const OWN_FIELDS = {
     ...{ topk_method: 'greedy', scoring_func: 'softmax', norm_topk_prob: false },
   }),
   deepseek_v3: (shape: RandomModelShape): HfConfig => ({ ...dense(shape), ...mla(shape), ...v3Gate(shape) }),
+  deepseek_v32: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...dense(shape), ...mla(shape), ...v3Gate(shape), ...indexer(shape) },
+  }),
   dots1: (shape: RandomModelShape): HfConfig => ({ ...gqa(shape), ...dense(shape), ...v3Gate(shape) }),
   ernie4_5_moe: (shape: RandomModelShape): HfConfig => ({
     ...{ ...gqa(shape), moe_layer_start_index: shape.denseLayers },
@@ -50,6 +53,9 @@ const OWN_FIELDS = {
   glm4_moe_lite: (shape: RandomModelShape): HfConfig => ({
     ...{ ...mla(shape), ...v3Gate(shape) },
     mlp_layer_types: Array.from({ length: shape.layers }, (_, i) => (i < shape.denseLayers ? 'dense' : 'sparse')),
+  }),
+  glm_moe_dsa: (shape: RandomModelShape): HfConfig => ({
+    ...{ ...dense(shape), ...mla(shape), ...v3Gate(shape), ...indexer(shape), index_topk_freq: 2 },
   }),
   gpt_oss: (shape: RandomModelShape): HfConfig => ({
     ...{ ...gqa(shape), ...everywhere(shape, 'gpt_oss') },
@@ -117,6 +123,12 @@ const mla = (shape: RandomModelShape): HfConfig => ({
   qk_nope_head_dim: headDimOf(shape),
   qk_rope_head_dim: even(headDimOf(shape) / 2),
   v_head_dim: headDimOf(shape),
+});
+
+const indexer = (shape: RandomModelShape): HfConfig => ({
+  index_topk: 2048,
+  index_n_heads: shape.heads,
+  index_head_dim: headDimOf(shape),
 });
 
 const dense = ({ denseLayers }: RandomModelShape): HfConfig => ({

@@ -15,19 +15,25 @@ describe('what computes a model', () => {
     return withComputeFor(config, modelSpecOf(randomConfig(family, { ...SHAPE, dtype: 'F32' }))).compute;
   };
 
-  it('are kernels where layers have states and nobody chose, and else what the configuration says', async () => {
+  it('are kernels where layers have states or an indexer and nobody chose, and else what the configuration says', async () => {
     expect(await computeOf('lfm2_moe')).to.equal('kernels');
     expect(await computeOf('qwen3_next', 'backend=wasm')).to.equal('kernels');
+    expect(await computeOf('deepseek_v32')).to.equal('kernels');
     expect(await computeOf('qwen3_moe')).to.equal('auto');
   });
 
   it('what such layers can not run with is refused before a rank starts, by name', async () => {
-    for (const [choice, key] of [
-      ['compute=tensors', 'compute'],
-      ['backend=cpu', 'backend'],
+    for (const [family, what] of [
+      ['lfm2_moe', 'short_conv'],
+      ['glm_moe_dsa', 'indexer'],
     ] as const) {
-      const refusal = await errorOf(ConfigError, () => computeOf('lfm2_moe', choice));
-      expect(refusal.message).to.contain(`"${key}" is`).and.contain('short_conv');
+      for (const [choice, key] of [
+        ['compute=tensors', 'compute'],
+        ['backend=cpu', 'backend'],
+      ] as const) {
+        const refusal = await errorOf(ConfigError, () => computeOf(family, choice));
+        expect(refusal.message).to.contain(`"${key}" is`).and.contain(what);
+      }
     }
   });
 });
