@@ -9,9 +9,19 @@ import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import { storedOf, type StoredMatrix } from '../../compute/base/stored_matrix.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { numRowsOf } from '../../compute/base/weight_rows.js';
-import { CHOICE_DTYPES, matrixOf, type WeightDtype, type WeightMatrix } from '../../compute/base/weight_matrix.js';
+import {
+  CHOICE_DTYPES,
+  isCoded,
+  matrixOf,
+  WEIGHT_DTYPES,
+  type WeightDtype,
+  type WeightMatrix,
+  weightRowBytes,
+} from '../../compute/base/weight_matrix.js';
 import type { KernelExpert } from '../../compute/wasm/experts/kernel_expert.js';
 import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
+import { KernelMatrix } from '../../compute/wasm/memory/kernel_matrix.js';
+import type { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
 import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
@@ -71,6 +81,7 @@ async function runModel(family: RandomFamily, settings: KernelSettings, hash: Ha
   // Read into its place, as no matrix of the model is: their widths are odd.
   const even = await loader.matrix(memories.dense[0]!, weights.stored('', [21, 64]), 'f32');
   hash.update(even.readRows(0, even.rows));
+  hashCodes(memories.dense[0]!, weights, hash);
   loader.close();
   const experts = TrialExperts.load(weights, spec, memories);
   for (const piece of await experts.rows()) hash.update(piece);
@@ -181,6 +192,25 @@ class SeededWeights implements DenseWeights {
     for (let i = 0; i < count; i++) values[i] = (2 * this.random() - 1) * scale;
     return values;
   }
+}
+
+/** Products with codes of every kind, which weights that are rounded here don't have. */
+function hashCodes(memory: KernelMemory, weights: SeededWeights, hash: Hash): void {
+  const [rows, columns, numRows] = [37, 64, 7];
+  const [x, y] = [memory.allocate(4 * numRows * columns), memory.allocate(4 * numRows * rows)];
+  for (const dtype of WEIGHT_DTYPES.filter(isCoded)) {
+    const rowBytes = weightRowBytes(dtype, columns);
+    const codes = weights.values(rows * rowBytes, 128);
+    const bytes = Uint8Array.from(codes, (value) => (value + 128) & 0x77); // none is NaN
+    const view = new DataView(bytes.buffer);
+    for (let at = 0; at < bytes.length; at += rowBytes / 2) view.setFloat32(at, codes[at]! / 2 ** 14, true);
+    const matrix = KernelMatrix.from(memory, { dtype, rows, columns, bytes }, dtype);
+    memory.floats(x, numRows * columns).set(weights.values(numRows * columns, 1));
+    memory.kernels.linear(x, numRows, matrix.address, y, rows);
+    hash.update(memory.bytes(y, 4 * numRows * rows)).update(matrix.toFloat32());
+    matrix.dispose();
+  }
+  for (const address of [x, y]) memory.free(address);
 }
 
 /** What rows become that travel, what is read of them, and their sums. */
