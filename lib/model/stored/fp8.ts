@@ -97,8 +97,8 @@ function rowsOfFp8(
 type ScaledGrid = Grid & { readonly part: PackedPart | null };
 
 function decodeFp8({ width, part }: ScaledGrid, columns: number, first: (row: number) => number): DecodeRows {
-  const values = e4m3Values();
   return ([codes, scaleBytes], from, numRows, out) => {
+    const values = e4m3Values();
     const scales = part === null ? Float32Array.of(1) : scalesOf(scaleBytes!, part.tensor);
     const target = floatsIn(out);
     for (let row = 0; row < numRows; row++) {

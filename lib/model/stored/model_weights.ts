@@ -81,11 +81,24 @@ export class ModelWeights {
     return [...this.shapes.keys()].filter((name) => this.has(name));
   }
 
+  /** What the files call all tensors that some of the spec's are made of. @throws WeightError as {@link has} */
+  storedNames(): Set<string> {
+    const parts = [...this.shapes].flatMap(([name, shape]) => this.find(name, shape)?.parts ?? []);
+    return new Set(parts.map(({ tensor }) => tensor.name));
+  }
+
   /** @throws WeightError MISSING_TENSOR, SHAPE_MISMATCH, UNKNOWN_DTYPE */
   info(name: string): WeightInfo {
     const shape = this.shapeOf(name);
-    const { dtype, parts, coded } = this.packing(name, shape);
-    return { name, shape, dtype: coded?.dtype ?? (dtype === 'f16' ? 'f32' : dtype), file: parts[0]!.tensor.file };
+    return infoOf(name, shape, this.packing(name, shape));
+  }
+
+  /** Of all tensors that are wanted and there. @throws WeightError as {@link has} */
+  infos(isWanted: (name: string) => boolean): WeightInfo[] {
+    return [...this.shapes].flatMap(([name, shape]) => {
+      const found = isWanted(name) ? this.find(name, shape) : undefined;
+      return found === undefined ? [] : [infoOf(name, shape, found)];
+    });
   }
 
   /** What it is made of. @throws WeightError as {@link info} */
@@ -164,14 +177,13 @@ export class ModelWeights {
   }
 
   private find(name: string, shape: Shape): Packing | undefined {
-    const places = [...placesOf(this.spec, name, shape[0])];
-    for (const at of places) {
+    for (const at of placesOf(this.spec, name, shape[0])) {
       for (const format of FORMATS) {
         const found = format(this.folder, at, shape);
         if (found !== undefined) return found;
       }
     }
-    for (const { base, ending } of places) {
+    for (const { base, ending } of placesOf(this.spec, name, shape[0])) {
       const tensor = this.checkpoint.find(base + ending);
       if (tensor !== undefined) throw unreadableDtype(tensor);
     }
@@ -189,6 +201,11 @@ const FORMATS: readonly Format[] = [
   awqPacking,
   gptqPacking,
 ];
+
+const infoOf = (name: string, shape: Shape, { dtype, parts, coded }: Packing): WeightInfo => ({
+  ...{ name, shape, file: parts[0]!.tensor.file },
+  dtype: coded?.dtype ?? (dtype === 'f16' ? 'f32' : dtype),
+});
 
 const rowsAs = ({ dtype, parts, decode, coded }: Packing, as: WeightDtype | undefined): PackedRows =>
   coded !== undefined && coded.dtype === as ? { parts, ...coded } : { dtype, parts, decode };

@@ -28,14 +28,16 @@ export const mxfp4Packing: Format = ({ checkpoint }, at, [rows, columns]) => {
   const parts = [rowsPart(packed, at, rows, inner), rowsPart(exponents, at, rows, [numGroups])];
   const lineOf = (from: number, row: number): number =>
     at.lines.step === 1 ? row : at.lines.first + at.lines.step * (from + row);
-  const scales = e8m0Values();
-  const coded = codedRows('fp4', columns, ([codes, groups], from) => ({
-    scaleOf: (row, column) => scales[groups![lineOf(from, row) * numGroups + column / GROUP]!]!,
-    putCodes: (row, column, end, out, to) => {
-      const line = lineOf(from, row) * columns;
-      out.set(codes!.subarray((line + column) / 2, (line + end) / 2), to);
-    },
-  }));
+  const coded = codedRows('fp4', columns, ([codes, groups], from) => {
+    const scales = e8m0Values();
+    return {
+      scaleOf: (row, column) => scales[groups![lineOf(from, row) * numGroups + column / GROUP]!]!,
+      putCodes: (row, column, end, out, to) => {
+        const line = lineOf(from, row) * columns;
+        out.set(codes!.subarray((line + column) / 2, (line + end) / 2), to);
+      },
+    };
+  });
   return { dtype: 'bf16', parts, decode: decodeMxfp4(lineOf, numGroups), coded };
 };
 
@@ -43,8 +45,9 @@ const isExponents = (tensor: TensorInfo | undefined): boolean => tensor?.dtype =
 
 /** `lineOf`: which of the lines that were read is a row. */
 function decodeMxfp4(lineOf: (from: number, row: number) => number, numGroups: number): DecodeRows {
-  const table = bf16Table();
+  let table: Uint16Array | undefined;
   return ([codes, exponents], from, numRows, out) => {
+    table ??= bf16Table();
     const target = new Uint16Array(out.buffer, out.byteOffset, out.byteLength / 2);
     let to = 0;
     for (let row = 0; row < numRows; row++) {

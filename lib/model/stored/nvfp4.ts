@@ -34,8 +34,8 @@ export const nvfp4Packing: Format = ({ checkpoint }, at, [rows, columns]) => {
 };
 
 function decodeNvfp4(scaleTensor: TensorInfo, isDivided: boolean, numGroups: number): DecodeRows {
-  const values = e2m1Values();
   return ([codes, scaleBytes, overallBytes], _from, numRows, out) => {
+    const values = e2m1Values();
     const overall = floatsIn(overallBytes!)[0]!;
     const scales = scalesOf(scaleBytes!, scaleTensor).map((scale) => (isDivided ? scale / overall : scale * overall));
     const target = floatsIn(out);

@@ -38,7 +38,7 @@ export interface UnusedTensors {
 
 /** What old checkpoints store although it is computed is not among them. */
 export function unusedTensors(spec: ModelSpec, weights: ModelWeights): UnusedTensors {
-  const used = new Set(weights.names().flatMap((name) => weights.parts(name).map(({ tensor }) => tensor.name)));
+  const used = weights.storedNames();
   const all = weights.checkpoint.names();
   const predictors = new Set(all.flatMap((name) => PREDICTOR.exec(name)?.[1] ?? []));
   const isPredicting = (name: string): boolean => {

@@ -51,8 +51,8 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, weigh
 
 /** What routed experts are stored as, if that is the same for all. */
 function storedDtype(weights: ModelWeights, compute: Compute): WeightDtype {
-  const experts = weights.names().filter((name) => isExpertTensor(name) && name.endsWith('.weight'));
-  const dtype = commonDtype(experts.map((name) => weights.info(name).dtype));
+  const experts = weights.infos((name) => isExpertTensor(name) && name.endsWith('.weight'));
+  const dtype = commonDtype(experts.map(({ dtype }) => dtype));
   return compute === 'tensors' && isCoded(dtype) ? 'f32' : dtype;
 }
 
