@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,
   engine: async () => (await import('./engine/bench_engine.js')).benchEngine,
   eplb: async () => (await import('./eplb/bench_eplb.js')).benchEplb,
+  formats: async () => (await import('./formats/bench_formats.js')).benchFormats,
   generate: async () => (await import('./generate.js')).benchGenerate,
   peers: async () => (await import('./peers/bench_peers.js')).benchPeers,
   scenarios: async () => (await import('./scenarios/bench_scenarios.js')).benchScenarios,

@@ -74,7 +74,7 @@ function createParser(args: readonly string[], context: CommandContext): Argv {
   for (const command of COMMANDS) register(cli, context, command);
   cli.command(
     'bench [NAME]',
-    'Measure: balance, codec, compute, dispatch, engine, eplb, generate, scenarios, serve.',
+    'Measure: balance, codec, compute, dispatch, engine, eplb, formats, generate, scenarios, serve.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     () => bench(args.slice(1), context),
