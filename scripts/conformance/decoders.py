@@ -1,7 +1,7 @@
 """How far other decoders are from ours in numpy (stored.py), on the bytes of stored_models.py.
 
     pip install compressed-tensors accelerate autoawq   # without their dependencies will do
-    python decoders.py decoders.md
+    python decoders.py ../../test/data/formats/decoders.json
 
 - "library": the weights of every projection, decoded by compressed-tensors or by AutoAWQ.
 - "transformers": the logits of the whole checkpoint as transformers loads it. It may decode to bfloat16.
@@ -11,6 +11,7 @@ import importlib.util
 import json
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import compressed_tensors
@@ -79,15 +80,16 @@ def difference(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
-def attempt(compute) -> str:
+def attempt(compute) -> float | str | None:
+    """What it computes, or the name of its error."""
     try:
         error = compute()
-        return "" if error is None else f"{error:.0e}"
+        return None if error is None else float(f"{error:.1g}")
     except Exception as error:
-        return f"refuses ({type(error).__name__})"
+        return type(error).__name__
 
 
-def row(name: str, config: dict, quantization: dict | None, files: dict, stored: tuple[Tensors, dict]) -> str:
+def row(name: str, config: dict, quantization: dict | None, files: dict, stored: tuple[Tensors, dict]) -> dict:
     tensors, decoded = stored
 
     def library() -> float | None:
@@ -103,13 +105,15 @@ def row(name: str, config: dict, quantization: dict | None, files: dict, stored:
             errors.append(difference(actual, expected))
         return max(errors, default=None)
 
-    whole = "" if files or (quantization or {}).get("quant_method") in ["awq", "gptq", "modelopt"] else attempt(
-        lambda: difference(by_transformers(config, quantization, tensors), stored_models.logits_of(config, decoded))
-    )
-    return f"| {name} | {attempt(library)} | {whole} |"
+    def whole() -> float | None:
+        if files or (quantization or {}).get("quant_method") in ["awq", "gptq", "modelopt"]:
+            return None
+        return difference(by_transformers(config, quantization, tensors), stored_models.logits_of(config, decoded))
+
+    return {"name": name, "library": attempt(library), "transformers": attempt(whole)}
 
 
 if __name__ == "__main__":
-    versions = f"compressed-tensors {compressed_tensors.__version__}, transformers {transformers.__version__}"
-    lines = [f"<!-- {versions} -->", "| format | library | transformers |", "| --- | --- | --- |", *(row(*each) for each in stored_models.cases())]
-    Path(sys.argv[1]).write_text("\n".join(lines) + "\n")
+    versions = {"compressed-tensors": compressed_tensors.__version__, "AutoAWQ": metadata.version("autoawq"), "transformers": transformers.__version__}
+    rows = ",\n".join(json.dumps(row(*each)) for each in stored_models.cases())
+    Path(sys.argv[1]).write_text(f'{{"versions": {json.dumps(versions)}, "rows": [\n{rows}\n]}}\n')

@@ -90,6 +90,7 @@ def write(name: str, cases: list[dict], out: Path) -> None:
     goldens = shortened([first, *(golden_of(judge, family, case, base)[0] for case in cases[1:])])
     head = {
         "transformers": transformers.__version__,
+        **({"judge": family.judge} if family.judge else {}),
         "tokens": tokens,
         "positions": KEPT,
         "config": family.base,

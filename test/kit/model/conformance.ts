@@ -20,6 +20,10 @@ export interface ConformanceCase {
 
 export interface Conformance {
   readonly family: string;
+  /** Its version. */
+  readonly transformers: string;
+  /** The model_type under which transformers ran it, where it doesn't know the family's own. */
+  readonly judge?: string;
   /** The prompt. */
   readonly tokens: readonly number[];
   /** Positions whose logits are golden. */

@@ -1,10 +1,14 @@
 /** Every field of a configuration acts exactly where Hugging Face transformers lets it act, or is refused by name. */
 import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { ModelError } from '../../../lib/model/spec/errors.js';
 import { FAMILIES, modelSpecOf } from '../../../lib/model/families/registry.js';
 import { conformanceFamilies, readConformance } from '../../kit/model/conformance.js';
+import { conformanceText } from '../../kit/model/conformance_text.js';
 import { ConformanceRun } from '../../kit/model/conformance_run.js';
 import { AUTHORS, REFUSED } from '../../kit/model/refused_configs.js';
+import { repoRoot } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 
 const TOLERANCE = 1e-4;
@@ -14,6 +18,11 @@ it('every family has goldens', () => {
   const judged = Object.keys(FAMILIES).filter((family) => family !== 'bailing_moe');
   expect(conformanceFamilies()).to.include.members(judged);
   expect(Object.keys(REFUSED)).to.have.members(judged);
+});
+
+it('docs/conformance.md is what scripts/conformance/table.mjs writes', () => {
+  const text = readFileSync(join(repoRoot(), 'docs', 'conformance.md'), 'utf8');
+  expect(text === conformanceText(), 'run that script after a build').to.equal(true);
 });
 
 for (const family of Object.keys(REFUSED)) {
