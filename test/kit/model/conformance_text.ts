@@ -44,7 +44,7 @@ const WRONG_TEXT = `## Where transformers is wrong
 - FP8 blocks that don't divide a matrix (144 rows are 128 and 16): it takes the number of rows divided by that of scale rows as a block's height, here 72. The rows "fp8 blocks" above show it, and those of blocks
   of 32, which divide theirs, that the rest agrees. compressed-tensors decodes such blocks as we do, and transformers can't load them in this form.
 - Without a \`quantization_config\` it takes FP8 codes for weights. We read the format off the tensors.
-- Before 5.8 it masked groups of experts with 0, by which an expert of a group that wasn't chosen can win over one whose biased score is negative. DeepSeek's code and later versions mask with −∞, as we do.
+- Up to 5.4.0 it masked groups of experts with 0, by which an expert of a group that wasn't chosen can win over one whose biased score is negative. DeepSeek's code and 5.6.0 and later mask with −∞, as we do.
 - Dynamic RoPE beyond \`max_position_embeddings\` depends on how the text was cut into steps. No sequence here is longer than that, and below it the kind does nothing.
 `;
 
