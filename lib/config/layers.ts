@@ -66,6 +66,9 @@ export function isNear(name: string, candidate: string): boolean {
   return distance(name, candidate) <= Math.max(2, name.length / 2.5);
 }
 
+/** A mapping whose keys are not ours; layers are merged in it key by key, at any depth. */
+const FREE = 'model_overrides';
+
 /** Every key there is, with its default; only the keys matter here. */
 const KNOWN: Readonly<ConfigTree> = { model: undefined, ...DEFAULTS };
 
@@ -83,13 +86,34 @@ function mergeInto(
     const keyPath = [...path, name];
     if (!Object.hasOwn(known, name)) throw unknownKey(keyPath, known, layer.originOf(keyPath));
     const below = known[name];
-    if (isTree(below)) {
+    if (pathText(keyPath) === FREE) {
+      if (value === null || value === undefined) continue;
+      target[name] = isTree(value) ? mergedFreely(target[name] as ConfigTree, value, keyPath, layer, sources) : value;
+      sources.set(FREE, layer);
+    } else if (isTree(below)) {
       mergeInto(target[name] as ConfigTree, below, value, keyPath, layer, sources);
     } else if (value !== undefined) {
       target[name] = value;
       sources.set(pathText(keyPath), layer);
     }
   }
+}
+
+function mergedFreely(
+  old: Readonly<ConfigTree>,
+  values: Readonly<ConfigTree>,
+  path: readonly string[],
+  layer: Layer,
+  sources: Map<string, Layer>,
+): ConfigTree {
+  const merged = { ...old };
+  for (const [name, value] of Object.entries(values)) {
+    const keyPath = [...path, name];
+    const before = merged[name];
+    merged[name] = isTree(before) && isTree(value) ? mergedFreely(before, value, keyPath, layer, sources) : value;
+    sources.set(pathText(keyPath), layer);
+  }
+  return merged;
 }
 
 function isTree(value: unknown): value is ConfigTree {

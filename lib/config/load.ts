@@ -144,6 +144,7 @@ function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged, isCommandLine: bo
 function typeOf(value: unknown): ValueType | undefined {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'list';
+  if (typeof value === 'object') return 'mapping';
   const type = typeof value;
   return type === 'string' || type === 'number' || type === 'boolean' ? type : undefined;
 }

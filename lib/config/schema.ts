@@ -8,7 +8,7 @@ import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** A JavaScript type that a key's value may have. */
-export type ValueType = 'string' | 'number' | 'boolean' | 'list' | 'null';
+export type ValueType = 'string' | 'number' | 'boolean' | 'list' | 'mapping' | 'null';
 
 /** What the messages say about a key. */
 export interface KeyInfo {
@@ -35,6 +35,7 @@ const prompt = z.union([z.string(), z.strictObject({ label: z.string(), text: z.
  */
 export const configSchema = z.strictObject({
   model: key(z.string().min(1), 'the path of a model folder', 'string'),
+  model_overrides: key(z.record(z.string(), z.json()).readonly(), 'a mapping of fields of config.json', 'mapping'),
   backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
   webgpu: z
     .strictObject({ adapter: key(z.string().min(1).nullable(), "part of a GPU's name, or null", 'string', 'null') })
@@ -157,6 +158,7 @@ export type ConfigPrompt = z.infer<typeof prompt>;
 
 /** The value of every key that the user does not give; `model` has none. Limits of `engine` are per rank. */
 export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
+  model_overrides: {}, // fields of config.json, for experiments
   backend: 'auto',
   webgpu: { adapter: null }, // the fastest GPU
   compute: 'auto', // the fused kernels where the backend is wasm, TensorFlow.js operations elsewhere

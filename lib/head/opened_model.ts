@@ -28,7 +28,7 @@ export interface OpenedModel {
  */
 export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> {
   const { config: hfConfig, generationConfig, quantConfig } = await readModelFiles(config.model);
-  const ownSpec = modelSpecOf(withQuantConfig(hfConfig, quantConfig));
+  const ownSpec = modelSpecOf(withQuantConfig(hfConfig, quantConfig), config.model_overrides);
   const tokenizer = await loadTokenizer(config.model);
   tokenizer?.checkVocab(ownSpec.vocabSize);
   const ends = [

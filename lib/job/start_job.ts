@@ -180,6 +180,7 @@ function rankJobOf({ config, spec, limits, placement, numExternalRanks = 0, onTi
   return {
     model: config.model,
     spec,
+    modelOverrides: config.model_overrides,
     isOneFolder: numExternalRanks === 0,
     backend: config.backend,
     webgpuAdapter: config.webgpu.adapter,

@@ -20,6 +20,8 @@ export interface RankJob {
   readonly model: string;
   /** What the head read in its config.json; the fingerprint makes sure that every rank's is the same. */
   readonly spec: ModelSpec;
+  /** Fields of config.json that are other than what is read there: a part of the fingerprint. */
+  readonly modelOverrides: ExpertwireConfig['model_overrides'];
   /** Every rank is one that the head started, which reads the head's own folder. */
   readonly isOneFolder: boolean;
   readonly backend: BackendChoice;

@@ -91,8 +91,18 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       load: new LoadMonitor(numLayers, numExperts),
       rankLoad: new LoadMonitor(numLayers, numRanks),
     };
-    const { isOneFolder } = job;
-    const read = { spec, weights, configBytes, placement, rank, readsHeadsFolder, isOneFolder, numThreads };
+    const { isOneFolder, modelOverrides } = job;
+    const read = {
+      spec,
+      weights,
+      configBytes,
+      modelOverrides,
+      placement,
+      rank,
+      readsHeadsFolder,
+      isOneFolder,
+      numThreads,
+    };
     const [model, proof] = await together(
       signal,
       (ending) =>

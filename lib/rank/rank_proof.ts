@@ -14,6 +14,8 @@ export interface ProofOptions extends HashOptions {
   readonly spec: ModelSpec;
   readonly weights: ModelWeights;
   readonly configBytes: Uint8Array;
+  /** What the job takes instead of its fields. */
+  readonly modelOverrides: Readonly<Record<string, unknown>>;
   readonly placement: Placement;
   readonly rank: Rank;
   /** This rank reads the head's own folder, on its machine. */
@@ -39,9 +41,11 @@ export interface RankProof {
  * @throws WeightError as {@link hashTensors}
  */
 export async function proofOf(options: ProofOptions): Promise<RankProof> {
-  const { spec, weights, configBytes, readsHeadsFolder, isOneFolder } = options;
+  const { spec, weights, configBytes, modelOverrides, readsHeadsFolder, isOneFolder } = options;
   const { checkpoint } = weights;
-  const preamble = [configBytes, ...checkpoint.headers];
+  const isOwn = Object.keys(modelOverrides).length === 0;
+  const overrides = isOwn ? [] : [Buffer.from(JSON.stringify(modelOverrides))];
+  const preamble = [configBytes, ...overrides, ...checkpoint.headers];
   if (readsHeadsFolder && isOneFolder) {
     const files = checkpoint.identities.map((text) => Buffer.from(text));
     return { fingerprint: new Fingerprint([...preamble, ...files]).digest(), expertDigests: {} };

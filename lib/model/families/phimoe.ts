@@ -1,4 +1,7 @@
-/** Phi-3.5-MoE (Microsoft, 2024): LayerNorm, biases, sparsemixer, LongRoPE with multipliers of its own. */
+/**
+ * Phi-3.5-MoE (Microsoft, 2024): LayerNorm, biases, sparsemixer, LongRoPE with multipliers of its own.
+ * Why: docs/decisions/families.md#where-transformers-leaves-the-authors-code
+ */
 import * as z from 'zod';
 import { PLAIN_GATE } from '../../../compute/base/gate_spec.js';
 import { ModelError } from '../spec/errors.js';

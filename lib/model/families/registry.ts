@@ -1,6 +1,8 @@
 /** The model families, by config.json's `model_type`. */
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from '../spec/errors.js';
+import { mechanismsOf } from '../spec/mechanisms.js';
+import { checkOverrides, withOverrides } from '../spec/overrides.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import { bailingMoe, bailingMoeV2 } from './bailing_moe.js';
 import type { Family } from './blocks/family.js';
@@ -52,18 +54,16 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
 };
 
 /**
- * config.json → what to run.
+ * config.json, some of its fields perhaps set to something else → what to run.
  * @throws ModelError UNSUPPORTED_MODEL (unknown family or value, with the supported ones), INVALID_MODEL_CONFIG
  */
-export function modelSpecOf(config: unknown): ModelSpec {
-  const modelType = (config as { model_type?: unknown } | null)?.model_type;
+export function modelSpecOf(written: unknown, overrides: Readonly<Record<string, unknown>> = {}): ModelSpec {
+  const read = (written ?? {}) as Readonly<Record<string, unknown>>;
+  const config = withOverrides(read, overrides);
+  const { model_type: modelType } = config;
   const family = typeof modelType === 'string' && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
-  if (family === undefined) {
-    throw new ModelError(
-      'UNSUPPORTED_MODEL',
-      `config.json: model_type is ${modelType === undefined ? 'missing' : shown(modelType)}; supported: ${Object.keys(FAMILIES).join(', ')}`,
-    );
-  }
+  if (family === undefined) throw unknownFamily(config);
+  checkOverrides(overrides, read, ['model_type', ...family.fields]);
   const spec = family(config);
   if (moeLayersOf(spec).length === 0) {
     throw new ModelError(
@@ -72,4 +72,41 @@ export function modelSpecOf(config: unknown): ModelSpec {
     );
   }
   return spec;
+}
+
+function unknownFamily(config: Readonly<Record<string, unknown>>): ModelError {
+  const { model_type: modelType } = config;
+  const name = modelType === undefined ? 'missing' : shown(modelType);
+  const [mechanism] = mechanismsOf(config);
+  const has = mechanism === undefined ? '' : `; it has ${mechanism.field} (${mechanism.what})`;
+  return new ModelError(
+    'UNSUPPORTED_MODEL',
+    `config.json: model_type is ${name}${has}${likenessOf(config)}; supported: ${Object.keys(FAMILIES).join(', ')}`,
+  );
+}
+
+/** Fewer fields in common are those that every model has. */
+const MIN_LIKENESS = 15;
+
+/** The family that reads the most of a configuration's fields, and what it says of them; families that would run it come first. */
+function likenessOf(config: Readonly<Record<string, unknown>>): string {
+  const tried = Object.entries(FAMILIES).map(([name, family]) => {
+    const numRead = family.fields.filter((field) => Object.hasOwn(config, field)).length;
+    return { name, numRead, unread: family.fields.length - numRead, error: errorOf(family, config) };
+  });
+  const rank = ({ numRead, error }: (typeof tried)[number]): number => numRead + (error === null ? 1000 : 0);
+  const [nearest] = tried.toSorted((a, b) => rank(b) - rank(a) || a.unread - b.unread);
+  if (nearest === undefined || nearest.numRead < MIN_LIKENESS) return '';
+  if (nearest.error !== null) return `; it is most like ${nearest.name}, which says: ${nearest.error}`;
+  return `; its fields are those of ${nearest.name}: if it is that under another name, try --set model_overrides.model_type=${nearest.name}`;
+}
+
+function errorOf(family: Family, config: unknown): string | null {
+  try {
+    family(config);
+    return null;
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    return error.message.replace(/^[A-Z_]+: config\.json: /, '').replace(/(: Invalid input[^;]*)?;[^;]*$/, '');
+  }
 }

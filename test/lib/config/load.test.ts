@@ -44,6 +44,24 @@ describe('configuration', () => {
     });
   });
 
+  it('fields of the model that are set to something else are of any name, and merged key by key at any depth', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'run.yaml');
+      await writeFile(
+        file,
+        `model: ${moe7m()}\nmodel_overrides:\n  rope_scaling: { type: yarn, factor: 2 }\n  num_experts_per_tok: 2\n`,
+      );
+      const overrides = ['model_overrides.rope_scaling.factor=4', 'model_overrides.q_lora_rank=null'];
+      expect((await loadConfig({ file, overrides })).model_overrides).to.deep.equal({
+        rope_scaling: { type: 'yarn', factor: 4 },
+        num_experts_per_tok: 2,
+        q_lora_rank: null,
+      });
+      const error = await errorOf(ConfigError, () => loadConfig({ file, overrides: ['model_overrides=3'] }));
+      expect(error.message).to.contain('"model_overrides" is 3; allowed is a mapping of fields of config.json');
+    });
+  });
+
   it('the name of a host is the same in capitals', async () => {
     expect((await loadSet('server.host=LOCALHOST')).server.host).to.equal('localhost');
   });
@@ -109,7 +127,7 @@ describe('configuration', () => {
       'model: m\nxyzzyx: 4',
       'UNKNOWN_KEY',
       2,
-      /"xyzzyx" in the top level; remove it \(its keys are model, backend/,
+      /"xyzzyx" in the top level; remove it \(its keys are model, model_overrides, backend/,
     ],
     ['a key with a dot', 'model: m\nengine.seed: 4', 'UNKNOWN_KEY', 2, /write every part of the path as a mapping/],
     ['a key of an object that JavaScript has', 'toString: 4', 'UNKNOWN_KEY', 1, /"toString"/],

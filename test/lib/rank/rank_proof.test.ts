@@ -31,7 +31,7 @@ async function withOptions<T>(
   const weights = await openWeights(dir, spec);
   try {
     const signal = new AbortController().signal;
-    return await use({ spec, weights, configBytes, placement, rank: asRank(1), signal, ...how });
+    return await use({ spec, weights, configBytes, modelOverrides: {}, placement, rank: asRank(1), signal, ...how });
   } finally {
     await weights.close();
   }
@@ -60,6 +60,14 @@ describe('what a rank proves', () => {
     const own = await proofIn(TINY, { readsHeadsFolder: true, isOneFolder: false });
     const other = await proofIn(TINY, ELSEWHERE);
     expect(own).to.deep.equal({ fingerprint: other.fingerprint, expertDigests: {} });
+  });
+
+  it('is another where the job takes other fields of config.json than those that are written', async () => {
+    const proofWith = (modelOverrides: ProofOptions['modelOverrides']): Promise<RankProof> =>
+      withOptions(TINY, ONE_FOLDER, (options) => proofOf({ ...options, modelOverrides }));
+    const [plain, one, two] = [{}, { num_experts_per_tok: 1 }, { num_experts_per_tok: 2 }].map(proofWith);
+    const fingerprints = (await Promise.all([plain!, one!, two!])).map(({ fingerprint }) => fingerprint);
+    expect(new Set(fingerprints).size).to.equal(3);
   });
 
   it('of the one folder of a job: the same for all, nothing is read, and another for the folder as it is after a write', async () => {

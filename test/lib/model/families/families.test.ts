@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import { FAMILIES, modelSpecOf } from '../../../../lib/model/families/registry.js';
+import { ModelError } from '../../../../lib/model/spec/errors.js';
+import { errorOf } from '../../../kit/rejects.js';
 import { V3, QWEN3, without, refused } from '../../../kit/model/published_configs.js';
 
 describe('model families', () => {
@@ -8,6 +10,38 @@ describe('model families', () => {
       await refused(config, 'UNSUPPORTED_MODEL', 'model_type', ...Object.keys(FAMILIES));
     }
     await refused({ model_type: 'llama' }, 'UNSUPPORTED_MODEL', '"llama"');
+  });
+
+  it('an unknown model_type is told which family its fields are those of, or are most like', async () => {
+    const likeV3 = 'its fields are those of deepseek_v3';
+    await refused({ ...V3, model_type: 'kimi_k3' }, 'UNSUPPORTED_MODEL', 'kimi_k3', likeV3, 'model_type=deepseek_v3');
+    await refused({ ...QWEN3, model_type: 'qwen9' }, 'UNSUPPORTED_MODEL', 'its fields are those of qwen3_moe');
+    const odd = { ...QWEN3, model_type: 'qwen9', hidden_act: 'gelu' };
+    await refused(odd, 'UNSUPPORTED_MODEL', 'it is most like qwen3_moe, which says: hidden_act is "gelu"');
+    await refused({ ...V3, model_type: 'deepseek_v9', hc_mult: 4 }, 'UNSUPPORTED_MODEL', 'hc_mult (hyper-connections)');
+  });
+
+  it('fields can be set to something else, the family too, but none that nobody reads', async () => {
+    expect(modelSpecOf(V3, { num_experts_per_tok: 4 }).moe.gate.numTopk).to.equal(4);
+    expect(modelSpecOf({ ...V3, model_type: 'kimi_k3' }, { model_type: 'deepseek_v3' })).to.deep.equal(modelSpecOf(V3));
+    const { scaling } = modelSpecOf(V3, { rope_scaling: { factor: 2 } }).rope;
+    expect(scaling).to.deep.include({ kind: 'yarn', factor: 2, originalMaxPositions: 4096 });
+    const error = await errorOf(ModelError, () => modelSpecOf(V3, { num_expert_per_tok: 4 }));
+    expect(error.message).to.contain('model_overrides.num_expert_per_tok').and.contain('"num_experts_per_tok"');
+  });
+
+  it('fields of mechanisms that a family does not have are refused under any model_type', async () => {
+    for (const config of [V3, QWEN3]) {
+      for (const [field, value] of [
+        ['index_topk', 2048],
+        ['hc_mult', 4],
+        ['linear_attn_config', { short_conv_kernel_size: 4 }],
+        ['final_logit_softcapping', 30],
+      ] as const) {
+        await refused({ ...config, [field]: value }, 'UNSUPPORTED_MODEL', field, String(config.model_type));
+        expect(modelSpecOf({ ...config, [field]: null })).to.deep.equal(modelSpecOf(config));
+      }
+    }
   });
 
   for (const config of [V3, QWEN3]) {
