@@ -61,7 +61,8 @@ export const bailingMoeV2 = family('bailing_moe_v2', schema, specOf);
 function specOf(c: Fields): Omit<ModelSpec, 'modelType'> {
   const attention = gqaOf(c, { qkNorm: c.use_qk_norm ? 'head' : null, hasQkvBias: c.use_qkv_bias });
   const { headDim } = attention;
-  const theta = c.rope_theta ?? c.rope_parameters?.rope_theta;
+  // Where rope_scaling counts, rope_parameters doesn't.
+  const theta = c.rope_theta ?? (c.rope_scaling ? c.rope_scaling.rope_theta : c.rope_parameters?.rope_theta);
   requireConfig(theta !== undefined, 'rope_theta is missing');
   const share = (c.rotary_dim ?? headDim) / headDim;
   return {

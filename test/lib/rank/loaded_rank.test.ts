@@ -29,7 +29,17 @@ async function joinedFor(
   const { numExperts } = spec.moe.gate;
   const { phy2log } = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 1 });
   const job: Partial<RankJob> = {
-    ...{ model: dir, spec, isOneFolder, backend: 'wasm', webgpuAdapter: null, threads: 1, phy2log, moves: null },
+    ...{
+      model: dir,
+      spec,
+      modelOverrides: {},
+      isOneFolder,
+      backend: 'wasm',
+      webgpuAdapter: null,
+      threads: 1,
+      phy2log,
+      moves: null,
+    },
     residence: { compute: 'kernels', experts: 'auto', dense: 'auto' },
     kernels: { fma: 'off', simd: 128 },
     ...{ mla: 'auto', microBatches: 1, trace: false, blockSize: 16, numKvBlocks: 4, maxNumBatchedTokens: 16 },
