@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { blockFloats, fillBlock, rowFloats, rowsOfBlock } from '../../../../lib/model/kernels/block_layout.js';
-import { gqaSpec, mlaSpec } from '../../../kit/kernels/attention_cases.js';
+import { gqaSpec, indexedSpec, mlaSpec } from '../../../kit/kernels/attention_cases.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
 
 const mla = mlaSpec({ kv_lora_rank: 5, qk_rope_head_dim: 2 }).attention;
@@ -47,6 +47,7 @@ describe('blocks of the kernels’ cache', () => {
       fc
         .record({ kv_lora_rank: fc.integer({ min: 1, max: 40 }), qk_rope_head_dim: fc.constantFrom(2, 4, 6) })
         .map((config) => mlaSpec(config).attention),
+      fc.integer({ min: 1, max: 20 }).map((headDim) => indexedSpec({ headDim }, { kv_lora_rank: 7 }).attention),
       fc
         .record({ num_key_value_heads: fc.constantFrom(1, 2, 3), head_dim: fc.integer({ min: 1, max: 40 }) })
         .map(({ head_dim, ...config }) => gqaSpec({ ...config, head_dim: 2 * head_dim }).attention),
