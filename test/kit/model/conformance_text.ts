@@ -5,6 +5,7 @@ import { ModelError } from '../../../lib/model/spec/errors.js';
 import { FAMILIES, modelSpecOf } from '../../../lib/model/families/registry.js';
 import { repoRoot } from '../paths.js';
 import { conformanceFamilies, readConformance } from './conformance.js';
+import { AUTHORS } from './refused_configs.js';
 import { readStoredModels } from './stored_models.js';
 
 /** How far others' decoders are from ours (scripts/conformance/decoders.py); a name is that of an error. */
@@ -30,6 +31,7 @@ Random combinations of the fields are run by \`fuzz.mjs\`.
 
 - **run**: agree; of these, **neutral**: the field changes nothing, here as there
 - **refused**: transformers computes them, and we refuse them by the field's name
+- **authors**: the authors' code gives other numbers, and we give those
 - **its errors**: transformers can't run them, or a choice of experts hangs on the last bits of float32
 `;
 
@@ -45,6 +47,8 @@ const WRONG_TEXT = `## Where transformers is wrong
   of 32, which divide theirs, that the rest agrees. compressed-tensors decodes such blocks as we do, and transformers can't load them in this form.
 - Without a \`quantization_config\` it takes FP8 codes for weights. We read the format off the tensors.
 - Up to 5.4.0 it masked groups of experts with 0, by which an expert of a group that wasn't chosen can win over one whose biased score is negative. DeepSeek's code and 5.6.0 and later mask with −∞, as we do.
+- Phi-3.5-MoE beyond its original context: the authors take LongRoPE's long factors with the long multiplier, transformers the short factors with it
+  ([more of this kind](decisions/families.md#where-transformers-leaves-the-authors-code)).
 - Dynamic RoPE beyond \`max_position_embeddings\` depends on how the text was cut into steps. No sequence here is longer than that, and below it the kind does nothing.
 `;
 
@@ -60,13 +64,15 @@ function familyTable(): string {
     const first = cases[0]!.logits;
     const computed = cases.filter(({ logits }) => logits !== null);
     const refused = computed.filter(({ config }) => isRefused(config, tokens.length));
-    const running = computed.filter((each) => !refused.includes(each));
+    const authors = AUTHORS[family] ?? [];
+    const running = computed.filter((each) => !refused.includes(each) && !authors.includes(each.name));
     const neutral = running.filter(({ logits }, i) => i > 0 && logits === first);
     const by = `transformers ${transformers}${judge === undefined ? '' : `, as \`${judge}\``}`;
     const numErrors = cases.length - computed.length;
-    return [`\`${family}\``, by, cases.length, running.length, neutral.length, refused.length, numErrors];
+    const counts = [cases, running, neutral, refused, authors].map(({ length }) => length);
+    return [`\`${family}\``, by, ...counts, numErrors];
   });
-  return table(['family', 'judge', 'cases', 'run', 'neutral', 'refused', 'its errors'], rows);
+  return table(['family', 'judge', 'cases', 'run', 'neutral', 'refused', 'authors', 'its errors'], rows);
 }
 
 /** Also where the engine would admit no prompt of so many tokens. */
