@@ -30,9 +30,7 @@ interface Goldens {
 }
 
 /** What PyTorch and compressed-tensors make of them (scripts/conformance/stored_values.py). */
-const GOLDENS = JSON.parse(
-  readFileSync(join(repoRoot(), 'test', 'data', 'formats', 'values.json'), 'utf8'),
-) as Goldens;
+const GOLDENS = JSON.parse(readFileSync(join(repoRoot(), 'test', 'data', 'formats', 'values.json'), 'utf8')) as Goldens;
 
 /** A model whose experts' gate projection has so many rows and columns. */
 const specOf = (rows: number, columns: number, quantization: object | null = null): ModelSpec => ({
