@@ -77,9 +77,14 @@ export function swiglu(x: Tensor2D): Tensor2D {
 export function clampedSwiglu(x: Tensor2D, limit: number, alpha: number): Tensor2D {
   return tidy(() => {
     const intermediate = x.shape[1] / 2;
-    const gate = minimum(columnsFrom(x, 0, intermediate), constant(limit));
-    const up = clamp(columnsFrom(x, intermediate, intermediate), limit);
-    return mul(mul(gate, sigmoid(mul(gate, constant(alpha)))), add(up, constant(1)));
+    const glu = tidy(() => {
+      const gate = minimum(columnsFrom(x, 0, intermediate), constant(limit));
+      return mul(gate, sigmoid(mul(gate, constant(alpha))));
+    });
+    return mul(
+      glu,
+      tidy(() => add(clamp(columnsFrom(x, intermediate, intermediate), limit), constant(1))),
+    );
   });
 }
 
