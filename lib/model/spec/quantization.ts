@@ -14,6 +14,14 @@ export interface Quantization {
   readonly blockSize: readonly [number, number];
   /** What stored zero points lack: 1 in the first format of GPTQ. */
   readonly zeroOffset: 0 | 1;
+  /** Bits of an integer; null: not said, or not the same for all weights. */
+  readonly numBits: number | null;
+  /** Columns that share a scale; Infinity: all of a row; null as {@link numBits}. */
+  readonly groupSize: number | null;
+  /** Whether zero points belong to weights. */
+  readonly hasZeros: boolean;
+  /** Whether a tensor says which group a column is of. */
+  readonly hasOrder: boolean;
 }
 
 /** Methods whose formats can be read. */
@@ -22,7 +30,14 @@ const METHODS = ['fp8', 'mxfp4', 'compressed-tensors', 'modelopt', 'awq', 'gptq'
 export type QuantMethod = (typeof METHODS)[number];
 
 /** Of checkpoints that say nothing: blocks as DeepSeek-V3 has them. */
-export const UNSAID: Omit<Quantization, 'method'> = { blockSize: [128, 128], zeroOffset: 1 };
+export const UNSAID: Omit<Quantization, 'method'> = {
+  blockSize: [128, 128],
+  zeroOffset: 1,
+  numBits: null,
+  groupSize: null,
+  hasZeros: false,
+  hasOrder: false,
+};
 
 /** Formats of compressed-tensors. Each module has one; `mixed-precision`: they differ. */
 const COMPRESSED_FORMATS = [
@@ -42,10 +57,22 @@ const MODELOPT_ALGORITHMS = ['FP8', 'FP8_PER_CHANNEL_PER_TOKEN', 'FP8_PB_WO', 'N
 
 const block = z.tuple([z.int().positive(), z.int().positive()]);
 
+/** −1: all of a row. */
+const groupSize = z.union([z.literal(-1), z.int().positive()]);
+
 /** A group of modules of compressed-tensors. */
 const group = z.object({
   format: z.enum(COMPRESSED_FORMATS).nullish(),
-  weights: z.object({ block_structure: block.nullish() }).nullish(),
+  weights: z
+    .object({
+      block_structure: block.nullish(),
+      num_bits: z.int().positive().nullish(),
+      type: z.string().nullish(),
+      symmetric: z.boolean().nullish(),
+      group_size: groupSize.nullish(),
+      actorder: z.union([z.boolean(), z.enum(['group', 'weight', 'dynamic', 'static'])]).nullish(),
+    })
+    .nullish(),
 });
 
 const SCHEMAS = {
@@ -62,9 +89,15 @@ const SCHEMAS = {
     transform_config: z.object({ config_groups: z.strictObject({}).default({}) }).nullish(),
   }),
   modelopt: z.object({ quant_algo: z.enum(MODELOPT_ALGORITHMS) }),
-  awq: z.object({ bits: z.literal(4).default(4), version: z.enum(['gemm', 'GEMM']).default('gemm') }),
+  awq: z.object({
+    bits: z.literal(4).default(4),
+    version: z.enum(['gemm', 'GEMM']).default('gemm'),
+    group_size: groupSize.nullish(),
+  }),
   gptq: z.object({
-    bits: z.literal([2, 4, 8]).default(4),
+    bits: z.literal([2, 4, 8]).nullish(),
+    group_size: groupSize.nullish(),
+    desc_act: z.boolean().nullish(),
     checkpoint_format: z.enum(['gptq', 'gptq_v2']).default('gptq'),
   }),
 } as const satisfies Record<QuantMethod, z.ZodType>;
@@ -82,22 +115,44 @@ export function quantizationOf(config: unknown): Quantization | null {
   switch (method) {
     case 'fp8':
       return { method, ...UNSAID, blockSize: parse(method, config).weight_block_size ?? UNSAID.blockSize };
-    case 'compressed-tensors': {
-      const { config_groups: groups } = parse(method, config);
-      const found = Object.values(groups).find((each) => each.weights?.block_structure);
-      return { method, ...UNSAID, blockSize: found?.weights?.block_structure ?? UNSAID.blockSize };
-    }
+    case 'compressed-tensors':
+      return { method, ...UNSAID, ...compressed(Object.values(parse(method, config).config_groups)) };
     case 'gptq': {
-      const isFirst = parse(method, config).checkpoint_format === 'gptq';
-      return { method, ...UNSAID, zeroOffset: isFirst ? 1 : 0 };
+      const { checkpoint_format: format, bits, group_size: size, desc_act: isOrdered } = parse(method, config);
+      const zeroOffset = format === 'gptq' ? 1 : 0;
+      const said = {
+        zeroOffset,
+        numBits: bits ?? null,
+        groupSize: sizeOf(size),
+        hasOrder: isOrdered === true,
+      } as const;
+      return { method, ...UNSAID, ...said };
     }
+    case 'awq':
+      return { method, ...UNSAID, groupSize: sizeOf(parse(method, config).group_size) };
     case 'mxfp4':
     case 'modelopt':
-    case 'awq':
       parse(method, config);
       return { method, ...UNSAID };
   }
 }
+
+/** What all groups of modules say alike; tensors tell where they differ. */
+function compressed(groups: readonly z.infer<typeof group>[]): Partial<Quantization> {
+  const all = groups.flatMap(({ weights }) => weights ?? []);
+  const integers = all.filter(({ type }) => type === 'int');
+  const isAll = (is: (weights: (typeof all)[number]) => boolean): boolean => integers.length > 0 && integers.every(is);
+  const [bits, size] = [integers[0]?.num_bits ?? null, all[0]?.group_size];
+  return {
+    blockSize: all.find((weights) => weights.block_structure)?.block_structure ?? UNSAID.blockSize,
+    numBits: integers.every((weights) => weights.num_bits === bits) ? bits : null,
+    groupSize: all.every((weights) => weights.group_size === size) ? sizeOf(size) : null,
+    hasZeros: isAll(({ symmetric }) => symmetric === false),
+    hasOrder: isAll(({ actorder }) => actorder === 'group' || actorder === 'dynamic' || actorder === true),
+  };
+}
+
+const sizeOf = (size: number | null | undefined): number | null => (size === -1 ? Infinity : (size ?? null));
 
 /** config.json with what hf_quant_config.json, which NVIDIA's tools write beside it, says of weights; config.json's own word counts first. */
 export function withQuantConfig(

@@ -3,7 +3,16 @@
  * `scales` [groups, out]. A value is (code − zero) · scale, rounded to float32. Why: docs/decisions/formats.md#tensors-tell-their-format
  */
 import type { TensorInfo } from '../../weights/safetensors_header.js';
-import { codedRows, floatsIn, isWholeGroups, scalesOf, sharedPart, wordsIn, type Format } from './format.js';
+import {
+  codedRows,
+  floatsIn,
+  groupWidth,
+  isWholeGroups,
+  scalesOf,
+  sharedPart,
+  wordsIn,
+  type Format,
+} from './format.js';
 import type { DecodeRows, Packing } from './packing.js';
 
 /** Codes of a word. */
@@ -12,25 +21,28 @@ const PER_WORD = 8;
 const NIBBLES = [0, 4, 1, 5, 2, 6, 3, 7];
 
 /** `qweight` with a row for each input. */
-export const awqPacking: Format = ({ checkpoint }, at, [, columns]) => {
+export const awqPacking: Format = ({ checkpoint, quantization }, at, [, columns]) => {
   const { base, ending, lines, entry } = at;
   const [codes, zeros, scales] = ['qweight', 'qzeros', 'scales'].map((name) => checkpoint.find(`${base}.${name}`));
   if (codes?.dtype !== 'I32' || zeros === undefined || scales === undefined) return undefined;
   if (ending !== '.weight' || columns === undefined || entry !== null || codes.shape[0] !== columns) return undefined;
   if (codes.shape[1] !== lines.of / PER_WORD) return undefined;
-  const numGroups = scales.shape[0]!;
+  const numGroups = scales.shape[0] ?? 0;
+  const width = groupWidth(scales, numGroups, columns, quantization.groupSize);
   const parts = [
     sharedPart(codes, at, [columns, lines.of / PER_WORD]),
     sharedPart(zeros, at, [numGroups, lines.of / PER_WORD]),
     sharedPart(scales, at, [numGroups, lines.of]),
   ];
-  const layout = { scales, columns, outputs: lines.of, first: lines.first };
+  const layout = { scales, columns, width, outputs: lines.of, first: lines.first };
   return { dtype: 'f32', parts, decode: decodeAwq(layout), coded: codedAwq(layout) };
 };
 
 interface AwqLayout {
   readonly scales: TensorInfo;
   readonly columns: number;
+  /** Columns of a group. */
+  readonly width: number;
   readonly outputs: number;
   /** The first output. */
   readonly first: number;
@@ -38,11 +50,10 @@ interface AwqLayout {
 
 /** An output's codes around its zero points, −15 … 15. */
 function codesAround(
-  { scales, columns, outputs, first }: AwqLayout,
+  { width, outputs, first }: AwqLayout,
   [codeBytes, zeroBytes]: readonly Uint8Array[],
   from: number,
 ): (row: number, column: number) => number {
-  const width = columns / scales.shape[0]!;
   const perLine = outputs / PER_WORD;
   const [codes, zeros] = [wordsIn(codeBytes!), wordsIn(zeroBytes!)];
   return (row, column) => {
@@ -54,8 +65,7 @@ function codesAround(
 }
 
 function decodeAwq(layout: AwqLayout): DecodeRows {
-  const { scales: tensor, columns, outputs, first } = layout;
-  const width = columns / tensor.shape[0]!;
+  const { scales: tensor, columns, width, outputs, first } = layout;
   return (parts, from, numRows, out) => {
     const codeAt = codesAround(layout, parts, from);
     const scales = scalesOf(parts[2]!, tensor);
@@ -70,8 +80,7 @@ function decodeAwq(layout: AwqLayout): DecodeRows {
 }
 
 function codedAwq(layout: AwqLayout): Packing['coded'] {
-  const { scales: tensor, columns, outputs, first } = layout;
-  const width = columns / tensor.shape[0]!;
+  const { scales: tensor, columns, width, outputs, first } = layout;
   if (!isWholeGroups(width, columns)) return undefined;
   return codedRows('int8', columns, (parts, from) => {
     const codeAt = codesAround(layout, parts, from);

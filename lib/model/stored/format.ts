@@ -84,6 +84,29 @@ export function refuseZeros(checkpoint: Checkpoint, base: string): void {
   if (zeros !== undefined) throw unknownDtype(zeros, 'of zero points');
 }
 
+/**
+ * Columns that share a scale, of a row of so many scales; the last ones may be fewer where the model folder says how many.
+ *
+ * @throws WeightError SHAPE_MISMATCH for another number of scales than that makes, or where nothing says it and scales don't divide the columns
+ */
+export function groupWidth(scales: TensorInfo, numGroups: number, columns: number, groupSize: number | null): number {
+  const width = Math.min(columns, groupSize ?? columns / numGroups);
+  if (numGroups > 0 && Number.isInteger(width) && Math.ceil(columns / width) === numGroups) return width;
+  const expected = groupSize === null ? 'a number that divides them' : String(Math.ceil(columns / width));
+  const message = `tensor "${printable(scales.name)}" of ${scales.file} has ${numGroups} scales for ${columns} columns, which want ${expected}; use config.json and weights of the same model`;
+  throw new WeightError('SHAPE_MISMATCH', message, { file: scales.file, tensor: scales.name });
+}
+
+/** The group of each column as a tensor says it; null: it holds −1 throughout, which says nothing. @throws WeightError SHAPE_MISMATCH for a group that there isn't */
+export function groupOrder(bytes: Uint8Array, tensor: TensorInfo, numGroups: number): Uint32Array | null {
+  const order = wordsIn(bytes);
+  if (order.every((group) => group === 0xffffffff)) return null;
+  const wrong = order.find((group) => group >= numGroups);
+  if (wrong === undefined) return order;
+  const message = `tensor "${printable(tensor.name)}" of ${tensor.file} names group ${wrong | 0}, and there are ${numGroups}; download the file again`;
+  throw new WeightError('SHAPE_MISMATCH', message, { file: tensor.file, tensor: tensor.name });
+}
+
 /** Makes rows of codes and scales as compute/base/weight_matrix.ts has them. `prepare`: what rows from `from` on are made of. */
 export function codedRows(
   dtype: CodedDtype,

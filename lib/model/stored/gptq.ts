@@ -7,6 +7,8 @@ import type { TensorInfo } from '../../weights/safetensors_header.js';
 import {
   codedRows,
   floatsIn,
+  groupOrder,
+  groupWidth,
   isWholeGroups,
   scalesOf,
   sharedPart,
@@ -25,8 +27,12 @@ export const gptqPacking: Format = ({ checkpoint, quantization }, at, [, columns
   if (codes?.dtype !== 'I32' || zeros === undefined || scales === undefined) return undefined;
   if (ending !== '.weight' || columns === undefined || entry !== null) return undefined;
   const numBits = ((codes.shape[0] ?? 0) * 32) / columns;
-  if (![2, 4, 8].includes(numBits) || codes.shape[1] !== lines.of) throw wrongShape(codes, [columns / 8, lines.of]);
-  const numGroups = scales.shape[0]!;
+  const isSaid = (quantization.numBits ?? numBits) === numBits;
+  if (![2, 4, 8].includes(numBits) || !isSaid || codes.shape[1] !== lines.of)
+    throw wrongShape(codes, [(columns * (quantization.numBits ?? 4)) / 32, lines.of]);
+  if (order === undefined && quantization.hasOrder) throw checkpoint.missingTensor(`${base}.g_idx`);
+  const numGroups = scales.shape[0] ?? 0;
+  const width = groupWidth(scales, numGroups, columns, quantization.groupSize);
   const parts: PackedPart[] = [
     sharedPart(codes, at, [codes.shape[0]!, lines.of]),
     sharedPart(zeros, at, [numGroups, Math.ceil((lines.of * numBits) / 32)]),
@@ -37,7 +43,7 @@ export const gptqPacking: Format = ({ checkpoint, quantization }, at, [, columns
     parts.push(sharedPart(order, at, [columns]));
   }
   const { zeroOffset } = quantization;
-  const layout = { scales, numBits, columns, outputs: lines.of, first: lines.first, zeroOffset };
+  const layout = { scales, order, numBits, columns, width, outputs: lines.of, first: lines.first, zeroOffset };
   return {
     dtype: 'f32',
     parts,
@@ -48,6 +54,10 @@ export const gptqPacking: Format = ({ checkpoint, quantization }, at, [, columns
 
 interface GptqLayout {
   readonly scales: TensorInfo;
+  /** The group of each column; undefined: they are in order. */
+  readonly order: TensorInfo | undefined;
+  /** Columns of a group. */
+  readonly width: number;
   readonly numBits: number;
   readonly columns: number;
   readonly outputs: number;
@@ -76,13 +86,10 @@ function codesAround(
   };
 }
 
-const widthOf = ({ scales, columns }: GptqLayout): number => Math.ceil(columns / scales.shape[0]!);
-
 function decodeGptq(layout: GptqLayout): DecodeRows {
-  const { scales: tensor, columns, outputs, first } = layout;
-  const width = widthOf(layout);
+  const { scales: tensor, columns, width, outputs, first } = layout;
   return (parts, from, numRows, out) => {
-    const order = parts[3] === undefined ? null : wordsIn(parts[3]);
+    const order = layout.order === undefined ? null : groupOrder(parts[3]!, layout.order, tensor.shape[0]!);
     const groupOf = (column: number): number => order?.[column] ?? Math.floor(column / width);
     const codeAt = codesAround(layout, parts, from, groupOf);
     const scales = scalesOf(parts[2]!, tensor);
@@ -98,8 +105,7 @@ function decodeGptq(layout: GptqLayout): DecodeRows {
 
 /** Of eight bits, differences may be too large for codes. */
 function codedGptq(layout: GptqLayout): Packing['coded'] {
-  const { scales: tensor, numBits, columns, outputs, first } = layout;
-  const width = widthOf(layout);
+  const { scales: tensor, numBits, columns, width, outputs, first } = layout;
   if (numBits === 8 || !isWholeGroups(width, columns)) return undefined;
   const groupOf = (column: number): number => Math.floor(column / width);
   return codedRows('int8', columns, (parts, from) => {

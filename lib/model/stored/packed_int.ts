@@ -2,11 +2,13 @@
  * Integers of 4 or 8 bits with scales of groups or rows, as compressed-tensors stores them: `weight_packed` (words of 32 bits, the lowest bits first, an offset of half the range), or
  * plain I8 as `weight`; `weight_scale`, and where zero isn't zero `weight_zero_point`. A value is (code − zero) · scale, rounded to float32. Why: docs/decisions/formats.md#tensors-tell-their-format
  */
-import { wrongShape } from '../../weights/checkpoint.js';
+import { wrongShape, type Checkpoint } from '../../weights/checkpoint.js';
 import type { TensorInfo } from '../../weights/safetensors_header.js';
 import {
   codedRows,
   floatsIn,
+  groupOrder,
+  groupWidth,
   isWholeGroups,
   rowsPart,
   scalesOf,
@@ -19,27 +21,28 @@ import type { Located } from './located.js';
 import type { DecodeRows, PackedPart, Packing } from './packing.js';
 
 /** I32 `weight_packed`, or I8 `weight`. */
-export const packedIntPacking: Format = ({ checkpoint }, at, [rows, columns]) => {
+export const packedIntPacking: Format = ({ checkpoint, quantization }, at, [rows, columns]) => {
   const { base, ending, lines } = at;
   if (ending !== '.weight' || columns === undefined || lines.axis === 1 || lines.step !== 1) return undefined;
   const [packed, plain] = [checkpoint.find(`${base}.weight_packed`), checkpoint.find(`${base}.weight`)];
   const codes = packed?.dtype === 'I32' ? packed : plain?.dtype === 'I8' ? plain : undefined;
   const scales = checkpoint.find(`${base}.weight_scale`);
   if (codes === undefined || scales === undefined) return undefined;
-  const numBits = codes === plain ? 8 : bitsOf(codes, columns);
-  const numGroups = groupsOf(scales, lines.of, columns);
-  const width = codes === plain ? columns : codes.shape.at(-1)!;
-  const parts: PackedPart[] = [rowsPart(codes, at, rows, [width]), scalePart(scales, at, rows, numGroups)];
-  const zeros = checkpoint.find(`${base}.weight_zero_point`);
+  const numBits = codes === plain ? 8 : bitsOf(codes, columns, quantization.numBits);
+  const numGroups = groupsOf(scales, lines.of);
+  const width = numGroups === 0 ? columns : groupWidth(scales, numGroups, columns, quantization.groupSize);
+  const inner = codes === plain ? columns : codes.shape.at(-1)!;
+  const parts: PackedPart[] = [rowsPart(codes, at, rows, [inner]), scalePart(scales, at, rows, numGroups)];
+  const zeros = beside(checkpoint, `${base}.weight_zero_point`, quantization.hasZeros);
   const zeroOf = zeros === undefined ? null : zeroPart(zeros, at, numBits, numGroups);
   if (zeroOf !== null) parts.push(zeroOf.part);
-  const order = checkpoint.find(`${base}.weight_g_idx`);
+  const order = beside(checkpoint, `${base}.weight_g_idx`, quantization.hasOrder);
   if (order !== undefined) {
     if (order.dtype !== 'I32') throw unknownDtype(order, 'of groups');
     parts.push(sharedPart(order, at, [columns]));
   }
-  const layout = { numBits, columns, numGroups, isPacked: codes !== plain, scales, first: lines.first };
-  const decode = decodeInts(layout, zeroOf?.at ?? null, order !== undefined);
+  const layout = { numBits, columns, numGroups, width, isPacked: codes !== plain, scales, order, first: lines.first };
+  const decode = decodeInts(layout, zeroOf?.at ?? null);
   return {
     dtype: 'f32',
     parts,
@@ -48,20 +51,25 @@ export const packedIntPacking: Format = ({ checkpoint }, at, [rows, columns]) =>
   };
 };
 
-/** Of the words of a row: each row begins with a new one. @throws WeightError SHAPE_MISMATCH */
-function bitsOf(codes: TensorInfo, columns: number): 4 | 8 {
-  const width = codes.shape.at(-1);
-  if (width === Math.ceil(columns / 8)) return 4;
-  if (width === Math.ceil(columns / 4)) return 8;
-  throw wrongShape(codes, [...codes.shape.slice(0, -1), Math.ceil(columns / 8)]);
+/** A tensor that may be there, or must. @throws WeightError MISSING_TENSOR */
+function beside(checkpoint: Checkpoint, name: string, isNeeded: boolean): TensorInfo | undefined {
+  const tensor = checkpoint.find(name);
+  if (tensor === undefined && isNeeded) throw checkpoint.missingTensor(name);
+  return tensor;
 }
 
-/** Scales of a row; one for all counts as 0. @throws WeightError SHAPE_MISMATCH */
-function groupsOf(scales: TensorInfo, rows: number, columns: number): number {
+/** Of the words of a row: each row begins with a new one. @throws WeightError SHAPE_MISMATCH */
+function bitsOf(codes: TensorInfo, columns: number, said: number | null): 4 | 8 {
+  const width = codes.shape.at(-1);
+  const found = ([4, 8] as const).find((bits) => width === Math.ceil((columns * bits) / 32));
+  if (found !== undefined && (said === null || said === found)) return found;
+  throw wrongShape(codes, [...codes.shape.slice(0, -1), Math.ceil((columns * (said ?? 4)) / 32)]);
+}
+
+/** Scales of a row; one for all counts as 0. */
+function groupsOf(scales: TensorInfo, rows: number): number {
   if (scales.shape.every((size) => size === 1) && rows > 1) return 0;
-  const numGroups = scales.shape.length < 2 ? 1 : scales.shape.at(-1)!;
-  if (numGroups > 0 && columns % numGroups === 0) return numGroups;
-  throw wrongShape(scales, [rows, 1]);
+  return scales.shape.length < 2 ? 1 : scales.shape.at(-1)!;
 }
 
 const scalePart = (scales: TensorInfo, at: Located, rows: number, numGroups: number): PackedPart =>
@@ -96,6 +104,10 @@ interface IntLayout {
   readonly numBits: 4 | 8;
   readonly columns: number;
   readonly numGroups: number;
+  /** Columns of a group. */
+  readonly width: number;
+  /** The group of each column; undefined: they are in order. */
+  readonly order: TensorInfo | undefined;
   readonly isPacked: boolean;
   readonly scales: TensorInfo;
   /** The first stored row. */
@@ -104,9 +116,8 @@ interface IntLayout {
 
 /** Codes around zero stay as they are; those of four bits around another one fit eight. */
 function codedInts(layout: IntLayout, zeroOf: ZeroOf | null): Packing['coded'] {
-  const { numBits, columns, numGroups, isPacked, first } = layout;
+  const { numBits, columns, numGroups, width, isPacked, first } = layout;
   const perRow = Math.max(1, numGroups);
-  const width = columns / perRow;
   if (!isWholeGroups(width, columns) || (numBits === 8 && zeroOf !== null)) return undefined;
   const bytesPerRow = isPacked ? 4 * Math.ceil((columns * numBits) / 32) : columns;
   const isSame = zeroOf === null;
@@ -130,16 +141,15 @@ function codedInts(layout: IntLayout, zeroOf: ZeroOf | null): Packing['coded'] {
   });
 }
 
-/** `isOrdered`: the last part is the group of each column. */
-function decodeInts(layout: IntLayout, zeroOf: ZeroOf | null, isOrdered: boolean): DecodeRows {
-  const { numBits, columns, numGroups, isPacked, first } = layout;
+function decodeInts(layout: IntLayout, zeroOf: ZeroOf | null): DecodeRows {
+  const { numBits, columns, numGroups, width, isPacked, first } = layout;
   const perRow = Math.max(1, numGroups);
   const bytesPerRow = isPacked ? 4 * Math.ceil((columns * numBits) / 32) : columns;
   const sign = isPacked ? 0 : 0x80; // plain codes as packed ones: with an offset of half their range
   return (parts, from, numRows, out) => {
     const codes = parts[0]!;
     const scales = scalesOf(parts[1]!, layout.scales);
-    const order = isOrdered ? wordsIn(parts.at(-1)!) : null;
+    const order = layout.order === undefined ? null : groupOrder(parts.at(-1)!, layout.order, perRow);
     const target = floatsIn(out);
     const zeros = new Float32Array(perRow).fill(2 ** (numBits - 1));
     for (let row = 0, to = 0; row < numRows; row++) {
@@ -147,7 +157,7 @@ function decodeInts(layout: IntLayout, zeroOf: ZeroOf | null, isOrdered: boolean
       const firstScale = numGroups === 0 ? 0 : row * perRow;
       const at = row * bytesPerRow;
       for (let column = 0; column < columns; column++) {
-        const group = order === null ? Math.floor((column * perRow) / columns) : order[column]!;
+        const group = order === null ? Math.floor(column / width) : order[column]!;
         // The lowest bits of a word are the first: bytes in their order, low nibble first.
         const code =
           numBits === 4 ? (codes[at + (column >> 1)]! >> ((column & 1) << 2)) & 15 : codes[at + column]! ^ sign;

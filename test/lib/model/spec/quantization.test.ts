@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import { ModelError } from '../../../../lib/model/spec/errors.js';
-import { quantizationOf, withQuantConfig } from '../../../../lib/model/spec/quantization.js';
+import { quantizationOf, UNSAID, withQuantConfig } from '../../../../lib/model/spec/quantization.js';
 import { errorOf } from '../../../kit/rejects.js';
 
 describe('what a folder says of quantised weights', () => {
   it('is nothing, or what their tensors don’t tell', () => {
     expect([quantizationOf(undefined), quantizationOf(null)]).to.deep.equal([null, null]);
     const fp8 = { quant_method: 'fp8', fmt: 'e4m3', activation_scheme: 'dynamic', scale_fmt: 'ue8m0' };
-    expect(quantizationOf(fp8)).to.deep.equal({ method: 'fp8', blockSize: [128, 128], zeroOffset: 1 });
+    expect(quantizationOf(fp8)).to.deep.equal({ method: 'fp8', ...UNSAID });
     expect(quantizationOf({ ...fp8, weight_block_size: [64, 32] })?.blockSize).to.deep.equal([64, 32]);
     const group = { weights: { strategy: 'block', block_structure: [16, 128] }, input_activations: { num_bits: 8 } };
     const compressed = { quant_method: 'compressed-tensors', format: 'float-quantized', config_groups: { group } };
@@ -15,6 +15,25 @@ describe('what a folder says of quantised weights', () => {
     expect(quantizationOf({ quant_method: 'gptq', bits: 4 })?.zeroOffset).to.equal(1);
     expect(quantizationOf({ quant_method: 'gptq', checkpoint_format: 'gptq_v2' })?.zeroOffset).to.equal(0);
     expect(quantizationOf({ quant_method: 'mxfp4', modules_to_not_convert: ['lm_head'] })?.method).to.equal('mxfp4');
+  });
+
+  it('is what groups of modules say alike: bits and zero points of integers, sizes of groups, whether a tensor orders columns', () => {
+    const said = (...weights: object[]): object =>
+      quantizationOf({
+        quant_method: 'compressed-tensors',
+        config_groups: Object.fromEntries(weights.map((each, i) => [`group_${i}`, { weights: each }])),
+      })!;
+    const int4 = { num_bits: 4, type: 'int', group_size: 32, symmetric: false, actorder: 'group' };
+    expect(said(int4, int4)).to.include({ numBits: 4, groupSize: 32, hasZeros: true, hasOrder: true });
+    const none = { numBits: null, groupSize: null, hasZeros: false, hasOrder: false };
+    expect(said()).to.include(none);
+    expect(said(int4, { ...int4, num_bits: 8, group_size: 128, symmetric: true, actorder: 'weight' })).to.include(none);
+    expect(said({ ...int4, symmetric: true, actorder: null, group_size: -1 })).to.include({
+      ...{ numBits: 4, groupSize: Infinity, hasZeros: false, hasOrder: false },
+    });
+    const gptq = { quant_method: 'gptq', bits: 8, group_size: 64, desc_act: true };
+    expect(quantizationOf(gptq)).to.include({ numBits: 8, groupSize: 64, hasOrder: true });
+    expect(quantizationOf({ quant_method: 'awq', bits: 4, group_size: 64 })).to.include({ groupSize: 64 });
   });
 
   for (const [config, field, value] of [
