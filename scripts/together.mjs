@@ -2,6 +2,7 @@
  * Runs npm scripts side by side, each with those behind `+` after it, and shows what each said when it ended:
  *   node scripts/together.mjs lint:code lint:format+build
  * Ends with the first failure, and ends the others then.
+ * Why: docs/decisions/build.md#checks-and-compilers-run-side-by-side
  */
 import { Buffer } from 'node:buffer';
 import { spawn } from 'node:child_process';
