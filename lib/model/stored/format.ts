@@ -14,6 +14,8 @@ import type { PackedPart, Packing } from './packing.js';
 export interface Folder {
   readonly checkpoint: Checkpoint;
   readonly quantization: Omit<Quantization, 'method'>;
+  /** Whether a configuration or some tensor's name says that weights have scales. */
+  readonly hasScales: () => boolean;
 }
 
 /** [rows, columns], or [length] of a vector. Dimensions between them are counted as columns. */
@@ -78,7 +80,7 @@ export function unknownDtype({ name, file, dtype }: TensorInfo, what: string): W
   return new WeightError('UNKNOWN_DTYPE', message, { file, tensor: name });
 }
 
-/** Floats of four bits beside zero points are a form that nobody is known to write. @throws WeightError UNKNOWN_DTYPE */
+/** Floats beside zero points are a form that nobody is known to write. @throws WeightError UNKNOWN_DTYPE */
 export function refuseZeros(checkpoint: Checkpoint, base: string): void {
   const zeros = checkpoint.find(`${base}.weight_zero_point`);
   if (zeros !== undefined) throw unknownDtype(zeros, 'of zero points');

@@ -8,7 +8,9 @@ import { e4m3Values } from '../../../compute/base/small_floats.js';
 import {
   codedRows,
   floatsIn,
+  groupWidth,
   isWholeGroups,
+  refuseZeros,
   rowsPart,
   scalesOf,
   sharedPart,
@@ -18,15 +20,18 @@ import {
 import type { Located } from './located.js';
 import type { DecodeRows, PackedPart, Packing } from './packing.js';
 
-/** F8_E4M3. Without any scale, a code is the value. */
+/** F8_E4M3. Where nobody says a word of scales, a code is the value. */
 export const fp8Packing: Format = (folder, at, [rows, columns]) => {
   const tensor = folder.checkpoint.find(at.base + at.ending);
   if (tensor?.dtype !== 'F8_E4M3' || columns === undefined || at.lines.axis === 1) return undefined;
   const codes = rowsPart(tensor, at, rows, [columns]);
   const scale = scaleTensor(folder, at);
   const { first, step, of } = at.lines;
+  refuseZeros(folder.checkpoint, at.base);
+  if (scale === undefined && folder.hasScales())
+    throw folder.checkpoint.missingTensor(`${at.base}${at.ending}_scale_inv`);
   if (scale === undefined) return { dtype: 'f32', parts: [codes], ...rowsOfFp8(ONE, columns, () => 0) };
-  const grid = gridOf(scale, at, [of, columns], folder.quantization.blockSize);
+  const grid = gridOf(scale, at, [of, columns], folder.quantization);
   const part = sharedPart(scale, grid.numScales === 1 ? { entry: entryOf(scale, at) } : at, grid.shape);
   const base = (row: number): number => Math.floor((first + step * row) / grid.height) * grid.perRow;
   return { dtype: 'f32', parts: [codes, part], ...rowsOfFp8({ ...grid, part }, columns, base) };
@@ -53,9 +58,10 @@ function gridOf(
   scale: TensorInfo,
   { entry }: Located,
   [of, columns]: readonly [number, number],
-  [blockRows, blockColumns]: readonly [number, number],
+  { blockSize: [blockRows, blockColumns], groupSize }: Folder['quantization'],
 ): Grid & { readonly shape: readonly number[]; readonly numScales: number } {
-  const dims = entry !== null && scale.shape.length > 0 ? scale.shape.slice(1) : scale.shape;
+  const own = entry !== null && scale.shape.length > 0 ? scale.shape.slice(1) : scale.shape;
+  const dims = own.length === 4 && own[1] === 1 && own[3] === 1 ? [own[0]!, own[2]!] : own; // modelopt's blocks
   const [down = 1, across = 1] = dims;
   const numScales = down * across;
   if (dims.every((size) => size === 1)) return { height: of, width: columns, perRow: 0, shape: [], numScales };
@@ -63,8 +69,9 @@ function gridOf(
   if (down === blocks[0] && across === blocks[1]) {
     return { height: blockRows, width: blockColumns, perRow: across, shape: blocks, numScales };
   }
-  if (down === of && columns % across === 0) {
-    return { height: 1, width: columns / across, perRow: across, shape: [of, across], numScales };
+  if (down === of) {
+    const width = across === 1 ? columns : groupWidth(scale, across, columns, groupSize);
+    return { height: 1, width, perRow: across, shape: [of, across], numScales };
   }
   throw wrongShape(scale, entry === null ? blocks : [entry.of, ...blocks]);
 }

@@ -10,9 +10,9 @@ import type { ModelSpec } from '../spec/spec.js';
 import { UNSAID } from '../spec/quantization.js';
 import { LM_HEAD } from '../spec/tensor_names.js';
 import { tensorShapesOf } from '../spec/tensor_shapes.js';
-import { placesOf, storedName } from './located.js';
+import { placesOf, storedName, type Located } from './located.js';
 import type { Packing, PlainDtype } from './packing.js';
-import type { Folder, Format, Shape } from './format.js';
+import { unknownDtype, type Folder, type Format, type Shape } from './format.js';
 import { fp8Packing } from './fp8.js';
 import { mxfp4Packing } from './mxfp4.js';
 import { packedIntPacking } from './packed_int.js';
@@ -67,7 +67,13 @@ export class ModelWeights {
     const all = Array.from(tensorShapesOf(spec), ({ name, shape }) => [name, shape as Shape] as const);
     this.shapes = new Map([[LM_HEAD, [vocabSize, hiddenSize]], ...all]);
     this.shared = new SharedParts(checkpoint);
-    this.folder = { checkpoint, quantization: spec.quantization ?? UNSAID };
+    let hasScales: boolean | undefined;
+    this.folder = {
+      checkpoint,
+      quantization: spec.quantization ?? UNSAID,
+      hasScales: () =>
+        (hasScales ??= spec.quantization !== null || checkpoint.names().some((name) => SCALES.test(name))),
+    };
   }
 
   /** Whether the checkpoint holds a tensor. @throws WeightError where it does in a form that can't be read */
@@ -176,14 +182,23 @@ export class ModelWeights {
     throw this.checkpoint.missingTensor(storedName(this.spec.stored, name));
   }
 
+  /** Inputs that are multiplied channel by channel before the product are a form of their own. @throws WeightError UNKNOWN_DTYPE */
+  private checked(found: Packing, { base }: Located): Packing {
+    const scales = this.checkpoint.find(`${base}.pre_quant_scale`);
+    if (scales !== undefined) throw unknownDtype(scales, 'of inputs');
+    return found;
+  }
+
   private find(name: string, shape: Shape): Packing | undefined {
     for (const at of placesOf(this.spec, name, shape[0])) {
       for (const format of FORMATS) {
         const found = format(this.folder, at, shape);
-        if (found !== undefined) return found;
+        if (found !== undefined) return this.checked(found, at);
       }
     }
     for (const { base, ending } of placesOf(this.spec, name, shape[0])) {
+      const partner = missingPartner(this.checkpoint, base);
+      if (partner !== undefined) throw this.checkpoint.missingTensor(base + partner);
       const tensor = this.checkpoint.find(base + ending);
       if (tensor !== undefined) throw unreadableDtype(tensor);
     }
@@ -201,6 +216,23 @@ const FORMATS: readonly Format[] = [
   awqPacking,
   gptqPacking,
 ];
+
+/** What packed weights lack at a place; undefined: nothing, or none are there. */
+function missingPartner(checkpoint: Checkpoint, base: string): string | undefined {
+  const isU8 = (ending: string): boolean => checkpoint.find(base + ending)?.dtype === 'U8';
+  const has = (ending: string): boolean => checkpoint.find(base + ending) !== undefined;
+  const needed = [
+    ...(has('.weight_packed') ? ['.weight_scale'] : []),
+    ...(isU8('.weight_packed') && !isU8('.weight_scale') ? ['.weight_global_scale'] : []),
+    ...(isU8('.weight') && has('.weight_scale') ? ['.weight_scale_2'] : []),
+    ...(has('.qweight') ? ['.qzeros', '.scales'] : []),
+    ...(has('_blocks') ? ['_scales'] : []),
+  ];
+  return needed.find((ending) => !has(ending));
+}
+
+/** What scales of weights are called. */
+const SCALES = /(weight|proj)(_scale|_scale_inv|\.scale)$|\.weight_global_scale$/;
 
 const infoOf = (name: string, shape: Shape, { dtype, parts, coded }: Packing): WeightInfo => ({
   ...{ name, shape, file: parts[0]!.tensor.file },

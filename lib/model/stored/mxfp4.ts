@@ -23,8 +23,9 @@ export const mxfp4Packing: Format = ({ checkpoint }, at, [rows, columns]) => {
   const [packed, exponents] = (isBlocks ? gptOss : compressed) as readonly [TensorInfo, TensorInfo];
   refuseZeros(checkpoint, base);
   if (!isExponents(exponents)) throw unknownDtype(exponents, 'of scales');
-  const numGroups = Math.ceil(columns / GROUP);
-  const inner = isBlocks ? [numGroups, GROUP / 2] : [Math.ceil(columns / 2)];
+  if (columns % GROUP !== 0) throw unknownDtype(packed, 'with rows that are no whole groups');
+  const numGroups = columns / GROUP;
+  const inner = isBlocks ? [numGroups, GROUP / 2] : [columns / 2];
   const parts = [rowsPart(packed, at, rows, inner), rowsPart(exponents, at, rows, [numGroups])];
   const lineOf = (from: number, row: number): number =>
     at.lines.step === 1 ? row : at.lines.first + at.lines.step * (from + row);

@@ -24,9 +24,10 @@ export const nvfp4Packing: Format = ({ checkpoint }, at, [rows, columns]) => {
   if (overall.dtype !== 'F32') throw unknownDtype(overall, 'of a scale');
   if (columns === undefined || at.lines.axis === 1) return undefined;
   refuseZeros(checkpoint, base);
-  const numGroups = Math.ceil(columns / GROUP);
+  if (columns % GROUP !== 0) throw unknownDtype(packed, 'with rows that are no whole groups');
+  const numGroups = columns / GROUP;
   const parts = [
-    rowsPart(packed, at, rows, [Math.ceil(columns / 2)]),
+    rowsPart(packed, at, rows, [columns / 2]),
     rowsPart(scales, at, rows, [numGroups]),
     sharedPart(overall, { entry: null }, []),
   ];

@@ -43,7 +43,7 @@ export function unusedTensors(spec: ModelSpec, weights: ModelWeights): UnusedTen
   const predictors = new Set(all.flatMap((name) => PREDICTOR.exec(name)?.[1] ?? []));
   const isPredicting = (name: string): boolean => {
     const [prefix = '', layer = '0'] = LAYER_PREFIX.exec(name) ?? [];
-    return name.startsWith('mtp.') || (Number(layer) >= spec.layers.length && predictors.has(prefix));
+    return MTP.test(name) || (Number(layer) >= spec.layers.length && predictors.has(prefix));
   };
   const isSeeing = (name: string): boolean => !used.has(name) && SEEING.test(name);
   return {
@@ -85,4 +85,6 @@ const EXPERT_OF = /^(model\.layers\.\d+\.mlp\.experts\.\d+)\./;
 /** What only a layer for multi-token prediction has, behind the prefix of the layer. */
 const PREDICTOR = /^(.*\blayers\.\d+\.)(?:eh_proj|enorm|hnorm)\./;
 const LAYER_PREFIX = /^.*?\blayers\.(\d+)\./;
+/** What is of nothing else by its name. */
+const MTP = /^(model\.)?mtp[._]/;
 const SEEING = /^(model\.)?(vision_tower|vision_model|visual|mm_projector|multi_modal_projector)\./;

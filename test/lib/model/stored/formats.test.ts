@@ -341,6 +341,95 @@ describe('formats of weights', () => {
     expect(await decoded([plain, perRow, zeros], spec)).to.deep.equal(shifted);
   });
 
+  describe('what a folder says and tensors lack, or the other way round', () => {
+    const [rows, columns] = [32, 48];
+    const refusal = async (tensors: readonly TensorToWrite[], quantization: object | null): Promise<string> =>
+      withWeights(tensors, specOf(rows, columns, quantization), async (weights) => {
+        const name = `${BASE}.weight`;
+        const read = (): Promise<unknown> => Promise.resolve(weights.matrix(name, [rows, columns]));
+        return (await errorOf(WeightError, read)).message;
+      });
+    const fp8 = tensor('.weight', 'F8_E4M3', [rows, columns], new Uint8Array(rows * columns).fill(0x38));
+    const int4 = tensor('.weight_packed', 'I32', [rows, columns / 8], new Int32Array((rows * columns) / 8));
+    const scalesOf = (numGroups: number): TensorToWrite =>
+      tensor('.weight_scale', 'F32', [rows, numGroups], new Float32Array(rows * numGroups).fill(1));
+    const compressed = (weights: object): object => ({
+      quant_method: 'compressed-tensors',
+      config_groups: { group_0: { weights: { num_bits: 4, ...weights } } },
+    });
+    const gptq = (order: readonly number[] | null): TensorToWrite[] => [
+      tensor('.qweight', 'I32', [columns / 8, rows], new Int32Array((columns / 8) * rows)),
+      tensor('.qzeros', 'I32', [3, rows / 8], new Int32Array((3 * rows) / 8)),
+      tensor('.scales', 'F16', [3, rows], new Uint16Array(3 * rows).fill(0x3c00)),
+      ...(order === null ? [] : [tensor('.g_idx', 'I32', [columns], Int32Array.from(order))]),
+    ];
+
+    it('FP8 without a scale is a value where nobody speaks of scales, and a missing tensor elsewhere', async () => {
+      expect((await decoded([fp8], specOf(rows, columns)))[0]).to.equal(1);
+      expect(await refusal([fp8], { quant_method: 'fp8' })).to.match(/^MISSING_TENSOR: .*gate_proj\.weight_scale_inv"/);
+      const other = tensor('.weight_scale', 'F32', [1], new Float32Array(1), 'model.layers.0.self_attn.q_proj');
+      expect(await refusal([fp8, other], null)).to.match(/^MISSING_TENSOR: .*gate_proj\.weight_scale_inv"/);
+    });
+
+    it('groups that don’t divide the columns: the last is smaller where the size is said, refused where it isn’t', async () => {
+      const scales = tensor(
+        '.weight_scale',
+        'F32',
+        [rows, 2],
+        Float32Array.from({ length: 2 * rows }, (_, i) => 1 + (i % 2)),
+      );
+      const values = await decoded(
+        [fp8, scales],
+        specOf(rows, columns, compressed({ type: 'float', num_bits: 8, group_size: 32 })),
+      );
+      expect([values[31], values[32], values[47]]).to.deep.equal([1, 2, 2]);
+      const ints = await decoded([int4, scales], specOf(rows, columns, compressed({ group_size: 32 })));
+      expect([ints[31], ints[32], ints[47]]).to.deep.equal([-8, -16, -16]);
+      for (const numGroups of [5, 7, 100]) {
+        expect(await refusal([int4, scalesOf(numGroups)], null)).to.match(/^SHAPE_MISMATCH: .*weight_scale"/);
+        expect(await refusal([fp8, scalesOf(numGroups)], null)).to.match(/^SHAPE_MISMATCH: .*weight_scale"/);
+      }
+      expect(await refusal([int4, scalesOf(3)], compressed({ group_size: 32 }))).to.match(/^SHAPE_MISMATCH/);
+    });
+
+    it('what stands beside codes and isn’t read is refused by its name', async () => {
+      const scale = tensor('.weight_scale', 'F32', [1], new Float32Array(1));
+      const zeros = tensor('.weight_zero_point', 'I8', [1], new Uint8Array(1));
+      expect(await refusal([fp8, scale, zeros], null)).to.match(/^UNKNOWN_DTYPE: .*weight_zero_point" of zero points/);
+      const inputs = tensor('.pre_quant_scale', 'F32', [columns], new Float32Array(columns));
+      expect(await refusal([fp8, scale, inputs], null)).to.match(/^UNKNOWN_DTYPE: .*pre_quant_scale" of inputs/);
+    });
+
+    it('packed weights without what must be beside them: that is what is missing', async () => {
+      const u8 = (ending: string): TensorToWrite =>
+        tensor(ending, 'U8', [rows, columns / 2], new Uint8Array((rows * columns) / 2));
+      const fp8Scales = tensor('.weight_scale', 'F8_E4M3', [rows, 3], new Uint8Array(3 * rows));
+      const [qweight, qzeros] = gptq(null);
+      for (const [tensors, lacks] of [
+        [[int4], '.weight_scale'],
+        [[u8('.weight_packed'), fp8Scales], '.weight_global_scale'],
+        [[u8('.weight'), fp8Scales], '.weight_scale_2'],
+        [[qweight!], '.qzeros'],
+        [[qweight!, qzeros!], '.scales'],
+      ] as const) {
+        expect(await refusal(tensors, null)).to.contain(`there is no tensor "${BASE}${lacks}"`);
+      }
+    });
+
+    it("modelopt's blocks have dimensions of 1 between", async () => {
+      const scale = tensor('.weight_scale', 'F32', [2, 1, 3, 1], Float32Array.of(1, 2, 3, 4, 5, 6));
+      const [numRows, numColumns] = [144, 300];
+      const weight = tensor(
+        '.weight',
+        'F8_E4M3',
+        [numRows, numColumns],
+        new Uint8Array(numRows * numColumns).fill(0x38),
+      );
+      const values = await decoded([weight, scale], specOf(numRows, numColumns));
+      expect([values[0], values[128], values[299], values[128 * 300]]).to.deep.equal([1, 2, 3, 4]);
+    });
+  });
+
   it('what is packed in no known way is refused by its type', async () => {
     for (const [dtype, size] of [
       ['U8', 1],
