@@ -75,6 +75,10 @@ const group = z.object({
     .nullish(),
 });
 
+/** A name in any case; null is as good as none. */
+const formatName = <T extends string>(names: readonly T[]) =>
+  z.preprocess((name) => (typeof name === 'string' ? name.toLowerCase() : name), z.enum(names).nullish());
+
 const SCHEMAS = {
   fp8: z.object({
     fmt: z.enum(['e4m3', 'float8_e4m3fn']).default('e4m3'),
@@ -91,14 +95,17 @@ const SCHEMAS = {
   modelopt: z.object({ quant_algo: z.enum(MODELOPT_ALGORITHMS) }),
   awq: z.object({
     bits: z.literal(4).default(4),
-    version: z.enum(['gemm', 'GEMM']).default('gemm'),
+    version: formatName(['gemm']),
+    format: formatName(['gemm']),
     group_size: groupSize.nullish(),
   }),
   gptq: z.object({
     bits: z.literal([2, 4, 8]).nullish(),
     group_size: groupSize.nullish(),
     desc_act: z.boolean().nullish(),
-    checkpoint_format: z.enum(['gptq', 'gptq_v2']).default('gptq'),
+    checkpoint_format: formatName(['gptq', 'gptq_v2']),
+    format: formatName(['gptq', 'gptq_v2']),
+    dynamic: z.record(z.string(), z.unknown()).nullish(),
   }),
 } as const satisfies Record<QuantMethod, z.ZodType>;
 
@@ -118,15 +125,11 @@ export function quantizationOf(config: unknown): Quantization | null {
     case 'compressed-tensors':
       return { method, ...UNSAID, ...compressed(Object.values(parse(method, config).config_groups)) };
     case 'gptq': {
-      const { checkpoint_format: format, bits, group_size: size, desc_act: isOrdered } = parse(method, config);
-      const zeroOffset = format === 'gptq' ? 1 : 0;
-      const said = {
-        zeroOffset,
-        numBits: bits ?? null,
-        groupSize: sizeOf(size),
-        hasOrder: isOrdered === true,
-      } as const;
-      return { method, ...UNSAID, ...said };
+      const { bits, group_size: size, desc_act: isOrdered, ...said } = parse(method, config);
+      const zeroOffset = (said.checkpoint_format ?? said.format ?? 'gptq') === 'gptq' ? 1 : 0;
+      if (Object.keys(said.dynamic ?? {}).length > 0) return { method, ...UNSAID, zeroOffset }; // modules have bits and groups of their own
+      const ofAll = { numBits: bits ?? null, groupSize: sizeOf(size), hasOrder: isOrdered === true };
+      return { method, ...UNSAID, zeroOffset, ...ofAll };
     }
     case 'awq':
       return { method, ...UNSAID, groupSize: sizeOf(parse(method, config).group_size) };

@@ -34,6 +34,16 @@ describe('what a folder says of quantised weights', () => {
     const gptq = { quant_method: 'gptq', bits: 8, group_size: 64, desc_act: true };
     expect(quantizationOf(gptq)).to.include({ numBits: 8, groupSize: 64, hasOrder: true });
     expect(quantizationOf({ quant_method: 'awq', bits: 4, group_size: 64 })).to.include({ groupSize: 64 });
+    const own = { ...gptq, dynamic: { '+:.*down.*': { bits: 4 } } };
+    expect(quantizationOf(own)).to.include({ numBits: null, groupSize: null, hasOrder: false });
+  });
+
+  it('calls forms by their old names or by their new one, in any case', () => {
+    for (const name of ['checkpoint_format', 'format'])
+      expect(quantizationOf({ quant_method: 'gptq', [name]: 'GPTQ_v2' })?.zeroOffset, name).to.equal(0);
+    expect(quantizationOf({ quant_method: 'gptq', checkpoint_format: null, format: 'gptq' })?.zeroOffset).to.equal(1);
+    for (const name of ['version', 'format'])
+      expect(quantizationOf({ quant_method: 'awq', [name]: 'GEMM' })?.method, name).to.equal('awq');
   });
 
   for (const [config, field, value] of [
@@ -45,6 +55,8 @@ describe('what a folder says of quantised weights', () => {
     [{ quant_method: 'awq', version: 'gemv' }, 'version', 'gemv'],
     [{ quant_method: 'gptq', bits: 3 }, 'bits', '3'],
     [{ quant_method: 'gptq', checkpoint_format: 'marlin' }, 'checkpoint_format', 'marlin'],
+    [{ quant_method: 'gptq', format: 'marlin' }, 'format', 'marlin'],
+    [{ quant_method: 'awq', format: 'llm-awq' }, 'format', 'llm-awq'],
     [{ quant_method: 'modelopt', quant_algo: 'W4A16_AWQ' }, 'quant_algo', 'W4A16_AWQ'],
     [{ quant_method: 'compressed-tensors', format: 'marlin-24' }, 'format', 'marlin-24'],
     [
