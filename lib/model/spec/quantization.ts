@@ -94,7 +94,9 @@ const SCHEMAS = {
   }),
   modelopt: z.object({ quant_algo: z.enum(MODELOPT_ALGORITHMS) }),
   awq: z.object({
-    bits: z.literal(4).default(4),
+    bits: z.literal(4).nullish(),
+    w_bit: z.literal(4).nullish(),
+    q_group_size: groupSize.nullish(),
     version: formatName(['gemm']),
     format: formatName(['gemm']),
     group_size: groupSize.nullish(),
@@ -131,8 +133,10 @@ export function quantizationOf(config: unknown): Quantization | null {
       const ofAll = { numBits: bits ?? null, groupSize: sizeOf(size), hasOrder: isOrdered === true };
       return { method, ...UNSAID, zeroOffset, ...ofAll };
     }
-    case 'awq':
-      return { method, ...UNSAID, groupSize: sizeOf(parse(method, config).group_size) };
+    case 'awq': {
+      const { group_size: size, q_group_size: formerly } = parse(method, config);
+      return { method, ...UNSAID, groupSize: sizeOf(size ?? formerly) };
+    }
     case 'mxfp4':
     case 'modelopt':
       parse(method, config);

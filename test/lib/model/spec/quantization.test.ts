@@ -34,6 +34,7 @@ describe('what a folder says of quantised weights', () => {
     const gptq = { quant_method: 'gptq', bits: 8, group_size: 64, desc_act: true };
     expect(quantizationOf(gptq)).to.include({ numBits: 8, groupSize: 64, hasOrder: true });
     expect(quantizationOf({ quant_method: 'awq', bits: 4, group_size: 64 })).to.include({ groupSize: 64 });
+    expect(quantizationOf({ quant_method: 'awq', w_bit: 4, q_group_size: 128 })).to.include({ groupSize: 128 });
     const own = { ...gptq, dynamic: { '+:.*down.*': { bits: 4 } } };
     expect(quantizationOf(own)).to.include({ numBits: null, groupSize: null, hasOrder: false });
   });
@@ -52,6 +53,7 @@ describe('what a folder says of quantised weights', () => {
     [{ quant_method: 'fp8', fmt: 'e5m2' }, 'fmt', 'e5m2'],
     [{ quant_method: 'fp8', expert_dtype: 'fp4' }, 'expert_dtype', 'fp4'],
     [{ quant_method: 'awq', bits: 8 }, 'bits', '8'],
+    [{ quant_method: 'awq', w_bit: 3 }, 'w_bit', '3'],
     [{ quant_method: 'awq', version: 'gemv' }, 'version', 'gemv'],
     [{ quant_method: 'gptq', bits: 3 }, 'bits', '3'],
     [{ quant_method: 'gptq', checkpoint_format: 'marlin' }, 'checkpoint_format', 'marlin'],
