@@ -5,13 +5,13 @@ import { ropeFields, ropeOf } from '../spec/rope_config.js';
 import { PLAIN_EXPERTS, type ModelSpec } from '../spec/spec.js';
 import { family } from './blocks/family.js';
 import { V3_GATE_FIELDS, v3Gate } from './blocks/gates.js';
-import { GQA_FIELDS, gqaOf } from './blocks/gqa.js';
+import { gqaOf, NORMED_GQA_FIELDS } from './blocks/gqa.js';
 import { layersOf, mixersOf, WINDOW_FIELDS } from './blocks/layers.js';
 
 const schema = z.object({
   ...COMMON_FIELDS,
   ...ropeFields(),
-  ...GQA_FIELDS,
+  ...NORMED_GQA_FIELDS,
   ...V3_GATE_FIELDS,
   ...WINDOW_FIELDS,
   max_position_embeddings: count.default(2048),

@@ -6,7 +6,7 @@ import { ropeFields, ropeOf } from '../spec/rope_config.js';
 import { FULL_ATTENTION, OWN_NAMES, PLAIN_EXPERTS, type MixerSpec, type ModelSpec } from '../spec/spec.js';
 import { family } from './blocks/family.js';
 import { requireChoices } from './blocks/gates.js';
-import { GQA_FIELDS, gqaOf } from './blocks/gqa.js';
+import { gqaOf, NORMED_GQA_FIELDS } from './blocks/gqa.js';
 import { layersOf } from './blocks/layers.js';
 import { requireTypes } from './blocks/linear.js';
 import { FEED_FORWARD_NAMES } from './blocks/names.js';
@@ -14,7 +14,7 @@ import { FEED_FORWARD_NAMES } from './blocks/names.js';
 const schema = z.object({
   ...COMMON_FIELDS,
   ...ropeFields(1_000_000),
-  ...GQA_FIELDS,
+  ...NORMED_GQA_FIELDS,
   max_position_embeddings: count.default(128_000),
   norm_eps: z.number().positive().default(1e-5),
   tie_word_embeddings: z.boolean().default(true),

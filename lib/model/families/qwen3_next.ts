@@ -5,7 +5,7 @@ import { ropeFields, ropeOf } from '../spec/rope_config.js';
 import { OWN_NAMES, PLAIN_EXPERTS, type LayerSpec, type ModelSpec } from '../spec/spec.js';
 import { family } from './blocks/family.js';
 import { softmaxGate } from './blocks/gates.js';
-import { GQA_FIELDS, gqaOf } from './blocks/gqa.js';
+import { gqaOf, NORMED_GQA_FIELDS } from './blocks/gqa.js';
 import { isSparse, layersOf, SPARSE_FIELDS } from './blocks/layers.js';
 import { LINEAR_FIELDS, linearMixers } from './blocks/linear.js';
 
@@ -13,7 +13,7 @@ import { LINEAR_FIELDS, linearMixers } from './blocks/linear.js';
 export const NEXT_FIELDS = {
   ...COMMON_FIELDS,
   ...ropeFields(),
-  ...GQA_FIELDS,
+  ...NORMED_GQA_FIELDS,
   ...LINEAR_FIELDS,
   max_position_embeddings: count.default(32_768),
   rms_norm_eps: z.number().nonnegative().default(1e-6),

@@ -9,6 +9,9 @@ export const GQA_FIELDS = {
   head_dim: count.nullish(),
 } as const;
 
+/** Fields of families whose queries and keys always have norms: published configurations may say so. */
+export const NORMED_GQA_FIELDS = { ...GQA_FIELDS, use_qk_norm: z.literal([true, null]).optional() } as const;
+
 type GqaFields = z.infer<z.ZodObject<typeof GQA_FIELDS>> & {
   readonly hidden_size: number;
   readonly num_attention_heads: number;

@@ -44,6 +44,12 @@ describe('model families', () => {
     }
   });
 
+  it('what a family always does may be said, and the opposite is refused', async () => {
+    const coder = { ...QWEN3, use_qk_norm: true, qkv_bias: false, shared_expert_intermediate_size: 0 };
+    expect(modelSpecOf(coder)).to.deep.equal(modelSpecOf(QWEN3));
+    await refused({ ...QWEN3, use_qk_norm: false }, 'UNSUPPORTED_MODEL', 'use_qk_norm is false');
+  });
+
   for (const config of [V3, QWEN3]) {
     const modelType = String(config.model_type);
 
