@@ -56,11 +56,12 @@ export function encodeRows(
 ): void {
   checkRows('encodeRows', x, rows, numRows, hidden);
   checkBytes('encodeRows', dtype, out, numRows * wireRowBytes(dtype, hidden));
+  const where = placed(x);
   if (dtype === 'f32') {
+    if (where !== undefined && !isAlignedAs(out, where)) return copyOut(where, rows, numRows, hidden, out);
     const rowBytes = 4 * hidden;
     return copyRows(stridedBytes(strided(x, hidden)), rows, numRows, rowBytes, { cells: out, stride: rowBytes }, 0);
   }
-  const where = placed(x);
   const from = where === undefined ? strided(x, hidden) : undefined;
   const areas = where?.codec ?? codec();
   const { bytes, valuesAt } = areas;
@@ -102,12 +103,13 @@ export function decodeRows(
 ): void {
   checkOut('decodeRows', out, outRowStart, numRows, hidden);
   checkBytes('decodeRows', dtype, wire, numRows * wireRowBytes(dtype, hidden));
+  const where = placed(out);
   if (dtype === 'f32') {
+    if (where !== undefined && !isAlignedAs(wire, where)) return copyIn(wire, numRows, hidden, where, outRowStart);
     const rowBytes = 4 * hidden;
     const from = { cells: wire, stride: rowBytes };
     return copyRows(from, null, numRows, rowBytes, stridedBytes(strided(out, hidden)), outRowStart);
   }
-  const where = placed(out);
   const wireRows = { dtype, wire, numRows, hidden };
   if (where !== undefined) {
     const { address, stride } = where;
@@ -119,6 +121,36 @@ export function decodeRows(
   forEachPiece(numRows, hidden, (piece) => {
     decodePieceTo(own, wireRows, piece, own.valuesAt);
     unstageValues(own, own.valuesAt, to, outRowStart, piece);
+  });
+}
+
+/** Whether V8 copies between the two by words. */
+const isAlignedAs = (bytes: Uint8Array, { address }: Placed): boolean => alignedAs(bytes, 0, address) === address;
+
+/** Float32 rows out of a shared memory to bytes that are aligned otherwise: through the codec's areas. */
+function copyOut(from: Placed, rows: Int32Array | null, numRows: number, hidden: number, out: Uint8Array): void {
+  const { bytes, valuesAt, copyRow } = from.codec;
+  forEachPiece(numRows, hidden, (piece) => {
+    const { codesAt: at, codeBytes } = placeOf('f32', numRows, hidden, piece);
+    const staged = alignedAs(out, at, valuesAt);
+    forEachPlacedRun(from, rows, piece, (address, n, count) =>
+      copyRow(staged + 4 * n * piece.numChannels, address, count * piece.numChannels),
+    );
+    out.set(bytes.subarray(staged, staged + codeBytes), at);
+  });
+}
+
+/** The other way. */
+function copyIn(wire: Uint8Array, numRows: number, hidden: number, to: Placed, firstRow: number): void {
+  const { bytes, valuesAt, copyRow } = to.codec;
+  const first = { ...to, address: to.address + 4 * firstRow * to.stride };
+  forEachPiece(numRows, hidden, (piece) => {
+    const { codesAt: at, codeBytes } = placeOf('f32', numRows, hidden, piece);
+    const staged = alignedAs(wire, at, valuesAt);
+    bytes.set(wire.subarray(at, at + codeBytes), staged);
+    forEachPlacedRun(first, null, piece, (address, n, count) =>
+      copyRow(address, staged + 4 * n * piece.numChannels, count * piece.numChannels),
+    );
   });
 }
 
