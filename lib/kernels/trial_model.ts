@@ -227,9 +227,12 @@ function hashCodecs(hash: Hash): void {
     roundTripRows(dtype, x, null, numRows, hidden, out, 0);
     hash.update(out);
   }
-  const { floats, valuesAt, sumsAt, copyRow, addRow, addScaledRow } = codec();
+  const { floats, valuesAt, sumsAt, copyRow, clearRow, addRow, addScaledRow } = codec();
   floats.set(x.subarray(0, 2 * hidden), valuesAt / 4);
   const second = valuesAt + 4 * hidden;
+  clearRow(sumsAt, hidden);
+  addRow(sumsAt, second, hidden);
+  hash.update(floats.slice(sumsAt / 4, sumsAt / 4 + hidden));
   copyRow(sumsAt, valuesAt, hidden);
   addRow(sumsAt, second, hidden);
   addScaledRow(sumsAt, second, hidden, Math.SQRT1_2);
