@@ -79,7 +79,7 @@ def packed_ints(bits: int, group: int | None, *, zeros=False, order=False, dtype
     per_word = 32 // bits
 
     def tensors(module, rows, columns):
-        groups = 1 if group is None else columns // group
+        groups = 1 if group is None else -(-columns // group)
         size = _scale_size(2**bits / 3.5, columns)
         return {
             f"{module}.weight_packed": ("I32", [rows, columns // per_word], {"kind": "code"}),
@@ -92,7 +92,7 @@ def packed_ints(bits: int, group: int | None, *, zeros=False, order=False, dtype
     def decode(loaded, rows, columns):
         codes = _unpacked(loaded.raw(".weight_packed"), bits, 1) - 2 ** (bits - 1)
         scales = loaded.floats(".weight_scale")
-        of_column = loaded.raw(".weight_g_idx") if order else np.arange(columns) * scales.shape[1] // columns
+        of_column = loaded.raw(".weight_g_idx") if order else np.arange(columns) // (group or columns)
         zero = _unpacked(loaded.raw(".weight_zero_point"), bits, 0)[:, of_column] - 2 ** (bits - 1) if zeros else 0
         return (codes - zero) * scales[:, of_column]
 
@@ -136,7 +136,7 @@ def gptq(bits: int, group: int, *, order=False, zero_offset=1) -> Layout:
     per_word = 32 // bits
 
     def tensors(module, rows, columns):
-        groups = columns // group
+        groups = -(-columns // group)
         index = {"kind": "below", "limit": groups} if order else {"kind": "ascending", "run": group}
         return {
             f"{module}.qweight": ("I32", [columns // per_word, rows], {"kind": "code"}),

@@ -53,6 +53,8 @@ EVEN = dict(
 )
 #: Blocks of 128 don't divide it: 144 is 128 and 16.
 RAGGED = {**EVEN, "hidden_size": 144, "head_dim": 36, "moe_intermediate_size": 40, "intermediate_size": 136}
+#: Groups of 32 don't divide it: 80 is 32, 32 and 16, and 48 is 32 and 16.
+UNEVEN = {**EVEN, "hidden_size": 80, "moe_intermediate_size": 48}
 GPT_OSS = {**FAMILIES["gpt_oss"].base, "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 2, "layer_types": ["sliding_attention", "full_attention"]}
 
 
@@ -96,12 +98,14 @@ CASES: dict[str, tuple[dict, dict | None, dict, Layout]] = {
     "compressed-tensors int4 groups": (EVEN, compressed("pack-quantized", INT4), {}, packed_ints(4, 32)),
     "compressed-tensors int4 groups with zeros": (EVEN, compressed("pack-quantized", {**INT4, "symmetric": False}), {}, packed_ints(4, 32, zeros=True)),
     "compressed-tensors int4 groups in an order": (EVEN, compressed("pack-quantized", {**INT4, "actorder": "group"}), {}, packed_ints(4, 32, order=True)),
+    "compressed-tensors int4 groups, the last one smaller": (UNEVEN, compressed("pack-quantized", INT4), {}, packed_ints(4, 32)),
     "compressed-tensors int4 channels": (EVEN, compressed("pack-quantized", numbers(4, "int", "channel")), {}, packed_ints(4, None)),
     "compressed-tensors int8 groups": (EVEN, compressed("pack-quantized", {**INT4, "num_bits": 8}), {}, packed_ints(8, 32, dtype="F32")),
     "compressed-tensors int8 channels": (EVEN, compressed("int-quantized", numbers(8, "int", "channel")), {}, int8_channels()),
     "awq": (EVEN, AWQ, {}, awq(32)),
     "gptq": (EVEN, GPTQ, {}, gptq(4, 32)),
     "gptq in an order": (EVEN, {**GPTQ, "desc_act": True}, {}, gptq(4, 32, order=True)),
+    "gptq, the last group smaller": (UNEVEN, GPTQ, {}, gptq(4, 32)),
     "gptq of 8 bits": (EVEN, {**GPTQ, "bits": 8}, {}, gptq(8, 32)),
     "gptq_v2": (EVEN, {**GPTQ, "checkpoint_format": "gptq_v2"}, {}, gptq(4, 32, zero_offset=0)),
     "nvfp4 of modelopt": (EVEN, None, {"hf_quant_config.json": NVFP4}, nvfp4("modelopt")),
