@@ -16,7 +16,7 @@ const schema = z.object({
   ...ropeFields(),
   ...GQA_FIELDS,
   // Every checkpoint has its own.
-  rope_theta: z.number().positive().optional(),
+  rope_theta: z.number().positive().nullish(),
   rotary_dim: count.nullish(),
   max_position_embeddings: count,
   intermediate_size: count,
@@ -63,7 +63,7 @@ function specOf(c: Fields): Omit<ModelSpec, 'modelType'> {
   const { headDim } = attention;
   // Where rope_scaling counts, rope_parameters doesn't.
   const theta = c.rope_theta ?? (c.rope_scaling ? c.rope_scaling.rope_theta : c.rope_parameters?.rope_theta);
-  requireConfig(theta !== undefined, 'rope_theta is missing');
+  requireConfig(typeof theta === 'number', 'rope_theta is missing');
   const share = (c.rotary_dim ?? headDim) / headDim;
   return {
     ...commonSpec(c),

@@ -8,12 +8,12 @@ import type { LongropeSpec, RopeScaling, RopeSpec, YarnSpec } from './spec.js';
 /** `dynamic` acts beyond max_position_embeddings alone, and no sequence gets there: it is `default`. */
 const ROPE_TYPE = z.enum(['default', 'linear', 'dynamic', 'llama3', 'longrope', 'proportional', 'yarn']);
 const positive = z.number().positive();
-const pairFactors = z.array(positive).max(65_536).optional();
+const pairFactors = z.array(positive).max(65_536).nullish();
 
-const scaling = z.object({
-  rope_type: ROPE_TYPE.optional(),
-  type: ROPE_TYPE.optional(), // the old spelling of rope_type
-  rope_theta: positive.optional(),
+const scaling = z.looseObject({
+  rope_type: ROPE_TYPE.nullish(),
+  type: ROPE_TYPE.nullish(), // the old spelling of rope_type
+  rope_theta: positive.nullish(),
   factor: positive.nullish(),
   original_max_position_embeddings: count.optional(),
   partial_rotary_factor: z.number().nullish(),
@@ -25,13 +25,13 @@ const scaling = z.object({
   mscale_all_dim: z.number().nullish(),
   truncate: z.boolean().optional(),
   // llama3
-  low_freq_factor: positive.optional(),
-  high_freq_factor: positive.optional(),
+  low_freq_factor: positive.nullish(),
+  high_freq_factor: positive.nullish(),
   // longrope; the two mscale are Phi-3.5-MoE's
   short_factor: pairFactors,
   long_factor: pairFactors,
-  short_mscale: positive.optional(),
-  long_mscale: positive.optional(),
+  short_mscale: positive.nullish(),
+  long_mscale: positive.nullish(),
 });
 
 /** One spelling, read. */
@@ -40,7 +40,7 @@ export type RopeText = z.infer<typeof scaling>;
 /** Fields of a family. @param theta where nothing is said */
 export const ropeFields = (theta = 10_000) =>
   ({
-    rope_theta: positive.default(theta),
+    rope_theta: positive.nullable().default(theta),
     rope_scaling: scaling.nullish(),
     rope_parameters: scaling.nullish(),
     original_max_position_embeddings: count.optional(),
@@ -67,13 +67,14 @@ export interface RopeOptions {
 export function ropeOf(fields: RopeFields, options: RopeOptions): RopeSpec {
   const given = textInForce(fields);
   const theta = given?.rope_theta ?? fields.rope_theta;
+  requireConfig(theta !== null, 'rope_theta is null; give it, or leave it out');
   const type = typeOf(given);
   const share = given?.partial_rotary_factor ?? fields.partial_rotary_factor ?? options.share ?? 1;
   const dim = type === 'proportional' ? options.headDim : rotatedChannels(type, share, options);
   requireConfig(dim > 0 && dim % 2 === 0, `${dim} channels of a head of ${options.headDim} turn; an even number can`);
   return {
     dim,
-    theta,
+    theta: theta!,
     layout: options.layout,
     scaling: given ? scalingOf(type, given, { dim, share, fields, options }) : null,
   };
@@ -89,7 +90,13 @@ export function logitMscale(fields: RopeFields): number {
 
 /** Undefined where nothing is said. */
 function textInForce({ rope_scaling: old, rope_parameters: given }: RopeFields): RopeText | undefined {
-  return (isEmpty(old) ? given : old) ?? undefined;
+  const text = (isEmpty(old) ? given : old) ?? undefined;
+  const kind = Object.entries(text ?? {}).find(
+    ([, value]) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  )?.[0];
+  if (kind === undefined) return text;
+  const message = `config.json: ${isEmpty(old) ? 'rope_parameters' : 'rope_scaling'}.${kind}: rotations by kind of layer aren't run here; choose a checkpoint without`;
+  throw new ModelError('UNSUPPORTED_MODEL', message);
 }
 
 const isEmpty = (text: RopeText | null | undefined): boolean =>
@@ -156,7 +163,7 @@ function longropeOf(text: RopeText, dim: number, originalMaxPositions: number, m
   const factor = text.factor ?? maxPositions / originalMaxPositions;
   const usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalMaxPositions));
   const attentionFactor = text.attention_factor ?? usual;
-  const factors = (key: 'short_factor' | 'long_factor', mscale: number | undefined) => {
+  const factors = (key: 'short_factor' | 'long_factor', mscale: number | null | undefined) => {
     const ofPairs = needed(text, key, text[key]);
     requireConfig(ofPairs.length === dim / 2, `${key} has ${ofPairs.length} numbers, and ${dim / 2} pairs turn`);
     return { ofPairs, attentionFactor: mscale ?? attentionFactor };

@@ -44,6 +44,18 @@ describe('model families', () => {
     }
   });
 
+  it('rope_parameters by kind of layer are refused, and rope_theta may be null beside one in them', async () => {
+    const { rope } = modelSpecOf(QWEN3);
+    const kinds = { full_attention: { rope_theta: 5e6 }, sliding_attention: { rope_theta: 1e4 } };
+    for (const field of ['rope_parameters', 'rope_scaling']) {
+      const config = { ...without(QWEN3, 'rope_theta'), [field]: kinds };
+      await refused(config, 'UNSUPPORTED_MODEL', `${field}.full_attention`);
+    }
+    const given = { rope_theta: 1e6, rope_type: null, type: 'default' };
+    expect(modelSpecOf({ ...QWEN3, rope_theta: null, rope_parameters: given }).rope).to.deep.equal(rope);
+    await refused({ ...QWEN3, rope_theta: null }, 'INVALID_MODEL_CONFIG', 'rope_theta is null');
+  });
+
   it('what a family always does may be said, and the opposite is refused', async () => {
     const coder = { ...QWEN3, use_qk_norm: true, qkv_bias: false, shared_expert_intermediate_size: 0 };
     expect(modelSpecOf(coder)).to.deep.equal(modelSpecOf(QWEN3));
