@@ -165,8 +165,7 @@ class Loader {
   }
 
   private ffn(memory: KernelMemory, prefix: string, intermediate: number): Promise<KernelExpert> {
-    const names = ffnOf((name) => name, prefix, 0, 0);
-    const dtype = this.reader.residentDtype(names.gate, names.up, names.down);
+    const dtype = this.reader.residentDtype(`${prefix}.gate_proj.weight`);
     const open = (name: string, shape: readonly [number, number]) => this.reader.stored(name, shape, dtype);
     const stored = ffnOf(open, prefix, this.spec.hiddenSize, intermediate);
     return loadExpert(this.weights, memory, stored, dtype);

@@ -68,14 +68,14 @@ async function loadDeltaRule(source: StateSource, mixer: DeltaRuleMixer): Promis
 const stored = ({ reader, weights, memory }: StateSource, name: string, rows: number, columns: number) =>
   weights.matrix(memory, reader.stored(name, [rows, columns], reader.residentDtype(name)), reader.residentDtype(name));
 
-/** One matrix of rows of several, or of one in another order; kept as the first of them. */
+/** One matrix of rows of several, or of one in another order; kept as what holds all of them. */
 async function joined(
   { reader, weights, memory, spec }: StateSource,
   name: (part: string) => string,
   parts: readonly StoredRows[],
 ): Promise<KernelMatrix> {
   const numRows = parts.reduce((sum, { rows }) => sum + rows, 0);
-  const dtype = reader.residentDtype(...parts.map(({ part }) => name(part)));
+  const dtype = reader.residentDtype(name(parts[0]!.part));
   const matrix = new KernelMatrix(memory, numRows, spec.hiddenSize, dtype);
   for (const { part, rows, ranges } of parts)
     await weights.fill(matrix, reader.stored(name(part), [rows, spec.hiddenSize], dtype), ranges);

@@ -6,7 +6,7 @@ import { kvUpRows } from '../spec/kv_up_rows.js';
 import { type AttentionSpec, type LayerSpec, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { denseTensors, isHeadTied, layerOf } from './rank_tensors.js';
-import { denseDtype, type Residence } from './residence.js';
+import { keptDtype, type Residence } from './residence.js';
 import { stepBytes } from './step_sizes.js';
 
 /** A layer without its routed experts. */
@@ -58,7 +58,7 @@ export function denseSizesOf({ spec, weights, residence, ...limits }: DenseSizes
   const ofLayers = spec.layers.map(() => OTHER_BYTES);
   const vocabulary = { embedding: OTHER_BYTES, head: OTHER_BYTES };
   for (const name of denseTensors(spec, weights)) {
-    const bytes = kernelBytes(weights.info(name), spec.attention, residence);
+    const bytes = kernelBytes(weights, name, spec.attention, residence);
     const layer = layerOf(name);
     if (layer !== null) ofLayers[layer]! += bytes;
     else vocabulary[name === names.EMBEDDING ? 'embedding' : 'head'] += bytes;
@@ -119,9 +119,10 @@ export function kernelRows({ name, shape }: Pick<WeightInfo, 'name' | 'shape'>, 
 }
 
 /** With what goes before a matrix in its block. */
-function kernelBytes(info: WeightInfo, attention: AttentionSpec, { dense }: Residence): number {
+function kernelBytes(weights: ModelWeights, name: string, attention: AttentionSpec, { dense }: Residence): number {
+  const info = weights.info(name);
   const [rows, columns, ...further] = info.shape;
   if (further.length > 0) return 64 * Math.ceil((rows * columns! * further.reduce((a, b) => a * b, 1)) / 16);
   if (columns === undefined) return 64 * Math.ceil(rows / 16);
-  return matrixBytes(denseDtype(info, dense), kernelRows(info, attention), columns);
+  return matrixBytes(keptDtype(weights, name, dense), kernelRows(info, attention), columns);
 }

@@ -5,7 +5,7 @@ import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.
 import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
 import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
-import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
+import { isCoded, type WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
 import { cacheFloatsPerToken, stateFloatsOf } from '../spec/cache_layout.js';
 import {
@@ -17,8 +17,8 @@ import {
   type DenseSizes,
   type UndividedPart,
 } from './dense_sizes.js';
-import { isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
-import { denseDtype, type Residence } from './residence.js';
+import { denseTensors, isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
+import { keptDtype, type Residence } from './residence.js';
 import { planSpread, type Spread } from './spread.js';
 import { activationBytes } from './step_sizes.js';
 import { expertSizesOf, kvFloatsPerToken, moeLayersOf, numAttentionLayersOf, type ModelSpec } from '../spec/spec.js';
@@ -51,6 +51,8 @@ export interface Footprint {
   readonly largestPart: UndividedPart | null;
   /** Over the kernels' memories; null where tensors compute, and where a part fits none. */
   readonly spread: Spread | null;
+  /** Whether some dense weights are codes, of which nothing smaller can be made. Default false. */
+  readonly hasCodes?: boolean;
 }
 
 /** What a rank would hold if the job had so many ranks, experts spread evenly: the one that holds most. Null where a job can't have so many. */
@@ -121,7 +123,7 @@ function spreadOver(numRanks: number, numExperts: number, numSlots: number): Pla
 /** What doesn't depend on who holds which expert. */
 function sameOnAll(
   options: FootprintOptions,
-): Pick<Footprint, 'cache' | 'activations' | 'largestTensor' | 'largestPart' | 'spread'> {
+): Pick<Footprint, 'cache' | 'activations' | 'largestTensor' | 'largestPart' | 'spread' | 'hasCodes'> {
   const {
     spec,
     residence,
@@ -141,6 +143,7 @@ function sameOnAll(
     largestTensor: residence.compute === 'tensors' ? largestTensor(options) : 0,
     largestPart: sizes && largestPart(sizes),
     spread,
+    hasCodes: hasCodes(options),
   };
 }
 
@@ -232,11 +235,16 @@ function receivedBytes(
   return Math.min(MAX_RARE_BYTES, rows) + scratch;
 }
 
-function bytesOf(info: WeightInfo, { spec: { attention }, residence }: FootprintOptions): number {
+function hasCodes({ spec, weights, residence }: FootprintOptions): boolean {
+  if (residence.compute === 'tensors') return false;
+  return denseTensors(spec, weights).some((name) => isCoded(keptDtype(weights, name, residence.dense)));
+}
+
+function bytesOf(info: WeightInfo, { spec: { attention }, weights, residence }: FootprintOptions): number {
   const [rows, columns, ...further] = info.shape;
   if (further.length > 0) return 4 * info.shape.reduce((a, b) => a * b, 1);
   if (columns === undefined) return 4 * rows;
-  const dtype = isExpertTensor(info.name) ? residence.experts : denseDtype(info, residence.dense);
+  const dtype = isExpertTensor(info.name) ? residence.experts : keptDtype(weights, info.name, residence.dense);
   const keptRows = residence.compute === 'kernels' ? kernelRows(info, attention) : rows;
   return matrixBytes(residence, dtype, keptRows, columns);
 }

@@ -157,7 +157,8 @@ function smallerParts(own: Case, { where }: Problem): string[] {
     });
   const { dense, experts, moving } = footprint;
   const fitting = smaller(residence.experts, (share) => ({ experts: experts * share, moving: moving * share }));
-  const denseFitting = smaller(keptAs(residence), (share) => ({ dense: dense * share }));
+  const denseFitting =
+    footprint.hasCodes === true ? undefined : smaller(keptAs(residence), (share) => ({ dense: dense * share }));
   return [
     ...(fitting === undefined ? [] : [`set experts.resident to ${fitting}, which fits`]),
     ...(denseFitting === undefined ? [] : [`set dense.resident to ${denseFitting}, which fits`]),
@@ -166,15 +167,19 @@ function smallerParts(own: Case, { where }: Problem): string[] {
 }
 
 /** What makes the largest part fit one memory. */
-function dividing({ footprint: { largestPart }, residence, limits: { memoryBytes } }: Case): string[] {
+function dividing({ footprint: { largestPart, hasCodes }, residence, limits: { memoryBytes } }: Case): string[] {
   const { weights, cache, activations, mayBeInt8 } = largestPart!;
   const [limit, rest] =
     cache < activations ? ['max_num_batched_tokens', weights + cache] : ['num_kv_blocks', weights + activations];
   const advice = rest < memoryBytes ? [`lower engine.${limit}`] : [];
   const size = VALUE_BYTES[keptAs(residence)];
-  const fitting = SMALLER_DTYPES.filter((dtype) => mayBeInt8 || dtype !== 'int8').find(
-    (dtype) => VALUE_BYTES[dtype] < size && (weights * VALUE_BYTES[dtype]) / size + cache + activations <= memoryBytes,
-  );
+  const smaller = hasCodes === true ? [] : SMALLER_DTYPES;
+  const fitting = smaller
+    .filter((dtype) => mayBeInt8 || dtype !== 'int8')
+    .find(
+      (dtype) =>
+        VALUE_BYTES[dtype] < size && (weights * VALUE_BYTES[dtype]) / size + cache + activations <= memoryBytes,
+    );
   if (fitting !== undefined) advice.push(`set dense.resident to ${fitting}`);
   return advice.length > 0 ? advice : ['use compute: tensors with backend: tensorflow'];
 }

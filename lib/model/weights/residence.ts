@@ -61,7 +61,22 @@ export function commonDtype([first = 'f32', ...others]: readonly WeightDtype[]):
   return others.every((dtype) => dtype === first) ? first : 'f32';
 }
 
-/** What a tensor outside the routed experts is kept as. Gates and the embedding are never int8. */
+/** What a matrix outside the routed experts is kept as, with those that it makes one network or one matrix with. @throws WeightError as the weights */
+export function keptDtype(weights: ModelWeights, name: string, choice: ResidentChoice): WeightDtype {
+  const together = TOGETHER.find(([pattern]) => pattern.test(name));
+  const names = together === undefined ? [name] : together[1].map((part) => name.replace(together[0], part));
+  const found = names.filter((each) => each === name || weights.has(each));
+  return commonDtype(found.map((each) => denseDtype(weights.info(each), choice)));
+}
+
+/** Matrices of one type. */
+const TOGETHER: readonly (readonly [RegExp, readonly string[]])[] = [
+  [/\b(gate|up|down)_proj\.weight$/, ['gate_proj.weight', 'up_proj.weight', 'down_proj.weight']],
+  [/\bin_proj_(qkv|z)\.weight$/, ['in_proj_qkv.weight', 'in_proj_z.weight']],
+  [/\bin_proj_(b|a)\.weight$/, ['in_proj_b.weight', 'in_proj_a.weight']],
+];
+
+/** What a tensor outside the routed experts is stored as, or is to be. Gates and the embedding are never int8. */
 export function denseDtype({ name, dtype }: Pick<WeightInfo, 'name' | 'dtype'>, choice: ResidentChoice): WeightDtype {
   const isExact = name === names.EMBEDDING || /\.mlp\.(gate|shared_expert_gate)\.weight$/.test(name);
   const stored = isExact && isCoded(dtype) ? 'f32' : dtype;

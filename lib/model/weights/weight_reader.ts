@@ -8,7 +8,7 @@ import type { ModelWeights, WeightReadOptions } from '../stored/model_weights.js
 import { WeightError } from '../../weights/errors.js';
 import { Fingerprint } from '../../weights/fingerprint.js';
 import { isHeadTied } from './rank_tensors.js';
-import { commonDtype, denseDtype, type ResidentChoice } from './residence.js';
+import { denseDtype, keptDtype, type ResidentChoice } from './residence.js';
 import type { ModelSpec } from '../spec/spec.js';
 import { expertKey, expertPrefix } from '../spec/tensor_names.js';
 
@@ -29,8 +29,8 @@ export interface DenseWeights {
   filter(name: string, channels: number, width: number): Promise<Float32Array>;
   /** [out, in], as it is stored. */
   stored(name: string, shape: readonly [number, number], as: WeightDtype): StoredMatrix;
-  /** What matrices are to be kept as that have one type. */
-  residentDtype(...names: readonly string[]): WeightDtype;
+  /** What a matrix is to be kept as. */
+  residentDtype(name: string): WeightDtype;
 }
 
 /** Reads the tensors that every rank holds. */
@@ -68,8 +68,8 @@ export class DenseReader implements DenseWeights {
   }
 
   /** What a matrix is to be kept as. */
-  residentDtype(...names: readonly string[]): WeightDtype {
-    return commonDtype(names.map((name) => denseDtype(this.weights.info(name), this.options.resident ?? 'auto')));
+  residentDtype(name: string): WeightDtype {
+    return keptDtype(this.weights, name, this.options.resident ?? 'auto');
   }
 
   /** The three matrices of a SwiGLU network, read at once. @throws WeightError as the checkpoint */

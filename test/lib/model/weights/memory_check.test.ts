@@ -68,6 +68,12 @@ const gpu = (freeGib: number | null, numRanks = 1): Partial<MemoryLimits> => ({
 });
 
 describe('the memory of a rank', () => {
+  it('of dense weights that are codes is no reason to round them', () => {
+    const large = { dense: 18 * GIB, experts: GIB };
+    expect(refusal(large, KERNELS)).to.contain('set dense.resident to int8');
+    expect(refusal({ ...large, hasCodes: true }, KERNELS)).to.not.contain('dense.resident');
+  });
+
   it('that is enough is accepted', () => {
     for (const residence of [KERNELS, TENSORS]) checkMemory(SMALL, residence, LIMITS, SMALL_AT);
     expect(refusal({ experts: 12 * GIB }, KERNELS)).to.equal(null);

@@ -1,8 +1,10 @@
 import { expect } from 'chai';
+import type { WeightDtype } from '../../../../compute/base/weight_matrix.js';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import {
   commonDtype,
   denseDtype,
+  keptDtype,
   residenceOf,
   type Residence,
   type ResidenceChoice,
@@ -43,6 +45,20 @@ describe('what weights are kept as', () => {
       );
     }
     await weights.close();
+  });
+
+  it('matrices of one network have one type: what holds all of them', () => {
+    const dtypes: Record<string, WeightDtype> = { gate: 'fp8', up: 'fp8', down: 'bf16' };
+    const weights = {
+      has: () => true,
+      info: (name: string) => ({ name, dtype: dtypes[/(gate|up|down)_proj/.exec(name)?.[1] ?? ''] ?? 'fp8' }),
+    } as unknown as ModelWeights;
+    const prefix = 'model.layers.0.mlp.';
+    expect(keptDtype(weights, `${prefix}gate_proj.weight`, 'auto')).to.equal('f32');
+    expect(keptDtype(weights, `${prefix}gate_proj.weight`, 'bf16')).to.equal('bf16');
+    dtypes.down = 'fp8';
+    expect(keptDtype(weights, `${prefix}down_proj.weight`, 'auto')).to.equal('fp8');
+    expect(keptDtype(weights, 'model.layers.0.self_attn.o_proj.weight', 'auto')).to.equal('fp8');
   });
 
   it('gate and embedding are never int8; everything else is what is wanted', () => {
