@@ -77,7 +77,8 @@ export function modelSpecOf(written: unknown, overrides: Readonly<Record<string,
 function unknownFamily(config: Readonly<Record<string, unknown>>): ModelError {
   const { model_type: modelType } = config;
   const name = modelType === undefined ? 'missing' : shown(modelType);
-  const [mechanism] = mechanismsOf(config);
+  const read = new Set(Object.values(FAMILIES).flatMap(({ fields }) => fields));
+  const mechanism = mechanismsOf(config).find(({ field }) => !read.has(field));
   const has = mechanism === undefined ? '' : `; it has ${mechanism.field} (${mechanism.what})`;
   return new ModelError(
     'UNSUPPORTED_MODEL',
@@ -92,13 +93,37 @@ const MIN_LIKENESS = 15;
 function likenessOf(config: Readonly<Record<string, unknown>>): string {
   const tried = Object.entries(FAMILIES).map(([name, family]) => {
     const numRead = family.fields.filter((field) => Object.hasOwn(config, field)).length;
-    return { name, numRead, unread: family.fields.length - numRead, error: errorOf(family, config) };
+    return {
+      name,
+      fields: family.fields,
+      numRead,
+      unread: family.fields.length - numRead,
+      error: errorOf(family, config),
+    };
   });
   const rank = ({ numRead, error }: (typeof tried)[number]): number => numRead + (error === null ? 1000 : 0);
   const [nearest] = tried.toSorted((a, b) => rank(b) - rank(a) || a.unread - b.unread);
   if (nearest === undefined || nearest.numRead < MIN_LIKENESS) return '';
   if (nearest.error !== null) return `; it is most like ${nearest.name}, which says: ${nearest.error}`;
-  return `; its fields are those of ${nearest.name}: if it is that under another name, try --set model_overrides.model_type=${nearest.name}`;
+  const unread = unreadOf(config, nearest.fields);
+  const doubt = unread.length === 0 ? '' : `, which doesn't read ${unread.join(', ')}`;
+  return `; its fields are those of ${nearest.name}${doubt}: if it is that under another name, try --set model_overrides.model_type=${nearest.name}`;
+}
+
+/** More would hide what matters. */
+const MAX_UNREAD = 16;
+/** Of training, of files and of programs. */
+const OF_NO_MODEL =
+  /^(_name_or_path|architectures|auto_map|bos_token_id|(torch_)?dtype|model_type|pad_token_id|pretraining_tp|.*(aux_loss|dropout|initializer|output_|use_cache|version).*)$/;
+
+/** What a configuration says and a family doesn't read. */
+function unreadOf(config: Readonly<Record<string, unknown>>, fields: readonly string[]): string[] {
+  const unread = Object.keys(config).filter(
+    (field) => !fields.includes(field) && !OF_NO_MODEL.test(field) && config[field] !== null && config[field] !== false,
+  );
+  return unread.length <= MAX_UNREAD
+    ? unread
+    : [...unread.slice(0, MAX_UNREAD), `and ${unread.length - MAX_UNREAD} more`];
 }
 
 function errorOf(family: Family, config: unknown): string | null {

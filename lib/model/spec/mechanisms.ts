@@ -5,13 +5,41 @@
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from './errors.js';
 
+type Config = Readonly<Record<string, unknown>>;
+
 /** Values that turn nothing on, beside null and false. */
 interface Mechanism {
   readonly what: string;
-  readonly off: readonly unknown[];
+  readonly isOff: (value: unknown, config: Config) => boolean;
 }
 
-const mechanism = (what: string, ...off: readonly unknown[]): Mechanism => ({ what, off });
+const mechanism = (what: string, ...off: readonly unknown[]): Mechanism => ({
+  what,
+  isOff: (value) => off.includes(value),
+});
+
+/** Of a list with a value per layer. */
+const perLayer = (what: string, isOff: (value: unknown, layer: number, config: Config) => boolean): Mechanism => ({
+  what,
+  isOff: (values, config) => Array.isArray(values) && values.every((value, layer) => isOff(value, layer, config)),
+});
+
+/** A window that no sequence outgrows is none. */
+const WINDOWS: Mechanism = {
+  what: 'windows of attention',
+  isOff: (value, { use_sliding_window: isUsed, max_position_embeddings: longest }) =>
+    value === 0 || isUsed === false || (typeof value === 'number' && typeof longest === 'number' && value >= longest),
+};
+
+/** Dense layers that first_k_dense_replace says too. */
+const isUsualMlp = (isDense: boolean, layer: number, { first_k_dense_replace: numDense = 0 }: Config): boolean =>
+  isDense === layer < Number(numDense);
+
+/** @param other the same field's other name */
+const scoring = (other: string): Mechanism => ({
+  what: 'another function of scores',
+  isOff: (value, config) => value === 'softmax' || value === config[other],
+});
 
 const INDEXER = mechanism('sparse attention by an indexer', 0);
 const LINEAR = mechanism('linear attention with a recurrent state', 0, 1);
@@ -24,6 +52,8 @@ const IDLE_EXPERTS = mechanism('experts that compute nothing', 0);
 const NO_ROPE = mechanism('layers without rotation', 0);
 const NORMS = mechanism('norms of queries and keys');
 const GATED = mechanism('gated attention');
+const SHARED_EXPERTS = mechanism('shared experts', 0);
+const BIASES = mechanism('biases');
 const SHARED_KV = mechanism('keys and values shared by layers', 0, 1);
 
 /** By field. */
@@ -76,6 +106,28 @@ const MECHANISMS: Readonly<Record<string, Mechanism>> = {
   query_pre_attn_scalar: mechanism('a multiplier'),
   swiglu_limit: mechanism('clamped activations', 0),
   alibi: mechanism('position biases'),
+  layer_types: perLayer('layers of other kinds', (type) => type === 'full_attention' || type === 'indexed_attention'),
+  hybrid_layer_pattern: perLayer('layers of other kinds', (kind) => kind === 0),
+  attn_type_list: perLayer('layers of other kinds', (kind) => kind === 1),
+  sliding_window: WINDOWS,
+  mlp_layer_types: perLayer('other dense layers', (type, i, config) => isUsualMlp(type === 'dense', i, config)),
+  moe_layer_freq: {
+    what: 'other dense layers',
+    isOff: (value, config) =>
+      value === 1 || (Array.isArray(value) && value.every((every, i) => isUsualMlp(every === 0, i, config))),
+  },
+  shared_intermediate_size: SHARED_EXPERTS,
+  n_shared_experts: SHARED_EXPERTS,
+  num_shared_experts: SHARED_EXPERTS,
+  shared_expert_intermediate_size: SHARED_EXPERTS,
+  scoring_func: scoring('score_function'),
+  score_function: scoring('scoring_func'),
+  routed_scaling_factor: MULTIPLIER,
+  route_scale: MULTIPLIER,
+  mup_enabled: MULTIPLIER,
+  mlp_bias: BIASES,
+  lm_head_bias: BIASES,
+  clip_qkv: mechanism('clipped queries, keys and values'),
 };
 
 /** @param known fields that the family reads. @throws ModelError UNSUPPORTED_MODEL for one that it doesn't, and that turns something on */
@@ -93,9 +145,10 @@ export function refuseMechanisms(modelType: string, config: unknown, known: read
 export function mechanismsOf(
   config: unknown,
 ): { readonly field: string; readonly value: unknown; readonly what: string }[] {
-  return Object.entries((config ?? {}) as Readonly<Record<string, unknown>>).flatMap(([field, value]) => {
+  const given = (config ?? {}) as Config;
+  return Object.entries(given).flatMap(([field, value]) => {
     const found = Object.hasOwn(MECHANISMS, field) ? MECHANISMS[field]! : undefined;
     const isOff = value === null || value === false || (Array.isArray(value) && value.length === 0);
-    return found === undefined || isOff || found.off.includes(value) ? [] : [{ field, value, what: found.what }];
+    return found === undefined || isOff || found.isOff(value, given) ? [] : [{ field, value, what: found.what }];
   });
 }

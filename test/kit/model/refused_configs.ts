@@ -6,6 +6,8 @@ const ACTIVATION = { 'hidden_act: gelu': 'hidden_act', 'hidden_act: relu': 'hidd
 const GROUPS = { 'n_group: 3': 'topk_group 1 of 3 groups' };
 /** Ignored by transformers, and not by those who write such a configuration. */
 const GATE = { 'topk_method: greedy': 'topk_method', 'scoring_func: softmax': 'scoring_func' };
+/** Ignored by transformers: layers that attend to everything here. */
+const WINDOW = { 'sliding_window: 4': 'sliding_window' };
 /** What no checkpoint of latent attention has. */
 const MLA_BIAS = { 'attention_bias: True': 'attention_bias' };
 
@@ -20,6 +22,7 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'max_position_embeddings: absent': 'max_position_embeddings',
   },
   deepseek_v2: {
+    ...WINDOW,
     ...ACTIVATION,
     ...MLA_BIAS,
     'mlp_bias: True': 'mlp_bias',
@@ -33,6 +36,7 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'scoring_func: sigmoid': 'scoring_func',
   },
   deepseek_v3: {
+    ...WINDOW,
     ...ACTIVATION,
     ...MLA_BIAS,
     ...GATE,
@@ -42,14 +46,16 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'moe_layer_freq: [0, 1, 1]': 'moe_layer_freq',
     'topk_method: group_limited_greedy': 'topk_method',
   },
-  dots1: { ...ACTIVATION, ...GROUPS, ...GATE },
+  dots1: { 'moe_layer_freq: 2': 'moe_layer_freq', ...ACTIVATION, ...GROUPS, ...GATE },
   ernie4_5_moe: {
+    ...WINDOW,
     ...ACTIVATION,
     'moe_num_experts: absent': 'moe_num_experts',
     'moe_k: absent': 'moe_k',
     'use_bias: True': 'use_bias',
   },
   glm4_moe: {
+    ...WINDOW,
     ...ACTIVATION,
     ...GROUPS,
     ...GATE,
@@ -58,6 +64,7 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'first_k_dense_replace: 3': 'MoE layer',
   },
   glm4_moe_lite: {
+    ...WINDOW,
     ...ACTIVATION,
     ...MLA_BIAS,
     ...GROUPS,
@@ -73,6 +80,8 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'num_experts_per_tok: absent': 'num_experts_per_tok',
   },
   granitemoe: {
+    'shared_intermediate_size: 12': 'shared_intermediate_size',
+    ...WINDOW,
     ...ACTIVATION,
     'num_key_value_heads: absent': 'num_key_value_heads',
     'num_local_experts: absent': 'num_local_experts',
@@ -80,8 +89,9 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
   },
   kimi_k2: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
   kimi_k25: { 'hidden_act: gelu': 'hidden_act', ...MLA_BIAS, ...GATE, 'moe_layer_freq: 2': 'moe_layer_freq' },
-  lfm2_moe: { 'hidden_act: gelu': 'hidden_act' },
+  lfm2_moe: { ...WINDOW, 'hidden_act: gelu': 'hidden_act' },
   minimax_m2: {
+    ...WINDOW,
     ...ACTIVATION,
     'head_dim: absent': 'head_dim',
     'num_local_experts: absent': 'num_local_experts',
@@ -93,6 +103,8 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'shared_intermediate_size: 12': 'shared_intermediate_size',
   },
   deepseek_v32: {
+    'mlp_bias: True': 'mlp_bias',
+    ...WINDOW,
     ...ACTIVATION,
     // Ignored by transformers, and not by those who write such a configuration.
     'rope_interleave: False': 'rope_interleave',
@@ -108,6 +120,8 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'first_k_dense_replace: absent': 'MoE layer',
   },
   glm_moe_dsa: {
+    'mlp_bias: True': 'mlp_bias',
+    ...WINDOW,
     ...ACTIVATION,
     // Ignored by transformers, and not by those who write such a configuration.
     'rope_interleave: False': 'rope_interleave',
@@ -121,6 +135,7 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'first_k_dense_replace: absent': 'MoE layer',
   },
   mixtral: {
+    'sliding window by layer_types': 'layer_types',
     ...ACTIVATION,
     'num_local_experts: absent': 'num_local_experts',
     'attention_bias: True': 'attention_bias',
@@ -140,9 +155,10 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'num_experts as num_local_experts': 'num_experts',
     'attention_bias: True': 'attention_bias',
   },
-  qwen3_5_moe: { ...ACTIVATION, 'attn_output_gate: False': 'attn_output_gate' },
-  qwen3_next: { ...ACTIVATION, 'attn_output_gate: False': 'attn_output_gate' },
+  qwen3_5_moe: { ...WINDOW, ...ACTIVATION, 'attn_output_gate: False': 'attn_output_gate' },
+  qwen3_next: { ...WINDOW, ...ACTIVATION, 'attn_output_gate: False': 'attn_output_gate' },
   qwen3_moe: {
+    'shared_expert_intermediate_size: 16': 'shared_expert_intermediate_size',
     'hidden_act: gelu': 'hidden_act',
     // A shape that transformers fills in, and a published checkpoint says.
     'num_experts: absent': 'num_experts',

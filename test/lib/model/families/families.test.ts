@@ -44,6 +44,37 @@ describe('model families', () => {
     }
   });
 
+  it('fields that choose another mechanism pass where they choose what the family does', async () => {
+    const kinds = (kind: string): string[] => new Array<string>(48).fill(kind);
+    const neutral = {
+      layer_types: kinds('full_attention'),
+      mlp_layer_types: kinds('sparse'),
+      moe_layer_freq: 1,
+      sliding_window: 4096, // use_sliding_window is false
+      shared_expert_intermediate_size: 0,
+      scoring_func: 'softmax',
+      routed_scaling_factor: 1,
+      mlp_bias: false,
+    };
+    expect(modelSpecOf({ ...QWEN3, ...neutral })).to.deep.equal(modelSpecOf(QWEN3));
+    for (const [field, value] of [
+      ['layer_types', kinds('sliding_attention')],
+      ['mlp_layer_types', kinds('dense')],
+      ['moe_layer_freq', 2],
+      ['shared_expert_intermediate_size', 512],
+      ['scoring_func', 'sigmoid'],
+      ['routed_scaling_factor', 2.5],
+      ['mlp_bias', true],
+      ['clip_qkv', 8],
+    ] as const) {
+      await refused({ ...QWEN3, [field]: value }, 'UNSUPPORTED_MODEL', field);
+    }
+    await refused({ ...V3, sliding_window: 4096 }, 'UNSUPPORTED_MODEL', 'sliding_window');
+    expect(modelSpecOf({ ...V3, sliding_window: 163840 })).to.deep.equal(modelSpecOf(V3));
+    const likely = { ...QWEN3, model_type: 'qwen9', odd_gate: 'odd' };
+    await refused(likely, 'UNSUPPORTED_MODEL', "qwen3_moe, which doesn't read odd_gate");
+  });
+
   it('rope_parameters by kind of layer are refused, and rope_theta may be null beside one in them', async () => {
     const { rope } = modelSpecOf(QWEN3);
     const kinds = { full_attention: { rope_theta: 5e6 }, sliding_attention: { rope_theta: 1e4 } };
