@@ -84,6 +84,8 @@ const LAYER_OF = /^model\.layers\.(\d+)\./;
 const EXPERT_OF = /^(model\.layers\.\d+\.mlp\.experts\.\d+)\./;
 /** What only a layer for multi-token prediction has, behind the prefix of the layer. */
 const PREDICTOR = /^(.*\blayers\.\d+\.)(?:eh_proj|enorm|hnorm)\./;
+/** Such layers under names of their own: Qwen's and, with an underscore, ERNIE's. */
+const MTP = /^(model\.)?mtp[._]/;
 const LAYER_PREFIX = /^.*?\blayers\.(\d+)\./;
 /** What is of nothing else by its name. */
 const MTP = /^(model\.)?mtp[._]/;

@@ -86,6 +86,8 @@ describe('tensors of a rank', () => {
     const prediction = { unknown: [], skipped: ['layers for multi-token prediction'] };
     expect(await skippedOf(...MTP)).to.deep.equal(prediction);
     expect(await skippedOf('mtp.fc.weight')).to.deep.equal(prediction);
+    const ernie = ['mtp_block.0.mlp.gate.weight', 'mtp_emb_norm.0.weight', 'mtp_linear_proj.0.weight'];
+    expect(await skippedOf(...ernie.map((part) => `model.${part}`))).to.deep.equal(prediction);
     const nested = ['enorm.weight', 'mlp.gate.weight'].map((part) => `language_model.model.layers.3.${part}`);
     expect(await skippedOf(...nested, 'vision_tower.patch.weight')).to.deep.equal({
       unknown: [],
