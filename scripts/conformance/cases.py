@@ -109,6 +109,8 @@ def spelt_rope_cases():
     yield case("rope_scaling and rope_parameters", rope_scaling=yarn(), rope_parameters={"rope_type": "default"})
     yield case("empty rope_scaling and rope_parameters", rope_scaling={}, rope_parameters=yarn(rope_type="yarn"))
     yield case("rope_scaling without theta beside rope_parameters", rope_scaling=yarn(), rope_parameters={"rope_type": "default", "rope_theta": 77.0})
+    yield case("rope_parameters with theta, rope_theta null", rope_parameters={"rope_type": "default", "rope_theta": 77.0}, rope_theta=None)
+    yield case("rope_parameters by kind of layer", rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": 77.0}}, rope_theta=ABSENT)
     yield case("rope_parameters with theta, rope_theta absent", rope_parameters={"rope_type": "default", "rope_theta": 77.0}, rope_theta=ABSENT)
     yield case("original_max_position_embeddings beside yarn", rope_scaling=yarn(), original_max_position_embeddings=64)
     yield case("original_max_position_embeddings alone", original_max_position_embeddings=64)

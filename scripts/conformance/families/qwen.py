@@ -57,7 +57,9 @@ def qwen3_moe():
         max_window_layers=[1],
         router_aux_loss_coef=[0.5],
         qk_norm=[False],
-        shared_expert_intermediate_size=[16],
+        use_qk_norm=[True],
+        qkv_bias=[False],
+        shared_expert_intermediate_size=[16, 0],
         layer_types=[["full_attention"] * 3],
     )
     yield case("sliding window", use_sliding_window=True, sliding_window=4)

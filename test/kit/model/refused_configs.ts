@@ -37,6 +37,8 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
   },
   deepseek_v3: {
     ...WINDOW,
+    // Ignored by transformers.
+    'rope_parameters by kind of layer': 'rope_parameters',
     ...ACTIVATION,
     ...MLA_BIAS,
     ...GATE,
@@ -159,6 +161,8 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
   qwen3_next: { ...WINDOW, ...ACTIVATION, 'attn_output_gate: False': 'attn_output_gate' },
   qwen3_moe: {
     'shared_expert_intermediate_size: 16': 'shared_expert_intermediate_size',
+    // Ignored by transformers.
+    'rope_parameters by kind of layer': 'rope_parameters',
     'hidden_act: gelu': 'hidden_act',
     // A shape that transformers fills in, and a published checkpoint says.
     'num_experts: absent': 'num_experts',
