@@ -92,12 +92,16 @@ const OWN_FIELDS = {
     ...{ ...gqa(shape), ...sparse(shape), qkv_bias: true },
     shared_expert_intermediate_size: shape.intermediate,
   }),
+  qwen3_5_moe_text: (shape: RandomModelShape): HfConfig => {
+    everywhere(shape, 'qwen3_5_moe_text'); // refuses dense layers
+    return { ...next(shape), ...sparse(shape) };
+  },
   qwen3_moe: (shape: RandomModelShape): HfConfig => ({ ...gqa(shape), ...sparse(shape) }),
   qwen3_next: (shape: RandomModelShape): HfConfig => ({ ...next(shape), ...sparse(shape) }),
 } as const;
 
 /** Families that are another one's inside a model that sees pictures too. */
-const NESTED = { kimi_k25: 'kimi_k2', qwen3_5_moe: 'qwen3_next' } as const;
+const NESTED = { kimi_k25: 'kimi_k2', qwen3_5_moe: 'qwen3_5_moe_text' } as const;
 
 /** A family that has a random config.json. */
 export type RandomFamily = keyof typeof OWN_FIELDS | keyof typeof NESTED;
@@ -107,7 +111,6 @@ export const RANDOM_FAMILIES = [...Object.keys(OWN_FIELDS), ...Object.keys(NESTE
 
 /** config.json of a family. @throws ModelError UNSUPPORTED_MODEL for dense layers where the family has none */
 export function randomConfig(family: RandomFamily, shape: RandomModelShape): HfConfig {
-  if (family === 'qwen3_5_moe') everywhere(shape, family);
   if (family === 'kimi_k25' || family === 'qwen3_5_moe') {
     return { model_type: family, text_config: randomConfig(NESTED[family], shape) };
   }

@@ -13,7 +13,8 @@ const schema = z.looseObject({
   quantization_config: z.unknown().optional(),
 });
 
-const text = family('qwen3_5_moe_text', z.object(NEXT_FIELDS), (c) =>
+/** Its text alone, as transformers saves it. @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG */
+export const qwen35MoeText = family('qwen3_5_moe_text', z.object(NEXT_FIELDS), (c) =>
   nextSpec(c, layersOf(c.num_hidden_layers, 0, allMoe, linearMixers(c, 'apart')), true),
 );
 
@@ -25,7 +26,7 @@ export const qwen35Moe: Family = Object.assign(
       tie_word_embeddings,
       quantization_config,
     } = parseHfConfig('qwen3_5_moe', schema, config);
-    const spec = text({
+    const spec = qwen35MoeText({
       ...inner,
       tie_word_embeddings,
       quantization_config: inner.quantization_config ?? quantization_config,

@@ -22,7 +22,7 @@ import { mixtral } from './mixtral.js';
 import { olmoe } from './olmoe.js';
 import { phimoe } from './phimoe.js';
 import { qwen2Moe } from './qwen2_moe.js';
-import { qwen35Moe } from './qwen3_5_moe.js';
+import { qwen35Moe, qwen35MoeText } from './qwen3_5_moe.js';
 import { qwen3Moe } from './qwen3_moe.js';
 import { qwen3Next } from './qwen3_next.js';
 
@@ -49,6 +49,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   phimoe,
   qwen2_moe: qwen2Moe,
   qwen3_5_moe: qwen35Moe,
+  qwen3_5_moe_text: qwen35MoeText,
   qwen3_moe: qwen3Moe,
   qwen3_next: qwen3Next,
 };

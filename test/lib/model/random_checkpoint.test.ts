@@ -26,6 +26,7 @@ const SHAPES: Partial<Record<RandomFamily, Partial<typeof SHAPE>>> = {
   mixtral: { denseLayers: 0 },
   phimoe: { denseLayers: 0 },
   qwen3_5_moe: { denseLayers: 0 },
+  qwen3_5_moe_text: { denseLayers: 0 },
   olmoe: { denseLayers: 0, heads: 4 },
 };
 

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { FAMILIES, modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { ModelError } from '../../../../lib/model/spec/errors.js';
 import { errorOf } from '../../../kit/rejects.js';
-import { V3, QWEN3, without, refused } from '../../../kit/model/published_configs.js';
+import { readConformance } from '../../../kit/model/conformance.js';
+import { V3, QWEN3, without, refused, type Config } from '../../../kit/model/published_configs.js';
 
 describe('model families', () => {
   it('an unknown or missing model_type lists the supported ones', async () => {
@@ -85,6 +86,15 @@ describe('model families', () => {
     const given = { rope_theta: 1e6, rope_type: null, type: 'default' };
     expect(modelSpecOf({ ...QWEN3, rope_theta: null, rope_parameters: given }).rope).to.deep.equal(rope);
     await refused({ ...QWEN3, rope_theta: null }, 'INVALID_MODEL_CONFIG', 'rope_theta is null');
+  });
+
+  it('the text of Qwen3.5 is read alone too, by its own names', () => {
+    const { config } = readConformance('qwen3_5_moe').cases[0]!;
+    const whole = modelSpecOf(config);
+    const alone = modelSpecOf({ ...(config.text_config as Config), model_type: 'qwen3_5_moe_text' });
+    const replace = whole.stored.replace.filter(([, stored]) => stored !== 'model.language_model.');
+    const stored = { ...whole.stored, replace };
+    expect(alone).to.deep.equal({ ...whole, modelType: 'qwen3_5_moe_text', stored });
   });
 
   it('what a family always does may be said, and the opposite is refused', async () => {
