@@ -88,5 +88,4 @@ const PREDICTOR = /^(.*\blayers\.\d+\.)(?:eh_proj|enorm|hnorm)\./;
 const MTP = /^(model\.)?mtp[._]/;
 const LAYER_PREFIX = /^.*?\blayers\.(\d+)\./;
 /** What is of nothing else by its name. */
-const MTP = /^(model\.)?mtp[._]/;
 const SEEING = /^(model\.)?(vision_tower|vision_model|visual|mm_projector|multi_modal_projector)\./;
