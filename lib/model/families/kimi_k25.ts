@@ -14,5 +14,5 @@ export const kimiK25: Family = Object.assign(
     const spec = kimiK2({ ...text, quantization_config: text.quantization_config ?? around });
     return { ...spec, modelType: 'kimi_k25', stored: { ...OWN_NAMES, prefix: 'language_model.' } };
   },
-  { fields: Object.keys(schema.shape) },
+  { fields: Object.keys(schema.shape), text: kimiK2 },
 );

@@ -34,5 +34,5 @@ export const qwen35Moe: Family = Object.assign(
     const replace = [...spec.stored.replace, ['model.', 'model.language_model.'] as const];
     return { ...spec, modelType: 'qwen3_5_moe', stored: { ...spec.stored, replace } };
   },
-  { fields: Object.keys(schema.shape) },
+  { fields: Object.keys(schema.shape), text: qwen35MoeText },
 );

@@ -64,7 +64,7 @@ export function modelSpecOf(written: unknown, overrides: Readonly<Record<string,
   const { model_type: modelType } = config;
   const family = typeof modelType === 'string' && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
   if (family === undefined) throw unknownFamily(config);
-  checkOverrides(overrides, read, ['model_type', ...family.fields]);
+  checkOverrides(overrides, fieldsOf(family, read), family.text && fieldsOf(family.text, read.text_config));
   const spec = family(config);
   if (moeLayersOf(spec).length === 0) {
     throw new ModelError(
@@ -74,6 +74,12 @@ export function modelSpecOf(written: unknown, overrides: Readonly<Record<string,
   }
   return spec;
 }
+
+/** What may be set to something else: also what a family refuses, so that it can be turned off. */
+const fieldsOf = ({ fields, aliases = [] }: Family, config: unknown): string[] => [
+  ...['model_type', ...fields, ...aliases],
+  ...mechanismsOf(config).map(({ field }) => field),
+];
 
 function unknownFamily(config: Readonly<Record<string, unknown>>): ModelError {
   const { model_type: modelType } = config;

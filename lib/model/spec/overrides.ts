@@ -13,16 +13,27 @@ export function withOverrides(config: Fields, overrides: Fields): Fields {
   return { ...config, ...(Object.fromEntries(changed) as Fields) };
 }
 
-/** @param known fields that the family reads. @throws ModelError INVALID_MODEL_CONFIG for an override that changes nothing that anybody reads */
-export function checkOverrides(overrides: Fields, config: Fields, known: readonly string[]): void {
-  const unread = Object.keys(overrides).find((key) => !Object.hasOwn(config, key) && !known.includes(key));
+/**
+ * @param known fields that the family reads
+ * @param inText those that it reads in text_config, if it has one
+ * @throws ModelError INVALID_MODEL_CONFIG for an override that changes nothing that anybody reads
+ */
+export function checkOverrides(overrides: Fields, known: readonly string[], inText: readonly string[] = []): void {
+  const nested = inText.map((field) => `text_config.${field}`);
+  const { text_config: text } = overrides;
+  const given = [
+    ...Object.keys(overrides),
+    ...(nested.length > 0 && isMapping(text) ? Object.keys(text).map((key) => `text_config.${key}`) : []),
+  ];
+  const unread = given.find((key) => !known.includes(key) && !nested.includes(key));
   if (unread === undefined) return;
-  const nearest = closest(unread, [...known, ...Object.keys(config)]);
-  const advice =
-    distance(unread, nearest) <= Math.max(2, unread.length / 2.5) ? `did you mean "${nearest}"?` : 'remove it';
+  const inner = nested.find((key) => key === `text_config.${unread}`);
+  const nearest = inner ?? closest(unread, [...known, ...nested]);
+  const isNear = inner !== undefined || distance(unread, nearest) <= Math.max(2, unread.length / 2.5);
+  const advice = isNear ? `did you mean "${nearest}"?` : 'remove it';
   throw new ModelError(
     'INVALID_MODEL_CONFIG',
-    `model_overrides.${unread}: config.json has no such field, and its family reads none; ${advice}`,
+    `model_overrides.${unread}: the model's family reads no such field; ${advice}`,
   );
 }
 

@@ -9,6 +9,10 @@ export interface Family {
   (config: unknown): ModelSpec;
   /** Of config.json that it reads. */
   readonly fields: readonly string[];
+  /** Other names of some of them. */
+  readonly aliases?: readonly string[];
+  /** The family that reads text_config. */
+  readonly text?: Family;
 }
 
 /** Fields by the other name that newer libraries write or take. */
@@ -27,5 +31,5 @@ export function family<S extends z.ZodObject>(
     refuseMechanisms(modelType, named, fields);
     return { modelType, ...specOf(parseHfConfig(modelType, schema, named)) };
   };
-  return Object.assign(read, { fields });
+  return Object.assign(read, { fields, aliases: Object.values(aliases) });
 }

@@ -31,6 +31,21 @@ describe('model families', () => {
     expect(error.message).to.contain('model_overrides.num_expert_per_tok').and.contain('"num_experts_per_tok"');
   });
 
+  it('an override must be read, in text_config too and whatever config.json has', async () => {
+    const { config } = readConformance('qwen3_5_moe').cases[0]!;
+    expect(modelSpecOf(config, { text_config: { num_experts_per_tok: 2 } }).moe.gate.numTopk).to.equal(2);
+    expect(modelSpecOf({ ...QWEN3, hc_mult: 4 }, { hc_mult: null })).to.deep.equal(modelSpecOf(QWEN3));
+    for (const [of, overrides, named] of [
+      [config, { text_config: { num_expert_per_tok: 2 } }, '"text_config.num_experts_per_tok"'],
+      [config, { num_experts_per_tok: 2 }, '"text_config.num_experts_per_tok"'],
+      [{ ...QWEN3, experts_per_token: 8 }, { experts_per_token: 1 }, 'experts_per_token'],
+    ] as const) {
+      const error = await errorOf(ModelError, () => modelSpecOf(of, overrides));
+      expect(error.code).to.equal('INVALID_MODEL_CONFIG');
+      expect(error.message).to.contain(named);
+    }
+  });
+
   it('fields of mechanisms that a family does not have are refused under any model_type', async () => {
     for (const config of [V3, QWEN3]) {
       for (const [field, value] of [
