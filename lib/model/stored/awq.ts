@@ -82,12 +82,12 @@ function decodeAwq(layout: AwqLayout): DecodeRows {
 function codedAwq(layout: AwqLayout): Packing['coded'] {
   const { scales: tensor, columns, width, outputs, first } = layout;
   if (!isWholeGroups(width, columns)) return undefined;
-  return codedRows('int8', columns, (parts, from) => {
+  return codedRows('int8', columns, (parts, from, out) => {
     const codeAt = codesAround(layout, parts, from);
     const scales = scalesOf(parts[2]!, tensor);
     return {
       scaleOf: (row, column) => scales[Math.floor(column / width) * outputs + first + from + row]!,
-      putCodes: (row, column, end, out, at) => {
+      putCodes: (row, column, end, at) => {
         for (; column < end; column++) out[at++] = codeAt(row, column);
       },
     };

@@ -109,23 +109,23 @@ export function groupOrder(bytes: Uint8Array, tensor: TensorInfo, numGroups: num
   throw new WeightError('SHAPE_MISMATCH', message, { file: tensor.file, tensor: tensor.name });
 }
 
-/** Makes rows of codes and scales as compute/base/weight_matrix.ts has them. `prepare`: what rows from `from` on are made of. */
+/** Makes rows of codes and scales as compute/base/weight_matrix.ts has them. `prepare`: what rows from `from` on, written to `out`, are made of. */
 export function codedRows(
   dtype: CodedDtype,
   columns: number,
-  prepare: (parts: readonly Uint8Array[], from: number) => CodedRow,
+  prepare: (parts: readonly Uint8Array[], from: number, out: Uint8Array) => CodedRow,
 ): CodedPacking {
   const rowBytes = weightRowBytes(dtype, columns);
   return {
     dtype,
     decode: (parts, from, numRows, out) => {
       const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
-      const { scaleOf, putCodes } = prepare(parts, from);
+      const { scaleOf, putCodes } = prepare(parts, from, out);
       for (let row = 0; row < numRows; row++) {
         for (let column = 0; column < columns; column += SCALE_GROUP) {
           const at = row * rowBytes + weightRowBytes(dtype, column);
           view.setFloat32(at, scaleOf(row, column), true);
-          putCodes(row, column, Math.min(columns, column + SCALE_GROUP), out, at + 4);
+          putCodes(row, column, Math.min(columns, column + SCALE_GROUP), at + 4);
         }
       }
     },
@@ -137,8 +137,25 @@ export interface CodedRow {
   /** Of the group that begins at a column. */
   readonly scaleOf: (row: number, column: number) => number;
   /** Writes the codes of columns `column` … `end` − 1 from `at` on. */
-  readonly putCodes: (row: number, column: number, end: number, out: Uint8Array, at: number) => void;
+  readonly putCodes: (row: number, column: number, end: number, at: number) => void;
 }
+
+/** Copies bytes `begin` … `end` − 1 to `at`: by words where all of it is aligned, which takes a fifth of the time for a few bytes. */
+export function copierOf(from: Uint8Array, out: Uint8Array): (begin: number, end: number, at: number) => void {
+  const isAligned = (from.byteOffset | out.byteOffset) % 4 === 0;
+  if (!isAligned) return (begin, end, at) => out.set(from.subarray(begin, end), at);
+  const [source, target] = [wholeWordsIn(from), wholeWordsIn(out)];
+  return (begin, end, at) => {
+    if ((begin | end | at) % 4 !== 0) {
+      out.set(from.subarray(begin, end), at);
+      return;
+    }
+    for (let i = begin >> 2, to = at >> 2; i < end >> 2;) target[to++] = source[i++]!;
+  };
+}
+
+const wholeWordsIn = ({ buffer, byteOffset, byteLength }: Uint8Array): Uint32Array =>
+  new Uint32Array(buffer, byteOffset, Math.floor(byteLength / 4));
 
 /** As of Packing. */
 type CodedPacking = NonNullable<Packing['coded']>;

@@ -7,6 +7,7 @@ import type { TensorInfo } from '../../weights/safetensors_header.js';
 import { e4m3Values } from '../../../compute/base/small_floats.js';
 import {
   codedRows,
+  copierOf,
   floatsIn,
   groupWidth,
   isWholeGroups,
@@ -89,12 +90,12 @@ function rowsOfFp8(
   const { width, part } = grid;
   const decode = decodeFp8(grid, columns, first);
   if (!isWholeGroups(width, columns)) return { decode };
-  const coded = codedRows('fp8', columns, ([codes, scaleBytes], from) => {
+  const coded = codedRows('fp8', columns, ([codes, scaleBytes], from, out) => {
     const scales = part === null ? Float32Array.of(1) : scalesOf(scaleBytes!, part.tensor);
+    const copy = copierOf(codes!, out);
     return {
       scaleOf: (row, column) => scales[first(from + row) + Math.floor(column / width)]!,
-      putCodes: (row, column, end, out, at) =>
-        out.set(codes!.subarray(row * columns + column, row * columns + end), at),
+      putCodes: (row, column, end, at) => copy(row * columns + column, row * columns + end, at),
     };
   });
   return { decode, coded };

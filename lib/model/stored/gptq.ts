@@ -108,12 +108,12 @@ function codedGptq(layout: GptqLayout): Packing['coded'] {
   const { scales: tensor, numBits, columns, width, outputs, first } = layout;
   if (numBits === 8 || !isWholeGroups(width, columns)) return undefined;
   const groupOf = (column: number): number => Math.floor(column / width);
-  return codedRows('int8', columns, (parts, from) => {
+  return codedRows('int8', columns, (parts, from, out) => {
     const codeAt = codesAround(layout, parts, from, groupOf);
     const scales = scalesOf(parts[2]!, tensor);
     return {
       scaleOf: (row, column) => scales[groupOf(column) * outputs + first + from + row]!,
-      putCodes: (row, column, end, out, at) => {
+      putCodes: (row, column, end, at) => {
         for (; column < end; column++) out[at++] = codeAt(row, column);
       },
     };

@@ -5,7 +5,7 @@
 import type { TensorInfo } from '../../weights/safetensors_header.js';
 import { bf16Of } from '../../../compute/base/weight_matrix.js';
 import { e2m1Values, e8m0Values } from '../../../compute/base/small_floats.js';
-import { codedRows, rowsPart, refuseZeros, unknownDtype, type Format } from './format.js';
+import { codedRows, copierOf, rowsPart, refuseZeros, unknownDtype, type Format } from './format.js';
 import type { DecodeRows } from './packing.js';
 
 /** Values that share an exponent. */
@@ -29,13 +29,14 @@ export const mxfp4Packing: Format = ({ checkpoint }, at, [rows, columns]) => {
   const parts = [rowsPart(packed, at, rows, inner), rowsPart(exponents, at, rows, [numGroups])];
   const lineOf = (from: number, row: number): number =>
     at.lines.step === 1 ? row : at.lines.first + at.lines.step * (from + row);
-  const coded = codedRows('fp4', columns, ([codes, groups], from) => {
+  const coded = codedRows('fp4', columns, ([codes, groups], from, out) => {
     const scales = e8m0Values();
+    const copy = copierOf(codes!, out);
     return {
       scaleOf: (row, column) => scales[groups![lineOf(from, row) * numGroups + column / GROUP]!]!,
-      putCodes: (row, column, end, out, to) => {
+      putCodes: (row, column, end, at) => {
         const line = lineOf(from, row) * columns;
-        out.set(codes!.subarray((line + column) / 2, (line + end) / 2), to);
+        copy((line + column) / 2, (line + end) / 2, at);
       },
     };
   });

@@ -122,11 +122,11 @@ function codedInts(layout: IntLayout, zeroOf: ZeroOf | null): Packing['coded'] {
   const bytesPerRow = isPacked ? 4 * Math.ceil((columns * numBits) / 32) : columns;
   const isSame = zeroOf === null;
   const flipped = numBits === 4 ? 0x88 : isPacked ? 0x80 : 0; // an offset of half the range is a sign that is flipped
-  return codedRows(numBits === 4 && isSame ? 'int4' : 'int8', columns, ([codes, scaleBytes, zeros], from) => {
+  return codedRows(numBits === 4 && isSame ? 'int4' : 'int8', columns, ([codes, scaleBytes, zeros], from, out) => {
     const scales = scalesOf(scaleBytes!, layout.scales);
     return {
       scaleOf: (row, column) => scales[numGroups === 0 ? 0 : row * perRow + Math.floor(column / width)]!,
-      putCodes: (row, column, end, out, at) => {
+      putCodes: (row, column, end, at) => {
         if (isSame) {
           const start = row * bytesPerRow;
           const last = Math.ceil((end * numBits) / 8);
