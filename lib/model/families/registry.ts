@@ -2,7 +2,8 @@
 import { shown } from '../../../base/foreign_text.js';
 import { ModelError } from '../spec/errors.js';
 import { mechanismsOf } from '../spec/mechanisms.js';
-import { checkOverrides, withOverrides } from '../spec/overrides.js';
+import { checkOverrides, withOverrides, type Known } from '../spec/overrides.js';
+import { ROPE_KEYS, ROPE_MAPPINGS } from '../spec/rope_config.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import { bailingMoe, bailingMoeV2 } from './bailing_moe.js';
 import type { Family } from './blocks/family.js';
@@ -64,7 +65,7 @@ export function modelSpecOf(written: unknown, overrides: Readonly<Record<string,
   const { model_type: modelType } = config;
   const family = typeof modelType === 'string' && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
   if (family === undefined) throw unknownFamily(config);
-  checkOverrides(overrides, fieldsOf(family, read), family.text && fieldsOf(family.text, read.text_config));
+  checkOverrides(overrides, knownTo(family, read));
   const spec = family(config);
   if (moeLayersOf(spec).length === 0) {
     throw new ModelError(
@@ -76,10 +77,17 @@ export function modelSpecOf(written: unknown, overrides: Readonly<Record<string,
 }
 
 /** What may be set to something else: also what a family refuses, so that it can be turned off. */
-const fieldsOf = ({ fields, aliases = [] }: Family, config: unknown): string[] => [
-  ...['model_type', ...fields, ...aliases],
-  ...mechanismsOf(config).map(({ field }) => field),
-];
+function knownTo({ fields, aliases = [], text }: Family, config: Readonly<Record<string, unknown>>): Known {
+  const ofRope = ROPE_MAPPINGS.filter((field) => fields.includes(field));
+  const inText = (config.text_config ?? {}) as Readonly<Record<string, unknown>>;
+  return {
+    fields: ['model_type', ...fields, ...aliases, ...mechanismsOf(config).map(({ field }) => field)],
+    inside: {
+      ...Object.fromEntries(ofRope.map((field) => [field, { fields: ROPE_KEYS, inside: {} }])),
+      ...(text !== undefined && { text_config: knownTo(text, inText) }),
+    },
+  };
+}
 
 function unknownFamily(config: Readonly<Record<string, unknown>>): ModelError {
   const { model_type: modelType } = config;

@@ -13,28 +13,38 @@ export function withOverrides(config: Fields, overrides: Fields): Fields {
   return { ...config, ...(Object.fromEntries(changed) as Fields) };
 }
 
-/**
- * @param known fields that the family reads
- * @param inText those that it reads in text_config, if it has one
- * @throws ModelError INVALID_MODEL_CONFIG for an override that changes nothing that anybody reads
- */
-export function checkOverrides(overrides: Fields, known: readonly string[], inText: readonly string[] = []): void {
-  const nested = inText.map((field) => `text_config.${field}`);
-  const { text_config: text } = overrides;
-  const given = [
-    ...Object.keys(overrides),
-    ...(nested.length > 0 && isMapping(text) ? Object.keys(text).map((key) => `text_config.${key}`) : []),
-  ];
-  const unread = given.find((key) => !known.includes(key) && !nested.includes(key));
+/** What may stand in a mapping: in a mapping inside it, only what the entry says; anything where there is no entry. */
+export interface Known {
+  readonly fields: readonly string[];
+  readonly inside: Readonly<Record<string, Known>>;
+}
+
+/** @throws ModelError INVALID_MODEL_CONFIG for an override that changes nothing that anybody reads */
+export function checkOverrides(overrides: Fields, known: Known): void {
+  const all = pathsOf(known);
+  const unread = givenPaths(overrides, known).find((path) => !all.includes(path));
   if (unread === undefined) return;
-  const inner = nested.find((key) => key === `text_config.${unread}`);
-  const nearest = inner ?? closest(unread, [...known, ...nested]);
+  const inner = all.find((path) => path.endsWith(`.${unread}`));
+  const nearest = inner ?? closest(unread, all);
   const isNear = inner !== undefined || distance(unread, nearest) <= Math.max(2, unread.length / 2.5);
   const advice = isNear ? `did you mean "${nearest}"?` : 'remove it';
   throw new ModelError(
     'INVALID_MODEL_CONFIG',
     `model_overrides.${unread}: the model's family reads no such field; ${advice}`,
   );
+}
+
+const pathsOf = ({ fields, inside }: Known): string[] => [
+  ...fields,
+  ...Object.entries(inside).flatMap(([field, known]) => pathsOf(known).map((path) => `${field}.${path}`)),
+];
+
+function givenPaths(overrides: Fields, { inside }: Known): string[] {
+  return Object.entries(overrides).flatMap(([field, value]) => {
+    const known = Object.hasOwn(inside, field) ? inside[field] : undefined;
+    if (known === undefined || !isMapping(value)) return [field];
+    return [field, ...givenPaths(value, known).map((path) => `${field}.${path}`)];
+  });
 }
 
 const isMapping = (value: unknown): value is Fields =>

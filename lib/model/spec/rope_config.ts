@@ -37,6 +37,11 @@ const scaling = z.looseObject({
 /** One spelling, read. */
 export type RopeText = z.infer<typeof scaling>;
 
+/** What is read of it. */
+export const ROPE_KEYS: readonly string[] = Object.keys(scaling.shape);
+/** The fields that hold it. */
+export const ROPE_MAPPINGS = ['rope_scaling', 'rope_parameters'] as const;
+
 /** Fields of a family. @param theta where nothing is said */
 export const ropeFields = (theta = 10_000) =>
   ({

@@ -31,7 +31,7 @@ describe('model families', () => {
     expect(error.message).to.contain('model_overrides.num_expert_per_tok').and.contain('"num_experts_per_tok"');
   });
 
-  it('an override must be read, in text_config too and whatever config.json has', async () => {
+  it('an override must be read, in text_config and rope_scaling too and whatever config.json has', async () => {
     const { config } = readConformance('qwen3_5_moe').cases[0]!;
     expect(modelSpecOf(config, { text_config: { num_experts_per_tok: 2 } }).moe.gate.numTopk).to.equal(2);
     expect(modelSpecOf({ ...QWEN3, hc_mult: 4 }, { hc_mult: null })).to.deep.equal(modelSpecOf(QWEN3));
@@ -39,6 +39,8 @@ describe('model families', () => {
       [config, { text_config: { num_expert_per_tok: 2 } }, '"text_config.num_experts_per_tok"'],
       [config, { num_experts_per_tok: 2 }, '"text_config.num_experts_per_tok"'],
       [{ ...QWEN3, experts_per_token: 8 }, { experts_per_token: 1 }, 'experts_per_token'],
+      [V3, { rope_scaling: { facotr: 8 } }, '"rope_scaling.factor"'],
+      [config, { text_config: { rope_parameters: { rope_thet: 9 } } }, '"text_config.rope_parameters.rope_theta"'],
     ] as const) {
       const error = await errorOf(ModelError, () => modelSpecOf(of, overrides));
       expect(error.code).to.equal('INVALID_MODEL_CONFIG');
