@@ -43,7 +43,8 @@ describe('the documents', () => {
   });
 
   it('have no line that nobody reads to its end', () => {
-    const lines = [...documents, 'CHANGELOG.md'].flatMap((file) =>
+    const others = files.filter((file) => /^(scripts|models|configs)\/.*\.md$/.test(file));
+    const lines = [...documents, ...others, 'CHANGELOG.md'].flatMap((file) =>
       read(file)
         .split('\n')
         .map((line) => ({ file, line })),

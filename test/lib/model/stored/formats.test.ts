@@ -1,19 +1,18 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { floatsOf, isCoded } from '../../../../compute/base/weight_matrix.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { quantizationOf } from '../../../../lib/model/spec/quantization.js';
 import { OWN_NAMES, type ModelSpec } from '../../../../lib/model/spec/spec.js';
-import { openWeights, type ModelWeights } from '../../../../lib/model/stored/model_weights.js';
+import type { ModelWeights } from '../../../../lib/model/stored/model_weights.js';
 import { WeightError } from '../../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { e2m1Values, e4m3Values, e8m0Values } from '../../../../compute/base/small_floats.js';
-import { writeSafetensors, type TensorToWrite } from '../../../kit/model/safetensors_writer.js';
+import type { TensorToWrite } from '../../../kit/model/safetensors_writer.js';
+import { withWeights } from '../../../kit/model/written_weights.js';
 import { repoRoot, tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
-import { withTempFolder } from '../../../kit/temp_folder.js';
 
 const { config } = await readModelFiles(tinyModel('tiny-qwen3-moe'));
 const BASE = 'model.layers.0.mlp.experts.1.gate_proj';
@@ -37,22 +36,6 @@ const specOf = (rows: number, columns: number, quantization: object | null = nul
   ...modelSpecOf({ ...config, hidden_size: columns, moe_intermediate_size: rows }),
   quantization: quantizationOf(quantization),
 });
-
-async function withWeights<T>(
-  tensors: readonly TensorToWrite[],
-  spec: ModelSpec,
-  use: (weights: ModelWeights) => Promise<T>,
-): Promise<T> {
-  return withTempFolder(async (dir) => {
-    await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
-    const weights = await openWeights(dir, spec);
-    try {
-      return await use(weights);
-    } finally {
-      await weights.close();
-    }
-  });
-}
 
 /** Codes and scales, where there are types for them, stand for the same values; by rows too. */
 async function expectSameCodes(

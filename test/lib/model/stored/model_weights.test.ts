@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { floatsOf } from '../../../../compute/base/weight_matrix.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { OWN_NAMES, type ModelSpec, type StoredNames } from '../../../../lib/model/spec/spec.js';
-import { openWeights, type ModelWeights } from '../../../../lib/model/stored/model_weights.js';
+import { openWeights } from '../../../../lib/model/stored/model_weights.js';
 import { encodeFloat32 } from '../../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { writeSafetensors, type TensorToWrite } from '../../../kit/model/safetensors_writer.js';
+import { withWeights } from '../../../kit/model/written_weights.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
@@ -19,22 +20,6 @@ const SPEC = modelSpecOf(config);
 const [H, I, E] = [SPEC.hiddenSize, SPEC.moe.intermediateSize, SPEC.moe.gate.numExperts];
 const HIDDEN = [I, H] as const;
 const EXPERT = 'model.layers.0.mlp.experts';
-
-async function withWeights<T>(
-  tensors: readonly TensorToWrite[],
-  spec: ModelSpec,
-  use: (weights: ModelWeights) => Promise<T>,
-): Promise<T> {
-  return withTempFolder(async (dir) => {
-    await writeFile(join(dir, 'model.safetensors'), writeSafetensors(tensors));
-    const weights = await openWeights(dir, spec);
-    try {
-      return await use(weights);
-    } finally {
-      await weights.close();
-    }
-  });
-}
 
 const numbersOf = (shape: readonly number[]): Float32Array<ArrayBuffer> =>
   Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i + 1);

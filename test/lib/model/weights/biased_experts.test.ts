@@ -4,12 +4,13 @@ import { asRank } from '../../../../base/ids.js';
 import { createPlacement } from '../../../../experts/placement/placement.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { expertSizesOf, moeLayersOf, type ModelSpec } from '../../../../lib/model/spec/spec.js';
-import { openWeights, type ModelWeights } from '../../../../lib/model/stored/model_weights.js';
+import type { ModelWeights } from '../../../../lib/model/stored/model_weights.js';
 import { footprintAt, footprintOf } from '../../../../lib/model/weights/footprint.js';
 import { CheckpointExperts } from '../../../../lib/model/weights/weight_reader.js';
 import { WeightError } from '../../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { changeTensors, copyModel, flipBit } from '../../../kit/model/model_copy.js';
+import { withWeightsOf } from '../../../kit/model/written_weights.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
@@ -18,9 +19,7 @@ const MODEL = tinyModel('tiny-gpt-oss');
 
 async function withWeights(dir: string, use: (weights: ModelWeights, spec: ModelSpec) => Promise<void>): Promise<void> {
   const spec = modelSpecOf((await readModelFiles(dir)).config);
-  const weights = await openWeights(dir, spec);
-  await use(weights, spec);
-  await weights.close();
+  await withWeightsOf(dir, spec, (weights) => use(weights, spec));
 }
 
 async function digestOf(dir: string, layer: number, expert: number): Promise<string> {
