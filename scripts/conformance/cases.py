@@ -185,6 +185,22 @@ SMALL = dict(
     eos_token_id=1,
 )
 
+#: And of those with latent attention.
+SMALL_LATENT = dict(
+    **SMALL,
+    num_key_value_heads=4,
+    intermediate_size=28,
+    moe_intermediate_size=20,
+    n_routed_experts=6,
+    num_experts_per_tok=3,
+    q_lora_rank=20,
+    kv_lora_rank=12,
+    qk_nope_head_dim=12,
+    qk_rope_head_dim=8,
+    v_head_dim=20,
+    attention_bias=False,
+)
+
 #: What most families' configurations share, and values of it.
 SHARED = dict(
     **NEUTRAL,

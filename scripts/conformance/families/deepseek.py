@@ -1,6 +1,6 @@
 """DeepSeek."""
 
-from cases import ABSENT, NEUTRAL, SHARED, SMALL, Family, case, one_by_one, rope_cases, spelt_rope_cases, yarn
+from cases import ABSENT, NEUTRAL, SHARED, SMALL_LATENT, Family, case, one_by_one, rope_cases, spelt_rope_cases, yarn
 
 DEEPSEEK_V3 = dict(
     model_type="deepseek_v3",
@@ -88,13 +88,8 @@ def deepseek_v3():
 
 
 DEEPSEEK_V2 = dict(
-    **SMALL,
+    **SMALL_LATENT,
     model_type="deepseek_v2",
-    num_key_value_heads=4,
-    intermediate_size=28,
-    moe_intermediate_size=20,
-    n_routed_experts=6,
-    num_experts_per_tok=3,
     n_shared_experts=2,
     first_k_dense_replace=1,
     n_group=3,
@@ -102,12 +97,6 @@ DEEPSEEK_V2 = dict(
     topk_method="group_limited_greedy",
     norm_topk_prob=False,
     routed_scaling_factor=1.5,
-    q_lora_rank=20,
-    kv_lora_rank=12,
-    qk_nope_head_dim=12,
-    qk_rope_head_dim=8,
-    v_head_dim=20,
-    attention_bias=False,
 )
 
 
@@ -158,16 +147,11 @@ def deepseek_v2():
 
 #: DeepSeek-V3 under another name, with the fields that Kimi-K2 is published with.
 KIMI_K2 = dict(
-    **SMALL,
+    **SMALL_LATENT,
     model_type="kimi_k2",
     architectures=["DeepseekV3ForCausalLM"],
     auto_map={"AutoConfig": "configuration_deepseek.DeepseekV3Config"},
-    num_key_value_heads=4,
-    intermediate_size=28,
-    moe_intermediate_size=20,
     moe_layer_freq=1,
-    n_routed_experts=6,
-    num_experts_per_tok=3,
     n_shared_experts=1,
     first_k_dense_replace=1,
     n_group=1,
@@ -176,12 +160,6 @@ KIMI_K2 = dict(
     scoring_func="sigmoid",
     norm_topk_prob=True,
     routed_scaling_factor=2.827,
-    q_lora_rank=20,
-    kv_lora_rank=12,
-    qk_nope_head_dim=12,
-    qk_rope_head_dim=8,
-    v_head_dim=20,
-    attention_bias=False,
     num_nextn_predict_layers=0,
     aux_loss_alpha=0.001,
     seq_aux=True,
@@ -230,22 +208,11 @@ KIMI_K25 = dict(
 
 
 DSA = dict(
-    **SMALL,
-    num_key_value_heads=4,
-    intermediate_size=28,
-    moe_intermediate_size=20,
-    n_routed_experts=6,
-    num_experts_per_tok=3,
+    **SMALL_LATENT,
     n_shared_experts=1,
     first_k_dense_replace=1,
     norm_topk_prob=True,
     routed_scaling_factor=2.5,
-    q_lora_rank=20,
-    kv_lora_rank=12,
-    qk_nope_head_dim=12,
-    qk_rope_head_dim=8,
-    v_head_dim=20,
-    attention_bias=False,
     index_n_heads=8,
     index_head_dim=12,
     index_topk=24,

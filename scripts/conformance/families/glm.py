@@ -1,6 +1,6 @@
 """GLM."""
 
-from cases import ABSENT, SHARED, SMALL, Family, case, one_by_one, rope_cases
+from cases import ABSENT, SHARED, SMALL, SMALL_LATENT, Family, case, one_by_one, rope_cases
 
 GLM4_MOE = dict(
     **SMALL,
@@ -61,24 +61,13 @@ def glm4_moe():
 
 
 GLM4_MOE_LITE = dict(
-    **SMALL,
+    **SMALL_LATENT,
     model_type="glm4_moe_lite",
-    num_key_value_heads=4,
-    intermediate_size=28,
-    moe_intermediate_size=20,
-    n_routed_experts=6,
-    num_experts_per_tok=3,
     n_shared_experts=1,
     n_group=1,
     topk_group=1,
     norm_topk_prob=True,
     routed_scaling_factor=1.8,
-    q_lora_rank=20,
-    kv_lora_rank=12,
-    qk_nope_head_dim=12,
-    qk_rope_head_dim=8,
-    v_head_dim=20,
-    attention_bias=False,
     num_nextn_predict_layers=1,
 )
 
