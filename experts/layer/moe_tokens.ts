@@ -5,6 +5,8 @@ import type { Routing } from '../../compute/base/gate_spec.js';
 export interface MoeTokens {
   /** The gate's choices. @throws ExpertError NOT_FINITE */
   route(): Routing | Promise<Routing>;
+  /** A copy of the logits [T·E] that the gate chooses by, with the router's bias. @throws ExpertError NOT_FINITE */
+  logits(): Float32Array | Promise<Float32Array>;
   /** Normed hidden states [T, H], as they travel; they must not change until the layer is over. */
   rows(): FloatRows | Promise<FloatRows>;
   /** Computes the shared experts, if the layer has any; called while rows travel. */

@@ -2,7 +2,7 @@
 import { contiguous, floatRows, type FloatRows } from '../../base/float_rows.js';
 import type { SharedExperts } from '../../compute/tfjs/experts/shared_experts.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
-import type { Gate } from '../routing/gate.js';
+import { checkLogits, type Gate } from '../routing/gate.js';
 import type { MoeTokens } from './moe_tokens.js';
 import { add, rowsOf, tidy, toTensor, type Tensor2D } from '../../compute/tfjs/tf.js';
 
@@ -15,6 +15,7 @@ export interface MoeTensors {
 /** Tokens of one layer and step: {@link add} ends their life. */
 export class TensorMoeTokens implements MoeTokens {
   private shared_TH: Tensor2D | null = null;
+  private gateLogits: Promise<Float32Array> | null = null;
 
   /** `x_TH`: normed hidden states, which it disposes. `onOutput` gets what the layer made of them, [T,H], disposed when it returns. */
   constructor(
@@ -23,9 +24,16 @@ export class TensorMoeTokens implements MoeTokens {
     private readonly onOutput: (y_TH: Tensor2D) => void,
   ) {}
 
-  /** By the layer's gate, with the active backend. */
-  route(): Promise<Routing> {
-    return this.layer.gate.route(this.x_TH);
+  /** By the layer's gate. */
+  async route(): Promise<Routing> {
+    return this.layer.gate.select(await this.computedLogits());
+  }
+
+  /** With the active backend. */
+  async logits(): Promise<Float32Array> {
+    const logits = await this.computedLogits();
+    checkLogits(logits, this.layer.gate.spec.numExperts);
+    return logits.slice();
   }
 
   /** Read back from the tensor. */
@@ -54,6 +62,10 @@ export class TensorMoeTokens implements MoeTokens {
     this.onOutput(y_TH);
     y_TH.dispose();
     this.dispose();
+  }
+
+  private computedLogits(): Promise<Float32Array> {
+    return (this.gateLogits ??= this.layer.gate.logits(this.x_TH));
   }
 
   /** Idempotent; {@link add} ends with it. */

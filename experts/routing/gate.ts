@@ -34,13 +34,18 @@ export class Gate {
     checkBias(weights.bias_E);
   }
 
-  /** Logits on the active backend, then {@link selectExperts}. @throws ExpertError NOT_FINITE for a logit that isn't */
-  async route(x_TH: Tensor2D): Promise<Routing> {
-    const { gate_HE, gateBias_E, bias_E } = this.weights;
+  /** [T·E] on the active backend, with the router's bias. */
+  async logits(x_TH: Tensor2D): Promise<Float32Array> {
+    const { gate_HE, gateBias_E } = this.weights;
     const logits_TE = matMul(x_TH, gate_HE);
     const logits = await rowsOf(logits_TE).finally(() => logits_TE.dispose());
     if (gateBias_E !== null) addToRows(logits, gateBias_E);
-    return selectExperts(logits, this.spec, bias_E);
+    return logits;
+  }
+
+  /** {@link selectExperts} of logits [T·E]. @throws ExpertError NOT_FINITE for a logit that isn't */
+  select(logits: Float32Array): Routing {
+    return selectExperts(logits, this.spec, this.weights.bias_E);
   }
 
   /** Frees the router's weights. */
@@ -88,6 +93,13 @@ export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Floa
     weigh(scores, chosen, spec, topkWeights.subarray(t * numTopk, (t + 1) * numTopk));
   }
   return { topkIdx, topkWeights };
+}
+
+/** Logits [T·E]. @throws ExpertError NOT_FINITE for the first that isn't */
+export function checkLogits(logits: Float32Array, numExperts: number): void {
+  for (let t = 0; t * numExperts < logits.length; t++) {
+    checkFinite(logits.subarray(t * numExperts, (t + 1) * numExperts), t);
+  }
 }
 
 /** A NaN would choose experts quietly, and it is what a backend that ran out of memory computes. */

@@ -87,6 +87,11 @@ export class KernelRouted {
     };
   }
 
+  /** A copy of the last step's logits [T·E], with the router's bias. */
+  allLogits(numLogits: number): Float32Array {
+    return this.memory.copyOut(this.logits.address, numLogits);
+  }
+
   /** A logit of the last step by its index in [T·E], also one that isn't finite. */
   logit(index: number): number {
     return this.memory.floats(this.logits.address, index + 1)[index]!;

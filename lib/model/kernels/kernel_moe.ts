@@ -72,6 +72,12 @@ class KernelMoeTokens implements MoeTokens {
     return (this.routing ??= gate.route(this.step.x, this.step.numTokens, blocks.routed));
   }
 
+  logits(): Float32Array {
+    this.route();
+    const { gate, blocks } = this.moe;
+    return blocks.routed.allLogits(this.step.numTokens * gate.spec.numExperts);
+  }
+
   rows(): FloatRows {
     this.route(); // where experts are forced, nobody asked
     const { hidden, blocks } = this.moe;

@@ -203,7 +203,7 @@ describe('gate', () => {
     const x_TH = toTensor(randomValues(random, 5 * 16), [5, 16]);
     const gateBias_E = randomValues(random, 8, 3);
     const gate = new Gate({ gate_HE: toTensor(weight, [16, 8]), gateBias_E, bias_E: null }, SOFTMAX);
-    const routing = await gate.route(x_TH);
+    const routing = gate.select(await gate.logits(x_TH));
     expect(tensorMemory().numTensors).to.equal(before + 2);
     const weight_HE = toTensor(weight, [16, 8]);
     const logits_TE = matMul(x_TH, weight_HE);

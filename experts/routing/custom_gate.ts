@@ -1,0 +1,32 @@
+/** A gate that somebody else wrote: choices from the model's own logits. Shape suffixes: T tokens, E experts, K choices per token. */
+import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
+
+/** The tokens of one rank at one MoE layer in one step, and what the model's gate is. */
+export interface GateBatch {
+  /** [T·E] float32, with the router's bias; the gate may write over them. */
+  readonly logits: Float32Array;
+  readonly numTokens: number;
+  /** How the model's own gate would choose; choices are `numTopk` per token. */
+  readonly spec: GateSpec;
+  /** [E] what the model's own gate adds for the selection alone (DeepSeek-V3's `e_score_correction_bias`); null: nothing. */
+  readonly bias_E: Float32Array | null;
+  /** The layer's number among the MoE layers. */
+  readonly moeLayer: number;
+  readonly step: number;
+  readonly rank: number;
+  /** [T] of its sequence, from 0. */
+  readonly positions: Int32Array;
+}
+
+/** Any routing: expert choice, limits of capacity, random, top-p. */
+export interface CustomGate {
+  /**
+   * What a token's choices depend on. 'token' (default): its own logits, position and layer, so that they are the same whatever runs beside it, and the bitwise tier holds.
+   * 'batch': its neighbours too; then texts depend on what runs together, and no prefix is shared.
+   */
+  readonly dependsOn?: 'token' | 'batch';
+  /** Choices per token, of the model's own gate. Default: as many; fewer or more make room for as many. */
+  readonly numTopk?: (spec: GateSpec) => number;
+  /** [T·K] logical experts, −1 = none, no expert twice for one token, and their weights, which are finite. */
+  route(batch: GateBatch): Routing;
+}

@@ -1,0 +1,26 @@
+/**
+ * What a plug-in is: a module whose default export is a {@link Plugin}. The head and every rank load it by its path, and nothing of it is global: it registers what it
+ * brings with whoever loads it.
+ */
+import type { WireCodec } from '../../comm/codec/wire_codec.js';
+import type { PlanRequest } from '../../experts/placement/planners/planner.js';
+import type { ChoosingRank, ReplicaChooser } from '../../experts/placement/replica_choice.js';
+import type { CustomGate } from '../../experts/routing/custom_gate.js';
+import type { ModelSpec } from '../model/spec/spec.js';
+
+/** Registers what it brings; `options` are those of its entry in `plugins`. */
+export type Plugin = (api: PluginApi, options: Readonly<Record<string, unknown>>) => void | Promise<void>;
+
+/** Where a plug-in registers. Each name stands once, and is none of those that are there without plug-ins. */
+export interface PluginApi {
+  /** `model_type` of config.json, and what makes a spec of it. */
+  registerFamily(modelType: string, specOf: (config: Readonly<Record<string, unknown>>) => ModelSpec): void;
+  /** For `experts.gate`. */
+  registerGate(name: string, gate: CustomGate): void;
+  /** For `load_balance.planner`: one table [P] per layer, logical experts by slot of all ranks, −1 = empty. Deterministic. */
+  registerPlanner(name: string, fill: (request: PlanRequest) => readonly Int32Array[]): void;
+  /** For `experts.replica_choice`: made once by each rank. */
+  registerReplicaChoice(name: string, make: (rank: ChoosingRank) => ReplicaChooser): void;
+  /** For `comm.wire.dispatch` and `comm.wire.combine`. */
+  registerCodec(name: string, codec: WireCodec): void;
+}
