@@ -7,13 +7,17 @@ import { causeText, shown, textOf } from '../../base/foreign_text.js';
 import { PLACEMENT_STRATEGIES } from '../../experts/placement/placement.js';
 import { ConfigError } from './errors.js';
 import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
+import { checkNames } from './name_check.js';
 import { isRoutingText, ROUTING_ALLOWED } from './routing_text.js';
-import { configSchema, keyInfoOf, type ExpertwireConfig, type ValueType } from './schema.js';
+import { configSchema, keyInfoOf, type ConfigPlugin, type ExpertwireConfig, type ValueType } from './schema.js';
 
 /** A configuration of which any key may be absent. */
 export type PartialConfig = {
   readonly [K in keyof ExpertwireConfig]?:
-    (ExpertwireConfig[K] extends string ? ExpertwireConfig[K] : PartialSection<ExpertwireConfig[K]>) | undefined;
+    | (ExpertwireConfig[K] extends string | readonly unknown[]
+        ? z.input<typeof configSchema>[K]
+        : PartialSection<ExpertwireConfig[K]>)
+    | undefined;
 };
 
 /** A section of which any key may be absent. */
@@ -38,7 +42,8 @@ export interface LoadConfigOptions {
  *
  * `model` comes back as an absolute path of an existing folder. A relative one is looked for in the current working
  * directory and, when it stands in a file, then in the file's folder and each folder above it: so a file in `configs/`
- * may say `models/moe-7m` and works from anywhere. A placement file or recording is looked for in the same way.
+ * may say `models/moe-7m` and works from anywhere. A placement file or recording is looked for in the same way. Paths of plug-ins come back absolute too; a
+ * relative one starts from the folder of the file that it stands in, and otherwise from the current one.
  *
  * @throws ConfigError with the place, the key, what was got and what is allowed
  */
@@ -57,8 +62,11 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   const { model, experts } = checked.data;
   const placement = findPlacement(experts.placement, merged.originOf(['experts', 'placement']), cwd);
   const routing = findRouting(experts.routing, merged.originOf(['experts', 'routing']), cwd);
+  const plugins = findPlugins(checked.data.plugins, merged, cwd);
+  if (plugins.length === 0) checkNames(checked.data, new Map(), (path) => merged.originOf(path));
   return Object.freeze({
     ...checked.data,
+    plugins,
     model: findModel(model, merged.originOf(['model']), cwd),
     experts: Object.freeze({ ...experts, placement, routing }),
   });
@@ -196,6 +204,21 @@ function findRouting(routing: string, origin: Origin | undefined, cwd: string): 
       `(looked for ${candidates.join(', ')}); give ${ROUTING_ALLOWED}`,
     { key: 'experts.routing', file: origin?.file, line: origin?.line },
   );
+}
+
+/** Code is run from where it is said to be, and from nowhere else. */
+function findPlugins(plugins: readonly ConfigPlugin[], merged: Merged, cwd: string): readonly ConfigPlugin[] {
+  return plugins.map(({ path, options }, i) => {
+    const origin = merged.originOf(['plugins', i]);
+    const folder = origin?.file === undefined ? cwd : dirname(resolve(cwd, origin.file));
+    const file = resolve(folder, path);
+    if (existsSync(file) && statSync(file).isFile()) return { path: file, options };
+    throw new ConfigError(
+      'NOT_FOUND',
+      `${origin?.where ?? 'defaults'}: "plugins" has ${shown(path)}, but there is no such file (looked for ${file}); give the path of a module`,
+      { key: pathText(['plugins', i]), file: origin?.file, line: origin?.line },
+    );
+  });
 }
 
 /** Where a path may lead: from the current folder and, when it stands in a file, from that file's folder and each above it. */

@@ -2,9 +2,8 @@ import * as z from 'zod';
 import { MAX_RANKS } from '../../base/ids.js';
 import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { WIRE_DTYPES } from '../../comm/codec/wire_dtype.js';
-import { PLANNERS } from '../../experts/placement/planners/index.js';
-import { REPLICA_CHOICES } from '../../experts/placement/replica_choice.js';
 import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
+import { OWN_GATE, PLUGIN_NAMES } from './plugin_names.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** A JavaScript type that a key's value may have. */
@@ -27,6 +26,15 @@ const auto = z.literal('auto');
 const boolean = key(z.boolean(), 'true or false', 'boolean');
 const strings = key(z.array(z.string().min(1)).readonly(), 'a list of non-empty strings', 'list');
 const pemFile = key(z.string().min(1).nullable(), 'the path of a PEM file, or null', 'string', 'null');
+const pluginFile = z.string().min(1);
+const pluginEntry = z
+  .union([
+    pluginFile.transform((path): ConfigPlugin => ({ path, options: {} })),
+    z
+      .strictObject({ path: pluginFile, options: z.record(z.string(), z.json()).optional() })
+      .transform(({ path, options = {} }): ConfigPlugin => ({ path, options })),
+  ])
+  .readonly();
 const prompt = z.union([z.string(), z.strictObject({ label: z.string(), text: z.string() }).readonly()]);
 
 /**
@@ -36,6 +44,7 @@ const prompt = z.union([z.string(), z.strictObject({ label: z.string(), text: z.
 export const configSchema = z.strictObject({
   model: key(z.string().min(1), 'the path of a model folder', 'string'),
   model_overrides: key(z.record(z.string(), z.json()).readonly(), 'a mapping of fields of config.json', 'mapping'),
+  plugins: key(z.array(pluginEntry).readonly(), 'a list of paths of modules, or of { path, options }', 'list'),
   backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
   webgpu: z
     .strictObject({ adapter: key(z.string().min(1).nullable(), "part of a GPU's name, or null", 'string', 'null') })
@@ -53,7 +62,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       placement: key(z.string().min(1), 'linear, round_robin, or the path of a placement file', 'string'),
       num_redundant_experts: integer(0, MAX_COUNT),
-      replica_choice: choice(...REPLICA_CHOICES),
+      replica_choice: named('experts.replica_choice'),
+      gate: named('experts.gate'),
       routing: key(z.string().min(1), ROUTING_ALLOWED, 'string'),
       routing_seed: integer(0, 2 ** 32 - 1),
       resident: choice('auto', ...CHOICE_DTYPES),
@@ -63,7 +73,7 @@ export const configSchema = z.strictObject({
   load_balance: z
     .strictObject({
       enabled: boolean,
-      planner: choice(...PLANNERS),
+      planner: named('load_balance.planner'),
       window_size: integer(1, 16_384),
       decay: key(z.number().gt(0).max(1), 'a number > 0 and ≤ 1 (1 = all steps of the window alike)', 'number'),
       step_interval: integer(1, MAX_STEPS),
@@ -153,12 +163,21 @@ export const configSchema = z.strictObject({
 /** A checked configuration with every key present; keys are spelled as in YAML. */
 export type ExpertwireConfig = Readonly<z.infer<typeof configSchema>>;
 
+/** A plug-in of the configuration. */
+export interface ConfigPlugin {
+  /** Of its module; absolute in a loaded configuration. */
+  readonly path: string;
+  /** What its function is given: data as JSON has it. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
 /** A prompt of the configuration: plain text, or text with a label for reports. */
 export type ConfigPrompt = z.infer<typeof prompt>;
 
 /** The value of every key that the user does not give; `model` has none. Limits of `engine` are per rank. */
 export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   model_overrides: {}, // fields of config.json, for experiments
+  plugins: [], // modules that bring gates, planners, replica choices, codecs and families
   backend: 'auto',
   webgpu: { adapter: null }, // the fastest GPU
   compute: 'auto', // the fused kernels where the backend is wasm, TensorFlow.js operations elsewhere
@@ -175,6 +194,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     placement: 'linear',
     num_redundant_experts: 0,
     replica_choice: 'balanced',
+    gate: OWN_GATE, // the model's own
     routing: 'gate', // anything else is an experiment
     routing_seed: 0,
     resident: 'auto', // as the checkpoint stores them
@@ -284,6 +304,11 @@ function integer(min: number, max: number) {
 
 function autoOrInteger(min: number, max: number) {
   return key(z.union([auto, z.int().min(min).max(max)]), `auto or ${rangeText(min, max)}`, 'string', 'number');
+}
+
+/** The name of something that plug-ins may bring. */
+function named(path: keyof typeof PLUGIN_NAMES) {
+  return key(z.string().min(1), `${PLUGIN_NAMES[path].builtIn.join(', ')}, or what a plug-in brings`, 'string');
 }
 
 function choice<const T extends readonly string[]>(...values: T) {

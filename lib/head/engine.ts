@@ -42,7 +42,10 @@ import { recordingObserver, withForcedExperts } from './step_routing.js';
 import { Watchers, type EngineObserver } from './watchers.js';
 
 /** How a job is started, and who is told of what. */
-export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement'> {
+export interface EngineOptions extends Omit<
+  JobOptions,
+  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins'
+> {
   readonly config: ExpertwireConfig;
   /** The model of the configuration, where the caller has opened it already. */
   readonly model?: OpenedModel;
@@ -57,7 +60,7 @@ export interface EngineOptions extends Omit<JobOptions, 'config' | 'spec' | 'num
 /** What an engine runs on. */
 export interface EngineParts
   extends
-    OpenedModel,
+    Omit<OpenedModel, 'plugins'>,
     Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance'>,
     Pick<RebalancerOptions, 'planning'> {
   readonly placement: Placement;
@@ -147,15 +150,16 @@ export class Engine implements TokenSource {
     checkConfig(asked);
     checkCompute(asked);
     const model = options.model ?? (await openModel(asked));
-    const { spec, limits } = model;
+    const { spec, limits, plugins } = model;
     const config = withComputeFor(asked, spec);
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
     const { numExperts, numTopk } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
     const placement = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
     const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
-    checkPlanner(config, placement, spec);
-    const job = await startJob({ ...options, config, numLocalRanks: config.parallel.ranks, spec, limits, placement });
+    checkPlanner(config, placement, spec, plugins.registry);
+    const ranks = { numLocalRanks: config.parallel.ranks, plugins: plugins.plugins };
+    const job = await startJob({ ...options, config, ...ranks, spec, limits, placement });
     return new Engine({ ...options, config, ...model, placement, job, routing });
   }
 

@@ -1,4 +1,5 @@
 /** What the head knows of a model before any rank runs, and whether a request fits it: mistakes in a prompt are told before processes start. */
+import { checkNames } from '../config/name_check.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { generationEosTokenIds } from '../model/spec/hf_config.js';
 import { checkFolder } from '../model/stored/check_folder.js';
@@ -7,6 +8,8 @@ import { modelSpecOf } from '../model/families/registry.js';
 import { ropeWithin } from '../model/spec/rope_angles.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
+import type { LoadedPlugins } from '../plugins/load_plugins.js';
+import { PluginRegistry } from '../plugins/plugin_registry.js';
 import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from '../protocol/errors.js';
 import { limitsOf, type EngineLimits } from '../protocol/limits.js';
@@ -19,14 +22,18 @@ export interface OpenedModel {
   /** Undefined where the model folder has none. */
   readonly tokenizer: Tokenizer | undefined;
   readonly limits: EngineLimits;
+  /** What the configuration's plug-ins brought. */
+  readonly plugins: LoadedPlugins;
 }
 
 /**
  * Reads a model folder's JSON files and headers and checks that configuration, model and tokenizer fit each other. A sequence ends with any token that config.json,
  * generation_config.json or the tokenizer names as an end.
- * @throws ConfigError, WeightError, ModelError, TokenizerError
+ * @throws ConfigError, PluginError, WeightError, ModelError, TokenizerError
  */
 export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> {
+  const plugins = await pluginsOf(config.plugins);
+  checkNames(config, plugins.registry.names);
   const { config: hfConfig, generationConfig, quantConfig } = await readModelFiles(config.model);
   const ownSpec = modelSpecOf(withQuantConfig(hfConfig, quantConfig), config.model_overrides);
   const tokenizer = await loadTokenizer(config.model);
@@ -39,14 +46,21 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   await checkFolder(config.model, ownSpec);
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);
-  return { spec: { ...ownSpec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits };
+  return { spec: { ...ownSpec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits, plugins };
+}
+
+/** The loader, and what reads a module's imports, are loaded for those who have plug-ins. */
+async function pluginsOf(entries: ExpertwireConfig['plugins']): Promise<LoadedPlugins> {
+  if (entries.length === 0) return { registry: new PluginRegistry(), plugins: [] };
+  const { loadPlugins } = await import('../plugins/load_plugins.js');
+  return loadPlugins(entries);
 }
 
 /**
  * Whether the model of a folder can go on with a prompt.
  * @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED; NO_TOKENIZER for stop strings where the folder has none
  */
-export function checkGeneration(request: CheckedGeneration, model: OpenedModel, folder: string): void {
+export function checkGeneration(request: CheckedGeneration, model: Omit<OpenedModel, 'plugins'>, folder: string): void {
   const { promptTokenIds, maxNewTokens, stop = [], stopTokenIds = [] } = request;
   if (promptTokenIds.length === 0) {
     throw new EngineError('INVALID_REQUEST', 'the prompt is empty: give at least one token');

@@ -9,6 +9,7 @@ import type { Placement } from '../../experts/placement/placement.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { backendOf } from '../model/weights/residence.js';
 import type { ModelSpec } from '../model/spec/spec.js';
+import type { JobPlugin } from '../plugins/plugin_code.js';
 import { EngineError } from '../protocol/errors.js';
 import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
 import { Job, type OnTimeline } from './job.js';
@@ -32,6 +33,8 @@ export interface JobOptions {
   readonly spec: ModelSpec;
   readonly limits: EngineLimits;
   readonly placement: Placement;
+  /** What every rank loads. Default nothing. */
+  readonly plugins?: readonly JobPlugin[];
   /** Rank processes of this machine: ranks 0 … numLocalRanks − 1. */
   readonly numLocalRanks: number;
   /** These processes, where they were started already; the job ends them. Default: it starts them. */
@@ -176,11 +179,13 @@ function compareExperts(table: ExpertTable, reports: readonly LoadReport[], { co
   checkExperts(table, reports);
 }
 
-function rankJobOf({ config, spec, limits, placement, numExternalRanks = 0, onTimeline }: JobOptions): RankJob {
+function rankJobOf(options: JobOptions): RankJob {
+  const { config, spec, limits, placement, plugins = [], numExternalRanks = 0, onTimeline } = options;
   return {
     model: config.model,
     spec,
     modelOverrides: config.model_overrides,
+    plugins,
     isOneFolder: numExternalRanks === 0,
     backend: config.backend,
     webgpuAdapter: config.webgpu.adapter,

@@ -4,7 +4,7 @@
  */
 import type { WireCodec } from '../../comm/codec/wire_codec.js';
 import type { PlanRequest } from '../../experts/placement/planners/planner.js';
-import type { ChoosingRank, ReplicaChooser } from '../../experts/placement/replica_choice.js';
+import type { ChoosingRank, GatherCounts, ReplicaChooser } from '../../experts/placement/replica_choice.js';
 import type { CustomGate } from '../../experts/routing/custom_gate.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 
@@ -19,8 +19,8 @@ export interface PluginApi {
   registerGate(name: string, gate: CustomGate): void;
   /** For `load_balance.planner`: one table [P] per layer, logical experts by slot of all ranks, −1 = empty. Deterministic. */
   registerPlanner(name: string, fill: (request: PlanRequest) => readonly Int32Array[]): void;
-  /** For `experts.replica_choice`: made once by each rank. */
-  registerReplicaChoice(name: string, make: (rank: ChoosingRank) => ReplicaChooser): void;
+  /** For `experts.replica_choice`: made once by each rank. `gather`: the counts [E] of all ranks, for choosers that say `asksAll`. */
+  registerReplicaChoice(name: string, make: (rank: ChoosingRank, gather: GatherCounts) => ReplicaChooser): void;
   /** For `comm.wire.dispatch` and `comm.wire.combine`. */
   registerCodec(name: string, codec: WireCodec): void;
 }

@@ -3,13 +3,13 @@ import type { Reduce } from '../../base/received_rows.js';
 import { combineBytes, dispatchBytes, type Topology, type WireOptions } from '../../comm/all_to_all/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
 import { countGatherBytes } from '../../experts/placement/count_gather.js';
-import type { ReplicaChoice } from '../../experts/placement/replica_choice.js';
 import { maxRowBytes } from '../../compute/base/weight_rows.js';
 import type { BackendChoice } from '../../compute/tfjs/tf.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
 import { expertSizesOf, type MlaForm, type ModelSpec } from '../model/spec/spec.js';
+import type { JobPlugin } from '../plugins/plugin_code.js';
 
 /** How many threads compute in a rank; 'auto': as many as it has cores of its machine. */
 export type ThreadsWish = 'auto' | number;
@@ -22,6 +22,8 @@ export interface RankJob {
   readonly spec: ModelSpec;
   /** Fields of config.json that are other than what is read there: a part of the fingerprint. */
   readonly modelOverrides: ExpertwireConfig['model_overrides'];
+  /** What the head loaded, which every rank loads too. */
+  readonly plugins: readonly JobPlugin[];
   /** Every rank is one that the head started, which reads the head's own folder. */
   readonly isOneFolder: boolean;
   readonly backend: BackendChoice;
@@ -34,7 +36,8 @@ export interface RankJob {
   readonly kernels: KernelWish;
   /** [MoE layers][slots of all ranks]: the placement. */
   readonly phy2log: readonly Int32Array[];
-  readonly replicaChoice: ReplicaChoice;
+  /** By name. */
+  readonly replicaChoice: string;
   readonly reduce: Reduce;
   readonly wire: Required<WireOptions>;
   readonly microBatches: number;

@@ -15,6 +15,8 @@ import { footprintAt, footprintOf } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
 import { tensorsOfRank, unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
+import { loadJobPlugins, proofsOf } from '../plugins/job_plugins.js';
+import type { PluginRegistry } from '../plugins/plugin_registry.js';
 import type { RankJob, ThreadsWish } from '../protocol/rank_job.js';
 import type { LoadReport } from '../protocol/step_plan.js';
 import { readModelFiles } from '../weights/model_files.js';
@@ -30,6 +32,8 @@ export interface LoadChoices {
   readonly model?: string;
   /** Default: the job's. */
   readonly backend?: BackendChoice;
+  /** Where the files of the job's plug-ins are on this machine, in their order. Default: the head's paths. */
+  readonly plugins?: readonly string[];
   /** That compute with the kernels. Default: the job's. */
   readonly threads?: ThreadsWish;
   /** Its model folder is the head's own: nobody needs a proof of what it read. Default false. */
@@ -41,6 +45,7 @@ export interface LoadChoices {
 /** A rank that has loaded, and lacks its way to the others. */
 export interface LoadedRank {
   readonly placement: Placement;
+  readonly plugins: PluginRegistry;
   /** Open, for experts that have to be read later: its owner closes it. */
   readonly weights: ModelWeights;
   /** Threads that compute: its owner ends them. Null where there are none. */
@@ -53,12 +58,13 @@ export interface LoadedRank {
   readonly fingerprint: string;
 }
 
-/** @throws ExpertError, WeightError or ModelError: why it can't; the reason of `signal`, which ends the loading */
+/** @throws ExpertError, WeightError, ModelError or PluginError: why it can't; the reason of `signal`, which ends the loading */
 export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal: AbortSignal): Promise<LoadedRank> {
   const startMs = performance.now();
   const job = jobOf(joined);
   const { spec, blockSize, numKvBlocks, numStates, maxNumBatchedTokens, mla, microBatches } = job;
   const { model: modelDir = job.model, readsHeadsFolder = false, place = ANY_PLACE } = choices;
+  const plugins = await loadJobPlugins(job.plugins, choices.plugins);
   const wanted = backendOf(choices.backend ?? job.backend, job.residence);
   const hasKernels = job.residence.compute !== 'tensors';
   const machine = { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null };
@@ -97,6 +103,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       weights,
       configBytes,
       modelOverrides,
+      plugins: proofsOf(job.plugins),
       placement,
       rank,
       readsHeadsFolder,
@@ -130,7 +137,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...(!readsHeadsFolder && { expertDigests: proof.expertDigests }),
       unused: { count: unknown.length, names: unknown.slice(0, 5), skipped }, // names that a message has room for
     };
-    return { placement, weights, crew, model, meters, report, fingerprint: proof.fingerprint };
+    return { placement, plugins, weights, crew, model, meters, report, fingerprint: proof.fingerprint };
   } catch (error) {
     await crew?.close();
     await weights.close();

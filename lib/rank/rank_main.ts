@@ -7,11 +7,11 @@ import { joinHead, type JoinedRank } from '../../comm/job/join.js';
 import type { TlsOptions } from '../../comm/base/tls.js';
 import type { ThreadSeat } from '../../comm/threads/thread_seat.js';
 import { CountGather } from '../../experts/placement/count_gather.js';
-import { createReplicaChooser } from '../../experts/placement/replica_choice.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
 import { expertSizesOf } from '../model/spec/spec.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
+import { replicaChooserNamed } from '../plugins/replica_choices.js';
 import { EngineError } from '../protocol/errors.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
 import { RankExecutor } from './rank_executor.js';
@@ -98,7 +98,7 @@ async function live(joined: JoinedRank, options: RankOptions): Promise<RankOutco
 
 /** Opens the mesh and runs steps. */
 async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions): Promise<RankOutcome> {
-  const { placement, weights, meters, report, fingerprint } = loaded;
+  const { placement, plugins, weights, meters, report, fingerprint } = loaded;
   const job = jobOf(joined);
   const { spec, reduce, wire, timeoutMs, ioThread } = job;
   const limits = { maxFrameBytes: maxFrameBytesOf(job), microBatches: roomOf(job) };
@@ -112,7 +112,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs, topology, ...traced });
     const countGather = new CountGather(mesh, timeoutMs);
     const chooser = { rank: mesh.rank, ranksPerNode: topology.ranksPerNode };
-    const replicas = createReplicaChooser(job.replicaChoice, chooser, countGather.gather);
+    const replicas = replicaChooserNamed(job.replicaChoice, plugins, chooser, countGather.gather);
     const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: report.residence.experts });
     const model = loaded.model({ ep, replicas });
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });

@@ -16,6 +16,8 @@ export interface ProofOptions extends HashOptions {
   readonly configBytes: Uint8Array;
   /** What the job takes instead of its fields. */
   readonly modelOverrides: Readonly<Record<string, unknown>>;
+  /** What proves the plug-ins of the job. */
+  readonly plugins: readonly Uint8Array[];
   readonly placement: Placement;
   readonly rank: Rank;
   /** This rank reads the head's own folder, on its machine. */
@@ -41,11 +43,11 @@ export interface RankProof {
  * @throws WeightError as {@link hashTensors}
  */
 export async function proofOf(options: ProofOptions): Promise<RankProof> {
-  const { spec, weights, configBytes, modelOverrides, readsHeadsFolder, isOneFolder } = options;
+  const { spec, weights, configBytes, modelOverrides, plugins, readsHeadsFolder, isOneFolder } = options;
   const { checkpoint } = weights;
   const isOwn = Object.keys(modelOverrides).length === 0;
   const overrides = isOwn ? [] : [Buffer.from(JSON.stringify(modelOverrides))];
-  const preamble = [configBytes, ...overrides, ...checkpoint.headers];
+  const preamble = [configBytes, ...overrides, ...plugins, ...checkpoint.headers];
   if (readsHeadsFolder && isOneFolder) {
     const files = checkpoint.identities.map((text) => Buffer.from(text));
     return { fingerprint: new Fingerprint([...preamble, ...files]).digest(), expertDigests: {} };

@@ -97,7 +97,7 @@ async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): 
   const before = await beforePlan(args.current, load, topology.numRanks);
   const options = args.moveCost === undefined ? {} : { moveCost: args.moveCost };
   const wanted = { ...topology, numSlots: args.slots ?? load_LE[0]!.length };
-  const planned = await planBeside(new PlannerThread(args.planner, options), signal, (planning) =>
+  const planned = await planBeside(new PlannerThread(args.planner, [], options), signal, (planning) =>
     planning.plan(load_LE, wanted, before.placement),
   );
   signal.throwIfAborted();

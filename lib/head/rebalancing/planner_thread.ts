@@ -1,10 +1,10 @@
 /** Planning beside the head's event loop: a plan takes milliseconds, in which no token would be delivered. */
 import { Worker } from 'node:worker_threads';
 import { placementFrom, type Placement } from '../../../experts/placement/placement.js';
-import type { PlannerName } from '../../../experts/placement/planners/index.js';
 import type { StableOptions } from '../../../experts/placement/planners/eplb_stable.js';
 import type { ExpertLoad, Plan } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
+import type { ConfigPlugin } from '../../config/schema.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { PlanAnswer, PlannerWorkerData, PlanQuestion } from './planner_worker.js';
 
@@ -30,9 +30,12 @@ export class PlannerThread implements Planning {
   /** In the order in which they were asked for, and are answered. */
   private readonly pending: PendingPlan[] = [];
 
-  /** @param options of `eplb_stable` */
-  constructor(planner: PlannerName, options: StableOptions = {}) {
-    this.workerData = { planner, options };
+  /**
+   * @param plugins one of which brings the planner, where it isn't there without
+   * @param options of `eplb_stable`
+   */
+  constructor(planner: string, plugins: readonly ConfigPlugin[] = [], options: StableOptions = {}) {
+    this.workerData = { planner, plugins, options };
   }
 
   plan(load_LE: ExpertLoad, topology: PlanTopology, current: Placement): Promise<Plan> {

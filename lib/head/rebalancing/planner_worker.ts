@@ -2,13 +2,18 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { placementFrom, type Placement } from '../../../experts/placement/placement.js';
 import type { StableOptions } from '../../../experts/placement/planners/eplb_stable.js';
-import { createPlanner, type PlannerName } from '../../../experts/placement/planners/index.js';
+import { createPlanner } from '../../../experts/placement/planners/index.js';
 import type { ExpertLoad, PlanReport } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
+import type { Planner } from '../../../experts/placement/planners/planner.js';
+import type { ConfigPlugin } from '../../config/schema.js';
+import { isOwnPlanner, plannerNamed } from '../../plugins/planners.js';
 
 /** What the thread begins with. */
 export interface PlannerWorkerData {
-  readonly planner: PlannerName;
+  readonly planner: string;
+  /** One of them brings it, where it isn't there without. */
+  readonly plugins: readonly ConfigPlugin[];
   /** Of `eplb_stable`. */
   readonly options: StableOptions;
 }
@@ -25,8 +30,7 @@ export type PlanAnswer =
   | { readonly kind: 'plan'; readonly phy2log: readonly Int32Array[]; readonly report: PlanReport }
   | { readonly kind: 'failed'; readonly message: string };
 
-const { planner: name, options } = workerData as PlannerWorkerData;
-const planner = createPlanner(name, options);
+const planner = await plannerOf(workerData as PlannerWorkerData);
 parentPort!.on('message', ({ load_LE, topology, current }: PlanQuestion) => {
   const { version, numRanks, numExperts, phy2log } = current;
   try {
@@ -40,5 +44,12 @@ parentPort!.on('message', ({ load_LE, topology, current }: PlanQuestion) => {
     answer({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
   }
 });
+
+async function plannerOf({ planner, plugins, options }: PlannerWorkerData): Promise<Planner> {
+  if (isOwnPlanner(planner)) return createPlanner(planner, options);
+  const { loadPlugins } = await import('../../plugins/load_plugins.js');
+  const { registry } = await loadPlugins(plugins);
+  return plannerNamed(planner, registry);
+}
 
 const answer = (message: PlanAnswer): void => parentPort!.postMessage(message);

@@ -99,7 +99,7 @@ export class Rebalancer implements StepObserver {
     const { config, placement, planning } = options;
     this.config = config.load_balance;
     this.placement = placement;
-    this.planning = planning ?? new PlannerThread(this.config.planner);
+    this.planning = planning ?? new PlannerThread(this.config.planner, config.plugins);
     this.split = ['balanced', 'allgather'].includes(config.experts.replica_choice) ? 'balanced' : 'even';
     this.numSlots = numSlotsOf(placement.whole);
     this.nextPlan = this.config.step_interval;

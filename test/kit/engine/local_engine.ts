@@ -111,6 +111,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     microBatches,
     timeoutMs,
     replicaChoice,
+    plugins: model.plugins.registry,
     residence,
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
   };

@@ -8,7 +8,6 @@ import { CountGather } from '../../../experts/placement/count_gather.js';
 import { LoadMonitor } from '../../../experts/load/load_monitor.js';
 import type { Routing } from '../../../compute/base/gate_spec.js';
 import { createPlacement, type Placement, type PlacementStrategy } from '../../../experts/placement/placement.js';
-import { createReplicaChooser, type ReplicaChoice } from '../../../experts/placement/replica_choice.js';
 import { Stopwatch } from '../../../compute/base/stopwatch.js';
 import { selectBackend, type BackendName } from '../../../compute/tfjs/tf.js';
 import { RankExecutor } from '../../../lib/rank/rank_executor.js';
@@ -22,6 +21,8 @@ import type { Spread } from '../../../lib/model/weights/spread.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
 import { expertSizesOf, moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
+import { PluginRegistry } from '../../../lib/plugins/plugin_registry.js';
+import { replicaChooserNamed } from '../../../lib/plugins/replica_choices.js';
 import { openWeights, type ModelWeights } from '../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 
@@ -35,7 +36,9 @@ export interface LocalJobOptions {
   readonly microBatches?: number;
   readonly wire?: WireOptions;
   /** Default 'balanced'. */
-  readonly replicaChoice?: ReplicaChoice;
+  readonly replicaChoice?: string;
+  /** What plug-ins brought. Default nothing. */
+  readonly plugins?: PluginRegistry;
   readonly residence?: Partial<ResidenceChoice>;
   /** Room for the logits of a step. Default: a rank's own. */
   readonly maxLogitBytes?: number;
@@ -72,7 +75,7 @@ export async function loadRanks(
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
-  const { replicaChoice = 'balanced' } = options;
+  const { replicaChoice = 'balanced', plugins = new PluginRegistry() } = options;
   const models: Transformer[] = [];
   const bytesRead: number[] = [];
   const open: ModelWeights[] = [];
@@ -102,7 +105,7 @@ export async function loadRanks(
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
       const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });
       const countGather = new CountGather(mesh, timeoutMs);
-      const replicas = createReplicaChooser(replicaChoice, { rank }, countGather.gather);
+      const replicas = replicaChooserNamed(replicaChoice, plugins, { rank }, countGather.gather);
       const model = loaded({ ep, replicas });
       models[rank] = model;
       const shared = { placement, ep, mesh, countGather, timeoutMs, disk, clock, load, rankLoad };

@@ -127,7 +127,7 @@ describe('configuration', () => {
       'model: m\nxyzzyx: 4',
       'UNKNOWN_KEY',
       2,
-      /"xyzzyx" in the top level; remove it \(its keys are model, model_overrides, backend/,
+      /"xyzzyx" in the top level; remove it \(its keys are model, model_overrides, plugins, backend/,
     ],
     ['a key with a dot', 'model: m\nengine.seed: 4', 'UNKNOWN_KEY', 2, /write every part of the path as a mapping/],
     ['a key of an object that JavaScript has', 'toString: 4', 'UNKNOWN_KEY', 1, /"toString"/],

@@ -29,6 +29,7 @@ async function joinedFor(
   const { numExperts } = spec.moe.gate;
   const { phy2log } = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 1 });
   const job: Partial<RankJob> = {
+    plugins: [],
     ...{
       model: dir,
       spec,

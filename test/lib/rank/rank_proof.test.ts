@@ -31,7 +31,17 @@ async function withOptions<T>(
   const weights = await openWeights(dir, spec);
   try {
     const signal = new AbortController().signal;
-    return await use({ spec, weights, configBytes, modelOverrides: {}, placement, rank: asRank(1), signal, ...how });
+    return await use({
+      spec,
+      weights,
+      configBytes,
+      modelOverrides: {},
+      plugins: [],
+      placement,
+      rank: asRank(1),
+      signal,
+      ...how,
+    });
   } finally {
     await weights.close();
   }

@@ -7,6 +7,7 @@ import { ConfigError } from '../../../../lib/config/errors.js';
 import { DEFAULTS, type ExpertwireConfig } from '../../../../lib/config/schema.js';
 import { loadConfig } from '../../../../lib/config/load.js';
 import { checkPlanner } from '../../../../lib/head/rebalancing/planner_check.js';
+import { PluginRegistry } from '../../../../lib/plugins/plugin_registry.js';
 import { PlannerThread } from '../../../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../../../lib/head/rebalancing/rebalance_stats.js';
 import { Rebalancer } from '../../../../lib/head/rebalancing/rebalancer.js';
@@ -99,6 +100,8 @@ class Head {
     for (let i = 0; i < count; i++) await this.step();
   }
 }
+
+const NO_PLUGINS = new PluginRegistry();
 
 describe('the head of a rebalance', () => {
   it('plans after step_interval steps, moves layer by layer, and names a version only when all ranks hold it', async () => {
@@ -315,11 +318,13 @@ describe('a planner beside the event loop', () => {
     const base = { model: moe7m(), load_balance: { enabled: true, planner: 'eplb' } } as const;
     const config = await loadConfig({ base });
     const uneven = placementFrom(0, 2, 3, [table(0, 1, 2, -1)]);
-    const error = await errorOf(ConfigError, () => checkPlanner(config, uneven, SPEC));
+    const error = await errorOf(ConfigError, () => checkPlanner(config, uneven, SPEC, NO_PLUGINS));
     expect(error.message).to.match(/^INVALID_VALUE: "load_balance.planner": eplb can't plan for this job: /);
     const long = { ...config.load_balance, planner: 'eplb_stable', window_size: 1e9 } as const;
-    const tooLong = await errorOf(ConfigError, () => checkPlanner({ ...config, load_balance: long }, uneven, SPEC));
+    const tooLong = await errorOf(ConfigError, () =>
+      checkPlanner({ ...config, load_balance: long }, uneven, SPEC, NO_PLUGINS),
+    );
     expect(tooLong.message).to.match(/^INVALID_VALUE: "load_balance.window_size": 1000000000 is too long: /);
-    checkPlanner({ ...config, load_balance: DEFAULTS.load_balance }, uneven, SPEC); // nobody plans
+    checkPlanner({ ...config, load_balance: DEFAULTS.load_balance }, uneven, SPEC, NO_PLUGINS); // nobody plans
   });
 });

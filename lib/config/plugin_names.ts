@@ -1,0 +1,19 @@
+/** Keys whose values name something that plug-ins may bring. */
+import { PLANNERS } from '../../experts/placement/planners/index.js';
+import { REPLICA_CHOICES } from '../../experts/placement/replica_choice.js';
+
+/** The value of `experts.gate` that asks for no plug-in. */
+export const OWN_GATE = 'model';
+
+/** What plug-ins bring that a configuration chooses by name. */
+export type PluginKind = 'gate' | 'planner' | 'replica choice';
+
+/** By key: what plug-ins may bring there, and what is there without any. */
+export const PLUGIN_NAMES = {
+  'experts.gate': { kind: 'gate', builtIn: [OWN_GATE] },
+  'experts.replica_choice': { kind: 'replica choice', builtIn: REPLICA_CHOICES },
+  'load_balance.planner': { kind: 'planner', builtIn: PLANNERS },
+} as const satisfies Readonly<Record<string, { readonly kind: PluginKind; readonly builtIn: readonly string[] }>>;
+
+/** Names of a kind that plug-ins brought. */
+export type BroughtNames = ReadonlyMap<PluginKind, readonly string[]>;
