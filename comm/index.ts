@@ -11,6 +11,7 @@ export {
   PHASES,
   decodeHeader,
   encodeHeader,
+  type FrameDtype,
   type FrameHeader,
   type FrameKey,
   type Phase,
@@ -57,6 +58,7 @@ export {
   wireRowBytes,
   type WireDtype,
 } from './codec/wire_dtype.js';
+export type { WireCodec } from './codec/wire_codec.js';
 export { layoutOf, type DestinationLayout, type LayoutShape } from './all_to_all/contract/layout.js';
 export { PROTOCOL_VERSION } from './ws/door/handshake.js';
 export { Rendezvous, type RendezvousOptions } from './job/rendezvous.js';

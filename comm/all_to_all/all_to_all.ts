@@ -36,21 +36,24 @@ import type { Mesh } from '../mesh/mesh.js';
 import type { Reduce } from '../../base/received_rows.js';
 import { countPerExpert, knownRowsOf, Received, routingOfAll } from './contract/received.js';
 import { ReceivedParts } from './contract/received_parts.js';
+import { wireFormsOf } from './contract/wire_forms.js';
 import type { CachedRoute, DispatchedRows, Route, RouteShape, Routing } from './contract/route.js';
 
 export type * from './contract/all_to_all_contract.js';
 export type { Reduce } from '../../base/received_rows.js';
 export { combineBytes, dispatchBytes, type DispatchSize } from './contract/payload.js';
 
-/** The all-to-all of this rank. Every rank of the mesh makes one with the same options. @throws CommError INVALID_ARGUMENT when an option is out of range. */
+/**
+ * The all-to-all of this rank. Every rank of the mesh makes one with the same options.
+ * @throws CommError INVALID_ARGUMENT when an option is out of range, CODEC_FAILED when a codec can't be used
+ */
 export function createAllToAll(mesh: Mesh, options: AllToAllOptions): AllToAll {
   const { hidden, numTopk, slotsPerRank, reduce = 'rank', wire = {}, expertAlignment = 1 } = options;
   const topology = options.topology ?? { ranksPerNode: mesh.size, route: 'flat' };
-  const { dispatch: dispatchDtype = 'f32', combine: combineDtype = 'f32' } = wire;
   const { ranksPerNode } = topology;
-  const shape = { hidden, numTopk, slotsPerRank, reduce, dispatchDtype, combineDtype, ranksPerNode };
-  checkShape(shape);
+  checkShape(options);
   checkNormal({ reduce, expertAlignment, topology }, slotsPerRank, mesh.size);
+  const shape = { hidden, numTopk, slotsPerRank, reduce, ranksPerNode, ...wireFormsOf(wire, hidden) };
   const exchange = createExchange(mesh, options);
   if (topology.route === 'flat')
     return new NormalAllToAll(exchange, new FlatRoute(exchange, shape), shape, expertAlignment);

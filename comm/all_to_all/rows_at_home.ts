@@ -3,7 +3,7 @@ import { asRows, floatRows, type FloatRows } from '../../base/float_rows.js';
 import type { Rank } from '../../base/ids.js';
 import { RowsInPlace, type ReceivedRows, type Reduce } from '../../base/received_rows.js';
 import { ownRows } from '../codec/row_source.js';
-import { roundTripRows, type WireDtype } from '../codec/wire_dtype.js';
+import { roundTripRows, type WireForm } from '../codec/wire_dtype.js';
 import type { RowsAtHome } from './contract/all_to_all_contract.js';
 import { sumChoices } from './contract/combine_sum.js';
 import type { RouteShape } from './contract/route.js';
@@ -68,7 +68,7 @@ class RoundedRows implements ReceivedRows {
   readonly numRecvTokens: number;
 
   constructor(
-    private readonly dtype: WireDtype,
+    private readonly dtype: WireForm,
     private readonly x: FloatRows,
     readonly recvTopkIdx: Int32Array,
     readonly recvTopkWeights: Float32Array,

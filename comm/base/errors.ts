@@ -16,6 +16,7 @@ export const COMM_ERROR_CODES = [
   'ADDRESS_IN_USE', // the port to listen on is taken
   'UNREACHABLE', // nothing answers at a peer's or the head's address
   'INVALID_ARGUMENT', // a call with impossible arguments
+  'CODEC_FAILED', // a codec of the caller's threw, or gave what can't travel
 ] as const;
 
 /** Everything that can go wrong between ranks; the message begins with the code and ends with what to do. */

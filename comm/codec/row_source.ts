@@ -1,7 +1,7 @@
 /** Rows that sums are made of, wherever they lie: each piece is found in the codec's memory, or staged there, when its turn comes. n rows of H channels. */
 import type { FloatRows } from '../../base/float_rows.js';
 import type { Codec } from './codec.js';
-import { decodePieceTo, type WireDtype } from './wire_dtype.js';
+import { decodePieceTo, type WireForm } from './wire_dtype.js';
 import { placed, stageValues, strided, type Piece, type Placed, type Strided } from './wire_staging.js';
 
 /** Rows of floats, to be read in this turn. */
@@ -13,7 +13,8 @@ export interface RowSource {
 }
 
 /** This rank's own rows, rounded as if they had travelled. */
-export function ownRows(dtype: WireDtype, rows: FloatRows): RowSource {
+export function ownRows(dtype: WireForm, rows: FloatRows): RowSource {
+  if (typeof dtype !== 'string') return wholeRows(rows, (to) => dtype.round(rows, null, rows.numRows, to, 0));
   const [x, place] = [strided(rows, rows.hidden), placed(rows)];
   if (dtype === 'f32') return new PlainRows(x, place);
   return new StagedRows((codec, piece, at) => {
@@ -25,13 +26,24 @@ export function ownRows(dtype: WireDtype, rows: FloatRows): RowSource {
 }
 
 /** Rows that came, in their wire dtype; 4-byte aligned where they are float32. */
-export function travelledRows(dtype: WireDtype, wire: Uint8Array, numRows: number, hidden: number): RowSource {
+export function travelledRows(dtype: WireForm, wire: Uint8Array, numRows: number, hidden: number): RowSource {
+  if (typeof dtype !== 'string') return wholeRows({ numRows, hidden }, (to) => dtype.decode(wire, numRows, to, 0));
   if (dtype === 'f32') {
     const cells = new Float32Array(wire.buffer, wire.byteOffset, numRows * hidden);
     return new PlainRows({ cells, stride: hidden }, undefined);
   }
   const rows = { dtype, wire, numRows, hidden };
   return new StagedRows((codec, piece, at) => decodePieceTo(codec, rows, piece, at));
+}
+
+/** All at once: a codec of somebody else knows no parts of a row. */
+function wholeRows(
+  { numRows, hidden }: Pick<FloatRows, 'numRows' | 'hidden'>,
+  make: (to: Float32Array) => void,
+): RowSource {
+  const cells = new Float32Array(numRows * hidden);
+  make(cells);
+  return new PlainRows({ cells, stride: hidden }, undefined);
 }
 
 /** Floats as they are. */

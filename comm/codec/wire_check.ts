@@ -35,9 +35,12 @@ function numRowsIn(call: string, rows: Rows, hidden: number): number {
 }
 
 /** @throws CommError INVALID_ARGUMENT unless there are exactly as many bytes as the rows take. */
-export function checkBytes(call: string, dtype: string, bytes: Uint8Array, expected: number): void {
+export function checkBytes(call: string, dtype: string | object, bytes: Uint8Array, expected: number): void {
   if (bytes.length !== expected) {
-    throw refusal(call, `${bytes.length} bytes, the rows take ${expected} as ${dtype}`);
+    throw refusal(
+      call,
+      `${bytes.length} bytes, the rows take ${expected} as ${typeof dtype === 'string' ? dtype : 'their codec has them'}`,
+    );
   }
 }
 

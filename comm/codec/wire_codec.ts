@@ -1,11 +1,17 @@
-/** A way for rows to travel that somebody else wrote. Shape suffixes: n rows, H channels. */
+/** A way for rows to travel that somebody else wrote. H channels. */
 
-/** Encodes and decodes rows; pure, so that every rank decodes alike and own rows are rounded as those that travel are. */
+/**
+ * Encodes and decodes one row at a time, so that what a row becomes never depends on its neighbours. Both arrays of a call are the codec's to write over and lie
+ * at the beginning of memory of their own; what a call has to write is zeros before it.
+ * Why: docs/decisions/exchange.md#codecs-of-others-see-a-row-at-a-time
+ */
 export interface WireCodec {
-  /** What a row of H channels takes on the wire, in bytes: at least 1. */
+  /** What errors call it. Default 'of the caller'. */
+  readonly name?: string;
+  /** What a row of H channels takes on the wire, in bytes: from 1 to 64 for each channel. Asked once. */
   rowBytes(hidden: number): number;
-  /** Writes rows x [n·H] to `out`, n · rowBytes bytes. */
-  encode(x: Float32Array, numRows: number, hidden: number, out: Uint8Array): void;
-  /** Reads rows from `wire`, n · rowBytes bytes, into `out` [n·H]. */
-  decode(wire: Uint8Array, numRows: number, hidden: number, out: Float32Array): void;
+  /** Writes row [H] to `out` [rowBytes]. */
+  encode(row: Float32Array, out: Uint8Array): void;
+  /** Reads `bytes` [rowBytes] into `row` [H]: the same floats for the same bytes on every rank. */
+  decode(bytes: Uint8Array, row: Float32Array): void;
 }

@@ -10,7 +10,9 @@
  * the group are not affected.
  */
 import { codec, type Codec } from './codec.js';
+import type { CustomRows } from './custom_rows.js';
 import { checkBytes, checkOut, checkRows } from './wire_check.js';
+import type { WireCodec } from './wire_codec.js';
 import {
   alignedAs,
   copyRows,
@@ -34,8 +36,12 @@ export type WireDtype = (typeof WIRE_DTYPES)[number];
 /** Channels that share one scale in fp8 and int8, as in DeepEP. */
 export const CHANNELS_PER_SCALE = 128;
 
+/** How rows travel: as a dtype of {@link WIRE_DTYPES}, or as a codec of somebody else has them. */
+export type WireForm = WireDtype | CustomRows;
+
 /** Bytes of one row of H channels on the wire. */
-export function wireRowBytes(dtype: WireDtype, hidden: number): number {
+export function wireRowBytes(dtype: WireDtype | Pick<WireCodec, 'rowBytes'>, hidden: number): number {
+  if (typeof dtype !== 'string') return dtype.rowBytes(hidden);
   return rowScaleBytes(dtype, hidden) + VALUE_BYTES[dtype] * hidden;
 }
 
@@ -47,7 +53,7 @@ export function wireRowBytes(dtype: WireDtype, hidden: number): number {
  * @throws CommError INVALID_ARGUMENT when a length or a row doesn't fit; `out` is untouched then
  */
 export function encodeRows(
-  dtype: WireDtype,
+  dtype: WireForm,
   x: Rows,
   rows: Int32Array | null,
   numRows: number,
@@ -56,6 +62,7 @@ export function encodeRows(
 ): void {
   checkRows('encodeRows', x, rows, numRows, hidden);
   checkBytes('encodeRows', dtype, out, numRows * wireRowBytes(dtype, hidden));
+  if (typeof dtype !== 'string') return dtype.encode(x, rows, numRows, out);
   const where = placed(x);
   if (dtype === 'f32') {
     if (where !== undefined && !isAlignedAs(out, where)) return copyOut(where, rows, numRows, hidden, out);
@@ -94,7 +101,7 @@ export function encodeRows(
  * @throws CommError INVALID_ARGUMENT when a length doesn't fit
  */
 export function decodeRows(
-  dtype: WireDtype,
+  dtype: WireForm,
   wire: Uint8Array,
   numRows: number,
   hidden: number,
@@ -103,6 +110,7 @@ export function decodeRows(
 ): void {
   checkOut('decodeRows', out, outRowStart, numRows, hidden);
   checkBytes('decodeRows', dtype, wire, numRows * wireRowBytes(dtype, hidden));
+  if (typeof dtype !== 'string') return dtype.decode(wire, numRows, out, outRowStart);
   const where = placed(out);
   if (dtype === 'f32') {
     if (where !== undefined && !isAlignedAs(wire, where)) return copyIn(wire, numRows, hidden, where, outRowStart);
@@ -204,7 +212,7 @@ function stageCodes(
  * @throws CommError INVALID_ARGUMENT when a length or a row doesn't fit
  */
 export function roundTripRows(
-  dtype: WireDtype,
+  dtype: WireForm,
   x: Rows,
   rows: Int32Array | null,
   numRows: number,
@@ -214,6 +222,7 @@ export function roundTripRows(
 ): void {
   checkRows('roundTripRows', x, rows, numRows, hidden);
   checkOut('roundTripRows', out, outRowStart, numRows, hidden);
+  if (typeof dtype !== 'string') return dtype.round(x, rows, numRows, out, outRowStart);
   const [from, to] = [strided(x, hidden), strided(out, hidden)];
   if (dtype === 'f32') return copyRows(from, rows, numRows, hidden, to, outRowStart);
   const [whereFrom, whereTo] = [placed(x), placed(out)];

@@ -1,5 +1,5 @@
 /** Rows in their wire dtype, moved without being decoded: what a relay does. n rows, H channels. */
-import { wireRowBytes, type WireDtype } from './wire_dtype.js';
+import { wireRowBytes, type WireForm } from './wire_dtype.js';
 
 /** A view of bytes as rows of one dtype and width; it copies rows with their scales. */
 export class WireRows {
@@ -9,7 +9,7 @@ export class WireRows {
 
   /** `bytes`: [n] rows as `encodeRows` writes them, or memory for them. */
   constructor(
-    dtype: WireDtype,
+    dtype: WireForm,
     hidden: number,
     readonly bytes: Uint8Array,
   ) {

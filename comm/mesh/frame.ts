@@ -36,6 +36,12 @@ export interface StepTag {
   readonly epoch: number;
 }
 
+/** How rows are written: as a dtype, or as a codec of somebody else has them, which both ends must know. */
+export type FrameDtype = WireDtype | 'custom';
+
+/** Of 'custom'; a dtype says it by its place. */
+const CUSTOM_DTYPE = 255;
+
 /** What a frame says of itself, in 40 bytes on the wire. */
 export interface FrameHeader extends StepTag {
   readonly phase: Phase;
@@ -47,7 +53,7 @@ export interface FrameHeader extends StepTag {
   /** Routing entries per row (0 where none travel). */
   readonly numTopk: number;
   /** How the rows are written; 'f32' for collectives. */
-  readonly dtype: WireDtype;
+  readonly dtype: FrameDtype;
   /** Sum of FRAME_FLAGS: what both ends must agree on. */
   readonly flags: number;
   readonly payloadBytes: number;
@@ -83,7 +89,7 @@ export function writeHeader(header: FrameHeader, view: DataView, at: number): vo
   view.setUint32(at, FRAME_MAGIC, true);
   view.setUint8(at + 4, FRAME_VERSION);
   view.setUint8(at + 5, PHASES.indexOf(header.phase));
-  view.setUint8(at + 6, WIRE_DTYPES.indexOf(header.dtype));
+  view.setUint8(at + 6, header.dtype === 'custom' ? CUSTOM_DTYPE : WIRE_DTYPES.indexOf(header.dtype));
   view.setUint8(at + 7, checkField('flags', header.flags, ALL_FLAGS));
   view.setUint16(at + 8, checkField('source', header.source, 0xffff), true);
   view.setUint16(at + 10, checkField('destination', header.destination, 0xffff), true);
@@ -131,7 +137,7 @@ export function checkTag(tag: StepTag): void {
 }
 
 /** Everything in a header that isn't a free number. */
-function checkConstants(view: DataView): { phase: Phase; dtype: WireDtype } {
+function checkConstants(view: DataView): { phase: Phase; dtype: FrameDtype } {
   const magic = view.getUint32(0, true);
   if (magic !== FRAME_MAGIC) throw refusal(`magic 0x${magic.toString(16)}, 0x${FRAME_MAGIC.toString(16)} expected`);
   const version = view.getUint8(4);
@@ -143,8 +149,10 @@ function checkConstants(view: DataView): { phase: Phase; dtype: WireDtype } {
   }
   const phase = PHASES[view.getUint8(5)];
   if (phase === undefined) throw refusal(`phase ${view.getUint8(5)}, 0 … ${PHASES.length - 1} expected`);
-  const dtype = WIRE_DTYPES[view.getUint8(6)];
-  if (dtype === undefined) throw refusal(`dtype ${view.getUint8(6)}, 0 … ${WIRE_DTYPES.length - 1} expected`);
+  const dtype = view.getUint8(6) === CUSTOM_DTYPE ? 'custom' : WIRE_DTYPES[view.getUint8(6)];
+  if (dtype === undefined) {
+    throw refusal(`dtype ${view.getUint8(6)}, 0 … ${WIRE_DTYPES.length - 1} or ${CUSTOM_DTYPE} expected`);
+  }
   if (view.getUint8(7) > ALL_FLAGS) throw refusal(`unknown flags 0x${view.getUint8(7).toString(16)}`);
   if (view.getUint16(34, true) !== 0) throw refusal(`reserved bytes ${view.getUint16(34, true)}, 0 expected`);
   return { phase, dtype };

@@ -2,7 +2,7 @@
  * Dispatch, experts and combine without ranks or bytes: plain loops over tokens and choices, in the documented order of
  * summation, so that the fast path must agree bit for bit.
  */
-import type { WireOptions } from '../../comm/index.js';
+import type { WireDtype } from '../../comm/index.js';
 import { bitsOf, decodeRef, encodeRef, floatOf } from './wire_dtype_ref.js';
 
 /** What one rank brings: T tokens, H channels, K choices. */
@@ -12,19 +12,25 @@ export interface RefInput {
   readonly topkWeights: Float32Array;
 }
 
+/** Dtypes by direction. */
+export interface RefWire {
+  readonly dispatch?: WireDtype;
+  readonly combine?: WireDtype;
+}
+
 export interface RefShape {
   readonly size: number;
   readonly hidden: number;
   readonly numTopk: number;
   readonly slotsPerRank: number;
   /** Default: float32 both ways. */
-  readonly wire?: WireOptions;
+  readonly wire?: RefWire;
   /** With `reduce: 'rank'`, sums are grouped by nodes of so many ranks. Default: one node. */
   readonly ranksPerNode?: number;
 }
 
 /** A row as it arrives. */
-export function refTravelled(row: readonly number[], dtype: WireOptions['dispatch'] = 'f32'): number[] {
+export function refTravelled(row: readonly number[], dtype: WireDtype = 'f32'): number[] {
   if (dtype === 'f32') return [...row];
   return decodeRef(dtype, encodeRef(dtype, [row.map(bitsOf)]), 1, row.length).map(floatOf);
 }

@@ -8,20 +8,17 @@ import type { FloatRows } from '../../../base/float_rows.js';
 import type { Rank } from '../../../base/ids.js';
 import type { Reduce } from '../../../base/received_rows.js';
 import type { PayloadShape } from './payload.js';
-import { WIRE_DTYPES } from '../../codec/wire_dtype.js';
 
 /** Slots travel as 16-bit integers. */
 const MAX_SLOTS = 0x7fff;
 const MAX_TOPK = 0xffff;
 const MAX_HIDDEN = 0xffffff;
 
-/** What both modes are made with. @throws CommError INVALID_ARGUMENT for a size or dtype that can't be. */
-export function checkShape(shape: Omit<PayloadShape, 'reduce'>): void {
+/** What both modes are made with. @throws CommError INVALID_ARGUMENT for a size that can't be. */
+export function checkShape(shape: Pick<PayloadShape, 'hidden' | 'numTopk' | 'slotsPerRank'>): void {
   checkCount('hidden', shape.hidden, MAX_HIDDEN);
   checkCount('numTopk', shape.numTopk, MAX_TOPK);
   checkCount('slotsPerRank', shape.slotsPerRank, MAX_SLOTS);
-  checkChoice('wire.dispatch', shape.dispatchDtype, WIRE_DTYPES);
-  checkChoice('wire.combine', shape.combineDtype, WIRE_DTYPES);
 }
 
 /** How long a call waits, and what a lost peer does to it. @throws CommError INVALID_ARGUMENT when either can't be. */

@@ -10,14 +10,15 @@ import type { FloatRows } from '../../../base/float_rows.js';
 import type { Rank } from '../../../base/ids.js';
 import type { ReceivedRows, Reduce } from '../../../base/received_rows.js';
 import type { OnSpan } from '../exchange/span.js';
+import type { WireCodec } from '../../codec/wire_codec.js';
 import type { WireDtype } from '../../codec/wire_dtype.js';
 
-/** How rows are written on the wire, set separately for the two directions. */
+/** How rows are written on the wire, set separately for the two directions: as a dtype, or by a codec, the same on every rank, which frames can't tell. */
 export interface WireOptions {
   /** Default 'f32'. */
-  readonly dispatch?: WireDtype;
+  readonly dispatch?: WireDtype | WireCodec;
   /** Default 'f32'. */
-  readonly combine?: WireDtype;
+  readonly combine?: WireDtype | WireCodec;
 }
 
 /** Ranks that share a node: rank r lives on node ⌊r / ranksPerNode⌋, as local rank r mod ranksPerNode. */

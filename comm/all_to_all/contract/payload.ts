@@ -6,9 +6,10 @@
  */
 import { CommError } from '../../base/errors.js';
 import type { FrameForm } from '../exchange/round.js';
-import { FRAME_FLAGS, FRAME_HEADER_BYTES, type FrameHeader } from '../../mesh/frame.js';
+import { FRAME_FLAGS, FRAME_HEADER_BYTES, type FrameDtype, type FrameHeader } from '../../mesh/frame.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
-import { wireRowBytes, type WireDtype } from '../../codec/wire_dtype.js';
+import type { WireCodec } from '../../codec/wire_codec.js';
+import { wireRowBytes, type WireDtype, type WireForm } from '../../codec/wire_dtype.js';
 import type { Reduce } from '../../../base/received_rows.js';
 
 /** What both ends of an all-to-all must agree on. */
@@ -17,11 +18,14 @@ export interface PayloadShape {
   readonly numTopk: number;
   readonly slotsPerRank: number;
   readonly reduce: Reduce;
-  readonly dispatchDtype: WireDtype;
-  readonly combineDtype: WireDtype;
+  readonly dispatchDtype: WireForm;
+  readonly combineDtype: WireForm;
   /** One row per (token, expert) travels. Default false. */
   readonly isLowLatency?: boolean;
 }
+
+/** What says how many bytes a row takes. */
+type SizedRows = WireDtype | Pick<WireCodec, 'rowBytes'>;
 
 /** What the size of a dispatch frame depends on. */
 export interface DispatchSize {
@@ -29,7 +33,7 @@ export interface DispatchSize {
   readonly numTopk: number;
   readonly reduce: Reduce;
   /** Default 'f32'. */
-  readonly dtype?: WireDtype;
+  readonly dtype?: SizedRows;
   /** No routing travels. Default false. */
   readonly isCached?: boolean;
   /** Sources whose rows one frame forwards inside a node, each with a count: as many as nodes. Default 0: the sender's own rows alone. */
@@ -52,7 +56,7 @@ export function dispatchBytes(
  * Bytes on the wire, header included, of one combine frame; `numRows` counts rows for 'rank', (row, choice) pairs for 'source'.
  * `ranksPerNode`: of a frame between nodes, which tells of every rank of its node whether its rows are in; 0 for every other frame.
  */
-export function combineBytes(numRows: number, hidden: number, dtype: WireDtype = 'f32', ranksPerNode = 0): number {
+export function combineBytes(numRows: number, hidden: number, dtype: SizedRows = 'f32', ranksPerNode = 0): number {
   return FRAME_HEADER_BYTES + numRows * wireRowBytes(dtype, hidden) + ranksPerNode;
 }
 
@@ -152,7 +156,7 @@ export function dispatchForm(shape: PayloadShape, { isCached = false, numSources
   const { hidden, numTopk, reduce, dispatchDtype: dtype } = shape;
   const size = { hidden, numTopk, reduce, dtype, isCached, numSources };
   const flags = flagsOf(shape, { isCached, isForwarded: numSources > 0 });
-  return { hidden, numTopk, dtype, flags, frameBytes: (numRows) => dispatchBytes(numRows, size) };
+  return { hidden, numTopk, dtype: frameDtypeOf(dtype), flags, frameBytes: (numRows) => dispatchBytes(numRows, size) };
 }
 
 /** What the frames of a combine say alike. `isForwarded`: rows of several sources inside a node; `ranksPerNode`: as for {@link combineBytes}. */
@@ -162,8 +166,11 @@ export function combineForm(
 ): FrameForm {
   const { hidden, numTopk, combineDtype: dtype } = shape;
   const flags = flagsOf(shape, { isCached: false, isForwarded });
-  return { hidden, numTopk, dtype, flags, frameBytes: (numRows) => combineBytes(numRows, hidden, dtype, ranksPerNode) };
+  const frameBytes = (numRows: number): number => combineBytes(numRows, hidden, dtype, ranksPerNode);
+  return { hidden, numTopk, dtype: frameDtypeOf(dtype), flags, frameBytes };
 }
+
+const frameDtypeOf = (form: WireForm): FrameDtype => (typeof form === 'string' ? form : 'custom');
 
 function flagsOf(
   { reduce, isLowLatency }: PayloadShape,

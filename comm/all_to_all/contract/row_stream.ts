@@ -5,7 +5,7 @@
 import { rowsFrom, type FloatRows } from '../../../base/float_rows.js';
 import type { PayloadStream } from '../../mesh/payload_stream.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
-import { encodeRows, wireRowBytes, type WireDtype } from '../../codec/wire_dtype.js';
+import { encodeRows, wireRowBytes, type WireForm } from '../../codec/wire_dtype.js';
 
 /** Fewer bytes leave in one or two writes anyway. */
 const MIN_BYTES = 1024 * 1024;
@@ -14,14 +14,14 @@ const MAX_ROW_BYTES = 32 * 1024;
 
 /** The rows of a payload: `rows` [n] of x, or its first n where null. */
 export interface StreamedRows {
-  readonly dtype: WireDtype;
+  readonly dtype: WireForm;
   readonly x: FloatRows;
   readonly rows: Int32Array | null;
   readonly numRows: number;
 }
 
-/** Whether it pays, and can be: the scales of all rows come before their codes. */
-export function canStream(dtype: WireDtype, numRows: number, hidden: number): boolean {
+/** Whether it pays, and can be: the scales of all rows come before their codes, and a codec of somebody else fails where its call can. */
+export function canStream(dtype: WireForm, numRows: number, hidden: number): boolean {
   const rowBytes = wireRowBytes(dtype, hidden);
   return (dtype === 'f32' || dtype === 'bf16') && rowBytes <= MAX_ROW_BYTES && numRows * rowBytes >= MIN_BYTES;
 }

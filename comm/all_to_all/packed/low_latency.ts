@@ -24,6 +24,7 @@ import { PackedBuffers } from './packed_buffers.js';
 import { layoutRangeOf, numRowsTo, packedLayoutOf, packedRowsOf, type PackedLayout } from './packed_layout.js';
 import { packedShapeOf, packRows, readPackedRows, unpackRows, type PackedRows } from './packed_payload.js';
 import { checkCombinePayload, combineForm, dispatchForm, type PayloadShape } from '../contract/payload.js';
+import { wireFormsOf } from '../contract/wire_forms.js';
 import { travelledRows } from '../../codec/row_source.js';
 import { encodeRows, wireRowBytes } from '../../codec/wire_dtype.js';
 
@@ -34,15 +35,14 @@ const MAX_TOKENS = 0xffffff;
 
 /**
  * The low-latency all-to-all of this rank. Every rank of the mesh makes one with the same options.
- * @throws CommError INVALID_ARGUMENT when an option is out of range, LIMIT when the machine doesn't give the memory
+ * @throws CommError INVALID_ARGUMENT when an option is out of range, LIMIT when the machine doesn't give the memory, CODEC_FAILED when a codec can't be used
  */
 export function createLowLatencyAllToAll(mesh: Mesh, options: LowLatencyOptions): LowLatencyAllToAll {
   const { hidden, numTopk, slotsPerRank, maxTokensPerRank, wire = {} } = options;
-  const dtypes = { dispatchDtype: wire.dispatch ?? 'f32', combineDtype: wire.combine ?? 'f32' } as const;
-  checkShape({ hidden, numTopk, slotsPerRank, ...dtypes });
+  checkShape(options);
   checkCount('maxTokensPerRank', maxTokensPerRank, MAX_TOKENS);
-  const exchange = createExchange(mesh, options);
-  return new PackedAllToAll(exchange, packedShapeOf({ hidden, slotsPerRank, ...dtypes }), numTopk, maxTokensPerRank);
+  const shape = packedShapeOf({ hidden, slotsPerRank, ...wireFormsOf(wire, hidden) });
+  return new PackedAllToAll(createExchange(mesh, options), shape, numTopk, maxTokensPerRank);
 }
 
 /** What a combine has to know of its dispatch. */

@@ -12,10 +12,15 @@ import {
 } from '../contract/payload.js';
 import type { PayloadMemory } from '../../mesh/payload_pool.js';
 import { countsTo, numRowsTo, type PackedLayout } from './packed_layout.js';
+import type { WireCodec } from '../../codec/wire_codec.js';
 import { decodeRows, encodeRows, wireRowBytes, type WireDtype } from '../../codec/wire_dtype.js';
 
 /** Bytes on the wire, header included, of one low-latency dispatch frame: 40 + n·(row bytes + 2). Its combine: `combineBytes`. */
-export function lowLatencyDispatchBytes(numRows: number, hidden: number, dtype: WireDtype = 'f32'): number {
+export function lowLatencyDispatchBytes(
+  numRows: number,
+  hidden: number,
+  dtype: WireDtype | Pick<WireCodec, 'rowBytes'> = 'f32',
+): number {
   return dispatchBytes(numRows, { hidden, numTopk: 1, reduce: 'source', dtype });
 }
 

@@ -31,7 +31,7 @@ describe('a frame header', () => {
         layer: u16,
       },
       ...{ microBatch: u16, epoch: u32, numRows: u32, hidden: u32, numTopk: u16, payloadBytes: u32 },
-      dtype: fc.constantFrom(...WIRE_DTYPES),
+      dtype: fc.constantFrom(...WIRE_DTYPES, 'custom' as const),
       flags: fc.integer({ min: 0, max: 15 }),
     });
     fc.assert(
@@ -63,6 +63,10 @@ describe('a frame header', () => {
     );
   });
 
+  it('says of rows that a codec of somebody else wrote that their dtype is 255', () => {
+    expect(encodeHeader({ ...HEADER, dtype: 'custom' })[6]).to.equal(255);
+  });
+
   it('refuses numbers that fit no field', () => {
     for (const wrong of [{ layer: 65536 }, { step: -1 }, { step: 1.5 }, { epoch: 2 ** 32 }, { source: asRank(NaN) }]) {
       thrown(() => encodeHeader({ ...HEADER, ...wrong }), 'INVALID_ARGUMENT');
@@ -81,6 +85,7 @@ describe('a frame header', () => {
     ['version', 4, 3, 'VERSION_MISMATCH'],
     ['phase', 5, PHASES.length, 'PROTOCOL'],
     ['dtype', 6, WIRE_DTYPES.length, 'PROTOCOL'],
+    ['dtype below that of codecs', 6, 254, 'PROTOCOL'],
     ['flags', 7, 16, 'PROTOCOL'],
     ['reserved bytes', 35, 1, 'PROTOCOL'],
   ] as const) {

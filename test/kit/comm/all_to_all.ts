@@ -8,9 +8,8 @@ import {
   type OnPeerLoss,
   type Reduce,
   type StepTag,
-  type WireOptions,
 } from '../../../comm/index.js';
-import { refExpert, type RefInput, type RefShape } from '../../refs/all_to_all_ref.js';
+import { refExpert, type RefInput, type RefShape, type RefWire } from '../../refs/all_to_all_ref.js';
 
 /** What came of one dispatch and combine on every rank. */
 export interface RoundTrip {
@@ -125,7 +124,7 @@ export interface ExchangeSetup extends RefShape {
   readonly numTokens: readonly number[];
   readonly seed: number;
   readonly reduce: Reduce;
-  readonly wire: WireOptions;
+  readonly wire: RefWire;
   readonly onPeerLoss: OnPeerLoss;
   readonly timeoutMs: number;
 }

@@ -1,0 +1,116 @@
+/**
+ * Rows as somebody else's codec has them: checked, and copied to and from arrays that are its alone. n rows of H channels, out of T rows in memory; on the wire
+ * one row of b bytes behind the other.
+ * Why: docs/decisions/exchange.md#codecs-of-others-see-a-row-at-a-time
+ */
+import { CommError } from '../base/errors.js';
+import type { WireCodec } from './wire_codec.js';
+import { strided, type Rows, type Strided } from './wire_staging.js';
+
+/** Far more than any codec needs: a row of a wrong size is refused before memory is asked for. */
+const MAX_CHANNEL_BYTES = 64;
+
+/** Rows of H channels as one codec has them. */
+export class CustomRows {
+  /** b */
+  private readonly numBytes: number;
+  private readonly row: Float32Array;
+  private readonly bytes: Uint8Array;
+
+  /** @throws CommError CODEC_FAILED where it gives no size, or rows of ordinary numbers come back as others than numbers */
+  constructor(
+    private readonly codec: WireCodec,
+    hidden: number,
+  ) {
+    this.numBytes = this.sizeOf(hidden);
+    this.row = new Float32Array(hidden);
+    this.bytes = new Uint8Array(this.numBytes);
+    this.checkFinite('zeros', new Float32Array(hidden));
+    this.checkFinite(
+      'numbers from −2 to 2',
+      Float32Array.from({ length: hidden }, (_, channel) => ((37 * channel) % 101) / 25 - 2),
+    );
+  }
+
+  /** Bytes of one row on the wire. */
+  rowBytes(): number {
+    return this.numBytes;
+  }
+
+  /** As `encodeRows`, which checked the sizes. @throws CommError CODEC_FAILED */
+  encode(x: Rows, rows: Int32Array | null, numRows: number, out: Uint8Array): void {
+    const from = strided(x, this.row.length);
+    for (let n = 0; n < numRows; n++) {
+      this.encodeRow(from, rows === null ? n : rows[n]!);
+      out.set(this.bytes, n * this.numBytes);
+    }
+  }
+
+  /** As `decodeRows`, which checked the sizes. @throws CommError CODEC_FAILED */
+  decode(wire: Uint8Array, numRows: number, out: Rows, outRowStart: number): void {
+    const to = strided(out, this.row.length);
+    for (let n = 0; n < numRows; n++) {
+      this.bytes.set(wire.subarray(n * this.numBytes, (n + 1) * this.numBytes));
+      this.decodeRow();
+      to.cells.set(this.row, (outRowStart + n) * to.stride);
+    }
+  }
+
+  /** As `roundTripRows`, which checked the sizes. @throws CommError CODEC_FAILED */
+  round(x: Rows, rows: Int32Array | null, numRows: number, out: Rows, outRowStart: number): void {
+    const [from, to] = [strided(x, this.row.length), strided(out, this.row.length)];
+    for (let n = 0; n < numRows; n++) {
+      this.encodeRow(from, rows === null ? n : rows[n]!);
+      this.decodeRow();
+      to.cells.set(this.row, (outRowStart + n) * to.stride);
+    }
+  }
+
+  /** Row `index` to `bytes`. */
+  private encodeRow({ cells, stride }: Strided, index: number): void {
+    const start = index * stride;
+    this.row.set(cells.subarray(start, start + this.row.length));
+    this.bytes.fill(0);
+    this.call('encode', () => this.codec.encode(this.row, this.bytes));
+  }
+
+  /** `bytes` to `row`. */
+  private decodeRow(): void {
+    this.row.fill(0);
+    this.call('decode', () => this.codec.decode(this.bytes, this.row));
+  }
+
+  private sizeOf(hidden: number): number {
+    const size: unknown = this.call('rowBytes', () => this.codec.rowBytes(hidden));
+    const most = MAX_CHANNEL_BYTES * hidden;
+    if (typeof size === 'number' && Number.isInteger(size) && size >= 1 && size <= most) return size;
+    throw this.failure(`rowBytes(${hidden}) gave ${String(size)}`, `give an integer from 1 to ${most}`);
+  }
+
+  /** What codecs get wrong first, as where all of a group is 0, is said before anything is sent. */
+  private checkFinite(what: string, x: Float32Array): void {
+    const out = new Float32Array(x.length);
+    this.round(x, null, 1, out, 0);
+    const channel = out.findIndex((value) => !Number.isFinite(value));
+    if (channel < 0) return;
+    const gave = `a row of ${what} came back with ${out[channel]} in channel ${channel}`;
+    throw this.failure(gave, 'decode what encode wrote to numbers');
+  }
+
+  private call(what: keyof WireCodec, run: () => unknown): unknown {
+    let given: unknown;
+    try {
+      given = run();
+    } catch (cause) {
+      throw this.failure(`${what} threw ${String(cause)}`, 'look at its code', cause);
+    }
+    if (!(given instanceof Promise)) return given;
+    given.catch(() => undefined);
+    throw this.failure(`${what} gave a promise`, 'write the result before it returns');
+  }
+
+  private failure(what: string, advice: string, cause?: unknown): CommError {
+    const { name = 'of the caller' } = this.codec;
+    return new CommError('CODEC_FAILED', `codec ${name}: ${what}; ${advice}`, { cause });
+  }
+}
