@@ -1,5 +1,5 @@
 /** What a command sees of the world: nothing of `process`, so that tests can run it. */
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 
 /** A stream for text; a terminal says that it is one, and how many columns it has. */
 export interface Output extends Writable {
@@ -7,12 +7,17 @@ export interface Output extends Writable {
   readonly columns?: number;
 }
 
+/** Where text comes from; a terminal says that it is one. */
+export interface Input extends Readable {
+  readonly isTTY?: boolean;
+}
+
 /** What each command is given besides its arguments. */
 export interface CommandContext {
   readonly stdout: Output;
   /** Everything but results: progress, summaries, log lines. */
   readonly stderr: Output;
-  readonly stdin: NodeJS.ReadableStream;
+  readonly stdin: Input;
   /** Aborted by Ctrl-C or a termination signal. */
   readonly signal: AbortSignal;
   /** What a signal asks for was done in full: that it ended the process is no failure. */

@@ -1,9 +1,10 @@
-/** The prompts of one `generate`: from flags, a file or the configuration. */
+/** The prompts of one `generate`: from flags, a file, standard input or the configuration. */
 import { readFile } from 'node:fs/promises';
 import { causeText, textOf } from '../../../base/foreign_text.js';
 import type { ConfigPrompt, ExpertwireConfig } from '../../config/schema.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
-import { UsageError } from '../base/context.js';
+import { UsageError, type CommandContext } from '../base/context.js';
+import { readStandardInput, STANDARD_INPUT } from '../base/standard_input.js';
 
 /** Where prompts come from, as yargs parses it. */
 export interface PromptArgs {
@@ -22,15 +23,16 @@ export interface Prompt {
   readonly tokenIds: readonly number[];
 }
 
-/** @throws UsageError when there is none, or one that can't be used */
+/** From flags, a file, standard input or the configuration. @throws UsageError when there is none, or one that can't be used */
 export async function readPrompts(
   args: PromptArgs,
   { generate, model }: ExpertwireConfig,
   tokenizer: Tokenizer | undefined,
+  context: Pick<CommandContext, 'stdin' | 'signal'>,
 ): Promise<Prompt[]> {
   const texts: ConfigPrompt[] = [
     ...(args.prompt ?? []),
-    ...(args.prompts === undefined ? [] : await lines(args.prompts)),
+    ...(args.prompts === undefined ? [] : await lines(args.prompts, context)),
   ];
   const ids = (args.promptIds ?? []).map((list) => ({ label: null, text: null, tokenIds: parseIds(list) }));
   if (texts.length === 0 && ids.length === 0) texts.push(...generate.prompts);
@@ -63,9 +65,10 @@ function encoder(
   };
 }
 
-async function lines(file: string): Promise<string[]> {
+async function lines(file: string, context: Pick<CommandContext, 'stdin' | 'signal'>): Promise<string[]> {
   try {
-    return textOf(await readFile(file))
+    const bytes = file === STANDARD_INPUT ? await readStandardInput(context) : await readFile(file);
+    return textOf(bytes)
       .split(/\r?\n/)
       .filter((line) => line !== '');
   } catch (cause) {

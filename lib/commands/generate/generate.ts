@@ -5,6 +5,7 @@ import { checkGeneration, openModel } from '../../head/opened_model.js';
 import { MAX_LOGPROBS, type GenerationRequest, type TokenLogprobs } from '../../protocol/request.js';
 import type { CommandContext } from '../base/context.js';
 import { wholeNumber } from '../base/numbers.js';
+import { STANDARD_INPUT } from '../base/standard_input.js';
 import { completionJson, type Completion, type Timing } from './completion.js';
 import type { EngineStart } from '../engine/engine_start.js';
 import { withEngine } from '../engine/with_engine.js';
@@ -27,7 +28,7 @@ export async function generate(
 ): Promise<void> {
   checkPlotFile(args.plot);
   const model = await openModel(config);
-  const prompts = await readPrompts(args, config, model.tokenizer);
+  const prompts = await readPrompts(args, config, model.tokenizer, context);
   const logprobs = wholeNumber('--logprobs', args.logprobs, 0, MAX_LOGPROBS);
   for (const [i, prompt] of prompts.entries()) {
     checkGeneration(requestOf(config, prompt, i, { returnRoutedExperts: false }), model, config.model);
@@ -53,7 +54,10 @@ export async function generate(
     if (args.plot !== undefined) await writePlot(args.plot, picturesOf(engine, config.model));
     if (isSummary) context.stderr.write(summary(engine, completions, timing));
   };
-  const files = { outputs: { '--plot': args.plot }, inputs: { '--prompts': args.prompts } };
+  const files = {
+    outputs: { '--plot': args.plot },
+    inputs: { '--prompts': args.prompts === STANDARD_INPUT ? undefined : args.prompts },
+  };
   const { engine } = config;
   // All prompts are known already, and nobody else has any.
   const max_num_waiting = Math.max(engine.max_num_waiting, prompts.length);

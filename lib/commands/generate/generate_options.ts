@@ -37,7 +37,12 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
       describe: 'text to continue; repeatable',
       group: prompts,
     })
-    .option('prompts', { type: 'string', describe: 'file with one prompt a line', group: prompts })
+    .option('prompts', {
+      type: 'string',
+      nargs: 1, // also of '-'
+      describe: 'file with one prompt a line; -: standard input',
+      group: prompts,
+    })
     .option('prompt-ids', {
       type: 'string',
       array: true,

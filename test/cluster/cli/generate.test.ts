@@ -6,7 +6,7 @@ import { loadTokenizer } from '../../../lib/tokenizer/tokenizer.js';
 import { moe7mCases, tinyGolden } from '../../kit/model/goldens.js';
 import { copyModel, keepExperts } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
-import { Processes } from '../../kit/processes/processes.js';
+import { Processes, until } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 import { commandLine, expectSuccess, json, ids } from '../../kit/processes/command_line.js';
 
@@ -27,6 +27,25 @@ describe('expertwire generate', function () {
   it('prints the text alone when piped', async () => {
     const stdout = expectSuccess(await expertwire([...text, '--ranks', '2', '--max-new-tokens', '32', '--ignore-eos']));
     expect(stdout).to.equal(`${MELVILLE!.text}\n`);
+  });
+
+  it('--prompts - continues the lines of standard input', async () => {
+    const args = ['generate', '--model', moe7m(), '--prompts', '-', '--max-new-tokens', '8', '--ignore-eos'];
+    const run = processes.cli(args, { hasInput: true });
+    run.types(`${MELVILLE!.prompt}\n`);
+    run.endInput();
+    const stdout = expectSuccess(await run.ended);
+    expect(MELVILLE!.text.startsWith(stdout.trimEnd())).to.equal(true);
+  });
+
+  it('Ctrl-C ends the wait for prompts from standard input', async () => {
+    const run = processes.cli(['generate', '--model', moe7m(), '--prompts', '-'], { hasInput: true });
+    await until(
+      () => processes.running().length > 1,
+      () => 'no rank was started',
+    );
+    run.signalGroup('SIGINT');
+    expect(await run.ended).to.include({ code: 130, stdout: '', stderr: '' });
   });
 
   it('prints token ids where the model has no tokenizer', async () => {

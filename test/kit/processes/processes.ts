@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** For Node itself, where it is what is started. */
   readonly nodeArgs?: readonly string[];
+  /** Standard input is a pipe, which {@link Running.types} writes to. Default: there is none. */
+  readonly hasInput?: boolean;
 }
 
 export interface Ended {
@@ -45,11 +47,11 @@ export class Processes {
   private readonly id = randomUUID();
 
   /** Starts a command in a process group of its own, as a terminal does. */
-  start(command: string, args: readonly string[], { env = {}, cwd }: RunOptions = {}): Running {
+  start(command: string, args: readonly string[], { env = {}, cwd, hasInput = false }: RunOptions = {}): Running {
     const { PATH = '', HOME = '' } = process.env;
     const child = spawn(command, args, {
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [hasInput ? 'pipe' : 'ignore', 'pipe', 'pipe'],
       env: { PATH, HOME, ...env, [MARK]: this.id },
       ...(cwd !== undefined && { cwd }),
     });
@@ -145,6 +147,16 @@ export class Running {
     const story = (): string => `${String(text)} was not printed; stdout: ${this.stdout}\nstderr: ${this.stderr}`;
     await until(() => isThere() || this.isOver, story);
     if (!isThere()) expect.fail(story());
+  }
+
+  /** Writes to its standard input. */
+  types(text: string): void {
+    this.child.stdin!.write(text);
+  }
+
+  /** Its standard input has no more. */
+  endInput(): void {
+    this.child.stdin!.end();
   }
 
   /** Signals the process alone; returns when. */
