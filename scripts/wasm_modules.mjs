@@ -1,6 +1,6 @@
 /** The WebAssembly modules of each part, without .as.ts: each is made of the files of its folder and those below. `_fma`: the same files with fused multiply-add. */
 export const MODULES = {
-  product: ['comm/codec/codec', 'compute/wasm/kernels', 'compute/wasm/kernels_fma'],
+  product: ['comm/codec/codec', 'compute/wasm/kernels', 'compute/wasm/kernels_fma', 'lib/model/random_fill'],
   bench: ['bench/compute/stream'],
   test: [],
 };

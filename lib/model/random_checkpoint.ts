@@ -1,8 +1,6 @@
 /** Checkpoints with random weights, for experiments: what a model computes is noise, what it costs is real. */
-import { createHash } from 'node:crypto';
 import { access, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { philox4x32 } from '../../base/philox.js';
 import {
   numBytesOf,
   writeJson,
@@ -17,6 +15,7 @@ import type { JsonObject } from '../weights/model_files.js';
 import { writeNewFolder } from '../weights/new_folder.js';
 import { modelSpecOf } from './families/registry.js';
 import { codedTensors, isCoded, QUANTIZATION_CONFIG, type CodeFormat } from './random_codes.js';
+import { RandomFill, repeated } from './random_fill.js';
 import type { ModelSpec } from './spec/spec.js';
 import type { TensorShape } from './spec/tensor_shape.js';
 import { tensorShapesOf } from './spec/tensor_shapes.js';
@@ -52,11 +51,12 @@ export async function makeRandomCheckpoint(
   const spec = modelSpecOf(whole);
   const shapes = [...tensorShapesOf(spec)];
   const numParameters = shapes.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const random = new RandomFill();
   const tensors = shapes.flatMap((tensor) => {
     const stored = { ...tensor, name: storedName(spec.stored, tensor.name) };
-    if (codes === null || !isCoded(tensor, codes)) return randomTensor(stored, dtype, seed);
+    if (codes === null || !isCoded(tensor, codes)) return randomTensor(stored, dtype, seed, random);
     const deviation = deviationOf(tensor.kind, tensor.shape)!;
-    return codedTensors(stored.name, [tensor.shape[0]!, tensor.shape[1]!], codes, { deviation, seed });
+    return codedTensors(stored.name, [tensor.shape[0]!, tensor.shape[1]!], codes, { deviation, seed, random });
   });
   await checkRoom(
     dir,
@@ -88,12 +88,22 @@ async function nearestFolder(dir: string): Promise<string> {
   return isThere || dirname(path) === path ? path : nearestFolder(dirname(path));
 }
 
-function randomTensor({ name, kind, shape }: TensorShape, dtype: WritableDtype, seed: number): TensorSource {
+function randomTensor(
+  { name, kind, shape }: TensorShape,
+  dtype: WritableDtype,
+  seed: number,
+  random: RandomFill,
+): TensorSource {
   const deviation = deviationOf(kind, shape);
-  if (deviation === null) return { name, shape, dtype, fill: (out) => void out.fill(1) };
-  const bound = Math.sqrt(3) * deviation;
-  return { name, shape, dtype, fill: (out, first) => fillUniform(out, first, { seed, name, bound }) };
+  if (deviation === null) return { name, shape, dtype, fill: repeated(ONE[dtype]) };
+  return { name, shape, dtype, fill: random.uniform({ seed, name }, dtype, Math.sqrt(3) * deviation) };
 }
+
+/** 1, as it lies in a file. */
+const ONE: Readonly<Record<WritableDtype, Uint8Array>> = {
+  BF16: Uint8Array.of(0x80, 0x3f),
+  F32: Uint8Array.of(0, 0, 0x80, 0x3f),
+};
 
 /** Standard deviation that keeps activations near 1; null: the tensor is all ones. */
 function deviationOf(kind: TensorShape['kind'], shape: readonly number[]): number | null {
@@ -108,26 +118,5 @@ function deviationOf(kind: TensorShape['kind'], shape: readonly number[]): numbe
       return shape[2]! ** -0.5;
     case 'norm':
       return null;
-  }
-}
-
-interface Stream {
-  readonly seed: number;
-  readonly name: string;
-  readonly bound: number;
-}
-
-/** Uniform in −bound … bound. Philox counts blocks of four values, under a counter that the tensor's name gives. */
-function fillUniform(out: Float32Array, first: number, { seed, name, bound }: Stream): void {
-  const digest = createHash('sha256').update(name).digest();
-  const [high, low] = [digest.readUInt32LE(0), digest.readUInt32LE(4)];
-  const key = [seed >>> 0, Math.floor(seed / 2 ** 32)] as const;
-  for (let i = 0; i < out.length;) {
-    const at = first + i;
-    const block = Math.floor(at / 4);
-    const words = philox4x32([block >>> 0, Math.floor(block / 2 ** 32), low, high], key);
-    for (let lane = at % 4; lane < 4 && i < out.length; lane++) {
-      out[i++] = bound * ((words[lane]! + 0.5) / 2 ** 31 - 1);
-    }
   }
 }

@@ -1,7 +1,6 @@
 /** Random weights in formats of few bits, as checkpoints of them have: codes, and scales that give weights the size that trained ones have. */
-import { createHash } from 'node:crypto';
-import { philox4x32 } from '../../base/philox.js';
-import type { ByteSource } from '../weights/checkpoint_writer.js';
+import type { TensorSource } from '../weights/checkpoint_writer.js';
+import { repeated, type RandomFill } from './random_fill.js';
 import type { TensorShape } from './spec/tensor_shape.js';
 
 /** Formats of codes: FP8 in blocks as DeepSeek-V3 has it, of all projections; INT4 as Kimi-K2 has it and MXFP4 as compressed-tensors has it, of routed experts. */
@@ -26,21 +25,28 @@ export function isCoded({ kind, name, shape }: TensorShape, format: CodeFormat):
   return isProjection && (format === 'FP8' || (name.includes('.experts.') && shape[1]! % GROUP === 0));
 }
 
-/** The tensors that a matrix becomes. `name`: as the checkpoint has it; `deviation`: of its weights. */
+/** What codes are made from. */
+export interface CodedOptions {
+  /** Of the weights. */
+  readonly deviation: number;
+  readonly seed: number;
+  readonly random: RandomFill;
+}
+
+/** The tensors that a matrix becomes. `name`: as the checkpoint has it. */
 export function codedTensors(
   name: string,
   [rows, columns]: readonly [number, number],
   format: CodeFormat,
-  { deviation, seed }: { readonly deviation: number; readonly seed: number },
-): ByteSource[] {
+  { deviation, seed, random }: CodedOptions,
+): TensorSource[] {
   const base = name.replace(/\.weight$/, '');
-  const codes = (suffix: string, shape: readonly number[], dtype: string, keep: number, set = 0): ByteSource => {
-    const stream = { seed, name, keep, set };
-    return { name: base + suffix, shape, dtype, fillBytes: (out, first) => fillCodes(out, first, stream) };
+  const codes = (suffix: string, shape: readonly number[], dtype: string, keep: number, set = 0): TensorSource => {
+    return { name: base + suffix, shape, dtype, fill: random.codes({ seed, name }, { keep, set }) };
   };
-  const same = (suffix: string, shape: readonly number[], dtype: string, element: Uint8Array): ByteSource => ({
+  const same = (suffix: string, shape: readonly number[], dtype: string, element: Uint8Array): TensorSource => ({
     ...{ name: base + suffix, shape, dtype },
-    fillBytes: (out) => repeat(out, element),
+    fill: repeated(element),
   });
   switch (format) {
     case 'FP8': {
@@ -75,30 +81,4 @@ const FP8_DEVIATION = Math.sqrt(1100 / 512);
 const INT4_DEVIATION = Math.sqrt(21.5);
 const MXFP4_DEVIATION = Math.sqrt(68.5 / 8);
 
-interface CodeStream {
-  readonly seed: number;
-  readonly name: string;
-  /** Bits of each byte that are random. */
-  readonly keep: number;
-  /** Bits of each byte that are one. */
-  readonly set: number;
-}
-
-/** Philox counts blocks of sixteen bytes, under a counter that the tensor's name gives. */
-function fillCodes(out: Uint8Array, first: number, { seed, name, keep, set }: CodeStream): void {
-  const digest = createHash('sha256').update(name).digest();
-  const [high, low] = [digest.readUInt32LE(0), digest.readUInt32LE(4)];
-  const key = [seed >>> 0, Math.floor(seed / 2 ** 32)] as const;
-  for (let i = 0; i < out.length; i += 16) {
-    const block = (first + i) / 16;
-    const words = philox4x32([block >>> 0, Math.floor(block / 2 ** 32), low, high], key);
-    const end = Math.min(16, out.length - i);
-    for (let j = 0; j < end; j++) out[i + j] = ((words[j >> 2]! >>> (8 * (j & 3))) & keep) | set;
-  }
-}
-
 const bytesOf = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer);
-
-function repeat(out: Uint8Array, element: Uint8Array): void {
-  for (let at = 0; at < out.length; at += element.length) out.set(element, at);
-}

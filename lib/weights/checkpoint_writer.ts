@@ -1,29 +1,18 @@
 /** Safetensors files of a checkpoint, written piece by piece: memory holds one piece, whatever the size of a tensor. */
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DTYPE_BITS, encodeFloat32, type WritableDtype } from './dtypes.js';
+import { DTYPE_BITS } from './dtypes.js';
 import { safetensorsHead, type TensorEntry } from './safetensors_writer.js';
 import { INDEX_FILE, SINGLE_FILE } from './shards.js';
 
-/** A tensor whose values, or bytes, are made when they are written. */
-export type TensorSource = FloatSource | ByteSource;
-
-/** A tensor of floats. */
-export interface FloatSource {
+/** A tensor whose bytes are made when they are written. */
+export interface TensorSource {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: WritableDtype;
-  /** Fills `out` with the values from number `first` on, row-major; called in order. */
-  readonly fill: (out: Float32Array, first: number) => void;
-}
-
-/** A tensor of codes: any element type of {@link DTYPE_BITS}. */
-export interface ByteSource {
-  readonly name: string;
-  readonly shape: readonly number[];
+  /** Any element type of {@link DTYPE_BITS}. */
   readonly dtype: string;
   /** Fills `out` with the bytes from number `first` on, a multiple of 16, as they lie in the file; called in order. */
-  readonly fillBytes: (out: Uint8Array, first: number) => void;
+  readonly fill: (out: Uint8Array, first: number) => void;
 }
 
 /** How tensors become files, and who is told. */
@@ -78,15 +67,15 @@ export async function writeJson(path: string, value: object): Promise<void> {
 }
 
 const DEFAULT_SHARD_BYTES = 4 * 2 ** 30;
-/** Values made and written at a time. */
-const PIECE = 2 ** 18;
+/** Made and written at a time. */
+const PIECE_BYTES = 2 ** 20;
 
 const shardName = (number: number, of: number): string =>
   `model-${String(number).padStart(5, '0')}-of-${String(of).padStart(5, '0')}.safetensors`;
 
-const numValuesOf = ({ shape }: TensorSource): number => shape.reduce((product, size) => product * size, 1);
 /** Bytes in a file. */
-export const numBytesOf = (tensor: TensorSource): number => (numValuesOf(tensor) * DTYPE_BITS.get(tensor.dtype)!) / 8;
+export const numBytesOf = ({ shape, dtype }: TensorSource): number =>
+  (shape.reduce((product, size) => product * size, 1) * DTYPE_BITS.get(dtype)!) / 8;
 
 /** Neighbours together, as many as fit. */
 function shardsOf(tensors: Iterable<TensorSource>, maxShardBytes: number): readonly (readonly TensorSource[])[] {
@@ -114,7 +103,7 @@ async function writeFile(
   await writeWhole(path, async (write) => {
     await write(safetensorsHead(entries, { format: 'pt' })); // what Hugging Face libraries ask for
     for (const tensor of tensors) {
-      for (const piece of 'fill' in tensor ? floatPieces(tensor) : bytePieces(tensor)) {
+      for (const piece of piecesOf(tensor)) {
         signal?.throwIfAborted();
         await write(piece);
         onPiece(piece.byteLength);
@@ -123,23 +112,13 @@ async function writeFile(
   });
 }
 
-function* floatPieces(tensor: FloatSource): Generator<Uint8Array> {
-  const numValues = numValuesOf(tensor);
-  const piece = new Float32Array(Math.min(PIECE, numValues));
-  for (let first = 0; first < numValues; first += PIECE) {
-    const values = piece.subarray(0, Math.min(PIECE, numValues - first));
-    tensor.fill(values, first);
-    yield encodeFloat32(values, tensor.dtype);
-  }
-}
-
 /** Each is written before the next one is made. */
-function* bytePieces(tensor: ByteSource): Generator<Uint8Array> {
+function* piecesOf(tensor: TensorSource): Generator<Uint8Array> {
   const numBytes = numBytesOf(tensor);
-  const piece = new Uint8Array(Math.min(4 * PIECE, numBytes));
+  const piece = new Uint8Array(Math.min(PIECE_BYTES, numBytes));
   for (let first = 0; first < numBytes; first += piece.length) {
     const bytes = piece.subarray(0, Math.min(piece.length, numBytes - first));
-    tensor.fillBytes(bytes, first);
+    tensor.fill(bytes, first);
     yield bytes;
   }
 }

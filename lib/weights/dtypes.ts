@@ -58,24 +58,6 @@ export const WRITABLE_DTYPES = ['BF16', 'F32'] as const;
 /** One of {@link WRITABLE_DTYPES}. */
 export type WritableDtype = (typeof WRITABLE_DTYPES)[number];
 
-/** Converts float32 to little-endian elements; BF16 rounds to nearest, ties to even, and takes no NaN. */
-export function encodeFloat32(values: Float32Array, dtype: WritableDtype): Uint8Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const bytes = new Uint8Array((values.length * DTYPE_BITS.get(dtype)!) / 8);
-  const view = new DataView(bytes.buffer);
-  switch (dtype) {
-    case 'BF16':
-      for (let i = 0; i < bits.length; i++) {
-        const word = bits[i]!;
-        view.setUint16(2 * i, (word + 0x7fff + ((word >>> 16) & 1)) >>> 16, true);
-      }
-      return bytes;
-    case 'F32':
-      for (let i = 0; i < bits.length; i++) view.setUint32(4 * i, bits[i]!, true);
-      return bytes;
-  }
-}
-
 /** Fills `out` with the float32 bit patterns of the elements that begin at `offset`. */
 function decodeBits(bytes: Uint8Array, dtype: SupportedDtype, offset: number, out: Uint32Array): void {
   // A DataView reads at any alignment and states the byte order of the file instead of assuming the machine's.

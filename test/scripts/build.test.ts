@@ -45,6 +45,7 @@ const FILES: Readonly<Record<string, string>> = {
   ...Object.fromEntries(ENTRIES.map((entry) => [`${entry}.ts`, 'export const isWorker = true;'])),
   'lib/commands/parser.ts':
     "import colors from 'picocolors'; import { half } from '../../experts/gate.js'; export const told = colors.red(`${half}`);",
+  'lib/model/random_fill.as.ts': 'export function one(): i32 { return 1; }',
   'lib/index.ts': "export { half } from '../experts/gate.js';",
   'lib/page/state/title.ts': "export const title = 'live';",
   'lib/page/view/page.tsx': "import { title } from '../state/title.js'; document.title = title;",
@@ -110,6 +111,7 @@ describe('the build', function () {
         'compute/wasm/kernels_fma.wasm',
         'experts/gate.js',
         'lib/index.js',
+        'lib/model/random_fill.wasm',
         'lib/page/page.js',
         'lib/page/state/title.js',
         'lib/server/live/messages.js',
@@ -137,7 +139,7 @@ describe('the build', function () {
     withProject(async (dir) => {
       expect(await build(dir)).to.deep.equal({ code: 0, output: '' });
       const all = [...(await outputsOf(dir)).keys()];
-      expect(all).to.have.length(29);
+      expect(all).to.have.length(30);
       const change = (name: string, text: string) => () => writeFile(join(dir, name), text);
       expect(await writtenAfter(dir, () => rm(join(dir, 'test/a.test.ts')))).to.deep.equal([]);
       // The page may have it, and goes on being older than it, since this test makes what was built so far old.

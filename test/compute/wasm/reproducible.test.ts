@@ -43,7 +43,8 @@ describe('WebAssembly binaries', function () {
 
   it('are built for every module', () => {
     expect(NAMES).to.deep.equal([
-      ...['comm/codec/codec', 'compute/wasm/kernels', 'compute/wasm/kernels_fma', 'bench/compute/stream'],
+      ...['comm/codec/codec', 'compute/wasm/kernels', 'compute/wasm/kernels_fma', 'lib/model/random_fill'],
+      'bench/compute/stream',
     ]);
   });
 
@@ -51,7 +52,7 @@ describe('WebAssembly binaries', function () {
     it(`${name}.wasm is what its sources compile to, to the byte, and imports memory and the kernels of threads at most`, async () => {
       const shipped = await readFile(join(REPOSITORY, `dist/${name}.wasm`));
       expect(compiled.get(name)!.equals(shipped)).to.equal(true);
-      const memory = name.startsWith('bench/') ? [] : [MEMORY];
+      const memory = /^(bench|lib)\//.test(name) ? [] : [MEMORY];
       const imports = name.startsWith('compute/wasm/') ? [...memory, ...OF_THREADS] : memory;
       expect(WebAssembly.Module.imports(new WebAssembly.Module(shipped))).to.have.deep.members(imports);
     });

@@ -7,13 +7,14 @@ import { RANDOM_FAMILIES, randomConfig, type RandomFamily } from '../../../lib/m
 import { FAMILIES, modelSpecOf } from '../../../lib/model/families/registry.js';
 import { tensorShapesOf } from '../../../lib/model/spec/tensor_shapes.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
-import { decodeToFloat32, encodeFloat32 } from '../../../lib/weights/dtypes.js';
+import { decodeToFloat32 } from '../../../lib/weights/dtypes.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { startLocalEngine } from '../../kit/engine/local_engine.js';
 import { generateIds } from '../../kit/engine/engines.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
+import { encodeFloat32 } from '../../refs/encoded_floats_ref.js';
 
 const SHAPE = { layers: 3, denseLayers: 1, hidden: 40, experts: 6, topk: 2, intermediate: 24, heads: 3, vocab: 64 };
 const families = RANDOM_FAMILIES;

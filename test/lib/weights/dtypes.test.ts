@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { decodeToFloat32, encodeFloat32 } from '../../../lib/weights/dtypes.js';
+import { decodeToFloat32 } from '../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../lib/weights/errors.js';
 import { errorOf } from '../../kit/rejects.js';
+import { encodeFloat32 } from '../../refs/encoded_floats_ref.js';
 
 /** Every 16-bit code in ascending order, little-endian. */
 const ALL_CODES = new Uint8Array(2 * 65536).map((_, i) => (i % 2 === 0 ? (i >> 1) & 0xff : i >> 9));

@@ -6,11 +6,12 @@ import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { CHOICE_DTYPES, residentBytes, type ResidentDtype } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { WeightLoader } from '../../../../compute/wasm/memory/weight_loader.js';
-import { decodeToFloat32, encodeFloat32 } from '../../../../lib/weights/dtypes.js';
+import { decodeToFloat32 } from '../../../../lib/weights/dtypes.js';
 import { codedMatrix } from '../../../kit/kernels/coded_matrix.js';
 import { GuardedMemory } from '../../../kit/kernels/guarded_memory.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { isSameBits, randomFrom, randomValues } from '../../../refs/random.js';
+import { encodeFloat32 } from '../../../refs/encoded_floats_ref.js';
 
 /** With and without padding of rows and of columns; pieces of many panels, of one, and of a part of one. */
 const SHAPES: readonly (readonly [rows: number, columns: number])[] = [

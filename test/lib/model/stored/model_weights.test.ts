@@ -5,7 +5,6 @@ import { floatsOf } from '../../../../compute/base/weight_matrix.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { OWN_NAMES, type ModelSpec, type StoredNames } from '../../../../lib/model/spec/spec.js';
 import { openWeights } from '../../../../lib/model/stored/model_weights.js';
-import { encodeFloat32 } from '../../../../lib/weights/dtypes.js';
 import { WeightError } from '../../../../lib/weights/errors.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { writeSafetensors, type TensorToWrite } from '../../../kit/model/safetensors_writer.js';
@@ -13,6 +12,7 @@ import { withWeights } from '../../../kit/model/written_weights.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
+import { encodeFloat32 } from '../../../refs/encoded_floats_ref.js';
 
 const TINY = tinyModel('tiny-qwen3-moe');
 const { config } = await readModelFiles(TINY);
