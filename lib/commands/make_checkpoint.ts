@@ -6,6 +6,7 @@ import { ModelError } from '../model/spec/errors.js';
 import { makeRandomCheckpoint } from '../model/random_checkpoint.js';
 import { CODE_FORMATS, type CodeFormat } from '../model/random_codes.js';
 import { RANDOM_FAMILIES, randomConfig, type RandomFamily } from '../model/random_config.js';
+import { MIN_BYTE_VOCAB } from '../model/random_tokenizer.js';
 import { moeLayersOf } from '../model/spec/spec.js';
 import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
@@ -77,15 +78,20 @@ export async function makeCheckpoint(
   const maxShardMib = wholeNumber('--max-shard-mib', args.maxShardMib, 1);
   const progress = new ProgressBar(stderr, 'writing');
   const options = {
-    ...{ config, dtype, codes, seed, signal },
+    ...{ config, dtype, codes, hasTokenizer: true, seed, signal },
     maxShardBytes: maxShardMib === undefined ? undefined : maxShardMib * 2 ** 20,
     onProgress: (doneBytes: number, allBytes: number) => progress.update(doneBytes / allBytes),
   };
-  const { spec, numParameters, totalBytes, files } = await makeRandomCheckpoint(dir, options)
+  const { spec, numParameters, hasTokenizer, totalBytes, files } = await makeRandomCheckpoint(dir, options)
     .catch(asMistake)
     .finally(() => progress.close());
+  if (!hasTokenizer) {
+    const room = `--vocab ${spec.vocabSize} has no room for a byte-level tokenizer, which takes ${MIN_BYTE_VOCAB} tokens`;
+    stderr.write(`${room}: give prompts as token ids\n`);
+  }
   if (args.json === true) {
-    const figures = { dir, model_type: spec.modelType, parameters: numParameters, bytes: totalBytes, files };
+    const parts = { parameters: numParameters, bytes: totalBytes, files, tokenizer: hasTokenizer };
+    const figures = { dir, model_type: spec.modelType, ...parts };
     stdout.write(`${JSON.stringify(figures)}\n`);
     return;
   }

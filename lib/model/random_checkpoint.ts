@@ -16,6 +16,7 @@ import { writeNewFolder } from '../weights/new_folder.js';
 import { modelSpecOf } from './families/registry.js';
 import { codedTensors, isCoded, QUANTIZATION_CONFIG, type CodeFormat } from './random_codes.js';
 import { RandomFill, repeated } from './random_fill.js';
+import { byteTokenizer } from './random_tokenizer.js';
 import type { ModelSpec } from './spec/spec.js';
 import type { TensorShape } from './spec/tensor_shape.js';
 import { tensorShapesOf } from './spec/tensor_shapes.js';
@@ -28,6 +29,8 @@ export interface RandomCheckpointOptions extends WriteOptions {
   readonly dtype: WritableDtype;
   /** What projections are stored as instead. Default null: as all others are. */
   readonly codes?: CodeFormat | null;
+  /** A byte-level tokenizer with as many tokens. Default false. */
+  readonly hasTokenizer?: boolean;
   /** Whole, 0 … 2⁵³ − 1. A weight depends on seed, tensor and position alone; BF16 has the rounded values of F32. */
   readonly seed: number;
 }
@@ -36,16 +39,18 @@ export interface RandomCheckpointOptions extends WriteOptions {
 export interface RandomCheckpoint extends WrittenFiles {
   readonly spec: ModelSpec;
   readonly numParameters: number;
+  /** Not where the vocabulary has no room for it. */
+  readonly hasTokenizer: boolean;
 }
 
 /**
- * Writes config.json and safetensors files into a folder that is new or empty; it appears when all is written.
+ * Writes config.json, safetensors files and perhaps a tokenizer into a folder that is new or empty; it appears when all is written.
  *
  * @throws ModelError UNSUPPORTED_MODEL, INVALID_MODEL_CONFIG; WeightError FOLDER_NOT_EMPTY, WRITE_FAILED; the signal's reason
  */
 export async function makeRandomCheckpoint(
   dir: string,
-  { config, dtype, codes = null, seed, ...options }: RandomCheckpointOptions,
+  { config, dtype, codes = null, hasTokenizer = false, seed, ...options }: RandomCheckpointOptions,
 ): Promise<RandomCheckpoint> {
   const whole = codes === null ? config : { ...config, quantization_config: QUANTIZATION_CONFIG[codes] };
   const spec = modelSpecOf(whole);
@@ -62,11 +67,13 @@ export async function makeRandomCheckpoint(
     dir,
     tensors.reduce((sum, tensor) => sum + numBytesOf(tensor), 0),
   );
+  const tokenizer = hasTokenizer ? byteTokenizer(spec.vocabSize) : null;
   const written = await writeNewFolder(dir, async (partial) => {
     await writeJson(join(partial, 'config.json'), whole);
+    for (const [name, json] of Object.entries(tokenizer ?? {})) await writeJson(join(partial, name), json);
     return writeTensors(partial, tensors, options);
   });
-  return { spec, numParameters, ...written };
+  return { spec, numParameters, hasTokenizer: tokenizer !== null, ...written };
 }
 
 /** @throws WeightError WRITE_FAILED where the disk can't hold so much */

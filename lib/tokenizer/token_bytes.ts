@@ -31,8 +31,8 @@ export function bytesOfToken(token: string, spelling: ByteSpelling | null): Uint
   return new TextEncoder().encode(spelling === 'byte_fallback' ? token.replaceAll('▁', ' ') : token);
 }
 
-/** GPT-2's: printable bytes stand for themselves, the others for characters from U+0100 on. */
-function byteLevelAlphabet(): ReadonlyMap<string, number> {
+/** The byte of each character, as GPT-2 spells them: printable bytes stand for themselves, the others for characters from U+0100 on. */
+export function byteLevelAlphabet(): ReadonlyMap<string, number> {
   const isPrintable = (byte: number): boolean => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
   const byteOf = new Map<string, number>();
   let numOthers = 0;

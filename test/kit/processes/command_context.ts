@@ -2,13 +2,15 @@
 import { PassThrough } from 'node:stream';
 import type { CommandContext } from '../../../lib/commands/base/context.js';
 
-/** `printed()` is what was printed so far. */
+/** `printed()` is what was printed so far, `told()` what was said beside it. */
 export function commandContext(signal: AbortSignal = new AbortController().signal): CommandContext & {
   readonly printed: () => string;
+  readonly told: () => string;
 } {
   let printed = '';
   const stdout = new PassThrough().setEncoding('utf8').on('data', (text: string) => (printed += text));
-  const stderr = new PassThrough().resume();
+  let told = '';
+  const stderr = new PassThrough().setEncoding('utf8').on('data', (text: string) => (told += text));
   return {
     stdout,
     stderr,
@@ -17,5 +19,6 @@ export function commandContext(signal: AbortSignal = new AbortController().signa
     obeyed: () => undefined,
     env: {},
     printed: () => printed,
+    told: () => told,
   };
 }

@@ -6,6 +6,7 @@ import { UsageError } from '../../../lib/commands/base/context.js';
 import { runCommand } from '../../../lib/commands/parser.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { FULL_ATTENTION } from '../../../lib/model/spec/spec.js';
+import { loadTokenizer } from '../../../lib/tokenizer/tokenizer.js';
 import { openCheckpoint } from '../../../lib/weights/checkpoint.js';
 import { readModelFiles } from '../../../lib/weights/model_files.js';
 import { commandContext } from '../../kit/processes/command_context.js';
@@ -47,7 +48,7 @@ describe('expertwire make-checkpoint', () => {
       const numBytes = names.map((name) => checkpoint.info(name)).reduce((sum, { begin, end }) => sum + end - begin, 0);
       await checkpoint.close();
       const figures = { model_type: 'qwen3_moe', parameters: numBytes / 4, bytes: numBytes };
-      expect(printed).to.deep.equal({ dir, ...figures, files: ['model.safetensors'] });
+      expect(printed).to.deep.equal({ dir, ...figures, files: ['model.safetensors'], tokenizer: false });
     });
   });
 
@@ -62,13 +63,29 @@ describe('expertwire make-checkpoint', () => {
     });
   });
 
+  it('writes a tokenizer with as many tokens as the model, and says where a vocabulary has no room for one', async () => {
+    await withTempFolder(async (parent) => {
+      for (const [vocab, isThere] of [
+        [257, false],
+        [258, true],
+      ] as const) {
+        const context = commandContext();
+        const dir = join(parent, String(vocab));
+        await runCommand(['make-checkpoint', dir, ...SMALL, '--vocab', String(vocab), '--json'], context);
+        expect(JSON.parse(context.printed())).to.include({ tokenizer: isThere });
+        expect(context.told() !== '', context.told()).to.equal(!isThere);
+        expect((await loadTokenizer(dir))?.vocabSize).to.equal(isThere ? vocab : undefined);
+      }
+    });
+  });
+
   it('shows on a terminal how far it is, elsewhere nothing, and leaves no bar behind when it fails', async () => {
     await withTempFolder(async (parent) => {
       const shownBy = async (isTTY: boolean, ...args: readonly string[]): Promise<string> => {
         let shown = '';
         const stderr = Object.assign(new PassThrough().setEncoding('utf8'), { isTTY, columns: 80 });
         stderr.on('data', (text: string) => (shown += text));
-        const command = runCommand(['make-checkpoint', ...args, ...SMALL], { ...commandContext(), stderr });
+        const command = runCommand(['make-checkpoint', ...SMALL, ...args], { ...commandContext(), stderr });
         await command.catch((error: unknown) => void expect(error).to.be.instanceOf(UsageError));
         return shown;
       };
@@ -86,7 +103,7 @@ describe('expertwire make-checkpoint', () => {
       expect(again)
         .to.match(/writing ░{30} 0 %/)
         .and.contain(showCursor);
-      expect(await shownBy(false, join(parent, 'other'))).to.equal('');
+      expect(await shownBy(false, join(parent, 'other'), '--vocab', '258')).to.equal('');
     });
   });
 
