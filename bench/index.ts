@@ -1,5 +1,6 @@
 /** Benchmarks behind `expertwire bench NAME`. */
 import type { Bench } from '../lib/commands/bench.js';
+import { nearestName } from '../lib/commands/advice/near_names.js';
 import { UsageError } from '../lib/commands/base/context.js';
 
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
@@ -20,10 +21,13 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
 /** @throws UsageError naming the benchmarks. */
 export const runBench: Bench = async ([name = '', ...args], context) => {
   const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (load === undefined)
-    throw new UsageError(
-      `${name === '' ? 'which benchmark?' : `no benchmark '${name}';`} there are: ${Object.keys(BENCHES).join(', ')}`,
-    );
+  if (load === undefined) throw new UsageError(noBench(name, Object.keys(BENCHES)));
   const bench = await load();
   await bench(args, context);
 };
+
+function noBench(name: string, names: readonly string[]): string {
+  const nearest = nearestName(name, names);
+  const meant = nearest === undefined ? '' : ` did you mean ${nearest}?`;
+  return `${name === '' ? 'which benchmark?' : `no benchmark '${name}';${meant}`} there are: ${names.join(', ')}`;
+}

@@ -1,7 +1,8 @@
 /** What the options of all benchmarks have in common. */
 import yargs, { type Argv } from 'yargs';
 import { UsageError } from '../../lib/commands/base/context.js';
-import { adviceOn } from '../../lib/commands/base/usage_advice.js';
+import { adviceOn } from '../../lib/commands/advice/usage_advice.js';
+import { optionNames } from '../../lib/commands/base/yargs_internals.js';
 
 /** A parser of a benchmark's own options, which refuses what it doesn't know. */
 export function benchParser(name: string, args: readonly string[], describe: string): Argv {
@@ -12,10 +13,7 @@ export function benchParser(name: string, args: readonly string[], describe: str
     .strict()
     .fail((message, error) => {
       if (error instanceof Error) throw error; // the types promise an error, yargs passes undefined for its own checks
-      throw new UsageError(adviceOn(message, Object.keys(optionsOf(cli))));
+      throw new UsageError(adviceOn({ message, args, own: { name: `bench ${name}`, options: optionNames(cli) } }));
     });
   return cli;
 }
-
-/** What yargs knows of the options; its types leave this out. */
-const optionsOf = (cli: Argv): object => (cli as unknown as { getOptions(): { key: object } }).getOptions().key;

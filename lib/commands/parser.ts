@@ -3,7 +3,6 @@ import yargs, { type Argv } from 'yargs';
 import { VERSION } from '../config/package_files.js';
 import { bench } from './bench.js';
 import { UsageError, type CommandContext } from './base/context.js';
-import { adviceOn } from './base/usage_advice.js';
 import { layNoHelpOut, optionsOf } from './base/yargs_internals.js';
 import { COMMANDS, loaded, type Command } from './commands.js';
 import type { LaunchOptions } from './launch.js';
@@ -19,7 +18,9 @@ function register(cli: Argv, context: CommandContext, { name, describe, load }: 
 
 const isOption = (arg: string | undefined): boolean => arg?.startsWith('-') ?? false;
 
-const knownOptions = (cli: Argv): string[] => Object.keys(optionsOf(cli).key);
+const LAUNCH = 'launch [config]';
+/** What help lists; `help` itself is the parser's. */
+const COMMAND_NAMES = [...COMMANDS.map(({ name }) => name), 'bench', LAUNCH].map((name) => name.split(' ', 1)[0]!);
 
 const listOptions = (cli: Argv): readonly string[] => ['_', '--', ...optionsOf(cli).array];
 
@@ -41,22 +42,29 @@ function checkNumbers(args: Readonly<Record<string, unknown>>, names: readonly s
 
 /** Runs the command that the arguments name. @throws UsageError for what no command understands; otherwise whatever the command throws */
 export async function runCommand(args: readonly string[], context: CommandContext): Promise<void> {
-  const cli = createParser(args, context);
-  await cli.parseAsync().catch((error: unknown) => {
-    // Where a command's options were loaded, yargs throws what it would have told `fail`.
+  const [first] = args;
+  if (first !== undefined && !isOption(first) && first !== 'help' && !COMMAND_NAMES.includes(first)) {
+    const { adviceOnCommand } = await import('./advice/command_advice.js');
+    throw new UsageError(adviceOnCommand(first, COMMAND_NAMES));
+  }
+  const commands = commandsOf(context);
+  try {
+    await createParser(args, context, commands).parseAsync();
+  } catch (error) {
     if (!(error instanceof Error && error.name === 'YError')) throw error;
-    throw new UsageError(adviceOn(error.message, knownOptions(cli), args));
-  });
+    const { adviceOnLine } = await import('./line_advice.js');
+    throw new UsageError(await adviceOnLine(error.message, args, commands));
+  }
 }
 
-function createParser(args: readonly string[], context: CommandContext): Argv {
+function createParser(args: readonly string[], context: CommandContext, commands: readonly Command[]): Argv {
   const cli: Argv = yargs([...args])
     .scriptName('expertwire')
     .usage('$0 COMMAND\n\nMixture-of-Experts language models on expert-parallel ranks.')
     .version(VERSION)
+    .alias('help', 'h')
     .exitProcess(false) // help that can't be printed is told, like all output
     .strict()
-    .recommendCommands()
     .demandCommand(1, 'give a command; see expertwire --help')
     .parserConfiguration({ 'populate--': true })
     .middleware((args) => {
@@ -65,13 +73,12 @@ function createParser(args: readonly string[], context: CommandContext): Argv {
     }, true)
     .wrap(Math.min(120, context.stdout.columns ?? 100))
     .fail((message, error) => {
-      // The types promise an error; yargs passes undefined, or one of its own, for its own checks.
-      if (error instanceof Error && error.name !== 'YError') throw error;
-      throw new UsageError(adviceOn(message, knownOptions(cli), args));
+      // The types promise an error; yargs passes undefined for its own checks.
+      throw error instanceof Error ? error : Object.assign(new Error(message), { name: 'YError' });
     });
   layNoHelpOut(cli);
 
-  for (const command of COMMANDS) register(cli, context, command);
+  for (const command of commands) register(cli, context, command);
   cli.command(
     'bench [NAME]',
     'Measure: balance, codec, compute, dispatch, engine, eplb, formats, generate, scenarios, serve.',
@@ -80,19 +87,26 @@ function createParser(args: readonly string[], context: CommandContext): Argv {
     () => bench(args.slice(1), context),
   );
 
-  register(cli, context, {
-    name: 'launch [config]',
-    describe: 'What ./launch.sh runs: a command, with head and ranks where this machine belongs in the job.',
-    load: async () => {
-      const { launchOptions, launchPlan } = await import('./launch.js');
-      return loaded(
-        (own) => launchOptions(own),
-        async (own: LaunchOptions) => {
-          const plan = launchPlan({ ...own, command: own['--'] ?? [] }, context.env);
-          await runCommand(plan, context);
-        },
-      );
-    },
-  });
   return cli;
+}
+
+/** All but `bench`, whose options are each benchmark's own. `launch` is here, since it runs one of the others. */
+function commandsOf(context: CommandContext): readonly Command[] {
+  return [
+    ...COMMANDS,
+    {
+      name: LAUNCH,
+      describe: 'What ./launch.sh runs: a command, with head and ranks where this machine belongs in the job.',
+      load: async () => {
+        const { launchOptions, launchPlan } = await import('./launch.js');
+        return loaded(
+          (own) => launchOptions(own),
+          async (own: LaunchOptions) => {
+            const plan = launchPlan({ ...own, command: own['--'] ?? [] }, context.env);
+            await runCommand(plan, context);
+          },
+        );
+      },
+    },
+  ];
 }

@@ -66,6 +66,10 @@ export function isNear(name: string, candidate: string): boolean {
   return distance(name, candidate) <= Math.max(2, name.length / 2.5);
 }
 
+/** The paths of all keys that have a value, not of sections. */
+export const keyPaths = (): readonly (readonly string[])[] =>
+  allPaths(KNOWN, []).filter((path) => !isTree(path.reduce<unknown>((tree, key) => (tree as ConfigTree)[key], KNOWN)));
+
 /** A mapping whose keys are not ours; layers are merged in it key by key, at any depth. */
 const FREE = 'model_overrides';
 

@@ -82,7 +82,7 @@ describe('a mistake in a command line', function () {
     [
       'an option without its value',
       ['generate', '--model', QWEN, '--prompt'],
-      'Not enough arguments following: prompt',
+      '--prompt needs a value',
     ],
     ['a command without the dashes', ['launch', 'generate', '--prompt', 'x'], './launch.sh -- generate'],
     ['a single token to score', ['score', '--model', QWEN, '--ids', '3'], 'at least 2'],
