@@ -79,11 +79,7 @@ describe('a mistake in a command line', function () {
     ['a rank without a secret', ['rank', '--head', '127.0.0.1:1'], 'EXPERTWIRE_JOB_SECRET'],
     ['nothing to score', ['score', '--model', moe7m()], 'nothing to score'],
     ['what is no number', ['generate', ...PROMPT, '--max-new-tokens', 'abc'], '--max-new-tokens is not a number'],
-    [
-      'an option without its value',
-      ['generate', '--model', QWEN, '--prompt'],
-      '--prompt needs a value',
-    ],
+    ['an option without its value', ['generate', '--model', QWEN, '--prompt'], '--prompt needs a value'],
     ['a command without the dashes', ['launch', 'generate', '--prompt', 'x'], './launch.sh -- generate'],
     ['a single token to score', ['score', '--model', QWEN, '--ids', '3'], 'at least 2'],
     ['two texts to score', ['score', '--model', QWEN, '--ids', '3,4', '--text', 'x'], 'mutually exclusive'],
