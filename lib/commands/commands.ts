@@ -1,6 +1,7 @@
 /** The commands: what help says of each, and what is loaded when it is called. Why: docs/decisions/start.md#what-a-process-doesnt-need-isnt-loaded */
 import type { Argv } from 'yargs';
 import type { ExpertwireConfig } from '../config/schema.js';
+import type { Environment } from '../hub/cache/hub_cache.js';
 import type { CommandContext } from './base/context.js';
 import type { EngineStart } from './engine/engine_start.js';
 
@@ -30,12 +31,12 @@ type RunEngine<T> = (args: T, start: EngineStart, context: CommandContext) => Pr
 /** The ranks of a command with an engine start before the engine is loaded. */
 async function withEngineOf<T>(
   options: (yargs: Argv) => Argv<T>,
-  configOf: (args: T) => Promise<ExpertwireConfig>,
+  configOf: (args: T, env: Environment) => Promise<ExpertwireConfig>,
   load: () => Promise<RunEngine<T>>,
 ): Promise<LoadedCommand> {
   const { withRanks } = await import('./engine/engine_start.js');
   return loaded(options, async (args, context) =>
-    withRanks(await configOf(args), async (start) => (await load())(args, start, context)),
+    withRanks(await configOf(args, context.env), async (start) => (await load())(args, start, context)),
   );
 }
 

@@ -4,6 +4,9 @@ import { MAX_RANKS } from '../../base/ids.js';
 import { worldFromEnv } from '../../comm/job/world.js';
 import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { backendChoice, BACKEND_NAMES } from './base/backend_option.js';
+import { modelFolder } from '../config/model_folder.js';
+import type { Environment } from '../hub/cache/hub_cache.js';
+import { parseModelName } from '../hub/cache/model_name.js';
 import { EngineError } from '../protocol/errors.js';
 import { LocalRanks, type LocalRanksOrders } from '../job/local_ranks.js';
 import type { RankExit } from '../job/rank_process.js';
@@ -43,7 +46,10 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('rank', { type: 'number', describe: 'rank number (default: the head gives one)' })
     .option('nproc', { type: 'number', describe: 'start this many ranks, numbered from --rank' })
     .option('advertise', { type: 'string', describe: 'address under which other ranks reach this machine' })
-    .option('model', { type: 'string', describe: "model folder, where it isn't the head's path" })
+    .option('model', {
+      type: 'string',
+      describe: "model folder or ORG/NAME that was pulled, where it isn't the head's",
+    })
     .option('backend', { type: 'string', describe: `${BACKEND_NAMES}, on this machine (default: the head's)` })
     .option('threads', { type: 'number', describe: "threads that compute in each rank (default: the head's)" })
     .option('secret-file', { type: 'string', describe: `file with the job secret (or ${SECRET_VARIABLE})` })
@@ -74,7 +80,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
     secret,
     joinTimeoutMs: 1000 * joinTimeout,
     ...(args.advertise !== undefined && { advertise: args.advertise }),
-    ...(args.model !== undefined && { model: args.model }),
+    ...(args.model !== undefined && { model: folderOf(args.model, context.env) }),
     ...(backend !== undefined && { backend }),
     ...(threads !== undefined && { threads }),
     ...(tls !== undefined && { tls }),
@@ -89,6 +95,10 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
   const places = localSeats(nproc, world).map((seat) => ({ seat, devices, kernels }));
   await superviseRanks(order, nproc === 1 ? (first ?? world?.rank) : first, places, context);
 }
+
+/** A path that isn't there is told to the head, too; a name that isn't in the cache is a mistake of this command. @throws ConfigError NOT_FOUND */
+const folderOf = (model: string, env: Environment): string =>
+  parseModelName(model) === null ? model : modelFolder(model, { env });
 
 /**
  * Starts ranks, each in a process of its own whose native libraries can't talk past us, and watches them. The first that fails ends the others, unless the job masks

@@ -5,8 +5,10 @@ import { closest } from 'fastest-levenshtein';
 import * as z from 'zod';
 import { causeText, shown, textOf } from '../../base/foreign_text.js';
 import { PLACEMENT_STRATEGIES } from '../../experts/placement/placement.js';
+import type { Environment } from '../hub/cache/hub_cache.js';
 import { ConfigError } from './errors.js';
 import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
+import { modelFolder } from './model_folder.js';
 import { checkNames } from './name_check.js';
 import { isRoutingText, ROUTING_ALLOWED } from './routing_text.js';
 import { configSchema, keyInfoOf, type ConfigPlugin, type ExpertwireConfig, type ValueType } from './schema.js';
@@ -35,6 +37,8 @@ export interface LoadConfigOptions {
   readonly overrides?: readonly string[] | undefined;
   /** Folder that relative paths start from. Default: the process's current working directory. */
   readonly cwd?: string | undefined;
+  /** Variables that say where the hub's cache is (HF_HUB_CACHE, HF_HOME), as an environment has them. Default: none, so that it is in the user's home. */
+  readonly env?: Environment | undefined;
 }
 
 /**
@@ -42,7 +46,8 @@ export interface LoadConfigOptions {
  *
  * `model` comes back as an absolute path of an existing folder. A relative one is looked for in the current working
  * directory and, when it stands in a file, then in the file's folder and each folder above it: so a file in `configs/`
- * may say `models/moe-7m` and works from anywhere. A placement file or recording is looked for in the same way. Paths of plug-ins come back absolute too; a
+ * may say `models/moe-7m` and works from anywhere. A placement file or recording is looked for in the same way. What is no
+ * folder may be a name, ORG/NAME or ORG/NAME@REVISION, of a model in the hub's cache. Paths of plug-ins come back absolute too; a
  * relative one starts from the folder of the file that it stands in, and otherwise from the current one.
  *
  * @throws ConfigError with the place, the key, what was got and what is allowed
@@ -64,10 +69,15 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   const routing = findRouting(experts.routing, merged.originOf(['experts', 'routing']), cwd);
   const plugins = findPlugins(checked.data.plugins, merged, cwd);
   if (plugins.length === 0) checkNames(checked.data, new Map(), (path) => merged.originOf(path));
+  const modelOrigin = merged.originOf(['model']);
   return Object.freeze({
     ...checked.data,
     plugins,
-    model: findModel(model, merged.originOf(['model']), cwd),
+    model: modelFolder(model, {
+      env: options.env ?? {},
+      candidates: candidatesFor(model, modelOrigin, cwd),
+      origin: modelOrigin,
+    }),
     experts: Object.freeze({ ...experts, placement, routing }),
   });
 }
@@ -80,6 +90,7 @@ const optionsSchema = z.strictObject(
     flags: values,
     overrides: z.array(z.string({ error: 'a text' }), { error: "a list of 'key=value'" }).optional(),
     cwd: z.string({ error: 'the path of a folder' }).optional(),
+    env: z.record(z.string(), z.string().optional(), { error: 'variables of an environment' }).optional(),
   },
   { error: 'an object' },
 );
@@ -161,18 +172,6 @@ function nearestChoice(issue: z.core.$ZodIssue, got: unknown): string {
   if (issue.code !== 'invalid_value' || typeof got !== 'string') return '';
   const nearest = closest(got, issue.values.map(String));
   return isNear(got, nearest) ? ` (did you mean "${nearest}"?)` : '';
-}
-
-function findModel(model: string, origin: Origin | undefined, cwd: string): string {
-  const candidates = candidatesFor(model, origin, cwd);
-  const found = candidates.find((path) => existsSync(path) && statSync(path).isDirectory());
-  if (found !== undefined) return found;
-  throw new ConfigError(
-    'NOT_FOUND',
-    `${origin?.where ?? 'defaults'}: "model" is ${shown(model)}, but there is no such folder (looked for ` +
-      `${candidates.join(', ')}); give the path of a model folder`,
-    { key: 'model', file: origin?.file, line: origin?.line },
-  );
 }
 
 /** A strategy's name as it is, or the absolute path of a file. */

@@ -1,9 +1,9 @@
 /** What the first line of a recording of a job says. Pure. */
-import { basename } from 'node:path';
 import type { RecordingHeader, RecordMode } from '../../experts/load/recording.js';
 import type { Placement } from '../../experts/placement/placement.js';
 import { VERSION } from '../config/package_files.js';
 import type { ExpertwireConfig } from '../config/schema.js';
+import { modelNameOf } from '../hub/cache/model_name.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 
 /** Records of mode `stat` sum up `load_balance.window_size` steps. `placement`: any that the job runs with; all have as many slots. */
@@ -15,7 +15,7 @@ export function recordingHeader(
 ): RecordingHeader {
   const { numTopk } = spec.moe.gate;
   return {
-    ...{ mode, model: basename(model), numLayers: phy2log.length, numExperts, numTopk },
+    ...{ mode, model: modelNameOf(model), numLayers: phy2log.length, numExperts, numTopk },
     createdBy: `expertwire ${VERSION}`,
     ...(mode === 'stat' && { windowSize }),
     slots: { numRanks, numSlots: numRanks * slotsPerRank },

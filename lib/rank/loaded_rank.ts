@@ -7,6 +7,7 @@ import { MEMORY_ROOM_BYTES } from '../../compute/wasm/memory/kernel_memories.js'
 import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { LoadMonitor } from '../../experts/load/load_monitor.js';
 import { placementFrom, type Placement } from '../../experts/placement/placement.js';
+import { folderLikeHeads } from '../hub/cache/cached_model.js';
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel, type LoadedModel } from '../model/load_model.js';
 import { moeLayersOf } from '../model/spec/spec.js';
@@ -28,8 +29,10 @@ import { proofOf } from './rank_proof.js';
 
 /** What a rank may have otherwise than its job. */
 export interface LoadChoices {
-  /** Model folder on this machine. Default: the head's path. */
+  /** Model folder on this machine. Default: the head's path, or the same model of the hub's cache where there is no such path. */
   readonly model?: string;
+  /** Where this machine's cache of the hub is. Default: none is looked at. */
+  readonly hubCache?: string;
   /** Default: the job's. */
   readonly backend?: BackendChoice;
   /** Where the files of the job's plug-ins are on this machine, in their order. Default: the head's paths. */
@@ -63,7 +66,8 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const startMs = performance.now();
   const job = jobOf(joined);
   const { spec, blockSize, numKvBlocks, numStates, maxNumBatchedTokens, mla, microBatches } = job;
-  const { model: modelDir = job.model, readsHeadsFolder = false, place = ANY_PLACE } = choices;
+  const { readsHeadsFolder = false, place = ANY_PLACE } = choices;
+  const modelDir = choices.model ?? folderLikeHeads(job.model, choices.hubCache);
   const plugins = await loadJobPlugins(job.plugins, choices.plugins);
   const wanted = backendOf(choices.backend ?? job.backend, job.residence);
   const hasKernels = job.residence.compute !== 'tensors';

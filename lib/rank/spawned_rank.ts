@@ -5,6 +5,7 @@
 import { createInterface } from 'node:readline';
 import { EngineError } from '../protocol/errors.js';
 import { remoteErrorOf, remoteMessage } from '../../comm/base/errors.js';
+import { hubCacheFolder } from '../hub/cache/hub_cache.js';
 import { runRank, type RankFailure, type RankOptions } from './rank_main.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import { takePlace, type PlaceOrder } from './rank_place.js';
@@ -13,7 +14,7 @@ import { runRankThreads } from './rank_threads.js';
 /** One JSON line on standard input. */
 export interface SpawnOrder extends Omit<
   RankOptions,
-  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'readsHeadsFolder'
+  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'readsHeadsFolder' | 'hubCache'
 > {
   /** What it takes of its machine. */
   readonly place: PlaceOrder;
@@ -53,7 +54,7 @@ export async function runSpawnedRank(
     const place = takePlace(options.place, env, numThreads);
     const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
     const onJoined = ({ onPeerLoss }: RankJob): void => tell({ onPeerLoss });
-    const told = { ...options, place, readsHeadsFolder: isHeads, signal: gone.signal };
+    const told = { ...options, place, readsHeadsFolder: isHeads, hubCache: hubCacheFolder(env), signal: gone.signal };
     const isTold = ({ isHeadTold }: RankFailure): boolean => isHeads && isHeadTold;
     const onFailed = (failure: RankFailure): void => {
       if (!isTold(failure)) stderr.write(`${remoteMessage(remoteErrorOf(failure.error))}\n`);

@@ -1,10 +1,10 @@
 /** The server: an engine behind HTTP, as OpenAI's clients know it. */
 import { setMaxListeners } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { basename } from 'node:path';
 import { fastify, LogController, type FastifyBaseLogger, type FastifyReply } from 'fastify';
 import { pino, type Logger } from 'pino';
 import type { ZodType } from 'zod';
+import { modelNameOf } from '../hub/cache/model_name.js';
 import { TokenizerThread } from '../tokenizer/tokenizer_thread.js';
 import type { ServerOptions } from './base/options.js';
 import type { ServerApp, ServerContext } from './base/part.js';
@@ -73,7 +73,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     longTexts,
     log,
     env,
-    modelName: config.server.served_model_name ?? basename(config.model),
+    modelName: config.server.served_model_name ?? modelNameOf(config.model),
     createdS: Math.floor(Date.now() / 1000),
     draining: draining.signal,
     ending: ending.signal,

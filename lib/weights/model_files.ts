@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { causeText, shown } from '../../base/foreign_text.js';
+import { folderAdvice } from '../hub/cache/cached_model.js';
 import { findDuplicateKey } from './duplicate_keys.js';
 import { WeightError } from './errors.js';
 import { isLfsPointer, LFS_ADVICE, parsePythonJson } from './json_text.js';
@@ -37,7 +38,7 @@ export async function readModelFiles(dir: string): Promise<ModelFiles> {
   if (configBytes === undefined) {
     throw new WeightError(
       'MODEL_NOT_FOUND',
-      `${join(dir, CONFIG)} does not exist; give a folder in Hugging Face layout, with ${CONFIG} and model.safetensors`,
+      `${join(dir, CONFIG)} does not exist; ${folderAdvice(dir, `give a folder in Hugging Face layout, with ${CONFIG} and model.safetensors`)}`,
       { file: join(dir, CONFIG) },
     );
   }

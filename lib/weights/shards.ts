@@ -1,6 +1,7 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { printable, shown } from '../../base/foreign_text.js';
+import { folderAdvice } from '../hub/cache/cached_model.js';
 import { WeightError } from './errors.js';
 import { isNotFound, parseJsonObject, readFailed, readIfPresent } from './model_files.js';
 
@@ -92,7 +93,7 @@ async function checkPresent(dir: string, files: readonly string[], indexFile: st
   throw new WeightError(
     'MISSING_SHARD',
     `${indexFile} names ${files.length} files, of which ${missing.length} do not exist in ${dir}: ` +
-      `${printable(missing.slice(0, 5).join(', '))}${missing.length > 5 ? ', …' : ''}; download them`,
+      `${printable(missing.slice(0, 5).join(', '))}${missing.length > 5 ? ', …' : ''}; ${folderAdvice(dir, 'download them')}`,
     { file: join(dir, missing[0]!) },
   );
 }

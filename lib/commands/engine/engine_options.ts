@@ -6,6 +6,7 @@ import { RECORD_MODES, type RecordMode } from '../../../experts/load/recording.j
 import { REPLICA_CHOICES } from '../../../experts/placement/replica_choice.js';
 import { loadConfig, type PartialConfig } from '../../config/load.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Environment } from '../../hub/cache/hub_cache.js';
 import { BACKEND_NAMES } from '../base/backend_option.js';
 import { UsageError } from '../base/context.js';
 
@@ -38,7 +39,11 @@ export interface EngineArgs {
 export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
   return yargs
     .option('config', { type: 'string', describe: 'YAML configuration', group: 'Job:' })
-    .option('model', { type: 'string', describe: 'model folder in Hugging Face layout', group: 'Job:' })
+    .option('model', {
+      type: 'string',
+      describe: 'model folder in Hugging Face layout, or ORG/NAME that was pulled',
+      group: 'Job:',
+    })
     .option('ranks', { type: 'number', describe: 'rank processes to start here (1)', group: 'Job:' })
     .option('backend', { type: 'string', describe: `${BACKEND_NAMES} (auto)`, group: 'Job:' })
     .option('placement', {
@@ -96,8 +101,8 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
     });
 }
 
-/** The configuration that file, flags and --set make together. */
-export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<ExpertwireConfig> {
+/** The configuration that file, flags and --set make together. `env`: says where the hub's cache is. */
+export function configOf(args: EngineArgs, env: Environment, more: PartialConfig = {}): Promise<ExpertwireConfig> {
   const flags = {
     model: args.model,
     backend: args.backend,
@@ -111,14 +116,11 @@ export function configOf(args: EngineArgs, more: PartialConfig = {}): Promise<Ex
     comm: { reduce: args.reduce },
     ...more,
   } as PartialConfig; // values are checked by the schema
-  return loadConfig({ file: args.config, flags, overrides: [...(args.set ?? [])] });
+  return loadConfig({ file: args.config, flags, overrides: [...(args.set ?? [])], env });
 }
 
 /** The job secret from a file or the environment; never from an argument, which every user of the machine can read. */
-export async function readSecret(
-  file: string | undefined,
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<string | undefined> {
+export async function readSecret(file: string | undefined, env: Environment): Promise<string | undefined> {
   if (file === undefined) return env[SECRET_VARIABLE] === '' ? undefined : env[SECRET_VARIABLE];
   let secret: string;
   try {

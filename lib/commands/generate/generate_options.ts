@@ -1,6 +1,7 @@
 /** Options of `expertwire generate`, and the configuration that they make. */
 import type { Argv } from 'yargs';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Environment } from '../../hub/cache/hub_cache.js';
 import { configOf, engineOptions, type EngineArgs } from '../engine/engine_options.js';
 import type { PromptArgs } from '../engine/prompts.js';
 import { samplingConfig, samplingOptions, type SamplingArgs } from '../engine/sampling_options.js';
@@ -64,5 +65,5 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
 }
 
 /** @throws ConfigError */
-export const generateConfig = (args: GenerateArgs): Promise<ExpertwireConfig> =>
-  configOf(args, { generate: { ...samplingConfig(args), chat: args.chat } });
+export const generateConfig = (args: GenerateArgs, env: Environment): Promise<ExpertwireConfig> =>
+  configOf(args, env, { generate: { ...samplingConfig(args), chat: args.chat } });

@@ -1,8 +1,8 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
-import { basename } from 'node:path';
 import { balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
 import { withoutRanks, type Placement } from '../../../experts/placement/placement.js';
 import type { Engine } from '../../head/engine.js';
+import { modelNameOf } from '../../hub/cache/model_name.js';
 import { widerText } from '../../kernels/newer_node.js';
 import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
 import { balanceLine } from '../../metrics/balance_charts.js';
@@ -126,7 +126,7 @@ export function picturesOf(engine: Engine, model: string): BalancePictures {
   const { expertLoad: load_LE, rankLoad, balanceOverTime, lostRanks, numRanks, backend, numSteps } = stats;
   const load_LR = rankLoad.map((load_R) => load_R.filter((_, rank) => !lostRanks.includes(rank)));
   const ranks = [{ name: 'of the run', load_LR, balancedness: balancednessOfSums(balanceSums(load_LR)) }];
-  const title = `${basename(model)}: ${numSteps} steps on ${numRanks} ranks, ${backend}`;
+  const title = `${modelNameOf(model)}: ${numSteps} steps on ${numRanks} ranks, ${backend}`;
   return { title, load_LE, ranks, balanceOverTime, rebalances: stats.rebalancing?.rebalancedAt ?? [] };
 }
 

@@ -1,6 +1,7 @@
 /** Options of `expertwire score`. */
 import type { Argv } from 'yargs';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Environment } from '../../hub/cache/hub_cache.js';
 import { configOf, engineOptions, type EngineArgs } from '../engine/engine_options.js';
 
 /** The options of `score` as yargs parses them. */
@@ -24,4 +25,4 @@ export function scoreOptions<T>(yargs: Argv<T>): Argv<T & ScoreArgs> {
 }
 
 /** @throws ConfigError */
-export const scoreConfig = (args: ScoreArgs): Promise<ExpertwireConfig> => configOf(args);
+export const scoreConfig = (args: ScoreArgs, env: Environment): Promise<ExpertwireConfig> => configOf(args, env);

@@ -1,6 +1,7 @@
 /** The command line of `serve`, which needs nothing of what it starts. */
 import type { Argv } from 'yargs';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Environment } from '../../hub/cache/hub_cache.js';
 import { configOf, engineOptions, type EngineArgs } from '../engine/engine_options.js';
 import { API_KEY_VARIABLE } from './api_key_source.js';
 
@@ -27,7 +28,7 @@ export function serveOptions<T>(yargs: Argv<T>): Argv<T & ServeArgs> {
 }
 
 /** @throws ConfigError */
-export const serveConfig = (args: ServeArgs): Promise<ExpertwireConfig> => {
+export const serveConfig = (args: ServeArgs, env: Environment): Promise<ExpertwireConfig> => {
   const { host, port, servedModelName: served_model_name } = args;
-  return configOf(args, { server: { host, port, served_model_name } });
+  return configOf(args, env, { server: { host, port, served_model_name } });
 };

@@ -28,6 +28,27 @@ describe('configuration', () => {
     expect(rest).to.deep.equal(DEFAULTS);
   });
 
+  it('a model may be a name that the hub’s cache holds; a folder of that path goes before it', async () => {
+    await withTempFolder(async (cwd) => {
+      const commit = 'c'.repeat(40);
+      const repo = join(cwd, 'hub', 'models--org--name');
+      const snapshot = join(repo, 'snapshots', commit);
+      await mkdir(snapshot, { recursive: true });
+      await mkdir(join(repo, 'refs'));
+      await writeFile(join(repo, 'refs', 'main'), commit);
+      const env = { HF_HUB_CACHE: join(cwd, 'hub') };
+      const load = (model: string) => loadConfig({ base: { model }, cwd, env });
+      expect((await load('org/name')).model).to.equal(snapshot);
+      expect((await load(`org/name@${commit}`)).model).to.equal(snapshot);
+      const error = await errorOf(ConfigError, () => load('org/other'));
+      expect(error.message)
+        .to.match(/^NOT_FOUND: .*"model" is "org\/other".*org\/other is not in the cache .*hub; /)
+        .and.match(/`expertwire pull org\/other`$/);
+      await mkdir(join(cwd, 'org', 'name'), { recursive: true });
+      expect((await load('org/name')).model).to.equal(join(cwd, 'org', 'name'));
+    });
+  });
+
   it('values of a file, of flags and of --set override one another in this order', async () => {
     const config = await loadText('model: m\nparallel: { ranks: 2 }\nengine: { seed: 2, block_size: 8 }', {
       base: { parallel: { ranks: 3 }, engine: { seed: 3, block_size: undefined } },
@@ -253,10 +274,10 @@ describe('configuration', () => {
     const [shell, program] = await Promise.all(errors);
     expect([shell!.code, shell!.key, program!.code]).to.deep.equal(['MISSING_KEY', 'model', 'MISSING_KEY']);
     expect(shell!.message).to.equal(
-      'MISSING_KEY: "model" was not given; give --model DIR, or a configuration that has it (--config FILE): the path of a model folder',
+      'MISSING_KEY: "model" was not given; give --model DIR, or a configuration that has it (--config FILE): the path of a model folder, or ORG/NAME of a model in the hub\'s cache',
     );
     expect(program!.message).to.equal(
-      'MISSING_KEY: "model" was not given; give base.model, or a file that has it: the path of a model folder',
+      'MISSING_KEY: "model" was not given; give base.model, or a file that has it: the path of a model folder, or ORG/NAME of a model in the hub\'s cache',
     );
   });
 
@@ -339,7 +360,11 @@ describe('model path of a configuration', () => {
     ] as const) {
       const error = await errorOf(ConfigError, () => loadConfig({ ...options, cwd: join(repoRoot(), 'lib') }));
       expect(error.code).to.equal('NOT_FOUND');
-      expect(error.message).to.match(new RegExp(`${who}: "model" is "models/moe-7m".*looked for [^,]*\\); give`));
+      expect(error.message).to.match(
+        new RegExp(
+          `${who}: "model" is "models/moe-7m".*looked for [^,]*\\), and models/moe-7m is not in the cache [^,]*; give`,
+        ),
+      );
     }
   });
 });
