@@ -2,25 +2,11 @@
  * The folder that an installation works in, beside its place: NATIVE.partial-PID-START-HOST. It is also how installations see each other. Each makes its
  * own and only then looks for others, so that of two at once at most one goes on, and a file that locks, which its maker could leave behind, isn't needed.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../config/process_owner.js';
 import { NativeError } from './errors.js';
-
-/** A process of a machine. A number is given again to later ones: when it began tells them apart. */
-export interface Owner {
-  readonly pid: number;
-  /** In clock ticks since the machine's own start, as /proc/PID/stat says it. */
-  readonly start: string;
-  readonly host: string;
-}
-
-/** This process. */
-export const thisOwner = async (): Promise<Owner> => ({
-  pid: process.pid,
-  start: (await startOf(process.pid)) ?? '0',
-  host: hostname(),
-});
 
 /**
  * Makes this installation's folder and returns its path; folders of processes that are no more are removed.
@@ -47,13 +33,12 @@ export async function makePartialFolder(dir: string): Promise<string> {
  * @throws NativeError ALREADY_INSTALLING when another process is at it
  */
 export async function removeLeftovers(dir: string, own?: string): Promise<void> {
-  const here = await thisOwner();
+  const mark = `${basename(dir)}${MARK}`;
   for (const name of await readdir(dirname(dir))) {
-    const owner = ownerOf(name, basename(dir));
+    const owner = name.startsWith(mark) ? ownerOf(name.slice(mark.length)) : null;
     const path = join(dirname(dir), name);
     if (owner === null || path === own) continue;
-    if (owner.host !== here.host || (await startOf(owner.pid)) === owner.start)
-      throw alreadyInstalling(dir, path, owner);
+    if ((await isRunning(owner)) !== false) throw alreadyInstalling(dir, path, owner);
     await rm(path, { recursive: true, force: true });
   }
 }
@@ -61,19 +46,7 @@ export async function removeLeftovers(dir: string, own?: string): Promise<void> 
 const MARK = '.partial-';
 
 /** Where a process works that installs into `dir`. */
-export const partialPath = (dir: string, { pid, start, host }: Owner): string => `${dir}${MARK}${pid}-${start}-${host}`;
-
-function ownerOf(name: string, base: string): Owner | null {
-  if (!name.startsWith(`${base}${MARK}`)) return null;
-  const match = /^(\d+)-(\d+)-(.*)$/.exec(name.slice(base.length + MARK.length));
-  return match === null ? null : { pid: Number(match[1]), start: match[2]!, host: match[3]! };
-}
-
-/** Field 22 of /proc/PID/stat, counted from the end of the program's name, which may hold spaces; null where no such process runs. */
-async function startOf(pid: number): Promise<string | null> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
-}
+export const partialPath = (dir: string, owner: Owner): string => `${dir}${MARK}${ownerText(owner)}`;
 
 function alreadyInstalling(dir: string, path: string, { pid, host }: Owner): NativeError {
   const message = `process ${pid} on ${host} is installing into ${dir}; wait for it or end it`;
