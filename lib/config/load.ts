@@ -90,7 +90,7 @@ const optionsSchema = z.strictObject(
     flags: values,
     overrides: z.array(z.string({ error: 'a text' }), { error: "a list of 'key=value'" }).optional(),
     cwd: z.string({ error: 'the path of a folder' }).optional(),
-    env: z.record(z.string(), z.string().optional(), { error: 'variables of an environment' }).optional(),
+    env: z.looseObject({}, { error: 'variables of an environment' }).optional(),
   },
   { error: 'an object' },
 );
