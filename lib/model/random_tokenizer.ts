@@ -1,5 +1,5 @@
 /** A tokenizer for checkpoints with random weights: byte-level BPE over any text, of as many tokens as the model has. */
-import { byteLevelAlphabet } from '../tokenizer/token_bytes.js';
+import { CHARACTER_OF_BYTE } from '../tokenizer/steps/byte_level.js';
 import type { JsonObject } from '../weights/model_files.js';
 
 /** The tokenizer's files of a model folder, by name. */
@@ -27,10 +27,9 @@ const CHAT_TEMPLATE = [
  */
 export function byteTokenizer(vocabSize: number): TokenizerFolder | null {
   if (vocabSize < MIN_BYTE_VOCAB) return null;
-  const bytes = new Map([...byteLevelAlphabet()].map(([character, byte]) => [byte, character]));
   const vocab: Record<string, number> = {};
-  for (let byte = 0; byte < 256; byte++) vocab[bytes.get(byte)!] = byte;
-  const merges = mergesOf(bytes.get(SPACE)!, Math.min(MAX_MERGES, vocabSize - MIN_BYTE_VOCAB));
+  for (const [byte, character] of CHARACTER_OF_BYTE.entries()) vocab[character] = byte;
+  const merges = mergesOf(CHARACTER_OF_BYTE[SPACE]!, Math.min(MAX_MERGES, vocabSize - MIN_BYTE_VOCAB));
   for (const [i, merge] of merges.entries()) vocab[merge.join('')] = 256 + i;
   const added = SPECIALS.map((content, i) => ({
     ...{ id: vocabSize - SPECIALS.length + i, content, single_word: false, lstrip: false, rstrip: false },

@@ -15,6 +15,8 @@ export interface AddedToken {
   readonly rstrip: boolean;
   /** Looked for in the normalised text instead of in the text itself. */
   readonly normalized: boolean;
+  /** Part of no text: a beginning, an end, a role. */
+  readonly special: boolean;
 }
 
 /** A piece of a text: an added token, or text between two. */

@@ -15,17 +15,10 @@ const FLAGGED_CLASSES = /^(Llama|CodeLlama|Gemma|Cohere)Tokenizer(Fast)?$/;
  * tokenizer's class looks at them or no class is named.
  */
 export function specialsAround(
-  postProcessor: unknown,
+  hasTemplate: boolean,
   { tokenizer_class: name, add_bos_token: addBos, add_eos_token: addEos }: TokenizerFiles['config'],
 ): { readonly begins: boolean; readonly ends: boolean } {
   const isFlagged = name == null || FLAGGED_CLASSES.test(name);
-  if (hasTemplate(postProcessor) || !isFlagged) return { begins: false, ends: false };
+  if (hasTemplate || !isFlagged) return { begins: false, ends: false };
   return { begins: addBos ?? name != null, ends: addEos ?? false };
-}
-
-/** A template, or several steps one of which is one. */
-function hasTemplate(postProcessor: unknown): boolean {
-  const { type, processors } = (postProcessor ?? {}) as { readonly type?: unknown; readonly processors?: unknown };
-  if (Array.isArray(processors)) return processors.some(hasTemplate);
-  return type === 'TemplateProcessing' || type === 'BertProcessing' || type === 'RobertaProcessing';
 }

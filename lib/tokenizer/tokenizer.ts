@@ -1,16 +1,11 @@
-import { causeText, shown } from '../../base/foreign_text.js';
+import { shown } from '../../base/foreign_text.js';
 import { renderChat, type ChatMessage, type ChatOptions } from './chat_template.js';
 import { TokenizerError } from './errors.js';
-import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';
+import { UNCOVERED } from './models/token_model.js';
+import { TokenPipeline } from './pipeline.js';
 import { specialsAround } from './special_tokens.js';
-import { bytesOfToken, byteSpellingOf, type ByteSpelling } from './token_bytes.js';
-import {
-  invalidTokenizer,
-  readTokenizerFiles,
-  SPECIAL_TOKENS,
-  type SpecialTokenName,
-  type TokenizerFiles,
-} from './tokenizer_files.js';
+import { bytesOfToken } from './token_bytes.js';
+import { readTokenizerFiles, SPECIAL_TOKENS, type SpecialTokenName, type TokenizerFiles } from './tokenizer_files.js';
 
 /** How {@link Tokenizer.encode} treats a text. */
 export interface EncodeOptions {
@@ -52,30 +47,30 @@ export class Tokenizer {
 
   /** Special tokens as they are spelled, by the name of what they are for: `bos_token`, … */
   readonly specialTokens: Readonly<Partial<Record<SpecialTokenName, string>>>;
-  private readonly inner: LibraryTokenizer;
-  /** What is put around a text where tokenizer.json itself doesn't say it. */
+  private readonly pipeline: TokenPipeline;
+  /** What is put around a text. */
   private readonly around: { readonly before: readonly number[]; readonly after: readonly number[] };
   private readonly file: string;
-  private readonly byteSpelling: ByteSpelling | null;
 
-  /** @throws TokenizerError INVALID_TOKENIZER */
   constructor({ file, tokenizer, config, chatTemplate }: TokenizerFiles) {
     this.file = file;
     this.chatTemplate = chatTemplate;
     this.specialTokens = Object.fromEntries(
       SPECIAL_TOKENS.flatMap((name) => (config[name] == null ? [] : [[name, config[name]]])),
     );
-    this.byteSpelling = byteSpellingOf(tokenizer.decoder);
-    this.inner = this.guarded(() => createLibraryTokenizer(tokenizer, config));
-    const vocab = this.guarded(() => this.inner.get_vocab());
-    this.vocabSize = [...vocab.values()].reduce((max, id) => Math.max(max, id), -1) + 1;
-    this.maxTokenChars = [...vocab.keys()].reduce((max, { length }) => Math.max(max, length), 1);
-    this.specialIds = new Set(tokenizer.added_tokens.filter(({ special }) => special).map(({ id }) => id));
+    this.pipeline = new TokenPipeline(tokenizer);
+    this.vocabSize = this.pipeline.size;
+    this.maxTokenChars = this.pipeline.maxTokenChars;
+    this.specialIds = this.pipeline.specialIds;
     this.bosId = this.idOf('bos_token');
     this.eosId = this.idOf('eos_token');
-    const { begins, ends } = specialsAround(tokenizer.post_processor, config);
+    const { around } = this.pipeline;
+    const { begins, ends } = specialsAround(around.isTemplate, config);
     const only = (id: number | undefined): readonly number[] => (id === undefined ? [] : [id]);
-    this.around = { before: only(begins ? this.bosId : undefined), after: only(ends ? this.eosId : undefined) };
+    this.around = {
+      before: [...only(begins ? this.bosId : undefined), ...around.before],
+      after: [...around.after, ...only(ends ? this.eosId : undefined)],
+    };
   }
 
   /**
@@ -89,18 +84,17 @@ export class Tokenizer {
     if (typeof text !== 'string') {
       throw new TokenizerError('NOT_ENCODABLE', `the text is ${shown(text)}; give a string`, { file: this.file });
     }
-    const isSpecial = options.addSpecialTokens ?? true;
-    const { ids } = this.guarded(() => this.inner.encode(text, { add_special_tokens: isSpecial }));
-    const own = ids.map((id, i) => {
-      if (id !== undefined) return id;
+    const ids = this.pipeline.encode(text);
+    const unknown = ids.indexOf(UNCOVERED);
+    if (unknown >= 0) {
       throw new TokenizerError(
         'NOT_ENCODABLE',
-        `${this.file}: the vocabulary has no token for a part of the text (at token ${i}) and no token for unknown ` +
+        `${this.file}: the vocabulary has no token for a part of the text (at token ${unknown}) and no token for unknown ` +
           'parts; remove unusual characters from the text',
         { file: this.file },
       );
-    });
-    return isSpecial ? [...this.around.before, ...own, ...this.around.after] : own;
+    }
+    return (options.addSpecialTokens ?? true) ? [...this.around.before, ...ids, ...this.around.after] : ids;
   }
 
   /**
@@ -109,11 +103,7 @@ export class Tokenizer {
    */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
     const skipSpecial = options.skipSpecialTokens ?? true;
-    const known = ids.filter(
-      (id) => this.inner.id_to_token(id) !== undefined && !(skipSpecial && this.specialIds.has(id)),
-    );
-    if (known.length === 0) return '';
-    return this.guarded(() => this.inner.decode(known, { clean_up_tokenization_spaces: false }));
+    return this.pipeline.decode(skipSpecial ? ids.filter((id) => !this.specialIds.has(id)) : ids);
   }
 
   /**
@@ -152,26 +142,17 @@ export class Tokenizer {
 
   /** A token as the vocabulary spells it; undefined where no token has the id. */
   tokenOf(id: number): string | undefined {
-    return this.inner.id_to_token(id);
+    return this.pipeline.tokenOf(id);
   }
 
   /** The bytes that a token stands for, which may be no whole character; undefined where no token has the id. */
   bytesOf(id: number): Uint8Array | undefined {
-    const token = this.inner.id_to_token(id);
-    return token === undefined ? undefined : bytesOfToken(token, this.byteSpelling);
+    const token = this.pipeline.tokenOf(id);
+    return token === undefined ? undefined : bytesOfToken(token, this.pipeline.byteSpelling);
   }
 
   private idOf(name: SpecialTokenName): number | undefined {
     const token = this.specialTokens[name];
-    return token === undefined ? undefined : this.inner.token_to_id(token);
-  }
-
-  /** The library doesn't check everything that tokenizer.json may have wrong: it fails while it works. */
-  private guarded<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (cause) {
-      throw invalidTokenizer(this.file, causeText(cause), cause);
-    }
+    return token === undefined ? undefined : this.pipeline.idOf(token);
   }
 }

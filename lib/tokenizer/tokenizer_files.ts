@@ -5,17 +5,7 @@ import { causeText, printable } from '../../base/foreign_text.js';
 import { isLfsPointer, LFS_ADVICE, parsePythonJson } from '../weights/json_text.js';
 import { isNotFound } from '../weights/model_files.js';
 import { TokenizerError } from './errors.js';
-
-const addedToken = z.looseObject({ id: z.int().min(0), content: z.string(), special: z.boolean() });
-
-/** What is checked of tokenizer.json before the tokenizer library gets it; the library checks the rest. */
-const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(addedToken),
-  post_processor: z.unknown().optional(),
-  model: z.looseObject({
-    vocab: z.union([z.record(z.string(), z.int().min(0)), z.array(z.tuple([z.string(), z.number()]))]),
-  }),
-});
+import { pipelineSchema, type PipelineParts } from './pipeline.js';
 
 /** Names under which tokenizer_config.json has special tokens, and chat templates see them. */
 export const SPECIAL_TOKENS = [
@@ -54,7 +44,7 @@ export type TokenizerConfig = Partial<z.infer<typeof tokenizerConfigSchema>>;
 export interface TokenizerFiles {
   /** Path of tokenizer.json. */
   readonly file: string;
-  readonly tokenizer: z.infer<typeof tokenizerSchema>;
+  readonly tokenizer: PipelineParts;
   /** tokenizer_config.json, or an empty one when the folder has none. */
   readonly config: TokenizerConfig;
   /** Jinja source: chat_template.jinja, else `chat_template` of the configuration ('default' when it has several). */
@@ -75,7 +65,7 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles | 
   const checkedConfig = parse(tokenizerConfigSchema, config ?? '{}', configFile);
   return {
     file,
-    tokenizer: parse(tokenizerSchema, tokenizer, file),
+    tokenizer: parse(pipelineSchema, tokenizer, file),
     config: checkedConfig,
     chatTemplate: template ?? templateOf(checkedConfig.chat_template),
   };

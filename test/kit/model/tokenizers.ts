@@ -1,3 +1,4 @@
+import { pipelineSchema } from '../../../lib/tokenizer/pipeline.js';
 import { Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
 
 /**
@@ -20,7 +21,7 @@ export function sentencePieceTokenizer(): Tokenizer {
     file: 'tokenizer.json',
     chatTemplate: undefined,
     config: { bos_token: '<s>', eos_token: '</s>' },
-    tokenizer: {
+    tokenizer: pipelineSchema.parse({
       added_tokens: [special(0), special(1), special(2)],
       normalizer: {
         type: 'Sequence',
@@ -48,6 +49,6 @@ export function sentencePieceTokenizer(): Tokenizer {
         vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
         merges: ['▁ a', '▁ b', '▁ ▁'],
       },
-    },
+    }),
   });
 }

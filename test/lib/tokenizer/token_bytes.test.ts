@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { DEMO_MODEL } from '../../../lib/config/package_files.js';
-import { bytesOfToken, byteSpellingOf } from '../../../lib/tokenizer/token_bytes.js';
+import { decoderSchema } from '../../../lib/tokenizer/steps/decoders.js';
+import { bytesOfToken } from '../../../lib/tokenizer/token_bytes.js';
 import { loadTokenizer } from '../../../lib/tokenizer/tokenizer.js';
 
 describe('the bytes of tokens', () => {
@@ -32,10 +33,10 @@ describe('the bytes of tokens', () => {
   });
 
   it('are spelled as the decoder of tokenizer.json says, alone or in a sequence', () => {
-    expect(byteSpellingOf({ type: 'ByteLevel' })).to.equal('byte_level');
-    const decoders = [{ type: 'Replace' }, { type: 'ByteFallback' }, { type: 'Fuse' }];
-    expect(byteSpellingOf({ type: 'Sequence', decoders })).to.equal('byte_fallback');
-    expect(byteSpellingOf({ type: 'WordPiece' })).to.equal(null);
-    expect(byteSpellingOf(null)).to.equal(null);
+    const spellingOf = (decoder: object) => decoderSchema.parse(decoder).spelling;
+    expect(spellingOf({ type: 'ByteLevel' })).to.equal('byte_level');
+    const decoders = [{ type: 'Fuse' }, { type: 'ByteFallback' }, { type: 'Fuse' }];
+    expect(spellingOf({ type: 'Sequence', decoders })).to.equal('byte_fallback');
+    expect(spellingOf({ type: 'WordPiece' })).to.equal(null);
   });
 });

@@ -1,0 +1,38 @@
+/** GPT-2's alphabet: a printable character for each byte, in which vocabularies over bytes are spelled. */
+
+/** Characters by byte. */
+export const CHARACTER_OF_BYTE: readonly string[] = byteAlphabet();
+
+/** Bytes by character. */
+export const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = new Map(
+  CHARACTER_OF_BYTE.map((character, byte) => [character, byte]),
+);
+
+/** A text's UTF-8 bytes in this alphabet. */
+export function spellBytes(text: string): string {
+  if (/^[!-~]*$/.test(text)) return text; // stand for themselves
+  let spelled = '';
+  for (const byte of Buffer.from(text, 'utf8')) spelled += CHARACTER_OF_BYTE[byte]!;
+  return spelled;
+}
+
+/** The bytes that a text in this alphabet spells; undefined where a character isn't of it. */
+export function spelledBytes(text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const byte = BYTE_OF_CHARACTER.get(text[i]!);
+    if (byte === undefined) return undefined;
+    bytes[i] = byte;
+  }
+  return bytes;
+}
+
+/** Bytes as text; what isn't UTF-8 becomes U+FFFD, and a byte order mark stays. */
+export const textOfBytes = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+
+/** Printable bytes stand for themselves, the others for characters from U+0100 on. */
+function byteAlphabet(): string[] {
+  const isPrintable = (byte: number): boolean => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
+  let numOthers = 0;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isPrintable(byte) ? byte : 0x100 + numOthers++));
+}

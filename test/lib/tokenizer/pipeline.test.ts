@@ -1,0 +1,49 @@
+import { expect } from 'chai';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pipelineSchema } from '../../../lib/tokenizer/pipeline.js';
+import { Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
+import { repoRoot } from '../../kit/paths.js';
+
+const folder = join(repoRoot(), 'test', 'data', 'tokenizers');
+
+const read = (name: string): unknown => JSON.parse(readFileSync(join(folder, name), 'utf8'));
+
+/** What the reference library made of one text: its ids, what stands around them, and what all of them decode to. */
+type Case = readonly [
+  ids: readonly number[],
+  around: readonly [before: readonly number[], after: readonly number[]],
+  textWithoutSpecials: string,
+  text: string | null, // null: the same
+];
+
+const texts = read('texts.json') as string[];
+const kinds = readdirSync(join(folder, 'kinds')).map((name) => name.replace(/\.json$/, ''));
+
+describe('a tokenizer beside the reference library', () => {
+  it('is looked at in 20 kinds, with 200 texts each', () => {
+    expect([kinds.length, new Set(texts).size]).to.deep.equal([20, 200]);
+  });
+
+  for (const kind of kinds) {
+    it(`gives the same ids and texts: ${kind}`, () => {
+      const { tokenizer: json, cases } = read(`kinds/${kind}.json`) as { tokenizer: object; cases: readonly Case[] };
+      const tokenizer = new Tokenizer({
+        file: kind,
+        tokenizer: pipelineSchema.parse(json),
+        config: {},
+        chatTemplate: undefined,
+      });
+      expect(cases.length).to.equal(texts.length);
+      cases.forEach(([ids, [before, after], skipped, whole], i) => {
+        const text = texts[i]!;
+        const name = JSON.stringify(text);
+        const all = [...before, ...ids, ...after];
+        expect(tokenizer.encode(text, { addSpecialTokens: false }), name).to.deep.equal(ids);
+        expect(tokenizer.encode(text), `${name} with special tokens`).to.deep.equal(all);
+        expect(tokenizer.decode(all), `${name} decoded`).to.equal(skipped);
+        expect(tokenizer.decode(all, { skipSpecialTokens: false }), `${name} decoded whole`).to.equal(whole ?? skipped);
+      });
+    });
+  }
+});
