@@ -34,7 +34,7 @@ export async function findShards(dir: string): Promise<Shards> {
   const bytes = await readIfPresent(indexFile);
   if (bytes === undefined) throw notFound(dir, `holds no readable ${INDEX_FILE}`);
   const fileByTensor = parseWeightMap(bytes, indexFile);
-  const files = [...new Set(fileByTensor.values())].sort();
+  const files = filesOf(fileByTensor);
   await checkPresent(dir, files, indexFile);
   return {
     paths: files.map((file) => join(dir, file)),
@@ -47,6 +47,13 @@ export async function findShards(dir: string): Promise<Shards> {
 export const SINGLE_FILE = 'model.safetensors';
 /** Says which shard holds which tensor. */
 export const INDEX_FILE = 'model.safetensors.index.json';
+
+/** The shards that an index names, in the order of their names. `file`: its path, for messages. @throws WeightError INVALID_JSON */
+export const shardsNamedBy = (index: Uint8Array, file: string): readonly string[] =>
+  filesOf(parseWeightMap(index, file));
+
+const filesOf = (fileByTensor: ReadonlyMap<string, string>): readonly string[] =>
+  [...new Set(fileByTensor.values())].sort();
 
 async function listFolder(dir: string): Promise<readonly string[]> {
   try {
