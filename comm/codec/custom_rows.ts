@@ -3,6 +3,7 @@
  * one row of b bytes behind the other.
  * Why: docs/decisions/exchange.md#codecs-of-others-see-a-row-at-a-time
  */
+import { printable, shown } from '../../base/foreign_text.js';
 import { CommError } from '../base/errors.js';
 import type { WireCodec } from './wire_codec.js';
 import { strided, type Rows, type Strided } from './wire_staging.js';
@@ -84,7 +85,7 @@ export class CustomRows {
     const size: unknown = this.call('rowBytes', () => this.codec.rowBytes(hidden));
     const most = MAX_CHANNEL_BYTES * hidden;
     if (typeof size === 'number' && Number.isInteger(size) && size >= 1 && size <= most) return size;
-    throw this.failure(`rowBytes(${hidden}) gave ${String(size)}`, `give an integer from 1 to ${most}`);
+    throw this.failure(`rowBytes(${hidden}) gave ${shown(size)}`, `give an integer from 1 to ${most}`);
   }
 
   /** What codecs get wrong first, as where all of a group is 0, is said before anything is sent. */
@@ -102,7 +103,7 @@ export class CustomRows {
     try {
       given = run();
     } catch (cause) {
-      throw this.failure(`${what} threw ${String(cause)}`, 'look at its code', cause);
+      throw this.failure(`${what} threw ${thrownText(cause)}`, 'look at its code', cause);
     }
     if (!(given instanceof Promise)) return given;
     given.catch(() => undefined);
@@ -111,6 +112,11 @@ export class CustomRows {
 
   private failure(what: string, advice: string, cause?: unknown): CommError {
     const { name = 'of the caller' } = this.codec;
-    return new CommError('CODEC_FAILED', `codec ${name}: ${what}; ${advice}`, { cause });
+    return new CommError('CODEC_FAILED', `codec ${printable(name)}: ${what}; ${advice}`, { cause });
   }
 }
+
+const MAX_THROWN_CHARS = 400;
+
+const thrownText = (cause: unknown): string =>
+  cause instanceof Error ? printable(`${cause.name}: ${cause.message}`, MAX_THROWN_CHARS) : shown(cause);

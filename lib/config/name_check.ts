@@ -9,6 +9,7 @@ import { PLUGIN_NAMES, type BroughtNames, type PluginKind } from './plugin_names
 interface NamingConfig {
   readonly experts: { readonly gate: string; readonly replica_choice: string };
   readonly load_balance: { readonly planner: string };
+  readonly comm: { readonly wire: { readonly dispatch: string; readonly combine: string } };
 }
 
 /**

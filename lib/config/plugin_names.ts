@@ -1,4 +1,5 @@
 /** Keys whose values name something that plug-ins may bring. */
+import { WIRE_DTYPES } from '../../comm/codec/wire_dtype.js';
 import { PLANNERS } from '../../experts/placement/planners/index.js';
 import { REPLICA_CHOICES } from '../../experts/placement/replica_choice.js';
 
@@ -6,13 +7,15 @@ import { REPLICA_CHOICES } from '../../experts/placement/replica_choice.js';
 export const OWN_GATE = 'model';
 
 /** What plug-ins bring that a configuration chooses by name. */
-export type PluginKind = 'gate' | 'planner' | 'replica choice';
+export type PluginKind = 'gate' | 'planner' | 'replica choice' | 'codec';
 
 /** By key: what plug-ins may bring there, and what is there without any. */
 export const PLUGIN_NAMES = {
   'experts.gate': { kind: 'gate', builtIn: [OWN_GATE] },
   'experts.replica_choice': { kind: 'replica choice', builtIn: REPLICA_CHOICES },
   'load_balance.planner': { kind: 'planner', builtIn: PLANNERS },
+  'comm.wire.dispatch': { kind: 'codec', builtIn: WIRE_DTYPES },
+  'comm.wire.combine': { kind: 'codec', builtIn: WIRE_DTYPES },
 } as const satisfies Readonly<Record<string, { readonly kind: PluginKind; readonly builtIn: readonly string[] }>>;
 
 /** Names of a kind that plug-ins brought. */

@@ -1,7 +1,6 @@
 import * as z from 'zod';
 import { MAX_RANKS } from '../../base/ids.js';
 import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
-import { WIRE_DTYPES } from '../../comm/codec/wire_dtype.js';
 import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
 import { OWN_GATE, PLUGIN_NAMES } from './plugin_names.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
@@ -85,7 +84,7 @@ export const configSchema = z.strictObject({
     .readonly(),
   comm: z
     .strictObject({
-      wire: z.strictObject({ dispatch: choice(...WIRE_DTYPES), combine: choice(...WIRE_DTYPES) }).readonly(),
+      wire: z.strictObject({ dispatch: named('comm.wire.dispatch'), combine: named('comm.wire.combine') }).readonly(),
       reduce: choice('rank', 'source'),
       timeout_ms: integer(1, 86_400_000),
       micro_batches: integer(1, 8),

@@ -8,6 +8,7 @@ import { modelSpecOf } from '../model/families/registry.js';
 import { ropeWithin } from '../model/spec/rope_angles.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
+import { checkWire } from '../plugins/codecs.js';
 import type { LoadedPlugins } from '../plugins/load_plugins.js';
 import { PluginRegistry } from '../plugins/plugin_registry.js';
 import { readModelFiles } from '../weights/model_files.js';
@@ -29,7 +30,7 @@ export interface OpenedModel {
 /**
  * Reads a model folder's JSON files and headers and checks that configuration, model and tokenizer fit each other. A sequence ends with any token that config.json,
  * generation_config.json or the tokenizer names as an end.
- * @throws ConfigError, PluginError, WeightError, ModelError, TokenizerError
+ * @throws ConfigError, PluginError, WeightError, ModelError, TokenizerError; CommError CODEC_FAILED
  */
 export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> {
   const plugins = await pluginsOf(config.plugins);
@@ -43,6 +44,7 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
     ...generationEosTokenIds(generationConfig),
     ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
   ];
+  checkWire(config.comm.wire, plugins.registry, ownSpec.hiddenSize);
   await checkFolder(config.model, ownSpec);
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);

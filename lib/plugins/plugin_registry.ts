@@ -1,6 +1,5 @@
 /** What plug-ins brought to one process, by kind and name. */
 import type { WireCodec } from '../../comm/codec/wire_codec.js';
-import { WIRE_DTYPES } from '../../comm/codec/wire_dtype.js';
 import { shown } from '../../base/foreign_text.js';
 import type { CustomGate } from '../../experts/routing/custom_gate.js';
 import { PLUGIN_NAMES, type BroughtNames, type PluginKind } from '../config/plugin_names.js';
@@ -24,7 +23,7 @@ const TAKEN: Readonly<Record<Brought['kind'], readonly string[]>> = {
   gate: PLUGIN_NAMES['experts.gate'].builtIn,
   planner: PLUGIN_NAMES['load_balance.planner'].builtIn,
   'replica choice': PLUGIN_NAMES['experts.replica_choice'].builtIn,
-  codec: WIRE_DTYPES,
+  codec: PLUGIN_NAMES['comm.wire.dispatch'].builtIn,
   family: [],
 };
 
@@ -43,6 +42,7 @@ export class PluginRegistry {
       ['gate', this.gates],
       ['planner', this.planners],
       ['replica choice', this.replicaChoices],
+      ['codec', this.codecs],
     ];
     return new Map(kinds.map(([kind, brought]) => [kind, [...brought.keys()]]));
   }

@@ -9,6 +9,7 @@ import type { ExpertwireConfig } from '../config/schema.js';
 import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
 import { expertSizesOf, type MlaForm, type ModelSpec } from '../model/spec/spec.js';
+import type { WireNames } from '../plugins/codecs.js';
 import type { JobPlugin } from '../plugins/plugin_code.js';
 
 /** How many threads compute in a rank; 'auto': as many as it has cores of its machine. */
@@ -39,7 +40,8 @@ export interface RankJob {
   /** By name. */
   readonly replicaChoice: string;
   readonly reduce: Reduce;
-  readonly wire: Required<WireOptions>;
+  /** By name. */
+  readonly wire: WireNames;
   readonly microBatches: number;
   /** Sockets in a thread of their own. */
   readonly ioThread: boolean;
@@ -91,10 +93,10 @@ const FORWARDING_BYTES = 4 * 65536;
 
 /**
  * The largest frame of a job: all tokens of a rank's step to one other rank, or all their experts' rows back; with several nodes, those of one
- * rank of each node, which a rank forwards.
+ * rank of each node, which a rank forwards. `wire`: what the job's names stand for.
  */
-export function maxFrameBytesOf(job: RankJob): number {
-  const { maxNumBatchedTokens, reduce, wire, numNodes } = job;
+export function maxFrameBytesOf(job: RankJob, wire: Required<WireOptions>): number {
+  const { maxNumBatchedTokens, reduce, numNodes } = job;
   const { hiddenSize: hidden, moe } = job.spec;
   const { numTopk, numExperts } = moe.gate;
   const numTokens = maxNumBatchedTokens * numNodes;

@@ -11,6 +11,7 @@ import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
 import { expertSizesOf } from '../model/spec/spec.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
+import { wireNamed } from '../plugins/codecs.js';
 import { replicaChooserNamed } from '../plugins/replica_choices.js';
 import { EngineError } from '../protocol/errors.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
@@ -100,8 +101,9 @@ async function live(joined: JoinedRank, options: RankOptions): Promise<RankOutco
 async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions): Promise<RankOutcome> {
   const { placement, plugins, weights, meters, report, fingerprint } = loaded;
   const job = jobOf(joined);
-  const { spec, reduce, wire, timeoutMs, ioThread } = job;
-  const limits = { maxFrameBytes: maxFrameBytesOf(job), microBatches: roomOf(job) };
+  const { spec, reduce, timeoutMs, ioThread } = job;
+  const wire = wireNamed(job.wire, plugins);
+  const limits = { maxFrameBytes: maxFrameBytesOf(job, wire), microBatches: roomOf(job) };
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
   const how = { ioThread, threadSeat: options.threadSeat, timeoutMs: MAX_WAIT_MS };
   const mesh = await joined.ready(fingerprint, { ...limits, ...how });

@@ -17,6 +17,7 @@ import type { Loss } from '../../../lib/head/step_loop.js';
 import { Job } from '../../../lib/job/job.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import { openModel } from '../../../lib/head/opened_model.js';
+import { wireNamed } from '../../../lib/plugins/codecs.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
@@ -102,6 +103,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   );
   const replicaChoice = config.experts.replica_choice;
   const residence = { compute: config.compute };
+  const { registry: plugins } = model.plugins;
   const shape = {
     spec,
     placement,
@@ -111,7 +113,8 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     microBatches,
     timeoutMs,
     replicaChoice,
-    plugins: model.plugins.registry,
+    plugins,
+    wire: wireNamed(config.comm.wire, plugins),
     residence,
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
   };

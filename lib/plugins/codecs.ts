@@ -1,0 +1,35 @@
+/** How rows travel, by name: dtypes, and codecs of plug-ins, which the all-to-all checks. */
+import type { WireOptions } from '../../comm/all_to_all/contract/all_to_all_contract.js';
+import { wireFormsOf } from '../../comm/all_to_all/contract/wire_forms.js';
+import type { WireCodec } from '../../comm/codec/wire_codec.js';
+import type { WireDtype } from '../../comm/codec/wire_dtype.js';
+import type { PluginRegistry, Registered } from './plugin_registry.js';
+
+/** As in `comm.wire`. */
+export interface WireNames {
+  readonly dispatch: string;
+  readonly combine: string;
+}
+
+type Codecs = Pick<PluginRegistry, 'codecs'>;
+
+/** What an all-to-all is made with. Errors call a codec by its name and its plug-in. */
+export function wireNamed({ dispatch, combine }: WireNames, { codecs }: Codecs): Required<WireOptions> {
+  const named = (name: string): WireDtype | WireCodec => {
+    const owner = codecs.get(name);
+    return owner === undefined ? (name as WireDtype) : ownedBy(owner);
+  };
+  const out = named(dispatch);
+  return { dispatch: out, combine: combine === dispatch ? out : named(combine) };
+}
+
+/** Before ranks start. @throws CommError CODEC_FAILED for a codec of a plug-in that can't carry rows of `hidden` channels */
+export const checkWire = (names: WireNames, codecs: Codecs, hidden: number): void =>
+  void wireFormsOf(wireNamed(names, codecs), hidden);
+
+const ownedBy = ({ plugin, brought, value }: Registered<WireCodec>): WireCodec => ({
+  name: `"${brought.name}" of plug-in ${plugin}`,
+  rowBytes: (hidden) => value.rowBytes(hidden),
+  encode: (row, out) => value.encode(row, out),
+  decode: (bytes, row) => value.decode(bytes, row),
+});
