@@ -91,6 +91,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
   private readonly countTokens = (recvTopkIdx: Int32Array): Int32Array =>
     countPerExpert(recvTopkIdx, this.shape.slotsPerRank, this.expertAlignment);
   readonly alone: LoneRank | null;
+  private forLooks: AllToAll | null = null;
 
   constructor(
     exchange: Exchange,
@@ -102,6 +103,12 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
     this.reduce = shape.reduce;
     const { rank, size } = exchange.mesh;
     this.alone = size === 1 ? new LoneRank(exchange.stats, rank, shape) : null;
+  }
+
+  unweighted(): AllToAll {
+    if (this.forLooks !== null) return this.forLooks;
+    const shape: RouteShape = { ...this.shape, reduce: 'source', combineDtype: 'f32' };
+    return (this.forLooks = new NormalAllToAll(this.exchange, new FlatRoute(this.exchange, shape), shape, 1));
   }
 
   async dispatch(request: DispatchRequest): Promise<DispatchResult> {

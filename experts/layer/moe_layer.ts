@@ -12,6 +12,8 @@ import type { Rank } from '../../base/ids.js';
 import { ranksOf, type Placement } from '../placement/placement.js';
 import type { ReplicaChooser } from '../placement/replica_choice.js';
 import type { MoeTokens } from './moe_tokens.js';
+import { expertOutputs } from './expert_outputs.js';
+import type { MoeLook, MoeLooks } from './moe_look.js';
 import type { ExpertShard } from './shard.js';
 import type { LapPlace, Stopwatch } from '../../compute/base/stopwatch.js';
 
@@ -42,6 +44,8 @@ export interface MoeStep {
   /** Ranks that are known to have no tokens. Default none. Why: docs/decisions/exchange.md#idle-ranks-are-known */
   readonly idle?: ReadonlySet<Rank> | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Default null: nobody looks. */
+  readonly looks?: MoeLooks | null | undefined;
 }
 
 /** A layer's rows and where they go. */
@@ -73,6 +77,8 @@ export class MoeLayer {
     const routing = tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await tokens.route();
     const x = tokens === null ? this.noRows : await tokens.rows();
     clock.lap('gate', this.place);
+    const look = step.looks?.moe(this.parts.layer) ?? null;
+    if (look !== null && tokens !== null) await look.routed(tokens, routing);
     const topkIdx = await replicas.choose(routing.topkIdx, placement, moeLayer, signal);
     load.record(moeLayer, routing.topkIdx, topkIdx);
     rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
@@ -80,6 +86,7 @@ export class MoeLayer {
     const rows = { x, topkIdx, topkWeights: routing.topkWeights };
     if (ep.alone === null) await this.exchange(tokens, rows, step);
     else if (tokens !== null) await this.stayHome(ep.alone, tokens, rows);
+    if (look !== null) await this.computeOutputs(look, rows, step);
     return routing;
   }
 
@@ -89,6 +96,15 @@ export class MoeLayer {
     await tokens.runShared();
     const out = await shard.forward(layer, home.dispatch(layer, x, topkIdx, topkWeights));
     tokens.add(home.combine(out, topkIdx, topkWeights, () => tokens.room()));
+    clock.lap('experts', this.place);
+  }
+
+  /** For who looks; behind the layer, whose rows are still there. */
+  private async computeOutputs(look: MoeLook, rows: RoutedRows, { tag, signal }: MoeStep): Promise<void> {
+    const { layer, shard, ep, clock, microBatches = 1 } = this.parts;
+    if (look.outputs === null) return;
+    const place = { ep, shard, tag: { ...tag, layer, microBatch: microBatches }, signal };
+    look.computed(await expertOutputs(look.outputs, rows, place));
     clock.lap('experts', this.place);
   }
 

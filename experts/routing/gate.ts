@@ -13,6 +13,7 @@ import {
   type Scoring,
 } from '../../compute/base/gate_spec.js';
 import { matMul, rowsOf, type Tensor2D } from '../../compute/tfjs/tf.js';
+import { scoreInto } from './scores.js';
 
 /** The weights of a router. */
 export interface GateWeights {
@@ -83,7 +84,7 @@ export function selectExperts(logits: Float32Array, spec: GateSpec, bias_E: Floa
     // 1. Scores of this token.
     const logits_E = logits.subarray(t * numExperts, (t + 1) * numExperts);
     checkFinite(logits_E, t);
-    score(logits_E, spec.scoring, scores);
+    scoreInto(scores, logits_E, spec.scoring);
     // 2. What the selection sees: biased scores, −∞ outside the best groups.
     for (let e = 0; e < numExperts; e++) selection[e] = scores[e]! + (bias_E === null ? 0 : bias_E[e]!);
     if (spec.groups !== null) maskGroups(selection, spec.groups);
@@ -110,25 +111,6 @@ function checkFinite(logits_E: Float32Array, token: number): void {
 
 function addToRows(rows: Float32Array, vector: Float32Array): void {
   for (let i = 0; i < rows.length; i++) rows[i]! += vector[i % vector.length]!;
-}
-
-function score(logits_E: Float32Array, scoring: Scoring, out: Float64Array): void {
-  switch (scoring) {
-    case 'softmax':
-      return softmax(logits_E, out);
-    case 'sigmoid':
-      for (let e = 0; e < out.length; e++) out[e] = 1 / (1 + Math.exp(-logits_E[e]!));
-      return;
-    default:
-      out.set(logits_E);
-  }
-}
-
-function softmax(logits_E: Float32Array, out: Float64Array): void {
-  const highest = logits_E.reduce((a, b) => Math.max(a, b), -Infinity);
-  let sum = 0;
-  for (let e = 0; e < out.length; e++) sum += out[e] = Math.exp(logits_E[e]! - highest);
-  for (let e = 0; e < out.length; e++) out[e]! /= sum;
 }
 
 /** Experts outside the best groups become −∞. */

@@ -17,12 +17,17 @@ import type { Job } from '../job/job.js';
 import { startJob, type JobOptions } from '../job/start_job.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
+import type { Hook } from '../protocol/hook.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import { moveLimitsOf } from '../protocol/rank_job.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from '../protocol/request.js';
+import type { SequenceWants } from '../protocol/step_plan.js';
 import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { Generation } from './generation.js';
+import { checkedHooks, checkLooks, type CheckedHook } from './hooks/checked_hook.js';
+import { routerLogitsHook } from './hooks/router_logits_hook.js';
+import { ToldHooks } from './hooks/told_hooks.js';
 import { withComputeFor } from './compute_choice.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
@@ -33,7 +38,8 @@ import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies.js';
 import { prefixSharingOf } from './scheduling/prefix_sharing.js';
-import { Scheduler, type SchedulerCounts, type SchedulerLoad } from './scheduling/scheduler.js';
+import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceRequest } from './scheduling/scheduler.js';
+import { toldOf } from './scheduling/told.js';
 import { Score } from './score.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
 import { StepLoop, type OnLoss } from './step_loop.js';
@@ -53,6 +59,8 @@ export interface EngineOptions extends Omit<
   readonly onLoss?: OnLoss | undefined;
   /** Told of what every step routed: a recorder for instance. Where it throws, all requests fail. */
   readonly observer?: RoutingObserver | undefined;
+  /** Look inside the model while it computes requests. Default none. */
+  readonly hooks?: readonly Hook[] | undefined;
   /** Experts moved to other ranks, or could not be moved (`load_balance`). */
   readonly onRebalance?: OnRebalance | undefined;
 }
@@ -61,7 +69,7 @@ export interface EngineOptions extends Omit<
 export interface EngineParts
   extends
     Omit<OpenedModel, 'plugins'>,
-    Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance'>,
+    Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'hooks'>,
     Pick<RebalancerOptions, 'planning'> {
   readonly placement: Placement;
   readonly job: Job;
@@ -89,6 +97,7 @@ export class Engine implements TokenSource {
   private readonly requests: Requests;
   private readonly loop: StepLoop;
   private readonly watchers = new Watchers();
+  private readonly hooks: readonly CheckedHook[];
   private nextSequence = 0;
 
   /** An engine over a job that runs already: {@link start} starts one. The engine closes it. */
@@ -97,6 +106,7 @@ export class Engine implements TokenSource {
     this.spec = spec;
     this.tokenizer = parts.tokenizer;
     this.limits = limits;
+    this.hooks = checkedHooks(parts.hooks ?? [], 'hooks', spec);
     const { numExperts, numTopk } = spec.moe.gate;
     const shape = { numLayers: moeLayersOf(spec).length, numExperts };
     const width = shape.numLayers * numTopk;
@@ -121,6 +131,7 @@ export class Engine implements TokenSource {
       sharing: areAlike
         ? prefixSharingOf(config, spec, { fma: job.reports.some(({ kernels }) => kernels?.fma === true) })
         : null,
+      told: toldOf(spec),
       numHeadroomBlocks: HEADROOM_BLOCKS,
     });
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
@@ -158,6 +169,8 @@ export class Engine implements TokenSource {
     const placement = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
     const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
     checkPlanner(config, placement, spec, plugins.registry);
+    const looks = checkedHooks(options.hooks ?? [], 'hooks', spec).map(({ look }) => look);
+    checkLooks(looks, spec, limits.maxToldBytes);
     const ranks = { numLocalRanks: config.parallel.ranks, plugins: plugins.plugins };
     const job = await startJob({ ...options, config, ...ranks, spec, limits, placement });
     return new Engine({ ...options, config, ...model, placement, job, routing });
@@ -179,10 +192,12 @@ export class Engine implements TokenSource {
     const generation = new Generation(request, sampling, this);
     const routedExperts = returnRoutedExperts || this.parts.observer?.wantsTokens === true;
     const { logprobs = null, promptLogprobs = null } = request;
-    const wants = { routedExperts, logprobs, promptLogprobs, logits: false };
+    const hooks = [...this.hooksOf(request), ...routerLogitsHook(generation, request, this.spec)];
+    const wants = { routedExperts, logprobs, promptLogprobs, logits: false, ...this.looksOf(hooks) };
     const endTokenIds = this.endTokenIdsOf(request);
     const queued = { sequence, promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority };
-    const release = this.requests.add(queued, generation, signal, request.id);
+    const extras = { id: request.id, hooks: this.toldHooks(hooks, queued, request.id) };
+    const release = this.requests.add(queued, generation, signal, extras);
     this.loop.start();
     try {
       yield* generation.events;
@@ -202,9 +217,11 @@ export class Engine implements TokenSource {
     this.checkQueue();
     const sequence = this.nextSequence++;
     const score = new Score(request, this.spec);
-    const wants = { routedExperts: true, logprobs: null, promptLogprobs: 0, logits: onLogits !== undefined };
+    const hooks = this.hooksOf(request);
+    const logits = onLogits !== undefined;
+    const wants = { routedExperts: true, logprobs: null, promptLogprobs: 0, logits, ...this.looksOf(hooks, logits) };
     const queued = { sequence, promptTokenIds, maxNewTokens: 0, sampling: GREEDY, wants };
-    this.requests.add(queued, score, signal);
+    this.requests.add(queued, score, signal, { hooks: this.toldHooks(hooks, queued) });
     this.loop.start();
     return score.result; // given up by the signal alone
   }
@@ -283,6 +300,28 @@ export class Engine implements TokenSource {
     // Copies: the caller's lists may change, and say a token twice.
     const allowed = allowedTokenIds === null ? null : [...new Set(allowedTokenIds)];
     return { ...params, logitBias: logitBias.map(([id, bias]) => [id, bias] as const), allowedTokenIds: allowed };
+  }
+
+  /** @throws EngineError INVALID_REQUEST */
+  private hooksOf({ hooks = [] }: GenerationRequest | ScoreRequest): readonly CheckedHook[] {
+    return hooks.length === 0 ? this.hooks : [...this.hooks, ...checkedHooks(hooks, 'hooks', this.spec)];
+  }
+
+  /** What the hooks want of ranks. `logits`: they travel with it. @throws EngineError INVALID_REQUEST where it is too much of one token */
+  private looksOf(hooks: readonly CheckedHook[], logits = false): Pick<SequenceWants, 'looks'> {
+    if (hooks.length === 0) return {};
+    const looks = hooks.map(({ look }) => look);
+    checkLooks(looks, this.spec, this.limits.maxToldBytes - (logits ? 4 * this.spec.vocabSize : 0));
+    return { looks };
+  }
+
+  private toldHooks(
+    hooks: readonly CheckedHook[],
+    { sequence, promptTokenIds }: Pick<SequenceRequest, 'sequence' | 'promptTokenIds'>,
+    id: string | null = null,
+  ): ToldHooks | null {
+    if (hooks.length === 0) return null;
+    return new ToldHooks(hooks, { sequence, id, numPromptTokens: promptTokenIds.length, spec: this.spec });
   }
 
   /** The model's own, also where they end nothing: vLLM keeps them back before `min_tokens` all the same (sampling_params.py). */

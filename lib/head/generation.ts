@@ -4,7 +4,7 @@ import { EventQueue } from './event_queue.js';
 import type { SequenceEnd } from './observing/request_news.js';
 import type { OpenedModel } from './opened_model.js';
 import { OutputText, type TextPiece } from './output_text.js';
-import type { FinishReason, GenerationRequest, TokenEvent, TokenLogprobs } from '../protocol/request.js';
+import type { FinishReason, GenerationRequest, RouterLogits, TokenEvent, TokenLogprobs } from '../protocol/request.js';
 import type { SamplingParams } from '../protocol/sampling.js';
 import type { LogprobTable, PlanPart, SequenceOutput } from '../protocol/step_plan.js';
 import type { Sequence } from './sequence.js';
@@ -17,6 +17,9 @@ export class Generation implements Sequence {
   /** [tokens][MoE layers][K] of all tokens that were fed to the model, and how many of them events have told of. */
   private readonly routedExperts: number[][][] = [];
   private numTold = 0;
+  /** By position, [MoE layers][E] of tokens that are to be taken; then of all whom no event told of. */
+  private readonly seenLogits = new Map<number, Float32Array[]>();
+  private routerLogits: RouterLogits[] = [];
   private readonly promptLogprobs: (TokenLogprobs | null)[] = [null]; // nothing comes before the first token
   private numTokens = 0;
   private numCachedTokens: number | null = null;
@@ -42,11 +45,19 @@ export class Generation implements Sequence {
     const { request, spec } = this;
     const isWanted = request.returnRoutedExperts === true; // a recorder may want them alone
     if (isWanted && output.routedExperts) this.routedExperts.push(...tokenExperts(output.routedExperts, spec));
+    if (isRouterLogits(request)) this.takeRouterLogits(part);
     if (part.isPrompt) this.takePrompt(part, output);
     const { tokenId } = output;
     if (tokenId !== null) return this.takeToken(tokenId, output.logprobs, numDegradedTokens);
     const isDone = request.maxNewTokens === 0 && part.nextPromptToken === null;
     return isDone ? this.finish('length', NO_TEXT, numDegradedTokens) : null;
+  }
+
+  /** Of the next layer of a token that {@link take} takes later. */
+  seeLogits(position: number, logits_E: Float32Array): void {
+    const layers = this.seenLogits.get(position) ?? [];
+    layers.push(logits_E);
+    this.seenLogits.set(position, layers);
   }
 
   /** Ends the events with an error. */
@@ -65,7 +76,8 @@ export class Generation implements Sequence {
     const end = this.endOf(tokenId);
     const { text, stop } = end === null ? this.text.push(tokenId) : this.lastText(tokenId);
     const logprobs = table === undefined ? null : tokenLogprobs(table)[0]!;
-    this.events.push({ kind: 'token', tokenId, text, logprobs, routedExperts: this.newExperts() });
+    const fed = { routedExperts: this.newExperts(), ...this.newLogits() };
+    this.events.push({ kind: 'token', tokenId, text, logprobs, ...fed });
     if (end !== null) return this.finish('stop', { text: '', stop: stop ?? end.stoppedBy }, numDegradedTokens);
     if (stop !== null) return this.finish('stop', { text: '', stop }, numDegradedTokens);
     if (this.numTokens < this.request.maxNewTokens) return null;
@@ -97,16 +109,33 @@ export class Generation implements Sequence {
     return experts;
   }
 
+  private takeRouterLogits({ position, tokenIds }: PlanPart): void {
+    this.routerLogits.push(...tokenIds.map((_, i) => this.seenLogits.get(position + i) ?? null));
+    this.seenLogits.clear();
+  }
+
+  /** Of the tokens that were fed since the last event, where they were asked for. */
+  private newLogits(): { readonly routerLogits?: readonly RouterLogits[] } {
+    if (!isRouterLogits(this.request)) return {};
+    const { routerLogits } = this;
+    this.routerLogits = [];
+    return { routerLogits };
+  }
+
   private finish(reason: FinishReason, { text, stop }: LastText, numDegradedTokens: number): FinishReason {
     const { seed } = this.sampling;
     const routedExperts = this.request.returnRoutedExperts === true ? this.routedExperts : null;
     const numCachedTokens = this.numCachedTokens ?? 0;
-    const rest = { text, stoppedBy: stop, numCachedTokens, seed, routedExperts, numDegradedTokens };
+    const told = { routedExperts, ...this.newLogits() };
+    const rest = { text, stoppedBy: stop, numCachedTokens, seed, ...told, numDegradedTokens };
     this.events.push({ kind: 'finished', reason, ...rest });
     this.events.close();
     return reason;
   }
 }
+
+/** Whether it asks for logits of its tokens. */
+const isRouterLogits = ({ returnRouterLogits = false }: GenerationRequest): boolean => returnRouterLogits !== false;
 
 /** The end of a text, and what ended it. */
 interface LastText {

@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { shown } from '../../base/foreign_text.js';
 import { isNear } from '../config/layers.js';
 import { EngineError } from '../protocol/errors.js';
+import type { Hook } from '../protocol/hook.js';
 import { MAX_LOGPROBS, MAX_STOP_CHARS, type GenerationRequest, type ScoreRequest } from '../protocol/request.js';
 import type { SamplingParams } from '../protocol/sampling.js';
 
@@ -18,6 +19,14 @@ const boolean = z.boolean({ error: 'true or false' });
 const text = z.string({ error: 'a text' });
 const wholeNumber = (least: number, most: number): z.ZodType<number> =>
   number.refine((n) => Number.isInteger(n) && n >= least && n <= most, `a whole number from ${least} to ${most}`);
+
+/** Of one request: each token is held against each. */
+const MAX_HOOKS = 64;
+/** What each is, is checked with the model. */
+const hooks = z
+  .array(z.custom<Hook>(), { error: 'a list of hooks' })
+  .max(MAX_HOOKS, `at most ${MAX_HOOKS} hooks`)
+  .optional();
 
 const MAX_STOPS = 1024;
 const MAX_ID_LENGTH = 256;
@@ -59,6 +68,10 @@ const generation = z.strictObject({
   priority: wholeNumber(-(2 ** 31), 2 ** 31 - 1).optional(),
   id: text.max(MAX_ID_LENGTH, { error: `a text of at most ${MAX_ID_LENGTH} characters` }).optional(),
   returnRoutedExperts: boolean.optional(),
+  returnRouterLogits: z
+    .union([z.boolean(), z.number().gt(0).max(1)], { error: 'true, false, or a share over 0, up to 1' })
+    .optional(),
+  hooks,
 });
 
 /** A request for tokens whose fields have been checked; numbers are finite and bounded. */
@@ -76,6 +89,7 @@ type OnLogits = NonNullable<ScoreRequest['onLogits']>;
 const scoring = z.strictObject({
   tokenIds,
   onLogits: z.custom<OnLogits>((value) => typeof value === 'function', 'a function').optional(),
+  hooks,
 });
 
 /** What {@link Engine.generate} was asked for. Keys that are undefined count as absent. @throws EngineError INVALID_REQUEST naming the key */

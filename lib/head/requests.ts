@@ -3,6 +3,7 @@ import type { EpochChange, StepRunner } from '../job/step_runner.js';
 import { EngineError } from '../protocol/errors.js';
 import type { StepPlan, StepResult } from '../protocol/step_plan.js';
 import type { ScheduledPlan, Scheduler, SequenceRequest } from './scheduling/scheduler.js';
+import type { ToldHooks } from './hooks/told_hooks.js';
 import type { RequestNews } from './observing/request_news.js';
 import type { Sequence } from './sequence.js';
 
@@ -15,10 +16,20 @@ export interface SettledStep {
 /** A request that is not over. */
 interface RunningRequest {
   readonly taker: Sequence;
+  /** Null: nobody looks. */
+  readonly hooks: ToldHooks | null;
   /** Positions whose tokens lost an expert. */
   readonly degraded: Set<number>;
   /** Its caller's signal is not listened to any more. */
   forget(): void;
+}
+
+/** What a request may have. */
+export interface RequestExtras {
+  /** As its caller named it. Default null: not at all. */
+  readonly id?: string | null | undefined;
+  /** Default null: nobody looks. */
+  readonly hooks?: ToldHooks | null;
 }
 
 /** Who computes and who waits; it never waits for a step itself. */
@@ -55,14 +66,14 @@ export class Requests {
     request: SequenceRequest,
     taker: Sequence,
     signal: AbortSignal | undefined,
-    id: string | null = null,
+    { id = null, hooks = null }: RequestExtras = {},
   ): () => void {
     if (this.ended !== null) throw this.ended;
     const { sequence, promptTokenIds, maxNewTokens } = request;
     const onAbort = (): void =>
       this.failOne(sequence, new EngineError('CLOSED', 'the request was cancelled by its caller'));
     const forget = (): void => signal?.removeEventListener('abort', onAbort);
-    this.running.set(sequence, { taker, degraded: new Set(), forget });
+    this.running.set(sequence, { taker, hooks, degraded: new Set(), forget });
     this.scheduler.add(request);
     signal?.addEventListener('abort', onAbort, { once: true });
     this.tell({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens });
@@ -108,16 +119,17 @@ export class Requests {
       for (const [i, output] of outputs.entries()) {
         const running = this.running.get(output.sequence);
         if (running === undefined) continue; // given up while the step ran
-        const { taker, degraded } = running;
+        const { taker, hooks, degraded } = running;
         for (const position of output.degraded ?? []) degraded.add(position);
         if (plan.parts[i]!.isReplay) continue;
         const { sequence, tokenId } = output;
         if (tokenId !== null) this.tell({ kind: 'token', sequence, tokenId });
         try {
+          if (hooks !== null) await hooks.tell(plan.parts[i]!, output);
           const reason = await taker.take(plan.parts[i]!, output, degraded.size);
           if (reason !== null) this.end({ kind: 'finished', sequence, reason });
         } catch (error) {
-          // Its caller's: onLogits.
+          // Its caller's: onLogits, or a hook.
           this.failOne(sequence, errorFrom(error));
         }
       }

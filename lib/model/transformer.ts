@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { NO_KERNELS, type KernelMemories, type KernelStats } from '../../compute/wasm/memory/kernel_memories.js';
+import type { MoeLooks } from '../../experts/layer/moe_look.js';
 import type { MoeLayer, MoeStep } from '../../experts/layer/moe_layer.js';
 import type { ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
@@ -21,8 +22,16 @@ export interface TransformerParts {
   readonly memories: KernelMemories | null;
 }
 
+/** Looks at a step on one rank. Why: docs/decisions/hooks.md#one-probe-which-is-null */
+export interface StepLooks extends MoeLooks {
+  /** The hidden states before layer `place`; behind the last one where it is their number. Not called without tokens. */
+  hidden(place: number, states: HiddenStates): void | Promise<void>;
+}
+
 /** One step of one rank; without tokens it still serves its experts. */
 export interface ForwardRequest extends StepTokens, MoeStep {
+  /** Default null: nobody looks. */
+  readonly looks?: StepLooks | null;
   /** Per MoE layer [T·K]: experts that tokens go to instead of the gate's choice, for experiments. */
   readonly forcedExperts?: readonly Int32Array[] | undefined;
 }
@@ -63,12 +72,17 @@ export class Transformer {
   async forward(request: ForwardRequest): Promise<ForwardResult> {
     const { decoder, moeLayers, clock } = this.parts;
     const states = request.tokenIds.length > 0 ? decoder.begin(request) : null;
+    const looks = (states && request.looks) ?? null;
     const routings: Routing[] = [];
     let turnedMs = performance.now();
     clock.lap('other');
     try {
       for (const [layer, moe] of moeLayers.entries()) {
         const place = { layer };
+        if (looks !== null) {
+          await looks.hidden(layer, states!);
+          clock.lap('other', place);
+        }
         const attending = states?.attend(layer);
         if (attending !== undefined) await attending;
         clock.lap('attention', place);
@@ -83,6 +97,7 @@ export class Transformer {
         await turn();
         turnedMs = performance.now();
       }
+      if (looks !== null) await looks.hidden(moeLayers.length, states!);
       return { states, routings };
     } catch (error) {
       states?.dispose();

@@ -11,6 +11,7 @@ export type EngineErrorCode =
   | 'TIMEOUT' // a rank did not finish its step in time
   | 'HEAD_LOST' // a rank lost its head
   | 'NO_TOKENIZER' // text was given, and the model folder has no tokenizer
+  | 'HOOK_FAILED' // a hook threw what it was told of a request
   | 'NOT_FINITE' // the model computed NaN or infinity
   | 'REBALANCE_FAILED' // experts could not be moved; the placement is what it was
   | 'CLOSED'; // the engine was closed

@@ -12,8 +12,8 @@ export interface EngineLimits {
   readonly blockSize: number;
   readonly numKvBlocks: number;
   readonly maxModelLen: number;
-  /** Tokens of one step whose logits travel to the head. */
-  readonly maxLogitTokens: number;
+  /** What one step tells the head of its tokens, beside their ids: logits, and what looks see. */
+  readonly maxToldBytes: number;
   /** Default null: all layers have keys and values. */
   readonly states?: StateLimits | null;
 }
@@ -30,8 +30,8 @@ export interface StateLimits {
 const AUTO_STATE_BYTES = 2 ** 30;
 /** `num_kv_blocks: auto` stays under this. */
 const AUTO_KV_BYTES = 2 ** 29;
-/** Logits of one step on their way to the head. */
-const MAX_LOGIT_BYTES = 16 * 2 ** 20;
+/** `maxToldBytes`, unless the logits of one token are more. */
+const MAX_TOLD_BYTES = 16 * 2 ** 20;
 
 /** @throws ConfigError INVALID_VALUE where two limits contradict each other or the model */
 export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineLimits {
@@ -63,7 +63,7 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
     blockSize: engine.block_size,
     numKvBlocks: engine.num_kv_blocks === 'auto' ? autoBlocks : engine.num_kv_blocks,
     maxModelLen,
-    maxLogitTokens: Math.max(1, Math.floor(MAX_LOGIT_BYTES / (4 * spec.vocabSize))),
+    maxToldBytes: Math.max(MAX_TOLD_BYTES, 4 * spec.vocabSize),
     states: stateLimitsOf(engine, spec),
   };
 }

@@ -11,6 +11,7 @@ import type { ResidenceChoice } from '../model/weights/residence.js';
 import { expertSizesOf, type MlaForm, type ModelSpec } from '../model/spec/spec.js';
 import type { WireNames } from '../plugins/codecs.js';
 import type { JobPlugin } from '../plugins/plugin_code.js';
+import { outputRowsAtOnce } from './look.js';
 
 /** How many threads compute in a rank; 'auto': as many as it has cores of its machine. */
 export type ThreadsWish = 'auto' | number;
@@ -103,6 +104,7 @@ export function maxFrameBytesOf(job: RankJob, wire: Required<WireOptions>): numb
   const payload = Math.max(
     dispatchBytes(numTokens, { hidden, numTopk, reduce, dtype: wire.dispatch }),
     combineBytes(reduce === 'source' ? numTokens * numTopk : numTokens, hidden, wire.combine),
+    combineBytes(outputRowsAtOnce(maxNumBatchedTokens), hidden, 'f32'),
     countGatherBytes(numExperts),
   );
   const step = payload + (numNodes > 1 ? FORWARDING_BYTES : 0);

@@ -1,4 +1,5 @@
 /** What callers ask of the engine and what they get back. */
+import type { Hook } from './hook.js';
 import type { SamplingParams } from './sampling.js';
 
 /** Typed arrays that token ids may come in. */
@@ -32,6 +33,10 @@ export interface GenerationRequest {
   readonly id?: string;
   /** Report the experts of every token. Default false. */
   readonly returnRoutedExperts?: boolean;
+  /** Report the router logits of every token, or of this share of them, over 0, up to 1. Default false. */
+  readonly returnRouterLogits?: boolean | number;
+  /** Look inside the model while it computes this request, beside those of the engine. Default none. */
+  readonly hooks?: readonly Hook[];
 }
 
 /** The most tokens whose log-probabilities a request may have in a place. */
@@ -48,6 +53,9 @@ export interface TokenLogprobs {
   /** The most likely tokens, most likely first, as many as were asked for. */
   readonly top: readonly { readonly tokenId: number; readonly logprob: number }[];
 }
+
+/** A token's, [MoE layers][E]; null: the share left it out. */
+export type RouterLogits = readonly Float32Array[] | null;
 
 /** Why a sequence ended. */
 export type FinishReason =
@@ -70,6 +78,8 @@ export type TokenEvent =
       readonly logprobs: TokenLogprobs | null;
       /** [n][MoE layers][K] logical experts of the tokens that were fed to the model since the last event; null unless they were asked for. */
       readonly routedExperts: number[][][] | null;
+      /** Of the same tokens; absent unless they were asked for. */
+      readonly routerLogits?: readonly RouterLogits[];
       /** Text that is certain now; '' while a character or a possible stop string is incomplete, or without a tokenizer. */
       readonly text: string;
     }
@@ -85,6 +95,8 @@ export type TokenEvent =
       readonly seed: number;
       /** [tokens − 1][MoE layers][K] logical experts, of every token that was fed to the model. */
       readonly routedExperts: number[][][] | null;
+      /** Of tokens that no event told of before; absent unless they were asked for. */
+      readonly routerLogits?: readonly RouterLogits[];
       /** Tokens of prompt and output that were computed without one of their experts, because no rank that holds it is left. */
       readonly numDegradedTokens: number;
     };
@@ -101,6 +113,8 @@ export interface ScoreRequest {
   readonly tokenIds: readonly number[] | TokenArray;
   /** Called with [n·V] logits, float32, in order of position; all steps wait for it. What it throws ends this request alone. */
   readonly onLogits?: (logits: Float32Array) => void | Promise<void>;
+  /** As those of {@link GenerationRequest}. */
+  readonly hooks?: readonly Hook[];
 }
 
 /** What the model thinks of the text. */

@@ -5,6 +5,7 @@ import type { StepPhase } from '../../compute/base/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { KernelChoice } from '../kernels/kernel_choice.js';
 import type { Residence } from '../model/weights/residence.js';
+import type { Look, LookTable } from './look.js';
 import type { SamplingParams } from './sampling.js';
 
 /** One rank's part of a step: every rank gets one, with the same numbers, even when it has no tokens. */
@@ -21,6 +22,14 @@ export interface StepPlan {
   readonly parts: readonly PlanPart[];
   /** Ranks whose plans of this step have no parts: in its layers nobody waits for rows of theirs. Default: any may have some. */
   readonly idle?: readonly number[];
+  /** MoE layers at which some rank fetches expert outputs, and in how many exchanges, in which all ranks take part. Default: none. */
+  readonly outputs?: readonly OutputExchanges[];
+}
+
+/** At a layer of the model. */
+export interface OutputExchanges {
+  readonly layer: number;
+  readonly numExchanges: number;
 }
 
 /** A sequence begins on its rank, or begins anew: whatever was told of it before is forgotten. */
@@ -46,6 +55,8 @@ export interface SequenceWants {
   /** The same of each token of the prompt. */
   readonly promptLogprobs: number | null;
   readonly logits: boolean;
+  /** From inside the model. Default: nothing. */
+  readonly looks?: readonly Look[];
 }
 
 /**
@@ -122,6 +133,8 @@ export interface SequenceOutput {
   readonly promptLogprobs?: LogprobTable;
   /** [n·V] */
   readonly logits?: Float32Array;
+  /** Where the sequence is looked at: its sights in their order, but `experts` where {@link routedExperts} has them. */
+  readonly tables?: readonly LookTable[];
   /** Positions of the part's tokens that lost at least one expert, ascending; absent where none did. */
   readonly degraded?: readonly number[];
 }

@@ -1,5 +1,6 @@
 import type { Routing } from '../../compute/base/gate_spec.js';
 import type { LogitRow } from '../model/decoder/logits.js';
+import type { LookTable } from '../protocol/look.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../protocol/step_plan.js';
 import { LogprobRows } from './logprob_rows.js';
 import { sampleToken } from './sampler.js';
@@ -12,12 +13,13 @@ export interface SequenceState extends SequenceStart {
   readonly tokenIds: number[];
 }
 
-/** What the experts of a step's tokens were, and which tokens lost one. */
+/** What the experts of a step's tokens were, which tokens lost one, and what a part's looks saw. */
 export interface StepRouting {
   readonly routings: readonly Routing[];
   readonly numTopk: number;
   /** Rows that lost at least one expert, ascending. */
   readonly degraded: readonly number[];
+  readonly tables: readonly LookTable[];
 }
 
 /** What comes of one part of a step: takes the rows of logits that it asks for, one by one. */
@@ -65,6 +67,7 @@ export class PartOutput {
       ...(wants.routedExperts && !part.isReplay && { routedExperts: routedExperts(step, first, numTokens) }),
       ...(promptLogprobs !== null && { promptLogprobs: promptLogprobs.table() }),
       ...(wants.logits && !part.isReplay && { logits: joined(this.logits) }),
+      ...(step.tables.length > 0 && { tables: step.tables }),
       ...(degraded.length > 0 && { degraded: degraded.map((row) => row - first + part.position) }),
     };
   }

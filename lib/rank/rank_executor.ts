@@ -17,6 +17,7 @@ import type { Transformer } from '../model/transformer.js';
 import { InternalError } from '../../base/coded_error.js';
 import { PartOutput, type SequenceState } from './part_output.js';
 import { RankPlacement } from './rank_placement.js';
+import { StepLook } from './step_look.js';
 import {
   SAMPLED,
   type FreeOrder,
@@ -95,6 +96,7 @@ export class RankExecutor {
       this.sequences.set(start.sequence, { ...start, blocks: [...start.blocks], tokenIds: [...start.tokenIds] });
     }
     const parts = plan.parts.map((part) => this.withSampled(part));
+    const looks = this.looksOf(parts, plan);
     const { states, routings } = await model.forward({
       tokenIds: Int32Array.from(parts.flatMap((part) => part.tokenIds)),
       parts: this.sequenceParts(parts),
@@ -102,9 +104,11 @@ export class RankExecutor {
       tag: { step: plan.step, epoch: plan.epoch },
       idle: plan.idle && new Set(plan.idle.map(asRank)),
       forcedExperts: forcedExperts(parts, model.spec),
+      looks,
       signal,
     });
-    const outputs = states === null ? [] : await this.outputs(parts, states, routings).finally(() => states.dispose());
+    const told = { routings, looks };
+    const outputs = states === null ? [] : await this.outputs(parts, states, told).finally(() => states.dispose());
     clock.lap('sampling');
     return {
       step: plan.step,
@@ -195,6 +199,14 @@ export class RankExecutor {
     });
   }
 
+  /** Null: nobody looks at this step. */
+  private looksOf(parts: readonly PlanPart[], { outputs }: StepPlan): StepLook | null {
+    const isLooking = outputs !== undefined || parts.some(({ sequence }) => this.sequence(sequence).wants.looks);
+    if (!isLooking) return null;
+    const sequences = parts.map((part) => ({ part, ...this.sequence(part.sequence) }));
+    return new StepLook(sequences, outputs ?? [], this.parts.model.spec);
+  }
+
   private sequence(id: number): SequenceState {
     const state = this.sequences.get(id);
     if (state === undefined) throw new InternalError(`sequence ${id} is unknown here`);
@@ -205,7 +217,7 @@ export class RankExecutor {
   private async outputs(
     parts: readonly PlanPart[],
     states: HiddenStates,
-    routings: readonly Routing[],
+    { routings, looks }: { readonly routings: readonly Routing[]; readonly looks: StepLook | null },
   ): Promise<SequenceOutput[]> {
     const { numTopk } = this.parts.model.spec.moe.gate;
     const chosen = routings.map(({ topkIdx }) => topkIdx);
@@ -221,7 +233,7 @@ export class RankExecutor {
       const logits = await states.logits(round.map(({ row }) => row));
       for (const [i, { output }] of round.entries()) output.take(logits[i]!);
     }
-    return outputs.map((output) => output.result({ routings, numTopk, degraded }));
+    return outputs.map((output, i) => output.result({ routings, numTopk, degraded, tables: looks?.tablesOf(i) ?? [] }));
   }
 
   /** As many at once as there is room for their logits. */

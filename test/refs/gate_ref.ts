@@ -29,7 +29,8 @@ function mixed(logits: readonly number[], chosen: readonly number[], { jitterEps
   });
 }
 
-function scoresOf(logits: readonly number[], scoring: Scoring): number[] {
+/** Of all experts, before anything that the selection does. */
+export function scoresOf(logits: readonly number[], scoring: Scoring): number[] {
   if (typeof scoring !== 'string') return [...logits];
   if (scoring === 'sigmoid') return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
   const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));

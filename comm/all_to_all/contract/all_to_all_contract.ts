@@ -214,6 +214,11 @@ export interface AllToAll extends PeerMask {
   startCombine(expertOut: Float32Array | FloatRows, handle: DispatchHandle): Pending<Float32Array>;
   /** The same, but the sums are written to the first T rows of `y`. */
   startCombine(expertOut: Float32Array | FloatRows, handle: DispatchHandle, y: FloatRows): Pending<void>;
+  /**
+   * The same ranks, mask and wire of dispatch, with rows that come home unweighted in f32 (`reduce: 'source'`) on a flat route: what single experts make of rows, for
+   * whoever looks. One object, made at the first call. Its tags must be others than those that are used here.
+   */
+  unweighted(): AllToAll;
   /** A copy of what was counted since the start. */
   stats(): AllToAllStats;
   /** Bytes sent per destination rank since the start, headers included, the hops between nodes too. */

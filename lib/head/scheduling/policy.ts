@@ -38,15 +38,15 @@ export interface RunningView {
   readonly isGenerating: boolean;
   /** Tokens that one step could compute of it: 1 where it generates; 0 while its last token is being computed. */
   readonly numReady: number;
-  /** Their logits travel to the head. */
-  readonly wantsLogits: boolean;
+  /** Bytes that the next of those tokens, counted from 0, tells the head; null: none does. */
+  readonly toldBytes: ((token: number) => number) | null;
 }
 
 /** What one rank may compute in one step. */
 export interface StepBudget {
   readonly numTokens: number;
-  /** Of tokens whose logits travel to the head. */
-  readonly numLogitTokens: number;
+  /** That tokens tell the head; each alone fits. */
+  readonly numBytes: number;
 }
 
 /** What a sequence computes in a step. */

@@ -3,6 +3,7 @@ import type { SamplingParams } from '../../protocol/sampling.js';
 import { SAMPLED, type PlanPart, type SequenceStart, type SequenceWants } from '../../protocol/step_plan.js';
 import type { BlockKeys } from './block_keys.js';
 import type { RunningView } from './policy.js';
+import { isTold, type Told } from './told.js';
 
 /** What a caller asks of the scheduler. */
 export interface SequenceRequest {
@@ -64,7 +65,10 @@ export const numKnownTokens = ({ promptTokenIds, outputTokenIds }: Progress): nu
 
 /** Nothing is asked of single tokens of the prompt, so that another sequence may have computed them. */
 export const maySkipTokens = ({ wants }: Progress): boolean =>
-  !wants.routedExperts && wants.promptLogprobs === null && !wants.logits;
+  !wants.routedExperts &&
+  wants.promptLogprobs === null &&
+  !wants.logits &&
+  (wants.looks ?? []).every(({ tokens }) => tokens === 'generated');
 
 /** Steps that run compute it. */
 export const isComputing = ({ numPlanned, numComputed }: Running): boolean => numPlanned > numComputed;
@@ -78,7 +82,7 @@ export const numNewTokensLeft = ({ maxNewTokens, outputTokenIds }: Progress): nu
   maxNewTokens - outputTokenIds.length;
 
 /** What a policy sees of a request that runs. */
-export const viewOf = (state: Running): RunningView => {
+export const viewOf = (state: Running, told: Told): RunningView => {
   const isReplay = isReplaying(state);
   const isGenerating = !isReplay && state.numSampled > 0;
   return {
@@ -86,7 +90,8 @@ export const viewOf = (state: Running): RunningView => {
     priority: state.priority ?? 0,
     isGenerating,
     numReady: isGenerating ? numLeftToGenerate(state) : isReplay ? numLeftToReplay(state) : numLeftOfPrompt(state),
-    wantsLogits: state.wants.logits && !isReplay,
+    toldBytes:
+      isReplay || !isTold(state.wants) ? null : (token: number) => told.bytesOf(state, state.numPlanned + token),
   };
 };
 

@@ -13,7 +13,7 @@ import {
 } from '../../protocol/step_plan.js';
 import { BlockHasher, BlockKeys } from './block_keys.js';
 import { Crowds } from './crowds.js';
-import type { Place, SchedulingPolicy, Share } from './policy.js';
+import type { Place, RunningView, SchedulingPolicy, Share } from './policy.js';
 import type { PrefixSharing } from './prefix_sharing.js';
 import {
   isComputing,
@@ -27,6 +27,7 @@ import {
 } from './progress.js';
 import { loadOf, type RankUse, type SchedulerLoad } from './scheduler_load.js';
 import { SequenceBlocks, type Freed } from './sequence_blocks.js';
+import { outputExchanges, type Told } from './told.js';
 
 /** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
 export type ScheduledPlan = Omit<StepPlan, 'placementVersion' | 'moveRound'>;
@@ -42,8 +43,8 @@ export interface SchedulerLimits {
   /** Tokens per KV block. */
   readonly blockSize: number;
   readonly numKvBlocks: number;
-  /** Tokens of one step whose logits travel to the head. */
-  readonly maxLogitTokens: number;
+  /** What one step tells the head of its tokens, beside their ids. */
+  readonly maxToldBytes: number;
   /** Default null: all layers have keys and values. */
   readonly states?: StateLimits | null;
 }
@@ -53,6 +54,8 @@ export interface SchedulerOptions extends SchedulerLimits {
   readonly policy: SchedulingPolicy;
   /** Null: each sequence computes all of its tokens. */
   readonly sharing: PrefixSharing | null;
+  /** How large it is what tokens tell. */
+  readonly told: Told;
   /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */
   readonly numHeadroomBlocks: number;
 }
@@ -192,7 +195,10 @@ export class Scheduler {
       return null;
     }
     this.numPrefillTokens = plans.map(numPrefillTokensOf);
-    return plans;
+    const { told, maxNumBatchedTokens } = this.options;
+    const sizes = { numTopk: told.numTopk, maxNumBatchedTokens };
+    const outputs = outputExchanges(plans, (sequence) => this.running.get(sequence)!, sizes);
+    return outputs === undefined ? plans : plans.map((plan) => ({ ...plan, outputs }));
   }
 
   /**
@@ -329,12 +335,13 @@ export class Scheduler {
 
   /** What a rank computes; sequences give way until there are blocks for it. One alone has enough. */
   private sharesFor(rank: number): readonly Share[] {
-    const { policy, maxNumBatchedTokens: numTokens, maxLogitTokens: numLogitTokens } = this.options;
+    const { policy, maxNumBatchedTokens: numTokens, maxToldBytes: numBytes, told } = this.options;
+    const view = (state: Running): RunningView => viewOf(state, told);
     for (;;) {
       const own = [...this.running.values()].filter((state) => state.rank === rank);
-      const shares = policy.plan(apart(own).map(viewOf), { numTokens, numLogitTokens });
+      const shares = policy.plan(apart(own).map(view), { numTokens, numBytes });
       if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numAvailable(rank)) return shares;
-      this.preempt(policy.preempt(own.map(viewOf)));
+      this.preempt(policy.preempt(own.map(view)));
     }
   }
 

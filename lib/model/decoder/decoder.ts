@@ -101,6 +101,8 @@ export interface HiddenStates {
   feedForward(layer: number): Promise<void> | undefined;
   /** Norm; then what the MoE layer does. Its `add` is the residual. */
   moe(layer: number): MoeTokens;
+  /** A copy of some rows as they are at this moment, [n·H]. */
+  read(rows: readonly number[]): Float32Array | Promise<Float32Array>;
   /** Logits of some rows, behind the final norm; valid until the states are disposed. */
   logits(rows: readonly number[]): Promise<readonly LogitRow[]>;
   /** Frees what the step alone needed; the cache keeps what the step wrote. */

@@ -82,6 +82,10 @@ class KernelHiddenStates implements HiddenStates {
     return mlp.moe.begin(section.step);
   }
 
+  read(rows: readonly number[]): Float32Array {
+    return this.at.step.read(rows);
+  }
+
   async logits(rows: readonly number[]): Promise<readonly LogitRow[]> {
     const { vocabulary, last } = this.parts;
     if (last !== this.at) last.step.copyFrom(this.at.step, rows);

@@ -21,6 +21,7 @@ export class KernelStep {
   layerBytes = 0;
   /** Of a query and a key that it sees. */
   numPairs = 0;
+  private readonly hiddenSize: number;
   private readonly hiddenStride: number;
   private readonly velocities: Float64Array;
   private readonly factor: number;
@@ -45,6 +46,7 @@ export class KernelStep {
   ) {
     const none = { x: 0, numTokens: 0, parts: 0, numParts: 0, angles: 0, chosen: 0, scratch: 0, scratchBytes: 0 };
     this.indexTopk = attention.kind === 'mla' ? (attention.indexer?.topk ?? 0) : 0;
+    this.hiddenSize = hiddenSize;
     this.hiddenStride = padded(hiddenSize);
     this.velocities = inverseFrequencies(rope);
     this.factor = attentionFactor(rope.scaling);
@@ -124,6 +126,16 @@ export class KernelStep {
     if (numChosen > 0)
       this.memory.bytes(this.chosen.address, numChosen).set(other.memory.bytes(other.chosen.address, numChosen));
     this.memory.countCopy(runs.reduce((sum, { count }) => sum + count * rowBytes, numChosen));
+  }
+
+  /** A copy of some rows of the hidden states, [n·H]. */
+  read(rows: readonly number[]): Float32Array<ArrayBuffer> {
+    const { hiddenSize, hiddenStride, numTokens } = this;
+    const x = this.memory.floats(this.x, numTokens * hiddenStride);
+    const copy = new Float32Array(rows.length * hiddenSize);
+    rows.forEach((row, i) => copy.set(x.subarray(row * hiddenStride, row * hiddenStride + hiddenSize), i * hiddenSize));
+    this.memory.countCopy(copy.byteLength);
+    return copy;
   }
 
   /**

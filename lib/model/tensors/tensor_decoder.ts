@@ -115,6 +115,11 @@ class TensorHiddenStates implements HiddenStates {
     ));
   }
 
+  async read(rows: readonly number[]): Promise<Float32Array> {
+    const wanted_nH = gatherRows(this.x_TH, Int32Array.from(rows));
+    return rowsOf(wanted_nH).finally(() => wanted_nH.dispose());
+  }
+
   async logits(rows: readonly number[]): Promise<readonly LogitRow[]> {
     const { finalNorm, head_HV, headBias_1V, spec } = this.parts;
     const { x_TH } = this;

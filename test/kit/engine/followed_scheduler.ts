@@ -150,7 +150,7 @@ export class FollowedScheduler {
   }
 
   private check(plan: ScheduledPlan, rank: number): void {
-    const { maxNumBatchedTokens, maxNumSeqs, maxLogitTokens, numKvBlocks } = this.options;
+    const { maxNumBatchedTokens, maxNumSeqs, maxToldBytes, numKvBlocks } = this.options;
     const cache = this.caches[rank] ?? null;
     expect(plan).to.include({ step: this.lastStep, epoch: this.numLost });
     if (cache === null) {
@@ -181,7 +181,7 @@ export class FollowedScheduler {
     const logits = plan.parts.filter(
       ({ sequence, isReplay }) => this.requests.get(sequence)!.wants.logits && !isReplay,
     );
-    expect(logits.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)).to.be.at.most(maxLogitTokens);
+    expect(logits.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)).to.be.at.most(maxToldBytes);
     expect(cache.sequences.length, 'sequences of a rank').to.be.at.most(maxNumSeqs);
     expect(cache.heldBlocks.every((block) => block >= 0 && block < numKvBlocks)).to.equal(true);
   }

@@ -16,10 +16,11 @@ export const OPTIONS: SchedulerOptions = {
   maxNumBatchedTokens: 16,
   blockSize: 4,
   numKvBlocks: 32,
-  maxLogitTokens: 8,
+  maxToldBytes: 8,
   policy: fcfs,
   sharing: { seed: '', separatesForms: true },
   numHeadroomBlocks: 0,
+  told: { numTopk: 2, bytesOf: ({ wants }) => (wants.logits ? 1 : 0) },
 };
 
 /** Prompt tokens name their family and position: of one family, the shorter prompt begins the longer one. Default: a family of its own. */
@@ -88,4 +89,4 @@ export const runningView = (
   isGenerating = false,
   wantsLogits = false,
   priority = 0,
-): RunningView => ({ sequence, priority, numReady, isGenerating, wantsLogits });
+): RunningView => ({ sequence, priority, numReady, isGenerating, toldBytes: wantsLogits ? () => 1 : null });

@@ -74,7 +74,7 @@ export class PlayedEngine implements ServedEngine {
     blockSize: 16,
     numKvBlocks: 1024,
     maxModelLen: 512,
-    maxLogitTokens: 1024,
+    maxToldBytes: 1024,
   };
   readonly placement = [] as never;
   failure: Error | null = null;

@@ -66,7 +66,7 @@ export class StagedEngine implements ServedEngine {
   readonly spec: ModelSpec;
   readonly limits = {
     ...{ maxNumSeqs: 64, maxNumBatchedTokens: 512, blockSize: 16, numKvBlocks: 1000 },
-    ...{ maxModelLen: 512, maxLogitTokens: 1024 },
+    ...{ maxModelLen: 512, maxToldBytes: 1024 },
   };
   readonly failure = null;
   readonly tokenizer: Tokenizer | undefined;

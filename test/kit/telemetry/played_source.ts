@@ -37,7 +37,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   readonly failure = null;
   /** Absent: it moves none. */
   rebalance?: () => Promise<AskedRebalance>;
-  readonly limits = { ...LIMITS, maxModelLen: 512, maxLogitTokens: 64 };
+  readonly limits = { ...LIMITS, maxModelLen: 512, maxToldBytes: 64 };
   readonly placement: Placement;
   readonly watchers = new Watchers();
   load: SchedulerLoad;

@@ -68,7 +68,7 @@ describe('a request', function () {
     [{ ...GOOD, stop: () => 1 }, /"stop" is a function; give a list of texts/],
     [
       { ...GOOD, onLogits: () => undefined },
-      /there is no "onLogits" in a request; its keys are promptTokenIds, [^(]*Experts$/,
+      /there is no "onLogits" in a request; its keys are promptTokenIds, [^(]*hooks$/,
     ],
     [{ ...GOOD, max_new_tokens: 4 }, /there is no "max_new_tokens" in a request; did you mean "maxNewTokens"\?/],
     [{ ...GOOD, sampling: { temprature: 1 } }, /there is no "temprature" in "sampling"; did you mean "temperature"\?/],

@@ -3,7 +3,6 @@ import { expect } from 'chai';
 import { LivePlacement } from '../../../experts/placement/live_placement.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
 import { Requests } from '../../../lib/head/requests.js';
-import { fcfs } from '../../../lib/head/scheduling/fcfs.js';
 import { Scheduler } from '../../../lib/head/scheduling/scheduler.js';
 import type { Sequence } from '../../../lib/head/sequence.js';
 import { StepLoop, type Loss, type StepLoopParts } from '../../../lib/head/step_loop.js';
@@ -13,11 +12,12 @@ import type { EpochChange, StepOutcome, StepRunner } from '../../../lib/job/step
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { SAMPLED, type FreeOrder, type StepPlan, type StepResult } from '../../../lib/protocol/step_plan.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
+import { OPTIONS } from '../../kit/engine/scheduling.js';
 import { errorOf } from '../../kit/rejects.js';
 
 const NUM_RANKS = 2;
-const LIMITS = { maxNumSeqs: 4, maxNumBatchedTokens: 64, blockSize: 4, numKvBlocks: 16, maxLogitTokens: 64 };
-const SCHEDULING = { ...LIMITS, numRanks: NUM_RANKS, policy: fcfs, sharing: null, numHeadroomBlocks: 0 };
+const LIMITS = { maxNumSeqs: 4, maxNumBatchedTokens: 64, blockSize: 4, numKvBlocks: 16, maxToldBytes: 64 };
+const SCHEDULING = { ...OPTIONS, ...LIMITS, numRanks: NUM_RANKS, sharing: null };
 const WANTS = { routedExperts: false, logprobs: null, promptLogprobs: null, logits: false };
 
 const resultOf = ({ step, parts }: StepPlan): StepResult => ({

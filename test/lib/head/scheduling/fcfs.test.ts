@@ -3,7 +3,7 @@ import { fcfs } from '../../../../lib/head/scheduling/fcfs.js';
 import type { Place } from '../../../../lib/head/scheduling/policy.js';
 import { place, runningView as view, waitingView as waiting } from '../../../kit/engine/scheduling.js';
 
-const budget = (numTokens: number, numLogitTokens = Infinity) => ({ numTokens, numLogitTokens });
+const budget = (numTokens: number, numBytes = Infinity) => ({ numTokens, numBytes });
 
 describe('first come, first served', () => {
   it('admits the first that waits, to the rank where it costs least, and keeps the others waiting where there is none', () => {

@@ -13,7 +13,7 @@ import {
   waitingView,
 } from '../../../kit/engine/scheduling.js';
 
-const BUDGET = { numTokens: 8, numLogitTokens: 8 };
+const BUDGET = { numTokens: 8, numBytes: 8 };
 
 describe('the policy priority', () => {
   it('admits the most urgent, among equals who came first, and keeps others waiting where it finds no room', () => {

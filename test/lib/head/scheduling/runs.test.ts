@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { POLICIES } from '../../../../lib/head/scheduling/policies.js';
 import type { SchedulerOptions, SequenceRequest } from '../../../../lib/head/scheduling/scheduler.js';
 import { FollowedScheduler } from '../../../kit/engine/followed_scheduler.js';
-import { request } from '../../../kit/engine/scheduling.js';
+import { OPTIONS, request } from '../../../kit/engine/scheduling.js';
 
 interface Cancel {
   readonly step: number;
@@ -42,7 +42,7 @@ const runs: fc.Arbitrary<Run> = fc
     extraTokens: fc.nat(12),
     blockSize: fc.integer({ min: 1, max: 4 }),
     numKvBlocks: fc.integer({ min: 3, max: 10 }),
-    maxLogitTokens: fc.integer({ min: 1, max: 6 }),
+    maxToldBytes: fc.integer({ min: 1, max: 6 }),
     sharing: fc.constantFrom(EXACT, EXACT, ANY, ANY, null),
     policy: fc.constantFrom(POLICIES.fcfs, POLICIES.priority, POLICIES.lpm),
     numHeadroomBlocks: fc.nat(2),
@@ -51,7 +51,7 @@ const runs: fc.Arbitrary<Run> = fc
   })
   .chain(({ extraTokens, kept, intervalBlocks, ...others }) => {
     const states = kept === null ? null : { maxKept: kept, interval: intervalBlocks * others.blockSize };
-    const limits = { ...others, states };
+    const limits = { ...others, states, told: OPTIONS.told };
     const capacity = limits.blockSize * limits.numKvBlocks;
     const arrival = fc
       .record({

@@ -53,7 +53,7 @@ describe('scheduler', () => {
     ]);
   });
 
-  it('a sequence that wants logits comes in chunks of at most maxLogitTokens and samples nothing without new tokens', () => {
+  it('a sequence that wants logits comes in chunks that tell at most maxToldBytes and samples nothing without new tokens', () => {
     const scheduler = new Scheduler(OPTIONS);
     scheduler.add(request(0, 11, 0, { logits: true }));
     const lengths: number[] = [];

@@ -1,0 +1,63 @@
+/** The hooks of one request: told of a step's tokens before the request takes them. */
+import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
+import { EngineError } from '../../protocol/errors.js';
+import type { HookEvent } from '../../protocol/hook.js';
+import { sightsOf, tokensAt, type LookedPart, type Sight } from '../../protocol/look.js';
+import type { PlanPart, SequenceOutput } from '../../protocol/step_plan.js';
+import type { CheckedHook } from './checked_hook.js';
+import { eventOf } from './hook_event.js';
+import { TokenTables } from './token_tables.js';
+
+/** What hooks are told of the request. */
+export interface HookedRequest {
+  readonly sequence: number;
+  readonly id: string | null;
+  readonly numPromptTokens: number;
+  readonly spec: ModelSpec;
+}
+
+/** One after the other. Why: docs/decisions/hooks.md#steps-wait-for-hooks */
+export class ToldHooks {
+  private readonly sights: readonly Sight[];
+  private readonly moeLayers: readonly number[];
+
+  constructor(
+    private readonly hooks: readonly CheckedHook[],
+    private readonly request: HookedRequest,
+  ) {
+    this.sights = sightsOf(hooks.map(({ look }) => look));
+    this.moeLayers = moeLayersOf(request.spec);
+  }
+
+  /** Resolves when all hooks have heard of the part. @throws EngineError HOOK_FAILED */
+  async tell(part: PlanPart, output: SequenceOutput): Promise<void> {
+    const tables = new TokenTables(this.sights, this.placeOf(part), output, this.moeLayers);
+    for (const hook of this.hooks) await this.tellOne(hook, part, tables);
+  }
+
+  private async tellOne(hook: CheckedHook, part: PlanPart, tables: TokenTables): Promise<void> {
+    const { sequence, id: request, spec } = this.request;
+    for (const token of tokensAt([hook.look], this.placeOf(part))) {
+      const own = { sequence, request, position: part.position + token, tokenId: part.tokenIds[token]! };
+      for (const { point, layer } of hook.sights) {
+        const event = eventOf(point, { ...own, layer }, (table, at) => tables.row(table, at, token), spec);
+        try {
+          const told = hook.onEvent(event);
+          if (told instanceof Promise) await told;
+        } catch (cause) {
+          throw failed(event, cause);
+        }
+      }
+    }
+  }
+
+  private placeOf({ sequence, position, tokenIds }: PlanPart): LookedPart {
+    return { sequence, position, numTokens: tokenIds.length, numPromptTokens: this.request.numPromptTokens };
+  }
+}
+
+function failed({ point, layer, position }: HookEvent, cause: unknown): EngineError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const text = `a hook threw at ${point} of layer ${layer}, position ${position}: ${reason}; mend its onEvent`;
+  return new EngineError('HOOK_FAILED', text, { cause });
+}

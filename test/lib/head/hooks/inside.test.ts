@@ -1,0 +1,124 @@
+/** What hooks are told, against what transformers computes inside the same checkpoints, and a slow router. */
+import { expect } from 'chai';
+import { GOLDEN_MODELS, goldenOf } from '../../../contracts/golden_contract.js';
+import { startLocalEngine, type LocalEngineOptions } from '../../../kit/engine/local_engine.js';
+import { hasInsideGolden, insideGolden, Seen, type InsideGolden } from '../../../kit/engine/seen.js';
+import { tinyModel } from '../../../kit/paths.js';
+import { routeRef, scoresOf } from '../../../refs/gate_ref.js';
+import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
+
+const MAX_ERROR = 1e-4;
+
+describe('hooks are told what transformers computes', () => {
+  for (const name of GOLDEN_MODELS.filter(hasInsideGolden)) {
+    for (const compute of ['kernels', 'tensors']) {
+      it(`inside ${name}, on three ranks with ${compute}, in chunks`, async () => {
+        const set = [`compute=${compute}`, 'engine.max_num_batched_tokens=10', 'engine.max_num_seqs=2'];
+        const { seen, spec } = await scored(name, { numRanks: 3, set });
+        const golden = insideGolden(name);
+        checkHidden(seen, golden, spec);
+        checkRouters(seen, golden, spec);
+        checkOutputs(seen, golden, spec);
+      });
+    }
+  }
+});
+
+describe('what hooks are told', () => {
+  const name = 'tiny-deepseek-v3';
+
+  it('has the same bits for any ranks, sums, chunks and micro-batches', async () => {
+    const bits = (await scored(name, { numRanks: 1 })).seen.bits();
+    const others: LocalEngineOptions[] = [
+      { numRanks: 3 },
+      { numRanks: 2, microBatches: 2, set: ['engine.max_num_batched_tokens=5', 'engine.max_num_seqs=1'] },
+    ];
+    for (const options of others) expect((await scored(name, options)).seen.bits()).to.deep.equal(bits);
+  });
+
+  it('changes nothing of what is computed', async () => {
+    for (const reduce of ['source', 'rank'] as const) {
+      const plain = await logitsOf(name, { numRanks: 3, reduce }, []);
+      const looked = await logitsOf(name, { numRanks: 3, reduce }, [new Seen().hook]);
+      expect(looked.equals(plain), reduce).to.equal(true);
+    }
+  });
+});
+
+async function scored(
+  name: string,
+  options: LocalEngineOptions,
+): Promise<{ readonly seen: Seen; readonly spec: ModelSpec }> {
+  const local = await startLocalEngine(tinyModel(name), options);
+  const seen = new Seen();
+  try {
+    await local.engine.score({ tokenIds: goldenOf(name).prompt_token_ids, hooks: [seen.hook] });
+    return { seen, spec: local.engine.spec };
+  } finally {
+    await local.close();
+  }
+}
+
+async function logitsOf(name: string, options: LocalEngineOptions, hooks: readonly Seen['hook'][]): Promise<Buffer> {
+  const local = await startLocalEngine(tinyModel(name), options);
+  const chunks: Buffer[] = [];
+  const onLogits = (logits: Float32Array): void => void chunks.push(Buffer.from(logits.slice().buffer));
+  try {
+    await local.engine.score({ tokenIds: goldenOf(name).prompt_token_ids, onLogits, hooks });
+    return Buffer.concat(chunks);
+  } finally {
+    await local.close();
+  }
+}
+
+function checkHidden(seen: Seen, golden: InsideGolden, { layers }: ModelSpec): void {
+  golden.positions.forEach((position, i) => {
+    for (const layer of layers.keys()) {
+      const [before, after] = [golden.hidden[layer]![i]!, golden.hidden[layer + 1]![i]!];
+      expectNear(seen.at('hiddenBefore', layer, position).values, before, `before layer ${layer}`);
+      expectNear(seen.at('hiddenAfter', layer, position).values, after, `after layer ${layer}`);
+    }
+  });
+}
+
+function checkRouters(seen: Seen, golden: InsideGolden, { moe: { gate } }: ModelSpec): void {
+  golden.moe_layers.forEach((layer, l) =>
+    golden.positions.forEach((position, i) => {
+      const logits = golden.router_logits[l]![i]!;
+      expectNear(seen.at('routerLogits', layer, position).values, logits, `router of layer ${layer}`);
+      expectNear(seen.at('routerScores', layer, position).values, scoresOf(logits, gate.scoring), 'scores');
+      const { experts, weights } = seen.at('routing', layer, position);
+      expect([...experts].sort(ascending)).to.deep.equal([...golden.experts[l]![i]!].sort(ascending));
+      const own = [...seen.at('routerLogits', layer, position).values];
+      if (gate.groups === null) expectNear(weights, weightsOf(own, experts, gate), 'weights');
+    }),
+  );
+}
+
+function checkOutputs(seen: Seen, golden: InsideGolden, { hiddenSize }: ModelSpec): void {
+  golden.moe_layers.forEach((layer, l) =>
+    golden.positions.forEach((position, i) => {
+      const { experts, values } = seen.at('expertOutputs', layer, position);
+      golden.experts[l]![i]!.forEach((expert, k) => {
+        const at = experts.indexOf(expert) * hiddenSize;
+        const expected = golden.expert_outputs[l]![i]!.slice(k * hiddenSize, (k + 1) * hiddenSize);
+        expectNear(values.subarray(at, at + hiddenSize), expected, `expert ${expert} of layer ${layer}`);
+      });
+    }),
+  );
+}
+
+/** Of these experts in their order, whatever bias chose them. */
+function weightsOf(logits: readonly number[], experts: Int32Array, gate: ModelSpec['moe']['gate']): number[] {
+  const bias = logits.map((_, e) => (experts.includes(e) ? 1e6 : 0));
+  const { experts: found, weights } = routeRef(logits, gate, bias);
+  return Array.from(experts, (expert) => weights[found.indexOf(expert)]!);
+}
+
+function expectNear(actual: Float32Array | Float64Array, expected: readonly number[], what: string): void {
+  expect(actual.length, what).to.equal(expected.length);
+  const worst = expected.reduce((error, value, i) => Math.max(error, Math.abs(value - actual[i]!)), 0);
+  expect(worst, what).to.be.below(MAX_ERROR);
+}
+
+const ascending = (a: number, b: number): number => a - b;
