@@ -87,6 +87,18 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'inspect [model]',
+    describe:
+      'What a checkpoint is: family, parameters, formats, tokenizer, bytes of each rank, and what does not run.',
+    load: async () => {
+      const [{ inspect }, { inspectOptions }] = await Promise.all([
+        import('./inspect/inspect.js'),
+        import('./inspect/inspect_options.js'),
+      ]);
+      return loaded((yargs) => inspectOptions(yargs), inspect);
+    },
+  },
+  {
     name: 'make-checkpoint <dir>',
     describe: 'Write a random checkpoint of any family and shape, for experiments.',
     load: async () => {

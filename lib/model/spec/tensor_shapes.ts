@@ -24,6 +24,12 @@ export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
   if (spec.hasHeadBias) yield bias(names.LM_HEAD_BIAS, vocabSize);
 }
 
+/** The same model with one expert: those of a layer are alike, and there are many of them. */
+export const ofOneExpert = (spec: ModelSpec): ModelSpec => {
+  const { moe } = spec;
+  return { ...spec, moe: { ...moe, gate: { ...moe.gate, numExperts: 1 } } };
+};
+
 function* moeShapes(moe: ModelSpec['moe'], layer: number, hidden: number): Generator<TensorShape, void> {
   const { gate, sharedIntermediateSize } = moe;
   yield matrix(names.gateName(layer), gate.numExperts, hidden);

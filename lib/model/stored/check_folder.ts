@@ -1,5 +1,5 @@
 import type { ModelSpec } from '../spec/spec.js';
-import { tensorShapesOf } from '../spec/tensor_shapes.js';
+import { ofOneExpert, tensorShapesOf } from '../spec/tensor_shapes.js';
 import { openWeights } from './model_weights.js';
 
 /**
@@ -15,10 +15,4 @@ export async function checkFolder(dir: string, spec: ModelSpec): Promise<void> {
   } finally {
     await weights.close();
   }
-}
-
-/** With tensors of the first expert alone. */
-function ofOneExpert(spec: ModelSpec): ModelSpec {
-  const { moe } = spec;
-  return { ...spec, moe: { ...moe, gate: { ...moe.gate, numExperts: 1 } } };
 }

@@ -34,6 +34,9 @@ export interface WeightInfo {
   readonly file: string;
 }
 
+/** What is known of weights before any is read: from the headers of files, or from config.json alone (declared_weights.ts). */
+export type KnownWeights = Pick<ModelWeights, 'has' | 'info' | 'infos'>;
+
 /** How one tensor is read. */
 export interface WeightReadOptions {
   /** Ends the read; the signal's reason is thrown. */

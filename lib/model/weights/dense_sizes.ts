@@ -1,6 +1,6 @@
 /** Bytes of the parts of a dense model that a kernel memory holds whole or not at all: from the headers of a checkpoint, before a weight is read. Pure. */
 import { matrixBytes } from '../../../compute/wasm/memory/kernel_matrix.js';
-import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
+import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
 import { cacheFloatsPerToken, stateFloats } from '../spec/cache_layout.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
 import { type AttentionSpec, type LayerSpec, type ModelSpec } from '../spec/spec.js';
@@ -42,7 +42,7 @@ export interface UndividedPart {
 /** What {@link DenseSizes} depend on. All limits are of one rank. */
 export interface DenseSizesOptions {
   readonly spec: ModelSpec;
-  readonly weights: ModelWeights;
+  readonly weights: KnownWeights;
   readonly residence: Residence;
   readonly blockSize: number;
   readonly numKvBlocks: number;
@@ -119,7 +119,7 @@ export function kernelRows({ name, shape }: Pick<WeightInfo, 'name' | 'shape'>, 
 }
 
 /** With what goes before a matrix in its block. */
-function kernelBytes(weights: ModelWeights, name: string, attention: AttentionSpec, { dense }: Residence): number {
+function kernelBytes(weights: KnownWeights, name: string, attention: AttentionSpec, { dense }: Residence): number {
   const info = weights.info(name);
   const [rows, columns, ...further] = info.shape;
   if (further.length > 0) return 64 * Math.ceil((rows * columns! * further.reduce((a, b) => a * b, 1)) / 16);

@@ -6,7 +6,7 @@ import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
 import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import { isCoded, type WeightDtype } from '../../../compute/base/weight_matrix.js';
-import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
+import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
 import { cacheFloatsPerToken, stateFloatsOf } from '../spec/cache_layout.js';
 import {
   MAX_RARE_BYTES,
@@ -61,7 +61,7 @@ export type FootprintAt = (numRanks: number) => Footprint | null;
 /** What the size of a rank depends on. All limits are of one rank. */
 export interface FootprintOptions {
   readonly spec: ModelSpec;
-  readonly weights: ModelWeights;
+  readonly weights: KnownWeights;
   readonly placement: Placement;
   readonly rank: Rank;
   readonly residence: Residence;

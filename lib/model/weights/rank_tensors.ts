@@ -1,10 +1,10 @@
 /** Which tensors of a checkpoint a rank holds, and which nobody does. Pure. */
 import type { Rank } from '../../../base/ids.js';
 import { slotsOf, type Placement } from '../../../experts/placement/placement.js';
-import type { ModelWeights } from '../stored/model_weights.js';
+import type { KnownWeights, ModelWeights } from '../stored/model_weights.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
-import { expertShapes, tensorShapesOf } from '../spec/tensor_shapes.js';
+import { expertShapes, ofOneExpert, tensorShapesOf } from '../spec/tensor_shapes.js';
 
 /** Names of all tensors that a rank reads and holds, an expert's once per slot: what the progress bar counts. */
 export function tensorsOfRank(spec: ModelSpec, weights: HasTensors, placement: Placement, rank: Rank): string[] {
@@ -18,7 +18,7 @@ export function tensorsOfRank(spec: ModelSpec, weights: HasTensors, placement: P
 
 /** Names of all tensors that every rank holds alike. */
 export function denseTensors(spec: ModelSpec, weights: HasTensors): string[] {
-  return [...tensorsOf(spec)].filter((name) => !isExpertTensor(name) && weights.has(name));
+  return [...tensorsOf(ofOneExpert(spec))].filter((name) => !isExpertTensor(name) && weights.has(name));
 }
 
 /** Names of one routed expert's tensors. */
@@ -26,7 +26,7 @@ export const expertTensors = ({ moe, hiddenSize }: ModelSpec, layer: number, exp
   Array.from(expertShapes(moe, hiddenSize, layer, expert), ({ name }) => name);
 
 /** What tells whether a checkpoint holds a tensor. */
-type HasTensors = Pick<ModelWeights, 'has'>;
+type HasTensors = Pick<KnownWeights, 'has'>;
 
 /** What a checkpoint holds beside the model. */
 export interface UnusedTensors {

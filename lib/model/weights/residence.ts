@@ -2,7 +2,7 @@
 import { ExpertError } from '../../../compute/base/errors.js';
 import type { BackendChoice, BackendName } from '../../../compute/tfjs/tf.js';
 import { isCoded, type CHOICE_DTYPES, type WeightDtype } from '../../../compute/base/weight_matrix.js';
-import type { ModelWeights, WeightInfo } from '../stored/model_weights.js';
+import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
 import { isExpertTensor } from './rank_tensors.js';
 import * as names from '../spec/tensor_names.js';
 
@@ -32,7 +32,7 @@ export const backendOf = (choice: BackendChoice, { compute }: Pick<ResidenceChoi
   choice === 'auto' && compute === 'kernels' ? 'wasm' : choice;
 
 /** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for int8 without kernels */
-export function residenceOf(choice: ResidenceChoice, backend: BackendName, weights: ModelWeights): Residence {
+export function residenceOf(choice: ResidenceChoice, backend: BackendName, weights: KnownWeights): Residence {
   const compute = choice.compute === 'auto' ? (backend === 'wasm' ? 'kernels' : 'tensors') : choice.compute;
   if (compute === 'kernels' && backend !== 'wasm') {
     const message = `compute: kernels goes with backend: wasm, this rank has ${backend}; set backend: wasm, or compute: auto`;
@@ -50,7 +50,7 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, weigh
 }
 
 /** What routed experts are stored as, if that is the same for all. */
-function storedDtype(weights: ModelWeights, compute: Compute): WeightDtype {
+function storedDtype(weights: KnownWeights, compute: Compute): WeightDtype {
   const experts = weights.infos((name) => isExpertTensor(name) && name.endsWith('.weight'));
   const dtype = commonDtype(experts.map(({ dtype }) => dtype));
   return compute === 'tensors' && isCoded(dtype) ? 'f32' : dtype;
@@ -62,7 +62,7 @@ export function commonDtype([first = 'f32', ...others]: readonly WeightDtype[]):
 }
 
 /** What a matrix outside the routed experts is kept as, with those that it makes one network or one matrix with. @throws WeightError as the weights */
-export function keptDtype(weights: ModelWeights, name: string, choice: ResidentChoice): WeightDtype {
+export function keptDtype(weights: KnownWeights, name: string, choice: ResidentChoice): WeightDtype {
   const together = TOGETHER.find(([pattern]) => pattern.test(name));
   const names = together === undefined ? [name] : together[1].map((part) => name.replace(together[0], part));
   const found = names.filter((each) => each === name || weights.has(each));

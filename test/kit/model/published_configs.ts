@@ -82,6 +82,34 @@ export const QWEN3: Config = {
   eos_token_id: [151645, 151643],
 };
 
+/** The published config.json of Mixtral-8x7B. */
+export const MIXTRAL: Config = {
+  ...{ model_type: 'mixtral', architectures: ['MixtralForCausalLM'], torch_dtype: 'bfloat16' },
+  ...{ hidden_size: 4096, intermediate_size: 14336, num_hidden_layers: 32, vocab_size: 32000 },
+  ...{ num_attention_heads: 32, num_key_value_heads: 8, num_local_experts: 8, num_experts_per_tok: 2 },
+  ...{ max_position_embeddings: 32768, rms_norm_eps: 1e-5, rope_theta: 1e6, sliding_window: null },
+  ...{ hidden_act: 'silu', tie_word_embeddings: false, bos_token_id: 1, eos_token_id: 2 },
+};
+
+/** The published config.json of gpt-oss-20b. */
+export const GPT_OSS_20B: Config = {
+  ...{ model_type: 'gpt_oss', architectures: ['GptOssForCausalLM'] },
+  ...{ hidden_size: 2880, intermediate_size: 2880, num_hidden_layers: 24, vocab_size: 201088, head_dim: 64 },
+  ...{ num_attention_heads: 64, num_key_value_heads: 8, num_local_experts: 32, num_experts_per_tok: 4 },
+  ...{ experts_per_token: 4, attention_bias: true, attention_dropout: 0, swiglu_limit: 7, sliding_window: 128 },
+  layer_types: Array.from({ length: 24 }, (_, i) => (i % 2 === 0 ? 'sliding_attention' : 'full_attention')),
+  ...{ max_position_embeddings: 131072, initial_context_length: 4096, rms_norm_eps: 1e-5, rope_theta: 150000 },
+  rope_scaling: {
+    ...{ rope_type: 'yarn', factor: 32, original_max_position_embeddings: 4096 },
+    ...{ beta_fast: 32, beta_slow: 1, truncate: false },
+  },
+  quantization_config: {
+    quant_method: 'mxfp4',
+    modules_to_not_convert: ['model.layers.*.self_attn', 'model.layers.*.mlp.router', 'model.embed_tokens', 'lm_head'],
+  },
+  ...{ hidden_act: 'silu', tie_word_embeddings: false, eos_token_id: 200002, pad_token_id: 199999 },
+};
+
 /** The same without some fields. */
 export const without = (config: Config, ...keys: readonly string[]): Config =>
   Object.fromEntries(Object.entries(config).filter(([key]) => !keys.includes(key)));

@@ -1,0 +1,104 @@
+/** How many bytes ranks would hold, for several numbers of them and each form of weights. Pure. */
+import { ExpertError } from '../../../compute/base/errors.js';
+import { asRank } from '../../../base/ids.js';
+import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.js';
+import { createPlacement } from '../../../experts/placement/placement.js';
+import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
+import type { KnownWeights } from '../../model/stored/model_weights.js';
+import { footprintAt, type Footprint, type FootprintOptions } from '../../model/weights/footprint.js';
+import { checkMemory } from '../../model/weights/memory_check.js';
+import { residenceOf, type Residence, type ResidenceChoice } from '../../model/weights/residence.js';
+import { numStatesOf, type EngineLimits } from '../../protocol/limits.js';
+
+/** What the size of ranks depends on beside their number. */
+export interface RankBytesOptions {
+  readonly spec: ModelSpec;
+  readonly weights: KnownWeights;
+  readonly limits: EngineLimits;
+  /** Of all experts, per layer. */
+  readonly numRedundantExperts: number;
+  readonly numMovingLayers: number;
+  /** Of this machine, which `fits` is about. */
+  readonly numCores: number;
+  readonly machineBytes: number;
+}
+
+/** A form of weights, and what it takes. */
+export interface RankBytesRow {
+  /** 'as stored', 'int8', … */
+  readonly name: string;
+  readonly residence: Residence;
+  readonly ranks: readonly RankBytes[];
+}
+
+/** Of the rank that holds most. */
+export interface RankBytes {
+  readonly numRanks: number;
+  /** Null: a job can't have so many ranks. */
+  readonly footprint: Footprint | null;
+  /** Whether this machine can run so many such ranks. */
+  readonly fitsHere: boolean;
+}
+
+/** Experts and all other weights alike. */
+const FORMS: readonly (readonly [name: string, choice: ResidenceChoice])[] = [
+  ['as stored', { compute: 'kernels', experts: 'auto', dense: 'auto' }],
+  ['f32', { compute: 'kernels', experts: 'f32', dense: 'f32' }],
+  ['bf16', { compute: 'kernels', experts: 'bf16', dense: 'bf16' }],
+  ['int8', { compute: 'kernels', experts: 'int8', dense: 'int8' }],
+  ['tensors', { compute: 'tensors', experts: 'f32', dense: 'f32' }],
+];
+
+/** One row for each form. */
+export function rankBytes(options: RankBytesOptions, numbers: readonly number[]): RankBytesRow[] {
+  return FORMS.map(([name, choice]) => {
+    const backend = choice.compute === 'kernels' ? 'wasm' : 'tensorflow';
+    const residence = residenceOf(choice, backend, options.weights);
+    return {
+      ...{ name, residence },
+      ranks: numbers.map((numRanks) => {
+        const footprint = footprintAt(footprintOptions(options, residence, numRanks))(numRanks);
+        return { numRanks, footprint, fitsHere: footprint !== null && fits(options, residence, numRanks, footprint) };
+      }),
+    };
+  });
+}
+
+/** What one of so many ranks takes of its machine. */
+export const totalBytes = ({ dense, experts, moving, cache, activations, received }: Footprint): number =>
+  dense + experts + moving + cache + activations + received;
+
+function footprintOptions(
+  { spec, weights, limits, numRedundantExperts, numMovingLayers, numCores }: RankBytesOptions,
+  residence: Residence,
+  numRanks: number,
+): FootprintOptions {
+  const { numExperts } = spec.moe.gate;
+  const one = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 1 });
+  // footprintAt asks a placement for its experts and slots alone.
+  const slots = new Int32Array(numExperts + numRedundantExperts);
+  const placement = { ...one, phy2log: one.phy2log.map(() => slots) };
+  const { blockSize, numKvBlocks, maxNumBatchedTokens } = limits;
+  return {
+    ...{ spec, weights, placement, rank: asRank(0), residence, blockSize, numKvBlocks, maxNumBatchedTokens },
+    ...{ numStates: numStatesOf(limits), numMovingLayers },
+    numThreads: residence.compute === 'kernels' ? Math.max(1, Math.floor(numCores / numRanks)) : 1,
+  };
+}
+
+function fits(
+  { machineBytes }: RankBytesOptions,
+  residence: Residence,
+  numRanks: number,
+  footprint: Footprint,
+): boolean {
+  const backend = residence.compute === 'kernels' ? 'wasm' : 'tensorflow';
+  const machine = { availableBytes: machineBytes, totalBytes: machineBytes, memoryBytes: MEMORY_ROOM_BYTES, gpu: null };
+  try {
+    checkMemory(footprint, residence, { backend, rank: 0, numRanks, ranksHere: numRanks, ...machine }, () => null);
+    return true;
+  } catch (error) {
+    if (error instanceof ExpertError && error.code === 'OUT_OF_MEMORY') return false;
+    throw error;
+  }
+}

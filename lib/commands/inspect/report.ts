@@ -1,0 +1,156 @@
+/** An inspection for readers, and for programs. Pure. */
+import { printable } from '../../../base/foreign_text.js';
+import { bytes, table } from '../../metrics/charts.js';
+import type { Inspection, ModelFacts } from './inspection.js';
+import { kvBytesPerToken, modelLines, stateBytes, type Line } from './model_lines.js';
+import { totalBytes, type RankBytesRow } from './rank_bytes.js';
+import type { TextFacts } from './text_facts.js';
+
+/** Of what files say. */
+const MAX_FOREIGN_CHARS = 400;
+/** Names of tensors that are told. */
+const MAX_NAMES = 5;
+
+/** Lines, ending with a new line. */
+export function inspectionText(inspection: Inspection): string {
+  const { model, text } = inspection;
+  const lines: Line[] = [
+    ['model', `${familyText(inspection)}: ${verdictText(inspection)}`],
+    ...(model === null ? [] : modelLines(model)),
+    ...weightLines(inspection),
+    ['tokenizer', text === null ? noTokenizer(inspection) : tokenizerText(text)],
+    ...skippedLines(inspection),
+    ...inspection.problems.map(({ part, message }): Line => [`✗ ${part}`, printable(message, 2000)]),
+  ];
+  const width = Math.max(...lines.map(([name]) => name.length)) + 2;
+  const facts = lines.map(([name, said]) => `${name.padEnd(width)}${said}`);
+  return `${[...facts, ...(model === null ? [] : ['', bytesText(model, inspection)])].join('\n')}\n`;
+}
+
+function familyText({ config }: Inspection): string {
+  const { model_type: type, architectures } = config;
+  const name = typeof type === 'string' ? type : 'no model_type';
+  const classes = Array.isArray(architectures) ? ` (${architectures.join(', ')})` : '';
+  return printable(name + classes, MAX_FOREIGN_CHARS);
+}
+
+function verdictText({ model, isWhole, problems }: Inspection): string {
+  if (model === null) return 'does not run here';
+  if (isWhole) return 'runs here';
+  const isDamaged = problems.some(({ part }) => part === 'weights');
+  return isDamaged ? 'would run here, with whole weights' : 'would run here; its weights are not in the folder';
+}
+
+function weightLines({ stored, model, isWhole }: Inspection): Line[] {
+  const kept = model === null ? [] : [['', `${isWhole ? 'kept' : 'declared'} as ${groupedText(model)}`] as const];
+  if (stored === null) return [['weights', 'none here'], ...kept];
+  const types = Object.entries(stored.dtypes).toSorted(([, a], [, b]) => b.bytes - a.bytes);
+  const text = types.map(([name, count]) => `${name} ${bytes(count.bytes)} in ${count.tensors} tensors`).join(', ');
+  const files = `${stored.files} ${stored.files === 1 ? 'file' : 'files'}`;
+  return [['weights', printable(`${bytes(stored.bytes)} in ${files}: ${text}`, MAX_FOREIGN_CHARS)], ...kept];
+}
+
+/** Parts that are of one type together. */
+function groupedText({ dtypes }: ModelFacts): string {
+  const byType = new Map<string, string[]>();
+  for (const [part, names] of Object.entries(dtypes)) {
+    const type = names.join(' and ');
+    byType.set(type, [...(byType.get(type) ?? []), part.replace('_', ' ')]);
+  }
+  return [...byType].map(([type, parts]) => `${type} (${parts.join(', ')})`).join(', ');
+}
+
+const noTokenizer = ({ problems }: Inspection): string =>
+  problems.some(({ part }) => part === 'tokenizer') ? 'none that works' : 'none here: prompts are token ids';
+
+function tokenizerText({ vocabSize, bos, ends, chat }: TextFacts): string {
+  const named = [...ends].map(([id, token]) => `${token} (${id})`).join(', ');
+  const chats = { none: 'no chat template', works: 'a chat template', fails: 'a chat template that fails' }[chat];
+  const begin = bos === null ? '' : `, texts begin with ${bos}`;
+  const end = ends.size === 0 ? 'nothing ends a text' : `texts end with ${named}`;
+  return printable(`${vocabSize} tokens${begin}, ${end}, ${chats}`, MAX_FOREIGN_CHARS);
+}
+
+function skippedLines({ skipped, unknownTensors, mechanisms }: Inspection): Line[] {
+  const names = unknownTensors.slice(0, MAX_NAMES).join(', ');
+  const more = unknownTensors.length > MAX_NAMES ? ', …' : '';
+  const unknown = `${unknownTensors.length} tensors that the configuration gives no meaning to: ${names}${more}`;
+  return [
+    ...skipped.map((part): Line => ['not run', part]),
+    ...(unknownTensors.length === 0 ? [] : [['not read', printable(unknown, MAX_FOREIGN_CHARS)] as const]),
+    ...(mechanisms.length === 0 ? [] : [['it has', printable(mechanisms.join(', '), MAX_FOREIGN_CHARS)] as const]),
+  ];
+}
+
+function bytesText({ rows, limits }: ModelFacts, { machineBytes }: Inspection): string {
+  const shown = distinct(rows);
+  const numbers = rows[0]!.ranks.map(({ numRanks }) => `${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'}`);
+  const cells = shown.map(({ name, residence, ranks }) => [
+    residenceText(name, residence),
+    ...ranks.map(({ footprint, fitsHere }) =>
+      footprint === null ? '–' : bytes(totalBytes(footprint)) + (fitsHere ? ' ✓' : '  '),
+    ),
+  ]);
+  const tokens = limits.numKvBlocks * limits.blockSize;
+  const head = `bytes of each rank, with a KV cache of ${tokens} tokens; ✓ so many fit this machine of ${bytes(machineBytes)}`;
+  return [head, table([['', ...numbers.map((text) => `${text}  `)], ...cells])].join('\n');
+}
+
+/** What weights are kept as. */
+function residenceText(name: string, { compute, experts, dense }: RankBytesRow['residence']): string {
+  if (compute === 'tensors') return 'TensorFlow.js (f32)';
+  return dense === 'auto' ? `${name} (experts ${experts})` : `all ${name}`;
+}
+
+/** What differs from the rows before it. */
+function distinct(rows: readonly RankBytesRow[]): RankBytesRow[] {
+  const key = ({ ranks }: RankBytesRow): string =>
+    ranks.map(({ footprint }) => (footprint === null ? '' : totalBytes(footprint))).join();
+  return rows.filter((row, i) => !rows.slice(0, i).some((earlier) => key(earlier) === key(row)));
+}
+
+/** One object. */
+export function inspectionJson(inspection: Inspection): object {
+  const { dir, config, model, stored, isWhole, text, problems, skipped, unknownTensors, machineBytes } = inspection;
+  return {
+    ...{ dir, model_type: config.model_type ?? null, architectures: config.architectures ?? null },
+    ...{ supported: model !== null, weights_whole: isWhole, problems, skipped, unknown_tensors: unknownTensors },
+    mechanisms: inspection.mechanisms,
+    model: model && modelJson(model),
+    weights: stored,
+    tokenizer: text && {
+      vocab_size: text.vocabSize,
+      bos: text.bos,
+      ends: Object.fromEntries(text.ends),
+      chat: text.chat,
+    },
+    machine_bytes: machineBytes,
+  };
+}
+
+function modelJson({ spec, parameters, limits, dtypes, rows }: ModelFacts): object {
+  const { total, active, activeWithoutEmbedding, perExpert, parts } = parameters;
+  const { numExperts, numTopk } = spec.moe.gate;
+  return {
+    parameters: { total, active, active_without_embedding: activeWithoutEmbedding, per_expert: perExpert, parts },
+    ...{ hidden_size: spec.hiddenSize, layers: spec.layers.length, vocab_size: spec.vocabSize },
+    moe_layers: spec.layers.filter(({ kind }) => kind === 'moe').length,
+    ...{ experts: numExperts, experts_per_token: numTopk, expert_intermediate_size: spec.moe.intermediateSize },
+    ...{ shared_intermediate_size: spec.moe.sharedIntermediateSize, attention: spec.attention.kind },
+    ...{ max_positions: spec.maxPositions, kv_bytes_per_token: kvBytesPerToken(spec), state_bytes: stateBytes(spec) },
+    kv_tokens: limits.numKvBlocks * limits.blockSize,
+    dtypes,
+    rank_bytes: rows.map(({ name, residence, ranks }) => ({
+      ...{ name, compute: residence.compute, experts: residence.experts, dense: residence.dense },
+      ranks: ranks.map(({ numRanks, footprint, fitsHere }) => ({
+        ...{ ranks: numRanks, fits_here: fitsHere },
+        ...(footprint === null ? { total: null } : { total: totalBytes(footprint), ...footprintJson(footprint) }),
+      })),
+    })),
+  };
+}
+
+const footprintJson = (footprint: NonNullable<RankBytesRow['ranks'][number]['footprint']>): object => {
+  const { dense, experts, moving, cache, activations, received } = footprint;
+  return { dense, experts, moving, cache, activations, received };
+};
