@@ -16,12 +16,18 @@ const EXIT_USAGE = 2;
 const EXIT_SIGNAL = 128;
 
 const interrupted = new AbortController();
+/** Asked first what Ctrl-C means. */
+let interruptTaker: () => boolean = () => false;
 setMaxListeners(0, interrupted.signal); // every request of a batch listens
 const context: CommandContext = {
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: process.stdin,
   signal: interrupted.signal,
+  takeInterrupts: (taker) => {
+    interruptTaker = taker;
+    return () => (interruptTaker = () => false);
+  },
   obeyed: () => void (process.exitCode = 0),
   env: process.env,
 };
@@ -53,6 +59,7 @@ const USAGE_CODES: ReadonlySet<string> = new Set([
 
 /** The first signal lets the command end its ranks; a second one ends this process at once. */
 function onSignal(signal: NodeJS.Signals): void {
+  if (signal === 'SIGINT' && !interrupted.signal.aborted && interruptTaker()) return;
   const exitCode = EXIT_SIGNAL + constants.signals[signal];
   if (interrupted.signal.aborted) process.exit(exitCode);
   process.exitCode = exitCode;

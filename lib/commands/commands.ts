@@ -55,6 +55,26 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'chat',
+    describe: "Talk to a model in the terminal: an engine of your own, or a server of OpenAI's API.",
+    load: async () => {
+      const { chatConfig, chatOptions, checkChatOptions } = await import('./chat/chat_options.js');
+      return loaded(
+        (yargs) => chatOptions(yargs),
+        async (args, context) => {
+          checkChatOptions(args);
+          if (args.url !== undefined) {
+            return (await import('./chat/chat_with_server.js')).chatWithServer(args, args.url, context);
+          }
+          const { withRanks } = await import('./engine/engine_start.js');
+          await withRanks(await chatConfig(args, context.env), async (start) =>
+            (await import('./chat/chat.js')).chat(args, start, context),
+          );
+        },
+      );
+    },
+  },
+  {
     name: 'score',
     describe: 'Log-probabilities, perplexity and routed experts of a text.',
     load: async () => {

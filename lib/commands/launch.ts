@@ -30,7 +30,7 @@ export interface LaunchOptions extends Omit<LaunchArgs, 'command'> {
 
 /** Where ranks join when a launcher gives a host without a port. */
 export const DEFAULT_PORT = 7077;
-const COMMANDS_WITH_CONFIG: ReadonlySet<string> = new Set(['generate', 'score', 'serve']);
+const COMMANDS_WITH_CONFIG: ReadonlySet<string> = new Set(['generate', 'chat', 'score', 'serve']);
 
 /** Options of `expertwire launch`; the command follows `--`. */
 export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {

@@ -27,6 +27,8 @@ export type PartialSection<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
 /** Where the parts of a configuration come from. All may be left out. */
 export interface LoadConfigOptions {
+  /** Values that count where nobody gave others: they replace defaults. */
+  readonly defaults?: PartialConfig | undefined;
   /** Path of a YAML file. Default: none, defaults only. */
   readonly file?: string | undefined;
   /** Values that a program gives; `undefined` means that it doesn't. */
@@ -42,7 +44,7 @@ export interface LoadConfigOptions {
 }
 
 /**
- * Puts a configuration together: defaults < file < base < flags < `--set`, and checks the whole.
+ * Puts a configuration together: defaults of its own < `defaults` < file < base < flags < `--set`, and checks the whole.
  *
  * `model` comes back as an absolute path of an existing folder. A relative one is looked for in the current working
  * directory and, when it stands in a file, then in the file's folder and each folder above it: so a file in `configs/`
@@ -55,7 +57,7 @@ export interface LoadConfigOptions {
 export async function loadConfig(options: LoadConfigOptions = {}): Promise<ExpertwireConfig> {
   checkOptions(options);
   const cwd = options.cwd ?? process.cwd();
-  const layers: Layer[] = [];
+  const layers: Layer[] = [{ values: options.defaults, originOf: () => ({ where: 'loadConfig({ defaults })' }) }];
   if (options.file !== undefined) layers.push(await readFileLayer(options.file, cwd));
   layers.push({ values: options.base, originOf: () => ({ where: 'loadConfig({ base })' }) });
   layers.push({ values: options.flags, originOf: () => ({ where: 'command line' }) });
@@ -86,6 +88,7 @@ const values = z.looseObject({}, { error: 'an object with keys of the configurat
 const optionsSchema = z.strictObject(
   {
     file: z.string({ error: 'the path of a YAML file' }).optional(),
+    defaults: values,
     base: values,
     flags: values,
     overrides: z.array(z.string({ error: 'a text' }), { error: "a list of 'key=value'" }).optional(),

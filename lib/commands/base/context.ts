@@ -20,6 +20,11 @@ export interface CommandContext {
   readonly stdin: Input;
   /** Aborted by Ctrl-C or a termination signal. */
   readonly signal: AbortSignal;
+  /**
+   * A session has a use of its own for Ctrl-C: `taker` is asked instead of ending the command, and answers false where it is to end all the same. Returns how to
+   * stop that.
+   */
+  readonly takeInterrupts?: (taker: () => boolean) => () => void;
   /** What a signal asks for was done in full: that it ended the process is no failure. */
   readonly obeyed?: () => void;
   /** The process's own environment: secrets and launchers are read there, and a rank sets what TensorFlow's library reads. */

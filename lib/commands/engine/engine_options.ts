@@ -101,8 +101,15 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
     });
 }
 
-/** The configuration that file, flags and --set make together. `env`: says where the hub's cache is. */
-export function configOf(args: EngineArgs, env: Environment, more: PartialConfig = {}): Promise<ExpertwireConfig> {
+/**
+ * The configuration that file, flags and --set make together. `env`: says where the hub's cache is; `defaults`: what counts where nobody says anything.
+ */
+export function configOf(
+  args: EngineArgs,
+  env: Environment,
+  more: PartialConfig = {},
+  defaults?: PartialConfig,
+): Promise<ExpertwireConfig> {
   const flags = {
     model: args.model,
     backend: args.backend,
@@ -116,7 +123,7 @@ export function configOf(args: EngineArgs, env: Environment, more: PartialConfig
     comm: { reduce: args.reduce },
     ...more,
   } as PartialConfig; // values are checked by the schema
-  return loadConfig({ file: args.config, flags, overrides: [...(args.set ?? [])], env });
+  return loadConfig({ defaults, file: args.config, flags, overrides: [...(args.set ?? [])], env });
 }
 
 /** The job secret from a file or the environment; never from an argument, which every user of the machine can read. */

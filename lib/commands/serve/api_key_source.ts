@@ -6,13 +6,14 @@ import { UsageError } from '../base/context.js';
 /** The variable of the environment that may hold API keys, with commas between them. */
 export const API_KEY_VARIABLE = 'EXPERTWIRE_API_KEY';
 
-/** The keys of a file, one a line, or of the environment. None: everybody may call. @throws UsageError */
+/** The keys of a file, one a line, or of a variable of the environment. None: everybody may call. @throws UsageError */
 export async function readApiKeys(
   file: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
+  variable = API_KEY_VARIABLE,
 ): Promise<readonly string[]> {
-  const where = file === undefined ? API_KEY_VARIABLE : `--api-key-file ${file}`;
-  const text = file === undefined ? env[API_KEY_VARIABLE] : await readKeyFile(file);
+  const where = file === undefined ? variable : `--api-key-file ${file}`;
+  const text = file === undefined ? env[variable] : await readKeyFile(file);
   if (text === undefined) return [];
   const keys = text.split(file === undefined ? ',' : '\n').flatMap((key) => (key.trim() === '' ? [] : [key.trim()]));
   // Who gave an empty one did not mean a server without keys.

@@ -1,0 +1,85 @@
+/** The command line of `chat`, which needs nothing of what it starts. */
+import type { Argv } from 'yargs';
+import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Environment } from '../../hub/cache/hub_cache.js';
+import { readSamplingDefaults } from '../../server/openai/requests/sampling_defaults.js';
+import { UsageError } from '../base/context.js';
+import { MAX_COUNT } from '../base/numbers.js';
+import { configOf, engineOptions, type EngineArgs } from '../engine/engine_options.js';
+import { samplingConfig, samplingOptions, type SamplingArgs } from '../engine/sampling_options.js';
+
+/** The variable of the environment that may hold the key of a server. */
+export const SERVER_KEY_VARIABLE = 'OPENAI_API_KEY';
+
+/** The options of `chat` as yargs parses them; undefined: not given. */
+export interface ChatArgs extends EngineArgs, SamplingArgs {
+  readonly url?: string | undefined;
+  readonly apiKeyFile?: string | undefined;
+  readonly extraBody?: string | undefined;
+  readonly system?: string | undefined;
+  readonly load?: string | undefined;
+  readonly json?: boolean | undefined;
+}
+
+/** Adds the options of `chat` to a command line, those of the engine included. */
+export function chatOptions<T>(yargs: Argv<T>): Argv<T & ChatArgs> {
+  const group = 'Chat:';
+  const server = 'Server:';
+  const withChat = engineOptions(yargs)
+    .option('system', { type: 'string', describe: 'what the model is told before all else', group })
+    .option('load', { type: 'string', describe: 'go on with a conversation that /save wrote', group })
+    .option('json', { type: 'boolean', describe: 'one JSON object an answer', group: 'Output:' })
+    .option('url', {
+      type: 'string',
+      describe: "ask a server of OpenAI's API instead of an engine; --model: its name there (the first one)",
+      group: server,
+    })
+    .option('api-key-file', {
+      type: 'string',
+      describe: `file with the server's API key (or ${SERVER_KEY_VARIABLE})`,
+      group: server,
+    })
+    .option('extra-body', { type: 'string', describe: 'JSON object: further fields of each request', group: server });
+  return samplingOptions(withChat, 'as the model or the server says', 'until the context is full');
+}
+
+/** The options of an engine, which a server has no use for. */
+const ENGINE_OPTIONS: readonly (keyof EngineArgs)[] = [
+  ...(['config', 'ranks', 'backend', 'placement', 'numRedundantExperts', 'replicaChoice', 'reduce', 'set'] as const),
+  ...([
+    'listen',
+    'waitRanks',
+    'advertise',
+    'joinTimeout',
+    'secretFile',
+    'trace',
+    'routing',
+    'record',
+    'recordMode',
+  ] as const),
+];
+
+/** @throws UsageError naming an option that doesn't go with --url, or without */
+export function checkChatOptions(args: ChatArgs): void {
+  const unused: readonly (keyof ChatArgs)[] = args.url === undefined ? ['apiKeyFile', 'extraBody'] : ENGINE_OPTIONS;
+  const given = unused.find((name) => args[name] !== undefined);
+  if (given === undefined) return;
+  const option = `--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new UsageError(
+    args.url === undefined
+      ? `${option} is for a server; give its --url`
+      : `${option} is for an engine of your own; leave it out, or --url`,
+  );
+}
+
+/**
+ * Of an engine: where nobody says otherwise, answers are sampled as generation_config.json says, as `serve` does, and as long as the context is.
+ * Why: docs/decisions/chat.md#answers-are-sampled-as-the-server-samples-them
+ * @throws ConfigError, WeightError
+ */
+export async function chatConfig(args: ChatArgs, env: Environment): Promise<ExpertwireConfig> {
+  const flags = { generate: { ...samplingConfig(args), chat: true } };
+  const { model } = await configOf(args, env, flags);
+  const sampling = await readSamplingDefaults(model);
+  return configOf(args, env, flags, { generate: { ...sampling, max_new_tokens: MAX_COUNT } });
+}

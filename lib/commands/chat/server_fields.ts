@@ -1,0 +1,39 @@
+/** What the options of `chat` add to each request to a server, under OpenAI's and vLLM's names. Pure. */
+import { printable } from '../../../base/foreign_text.js';
+import { UsageError } from '../base/context.js';
+import type { ChatArgs } from './chat_options.js';
+
+/** Only what was given: servers have defaults of their own, and refuse what they don't know. @throws UsageError */
+export function serverFields(args: ChatArgs): Readonly<Record<string, unknown>> {
+  const fields = {
+    max_completion_tokens: args.maxNewTokens,
+    temperature: args.temperature,
+    top_k: args.topK,
+    top_p: args.topP,
+    min_p: args.minP,
+    repetition_penalty: args.repetitionPenalty,
+    presence_penalty: args.presencePenalty,
+    frequency_penalty: args.frequencyPenalty,
+    min_tokens: args.minTokens,
+    seed: args.seed,
+    stop: args.stop,
+    ignore_eos: args.ignoreEos,
+  };
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return { ...Object.fromEntries(given), ...extraBody(args.extraBody) };
+}
+
+function extraBody(text: string | undefined): object {
+  if (text === undefined) return {};
+  const value = jsonOf(text);
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  throw new UsageError(`--extra-body is ${printable(text)}; give a JSON object like '{"top_k": 20}'`);
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,105 @@
+import * as z from 'zod';
+import { printable } from '../../../base/foreign_text.js';
+import type { ChatMessage } from '../../tokenizer/chat_template.js';
+import type { AnswerNews, AnswerSource } from './answer.js';
+import { ChatError } from './errors.js';
+import { ServerAnswer } from './server_answer.js';
+import { bodyOf, type ServerConnection } from './server_connection.js';
+import { THINK_TAGS } from './thinking.js';
+
+const modelsSchema = z.looseObject({
+  data: z.array(z.looseObject({ id: z.string(), owned_by: z.string().nullish() })).min(1),
+});
+
+/** A server answers. */
+export class ServerSource implements AnswerSource {
+  readonly failure = null;
+
+  /**
+   * Looks which models a server has. `model`: undefined: the first of them. `fields`: what else requests have.
+   * @throws ChatError NO_SERVER, SERVER_REFUSED
+   */
+  static async open(
+    connection: ServerConnection,
+    model: string | undefined,
+    fields: object,
+    signal: AbortSignal,
+  ): Promise<ServerSource> {
+    const response = await connection.send('GET', '/models', null, signal);
+    if (response.statusCode !== 200) {
+      if (model === undefined || response.statusCode === 401) throw await connection.refusal(response);
+      response.destroy();
+      return new ServerSource(connection, model, fields, false);
+    }
+    const offered = modelsSchema.safeParse(jsonOf(await bodyOf(response))).data?.data ?? [];
+    const found = model === undefined ? offered[0] : offered.find(({ id }) => id === model);
+    const name = model ?? found?.id;
+    if (name === undefined) {
+      throw new ChatError('NO_SERVER', `${connection.url} lists no models; give --model, the name of one there`);
+    }
+    return new ServerSource(connection, name, fields, found?.owned_by === 'expertwire');
+  }
+
+  private constructor(
+    private readonly connection: ServerConnection,
+    readonly model: string,
+    private readonly fields: object,
+    /** It tells the experts of its tokens. */
+    private readonly isExpertwire: boolean,
+  ) {}
+
+  get noExperts(): string | null {
+    if (this.isExpertwire) return null;
+    return `${printable(this.connection.url)} tells no experts; expertwire serve does, and an engine of your own`;
+  }
+
+  /** @throws ChatError */
+  async *answer(messages: readonly ChatMessage[], signal: AbortSignal): AsyncGenerator<AnswerNews, void, undefined> {
+    const answer = new ServerAnswer(THINK_TAGS);
+    try {
+      const response = await this.connection.send('POST', '/chat/completions', this.bodyFor(messages), signal);
+      if (response.statusCode !== 200) throw await this.connection.refusal(response);
+      const type = response.headers['content-type'] ?? '';
+      if (type.startsWith('application/json')) {
+        yield* answer.whole(await bodyOf(response));
+        return;
+      }
+      if (!type.startsWith('text/event-stream')) throw notStream(type);
+      for await (const piece of response.setEncoding('utf8')) yield* answer.feed(piece as string);
+    } catch (error) {
+      if (!signal.aborted) throw error instanceof ChatError ? error : cutOff(error);
+    }
+    yield* answer.end({ isStopped: signal.aborted });
+  }
+
+  private bodyFor(messages: readonly ChatMessage[]): object {
+    // Some servers refuse a message that has more than they know.
+    const own = messages.map((message) =>
+      Object.fromEntries(Object.entries(message).filter(([field]) => field !== 'reasoning_content')),
+    );
+    // Log-probabilities come with the text of each token; a chunk may have several.
+    const experts = this.isExpertwire ? { return_routed_experts: true, logprobs: true } : {};
+    return { model: this.model, messages: own, stream: true, ...experts, ...this.fields };
+  }
+}
+
+const notStream = (type: string): ChatError =>
+  new ChatError(
+    'ANSWER_BROKEN',
+    `the server answers with ${printable(type === '' ? 'no type' : type)}, not with events; look at --url`,
+  );
+
+const cutOff = (cause: unknown): ChatError =>
+  new ChatError(
+    'ANSWER_BROKEN',
+    'the connection broke in the middle of the answer; ask again, or look at the log of the server',
+    { cause },
+  );
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
