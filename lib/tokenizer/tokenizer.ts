@@ -2,10 +2,11 @@ import { shown } from '../../base/foreign_text.js';
 import { renderChat, type ChatMessage, type ChatOptions } from './chat_template.js';
 import { TokenizerError } from './errors.js';
 import { UNCOVERED } from './models/token_model.js';
-import { TokenPipeline } from './pipeline.js';
+import { TokenPipeline } from './pipeline/pipeline.js';
 import { specialsAround } from './special_tokens.js';
 import { bytesOfToken } from './token_bytes.js';
-import { readTokenizerFiles, SPECIAL_TOKENS, type SpecialTokenName, type TokenizerFiles } from './tokenizer_files.js';
+import { SPECIAL_TOKENS, type SpecialTokenName } from './tokenizer_config.js';
+import { readTokenizerFiles, type TokenizerFiles } from './tokenizer_files.js';
 
 /** How {@link Tokenizer.encode} treats a text. */
 export interface EncodeOptions {

@@ -1,5 +1,5 @@
 /** Byte-pair encoding: characters of a word, or bytes, merged in a learned order. */
-import { ByteTokens, UNCOVERED, type TokenModel } from './token_model.js';
+import { UNCOVERED, type ByteTokens, type TokenModel } from './token_model.js';
 import { WordMerger, type Merges } from './merges.js';
 
 /** How a vocabulary spells words and what it doesn't cover. */
@@ -8,21 +8,25 @@ export interface BpeOptions {
   readonly unkId?: number | undefined;
   /** Several of them in a row are one token. Default: false. */
   readonly fuseUnk?: boolean | undefined;
-  /** Characters without a token become bytes where the vocabulary has those. Default: false. */
-  readonly byteFallback?: boolean | undefined;
+  /** What characters without a token become. Default: unknown. */
+  readonly bytes?: ByteTokens | null | undefined;
   /** In front of what continues a word. Default: ''. */
   readonly prefix?: string | undefined;
   /** Behind what ends a word. Default: ''. */
   readonly suffix?: string | undefined;
   /** A word that is a token is that token, however it would be merged. Default: false. */
   readonly ignoreMerges?: boolean | undefined;
+  /** Words of which that is so in any case. Default: none. */
+  readonly wholeWords?: ReadonlySet<string> | undefined;
+  /** See {@link TokenModel.tokens}. */
+  readonly tokens?: TokenModel['tokens'] | undefined;
 }
 
 /** BPE as Hugging Face's tokenizers library does it. */
 export class Bpe implements TokenModel {
   readonly safeWords: RegExp | null;
+  readonly tokens: Iterable<readonly [text: string, id: number]>;
   private readonly merger: WordMerger;
-  private readonly bytes: ByteTokens | null;
 
   constructor(
     readonly vocab: ReadonlyMap<string, number>,
@@ -30,13 +34,14 @@ export class Bpe implements TokenModel {
     private readonly options: BpeOptions = {},
   ) {
     this.merger = new WordMerger(merges);
-    this.bytes = options.byteFallback === true ? new ByteTokens(vocab) : null;
+    this.tokens = options.tokens ?? vocab;
     this.safeWords = safeWordsOf(vocab, options);
   }
 
   /** See {@link TokenModel}. */
   encode(word: string, ids: number[]): void {
-    const whole = this.options.ignoreMerges === true ? this.vocab.get(word) : undefined;
+    const { ignoreMerges = false, wholeWords } = this.options;
+    const whole = ignoreMerges || wholeWords?.has(word) === true ? this.vocab.get(word) : undefined;
     if (whole !== undefined) {
       ids.push(whole);
       return;
@@ -56,7 +61,7 @@ export class Bpe implements TokenModel {
       i = end;
       const id = this.vocab.get(text);
       if (id === undefined) {
-        const bytes = this.bytes?.of(text) ?? null;
+        const bytes = this.options.bytes?.of(text) ?? null;
         if (bytes !== null) ids.push(...bytes);
         else if (unkId !== undefined) {
           if (isUnkPending && !fuseUnk) ids.push(unkId);

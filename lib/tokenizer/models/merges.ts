@@ -36,6 +36,7 @@ export class ListedMerges implements Merges {
 
 /** Every pair that spells a token together is merged, in the order of these tokens: rank files of tiktoken, SentencePiece's BPE. */
 export class SpelledMerges implements Merges {
+  /** Tokens for bytes and for what is unknown are not among them. */
   private readonly spelled: string[] = [];
   private readonly ranks = new Map<string, number>();
 
@@ -49,7 +50,8 @@ export class SpelledMerges implements Merges {
   }
 
   rankOf(left: number, right: number): number {
-    return this.ranks.get(this.spelled[left]! + this.spelled[right]!) ?? -1;
+    const [first, second] = [this.spelled[left], this.spelled[right]];
+    return first === undefined || second === undefined ? -1 : (this.ranks.get(first + second) ?? -1);
   }
 
   idOf(rank: number): number {

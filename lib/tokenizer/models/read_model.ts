@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { Bpe } from './bpe.js';
 import { ListedMerges } from './merges.js';
-import type { TokenModel } from './token_model.js';
+import { ByteTokens, type TokenModel } from './token_model.js';
 import { Unigram } from './unigram.js';
 import { WordLevel, WordPiece } from './word_piece.js';
 
@@ -57,7 +57,7 @@ function bpeOf(json: BpeJson, context: z.RefinementCtx): TokenModel {
   return new Bpe(json.vocab, new ListedMerges(merges), {
     unkId: json.unk_token == null ? undefined : json.vocab.get(json.unk_token),
     fuseUnk: json.fuse_unk ?? false,
-    byteFallback: json.byte_fallback ?? false,
+    bytes: json.byte_fallback === true ? new ByteTokens(json.vocab) : null,
     ignoreMerges: json.ignore_merges ?? false,
     prefix,
     suffix: json.end_of_word_suffix ?? '',
@@ -88,10 +88,11 @@ const kinds = z.discriminatedUnion('type', [
       unk_id: z.int().min(0).nullish(),
       byte_fallback: flag,
     })
-    .transform(
-      (json): TokenModel =>
-        new Unigram(json.vocab, { unkId: json.unk_id ?? undefined, byteFallback: json.byte_fallback ?? false }),
-    ),
+    .transform(({ vocab, unk_id: unkId, byte_fallback: isByteFallback }): TokenModel => {
+      const pieces = vocab.map(([text, score], id) => ({ text, score, id }));
+      const bytes = isByteFallback === true ? new ByteTokens(new Map(pieces.map(({ text, id }) => [text, id]))) : null;
+      return new Unigram(pieces, { unkId: unkId ?? undefined, bytes });
+    }),
   z
     .object({
       type: z.literal('WordPiece'),

@@ -1,38 +1,52 @@
 /** Unigram: of all ways to write a word as pieces the one whose scores sum up highest. */
 import { PairTable } from './pair_table.js';
-import { ByteTokens, UNCOVERED, type TokenModel } from './token_model.js';
+import { UNCOVERED, type ByteTokens, type TokenModel } from './token_model.js';
 
 /** How far below the worst piece an unknown character is. */
 const UNK_PENALTY = 10;
 
+/** A part of texts, and how likely it is. */
+export interface UnigramPiece {
+  readonly text: string;
+  readonly id: number;
+  readonly score: number;
+}
+
 /** What a vocabulary does with characters without a piece. */
 export interface UnigramOptions {
   readonly unkId?: number | undefined;
-  /** Default: false. */
-  readonly byteFallback?: boolean | undefined;
+  /** What they become instead. Default: unknown. */
+  readonly bytes?: ByteTokens | null | undefined;
+  /** Scores are summed up in single precision, which decides between ways that are equally likely. Default: false. */
+  readonly isSingle?: boolean | undefined;
+  /** See {@link TokenModel.tokens}. Default: the pieces. */
+  readonly tokens?: TokenModel['tokens'] | undefined;
 }
 
 /** Unigram as Hugging Face's tokenizers library does it: unknown characters in a row are one token. */
 export class Unigram implements TokenModel {
   readonly vocab: ReadonlyMap<string, number>;
-  readonly tokens: readonly (readonly [text: string, id: number])[];
-  private readonly scores: Float64Array;
+  readonly tokens: Iterable<readonly [text: string, id: number]>;
+  private readonly scores: number[] = [];
   private readonly trie: Trie;
-  private readonly bytes: ByteTokens | null;
   private readonly unkScore: number;
-  private readonly paths = new Paths();
+  private readonly paths: Paths;
 
-  /** @param pieces texts and scores, by id */
   constructor(
-    pieces: readonly (readonly [text: string, score: number])[],
+    pieces: readonly UnigramPiece[],
     private readonly options: UnigramOptions = {},
   ) {
-    this.tokens = pieces.map(([text], id) => [text, id]);
-    this.vocab = new Map(this.tokens);
-    this.scores = Float64Array.from(pieces, ([, score]) => score);
+    const entries = pieces.map(({ text, id }) => [text, id] as const);
+    this.tokens = options.tokens ?? entries;
+    this.vocab = new Map(entries);
     this.trie = new Trie(this.vocab);
-    this.bytes = options.byteFallback === true ? new ByteTokens(this.vocab) : null;
-    this.unkScore = this.scores.reduce((least, score) => Math.min(least, score), Infinity) - UNK_PENALTY;
+    this.paths = new Paths(options.isSingle ?? false);
+    let least = Infinity;
+    for (const { id, score } of pieces) {
+      this.scores[id] = score;
+      least = Math.min(least, score);
+    }
+    this.unkScore = least - UNK_PENALTY;
   }
 
   /** See {@link TokenModel}. */
@@ -67,7 +81,7 @@ export class Unigram implements TokenModel {
   private pushUnknown(text: string, ids: number[]): void {
     const known = this.vocab.get(text);
     if (known !== undefined) ids.push(known);
-    else ids.push(...(this.bytes?.of(text) ?? [this.options.unkId ?? UNCOVERED]));
+    else ids.push(...(this.options.bytes?.of(text) ?? [this.options.unkId ?? UNCOVERED]));
   }
 }
 
@@ -79,14 +93,18 @@ interface Part {
 
 /** The best way to each place of a word. */
 class Paths {
-  private scores = new Float64Array(64);
+  private scores: Float32Array | Float64Array;
   private starts = new Int32Array(64);
   private ids = new Int32Array(64);
+
+  constructor(private readonly isSingle: boolean) {
+    this.scores = this.room(64);
+  }
 
   begin(length: number): void {
     if (length >= this.starts.length) {
       const size = 2 ** Math.ceil(Math.log2(length + 1));
-      this.scores = new Float64Array(size);
+      this.scores = this.room(size);
       this.starts = new Int32Array(size);
       this.ids = new Int32Array(size);
     }
@@ -100,10 +118,14 @@ class Paths {
 
   /** The first of equals stays. */
   offer(start: number, end: number, id: number, score: number): void {
-    if (this.starts[end] !== -1 && score <= this.scores[end]!) return;
+    if (this.starts[end] !== -1 && (this.isSingle ? Math.fround(score) : score) <= this.scores[end]!) return;
     this.scores[end] = score;
     this.starts[end] = start;
     this.ids[end] = id;
+  }
+
+  private room(size: number): Float32Array | Float64Array {
+    return this.isSingle ? new Float32Array(size) : new Float64Array(size);
   }
 
   /** Parts of the best way, unknown ones in a row as one. */

@@ -9,10 +9,13 @@ export const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = new Map(
 );
 
 /** A text's UTF-8 bytes in this alphabet. */
-export function spellBytes(text: string): string {
-  if (/^[!-~]*$/.test(text)) return text; // stand for themselves
+export const spellBytes = (text: string): string =>
+  /^[!-~]*$/.test(text) ? text : spelledText(Buffer.from(text, 'utf8')); // the first stand for themselves
+
+/** Bytes in this alphabet. */
+export function spelledText(bytes: Uint8Array): string {
   let spelled = '';
-  for (const byte of Buffer.from(text, 'utf8')) spelled += CHARACTER_OF_BYTE[byte]!;
+  for (const byte of bytes) spelled += CHARACTER_OF_BYTE[byte]!;
   return spelled;
 }
 
@@ -29,6 +32,9 @@ export function spelledBytes(text: string): Uint8Array | undefined {
 
 /** Bytes as text; what isn't UTF-8 becomes U+FFFD, and a byte order mark stays. */
 export const textOfBytes = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+
+/** How many bytes of UTF-8 a character has, by its first one. */
+export const lengthOfCharacter = (byte: number): number => (byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4);
 
 /** Printable bytes stand for themselves, the others for characters from U+0100 on. */
 function byteAlphabet(): string[] {

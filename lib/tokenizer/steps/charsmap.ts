@@ -1,5 +1,5 @@
 /** SentencePiece's compiled normaliser (`precompiled_charsmap`): a double array over UTF-8 bytes, and the texts in place of what it finds. */
-import { textOfBytes } from './byte_level.js';
+import { lengthOfCharacter, textOfBytes } from './byte_level.js';
 
 /** Longer graphemes are looked at character by character. */
 const MAX_GRAPHEME_BYTES = 5;
@@ -40,6 +40,29 @@ export function charsmapNormalizer(table: Uint8Array): (text: string) => string 
   };
 }
 
+/**
+ * A normaliser of a compiled table as SentencePiece itself does it: what is longest is replaced.
+ *
+ * @throws RangeError where the bytes are no such table
+ */
+export function longestReplacements(table: Uint8Array): (text: string) => string {
+  const charsmap = new Charsmap(table);
+  return (text) => {
+    const bytes = Buffer.from(text, 'utf8');
+    const pieces: Uint8Array[] = [];
+    let kept = 0;
+    for (let i = 0; i < bytes.length;) {
+      const found = charsmap.longestAt(bytes, i);
+      if (found !== undefined) {
+        pieces.push(bytes.subarray(kept, i), Buffer.from(found.text, 'utf8'));
+        kept = i + found.length;
+      }
+      i += found?.length ?? lengthOfCharacter(bytes[i]!);
+    }
+    return textOfBytes(Buffer.concat([...pieces, bytes.subarray(kept)]));
+  };
+}
+
 /** Where ASCII ends that is a grapheme each: nothing else behind it, and no \r\n. */
 function endOfLoneAscii(text: string, start: number): number {
   let i = start;
@@ -73,17 +96,28 @@ class Charsmap {
 
   /** What stands for the shortest beginning of a text that the table has; undefined where it has none. */
   replacementOf(text: string): string | undefined {
+    const found = this.prefixesOf(Buffer.from(text, 'utf8'), 0).next();
+    return found.done === true ? undefined : this.textAt(found.value.text);
+  }
+
+  /** What stands for the longest beginning of the bytes from a place on, and how long that is. */
+  longestAt(bytes: Uint8Array, start: number): { readonly text: string; readonly length: number } | undefined {
+    const longest = [...this.prefixesOf(bytes, start)].at(-1);
+    return longest && { text: this.textAt(longest.text), length: longest.length };
+  }
+
+  /** The beginnings that the table has, and where their texts are. */
+  private *prefixesOf(bytes: Uint8Array, start: number): Generator<{ readonly length: number; readonly text: number }> {
     let unit = this.units[0]!;
     let position = offsetOf(unit);
-    for (const byte of Buffer.from(text, 'utf8')) {
-      if (byte === 0) return undefined;
+    for (let i = start; i < bytes.length && bytes[i] !== 0; i++) {
+      const byte = bytes[i]!;
       position ^= byte;
       unit = this.units[position] ?? 0;
-      if ((unit & 0x800000ff) !== byte) return undefined;
+      if ((unit & 0x800000ff) !== byte) return;
       position ^= offsetOf(unit);
-      if ((unit & 0x100) !== 0) return this.textAt((this.units[position] ?? 0) & 0x7fffffff);
+      if ((unit & 0x100) !== 0) yield { length: i + 1 - start, text: (this.units[position] ?? 0) & 0x7fffffff };
     }
-    return undefined;
   }
 
   private textAt(start: number): string {

@@ -1,7 +1,7 @@
 /** How tokens become text by tokenizer.json; as Hugging Face's tokenizers library does it. */
 import { isUtf8 } from 'node:buffer';
 import * as z from 'zod';
-import { spelledBytes, textOfBytes } from './byte_level.js';
+import { lengthOfCharacter, spelledBytes, textOfBytes } from './byte_level.js';
 import { patternSchema } from './patterns.js';
 
 /** How a vocabulary spells bytes. */
@@ -67,9 +67,6 @@ function textOf(bytes: Uint8Array): string {
   }
   return text;
 }
-
-/** By its first byte. */
-const lengthOfCharacter = (byte: number): number => (byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4);
 
 /** The first token's marks go, unless no mark was put in front. */
 const metaspace =

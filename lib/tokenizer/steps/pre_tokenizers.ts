@@ -42,7 +42,8 @@ const WHITE_SPACE = /\p{White_Space}/gu;
 const PUNCTUATION = /[!-/:-@[-`{-~]|\p{P}/gu;
 const NUMERIC = /\p{N}/gu;
 
-const splitStep = (pattern: RegExp, behavior: SplitBehavior, invert = false): CutStep => {
+/** Cuts each piece at a pattern. */
+export const splitStep = (pattern: RegExp, behavior: SplitBehavior, invert = false): CutStep => {
   const split: Split = { pattern, behavior, invert };
   return {
     kind: 'cut',

@@ -1,4 +1,4 @@
-import { pipelineSchema } from '../../../lib/tokenizer/pipeline.js';
+import { pipelineSchema } from '../../../lib/tokenizer/pipeline/pipeline.js';
 import { Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
 
 /**

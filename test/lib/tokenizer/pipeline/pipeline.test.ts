@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pipelineSchema } from '../../../lib/tokenizer/pipeline.js';
-import { Tokenizer } from '../../../lib/tokenizer/tokenizer.js';
-import { repoRoot } from '../../kit/paths.js';
+import { pipelineSchema } from '../../../../lib/tokenizer/pipeline/pipeline.js';
+import { Tokenizer } from '../../../../lib/tokenizer/tokenizer.js';
+import { repoRoot } from '../../../kit/paths.js';
 
 const folder = join(repoRoot(), 'test', 'data', 'tokenizers');
 

@@ -3,6 +3,8 @@
  * what is no word; white space at a token's sides that belongs to it. Pure.
  */
 
+import * as z from 'zod';
+
 /** A token besides those of the model, as tokenizer.json describes it. */
 export interface AddedToken {
   readonly id: number;
@@ -18,6 +20,23 @@ export interface AddedToken {
   /** Part of no text: a beginning, an end, a role. */
   readonly special: boolean;
 }
+
+/** Fields of an {@link AddedToken} in JSON, without its id. */
+export const addedTokenFields = {
+  content: z.string(),
+  special: z.boolean().default(false),
+  single_word: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  /** Default: where it isn't special. */
+  normalized: z.boolean().optional(),
+};
+
+/** A special token that is looked for as it stands. */
+export const specialToken = (id: number, content: string): AddedToken => ({
+  ...{ id, content, special: true, normalized: false },
+  ...{ single_word: false, lstrip: false, rstrip: false },
+});
 
 /** A piece of a text: an added token, or text between two. */
 export type TextPiece = { readonly token: AddedToken } | { readonly token: null; readonly text: string };

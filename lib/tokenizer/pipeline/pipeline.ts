@@ -1,11 +1,11 @@
 import * as z from 'zod';
-import { AddedTokenSplitter, type AddedToken } from './added_tokens.js';
-import { type TokenModel } from './models/token_model.js';
-import { modelSchema } from './models/read_model.js';
-import { decoderSchema, type ByteSpelling, type Decoder } from './steps/decoders.js';
-import { normalizerSchema, type Normalizer } from './steps/normalizers.js';
-import { NOTHING_AROUND, postProcessorSchema, type Around } from './steps/post_processors.js';
-import { cutWords, preTokenizerSchema, type CutStep } from './steps/pre_tokenizers.js';
+import { addedTokenFields, AddedTokenSplitter, type AddedToken } from './added_tokens.js';
+import { type TokenModel } from '../models/token_model.js';
+import { modelSchema } from '../models/read_model.js';
+import { decoderSchema, type ByteSpelling, type Decoder } from '../steps/decoders.js';
+import { normalizerSchema, type Normalizer } from '../steps/normalizers.js';
+import { NOTHING_AROUND, postProcessorSchema, type Around } from '../steps/post_processors.js';
+import { cutWords, preTokenizerSchema, type CutStep } from '../steps/pre_tokenizers.js';
 
 const addedTokenSchema = z
   .object({
@@ -13,12 +13,7 @@ const addedTokenSchema = z
       .int()
       .min(0)
       .max(2 ** 30),
-    content: z.string(),
-    special: z.boolean().default(false),
-    single_word: z.boolean().default(false),
-    lstrip: z.boolean().default(false),
-    rstrip: z.boolean().default(false),
-    normalized: z.boolean().optional(),
+    ...addedTokenFields,
   })
   .transform((token): AddedToken => ({ ...token, normalized: token.normalized ?? !token.special }));
 
