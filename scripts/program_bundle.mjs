@@ -20,8 +20,17 @@ const ENTRIES = [
   'compute/wasm/threads/crew_worker',
 ].map((module) => resolve('dist', `${module}.js`));
 
-/** What only servers and pictures need, some of it with files of its own, and native parts, which may be missing. */
-const OUTSIDE = ['fastify', '@fastify/swagger', 'pino', 'prom-client', '@opentelemetry/*', 'vega', 'vega-lite'];
+/** What only servers, pictures and pulling need, some of it with files of its own, and native parts, which may be missing. */
+const OUTSIDE = [
+  '@huggingface/hub',
+  'fastify',
+  '@fastify/swagger',
+  'pino',
+  'prom-client',
+  '@opentelemetry/*',
+  'vega',
+  'vega-lite',
+];
 const OPTIONAL = ['msgpackr-extract', 'bufferutil', 'utf-8-validate'];
 
 /** Libraries that are no ES modules load each other with a function that ES modules lack. */
@@ -70,7 +79,7 @@ function keepFiles({ onLoad }) {
     const contents = readFileSync(path, 'utf8')
       .replace(worker, (all, name) => (isEntry(name) ? all.replace('import.meta.url', 'here()') : all))
       .replaceAll('import.meta.url', own)
-      .replaceAll('here()', 'import.meta.url');
+      .replaceAll(/\bhere\(\)/g, 'import.meta.url');
     return { contents };
   });
 }

@@ -99,6 +99,14 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'pull <name>',
+    describe: "Fetch a model by name, ORG/NAME, into the cache of the hub's tools: --model ORG/NAME then finds it.",
+    load: async () => {
+      const { pull, pullOptions } = await import('./pull.js');
+      return loaded((yargs) => pullOptions(yargs), pull);
+    },
+  },
+  {
     name: 'plan',
     describe: 'From the load of experts to a placement, with the balance before and after.',
     load: async () => {

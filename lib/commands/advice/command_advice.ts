@@ -20,7 +20,7 @@ const CALLED: Readonly<Record<string, readonly string[]>> = {
 /** @param name what was given; `commands`: their names */
 export function adviceOnCommand(name: string, commands: readonly string[]): string {
   if (name.includes('/')) {
-    return `'${name}' is no command; did you mean expertwire generate --model ${name}, or inspect ${name}?`;
+    return `'${name}' is no command; did you mean expertwire generate --model ${name}, inspect ${name} or pull ${name}?`;
   }
   const lower = name.toLowerCase();
   const called = commands.find((command) => CALLED[command]?.includes(lower));

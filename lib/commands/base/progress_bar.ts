@@ -4,17 +4,20 @@ import type { Output } from './context.js';
 /** One line that fills up, from 0 to 1, and is gone at the end; silent where no terminal shows it. */
 export class ProgressBar {
   private readonly bar: SingleBar | null;
+  private note = '';
 
   /** @param what is going on: 'loading 2 ranks' */
   constructor(stderr: Output, what: string) {
-    const format = (_options: unknown, { value }: { readonly value: number }): string => lineOf(what, value);
+    const format = (_options: unknown, { value }: { readonly value: number }): string =>
+      `${lineOf(what, value)}${this.note}`;
     this.bar =
       stderr.isTTY === true ? new SingleBar({ format, stream: stderr, clearOnComplete: true, hideCursor: true }) : null;
     this.bar?.start(1, 0);
   }
 
-  /** `fraction`: from 0 to 1. */
-  update(fraction: number): void {
+  /** `fraction`: from 0 to 1; `note` stands behind it. */
+  update(fraction: number, note = ''): void {
+    this.note = note;
     this.bar?.update(fraction);
   }
 

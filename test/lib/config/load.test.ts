@@ -36,7 +36,8 @@ describe('configuration', () => {
       await mkdir(snapshot, { recursive: true });
       await mkdir(join(repo, 'refs'));
       await writeFile(join(repo, 'refs', 'main'), commit);
-      const env = { HF_HUB_CACHE: join(cwd, 'hub') };
+      // As `process.env` is: no plain object.
+      const env = Object.assign(Object.create({}) as object, { HF_HUB_CACHE: join(cwd, 'hub') });
       const load = (model: string) => loadConfig({ base: { model }, cwd, env });
       expect((await load('org/name')).model).to.equal(snapshot);
       expect((await load(`org/name@${commit}`)).model).to.equal(snapshot);
