@@ -8,7 +8,8 @@ export { GroupTables, type ExpertGroups } from '../compute/base/expert_groups.js
 export type { FfnTensors, FfnWeights } from '../compute/base/ffn_weights.js';
 export { Ffn } from '../compute/tfjs/experts/ffn.js';
 export type { GateSpec, Routing } from '../compute/base/gate_spec.js';
-export { Gate, selectExperts } from './routing/gate.js';
+export { Gate } from './routing/gate.js';
+export { selectExperts } from './routing/select_experts.js';
 export { KernelMemories, type KernelStats, type ReservedBytes } from '../compute/wasm/memory/kernel_memories.js';
 export { MAX_MEMORY_BYTES } from '../compute/wasm/memory/kernel_memory.js';
 export { ResidentExperts, type ResidentExpertsOptions } from '../compute/wasm/experts/resident_experts.js';

@@ -6,6 +6,7 @@ import type { AllToAll, DispatchResult, Pending, RowsAtHome } from '../../comm/a
 import type { StepTag } from '../../comm/mesh/frame.js';
 import { floatRows, rowsFrom, type FloatRows } from '../../base/float_rows.js';
 import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
+import { routeBy, type GateChoice } from '../routing/custom_gate.js';
 import { forcedRouting } from '../routing/gate.js';
 import type { LoadMonitor } from '../load/load_monitor.js';
 import type { Rank } from '../../base/ids.js';
@@ -25,6 +26,8 @@ export interface MoeLayerParts {
   readonly moeLayer: number;
   readonly hidden: number;
   readonly gateSpec: GateSpec;
+  /** Chooses instead of the model's own gate. Default null: nobody does. */
+  readonly gate?: GateChoice | null;
   readonly shard: ExpertShard;
   readonly ep: AllToAll;
   readonly replicas: ReplicaChooser;
@@ -43,6 +46,8 @@ export interface MoeStep {
   readonly tag: Omit<StepTag, 'layer' | 'microBatch'>;
   /** Ranks that are known to have no tokens. Default none. Why: docs/decisions/exchange.md#idle-ranks-are-known */
   readonly idle?: ReadonlySet<Rank> | undefined;
+  /** [T] of the rank's tokens in their sequences, for gates of others. Default: all 0. */
+  readonly positions?: Int32Array | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Default null: nobody looks. */
   readonly looks?: MoeLooks | null | undefined;
@@ -74,7 +79,8 @@ export class MoeLayer {
   async forward(tokens: MoeTokens | null, step: MoeStep, forcedIdx?: Int32Array): Promise<Routing> {
     const { placement, signal } = step;
     const { moeLayer, gateSpec, replicas, load, rankLoad, clock, ep } = this.parts;
-    const routing = tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await tokens.route();
+    const routing =
+      tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await this.route(tokens, step);
     const x = tokens === null ? this.noRows : await tokens.rows();
     clock.lap('gate', this.place);
     const look = step.looks?.moe(this.parts.layer) ?? null;
@@ -88,6 +94,17 @@ export class MoeLayer {
     else if (tokens !== null) await this.stayHome(ep.alone, tokens, rows);
     if (look !== null) await this.computeOutputs(look, rows, step);
     return routing;
+  }
+
+  /** By the model's own gate, or by one of others. */
+  private async route(tokens: MoeTokens, { tag, positions }: MoeStep): Promise<Routing> {
+    const { gate = null, moeLayer, gateSpec } = this.parts;
+    if (gate === null) return tokens.route();
+    const logits = await tokens.logits();
+    return routeBy(gate, {
+      ...{ logits, moeLayer, step: tag.step, bias_E: tokens.bias_E },
+      positions: positions ?? new Int32Array(logits.length / gateSpec.numExperts),
+    });
   }
 
   /** One rank alone: rows stay where they are, in one batch. Why: docs/decisions/exchange.md#one-rank-exchanges-nothing */

@@ -7,6 +7,8 @@ export interface MoeTokens {
   route(): Routing | Promise<Routing>;
   /** A copy of the logits [T·E] that the gate chooses by, with the router's bias. @throws ExpertError NOT_FINITE */
   logits(): Float32Array | Promise<Float32Array>;
+  /** [E] what the gate adds for the selection alone; null: nothing. */
+  readonly bias_E: Float32Array | null;
   /** Normed hidden states [T, H], as they travel; they must not change until the layer is over. */
   rows(): FloatRows | Promise<FloatRows>;
   /** Computes the shared experts, if the layer has any; called while rows travel. */

@@ -2,7 +2,8 @@
 import { contiguous, floatRows, type FloatRows } from '../../base/float_rows.js';
 import type { SharedExperts } from '../../compute/tfjs/experts/shared_experts.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
-import { checkLogits, type Gate } from '../routing/gate.js';
+import type { Gate } from '../routing/gate.js';
+import { checkLogits } from '../routing/select_experts.js';
 import type { MoeTokens } from './moe_tokens.js';
 import { add, rowsOf, tidy, toTensor, type Tensor2D } from '../../compute/tfjs/tf.js';
 
@@ -23,6 +24,10 @@ export class TensorMoeTokens implements MoeTokens {
     private readonly x_TH: Tensor2D,
     private readonly onOutput: (y_TH: Tensor2D) => void,
   ) {}
+
+  get bias_E(): Float32Array | null {
+    return this.layer.gate.bias_E;
+  }
 
   /** By the layer's gate. */
   async route(): Promise<Routing> {

@@ -61,9 +61,16 @@ export interface TokenRecord {
   /** In the sequence of prompt and output, from 0. */
   readonly position: number;
   readonly tokenId: number;
-  /** What the gates chose, best first: [L·K]. */
+  /** What the gates chose, best first: [L·K], {@link NO_EXPERT} where a gate of others chose fewer. */
   readonly experts: Uint16Array;
 }
+
+/** Instead of an expert: −1 as an unsigned number of 16 bits. */
+export const NO_EXPERT = 0xffff;
+
+/** As routings have them: −1 is none. */
+export const choicesOf = (experts: Uint16Array): Int32Array =>
+  Int32Array.from(experts, (expert) => (expert === NO_EXPERT ? -1 : expert));
 
 /** Everything but the header. */
 export type RecordedLine =
@@ -105,10 +112,10 @@ export const loadLine = ({ step, numSteps, numTokens, load_LE }: LoadRecord): st
     load: load_LE.map((load_E) => Array.from(load_E)),
   })}\n`;
 
-/** A line of `per_token`, with its end. The experts are cut into layers of K = `numTopk`. */
+/** A line of `per_token`, with its end. The experts are cut into layers of K = `numTopk`; −1 is none. */
 export const tokenLine = ({ step, request, position, tokenId, experts }: TokenRecord, numTopk: number): string => {
   const experts_LK = Array.from({ length: experts.length / numTopk }, (_, layer) => [
-    ...experts.subarray(layer * numTopk, (layer + 1) * numTopk),
+    ...choicesOf(experts.subarray(layer * numTopk, (layer + 1) * numTopk)),
   ]);
   return `${JSON.stringify({ step, request, position, token_id: tokenId, experts: experts_LK })}\n`;
 };

@@ -95,14 +95,14 @@ function parseLoad(content: Content, { numLayers, numExperts }: RecordingHeader)
 
 function parseToken(content: Content, { numLayers, numExperts, numTopk }: RecordingHeader): TokenRecord {
   const isExpert = (expert: unknown): boolean =>
-    Number.isSafeInteger(expert) && 0 <= Number(expert) && Number(expert) < numExperts;
+    Number.isSafeInteger(expert) && -1 <= Number(expert) && Number(expert) < numExperts;
   const rows = rowsOf(content.experts, 'experts', numLayers, numTopk, isExpert);
   return {
     step: wholeOf(content, 'step', 0),
     request: wholeOf(content, 'request', 0),
     position: wholeOf(content, 'position', 0),
     tokenId: wholeOf(content, 'token_id', 0),
-    experts: Uint16Array.from(rows.flat()),
+    experts: Uint16Array.from(rows.flat()), // -1 becomes NO_EXPERT
   };
 }
 

@@ -2,7 +2,13 @@
 import { ExpertError } from '../../compute/base/errors.js';
 import { LoadMonitor } from '../load/load_monitor.js';
 import { RunCounter, type RecordedRun } from '../load/recorded_run.js';
-import type { LoadRecord, RecordedLine, RecordingHeader, TokenRecord } from '../load/recording.js';
+import {
+  choicesOf,
+  type LoadRecord,
+  type RecordedLine,
+  type RecordingHeader,
+  type TokenRecord,
+} from '../load/recording.js';
 import { readRecording } from '../load/recording_reader.js';
 import {
   MAX_ROUTING_WINDOWS,
@@ -66,7 +72,7 @@ class LoadSum {
   private count({ experts }: TokenRecord, monitor: LoadMonitor): void {
     const { numLayers, numTopk } = this.header;
     for (let l = 0; l < numLayers; l++) {
-      monitor.record(l, Int32Array.from(experts.subarray(l * numTopk, (l + 1) * numTopk)));
+      monitor.record(l, choicesOf(experts.subarray(l * numTopk, (l + 1) * numTopk)));
     }
   }
 }

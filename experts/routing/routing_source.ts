@@ -15,7 +15,7 @@ export interface RoutingShape {
 
 /** Where the choices come from that replace the gate's. */
 export interface RoutingSource {
-  /** Writes the experts of one token to `out` [L·K], K different ones per layer. Requests and positions count from 0. */
+  /** Writes the experts of one token to `out` [L·K], K different ones per layer, or NO_EXPERT where a recorded gate chose fewer. Requests and positions count from 0. */
   choose(request: number, position: number, out: Uint16Array): void;
 }
 

@@ -37,7 +37,7 @@ import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies.js';
-import { prefixSharingOf } from './scheduling/prefix_sharing.js';
+import { prefixSharingOf, type SharingFacts } from './scheduling/prefix_sharing.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceRequest } from './scheduling/scheduler.js';
 import { toldOf } from './scheduling/told.js';
 import { Score } from './score.js';
@@ -50,7 +50,7 @@ import { Watchers, type EngineObserver } from './watchers.js';
 /** How a job is started, and who is told of what. */
 export interface EngineOptions extends Omit<
   JobOptions,
-  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins'
+  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins' | 'gate'
 > {
   readonly config: ExpertwireConfig;
   /** The model of the configuration, where the caller has opened it already. */
@@ -68,7 +68,7 @@ export interface EngineOptions extends Omit<
 /** What an engine runs on. */
 export interface EngineParts
   extends
-    Omit<OpenedModel, 'plugins'>,
+    OpenedModel,
     Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'hooks'>,
     Pick<RebalancerOptions, 'planning'> {
   readonly placement: Placement;
@@ -128,9 +128,7 @@ export class Engine implements TokenSource {
       ...limits,
       numRanks: job.numRanks,
       policy,
-      sharing: areAlike
-        ? prefixSharingOf(config, spec, { fma: job.reports.some(({ kernels }) => kernels?.fma === true) })
-        : null,
+      sharing: areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null,
       told: toldOf(spec),
       numHeadroomBlocks: HEADROOM_BLOCKS,
     });
@@ -171,7 +169,7 @@ export class Engine implements TokenSource {
     checkPlanner(config, placement, spec, plugins.registry);
     const looks = checkedHooks(options.hooks ?? [], 'hooks', spec).map(({ look }) => look);
     checkLooks(looks, spec, limits.maxToldBytes);
-    const ranks = { numLocalRanks: config.parallel.ranks, plugins: plugins.plugins };
+    const ranks = { numLocalRanks: config.parallel.ranks, plugins: plugins.plugins, gate: model.gate };
     const job = await startJob({ ...options, config, ...ranks, spec, limits, placement });
     return new Engine({ ...options, config, ...model, placement, job, routing });
   }
@@ -329,3 +327,10 @@ export class Engine implements TokenSource {
     return [...new Set([...this.spec.eosTokenIds, ...stopTokenIds])];
   }
 }
+
+/** What keys and values depend on besides the model and its configuration. */
+const sharingOf = ({ job, plugins, gate }: EngineParts): SharingFacts => ({
+  fma: job.reports.some(({ kernels }) => kernels?.fma === true),
+  plugins: plugins.plugins.map(({ code, options }) => ({ code: code.digest, options })),
+  gate,
+});

@@ -9,6 +9,8 @@ import { ropeWithin } from '../model/spec/rope_angles.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import { checkWire } from '../plugins/codecs.js';
+import { familiesOf } from '../plugins/families.js';
+import { openGate, type JobGate } from '../plugins/gates.js';
 import type { LoadedPlugins } from '../plugins/load_plugins.js';
 import { PluginRegistry } from '../plugins/plugin_registry.js';
 import { readModelFiles } from '../weights/model_files.js';
@@ -25,6 +27,8 @@ export interface OpenedModel {
   readonly limits: EngineLimits;
   /** What the configuration's plug-ins brought. */
   readonly plugins: LoadedPlugins;
+  /** Chooses experts instead of the model's own gate; null: nobody does. `spec` has its number of choices per token. */
+  readonly gate: JobGate | null;
 }
 
 /**
@@ -35,8 +39,9 @@ export interface OpenedModel {
 export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> {
   const plugins = await pluginsOf(config.plugins);
   checkNames(config, plugins.registry.names);
+  const families = await familiesOf(plugins.registry);
   const { config: hfConfig, generationConfig, quantConfig } = await readModelFiles(config.model);
-  const ownSpec = modelSpecOf(withQuantConfig(hfConfig, quantConfig), config.model_overrides);
+  const ownSpec = modelSpecOf(withQuantConfig(hfConfig, quantConfig), config.model_overrides, families);
   const tokenizer = await loadTokenizer(config.model);
   tokenizer?.checkVocab(ownSpec.vocabSize);
   const ends = [
@@ -48,7 +53,8 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   await checkFolder(config.model, ownSpec);
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);
-  return { spec: { ...ownSpec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits, plugins };
+  const { spec, gate } = openGate(config, plugins.registry, ownSpec);
+  return { spec: { ...spec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits, plugins, gate };
 }
 
 /** The loader, and what reads a module's imports, are loaded for those who have plug-ins. */
@@ -62,7 +68,11 @@ async function pluginsOf(entries: ExpertwireConfig['plugins']): Promise<LoadedPl
  * Whether the model of a folder can go on with a prompt.
  * @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED; NO_TOKENIZER for stop strings where the folder has none
  */
-export function checkGeneration(request: CheckedGeneration, model: Omit<OpenedModel, 'plugins'>, folder: string): void {
+export function checkGeneration(
+  request: CheckedGeneration,
+  model: Omit<OpenedModel, 'plugins' | 'gate'>,
+  folder: string,
+): void {
   const { promptTokenIds, maxNewTokens, stop = [], stopTokenIds = [] } = request;
   if (promptTokenIds.length === 0) {
     throw new EngineError('INVALID_REQUEST', 'the prompt is empty: give at least one token');

@@ -2,6 +2,7 @@
 import type { AllToAll } from '../../comm/all_to_all/all_to_all.js';
 import type { Rank } from '../../base/ids.js';
 import type { LoadMonitor } from '../../experts/load/load_monitor.js';
+import type { GateChoice } from '../../experts/routing/custom_gate.js';
 import { MoeLayer } from '../../experts/layer/moe_layer.js';
 import { slotsOf, type Placement } from '../../experts/placement/placement.js';
 import type { ReplicaChooser } from '../../experts/placement/replica_choice.js';
@@ -28,6 +29,8 @@ export interface LoadOptions extends DecoderOptions {
   readonly weights: ModelWeights;
   readonly rank: Rank;
   readonly placement: Placement;
+  /** Chooses experts instead of the model's own gate, as many as `spec` says. Default null: nobody does. */
+  readonly gate?: GateChoice | null;
   /** Default 1. */
   readonly microBatches?: number;
   readonly clock: Stopwatch;
@@ -74,7 +77,7 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
 }
 
 function modelOf(
-  { spec, microBatches, clock, load, rankLoad }: LoadOptions,
+  { spec, gate: choice = null, microBatches, clock, load, rankLoad }: LoadOptions,
   decoder: Decoder,
   shard: ExpertShard,
   memories: KernelMemories | null,
@@ -84,6 +87,7 @@ function modelOf(
   const shared = {
     hidden: spec.hiddenSize,
     gateSpec: gate,
+    gate: choice,
     shard,
     load,
     rankLoad,
@@ -94,7 +98,8 @@ function modelOf(
     const moeLayers = spec.layers.map(({ kind }, layer) =>
       kind === 'dense' ? null : new MoeLayer({ ...shared, ...exchange, layer, moeLayer: moeNumbers.indexOf(layer) }),
     );
-    return new Transformer({ spec, decoder, moeLayers, shard, clock, memories });
+    const parts = { spec, decoder, moeLayers, shard, clock, memories };
+    return new Transformer({ ...parts, hasCustomGate: choice !== null });
   };
 }
 
@@ -113,7 +118,7 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
   const shape = { hidden, numTopk: moe.gate.numTopk, dtype: residence.experts, activation: moe.activation };
   switch (residence.compute) {
     case 'tensors': {
-      const decoder = await loadTensorDecoder(reader, options);
+      const decoder = await loadTensorDecoder(reader, withOwnGate(options));
       const experts = new TensorExperts(shape);
       const load = async (layer: number, logical: number): Promise<Expert> =>
         experts.load(await source.expert(layer, logical));
@@ -124,7 +129,7 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
       const spread = options.spread ?? unspread(spec);
       const reserved = { ...options.reserved, denseBytes: spread.reservedBytes };
       const memories = new KernelMemories(reserved, options.kernels, options.crew);
-      const decoder = await loadKernelDecoder(reader, options, memories.dense, loader, spread);
+      const decoder = await loadKernelDecoder(reader, withOwnGate(options), memories.dense, loader, spread);
       const experts = new ResidentExperts(memories, shape);
       const shard = await loadShard(options, experts, (layer, all) => {
         const stored = all.map((logical) => source.stored(layer, logical)); // what isn't there is told before anything is read
@@ -134,6 +139,10 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
     }
   }
 }
+
+/** The model's own gate makes its own number of choices, also where another one chooses. */
+const withOwnGate = ({ spec, gate = null, ...options }: LoadOptions): LoadOptions =>
+  gate === null ? { spec, ...options } : { ...options, spec: { ...spec, moe: { ...spec.moe, gate: gate.spec } } };
 
 /** `read`: some experts of a layer. */
 async function loadShard(

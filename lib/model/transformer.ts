@@ -20,6 +20,8 @@ export interface TransformerParts {
   readonly clock: Stopwatch;
   /** Null where TensorFlow.js computes. */
   readonly memories: KernelMemories | null;
+  /** Someone else's gate chooses: it asks where tokens are. Default false. */
+  readonly hasCustomGate?: boolean;
 }
 
 /** Looks at a step on one rank. Why: docs/decisions/hooks.md#one-probe-which-is-null */
@@ -70,7 +72,8 @@ export class Transformer {
 
   /** All layers over the step's tokens. Every rank calls it for every step, with zero tokens too. */
   async forward(request: ForwardRequest): Promise<ForwardResult> {
-    const { decoder, moeLayers, clock } = this.parts;
+    const { decoder, moeLayers, clock, hasCustomGate = false } = this.parts;
+    const step = hasCustomGate ? { ...request, positions: positionsOf(request) } : request;
     const states = request.tokenIds.length > 0 ? decoder.begin(request) : null;
     const looks = (states && request.looks) ?? null;
     const routings: Routing[] = [];
@@ -91,7 +94,7 @@ export class Transformer {
           clock.lap('other', place);
         } else {
           const tokens = states?.moe(layer) ?? null;
-          routings.push(await moe.forward(tokens, request, request.forcedExperts?.[routings.length]));
+          routings.push(await moe.forward(tokens, step, request.forcedExperts?.[routings.length]));
         }
         if (performance.now() - turnedMs < TURN_AFTER_MS) continue;
         await turn();
@@ -110,6 +113,15 @@ export class Transformer {
     this.parts.decoder.dispose();
     this.parts.shard.dispose();
   }
+}
+
+/** [T] */
+function positionsOf({ tokenIds, parts }: StepTokens): Int32Array {
+  const positions = new Int32Array(tokenIds.length);
+  for (const { rowStart, numTokens, position } of parts) {
+    for (let i = 0; i < numTokens; i++) positions[rowStart + i] = position + i;
+  }
+  return positions;
 }
 
 /** Time that layers may compute before sockets and signals get their turn, which takes as long as a small layer. */

@@ -11,10 +11,16 @@ import type { ModelSpec } from '../model/spec/spec.js';
 /** Registers what it brings; `options` are those of its entry in `plugins`. */
 export type Plugin = (api: PluginApi, options: Readonly<Record<string, unknown>>) => void | Promise<void>;
 
+/** Makes a spec of config.json. `own`: what the families that are there make of one, by its `model_type`. */
+export type SpecOf = (
+  config: Readonly<Record<string, unknown>>,
+  own: (config: Readonly<Record<string, unknown>>) => ModelSpec,
+) => ModelSpec;
+
 /** Where a plug-in registers. Each name stands once, and is none of those that are there without plug-ins. */
 export interface PluginApi {
-  /** `model_type` of config.json, and what makes a spec of it. */
-  registerFamily(modelType: string, specOf: (config: Readonly<Record<string, unknown>>) => ModelSpec): void;
+  /** `model_type` of config.json, and what makes a spec of it, which is data alone. Only the head asks it. */
+  registerFamily(modelType: string, specOf: SpecOf): void;
   /** For `experts.gate`. */
   registerGate(name: string, gate: CustomGate): void;
   /** For `load_balance.planner`: one table [P] per layer, logical experts by slot of all ranks, −1 = empty. Deterministic. */

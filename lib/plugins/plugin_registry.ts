@@ -16,7 +16,8 @@ export interface Registered<T> {
 
 type MakesPlan = Parameters<PluginApi['registerPlanner']>[1];
 type MakesChooser = Parameters<PluginApi['registerReplicaChoice']>[1];
-type MakesSpec = Parameters<PluginApi['registerFamily']>[1];
+/** What a family is to its plug-in. */
+export type MakesSpec = Parameters<PluginApi['registerFamily']>[1];
 
 /** Names that are there without plug-ins; those of families stand in the registry of families, which only the head loads. */
 const TAKEN: Readonly<Record<Brought['kind'], readonly string[]>> = {

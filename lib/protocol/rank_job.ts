@@ -10,6 +10,7 @@ import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
 import { expertSizesOf, type MlaForm, type ModelSpec } from '../model/spec/spec.js';
 import type { WireNames } from '../plugins/codecs.js';
+import type { JobGate } from '../plugins/gates.js';
 import type { JobPlugin } from '../plugins/plugin_code.js';
 import { outputRowsAtOnce } from './look.js';
 
@@ -26,6 +27,8 @@ export interface RankJob {
   readonly modelOverrides: ExpertwireConfig['model_overrides'];
   /** What the head loaded, which every rank loads too. */
   readonly plugins: readonly JobPlugin[];
+  /** Chooses experts instead of the model's own gate; null: nobody does. */
+  readonly gate: JobGate | null;
   /** Every rank is one that the head started, which reads the head's own folder. */
   readonly isOneFolder: boolean;
   readonly backend: BackendChoice;

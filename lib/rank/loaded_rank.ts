@@ -16,6 +16,7 @@ import { footprintAt, footprintOf } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
 import { tensorsOfRank, unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
+import { rankGate } from '../plugins/gates.js';
 import { loadJobPlugins, proofsOf } from '../plugins/job_plugins.js';
 import type { PluginRegistry } from '../plugins/plugin_registry.js';
 import type { RankJob, ThreadsWish } from '../protocol/rank_job.js';
@@ -69,6 +70,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const { readsHeadsFolder = false, place = ANY_PLACE } = choices;
   const modelDir = choices.model ?? folderLikeHeads(job.model, choices.hubCache);
   const plugins = await loadJobPlugins(job.plugins, choices.plugins);
+  const gate = job.gate && rankGate(job.gate, plugins, spec, joined.rank);
   const wanted = backendOf(choices.backend ?? job.backend, job.residence);
   const hasKernels = job.residence.compute !== 'tensors';
   const machine = { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null };
@@ -118,7 +120,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       signal,
       (ending) =>
         loadModel({
-          ...{ ...shape, ...meters, mla, microBatches, crew, signal: ending },
+          ...{ ...shape, ...meters, mla, microBatches, crew, gate, signal: ending },
           ...(kernels !== null && { kernels }),
           spread: footprint.spread,
           reserved: { eachBytes: footprint.receivedEach, weightBytes: footprint.dense + footprint.experts },

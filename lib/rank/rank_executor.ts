@@ -3,6 +3,7 @@ import type { AllToAll } from '../../comm/all_to_all/all_to_all.js';
 import type { CountGather } from '../../experts/placement/count_gather.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import type { LoadMonitor } from '../../experts/load/load_monitor.js';
+import { choicesOf } from '../../experts/load/recording.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
 import { asRank } from '../../base/ids.js';
 import { degradedRows, type Placement } from '../../experts/placement/placement.js';
@@ -265,7 +266,7 @@ function forcedExperts(parts: readonly PlanPart[], spec: ModelSpec): Int32Array[
     for (let i = 0; i < tokenIds.length; i++, row++) {
       for (const [l, topkIdx] of layers.entries()) {
         const from = (i * numLayers + l) * numTopk;
-        topkIdx.set(forced!.subarray(from, from + numTopk), row * numTopk);
+        topkIdx.set(choicesOf(forced!.subarray(from, from + numTopk)), row * numTopk);
       }
     }
   }

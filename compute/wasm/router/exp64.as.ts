@@ -1,5 +1,5 @@
 /**
- * eˣ in float64 with the bits of V8's Math.exp, so that equal logits are routed alike by this module and by experts/routing/gate.ts: sums of scores that tie but for
+ * eˣ in float64 with the bits of V8's Math.exp, so that equal logits are routed alike by this module and by experts/routing/select_experts.ts: sums of scores that tie but for
  * rounding are common, as sigmoid(x) + sigmoid(−x). Both are fdlibm's e_exp.c (Sun Microsystems, 1993: permission to use, copy, modify and distribute).
  * Why: docs/decisions/routing.md#the-exponential-of-the-router
  */

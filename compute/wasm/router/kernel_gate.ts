@@ -106,6 +106,8 @@ export class KernelRouted {
 
 /** Owns its weights. */
 export class KernelGate {
+  /** [E] what it adds for the selection alone; null: nothing. */
+  readonly bias_E: Float32Array | null;
   private readonly hidden: number;
   private readonly scratchBytes: number;
   private readonly layer: Descriptor<typeof ROUTE_LAYER>;
@@ -128,6 +130,7 @@ export class KernelGate {
       ...{ hiddenSize, norm: norm.address, gate: gate.address, router: router.address },
       gateBias: gateBias?.address ?? 0,
     };
+    this.bias_E = bias_E;
     this.hidden = hiddenSize;
     this.scratchBytes = memory.kernels.routeBytes(router.address);
     this.layer = new Descriptor(memory, ROUTE_LAYER, fields);

@@ -1,4 +1,4 @@
-/** The router (experts/routing/gate.ts has the portable form): float64 scores of float32 logits, so that a choice depends on the logits alone. */
+/** The router (experts/routing/select_experts.ts has the portable form): float64 scores of float32 logits, so that a choice depends on the logits alone. */
 import { bestOf } from './best.as';
 import { exp64 } from './exp64.as';
 

@@ -1,6 +1,7 @@
 /** Which tokens' keys and values sequences may take from each other. Why: docs/decisions/exactness.md#what-a-prefix-cache-may-share */
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { KernelChoice } from '../../kernels/kernel_choice.js';
+import type { JobGate } from '../../plugins/gates.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
 
 /** How blocks are named that may be shared. */
@@ -11,21 +12,33 @@ export interface PrefixSharing {
   readonly separatesForms: boolean;
 }
 
-/** Null: nothing is shared (`engine.prefix_cache: off`). `fma`: what the ranks agreed on. */
+/** What keys and values depend on besides the model and its configuration. */
+export interface SharingFacts extends Pick<KernelChoice, 'fma'> {
+  /** What was loaded of others. */
+  readonly plugins: readonly { readonly code: string; readonly options: Readonly<Record<string, unknown>> }[];
+  /** Null: the model's own gate. */
+  readonly gate: Pick<JobGate, 'dependsOn'> | null;
+}
+
+/**
+ * Null: nothing is shared (`engine.prefix_cache: off`; or `auto`, where a gate depends on what runs beside a token). `fma`: what the ranks agreed on.
+ */
 export function prefixSharingOf(
   config: ExpertwireConfig,
   spec: ModelSpec,
-  { fma }: Pick<KernelChoice, 'fma'>,
+  { fma, plugins, gate }: SharingFacts,
 ): PrefixSharing | null {
   const { engine, comm, backend, compute, kernels, experts, dense } = config;
   const { reduce, wire } = comm;
   const choice = engine.prefix_cache === 'auto' ? (isBitwise(config) ? 'exact' : 'any') : engine.prefix_cache;
-  if (choice === 'off') return null;
+  const isLoose = gate?.dependsOn === 'batch' && engine.prefix_cache === 'auto';
+  if (isLoose || choice === 'off') return null;
   const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
   const resident = { experts: experts.resident, dense: dense.resident };
   const rounds = kernels.int8_activations;
   const bits = { backend, compute, fma, rounds, reduce, wire, mla: engine.mla, ...resident };
-  return { seed: JSON.stringify({ spec, bits }), separatesForms: choice === 'exact' && hasForms };
+  const others = { plugins, gate: experts.gate };
+  return { seed: JSON.stringify({ spec, bits, others }), separatesForms: choice === 'exact' && hasForms };
 }
 
 /** The same tokens have the same bits, whatever is computed beside them, and wherever. */

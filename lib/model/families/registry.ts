@@ -55,18 +55,31 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   qwen3_next: qwen3Next,
 };
 
+/** Families that are not here, by `model_type`. */
+export type OtherFamilies = ReadonlyMap<string, (config: unknown) => ModelSpec>;
+
 /**
- * config.json, some of its fields perhaps set to something else → what to run.
+ * config.json, some of its fields perhaps set to something else → what to run. `others` may read any field.
  * @throws ModelError UNSUPPORTED_MODEL (unknown family or value, with the supported ones), INVALID_MODEL_CONFIG
  */
-export function modelSpecOf(written: unknown, overrides: Readonly<Record<string, unknown>> = {}): ModelSpec {
+export function modelSpecOf(
+  written: unknown,
+  overrides: Readonly<Record<string, unknown>> = {},
+  others: OtherFamilies = new Map(),
+): ModelSpec {
   const read = (written ?? {}) as Readonly<Record<string, unknown>>;
   const config = withOverrides(read, overrides);
   const { model_type: modelType } = config;
+  const other = typeof modelType === 'string' ? others.get(modelType) : undefined;
+  if (other !== undefined) return withExperts(other(config));
   const family = typeof modelType === 'string' && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
-  if (family === undefined) throw unknownFamily(config);
+  if (family === undefined) throw unknownFamily(config, [...others.keys()]);
   checkOverrides(overrides, knownTo(family, read));
-  const spec = family(config);
+  return withExperts(family(config));
+}
+
+/** @throws ModelError UNSUPPORTED_MODEL */
+function withExperts(spec: ModelSpec): ModelSpec {
   if (moeLayersOf(spec).length === 0) {
     throw new ModelError(
       'UNSUPPORTED_MODEL',
@@ -89,7 +102,7 @@ function knownTo({ fields, aliases = [], text }: Family, config: Readonly<Record
   };
 }
 
-function unknownFamily(config: Readonly<Record<string, unknown>>): ModelError {
+function unknownFamily(config: Readonly<Record<string, unknown>>, others: readonly string[]): ModelError {
   const { model_type: modelType } = config;
   const name = modelType === undefined ? 'missing' : shown(modelType);
   const read = new Set(Object.values(FAMILIES).flatMap(({ fields }) => fields));
@@ -97,7 +110,7 @@ function unknownFamily(config: Readonly<Record<string, unknown>>): ModelError {
   const has = mechanism === undefined ? '' : `; it has ${mechanism.field} (${mechanism.what})`;
   return new ModelError(
     'UNSUPPORTED_MODEL',
-    `config.json: model_type is ${name}${has}${likenessOf(config)}; supported: ${Object.keys(FAMILIES).join(', ')}`,
+    `config.json: model_type is ${name}${has}${likenessOf(config)}; supported: ${[...Object.keys(FAMILIES), ...others].join(', ')}`,
   );
 }
 

@@ -66,6 +66,10 @@ class KernelMoeTokens implements MoeTokens {
     private readonly step: KernelStep,
   ) {}
 
+  get bias_E(): Float32Array | null {
+    return this.moe.gate.bias_E;
+  }
+
   /** Norm and gate are one call: rows are there when choices are. */
   route(): Routing {
     const { gate, blocks } = this.moe;

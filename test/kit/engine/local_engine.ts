@@ -115,6 +115,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     replicaChoice,
     plugins,
     wire: wireNamed(config.comm.wire, plugins),
+    gate: model.gate,
     residence,
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
   };

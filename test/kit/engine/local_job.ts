@@ -21,6 +21,7 @@ import type { Spread } from '../../../lib/model/weights/spread.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
 import { expertSizesOf, moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
+import { rankGate, type JobGate } from '../../../lib/plugins/gates.js';
 import { PluginRegistry } from '../../../lib/plugins/plugin_registry.js';
 import { replicaChooserNamed } from '../../../lib/plugins/replica_choices.js';
 import { openWeights, type ModelWeights } from '../../../lib/model/stored/model_weights.js';
@@ -39,6 +40,7 @@ export interface LocalJobOptions {
   readonly replicaChoice?: string;
   /** What plug-ins brought. Default nothing. */
   readonly plugins?: PluginRegistry;
+  readonly gate?: JobGate | null;
   readonly residence?: Partial<ResidenceChoice>;
   /** Room for the logits of a step. Default: a rank's own. */
   readonly maxLogitBytes?: number;
@@ -75,7 +77,7 @@ export async function loadRanks(
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
-  const { replicaChoice = 'balanced', plugins = new PluginRegistry() } = options;
+  const { replicaChoice = 'balanced', gate = null, plugins = new PluginRegistry() } = options;
   const models: Transformer[] = [];
   const bytesRead: number[] = [];
   const open: ModelWeights[] = [];
@@ -97,6 +99,7 @@ export async function loadRanks(
       const loaded = await loadModel({
         ...{ spec, weights, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
         rank: asRank(rank),
+        gate: gate && rankGate(gate, plugins, spec, rank),
         ...memories,
       });
       bytesRead[rank] = weights.checkpoint.bytesRead;

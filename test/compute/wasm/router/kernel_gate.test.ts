@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import type { GateSpec } from '../../../../compute/base/gate_spec.js';
-import { selectExperts } from '../../../../experts/routing/gate.js';
+import { selectExperts } from '../../../../experts/routing/select_experts.js';
 import { KernelGate, KernelRouted, type KernelGateWeights } from '../../../../compute/wasm/router/kernel_gate.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { GateSpec } from '../../../../compute/base/gate_spec.js';
-import { selectExperts } from '../../../../experts/routing/gate.js';
+import { selectExperts } from '../../../../experts/routing/select_experts.js';
 import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
 import { ROUTER } from '../../../../compute/wasm/memory/layouts.js';
 import { routerFields } from '../../../../compute/wasm/router/router_fields.js';

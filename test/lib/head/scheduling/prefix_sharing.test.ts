@@ -9,9 +9,10 @@ async function sharingOf(attention: 'mla' | 'gqa', ...overrides: string[]) {
   const model = tinyModel(attention === 'mla' ? 'tiny-deepseek-v3' : 'tiny-qwen3-moe');
   const config = await loadConfig({ base: { model }, overrides });
   const { spec } = await openModel(config);
-  return prefixSharingOf(config, spec, { fma: config.kernels.fma === 'on' });
+  return prefixSharingOf(config, spec, { fma: config.kernels.fma === 'on', ...NOTHING_BROUGHT });
 }
 
+const NOTHING_BROUGHT = { plugins: [], gate: null };
 const BITWISE = 'comm.reduce=source';
 
 describe('what sequences may share', () => {
@@ -51,5 +52,18 @@ describe('what sequences may share', () => {
     expect(new Set(others).size).to.equal(others.length);
     for (const same of ['engine.max_num_seqs=3', 'kernels.simd=128'])
       expect(await seedOf('mla', same)).to.equal(others[0]);
+  });
+
+  it('is nothing by itself where a gate depends on what runs beside a token, and has another seed for other code', async () => {
+    const config = await loadConfig({ base: { model: tinyModel('tiny-qwen3-moe') } });
+    const { spec } = await openModel(config);
+    const wanting = (prefix_cache: 'auto' | 'any') => ({ ...config, engine: { ...config.engine, prefix_cache } });
+    const of = (code: string, dependsOn: 'token' | 'batch', prefix_cache: 'auto' | 'any' = 'auto') => {
+      const facts = { fma: false, plugins: [{ code, options: {} }], gate: { dependsOn } };
+      return prefixSharingOf(wanting(prefix_cache), spec, facts);
+    };
+    expect(of('a', 'batch')).to.equal(null);
+    expect(of('a', 'batch', 'any')).to.not.equal(null);
+    expect(of('a', 'token')!.seed).to.not.equal(of('b', 'token')!.seed);
   });
 });
