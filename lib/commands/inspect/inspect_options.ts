@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { MAX_RANKS } from '../../../base/ids.js';
 import { loadConfig } from '../../config/load.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Environment } from '../../hub/cache/hub_cache.js';
 import { wholeNumbers } from '../base/numbers.js';
 
 /** The options of `inspect` as yargs parses them. */
@@ -18,7 +19,10 @@ export interface InspectArgs {
 /** Adds the model and the options of `inspect` to a command line. */
 export function inspectOptions<T>(yargs: Argv<T>): Argv<T & InspectArgs> {
   return yargs
-    .positional('model', { type: 'string', describe: 'model folder, or its config.json' })
+    .positional('model', {
+      type: 'string',
+      describe: 'model folder, its config.json, or ORG/NAME[@REVISION] of the cache',
+    })
     .option('ranks', { type: 'string', default: '1,2,4,8', describe: 'numbers of ranks to tell the bytes for' })
     .option('config', { type: 'string', describe: 'YAML configuration: its model and limits' })
     .option('set', {
@@ -31,9 +35,12 @@ export function inspectOptions<T>(yargs: Argv<T>): Argv<T & InspectArgs> {
 }
 
 /** @throws ConfigError */
-export async function inspectConfig({ model, config, set = [] }: InspectArgs): Promise<ExpertwireConfig> {
+export async function inspectConfig(
+  { model, config, set = [] }: InspectArgs,
+  env: Environment,
+): Promise<ExpertwireConfig> {
   const folder = model !== undefined && basename(model) === 'config.json' ? dirname(model) : model;
-  return loadConfig({ file: config, flags: { model: folder }, overrides: [...set] });
+  return loadConfig({ file: config, flags: { model: folder }, overrides: [...set], env });
 }
 
 /** @throws UsageError */
