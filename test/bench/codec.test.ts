@@ -2,7 +2,10 @@ import { expect } from 'chai';
 import { PassThrough } from 'node:stream';
 import { runBench } from '../../bench/index.js';
 import type { CodecRow } from '../../bench/codec.js';
+import { join } from 'node:path';
 import { WIRE_DTYPES, wireRowBytes } from '../../comm/codec/wire_dtype.js';
+
+import { repoRoot } from '../kit/paths.js';
 
 /** What the command writes to stdout. */
 async function output(...args: readonly string[]): Promise<string> {
@@ -32,6 +35,24 @@ describe('expertwire bench codec', () => {
         expect(row[`${what}_gb_per_s`]).to.be.above(0);
         expect(row[`${what}_ratio`]).to.be.closeTo(row[`${what}_gb_per_s`] / copy, 1e-9);
       }
+    }
+  });
+
+  it('measures the codecs of --plugins too, and tells what each loses', async () => {
+    const int4 = join(repoRoot(), 'examples/plugins/int4.mjs');
+    const { rows } = JSON.parse(await output(...TINY, '--plugins', int4, '--json')) as { rows: readonly CodecRow[] };
+    const own = rows.filter(({ hidden }) => hidden === 130);
+    expect(own.map(({ dtype }) => dtype)).to.deep.equal([...WIRE_DTYPES, 'int4']);
+    expect(own.at(-1)).to.include({ wire_bytes_per_row: 4 * 5 + 65 });
+    const errors = own.map(({ rms_error: error }) => error);
+    expect(errors[0]).to.equal(0);
+    for (const [i, [least, most]] of [
+      [1e-3, 4e-3],
+      [1e-2, 5e-2],
+      [2e-3, 2e-2],
+      [5e-2, 0.2],
+    ].entries()) {
+      expect(errors[i + 1]).to.be.within(least!, most!);
     }
   });
 

@@ -17,12 +17,12 @@ async function int4(): Promise<WireCodec> {
   return codecs.get('int4')!;
 }
 
-/** What a row becomes, by the definition: the nearest of −7 … 7 sevenths of the largest of its group. */
+/** What a row becomes, by the definition: the nearest of −7 … 7 sevenths of the largest value of its group. */
 function refRow(row: Float32Array): number[] {
   return [...row].map((x, c) => {
     const start = 32 * Math.floor(c / 32);
-    const scale = Math.fround(Math.max(1e-30, ...row.subarray(start, start + 32).map(Math.abs)) / 7);
-    return Math.fround(Math.round(x / scale) * scale);
+    const most = Math.max(Math.fround(1e-30), ...row.subarray(start, start + 32).map(Math.abs));
+    return Math.fround((Math.round((7 * x) / most) * most) / 7);
   });
 }
 
