@@ -27,13 +27,14 @@ const vocabSchema = z
 /** Ids are places in lists: nobody has a thousand million tokens. */
 const isId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0 && (id as number) < 2 ** 30;
 
-const mergesSchema = z.custom<readonly (string | readonly [string, string])[]>(Array.isArray, {
+/** Texts with a space between both parts, or pairs. They are checked as they are looked up: a schema for each takes too long. */
+const mergesSchema = z.custom<readonly unknown[]>(Array.isArray, {
   error: 'a list is wanted',
 });
 
 interface BpeJson {
   readonly vocab: ReadonlyMap<string, number>;
-  readonly merges: readonly (string | readonly [string, string])[];
+  readonly merges: readonly unknown[];
   readonly unk_token?: string | null | undefined;
   readonly continuing_subword_prefix?: string | null | undefined;
   readonly end_of_word_suffix?: string | null | undefined;
@@ -46,8 +47,9 @@ function bpeOf(json: BpeJson, context: z.RefinementCtx): TokenModel {
   const prefix = json.continuing_subword_prefix ?? '';
   const merges = new Int32Array(3 * json.merges.length);
   for (const [rank, merge] of json.merges.entries()) {
-    const [left, right] = (typeof merge === 'string' ? merge.split(' ') : merge) as readonly [string, string?];
-    const ids = [left, right, `${left}${right?.slice(prefix.length)}`].map((token) => json.vocab.get(token ?? ''));
+    const [left, right] = typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? (merge as unknown[]) : [];
+    const merged = `${String(left)}${String(right).slice(prefix.length)}`;
+    const ids = [left, right, merged].map((token) => json.vocab.get(token as string));
     if (ids.includes(undefined)) {
       context.addIssue({ code: 'custom', message: 'the vocabulary lacks a token of it', path: ['merges', rank] });
       return z.NEVER;
