@@ -16,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   peers: async () => (await import('./peers/bench_peers.js')).benchPeers,
   scenarios: async () => (await import('./scenarios/bench_scenarios.js')).benchScenarios,
   serve: async () => (await import('./serve/bench_serve.js')).benchServe,
+  tokenizer: async () => (await import('./tokenizer/bench_tokenizer.js')).benchTokenizer,
 };
 
 /** @throws UsageError naming the benchmarks. */

@@ -20,5 +20,8 @@ export const SCENARIOS = ['chat', 'batch', 'long_context'] as const;
 /** The configuration of a scenario. */
 export const scenarioConfig = (name: (typeof SCENARIOS)[number]): string => pathOf(`configs/scenarios/${name}.yaml`);
 
+/** Folder of the documents. */
+export const DOCUMENTS = pathOf('docs');
+
 /** A script of `scripts/peers`: how other engines are run beside this one. */
 export const peerScript = (name: string): string => pathOf(`scripts/peers/${name}`);

@@ -23,7 +23,7 @@ const OTHER_FILES = ['tiktoken.model', 'qwen.tiktoken', 'tokenizer.model', 'spie
 
 /**
  * Reads tokenizer.json, or else a rank file of tiktoken or a model of SentencePiece.
- * Why: docs/decisions/requests.md#other-formats-are-read-as-their-own-libraries-do
+ * Why: docs/decisions/tokenizers.md#other-formats-are-read-as-their-own-libraries-do
  *
  * @returns undefined when the folder has none of them
  * @throws TokenizerError INVALID_TOKENIZER, READ_FAILED

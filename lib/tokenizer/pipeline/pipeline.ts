@@ -37,7 +37,7 @@ const MAX_CACHED_WORDS = 1 << 17;
 
 /**
  * Text to ids and back, as Hugging Face's tokenizers library does it.
- * Why: docs/decisions/requests.md#texts-become-tokens-in-code-of-our-own
+ * Why: docs/decisions/tokenizers.md#texts-become-tokens-in-code-of-our-own
  */
 export class TokenPipeline {
   /** What tokenizer.json puts around a text. */

@@ -35,7 +35,7 @@ const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
 
 /**
  * Bytes in a row are characters together, or a U+FFFD each where they are none.
- * Why: docs/decisions/requests.md#broken-bytes-leave-characters-before-them-as-they-are
+ * Why: docs/decisions/tokenizers.md#broken-bytes-leave-characters-before-them-as-they-are
  */
 const byteFallback: Decode = (tokens) => {
   const pieces: string[] = [];
