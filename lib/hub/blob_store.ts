@@ -22,13 +22,14 @@ export class BlobStore {
   private constructor(
     private readonly folder: string,
     private readonly owner: Owner,
+    private readonly mayLink: boolean,
   ) {}
 
-  /** Makes the folders that are missing. */
-  static async open(cache: string, repo: string): Promise<BlobStore> {
+  /** Makes the folders that are missing. `mayLink`: files of a snapshot are links, where the disk and the user may make them. */
+  static async open(cache: string, repo: string, mayLink: boolean): Promise<BlobStore> {
     const folder = join(cache, repoFolder(repo));
     await mkdir(join(folder, 'blobs'), { recursive: true });
-    return new BlobStore(folder, await thisOwner());
+    return new BlobStore(folder, await thisOwner(), mayLink);
   }
 
   /** Of a commit's files. */
@@ -106,8 +107,8 @@ export class BlobStore {
     const path = join(this.snapshot(commit), file.path);
     await mkdir(dirname(path), { recursive: true });
     if ((await lstat(path).catch(() => null)) !== null) return;
-    const target = relative(dirname(path), this.blob(file));
-    await symlink(target, path).catch(async (error: unknown) => {
+    if (!this.mayLink) return rename(this.blob(file), path);
+    await symlink(relative(dirname(path), this.blob(file)), path).catch(async (error: unknown) => {
       if (codeOf(error) === 'EEXIST') return;
       if (!CANT_LINK.has(codeOf(error))) throw error;
       await rename(this.blob(file), path);

@@ -15,6 +15,8 @@ export interface HubSettings {
   readonly isOffline: boolean;
   /** Large files come in chunks from the hub's storage, where it offers them so. */
   readonly takesChunks: boolean;
+  /** Files of a snapshot are links to blobs. */
+  readonly mayLink: boolean;
   /** Longest silence of a server. */
   readonly timeoutMs: number;
   /** Before something is tried again for the first time; twice as long before each further one. */
@@ -35,6 +37,7 @@ export async function hubSettings(env: Environment): Promise<HubSettings> {
     token: isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN) ? undefined : await tokenOf(env),
     isOffline: isTrue(env.HF_HUB_OFFLINE) || isTrue(env.TRANSFORMERS_OFFLINE),
     takesChunks: !isTrue(env.HF_HUB_DISABLE_XET),
+    mayLink: !isTrue(env.HF_HUB_DISABLE_SYMLINKS),
     timeoutMs: 1000 * (timeoutS > 0 && timeoutS < 1e6 ? timeoutS : TIMEOUT_S),
     retryDelayMs: RETRY_DELAY_MS,
     hasUnusedProxy: PROXIES.some((name) => (env[name] ?? '') !== '') && (env.NODE_USE_ENV_PROXY ?? '') !== '1',

@@ -67,7 +67,9 @@ export async function pullModel(options: PullOptions): Promise<PulledModel> {
   const talk = { ...settings, repo: name.repo, signal: AbortSignal.any([signal, ended.signal]) };
   const cache = hubCacheFolder(env);
   try {
-    return await new Pull(options, talk, await BlobStore.open(cache, name.repo), (error) => ended.abort(error)).run();
+    return await new Pull(options, talk, await BlobStore.open(cache, name.repo, settings.mayLink), (error) =>
+      ended.abort(error),
+    ).run();
   } catch (error) {
     throw isSystemError(error) ? writeFailed(error, cache) : error;
   }
