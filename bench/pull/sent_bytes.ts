@@ -50,7 +50,7 @@ export async function sendBytes(
 }
 
 function withFirstChanged(bytes: Uint8Array): Uint8Array {
-  const copy = bytes.slice();
+  const copy = new Uint8Array(bytes); // a Buffer's slice would be the same memory
   copy[0]! ^= 1;
   return copy;
 }

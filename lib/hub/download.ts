@@ -128,7 +128,8 @@ async function fetchSome(
     return partial.numBytes < file.size ? { cause: new Error('the answer ended early') } : null;
   } catch (cause) {
     talk.signal.throwIfAborted();
-    if (cause instanceof HubError || isSystemError(cause)) throw cause;
+    const isBreak = cause instanceof HubError && cause.code === 'UNREACHABLE';
+    if ((cause instanceof HubError && !isBreak) || isSystemError(cause)) throw cause;
     return { cause: silence.signal.aborted ? what : cause };
   } finally {
     clearTimeout(timer);

@@ -23,16 +23,18 @@ const RANGE_NOT_SATISFIABLE = 416;
 /**
  * `fetch` as the hub's library takes it. The token goes to the hub's address alone: not to where it redirects, which has a signature of its own. What may pass is tried again.
  *
+ * @param retriesBreaks whether that is done here where there is no answer, too
  * @throws HubError UNREACHABLE, HUB_FAILED, NO_REPOSITORY, NO_REVISION, NO_FILES, GATED, BAD_TOKEN; the signal's reason
  */
 export const hubFetch =
-  (talk: HubTalk): typeof fetch =>
+  (talk: HubTalk, retriesBreaks = true): typeof fetch =>
   async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input);
     for (let numTried = 0; ; numTried++) {
       const outcome = await tryOnce(talk, url, init);
       if (outcome instanceof Response) return outcome;
-      if (numTried === MAX_RETRIES) throw outcome.error;
+      const isBreak = outcome.error.code === 'UNREACHABLE';
+      if (numTried === MAX_RETRIES || (isBreak && !retriesBreaks)) throw outcome.error;
       await pause(talk, numTried, outcome.afterMs);
     }
   };

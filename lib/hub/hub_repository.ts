@@ -63,9 +63,9 @@ export class HubRepository {
     });
   }
 
-  /** Bytes of a file from `offset` on. The signal ends the answer too. @throws HubError as {@link hubFetch} */
+  /** Bytes of a file from `offset` on. The signal ends the answer too. @throws HubError as {@link hubFetch}; UNREACHABLE at the first break */
   async read(commit: string, file: RemoteFile, offset: number, signal: AbortSignal): Promise<RemoteBytes> {
-    const fetch = hubFetch({ ...this.talk, signal });
+    const fetch = hubFetch({ ...this.talk, signal }, false);
     if (file.isChunked && this.talk.takesChunks) {
       const chunked = await this.readChunks(commit, file, offset, fetch);
       if (chunked !== null) return chunked;

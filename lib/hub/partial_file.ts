@@ -69,9 +69,9 @@ export class PartialFile {
     return this.hash.digest('hex');
   }
 
-  /** What hasn't been written is lost. */
+  /** What came goes to the disk before, if it can. */
   async close(): Promise<void> {
-    await this.writing.catch(() => undefined);
+    await this.flush().catch(() => undefined);
     await this.handle.close();
   }
 
@@ -88,7 +88,8 @@ export class PartialFile {
 
   private async hashWhatIsThere(): Promise<void> {
     const piece = new Uint8Array(PIECE_BYTES);
-    for (;;) {
+    const { size } = await this.handle.stat();
+    while (this.numHashed < size) {
       const { bytesRead } = await this.handle.read(piece, 0, piece.length, this.numHashed);
       if (bytesRead === 0) return;
       this.hash.update(piece.subarray(0, bytesRead));
