@@ -57,8 +57,11 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   return { spec: { ...spec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits, plugins, gate };
 }
 
-/** The loader, and what reads a module's imports, are loaded for those who have plug-ins. */
-async function pluginsOf(entries: ExpertwireConfig['plugins']): Promise<LoadedPlugins> {
+/**
+ * What a configuration's plug-ins bring. The loader, and what reads a module's imports, are loaded for those who have some.
+ * @throws PluginError
+ */
+export async function pluginsOf(entries: ExpertwireConfig['plugins']): Promise<LoadedPlugins> {
   if (entries.length === 0) return { registry: new PluginRegistry(), plugins: [] };
   const { loadPlugins } = await import('../plugins/load_plugins.js');
   return loadPlugins(entries);

@@ -1,6 +1,8 @@
 /** What a model folder is: all that can be known without computing. */
 import { availableParallelism, totalmem } from 'node:os';
+import { checkNames } from '../../config/name_check.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import { pluginsOf } from '../../head/opened_model.js';
 import { modelSpecOf } from '../../model/families/registry.js';
 import { ModelError } from '../../model/spec/errors.js';
 import { mechanismsOf } from '../../model/spec/mechanisms.js';
@@ -8,6 +10,8 @@ import { MODEL_PARTS, parametersOf, partOf, type ModelPart, type Parameters } fr
 import { withQuantConfig } from '../../model/spec/quantization.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
 import type { KnownWeights } from '../../model/stored/model_weights.js';
+import { familiesOf } from '../../plugins/families.js';
+import { openGate } from '../../plugins/gates.js';
 import { limitsOf, type EngineLimits } from '../../protocol/limits.js';
 import { moveLimitsOf } from '../../protocol/rank_job.js';
 import { readModelFiles, type JsonObject, type ModelFiles } from '../../weights/model_files.js';
@@ -51,14 +55,21 @@ export interface Inspection {
   readonly machineBytes: number;
 }
 
-/** @param numbers of ranks. @throws WeightError for a folder without a config.json; ConfigError for limits that the model doesn't have */
+/** @param numbers of ranks. @throws WeightError for a folder without a config.json; ConfigError for limits that the model doesn't have; PluginError */
 export async function inspectFolder(config: ExpertwireConfig, numbers: readonly number[]): Promise<Inspection> {
   const files = await readModelFiles(config.model);
   const whole = withQuantConfig(files.config, files.quantConfig);
   const problems: Problem[] = [];
-  const note = (part: Problem['part'], error: Error & { readonly code: string; readonly reason?: string }): void =>
+  const note = (part: Problem['part'], error: Error & { readonly code: string }): void =>
     void problems.push({ part, code: error.code, message: error.message });
-  const spec = specOf(whole, config, (error) => note('model', error));
+  const { registry } = await pluginsOf(config.plugins);
+  checkNames(config, registry.names);
+  const families = await familiesOf(registry);
+  const spec = specOf(
+    whole,
+    (given) => openGate(config, registry, modelSpecOf(given, config.model_overrides, families)).spec,
+    (error) => note('model', error),
+  );
   const text = await inspectText(files, spec, (error) => note('tokenizer', error));
   const machineBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity);
   return withStored(config.model, spec, whole, ({ stored, known, isWhole, unused, problems: ofWeights }) => {
@@ -71,9 +82,13 @@ export async function inspectFolder(config: ExpertwireConfig, numbers: readonly 
   });
 }
 
-function specOf(whole: JsonObject, config: ExpertwireConfig, onProblem: (error: ModelError) => void): ModelSpec | null {
+function specOf(
+  whole: JsonObject,
+  make: (config: JsonObject) => ModelSpec,
+  onProblem: (error: ModelError) => void,
+): ModelSpec | null {
   try {
-    return modelSpecOf(whole, config.model_overrides);
+    return make(whole);
   } catch (error) {
     if (!(error instanceof ModelError)) throw error;
     onProblem(error);

@@ -7,7 +7,7 @@ import { WeightError } from '../../../../lib/weights/errors.js';
 import { UsageError } from '../../../../lib/commands/base/context.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
 import { GPT_OSS_20B, MIXTRAL, QWEN3, V3, type Config } from '../../../kit/model/published_configs.js';
-import { moe7m, tinyModel } from '../../../kit/paths.js';
+import { moe7m, repoRoot, tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
@@ -116,7 +116,7 @@ describe('expertwire inspect', () => {
     expect(printed.problems).to.deep.equal([]);
     expect(printed.weights!.files).to.equal(1);
     const numBiases = 3 * 32; // of the gates, float32
-      expect(printed.weights!.bytes).to.equal(2 * printed.model!.parameters.total + 2 * numBiases);
+    expect(printed.weights!.bytes).to.equal(2 * printed.model!.parameters.total + 2 * numBiases);
     expect(printed.tokenizer).to.deep.include({ vocab_size: 2048, ends: { 1: '<|end|>' }, chat: 'works' });
     for (const { ranks } of printed.model!.rank_bytes) {
       for (const { fits_here: isFitting, total } of ranks) expect(isFitting && total! > 50e6).to.equal(true);
@@ -158,6 +158,16 @@ describe('expertwire inspect', () => {
       const text = await inspect(dir);
       expect(text).to.contain('jamba').and.contain('does not run here').and.contain('state-space layers');
     });
+  });
+
+  it('a model that a plug-in brings is told like others', async () => {
+    const plugin = join(repoRoot(), 'examples/plugins/renamed_family.mjs');
+    const plugins = ['--set', `plugins=[${plugin}]`];
+    const printed = await ofConfig({ ...QWEN3, model_type: 'my_moe' }, ...plugins);
+    expect(printed.supported).to.equal(true);
+    const { total, active } = printed.model!.parameters;
+    expect(total).to.equal(30_532_122_624);
+    expect(active).to.equal(3_353_032_704 - 48 * 4 * 3 * 2048 * 768); // 4 experts per token instead of 8
   });
 
   it('files that are missing, or say otherwise than config.json, are told with what they would take', async () => {
