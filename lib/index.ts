@@ -21,6 +21,8 @@ export {
   type TokenLogprobs,
   type TokenSource,
 } from './protocol/request.js';
+export type { Hook, HookEvent, HookPlace, HookPoint, HookPoints, Layers } from './protocol/hook.js';
+export type { LookedTokens } from './protocol/look.js';
 export { GREEDY, MAX_LISTED_TOKENS, type SamplingParams } from './protocol/sampling.js';
 export type { OnRebalance, Rebalance, RebalanceEvent, RebalanceStats } from './head/rebalancing/rebalance_stats.js';
 export { createServer } from './serve.js';

@@ -1,6 +1,6 @@
-/** A project that has installed this package: what `npm pack` would ship and its dependencies, and nothing else of this repository. */
+/** A project that has installed this package: the tarball of `npm pack`, its dependencies, and nothing else of this repository. */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { repoRoot } from '../paths.js';
@@ -16,20 +16,22 @@ const TSCONFIG = {
   include: ['*.ts'],
 };
 
-/** Sets the project up in an empty folder outside of this repository. */
-export async function createConsumer(dir: string): Promise<void> {
+/** Sets the project up in an empty folder outside of this repository. @param own packages that it has installed beside ours */
+export async function createConsumer(dir: string, own: readonly string[] = []): Promise<void> {
   const root = repoRoot();
-  const pack = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const installed = join(dir, 'node_modules/expertwire');
+  await mkdir(installed, { recursive: true });
+  const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', dir];
   const env = { ...process.env, npm_config_update_notifier: 'false' };
   const { stdout } = await run('npm', pack, { cwd: root, env, maxBuffer: 2 ** 26 });
-  const [{ files }] = JSON.parse(stdout) as [{ readonly files: readonly { readonly path: string }[] }];
-  await Promise.all(files.map(({ path }) => cp(join(root, path), join(dir, 'node_modules/expertwire', path))));
+  const [{ filename }] = JSON.parse(stdout) as [{ readonly filename: string }];
+  await run('tar', ['-xzf', join(dir, filename), '-C', installed, '--strip-components=1']);
 
   const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     readonly dependencies: Readonly<Record<string, string>>;
   };
   // What the project has installed for itself comes last.
-  for (const name of [...Object.keys(manifest.dependencies), '@types/node', 'typescript']) {
+  for (const name of [...Object.keys(manifest.dependencies), '@types/node', 'typescript', ...own]) {
     const link = join(dir, 'node_modules', name);
     await mkdir(dirname(link), { recursive: true });
     await symlink(join(root, 'node_modules', name), link);

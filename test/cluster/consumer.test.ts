@@ -1,0 +1,126 @@
+/** A project of somebody else, made from the packed tarball: it compiles in strict TypeScript, and every example runs in it. */
+import { expect } from 'chai';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { PLUGIN_NAMES } from '../../lib/config/plugin_names.js';
+import type { Plugin } from '../../lib/plugins/plugin.js';
+import { repoRoot } from '../kit/paths.js';
+import { compile, createConsumer } from '../kit/processes/consumer_project.js';
+import { Processes, type Ended } from '../kit/processes/processes.js';
+
+/** Where a plug-in's name goes, by the function that registers it. */
+const KEYS = {
+  registerFamily: null, // config.json names it
+  registerGate: ['experts.gate'],
+  registerPlanner: ['load_balance.planner'],
+  registerReplicaChoice: ['experts.replica_choice'],
+  registerCodec: ['comm.wire.dispatch', 'comm.wire.combine'],
+} as const;
+
+/** What a plug-in brings, as [function, name]. */
+async function broughtBy(file: string): Promise<readonly (readonly [keyof typeof KEYS, string])[]> {
+  const { default: register } = (await import(pathToFileURL(file).href)) as { readonly default: Plugin };
+  const brought: [keyof typeof KEYS, string][] = [];
+  const note = (kind: keyof typeof KEYS) => (name: string) => void brought.push([kind, name]);
+  const api = Object.fromEntries((Object.keys(KEYS) as (keyof typeof KEYS)[]).map((kind) => [kind, note(kind)]));
+  await register(api as unknown as Parameters<Plugin>[0], {});
+  return brought;
+}
+
+const examples = join(repoRoot(), 'examples');
+const plugins = (await readdir(join(examples, 'plugins'))).filter((name) => name.endsWith('.mjs'));
+const programs = (await readdir(examples)).filter((name) => name.endsWith('.ts'));
+
+describe('a project made from the packed tarball', function () {
+  this.timeout(240_000);
+  const processes = new Processes();
+  let dir: string;
+
+  const expertwire = (...args: readonly string[]): Promise<Ended> =>
+    processes.start(process.execPath, [join(dir, 'node_modules/expertwire/dist/lib/cli.js'), ...args]).ended;
+  const program = (name: string, ...args: readonly string[]): ReturnType<Processes['start']> =>
+    processes.start(process.execPath, [join(dir, 'out', name), ...args]);
+
+  before(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'expertwire-consumer-'));
+    await createConsumer(dir, ['openai']);
+    for (const name of programs) await cp(join(examples, name), join(dir, name));
+  });
+
+  after(async () => {
+    processes.expectNone();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  it('compiles its own plug-ins and programs in strict TypeScript, every declaration of ours checked', () =>
+    compile(dir));
+
+  it('serves, and asks with a client', async () => {
+    const served = program('serve.js', '0');
+    try {
+      await served.prints(/^serving at \S+\n/m);
+      const url = `${/^serving at (\S+)$/m.exec(served.stdout)![1]!}/v1`;
+      const asked = await program('client.js', url).ended;
+      expect(asked.stderr).to.equal('');
+      expect(asked.stdout).to.match(/^model: moe-7m\n[\s\S]*\ntext: /);
+    } finally {
+      served.signal('SIGTERM');
+      expect((await served.ended).code).to.equal(0);
+    }
+  });
+
+  it('compares its own gate with the model’s, looking inside', async () => {
+    const { stdout, stderr, code } = await program('experiment.js').ended;
+    expect(stderr).to.equal('');
+    expect(code).to.equal(0);
+    const layer = 'layer \\d: (\\d\\.\\d\\d) experts per token';
+    const found = new RegExp(
+      `^model: "[^\\n]+"\\n(?:  ${layer}\\n){3}threshold: "[^\\n]+"\\n(?:  ${layer}\\n){3}$`,
+    ).exec(stdout);
+    expect(found, stdout).to.not.equal(null);
+    expect(Number(found![1])).to.equal(4);
+    expect(Number(found![2])).to.be.below(4);
+  });
+
+  it('has a plug-in of each kind among the examples', async () => {
+    const brought = await Promise.all(plugins.map((name) => broughtBy(join(examples, 'plugins', name))));
+    expect(new Set(brought.flat().map(([kind]) => kind))).to.deep.equal(new Set(Object.keys(KEYS)));
+    const keys = Object.values(KEYS).flatMap((each) => each ?? []);
+    expect(keys).to.have.members(Object.keys(PLUGIN_NAMES));
+  });
+
+  for (const name of plugins) {
+    it(`runs examples/plugins/${name} on two ranks`, async () => {
+      const file = join(dir, 'node_modules/expertwire/examples/plugins', name);
+      const [[kind, brought]] = (await broughtBy(file)) as [[keyof typeof KEYS, string]];
+      const keys = KEYS[kind];
+      const model = keys === null ? await modelOf(brought) : join(dir, 'node_modules/expertwire/models/moe-7m');
+      const sets = (keys ?? []).flatMap((key) => ['--set', `${key}=${brought}`]);
+      const balance = kind === 'registerPlanner' ? BALANCE : [];
+      const run = ['generate', '--model', model, '--ranks', '2', '--num-redundant-experts', '4', ...sets, ...balance];
+      const text = ['--prompt', 'Call me Ishmael.', '--max-new-tokens', '24', '--json'];
+      const { stdout, stderr, code } = await expertwire(...run, '--set', `plugins=[${file}]`, ...text);
+      expect(stderr, stdout).to.equal('');
+      expect(code).to.equal(0);
+      expect(stdout).to.match(/"text":"[^"]/);
+    });
+  }
+
+  /** So that something is planned within a short text. */
+  const BALANCE = ['enabled=true', 'window_size=4', 'step_interval=4', 'cool_down=0', 'min_gain=0'].flatMap(
+    (setting) => ['--set', `load_balance.${setting}`],
+  );
+
+  /** A random model of a family that a plug-in brings. */
+  async function modelOf(modelType: string): Promise<string> {
+    const model = join(dir, 'own');
+    const shape = ['--family', 'qwen3_moe', '--layers', '2', '--hidden', '64', '--experts', '8', '--vocab', '512'];
+    expect((await expertwire('make-checkpoint', model, ...shape)).code).to.equal(0);
+    const file = join(model, 'config.json');
+    const config = JSON.parse(await readFile(file, 'utf8')) as Readonly<Record<string, unknown>>;
+    await writeFile(file, JSON.stringify({ ...config, model_type: modelType }));
+    return model;
+  }
+});
