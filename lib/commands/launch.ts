@@ -17,6 +17,7 @@ export interface LaunchArgs {
   readonly secretFile?: string | undefined;
   readonly advertise?: string | undefined;
   readonly model?: string | undefined;
+  readonly plugin?: readonly string[] | undefined;
   readonly backend?: string | undefined;
   readonly joinTimeout?: number | undefined;
   /** What follows `--`. */
@@ -44,6 +45,12 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
     .option('advertise', { type: 'string', describe: 'address of this machine for other ranks' })
     .option('join-timeout', { type: 'number', describe: 'seconds to wait for the other machines (600)' })
     .option('model', { type: 'string', describe: 'model folder on this machine' })
+    .option('plugin', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: "a plug-in's file, for ranks of a machine where it isn't the head's path",
+    })
     .option('backend', {
       type: 'string',
       describe: 'backend of the ranks of this machine; on machine 0, of all that choose no other',
@@ -107,6 +114,7 @@ function asHead(
 const asRank = (args: LaunchArgs, head: string, rank: number): string[] => [
   ...['rank', '--head', head, '--rank', String(rank)],
   ...forwarded(args),
+  ...(args.plugin ?? []).flatMap((path) => ['--plugin', path]),
 ];
 
 /** What head and ranks alike must know of this machine. */

@@ -1,4 +1,5 @@
 /** `expertwire rank`: one rank that joins a head, or several of them on this machine. Why: docs/decisions/start.md#a-rank-is-a-child-of-its-command */
+import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { MAX_RANKS } from '../../base/ids.js';
 import { worldFromEnv } from '../../comm/job/world.js';
@@ -29,6 +30,7 @@ export interface RankArgs {
   readonly backend?: string | undefined;
   readonly threads?: number | undefined;
   readonly model?: string | undefined;
+  readonly plugin?: readonly string[] | undefined;
   readonly secretFile?: string | undefined;
   readonly joinTimeout?: number | undefined;
   readonly tlsCert?: string | undefined;
@@ -49,6 +51,12 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('model', {
       type: 'string',
       describe: "model folder or ORG/NAME that was pulled, where it isn't the head's",
+    })
+    .option('plugin', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: "a plug-in's file, where it isn't the head's path; given once for each, in the head's order",
     })
     .option('backend', { type: 'string', describe: `${BACKEND_NAMES}, on this machine (default: the head's)` })
     .option('threads', { type: 'number', describe: "threads that compute in each rank (default: the head's)" })
@@ -81,6 +89,7 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
     joinTimeoutMs: 1000 * joinTimeout,
     ...(args.advertise !== undefined && { advertise: args.advertise }),
     ...(args.model !== undefined && { model: folderOf(args.model, context.env) }),
+    ...(args.plugin !== undefined && { plugins: args.plugin.map((path) => resolve(path)) }),
     ...(backend !== undefined && { backend }),
     ...(threads !== undefined && { threads }),
     ...(tls !== undefined && { tls }),

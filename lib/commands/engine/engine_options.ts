@@ -23,6 +23,7 @@ export interface EngineArgs {
   readonly numRedundantExperts?: number | undefined;
   readonly replicaChoice?: string | undefined;
   readonly reduce?: string | undefined;
+  readonly plugin?: readonly string[] | undefined;
   readonly set?: readonly string[] | undefined;
   readonly listen?: string | undefined;
   readonly waitRanks?: number | undefined;
@@ -58,6 +59,13 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
     })
     .option('replica-choice', { type: 'string', describe: `${REPLICA_CHOICES.join(', ')} (balanced)`, group: 'Job:' })
     .option('reduce', { type: 'string', describe: 'rank, or source: bit-equal for any ranks (rank)', group: 'Job:' })
+    .option('plugin', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'module that brings gates, planners, … (docs/plugins.md); given once for each',
+      group: 'Job:',
+    })
     .option('set', {
       type: 'string',
       array: true,
@@ -121,6 +129,7 @@ export function configOf(
       routing: args.routing,
     },
     comm: { reduce: args.reduce },
+    plugins: args.plugin,
     ...more,
   } as PartialConfig; // values are checked by the schema
   return loadConfig({ defaults, file: args.config, flags, overrides: [...(args.set ?? [])], env });

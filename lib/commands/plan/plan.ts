@@ -1,15 +1,19 @@
 /** `expertwire plan`: from the load of the experts to a placement, with the balance before and after. */
 import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
+import { shown } from '../../../base/foreign_text.js';
 import { MAX_RANKS } from '../../../base/ids.js';
 import { balancedness, balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
 import { ExpertError } from '../../../compute/base/errors.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import { placementToJson } from '../../../experts/placement/placement_json.js';
-import { PLANNERS, type PlannerName } from '../../../experts/placement/planners/index.js';
+import { PLANNERS } from '../../../experts/placement/planners/index.js';
 import type { ExpertLoad, Plan } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
 import { REPLICA_SPLITS } from '../../../experts/placement/replica_split.js';
+import type { ConfigPlugin } from '../../config/schema.js';
+import { isOwnPlanner } from '../../plugins/planners.js';
 import { EngineError } from '../../protocol/errors.js';
 import { PlannerThread } from '../../head/rebalancing/planner_thread.js';
 import { heatRows } from '../../metrics/balance_charts.js';
@@ -29,7 +33,8 @@ export interface PlanArgs {
   readonly slots?: number | undefined;
   readonly nodes: number;
   readonly groups: number;
-  readonly planner: PlannerName;
+  readonly planner: string;
+  readonly plugin?: readonly string[] | undefined;
   readonly current?: string | undefined;
   readonly moveCost?: number | undefined;
   readonly output?: string | undefined;
@@ -54,7 +59,13 @@ export function planOptions<T>(yargs: Argv<T>): Argv<T & PlanArgs> {
       default: 1,
       describe: 'groups of experts; eplb keeps each on one node if they divide by the nodes',
     })
-    .option('planner', { choices: PLANNERS, default: 'eplb' as const, describe: 'how to plan' })
+    .option('planner', { type: 'string', default: 'eplb', describe: `how to plan: ${PLANNERS.join(', ')}` })
+    .option('plugin', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'module that brings further planners (docs/plugins.md); given once for each',
+    })
     .option('current', {
       type: 'string',
       describe: 'placement file to start from (what the recording ran with, else linear, one replica)',
@@ -92,12 +103,14 @@ async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): 
     { '--load': args.load, '--current': args.current },
   );
   const topology = topologyOf(args);
+  const plugins = (args.plugin ?? []).map((path) => ({ path: resolve(path), options: {} }));
+  await checkPlannerName(args.planner, plugins);
   const load = await readLoad(args.load);
   const { load_LE } = load;
   const before = await beforePlan(args.current, load, topology.numRanks);
   const options = args.moveCost === undefined ? {} : { moveCost: args.moveCost };
   const wanted = { ...topology, numSlots: args.slots ?? load_LE[0]!.length };
-  const planned = await planBeside(new PlannerThread(args.planner, [], options), signal, (planning) =>
+  const planned = await planBeside(new PlannerThread(args.planner, plugins, options), signal, (planning) =>
     planning.plan(load_LE, wanted, before.placement),
   );
   signal.throwIfAborted();
@@ -108,6 +121,18 @@ async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): 
   stdout.write(args.json === true ? json(after.even, placement) : report(args, before, after, planned));
   if (args.chart === true && args.json !== true) stdout.write(chart(load_LE, before, after));
   if (args.output !== undefined) stderr.write(`placement written; use it with generate --placement ${args.output}\n`);
+}
+
+/** @throws UsageError, PluginError INVALID_PLUGIN */
+async function checkPlannerName(planner: string, plugins: readonly ConfigPlugin[]): Promise<void> {
+  if (isOwnPlanner(planner)) return;
+  const { loadPlugins } = await import('../../plugins/load_plugins.js');
+  const { registry } = await loadPlugins(plugins);
+  if (registry.planners.has(planner)) return;
+  const names = [...PLANNERS, ...registry.planners.keys()];
+  throw new UsageError(
+    `--planner: there is no ${shown(planner)}; give ${names.join(', ')}, or a --plugin that brings it`,
+  );
 }
 
 /** In a thread of its own, so that Ctrl-C ends a plan that takes long. */

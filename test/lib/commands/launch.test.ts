@@ -63,13 +63,13 @@ describe('launchPlan', () => {
     ],
     [
       'what a rank must know goes to the ranks',
-      { nnodes: 2, nodeRank: 1, head: HEAD, secretFile: 'secret', advertise: 'b', model: 'DIR2' },
+      { nnodes: 2, nodeRank: 1, head: HEAD, secretFile: 'secret', advertise: 'b', model: 'DIR2', plugin: ['a.mjs'] },
       {},
-      `rank --head ${HEAD} --rank 1 --secret-file secret --advertise b --model DIR2 --nproc 1`,
+      `rank --head ${HEAD} --rank 1 --secret-file secret --advertise b --model DIR2 --plugin a.mjs --nproc 1`,
     ],
     [
       'and to the head',
-      { nnodes: 2, nodeRank: 0, head: HEAD, secretFile: 'secret' },
+      { nnodes: 2, nodeRank: 0, head: HEAD, secretFile: 'secret', plugin: ['a.mjs'] },
       {},
       `generate --model DIR --listen ${HEAD} --ranks 1 --wait-ranks 1 --secret-file secret`,
     ],

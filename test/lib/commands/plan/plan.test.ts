@@ -10,6 +10,7 @@ import { runCommand } from '../../../../lib/commands/parser.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
 import { repoRoot } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
+import { withPlugins } from '../../../kit/plugin_folder.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 interface Golden {
@@ -113,6 +114,21 @@ describe('expertwire plan', () => {
     expect(text).to.match(/^moved slots \d+ of 32 .* plan time [\d.]+ ms$/m);
   });
 
+  it('a planner of a plug-in plans as those that are there', async () => {
+    const greedy = ['--plugin', join(repoRoot(), 'examples/plugins/greedy_planner.mjs'), '--planner', 'greedy'];
+    const text = await plan(WEIGHT, ...GROUPED, ...greedy);
+    expect(text).to.match(/^greedy: 2 layers of 12 experts in 16 slots on 8 ranks/);
+    const [, before, after] = /^all +([01]\.\d{4}) +([01]\.\d{4})/m.exec(text)!;
+    expect(Number(after)).to.be.greaterThan(Number(before));
+    const wrong = `export default (api) => api.registerPlanner('mine', () => { throw new Error('no idea'); });`;
+    await withPlugins({ 'mine.mjs': wrong }, async (path) => {
+      const error = await errorOf(UsageError, () =>
+        plan(WEIGHT, ...GROUPED, '--plugin', path('mine.mjs'), '--planner', 'mine'),
+      );
+      expect(error.message).to.match(/^PLUGIN_FAILED: plug-in \S+mine\.mjs, planner "mine": threw: no idea/);
+    });
+  });
+
   it('without --slots, every expert has one; without --planner, eplb plans', async () => {
     const printed = JSON.parse(await plan('{"weight": [[9, 1, 1, 1]]}', '--ranks', '2', '--json')) as {
       readonly phy2log: number[][];
@@ -157,7 +173,11 @@ describe('expertwire plan', () => {
       ['{"weight": [[1, 2]]}', ['--ranks', '0'], /--ranks is not a whole number from 1/],
       ['{"weight": [[1, 2]]}', [...ranks, '--slots', '2.5'], /--slots is not a whole number/],
       ['{"weight": [[1, 2]]}', [...ranks, '--nodes', '-1'], /--nodes is not a whole number/],
-      ['{"weight": [[1, 2]]}', [...ranks, '--planner', 'magic'], /planner/],
+      [
+        '{"weight": [[1, 2]]}',
+        [...ranks, '--planner', 'magic'],
+        /--planner: there is no "magic"; give eplb, .*, or a --plugin that brings it/,
+      ],
       ['{"weight": [[1, 2]]}', [...ranks, '--current', '/nowhere.json'], /--current: \/nowhere\.json can't be used/],
     ] as const) {
       const error = await errorOf(UsageError, () => plan(text, ...args));
