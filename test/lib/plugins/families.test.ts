@@ -111,7 +111,7 @@ describe('families of plug-ins', () => {
       await changeJson(join(dir, 'config.json'), { model_type: 'my_moe' });
       const prompt = tinyGolden('tiny-qwen3-moe').prompt_token_ids;
       const { config } = await readModelFiles(like);
-      const half = Number((config as { num_experts_per_tok: number }).num_experts_per_tok) / 2;
+      const half = (config as { num_experts_per_tok: number }).num_experts_per_tok / 2;
       const plugins = `plugins=["${join(repoRoot(), 'examples/plugins/renamed_family.mjs')}"]`;
       const outcomes = [];
       for (const [model, set] of [

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { rm, writeFile } from 'node:fs/promises';
 import { loadConfig } from '../../../lib/config/load.js';
+import type { GateChoice } from '../../../experts/routing/custom_gate.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import type { ModelSpec } from '../../../lib/model/spec/spec.js';
 import { PluginError } from '../../../lib/plugins/errors.js';
@@ -45,7 +46,7 @@ describe('plug-ins of a job', () => {
       );
     }));
 
-  it('are proved by their code and their options', async () => {
+  it('are proved by their code and their options', () => {
     const code = { digest: 'd', files: {} };
     const proofs = [
       proofsOf([{ path: '/a', options: { p: 1 }, code }]),
@@ -71,8 +72,8 @@ describe('plug-ins of a job', () => {
     };
     const chosen = { ...config, experts: { ...config.experts, gate: 'mine' } };
     const { gate, spec: told } = openGate(chosen, await registryOf(0.25, 2), spec);
-    const on = async (registry: PluginRegistry) => rankGate(gate!, registry, told, 2);
-    expect((await on(await registryOf(0.25, 2))).numTopk).to.equal(2);
+    const on = (registry: PluginRegistry): GateChoice => rankGate(gate!, registry, told, 2);
+    expect(on(await registryOf(0.25, 2)).numTopk).to.equal(2);
     const registry = await registryOf(0.5, 2);
     const other = await errorOf(PluginError, () => on(registry));
     expect(other.message).to.match(
