@@ -15,13 +15,13 @@ const MAX_CHANNEL_BYTES = 64;
 export class CustomRows {
   /** b */
   private readonly numBytes: number;
-  private readonly row: Float32Array;
-  private readonly bytes: Uint8Array;
+  private row: Float32Array;
+  private bytes: Uint8Array;
 
   /** @throws CommError CODEC_FAILED where it gives no size, or rows of ordinary numbers come back as others than numbers */
   constructor(
     private readonly codec: WireCodec,
-    hidden: number,
+    private readonly hidden: number,
   ) {
     this.numBytes = this.sizeOf(hidden);
     this.row = new Float32Array(hidden);
@@ -40,7 +40,7 @@ export class CustomRows {
 
   /** As `encodeRows`, which checked the sizes. @throws CommError CODEC_FAILED */
   encode(x: Rows, rows: Int32Array | null, numRows: number, out: Uint8Array): void {
-    const from = strided(x, this.row.length);
+    const from = strided(x, this.hidden);
     for (let n = 0; n < numRows; n++) {
       this.encodeRow(from, rows === null ? n : rows[n]!);
       out.set(this.bytes, n * this.numBytes);
@@ -49,7 +49,7 @@ export class CustomRows {
 
   /** As `decodeRows`, which checked the sizes. @throws CommError CODEC_FAILED */
   decode(wire: Uint8Array, numRows: number, out: Rows, outRowStart: number): void {
-    const to = strided(out, this.row.length);
+    const to = strided(out, this.hidden);
     for (let n = 0; n < numRows; n++) {
       this.bytes.set(wire.subarray(n * this.numBytes, (n + 1) * this.numBytes));
       this.decodeRow();
@@ -59,7 +59,7 @@ export class CustomRows {
 
   /** As `roundTripRows`, which checked the sizes. @throws CommError CODEC_FAILED */
   round(x: Rows, rows: Int32Array | null, numRows: number, out: Rows, outRowStart: number): void {
-    const [from, to] = [strided(x, this.row.length), strided(out, this.row.length)];
+    const [from, to] = [strided(x, this.hidden), strided(out, this.hidden)];
     for (let n = 0; n < numRows; n++) {
       this.encodeRow(from, rows === null ? n : rows[n]!);
       this.decodeRow();
@@ -70,15 +70,25 @@ export class CustomRows {
   /** Row `index` to `bytes`. */
   private encodeRow({ cells, stride }: Strided, index: number): void {
     const start = index * stride;
-    this.row.set(cells.subarray(start, start + this.row.length));
+    this.row.set(cells.subarray(start, start + this.hidden));
     this.bytes.fill(0);
     this.call('encode', () => this.codec.encode(this.row, this.bytes));
+    this.checkHeld('encode');
   }
 
   /** `bytes` to `row`. */
   private decodeRow(): void {
     this.row.fill(0);
     this.call('decode', () => this.codec.decode(this.bytes, this.row));
+    this.checkHeld('decode');
+  }
+
+  /** Whoever transfers an array to a thread takes it away. */
+  private checkHeld(what: keyof WireCodec): void {
+    if (this.row.length > 0 && this.bytes.length > 0) return;
+    this.row = new Float32Array(this.hidden);
+    this.bytes = new Uint8Array(this.numBytes);
+    throw this.failure(`${what} transferred an array that it was given`, 'transfer a copy');
   }
 
   private sizeOf(hidden: number): number {

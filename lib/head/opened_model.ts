@@ -8,7 +8,7 @@ import { modelSpecOf } from '../model/families/registry.js';
 import { ropeWithin } from '../model/spec/rope_angles.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
-import { checkWire } from '../plugins/codecs.js';
+import { wireNamed } from '../plugins/codecs.js';
 import { familiesOf } from '../plugins/families.js';
 import { openGate, type JobGate } from '../plugins/gates.js';
 import type { LoadedPlugins } from '../plugins/load_plugins.js';
@@ -49,7 +49,7 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
     ...generationEosTokenIds(generationConfig),
     ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
   ];
-  checkWire(config.comm.wire, plugins.registry, ownSpec.hiddenSize);
+  wireNamed(config.comm.wire, plugins.registry, ownSpec.hiddenSize); // or throws, before ranks start
   await checkFolder(config.model, ownSpec);
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);

@@ -13,19 +13,20 @@ export interface WireNames {
 
 type Codecs = Pick<PluginRegistry, 'codecs'>;
 
-/** What an all-to-all is made with. Errors call a codec by its name and its plug-in. */
-export function wireNamed({ dispatch, combine }: WireNames, { codecs }: Codecs): Required<WireOptions> {
+/**
+ * What an all-to-all of rows of `hidden` channels is made with. Errors call a codec by its name and its plug-in.
+ * @throws CommError CODEC_FAILED for one that can't carry such rows
+ */
+export function wireNamed({ dispatch, combine }: WireNames, { codecs }: Codecs, hidden: number): Required<WireOptions> {
   const named = (name: string): WireDtype | WireCodec => {
     const owner = codecs.get(name);
     return owner === undefined ? (name as WireDtype) : ownedBy(owner);
   };
   const out = named(dispatch);
-  return { dispatch: out, combine: combine === dispatch ? out : named(combine) };
+  const wire = { dispatch: out, combine: combine === dispatch ? out : named(combine) };
+  wireFormsOf(wire, hidden);
+  return wire;
 }
-
-/** Before ranks start. @throws CommError CODEC_FAILED for a codec of a plug-in that can't carry rows of `hidden` channels */
-export const checkWire = (names: WireNames, codecs: Codecs, hidden: number): void =>
-  void wireFormsOf(wireNamed(names, codecs), hidden);
 
 const ownedBy = ({ plugin, brought, value }: Registered<WireCodec>): WireCodec => ({
   name: `"${brought.name}" of plug-in ${plugin}`,

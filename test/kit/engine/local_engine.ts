@@ -114,7 +114,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     timeoutMs,
     replicaChoice,
     plugins,
-    wire: wireNamed(config.comm.wire, plugins),
+    wire: wireNamed(config.comm.wire, plugins, spec.hiddenSize),
     gate: model.gate,
     residence,
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),

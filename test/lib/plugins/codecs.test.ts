@@ -45,11 +45,11 @@ describe('codecs of plug-ins', () => {
   it('stand for their names, and dtypes for theirs; one codec for both ways stays one', async () => {
     await withPlugins({ 'mine.mjs': BF16_PLUGIN }, async (path) => {
       const { registry } = await loadPlugins([{ path: path('mine.mjs'), options: { name: 'b' } }]);
-      expect(wireNamed({ dispatch: 'fp8', combine: 'f32' }, registry)).to.deep.equal({
+      expect(wireNamed({ dispatch: 'fp8', combine: 'f32' }, registry, 8)).to.deep.equal({
         dispatch: 'fp8',
         combine: 'f32',
       });
-      const { dispatch, combine } = wireNamed({ dispatch: 'b', combine: 'b' }, registry);
+      const { dispatch, combine } = wireNamed({ dispatch: 'b', combine: 'b' }, registry, 8);
       expect(dispatch).to.equal(combine);
       expect(dispatch).to.have.property('name', `"b" of plug-in ${path('mine.mjs')}`);
     });

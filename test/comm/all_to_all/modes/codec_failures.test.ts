@@ -20,13 +20,13 @@ const TRIGGER = 12288;
 const asCodec = (given: unknown): WireCodec => given as WireCodec;
 
 /** Codes as bf16, and `fail` where a row begins with {@link TRIGGER}, or what was one arrives. */
-const failing = (where: 'encode' | 'decode', fail: () => unknown): WireCodec =>
+const failing = (where: 'encode' | 'decode', fail: (...arrays: (Float32Array | Uint8Array)[]) => unknown): WireCodec =>
   asCodec({
     ...bf16Codec,
     name: 'my_bf16 of ./codecs.mjs',
     [where](from: Float32Array & Uint8Array, to: Float32Array & Uint8Array): unknown {
       const isIt = where === 'encode' ? from[0] === TRIGGER : from[0] === 0x40 && from[1] === 0x46;
-      if (isIt) return fail();
+      if (isIt) return fail(from, to);
       bf16Codec[where](from, to);
       return undefined;
     },
@@ -39,7 +39,7 @@ const inputs = [0, 1].map((rank) => ({
   topkWeights: Float32Array.of(1),
 }));
 
-const faults: [string, () => unknown, RegExp][] = [
+const faults: [string, (...arrays: (Float32Array | Uint8Array)[]) => unknown, RegExp][] = [
   [
     'throws',
     () => {
@@ -48,6 +48,11 @@ const faults: [string, () => unknown, RegExp][] = [
     /threw RangeError: offset is out of bounds/,
   ],
   ['gives a promise', () => Promise.reject(new Error('too late')), /gave a promise/],
+  [
+    'transfers an array',
+    (_, out) => void structuredClone(out, { transfer: [out.buffer as ArrayBuffer] }),
+    /transferred an array/,
+  ],
 ];
 
 function expectNamed({ message }: CommError, what: RegExp): void {
