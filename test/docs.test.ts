@@ -8,7 +8,20 @@ const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 const filesOf = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`);
 
-const FOLDERS = ['base', 'comm', 'compute', 'experts', 'lib', 'bench', 'scripts', 'test', 'configs', 'docs', 'models'];
+const FOLDERS = [
+  'base',
+  'comm',
+  'compute',
+  'experts',
+  'lib',
+  'bench',
+  'scripts',
+  'test',
+  'configs',
+  'docs',
+  'examples',
+  'models',
+];
 const files = FOLDERS.flatMap(filesOf);
 const documents = ['README.md', 'CONTRIBUTING.md', ...files.filter((file) => /^docs\/.*\.md$/.test(file))];
 
