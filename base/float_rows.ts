@@ -61,6 +61,9 @@ export function copyFloatRows(from: FloatRows, to: FloatRows): void {
   }
 }
 
+/** A float32 as the number of nine digits that rounds to it: half as long in JSON. */
+export const shortFloat = (value: number): number => Number(value.toPrecision(9));
+
 /** The rows one behind the other [n·H]: the view itself where they lie so, else a copy. */
 export function contiguous(rows: FloatRows): Float32Array {
   const { numRows, hidden, stride } = rows;

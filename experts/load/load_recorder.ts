@@ -24,6 +24,8 @@ export interface StepRouting {
 export interface RoutingObserver {
   /** Ranks report the experts of every token. */
   readonly wantsTokens: boolean;
+  /** With them the router logits of this share of the tokens, over 0, up to 1. Default: of none. */
+  readonly routerLogitsShare?: number | undefined;
   /** Resolves when the observer is ready for the next step. */
   add(step: StepRouting): Promise<void>;
 }
@@ -123,7 +125,7 @@ export class LoadRecorder implements RoutingObserver {
     let lines = '';
     for (const token of tokens) {
       this.records++;
-      lines += tokenLine(token, this.header.numTopk);
+      lines += tokenLine(token, this.header);
       if (lines.length < WRITE_LENGTH) continue;
       await this.writer.write(lines);
       lines = '';

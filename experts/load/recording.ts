@@ -3,6 +3,7 @@
  * Shape suffixes: L MoE layers, E logical experts, K choices per token.
  * Why: docs/decisions/measuring.md#a-recording-says-which-placement-ran
  */
+import { shortFloat } from '../../base/float_rows.js';
 
 /** stat: sums per window of steps. per_pass: one record per step. per_token: the experts of each token. */
 export const RECORD_MODES = ['stat', 'per_pass', 'per_token'] as const;
@@ -23,6 +24,8 @@ export interface RecordingHeader {
   readonly windowSize?: number;
   /** What placements are recorded for; absent: none are. */
   readonly slots?: RecordedSlots;
+  /** Of `per_token`: tokens may have router logits. Default false. */
+  readonly hasRouterLogits?: boolean;
 }
 
 /** How many ranks and slots the recorded placements have. */
@@ -63,6 +66,8 @@ export interface TokenRecord {
   readonly tokenId: number;
   /** What the gates chose, best first: [L·K], {@link NO_EXPERT} where a gate of others chose fewer. */
   readonly experts: Uint16Array;
+  /** What they chose by, with the router's bias: [L·E]. Absent: not recorded of this token. */
+  readonly routerLogits?: Float32Array;
 }
 
 /** Instead of an expert: −1 as an unsigned number of 16 bits. */
@@ -84,14 +89,17 @@ export const FORMAT = 'expertwire-load';
 export const MAX_HEADER_LENGTH = 65_536;
 
 /** Longest line that a record of this shape takes. */
-export const maxRecordLength = ({ numLayers, numExperts, numTopk, slots }: RecordingHeader): number =>
-  1024 + numLayers * Math.max(2 + 26 * Math.max(numExperts, numTopk), 40 + 9 * (slots?.numSlots ?? 0));
+export const maxRecordLength = ({ numLayers, numExperts, numTopk, slots, hasRouterLogits }: RecordingHeader): number =>
+  1024 +
+  numLayers *
+    ((hasRouterLogits === true ? 2 + 26 * numExperts : 0) +
+      Math.max(2 + 26 * Math.max(numExperts, numTopk), 40 + 9 * (slots?.numSlots ?? 0)));
 
-/** The first line, with its end. The format's version is 2 where placements are recorded, otherwise 1. */
+/** The first line, with its end. The format's version is 3 where router logits are recorded, 2 where placements are, otherwise 1. */
 export const headerLine = (header: RecordingHeader): string =>
   `${JSON.stringify({
     format: FORMAT,
-    format_version: header.slots === undefined ? 1 : 2,
+    format_version: header.hasRouterLogits === true ? 3 : header.slots === undefined ? 1 : 2,
     mode: header.mode,
     model: header.model,
     num_layers: header.numLayers,
@@ -101,6 +109,7 @@ export const headerLine = (header: RecordingHeader): string =>
     window_size: header.windowSize,
     num_ranks: header.slots?.numRanks,
     num_slots: header.slots?.numSlots,
+    router_logits: header.hasRouterLogits,
   })}\n`;
 
 /** A line of `stat` or `per_pass`, with its end. */
@@ -112,13 +121,18 @@ export const loadLine = ({ step, numSteps, numTokens, load_LE }: LoadRecord): st
     load: load_LE.map((load_E) => Array.from(load_E)),
   })}\n`;
 
-/** A line of `per_token`, with its end. The experts are cut into layers of K = `numTopk`; −1 is none. */
-export const tokenLine = ({ step, request, position, tokenId, experts }: TokenRecord, numTopk: number): string => {
-  const experts_LK = Array.from({ length: experts.length / numTopk }, (_, layer) => [
-    ...choicesOf(experts.subarray(layer * numTopk, (layer + 1) * numTopk)),
-  ]);
-  return `${JSON.stringify({ step, request, position, token_id: tokenId, experts: experts_LK })}\n`;
+/** A line of `per_token`, with its end, cut into layers; −1 is no expert. */
+export const tokenLine = (
+  { step, request, position, tokenId, experts, routerLogits }: TokenRecord,
+  { numTopk, numExperts }: Pick<RecordingHeader, 'numTopk' | 'numExperts'>,
+): string => {
+  const router_logits = routerLogits && cut(Array.from(routerLogits, shortFloat), numExperts);
+  const line = { step, request, position, token_id: tokenId, experts: cut([...choicesOf(experts)], numTopk), router_logits };
+  return `${JSON.stringify(line)}\n`;
 };
+
+const cut = (values: readonly number[], length: number): number[][] =>
+  Array.from({ length: values.length / length }, (_, i) => values.slice(i * length, (i + 1) * length));
 
 /** A line that says which placement ran, with its end. */
 export const placementLine = ({ step, version, layers }: PlacementRecord): string =>

@@ -11,8 +11,8 @@ import {
   type TokenRecord,
 } from './recording.js';
 
-/** 2: with placements. */
-const FORMAT_VERSIONS: readonly unknown[] = [1, 2];
+/** 2: with placements. 3: with router logits too. */
+const FORMAT_VERSIONS: readonly unknown[] = [1, 2, 3];
 /** Larger shapes are no model. */
 const MAX_LOADS = 2 ** 24;
 
@@ -40,7 +40,8 @@ export function parseHeader(line: string): RecordingHeader {
   return {
     ...{ mode, model: String(model), numLayers, numExperts, numTopk, createdBy: String(createdBy) },
     ...(content.window_size !== undefined && { windowSize: wholeOf(content, 'window_size', 1) }),
-    ...(version !== 1 && { slots: slotsOf(content, numLayers, numExperts) }),
+    ...((version === 2 || content.num_slots !== undefined) && { slots: slotsOf(content, numLayers, numExperts) }),
+    ...(content.router_logits === true && { hasRouterLogits: true }),
   };
 }
 
@@ -97,12 +98,17 @@ function parseToken(content: Content, { numLayers, numExperts, numTopk }: Record
   const isExpert = (expert: unknown): boolean =>
     Number.isSafeInteger(expert) && -1 <= Number(expert) && Number(expert) < numExperts;
   const rows = rowsOf(content.experts, 'experts', numLayers, numTopk, isExpert);
+  const isLogit = (logit: unknown): boolean => typeof logit === 'number' && Number.isFinite(logit);
+  const logits = content.router_logits;
   return {
     step: wholeOf(content, 'step', 0),
     request: wholeOf(content, 'request', 0),
     position: wholeOf(content, 'position', 0),
     tokenId: wholeOf(content, 'token_id', 0),
     experts: Uint16Array.from(rows.flat()), // -1 becomes NO_EXPERT
+    ...(logits !== undefined && {
+      routerLogits: Float32Array.from(rowsOf(logits, 'router_logits', numLayers, numExperts, isLogit).flat()),
+    }),
   };
 }
 

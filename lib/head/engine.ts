@@ -19,6 +19,7 @@ import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
 import type { EngineLimits } from '../protocol/limits.js';
+import type { Look } from '../protocol/look.js';
 import { moveLimitsOf } from '../protocol/rank_job.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from '../protocol/request.js';
 import type { SequenceWants } from '../protocol/step_plan.js';
@@ -44,7 +45,7 @@ import { Score } from './score.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
 import { StepLoop, type OnLoss } from './step_loop.js';
 import type { StepObserver } from './observing/step_observer.js';
-import { recordingObserver, withForcedExperts } from './step_routing.js';
+import { recordedLook, recordingObserver, withForcedExperts } from './step_routing.js';
 import { Watchers, type EngineObserver } from './watchers.js';
 
 /** How a job is started, and who is told of what. */
@@ -98,6 +99,8 @@ export class Engine implements TokenSource {
   private readonly loop: StepLoop;
   private readonly watchers = new Watchers();
   private readonly hooks: readonly CheckedHook[];
+  /** What a recorder wants of every request. */
+  private readonly recorded: Look | null;
   private nextSequence = 0;
 
   /** An engine over a job that runs already: {@link start} starts one. The engine closes it. */
@@ -107,6 +110,7 @@ export class Engine implements TokenSource {
     this.tokenizer = parts.tokenizer;
     this.limits = limits;
     this.hooks = checkedHooks(parts.hooks ?? [], 'hooks', spec);
+    this.recorded = observer === undefined ? null : recordedLook(observer, spec);
     const { numExperts, numTopk } = spec.moe.gate;
     const shape = { numLayers: moeLayersOf(spec).length, numExperts };
     const width = shape.numLayers * numTopk;
@@ -135,7 +139,7 @@ export class Engine implements TokenSource {
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     if (this.rebalancer !== null) observers.push(this.rebalancer);
-    if (observer !== undefined) observers.push(recordingObserver(observer, width));
+    if (observer !== undefined) observers.push(recordingObserver(observer, width, this.recorded));
     observers.push({ observe: (step) => watchers.step(step) });
     const onEachLoss: OnLoss = (loss) => {
       onLoss?.(loss);
@@ -307,8 +311,8 @@ export class Engine implements TokenSource {
 
   /** What the hooks want of ranks. `logits`: they travel with it. @throws EngineError INVALID_REQUEST where it is too much of one token */
   private looksOf(hooks: readonly CheckedHook[], logits = false): Pick<SequenceWants, 'looks'> {
-    if (hooks.length === 0) return {};
-    const looks = hooks.map(({ look }) => look);
+    const looks = [...hooks.map(({ look }) => look), ...(this.recorded === null ? [] : [this.recorded])];
+    if (looks.length === 0) return {};
     checkLooks(looks, this.spec, this.limits.maxToldBytes - (logits ? 4 * this.spec.vocabSize : 0));
     return { looks };
   }

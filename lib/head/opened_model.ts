@@ -17,6 +17,7 @@ import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from '../protocol/errors.js';
 import { limitsOf, type EngineLimits } from '../protocol/limits.js';
 import { checkListed, checkTokenIds, MAX_LISTED_TOKENS } from '../protocol/sampling.js';
+import { checkRouterLogits } from './hooks/router_logits_hook.js';
 import type { CheckedGeneration } from './request_check.js';
 
 /** A model folder that was read and checked. */
@@ -87,6 +88,7 @@ export function checkGeneration(
   checkListed('stop_token_ids', stopTokenIds, MAX_LISTED_TOKENS);
   checkTokenIds('stop_token_ids', stopTokenIds, model.spec.vocabSize);
   checkTokens(promptTokenIds, maxNewTokens, model);
+  checkRouterLogits(request, model.spec);
 }
 
 /** No token at all is asked for by those alone who ask for the prompt's log-probabilities. */

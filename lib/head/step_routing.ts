@@ -5,29 +5,63 @@
 import type { RoutingObserver } from '../../experts/load/load_recorder.js';
 import type { TokenRecord } from '../../experts/load/recording.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
+import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
+import { isAt, type Look } from '../protocol/look.js';
 import type { StepPlan } from '../protocol/step_plan.js';
+import { TokenTables } from './hooks/token_tables.js';
 import type { ObservedStep, StepObserver } from './observing/step_observer.js';
 
-/** Tells a recorder what every step routed; `width` is L·K, the choices of one token. */
-export const recordingObserver = (recorder: RoutingObserver, width: number): StepObserver => ({
+/** What requests are to tell a recorder of router logits; null: nothing. */
+export const recordedLook = ({ routerLogitsShare: share }: RoutingObserver, spec: ModelSpec): Look | null =>
+  share === undefined ? null : { layers: { router_logits: moeLayersOf(spec) }, tokens: 'all', share, seed: 0 };
+
+/** Tells a recorder what every step routed; `width` is L·K, the choices of one token; `look`: its own. */
+export const recordingObserver = (
+  recorder: RoutingObserver,
+  width: number,
+  look: Look | null = null,
+): StepObserver => ({
   observe: (observed) => {
     const { step, numTokens, load_LE, rankLoad_LR, placement } = observed;
-    return recorder.add({ step, numTokens, load_LE, rankLoad_LR, placement, tokens: routedTokens(observed, width) });
+    return recorder.add({
+      step,
+      numTokens,
+      load_LE,
+      rankLoad_LR,
+      placement,
+      tokens: routedTokens(observed, width, look),
+    });
   },
 });
 
 /** The experts of each token whose output counts. Nothing for ranks that didn't report them. */
-function* routedTokens({ plans, results }: ObservedStep, width: number): Generator<TokenRecord, void, undefined> {
+function* routedTokens(
+  { plans, results }: ObservedStep,
+  width: number,
+  look: Look | null,
+): Generator<TokenRecord, void, undefined> {
   for (const [rank, { step, parts }] of plans.entries()) {
-    for (const [i, { routedExperts }] of (results[rank]?.outputs ?? []).entries()) {
+    for (const [i, output] of (results[rank]?.outputs ?? []).entries()) {
+      const { routedExperts } = output;
       if (routedExperts === undefined) continue; // of tokens that were computed again too
+      const tables = new TokenTables(parts[i]!, output, []);
       const { sequence: request, position, tokenIds } = parts[i]!;
       for (const [row, tokenId] of tokenIds.entries()) {
         const experts = routedExperts.subarray(row * width, (row + 1) * width);
-        yield { step, request, position: position + row, tokenId, experts };
+        const isWanted = look !== null && isAt(look, request, position + row, true);
+        const logits = isWanted && { routerLogits: routerLogitsOf(look, tables, row) };
+        yield { step, request, position: position + row, tokenId, experts, ...logits };
       }
     }
   }
+}
+
+/** [L·E] */
+function routerLogitsOf({ layers }: Look, tables: TokenTables, token: number): Float32Array {
+  const rows = layers.router_logits!.map((layer) => tables.row('router_logits', layer, token) as Float32Array);
+  const all = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
+  rows.forEach((row, l) => all.set(row, l * row.length));
+  return all;
 }
 
 /** The plans with the experts that `source` chooses for every token, [n·L·K] per part. Pure. */

@@ -31,6 +31,8 @@ export interface Look {
 export interface LookTable {
   readonly table: TableName;
   readonly layer: number;
+  /** Counted from the part's first; null: all. */
+  readonly tokens: readonly number[] | null;
   readonly rows: Float32Array | Int32Array;
 }
 

@@ -33,7 +33,7 @@ export interface GenerationRequest {
   readonly id?: string;
   /** Report the experts of every token. Default false. */
   readonly returnRoutedExperts?: boolean;
-  /** Report the router logits of every token, or of this share of them, over 0, up to 1. Default false. */
+  /** Report the router logits of every token, or of this share of them, over 0, up to 1: {@link MAX_ROUTER_LOGITS} at most. Default false. */
   readonly returnRouterLogits?: boolean | number;
   /** Look inside the model while it computes this request, beside those of the engine. Default none. */
   readonly hooks?: readonly Hook[];
@@ -44,6 +44,9 @@ export const MAX_LOGPROBS = 20;
 
 /** The most characters that the stop strings of a request may have together: each character of an answer is held against each of them. */
 export const MAX_STOP_CHARS = 16_384;
+
+/** The most router logits that a request may have told, of all its tokens: 32 MiB. */
+export const MAX_ROUTER_LOGITS = 2 ** 23;
 
 /** How likely the model found a token, before anything that sampling does: natural logarithms of the softmax of its logits. */
 export interface TokenLogprobs {

@@ -18,7 +18,7 @@ export interface LookedSequence {
 /** Rows of a step that one table is of, and the parts that they belong to. */
 interface Wanted {
   readonly rows: number[];
-  readonly shares: { readonly part: number; readonly count: number }[];
+  readonly shares: { readonly part: number; readonly count: number; readonly tokens: readonly number[] | null }[];
 }
 
 type Values = Float32Array | Int32Array;
@@ -84,7 +84,8 @@ export class StepLook implements StepLooks {
       const tokens = tokensAt(own, place);
       const wanted = this.wantedOf(table, layer);
       wanted.rows.push(...tokens.map((token) => rowStart + token));
-      wanted.shares.push({ part: index, count: tokens.length });
+      const count = tokens.length;
+      wanted.shares.push({ part: index, count, tokens: count === tokenIds.length ? null : tokens });
     }
   }
 
@@ -119,9 +120,9 @@ export class StepLook implements StepLooks {
     const { rows, shares } = this.wanted.get(keyOf(table, layer)) ?? NOTHING;
     const length = rows.length === 0 ? 0 : values.length / rows.length;
     let row = 0;
-    for (const { part, count } of shares) {
-      if (count > 0)
-        this.tables[part]!.push({ table, layer, rows: values.subarray(row * length, (row + count) * length) });
+    for (const { part, count, tokens } of shares) {
+      const own = values.subarray(row * length, (row + count) * length);
+      if (count > 0) this.tables[part]!.push({ table, layer, tokens, rows: own });
       row += count;
     }
   }

@@ -17,16 +17,43 @@ export interface RecordArgs {
   readonly record?: string | undefined;
   readonly recordMode?: RecordMode | undefined;
   readonly waitRanks?: number | undefined;
+  readonly returnRouterLogits?: string | undefined;
 }
+
+/** Of `--return-router-logits`; undefined: it isn't given. @throws UsageError */
+export function routerLogitsShare({
+  returnRouterLogits: text,
+  record,
+  recordMode,
+  json,
+}: RouterLogitsArgs): number | undefined {
+  if (text === undefined) return undefined;
+  if (json !== true && (record === undefined || recordMode !== 'per_token')) {
+    throw new UsageError(
+      '--return-router-logits is for --json, or --record FILE --record-mode per_token; give one of them too',
+    );
+  }
+  const share = text === '' ? 1 : Number(text);
+  if (share > 0 && share <= 1) return share;
+  throw new UsageError(
+    `--return-router-logits ${JSON.stringify(text)}: give a share of the tokens, over 0, up to 1; nothing means all`,
+  );
+}
+
+/** Where router logits go. */
+type RouterLogitsArgs = Pick<RecordArgs, 'returnRouterLogits' | 'record' | 'recordMode'> & {
+  readonly json?: boolean | undefined;
+};
 
 /** Runs `work` with a recorder, null where none was asked for, and ends its file whatever happens. */
 export async function withRecorder(
-  { record: file, recordMode, waitRanks }: RecordArgs,
+  args: RecordArgs,
   config: ExpertwireConfig,
   { spec }: OpenedModel,
   { stderr }: CommandContext,
   work: (recorder: RoutingObserver | null) => Promise<void>,
 ): Promise<void> {
+  const { record: file, recordMode, waitRanks } = args;
   if (file === undefined) {
     if (recordMode !== undefined) throw new UsageError('--record-mode says how to --record FILE; give that too');
     return work(null);
@@ -39,12 +66,20 @@ export async function withRecorder(
     ...shape,
     numRanks: config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0, MAX_RANKS) ?? 0),
   });
-  const header = recordingHeader(mode, config, spec, placement);
+  const share = mode === 'per_token' ? routerLogitsShare(args) : undefined;
+  const header = {
+    ...recordingHeader(mode, config, spec, placement),
+    ...(share !== undefined && { hasRouterLogits: true }),
+  };
   const failed = (cause: unknown): never => {
     throw outputFailed('--record', file, cause);
   };
   const recorder = await LoadRecorder.create(file, header, { windowSize }).catch(failed);
-  const observer = { wantsTokens: recorder.wantsTokens, add: (step: StepRouting) => recorder.add(step).catch(failed) };
+  const observer = {
+    wantsTokens: recorder.wantsTokens,
+    routerLogitsShare: share,
+    add: (step: StepRouting) => recorder.add(step).catch(failed),
+  };
   await closing(
     () => recorder.close().catch(failed),
     () => work(observer),

@@ -1,6 +1,7 @@
 /** What `generate` made. */
 import type { Prompt } from '../engine/prompts.js';
-import type { FinishReason, TokenLogprobs } from '../../protocol/request.js';
+import { shortFloat } from '../../../base/float_rows.js';
+import type { FinishReason, RouterLogits, TokenLogprobs } from '../../protocol/request.js';
 
 /** What became of one prompt. */
 export interface Completion {
@@ -12,6 +13,8 @@ export interface Completion {
   /** Of each token; null: not asked for. */
   readonly logprobs: readonly TokenLogprobs[] | null;
   readonly routedExperts: number[][][] | null;
+  /** Of all tokens that were fed to the model; null: not asked for. */
+  readonly routerLogits: readonly RouterLogits[] | null;
   readonly numDegradedTokens: number;
   readonly firstTokenAtMs: number;
 }
@@ -25,7 +28,8 @@ export interface Timing {
 
 /** What `--json` prints of one prompt. */
 export function completionJson(completion: Completion, withRoutedExperts: boolean): object {
-  const { prompt, text, tokenIds, finishReason, seed, logprobs, routedExperts, numDegradedTokens } = completion;
+  const { prompt, text, tokenIds, finishReason, seed, logprobs, numDegradedTokens } = completion;
+  const { routedExperts, routerLogits } = completion;
   return {
     prompt: prompt.text,
     prompt_token_ids: prompt.tokenIds,
@@ -36,8 +40,13 @@ export function completionJson(completion: Completion, withRoutedExperts: boolea
     ...(numDegradedTokens > 0 && { degraded_tokens: numDegradedTokens }),
     ...(logprobs !== null && { logprobs: logprobs.map(logprobsJson) }),
     ...(withRoutedExperts && { routed_experts: routedExperts }),
+    ...(routerLogits !== null && { router_logits: routerLogits.map(layersJson) }),
   };
 }
+
+/** [MoE layers][E] */
+const layersJson = (layers: RouterLogits): number[][] | null =>
+  layers?.map((logits_E) => Array.from(logits_E, shortFloat)) ?? null;
 
 const logprobsJson = ({ logprob, rank, top }: TokenLogprobs): object => ({
   logprob,

@@ -2,12 +2,13 @@
 import pc from 'picocolors';
 import type { Engine } from '../../head/engine.js';
 import { checkGeneration, openModel } from '../../head/opened_model.js';
-import { MAX_LOGPROBS, type GenerationRequest, type TokenLogprobs } from '../../protocol/request.js';
+import { MAX_LOGPROBS, type GenerationRequest, type RouterLogits, type TokenLogprobs } from '../../protocol/request.js';
 import type { CommandContext } from '../base/context.js';
 import { wholeNumber } from '../base/numbers.js';
 import { STANDARD_INPUT } from '../base/standard_input.js';
 import { completionJson, type Completion, type Timing } from './completion.js';
 import type { EngineStart } from '../engine/engine_start.js';
+import { routerLogitsShare } from '../engine/recording.js';
 import { withEngine } from '../engine/with_engine.js';
 import type { GenerateArgs } from './generate_options.js';
 import { OrderedPrinter } from './ordered_printer.js';
@@ -30,8 +31,11 @@ export async function generate(
   const model = await openModel(config);
   const prompts = await readPrompts(args, config, model.tokenizer, context);
   const logprobs = wholeNumber('--logprobs', args.logprobs, 0, MAX_LOGPROBS);
+  const share = routerLogitsShare(args);
+  const returnRouterLogits = args.json === true ? share : undefined;
   for (const [i, prompt] of prompts.entries()) {
-    checkGeneration(requestOf(config, prompt, i, { returnRoutedExperts: false }), model, config.model);
+    const asked = { returnRoutedExperts: false, returnRouterLogits };
+    checkGeneration(requestOf(config, prompt, i, asked), model, config.model);
   }
   const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
     const isSummary = args.json !== true && (args.summary ?? context.stderr.isTTY === true);
@@ -41,7 +45,10 @@ export async function generate(
       args.returnRoutedExperts === true || (isSummary && prompt.label !== null);
     const run = (prompt: Prompt, i: number): Promise<Completion> =>
       complete(engine, prompt, {
-        request: requestOf(config, prompt, i, { returnRoutedExperts: returnRoutedExperts(prompt), logprobs }),
+        request: requestOf(config, prompt, i, {
+          ...{ returnRouterLogits, logprobs },
+          returnRoutedExperts: returnRoutedExperts(prompt),
+        }),
         onText: (text) => show?.text(i, text),
         onEnd: () => show?.end(i),
         signal: context.signal,
@@ -74,6 +81,7 @@ interface CompleteOptions {
 
 async function complete(engine: Engine, prompt: Prompt, { request, ...options }: CompleteOptions): Promise<Completion> {
   const logprobs: TokenLogprobs[] = [];
+  const routerLogits: RouterLogits[] = [];
   const tokenIds: number[] = [];
   let text = '';
   let firstTokenAtMs = Infinity;
@@ -81,6 +89,7 @@ async function complete(engine: Engine, prompt: Prompt, { request, ...options }:
     text += event.text;
     const isBare = engine.tokenizer === undefined && event.kind === 'token';
     options.onText(isBare ? `${tokenIds.length === 0 ? '' : ' '}${event.tokenId}` : event.text);
+    if (event.kind !== 'prompt') routerLogits.push(...(event.routerLogits ?? []));
     if (event.kind === 'token') {
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(event.tokenId);
@@ -90,7 +99,12 @@ async function complete(engine: Engine, prompt: Prompt, { request, ...options }:
     if (event.kind === 'prompt') continue;
     options.onEnd();
     const { reason, seed, routedExperts, numDegradedTokens } = event;
-    const asked = { logprobs: request.logprobs === undefined ? null : logprobs, routedExperts };
+    const isLogits = request.returnRouterLogits !== undefined;
+    const asked = {
+      logprobs: request.logprobs === undefined ? null : logprobs,
+      routedExperts,
+      routerLogits: isLogits ? routerLogits : null,
+    };
     return { prompt, tokenIds, text, finishReason: reason, seed, ...asked, numDegradedTokens, firstTokenAtMs };
   }
   throw new Error('the engine ended a request without saying why; please report this');

@@ -9,6 +9,8 @@ import { samplingConfig, samplingOptions, type SamplingArgs } from '../engine/sa
 /** The options of `generate` as yargs parses them; undefined: as the configuration says. */
 export interface GenerateArgs extends EngineArgs, PromptArgs, SamplingArgs {
   readonly returnRoutedExperts?: boolean | undefined;
+  /** A share as text; '': 1. */
+  readonly returnRouterLogits?: string | undefined;
   readonly logprobs?: number | undefined;
   readonly plot?: string | undefined;
   readonly json?: boolean | undefined;
@@ -44,6 +46,11 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
     .option('return-routed-experts', {
       type: 'boolean',
       describe: "with --json: each token's experts",
+      group: 'Output:',
+    })
+    .option('return-router-logits', {
+      type: 'string',
+      describe: "with --json or --record-mode per_token: each token's router logits, or of this share of them (0.1)",
       group: 'Output:',
     })
     .option('logprobs', {

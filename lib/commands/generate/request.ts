@@ -5,6 +5,8 @@ import type { Prompt } from '../engine/prompts.js';
 /** What a run is to tell besides text. */
 export interface Asked {
   readonly returnRoutedExperts: boolean;
+  /** Share of the tokens; undefined: none. */
+  readonly returnRouterLogits?: number | undefined;
   /** Undefined: none. */
   readonly logprobs?: number | undefined;
 }
@@ -14,7 +16,7 @@ export function requestOf(
   { generate: g }: ExpertwireConfig,
   { tokenIds: promptTokenIds }: Prompt,
   index: number,
-  { returnRoutedExperts, logprobs }: Asked,
+  { returnRoutedExperts, returnRouterLogits, logprobs }: Asked,
 ): CheckedGeneration {
   return {
     promptTokenIds,
@@ -34,6 +36,7 @@ export function requestOf(
     stop: g.stop,
     ignoreEos: g.ignore_eos,
     returnRoutedExperts,
+    ...(returnRouterLogits !== undefined && { returnRouterLogits }),
     ...(logprobs !== undefined && { logprobs }),
   };
 }

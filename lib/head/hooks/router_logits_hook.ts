@@ -1,6 +1,7 @@
-import type { ModelSpec } from '../../model/spec/spec.js';
+import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
+import { EngineError } from '../../protocol/errors.js';
 import type { HookEvent } from '../../protocol/hook.js';
-import type { GenerationRequest } from '../../protocol/request.js';
+import { MAX_ROUTER_LOGITS, type GenerationRequest } from '../../protocol/request.js';
 import { checkedHooks, type CheckedHook } from './checked_hook.js';
 
 /** Takes the router logits of a generation's tokens, layer by layer. */
@@ -23,4 +24,20 @@ export function routerLogitsHook(
     },
   };
   return checkedHooks([hook], 'returnRouterLogits', spec);
+}
+
+/** @throws EngineError INVALID_REQUEST where a request asks for too many */
+export function checkRouterLogits(
+  { returnRouterLogits = false, promptTokenIds, maxNewTokens }: GenerationRequest,
+  spec: ModelSpec,
+): void {
+  const share = Number(returnRouterLogits);
+  const numTokens = promptTokenIds.length + maxNewTokens;
+  const perToken = moeLayersOf(spec).length * spec.moe.gate.numExperts;
+  const asked = Math.ceil(share * numTokens) * perToken;
+  if (asked <= MAX_ROUTER_LOGITS) return;
+  const text =
+    `the router logits of ${numTokens} tokens, a share of ${share} of them, are ${asked} numbers, and ${MAX_ROUTER_LOGITS} can be told; ` +
+    'ask for a smaller share or fewer tokens';
+  throw new EngineError('INVALID_REQUEST', text);
 }

@@ -2,7 +2,7 @@
 import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { HookEvent } from '../../protocol/hook.js';
-import { sightsOf, tokensAt, type LookedPart, type Sight } from '../../protocol/look.js';
+import { tokensAt, type LookedPart } from '../../protocol/look.js';
 import type { PlanPart, SequenceOutput } from '../../protocol/step_plan.js';
 import type { CheckedHook } from './checked_hook.js';
 import { eventOf } from './hook_event.js';
@@ -18,20 +18,18 @@ export interface HookedRequest {
 
 /** One after the other. Why: docs/decisions/hooks.md#steps-wait-for-hooks */
 export class ToldHooks {
-  private readonly sights: readonly Sight[];
   private readonly moeLayers: readonly number[];
 
   constructor(
     private readonly hooks: readonly CheckedHook[],
     private readonly request: HookedRequest,
   ) {
-    this.sights = sightsOf(hooks.map(({ look }) => look));
     this.moeLayers = moeLayersOf(request.spec);
   }
 
   /** Resolves when all hooks have heard of the part. @throws EngineError HOOK_FAILED */
   async tell(part: PlanPart, output: SequenceOutput): Promise<void> {
-    const tables = new TokenTables(this.sights, this.placeOf(part), output, this.moeLayers);
+    const tables = new TokenTables(part, output, this.moeLayers);
     for (const hook of this.hooks) await this.tellOne(hook, part, tables);
   }
 
@@ -40,7 +38,7 @@ export class ToldHooks {
     for (const token of tokensAt([hook.look], this.placeOf(part))) {
       const own = { sequence, request, position: part.position + token, tokenId: part.tokenIds[token]! };
       for (const { point, layer } of hook.sights) {
-        const event = eventOf(point, { ...own, layer }, (table, at) => tables.row(table, at, token), spec);
+        const event = eventOf(point, { ...own, layer }, (table, at) => tables.row(table, at, token)!, spec);
         try {
           const told = hook.onEvent(event);
           if (told instanceof Promise) await told;

@@ -7,6 +7,7 @@ import { apiErrorOf, isFailure } from '../http/error_answers.js';
 import { EventStream } from '../http/event_stream.js';
 import { deltasOf, wholeChoices, type Delta } from './choice_deltas.js';
 import type { Choice } from './requests/choices.js';
+import { checkRouterLogits } from './router_logits.js';
 
 /** What an endpoint makes of what comes of its choices. */
 export interface StreamForm {
@@ -25,6 +26,7 @@ export async function answerWhole(
   { engine, ending }: ServerContext,
   choices: readonly Choice[],
 ): Promise<readonly Delta[]> {
+  checkRouterLogits(choices);
   const signal = clientSignal(reply, ending);
   try {
     return await wholeChoices(engine, choices, signal);
@@ -45,6 +47,7 @@ export async function answerStream(
   choices: readonly Choice[],
   form: StreamForm,
 ): Promise<void> {
+  checkRouterLogits(choices);
   const signal = clientSignal(reply, ending);
   const deltas = await begun(deltasOf(engine, choices, signal));
   const stream = new EventStream(reply, config.server);

@@ -2,6 +2,7 @@
 import type { Delta } from './choice_deltas.js';
 import type { CompletionRequest } from './requests/completion_request.js';
 import { completionLogprobs, promptLogprobs, type CompletionLogprobs, type RatedToken } from './logprobs.js';
+import { routerLogitsOf } from './router_logits.js';
 import type { TokenNames } from './token_names.js';
 import type { Usage } from './usage.js';
 
@@ -76,15 +77,18 @@ export function promptLogprobsOf(
   return promptLogprobs(ratedPrompt(delta, count ?? 0), names);
 }
 
-/** Experts, where they were asked for, and tokens that lost one. */
+/** Experts and router logits, where they were asked for, and tokens that lost an expert. */
 export function moreOf(
   { tokens, end }: Delta,
-  { return_routed_experts: isWanted, stream }: Pick<CompletionRequest, 'return_routed_experts' | 'stream'>,
+  request: Pick<CompletionRequest, 'return_routed_experts' | 'return_router_logits' | 'stream'>,
 ): object {
+  const { return_routed_experts: isWanted, return_router_logits: logits, stream } = request;
   const experts = stream === true ? tokens.flatMap(({ routedExperts }) => routedExperts ?? []) : end?.routedExperts;
   const numDegraded = end?.numDegradedTokens ?? 0;
   return {
     ...(isWanted === true && { routed_experts: experts }),
+    ...(logits != null &&
+      logits !== false && { router_logits: routerLogitsOf(end === null ? tokens : [...tokens, end]) }),
     ...(numDegraded > 0 && { degraded_tokens: numDegraded }),
   };
 }

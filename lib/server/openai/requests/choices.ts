@@ -92,6 +92,7 @@ function requestOf(
     skipSpecialTokens: fields.skip_special_tokens ?? true,
     priority: fields.priority ?? 0,
     returnRoutedExperts: fields.return_routed_experts ?? false,
+    ...(fields.return_router_logits != null && { returnRouterLogits: fields.return_router_logits }),
     id,
     ...(logprobs !== null && { logprobs }),
     ...(promptLogprobs !== null && { promptLogprobs }),

@@ -75,6 +75,7 @@ for (const mla of ['absorbed', 'auto'] as const) {
         seed: 0,
         logprobs: null,
         routedExperts: null,
+        routerLogits: null,
         firstTokenAtMs: 0,
       } as const;
       expect(completionJson({ prompt, ...rest, numDegradedTokens: 3 }, false)).to.include({ degraded_tokens: 3 });
