@@ -175,7 +175,7 @@ describe('recordings', () => {
     const cases: readonly (readonly [number, readonly unknown[], RegExp])[] = [
       [1, [{ ...header, format: 'x' }], /header \{"format": "expertwire-load"/],
       [1, [load], /header/],
-      [1, [{ ...header, format_version: 3 }], /format_version is 3, and this expertwire reads 1 and 2/],
+      [1, [{ ...header, format_version: 4 }], /format_version is 4, and this expertwire reads 1 and 2 and 3/],
       [1, [{ ...header, format_version: 2 }], /num_ranks is undefined, not a whole number from 1/],
       [1, [{ ...header, window_size: 0 }], /window_size is 0/],
       [1, [{ ...placed, num_slots: 2 }], /num_slots is 2, not a whole number from 3/],
@@ -200,6 +200,8 @@ describe('recordings', () => {
       [3, [header, load, { ...load, step: -1 }], /step is -1, not a whole number from 0/],
       [3, [header, load, { ...load, num_tokens: undefined }], /num_tokens is undefined/],
       [3, [header, load, { ...load, more: 'x'.repeat(2000) }], /longer than/],
+      [2, [tokens, { ...token, router_logits: [[1, 2]] }], /router_logits is not the header's 1 layers of 3/],
+      [2, [tokens, { ...token, router_logits: [[1, 2, null]] }], /router_logits is not/],
       [2, [tokens, load], /experts is not the header's 1 layers of 2/],
       [2, [tokens, { ...token, experts: [[0, 3]] }], /experts is not/],
       [2, [tokens, { ...token, experts: [[0.5, 1]] }], /experts is not/],
