@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   eplb: async () => (await import('./eplb/bench_eplb.js')).benchEplb,
   formats: async () => (await import('./formats/bench_formats.js')).benchFormats,
   generate: async () => (await import('./generate.js')).benchGenerate,
+  hooks: async () => (await import('./hooks.js')).benchHooks,
   peers: async () => (await import('./peers/bench_peers.js')).benchPeers,
   scenarios: async () => (await import('./scenarios/bench_scenarios.js')).benchScenarios,
   serve: async () => (await import('./serve/bench_serve.js')).benchServe,

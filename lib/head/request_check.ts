@@ -28,6 +28,9 @@ const hooks = z
   .max(MAX_HOOKS, `at most ${MAX_HOOKS} hooks`)
   .optional();
 
+const SHARE = 'true, false, or a share over 0, up to 1';
+const share = z.number({ error: SHARE }).gt(0, SHARE).max(1, SHARE);
+
 const MAX_STOPS = 1024;
 const MAX_ID_LENGTH = 256;
 
@@ -68,9 +71,7 @@ const generation = z.strictObject({
   priority: wholeNumber(-(2 ** 31), 2 ** 31 - 1).optional(),
   id: text.max(MAX_ID_LENGTH, { error: `a text of at most ${MAX_ID_LENGTH} characters` }).optional(),
   returnRoutedExperts: boolean.optional(),
-  returnRouterLogits: z
-    .union([z.boolean(), z.number().gt(0).max(1)], { error: 'true, false, or a share over 0, up to 1' })
-    .optional(),
+  returnRouterLogits: z.union([z.boolean(), share], { error: SHARE }).optional(),
   hooks,
 });
 

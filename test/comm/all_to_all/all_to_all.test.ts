@@ -14,6 +14,7 @@ import {
   randomInput,
   randomOf,
   roundTrip,
+  roundTripOf,
   runExperts,
   tagOf,
   withMeshes,
@@ -21,7 +22,7 @@ import {
 import { expectReceived, expectSums, REDUCES } from '../../kit/comm/exact_all_to_all.js';
 import { rejection, thrown } from '../../kit/errors.js';
 import { openWsMeshes } from '../../kit/comm/ws_meshes.js';
-import { refCombineRank, refDispatch, type RefInput, type RefShape } from '../../refs/all_to_all_ref.js';
+import { refCombineRank, refDispatch, refExpert, type RefInput, type RefShape } from '../../refs/all_to_all_ref.js';
 
 /** Everything a round trip promises, against the reference, bit for bit. */
 async function expectExact(meshes: Mesh[], shape: RefShape, inputs: readonly RefInput[], step = 0): Promise<void> {
@@ -59,6 +60,32 @@ function bytesFromRouting(inputs: readonly RefInput[], shape: RefShape, own: num
 }
 
 describe('all-to-all', () => {
+  it('its unweighted form brings each choice alone home as its expert made it, beside the same mask, whatever the sum is', async () => {
+    const shape = { size: 3, hidden: 5, numTopk: 2, slotsPerRank: 2 };
+    const random = randomOf(5);
+    const meshes = createLocalMeshes(shape.size);
+    const own = endpointsOf(meshes, shape, 'rank');
+    own[0]!.maskRank(asRank(2));
+    own[1]!.maskRank(asRank(2));
+    const forms = own.map((ep) => ep.unweighted());
+    expect(own[0]!.unweighted()).to.equal(forms[0]);
+    expect(forms[0]!.maskedRanks()).to.deep.equal([asRank(2)]);
+    const experts = [0, 1, 2, 3, 4, -1];
+    const x = Float32Array.from({ length: experts.length * shape.hidden }, () => random() * 4 - 2);
+    const topkIdx = Int32Array.from(experts.flatMap((expert) => [expert, -1]));
+    const topkWeights = new Float32Array(topkIdx.length).fill(1);
+    const inputs = [0, 1].map(() => ({ x, topkIdx, topkWeights }));
+    const { y } = await roundTripOf(forms.slice(0, 2), shape, inputs);
+    for (const rows of y) {
+      experts.forEach((expert, row) => {
+        const from = x.subarray(row * shape.hidden, (row + 1) * shape.hidden);
+        const expected = expert < 0 || expert > 3 ? from.map(() => 0) : refExpert(expert, [...from]);
+        expect([...rows.subarray(row * shape.hidden, (row + 1) * shape.hidden)]).to.deep.equal([...expected]);
+      });
+    }
+    await Promise.all(meshes.map((mesh) => mesh.close()));
+  });
+
   it('equals the reference bit for bit for any T, K, experts, ranks, skew and −1', async () => {
     const world = fc.record({
       size: fc.integer({ min: 1, max: 6 }),

@@ -22,6 +22,7 @@ import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
+import type { Hook } from '../../../lib/protocol/hook.js';
 import type { FreeOrder, HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../../lib/protocol/step_plan.js';
 import type { ExpertDigests } from '../../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
@@ -63,6 +64,7 @@ export interface LocalEngineOptions {
   /** How long a step may take. Default 20000. */
   readonly stepTimeoutMs?: number;
   readonly observer?: RoutingObserver;
+  readonly hooks?: readonly Hook[];
   /** Who plans, where load_balance is enabled. Default: a thread. */
   readonly planning?: Planning;
   /** What experts are that ranks read from disk. Default: nobody knows. */
@@ -140,9 +142,10 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const rebalances: RebalanceEvent[] = [];
   const { numExperts, numTopk } = spec.moe.gate;
   const routing = await readRouting(config.experts, { numLayers: moeLayersOf(spec).length, numExperts, numTopk });
-  const { observer, planning } = options;
+  const { observer, planning, hooks } = options;
   const observers = {
     observer,
+    hooks,
     onLoss: (loss: Loss) => void losses.push(loss),
     onRebalance: (event: RebalanceEvent) => void rebalances.push(event),
   };

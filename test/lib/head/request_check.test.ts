@@ -98,6 +98,8 @@ describe('a request', function () {
     [{ ...GOOD, stopTokenIds: new Array(1025).fill(1) }, /stop_token_ids has 1025 tokens; give at most 1024/],
     [{ ...GOOD, includeStop: 1 }, /"includeStop" is 1; give true or false/],
     [{ ...GOOD, skipSpecialTokens: 'no' }, /"skipSpecialTokens" is "no"; give true or false/],
+    [{ ...GOOD, returnRouterLogits: 0 }, /"returnRouterLogits" is 0; give true, false, or a share over 0, up to 1/],
+    [{ ...GOOD, hooks: {} }, /"hooks" is .*; give a list of hooks/],
     [{ ...GOOD, logprobs: 21 }, /"logprobs" is 21; give a whole number from 0 to 20/],
     [{ ...GOOD, logprobs: true }, /"logprobs" is true; give a number/],
     [{ ...GOOD, promptLogprobs: -1 }, /"promptLogprobs" is -1; give a whole number from 0 to 20/],

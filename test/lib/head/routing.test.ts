@@ -13,6 +13,7 @@ import { moeLayersOf } from '../../../lib/model/spec/spec.js';
 import { generateIds, type Generated } from '../../kit/engine/engines.js';
 import { tinyGolden } from '../../kit/model/goldens.js';
 import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from '../../kit/engine/local_engine.js';
+import { Seen } from '../../kit/engine/seen.js';
 import { tinyModel } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
@@ -114,6 +115,31 @@ describe('recorded routing', function () {
         expect(numTokens).to.equal(wantsTokens ? PROMPTS.reduce((sum, { length }) => sum + length + 5, 0) : 0);
       });
     }
+  });
+
+  it('tokens have the router logits of the share that a recorder wants, which a file keeps to the bit', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'r.jsonl.gz');
+      const spec = await withLocalEngine({ numRanks: 1 }, ({ engine }) => Promise.resolve(engine.spec));
+      const [numLayers, { numExperts, numTopk }] = [moeLayersOf(spec).length, spec.moe.gate];
+      const shape = { mode: 'per_token' as const, model: MODEL, createdBy: 'test', numLayers, numExperts, numTopk };
+      const recorder = await LoadRecorder.create(file, { ...shape, hasRouterLogits: true }, { windowSize: 1 });
+      const observer = { wantsTokens: true, routerLogitsShare: 0.5, add: (step: StepRouting) => recorder.add(step) };
+      const seen = new Seen({ routerLogits: 'all' }, { share: 0.5 });
+      await withLocalEngine({ numRanks: 2, observer, hooks: [seen.hook] }, batch);
+      await recorder.close();
+      let numWith = 0;
+      for await (const line of readRecording(file)) {
+        if (line.kind === 'header') expect(line.header.hasRouterLogits).to.equal(true);
+        if (line.kind !== 'token') continue;
+        const { request, position, routerLogits } = line.record;
+        const own = seen.events.filter((event) => event.sequence === request && event.position === position);
+        const values = own.flatMap((event) => (event.point === 'routerLogits' ? [...event.values] : []));
+        expect(routerLogits === undefined ? [] : [...routerLogits]).to.deep.equal(values);
+        if (routerLogits !== undefined) numWith++;
+      }
+      expect(numWith).to.be.within(5, 60);
+    });
   });
 
   it('experts whose ranks are masked have no load, and their tokens are recorded once', async () => {

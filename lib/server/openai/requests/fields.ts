@@ -56,8 +56,10 @@ const logitBias = z
   })
   .refine((biases) => Object.keys(biases).length <= MAX_LISTED_TOKENS, { error: BIAS_ERROR });
 
-const SHARE = 'give true, false, or a share of the tokens: a number over 0, up to 1';
 const TOP_P = 'give a number over 0, up to 1';
+
+const SHARE = 'give true, false, or a share of the tokens: a number over 0, up to 1';
+const share = z.number({ error: SHARE }).gt(0, { error: SHARE }).max(1, { error: SHARE });
 
 /** Which model, and who asks. */
 export const commonFields = {
@@ -98,7 +100,7 @@ export const generationFields = {
   return_token_ids: flag(),
   return_tokens_as_token_ids: flag(),
   return_routed_experts: flag(),
-  return_router_logits: z.union([z.boolean(), z.number().gt(0).max(1)], { error: SHARE }).nullish(),
+  return_router_logits: z.union([z.boolean(), share], { error: SHARE }).nullish(),
   stream: flag(),
   stream_options: z
     .object({ include_usage: flag(), continuous_usage_stats: flag() }, { error: 'give an object with include_usage' })

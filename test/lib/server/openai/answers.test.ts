@@ -144,6 +144,29 @@ describe('completions', () => {
     });
   });
 
+  it('with router logits where they are asked for: base64 of float32, whole or streamed, of one choice', async () => {
+    const layers = [Float32Array.of(1, -2.5), Float32Array.of(0.1, 3)];
+    const [first, last] = twoTokens.filter((event) => event.kind === 'token');
+    const { app, engine } = await serve(
+      { ...first!, routerLogits: [layers, null] },
+      { ...last!, routerLogits: [layers] },
+      ...twoTokens.slice(2),
+    );
+    const text = Buffer.from(Float32Array.of(1, -2.5, 0.1, 3).buffer).toString('base64');
+    const fields = { prompt: PROMPT, return_router_logits: 0.5 };
+    const whole = await post(app, '/v1/completions', fields);
+    expect(whole.json<{ choices: object[] }>().choices[0]).to.deep.include({ router_logits: [text, null, text] });
+    expect(engine.requests[0]!.returnRouterLogits).to.equal(0.5);
+    const frames = framesOf(await post(app, '/v1/completions', { ...fields, stream: true }));
+    const pieces = frames.slice(0, -1) as { choices: { router_logits?: unknown[] }[] }[];
+    expect(pieces.flatMap(({ choices }) => choices[0]!.router_logits ?? [])).to.deep.equal([text, null, text]);
+    const several = await post(app, '/v1/completions', { ...fields, n: 2 });
+    expect(several.statusCode).to.equal(400);
+    expect(several.body).to.contain('return_router_logits is for one choice, and there are 2; send them one by one');
+    const wrong = await post(app, '/v1/completions', { ...fields, return_router_logits: 2 });
+    expect(wrong.body).to.contain('give true, false, or a share of the tokens');
+  });
+
   it('streamed: a piece for each token, the end with the last one, then the usage, then [DONE]', async () => {
     const { app } = await serve();
     const fields = {
