@@ -88,11 +88,11 @@ const values = z.looseObject({}, { error: 'an object with keys of the configurat
 const optionsSchema = z.strictObject(
   {
     file: z.string({ error: 'the path of a YAML file' }).optional(),
-    defaults: values,
     base: values,
     flags: values,
     overrides: z.array(z.string({ error: 'a text' }), { error: "a list of 'key=value'" }).optional(),
     cwd: z.string({ error: 'the path of a folder' }).optional(),
+    defaults: values,
     env: z.looseObject({}, { error: 'variables of an environment' }).optional(),
   },
   { error: 'an object' },
