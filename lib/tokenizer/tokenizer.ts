@@ -1,5 +1,6 @@
 import { shown } from '../../base/foreign_text.js';
-import { renderChat, type ChatMessage, type ChatOptions } from './chat_template.js';
+import { textMessages } from './chat_messages.js';
+import { ChatTemplates, type ChatMessage, type ChatOptions } from './chat_template.js';
 import { TokenizerError } from './errors.js';
 import { UNCOVERED } from './models/token_model.js';
 import { TokenPipeline } from './pipeline/pipeline.js';
@@ -43,8 +44,8 @@ export class Tokenizer {
   readonly bosId: number | undefined;
   /** Id of the token for a text's end, if the tokenizer has one; the model may have more of them. */
   readonly eosId: number | undefined;
-  /** Jinja source of the chat template, if the model folder has one. */
-  readonly chatTemplate: string | undefined;
+  /** The model's chat templates. */
+  readonly chatTemplates: ChatTemplates;
 
   /** Special tokens as they are spelled, by the name of what they are for: `bos_token`, … */
   readonly specialTokens: Readonly<Partial<Record<SpecialTokenName, string>>>;
@@ -53,12 +54,12 @@ export class Tokenizer {
   private readonly around: { readonly before: readonly number[]; readonly after: readonly number[] };
   private readonly file: string;
 
-  constructor({ file, tokenizer, config, chatTemplate }: TokenizerFiles) {
+  constructor({ file, tokenizer, config, chatTemplates }: TokenizerFiles) {
     this.file = file;
-    this.chatTemplate = chatTemplate;
     this.specialTokens = Object.fromEntries(
       SPECIAL_TOKENS.flatMap((name) => (config[name] == null ? [] : [[name, config[name]]])),
     );
+    this.chatTemplates = new ChatTemplates(chatTemplates, this.specialTokens);
     this.pipeline = new TokenPipeline(tokenizer);
     this.vocabSize = this.pipeline.size;
     this.maxTokenChars = this.pipeline.maxTokenChars;
@@ -108,18 +109,20 @@ export class Tokenizer {
   }
 
   /**
-   * The text of a conversation by the model's chat template.
+   * The text of a conversation by the model's chat template. Arguments of tool calls may be JSON, as OpenAI's API has them. Parts of text become one text where the
+   * template reads no parts.
    *
-   * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED
+   * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED, INVALID_ARGUMENT
    */
   renderChat(messages: readonly ChatMessage[], options: ChatOptions = {}): string {
-    return renderChat(messages, { template: this.chatTemplate, specialTokens: this.specialTokens, ...options });
+    const own = textMessages(messages, () => this.chatTemplates.readsParts(options));
+    return this.chatTemplates.render(own, options);
   }
 
   /**
    * Token ids of a conversation. The template writes every special token itself; none is added, as in transformers and vLLM.
    *
-   * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED, NOT_ENCODABLE
+   * @throws TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED, INVALID_ARGUMENT, NOT_ENCODABLE
    */
   encodeChat(messages: readonly ChatMessage[], options: ChatOptions = {}): number[] {
     return this.encode(this.renderChat(messages, options), { addSpecialTokens: false });

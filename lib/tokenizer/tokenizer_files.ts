@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { readChatTemplates } from './chat_template_files.js';
 import { parse, readTextIfPresent } from './checked_files.js';
 import type { PipelineParts } from './pipeline/pipeline.js';
 import { tokenizerConfigSchema, type TokenizerConfig } from './tokenizer_config.js';
@@ -11,8 +12,8 @@ export interface TokenizerFiles {
   readonly tokenizer: PipelineParts;
   /** tokenizer_config.json, or an empty one when the folder has none. */
   readonly config: TokenizerConfig;
-  /** Jinja source: chat_template.jinja, else `chat_template` of the configuration ('default' when it has several). */
-  readonly chatTemplate: string | undefined;
+  /** Jinja source by name; 'default' is the one of models that have one alone. */
+  readonly chatTemplates: ReadonlyMap<string, string>;
 }
 
 /**
@@ -22,21 +23,11 @@ export interface TokenizerFiles {
  * @throws TokenizerError INVALID_TOKENIZER, READ_FAILED
  */
 export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles | undefined> {
-  const paths = ['tokenizer_config.json', 'chat_template.jinja'].map((name) => join(dir, name));
-  const [config, template] = await Promise.all(paths.map(readTextIfPresent));
-  const checkedConfig = parse(tokenizerConfigSchema, config ?? '{}', paths[0]!);
-  const vocabulary = await readVocabulary(dir, checkedConfig);
+  const configFile = join(dir, 'tokenizer_config.json');
+  const config = parse(tokenizerConfigSchema, (await readTextIfPresent(configFile)) ?? '{}', configFile);
+  const vocabulary = await readVocabulary(dir, config);
   if (vocabulary === undefined) return undefined;
   const { file, tokenizer, names } = vocabulary;
-  return {
-    file,
-    tokenizer,
-    config: { ...names, ...checkedConfig },
-    chatTemplate: template ?? templateOf(checkedConfig.chat_template),
-  };
-}
-
-function templateOf(templates: TokenizerConfig['chat_template']): string | undefined {
-  if (typeof templates === 'string') return templates;
-  return templates?.find(({ name }) => name === 'default')?.template;
+  const chatTemplates = await readChatTemplates(dir, config.chat_template);
+  return { file, tokenizer, config: { ...names, ...config }, chatTemplates };
 }

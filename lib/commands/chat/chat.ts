@@ -32,6 +32,6 @@ function chatTokenizer(tokenizer: Tokenizer | undefined, model: string): Tokeniz
       `${model} has no tokenizer.json, and a chat is text; give a model with one, or use generate --prompt-ids`,
     );
   }
-  if (tokenizer.chatTemplate === undefined) tokenizer.renderChat([]);
+  if (tokenizer.chatTemplates.sources.size === 0) tokenizer.renderChat([]);
   return tokenizer;
 }

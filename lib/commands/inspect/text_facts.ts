@@ -44,7 +44,7 @@ export async function inspectText(
     vocabSize: tokenizer.vocabSize,
     bos: bosOf(tokenizer),
     ends: new Map([...ends].map((id) => [id, tokenizer.tokenOf(id) ?? '?'])),
-    chat: tokenizer.chatTemplate === undefined ? 'none' : tried(() => chatOf(tokenizer), 'fails'),
+    chat: tokenizer.chatTemplates.sources.size === 0 ? 'none' : tried(() => chatOf(tokenizer), 'fails'),
   };
 }
 

@@ -53,7 +53,9 @@ function codeAndTextOf(thrown: unknown, failure: Error | null): readonly [ApiErr
   if (failure !== null && thrown === failure) return ['ENGINE_FAILED', text === '' ? 'the engine failed' : text];
   if (thrown instanceof EngineError) return [ENGINE_CODES[thrown.code], text];
   if (thrown instanceof TokenizerError) {
-    const isClients = ['NOT_ENCODABLE', 'NO_CHAT_TEMPLATE', 'TEMPLATE_FAILED'].includes(thrown.code);
+    const isClients = ['NOT_ENCODABLE', 'NO_CHAT_TEMPLATE', 'TEMPLATE_FAILED', 'INVALID_ARGUMENT'].includes(
+      thrown.code,
+    );
     return isClients ? ['INVALID_VALUE', withoutFile(thrown)] : ['INTERNAL_ERROR', UNTOLD];
   }
   const { statusCode = 500, message = '' } = (thrown ?? {}) as {

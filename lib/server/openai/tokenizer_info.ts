@@ -6,7 +6,8 @@ import { Prompts } from './requests/prompts.js';
 export const tokenizerInfoPart: ServerPart = (app, { engine, longTexts }) => {
   const prompts = new Prompts(engine, longTexts);
   app.get('/tokenizer_info', () => {
-    const { specialTokens, chatTemplate } = prompts.tokenizer;
+    const { specialTokens, chatTemplates } = prompts.tokenizer;
+    const chatTemplate = chatTemplates.sources.get('default');
     return {
       ...specialTokens,
       ...(chatTemplate !== undefined && { chat_template: chatTemplate }),

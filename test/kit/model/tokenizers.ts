@@ -19,7 +19,7 @@ export function sentencePieceTokenizer(): Tokenizer {
   });
   return new Tokenizer({
     file: 'tokenizer.json',
-    chatTemplate: undefined,
+    chatTemplates: new Map(),
     config: { bos_token: '<s>', eos_token: '</s>' },
     tokenizer: pipelineSchema.parse({
       added_tokens: [special(0), special(1), special(2)],

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { renderChat } from '../../../lib/tokenizer/chat_template.js';
+import { ChatTemplates, type ChatMessage, type ChatOptions } from '../../../lib/tokenizer/chat_template.js';
 import { TokenizerError } from '../../../lib/tokenizer/errors.js';
 import { errorOf } from '../../kit/rejects.js';
 
@@ -8,7 +8,15 @@ const CHATML =
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 const STRICT =
-  '{% if messages[0].role != "user" %}{{ raise_exception("must begin with a user") }}{% endif %}{{ messages[0].content }}';
+  '{% if messages[0].role != "user" %}{{ raise_exception("must begin with a user; not so") }}{% endif %}{{ messages[0].content }}';
+
+const PARTS = '{% for part in messages[0].content %}{{ part.text }}{% endfor %}';
+
+const templatesOf = (template: string, specialTokens: Record<string, string> = {}): ChatTemplates =>
+  new ChatTemplates(new Map([['default', template]]), specialTokens);
+
+const render = (template: string, messages: readonly ChatMessage[], options: ChatOptions = {}): string =>
+  templatesOf(template).render(messages, options);
 
 describe('chat template', () => {
   const messages = [
@@ -17,57 +25,121 @@ describe('chat template', () => {
   ];
 
   it('writes the messages, taken literally, and asks for an answer', () => {
-    expect(renderChat(messages, { template: CHATML })).to.equal(
+    expect(render(CHATML, messages)).to.equal(
       '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi {{ eos_token }}<|im_end|>\n<|im_start|>assistant\n',
     );
   });
 
-  it('sees what else a caller gives, but never other messages in place of them', () => {
-    const template = '{{ tools[0].name }} {{ thinking }} {{ messages[0].content }} {{ messages[0].tool_call_id }}';
-    const variables = { tools: [{ name: 'clock' }], thinking: false, messages: [] };
+  it('sees tools, documents and what else a caller gives, but never other messages in place of them', () => {
+    const template =
+      '{{ tools[0].name }} {{ documents is none }} {{ thinking }} {{ messages[0].content }} {{ messages[0].tool_call_id }}';
     const called = [{ role: 'tool', content: 'noon', tool_call_id: 'c1' }];
-    expect(renderChat(called, { template, variables })).to.equal('clock false noon c1');
+    const options = { tools: [{ name: 'clock' }], variables: { thinking: false, messages: [] } };
+    expect(render(template, called, options)).to.equal('clock True False noon c1');
   });
 
   it('does not ask for an answer when told not to', () => {
-    expect(renderChat(messages, { template: CHATML, addGenerationPrompt: false })).to.match(/<\|im_end\|>\n$/);
+    expect(render(CHATML, messages, { addGenerationPrompt: false })).to.match(/<\|im_end\|>\n$/);
   });
 
-  it('knows the special tokens', () => {
-    const template = '{{ bos_token }}|{{ eos_token }}';
-    expect(renderChat([], { template, specialTokens: { bos_token: '<s>', eos_token: '</s>' } })).to.equal('<s>|</s>');
-    expect(renderChat([], { template })).to.equal('|');
+  it('knows the special tokens, unless a caller has others', () => {
+    const templates = templatesOf('{{ bos_token }}|{{ eos_token }}', { bos_token: '<s>', eos_token: '</s>' });
+    expect(templates.render([])).to.equal('<s>|</s>');
+    expect(templates.render([], { variables: { bos_token: '' } })).to.equal('|</s>');
   });
 
-  it('may end its lines as Windows does', () => {
-    const unix =
-      '{{ bos_token }}\n{% for message in messages %}\n  {% if true %}\n{{ message.content }}\n  {% endif %}\n{% endfor %}\n<|assistant|>\n';
-    const expected = renderChat(messages, { template: unix });
-    expect(expected).to.equal('\nBe brief.\nHi {{ eos_token }}\n<|assistant|>');
-    for (const end of ['\r\n', '\r']) {
-      expect(renderChat(messages, { template: unix.replaceAll('\n', end) })).to.equal(expected);
+  it('of several is tool_use where tools are given, else default, else the one that is named', async () => {
+    const sources = new Map([
+      ['default', 'plain'],
+      ['tool_use', 'tools'],
+      ['rag', 'documents'],
+    ]);
+    const templates = new ChatTemplates(sources);
+    expect(templates.render(messages)).to.equal('plain');
+    expect(templates.render(messages, { tools: [] })).to.equal('tools');
+    expect(templates.render(messages, { tools: [], templateName: 'rag' })).to.equal('documents');
+    const error = await errorOf(TokenizerError, () => templates.render(messages, { templateName: 'rga' }));
+    expect(error.message).to.equal(
+      'NO_CHAT_TEMPLATE: the model folder has no chat template "rga"; it has default, tool_use, rag',
+    );
+  });
+
+  it('reads parts of a content, or does not', () => {
+    expect(templatesOf(PARTS).readsParts()).to.equal(true);
+    for (const template of [CHATML, STRICT, '{{ messages | tojson }}', '{% broken', '{{ nothing.at.all }}']) {
+      expect(templatesOf(template).readsParts(), template).to.equal(false);
     }
   });
 
   it('that refuses the messages is reported in its own words', async () => {
-    const error = await errorOf(TokenizerError, () => renderChat(messages, { template: STRICT }));
-    expect(error.code).to.equal('TEMPLATE_FAILED');
-    expect(error.message)
-      .to.contain('must begin with a user')
-      .and.match(/; change the messages/);
-    expect(error.cause).to.be.instanceOf(Error);
+    const error = await errorOf(TokenizerError, () => render(STRICT, messages));
+    expect(error.message).to.equal(
+      'TEMPLATE_FAILED: the chat template refuses this: must begin with a user; not so; change the messages (roles and their order), or give a plain prompt',
+    );
   });
 
-  it('that is malformed is reported', async () => {
-    for (const template of ['{% for x in y %}', '{{ 1 +', '{% nonsense %}']) {
-      expect((await errorOf(TokenizerError, () => renderChat(messages, { template }))).code).to.equal(
-        'TEMPLATE_FAILED',
-      );
+  it('that is malformed or fails is reported with its line', async () => {
+    const cases = [
+      ['{% for x in y %}', /malformed at line 1: the template ends where endfor or else is missing for "for"; mend/],
+      ['\n\n{{ 1 +', /malformed at line 3: unexpected the template's end; mend/],
+      ['a\n{% nonsense %}', /malformed at line 2: unknown tag 'nonsense'; mend/],
+      ['\n{% if true %}\n\n{{ "a" + 1 }}{% endif %}', /failed at line 4: unsupported operand type/],
+      ['{{ [1] | nonsense }}', /failed at line 1: No filter named 'nonsense'.; change/],
+    ] as const;
+    for (const [template, message] of cases) {
+      const error = await errorOf(TokenizerError, () => render(template, messages));
+      expect(error.code).to.equal('TEMPLATE_FAILED');
+      expect(error.message).to.match(message);
+    }
+  });
+
+  it('that makes too much, or never ends, is stopped', async () => {
+    const loop = (body: string): string =>
+      `{% for a in range(99999) %}{% for b in range(99999) %}${body}{% endfor %}{% endfor %}`;
+    const nested = '['.repeat(20_000) + ']'.repeat(20_000);
+    const cases = [
+      [loop('{% set c = 1 %}'), /steps/],
+      [loop('{{ "x" * 100000 }}'), /writes more than/],
+      ['{{ "x" * 99999999999 }}', /too large/],
+      ['{{ 9 ** 99999999 }}', /too large/],
+      ['{{ range(9999999) | length }}', /Range too big/],
+      ['{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}', /nested too deeply/],
+      [`{{ ${nested} }}`, /nested too deeply/],
+      ["{{ '%999999999d' % 1 }}", /a width of/],
+    ] as const;
+    for (const [template, message] of cases) {
+      const error = await errorOf(TokenizerError, () => render(template, messages));
+      expect(error.message.slice(0, 300)).to.match(message);
+    }
+  });
+
+  it('sees nothing of JavaScript', () => {
+    const names = ['constructor', '__proto__', 'prototype', 'toString', 'hasOwnProperty', 'valueOf'];
+    for (const name of names) {
+      for (const value of [
+        'messages',
+        'messages[0]',
+        'messages[0].content',
+        'namespace()',
+        'range',
+        '1',
+        '1.5',
+        'none',
+        '"a".upper',
+        '{}',
+      ]) {
+        expect(render(`{{ ${value}.${name} is defined }}{{ ${value}['${name}'] is defined }}`, messages)).to.equal(
+          'FalseFalse',
+        );
+      }
+      expect(render(`{{ ${name} is defined }}`, messages)).to.equal('False');
+      for (const use of [`'x' | ${name}`, `'x' is ${name}`])
+        expect(() => render(`{{ ${use} }}`, messages)).to.throw('named');
     }
   });
 
   it('that is missing is reported', async () => {
-    const error = await errorOf(TokenizerError, () => renderChat(messages, { template: undefined }));
+    const error = await errorOf(TokenizerError, () => new ChatTemplates(new Map()).render(messages));
     expect(error.code).to.equal('NO_CHAT_TEMPLATE');
   });
 });

@@ -172,7 +172,7 @@ describe('tokenizer', () => {
     await withTempFolder(async (dir) => {
       await cp(join(moe7m(), 'tokenizer.json'), join(dir, 'tokenizer.json'));
       const loaded = (await loadTokenizer(dir))!;
-      expect([loaded.bosId, loaded.eosId, loaded.chatTemplate]).to.deep.equal([undefined, undefined, undefined]);
+      expect([loaded.bosId, loaded.eosId, loaded.chatTemplates.sources.size]).to.deep.equal([undefined, undefined, 0]);
     });
   });
 
@@ -265,7 +265,7 @@ describe('chat of a tokenizer', () => {
     const tokenizer = (await loadWith({
       'tokenizer_config.json': config({ chat_template, pad_token: 'P', unk_token: { content: 'U' } }),
     }))!;
-    expect(tokenizer.renderChat(MESSAGES)).to.equal('PU|false');
+    expect(tokenizer.renderChat(MESSAGES)).to.equal('PU|False');
   });
 
   it('has the token for the beginning once when the template writes it', async () => {

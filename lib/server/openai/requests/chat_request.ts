@@ -36,6 +36,7 @@ export const conversationFields = {
   tools: z.array(z.looseObject({}), { error: 'give a list of tools' }).nullish(),
   documents: z.array(z.looseObject({}), { error: 'give a list of documents' }).nullish(),
   add_generation_prompt: flag(),
+  continue_final_message: flag(),
   add_special_tokens: flag(),
   chat_template_kwargs: z.looseObject({}, { error: 'give an object' }).nullish(),
 };

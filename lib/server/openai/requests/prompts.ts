@@ -1,7 +1,6 @@
 /** From the prompts and conversations of requests to token ids. */
-import { shown } from '../../../../base/foreign_text.js';
 import { EngineError } from '../../../protocol/errors.js';
-import type { ChatMessage } from '../../../tokenizer/chat_template.js';
+import type { ChatMessage, ChatOptions } from '../../../tokenizer/chat_template.js';
 import type { Tokenizer } from '../../../tokenizer/tokenizer.js';
 import { ApiError } from '../../base/api_error.js';
 import type { ServerContext } from '../../base/part.js';
@@ -34,6 +33,8 @@ export class Prompts {
   constructor(
     private readonly engine: Pick<ServedEngine, 'tokenizer' | 'limits'>,
     private readonly longTexts: ServerContext['longTexts'],
+    /** What chat templates see where a request doesn't say otherwise. */
+    private readonly variables: Readonly<Record<string, unknown>> = {},
   ) {}
 
   /** @throws ApiError UNSUPPORTED without a tokenizer. */
@@ -52,30 +53,21 @@ export class Prompts {
     return { tokenIds: await this.encode(prompt, options), text: prompt };
   }
 
-  /** The conversation in the model's chat template. @throws as {@link read}; TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED */
+  /** The conversation in the model's chat template. @throws as {@link read}; TokenizerError NO_CHAT_TEMPLATE, TEMPLATE_FAILED, INVALID_ARGUMENT */
   async chat(
     conversation: Conversation,
     options: PromptOptions & { readonly variables?: Readonly<Record<string, unknown>> } = {},
   ): Promise<Prompt> {
-    const {
-      messages,
-      tools,
-      documents,
-      add_generation_prompt: addGenerationPrompt,
-      chat_template_kwargs: more,
-    } = conversation;
+    const { messages, tools, documents, chat_template_kwargs: more } = conversation;
     this.checkLength(
       messages.reduce((sum, { content }) => sum + textOf(content).length, 0),
       options,
     );
     const text = this.tokenizer.renderChat(messages.map(messageOf), {
-      addGenerationPrompt: addGenerationPrompt ?? true,
-      variables: {
-        ...(tools != null && tools.length > 0 && { tools }),
-        ...(documents != null && documents.length > 0 && { documents }),
-        ...options.variables,
-        ...more,
-      },
+      ...endingOf(conversation),
+      ...(tools != null && tools.length > 0 && { tools }),
+      ...(documents != null && documents.length > 0 && { documents }),
+      variables: { ...this.variables, ...options.variables, ...more },
     });
     return { tokenIds: await this.encode(text, { addSpecialTokens: false, ...options }), text };
   }
@@ -113,29 +105,20 @@ export class Prompts {
 }
 
 /** The text of a message's content. */
-export function textOf(content: MessageInput['content']): string {
+function textOf(content: MessageInput['content']): string {
   if (typeof content === 'string') return content;
   return (content ?? []).map(({ text }) => text).join('\n');
 }
 
-/** A message as templates know it: text alone, arguments of tool calls as values. */
-function messageOf({ content, ...rest }: MessageInput): ChatMessage {
-  const calls = rest.tool_calls;
-  return {
-    ...rest,
-    content: textOf(content),
-    ...(calls != null && { tool_calls: calls.map(withParsedArguments) }),
-  };
+/** How the text of a conversation ends. @throws ApiError INVALID_VALUE where it is to end in two ways */
+function endingOf(conversation: Conversation): Pick<ChatOptions, 'addGenerationPrompt' | 'continueFinalMessage'> {
+  const { add_generation_prompt: asks, continue_final_message: continues } = conversation;
+  if (continues !== true) return { addGenerationPrompt: asks ?? true };
+  if (asks !== true) return { continueFinalMessage: true };
+  throw new ApiError('INVALID_VALUE', 'continue_final_message and add_generation_prompt exclude each other; set one', {
+    param: 'continue_final_message',
+  });
 }
 
-function withParsedArguments(call: object): object {
-  const { function: called } = call as { readonly function?: { readonly arguments?: unknown } | null };
-  if (typeof called?.arguments !== 'string') return call;
-  try {
-    return { ...call, function: { ...called, arguments: JSON.parse(called.arguments || '{}') as unknown } };
-  } catch {
-    throw new ApiError('INVALID_VALUE', `the arguments of a tool call are ${shown(called.arguments)}; give JSON`, {
-      param: 'messages',
-    });
-  }
-}
+/** A message without a content of its own, a call of tools, has an empty one, as vLLM reads it. */
+const messageOf = ({ content, ...rest }: MessageInput): ChatMessage => ({ ...rest, content: content ?? '' });

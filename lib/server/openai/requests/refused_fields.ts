@@ -59,7 +59,6 @@ export const refusedChatFields = {
   functions: refused('functions; give tools, which the chat template sees'),
   function_call: refused('forced calls: function_call can be "none" or "auto"', isOneOf('none', 'auto')),
   chat_template: refused("chat_template in requests; the model's own is used"),
-  continue_final_message: refused('continue_final_message'),
   echo: refused('echo in chats'),
   mm_processor_kwargs: refused('images and sound (mm_processor_kwargs)'),
   modalities: refused('other output than text (modalities)', isTextAlone),

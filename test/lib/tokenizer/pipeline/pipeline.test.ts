@@ -32,7 +32,7 @@ describe('a tokenizer beside the reference library', () => {
         file: kind,
         tokenizer: pipelineSchema.parse(json),
         config: {},
-        chatTemplate: undefined,
+        chatTemplates: new Map(),
       });
       expect(cases.length).to.equal(texts.length);
       cases.forEach(([ids, [before, after], skipped, whole], i) => {

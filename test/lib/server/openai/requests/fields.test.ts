@@ -167,7 +167,6 @@ describe('what is wrong with a request is told by the name of the field', () => 
     ['/v1/chat/completions', { tool_choice: 'required' }],
     ['/v1/chat/completions', { tool_choice: { type: 'function', function: { name: 'f' } } }],
     ['/v1/chat/completions', { guided_json: {}, response_format: { type: 'json_schema' } }],
-    ['/v1/chat/completions', { continue_final_message: true }],
     ['/v1/chat/completions', { functions: [{ name: 'f' }] }],
     ['/v1/chat/completions', { function_call: { name: 'f' } }],
     ['/v1/responses', { reasoning: { effort: 'high' } }],

@@ -33,34 +33,36 @@ describe('conversations', () => {
     await prompts.chat({ messages: [{ role: 'user', content: 'x' }], tools, documents, ...more });
     expect(seen.options).to.deep.equal({
       addGenerationPrompt: false,
-      variables: { tools, documents, enable_thinking: false },
+      tools,
+      documents,
+      variables: { enable_thinking: false },
     });
   });
 
-  it('reach it as text, with the arguments of tool calls as values', async () => {
+  it('reach it with an empty content where they have none', async () => {
     const { prompts, seen } = await watchedPrompts();
-    const call = (text: string): Record<string, unknown> => ({
-      id: 'c1',
-      function: { name: 'clock', arguments: text },
-    });
-    const asked = { role: 'assistant', content: null, tool_calls: [call('{"zone": "UTC"}')] };
-    const answered = { role: 'tool', tool_call_id: 'c1', content: [{ type: 'text' as const, text: 'noon' }] };
-    await prompts.chat({ messages: [asked, answered] });
-    expect(seen.messages).to.deep.equal([
-      {
-        role: 'assistant',
-        content: '',
-        tool_calls: [{ id: 'c1', function: { name: 'clock', arguments: { zone: 'UTC' } } }],
-      },
-      { role: 'tool', tool_call_id: 'c1', content: 'noon' },
-    ]);
-    await prompts.chat({ messages: [{ ...asked, tool_calls: [call(''), {}, { function: null }] }] });
-    const [first, ...others] = seen.messages![0]!.tool_calls as readonly object[];
-    expect(first).to.deep.include({ function: { name: 'clock', arguments: {} } }); // as vLLM reads it
-    expect(others).to.deep.equal([{}, { function: null }]);
-    const malformed = { ...asked, tool_calls: [call('{zone')] };
-    const refused = await errorOf(ApiError, () => prompts.chat({ messages: [malformed] }));
-    expect(refused.message).to.include('give JSON');
+    const asked = { role: 'assistant', content: null, tool_calls: [{ id: 'c1' }] };
+    await prompts.chat({ messages: [asked] });
+    expect(seen.messages).to.deep.equal([{ ...asked, content: '' }]);
+  });
+
+  it('go on where the last message ends, unless an answer is asked for', async () => {
+    const { prompts, seen } = await watchedPrompts();
+    const messages = [{ role: 'assistant', content: 'Call' }];
+    await prompts.chat({ messages, continue_final_message: true });
+    expect(seen.options).to.deep.equal({ continueFinalMessage: true, variables: {} });
+    const both = { messages, continue_final_message: true, add_generation_prompt: true };
+    expect((await errorOf(ApiError, () => prompts.chat(both))).message).to.include('exclude each other');
+  });
+});
+
+describe('a tool call whose arguments are no JSON', () => {
+  it('is refused', async () => {
+    const { app } = await servedApp();
+    const tool_calls = [{ function: { arguments: '{zone' } }];
+    const answer = await post(app, '/v1/chat/completions', { messages: [{ role: 'assistant', tool_calls }] });
+    expect(answer.statusCode).to.equal(400);
+    expect(answer.body).to.match(/arguments of a tool call are .*; give JSON/);
   });
 });
 
