@@ -4,8 +4,7 @@ import type { ByteSpelling } from './steps/decoders.js';
 
 /** The bytes of a token as the vocabulary spells it. */
 export function bytesOfToken(token: string, spelling: ByteSpelling | null): Uint8Array {
-  const bytes = spelling === 'byte_level' ? spelledBytes(token) : undefined;
-  if (bytes !== undefined) return bytes;
+  if (spelling === 'byte_level') return Uint8Array.from(spelledBytes([token]));
   const single = spelling === 'byte_fallback' ? /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1] : undefined;
   if (single !== undefined) return Uint8Array.of(parseInt(single, 16));
   return new TextEncoder().encode(spelling === 'byte_fallback' ? token.replaceAll('▁', ' ') : token);

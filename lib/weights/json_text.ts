@@ -7,7 +7,11 @@
  */
 export function parsePythonJson(text: string): unknown {
   const plain = text.startsWith('\uFEFF') ? text.slice(1) : text;
-  if (!/NaN|Infinity/.test(plain)) return JSON.parse(plain);
+  try {
+    return JSON.parse(plain); // nearly all are plain JSON, vocabularies with the word NaN in them too
+  } catch (error) {
+    if (!/NaN|Infinity/.test(plain)) throw error;
+  }
   let mark = '\u0001number ';
   while (plain.includes(JSON.stringify(mark).slice(1, -1))) mark += ' ';
   const marked = withNumbers(plain, (number) => JSON.stringify(mark + number));

@@ -47,14 +47,18 @@ function bpeOf(json: BpeJson, context: z.RefinementCtx): TokenModel {
   const prefix = json.continuing_subword_prefix ?? '';
   const merges = new Int32Array(3 * json.merges.length);
   for (const [rank, merge] of json.merges.entries()) {
-    const [left, right] = typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? (merge as unknown[]) : [];
-    const merged = `${String(left)}${String(right).slice(prefix.length)}`;
-    const ids = [left, right, merged].map((token) => json.vocab.get(token as string));
-    if (ids.includes(undefined)) {
+    const [left, right] = (typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : []) as readonly unknown[];
+    const isPair = typeof left === 'string' && typeof right === 'string';
+    const leftId = isPair ? json.vocab.get(left) : undefined;
+    const rightId = isPair ? json.vocab.get(right) : undefined;
+    const mergedId = isPair ? json.vocab.get(left + (prefix === '' ? right : right.slice(prefix.length))) : undefined;
+    if (leftId === undefined || rightId === undefined || mergedId === undefined) {
       context.addIssue({ code: 'custom', message: 'the vocabulary lacks a token of it', path: ['merges', rank] });
       return z.NEVER;
     }
-    merges.set(ids as number[], 3 * rank);
+    merges[3 * rank] = leftId;
+    merges[3 * rank + 1] = rightId;
+    merges[3 * rank + 2] = mergedId;
   }
   return new Bpe(json.vocab, new ListedMerges(merges), {
     unkId: json.unk_token == null ? undefined : json.vocab.get(json.unk_token),

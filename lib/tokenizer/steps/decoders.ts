@@ -26,10 +26,7 @@ const sequence = (steps: readonly Decoder[]): Decoder => ({
   spelling: steps.find(({ spelling }) => spelling !== null)?.spelling ?? null,
 });
 
-/** A token with a character outside the alphabet stands for its own bytes. */
-const byteLevel: Decode = (tokens) => [
-  textOfBytes(Buffer.concat(tokens.map((token) => spelledBytes(token) ?? Buffer.from(token, 'utf8')))),
-];
+const byteLevel: Decode = (tokens) => [textOfBytes(spelledBytes(tokens))];
 
 const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
 
