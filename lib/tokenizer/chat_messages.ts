@@ -16,7 +16,7 @@ export interface ChatMessage {
 /** Names of a message's reasoning; templates read the first, those of gpt-oss the second. */
 const REASONING_FIELDS = ['reasoning_content', 'thinking', 'reasoning'];
 
-/** Fields that say something, and reasoning under the names that templates read. */
+/** Fields that say something, and reasoning under the names that templates read. Why: docs/decisions/chats.md#messages-as-transformers-passes-them */
 export function messageFields(message: ChatMessage): Record<string, unknown> {
   const fields = Object.fromEntries(Object.entries(message).filter(([, value]) => value != null));
   const reasoning = REASONING_FIELDS.map((name) => fields[name]).find((value) => value !== undefined);

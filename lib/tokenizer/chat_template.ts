@@ -1,4 +1,4 @@
-/** Conversations as the text that a model was trained on, by its chat template. Why: docs/decisions/chats.md */
+/** Conversations as the text that a model was trained on, by its chat template. Why: docs/decisions/chats.md#jinja-with-pythons-values */
 import { causeText, printable } from '../../base/foreign_text.js';
 import { messageFields, OpenConversation, type ChatMessage } from './chat_messages.js';
 import { TokenizerError } from './errors.js';

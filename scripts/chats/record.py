@@ -5,6 +5,7 @@
 Reads test/data/chats: expressions.json (small sources over one set of variables), templates/*.jinja over conversations.json. Writes recorded_*.json beside them.
 """
 
+import copy
 import json
 import sys
 from datetime import datetime
@@ -45,7 +46,7 @@ def expressions():
     given = json.loads((DATA / "expressions.json").read_text("utf-8"))
     variables = given["variables"]
     sources = [source for sources in given["sources"].values() for source in sources]
-    render = lambda source: chat_template_utils._compile_jinja_template(source).render(**variables)
+    render = lambda source: chat_template_utils._compile_jinja_template(source).render(**copy.deepcopy(variables))
     return [{"source": source, **attempt(lambda: render(source))} for source in sources]
 
 

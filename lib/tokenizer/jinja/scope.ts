@@ -4,7 +4,7 @@ import { Undefined, type Value } from './values/values.js';
 /** The most work of one rendering: statements, parts of expressions, and members of lists that these make. */
 const MAX_WORK = 20_000_000;
 
-/** Work done in a rendering, which is limited: a template is a file from elsewhere. */
+/** Work done in a rendering, which is limited. Why: docs/decisions/chats.md#a-template-is-foreign-code */
 export class Work {
   private done = 0;
 

@@ -26,9 +26,12 @@ const choice =
       name === undefined ? isTrue(item) : lookup.test(textOf(name), item, { positional: positional.slice(1), named });
     return lazy(
       what,
-      itemsOf(value).filter((item) => test(get(item)) === isKept),
+      membersIfTrue(value).filter((item) => test(get(item)) === isKept),
     );
   };
+
+/** Filters that go through a value go through nothing where it is false: None, 0. */
+const membersIfTrue = (value: Value): readonly Value[] => (isTrue(value) ? itemsOf(value) : []);
 
 const extreme =
   (sign: 1 | -1): Filter =>
@@ -179,14 +182,14 @@ function mapped(value: Value, args: Arguments, lookup: Lookup): Value[] {
   if (args.positional.length === 0 && attribute !== undefined) {
     const other = args.named.get('default') ?? null;
     const get = getter(attribute);
-    return itemsOf(value).map((item) => {
+    return membersIfTrue(value).map((item) => {
       const found = get(item);
       return found instanceof Undefined && other !== null ? other : found;
     });
   }
   const [name] = args.positional;
   if (name === undefined) throw failed('map requires a filter argument');
-  return itemsOf(value).map((item) => lookup.filter(textOf(name), item, restOf(args, 1)));
+  return membersIfTrue(value).map((item) => lookup.filter(textOf(name), item, restOf(args, 1)));
 }
 
 function grouped(value: Value, args: Arguments): Value {

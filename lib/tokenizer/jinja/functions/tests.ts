@@ -1,7 +1,6 @@
 /** Tests: what stands behind `is`, as Jinja2 has it. */
 import { binary } from '../values/arithmetic.js';
 import { compare, isEqual, isIn, numberOf } from '../values/compare.js';
-import { failed } from '../values/errors.js';
 import { itemsIfAny } from '../values/iterate.js';
 import { TEXT_TESTS } from '../values/text_case.js';
 import { textOf } from '../values/text.js';
@@ -48,10 +47,7 @@ export const TESTS: Readonly<Record<string, Test>> = {
   lower: (value) => TEXT_TESTS.islower!(textOf(value)),
   upper: (value) => TEXT_TESTS.isupper!(textOf(value)),
   sameas: (value, other = null) => Object.is(value, other),
-  in: (value, container) => {
-    if (container === undefined) throw failed("the test 'in' needs what to look in");
-    return isIn(value, container);
-  },
+  in: (value, container = null) => isIn(value, container),
   escaped: () => false,
   '==': equal,
   eq: equal,

@@ -3,7 +3,7 @@ import { Parameters } from '../values/arguments.js';
 import { numberOf } from '../values/compare.js';
 import { failed } from '../values/errors.js';
 import { listOf, getter, type Filter, type Filters } from './filter.js';
-import { itemsIfAny, itemsOf, numCharacters } from '../values/iterate.js';
+import { itemsIfAny, itemsOf, lengthOf, numCharacters } from '../values/iterate.js';
 import { jsonOf } from './json.js';
 import { fixed } from '../values/number_format.js';
 import { percentFormatted } from '../values/percent_format.js';
@@ -62,7 +62,7 @@ export const TEXT_FILTERS: Filters = {
   tojson: (value, args) => tojson(value, args),
   center: (value, args) =>
     TEXT_METHODS.center!(textOf(value), args.positional.length > 0 || args.named.size > 0 ? args : WIDE),
-  truncate: (value, args) => truncated(needText('truncate', value), args),
+  truncate: (value, args) => truncated(value, args),
   wordcount: ofText((text) => BigInt(text.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0)),
   striptags: ofText((text) =>
     text
@@ -112,12 +112,12 @@ function tojson(value: Value, args: Arguments): string {
 }
 
 /** By Jinja2's default a text may be five characters longer before it is cut. */
-function truncated(text: string, args: Arguments): string {
+function truncated(value: Value, args: Arguments): Value {
   const parameters = new Parameters('truncate', args, ['length', 'killwords', 'end', 'leeway']);
   const length = parameters.integer('length', 255);
   const end = parameters.text('end', '...');
-  if (numCharacters(text) <= length + (parameters.integerOrNone('leeway') ?? 5)) return text;
-  const cut = Array.from(text)
+  if ((lengthOf(value) ?? Infinity) <= length + (parameters.integerOrNone('leeway') ?? 5)) return value;
+  const cut = Array.from(needText('truncate', value))
     .slice(0, Math.max(0, length - numCharacters(end)))
     .join('');
   const space = cut.lastIndexOf(' ');

@@ -75,7 +75,7 @@ export function sliceOf(object: Value, parts: readonly (Value | null)[]): Value 
   if (object instanceof Tuple) return new Tuple(sliced(object.items, start, stop, step));
   if (Array.isArray(object)) return sliced(object as readonly Value[], start, stop, step);
   if (object instanceof Range) return sliced(object.items(), start, stop, step);
-  return new Undefined(`'${describe(object)}' has no slices`);
+  throw failed(`'${typeName(object)}' object is not subscriptable`);
 }
 
 type Place = number | null | undefined;

@@ -4,7 +4,7 @@ import { failed } from './errors.js';
 import { numCharacters } from './iterate.js';
 import { exponential, fixed, general, inBase } from './number_format.js';
 import { reprOf, textOf } from './text.js';
-import { Dict, Tuple, typeName, Undefined, type Value } from './values.js';
+import { Dict, Range, Tuple, typeName, Undefined, type Value } from './values.js';
 
 const DIRECTIVE = /%(?:\(([^)]*)\))?([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d+)?)?[hlL]?([^])?/g;
 /** The most characters that a width or a precision asks for. */
@@ -29,7 +29,7 @@ export function percentFormatted(format: string, values: Value): string {
       return padded(converted(value, type, flags, digits), wide ?? 0, flags);
     },
   );
-  const mayBeLeft = values instanceof Dict || (Array.isArray(values) && format.includes('%('));
+  const mayBeLeft = values instanceof Dict || values instanceof Range || Array.isArray(values);
   if (used < list.length && !mayBeLeft) throw failed('not all arguments converted during string formatting');
   return text;
 }

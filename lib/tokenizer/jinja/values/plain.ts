@@ -36,6 +36,7 @@ const isValue = (plain: unknown): plain is Value => CLASSES.some((type) => plain
 /**
  * Parses JSON for a template: `1.0` stays a float ({@link ExactFloat}), an integer beyond 2^53 is a bigint, and an object with keys like `"1"`, which JavaScript would
  * put first, is a Map in order. All else is as `JSON.parse` has it.
+ * Why: docs/decisions/chats.md#json-keeps-what-javascript-loses
  *
  * @throws SyntaxError as `JSON.parse`
  */

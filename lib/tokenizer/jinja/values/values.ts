@@ -2,7 +2,6 @@
  * What expressions are made of: Python's values as JavaScript has them.
  *
  * None is null, bool boolean, int bigint, float number, str string, list an array. Others have classes here.
- * Why: docs/decisions/chats.md#why-jinja-is-our-own
  */
 import { failed, TemplateError } from './errors.js';
 

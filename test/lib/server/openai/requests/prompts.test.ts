@@ -24,6 +24,16 @@ async function watchedPrompts(): Promise<{
   return { prompts: new Prompts(engine, longTexts()), seen };
 }
 
+describe('a tool call whose arguments are no JSON', () => {
+  it('is refused', async () => {
+    const { app } = await servedApp();
+    const tool_calls = [{ function: { arguments: '{zone' } }];
+    const answer = await post(app, '/v1/chat/completions', { messages: [{ role: 'assistant', tool_calls }] });
+    expect(answer.statusCode).to.equal(400);
+    expect(answer.body).to.match(/arguments of a tool call are .*; give JSON/);
+  });
+});
+
 describe('conversations', () => {
   it('reach the chat template with tools, documents and what else it is to see', async () => {
     const { prompts, seen } = await watchedPrompts();
@@ -53,16 +63,6 @@ describe('conversations', () => {
     expect(seen.options).to.deep.equal({ continueFinalMessage: true, variables: {} });
     const both = { messages, continue_final_message: true, add_generation_prompt: true };
     expect((await errorOf(ApiError, () => prompts.chat(both))).message).to.include('exclude each other');
-  });
-});
-
-describe('a tool call whose arguments are no JSON', () => {
-  it('is refused', async () => {
-    const { app } = await servedApp();
-    const tool_calls = [{ function: { arguments: '{zone' } }];
-    const answer = await post(app, '/v1/chat/completions', { messages: [{ role: 'assistant', tool_calls }] });
-    expect(answer.statusCode).to.equal(400);
-    expect(answer.body).to.match(/arguments of a tool call are .*; give JSON/);
   });
 });
 
