@@ -67,8 +67,10 @@ export async function writeJson(path: string, value: object): Promise<void> {
 }
 
 const DEFAULT_SHARD_BYTES = 4 * 2 ** 30;
-/** Made and written at a time. */
+/** Made and written at a time, of several tensors where these are small. */
 const PIECE_BYTES = 2 ** 20;
+/** A tensor is filled from multiples of so many bytes on. */
+const FILL_BYTES = 16;
 
 const shardName = (number: number, of: number): string =>
   `model-${String(number).padStart(5, '0')}-of-${String(of).padStart(5, '0')}.safetensors`;
@@ -102,25 +104,32 @@ async function writeFile(
   const entries = tensors.map((tensor): TensorEntry => ({ ...tensor, numBytes: numBytesOf(tensor) }));
   await writeWhole(path, async (write) => {
     await write(safetensorsHead(entries, { format: 'pt' })); // what Hugging Face libraries ask for
-    for (const tensor of tensors) {
-      for (const piece of piecesOf(tensor)) {
-        signal?.throwIfAborted();
-        await write(piece);
-        onPiece(piece.byteLength);
-      }
+    for (const piece of piecesOf(tensors, signal)) {
+      await write(piece);
+      onPiece(piece.byteLength);
     }
   });
 }
 
-/** Each is written before the next one is made. */
-function* piecesOf(tensor: TensorSource): Generator<Uint8Array> {
-  const numBytes = numBytesOf(tensor);
-  const piece = new Uint8Array(Math.min(PIECE_BYTES, numBytes));
-  for (let first = 0; first < numBytes; first += piece.length) {
-    const bytes = piece.subarray(0, Math.min(piece.length, numBytes - first));
-    tensor.fill(bytes, first);
-    yield bytes;
+/** The bytes of all tensors, one behind the other. Each piece is written before the next one is made. */
+function* piecesOf(tensors: readonly TensorSource[], signal: AbortSignal | undefined): Generator<Uint8Array> {
+  const piece = new Uint8Array(PIECE_BYTES);
+  let numMade = 0;
+  for (const tensor of tensors) {
+    const numBytes = numBytesOf(tensor);
+    for (let first = 0; first < numBytes;) {
+      signal?.throwIfAborted();
+      const room = piece.length - numMade;
+      const count = numBytes - first <= room ? numBytes - first : room - (room % FILL_BYTES);
+      tensor.fill(piece.subarray(numMade, numMade + count), first);
+      first += count;
+      numMade += count;
+      if (piece.length - numMade >= FILL_BYTES) continue;
+      yield piece.subarray(0, numMade);
+      numMade = 0;
+    }
   }
+  if (numMade > 0) yield piece.subarray(0, numMade);
 }
 
 type Write = (bytes: Uint8Array) => Promise<void>;

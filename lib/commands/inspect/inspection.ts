@@ -3,7 +3,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { checkNames } from '../../config/name_check.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { pluginsOf } from '../../head/opened_model.js';
-import { modelSpecOf } from '../../model/families/registry.js';
+import { FAMILIES, modelSpecOf } from '../../model/families/registry.js';
 import { ModelError } from '../../model/spec/errors.js';
 import { mechanismsOf } from '../../model/spec/mechanisms.js';
 import { MODEL_PARTS, parametersOf, partOf, type ModelPart, type Parameters } from '../../model/spec/parameters.js';
@@ -96,8 +96,13 @@ function specOf(
   }
 }
 
-const foreign = ({ config }: ModelFiles): string[] =>
-  mechanismsOf(config).map(({ field, what }) => `${field} (${what})`);
+/** What isn't a field of the family, if there is one. */
+function foreign({ config }: ModelFiles): string[] {
+  const type = String(config.model_type);
+  const known = Object.hasOwn(FAMILIES, type) ? FAMILIES[type]!.fields : [];
+  const found = mechanismsOf(config).filter(({ field }) => !known.includes(field));
+  return found.map(({ field, what }) => `${field} (${what})`);
+}
 
 function modelFacts(
   spec: ModelSpec,

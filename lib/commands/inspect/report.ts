@@ -34,16 +34,20 @@ function familyText({ config }: Inspection): string {
   return printable(name + classes, MAX_FOREIGN_CHARS);
 }
 
-function verdictText({ model, isWhole, problems }: Inspection): string {
-  if (model === null) return 'does not run here';
-  if (isWhole) return 'runs here';
-  const isDamaged = problems.some(({ part }) => part === 'weights');
-  return isDamaged ? 'would run here, with whole weights' : 'would run here; its weights are not in the folder';
+function verdictText(inspection: Inspection): string {
+  if (inspection.model === null) return 'does not run here';
+  if (inspection.isWhole) return 'runs here';
+  return isDamaged(inspection)
+    ? 'would run here, with whole weights'
+    : 'would run here; its weights are not in the folder';
 }
 
-function weightLines({ stored, model, isWhole }: Inspection): Line[] {
+const isDamaged = ({ problems }: Inspection): boolean => problems.some(({ part }) => part === 'weights');
+
+function weightLines(inspection: Inspection): Line[] {
+  const { stored, model, isWhole } = inspection;
   const kept = model === null ? [] : [['', `${isWhole ? 'kept' : 'declared'} as ${groupedText(model)}`] as const];
-  if (stored === null) return [['weights', 'none here'], ...kept];
+  if (stored === null) return [['weights', isDamaged(inspection) ? 'not whole, see below' : 'none here'], ...kept];
   const types = Object.entries(stored.dtypes).toSorted(([, a], [, b]) => b.bytes - a.bytes);
   const text = types.map(([name, count]) => `${name} ${bytes(count.bytes)} in ${count.tensors} tensors`).join(', ');
   const files = `${stored.files} ${stored.files === 1 ? 'file' : 'files'}`;

@@ -1,6 +1,6 @@
 /** What the files of a model folder hold, told by their headers. */
 import type { ModelSpec } from '../../model/spec/spec.js';
-import { declaredWeights } from '../../model/stored/declared_weights.js';
+import { declaredWeights, rememberedWeights } from '../../model/stored/declared_weights.js';
 import { ModelWeights, type KnownWeights } from '../../model/stored/model_weights.js';
 import { unusedTensors, type UnusedTensors } from '../../model/weights/rank_tensors.js';
 import { tensorShapesOf } from '../../model/spec/tensor_shapes.js';
@@ -56,11 +56,11 @@ export async function withStored<T>(
     const stored = filesOf(opened);
     if (spec === null) return use({ stored, known: null, isWhole: false, unused: NOTHING_UNUSED, problems: [] });
     const weights = new ModelWeights(opened, spec);
-    const problem = firstProblem(spec, weights);
-    if (problem !== null) {
-      return use({ stored, known: declared, isWhole: false, unused: NOTHING_UNUSED, problems: [problem] });
+    const known = foundOf(spec, weights);
+    if (known instanceof WeightError) {
+      return use({ stored, known: declared, isWhole: false, unused: NOTHING_UNUSED, problems: [known] });
     }
-    return use({ stored, known: weights, isWhole: true, unused: unusedTensors(spec, weights), problems: [] });
+    return use({ stored, known, isWhole: true, unused: unusedTensors(spec, weights), problems: [] });
   } finally {
     await opened.close();
   }
@@ -84,11 +84,12 @@ function filesOf(checkpoint: Checkpoint): StoredFiles {
   return { files: checkpoint.identities.length, bytes, dtypes };
 }
 
-/** A tensor that isn't there, or in no form that can be read. */
-function firstProblem(spec: ModelSpec, weights: ModelWeights): WeightError | null {
+/** Every tensor, or what is wrong with the first that isn't there, or in no form that can be read. */
+function foundOf(spec: ModelSpec, weights: ModelWeights): KnownWeights | WeightError {
   try {
-    for (const { name } of tensorShapesOf(spec)) weights.info(name);
-    return null;
+    const known = rememberedWeights(weights.infos(() => true));
+    for (const { name } of tensorShapesOf(spec)) if (!known.has(name)) weights.info(name);
+    return known;
   } catch (error) {
     return asWeightError(error);
   }

@@ -13,15 +13,21 @@ import type { KnownWeights, WeightInfo } from './model_weights.js';
 /** @param config config.json, with what hf_quant_config.json says of weights */
 export function declaredWeights(spec: ModelSpec, config: JsonObject): KnownWeights {
   const dtypeOf = declaredDtype(spec, textConfigOf(config));
-  const all = new Map<string, WeightInfo>();
-  for (const tensor of tensorShapesOf(spec)) {
-    const { name, shape } = tensor;
-    all.set(name, { name, shape: shape as Shape, dtype: dtypeOf(tensor), file: 'config.json' });
-  }
+  return rememberedWeights(
+    Array.from(tensorShapesOf(spec), (tensor) => {
+      const { name, shape } = tensor;
+      return { name, shape: shape as Shape, dtype: dtypeOf(tensor), file: 'config.json' };
+    }),
+  );
+}
+
+/** What is known of some tensors, which nobody looks for again. `info` is asked for these alone. */
+export function rememberedWeights(infos: readonly WeightInfo[]): KnownWeights {
+  const byName = new Map(infos.map((info) => [info.name, info]));
   return {
-    has: (name) => all.has(name),
-    info: (name) => all.get(name)!, // asked for what it has
-    infos: (isWanted) => [...all.values()].filter(({ name }) => isWanted(name)),
+    has: (name) => byName.has(name),
+    info: (name) => byName.get(name)!,
+    infos: (isWanted) => infos.filter(({ name }) => isWanted(name)),
   };
 }
 
