@@ -1,4 +1,4 @@
-/** Families of plug-ins: only the head makes a spec of config.json; ranks get it as data. */
+/** Families of plug-ins: only the head makes a spec of config.json; ranks get it as data. Why: docs/decisions/plugins.md#a-family-gives-data */
 import { shown } from '../../base/foreign_text.js';
 import { FAMILIES, modelSpecOf } from '../model/families/registry.js';
 import type { ModelSpec } from '../model/spec/spec.js';

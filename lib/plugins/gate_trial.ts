@@ -1,4 +1,7 @@
-/** A gate on tokens that are the same everywhere: whether it chooses as it says, and on each rank as on the head. */
+/**
+ * A gate on tokens that are the same everywhere: whether it chooses as it says, and on each rank as on the head.
+ * Why: docs/decisions/plugins.md#gates-are-tried-before-ranks-start
+ */
 import { uniform } from '../../base/philox.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { routeBy, type GateChoice } from '../../experts/routing/custom_gate.js';

@@ -1,4 +1,4 @@
-/** Gates of plug-ins: what head and ranks agree on about one. */
+/** Gates of plug-ins: what head and ranks agree on about one. Why: docs/decisions/plugins.md#a-gates-number-of-choices-is-the-models */
 import { shown } from '../../base/foreign_text.js';
 import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
 import { routeBy, type CustomGate, type GateChoice } from '../../experts/routing/custom_gate.js';

@@ -35,7 +35,7 @@ export async function loadPlugins(
   const codes = await Promise.all(entries.map(({ path }) => readPluginCode(path)));
   for (const [i, entry] of entries.entries()) onCode?.(codes[i]!, entry, i);
   for (const [i, { path, options }] of entries.entries()) {
-    const register = await within(timeoutMs, path, 'load', functionOf(path, codes[i]!));
+    const register = await functionOf(path, codes[i]!, timeoutMs);
     // A copy: what a plug-in does to it is its own.
     const filling = registry.fill(path, register, structuredClone(options)).catch((cause: unknown) => {
       if (cause instanceof PluginError) throw cause;
@@ -51,16 +51,20 @@ export async function loadPlugins(
 }
 
 /** The module's default export. */
-async function functionOf(path: string, { digest, files, unreadable }: ReadCode): Promise<Plugin> {
+async function functionOf(path: string, { digest, files, unreadable }: ReadCode, timeoutMs: number): Promise<Plugin> {
   checkLanguage(path);
   const url = pathToFileURL(path);
   url.searchParams.set('code', digest.slice(0, 16)); // Node keeps what it loaded: changed code is another module
-  const module = await import(url.href).then(
-    (loaded: unknown) => loaded as { readonly default?: unknown },
-    async (cause: unknown) => {
-      throw invalid(path, `it can't be loaded: ${await whyNot(path, files, cause)}; mend it`, cause);
-    },
+  const loading = import(url.href).then(
+    (loaded: unknown) => ({ module: loaded as { readonly default?: unknown } }),
+    (cause: unknown) => ({ cause }),
   );
+  const loaded = await within(timeoutMs, path, 'load', loading);
+  if ('cause' in loaded) {
+    const { cause } = loaded;
+    throw invalid(path, `it can't be loaded: ${await whyNot(path, files, cause)}; mend it`, cause);
+  }
+  const { module } = loaded;
   if (unreadable !== null) throw invalid(path, `what ${unreadable} imports can't be told; write it as an ES module`);
   if (typeof module.default !== 'function') {
     const names = Object.keys(module).join(', ') || 'nothing';

@@ -1,6 +1,6 @@
 /**
  * What a plug-in is: a module whose default export is a {@link Plugin}. The head and every rank load it by its path, and nothing of it is global: it registers what it
- * brings with whoever loads it.
+ * brings with whoever loads it. Why: docs/decisions/plugins.md#loaded-by-path-in-every-process
  */
 import type { WireCodec } from '../../comm/codec/wire_codec.js';
 import type { PlanRequest } from '../../experts/placement/planners/planner.js';

@@ -1,4 +1,7 @@
-/** What a plug-in's code is: its file and all that it imports by path, read and hashed before any of it runs. */
+/**
+ * What a plug-in's code is: its file and all that it imports by path, read and hashed before any of it runs.
+ * Why: docs/decisions/plugins.md#a-hash-of-what-is-imported-by-path
+ */
 import { createHash } from 'node:crypto';
 import { readFile, realpath } from 'node:fs/promises';
 import { dirname, extname, relative } from 'node:path';

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { dirname, join } from 'node:path';
 
 /** It runs nothing, and may be on a machine that is busy. */
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 30_000;
 
 /** 'PATH:LINE' of the first of some files, by path from the first one's folder, that Node can't parse; null: it can. */
 export async function syntaxPlace(plugin: string, files: readonly string[]): Promise<string | null> {
@@ -14,7 +14,7 @@ export async function syntaxPlace(plugin: string, files: readonly string[]): Pro
         resolve(stderr),
       );
     });
-    const line = said.startsWith(`file://`) || said.startsWith(path) ? /:(\d+)\n/.exec(said)?.[1] : undefined;
+    const line = /\.[cm]?[jt]s:(\d+)$/m.exec(said)?.[1];
     if (line !== undefined) return `${path}:${line}`;
   }
   return null;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { PluginError } from '../../../lib/plugins/errors.js';
-import { loadPlugins, type LoadedPlugins } from '../../../lib/plugins/load_plugins.js';
+import { loadPlugins, type LoadedPlugins, type LoadPluginsOptions } from '../../../lib/plugins/load_plugins.js';
 import type { PluginApi } from '../../../lib/plugins/plugin.js';
 import { PluginRegistry } from '../../../lib/plugins/plugin_registry.js';
 import { withPlugins } from '../../kit/plugin_folder.js';
@@ -9,11 +9,16 @@ import { errorOf } from '../../kit/rejects.js';
 const GATE = `{ route: () => ({ topkIdx: new Int32Array(0), topkWeights: new Float32Array(0) }) }`;
 const CODEC = `{ rowBytes: (hidden) => hidden, encode() {}, decode() {} }`;
 
-const load = (text: string, options: Readonly<Record<string, unknown>> = {}): Promise<LoadedPlugins> =>
-  withPlugins({ 'mine.mjs': text }, (path) => loadPlugins([{ path: path('mine.mjs'), options }], { timeoutMs: 500 }));
+const load = (
+  text: string,
+  options: Readonly<Record<string, unknown>> = {},
+  how: LoadPluginsOptions = {},
+): Promise<LoadedPlugins> =>
+  withPlugins({ 'mine.mjs': text }, (path) => loadPlugins([{ path: path('mine.mjs'), options }], how));
 
 /** The message of a plug-in of this text, whose function's body is given. */
-const refusal = async (text: string): Promise<string> => (await errorOf(PluginError, () => load(text))).message;
+const refusal = async (text: string, how: LoadPluginsOptions = {}): Promise<string> =>
+  (await errorOf(PluginError, () => load(text, {}, how))).message;
 const refusalOf = (body: string): Promise<string> => refusal(`export default (api, options) => { ${body} };`);
 
 describe('plug-ins', () => {
@@ -68,9 +73,12 @@ describe('plug-ins', () => {
   it('that throw or never end are refused', async () => {
     expect(await refusalOf(`throw new Error('no options');`)).to.match(/its function threw: no options/);
     expect(await refusalOf(`return Promise.reject(new Error('later'));`)).to.match(/its function threw: later/);
-    expect(await refusalOf(`return new Promise(() => {});`)).to.match(/did not register what it brings within 500 ms/);
-    expect(await refusal(`await new Promise(() => {}); export default () => {};`)).to.match(
-      /did not load within 500 ms/,
+    const soon = { timeoutMs: 200 };
+    expect(await refusal(`export default () => new Promise(() => {});`, soon)).to.match(
+      /did not register what it brings within 200 ms/,
+    );
+    expect(await refusal(`await new Promise(() => {}); export default () => {};`, soon)).to.match(
+      /did not load within 200 ms/,
     );
   });
 
