@@ -1,4 +1,5 @@
 /** The rows that a rank told of one part of a step, token by token. Pure. */
+import { choicesOf } from '../../../experts/load/recording.js';
 import type { TableName } from '../../protocol/look.js';
 import type { PlanPart, SequenceOutput } from '../../protocol/step_plan.js';
 
@@ -29,6 +30,6 @@ export class TokenTables {
     const numLayers = this.moeLayers.length;
     const numTopk = experts.length / (this.part.tokenIds.length * numLayers);
     const from = (token * numLayers + this.moeLayers.indexOf(layer)) * numTopk;
-    return Int32Array.from(experts.subarray(from, from + numTopk));
+    return choicesOf(experts.subarray(from, from + numTopk));
   }
 }

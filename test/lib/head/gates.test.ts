@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { LoadRecorder } from '../../../experts/load/load_recorder.js';
 import { readRecording } from '../../../experts/load/recording_reader.js';
 import { recordedLoad } from '../../../experts/routing/recorded_routing.js';
+import type { HookEvent } from '../../../lib/protocol/hook.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { generateIds, scoreIds, type Generated } from '../../kit/engine/engines.js';
 import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from '../../kit/engine/local_engine.js';
@@ -146,6 +147,32 @@ describe('gates of plug-ins', function () {
         expect(replayed.generated[0]!.routedExperts.slice(0, PROMPT.length)).to.deep.equal(
           recorded.routedExperts.slice(0, PROMPT.length),
         );
+      }),
+    );
+  });
+
+  it('are seen by hooks, with −1 for nobody, also where the request asks for experts itself', async () => {
+    const route =
+      'const { topkIdx, topkWeights } = own(); return { topkIdx: topkIdx.map((e, i) => (i % 2 ? -1 : e)), topkWeights };';
+    await withPlugins(gateOf(route), (path) =>
+      withEngine(MODEL, { numRanks: 2, set: chosen(path('gate.mjs')) }, async ({ engine }) => {
+        for (const returnRoutedExperts of [false, true]) {
+          const seen: (readonly number[])[] = [];
+          const onEvent = (event: HookEvent): void => {
+            if (event.point === 'routing') seen.push([...event.experts]);
+            if (event.point !== 'expertOutputs') return;
+            const hidden = event.values.length / event.experts.length;
+            event.experts.forEach((expert, k) => {
+              const isZero = event.values.subarray(k * hidden, (k + 1) * hidden).every((value) => value === 0);
+              expect(isZero).to.equal(expert === -1);
+            });
+          };
+          const hooks = [{ points: { routing: 'all', expertOutputs: 'all' }, onEvent }] as const;
+          await generateIds(engine, { promptTokenIds: PROMPT, maxNewTokens: 2, returnRoutedExperts, hooks });
+          expect(seen.length).to.be.greaterThan(PROMPT.length);
+          for (const experts of seen)
+            expect(experts.map((expert) => expert === -1)).to.deep.equal([false, true, false, true]);
+        }
       }),
     );
   });

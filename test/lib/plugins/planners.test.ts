@@ -2,14 +2,18 @@ import { expect } from 'chai';
 import { join } from 'node:path';
 import { ExpertError } from '../../../compute/base/errors.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
-import type { ExpertLoad } from '../../../experts/placement/planners/planner.js';
+import type { ExpertLoad, Plan } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
 import { PluginError } from '../../../lib/plugins/errors.js';
 import { loadPlugins } from '../../../lib/plugins/load_plugins.js';
 import type { PluginApi } from '../../../lib/plugins/plugin.js';
 import { PluginRegistry } from '../../../lib/plugins/plugin_registry.js';
 import { plannerNamed } from '../../../lib/plugins/planners.js';
+import { PlannerThread } from '../../../lib/head/rebalancing/planner_thread.js';
+import { EngineError } from '../../../lib/protocol/errors.js';
 import { repoRoot } from '../../kit/paths.js';
+import { withPlugins } from '../../kit/plugin_folder.js';
+import { errorOf } from '../../kit/rejects.js';
 import { randomFrom } from '../../refs/random.js';
 
 type Fill = Parameters<PluginApi['registerPlanner']>[1];
@@ -81,6 +85,30 @@ describe('planners of plug-ins', () => {
         .and.match(message);
     }
   });
+
+  it('plan in a thread, which loads them by itself; what fails there is told under their name', () =>
+    withPlugins(
+      {
+        'a.mjs': `export default (api, { slots }) => api.registerPlanner('mine', () => [Int32Array.from(slots)]);`,
+        'b.mjs': `throw new Error('not today');`,
+      },
+      async (path) => {
+        const current = createPlacement('linear', { numLayers: 1, numExperts: 4, numRanks: 2 });
+        const planned = async (name: string, slots: readonly number[]): Promise<Plan> => {
+          const thread = new PlannerThread('mine', [{ path: path(name), options: { slots } }]);
+          return thread.plan(LOAD, TOPOLOGY, current).finally(() => thread.close());
+        };
+        expect([...(await planned('a.mjs', [0, 1, 2, 3, 0, -1])).placement.phy2log[0]!]).to.deep.equal([
+          0, 1, 2, 3, 0, -1,
+        ]);
+        const wrong = await errorOf(EngineError, () => planned('a.mjs', [0, 1]));
+        expect(wrong.message).to.match(
+          /^REBALANCE_FAILED: PLUGIN_FAILED: plug-in \S+a\.mjs, planner "mine": gave Int32Array of 2 /,
+        );
+        const missing = await errorOf(EngineError, () => planned('b.mjs', []));
+        expect(missing.message).to.match(/^REBALANCE_FAILED: INVALID_PLUGIN: plug-in \S+b\.mjs: .*not today/);
+      },
+    ));
 
   it('that nobody brought are refused', () => {
     expect(() => plannerNamed('mine', new PluginRegistry())).to.throw(ExpertError, "no planner 'mine'");
