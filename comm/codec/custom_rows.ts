@@ -6,7 +6,7 @@
 import { printable, shown } from '../../base/foreign_text.js';
 import { CommError } from '../base/errors.js';
 import type { WireCodec } from './wire_codec.js';
-import { strided, type Rows, type Strided } from './wire_staging.js';
+import { strided, type Piece, type Rows, type Strided } from './wire_staging.js';
 
 /** Far more than any codec needs: a row of a wrong size is refused before memory is asked for. */
 const MAX_CHANNEL_BYTES = 64;
@@ -51,8 +51,7 @@ export class CustomRows {
   decode(wire: Uint8Array, numRows: number, out: Rows, outRowStart: number): void {
     const to = strided(out, this.hidden);
     for (let n = 0; n < numRows; n++) {
-      this.bytes.set(wire.subarray(n * this.numBytes, (n + 1) * this.numBytes));
-      this.decodeRow();
+      this.decodeRow(wire, n);
       to.cells.set(this.row, (outRowStart + n) * to.stride);
     }
   }
@@ -61,10 +60,38 @@ export class CustomRows {
   round(x: Rows, rows: Int32Array | null, numRows: number, out: Rows, outRowStart: number): void {
     const [from, to] = [strided(x, this.hidden), strided(out, this.hidden)];
     for (let n = 0; n < numRows; n++) {
-      this.encodeRow(from, rows === null ? n : rows[n]!);
-      this.decodeRow();
+      this.roundRow(from, rows === null ? n : rows[n]!);
       to.cells.set(this.row, (outRowStart + n) * to.stride);
     }
+  }
+
+  /** A piece of rows that came, one row behind the other, to the beginning of `to`. @throws CommError CODEC_FAILED */
+  decodePiece(wire: Uint8Array, piece: Piece, to: Float32Array): void {
+    this.putPiece(piece, to, (row) => this.decodeRow(wire, row));
+  }
+
+  /** Of own rows, as if they had travelled. @throws CommError CODEC_FAILED */
+  roundPiece(from: Strided, piece: Piece, to: Float32Array): void {
+    this.putPiece(piece, to, (row) => this.roundRow(from, row));
+  }
+
+  /** A codec knows no parts of a row: a row of several pieces is made for each. */
+  private putPiece({ row, numRows, channel, numChannels }: Piece, to: Float32Array, make: (row: number) => void): void {
+    for (let n = 0; n < numRows; n++) {
+      make(row + n);
+      to.set(this.row.subarray(channel, channel + numChannels), n * numChannels);
+    }
+  }
+
+  private roundRow(from: Strided, index: number): void {
+    this.encodeRow(from, index);
+    this.decodeBytes();
+  }
+
+  /** Row `index` of the wire to `row`. */
+  private decodeRow(wire: Uint8Array, index: number): void {
+    this.bytes.set(wire.subarray(index * this.numBytes, (index + 1) * this.numBytes));
+    this.decodeBytes();
   }
 
   /** Row `index` to `bytes`. */
@@ -77,7 +104,7 @@ export class CustomRows {
   }
 
   /** `bytes` to `row`. */
-  private decodeRow(): void {
+  private decodeBytes(): void {
     this.row.fill(0);
     this.call('decode', () => this.codec.decode(this.bytes, this.row));
     this.checkHeld('decode');

@@ -14,8 +14,9 @@ export interface RowSource {
 
 /** This rank's own rows, rounded as if they had travelled. */
 export function ownRows(dtype: WireForm, rows: FloatRows): RowSource {
-  if (typeof dtype !== 'string') return wholeRows(rows, (to) => dtype.round(rows, null, rows.numRows, to, 0));
   const [x, place] = [strided(rows, rows.hidden), placed(rows)];
+  if (typeof dtype !== 'string')
+    return new StagedRows((codec, piece, at) => dtype.roundPiece(x, piece, floatsFrom(codec, at)));
   if (dtype === 'f32') return new PlainRows(x, place);
   return new StagedRows((codec, piece, at) => {
     const { kernels, scalesAt, codesAt } = codec;
@@ -27,23 +28,15 @@ export function ownRows(dtype: WireForm, rows: FloatRows): RowSource {
 
 /** Rows that came, in their wire dtype; 4-byte aligned where they are float32. */
 export function travelledRows(dtype: WireForm, wire: Uint8Array, numRows: number, hidden: number): RowSource {
-  if (typeof dtype !== 'string') return wholeRows({ numRows, hidden }, (to) => dtype.decode(wire, numRows, to, 0));
+  if (typeof dtype !== 'string') {
+    return new StagedRows((codec, piece, at) => dtype.decodePiece(wire, piece, floatsFrom(codec, at)));
+  }
   if (dtype === 'f32') {
     const cells = new Float32Array(wire.buffer, wire.byteOffset, numRows * hidden);
     return new PlainRows({ cells, stride: hidden }, undefined);
   }
   const rows = { dtype, wire, numRows, hidden };
   return new StagedRows((codec, piece, at) => decodePieceTo(codec, rows, piece, at));
-}
-
-/** All at once: a codec of somebody else knows no parts of a row. */
-function wholeRows(
-  { numRows, hidden }: Pick<FloatRows, 'numRows' | 'hidden'>,
-  make: (to: Float32Array) => void,
-): RowSource {
-  const cells = new Float32Array(numRows * hidden);
-  make(cells);
-  return new PlainRows({ cells, stride: hidden }, undefined);
 }
 
 /** Floats as they are. */
@@ -81,3 +74,5 @@ function addressOf(place: Placed | undefined, codec: Codec, piece: Piece): numbe
   const isHere = place?.codec === codec && (piece.numRows === 1 || place.stride === piece.numChannels);
   return isHere ? place.address + 4 * (piece.row * place.stride + piece.channel) : undefined;
 }
+
+const floatsFrom = ({ floats }: Codec, at: number): Float32Array => floats.subarray(at / 4);

@@ -199,6 +199,21 @@ describe('a codec of the caller that does what a dtype does', () => {
     }
   }
 
+  it('gives its bits of rows that are wider than what is summed at once', async () => {
+    const shape = { size: 4, hidden: 20_005, numTopk: 2, slotsPerRank: 2 };
+    const inputs = inputsOf([3, 0, 2, 1], shape, 9);
+    const wires = wiresOf({ dispatch: 'my_int8', combine: 'my_bf16' });
+    await withMeshes(createLocalMeshes(4), async (meshes) => {
+      let layer = 0;
+      for (const reduce of REDUCES) {
+        for (const route of ['flat', 'hierarchical'] as const) {
+          const options = { reduce, topology: { ranksPerNode: 2, route } };
+          await expectSame({ meshes, shape, inputs, options, ...wires }, layer++);
+        }
+      }
+    });
+  });
+
   it('gives its bits of two micro-batches in flight, with compute between start and hook', async () => {
     const shape = { size: 3, hidden: 20, numTopk: 2, slotsPerRank: 2 };
     const inputs = [1, 2].map((seed) => inputsOf([6, 3, 4], shape, seed));
