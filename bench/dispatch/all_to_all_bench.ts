@@ -1,5 +1,5 @@
 /** Dispatch and combine of one setting, beside raw TCP. */
-import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES, wireRowBytes, type WireDtype } from '../../comm/index.js';
+import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from '../../comm/index.js';
 import { quantile } from '../base/machine.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import { figuresOf, gbPerS, type PhaseFigures } from './figures.js';
@@ -9,7 +9,7 @@ import { elsewhere, sum, trafficOf, withWaits, type Matrices, type Matrix, type 
 import type { RawPhase, Workload } from './base/orders.js';
 import { Parties, type PartyName } from './parties/parties.js';
 import { alphaOf, type Setting } from './settings.js';
-import { f32FrameBytes, type TrafficPhase } from './base/wire.js';
+import { f32FrameBytes, rowBytesOf, type TrafficPhase } from './base/wire.js';
 
 /** One line of the table: a phase of a setting. */
 export interface DispatchRow extends PhaseFigures {
@@ -18,9 +18,9 @@ export interface DispatchRow extends PhaseFigures {
   readonly hidden: number;
   readonly topk: number;
   readonly experts: number;
-  /** Of dispatch. */
-  readonly dtype: WireDtype;
-  readonly combine_dtype: WireDtype;
+  /** Of dispatch; or a codec's name. */
+  readonly dtype: string;
+  readonly combine_dtype: string;
   readonly skew: string;
   readonly transport: string;
   readonly io_thread: boolean;
@@ -66,7 +66,7 @@ export async function measureSetting(
     const traffic = trafficOf(before);
     const phases: RawPhase[] = PHASES.map((name) => ({ name, count: 1, bytes: traffic[name].bytes }));
     const raw = { kind: 'exchange', phases } as const;
-    const echoBytes = FRAME_HEADER_BYTES + wireRowBytes(setting.dtype, setting.hidden);
+    const echoBytes = FRAME_HEADER_BYTES + rowBytesOf(setting.dtype, options.registry, setting.hidden);
     const tasks = { mesh: { kind: 'all_to_all' }, naive: { ...raw, echoBytes }, tuned: raw } as const;
     const timings = await interleave(parties, tasks, options);
     const selections = prepared.map((rank) => rank.selections);
@@ -96,8 +96,8 @@ export function openParties(
 export function workloadOf({ dtype, combineDtype, skew, ...shape }: Setting, options: DispatchOptions): Workload {
   const { tokens, hidden, topk, experts } = shape;
   const wire = { dispatch: dtype, combine: combineDtype };
-  const { seed, trace } = options;
-  return { tokens, hidden, topk, experts, alpha: alphaOf(skew), seed, wire, isTraced: trace !== undefined };
+  const { seed, trace, plugins } = options;
+  return { tokens, hidden, topk, experts, alpha: alphaOf(skew), seed, wire, plugins, isTraced: trace !== undefined };
 }
 
 interface Measured {
@@ -117,7 +117,7 @@ function rowOf(
   const { ranks, tokens, hidden, topk, experts, dtype, combineDtype, skew, transport } = setting;
   const wireBytes = sum(traffic.bytes.flat());
   const figures = figuresOf(timings, phase, wireBytes / ranks);
-  const rowBytes = wireRowBytes(phase === 'dispatch' ? dtype : combineDtype, hidden);
+  const rowBytes = rowBytesOf(phase === 'dispatch' ? dtype : combineDtype, options.registry, hidden);
   const rows = elsewhere(traffic.rows);
   return {
     ...{ ranks, tokens, hidden, topk, experts, dtype, combine_dtype: combineDtype, skew, transport, phase },

@@ -1,8 +1,9 @@
 /** Dispatch and combine back to back, in turns with raw TCP that does the same: neither a barrier nor another process lets a core fall asleep in between. */
-import { FRAME_HEADER_BYTES, wireRowBytes } from '../../comm/index.js';
+import { FRAME_HEADER_BYTES } from '../../comm/index.js';
 import { quantile } from '../base/machine.js';
 import { openParties, workloadOf } from './all_to_all_bench.js';
 import type { RawPhase, Task } from './base/orders.js';
+import { rowBytesOf } from './base/wire.js';
 import { interleave, TURN_MS, type Repeats, type Timings } from './interleave.js';
 import { sum, trafficOf } from './matrices.js';
 import type { DispatchOptions } from './options.js';
@@ -69,7 +70,7 @@ async function measureSetting(
     const prepared = await parties.prepare(workloadOf(setting, options));
     const traffic = trafficOf(prepared.map(({ stats }) => stats));
     const phases = (['dispatch', 'combine'] as const).map((name) => ({ name, count: 1, bytes: traffic[name].bytes }));
-    const echoBytes = FRAME_HEADER_BYTES + wireRowBytes(setting.dtype, setting.hidden);
+    const echoBytes = FRAME_HEADER_BYTES + rowBytesOf(setting.dtype, options.registry, setting.hidden);
     const count = await pairsPerBlock(parties, phases, echoBytes, options);
     const timings = await interleave(parties, tasksOf(count, phases, echoBytes), options);
     const wireBytes = sum(phases.flatMap(({ bytes }) => bytes.flat()));

@@ -41,7 +41,7 @@ export async function benchDispatch(
   args: readonly string[],
   { stdout, stderr, signal }: CommandContext,
 ): Promise<void> {
-  const options = parseOptions(args);
+  const options = await parseOptions(args);
   await checkOutputs({ '--trace': options.trace });
   const trace = options.trace === undefined ? undefined : await TraceWriter.create(options.trace, MICRO_BATCHES);
   const observer: Observer = {

@@ -3,6 +3,8 @@ import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
 import { WIRE_DTYPES } from '../../comm/index.js';
 import { UsageError } from '../../lib/commands/base/context.js';
 import { checkBytes, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
+import type { PluginRegistry } from '../../lib/plugins/plugin_registry.js';
+import { pluginsAt, PLUGINS_OPTION } from '../base/codecs.js';
 import { benchParser } from '../base/options.js';
 import { ALL, DEFAULTS, settingsOf, type Setting } from './settings.js';
 import { IO_THREAD_TRANSPORTS, TRANSPORTS } from './base/transport.js';
@@ -26,6 +28,9 @@ export interface DispatchOptions {
   readonly seed: number;
   readonly matrix: boolean;
   readonly trace: string | undefined;
+  readonly plugins: string | undefined;
+  /** What they brought. */
+  readonly registry: PluginRegistry;
   readonly json: boolean;
 }
 
@@ -42,12 +47,14 @@ const MAX_MESSAGE_BYTES = 2 ** 26 - FRAME_HEADER_BYTES;
 
 type Given = ReturnType<typeof parse>;
 
-/** @throws UsageError for what can't be measured. */
-export function parseOptions(args: readonly string[]): DispatchOptions {
+/** @throws UsageError for what can't be measured, PluginError. */
+export async function parseOptions(args: readonly string[]): Promise<DispatchOptions> {
   const given = parse(args);
+  const registry = await pluginsAt(given.plugins);
   const mode = modeOf(given);
   const isOverlap = mode === 'overlap';
-  const settings = settingsOf(isOverlap ? { ...given, tokens: given.tokens ?? OVERLAP.tokens } : given, given.all);
+  const dimensions = isOverlap ? { ...given, tokens: given.tokens ?? OVERLAP.tokens } : given;
+  const settings = settingsOf(dimensions, given.all, [...registry.codecs.keys()]);
   const linkMbit = positive('--link-mbit', given['link-mbit']) ?? (isOverlap ? OVERLAP.linkMbit : undefined);
   for (const setting of settings) checkSize(setting);
   if (given['io-thread']) checkIoThread(settings);
@@ -66,6 +73,8 @@ export function parseOptions(args: readonly string[]): DispatchOptions {
     seed: seedNumber('--seed', given.seed)!,
     matrix: given.matrix,
     trace: given.trace,
+    plugins: given.plugins,
+    registry,
     json: given.json,
   };
 }
@@ -82,8 +91,9 @@ function parse(args: readonly string[]) {
     .option('hidden', text('channels per token', DEFAULTS.hidden))
     .option('topk', text('experts per token', DEFAULTS.topk))
     .option('experts', text('experts of all ranks', DEFAULTS.experts))
-    .option('dtype', text(`of dispatch: ${WIRE_DTYPES.join(', ')}`, DEFAULTS.dtype))
+    .option('dtype', text(`of dispatch: ${WIRE_DTYPES.join(', ')}, or a codec's name`, DEFAULTS.dtype))
     .option('combine-dtype', text('of combine', 'that of dispatch; bf16 for fp8, as in DeepEP'))
+    .option('plugins', PLUGINS_OPTION)
     .option('skew', text('uniform, zipf or zipf:EXPONENT', DEFAULTS.skew))
     .option('transport', text(TRANSPORTS.join(', '), DEFAULTS.transport))
     .option('all', {

@@ -1,6 +1,6 @@
 /** What is measured: every combination of the dimensions. */
 import { UsageError } from '../../lib/commands/base/context.js';
-import { WIRE_DTYPES, type WireDtype } from '../../comm/index.js';
+import { WIRE_DTYPES } from '../../comm/index.js';
 import { list, wholeNumbers } from '../../lib/commands/base/numbers.js';
 import { TRANSPORTS, type Transport } from './base/transport.js';
 import { combineDtypeFor } from './base/wire.js';
@@ -13,9 +13,9 @@ export interface Setting {
   readonly hidden: number;
   readonly topk: number;
   readonly experts: number;
-  /** Of dispatch. */
-  readonly dtype: WireDtype;
-  readonly combineDtype: WireDtype;
+  /** Of dispatch; or a codec's name. */
+  readonly dtype: string;
+  readonly combineDtype: string;
   /** 'uniform', 'zipf' (exponent 1) or 'zipf:EXPONENT'. */
   readonly skew: string;
   readonly transport: Transport;
@@ -61,15 +61,16 @@ export const ALL: Dimensions = {
 const MAX_RANKS = 64;
 const ZIPF = /^zipf(?::(\d+(?:\.\d+)?))?$/;
 
-/** @throws UsageError naming the option. */
-export function settingsOf(given: GivenDimensions, isAll: boolean): Setting[] {
+/** `codecs`: names that plug-ins brought. @throws UsageError naming the option. */
+export function settingsOf(given: GivenDimensions, isAll: boolean, codecs: readonly string[] = []): Setting[] {
+  const forms: readonly string[] = [...WIRE_DTYPES, ...codecs];
   const lists = isAll ? ALL : DEFAULTS;
   const numbers = (name: keyof Dimensions, min = 1, max?: number): number[] =>
     wholeNumbers(`--${name}`, given[name] ?? lists[name], min, max);
   const experts = numbers('experts');
-  const dtypes = named('dtype', given.dtype ?? lists.dtype, WIRE_DTYPES);
+  const dtypes = named('dtype', given.dtype ?? [lists.dtype, ...codecs].join(), forms);
   const combine = given['combine-dtype'];
-  const combineDtypes = combine === undefined ? undefined : named('combine-dtype', combine, WIRE_DTYPES);
+  const combineDtypes = combine === undefined ? undefined : named('combine-dtype', combine, forms);
   const transports = named('transport', given.transport ?? lists.transport, TRANSPORTS);
   return product({
     transport: transports,

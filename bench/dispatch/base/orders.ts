@@ -23,6 +23,8 @@ export interface Workload {
   readonly alpha: number;
   readonly seed: number;
   readonly wire: WireDtypes;
+  /** Paths of the plug-ins that bring its codecs. */
+  readonly plugins?: string | undefined;
   /** Keeps a timeline. */
   readonly isTraced: boolean;
 }

@@ -21,6 +21,8 @@ import { routingOf } from './routing.js';
 import { openMesh, type MeshOptions, type MeshPort } from '../base/transport.js';
 import { combineRows, dispatchRows, TokenBatch } from './token_batch.js';
 import { timeOverlap } from './overlap_work.js';
+import { wireNamed } from '../../../lib/plugins/codecs.js';
+import { pluginsAt } from '../../base/codecs.js';
 import { tolerance } from '../base/wire.js';
 
 /** Slow links take long; a rank that died is noticed by its parent. */
@@ -54,7 +56,8 @@ export class MeshRank {
   /** Makes the tokens, sends them to the experts and back once, and checks that they came back. */
   async prepare(workload: Workload): Promise<Prepared> {
     const mesh = this.mesh!;
-    const { hidden, topk: numTopk, experts, wire, isTraced } = workload;
+    const { hidden, topk: numTopk, experts, isTraced } = workload;
+    const wire = wireNamed(workload.wire, await pluginsAt(workload.plugins), hidden);
     const slotsPerRank = Math.ceil(experts / mesh.size);
     const timeline = isTraced ? new Timeline() : undefined;
     const observed = timeline && { onSpan: timeline.onSpan };
@@ -65,7 +68,7 @@ export class MeshRank {
     this.batch = batch;
     this.trace = timeline;
     const copiedBytes = await copiesOf(allToAll, batch, this.tag());
-    batch.check(tolerance(wire, Math.min(numTopk, mesh.size)));
+    batch.check(tolerance(workload.wire, Math.min(numTopk, mesh.size)));
     const layouts = layoutOf(batch.topkIdx, { numTopk, slotsPerRank, size: mesh.size });
     return { selections: layouts.map(({ numPairs }) => numPairs), stats: allToAll.stats(), copiedBytes };
   }

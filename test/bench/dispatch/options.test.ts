@@ -1,12 +1,24 @@
 import { expect } from 'chai';
+import { join } from 'node:path';
 import { parseOptions } from '../../../bench/dispatch/options.js';
 import { UsageError } from '../../../lib/commands/base/context.js';
+import { repoRoot } from '../../kit/paths.js';
+import { errorOf } from '../../kit/rejects.js';
 
-const settings = (...args: string[]): number => parseOptions(args).settings.length;
+const settings = async (...args: string[]): Promise<number> => (await parseOptions(args)).settings.length;
 
 describe('options of bench dispatch', () => {
-  it('measures every combination of the lists', () => {
-    const given = parseOptions(['--ranks', '2,4', '--tokens', '1,3', '--skew', 'uniform,zipf:1.5', '--dtype', 'f32']);
+  it('measures every combination of the lists', async () => {
+    const given = await parseOptions([
+      '--ranks',
+      '2,4',
+      '--tokens',
+      '1,3',
+      '--skew',
+      'uniform,zipf:1.5',
+      '--dtype',
+      'f32',
+    ]);
     expect(given.settings).to.have.length(8);
     expect(given.settings[1]).to.deep.equal({
       ...{ transport: 'ws', ranks: 2, hidden: 1024, topk: 8, experts: 64, skew: 'uniform', tokens: 3 },
@@ -14,22 +26,32 @@ describe('options of bench dispatch', () => {
     });
   });
 
-  it('knows the whole matrix, of which given dimensions take their part', () => {
+  it('knows the whole matrix, of which given dimensions take their part', async () => {
     const dtypes = 4;
-    expect(settings('--all', '--transport', 'ws')).to.equal(3 * 3 * 2 * 2 * 2 * dtypes);
-    expect(settings('--all', '--transport', 'ws', '--ranks', '2', '--dtype', 'f32')).to.equal(3 * 2 * 2 * 2);
-    expect(settings()).to.equal(3 * dtypes);
+    expect(await settings('--all', '--transport', 'ws')).to.equal(3 * 3 * 2 * 2 * 2 * dtypes);
+    expect(await settings('--all', '--transport', 'ws', '--ranks', '2', '--dtype', 'f32')).to.equal(3 * 2 * 2 * 2);
+    expect(await settings()).to.equal(3 * dtypes);
   });
 
-  it('fp8 comes back as bf16, other dtypes as they went, unless told otherwise', () => {
-    const pairs = (...args: string[]): string[] =>
-      parseOptions(['--tokens', '1', ...args]).settings.map(({ dtype, combineDtype }) => `${dtype} ${combineDtype}`);
-    expect(pairs()).to.deep.equal(['f32 f32', 'bf16 bf16', 'fp8 bf16', 'int8 int8']);
-    expect(pairs('--dtype', 'fp8', '--combine-dtype', 'f32,fp8')).to.deep.equal(['fp8 f32', 'fp8 fp8']);
+  it('fp8 comes back as bf16, other dtypes as they went, unless told otherwise', async () => {
+    const pairs = async (...args: string[]): Promise<string[]> =>
+      (await parseOptions(['--tokens', '1', ...args])).settings.map(
+        ({ dtype, combineDtype }) => `${dtype} ${combineDtype}`,
+      );
+    expect(await pairs()).to.deep.equal(['f32 f32', 'bf16 bf16', 'fp8 bf16', 'int8 int8']);
+    expect(await pairs('--dtype', 'fp8', '--combine-dtype', 'f32,fp8')).to.deep.equal(['fp8 f32', 'fp8 fp8']);
   });
 
-  it('overlap is about a link of 1 Gbit/s and phases of at least 16 MB', () => {
-    const { mode, linkMbit, settings: measured } = parseOptions(['--overlap', '--dtype', 'f32']);
+  it('measures the codecs of plug-ins after the dtypes, or those that are named', async () => {
+    const plugins = ['--tokens', '1', '--plugins', join(repoRoot(), 'examples/plugins/int4.mjs')];
+    const dtypes = async (...args: string[]): Promise<string[]> =>
+      (await parseOptions([...plugins, ...args])).settings.map(({ dtype, combineDtype }) => `${dtype} ${combineDtype}`);
+    expect((await dtypes()).at(-1)).to.equal('int4 int4');
+    expect(await dtypes('--dtype', 'int4', '--combine-dtype', 'bf16')).to.deep.equal(['int4 bf16']);
+  });
+
+  it('overlap is about a link of 1 Gbit/s and phases of at least 16 MB', async () => {
+    const { mode, linkMbit, settings: measured } = await parseOptions(['--overlap', '--dtype', 'f32']);
     expect([mode, linkMbit, measured.length]).to.deep.equal(['overlap', 1000, 1]);
     const { ranks, tokens, hidden } = measured[0]!;
     expect((4 * tokens * hidden * (ranks - 1)) / ranks).to.be.at.least(8e6);
@@ -61,15 +83,9 @@ describe('options of bench dispatch', () => {
     ['--rank 2', 'rank', 'did you mean --ranks?'],
   ];
   for (const [line, ...words] of MISTAKES) {
-    it(`refuses ${line}, and says why`, () => {
-      let error: unknown;
-      try {
-        parseOptions(line.split(' '));
-      } catch (thrown) {
-        error = thrown;
-      }
-      expect(error).to.be.instanceOf(UsageError);
-      for (const word of words) expect((error as UsageError).message).to.include(word);
+    it(`refuses ${line}, and says why`, async () => {
+      const { message } = await errorOf(UsageError, () => parseOptions(line.split(' ')));
+      for (const word of words) expect(message).to.include(word);
     });
   }
 });

@@ -6,6 +6,7 @@ import type { BackToBackRow } from '../../../../bench/dispatch/back_to_back_benc
 import { backToBackTable } from '../../../../bench/dispatch/report.js';
 import { runBench } from '../../../../bench/index.js';
 import { routingOf } from '../../../../bench/dispatch/ranks/routing.js';
+import { repoRoot } from '../../../kit/paths.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
 import { kill, Processes, until, type FoundProcess } from '../../../kit/processes/processes.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
@@ -83,17 +84,19 @@ describe('expertwire bench dispatch', function () {
   const DTYPES = [
     { dtype: 'f32', combine_dtype: 'f32', bytes: { dispatch: 4 * SHAPE.hidden, combine: 4 * SHAPE.hidden } },
     { dtype: 'fp8', combine_dtype: 'bf16', bytes: { dispatch: SHAPE.hidden + 4 * 2, combine: 2 * SHAPE.hidden } },
+    { dtype: 'int4', combine_dtype: 'int4', bytes: { dispatch: 4 * 5 + 65, combine: 4 * 5 + 65 } },
   ];
+  const INT4 = ['--plugins', join(repoRoot(), 'examples/plugins/int4.mjs')];
 
-  it('counts the bytes that the routing demands', async () => {
-    const args = ['--ranks', '3', '--skew', 'zipf', '--dtype', 'f32,fp8', '--iterations', '2', '--warm-up', '1'];
-    const { rows, seed, formulae, machine, matrices } = await json(...TINY, ...args, '--matrix');
+  it('counts the bytes that the routing demands, of a codec of a plug-in too', async () => {
+    const args = ['--ranks', '3', '--skew', 'zipf', '--dtype', 'f32,fp8,int4', '--iterations', '2', '--warm-up', '1'];
+    const { rows, seed, formulae, machine, matrices } = await json(...TINY, ...args, ...INT4, '--matrix');
     const { hidden, topk, tokens } = SHAPE;
     const { selections, rows: sent } = countTraffic(3, 1);
     const returned = sent[0]!.map((_, i) => sent.map((row) => row[i]!));
     expect(seed).to.equal(5);
     expect(machine).to.include.keys('cpu', 'cores', 'memory', 'node');
-    expect(rows).to.have.length(4);
+    expect(rows).to.have.length(6);
     for (const [i, { dtype, combine_dtype, bytes }] of DTYPES.entries()) {
       const frames = {
         dispatch: toOthers(sent, (n) => 40 + n * (bytes.dispatch + 6 * topk)),
