@@ -122,6 +122,10 @@ export class ChatTerminal {
       if (key?.name === 'paste-start') this.isPasting = true;
       if (key?.name === 'paste-end') this.isPasting = false;
     });
+    reader.on('SIGCONT', () => {
+      this.screenText(PASTE_MARKS.on); // the shell took them away
+      reader.resume();
+    });
     reader.on('SIGINT', () => {
       const isTyping = !this.echo.isMuted && (reader.line !== '' || this.entered.isOpen);
       if (isTyping) this.clearTyped(reader);
