@@ -37,8 +37,9 @@ export class ServerAnswer {
   private reason: string | null = null;
   private isDone = false;
 
-  constructor(style: ThinkingStyle) {
-    this.splitter = new ThinkingSplitter(style);
+  /** `isThinkingBegun`: the prompt ends with the mark that begins the thinking. */
+  constructor(style: ThinkingStyle, isThinkingBegun = false) {
+    this.splitter = new ThinkingSplitter(style, isThinkingBegun);
     this.parser = createParser({
       onEvent: ({ data }) => this.take(data),
       onError: ({ type }) => {

@@ -1,7 +1,7 @@
 /** Requests to a server of OpenAI's API. */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { causeText } from '../../../base/foreign_text.js';
+import { causeText, shown } from '../../../base/foreign_text.js';
 import { UsageError } from '../base/context.js';
 import { ChatError } from './errors.js';
 import { serverErrorText } from './server_answer.js';
@@ -30,7 +30,7 @@ export class ServerConnection {
     this.base = /\/v\d[^/]*(\/|$)/.test(parsed.pathname) ? path : `${path}/v1`;
   }
 
-  /** The head of an answer has come. @throws ChatError NO_SERVER where none does; AbortError */
+  /** The head of an answer has come. `path`: after the version. @throws ChatError NO_SERVER where none does; AbortError */
   send(method: 'GET' | 'POST', path: string, body: object | null, signal: AbortSignal): Promise<IncomingMessage> {
     const bytes = body === null ? null : Buffer.from(JSON.stringify(body));
     const headers = {
@@ -40,11 +40,21 @@ export class ServerConnection {
     const request = this.base.startsWith('https:') ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {
       // A connection for each: between two questions a server closes one that is kept.
-      const sent = request(`${this.base}${path}`, { method, headers, agent: false, signal });
+      const sent = request(new URL(path, `${this.base}/`), { method, headers, agent: false, signal });
       sent.on('error', (cause) => reject(signal.aborted ? cause : this.noServer(cause)));
       sent.on('response', resolve);
       sent.end(bytes);
     });
+  }
+
+  /** A request that is answered in one piece of JSON. @throws ChatError NO_SERVER, SERVER_REFUSED, ANSWER_BROKEN; AbortError */
+  async json(method: 'GET' | 'POST', path: string, body: object | null, signal: AbortSignal): Promise<unknown> {
+    const response = await this.send(method, path, body, signal);
+    if (response.statusCode !== 200) throw await this.refusal(response);
+    const text = await bodyOf(response);
+    const value = jsonOf(text);
+    if (value !== undefined) return value;
+    throw new ChatError('ANSWER_BROKEN', `${this.url} answers with ${shown(text)}, which is no JSON; look at --url`);
   }
 
   /** What a server says that answers with another status than 200. */
@@ -83,11 +93,15 @@ export async function bodyOf(response: IncomingMessage): Promise<string> {
 }
 
 function errorOf(text: string): string {
+  const value = jsonOf(text);
+  const isWrapped = typeof value === 'object' && value !== null && 'error' in value;
+  return serverErrorText(isWrapped ? value.error : (value ?? text.trim()));
+}
+
+function jsonOf(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    const isWrapped = typeof value === 'object' && value !== null && 'error' in value;
-    return serverErrorText(isWrapped ? value.error : value);
+    return JSON.parse(text);
   } catch {
-    return serverErrorText(text.trim());
+    return undefined;
   }
 }

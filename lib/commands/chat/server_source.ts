@@ -3,6 +3,7 @@ import { printable } from '../../../base/foreign_text.js';
 import type { ChatMessage } from '../../tokenizer/chat_template.js';
 import type { AnswerNews, AnswerSource } from './answer.js';
 import { ChatError } from './errors.js';
+import { ServedTemplate } from './served_template.js';
 import { ServerAnswer } from './server_answer.js';
 import { bodyOf, type ServerConnection } from './server_connection.js';
 import { THINK_TAGS } from './thinking.js';
@@ -14,6 +15,7 @@ const modelsSchema = z.looseObject({
 /** A server answers. */
 export class ServerSource implements AnswerSource {
   readonly failure = null;
+  private served: ServedTemplate | null = null;
 
   /**
    * Looks which models a server has. `model`: undefined: the first of them. `fields`: what else requests have.
@@ -22,10 +24,10 @@ export class ServerSource implements AnswerSource {
   static async open(
     connection: ServerConnection,
     model: string | undefined,
-    fields: object,
+    fields: Readonly<Record<string, unknown>>,
     signal: AbortSignal,
   ): Promise<ServerSource> {
-    const response = await connection.send('GET', '/models', null, signal);
+    const response = await connection.send('GET', 'models', null, signal);
     if (response.statusCode !== 200) {
       if (model === undefined || response.statusCode === 401) throw await connection.refusal(response);
       response.destroy();
@@ -43,7 +45,7 @@ export class ServerSource implements AnswerSource {
   private constructor(
     private readonly connection: ServerConnection,
     readonly model: string,
-    private readonly fields: object,
+    private readonly fields: Readonly<Record<string, unknown>>,
     /** It tells the experts of its tokens. */
     private readonly isExpertwire: boolean,
   ) {}
@@ -55,9 +57,13 @@ export class ServerSource implements AnswerSource {
 
   /** @throws ChatError */
   async *answer(messages: readonly ChatMessage[], signal: AbortSignal): AsyncGenerator<AnswerNews, void, undefined> {
-    const answer = new ServerAnswer(THINK_TAGS);
+    const own = messages.map(withoutThoughts);
+    let answer = new ServerAnswer(THINK_TAGS);
     try {
-      const response = await this.connection.send('POST', '/chat/completions', this.bodyFor(messages), signal);
+      const template = this.isExpertwire ? await this.template(signal) : null;
+      if (template !== null) answer = new ServerAnswer(template.style, await template.beginsThinking(own, signal));
+      const body = this.bodyFor(own, template);
+      const response = await this.connection.send('POST', 'chat/completions', body, signal);
       if (response.statusCode !== 200) throw await this.connection.refusal(response);
       const type = response.headers['content-type'] ?? '';
       if (type.startsWith('application/json')) {
@@ -72,16 +78,22 @@ export class ServerSource implements AnswerSource {
     yield* answer.end({ isStopped: signal.aborted });
   }
 
-  private bodyFor(messages: readonly ChatMessage[]): object {
-    // Some servers refuse a message that has more than they know.
-    const own = messages.map((message) =>
-      Object.fromEntries(Object.entries(message).filter(([field]) => field !== 'reasoning_content')),
-    );
+  private async template(signal: AbortSignal): Promise<ServedTemplate> {
+    this.served ??= await ServedTemplate.read(this.connection, this.model, this.fields, signal);
+    return this.served;
+  }
+
+  private bodyFor(messages: readonly object[], template: ServedTemplate | null): object {
     // Log-probabilities come with the text of each token; a chunk may have several.
     const experts = this.isExpertwire ? { return_routed_experts: true, logprobs: true } : {};
-    return { model: this.model, messages: own, stream: true, ...experts, ...this.fields };
+    const marks = template?.style.isSpecial === true ? { skip_special_tokens: false } : {};
+    return { model: this.model, messages, stream: true, ...experts, ...marks, ...this.fields };
   }
 }
+
+/** Some servers refuse a message that has more than they know. */
+const withoutThoughts = (message: ChatMessage): object =>
+  Object.fromEntries(Object.entries(message).filter(([field]) => field !== 'reasoning_content'));
 
 const notStream = (type: string): ChatError =>
   new ChatError(

@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { changeJson, copyModel } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { expectFailure, expectSuccess, json } from '../../kit/processes/command_line.js';
 import { Processes, type Ended, type Running } from '../../kit/processes/processes.js';
@@ -52,6 +53,27 @@ describe('expertwire chat', function () {
       await served.close();
     }
   });
+
+  it('thoughts that the prompt begins are told as such, by an engine and by a server', () =>
+    withTempFolder(async (dir) => {
+      await copyModel(moe7m(), dir);
+      const chat_template = '{{ messages[-1].content }}{% if add_generation_prompt %}<think>\n{% endif %}';
+      await changeJson(join(dir, 'tokenizer_config.json'), { chat_template });
+      const args = [...GREEDY.slice(0, 4), '--json'];
+      const own = await chat(['--model', dir, ...args, '--ignore-eos'], ['Call me']);
+      const served = await ServedJob.start({ model: dir, ranks: 1 });
+      try {
+        const asked = await chat(
+          ['--url', `${served.url}/v1`, ...args, '--extra-body', '{"ignore_eos": true}'],
+          ['Call me'],
+        );
+        expect(asked.stdout).to.equal(own.stdout);
+        expect(json(own.stdout)).to.have.property('thinking').that.is.not.equal('');
+        expect(json(own.stdout)).to.have.property('text', '');
+      } finally {
+        await served.close();
+      }
+    }));
 
   it('--load goes on where /save stopped, with the same answer as one session', () =>
     withTempFolder(async (dir) => {
