@@ -15,7 +15,9 @@ const DONE = 'data: [DONE]\n\n';
 const event = (choice: object): string => `data: ${JSON.stringify({ choices: [choice] })}\n\n`;
 const raw = (text: string): Part => ({ kind: 'raw', type: 'text/event-stream', text });
 
-const open = ({ url }: Pick<PlayedServer, 'url'>, fields: object = {}, key?: string): Promise<ServerSource> =>
+type Fields = Readonly<Record<string, unknown>>;
+
+const open = ({ url }: Pick<PlayedServer, 'url'>, fields: Fields = {}, key?: string): Promise<ServerSource> =>
   ServerSource.open(new ServerConnection(url, key), undefined, fields, never);
 
 async function newsOf(
