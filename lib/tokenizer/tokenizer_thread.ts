@@ -1,4 +1,4 @@
-/** Encoding beside the event loop: some white space takes the tokenizer 30 µs a character, and a long text seconds, in which no token would be delivered. */
+/** Encoding beside the event loop: a megabyte takes a second or two, in which no token would be delivered. */
 import { Worker } from 'node:worker_threads';
 import { causeText } from '../../base/foreign_text.js';
 import { TokenizerError } from './errors.js';

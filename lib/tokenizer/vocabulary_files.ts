@@ -66,7 +66,7 @@ function ofPieces(file: string, bytes: Uint8Array, config: TokenizerConfig): Voc
 }
 
 const HOW_TO_CONVERT =
-  'with Python, AutoTokenizer.from_pretrained(FOLDER, trust_remote_code=True).save_pretrained(FOLDER) of transformers may write a tokenizer.json';
+  'with Python, AutoTokenizer.from_pretrained(FOLDER, trust_remote_code=True).save_pretrained(FOLDER) of transformers may write a tokenizer.json; without the file token ids work';
 
 function orInvalid<T>(file: string, what: string, read: () => T): T {
   try {

@@ -8,6 +8,7 @@ import type { PipelineParts } from '../pipeline/pipeline.js';
 import { longestReplacements } from '../steps/charsmap.js';
 import { decoderSchema } from '../steps/decoders.js';
 import type { Normalizer } from '../steps/normalizers.js';
+import { literalPattern } from '../steps/patterns.js';
 import { splitStep, type CutStep } from '../steps/pre_tokenizers.js';
 import { parseSentencePiece, type Piece, type PieceKind, type SentencePieceFile } from './sentencepiece_file.js';
 
@@ -42,8 +43,8 @@ export function readSentencePiece(bytes: Uint8Array, options: SentencePieceOptio
     added_tokens: file.pieces.flatMap(({ text, kind }, id) =>
       kind === 'control' || kind === 'unknown' ? [specialToken(id, text)] : [],
     ),
-    normalizer: normalizerOf(file),
-    pre_tokenizer: stepsOf(file, options),
+    normalizer: normalizerOf(file, options),
+    pre_tokenizer: stepsOf(file),
     post_processor: null,
     decoder: decoderOf(file),
     model: file.modelType === BPE ? bpeOf(file) : unigramOf(file),
@@ -51,29 +52,23 @@ export function readSentencePiece(bytes: Uint8Array, options: SentencePieceOptio
   return { parts, bosToken: file.pieces[file.bosId]?.text, eosToken: file.pieces[file.eosId]?.text };
 }
 
-/** Spaces that are too many go, the others become marks. */
-function normalizerOf({ charsmap, removesSpaces }: SentencePieceFile): Normalizer {
+/** Spaces that are too many go, the others become marks, and one stands in front. */
+function normalizerOf(file: SentencePieceFile, { isLegacy }: SentencePieceOptions): Normalizer {
+  const { charsmap, removesSpaces, hasPrefix } = file;
   const replaced = charsmap.length === 0 ? (text: string): string => text : longestReplacements(charsmap);
-  return (text) => {
+  return (text, isFirst) => {
     const plain = replaced(text);
-    return (removesSpaces ? plain.replace(/^ +|[ ▁]+$/g, '').replace(/ {2,}/g, ' ') : plain).replaceAll(' ', MARK);
+    const kept = removesSpaces ? plain.replace(/^ +|[ ▁]+$/g, '').replace(/ {2,}/g, ' ') : plain;
+    const prefix = hasPrefix && kept !== '' && (isLegacy || isFirst) ? MARK : '';
+    return prefix + kept.replaceAll(' ', MARK);
   };
 }
 
-/** The mark in front, and pieces that are never parts of others. */
-function stepsOf({ pieces, hasPrefix }: SentencePieceFile, { isLegacy }: SentencePieceOptions): CutStep[] {
-  const prefix: CutStep = {
-    kind: 'cut',
-    cut: (text, isFirst) => ({ texts: [text !== '' && (isLegacy || isFirst) ? MARK + text : text], isFirst }),
-  };
+/** Pieces that are never parts of others. */
+function stepsOf({ pieces }: SentencePieceFile): CutStep[] {
   const whole = pieces.filter(({ kind, text }) => kind === 'user_defined' && text !== '').map(({ text }) => text);
-  const longestFirst = whole
-    .sort((a, b) => b.length - a.length)
-    .map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
-  return [
-    ...(hasPrefix ? [prefix] : []),
-    ...(whole.length > 0 ? [splitStep(new RegExp(longestFirst.join('|'), 'gu'), 'Isolated')] : []),
-  ];
+  const longestFirst = whole.sort((a, b) => b.length - a.length).map(literalPattern);
+  return whole.length > 0 ? [splitStep(new RegExp(longestFirst.join('|'), 'gu'), 'Isolated')] : [];
 }
 
 /** More spaces than a text has. */

@@ -81,7 +81,7 @@ export class Unigram implements TokenModel {
   private pushUnknown(text: string, ids: number[]): void {
     const known = this.vocab.get(text);
     if (known !== undefined) ids.push(known);
-    else ids.push(...(this.options.bytes?.of(text) ?? [this.options.unkId ?? UNCOVERED]));
+    else for (const id of this.options.bytes?.of(text) ?? [this.options.unkId ?? UNCOVERED]) ids.push(id);
   }
 }
 

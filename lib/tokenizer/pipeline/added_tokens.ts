@@ -78,8 +78,9 @@ export class AddedTokenSplitter {
       const begin = match.token.lstrip ? Math.max(done, endWithoutSpace(text.slice(0, i))) : i;
       const end = match.token.rstrip ? after + numLeadingSpaces(text.slice(after)) : after;
       if (begin > done) pieces.push({ token: null, text: text.slice(done, begin) });
-      pieces.push({ token: match.token });
-      done = i = end;
+      if (end > begin) pieces.push({ token: match.token }); // else one before it took all of it along
+      done = Math.max(done, end);
+      i = after; // white space that it took along may be a token still
     }
     if (done < text.length) pieces.push({ token: null, text: text.slice(done) });
     return pieces;

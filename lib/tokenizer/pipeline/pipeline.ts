@@ -72,7 +72,7 @@ export class TokenPipeline {
       id: this.model.vocab.get(token.content) ?? token.id,
     }));
     const contentOf = ({ content, normalized }: AddedToken): string =>
-      normalized ? (this.normalizer?.(content) ?? content) : content;
+      normalized ? (this.normalizer?.(content, true) ?? content) : content;
     for (const token of added) {
       this.tokens[token.id] = contentOf(token);
       this.idOfAdded.set(token.content, token.id);
@@ -98,10 +98,11 @@ export class TokenPipeline {
   }
 
   private encodeRaw(text: string, isFirst: boolean, ids: number[]): void {
-    const normalized = this.normalizer === null ? text : this.normalizer(text);
+    const normalized = this.normalizer === null ? text : this.normalizer(text, isFirst);
+    const isStillFirst = isFirst && (this.normalizer === null || !losesFirst(this.normalizer, text));
     this.normalized.split(normalized).forEach((piece, i) => {
       if (piece.token !== null) ids.push(piece.token.id);
-      else this.encodePlain(piece.text, isFirst && i === 0, ids);
+      else this.encodePlain(piece.text, isStillFirst && i === 0, ids);
     });
   }
 
@@ -157,3 +158,7 @@ export class TokenPipeline {
     return this.tokens.reduce((most, token) => Math.max(most, token.length), 1);
   }
 }
+
+/** Whether a normaliser takes the first character away: what is left isn't the beginning any more. */
+const losesFirst = (normalizer: Normalizer, text: string): boolean =>
+  text !== '' && normalizer(String.fromCodePoint(text.codePointAt(0)!), false) === '';

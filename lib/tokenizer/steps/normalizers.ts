@@ -4,20 +4,22 @@ import { spellBytes } from './byte_level.js';
 import { charsmapNormalizer } from './charsmap.js';
 import { patternSchema } from './patterns.js';
 
-/** Changes a text. */
-export type Normalizer = (text: string) => string;
+/** Changes a text. @param isFirst whether it is the beginning of the whole one */
+export type Normalizer = (text: string, isFirst: boolean) => string;
+/** One that makes no difference of it. */
+type PlainNormalizer = (text: string) => string;
 
 const WHITE_SPACE = '\\p{White_Space}';
 const AT_START = new RegExp(`^${WHITE_SPACE}+`, 'u');
 const AT_END = new RegExp(`${WHITE_SPACE}+$`, 'u');
 
 /** Character by character: a sigma at a word's end is like any other. */
-const lowercase: Normalizer = (text) => text.replaceAll('Σ', 'σ').toLowerCase();
+const lowercase: PlainNormalizer = (text) => text.replaceAll('Σ', 'σ').toLowerCase();
 
 const sequence =
   (steps: readonly Normalizer[]): Normalizer =>
-  (text) =>
-    steps.reduce((changed, step) => step(changed), text);
+  (text, isFirst) =>
+    steps.reduce((changed, step) => step(changed, isFirst), text);
 
 const strip = (left: boolean, right: boolean): Normalizer =>
   sequence([
@@ -33,7 +35,7 @@ function trimmedEnd(text: string): string {
 }
 
 /** Control characters go, and other white space than line ends becomes a space. */
-const cleanNmt: Normalizer = (text) =>
+const cleanNmt: PlainNormalizer = (text) =>
   text
     // eslint-disable-next-line no-control-regex -- they are what goes
     .replace(/[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/g, '')

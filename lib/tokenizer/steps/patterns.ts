@@ -8,7 +8,7 @@ export const patternSchema = z
   .transform((pattern, context) => {
     if ('String' in pattern) return new RegExp(literalPattern(pattern.String), 'gu');
     try {
-      return toRegExp(pattern.Regex, { global: true });
+      return toRegExp(withWordCharacters(pattern.Regex), { global: true });
     } catch (cause) {
       context.addIssue({ code: 'custom', message: `the pattern isn't supported (${(cause as Error).message})` });
       return z.NEVER;
@@ -19,30 +19,51 @@ export const patternSchema = z
 export type Pattern = z.output<typeof patternSchema>;
 
 /** Everything that has a meaning in a pattern with its backslash. */
-const literalPattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+export const literalPattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 
-/** Where a text matches and where it doesn't, in order; none is empty but in an empty text. */
+const WORD = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}`;
+/** Outside of a class Oniguruma counts these too. */
+const LONE_WORD = `[${WORD}\u00b2\u00b3\u00b9\u00bc-\u00be]`;
+const OUTSIDE: Readonly<Record<string, string>> = {
+  '\\w': LONE_WORD,
+  '\\W': LONE_WORD.replace('[', '[^'),
+  '\\b': `(?:(?<=${LONE_WORD})(?!${LONE_WORD})|(?<!${LONE_WORD})(?=${LONE_WORD}))`,
+  '\\B': `(?:(?<=${LONE_WORD})(?=${LONE_WORD})|(?<!${LONE_WORD})(?!${LONE_WORD}))`,
+};
+const INSIDE: Readonly<Record<string, string>> = { '\\w': WORD, '\\W': `[^${WORD}]` };
+
+/** What the reference library takes for a character of words, which isn't what the translation does. */
+function withWordCharacters(pattern: string): string {
+  let depth = 0;
+  return pattern.replace(/\\[\s\S]|\[|\]/g, (part) => {
+    const isInside = depth > 0;
+    if (part === '[') depth++;
+    else if (part === ']') depth = Math.max(0, depth - 1);
+    return (isInside ? INSIDE : OUTSIDE)[part] ?? part;
+  });
+}
+
+/** Where a text matches and where it doesn't, in order; a match may be empty. */
 export interface Span {
   readonly start: number;
   readonly end: number;
   readonly isMatch: boolean;
 }
 
-/** The spans of a text by a global pattern, as the reference library finds them. */
+/** The spans of a text by a global pattern, as the reference library finds them: an empty match cuts, but not behind another match. */
 export function spansOf(text: string, pattern: RegExp): Span[] {
   const spans: Span[] = [];
   let done = 0;
+  let endOfMatch = -1;
   pattern.lastIndex = 0;
   for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
     const { index: start } = found;
     const end = start + found[0].length;
-    if (end === start) {
-      pattern.lastIndex += text.codePointAt(start)! > 0xffff ? 2 : 1;
-      continue;
-    }
+    if (end === start) pattern.lastIndex += text.codePointAt(start)! > 0xffff ? 2 : 1;
+    if (end === start && start === endOfMatch) continue;
     if (start > done) spans.push({ start: done, end: start, isMatch: false });
     spans.push({ start, end, isMatch: true });
-    done = end;
+    done = endOfMatch = end;
   }
   if (done < text.length) spans.push({ start: done, end: text.length, isMatch: false });
   return spans;

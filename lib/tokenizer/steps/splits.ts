@@ -28,7 +28,7 @@ export function splitText(text: string, split: Split): Pieces {
   const kept = JOINED[split.behavior](
     split.invert ? spans.map((span) => ({ ...span, isMatch: !span.isMatch })) : spans,
   );
-  return { texts: kept.map(({ start, end }) => text.slice(start, end)), isFirst: kept[0]?.start === 0 };
+  return { texts: textsOf(text, kept), isFirst: kept[0]?.start === 0 };
 }
 
 /** Nearly all patterns of large vocabularies match every character: then the matches are the pieces. */
@@ -37,8 +37,11 @@ function isolated(text: string, pattern: RegExp): readonly string[] {
   let length = 0;
   for (const match of matches) length += match.length;
   if (length === text.length && !matches.includes('')) return matches;
-  return spansOf(text, pattern).map(({ start, end }) => text.slice(start, end));
+  return textsOf(text, spansOf(text, pattern));
 }
+
+const textsOf = (text: string, spans: readonly Span[]): string[] =>
+  spans.flatMap(({ start, end }) => (end > start ? [text.slice(start, end)] : []));
 
 const JOINED: Readonly<Record<Exclude<SplitBehavior, 'Isolated'>, (spans: readonly Span[]) => readonly Span[]>> = {
   Removed: (spans) => spans.filter(({ isMatch }) => !isMatch),
