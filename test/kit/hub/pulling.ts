@@ -52,7 +52,10 @@ function pullingFrom(hub: ServedHub, cache: string): Pulling {
     fetches: () => {
       const seen = hub.requests.slice(numSeen);
       numSeen = hub.requests.length;
-      return seen.filter(({ url }) => /\/(resolve-cache|whole|objects)\//.test(url)).map(({ range }) => range ?? 'all');
+      const isOfBytes = /\/(resolve-cache|whole|objects)\//;
+      return seen
+        .filter(({ method, url }) => method === 'GET' && isOfBytes.test(url))
+        .map(({ range }) => range ?? 'all');
     },
     listing: async () => {
       const entries = await readdir(cache, { recursive: true, withFileTypes: true });
