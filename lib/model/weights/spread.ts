@@ -33,10 +33,13 @@ export function planSpread(sizes: DenseSizes, memoryBytes: number): Spread | nul
   }
 }
 
+/** Of more memories, embedding and head may go to the first and the last alone: that is as good as anything but for a hop, and trying all takes the cube of their number. */
+const MAX_TRIED = 32;
+
 /** Tries every place of embedding and head: given those, filling one memory after the other with layers takes the fewest. */
 function fewestHops(sizes: DenseSizes, room: number, numMemories: number): Spread | null {
   let [best, fewest]: [Spread | null, number] = [null, Infinity];
-  const all = Array.from({ length: numMemories }, (_, i) => i);
+  const all = numMemories > MAX_TRIED ? [0, numMemories - 1] : Array.from({ length: numMemories }, (_, i) => i);
   for (const embedding of all) {
     for (const head of sizes.head === null ? [embedding] : all) {
       const layers = filled(sizes, { embedding, head, room, numMemories });

@@ -112,4 +112,13 @@ describe('layers over memories', () => {
   it('that nobody spreads lie in one memory', () => {
     expect(unspread({ layers: [1, 2] })).to.deep.equal({ layers: [0, 0], embedding: 0, head: 0, reservedBytes: [0] });
   });
+
+  it('thousands of layers over as many memories are planned in a moment', () => {
+    const layers = Array.from({ length: 4096 }, () => ({ weights: 50, cache: 9 }));
+    const given = { layers, embedding: 60, head: 60, step: 20, logits: 5 };
+    const spread = planSpread(given, 100)!;
+    const numMemories = spread.reservedBytes.length;
+    expect(numMemories).to.equal(4096 + 2);
+    expect(Math.max(...bytesOf(given, spread, numMemories))).to.be.at.most(100);
+  });
 });
