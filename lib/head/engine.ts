@@ -51,7 +51,7 @@ import { Watchers, type EngineObserver } from './watchers.js';
 /** How a job is started, and who is told of what. */
 export interface EngineOptions extends Omit<
   JobOptions,
-  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins' | 'gate'
+  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins' | 'gate' | 'codecs'
 > {
   readonly config: ExpertwireConfig;
   /** The model of the configuration, where the caller has opened it already. */
@@ -173,7 +173,12 @@ export class Engine implements TokenSource {
     checkPlanner(config, placement, spec, plugins.registry);
     const looks = checkedHooks(options.hooks ?? [], 'hooks', spec).map(({ look }) => look);
     checkLooks(looks, spec, limits.maxToldBytes);
-    const ranks = { numLocalRanks: config.parallel.ranks, plugins: plugins.plugins, gate: model.gate };
+    const ranks = {
+      numLocalRanks: config.parallel.ranks,
+      plugins: plugins.plugins,
+      gate: model.gate,
+      codecs: model.codecs,
+    };
     const job = await startJob({ ...options, config, ...ranks, spec, limits, placement });
     return new Engine({ ...options, config, ...model, placement, job, routing });
   }

@@ -8,7 +8,7 @@ import { modelSpecOf } from '../model/families/registry.js';
 import { ropeWithin } from '../model/spec/rope_angles.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
-import { wireNamed } from '../plugins/codecs.js';
+import { codecTrials, type CodecTrial } from '../plugins/codec_trial.js';
 import { familiesOf } from '../plugins/families.js';
 import { openGate, type JobGate } from '../plugins/gates.js';
 import type { LoadedPlugins } from '../plugins/load_plugins.js';
@@ -30,6 +30,8 @@ export interface OpenedModel {
   readonly plugins: LoadedPlugins;
   /** Chooses experts instead of the model's own gate; null: nobody does. `spec` has its number of choices per token. */
   readonly gate: JobGate | null;
+  /** What the wire's codecs of plug-ins did here. */
+  readonly codecs: readonly CodecTrial[];
 }
 
 /**
@@ -50,12 +52,12 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
     ...generationEosTokenIds(generationConfig),
     ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
   ];
-  wireNamed(config.comm.wire, plugins.registry, ownSpec.hiddenSize); // or throws, before ranks start
+  const codecs = codecTrials(config.comm.wire, plugins.registry, ownSpec.hiddenSize);
   await checkFolder(config.model, ownSpec);
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);
   const { spec, gate } = openGate(config, plugins.registry, ownSpec);
-  return { spec: { ...spec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits, plugins, gate };
+  return { spec: { ...spec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits, plugins, gate, codecs };
 }
 
 /**
@@ -74,7 +76,7 @@ export async function pluginsOf(entries: ExpertwireConfig['plugins']): Promise<L
  */
 export function checkGeneration(
   request: CheckedGeneration,
-  model: Omit<OpenedModel, 'plugins' | 'gate'>,
+  model: Omit<OpenedModel, 'plugins' | 'gate' | 'codecs'>,
   folder: string,
 ): void {
   const { promptTokenIds, maxNewTokens, stop = [], stopTokenIds = [] } = request;

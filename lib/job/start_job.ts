@@ -9,6 +9,7 @@ import type { Placement } from '../../experts/placement/placement.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { backendOf } from '../model/weights/residence.js';
 import type { ModelSpec } from '../model/spec/spec.js';
+import type { CodecTrial } from '../plugins/codec_trial.js';
 import type { JobGate } from '../plugins/gates.js';
 import type { JobPlugin } from '../plugins/plugin_code.js';
 import { EngineError } from '../protocol/errors.js';
@@ -38,6 +39,8 @@ export interface JobOptions {
   readonly plugins?: readonly JobPlugin[];
   /** Chooses experts instead of the model's own gate. Default null: nobody does. */
   readonly gate?: JobGate | null;
+  /** What the head's codecs of plug-ins did. Default none: no plug-in brings one. */
+  readonly codecs?: readonly CodecTrial[];
   /** Rank processes of this machine: ranks 0 … numLocalRanks − 1. */
   readonly numLocalRanks: number;
   /** These processes, where they were started already; the job ends them. Default: it starts them. */
@@ -183,13 +186,24 @@ function compareExperts(table: ExpertTable, reports: readonly LoadReport[], { co
 }
 
 function rankJobOf(options: JobOptions): RankJob {
-  const { config, spec, limits, placement, plugins = [], gate = null, numExternalRanks = 0, onTimeline } = options;
+  const {
+    config,
+    spec,
+    limits,
+    placement,
+    plugins = [],
+    gate = null,
+    codecs = [],
+    numExternalRanks = 0,
+    onTimeline,
+  } = options;
   return {
     model: config.model,
     spec,
     modelOverrides: config.model_overrides,
     plugins,
     gate,
+    codecs,
     isOneFolder: numExternalRanks === 0,
     backend: config.backend,
     webgpuAdapter: config.webgpu.adapter,

@@ -11,7 +11,8 @@ export interface WireNames {
   readonly combine: string;
 }
 
-type Codecs = Pick<PluginRegistry, 'codecs'>;
+/** What plug-ins brought of them. */
+export type Codecs = Pick<PluginRegistry, 'codecs'>;
 
 /**
  * What an all-to-all of rows of `hidden` channels is made with. Errors call a codec by its name and its plug-in.

@@ -10,6 +10,7 @@ import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
 import { expertSizesOf, type MlaForm, type ModelSpec } from '../model/spec/spec.js';
 import type { WireNames } from '../plugins/codecs.js';
+import type { CodecTrial } from '../plugins/codec_trial.js';
 import type { JobGate } from '../plugins/gates.js';
 import type { JobPlugin } from '../plugins/plugin_code.js';
 import { outputRowsAtOnce } from './look.js';
@@ -46,6 +47,8 @@ export interface RankJob {
   readonly reduce: Reduce;
   /** By name. */
   readonly wire: WireNames;
+  /** What the head's codecs of plug-ins did, which every rank's must do. */
+  readonly codecs: readonly CodecTrial[];
   readonly microBatches: number;
   /** Sockets in a thread of their own. */
   readonly ioThread: boolean;

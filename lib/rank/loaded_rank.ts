@@ -16,6 +16,7 @@ import { footprintAt, footprintOf } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
 import { tensorsOfRank, unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
+import { checkCodecs } from '../plugins/codec_trial.js';
 import { rankGate } from '../plugins/gates.js';
 import { loadJobPlugins, proofsOf } from '../plugins/job_plugins.js';
 import type { PluginRegistry } from '../plugins/plugin_registry.js';
@@ -71,6 +72,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const modelDir = choices.model ?? folderLikeHeads(job.model, choices.hubCache);
   const plugins = await loadJobPlugins(job.plugins, choices.plugins);
   const gate = job.gate && rankGate(job.gate, plugins, spec, joined.rank);
+  checkCodecs(job.codecs, plugins, spec.hiddenSize, joined.rank);
   const wanted = backendOf(choices.backend ?? job.backend, job.residence);
   const hasKernels = job.residence.compute !== 'tensors';
   const machine = { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null };

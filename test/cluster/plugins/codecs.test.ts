@@ -23,8 +23,10 @@ const MOVING = ['enabled=true', 'step_interval=4', 'window_size=4', 'min_gain=0'
   (key) => `load_balance.${key}`,
 );
 
-const ranksFrom = (port: number, ...ranks: readonly number[]): Running[] =>
-  ranks.map((rank) => processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', `${rank}`], ENV));
+const ranksFrom = (port: number, ranks: readonly number[], more = {}): Running[] =>
+  ranks.map((rank) =>
+    processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', `${rank}`], { env: { ...ENV.env, ...more } }),
+  );
 
 /** Logits of a prompt, and tokens of all, until experts moved twice where they do. */
 async function outcome(engine: Engine, rebalances: readonly RebalanceEvent[] = [], isMoving = false) {
@@ -52,7 +54,10 @@ describe('a codec of a plug-in between processes', function () {
   /** A job with the plug-in gives the bits of a rank alone with bf16. */
   async function expectBits(plugin: string, set: readonly string[], { ranks = 1, numElsewhere = 0 }): Promise<void> {
     const port = await freePort();
-    const elsewhere = ranksFrom(port, ...Array.from({ length: numElsewhere }, (_, i) => ranks + i));
+    const elsewhere = ranksFrom(
+      port,
+      Array.from({ length: numElsewhere }, (_, i) => ranks + i),
+    );
     const rebalances: RebalanceEvent[] = [];
     const engine = await Engine.start({
       config: await loadConfig({
@@ -77,6 +82,26 @@ describe('a codec of a plug-in between processes', function () {
     it(`gives the bits of the dtype that it reimplements: ${where}`, () =>
       withPlugins({ 'mine.mjs': BF16_PLUGIN }, (path) => expectBits(path('mine.mjs'), set, ranks)));
   }
+
+  it('that asks its environment is refused where that says otherwise, with what it made of a row', async () => {
+    const scale = BF16_PLUGIN.replace('bits[c] = code * 65536', 'bits[c] = code * (process.env.MY_SCALE ?? 65536)');
+    await withPlugins({ 'mine.mjs': scale }, async (path) => {
+      const port = await freePort();
+      const [rank] = ranksFrom(port, [1], { MY_SCALE: '32768' });
+      const at = ['--listen', `127.0.0.1:${port}`, '--wait-ranks', '1', '--plugin', path('mine.mjs')];
+      const keys = WIRE.flatMap((key) => ['--set', key]);
+      const args = ['generate', '--model', moe7m(), '--prompt', 'x', ...at, ...keys];
+      const head = await processes.cli(args, ENV).ended;
+      const why = `plug-in ${path('mine.mjs')}, codec "my_bf16": decodes channel 0 of a trial row to `;
+      for (const { code, stderr } of [head, await rank!.ended]) {
+        expect(code).to.equal(1);
+        expect(lastLine(stderr)).to.contain(why);
+        expect(lastLine(stderr)).to.match(
+          /PLUGINS_DIFFER: .* on rank 1, and to \S+ on the head; it must do the same everywhere/,
+        );
+      }
+    });
+  });
 
   for (const [fail, words, set] of [
     ['encode', 'encode threw Error: no more rows;', []],
