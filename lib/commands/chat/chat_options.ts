@@ -43,26 +43,19 @@ export function chatOptions<T>(yargs: Argv<T>): Argv<T & ChatArgs> {
   return samplingOptions(withChat, 'as the model or the server says', 'until the context is full');
 }
 
-/** The options of an engine, which a server has no use for. */
-const ENGINE_OPTIONS: readonly (keyof EngineArgs)[] = [
-  ...(['config', 'ranks', 'backend', 'placement', 'numRedundantExperts', 'replicaChoice', 'reduce', 'set'] as const),
-  ...([
-    'listen',
-    'waitRanks',
-    'advertise',
-    'joinTimeout',
-    'secretFile',
-    'trace',
-    'routing',
-    'record',
-    'recordMode',
-  ] as const),
-];
+/** Options that only a server has, and those that only an engine has: all but the model's. */
+const OF_SERVER: readonly string[] = ['apiKeyFile', 'extraBody'];
+const OF_ENGINE: Readonly<Record<Exclude<keyof EngineArgs, 'model'>, true>> = {
+  ...{ config: true, set: true, plugin: true, backend: true, reduce: true, secretFile: true, trace: true },
+  ...{ ranks: true, waitRanks: true, listen: true, advertise: true, joinTimeout: true },
+  ...{ placement: true, numRedundantExperts: true, replicaChoice: true },
+  ...{ routing: true, record: true, recordMode: true },
+};
 
 /** @throws UsageError naming an option that doesn't go with --url, or without */
 export function checkChatOptions(args: ChatArgs): void {
-  const unused: readonly (keyof ChatArgs)[] = args.url === undefined ? ['apiKeyFile', 'extraBody'] : ENGINE_OPTIONS;
-  const given = unused.find((name) => args[name] !== undefined);
+  const unused = args.url === undefined ? OF_SERVER : Object.keys(OF_ENGINE);
+  const given = unused.find((name) => args[name as keyof ChatArgs] !== undefined);
   if (given === undefined) return;
   const option = `--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   throw new UsageError(
