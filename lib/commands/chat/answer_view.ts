@@ -1,11 +1,11 @@
 /** What is shown of an answer while it comes, and what it came to. */
 import type { Formatter } from 'picocolors/types.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
-import type { AnswerNews } from './answer.js';
-import { AnswerTrace } from './answer_trace.js';
+import type { AnswerNews } from './answers/answer.js';
+import { AnswerTrace } from './answers/answer_trace.js';
 import type { Said } from './conversation.js';
 import { terminalText } from './terminal_text.js';
-import type { Piece } from './thinking.js';
+import type { Piece } from './answers/thinking.js';
 
 /** How answers are shown. */
 export type AnswerStyle =

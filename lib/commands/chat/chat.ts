@@ -7,7 +7,7 @@ import type { EngineStart } from '../engine/engine_start.js';
 import { withEngine } from '../engine/with_engine.js';
 import type { ChatArgs } from './chat_options.js';
 import { ChatTerminal } from './chat_terminal.js';
-import { EngineSource } from './engine_source.js';
+import { EngineSource } from './answers/engine_source.js';
 import { firstConversation, talk } from './talk.js';
 
 /** @throws UsageError, ChatError, EngineError; what opening a model throws */

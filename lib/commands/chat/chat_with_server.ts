@@ -4,9 +4,9 @@ import { SharedTerminal } from '../base/shared_terminal.js';
 import { readApiKeys } from '../serve/api_key_source.js';
 import { SERVER_KEY_VARIABLE, type ChatArgs } from './chat_options.js';
 import { ChatTerminal } from './chat_terminal.js';
-import { ServerConnection } from './server_connection.js';
+import { ServerConnection } from './answers/server_connection.js';
 import { serverFields } from './server_fields.js';
-import { ServerSource } from './server_source.js';
+import { ServerSource } from './answers/server_source.js';
 import { firstConversation, talk } from './talk.js';
 
 /** @throws UsageError; ChatError NO_SERVER, SERVER_REFUSED, BAD_CONVERSATION */

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
 import type { ChatMessage } from '../../tokenizer/chat_template.js';
-import { ChatError } from './errors.js';
+import { ChatError } from './answers/errors.js';
 
 /** What the model said, and what it thought before. */
 export interface Said {
@@ -76,7 +76,7 @@ export class Conversation {
     }
     const [first, ...rest] = data as ChatMessage[];
     if (first?.role === 'system' && typeof first.content === 'string') return new Conversation(first.content, rest);
-    return new Conversation(null, data as ChatMessage[]);
+    return new Conversation(null, data);
   }
 }
 

@@ -2,7 +2,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { causeText, textOf } from '../../../base/foreign_text.js';
 import { Conversation } from './conversation.js';
-import { ChatError } from './errors.js';
+import { ChatError } from './answers/errors.js';
 
 /** @throws ChatError UNREADABLE, BAD_CONVERSATION */
 export async function readConversation(file: string): Promise<Conversation> {

@@ -1,5 +1,5 @@
 /** An answer whose tokens have the colours of their experts. Pure. */
-import type { TracedToken } from './answer_trace.js';
+import type { TracedToken } from './answers/answer_trace.js';
 import { terminalText } from './terminal_text.js';
 
 /** Of the 256 colours of terminals: far from each other, and read on dark and light grounds. */

@@ -1,4 +1,4 @@
-import type { AnswerNews, AnswerSource } from '../../../lib/commands/chat/answer.js';
+import type { AnswerNews, AnswerSource } from '../../../lib/commands/chat/answers/answer.js';
 import type { ChatMessage } from '../../../lib/tokenizer/chat_template.js';
 
 /** What happens next in an answer: news of it, an error, or nothing until it is stopped. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Conversation } from '../../../../lib/commands/chat/conversation.js';
-import { ChatError } from '../../../../lib/commands/chat/errors.js';
+import { ChatError } from '../../../../lib/commands/chat/answers/errors.js';
 import { errorOf } from '../../../kit/rejects.js';
 
 const spoken = Conversation.begin('Be brief.').asked('Hi').answered({ text: 'Hello', thinking: 'A greeting.' });

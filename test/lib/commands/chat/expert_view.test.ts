@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { TracedToken } from '../../../../lib/commands/chat/answer_trace.js';
+import type { TracedToken } from '../../../../lib/commands/chat/answers/answer_trace.js';
 import { expertView } from '../../../../lib/commands/chat/expert_view.js';
 
 const token = (text: string, ...experts: readonly number[]): TracedToken => ({

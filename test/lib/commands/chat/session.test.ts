@@ -7,7 +7,7 @@ import { ToldError, type CommandContext } from '../../../../lib/commands/base/co
 import { SharedTerminal } from '../../../../lib/commands/base/shared_terminal.js';
 import { ChatTerminal } from '../../../../lib/commands/chat/chat_terminal.js';
 import { Conversation } from '../../../../lib/commands/chat/conversation.js';
-import { ChatError } from '../../../../lib/commands/chat/errors.js';
+import { ChatError } from '../../../../lib/commands/chat/answers/errors.js';
 import { ChatSession } from '../../../../lib/commands/chat/session.js';
 import { said, thought, PlayedSource, type Act } from '../../../kit/chat/played_source.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
@@ -49,7 +49,7 @@ async function typed(
 }
 
 const rolesAndTexts = (messages: PlayedSource['asked'][number] | undefined): string[] =>
-  (messages ?? []).map(({ role, content }) => `${role}: ${content}`);
+  (messages ?? []).map(({ role, content }) => `${role}: ${String(content)}`);
 
 describe('a chat at a terminal', () => {
   it('asks with all that was said before', () =>

@@ -1,8 +1,8 @@
 /** Requests to a server of OpenAI's API. */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { causeText, shown } from '../../../base/foreign_text.js';
-import { UsageError } from '../base/context.js';
+import { causeText, shown } from '../../../../base/foreign_text.js';
+import { UsageError } from '../../base/context.js';
 import { ChatError } from './errors.js';
 import { serverErrorText } from './server_answer.js';
 

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import type { AnswerNews } from '../../../../lib/commands/chat/answer.js';
-import { AnswerTrace } from '../../../../lib/commands/chat/answer_trace.js';
-import { ChatError } from '../../../../lib/commands/chat/errors.js';
-import { ServerConnection } from '../../../../lib/commands/chat/server_connection.js';
-import { ServerSource } from '../../../../lib/commands/chat/server_source.js';
-import { UsageError } from '../../../../lib/commands/base/context.js';
-import { errorOf } from '../../../kit/rejects.js';
-import { withPlayedServer, type Part, type PlayedServer } from '../../../kit/serve/played_server.js';
+import type { AnswerNews } from '../../../../../lib/commands/chat/answers/answer.js';
+import { AnswerTrace } from '../../../../../lib/commands/chat/answers/answer_trace.js';
+import { ChatError } from '../../../../../lib/commands/chat/answers/errors.js';
+import { ServerConnection } from '../../../../../lib/commands/chat/answers/server_connection.js';
+import { ServerSource } from '../../../../../lib/commands/chat/answers/server_source.js';
+import { UsageError } from '../../../../../lib/commands/base/context.js';
+import { errorOf } from '../../../../kit/rejects.js';
+import { withPlayedServer, type Part, type PlayedServer } from '../../../../kit/serve/played_server.js';
 
 const never = new AbortController().signal;
 const QUESTION = [{ role: 'user', content: 'Hi' }];

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { tokenText } from '../../page/state/token_text.js';
+import { tokenText } from '../../../page/state/token_text.js';
 import type { ServerConnection } from './server_connection.js';
 import { isThinkingBegun, thinkingStyleOf, type ThinkingStyle } from './thinking.js';
 
@@ -19,7 +19,7 @@ export class ServedTemplate {
     signal: AbortSignal,
   ): Promise<ServedTemplate> {
     const { chat_template: template } = infoSchema.parse(
-      await connection.json('GET', '../tokenizer_info', null, signal),
+      await connection.json('GET', '../../tokenizer_info', null, signal),
     );
     return new ServedTemplate(connection, model, fields, template);
   }
@@ -40,7 +40,7 @@ export class ServedTemplate {
     if (!/<think>|\[THINK\]/.test(this.template ?? '')) return false;
     const { chat_template_kwargs } = this.fields;
     const body = { model: this.model, messages, chat_template_kwargs, return_token_strs: true };
-    const tokenized = tokenizedSchema.safeParse(await this.connection.json('POST', '../tokenize', body, signal));
+    const tokenized = tokenizedSchema.safeParse(await this.connection.json('POST', '../../tokenize', body, signal));
     const names = tokenized.data?.token_strs ?? [];
     return isThinkingBegun(names.slice(-NUM_LAST_TOKENS).map(tokenText).join(''));
   }

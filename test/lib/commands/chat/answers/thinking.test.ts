@@ -6,7 +6,7 @@ import {
   ThinkingSplitter,
   thinkingStyleOf,
   type Piece,
-} from '../../../../lib/commands/chat/thinking.js';
+} from '../../../../../lib/commands/chat/answers/thinking.js';
 
 const HARMONY = thinkingStyleOf('{{ "<|start|>assistant<|channel|>final" }}');
 const BRACKETS = thinkingStyleOf('[THINK]');

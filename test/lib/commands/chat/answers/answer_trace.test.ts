@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { AnswerTrace } from '../../../../lib/commands/chat/answer_trace.js';
+import { AnswerTrace } from '../../../../../lib/commands/chat/answers/answer_trace.js';
 
 /** Rows of one layer with one expert each. */
 const rows = (...experts: readonly number[]): number[][][] => experts.map((expert) => [[expert]]);

@@ -1,5 +1,5 @@
 /** Who answers in a chat: an engine of one's own or a server. */
-import type { ChatMessage } from '../../tokenizer/chat_template.js';
+import type { ChatMessage } from '../../../tokenizer/chat_template.js';
 import type { RoutedPiece } from './answer_trace.js';
 import type { Piece } from './thinking.js';
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { printable } from '../../../base/foreign_text.js';
-import type { ChatMessage } from '../../tokenizer/chat_template.js';
+import { printable } from '../../../../base/foreign_text.js';
+import type { ChatMessage } from '../../../tokenizer/chat_template.js';
 import type { AnswerNews, AnswerSource } from './answer.js';
 import { ChatError } from './errors.js';
 import { ServedTemplate } from './served_template.js';

@@ -1,4 +1,4 @@
-import { CodedError } from '../../../base/coded_error.js';
+import { CodedError } from '../../../../base/coded_error.js';
 
 /** What a session tells and outlives. */
 export type ChatErrorCode =

@@ -1,9 +1,9 @@
-import type { ExpertwireConfig } from '../../config/schema.js';
-import type { Engine } from '../../head/engine.js';
-import { EngineError } from '../../protocol/errors.js';
-import type { ChatMessage } from '../../tokenizer/chat_template.js';
-import type { Tokenizer } from '../../tokenizer/tokenizer.js';
-import { requestOf } from '../generate/request.js';
+import type { ExpertwireConfig } from '../../../config/schema.js';
+import type { Engine } from '../../../head/engine.js';
+import { EngineError } from '../../../protocol/errors.js';
+import type { ChatMessage } from '../../../tokenizer/chat_template.js';
+import type { Tokenizer } from '../../../tokenizer/tokenizer.js';
+import { requestOf } from '../../generate/request.js';
 import type { AnswerNews, AnswerSource } from './answer.js';
 import { isThinkingBegun, ThinkingSplitter, thinkingStyleOf } from './thinking.js';
 

@@ -1,7 +1,7 @@
 /** A server's answer, as its text arrives: events of OpenAI's chats, with what vLLM and expertwire add. No I/O. */
 import { createParser, type EventSourceParser } from 'eventsource-parser';
 import * as z from 'zod';
-import { printable, shown } from '../../../base/foreign_text.js';
+import { printable, shown } from '../../../../base/foreign_text.js';
 import type { AnswerNews } from './answer.js';
 import { ChatError } from './errors.js';
 import { ThinkingSplitter, type ThinkingStyle } from './thinking.js';
