@@ -70,8 +70,8 @@ export function isNear(name: string, candidate: string): boolean {
 export const keyPaths = (): readonly (readonly string[])[] =>
   allPaths(KNOWN, []).filter((path) => !isTree(path.reduce<unknown>((tree, key) => (tree as ConfigTree)[key], KNOWN)));
 
-/** A mapping whose keys are not ours; layers are merged in it key by key, at any depth. */
-const FREE = 'model_overrides';
+/** Mappings whose keys are not ours; layers are merged in them key by key, at any depth. */
+const FREE: readonly string[] = ['model_overrides', 'generate.chat_template_kwargs'];
 
 /** Every key there is, with its default; only the keys matter here. */
 const KNOWN: Readonly<ConfigTree> = { model: undefined, ...DEFAULTS };
@@ -90,10 +90,10 @@ function mergeInto(
     const keyPath = [...path, name];
     if (!Object.hasOwn(known, name)) throw unknownKey(keyPath, known, layer.originOf(keyPath));
     const below = known[name];
-    if (pathText(keyPath) === FREE) {
+    if (FREE.includes(pathText(keyPath))) {
       if (value === null || value === undefined) continue;
       target[name] = isTree(value) ? mergedFreely(target[name] as ConfigTree, value, keyPath, layer, sources) : value;
-      sources.set(FREE, layer);
+      sources.set(pathText(keyPath), layer);
     } else if (isTree(below)) {
       mergeInto(target[name] as ConfigTree, below, value, keyPath, layer, sources);
     } else if (value !== undefined) {

@@ -132,6 +132,12 @@ export const configSchema = z.strictObject({
       stop: strings,
       ignore_eos: boolean,
       chat: boolean,
+      system: key(z.string().nullable(), 'a text, or null', 'string', 'null'),
+      chat_template_kwargs: key(
+        z.record(z.string(), z.json()).readonly(),
+        'a mapping of what chat templates see',
+        'mapping',
+      ),
     })
     .readonly(),
   server: z
@@ -250,6 +256,8 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     stop: [],
     ignore_eos: false,
     chat: false,
+    system: null, // none
+    chat_template_kwargs: {}, // what the template itself says
   },
   server: {
     host: '127.0.0.1',

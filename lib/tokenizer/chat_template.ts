@@ -57,6 +57,11 @@ export class ChatTemplates {
     return open.cut(this.rendered(name, open.messages, { ...options, addGenerationPrompt: false }));
   }
 
+  /** Jinja source of the template that these options choose. @throws TokenizerError NO_CHAT_TEMPLATE */
+  sourceOf(options: ChatOptions = {}): string {
+    return this.sources.get(this.nameOf(options))!;
+  }
+
   /** Whether the template takes a content of parts, and writes their texts. One that can't is given one text. @throws TokenizerError NO_CHAT_TEMPLATE */
   readsParts(options: ChatOptions = {}): boolean {
     const name = this.nameOf(options);

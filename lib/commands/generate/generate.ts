@@ -63,7 +63,14 @@ export async function generate(
   };
   const files = {
     outputs: { '--plot': args.plot },
-    inputs: { '--prompts': args.prompts === STANDARD_INPUT ? undefined : args.prompts },
+    inputs: {
+      '--prompts': args.prompts === STANDARD_INPUT ? undefined : args.prompts,
+      '--tools': args.tools,
+      '--documents': args.documents,
+      ...Object.fromEntries(
+        (args.messages ?? []).map((file, i) => [i === 0 ? '--messages' : `--messages (${i + 1})`, file]),
+      ),
+    },
   };
   const { engine } = config;
   // All prompts are known already, and nobody else has any.

@@ -41,7 +41,26 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
       describe: 'a prompt as token ids: 5,17,3',
       group: prompts,
     })
-    .option('chat', { type: 'boolean', describe: 'put each prompt into the chat template', group: prompts });
+    .option('chat', { type: 'boolean', describe: 'put each prompt into the chat template', group: prompts })
+    .option('messages', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'JSON file with a conversation, [{"role", "content"}, …]; -: standard input; repeatable',
+      group: prompts,
+    })
+    .option('system', {
+      type: 'string',
+      describe: 'with a chat: what the model is told before all else',
+      group: prompts,
+    })
+    .option('tools', { type: 'string', describe: 'with a chat: JSON file with tools that it may call', group: prompts })
+    .option('documents', { type: 'string', describe: 'with a chat: JSON file with documents for it', group: prompts })
+    .option('continue-final-message', {
+      type: 'boolean',
+      describe: 'with --messages: go on with the last message instead of answering it',
+      group: prompts,
+    });
   return samplingOptions(withPrompts, 'greedy', '64')
     .option('return-routed-experts', {
       type: 'boolean',
@@ -73,4 +92,10 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
 
 /** @throws ConfigError */
 export const generateConfig = (args: GenerateArgs, env: Environment): Promise<ExpertwireConfig> =>
-  configOf(args, env, { generate: { ...samplingConfig(args), chat: args.chat } });
+  configOf(args, env, {
+    generate: { ...samplingConfig(args), chat: args.chat ?? impliedChat(args), system: args.system },
+  });
+
+/** What only a chat has a use for makes one. */
+const impliedChat = ({ system, tools, documents }: GenerateArgs): true | undefined =>
+  system !== undefined || tools !== undefined || documents !== undefined || undefined;

@@ -56,7 +56,7 @@ async function choicesFor(
   defaults: SamplingDefaults,
 ): Promise<readonly Choice[]> {
   const effort = body.reasoning_effort;
-  const prompt = await new Prompts(engine, longTexts).chat(body, {
+  const prompt = await new Prompts(engine, longTexts, config.generate.chat_template_kwargs).chat(body, {
     addSpecialTokens: body.add_special_tokens ?? false, // the template writes them
     truncate: body.truncate_prompt_tokens,
     signal: clientSignal(reply, ending),

@@ -46,13 +46,16 @@ export const responsesPart: ServerPart = async (app, context) => {
 async function choiceFor(
   body: ResponsesRequest,
   reply: FastifyReply,
-  { engine, longTexts, ending }: ServerContext,
+  { engine, longTexts, config, ending }: ServerContext,
   defaults: SamplingDefaults,
 ): Promise<Choice> {
   const input = typeof body.input === 'string' ? [{ role: 'user', content: body.input }] : body.input;
   const system = body.instructions == null ? [] : [{ role: 'system', content: body.instructions }];
   const messages = [...system, ...input];
-  const prompt = await new Prompts(engine, longTexts).chat({ messages }, { signal: clientSignal(reply, ending) });
+  const prompt = await new Prompts(engine, longTexts, config.generate.chat_template_kwargs).chat(
+    { messages },
+    { signal: clientSignal(reply, ending) },
+  );
   const wantsLogprobs = Array.isArray(body.include) && body.include.includes(LOGPROBS_INCLUDE);
   const { maxNewTokens } = fitting(prompt, engine, body.max_output_tokens, 'max_output_tokens');
   const [choice] = choicesOf([prompt], body, defaults, 1, () => ({

@@ -30,7 +30,7 @@ const detokenizeRequest = z.object(
 
 /** POST /tokenize and /detokenize. */
 export const tokenizePart: ServerPart = (app, context) => {
-  const prompts = new Prompts(context.engine, context.longTexts);
+  const prompts = new Prompts(context.engine, context.longTexts, context.config.generate.chat_template_kwargs);
   app.post('/tokenize', { schema: { body: tokenizeRequest } }, async ({ body }, reply) => {
     checkModel(body.model, context);
     const signal = clientSignal(reply, context.ending);

@@ -24,7 +24,7 @@ export class EngineSource implements AnswerSource {
 
   /** @throws TokenizerError TEMPLATE_FAILED, NOT_ENCODABLE; EngineError CONTEXT_LENGTH_EXCEEDED, and whatever ended the engine */
   async *answer(messages: readonly ChatMessage[], signal: AbortSignal): AsyncGenerator<AnswerNews, void, undefined> {
-    const prompt = this.tokenizer.renderChat(messages);
+    const prompt = this.tokenizer.renderChat(messages, { variables: this.config.generate.chat_template_kwargs });
     const style = thinkingStyleOf(this.tokenizer.chatTemplates.sources.get('default'));
     const splitter = new ThinkingSplitter(style, isThinkingBegun(prompt));
     const request = this.requestFor(prompt, !style.isSpecial);
