@@ -9,8 +9,6 @@ export type { RankUse, SchedulerLoad } from './head/scheduling/scheduler.js';
 export type { EngineObserver } from './head/watchers.js';
 export type { Loss, OnLoss } from './head/step_loop.js';
 export { EngineError, type EngineErrorCode } from './protocol/errors.js';
-export type { Hook, HookEvent, HookPlace, HookPoint, HookPoints, Layers } from './protocol/hook.js';
-export type { LookedTokens } from './protocol/look.js';
 export {
   MAX_LOGPROBS,
   MAX_STOP_CHARS,
