@@ -81,7 +81,7 @@ function createParser(args: readonly string[], context: CommandContext, commands
   for (const command of commands) register(cli, context, command);
   cli.command(
     'bench [NAME]',
-    'Measure: balance, codec, compute, dispatch, engine, eplb, formats, generate, scenarios, serve.',
+    'Measure: balance, codec, compute, dispatch, engine, eplb, formats, generate, peers, pull, scenarios, serve, tokenizer.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     () => bench(args.slice(1), context),

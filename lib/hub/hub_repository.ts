@@ -66,7 +66,7 @@ export class HubRepository {
   /** Bytes of a file from `offset` on. The signal ends the answer too. @throws HubError as {@link hubFetch}; UNREACHABLE at the first break */
   async read(commit: string, file: RemoteFile, offset: number, signal: AbortSignal): Promise<RemoteBytes> {
     const fetch = hubFetch({ ...this.talk, signal }, false);
-    if (file.isChunked && this.talk.takesChunks) {
+    if (file.isChunked && file.size > this.talk.chunksAboveBytes) {
       const chunked = await this.readChunks(commit, file, offset, fetch);
       if (chunked !== null) return chunked;
     }

@@ -13,8 +13,8 @@ export interface HubSettings {
   readonly token: string | undefined;
   /** No hub may be asked. */
   readonly isOffline: boolean;
-  /** Large files come in chunks from the hub's storage, where it offers them so. */
-  readonly takesChunks: boolean;
+  /** Larger files come in chunks from the hub's storage, where it offers them so. Why: docs/decisions/hub.md#chunks-for-what-comes-no-other-way */
+  readonly chunksAboveBytes: number;
   /** Files of a snapshot are links to blobs. */
   readonly mayLink: boolean;
   /** Longest silence of a server. */
@@ -28,6 +28,8 @@ export interface HubSettings {
 /** Longer than that of the hub's Python library, as a busy machine may be slow, too. */
 const TIMEOUT_S = 30;
 const RETRY_DELAY_MS = 500;
+/** The hub sends no larger files as a whole. */
+const MAX_WHOLE_BYTES = 50e9;
 
 /** Reads variables, and the file of the token. @throws HubError INVALID_SETTING */
 export async function hubSettings(env: Environment): Promise<HubSettings> {
@@ -36,7 +38,7 @@ export async function hubSettings(env: Environment): Promise<HubSettings> {
     endpoint: endpointOf(env),
     token: isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN) ? undefined : await tokenOf(env),
     isOffline: isTrue(env.HF_HUB_OFFLINE) || isTrue(env.TRANSFORMERS_OFFLINE),
-    takesChunks: !isTrue(env.HF_HUB_DISABLE_XET),
+    chunksAboveBytes: isTrue(env.HF_HUB_DISABLE_XET) ? Infinity : MAX_WHOLE_BYTES,
     mayLink: !isTrue(env.HF_HUB_DISABLE_SYMLINKS),
     timeoutMs: 1000 * (timeoutS > 0 && timeoutS < 1e6 ? timeoutS : TIMEOUT_S),
     retryDelayMs: RETRY_DELAY_MS,

@@ -52,6 +52,7 @@ const NUM_AT_ONCE = 4;
 
 /**
  * Fetches what isn't there yet, checks every file against the hub's hash, and only when all are there makes the revision's name point to them.
+ * Why: docs/decisions/hub.md#the-name-of-a-revision-comes-last
  *
  * @throws HubError; WeightError INVALID_JSON for an index that nobody can read; the signal's reason
  */

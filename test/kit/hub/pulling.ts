@@ -15,7 +15,7 @@ export interface Pulling {
   /** Folder of the cache. */
   readonly cache: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Pulls ORG/NAME or ORG/NAME@REVISION; tries again without waiting long. */
+  /** Pulls ORG/NAME or ORG/NAME@REVISION; tries again without waiting long, and takes chunks where there are any. */
   readonly pull: (name: string, options?: Partial<PullOptions>) => Promise<PulledModel>;
   /** Requests for bytes of a file's content since the last call. */
   readonly fetches: () => readonly string[];
@@ -46,7 +46,7 @@ function pullingFrom(hub: ServedHub, cache: string): Pulling {
         name: parseModelName(name)!,
         env: { ...ownEnv, ...env },
         signal: new AbortController().signal,
-        settings: { retryDelayMs: 1, ...settings },
+        settings: { retryDelayMs: 1, chunksAboveBytes: 0, ...settings },
         ...options,
       }),
     fetches: () => {

@@ -9,9 +9,9 @@ import { withTempFolder } from '../../kit/temp_folder.js';
 describe('settings of the hub', () => {
   it('are those of huggingface.co, of nobody, where nothing is set', () =>
     withTempFolder(async (HOME) => {
-      const { endpoint, token, isOffline, takesChunks, mayLink, timeoutMs } = await hubSettings({ HOME });
+      const { endpoint, token, isOffline, chunksAboveBytes, mayLink, timeoutMs } = await hubSettings({ HOME });
       expect([endpoint, token, isOffline]).to.deep.equal(['https://huggingface.co', undefined, false]);
-      expect([takesChunks, mayLink, timeoutMs]).to.deep.equal([true, true, 30_000]);
+      expect([chunksAboveBytes, mayLink, timeoutMs]).to.deep.equal([50e9, true, 30_000]);
     }));
 
   it('the token is that of a variable, or of the file that the hub’s tools write', () =>

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { hubModel } from '../../../bench/pull/hub_model.js';
 import { cachedModel } from '../../../lib/hub/cache/cached_model.js';
 import { HubError } from '../../../lib/hub/errors.js';
+import { hubSettings } from '../../../lib/hub/hub_settings.js';
 import { indexOf, smallModel, someBytes, withHub } from '../../kit/hub/pulling.js';
 import { errorOf } from '../../kit/rejects.js';
 
@@ -73,11 +74,16 @@ describe('pulling a model', () => {
       }));
   }
 
-  it('asks for no chunks where HF_HUB_DISABLE_XET says so', () =>
-    withHub({ models: [sharded('org/sharded', true)] }, async ({ pull, hub }) => {
-      await pull('org/sharded', { env: { HF_HUB_DISABLE_XET: '1' } });
-      expect(hub.requests.map(({ url }) => url).join(' ')).not.to.match(/objects|reconstructions/);
-    }));
+  it('asks for chunks of files that the hub sends no other way alone, and not where HF_HUB_DISABLE_XET says so', async () => {
+    const { chunksAboveBytes: most } = await hubSettings({ HF_TOKEN: 'hf_x' });
+    const { chunksAboveBytes: none } = await hubSettings({ HF_TOKEN: 'hf_x', HF_HUB_DISABLE_XET: '1' });
+    expect([most, none]).to.deep.equal([50e9, Infinity]);
+    for (const chunksAboveBytes of [WEIGHTS, most, none])
+      await withHub({ models: [sharded('org/sharded', true)] }, async ({ pull, hub }) => {
+        await pull('org/sharded', { settings: { chunksAboveBytes } });
+        expect(hub.requests.map(({ url }) => url).join(' ')).not.to.match(/objects|reconstructions/);
+      });
+  });
 
   it('prefers the one file where there are both, as the engine does', () =>
     withHub(
