@@ -67,11 +67,12 @@ function groupedText({ dtypes }: ModelFacts): string {
 const noTokenizer = ({ problems }: Inspection): string =>
   problems.some(({ part }) => part === 'tokenizer') ? 'none that works' : 'none here: prompts are token ids';
 
-function tokenizerText({ vocabSize, bos, ends, chat }: TextFacts): string {
+function tokenizerText({ vocabSize, bos, ends, templates, chat }: TextFacts): string {
   const named = [...ends].map(([id, token]) => `${token} (${id})`).join(', ');
-  const chats = { none: 'no chat template', works: 'a chat template', fails: 'a chat template that fails' }[chat];
   const begin = bos === null ? '' : `, texts begin with ${bos}`;
   const end = ends.size === 0 ? 'nothing ends a text' : `texts end with ${named}`;
+  const several = templates.length > 1 ? `chat templates ${templates.join(', ')}` : 'a chat template';
+  const chats = { none: 'no chat template', works: several, fails: `${several}, which fails` }[chat];
   return printable(`${vocabSize} tokens${begin}, ${end}, ${chats}`, MAX_FOREIGN_CHARS);
 }
 
@@ -127,6 +128,7 @@ export function inspectionJson(inspection: Inspection): object {
       bos: text.bos,
       ends: Object.fromEntries(text.ends),
       chat: text.chat,
+      chat_templates: text.templates,
     },
     machine_bytes: machineBytes,
   };

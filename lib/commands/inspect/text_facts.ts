@@ -14,7 +14,9 @@ export interface TextFacts {
   readonly bos: string | null;
   /** Tokens that end a text, by id, as they are spelled. */
   readonly ends: ReadonlyMap<number, string>;
-  /** Whether it has a chat template that writes a conversation. */
+  /** Names of its chat templates. */
+  readonly templates: readonly string[];
+  /** Whether one of them writes a conversation. */
   readonly chat: 'none' | 'works' | 'fails';
 }
 
@@ -39,12 +41,14 @@ export async function inspectText(
   if (tokenizer === undefined) return null;
   if (spec !== null) tried(() => tokenizer.checkVocab(spec.vocabSize), undefined);
   const own = tokenizer.eosId === undefined ? [] : [tokenizer.eosId];
+  const templates = [...tokenizer.chatTemplates.sources.keys()];
   const ends = new Set([...(spec?.eosTokenIds ?? []), ...ofFiles, ...own]);
   return {
     vocabSize: tokenizer.vocabSize,
-    bos: bosOf(tokenizer),
+    bos: tried(() => bosOf(tokenizer), null),
     ends: new Map([...ends].map((id) => [id, tokenizer.tokenOf(id) ?? '?'])),
-    chat: tokenizer.chatTemplates.sources.size === 0 ? 'none' : tried(() => chatOf(tokenizer), 'fails'),
+    templates,
+    chat: templates.length === 0 ? 'none' : tried(() => chatOf(tokenizer), 'fails'),
   };
 }
 

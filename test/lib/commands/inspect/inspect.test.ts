@@ -117,7 +117,12 @@ describe('expertwire inspect', () => {
     expect(printed.weights!.files).to.equal(1);
     const numBiases = 3 * 32; // of the gates, float32
     expect(printed.weights!.bytes).to.equal(2 * printed.model!.parameters.total + 2 * numBiases);
-    expect(printed.tokenizer).to.deep.include({ vocab_size: 2048, ends: { 1: '<|end|>' }, chat: 'works' });
+    expect(printed.tokenizer).to.deep.include({
+      vocab_size: 2048,
+      ends: { 1: '<|end|>' },
+      chat: 'works',
+      chat_templates: ['default'],
+    });
     for (const { ranks } of printed.model!.rank_bytes) {
       for (const { fits_here: isFitting, total } of ranks) expect(isFitting && total! > 50e6).to.equal(true);
     }
@@ -201,6 +206,21 @@ describe('expertwire inspect', () => {
       const worse = await inspected(dir);
       expect(worse).to.include({ supported: true, tokenizer: null });
       expect(worse.problems.map(({ code }) => code)).to.deep.equal(['INVALID_TOKENIZER']);
+    });
+  });
+
+  it('several chat templates are told by their names', async () => {
+    await withTempFolder(async (dir) => {
+      await cp(moe7m(), dir, { recursive: true });
+      const file = join(dir, 'tokenizer_config.json');
+      const config = JSON.parse(await readFile(file, 'utf8')) as Config;
+      const templates = ['default', 'tool_use'].map((name) => ({ name, template: '{{ messages[0].content }}' }));
+      await writeFile(file, JSON.stringify({ ...config, chat_template: templates }));
+      expect((await inspected(dir)).tokenizer).to.deep.include({
+        chat: 'works',
+        chat_templates: ['default', 'tool_use'],
+      });
+      expect(await inspect(dir)).to.contain('chat templates default, tool_use');
     });
   });
 
