@@ -110,4 +110,21 @@ async function main(): Promise<void> {
   await runCommand(args, context);
 }
 
+/** How long anything may keep this process when its work is done. */
+const LINGER_MS = 1000;
+
+/** A timer or a socket that a plug-in left open keeps nobody waiting for ever; output that is still being read does. */
+function endSoon(): void {
+  const end = (): void => {
+    if (process.stdout.writableLength + process.stderr.writableLength > 0) return endSoon();
+    const what = [...new Set(process.getActiveResourcesInfo())].join(', ');
+    process.stderr.write(
+      `expertwire: ended although something was left open (${what}): a plug-in should close or unref it\n`,
+    );
+    process.exit();
+  };
+  setTimeout(end, LINGER_MS).unref();
+}
+
 await main().catch(fail);
+endSoon();

@@ -155,6 +155,14 @@ describe('plug-ins between processes', function () {
     );
   });
 
+  it('what a plug-in leaves open keeps neither head nor ranks, and is told', async () => {
+    const { head, ranks } = await jobOf({ 'head/a.mjs': `setInterval(() => {}, 1e6);\n${gate('return own();')}` }, []);
+    for (const { code, stderr } of [head, ...ranks]) {
+      expect(code, stderr).to.equal(0);
+      expect(stderr).to.match(/ended although something was left open \(.*Timeout/);
+    }
+  });
+
   it('a gate that fails in a step ends the job, with the rank, the plug-in and what it gave', async () => {
     const route = `if (batch.rank === 2 && batch.step > 0) throw new Error('no idea'); return own();`;
     const text = gate(route).replace('{ route', `{ dependsOn: 'batch', route`);
