@@ -30,6 +30,7 @@ async function joinedFor(
   const { phy2log } = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 1 });
   const job: Partial<RankJob> = {
     plugins: [],
+    codecs: [],
     ...{
       model: dir,
       spec,
