@@ -14,7 +14,7 @@ export interface HookPoints {
   readonly routerLogits?: Layers;
   /** [E] of all experts, in float64: what the gate makes of the logits, before biases of the selection, groups and normalisation. */
   readonly routerScores?: Layers;
-  /** [K] experts that the token went to, best first, and their weights. */
+  /** [K] experts that the token went to, best first, and their weights; −1 where a gate of a plug-in chose fewer. */
   readonly routing?: Layers;
   /** [K·H] what each of those experts made of the token's normed state, unweighted. They compute it once more: costly. */
   readonly expertOutputs?: Layers;

@@ -7,7 +7,7 @@ import { Engine } from '../../lib/head/engine.js';
 import { generateIds, startEngine } from '../kit/engine/engines.js';
 import { Seen } from '../kit/engine/seen.js';
 import { moe7mCases } from '../kit/model/goldens.js';
-import { moe7m } from '../kit/paths.js';
+import { moe7m, repoRoot } from '../kit/paths.js';
 import { commandLine, expectFailure } from '../kit/processes/command_line.js';
 import { freePort } from '../kit/processes/ports.js';
 import { Processes } from '../kit/processes/processes.js';
@@ -47,6 +47,31 @@ describe('hooks over ranks', function () {
       expect(seen.bits()).to.deep.equal(alone);
     });
   }
+
+  it('with a gate of a plug-in they tell its choices, −1 and zeros where it chose fewer, and the model’s own logits', async () => {
+    const overrides = ['experts.gate=expert_choice'];
+    const plugins = [join(repoRoot(), 'examples', 'plugins', 'expert_choice_gate.mjs')];
+    const config = await loadConfig({ base: { model: moe7m(), parallel: { ranks: 2 }, plugins }, overrides });
+    const [seen, own] = [new Seen(), new Seen({ routerLogits: [1] })];
+    const engine = await Engine.start({ config, hooks: [seen.hook] });
+    try {
+      await engine.score({ tokenIds: PROMPT });
+    } finally {
+      await engine.close();
+    }
+    const plain = await startEngine({ model: moe7m(), ranks: 2 });
+    await plain.score({ tokenIds: PROMPT, hooks: [own.hook] }).finally(() => plain.close());
+    for (const position of PROMPT.keys()) {
+      const { experts } = seen.at('routing', 1, position);
+      expect(experts).to.have.length(32);
+      const { values } = seen.at('expertOutputs', 1, position);
+      experts.forEach((expert, k) => {
+        const size = values.length / experts.length;
+        expect(values.subarray(k * size, (k + 1) * size).some((value) => value !== 0)).to.equal(expert >= 0);
+      });
+      expect(seen.at('routerLogits', 1, position).values).to.deep.equal(own.at('routerLogits', 1, position).values);
+    }
+  });
 
   it('two ranks from elsewhere, and experts that move meanwhile, change nothing of it', async () => {
     const listen = { host: '127.0.0.1', port: await freePort() };
