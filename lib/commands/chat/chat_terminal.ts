@@ -24,6 +24,8 @@ const PROMPT = '> ';
 const PROMPT_OF_MORE = '. ';
 /** Terminals put marks around what is pasted, so that its lines aren't taken for lines that were entered. */
 const PASTE_MARKS = { on: '\u001b[?2004h', off: '\u001b[?2004l' };
+/** Lines that the arrow keys bring back. */
+const MAX_HISTORY = 1000;
 /** Of a pipe: then it waits. */
 const MAX_WAITING_LINES = 64;
 
@@ -116,7 +118,7 @@ export class ChatTerminal {
   }
 
   private readKeys(stdin: Input): Interface {
-    const reader = createInterface({ input: stdin, output: this.echo, terminal: true });
+    const reader = createInterface({ input: stdin, output: this.echo, terminal: true, historySize: MAX_HISTORY });
     this.screenText(PASTE_MARKS.on);
     stdin.on('keypress', (_text: unknown, key: { readonly name?: string } | undefined) => {
       if (key?.name === 'paste-start') this.isPasting = true;

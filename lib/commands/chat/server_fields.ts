@@ -20,6 +20,9 @@ export function serverFields(args: ChatArgs): Readonly<Record<string, unknown>> 
     ignore_eos: args.ignoreEos,
   };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  const wrong = given.find(([, value]) => typeof value === 'number' && !Number.isFinite(value));
+  if (wrong !== undefined)
+    throw new UsageError(`${wrong[0]} is ${String(wrong[1])}, which JSON can't say; give a number`);
   return { ...Object.fromEntries(given), ...extraBody(args.extraBody) };
 }
 

@@ -29,6 +29,8 @@ describe('the options of a chat', () => {
     expect(
       serverFields({ maxNewTokens: 8, temperature: 0, topP: 0.5, stop: ['a'], extraBody: '{"top_p": 1, "x": null}' }),
     ).to.deep.equal({ max_completion_tokens: 8, temperature: 0, top_p: 1, stop: ['a'], x: null });
+    const endless = await errorOf(UsageError, () => serverFields({ temperature: Infinity }));
+    expect(endless.message).to.equal("temperature is Infinity, which JSON can't say; give a number");
     for (const extraBody of ['', '[]', '7', 'null', '{']) {
       expect((await errorOf(UsageError, () => serverFields({ extraBody }))).message).to.contain('--extra-body is');
     }
