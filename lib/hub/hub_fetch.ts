@@ -60,7 +60,8 @@ async function tryOnce(talk: HubTalk, url: URL, init: RequestInit = {}): Promise
   const silence = new AbortController();
   const timer = setTimeout(() => silence.abort(new Error(`no answer for ${timeoutMs / 1000} s`)), timeoutMs);
   try {
-    const response = await fetch(url, { ...init, headers, signal: AbortSignal.any([signal, silence.signal]) });
+    const ending = AbortSignal.any([signal, silence.signal]);
+    const response = await fetch(url, { ...init, ...withHttp1(), headers, signal: ending });
     return isHubs ? await judged(talk, response) : response; // the library knows what its storage says
   } catch (cause) {
     signal.throwIfAborted();
@@ -69,6 +70,24 @@ async function tryOnce(talk: HubTalk, url: URL, init: RequestInit = {}): Promise
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * From Node 26 on, `fetch` speaks HTTP/2, with a window of 256 KiB for each answer: 3.5 MB/s from a server 75 ms away. Node's own connections are asked for HTTP/1.1 then, whose windows grow.
+ * They are made by the first request, which is a small one. Source: @huggingface/hub, utils/XetBlob.ts.
+ */
+function withHttp1(): object {
+  const [major = '0'] = (process.versions.undici ?? '').split('.');
+  const known = globalThis as unknown as Readonly<Record<symbol, Dispatcher | undefined>>;
+  const base = Number(major) < 8 ? undefined : known[Symbol.for('undici.globalDispatcher.2')];
+  if (base === undefined) return {};
+  const dispatch: Dispatcher['dispatch'] = (options, handler) => base.dispatch({ ...options, allowH2: false }, handler);
+  return { dispatcher: { dispatch } };
+}
+
+/** What makes connections for `fetch`. */
+interface Dispatcher {
+  dispatch(options: object, handler: unknown): boolean;
 }
 
 async function judged(talk: HubTalk, response: Response): Promise<Response | Transient> {
