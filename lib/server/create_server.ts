@@ -12,6 +12,7 @@ import type { ServedEngine } from './base/served_engine.js';
 import { checkRecordingFolder } from './experts/recording_folder.js';
 import { ApiKeys } from './http/api_keys.js';
 import { answerErrors, apiErrorOf } from './http/error_answers.js';
+import { withExactNumbers } from './http/exact_numbers.js';
 import { frameworkErrorOf } from './http/framework_errors.js';
 import { guard } from './http/guard.js';
 import { cantListen, checkAddress, urlOf } from './http/listening.js';
@@ -131,7 +132,10 @@ function createApp(config: ServerContext['config']['server'], certificate: Certi
   const parse = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body: string, done) => {
     if (body === '') done(null, undefined);
-    else void parse(request, body, done);
+    else
+      void parse(request, body, (error, parsed) =>
+        done(error, error === null ? withExactNumbers(parsed, body) : undefined),
+      );
   });
   app.setValidatorCompiler<ZodType>(({ schema }) => checkedBy(schema));
   app.setSerializerCompiler(() => JSON.stringify); // schemas of answers are for readers

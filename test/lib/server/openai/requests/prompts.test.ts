@@ -11,6 +11,7 @@ import { playText } from '../../../../kit/server/played_engine.js';
 /** Prompts over the demo model's tokenizer, and what its template was given. */
 async function watchedPrompts(): Promise<{
   readonly prompts: Prompts;
+  readonly engine: Awaited<ReturnType<typeof playedEngine>>;
   readonly seen: { messages?: readonly ChatMessage[]; options?: ChatOptions | undefined };
 }> {
   const engine = await playedEngine(playText(''));
@@ -21,7 +22,7 @@ async function watchedPrompts(): Promise<{
     return 'Call me';
   };
   after(() => Reflect.deleteProperty(tokenizer, 'renderChat'));
-  return { prompts: new Prompts(engine, longTexts()), seen };
+  return { prompts: new Prompts(engine, longTexts()), engine, seen };
 }
 
 describe('a tool call whose arguments are no JSON', () => {
@@ -47,6 +48,16 @@ describe('conversations', () => {
       documents,
       variables: { enable_thinking: false },
     });
+  });
+
+  it('see what the configuration says of all chats, unless they say otherwise', async () => {
+    const { seen, engine } = await watchedPrompts();
+    const prompts = new Prompts(engine, longTexts(), { enable_thinking: true, style: 'plain' });
+    await prompts.chat({
+      messages: [{ role: 'user', content: 'x' }],
+      chat_template_kwargs: { enable_thinking: false },
+    });
+    expect(seen.options?.variables).to.deep.equal({ enable_thinking: false, style: 'plain' });
   });
 
   it('reach it with an empty content where they have none', async () => {
