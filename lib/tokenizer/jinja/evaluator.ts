@@ -28,9 +28,22 @@ const FILTERS = { ...TEXT_FILTERS, ...LIST_FILTERS };
 /** The value of an expression where names have these values. @throws TemplateError */
 export function evaluate(expression: Expression, scope: Scope): Value {
   const value = worth(expression, scope);
-  scope.work.add(1 + sizeOf(value));
+  scope.work.add(MAKERS.has(expression.kind) ? 1 + sizeOf(value) : 1);
   return value;
 }
+
+/** Expressions that may make something large; others name what is there. */
+const MAKERS: ReadonlySet<Expression['kind']> = new Set([
+  'list',
+  'item',
+  'call',
+  'filter',
+  'binary',
+  'concat',
+] as const);
+
+/** Filters that don't go through what they get. */
+const AT_ONCE: readonly string[] = ['length', 'count', 'first', 'default', 'd', 'string', 'safe'];
 
 /** What it costs to make a value or to go through it. */
 const sizeOf = (value: Value): number =>
@@ -48,8 +61,11 @@ function worth(expression: Expression, scope: Scope): Value {
       return new Tuple(expression.items.map((item) => evaluate(item, scope)));
     case 'dict':
       return new Dict(expression.pairs.map(([key, value]) => [evaluate(key, scope), evaluate(value, scope)]));
-    case 'attribute':
-      return attributeOf(evaluate(expression.object, scope), expression.name);
+    case 'attribute': {
+      const object = evaluate(expression.object, scope);
+      scope.work.add(sizeOf(object)); // of a list or text it is a method
+      return attributeOf(object, expression.name);
+    }
     case 'item':
       return item(evaluate(expression.object, scope), expression.index, scope);
     case 'slice':
@@ -108,6 +124,7 @@ function compared(
   let left = evaluate(first, scope);
   for (const [operator, expression] of rest) {
     const right = evaluate(expression, scope);
+    scope.work.add(sizeOf(right));
     if (!holds(operator, left, right)) return false;
     left = right;
   }
@@ -156,8 +173,10 @@ export function argumentsOf({ positional, named, spread, namedSpread }: CallArgu
 }
 
 /** What a filter makes of a value. @throws TemplateError */
-export const filtered = (value: Value, { name, args }: FilterCall, scope: Scope): Value =>
-  LOOKUP.filter(name, value, argumentsOf(args, scope));
+export function filtered(value: Value, { name, args }: FilterCall, scope: Scope): Value {
+  if (!AT_ONCE.includes(name)) scope.work.add(sizeOf(value));
+  return LOOKUP.filter(name, value, argumentsOf(args, scope));
+}
 
 const LOOKUP: Lookup = {
   filter: (name, value, args) => {

@@ -100,6 +100,9 @@ describe('chat template', () => {
     const cases = [
       [loop('{% set c = 1 %}'), /steps/],
       [loop('{{ "x" * 100000 }}'), /writes more than/],
+      [`{% set r = range(99999) | list %}${loop('{{ r | sum }}')}`, /steps/],
+      [`{% set r = range(99999) | list %}${loop('{{ 7 in r }}')}`, /steps/],
+      [`{% set r = range(99999) | list %}${loop('{{ r.count(7) }}')}`, /steps/],
       ['{{ "x" * 99999999999 }}', /too large/],
       ['{{ 9 ** 99999999 }}', /too large/],
       ['{{ range(9999999) | length }}', /Range too big/],
