@@ -13,7 +13,7 @@ import { firstConversation, talk } from './talk.js';
 /** @throws UsageError, ChatError, EngineError; what opening a model throws */
 export async function chat(args: ChatArgs, start: EngineStart, context: CommandContext): Promise<void> {
   const { config } = start;
-  const conversation = await firstConversation(args);
+  const conversation = await firstConversation(args, config.generate.system);
   const model = await openModel(config);
   const tokenizer = chatTokenizer(model.tokenizer, config.model);
   const input = new ChatTerminal(context);

@@ -6,10 +6,17 @@ import { Conversation } from './conversation.js';
 import { readConversation } from './conversation_file.js';
 import { ChatSession, type SessionParts } from './session.js';
 
-/** As options say: a saved one, with the system message of --system. @throws ChatError UNREADABLE, BAD_CONVERSATION */
-export async function firstConversation({ load, system }: ChatArgs): Promise<Conversation> {
+/**
+ * A new one, or a saved one. What the model is told first says --system, else the saved one, else the configuration (`configured`); an empty text is none.
+ * @throws ChatError UNREADABLE, BAD_CONVERSATION
+ */
+export async function firstConversation(
+  { load, system }: ChatArgs,
+  configured: string | null = null,
+): Promise<Conversation> {
   const loaded = load === undefined ? Conversation.begin(null) : await readConversation(load);
-  return system === undefined ? loaded : loaded.withSystem(system === '' ? null : system);
+  const first = system ?? loaded.system ?? configured;
+  return loaded.withSystem(first === '' ? null : first);
 }
 
 type Talk = Pick<SessionParts, 'source' | 'input' | 'terminal' | 'conversation'> & {

@@ -1,6 +1,6 @@
 /** A conversation over a pipe, with an engine and with a server: real processes and real signals. A terminal is played in test/lib/commands/chat/session.test.ts. */
 import { expect } from 'chai';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { changeJson, copyModel } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
@@ -75,6 +75,19 @@ describe('expertwire chat', function () {
       }
     }));
 
+  it('the configuration says what the model is told first, unless --system or a saved conversation does', () =>
+    withTempFolder(async (dir) => {
+      const file = join(dir, 'a.json');
+      await writeFile(file, '[{"role": "system", "content": "of the file"}]');
+      const configured = [...OWN, '--set', 'generate.system=of the configuration'];
+      const told = async (...args: readonly string[]): Promise<string> =>
+        (await chat([...configured, ...args], ['/system'])).stdout;
+      expect(await told()).to.equal('of the configuration\n');
+      expect(await told('--load', file)).to.equal('of the file\n');
+      expect(await told('--load', file, '--system', 'of the flag')).to.equal('of the flag\n');
+      expect(await told('--system', '')).to.equal('(none)\n');
+    }));
+
   it('--load goes on where /save stopped, with the same answer as one session', () =>
     withTempFolder(async (dir) => {
       const file = join(dir, 'a.json');
@@ -85,6 +98,12 @@ describe('expertwire chat', function () {
       expect(json(rest.stdout)).to.deep.equal(second);
       expect(first).to.include({ question: 'Call me', finish_reason: 'length' });
       expect(await readdir(dir)).to.deep.equal(['a.json']);
+
+      const asked = await chat(args, [`/load ${file}`, 'And God', `/save ${file}`]);
+      const messages = JSON.parse(await readFile(file, 'utf8')) as object[];
+      await writeFile(file, JSON.stringify(messages.slice(0, -1))); // up to the question
+      const generated = await processes.cli(['generate', ...OWN, ...GREEDY, '--messages', file]).ended;
+      expect(expectSuccess(generated)).to.equal(`${String(json(asked.stdout).text)}\n`);
     }));
 
   it('SIGINT stops an answer of real ranks, and the session answers the next line', async () => {
