@@ -82,6 +82,14 @@ export default tseslint.config(
     },
   },
   {
+    files: ['scripts/**/*.mjs'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['Buffer', 'URL', 'console', 'performance', 'process'].map((name) => [name, 'readonly']),
+      ),
+    },
+  },
+  {
     files: ['lib/cli.ts', 'test/**/*.ts', 'examples/**/*.ts'],
     rules: { 'no-restricted-properties': 'off', 'no-console': 'off' },
   },

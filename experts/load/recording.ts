@@ -127,7 +127,14 @@ export const tokenLine = (
   { numTopk, numExperts }: Pick<RecordingHeader, 'numTopk' | 'numExperts'>,
 ): string => {
   const router_logits = routerLogits && cut(Array.from(routerLogits, shortFloat), numExperts);
-  const line = { step, request, position, token_id: tokenId, experts: cut([...choicesOf(experts)], numTopk), router_logits };
+  const line = {
+    step,
+    request,
+    position,
+    token_id: tokenId,
+    experts: cut([...choicesOf(experts)], numTopk),
+    router_logits,
+  };
   return `${JSON.stringify(line)}\n`;
 };
 
