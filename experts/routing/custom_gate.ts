@@ -2,12 +2,12 @@
 import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
 import { selectExperts } from './select_experts.js';
 
-/** The tokens of one rank at one MoE layer in one step, and what the model's gate is. */
+/** The tokens of one rank at one MoE layer in one step, and what the model's gate is. Only the logits are there to be written over. */
 export interface GateBatch {
   /** [T·E] float32, with the router's bias; the gate may write over them. */
   readonly logits: Float32Array;
   readonly numTokens: number;
-  /** How the model's own gate would choose. */
+  /** How the model's own gate would choose; frozen. */
   readonly spec: GateSpec;
   /** Choices per token that this gate makes. */
   readonly numTopk: number;

@@ -11,12 +11,14 @@ export type Owner = Pick<PluginErrorContext, 'plugin' | 'brought'>;
  */
 export function given<T>(owner: Owner, where: string, call: () => T): T {
   let value: T;
+  let isLater: boolean;
   try {
     value = call();
+    isLater = isPromise(value);
   } catch (cause) {
     throw failed(owner, `threw${spaced(where)}: ${causeText(cause)}; mend it`, cause);
   }
-  if (!isPromise(value)) return value;
+  if (!isLater) return value;
   void Promise.resolve(value).catch(() => undefined); // nobody waits for it
   throw failed(owner, `gave a promise${spaced(where)}; it must give its result at once`);
 }

@@ -45,7 +45,7 @@ export function openGate(
   checkBeside(config, dependsOn);
   const own = spec.moe.gate;
   const numTopk = numTopkOf(owner, own);
-  const choice = { gate: checkedGate(owner), spec: own, numTopk, rank: 0 };
+  const choice = { gate: checkedGate(owner), spec: frozen(own), numTopk, rank: 0 };
   const trial = routeBy(choice, trialBatch(own.numExperts));
   if (dependsOn === 'token') checkAlone(owner, choice, trial);
   const gate = { name, ownTopk: own.numTopk, dependsOn, trial: dependsOn === 'token' ? trial : null };
@@ -69,7 +69,7 @@ export function rankGate(
   if (numTopk !== moe.gate.numTopk) {
     throw differs(owner, `makes ${numTopk} choices per token on rank ${rank} and ${moe.gate.numTopk} on the head`);
   }
-  const choice = { gate: checkedGate(owner), spec, numTopk, rank };
+  const choice = { gate: checkedGate(owner), spec: frozen(spec), numTopk, rank };
   if (heads !== null) checkTrial(owner, heads, routeBy(choice, trialBatch(spec.numExperts)), { numTopk, rank });
   return choice;
 }
@@ -91,6 +91,13 @@ function checkBeside({ experts, engine }: ExpertwireConfig, dependsOn: 'token' |
       `exact, but what the gate ${gate} chooses depends on the batch; set it to auto, any or off`,
     );
   }
+}
+
+/** A copy that nobody can write over: gates see it in every layer. */
+function frozen(spec: GateSpec): GateSpec {
+  const copy = structuredClone(spec);
+  for (const part of [copy.groups, copy.scoring, copy]) Object.freeze(part);
+  return copy;
 }
 
 function numTopkOf(owner: Registered<CustomGate>, spec: GateSpec): number {

@@ -104,6 +104,16 @@ describe('gates of plug-ins', function () {
     });
   }
 
+  it('that use their arrays again, or write over what they were given, change nothing but what they choose', async () => {
+    const own = await outcomeOf(1, []);
+    const again = `const { topkIdx, topkWeights } = own(); const [n, g] = [topkIdx.length, globalThis];
+      if (!(g.ids?.length >= n)) { g.ids = new Int32Array(n); g.weights = new Float32Array(n); }
+      const [ids, weights] = [g.ids.subarray(0, n), g.weights.subarray(0, n)];
+      ids.set(topkIdx); weights.set(topkWeights); return { topkIdx: ids, topkWeights: weights };`;
+    const over = `const routing = own(); batch.bias_E?.fill(9); batch.positions.fill(0); batch.rank = batch.numTokens = batch.numTopk = 1; return routing;`;
+    for (const route of [again, over]) expectSame(await outcomeWith(route, '', 2), own);
+  });
+
   it('that look at the whole batch run too, and no prompt shares a prefix', async () => {
     const example = join(repoRoot(), 'examples/plugins');
     const sharedWith = (set: readonly string[]): Promise<number> =>
@@ -210,6 +220,20 @@ describe('gates of plug-ins', function () {
         /gave expert .* to a token beside others in step 0, and .* alone in step 1, and says that it depends on its token alone/,
       ],
       [`batch.logits[0] = NaN; return own();`, /threw .*: NOT_FINITE/],
+      [
+        `batch.spec.numTopk = 2; return own();`,
+        /threw in MoE layer 0 of step 0: Cannot assign to read only property 'numTopk'/,
+      ],
+      [`batch.spec.groups.topkGroups = 1; return own();`, /threw .*: Cannot assign to read only property 'topkGroups'/],
+      [
+        `${OWN} return { get topkIdx() { throw new Error("no idea"); }, topkWeights };`,
+        /threw in MoE layer 0 of step 0: no idea/,
+      ],
+      [`return { get then() { throw new Error("later"); } };`, /threw in MoE layer 0 of step 0: later/],
+      [
+        `${OWN} batch.numTokens = 1; return { topkIdx: topkIdx.slice(0, 4), topkWeights: topkWeights.slice(0, 4) };`,
+        /gave Int32Array of 4 as topkIdx .*give an Int32Array of 4 tokens × 4 choices = 16/,
+      ],
     ] as const) {
       expect(await refusalOf(route), route)
         .to.match(/^PLUGIN_FAILED: plug-in \S+gate\.mjs, gate "mine": /)
