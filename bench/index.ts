@@ -1,7 +1,9 @@
 /** Benchmarks behind `expertwire bench NAME`. */
 import type { Bench } from '../lib/commands/bench.js';
 import { nearestName } from '../lib/commands/advice/near_names.js';
-import { UsageError } from '../lib/commands/base/context.js';
+import { UsageError, type CommandContext } from '../lib/commands/base/context.js';
+import { modelFolder } from '../lib/config/model_folder.js';
+import { parseModelName } from '../lib/hub/cache/model_name.js';
 
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
@@ -26,8 +28,20 @@ export const runBench: Bench = async ([name = '', ...args], context) => {
   const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
   if (load === undefined) throw new UsageError(noBench(name, Object.keys(BENCHES)));
   const bench = await load();
-  await bench(args, context);
+  await bench(name === SERVES ? args : withFolder(args, context.env), context);
 };
+
+/** Its `--model` is what a server calls it. */
+const SERVES = 'serve';
+
+/** The name of a model that was pulled stands for its folder. @throws ConfigError NOT_FOUND */
+const withFolder = (args: readonly string[], env: CommandContext['env']): readonly string[] =>
+  args.map((arg, i) => {
+    const option = arg.startsWith('--model=') ? '--model=' : '';
+    const isModel = option !== '' || args[i - 1] === '--model';
+    const model = arg.slice(option.length);
+    return isModel && parseModelName(model) !== null ? `${option}${modelFolder(model, { env })}` : arg;
+  });
 
 function noBench(name: string, names: readonly string[]): string {
   const nearest = nearestName(name, names);
