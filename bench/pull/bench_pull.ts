@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { CommandContext } from '../../lib/commands/base/context.js';
+import { UsageError, type CommandContext } from '../../lib/commands/base/context.js';
 import { closing } from '../../lib/commands/base/closing.js';
 import { checkBytes, seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
 import type { HubSettings } from '../../lib/hub/hub_settings.js';
@@ -40,11 +40,13 @@ export async function benchPull(args: readonly string[], { stdout, stderr, signa
   const options = parse(args);
   const { mb, files, seed, rounds, json } = options;
   stderr.write(`making ${mb} MB …\n`);
-  const hub = fork(fileURLToPath(new URL('./hub_process.js', import.meta.url)), [mb * 1e6, files, seed].map(String));
+  const file = fileURLToPath(new URL('./hub_process.js', import.meta.url));
+  const stdio = ['ignore', 'ignore', 'ignore', 'ipc'] as const;
+  const hub = fork(file, [mb * 1e6, files, seed].map(String), { execArgv: [], stdio: [...stdio] });
   const rows = await closing(
     () => ended(hub),
     async () => {
-      const [{ url, paths }] = (await once(hub, 'message', { signal })) as [{ url: string; paths: readonly string[] }];
+      const { url, paths } = await startOf(hub, signal);
       return measure(options, await waysOf(url, paths, signal), signal);
     },
   );
@@ -137,6 +139,22 @@ function report(rows: readonly PullRow[]): string {
     ...[what, seconds.toFixed(2), mb_per_s.toFixed(0), of_curl === null ? '–' : of_curl.toFixed(2)],
   ]);
   return table([['', 's', 'MB/s', 'of curl'], ...lines]);
+}
+
+interface Started {
+  readonly url: string;
+  readonly paths: readonly string[];
+}
+
+/** @throws UsageError where it can't hold the bytes */
+async function startOf(hub: ChildProcess, signal: AbortSignal): Promise<Started> {
+  const told = once(hub, 'message', { signal }).then(([message]) => message as Started);
+  const died = once(hub, 'exit', { signal }).then(() => null);
+  for (const each of [told, died]) each.catch(() => undefined); // one of them is too late
+  const started = await Promise.race([told, died]);
+  if (started === null)
+    throw new UsageError("the hub's process ended before it had all bytes; give a smaller --mb, or more --files");
+  return started;
 }
 
 async function ended(child: ChildProcess): Promise<void> {
