@@ -39,6 +39,6 @@ function farness(name: string, other: string): number {
   const [short, long] = name.length < other.length ? [name, other] : [other, name];
   if (short.length >= MIN_PREFIX && long.startsWith(short)) return 1;
   const far = distance(name, other);
-  if (lettersOf(name) === lettersOf(other)) return Math.min(1, far);
+  if (far <= 2 && lettersOf(name) === lettersOf(other)) return Math.min(1, far); // two letters changed places
   return far <= Math.max(1, Math.floor(name.length / 3)) ? far : Infinity;
 }

@@ -50,6 +50,7 @@ describe('advice on a command', () => {
 describe('advice on an option', () => {
   const LINES: readonly (readonly [line: string, ...words: readonly string[]])[] = [
     ['generate --modle x', 'no option --modle; did you mean --model?'],
+    ['pull a/b --revison x', 'no option --revison; did you mean --revision?'],
     ['generate -model x', 'no option -model; did you mean --model?'],
     ['generate --top_k 3', 'did you mean --top-k?'],
     ['generate --max-tokens 3', 'did you mean --max-new-tokens?'],
