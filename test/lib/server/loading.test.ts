@@ -40,6 +40,7 @@ describe('the web framework', () => {
     const withOne = (what: string): string[] => commands.filter((file) => reachedFrom(file).has(what));
     const serve = 'lib/commands/serve/serve.ts';
     expect(withOne(ENGINE)).to.have.members([
+      'lib/commands/chat/chat.ts',
       'lib/commands/generate/generate.ts',
       'lib/commands/score/score.ts',
       serve,
