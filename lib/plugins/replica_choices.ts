@@ -7,48 +7,58 @@ import {
   type ReplicaChooser,
 } from '../../experts/placement/replica_choice.js';
 import type { Placement } from '../../experts/placement/placement.js';
-import { failed, given, givenLater, kindOf, type Owner } from './calls.js';
+import { AskingChoice } from './asking_choice.js';
+import { failed, given, kindOf, type Owner } from './calls.js';
 import type { PluginRegistry } from './plugin_registry.js';
 
-/**
- * A rank's own. `gather` as each rank has it.
- * @throws PluginError PLUGIN_FAILED where a plug-in gives none
- */
+/** What a rank gives a plug-in's choice. */
+export interface ChoiceTools {
+  /** As each rank has it. */
+  readonly gather: GatherCounts;
+  /** How long one may take in a layer, what it waits for others not counted. */
+  readonly timeoutMs: number;
+}
+
+/** A rank's own. @throws PluginError PLUGIN_FAILED where a plug-in gives none */
 export function replicaChooserNamed(
   name: string,
   { replicaChoices }: Pick<PluginRegistry, 'replicaChoices'>,
   rank: ChoosingRank,
-  gather: GatherCounts,
+  { gather, timeoutMs }: ChoiceTools,
 ): ReplicaChooser {
   const owner = replicaChoices.get(name);
   if (owner === undefined) return createReplicaChooser(name as ReplicaChoice, rank, gather);
-  const chooser: unknown = given(owner, `on rank ${rank.rank}`, () => owner.value({ ...rank }, gather));
+  const asking = new AskingChoice(owner, gather, timeoutMs);
+  const chooser: unknown = given(owner, `on rank ${rank.rank}`, () => owner.value({ ...rank }, asking.gather));
   if (typeof chooser !== 'object' || chooser === null || typeof (chooser as ReplicaChooser).choose !== 'function') {
     throw failed(owner, `made ${kindOf(chooser)}; make an object with a function choose`);
   }
-  return checked(owner, chooser as ReplicaChooser);
+  return checked(owner, chooser as ReplicaChooser, asking);
 }
 
-function checked(owner: Owner, chooser: ReplicaChooser): ReplicaChooser {
+function checked(owner: Owner, chooser: ReplicaChooser, asking: AskingChoice): ReplicaChooser {
+  const asksAll = chooser.asksAll === true;
+  let shown: { readonly of: Placement; readonly theirs: Placement } | null = null;
   return {
-    ...(chooser.asksAll === true && { asksAll: true }),
+    ...(asksAll && { asksAll }),
     async choose(topkIdx, placement, moeLayer, signal) {
-      const where = `in MoE layer ${moeLayer}`;
+      const call = { asksAll, moeLayer, numExperts: placement.numExperts, signal };
+      if (shown?.of !== placement) shown = { of: placement, theirs: structuredClone(placement) };
+      const { theirs } = shown;
       const copy = topkIdx.slice(); // what it writes over is its own
-      const chosen = await givenLater(owner, where, () => chooser.choose(copy, placement, moeLayer, signal));
-      checkChoices(owner, chosen, topkIdx, { placement, moeLayer });
-      return chosen;
+      const chosen: unknown = await asking.during(call, () => chooser.choose(copy, theirs, moeLayer, signal));
+      return checkedChoices(owner, chosen, topkIdx, { placement, moeLayer });
     },
   };
 }
 
-/** One of its expert's replicas for each choice, and none where there is none. */
-function checkChoices(
+/** A copy: one of its expert's replicas for each choice, and none where there is none. */
+function checkedChoices(
   owner: Owner,
   chosen: unknown,
   topkIdx: Int32Array,
   { placement, moeLayer }: { readonly placement: Placement; readonly moeLayer: number },
-): void {
+): Int32Array {
   const where = `in MoE layer ${moeLayer}`;
   if (!(chosen instanceof Int32Array) || chosen.length !== topkIdx.length) {
     throw failed(
@@ -65,6 +75,7 @@ function checkChoices(
     const right = replicas.length === 0 ? '-1, since there is none' : `one of ${[...replicas].join(', ')}`;
     throw failed(owner, `gave slot ${slot} for choice ${i}, expert ${expert}, ${where}; give ${right}`);
   }
+  return new Int32Array(chosen);
 }
 
 const NONE = new Int32Array(0);

@@ -114,7 +114,9 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs, topology, ...traced });
     const countGather = new CountGather(mesh, timeoutMs);
     const chooser = { rank: mesh.rank, ranksPerNode: topology.ranksPerNode };
-    const replicas = replicaChooserNamed(job.replicaChoice, plugins, chooser, countGather.gather);
+    // Half of what the other ranks wait for this one: the plug-in is told of before they are.
+    const tools = { gather: countGather.gather, timeoutMs: timeoutMs / 2 };
+    const replicas = replicaChooserNamed(job.replicaChoice, plugins, chooser, tools);
     const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: report.residence.experts });
     const model = loaded.model({ ep, replicas });
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });

@@ -108,7 +108,7 @@ export async function loadRanks(
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
       const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });
       const countGather = new CountGather(mesh, timeoutMs);
-      const replicas = replicaChooserNamed(replicaChoice, plugins, { rank }, countGather.gather);
+      const replicas = replicaChooserNamed(replicaChoice, plugins, { rank }, { gather: countGather.gather, timeoutMs });
       const model = loaded({ ep, replicas });
       models[rank] = model;
       const shared = { placement, ep, mesh, countGather, timeoutMs, disk, clock, load, rankLoad };
