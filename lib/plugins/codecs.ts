@@ -29,9 +29,30 @@ export function wireNamed({ dispatch, combine }: WireNames, { codecs }: Codecs, 
   return wire;
 }
 
-const ownedBy = ({ plugin, brought, value }: Registered<WireCodec>): WireCodec => ({
-  name: `"${brought.name}" of plug-in ${plugin}`,
-  rowBytes: (hidden) => value.rowBytes(hidden),
-  encode: (row, out) => value.encode(row, out),
-  decode: (bytes, row) => value.decode(bytes, row),
-});
+/** As somebody may have written it: what it gives, a promise say, is for the all-to-all to refuse. */
+type ForeignCodec = {
+  readonly [K in 'encode' | 'decode']: (...arrays: Parameters<WireCodec[K]>) => unknown;
+};
+
+function ownedBy({ plugin, brought, value }: Registered<WireCodec>): WireCodec {
+  const foreign: ForeignCodec = value;
+  return {
+    name: `"${brought.name}" of plug-in ${plugin}`,
+    rowBytes: (hidden) => value.rowBytes(hidden),
+    encode: (row, out): unknown => {
+      checkFinite(row, 'the model gave it', 'check the checkpoint for NaN');
+      return foreign.encode(row, out);
+    },
+    decode: (bytes, row): unknown => {
+      const given = foreign.decode(bytes, row);
+      checkFinite(row, 'it gave', 'a model computes with finite numbers alone');
+      return given;
+    },
+  };
+}
+
+/** A NaN would be found layers later, and blamed on the checkpoint. @throws RangeError, which the all-to-all tells under the codec's name */
+function checkFinite(row: Float32Array, who: string, advice: string): void {
+  const channel = row.findIndex((each) => !Number.isFinite(each));
+  if (channel >= 0) throw new RangeError(`${who} ${row[channel]} in channel ${channel} of a row (${advice})`);
+}

@@ -87,7 +87,10 @@ describe('codecs of plug-ins', () => {
     const encodes = 'rowBytes: () => 4, encode() {},';
     for (const [body, message] of [
       ['rowBytes: () => -1, encode() {}, decode() {}', /rowBytes\(48\) gave -1; give an integer from 1 to 3072$/],
-      [`${encodes} decode: (bytes, row) => { row[5] = NaN; }`, /a row of zeros came back with NaN in channel 5;/],
+      [
+        `${encodes} decode: (bytes, row) => { row[5] = NaN; }`,
+        /decode threw RangeError: it gave NaN in channel 5 of a row/,
+      ],
       [
         `${encodes} decode() { throw new Error('no\\u001b[2J'); }`,
         /decode threw Error: no\\u001b\[2J; look at its code$/,
@@ -101,6 +104,19 @@ describe('codecs of plug-ins', () => {
         expect(got).to.match(message);
       });
     }
+  });
+
+  it('that give what is no number in a running job end it with the plug-in, the name and the channel', async () => {
+    const text = BF16_PLUGIN.replace('code * 65536));', '$& if (numRows++ > 50) row[3] = NaN;');
+    await withPlugins({ 'hot.mjs': text }, async (path) => {
+      const set = [...wireKeys(path('hot.mjs'), 'my_bf16')];
+      for (const onPeerLoss of ['fail', 'mask'] as const) {
+        const error = await errorOf(Error, () => run({ numRanks: 3, set, onPeerLoss }));
+        expect(error.message).to.match(
+          /^RANK_FAILED: rank \d failed in step \d+: CODEC_FAILED: codec "my_bf16" of plug-in \S+hot\.mjs: decode threw RangeError: it gave NaN in channel 3 of a row/,
+        );
+      }
+    });
   });
 
   it('that nobody brought are refused, with the names that there are', async () => {
