@@ -39,6 +39,9 @@ interface RunningStep {
 /** What a rank did when, in a step that ran with this version of the placement. */
 export type OnTimeline = (rank: number, events: readonly TimelineEvent[], placementVersion: number) => void;
 
+/** Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another. */
+const FAILS_ALIKE: ReadonlySet<string> = new Set(['NOT_FINITE', 'PLUGIN_FAILED', 'CODEC_FAILED']);
+
 /** What a running job is made of. */
 export interface JobParts {
   readonly rendezvous: Pick<Rendezvous, 'close'>;
@@ -250,8 +253,7 @@ export class Job implements StepRunner {
     const isMasked = this.parts.onPeerLoss === 'mask';
     if (!isMasked && error.blames.some((blamed) => blamed !== rank)) return this.accuse(rank, error);
     const report = ownFailure(rank, error, this.when(rank));
-    // Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another.
-    if (isMasked && error.code === 'NOT_FINITE') this.fail(report.error);
+    if (isMasked && FAILS_ALIKE.has(error.code)) this.fail(report.error);
     else this.losses.report(report);
   }
 

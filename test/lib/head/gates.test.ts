@@ -248,18 +248,22 @@ describe('gates of plug-ins', function () {
     );
   });
 
-  it('that fail in a step end the job with the rank, the plug-in, the gate and what it gave', async () => {
+  it('that fail in a step end the job with the rank, the plug-in, the gate and what it gave, also where losses are masked', async () => {
     const route = `${OWN} if (batch.step > 1 && batch.rank === 1) topkIdx[0] = 99; return { topkIdx, topkWeights };`;
-    await withPlugins(gateOf(route, `dependsOn: 'batch',`), (path) =>
-      withEngine(MODEL, { numRanks: 2, set: chosen(path('gate.mjs')), onPeerLoss: 'fail' }, async ({ engine }) => {
-        const requests = PROMPTS.map((promptTokenIds) => generateIds(engine, { promptTokenIds, maxNewTokens: 6 }));
-        const error = await errorOf(EngineError, () => Promise.all(requests));
-        await Promise.allSettled(requests);
+    await withPlugins(gateOf(route, `dependsOn: 'batch',`), async (path) => {
+      for (const onPeerLoss of ['fail', 'mask'] as const) {
+        const options = { numRanks: 2, set: chosen(path('gate.mjs')), onPeerLoss };
+        const error = await withEngine(MODEL, options, async ({ engine }) => {
+          const requests = PROMPTS.map((promptTokenIds) => generateIds(engine, { promptTokenIds, maxNewTokens: 6 }));
+          const first = await errorOf(EngineError, () => Promise.all(requests));
+          await Promise.allSettled(requests);
+          return first;
+        });
         expect(error.message).to.match(
           /^RANK_FAILED: rank 1 failed in step \d+: PLUGIN_FAILED: plug-in \S+gate\.mjs, gate "mine": gave expert 99 to token 0 in MoE layer 0 of step \d+; there are experts 0 … 15/,
         );
-      }),
-    );
+      }
+    });
   });
 
   it('are refused beside what chooses instead, and beside a promise that they can not keep', async () => {

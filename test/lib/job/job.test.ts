@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { asRank } from '../../../base/ids.js';
 import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
 import type { ControlMessage } from '../../../comm/job/messages.js';
+import type { LossPolicy } from '../../../lib/job/failure_report.js';
 import { Job } from '../../../lib/job/job.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
@@ -11,7 +12,7 @@ import { errorOf } from '../../kit/rejects.js';
 const nothing = (): Promise<void> => Promise.resolve();
 
 /** A job of ranks that say what they are told to say, and end when they are told to. */
-function playedJob(numRanks: number) {
+function playedJob(numRanks: number, onPeerLoss: LossPolicy = 'fail') {
   const say: ((message: ControlMessage) => void)[] = [];
   const end: ((exit: RankExit) => void)[] = [];
   const exits = Array.from({ length: numRanks }, (_, i) => new Promise<RankExit>((resolve) => (end[i] = resolve)));
@@ -24,7 +25,7 @@ function playedJob(numRanks: number) {
   }));
   const local = { exits, kill: () => undefined, close: nothing };
   const times = { stepTimeoutMs: 60_000, enterTimeoutMs: 60_000 };
-  const job = new Job({ rendezvous: { close: nothing }, local, links, reports: [], onPeerLoss: 'fail', ...times });
+  const job = new Job({ rendezvous: { close: nothing }, local, links, reports: [], onPeerLoss, ...times });
   return { job, say, end };
 }
 
@@ -79,5 +80,14 @@ describe('a job whose losses end it', () => {
     const failure = await job.failed;
     expect(failure.rank).to.equal(2);
     expect(failure.message).to.contain('rank 2 failed before the first step: LIMIT: a frame too large for rank 1');
+  });
+
+  it('ends with what another rank would fail at alike, also where losses are masked', async () => {
+    for (const code of ['PLUGIN_FAILED', 'CODEC_FAILED', 'NOT_FINITE']) {
+      const { job, say } = playedJob(3, 'mask');
+      say[1]!({ type: 'failed', error: { code, reason: 'no idea', advice: 'mend it', blames: [] } });
+      const failure = await job.failed;
+      expect(failure.message).to.equal(`RANK_FAILED: rank 1 failed before the first step: ${code}: no idea; mend it`);
+    }
   });
 });
