@@ -1,11 +1,12 @@
 /** The requests that run: each a sequence of the scheduler, and somebody who takes what steps make of it. */
 import type { EpochChange, StepRunner } from '../job/step_runner.js';
 import { EngineError } from '../protocol/errors.js';
-import type { StepPlan, StepResult } from '../protocol/step_plan.js';
+import type { PlanPart, SequenceOutput, StepPlan, StepResult } from '../protocol/step_plan.js';
 import type { ScheduledPlan, Scheduler, SequenceRequest } from './scheduling/scheduler.js';
 import type { ToldHooks } from './hooks/told_hooks.js';
-import type { RequestNews } from './observing/request_news.js';
+import type { RequestNews, SequenceEnd } from './observing/request_news.js';
 import type { Sequence } from './sequence.js';
+import { untilOver } from './until_over.js';
 
 /** A step that every rank finished which is left, by rank; the result is null for one that was lost earlier. */
 export interface SettledStep {
@@ -22,6 +23,8 @@ interface RunningRequest {
   readonly degraded: Set<number>;
   /** Its caller's signal is not listened to any more. */
   forget(): void;
+  /** Aborted when it is. */
+  readonly over: AbortController;
 }
 
 /** What a request may have. */
@@ -73,7 +76,7 @@ export class Requests {
     const onAbort = (): void =>
       this.failOne(sequence, new EngineError('CLOSED', 'the request was cancelled by its caller'));
     const forget = (): void => signal?.removeEventListener('abort', onAbort);
-    this.running.set(sequence, { taker, hooks, degraded: new Set(), forget });
+    this.running.set(sequence, { taker, hooks, degraded: new Set(), forget, over: new AbortController() });
     this.scheduler.add(request);
     signal?.addEventListener('abort', onAbort, { once: true });
     this.tell({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens });
@@ -119,14 +122,14 @@ export class Requests {
       for (const [i, output] of outputs.entries()) {
         const running = this.running.get(output.sequence);
         if (running === undefined) continue; // given up while the step ran
-        const { taker, hooks, degraded } = running;
-        for (const position of output.degraded ?? []) degraded.add(position);
+        for (const position of output.degraded ?? []) running.degraded.add(position);
         if (plan.parts[i]!.isReplay) continue;
         const { sequence, tokenId } = output;
         if (tokenId !== null) this.tell({ kind: 'token', sequence, tokenId });
         try {
-          if (hooks !== null) await hooks.tell(plan.parts[i]!, output);
-          const reason = await taker.take(plan.parts[i]!, output, degraded.size);
+          const taken = give(running, plan.parts[i]!, output);
+          // A caller's promise that never settles holds up the others until this request is over, and not longer.
+          const reason = await (taken instanceof Promise ? untilOver(taken, running.over.signal) : taken);
           if (reason !== null) this.end({ kind: 'finished', sequence, reason });
         } catch (error) {
           // Its caller's: onLogits, or a hook.
@@ -168,6 +171,7 @@ export class Requests {
     if (running === undefined) return; // it ended otherwise meanwhile
     this.running.delete(sequence);
     running.forget();
+    running.over.abort();
     this.scheduler.finish(sequence);
     this.free();
     this.tell(news);
@@ -203,6 +207,26 @@ export class Requests {
     const last = ranks.at(-1)!;
     return new EngineError('RANK_FAILED', text, { rank: last, cause: this.lost.get(last) });
   }
+}
+
+/** Hooks hear of what a step made before the request takes it. */
+const give = (
+  running: RunningRequest,
+  part: PlanPart,
+  output: SequenceOutput,
+): SequenceEnd | null | Promise<SequenceEnd | null> =>
+  running.hooks === null
+    ? running.taker.take(part, output, running.degraded.size)
+    : tellAndGive(running, running.hooks, part, output);
+
+async function tellAndGive(
+  { taker, degraded, over }: RunningRequest,
+  hooks: ToldHooks,
+  part: PlanPart,
+  output: SequenceOutput,
+): Promise<SequenceEnd | null> {
+  await hooks.tell(part, output, over.signal);
+  return over.signal.aborted ? null : taker.take(part, output, degraded.size);
 }
 
 /** Of a rank that was lost before the step: its plan is empty too. */

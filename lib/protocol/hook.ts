@@ -29,7 +29,7 @@ export interface Hook {
   readonly share?: number;
   /** Of that draw: a whole number from 0. Default 0. */
   readonly seed?: number;
-  /** Called token by token, layer by layer. All steps wait for what it returns. What it throws ends the request that it was told of: HOOK_FAILED. */
+  /** Called token by token, layer by layer. All steps wait for what it returns, as long as the request isn't over. What it throws ends the request that it was told of: HOOK_FAILED. */
   readonly onEvent: (event: HookEvent) => void | Promise<void>;
 }
 

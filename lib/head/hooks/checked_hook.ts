@@ -23,7 +23,9 @@ const EVERY_LAYER: readonly HookPoint[] = ['hiddenBefore', 'hiddenAfter'];
 
 const wholeNumber = z.int({ error: 'a whole number from 0' }).min(0, { error: 'a whole number from 0' });
 const layers = z
-  .union([z.literal('all'), z.array(wholeNumber).min(1)], { error: "'all', or a list of layers" })
+  .union([z.literal('all'), z.array(wholeNumber).min(1, { error: "'all', or a list of layers" })], {
+    error: "'all', or a list of layers",
+  })
   .optional();
 const schema = z.strictObject({
   points: z.strictObject(
@@ -57,7 +59,7 @@ export function checkLooks(looks: readonly Look[], spec: ModelSpec, mostBytes: n
 }
 
 function checkedHook(given: Hook, where: string, spec: ModelSpec): CheckedHook {
-  const result = schema.safeParse(withoutUndefined(given));
+  const result = schema.safeParse(fieldsOf(given));
   if (!result.success) throw invalid(reasonOf(result.error.issues[0]!, given, where));
   const { points, tokens = 'all', share = 1, seed = 0, onEvent } = result.data as Hook;
   const named = POINTS.filter((point) => points[point] !== undefined);
@@ -66,7 +68,7 @@ function checkedHook(given: Hook, where: string, spec: ModelSpec): CheckedHook {
     points[point] === undefined ? [] : resolved(points[point], point, `${where}.points.${point}`, spec);
   const all = named.flatMap((point) => layersOf(point).map((layer) => ({ point, layer })));
   const sights = all.sort((a, b) => a.layer - b.layer || POINTS.indexOf(a.point) - POINTS.indexOf(b.point));
-  return { look: { layers: tablesOf(layersOf), tokens, share, seed }, sights, onEvent };
+  return { look: { layers: tablesOf(layersOf), tokens, share, seed }, sights, onEvent: onEvent.bind(given) };
 }
 
 /** Layers of each table that the points need. */
@@ -113,9 +115,13 @@ function reasonOf(issue: z.core.$ZodIssue, given: unknown, where: string): strin
 const expectedOf = (issue: z.core.$ZodIssue): string =>
   issue.path[0] === 'share' ? 'a number over 0, up to 1' : issue.path.length === 0 ? 'an object' : issue.message;
 
-const withoutUndefined = (hook: unknown): unknown =>
-  typeof hook !== 'object' || hook === null
-    ? hook
-    : Object.fromEntries(Object.entries(hook).filter(([, value]) => value !== undefined));
+/** What a hook says. A class has methods beside what is its own, and may keep more in fields: nothing is a slip there but what is missing. */
+function fieldsOf(hook: unknown): unknown {
+  if (typeof hook !== 'object' || hook === null) return hook;
+  const isPlain = [Object.prototype, null].includes(Object.getPrototypeOf(hook) as object | null);
+  const keys = isPlain ? Object.keys(hook) : Object.keys(schema.shape);
+  const fields = keys.map((key) => [key, (hook as Record<string, unknown>)[key]] as const);
+  return Object.fromEntries(fields.filter(([, value]) => value !== undefined));
+}
 
 const invalid = (text: string): EngineError => new EngineError('INVALID_REQUEST', text);

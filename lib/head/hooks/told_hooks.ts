@@ -27,21 +27,22 @@ export class ToldHooks {
     this.moeLayers = moeLayersOf(request.spec);
   }
 
-  /** Resolves when all hooks have heard of the part. @throws EngineError HOOK_FAILED */
-  async tell(part: PlanPart, output: SequenceOutput): Promise<void> {
+  /** Resolves when all hooks have heard of the part, or of so much of it as there was before `over`. @throws EngineError HOOK_FAILED */
+  async tell(part: PlanPart, output: SequenceOutput, over: AbortSignal): Promise<void> {
     const tables = new TokenTables(part, output, this.moeLayers);
-    for (const hook of this.hooks) await this.tellOne(hook, part, tables);
+    for (const hook of this.hooks) await this.tellOne(hook, part, tables, over);
   }
 
-  private async tellOne(hook: CheckedHook, part: PlanPart, tables: TokenTables): Promise<void> {
+  private async tellOne(hook: CheckedHook, part: PlanPart, tables: TokenTables, over: AbortSignal): Promise<void> {
     const { sequence, id: request, spec } = this.request;
     for (const token of tokensAt([hook.look], this.placeOf(part))) {
       const own = { sequence, request, position: part.position + token, tokenId: part.tokenIds[token]! };
       for (const { point, layer } of hook.sights) {
+        if (over.aborted) return;
         const event = eventOf(point, { ...own, layer }, (table, at) => tables.row(table, at, token)!, spec);
         try {
-          const told = hook.onEvent(event);
-          if (told instanceof Promise) await told;
+          const told: unknown = hook.onEvent(event);
+          if (isThenable(told)) await told;
         } catch (cause) {
           throw failed(event, cause);
         }
@@ -53,6 +54,10 @@ export class ToldHooks {
     return { sequence, position, numTokens: tokenIds.length, numPromptTokens: this.request.numPromptTokens };
   }
 }
+
+/** A promise of whatever library or realm. */
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
 
 function failed({ point, layer, position }: HookEvent, cause: unknown): EngineError {
   const reason = cause instanceof Error ? cause.message : String(cause);

@@ -1,7 +1,7 @@
 /** What hooks are told, when, and what becomes of those that are wrong: real models over a local mesh. */
 import { expect } from 'chai';
 import { EngineError } from '../../../../lib/protocol/errors.js';
-import type { Hook } from '../../../../lib/protocol/hook.js';
+import type { Hook, HookEvent } from '../../../../lib/protocol/hook.js';
 import type { GenerationRequest } from '../../../../lib/protocol/request.js';
 import type { ObservedStep } from '../../../../lib/head/observing/step_observer.js';
 import { uniform } from '../../../../base/philox.js';
@@ -197,6 +197,51 @@ describe('hooks', function () {
     });
   });
 
+  for (const what of ['given up', 'closed'] as const) {
+    it(`hold up nothing any more, and hear of nothing, once their request is ${what}`, async () => {
+      await withLocalEngine({ numRanks: 2 }, async (local) => {
+        let numTold = 0;
+        const onEvent = (): Promise<void> => (numTold++, new Promise<void>(() => undefined));
+        const mine = new AbortController();
+        const hooks: Hook[] = [{ points: { routing: 'all' }, onEvent }];
+        const held = local.engine.generate({ promptTokenIds: PROMPT, maxNewTokens: NEW, hooks }, mine.signal).next();
+        const outcome = held.then(String, (error: unknown) => (error as EngineError).code);
+        while (numTold === 0) await new Promise(setImmediate);
+        const other = generated(local, {}).then(
+          ({ tokenIds }) => tokenIds.length,
+          () => 0,
+        );
+        if (what === 'closed') await local.engine.close();
+        else mine.abort();
+        expect(await outcome).to.equal('CLOSED');
+        expect(await other).to.equal(what === 'closed' ? 0 : NEW);
+        expect(numTold).to.equal(1);
+      });
+    });
+  }
+
+  it('hold up the model for what can be awaited, whoever’s promise it is', async () => {
+    const then = (_: unknown, reject: (error: Error) => void): void => reject(new Error('the disk is full'));
+    const hook: Hook = { points: { routing: [1] }, onEvent: () => ({ then }) as unknown as Promise<void> };
+    await withLocalEngine({ numRanks: 1 }, async (local) => {
+      const error = await errorOf(EngineError, () => generated(local, { hooks: [hook] }));
+      expect(error.message).to.match(/position 0: the disk is full/);
+    });
+  });
+
+  it('may be objects of a class, with a method and fields of its own', async () => {
+    class Probe implements Hook {
+      readonly points = { routing: [1] };
+      readonly layers: number[] = [];
+      onEvent({ layer }: HookEvent): void {
+        this.layers.push(layer);
+      }
+    }
+    const probe = new Probe();
+    await withLocalEngine({ numRanks: 1 }, (local) => generated(local, { hooks: [probe], maxNewTokens: 1 }));
+    expect(probe.layers).to.deep.equal(PROMPT.map(() => 1));
+  });
+
   for (const how of ['throws', 'rejects'] as const) {
     it(`one that ${how} ends its request alone, and says where it was`, async () => {
       const failing = (): Promise<void> => {
@@ -228,6 +273,7 @@ describe('hooks', function () {
       { points: { routing: 'every' }, onEvent },
       /hooks\[0\]\.points\.routing is "every"; give 'all', or a list of layers/,
     ],
+    [{ points: { routing: [] }, onEvent }, /hooks\[0\]\.points\.routing is .*; give 'all', or a list of layers/],
     [{ points: { routing: [0] }, onEvent }, /names layer 0, which is a dense layer; give layers of 1 … 2, or 'all'/],
     [{ points: { hiddenAfter: [3] }, onEvent }, /names layer 3, which is none of the model; give layers of 0 … 2/],
     [{ points: { routing: 'all' }, onEvent, share: 0 }, /hooks\[0\]\.share is 0; give a number over 0, up to 1/],
