@@ -150,27 +150,42 @@ const quantization = z.strictObject({
   hasOrder: boolean,
 });
 
+/** Channels of a head that may turn. */
+const headOf = ({ attention, rope }: Pick<ModelSpec, 'attention' | 'rope'>): number => {
+  if (attention.kind === 'gqa') return attention.headDim;
+  return Math.min(attention.qkRopeHeadDim, attention.indexer?.headDim ?? rope.dim);
+};
+
 /** A specification as data. */
-export const specSchema = z.strictObject({
-  modelType: z.string(),
-  hiddenSize: count,
-  vocabSize: count,
-  maxPositions: count,
-  norm: z.enum(['rms', 'layer']),
-  normEps: eps,
-  normOffset: z.union([z.literal(0), z.literal(1)]),
-  multipliers: z.strictObject({ embedding: number, residual: number, logits: number }),
-  tieWordEmbeddings: boolean,
-  hasHeadBias: boolean,
-  eosTokenIds: z.array(z.int().nonnegative()).max(1024).readonly(),
-  rope,
-  attention: z.discriminatedUnion('kind', [mla, gqa]),
-  layers: z.array(layer).max(MAX_LAYERS).readonly(),
-  moe,
-  stored: z.strictObject({
-    prefix: z.string(),
-    replace: z.array(z.tuple([z.string(), z.string()]).readonly()).readonly(),
-    experts: z.enum(['rows', 'columns']),
-  }),
-  quantization: quantization.nullable(),
-}) satisfies z.ZodType<ModelSpec>;
+export const specSchema = z
+  .strictObject({
+    modelType: z.string(),
+    hiddenSize: count,
+    vocabSize: count,
+    maxPositions: count,
+    norm: z.enum(['rms', 'layer']),
+    normEps: eps,
+    normOffset: z.union([z.literal(0), z.literal(1)]),
+    multipliers: z.strictObject({ embedding: number, residual: number, logits: number }),
+    tieWordEmbeddings: boolean,
+    hasHeadBias: boolean,
+    eosTokenIds: z.array(z.int().nonnegative()).max(1024).readonly(),
+    rope,
+    attention: z.discriminatedUnion('kind', [mla, gqa]),
+    layers: z.array(layer).max(MAX_LAYERS).readonly(),
+    moe,
+    stored: z.strictObject({
+      prefix: z.string(),
+      replace: z.array(z.tuple([z.string(), z.string()]).readonly()).readonly(),
+      experts: z.enum(['rows', 'columns']),
+    }),
+    quantization: quantization.nullable(),
+  })
+  .refine((spec) => spec.rope.dim % 2 === 0 && spec.rope.dim <= headOf(spec), {
+    path: ['rope', 'dim'],
+    message: "it must be even, and at most a head's channels",
+  })
+  .refine(({ layers }) => layers.some(({ kind }) => kind === 'moe'), {
+    path: ['layers'],
+    message: 'one of them at least must be an MoE layer',
+  }) satisfies z.ZodType<ModelSpec>;

@@ -77,6 +77,12 @@ describe('families of plug-ins', () => {
         (spec: ModelSpec) => ({ ...spec, moe: { ...spec.moe, gate: { ...spec.moe.gate, numTopk: 999 } } }),
         /numTopk must be at most numExperts/,
       ],
+      [(spec: ModelSpec) => ({ ...spec, rope: { ...spec.rope, dim: 7 } }), /rope\.dim is 7: it must be even/],
+      [
+        (spec: ModelSpec) => ({ ...spec, rope: { ...spec.rope, dim: 1024 } }),
+        /rope\.dim is 1024: .*at most a head's channels/,
+      ],
+      [(spec: ModelSpec) => ({ ...spec, layers: [] }), /layers is \[\]: one of them at least must be an MoE layer/],
       [
         (spec: ModelSpec) => ({ ...spec, rope: { ...spec.rope, scaling: { kind: 'mine' } } }),
         /gave a spec whose rope\.scaling/,
@@ -88,13 +94,13 @@ describe('families of plug-ins', () => {
     }
     const threw = await errorOf(PluginError, () => specWith((_config, own) => own({ model_type: 'llama' })));
     expect(threw.message).to.match(/threw: UNSUPPORTED_MODEL: config\.json: model_type is "llama"/);
-    const dense = await errorOf(ModelError, () =>
+    const dense = await errorOf(PluginError, () =>
       specWith((_config, own) => ({
         ...own(QWEN3),
         layers: [{ kind: 'dense', intermediateSize: 8, mixer: { kind: 'attention', window: null } }],
       })),
     );
-    expect(dense.message).to.match(/without a single MoE layer/);
+    expect(dense.message).to.match(/^PLUGIN_FAILED: plug-in a\.mjs, family "mine": .*must be an MoE layer/);
   });
 
   it('stand under a name of their own, and are listed where there is no such family', async () => {
