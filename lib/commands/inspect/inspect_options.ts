@@ -12,6 +12,7 @@ export interface InspectArgs {
   readonly model?: string | undefined;
   readonly ranks: string;
   readonly config?: string | undefined;
+  readonly plugin?: readonly string[] | undefined;
   readonly set?: readonly string[] | undefined;
   readonly json?: boolean | undefined;
 }
@@ -25,6 +26,7 @@ export function inspectOptions<T>(yargs: Argv<T>): Argv<T & InspectArgs> {
     })
     .option('ranks', { type: 'string', default: '1,2,4,8', describe: 'numbers of ranks to tell the bytes for' })
     .option('config', { type: 'string', describe: 'YAML configuration: its model and limits' })
+    .option('plugin', { type: 'string', array: true, nargs: 1, describe: 'module that brings a family, a gate, …' })
     .option('set', {
       type: 'string',
       array: true,
@@ -36,11 +38,11 @@ export function inspectOptions<T>(yargs: Argv<T>): Argv<T & InspectArgs> {
 
 /** @throws ConfigError */
 export async function inspectConfig(
-  { model, config, set = [] }: InspectArgs,
+  { model, config, plugin, set = [] }: InspectArgs,
   env: Environment,
 ): Promise<ExpertwireConfig> {
   const folder = model !== undefined && basename(model) === 'config.json' ? dirname(model) : model;
-  return loadConfig({ file: config, flags: { model: folder }, overrides: [...set], env });
+  return loadConfig({ file: config, flags: { model: folder, plugins: plugin }, overrides: [...set], env });
 }
 
 /** @throws UsageError */

@@ -51,6 +51,9 @@ describe('plugins of a configuration', () => {
     expect(await refusal('plugins: [{ path: b.mjs, options: 3 }]')).to.match(
       /^INVALID_VALUE: jobs\/run\.yaml:1: "plugins\.0/,
     );
+    expect(await refusal('plugins: [{ path: b.mjs, options: { p: .inf } }]')).to.match(
+      /whose options are JSON \(no \.inf, no \.nan\)/,
+    );
   });
 
   it('may bring what is named; without any, names are those that are there', async () => {

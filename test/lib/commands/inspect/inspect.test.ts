@@ -167,8 +167,7 @@ describe('expertwire inspect', () => {
 
   it('a model that a plug-in brings is told like others', async () => {
     const plugin = join(repoRoot(), 'examples/plugins/renamed_family.mjs');
-    const plugins = ['--set', `plugins=[${plugin}]`];
-    const printed = await ofConfig({ ...QWEN3, model_type: 'my_moe' }, ...plugins);
+    const printed = await ofConfig({ ...QWEN3, model_type: 'my_moe' }, '--plugin', plugin);
     expect(printed.supported).to.equal(true);
     const { total, active } = printed.model!.parameters;
     expect(total).to.equal(30_532_122_624);
