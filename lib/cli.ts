@@ -2,6 +2,7 @@
 /** The command line. The only file that touches the process: arguments, environment, signals, exit code. */
 import { setMaxListeners } from 'node:events';
 import { constants } from 'node:os';
+import { inspect } from 'node:util';
 import { printableLines } from '../base/foreign_text.js';
 import type { CommandContext } from './commands/base/context.js';
 import { OutputError } from './commands/base/output_file.js';
@@ -76,6 +77,27 @@ if (compiled !== null) process.env.NODE_COMPILE_CACHE ??= compiled; // for ranks
 process.env.TF_ENABLE_ONEDNN_OPTS ??= args[0] === 'doctor' ? '0' : '1';
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
 
+/** A rank that another process started tells its head of a stray error first. */
+const stray = new AbortController();
+
+/** A plug-in's ends what runs, in one line; a bug of ours ends this process at once, with its trace. */
+async function onStrayError(error: unknown): Promise<void> {
+  const { strayError } = await import('./plugins/stray_error.js');
+  const told = strayError(error);
+  if (told === null) {
+    process.stderr.write(`${inspect(error)}\n`);
+    process.exit(EXIT_FAILURE);
+  }
+  if (isSpawned) {
+    stray.abort(error); // told by the classes of its bundle
+    return;
+  }
+  fail(told);
+  interrupted.abort(told);
+}
+
+process.on('uncaughtException', (error) => void onStrayError(error));
+
 /** A rank that another process started leaves signals to its parent. */
 const isSpawned = args[0] === 'rank' && args.includes('--spawned');
 if (isSpawned) process.on('SIGINT', () => undefined);
@@ -102,7 +124,7 @@ async function main(): Promise<void> {
   if (isSpawned) {
     const { runSpawnedRank } = await bundled<typeof import('./rank/spawned_rank.js')>('spawned_rank');
     const tell = (news: SpawnedRankNews): void => void process.send?.(news);
-    const isWell = await runSpawnedRank(process.stdin, process.stderr, tell, process.env);
+    const isWell = await runSpawnedRank(process.stdin, process.stderr, tell, process.env, stray.signal);
     if (!isWell) process.exitCode = EXIT_FAILURE;
     return;
   }

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { EngineError } from '../protocol/errors.js';
 import { remoteErrorOf, remoteMessage } from '../../comm/base/errors.js';
 import { hubCacheFolder } from '../hub/cache/hub_cache.js';
+import { strayError } from '../plugins/stray_error.js';
 import { runRank, type RankFailure, type RankOptions } from './rank_main.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import { takePlace, type PlaceOrder } from './rank_place.js';
@@ -30,7 +31,7 @@ export interface SpawnedRankNews {
 }
 
 /**
- * As {@link runRank}. `tell` reaches the parent; `env` is the process's own environment, in which is set what the order says. False: it could not start, and its parent was told why.
+ * As {@link runRank}. `tell` reaches the parent; `env` is the process's own environment, in which is set what the order says; `stray` ends the rank with an error that nobody waited for, its reason. False: it could not start, and its parent was told why.
  * @throws EngineError HEAD_LOST when the parent went away.
  */
 export async function runSpawnedRank(
@@ -38,8 +39,10 @@ export async function runSpawnedRank(
   stderr: NodeJS.WritableStream,
   tell: (news: SpawnedRankNews) => void,
   env: Record<string, string | undefined>,
+  stray: AbortSignal,
 ): Promise<boolean> {
   const gone = new AbortController();
+  stray.addEventListener('abort', () => gone.abort(strayError(stray.reason) ?? stray.reason), { once: true });
   const lines = createInterface({ input: stdin });
   const order = new Promise<SpawnOrder>((resolve, reject) => {
     lines.once('line', (line) => resolve(JSON.parse(line) as SpawnOrder));

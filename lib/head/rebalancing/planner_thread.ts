@@ -1,10 +1,12 @@
 /** Planning beside the head's event loop: a plan takes milliseconds, in which no token would be delivered. */
+import { causeText } from '../../../base/foreign_text.js';
 import { Worker } from 'node:worker_threads';
 import { placementFrom, type Placement } from '../../../experts/placement/placement.js';
 import type { StableOptions } from '../../../experts/placement/planners/eplb_stable.js';
 import type { ExpertLoad, Plan } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
 import type { ConfigPlugin } from '../../config/schema.js';
+import { strayError } from '../../plugins/stray_error.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { PlanAnswer, PlannerWorkerData, PlanQuestion } from './planner_worker.js';
 
@@ -56,7 +58,7 @@ export class PlannerThread implements Planning {
   private start(): Worker {
     const worker = new Worker(new URL('./planner_worker.js', import.meta.url), { workerData: this.workerData });
     worker.on('message', (answer: PlanAnswer) => this.answered(answer));
-    worker.on('error', (error: unknown) => this.failAll(error instanceof Error ? error.message : String(error)));
+    worker.on('error', (error: unknown) => this.failAll(causeText(strayError(error) ?? error)));
     worker.on('exit', () => {
       this.worker = null;
       this.failAll('the planning thread ended');
