@@ -79,7 +79,7 @@ export class AddedTokenSplitter {
       const end = match.token.rstrip ? after + numLeadingSpaces(text.slice(after)) : after;
       if (begin > done) pieces.push({ token: null, text: text.slice(done, begin) });
       if (end > begin) pieces.push({ token: match.token }); // else one before it took all of it along
-      done = Math.max(done, end);
+      done = end; // before what one before it took along, where that is a token: the reference goes on from there
       i = after; // white space that it took along may be a token still
     }
     if (done < text.length) pieces.push({ token: null, text: text.slice(done) });

@@ -8,7 +8,7 @@ export const patternSchema = z
   .transform((pattern, context) => {
     if ('String' in pattern) return new RegExp(literalPattern(pattern.String), 'gu');
     try {
-      return toRegExp(withWordCharacters(pattern.Regex), { global: true });
+      return toRegExp(asReference(pattern.Regex), { global: true });
     } catch (cause) {
       context.addIssue({ code: 'custom', message: `the pattern isn't supported (${(cause as Error).message})` });
       return z.NEVER;
@@ -32,11 +32,20 @@ const OUTSIDE: Readonly<Record<string, string>> = {
 };
 const INSIDE: Readonly<Record<string, string>> = { '\\w': WORD, '\\W': `[^${WORD}]` };
 
-/** What the reference library takes for a character of words, which isn't what the translation does. */
-function withWordCharacters(pattern: string): string {
+/** Letters of other cases than the two. */
+const THIRD: Readonly<Record<string, string>> = { s: '\u017f', k: '\u212a' };
+const bothCases = (letter: string): string =>
+  `[${letter.toLowerCase()}${letter.toUpperCase()}${THIRD[letter.toLowerCase()] ?? ''}]`;
+
+/**
+ * What the reference library takes for a character of words, which isn't what the translation does; and groups of plain text whose case doesn't count tell both cases:
+ * the translation may let their flag count for all of the pattern, where \p{L} then takes U+0345 for a letter.
+ */
+function asReference(pattern: string): string {
   let depth = 0;
-  return pattern.replace(/\\[\s\S]|\[|\]/g, (part) => {
+  return pattern.replace(/\\[\s\S]|\[|\]|\(\?i:([ -'*-Z^-~]*)\)/g, (part, caseless?: string) => {
     const isInside = depth > 0;
+    if (caseless !== undefined) return isInside ? part : `(?:${caseless.replace(/[a-z]/gi, bothCases)})`;
     if (part === '[') depth++;
     else if (part === ']') depth = Math.max(0, depth - 1);
     return (isInside ? INSIDE : OUTSIDE)[part] ?? part;

@@ -20,6 +20,12 @@ type Case = readonly [
 const texts = read('texts.json') as string[];
 const kinds = readdirSync(join(folder, 'kinds')).map((name) => name.replace(/\.json$/, ''));
 
+function readKind(kind: string): { readonly tokenizer: Tokenizer; readonly cases: readonly Case[] } {
+  const { tokenizer: json, cases } = read(`kinds/${kind}.json`) as { tokenizer: object; cases: readonly Case[] };
+  const parsed = pipelineSchema.parse(json);
+  return { tokenizer: new Tokenizer({ file: kind, tokenizer: parsed, config: {}, chatTemplates: new Map() }), cases };
+}
+
 describe('a tokenizer beside the reference library', () => {
   it('is looked at in 20 kinds, with 200 texts each', () => {
     expect([kinds.length, new Set(texts).size]).to.deep.equal([20, 200]);
@@ -27,13 +33,7 @@ describe('a tokenizer beside the reference library', () => {
 
   for (const kind of kinds) {
     it(`gives the same ids and texts: ${kind}`, () => {
-      const { tokenizer: json, cases } = read(`kinds/${kind}.json`) as { tokenizer: object; cases: readonly Case[] };
-      const tokenizer = new Tokenizer({
-        file: kind,
-        tokenizer: pipelineSchema.parse(json),
-        config: {},
-        chatTemplates: new Map(),
-      });
+      const { tokenizer, cases } = readKind(kind);
       expect(cases.length).to.equal(texts.length);
       cases.forEach(([ids, [before, after], skipped, whole], i) => {
         const text = texts[i]!;
@@ -44,6 +44,31 @@ describe('a tokenizer beside the reference library', () => {
         expect(tokenizer.decode(all), `${name} decoded`).to.equal(skipped);
         expect(tokenizer.decode(all, { skipSpecialTokens: false }), `${name} decoded whole`).to.equal(whole ?? skipped);
       });
+    });
+  }
+
+  /** Of tokenizers 0.23.3. */
+  const FURTHER: readonly (readonly [title: string, kind: string, Readonly<Record<string, readonly number[]>>])[] = [
+    [
+      'takes letters of any case in a group of a pattern, and U+0345 for no letter beside it',
+      'qwen',
+      {
+        '\u0345<s>': [137, 227, 27, 82, 29],
+        "IT'S \u0345's '\u017f": [40, 51, 6, 50, 220, 137, 227, 6, 82, 280, 129, 123],
+      },
+    ],
+    [
+      'goes on behind a token of white space that the one before it took along',
+      'added_tokens',
+      { '</s>   x': [702, 707, 220, 87], '</s>   *': [702, 707, 440], '</s>      y': [702, 707, 707, 707, 88] },
+    ],
+  ];
+  for (const [title, kind, ids] of FURTHER) {
+    it(title, () => {
+      const { tokenizer } = readKind(kind);
+      for (const [text, expected] of Object.entries(ids)) {
+        expect(tokenizer.encode(text, { addSpecialTokens: false }), JSON.stringify(text)).to.deep.equal(expected);
+      }
     });
   }
 });
