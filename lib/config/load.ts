@@ -154,6 +154,11 @@ function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged, isCommandLine: bo
       : 'base.model, or a file that has it';
     return new ConfigError('MISSING_KEY', `"${key}" was not given; give ${how}: ${allowed}`, context);
   }
+  const wrong = issue.path[0] === 'plugins' ? placeOfNoJson(got) : null;
+  if (wrong?.path[0] === 'options') {
+    const text = `${origin.where}: "${pathText([...issue.path, ...wrong.path])}" is ${shown(wrong.value)}; allowed is what JSON has, with finite numbers`;
+    return new ConfigError('INVALID_VALUE', text, context);
+  }
   const isInList = typeof issue.path.at(-1) === 'number';
   const isRightType = isInList || types.some((type) => type === typeOf(got));
   return new ConfigError(
@@ -161,6 +166,23 @@ function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged, isCommandLine: bo
     `${origin.where}: "${key}" is ${shown(got)}${nearestChoice(issue, got)}; allowed is ${allowed}`,
     context,
   );
+}
+
+interface Place {
+  readonly path: readonly PropertyKey[];
+  readonly value: unknown;
+}
+
+/** The first thing in a value that JSON can't hold. */
+function placeOfNoJson(value: unknown, path: readonly PropertyKey[] = []): Place | null {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return null;
+  if (typeof value !== 'object' || !(Array.isArray(value) || z.core.util.isPlainObject(value))) return { path, value };
+  const entries = Array.isArray(value) ? value.map((each, i) => [i, each] as const) : Object.entries(value);
+  for (const [key, each] of entries) {
+    const place = placeOfNoJson(each, [...path, key]);
+    if (place !== null) return place;
+  }
+  return null;
 }
 
 function typeOf(value: unknown): ValueType | undefined {

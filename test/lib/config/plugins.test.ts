@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '../../../lib/config/errors.js';
-import { loadConfig, type LoadConfigOptions } from '../../../lib/config/load.js';
+import { loadConfig, type LoadConfigOptions, type PartialConfig } from '../../../lib/config/load.js';
 import type { ExpertwireConfig } from '../../../lib/config/schema.js';
 import { moe7m } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
@@ -54,6 +54,20 @@ describe('plugins of a configuration', () => {
     expect(await refusal('plugins: [{ path: b.mjs, options: { p: .inf } }]')).to.match(
       /whose options are JSON \(no \.inf, no \.nan\)/,
     );
+  });
+
+  it('with options that JSON can not hold are refused by the key that holds it', async () => {
+    expect(await refusal('plugins: [{ path: b.mjs, options: { p: [1, .inf] } }]')).to.match(
+      /^INVALID_VALUE: jobs\/run\.yaml:1: "plugins\.0\.options\.p\.1" is Infinity; allowed is what JSON has, with finite numbers$/,
+    );
+    for (const [p, given] of [
+      [NaN, 'NaN'],
+      [undefined, 'undefined'],
+      [() => 1, 'a function'],
+    ] as const) {
+      const base = { model: moe7m(), plugins: [{ path: 'a.mjs', options: { fine: 1, p } }] } as PartialConfig;
+      expect(await refusal('', { base })).to.contain(`"plugins.0.options.p" is ${given}; allowed is what JSON has`);
+    }
   });
 
   it('may bring what is named; without any, names are those that are there', async () => {
