@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { moe7m } from '../kit/paths.js';
-import { CLI, Processes } from '../kit/processes/processes.js';
+import { CLI, Processes, withoutNews } from '../kit/processes/processes.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const processes = new Processes();
@@ -105,7 +105,7 @@ describe('outputs that cannot be written', function () {
       const command = [process.execPath, '--no-warnings', CLI, ...args].map((arg) => `'${arg}'`).join(' ');
       const { code, stderr } = await processes.start('sh', ['-c', `exec ${command} > /dev/full`]).ended;
       expect(code).to.equal(1);
-      expect(stderr).to.match(/^expertwire: standard output can't be written \(ENOSPC: [^\n]*\); [^\n]*\n$/);
+      expect(withoutNews(stderr)).to.match(/^expertwire: standard output can't be written \(ENOSPC: [^\n]*\); [^\n]*\n$/);
     });
   }
 });

@@ -209,5 +209,6 @@ function procFile(pid: number, name: 'environ' | 'cmdline'): string[] {
   }
 }
 
-/** What a head that waits for ranks elsewhere, and a rank that joins one, say first: no more than that is expected of either. */
-export const withoutNews = (stderr: string): string => stderr.replace(/^(waiting at|joining the job at) .*\n/gm, '');
+/** What a head that waits for ranks elsewhere, a rank that joins one, and whoever tries the kernels of a busy machine say first: no more than that is expected of any. */
+export const withoutNews = (stderr: string): string =>
+  stderr.replace(/^(waiting at|joining the job at|trying the kernels,) .*\n/gm, '');
