@@ -1,14 +1,13 @@
 /** Runs a template's statements. */
 import { isTrue } from './values/compare.js';
 import { failed, TemplateError } from './values/errors.js';
-import { argumentsOf, call, evaluate, filtered } from './evaluator.js';
+import { argumentsOf, call, evaluate, filtered, printed } from './evaluator.js';
 import { unpacked } from './functions/globals.js';
 import { itemsOf } from './values/iterate.js';
 import { LoopState } from './loop.js';
 import { macroOf } from './macro.js';
 import type { Body, FilterCall, ForStatement, Statement, Target } from './syntax/nodes.js';
 import { Scope } from './scope.js';
-import { textOf } from './values/text.js';
 import { Attributed, Undefined, type Value } from './values/values.js';
 
 /** The most that a template may write, in characters. A template is a file from elsewhere. */
@@ -53,7 +52,7 @@ export class Renderer {
         this.write(statement.text);
         return 'end';
       case 'print':
-        for (const value of statement.values) this.write(textOf(evaluate(value, scope)));
+        for (const value of statement.values) this.write(printed(evaluate(value, scope), scope));
         return 'end';
       case 'set':
         assign(statement.target, evaluate(statement.value, scope), scope);
@@ -84,11 +83,11 @@ export class Renderer {
         const caller = macroOf('caller', statement, scope, (inner) => this.text(statement.body, inner));
         const { positional, named } = argumentsOf(statement.call.args, scope);
         const callee = evaluate(statement.call.callee, scope);
-        this.write(textOf(call(callee, { positional, named: new Map([...named, ['caller', caller]]) })));
+        this.write(printed(call(callee, { positional, named: new Map([...named, ['caller', caller]]) }, scope), scope));
         return 'end';
       }
       case 'filter block':
-        this.write(textOf(this.captured(statement.body, statement.filters, scope)));
+        this.write(printed(this.captured(statement.body, statement.filters, scope), scope));
         return 'end';
       case 'generation':
         return this.body(statement.body, new Scope(scope));
@@ -119,7 +118,9 @@ export class Renderer {
   }
 
   private loop(statement: ForStatement, iterable: Value, scope: Scope, depth: number): void {
-    const items = this.chosen(statement, itemsOf(iterable), scope);
+    const all = itemsOf(iterable);
+    scope.work.add(all.length);
+    const items = this.chosen(statement, all, scope);
     const again = (more: Value): string => {
       const begin = this.parts.length;
       this.loop(statement, more, scope, depth + 1);

@@ -1,20 +1,5 @@
-import { TemplateError } from './values/errors.js';
 import { Undefined, type Value } from './values/values.js';
-
-/** The most work of one rendering: statements, parts of expressions, and members of lists that these make. */
-const MAX_WORK = 20_000_000;
-
-/** Work done in a rendering, which is limited. Why: docs/decisions/chats.md#a-template-is-foreign-code */
-export class Work {
-  private done = 0;
-
-  /** @throws TemplateError TEMPLATE_LIMIT */
-  add(amount: number): void {
-    this.done += amount;
-    if (this.done > MAX_WORK)
-      throw new TemplateError('TEMPLATE_LIMIT', `the template runs for more than ${MAX_WORK} steps`);
-  }
-}
+import { Work } from './work.js';
 
 /** Names and their values: those set here, and those of the scopes around. */
 export class Scope {

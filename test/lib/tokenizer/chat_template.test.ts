@@ -94,8 +94,10 @@ describe('chat template', () => {
   });
 
   it('that makes too much, or never ends, is stopped', async () => {
-    const loop = (body: string): string =>
-      `{% for a in range(99999) %}{% for b in range(99999) %}${body}{% endfor %}{% endfor %}`;
+    const loop = (body: string, before = ''): string =>
+      `${before}{% for a in range(99999) %}{% for b in range(99999) %}${body}{% endfor %}{% endfor %}`;
+    const shared = (body: string): string =>
+      `{% set ns = namespace(s=['a'], t=['a']) %}{% for i in range(40) %}{% set ns.s = [ns.s, ns.s] %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}${body}`;
     const nested = '['.repeat(20_000) + ']'.repeat(20_000);
     const cases = [
       [loop('{% set c = 1 %}'), /steps/],
@@ -103,6 +105,21 @@ describe('chat template', () => {
       [`{% set r = range(99999) | list %}${loop('{{ r | sum }}')}`, /steps/],
       [`{% set r = range(99999) | list %}${loop('{{ 7 in r }}')}`, /steps/],
       [`{% set r = range(99999) | list %}${loop('{{ r.count(7) }}')}`, /steps/],
+      [shared('{{ ns.s }}'), /steps/],
+      [shared('{{ ns.s ~ 1 }}'), /steps/],
+      [shared('{{ ns.s | tojson }}'), /steps/],
+      [shared("{{ [ns.s] | map('tojson') | list | length }}"), /steps/],
+      [shared("{{ [ns.s] | select('eq', ns.s) | list | length }}"), /steps/],
+      [shared('{{ ns.s == ns.t }}'), /steps/],
+      [shared('{{ ns.s is eq ns.t }}'), /steps/],
+      [shared('{{ ns.s in [ns.t] }}'), /steps/],
+      [shared('{{ [ns.s].index(ns.t) }}'), /steps/],
+      [shared("{{ '{}'.format(ns.s) }}"), /steps/],
+      [shared("{{ '%s' % ns.s }}"), /steps/],
+      [shared('{{ {(ns.s, 1): 1} }}'), /steps/],
+      [shared("{{ {'a': 1}[ns.s] }}"), /steps/],
+      [loop('{% for x in r %}{% endfor %}', "{% set r = 'x' * 9999999 %}"), /steps/],
+      [loop('{% set x = l[1:] | upper %}', "{% set l = 'x' * 1000000 %}"), /steps/],
       ['{{ "x" * 99999999999 }}', /too large/],
       ['{{ 9 ** 99999999 }}', /too large/],
       ['{{ range(9999999) | length }}', /Range too big/],

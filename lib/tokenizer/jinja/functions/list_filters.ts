@@ -10,8 +10,7 @@ import { fixed } from '../values/number_format.js';
 import { textOf } from '../values/text.js';
 import { Callable, Dict, Lazy, Tuple, typeName, Undefined, type Arguments, type Value } from '../values/values.js';
 
-const lazy = (what: string, items: Iterable<Value>): Lazy =>
-  new Lazy(what, items[Symbol.iterator]() as IterableIterator<Value>);
+const lazy = (what: string, items: readonly Value[]): Lazy => new Lazy(what, items);
 
 /** `select`, `reject` and those of attributes. */
 const choice =

@@ -1,7 +1,7 @@
 /** Tests: what stands behind `is`, as Jinja2 has it. */
 import { binary } from '../values/arithmetic.js';
 import { compare, isEqual, isIn, numberOf } from '../values/compare.js';
-import { itemsIfAny } from '../values/iterate.js';
+import { hasMembers } from '../values/iterate.js';
 import { TEXT_TESTS } from '../values/text_case.js';
 import { textOf } from '../values/text.js';
 import { Attributed, Callable, Dict, Lazy, Undefined, View, type Value } from '../values/values.js';
@@ -35,8 +35,8 @@ export const TESTS: Readonly<Record<string, Test>> = {
   number: (value) => numberOf(value) !== null,
   string: (value) => typeof value === 'string',
   mapping: (value) => value instanceof Dict,
-  iterable: (value) => value instanceof Lazy || itemsIfAny(value) !== null,
-  sequence: (value) => !(value instanceof Lazy) && !(value instanceof View) && itemsIfAny(value) !== null,
+  iterable: (value) => hasMembers(value),
+  sequence: (value) => !(value instanceof Lazy) && !(value instanceof View) && hasMembers(value),
   callable: (value) =>
     value instanceof Callable ||
     (value instanceof Attributed && value.call !== undefined) ||

@@ -21,6 +21,19 @@ const ofText =
 const HTML: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&#34;', "'": '&#39;' };
 const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => HTML[character]!);
 
+/** A text without what stands between such a begin and the next end. */
+function without(text: string, begin: string, end: string): string {
+  const kept: string[] = [];
+  let from = 0;
+  for (let start; (start = text.indexOf(begin, from)) >= 0;) {
+    const stop = text.indexOf(end, start);
+    if (stop < 0) break;
+    kept.push(text.slice(from, start));
+    from = stop + end.length;
+  }
+  return kept.join('') + text.slice(from);
+}
+
 /** Filters by name. */
 export const TEXT_FILTERS: Filters = {
   string: ofText((text) => text),
@@ -65,8 +78,7 @@ export const TEXT_FILTERS: Filters = {
   truncate: (value, args) => truncated(value, args),
   wordcount: ofText((text) => BigInt(text.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0)),
   striptags: ofText((text) =>
-    text
-      .replace(/<!--[^]*?-->|<[^>]*>/g, '')
+    without(without(text, '<!--', '-->'), '<', '>')
       .split(/\s+/)
       .filter((word) => word !== '')
       .join(' '),

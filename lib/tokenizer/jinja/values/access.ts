@@ -3,7 +3,7 @@ import { Parameters } from './arguments.js';
 import { braceFormatted } from './brace_format.js';
 import { numberOf } from './compare.js';
 import { failed } from './errors.js';
-import { itemsIfAny } from './iterate.js';
+import { hasSurrogates, itemsIfAny } from './iterate.js';
 import { methodOf } from './methods.js';
 import { textOf } from './text.js';
 import { Attributed, Callable, Dict, Lazy, Range, Tuple, typeName, Undefined, View, type Value } from './values.js';
@@ -71,7 +71,7 @@ export function sliceOf(object: Value, parts: readonly (Value | null)[]): Value 
     throw failed('slice indices must be integers or None');
   });
   if (step === 0) throw failed('slice step cannot be zero');
-  if (typeof object === 'string') return sliced(Array.from(object), start, stop, step).join('');
+  if (typeof object === 'string') return slicedText(object, start, stop, step);
   if (object instanceof Tuple) return new Tuple(sliced(object.items, start, stop, step));
   if (Array.isArray(object)) return sliced(object as readonly Value[], start, stop, step);
   if (object instanceof Range) return sliced(object.items(), start, stop, step);
@@ -79,6 +79,12 @@ export function sliceOf(object: Value, parts: readonly (Value | null)[]): Value 
 }
 
 type Place = number | null | undefined;
+
+/** Text without surrogates is sliced as it is. */
+const slicedText = (text: string, start: Place, stop: Place, step: Place): string =>
+  (step ?? 1) === 1 && !hasSurrogates(text)
+    ? text.slice(start ?? 0, stop ?? undefined)
+    : sliced(Array.from(text), start, stop, step).join('');
 
 function sliced<T>(items: readonly T[], start: Place, stop: Place, step: Place): T[] {
   const by = step ?? 1;

@@ -9,6 +9,12 @@ export function itemsOf(value: Value, why?: string): readonly Value[] {
   throw failed(why ?? `'${typeName(value)}' object is not iterable`);
 }
 
+/** Whether a value can be gone through. */
+export const hasMembers = (value: Value): boolean =>
+  typeof value === 'string' ||
+  Array.isArray(value) ||
+  [Tuple, Dict, View, Range, Lazy, Undefined].some((kind) => value instanceof kind);
+
 /** Null where a value can't be gone through. */
 export function itemsIfAny(value: Value): readonly Value[] | null {
   if (typeof value === 'string') return Array.from(value);
@@ -29,6 +35,9 @@ export function lengthOf(value: Value): number | null {
   if (value instanceof Range) return value.length;
   return itemsIfAny(value)?.length ?? null;
 }
+
+/** Whether a text has characters that are two of JavaScript's, or halves of such. */
+export const hasSurrogates = (text: string): boolean => /[\ud800-\udfff]/.test(text);
 
 /** Characters of a text, of which JavaScript counts some as two. */
 export function numCharacters(text: string): number {

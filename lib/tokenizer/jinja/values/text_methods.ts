@@ -1,7 +1,7 @@
 /** Methods of `str`, as Python has them. Pure. */
 import { Parameters } from './arguments.js';
 import { failed } from './errors.js';
-import { itemsOf, numCharacters } from './iterate.js';
+import { hasSurrogates, itemsOf, numCharacters } from './iterate.js';
 import { capitalized, SPACES, swappedCase, TEXT_TESTS, titled } from './text_case.js';
 import { Tuple, typeName, Undefined, type Arguments, type Value } from './values.js';
 
@@ -24,12 +24,14 @@ const oneText = (what: string, args: Arguments): string => {
 export function stripped(text: string, characters: string | null, side: 'left' | 'right' | 'both' = 'both'): string {
   const set = characters === null ? null : new Set(characters);
   const isOut = (character: string): boolean => (set === null ? SPACE.test(character) : set.has(character));
-  const units = Array.from(text);
+  // White space and most characters are one unit each: a long text needn't be cut into its characters.
+  const units = characters === null || !hasSurrogates(characters) ? text : Array.from(text);
   let begin = 0;
   let end = units.length;
   while (side !== 'right' && begin < end && isOut(units[begin]!)) begin++;
   while (side !== 'left' && end > begin && isOut(units[end - 1]!)) end--;
-  return units.slice(begin, end).join('');
+  const kept = units.slice(begin, end);
+  return typeof kept === 'string' ? kept : kept.join('');
 }
 
 const strip =

@@ -113,10 +113,16 @@ export class Range {
 
 /** What can be gone through once: what `map`, `select` and others give. */
 export class Lazy {
+  /** What is left to go through. */
+  readonly iterator: IterableIterator<Value>;
+
   constructor(
     readonly what: string,
-    readonly iterator: IterableIterator<Value>,
-  ) {}
+    /** All that it had to begin with. */
+    readonly source: readonly Value[],
+  ) {
+    this.iterator = source.values();
+  }
 }
 
 /** Arguments as a call has them. */
@@ -154,7 +160,10 @@ function hashOf(key: Value): unknown {
   if (typeof key === 'boolean' || typeof key === 'bigint') return `n${BigInt(key)}`;
   if (typeof key === 'number') return Number.isInteger(key) ? `n${BigInt(key)}` : `n${key}`;
   if (key instanceof Undefined) return 'undefined';
-  if (key instanceof Tuple) return `t${JSON.stringify(key.items.map((item) => String(hashOf(item))))}`;
+  if (key instanceof Tuple) {
+    const parts = key.items.map((item) => String(hashOf(item)));
+    return `t${parts.map((part) => `${part.length}:${part}`).join('')}`;
+  }
   if (Array.isArray(key) || key instanceof Dict) throw failed(`unhashable type: '${typeName(key)}'`);
   return key;
 }
