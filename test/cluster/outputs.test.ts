@@ -105,7 +105,9 @@ describe('outputs that cannot be written', function () {
       const command = [process.execPath, '--no-warnings', CLI, ...args].map((arg) => `'${arg}'`).join(' ');
       const { code, stderr } = await processes.start('sh', ['-c', `exec ${command} > /dev/full`]).ended;
       expect(code).to.equal(1);
-      expect(withoutNews(stderr)).to.match(/^expertwire: standard output can't be written \(ENOSPC: [^\n]*\); [^\n]*\n$/);
+      expect(withoutNews(stderr)).to.match(
+        /^expertwire: standard output can't be written \(ENOSPC: [^\n]*\); [^\n]*\n$/,
+      );
     });
   }
 });
