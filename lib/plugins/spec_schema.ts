@@ -122,9 +122,12 @@ const gate = z
   })
   .refine(({ numExperts, numTopk }) => numTopk <= numExperts, 'numTopk must be at most numExperts')
   .refine(
-    ({ numExperts, groups }) =>
-      groups === null || (numExperts % groups.numGroups === 0 && groups.topkGroups <= groups.numGroups),
-    'groups must divide the experts, and topkGroups be at most numGroups',
+    ({ numExperts, numTopk, groups }) =>
+      groups === null ||
+      (numExperts % groups.numGroups === 0 &&
+        groups.topkGroups <= groups.numGroups &&
+        numTopk <= (numExperts / groups.numGroups) * groups.topkGroups),
+    'groups must divide the experts, topkGroups be at most numGroups, and numTopk fit in topkGroups groups',
   );
 const moe = z.strictObject({
   gate,
@@ -132,7 +135,7 @@ const moe = z.strictObject({
   hasRouterBias: boolean,
   activation: z.discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('swiglu') }),
-    z.strictObject({ kind: z.literal('clamped_swiglu'), limit: number, alpha: number }),
+    z.strictObject({ kind: z.literal('clamped_swiglu'), limit: positive, alpha: number }),
   ]),
   hasExpertBias: boolean,
   intermediateSize: count,
@@ -150,42 +153,63 @@ const quantization = z.strictObject({
   hasOrder: boolean,
 });
 
-/** Channels of a head that may turn. */
-const headOf = ({ attention, rope }: Pick<ModelSpec, 'attention' | 'rope'>): number => {
-  if (attention.kind === 'gqa') return attention.headDim;
-  return Math.min(attention.qkRopeHeadDim, attention.indexer?.headDim ?? rope.dim);
-};
+const fields = z.strictObject({
+  modelType: z.string(),
+  hiddenSize: count,
+  vocabSize: count,
+  maxPositions: count,
+  norm: z.enum(['rms', 'layer']),
+  normEps: eps,
+  normOffset: z.union([z.literal(0), z.literal(1)]),
+  multipliers: z.strictObject({ embedding: number, residual: number, logits: number }),
+  tieWordEmbeddings: boolean,
+  hasHeadBias: boolean,
+  eosTokenIds: z.array(z.int().nonnegative()).max(1024).readonly(),
+  rope,
+  attention: z.discriminatedUnion('kind', [mla, gqa]),
+  layers: z
+    .array(layer)
+    .max(MAX_LAYERS)
+    .refine((layers) => layers.some(({ kind }) => kind === 'moe'), 'one layer at least must be of experts')
+    .readonly(),
+  moe,
+  stored: z.strictObject({
+    prefix: z.string(),
+    replace: z.array(z.tuple([z.string(), z.string()]).readonly()).readonly(),
+    experts: z.enum(['rows', 'columns']),
+  }),
+  quantization: quantization.nullable(),
+});
+
+type Whole = z.output<typeof fields>;
+
+/** What can't be of rotations: a kernel would turn channels of other heads. */
+function ropeProblem({ rope: { dim, scaling }, attention }: Whole): string | null {
+  if (dim % 2 !== 0) return 'dim must be even';
+  if (attention.kind === 'mla' && dim !== attention.qkRopeHeadDim) {
+    return `dim must be qkRopeHeadDim, ${attention.qkRopeHeadDim}`;
+  }
+  if (attention.kind === 'gqa' && dim > attention.headDim) return `dim must be at most headDim, ${attention.headDim}`;
+  if (scaling?.kind === 'proportional' && scaling.numTurning > dim / 2) return 'numTurning must be at most dim / 2';
+  const isWhole =
+    scaling?.kind !== 'longrope' || [scaling.short, scaling.long].every(({ ofPairs }) => ofPairs.length === dim / 2);
+  return isWhole ? null : 'ofPairs must have dim / 2 factors';
+}
+
+/** What can't be of the keys that an indexer chooses. */
+function indexerProblem({ attention, layers, rope }: Whole): string | null {
+  const indexer = attention.kind === 'mla' ? attention.indexer : null;
+  if (indexer === null) return null;
+  if (indexer.headDim < rope.dim) return `headDim must be at least rope.dim, ${rope.dim}`;
+  if (indexer.isOwn.length !== layers.length) return `isOwn must tell of each of the ${layers.length} layers`;
+  return indexer.isOwn[0] === true ? null : 'the first layer must have its own';
+}
 
 /** A specification as data. */
-export const specSchema = z
-  .strictObject({
-    modelType: z.string(),
-    hiddenSize: count,
-    vocabSize: count,
-    maxPositions: count,
-    norm: z.enum(['rms', 'layer']),
-    normEps: eps,
-    normOffset: z.union([z.literal(0), z.literal(1)]),
-    multipliers: z.strictObject({ embedding: number, residual: number, logits: number }),
-    tieWordEmbeddings: boolean,
-    hasHeadBias: boolean,
-    eosTokenIds: z.array(z.int().nonnegative()).max(1024).readonly(),
-    rope,
-    attention: z.discriminatedUnion('kind', [mla, gqa]),
-    layers: z.array(layer).max(MAX_LAYERS).readonly(),
-    moe,
-    stored: z.strictObject({
-      prefix: z.string(),
-      replace: z.array(z.tuple([z.string(), z.string()]).readonly()).readonly(),
-      experts: z.enum(['rows', 'columns']),
-    }),
-    quantization: quantization.nullable(),
-  })
-  .refine((spec) => spec.rope.dim % 2 === 0 && spec.rope.dim <= headOf(spec), {
-    path: ['rope', 'dim'],
-    message: "it must be even, and at most a head's channels",
-  })
-  .refine(({ layers }) => layers.some(({ kind }) => kind === 'moe'), {
-    path: ['layers'],
-    message: 'one of them at least must be an MoE layer',
-  }) satisfies z.ZodType<ModelSpec>;
+export const specSchema = fields.superRefine((spec, context) => {
+  const problems = [
+    { path: ['rope'], message: ropeProblem(spec) },
+    { path: ['attention', 'indexer'], message: indexerProblem(spec) },
+  ];
+  for (const { path, message } of problems) if (message !== null) context.addIssue({ code: 'custom', path, message });
+}) satisfies z.ZodType<ModelSpec>;

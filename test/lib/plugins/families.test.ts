@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { join } from 'node:path';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { ModelError } from '../../../lib/model/spec/errors.js';
-import type { ModelSpec } from '../../../lib/model/spec/spec.js';
+import type { GateSpec } from '../../../compute/base/gate_spec.js';
+import type { IndexerSpec, LongropeSpec, MlaSpec, ModelSpec } from '../../../lib/model/spec/spec.js';
 import { PluginError } from '../../../lib/plugins/errors.js';
 import { familiesOf } from '../../../lib/plugins/families.js';
 import type { SpecOf } from '../../../lib/plugins/plugin.js';
@@ -32,6 +33,25 @@ const specWith = async (specOf: SpecOf): Promise<ModelSpec> =>
 
 const refusalOf = async (change: (spec: ModelSpec) => unknown): Promise<string> =>
   (await errorOf(PluginError, () => specWith((_config, own) => change(own(QWEN3)) as ModelSpec))).message;
+
+const withRope = (spec: ModelSpec, rope: Partial<ModelSpec['rope']>): ModelSpec => ({
+  ...spec,
+  rope: { ...spec.rope, ...rope },
+});
+const withGate = (spec: ModelSpec, gate: Partial<GateSpec>): ModelSpec => ({
+  ...spec,
+  moe: { ...spec.moe, gate: { ...spec.moe.gate, ...gate } },
+});
+const groups = (numGroups: number, topkGroups: number): GateSpec['groups'] => ({ numGroups, topkGroups, score: 'max' });
+function longrope(numPairs: number): LongropeSpec {
+  const factors = { ofPairs: Array.from({ length: numPairs }, () => 1), attentionFactor: 1 };
+  return { kind: 'longrope', originalMaxPositions: 64, short: factors, long: factors, inForce: 'short' };
+}
+function withIndexer(spec: ModelSpec, change: Partial<IndexerSpec>): ModelSpec {
+  const isOwn = spec.layers.map(() => true);
+  const indexer = { ...{ numHeads: 2, headDim: 64, topk: 8, layout: 'half' as const, isOwn }, ...change };
+  return { ...spec, attention: { ...(spec.attention as MlaSpec), indexer } };
+}
 
 describe('families of plug-ins', () => {
   it('are told by a schema that every family that is there keeps to', () => {
@@ -77,15 +97,32 @@ describe('families of plug-ins', () => {
         (spec: ModelSpec) => ({ ...spec, moe: { ...spec.moe, gate: { ...spec.moe.gate, numTopk: 999 } } }),
         /numTopk must be at most numExperts/,
       ],
-      [(spec: ModelSpec) => ({ ...spec, rope: { ...spec.rope, dim: 7 } }), /rope\.dim is 7: it must be even/],
-      [
-        (spec: ModelSpec) => ({ ...spec, rope: { ...spec.rope, dim: 1024 } }),
-        /rope\.dim is 1024: .*at most a head's channels/,
-      ],
-      [(spec: ModelSpec) => ({ ...spec, layers: [] }), /layers is \[\]: one of them at least must be an MoE layer/],
       [
         (spec: ModelSpec) => ({ ...spec, rope: { ...spec.rope, scaling: { kind: 'mine' } } }),
         /gave a spec whose rope\.scaling/,
+      ],
+      [(spec: ModelSpec) => withRope(spec, { dim: 7 }), /spec whose rope is \{"dim":7.*: dim must be even/],
+      [(spec: ModelSpec) => withRope(spec, { dim: 1024 }), /spec whose rope is .*: dim must be at most headDim, 128/],
+      [
+        (spec: ModelSpec) => withRope(spec, { scaling: { kind: 'proportional', numTurning: 65, factor: 1 } }),
+        /spec whose rope is .*: numTurning must be at most dim \/ 2/,
+      ],
+      [
+        (spec: ModelSpec) => withRope(spec, { scaling: longrope(63) }),
+        /rope is .*: ofPairs must have dim \/ 2 factors/,
+      ],
+      [(spec: ModelSpec) => withGate(spec, { groups: groups(4, 5) }), /topkGroups be at most numGroups/],
+      [(spec: ModelSpec) => withGate(spec, { groups: groups(64, 2) }), /and numTopk fit in topkGroups groups/],
+      [
+        (spec: ModelSpec) => ({ ...spec, layers: [] }),
+        /spec whose layers is \[\]: one layer at least must be of experts/,
+      ],
+      [
+        (spec: ModelSpec) => ({
+          ...spec,
+          layers: [{ kind: 'dense', intermediateSize: 8, mixer: { kind: 'attention', window: null } }],
+        }),
+        /spec whose layers is .*: one layer at least must be of experts/,
       ],
     ] as const) {
       expect(await refusalOf(change))
@@ -94,13 +131,20 @@ describe('families of plug-ins', () => {
     }
     const threw = await errorOf(PluginError, () => specWith((_config, own) => own({ model_type: 'llama' })));
     expect(threw.message).to.match(/threw: UNSUPPORTED_MODEL: config\.json: model_type is "llama"/);
-    const dense = await errorOf(PluginError, () =>
-      specWith((_config, own) => ({
-        ...own(QWEN3),
-        layers: [{ kind: 'dense', intermediateSize: 8, mixer: { kind: 'attention', window: null } }],
-      })),
-    );
-    expect(dense.message).to.match(/^PLUGIN_FAILED: plug-in a\.mjs, family "mine": .*must be an MoE layer/);
+    for (const [change, message] of [
+      [(spec: ModelSpec) => withRope(spec, { dim: 62 }), /rope is .*: dim must be qkRopeHeadDim, 64/],
+      [
+        (spec: ModelSpec) => withIndexer(spec, { headDim: 32 }),
+        /indexer is .*: headDim must be at least rope\.dim, 64/,
+      ],
+      [(spec: ModelSpec) => withIndexer(spec, { isOwn: [true] }), /isOwn must tell of each of the 61 layers/],
+      [
+        (spec: ModelSpec) => withIndexer(spec, { isOwn: spec.layers.map((_layer, i) => i > 0) }),
+        /the first layer must have its own/,
+      ],
+    ] as const) {
+      expect((await errorOf(PluginError, () => specWith((_config, own) => change(own(V3))))).message).to.match(message);
+    }
   });
 
   it('stand under a name of their own, and are listed where there is no such family', async () => {
