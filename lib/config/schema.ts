@@ -43,11 +43,7 @@ const prompt = z.union([z.string(), z.strictObject({ label: z.string(), text: z.
 export const configSchema = z.strictObject({
   model: key(z.string().min(1), "the path of a model folder, or ORG/NAME of a model in the hub's cache", 'string'),
   model_overrides: key(z.record(z.string(), z.json()).readonly(), 'a mapping of fields of config.json', 'mapping'),
-  plugins: key(
-    z.array(pluginEntry).readonly(),
-    'a list of paths of modules, or of { path, options }, whose options are JSON (no .inf, no .nan)',
-    'list',
-  ),
+  plugins: key(z.array(pluginEntry).readonly(), 'a list of paths of modules, or of { path, options }', 'list'),
   backend: choice('auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'),
   webgpu: z
     .strictObject({ adapter: key(z.string().min(1).nullable(), "part of a GPU's name, or null", 'string', 'null') })
