@@ -28,9 +28,18 @@ type Observation = Heard & { readonly kind: 'own_failure' | 'exit' | 'disconnect
 /** One of the noises that a loss makes. */
 export type FailureReport = Observation | Accusation;
 
-/** `when`: where the job was, as in ' in step 3'. */
-export function ownFailure(rank: number, failure: RemoteError, when: string): FailureReport {
-  const error = new EngineError('RANK_FAILED', `rank ${rank} failed${when}: ${remoteMessage(failure)}`, { rank });
+/** `when`: where the job was, as in ' in step 3'; `plugins`: those that it runs, by the paths of their files. Default none. */
+export function ownFailure(
+  rank: number,
+  failure: RemoteError,
+  when: string,
+  plugins: readonly string[] = [],
+): FailureReport {
+  const isTheirs = failure.code === 'NOT_FINITE' && plugins.length > 0;
+  // A codec's NaN, or weights of a gate that overflow, are seen only where they are computed with.
+  const advice = isTheirs ? `; or look at what the job's plug-ins give: ${plugins.join(', ')}` : '';
+  const text = `rank ${rank} failed${when}: ${remoteMessage(failure)}${advice}`;
+  const error = new EngineError('RANK_FAILED', text, { rank });
   return { kind: 'own_failure', about: [rank], error };
 }
 

@@ -50,6 +50,8 @@ export interface JobParts {
   readonly links: readonly Pick<ControlLink, 'isOpen' | 'send' | 'onMessage' | 'closed' | 'close'>[];
   readonly reports: readonly LoadReport[];
   readonly onPeerLoss: LossPolicy;
+  /** Plug-ins that run in it, by the paths of their files. Default none. */
+  readonly plugins?: readonly string[];
   readonly stepTimeoutMs: number;
   /** How long a rank may take to enter an epoch. */
   readonly enterTimeoutMs: number;
@@ -252,7 +254,7 @@ export class Job implements StepRunner {
     if (this.ended !== null) return;
     const isMasked = this.parts.onPeerLoss === 'mask';
     if (!isMasked && error.blames.some((blamed) => blamed !== rank)) return this.accuse(rank, error);
-    const report = ownFailure(rank, error, this.when(rank));
+    const report = ownFailure(rank, error, this.when(rank), this.parts.plugins);
     if (isMasked && FAILS_ALIKE.has(error.code)) this.fail(report.error);
     else this.losses.report(report);
   }

@@ -141,7 +141,8 @@ export async function startJob(options: JobOptions): Promise<Job> {
     const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
     const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
     const expertDigests = known?.digests ?? new Map<string, string>();
-    return new Job({ rendezvous, local, links, reports, expertDigests, onTimeline, onPeerLoss, ...times });
+    const plugins = options.plugins?.map(({ path }) => path) ?? [];
+    return new Job({ rendezvous, local, links, reports, expertDigests, onTimeline, onPeerLoss, plugins, ...times });
   } catch (error) {
     comparing.abort(error);
     tellAll(links.slice(numLocalRanks), error);

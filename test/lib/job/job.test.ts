@@ -2,8 +2,7 @@ import { expect } from 'chai';
 import { asRank } from '../../../base/ids.js';
 import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
 import type { ControlMessage } from '../../../comm/job/messages.js';
-import type { LossPolicy } from '../../../lib/job/failure_report.js';
-import { Job } from '../../../lib/job/job.js';
+import { Job, type JobParts } from '../../../lib/job/job.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { StepPlan } from '../../../lib/protocol/step_plan.js';
@@ -12,7 +11,7 @@ import { errorOf } from '../../kit/rejects.js';
 const nothing = (): Promise<void> => Promise.resolve();
 
 /** A job of ranks that say what they are told to say, and end when they are told to. */
-function playedJob(numRanks: number, onPeerLoss: LossPolicy = 'fail') {
+function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [] }: Partial<JobParts> = {}) {
   const say: ((message: ControlMessage) => void)[] = [];
   const end: ((exit: RankExit) => void)[] = [];
   const exits = Array.from({ length: numRanks }, (_, i) => new Promise<RankExit>((resolve) => (end[i] = resolve)));
@@ -25,7 +24,8 @@ function playedJob(numRanks: number, onPeerLoss: LossPolicy = 'fail') {
   }));
   const local = { exits, kill: () => undefined, close: nothing };
   const times = { stepTimeoutMs: 60_000, enterTimeoutMs: 60_000 };
-  const job = new Job({ rendezvous: { close: nothing }, local, links, reports: [], onPeerLoss, ...times });
+  const parts = { local, links, reports: [], onPeerLoss, plugins, ...times };
+  const job = new Job({ rendezvous: { close: nothing }, ...parts });
   return { job, say, end };
 }
 
@@ -84,10 +84,22 @@ describe('a job whose losses end it', () => {
 
   it('ends with what another rank would fail at alike, also where losses are masked', async () => {
     for (const code of ['PLUGIN_FAILED', 'CODEC_FAILED', 'NOT_FINITE']) {
-      const { job, say } = playedJob(3, 'mask');
+      const { job, say } = playedJob(3, { onPeerLoss: 'mask' });
       say[1]!({ type: 'failed', error: { code, reason: 'no idea', advice: 'mend it', blames: [] } });
       const failure = await job.failed;
       expect(failure.message).to.equal(`RANK_FAILED: rank 1 failed before the first step: ${code}: no idea; mend it`);
+    }
+  });
+
+  it('names the plug-ins of the job where a rank computed what is no number, which may come from them', async () => {
+    const error = remoteErrorOf(new EngineError('NOT_FINITE', 'the logit of token 3 is NaN; check the checkpoint'));
+    for (const [plugins, message] of [
+      [[], /check the checkpoint$/],
+      [['/a.mjs', '/b.mjs'], /check the checkpoint; or look at what the job's plug-ins give: \/a\.mjs, \/b\.mjs$/],
+    ] as const) {
+      const { job, say } = playedJob(1, { plugins });
+      say[0]!({ type: 'failed', error });
+      expect((await job.failed).message).to.match(message);
     }
   });
 });
