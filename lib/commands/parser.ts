@@ -57,8 +57,17 @@ export async function runCommand(args: readonly string[], context: CommandContex
   }
 }
 
+/** `--messages -` as `--messages=-`: of options that may be repeated, yargs takes a lone dash for no value. */
+const withJoinedInput = (args: readonly string[]): string[] =>
+  args.flatMap((arg, i) => {
+    if (arg === '-' && isLongOption(args[i - 1])) return [];
+    return isLongOption(arg) && args[i + 1] === '-' ? [`${arg}=-`] : [arg];
+  });
+
+const isLongOption = (arg: string | undefined): boolean => /^--[a-z][a-z-]*$/.test(arg ?? '');
+
 function createParser(args: readonly string[], context: CommandContext, commands: readonly Command[]): Argv {
-  const cli: Argv = yargs([...args])
+  const cli: Argv = yargs(withJoinedInput(args))
     .scriptName('expertwire')
     .usage('$0 COMMAND\n\nMixture-of-Experts language models on expert-parallel ranks.')
     .version(VERSION)

@@ -25,11 +25,14 @@ export class BlobStore {
     private readonly mayLink: boolean,
   ) {}
 
-  /** Makes the folders that are missing. `mayLink`: files of a snapshot are links, where the disk and the user may make them. */
+  /** Writes nothing yet. `mayLink`: files of a snapshot are links, where the disk and the user may make them. */
   static async open(cache: string, repo: string, mayLink: boolean): Promise<BlobStore> {
-    const folder = join(cache, repoFolder(repo));
-    await mkdir(join(folder, 'blobs'), { recursive: true });
-    return new BlobStore(folder, await thisOwner(), mayLink);
+    return new BlobStore(join(cache, repoFolder(repo)), await thisOwner(), mayLink);
+  }
+
+  /** Makes the folder of files: once the hub has said what there is, so that a name that it refuses leaves nothing behind. */
+  async begin(): Promise<void> {
+    await mkdir(join(this.folder, 'blobs'), { recursive: true });
   }
 
   /** Of a commit's files. */

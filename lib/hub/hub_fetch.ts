@@ -148,7 +148,7 @@ export const failed = (
 function unreachable({ repo, hasUnusedProxy }: HubTalk, origin: string, cause: unknown): HubError {
   const advice = hasUnusedProxy
     ? 'a proxy is set, which Node takes notice of with NODE_USE_ENV_PROXY=1 (Node 22.21 or 24)'
-    : `check the network and HF_ENDPOINT; what is in the cache works without: --model ${repo}`;
+    : `check the network and HF_ENDPOINT; if the cache has it already, --model ${repo} works without`;
   return new HubError('UNREACHABLE', `${origin} can't be reached (${rootText(cause)}); ${advice}`, { cause });
 }
 

@@ -62,7 +62,7 @@ export async function pullModel(options: PullOptions): Promise<PulledModel> {
   if (settings.isOffline)
     throw new HubError(
       'OFFLINE',
-      `HF_HUB_OFFLINE is set, so that no hub is asked; unset it, or take what is in the cache: --model ${modelNameText(name)}`,
+      `HF_HUB_OFFLINE is set, so that no hub is asked; unset it; if the cache has it already, --model ${modelNameText(name)} works without`,
     );
   const ended = new AbortController();
   const talk = { ...settings, repo: name.repo, signal: AbortSignal.any([signal, ended.signal]) };
@@ -96,6 +96,7 @@ class Pull {
     const { name, include, isDryRun = false, beforeWeights } = this.options;
     const commit = await this.repository.commitOf(name.revision);
     const all = await this.repository.files(commit);
+    await this.store.begin();
     const folder = this.store.snapshot(commit);
     const first = include === undefined ? companionsOf(all) : filesLike(all, include);
     const needed = isDryRun ? first.filter(({ path }) => path === INDEX_FILE) : first;

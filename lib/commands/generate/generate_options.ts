@@ -30,7 +30,6 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
     })
     .option('prompts', {
       type: 'string',
-      nargs: 1, // also of '-'
       describe: 'file with one prompt a line; -: standard input',
       group: prompts,
     })

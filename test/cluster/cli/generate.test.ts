@@ -38,6 +38,16 @@ describe('expertwire generate', function () {
     expect(MELVILLE!.text.startsWith(stdout.trimEnd())).to.equal(true);
   });
 
+  it('--messages - takes a conversation from standard input', async () => {
+    const run = processes.cli(['generate', '--model', moe7m(), '--messages', '-', '--max-new-tokens', '8', '--json'], {
+      hasInput: true,
+    });
+    run.types('[{"role":"user","content":"Hi"}]');
+    run.endInput();
+    const [answer] = expectSuccess(await run.ended).split('\n');
+    expect(json(answer!).finish_reason).to.equal('length');
+  });
+
   it('Ctrl-C ends the wait for prompts from standard input', async () => {
     const run = processes.cli(['generate', '--model', moe7m(), '--prompts', '-'], { hasInput: true });
     await until(

@@ -250,8 +250,8 @@ describe('who asks', () => {
     hubModel(`org/${access}`, [{ names: ['main'], files }], { access }),
   );
 
-  it('is told what to do where a model is gated, private, or isn’t there', () =>
-    withHub({ models, tokens }, async ({ pull, hub }) => {
+  it('is told what to do where a model is gated, private, or isn’t there; a name that isn’t there leaves nothing behind', () =>
+    withHub({ models, tokens }, async ({ pull, hub, listing }) => {
       const asked = (name: string, token?: string) =>
         pull(name, { env: token === undefined ? {} : { HF_TOKEN: token } });
       const terms = `${hub.url}/org/gated`;
@@ -261,6 +261,8 @@ describe('who asks', () => {
       await expectRefused(asked('org/none', 'hf_in'), 'NO_REPOSITORY', 'no model org/none', 'check the name');
       await expectRefused(asked('org/public', 'hf_old'), 'BAD_TOKEN', 'HF_TOKEN');
       await expectRefused(asked('org/public@v9'), 'NO_REVISION', 'org/public', 'v9', `${hub.url}/org/public/tree/main`);
+      const left = await listing();
+      expect(left.filter((line) => /org--(private|none|public)/.test(line))).to.deep.equal([]);
       for (const name of ['org/gated', 'org/private']) expect((await asked(name, 'hf_in')).files).to.have.length(2);
     }));
 
