@@ -133,6 +133,12 @@ export const configSchema = z.strictObject({
       ignore_eos: boolean,
       chat: boolean,
       system: key(z.string().nullable(), 'a text, or null', 'string', 'null'),
+      chat_template: key(
+        z.string().min(1).nullable(),
+        "the name of one of the model's templates, or null",
+        'string',
+        'null',
+      ),
       chat_template_kwargs: key(
         z.record(z.string(), z.json()).readonly(),
         'a mapping of what chat templates see',
@@ -257,6 +263,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     ignore_eos: false,
     chat: false,
     system: null, // none
+    chat_template: null, // tool_use where tools are given and there is one, else default
     chat_template_kwargs: {}, // what the template itself says
   },
   server: {

@@ -1,5 +1,6 @@
 /** Conversations as the text that a model was trained on, by its chat template. Why: docs/decisions/chats.md#jinja-with-pythons-values */
 import { causeText, printable } from '../../base/foreign_text.js';
+import type { ExpertwireConfig } from '../config/schema.js';
 import { messageFields, OpenConversation, type ChatMessage } from './chat_messages.js';
 import { TokenizerError } from './errors.js';
 import { TemplateError } from './jinja/values/errors.js';
@@ -24,6 +25,18 @@ export interface ChatOptions {
   /** What `strftime_now` tells. Default: this machine's time. */
   readonly now?: (() => Date) | undefined;
 }
+
+/** What a configuration says of how conversations become text. */
+export type ChatSettings = Pick<ChatOptions, 'templateName' | 'variables'>;
+
+/** What `generate` of a configuration says of it. */
+export const chatSettingsOf = ({
+  chat_template: name,
+  chat_template_kwargs: variables,
+}: Pick<ExpertwireConfig['generate'], 'chat_template' | 'chat_template_kwargs'>): ChatSettings => ({
+  variables,
+  ...(name !== null && { templateName: name }),
+});
 
 /** A text that no template has. */
 const TRIAL_TEXT = 'a part of a content';

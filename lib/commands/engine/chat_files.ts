@@ -2,8 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { causeText, printable, textOf } from '../../../base/foreign_text.js';
-import type { ExpertwireConfig } from '../../config/schema.js';
-import type { ChatMessage, ChatOptions } from '../../tokenizer/chat_template.js';
+import { chatSettingsOf, type ChatMessage, type ChatOptions } from '../../tokenizer/chat_template.js';
 import { parseExactJson } from '../../tokenizer/jinja/values/plain.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { readStandardInput, STANDARD_INPUT } from '../base/standard_input.js';
@@ -45,10 +44,10 @@ export function textOfLast(conversation: readonly ChatMessage[]): string | null 
 /** How conversations become text, by flags, files and the configuration. @throws UsageError */
 export async function chatOptionsOf(
   { tools, documents, continueFinalMessage }: ChatFileArgs,
-  { chat_template_kwargs: variables }: Pick<ExpertwireConfig['generate'], 'chat_template_kwargs'>,
+  generate: Parameters<typeof chatSettingsOf>[0],
 ): Promise<ChatOptions> {
   return {
-    variables,
+    ...chatSettingsOf(generate),
     ...(tools !== undefined && { tools: await readChecked('--tools', tools, objects) }),
     ...(documents !== undefined && { documents: await readChecked('--documents', documents, objects) }),
     ...(continueFinalMessage === true && { continueFinalMessage }),

@@ -4,6 +4,7 @@ import { ApiError } from '../base/api_error.js';
 import type { ServerContext, ServerPart } from '../base/part.js';
 import { clientSignal } from '../http/client_signal.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
+import { chatSettingsOf } from '../../tokenizer/chat_template.js';
 import { answerStream, answerWhole, type StreamForm } from './answer_streams.js';
 import { ChatForm } from './chat_form.js';
 import { chatRequest, type ChatRequest } from './requests/chat_request.js';
@@ -56,7 +57,7 @@ async function choicesFor(
   defaults: SamplingDefaults,
 ): Promise<readonly Choice[]> {
   const effort = body.reasoning_effort;
-  const prompt = await new Prompts(engine, longTexts, config.generate.chat_template_kwargs).chat(body, {
+  const prompt = await new Prompts(engine, longTexts, chatSettingsOf(config.generate)).chat(body, {
     addSpecialTokens: body.add_special_tokens ?? false, // the template writes them
     truncate: body.truncate_prompt_tokens,
     signal: clientSignal(reply, ending),

@@ -2,6 +2,7 @@
 import type { FastifyReply } from 'fastify';
 import type { ServerContext, ServerPart } from '../base/part.js';
 import { clientSignal } from '../http/client_signal.js';
+import { chatSettingsOf } from '../../tokenizer/chat_template.js';
 import { answerStream, answerWhole } from './answer_streams.js';
 import { choicesOf, fitting, type Choice } from './requests/choices.js';
 import { nowS } from './completions.js';
@@ -52,7 +53,7 @@ async function choiceFor(
   const input = typeof body.input === 'string' ? [{ role: 'user', content: body.input }] : body.input;
   const system = body.instructions == null ? [] : [{ role: 'system', content: body.instructions }];
   const messages = [...system, ...input];
-  const prompt = await new Prompts(engine, longTexts, config.generate.chat_template_kwargs).chat(
+  const prompt = await new Prompts(engine, longTexts, chatSettingsOf(config.generate)).chat(
     { messages },
     { signal: clientSignal(reply, ending) },
   );

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { ApiError } from '../base/api_error.js';
 import type { ServerPart } from '../base/part.js';
 import { clientSignal } from '../http/client_signal.js';
+import { chatSettingsOf } from '../../tokenizer/chat_template.js';
 import { conversationFields } from './requests/chat_request.js';
 import { commonFields, flag } from './requests/fields.js';
 import { checkModel } from './models.js';
@@ -30,7 +31,7 @@ const detokenizeRequest = z.object(
 
 /** POST /tokenize and /detokenize. */
 export const tokenizePart: ServerPart = (app, context) => {
-  const prompts = new Prompts(context.engine, context.longTexts, context.config.generate.chat_template_kwargs);
+  const prompts = new Prompts(context.engine, context.longTexts, chatSettingsOf(context.config.generate));
   app.post('/tokenize', { schema: { body: tokenizeRequest } }, async ({ body }, reply) => {
     checkModel(body.model, context);
     const signal = clientSignal(reply, context.ending);

@@ -1,7 +1,7 @@
 import type { ExpertwireConfig } from '../../../config/schema.js';
 import type { Engine } from '../../../head/engine.js';
 import { EngineError } from '../../../protocol/errors.js';
-import type { ChatMessage } from '../../../tokenizer/chat_template.js';
+import { chatSettingsOf, type ChatMessage } from '../../../tokenizer/chat_template.js';
 import type { Tokenizer } from '../../../tokenizer/tokenizer.js';
 import { requestOf } from '../../generate/request.js';
 import type { AnswerNews, AnswerSource } from './answer.js';
@@ -24,8 +24,9 @@ export class EngineSource implements AnswerSource {
 
   /** @throws TokenizerError TEMPLATE_FAILED, NOT_ENCODABLE; EngineError CONTEXT_LENGTH_EXCEEDED, and whatever ended the engine */
   async *answer(messages: readonly ChatMessage[], signal: AbortSignal): AsyncGenerator<AnswerNews, void, undefined> {
-    const prompt = this.tokenizer.renderChat(messages, { variables: this.config.generate.chat_template_kwargs });
-    const style = thinkingStyleOf(this.tokenizer.chatTemplates.sources.get('default'));
+    const settings = chatSettingsOf(this.config.generate);
+    const prompt = this.tokenizer.renderChat(messages, settings);
+    const style = thinkingStyleOf(this.tokenizer.chatTemplates.sourceOf(settings));
     const splitter = new ThinkingSplitter(style, isThinkingBegun(prompt));
     const request = this.requestFor(prompt, !style.isSpecial);
     let reason: string | null = null;

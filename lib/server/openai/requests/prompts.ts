@@ -1,6 +1,6 @@
 /** From the prompts and conversations of requests to token ids. */
 import { EngineError } from '../../../protocol/errors.js';
-import type { ChatMessage, ChatOptions } from '../../../tokenizer/chat_template.js';
+import type { ChatMessage, ChatOptions, ChatSettings } from '../../../tokenizer/chat_template.js';
 import type { Tokenizer } from '../../../tokenizer/tokenizer.js';
 import { ApiError } from '../../base/api_error.js';
 import type { ServerContext } from '../../base/part.js';
@@ -33,8 +33,8 @@ export class Prompts {
   constructor(
     private readonly engine: Pick<ServedEngine, 'tokenizer' | 'limits'>,
     private readonly longTexts: ServerContext['longTexts'],
-    /** What chat templates see where a request doesn't say otherwise. */
-    private readonly variables: Readonly<Record<string, unknown>> = {},
+    /** Which chat template, and what it sees where a request doesn't say otherwise. */
+    private readonly settings: ChatSettings = {},
   ) {}
 
   /** @throws ApiError UNSUPPORTED without a tokenizer. */
@@ -67,7 +67,8 @@ export class Prompts {
       ...endingOf(conversation),
       ...(tools != null && tools.length > 0 && { tools }),
       ...(documents != null && documents.length > 0 && { documents }),
-      variables: { ...this.variables, ...options.variables, ...more },
+      ...this.settings,
+      variables: { ...this.settings.variables, ...options.variables, ...more },
     });
     return { tokenIds: await this.encode(text, { addSpecialTokens: false, ...options }), text };
   }

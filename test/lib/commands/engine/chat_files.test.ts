@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { UsageError } from '../../../../lib/commands/base/context.js';
 import { readPrompts, type PromptArgs } from '../../../../lib/commands/engine/prompts.js';
 import { DEFAULTS, type ExpertwireConfig } from '../../../../lib/config/schema.js';
+import { TokenizerError } from '../../../../lib/tokenizer/errors.js';
 import { loadTokenizer } from '../../../../lib/tokenizer/tokenizer.js';
 import { moe7m } from '../../../kit/paths.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
@@ -81,6 +82,17 @@ describe('a conversation', () => {
     expect(await chat(documents, { messages: ['a.json'], documents: 'd.json' })).to.deep.equal(['(four)<user>2+2?<a>']);
     const generate = { chat: true, chat_template_kwargs: { enable_thinking: false } };
     expect(await chat({}, { prompt: ['Hi'] }, generate)).to.deep.equal(['<user>Hi<a></think>']);
+  });
+
+  it('goes by the template that the configuration names', async () => {
+    const files = { 'a.json': asked, 'tools.json': '[{"n": 1}]' };
+    const args = { messages: ['a.json'], tools: 'tools.json' };
+    const as = (name: string) => chat(files, args, { chat: true, chat_template: name });
+    expect(await as('tool_use')).to.deep.equal(['[{"n": 1}]<user>2+2?<a>']);
+    const deaf = await errorOf(UsageError, () => as('default'));
+    expect(deaf.message).to.include('--tools');
+    const none = await errorOf(TokenizerError, () => as('rag'));
+    expect(none.message).to.include('no chat template "rag"; it has default, tool_use');
   });
 
   it('may go on with its last message', async () => {

@@ -52,7 +52,7 @@ describe('conversations', () => {
 
   it('see what the configuration says of all chats, unless they say otherwise', async () => {
     const { seen, engine } = await watchedPrompts();
-    const prompts = new Prompts(engine, longTexts(), { enable_thinking: true, style: 'plain' });
+    const prompts = new Prompts(engine, longTexts(), { variables: { enable_thinking: true, style: 'plain' } });
     await prompts.chat({
       messages: [{ role: 'user', content: 'x' }],
       chat_template_kwargs: { enable_thinking: false },
