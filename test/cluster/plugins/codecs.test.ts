@@ -25,7 +25,9 @@ const MOVING = ['enabled=true', 'step_interval=4', 'window_size=4', 'min_gain=0'
 
 const ranksFrom = (port: number, ranks: readonly number[], more = {}): Running[] =>
   ranks.map((rank) =>
-    processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', `${rank}`], { env: { ...ENV.env, ...more } }),
+    processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', `${rank}`, '--join-timeout', '30'], {
+      env: { ...ENV.env, ...more },
+    }),
   );
 
 /** Logits of a prompt, and tokens of all, until experts moved twice where they do. */

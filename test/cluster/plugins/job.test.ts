@@ -38,9 +38,12 @@ const MOVING = ['enabled=true', 'step_interval=4', 'window_size=4', 'min_gain=0'
   (key) => `load_balance.${key}`,
 );
 
+/** One that starts slowly may find its job over, because another one was refused: it looks for the head no longer than a test may. */
+const LOOKING = ['--join-timeout', '30'];
+
 const ranksFrom = (port: number, ranks: readonly number[], more: readonly string[], env = {}): Running[] =>
   ranks.map((rank) =>
-    processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', `${rank}`, ...more], {
+    processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', `${rank}`, ...LOOKING, ...more], {
       env: { EXPERTWIRE_JOB_SECRET: SECRET, ...env },
     }),
   );
