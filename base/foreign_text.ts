@@ -12,7 +12,7 @@ const MAX_CAUSE_CHARS = 400;
 /** One line without anything that a terminal would obey; what is longer than `maxChars` is cut, and its length told. */
 export function printable(text: string, maxChars = MAX_VALUE_CHARS): string {
   const cut = text.length <= maxChars ? text : `${text.slice(0, maxChars)}… (${text.length} characters)`;
-  return cut.replace(UNPRINTABLE, (character) => escaped(character));
+  return cut.replace(UNPRINTABLE, escaped);
 }
 
 /** Like {@link printable}, but new lines stay: for whole messages. */
@@ -39,7 +39,8 @@ export function shown(value: unknown, maxChars = MAX_VALUE_CHARS): string {
   }
 }
 
-const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+/** A UTF-16 unit as \\uXXXX, which JSON and JavaScript read. */
+export const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 /**
  * The text of a file or message; a byte order mark at its beginning is no part of it.

@@ -1,25 +1,13 @@
 /** What the options of `chat` add to each request to a server, under OpenAI's and vLLM's names. Pure. */
 import { printable } from '../../../base/foreign_text.js';
 import { UsageError } from '../base/context.js';
+import { samplingConfig } from '../engine/sampling_options.js';
 import type { ChatArgs } from './chat_options.js';
 
 /** Only what was given: servers have defaults of their own, and refuse what they don't know. @throws UsageError */
 export function serverFields(args: ChatArgs): Readonly<Record<string, unknown>> {
-  const fields = {
-    max_completion_tokens: args.maxNewTokens,
-    temperature: args.temperature,
-    top_k: args.topK,
-    top_p: args.topP,
-    min_p: args.minP,
-    repetition_penalty: args.repetitionPenalty,
-    presence_penalty: args.presencePenalty,
-    frequency_penalty: args.frequencyPenalty,
-    min_tokens: args.minTokens,
-    seed: args.seed,
-    stop: args.stop,
-    ignore_eos: args.ignoreEos,
-  };
-  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  const { max_new_tokens: max_completion_tokens, ...sampling } = samplingConfig(args); // vLLM's names are ours
+  const given = Object.entries({ max_completion_tokens, ...sampling }).filter(([, value]) => value !== undefined);
   const wrong = given.find(([, value]) => typeof value === 'number' && !Number.isFinite(value));
   if (wrong !== undefined)
     throw new UsageError(`${wrong[0]} is ${String(wrong[1])}, which JSON can't say; give a number`);

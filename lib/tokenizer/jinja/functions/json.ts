@@ -1,4 +1,5 @@
 /** `json.dumps`, as transformers' filter `tojson` calls it. Pure. */
+import { escaped } from '../../../../base/foreign_text.js';
 import { compare } from '../values/compare.js';
 import { failed } from '../values/errors.js';
 import { floatText } from '../values/text.js';
@@ -61,12 +62,8 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\r': '\\r',
   '\t': '\\t',
 };
-// eslint-disable-next-line no-control-regex -- they are what is looked for
-const SPECIAL = /["\\\u0000-\u001f]/g;
+const SPECIAL = /["\\]|(?![\x7f-\x9f])\p{Cc}/gu;
 const NOT_ASCII = /["\\]|[^ -~]/g;
 
 const stringText = (text: string, isAscii: boolean): string =>
-  `"${text.replace(
-    isAscii ? NOT_ASCII : SPECIAL,
-    (unit) => ESCAPES[unit] ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )}"`;
+  `"${text.replace(isAscii ? NOT_ASCII : SPECIAL, (unit) => ESCAPES[unit] ?? escaped(unit))}"`;

@@ -125,22 +125,14 @@ export class ExpressionParser {
   private primary(): Expression {
     if (!this.isValue()) throw this.stream.error(`unexpected ${this.stream.shown}`);
     const token = this.stream.next();
-    // eslint-disable-next-line @typescript-eslint/switch-exhaustiveness-check -- what else a value begins with is a bracket
-    switch (token.kind) {
-      case 'name':
-        return named(token.text);
-      case 'string': {
-        let text = token.text;
-        while (this.stream.is('string')) text += this.stream.next().text;
-        return { kind: 'constant', value: text };
-      }
-      case 'integer':
-        return { kind: 'constant', value: BigInt(token.text) };
-      case 'float':
-        return { kind: 'constant', value: Number(token.text) };
-      default:
-        return this.bracketed(token.text);
-    }
+    const { kind } = token;
+    if (kind === 'name') return named(token.text);
+    if (kind === 'integer') return { kind: 'constant', value: BigInt(token.text) };
+    if (kind === 'float') return { kind: 'constant', value: Number(token.text) };
+    if (kind !== 'string') return this.bracketed(token.text);
+    let { text } = token;
+    while (this.stream.is('string')) text += this.stream.next().text;
+    return { kind: 'constant', value: text };
   }
 
   /** Whether a value begins here. */

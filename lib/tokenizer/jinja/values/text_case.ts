@@ -52,8 +52,7 @@ export const TEXT_TESTS: Readonly<Record<string, (text: string) => boolean>> = {
   isspace: all(`[${SPACES}]`),
   isidentifier: (text) => /^[\p{L}\p{Nl}_][\p{L}\p{Nl}\p{Mn}\p{Mc}\p{Nd}\p{Pc}]*$/u.test(text),
   isprintable: (text) => !/[^ \P{Z}]|\p{C}/u.test(text),
-  // eslint-disable-next-line no-control-regex -- they are ASCII
-  isascii: (text) => /^[\x00-\x7f]*$/.test(text),
+  isascii: (text) => /^\p{ASCII}*$/u.test(text),
   islower: isInCase(/\p{Lowercase}/u, /\p{Uppercase}|\p{Lt}/u),
   isupper: isInCase(/\p{Uppercase}/u, /\p{Lowercase}|\p{Lt}/u),
   istitle: (text) => {

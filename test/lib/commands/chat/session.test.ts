@@ -48,18 +48,28 @@ async function typed(
   expect(at.isRaw, 'raw mode after the end').to.equal(false);
 }
 
+/** Asks, and waits for the answer and the next prompt. */
+async function asks(at: TypedTerminal, question: string, answer: string): Promise<void> {
+  at.types(`${question}\r`);
+  await at.shows(`${answer}\n`);
+  await at.shows(PROMPT);
+}
+
+/** Stops the answer that comes, and waits for the next prompt. */
+async function stops(at: TypedTerminal): Promise<void> {
+  at.types(CTRL_C);
+  await at.shows('stopped\n');
+  await at.shows(PROMPT);
+}
+
 const rolesAndTexts = (messages: PlayedSource['asked'][number] | undefined): string[] =>
   (messages ?? []).map(({ role, content }) => `${role}: ${String(content)}`);
 
 describe('a chat at a terminal', () => {
   it('asks with all that was said before', () =>
     typed([[said('Hel'), said('lo')], [said('Bye')]], async (at, source) => {
-      at.types('Hi\r');
-      await at.shows('Hello\n');
-      await at.shows(PROMPT);
-      at.types('Go\r');
-      await at.shows('Bye\n');
-      await at.shows(PROMPT);
+      await asks(at, 'Hi', 'Hello');
+      await asks(at, 'Go', 'Bye');
       expect(rolesAndTexts(source.asked[1])).to.deep.equal(['user: Hi', 'assistant: Hello', 'user: Go']);
     }));
 
@@ -67,12 +77,8 @@ describe('a chat at a terminal', () => {
     typed([[said('Hel'), 'hang'], [said('Bye')]], async (at, source) => {
       at.types('Hi\r');
       await at.shows('Hel');
-      at.types(CTRL_C);
-      await at.shows('\nstopped\n');
-      await at.shows(PROMPT);
-      at.types('Go\r');
-      await at.shows('Bye\n');
-      await at.shows(PROMPT);
+      await stops(at);
+      await asks(at, 'Go', 'Bye');
       expect(rolesAndTexts(source.asked[1])).to.deep.equal(['user: Hi', 'assistant: Hel', 'user: Go']);
     }));
 
@@ -80,12 +86,8 @@ describe('a chat at a terminal', () => {
     typed([[thought('hm'), 'hang'], [said('Bye')]], async (at, source) => {
       at.types('Hi\r');
       await at.shows('hm');
-      at.types(CTRL_C);
-      await at.shows('stopped\n');
-      await at.shows(PROMPT);
-      at.types('Go\r');
-      await at.shows('Bye\n');
-      await at.shows(PROMPT);
+      await stops(at);
+      await asks(at, 'Go', 'Bye');
       expect(rolesAndTexts(source.asked[1])).to.deep.equal(['user: Go']);
     }));
 
@@ -112,12 +114,8 @@ describe('a chat at a terminal', () => {
     typed([[said('One'), 'hang'], [said('Bye')]], async (at) => {
       at.types('Hi\r');
       await at.shows('One');
-      at.types(CTRL_C);
-      await at.shows('stopped\n');
-      await at.shows(PROMPT);
-      at.types('Go\r');
-      await at.shows('Bye\n');
-      await at.shows(PROMPT);
+      await stops(at);
+      await asks(at, 'Go', 'Bye');
       at.types(CTRL_C);
       await at.shows('Ctrl-C again ends');
       await at.shows(PROMPT);
@@ -128,13 +126,9 @@ describe('a chat at a terminal', () => {
       at.types('Hi\r');
       await at.shows('One');
       at.types('dropped\rkept');
-      at.types(CTRL_C);
-      await at.shows('stopped\n');
-      await at.shows(PROMPT);
+      await stops(at);
       await at.shows('kept');
-      at.types('\r');
-      await at.shows('Two\n');
-      await at.shows(PROMPT);
+      await asks(at, '', 'Two');
       expect(at.shown).to.not.contain('dropped');
       expect(rolesAndTexts(source.asked[1]).at(-1)).to.equal('user: kept');
     }));
@@ -143,9 +137,7 @@ describe('a chat at a terminal', () => {
     typed([[said('Yes')]], async (at, source) => {
       at.types('\u001b[200~/* a\rb */\r\u001b[201~');
       await at.shows('b */');
-      at.types('c\r');
-      await at.shows('Yes\n');
-      await at.shows(PROMPT);
+      await asks(at, 'c', 'Yes');
       expect(rolesAndTexts(source.asked[0])).to.deep.equal(['user: /* a\nb */\nc']);
     }));
 
@@ -238,9 +230,7 @@ describe('the commands of a chat', () => {
       await at.shows('no system message\n');
       at.types('/reset\r');
       await at.shows('forgotten\n');
-      at.types('Go\r');
-      await at.shows('ok\n');
-      await at.shows(PROMPT);
+      await asks(at, 'Go', 'ok');
       expect(source.asked.map(rolesAndTexts)).to.deep.equal([['system: Be brief.', 'user: Hi'], ['user: Go']]);
     }));
 
