@@ -39,6 +39,15 @@ export function shown(value: unknown, maxChars = MAX_VALUE_CHARS): string {
   }
 }
 
+/** What a text of JSON says; undefined where it is none. */
+export function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** A UTF-16 unit as \\uXXXX, which JSON and JavaScript read. */
 export const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 

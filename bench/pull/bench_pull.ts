@@ -1,7 +1,7 @@
 /** `expertwire bench pull`: a model of several files from a hub on this machine into an empty cache, against curl, which checks nothing, in turns. */
 import { execFile, fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { checkBytes, seedNumber, wholeNumber } from '../../lib/commands/base/num
 import type { HubSettings } from '../../lib/hub/hub_settings.js';
 import { pullModel } from '../../lib/hub/pull.js';
 import { bytes, table } from '../../lib/metrics/charts.js';
+import { BenchError } from '../base/errors.js';
 import { median, thisMachine } from '../base/machine.js';
 import { benchParser } from '../base/options.js';
 
@@ -123,6 +124,7 @@ async function measure(
         const startMs = performance.now();
         await way(folder);
         times.get(what)!.push((performance.now() - startMs) / 1000);
+        await checkFetched(what, folder, mb);
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
@@ -132,6 +134,17 @@ async function measure(
     const seconds = median(each);
     return { what, seconds, mb_per_s: mb / seconds, of_curl: curl === undefined ? null : median(curl) / seconds };
   });
+}
+
+/** A way that fetches less is no way. */
+async function checkFetched(what: string, folder: string, mb: number): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()); // links lead to some of them
+  const sizes = await Promise.all(files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size));
+  const numBytes = sizes.reduce((sum, size) => sum + size, 0);
+  if (numBytes < mb * 1e6) {
+    throw new BenchError('NOT_ALL_FETCHED', `${what} fetched ${numBytes} bytes of ${mb} MB; please report this`);
+  }
 }
 
 function report(rows: readonly PullRow[]): string {

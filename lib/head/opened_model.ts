@@ -15,7 +15,7 @@ import type { LoadedPlugins } from '../plugins/load_plugins.js';
 import { PluginRegistry } from '../plugins/plugin_registry.js';
 import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from '../protocol/errors.js';
-import { limitsOf, type EngineLimits } from '../protocol/limits.js';
+import { limitsOf, type EngineLimits, mostTokensOf } from '../protocol/limits.js';
 import { checkListed, checkTokenIds, MAX_LISTED_TOKENS } from '../protocol/sampling.js';
 import { checkRouterLogits } from './hooks/router_logits_hook.js';
 import type { CheckedGeneration } from './request_check.js';
@@ -112,7 +112,7 @@ export function checkTokens(
   { spec, limits }: Pick<OpenedModel, 'spec' | 'limits'>,
 ): void {
   const { vocabSize, maxPositions } = spec;
-  const { maxModelLen, numKvBlocks, blockSize } = limits;
+  const { maxModelLen } = limits;
   const wrong = tokenIds.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
   if (wrong >= 0) {
     throw new EngineError(
@@ -121,7 +121,7 @@ export function checkTokens(
     );
   }
   const numTokens = tokenIds.length + maxNewTokens;
-  const most = Math.min(maxModelLen, numKvBlocks * blockSize);
+  const most = mostTokensOf(limits);
   if (numTokens <= most) return;
   const isContext = most === maxModelLen;
   const advice = ['shorten the prompt', 'lower max_new_tokens'];

@@ -8,6 +8,7 @@ import { HubError } from './errors.js';
 import { pause, rootText, type HubTalk } from './hub_fetch.js';
 import type { HubRepository, RemoteFile } from './hub_repository.js';
 import { PartialFile } from './partial_file.js';
+import { isSystemError } from '../../base/system_error.js';
 
 /** Where files come from, where they go, and who is told. */
 export interface DownloadContext {
@@ -153,10 +154,6 @@ function brokenOff({ path, size }: RemoteFile, { talk }: DownloadContext, numByt
   const what = `${printable(path)} of ${talk.repo} broke off ${MAX_FAILURES + 1} times after ${numBytes} of ${size} bytes (${rootText(cause)})`;
   return new HubError('UNREACHABLE', `${what}; pull again later: it goes on where it stopped`, { cause });
 }
-
-/** What the file system throws; what `fetch` throws has no such fields itself. */
-export const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
-  error instanceof Error && 'syscall' in error && 'code' in error;
 
 /** The disk, or the user's share of it, is full: what came of the file would only hold it full. */
 export const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);

@@ -18,6 +18,7 @@ import { lastLines, type Environment } from './program.js';
 import { runTrial } from './trial.js';
 import type { Trial } from './try_native.js';
 import { TENSORFLOW_VERSION } from './wheels.js';
+import { isSystemError } from '../../base/system_error.js';
 
 /** What to install, and who is told of it. */
 export interface InstallOptions {
@@ -158,9 +159,6 @@ async function replace(dir: string, partial: string): Promise<void> {
   await rename(partial, dir);
   await rm(old, { recursive: true, force: true });
 }
-
-const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
-  error instanceof Error && 'syscall' in error && 'code' in error;
 
 const writeFailed = (dir: string, cause: Error): NativeError =>
   new NativeError(

@@ -33,6 +33,14 @@ const AUTO_KV_BYTES = 2 ** 29;
 /** `maxToldBytes`, unless the logits of one token are more. */
 const MAX_TOLD_BYTES = 16 * 2 ** 20;
 
+/** The most tokens that a sequence may have, prompt and answer together. */
+export const mostTokensOf = ({
+  maxModelLen,
+  numKvBlocks,
+  blockSize,
+}: Pick<EngineLimits, 'maxModelLen' | 'numKvBlocks' | 'blockSize'>): number =>
+  Math.min(maxModelLen, numKvBlocks * blockSize);
+
 /** @throws ConfigError INVALID_VALUE where two limits contradict each other or the model */
 export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineLimits {
   const maxModelLen = engine.max_model_len === 'auto' ? spec.maxPositions : engine.max_model_len;

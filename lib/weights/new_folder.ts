@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { WeightError } from './errors.js';
+import { isSystemError } from '../../base/system_error.js';
 
 /**
  * Writes a folder that doesn't exist yet or is empty. `write` fills a folder beside it, which takes its place when all is written and is
@@ -48,6 +49,3 @@ const notEmpty = (dir: string, cause?: unknown): WeightError =>
     file: dir,
     cause,
   });
-
-const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
-  error instanceof Error && 'syscall' in error && 'code' in error;

@@ -13,7 +13,10 @@ describe('bench pull', function () {
     const { mb, rows } = JSON.parse(context.printed()) as { mb: number; rows: readonly PullRow[] };
     expect(mb).to.equal(3);
     expect(rows.map(({ what }) => what)).to.include.members(['pull', 'pull, in chunks (Xet)']);
-    for (const { seconds, mb_per_s } of rows) expect(mb_per_s * seconds).to.be.closeTo(3, 1e-6);
+    for (const { seconds, of_curl } of rows) {
+      expect(seconds).to.be.above(0);
+      expect(of_curl).to.satisfy((ratio: number | null) => ratio === null || ratio > 0);
+    }
   });
 
   it('refuses what can’t be measured', async () => {

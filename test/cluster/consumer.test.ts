@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { PLUGIN_NAMES } from '../../lib/config/plugin_names.js';
 import type { Plugin } from '../../lib/plugins/plugin.js';
+import { MOVING } from '../kit/engine/moving.js';
 import { repoRoot } from '../kit/paths.js';
 import { compile, createConsumer } from '../kit/processes/consumer_project.js';
 import { Processes, type Ended } from '../kit/processes/processes.js';
@@ -109,9 +110,7 @@ describe('a project made from the packed tarball', function () {
   }
 
   /** So that something is planned within a short text. */
-  const BALANCE = ['enabled=true', 'window_size=4', 'step_interval=4', 'cool_down=0', 'min_gain=0'].flatMap(
-    (setting) => ['--set', `load_balance.${setting}`],
-  );
+  const BALANCE = MOVING.flatMap((setting) => ['--set', setting]);
 
   /** A random model of a family that a plug-in brings. */
   async function modelOf(modelType: string): Promise<string> {

@@ -5,12 +5,14 @@ import { readRecording } from '../../experts/load/recording_reader.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine } from '../../lib/head/engine.js';
 import { generateIds, startEngine } from '../kit/engine/engines.js';
+import { MOVING } from '../kit/engine/moving.js';
 import { Seen } from '../kit/engine/seen.js';
 import { moe7mCases } from '../kit/model/goldens.js';
 import { moe7m, repoRoot } from '../kit/paths.js';
 import { commandLine, expectFailure } from '../kit/processes/command_line.js';
 import { freePort } from '../kit/processes/ports.js';
 import { Processes } from '../kit/processes/processes.js';
+import { ranksFrom, SECRET } from '../kit/processes/ranks_elsewhere.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const PROMPT = moe7mCases()[0]!.prompt_token_ids;
@@ -75,15 +77,12 @@ describe('hooks over ranks', function () {
 
   it('two ranks from elsewhere, and experts that move meanwhile, change nothing of it', async () => {
     const listen = { host: '127.0.0.1', port: await freePort() };
-    const secret = 'a secret of this test';
-    const env = { EXPERTWIRE_JOB_SECRET: secret };
-    const others = [0, 1].map(() => processes.cli(['rank', '--head', `127.0.0.1:${listen.port}`], { env }));
+    const others = ranksFrom(processes, listen.port, [1, 2]);
     const base = { model: moe7m(), parallel: { ranks: 1 } };
-    const always = ['enabled=true', 'step_interval=4', 'window_size=4', 'min_gain=0', 'cool_down=0'];
-    const overrides = ['comm.reduce=source', ...always.map((key) => `load_balance.${key}`)];
+    const overrides = ['comm.reduce=source', ...MOVING];
     const seen = new Seen();
     const config = await loadConfig({ base, overrides });
-    const engine = await Engine.start({ config, listen, secret, numExternalRanks: 2, hooks: [seen.hook] });
+    const engine = await Engine.start({ config, listen, secret: SECRET, numExternalRanks: 2, hooks: [seen.hook] });
     try {
       await generateIds(engine, REQUEST);
       expect(engine.stats().rebalancing!.numRebalances).to.be.above(0);

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine } from '../../lib/head/engine.js';
 import { generateIds } from '../kit/engine/engines.js';
+import { MOVING } from '../kit/engine/moving.js';
 import { moe7mCases, tinyGolden } from '../kit/model/goldens.js';
 import { moe7m, tinyModel } from '../kit/paths.js';
 import { freePort } from '../kit/processes/ports.js';
@@ -75,8 +76,7 @@ describe('ranks with different backends in one job', function () {
   }
 
   it('give the golden text while experts move between kernels and tensors, both ways', async () => {
-    const always = ['enabled=true', 'step_interval=4', 'window_size=4', 'min_gain=0', 'cool_down=0'];
-    const set = ['backend=wasm', ...always.map((key) => `load_balance.${key}`)];
+    const set = ['backend=wasm', ...MOVING];
     const cases = moe7mCases().slice(0, 4);
     await withMix({ model: moe7m(), set, backends: ['cpu'] }, async (engine) => {
       const numRebalances = (): number => engine.stats().rebalancing!.numRebalances;

@@ -6,6 +6,7 @@ import type { Loss } from '../../lib/head/step_loop.js';
 import type { RebalanceEvent } from '../../lib/head/rebalancing/rebalance_stats.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { generateIds } from '../kit/engine/engines.js';
+import { MOVING } from '../kit/engine/moving.js';
 import { moe7mCases } from '../kit/model/goldens.js';
 import { moe7m } from '../kit/paths.js';
 import { kill, Processes } from '../kit/processes/processes.js';
@@ -26,13 +27,12 @@ async function withEngine(
   set: readonly string[],
   use: (observed: Observed) => Promise<void>,
 ): Promise<void> {
-  const always = ['enabled=true', 'step_interval=4', 'window_size=4', 'min_gain=0', 'cool_down=0'];
   const rebalances: RebalanceEvent[] = [];
   const losses: Loss[] = [];
   const engine = await Engine.start({
     config: await loadConfig({
       base: { model: moe7m(), parallel: { ranks } },
-      overrides: [...always.map((key) => `load_balance.${key}`), ...set],
+      overrides: [...MOVING, ...set],
     }),
     onRebalance: (event) => void rebalances.push(event),
     onLoss: (loss) => void losses.push(loss),

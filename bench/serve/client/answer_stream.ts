@@ -1,7 +1,7 @@
 /** The events of a streamed answer, as they arrive: when tokens came, how many, and what went wrong. No I/O. */
 import { createParser, type EventSourceParser } from 'eventsource-parser';
 import * as z from 'zod';
-import { printable, shown } from '../../../base/foreign_text.js';
+import { printable, shown, jsonOrUndefined } from '../../../base/foreign_text.js';
 import type { Answered, Failure, Usage } from './outcome.js';
 
 /** Of one event, and of a whole answer that is kept: no token stream of a benchmark has more. */
@@ -90,7 +90,7 @@ export class AnswerStream {
       this.isDone = true;
       return;
     }
-    const event = eventSchema.safeParse(jsonOf(data)).data;
+    const event = eventSchema.safeParse(jsonOrUndefined(data)).data;
     if (event === undefined) return this.fail(`the event ${shown(data)} is no chunk of an answer`);
     if (event.error != null) {
       this.failure = { kind: 'error event', reason: errorText(event.error) };
@@ -158,12 +158,4 @@ function usageOf({ prompt_tokens, completion_tokens = 0, prompt_tokens_details }
     completionTokens: completion_tokens,
     cachedTokens: prompt_tokens_details?.cached_tokens ?? null,
   };
-}
-
-function jsonOf(data: string): unknown {
-  try {
-    return JSON.parse(data);
-  } catch {
-    return undefined;
-  }
 }

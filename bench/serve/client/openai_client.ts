@@ -4,7 +4,7 @@
  */
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { causeText, printable } from '../../../base/foreign_text.js';
+import { causeText, printable, jsonOrUndefined } from '../../../base/foreign_text.js';
 import type { Endpoint } from '../load/endpoint.js';
 import { AnswerStream, errorText } from './answer_stream.js';
 import type { Exchange, Failure } from './outcome.js';
@@ -69,7 +69,7 @@ export class OpenAiClient {
         response.on('error', (error) => settle.end(connectionFailure(error)));
         bodyOf(response, (text) => {
           settle.done();
-          resolve({ status: response.statusCode!, value: jsonOf(text) });
+          resolve({ status: response.statusCode!, value: jsonOrUndefined(text) });
         });
       });
       request.end(bytes);
@@ -183,15 +183,7 @@ function bodyOf(response: IncomingMessage, then: (text: string) => void): void {
 }
 
 function bodyReason(text: string): string {
-  const value = jsonOf(text);
+  const value = jsonOrUndefined(text);
   if (typeof value === 'object' && value !== null && 'error' in value) return errorText(value.error);
   return printable(text);
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,7 +1,7 @@
 /** `--dataset file`: prompts that somebody wrote, as JSON lines or in ShareGPT's form. */
 import { open } from 'node:fs/promises';
 import * as z from 'zod';
-import { causeText, shown, textOf } from '../../../base/foreign_text.js';
+import { causeText, shown, textOf, jsonOrUndefined } from '../../../base/foreign_text.js';
 import { ServeBenchError } from '../load/errors.js';
 import { single, type Conversation, type Prompt } from '../load/conversation.js';
 import type { Endpoint } from '../load/endpoint.js';
@@ -45,7 +45,7 @@ const row = z.looseObject({
 async function jsonLines({ file, endpoint, outputLen, numPrompts }: FileOptions): Promise<Conversation[]> {
   const lines = await firstLines(file, numPrompts);
   return lines.map((line, i) => {
-    const { data } = row.safeParse(jsonOf(line));
+    const { data } = row.safeParse(jsonOrUndefined(line));
     const prompt = data && promptOf(data, endpoint);
     if (data === undefined || prompt === undefined)
       throw new ServeBenchError(
@@ -78,7 +78,7 @@ const shared = z.array(
 
 /** The first thing that a person says in each conversation, as vLLM takes it; the answer's length is `outputLen`. */
 async function shareGpt({ file, endpoint, outputLen }: FileOptions): Promise<Conversation[]> {
-  const { data } = shared.safeParse(jsonOf(await wholeFile(file)));
+  const { data } = shared.safeParse(jsonOrUndefined(await wholeFile(file)));
   if (data === undefined)
     throw new ServeBenchError('BAD_DATASET', `${file} is no list of {"conversations": [{"from", "value"}]}; give one`);
   return data.flatMap(({ conversations }) => {
@@ -102,13 +102,5 @@ async function wholeFile(path: string): Promise<string> {
     throw new ServeBenchError('BAD_DATASET', `${path} can't be read (${causeText(cause)}); give a JSON file`, {
       cause,
     });
-  }
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

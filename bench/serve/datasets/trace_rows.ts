@@ -1,7 +1,7 @@
 /** Rows of request traces, in the two forms that are public: Azure's CSV and Mooncake's JSON lines. Pure. */
 import { parse } from 'csv-parse/sync';
 import * as z from 'zod';
-import { shown } from '../../../base/foreign_text.js';
+import { shown, jsonOrUndefined } from '../../../base/foreign_text.js';
 import { MAX_COUNT } from '../../../lib/commands/base/numbers.js';
 import { ServeBenchError } from '../load/errors.js';
 
@@ -43,7 +43,7 @@ const mooncake = z.looseObject({
 });
 
 function mooncakeRow(line: string, index: number, path: string): TraceRow {
-  const { data } = mooncake.safeParse(jsonOf(line));
+  const { data } = mooncake.safeParse(jsonOrUndefined(line));
   if (data === undefined)
     throw wrongLine(path, index + 1, line, '{"timestamp", "input_length", "output_length", "hash_ids"}');
   return {
@@ -52,14 +52,6 @@ function mooncakeRow(line: string, index: number, path: string): TraceRow {
     outputLen: Math.max(1, data.output_length),
     hashIds: data.hash_ids,
   };
-}
-
-function jsonOf(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }
 
 const azure = z.tuple([

@@ -1,6 +1,8 @@
 /** `expertwire chat` with an engine of one's own. */
+import type { ExpertwireConfig } from '../../config/schema.js';
 import { openModel } from '../../head/opened_model.js';
 import { modelNameOf } from '../../hub/cache/model_name.js';
+import { chatSettingsOf } from '../../tokenizer/chat_template.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import type { EngineStart } from '../engine/engine_start.js';
@@ -15,7 +17,7 @@ export async function chat(args: ChatArgs, start: EngineStart, context: CommandC
   const { config } = start;
   const conversation = await firstConversation(args, config.generate.system);
   const model = await openModel(config);
-  const tokenizer = chatTokenizer(model.tokenizer, config.model);
+  const tokenizer = chatTokenizer(model.tokenizer, config);
   const input = new ChatTerminal(context);
   const told = { ...context, stderr: input.stderr };
   await withEngine(args, start, model, told, async (engine, terminal) => {
@@ -26,12 +28,12 @@ export async function chat(args: ChatArgs, start: EngineStart, context: CommandC
 }
 
 /** @throws UsageError; TokenizerError NO_CHAT_TEMPLATE: before ranks load what nobody can talk to */
-function chatTokenizer(tokenizer: Tokenizer | undefined, model: string): Tokenizer {
+function chatTokenizer(tokenizer: Tokenizer | undefined, { model, generate }: ExpertwireConfig): Tokenizer {
   if (tokenizer === undefined) {
     throw new UsageError(
       `${model} has no tokenizer.json, and a chat is text; give a model with one, or use generate --prompt-ids`,
     );
   }
-  if (tokenizer.chatTemplates.sources.size === 0) tokenizer.renderChat([]);
+  tokenizer.chatTemplates.sourceOf(chatSettingsOf(generate));
   return tokenizer;
 }

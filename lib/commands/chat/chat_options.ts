@@ -7,6 +7,7 @@ import { UsageError } from '../base/context.js';
 import { MAX_COUNT } from '../base/numbers.js';
 import { configOf, engineOptions, type EngineArgs } from '../engine/engine_options.js';
 import { samplingConfig, samplingOptions, type SamplingArgs } from '../engine/sampling_options.js';
+import { dashed } from '../advice/near_names.js';
 
 /** The variable of the environment that may hold the key of a server. */
 export const SERVER_KEY_VARIABLE = 'OPENAI_API_KEY';
@@ -57,7 +58,7 @@ export function checkChatOptions(args: ChatArgs): void {
   const unused = args.url === undefined ? OF_SERVER : Object.keys(OF_ENGINE);
   const given = unused.find((name) => args[name as keyof ChatArgs] !== undefined);
   if (given === undefined) return;
-  const option = `--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const option = `--${dashed(given)}`;
   throw new UsageError(
     args.url === undefined
       ? `${option} is for a server; give its --url`

@@ -1,5 +1,5 @@
 /** What the options of `chat` add to each request to a server, under OpenAI's and vLLM's names. Pure. */
-import { printable } from '../../../base/foreign_text.js';
+import { printable, jsonOrUndefined } from '../../../base/foreign_text.js';
 import { UsageError } from '../base/context.js';
 import { samplingConfig } from '../engine/sampling_options.js';
 import type { ChatArgs } from './chat_options.js';
@@ -16,15 +16,7 @@ export function serverFields(args: ChatArgs): Readonly<Record<string, unknown>> 
 
 function extraBody(text: string | undefined): object {
   if (text === undefined) return {};
-  const value = jsonOf(text);
+  const value = jsonOrUndefined(text);
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   throw new UsageError(`--extra-body is ${printable(text)}; give a JSON object like '{"top_k": 20}'`);
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

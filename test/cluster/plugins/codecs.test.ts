@@ -4,41 +4,17 @@ import { loadConfig } from '../../../lib/config/load.js';
 import { Engine } from '../../../lib/head/engine.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
 import { BF16_PLUGIN } from '../../kit/bf16_plugin.js';
-import { generateIds, scoreIds } from '../../kit/engine/engines.js';
-import { moe7mCases } from '../../kit/model/goldens.js';
+import { MOVING, outcome } from '../../kit/engine/moving.js';
 import { moe7m } from '../../kit/paths.js';
 import { withPlugins } from '../../kit/plugin_folder.js';
 import { freePort } from '../../kit/processes/ports.js';
-import { lastLine, Processes, type Running } from '../../kit/processes/processes.js';
+import { lastLine, Processes } from '../../kit/processes/processes.js';
+import { ranksFrom, SECRET } from '../../kit/processes/ranks_elsewhere.js';
 import { isSameBits } from '../../refs/random.js';
 
 const processes = new Processes();
-const SECRET = 'a secret of this test';
 const ENV = { env: { EXPERTWIRE_JOB_SECRET: SECRET } };
-const PROMPTS = moe7mCases()
-  .slice(0, 3)
-  .map(({ prompt_token_ids: ids }) => ids);
 const WIRE = ['comm.reduce=source', 'comm.wire.dispatch=my_bf16', 'comm.wire.combine=my_bf16'];
-const MOVING = ['enabled=true', 'step_interval=4', 'window_size=4', 'min_gain=0', 'cool_down=0'].map(
-  (key) => `load_balance.${key}`,
-);
-
-const ranksFrom = (port: number, ranks: readonly number[], more = {}): Running[] =>
-  ranks.map((rank) =>
-    processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', `${rank}`, '--join-timeout', '30'], {
-      env: { ...ENV.env, ...more },
-    }),
-  );
-
-/** Logits of a prompt, and tokens of all, until experts moved twice where they do. */
-async function outcome(engine: Engine, rebalances: readonly RebalanceEvent[] = [], isMoving = false) {
-  const done = (): number => rebalances.filter(({ kind }) => kind === 'done').length;
-  const generateAll = (): Promise<(readonly number[])[]> =>
-    Promise.all(PROMPTS.map(async (promptTokenIds) => (await generateIds(engine, { promptTokenIds })).tokenIds));
-  const tokens = await generateAll();
-  while (isMoving && done() < 2) expect(await generateAll()).to.deep.equal(tokens);
-  return { tokens, logits: (await scoreIds(engine, PROMPTS[0]!)).logits };
-}
 
 describe('a codec of a plug-in between processes', function () {
   this.timeout(120_000);
@@ -57,6 +33,7 @@ describe('a codec of a plug-in between processes', function () {
   async function expectBits(plugin: string, set: readonly string[], { ranks = 1, numElsewhere = 0 }): Promise<void> {
     const port = await freePort();
     const elsewhere = ranksFrom(
+      processes,
       port,
       Array.from({ length: numElsewhere }, (_, i) => ranks + i),
     );
@@ -70,7 +47,7 @@ describe('a codec of a plug-in between processes', function () {
       onRebalance: (event) => void rebalances.push(event),
     });
     const got = await outcome(engine, rebalances, set === MOVING).finally(() => engine.close());
-    expect(got.tokens).to.deep.equal(expected.tokens);
+    expect(got.generated).to.deep.equal(expected.generated);
     expect(isSameBits(got.logits, expected.logits)).to.equal(true);
     for (const { ended } of elsewhere) expect(await ended).to.include({ code: 0, stdout: '' });
   }
@@ -89,7 +66,7 @@ describe('a codec of a plug-in between processes', function () {
     const scale = BF16_PLUGIN.replace('bits[c] = code * 65536', 'bits[c] = code * (process.env.MY_SCALE ?? 65536)');
     await withPlugins({ 'mine.mjs': scale }, async (path) => {
       const port = await freePort();
-      const [rank] = ranksFrom(port, [1], { MY_SCALE: '32768' });
+      const [rank] = ranksFrom(processes, port, [1], [], { MY_SCALE: '32768' });
       const at = ['--listen', `127.0.0.1:${port}`, '--wait-ranks', '1', '--plugin', path('mine.mjs')];
       const keys = WIRE.flatMap((key) => ['--set', key]);
       const args = ['generate', '--model', moe7m(), '--prompt', 'x', ...at, ...keys];

@@ -5,22 +5,18 @@ import { join } from 'node:path';
 import { loadConfig } from '../../../lib/config/load.js';
 import { Engine } from '../../../lib/head/engine.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
-import { generateIds, scoreIds } from '../../kit/engine/engines.js';
-import { moe7mCases } from '../../kit/model/goldens.js';
+import { MOVING, outcome } from '../../kit/engine/moving.js';
 import { moe7m, repoRoot } from '../../kit/paths.js';
 import { withPlugins } from '../../kit/plugin_folder.js';
 import { freePort } from '../../kit/processes/ports.js';
-import { lastLine, Processes, type Ended, type Running } from '../../kit/processes/processes.js';
+import { lastLine, Processes, type Ended } from '../../kit/processes/processes.js';
+import { ranksFrom, SECRET } from '../../kit/processes/ranks_elsewhere.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 import { isSameBits } from '../../refs/random.js';
 
 const processes = new Processes();
-const SECRET = 'a secret of this test';
 const EXAMPLES = join(repoRoot(), 'examples/plugins');
 const FILES = ['renamed_family', 'top_p_gate', 'greedy_planner', 'fewest_hops', 'int4'].map((name) => `${name}.mjs`);
-const PROMPTS = moe7mCases()
-  .slice(0, 3)
-  .map(({ prompt_token_ids: ids }) => ids);
 
 /** A family, a gate with other numbers of choices, a planner, a replica choice and a codec, in the bitwise tier. */
 const SETTINGS = {
@@ -34,28 +30,6 @@ const SETTINGS = {
   comm: { reduce: 'source', wire: { dispatch: 'int4', combine: 'f32' } },
 } as const;
 const CHOSEN = ['experts.gate=top_p', 'experts.replica_choice=fewest_hops', 'load_balance.planner=greedy'];
-const MOVING = ['enabled=true', 'step_interval=4', 'window_size=4', 'min_gain=0', 'cool_down=0'].map(
-  (key) => `load_balance.${key}`,
-);
-
-/** One that starts slowly may find its job over, because another one was refused: it looks for the head no longer than a test may. */
-const LOOKING = ['--join-timeout', '30'];
-
-const ranksFrom = (port: number, ranks: readonly number[], more: readonly string[], env = {}): Running[] =>
-  ranks.map((rank) =>
-    processes.cli(['rank', '--head', `127.0.0.1:${port}`, '--rank', `${rank}`, ...LOOKING, ...more], {
-      env: { EXPERTWIRE_JOB_SECRET: SECRET, ...env },
-    }),
-  );
-
-/** Logits of a prompt, and tokens and experts of all, until experts moved twice where they do. */
-async function outcome(engine: Engine, rebalances: readonly RebalanceEvent[] = [], isMoving = false) {
-  const done = (): number => rebalances.filter(({ kind }) => kind === 'done').length;
-  const generateAll = () => Promise.all(PROMPTS.map((promptTokenIds) => generateIds(engine, { promptTokenIds })));
-  const generated = await generateAll();
-  while (isMoving && done() < 2) expect(await generateAll()).to.deep.equal(generated);
-  return { generated, logits: (await scoreIds(engine, PROMPTS[0]!)).logits };
-}
 
 describe('plug-ins between processes', function () {
   this.timeout(120_000);
@@ -76,7 +50,7 @@ describe('plug-ins between processes', function () {
   /** A job with all of them gives the bits of a rank alone. */
   async function expectBits(set: readonly string[], ranks: number, elsewhere: readonly string[] | null): Promise<void> {
     const port = await freePort();
-    const joining = elsewhere === null ? [] : ranksFrom(port, [ranks, ranks + 1], elsewhere);
+    const joining = elsewhere === null ? [] : ranksFrom(processes, port, [ranks, ranks + 1], elsewhere);
     const rebalances: RebalanceEvent[] = [];
     const base = { ...SETTINGS, parallel: { ranks } };
     const engine = await Engine.start({
@@ -120,6 +94,7 @@ describe('plug-ins between processes', function () {
         env: { EXPERTWIRE_JOB_SECRET: SECRET },
       });
       const ranks = ranksFrom(
+        processes,
         port,
         [1, 2],
         theirs.flatMap((name) => ['--plugin', path(name)]),

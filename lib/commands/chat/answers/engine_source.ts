@@ -6,6 +6,7 @@ import type { Tokenizer } from '../../../tokenizer/tokenizer.js';
 import { requestOf } from '../../generate/request.js';
 import type { AnswerNews, AnswerSource } from './answer.js';
 import { isThinkingBegun, ThinkingSplitter, thinkingStyleOf } from './thinking.js';
+import { mostTokensOf } from '../../../protocol/limits.js';
 
 /** An engine of one's own answers, by the model's chat template. */
 export class EngineSource implements AnswerSource {
@@ -52,8 +53,7 @@ export class EngineSource implements AnswerSource {
     const asked = requestOf(this.config, { label: null, text: prompt, tokenIds }, this.numAnswers++, {
       returnRoutedExperts: true,
     });
-    const { maxModelLen, numKvBlocks, blockSize } = this.engine.limits;
-    const most = Math.min(maxModelLen, numKvBlocks * blockSize);
+    const most = mostTokensOf(this.engine.limits);
     const room = most - tokenIds.length;
     if (room < 1) {
       const what = `the conversation has ${tokenIds.length} tokens, and there is room for ${most} with the answer`;

@@ -18,10 +18,8 @@ export class ServedTemplate {
     fields: Readonly<Record<string, unknown>>,
     signal: AbortSignal,
   ): Promise<ServedTemplate> {
-    const { chat_template: template } = infoSchema.parse(
-      await connection.json('GET', '../../tokenizer_info', null, signal),
-    );
-    return new ServedTemplate(connection, model, fields, template);
+    const info = infoSchema.safeParse(await connection.json('GET', '../../tokenizer_info', null, signal));
+    return new ServedTemplate(connection, model, fields, info.data?.chat_template);
   }
 
   readonly style: ThinkingStyle;

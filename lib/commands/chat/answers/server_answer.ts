@@ -1,7 +1,7 @@
 /** A server's answer, as its text arrives: events of OpenAI's chats, with what vLLM and expertwire add. No I/O. */
 import { createParser, type EventSourceParser } from 'eventsource-parser';
 import * as z from 'zod';
-import { printable, shown } from '../../../../base/foreign_text.js';
+import { printable, shown, jsonOrUndefined } from '../../../../base/foreign_text.js';
 import type { AnswerNews } from './answer.js';
 import { ChatError } from './errors.js';
 import { ThinkingSplitter, type ThinkingStyle } from './thinking.js';
@@ -80,7 +80,7 @@ export class ServerAnswer {
       this.isDone = true;
       return;
     }
-    const event = eventSchema.safeParse(jsonOf(data)).data;
+    const event = eventSchema.safeParse(jsonOrUndefined(data)).data;
     if (event === undefined) throw broken(`${shown(data)} is no part of an answer`);
     if (event.error != null)
       throw new ChatError('SERVER_REFUSED', `the server broke off: ${serverErrorText(event.error)}`);
@@ -114,11 +114,3 @@ function splitText(whole: string, names: readonly string[]): readonly string[] {
 
 const broken = (what: string): ChatError =>
   new ChatError('ANSWER_BROKEN', `the server's stream: ${what}; ask again, or look at its log`);
-
-function jsonOf(data: string): unknown {
-  try {
-    return JSON.parse(data);
-  } catch {
-    return undefined;
-  }
-}

@@ -1,7 +1,7 @@
 /** Requests to a server of OpenAI's API. */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { causeText, shown } from '../../../../base/foreign_text.js';
+import { causeText, shown, jsonOrUndefined } from '../../../../base/foreign_text.js';
 import { UsageError } from '../../base/context.js';
 import { ChatError } from './errors.js';
 import { serverErrorText } from './server_answer.js';
@@ -52,7 +52,7 @@ export class ServerConnection {
     const response = await this.send(method, path, body, signal);
     if (response.statusCode !== 200) throw await this.refusal(response);
     const text = await bodyOf(response);
-    const value = jsonOf(text);
+    const value = jsonOrUndefined(text);
     if (value !== undefined) return value;
     throw new ChatError('ANSWER_BROKEN', `${this.url} answers with ${shown(text)}, which is no JSON; look at --url`);
   }
@@ -93,15 +93,7 @@ export async function bodyOf(response: IncomingMessage): Promise<string> {
 }
 
 function errorOf(text: string): string {
-  const value = jsonOf(text);
+  const value = jsonOrUndefined(text);
   const isWrapped = typeof value === 'object' && value !== null && 'error' in value;
   return serverErrorText(isWrapped ? value.error : (value ?? text.trim()));
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { printable } from '../../../../base/foreign_text.js';
+import { printable, jsonOrUndefined } from '../../../../base/foreign_text.js';
 import type { ChatMessage } from '../../../tokenizer/chat_template.js';
 import type { AnswerNews, AnswerSource } from './answer.js';
 import { ChatError } from './errors.js';
@@ -33,7 +33,7 @@ export class ServerSource implements AnswerSource {
       response.destroy();
       return new ServerSource(connection, model, fields, false);
     }
-    const offered = modelsSchema.safeParse(jsonOf(await bodyOf(response))).data?.data ?? [];
+    const offered = modelsSchema.safeParse(jsonOrUndefined(await bodyOf(response))).data?.data ?? [];
     const found = model === undefined ? offered[0] : offered.find(({ id }) => id === model);
     const name = model ?? found?.id;
     if (name === undefined) {
@@ -107,11 +107,3 @@ const cutOff = (cause: unknown): ChatError =>
     'the connection broke in the middle of the answer; ask again, or look at the log of the server',
     { cause },
   );
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

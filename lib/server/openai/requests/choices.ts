@@ -7,6 +7,7 @@ import type { GenerationFields } from './fields.js';
 import { checkPromptLogprobs } from './prompt_logprobs.js';
 import type { Prompt } from './prompts.js';
 import type { SamplingDefaults } from './sampling_defaults.js';
+import { mostTokensOf } from '../../../protocol/limits.js';
 
 /** One text of an answer. */
 export interface Choice {
@@ -130,7 +131,7 @@ export function fitting(
   asked: number | null | undefined,
   param: string,
 ): { readonly maxNewTokens: number; readonly room: number } {
-  const most = Math.min(limits.maxModelLen, limits.numKvBlocks * limits.blockSize);
+  const most = mostTokensOf(limits);
   const room = most - tokenIds.length;
   if (room < (asked === 0 ? 0 : 1)) {
     const text = `the prompt has ${tokenIds.length} tokens, and there is room for ${most} with the answer; shorten it`;
