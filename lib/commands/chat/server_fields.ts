@@ -1,5 +1,5 @@
 /** What the options of `chat` add to each request to a server, under OpenAI's and vLLM's names. Pure. */
-import { printable, jsonOrUndefined } from '../../../base/foreign_text.js';
+import { printable, jsonOrUndefined, shown } from '../../../base/foreign_text.js';
 import { UsageError } from '../base/context.js';
 import { samplingConfig } from '../engine/sampling_options.js';
 import type { ChatArgs } from './chat_options.js';
@@ -10,7 +10,7 @@ export function serverFields(args: ChatArgs): Readonly<Record<string, unknown>> 
   const given = Object.entries({ max_completion_tokens, ...sampling }).filter(([, value]) => value !== undefined);
   const wrong = given.find(([, value]) => typeof value === 'number' && !Number.isFinite(value));
   if (wrong !== undefined)
-    throw new UsageError(`${wrong[0]} is ${String(wrong[1])}, which JSON can't say; give a number`);
+    throw new UsageError(`${wrong[0]} is ${shown(wrong[1])}, which JSON can't say; give a number`);
   return { ...Object.fromEntries(given), ...extraBody(args.extraBody) };
 }
 
