@@ -63,6 +63,14 @@ export type Target =
 /** Parameters of a macro or a call block, some with defaults, the last ones. */
 export type Signature = readonly { readonly name: string; readonly fallback: Expression | null }[];
 
+/** What is called: a macro's, or a call block's for the macro that it calls. */
+export interface MacroParts {
+  readonly signature: Signature;
+  readonly body: Body;
+  /** Those of `varargs`, `kwargs` and `caller` that stand in the body. */
+  readonly specialNames: ReadonlySet<string>;
+}
+
 /** What is done. */
 export type Statement = { readonly line: number } & (
   | { readonly kind: 'text'; readonly text: string }
@@ -77,13 +85,8 @@ export type Statement = { readonly line: number } & (
   | ForStatement
   | { readonly kind: 'if'; readonly branches: readonly (readonly [Expression, Body])[]; readonly otherwise: Body }
   | { readonly kind: 'with'; readonly pairs: readonly (readonly [Target, Expression])[]; readonly body: Body }
-  | { readonly kind: 'macro'; readonly name: string; readonly signature: Signature; readonly body: Body }
-  | {
-      readonly kind: 'call block';
-      readonly signature: Signature;
-      readonly call: Extract<Expression, { kind: 'call' }>;
-      readonly body: Body;
-    }
+  | ({ readonly kind: 'macro'; readonly name: string } & MacroParts)
+  | ({ readonly kind: 'call block'; readonly call: Extract<Expression, { kind: 'call' }> } & MacroParts)
   | { readonly kind: 'filter block'; readonly filters: readonly FilterCall[]; readonly body: Body }
   | { readonly kind: 'generation'; readonly body: Body }
   | { readonly kind: 'break' | 'continue' }

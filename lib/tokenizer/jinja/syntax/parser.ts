@@ -1,7 +1,8 @@
 /** Statements, by the grammar of Jinja2 with what transformers adds: loop controls and `{% generation %}`. Source: jinja2/parser.py of Jinja2 3.1. */
 import { ExpressionParser } from './expression_parser.js';
 import type { TemplateError } from '../values/errors.js';
-import type { Body, Expression, ForStatement, Signature, Statement, Target } from './nodes.js';
+import type { Body, Expression, ForStatement, MacroParts, Signature, Statement, Target } from './nodes.js';
+import { specialNamesOf } from './special_names.js';
 import { TokenStream } from './token_stream.js';
 
 /** The statements of a template. @throws TemplateError TEMPLATE_SYNTAX */
@@ -81,7 +82,7 @@ class Parser {
           kind: 'macro',
           name: this.stream.expect('name').text,
           signature: this.signature(),
-          body: this.function('endmacro'),
+          ...this.macroBody('endmacro'),
         };
       case 'call':
         return this.callBlock();
@@ -183,7 +184,12 @@ class Parser {
     const signature = this.stream.is('operator', '(') ? this.signature() : [];
     const call = this.expressions.expression();
     if (call.kind !== 'call') throw this.stream.error('expected call');
-    return { kind: 'call block', signature, call, body: this.function('endcall') };
+    return { kind: 'call block', signature, call, ...this.macroBody('endcall') };
+  }
+
+  private macroBody(end: string): Pick<MacroParts, 'body' | 'specialNames'> {
+    const body = this.function(end);
+    return { body, specialNames: specialNamesOf(body) };
   }
 
   private signature(): Signature {
