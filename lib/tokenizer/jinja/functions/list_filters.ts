@@ -236,6 +236,9 @@ function rounded(value: Value, args: Arguments): Value {
   return typeof number === 'bigint' ? BigInt(scaled) : scaled;
 }
 
+/** The most digits that Python's `int` reads, but for bases that are powers of two. */
+const MAX_DIGITS = 4300;
+
 /** A text as Python's `int` reads it. */
 function parsedInteger(text: string, base: number): bigint | null {
   const [, sign, body] = /^\s*([-+]?)(\w+)\s*$/.exec(text) ?? [];
@@ -244,11 +247,17 @@ function parsedInteger(text: string, base: number): bigint | null {
   const plain = body.replace(/(?<=\w)_(?=\w)/g, '').toLowerCase();
   const digits = prefix !== '' && plain.startsWith(prefix) ? plain.slice(2) : plain;
   if (digits === '' || Array.from(digits).some((digit) => !(parseInt(digit, 36) < base))) return null;
-  const size = Array.from(digits).reduce((sum, digit) => sum * BigInt(base) + BigInt(parseInt(digit, 36)), 0n);
+  const numBits = Math.log2(base);
+  if (!Number.isInteger(numBits) && digits.length > MAX_DIGITS) return null;
+  const values = Array.from(digits, (digit) => parseInt(digit, 36));
+  const size = Number.isInteger(numBits)
+    ? BigInt(`0b${values.map((value) => value.toString(2).padStart(numBits, '0')).join('')}`)
+    : values.reduce((sum, value) => sum * BigInt(base) + BigInt(value), 0n);
   return sign === '-' ? -size : size;
 }
 
-const FLOAT = /^\s*[-+]?(?:(?:\d+(?:_\d+)*\.?(?:\d+(?:_\d+)*)?|\.\d+(?:_\d+)*)(?:e[-+]?\d+)?|inf(?:inity)?|nan)\s*$/i;
+const FLOAT =
+  /^\s*[-+]?(?:(?:\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:e[-+]?\d+)?|inf(?:inity)?|nan)\s*$/i;
 
 function parsedFloat(text: string): number | null {
   if (!FLOAT.test(text)) return null;

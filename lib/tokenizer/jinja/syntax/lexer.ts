@@ -1,6 +1,7 @@
 /** A template's source cut into tokens, by the rules of Jinja2's own lexer with `trim_blocks` and `lstrip_blocks`. Source: jinja2/lexer.py of Jinja2 3.1. */
 import { SPACES } from '../values/text_case.js';
 import { TemplateError } from '../values/errors.js';
+import { stripped } from '../values/text_methods.js';
 
 /** A token: text of the template, the mark of a tag, or a word within a tag. */
 export interface Token {
@@ -29,6 +30,7 @@ const BEGIN = /\{%([-+]?)[S]*raw[S]*(?:-%\}[S]*|%\})|\{([%{#])([-+]?)/.source.re
 const ROOT = new RegExp(BEGIN, 'g');
 const within = (source: string): RegExp => new RegExp(source.replaceAll('[S]', `[${SPACES}]`), 'y');
 const SPACE = within('[S]+');
+const INDENT = new RegExp(`^[${SPACES}]+$`);
 const COMMENT_END = new RegExp(`\\+#\\}|-#\\}[${SPACES}]*|#\\}\\n?`, 'g');
 const RAW_END = new RegExp(`\\{%([-+]?)[${SPACES}]*endraw[${SPACES}]*(?:\\+%\\}|-%\\}[${SPACES}]*|%\\}\\n?)`, 'g');
 const TAG_END = within('\\+%\\}|-%\\}[S]*|%\\}\\n?');
@@ -84,10 +86,10 @@ class Lexer {
   /** Text before a tag, less the white space that the tag takes. */
   private data(text: string, sign: string, isBlock: boolean): void {
     let kept = text;
-    if (sign === '-') kept = text.replace(new RegExp(`[${SPACES}]+$`), '');
+    if (sign === '-') kept = stripped(text, null, 'right');
     else if (sign !== '+' && isBlock) {
       const lineStart = text.lastIndexOf('\n') + 1;
-      const isIndent = new RegExp(`^[${SPACES}]+$`).test(text.slice(lineStart));
+      const isIndent = INDENT.test(text.slice(lineStart));
       if (isIndent && (lineStart > 0 || this.isLineStart)) kept = text.slice(0, lineStart);
     }
     if (kept !== '') this.push('data', kept);

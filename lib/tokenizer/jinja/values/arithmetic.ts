@@ -59,6 +59,7 @@ function ofIntegers(operator: BinaryOperator, x: bigint, y: bigint): Value {
     case '-':
       return x - y;
     case '*':
+      if (numBits(x) + numBits(y) > MAX_LENGTH) throw tooLarge();
       return x * y;
     case '/':
       return Number(x) / Number(y);
@@ -68,9 +69,15 @@ function ofIntegers(operator: BinaryOperator, x: bigint, y: bigint): Value {
       return modulo(x, y);
     case '**':
       if (y < 0n) return ofFloats('**', Number(x), Number(y));
-      if (String(x).length * 3.4 * Number(y) > MAX_LENGTH) throw tooLarge();
+      if (numBits(x) * Number(y) > MAX_LENGTH) throw tooLarge();
       return x ** y;
   }
+}
+
+/** Of its size. */
+function numBits(x: bigint): number {
+  const digits = (x < 0n ? -x : x).toString(16);
+  return 4 * digits.length + 28 - Math.clz32(parseInt(digits[0]!, 16));
 }
 
 /** Has the sign of the divisor. */
