@@ -10,7 +10,6 @@ import {
   Callable,
   Dict,
   Range,
-  Tuple,
   typeName,
   Undefined,
   type Arguments,
@@ -114,8 +113,7 @@ function joinerOf(separator: Value): Attributed {
 
 /** Assigns the members of a value, one to each. @throws TemplateError TEMPLATE_FAILED where they are too few or too many */
 export function unpacked(value: Value, count: number): readonly Value[] {
-  const items =
-    value instanceof Tuple ? value.items : itemsOf(value, `cannot unpack non-iterable ${typeName(value)} object`);
+  const items = itemsOf(value, `cannot unpack non-iterable ${typeName(value)} object`);
   if (items.length > count) throw failed(`too many values to unpack (expected ${count})`);
   if (items.length < count) throw failed(`not enough values to unpack (expected ${count}, got ${items.length})`);
   return items;

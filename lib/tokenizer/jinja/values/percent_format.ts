@@ -3,7 +3,7 @@ import { numberOf } from './compare.js';
 import { failed } from './errors.js';
 import { numCharacters } from './iterate.js';
 import { exponential, fixed, general, inBase } from './number_format.js';
-import { reprOf, textOf } from './text.js';
+import { floatText, reprOf, textOf } from './text.js';
 import { Dict, Range, Tuple, typeName, Undefined, type Value } from './values.js';
 
 const DIRECTIVE = /%(?:\(([^)]*)\))?([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d+)?)?[hlL]?([^])?/g;
@@ -89,13 +89,7 @@ function float(x: number, type: string, flags: string, digits: number): string {
   const kind = type.toLowerCase();
   if (!'feg'.includes(kind)) throw failed(`unsupported format character '${type}'`);
   const write = kind === 'f' ? fixed : kind === 'e' ? exponential : general;
-  const text = Number.isFinite(x)
-    ? write(x, digits, flags.includes('#'))
-    : Number.isNaN(x)
-      ? 'nan'
-      : x > 0
-        ? 'inf'
-        : '-inf';
+  const text = Number.isFinite(x) ? write(x, digits, flags.includes('#')) : floatText(x);
   return type === kind ? text : text.toUpperCase();
 }
 

@@ -1,9 +1,9 @@
 /** From JavaScript's data to a template's, and from JSON with what JavaScript's reader loses. */
 import { endOfString, parsePythonJson } from '../../../weights/json_text.js';
-import { Attributed, Callable, Dict, Lazy, Range, Tuple, Undefined, View, type Value } from './values.js';
+import { Dict, type Value } from './values.js';
 
 /** A float that JavaScript can't tell from an integer: 1.0. */
-export class ExactFloat {
+class ExactFloat {
   constructor(readonly value: number) {}
 
   /** As JSON has it. */
@@ -21,17 +21,12 @@ export function valueOf(plain: unknown): Value {
   if (typeof plain === 'number') return Number.isInteger(plain) ? BigInt(plain) : plain;
   if (plain instanceof ExactFloat) return plain.value;
   if (Array.isArray(plain)) return plain.map(valueOf);
-  if (isValue(plain)) return plain;
   if (typeof plain !== 'object') return `<${typeof plain}>`;
   const pairs = plain instanceof Map ? [...(plain as Map<unknown, unknown>)] : Object.entries(plain);
   return new Dict(
     pairs.filter(([, value]) => value !== undefined).map(([key, value]) => [valueOf(key), valueOf(value)]),
   );
 }
-
-const CLASSES = [Undefined, Tuple, Dict, View, Range, Lazy, Callable, Attributed];
-
-const isValue = (plain: unknown): plain is Value => CLASSES.some((type) => plain instanceof type);
 
 /**
  * Parses JSON for a template: `1.0` stays a float ({@link ExactFloat}), an integer beyond 2^53 is a bigint, and an object with keys like `"1"`, which JavaScript would

@@ -11,12 +11,7 @@ export const capitalized = (text: string): string => {
 
 /** Each run of letters begins in upper case. */
 export const titled = (text: string): string =>
-  text.replace(/\p{Cased}[\p{Cased}\p{Case_Ignorable}]*/gu, (run) =>
-    run.replace(/(\p{Cased}+)/gu, (letters) => {
-      const [first = '', ...rest] = letters;
-      return titleCase(first) + rest.join('').toLowerCase();
-    }),
-  );
+  text.replace(/\p{Cased}[\p{Cased}\p{Case_Ignorable}]*/gu, (run) => run.replace(/\p{Cased}+/gu, capitalized));
 
 /** Of one character: `ß` becomes `Ss`. */
 function titleCase(character: string): string {
