@@ -5,7 +5,7 @@ import { parse, readBytesIfPresent, readTextIfPresent } from './checked_files.js
 import { TokenizerError } from './errors.js';
 import { isRankFile, RANK_FILE_CLASSES, rankFileKindOf, readRankFile } from './formats/rank_file.js';
 import { readSentencePiece } from './formats/sentencepiece.js';
-import { specialToken, type AddedToken } from './pipeline/added_tokens.js';
+import { addedToken, specialToken, type AddedToken } from './pipeline/added_tokens.js';
 import { pipelineSchema, type PipelineParts } from './pipeline/pipeline.js';
 import { SPECIAL_TOKENS, type TokenizerConfig } from './tokenizer_config.js';
 
@@ -53,7 +53,8 @@ function ofRanks(file: string, bytes: Uint8Array, config: TokenizerConfig): Voca
       { file },
     );
   }
-  const tokenizer = orInvalid(file, 'no rank file of tiktoken', () => readRankFile(bytes, kind, tokensOf(config)));
+  const taken = new Set(tokensOf(config).map(({ id }) => id));
+  const tokenizer = orInvalid(file, 'no rank file of tiktoken', () => readRankFile(bytes, kind, taken));
   return { file, tokenizer: withTokensOf(config, tokenizer), names: {} };
 }
 
@@ -82,11 +83,7 @@ function orInvalid<T>(file: string, what: string, read: () => T): T {
 
 /** Tokens that tokenizer_config.json describes. */
 const tokensOf = ({ added_tokens_decoder: tokens }: TokenizerConfig): AddedToken[] =>
-  Object.entries(tokens ?? {}).map(([id, token]) => ({
-    ...token,
-    id: Number(id),
-    normalized: token.normalized ?? !token.special,
-  }));
+  Object.entries(tokens ?? {}).map(([id, token]) => addedToken(Number(id), token));
 
 /** As in transformers: what tokenizer_config.json says of a token counts, and tokens that it names are looked for in texts. */
 function withTokensOf(config: TokenizerConfig, parts: PipelineParts): PipelineParts {

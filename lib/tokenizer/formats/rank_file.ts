@@ -79,17 +79,17 @@ export function isRankFile(bytes: Uint8Array): boolean {
 /**
  * The tokenizer of a rank file.
  *
- * @param named tokens of tokenizer_config.json, by id
+ * @param taken ids whose tokens tokenizer_config.json describes
  * @throws SyntaxError where a line is something else, or a byte has no token
  */
-export function readRankFile(bytes: Uint8Array, kind: RankFileKind, named: readonly AddedToken[]): PipelineParts {
+export function readRankFile(bytes: Uint8Array, kind: RankFileKind, taken: ReadonlySet<number>): PipelineParts {
   const vocab = ranksOf(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'));
   const merges = new SpelledMerges(
     vocab,
     [...vocab.values()].sort((a, b) => a - b),
   );
   return {
-    added_tokens: addedTokensOf(vocab.size, kind, named),
+    added_tokens: addedTokensOf(vocab.size, kind, taken),
     normalizer: kind.isNfc === true ? normalizerSchema.parse({ type: 'NFC' }) : null,
     pre_tokenizer: preTokenizerSchema.parse({
       type: 'Sequence',
@@ -117,10 +117,9 @@ function ranksOf(text: string): ReadonlyMap<string, number> {
   return vocab;
 }
 
-function addedTokensOf(numRanks: number, kind: RankFileKind, named: readonly AddedToken[]): AddedToken[] {
+function addedTokensOf(numRanks: number, kind: RankFileKind, taken: ReadonlySet<number>): AddedToken[] {
   const { specials = [], numReserved = 0 } = kind;
   const reserved = Array.from({ length: numReserved }, (_, i) => `<|reserved_token_${numRanks + i}|>`);
-  const known = new Set(named.map(({ id }) => id));
   const others = [...specials, ...reserved].map((content, i) => specialToken(numRanks + i, content));
-  return [...named, ...others.filter(({ id }) => !known.has(id))];
+  return others.filter(({ id }) => !taken.has(id));
 }

@@ -8,7 +8,7 @@ import type { PipelineParts } from '../pipeline/pipeline.js';
 import { longestReplacements } from '../steps/charsmap.js';
 import { decoderSchema } from '../steps/decoders.js';
 import type { Normalizer } from '../steps/normalizers.js';
-import { literalPattern } from '../steps/patterns.js';
+import { literalPattern, trimmedEnd } from '../steps/patterns.js';
 import { splitStep, type CutStep } from '../steps/pre_tokenizers.js';
 import { parseSentencePiece, type Piece, type PieceKind, type SentencePieceFile } from './sentencepiece_file.js';
 
@@ -58,7 +58,7 @@ function normalizerOf(file: SentencePieceFile, { isLegacy }: SentencePieceOption
   const replaced = charsmap.length === 0 ? (text: string): string => text : longestReplacements(charsmap);
   return (text, isFirst) => {
     const plain = replaced(text);
-    const kept = removesSpaces ? plain.replace(/^ +|[ ▁]+$/g, '').replace(/ {2,}/g, ' ') : plain;
+    const kept = removesSpaces ? trimmedEnd(plain, /[ ▁]/).replace(/^ +/, '').replace(/ {2,}/g, ' ') : plain;
     const prefix = hasPrefix && kept !== '' && (isLegacy || isFirst) ? MARK : '';
     return prefix + kept.replaceAll(' ', MARK);
   };

@@ -2,7 +2,7 @@
 import { fieldsOf, type Field } from './protobuf.js';
 
 /** What a piece is for, by its number in the file. */
-export const PIECE_KINDS = ['none', 'normal', 'unknown', 'control', 'user_defined', 'unused', 'byte'] as const;
+const PIECE_KINDS = ['none', 'normal', 'unknown', 'control', 'user_defined', 'unused', 'byte'] as const;
 /** One of {@link PIECE_KINDS}. */
 export type PieceKind = (typeof PIECE_KINDS)[number];
 

@@ -4,6 +4,7 @@
  */
 
 import * as z from 'zod';
+import { OWN_WORD, trimmedEnd } from '../steps/patterns.js';
 
 /** A token besides those of the model, as tokenizer.json describes it. */
 export interface AddedToken {
@@ -31,6 +32,12 @@ export const addedTokenFields = {
   /** Default: where it isn't special. */
   normalized: z.boolean().optional(),
 };
+
+/** A token of JSON. */
+export const addedToken = (
+  id: number,
+  fields: Omit<AddedToken, 'id' | 'normalized'> & { readonly normalized?: boolean | undefined },
+): AddedToken => ({ ...fields, id, normalized: fields.normalized ?? !fields.special });
 
 /** A special token that is looked for as it stands. */
 export const specialToken = (id: number, content: string): AddedToken => ({
@@ -75,7 +82,7 @@ export class AddedTokenSplitter {
         i = after;
         continue;
       }
-      const begin = match.token.lstrip ? Math.max(done, endWithoutSpace(text.slice(0, i))) : i;
+      const begin = match.token.lstrip ? Math.max(done, trimmedEnd(text.slice(0, i), SPACE).length) : i;
       const end = match.token.rstrip ? after + numLeadingSpaces(text.slice(after)) : after;
       if (begin > done) pieces.push({ token: null, text: text.slice(done, begin) });
       if (end > begin) pieces.push({ token: match.token }); // else one before it took all of it along
@@ -106,21 +113,13 @@ interface Match {
 type TrieNode = Map<string, unknown>;
 const END = '';
 
-/** What the regular expressions of the reference call a word character, and white space. */
-const WORD = '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]';
-const WORD_AT_END = new RegExp(`${WORD}$`, 'u');
-const WORD_AT_START = new RegExp(`^${WORD}`, 'u');
+const WORD_AT_END = new RegExp(`[${OWN_WORD}]$`, 'u');
+const WORD_AT_START = new RegExp(`^[${OWN_WORD}]`, 'u');
 const SPACE = /\p{White_Space}/u;
 
 /** A character has two units at most. */
 const isApart = (text: string, begin: number, end: number): boolean =>
   !WORD_AT_END.test(text.slice(Math.max(0, begin - 2), begin)) && !WORD_AT_START.test(text.slice(end, end + 2));
-
-function endWithoutSpace(text: string): number {
-  let end = text.length;
-  while (end > 0 && SPACE.test(text[end - 1]!)) end--;
-  return end;
-}
 
 function numLeadingSpaces(text: string): number {
   let count = 0;

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { addedTokenFields, AddedTokenSplitter, type AddedToken } from './added_tokens.js';
+import { addedToken, addedTokenFields, AddedTokenSplitter, type AddedToken } from './added_tokens.js';
 import { type TokenModel } from '../models/token_model.js';
 import { modelSchema } from '../models/read_model.js';
 import { decoderSchema, type ByteSpelling, type Decoder } from '../steps/decoders.js';
@@ -15,7 +15,7 @@ const addedTokenSchema = z
       .max(2 ** 30),
     ...addedTokenFields,
   })
-  .transform((token): AddedToken => ({ ...token, normalized: token.normalized ?? !token.special }));
+  .transform((token) => addedToken(token.id, token));
 
 /** tokenizer.json, whose parts become functions: all that says how a text becomes ids, and ids a text. */
 export const pipelineSchema = z.object({

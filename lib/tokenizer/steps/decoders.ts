@@ -28,7 +28,8 @@ const sequence = (steps: readonly Decoder[]): Decoder => ({
 
 const byteLevel: Decode = (tokens) => [textOfBytes(spelledBytes(tokens))];
 
-const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
+/** A single byte by its number. */
+export const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
 
 /**
  * Bytes in a row are characters together, or a U+FFFD each where they are none.

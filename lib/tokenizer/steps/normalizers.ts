@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { spellBytes } from './byte_level.js';
 import { charsmapNormalizer } from './charsmap.js';
-import { patternSchema } from './patterns.js';
+import { patternSchema, trimmedEnd } from './patterns.js';
 
 /** Changes a text. @param isFirst whether it is the beginning of the whole one */
 export type Normalizer = (text: string, isFirst: boolean) => string;
@@ -11,7 +11,7 @@ type PlainNormalizer = (text: string) => string;
 
 const WHITE_SPACE = '\\p{White_Space}';
 const AT_START = new RegExp(`^${WHITE_SPACE}+`, 'u');
-const AT_END = new RegExp(`${WHITE_SPACE}+$`, 'u');
+const ONE_SPACE = new RegExp(WHITE_SPACE, 'u');
 
 /** Character by character: a sigma at a word's end is like any other. */
 const lowercase: PlainNormalizer = (text) => text.replaceAll('Σ', 'σ').toLowerCase();
@@ -24,15 +24,8 @@ const sequence =
 const strip = (left: boolean, right: boolean): Normalizer =>
   sequence([
     ...(left ? [(text: string) => text.replace(AT_START, '')] : []),
-    ...(right ? [(text: string) => trimmedEnd(text)] : []),
+    ...(right ? [(text: string) => trimmedEnd(text, ONE_SPACE)] : []),
   ]);
-
-/** A pattern that ends with `$` looks at every run of white space in the text. */
-function trimmedEnd(text: string): string {
-  let end = text.length;
-  while (end > 0 && AT_END.test(text[end - 1]!)) end--;
-  return text.slice(0, end);
-}
 
 /** Control characters go, and other white space than line ends becomes a space. */
 const cleanNmt: PlainNormalizer = (text) =>

@@ -15,13 +15,19 @@ export const patternSchema = z
     }
   });
 
-/** The parsed type of {@link patternSchema}. */
-export type Pattern = z.output<typeof patternSchema>;
-
 /** Everything that has a meaning in a pattern with its backslash. */
 export const literalPattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 
+/** Without a text's last characters of a kind. A pattern that ends with `$` would look at every run of them in the text. @param isOut of one UTF-16 unit */
+export function trimmedEnd(text: string, isOut: RegExp): string {
+  let end = text.length;
+  while (end > 0 && isOut.test(text[end - 1]!)) end--;
+  return text.slice(0, end);
+}
+
 const WORD = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}`;
+/** Within a class: what the reference library's own regular expressions, not Oniguruma's, call a word character. */
+export const OWN_WORD = `${WORD}\\p{Join_Control}`;
 /** Outside of a class Oniguruma counts these too. */
 const LONE_WORD = `[${WORD}\u00b2\u00b3\u00b9\u00bc-\u00be]`;
 const OUTSIDE: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 /** How tokenizer.json cuts a text into words, of which each becomes tokens alone; as Hugging Face's tokenizers library does it. */
 import * as z from 'zod';
 import { spellBytes } from './byte_level.js';
-import { patternSchema } from './patterns.js';
+import { OWN_WORD, patternSchema } from './patterns.js';
 import { SPLIT_BEHAVIORS, splitText, type Pieces, type Split, type SplitBehavior } from './splits.js';
 
 /** One step: what becomes of each piece of a text. */
@@ -35,8 +35,7 @@ function cutEach({ texts, isFirst }: Pieces, cut: (text: string, isFirst: boolea
 /** GPT-2's words. */
 const BYTE_LEVEL_WORDS =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}';
-const WORDS_OR_OTHERS = new RegExp(`[${WORD}]+|[^${WORD}\\p{White_Space}]+`, 'gu');
+const WORDS_OR_OTHERS = new RegExp(`[${OWN_WORD}]+|[^${OWN_WORD}\\p{White_Space}]+`, 'gu');
 const WHITE_SPACE = /\p{White_Space}/gu;
 /** ASCII's counts whole, symbols too. */
 const PUNCTUATION = /[!-/:-@[-`{-~]|\p{P}/gu;
