@@ -85,7 +85,7 @@ export function checkGeneration(
   }
   checkLength(request);
   if (stop.length > 0 && model.tokenizer === undefined) {
-    throw new EngineError('NO_TOKENIZER', `${folder} has no tokenizer.json, which stop strings need`);
+    throw new EngineError('NO_TOKENIZER', `${folder} has no tokenizer, which stop strings need`);
   }
   checkListed('stop_token_ids', stopTokenIds, MAX_LISTED_TOKENS);
   checkTokenIds('stop_token_ids', stopTokenIds, model.spec.vocabSize);

@@ -24,7 +24,7 @@ export interface DecodeOptions {
 /**
  * Loads the tokenizer of a model folder in Hugging Face layout.
  *
- * @returns undefined when the folder has no tokenizer.json: the model then works on token ids only
+ * @returns undefined when the folder has no tokenizer: the model then works on token ids only
  * @throws TokenizerError INVALID_TOKENIZER, READ_FAILED
  */
 export async function loadTokenizer(dir: string): Promise<Tokenizer | undefined> {

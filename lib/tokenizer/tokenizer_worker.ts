@@ -35,7 +35,7 @@ async function answerTo({ text, options }: EncodeQuestion): Promise<EncodeAnswer
   try {
     tokenizer ??= await loadTokenizer(dir);
     if (tokenizer === undefined) {
-      throw new TokenizerError('READ_FAILED', `${dir} has no tokenizer.json; put it there`, { file: dir });
+      throw new TokenizerError('READ_FAILED', `${dir} has no tokenizer; put its tokenizer.json there`, { file: dir });
     }
     return { kind: 'encoded', tokenIds: tokenizer.encode(text, options) };
   } catch (error) {

@@ -31,7 +31,7 @@ export async function chat(args: ChatArgs, start: EngineStart, context: CommandC
 function chatTokenizer(tokenizer: Tokenizer | undefined, { model, generate }: ExpertwireConfig): Tokenizer {
   if (tokenizer === undefined) {
     throw new UsageError(
-      `${model} has no tokenizer.json, and a chat is text; give a model with one, or use generate --prompt-ids`,
+      `${model} has no tokenizer, and a chat is text; give a model with one, or use generate --prompt-ids`,
     );
   }
   tokenizer.chatTemplates.sourceOf(chatSettingsOf(generate));

@@ -70,7 +70,7 @@ function checkFlags(
 
 function tokenizerOf(model: string, tokenizer: Tokenizer | undefined): Tokenizer {
   if (tokenizer !== undefined) return tokenizer;
-  throw new UsageError(`${model} has no tokenizer.json; give the prompt as token ids: --prompt-ids 5,17,3`);
+  throw new UsageError(`${model} has no tokenizer; give the prompt as token ids: --prompt-ids 5,17,3`);
 }
 
 /** Makes tokens of texts and conversations. */

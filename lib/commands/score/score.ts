@@ -65,7 +65,7 @@ async function textToScore({ text, file, ids }: ScoreArgs): Promise<string | nul
 }
 
 function encode(text: string, tokenizer: Tokenizer | undefined, model: string): number[] {
-  if (tokenizer === undefined) throw new UsageError(`${model} has no tokenizer.json; give --ids 5,17,3`);
+  if (tokenizer === undefined) throw new UsageError(`${model} has no tokenizer; give --ids 5,17,3`);
   return tokenizer.encode(text);
 }
 

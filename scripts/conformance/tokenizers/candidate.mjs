@@ -21,7 +21,7 @@ const LIBRARIES = {
     const tokenizer = new Tokenizer({
       file: '',
       config: {},
-      chatTemplate: undefined,
+      chatTemplates: new Map(),
       tokenizer: pipelineSchema.parse(json),
     });
     return { encode: (text) => tokenizer.encode(text), decode: (ids) => tokenizer.decode(ids) };

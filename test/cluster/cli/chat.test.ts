@@ -199,7 +199,7 @@ describe('expertwire chat', function () {
         [[...OWN, '--extra-body', '{}'], 2, '--extra-body is for a server'],
         [[...OWN, '--load', file], 1, `${file} is no conversation`],
         [[...OWN, '--load', join(dir, 'no')], 1, "can't be read (ENOENT"],
-        [['--model', tinyModel('tiny-qwen3-moe')], 2, 'has no tokenizer.json, and a chat is text'],
+        [['--model', tinyModel('tiny-qwen3-moe')], 2, 'has no tokenizer, and a chat is text'],
         [[...OWN, '--set', 'generate.chat_template=rag'], 2, 'no chat template "rag"; it has default'],
         [[], 2, 'MISSING_KEY'],
       ];

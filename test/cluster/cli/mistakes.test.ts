@@ -51,7 +51,7 @@ describe('a mistake in a command line', function () {
     [
       'text for a model without tokenizer',
       ['generate', '--model', QWEN, '--prompt', 'x'],
-      'no tokenizer.json',
+      'no tokenizer',
       '--prompt-ids',
     ],
     [
