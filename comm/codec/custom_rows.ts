@@ -4,6 +4,7 @@
  * Why: docs/decisions/exchange.md#codecs-of-others-see-a-row-at-a-time
  */
 import { printable, shown } from '../../base/foreign_text.js';
+import { isThenable } from '../../base/foreign_value.js';
 import { CommError } from '../base/errors.js';
 import type { WireCodec } from './wire_codec.js';
 import { strided, type Piece, type Rows, type Strided } from './wire_staging.js';
@@ -137,13 +138,15 @@ export class CustomRows {
 
   private call(what: keyof WireCodec, run: () => unknown): unknown {
     let given: unknown;
+    let isLater: boolean;
     try {
       given = run();
+      isLater = isThenable(given);
     } catch (cause) {
       throw this.failure(`${what} threw ${thrownText(cause)}`, 'look at its code', cause);
     }
-    if (!(given instanceof Promise)) return given;
-    given.catch(() => undefined);
+    if (!isLater) return given;
+    void Promise.resolve(given).catch(() => undefined); // nobody waits for it
     throw this.failure(`${what} gave a promise`, 'write the result before it returns');
   }
 

@@ -1,5 +1,6 @@
 import { closest, distance } from 'fastest-levenshtein';
 import { shown } from '../../base/foreign_text.js';
+import { valueAt } from '../../base/foreign_value.js';
 import { ConfigError } from './errors.js';
 import { DEFAULTS } from './schema.js';
 
@@ -68,7 +69,7 @@ export function isNear(name: string, candidate: string): boolean {
 
 /** The paths of all keys that have a value, not of sections. */
 export const keyPaths = (): readonly (readonly string[])[] =>
-  allPaths(KNOWN, []).filter((path) => !isTree(path.reduce<unknown>((tree, key) => (tree as ConfigTree)[key], KNOWN)));
+  allPaths(KNOWN, []).filter((path) => !isTree(valueAt(KNOWN, path)));
 
 /** Mappings whose keys are not ours; layers are merged in them key by key, at any depth. */
 const FREE: readonly string[] = ['model_overrides', 'generate.chat_template_kwargs'];

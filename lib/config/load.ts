@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { closest } from 'fastest-levenshtein';
 import * as z from 'zod';
 import { causeText, shown, textOf } from '../../base/foreign_text.js';
+import { valueAt } from '../../base/foreign_value.js';
 import { PLACEMENT_STRATEGIES } from '../../experts/placement/placement.js';
 import type { Environment } from '../hub/cache/hub_cache.js';
 import { ConfigError } from './errors.js';
@@ -107,7 +108,7 @@ function checkOptions(options: unknown): void {
     throw new ConfigError('UNKNOWN_KEY', `loadConfig has no option "${issue.keys[0]!}"; its options are ${known}`);
   }
   const path = issue.path.map(String).join('.');
-  const got = issue.path.reduce<unknown>((node, part) => (node as Record<PropertyKey, unknown>)[part], options);
+  const got = valueAt(options, issue.path);
   const what = path === '' ? 'its options are' : `"${path}" is`;
   throw new ConfigError('WRONG_TYPE', `loadConfig: ${what} ${shown(got)}; give ${issue.message}`);
 }
@@ -144,7 +145,7 @@ async function overrideLayers(overrides: readonly string[]): Promise<Layer[]> {
 /** The first problem that the schema found, in the words of this layer. */
 function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged, isCommandLine: boolean): ConfigError {
   const key = pathText(issue.path);
-  const got = issue.path.reduce<unknown>((node, part) => (node as Record<PropertyKey, unknown>)[part], merged.tree);
+  const got = valueAt(merged.tree, issue.path);
   const origin = merged.originOf(issue.path);
   const { allowed, types } = keyInfoOf(issue.path) ?? { allowed: 'a mapping', types: [] };
   const context = { key, file: origin?.file, line: origin?.line };

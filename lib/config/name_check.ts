@@ -1,6 +1,7 @@
 /** Whether everything is there that a configuration names and plug-ins may bring. Pure. */
 import { closest } from 'fastest-levenshtein';
 import { shown } from '../../base/foreign_text.js';
+import { valueAt } from '../../base/foreign_value.js';
 import { ConfigError } from './errors.js';
 import { isNear, type Origin } from './layers.js';
 import { PLUGIN_NAMES, type BroughtNames, type PluginKind } from './plugin_names.js';
@@ -23,7 +24,7 @@ export function checkNames(
 ): void {
   for (const [key, { kind, builtIn }] of Object.entries(PLUGIN_NAMES)) {
     const path = key.split('.');
-    const name = path.reduce<unknown>((node, part) => (node as Record<string, unknown>)[part], config) as string;
+    const name = valueAt(config, path) as string;
     const names = [...builtIn, ...(brought.get(kind) ?? [])];
     if (!names.includes(name))
       throw unknownName(key, name, { kind, names, hasPlugins: brought.size > 0 }, originOf(path));

@@ -5,6 +5,7 @@
 import { closest } from 'fastest-levenshtein';
 import * as z from 'zod';
 import { shown } from '../../base/foreign_text.js';
+import { valueAt } from '../../base/foreign_value.js';
 import { isNear } from '../config/layers.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
@@ -127,10 +128,7 @@ function reasonOf(issue: z.core.$ZodIssue, request: unknown, keys: readonly stri
     const advice = isNear(unknown, nearest) ? `did you mean "${nearest}"?` : `its keys are ${known.join(', ')}`;
     return `there is no "${unknown}" in ${path === '' ? 'a request' : `"${path}"`}; ${advice}`;
   }
-  const got = issue.path.reduce<unknown>(
-    (node, part) => (node as Record<PropertyKey, unknown> | undefined)?.[part],
-    request,
-  );
+  const got = valueAt(request, issue.path);
   const what = path === '' ? 'the request' : `"${path}"`;
   return `${what} is ${got === undefined ? 'missing' : shown(got)}; give ${expectedOf(issue)}`;
 }

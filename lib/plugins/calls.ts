@@ -1,5 +1,6 @@
 /** How a function of a plug-in is called: what it throws and what it gives is told under the plug-in's name. */
 import { causeText, shown } from '../../base/foreign_text.js';
+import { isThenable } from '../../base/foreign_value.js';
 import { PluginError, type PluginErrorContext } from './errors.js';
 
 /** Whose function it is. */
@@ -14,7 +15,7 @@ export function given<T>(owner: Owner, where: string, call: () => T): T {
   let isLater: boolean;
   try {
     value = call();
-    isLater = isPromise(value);
+    isLater = isThenable(value);
   } catch (cause) {
     throw failed(owner, `threw${spaced(where)}: ${causeText(cause)}; mend it`, cause);
   }
@@ -44,6 +45,3 @@ export const failed = (owner: Owner, text: string, cause?: unknown): PluginError
   new PluginError('PLUGIN_FAILED', text, { ...owner, cause });
 
 const spaced = (where: string): string => (where === '' ? '' : ` ${where}`);
-
-const isPromise = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && typeof (value as { readonly then?: unknown }).then === 'function';

@@ -1,5 +1,6 @@
 /** Families of plug-ins: only the head makes a spec of config.json; ranks get it as data. Why: docs/decisions/plugins.md#a-family-gives-data */
 import { shown } from '../../base/foreign_text.js';
+import { valueAt } from '../../base/foreign_value.js';
 import { FAMILIES, modelSpecOf } from '../model/families/registry.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { failed, given, kindOf } from './calls.js';
@@ -26,13 +27,9 @@ export async function familiesOf({
     if (error === undefined) return { ...data, modelType: owner.brought.name };
     const { path, message } = error.issues[0]!;
     if (path.length === 0) throw failed(owner, `gave ${kindOf(made)} as a spec: ${message}; give what a spec says`);
-    const value = path.reduce<unknown>(
-      (node, part) => (node as Record<PropertyKey, unknown> | undefined)?.[part],
-      made,
-    );
     throw failed(
       owner,
-      `gave a spec whose ${path.map(String).join('.')} is ${shown(value)}: ${message}; give what a spec says`,
+      `gave a spec whose ${path.map(String).join('.')} is ${shown(valueAt(made, path))}: ${message}; give what a spec says`,
     );
   };
   return new Map([...families].map(([name, owner]) => [name, specOf(owner)]));

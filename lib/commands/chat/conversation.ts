@@ -1,6 +1,7 @@
 /** What was said so far. Pure. */
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
+import { valueAt } from '../../../base/foreign_value.js';
 import type { ChatMessage } from '../../tokenizer/chat_template.js';
 import { ChatError } from './answers/errors.js';
 
@@ -67,12 +68,8 @@ export class Conversation {
     const { data, error } = messages.safeParse(list);
     if (error !== undefined) {
       const { path, message } = error.issues[0]!;
-      const got = path.reduce<unknown>(
-        (node, part) => (node as Record<PropertyKey, unknown> | undefined)?.[part],
-        list,
-      );
       const what = path.length === 0 ? 'it' : `its ${path.map(String).join('.')}`;
-      throw badFile(file, `${what} is ${shown(got, MAX_SHOWN_CHARS)}; give ${message}`);
+      throw badFile(file, `${what} is ${shown(valueAt(list, path), MAX_SHOWN_CHARS)}; give ${message}`);
     }
     const [first, ...rest] = data as ChatMessage[];
     if (first?.role === 'system' && typeof first.content === 'string') return new Conversation(first.content, rest);

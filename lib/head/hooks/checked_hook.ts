@@ -2,6 +2,7 @@
 import { closest } from 'fastest-levenshtein';
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
+import { valueAt } from '../../../base/foreign_value.js';
 import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { Hook, HookPoint, Layers } from '../../protocol/hook.js';
@@ -105,10 +106,7 @@ function reasonOf(issue: z.core.$ZodIssue, given: unknown, where: string): strin
     const known = issue.path.length === 0 ? Object.keys(schema.shape) : POINTS;
     return `${place} has no "${issue.keys[0]!}"; did you mean "${closest(issue.keys[0]!, [...known])}"?`;
   }
-  const got = issue.path.reduce<unknown>(
-    (node, key) => (node as Record<PropertyKey, unknown> | undefined)?.[key],
-    given,
-  );
+  const got = valueAt(given, issue.path);
   return `${place} is ${got === undefined ? 'missing' : shown(got)}; give ${expectedOf(issue)}`;
 }
 

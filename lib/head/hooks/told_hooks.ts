@@ -1,4 +1,6 @@
 /** The hooks of one request: told of a step's tokens before the request takes them. */
+import { causeText } from '../../../base/foreign_text.js';
+import { isThenable } from '../../../base/foreign_value.js';
 import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { HookEvent } from '../../protocol/hook.js';
@@ -55,12 +57,7 @@ export class ToldHooks {
   }
 }
 
-/** A promise of whatever library or realm. */
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
-
 function failed({ point, layer, position }: HookEvent, cause: unknown): EngineError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  const text = `a hook threw at ${point} of layer ${layer}, position ${position}: ${reason}; mend its onEvent`;
+  const text = `a hook threw at ${point} of layer ${layer}, position ${position}: ${causeText(cause)}; mend its onEvent`;
   return new EngineError('HOOK_FAILED', text, { cause });
 }

@@ -122,6 +122,11 @@ describe('a codec of the caller', () => {
     ],
     ['writes beyond its row', { ...bf16Codec, rowBytes: () => 15 }, /encode threw RangeError/],
     [
+      'gives what only looks like a promise',
+      { ...bf16Codec, decode: () => ({ then: () => 0 }) },
+      /decode gave a promise/,
+    ],
+    [
       'is asynchronous',
       { ...bf16Codec, encode: () => Promise.resolve() },
       /encode gave a promise; write the result before it returns/,
