@@ -1,12 +1,8 @@
 /** What a model's specification is as data, for those that families of others make: each field as spec.ts says it, and nothing besides. */
 import * as z from 'zod';
+import { count, expertsProblem, MAX_LAYERS, MAX_SIZE } from '../model/spec/hf_config.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 
-/** As config.json's are bounded: every number of things becomes arrays. */
-const MAX_SIZE = 2 ** 24;
-const MAX_LAYERS = 4096;
-
-const count = z.int().positive().max(MAX_SIZE);
 const whole = z.int().nonnegative().max(MAX_SIZE);
 const number = z.number();
 const positive = z.number().positive();
@@ -210,6 +206,7 @@ export const specSchema = fields.superRefine((spec, context) => {
   const problems = [
     { path: ['rope'], message: ropeProblem(spec) },
     { path: ['attention', 'indexer'], message: indexerProblem(spec) },
+    { path: ['moe', 'gate', 'numExperts'], message: expertsProblem(spec.moe.gate.numExperts, spec.layers.length) },
   ];
   for (const { path, message } of problems) if (message !== null) context.addIssue({ code: 'custom', path, message });
 }) satisfies z.ZodType<ModelSpec>;

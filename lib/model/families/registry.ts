@@ -71,15 +71,11 @@ export function modelSpecOf(
   const config = withOverrides(read, overrides);
   const { model_type: modelType } = config;
   const other = typeof modelType === 'string' ? others.get(modelType) : undefined;
-  if (other !== undefined) return withExperts(other(config));
+  if (other !== undefined) return other(config);
   const family = typeof modelType === 'string' && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
   if (family === undefined) throw unknownFamily(config, [...others.keys()]);
   checkOverrides(overrides, knownTo(family, read));
-  return withExperts(family(config));
-}
-
-/** @throws ModelError UNSUPPORTED_MODEL */
-function withExperts(spec: ModelSpec): ModelSpec {
+  const spec = family(config);
   if (moeLayersOf(spec).length === 0) {
     throw new ModelError(
       'UNSUPPORTED_MODEL',

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
+import { valueAt } from '../../../base/foreign_value.js';
 import { ModelError } from './errors.js';
 import { quantizationOf } from './quantization.js';
 import { NO_MULTIPLIERS, OWN_NAMES } from './spec.js';
@@ -32,15 +33,10 @@ export function parseHfConfig<S extends z.ZodObject>(modelType: string, schema: 
   );
 }
 
-function valueAt(config: unknown, path: readonly PropertyKey[]): unknown {
-  let value = config;
-  for (const key of path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
-  return value;
-}
-
 /** No size of a published model comes near it: a larger number is a damaged file, and would be memory. */
-const MAX_SIZE = 2 ** 24;
-const MAX_LAYERS = 4096;
+export const MAX_SIZE = 2 ** 24;
+/** The same of layers. */
+export const MAX_LAYERS = 4096;
 /** Experts of all layers: every table of placements and loads has so many entries. */
 const MAX_EXPERTS = 2 ** 17;
 
@@ -101,11 +97,15 @@ export function withAlias(config: unknown, field: string, alias: string): unknow
 
 /** How many experts there are over all layers. */
 export function requireExperts(numExperts: number, numLayers: number): void {
-  requireConfig(
-    numExperts * numLayers <= MAX_EXPERTS,
-    `${numLayers} layers of ${numExperts} experts are more than ${MAX_EXPERTS} experts; compare it with the checkpoint's original config.json`,
-  );
+  const problem = expertsProblem(numExperts, numLayers);
+  requireConfig(problem === null, `${problem}; compare it with the checkpoint's original config.json`);
 }
+
+/** Why there can't be so many; null: there can. */
+export const expertsProblem = (numExperts: number, numLayers: number): string | null =>
+  numExperts * numLayers <= MAX_EXPERTS
+    ? null
+    : `${numLayers} layers of ${numExperts} experts are more than ${MAX_EXPERTS} experts`;
 
 /** The ends that generation_config.json names. @throws ModelError INVALID_MODEL_CONFIG */
 export function generationEosTokenIds(config: Readonly<Record<string, unknown>> | undefined): readonly number[] {

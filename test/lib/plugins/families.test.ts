@@ -111,6 +111,10 @@ describe('families of plug-ins', () => {
         (spec: ModelSpec) => withRope(spec, { scaling: longrope(63) }),
         /rope is .*: ofPairs must have dim \/ 2 factors/,
       ],
+      [
+        (spec: ModelSpec) => withGate(spec, { numExperts: 4096 }),
+        /numExperts is 4096: 48 layers of 4096 experts are more than 131072 experts/,
+      ],
       [(spec: ModelSpec) => withGate(spec, { groups: groups(4, 5) }), /topkGroups be at most numGroups/],
       [(spec: ModelSpec) => withGate(spec, { groups: groups(64, 2) }), /and numTopk fit in topkGroups groups/],
       [
