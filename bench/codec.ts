@@ -63,7 +63,7 @@ function formsOf(registry: PluginRegistry, hidden: number): ReadonlyMap<string, 
   const names = [...WIRE_DTYPES, ...registry.codecs.keys()];
   return new Map(
     names.map((name) => {
-      const wire = wireNamed({ dispatch: name, combine: name }, registry, hidden);
+      const wire = wireNamed({ dispatch: name, combine: name }, registry);
       return [name, wireFormsOf(wire, hidden).dispatchDtype];
     }),
   );

@@ -8,7 +8,7 @@
 export interface WireCodec {
   /** What errors call it. Default 'of the caller'. */
   readonly name?: string;
-  /** What a row of H channels takes on the wire, in bytes: from 1 to 64 for each channel. Asked once. */
+  /** What a row of H channels takes on the wire, in bytes: from 1 to 64 for each channel. The same at each call. */
   rowBytes(hidden: number): number;
   /** Writes row [H] to `out` [rowBytes]. */
   encode(row: Float32Array, out: Uint8Array): void;

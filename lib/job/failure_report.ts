@@ -36,7 +36,7 @@ export function ownFailure(
   plugins: readonly string[] = [],
 ): FailureReport {
   const isTheirs = failure.code === 'NOT_FINITE' && plugins.length > 0;
-  // A codec's NaN, or weights of a gate that overflow, are seen only where they are computed with.
+  // Weights of a gate that overflow are seen only where they are computed with.
   const advice = isTheirs ? `; or look at what the job's plug-ins give: ${plugins.join(', ')}` : '';
   const text = `rank ${rank} failed${when}: ${remoteMessage(failure)}${advice}`;
   const error = new EngineError('RANK_FAILED', text, { rank });

@@ -55,7 +55,7 @@ const differing =
   };
 
 const formOf = (name: string, registry: Codecs, hidden: number): WireForm =>
-  wireFormsOf(wireNamed({ dispatch: name, combine: name }, registry, hidden), hidden).dispatchDtype;
+  wireFormsOf(wireNamed({ dispatch: name, combine: name }, registry), hidden).dispatchDtype;
 
 function decoded(form: WireForm, bytes: Uint8Array, hidden: number): Float32Array {
   const floats = new Float32Array(hidden);

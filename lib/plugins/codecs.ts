@@ -1,6 +1,5 @@
 /** How rows travel, by name: dtypes, and codecs of plug-ins, which the all-to-all checks. */
 import type { WireOptions } from '../../comm/all_to_all/contract/all_to_all_contract.js';
-import { wireFormsOf } from '../../comm/all_to_all/contract/wire_forms.js';
 import type { WireCodec } from '../../comm/codec/wire_codec.js';
 import type { WireDtype } from '../../comm/codec/wire_dtype.js';
 import type { PluginRegistry, Registered } from './plugin_registry.js';
@@ -14,19 +13,14 @@ export interface WireNames {
 /** What plug-ins brought of them. */
 export type Codecs = Pick<PluginRegistry, 'codecs'>;
 
-/**
- * What an all-to-all of rows of `hidden` channels is made with. Errors call a codec by its name and its plug-in.
- * @throws CommError CODEC_FAILED for one that can't carry such rows
- */
-export function wireNamed({ dispatch, combine }: WireNames, { codecs }: Codecs, hidden: number): Required<WireOptions> {
+/** What an all-to-all is made with. Errors call a codec by its name and its plug-in. */
+export function wireNamed({ dispatch, combine }: WireNames, { codecs }: Codecs): Required<WireOptions> {
   const named = (name: string): WireDtype | WireCodec => {
     const owner = codecs.get(name);
     return owner === undefined ? (name as WireDtype) : ownedBy(owner);
   };
   const out = named(dispatch);
-  const wire = { dispatch: out, combine: combine === dispatch ? out : named(combine) };
-  wireFormsOf(wire, hidden);
-  return wire;
+  return { dispatch: out, combine: combine === dispatch ? out : named(combine) };
 }
 
 /** As somebody may have written it: what it gives, a promise say, is for the all-to-all to refuse. */
@@ -40,7 +34,7 @@ function ownedBy({ plugin, brought, value }: Registered<WireCodec>): WireCodec {
     name: `"${brought.name}" of plug-in ${plugin}`,
     rowBytes: (hidden) => value.rowBytes(hidden),
     encode: (row, out): unknown => {
-      checkFinite(row, 'the model gave it', 'check the checkpoint for NaN');
+      checkFinite(row, 'the model gave it', 'check the checkpoint, and the weights that gates of plug-ins give');
       return foreign.encode(row, out);
     },
     decode: (bytes, row): unknown => {

@@ -102,7 +102,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
   const { placement, plugins, weights, meters, report, fingerprint } = loaded;
   const job = jobOf(joined);
   const { spec, reduce, timeoutMs, ioThread } = job;
-  const wire = wireNamed(job.wire, plugins, spec.hiddenSize);
+  const wire = wireNamed(job.wire, plugins);
   const limits = { maxFrameBytes: maxFrameBytesOf(job, wire), microBatches: roomOf(job) };
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
   const how = { ioThread, threadSeat: options.threadSeat, timeoutMs: MAX_WAIT_MS };

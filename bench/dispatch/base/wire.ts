@@ -1,5 +1,6 @@
 /** What the benchmark knows of rows on the wire. */
 import { combineBytes, dispatchBytes, wireRowBytes, type WireDtype } from '../../../comm/index.js';
+import { wireFormsOf } from '../../../comm/all_to_all/contract/wire_forms.js';
 import { wireNamed } from '../../../lib/plugins/codecs.js';
 import type { PluginRegistry } from '../../../lib/plugins/plugin_registry.js';
 
@@ -22,9 +23,9 @@ export function f32FrameBytes(phase: TrafficPhase, numRows: number, hidden: numb
     : combineBytes(numRows, hidden);
 }
 
-/** Bytes of a row on the wire. */
+/** Bytes of a row on the wire. @throws CommError CODEC_FAILED */
 export const rowBytesOf = (name: string, registry: PluginRegistry, hidden: number): number =>
-  wireRowBytes(wireNamed({ dispatch: name, combine: name }, registry, hidden).dispatch, hidden);
+  wireRowBytes(wireFormsOf(wireNamed({ dispatch: name, combine: name }, registry), hidden).dispatchDtype, hidden);
 
 /** Largest error of a value in [−0.5, 0.5) after one way in each dtype. */
 const MAX_ERROR: Readonly<Record<WireDtype, number>> = { f32: 0, bf16: 2 ** -10, fp8: 2 ** -5, int8: 2 ** -8 };

@@ -57,7 +57,7 @@ export class MeshRank {
   async prepare(workload: Workload): Promise<Prepared> {
     const mesh = this.mesh!;
     const { hidden, topk: numTopk, experts, isTraced } = workload;
-    const wire = wireNamed(workload.wire, await pluginsAt(workload.plugins), hidden);
+    const wire = wireNamed(workload.wire, await pluginsAt(workload.plugins));
     const slotsPerRank = Math.ceil(experts / mesh.size);
     const timeline = isTraced ? new Timeline() : undefined;
     const observed = timeline && { onSpan: timeline.onSpan };

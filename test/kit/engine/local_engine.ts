@@ -116,7 +116,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     timeoutMs,
     replicaChoice,
     plugins,
-    wire: wireNamed(config.comm.wire, plugins, spec.hiddenSize),
+    wire: wireNamed(config.comm.wire, plugins),
     gate: model.gate,
     residence,
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { CommError } from '../../../comm/index.js';
+import { CommError, type WireCodec } from '../../../comm/index.js';
 import { openModel } from '../../../lib/head/opened_model.js';
 import { loadConfig } from '../../../lib/config/load.js';
 import { wireNamed } from '../../../lib/plugins/codecs.js';
@@ -45,13 +45,24 @@ describe('codecs of plug-ins', () => {
   it('stand for their names, and dtypes for theirs; one codec for both ways stays one', async () => {
     await withPlugins({ 'mine.mjs': BF16_PLUGIN }, async (path) => {
       const { registry } = await loadPlugins([{ path: path('mine.mjs'), options: { name: 'b' } }]);
-      expect(wireNamed({ dispatch: 'fp8', combine: 'f32' }, registry, 8)).to.deep.equal({
+      expect(wireNamed({ dispatch: 'fp8', combine: 'f32' }, registry)).to.deep.equal({
         dispatch: 'fp8',
         combine: 'f32',
       });
-      const { dispatch, combine } = wireNamed({ dispatch: 'b', combine: 'b' }, registry, 8);
+      const { dispatch, combine } = wireNamed({ dispatch: 'b', combine: 'b' }, registry);
       expect(dispatch).to.equal(combine);
       expect(dispatch).to.have.property('name', `"b" of plug-in ${path('mine.mjs')}`);
+    });
+  });
+
+  it('that are handed what is no number say who may have made it', async () => {
+    await withPlugins({ 'mine.mjs': BF16_PLUGIN }, async (path) => {
+      const { registry } = await loadPlugins([{ path: path('mine.mjs'), options: {} }]);
+      const { combine } = wireNamed({ dispatch: 'f32', combine: 'my_bf16' }, registry);
+      expect(() => (combine as WireCodec).encode(Float32Array.of(1, Infinity), new Uint8Array(4))).to.throw(
+        RangeError,
+        'the model gave it Infinity in channel 1 of a row (check the checkpoint, and the weights that gates of plug-ins give)',
+      );
     });
   });
 
