@@ -90,10 +90,14 @@ export const viewOf = (state: Running, told: Told): RunningView => {
     priority: state.priority ?? 0,
     isGenerating,
     numReady: isGenerating ? numLeftToGenerate(state) : isReplay ? numLeftToReplay(state) : numLeftOfPrompt(state),
-    toldBytes:
-      isReplay || !isTold(state.wants) ? null : (token: number) => told.bytesOf(state, state.numPlanned + token),
+    toldBytes: isReplay || !isTold(state.wants) ? null : toldBytesOf(state, told),
   };
 };
+
+function toldBytesOf(state: Running, told: Told): (token: number) => number {
+  const bytesAt = told.bytesOf(state);
+  return (token) => bytesAt(state.numPlanned + token);
+}
 
 /** For a sequence of which its rank computed nothing yet. */
 export function startOf(state: Running, blockSize: number): SequenceStart {

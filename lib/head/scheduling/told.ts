@@ -12,8 +12,8 @@ export interface ToldRequest {
 
 /** The sizes of what is told. */
 export interface Told {
-  /** Of the token at `position`. */
-  bytesOf(request: ToldRequest, position: number): number;
+  /** Of the request's token at a position. */
+  bytesOf(request: ToldRequest): (position: number) => number;
   /** Choices per token. */
   readonly numTopk: number;
 }
@@ -22,12 +22,16 @@ export interface Told {
 export function toldOf(spec: ModelSpec): Told {
   return {
     numTopk: spec.moe.gate.numTopk,
-    bytesOf({ sequence, promptTokenIds, wants }, position) {
-      const isPrompt = position < promptTokenIds.length;
-      const isSeen = ({ looks }: Sight): boolean => looks.some((look) => isAt(look, sequence, position, isPrompt));
-      const seen = sightsOf(wants.looks ?? []).filter(isSeen);
-      const numFloats = seen.reduce((sum, { table }) => sum + rowLengthOf(table, spec), 0);
-      return 4 * (numFloats + (wants.logits ? spec.vocabSize : 0));
+    bytesOf({ sequence, promptTokenIds, wants }) {
+      const sights = sightsOf(wants.looks ?? []);
+      const numLogits = wants.logits ? spec.vocabSize : 0;
+      return (position) => {
+        const isPrompt = position < promptTokenIds.length;
+        const isSeen = ({ looks }: Sight): boolean => looks.some((look) => isAt(look, sequence, position, isPrompt));
+        const numFloats = (sum: number, sight: Sight): number =>
+          isSeen(sight) ? sum + rowLengthOf(sight.table, spec) : sum;
+        return 4 * sights.reduce(numFloats, numLogits);
+      };
     },
   };
 }

@@ -20,7 +20,13 @@ export const OPTIONS: SchedulerOptions = {
   policy: fcfs,
   sharing: { seed: '', separatesForms: true },
   numHeadroomBlocks: 0,
-  told: { numTopk: 2, bytesOf: ({ wants }) => (wants.logits ? 1 : 0) },
+  told: {
+    numTopk: 2,
+    bytesOf: ({ wants }) => {
+      const numBytes = wants.logits ? 1 : 0;
+      return () => numBytes;
+    },
+  },
 };
 
 /** Prompt tokens name their family and position: of one family, the shorter prompt begins the longer one. Default: a family of its own. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { outputExchanges, toldOf } from '../../../../lib/head/scheduling/told.js';
+import { outputExchanges, toldOf, type ToldRequest } from '../../../../lib/head/scheduling/told.js';
 import { fcfs } from '../../../../lib/head/scheduling/fcfs.js';
 import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
 import { outputRowsAtOnce, type Look } from '../../../../lib/protocol/look.js';
@@ -25,7 +25,7 @@ const looked = (sequence: number, promptLength: number, looks: readonly Look[], 
 
 describe('what tokens tell the head', () => {
   const told = toldOf(SPEC);
-  const bytesOf = (...args: Parameters<typeof told.bytesOf>): number => told.bytesOf(...args);
+  const bytesOf = (request: ToldRequest, position: number): number => told.bytesOf(request)(position);
 
   it('is each table once, whichever looks are at it, and the logits', () => {
     const looks = [
