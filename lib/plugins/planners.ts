@@ -1,23 +1,15 @@
 /** Planners by name: those that are there, and those of plug-ins, whose tables are checked. */
 import { createPlanner, PLANNERS, type PlannerName } from '../../experts/placement/planners/index.js';
-import type { StableOptions } from '../../experts/placement/planners/eplb_stable.js';
 import { plannerOf, type Planner, type PlanRequest } from '../../experts/placement/planners/planner.js';
 import { capacityOf, slotsPerRankOf } from '../../experts/placement/planners/topology.js';
 import { failed, given, kindOf, type Owner } from './calls.js';
 import type { PluginRegistry, Registered } from './plugin_registry.js';
 import type { PluginApi } from './plugin.js';
 
-/**
- * `options`: of `eplb_stable`.
- * @throws ExpertError INVALID_ARGUMENT for a name that nobody brought
- */
-export function plannerNamed(
-  name: string,
-  { planners }: Pick<PluginRegistry, 'planners'>,
-  options?: StableOptions,
-): Planner {
+/** @throws ExpertError INVALID_ARGUMENT for a name that nobody brought */
+export function plannerNamed(name: string, { planners }: Pick<PluginRegistry, 'planners'>): Planner {
   const brought = planners.get(name);
-  return brought === undefined ? createPlanner(name as PlannerName, options) : pluginPlanner(brought);
+  return brought === undefined ? createPlanner(name as PlannerName) : pluginPlanner(brought);
 }
 
 /** Whether it is there without plug-ins. */

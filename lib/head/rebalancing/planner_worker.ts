@@ -3,9 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { placementFrom, type Placement } from '../../../experts/placement/placement.js';
 import type { StableOptions } from '../../../experts/placement/planners/eplb_stable.js';
 import { createPlanner } from '../../../experts/placement/planners/index.js';
-import type { ExpertLoad, PlanReport } from '../../../experts/placement/planners/planner.js';
+import type { ExpertLoad, Planner, PlanReport } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
-import type { Planner } from '../../../experts/placement/planners/planner.js';
 import type { ConfigPlugin } from '../../config/schema.js';
 import { isOwnPlanner, plannerNamed } from '../../plugins/planners.js';
 
