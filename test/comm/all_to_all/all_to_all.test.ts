@@ -60,8 +60,8 @@ function bytesFromRouting(inputs: readonly RefInput[], shape: RefShape, own: num
 }
 
 describe('all-to-all', () => {
-  it('its unweighted form brings each choice alone home as its expert made it, beside the same mask, whatever the sum is', async () => {
-    const shape = { size: 3, hidden: 5, numTopk: 2, slotsPerRank: 2 };
+  it('its unweighted form brings each choice alone home as its expert made it, beside the same mask, whatever the sum and the wire home are', async () => {
+    const shape = { size: 3, hidden: 5, numTopk: 2, slotsPerRank: 2, wire: { combine: 'bf16' } } as const;
     const random = randomOf(5);
     const meshes = createLocalMeshes(shape.size);
     const own = endpointsOf(meshes, shape, 'rank');

@@ -110,7 +110,8 @@ describe('gates of plug-ins', function () {
       if (!(g.ids?.length >= n)) { g.ids = new Int32Array(n); g.weights = new Float32Array(n); }
       const [ids, weights] = [g.ids.subarray(0, n), g.weights.subarray(0, n)];
       ids.set(topkIdx); weights.set(topkWeights); return { topkIdx: ids, topkWeights: weights };`;
-    const over = `const routing = own(); batch.bias_E?.fill(9); batch.positions.fill(0); batch.rank = batch.numTokens = batch.numTopk = 1; return routing;`;
+    const over = `if (batch.moeLayer > 0 && batch.positions.every((position) => position === 0)) throw new Error('not its own');
+      const routing = own(); batch.bias_E?.fill(9); batch.positions.fill(0); batch.rank = batch.numTokens = batch.numTopk = 1; return routing;`;
     for (const route of [again, over]) expectSame(await outcomeWith(route, '', 2), own);
   });
 
