@@ -93,7 +93,9 @@ describe('expertwire pull', function () {
       expect(stderr).to.match(/what has come stays; the same command goes on there\n$/);
       fetches();
       expect((await expertwire(['pull', 'org/small'], { env })).code).to.equal(0);
-      expect(fetches()).to.deep.equal(['bytes=2000000-']);
+      const [again, ...more] = fetches();
+      expect(again).to.match(/^bytes=[12]\d{6}-$/); // the last of what came may not have reached the disk
+      expect(more).to.deep.equal([]);
     }));
 
   it('two at once fetch every file once, also when one of them is killed', () =>
