@@ -188,7 +188,7 @@ describe('the engine', function () {
         'CONTEXT_LENGTH_EXCEEDED',
         '8 prompt tokens and 25 new ones are 33, and the context has 32',
       ],
-      [{ stop: ['.'] }, 'NO_TOKENIZER', 'tokenizer.json'],
+      [{ stop: ['.'] }, 'NO_TOKENIZER', 'no tokenizer'],
       [{ sampling: { topP: 0 } }, 'INVALID_REQUEST', 'top_p is 0'],
     ];
     for (const [request, code, words] of refusals) {

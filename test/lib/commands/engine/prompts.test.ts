@@ -101,7 +101,7 @@ describe('prompts', () => {
     const error = await errorOf(UsageError, () =>
       readPrompts({ prompt: ['a'] }, configWith([]), undefined, commandContext()),
     );
-    expect(error.message).to.contain('tokenizer.json').and.contain('--prompt-ids');
+    expect(error.message).to.contain('no tokenizer').and.contain('--prompt-ids');
   });
 
   it('none, an empty one and an unreadable file are usage errors', async () => {
