@@ -125,7 +125,7 @@ async function superviseRanks(
   const terminal = new SharedTerminal(context);
   const isAlone = places.length === 1;
   let onPeerLoss: SpawnedRankNews['onPeerLoss'] = 'fail';
-  const isMasked = (): boolean => onPeerLoss === 'mask';
+  const isMasked = (): boolean => onPeerLoss !== 'fail';
   const ranks = new LocalRanks(places.map((_, i) => (first === undefined ? null : first + i)));
   ranks.begin({
     order,
@@ -144,7 +144,7 @@ async function superviseRanks(
     if (end.code === 0) continue;
     failed ??= end;
     if (isAlone || !isMasked() || signal.aborted) break;
-    terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: mask)`);
+    terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: ${onPeerLoss})`);
   }
   await ranks.close({ gracefully: failed === null || isMasked() });
   if (failed === null || signal.aborted) return;

@@ -56,7 +56,29 @@ export const configSchema = z.strictObject({
       int8_activations: boolean,
     })
     .readonly(),
-  parallel: z.strictObject({ ranks: integer(1, MAX_RANKS), threads: autoOrInteger(1, MAX_THREADS) }).readonly(),
+  parallel: z
+    .strictObject({
+      ranks: integer(1, MAX_RANKS),
+      threads: autoOrInteger(1, MAX_THREADS),
+      max_ranks: autoOrInteger(1, MAX_RANKS),
+      spare_ranks: integer(0, MAX_RANKS),
+      slow_factor: key(z.number().gt(1).max(1e6), 'a number > 1', 'number'),
+      on_slow: choice('warn', 'demote'),
+      head_grace_ms: integer(0, 86_400_000),
+    })
+    .readonly(),
+  elastic: z
+    .strictObject({
+      enabled: boolean,
+      min_ranks: integer(1, MAX_RANKS),
+      max_ranks: autoOrInteger(1, MAX_RANKS),
+      metric: choice('waiting', 'kv_usage', 'step_ms'),
+      up: key(z.number().min(0).max(1e9), 'a number ≥ 0', 'number'),
+      down: key(z.number().min(0).max(1e9), 'a number ≥ 0', 'number'),
+      interval_steps: integer(1, MAX_STEPS),
+      cool_down: integer(0, MAX_STEPS),
+    })
+    .readonly(),
   experts: z
     .strictObject({
       placement: key(z.string().min(1), 'linear, round_robin, or the path of a placement file', 'string'),
@@ -92,7 +114,7 @@ export const configSchema = z.strictObject({
       io_thread: boolean,
       num_nodes: integer(1, MAX_RANKS),
       tls: z.strictObject({ cert: pemFile, key: pemFile, ca: pemFile }).readonly(),
-      on_peer_loss: choice('fail', 'mask'),
+      on_peer_loss: choice('auto', 'recover', 'mask', 'fail'),
     })
     .readonly(),
   engine: z
@@ -166,6 +188,7 @@ export const configSchema = z.strictObject({
       drain_timeout_ms: integer(0, 86_400_000),
       log_level: choice('debug', 'info', 'warn', 'error', 'silent'),
       metrics: choice('lean', 'full'),
+      journal: key(z.string().min(1).nullable(), 'the path of a file, or null', 'string', 'null'),
       record_dir: key(z.string().min(1).nullable(), 'the path of a folder, or null', 'string', 'null'),
     })
     .readonly(),
@@ -200,6 +223,21 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   parallel: {
     ranks: 1,
     threads: 'auto', // of each rank: cores of the machine ÷ its ranks
+    max_ranks: 'auto', // seats of the job: twice the ranks that it begins with
+    spare_ranks: 0,
+    slow_factor: 2, // times the median rank's time for the same work
+    on_slow: 'warn',
+    head_grace_ms: 0, // ranks end with their head
+  },
+  elastic: {
+    enabled: false,
+    min_ranks: 1,
+    max_ranks: 'auto', // parallel.max_ranks
+    metric: 'waiting', // requests that wait
+    up: 8,
+    down: 0,
+    interval_steps: 64,
+    cool_down: 256, // steps
   },
   experts: {
     placement: 'linear',
@@ -231,7 +269,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     io_thread: false, // sockets in a thread of their own
     num_nodes: 1,
     tls: { cert: null, key: null, ca: null }, // no TLS
-    on_peer_loss: 'fail',
+    on_peer_loss: 'auto', // recover where the job can, else fail
   },
   engine: {
     max_num_seqs: 64,
@@ -285,6 +323,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     drain_timeout_ms: 60_000,
     log_level: 'info', // a line per request
     metrics: 'lean', // no series per expert, which there may be thousands of
+    journal: null, // requests end with their head
     record_dir: null, // recordings go to who asked for them
   },
 };

@@ -5,11 +5,8 @@
 import { textOf } from '../../base/coded_error.js';
 import { remoteMessage, type RemoteError } from '../../comm/base/errors.js';
 import { EngineError } from '../protocol/errors.js';
-import type { RankJob } from '../protocol/rank_job.js';
+import type { LossPolicy } from './loss_policy.js';
 import type { RankExit } from './rank_process.js';
-
-/** 'fail': the first loss ends the job. 'mask': it goes on while a rank is left. */
-export type LossPolicy = RankJob['onPeerLoss'];
 
 interface Heard {
   /** The ranks that are lost if it is right. */
@@ -48,7 +45,7 @@ export function accusation(from: number, error: RemoteError, when: string, polic
   const { code, reason, blames } = error;
   const about = blames.find((rank) => rank !== from)!;
   const text = textOf({ ...error, reason: `${reason}, says rank ${from}${when}` });
-  const otherwise = policy === 'mask' ? 'RANK_LOST' : 'RANK_FAILED';
+  const otherwise = policy === 'fail' ? 'RANK_FAILED' : 'RANK_LOST';
   const told = new EngineError(code === 'TIMEOUT' ? code : otherwise, text, { rank: about });
   return { kind: 'accusation', from, about: [about], error: told };
 }

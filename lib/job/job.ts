@@ -8,8 +8,9 @@ import { causeText } from '../../base/foreign_text.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
-import { accusation, disconnect, lateRanks, ownFailure, type LossPolicy } from './failure_report.js';
+import { accusation, disconnect, lateRanks, ownFailure } from './failure_report.js';
 import type { LocalRanks } from './local_ranks.js';
+import type { LossPolicy } from './loss_policy.js';
 import { LossWatch } from './loss_watch.js';
 import type { Decision } from './losses.js';
 import type { LostRank } from './members.js';
@@ -252,7 +253,7 @@ export class Job implements StepRunner {
   /** A rank that ended for another one is a witness, not the cause; where losses are masked, it would not have ended for that. */
   private onFailed(rank: number, error: RemoteError): void {
     if (this.ended !== null) return;
-    const isMasked = this.parts.onPeerLoss === 'mask';
+    const isMasked = this.parts.onPeerLoss !== 'fail';
     if (!isMasked && error.blames.some((blamed) => blamed !== rank)) return this.accuse(rank, error);
     const report = ownFailure(rank, error, this.when(rank), this.parts.plugins);
     if (isMasked && FAILS_ALIKE.has(error.code)) this.fail(report.error);

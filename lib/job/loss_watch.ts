@@ -1,7 +1,8 @@
 /** Gives the losses of a job their clocks: how long reports are gathered, and how long ranks may take to enter an epoch. */
 import { Deadline } from '../../comm/base/deadline.js';
 import type { EngineError } from '../protocol/errors.js';
-import { lateRanks, processExit, type FailureReport, type LossPolicy } from './failure_report.js';
+import { lateRanks, processExit, type FailureReport } from './failure_report.js';
+import type { LossPolicy } from './loss_policy.js';
 import type { RankExit } from './rank_process.js';
 import { Losses, type Decision } from './losses.js';
 import type { Members } from './members.js';

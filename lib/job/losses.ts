@@ -4,7 +4,8 @@
  * happens comes in, decisions go out; `LossWatch` has the clocks.
  */
 import { EngineError } from '../protocol/errors.js';
-import type { Accusation, FailureReport, LossPolicy } from './failure_report.js';
+import type { Accusation, FailureReport } from './failure_report.js';
+import type { LossPolicy } from './loss_policy.js';
 import { membersAfter, type LostRank, type Members } from './members.js';
 
 /** What follows from what was heard. */
@@ -50,7 +51,7 @@ export class Losses {
     if (about.length === 0 || (report.kind === 'accusation' && !present.has(report.from))) return null;
     this.reports = [...this.reports, { ...report, about }];
     // Where a loss ends the job, the better word of a rank that ended is always waited for.
-    return this.policy === 'mask' && isWholeStory(this.reports, present) ? this.decide() : null;
+    return this.policy !== 'fail' && isWholeStory(this.reports, present) ? this.decide() : null;
   }
 
   /** From what was heard since the last decision. */

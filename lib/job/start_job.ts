@@ -17,6 +17,7 @@ import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.
 import { Job, type OnTimeline } from './job.js';
 import { numStatesOf, type EngineLimits } from '../protocol/limits.js';
 import { LocalRanks } from './local_ranks.js';
+import { lossPolicyOf } from './loss_policy.js';
 import { LossWatch } from './loss_watch.js';
 import { firstReport, nearestCause } from './rank_start.js';
 import { localSeats } from '../rank/local_seat.js';
@@ -137,7 +138,8 @@ export async function startJob(options: JobOptions): Promise<Job> {
     for (const line of noticesOf(reports)) options.onNotice?.(line);
     const known = table === null ? null : await firstOf(withPatience(table, options), losses.ended);
     if (known !== null) compareExperts(known, reports, options);
-    const { timeout_ms: timeoutMs, on_peer_loss: onPeerLoss } = config.comm;
+    const { timeout_ms: timeoutMs } = config.comm;
+    const onPeerLoss = lossPolicyOf(config.comm);
     const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
     const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
     const expertDigests = known?.digests ?? new Map<string, string>();
@@ -221,7 +223,7 @@ function rankJobOf(options: JobOptions): RankJob {
     trace: onTimeline !== undefined,
     mla: config.engine.mla,
     timeoutMs: config.comm.timeout_ms,
-    onPeerLoss: config.comm.on_peer_loss,
+    onPeerLoss: lossPolicyOf(config.comm),
     blockSize: limits.blockSize,
     numKvBlocks: limits.numKvBlocks,
     numStates: numStatesOf(limits),

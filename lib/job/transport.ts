@@ -15,8 +15,8 @@ export function checkTransport(
     const what = `"${key}" is threads, but ${numExternalRanks} ${numExternalRanks === 1 ? 'rank joins' : 'ranks join'} from elsewhere`;
     throw new ConfigError('INVALID_VALUE', `${what}, which share no memory with this process; set it to ws`, { key });
   }
-  if (onPeerLoss === 'mask') {
-    const what = `"${key}" is threads, which end together with their process, but "comm.on_peer_loss" is mask`;
+  if (onPeerLoss === 'mask' || onPeerLoss === 'recover') {
+    const what = `"${key}" is threads, which end together with their process, but "comm.on_peer_loss" is ${onPeerLoss}`;
     throw new ConfigError('INVALID_VALUE', `${what}; set "${key}" to ws or "comm.on_peer_loss" to fail`, { key });
   }
   if (ioThread) {
@@ -42,14 +42,14 @@ export function checkRanksHere(
 }
 
 /** Throws ConfigError INVALID_VALUE where the ranks can't be spread evenly over the nodes. */
-function checkNodes(numNodes: number, numRanks: number, onPeerLoss: 'fail' | 'mask'): void {
+function checkNodes(numNodes: number, numRanks: number, onPeerLoss: ExpertwireConfig['comm']['on_peer_loss']): void {
   const key = 'comm.num_nodes';
   if (numRanks % numNodes !== 0) {
     const what = `"${key}" is ${numNodes}, but the job has ${numRanks} ranks`;
     throw new ConfigError('INVALID_VALUE', `${what}; every node has the same number of them`, { key });
   }
-  if (numNodes > 1 && onPeerLoss === 'mask') {
-    const what = `"${key}" is ${numNodes}, where ranks forward for others, but "comm.on_peer_loss" is mask`;
+  if (numNodes > 1 && (onPeerLoss === 'mask' || onPeerLoss === 'recover')) {
+    const what = `"${key}" is ${numNodes}, where ranks forward for others, but "comm.on_peer_loss" is ${onPeerLoss}`;
     throw new ConfigError('INVALID_VALUE', `${what}; set one of them to its default`, { key });
   }
 }

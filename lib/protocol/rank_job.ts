@@ -58,8 +58,8 @@ export interface RankJob {
   readonly trace: boolean;
   readonly mla: MlaForm;
   readonly timeoutMs: number;
-  /** 'mask': a rank that misses a peer waits for the head to declare a new epoch. */
-  readonly onPeerLoss: 'fail' | 'mask';
+  /** Other than 'fail': a rank that misses a peer waits for the head to declare a new epoch. */
+  readonly onPeerLoss: 'fail' | 'mask' | 'recover';
   /** Tokens per KV block. */
   readonly blockSize: number;
   readonly numKvBlocks: number;

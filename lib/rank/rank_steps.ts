@@ -1,5 +1,6 @@
 /** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, forgets blocks and sequences, enters epochs. */
 import { CommError, remoteErrorOf } from '../../comm/base/errors.js';
+import type { RankJob } from '../protocol/rank_job.js';
 import type { RankExecutor } from './rank_executor.js';
 import type { HeadToRank, RankToHead, StepPlan } from '../protocol/step_plan.js';
 
@@ -7,8 +8,8 @@ import type { HeadToRank, RankToHead, StepPlan } from '../protocol/step_plan.js'
 export interface RankStepsOptions {
   readonly rank: number;
   readonly executor: Pick<RankExecutor, 'run' | 'free' | 'move' | 'enterEpoch'>;
-  /** 'mask': a step that fails because of a peer leaves this rank waiting for the head's next word. */
-  readonly onPeerLoss: 'fail' | 'mask';
+  /** Other than 'fail': a step that fails because of a peer leaves this rank waiting for the head's next word. */
+  readonly onPeerLoss: RankJob['onPeerLoss'];
   readonly tell: (message: RankToHead) => void;
   /** This rank can't go on. */
   readonly onFailed: (error: unknown) => void;
