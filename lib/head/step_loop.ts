@@ -148,7 +148,7 @@ export class StepLoop {
   private lose(change: EpochChange | null): void {
     if (change === null) return;
     const { requests, placement, observers, onLoss } = this.parts;
-    placement.lose(change.lost.map(({ rank }) => rank));
+    placement.enter([...placement.lost, ...change.lost.map(({ rank }) => rank)]);
     for (const observer of observers) observer.lose?.(placement.lost);
     const { numRecomputed, numFailed } = requests.lose(change);
     onLoss?.({ ...change, numRanksLeft: placement.ranks.length, numRecomputed, numFailed });

@@ -50,7 +50,7 @@ export class RankPlacement {
   /** All ranks that were lost since the job began. What was being moved is dropped: the head plans anew. */
   lose(lost: readonly number[]): void {
     this.migration.drop();
-    this.live.lose(lost);
+    this.live.enter(lost);
   }
 
   /**

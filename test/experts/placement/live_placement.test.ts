@@ -17,13 +17,13 @@ describe('the placement in force', () => {
     expect(live.whole).to.equal(FIRST);
     expect(live.left).to.equal(FIRST);
     expect(live).to.deep.include({ version: 0, lost: [], ranks: [0, 1, 2] });
-    live.lose([]);
+    live.enter([]);
     expect(live.left).to.equal(FIRST);
   });
 
   it('lacks what lost ranks held, in later versions too, and the whole one has it', () => {
     const live = new LivePlacement(FIRST);
-    live.lose([2]);
+    live.enter([2]);
     expect(live.left).to.deep.equal(withoutRanks(FIRST, [2]));
     const { left } = live;
     expect(live.left).to.equal(left);
@@ -32,10 +32,10 @@ describe('the placement in force', () => {
     expect(live.whole).to.equal(next);
     expect(live.version).to.equal(1);
     expect(live.left).to.deep.equal(withoutRanks(next, [2]));
-    live.lose([2, 0]);
+    live.enter([2, 0]);
     expect(live).to.deep.include({ lost: [0, 2], ranks: [1] });
     expect(live.left.phy2log).to.deep.equal([table(-1, -1, 1, 2, -1, -1), table(-1, -1, 0, 1, -1, -1)]);
-    live.lose([1]);
+    live.enter([1, 0, 2]);
     expect(live).to.deep.include({ lost: [0, 1, 2], ranks: [] });
   });
 
@@ -43,7 +43,7 @@ describe('the placement in force', () => {
     fc.assert(
       fc.property(placements, fc.shuffledSubarray([0, 1, 2, 3], { maxLength: 3 }), (placement, lost) => {
         const live = new LivePlacement(placement);
-        live.lose(lost);
+        live.enter(lost);
         const small = live.compacted();
         expect(small.numRanks).to.equal(4 - lost.length);
         expect(live.expanded(small)).to.deep.equal({ ...live.left, version: 8 });
@@ -51,9 +51,27 @@ describe('the placement in force', () => {
     );
   });
 
+  it('has nothing in the seat of a rank that joins, whatever a lost one held there', () => {
+    const live = new LivePlacement(FIRST, [2]);
+    expect(live).to.deep.include({ lost: [2], ranks: [0, 1] });
+    live.enter([0]);
+    expect(live).to.deep.include({ lost: [0], ranks: [1, 2], version: 0 });
+    expect(live.left.phy2log).to.deep.equal([table(-1, -1, 1, 2, -1, -1), table(-1, -1, 2, 0, -1, -1)]);
+    live.enter([]);
+    expect(live.whole).to.deep.equal(withoutRanks(FIRST, [0, 2]));
+    expect(live.left).to.equal(live.whole);
+  });
+
+  it('is planned over some ranks alone, and the others hold nothing then', () => {
+    const live = new LivePlacement(FIRST);
+    const some = live.compacted([0, 2]);
+    expect(some.phy2log).to.deep.equal([table(0, 1, 2, 0), table(0, 1, 1, 2)]);
+    expect(live.expanded(some, [0, 2])).to.deep.equal({ ...withoutRanks(FIRST, [1]), version: 1 });
+  });
+
   it('takes plans with fewer slots per rank than the job has', () => {
     const live = new LivePlacement(placementFrom(0, 3, 3, [table(0, 1, 2, 0, 1, 2, 0, 1, 2)]));
-    live.lose([1]);
+    live.enter([1]);
     const plan = placementFrom(1, 2, 3, [table(0, 1, 2, -1)]);
     expect(live.expanded(plan).phy2log).to.deep.equal([table(0, 1, -1, -1, -1, -1, 2, -1, -1)]);
   });
