@@ -33,7 +33,9 @@ import { withComputeFor } from './compute_choice.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
 import type { AskedRebalance, OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
-import { Rebalancer, type RebalancerOptions } from './rebalancing/rebalancer.js';
+import { Mover } from './rebalancing/mover.js';
+import { PlannerThread, type Planning } from './rebalancing/planner_thread.js';
+import { Rebalancer } from './rebalancing/rebalancer.js';
 import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
@@ -68,12 +70,11 @@ export interface EngineOptions extends Omit<
 
 /** What an engine runs on. */
 export interface EngineParts
-  extends
-    OpenedModel,
-    Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'hooks'>,
-    Pick<RebalancerOptions, 'planning'> {
+  extends OpenedModel, Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'hooks'> {
   readonly placement: Placement;
   readonly job: Job;
+  /** Who plans placements while steps run. Default: a thread with the planner of the configuration. */
+  readonly planning?: Planning | undefined;
   /** Chooses experts instead of the gates, for experiments. */
   readonly routing?: RoutingSource | null;
 }
@@ -94,6 +95,7 @@ export class Engine implements TokenSource {
   private readonly collector: StatsCollector;
   /** Null: experts stay where they are. */
   private readonly rebalancer: Rebalancer | null;
+  private readonly planning: Planning;
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
   private readonly loop: StepLoop;
@@ -124,7 +126,11 @@ export class Engine implements TokenSource {
       parts.onRebalance?.(event);
       watchers.rebalance(event);
     };
-    this.rebalancer = moves && new Rebalancer({ ...parts, ...moves, placement: this.live, window, onRebalance });
+    const { num_nodes: numNodes } = config.comm;
+    this.planning = parts.planning ?? new PlannerThread(config.load_balance.planner, config.plugins);
+    const mover = moves && new Mover({ job, spec, placement: this.live, numNodes, limits: moves });
+    const balanced = { ...parts, planning: this.planning, placement: this.live, window, onRebalance };
+    this.rebalancer = mover && new Rebalancer({ ...balanced, mover });
     const policy = POLICIES[config.engine.scheduling];
     // Forced experts depend on the request's number, and a recorder wants to see every token.
     const areAlike = routing === null && observer?.wantsTokens !== true;
@@ -139,6 +145,7 @@ export class Engine implements TokenSource {
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     if (this.rebalancer !== null) observers.push(this.rebalancer);
+    if (mover !== null) observers.push(mover);
     if (observer !== undefined) observers.push(recordingObserver(observer, width, this.recorded));
     observers.push({ observe: (step) => watchers.step(step) });
     const onEachLoss: OnLoss = (loss) => {
@@ -146,7 +153,7 @@ export class Engine implements TokenSource {
       watchers.loss(loss);
     };
     this.loop = new StepLoop({
-      ...{ job, requests: this.requests, placement: this.live, rebalancer: this.rebalancer, observers },
+      ...{ job, requests: this.requests, placement: this.live, mover, observers },
       onLoss: onEachLoss,
       route: (plans) => (routing === null ? plans : withForcedExperts(plans, routing, width)),
     });
@@ -281,9 +288,10 @@ export class Engine implements TokenSource {
 
   /** Ends all ranks; running requests end with CLOSED. Idempotent. */
   async close(): Promise<void> {
-    this.requests.fail(new EngineError('CLOSED', 'the engine was closed; start another'));
+    this.requests.fail(closed());
     await this.parts.job.close();
-    await this.rebalancer?.close();
+    this.rebalancer?.fail(closed());
+    await this.planning.close();
     await this.loop.idle();
   }
 
@@ -336,6 +344,8 @@ export class Engine implements TokenSource {
     return [...new Set([...this.spec.eosTokenIds, ...stopTokenIds])];
   }
 }
+
+const closed = (): EngineError => new EngineError('CLOSED', 'the engine was closed; start another');
 
 /** What keys and values depend on besides the model and its configuration. */
 const sharingOf = ({ job, plugins, gate }: EngineParts): SharingFacts => ({

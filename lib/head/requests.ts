@@ -85,11 +85,11 @@ export class Requests {
   }
 
   /**
-   * What every rank computes in the next step; null when there is nothing to compute. Until {@link told} ranks hear of nothing else: whoever is given up
-   * meanwhile is in the plans.
+   * What every rank computes in the next step; null when there is nothing to compute, unless a step is needed all the same. Until {@link told} ranks hear of
+   * nothing else: whoever is given up meanwhile is in the plans.
    */
-  next(): ScheduledPlan[] | null {
-    const plans = this.scheduler.next();
+  next(step: { readonly isNeeded: boolean }): ScheduledPlan[] | null {
+    const plans = this.scheduler.next(step);
     this.free(); // of sequences that gave way to what is planned
     this.isPlanning = plans !== null;
     for (const move of this.scheduler.takeMoves()) {

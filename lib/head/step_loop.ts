@@ -3,7 +3,7 @@ import type { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../job/step_runner.js';
 import type { StepPlan, StepResult } from '../protocol/step_plan.js';
-import type { Rebalancer } from './rebalancing/rebalancer.js';
+import type { Mover } from './rebalancing/mover.js';
 import { errorFrom, type Requests } from './requests.js';
 import { observedStep, type StepObserver } from './observing/step_observer.js';
 
@@ -27,7 +27,7 @@ export interface StepLoopParts {
   /** What the ranks run with. The loop tells it of losses. */
   readonly placement: LivePlacement;
   /** Says which version a step runs with, and what moves beside it; null: experts stay where they are. */
-  readonly rebalancer: Pick<Rebalancer, 'next' | 'isMoving'> | null;
+  readonly mover: Pick<Mover, 'next' | 'isMoving' | 'isUrgent' | 'enter'> | null;
   /** Chooses experts in the plans, instead of the gates, where anybody does. */
   readonly route: (plans: readonly StepPlan[]) => readonly StepPlan[];
   /** Told of steps and losses, in this order. */
@@ -108,7 +108,7 @@ export class StepLoop {
   private canBegin([first, ...others]: readonly RunningStep[]): boolean {
     if (first === undefined) return true;
     const isShort = first.plans.every(({ parts }) => parts.every(({ isPrompt }) => !isPrompt));
-    return others.length === 0 && isShort && this.parts.rebalancer?.isMoving !== true;
+    return others.length === 0 && isShort && this.parts.mover?.isMoving !== true;
   }
 
   private begin(): RunningStep | null {
@@ -136,10 +136,10 @@ export class StepLoop {
   }
 
   private plan(): readonly StepPlan[] | null {
-    const { requests, rebalancer, placement, route } = this.parts;
-    const scheduled = requests.next();
+    const { requests, mover, placement, route } = this.parts;
+    const scheduled = requests.next({ isNeeded: mover?.isUrgent === true });
     if (scheduled === null) return null;
-    const placed = rebalancer?.next(scheduled[0]!) ?? { placementVersion: placement.version };
+    const placed = mover?.next(scheduled[0]!) ?? { placementVersion: placement.version };
     const idle = scheduled.flatMap(({ parts }, rank) => (parts.length === 0 ? [rank] : []));
     const known = idle.length === 0 ? placed : { ...placed, idle };
     return route(scheduled.map((plan) => ({ ...plan, ...known })));
@@ -147,7 +147,8 @@ export class StepLoop {
 
   private lose(change: EpochChange | null): void {
     if (change === null) return;
-    const { requests, placement, observers, onLoss } = this.parts;
+    const { requests, placement, mover, observers, onLoss } = this.parts;
+    mover?.enter();
     placement.enter([...placement.lost, ...change.lost.map(({ rank }) => rank)]);
     for (const observer of observers) observer.lose?.(placement.lost);
     const { numRecomputed, numFailed } = requests.lose(change);

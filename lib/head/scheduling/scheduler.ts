@@ -184,13 +184,13 @@ export class Scheduler {
 
   /**
    * One plan per rank, all with the same step number, empty for a lost rank; null when there is nothing to compute before a step is committed that
-   * runs now, or nothing at all. Steps are committed in the order in which they were planned.
+   * runs now, or nothing at all, unless a step `isNeeded` all the same. Steps are committed in the order in which they were planned.
    */
-  next(): ScheduledPlan[] | null {
+  next({ isNeeded = false }: { readonly isNeeded?: boolean } = {}): ScheduledPlan[] | null {
     this.step++;
     this.admit();
     const plans = Array.from({ length: this.options.numRanks }, (_, rank) => this.planFor(rank));
-    if (plans.every(({ parts }) => parts.length === 0)) {
+    if (!isNeeded && plans.every(({ parts }) => parts.length === 0)) {
       this.step--;
       return null;
     }

@@ -81,6 +81,14 @@ class PlayedRanks implements StepRunner {
   }
 }
 
+/** Experts stay where they are. */
+const STAYING = {
+  next: (): { placementVersion: number; moveRound?: number } => ({ placementVersion: 0 }),
+  enter: (): void => undefined,
+  isMoving: false,
+  isUrgent: false,
+};
+
 class Head {
   readonly story: string[] = [];
   readonly job = new PlayedRanks(this.story);
@@ -111,7 +119,7 @@ class Head {
       job: this.job,
       requests: this.requests,
       placement: this.placement,
-      rebalancer: null,
+      mover: null,
       route: (plans) => plans,
       onLoss: (loss) => void this.losses.push(loss),
       ...more,
@@ -203,18 +211,18 @@ describe('the loop of steps', () => {
 
   it('behind a step with prompts, and while experts move, the next one waits for its results', async () => {
     let isMoving = false;
-    const head = new Head({ rebalancer: { next: () => ({ placementVersion: 0 }), isMoving: true } });
+    const head = new Head({ mover: { ...STAYING, isMoving: true } });
     await head.ask(3);
     expect(head.story.filter((line) => /step|token/.test(line))).to.deep.equal(
       [1, 2, 3].flatMap((step) => [`step ${step}`, `token ${step}`]),
     );
-    const rebalancer = {
-      next: () => ({ placementVersion: 0 }),
+    const mover = {
+      ...STAYING,
       get isMoving() {
         return isMoving;
       },
     };
-    const second = new Head({ rebalancer });
+    const second = new Head({ mover });
     await second.ask(5, (token) => (isMoving = token === 3));
     expect(second.story.filter((line) => /step|token/.test(line))).to.deep.equal([
       ...['step 1', 'token 1', 'step 2', 'step 3', 'token 2', 'step 4', 'token 3', 'token 4', 'step 5', 'token 5'],
@@ -249,10 +257,10 @@ describe('the loop of steps', () => {
     expect(step!.placement).to.equal(head.placement.whole);
   });
 
-  it('plans name what the rebalancer says, and go through whoever chooses experts', async () => {
+  it('plans name what the mover says, and go through whoever chooses experts', async () => {
     const forcedExperts = Uint16Array.of(1);
     const head = new Head({
-      rebalancer: { isMoving: false, next: ({ step }) => ({ placementVersion: 3, moveRound: 10 * step }) },
+      mover: { ...STAYING, next: ({ step }) => ({ placementVersion: 3, moveRound: 10 * step }) },
       route: (plans) =>
         plans.map((plan) => ({ ...plan, parts: plan.parts.map((part) => ({ ...part, forcedExperts })) })),
     });
@@ -261,6 +269,29 @@ describe('the loop of steps', () => {
     expect(first).to.include({ placementVersion: 3, moveRound: 10 });
     expect(second).to.include({ placementVersion: 3, moveRound: 20 });
     expect(second!.parts[0]!.forcedExperts).to.equal(forcedExperts);
+  });
+
+  it('steps without tokens run while experts move urgently and nobody asks for tokens', async () => {
+    let left = 3;
+    const mover = {
+      ...STAYING,
+      next: () => ({ placementVersion: 0, moveRound: 3 - left-- }),
+      get isUrgent() {
+        return left > 0;
+      },
+      get isMoving() {
+        return left > 0;
+      },
+    };
+    const head = new Head({ mover });
+    head.loop.start();
+    await head.loop.idle();
+    expect(head.job.plans.map(([plan]) => [plan!.step, plan!.parts, plan!.moveRound])).to.deep.equal([
+      [1, [], 0],
+      [2, [], 1],
+      [3, [], 2],
+    ]);
+    expect(head.observed.map(({ numTokens }) => numTokens)).to.deep.equal([0, 0, 0]);
   });
 
   it('an abandoned step counts for nobody: what was lost is told, and it is planned again for the ranks that are left', async () => {

@@ -10,6 +10,7 @@ import { checkPlanner } from '../../../../lib/head/rebalancing/planner_check.js'
 import { PluginRegistry } from '../../../../lib/plugins/plugin_registry.js';
 import { PlannerThread } from '../../../../lib/head/rebalancing/planner_thread.js';
 import type { RebalanceEvent } from '../../../../lib/head/rebalancing/rebalance_stats.js';
+import { Mover } from '../../../../lib/head/rebalancing/mover.js';
 import { Rebalancer } from '../../../../lib/head/rebalancing/rebalancer.js';
 import { observedStep } from '../../../../lib/head/observing/step_observer.js';
 import type { MoveOrder, MoveReport, StepPlan, StepResult } from '../../../../lib/protocol/step_plan.js';
@@ -43,6 +44,7 @@ class Head {
   readonly orders: MoveOrder[] = [];
   readonly events: RebalanceEvent[] = [];
   readonly placement = new LivePlacement(START);
+  readonly mover: Mover;
   readonly rebalancer: Rebalancer;
   plan: (current: Placement) => Promise<Plan> = (current) => Promise.resolve(planOf(current, 0.2));
   numPlans = 0;
@@ -51,19 +53,12 @@ class Head {
 
   constructor(keys: Partial<ExpertwireConfig['load_balance']> = {}) {
     const base = { ...DEFAULTS.load_balance, enabled: true, step_interval: 3, cool_down: 0, min_gain: 0.1 };
-    this.rebalancer = new Rebalancer({
-      config: { ...DEFAULTS, model: 'none', load_balance: { ...base, ...keys } },
+    const config = { ...base, ...keys };
+    this.mover = new Mover({
       spec: SPEC,
       placement: this.placement,
-      window: { load_LE: LOAD },
-      bytesPerStep: 1000,
-      planning: {
-        plan: (_, __, current) => {
-          this.numPlans++;
-          return this.plan(current);
-        },
-        close: () => Promise.resolve(),
-      },
+      numNodes: 1,
+      limits: { bytesPerStep: 1000, numLayers: config.layer_updates_per_step },
       job: {
         expertDigests: new Map(),
         move: (move, epoch) => {
@@ -73,13 +68,27 @@ class Head {
           return true;
         },
       },
+    });
+    this.rebalancer = new Rebalancer({
+      config: { ...DEFAULTS, model: 'none', load_balance: config },
+      spec: SPEC,
+      placement: this.placement,
+      window: { load_LE: LOAD },
+      mover: this.mover,
+      planning: {
+        plan: (_, __, current) => {
+          this.numPlans++;
+          return this.plan(current);
+        },
+        close: () => Promise.resolve(),
+      },
       onRebalance: (event) => void this.events.push(event),
     });
   }
 
   /** One step: what it ran with. Ranks report what `moved` says about a round. */
   async step(moved: Partial<MoveReport> = {}): Promise<{ placementVersion: number; moveRound?: number }> {
-    const next = this.rebalancer.next({ epoch: this.epoch, step: this.numSteps });
+    const next = this.mover.next({ epoch: this.epoch, step: this.numSteps });
     this.numSteps++;
     const last = this.orders.at(-1);
     const version = last?.kind === 'prepare' ? last.order.version : -1;
@@ -91,9 +100,17 @@ class Head {
     } as unknown as StepResult;
     const plans = [{ step: this.numSteps, ...next } as StepPlan];
     const placement = this.placement.left;
-    this.rebalancer.observe(observedStep({ plans, results: [result, result], numTokens: 10, stepMs: 5, placement }));
+    const step = observedStep({ plans, results: [result, result], numTokens: 10, stepMs: 5, placement });
+    this.rebalancer.observe(step);
+    this.mover.observe(step);
     await new Promise((resolve) => setImmediate(resolve));
     return next;
+  }
+
+  /** The ranks enter an epoch. */
+  enter(): void {
+    this.mover.enter();
+    this.rebalancer.lose();
   }
 
   async steps(count: number): Promise<void> {
@@ -177,13 +194,13 @@ describe('the head of a rebalance', () => {
     await head.steps(3);
     await head.step({ isComplete: true });
     head.epoch = 1; // declared after the step, before the head heard of it
-    expect(head.rebalancer.next({ epoch: 0, step: head.numSteps })).to.deep.equal({ placementVersion: 0 });
+    expect(head.mover.next({ epoch: 0, step: head.numSteps })).to.deep.equal({ placementVersion: 0 });
     expect(head.placement.whole).to.equal(START);
     let answer: (plan: Plan) => void = () => undefined;
     head.plan = () => new Promise((resolve) => (answer = resolve));
-    head.rebalancer.lose();
+    head.enter();
     await head.steps(3);
-    head.rebalancer.lose();
+    head.enter();
     answer(planOf(START, 0.5));
     await head.steps(2);
     expect(head.told).to.deep.equal(['prepare 1']);
@@ -233,8 +250,11 @@ describe('a rebalance that somebody asks for', () => {
 
   it('takes over a plan that is being made', async () => {
     const head = new Head({ min_gain: 1, step_interval: 4, layer_updates_per_step: 2 });
-    await head.steps(4); // planned, and about to be found too little
+    let answer: () => void = () => undefined;
+    head.plan = (current) => new Promise((resolve) => (answer = () => resolve(planOf(current, 0.2))));
+    await head.steps(4);
     const outcome = head.rebalancer.rebalance();
+    answer();
     await head.steps(3);
     expect((await outcome).kind).to.equal('done');
     expect(head.numPlans).to.equal(1);
@@ -274,8 +294,10 @@ describe('a rebalance that somebody asks for', () => {
       await head.step({ error });
     };
     expect(await failing(moveBadly)).to.equal('REBALANCE_FAILED');
-    expect(await failing((head) => head.rebalancer.lose())).to.equal('REBALANCE_FAILED');
-    expect(await failing((head) => head.rebalancer.close())).to.equal('CLOSED');
+    expect(await failing((head) => head.enter())).to.equal('REBALANCE_FAILED');
+    expect(await failing((head) => head.rebalancer.fail(new EngineError('CLOSED', 'the engine was closed')))).to.equal(
+      'CLOSED',
+    );
     expect(await failing(() => controller.abort())).to.equal('CLOSED');
     expect(await failing(() => undefined)).to.equal('CLOSED'); // aborted before
   });
