@@ -1,4 +1,5 @@
-/** Who watches an engine: told of steps, requests, losses and rebalances as they happen. */
+/** Who watches an engine: told of steps, requests, losses, rebalances and scaling as they happen. */
+import type { ScaleEvent } from './elastic/scale_events.js';
 import type { RequestNews } from './observing/request_news.js';
 import type { ObservedStep } from './observing/step_observer.js';
 import type { RebalanceEvent } from './rebalancing/rebalance_stats.js';
@@ -13,6 +14,8 @@ export interface EngineObserver {
   loss?(loss: Loss): void;
   /** Experts moved, or could not be moved. */
   rebalance?(event: RebalanceEvent): void;
+  /** Ranks come or go because somebody wanted it. */
+  scale?(event: ScaleEvent): void;
 }
 
 /** Tells all that watch. */
@@ -43,5 +46,10 @@ export class Watchers implements Required<EngineObserver> {
   /** Tells of experts that moved, or could not be moved. */
   rebalance(event: RebalanceEvent): void {
     for (const watcher of this.watchers) watcher.rebalance?.(event);
+  }
+
+  /** Tells of ranks that come or go. */
+  scale(event: ScaleEvent): void {
+    for (const watcher of this.watchers) watcher.scale?.(event);
   }
 }

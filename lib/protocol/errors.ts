@@ -14,6 +14,7 @@ export type EngineErrorCode =
   | 'HOOK_FAILED' // a hook threw what it was told of a request
   | 'NOT_FINITE' // the model computed NaN or infinity
   | 'REBALANCE_FAILED' // experts could not be moved; the placement is what it was
+  | 'SCALE_FAILED' // the job has another number of ranks than it was to have, and goes on with them
   | 'CLOSED'; // the engine was closed
 
 /** The only error class that the engine and its ranks throw. */

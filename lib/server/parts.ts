@@ -1,5 +1,6 @@
 /** The parts of every server, in the order in which they are added. */
 import type { ServerPart } from './base/part.js';
+import { elasticPart } from './elastic/elastic_part.js';
 import { expertsPart } from './experts/experts_part.js';
 import { healthPart } from './health.js';
 import { livePart } from './live/live_part.js';
@@ -26,5 +27,6 @@ export const PARTS: readonly ServerPart[] = [
   tokenizerInfoPart,
   prefixCachePart,
   expertsPart,
+  elasticPart,
   livePart,
 ];

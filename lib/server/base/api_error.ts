@@ -22,6 +22,7 @@ export const STATUS_OF = {
   QUEUE_FULL: 429,
   HEADERS_TOO_LARGE: 431,
   INTERNAL_ERROR: 500,
+  SCALE_FAILED: 500, // and the job goes on with the ranks that it has
   DRAINING: 503, // the server ends; it finishes what it began
   ENGINE_FAILED: 503,
 } as const;

@@ -1,4 +1,5 @@
 /** What the server needs of an engine: a played one serves the tests. */
+import type { Scaled } from '../../head/elastic/scale_events.js';
 import type { Engine } from '../../head/engine.js';
 
 /** An {@link Engine}, or what does the same. */
@@ -7,10 +8,19 @@ export type ServedEngine = Pick<
   'spec' | 'tokenizer' | 'limits' | 'load' | 'failure' | 'placement' | 'generate' | 'stats' | 'watch'
 > &
   Partial<PrefixCacheOwner> &
-  Partial<Pick<Engine, 'rebalance'>>;
+  Partial<Pick<Engine, 'rebalance'>> &
+  Partial<ScalableEngine>;
 
 /** An engine that keeps the prefixes of prompts. */
 export interface PrefixCacheOwner {
   /** Forgets the prefixes that are kept for later requests. False, and nothing is forgotten, while requests run. */
   resetPrefixCache(): boolean;
+}
+
+/** An engine whose ranks may come and go. */
+export interface ScalableEngine {
+  /** Ranks come, go, or get their share of experts. */
+  readonly isScaling: boolean;
+  /** Gives the job so many ranks. Rejects with EngineError INVALID_REQUEST or SCALE_FAILED. */
+  scale(numRanks: number, signal?: AbortSignal): Promise<Scaled>;
 }

@@ -1,0 +1,96 @@
+/** A job whose ranks are numbers: what happens to it is a list, and a test says when each thing is over. */
+import { EngineError } from '../../../lib/protocol/errors.js';
+import type { ElasticJob, ElasticWork } from '../../../lib/head/elastic/elastic.js';
+
+/** Resolves at once, unless a test holds it up. */
+interface Held {
+  readonly what: string;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class PlayedElasticJob implements ElasticJob, ElasticWork {
+  readonly present: Set<number>;
+  readonly leaving = new Set<number>();
+  readonly demoted = new Set<number>();
+  /** What was asked, in order. */
+  readonly story: string[] = [];
+  /** What begins with these words waits for {@link release} or {@link refuse}. */
+  holds: readonly string[] = [];
+  private readonly held: Held[] = [];
+
+  constructor(
+    numRanks: number,
+    readonly numSeats: number,
+  ) {
+    this.present = new Set(Array(numRanks).keys());
+  }
+
+  get members(): this {
+    return this;
+  }
+
+  async recruit(signal: AbortSignal): Promise<number> {
+    await this.tell('recruit', signal);
+    const seat = [...Array(this.numSeats).keys()].find((each) => !this.present.has(each));
+    if (seat === undefined) throw new EngineError('INVALID_REQUEST', 'no seat is free; start with more');
+    this.present.add(seat);
+    return seat;
+  }
+
+  async setLeaving(rank: number, isLeaving: boolean): Promise<void> {
+    await this.tell(isLeaving ? `leaving ${rank}` : `staying ${rank}`);
+    if (isLeaving && this.present.has(rank)) this.leaving.add(rank);
+    else this.leaving.delete(rank);
+  }
+
+  async retire(rank: number): Promise<void> {
+    await this.tell(`retire ${rank}`);
+    this.lose(rank);
+  }
+
+  async spread(signal: AbortSignal): Promise<{ numMovedExperts: number }> {
+    await this.tell(`spread over ${[...this.present].filter((rank) => !this.leaving.has(rank)).join()}`, signal);
+    return { numMovedExperts: 10 };
+  }
+
+  async drain(rank: number, signal: AbortSignal): Promise<{ numMoved: number; numRecomputed: number }> {
+    await this.tell(`drain ${rank}`, signal);
+    return { numMoved: 2, numRecomputed: 1 };
+  }
+
+  lose(rank: number): void {
+    this.present.delete(rank);
+    this.leaving.delete(rank);
+  }
+
+  /** Resolves when this was asked and waits. */
+  async untilHeld(what: string): Promise<void> {
+    while (!this.held.some((each) => each.what === what)) await new Promise(setImmediate);
+  }
+
+  release(what: string): void {
+    this.take(what).resolve();
+  }
+
+  refuse(what: string, error: Error): void {
+    this.take(what).reject(error);
+  }
+
+  private take(what: string): Held {
+    const [found] = this.held.splice(
+      this.held.findIndex((each) => each.what === what),
+      1,
+    );
+    return found!;
+  }
+
+  private async tell(what: string, signal?: AbortSignal): Promise<void> {
+    this.story.push(what);
+    if (!this.holds.some((start) => what.startsWith(start))) return Promise.resolve();
+    await new Promise<void>((resolve, reject) => {
+      this.held.push({ what, resolve, reject });
+      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    });
+  }
+}
