@@ -99,6 +99,14 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'scale <ranks>',
+    describe: 'Give a job that serves more or fewer ranks: nothing that runs is lost.',
+    load: async () => {
+      const { scale, scaleOptions } = await import('./scale.js');
+      return loaded((yargs) => scaleOptions(yargs), scale);
+    },
+  },
+  {
     name: 'pull <name>',
     describe: "Fetch a model by name, ORG/NAME, into the cache of the hub's tools: --model ORG/NAME then finds it.",
     load: async () => {
