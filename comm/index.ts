@@ -17,9 +17,18 @@ export {
   type Phase,
   type StepTag,
 } from './mesh/frame.js';
-export type { ArrivingFrame, Frame, GatherEvents, Mesh, MeshClosed, MeshStats, Wait } from './mesh/mesh.js';
+export type {
+  ArrivingFrame,
+  Frame,
+  GatherEvents,
+  Mesh,
+  MeshClosed,
+  MeshStats,
+  PeerAddress,
+  Wait,
+} from './mesh/mesh.js';
 export { DEFAULT_MAX_FRAME_BYTES, type MeshLimits } from './mesh/mesh_base.js';
-export { createLocalMeshes } from './mesh/local_mesh.js';
+export { createLocalMeshes, LocalNetwork } from './mesh/local_mesh.js';
 export {
   IoThreadServer,
   listenInIoThread,
@@ -62,6 +71,8 @@ export type { WireCodec } from './codec/wire_codec.js';
 export { layoutOf, type DestinationLayout, type LayoutShape } from './all_to_all/contract/layout.js';
 export { PROTOCOL_VERSION } from './ws/door/handshake.js';
 export { Rendezvous, type RendezvousOptions } from './job/rendezvous.js';
+export { Admissions, type AdmissionsOptions } from './job/admissions.js';
+export { Door, type Candidate, type DoorOptions } from './job/door.js';
 export { joinHead, type JoinedRank, type JoinOptions, type ReadyOptions } from './job/join.js';
 export { ControlLink, type LinkClosed, type MessageHandler } from './job/control_link.js';
 export type { ControlMessage, ControlMessageOf } from './job/messages.js';

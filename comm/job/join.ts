@@ -44,6 +44,7 @@ export interface ReadyOptions extends MeshLimits {
 /** A seat in a job. */
 export interface JoinedRank {
   readonly rank: Rank;
+  /** Seats of the job. */
   readonly size: number;
   /** What the head said the job is. */
   readonly job: unknown;
@@ -59,7 +60,8 @@ export interface JoinedRank {
   /** Tells the head how far loading is, 0 … 1. */
   progress(what: string, fraction: number): void;
   /**
-   * Call once the weights are loaded: opens the data port, waits for all ranks and links up with them.
+   * Call once the weights are loaded: opens the data port, waits for all ranks and links up with them. In a job that runs already it waits for nobody: the
+   * mesh has no links, and `Admissions` make them one by one.
    * @throws CommError what the head refused (FINGERPRINT_MISMATCH, …) or why linking failed; then the link is closed
    */
   ready(fingerprint: string, options?: ReadyOptions): Promise<Mesh>;

@@ -7,6 +7,8 @@ import { printable } from '../../base/foreign_text.js';
 /** Largest encoded control message. */
 export const MAX_CONTROL_BYTES = 64 * 1024 * 1024;
 
+/** What both ends of a new data link know it by. */
+const ticket = z.string().max(64);
 const rank = z.int().min(0).max(65535);
 /** Port 0: reached through the memory of its process. */
 const address = z.object({ host: z.string().max(255), port: z.int().min(0).max(65535) });
@@ -38,10 +40,23 @@ const MESSAGE = z.discriminatedUnion('type', [
   z.object({ type: z.literal('agreed'), body: z.unknown() }),
   /** Rank → head: weights are loaded and the data server listens. */
   z.object({ type: z.literal('ready'), fingerprint: z.string(), ...address.shape }),
-  /** Head → rank: where every rank listens; now link up. */
-  z.object({ type: z.literal('peers'), addresses: z.array(address), fingerprint: z.string(), jobId: z.string() }),
+  /** Head → rank: where every rank listens, null where nobody has the seat; now link up. */
+  z.object({
+    type: z.literal('peers'),
+    addresses: z.array(address.nullable()),
+    fingerprint: z.string(),
+    jobId: z.string(),
+  }),
   /** Rank → head: linked to every other rank. */
   z.object({ type: z.literal('meshed') }),
+  /** Head → rank: another one takes this seat while the job runs; link up with it, and say 'linked' or 'unlinked'. */
+  z.object({ type: z.literal('admit'), rank, ticket, ...address.shape }),
+  /** Rank → head: frames travel to and from the rank that it was to admit. */
+  z.object({ type: z.literal('linked'), rank, ticket }),
+  /** Rank → head: it can't link up with that rank. */
+  z.object({ type: z.literal('unlinked'), rank, ticket, error: remoteError }),
+  /** Head → rank: nobody has this seat any more; drop the link. */
+  z.object({ type: z.literal('dismiss'), rank, reason: foreign(2000) }),
   /** Rank → head: how far loading is, 0 … 1. */
   z.object({ type: z.literal('progress'), what: foreign(64), fraction: z.number() }),
   /** Either way: a message of an upper layer, opaque here. */

@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { ControlLink } from './control_link.js';
 import { Deadline, checkTimeout } from '../base/deadline.js';
 import { CommError, errorOfRemote, remoteErrorOf } from '../base/errors.js';
-import { textOf } from '../../base/coded_error.js';
 import { asRank, MAX_RANKS, type Rank } from '../../base/ids.js';
 import { MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
 import type { OnRefused } from '../ws/door/refusals.js';
 import type { TlsOptions } from '../base/tls.js';
+import { Door, type DoorOptions, type DoorStart } from './door.js';
+import { accusationOf, failureOf, outOfTurn, unreachableOf } from './join_errors.js';
 import { fingerprintMismatch } from '../ws/ws_mesh.js';
 import { WsServer } from '../ws/door/ws_server.js';
 
@@ -21,8 +22,12 @@ export interface RendezvousOptions {
   readonly secret: string;
   /** The head's certificate and who signed the ranks'. Default: no TLS. */
   readonly tls?: TlsOptions | undefined;
-  /** Exactly so many ranks make the job. */
+  /** How many ranks the job may have at a time. */
   readonly size: number;
+  /** Exactly so many begin it, ranks 0 … numFirst − 1. Default `size`. */
+  readonly numFirst?: number | undefined;
+  /** Others may come while the job runs: those who come before {@link Rendezvous.stayOpen} wait for it. Default false. */
+  readonly staysOpen?: boolean | undefined;
   /** Ranks 0 … numReserved − 1 are for those who ask for their number; others get a higher one. Default 0. */
   readonly numReserved?: number | undefined;
   /** Sent to every rank in its welcome: whatever the upper layer wants there. */
@@ -41,6 +46,9 @@ export interface RendezvousOptions {
 /** How long a witness's word waits for the cause: less than it takes a process to end and its parent to ask why. */
 const ACCUSED_MS = 150;
 
+/** How long who proved the secret may take to say that it joins. */
+const JOIN_MS = 30_000;
+
 interface Member {
   readonly link: ControlLink;
   offer?: ControlMessageOf<'offer'>;
@@ -48,10 +56,14 @@ interface Member {
   isMeshed?: true;
 }
 
-/** The head's port until all ranks are linked to each other. Afterwards the links of `links()` carry the job; `close` ends them too. */
+/**
+ * The head's port until the first ranks are linked to each other, and behind `stayOpen` as long as the job runs. The links of `links()` carry the job; `close`
+ * ends them too.
+ */
 export class Rendezvous {
   /** Hidden from whoever looks at the object: a secret is in it. */
   readonly #options: RendezvousOptions;
+  private readonly numFirst: number;
   private readonly members: (Member | undefined)[];
   private readonly whenLinked: Promise<readonly ControlLink[]>;
   private settle: { resolve(links: readonly ControlLink[]): void; reject(error: CommError): void };
@@ -62,16 +74,27 @@ export class Rendezvous {
   private isSettled = false;
   /** Why the job never began. */
   private failure: CommError | undefined;
-  /** Sockets that have not said `join` yet. */
-  private readonly arriving = new Set<ControlLink>();
+  /** Whoever proved the secret and is there. */
+  private readonly connected = new Set<ControlLink>();
+  /** Who came too late for the start of a job that stays open, and what it said. */
+  private readonly early = new Map<ControlLink, ControlMessage>();
+  private door: Door | undefined;
+  /** What all first ranks loaded, and the id of their job. */
+  private introduced: Pick<DoorStart, 'fingerprint' | 'jobId'> | undefined;
   private closing: Promise<void> | undefined;
 
   /** Listens and admits ranks. @throws CommError ADDRESS_IN_USE, UNREACHABLE when the host isn't this machine's, or INVALID_ARGUMENT. */
   static async listen(options: RendezvousOptions): Promise<Rendezvous> {
-    const { host, port, size, tls, onRefused, timeoutMs = 60000 } = options;
+    const { host, port, size, numFirst = size, tls, onRefused, timeoutMs = 60000 } = options;
     checkTimeout(timeoutMs);
     if (!Number.isInteger(size) || size < 1 || size > MAX_RANKS) {
       throw new CommError('INVALID_ARGUMENT', `size is ${size}; pass the number of ranks, from 1 to ${MAX_RANKS}`);
+    }
+    if (!Number.isInteger(numFirst) || numFirst < 1 || numFirst > size) {
+      throw new CommError(
+        'INVALID_ARGUMENT',
+        `numFirst is ${numFirst}; pass the number of first ranks, from 1 to ${size}`,
+      );
     }
     const limits = { path: CONTROL_PATH, maxPayload: MAX_CONTROL_BYTES };
     const server = await WsServer.listen({ host, port, tls, onRefused, ...limits });
@@ -83,7 +106,8 @@ export class Rendezvous {
     private readonly server: WsServer,
   ) {
     this.#options = options;
-    this.members = new Array<Member | undefined>(options.size).fill(undefined);
+    this.numFirst = options.numFirst ?? options.size;
+    this.members = new Array<Member | undefined>(this.numFirst).fill(undefined);
     this.settle = { resolve: () => undefined, reject: () => undefined };
     this.whenLinked = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
     // Whoever never asks for the links isn't punished by an unhandled rejection.
@@ -103,16 +127,31 @@ export class Rendezvous {
   }
 
   /**
-   * One link per rank, once all ranks are linked to each other.
+   * One link per first rank, once all of them are linked to each other.
    * @throws CommError TIMEOUT, PEER_LOST, FINGERPRINT_MISMATCH, ABORTED, CLOSED, or what a rank failed with
    */
   links(): Promise<readonly ControlLink[]> {
     return this.whenLinked;
   }
 
+  /** Lets others in from now on, those first who wait already. Once, behind `links`, where it `staysOpen`. */
+  stayOpen(options: DoorOptions): Door {
+    const seats = Array.from({ length: this.#options.size }, (_, rank) => {
+      const member = this.members[rank];
+      return member && { link: member.link, host: member.ready!.host, port: member.ready!.port };
+    });
+    const refuse = (from: string, error: CommError): void => this.server.refuse(from, error);
+    const door = new Door({ seats, ...this.introduced!, refuse }, options);
+    this.door = door;
+    for (const [link, message] of this.early) this.arrived(link, message);
+    this.early.clear();
+    return door;
+  }
+
   /** Idempotent: closes the port and all links. */
   close(): Promise<void> {
     this.fail(new CommError('CLOSED', 'the rendezvous was closed before all ranks were linked; start the job again'));
+    this.door?.close(new CommError('CLOSED', 'the job has ended; start it again'));
     this.closing ??= this.shut();
     return this.closing;
   }
@@ -125,8 +164,7 @@ export class Rendezvous {
   };
 
   private async shut(): Promise<void> {
-    const links = [...this.members.map((member) => member?.link), ...this.arriving];
-    await Promise.all(links.map(async (link) => link?.close()));
+    await Promise.all([...this.connected].map((link) => link.close()));
     await this.server.close();
   }
 
@@ -139,27 +177,36 @@ export class Rendezvous {
   }
 
   private arrive(link: ControlLink): void {
-    this.arriving.add(link);
-    void link.closed.then(() => this.arriving.delete(link));
+    this.connected.add(link);
+    const deadline = new Deadline(JOIN_MS, () => void link.close());
+    void link.closed.then(() => {
+      deadline.cancel();
+      this.connected.delete(link);
+    });
     link.onMessage((message) => {
-      this.arriving.delete(link);
-      this.join(link, message);
+      deadline.cancel();
+      this.arrived(link, message);
     });
   }
 
-  private join(link: ControlLink, message: ControlMessage): void {
-    if (this.failure !== undefined) {
-      link.send({ type: 'failed', error: remoteErrorOf(this.failure) });
-      void link.close();
-      return;
-    }
-    const rank = this.seatOf(message);
-    if (rank instanceof CommError) {
-      this.server.refuse(link.remoteAddress, rank);
-      link.send({ type: 'failed', error: remoteErrorOf(rank) });
-      void link.close();
-      return;
-    }
+  private arrived(link: ControlLink, message: ControlMessage): void {
+    if (this.door !== undefined) return this.door.join(link, message);
+    const rank = this.failure ?? this.seatOf(message);
+    if (typeof rank === 'number') return this.join(link, rank);
+    if (rank === 'later') return this.keep(link, message);
+    if (this.failure === undefined) this.server.refuse(link.remoteAddress, rank);
+    link.send({ type: 'failed', error: remoteErrorOf(rank) });
+    void link.close();
+  }
+
+  /** Until the door opens. */
+  private keep(link: ControlLink, message: ControlMessage): void {
+    this.early.set(link, message);
+    link.onMessage(undefined);
+    void link.closed.then(() => this.early.delete(link));
+  }
+
+  private join(link: ControlLink, rank: Rank): void {
     const member: Member = { link };
     this.members[rank] = member;
     link.onMessage((next) => this.onMessage(rank, member, next));
@@ -169,77 +216,47 @@ export class Rendezvous {
     this.#options.onJoined?.(rank, this.joined().length);
   }
 
-  /** The rank number for a newcomer, or why there is none. */
-  private seatOf(message: ControlMessage): Rank | CommError {
-    const { size } = this.#options;
+  /** The rank number for a newcomer; 'later': where the job stays open, it may still get one; or why there is none. */
+  private seatOf(message: ControlMessage): Rank | 'later' | CommError {
+    const { numFirst } = this;
+    const { numReserved, staysOpen = false } = this.#options;
     if (message.type !== 'join')
       return new CommError('PROTOCOL', `'${message.type}' before 'join'; run the same build everywhere`);
-    if (this.isSettled || this.joined().length === size) {
-      return new CommError(
-        'INVALID_ARGUMENT',
-        `the job already has its ${size} ranks; start no more, or the head with more`,
-      );
-    }
-    const rank = message.rank ?? this.members.indexOf(undefined, this.#options.numReserved);
+    const invalid = (what: string): 'later' | CommError =>
+      staysOpen ? 'later' : new CommError('INVALID_ARGUMENT', what);
+    if (this.isSettled || this.joined().length === numFirst)
+      return invalid(`the job already has its ${numFirst} ranks; start no more, or the head with more`);
+    const rank = message.rank ?? this.members.indexOf(undefined, numReserved);
     if (rank === -1) {
-      return new CommError(
-        'INVALID_ARGUMENT',
-        `the job of ${size} ranks waits only for ranks that the head starts; start no more, or the head with more`,
-      );
+      const what = `the job of ${numFirst} ranks waits only for ranks that the head starts`;
+      return invalid(`${what}; start no more, or the head with more`);
     }
-    if (rank >= size) {
-      return new CommError(
-        'INVALID_ARGUMENT',
-        `rank ${rank} asked to join a job of ${size} ranks; pass 0 to ${size - 1}`,
-      );
-    }
-    if (this.members[rank] !== undefined) {
-      return new CommError('INVALID_ARGUMENT', `rank ${rank} has joined already; start each rank once`);
-    }
+    if (rank >= numFirst)
+      return invalid(`rank ${rank} asked to join a job of ${numFirst} ranks; pass 0 to ${numFirst - 1}`);
+    if (this.members[rank] !== undefined) return invalid(`rank ${rank} has joined already; start each rank once`);
     return asRank(rank);
   }
 
   private onMessage(rank: Rank, member: Member, message: ControlMessage): void {
     this.restartDeadline();
-    switch (message.type) {
-      case 'progress':
-        this.#options.onProgress?.(rank, message);
-        return;
-      case 'offer':
-        if (member.offer !== undefined) return this.fail(outOfTurn(rank, message));
-        member.offer = message;
-        this.settleOffers();
-        return;
-      case 'ready':
-        member.ready = message;
-        this.introduce();
-        return;
-      case 'meshed':
-        member.isMeshed = true;
-        {
-          this.finish(member);
-          return;
-        }
-      case 'failed': {
-        this.onFailed(rank, errorOfRemote(message.error));
-        return;
-      }
-      case 'join':
-      case 'welcome':
-      case 'agreed':
-      case 'peers':
-      case 'job':
-      case 'shutdown': {
-        this.fail(outOfTurn(rank, message));
-        return;
-      }
-    }
+    if (message.type === 'progress') this.#options.onProgress?.(rank, message);
+    else if (message.type === 'failed') this.onFailed(rank, errorOfRemote(message.error));
+    else if (message.type === 'offer' && member.offer === undefined) {
+      member.offer = message;
+      this.settleOffers();
+    } else if (message.type === 'ready') {
+      member.ready = message;
+      this.introduce();
+    } else if (message.type === 'meshed') {
+      member.isMeshed = true;
+      this.finish(member);
+    } else this.fail(outOfTurn(rank, message));
   }
 
   /** Once all have made an offer: tells everyone what they agree on. */
   private settleOffers(): void {
     const offers = this.joined().flatMap(({ offer }) => offer ?? []);
-    if (offers.length < this.#options.size) return;
+    if (offers.length < this.numFirst) return;
     const bodies = offers.map((offer) => offer.body);
     let body: unknown;
     try {
@@ -254,20 +271,24 @@ export class Rendezvous {
   /** Once all are ready: compares what they loaded and tells everyone where everyone listens. */
   private introduce(): void {
     const ready = this.joined().flatMap((member) => member.ready ?? []);
-    if (ready.length < this.#options.size) return;
+    if (ready.length < this.numFirst) return;
     const { fingerprint } = ready[0]!;
     const other = ready.findIndex((message) => message.fingerprint !== fingerprint);
     if (other !== -1) {
       this.fail(fingerprintMismatch(other, ready[other]!.fingerprint, 0, fingerprint));
       return;
     }
-    const unreachable = unreachableOf(ready);
+    const unreachable = unreachableOf(new Map(ready.map(({ host }, rank) => [rank, host])));
     if (unreachable !== undefined) {
       this.fail(unreachable);
       return;
     }
-    const addresses = ready.map(({ host, port }) => ({ host, port }));
+    const addresses = Array.from({ length: this.#options.size }, (_, rank) => {
+      const known = ready[rank];
+      return known === undefined ? null : { host: known.host, port: known.port };
+    });
     const jobId = randomBytes(16).toString('hex');
+    this.introduced = { fingerprint, jobId };
     for (const { link } of this.joined()) link.send({ type: 'peers', addresses, fingerprint, jobId });
   }
 
@@ -275,7 +296,7 @@ export class Rendezvous {
     // From here on messages wait in the link for the head's own handler.
     member.link.onMessage(undefined);
     const members = this.joined();
-    if (members.length < this.#options.size || members.some(({ isMeshed }) => isMeshed !== true)) return;
+    if (members.length < this.numFirst || members.some(({ isMeshed }) => isMeshed !== true)) return;
     this.settled();
     this.settle.resolve(members.map(({ link }) => link));
   }
@@ -305,7 +326,7 @@ export class Rendezvous {
   }
 
   private timeoutError(waitedMs: number): CommError {
-    const { size } = this.#options;
+    const size = this.numFirst;
     const ranks = [...this.members.keys()];
     const late = ranks.filter((rank) => this.members[rank]?.isMeshed !== true);
     const inPhase = (what: string, phase: (member: Member | undefined) => boolean): string[] => {
@@ -355,34 +376,4 @@ export class Rendezvous {
     this.deadline?.cancel();
     this.#options.signal?.removeEventListener('abort', this.onAbort);
   }
-}
-
-const outOfTurn = (rank: Rank, { type }: ControlMessage): CommError =>
-  new CommError('PROTOCOL', `rank ${rank} sent '${type}' before it was meshed`, { rank });
-
-function failureOf(rank: Rank, cause: CommError): CommError {
-  const message = `rank ${rank} failed before the job started: ${cause.text}`;
-  return new CommError(cause.code, message, { rank, phase: 'join', remote: cause.remote, cause });
-}
-
-/** What a witness tells of another rank. */
-function accusationOf(witness: Rank, cause: CommError): CommError {
-  const message = textOf({
-    advice: cause.advice,
-    reason: `${cause.reason}, says rank ${witness} before the job started`,
-  });
-  return new CommError(cause.code, message, { rank: cause.rank, phase: 'join', cause });
-}
-
-const isLoopback = (host: string): boolean => host === '::1' || host === 'localhost' || host.startsWith('127.');
-
-/** A rank that only its own machine can reach, in a job that spans machines. */
-function unreachableOf(ready: readonly ControlMessageOf<'ready'>[]): CommError | undefined {
-  const local = ready.findIndex(({ host }) => isLoopback(host));
-  const remote = ready.findIndex(({ host }) => !isLoopback(host));
-  if (local === -1 || remote === -1) return undefined;
-  const message =
-    `rank ${local} is at ${ready[local]!.host}, which rank ${remote} at ${ready[remote]!.host} can't reach; ` +
-    `start rank ${local} with the head's network address or advertise one`;
-  return new CommError('UNREACHABLE', message, { rank: asRank(local), phase: 'join' });
 }

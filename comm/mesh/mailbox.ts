@@ -34,7 +34,7 @@ export interface MailboxOptions {
 interface PeerBox {
   readonly queued: KeyTable<Frame>;
   readonly waiting: KeyTable<Gathering>;
-  readonly taken: TakenKeys;
+  taken: TakenKeys;
   queuedBytes: number;
   loss: Loss | undefined;
   isMuted: boolean;
@@ -136,6 +136,14 @@ export class Mailbox implements FrameSource {
       gathering.fail(rank, lostError(rank, gathering.key, box.loss));
   }
 
+  /** Another one takes the rank's seat: nothing is left of who had it but whether it is muted. */
+  readmit(rank: Rank): void {
+    const box = this.box(rank);
+    this.empty(box);
+    box.taken = new TakenKeys();
+    box.loss = undefined;
+  }
+
   /** Why no more frames come from a rank; undefined where they may. */
   lossOf(rank: Rank): string | undefined {
     return this.box(rank).loss?.why;
@@ -162,10 +170,7 @@ export class Mailbox implements FrameSource {
     const box = this.box(rank);
     box.isMuted = isMuted;
     if (!isMuted) return;
-    const queued = box.queued.takeWhere(always);
-    box.queuedBytes = 0;
-    this.numStale += queued.length;
-    for (const frame of queued) this.drop(frame);
+    this.empty(box);
     for (const gathering of box.waiting.takeWhere(always)) gathering.fail(rank, mutedError(rank, gathering.key));
   }
 
@@ -187,6 +192,14 @@ export class Mailbox implements FrameSource {
       'INVALID_ARGUMENT',
       `rank ${rank} is no peer of rank ${this.options.rank} in a mesh of ${size}`,
     );
+  }
+
+  /** What is queued is stale. */
+  private empty(box: PeerBox): void {
+    const queued = box.queued.takeWhere(always);
+    box.queuedBytes = 0;
+    this.numStale += queued.length;
+    for (const frame of queued) this.drop(frame);
   }
 
   private drop(frame: Frame): void {

@@ -44,11 +44,19 @@ export interface GatherEvents {
   readonly graceMs?: number;
 }
 
-/** Why a mesh is no longer whole: closed by its owner, or by the first loss of a peer (links to the others keep working). */
+/** Where a rank that comes later is reached. */
+export interface PeerAddress {
+  readonly host: string;
+  readonly port: number;
+  /** What both ends of the new link know it by, and nobody else: whoever had the seat before, or asked for it, can't come in its place. */
+  readonly ticket: string;
+}
+
+/** Why a mesh is no longer whole: closed by its owner, or by the first loss of a linked peer (links to the others keep working). */
 export type MeshClosed =
   { readonly kind: 'closed' } | { readonly kind: 'lost'; readonly rank: Rank; readonly why: string };
 
-/** Counters since the mesh opened; arrays are indexed by peer rank. Bytes include the frame header. */
+/** Counters since the mesh opened, whoever had a seat; arrays are indexed by peer rank. Bytes include the frame header. */
 export interface MeshStats {
   readonly framesSent: readonly number[];
   readonly bytesSent: readonly number[];
@@ -75,7 +83,10 @@ export function peersOf({ size, rank: own }: Pick<Mesh, 'size' | 'rank'>): Rank[
   return Array.from({ length: size }, (_, rank) => asRank(rank)).filter((rank) => rank !== own);
 }
 
-/** One rank's end of the mesh. Frames are matched by key, so they may come in any order and before anybody asks. */
+/**
+ * One rank's end of the mesh. Frames are matched by key, so they may come in any order and before anybody asks.
+ * `size` counts seats: nobody may be in one yet, or any more. Such a peer is as one that was lost, until it is admitted.
+ */
 export interface Mesh {
   readonly rank: Rank;
   readonly size: number;
@@ -112,6 +123,15 @@ export interface Mesh {
   advanceEpoch(epoch: number): void;
   /** While muted, what a peer sends is discarded and counted as stale, and whoever waits for it is told ABORTED. */
   mute(rank: Rank, isMuted: boolean): void;
+  /**
+   * Links up with whoever takes a seat now, while everything else goes on; the peer does the same with this rank and the same ticket. Nothing is left of
+   * who had the seat before: its link is dropped, its frames are forgotten. It stays muted where it is. Frames travel when this resolves.
+   * @throws CommError UNREACHABLE, TIMEOUT, ABORTED (`dismiss` or the signal), AUTH_FAILED, PEER_LOST, VERSION_MISMATCH, FINGERPRINT_MISMATCH, PROTOCOL,
+   * CLOSED, or INVALID_ARGUMENT for what is no peer or where none can come later; then the seat is empty
+   */
+  admit(rank: Rank, address: PeerAddress, wait: Wait): Promise<void>;
+  /** Idempotent: drops the link to a peer at once, or ends an `admit`. Who waits for it is told PEER_LOST with `why`; `closed` isn't settled by it. */
+  dismiss(rank: Rank, why: string): void;
   /** A copy of the counters. */
   stats(): MeshStats;
   /**

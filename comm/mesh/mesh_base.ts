@@ -1,12 +1,22 @@
 /** What every mesh does alike: checks, counts, matches frames to callers. A transport adds how bytes leave and links close. */
-import { DeadlineWheel } from '../base/deadline.js';
+import { checkTimeout, DeadlineWheel } from '../base/deadline.js';
 import type { Window } from './credit.js';
 import { CommError } from '../base/errors.js';
 import { FRAME_HEADER_BYTES, type FrameHeader } from './frame.js';
 import type { Rank } from '../../base/ids.js';
 import type { Gathering } from './gathering.js';
 import { Mailbox, MAX_QUEUED_FRAMES } from './mailbox.js';
-import type { ArrivingFrame, Frame, FrameKey, GatherEvents, Mesh, MeshClosed, MeshStats, Wait } from './mesh.js';
+import type {
+  ArrivingFrame,
+  Frame,
+  FrameKey,
+  GatherEvents,
+  Mesh,
+  MeshClosed,
+  MeshStats,
+  PeerAddress,
+  Wait,
+} from './mesh.js';
 import { PayloadPool } from './payload_pool.js';
 import type { PayloadStream } from './payload_stream.js';
 import { Traffic } from './traffic.js';
@@ -24,7 +34,10 @@ export interface MeshLimits {
   readonly microBatches?: number | undefined;
 }
 
-/** A mesh without its transport: a subclass sends in `transmit`, brings what comes by `accept` and tells of losses by `lose`. */
+/**
+ * A mesh without its transport: a subclass sends in `transmit`, brings what comes by `accept`, tells of losses by `lose`, and links up with those who come
+ * later in `link`.
+ */
 export abstract class MeshBase implements Mesh {
   readonly maxFrameBytes: number;
   readonly memory: PayloadPool;
@@ -36,6 +49,8 @@ export abstract class MeshBase implements Mesh {
   protected readonly deadlines = new DeadlineWheel();
   private readonly mailbox: Mailbox;
   private readonly settleClosed: (why: MeshClosed) => void;
+  /** Peers that are being linked; what ends that. */
+  private readonly linking = new Map<Rank, AbortController>();
   private closing: Promise<void> | undefined;
   private numWakeUps = 0;
 
@@ -116,6 +131,33 @@ export abstract class MeshBase implements Mesh {
     this.mailbox.mute(rank, isMuted);
   }
 
+  /** Links up with who takes a seat now, see {@link Mesh.admit}. */
+  async admit(rank: Rank, address: PeerAddress, { timeoutMs, signal }: Wait): Promise<void> {
+    checkTimeout(timeoutMs);
+    if (this.link === undefined) throw fixedError(rank);
+    if (this.closing !== undefined) throw new CommError('CLOSED', 'the mesh was closed; open a new one', { rank });
+    this.dismiss(rank, 'another rank takes its seat');
+    this.mailbox.readmit(rank);
+    const ending = new AbortController();
+    this.linking.set(rank, ending);
+    try {
+      const signals = signal === undefined ? [ending.signal] : [ending.signal, signal];
+      await this.link(rank, address, { timeoutMs, signal: AbortSignal.any(signals) });
+    } catch (error) {
+      if (this.linking.get(rank) === ending) this.vacate(rank, error instanceof Error ? error.message : String(error));
+      throw error;
+    } finally {
+      if (this.linking.get(rank) === ending) this.linking.delete(rank);
+    }
+  }
+
+  /** Drops the link to a peer, see {@link Mesh.dismiss}. */
+  dismiss(rank: Rank, why: string): void {
+    this.linking.get(rank)?.abort();
+    this.linking.delete(rank);
+    this.vacate(rank, why);
+  }
+
   /** A copy of the counters; a transport that copies payloads adds how many. */
   stats(): MeshStats {
     const { duplicates, stale } = this.mailbox;
@@ -127,11 +169,17 @@ export abstract class MeshBase implements Mesh {
   close(): Promise<void> {
     if (this.closing === undefined) {
       this.settleClosed({ kind: 'closed' });
+      for (const ending of this.linking.values()) ending.abort();
       this.mailbox.close();
       this.deadlines.close();
       this.closing = this.disconnect();
     }
     return this.closing;
+  }
+
+  /** Whether a peer is being linked: what is told of its seat is about who had it before. */
+  protected isLinking(rank: Rank): boolean {
+    return this.linking.has(rank);
   }
 
   /** Whether the owner closed it. */
@@ -153,6 +201,20 @@ export abstract class MeshBase implements Mesh {
 
   /** For a transport that gathers small frames: they leave now. */
   protected letGo?(): void;
+
+  /**
+   * Links up with a rank whose seat is empty; frames travel both ways when it resolves. What comes earlier may be given to `accept` at once. After a failure
+   * `unlink` follows, and nothing more may be told of that link. Absent where nobody can come later.
+   */
+  protected link?(rank: Rank, address: PeerAddress, wait: Wait): Promise<void>;
+
+  /** Ends the link to a rank, or what there is of it, at once; nothing more is told of it. There may be none. */
+  protected abstract unlink(rank: Rank): void;
+
+  /** For a transport whose seats are not all taken: nobody is in this one yet. */
+  protected leaveEmpty(rank: Rank): void {
+    this.mailbox.lose(rank, 'nobody has its seat');
+  }
 
   /** Ends every link; called once. */
   protected abstract disconnect(): Promise<void>;
@@ -191,13 +253,18 @@ export abstract class MeshBase implements Mesh {
   /** For the transport: nothing more comes from this rank. */
   protected lose(rank: Rank, why: string, code: CommError['code'] = 'PEER_LOST'): void {
     this.mailbox.lose(rank, why, code);
-    this.settleClosed({ kind: 'lost', rank, why });
+    if (!this.linking.has(rank)) this.settleClosed({ kind: 'lost', rank, why });
+  }
+
+  private vacate(rank: Rank, why: string): void {
+    this.mailbox.lose(rank, why);
+    this.unlink(rank);
   }
 
   private checkSend(to: Rank, header: FrameHeader, numBytes: number): void {
     const where = { rank: to, layer: header.layer, phase: header.phase };
     if (this.closing !== undefined) throw new CommError('CLOSED', 'the mesh was closed; open a new one', where);
-    const why = this.mailbox.lossOf(to);
+    const why = this.mailbox.lossOf(to) ?? (this.linking.has(to) ? 'it is not linked yet' : undefined);
     if (why !== undefined) {
       const message = `rank ${to} was lost before ${header.phase} of layer ${header.layer}: ${why}; look at the log of rank ${to}`;
       throw new CommError('PEER_LOST', message, where);
@@ -212,6 +279,9 @@ export abstract class MeshBase implements Mesh {
 }
 
 const NO_EVENTS: GatherEvents = {};
+
+const fixedError = (rank: Rank): CommError =>
+  new CommError('INVALID_ARGUMENT', `rank ${rank} can't come later where ranks share memory; link them by WebSockets`);
 
 /** @throws CommError INVALID_ARGUMENT unless both are whole numbers in their range. */
 export function checkLimits(maxFrameBytes: number, microBatches: number): void {

@@ -10,7 +10,7 @@ import { Naps, Posts, ringOf } from './inbox.js';
 import type { ThreadSeat } from './thread_seat.js';
 
 /** What travels besides frames: why nothing more comes. */
-export type Farewell = 'it closed its mesh' | 'it refused a frame; its log says why';
+export type Farewell = 'it closed its mesh' | 'it ended the link' | 'it refused a frame; its log says why';
 /** Says nothing: who hears it looks into the rings. */
 type Bell = null;
 type Message = FrameMessage | Farewell | Bell;

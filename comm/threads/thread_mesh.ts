@@ -85,6 +85,10 @@ class ThreadMesh extends MeshBase implements LinkOwner {
     for (const link of this.links) link?.flush();
   }
 
+  protected override unlink(peer: Rank): void {
+    this.links[peer]?.part('it ended the link');
+  }
+
   /** What was sent before is delivered before the end. */
   protected override disconnect(): Promise<void> {
     for (const link of this.links) link?.part('it closed its mesh');

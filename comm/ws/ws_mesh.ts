@@ -3,14 +3,14 @@ import { setMaxListeners } from 'node:events';
 import * as z from 'zod';
 import { Deadline, checkTimeout } from '../base/deadline.js';
 import { dial, type Address } from './door/dial.js';
-import { CommError } from '../base/errors.js';
+import { CommError, type CommErrorCode } from '../base/errors.js';
 import type { FrameHeader } from '../mesh/frame.js';
 import { MAX_HANDSHAKE_BYTES } from './door/handshake.js';
 import { asRank, type Rank } from '../../base/ids.js';
 import { InboundLink } from './links/inbound_link.js';
 import { Link } from './links/link.js';
 import { MeshBase, type MeshLimits } from '../mesh/mesh_base.js';
-import type { Frame, Mesh, MeshStats } from '../mesh/mesh.js';
+import { peersOf, type Frame, type Mesh, type MeshStats, type PeerAddress, type Wait } from '../mesh/mesh.js';
 import { OutboundLink } from './links/outbound_link.js';
 import type { PayloadStream } from '../mesh/payload_stream.js';
 import type { OnRefused } from './door/refusals.js';
@@ -24,8 +24,8 @@ const DATA_PATH = '/expertwire/data';
 export interface WsMeshOptions extends MeshLimits {
   readonly rank: Rank;
   readonly size: number;
-  /** Of every rank's data server, by rank; the own entry isn't used. */
-  readonly addresses: readonly Address[];
+  /** Of every rank's data server, by rank; the own entry isn't used. Null: nobody has that seat yet. */
+  readonly addresses: readonly (Address | null)[];
   /** This rank's data server; the mesh owns it from now on. */
   readonly server: WsServer;
   readonly secret: string;
@@ -38,6 +38,8 @@ export interface WsMeshOptions extends MeshLimits {
   /** How long to wait for all links. Default 10000. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told of each peer that is lost, at once. */
+  readonly onLost?: ((rank: Rank, why: string, code: CommErrorCode) => void) | undefined;
 }
 
 /** What the port that ranks dial is opened with. Default: no TLS. */
@@ -69,45 +71,55 @@ export async function openWsMesh(options: WsMeshOptions): Promise<Mesh> {
   }
 }
 
-const IDENTITY = z.object({ from: z.number(), to: z.number(), fingerprint: z.string(), jobId: z.string() });
+const IDENTITY = z.object({
+  from: z.number(),
+  to: z.number(),
+  fingerprint: z.string(),
+  jobId: z.string(),
+  ticket: z.string(),
+});
+
+/** Of links between ranks that were there when the job began. */
+const FIRST_TICKET = '';
+
+/** Who waits until some links are open. */
+interface Linking {
+  readonly onOpen: () => void;
+  readonly onLost: (peer: Rank, error: CommError) => void;
+}
 
 class WsMesh extends MeshBase {
   /** Hidden from whoever looks at the object: a secret is in it. */
   readonly #options: WsMeshOptions;
-  /** By rank; none to the own. */
-  private readonly links: readonly (Link | undefined)[];
+  /** By rank; none to the own, and none where nobody is. */
+  private readonly links: (Link | undefined)[];
+  private readonly linkings = new Set<Linking>();
   private numCopies = 0;
   private copiedBytes = 0;
-  /** While linking: something changed, or a peer was lost. */
-  private onOpen: () => void = () => undefined;
-  private onLost: (error: CommError) => void = () => undefined;
+  /** Of links that are no more. */
+  private numPastWrites = 0;
 
   constructor(options: WsMeshOptions) {
     super(options.rank, options.size, options);
     this.#options = options;
-    this.links = Array.from({ length: options.size }, (_, peer) =>
-      peer === options.rank ? undefined : this.newLink(asRank(peer)),
-    );
+    this.links = new Array<Link | undefined>(options.size).fill(undefined);
+    for (const peer of peersOf(this)) if (options.addresses[peer] === null) this.leaveEmpty(peer);
   }
 
-  async connect(): Promise<void> {
-    const timeoutMs = checkTimeout(this.#options.timeoutMs ?? 10000);
-    const failed = new AbortController();
-    setMaxListeners(this.size + 1, failed.signal); // one per dial
-    const { signal } = this.#options;
-    const onAbort = (): void => failed.abort(signal?.reason);
-    if (signal?.aborted === true) onAbort();
-    signal?.addEventListener('abort', onAbort);
-    try {
-      await Promise.all([this.linked(timeoutMs, failed.signal), ...this.dialAll(timeoutMs, failed.signal)]);
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
-      failed.abort();
-    }
+  /** Links up with all who are there when the job begins. */
+  connect(): Promise<void> {
+    const { addresses, timeoutMs = 10000, signal } = this.#options;
+    const targets = peersOf(this).flatMap((peer) => {
+      const address = addresses[peer];
+      return address == null ? [] : [[peer, { ...address, ticket: FIRST_TICKET }] as const];
+    });
+    for (const [peer, { ticket }] of targets) this.expect(peer, ticket);
+    this.listen();
+    return this.linkUp(new Map(targets), { timeoutMs, signal });
   }
 
   override stats(): MeshStats {
-    const writes = this.links.reduce((sum, link) => sum + (link?.numWrites ?? 0), 0);
+    const writes = this.links.reduce((sum, link) => sum + (link?.numWrites ?? 0), this.numPastWrites);
     return { ...super.stats(), copies: this.numCopies, copiedBytes: this.copiedBytes, writes };
   }
 
@@ -135,36 +147,70 @@ class WsMesh extends MeshBase {
     this.links[from]?.released(frameBytes);
   }
 
+  protected override lose(rank: Rank, why: string, code?: CommError['code']): void {
+    super.lose(rank, why, code);
+    this.#options.onLost?.(rank, why, code ?? 'PEER_LOST');
+  }
+
+  protected override link(peer: Rank, address: PeerAddress, wait: Wait): Promise<void> {
+    this.expect(peer, address.ticket);
+    return this.linkUp(new Map([[peer, address]]), wait);
+  }
+
+  protected override unlink(peer: Rank): void {
+    const link = this.links[peer];
+    this.links[peer] = undefined;
+    this.numPastWrites += link?.numWrites ?? 0;
+    link?.drop();
+  }
+
   protected override async disconnect(): Promise<void> {
     await Promise.all(this.links.map(async (link) => link?.close()));
     await this.#options.server.close();
   }
 
-  private newLink(peer: Rank): Link {
-    return new Link({
-      onOpen: () => this.onOpen(),
+  /** From now on the peer may dial this rank, with this ticket. */
+  private expect(peer: Rank, ticket: string): void {
+    const link: Link = new Link(ticket, {
+      onOpen: () => {
+        for (const linking of this.linkings) linking.onOpen();
+      },
       onLost: (why, code) => {
         this.lose(peer, why, code);
         const message = `rank ${peer} was lost while rank ${this.rank} linked up: ${why}; look at the log of rank ${peer}`;
-        this.onLost(new CommError(code, message, { rank: peer, phase: 'link' }));
+        const error = new CommError(code, message, { rank: peer, phase: 'link' });
+        for (const linking of this.linkings) linking.onLost(peer, error);
       },
     });
+    this.links[peer] = link;
   }
 
-  private dialAll(timeoutMs: number, signal: AbortSignal): Promise<void>[] {
-    return this.links.flatMap((link, peer) =>
-      link === undefined ? [] : this.dial(asRank(peer), link, timeoutMs, signal),
-    );
+  /** Dials these ranks, which are expected, and returns when frames can travel to and from them; the first failure ends all. */
+  private async linkUp(targets: ReadonlyMap<Rank, PeerAddress>, { timeoutMs, signal }: Wait): Promise<void> {
+    checkTimeout(timeoutMs);
+    const failed = new AbortController();
+    setMaxListeners(targets.size + 1, failed.signal); // one per dial
+    const onAbort = (): void => failed.abort(signal?.reason);
+    if (signal?.aborted === true) onAbort();
+    signal?.addEventListener('abort', onAbort);
+    const wait = { timeoutMs, signal: failed.signal };
+    try {
+      const dials = [...targets].map(([peer, address]) => this.dial(peer, address, wait));
+      await Promise.all([this.linked([...targets.keys()], wait), ...dials]);
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      failed.abort();
+    }
   }
 
-  private async dial(peer: Rank, link: Link, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const { addresses, secret, fingerprint, jobId, tls } = this.#options;
-    const identity = { from: this.rank, to: peer, fingerprint, jobId };
-    const { host, port } = addresses[peer]!;
+  private async dial(peer: Rank, { host, port, ticket }: PeerAddress, wait: Wait): Promise<void> {
+    const { secret, fingerprint, jobId, tls } = this.#options;
+    const identity = { from: this.rank, to: peer, fingerprint, jobId, ticket };
     const common = { path: DATA_PATH, secret, purpose: 'data', maxPayload: MAX_HANDSHAKE_BYTES, tls } as const;
     const { window, maxFrameBytes, memory } = this;
+    const link = this.links[peer]!;
     try {
-      await dial({ ...common, address: { host, port }, identity, timeoutMs, signal }, (ws, bulk) => {
+      await dial({ ...common, address: { host, port }, identity, ...wait }, (ws, bulk) => {
         link.setInbound((events) => {
           const onFrame = (frame: Frame, copiedBytes: number): void => this.take(peer, frame, copiedBytes);
           return new InboundLink(ws, bulk, { window, maxFrameBytes, memory, onFrame, ...events });
@@ -184,38 +230,47 @@ class WsMesh extends MeshBase {
     if (refused !== undefined) throw refused;
   }
 
-  /** Resolves when frames can travel to and from every other rank. */
-  private linked(timeoutMs: number, signal: AbortSignal): Promise<void> {
+  /** Resolves when frames can travel to and from these ranks. */
+  private linked(peers: readonly Rank[], { timeoutMs, signal }: Wait): Promise<void> {
+    const missing = (): Rank[] => peers.filter((peer) => this.links[peer]?.isOpen !== true);
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         deadline.cancel();
-        signal.removeEventListener('abort', onAbort);
-        this.onOpen = this.onLost = (): void => undefined;
+        signal?.removeEventListener('abort', onAbort);
+        this.linkings.delete(linking);
       };
       const fail = (error: CommError): void => {
         settle();
         reject(error);
       };
-      const deadline = new Deadline(timeoutMs, () => fail(this.missingError('TIMEOUT', timeoutMs)));
-      const onAbort = (): void => fail(this.missingError('ABORTED', timeoutMs));
-      this.onLost = fail;
-      this.onOpen = (): void => {
-        if (this.missing().length > 0) return;
-        settle();
-        resolve();
+      const linking: Linking = {
+        onOpen: () => {
+          if (missing().length > 0) return;
+          settle();
+          resolve();
+        },
+        onLost: (peer, error) => {
+          if (peers.includes(peer)) fail(error);
+        },
       };
-      signal.addEventListener('abort', onAbort);
-      this.listen();
-      if (signal.aborted) onAbort();
-      else this.onOpen();
+      const deadline = new Deadline(timeoutMs, () => fail(this.missingError(missing(), 'TIMEOUT', timeoutMs)));
+      const onAbort = (): void => fail(this.missingError(missing(), 'ABORTED', timeoutMs, signal?.reason));
+      signal?.addEventListener('abort', onAbort);
+      this.linkings.add(linking);
+      if (signal?.aborted === true) onAbort();
+      else linking.onOpen();
     });
   }
 
-  private missingError(code: 'TIMEOUT' | 'ABORTED', timeoutMs: number): CommError {
-    const missing = this.missing();
-    const what = code === 'TIMEOUT' ? `after ${timeoutMs} ms` : 'linking was ended';
+  private missingError(
+    missing: readonly Rank[],
+    code: 'TIMEOUT' | 'ABORTED',
+    waitedMs: number,
+    cause?: unknown,
+  ): CommError {
+    const what = code === 'TIMEOUT' ? `after ${waitedMs} ms` : 'linking was ended';
     const message = `${what}, rank ${missing.join(', ')} isn't linked to rank ${this.rank}; look at the log of rank ${missing[0]!}`;
-    const why = code === 'TIMEOUT' ? { waitedMs: timeoutMs } : { cause: this.#options.signal?.reason as unknown };
+    const why = code === 'TIMEOUT' ? { waitedMs } : { cause };
     return new CommError(code, message, { rank: missing[0], phase: 'link', ...why });
   }
 
@@ -224,7 +279,7 @@ class WsMesh extends MeshBase {
     const { window } = this;
     server.onPeer({
       ...{ secret, purpose: 'data' },
-      admit: (identity) => this.admit(identity),
+      admit: (identity) => this.letIn(identity),
       onPeer: (ws, socket, identity) => {
         const link = this.links[IDENTITY.parse(identity).from]!;
         link.setOutbound((events) => new OutboundLink(ws, socket, { window, ...events }));
@@ -233,7 +288,7 @@ class WsMesh extends MeshBase {
   }
 
   /** @throws CommError why a dialing rank is not let in. */
-  private admit(identity: unknown): void {
+  private letIn(identity: unknown): void {
     const { rank, size, fingerprint, jobId } = this.#options;
     const parsed = IDENTITY.safeParse(identity);
     if (!parsed.success) throw new CommError('PROTOCOL', 'no rank in the handshake; run the same build on every rank');
@@ -244,23 +299,24 @@ class WsMesh extends MeshBase {
         `rank ${data.from} is of another job; check the port or use another secret per job`,
       );
     }
-    const link = this.links[data.from];
-    if (data.to !== rank || link === undefined) {
+    if (data.to !== rank || !peersOf(this).includes(asRank(data.from))) {
       throw new CommError(
         'PROTOCOL',
         `rank ${data.from} dials ${data.to} but this is rank ${rank} of ${size}; check the addresses`,
       );
     }
     if (data.fingerprint !== fingerprint) throw fingerprintMismatch(data.from, data.fingerprint, rank, fingerprint);
+    const link = this.links[data.from];
+    if (link?.ticket !== data.ticket) throw notExpected(data.from);
     if (link.hasOutbound) {
       throw new CommError('PROTOCOL', `rank ${data.from} has a link already; start each rank once`);
     }
   }
-
-  private missing(): Rank[] {
-    return this.links.flatMap((link, peer) => (link === undefined || link.isOpen ? [] : asRank(peer)));
-  }
 }
+
+/** The peer tries again: the head tells two ranks of each other, and one of them hears it first. */
+const notExpected = (from: number): CommError =>
+  new CommError('UNREACHABLE', `rank ${from} is not expected yet`, { phase: 'handshake' });
 
 /** Two ranks with different checkpoints. */
 export function fingerprintMismatch(rankA: number, a: string, rankB: number, b: string): CommError {

@@ -97,9 +97,9 @@ function dialOnce<T>(options: DialOptions, timeoutMs: number, open: OnOpen<T>): 
   });
 }
 
-/** A socket that closed or fell silent may be a peer that is just starting or ending; a refusal is final. */
+/** A socket that closed or fell silent may be a peer that is just starting or ending; a refusal is final, but for UNREACHABLE: not yet. */
 function failureOf(error: CommError): { kind: 'failed'; error: CommError } | { kind: 'retry'; cause: Error } {
-  const isFinal = error.phase !== 'handshake';
+  const isFinal = error.phase !== 'handshake' && error.code !== 'UNREACHABLE';
   return isFinal ? { kind: 'failed', error } : { kind: 'retry', cause: error };
 }
 

@@ -10,16 +10,30 @@ import { CommError, type CommErrorCode } from '../../base/errors.js';
 import type { FrameHeader, FrameKey } from '../../mesh/frame.js';
 import { FramePort } from '../../threads/frame_port.js';
 import { asRank, type Rank } from '../../../base/ids.js';
-import { errorOfPlain, type FromIoThread, type IoThreadOrder, type ToIoThread } from './io_thread_messages.js';
+import {
+  errorOfPlain,
+  type FromIoThread,
+  type IoThreadOrder,
+  type ThreadMeshOptions,
+  type ToIoThread,
+} from './io_thread_messages.js';
 import { Gathering, type FrameSource } from '../../mesh/gathering.js';
 import { abortedError, closedError } from '../../mesh/mailbox_errors.js';
 import { MeshBase } from '../../mesh/mesh_base.js';
-import type { Frame, GatherEvents, Mesh, MeshStats, Wait } from '../../mesh/mesh.js';
+import {
+  peersOf,
+  type Frame,
+  type GatherEvents,
+  type Mesh,
+  type MeshStats,
+  type PeerAddress,
+  type Wait,
+} from '../../mesh/mesh.js';
 import { releaseOnce } from '../../mesh/payload_pool.js';
 import type { PeerServerOptions, WsMeshOptions } from '../ws_mesh.js';
 
 /** As those of `openWsMesh`, with the server of the thread. */
-export interface IoThreadMeshOptions extends Omit<WsMeshOptions, 'server'> {
+export interface IoThreadMeshOptions extends Omit<WsMeshOptions, 'server' | 'onLost'> {
   /** This rank's data server; the mesh owns it from now on. */
   readonly server: IoThreadServer;
 }
@@ -93,6 +107,12 @@ export class IoThreadServer {
   }
 }
 
+/** Who waits for a link. */
+interface Settle {
+  readonly resolve: () => void;
+  readonly reject: (error: CommError) => void;
+}
+
 /** Who waits for a frame. */
 interface Receiver {
   readonly from: Rank;
@@ -105,9 +125,11 @@ class IoThreadMesh extends MeshBase {
   private readonly server: IoThreadServer;
   private readonly frames: FramePort<ToIoThread>;
   private readonly signal: AbortSignal | undefined;
-  /** What can be told to a thread. Hidden from whoever looks at the object: a secret is in it. */
-  readonly #options: Omit<WsMeshOptions, 'server' | 'signal'>;
+  /** Hidden from whoever looks at the object: a secret is in it. */
+  readonly #options: ThreadMeshOptions;
   private readonly receivers = new Map<number, Receiver>();
+  private readonly admissions = new Map<number, Settle>();
+  private numAdmissions = 0;
   private readonly source: FrameSource = {
     deadlines: this.deadlines,
     giveUp: (gathering, peer, why) => this.cancel(gathering, peer, why),
@@ -132,6 +154,7 @@ class IoThreadMesh extends MeshBase {
     this.signal = signal;
     this.#options = plain;
     this.frames = new FramePort(server.worker, this.memory);
+    for (const peer of peersOf(this)) if (options.addresses[peer] === null) this.leaveEmpty(peer);
     this.server.worker.on('message', (message: FromIoThread) => this.hear(message));
     void this.server.ended.then((why) => this.crashed(why));
   }
@@ -196,6 +219,37 @@ class IoThreadMesh extends MeshBase {
     this.frames.flush();
   }
 
+  /** The thread tells of who had the seat before it tells that the new one is linked. */
+  protected override lose(rank: Rank, why: string, code?: CommErrorCode): void {
+    if (!this.isLinking(rank)) super.lose(rank, why, code);
+  }
+
+  protected override async link(rank: Rank, address: PeerAddress, { timeoutMs, signal }: Wait): Promise<void> {
+    this.unsent.delete(rank);
+    const id = ++this.numAdmissions;
+    const onAbort = (): void => {
+      const message = `linking to rank ${rank} was ended; admit it again`;
+      const cause: unknown = signal?.reason;
+      this.admissions.get(id)?.reject(new CommError('ABORTED', message, { rank, phase: 'link', cause }));
+    };
+    signal?.addEventListener('abort', onAbort);
+    this.tell({ kind: 'admit', id, rank, address, timeoutMs });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.admissions.set(id, { resolve, reject });
+        if (this.crash !== undefined) reject(endedError(this.crash));
+        else if (signal?.aborted === true) onAbort();
+      });
+    } finally {
+      this.admissions.delete(id);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  protected override unlink(rank: Rank): void {
+    this.tell({ kind: 'dismiss', rank, why: 'the link was dropped' });
+  }
+
   protected override disconnect(): Promise<void> {
     for (const [id, { gathering }] of this.receivers) this.fail(id, closedError(gathering.key));
     this.frames.flush();
@@ -215,9 +269,12 @@ class IoThreadMesh extends MeshBase {
         return this.onOpen();
       case 'failed':
         return this.onFailed(errorOfPlain(message.error, this.signal?.reason));
-      case 'closed':
-        if (message.why.kind === 'lost') this.lose(message.why.rank, message.why.why);
-        return;
+      case 'lost':
+        return this.lose(message.rank, message.why, message.code);
+      case 'admitted':
+        return this.admissions.get(message.id)?.resolve();
+      case 'not_admitted':
+        return this.admissions.get(message.id)?.reject(errorOfPlain(message.error));
       case 'unsent':
         return this.giveUpOn(message.to, errorOfPlain(message.error));
       case 'frame':
@@ -228,6 +285,7 @@ class IoThreadMesh extends MeshBase {
   }
 
   private giveUpOn(peer: Rank, error: CommError): void {
+    if (this.isLinking(peer)) return;
     this.unsent.set(peer, error);
     this.lose(peer, error.message, error.code);
     for (const [id, { from }] of this.receivers) if (from === peer) this.fail(id, error);
@@ -281,6 +339,7 @@ class IoThreadMesh extends MeshBase {
     if (this.isClosed) return;
     this.crash = why;
     this.onFailed(endedError(why));
+    for (const { reject } of this.admissions.values()) reject(endedError(why));
     for (let peer = 0; peer < this.size; peer++) {
       if (peer !== this.rank) this.lose(asRank(peer), `the own I/O thread ended: ${why}`);
     }

@@ -3,7 +3,7 @@ import type { Address } from '../door/dial.js';
 import { CommError, type CommErrorCode, type CommErrorContext } from '../../base/errors.js';
 import type { FrameHeader, FrameKey } from '../../mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
-import type { MeshClosed, MeshStats } from '../../mesh/mesh.js';
+import type { MeshStats, PeerAddress } from '../../mesh/mesh.js';
 import type { RefusedFrom } from '../door/refusals.js';
 import type { PeerServerOptions, WsMeshOptions } from '../ws_mesh.js';
 
@@ -15,7 +15,7 @@ export interface IoThreadOrder {
 
 /** What the compute thread tells; a `receive` is answered once, by `frame` or `refused` with its id. */
 export type ToIoThread =
-  | { readonly kind: 'open'; readonly options: Omit<WsMeshOptions, 'server' | 'signal'> }
+  | { readonly kind: 'open'; readonly options: ThreadMeshOptions }
   /** Stop opening. */
   | { readonly kind: 'abort' }
   | { readonly kind: 'receive'; readonly id: number; readonly from: Rank; readonly key: FrameKey }
@@ -23,7 +23,19 @@ export type ToIoThread =
   | { readonly kind: 'cancel'; readonly id: number }
   | { readonly kind: 'advance_epoch'; readonly epoch: number }
   | { readonly kind: 'mute'; readonly rank: Rank; readonly isMuted: boolean }
+  /** Answered once, by `admitted` or `not_admitted` with its id. */
+  | {
+      readonly kind: 'admit';
+      readonly id: number;
+      readonly rank: Rank;
+      readonly address: PeerAddress;
+      readonly timeoutMs: number;
+    }
+  | { readonly kind: 'dismiss'; readonly rank: Rank; readonly why: string }
   | { readonly kind: 'close' };
+
+/** What can be told to a thread. */
+export type ThreadMeshOptions = Omit<WsMeshOptions, 'server' | 'signal' | 'onLost'>;
 
 /** What the I/O thread tells. `listening`, or `failed`, is the first. */
 export type FromIoThread =
@@ -45,7 +57,9 @@ export type FromIoThread =
   | { readonly kind: 'unsent'; readonly to: Rank; readonly error: PlainError }
   /** A stranger was turned away. */
   | { readonly kind: 'turned_away'; readonly error: PlainError; readonly from: RefusedFrom }
-  | { readonly kind: 'closed'; readonly why: MeshClosed };
+  | { readonly kind: 'lost'; readonly rank: Rank; readonly why: string; readonly code: CommErrorCode }
+  | { readonly kind: 'admitted'; readonly id: number }
+  | { readonly kind: 'not_admitted'; readonly id: number; readonly error: PlainError };
 
 /** A CommError as data: structured cloning would lose its class and fields. */
 export interface PlainError extends Omit<CommErrorContext, 'remote' | 'cause'> {

@@ -4,7 +4,13 @@ import { CommError } from '../../base/errors.js';
 import type { FrameKey } from '../../mesh/frame.js';
 import { framesOf, isFrameMessage, type FrameMessage } from '../../threads/frame_port.js';
 import type { Rank } from '../../../base/ids.js';
-import { plainErrorOf, type FromIoThread, type IoThreadOrder, type ToIoThread } from './io_thread_messages.js';
+import {
+  plainErrorOf,
+  type FromIoThread,
+  type IoThreadOrder,
+  type ThreadMeshOptions,
+  type ToIoThread,
+} from './io_thread_messages.js';
 import type { Frame, Mesh } from '../../mesh/mesh.js';
 import { listenForPeers, openWsMesh, type WsMeshOptions } from '../ws_mesh.js';
 import type { WsServer } from '../door/ws_server.js';
@@ -42,19 +48,31 @@ class IoThread {
         return this.mesh!.advanceEpoch(message.epoch);
       case 'mute':
         return this.mesh!.mute(message.rank, message.isMuted);
+      case 'admit':
+        return void this.admit(message);
+      case 'dismiss':
+        return this.mesh!.dismiss(message.rank, message.why);
       case 'close':
         return void this.close();
     }
   }
 
-  private async open(options: Omit<WsMeshOptions, 'server' | 'signal'>): Promise<void> {
+  private async open(options: ThreadMeshOptions): Promise<void> {
+    const onLost: WsMeshOptions['onLost'] = (rank, why, code) => tell(this.port, { kind: 'lost', rank, why, code });
     try {
-      const mesh = await openWsMesh({ ...options, server: this.server, signal: this.opening.signal });
-      this.mesh = mesh;
+      this.mesh = await openWsMesh({ ...options, server: this.server, signal: this.opening.signal, onLost });
       tell(this.port, { kind: 'open' });
-      void mesh.closed.then((why) => tell(this.port, { kind: 'closed', why }));
     } catch (error) {
       fail(this.port, error);
+    }
+  }
+
+  private async admit({ id, rank, address, timeoutMs }: Extract<ToIoThread, { kind: 'admit' }>): Promise<void> {
+    try {
+      await this.mesh!.admit(rank, address, { timeoutMs });
+      tell(this.port, { kind: 'admitted', id });
+    } catch (error) {
+      tell(this.port, { kind: 'not_admitted', id, error: plainErrorOf(error) });
     }
   }
 

@@ -27,7 +27,11 @@ export class Link {
   private isClosing = false;
   private isLost = false;
 
-  constructor(private readonly events: LinkEvents) {}
+  /** `ticket`: what the peer must show that dials for it. */
+  constructor(
+    readonly ticket: string,
+    private readonly events: LinkEvents,
+  ) {}
 
   /** Both connections are there and the peer reads. */
   get isOpen(): boolean {
@@ -41,6 +45,7 @@ export class Link {
   /** `make` gets what the connection that this rank dialed reports to. */
   setInbound(make: (events: Pick<InboundOptions, 'onEnd'>) => InboundLink): void {
     this.inbound = make({ onEnd: (why, code) => this.cut(why, code) });
+    if (this.isLost) this.inbound.terminate();
     this.afterChange();
   }
 
@@ -51,6 +56,7 @@ export class Link {
       onReady: () => this.afterChange(),
     };
     this.outbound = make(events);
+    if (this.isLost) this.outbound.terminate();
     this.afterChange();
   }
 
@@ -103,6 +109,12 @@ export class Link {
       if (this.outbound?.isClosed === false) this.outbound.close();
       else this.cut('half a link', 'CLOSED');
     });
+  }
+
+  /** Ends both connections at once, those that are still to come too, without telling. */
+  drop(): void {
+    this.isClosing = true;
+    this.cut('the link was dropped', 'CLOSED');
   }
 
   /** Ends both connections at once and tells why, unless this end is closing anyway. */

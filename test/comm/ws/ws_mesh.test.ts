@@ -54,7 +54,7 @@ async function openWithImpostor(options: Partial<WsMeshOptions> = {}): Promise<{
   const accepted = new Promise<WebSocket>((resolve) => {
     server1.onPeer({ secret: COMMON.secret, purpose: 'data', admit: () => undefined, onPeer: (ws) => resolve(ws) });
   });
-  const identity = { from: 1, to: 0, fingerprint: COMMON.fingerprint, jobId: COMMON.jobId };
+  const identity = { from: 1, to: 0, fingerprint: COMMON.fingerprint, jobId: COMMON.jobId, ticket: '' };
   const target = { address: addresses[0]!, path: '/expertwire/data', purpose: 'data', identity } as const;
   const limits = { secret: COMMON.secret, maxPayload: 100_000_000, timeoutMs: 5000 };
   const fromRank0 = await dial({ ...target, ...limits }, (ws) => ws);

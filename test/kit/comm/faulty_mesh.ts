@@ -3,7 +3,7 @@ import type { FrameHeader, FrameKey, Phase } from '../../../comm/mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
 import type { PayloadMemory } from '../../../comm/mesh/payload_pool.js';
 import type { PayloadStream } from '../../../comm/mesh/payload_stream.js';
-import type { Frame, GatherEvents, Mesh, MeshClosed, MeshStats, Wait } from '../../../comm/mesh/mesh.js';
+import type { Frame, GatherEvents, Mesh, MeshClosed, MeshStats, PeerAddress, Wait } from '../../../comm/mesh/mesh.js';
 
 /** The moment before a rank sends a frame. */
 export interface FrameMoment {
@@ -106,8 +106,18 @@ export class FaultyMesh implements Mesh {
   }
 
   mute(rank: Rank, isMuted: boolean): void {
-    this.lost.add(rank);
+    if (isMuted) this.lost.add(rank);
+    else this.lost.delete(rank);
     this.mesh.mute(rank, isMuted);
+  }
+
+  admit(rank: Rank, address: PeerAddress, wait: Wait): Promise<void> {
+    this.lost.delete(rank);
+    return this.mesh.admit(rank, address, wait);
+  }
+
+  dismiss(rank: Rank, why: string): void {
+    this.mesh.dismiss(rank, why);
   }
 
   stats(): MeshStats {
