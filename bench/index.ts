@@ -8,6 +8,7 @@ import { parseModelName } from '../lib/hub/cache/model_name.js';
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   balance: async () => (await import('./balance/bench_balance.js')).benchBalance,
+  chaos: async () => (await import('./chaos/bench_chaos.js')).benchChaos,
   codec: async () => (await import('./codec.js')).benchCodec,
   compute: async () => (await import('./compute/bench_compute.js')).benchCompute,
   dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,

@@ -50,6 +50,8 @@ export interface JobOptions {
   readonly numExternalRanks?: number;
   /** Where ranks join. Default: a free port of 127.0.0.1. */
   readonly listen?: { readonly host: string; readonly port: number };
+  /** Where ranks of this machine look for the head: a relay, in experiments. Default: where it listens. */
+  readonly dialHead?: { readonly host: string; readonly port: number };
   /** Address under which ranks elsewhere reach those of this machine. Default: the one they reach the head by. */
   readonly advertise?: string;
   /** The job secret; needed for external ranks. Default: a random one. */
@@ -118,7 +120,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
   local.begin({
     places: localSeats(asThreads ? 1 : numLocalRanks, options.world).map((seat) => ({ seat, devices, kernels })),
     order: {
-      head: { host, port: rendezvous.port },
+      head: options.dialHead ?? { host, port: rendezvous.port },
       secret,
       ...(tls !== undefined && { tls }),
       joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,

@@ -3,6 +3,7 @@
  * that is where a data link carries its frames.
  */
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { MessageCutter } from '../../../bench/chaos/relay/message_cutter.js';
 import { FRAME_MAGIC } from '../../../comm/index.js';
 import type { Address } from './exchange_job.js';
 
@@ -105,53 +106,6 @@ class RelayedConnection {
       if (treatment === 'swap') this.release();
     }
   }
-}
-
-/** Cuts a WebSocket server's bytes into whole messages; the HTTP response in front of them is one piece too. */
-class MessageCutter {
-  private bytes: Buffer = Buffer.alloc(0);
-  private isHttp = true;
-
-  push(more: Buffer): Buffer[] {
-    this.bytes = Buffer.concat([this.bytes, more]);
-    const whole: Buffer[] = [];
-    for (let length = this.next(); length > 0; length = this.next()) {
-      whole.push(this.bytes.subarray(0, length));
-      this.bytes = this.bytes.subarray(length);
-    }
-    return whole;
-  }
-
-  /** Length of the first whole piece; 0 if it isn't whole yet. */
-  private next(): number {
-    if (this.isHttp) {
-      const end = this.bytes.indexOf('\r\n\r\n');
-      if (end < 0) return 0;
-      this.isHttp = false;
-      return end + 4;
-    }
-    let at = 0;
-    for (;;) {
-      const frame = frameAt(this.bytes, at);
-      if (frame === undefined) return 0;
-      at = frame.end;
-      if (frame.isLast) return at;
-    }
-  }
-}
-
-/** One WebSocket frame (RFC 6455, 5.2) without a mask. */
-function frameAt(bytes: Buffer, at: number): { readonly end: number; readonly isLast: boolean } | undefined {
-  if (bytes.length < at + 10) {
-    if (bytes.length < at + 2 || bytes[at + 1]! > 125 || bytes.length < at + 2 + bytes[at + 1]!) return undefined;
-  }
-  const short = bytes[at + 1]! & 0x7f;
-  const headBytes = short < 126 ? 2 : short === 126 ? 4 : 10;
-  if (bytes.length < at + headBytes) return undefined;
-  const length =
-    short < 126 ? short : short === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2));
-  const end = at + headBytes + length;
-  return bytes.length < end ? undefined : { end, isLast: (bytes[at]! & 0x80) !== 0 };
 }
 
 /** Where an expertwire frame begins in a message; −1 in one of another kind. */

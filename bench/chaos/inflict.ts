@@ -1,0 +1,80 @@
+/** One fault, from its beginning until nothing of it is left to come. */
+import type { Fault } from './plan/fault.js';
+import { victimsOf } from './plan/victims.js';
+import { signalTo, slowFor, stopFor } from './signals.js';
+import type { Site } from './site.js';
+import type { Sample } from './watch.js';
+
+/** A fault that came. Times are of `performance.now()`. */
+export interface Inflicted {
+  readonly fault: Fault;
+  /** Null: too few ranks were there. */
+  readonly victims: readonly number[] | null;
+  /** How the job stood. */
+  readonly start: Sample;
+  /** Resolves when it is over by itself: a stopped rank goes on, a rank has joined. With what there is to say, or null. */
+  readonly over: Promise<string | null>;
+}
+
+/** How long a rank may take to join. */
+const JOIN_MS = 60_000;
+
+/** Lets a fault befall the ranks that are there now. `healMs`: when links that were silenced work again. */
+export function inflict(fault: Fault, site: Site, healMs: number, signal: AbortSignal): Inflicted {
+  const victims = victimsOf(fault, site.members);
+  const start = site.watch.now();
+  const over = victims === null ? Promise.resolve('too few ranks') : befall(fault, victims, { site, healMs, signal });
+  return { fault, victims, start, over };
+}
+
+interface Scene {
+  readonly site: Site;
+  readonly healMs: number;
+  readonly signal: AbortSignal;
+}
+
+async function befall({ kind, ms }: Fault, [first, second]: readonly number[], scene: Scene): Promise<string | null> {
+  const { site, healMs, signal } = scene;
+  switch (kind) {
+    case 'kill':
+      signalTo(site.pidOf(first!), 'SIGKILL');
+      return lostOf(scene, [first!], healMs);
+    case 'stop':
+      await stopFor(site.pidOf(first!), ms, signal);
+      return null;
+    case 'slow':
+      await slowFor(site.pidOf(first!), ms, signal);
+      return null;
+    case 'cut':
+      site.relays!.tell({ kind: 'cut', between: [first!, second!] });
+      return lostOf(scene, [first!, second!], healMs);
+    case 'silence': {
+      site.relays!.tell({ kind: 'silence', from: first!, to: second! });
+      const end = await lostOf(scene, [first!, second!], healMs);
+      site.relays!.tell({ kind: 'heal' });
+      return end;
+    }
+    case 'join':
+      return joined(scene);
+  }
+}
+
+/** Until one of these is lost. */
+async function lostOf({ site, signal }: Scene, ranks: readonly number[], ms: number): Promise<string | null> {
+  const { watch } = site;
+  const from = watch.losses.length;
+  const isLost = (): boolean =>
+    watch.losses.slice(from).some((loss) => loss.ranks.some((rank) => ranks.includes(rank)));
+  return (await watch.until(isLost, ms, signal)) ? null : 'no rank was lost';
+}
+
+/** Until a rank is there that wasn't, or the newcomer has given up. */
+async function joined({ site, signal }: Scene): Promise<string | null> {
+  const before = site.members;
+  const newcomer = site.join();
+  const isIn = (): boolean => site.members.some((rank) => !before.includes(rank));
+  const over = AbortSignal.any([signal, AbortSignal.timeout(JOIN_MS)]);
+  const gaveUp = newcomer.ended.then((words) => `the newcomer ended: ${words.split('\n').at(-1) ?? ''}`);
+  const entered = site.watch.until(isIn, JOIN_MS, over).then((isSo) => (isSo ? null : 'nobody joined'));
+  return Promise.race([entered, gaveUp]);
+}

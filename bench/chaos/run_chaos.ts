@@ -1,0 +1,76 @@
+/** One job from its start to its end: an undisturbed run of all requests, then the same ones under faults. */
+import { closing } from '../../lib/commands/base/closing.js';
+import type { GenerationRequest } from '../../lib/protocol/request.js';
+import { answerOf, type Answer } from './load/answer.js';
+import { Load } from './load/load.js';
+import { requestsOf } from './load/requests.js';
+import { faultRows, totalsOf, type FaultRow, type Totals } from './figures.js';
+import type { ChaosOptions } from './options.js';
+import { runFaults } from './run_faults.js';
+import { Site, type SiteOptions } from './site.js';
+
+/** What came of it. */
+export interface Chaos {
+  readonly rows: readonly FaultRow[];
+  readonly totals: Totals;
+}
+
+/** How long the job may take to have everything again; where losses are masked it won't. */
+const RECOVER_MS = { recover: 30_000, mask: 2000 };
+/** What a loss that is noticed by a timeout takes, in timeouts: a rank's, and the others' word on it. */
+const NOTICE_TIMEOUTS = 4;
+
+/** Errors as those of `Engine.start`; what befalls the job later is told by its requests. */
+export async function runChaos(
+  options: ChaosOptions,
+  how: Pick<SiteOptions, 'env' | 'onNotice' | 'signal'>,
+): Promise<Chaos> {
+  const { model, ranks, maxRanks, plan, seed, streams, timeoutMs } = options;
+  const { signal } = how;
+  const hasRelays = plan.some(({ kind }) => kind === 'cut' || kind === 'silence');
+  const site = await Site.start({ ...how, model, ranks, maxRanks, hasRelays, set: keysOf(options) });
+  const { engine, watch } = site;
+  return closing(
+    () => site.close(),
+    async () => {
+      const { promptTokens, newTokens, requests: numRequests } = options;
+      const shape = { seed, numRequests, promptTokens, newTokens };
+      const requests = requestsOf(shape, engine.spec.vocabSize, engine.tokenizer);
+      const expected = await undisturbed(site, requests, streams, signal);
+      const load = new Load(engine, requests, streams, signal);
+      const patience = { lossMs: NOTICE_TIMEOUTS * timeoutMs + 1000, recoverMs: RECOVER_MS[options.onPeerLoss] };
+      const befallen = await runFaults(plan, site, load, patience, signal);
+      await load.stop();
+      const seen = { befallen, answers: load.answers, expected, samples: watch.samples, losses: watch.losses };
+      return { rows: faultRows(seen), totals: totalsOf(seen) };
+    },
+  );
+}
+
+/** Bits don't depend on which ranks compute what: that is what is looked at. */
+const keysOf = ({ redundant, onPeerLoss, timeoutMs, seed, set }: ChaosOptions): string[] => [
+  'comm.reduce=source',
+  `comm.on_peer_loss=${onPeerLoss}`,
+  `comm.timeout_ms=${timeoutMs}`,
+  `experts.num_redundant_experts=${redundant}`,
+  `engine.seed=${seed}`,
+  ...set,
+];
+
+/** Every request once, as many at a time as later. */
+async function undisturbed(
+  { engine }: Site,
+  requests: readonly GenerationRequest[],
+  numStreams: number,
+  signal: AbortSignal,
+): Promise<readonly Answer[]> {
+  const answers: Answer[] = [];
+  let next = 0;
+  const stream = async (): Promise<void> => {
+    for (let i = next++; i < requests.length; i = next++) answers[i] = await answerOf(engine, requests[i]!, signal);
+  };
+  await Promise.all(Array.from({ length: numStreams }, stream));
+  const failed = answers.find(({ error }) => error !== null);
+  if (failed !== undefined) throw engine.failure ?? new Error(failed.error!);
+  return answers;
+}

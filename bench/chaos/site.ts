@@ -1,0 +1,85 @@
+/** A job that faults can befall: an engine, the processes of its ranks, and the links between them. */
+import { randomBytes } from 'node:crypto';
+import type { Address } from '../../comm/ws/door/dial.js';
+import { loadConfig } from '../../lib/config/load.js';
+import { Engine } from '../../lib/head/engine.js';
+import { Newcomers, type Newcomer } from './newcomers.js';
+import { Relays } from './relay/relays.js';
+import { JobWatch } from './watch.js';
+
+/** What is started. */
+export interface SiteOptions {
+  readonly model: string;
+  readonly ranks: number;
+  readonly maxRanks: number;
+  /** Further keys: 'comm.timeout_ms=1000'. */
+  readonly set: readonly string[];
+  /** Links go through relays, which takes time: only where they are to be cut. */
+  readonly hasRelays: boolean;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly onNotice: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Owns all of it: {@link close} ends every process. */
+export class Site {
+  readonly watch = new JobWatch();
+  private readonly unwatch: () => void;
+
+  /** The job runs, and its ranks see each other. Errors as those of `Engine.start`. */
+  static async start(options: SiteOptions): Promise<Site> {
+    const { model, ranks, maxRanks, set, hasRelays, env, onNotice, signal } = options;
+    const secret = randomBytes(32).toString('hex');
+    const relays = hasRelays ? await Relays.open(signal) : null;
+    const newcomers = new Newcomers(secret, env);
+    let head: Address = { host: '127.0.0.1', port: 0 };
+    try {
+      const flags = { model, parallel: { ranks, max_ranks: maxRanks } };
+      const config = await loadConfig({ flags, overrides: set });
+      const engine = await Engine.start({
+        ...{ config, secret, signal, onNotice, onRankLog: (_, line) => onNotice(line) },
+        onListening: (address) => {
+          head = address;
+          relays?.tell({ kind: 'lead_to', head });
+        },
+        ...(relays !== null && { dialHead: relays.address }),
+      });
+      return new Site(engine, relays, newcomers, relays?.address ?? head);
+    } catch (error) {
+      await relays?.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    readonly engine: Engine,
+    readonly relays: Relays | null,
+    private readonly newcomers: Newcomers,
+    private readonly door: Address,
+  ) {
+    this.unwatch = engine.watch(this.watch);
+  }
+
+  /** Ranks that took part in the last step. */
+  get members(): readonly number[] {
+    return this.watch.now().members;
+  }
+
+  /** Of a rank that is there. */
+  pidOf(rank: number): number {
+    return this.engine.stats().loadReports[rank]!.pid;
+  }
+
+  /** A rank more, if the job takes it. */
+  join(): Newcomer {
+    return this.newcomers.start(this.door);
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    this.unwatch();
+    await this.engine.close();
+    await this.newcomers.close();
+    await this.relays?.close();
+  }
+}

@@ -1,0 +1,89 @@
+/** What an engine tells of itself while faults befall it, kept for figures. */
+import type { Placement } from '../../experts/placement/placement.js';
+import type { ObservedStep } from '../../lib/head/observing/step_observer.js';
+import type { Loss } from '../../lib/head/step_loop.js';
+import type { EngineObserver } from '../../lib/head/watchers.js';
+import { heldOf, movedBetween, type Held } from './held.js';
+
+/** How the job stood after a step that was unlike the one before. Times are of `performance.now()`. */
+export interface Sample extends Held {
+  readonly atMs: number;
+  /** Ranks that took part in it. */
+  readonly members: readonly number[];
+  /** So far: experts that ranks got. */
+  readonly numMoved: number;
+  /** So far: tokens that were computed again, because their cache was lost. */
+  readonly numRecomputed: number;
+}
+
+/** Ranks that were lost together. */
+export interface SeenLoss {
+  readonly atMs: number;
+  readonly ranks: readonly number[];
+}
+
+/** Follows an engine: {@link Engine.watch}. */
+export class JobWatch implements EngineObserver {
+  readonly samples: Sample[] = [];
+  readonly losses: SeenLoss[] = [];
+  /** Experts are moving beside the last step. */
+  isMoving = false;
+  private placement: Placement | null = null;
+  private members: readonly number[] = [];
+  private held: Held = { numHomeless: 0, numReplicas: 0 };
+  private numMoved = 0;
+  private numRecomputed = 0;
+  private readonly waiting = new Set<() => void>();
+
+  /** A step that counts. */
+  step({ placement, results, plans }: ObservedStep): void {
+    const members = results.flatMap((result, rank) => (result === null ? [] : [rank]));
+    this.isMoving = plans.some(({ moveRound }) => moveRound !== undefined);
+    for (const { parts } of plans) {
+      for (const part of parts) if (part.isReplay) this.numRecomputed += part.tokenIds.length;
+    }
+    const isNews = placement !== this.placement || members.join() !== this.members.join();
+    if (placement !== this.placement) {
+      if (this.placement !== null) this.numMoved += movedBetween(this.placement, placement);
+      this.held = heldOf(placement);
+      this.placement = placement;
+    }
+    this.members = members;
+    if (isNews || (this.losses.at(-1)?.atMs ?? 0) > this.samples.at(-1)!.atMs) this.samples.push(this.now());
+    this.wake();
+  }
+
+  /** Ranks were lost, and the job goes on without them. */
+  loss({ lost }: Loss): void {
+    this.losses.push({ atMs: performance.now(), ranks: lost.map(({ rank }) => rank) });
+    this.wake();
+  }
+
+  /** How the job stands. */
+  now(): Sample {
+    const { members, held, numMoved, numRecomputed } = this;
+    return { atMs: performance.now(), members, ...held, numMoved, numRecomputed };
+  }
+
+  /** Resolves at the first step or loss at which this holds, true, or else false when the time is over. */
+  until(holds: () => boolean, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    if (holds()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const look = (): void => (holds() ? end(true) : undefined);
+      const give = (): void => end(false);
+      const end = (isSo: boolean): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', give);
+        this.waiting.delete(look);
+        resolve(isSo);
+      };
+      const timer = setTimeout(give, timeoutMs);
+      signal.addEventListener('abort', give, { once: true });
+      this.waiting.add(look);
+    });
+  }
+
+  private wake(): void {
+    for (const look of [...this.waiting]) look();
+  }
+}
