@@ -15,7 +15,8 @@ export type RouteTo = (rank: number, address: Address) => Promise<Address>;
 interface Told {
   readonly type: string;
   readonly rank?: number;
-  readonly address?: Address;
+  readonly host?: string;
+  readonly port?: number;
   readonly addresses?: readonly (Address | null)[];
 }
 
@@ -35,7 +36,9 @@ export async function rewritten(message: Buffer, routeTo: RouteTo, onWelcome: (r
       return binaryMessage(packr.pack({ ...told, addresses: await Promise.all(told.addresses!.map(route)) }));
     }
     case 'admit':
-      return binaryMessage(packr.pack({ ...told, address: await routeTo(told.rank!, told.address!) }));
+      return binaryMessage(
+        packr.pack({ ...told, ...(await routeTo(told.rank!, { host: told.host!, port: told.port! })) }),
+      );
     default:
       return message;
   }

@@ -1,0 +1,65 @@
+/** What befalls a job in one process, drawn from a seed: any rank at any moment of a step, of a loss, of experts that move. Pure. */
+import { randomFrom } from '../../refs/random.js';
+import type { Fault, Moment } from './local_engine.js';
+
+/** A job, and what befalls it. */
+export interface SeededFaults {
+  readonly numRanks: number;
+  /** Ranks that hold each expert, at the beginning. */
+  readonly numReplicas: number;
+  readonly microBatches: number;
+  /** Experts move all the time. */
+  readonly isMoving: boolean;
+  readonly faults: readonly Fault[];
+}
+
+/** Steps of a batch of `masking.ts`, and some more. */
+const NUM_STEPS = 14;
+/** MoE layers of its model: 1 and 2. */
+const NUM_LAYERS = 2;
+
+/**
+ * Each rank but one may fail once, at a moment of its own; a second rank fails more often while the job deals with the first one. Stopped ranks, which
+ * cost a timeout each, are one in twelve.
+ */
+export function seededFaults(seed: number): SeededFaults {
+  const random = randomFrom(seed);
+  const below = (count: number): number => Math.floor(random() * count);
+  const numRanks = 2 + below(4);
+  const numFaults = 1 + below(Math.min(3, numRanks - 1));
+  const order = Array.from({ length: numRanks }, (_, rank) => ({ rank, at: random() })).sort((a, b) => a.at - b.at);
+  const momentOf = (i: number): Moment => {
+    const step = 1 + below(NUM_STEPS);
+    switch (below(i === 0 ? 5 : 8)) {
+      case 0:
+        return { kind: 'after_step', step };
+      case 1:
+        return { kind: 'before_result', step };
+      case 2:
+      case 3:
+      case 4:
+        return {
+          ...{ kind: 'frame', step, layer: 1 + below(NUM_LAYERS) },
+          ...{ phase: below(2) === 0 ? 'dispatch' : 'combine', numSent: below(numRanks - 1) },
+        };
+      default:
+        return { kind: 'epoch', epoch: 1 + below(i) };
+    }
+  };
+  const faults = order.slice(0, numFaults).map(({ rank }, i): Fault => {
+    const at = momentOf(i);
+    const how = below(12);
+    if (how === 0) return { rank, at, how: 'stopped' };
+    if (how === 1 && at.kind === 'frame') return { rank, at, how: 'late' };
+    if (how === 2 && at.kind === 'frame') return { rank, at, how: 'refused' };
+    if (how === 3 && at.kind === 'frame') return { rank, at, cutFrom: order[numFaults]!.rank };
+    return { rank, at };
+  });
+  return {
+    numRanks,
+    numReplicas: 1 + below(Math.min(2, numRanks)),
+    microBatches: 1 + below(2),
+    isMoving: below(2) === 0,
+    faults,
+  };
+}
