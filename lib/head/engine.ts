@@ -7,6 +7,7 @@ import type { RoutingObserver } from '../../experts/load/load_recorder.js';
 import { LoadWindow } from '../../experts/load/load_window.js';
 import { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
+import { withSeats } from '../../experts/placement/seats.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import { checkCompute } from '../config/compute.js';
 import { checkConfig } from '../config/load.js';
@@ -14,6 +15,7 @@ import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { Job } from '../job/job.js';
+import { numSeatsOf } from '../job/seats.js';
 import { startJob, type JobOptions } from '../job/start_job.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
@@ -118,8 +120,9 @@ export class Engine implements TokenSource {
     const width = shape.numLayers * numTopk;
     const { window_size: windowSize, decay } = config.load_balance;
     const window = new LoadWindow({ ...shape, windowSize, decay });
-    this.live = new LivePlacement(parts.placement);
-    this.collector = new StatsCollector(job.reports, shape, window);
+    const empty = [...Array(job.numSeats).keys()].filter((seat) => !job.members.present.has(seat));
+    this.live = new LivePlacement(parts.placement, empty);
+    this.collector = new StatsCollector(job, shape, window);
     const moves = moveLimitsOf(config, spec);
     const { watchers } = this;
     const onRebalance: OnRebalance = (event) => {
@@ -136,12 +139,13 @@ export class Engine implements TokenSource {
     const areAlike = routing === null && observer?.wantsTokens !== true;
     this.scheduler = new Scheduler({
       ...limits,
-      numRanks: job.numRanks,
+      numRanks: job.numSeats,
       policy,
       sharing: areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null,
       told: toldOf(spec),
       numHeadroomBlocks: HEADROOM_BLOCKS,
     });
+    this.scheduler.lose(empty, job.members.epoch);
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     if (this.rebalancer !== null) observers.push(this.rebalancer);
@@ -173,11 +177,13 @@ export class Engine implements TokenSource {
     const { spec, limits, plugins } = model;
     const config = withComputeFor(asked, spec);
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
+    const numSeats = numSeatsOf(config, numRanks);
     const { numExperts, numTopk } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
-    const placement = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
+    const first = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
+    const placement = withSeats(first, { numSeats });
     const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
-    checkPlanner(config, placement, spec, plugins.registry);
+    checkPlanner(config, first, spec, plugins.registry);
     const looks = checkedHooks(options.hooks ?? [], 'hooks', spec).map(({ look }) => look);
     checkLooks(looks, spec, limits.maxToldBytes);
     const ranks = {

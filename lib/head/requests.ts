@@ -139,10 +139,12 @@ export class Requests {
     }
   }
 
-  /** Ranks were lost: what they computed for is queued again, unless it may be what breaks them. Returns how many are, and how many failed. */
-  lose({ epoch, lost }: EpochChange): { readonly numRecomputed: number; readonly numFailed: number } {
+  /**
+   * Ranks came or went: what lost ones computed for is queued again, unless it may be what breaks them. Returns how many are, and how many failed.
+   */
+  enter({ epoch, lost, left }: EpochChange): { readonly numRecomputed: number; readonly numFailed: number } {
     for (const { rank, error } of lost) this.lost.set(rank, error);
-    const ranks = lost.map(({ rank }) => rank);
+    const ranks = [...left, ...lost.map(({ rank }) => rank)];
     // A process that was killed, or a link that was cut, says nothing against what the rank computed.
     const failedRanks = lost.filter(({ error }) => error.code !== 'RANK_LOST').map(({ rank }) => rank);
     const { numRequeued, failed } = this.scheduler.lose(ranks, epoch, failedRanks);

@@ -1,6 +1,7 @@
 /** The heart of the head: settle → plan → run → observe → commit, step after step while there is work. */
 import type { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
+import type { Members } from '../job/members.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../job/step_runner.js';
 import type { StepPlan, StepResult } from '../protocol/step_plan.js';
 import type { Mover } from './rebalancing/mover.js';
@@ -8,7 +9,7 @@ import { errorFrom, type Requests } from './requests.js';
 import { observedStep, type StepObserver } from './observing/step_observer.js';
 
 /** Ranks were lost, and the others go on. */
-export interface Loss extends EpochChange {
+export interface Loss extends Pick<EpochChange, 'epoch' | 'lost' | 'abandonedStep'> {
   /** Ranks that are left. */
   readonly numRanksLeft: number;
   /** Sequences whose cache was lost: they are computed anew elsewhere, and their callers notice only that it takes longer. */
@@ -53,17 +54,10 @@ export class StepLoop {
 
   constructor(private readonly parts: StepLoopParts) {
     const { job } = parts;
-    job.watch(() => {
-      if (this.running !== null) return; // the loop does, between two steps
-      try {
-        this.lose(job.change());
-      } catch (error) {
-        parts.requests.fail(errorFrom(error)); // of onLoss: the ranks must hear of the epoch all the same
-      }
-    });
+    job.watch(() => this.start());
   }
 
-  /** There is work: goes on until there is none, or until something fails, and all requests with it. */
+  /** There is work, or members change: goes on until there is none, or until something fails, and all requests with it. */
   start(): void {
     this.running ??= this.run();
   }
@@ -74,14 +68,14 @@ export class StepLoop {
   }
 
   private async run(): Promise<void> {
-    const { job, requests } = this.parts;
+    const { requests } = this.parts;
     const begun: RunningStep[] = [];
     let lastEndMs = 0;
     try {
       // All requests of this turn of the event loop share the first step.
       await Promise.resolve();
       for (;;) {
-        if (begun.length === 0) this.lose(await job.settled());
+        if (begun.length === 0) await this.settle();
         for (let step; this.canBegin(begun) && (step = this.begin()) !== null;) begun.push(step);
         const first = begun.shift();
         if (first === undefined) break;
@@ -101,12 +95,22 @@ export class StepLoop {
     }
   }
 
+  /** Members enter every epoch that was declared, and those that are planned, before the next step. */
+  private async settle(): Promise<void> {
+    const { job, placement } = this.parts;
+    do {
+      for (const change of await job.settled()) this.enter(change);
+      // A rank that joins holds nothing, and nobody needs what those held who are gone.
+    } while (job.change({ version: placement.version, phy2log: placement.left.phy2log }));
+  }
+
   /**
    * A step may wait behind one that only generates. One that computes prompts takes long, so that who comes meanwhile should be in the next one; and
    * while experts move, each step follows from the results of the one before.
    */
   private canBegin([first, ...others]: readonly RunningStep[]): boolean {
     if (first === undefined) return true;
+    if (this.parts.job.isChanging) return false;
     const isShort = first.plans.every(({ parts }) => parts.every(({ isPrompt }) => !isPrompt));
     return others.length === 0 && isShort && this.parts.mover?.isMoving !== true;
   }
@@ -145,15 +149,20 @@ export class StepLoop {
     return route(scheduled.map((plan) => ({ ...plan, ...known })));
   }
 
-  private lose(change: EpochChange | null): void {
-    if (change === null) return;
+  private enter(change: EpochChange): void {
     const { requests, placement, mover, observers, onLoss } = this.parts;
+    const { epoch, members, lost, abandonedStep } = change;
     mover?.enter();
-    placement.enter([...placement.lost, ...change.lost.map(({ rank }) => rank)]);
-    for (const observer of observers) observer.lose?.(placement.lost);
-    const { numRecomputed, numFailed } = requests.lose(change);
-    onLoss?.({ ...change, numRanksLeft: placement.ranks.length, numRecomputed, numFailed });
+    placement.enter(absentOf(placement.whole, members));
+    for (const observer of observers) observer.enter?.(change);
+    const { numRecomputed, numFailed } = requests.enter(change);
+    if (lost.length === 0) return;
+    const numRanksLeft = members.present.size;
+    onLoss?.({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed, numFailed });
   }
 }
+
+const absentOf = ({ numRanks }: Placement, { present }: Members): number[] =>
+  [...Array(numRanks).keys()].filter((rank) => !present.has(rank));
 
 const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);

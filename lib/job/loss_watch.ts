@@ -5,15 +5,15 @@ import { lateRanks, processExit, type FailureReport } from './failure_report.js'
 import type { LossPolicy } from './loss_policy.js';
 import type { RankExit } from './rank_process.js';
 import { Losses, type Decision } from './losses.js';
-import type { Members } from './members.js';
+import type { Members, MembersChange } from './members.js';
 
 /** Whom a watch begins with, and how long it waits. */
 export interface LossWatchOptions {
   /** Those that a job begins with: 0 … numRanks − 1. */
   readonly numRanks: number;
   readonly policy: LossPolicy;
-  /** Processes of ranks, whose ends are reported. */
-  readonly exits: readonly Promise<RankExit>[];
+  /** Processes of ranks, whose ends are reported. Default none. */
+  readonly exits?: readonly Promise<RankExit>[];
   /** How long a rank may take to leave a step and enter an epoch; a rank that takes longer is lost too. */
   readonly enterTimeoutMs: number;
   /** How long reports are gathered at most, so that one loss with many witnesses, or two at once, make one decision. Default 250. */
@@ -39,7 +39,7 @@ export class LossWatch {
     this.ended = new Promise((resolve) => (this.end = resolve));
     this.losses = new Losses(options.policy, options.numRanks);
     const ranks = [...this.members.present];
-    for (const exit of options.exits) void exit.then((end) => this.report(processExit(end, ranks)));
+    for (const exit of options.exits ?? []) void exit.then((end) => this.report(processExit(end, ranks)));
   }
 
   get members(): Members {
@@ -63,6 +63,13 @@ export class LossWatch {
     if (this.losses.isGathering) this.gathering ??= setTimeout(() => this.act(this.losses.decide()), gatherMs);
   }
 
+  /** Begins a planned epoch; false where losses come first, or nothing is decided any more. */
+  plan(change: MembersChange): boolean {
+    if (this.isClosed || !this.losses.plan(change)) return false;
+    this.awaitEntering();
+    return true;
+  }
+
   /** A rank says that it entered an epoch. */
   entered(rank: number, epoch: number): void {
     this.losses.enter(rank, epoch);
@@ -80,16 +87,18 @@ export class LossWatch {
   private act(decision: Decision): void {
     clearTimeout(this.gathering);
     this.gathering = undefined;
-    this.entering?.cancel();
-    const { enterTimeoutMs, onDecision } = this.options;
-    if (decision.end === null) {
-      const what = `enter epoch ${this.members.epoch}`;
-      const accuseLate = (): void => this.report(lateRanks(this.losses.entering, what, enterTimeoutMs));
-      this.entering = new Deadline(enterTimeoutMs, accuseLate);
-    }
-    onDecision?.(decision);
+    if (decision.end === null) this.awaitEntering();
+    this.options.onDecision?.(decision);
     if (decision.end !== null) this.end(decision.end);
     this.checkSettled();
+  }
+
+  private awaitEntering(): void {
+    this.entering?.cancel();
+    const { enterTimeoutMs } = this.options;
+    const what = `enter epoch ${this.members.epoch}`;
+    const accuseLate = (): void => this.report(lateRanks(this.losses.entering, what, enterTimeoutMs));
+    this.entering = new Deadline(enterTimeoutMs, accuseLate);
   }
 
   private checkSettled(): void {

@@ -1,17 +1,18 @@
 /**
- * How a job loses ranks: what is heard of a loss is gathered for a moment, one decision says who is lost, the nearest cause first, and the policy
- * ends the job with that cause, or cuts the lost ranks off and goes on with the others in a new epoch, which all of them are to enter. Pure: what
- * happens comes in, decisions go out; `LossWatch` has the clocks.
+ * How a job comes from one epoch to the next: what is heard of a loss is gathered for a moment, one decision says who is lost, the nearest cause first,
+ * and the policy ends the job with that cause, or cuts the lost ranks off and goes on with the others in a new epoch, which all of them are to enter.
+ * What was planned changes the members between two losses. Pure: what happens comes in, decisions go out; `LossWatch` has the clocks.
+ * Why: docs/decisions/losses.md#losses-that-are-masked
  */
 import { EngineError } from '../protocol/errors.js';
 import type { Accusation, FailureReport } from './failure_report.js';
 import type { LossPolicy } from './loss_policy.js';
-import { membersAfter, type LostRank, type Members } from './members.js';
+import { firstMembers, membersAfter, type LostRank, type Members, type MembersChange } from './members.js';
 
 /** What follows from what was heard. */
 export interface Decision {
   /** What may be left of these must end, so that they can't come back. */
-  readonly left: readonly LostRank[];
+  readonly lost: readonly LostRank[];
   /** Why the job ends; null: nothing of the running step counts, and all that are left are to enter the next epoch. */
   readonly end: EngineError | null;
 }
@@ -29,7 +30,7 @@ export class Losses {
     private readonly policy: LossPolicy,
     numRanks: number,
   ) {
-    this.current = membersAfter(null, { joined: Array.from({ length: numRanks }, (_, rank) => rank), left: [] });
+    this.current = firstMembers(Array(numRanks).keys());
   }
 
   get members(): Members {
@@ -56,12 +57,23 @@ export class Losses {
 
   /** From what was heard since the last decision. */
   decide(): Decision {
-    const left = lostRanks(this.reports, this.policy);
+    const lost = lostRanks(this.reports, this.policy);
     this.reports = [];
-    if (this.policy === 'fail') return { left: [], end: left[0]!.error };
-    this.current = membersAfter(this.current, { joined: [], left });
+    if (this.policy === 'fail') return { lost: [], end: lost[0]!.error };
+    this.begin({ lost });
+    return { lost, end: this.absent.size > 0 ? null : nobodyLeft(lost) };
+  }
+
+  /** Begins a planned epoch, between two steps; false where losses come first, or not all are in the current epoch: then nothing changes. */
+  plan(change: MembersChange): boolean {
+    if (this.isGathering || this.absent.size > 0) return false;
+    this.begin(change);
+    return true;
+  }
+
+  private begin(change: MembersChange): void {
+    this.current = membersAfter(this.current, change);
     this.absent = new Set(this.current.present);
-    return { left, end: this.absent.size > 0 ? null : nobodyLeft(left) };
   }
 
   /** A rank says that it left everything of earlier epochs behind. */

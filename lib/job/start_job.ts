@@ -35,6 +35,7 @@ export interface JobOptions {
   readonly config: ExpertwireConfig;
   readonly spec: ModelSpec;
   readonly limits: EngineLimits;
+  /** By seat, of which there may be more than ranks. */
   readonly placement: Placement;
   /** What every rank loads. Default nothing. */
   readonly plugins?: readonly JobPlugin[];
@@ -145,8 +146,20 @@ export async function startJob(options: JobOptions): Promise<Job> {
     const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
     const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
     const expertDigests = known?.digests ?? new Map<string, string>();
+    const seats = { numSeats: options.placement.numRanks };
     const plugins = options.plugins?.map(({ path }) => path) ?? [];
-    return new Job({ rendezvous, local, links, reports, expertDigests, onTimeline, onPeerLoss, plugins, ...times });
+    return new Job({
+      rendezvous,
+      local,
+      links,
+      reports,
+      expertDigests,
+      onTimeline,
+      onPeerLoss,
+      plugins,
+      ...seats,
+      ...times,
+    });
   } catch (error) {
     comparing.abort(error);
     tellAll(links.slice(numLocalRanks), error);
@@ -199,6 +212,7 @@ function rankJobOf(options: JobOptions): RankJob {
     plugins = [],
     gate = null,
     codecs = [],
+    numLocalRanks,
     numExternalRanks = 0,
     onTimeline,
   } = options;
@@ -215,6 +229,7 @@ function rankJobOf(options: JobOptions): RankJob {
     residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
     threads: config.parallel.threads,
     kernels: config.kernels,
+    numRanks: numLocalRanks + numExternalRanks,
     phy2log: placement.phy2log,
     replicaChoice: config.experts.replica_choice,
     reduce: config.comm.reduce,

@@ -40,7 +40,9 @@ export interface RankJob {
   readonly threads: ThreadsWish;
   /** What is wanted of a rank's kernels. */
   readonly kernels: KernelWish;
-  /** [MoE layers][slots of all ranks]: the placement. */
+  /** That it begins with: seats 0 … n − 1 are taken. */
+  readonly numRanks: number;
+  /** [MoE layers][slots of all seats]: the placement. */
   readonly phy2log: readonly Int32Array[];
   /** By name. */
   readonly replicaChoice: string;

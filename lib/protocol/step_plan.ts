@@ -182,13 +182,29 @@ export interface FreeOrder {
   readonly states?: readonly number[];
 }
 
+/** A placement as a message has it. */
+export interface ToldPlacement {
+  readonly version: number;
+  /** Per MoE layer, by slot of all seats. */
+  readonly phy2log: readonly Int32Array[];
+}
+
+/** What a rank is to know of an epoch before its next step. */
+export interface EpochOrder {
+  readonly epoch: number;
+  /** The ranks that take part in steps, by seat. Those that were absent until now hold no experts. */
+  readonly members: readonly number[];
+  /** What is in force: told to a rank that joins. */
+  readonly placement?: ToldPlacement;
+}
+
 /** What the head tells a rank. */
 export type HeadToRank =
   | { readonly kind: 'step'; readonly plan: StepPlan }
   | ({ readonly kind: 'free' } & FreeOrder)
   | { readonly kind: 'move'; readonly move: MoveOrder }
-  /** The step that runs is abandoned, and the job goes on without these ranks: all that were lost since it began. */
-  | { readonly kind: 'epoch'; readonly epoch: number; readonly lost: readonly number[] };
+  /** The step that runs, if any, is abandoned, and the job goes on with these ranks. */
+  | ({ readonly kind: 'epoch' } & EpochOrder);
 
 /** What a rank tells the head. */
 export type RankToHead =
@@ -197,7 +213,9 @@ export type RankToHead =
   /** The step failed here because of a peer; the rank waits for the head's next word. Only where losses are masked. */
   | { readonly kind: 'stuck'; readonly epoch: number; readonly error: RemoteError }
   /** This rank has left the abandoned step and its epoch behind. */
-  | { readonly kind: 'entered'; readonly epoch: number };
+  | { readonly kind: 'entered'; readonly epoch: number }
+  /** This rank was told to stop: it goes as soon as nobody needs it. */
+  | { readonly kind: 'leave' };
 
 /** The threads that compute in a rank. */
 export interface ThreadsReport {

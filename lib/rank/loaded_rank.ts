@@ -175,7 +175,9 @@ async function together<A, B>(
 export const jobOf = ({ job }: Pick<JoinedRank, 'job'>): RankJob => job as RankJob;
 
 /** What there is of memory. */
-function memoryOf({ rank, size: numRanks }: JoinedRank, backend: BackendReport, place: RankPlace): MemoryLimits {
+function memoryOf(joined: JoinedRank, backend: BackendReport, place: RankPlace): MemoryLimits {
+  const { rank } = joined;
+  const { numRanks } = jobOf(joined);
   const allowed = process.constrainedMemory(); // of a container
   return {
     ...{ backend: backend.name, rank, numRanks, memoryBytes: MEMORY_ROOM_BYTES },

@@ -21,6 +21,7 @@ import { RankPlacement } from './rank_placement.js';
 import { StepLook } from './step_look.js';
 import {
   SAMPLED,
+  type EpochOrder,
   type FreeOrder,
   type MoveOrder,
   type PlanPart,
@@ -36,7 +37,7 @@ export interface RankExecutorParts {
   readonly placement: Placement;
   readonly ep: AllToAll;
   /** What `ep` runs over. */
-  readonly mesh: Pick<Mesh, 'rank' | 'send' | 'receive' | 'advanceEpoch'>;
+  readonly mesh: Pick<Mesh, 'rank' | 'size' | 'send' | 'receive' | 'advanceEpoch'>;
   /** What the model's choice of replicas gathers counts with. */
   readonly countGather: Pick<CountGather, 'enterEpoch'>;
   /** How long rows of an expert that moves are waited for. */
@@ -127,13 +128,17 @@ export class RankExecutor {
     this.placement.move(move);
   }
 
-  /** Leaves everything of earlier epochs behind and goes on without these ranks: all that were lost since the job began. No step may be running. */
-  enterEpoch(epoch: number, lost: readonly number[]): void {
+  /** Leaves everything of earlier epochs behind and goes on with these members, this rank among them. No step may be running. */
+  enterEpoch({ epoch, members, placement }: EpochOrder): void {
     const { ep, mesh, countGather } = this.parts;
-    for (const rank of lost) ep.maskRank(asRank(rank));
+    const present = new Set(members);
+    const seats = Array.from({ length: mesh.size }, (_, seat) => asRank(seat));
+    const absent = seats.filter((seat) => !present.has(seat) && seat !== mesh.rank);
+    for (const rank of ep.maskedRanks()) if (present.has(rank)) ep.clearMask(rank);
+    for (const rank of absent) ep.maskRank(rank);
     mesh.advanceEpoch(epoch);
-    countGather.enterEpoch(epoch, lost.map(asRank));
-    this.placement.lose(lost);
+    countGather.enterEpoch(epoch, absent);
+    this.placement.enter(absent, placement);
   }
 
   /** What this rank holds, computed, sent and waited for. */

@@ -18,7 +18,7 @@ import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_ran
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from '../protocol/rank_job.js';
 import { RankSteps } from './rank_steps.js';
-import type { HeadToRank, RankToHead } from '../protocol/step_plan.js';
+import type { EpochOrder, HeadToRank, RankToHead } from '../protocol/step_plan.js';
 
 /** Where a rank's head is, what it may use, and who is told of what. */
 export interface RankOptions extends LoadChoices {
@@ -120,6 +120,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: report.residence.experts });
     const model = loaded.model({ ep, replicas });
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
+    executor.enterEpoch(firstEpoch(joined));
     tell(joined, { kind: 'loaded', report });
     const outcome = await runSteps(joined, executor, loaded.crew, options.signal);
     if (outcome.kind === 'shut_down') executor.dispose();
@@ -127,6 +128,13 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
   } finally {
     await mesh.close();
   }
+}
+
+/** Of a rank that joins later nobody knows yet: the head tells it whom it meets. */
+function firstEpoch(joined: JoinedRank): EpochOrder {
+  const { rank } = joined;
+  const { numRanks } = jobOf(joined);
+  return { epoch: 0, members: rank < numRanks ? [...Array(numRanks).keys()] : [rank] };
 }
 
 /** Aborted when this rank is told to stop or its head is gone: a large checkpoint takes minutes to load. */

@@ -2,11 +2,11 @@
 import { setMaxListeners } from 'node:events';
 import { Migration, type MigrationParts } from '../../experts/layer/migration.js';
 import { LivePlacement } from '../../experts/placement/live_placement.js';
-import type { Placement } from '../../experts/placement/placement.js';
+import { placementFrom, type Placement } from '../../experts/placement/placement.js';
 import { InternalError } from '../../base/coded_error.js';
 import { RowTraffic } from './row_traffic.js';
 import { remoteErrorOf } from '../../comm/base/errors.js';
-import type { MoveOrder, MoveReport, StepPlan } from '../protocol/step_plan.js';
+import type { MoveOrder, MoveReport, StepPlan, ToldPlacement } from '../protocol/step_plan.js';
 
 /** Rows that travel beside a step. */
 export interface Moving {
@@ -47,10 +47,12 @@ export class RankPlacement {
     }
   }
 
-  /** All ranks that were lost since the job began. What was being moved is dropped: the head plans anew. */
-  lose(lost: readonly number[]): void {
+  /** All ranks that are not there from now on. What was being moved is dropped: the head plans anew. `inForce`: told to a rank that joins. */
+  enter(absent: readonly number[], inForce?: ToldPlacement): void {
     this.migration.drop();
-    this.live.enter(lost);
+    const { numRanks, numExperts } = this.live.whole;
+    if (inForce !== undefined) this.live.commit(placementFrom(inForce.version, numRanks, numExperts, inForce.phy2log));
+    this.live.enter(absent);
   }
 
   /**

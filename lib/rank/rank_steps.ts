@@ -45,7 +45,7 @@ export class RankSteps {
         executor.move(message.move);
         return;
       case 'epoch':
-        executor.enterEpoch(message.epoch, message.lost);
+        executor.enterEpoch(message);
         tell({ kind: 'entered', epoch: message.epoch });
         return;
       case 'step':

@@ -5,6 +5,8 @@ import { LoadMonitor } from '../../../experts/load/load_monitor.js';
 import type { LoadWindow } from '../../../experts/load/load_window.js';
 import { STEP_PHASES, type StepPhase } from '../../../compute/base/stopwatch.js';
 import { BalanceSeries, type BalancePoint } from '../../metrics/balance_series.js';
+import type { Job } from '../../job/job.js';
+import type { EpochChange } from '../../job/step_runner.js';
 import type { LoadReport, RankStats } from '../../protocol/step_plan.js';
 import type { ObservedStep, StepObserver } from './step_observer.js';
 
@@ -21,7 +23,7 @@ export interface StepStats {
   /** Of prompts, computed: without those that another sequence's blocks held. */
   readonly numPromptTokens: number;
   readonly numOutputTokens: number;
-  /** Ranks that were lost and that the job goes on without, ascending. */
+  /** Ranks that the job had once and goes on without, ascending. */
   readonly lostRanks: readonly number[];
   /** Tokens that a committed step computed without one of their experts, because no rank that holds it was left. */
   readonly numDegradedTokens: number;
@@ -63,18 +65,18 @@ export class StatsCollector implements StepObserver {
   private readonly rankPhasesMs: readonly Record<StepPhase, number>[];
   private ranks: readonly RankStats[] = [];
   private readonly sums = { numSteps: 0, numPromptTokens: 0, numOutputTokens: 0, numDegradedTokens: 0, stepMs: 0 };
-  private lostRanks: readonly number[] = [];
+  private isPresent: (rank: number) => boolean = () => true;
 
   /** `window`: the load of the last steps, which somebody else keeps up to date. */
   constructor(
-    private readonly reports: readonly LoadReport[],
+    private readonly job: Pick<Job, 'reports' | 'numSeats'>,
     { numLayers, numExperts }: { readonly numLayers: number; readonly numExperts: number },
     private readonly window: Pick<LoadWindow, 'load_LE'>,
   ) {
     this.load = new LoadMonitor(numLayers, numExperts);
-    this.rankLoad = new LoadMonitor(numLayers, reports.length);
+    this.rankLoad = new LoadMonitor(numLayers, job.numSeats);
     this.makespan = Array.from({ length: numLayers }, () => 0);
-    this.rankPhasesMs = reports.map(noTime);
+    this.rankPhasesMs = Array.from({ length: job.numSeats }, noTime);
   }
 
   /** Adds a step to the sums. */
@@ -101,41 +103,44 @@ export class StatsCollector implements StepObserver {
     this.series.push(step, balanceSums(rankLoad_LR.map((load_R) => this.ofThoseLeft(load_R))));
   }
 
-  /** Balance is counted anew, of the ranks that are left. */
-  lose(ranks: readonly number[]): void {
-    this.lostRanks = ranks;
+  /** Balance is counted anew, of the ranks that are there. */
+  enter({ members: { present } }: EpochChange): void {
+    this.isPresent = (rank) => present.has(rank);
     this.rankLoad.reset();
     this.makespan = this.makespan.map(() => 0);
   }
 
   /** Per rank that is left. */
   private ofThoseLeft(load_R: Float64Array): Float64Array {
-    return load_R.filter((_, rank) => !this.lostRanks.includes(rank));
+    return load_R.filter((_, rank) => this.isPresent(rank));
   }
 
   /** Copies, but for what ranks report. */
   stats(): StepStats {
+    const { reports } = this.job;
+    const numRanks = reports.length;
     const rankLoad = this.rankLoad.snapshot();
+    const ranks = this.ranks.slice(0, numRanks);
     return {
-      numRanks: this.reports.length,
-      backend: each(this.reports.map(({ backend }) => backend)),
-      compute: each(this.reports.map(({ residence }) => residence.compute)),
-      resident: this.reports[0]!.residence,
+      numRanks,
+      backend: each(reports.map(({ backend }) => backend)),
+      compute: each(reports.map(({ residence }) => residence.compute)),
+      resident: reports[0]!.residence,
       ...this.sums,
-      lostRanks: this.lostRanks,
+      lostRanks: [...reports.keys()].filter((rank) => !this.isPresent(rank)),
       phasesMs: { ...this.phasesMs },
-      rankPhasesMs: this.rankPhasesMs.map((phasesMs) => ({ ...phasesMs })),
-      dispatchBytes: this.ranks.map((rank) => rank.dispatchBytes),
-      combineBytes: this.ranks.map((rank) => rank.combineBytes),
-      waitMs: this.ranks.map((_, source) => this.ranks.map((rank) => rank.waitMs[source]!)),
+      rankPhasesMs: this.rankPhasesMs.slice(0, numRanks).map((phasesMs) => ({ ...phasesMs })),
+      dispatchBytes: ranks.map((rank) => rank.dispatchBytes.slice(0, numRanks)),
+      combineBytes: ranks.map((rank) => rank.combineBytes.slice(0, numRanks)),
+      waitMs: ranks.map((_, source) => ranks.map((rank) => rank.waitMs[source]!)),
       expertLoad: this.load.snapshot(),
       windowLoad: this.window.load_LE.map((load_E) => load_E.slice()),
-      rankLoad,
+      rankLoad: rankLoad.map((load_R) => load_R.slice(0, numRanks)),
       makespan: this.makespan,
       balancedness: rankLoad.map((load_R) => balancedness(this.ofThoseLeft(load_R))),
       balanceOverTime: [...this.series.points],
-      ranks: this.ranks,
-      loadReports: this.reports,
+      ranks,
+      loadReports: reports,
     };
   }
 }

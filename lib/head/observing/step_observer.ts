@@ -1,6 +1,7 @@
 /** What a step that counts came to, for all who follow the steps of a job. Shape suffixes: L MoE layers, E logical experts, R ranks. */
 import { LoadMonitor } from '../../../experts/load/load_monitor.js';
 import type { Placement } from '../../../experts/placement/placement.js';
+import type { EpochChange } from '../../job/step_runner.js';
 import type { StepPlan, StepResult } from '../../protocol/step_plan.js';
 
 /** A step that every rank which is left finished. */
@@ -26,8 +27,8 @@ export interface ObservedStep {
 export interface StepObserver {
   /** Told of every step that counts, before its tokens go out; the next step waits for it. Where it throws or rejects, all requests fail. */
   observe(step: ObservedStep): void | Promise<void>;
-  /** Ranks were lost, and the next step runs without them: `ranks` are all that were lost so far, ascending. */
-  lose?(ranks: readonly number[]): void;
+  /** A new epoch: the next step runs with its members. */
+  enter?(change: EpochChange): void;
 }
 
 /** A step with the counts of all ranks added up. */

@@ -119,8 +119,8 @@ export class Rebalancer implements StepObserver {
   }
 
   /** A new epoch: a plan over the ranks that were there before is for nothing. */
-  lose(): void {
-    const text = 'a rank was lost before experts had moved; ask again';
+  enter(): void {
+    const text = 'ranks came or went before experts had moved; ask again';
     this.takeAsk()?.reject(new EngineError('REBALANCE_FAILED', text));
     this.since = null;
     this.state = { kind: 'waiting' };

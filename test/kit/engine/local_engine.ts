@@ -23,7 +23,14 @@ import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_sta
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
 import type { Hook } from '../../../lib/protocol/hook.js';
-import type { FreeOrder, HeadToRank, LoadReport, MoveOrder, RankToHead } from '../../../lib/protocol/step_plan.js';
+import type {
+  EpochOrder,
+  FreeOrder,
+  HeadToRank,
+  LoadReport,
+  MoveOrder,
+  RankToHead,
+} from '../../../lib/protocol/step_plan.js';
 import type { ExpertDigests } from '../../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
@@ -197,7 +204,7 @@ class LocalRank {
     const watched = {
       move: (move: MoveOrder) => executor.move(move),
       free: (order: FreeOrder) => executor.free(order),
-      enterEpoch: (epoch: number, lost: readonly number[]) => executor.enterEpoch(epoch, lost),
+      enterEpoch: (order: EpochOrder) => executor.enterEpoch(order),
       run: (...step: Parameters<RankExecutor['run']>) => {
         const result = executor.run(...step);
         this.running = result.then(

@@ -12,6 +12,7 @@ import { observedStep } from '../../../lib/head/observing/step_observer.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
 import type { SchedulerCounts } from '../../../lib/head/scheduling/scheduler.js';
 import { loadOf, type RankUse, type SchedulerLoad } from '../../../lib/head/scheduling/scheduler_load.js';
+import { epochOf } from '../engine/epochs.js';
 import type { Loss } from '../../../lib/head/step_loop.js';
 import { Watchers, type EngineObserver } from '../../../lib/head/watchers.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
@@ -99,7 +100,11 @@ export class StagedEngine implements ServedEngine {
     this.spec = specOf(shape);
     this.placement = withRedundancy(createPlacement('linear', shape), numRedundant);
     this.window = new LoadWindow({ ...shape, windowSize: 100 });
-    this.collector = new StatsCollector(Array<LoadReport>(numRanks).fill(REPORT), shape, this.window);
+    this.collector = new StatsCollector(
+      { reports: Array<LoadReport>(numRanks).fill(REPORT), numSeats: numRanks },
+      shape,
+      this.window,
+    );
     this.bytes_RR = Array.from({ length: numRanks }, () => Array<number>(numRanks).fill(0));
     this.load = this.loadOf(0, () => ({ numRunning: 0, numUsedBlocks: 0 }));
   }
@@ -171,7 +176,13 @@ export class StagedEngine implements ServedEngine {
   /** Ranks are lost. */
   lose(loss: Loss): void {
     for (const { rank } of loss.lost) this.lost.add(rank);
-    this.collector.lose([...this.lost].sort((a, b) => a - b));
+    const ranks = [...Array(this.placement.numRanks).keys()];
+    this.collector.enter(
+      epochOf(
+        ranks.filter((rank) => !this.lost.has(rank)),
+        loss,
+      ),
+    );
     this.load = { ...this.load, ranks: this.load.ranks.filter(({ rank }) => !this.lost.has(rank)) };
     this.watchers.loss(loss);
   }

@@ -55,11 +55,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     this.placement = createPlacement('linear', { ...shape, numRanks });
     this.window = new LoadWindow({ ...shape, windowSize: 8 });
     const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
-    this.collector = new StatsCollector(
-      ranks.map(() => REPORT),
-      shape,
-      this.window,
-    );
+    this.collector = new StatsCollector({ reports: ranks.map(() => REPORT), numSeats: numRanks }, shape, this.window);
     const zeros = (): number[] => ranks.map(() => 0);
     this.totals = ranks.map(() => ({ dispatchBytes: zeros(), combineBytes: zeros(), waitMs: zeros() }));
     const idle = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numPrefillTokens: 0 };

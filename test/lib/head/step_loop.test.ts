@@ -8,6 +8,7 @@ import type { Sequence } from '../../../lib/head/sequence.js';
 import { StepLoop, type Loss, type StepLoopParts } from '../../../lib/head/step_loop.js';
 import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import type { ObservedStep, StepObserver } from '../../../lib/head/observing/step_observer.js';
+import { epochOf } from '../../kit/engine/epochs.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../../../lib/job/step_runner.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { SAMPLED, type FreeOrder, type StepPlan, type StepResult } from '../../../lib/protocol/step_plan.js';
@@ -35,8 +36,9 @@ class PlayedRanks implements StepRunner {
   readonly lost = new Set<number>();
   /** What a step comes to instead, by how many were asked for before it. */
   readonly instead = new Map<number, () => Promise<StepOutcome>>();
-  private told: EpochChange | null = null;
-  private onEpoch: () => void = () => undefined;
+  readonly isChanging = false;
+  private readonly told: EpochChange[] = [];
+  private onNews: () => void = () => undefined;
 
   constructor(readonly story: string[]) {}
 
@@ -59,25 +61,24 @@ class PlayedRanks implements StepRunner {
     );
   }
 
-  settled(): Promise<EpochChange | null> {
-    return Promise.resolve(this.change());
+  settled(): Promise<readonly EpochChange[]> {
+    return Promise.resolve(this.told.splice(0));
   }
 
-  change(): EpochChange | null {
-    const { told } = this;
-    this.told = null;
-    return told;
+  change(): boolean {
+    return false;
   }
 
-  watch(onEpoch: () => void): void {
-    this.onEpoch = onEpoch;
+  watch(onNews: () => void): void {
+    this.onNews = onNews;
   }
 
   lose(rank: number, code: 'RANK_LOST' | 'RANK_FAILED' = 'RANK_LOST'): void {
     this.lost.add(rank);
     const error = new EngineError(code, `rank ${rank} is gone; nothing helps`, { rank });
-    this.told = { epoch: this.lost.size, lost: [{ rank, error }], abandonedStep: null };
-    this.onEpoch();
+    const present = [...Array(NUM_RANKS).keys()].filter((each) => !this.lost.has(each));
+    this.told.push(epochOf(present, { epoch: this.lost.size, lost: [{ rank, error }] }));
+    this.onNews();
   }
 }
 
@@ -113,7 +114,7 @@ class Head {
         this.observed.push(step);
         this.story.push(`observe ${step.step}`);
       },
-      lose: (ranks) => void this.story.push(`lose ${ranks.join()}`),
+      enter: ({ members }) => void this.story.push(`go on with ${[...members.present].join()}`),
     };
     this.loop = new StepLoop({
       job: this.job,
@@ -305,7 +306,7 @@ describe('the loop of steps', () => {
     await head.loop.idle();
     expect(head.story).to.deep.equal([
       // Rank 0 forgets what the abandoned step wrote.
-      ...['step 1', 'lose 1', 'free blocks 0 on 0', 'step 2', 'observe 2'],
+      ...['step 1', 'go on with 0', 'free blocks 0 on 0', 'step 2', 'observe 2'],
       ...['token 2', 'free 0 on 0', 'token 12', 'free 1 on 0'],
     ]);
     expect(head.job.plans.map(sequencesOf)).to.deep.equal([
@@ -331,10 +332,18 @@ describe('the loop of steps', () => {
       [1, 3], // replayed on the other rank, beside its neighbour's step
       [11, 12],
     ]);
-    expect(head.story.slice(0, 6)).to.deep.equal(['step 1', 'observe 1', 'token 1', 'token 11', 'lose 0', 'step 2']);
+    expect(head.story.slice(0, 6)).to.deep.equal([
+      'step 1',
+      'observe 1',
+      'token 1',
+      'token 11',
+      'go on with 1',
+      'step 2',
+    ]);
     await head.loop.idle();
     head.job.lose(1);
-    expect(head.story.at(-1)).to.equal('lose 0,1');
+    await head.loop.idle();
+    expect(head.story.at(-1)).to.equal('go on with ');
     expect(head.losses.map(({ numRanksLeft }) => numRanksLeft)).to.deep.equal([1, 0]);
   });
 

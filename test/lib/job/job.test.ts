@@ -5,28 +5,40 @@ import type { ControlMessage } from '../../../comm/job/messages.js';
 import { Job, type JobParts } from '../../../lib/job/job.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
-import type { StepPlan } from '../../../lib/protocol/step_plan.js';
+import type { HeadToRank, LoadReport, StepPlan } from '../../../lib/protocol/step_plan.js';
 import { errorOf } from '../../kit/rejects.js';
 
 const nothing = (): Promise<void> => Promise.resolve();
 
 /** A job of ranks that say what they are told to say, and end when they are told to. */
-function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [] }: Partial<JobParts> = {}) {
+function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...more }: Partial<JobParts> = {}) {
   const say: ((message: ControlMessage) => void)[] = [];
   const end: ((exit: RankExit) => void)[] = [];
   const exits = Array.from({ length: numRanks }, (_, i) => new Promise<RankExit>((resolve) => (end[i] = resolve)));
-  const links = Array.from({ length: numRanks }, (_, i) => ({
+  const told: string[] = [];
+  const linkOf = (i: number) => ({
     isOpen: true,
-    send: () => undefined,
+    send: (message: ControlMessage) => void told.push(`${i}: ${lineOf(message)}`),
     onMessage: (hear: ((message: ControlMessage) => void) | undefined) => void (say[i] = hear!),
     closed: new Promise<never>(() => undefined),
     close: nothing,
-  }));
+  });
+  const links = Array.from({ length: numRanks }, (_, i) => linkOf(i));
   const local = { exits, kill: () => undefined, close: nothing };
   const times = { stepTimeoutMs: 60_000, enterTimeoutMs: 60_000 };
-  const parts = { local, links, reports: [], onPeerLoss, plugins, ...times };
+  const parts = { local, links, reports: links.map(() => REPORT), onPeerLoss, plugins, ...times, ...more };
   const job = new Job({ rendezvous: { close: nothing }, ...parts });
-  return { job, say, end };
+  return { job, say, end, told, linkOf };
+}
+
+const REPORT = { pid: 7 } as LoadReport;
+
+function lineOf(message: ControlMessage): string {
+  if (message.type !== 'job') return message.type;
+  const body = message.body as HeadToRank;
+  if (body.kind !== 'epoch') return body.kind;
+  const { epoch, members, placement } = body;
+  return `epoch ${epoch} of ${members.join()}${placement === undefined ? '' : ` in version ${placement.version}`}`;
 }
 
 const planOf = (step: number): StepPlan => ({ step, epoch: 0, placementVersion: 0, begin: [], parts: [] });
@@ -55,6 +67,77 @@ describe('steps of a job', () => {
     await job.close();
     expect((await errorOf(EngineError, () => first)).code).to.equal('CLOSED');
     expect((await errorOf(EngineError, () => job.step([planOf(3)]))).code).to.equal('CLOSED');
+  });
+});
+
+describe('members of a job that change as planned', () => {
+  const PLACEMENT = { version: 3, phy2log: [] };
+  const entered = (epoch: number): ControlMessage => ({ type: 'job', body: { kind: 'entered', epoch } });
+
+  it('a newcomer is one from the epoch on that is declared when no step runs, and told what is in force', async () => {
+    const { job, say, told, linkOf } = playedJob(2, { onPeerLoss: 'mask', numSeats: 4 });
+    expect([job.isChanging, job.change(PLACEMENT)]).to.deep.equal([false, false]);
+    void job.step([planOf(1), planOf(1), planOf(1), planOf(1)]);
+    job.takeIn(2, linkOf(2), REPORT);
+    expect([job.isChanging, job.change(PLACEMENT)]).to.deep.equal([true, false]);
+    for (const rank of [0, 1]) say[rank]!(resultOf(1));
+    told.length = 0;
+    expect(job.change(PLACEMENT)).to.equal(true);
+    expect(told).to.deep.equal(['0: epoch 1 of 0,1,2', '1: epoch 1 of 0,1,2', '2: epoch 1 of 0,1,2 in version 3']);
+    expect(job.isChanging).to.equal(false);
+    const settled = job.settled();
+    for (const rank of [0, 1, 2]) say[rank]!(entered(1));
+    const [change, ...more] = await settled;
+    expect(more).to.deep.equal([]);
+    expect(change).to.deep.include({ epoch: 1, joined: [2], lost: [], left: [], abandonedStep: null });
+    expect([...change!.members.present]).to.deep.equal([0, 1, 2]);
+    expect(job.reports).to.have.length(3);
+    await job.close();
+  });
+
+  it('who goes as planned is told to shut down, and what becomes of it means nothing to whoever takes its seat', async () => {
+    const { job, say, end, told, linkOf } = playedJob(3, { onPeerLoss: 'mask' });
+    const gone = job.wish('left', 1);
+    expect(job.change(PLACEMENT)).to.equal(true);
+    await gone;
+    expect(told).to.deep.equal(['1: shutdown', '0: epoch 1 of 0,2', '2: epoch 1 of 0,2']);
+    for (const rank of [0, 2]) say[rank]!(entered(1));
+    await job.settled();
+    job.takeIn(1, linkOf(1), REPORT);
+    job.change(PLACEMENT);
+    end[1]!({ rank: 1, pid: 42, code: 0, signal: null });
+    for (const rank of [0, 1, 2]) say[rank]!(entered(2));
+    const [change] = await job.settled();
+    expect(change).to.deep.include({ epoch: 2, joined: [1], lost: [] });
+    await job.close();
+  });
+
+  it('a loss comes before what was planned, and takes along what was wished for the lost rank', async () => {
+    const { job, say } = playedJob(3, { onPeerLoss: 'mask' });
+    const leaving = job.wish('leaving', 1);
+    const demoted = job.wish('demoted', 2);
+    say[1]!({ type: 'failed', error: { code: 'OUT_OF_MEMORY', reason: 'full', advice: 'more', blames: [] } });
+    expect(job.change(PLACEMENT)).to.equal(false);
+    expect((await errorOf(EngineError, () => leaving)).message).to.contain('rank 1 failed');
+    for (const rank of [0, 2]) say[rank]!(entered(1));
+    expect((await job.settled()).map(({ epoch }) => epoch)).to.deep.equal([1]);
+    expect(job.change(PLACEMENT)).to.equal(true);
+    await demoted;
+    expect([...job.members.demoted]).to.deep.equal([2]);
+    await job.wish('demoted', 2); // so it is
+    expect((await errorOf(EngineError, () => job.wish('leaving', 1))).code).to.equal('RANK_LOST');
+    await job.close();
+  });
+
+  it('the last one does not go', async () => {
+    const { job } = playedJob(2, { onPeerLoss: 'mask' });
+    const wishes = [job.wish('left', 0), job.wish('left', 1)];
+    expect(job.change(PLACEMENT)).to.equal(true);
+    await wishes[0];
+    expect([...job.members.present]).to.deep.equal([1]);
+    expect(job.isChanging).to.equal(false);
+    await job.close();
+    expect((await errorOf(EngineError, () => wishes[1]!)).code).to.equal('CLOSED');
   });
 });
 

@@ -31,7 +31,7 @@ class Head {
   /** Waits for the next decision: why each rank left. */
   async decided(): Promise<string[]> {
     while (this.decisions.length === 0) await new Promise<void>((resolve) => (this.heard = resolve));
-    return this.decisions.shift()!.left.map(({ error }) => error.reason);
+    return this.decisions.shift()!.lost.map(({ error }) => error.reason);
   }
 }
 

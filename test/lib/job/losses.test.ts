@@ -41,10 +41,10 @@ class Head {
 
   private linesOf(decision: Decision | null): string[] {
     if (decision === null) return [];
-    const { epoch, present, left } = this.losses.members;
-    const next = `epoch ${epoch} for ${[...present].join()} without ${left.map(({ rank }) => rank).join()}`;
+    const { epoch, present } = this.losses.members;
+    const next = `epoch ${epoch} for ${[...present].join()}`;
     return [
-      ...decision.left.map((lost) => `cut ${lost.rank}: ${lost.error.reason}`),
+      ...decision.lost.map((lost) => `cut ${lost.rank}: ${lost.error.reason}`),
       decision.end === null ? next : `end: ${decision.end.reason}`,
     ];
   }
@@ -152,7 +152,7 @@ describe('losses that are masked', () => {
   it('the rank is cut off first, then an epoch is declared to everybody who is left, and all must have entered', () => {
     const head = new Head('mask', 3);
     expect(head.hear(end('exit', 1))).to.deep.equal([]);
-    expect(head.decide()).to.deep.equal(['cut 1: exit of 1', 'epoch 1 for 0,2 without 1']);
+    expect(head.decide()).to.deep.equal(['cut 1: exit of 1', 'epoch 1 for 0,2']);
     const enter = (rank: number, epoch: number): number[] => {
       head.losses.enter(rank, epoch);
       return [...head.losses.entering];
@@ -168,7 +168,7 @@ describe('losses that are masked', () => {
     head.decide();
     head.losses.enter(0, 1);
     head.hear(end('exit', 2));
-    expect(head.decide()).to.deep.equal(['cut 2: exit of 2', 'epoch 2 for 0 without 1,2']);
+    expect(head.decide()).to.deep.equal(['cut 2: exit of 2', 'epoch 2 for 0']);
     expect([...head.losses.entering]).to.deep.equal([0]);
   });
 
@@ -176,7 +176,7 @@ describe('losses that are masked', () => {
     const head = new Head('mask', 3);
     // Rank 2 has not been heard: it may be lost too.
     expect(head.hear(accusation(0, 1), end('exit', 1))).to.deep.equal([]);
-    expect(head.hear(accusation(2, 0))).to.deep.equal(['cut 1: exit of 1', 'epoch 1 for 0,2 without 1']);
+    expect(head.hear(accusation(2, 0))).to.deep.equal(['cut 1: exit of 1', 'epoch 1 for 0,2']);
   });
 
   it('what comes from a lost rank, or is about one, tells nothing', () => {

@@ -36,7 +36,7 @@ class Story {
         },
         move: ({ kind }) => this.lines.push(kind),
         free: ({ blocks, sequences }) => this.lines.push(`free ${blocks.join()} of ${sequences.join()}`),
-        enterEpoch: (epoch, lost) => this.lines.push(`enter ${epoch} without ${lost.join()}`),
+        enterEpoch: ({ epoch, members }) => this.lines.push(`enter ${epoch} with ${members.join()}`),
       },
       tell: (message) => {
         this.lines.push(lineOf(message));
@@ -96,12 +96,12 @@ describe('the steps of a rank', () => {
     for (const step of [1, 2]) story.steps.take({ kind: 'step', plan: plan(step) });
     await story.says('stuck');
     story.steps.take({ kind: 'free', blocks: [3], sequences: [9] });
-    story.steps.take({ kind: 'epoch', epoch: 1, lost: [2] });
+    story.steps.take({ kind: 'epoch', epoch: 1, members: [0, 1] });
     story.steps.take({ kind: 'step', plan: plan(3, 1) });
     await story.says('result 3');
     const [run, stuck, ...rest] = story.lines;
     expect([run, stuck!.slice(0, 10)]).to.deep.equal(['run 1', 'stuck in 0']);
-    expect(rest).to.deep.equal(['free 3 of 9', 'enter 1 without 2', 'entered 1', 'run 3', 'result 3']);
+    expect(rest).to.deep.equal(['free 3 of 9', 'enter 1 with 0,1', 'entered 1', 'run 3', 'result 3']);
   });
 
   it('an error of its own ends the rank either way', async () => {
@@ -143,9 +143,9 @@ describe('the steps of a rank', () => {
     await Promise.resolve();
     story.steps.take({ kind: 'step', plan: plan(2) });
     story.steps.take({ kind: 'free', blocks: [3], sequences: [9] });
-    story.steps.take({ kind: 'epoch', epoch: 1, lost: [0] });
+    story.steps.take({ kind: 'epoch', epoch: 1, members: [1, 2] });
     await story.says('entered 1');
-    expect(story.lines).to.deep.equal(['run 1', 'free 3 of 9', 'enter 1 without 0', 'entered 1']);
+    expect(story.lines).to.deep.equal(['run 1', 'free 3 of 9', 'enter 1 with 1,2', 'entered 1']);
   });
 
   it('an error of its own in a step that is being abandoned is not swallowed', async () => {
@@ -153,7 +153,7 @@ describe('the steps of a rank', () => {
     const story = new Story('mask', (each, signal) => untilAborted(each, signal).catch(() => Promise.reject(bug)));
     story.steps.take({ kind: 'step', plan: plan(1) });
     await Promise.resolve();
-    story.steps.take({ kind: 'epoch', epoch: 1, lost: [0] });
+    story.steps.take({ kind: 'epoch', epoch: 1, members: [1, 2] });
     expect(await story.failed).to.equal(bug);
   });
 });

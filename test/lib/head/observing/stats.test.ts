@@ -4,9 +4,12 @@ import { createPlacement } from '../../../../experts/placement/placement.js';
 import { LoadWindow } from '../../../../experts/load/load_window.js';
 import { StatsCollector } from '../../../../lib/head/observing/stats.js';
 import { observedStep, type ObservedStep } from '../../../../lib/head/observing/step_observer.js';
+import { epochOf } from '../../../kit/engine/epochs.js';
 import type { LoadReport, StepPlan, StepResult } from '../../../../lib/protocol/step_plan.js';
 
 const REPORT = { backend: 'cpu', residence: { compute: 'tensors', experts: 'bf16', dense: 'auto' } } as LoadReport;
+
+const jobOf = (...reports: LoadReport[]) => ({ reports, numSeats: reports.length });
 
 const SHAPE = { numLayers: 1, numExperts: 2 };
 const windowOf = (): LoadWindow => new LoadWindow({ ...SHAPE, windowSize: 4 });
@@ -21,13 +24,13 @@ function stepOf(...results: readonly (object | null)[]): ObservedStep {
 describe('statistics of a job', () => {
   it('name each backend and each kind of compute once, in the order of the ranks', () => {
     const kernels = { ...REPORT, backend: 'wasm', residence: { ...REPORT.residence, compute: 'kernels' as const } };
-    const of = (...reports: LoadReport[]) => new StatsCollector(reports, SHAPE, windowOf()).stats();
+    const of = (...reports: LoadReport[]) => new StatsCollector(jobOf(...reports), SHAPE, windowOf()).stats();
     expect(of(REPORT, REPORT)).to.include({ backend: 'cpu', compute: 'tensors' });
     expect(of(kernels, REPORT, kernels)).to.include({ backend: 'wasm + cpu', compute: 'kernels + tensors' });
   });
 
   it('tell the time of each rank, and of the last step what each rank computed', () => {
-    const collector = new StatsCollector([REPORT, REPORT], SHAPE, windowOf());
+    const collector = new StatsCollector(jobOf(REPORT, REPORT), SHAPE, windowOf());
     const nothing = { waitMs: [0, 0], dispatchBytes: [0, 0], combineBytes: [0, 0] };
     const zeros = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0]));
     const of = (experts: number, rankLoad: readonly number[]): object => ({
@@ -48,7 +51,7 @@ describe('statistics of a job', () => {
 
   it('the balance is that of what ranks computed, of those that are left, since the last loss', () => {
     const window = windowOf();
-    const collector = new StatsCollector([REPORT, REPORT, REPORT], SHAPE, window);
+    const collector = new StatsCollector(jobOf(REPORT, REPORT, REPORT), SHAPE, window);
     const nothing = { waitMs: [0, 0, 0], dispatchBytes: [0, 0, 0], combineBytes: [0, 0, 0] };
     const add = (...rankLoad: readonly number[]): void => {
       const result = { outputs: [], load: [[30, 10]], rankLoad: [rankLoad], phasesMs: {}, stats: nothing };
@@ -63,7 +66,7 @@ describe('statistics of a job', () => {
       makespan: [25], // 10 in the first step, 15 in the second
       balancedness: [40 / 3 / 20],
     });
-    collector.lose([0]);
+    collector.enter(epochOf([1, 2]));
     expect(collector.stats().balancedness).to.deep.equal([1]); // nothing computed since
     add(0, 5, 35);
     expect(collector.stats()).to.deep.include({
@@ -71,7 +74,7 @@ describe('statistics of a job', () => {
       makespan: [35],
       balancedness: [20 / 35],
     });
-    collector.lose([0, 2]);
+    collector.enter(epochOf([1]));
     add(0, 40, 0);
     expect(collector.stats().balancedness).to.deep.equal([1]); // rank 1 alone
     expect(collector.stats().expertLoad).to.deep.equal([Float64Array.of(120, 40)]);

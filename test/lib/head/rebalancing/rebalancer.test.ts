@@ -110,7 +110,7 @@ class Head {
   /** The ranks enter an epoch. */
   enter(): void {
     this.mover.enter();
-    this.rebalancer.lose();
+    this.rebalancer.enter();
   }
 
   async steps(count: number): Promise<void> {

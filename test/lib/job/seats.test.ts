@@ -1,0 +1,42 @@
+import { expect } from 'chai';
+import { ConfigError } from '../../../lib/config/errors.js';
+import { DEFAULTS } from '../../../lib/config/schema.js';
+import { numSeatsOf, type SeatsConfig } from '../../../lib/job/seats.js';
+import { errorOf } from '../../kit/rejects.js';
+
+type Changes = { readonly [K in keyof SeatsConfig]?: Partial<SeatsConfig[K]> };
+
+const configOf = (changes: Changes): SeatsConfig => ({
+  parallel: { ...DEFAULTS.parallel, ...changes.parallel },
+  elastic: { ...DEFAULTS.elastic, ...changes.elastic },
+  comm: { ...DEFAULTS.comm, ...changes.comm },
+});
+
+describe('the seats of a job', () => {
+  const seats = (numRanks: number, changes: Changes = {}): number => numSeatsOf(configOf(changes), numRanks);
+
+  it('are twice the ranks at the start where lost ones are replaced, and else as many', () => {
+    expect(seats(3, { comm: { on_peer_loss: 'recover' } })).to.equal(6);
+    expect(seats(1, { comm: { on_peer_loss: 'recover' } })).to.equal(1);
+    for (const how of ['mask', 'fail'] as const) expect(seats(3, { comm: { on_peer_loss: how } })).to.equal(3);
+    expect(seats(3, { comm: { on_peer_loss: 'recover', num_nodes: 3 } })).to.equal(3);
+  });
+
+  it('are as many as asked for, or as spare ranks and the elastic policy need', () => {
+    expect(seats(2, { parallel: { max_ranks: 7 } })).to.equal(7);
+    expect(seats(2, { parallel: { spare_ranks: 1 } })).to.equal(3);
+    expect(seats(2, { parallel: { spare_ranks: 1 }, elastic: { enabled: true, max_ranks: 5 } })).to.equal(6);
+    expect(seats(2, { elastic: { enabled: false, max_ranks: 5 } })).to.equal(2);
+  });
+
+  it('that are too few, or that nobody could take, are refused with what needs them', async () => {
+    const refused = async (numRanks: number, changes: Changes): Promise<string> =>
+      (await errorOf(ConfigError, () => seats(numRanks, changes))).message;
+    expect(await refused(4, { parallel: { max_ranks: 3 } })).to.contain('"parallel.max_ranks" is 3, and 4 are needed');
+    expect(await refused(2, { parallel: { max_ranks: 3, spare_ranks: 2 } })).to.contain('4 are needed');
+    expect(await refused(2, { parallel: { max_ranks: 3 }, comm: { transport: 'threads' } })).to.contain('is threads');
+    expect(await refused(2, { parallel: { spare_ranks: 1 }, comm: { num_nodes: 2 } })).to.contain(
+      'num_nodes" is over 1',
+    );
+  });
+});
