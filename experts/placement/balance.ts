@@ -1,15 +1,17 @@
 /** How evenly the tokens of MoE layers fall on ranks. Pure. Shape suffixes: L MoE layers, E logical experts. */
+import { relativeCapacities } from './capacities.js';
 import type { Placement } from './placement.js';
 import { splitLoad, sumByRank, type ReplicaSplit } from './replica_split.js';
 
-/** Tokens per rank of one layer, an expert's load shared out over its replicas, by default evenly. */
+/** Tokens per rank of one layer, an expert's load shared out over its replicas, by default evenly. `capacities` as in `splitLoad`. */
 export function rankLoads(
   load_E: ArrayLike<number>,
   placement: Placement,
   moeLayer: number,
   split: ReplicaSplit = 'even',
+  capacities?: ArrayLike<number>,
 ): Float64Array {
-  return sumByRank(splitLoad(load_E, placement, moeLayer, split), placement);
+  return sumByRank(splitLoad(load_E, placement, moeLayer, split, capacities), placement);
 }
 
 /** mean / max of the loads: 1 = perfect (vLLM's and SGLang's balancedness of one layer); 1 without any load. */
@@ -19,16 +21,18 @@ export function balancedness(given: ArrayLike<number>): number {
   return highest === 0 ? 1 : meanOf(loads) / highest;
 }
 
-/** Σ over layers of mean rank load / Σ over layers of max rank load: 1 = perfect; 1 without any load. */
+/**
+ * Σ over layers of mean rank load / Σ over layers of max rank load: 1 = perfect; 1 without any load. With `capacities` [R] it is the time of ranks that
+ * counts: their load by their capacity.
+ */
 export function balancednessOf(
   load_LE: readonly ArrayLike<number>[],
   placement: Placement,
   split: ReplicaSplit = 'even',
+  capacities?: ArrayLike<number>,
 ): number {
-  const scaled = scaledLoad(load_LE);
-  return balancednessOfSums(
-    balanceSums(scaled.map((load_E, moeLayer) => rankLoads(load_E, placement, moeLayer, split))),
-  );
+  const loads = scaledLoad(load_LE).map((load_E, layer) => rankLoads(load_E, placement, layer, split, capacities));
+  return balancednessOfSums(balanceSums(loads, capacities));
 }
 
 /** Balancedness as a fraction whose parts can be summed over layers and steps. */
@@ -39,12 +43,13 @@ export interface BalanceSums {
   readonly maxLoad: number;
 }
 
-/** Of rank loads [L][R], summed over layers. */
-export function balanceSums(load_LR: readonly ArrayLike<number>[]): BalanceSums {
+/** Of rank loads [L][R], summed over layers; the maximum is that of load by capacity [R], in units of the mean capacity. */
+export function balanceSums(load_LR: readonly ArrayLike<number>[], capacities?: ArrayLike<number>): BalanceSums {
+  const relative = relativeCapacities(capacities, load_LR[0]?.length ?? 0);
   let [meanLoad, maxLoad] = [0, 0];
   for (const load_R of load_LR) {
     meanLoad += meanOf(load_R);
-    maxLoad += maxOf(load_R);
+    maxLoad += maxOf(relative.map((capacity, rank) => load_R[rank]! / capacity));
   }
   return { meanLoad, maxLoad };
 }

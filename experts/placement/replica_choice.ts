@@ -14,6 +14,8 @@ export const REPLICA_CHOICES = ['local_first', 'round_robin', 'balanced', 'allga
  * - `round_robin`: all replicas in turn; each rank begins with another one.
  * - `balanced`: so that the rank to which this batch sends most gets as little as possible; of equally good ways, each rank takes another one.
  * - `allgather`: so that the rank to which the batches of all ranks send most gets as little as possible; asks the others first.
+ *
+ * Where ranks differ in speed, most and little are counted in time.
  */
 export type ReplicaChoice = (typeof REPLICA_CHOICES)[number];
 
@@ -33,6 +35,7 @@ export interface ReplicaChooser {
   readonly asksAll?: boolean;
   /**
    * Logical choices [T·K] of one MoE layer (its number among them) → physical experts. −1 stays −1, and an expert without a replica becomes −1.
+   * @param capacities [R] what each rank computes in the same time, the same on all ranks; default: all alike
    * @throws what gathering throws
    */
   choose(
@@ -40,6 +43,7 @@ export interface ReplicaChooser {
     placement: Placement,
     moeLayer: number,
     signal?: AbortSignal,
+    capacities?: readonly number[],
   ): Int32Array | Promise<Int32Array>;
 }
 
@@ -59,9 +63,9 @@ export function createReplicaChooser(
       return { choose: (topkIdx, placement, moeLayer) => inTurn(topkIdx, placement, moeLayer, rank, all) };
     case 'balanced':
       return {
-        choose(topkIdx, placement, moeLayer) {
+        choose(topkIdx, placement, moeLayer, _signal, capacities) {
           if (!isRedundant(placement, moeLayer)) return inTurn(topkIdx, placement, moeLayer, rank, all);
-          const count_P = splitCounts(countsOf(topkIdx, placement.numExperts), placement, moeLayer, rank);
+          const count_P = splitCounts(countsOf(topkIdx, placement.numExperts), placement, moeLayer, rank, capacities);
           return fill(topkIdx, placement, moeLayer, rank, count_P);
         },
       };
@@ -69,11 +73,12 @@ export function createReplicaChooser(
       if (gatherCounts === undefined) throw new ExpertError('INVALID_ARGUMENT', 'allgather needs a way to gather');
       return {
         asksAll: true,
-        async choose(topkIdx, placement, moeLayer, signal) {
+        async choose(topkIdx, placement, moeLayer, signal, capacities) {
           // Every rank has the same placement: all ask, or none.
           if (!isRedundant(placement, moeLayer)) return inTurn(topkIdx, placement, moeLayer, rank, all);
           const counts_RE = await gatherCounts(countsOf(topkIdx, placement.numExperts), signal);
-          return fill(topkIdx, placement, moeLayer, rank, shareOf(rank, counts_RE, placement, moeLayer));
+          const share_P = shareOf(rank, counts_RE, placement, moeLayer, capacities);
+          return fill(topkIdx, placement, moeLayer, rank, share_P);
         },
       };
   }
@@ -158,11 +163,12 @@ export function shareOf(
   counts_RE: readonly Int32Array[],
   placement: Placement,
   moeLayer: number,
+  capacities?: readonly number[],
 ): Float64Array {
   const { numExperts, slotsPerRank } = placement;
   const counts_E = new Int32Array(numExperts);
   for (const own_E of counts_RE) for (let e = 0; e < own_E.length; e++) counts_E[e]! += own_E[e]!;
-  const left_P = splitCounts(counts_E, placement, moeLayer, -1);
+  const left_P = splitCounts(counts_E, placement, moeLayer, -1, capacities);
   const share_P = new Float64Array(left_P.length);
   const wanted_R = new Int32Array(counts_RE.length);
   const take = (source: number, p: number): void => {

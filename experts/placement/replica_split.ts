@@ -3,22 +3,28 @@
  * R ranks.
  * Why: docs/decisions/placement.md#the-balanced-split-is-a-max-flow
  */
+import { relativeCapacities } from './capacities.js';
 import type { Placement } from './placement.js';
+import { Targets } from './split_targets.js';
 
 /** The ways to share out, by name. */
 export const REPLICA_SPLITS = ['even', 'balanced'] as const;
-/** `even`: every replica the same; `balanced`: so that the most loaded rank has as little as possible. */
+/** `even`: every replica the same; `balanced`: so that the rank that takes longest takes as short as possible. */
 export type ReplicaSplit = (typeof REPLICA_SPLITS)[number];
 
-/** [P] the load of each physical expert of one MoE layer, from the load [E] of the logical ones. An expert without a replica loads nobody. */
+/**
+ * [P] the load of each physical expert of one MoE layer, from the load [E] of the logical ones. An expert without a replica loads nobody.
+ * @param capacities [R] what each rank computes in the same time; default: all alike
+ */
 export function splitLoad(
   load_E: ArrayLike<number>,
   placement: Placement,
   moeLayer: number,
   split: ReplicaSplit,
+  capacities?: ArrayLike<number>,
 ): Float64Array {
   const load_P = evenSplit(load_E, placement, moeLayer);
-  if (split === 'balanced') level(load_P, placement, moeLayer);
+  if (split === 'balanced') level(load_P, placement, moeLayer, { capacities });
   return load_P;
 }
 
@@ -26,15 +32,17 @@ export function splitLoad(
  * [P] `balanced`, in whole tokens: how many of the counts [E] each replica takes so that the most loaded rank has as few as possible. Of equally
  * good splits, each `source` rank begins with another one: with its own replica where it holds one.
  * @param source −1: of no rank in particular
+ * @param capacities as in {@link splitLoad}
  */
 export function splitCounts(
   counts_E: ArrayLike<number>,
   placement: Placement,
   moeLayer: number,
   source: number,
+  capacities?: ArrayLike<number>,
 ): Float64Array {
   const count_P = evenCounts(counts_E, placement, moeLayer, source);
-  level(count_P, placement, moeLayer, { inWholes: true, turn: source + 1 });
+  level(count_P, placement, moeLayer, { inWholes: true, turn: source + 1, capacities });
   return count_P;
 }
 
@@ -77,40 +85,53 @@ const RELATIVE_ERROR = 1e-12;
 /** Below it, moving load would round to nothing, and no search would end. */
 const MIN_TOLERANCE = 1e-300;
 
+/** How load is levelled. */
+interface Levelling {
+  /** Loads are whole, and stay so. */
+  readonly inWholes?: boolean;
+  /** Which of an expert's replicas is tried first. */
+  readonly turn?: number;
+  readonly capacities?: ArrayLike<number> | undefined;
+}
+
 /**
- * Moves load between replicas until no split has a lower maximum, a max-flow by shortest augmenting paths:
- * 1. No split can push the maximum under the mean of all ranks: that is the first target.
- * 2. A path leads from a rank above the target, over experts with a replica there and one elsewhere, to a rank below it: move what fits along it.
- * 3. Where no path is left, the ranks that can be reached have nothing to give to others: their mean is a bound too, and the new target.
- * In wholes, bounds round up, and so only wholes move.
+ * Moves load between replicas until no split takes less time, a max-flow by shortest augmenting paths. A rank takes its load / its capacity:
+ * 1. No split can push the longest time under that of all load by all capacities: that is the first target of every rank.
+ * 2. A path leads from a rank above its target, over experts with a replica there and one elsewhere, to a rank below its own: move what fits along it.
+ * 3. Where no path is left, the ranks that can be reached have nothing to give to others: the time that they take together is a bound too, and the new
+ *    target.
+ * In wholes, targets are the lowest times in which whole loads fit, and so only wholes move.
  */
 function level(
   load_P: Float64Array,
   placement: Placement,
   moeLayer: number,
-  { inWholes = false, turn = 0 }: { readonly inWholes?: boolean; readonly turn?: number } = {},
+  { inWholes = false, turn = 0, capacities }: Levelling = {},
 ): void {
-  const bound = (mean: number): number => (inWholes ? Math.ceil(mean) : mean);
   const { numRanks, slotsPerRank } = placement;
   const load_R = sumByRank(load_P, placement);
   const total = load_R.reduce((a, b) => a + b, 0);
   const tolerance = inWholes ? 0 : total * RELATIVE_ERROR;
   if (!inWholes && !(tolerance >= MIN_TOLERANCE && total <= Number.MAX_VALUE)) return; // numbers too small or too large to share out
   const search = new PathSearch(placement, moeLayer, turn);
-  let target = bound(total / numRanks);
-  while (load_R.some((load) => load > target + tolerance)) {
-    const end = search.find(load_P, load_R, target, tolerance);
+  const targets = new Targets(relativeCapacities(capacities, numRanks), inWholes);
+  targets.raise(
+    total,
+    Array.from({ length: numRanks }, (_, rank) => rank),
+  );
+  const { target_R } = targets;
+  while (load_R.some((load, rank) => load > target_R[rank]! + tolerance)) {
+    const end = search.find(load_P, load_R, target_R, tolerance);
     if (end < 0) {
       const reached = search.reached();
-      const next = bound(reached.reduce((sum, rank) => sum + load_R[rank]!, 0) / reached.length);
-      if (!(next > target)) return; // only rounding is left
-      target = next;
+      const sum = reached.reduce((all, rank) => all + load_R[rank]!, 0);
+      if (!targets.raise(sum, reached)) return; // only rounding is left
       continue;
     }
     const path = search.pathTo(end);
     const start = Math.floor(path[0]![0] / slotsPerRank);
     const amounts = path.map(([from]) => load_P[from]!);
-    const amount = Math.min(load_R[start]! - target, target - load_R[end]!, ...amounts);
+    const amount = Math.min(load_R[start]! - target_R[start]!, target_R[end]! - load_R[end]!, ...amounts);
     for (const [from, to] of path) {
       load_P[from]! -= amount;
       load_P[to]! += amount;
@@ -120,7 +141,7 @@ function level(
   }
 }
 
-/** Breadth first from the ranks above a target, over the replicas of shared experts. */
+/** Breadth first from the ranks above their targets, over the replicas of shared experts. */
 class PathSearch {
   private readonly slotsPerRank: number;
   private readonly replicas: readonly Int32Array[];
@@ -152,11 +173,13 @@ class PathSearch {
     this.isSeen = new Uint8Array(numRanks);
   }
 
-  /** The first rank below the target that is reached; −1 where there is none. */
-  find(load_P: Float64Array, load_R: Float64Array, target: number, tolerance: number): number {
+  /** The first rank below its target that is reached; −1 where there is none. */
+  find(load_P: Float64Array, load_R: Float64Array, target_R: Float64Array, tolerance: number): number {
     this.isSeen.fill(0);
     this.numQueued = 0;
-    for (let rank = 0; rank < load_R.length; rank++) if (load_R[rank]! > target + tolerance) this.visit(rank, -1, -1);
+    for (let rank = 0; rank < load_R.length; rank++) {
+      if (load_R[rank]! > target_R[rank]! + tolerance) this.visit(rank, -1, -1);
+    }
     for (let next = 0; next < this.numQueued; next++) {
       for (const p of this.shared[this.queue[next]!]!) {
         if (load_P[p]! <= tolerance) continue; // nothing to move
@@ -166,7 +189,7 @@ class PathSearch {
           const rank = this.rankOf(q);
           if (this.isSeen[rank] === 1) continue;
           this.visit(rank, p, q);
-          if (load_R[rank]! < target - tolerance) return rank;
+          if (load_R[rank]! < target_R[rank]! - tolerance) return rank;
         }
       }
     }

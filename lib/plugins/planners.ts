@@ -1,7 +1,7 @@
 /** Planners by name: those that are there, and those of plug-ins, whose tables are checked. */
 import { createPlanner, PLANNERS, type PlannerName } from '../../experts/placement/planners/index.js';
 import { plannerOf, type Planner, type PlanRequest } from '../../experts/placement/planners/planner.js';
-import { capacityOf, slotsPerRankOf } from '../../experts/placement/planners/topology.js';
+import { roomsOf, slotsPerRankOf } from '../../experts/placement/planners/topology.js';
 import { failed, given, kindOf, type Owner } from './calls.js';
 import type { PluginRegistry, Registered } from './plugin_registry.js';
 import type { PluginApi } from './plugin.js';
@@ -48,16 +48,17 @@ function checkTable(
   where: string,
   { numExperts, topology }: Pick<PlanRequest, 'numExperts' | 'topology'>,
 ): void {
+  const rooms = roomsOf(topology);
   const width = slotsPerRankOf(topology);
   const lastRank = new Int32Array(numExperts).fill(-1);
   for (const [slot, expert] of table.entries()) {
     if (expert === -1) continue;
     const rank = Math.floor(slot / width);
-    const capacity = capacityOf(topology, rank);
+    const room = rooms[rank]!;
     const what = `put expert ${expert} into slot ${slot % width} of rank ${rank} in ${where}`;
     if (expert < -1 || expert >= numExperts)
       throw failed(owner, `${what}; there are experts 0 … ${numExperts - 1}, and -1 for none`);
-    if (slot % width >= capacity) throw failed(owner, `${what}; that rank has ${capacity} slots`);
+    if (slot % width >= room) throw failed(owner, `${what}; that rank has ${room} slots`);
     if (lastRank[expert] === rank) throw failed(owner, `${what}, which holds it already; give a rank each expert once`);
     lastRank[expert] = rank;
   }

@@ -41,12 +41,13 @@ function checked(owner: Owner, chooser: ReplicaChooser, asking: AskingChoice): R
   let shown: { readonly of: Placement; readonly theirs: Placement } | null = null;
   return {
     ...(asksAll && { asksAll }),
-    async choose(topkIdx, placement, moeLayer, signal) {
+    async choose(topkIdx, placement, moeLayer, signal, capacities) {
       const call = { asksAll, moeLayer, numExperts: placement.numExperts, signal };
       if (shown?.of !== placement) shown = { of: placement, theirs: structuredClone(placement) };
       const { theirs } = shown;
       const copy = topkIdx.slice(); // what it writes over is its own
-      const chosen: unknown = await asking.during(call, () => chooser.choose(copy, theirs, moeLayer, signal));
+      const speeds = capacities?.slice();
+      const chosen: unknown = await asking.during(call, () => chooser.choose(copy, theirs, moeLayer, signal, speeds));
       return checkedChoices(owner, chosen, topkIdx, { placement, moeLayer });
     },
   };

@@ -19,22 +19,46 @@ export function evenLoads(load: readonly number[], held: Held): number[] {
   );
 }
 
-/**
- * The lowest maximum of rank loads over all splits, by duality: what experts that only the ranks of a subset hold bring on average to each of them,
- * at most over all subsets.
- */
-export function lowestMaximum(load: readonly number[], held: Held): number {
-  let bound = 0;
+/** For each set of ranks: which they are, and the load of the experts that nobody else holds. */
+function* subsets(load: readonly number[], held: Held): Generator<{ ranks: readonly number[]; bound: number }> {
   for (let subset = 1; subset < 2 ** held.length; subset++) {
-    const isInside = (rank: number): boolean => ((subset >> rank) & 1) === 1;
-    const inside = held.filter((_, rank) => isInside(rank)).length;
+    const ranks = [...held.keys()].filter((rank) => ((subset >> rank) & 1) === 1);
     const bound_E = load.map((weight, e) => {
       const holders = held.flatMap((experts, rank) => (experts.includes(e) ? [rank] : []));
-      return holders.length > 0 && holders.every(isInside) ? weight : 0;
+      return holders.length > 0 && holders.every((rank) => ranks.includes(rank)) ? weight : 0;
     });
-    bound = Math.max(bound, bound_E.reduce((a, b) => a + b, 0) / inside);
+    yield { ranks, bound: sum(bound_E) };
   }
-  return bound;
+}
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
+/**
+ * The lowest maximum of rank loads, or of load / capacity, over all splits, by duality: what experts that only the ranks of a subset hold bring on
+ * average to each of them, at most over all subsets.
+ */
+export function lowestMaximum(
+  load: readonly number[],
+  held: Held,
+  capacities: readonly number[] = held.map(() => 1),
+): number {
+  const bounds = [...subsets(load, held)].map(
+    ({ ranks, bound }) => bound / sum(ranks.map((rank) => capacities[rank]!)),
+  );
+  return Math.max(0, ...bounds);
+}
+
+/** The same of splits in whole numbers: the first of all times that whole loads take on some rank in which every subset can compute its own. */
+export function lowestWholeTime(counts: readonly number[], held: Held, capacities: readonly number[]): number {
+  const total = sum(counts);
+  const times = capacities.flatMap((capacity) => Array.from({ length: total + 1 }, (_, count) => count / capacity));
+  const sets = [...subsets(counts, held)];
+  const roomIn = (time: number, rank: number): number =>
+    Array.from({ length: total + 1 }, (_, count) => count).filter((count) => count / capacities[rank]! <= time).length -
+    1;
+  const fits = (time: number): boolean =>
+    sets.every(({ ranks, bound }) => bound <= sum(ranks.map((rank) => roomIn(time, rank))));
+  return times.sort((a, b) => a - b).find(fits)!;
 }
 
 /** Balancedness of the best placement there is: every way to give each rank its number of different experts, all of them held by some rank. */
@@ -64,11 +88,16 @@ function choices(size: number, count: number, from = 0): number[][] {
   return [...withFirst, ...without];
 }
 
-/** What eplb_stable lowers: Σ (rank load / mean)² + risk · Σ over experts of (load / mean)² / replicas. */
-export function expectedSquares(load: readonly number[], held: Held, risk: number): number {
+/** What eplb_stable lowers: Σ (rank load / mean)² / capacity + risk · Σ over experts of (load / mean)² / replicas. */
+export function expectedSquares(
+  load: readonly number[],
+  held: Held,
+  risk: number,
+  capacities: readonly number[] = held.map(() => 1),
+): number {
   const total = load.reduce((a, b) => a + b, 0);
   const mean = total === 0 ? 1 : total / held.length;
-  const squares = evenLoads(load, held).reduce((sum, rank) => sum + (rank / mean) ** 2, 0);
+  const squares = sum(evenLoads(load, held).map((rankLoad, rank) => (rankLoad / mean) ** 2 / capacities[rank]!));
   const all = held.flat();
   const spread = load.reduce((sum, w, e) => sum + (w / mean) ** 2 / all.filter((other) => other === e).length, 0);
   return squares + risk * spread;

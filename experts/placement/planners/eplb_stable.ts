@@ -3,11 +3,11 @@
  * doesn't chase the last per cent of this one, and keeps replicas of what is hot. Why: docs/decisions/placement.md#eplb_stable-is-a-local-search
  */
 import { createPlacement } from '../placement.js';
-import { growthGain } from './gains.js';
+import { arrivalCost, growthGain } from './gains.js';
 import { LayerSlots } from './layer_slots.js';
 import { MoveSearch } from './move_search.js';
 import { invalid, plannerOf, type Planner, type PlanRequest } from './planner.js';
-import { capacityOf, relaid, type PlanTopology } from './topology.js';
+import { relaid, roomsOf } from './topology.js';
 
 /** What a move must be worth. */
 export interface StableOptions {
@@ -37,12 +37,13 @@ export function eplbStable(options: StableOptions = {}): Planner {
 function planLayer(
   load_E: ArrayLike<number>,
   start: Int32Array,
-  topology: PlanTopology,
+  topology: PlanRequest['topology'],
   options: Required<StableOptions>,
 ): Int32Array {
-  const slots = new LayerSlots(load_E, start.slice(), topology.numRanks);
-  addMissing(slots, topology);
-  fillEmpty(slots, topology, options.risk);
+  const slots = new LayerSlots(load_E, start.slice(), topology.capacities);
+  const rooms = roomsOf(topology);
+  addMissing(slots, rooms);
+  fillEmpty(slots, rooms, options.risk);
   // An expert that left its rank and came back may be in another slot: a fresh look at the tidied table ends it.
   do improve(slots, options);
   while (restoreSlots(slots, start));
@@ -56,42 +57,49 @@ function startOf({ load_LE, numExperts, topology, current }: PlanRequest): Int32
   return phy2log.map((table) => relaid(table, slotsPerRank, topology));
 }
 
-/** Experts without a replica (their ranks were lost or have fewer slots now), the hottest first, on the coldest rank that has room. */
-function addMissing(slots: LayerSlots, topology: PlanTopology): void {
+/** Experts without a replica (their ranks were lost or have fewer slots now), the hottest first, on the rank that is done first and has room. */
+function addMissing(slots: LayerSlots, rooms: Int32Array): void {
   const missing = [...slots.count.keys()].filter((expert) => slots.count[expert] === 0);
   missing.sort((a, b) => slots.load[b]! - slots.load[a]! || a - b);
   for (const expert of missing) {
     const isFree = (slot: number): boolean => slots.table[slot]! < 0;
     const isSpare = (slot: number): boolean => (slots.count[slots.table[slot]!] ?? 0) > 1;
-    const slot = coldestSlot(slots, topology, isFree) ?? coldestSlot(slots, topology, isSpare);
+    const slot = coldestSlot(slots, rooms, expert, isFree) ?? coldestSlot(slots, rooms, expert, isSpare);
     slots.put(slot!, expert); // there are at least as many slots as experts
   }
 }
 
-/** Of the slots that rank capacities allow and that pass, the first of the rank that carries least. */
-function coldestSlot(slots: LayerSlots, topology: PlanTopology, passes: (slot: number) => boolean): number | undefined {
-  const able = Array.from(slots.table.keys()).filter((slot) => isUsable(slots, topology, slot) && passes(slot));
-  const loadOf = (slot: number): number => slots.rankLoad[slots.rankOf[slot]!]!;
+/** Of the slots that ranks have and that pass, the first of the rank that is done first, on a slower one with the expert, too. */
+function coldestSlot(
+  slots: LayerSlots,
+  rooms: Int32Array,
+  expert: number,
+  passes: (slot: number) => boolean,
+): number | undefined {
+  const { rankOf, rankTime, pace, load } = slots;
+  const able = Array.from(slots.table.keys()).filter((slot) => isUsable(slots, rooms, slot) && passes(slot));
+  // What it takes longer there than on a rank of mean speed: nothing where ranks are alike.
+  const timeOf = (slot: number): number => rankTime[rankOf[slot]!]! + load[expert]! * (pace[rankOf[slot]!]! - 1);
   return able.reduce<number | undefined>((best, slot) => {
-    return best === undefined || loadOf(slot) < loadOf(best) ? slot : best;
+    return best === undefined || timeOf(slot) < timeOf(best) ? slot : best;
   }, undefined);
 }
 
-const isUsable = ({ slotsPerRank }: LayerSlots, topology: PlanTopology, slot: number): boolean =>
-  slot % slotsPerRank < capacityOf(topology, Math.floor(slot / slotsPerRank));
+const isUsable = ({ slotsPerRank }: LayerSlots, rooms: Int32Array, slot: number): boolean =>
+  slot % slotsPerRank < rooms[Math.floor(slot / slotsPerRank)]!;
 
 /** One replica after the other where it gains most; a rank that holds every expert keeps empty slots. */
-function fillEmpty(slots: LayerSlots, topology: PlanTopology, risk: number): void {
-  const { table, count, load, rankLoad, slotsPerRank } = slots;
+function fillEmpty(slots: LayerSlots, rooms: Int32Array, risk: number): void {
+  const { table, count, load, slotsPerRank } = slots;
   for (;;) {
     const growth = Float64Array.from(count, (_, expert) => growthGain(slots, risk, expert));
     let best = -Infinity;
     let [slot, expert] = [-1, -1];
     for (let rank = 0; rank < slots.numRanks; rank++) {
       const free = table.indexOf(-1, rank * slotsPerRank);
-      if (free < 0 || slots.rankOf[free] !== rank || !isUsable(slots, topology, free)) continue;
+      if (free < 0 || slots.rankOf[free] !== rank || !isUsable(slots, rooms, free)) continue;
       for (let e = 0; e < count.length; e++) {
-        const gain = growth[e]! - (2 * load[e]! * rankLoad[rank]!) / (count[e]! + 1);
+        const gain = growth[e]! - arrivalCost(slots, rank, load[e]! / (count[e]! + 1), slots.rankTime[rank]!);
         if (gain > best && !slots.holds(rank, e)) [best, slot, expert] = [gain, free, e];
       }
     }

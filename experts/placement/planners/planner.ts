@@ -22,7 +22,7 @@ export interface PlanReport {
   readonly planMs: number;
 }
 
-/** Balancedness over all layers (Σ mean / Σ max), by how load is shared out over replicas. */
+/** Balancedness over all layers (Σ mean / Σ max) of the time that ranks take, by how load is shared out over replicas. */
 export type PlanBalance = Readonly<Record<ReplicaSplit, number>>;
 
 /** What a planner returns. */
@@ -59,8 +59,8 @@ export function plannerOf(name: string, fill: (request: PlanRequest) => readonly
       const phy2log = fill(request);
       const planMs = performance.now() - startMs;
       const placement = placementOf(phy2log, request);
-      const before = current && balanceOf(request.load_LE, current);
-      const after = placement === current ? before! : balanceOf(request.load_LE, placement);
+      const before = current && balanceOf(request, current);
+      const after = placement === current ? before! : balanceOf(request, placement);
       return { placement, report: { before, after, numMovedSlots: numMovedSlots(current, placement), planMs } };
     },
   };
@@ -72,27 +72,52 @@ function placementOf(phy2log: readonly Int32Array[], { topology, numExperts, cur
   return placementFrom(current === null ? 0 : current.version + 1, topology.numRanks, numExperts, phy2log);
 }
 
-const balanceOf = (load_LE: ExpertLoad, placement: Placement): PlanBalance =>
+const balanceOf = ({ load_LE, topology }: PlanRequest, placement: Placement): PlanBalance =>
   Object.fromEntries(
-    REPLICA_SPLITS.map((split) => [split, balancednessOf(load_LE, placement, split)]),
+    REPLICA_SPLITS.map((split) => [split, balancednessOf(load_LE, placement, split, topology.capacities)]),
   ) as unknown as PlanBalance;
 
 /** Slots, or ranks where there are more, × ranks over all layers: what a plan looks through. More would take minutes; the largest published deployments have a hundredth of it. */
 const MAX_WORK = 2 ** 30;
 
+/** A rank that is so much slower than another should hold no experts. */
+const MIN_CAPACITY = 1e-6;
+
 function checked(given: ExpertLoad, topology: PlanTopology, current: Placement | null): PlanRequest {
   const numExperts = checkLoad(given);
   const load_LE = scaledLoad(given);
   const { numRanks, numSlots, numNodes = 1, numGroups = 1 } = topology;
-  for (const [name, value] of Object.entries({ numRanks, numSlots, numNodes, numGroups })) {
+  const { maxSlotsPerRank = Math.ceil(numSlots / numRanks) } = topology;
+  for (const [name, value] of Object.entries({ numRanks, numSlots, numNodes, numGroups, maxSlotsPerRank })) {
     if (!Number.isSafeInteger(value) || value < 1) throw invalid(`${name} is ${value}; give a whole number from 1`);
   }
   if (numSlots < numExperts) {
     throw invalid(`${numSlots} slots for ${numExperts} experts; give at least one slot per expert`);
   }
+  if (maxSlotsPerRank * numRanks < numSlots) {
+    throw invalid(`${numSlots} slots on ${numRanks} ranks with room for ${maxSlotsPerRank} each; give fewer slots`);
+  }
+  checkCapacities(topology);
   checkPlanSize(load_LE.length, numSlots, numRanks);
   if (current !== null) checkCurrent(current, load_LE.length, numExperts, numRanks);
-  return { load_LE, numExperts, topology: { numRanks, numSlots, numNodes, numGroups }, current };
+  const capacities = topology.capacities ?? new Array<number>(numRanks).fill(1);
+  // More slots than experts are of use only where all ranks have them.
+  const most = Math.max(Math.ceil(numSlots / numRanks), Math.min(maxSlotsPerRank, numExperts));
+  const sizes = { numRanks, numSlots, numNodes, numGroups, maxSlotsPerRank: most };
+  return { load_LE, numExperts, topology: { ...sizes, capacities }, current };
+}
+
+function checkCapacities({ capacities, numRanks }: PlanTopology): void {
+  if (capacities === undefined) return;
+  if (capacities.length !== numRanks) {
+    throw invalid(`${capacities.length} capacities for ${numRanks} ranks; give one for each rank`);
+  }
+  for (const [rank, capacity] of capacities.entries()) {
+    if (capacity >= MIN_CAPACITY && capacity <= 1 / MIN_CAPACITY) continue;
+    throw invalid(
+      `the capacity of rank ${rank} is ${capacity}; give a number from ${MIN_CAPACITY} to ${1 / MIN_CAPACITY}`,
+    );
+  }
 }
 
 /** Returns E. @throws ExpertError INVALID_ARGUMENT for a load that is ragged, negative or infinite */

@@ -1,19 +1,26 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { placementFrom } from '../../../experts/placement/placement.js';
-import { splitLoad, sumByRank } from '../../../experts/placement/replica_split.js';
-import { lowestMaximum } from '../../refs/placement_ref.js';
+import { splitCounts, splitLoad, sumByRank } from '../../../experts/placement/replica_split.js';
+import { heldOf, lowestMaximum, lowestWholeTime } from '../../refs/placement_ref.js';
 
-const split = (load: readonly number[], numRanks: number, table: readonly number[]) => {
+const split = (load: readonly number[], numRanks: number, table: readonly number[], capacities?: readonly number[]) => {
   const placement = placementFrom(0, numRanks, load.length, [Int32Array.from(table)]);
   return {
     placement,
     even: splitLoad(load, placement, 0, 'even'),
-    balanced: splitLoad(load, placement, 0, 'balanced'),
+    balanced: splitLoad(load, placement, 0, 'balanced', capacities),
   };
 };
 
-/** A load and a table in which experts may have any number of replicas, none and two on one rank included. */
+/** How fast ranks are: some alike, some not. */
+const capacitiesOf = (numRanks: number) =>
+  fc.array(fc.oneof(fc.constantFrom(0.25, 0.5, 1), fc.double({ min: 0.1, max: 3, noNaN: true })), {
+    minLength: numRanks,
+    maxLength: numRanks,
+  });
+
+/** A load, ranks that may differ in speed, and a table in which experts may have any number of replicas, none and two on one rank included. */
 const layers = fc
   .record({
     numExperts: fc.integer({ min: 1, max: 9 }),
@@ -23,6 +30,7 @@ const layers = fc
   .chain(({ numExperts, numRanks, slots }) =>
     fc.record({
       numRanks: fc.constant(numRanks),
+      capacities: fc.oneof(fc.constant(undefined), capacitiesOf(numRanks)),
       load: fc.array(fc.oneof(fc.nat(1000), fc.double({ min: 0, max: 1, noNaN: true })), {
         minLength: numExperts,
         maxLength: numExperts,
@@ -35,6 +43,44 @@ const layers = fc
   );
 
 describe('replica split', () => {
+  it('capacities that are alike change nothing, to the bit', () => {
+    fc.assert(
+      fc.property(layers, fc.double({ min: 0.01, max: 100, noNaN: true }), ({ load, numRanks, table }, speed) => {
+        const alike = new Array<number>(numRanks).fill(speed);
+        expect(split(load, numRanks, table, alike).balanced).to.deep.equal(split(load, numRanks, table).balanced);
+      }),
+    );
+  });
+
+  it('in wholes: no split takes the slowest rank less time', () => {
+    const counted = layers.chain(({ numRanks, table }) => {
+      const numExperts = Math.max(...table) + 1;
+      const counts = fc.array(fc.nat(5), { minLength: Math.max(1, numExperts), maxLength: Math.max(1, numExperts) });
+      return fc.record({ counts, capacities: capacitiesOf(numRanks), table: fc.constant(table), source: fc.nat(5) });
+    });
+    fc.assert(
+      fc.property(counted, ({ counts, capacities, table, source }) => {
+        const numRanks = capacities.length;
+        const placement = placementFrom(0, numRanks, counts.length, [Int32Array.from(table)]);
+        const count_P = splitCounts(counts, placement, 0, source % numRanks, capacities);
+        const times = [...sumByRank(count_P, placement)].map((count, rank) => count / capacities[rank]!);
+        const held = heldOf(placement, 0);
+        const lowest = lowestWholeTime(
+          counts.map((count, e) => (held.flat().includes(e) ? count : 0)),
+          held,
+          capacities,
+        );
+        expect(Math.max(...times)).to.be.closeTo(lowest, 1e-9 * (1 + lowest));
+        counts.forEach((count, e) => {
+          const shares = table.flatMap((logical, p) => (logical === e ? [count_P[p]!] : []));
+          expect(shares.every((share) => Number.isInteger(share) && share >= 0)).to.equal(true);
+          if (shares.length > 0) expect(shares.reduce((a, b) => a + b, 0)).to.equal(count);
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('even: every replica of an expert carries the same', () => {
     expect([...split([30, 6], 2, [0, 1, -1, 0, 0, -1]).even]).to.deep.equal([10, 6, 0, 10, 10, 0]);
   });
@@ -50,16 +96,21 @@ describe('replica split', () => {
     expect([...sumByRank(balanced, placement)]).to.deep.equal([6, 6, 6]);
   });
 
-  it('balanced: the highest rank load is the lowest possible, and every expert keeps its load', () => {
+  it('balanced: a rank at half the speed carries half', () => {
+    const { balanced, placement } = split([9, 6], 3, [0, 1, 0, 1, 0, 1], [1, 0.5, 1]);
+    expect([...sumByRank(balanced, placement)]).to.deep.equal([6, 3, 6]);
+  });
+
+  it('balanced: the longest time of a rank is the shortest possible, and every expert keeps its load', () => {
     fc.assert(
-      fc.property(layers, ({ load, numRanks, table }) => {
-        const { balanced, placement } = split(load, numRanks, table);
+      fc.property(layers, ({ load, numRanks, table, capacities = new Array<number>(numRanks).fill(1) }) => {
+        const { balanced, placement } = split(load, numRanks, table, capacities);
         const slotsPerRank = table.length / numRanks;
         const held = Array.from({ length: numRanks }, (_, rank) =>
           table.slice(rank * slotsPerRank, (rank + 1) * slotsPerRank),
         );
-        const highest = Math.max(...sumByRank(balanced, placement));
-        const expected = lowestMaximum(load, held);
+        const highest = Math.max(...sumByRank(balanced, placement).map((sum, rank) => sum / capacities[rank]!));
+        const expected = lowestMaximum(load, held, capacities);
         expect(highest).to.be.closeTo(expected, 1e-9 * (1 + expected));
         const tolerance = 1e-9 * (1 + Math.max(...load));
         for (const [e, weight] of load.entries()) {

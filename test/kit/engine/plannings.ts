@@ -1,7 +1,7 @@
 /** Planners that move experts for the sake of moving them. */
 import { placementFrom } from '../../../experts/placement/placement.js';
 import type { Plan } from '../../../experts/placement/planners/planner.js';
-import { capacityOf, slotsPerRankOf, type PlanTopology } from '../../../experts/placement/planners/topology.js';
+import { roomsOf, slotsPerRankOf, type PlanTopology } from '../../../experts/placement/planners/topology.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
 import { randomFrom } from '../../refs/random.js';
 
@@ -34,8 +34,6 @@ function shuffledTable(numExperts: number, topology: PlanTopology, random: () =>
   }
   const width = slotsPerRankOf(topology);
   const table = new Int32Array(topology.numRanks * width).fill(-1);
-  for (let rank = 0; rank < topology.numRanks; rank++) {
-    table.set(experts.splice(0, capacityOf(topology, rank)), rank * width);
-  }
+  for (const [rank, room] of roomsOf(topology).entries()) table.set(experts.splice(0, room), rank * width);
   return table;
 }

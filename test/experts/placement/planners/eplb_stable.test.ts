@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { balancednessOf } from '../../../../experts/placement/balance.js';
 import { ExpertError } from '../../../../compute/base/errors.js';
+import { relativeCapacities } from '../../../../experts/placement/capacities.js';
 import { createPlacement, placementFrom, withoutRanks } from '../../../../experts/placement/placement.js';
 import { eplbStable } from '../../../../experts/placement/planners/eplb_stable.js';
 import { createPlanner } from '../../../../experts/placement/planners/index.js';
@@ -16,9 +17,11 @@ import { bestBalancedness, expectedSquares, heldOf, lowestMaximum } from '../../
 interface Layer {
   readonly load: readonly number[];
   readonly held: readonly (readonly number[])[];
+  /** By rank, 1 on average. */
+  readonly capacities: readonly number[];
 }
 
-function randomLayer(random: () => number): Layer {
+function randomLayer(random: () => number, areAlike: boolean): Layer {
   const numRanks = 2 + Math.floor(random() * 4);
   const numExperts = numRanks + Math.floor(random() * 8);
   const held = Array.from({ length: numRanks }, (): number[] => []);
@@ -28,13 +31,23 @@ function randomLayer(random: () => number): Layer {
     const expert = Math.floor(random() * numExperts);
     if (!experts.includes(expert)) experts.push(expert);
   }
-  return { load: Array.from({ length: numExperts }, () => Math.floor(random() ** 3 * 1000)), held };
+  const load = Array.from({ length: numExperts }, () => Math.floor(random() ** 3 * 1000));
+  return {
+    load,
+    held,
+    capacities: [
+      ...relativeCapacities(
+        held.map(() => (areAlike ? 1 : 0.2 + random())),
+        numRanks,
+      ),
+    ],
+  };
 }
 
-function slotsOf({ load, held }: Layer): LayerSlots {
+function slotsOf({ load, held, capacities }: Layer): LayerSlots {
   const width = Math.max(...held.map((experts) => experts.length)) + 1; // at least one empty slot each
   const table = held.flatMap((experts) => [...experts, ...new Array<number>(width - experts.length).fill(-1)]);
-  return new LayerSlots(load, Int32Array.from(table), held.length);
+  return new LayerSlots(load, Int32Array.from(table), capacities);
 }
 
 const heldBy = ({ table, numRanks, slotsPerRank }: LayerSlots): number[][] =>
@@ -43,13 +56,13 @@ const heldBy = ({ table, numRanks, slotsPerRank }: LayerSlots): number[][] =>
   );
 
 /** Gain per moved replica of the best of all exchanges of two experts and all replacements of a spare replica, by computing everything anew. */
-function bestGain({ load, held }: Layer, risk: number): number {
-  const before = expectedSquares(load, held, risk);
+function bestGain({ load, held, capacities }: Layer, risk: number): number {
+  const before = expectedSquares(load, held, risk, capacities);
   let best = -Infinity;
   const consider = (changed: readonly (readonly number[])[], numMoved: number): void => {
     const isApart = changed.every((experts) => new Set(experts).size === experts.length);
     if (!isApart || load.some((_, e) => !changed.some((experts) => experts.includes(e)))) return;
-    best = Math.max(best, (before - expectedSquares(load, changed, risk)) / numMoved);
+    best = Math.max(best, (before - expectedSquares(load, changed, risk, capacities)) / numMoved);
   };
   const replaced = (rank: number, old: number, expert: number) =>
     held.map((experts, r) => (r === rank ? experts.map((e) => (e === old ? expert : e)) : experts));
@@ -75,20 +88,21 @@ describe('eplb_stable', () => {
     const random = randomFrom(3);
     let numMoves = 0;
     for (let i = 0; i < 150; i++) {
-      const layer = randomLayer(random);
+      const layer = randomLayer(random, i % 4 < 2);
+      const squares = (): number => expectedSquares(layer.load, heldBy(slots), risk, layer.capacities);
       const [moveCost, risk] = [[0.001, 0.02][i % 2]!, [0, 1, 3][i % 3]!];
       const slots = slotsOf(layer);
       const search = new MoveSearch(slots, moveCost, risk);
       for (let move = search.next(); move !== null; move = search.next()) {
-        const before = expectedSquares(layer.load, heldBy(slots), risk);
+        const before = squares();
         if (move.kind === 'swap') slots.swap(move.a, move.b);
         else slots.put(move.slot, move.expert);
-        const gain = before - expectedSquares(layer.load, heldBy(slots), risk);
+        const gain = before - squares();
         expect(gain).to.be.at.least((move.kind === 'swap' ? 2 : 1) * moveCost - 1e-9);
         expect(heldBy(slots).every((experts) => new Set(experts).size === experts.length)).to.equal(true);
         numMoves++;
       }
-      expect(bestGain({ load: layer.load, held: heldBy(slots) }, risk)).to.be.at.most(moveCost + 1e-9);
+      expect(bestGain({ ...layer, held: heldBy(slots) }, risk)).to.be.at.most(moveCost + 1e-9);
     }
     expect(numMoves).to.be.above(150);
   });

@@ -4,12 +4,13 @@ import { balancednessOf } from '../../../../experts/placement/balance.js';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { createPlacement, placementFrom } from '../../../../experts/placement/placement.js';
 import { createPlanner, PLANNERS, type PlannerName } from '../../../../experts/placement/planners/index.js';
-import type { PlanTopology } from '../../../../experts/placement/planners/topology.js';
+import { roomsOf, type PlanTopology } from '../../../../experts/placement/planners/topology.js';
+import { REPLICA_SPLITS } from '../../../../experts/placement/replica_split.js';
 import { errorOf } from '../../../kit/rejects.js';
 import { randomFrom } from '../../../refs/random.js';
 import { bestBalancedness, evenLoads, heldOf, lowestMaximum } from '../../../refs/placement_ref.js';
 
-/** Any load with any number of slots that hold it; slots that divide where asked. */
+/** Any load with any number of slots that hold it, on ranks that are alike or not; slots that divide where asked. */
 const problems = (isDivisible: boolean) =>
   fc
     .record({
@@ -26,13 +27,30 @@ const problems = (isDivisible: boolean) =>
       });
       return fc.record({
         load_LE: fc.array(layer, { minLength: numLayers, maxLength: numLayers }),
-        topology: fc.constant<PlanTopology>({
+        topology: fc.oneof(fc.constant({}), speedsOf(numRanks, numExperts)).map((speeds): PlanTopology => ({
           numRanks,
           numSlots: isDivisible ? Math.ceil(numSlots / numRanks) * numRanks : numSlots,
-        }),
+          ...speeds,
+        })),
         start: fc.constantFrom(null, 'linear' as const, 'round_robin' as const),
       });
     });
+
+/** Capacities of ranks, and where the slots follow them freely: room for all experts, too. */
+const speedsOf = (numRanks: number, numExperts: number) =>
+  fc
+    .record({
+      capacities: fc.array(fc.constantFrom(0.25, 0.5, 1, 1, 1.3), { minLength: numRanks, maxLength: numRanks }),
+      isFree: fc.boolean(),
+    })
+    .map(({ capacities, isFree }) => ({ capacities, ...(isFree && { maxSlotsPerRank: numExperts + 20 }) }));
+
+/** A rank has no use for more slots than there are experts, unless all have as many. */
+const within = ({ numRanks, numSlots, ...speeds }: PlanTopology, numExperts: number): PlanTopology => {
+  const even = Math.ceil(numSlots / numRanks);
+  const { maxSlotsPerRank = even } = speeds;
+  return { numRanks, numSlots, ...speeds, maxSlotsPerRank: Math.max(even, Math.min(numExperts, maxSlotsPerRank)) };
+};
 
 const startOf = (start: 'linear' | 'round_robin' | null, load_LE: readonly number[][], numRanks: number) =>
   start && createPlacement(start, { numLayers: load_LE.length, numExperts: load_LE[0]!.length, numRanks });
@@ -49,6 +67,41 @@ describe('the size of a plan', () => {
   });
 });
 
+describe('slots of ranks', () => {
+  it('follow their capacities: in no other way is the rank done sooner that takes longest for its slots', () => {
+    const topologies = fc.integer({ min: 1, max: 6 }).chain((numRanks) =>
+      fc.record({
+        capacities: fc.array(fc.double({ min: 0.05, max: 2, noNaN: true }), {
+          minLength: numRanks,
+          maxLength: numRanks,
+        }),
+        numSlots: fc.integer({ min: 1, max: 40 }),
+        extra: fc.option(fc.nat(20), { nil: undefined }),
+      }),
+    );
+    fc.assert(
+      fc.property(topologies, ({ capacities, numSlots, extra }) => {
+        const numRanks = capacities.length;
+        const even = Math.ceil(numSlots / numRanks);
+        const most = even + (extra ?? 0);
+        const free = extra === undefined ? {} : { maxSlotsPerRank: most };
+        const rooms = [...roomsOf({ numRanks, numSlots, capacities, ...free })];
+        expect(rooms.reduce((a, b) => a + b, 0)).to.equal(numSlots);
+        expect(rooms.every((room) => room >= 0 && room <= most)).to.equal(true);
+        const slowest = Math.max(...rooms.map((room, rank) => room / capacities[rank]!));
+        // One slot fewer for whoever takes longest has no place that would be done sooner.
+        const next = rooms.map((room, rank) => (room < most ? (room + 1) / capacities[rank]! : Infinity));
+        expect(Math.min(...next)).to.be.at.least(slowest * (1 - 1e-9));
+      }),
+    );
+  });
+
+  it('ranks that are alike have as many, the first ones one more', () => {
+    expect([...roomsOf({ numRanks: 4, numSlots: 10, maxSlotsPerRank: 10 })]).to.deep.equal([3, 3, 2, 2]);
+    expect([...roomsOf({ numRanks: 4, numSlots: 10, capacities: [2, 2, 2, 2] })]).to.deep.equal([3, 3, 2, 2]);
+  });
+});
+
 describe('planners by name', () => {
   it('refuse a name that is none', () => {
     expect(() => createPlanner('eplbx' as PlannerName)).to.throw('eplb_stable');
@@ -60,30 +113,31 @@ describe('planners', () => {
     it(`${name}: every expert has a replica, every rank at most its slots, and the report counts right`, () => {
       fc.assert(
         fc.property(problems(name === 'eplb'), ({ load_LE, topology, start }) => {
-          const { numRanks, numSlots } = topology;
+          const { numRanks, numSlots, capacities } = topology;
           const current = startOf(start, load_LE, numRanks);
           const { placement, report } = createPlanner(name).plan(load_LE, topology, current);
-          expect(placement.slotsPerRank).to.equal(
-            placement === current ? current.slotsPerRank : Math.ceil(numSlots / numRanks),
-          );
+          const isFixed = name === 'linear' || name === 'round_robin';
+          const rooms = roomsOf(isFixed ? { numRanks, numSlots } : within(topology, load_LE[0]!.length));
+          expect(placement.slotsPerRank).to.equal(placement === current ? current.slotsPerRank : Math.max(...rooms));
           let moved = 0;
           load_LE.forEach((_, layer) => {
             const held = heldOf(placement, layer);
             expect(Math.min(...placement.logcnt[layer]!)).to.be.at.least(1);
             held.forEach((experts, rank) => {
-              const capacity = Math.floor(numSlots / numRanks) + (rank < numSlots % numRanks ? 1 : 0);
-              expect(experts.length).to.be.at.most(capacity);
+              expect(experts.length).to.be.at.most(rooms[rank]!);
               const before = current === null ? [] : heldOf(current, layer)[rank]!;
               moved += new Set(experts.filter((e) => !before.includes(e))).size;
             });
           });
           expect(report.numMovedSlots).to.equal(moved);
-          expect(report.after).to.deep.equal({
-            even: balancednessOf(load_LE, placement),
-            balanced: balancednessOf(load_LE, placement, 'balanced'),
-          });
+          for (const split of REPLICA_SPLITS) {
+            const figure = balancednessOf(load_LE, placement, split, capacities);
+            expect(report.after[split]).to.equal(figure);
+          }
           expect(report.before === null).to.equal(current === null);
-          if (report.before !== null) expect(report.before.even).to.equal(balancednessOf(load_LE, current!));
+          if (report.before !== null) {
+            expect(report.before.even).to.equal(balancednessOf(load_LE, current!, 'even', capacities));
+          }
           expect(report.planMs).to.be.at.least(0);
         }),
       );
@@ -99,6 +153,19 @@ describe('planners', () => {
           expect(again.placement).to.equal(one!.placement);
           expect(again.report.numMovedSlots).to.equal(0);
           expect(again.report.before).to.deep.equal(again.report.after);
+        }),
+      );
+    });
+
+    it(`${name}: capacities that are alike change nothing`, () => {
+      fc.assert(
+        fc.property(problems(name === 'eplb'), ({ load_LE, topology: { numRanks, numSlots }, start }) => {
+          const current = startOf(start, load_LE, numRanks);
+          const capacities = new Array<number>(numRanks).fill(0.7);
+          const alike = createPlanner(name).plan(load_LE, { numRanks, numSlots, capacities }, current);
+          const plain = createPlanner(name).plan(load_LE, { numRanks, numSlots }, current);
+          expect(alike.placement).to.deep.equal(plain.placement);
+          expect(alike.report).to.deep.include({ before: plain.report.before, after: plain.report.after });
         }),
       );
     });
@@ -136,6 +203,19 @@ describe('planners', () => {
         expect(report.after.balanced).to.be.at.most(bestSplit + 1e-9);
         if (isComparable) expect(report.after.even).to.be.at.most(best + 1e-9);
       }
+    });
+  }
+
+  for (const name of ['eplb', 'eplb_stable', 'biased'] as const) {
+    it(`${name}: a rank at half the speed gets about half the load, and fewer slots where ranks have room`, () => {
+      const load_E = Array.from({ length: 28 }, (_, e) => 100 + e);
+      const topology = { numRanks: 4, numSlots: 28, capacities: [1, 1, 0.5, 1], maxSlotsPerRank: 28 };
+      const { placement, report } = createPlanner(name).plan([load_E], topology, null);
+      expect(heldOf(placement, 0).map((experts) => experts.length)).to.deep.equal([8, 8, 4, 8]);
+      expect(report.after.even).to.be.above(0.94);
+      const { capacities, ...alike } = topology;
+      const plain = createPlanner(name).plan([load_E], alike, null).placement;
+      expect(balancednessOf([load_E], plain, 'even', capacities)).to.be.below(0.6);
     });
   }
 
@@ -182,6 +262,10 @@ describe('planners', () => {
       [[[1, 2]], { ...fine, numSlots: 3.5 }, 'numSlots is 3.5'],
       [[[1, 2]], { ...fine, numNodes: -1 }, 'numNodes is -1'],
       [[[1, 2]], { ...fine, numGroups: Number.NaN }, 'numGroups is NaN'],
+      [[[1, 2]], { ...fine, capacities: [1] }, '1 capacities for 2 ranks'],
+      [[[1, 2]], { ...fine, capacities: [1, 0] }, 'capacity of rank 1 is 0'],
+      [[[1, 2]], { ...fine, capacities: [Number.NaN, 1] }, 'capacity of rank 0 is NaN'],
+      [[[1, 2]], { ...fine, maxSlotsPerRank: 1 }, '4 slots on 2 ranks with room for 1 each'],
     ];
     for (const name of PLANNERS) {
       for (const [load_LE, topology, words] of wrong) {
