@@ -23,6 +23,7 @@ import type {
   ExchangeOptions,
   Pending,
   RoutedRequest,
+  RowsAtHome,
 } from './contract/all_to_all_contract.js';
 import { DegradedTokens, withoutMasked } from './contract/degraded.js';
 import { Endpoint, pendingOf } from './contract/endpoint.js';
@@ -90,7 +91,7 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
   readonly reduce: Reduce;
   private readonly countTokens = (recvTopkIdx: Int32Array): Int32Array =>
     countPerExpert(recvTopkIdx, this.shape.slotsPerRank, this.expertAlignment);
-  readonly alone: LoneRank | null;
+  private readonly home: LoneRank;
   private forLooks: AllToAll | null = null;
 
   constructor(
@@ -101,8 +102,11 @@ class NormalAllToAll<State> extends Endpoint<Dispatched<State>> implements AllTo
   ) {
     super(exchange);
     this.reduce = shape.reduce;
-    const { rank, size } = exchange.mesh;
-    this.alone = size === 1 ? new LoneRank(exchange.stats, rank, shape) : null;
+    this.home = new LoneRank(exchange, shape, (numTokens) => (this.numDegradedTokens += numTokens));
+  }
+
+  get alone(): RowsAtHome | null {
+    return this.exchange.isAlone ? this.home : null;
   }
 
   unweighted(): AllToAll {

@@ -209,7 +209,7 @@ export abstract class MeshBase implements Mesh {
   protected link?(rank: Rank, address: PeerAddress, wait: Wait): Promise<void>;
 
   /** Ends the link to a rank, or what there is of it, at once; nothing more is told of it. There may be none. */
-  protected abstract unlink(rank: Rank): void;
+  protected abstract unlink(rank: Rank, why: string): void;
 
   /** For a transport whose seats are not all taken: nobody is in this one yet. */
   protected leaveEmpty(rank: Rank): void {
@@ -258,7 +258,7 @@ export abstract class MeshBase implements Mesh {
 
   private vacate(rank: Rank, why: string): void {
     this.mailbox.lose(rank, why);
-    this.unlink(rank);
+    this.unlink(rank, why);
   }
 
   private checkSend(to: Rank, header: FrameHeader, numBytes: number): void {

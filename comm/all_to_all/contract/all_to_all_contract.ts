@@ -164,7 +164,7 @@ export interface PeerMask {
   clearMask(rank?: Rank): void;
 }
 
-/** Dispatch and combine in a mesh of one rank: no frames, no handles, nothing to wait for, and rows stay where they are if no wire dtype rounds them. */
+/** Dispatch and combine of a rank without peers that it hears: no frames, no handles, nothing to wait for, and rows stay where they are if no wire dtype rounds them. */
 export interface RowsAtHome {
   /** All T rows, for experts that compute before x changes. Counts as a dispatch and a combine do. `topkIdx` [T·K] and `topkWeights` stay the caller's, and as they are. */
   dispatch(layer: number, x: FloatRows, topkIdx: Int32Array, topkWeights: Float32Array): ReceivedRows;
@@ -183,7 +183,7 @@ export interface RowsAtHome {
 /** The normal mode: a token travels once to each rank that has experts of it, and what arrives is as long as it has to be. */
 export interface AllToAll extends PeerMask {
   readonly reduce: Reduce;
-  /** What takes the place of dispatch and combine on a mesh of one rank, where they would do the same with more to do; null on one of several. */
+  /** What takes the place of dispatch and combine while every peer is masked, or there is none, where they would do the same with more to do; else null. */
   readonly alone: RowsAtHome | null;
   /**
    * Sends each token once to every rank that holds one of its experts. Every rank of the mesh calls it with the same

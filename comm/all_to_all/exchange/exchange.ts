@@ -46,6 +46,11 @@ export class Exchange {
     return this.parts.onPeerLoss === 'mask';
   }
 
+  /** Whether no peer is left. */
+  get isAlone(): boolean {
+    return this.mask.size === this.everyPeer.length;
+  }
+
   /** Peers that aren't masked, ascending. */
   get peers(): readonly Rank[] {
     return this.mask.isEmpty ? this.everyPeer : this.everyPeer.filter((rank) => !this.mask.has(rank));

@@ -18,6 +18,10 @@ export class RankMask {
     return this.masked.size === 0;
   }
 
+  get size(): number {
+    return this.masked.size;
+  }
+
   /** Ascending. */
   ranks(): Rank[] {
     return [...this.masked].sort((a, b) => a - b);

@@ -246,8 +246,8 @@ class IoThreadMesh extends MeshBase {
     }
   }
 
-  protected override unlink(rank: Rank): void {
-    this.tell({ kind: 'dismiss', rank, why: 'the link was dropped' });
+  protected override unlink(rank: Rank, why: string): void {
+    this.tell({ kind: 'dismiss', rank, why });
   }
 
   protected override disconnect(): Promise<void> {

@@ -1,8 +1,13 @@
 import { expect } from 'chai';
-import { asRank, createLocalMeshes } from '../../../comm/index.js';
+import { asRank, createLocalMeshes, LocalNetwork } from '../../../comm/index.js';
+import { admissionContract } from '../../contracts/admission_contract.js';
 import { meshContract } from '../../contracts/mesh_contract.js';
 import { thrown } from '../../kit/errors.js';
 
+admissionContract('a local mesh', (size, limits) => {
+  const network = new LocalNetwork(size, limits);
+  return (rank) => Promise.resolve({ mesh: network.open(rank), address: { host: 'anywhere', port: 1 } });
+});
 meshContract('a local mesh', (size, limits) => Promise.resolve(createLocalMeshes(size, limits)));
 
 describe('a local mesh', () => {

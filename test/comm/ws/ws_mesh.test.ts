@@ -15,12 +15,18 @@ import {
   type WsServer,
 } from '../../../comm/index.js';
 import { decodeLinkControl, encodeLinkControl } from '../../../comm/ws/links/link_control.js';
+import { admissionContract } from '../../contracts/admission_contract.js';
 import { meshContract } from '../../contracts/mesh_contract.js';
 import { randomOf } from '../../kit/comm/all_to_all.js';
 import { rejection } from '../../kit/errors.js';
-import { openWsMeshes } from '../../kit/comm/ws_meshes.js';
+import { openWsMeshes, seatOf } from '../../kit/comm/ws_meshes.js';
 
 meshContract('a WebSocket mesh', (size, limits) => openWsMeshes(size, limits), 'held');
+admissionContract('a WebSocket mesh', (size, limits) => async (rank) => {
+  const server = await listenForPeers(ANY_PORT);
+  const mesh = await openWsMesh({ ...seatOf(rank, size), ...limits, server });
+  return { mesh, address: { host: HOST, port: server.port } };
+});
 
 const HOST = '127.0.0.1';
 const ANY_PORT = { host: HOST, port: 0 };

@@ -8,6 +8,14 @@ import {
   type WsMeshOptions,
 } from '../../../comm/index.js';
 
+const JOB = { secret: 'secret', fingerprint: 'f'.repeat(64), jobId: 'job' };
+
+/** Of who comes to a mesh later: it is linked to nobody. */
+export const seatOf = (rank: number, size: number) => {
+  const addresses = new Array<null>(size).fill(null);
+  return { ...JOB, rank: asRank(rank), size, addresses };
+};
+
 /** `overrides(rank)` changes single options of a rank. */
 export async function openWsMeshes(
   size: number,
@@ -22,9 +30,7 @@ export async function openWsMeshes(
   const common = {
     size,
     addresses,
-    secret: 'secret',
-    fingerprint: 'f'.repeat(64),
-    jobId: 'job',
+    ...JOB,
     timeoutMs: 5000,
     ...limits,
   };

@@ -12,14 +12,21 @@ import {
   type IoThreadServer,
   type Mesh,
 } from '../../../../comm/index.js';
+import { admissionContract } from '../../../contracts/admission_contract.js';
 import { meshContract } from '../../../contracts/mesh_contract.js';
 import { rejection, thrown } from '../../../kit/errors.js';
+import { seatOf } from '../../../kit/comm/ws_meshes.js';
 import { openIoThreadMeshes } from '../../../kit/comm/io_thread_meshes.js';
 import { freePort } from '../../../kit/processes/ports.js';
 import { errorOf } from '../../../kit/rejects.js';
 import type { WsPartnerOrder } from '../../../kit/comm/ws_partner.js';
 
 meshContract('a WebSocket mesh in an I/O thread', openIoThreadMeshes, 'lost');
+admissionContract('a WebSocket mesh in an I/O thread', (size, limits) => async (rank) => {
+  const server = await listenInIoThread(ANY_PORT);
+  const mesh = await openIoThreadMesh({ ...seatOf(rank, size), ...limits, server });
+  return { mesh, address: addressOf(server) };
+});
 
 const ANY_PORT = { host: '127.0.0.1', port: 0 };
 const COMMON = { size: 2, secret: 's', fingerprint: 'f'.repeat(64), jobId: 'j', timeoutMs: 15_000 };
