@@ -12,7 +12,7 @@ export const FRAME_HEADER_BYTES = 40;
 
 /**
  * What a frame belongs to; `_node`: the hop between nodes of a hierarchical one. A collective's sequence number travels in `step`; `weights`: rows of an
- * expert that moves.
+ * expert that moves; `kv`: blocks of sequences that move.
  */
 export const PHASES = [
   'dispatch',
@@ -23,6 +23,7 @@ export const PHASES = [
   'broadcast',
   'all_gather',
   'weights',
+  'kv',
 ] as const;
 /** What a frame is part of; a header says it by its place in {@link PHASES}. */
 export type Phase = (typeof PHASES)[number];

@@ -14,7 +14,7 @@ export function isSameKey(a: FrameKey, b: FrameKey): boolean {
 
 /** An integer of 30 bits: V8 keeps those without an object. */
 export function hashOfKey({ phase, step, layer, microBatch, epoch }: FrameKey): number {
-  const place = PHASES.indexOf(phase) + 8 * layer;
+  const place = PHASES.indexOf(phase) + 16 * layer;
   const hash = Math.imul(step, 0x9e3779b1) ^ Math.imul(place, 0x85ebca6b) ^ Math.imul(microBatch, 0xc2b2ae35);
   const mixed = Math.imul(hash ^ (hash >>> 15) ^ Math.imul(epoch, 0x27d4eb2f), 0x2545f491);
   return (mixed ^ (mixed >>> 13)) & 0x3fffffff;

@@ -140,12 +140,12 @@ export class Engine implements TokenSource {
     this.scheduler = new Scheduler({
       ...limits,
       numRanks: job.numSeats,
+      members: job.members.present,
       policy,
       sharing: areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null,
       told: toldOf(spec),
       numHeadroomBlocks: HEADROOM_BLOCKS,
     });
-    this.scheduler.lose(empty, job.members.epoch);
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     if (this.rebalancer !== null) observers.push(this.rebalancer);

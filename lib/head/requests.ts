@@ -1,4 +1,5 @@
 /** The requests that run: each a sequence of the scheduler, and somebody who takes what steps make of it. */
+import { takersOf } from '../job/members.js';
 import type { EpochChange, StepRunner } from '../job/step_runner.js';
 import { EngineError } from '../protocol/errors.js';
 import type { PlanPart, SequenceOutput, StepPlan, StepResult } from '../protocol/step_plan.js';
@@ -142,12 +143,16 @@ export class Requests {
   /**
    * Ranks came or went: what lost ones computed for is queued again, unless it may be what breaks them. Returns how many are, and how many failed.
    */
-  enter({ epoch, lost, left }: EpochChange): { readonly numRecomputed: number; readonly numFailed: number } {
+  enter({ epoch, members, lost, abandonedStep }: EpochChange): {
+    readonly numRecomputed: number;
+    readonly numFailed: number;
+  } {
     for (const { rank, error } of lost) this.lost.set(rank, error);
-    const ranks = [...left, ...lost.map(({ rank }) => rank)];
     // A process that was killed, or a link that was cut, says nothing against what the rank computed.
     const failedRanks = lost.filter(({ error }) => error.code !== 'RANK_LOST').map(({ rank }) => rank);
-    const { numRequeued, failed } = this.scheduler.lose(ranks, epoch, failedRanks);
+    const { present, leaving } = members;
+    const ranks = { present, takers: new Set(takersOf(members)), leaving, failed: failedRanks };
+    const { numRequeued, failed } = this.scheduler.enter({ epoch, ...ranks, hasAbandoned: abandonedStep !== null });
     for (const { sequence, ranks: broken } of failed) this.failOne(sequence, this.brokenBy(broken));
     return { numRecomputed: numRequeued, numFailed: failed.length };
   }

@@ -4,6 +4,7 @@ import type { MigrationOrder, MigrationProgress } from '../../experts/layer/migr
 import type { StepPhase } from '../../compute/base/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { KernelChoice } from '../kernels/kernel_choice.js';
+import type { KvReport, KvTransfer } from './kv_transfer.js';
 import type { Residence } from '../model/weights/residence.js';
 import type { Look, LookTable } from './look.js';
 import type { SamplingParams } from './sampling.js';
@@ -17,6 +18,8 @@ export interface StepPlan {
   readonly placementVersion: number;
   /** Beside the step: this round of rows of the experts that move. */
   readonly moveRound?: number;
+  /** Beside the step: what this rank sends of KV blocks, and what it gets, because sequences move. Default: nothing. */
+  readonly kv?: readonly KvTransfer[];
   readonly begin: readonly SequenceStart[];
   /** Generated tokens before prompt tokens. */
   readonly parts: readonly PlanPart[];
@@ -35,9 +38,11 @@ export interface OutputExchanges {
 /** A sequence begins on its rank, or begins anew: whatever was told of it before is forgotten. */
 export interface SequenceStart {
   readonly sequence: number;
-  /** KV blocks in order of position that hold its first tokens already, because another sequence computed them; usually none. */
+  /**
+   * KV blocks in order of position that hold its first tokens already, because another sequence computed them, or because it moved here; usually none.
+   */
   readonly blocks: readonly number[];
-  /** Those tokens; they fill the blocks. */
+  /** Those tokens; they fill the blocks, but the last one of a sequence that moved here. */
   readonly tokenIds: readonly number[];
   /** Tokens of its prompt: those behind them are its output. */
   readonly numPromptTokens: number;
@@ -99,6 +104,8 @@ export interface StepResult {
   readonly stats: RankStats;
   /** Where experts moved. */
   readonly moved?: MoveReport;
+  /** Where KV blocks moved. */
+  readonly kv?: KvReport;
   /** Where the job is traced. */
   readonly timeline?: readonly TimelineEvent[];
 }

@@ -2,7 +2,6 @@
  * Which tokens the next step computes, and where: pure bookkeeping, no I/O. A {@link SchedulingPolicy} decides; this holds what it decides about:
  * who waits and runs, who holds which KV blocks, what was committed, and what becomes of it when ranks are lost.
  */
-import type { StateLimits } from '../../protocol/limits.js';
 import type { RequestNews } from '../observing/request_news.js';
 import {
   SAMPLED,
@@ -26,7 +25,7 @@ import {
   type SequenceRequest,
 } from './progress.js';
 import { loadOf, type RankUse, type SchedulerLoad } from './scheduler_load.js';
-import { SequenceBlocks, type Freed } from './sequence_blocks.js';
+import { SequenceBlocks, type BlockLimits, type Freed } from './sequence_blocks.js';
 import { outputExchanges, type Told } from './told.js';
 
 /** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
@@ -35,18 +34,14 @@ export type ScheduledPlan = Omit<StepPlan, 'placementVersion' | 'moveRound'>;
 export type { SequenceRequest } from './progress.js';
 export type { RankUse, SchedulerLoad } from './scheduler_load.js';
 
-/** Limits are per rank. */
-export interface SchedulerLimits {
-  readonly numRanks: number;
+/** Limits are per rank; plans are by seat. */
+export interface SchedulerLimits extends BlockLimits {
+  /** Seats that are taken at the start. Default: all. */
+  readonly members?: Iterable<number>;
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
-  /** Tokens per KV block. */
-  readonly blockSize: number;
-  readonly numKvBlocks: number;
   /** What one step tells the head of its tokens, beside their ids. */
   readonly maxToldBytes: number;
-  /** Default null: all layers have keys and values. */
-  readonly states?: StateLimits | null;
 }
 
 /** The limits of the ranks, and what decides within them. */
@@ -58,6 +53,21 @@ export interface SchedulerOptions extends SchedulerLimits {
   readonly told: Told;
   /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */
   readonly numHeadroomBlocks: number;
+}
+
+/** Who computes sequences from now on. */
+export interface SchedulerEpoch {
+  readonly epoch: number;
+  /** All others hold nothing any more; who wasn't before is new, and holds nothing yet. */
+  readonly present: ReadonlySet<number>;
+  /** Those that may be given sequences. */
+  readonly takers: ReadonlySet<number>;
+  /** Those whose sequences go to others; who is neither, keeps what it has. */
+  readonly leaving: ReadonlySet<number>;
+  /** Ranks that are gone whose end may be the doing of what they computed. Default: none. */
+  readonly failed?: readonly number[];
+  /** Steps began that don't count. */
+  readonly hasAbandoned: boolean;
 }
 
 /** What a loss does to the sequences of the lost ranks. */
@@ -113,10 +123,13 @@ export class Scheduler {
   private readonly hasher: BlockHasher | null;
   /** By rank, of the step that was planned last. */
   private numPrefillTokens: readonly number[] = [];
+  private takers: ReadonlySet<number>;
 
   constructor(private readonly options: SchedulerOptions) {
-    const { numRanks, numKvBlocks, blockSize, sharing, states } = options;
-    this.blocks = new SequenceBlocks(numRanks, numKvBlocks, blockSize, states);
+    const { numRanks, sharing, blockSize, members = Array(numRanks).keys() } = options;
+    this.blocks = new SequenceBlocks(options);
+    this.takers = new Set(members);
+    this.blocks.seat(this.takers);
     this.hasher = sharing && new BlockHasher(blockSize, sharing);
   }
 
@@ -141,7 +154,7 @@ export class Scheduler {
 
   /** Requests that wait, without as many as there are ranks' seats for: negative where there would be some for others too. */
   get numQueued(): number {
-    return this.waiting.length + this.running.size - this.options.maxNumSeqs * this.blocks.ranks.length;
+    return this.waiting.length + this.running.size - this.options.maxNumSeqs * this.takers.size;
   }
 
   /** Has all ranks forget what is cached, unless sequences hold blocks: nothing happens then, and false is returned. */
@@ -158,21 +171,21 @@ export class Scheduler {
   }
 
   /**
-   * A new epoch without these ranks. Their sequences wait again, before all others, to be computed anew elsewhere: what was committed of them
-   * stays. `failed`: those of them whose end may be the doing of what they computed; a sequence that fails two ranks without a step between that
-   * takes it further is over. No step may be running any more.
+   * A new epoch. The sequences of ranks that are gone wait again, before all others, to be computed anew elsewhere: what was committed of them stays.
+   * One that fails two ranks without a step between that takes it further is over. No step may be running any more.
    */
-  lose(ranks: readonly number[], epoch: number, failed: readonly number[] = []): Homeless {
+  enter({ epoch, present, takers, failed = [], hasAbandoned }: SchedulerEpoch): Homeless {
     this.epoch = epoch;
-    for (const rank of ranks) this.blocks.lose(rank);
-    const homeless = [...this.running.values()].filter(({ rank }) => ranks.includes(rank));
+    this.takers = takers;
+    this.blocks.seat(present);
+    const homeless = [...this.running.values()].filter(({ rank }) => !present.has(rank));
     for (const state of homeless) {
       const { sequence, rank, failedRanks } = state;
       this.running.delete(sequence);
       if (failed.includes(rank) && isComputing(state)) failedRanks.push(rank);
     }
-    // A state went on in the step that was abandoned. Why: docs/decisions/states.md#a-loss-sends-every-sequence-back-to-a-state-that-was-kept
-    const stateful = this.options.states ? [...this.running.values()] : [];
+    // A state went on in a step that was abandoned. Why: docs/decisions/states.md#a-loss-sends-every-sequence-back-to-a-state-that-was-kept
+    const stateful = hasAbandoned && this.options.states ? [...this.running.values()] : [];
     for (const state of stateful) this.giveBack(state);
     for (const state of this.running.values()) this.goBack(state);
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
@@ -182,8 +195,13 @@ export class Scheduler {
     return { numRequeued: others.length, failed: over };
   }
 
+  /** Whether no sequence runs on a rank, or is about to. */
+  isDrained(rank: number): boolean {
+    return [...this.running.values()].every((state) => state.rank !== rank);
+  }
+
   /**
-   * One plan per rank, all with the same step number, empty for a lost rank; null when there is nothing to compute before a step is committed that
+   * One plan per seat, all with the same step number, empty where nobody sits; null when there is nothing to compute before a step is committed that
    * runs now, or nothing at all, unless a step `isNeeded` all the same. Steps are committed in the order in which they were planned.
    */
   next({ isNeeded = false }: { readonly isNeeded?: boolean } = {}): ScheduledPlan[] | null {
@@ -310,7 +328,10 @@ export class Scheduler {
   }
 
   private placesOf(request: Progress, crowds: Crowds): Place[] {
-    const ranks = this.blocks.ranks.filter((rank) => crowds.of(rank).numSequences < this.options.maxNumSeqs);
+    const { maxNumSeqs } = this.options;
+    const ranks = this.blocks.ranks.filter(
+      (rank) => this.takers.has(rank) && crowds.of(rank).numSequences < maxNumSeqs,
+    );
     return ranks.map((rank) => crowds.placeOf(rank, request, this.blocks));
   }
 

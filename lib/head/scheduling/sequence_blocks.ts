@@ -16,31 +16,53 @@ export interface Freed extends FreeOrder {
 
 /** What a rank's ledger found for a sequence, as long as neither changes: policies ask again and again in one step. */
 interface Found {
+  readonly ledger: BlockLedger;
   readonly version: number;
   readonly numKeys: number;
   readonly blocks: readonly number[];
 }
 
+/** Of what there is on each rank. */
+export interface BlockLimits {
+  /** Seats of the job. */
+  readonly numRanks: number;
+  readonly numKvBlocks: number;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+  /** Default null: all layers have keys and values. */
+  readonly states?: StateLimits | null;
+}
+
 /** The ledgers of all ranks, in terms of sequences and tokens. */
 export class SequenceBlocks {
-  /** By rank; null for one that was lost. */
+  /** By seat; null where nobody sits. */
   private readonly ledgers: (BlockLedger | null)[];
-  /** By rank. */
+  /** By seat. */
   private readonly found = new WeakMap<BlockKeys, Found[]>();
   private freed: Freed[] = [];
   private evicted = 0;
-  /** By rank; empty where all layers have keys and values. */
-  private readonly kept: readonly KeptStates[];
+  /** By seat; empty where all layers have keys and values. */
+  private readonly kept: KeptStates[] = [];
+  private readonly blockSize: number;
+  private readonly states: StateLimits | null;
 
-  /** `states`: null where all layers have keys and values. */
-  constructor(
-    numRanks: number,
-    numBlocks: number,
-    private readonly blockSize: number,
-    private readonly states: StateLimits | null = null,
-  ) {
-    this.ledgers = Array.from({ length: numRanks }, () => new BlockLedger(numBlocks));
-    this.kept = states === null ? [] : this.ledgers.map(() => new KeptStates(numBlocks, states.maxKept));
+  /** Of seats that nobody took yet: {@link seat}. */
+  constructor(private readonly limits: BlockLimits) {
+    const { numRanks, blockSize, states = null } = limits;
+    this.ledgers = new Array<null>(numRanks).fill(null);
+    this.blockSize = blockSize;
+    this.states = states;
+  }
+
+  /** Who sits from now on: what others held is gone with them, and who is new holds nothing. */
+  seat(present: ReadonlySet<number>): void {
+    const { numKvBlocks } = this.limits;
+    for (const [rank, ledger] of this.ledgers.entries()) {
+      if (present.has(rank) === (ledger !== null)) continue;
+      this.ledgers[rank] = ledger === null ? new BlockLedger(numKvBlocks) : null;
+      if (this.states !== null) this.kept[rank] = new KeptStates(numKvBlocks, this.states.maxKept);
+    }
+    this.freed = this.freed.filter(({ rank }) => present.has(rank));
   }
 
   /** Blocks that no sequence holds, of a rank that is left: free ones, and cached ones that make room. */
@@ -75,11 +97,11 @@ export class SequenceBlocks {
     const byRank = this.found.get(keys) ?? [];
     this.found.set(keys, byRank);
     const known = byRank[rank];
-    if (known?.version === version && known.numKeys === numKeys) return known.blocks;
+    if (known?.ledger === ledger && known.version === version && known.numKeys === numKeys) return known.blocks;
     const hasState = kept && ((block: number): boolean => kept.has(block));
     const blocks = ledger.match(numKeys, (index) => keys.at(index), hasState);
     if (hasState !== undefined) blocks.length = blocks.findLastIndex(hasState) + 1;
-    byRank[rank] = { version, numKeys, blocks };
+    byRank[rank] = { ledger, version, numKeys, blocks };
     return blocks;
   }
 
@@ -159,12 +181,6 @@ export class SequenceBlocks {
   /** Gives back all that a sequence holds; its rank forgets the sequence, and blocks that are not cached. */
   end({ sequence, rank, blocks, hasBegun }: Running): void {
     this.release(rank, blocks, hasBegun ? [sequence] : []);
-  }
-
-  /** What a lost rank held is gone with it. */
-  lose(rank: number): void {
-    this.ledgers[rank] = null;
-    this.freed = this.freed.filter((each) => each.rank !== rank);
   }
 
   /** What ranks are to forget since the last call; they must hear of it before the next step. */

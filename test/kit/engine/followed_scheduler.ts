@@ -8,7 +8,7 @@ import {
 } from '../../../lib/head/scheduling/scheduler.js';
 import { SAMPLED, type PlanPart } from '../../../lib/protocol/step_plan.js';
 import { RankCache } from '../../refs/rank_cache.js';
-import { endOf, outputsOf, sampledToken } from './scheduling.js';
+import { endOf, outputsOf, sampledToken, lose } from './scheduling.js';
 
 export class FollowedScheduler {
   readonly scheduler: Scheduler;
@@ -51,7 +51,7 @@ export class FollowedScheduler {
     const numHomeless = this.caches[rank]!.sequences.length;
     this.caches[rank] = null;
     // The scheduler may have admitted some that no rank has been told of.
-    expect(this.scheduler.lose([rank], ++this.numLost).numRequeued).to.be.at.least(numHomeless);
+    expect(lose(this.scheduler, [rank], ++this.numLost).numRequeued).to.be.at.least(numHomeless);
     this.free(); // where there are states, those of the other ranks too
   }
 

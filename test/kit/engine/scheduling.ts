@@ -63,6 +63,12 @@ export function stepOf(scheduler: Scheduler): ScheduledPlan[] {
   return plans;
 }
 
+/** A new epoch without some ranks of those that there are; all others take sequences. */
+export function lose(scheduler: Scheduler, ranks: readonly number[], epoch: number, failed: readonly number[] = []) {
+  const present = new Set(scheduler.load.ranks.map(({ rank }) => rank).filter((rank) => !ranks.includes(rank)));
+  return scheduler.enter({ epoch, present, takers: present, leaving: new Set(), failed, hasAbandoned: true });
+}
+
 export const sequencesOf = (plans: readonly ScheduledPlan[]): number[][] =>
   plans.map(({ parts }) => parts.map(({ sequence }) => sequence));
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { keptEnds, KeptStates } from '../../../../lib/head/scheduling/kept_states.js';
 import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, request, stepOf } from '../../../kit/engine/scheduling.js';
+import { OPTIONS, request, stepOf, lose } from '../../../kit/engine/scheduling.js';
 
 const nobody = (): boolean => false;
 
@@ -57,7 +57,7 @@ describe('states that blocks keep', () => {
     scheduler.add(request(1, 11, 9));
     stepOf(scheduler);
     stepOf(scheduler);
-    expect(scheduler.lose([1], 1).numRequeued).to.equal(2);
+    expect(lose(scheduler, [1], 1).numRequeued).to.equal(2);
     scheduler.takeFreed();
     const [plan] = stepOf(scheduler);
     const mine = plan!.begin.find(({ sequence }) => sequence === 0)!;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Scheduler, type ScheduledPlan } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, outputsOf, request, sequencesOf, shapesOf, stepOf } from '../../../kit/engine/scheduling.js';
+import { OPTIONS, outputsOf, request, sequencesOf, shapesOf, stepOf, lose } from '../../../kit/engine/scheduling.js';
 
 const commit = (scheduler: Scheduler, plans: readonly ScheduledPlan[]): void => {
   for (const plan of plans)
@@ -27,7 +27,7 @@ describe('the scheduler when ranks are lost', () => {
       ],
     ]);
     // The second step is abandoned: rank 1 has gone.
-    expect(scheduler.lose([1], 1)).to.deep.equal({ numRequeued: 2, failed: [] });
+    expect(lose(scheduler, [1], 1)).to.deep.equal({ numRequeued: 2, failed: [] });
     for (const sequence of [0, 2]) scheduler.finish(sequence);
     const [plan, none] = scheduler.next()!;
     expect(none).to.deep.include({ epoch: 1, begin: [], parts: [] });
@@ -58,7 +58,7 @@ describe('the scheduler when ranks are lost', () => {
       [0, []],
       [2, [1, 2, 3]],
     ]);
-    scheduler.lose([1], 1);
+    lose(scheduler, [1], 1);
     expect(scheduler.numFreeBlocks).to.equal(OPTIONS.numKvBlocks - 1);
     expect(scheduler.takeFreed()).to.deep.equal([{ rank: 0, blocks: [1, 2, 3], sequences: [] }]);
     const [again] = scheduler.next()!;
@@ -78,10 +78,10 @@ describe('the scheduler when ranks are lost', () => {
       [1, 4],
       [2, 5],
     ]);
-    expect(scheduler.lose([0], 1, [0])).to.deep.equal({ numRequeued: 2, failed: [] });
+    expect(lose(scheduler, [0], 1, [0])).to.deep.equal({ numRequeued: 2, failed: [] });
     // Sequences 0 and 3 are suspects: no rank computes two of them in one step.
     expect(sequencesOf(scheduler.next()!)).to.deep.equal([[], [1, 4, 0], [2, 5, 3]]);
-    expect(scheduler.lose([1], 2, [1])).to.deep.equal({ numRequeued: 2, failed: [{ sequence: 0, ranks: [0, 1] }] });
+    expect(lose(scheduler, [1], 2, [1])).to.deep.equal({ numRequeued: 2, failed: [{ sequence: 0, ranks: [0, 1] }] });
     const order = Array.from({ length: 4 }, () => sequencesOf(stepOf(scheduler))[2]!);
     expect(order).to.deep.equal([
       [2, 5, 3],
@@ -99,13 +99,13 @@ describe('the scheduler when ranks are lost', () => {
     /** Computes a step, at which its rank fails. */
     const loseAt = (isHeldAgainst: boolean) => {
       const rank = rankOf(scheduler.next()!);
-      return scheduler.lose([rank], ++numLost, isHeldAgainst ? [rank] : []).failed;
+      return lose(scheduler, [rank], ++numLost, isHeldAgainst ? [rank] : []).failed;
     };
     expect(loseAt(true)).to.deep.equal([]);
     stepOf(scheduler);
     expect(loseAt(true), 'the prompt was computed between').to.deep.equal([]);
     expect(loseAt(false), 'a process that was killed').to.deep.equal([]);
-    expect(scheduler.lose([5], ++numLost, [5]).failed, 'between two steps').to.deep.equal([]);
+    expect(lose(scheduler, [5], ++numLost, [5]).failed, 'between two steps').to.deep.equal([]);
     stepOf(scheduler); // the replay of what was committed proves nothing
     expect(loseAt(true)).to.deep.equal([{ sequence: 0, ranks: [1, 3] }]);
     expect(scheduler.next()).to.equal(null);
@@ -121,7 +121,7 @@ describe('the scheduler when ranks are lost', () => {
         outputsOf(plan!, () => 50 + i),
       );
     }
-    scheduler.lose([0], 1);
+    lose(scheduler, [0], 1);
     const parts: unknown[] = [];
     for (let i = 0; i < 3; i++) {
       if (i === 1) scheduler.add(request(1, 2));

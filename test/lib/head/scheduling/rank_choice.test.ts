@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { Place } from '../../../../lib/head/scheduling/policy.js';
 import { bestPlace } from '../../../../lib/head/scheduling/rank_choice.js';
 import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, place, request, sequencesOf, stepOf } from '../../../kit/engine/scheduling.js';
+import { OPTIONS, place, request, sequencesOf, stepOf, lose } from '../../../kit/engine/scheduling.js';
 
 const best = (...places: Place[]) => bestPlace(places)?.rank;
 
@@ -67,7 +67,7 @@ describe('what a scheduler says of its load', () => {
     expect(scheduler.load.imbalance).to.deep.equal({ kvUse: 6 / 5, numRunning: 4 / 3, prefillTokens: 6 / 5 });
     scheduler.finish(0);
     expect(scheduler.load.ranks[0]).to.include({ numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 3 });
-    scheduler.lose([1], 1);
+    lose(scheduler, [1], 1);
     expect(scheduler.load.ranks.map(({ rank }) => rank)).to.deep.equal([0]);
     expect(scheduler.load).to.deep.include({ numWaiting: 2, imbalance: { kvUse: 1, numRunning: 1, prefillTokens: 1 } });
   });

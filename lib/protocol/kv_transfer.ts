@@ -1,0 +1,31 @@
+/** KV blocks on their way from one rank to another, because sequences move. Why: docs/decisions/elastic.md#sequences-move-beside-steps */
+import type { RemoteError } from '../../comm/base/errors.js';
+
+/** Bytes `start` … `end` − 1 of a block as it is outside its cache (KvCache in lib/model/decoder/decoder.ts). */
+export interface KvPiece {
+  /** The block that they are read from, on the rank that sends. */
+  readonly source: number;
+  /** The block that they become, on the rank that gets them; written when the last of its bytes is there. */
+  readonly target: number;
+  readonly start: number;
+  readonly end: number;
+  /** Of the whole block: more where it takes a state along. */
+  readonly numBytes: number;
+}
+
+/** What one rank sends to another beside one step: one frame. */
+export interface KvTransfer {
+  readonly from: number;
+  readonly to: number;
+  /** Of a block in the order of its bytes. */
+  readonly pieces: readonly KvPiece[];
+}
+
+/** What came of the transfers of a step on a rank that took part in any. */
+export interface KvReport {
+  readonly receivedBytes: number;
+  /** How much longer the step took here: reading blocks before it, and waiting for others behind it. */
+  readonly stallMs: number;
+  /** Transfers to this rank of which nothing can be used, each by who sent it. */
+  readonly failed: readonly { readonly from: number; readonly error: RemoteError }[];
+}
