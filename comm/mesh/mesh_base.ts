@@ -250,9 +250,14 @@ export abstract class MeshBase implements Mesh {
     }
   }
 
+  /** For a transport that tells of it: a peer is lost. Called once per loss. */
+  protected onLoss?(rank: Rank, why: string, code: CommError['code']): void;
+
   /** For the transport: nothing more comes from this rank. */
   protected lose(rank: Rank, why: string, code: CommError['code'] = 'PEER_LOST'): void {
+    if (this.mailbox.lossOf(rank) !== undefined) return;
     this.mailbox.lose(rank, why, code);
+    this.onLoss?.(rank, why, code);
     if (!this.linking.has(rank)) this.settleClosed({ kind: 'lost', rank, why });
   }
 

@@ -147,9 +147,8 @@ class WsMesh extends MeshBase {
     this.links[from]?.released(frameBytes);
   }
 
-  protected override lose(rank: Rank, why: string, code?: CommError['code']): void {
-    super.lose(rank, why, code);
-    this.#options.onLost?.(rank, why, code ?? 'PEER_LOST');
+  protected override onLoss(rank: Rank, why: string, code: CommErrorCode): void {
+    this.#options.onLost?.(rank, why, code);
   }
 
   protected override link(peer: Rank, address: PeerAddress, wait: Wait): Promise<void> {

@@ -78,14 +78,14 @@ export function admissionContract(name: string, openSeats: OpenSeats): void {
     it('links a newcomer to all who are there, while they exchange', async () => {
       const [a, b, c] = (await seats([0, 1, 2])) as [SeatedMesh, SeatedMesh, SeatedMesh];
       await link(a, b);
-      let isOver = false;
+      const over = new AbortController();
       const exchanging = (async () => {
         let step = 0;
-        for (; !isOver; step++) await swap(a, b, step);
+        for (; !over.signal.aborted; step++) await swap(a, b, step);
         return step;
       })();
       await Promise.all([link(a, c), link(b, c)]);
-      isOver = true;
+      over.abort();
       const step = await exchanging;
       for (const [x, y] of [
         [a, b],
