@@ -20,6 +20,7 @@ import { startJob, type JobOptions } from '../job/start_job.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
+import { kvSizesOf } from '../protocol/kv_transfer.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import type { Look } from '../protocol/look.js';
 import { moveLimitsOf } from '../protocol/rank_job.js';
@@ -145,6 +146,7 @@ export class Engine implements TokenSource {
       sharing: areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null,
       told: toldOf(spec),
       numHeadroomBlocks: HEADROOM_BLOCKS,
+      kv: kvSizesOf(config, spec),
     });
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];

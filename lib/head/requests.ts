@@ -7,6 +7,7 @@ import type { ScheduledPlan, Scheduler, SequenceRequest } from './scheduling/sch
 import type { ToldHooks } from './hooks/told_hooks.js';
 import type { RequestNews, SequenceEnd } from './observing/request_news.js';
 import type { Sequence } from './sequence.js';
+import { Drains } from './drains.js';
 import { untilOver } from './until_over.js';
 
 /** A step that every rank finished which is left, by rank; the result is null for one that was lost earlier. */
@@ -40,6 +41,7 @@ export interface RequestExtras {
 export class Requests {
   /** By sequence. */
   private readonly running = new Map<number, RunningRequest>();
+  private readonly drains = new Drains((rank) => this.scheduler.isDrained(rank));
   /** Ranks are to hear of nothing before the plans that were made. */
   private isPlanning = false;
   /** Lost ranks, each with why. */
@@ -97,6 +99,7 @@ export class Requests {
       if (move.kind === 'admitted') this.running.get(move.sequence)?.taker.admit?.(move.numCachedTokens);
       this.tell(move);
     }
+    this.drains.check();
     return plans;
   }
 
@@ -117,6 +120,8 @@ export class Requests {
 
   /** Every rank that is left finished the step: its tokens count. Of what {@link settle} left. */
   async commit({ plans, results }: SettledStep): Promise<void> {
+    const reports = results.map((result) => result?.kv);
+    this.scheduler.arrive(plans[0]!.step, reports);
     for (const [rank, plan] of plans.entries()) {
       const { outputs } = results[rank] ?? NO_RESULT;
       this.scheduler.commit(plan, outputs);
@@ -154,7 +159,18 @@ export class Requests {
     const ranks = { present, takers: new Set(takersOf(members)), leaving, failed: failedRanks };
     const { numRequeued, failed } = this.scheduler.enter({ epoch, ...ranks, hasAbandoned: abandonedStep !== null });
     for (const { sequence, ranks: broken } of failed) this.failOne(sequence, this.brokenBy(broken));
+    this.drains.check();
     return { numRecomputed: numRequeued, numFailed: failed.length };
+  }
+
+  /** Sequences move, or are to: a step follows from what the one before brought. */
+  get isMoving(): boolean {
+    return this.scheduler.isMoving;
+  }
+
+  /** Resolves as soon as no sequence runs on a rank, also because it is lost. Rejects with the reason of `signal`, when that is aborted before. */
+  drained(rank: number, signal?: AbortSignal): Promise<void> {
+    return this.drains.wait(rank, signal);
   }
 
   /** As {@link Scheduler.resetPrefixCache}; ranks hear of it before the next step. */
@@ -180,6 +196,7 @@ export class Requests {
     running.forget();
     running.over.abort();
     this.scheduler.finish(sequence);
+    this.drains.check();
     this.free();
     this.tell(news);
   }

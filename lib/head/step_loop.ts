@@ -106,13 +106,14 @@ export class StepLoop {
 
   /**
    * A step may wait behind one that only generates. One that computes prompts takes long, so that who comes meanwhile should be in the next one; and
-   * while experts move, each step follows from the results of the one before.
+   * while experts or sequences move, each step follows from the results of the one before.
    */
   private canBegin([first, ...others]: readonly RunningStep[]): boolean {
     if (first === undefined) return true;
     if (this.parts.job.isChanging) return false;
     const isShort = first.plans.every(({ parts }) => parts.every(({ isPrompt }) => !isPrompt));
-    return others.length === 0 && isShort && this.parts.mover?.isMoving !== true;
+    const isMoving = this.parts.requests.isMoving || this.parts.mover?.isMoving === true;
+    return others.length === 0 && isShort && !isMoving;
   }
 
   private begin(): RunningStep | null {

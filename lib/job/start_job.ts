@@ -15,6 +15,7 @@ import type { JobPlugin } from '../plugins/plugin_code.js';
 import { EngineError } from '../protocol/errors.js';
 import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
 import { Job, type OnTimeline } from './job.js';
+import { kvSizesOf } from '../protocol/kv_transfer.js';
 import { numStatesOf, type EngineLimits } from '../protocol/limits.js';
 import { LocalRanks } from './local_ranks.js';
 import { lossPolicyOf } from './loss_policy.js';
@@ -246,6 +247,7 @@ function rankJobOf(options: JobOptions): RankJob {
     numStates: numStatesOf(limits),
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
     moves: moveLimitsOf(config, spec),
+    kvBytesPerStep: lossPolicyOf(config.comm) === 'fail' ? 0 : kvSizesOf(config, spec).bytesPerStep,
   };
 }
 

@@ -1,5 +1,25 @@
 /** KV blocks on their way from one rank to another, because sequences move. Why: docs/decisions/elastic.md#sequences-move-beside-steps */
 import type { RemoteError } from '../../comm/base/errors.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import { rowFloatsPerToken, stateFloatsOf } from '../model/spec/cache_layout.js';
+import { numAttentionLayersOf, type ModelSpec } from '../model/spec/spec.js';
+
+/** What blocks take on their way, in the layout that all ranks share. */
+export interface KvSizes {
+  /** Keys and values of a block's tokens. */
+  readonly rowBytes: number;
+  /** A state that a block keeps; 0 where all layers have keys and values. */
+  readonly stateBytes: number;
+  /** That a rank sends, and that it gets, beside one step at most: at least `rowBytes`. */
+  readonly bytesPerStep: number;
+}
+
+/** Of a model's blocks. */
+export function kvSizesOf({ load_balance, engine }: ExpertwireConfig, spec: ModelSpec): KvSizes {
+  const numFloats = numAttentionLayersOf(spec) * engine.block_size * rowFloatsPerToken(spec.attention);
+  const [rowBytes, stateBytes] = [4 * numFloats, 4 * stateFloatsOf(spec.layers, spec.hiddenSize)];
+  return { rowBytes, stateBytes, bytesPerStep: Math.max(load_balance.bytes_per_step, rowBytes, 1) };
+}
 
 /** Bytes `start` … `end` − 1 of a block as it is outside its cache (KvCache in lib/model/decoder/decoder.ts). */
 export interface KvPiece {

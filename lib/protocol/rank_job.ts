@@ -70,6 +70,8 @@ export interface RankJob {
   readonly maxNumBatchedTokens: number;
   /** Experts may move to other ranks while steps run; null: they stay. */
   readonly moves: MoveLimits | null;
+  /** Bytes of sequences that move which a rank sends, and gets, beside one step at most; 0: sequences stay. */
+  readonly kvBytesPerStep: number;
 }
 
 /** What moving experts may take of a rank. */
@@ -116,8 +118,9 @@ export function maxFrameBytesOf(job: RankJob, wire: Required<WireOptions>): numb
     countGatherBytes(numExperts),
   );
   const step = payload + (numNodes > 1 ? FORWARDING_BYTES : 0);
-  return FRAME_HEADER_BYTES + Math.max(step, job.moves?.bytesPerStep ?? 0);
+  return FRAME_HEADER_BYTES + Math.max(step, job.moves?.bytesPerStep ?? 0, job.kvBytesPerStep);
 }
 
-/** Micro-batches for which a mesh makes room: rows of experts that move wait beside those of a step, at most one step's. */
-export const roomOf = ({ microBatches, moves }: RankJob): number => microBatches + (moves === null ? 0 : 1);
+/** Micro-batches for which a mesh makes room: what moves, experts and sequences, waits beside the rows of a step, at most one step's of each. */
+export const roomOf = ({ microBatches, moves, kvBytesPerStep }: RankJob): number =>
+  microBatches + (moves === null ? 0 : 1) + (kvBytesPerStep === 0 ? 0 : 1);

@@ -16,6 +16,7 @@ import { expertSizesOf, moeLayersOf, type ModelSpec } from '../model/spec/spec.j
 import { MAX_RARE_BYTES } from '../model/weights/dense_sizes.js';
 import type { Transformer } from '../model/transformer.js';
 import { InternalError } from '../../base/coded_error.js';
+import { KvMover } from './kv_mover.js';
 import { PartOutput, type SequenceState } from './part_output.js';
 import { RankPlacement } from './rank_placement.js';
 import { StepLook } from './step_look.js';
@@ -62,6 +63,7 @@ const RSS_EVERY_STEPS = 256;
 export class RankExecutor {
   private readonly sequences = new Map<number, SequenceState>();
   private readonly placement: RankPlacement;
+  private readonly kv: KvMover;
   private numReports = 0;
   private peakRssBytes = 0;
 
@@ -70,6 +72,7 @@ export class RankExecutor {
     const { spec, shard } = model;
     const shape = { ...expertSizesOf(spec), dtype: model.shard.dtype };
     this.placement = new RankPlacement(placement, { shard, mesh, shape, layers: moeLayersOf(spec), timeoutMs, disk });
+    this.kv = new KvMover({ cache: model.cache, mesh, timeoutMs });
   }
 
   /**
@@ -78,12 +81,15 @@ export class RankExecutor {
    */
   async run(plan: StepPlan, signal?: AbortSignal): Promise<StepResult> {
     const moving = this.placement.begin(plan, signal);
+    const movingKv = this.kv.begin(plan, signal);
     try {
       const result = await this.compute(plan, signal);
       const moved = await moving.end();
-      return moved === null ? result : { ...result, moved };
+      const kv = await movingKv.end();
+      return { ...result, ...(moved !== null && { moved }), ...(kv !== null && { kv }) };
     } catch (error) {
       moving.abort();
+      movingKv.abort();
       throw error;
     }
   }
@@ -139,6 +145,7 @@ export class RankExecutor {
     mesh.advanceEpoch(epoch);
     countGather.enterEpoch(epoch, absent);
     this.placement.enter(absent, placement);
+    this.kv.drop();
   }
 
   /** What this rank holds, computed, sent and waited for. */
@@ -179,6 +186,7 @@ export class RankExecutor {
   free({ blocks, sequences, states = [] }: FreeOrder): void {
     const { cache } = this.parts.model;
     cache.free(blocks);
+    this.kv.forget(blocks);
     cache.states?.forget(states);
     cache.states?.end(sequences);
     for (const sequence of sequences) this.sequences.delete(sequence);

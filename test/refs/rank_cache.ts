@@ -18,6 +18,12 @@ interface State {
   readonly isDegraded: boolean;
 }
 
+/** A block outside its cache. */
+export interface HeldBlock {
+  readonly slots: Slot[];
+  readonly state: State | null;
+}
+
 interface RankCacheOptions {
   readonly blockSize: number;
   /** Blocks that may keep a state; null: there are no states. */
@@ -46,17 +52,22 @@ export class RankCache {
     return [...this.tables.keys()];
   }
 
-  run({ begin, parts }: Pick<ScheduledPlan, 'begin' | 'parts'>): void {
-    const { blockSize } = this.options;
+  /** `arrived`: sequences that come from another rank, and bring what they have, whatever it lacks. */
+  run({ begin, parts }: Pick<ScheduledPlan, 'begin' | 'parts'>, arrived: ReadonlySet<number> = new Set()): void {
+    const { blockSize, maxKept } = this.options;
     for (const { sequence, blocks, tokenIds } of begin) {
       this.tables.set(sequence, [...blocks]);
-      expect(blocks.length * blockSize, 'what begins elsewhere fills its blocks').to.equal(tokenIds.length);
+      const isPartial = arrived.has(sequence) && maxKept === null;
+      const numTokens = isPartial ? blockSize * Math.ceil(tokenIds.length / blockSize) : tokenIds.length;
+      expect(blocks.length * blockSize, 'what begins elsewhere fills its blocks').to.equal(numTokens);
       let history = '';
       const expected = tokenIds.map((tokenId, position): Slot => {
         history = this.extended(history, sequence, position, tokenId);
         return { tokenId, history, isDegraded: false };
       });
-      const slots = this.slots(sequence, tokenIds.length);
+      const slots = this.slots(sequence, tokenIds.length).map((slot) =>
+        arrived.has(sequence) ? { ...slot, isDegraded: false } : slot,
+      );
       expect(slots, 'what is shared is what the sequence would compute').to.deep.equal(expected);
     }
     for (const { sequence, position, tokenIds, blocks, keeps = [] } of parts) {
@@ -67,7 +78,6 @@ export class RankCache {
       for (const [i, tokenId] of tokenIds.entries()) this.write(sequence, position + i, tokenId);
       this.advance(sequence, position, position + tokenIds.length, keeps);
     }
-    const { maxKept } = this.options;
     if (maxKept !== null) expect(this.kept.size, 'states that are kept').to.be.at.most(maxKept);
   }
 
@@ -83,6 +93,26 @@ export class RankCache {
       // What an abandoned step appended may still be there.
       for (const table of this.tables.values()) if (table.includes(block)) table.length = table.indexOf(block);
     }
+  }
+
+  /** A block as it leaves, with the state that it keeps. */
+  read(block: number, hasState: boolean): HeldBlock {
+    const slots = this.blocks.get(block);
+    const state = this.kept.get(block) ?? null;
+    if (slots === undefined || (hasState && state === null)) return expect.fail(`block ${block} holds nothing to send`);
+    return { slots: slots.map((slot) => ({ ...slot })), state: hasState ? state : null };
+  }
+
+  /** A block that came. */
+  place(block: number, { slots, state }: HeldBlock): void {
+    for (const [sequence, table] of this.tables)
+      if (table.includes(block)) expect.fail(`block ${block} came, which ${sequence} holds`);
+    this.blocks.set(
+      block,
+      slots.map((slot) => ({ ...slot })),
+    );
+    if (state === null) this.kept.delete(block);
+    else this.kept.set(block, state);
   }
 
   /** The first tokens of a sequence. */

@@ -24,6 +24,14 @@ export type RequestNews =
     }
   /** Blocks ran out: it waits, and is computed anew. */
   | { readonly kind: 'preempted'; readonly sequence: number; readonly rank: number }
+  /** It goes on on another rank, with the keys and values of so many of its tokens. */
+  | {
+      readonly kind: 'moved';
+      readonly sequence: number;
+      readonly from: number;
+      readonly rank: number;
+      readonly numTokens: number;
+    }
   /** It has one more token. */
   | { readonly kind: 'token'; readonly sequence: number; readonly tokenId: number }
   | { readonly kind: 'finished'; readonly sequence: number; readonly reason: SequenceEnd }

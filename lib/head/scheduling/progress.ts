@@ -39,8 +39,10 @@ export interface Running extends Progress {
   readonly rank: number;
   /** KV blocks in order of position: those of the tokens in the cache, and of those that the step at hand computes. */
   readonly blocks: number[];
-  /** Its first tokens, which were in the cache already. */
+  /** Its first tokens, which were in the cache already: others computed them, or it itself before it moved here. */
   readonly numShared: number;
+  /** It came with them from another rank. */
+  readonly hasMoved: boolean;
   /** The first step that computes it. */
   readonly firstStep: number;
   /** Tokens in the KV cache, of steps that count. */
@@ -73,6 +75,9 @@ export const maySkipTokens = ({ wants }: Progress): boolean =>
 /** Steps that run compute it. */
 export const isComputing = ({ numPlanned, numComputed }: Running): boolean => numPlanned > numComputed;
 
+/** Its next token was generated; otherwise it computes its prompt, or computes anew what was lost. */
+export const isGenerating = (state: Running): boolean => !isReplaying(state) && state.numSampled > 0;
+
 /** How many of its first tokens may be in the cache already: all that deliver nothing more, but the last. */
 export const numSkippable = (state: Progress): number =>
   Math.min(numKnownTokens(state) - 1, maySkipTokens(state) ? Infinity : state.numCommitted);
@@ -84,12 +89,12 @@ export const numNewTokensLeft = ({ maxNewTokens, outputTokenIds }: Progress): nu
 /** What a policy sees of a request that runs. */
 export const viewOf = (state: Running, told: Told): RunningView => {
   const isReplay = isReplaying(state);
-  const isGenerating = !isReplay && state.numSampled > 0;
+  const isNext = isGenerating(state);
   return {
     sequence: state.sequence,
     priority: state.priority ?? 0,
-    isGenerating,
-    numReady: isGenerating ? numLeftToGenerate(state) : isReplay ? numLeftToReplay(state) : numLeftOfPrompt(state),
+    isGenerating: isNext,
+    numReady: isNext ? numLeftToGenerate(state) : isReplay ? numLeftToReplay(state) : numLeftOfPrompt(state),
     toldBytes: isReplay || !isTold(state.wants) ? null : toldBytesOf(state, told),
   };
 };
@@ -105,7 +110,7 @@ export function startOf(state: Running, blockSize: number): SequenceStart {
   const numOutput = Math.max(numShared - promptTokenIds.length, 0);
   return {
     sequence,
-    blocks: blocks.slice(0, numShared / blockSize),
+    blocks: blocks.slice(0, Math.ceil(numShared / blockSize)),
     tokenIds: [...promptTokenIds.slice(0, numShared), ...outputTokenIds.slice(0, numOutput)],
     numPromptTokens: promptTokenIds.length,
     endTokenIds,

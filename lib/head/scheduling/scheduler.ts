@@ -12,6 +12,9 @@ import {
 } from '../../protocol/step_plan.js';
 import { BlockHasher, BlockKeys } from './block_keys.js';
 import { Crowds } from './crowds.js';
+import { bestPlace } from './rank_choice.js';
+import { SequenceMoves, type Arrival } from './sequence_moves.js';
+import type { KvReport, KvSizes, KvTransfer } from '../../protocol/kv_transfer.js';
 import type { Place, RunningView, SchedulingPolicy, Share } from './policy.js';
 import type { PrefixSharing } from './prefix_sharing.js';
 import {
@@ -42,6 +45,8 @@ export interface SchedulerLimits extends BlockLimits {
   readonly maxNumBatchedTokens: number;
   /** What one step tells the head of its tokens, beside their ids. */
   readonly maxToldBytes: number;
+  /** What sequences take along that move to other ranks. */
+  readonly kv: KvSizes;
 }
 
 /** The limits of the ranks, and what decides within them. */
@@ -93,10 +98,16 @@ export interface SchedulerCounts {
   readonly numPrefixHits: number;
   /** Cached KV blocks whose content was forgotten because room was needed. */
   readonly numEvictedBlocks: number;
+  /** How often a sequence went on on another rank with what it had in its cache. */
+  readonly numMoved: number;
+  /** Tokens that it had there, each time once more. */
+  readonly numMovedTokens: number;
 }
 
 /** What {@link Scheduler.next} did with a sequence. */
-export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted' }>;
+export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted' | 'moved' }>;
+
+const NOBODY: ReadonlySet<number> = new Set();
 
 /** Ranks that one sequence may cost. */
 const MAX_FAILED_RANKS = 2;
@@ -119,23 +130,31 @@ export class Scheduler {
   private numSharedTokens = 0;
   private numPrefixQueries = 0;
   private numPrefixHits = 0;
+  private numMoved = 0;
+  private numMovedTokens = 0;
   /** Null: nothing is shared. */
   private readonly hasher: BlockHasher | null;
   /** By rank, of the step that was planned last. */
   private numPrefillTokens: readonly number[] = [];
   private takers: ReadonlySet<number>;
+  private leaving: ReadonlySet<number> = NOBODY;
+  /** Sequences of ranks that leave. */
+  private readonly moving: SequenceMoves;
 
   constructor(private readonly options: SchedulerOptions) {
     const { numRanks, sharing, blockSize, members = Array(numRanks).keys() } = options;
     this.blocks = new SequenceBlocks(options);
     this.takers = new Set(members);
     this.blocks.seat(this.takers);
+    this.moving = new SequenceMoves(this.blocks, { ...options.kv, blockSize }, (rank) => this.isWantedOn(rank));
     this.hasher = sharing && new BlockHasher(blockSize, sharing);
   }
 
   get counts(): SchedulerCounts {
-    const { numPreempted, numSharedTokens, numPrefixQueries, numPrefixHits } = this;
-    return { numPreempted, numSharedTokens, numPrefixQueries, numPrefixHits, numEvictedBlocks: this.blocks.numEvicted };
+    const { numPreempted, numSharedTokens, numPrefixQueries, numPrefixHits, numMoved, numMovedTokens } = this;
+    const numEvictedBlocks = this.blocks.numEvicted;
+    const found = { numSharedTokens, numPrefixQueries, numPrefixHits };
+    return { numPreempted, ...found, numEvictedBlocks, numMoved, numMovedTokens };
   }
 
   /** What waits and what runs. */
@@ -174,9 +193,11 @@ export class Scheduler {
    * A new epoch. The sequences of ranks that are gone wait again, before all others, to be computed anew elsewhere: what was committed of them stays.
    * One that fails two ranks without a step between that takes it further is over. No step may be running any more.
    */
-  enter({ epoch, present, takers, failed = [], hasAbandoned }: SchedulerEpoch): Homeless {
+  enter({ epoch, present, takers, leaving, failed = [], hasAbandoned }: SchedulerEpoch): Homeless {
     this.epoch = epoch;
     this.takers = takers;
+    this.leaving = leaving;
+    this.moving.clear();
     this.blocks.seat(present);
     const homeless = [...this.running.values()].filter(({ rank }) => !present.has(rank));
     for (const state of homeless) {
@@ -195,9 +216,14 @@ export class Scheduler {
     return { numRequeued: others.length, failed: over };
   }
 
-  /** Whether no sequence runs on a rank, or is about to. */
+  /** Whether no sequence runs on a rank. */
   isDrained(rank: number): boolean {
     return [...this.running.values()].every((state) => state.rank !== rank);
+  }
+
+  /** Sequences are to move, or do: what comes next follows from what the last step brought. */
+  get isMoving(): boolean {
+    return [...this.leaving].some((rank) => !this.isDrained(rank));
   }
 
   /**
@@ -206,9 +232,11 @@ export class Scheduler {
    */
   next({ isNeeded = false }: { readonly isNeeded?: boolean } = {}): ScheduledPlan[] | null {
     this.step++;
+    if (this.isMoving) this.move();
     this.admit();
-    const plans = Array.from({ length: this.options.numRanks }, (_, rank) => this.planFor(rank));
-    if (!isNeeded && plans.every(({ parts }) => parts.length === 0)) {
+    const computed = Array.from({ length: this.options.numRanks }, (_, rank) => this.planFor(rank));
+    const plans = withTransfers(computed, this.moving.transfersOf(this.step));
+    if (!isNeeded && plans.every(({ parts, kv }) => parts.length === 0 && kv === undefined)) {
       this.step--;
       return null;
     }
@@ -250,7 +278,7 @@ export class Scheduler {
       const state = this.running.get(sequence);
       if (state === undefined) continue; // cancelled while the step ran
       const { tokenId, degraded } = outputs[i]!;
-      if (position === state.numShared) this.numSharedTokens += state.numShared;
+      if (position === state.numShared && !state.hasMoved) this.numSharedTokens += state.numShared;
       state.numComputed = position + tokenIds.length;
       if (state.numComputed > state.numCommitted) state.failedRanks.length = 0;
       state.numCommitted = Math.max(state.numCommitted, state.numComputed);
@@ -260,8 +288,14 @@ export class Scheduler {
     }
   }
 
+  /** Takes note of what moved beside a step, as its ranks report it: what can't move waits, and is computed anew elsewhere. Before {@link commit}. */
+  arrive(step: number, reports: readonly (KvReport | undefined)[]): void {
+    for (const sequence of this.moving.arrive(step, reports)) this.preempt(sequence);
+  }
+
   /** Ends a sequence and takes its blocks back. */
   finish(sequence: number): void {
+    this.moving.drop(sequence);
     const state = this.running.get(sequence);
     if (state !== undefined) {
       this.running.delete(sequence);
@@ -277,10 +311,41 @@ export class Scheduler {
     return this.blocks.ranks.reduce((sum, rank) => sum + this.blocks.numAvailable(rank), 0);
   }
 
+  /** Sequences of ranks that leave go where one that waits would, before those; what goes beside the next step is decided. */
+  private move(): void {
+    const crowds = this.crowds();
+    for (const state of this.running.values()) {
+      if (!this.leaving.has(state.rank) || this.moving.has(state.sequence) || isComputing(state)) continue;
+      const place = bestPlace(this.placesOf(state, crowds));
+      if (place === null) continue; // until there is room
+      crowds.join(this.moving.begin(state, place.rank));
+    }
+    this.moving.plan(this.step);
+    for (const arrival of this.moving.takeArrived(MAX_TOLD_TOKENS)) this.goOn(arrival);
+  }
+
+  /** A sequence goes on where its blocks are. */
+  private goOn({ state, to, blocks, numTokens }: Arrival): void {
+    const { sequence, rank: from, outputTokenIds } = state;
+    this.running.set(sequence, {
+      ...{ ...state, rank: to, blocks, hasMoved: true },
+      ...{ numShared: numTokens, numComputed: numTokens, numPlanned: numTokens },
+      ...{ numSampled: outputTokenIds.length, firstStep: this.step, hasBegun: false, keeps: [], ownKeep: null },
+    });
+    this.blocks.end(state);
+    this.numMoved++;
+    this.numMovedTokens += numTokens;
+    this.moves.push({ kind: 'moved', sequence, from, rank: to, numTokens });
+  }
+
+  private crowds(): Crowds {
+    return new Crowds(this.options, [...this.running.values(), ...this.moving.arriving()]);
+  }
+
   private admit(): void {
     const { policy } = this.options;
     if (this.waiting.length === 0) return;
-    const crowds = new Crowds(this.options, this.running.values());
+    const crowds = this.crowds();
     let numTold = 0;
     while (this.waiting.length > 0 && numTold < MAX_TOLD_TOKENS) {
       const views = this.waiting.map(({ sequence, priority = 0, numOvertaken }) => ({
@@ -308,7 +373,16 @@ export class Scheduler {
     const numCachedTokens = Math.min(numShared, promptTokenIds.length);
     if (!hasRun) this.countLookup(request, numCachedTokens);
     const state: Running = {
-      ...{ ...request, hasRun: true, rank, blocks, numShared, numComputed: numShared, numPlanned: numShared },
+      ...{
+        ...request,
+        hasRun: true,
+        hasMoved: false,
+        rank,
+        blocks,
+        numShared,
+        numComputed: numShared,
+        numPlanned: numShared,
+      },
       ...{ numSampled: request.outputTokenIds.length, firstStep: this.step },
       ...{ firstDegraded: Infinity, hasBegun: false, keeps: [], ownKeep: null },
     };
@@ -360,8 +434,10 @@ export class Scheduler {
     const view = (state: Running): RunningView => viewOf(state, told);
     for (;;) {
       const own = [...this.running.values()].filter((state) => state.rank === rank);
-      const shares = policy.plan(apart(own).map(view), { numTokens, numBytes });
+      const ready = own.filter(({ sequence }) => !this.moving.isPaused(sequence));
+      const shares = policy.plan(apart(ready).map(view), { numTokens, numBytes });
       if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numAvailable(rank)) return shares;
+      if (this.moving.dropLastTo(rank)) continue;
       this.preempt(policy.preempt(own.map(view)));
     }
   }
@@ -378,6 +454,7 @@ export class Scheduler {
     const { blockSize } = this.options;
     const isBeginning = (state: Running): boolean => state.rank === rank && state.numComputed === state.numShared;
     return (block) =>
+      this.moving.wants(rank, block) ||
       [...this.running.values()].some(
         (each) => isBeginning(each) && each.blocks[each.numShared / blockSize - 1] === block,
       );
@@ -399,6 +476,7 @@ export class Scheduler {
   /** A sequence waits before all others; what was committed of it stays, and is computed anew. */
   private preempt(sequence: number): void {
     const state = this.running.get(sequence)!;
+    this.moving.drop(sequence);
     this.giveBack(state);
     this.waiting.unshift(state);
     this.numPreempted++;
@@ -426,6 +504,13 @@ const generatedFirst = (parts: readonly PlanPart[]): PlanPart[] => [
   ...parts.filter(({ isPrompt }) => !isPrompt),
   ...parts.filter(({ isPrompt }) => isPrompt),
 ];
+
+/** Each rank is told of its own. */
+const withTransfers = (plans: ScheduledPlan[], transfers: readonly KvTransfer[]): ScheduledPlan[] =>
+  plans.map((plan, rank) => {
+    const kv = transfers.filter(({ from, to }) => from === rank || to === rank);
+    return kv.length === 0 ? plan : { ...plan, kv };
+  });
 
 /** Of tokens that were not generated in the step before. */
 const numPrefillTokensOf = ({ parts }: ScheduledPlan): number =>

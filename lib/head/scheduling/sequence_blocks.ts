@@ -33,6 +33,9 @@ export interface BlockLimits {
   readonly states?: StateLimits | null;
 }
 
+/** What somebody holds on a rank, in order of position. */
+type HeldBlocks = Pick<Running, 'rank' | 'blocks'>;
+
 /** The ledgers of all ranks, in terms of sequences and tokens. */
 export class SequenceBlocks {
   /** By seat; null where nobody sits. */
@@ -136,17 +139,15 @@ export class SequenceBlocks {
     if (kept === undefined || state.keys === null) return [];
     const { blockSize, states } = this;
     const tokens = { position: state.numPlanned, end, numPromptTokens: state.promptTokenIds.length };
-    const ends = keptEnds(tokens, blockSize, states!.interval).filter((at) => {
-      const victim = kept.plan(state.blocks[at / blockSize - 1]!, isWanted);
-      if (victim !== null && victim >= 0) this.freed.push({ rank: state.rank, ...NOTHING, states: [victim] });
-      return victim !== null;
-    });
+    const ends = keptEnds(tokens, blockSize, states!.interval).filter((at) =>
+      this.planKeep(state.rank, state.blocks[at / blockSize - 1]!, isWanted),
+    );
     state.keeps.push(...ends);
     return ends;
   }
 
   /** Takes what a sequence lacks for its first `numTokens` tokens; as many must be available. */
-  grow({ rank, blocks }: Running, numTokens: number): void {
+  grow({ rank, blocks }: HeldBlocks, numTokens: number): void {
     const ledger = this.ledgers[rank]!;
     const count = this.numLacking(blocks.length, numTokens);
     this.evicted += this.evict(rank, count - ledger.numFree);
@@ -165,6 +166,36 @@ export class SequenceBlocks {
     this.commitKeeps(state, end * this.blockSize, isWanted);
   }
 
+  /** As {@link seal}, of one block that holds what one of the sequence's does on its own rank: the one at place `index`, nothing where that isn't full. */
+  sealAt(rank: number, block: number, { keys, numComputed, firstDegraded }: Running, index: number): void {
+    const isFull = (index + 1) * this.blockSize <= Math.min(numComputed, firstDegraded);
+    if (keys !== null && isFull) this.ledgers[rank]!.seal(block, keys.at(index));
+  }
+
+  /** Some layers have states: a sequence can begin behind blocks alone that keep one. */
+  get hasStates(): boolean {
+    return this.states !== null;
+  }
+
+  /** The place of the last block of a sequence that keeps a state; −1: none does. */
+  lastKept({ rank, blocks, numComputed }: Running): number {
+    const kept = this.kept[rank];
+    const numFull = Math.floor(numComputed / this.blockSize);
+    return blocks.slice(0, numFull).findLastIndex((block) => kept?.has(block) === true);
+  }
+
+  /** A block that was taken will keep a state from elsewhere: {@link commitKeep} once it does. False: there is no room. `isWanted`: as for {@link planKeeps} */
+  planKeep(rank: number, block: number, isWanted: (block: number) => boolean): boolean {
+    const victim = this.kept[rank]!.plan(block, isWanted);
+    if (victim !== null && victim >= 0) this.freed.push({ rank, ...NOTHING, states: [victim] });
+    return victim !== null;
+  }
+
+  /** The state is there. */
+  commitKeep(rank: number, block: number): void {
+    this.kept[rank]!.commit(block);
+  }
+
   /** Forgets what is cached on all ranks, unless sequences hold blocks: nothing happens then, and false is returned. */
   reset(): boolean {
     if (this.ranks.some((rank) => this.ledgers[rank]!.numUsed > 0)) return false;
@@ -174,12 +205,16 @@ export class SequenceBlocks {
 
   /** Gives back what a sequence holds beyond its tokens in the cache. */
   shrink(state: Running): void {
-    const ahead = state.blocks.splice(Math.ceil(state.numComputed / this.blockSize));
-    this.release(state.rank, ahead, []);
+    this.shrinkTo(state, Math.ceil(state.numComputed / this.blockSize));
+  }
+
+  /** Gives back all but the first blocks. */
+  shrinkTo({ rank, blocks }: HeldBlocks, numBlocks: number): void {
+    this.release(rank, blocks.splice(numBlocks), []);
   }
 
   /** Gives back all that a sequence holds; its rank forgets the sequence, and blocks that are not cached. */
-  end({ sequence, rank, blocks, hasBegun }: Running): void {
+  end({ sequence, rank, blocks, hasBegun }: Pick<Running, 'sequence' | 'rank' | 'blocks' | 'hasBegun'>): void {
     this.release(rank, blocks, hasBegun ? [sequence] : []);
   }
 

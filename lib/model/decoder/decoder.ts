@@ -42,7 +42,7 @@ export interface StepTokens {
  *
  * Outside its cache a block is the same bytes for every compute, so that it can be kept elsewhere, or go on in the cache of another rank that has the same model and
  * block size: little-endian float32 rows without header or padding, [layers, lanes, tokens of a block, width], with the lanes of cache_layout.ts. A block that keeps a
- * state has it behind its rows, memory by memory where a rank spreads its layers.
+ * state has it behind all of its rows.
  */
 export interface KvCache {
   /** Tokens per block. */

@@ -2,7 +2,7 @@
  * How keys and values lie in a block of the kernels' cache, and how the same block is rows outside it (KvCache in decoder.ts). Pure.
  * Latents are rows, their parts padded to a multiple of 4 floats (mla_layer.as.ts); keys and values of heads are in panels (panels.as.ts).
  */
-import { cacheFloatsPerToken, cacheRowsOf } from '../spec/cache_layout.js';
+import { cacheFloatsPerToken, cacheRowsOf, rowFloatsPerToken } from '../spec/cache_layout.js';
 import type { AttentionSpec } from '../spec/spec.js';
 
 /** What a block is for. */
@@ -18,10 +18,8 @@ export const blockFloats = ({ attention, blockSize, numLayers }: BlockShape): nu
   numLayers * blockSize * cacheFloatsPerToken(attention);
 
 /** float32 values of a block's rows, which have no padding. */
-export function rowFloats({ attention, blockSize, numLayers }: BlockShape): number {
-  const { numLanes, parts } = cacheRowsOf(attention);
-  return numLayers * numLanes * blockSize * parts.reduce((a, b) => a + b);
-}
+export const rowFloats = ({ attention, blockSize, numLayers }: BlockShape): number =>
+  numLayers * blockSize * rowFloatsPerToken(attention);
 
 /** A block's rows: a copy. */
 export function rowsOfBlock(block: Float32Array, shape: BlockShape): Float32Array<ArrayBuffer> {

@@ -24,14 +24,14 @@ export class SpreadKvCache implements KvCache, StateCache {
     return this.pieces[0]!.numBlocks;
   }
 
-  /** A copy, without the padding between rows. */
+  /** A copy, without the padding between rows: all layers' rows, and behind them all their states. */
   async read(block: number): Promise<Uint8Array<ArrayBuffer>> {
     const parts = await Promise.all(this.pieces.map((piece) => piece.read(block)));
     const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(part, at);
-      at += part.length;
+    for (const [i, { rows, state }] of this.places().entries()) {
+      const part = parts[i]!;
+      bytes.set(part.subarray(0, rows.length), rows.start);
+      if (part.length > rows.length) bytes.set(part.subarray(rows.length), state.start);
     }
     return bytes;
   }
@@ -40,13 +40,13 @@ export class SpreadKvCache implements KvCache, StateCache {
   write(block: number, bytes: Uint8Array): void {
     const hasStates = bytes.byteLength !== this.rowBytes;
     checkLength(bytes, hasStates ? this.allBytes : this.rowBytes, block);
+    const partOf = ({ start, length }: Place): Uint8Array => bytes.subarray(start, start + length);
     try {
-      let at = 0;
-      for (const piece of this.pieces) {
-        const { rows, state } = piece.blockBytes;
-        const end = at + rows + (hasStates ? state : 0);
-        piece.write(block, bytes.subarray(at, end));
-        at = end;
+      for (const [i, { rows, state }] of this.places().entries()) {
+        const part = new Uint8Array(rows.length + (hasStates ? state.length : 0));
+        part.set(partOf(rows));
+        if (hasStates) part.set(partOf(state), rows.length);
+        this.pieces[i]!.write(block, part);
       }
     } catch (error) {
       // A memory was full: the block is new, and begun in others.
@@ -69,4 +69,21 @@ export class SpreadKvCache implements KvCache, StateCache {
   end(sequences: readonly number[]): void {
     for (const { states } of this.pieces) states?.end(sequences);
   }
+
+  /** Where each piece's bytes are among those of a block. */
+  private places(): { readonly rows: Place; readonly state: Place }[] {
+    let [rowAt, stateAt] = [0, this.rowBytes];
+    return this.pieces.map(({ blockBytes }) => {
+      const rows = { start: rowAt, length: blockBytes.rows };
+      const state = { start: stateAt, length: blockBytes.state };
+      rowAt += rows.length;
+      stateAt += state.length;
+      return { rows, state };
+    });
+  }
+}
+
+interface Place {
+  readonly start: number;
+  readonly length: number;
 }

@@ -22,6 +22,12 @@ export function cacheFloatsPerToken(attention: AttentionSpec): number {
   return numLanes * sum(parts.map(roundUp4));
 }
 
+/** float32 values of a token's rows in one layer outside a cache, where there is no padding. */
+export function rowFloatsPerToken(attention: AttentionSpec): number {
+  const { numLanes, parts } = cacheRowsOf(attention);
+  return numLanes * sum(parts);
+}
+
 /**
  * float32 values of a sequence's state in one layer, padding included (short_conv_layer.as.ts, delta_rule_layer.as.ts); 0 where it has keys and values.
  * The inputs of a convolution of the last tokens, oldest first; then a delta rule's matrices, value head by value head, in panels of 16 value channels.

@@ -39,6 +39,8 @@ export class RequestClock {
         return this.run(followed, true);
       case 'preempted':
         return this.run(followed, false);
+      case 'moved':
+        return;
       case 'token':
         if (followed.lastTokenMs === null) this.ttft.push(nowMs - followed.queuedMs, nowMs);
         else this.itl.push(nowMs - followed.lastTokenMs, nowMs);

@@ -44,6 +44,9 @@ export class RequestTracks implements EngineObserver {
         track.numPreempted++;
         for (const listener of this.listeners) listener.preempted?.(track);
         return;
+      case 'moved':
+        track.rank = news.rank;
+        return;
       case 'token':
         return this.token(track);
       case 'finished':

@@ -7,8 +7,9 @@ import {
   type SequenceRequest,
 } from '../../../lib/head/scheduling/scheduler.js';
 import { SAMPLED, type PlanPart } from '../../../lib/protocol/step_plan.js';
-import { RankCache } from '../../refs/rank_cache.js';
-import { endOf, outputsOf, sampledToken, lose } from './scheduling.js';
+import type { KvTransfer } from '../../../lib/protocol/kv_transfer.js';
+import { RankCache, type HeldBlock } from '../../refs/rank_cache.js';
+import { endOf, outputsOf, sampledToken } from './scheduling.js';
 
 export class FollowedScheduler {
   readonly scheduler: Scheduler;
@@ -19,7 +20,13 @@ export class FollowedScheduler {
   private readonly numCommitted = new Map<number, number>();
   /** By rank; null for one that was lost. */
   private readonly caches: (RankCache | null)[];
-  private numLost = 0;
+  private epoch = 0;
+  private leaving: ReadonlySet<number> = new Set();
+  /** What left in the step in which the first bytes of a block did, by where it goes. */
+  private readonly sent = new Map<string, HeldBlock>();
+  /** Sequences that came from another rank since they were admitted. */
+  private readonly arrived = new Set<number>();
+  private readonly newCache: () => RankCache;
   private lastStep = 0;
   /** Steps that were planned and not committed. */
   private readonly inFlight: (readonly ScheduledPlan[])[] = [];
@@ -36,7 +43,8 @@ export class FollowedScheduler {
       separatesForms: options.sharing?.separatesForms === true,
       numPromptTokensOf: (sequence: number) => this.requests.get(sequence)!.promptTokenIds.length,
     };
-    this.caches = Array.from({ length: options.numRanks }, () => new RankCache(cache));
+    this.newCache = () => new RankCache(cache);
+    this.caches = Array.from({ length: options.numRanks }, this.newCache);
   }
 
   add(added: SequenceRequest): void {
@@ -47,12 +55,42 @@ export class FollowedScheduler {
 
   /** A rank is lost; whatever it had in its cache is gone, and nothing counts of the steps that run. */
   lose(rank: number): void {
+    if (this.caches[rank] === null) return;
     this.inFlight.length = 0;
     const numHomeless = this.caches[rank]!.sequences.length;
     this.caches[rank] = null;
     // The scheduler may have admitted some that no rank has been told of.
-    expect(lose(this.scheduler, [rank], ++this.numLost).numRequeued).to.be.at.least(numHomeless);
+    expect(this.enter(true).numRequeued).to.be.at.least(numHomeless);
+  }
+
+  /** Between two steps: a seat is taken, or who sits there is to leave, and goes as soon as nothing runs there. */
+  change(rank: number, kind: 'joins' | 'leaves'): void {
+    while (this.inFlight.length > 0) this.end(() => false);
+    if (kind === 'joins') this.caches[rank] ??= this.newCache();
+    else if (this.caches[rank] !== null) this.leaving = new Set([...this.leaving, rank]);
+    this.enter(false);
+  }
+
+  /** Ranks that nothing keeps any more go. */
+  private retire(): void {
+    const drained = [...this.leaving].filter((rank) => this.scheduler.isDrained(rank));
+    if (drained.length === 0 || this.inFlight.length > 0) return;
+    for (const rank of drained) {
+      expect(this.caches[rank]?.sequences ?? []).to.deep.equal([]);
+      this.caches[rank] = null;
+    }
+    this.enter(false);
+  }
+
+  private enter(hasAbandoned: boolean) {
+    const present = new Set(this.caches.flatMap((cache, rank) => (cache === null ? [] : [rank])));
+    this.leaving = new Set([...this.leaving].filter((rank) => present.has(rank)));
+    const takers = new Set([...present].filter((rank) => !this.leaving.has(rank)));
+    this.sent.clear();
+    const { leaving } = this;
+    const homeless = this.scheduler.enter({ epoch: ++this.epoch, present, takers, leaving, hasAbandoned });
     this.free(); // where there are states, those of the other ranks too
+    return homeless;
   }
 
   /**
@@ -63,11 +101,19 @@ export class FollowedScheduler {
     lost: readonly number[] = [],
     lacksExpert: (sequence: number, position: number) => boolean = () => false,
   ): boolean {
-    while (this.inFlight.length <= this.numAhead) if (!this.plan()) break;
+    this.retire();
+    while (this.inFlight.length <= (this.scheduler.isMoving ? 0 : this.numAhead)) if (!this.plan()) break;
     const isBusy = this.inFlight.length > 0;
     for (const rank of lost) this.lose(rank);
-    this.inFlight.shift()?.forEach((plan, rank) => this.commit(plan, rank, lacksExpert));
+    if (this.inFlight.length > 0) this.end(lacksExpert);
     return isBusy;
+  }
+
+  private end(lacksExpert: (sequence: number, position: number) => boolean): void {
+    const plans = this.inFlight.shift()!;
+    this.scheduler.arrive(plans[0]!.step, []);
+    this.free();
+    plans.forEach((plan, rank) => this.commit(plan, rank, lacksExpert));
   }
 
   /** False: there is nothing to compute now. */
@@ -79,14 +125,54 @@ export class FollowedScheduler {
     const [{ step }] = plans as [ScheduledPlan];
     expect(step).to.be.above(this.lastStep);
     this.lastStep = step;
+    for (const { kind, sequence } of this.scheduler.takeMoves()) {
+      if (kind === 'moved') this.arrived.add(sequence);
+      else this.arrived.delete(sequence);
+    }
+    const transfers = this.checkedTransfers(plans);
+    this.send(transfers);
     plans.forEach((plan, rank) => this.check(plan, rank));
+    this.receive(transfers);
     expect(
-      plans.some(({ parts }) => parts.length > 0),
-      'a step computes something',
+      plans.some(({ parts, kv }) => parts.length > 0 || kv !== undefined),
+      'a step computes or moves something',
     ).to.equal(true);
     this.checkBlocks();
     this.inFlight.push(plans);
     return true;
+  }
+
+  /** Both ends are told the same, within the budget. */
+  private checkedTransfers(plans: readonly ScheduledPlan[]): readonly KvTransfer[] {
+    const all = plans.flatMap(({ kv = [] }, rank) => kv.filter(({ from }) => from === rank));
+    for (const [rank, { kv = [] }] of plans.entries()) {
+      expect(kv).to.deep.equal(all.filter(({ from, to }) => from === rank || to === rank));
+      for (const end of ['from', 'to'] as const) {
+        const own = kv.filter((each) => each[end] === rank).flatMap(({ pieces }) => pieces);
+        const numBytes = own.reduce((sum, piece) => sum + piece.end - piece.start, 0);
+        expect(numBytes).to.be.at.most(this.options.kv.bytesPerStep);
+      }
+    }
+    return all;
+  }
+
+  private send(transfers: readonly KvTransfer[]): void {
+    for (const { from, to, pieces } of transfers) {
+      for (const { source, target, start, end, numBytes } of pieces) {
+        expect(end).to.be.above(start);
+        const key = `${to} ${target}`;
+        if (start === 0) this.sent.set(key, this.caches[from]!.read(source, numBytes > this.options.kv.rowBytes));
+        else expect(this.sent.has(key), 'a block goes from its first byte on').to.equal(true);
+      }
+    }
+  }
+
+  private receive(transfers: readonly KvTransfer[]): void {
+    for (const { to, pieces } of transfers) {
+      for (const { target, end, numBytes } of pieces) {
+        if (end === numBytes) this.caches[to]!.place(target, this.sent.get(`${to} ${target}`)!);
+      }
+    }
   }
 
   /** Has ranks forget what is cached, which must be all that they hold, unless sequences run. */
@@ -137,7 +223,9 @@ export class FollowedScheduler {
     const { numKvBlocks } = this.options;
     for (const { rank, numUsedBlocks, numCachedBlocks } of this.scheduler.load.ranks) {
       const numHeld = this.caches[rank]!.heldBlocks.length;
-      expect(numUsedBlocks + numCachedBlocks, 'used and cached').to.equal(numHeld);
+      const numCounted = numUsedBlocks + numCachedBlocks;
+      if (this.scheduler.isMoving) expect(numHeld, 'blocks that move are taken first').to.be.at.most(numCounted);
+      else expect(numCounted, 'used and cached').to.equal(numHeld);
       expect(numHeld).to.be.at.most(numKvBlocks);
     }
   }
@@ -152,7 +240,7 @@ export class FollowedScheduler {
   private check(plan: ScheduledPlan, rank: number): void {
     const { maxNumBatchedTokens, maxNumSeqs, maxToldBytes, numKvBlocks } = this.options;
     const cache = this.caches[rank] ?? null;
-    expect(plan).to.include({ step: this.lastStep, epoch: this.numLost });
+    expect(plan).to.include({ step: this.lastStep, epoch: this.epoch });
     if (cache === null) {
       expect(plan).to.deep.include({ begin: [], parts: [] });
       return;
@@ -172,7 +260,8 @@ export class FollowedScheduler {
       first.map(({ sequence }) => sequence).sort(),
     );
     for (const part of plan.parts) this.checkPart(part);
-    cache.run({ ...plan, parts: plan.parts.map((part) => ({ ...part, tokenIds: this.idsOf(part) })) });
+    const known = { ...plan, parts: plan.parts.map((part) => ({ ...part, tokenIds: this.idsOf(part) })) };
+    cache.run(known, this.arrived);
     for (const part of plan.parts) {
       const end = endOf(part);
       const held = cache.tokens(part.sequence, end).join();

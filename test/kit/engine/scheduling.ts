@@ -20,6 +20,7 @@ export const OPTIONS: SchedulerOptions = {
   policy: fcfs,
   sharing: { seed: '', separatesForms: true },
   numHeadroomBlocks: 0,
+  kv: { rowBytes: 8, stateBytes: 0, bytesPerStep: 24 },
   told: {
     numTopk: 2,
     bytesOf: ({ wants }) => {

@@ -81,6 +81,8 @@ export class StagedEngine implements ServedEngine {
   /** May be set: what the scheduler counts. */
   counts: SchedulerCounts = {
     ...{ numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 },
+    numMoved: 0,
+    numMovedTokens: 0,
   };
   private numSteps = 0;
   private readonly watching = new Set<EngineObserver>();

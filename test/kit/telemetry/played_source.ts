@@ -7,7 +7,7 @@ import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import { StatsCollector } from '../../../lib/head/observing/stats.js';
 import { observedStep } from '../../../lib/head/observing/step_observer.js';
 import type { AskedRebalance, RebalanceStats } from '../../../lib/head/rebalancing/rebalance_stats.js';
-import type { SchedulerLoad } from '../../../lib/head/scheduling/scheduler.js';
+import type { SchedulerCounts, SchedulerLoad } from '../../../lib/head/scheduling/scheduler.js';
 import { Watchers } from '../../../lib/head/watchers.js';
 import type { LoadReport, PlanPart, RankStats, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
@@ -41,7 +41,10 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   readonly placement: Placement;
   readonly watchers = new Watchers();
   load: SchedulerLoad;
-  counts = { numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 };
+  counts: SchedulerCounts = {
+    ...{ numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 },
+    ...{ numMoved: 0, numMovedTokens: 0 },
+  };
   rebalancing: RebalanceStats | null = null;
   private readonly window: LoadWindow;
   private readonly collector: StatsCollector;

@@ -17,6 +17,13 @@ interface Loss {
   readonly isInStep: boolean;
 }
 
+/** A rank comes or is to leave, between two steps. */
+interface Change {
+  readonly step: number;
+  readonly rank: number;
+  readonly kind: 'joins' | 'leaves';
+}
+
 interface Run {
   readonly options: SchedulerOptions;
   /** Each with the step before which it arrives. */
@@ -26,6 +33,8 @@ interface Run {
   readonly resets: readonly number[];
   /** Not of rank 0, so that one is left. */
   readonly losses: readonly Loss[];
+  /** Neither. */
+  readonly changes: readonly Change[];
   /** Steps that are planned while one runs. */
   readonly numAhead: number;
   /** Of so many tokens one loses an expert; 0: none. */
@@ -48,10 +57,13 @@ const runs: fc.Arbitrary<Run> = fc
     numHeadroomBlocks: fc.nat(2),
     kept: fc.constantFrom(null, null, 0, 1, 2, 4),
     intervalBlocks: fc.integer({ min: 1, max: 3 }),
+    /** Bytes beside one step over those of a block's rows. */
+    extraBytes: fc.nat(40),
   })
-  .chain(({ extraTokens, kept, intervalBlocks, ...others }) => {
+  .chain(({ extraTokens, kept, intervalBlocks, extraBytes, ...others }) => {
     const states = kept === null ? null : { maxKept: kept, interval: intervalBlocks * others.blockSize };
-    const limits = { ...others, states, told: OPTIONS.told };
+    const kv = { rowBytes: 10, stateBytes: states === null ? 0 : 25, bytesPerStep: 10 + extraBytes };
+    const limits = { ...others, states, kv, told: OPTIONS.told };
     const capacity = limits.blockSize * limits.numKvBlocks;
     const arrival = fc
       .record({
@@ -69,6 +81,11 @@ const runs: fc.Arbitrary<Run> = fc
       step: fc.nat(16),
       rank: fc.integer({ min: 1, max: Math.max(limits.numRanks - 1, 1) }),
       isInStep: fc.boolean(),
+    });
+    const change = fc.record({
+      step: fc.nat(24),
+      rank: fc.integer({ min: 1, max: Math.max(limits.numRanks - 1, 1) }),
+      kind: fc.constantFrom('leaves' as const, 'leaves' as const, 'joins' as const),
     });
     return fc.record({
       options: fc.constant({ ...limits, maxNumBatchedTokens: limits.maxNumSeqs + extraTokens }),
@@ -96,6 +113,7 @@ const runs: fc.Arbitrary<Run> = fc
       resets: fc.array(fc.nat(40), { maxLength: 3 }),
       losses:
         limits.numRanks === 1 ? fc.constant([]) : fc.uniqueArray(loss, { selector: ({ rank }) => rank, maxLength: 3 }),
+      changes: limits.numRanks === 1 ? fc.constant([]) : fc.array(change, { maxLength: 5 }),
       numAhead: fc.constantFrom(0, 1, 1, 2),
       degradedOneIn: fc.constantFrom(0, 0, 7, 40),
     });
@@ -110,12 +128,12 @@ function following(before: SequenceRequest | undefined, own: SequenceRequest, ca
 }
 
 /** Runs to the end; what became of it. */
-function follow({ options, requests, cancels, losses, resets, numAhead, degradedOneIn }: Run) {
+function follow({ options, requests, cancels, losses, changes, resets, numAhead, degradedOneIn }: Run) {
   const followed = new FollowedScheduler(options, numAhead);
   const lacksExpert = (sequence: number, position: number): boolean =>
     degradedOneIn > 0 && (sequence * 31 + position * 17) % degradedOneIn === 3;
   const cancelled = new Set<number>();
-  const lastArrival = Math.max(20, ...requests.map(({ arrival }) => arrival));
+  const lastArrival = Math.max(24, ...requests.map(({ arrival }) => arrival));
   let isBusy = true;
   for (let i = 0; isBusy || i <= lastArrival; i++) {
     for (const { arrival, request: added } of requests) if (arrival === i) followed.add(added);
@@ -125,6 +143,7 @@ function follow({ options, requests, cancels, losses, resets, numAhead, degraded
       followed.cancel(sequence);
       cancelled.add(sequence);
     }
+    for (const { step, rank, kind } of changes) if (step === i) followed.change(rank, kind);
     const now = losses.filter(({ step }) => step === i);
     for (const { rank, isInStep } of now) if (!isInStep) followed.lose(rank);
     isBusy = followed.step(
@@ -138,31 +157,38 @@ function follow({ options, requests, cancels, losses, resets, numAhead, degraded
 }
 
 describe('runs of the scheduler', () => {
-  it('keep every rule for any limits, requests, prefixes, cancellations and lost ranks, and everything finishes', () => {
+  it('keep every rule for any limits, requests, prefixes, cancellations, ranks that are lost, leave and join, and everything finishes', () => {
     let numHitsOfStates = 0;
-    let [numPreempted, numSharedTokens, numPrefixHits, numEvictedBlocks] = [0, 0, 0, 0];
+    let [numPreempted, numSharedTokens, numPrefixHits, numEvictedBlocks, numMovedTokens] = [0, 0, 0, 0, 0];
+    let numMovedWithStates = 0;
     fc.assert(
       fc.property(runs, (run) => {
         const { followed, cancelled } = follow(run);
         expect(followed.left).to.deep.equal({ sequences: [], numUsedBlocks: 0, told: [] });
         followed.reset();
-        const { numRanks, numKvBlocks } = run.options;
-        expect(followed.scheduler.numFreeBlocks).to.equal((numRanks - run.losses.length) * numKvBlocks);
+        const { scheduler } = followed;
+        expect(scheduler.numFreeBlocks).to.equal(scheduler.load.ranks.length * run.options.numKvBlocks);
         const ids = run.requests.map(({ request: { sequence } }) => sequence);
         expect(followed.finished).to.include.members(ids.filter((sequence) => !cancelled.has(sequence)));
-        const { counts } = followed.scheduler;
+        const { counts } = scheduler;
         if (run.options.sharing === null) expect(counts).to.include({ numSharedTokens: 0, numPrefixQueries: 0 });
         expect(counts.numPrefixHits).to.be.at.most(counts.numPrefixQueries);
         numPreempted += counts.numPreempted;
         numSharedTokens += counts.numSharedTokens;
         numPrefixHits += counts.numPrefixHits;
+        numMovedTokens += counts.numMovedTokens;
         if (run.options.states) numHitsOfStates += counts.numPrefixHits;
+        if (run.options.states) numMovedWithStates += counts.numMovedTokens;
         numEvictedBlocks += counts.numEvictedBlocks;
       }),
-      { numRuns: 100 },
+      { numRuns: 150 },
     );
     // Otherwise the runs say nothing of them.
-    for (const count of [numPreempted, numPrefixHits, numEvictedBlocks, numHitsOfStates]) expect(count).to.be.above(0);
+    const all = [numPreempted, numPrefixHits, numEvictedBlocks, numHitsOfStates, numMovedTokens, numMovedWithStates];
+    expect(
+      all.every((count) => count > 0),
+      all.join(),
+    ).to.equal(true);
     expect(numSharedTokens, 'also by who goes on').to.be.above(numPrefixHits);
   });
 });

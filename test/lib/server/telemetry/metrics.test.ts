@@ -142,7 +142,7 @@ describe('metrics', () => {
     engine.step([[{ sequence: 0, numTokens: 10, isPrompt: true }], [{ sequence: 1, numTokens: 7, isPrompt: true }]]);
     engine.step([[{ sequence: 0, numTokens: 1, isPrompt: false }], [{ sequence: 1, numTokens: 1, isPrompt: false }]]);
     const counts = { numPrefixQueries: 60, numPrefixHits: 48, numEvictedBlocks: 5 };
-    engine.counts = { numPreempted: 3, numSharedTokens: 64, ...counts };
+    engine.counts = { ...engine.counts, numPreempted: 3, numSharedTokens: 64, ...counts };
     const [scrape, stats] = [await watched.scrape(), engine.stats()];
     expect(stats).to.include({ numSteps: 3, numPromptTokens: 37, numOutputTokens: 4 });
     expect(scrape.value('expertwire:steps_total')).to.equal(3);
