@@ -7,6 +7,7 @@ import type { RoutingObserver } from '../../experts/load/load_recorder.js';
 import { LoadWindow } from '../../experts/load/load_window.js';
 import { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
+import { usedSeats } from '../../experts/placement/used_seats.js';
 import { withSeats } from '../../experts/placement/seats.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import { checkCompute } from '../config/compute.js';
@@ -107,6 +108,8 @@ export class Engine implements TokenSource {
   /** What a recorder wants of every request. */
   private readonly recorded: Look | null;
   private nextSequence = 0;
+  /** The placement in force, and as others see it. */
+  private shown: { readonly whole: Placement; readonly seen: Placement };
 
   /** An engine over a job that runs already: {@link start} starts one. The engine closes it. */
   constructor(private readonly parts: EngineParts) {
@@ -124,6 +127,7 @@ export class Engine implements TokenSource {
     const empty = [...Array(job.numSeats).keys()].filter((seat) => !job.members.present.has(seat));
     this.live = new LivePlacement(parts.placement, empty);
     this.collector = new StatsCollector(job, shape, window);
+    this.shown = { whole: this.live.whole, seen: usedSeats(this.live.whole, this.collector.numRanks) };
     const moves = moveLimitsOf(config, spec);
     const { watchers } = this;
     const onRebalance: OnRebalance = (event) => {
@@ -198,9 +202,19 @@ export class Engine implements TokenSource {
     return new Engine({ ...options, config, ...model, placement, job, routing });
   }
 
-  /** The placement in force; what lost ranks held is still in it. */
+  /** The placement in force, of all seats up to the highest that was ever taken; what lost ranks held is still in it. */
   get placement(): Placement {
-    return this.live.whole;
+    const { whole } = this.live;
+    const { numRanks } = this.collector;
+    if (whole !== this.shown.whole || numRanks !== this.shown.seen.numRanks) {
+      this.shown = { whole, seen: usedSeats(whole, numRanks) };
+    }
+    return this.shown.seen;
+  }
+
+  /** Ranks that the job can have at a time. */
+  get numSeats(): number {
+    return this.parts.job.numSeats;
   }
 
   /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER, QUEUE_FULL; later, whatever ended the job. */

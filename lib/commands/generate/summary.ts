@@ -1,9 +1,10 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
 import { balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
-import { withoutRanks, type Placement } from '../../../experts/placement/placement.js';
+import type { Placement } from '../../../experts/placement/placement.js';
 import type { Engine } from '../../head/engine.js';
 import { modelNameOf } from '../../hub/cache/model_name.js';
 import { widerText } from '../../kernels/newer_node.js';
+import { isThere } from '../../head/observing/rank_states.js';
 import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
 import { balanceLine } from '../../metrics/balance_charts.js';
 import type { BalancePictures } from '../../metrics/balance_plots.js';
@@ -36,9 +37,9 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
 }
 
 function speedLine(engine: Engine, { elapsedMs, firstTokenMs }: Timing): string {
-  const { loadReports, resident, numPromptTokens, numOutputTokens } = engine.stats();
+  const { loadReports, rankStates, resident, numPromptTokens, numOutputTokens } = engine.stats();
   return [
-    `${ranksText(loadReports)} · ${resident.experts} experts · ${numPromptTokens} prompt tokens`,
+    `${ranksText(loadReports.map((report, rank) => (rankStates[rank] === 'left' ? null : report)))} · ${resident.experts} experts · ${numPromptTokens} prompt tokens`,
     `${numOutputTokens} new ones in ${(elapsedMs / 1000).toFixed(2)} s = ${(numOutputTokens / (elapsedMs / 1000)).toFixed(0)} tokens/s`,
     `first token after ${firstTokenMs.toFixed(0)} ms`,
   ].join(' · ');
@@ -95,17 +96,16 @@ function pairTable(what: string, matrix: readonly (readonly number[])[], textOf:
 
 /** Choices per rank and MoE layer as bars, and per expert as one character each. */
 function loadChart(engine: Engine): string {
-  const { expertLoad, rankLoad, balancedness, lostRanks } = engine.stats();
-  const placement = withoutRanks(engine.placement, lostRanks);
+  const { expertLoad, rankLoad, balancedness, rankStates } = engine.stats();
   const layers = expertLoad.map((load_E, moeLayer) => {
     const loads = [...rankLoad[moeLayer]!];
     const highest = Math.max(...loads);
     const head = `MoE layer ${moeLayer}: balancedness ${balancedness[moeLayer]!.toFixed(2)}`;
     const rows = loads.flatMap((load, rank) => {
-      if (lostRanks.includes(rank)) return [];
+      if (!isThere(rankStates[rank])) return [];
       const filled = bar(load, highest, BAR_WIDTH).padEnd(BAR_WIDTH);
       const count = String(load).padStart(6);
-      return [`  rank ${rank} ${filled} ${count}  ${expertsOf(placement, moeLayer, rank, load_E)}`];
+      return [`  rank ${rank} ${filled} ${count}  ${expertsOf(engine.placement, moeLayer, rank, load_E)}`];
     });
     return [head, ...rows].join('\n');
   });
@@ -120,11 +120,11 @@ function balanceChart(engine: Engine): string {
   return `${heading}\n  ${balanceLine(balanceOverTime, rebalancing?.rebalancedAt ?? [], BALANCE_WIDTH)}`;
 }
 
-/** For `--plot`. A lost rank isn't drawn: others carry its load. */
+/** For `--plot`. A rank that isn't there isn't drawn: others carry its load. */
 export function picturesOf(engine: Engine, model: string): BalancePictures {
   const stats = engine.stats();
-  const { expertLoad: load_LE, rankLoad, balanceOverTime, lostRanks, numRanks, backend, numSteps } = stats;
-  const load_LR = rankLoad.map((load_R) => load_R.filter((_, rank) => !lostRanks.includes(rank)));
+  const { expertLoad: load_LE, rankLoad, balanceOverTime, rankStates, numRanks, backend, numSteps } = stats;
+  const load_LR = rankLoad.map((load_R) => load_R.filter((_, rank) => isThere(rankStates[rank])));
   const ranks = [{ name: 'of the run', load_LR, balancedness: balancednessOfSums(balanceSums(load_LR)) }];
   const title = `${modelNameOf(model)}: ${numSteps} steps on ${numRanks} ranks, ${backend}`;
   return { title, load_LE, ranks, balanceOverTime, rebalances: stats.rebalancing?.rebalancedAt ?? [] };
@@ -177,6 +177,7 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     shared_tokens: stats.numSharedTokens,
     preempted: stats.numPreempted,
     lost_ranks: stats.lostRanks,
+    rank_states: stats.rankStates,
     degraded_tokens: stats.numDegradedTokens,
     elapsed_ms: elapsedMs,
     tokens_per_s: stats.numOutputTokens / (elapsedMs / 1000),

@@ -8,11 +8,18 @@ import { BalanceSeries, type BalancePoint } from '../../metrics/balance_series.j
 import type { Job } from '../../job/job.js';
 import type { EpochChange } from '../../job/step_runner.js';
 import type { LoadReport, RankStats } from '../../protocol/step_plan.js';
+import { PairTotals } from './pair_totals.js';
+import { isThere, statesAfter, type RankState } from './rank_states.js';
 import type { ObservedStep, StepObserver } from './step_observer.js';
 
 /** What the steps of a job came to so far. */
 export interface StepStats {
+  /** Seats up to the highest that was ever taken: what is by rank has so many. */
   readonly numRanks: number;
+  /** What has become of each of them. */
+  readonly rankStates: readonly RankState[];
+  /** Of the members: it grows when ranks come, go or are lost. */
+  readonly epoch: number;
   /** Of the ranks, in their order, each once: `wasm`, or `wasm + cpu`. */
   readonly backend: string;
   /** In the same way: `kernels`, or `kernels + tensors`. */
@@ -23,7 +30,7 @@ export interface StepStats {
   /** Of prompts, computed: without those that another sequence's blocks held. */
   readonly numPromptTokens: number;
   readonly numOutputTokens: number;
-  /** Ranks that the job had once and goes on without, ascending. */
+  /** Ranks that were lost, and whose seats nobody has taken; ascending. */
   readonly lostRanks: readonly number[];
   /** Tokens that a committed step computed without one of their experts, because no rank that holds it was left. */
   readonly numDegradedTokens: number;
@@ -40,11 +47,11 @@ export interface StepStats {
   readonly waitMs: readonly (readonly number[])[];
   /** Tokens per MoE layer and logical expert, [L][E]. */
   readonly expertLoad: readonly Float64Array[];
-  /** Tokens per MoE layer and rank whose experts computed them, [L][R], since the last rank was lost. */
+  /** Tokens per MoE layer and rank whose experts computed them, [L][R], since ranks came or went last. */
   readonly rankLoad: readonly Float64Array[];
-  /** Per MoE layer, Σ over steps of the load of the busiest rank, for which the others wait; since the last rank was lost. */
+  /** Per MoE layer, Σ over steps of the load of the busiest rank, for which the others wait; since ranks came or went last. */
   readonly makespan: readonly number[];
-  /** Mean rank load / max rank load, per MoE layer, of the ranks that are left, since the last one was lost: 1 = perfect. */
+  /** Mean rank load / max rank load, per MoE layer, of the ranks that are there, since ranks came or went last: 1 = perfect. */
   readonly balancedness: readonly number[];
   /** {@link expertLoad} of the last `load_balance.window_size` steps, a step weighing `load_balance.decay` of the next one's. */
   readonly windowLoad: readonly Float64Array[];
@@ -63,13 +70,18 @@ export class StatsCollector implements StepObserver {
   private makespan: readonly number[];
   private readonly phasesMs = noTime();
   private readonly rankPhasesMs: readonly Record<StepPhase, number>[];
+  private readonly dispatchBytes = new PairTotals();
+  private readonly combineBytes = new PairTotals();
+  /** Of each destination a row. */
+  private readonly waitMs = new PairTotals();
   private ranks: readonly RankStats[] = [];
   private readonly sums = { numSteps: 0, numPromptTokens: 0, numOutputTokens: 0, numDegradedTokens: 0, stepMs: 0 };
-  private isPresent: (rank: number) => boolean = () => true;
+  private epoch: number;
+  private rankStates: readonly RankState[];
 
   /** `window`: the load of the last steps, which somebody else keeps up to date. */
   constructor(
-    private readonly job: Pick<Job, 'reports' | 'numSeats'>,
+    private readonly job: Pick<Job, 'reports' | 'numSeats' | 'members'>,
     { numLayers, numExperts }: { readonly numLayers: number; readonly numExperts: number },
     private readonly window: Pick<LoadWindow, 'load_LE'>,
   ) {
@@ -77,6 +89,8 @@ export class StatsCollector implements StepObserver {
     this.rankLoad = new LoadMonitor(numLayers, job.numSeats);
     this.makespan = Array.from({ length: numLayers }, () => 0);
     this.rankPhasesMs = Array.from({ length: job.numSeats }, noTime);
+    this.epoch = job.members.epoch;
+    this.rankStates = statesAfter([], { members: job.members, lost: [] });
   }
 
   /** Adds a step to the sums. */
@@ -85,6 +99,9 @@ export class StatsCollector implements StepObserver {
     sums.numSteps++;
     sums.stepMs += stepMs;
     this.ranks = results.map((result, rank) => result?.stats ?? this.ranks[rank] ?? nothingOf(results.length));
+    this.dispatchBytes.add(results.map((result) => result?.stats.dispatchBytes));
+    this.combineBytes.add(results.map((result) => result?.stats.combineBytes));
+    this.waitMs.add(results.map((result) => result?.stats.waitMs));
     for (const { parts } of plans) {
       for (const part of parts) if (part.isPrompt && !part.isReplay) sums.numPromptTokens += part.tokenIds.length;
     }
@@ -100,50 +117,62 @@ export class StatsCollector implements StepObserver {
     }
     this.load.merge(load_LE);
     this.rankLoad.merge(rankLoad_LR);
-    this.series.push(step, balanceSums(rankLoad_LR.map((load_R) => this.ofThoseLeft(load_R))));
+    this.series.push(step, balanceSums(rankLoad_LR.map((load_R) => this.ofThoseThere(load_R))));
   }
 
   /** Balance is counted anew, of the ranks that are there. */
-  enter({ members: { present } }: EpochChange): void {
-    this.isPresent = (rank) => present.has(rank);
+  enter(change: EpochChange): void {
+    this.epoch = change.epoch;
+    this.rankStates = statesAfter(this.rankStates, change);
+    for (const rank of change.joined) {
+      for (const totals of [this.dispatchBytes, this.combineBytes, this.waitMs]) totals.begin(rank);
+    }
     this.rankLoad.reset();
     this.makespan = this.makespan.map(() => 0);
   }
 
-  /** Per rank that is left. */
-  private ofThoseLeft(load_R: Float64Array): Float64Array {
-    return load_R.filter((_, rank) => this.isPresent(rank));
+  /** Per rank that is there. */
+  private ofThoseThere(load_R: Float64Array): Float64Array {
+    return load_R.filter((_, rank) => isThere(this.rankStates[rank]));
+  }
+
+  /** Seats up to the highest that was ever taken. */
+  get numRanks(): number {
+    return this.rankStates.length;
   }
 
   /** Copies, but for what ranks report. */
   stats(): StepStats {
-    const { reports } = this.job;
-    const numRanks = reports.length;
+    const { numRanks, rankStates, epoch } = this;
+    const reports = this.job.reports.slice(0, numRanks);
     const rankLoad = this.rankLoad.snapshot();
     const ranks = this.ranks.slice(0, numRanks);
     return {
-      numRanks,
+      ...{ numRanks, rankStates, epoch },
       backend: each(reports.map(({ backend }) => backend)),
       compute: each(reports.map(({ residence }) => residence.compute)),
       resident: reports[0]!.residence,
       ...this.sums,
-      lostRanks: [...reports.keys()].filter((rank) => !this.isPresent(rank)),
+      lostRanks: [...rankStates.keys()].filter((rank) => rankStates[rank] === 'lost'),
       phasesMs: { ...this.phasesMs },
       rankPhasesMs: this.rankPhasesMs.slice(0, numRanks).map((phasesMs) => ({ ...phasesMs })),
-      dispatchBytes: ranks.map((rank) => rank.dispatchBytes.slice(0, numRanks)),
-      combineBytes: ranks.map((rank) => rank.combineBytes.slice(0, numRanks)),
-      waitMs: ranks.map((_, source) => ranks.map((rank) => rank.waitMs[source]!)),
+      dispatchBytes: this.dispatchBytes.table(numRanks),
+      combineBytes: this.combineBytes.table(numRanks),
+      waitMs: transposed(this.waitMs.table(numRanks)),
       expertLoad: this.load.snapshot(),
       windowLoad: this.window.load_LE.map((load_E) => load_E.slice()),
       rankLoad: rankLoad.map((load_R) => load_R.slice(0, numRanks)),
       makespan: this.makespan,
-      balancedness: rankLoad.map((load_R) => balancedness(this.ofThoseLeft(load_R))),
+      balancedness: rankLoad.map((load_R) => balancedness(this.ofThoseThere(load_R))),
       balanceOverTime: [...this.series.points],
       ranks,
       loadReports: reports,
     };
   }
 }
+
+const transposed = (table: readonly (readonly number[])[]): number[][] =>
+  table.map((_, column) => table.map((row) => row[column]!));
 
 const each = (names: readonly string[]): string => [...new Set(names)].join(' + ');
 

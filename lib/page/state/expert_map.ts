@@ -16,7 +16,7 @@ export class ExpertMap {
     readonly bytes: Uint8Array,
     private readonly load: LiveLoad,
     readonly placement: LivePlacement,
-    /** Per layer and expert the ranks that hold it, ascending, a lost one too: [L][E]. */
+    /** Per layer and expert the ranks that hold it, ascending, an absent one too: [L][E]. */
     private readonly ranks_LE: readonly (readonly (readonly number[])[])[],
   ) {}
 
@@ -57,10 +57,10 @@ export class ExpertMap {
     return total === 0 ? 0 : (this.loadOf(place) * this.numExperts) / total;
   }
 
-  /** Ranks that hold it, ascending, each as often as it does; those that were lost hold nothing. */
+  /** Ranks that hold it, ascending, each as often as it does; those that aren't there hold nothing. */
   ranksOf({ layer, expert }: ExpertPlace): readonly number[] {
-    const { lostRanks } = this.placement;
-    return this.ranks_LE[layer]![expert]!.filter((rank) => !lostRanks.includes(rank));
+    const { absentRanks } = this.placement;
+    return this.ranks_LE[layer]![expert]!.filter((rank) => !absentRanks.includes(rank));
   }
 
   /** Those with the most load against the mean of their layer, most first. */

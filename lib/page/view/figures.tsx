@@ -14,7 +14,7 @@ export function Figures({ state }: { readonly state: LiveState }): VNode {
   const kvUse = Math.max(...now.ranks.map(({ numUsedBlocks, numKvBlocks }) => numUsedBlocks / numKvBlocks));
   const balance = seconds.findLast((second) => second.balance !== null)?.balance ?? null;
   const hits = now.numPrefixHits === 0 ? '' : `, ${percent(now.numPrefixHits / now.numPrefixQueries)} cached`;
-  const lost = now.ranks.filter(({ isLost }) => isLost).length;
+  const lost = now.ranks.filter(({ state }) => state === 'lost').length;
   return (
     <section aria-label="Now">
       <dl class="figures">

@@ -3,6 +3,7 @@ import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { Connection } from '../state/live_client.js';
 import type { LiveState } from '../state/live_state.js';
+import { isThere } from '../../head/observing/rank_states.js';
 import { plural } from '../state/numbers.js';
 import { THEMES, type Theme, type ThemeState } from './theme.js';
 
@@ -51,8 +52,9 @@ export function Header({ state, connection, retry, theme }: HeaderProps): VNode 
   );
 }
 
-function whatOf({ model }: LiveState): VNode {
-  const { name, moeLayers, numExperts, numTopk, numRanks, backend } = model;
+function whatOf({ model, now }: LiveState): VNode {
+  const { name, moeLayers, numExperts, numTopk, backend } = model;
+  const numRanks = now.ranks.filter(({ state }) => isThere(state)).length;
   const shape = `${moeLayers.length} × ${numExperts} experts, ${numTopk} per token`;
   return (
     <>

@@ -72,9 +72,9 @@ export class HeatPainter {
 
   /** Lines between cells that are large enough, a dot on experts with replicas, a stroke through those that nobody holds. */
   private paintMarks({ map, cell, scale, isDark }: HeatPicture): void {
-    const { version, lostRanks } = map.placement;
+    const { version, absentRanks } = map.placement;
     const { width, height } = this.canvas;
-    const key = [version, lostRanks.join('+'), width, height, isDark].join();
+    const key = [version, absentRanks.join('+'), width, height, isDark].join();
     if (key === this.marksKey) return;
     this.marksKey = key;
     resize(this.marks, width, height);

@@ -2,6 +2,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { LiveRank, LiveTraffic } from '../../server/live/messages.js';
+import { isThere, type RankState } from '../../head/observing/rank_states.js';
 import type { LiveState } from '../state/live_state.js';
 import { byteRate, byteUnit, count, digits, percent } from '../state/numbers.js';
 import { cssOf, inkOn, sequentialColor } from '../state/palette.js';
@@ -19,7 +20,7 @@ export function Ranks({ state, isDark }: { readonly state: LiveState; readonly i
         <div class="card">
           <h3>KV blocks</h3>
           <RankTable ranks={now.ranks} />
-          <h3>Losses and rebalances</h3>
+          <h3>What happened</h3>
           {events.length === 0 ? (
             <p class="help">None so far.</p>
           ) : (
@@ -54,17 +55,17 @@ function RankTable({ ranks }: { readonly ranks: readonly LiveRank[] }): VNode {
         </tr>
       </thead>
       <tbody>
-        {ranks.map(({ rank, isLost, numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks }) => (
+        {ranks.map(({ rank, state, numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks }) => (
           <tr key={rank} data-rank={rank}>
             <th scope="row">{rank}</th>
-            <td class="number">{isLost ? 'lost' : count(numRunning)}</td>
+            <td class="number">{isThere(state) ? count(numRunning) : state}</td>
             <td class="wide">
-              {isLost ? (
+              {!isThere(state) ? (
                 ''
               ) : (
                 <Meter
                   share={numUsedBlocks / numKvBlocks}
-                  text={blocksText(numUsedBlocks, numCachedBlocks, numKvBlocks)}
+                  text={blocksText(numUsedBlocks, numCachedBlocks, numKvBlocks) + MARKS[state]}
                 />
               )}
             </td>
@@ -74,6 +75,11 @@ function RankTable({ ranks }: { readonly ranks: readonly LiveRank[] }): VNode {
     </table>
   );
 }
+
+/** Behind the blocks of a rank that is there. */
+const MARKS: Readonly<Record<RankState, string>> = {
+  ...{ present: '', leaving: ', leaving', demoted: ', slow: holds no experts', lost: '', left: '' },
+};
 
 function blocksText(numUsed: number, numCached: number, numAll: number): string {
   const cached = numCached === 0 ? '' : `, ${count(numCached)} cached`;

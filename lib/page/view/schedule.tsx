@@ -16,9 +16,9 @@ const GAP_PX = 1;
 
 /** A lane per rank: a bar for each step, of tokens of prompts on generated tokens, and marks where sequences came or gave way. */
 export function Schedule({ state }: { readonly state: LiveState }): VNode {
-  const { steps, model } = state;
+  const { steps, now } = state;
   const [isOpen, setOpen] = useState(false);
-  const lanes = lanesOf(steps, model.numRanks);
+  const lanes = lanesOf(steps, now.ranks.length);
   return (
     <section id="schedule" aria-labelledby="schedule-title">
       <h2 id="schedule-title">Scheduler</h2>

@@ -5,7 +5,7 @@ import type { Engine } from '../../head/engine.js';
 /** An {@link Engine}, or what does the same. */
 export type ServedEngine = Pick<
   Engine,
-  'spec' | 'tokenizer' | 'limits' | 'load' | 'failure' | 'placement' | 'generate' | 'stats' | 'watch'
+  'spec' | 'tokenizer' | 'limits' | 'load' | 'failure' | 'placement' | 'numSeats' | 'generate' | 'stats' | 'watch'
 > &
   Partial<PrefixCacheOwner> &
   Partial<Pick<Engine, 'rebalance'>> &

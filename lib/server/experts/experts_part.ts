@@ -30,8 +30,8 @@ export const expertsPart: ServerPart = async (app, context) => {
   app.get('/experts/placement', { config }, () => {
     const { placement } = engine;
     const { version, numExperts: num_experts, slotsPerRank: slots_per_rank } = placement;
-    const lost_ranks = engine.stats().lostRanks;
-    return { version, ...placementToJson(placement), num_experts, slots_per_rank, lost_ranks };
+    const { lostRanks: lost_ranks, rankStates: rank_states } = engine.stats();
+    return { version, ...placementToJson(placement), num_experts, slots_per_rank, lost_ranks, rank_states };
   });
   const body = z.object({ wait_s: number(0, MAX_WAIT_S) }).nullish();
   app.post('/experts/rebalance', { config, schema: { body } }, (request, reply) =>
@@ -86,10 +86,11 @@ function loadOf({ engine, modelName }: ServerContext): object {
   const rows = (table: readonly Float64Array[]): number[][] => table.map((row) => Array.from(row));
   return {
     ...{ model: modelName, num_ranks: stats.numRanks, lost_ranks: stats.lostRanks, num_steps: stats.numSteps },
+    rank_states: stats.rankStates,
     placement_version: engine.placement.version,
     load: rows(stats.expertLoad), // [L][E], since the start
     window_load: rows(stats.windowLoad), // [L][E], of the last load_balance.window_size steps
-    rank_load: rows(stats.rankLoad), // [L][R], since the last loss
+    rank_load: rows(stats.rankLoad), // [L][R], since ranks came or went last
     balancedness: stats.balancedness, // [L]
   };
 }

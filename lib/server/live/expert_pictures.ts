@@ -19,15 +19,15 @@ export function loadPicture(load_LE: readonly Float64Array[]): LiveLoad {
 const byteOf = (load: number, maxLoad: number): number =>
   load <= 0 ? 0 : Math.max(1, Math.round(255 * Math.sqrt(load / maxLoad)));
 
-/** Where experts are; what lost ranks held is still in it. */
-export function placementPicture(placement: Placement, lostRanks: readonly number[]): LivePlacement {
+/** Where experts are; what absent ranks held is still in it. */
+export function placementPicture(placement: Placement, absentRanks: readonly number[]): LivePlacement {
   const { version, slotsPerRank, phy2log } = placement;
   const isSame = (layer: number): boolean => {
     const [a, b] = [phy2log[layer]!, phy2log[layer - 1]];
     return b !== undefined && (a === b || a.every((logical, p) => logical === b[p]));
   };
   const phy2logBase64 = phy2log.map((table, layer) => (isSame(layer) ? null : base64Of(table)));
-  return { version, slotsPerRank, phy2logBase64, lostRanks: [...lostRanks] };
+  return { version, slotsPerRank, phy2logBase64, absentRanks: [...absentRanks] };
 }
 
 function base64Of(table: Int32Array): string {

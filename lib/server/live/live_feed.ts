@@ -3,6 +3,9 @@
  * Why: docs/decisions/page.md#history-is-kept-and-messages-are-made-on-demand
  */
 import type { Engine, EngineStats } from '../../head/engine.js';
+import type { ScaleEvent } from '../../head/elastic/scale_events.js';
+import { scaleText } from '../../head/elastic/scale_text.js';
+import { isThere } from '../../head/observing/rank_states.js';
 import type { RequestNews } from '../../head/observing/request_news.js';
 import type { ObservedStep } from '../../head/observing/step_observer.js';
 import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
@@ -25,7 +28,7 @@ import { StepLog } from './step_log.js';
 import { TrafficMeter } from './traffic_meter.js';
 
 /** What the feed follows. */
-export type LiveEngine = Pick<Engine, 'spec' | 'limits' | 'load' | 'placement' | 'stats' | 'watch'>;
+export type LiveEngine = Pick<Engine, 'spec' | 'limits' | 'load' | 'placement' | 'numSeats' | 'stats' | 'watch'>;
 
 /** What the page shows of the model besides the engine's own words, and the clock. */
 export interface LiveFeedOptions {
@@ -44,7 +47,7 @@ export class LiveFeed implements EngineObserver {
   private readonly seconds: Seconds;
   private readonly log: StepLog;
   private readonly events = new Ring<LiveEvent>(LIVE_LIMITS.numEvents);
-  private readonly traffic: TrafficMeter;
+  private readonly traffic = new TrafficMeter();
   private readonly unwatch: () => void;
   /** What the last delta ended with. */
   private told = { numSeconds: 0, numSteps: 0, numEvents: 0, loadStep: -1, placement: '' };
@@ -54,11 +57,10 @@ export class LiveFeed implements EngineObserver {
     private readonly options: LiveFeedOptions,
   ) {
     this.clock = options.clock ?? steadyClock;
-    const { numRanks } = engine.placement;
     const numLayers = moeLayersOf(engine.spec).length;
+    const numRanks = (): number => engine.placement.numRanks;
     this.seconds = new Seconds({ clock: this.requests, numLayers, numRanks, load: () => engine.load });
-    this.log = new StepLog(numRanks);
-    this.traffic = new TrafficMeter(numRanks);
+    this.log = new StepLog(engine.numSeats);
     this.seconds.roll(this.clock());
     this.unwatch = engine.watch(this);
   }
@@ -94,6 +96,12 @@ export class LiveFeed implements EngineObserver {
     this.tell('rebalance', `placement ${version}: ${numMovedExperts} experts moved, balance ${before} → ${after}`);
   }
 
+  /** Ranks come or go because somebody wanted it. */
+  scale(event: ScaleEvent): void {
+    const text = scaleText(event);
+    if (text !== null) this.tell(event.kind === 'failed' ? 'scale_failed' : 'scale', text);
+  }
+
   /** Everything that is kept. */
   snapshot(): LiveSnapshot {
     const nowMs = this.clock();
@@ -103,11 +111,11 @@ export class LiveFeed implements EngineObserver {
       model: this.model(stats),
       now: this.now(stats, nowMs),
       seconds: this.seconds.ended.items,
-      steps: this.log.after(0),
+      steps: this.log.after(0, stats.numRanks),
       events: this.events.items,
       load: loadPicture(stats.windowLoad),
-      placement: placementPicture(this.engine.placement, stats.lostRanks),
-      traffic: this.traffic.traffic,
+      placement: placementPicture(this.engine.placement, absentRanks(stats)),
+      traffic: this.traffic.traffic(stats.numRanks),
     };
   }
 
@@ -123,15 +131,16 @@ export class LiveFeed implements EngineObserver {
     this.seconds.roll(nowMs);
     const { told, engine } = this;
     const stats = engine.stats();
-    const placement = `${engine.placement.version} ${stats.lostRanks.join()}`;
+    const absent = absentRanks(stats);
+    const placement = `${engine.placement.version} ${stats.numRanks} ${absent.join()}`;
     const traffic = this.traffic.read(stats, nowMs);
     const delta: LiveDelta = {
       now: this.now(stats, nowMs),
       seconds: this.seconds.ended.after(told.numSeconds),
-      steps: this.log.after(told.numSteps),
+      steps: this.log.after(told.numSteps, stats.numRanks),
       events: this.events.after(told.numEvents),
       ...(stats.numSteps !== told.loadStep && { load: loadPicture(stats.windowLoad) }),
-      ...(placement !== told.placement && { placement: placementPicture(engine.placement, stats.lostRanks) }),
+      ...(placement !== told.placement && { placement: placementPicture(engine.placement, absent) }),
       ...(traffic !== null && { traffic }),
     };
     const [numSeconds, numSteps, numEvents] = [this.seconds.ended.count, this.log.count, this.events.count];
@@ -149,28 +158,27 @@ export class LiveFeed implements EngineObserver {
   }
 
   private model({ backend }: EngineStats): LiveModel {
-    const { spec, limits, placement } = this.engine;
+    const { spec, limits } = this.engine;
     return {
       name: this.options.name,
       version: this.options.version,
       moeLayers: moeLayersOf(spec),
       numExperts: spec.moe.gate.numExperts,
       numTopk: spec.moe.gate.numTopk,
-      numRanks: placement.numRanks,
       backend,
       contextLength: limits.maxModelLen,
     };
   }
 
   private now(stats: EngineStats, nowMs: number): LiveNow {
-    const { load, limits, placement } = this.engine;
+    const { load, limits } = this.engine;
     const { numSteps, numPromptTokens, numOutputTokens, numPreempted, numDegradedTokens } = stats;
     const { numPrefixQueries, numPrefixHits } = stats;
     const nothing = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numKvBlocks: limits.numKvBlocks };
-    const ranks = Array.from({ length: placement.numRanks }, (_, rank) => {
+    const ranks = stats.rankStates.map((state, rank) => {
       const use = load.ranks.find((each) => each.rank === rank);
       const { numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks } = use ?? nothing;
-      return { rank, isLost: use === undefined, numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks };
+      return { rank, state, numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks };
     });
     return {
       ...{ atMs: Math.round(nowMs), numWaiting: load.numWaiting, ranks },
@@ -180,3 +188,6 @@ export class LiveFeed implements EngineObserver {
     };
   }
 }
+
+const absentRanks = ({ rankStates }: EngineStats): number[] =>
+  [...rankStates.keys()].filter((rank) => !isThere(rankStates[rank]));

@@ -2,6 +2,7 @@
  * What the server tells the live page: one snapshot, then deltas. The page's code takes these types too, so this file imports nothing.
  * Shape suffixes: L MoE layers, E logical experts, R ranks. Text named `base64` is base64 of bytes, in order of rows.
  */
+import type { RankState } from '../../head/observing/rank_states.js';
 
 /** Of a model and its job: what never changes. */
 export interface LiveModel {
@@ -11,7 +12,6 @@ export interface LiveModel {
   readonly moeLayers: readonly number[];
   readonly numExperts: number;
   readonly numTopk: number;
-  readonly numRanks: number;
   readonly backend: string;
   /** Tokens of prompt and output of one request. */
   readonly contextLength: number;
@@ -60,7 +60,7 @@ export interface LiveStep {
 /** A rank at this moment. */
 export interface LiveRank {
   readonly rank: number;
-  readonly isLost: boolean;
+  readonly state: RankState;
   readonly numRunning: number;
   /** KV blocks that sequences hold, and those that hold prefixes for later ones. */
   readonly numUsedBlocks: number;
@@ -97,13 +97,14 @@ export interface LiveLoad {
   readonly total_L: readonly number[];
 }
 
-/** Which rank holds which expert. */
+/** Which rank holds which expert; a rank that isn't there holds nothing. */
 export interface LivePlacement {
   readonly version: number;
   readonly slotsPerRank: number;
   /** Per MoE layer [R·slots] 16-bit numbers, little-endian: the logical expert in each slot, 65535 = empty; null: as in the layer before. */
   readonly phy2logBase64: readonly (string | null)[];
-  readonly lostRanks: readonly number[];
+  /** Ranks that aren't there: they hold nothing. */
+  readonly absentRanks: readonly number[];
 }
 
 /** What crosses between ranks: bytes per second [source][destination] since the last message about it, rounded. */
@@ -116,7 +117,7 @@ export interface LiveTraffic {
 export interface LiveEvent {
   readonly number: number;
   readonly atMs: number;
-  readonly kind: 'loss' | 'rebalance' | 'rebalance_failed';
+  readonly kind: 'loss' | 'rebalance' | 'rebalance_failed' | 'scale' | 'scale_failed';
   readonly text: string;
 }
 

@@ -9,7 +9,8 @@ import { Ring } from './ring.js';
 export interface SecondsParts {
   readonly clock: RequestClock;
   readonly numLayers: number;
-  readonly numRanks: number;
+  /** That the job has, or had, at this moment. */
+  readonly numRanks: () => number;
   /** What KV blocks are held now. */
   readonly load: () => SchedulerLoad;
 }
@@ -88,7 +89,7 @@ export class Seconds {
   }
 
   private kvUse(): (number | null)[] {
-    const use_R = new Array<number | null>(this.parts.numRanks).fill(null);
+    const use_R = new Array<number | null>(this.parts.numRanks()).fill(null);
     for (const { rank, numUsedBlocks, numKvBlocks } of this.parts.load().ranks) {
       use_R[rank] = Math.round((1000 * numUsedBlocks) / numKvBlocks) / 1000;
     }

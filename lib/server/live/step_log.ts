@@ -7,7 +7,7 @@ import { LIVE_LIMITS, type LiveStep } from './messages.js';
 /** Rows of a step: tokens of prompts, generated ones, sequences that begin, sequences that gave way. */
 const NUM_ROWS = 4;
 
-/** The last steps, each with what its plans say. */
+/** The last steps, each with what its plans say. R: the ranks that a job can have. */
 export class StepLog {
   private numAdded = 0;
   /** [steps][NUM_ROWS][R] */
@@ -49,17 +49,17 @@ export class StepLog {
     this.numPreempted_R.fill(0);
   }
 
-  /** Of the steps after the first `count`, those that are kept, oldest first. */
-  after(count: number): readonly LiveStep[] {
+  /** Of the steps after the first `count`, those that are kept, oldest first, and what the first `numRanks` ranks did in them. */
+  after(count: number, numRanks: number): readonly LiveStep[] {
     const first = Math.max(count, this.numAdded - LIVE_LIMITS.numSteps, 0);
-    return Array.from({ length: Math.max(this.numAdded - first, 0) }, (_, i) => this.stepAt(first + i));
+    return Array.from({ length: Math.max(this.numAdded - first, 0) }, (_, i) => this.stepAt(first + i, numRanks));
   }
 
-  private stepAt(n: number): LiveStep {
+  private stepAt(n: number, numRanks: number): LiveStep {
     const at = n % LIVE_LIMITS.numSteps;
     const row = (index: number): number[] => {
       const from = (at * NUM_ROWS + index) * this.numRanks;
-      return Array.from(this.rows.subarray(from, from + this.numRanks));
+      return Array.from(this.rows.subarray(from, from + numRanks));
     };
     return {
       step: this.steps[at]!,

@@ -11,15 +11,13 @@ export interface TrafficCounts {
 export class TrafficMeter {
   private last: TrafficCounts = { dispatchBytes: [], combineBytes: [] };
   private lastMs = 0;
-  private lastRates: LiveTraffic;
+  private lastRates: LiveTraffic = { dispatch_RR: [], combine_RR: [] };
 
-  constructor(private readonly numRanks: number) {
-    this.lastRates = this.rates(this.last, 1);
-  }
-
-  /** As of the last reading; zero before the first one. */
-  get traffic(): LiveTraffic {
-    return this.lastRates;
+  /** As of the last reading; zero before the first one, and of ranks that came later. */
+  traffic(numRanks: number): LiveTraffic {
+    const ranks = [...Array(numRanks).keys()];
+    const square = (rates: Bytes_RR): number[][] => ranks.map((s) => ranks.map((d) => rates[s]?.[d] ?? 0));
+    return { dispatch_RR: square(this.lastRates.dispatch_RR), combine_RR: square(this.lastRates.combine_RR) };
   }
 
   /** Measures from now on: what crossed earlier counts no more. */
@@ -48,9 +46,7 @@ export class TrafficMeter {
   }
 
   private perSecond(now: Bytes_RR, last: Bytes_RR, seconds: number): number[][] {
-    const ranks = [...Array(this.numRanks).keys()];
-    const bytes = (counts: Bytes_RR, source: number, rank: number): number => counts[source]?.[rank] ?? 0;
-    return ranks.map((s) => ranks.map((d) => Math.round((bytes(now, s, d) - bytes(last, s, d)) / seconds)));
+    return now.map((row, s) => row.map((bytes, d) => Math.round((bytes - (last[s]?.[d] ?? 0)) / seconds)));
   }
 }
 

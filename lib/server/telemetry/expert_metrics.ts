@@ -16,7 +16,7 @@ export class ExpertMetrics {
   constructor(make: SeriesMaker, isFull: boolean) {
     this.balancedness = make.level(
       'expertwire:balancedness',
-      'Mean load of the ranks / load of the busiest, per MoE layer: 1 = perfect; since the last rank was lost.',
+      'Mean load of the ranks / load of the busiest, per MoE layer: 1 = perfect; since ranks came or went last.',
       'layer',
     );
     this.hottest = make.level(
@@ -26,7 +26,7 @@ export class ExpertMetrics {
     );
     this.rankTokens = make.total(
       'expertwire:rank_expert_tokens_total',
-      'Tokens that the experts of a rank computed, summed over MoE layers; since the last rank was lost.',
+      'Tokens that the experts of a rank computed, summed over MoE layers; since ranks came or went last.',
       'rank',
     );
     this.expertTokens = isFull

@@ -1,7 +1,7 @@
 /** Ranks, losses and experts that move. */
 import type { EngineStats } from '../../head/engine.js';
+import { isThere } from '../../head/observing/rank_states.js';
 import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
-import type { Loss } from '../../head/step_loop.js';
 import type { Level, SeriesMaker, Total } from './series.js';
 
 /** What is only there where experts may move. */
@@ -24,12 +24,11 @@ export class JobMetrics {
   private readonly peakRss: Level<'rank'>;
   private readonly weightBytes: Level<'rank'>;
   private readonly rebalances: RebalanceSeries;
-  private lastEpoch = 0;
 
   constructor(make: SeriesMaker) {
-    this.ranks = make.level('expertwire:ranks', 'Ranks that are left.');
-    this.lostRanks = make.level('expertwire:lost_ranks', 'Ranks that were lost, and that the job goes on without.');
-    this.epoch = make.level('expertwire:epoch', 'Membership epoch: it grows with each loss.');
+    this.ranks = make.level('expertwire:ranks', 'Ranks that are there.');
+    this.lostRanks = make.level('expertwire:lost_ranks', 'Ranks that were lost, and whose seats nobody has taken.');
+    this.epoch = make.level('expertwire:epoch', 'Membership epoch: it grows when ranks come, go or are lost.');
     this.placementVersion = make.level('expertwire:placement_version', 'Version of the placement in force.');
     this.peakRss = make.level('expertwire:rank_peak_rss_bytes', 'The most memory that a rank held, in bytes.', 'rank');
     this.weightBytes = make.level(
@@ -40,16 +39,12 @@ export class JobMetrics {
     this.rebalances = rebalanceSeries(make);
   }
 
-  /** Ranks were lost. */
-  loss({ epoch }: Loss): void {
-    this.lastEpoch = epoch;
-  }
-
   /** Takes over what the engine counted. */
-  update({ numRanks, lostRanks, ranks, rebalancing }: EngineStats, placementVersion: number): void {
-    this.ranks.set(numRanks - lostRanks.length);
-    this.lostRanks.set(lostRanks.length);
-    this.epoch.set(this.lastEpoch);
+  update(stats: EngineStats, placementVersion: number): void {
+    const { rankStates, epoch, ranks, rebalancing } = stats;
+    this.ranks.set(rankStates.filter(isThere).length);
+    this.lostRanks.set(rankStates.filter((state) => state === 'lost').length);
+    this.epoch.set(epoch);
     this.placementVersion.set(placementVersion);
     this.peakRss.setAll(ranks.map(({ peakRssBytes }, rank) => [{ rank }, peakRssBytes]));
     this.weightBytes.setAll(ranks.map(({ kernelBytes, tensorBytes }, rank) => [{ rank }, kernelBytes + tensorBytes]));

@@ -2,7 +2,6 @@
 import { Registry } from 'prom-client';
 import type { ObservedStep } from '../../head/observing/step_observer.js';
 import type { EngineObserver } from '../../head/watchers.js';
-import type { Loss } from '../../head/step_loop.js';
 import { ExpertMetrics } from './expert_metrics.js';
 import { JobMetrics } from './job_metrics.js';
 import { RequestMetrics } from './request_metrics.js';
@@ -31,7 +30,7 @@ export interface SeriesInfo {
  * The series of one server, in a registry of its own. What happens in steps is counted as it happens; all else is read when somebody scrapes.
  * Why: docs/decisions/telemetry.md#counted-when-it-happens-or-read-when-asked
  */
-export class Metrics implements Pick<EngineObserver, 'step' | 'loss'> {
+export class Metrics implements Pick<EngineObserver, 'step'> {
   private readonly registry = new Registry();
   private readonly requestMetrics: RequestMetrics;
   private readonly steps: StepMetrics;
@@ -72,11 +71,6 @@ export class Metrics implements Pick<EngineObserver, 'step' | 'loss'> {
   /** Counts a step. */
   step(step: ObservedStep): void {
     this.steps.step(step);
-  }
-
-  /** Ranks were lost. */
-  loss(loss: Loss): void {
-    this.job.loss(loss);
   }
 
   /** All series at this moment, in Prometheus' text format 0.0.4. */

@@ -1,5 +1,6 @@
 /** A line per HTTP request, when it is over: who, what, how long, how many tokens, and why it ended. Nothing of what was said. */
 import type { Logger } from 'pino';
+import type { ScaleCause, ScaleEvent } from '../../head/elastic/scale_events.js';
 import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
@@ -10,7 +11,7 @@ import { secondsBetween } from './request_track.js';
 const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Writes to a log. */
-export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'loss' | 'rebalance'> {
+export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'loss' | 'rebalance' | 'scale'> {
   constructor(private readonly log: Logger) {}
 
   /** The line of a request; of one that only looks, at level `debug`. */
@@ -36,6 +37,35 @@ export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'loss'
     const { version, step, numMovedExperts, movedBytes, predicted } = event;
     const moved = { moved_experts: numMovedExperts, moved_bytes: movedBytes, balancedness: predicted };
     this.log.info({ placement_version: version, step, ...moved }, 'experts moved');
+  }
+
+  /** Ranks come or go because somebody wanted it. */
+  scale(event: ScaleEvent): void {
+    const { kind, before, cause } = event;
+    const fields = { ranks_before: before, ...causeFields(cause) };
+    if (kind === 'begun') return this.log.info({ ...fields, wanted: event.wanted }, 'scaling');
+    const { after } = event;
+    if (kind === 'failed') return this.log.warn({ ...fields, ranks: after, reason: event.error.message }, 'not scaled');
+    const { joined, left, numMovedExperts, numMovedSequences, numRecomputed, ms, firstMs } = event;
+    const moved = { moved_experts: numMovedExperts, moved_sequences: numMovedSequences, recomputed: numRecomputed };
+    const times = { ms: rounded(ms), first_ms: firstMs === null ? null : rounded(firstMs) };
+    this.log.info({ ...fields, ranks: after, joined, left, ...moved, ...times }, 'scaled');
+  }
+}
+
+/** Why there are to be more or fewer ranks, with the figures that say so. */
+function causeFields(cause: ScaleCause): object {
+  switch (cause.kind) {
+    case 'asked':
+      return { why: 'asked' };
+    case 'policy': {
+      const { metric, mean, numSteps } = cause;
+      return { why: 'policy', metric, mean: mean === null ? null : rounded(mean), steps: numSteps };
+    }
+    case 'join':
+      return { why: 'joined', ranks_joined: cause.ranks };
+    case 'leave':
+      return { why: 'leaves', rank: cause.rank };
   }
 }
 

@@ -77,6 +77,7 @@ export class PlayedEngine implements ServedEngine {
     maxToldBytes: 1024,
   };
   readonly placement = [] as never;
+  readonly numSeats = 1;
   failure: Error | null = null;
   /** What was asked, in order. */
   readonly requests: GenerationRequest[] = [];

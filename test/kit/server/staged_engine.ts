@@ -5,6 +5,8 @@ import { STEP_PHASES } from '../../../compute/base/stopwatch.js';
 import { LoadWindow } from '../../../experts/load/load_window.js';
 import { createPlacement, rankOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
+import type { ScaleEvent } from '../../../lib/head/elastic/scale_events.js';
+import type { EpochChange } from '../../../lib/job/step_runner.js';
 import type { EngineStats } from '../../../lib/head/engine.js';
 import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import { StatsCollector } from '../../../lib/head/observing/stats.js';
@@ -12,6 +14,7 @@ import { observedStep } from '../../../lib/head/observing/step_observer.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
 import type { SchedulerCounts } from '../../../lib/head/scheduling/scheduler.js';
 import { loadOf, type RankUse, type SchedulerLoad } from '../../../lib/head/scheduling/scheduler_load.js';
+import { firstMembers } from '../../../lib/job/members.js';
 import { epochOf } from '../engine/epochs.js';
 import type { Loss } from '../../../lib/head/step_loop.js';
 import { Watchers, type EngineObserver } from '../../../lib/head/watchers.js';
@@ -103,12 +106,20 @@ export class StagedEngine implements ServedEngine {
     this.placement = withRedundancy(createPlacement('linear', shape), numRedundant);
     this.window = new LoadWindow({ ...shape, windowSize: 100 });
     this.collector = new StatsCollector(
-      { reports: Array<LoadReport>(numRanks).fill(REPORT), numSeats: numRanks },
+      {
+        reports: Array<LoadReport>(numRanks).fill(REPORT),
+        numSeats: numRanks,
+        members: firstMembers(Array(numRanks).keys()),
+      },
       shape,
       this.window,
     );
     this.bytes_RR = Array.from({ length: numRanks }, () => Array<number>(numRanks).fill(0));
     this.load = this.loadOf(0, () => ({ numRunning: 0, numUsedBlocks: 0 }));
+  }
+
+  get numSeats(): number {
+    return this.shape.numRanks;
   }
 
   /** Who watches at this moment. */
@@ -187,6 +198,15 @@ export class StagedEngine implements ServedEngine {
     );
     this.load = { ...this.load, ranks: this.load.ranks.filter(({ rank }) => !this.lost.has(rank)) };
     this.watchers.loss(loss);
+  }
+
+  /** Ranks come and go. */
+  enter(change: EpochChange): void {
+    this.collector.enter(change);
+  }
+
+  tellScale(event: ScaleEvent): void {
+    this.watchers.scale(event);
   }
 
   /** Experts move. */

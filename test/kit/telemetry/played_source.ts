@@ -3,6 +3,8 @@ import { STEP_PHASES, type StepPhase } from '../../../compute/base/stopwatch.js'
 import { LoadWindow } from '../../../experts/load/load_window.js';
 import { createPlacement, type Placement } from '../../../experts/placement/placement.js';
 import type { EngineStats } from '../../../lib/head/engine.js';
+import type { EpochChange } from '../../../lib/job/step_runner.js';
+import { firstMembers } from '../../../lib/job/members.js';
 import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import { StatsCollector } from '../../../lib/head/observing/stats.js';
 import { observedStep } from '../../../lib/head/observing/step_observer.js';
@@ -58,7 +60,12 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     this.placement = createPlacement('linear', { ...shape, numRanks });
     this.window = new LoadWindow({ ...shape, windowSize: 8 });
     const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
-    this.collector = new StatsCollector({ reports: ranks.map(() => REPORT), numSeats: numRanks }, shape, this.window);
+    const members = firstMembers(ranks);
+    this.collector = new StatsCollector(
+      { reports: ranks.map(() => REPORT), numSeats: numRanks, members },
+      shape,
+      this.window,
+    );
     const zeros = (): number[] => ranks.map(() => 0);
     this.totals = ranks.map(() => ({ dispatchBytes: zeros(), combineBytes: zeros(), waitMs: zeros() }));
     const idle = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numPrefillTokens: 0 };
@@ -67,6 +74,10 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
       ranks: ranks.map((rank) => ({ rank, numKvBlocks: LIMITS.numKvBlocks, ...idle })),
       imbalance: { kvUse: 1, numRunning: 1, prefillTokens: 1 },
     };
+  }
+
+  get numSeats(): number {
+    return this.numRanks;
   }
 
   watch(observer: Parameters<Watchers['add']>[0]): () => void {
@@ -79,6 +90,11 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
 
   stats(): EngineStats {
     return { ...this.collector.stats(), ...this.counts, rebalancing: this.rebalancing };
+  }
+
+  /** Ranks come, go or are lost. */
+  enter(change: EpochChange): void {
+    this.collector.enter(change);
   }
 
   news(...news: readonly RequestNews[]): void {

@@ -4,12 +4,18 @@ import { createPlacement } from '../../../../experts/placement/placement.js';
 import { LoadWindow } from '../../../../experts/load/load_window.js';
 import { StatsCollector } from '../../../../lib/head/observing/stats.js';
 import { observedStep, type ObservedStep } from '../../../../lib/head/observing/step_observer.js';
+import { firstMembers } from '../../../../lib/job/members.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
 import { epochOf } from '../../../kit/engine/epochs.js';
 import type { LoadReport, StepPlan, StepResult } from '../../../../lib/protocol/step_plan.js';
 
 const REPORT = { backend: 'cpu', residence: { compute: 'tensors', experts: 'bf16', dense: 'auto' } } as LoadReport;
 
-const jobOf = (...reports: LoadReport[]) => ({ reports, numSeats: reports.length });
+const jobOf = (...reports: LoadReport[]) => ({
+  reports,
+  numSeats: reports.length,
+  members: firstMembers(reports.keys()),
+});
 
 const SHAPE = { numLayers: 1, numExperts: 2 };
 const windowOf = (): LoadWindow => new LoadWindow({ ...SHAPE, windowSize: 4 });
@@ -47,6 +53,31 @@ describe('statistics of a job', () => {
     expect(rankPhasesMs.map(({ experts }) => experts)).to.deep.equal([7, 5]);
     expect(phasesMs.experts).to.equal(8);
     expect(last.rankLoad_LR).to.deep.equal([Float64Array.of(3, 0)]);
+  });
+
+  it('tell what became of each rank, and sum up what all did who had a seat', () => {
+    const collector = new StatsCollector({ ...jobOf(REPORT, REPORT), numSeats: 3 }, SHAPE, windowOf());
+    const zeros = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0]));
+    const of = (dispatchBytes: readonly number[]): object => ({
+      ...{ outputs: [], load: [[1, 1]], rankLoad: [[1, 1, 0]], phasesMs: zeros },
+      stats: { waitMs: [0, 5, 0], dispatchBytes, combineBytes: [0, 0, 0] },
+    });
+    collector.observe(stepOf(of([0, 10, 0]), of([20, 0, 0]), null));
+    collector.enter(epochOf([0], { lost: [{ rank: 1, error: new EngineError('RANK_LOST', 'it ended') }] }));
+    expect(collector.stats()).to.deep.include({ numRanks: 2, rankStates: ['present', 'lost'], lostRanks: [1] });
+    collector.enter(epochOf([0, 1], { epoch: 2, joined: [1] }));
+    collector.observe(stepOf(of([0, 4, 0]), of([30, 0, 0]), null));
+    expect(collector.stats()).to.deep.include({
+      ...{ rankStates: ['present', 'present'], lostRanks: [], epoch: 2 },
+      dispatchBytes: [
+        [0, 14],
+        [50, 0],
+      ],
+      waitMs: [
+        [0, 0],
+        [5, 10],
+      ],
+    });
   });
 
   it('the balance is that of what ranks computed, of those that are left, since the last loss', () => {

@@ -5,7 +5,7 @@ import { loadPicture, placementPicture } from '../../../../lib/server/live/exper
 import type { LiveModel } from '../../../../lib/server/live/messages.js';
 
 const MODEL: LiveModel = {
-  ...{ name: 'm', version: '0', moeLayers: [1, 2], numExperts: 4, numTopk: 1, numRanks: 2 },
+  ...{ name: 'm', version: '0', moeLayers: [1, 2], numExperts: 4, numTopk: 1 },
   ...{ backend: 'wasm', contextLength: 8 },
 };
 const LINEAR = createPlacement('linear', { numLayers: 2, numExperts: 4, numRanks: 2 });

@@ -3,6 +3,7 @@ import { placementFrom } from '../../../../experts/placement/placement.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { LiveFeed } from '../../../../lib/server/live/live_feed.js';
 import { LIVE_LIMITS, type LiveSecond } from '../../../../lib/server/live/messages.js';
+import { epochOf } from '../../../kit/engine/epochs.js';
 import { StagedEngine } from '../../../kit/server/staged_engine.js';
 
 const SHAPE = { numLayers: 2, numExperts: 4, numRanks: 2 };
@@ -86,7 +87,7 @@ describe('the feed of the live page', () => {
     const { now } = feed.delta();
     expect(now.numWaiting).to.equal(engine.load.numWaiting);
     for (const [rank, use] of engine.load.ranks.entries()) {
-      expect({ ...use, ...now.ranks[rank] }).to.deep.equal({ ...use, isLost: false });
+      expect({ ...use, ...now.ranks[rank] }).to.deep.equal({ ...use, state: 'present' });
     }
   });
 
@@ -184,11 +185,29 @@ describe('the feed of the live page', () => {
       numFailed: 0,
     });
     const { placement, events, now } = feed.delta();
-    expect(placement!.lostRanks).to.deep.equal([1]);
-    expect(now.ranks.map(({ isLost }) => isLost)).to.deep.equal([false, true]);
+    expect(placement!.absentRanks).to.deep.equal([1]);
+    expect(now.ranks.map(({ state }) => state)).to.deep.equal(['present', 'lost']);
     expect(events.map(({ text }) => text)).to.deep.equal([
       'lost rank 1 (RANK_LOST): 1 left; 2 sequences are computed anew',
     ]);
+  });
+
+  it('tells of ranks that come and go as somebody wanted, and of their ends alone', () => {
+    const { engine, feed } = followed();
+    const cause = { kind: 'asked' } as const;
+    const moved = { numMovedExperts: 8, numMovedSequences: 3, numRecomputed: 0, ms: 1, firstMs: 1 };
+    engine.tellScale({ kind: 'begun', before: 2, wanted: 1, cause });
+    engine.enter(epochOf([0]));
+    engine.tellScale({ kind: 'done', before: 2, after: 1, joined: [], left: [1], ...moved, cause });
+    const error = new EngineError('SCALE_FAILED', 'no room at /a/path/of/the/head');
+    engine.tellScale({ kind: 'failed', before: 1, after: 1, error, cause });
+    const { events, now, placement } = feed.snapshot();
+    expect(events.map(({ kind, text }) => [kind, text])).to.deep.equal([
+      ['scale', '2 → 1 rank; left: 1; moved: 8 experts, 3 sequences'],
+      ['scale_failed', 'not scaled (SCALE_FAILED); 1 rank goes on'],
+    ]);
+    expect(now.ranks.map(({ state }) => state)).to.deep.equal(['present', 'left']);
+    expect(placement.absentRanks).to.deep.equal([1]);
   });
 
   it('tells what crosses between ranks per second since somebody watches', () => {

@@ -1,5 +1,6 @@
 /** What Prometheus gets to see, with a played engine and a played clock. */
 import { expect } from 'chai';
+import { epochOf } from '../../../kit/engine/epochs.js';
 import { spawnSync } from 'node:child_process';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { Metrics } from '../../../../lib/server/telemetry/metrics.js';
@@ -194,7 +195,7 @@ describe('metrics', () => {
   it('tell of losses and rebalances', async () => {
     const watched = new Watched();
     const { engine } = watched;
-    engine.watchers.loss({ epoch: 4, lost: [], abandonedStep: null, numRanksLeft: 1, numRecomputed: 0, numFailed: 0 });
+    engine.enter(epochOf([0], { epoch: 4, lost: [{ rank: 1, error: new EngineError('RANK_LOST', 'it ended') }] }));
     engine.rebalancing = {
       ...{ numRebalances: 2, rebalancedAt: [], numSkipped: 3, numFailed: 1, lastError: null, numMovedExperts: 9 },
       ...{ movedBytes: 100, longestStallMs: 5, longestStepMs: null, medianStepMs: null },
@@ -202,6 +203,8 @@ describe('metrics', () => {
     };
     const scrape = await watched.scrape();
     expect(scrape.value('expertwire:epoch')).to.equal(4);
+    expect(scrape.value('expertwire:ranks')).to.equal(1);
+    expect(scrape.value('expertwire:lost_ranks')).to.equal(1);
     expect(scrape.value('expertwire:rebalances_total')).to.equal(2);
     expect(scrape.value('expertwire:rebalances_skipped_total')).to.equal(3);
     expect(scrape.value('expertwire:rebalance_failures_total')).to.equal(1);
