@@ -3,9 +3,9 @@
  * gives its experts and its sequences away first, beside the steps, and then leaves at an epoch. One order at a time; what comes and goes by itself
  * meanwhile is counted in, since every round looks at who is there.
  */
-import { causeText } from '../../../base/foreign_text.js';
 import { EngineError } from '../../protocol/errors.js';
-import { scalePlan, stayingRanks, type RanksView, type ScalePlan } from './scale_plan.js';
+import { ScaleOrders, type Tally } from './scale_orders.js';
+import { scalePlan, stayingRanks, type RanksView } from './scale_plan.js';
 import type { OnScale, ScaleCause, Scaled, ScalingStats } from './scale_events.js';
 
 /** The membership of a job, as scaling needs it. */
@@ -20,7 +20,7 @@ export interface ElasticJob {
   recruit(signal: AbortSignal): Promise<number>;
   /** Whether a rank is on its way out: it gets no more experts and no more sequences. Resolves when all ranks know, or it is gone. */
   setLeaving(rank: number, isLeaving: boolean): Promise<void>;
-  /** Goes on without a rank that holds nothing any more. Resolves when its process is gone. */
+  /** Goes on without a rank that holds nothing any more. Resolves when it is no member. */
   retire(rank: number): Promise<void>;
 }
 
@@ -36,18 +36,7 @@ export interface ElasticWork {
 export interface ElasticParts {
   readonly job: ElasticJob;
   readonly work: ElasticWork;
-  readonly onScale?: OnScale | undefined;
-}
-
-/** What an order came to so far. */
-interface Tally {
-  readonly startMs: number;
-  readonly joined: number[];
-  readonly left: number[];
-  numMovedExperts: number;
-  numMovedSequences: number;
-  numRecomputed: number;
-  firstMs: number | null;
+  readonly onScale: OnScale;
 }
 
 /** Rounds of one order: ranks that are lost while others come are made up for, but not for ever. */
@@ -55,18 +44,15 @@ const MAX_ROUNDS = 16;
 
 /** Carries out orders to scale. */
 export class Elastic {
-  private readonly figures = { numScaled: 0, numFailed: 0, lastError: null as string | null };
-  private running: AbortController | null = null;
-  /** What ranks do by themselves waits for its turn. */
-  private last: Promise<unknown> = Promise.resolve();
-  private numOrders = 0;
-  private failure: Error | null = null;
+  private readonly orders: ScaleOrders;
 
-  constructor(private readonly parts: ElasticParts) {}
+  constructor(private readonly parts: ElasticParts) {
+    this.orders = new ScaleOrders(() => this.numRanks, parts.onScale);
+  }
 
-  /** Ranks come, go, or get their share. */
+  /** Ranks come or go. */
   get isScaling(): boolean {
-    return this.numOrders > 0;
+    return this.orders.isBusy;
   }
 
   /** Ranks that are there and stay. */
@@ -79,44 +65,52 @@ export class Elastic {
    * @throws EngineError INVALID_REQUEST: no number of ranks that the job can have, or it is being scaled already; SCALE_FAILED: why, and how many
    *   ranks there are now; CLOSED
    */
-  async scale(wanted: number, cause: ScaleCause, signal?: AbortSignal): Promise<Scaled> {
-    this.check(wanted);
-    return this.order({ wanted, cause, signal }, (tally, own) => this.carryOut(wanted, tally, own));
+  async scale(numRanks: number, cause: ScaleCause, signal?: AbortSignal): Promise<Scaled> {
+    this.check(numRanks);
+    return this.orders.take({
+      ...{ cause, signal, wanted: () => numRanks },
+      carryOut: async (wanted, tally, own, sinceMs) => {
+        for (let round = 0; ; round++) {
+          if (scalePlan(this.parts.job.members, wanted).kind === 'done') return;
+          if (round === MAX_ROUNDS) throw new EngineError('RANK_LOST', 'ranks were lost again and again meanwhile');
+          own.throwIfAborted();
+          await this.proceed(wanted, tally, own, sinceMs);
+        }
+      },
+    });
   }
 
   /** A rank asks to leave. @throws EngineError SCALE_FAILED: it can't, and stays; CLOSED */
   leave(rank: number): Promise<Scaled> {
-    return this.inTurn({ kind: 'leave', rank }, async (tally, signal) => {
-      const { present, leaving } = this.parts.job.members;
-      if (!present.has(rank) || leaving.has(rank)) return;
-      if (this.numRanks === 1)
-        throw new EngineError('INVALID_REQUEST', `rank ${rank} is the last one; end the job instead`);
-      await this.shrink([rank], tally, signal);
+    return this.orders.take({
+      ...{ cause: { kind: 'leave', rank }, wanted: (numRanks) => numRanks - 1 },
+      carryOut: async (wanted, tally, signal, sinceMs) => {
+        const { present, leaving } = this.parts.job.members;
+        if (!present.has(rank) || leaving.has(rank)) return;
+        if (wanted === 0) throw new EngineError('INVALID_REQUEST', `rank ${rank} is the last one; end the job instead`);
+        await this.shrink([rank], tally, signal);
+        tally.firstMs = sinceMs();
+      },
     });
-  }
-
-  /** Ranks joined that nobody ordered: they get their share. */
-  welcome(seats: readonly number[]): Promise<Scaled> {
-    return this.inTurn({ kind: 'join', ranks: seats }, (tally, signal) => this.spread(tally, signal));
   }
 
   /** No step runs any more: what is being done is given up, and later orders are refused. */
   fail(error: Error): void {
-    this.failure ??= error;
-    this.running?.abort();
+    this.orders.fail(error);
   }
 
   /** What it did so far. */
   stats(): ScalingStats {
-    return { maxRanks: this.parts.job.numSeats, isScaling: this.isScaling, ...this.figures };
+    return { maxRanks: this.parts.job.numSeats, ...this.orders.stats() };
   }
 
   private check(wanted: number): void {
     const { numSeats } = this.parts.job;
+    const { failure } = this.orders;
+    if (failure !== null) throw failure;
     const refuse = (text: string): never => {
       throw new EngineError('INVALID_REQUEST', text);
     };
-    if (this.failure !== null) throw this.failure;
     if (!Number.isInteger(wanted) || wanted < 1 || wanted > numSeats) {
       const most = `this job has ${numSeats} ${numSeats === 1 ? 'seat' : 'seats'} (parallel.max_ranks)`;
       refuse(`${wanted} ranks; ${most}: give a whole number from 1 to ${numSeats}`);
@@ -124,76 +118,24 @@ export class Elastic {
     if (this.isScaling) refuse('the job is being scaled already; ask again when it is over');
   }
 
-  private inTurn(cause: ScaleCause, work: (tally: Tally, signal: AbortSignal) => Promise<void>): Promise<Scaled> {
-    return this.order({ wanted: null, cause, signal: undefined }, work);
+  /** Towards so many ranks. */
+  private async proceed(wanted: number, tally: Tally, signal: AbortSignal, sinceMs: () => number): Promise<void> {
+    const plan = scalePlan(this.parts.job.members, wanted);
+    const settled = (): void => {
+      if (this.numRanks === wanted) tally.firstMs ??= sinceMs();
+    };
+    if (plan.kind === 'grow') await this.grow(plan.numRanks, tally, signal, settled);
+    if (plan.kind === 'shrink') await this.shrink(plan.ranks, tally, signal);
+    settled();
   }
 
-  /** Begins when what was ordered earlier is over. */
-  private async order(
-    {
-      wanted,
-      cause,
-      signal,
-    }: { readonly wanted: number | null; readonly cause: ScaleCause; readonly signal: AbortSignal | undefined },
-    work: (tally: Tally, signal: AbortSignal) => Promise<void>,
-  ): Promise<Scaled> {
-    this.numOrders++;
-    const earlier = this.last;
-    const turn = earlier.then(() => this.run({ wanted, cause, signal }, work));
-    this.last = turn.then(ignore, ignore);
-    return turn.finally(() => this.numOrders--);
-  }
-
-  private async run(
-    {
-      wanted,
-      cause,
-      signal,
-    }: { readonly wanted: number | null; readonly cause: ScaleCause; readonly signal: AbortSignal | undefined },
-    work: (tally: Tally, signal: AbortSignal) => Promise<void>,
-  ): Promise<Scaled> {
-    if (this.failure !== null) throw this.failure;
-    const { onScale } = this.parts;
-    const before = this.numRanks;
-    const tally = newTally();
-    this.running = new AbortController();
-    const own = signal === undefined ? this.running.signal : AbortSignal.any([signal, this.running.signal]);
-    try {
-      onScale?.({ kind: 'begun', before, wanted, cause });
-      await work(tally, own);
-      const { startMs, ...came } = tally;
-      const scaled: Scaled = { before, after: this.numRanks, ...came, ms: performance.now() - startMs };
-      this.figures.numScaled++;
-      onScale?.({ kind: 'done', cause, ...scaled });
-      return scaled;
-    } catch (thrown) {
-      throw this.failed(thrown, before, cause);
-    } finally {
-      this.running = null;
-    }
-  }
-
-  private async carryOut(wanted: number, tally: Tally, signal: AbortSignal): Promise<void> {
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      const plan = scalePlan(this.parts.job.members, wanted);
-      if (plan.kind === 'done') return;
-      signal.throwIfAborted();
-      await this.follow(plan, tally, signal);
-    }
-    throw new EngineError('RANK_LOST', 'ranks were lost again and again meanwhile');
-  }
-
-  private follow(plan: Exclude<ScalePlan, { kind: 'done' }>, tally: Tally, signal: AbortSignal): Promise<void> {
-    return plan.kind === 'grow' ? this.grow(plan.numRanks, tally, signal) : this.shrink(plan.ranks, tally, signal);
-  }
-
-  /** All that come get their share at once. Where one can't come, the others stay. */
-  private async grow(numRanks: number, tally: Tally, signal: AbortSignal): Promise<void> {
+  /** All that come get their share at once. Where one can't come, the others stay. `onIn`: they are there. */
+  private async grow(numRanks: number, tally: Tally, signal: AbortSignal, onIn: () => void): Promise<void> {
     const { job } = this.parts;
     const coming = await Promise.allSettled(Array.from({ length: numRanks }, () => job.recruit(signal)));
     const seats = coming.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     tally.joined.push(...seats);
-    if (seats.length === numRanks) tally.firstMs ??= performance.now() - tally.startMs;
+    onIn();
     if (seats.length > 0) await this.spread(tally, signal);
     const refused = coming.find((each) => each.status === 'rejected');
     if (refused !== undefined) throw refused.reason;
@@ -203,19 +145,20 @@ export class Elastic {
   private async shrink(ranks: readonly number[], tally: Tally, signal: AbortSignal): Promise<void> {
     const { job } = this.parts;
     const stopped = new AbortController();
+    const setLeaving = (isLeaving: boolean): Promise<unknown> =>
+      Promise.all(ranks.map((rank) => job.setLeaving(rank, isLeaving)));
     try {
-      for (const rank of ranks) await job.setLeaving(rank, true);
+      await setLeaving(true);
       await this.empty(ranks, tally, AbortSignal.any([signal, stopped.signal]));
     } catch (error) {
       stopped.abort();
-      for (const rank of ranks) await job.setLeaving(rank, false);
+      await setLeaving(false);
       throw error;
     }
     // One that was lost meanwhile isn't leaving any more, nor is who has its seat now.
     const left = ranks.filter((rank) => job.members.leaving.has(rank));
     await Promise.all(left.map((rank) => job.retire(rank)));
     tally.left.push(...left);
-    tally.firstMs ??= performance.now() - tally.startMs;
   }
 
   private async empty(ranks: readonly number[], tally: Tally, signal: AbortSignal): Promise<void> {
@@ -231,27 +174,4 @@ export class Elastic {
   private async spread(tally: Tally, signal: AbortSignal): Promise<void> {
     tally.numMovedExperts += (await this.parts.work.spread(signal)).numMovedExperts;
   }
-
-  private failed(thrown: unknown, before: number, cause: ScaleCause): Error {
-    if (this.failure !== null) return this.failure;
-    const after = this.numRanks;
-    const text = `the job goes on with ${after} ${after === 1 ? 'rank' : 'ranks'} (${causeText(thrown)}); try again`;
-    const error = new EngineError('SCALE_FAILED', text, { cause: thrown });
-    this.figures.numFailed++;
-    this.figures.lastError = error.message;
-    this.parts.onScale?.({ kind: 'failed', before, after, cause, error });
-    return error;
-  }
 }
-
-const ignore = (): void => undefined;
-
-const newTally = (): Tally => ({
-  startMs: performance.now(),
-  joined: [],
-  left: [],
-  numMovedExperts: 0,
-  numMovedSequences: 0,
-  numRecomputed: 0,
-  firstMs: null,
-});

@@ -2,11 +2,10 @@
 import type { EngineError } from '../../protocol/errors.js';
 import type { PolicyDecision } from './elastic_policy.js';
 
-/** Who wanted another number of ranks: a caller, the policy with its figures, or ranks that came or go by themselves. */
+/** Who wanted another number of ranks: a caller, the policy with its figures, or a rank that is to end. */
 export type ScaleCause =
   | { readonly kind: 'asked' }
   | ({ readonly kind: 'policy' } & PolicyDecision)
-  | { readonly kind: 'join'; readonly ranks: readonly number[] }
   | { readonly kind: 'leave'; readonly rank: number };
 
 /** The job has as many ranks as it was to have. */
@@ -33,8 +32,8 @@ export type ScaleEvent =
   | {
       readonly kind: 'begun';
       readonly before: number;
-      /** How many ranks there are to be; null: as many as come or go. */
-      readonly wanted: number | null;
+      /** How many ranks there are to be. */
+      readonly wanted: number;
       readonly cause: ScaleCause;
     }
   | ({ readonly kind: 'done'; readonly cause: ScaleCause } & Scaled)

@@ -62,8 +62,6 @@ function causeFields(cause: ScaleCause): object {
       const { metric, mean, numSteps } = cause;
       return { why: 'policy', metric, mean: mean === null ? null : rounded(mean), steps: numSteps };
     }
-    case 'join':
-      return { why: 'joined', ranks_joined: cause.ranks };
     case 'leave':
       return { why: 'leaves', rank: cause.rank };
   }
