@@ -73,6 +73,12 @@ export class ControlLink {
     this.drain();
   }
 
+  /** Puts messages that a handler took, in their order, before those that queue. */
+  putBack(messages: readonly ControlMessage[]): void {
+    this.queued.unshift(...messages);
+    this.drain();
+  }
+
   /** The next message, for a dialogue without a handler. @throws CommError TIMEOUT, ABORTED, or CLOSED when the link ends first. */
   receive({ timeoutMs, signal }: Wait): Promise<ControlMessage> {
     return new Promise((resolve, reject) => {

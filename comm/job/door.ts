@@ -59,7 +59,12 @@ interface Newcomer {
   /** Of its data port, once it has loaded. */
   address: Address | undefined;
   isMeshed: boolean;
+  /** What it said to who will own its link. */
+  readonly early: ControlMessage[];
 }
+
+/** More than a rank says before it is taken in. */
+const MAX_EARLY = 16;
 
 /** Seats, and who comes to take them. */
 export class Door {
@@ -82,7 +87,10 @@ export class Door {
       this.start.refuse(link.remoteAddress, rank);
       return dismissLink(link, rank);
     }
-    const newcomer: Newcomer = { link, deadline: undefined, hasOffered: false, address: undefined, isMeshed: false };
+    const newcomer: Newcomer = {
+      ...{ link, deadline: undefined, hasOffered: false, address: undefined, isMeshed: false },
+      early: [],
+    };
     this.newcomers.set(rank, newcomer);
     this.restartDeadline(rank, newcomer, 'said nothing');
     link.onMessage((next) => this.onMessage(rank, newcomer, next));
@@ -143,7 +151,11 @@ export class Door {
   private obey(rank: Rank, newcomer: Newcomer, message: ControlMessage): void {
     if (message.type === 'failed') throw errorOfRemote(message.error);
     if (message.type === 'linked' || message.type === 'unlinked') return this.hear(rank, message);
-    if (newcomer.isMeshed) throw outOfTurn(rank, message);
+    if (newcomer.isMeshed) {
+      if (message.type !== 'job' || newcomer.early.length === MAX_EARLY) throw outOfTurn(rank, message);
+      newcomer.early.push(message);
+      return;
+    }
     this.restartDeadline(rank, newcomer, 'said nothing');
     if (message.type === 'progress') this.options.onProgress?.(rank, message);
     else if (message.type === 'offer' && !newcomer.hasOffered) {
@@ -202,12 +214,13 @@ export class Door {
 
   /** Newcomers that are linked to all who are present are candidates, which others must be linked to from now on. */
   private takeThoseLinked(): void {
-    for (const [rank, { link, deadline, address, isMeshed }] of this.newcomers) {
+    for (const [rank, { link, deadline, address, isMeshed, early }] of this.newcomers) {
       if (!isMeshed || this.pairs.openWith(rank).some((other) => this.present.has(other))) continue;
       deadline?.cancel();
       this.newcomers.delete(rank);
       this.present.set(rank, { ...address!, link });
       link.onMessage(undefined);
+      link.putBack(early);
       this.options.onCandidate({ rank, link });
     }
   }
