@@ -37,6 +37,21 @@ export interface MigrationProgress {
   readonly error?: unknown;
 }
 
+/** How far a rank is with experts that it reads from disk. */
+export interface ReadProgress {
+  /** Experts that are still to be read. */
+  readonly numLeft: number;
+  /** Why this rank can't go on with it. */
+  readonly error?: unknown;
+  /** Where memory is what it lacks: experts that it has room for. */
+  readonly room?: number;
+}
+
+/**
+ * How many of `numOwn` experts that a rank is to read it has room for, `numAll` being read by all ranks, of which some may share its machine's memory.
+ */
+export type ExpertRoom = (numOwn: number, numAll: number) => number;
+
 /** What a migration works with. */
 export interface MigrationParts {
   readonly shard: Pick<ExpertShard, 'rows' | 'load' | 'replace'>;
@@ -48,7 +63,11 @@ export interface MigrationParts {
   readonly timeoutMs: number;
   /** For experts that no rank holds any more. */
   readonly disk: WeightSource;
+  /** For these. Default: for any number. */
+  readonly room?: ExpertRoom | undefined;
 }
+
+const isReadBy = ({ from, to }: ExpertCopy, rank: number): boolean => from === null && to === rank;
 
 type MigrationTag = Omit<StepTag, 'layer' | 'microBatch'>;
 
@@ -62,6 +81,14 @@ interface Stage {
   /** Whole ones, by copy. */
   readonly experts: Map<number, Expert>;
   error: unknown;
+  /** Of {@link error}, where it is for want of memory. */
+  room?: number;
+  /** What this rank reads from disk: copies that are not read yet. */
+  readonly unread: Set<number>;
+  /** Settles when all is read, or nothing more will be. */
+  reading: Promise<void>;
+  /** Told of each expert that was read. */
+  onRead: () => void;
 }
 
 /** One per rank and job. It gathers for one order at a time. */
@@ -74,9 +101,27 @@ export class Migration {
   prepare(order: MigrationOrder, current: Placement): void {
     this.drop();
     const schedule = scheduleOf(order.copies, this.parts.shape, order.bytesPerStep);
-    const stage = { order, current, schedule, partial: new Map(), experts: new Map(), error: undefined };
+    const own = [...order.copies.keys()].filter((copy) => isReadBy(order.copies[copy]!, this.rank));
+    const stage: Stage = {
+      ...{ order, current, schedule, partial: new Map(), experts: new Map(), error: undefined },
+      ...{ unread: new Set(own), reading: Promise.resolve(), onRead: () => undefined },
+    };
     this.stage = stage;
-    void this.readFromDisk(stage);
+    stage.reading = this.readFromDisk(stage);
+  }
+
+  /**
+   * Waits until this rank has read all that it is to read from disk, or can't. Never rejects. Null: nothing is gathered for this version, any more.
+   * @param onRead told of each expert that was read, with how many are left
+   */
+  async gather(version: number, onRead: (numLeft: number) => void): Promise<ReadProgress | null> {
+    const { stage } = this;
+    if (stage?.order.version !== version) return null;
+    stage.onRead = () => onRead(stage.unread.size);
+    await stage.reading;
+    if (stage !== this.stage) return null;
+    const { error, room, unread } = stage;
+    return { numLeft: unread.size, ...(error !== undefined && { error }), ...(room !== undefined && { room }) };
   }
 
   /**
@@ -207,15 +252,30 @@ export class Migration {
 
   private async readFromDisk(stage: Stage): Promise<void> {
     try {
-      for (const [copy, { from, to, moeLayer, logical, digest }] of stage.order.copies.entries()) {
-        if (from !== null || to !== this.rank || stage !== this.stage) continue;
-        const layer = this.parts.layers[moeLayer]!;
-        const weights = await this.parts.disk.expert(layer, logical, digest);
-        if (stage === this.stage) stage.experts.set(copy, this.parts.shard.load(weights));
+      this.checkRoom(stage);
+      for (const copy of [...stage.unread]) {
+        const { moeLayer, logical, digest } = stage.order.copies[copy]!;
+        const weights = await this.parts.disk.expert(this.parts.layers[moeLayer]!, logical, digest);
+        if (stage !== this.stage) return;
+        stage.experts.set(copy, this.parts.shard.load(weights));
+        stage.unread.delete(copy);
+        if (stage.unread.size > 0) stage.onRead();
       }
     } catch (error) {
       stage.error = error;
     }
+  }
+
+  /** Before anything is read: a machine without memory ends processes. */
+  private checkRoom(stage: Stage): void {
+    const numOwn = stage.unread.size;
+    if (numOwn === 0) return;
+    const numAll = stage.order.copies.filter(({ from }) => from === null).length;
+    const room = this.parts.room?.(numOwn, numAll) ?? numOwn;
+    if (room >= numOwn) return;
+    stage.room = room;
+    const message = `rank ${this.rank} has room for ${room} of ${numOwn} experts that it is to take over; give its machine more memory`;
+    throw new ExpertError('OUT_OF_MEMORY', message);
   }
 
   /** A copy has one frame per step at most. */

@@ -24,7 +24,6 @@ import type { Hook } from '../protocol/hook.js';
 import { kvSizesOf } from '../protocol/kv_transfer.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import type { Look } from '../protocol/look.js';
-import { moveLimitsOf } from '../protocol/rank_job.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from '../protocol/request.js';
 import type { SequenceWants } from '../protocol/step_plan.js';
 import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
@@ -37,9 +36,9 @@ import { withComputeFor } from './compute_choice.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
 import type { AskedRebalance, OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
-import { Mover } from './rebalancing/mover.js';
-import { PlannerThread, type Planning } from './rebalancing/planner_thread.js';
-import { Rebalancer } from './rebalancing/rebalancer.js';
+import { ExpertMoves } from './rebalancing/expert_moves.js';
+import type { OnExperts } from './rebalancing/experts_event.js';
+import type { Planning } from './rebalancing/planner_thread.js';
 import { checkedGeneration, checkedScore } from './request_check.js';
 import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
@@ -70,11 +69,13 @@ export interface EngineOptions extends Omit<
   readonly hooks?: readonly Hook[] | undefined;
   /** Experts moved to other ranks, or could not be moved (`load_balance`). */
   readonly onRebalance?: OnRebalance | undefined;
+  /** Experts of lost ranks have new homes, or are spread anew since ranks came or went (`comm.on_peer_loss: recover`). */
+  readonly onExperts?: OnExperts | undefined;
 }
 
 /** What an engine runs on. */
 export interface EngineParts
-  extends OpenedModel, Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'hooks'> {
+  extends OpenedModel, Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'onExperts' | 'hooks'> {
   readonly placement: Placement;
   readonly job: Job;
   /** Who plans placements while steps run. Default: a thread with the planner of the configuration. */
@@ -97,9 +98,7 @@ export class Engine implements TokenSource {
   readonly limits: EngineLimits;
   private readonly live: LivePlacement;
   private readonly collector: StatsCollector;
-  /** Null: experts stay where they are. */
-  private readonly rebalancer: Rebalancer | null;
-  private readonly planning: Planning;
+  private readonly experts: ExpertMoves;
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
   private readonly loop: StepLoop;
@@ -128,17 +127,18 @@ export class Engine implements TokenSource {
     this.live = new LivePlacement(parts.placement, empty);
     this.collector = new StatsCollector(job, shape, window);
     this.shown = { whole: this.live.whole, seen: usedSeats(this.live.whole, this.collector.numRanks) };
-    const moves = moveLimitsOf(config, spec);
     const { watchers } = this;
     const onRebalance: OnRebalance = (event) => {
       parts.onRebalance?.(event);
       watchers.rebalance(event);
     };
-    const { num_nodes: numNodes } = config.comm;
-    this.planning = parts.planning ?? new PlannerThread(config.load_balance.planner, config.plugins);
-    const mover = moves && new Mover({ job, spec, placement: this.live, numNodes, limits: moves });
-    const balanced = { ...parts, planning: this.planning, placement: this.live, window, onRebalance };
-    this.rebalancer = mover && new Rebalancer({ ...balanced, mover });
+    const onExperts: OnExperts = (event) => {
+      parts.onExperts?.(event);
+      watchers.homes(event);
+    };
+    const onUrgent = (): void => this.loop.start();
+    const told = { onRebalance, onExperts, onUrgent };
+    this.experts = new ExpertMoves({ ...parts, ...told, placement: this.live, window });
     const policy = POLICIES[config.engine.scheduling];
     // Forced experts depend on the request's number, and a recorder wants to see every token.
     const areAlike = routing === null && observer?.wantsTokens !== true;
@@ -154,8 +154,7 @@ export class Engine implements TokenSource {
     });
     this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
-    if (this.rebalancer !== null) observers.push(this.rebalancer);
-    if (mover !== null) observers.push(mover);
+    observers.push(this.experts);
     if (observer !== undefined) observers.push(recordingObserver(observer, width, this.recorded));
     observers.push({ observe: (step) => watchers.step(step) });
     const onEachLoss: OnLoss = (loss) => {
@@ -163,12 +162,12 @@ export class Engine implements TokenSource {
       watchers.loss(loss);
     };
     this.loop = new StepLoop({
-      ...{ job, requests: this.requests, placement: this.live, mover, observers },
+      ...{ job, requests: this.requests, placement: this.live, experts: this.experts, observers },
       onLoss: onEachLoss,
       route: (plans) => (routing === null ? plans : withForcedExperts(plans, routing, width)),
     });
     void job.failed.then((error) => this.requests.fail(error));
-    void this.requests.closed.then((error) => this.rebalancer?.fail(error));
+    void this.requests.closed.then((error) => this.experts.fail(error));
   }
 
   /**
@@ -187,7 +186,7 @@ export class Engine implements TokenSource {
     const { numExperts, numTopk } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
     const first = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
-    const placement = withSeats(first, { numSeats });
+    const placement = withSeats(first, { numSeats, slotsPerRank: slotsPerRankIn(config, first) });
     const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
     checkPlanner(config, first, spec, plugins.registry);
     const looks = checkedHooks(options.hooks ?? [], 'hooks', spec).map(({ look }) => look);
@@ -295,25 +294,20 @@ export class Engine implements TokenSource {
    * @throws EngineError INVALID_REQUEST: experts stay where they are, are being moved already, or no step has run; REBALANCE_FAILED, CLOSED
    */
   async rebalance(signal?: AbortSignal): Promise<AskedRebalance> {
-    if (this.rebalancer === null) {
-      const text =
-        'load_balance.enabled is false, so that experts stay where they are; start with load_balance.enabled=true';
-      throw new EngineError('INVALID_REQUEST', text);
-    }
-    return this.rebalancer.rebalance(signal);
+    return this.experts.rebalance(signal);
   }
 
   /** What the job did so far. */
   stats(): EngineStats {
-    return { ...this.collector.stats(), ...this.scheduler.counts, rebalancing: this.rebalancer?.stats() ?? null };
+    return { ...this.collector.stats(), ...this.scheduler.counts, rebalancing: this.experts.stats() };
   }
 
   /** Ends all ranks; running requests end with CLOSED. Idempotent. */
   async close(): Promise<void> {
     this.requests.fail(closed());
     await this.parts.job.close();
-    this.rebalancer?.fail(closed());
-    await this.planning.close();
+    this.experts.fail(closed());
+    await this.experts.close();
     await this.loop.idle();
   }
 
@@ -366,6 +360,10 @@ export class Engine implements TokenSource {
     return [...new Set([...this.spec.eosTokenIds, ...stopTokenIds])];
   }
 }
+
+/** A rank may come to hold all experts where losses are made good: slots are addresses, and cost nothing while they are empty. */
+const slotsPerRankIn = ({ comm }: ExpertwireConfig, { slotsPerRank, numExperts }: Placement): number =>
+  comm.on_peer_loss === 'recover' ? Math.max(slotsPerRank, numExperts) : slotsPerRank;
 
 const closed = (): EngineError => new EngineError('CLOSED', 'the engine was closed; start another');
 

@@ -4,7 +4,7 @@ import type { Placement } from '../../experts/placement/placement.js';
 import type { Members } from '../job/members.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../job/step_runner.js';
 import type { StepPlan, StepResult } from '../protocol/step_plan.js';
-import type { Mover } from './rebalancing/mover.js';
+import type { ExpertMoves } from './rebalancing/expert_moves.js';
 import { errorFrom, type Requests } from './requests.js';
 import { observedStep, type StepObserver } from './observing/step_observer.js';
 
@@ -27,8 +27,8 @@ export interface StepLoopParts {
   readonly requests: Requests;
   /** What the ranks run with. The loop tells it of losses. */
   readonly placement: LivePlacement;
-  /** Says which version a step runs with, and what moves beside it; null: experts stay where they are. */
-  readonly mover: Pick<Mover, 'next' | 'isMoving' | 'isUrgent' | 'enter'> | null;
+  /** Says which version a step runs with, and what moves beside it, and sees to it that every expert has a home. */
+  readonly experts: Pick<ExpertMoves, 'next' | 'isMoving' | 'isUrgent' | 'settle'>;
   /** Chooses experts in the plans, instead of the gates, where anybody does. */
   readonly route: (plans: readonly StepPlan[]) => readonly StepPlan[];
   /** Told of steps and losses, in this order. */
@@ -51,6 +51,8 @@ interface RunningStep {
 export class StepLoop {
   /** Null between two runs: there is no work, or there was none. */
   private running: Promise<void> | null = null;
+  /** Of the last epoch; null in the first one. */
+  private members: Members | null = null;
 
   constructor(private readonly parts: StepLoopParts) {
     const { job } = parts;
@@ -95,13 +97,20 @@ export class StepLoop {
     }
   }
 
-  /** Members enter every epoch that was declared, and those that are planned, before the next step. */
+  /** Members enter every epoch that was declared, and those that are planned, and every expert gets a home, before the next step. */
   private async settle(): Promise<void> {
     const { job, placement } = this.parts;
     do {
-      for (const change of await job.settled()) this.enter(change);
-      // A rank that joins holds nothing, and nobody needs what those held who are gone.
-    } while (job.change({ version: placement.version, phy2log: placement.left.phy2log }));
+      do {
+        for (const change of await job.settled()) this.enter(change);
+        // A rank that joins holds nothing, and nobody needs what those held who are gone.
+      } while (job.change({ version: placement.version, phy2log: placement.left.phy2log }));
+    } while (!(await this.isWhole()));
+  }
+
+  /** False: ranks were lost meanwhile. */
+  private async isWhole(): Promise<boolean> {
+    return this.members === null || this.parts.experts.settle(this.members);
   }
 
   /**
@@ -112,7 +121,7 @@ export class StepLoop {
     if (first === undefined) return true;
     if (this.parts.job.isChanging) return false;
     const isShort = first.plans.every(({ parts }) => parts.every(({ isPrompt }) => !isPrompt));
-    const isMoving = this.parts.requests.isMoving || this.parts.mover?.isMoving === true;
+    const isMoving = this.parts.requests.isMoving || this.parts.experts.isMoving;
     return others.length === 0 && isShort && !isMoving;
   }
 
@@ -141,19 +150,19 @@ export class StepLoop {
   }
 
   private plan(): readonly StepPlan[] | null {
-    const { requests, mover, placement, route } = this.parts;
-    const scheduled = requests.next({ isNeeded: mover?.isUrgent === true });
+    const { requests, experts, route } = this.parts;
+    const scheduled = requests.next({ isNeeded: experts.isUrgent });
     if (scheduled === null) return null;
-    const placed = mover?.next(scheduled[0]!) ?? { placementVersion: placement.version };
+    const placed = experts.next(scheduled[0]!);
     const idle = scheduled.flatMap(({ parts }, rank) => (parts.length === 0 ? [rank] : []));
     const known = idle.length === 0 ? placed : { ...placed, idle };
     return route(scheduled.map((plan) => ({ ...plan, ...known })));
   }
 
   private enter(change: EpochChange): void {
-    const { requests, placement, mover, observers, onLoss } = this.parts;
+    const { requests, placement, observers, onLoss } = this.parts;
     const { epoch, members, lost, abandonedStep } = change;
-    mover?.enter();
+    this.members = members;
     placement.enter(absentOf(placement.whole, members));
     for (const observer of observers) observer.enter?.(change);
     const { numRecomputed, numFailed } = requests.enter(change);

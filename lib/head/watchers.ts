@@ -2,6 +2,7 @@
 import type { ScaleEvent } from './elastic/scale_events.js';
 import type { RequestNews } from './observing/request_news.js';
 import type { ObservedStep } from './observing/step_observer.js';
+import type { ExpertsEvent } from './rebalancing/experts_event.js';
 import type { RebalanceEvent } from './rebalancing/rebalance_stats.js';
 import type { Loss } from './step_loop.js';
 
@@ -14,6 +15,8 @@ export interface EngineObserver {
   loss?(loss: Loss): void;
   /** Experts moved, or could not be moved. */
   rebalance?(event: RebalanceEvent): void;
+  /** Experts of lost ranks have new homes, or are spread anew since ranks came or went. */
+  homes?(event: ExpertsEvent): void;
   /** Ranks come or go because somebody wanted it. */
   scale?(event: ScaleEvent): void;
 }
@@ -46,6 +49,11 @@ export class Watchers implements Required<EngineObserver> {
   /** Tells of experts that moved, or could not be moved. */
   rebalance(event: RebalanceEvent): void {
     for (const watcher of this.watchers) watcher.rebalance?.(event);
+  }
+
+  /** Tells of experts whose ranks came or went. */
+  homes(event: ExpertsEvent): void {
+    for (const watcher of this.watchers) watcher.homes?.(event);
   }
 
   /** Tells of ranks that come or go. */

@@ -8,6 +8,7 @@ import { causeText } from '../../base/foreign_text.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
+import { Gathering, type GatherOutcome } from './gathering.js';
 import { accusation, disconnect, lateRanks, ownFailure, processExit } from './failure_report.js';
 import type { LocalRanks } from './local_ranks.js';
 import type { LossPolicy } from './loss_policy.js';
@@ -98,6 +99,8 @@ export class Job implements StepRunner {
   private readonly running: RunningStep[] = [];
   /** Of the first of them. */
   private deadline: Deadline | null = null;
+  /** While ranks take over experts. */
+  private gathering: Gathering | null = null;
   /** The last step that began. */
   private lastStep = 0;
   /** Why no step can run any more. */
@@ -228,6 +231,19 @@ export class Job implements StepRunner {
     return true;
   }
 
+  /** Until every member has what it takes over from disk, or says why not. One at a time. */
+  gather(version: number, epoch: number): Promise<GatherOutcome> {
+    if (this.ended !== null) return handled(Promise.reject(this.ended));
+    const { members, parts } = this;
+    if (epoch !== members.epoch) return Promise.resolve({ kind: 'abandoned' });
+    const { enterTimeoutMs: timeoutMs } = parts;
+    const onLate = (rank: number): void =>
+      this.losses.report(lateRanks([rank], 'read an expert that it takes over', timeoutMs));
+    this.gathering = new Gathering({ version, ranks: members.present, timeoutMs, onLate });
+    this.sendAll({ kind: 'gather', version });
+    return this.gathering.outcome;
+  }
+
   /** What nobody holds any more on a rank. */
   free(rank: number, order: FreeOrder): void {
     if (this.members.present.has(rank)) this.send(rank, { kind: 'free', ...order });
@@ -276,6 +292,7 @@ export class Job implements StepRunner {
     if (end !== null) return;
     const abandoned = this.takeRunning();
     const abandonedStep = abandoned[0]?.step ?? null;
+    this.gathering?.abandon();
     for (const each of abandoned) each.resolve({ kind: 'abandoned' });
     this.tellLater({ lost, abandonedStep });
     this.declare();
@@ -341,6 +358,7 @@ export class Job implements StepRunner {
     const body = message.body as RankToHead;
     if (body.kind === 'result') this.onResult(rank, body.result);
     else if (body.kind === 'entered') this.losses.entered(rank, body.epoch);
+    else if (body.kind === 'gathered') this.gathering?.hear(rank, body);
     else if (body.kind === 'stuck' && body.epoch === this.members.epoch) this.accuse(rank, body.error);
   }
 
@@ -407,6 +425,7 @@ export class Job implements StepRunner {
   private end(why: EngineError): Promise<void> {
     this.ended ??= why;
     for (const each of this.takeRunning()) each.reject(why);
+    this.gathering?.fail(why);
     this.answer(
       () => true,
       (wisher) => wisher.reject(why),

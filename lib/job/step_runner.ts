@@ -1,5 +1,6 @@
 /** What steps run on, as the head's loop sees it. */
 import type { FreeOrder, MoveOrder, StepPlan, StepResult, ToldPlacement } from '../protocol/step_plan.js';
+import type { GatherOutcome } from './gathering.js';
 import type { LostRank, Members } from './members.js';
 
 /** How a step ended. `abandoned`: a rank was lost, nothing of the step counts, and {@link StepRunner.settled} says who it was. */
@@ -35,6 +36,10 @@ export interface StepRunner {
   step(plans: readonly StepPlan[]): Promise<StepOutcome>;
   /** Tells every member, before the next step that begins; false where that epoch is over, or nothing runs any more: then nobody was told. */
   move(move: MoveOrder, epoch: number): boolean;
+  /**
+   * Between `prepare` and `commit`, while no step runs: resolves when every member has what comes from disk, or says why not. Rejects as {@link step} does.
+   */
+  gather(version: number, epoch: number): Promise<GatherOutcome>;
   /** What a rank forgets behind the steps that have begun. */
   free(rank: number, order: FreeOrder): void;
   /**

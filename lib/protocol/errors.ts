@@ -13,6 +13,8 @@ export type EngineErrorCode =
   | 'NO_TOKENIZER' // text was given, and the model folder has no tokenizer
   | 'HOOK_FAILED' // a hook threw what it was told of a request
   | 'NOT_FINITE' // the model computed NaN or infinity
+  | 'NO_ROOM' // the ranks that are left have no memory for experts of lost ones
+  | 'EXPERTS_LOST' // the ranks that are left can't read experts of lost ones
   | 'REBALANCE_FAILED' // experts could not be moved; the placement is what it was
   | 'SCALE_FAILED' // the job has another number of ranks than it was to have, and goes on with them
   | 'CLOSED'; // the engine was closed

@@ -82,9 +82,9 @@ export interface MoveLimits {
   readonly numLayers: number;
 }
 
-/** What the configuration lets experts do. */
-export function moveLimitsOf({ load_balance: config }: ExpertwireConfig, spec: ModelSpec): MoveLimits | null {
-  if (!config.enabled) return null;
+/** What the configuration lets experts do: they move for the sake of the load, and where ranks come and go. */
+export function moveLimitsOf({ load_balance: config, comm }: ExpertwireConfig, spec: ModelSpec): MoveLimits | null {
+  if (!config.enabled && comm.on_peer_loss !== 'recover') return null;
   // Ranks know what their weights are kept as; float32 is the largest.
   const shape = { ...expertSizesOf(spec), dtype: 'f32' } as const;
   return {

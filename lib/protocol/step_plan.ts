@@ -205,11 +205,25 @@ export interface EpochOrder {
   readonly placement?: ToldPlacement;
 }
 
+/** What a rank says while it reads experts that it takes over, while no step runs. */
+export interface GatherReport {
+  /** Of the placement that it leads to. */
+  readonly version: number;
+  /** Experts that are still to be read: 0, and it is ready. */
+  readonly numLeft: number;
+  /** Why it can't go on. */
+  readonly error?: RemoteError;
+  /** Where memory is what it lacks: experts that it has room for. */
+  readonly room?: number;
+}
+
 /** What the head tells a rank. */
 export type HeadToRank =
   | { readonly kind: 'step'; readonly plan: StepPlan }
   | ({ readonly kind: 'free' } & FreeOrder)
   | { readonly kind: 'move'; readonly move: MoveOrder }
+  /** No step runs until all have what comes from disk of this version: say how far it is. */
+  | { readonly kind: 'gather'; readonly version: number }
   /** The step that runs, if any, is abandoned, and the job goes on with these ranks. */
   | ({ readonly kind: 'epoch' } & EpochOrder);
 
@@ -221,6 +235,7 @@ export type RankToHead =
   | { readonly kind: 'stuck'; readonly epoch: number; readonly error: RemoteError }
   /** This rank has left the abandoned step and its epoch behind. */
   | { readonly kind: 'entered'; readonly epoch: number }
+  | ({ readonly kind: 'gathered' } & GatherReport)
   /** This rank was told to stop: it goes as soon as nobody needs it. */
   | { readonly kind: 'leave' };
 

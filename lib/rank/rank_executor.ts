@@ -4,6 +4,7 @@ import type { CountGather } from '../../experts/placement/count_gather.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import type { LoadMonitor } from '../../experts/load/load_monitor.js';
 import { choicesOf } from '../../experts/load/recording.js';
+import type { ExpertRoom } from '../../experts/layer/migration.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
 import { asRank } from '../../base/ids.js';
 import { degradedRows, type Placement } from '../../experts/placement/placement.js';
@@ -24,6 +25,7 @@ import {
   SAMPLED,
   type EpochOrder,
   type FreeOrder,
+  type GatherReport,
   type MoveOrder,
   type PlanPart,
   type RankStats,
@@ -45,6 +47,8 @@ export interface RankExecutorParts {
   readonly timeoutMs: number;
   /** Where experts come from that no rank holds any more. */
   readonly disk: WeightSource;
+  /** For these. Default: for any number. */
+  readonly room?: ExpertRoom | undefined;
   readonly clock: Stopwatch;
   /** Collects what ran when; null: nobody asked. */
   readonly timeline?: Timeline | null;
@@ -68,10 +72,11 @@ export class RankExecutor {
   private peakRssBytes = 0;
 
   constructor(private readonly parts: RankExecutorParts) {
-    const { model, placement, mesh, timeoutMs, disk } = parts;
+    const { model, placement, mesh, timeoutMs, disk, room } = parts;
     const { spec, shard } = model;
     const shape = { ...expertSizesOf(spec), dtype: model.shard.dtype };
-    this.placement = new RankPlacement(placement, { shard, mesh, shape, layers: moeLayersOf(spec), timeoutMs, disk });
+    const layers = moeLayersOf(spec);
+    this.placement = new RankPlacement(placement, { shard, mesh, shape, layers, timeoutMs, disk, room });
     this.kv = new KvMover({ cache: model.cache, mesh, timeoutMs });
   }
 
@@ -132,6 +137,11 @@ export class RankExecutor {
   /** Takes a step towards another placement. No step may be running. */
   move(move: MoveOrder): void {
     this.placement.move(move);
+  }
+
+  /** Reads what a placement to come wants from disk, and says how far that is until it is over or `signal` is aborted. No step may be running. */
+  gather(version: number, signal: AbortSignal, tell: (report: GatherReport) => void): Promise<void> {
+    return this.placement.gather(version, signal, tell);
   }
 
   /** Leaves everything of earlier epochs behind and goes on with these members, this rank among them. No step may be running. */

@@ -6,7 +6,7 @@ import { placementFrom, type Placement } from '../../experts/placement/placement
 import { InternalError } from '../../base/coded_error.js';
 import { RowTraffic } from './row_traffic.js';
 import { remoteErrorOf } from '../../comm/base/errors.js';
-import type { MoveOrder, MoveReport, StepPlan, ToldPlacement } from '../protocol/step_plan.js';
+import type { GatherReport, MoveOrder, MoveReport, StepPlan, ToldPlacement } from '../protocol/step_plan.js';
 
 /** Rows that travel beside a step. */
 export interface Moving {
@@ -45,6 +45,21 @@ export class RankPlacement {
       case 'drop':
         this.migration.drop();
     }
+  }
+
+  /** Reads what `version` wants from disk; tells how far that is until it is over, or `signal` is aborted. */
+  async gather(version: number, signal: AbortSignal, tell: (report: GatherReport) => void): Promise<void> {
+    const aborted = new Promise<null>((resolve) =>
+      signal.addEventListener('abort', () => resolve(null), { once: true }),
+    );
+    const onRead = (numLeft: number): void => {
+      if (!signal.aborted) tell({ version, numLeft });
+    };
+    const done = await Promise.race([this.migration.gather(version, onRead), aborted]);
+    if (signal.aborted) return;
+    if (done === null) throw new InternalError(`this rank gathers no version ${version}`);
+    const { error, ...rest } = done;
+    tell({ version, ...rest, ...(error !== undefined && { error: remoteErrorOf(error) }) });
   }
 
   /** All ranks that are not there from now on. What was being moved is dropped: the head plans anew. `inForce`: told to a rank that joins. */

@@ -1,4 +1,4 @@
-/** What a rank does when the head speaks: runs steps in the order in which they come, moves experts, forgets blocks and sequences, enters epochs. */
+/** What a rank does when the head speaks: runs steps in the order in which they come, moves experts and takes some over, forgets blocks and sequences, enters epochs. */
 import { CommError, remoteErrorOf } from '../../comm/base/errors.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import type { RankExecutor } from './rank_executor.js';
@@ -7,7 +7,7 @@ import type { HeadToRank, RankToHead, StepPlan } from '../protocol/step_plan.js'
 /** What a rank's steps run on, and who hears of them. */
 export interface RankStepsOptions {
   readonly rank: number;
-  readonly executor: Pick<RankExecutor, 'run' | 'free' | 'move' | 'enterEpoch'>;
+  readonly executor: Pick<RankExecutor, 'run' | 'free' | 'move' | 'gather' | 'enterEpoch'>;
   /** Other than 'fail': a step that fails because of a peer leaves this rank waiting for the head's next word. */
   readonly onPeerLoss: RankJob['onPeerLoss'];
   readonly tell: (message: RankToHead) => void;
@@ -43,6 +43,10 @@ export class RankSteps {
         return;
       case 'move':
         executor.move(message.move);
+        return;
+      case 'gather':
+        if (!signal.aborted)
+          await executor.gather(message.version, signal, (report) => tell({ kind: 'gathered', ...report }));
         return;
       case 'epoch':
         executor.enterEpoch(message);

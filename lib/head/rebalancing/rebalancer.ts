@@ -34,6 +34,8 @@ export interface RebalancerOptions {
   readonly mover: Pick<Mover, 'moveTo' | 'isMoving' | 'figures'>;
   /** What the job runs with. */
   readonly placement: LivePlacement;
+  /** The ranks that may hold experts, ascending. */
+  readonly holders: () => readonly number[];
   /** The load to plan for, that of the last steps, which somebody else keeps up to date. */
   readonly window: Pick<LoadWindow, 'load_LE'>;
   /** Who plans while steps run. Its owner closes it. */
@@ -135,7 +137,8 @@ export class Rebalancer implements StepObserver {
 
   private async plan(): Promise<void> {
     const { window, spec, config, planning, mover } = this.options;
-    const current = this.placement.compacted();
+    const holders = this.options.holders();
+    const current = this.placement.compacted(holders);
     const { numRanks, numExperts, slotsPerRank } = current;
     const numSlots = Math.min(this.numSlots, numRanks * slotsPerRank);
     if (numSlots < numExperts) {
@@ -168,7 +171,7 @@ export class Rebalancer implements StepObserver {
     const { config, split } = this;
     const { before, after, planMs } = report;
     const predicted = { before: before?.[split] ?? 0, after: after[split] };
-    const wanted = this.placement.expanded(planned);
+    const wanted = this.placement.expanded(planned, this.options.holders());
     const isWorth = this.asked !== null || isLacking(left) || predicted.after - predicted.before >= config.min_gain;
     if (!isWorth || changedLayers(left, wanted).length === 0) {
       this.figures.skipped();

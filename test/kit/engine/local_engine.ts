@@ -9,16 +9,19 @@ import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import type { Mesh } from '../../../comm/mesh/mesh.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
+import { withSeats } from '../../../experts/placement/seats.js';
 import { selectBackend } from '../../../compute/tfjs/tf.js';
 import { readRouting } from '../../../lib/config/routing.js';
 import { loadConfig } from '../../../lib/config/load.js';
 import { Engine } from '../../../lib/head/engine.js';
 import type { Loss } from '../../../lib/head/step_loop.js';
 import { Job } from '../../../lib/job/job.js';
+import type { LossPolicy } from '../../../lib/job/loss_policy.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import { openModel } from '../../../lib/head/opened_model.js';
 import { wireNamed } from '../../../lib/plugins/codecs.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
+import type { ExpertsEvent } from '../../../lib/head/rebalancing/experts_event.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
@@ -62,7 +65,7 @@ export interface LocalEngineOptions {
   readonly placement?: (spec: ModelSpec, numRanks: number) => Placement;
   readonly reduce?: 'rank' | 'source';
   readonly mla?: MlaForm;
-  readonly onPeerLoss?: 'fail' | 'mask';
+  readonly onPeerLoss?: LossPolicy;
   readonly faults?: readonly Fault[];
   /** Default 1. */
   readonly microBatches?: number;
@@ -87,6 +90,7 @@ export interface LocalEngine {
   readonly placement: Placement;
   readonly losses: readonly Loss[];
   readonly rebalances: readonly RebalanceEvent[];
+  readonly homes: readonly ExpertsEvent[];
   readonly executors: readonly RankExecutor[];
   readonly models: readonly Transformer[];
   readonly meshes: readonly Mesh[];
@@ -104,7 +108,9 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const config = await loadConfig({ base, overrides: [...(options.set ?? [])] });
   const model = await openModel(config);
   const { spec, limits } = model;
-  const placement = (options.placement ?? linear)(spec, numRanks);
+  const first = (options.placement ?? linear)(spec, numRanks);
+  const slotsPerRank = onPeerLoss === 'recover' ? Math.max(first.slotsPerRank, first.numExperts) : first.slotsPerRank;
+  const placement = withSeats(first, { numSeats: numRanks, slotsPerRank });
 
   const ranks: LocalRank[] = [];
   const meshes = createLocalMeshes(numRanks, { microBatches: microBatches + 1 }).map(
@@ -147,6 +153,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const job = new Job({ rendezvous, local, links, reports, ...known, onPeerLoss, ...times });
   const losses: Loss[] = [];
   const rebalances: RebalanceEvent[] = [];
+  const homes: ExpertsEvent[] = [];
   const { numExperts, numTopk } = spec.moe.gate;
   const routing = await readRouting(config.experts, { numLayers: moeLayersOf(spec).length, numExperts, numTopk });
   const { observer, planning, hooks } = options;
@@ -155,6 +162,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     hooks,
     onLoss: (loss: Loss) => void losses.push(loss),
     onRebalance: (event: RebalanceEvent) => void rebalances.push(event),
+    onExperts: (event: ExpertsEvent) => void homes.push(event),
   };
   const engine = new Engine({ ...model, config, placement, job, planning, routing, ...observers });
   return {
@@ -162,6 +170,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     placement,
     losses,
     rebalances,
+    homes,
     executors,
     models,
     meshes,
@@ -182,7 +191,7 @@ interface LocalRankParts {
   readonly meshes: readonly FaultyMesh[];
   readonly link: MemoryLink;
   readonly faults: readonly Fault[];
-  readonly onPeerLoss: 'fail' | 'mask';
+  readonly onPeerLoss: LossPolicy;
 }
 
 /** What a rank's process is. */
@@ -204,6 +213,7 @@ class LocalRank {
     const watched = {
       move: (move: MoveOrder) => executor.move(move),
       free: (order: FreeOrder) => executor.free(order),
+      gather: (...gather: Parameters<RankExecutor['gather']>) => executor.gather(...gather),
       enterEpoch: (order: EpochOrder) => executor.enterEpoch(order),
       run: (...step: Parameters<RankExecutor['run']>) => {
         const result = executor.run(...step);

@@ -9,6 +9,7 @@ import { StepLoop, type Loss, type StepLoopParts } from '../../../lib/head/step_
 import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import type { ObservedStep, StepObserver } from '../../../lib/head/observing/step_observer.js';
 import { epochOf } from '../../kit/engine/epochs.js';
+import type { GatherOutcome } from '../../../lib/job/gathering.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../../../lib/job/step_runner.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { SAMPLED, type FreeOrder, type StepPlan, type StepResult } from '../../../lib/protocol/step_plan.js';
@@ -55,6 +56,10 @@ class PlayedRanks implements StepRunner {
     return true;
   }
 
+  gather(): Promise<GatherOutcome> {
+    return Promise.resolve({ kind: 'done', failures: [] });
+  }
+
   free(rank: number, { blocks, sequences }: FreeOrder): void {
     this.story.push(
       sequences.length > 0 ? `free ${sequences.join()} on ${rank}` : `free blocks ${blocks.join()} on ${rank}`,
@@ -85,7 +90,7 @@ class PlayedRanks implements StepRunner {
 /** Experts stay where they are. */
 const STAYING = {
   next: (): { placementVersion: number; moveRound?: number } => ({ placementVersion: 0 }),
-  enter: (): void => undefined,
+  settle: (): Promise<boolean> => Promise.resolve(true),
   isMoving: false,
   isUrgent: false,
 };
@@ -120,7 +125,7 @@ class Head {
       job: this.job,
       requests: this.requests,
       placement: this.placement,
-      mover: null,
+      experts: STAYING,
       route: (plans) => plans,
       onLoss: (loss) => void this.losses.push(loss),
       ...more,
@@ -212,18 +217,18 @@ describe('the loop of steps', () => {
 
   it('behind a step with prompts, and while experts move, the next one waits for its results', async () => {
     let isMoving = false;
-    const head = new Head({ mover: { ...STAYING, isMoving: true } });
+    const head = new Head({ experts: { ...STAYING, isMoving: true } });
     await head.ask(3);
     expect(head.story.filter((line) => /step|token/.test(line))).to.deep.equal(
       [1, 2, 3].flatMap((step) => [`step ${step}`, `token ${step}`]),
     );
-    const mover = {
+    const experts = {
       ...STAYING,
       get isMoving() {
         return isMoving;
       },
     };
-    const second = new Head({ mover });
+    const second = new Head({ experts });
     await second.ask(5, (token) => (isMoving = token === 3));
     expect(second.story.filter((line) => /step|token/.test(line))).to.deep.equal([
       ...['step 1', 'token 1', 'step 2', 'step 3', 'token 2', 'step 4', 'token 3', 'token 4', 'step 5', 'token 5'],
@@ -261,7 +266,7 @@ describe('the loop of steps', () => {
   it('plans name what the mover says, and go through whoever chooses experts', async () => {
     const forcedExperts = Uint16Array.of(1);
     const head = new Head({
-      mover: { ...STAYING, next: ({ step }) => ({ placementVersion: 3, moveRound: 10 * step }) },
+      experts: { ...STAYING, next: ({ step }) => ({ placementVersion: 3, moveRound: 10 * step }) },
       route: (plans) =>
         plans.map((plan) => ({ ...plan, parts: plan.parts.map((part) => ({ ...part, forcedExperts })) })),
     });
@@ -274,7 +279,7 @@ describe('the loop of steps', () => {
 
   it('steps without tokens run while experts move urgently and nobody asks for tokens', async () => {
     let left = 3;
-    const mover = {
+    const experts = {
       ...STAYING,
       next: () => ({ placementVersion: 0, moveRound: 3 - left-- }),
       get isUrgent() {
@@ -284,7 +289,7 @@ describe('the loop of steps', () => {
         return left > 0;
       },
     };
-    const head = new Head({ mover });
+    const head = new Head({ experts });
     head.loop.start();
     await head.loop.idle();
     expect(head.job.plans.map(([plan]) => [plan!.step, plan!.parts, plan!.moveRound])).to.deep.equal([

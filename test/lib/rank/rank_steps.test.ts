@@ -20,7 +20,7 @@ class Story {
   private heard: () => void = () => undefined;
 
   constructor(
-    onPeerLoss: 'fail' | 'mask',
+    onPeerLoss: 'fail' | 'mask' | 'recover',
     run: (plan: StepPlan, signal: AbortSignal) => Promise<StepResult>,
     rank = 1,
   ) {
@@ -35,6 +35,11 @@ class Story {
           return run(each, signal!);
         },
         move: ({ kind }) => this.lines.push(kind),
+        gather: async (version, signal, tell) => {
+          tell({ version, numLeft: 1 });
+          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+          this.lines.push(`gave up ${version}`);
+        },
         free: ({ blocks, sequences }) => this.lines.push(`free ${blocks.join()} of ${sequences.join()}`),
         enterEpoch: ({ epoch, members }) => this.lines.push(`enter ${epoch} with ${members.join()}`),
       },
@@ -58,6 +63,7 @@ function lineOf(message: RankToHead): string {
   if (message.kind === 'result') return `result ${message.result.step}`;
   if (message.kind === 'entered') return `entered ${message.epoch}`;
   if (message.kind === 'stuck') return `stuck in ${message.epoch}: ${JSON.stringify(message.error)}`;
+  if (message.kind === 'gathered') return `lacks ${message.numLeft} of ${message.version}`;
   return message.kind;
 }
 
@@ -146,6 +152,16 @@ describe('the steps of a rank', () => {
     story.steps.take({ kind: 'epoch', epoch: 1, members: [1, 2] });
     await story.says('entered 1');
     expect(story.lines).to.deep.equal(['run 1', 'free 3 of 9', 'enter 1 with 1,2', 'entered 1']);
+  });
+
+  it('a new epoch ends the wait for experts that are taken over, which another that was queued does not begin', async () => {
+    const story = new Story('recover', untilAborted);
+    story.steps.take({ kind: 'gather', version: 1 });
+    story.steps.take({ kind: 'gather', version: 2 });
+    await story.says('lacks');
+    story.steps.take({ kind: 'epoch', epoch: 1, members: [1] });
+    await story.says('entered');
+    expect(story.lines).to.deep.equal(['lacks 1 of 1', 'gave up 1', 'enter 1 with 1', 'entered 1']);
   });
 
   it('an error of its own in a step that is being abandoned is not swallowed', async () => {

@@ -75,6 +75,7 @@ class Head {
       placement: this.placement,
       window: { load_LE: LOAD },
       mover: this.mover,
+      holders: () => this.placement.ranks,
       planning: {
         plan: (_, __, current) => {
           this.numPlans++;

@@ -1,0 +1,102 @@
+/** Ranks that are lost while a job runs with on_peer_loss: recover. Everything but sockets and processes is real. */
+import { expect } from 'chai';
+import { homelessIn } from '../../../../experts/placement/homes.js';
+import type { Fault, LocalEngine, LocalEngineOptions } from '../../../kit/engine/local_engine.js';
+import {
+  batch,
+  frame,
+  generate,
+  lostOf,
+  undisturbedBatch,
+  withLocalEngine,
+  type Story,
+} from '../../../kit/engine/masking.js';
+import { replicated } from '../../../kit/engine/placements.js';
+import { randomFrom } from '../../../refs/random.js';
+
+const recovering = <T>(options: LocalEngineOptions, use: (local: LocalEngine) => Promise<T>): Promise<T> =>
+  withLocalEngine({ onPeerLoss: 'recover', ...options }, use);
+
+/** What became of experts, without how long it took. */
+const homesOf = ({ homes }: LocalEngine): unknown[] =>
+  homes.map((event) => {
+    if (event.kind === 'recovered') return ['recovered', event.numExperts];
+    if (event.kind === 'spread') return ['spread', event.why, event.moved.numMovedExperts > 0];
+    return ['failed', event.error.message];
+  });
+
+describe('a lost rank whose experts others take over', function () {
+  this.timeout(60_000);
+  let undisturbed: Story[];
+
+  before(async () => {
+    undisturbed = await undisturbedBatch('absorbed');
+  });
+
+  const moments: [string, Fault[]][] = [
+    ['in the first step, before it dispatches', [frame(1, 'dispatch', 0, 1)]],
+    ['when one of its peers has its dispatch and the other has not', [frame(1, 'dispatch', 1)]],
+    ['between dispatch and combine', [frame(1, 'combine', 0)]],
+    ['in the last layer', [frame(1, 'combine', 1, 5, 2)]],
+    ['between two steps', [{ rank: 1, at: { kind: 'after_step', step: 3 } }]],
+  ];
+  for (const [when, faults] of moments) {
+    it(`killed ${when}: without replicas every token, sample and route is as if nothing had happened`, async () => {
+      await recovering({ numRanks: 3, faults }, async (local) => {
+        expect(await batch(local)).to.deep.equal(undisturbed);
+        expect(lostOf(local)).to.deep.equal([[1]]);
+        expect(local.engine.stats()).to.deep.include({ lostRanks: [1], numDegradedTokens: 0 });
+        const [first] = homesOf(local);
+        expect(first).to.deep.equal(['recovered', 10]);
+      });
+    });
+  }
+
+  it('with replicas nobody reads anything, and what was lost with the rank is copied beside the steps', async () => {
+    await recovering({ numRanks: 3, placement: replicated(2), faults: [frame(1, 'dispatch', 0)] }, async (local) => {
+      expect(await batch(local)).to.deep.equal(undisturbed);
+      while (local.homes.length < 1) expect(await batch(local)).to.deep.equal(undisturbed);
+      expect(homesOf(local)).to.deep.equal([['spread', 'rank 1 was lost', true]]);
+    });
+  });
+
+  it('all but one, one after another or at once: the last rank holds everything, and goes on', async () => {
+    for (const faults of [
+      [frame(0, 'dispatch', 0, 3), frame(2, 'combine', 0, 8)],
+      [frame(0, 'dispatch', 0, 3), { rank: 1, at: { kind: 'epoch', epoch: 1 } } as const],
+      [frame(1, 'dispatch', 0, 4), frame(2, 'dispatch', 0, 4)],
+    ]) {
+      await recovering({ numRanks: 3, faults }, async (local) => {
+        expect(await batch(local)).to.deep.equal(undisturbed);
+        expect(local.engine.stats().numDegradedTokens).to.equal(0);
+        expect(local.losses.at(-1)!.numRanksLeft).to.equal(1);
+      });
+    }
+  });
+
+  it('a rank killed while the job is idle: others take over at once, before anybody asks', async () => {
+    await recovering({ numRanks: 3 }, async (local) => {
+      await generate(local, {});
+      local.fail(2);
+      while (local.homes.length < 1) await new Promise((resolve) => setImmediate(resolve));
+      expect(homesOf(local)[0]).to.deep.equal(['recovered', 10]);
+      expect(await batch(local)).to.deep.equal(undisturbed);
+    });
+  });
+
+  it('any ranks but one lost at random moments of a run: every event is as if nothing had happened', async () => {
+    const random = randomFrom(7);
+    for (let round = 0; round < 12; round++) {
+      const numRanks = 2 + Math.floor(random() * 3);
+      const ranks = [...Array(numRanks).keys()].sort(() => random() - 0.5).slice(1);
+      const faults = ranks.slice(0, 1 + Math.floor(random() * ranks.length)).map((rank) => {
+        const phase = random() < 0.5 ? 'dispatch' : 'combine';
+        return frame(rank, phase, Math.floor(random() * (numRanks - 1)), 1 + Math.floor(random() * 8));
+      });
+      await recovering({ numRanks, faults }, async (local) => {
+        expect(await batch(local), JSON.stringify(faults)).to.deep.equal(undisturbed);
+        expect(homelessIn(local.engine.placement)).to.deep.equal([]);
+      });
+    }
+  });
+});
