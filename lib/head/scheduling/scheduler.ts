@@ -67,7 +67,7 @@ export interface SchedulerEpoch {
   readonly present: ReadonlySet<number>;
   /** Those that may be given sequences. */
   readonly takers: ReadonlySet<number>;
-  /** Those whose sequences go to others; who is neither, keeps what it has. */
+  /** Those whose sequences go to takers, but to themselves where they are takers; who is neither, keeps what it has. */
   readonly leaving: ReadonlySet<number>;
   /** Ranks that are gone whose end may be the doing of what they computed. Default: none. */
   readonly failed?: readonly number[];
@@ -196,7 +196,7 @@ export class Scheduler {
   enter({ epoch, present, takers, leaving, failed = [], hasAbandoned }: SchedulerEpoch): Homeless {
     this.epoch = epoch;
     this.takers = takers;
-    this.leaving = leaving;
+    this.leaving = new Set([...leaving].filter((rank) => !takers.has(rank)));
     this.moving.clear();
     this.blocks.seat(present);
     const homeless = [...this.running.values()].filter(({ rank }) => !present.has(rank));
