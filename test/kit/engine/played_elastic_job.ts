@@ -13,6 +13,7 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
   readonly present: Set<number>;
   readonly leaving = new Set<number>();
   readonly demoted = new Set<number>();
+  epoch = 0;
   /** What was asked, in order. */
   readonly story: string[] = [];
   /** What begins with these words waits for {@link release} or {@link refuse}. */
@@ -35,7 +36,16 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
     const seat = [...Array(this.numSeats).keys()].find((each) => !this.present.has(each));
     if (seat === undefined) throw new EngineError('INVALID_REQUEST', 'no seat is free; start with more');
     this.present.add(seat);
+    this.epoch++;
     return seat;
+  }
+
+  /** The same as a job has it. */
+  async wish(wish: 'leaving' | 'staying' | 'left', rank: number): Promise<void> {
+    if (!this.present.has(rank)) throw new EngineError('RANK_LOST', `rank ${rank} isn't there; ask for another`);
+    if (wish === 'left') await this.retire(rank);
+    else await this.setLeaving(rank, wish === 'leaving');
+    this.epoch++;
   }
 
   async setLeaving(rank: number, isLeaving: boolean): Promise<void> {

@@ -1,0 +1,172 @@
+/** What makes the ranks of an engine more or fewer: orders and the policy, over its job, experts and requests. */
+import type { ExpertwireConfig } from '../../config/schema.js';
+import type { Wish } from '../../job/wishes.js';
+import type { EpochChange } from '../../job/step_runner.js';
+import type { RequestNews } from '../observing/request_news.js';
+import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
+import type { SchedulerLoad } from '../scheduling/scheduler_load.js';
+import { Elastic, type ElasticJob, type ElasticWork } from './elastic.js';
+import { ElasticPolicy, type LoadSample } from './elastic_policy.js';
+import { EpochGate } from './epoch_gate.js';
+import type { RanksView } from './scale_plan.js';
+import type { OnScale, Scaled, ScalingStats } from './scale_events.js';
+
+/** The job whose ranks come and go. */
+export interface ScaledJob {
+  readonly numSeats: number;
+  readonly members: RanksView & { readonly epoch: number };
+  /** As {@link ElasticJob.recruit}. */
+  recruit(signal: AbortSignal): Promise<number>;
+  /** Resolves when the epoch has begun that brings it. Rejects where the rank isn't there, or the job is over. */
+  wish(wish: Extract<Wish, 'leaving' | 'staying' | 'left'>, rank: number): Promise<void>;
+}
+
+/** Whose ranks come and go. */
+export interface ScalerOptions {
+  readonly job: ScaledJob;
+  /** Resolves when experts are where they should be among the ranks that the head knows of. */
+  readonly spread: (why: string) => Promise<{ readonly numMovedExperts: number }>;
+  /** Resolves when nothing runs on a rank. */
+  readonly drained: (rank: number, signal: AbortSignal) => Promise<void>;
+  readonly load: () => SchedulerLoad;
+  /** Of a rank. */
+  readonly maxNumSeqs: number;
+  readonly config: ExpertwireConfig['elastic'];
+  readonly onScale: OnScale;
+}
+
+/** One of an engine whose job is elastic. */
+export class Scaler implements StepObserver {
+  private readonly elastic: Elastic;
+  private readonly gate: EpochGate;
+  /** Null: the head decides nothing by itself. */
+  private readonly policy: ElasticPolicy | null;
+  /** Sequences that went on elsewhere, and that gave way, by the rank they left. */
+  private readonly numMoved = new Map<number, number>();
+  private readonly numGaveWay = new Map<number, number>();
+
+  constructor(private readonly options: ScalerOptions) {
+    const { job, config, onScale } = options;
+    this.gate = new EpochGate(job.members.epoch);
+    this.elastic = new Elastic({ job: this.job(), work: this.work(), onScale });
+    const { enabled, max_ranks: most, ...settings } = config;
+    const maxRanks = most === 'auto' ? job.numSeats : Math.min(most, job.numSeats);
+    this.policy = enabled ? new ElasticPolicy({ ...settings, max_ranks: maxRanks }) : null;
+  }
+
+  /** Ranks come or go. */
+  get isScaling(): boolean {
+    return this.elastic.isScaling;
+  }
+
+  /** As {@link Elastic.scale}. */
+  async scale(numRanks: number, signal?: AbortSignal): Promise<Scaled> {
+    const scaled = await this.elastic.scale(numRanks, { kind: 'asked' }, signal);
+    this.policy?.rest(false);
+    return scaled;
+  }
+
+  /** As {@link Elastic.leave}; what comes of it is told to who follows. */
+  leave(rank: number): void {
+    this.elastic.leave(rank).catch(() => undefined);
+  }
+
+  /** Asks the policy. */
+  observe({ stepMs }: ObservedStep): void {
+    if (this.policy === null || this.isScaling) return;
+    const decision = this.policy.decide(this.elastic.numRanks, this.sampleOf(stepMs));
+    if (decision === null) return;
+    const rest = (hasFailed: boolean) => (): void => this.policy?.rest(hasFailed);
+    void this.elastic.scale(decision.after, { kind: 'policy', ...decision }).then(rest(false), rest(true));
+  }
+
+  /** The head knows of an epoch: experts and requests have taken note of it. */
+  enter({ epoch }: EpochChange): void {
+    this.gate.enter(epoch);
+  }
+
+  /** Counts sequences that move. */
+  request(news: RequestNews): void {
+    if (news.kind === 'moved') countOne(this.numMoved, news.from);
+    if (news.kind === 'preempted') countOne(this.numGaveWay, news.rank);
+  }
+
+  /** No step runs any more. */
+  fail(error: Error): void {
+    this.elastic.fail(error);
+    this.gate.close();
+  }
+
+  /** What it did so far. */
+  stats(): ScalingStats {
+    return this.elastic.stats();
+  }
+
+  private job(): ElasticJob {
+    const { job } = this.options;
+    const known = <T>(result: T): Promise<T> => this.gate.reached(job.members.epoch).then(() => result);
+    return {
+      numSeats: job.numSeats,
+      get members() {
+        return job.members;
+      },
+      recruit: async (signal) => known(await job.recruit(signal)),
+      setLeaving: async (rank, isLeaving) => {
+        if (job.members.present.has(rank))
+          await job.wish(isLeaving ? 'leaving' : 'staying', rank).catch(ifGone(job, rank));
+        await known(null);
+      },
+      retire: async (rank) => {
+        await job.wish('left', rank).catch(ifGone(job, rank));
+        await known(null);
+      },
+    };
+  }
+
+  private work(): ElasticWork {
+    const { spread, drained } = this.options;
+    const givenUp = (signal: AbortSignal): Promise<never> =>
+      new Promise((_, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+      );
+    return {
+      spread: async (signal) => {
+        signal.throwIfAborted();
+        return Promise.race([spread('ranks come or go'), givenUp(signal)]);
+      },
+      drain: async (rank, signal) => {
+        const before = [this.numMoved.get(rank) ?? 0, this.numGaveWay.get(rank) ?? 0] as const;
+        await drained(rank, signal);
+        const numMoved = (this.numMoved.get(rank) ?? 0) - before[0];
+        return { numMoved, numRecomputed: (this.numGaveWay.get(rank) ?? 0) - before[1] };
+      },
+    };
+  }
+
+  private sampleOf(stepMs: number): LoadSample {
+    const { load: loadOf, maxNumSeqs } = this.options;
+    const { numWaiting, ranks } = loadOf();
+    const sum = (of: (rank: SchedulerLoad['ranks'][number]) => number): number => ranks.reduce((a, b) => a + of(b), 0);
+    return {
+      waiting: numWaiting,
+      kv_usage:
+        sum(({ numUsedBlocks }) => numUsedBlocks) /
+        Math.max(
+          sum(({ numKvBlocks }) => numKvBlocks),
+          1,
+        ),
+      step_ms: stepMs,
+      seqUsage: sum(({ numRunning }) => numRunning) / Math.max(ranks.length * maxNumSeqs, 1),
+    };
+  }
+}
+
+const countOne = (counts: Map<number, number>, rank: number): void =>
+  void counts.set(rank, (counts.get(rank) ?? 0) + 1);
+
+/** A rank that was lost meanwhile needs nothing more; what ended the job is thrown. */
+const ifGone =
+  (job: ScaledJob, rank: number) =>
+  (error: unknown): void => {
+    if (job.members.present.has(rank)) throw error;
+  };

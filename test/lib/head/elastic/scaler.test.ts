@@ -1,0 +1,102 @@
+import { expect } from 'chai';
+import type { ScaleEvent } from '../../../../lib/head/elastic/scale_events.js';
+import { Scaler, type ScalerOptions } from '../../../../lib/head/elastic/scaler.js';
+import type { ObservedStep } from '../../../../lib/head/observing/step_observer.js';
+import { loadOf } from '../../../../lib/head/scheduling/scheduler_load.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
+import { epochOf } from '../../../kit/engine/epochs.js';
+import { PlayedElasticJob } from '../../../kit/engine/played_elastic_job.js';
+import { errorOf } from '../../../kit/rejects.js';
+
+const CONFIG: ScalerOptions['config'] = {
+  ...{ enabled: false, min_ranks: 1, max_ranks: 'auto', metric: 'waiting', up: 8, down: 0 },
+  ...{ interval_steps: 2, cool_down: 3 },
+};
+const STEP = { stepMs: 5 } as ObservedStep;
+
+/** A scaler whose head knows of every epoch at once, unless a test says when. */
+function played(numRanks: number, options: Partial<ScalerOptions> = {}, knowsAtOnce = true) {
+  const job = new PlayedElasticJob(numRanks, 4);
+  const events: ScaleEvent[] = [];
+  const rank = { rank: 0, numRunning: 1, numKvBlocks: 10, numUsedBlocks: 1, numCachedBlocks: 0, numPrefillTokens: 0 };
+  const scaler = new Scaler({
+    ...{ job, config: CONFIG, maxNumSeqs: 8, load: () => loadOf(9, [rank]) },
+    spread: () => job.spread(new AbortController().signal),
+    drained: (each, signal) => job.drain(each, signal).then(() => undefined),
+    onScale: (event) => void events.push(event),
+    ...options,
+  });
+  const know = (): void => scaler.enter(epochOf(job.present, { epoch: job.epoch }));
+  if (knowsAtOnce) know();
+  const advance = knowsAtOnce ? setInterval(know, 0) : undefined;
+  return { job, scaler, events, know, stop: () => clearInterval(advance) };
+}
+
+describe('the scaler of an engine', () => {
+  it('moves experts when the head knows of the newcomers, and not before', async () => {
+    const { job, scaler, know } = played(2, {}, false);
+    job.holds = ['spread'];
+    const scaling = scaler.scale(3);
+    for (let i = 0; i < 5; i++) await new Promise(setImmediate);
+    expect(job.story).to.deep.equal(['recruit']);
+    know();
+    await job.untilHeld('spread over 0,1,2');
+    job.release('spread over 0,1,2');
+    expect(await scaling).to.deep.include({ before: 2, after: 3, joined: [2] });
+  });
+
+  it('tells how many sequences went on elsewhere, and how many gave way', async () => {
+    const { job, scaler, stop } = played(2);
+    job.holds = ['drain'];
+    const scaling = scaler.scale(1);
+    await job.untilHeld('drain 1');
+    const moved = { kind: 'moved', rank: 0, numTokens: 4 } as const;
+    for (const sequence of [4, 5]) scaler.request({ ...moved, sequence, from: 1 });
+    scaler.request({ ...moved, sequence: 6, from: 0 }); // not of the rank that leaves
+    scaler.request({ kind: 'preempted', sequence: 7, rank: 1 });
+    job.release('drain 1');
+    expect(await scaling).to.deep.include({ left: [1], numMovedSequences: 2, numRecomputed: 1 });
+    stop();
+  });
+
+  it('lets a rank go that was lost before it could leave', async () => {
+    const { job, scaler, stop } = played(3);
+    job.holds = ['leaving'];
+    const scaling = scaler.scale(2);
+    await job.untilHeld('leaving 2');
+    job.lose(2);
+    job.refuse('leaving 2', new EngineError('RANK_LOST', 'rank 2 ended'));
+    expect(await scaling).to.deep.include({ after: 2, left: [] });
+    stop();
+  });
+
+  it('has the policy order one rank more, with its figures, and rest', async () => {
+    const { job, scaler, events, stop } = played(2, { config: { ...CONFIG, enabled: true } });
+    job.holds = ['recruit'];
+    for (let i = 0; i < 8; i++) scaler.observe(STEP); // while it is carried out, nothing is decided
+    await job.untilHeld('recruit');
+    const cause = { kind: 'policy', before: 2, after: 3, metric: 'waiting', mean: 9, numSteps: 2 };
+    expect(events).to.deep.equal([{ kind: 'begun', before: 2, wanted: 3, cause }]);
+    job.release('recruit');
+    while (scaler.isScaling) await new Promise(setImmediate);
+    for (let i = 0; i < 3; i++) scaler.observe(STEP);
+    expect(scaler.stats()).to.include({ numScaled: 1, isScaling: false });
+    stop();
+  });
+
+  it('decides nothing by itself unless it is told to', () => {
+    const { scaler, events, stop } = played(2);
+    for (let i = 0; i < 8; i++) scaler.observe(STEP);
+    expect(events).to.deep.equal([]);
+    stop();
+  });
+
+  it('waits for no epoch when the engine is over', async () => {
+    const { job, scaler } = played(2, {}, false);
+    const scaling = scaler.scale(3);
+    while (!job.present.has(2)) await new Promise(setImmediate);
+    const closed = new EngineError('CLOSED', 'the engine was closed; start another');
+    scaler.fail(closed);
+    expect(await errorOf(EngineError, () => scaling)).to.equal(closed);
+  });
+});
