@@ -156,7 +156,7 @@ export class Engine implements TokenSource {
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     observers.push(this.experts);
     if (observer !== undefined) observers.push(recordingObserver(observer, width, this.recorded));
-    observers.push({ observe: (step) => watchers.step(step) });
+    observers.push({ observe: (step) => watchers.step(step), enter: (change) => watchers.enter(change) });
     const onEachLoss: OnLoss = (loss) => {
       onLoss?.(loss);
       watchers.loss(loss);

@@ -1,5 +1,6 @@
 /** Who watches an engine: told of steps, requests, losses, rebalances and scaling as they happen. */
 import type { ScaleEvent } from './elastic/scale_events.js';
+import type { EpochChange } from '../job/step_runner.js';
 import type { RequestNews } from './observing/request_news.js';
 import type { ObservedStep } from './observing/step_observer.js';
 import type { ExpertsEvent } from './rebalancing/experts_event.js';
@@ -17,6 +18,8 @@ export interface EngineObserver {
   rebalance?(event: RebalanceEvent): void;
   /** Experts of lost ranks have new homes, or are spread anew since ranks came or went. */
   homes?(event: ExpertsEvent): void;
+  /** Ranks came or went, or hold no experts any more: the next step runs with the members of a new epoch. Before {@link loss}. */
+  enter?(change: EpochChange): void;
   /** Ranks come or go because somebody wanted it. */
   scale?(event: ScaleEvent): void;
 }
@@ -54,6 +57,11 @@ export class Watchers implements Required<EngineObserver> {
   /** Tells of experts whose ranks came or went. */
   homes(event: ExpertsEvent): void {
     for (const watcher of this.watchers) watcher.homes?.(event);
+  }
+
+  /** Tells of a new epoch. */
+  enter(change: EpochChange): void {
+    for (const watcher of this.watchers) watcher.enter?.(change);
   }
 
   /** Tells of ranks that come or go. */

@@ -8,6 +8,7 @@ import { scaleText } from '../../head/elastic/scale_text.js';
 import { isThere } from '../../head/observing/rank_states.js';
 import type { RequestNews } from '../../head/observing/request_news.js';
 import type { ObservedStep } from '../../head/observing/step_observer.js';
+import type { EpochChange } from '../../job/step_runner.js';
 import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
@@ -94,6 +95,13 @@ export class LiveFeed implements EngineObserver {
     const { version, numMovedExperts, predicted } = event;
     const [before, after] = [predicted.before.toFixed(2), predicted.after.toFixed(2)];
     this.tell('rebalance', `placement ${version}: ${numMovedExperts} experts moved, balance ${before} → ${after}`);
+  }
+
+  /** Ranks came: of those that went, others tell. */
+  enter({ joined, members }: EpochChange): void {
+    if (joined.length === 0) return;
+    const numRanks = members.present.size;
+    this.tell('join', `joined: rank ${joined.join(', ')}; ${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'} now`);
   }
 
   /** Ranks come or go because somebody wanted it. */

@@ -1,6 +1,7 @@
 /** A line per HTTP request, when it is over: who, what, how long, how many tokens, and why it ended. Nothing of what was said. */
 import type { Logger } from 'pino';
 import type { ScaleCause, ScaleEvent } from '../../head/elastic/scale_events.js';
+import type { EpochChange } from '../../job/step_runner.js';
 import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
@@ -11,7 +12,7 @@ import { secondsBetween } from './request_track.js';
 const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Writes to a log. */
-export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'loss' | 'rebalance' | 'scale'> {
+export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'enter' | 'loss' | 'rebalance' | 'scale'> {
   constructor(private readonly log: Logger) {}
 
   /** The line of a request; of one that only looks, at level `debug`. */
@@ -21,6 +22,12 @@ export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'loss'
     const line = { request_id: id, method, route, status, ms: rounded(endMs - startMs) };
     const cut = isCutOff ? { is_cut_off: true } : {};
     this.log[level]({ ...line, ...cut, ...(tracks.length > 0 && sequencesText(tracks)) }, 'request');
+  }
+
+  /** Ranks came or went as it was planned; {@link loss} tells of the others. */
+  enter({ epoch, members, joined, left }: EpochChange): void {
+    if (joined.length + left.length === 0) return;
+    this.log.info({ epoch, joined, left, ranks: members.present.size }, 'ranks came or went');
   }
 
   /** Ranks were lost. */

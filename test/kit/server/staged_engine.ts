@@ -203,6 +203,7 @@ export class StagedEngine implements ServedEngine {
   /** Ranks come and go. */
   enter(change: EpochChange): void {
     this.collector.enter(change);
+    this.watchers.enter(change);
   }
 
   tellScale(event: ScaleEvent): void {

@@ -199,11 +199,14 @@ describe('the feed of the live page', () => {
     engine.tellScale({ kind: 'begun', before: 2, wanted: 1, cause });
     engine.enter(epochOf([0]));
     engine.tellScale({ kind: 'done', before: 2, after: 1, joined: [], left: [1], ...moved, cause });
+    engine.enter(epochOf([0, 1], { epoch: 2, joined: [1] }));
+    engine.enter(epochOf([0], { epoch: 3, left: [1] }));
     const error = new EngineError('SCALE_FAILED', 'no room at /a/path/of/the/head');
     engine.tellScale({ kind: 'failed', before: 1, after: 1, error, cause });
     const { events, now, placement } = feed.snapshot();
     expect(events.map(({ kind, text }) => [kind, text])).to.deep.equal([
       ['scale', '2 → 1 rank; left: 1; moved: 8 experts, 3 sequences'],
+      ['join', 'joined: rank 1; 2 ranks now'],
       ['scale_failed', 'not scaled (SCALE_FAILED); 1 rank goes on'],
     ]);
     expect(now.ranks.map(({ state }) => state)).to.deep.equal(['present', 'left']);

@@ -1,5 +1,6 @@
 /** What the log says of requests, and what it never says. */
 import { expect } from 'chai';
+import { epochOf } from '../../../kit/engine/epochs.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { createLog } from '../../../../lib/server/telemetry/log.js';
 import { Exchanges } from '../../../../lib/server/telemetry/exchanges.js';
@@ -8,6 +9,9 @@ import { PlayedSource } from '../../../kit/telemetry/played_source.js';
 import { TelemeteredApp } from '../../../kit/telemetry/telemetered_app.js';
 
 const HEADERS = { 'x-request-id': 'of-the-client', authorization: 'Bearer SECRET-KEY' };
+
+const without = (fields: object, names: readonly string[]): object =>
+  Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)));
 
 describe('the log', () => {
   it('has one line per request: its id, tokens, times and reason, and nothing of what was said', async () => {
@@ -71,6 +75,36 @@ describe('the log', () => {
     await server.close();
     engine.watchers.loss({ ...story, lost: [] });
     expect(lines).to.have.length(2); // nobody follows any more
+  });
+
+  it('tells of ranks that come and go, and why, with the figures that say so', async () => {
+    const { server, engine, lines } = await TelemeteredApp.create();
+    const { watchers } = engine;
+    const cause = { kind: 'policy', before: 2, after: 3, metric: 'waiting', mean: 9.00044, numSteps: 64 } as const;
+    watchers.scale({ kind: 'begun', before: 2, wanted: 3, cause });
+    watchers.enter(epochOf([0, 1, 2], { epoch: 4, joined: [2] }));
+    watchers.enter(epochOf([0, 1], { epoch: 5 })); // of which others tell
+    const moved = { numMovedExperts: 8, numMovedSequences: 0, numRecomputed: 0, ms: 20, firstMs: 10 };
+    watchers.scale({ kind: 'done', before: 2, after: 3, joined: [2], left: [], ...moved, cause });
+    const error = new EngineError('SCALE_FAILED', 'no room');
+    watchers.scale({ kind: 'failed', before: 3, after: 3, error, cause: { kind: 'leave', rank: 1 } });
+    expect(lines.map(({ level, msg, ...fields }) => ({ level, msg, ...without(fields, ['time']) }))).to.deep.equal([
+      {
+        ...{ level: 30, msg: 'scaling', ranks_before: 2, wanted: 3 },
+        ...{ why: 'policy', metric: 'waiting', mean: 9, steps: 64 },
+      },
+      { level: 30, msg: 'ranks came or went', epoch: 4, joined: [2], left: [], ranks: 3 },
+      {
+        ...{ level: 30, msg: 'scaled', ranks_before: 2, ranks: 3, joined: [2], left: [] },
+        ...{ why: 'policy', metric: 'waiting', mean: 9, steps: 64 },
+        ...{ moved_experts: 8, moved_sequences: 0, recomputed: 0, ms: 20, first_ms: 10 },
+      },
+      {
+        ...{ level: 40, msg: 'not scaled', ranks_before: 3, ranks: 3, why: 'leaves', rank: 1 },
+        reason: 'SCALE_FAILED: no room',
+      },
+    ]);
+    await server.close();
   });
 
   it('is for people where a terminal shows it, and a request can’t command that terminal', () => {

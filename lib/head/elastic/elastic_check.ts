@@ -1,0 +1,26 @@
+/** Whether the policy of a configuration can be followed. Pure. */
+import { ConfigError } from '../../config/errors.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
+import { lossPolicyOf } from '../../job/loss_policy.js';
+
+/** `numSeats`: ranks that the job can have at a time. @throws ConfigError INVALID_VALUE */
+export function checkElastic({ elastic, comm }: Pick<ExpertwireConfig, 'elastic' | 'comm'>, numSeats: number): void {
+  if (!elastic.enabled) return;
+  const refuse = (key: string, what: string): never => {
+    throw new ConfigError('INVALID_VALUE', what, { key });
+  };
+  const policy = lossPolicyOf(comm);
+  if (policy !== 'recover') {
+    const what = `"elastic.enabled" is true, and ranks come and go only where their experts are taken over, but "comm.on_peer_loss" comes to ${policy}`;
+    refuse('elastic.enabled', `${what}; set that to recover, or this to false`);
+  }
+  const most = elastic.max_ranks === 'auto' ? numSeats : elastic.max_ranks;
+  if (elastic.min_ranks > most) {
+    const what = `"elastic.min_ranks" is ${elastic.min_ranks}, and there are to be ${most} ranks at most`;
+    refuse('elastic.min_ranks', `${what}; lower it, or raise "elastic.max_ranks" or "parallel.max_ranks"`);
+  }
+  if (elastic.down >= elastic.up) {
+    const what = `"elastic.down" is ${elastic.down} and "elastic.up" is ${elastic.up}, so that a rank would come and go all the time`;
+    refuse('elastic.down', `${what}; set it below the other one`);
+  }
+}

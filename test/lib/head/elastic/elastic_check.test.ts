@@ -1,0 +1,32 @@
+import { expect } from 'chai';
+import { ConfigError } from '../../../../lib/config/errors.js';
+import { DEFAULTS } from '../../../../lib/config/schema.js';
+import { checkElastic } from '../../../../lib/head/elastic/elastic_check.js';
+import { errorOf } from '../../../kit/rejects.js';
+
+type Changes = Partial<(typeof DEFAULTS)['elastic']>;
+
+const configOf = (elastic: Changes, onPeerLoss: 'recover' | 'mask' | 'fail' = 'recover') => ({
+  elastic: { ...DEFAULTS.elastic, enabled: true, ...elastic },
+  comm: { ...DEFAULTS.comm, on_peer_loss: onPeerLoss },
+});
+
+describe('the configuration of the elastic policy', () => {
+  it('is taken as it is by default, and not looked at where it is off', () => {
+    checkElastic(configOf({}), 4);
+    checkElastic(configOf({ enabled: false, min_ranks: 9, down: 99 }, 'fail'), 4);
+  });
+
+  for (const [what, config, key] of [
+    ['losses that end the job', configOf({}, 'fail'), 'elastic.enabled'],
+    ['losses that are masked', configOf({}, 'mask'), 'elastic.enabled'],
+    ['more ranks at least than at most', configOf({ min_ranks: 3, max_ranks: 2 }), 'elastic.min_ranks'],
+    ['more ranks at least than seats', configOf({ min_ranks: 5 }), 'elastic.min_ranks'],
+    ['one mark for more and for fewer', configOf({ up: 2, down: 2 }), 'elastic.down'],
+  ] as const) {
+    it(`is refused with ${what}`, async () => {
+      const error = await errorOf(ConfigError, () => checkElastic(config, 4));
+      expect(error).to.include({ code: 'INVALID_VALUE', key });
+    });
+  }
+});
