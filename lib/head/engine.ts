@@ -221,16 +221,21 @@ export class Engine implements TokenSource {
     const request = checkedGeneration(given, signal);
     const sequence = this.nextSequence++;
     checkGeneration(request, this, this.parts.config.model);
-    this.checkQueue();
+    if (request.outputTokenIds === undefined) this.checkQueue();
     const sampling = this.samplingOf(request, sequence);
-    const { promptTokenIds, maxNewTokens, returnRoutedExperts = false, priority = 0 } = request;
+    const { promptTokenIds, outputTokenIds = [], maxNewTokens, returnRoutedExperts = false, priority = 0 } = request;
     const generation = new Generation(request, sampling, this);
+    if (generation.resume(outputTokenIds) !== null) {
+      yield* generation.events;
+      return;
+    }
     const routedExperts = returnRoutedExperts || this.parts.observer?.wantsTokens === true;
     const { logprobs = null, promptLogprobs = null } = request;
     const hooks = [...this.hooksOf(request), ...routerLogitsHook(generation, request, this.spec)];
     const wants = { routedExperts, logprobs, promptLogprobs, logits: false, ...this.looksOf(hooks) };
     const endTokenIds = this.endTokenIdsOf(request);
-    const queued = { sequence, promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority };
+    const asked = { promptTokenIds, outputTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority };
+    const queued = { sequence, ...asked };
     const extras = { id: request.id, hooks: this.toldHooks(hooks, queued, request.id) };
     const release = this.requests.add(queued, generation, signal, extras);
     this.loop.start();

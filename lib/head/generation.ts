@@ -22,6 +22,8 @@ export class Generation implements Sequence {
   private routerLogits: RouterLogits[] = [];
   private readonly promptLogprobs: (TokenLogprobs | null)[] = [null]; // nothing comes before the first token
   private numTokens = 0;
+  /** False: tokens come that were told of earlier. */
+  private isTelling = true;
   private numCachedTokens: number | null = null;
   private readonly spec: ModelSpec;
 
@@ -33,6 +35,15 @@ export class Generation implements Sequence {
   ) {
     this.spec = spec;
     this.text = new OutputText(tokenizer, { ...request, minTokens: sampling.minTokens });
+  }
+
+  /** Takes tokens that came earlier, and tells nothing of them; why it is over with them, or null. */
+  resume(tokenIds: readonly number[]): FinishReason | null {
+    this.isTelling = false;
+    let end: FinishReason | null = null;
+    for (const tokenId of tokenIds) end ??= this.takeToken(tokenId, undefined, 0);
+    this.isTelling = true;
+    return end;
   }
 
   /** The first time counts: what is computed anew later was computed once. */
@@ -77,7 +88,7 @@ export class Generation implements Sequence {
     const { text, stop } = end === null ? this.text.push(tokenId) : this.lastText(tokenId);
     const logprobs = table === undefined ? null : tokenLogprobs(table)[0]!;
     const fed = { routedExperts: this.newExperts(), ...this.newLogits() };
-    this.events.push({ kind: 'token', tokenId, text, logprobs, ...fed });
+    if (this.isTelling) this.events.push({ kind: 'token', tokenId, text, logprobs, ...fed });
     if (end !== null) return this.finish('stop', { text: '', stop: stop ?? end.stoppedBy }, numDegradedTokens);
     if (stop !== null) return this.finish('stop', { text: '', stop }, numDegradedTokens);
     if (this.numTokens < this.request.maxNewTokens) return null;

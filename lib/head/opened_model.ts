@@ -87,6 +87,7 @@ export function checkGeneration(
   if (stop.length > 0 && model.tokenizer === undefined) {
     throw new EngineError('NO_TOKENIZER', `${folder} has no tokenizer, which stop strings need`);
   }
+  checkTokenIds('output_token_ids', request.outputTokenIds ?? [], model.spec.vocabSize);
   checkListed('stop_token_ids', stopTokenIds, MAX_LISTED_TOKENS);
   checkTokenIds('stop_token_ids', stopTokenIds, model.spec.vocabSize);
   checkTokens(promptTokenIds, maxNewTokens, model);

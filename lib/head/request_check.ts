@@ -38,6 +38,7 @@ const MAX_ID_LENGTH = 256;
 const generation = z.strictObject({
   promptTokenIds: tokenIds,
   maxNewTokens: number,
+  outputTokenIds: tokenIds.optional(),
   sampling: z
     .strictObject({
       temperature: number,

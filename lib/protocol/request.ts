@@ -11,6 +11,11 @@ export interface GenerationRequest {
   readonly promptTokenIds: readonly number[] | TokenArray;
   /** At least 1, or 0 with {@link promptLogprobs}; prompt and output together must fit the context. */
   readonly maxNewTokens: number;
+  /**
+   * Tokens of its output that came of it earlier, of another engine for instance, and whose seed `sampling` has: it goes on behind them with the tokens that it
+   * would have had, and tells nothing of them again. Such a request never finds the queue full. Default: it begins.
+   */
+  readonly outputTokenIds?: readonly number[];
   /** Default greedy. An unset seed is drawn from `engine.seed` and reported. */
   readonly sampling?: Partial<SamplingParams>;
   /** Output ends before the first of these, of {@link MAX_STOP_CHARS} characters together; needs a tokenizer. */

@@ -21,6 +21,7 @@ import { answerClientError, nodeServer, readCertificate, type Certificate } from
 import { requestIdOf } from './http/request_id.js';
 import { RunningRequests } from './http/running_requests.js';
 import { endOf } from './http/server_end.js';
+import { openKeptRuns, unkeptRuns } from './journal/request_runs.js';
 import { checkedBy } from './http/validation.js';
 import { collectOpenApi } from './open_api.js';
 import { PARTS } from './parts.js';
@@ -33,6 +34,8 @@ export interface HttpServer {
   readonly app: ServerApp;
   /** The name of the model in requests. */
   readonly modelName: string;
+  /** Requests of earlier heads that go on (`server.journal`): nobody waits for them, and they can be fetched by their ids. */
+  readonly numResumed: number;
   /** Requests that are being answered, but for those that only look. */
   readonly numRunning: number;
   /** Listens where the configuration says. Returns the URL, with the port that it got. @throws ConfigError INVALID_VALUE where it can't */
@@ -59,16 +62,17 @@ export async function checkServer(config: ServerContext['config']['server']): Pr
 /** What clients whose requests are broken off have to hear of it. */
 const GOODBYE_MS = 1000;
 
-/** Makes a server; it doesn't listen yet. @throws ConfigError for certificates, and for the folder of recordings */
+/** Makes a server; it doesn't listen yet, and goes on with what stands in its journal. @throws ConfigError for certificates, the folder of recordings and the journal */
 export async function createServer(engine: ServedEngine, options: ServerOptions): Promise<HttpServer> {
   const { config, apiKeys = [], log = pino({ level: 'silent' }), env = {} } = options;
+  const { journal: file } = config.server;
   const app = createApp(config.server, await readCertificate(config.server), log);
   const longTexts = new TokenizerThread(config.model);
   const running = new RunningRequests();
   const draining = new AbortController();
   const ending = new AbortController();
   for (const { signal } of [draining, ending]) setMaxListeners(0, signal); // every request listens
-  const context: ServerContext = {
+  const common: ServerContext = {
     engine,
     config,
     longTexts,
@@ -79,8 +83,11 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     draining: draining.signal,
     ending: ending.signal,
   };
+  const keys = new ApiKeys(apiKeys);
+  const kept = file === null ? null : await openKeptRuns(file, common);
+  const context = { ...common, callerOf: keys.callerOf, runs: kept ?? unkeptRuns(engine) };
   answerErrors(app, engine, collectRoutes(app));
-  guard(app, context, new ApiKeys(apiKeys), running);
+  guard(app, context, keys, running);
   await collectOpenApi(app);
   for (const part of PARTS) await part(app, context);
   const end = async (): Promise<void> => {
@@ -89,12 +96,14 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     await running.idle(GOODBYE_MS); // clients are told
     await app.close();
     await longTexts.close();
+    await kept?.close();
   };
   let closed: Promise<void> | undefined;
   const close = (): Promise<void> => (closed ??= end());
   return {
     app,
     modelName: context.modelName,
+    numResumed: kept?.resume() ?? 0,
     get numRunning() {
       return running.count;
     },

@@ -1,5 +1,4 @@
 /** The parts of every server, in the order in which they are added. */
-import type { ServerPart } from './base/part.js';
 import { elasticPart } from './elastic/elastic_part.js';
 import { expertsPart } from './experts/experts_part.js';
 import { healthPart } from './health.js';
@@ -7,6 +6,8 @@ import { livePart } from './live/live_part.js';
 import { openApiPart } from './open_api.js';
 import { chatPart } from './openai/chat_completions.js';
 import { completionsPart } from './openai/completions.js';
+import type { OpenAiPart } from './openai/answers.js';
+import { keptRequestsPart } from './openai/kept_requests.js';
 import { modelsPart } from './openai/models.js';
 import { responsesPart } from './openai/responses.js';
 import { tokenizePart } from './openai/tokenize.js';
@@ -15,7 +16,7 @@ import { prefixCachePart } from './prefix_cache.js';
 import { telemetryPart } from './telemetry_part.js';
 
 /** A new part gets its line here. */
-export const PARTS: readonly ServerPart[] = [
+export const PARTS: readonly OpenAiPart[] = [
   telemetryPart,
   healthPart,
   openApiPart,
@@ -23,6 +24,7 @@ export const PARTS: readonly ServerPart[] = [
   completionsPart,
   chatPart,
   responsesPart,
+  keptRequestsPart,
   tokenizePart,
   tokenizerInfoPart,
   prefixCachePart,

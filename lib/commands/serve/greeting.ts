@@ -30,6 +30,10 @@ export function greeting(server: Greeted): string {
   return `serving ${shown(model)} at ${url}\n${line.join(' ')}\n`;
 }
 
+/** What it goes on with. `numRequests`: over 0. */
+export const goingOn = (numRequests: number, journal: string): string =>
+  `going on with ${numRequests} ${numRequests === 1 ? 'request' : 'requests'} of ${shown(journal)}: GET /v1/requests/ID has what comes of each`;
+
 /** How a shell finds the first key. */
 function keyOf({ numKeys, apiKeyFile }: Greeted): string {
   // Lines of the file may be empty, and end as Windows ends them.

@@ -10,7 +10,7 @@ import type { EngineStart } from '../engine/engine_start.js';
 import { withEngine } from '../engine/with_engine.js';
 import { API_KEY_VARIABLE, readApiKeys } from './api_key_source.js';
 import { cutOff, finishing } from './farewell.js';
-import { greeting } from './greeting.js';
+import { goingOn, greeting } from './greeting.js';
 import { ServeLog } from './serve_log.js';
 import type { ServeArgs } from './serve_options.js';
 
@@ -36,6 +36,7 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
         const keys = { numKeys: apiKeys.length, apiKeyFile: args.apiKeyFile };
         const certFile = config.server.tls.cert;
         terminal.text(greeting({ url, model, hasTokenizer: engine.tokenizer !== undefined, certFile, ...keys }));
+        if (server.numResumed > 0) terminal.line(goingOn(server.numResumed, config.server.journal!));
         await untilEnd(engine, context.signal);
         await drain(server, engine, terminal, context);
       },

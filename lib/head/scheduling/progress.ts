@@ -9,6 +9,8 @@ import { isTold, type Told } from './told.js';
 export interface SequenceRequest {
   readonly sequence: number;
   readonly promptTokenIds: readonly number[];
+  /** That came of it before. Default none. */
+  readonly outputTokenIds?: readonly number[];
   /** 0: only score the prompt. */
   readonly maxNewTokens: number;
   readonly sampling: SamplingParams;

@@ -183,9 +183,11 @@ export class Scheduler {
 
   /** Queues a request, whose tokens must fit the KV blocks of one rank: then it finishes, if need be alone. */
   add(request: SequenceRequest): void {
-    const outputTokenIds: number[] = [];
+    const outputTokenIds = [...(request.outputTokenIds ?? [])];
     const keys = this.hasher && new BlockKeys(this.hasher, { ...request, outputTokenIds });
-    const fresh = { numCommitted: 0, numOvertaken: 0, hasRun: false, failedRanks: [] };
+    // The last token of an output is computed by the step that samples the next one.
+    const numCommitted = outputTokenIds.length === 0 ? 0 : request.promptTokenIds.length + outputTokenIds.length - 1;
+    const fresh = { numCommitted, numOvertaken: 0, hasRun: false, failedRanks: [] };
     this.waiting.push({ ...request, ...fresh, keys, outputTokenIds });
   }
 

@@ -23,6 +23,7 @@ export const STATUS_OF = {
   HEADERS_TOO_LARGE: 431,
   INTERNAL_ERROR: 500,
   SCALE_FAILED: 500, // and the job goes on with the ranks that it has
+  JOURNAL_FAILED: 503, // nobody would go on with it after this head
   DRAINING: 503, // the server ends; it finishes what it began
   ENGINE_FAILED: 503,
 } as const;

@@ -22,7 +22,7 @@ export function answerErrors(
   app.setErrorHandler((thrown, request, reply) => {
     const error = frameworkErrorOf(thrown, request.routeOptions.bodyLimit) ?? apiErrorOf(thrown, engine.failure);
     if (isFailure(error) && !reply.raw.destroyed) request.log.error({ err: thrown }, 'a request failed');
-    if (error.code === 'QUEUE_FULL' || error.code === 'DRAINING') {
+    if (IS_OVER_SOON.has(error.code)) {
       void reply.header('retry-after', RETRY_AFTER_S);
     }
     if (error.status === STATUS_OF.INVALID_API_KEY) void reply.header('www-authenticate', 'Bearer');
@@ -38,8 +38,11 @@ export function answerErrors(
   });
 }
 
-/** Whether the server failed, and its log says so; one that ends on demand did not. */
-export const isFailure = ({ status, code }: ApiError): boolean => status >= 500 && code !== 'DRAINING';
+/** Whether the server failed, and its log says so; one that ends on demand did not, and of a journal that can't be written it says so once. */
+export const isFailure = ({ status, code }: ApiError): boolean => status >= 500 && !IS_OVER_SOON.has(code);
+
+/** Nothing is wrong with the request: its client may try again. */
+const IS_OVER_SOON: ReadonlySet<ApiErrorCode> = new Set(['QUEUE_FULL', 'DRAINING', 'JOURNAL_FAILED']);
 
 /** What a client is told of `thrown`. `failure`: what ended the engine, or null. */
 export function apiErrorOf(thrown: unknown, failure: Error | null): ApiError {

@@ -1,15 +1,16 @@
 /** POST /v1/chat/completions. */
 import type { FastifyReply } from 'fastify';
 import { ApiError } from '../base/api_error.js';
-import type { ServerContext, ServerPart } from '../base/part.js';
+import type { ServerContext } from '../base/part.js';
+import type { AnswerHead } from '../journal/kept_request.js';
 import { clientSignal } from '../http/client_signal.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
 import { chatSettingsOf } from '../../tokenizer/chat_template.js';
-import { answerStream, answerWhole, type StreamForm } from './answer_streams.js';
+import type { AnswerForm } from './answer_streams.js';
+import { answer, type OpenAiPart } from './answers.js';
 import { ChatForm } from './chat_form.js';
 import { chatRequest, type ChatRequest } from './requests/chat_request.js';
 import { choicesOf, fitting, type Choice } from './requests/choices.js';
-import { nowS } from './completions.js';
 import { checkModel } from './models.js';
 import { Prompts } from './requests/prompts.js';
 import { readSamplingDefaults, type SamplingDefaults } from './requests/sampling_defaults.js';
@@ -18,22 +19,43 @@ import { TokenNames } from './token_names.js';
 import { UsageCounter } from './usage.js';
 
 /** POST /v1/chat/completions. */
-export const chatPart: ServerPart = async (app, context) => {
+export const chatPart: OpenAiPart = async (app, context) => {
   const defaults = await readSamplingDefaults(context.config.model);
   app.post('/v1/chat/completions', { schema: { body: chatRequest } }, async (request, reply) => {
     const { body } = request;
     check(body, context);
     const choices = await choicesFor(body, reply, context, defaults);
-    const names = new TokenNames(context.engine.tokenizer, body.return_tokens_as_token_ids === true);
-    const head = { id: `chatcmpl-${body.request_id ?? request.id}`, created: nowS(), model: context.modelName };
-    const form = new ChatForm(head, body, names);
-    const usage = new UsageCounter(choices);
-    if (body.stream === true) return answerStream(reply, context, choices, streamForm(body, form, usage));
-    const deltas = await answerWhole(reply, context, choices);
-    for (const delta of deltas) usage.add(delta);
-    return form.answer(deltas, usage.usage);
+    return answer(request, reply, context, { endpoint: 'chat', body, choices, formOf: chatAnswer });
   });
 };
+
+/** The answer to a request, of which `body` may lack the conversation. */
+export function chatAnswer(
+  head: AnswerHead,
+  body: Omit<ChatRequest, 'messages'>,
+  choices: readonly Choice[],
+  { engine }: Pick<ServerContext, 'engine'>,
+): AnswerForm {
+  const form = new ChatForm(head, body, new TokenNames(engine.tokenizer, body.return_tokens_as_token_ids === true));
+  const usage = new UsageCounter(choices);
+  const told = usageToldBy(body);
+  return {
+    whole: (deltas) => {
+      for (const delta of deltas) usage.add(delta);
+      return form.answer(deltas, usage.usage);
+    },
+    opening: () => '',
+    frames: (deltas) => {
+      for (const delta of deltas) usage.add(delta);
+      return form
+        .chunks(deltas, told.always ? usage.usage : null)
+        .map(dataFrame)
+        .join('');
+    },
+    closing: () => (told.atEnd ? dataFrame(form.chunk([], usage.usage)) : '') + DONE_FRAME,
+    failing: (error) => dataFrame(error.body),
+  };
+}
 
 function check(body: ChatRequest, context: ServerContext): void {
   checkModel(body.model, context);
@@ -71,20 +93,4 @@ async function choicesFor(
     promptLogprobs: body.prompt_logprobs ?? null,
     id: body.request_id ?? reply.request.id,
   }));
-}
-
-function streamForm(body: ChatRequest, form: ChatForm, usage: UsageCounter): StreamForm {
-  const told = usageToldBy(body);
-  return {
-    opening: () => '',
-    frames: (deltas) => {
-      for (const delta of deltas) usage.add(delta);
-      return form
-        .chunks(deltas, told.always ? usage.usage : null)
-        .map(dataFrame)
-        .join('');
-    },
-    closing: () => (told.atEnd ? dataFrame(form.chunk([], usage.usage)) : '') + DONE_FRAME,
-    failing: (error) => dataFrame(error.body),
-  };
 }

@@ -1,7 +1,8 @@
 /** What comes of choices, as POST /v1/chat/completions tells it. */
 import type { ChatRequest } from './requests/chat_request.js';
-import type { Delta } from './choice_deltas.js';
-import { moreOf, promptLogprobsOf, type AnswerHead } from './completion_form.js';
+import type { Delta } from './requests/choice_deltas.js';
+import type { AnswerHead } from '../journal/kept_request.js';
+import { moreOf, promptLogprobsOf } from './completion_form.js';
 import { chatLogprobs } from './logprobs.js';
 import type { TokenNames } from './token_names.js';
 import type { Usage } from './usage.js';
@@ -13,7 +14,7 @@ export class ChatForm {
 
   constructor(
     private readonly head: AnswerHead,
-    private readonly request: ChatRequest,
+    private readonly request: Omit<ChatRequest, 'messages'>,
     private readonly names: TokenNames,
   ) {}
 

@@ -1,17 +1,11 @@
 /** What comes of choices, as POST /v1/completions tells it. */
-import type { Delta } from './choice_deltas.js';
+import type { Delta } from './requests/choice_deltas.js';
+import type { AnswerHead } from '../journal/kept_request.js';
 import type { CompletionRequest } from './requests/completion_request.js';
 import { completionLogprobs, promptLogprobs, type CompletionLogprobs, type RatedToken } from './logprobs.js';
 import { routerLogitsOf } from './router_logits.js';
 import type { TokenNames } from './token_names.js';
 import type { Usage } from './usage.js';
-
-/** What all answers to one request have in common. */
-export interface AnswerHead {
-  readonly id: string;
-  readonly created: number;
-  readonly model: string;
-}
 
 /** Makes the answers to one request. */
 export class CompletionForm {
@@ -21,7 +15,7 @@ export class CompletionForm {
   /** `promptText`: of a prompt that was given as tokens. */
   constructor(
     private readonly head: AnswerHead,
-    private readonly request: CompletionRequest,
+    private readonly request: Omit<CompletionRequest, 'prompt'>,
     private readonly names: TokenNames,
     private readonly promptText: (tokenIds: readonly number[]) => string,
   ) {}

@@ -1,10 +1,12 @@
 /** POST /v1/completions. */
 import type { FastifyReply } from 'fastify';
 import { ApiError } from '../base/api_error.js';
-import type { ServerContext, ServerPart } from '../base/part.js';
+import type { ServerContext } from '../base/part.js';
+import type { AnswerHead } from '../journal/kept_request.js';
 import { clientSignal } from '../http/client_signal.js';
 import { dataFrame, DONE_FRAME } from '../http/event_stream.js';
-import { answerStream, answerWhole } from './answer_streams.js';
+import type { AnswerForm } from './answer_streams.js';
+import { answer, type OpenAiPart } from './answers.js';
 import { choicesOf, fitting, type Choice, type Wanted } from './requests/choices.js';
 import { CompletionForm } from './completion_form.js';
 import { completionRequest, promptsOf, type CompletionRequest } from './requests/completion_request.js';
@@ -19,27 +21,44 @@ import { UsageCounter } from './usage.js';
 const DEFAULT_MAX_TOKENS = 16;
 
 /** POST /v1/completions. */
-export const completionsPart: ServerPart = async (app, context) => {
+export const completionsPart: OpenAiPart = async (app, context) => {
   const defaults = await readSamplingDefaults(context.config.model);
   app.post('/v1/completions', { schema: { body: completionRequest } }, async (request, reply) => {
     const { body } = request;
     check(body, context);
     const choices = await choicesFor(body, reply, context, defaults);
-    const names = new TokenNames(context.engine.tokenizer, body.return_tokens_as_token_ids === true);
-    const { modelName: model } = context;
-    const head = { id: `cmpl-${body.request_id ?? request.id}`, created: nowS(), model };
-    const decode = (ids: readonly number[]): string => context.engine.tokenizer?.decode(ids) ?? '';
-    const form = new CompletionForm(head, body, names, decode);
-    const usage = new UsageCounter(choices);
-    if (body.stream === true) return answerStream(reply, context, choices, streamForm(body, form, usage));
-    const deltas = await answerWhole(reply, context, choices);
-    for (const delta of deltas) usage.add(delta);
-    return form.answer(deltas, usage.usage);
+    return answer(request, reply, context, { endpoint: 'completions', body, choices, formOf: completionAnswer });
   });
 };
 
-/** Seconds since 1970. */
-export const nowS = (): number => Math.floor(Date.now() / 1000);
+/** The answer to a request, of which `body` may lack the prompt. */
+export function completionAnswer(
+  head: AnswerHead,
+  body: Omit<CompletionRequest, 'prompt'>,
+  choices: readonly Choice[],
+  { engine }: Pick<ServerContext, 'engine'>,
+): AnswerForm {
+  const names = new TokenNames(engine.tokenizer, body.return_tokens_as_token_ids === true);
+  const form = new CompletionForm(head, body, names, (ids) => engine.tokenizer?.decode(ids) ?? '');
+  const usage = new UsageCounter(choices);
+  const told = usageToldBy(body);
+  return {
+    whole: (deltas) => {
+      for (const delta of deltas) usage.add(delta);
+      return form.answer(deltas, usage.usage);
+    },
+    opening: () => '',
+    frames: (deltas) =>
+      deltas
+        .map((delta) => {
+          usage.add(delta);
+          return dataFrame(form.answer([delta], told.always ? usage.usage : null));
+        })
+        .join(''),
+    closing: () => (told.atEnd ? dataFrame(form.answer([], usage.usage)) : '') + DONE_FRAME,
+    failing: (error) => dataFrame(error.body),
+  };
+}
 
 function check(body: CompletionRequest, context: ServerContext): void {
   checkModel(body.model, context);
@@ -99,24 +118,4 @@ async function choicesFor(
 function most(...counts: readonly (number | null | undefined)[]): number | null {
   const given = counts.filter((count) => count != null);
   return given.length === 0 ? null : Math.max(...given);
-}
-
-function streamForm(
-  body: CompletionRequest,
-  form: CompletionForm,
-  usage: UsageCounter,
-): Parameters<typeof answerStream>[3] {
-  const told = usageToldBy(body);
-  return {
-    opening: () => '',
-    frames: (deltas) =>
-      deltas
-        .map((delta) => {
-          usage.add(delta);
-          return dataFrame(form.answer([delta], told.always ? usage.usage : null));
-        })
-        .join(''),
-    closing: () => (told.atEnd ? dataFrame(form.answer([], usage.usage)) : '') + DONE_FRAME,
-    failing: (error) => dataFrame(error.body),
-  };
 }

@@ -1,8 +1,8 @@
 /** What comes of a choice, as POST /v1/responses tells it: one message of text, whole or in OpenAI's events. */
 import { ApiError } from '../base/api_error.js';
 import { namedFrame } from '../http/event_stream.js';
-import type { Delta } from './choice_deltas.js';
-import type { AnswerHead } from './completion_form.js';
+import type { Delta } from './requests/choice_deltas.js';
+import type { AnswerHead } from '../journal/kept_request.js';
 import { chatLogprobs, type ChatLogprob } from './logprobs.js';
 import { LOGPROBS_INCLUDE, type ResponsesRequest } from './requests/responses_request.js';
 import type { TokenNames } from './token_names.js';
@@ -23,7 +23,7 @@ export class ResponseForm {
   /** `sampling`: temperature and top_p in force. */
   constructor(
     private readonly head: AnswerHead,
-    private readonly request: ResponsesRequest,
+    private readonly request: Omit<ResponsesRequest, 'input'>,
     private readonly names: TokenNames,
     private readonly sampling: { readonly temperature: number; readonly top_p: number },
   ) {

@@ -1,11 +1,12 @@
-/** POST /v1/responses. Nothing is stored: a response can't be asked for later, or continued by its id. */
+/** POST /v1/responses. Nothing is stored but in a journal: a response can't be continued by its id. */
 import type { FastifyReply } from 'fastify';
-import type { ServerContext, ServerPart } from '../base/part.js';
+import type { ServerContext } from '../base/part.js';
+import type { AnswerHead } from '../journal/kept_request.js';
 import { clientSignal } from '../http/client_signal.js';
 import { chatSettingsOf } from '../../tokenizer/chat_template.js';
-import { answerStream, answerWhole } from './answer_streams.js';
+import type { AnswerForm } from './answer_streams.js';
+import { answer, type OpenAiPart } from './answers.js';
 import { choicesOf, fitting, type Choice } from './requests/choices.js';
-import { nowS } from './completions.js';
 import { checkModel } from './models.js';
 import { Prompts } from './requests/prompts.js';
 import { ResponseForm } from './response_form.js';
@@ -15,34 +16,40 @@ import { TokenNames } from './token_names.js';
 import { UsageCounter } from './usage.js';
 
 /** POST /v1/responses. */
-export const responsesPart: ServerPart = async (app, context) => {
+export const responsesPart: OpenAiPart = async (app, context) => {
   const defaults = await readSamplingDefaults(context.config.model);
   app.post('/v1/responses', { schema: { body: responsesRequest } }, async (request, reply) => {
     const { body } = request;
     checkModel(body.model, context);
     const choices = [await choiceFor(body, reply, context, defaults)];
-    const head = { id: `resp_${body.request_id ?? request.id}`, created: nowS(), model: context.modelName };
-    const form = new ResponseForm(head, body, new TokenNames(context.engine.tokenizer, false), {
-      temperature: body.temperature ?? defaults.temperature,
-      top_p: body.top_p ?? defaults.top_p,
-    });
-    const usage = new UsageCounter(choices);
-    if (body.stream === true) {
-      return answerStream(reply, context, choices, {
-        opening: () => form.opening(),
-        frames: (deltas) => {
-          for (const delta of deltas) usage.add(delta);
-          return deltas.map((delta) => form.piece(delta)).join('');
-        },
-        closing: () => form.closing(usage.usage),
-        failing: (error) => form.failing(error),
-      });
-    }
-    const [delta] = await answerWhole(reply, context, choices);
-    usage.add(delta!);
-    return form.answer(delta!, usage.usage);
+    return answer(request, reply, context, { endpoint: 'responses', body, choices, formOf: responseAnswer });
   });
 };
+
+/** The answer to a request, of which `body` may lack the input. */
+export function responseAnswer(
+  head: AnswerHead,
+  body: Omit<ResponsesRequest, 'input'>,
+  choices: readonly Choice[],
+  { engine }: Pick<ServerContext, 'engine'>,
+): AnswerForm {
+  const { temperature = 0, topP = 1 } = choices[0]!.request.sampling!;
+  const form = new ResponseForm(head, body, new TokenNames(engine.tokenizer, false), { temperature, top_p: topP });
+  const usage = new UsageCounter(choices);
+  return {
+    whole: ([delta]) => {
+      usage.add(delta!);
+      return form.answer(delta!, usage.usage);
+    },
+    opening: () => form.opening(),
+    frames: (deltas) => {
+      for (const delta of deltas) usage.add(delta);
+      return deltas.map((delta) => form.piece(delta)).join('');
+    },
+    closing: () => form.closing(usage.usage),
+    failing: (error) => form.failing(error),
+  };
+}
 
 async function choiceFor(
   body: ResponsesRequest,

@@ -1,5 +1,5 @@
 /** How many tokens a request took. Pure. */
-import type { Delta } from './choice_deltas.js';
+import type { Delta } from './requests/choice_deltas.js';
 
 /** As OpenAI tells it. */
 export interface Usage {

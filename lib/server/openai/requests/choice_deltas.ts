@@ -1,8 +1,8 @@
 /** What the engine makes of all choices of a request, in the pieces in which it comes. */
 import { setMaxListeners } from 'node:events';
-import type { TokenEvent, TokenLogprobs } from '../../protocol/request.js';
-import type { ServedEngine } from '../base/served_engine.js';
-import type { Choice } from './requests/choices.js';
+import type { TokenEvent, TokenLogprobs } from '../../../protocol/request.js';
+import type { ServedEngine } from '../../base/served_engine.js';
+import type { Choice } from './choices.js';
 
 type TokenNews = Extract<TokenEvent, { kind: 'token' }>;
 type End = Extract<TokenEvent, { kind: 'finished' }>;
@@ -120,16 +120,47 @@ class Gathering {
   }
 }
 
-/** What becomes of all choices, each in one delta, in their order; the log-probabilities of a prompt come with all of its samples. @throws what {@link deltasOf} throws */
-export async function wholeChoices(...run: Parameters<typeof deltasOf>): Promise<readonly Delta[]> {
-  const [, choices] = run;
+/** All deltas of each choice as one, in the order in which choices came first. */
+export function gathered(deltas: readonly Delta[]): readonly Delta[] {
+  const gatherings = new Map<Choice, Gathering>();
+  for (const delta of deltas) {
+    const gathering = gatherings.get(delta.choice) ?? new Gathering(delta.choice);
+    gatherings.set(delta.choice, gathering);
+    gathering.add(delta);
+  }
+  return [...gatherings.values()].map(({ delta }) => delta);
+}
+
+/** What becomes of all choices, each in one delta, in their order; the log-probabilities of a prompt come with all of its samples. @throws what `deltas` throws */
+export async function wholeChoices(
+  choices: readonly Choice[],
+  deltas: AsyncIterable<readonly Delta[]>,
+): Promise<readonly Delta[]> {
   const wholes = new Map(choices.map((choice) => [choice, new Gathering(choice)]));
-  for await (const deltas of deltasOf(...run)) {
-    for (const delta of deltas) wholes.get(delta.choice)!.add(delta);
+  for await (const some of deltas) {
+    for (const delta of some) wholes.get(delta.choice)!.add(delta);
   }
   let promptLogprobs: Delta['promptLogprobs'] = null;
   return [...wholes.values()].map(({ delta }) => {
     if (delta.choice.sample === 0) ({ promptLogprobs } = delta);
     return { ...delta, promptLogprobs };
   });
+}
+
+/** Asks for the first value, and goes on once it would have failed if it could at once. @throws what it failed with */
+export async function begun<T>(values: AsyncGenerator<T, void, undefined>): Promise<AsyncIterable<T>> {
+  const first = values.next();
+  await Promise.race([first, turns(3)]);
+  return (async function* () {
+    try {
+      for (let next = await first; next.done !== true; next = await values.next()) yield next.value;
+    } finally {
+      await values.return();
+    }
+  })();
+}
+
+/** So many rounds of the event loop. */
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise(setImmediate);
 }

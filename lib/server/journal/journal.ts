@@ -1,0 +1,135 @@
+/** The journal of a server: a file from which another head goes on with requests. Why: docs/decisions/elastic.md#a-journal-is-written-before-its-reader-hears */
+import { createReadStream } from 'node:fs';
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { causeText } from '../../../base/foreign_text.js';
+import { ConfigError } from '../../config/errors.js';
+import type { ApiError } from '../base/api_error.js';
+import { JournalDisk, openBeside, type FileInstead } from './journal_disk.js';
+import { deltasLine, endLine, headLine, isReadable, readLine, requestLine } from './journal_lines.js';
+import { JournalHistory } from './journal_history.js';
+import type { Delta } from '../openai/requests/choice_deltas.js';
+import type { KeptRequest } from './kept_request.js';
+
+/** What a journal is of, and who hears of its disk. */
+export interface JournalOptions {
+  readonly file: string;
+  /** {@link modelDigest} of the model. */
+  readonly model: string;
+  /** A line for the log. */
+  readonly warn: (text: string) => void;
+  /** Opens the file that takes its place. Default: beside it. */
+  readonly openInstead?: () => Promise<FileInstead>;
+}
+
+/** The file grows to twice what is worth keeping and so much more before it is written anew. */
+const ROOM_BYTES = 16 * 2 ** 20;
+
+/** What requests asked and what came of them, on disk before anybody hears of it. */
+export class Journal {
+  private constructor(
+    private readonly options: JournalOptions,
+    private readonly disk: JournalDisk,
+    /** Of earlier heads, in the order in which they came; those that aren't over are to go on. */
+    readonly found: readonly KeptRequest[],
+  ) {}
+
+  /** Reads what is there, and begins a file with what is worth keeping of it. @throws ConfigError where it can't, or is another model's */
+  static async open(options: JournalOptions): Promise<Journal> {
+    const file = resolve(options.file);
+    const found = await read(file, options);
+    const openInstead = options.openInstead ?? (() => openBeside(file));
+    const onHealth = (failure: unknown): void => options.warn(failure === null ? GOES_ON : failed(file, failure));
+    try {
+      const disk = await JournalDisk.begin(openInstead, textOf(options.model, found), onHealth);
+      return new Journal(options, disk, found);
+    } catch (cause) {
+      throw unusable(file, `can't be written (${causeText(cause)})`, cause);
+    }
+  }
+
+  /** False: it can't be written, and nobody would go on with the request. */
+  begin(kept: KeptRequest): Promise<boolean> {
+    return this.append(kept, requestLine(kept.record));
+  }
+
+  /** What came of a request, before its readers hear of it. Where it can't be written, another head computes it again. */
+  async add(kept: KeptRequest, deltas: readonly Delta[]): Promise<void> {
+    await this.append(kept, deltasLine(kept, deltas));
+  }
+
+  /** It won't be finished: nobody wants it any more, or it failed with `error`. */
+  async end(kept: KeptRequest, error: ApiError | null): Promise<void> {
+    await this.append(kept, endLine(kept.record.number, error));
+  }
+
+  /** Once much of the file is of requests that nobody keeps, it is written anew. `numBytes`: of what is kept, about. */
+  tidy(numBytes: number, kept: () => Iterable<KeptRequest>): void {
+    if (this.disk.size < 2 * numBytes + ROOM_BYTES) return;
+    this.disk.rewrite(() => textOf(this.options.model, kept()));
+  }
+
+  /** Idempotent. */
+  close(): Promise<void> {
+    return this.disk.close();
+  }
+
+  private append(kept: KeptRequest, line: string): Promise<boolean> {
+    kept.numBytes += line.length;
+    return this.disk.append(line);
+  }
+}
+
+async function read(file: string, { model, warn }: JournalOptions): Promise<readonly KeptRequest[]> {
+  const history = new JournalHistory();
+  let numDamaged = 0;
+  let isFirst = true;
+  const lines = createInterface({ input: createReadStream(file), crlfDelay: Infinity });
+  try {
+    for await (const text of lines) {
+      const line = readLine(text);
+      if (isFirst) checkHead(file, line, model);
+      else if (line === null) numDamaged++;
+      else if (line.kind !== 'journal') history.take(line, text.length);
+      isFirst = false;
+    }
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause;
+    if ((cause as { readonly code?: string }).code === 'ENOENT') return [];
+    throw unusable(file, `can't be read (${causeText(cause)})`, cause);
+  }
+  // The last one may have been written in half when its head died.
+  if (numDamaged > 0) warn(`${numDamaged} lines of ${file} can't be read, and what they tell is computed again`);
+  return history.requests();
+}
+
+/** What isn't a journal must not be written over. @throws ConfigError INVALID_VALUE */
+function checkHead(file: string, line: ReturnType<typeof readLine>, model: string): void {
+  if (line?.kind !== 'journal') throw unusable(file, 'is a file that is no journal');
+  if (!isReadable(line)) throw unusable(file, `was written by another build, in version ${line.version}`);
+  if (line.model !== model) throw unusable(file, 'is of another model');
+}
+
+const textOf = (model: string, kept: Iterable<KeptRequest>): string =>
+  [headLine(model), ...Array.from(kept, linesOf)].join('');
+
+/** All that there is of a request, in few lines. */
+function linesOf(kept: KeptRequest): string {
+  const { record, soFar, error } = kept;
+  const fresh = { record, numTokensOf: () => 0 };
+  return [
+    requestLine(record),
+    ...(soFar.length === 0 ? [] : [deltasLine(fresh, soFar)]),
+    ...(error === null ? [] : [endLine(record.number, error)]),
+  ].join('');
+}
+
+function unusable(file: string, why: string, cause?: unknown): ConfigError {
+  const text = `"server.journal" is ${file}, which ${why}; give the path of another file, or move this one away`;
+  return new ConfigError('INVALID_VALUE', text, { key: 'server.journal', cause });
+}
+
+const failed = (file: string, cause: unknown): string =>
+  `the journal ${file} can't be written (${causeText(cause)}): new requests are refused, and those that run go on without it; free room on its disk`;
+
+const GOES_ON = 'the journal can be written again: new requests are taken';
