@@ -31,6 +31,11 @@ export class MemoryLink {
     this.drain();
   }
 
+  putBack(messages: readonly ControlMessage[]): void {
+    this.queued.unshift(...messages);
+    this.drain();
+  }
+
   close(): Promise<void> {
     this.end({ kind: 'closed' });
     setImmediate(() => this.peer.end({ kind: 'lost', why: 'connection closed' }));
