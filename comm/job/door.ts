@@ -1,6 +1,7 @@
 /**
  * The head's side of a running job: ranks that come later load, link up with every rank that is there, and are candidates then. Whatever befalls one of
  * them before that changes nothing for the others.
+ * Why: docs/decisions/elastic.md#the-door-stays-open
  */
 import { randomBytes } from 'node:crypto';
 import { Deadline } from '../base/deadline.js';

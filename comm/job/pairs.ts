@@ -1,4 +1,4 @@
-/** Which two ranks are linking up, and how far they are. Pure. */
+/** Which two ranks are linking up, and how far they are. Pure. Why: docs/decisions/elastic.md#a-ticket-for-each-pair */
 import type { Rank } from '../../base/ids.js';
 
 /** How often a pair tries: one of the two may have been busy, or about to be lost. */

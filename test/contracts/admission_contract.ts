@@ -10,6 +10,7 @@ import {
   type Rank,
 } from '../../comm/index.js';
 import { rejection, thrown } from '../kit/errors.js';
+import { randomFrom } from '../refs/random.js';
 
 /** A mesh that is linked to nobody, and where others reach it. */
 export interface SeatedMesh {
@@ -39,7 +40,8 @@ async function neverCame(admission: Promise<void>, rank: Rank): Promise<void> {
   expect(['TIMEOUT', 'UNREACHABLE']).to.include((error as CommError).code);
 }
 
-export function admissionContract(name: string, openSeats: OpenSeats): void {
+/** `numTurns`: how often ranks come and go in the one long story. */
+export function admissionContract(name: string, openSeats: OpenSeats, numTurns: number): void {
   describe(`${name} takes ranks in and lets them go`, () => {
     const open: Mesh[] = [];
     let numTickets = 0;
@@ -205,6 +207,28 @@ export function admissionContract(name: string, openSeats: OpenSeats): void {
       await a.mesh.close();
       await byClosing;
       await rejection(a.mesh.admit(R2, ticketed(b, '5'), WAIT), 'CLOSED', { rank: R2 });
+    });
+
+    it(`whoever comes and goes, ${numTurns} times, and however: those who are linked exchange`, async () => {
+      const random = randomFrom(numTurns);
+      const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+      const present = new Map<number, SeatedMesh>();
+      const come = async (rank: number): Promise<void> => {
+        const newcomer = await seat(rank);
+        await Promise.all([...present].filter(([other]) => other !== rank).map(([, other]) => link(other, newcomer)));
+        present.set(rank, newcomer);
+      };
+      for (let step = 0; step < numTurns; step++) {
+        const rank = Math.floor(random() * SIZE);
+        const left = present.get(rank);
+        const others = [...present.values()].filter(({ mesh }) => mesh.rank !== rank);
+        // It dies, or is thought to be dead by all or by one of the others; another one takes its seat at once.
+        const how = pick(['dies', 'is dismissed', 'is replaced']);
+        if (how === 'dies') await left?.mesh.close();
+        else if (how === 'is dismissed' && others.length > 0) pick(others).mesh.dismiss(asRank(rank), 'it seems dead');
+        await come(rank);
+        for (const [a, x] of present) for (const [b, y] of present) if (a < b) await swap(x, y, step);
+      }
     });
 
     it('refuses to admit itself, who is no peer, and a time that no timer counts: INVALID_ARGUMENT', async () => {

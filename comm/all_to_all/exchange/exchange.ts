@@ -46,7 +46,7 @@ export class Exchange {
     return this.parts.onPeerLoss === 'mask';
   }
 
-  /** Whether no peer is left. */
+  /** Whether no peer is left. Why: docs/decisions/elastic.md#the-last-one-left-is-a-lone-rank */
   get isAlone(): boolean {
     return this.mask.size === this.everyPeer.length;
   }

@@ -4,10 +4,14 @@ import { admissionContract } from '../../contracts/admission_contract.js';
 import { meshContract } from '../../contracts/mesh_contract.js';
 import { thrown } from '../../kit/errors.js';
 
-admissionContract('a local mesh', (size, limits) => {
-  const network = new LocalNetwork(size, limits);
-  return (rank) => Promise.resolve({ mesh: network.open(rank), address: { host: 'anywhere', port: 1 } });
-});
+admissionContract(
+  'a local mesh',
+  (size, limits) => {
+    const network = new LocalNetwork(size, limits);
+    return (rank) => Promise.resolve({ mesh: network.open(rank), address: { host: 'anywhere', port: 1 } });
+  },
+  100,
+);
 meshContract('a local mesh', (size, limits) => Promise.resolve(createLocalMeshes(size, limits)));
 
 describe('a local mesh', () => {

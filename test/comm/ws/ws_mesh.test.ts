@@ -22,11 +22,15 @@ import { rejection } from '../../kit/errors.js';
 import { openWsMeshes, seatOf } from '../../kit/comm/ws_meshes.js';
 
 meshContract('a WebSocket mesh', (size, limits) => openWsMeshes(size, limits), 'held');
-admissionContract('a WebSocket mesh', (size, limits) => async (rank) => {
-  const server = await listenForPeers(ANY_PORT);
-  const mesh = await openWsMesh({ ...seatOf(rank, size), ...limits, server });
-  return { mesh, address: { host: HOST, port: server.port } };
-});
+admissionContract(
+  'a WebSocket mesh',
+  (size, limits) => async (rank) => {
+    const server = await listenForPeers(ANY_PORT);
+    const mesh = await openWsMesh({ ...seatOf(rank, size), ...limits, server });
+    return { mesh, address: { host: HOST, port: server.port } };
+  },
+  25,
+);
 
 const HOST = '127.0.0.1';
 const ANY_PORT = { host: HOST, port: 0 };

@@ -22,11 +22,15 @@ import { errorOf } from '../../../kit/rejects.js';
 import type { WsPartnerOrder } from '../../../kit/comm/ws_partner.js';
 
 meshContract('a WebSocket mesh in an I/O thread', openIoThreadMeshes, 'lost');
-admissionContract('a WebSocket mesh in an I/O thread', (size, limits) => async (rank) => {
-  const server = await listenInIoThread(ANY_PORT);
-  const mesh = await openIoThreadMesh({ ...seatOf(rank, size), ...limits, server });
-  return { mesh, address: addressOf(server) };
-});
+admissionContract(
+  'a WebSocket mesh in an I/O thread',
+  (size, limits) => async (rank) => {
+    const server = await listenInIoThread(ANY_PORT);
+    const mesh = await openIoThreadMesh({ ...seatOf(rank, size), ...limits, server });
+    return { mesh, address: addressOf(server) };
+  },
+  6,
+);
 
 const ANY_PORT = { host: '127.0.0.1', port: 0 };
 const COMMON = { size: 2, secret: 's', fingerprint: 'f'.repeat(64), jobId: 'j', timeoutMs: 15_000 };
