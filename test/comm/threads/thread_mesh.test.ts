@@ -56,6 +56,18 @@ describe('a thread mesh', () => {
     expect(await ended).to.deep.equal([0]);
   });
 
+  it('admits nobody who comes later, and keeps whom it has: INVALID_ARGUMENT', async () => {
+    const [a, b] = createThreadSeats(2).map(openThreadMesh) as [Mesh, Mesh];
+    const address = { host: '127.0.0.1', port: 1, ticket: 't' };
+    const error = await rejection(a.admit(R1, address, WAIT), 'INVALID_ARGUMENT');
+    expect(error.message).to.contain('WebSockets');
+    send(a, 1, 1, Uint8Array.of(1));
+    await b.receive(a.rank, keyOf(1), WAIT);
+    a.dismiss(R1, 'it is not wanted');
+    await rejection(b.receive(a.rank, keyOf(2), WAIT), 'PEER_LOST', { rank: a.rank });
+    await Promise.all([a.close(), b.close()]);
+  });
+
   it('copies what is sent, so that a later change of the sender is not seen', async () => {
     const [a, b] = createThreadSeats(2).map(openThreadMesh) as [Mesh, Mesh];
     const payload = Uint8Array.of(1, 2, 3, 4);

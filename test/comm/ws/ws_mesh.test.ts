@@ -11,6 +11,7 @@ import {
   type CommErrorCode,
   type FrameHeader,
   type Mesh,
+  type TlsOptions,
   type WsMeshOptions,
   type WsServer,
 } from '../../../comm/index.js';
@@ -18,6 +19,7 @@ import { decodeLinkControl, encodeLinkControl } from '../../../comm/ws/links/lin
 import { admissionContract } from '../../contracts/admission_contract.js';
 import { meshContract } from '../../contracts/mesh_contract.js';
 import { randomOf } from '../../kit/comm/all_to_all.js';
+import { createAuthority } from '../../kit/comm/certificates.js';
 import { rejection } from '../../kit/errors.js';
 import { openWsMeshes, seatOf } from '../../kit/comm/ws_meshes.js';
 
@@ -105,6 +107,20 @@ describe('a WebSocket mesh', () => {
       await Promise.all([mesh.close(), (await opening).close()]);
     });
   }
+
+  it('admits who has a certificate of the job’s authority, and nobody else: AUTH_FAILED', async () => {
+    const [own, foreign] = [createAuthority('ours'), createAuthority('theirs')];
+    const open = async (rank: number, tls: TlsOptions): Promise<{ mesh: Mesh; port: number }> => {
+      const server = await listenForPeers(ANY_PORT, { tls });
+      const mesh = await openWsMesh({ ...seatOf(rank, 2), server, tls });
+      closers.push(() => mesh.close());
+      return { mesh, port: server.port };
+    };
+    const [a, b, stranger] = await Promise.all([open(0, own.issue()), open(1, own.issue()), open(1, foreign.issue())]);
+    const to = ({ port }: { readonly port: number }) => ({ host: HOST, port, ticket: 't' });
+    await rejection(stranger.mesh.admit(R0, to(a), WAIT), 'AUTH_FAILED', { rank: R0, phase: 'link' });
+    await Promise.all([a.mesh.admit(R1, to(b), WAIT), b.mesh.admit(R0, to(a), WAIT)]);
+  });
 
   it('tells ranks with different limits PROTOCOL and both numbers', async () => {
     const opening = openWsMeshes(2, {}, (rank) => ({ maxFrameBytes: 1000 + rank }));
