@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { Deadline } from '../base/deadline.js';
 import { CommError, errorOfRemote, remoteErrorOf } from '../base/errors.js';
+import { causeText } from '../../base/foreign_text.js';
 import { asRank, type Rank } from '../../base/ids.js';
 import type { Address } from '../ws/door/dial.js';
 import { fingerprintMismatch } from '../ws/ws_mesh.js';
@@ -27,6 +28,8 @@ export interface DoorOptions {
   welcome(rank: Rank): unknown;
   /** What a newcomer does, from the offer of what it can do, which is unchecked. @throws CommError why it can't take part */
   agree(offer: unknown): unknown;
+  /** The fingerprint of the same files by another proof, for a newcomer whose own isn't that of the first ranks. Default: there is none. */
+  readonly otherProof?: (() => Promise<string>) | undefined;
   /** Longest time without news of a newcomer while it loads, and for linking up. Default 60000. */
   readonly timeoutMs?: number | undefined;
   /** Somebody took a seat and begins to load. */
@@ -162,16 +165,38 @@ export class Door {
     else if (message.type === 'offer' && !newcomer.hasOffered) {
       newcomer.hasOffered = true;
       newcomer.link.send({ type: 'agreed', body: this.options.agree(message.body) });
-    } else if (message.type === 'ready' && newcomer.address === undefined) this.seat(rank, newcomer, message);
+    } else if (message.type === 'ready' && newcomer.address === undefined) this.compare(rank, newcomer, message);
     else if (message.type === 'meshed' && newcomer.address !== undefined) this.introduceToAll(rank, newcomer);
     else throw outOfTurn(rank, message);
   }
 
-  /** It has loaded: it may open its mesh, where nobody is yet. */
-  private seat(rank: Rank, newcomer: Newcomer, { fingerprint, host, port }: ControlMessageOf<'ready'>): void {
-    const { seats, fingerprint: wanted, jobId } = this.start;
+  /** It has loaded, what the others have. @throws CommError FINGERPRINT_MISMATCH */
+  private compare(rank: Rank, newcomer: Newcomer, ready: ControlMessageOf<'ready'>): void {
+    const { otherProof } = this.options;
     const [other = rank] = this.present.keys();
-    if (fingerprint !== wanted) throw fingerprintMismatch(rank, fingerprint, other, wanted);
+    const check = (wanted: string): void => {
+      if (ready.fingerprint !== wanted) throw fingerprintMismatch(rank, ready.fingerprint, other, wanted);
+    };
+    if (otherProof === undefined || ready.fingerprint === this.start.fingerprint) {
+      check(this.start.fingerprint);
+      return this.seat(rank, newcomer, ready);
+    }
+    newcomer.deadline?.cancel(); // it waits for this side
+    const isHere = (): boolean => this.newcomers.get(rank) === newcomer;
+    const compared = otherProof().then((wanted) => {
+      if (!isHere()) return;
+      check(wanted);
+      this.restartDeadline(rank, newcomer, 'said nothing');
+      this.seat(rank, newcomer, ready);
+    });
+    compared.catch((error: unknown) => {
+      if (isHere()) this.fail(rank, commErrorOf(error, rank));
+    });
+  }
+
+  /** It may open its mesh, where nobody is yet. @throws CommError UNREACHABLE */
+  private seat(rank: Rank, newcomer: Newcomer, { host, port }: ControlMessageOf<'ready'>): void {
+    const { seats, fingerprint, jobId } = this.start;
     const hosts = new Map([...this.present].map(([present, { host: at }]) => [Number(present), at]));
     const unreachable = unreachableOf(hosts.set(rank, host));
     if (unreachable !== undefined) throw unreachable;
@@ -257,6 +282,13 @@ export class Door {
       this.fail(rank, new CommError('TIMEOUT', message, { rank, waitedMs: timeoutMs }));
     });
   }
+}
+
+/** What kept this side from comparing is the newcomer's bad luck. */
+function commErrorOf(error: unknown, rank: Rank): CommError {
+  if (error instanceof CommError) return error;
+  const message = `its checkpoint can't be compared (${causeText(error)}); look at the head's model folder`;
+  return new CommError('FINGERPRINT_MISMATCH', message, { rank, cause: error });
 }
 
 function dismissLink(link: ControlLink, error: CommError): void {

@@ -146,13 +146,14 @@ class Joined implements JoinedRank {
       await server.close();
       throw error;
     }
-    const { addresses, jobId } = peers;
-    const seat = { rank: this.rank, size: this.size, secret, tls, fingerprint, jobId };
+    // Who comes later may have proved the same files otherwise: among the ranks one fingerprint stands for them.
+    const { addresses, jobId, fingerprint: common } = peers;
+    const seat = { rank: this.rank, size: this.size, secret, tls, fingerprint: common, jobId };
     const mesh = await this.whileJobLasts((jobSignal) => {
-      const common = { ...seat, ...limits, addresses, timeoutMs, signal: jobSignal };
+      const options = { ...seat, ...limits, addresses, timeoutMs, signal: jobSignal };
       return server instanceof IoThreadServer
-        ? openIoThreadMesh({ ...common, server })
-        : openWsMesh({ ...common, server });
+        ? openIoThreadMesh({ ...options, server })
+        : openWsMesh({ ...options, server });
     });
     try {
       this.link.send({ type: 'meshed' });

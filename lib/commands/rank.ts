@@ -14,7 +14,7 @@ import type { RankExit } from '../job/rank_process.js';
 import type { SpawnedRankNews } from '../rank/spawned_rank.js';
 import { localSeats } from '../rank/local_seat.js';
 import { devicesFor, kernelsFor, type PlaceOrder } from '../rank/rank_place.js';
-import { readTls } from '../job/tls_files.js';
+import { readTls } from '../job/start/tls_files.js';
 import { parseAddress } from './base/address.js';
 import { ToldError, UsageError, type CommandContext } from './base/context.js';
 import { readSecret, SECRET_VARIABLE } from './engine/engine_options.js';

@@ -1,5 +1,6 @@
 /** The ranks of one job as the head sees them: fed with steps, watched, and ended. */
 import type { ControlLink } from '../../comm/job/control_link.js';
+import type { Candidate } from '../../comm/job/door.js';
 import { Deadline } from '../../comm/base/deadline.js';
 import { remoteErrorOf, type RemoteError } from '../../comm/base/errors.js';
 import type { ControlMessage } from '../../comm/job/messages.js';
@@ -10,14 +11,16 @@ import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
 import { Gathering, type GatherOutcome } from './gathering.js';
 import { accusation, disconnect, lateRanks, ownFailure, processExit } from './failure_report.js';
-import type { LocalRanks } from './local_ranks.js';
+import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
 import type { LossPolicy } from './loss_policy.js';
 import { LossWatch } from './loss_watch.js';
 import type { Decision } from './losses.js';
 import type { LostRank, Members } from './members.js';
+import { Newcomers, type NewcomersParts } from './newcomers.js';
+import { RunningSteps } from './running_steps.js';
 import type { EpochChange, StepOutcome, StepRunner } from './step_runner.js';
 import type { RankExit } from './rank_process.js';
-import { isOpen, Wishes, type Wish } from './wishes.js';
+import { Wishes, type Wish } from './wishes.js';
 import type {
   FreeOrder,
   HeadToRank,
@@ -29,18 +32,6 @@ import type {
   ToldPlacement,
 } from '../protocol/step_plan.js';
 
-/** A step that began, until no result is missing. */
-interface RunningStep {
-  readonly step: number;
-  readonly placementVersion: number;
-  /** By rank. */
-  readonly results: (StepResult | null)[];
-  /** Ranks whose result is not there yet. */
-  readonly missing: Set<number>;
-  resolve(outcome: StepOutcome): void;
-  reject(error: EngineError): void;
-}
-
 /** What a rank did when, in a step that ran with this version of the placement. */
 export type OnTimeline = (rank: number, events: readonly TimelineEvent[], placementVersion: number) => void;
 
@@ -50,24 +41,25 @@ const FAILS_ALIKE: ReadonlySet<string> = new Set(['NOT_FINITE', 'PLUGIN_FAILED',
 /** The head's link to a rank. */
 export type RankLink = Pick<ControlLink, 'isOpen' | 'send' | 'onMessage' | 'closed' | 'close'>;
 
-/** Who wished for a change, until the epoch has begun that brings it. */
-interface Wisher {
-  readonly wish: Wish;
-  readonly rank: number;
-  resolve(): void;
-  reject(error: EngineError): void;
+/** Who sits on a seat: a member, or a candidate. */
+interface Seated {
+  readonly link: RankLink;
+  /** It runs on this machine. */
+  readonly isHere: boolean;
 }
 
 /** What a running job is made of. */
 export interface JobParts {
   readonly rendezvous: Pick<Rendezvous, 'close'>;
-  readonly local: Pick<LocalRanks, 'exits' | 'kill' | 'close'>;
+  readonly local: Pick<LocalRanks, 'exits' | 'kill' | 'start' | 'ended' | 'close'>;
   /** Of the ranks that it begins with, by seat. */
   readonly links: readonly RankLink[];
   /** Of these too. */
   readonly reports: readonly LoadReport[];
   /** How many ranks it may come to have at once. Default: those that it begins with. */
   readonly numSeats?: number;
+  /** How others come later. Default: nobody does. */
+  readonly newcomers?: NewcomersParts;
   readonly onPeerLoss: LossPolicy;
   /** Plug-ins that run in it, by the paths of their files. Default none. */
   readonly plugins?: readonly string[];
@@ -80,7 +72,7 @@ export interface JobParts {
   readonly onTimeline?: OnTimeline | undefined;
 }
 
-/** Runs steps on all ranks that are left, hears of losses, and ends the ranks in the end. */
+/** Runs steps on all members, hears of losses, lets others come and go, and ends the ranks in the end. */
 export class Job implements StepRunner {
   readonly numSeats: number;
   readonly expertDigests: ExpertDigests;
@@ -88,43 +80,50 @@ export class Job implements StepRunner {
   readonly failed: Promise<EngineError>;
   private readonly losses: LossWatch;
   private settleFailed!: (error: EngineError) => void;
-  private readonly seats: (RankLink | null)[];
-  private readonly wishes = new Wishes();
-  private wishers: readonly Wisher[] = [];
+  /** Null where nobody sits. */
+  private readonly seats: (Seated | null)[];
   private readonly loaded: LoadReport[];
+  private readonly wishes = new Wishes();
+  /** Null: nobody comes later. */
+  private readonly newcomers: Newcomers | null;
   private onNews: () => void = () => undefined;
+  private onLeave: (rank: number) => void = () => undefined;
   /** What nobody was told of yet. */
   private changes: readonly EpochChange[] = [];
-  /** Steps that began, in their order: the ranks are at the first, or some of them already at the second. */
-  private readonly running: RunningStep[] = [];
+  private readonly running = new RunningSteps();
   /** Of the first of them. */
   private deadline: Deadline | null = null;
   /** While ranks take over experts. */
   private gathering: Gathering | null = null;
-  /** The last step that began. */
-  private lastStep = 0;
   /** Why no step can run any more. */
   private ended: EngineError | null = null;
   private closing: Promise<void> | null = null;
 
   /** A job whose ranks have joined, loaded and met: `startJob` makes one. */
   constructor(private readonly parts: JobParts) {
-    const { links, local, onPeerLoss: policy, enterTimeoutMs } = parts;
+    const { links, local, newcomers, onPeerLoss: policy, enterTimeoutMs } = parts;
+    const { exits } = local;
     this.numSeats = parts.numSeats ?? links.length;
-    this.seats = Array.from({ length: this.numSeats }, (_, seat) => links[seat] ?? null);
+    this.seats = new Array<Seated | null>(this.numSeats).fill(null);
     this.loaded = [...parts.reports];
     this.expertDigests = parts.expertDigests ?? new Map<string, string>();
     this.failed = new Promise((resolve) => (this.settleFailed = resolve));
     const onDecision = (decision: Decision): void => this.goOn(decision);
     this.losses = new LossWatch({ numRanks: links.length, policy, enterTimeoutMs, onDecision });
     void this.losses.ended.then((error) => this.fail(error));
-    links.forEach((link, rank) => this.listen(link, rank));
-    for (const exit of local.exits) this.listenToExit(exit);
+    links.forEach((link, rank) => this.seat(rank, { link, isHere: rank < exits.length }));
+    for (const exit of exits) this.listenToExit(exit);
+    this.newcomers = newcomers === undefined ? null : new Newcomers(newcomers, this.host());
   }
 
   /** Of the current epoch. */
   get members(): Members {
     return this.losses.members;
+  }
+
+  /** Seats of ranks that are ready to be members, and kept for losses. */
+  get spares(): readonly number[] {
+    return this.newcomers?.spares ?? [];
   }
 
   /** What the ranks loaded that were the last ones on their seats, up to the highest one that was ever taken. */
@@ -135,6 +134,11 @@ export class Job implements StepRunner {
   /** Calls `onNews` whenever there is something to settle or to change, also while no step runs. */
   watch(onNews: () => void): void {
     this.onNews = onNews;
+  }
+
+  /** Calls `onLeave` when a member asks to leave. Default: nobody hears of it, and it stays. */
+  watchLeaving(onLeave: (rank: number) => void): void {
+    this.onLeave = onLeave;
   }
 
   /**
@@ -154,65 +158,60 @@ export class Job implements StepRunner {
   }
 
   /**
-   * Has a rank begin to leave, or go, or hold no experts any more, with the next epoch that can be planned; resolves when that has begun, at once where it is so already.
-   * @throws EngineError RANK_LOST: it is not there any more; what ended the job
+   * One member more: a spare, or a rank that is started here. Resolves with its seat when its epoch has begun.
+   * @throws EngineError INVALID_REQUEST: no seat is free, or nobody can come to this job; RANK_FAILED: why it won't come; what ended the job; the
+   *   reason of `signal`, when that is aborted before it joins
    */
-  wish(wish: Exclude<Wish, 'joined'>, rank: number): Promise<void> {
-    if (this.ended !== null) return Promise.reject(this.ended);
-    if (!this.members.present.has(rank)) return Promise.reject(notThere(rank));
-    this.wishes.add(wish, rank);
-    if (!isOpen(wish, rank, this.members)) return Promise.resolve();
-    const begun = new Promise<void>((resolve, reject) => {
-      this.wishers = [...this.wishers, { wish, rank, resolve, reject }];
-    });
-    this.onNews();
-    return handled(begun);
+  async recruit(signal?: AbortSignal): Promise<number> {
+    if (this.ended !== null) throw this.ended;
+    if (this.newcomers !== null) return this.newcomers.recruit(signal);
+    throw new EngineError('INVALID_REQUEST', 'nobody can join this job; start it with a higher parallel.max_ranks');
   }
 
-  /** A rank on a free seat, which has loaded and is linked to all members, becomes one with the next epoch that can be planned. */
-  takeIn(rank: number, link: RankLink, report: LoadReport): void {
-    this.seats[rank] = link;
-    // Where nobody ever sat, nothing was read.
-    while (this.loaded.length < rank) this.loaded.push({ ...report, bytesRead: 0, headerBytesRead: 0, pid: 0 });
-    this.loaded[rank] = report;
-    this.listen(link, rank);
-    this.wishes.add('joined', rank);
-    this.onNews();
+  /** Whether a member gives its experts and sequences away, to go then. Resolves when the epoch has begun that says so, or it is gone. Rejects with what ended the job. */
+  setLeaving(rank: number, isLeaving: boolean): Promise<void> {
+    return this.wish(isLeaving ? 'leaving' : 'staying', rank);
+  }
+
+  /** Whether a member holds no experts, because it fell behind. As {@link setLeaving}. */
+  setDemoted(rank: number, isDemoted: boolean): Promise<void> {
+    return this.wish(isDemoted ? 'demoted' : 'promoted', rank);
+  }
+
+  /** Goes on without a member that nobody needs any more, unless it is the last one. Resolves when it is gone. Rejects with what ended the job. */
+  async retire(rank: number): Promise<void> {
+    const link = this.seats[rank]?.link;
+    await this.wish('left', rank);
+    await this.parts.local.ended(rank);
+    await link?.closed;
   }
 
   /** Begins the epoch that was planned, while no step runs. False: nothing is planned any more, or a loss comes first. */
   change(placement: ToldPlacement): boolean {
     const change = this.wishes.changeOf(this.members);
-    if (change === null || this.running.length > 0 || !this.losses.plan(change)) return false;
+    if (change === null || this.running.first !== null || !this.losses.plan(change)) return false;
     const { joined = [], left = [] } = change;
     this.tellLater({ joined, left });
     for (const rank of left) this.letGo(rank);
     this.declare(joined, placement);
-    this.answer(
-      (wisher) => !isOpen(wisher.wish, wisher.rank, this.members),
-      (wisher) => wisher.resolve(),
-    );
+    this.wishes.enter(this.members);
+    this.newcomers?.enter(joined);
     return true;
   }
 
   /**
-   * Runs one step on all ranks that are left, behind those that run. Rejects with the first cause when the job ends because one fails, is lost or takes
+   * Runs one step on all members, behind those that run. Rejects with the first cause when the job ends because one fails, is lost or takes
    * too long, and with CLOSED when the job is closed; nobody needs to hear of that for each step.
    */
   step(plans: readonly StepPlan[]): Promise<StepOutcome> {
     if (this.ended !== null) return handled(Promise.reject(this.ended));
-    const { step, epoch, placementVersion } = plans[0]!;
-    const { members } = this;
-    if (epoch !== members.epoch) return Promise.resolve({ kind: 'abandoned' }); // before it began
-    this.lastStep = step;
-    // A promise of its own for each step: racing against one that outlives it would keep every step's results alive.
-    const outcome = new Promise<StepOutcome>((resolve, reject) => {
-      const progress = { results: plans.map(() => null), missing: new Set(members.present) };
-      this.running.push({ step, placementVersion, ...progress, resolve, reject });
-    });
+    const { step, epoch } = plans[0]!;
+    const { present, epoch: current } = this.members;
+    if (epoch !== current) return Promise.resolve({ kind: 'abandoned' }); // before it began
+    const outcome = this.running.begin(plans, present);
     this.deadline ??= this.stepDeadline();
     try {
-      for (const rank of members.present) this.send(rank, { kind: 'step', plan: plans[rank]! });
+      for (const rank of present) this.send(rank, { kind: 'step', plan: plans[rank]! });
     } catch (error) {
       // Some ranks may have begun a step that others never hear of.
       this.fail(
@@ -224,10 +223,10 @@ export class Job implements StepRunner {
     return handled(outcome);
   }
 
-  /** Tells every rank that is left, before its next step; false where that epoch is over, or the job: then nobody was told. */
+  /** Tells every member, before its next step; false where that epoch is over, or the job: then nobody was told. */
   move(move: MoveOrder, epoch: number): boolean {
     if (this.ended !== null || epoch !== this.members.epoch) return false;
-    this.sendAll({ kind: 'move', move });
+    for (const rank of this.members.present) this.send(rank, { kind: 'move', move });
     return true;
   }
 
@@ -240,7 +239,7 @@ export class Job implements StepRunner {
     const onLate = (rank: number): void =>
       this.losses.report(lateRanks([rank], 'read an expert that it takes over', timeoutMs));
     this.gathering = new Gathering({ version, ranks: members.present, timeoutMs, onLate });
-    this.sendAll({ kind: 'gather', version });
+    for (const rank of members.present) this.send(rank, { kind: 'gather', version });
     return this.gathering.outcome;
   }
 
@@ -254,48 +253,78 @@ export class Job implements StepRunner {
     await this.end(new EngineError('CLOSED', 'the job was closed; start another'));
   }
 
+  /** Resolves when the next planned epoch has begun that brings it. What becomes of a rank that is gone is nobody's wish any more. */
+  private async wish(wish: Exclude<Wish, 'joined'>, rank: number): Promise<void> {
+    if (this.ended !== null) throw this.ended;
+    const begun = this.wishes.add(wish, rank, this.members);
+    if (this.isChanging) this.onNews();
+    await begun.catch((error: unknown) => {
+      if (this.ended !== null) throw error;
+    });
+  }
+
+  private host(): ConstructorParameters<typeof Newcomers>[1] {
+    return {
+      numSeats: this.numSeats,
+      local: this.parts.local,
+      numMembers: () => this.members.present.size + this.wishes.numJoining,
+      sit: (candidate, report, newcomer) => this.sit(candidate, report, newcomer),
+      takeIn: (rank) => {
+        void this.wishes.add('joined', rank, this.members);
+        this.onNews();
+      },
+    };
+  }
+
+  /** A candidate has its seat. */
+  private sit(
+    { rank, link }: Pick<Candidate, 'rank'> & { readonly link: RankLink },
+    report: LoadReport,
+    newcomer: LocalNewcomer | null,
+  ): void {
+    // Where nobody ever sat, nothing was read.
+    while (this.loaded.length < rank) this.loaded.push({ ...report, bytesRead: 0, headerBytesRead: 0, pid: 0 });
+    this.loaded[rank] = report;
+    this.seat(rank, { link, isHere: newcomer !== null });
+    if (newcomer !== null) this.listenToExit(newcomer.exit);
+  }
+
   /** A rank that was lost must not come back: a process of this machine is killed, one elsewhere learns why it is out. */
   private cutOff({ rank, error }: LostRank): void {
-    const link = this.seats[rank]!;
+    const { link } = this.seats[rank]!;
     if (link.isOpen) link.send({ type: 'failed', error: remoteErrorOf(error) });
     void link.close();
     this.parts.local.kill(rank);
-    this.leaveSeat(rank);
-    this.answer(
-      (wisher) => wisher.rank === rank,
-      (wisher) => wisher.reject(error),
-    );
+    this.leaveSeat(rank, error, true);
   }
 
   /** A rank that nobody needs any more. */
   private letGo(rank: number): void {
-    const link = this.seats[rank]!;
-    if (link.isOpen) link.send({ type: 'shutdown', reason: `rank ${rank} left the job, as it was to` });
-    this.leaveSeat(rank);
+    const { link } = this.seats[rank]!;
+    const reason = `rank ${rank} has left the job, as it was to`;
+    if (link.isOpen) link.send({ type: 'shutdown', reason });
+    void link.close();
+    this.newcomers?.want(-1);
+    this.leaveSeat(rank, new EngineError('RANK_LOST', reason, { rank }), false);
   }
 
   /** What comes of the one who sat there means nothing from now on: somebody else may take the seat. */
-  private leaveSeat(rank: number): void {
+  private leaveSeat(rank: number, why: EngineError, wasLost: boolean): void {
+    const seated = this.seats[rank]!;
     this.seats[rank] = null;
-    this.wishes.forget(rank);
-  }
-
-  private answer(which: (wisher: Wisher) => boolean, how: (wisher: Wisher) => void): void {
-    const answered = this.wishers.filter(which);
-    this.wishers = this.wishers.filter((wisher) => !answered.includes(wisher));
-    answered.forEach(how);
+    this.wishes.forget(rank, why);
+    this.newcomers?.vacate(rank, why.reason, wasLost && seated.isHere);
   }
 
   /** Nothing of the running step counts, and whoever is left goes on in a new epoch. */
-  private goOn({ lost, end }: Decision): void {
+  private goOn({ lost, end, wereLeaving }: Decision): void {
     for (const each of lost) this.cutOff(each);
     if (end !== null) return;
-    const abandoned = this.takeRunning();
-    const abandonedStep = abandoned[0]?.step ?? null;
     this.gathering?.abandon();
-    for (const each of abandoned) each.resolve({ kind: 'abandoned' });
-    this.tellLater({ lost, abandonedStep });
+    this.newcomers?.want(-wereLeaving);
+    this.tellLater({ lost, abandonedStep: this.abandon() });
     this.declare();
+    this.newcomers?.enter([]);
     this.onNews();
   }
 
@@ -321,25 +350,25 @@ export class Job implements StepRunner {
     for (const rank of present) this.send(rank, joined.includes(rank) ? { ...order, placement: placement! } : order);
   }
 
-  private sendAll(body: HeadToRank): void {
-    for (const rank of this.members.present) this.send(rank, body);
-  }
-
   private send(rank: number, body: HeadToRank): void {
-    const link = this.seats[rank]!;
+    const { link } = this.seats[rank]!;
     if (link.isOpen) link.send({ type: 'job', body });
   }
 
-  private listen(link: RankLink, rank: number): void {
-    const sitsThere = (): boolean => this.seats[rank] === link;
+  private seat(rank: number, seated: Seated): void {
+    const { link } = seated;
+    this.seats[rank] = seated;
+    const sitsThere = (): boolean => this.seats[rank] === seated;
     link.onMessage((message) => {
       if (sitsThere()) this.onMessage(rank, message);
     });
     void link.closed.then((why) => {
-      const how = why.kind === 'lost' ? why.why : 'closed';
       if (!sitsThere()) return;
-      if (this.members.present.has(rank)) this.losses.report(disconnect(rank, how, this.when(rank)));
-      else this.leaveSeat(rank); // before it joined
+      const how = why.kind === 'lost' ? why.why : 'closed';
+      const report = disconnect(rank, how, this.when(rank));
+      if (this.members.present.has(rank)) return this.losses.report(report);
+      this.leaveSeat(rank, report.error, true); // before it was a member
+      this.newcomers?.enter([]);
     });
   }
 
@@ -353,41 +382,48 @@ export class Job implements StepRunner {
   }
 
   private onMessage(rank: number, message: ControlMessage): void {
-    if (message.type === 'failed') return this.onFailed(rank, message.error);
-    if (message.type !== 'job') return;
+    const { type } = message;
+    if (type === 'linked' || type === 'unlinked') return this.newcomers?.hear(rank, message);
+    const isMember = this.members.present.has(rank);
+    if (type === 'failed' && isMember) return this.onFailed(rank, message.error);
+    if (type !== 'job') return;
     const body = message.body as RankToHead;
     if (body.kind === 'result') this.onResult(rank, body.result);
     else if (body.kind === 'entered') this.losses.entered(rank, body.epoch);
     else if (body.kind === 'gathered') this.gathering?.hear(rank, body);
+    else if (body.kind === 'leave') this.onLeaveAsked(rank, isMember);
     else if (body.kind === 'stuck' && body.epoch === this.members.epoch) this.accuse(rank, body.error);
   }
 
+  private onLeaveAsked(rank: number, isMember: boolean): void {
+    if (isMember) return this.onLeave(rank);
+    this.letGo(rank);
+    this.newcomers?.enter([]);
+  }
+
   private onResult(rank: number, result: StepResult): void {
-    const running = this.running.find(({ step }) => step === result.step);
-    if (running === undefined) return; // of a step that was abandoned
-    running.results[rank] = result;
-    running.missing.delete(rank);
+    const running = this.running.take(rank, result);
+    if (running === null) return; // of a step that was abandoned
     const { timeline, moved } = result;
     if (timeline !== undefined) {
       this.parts.onTimeline?.(rank, [...timeline, ...(moved?.timeline ?? [])], running.placementVersion);
     }
     if (running.missing.size > 0) return;
     // Every rank sends its results in order: this is the first step.
-    this.running.shift();
-    running.resolve({ kind: 'done', results: running.results });
+    this.running.finish();
     this.deadline?.cancel();
-    this.deadline = this.running.length === 0 ? null : this.stepDeadline();
+    this.deadline = this.running.first === null ? null : this.stepDeadline();
   }
 
   private stepDeadline(): Deadline {
     return new Deadline(this.parts.stepTimeoutMs, () => this.accuseLate());
   }
 
-  /** Steps that won't end by themselves any more. */
-  private takeRunning(): RunningStep[] {
+  /** Nothing of the steps that run counts. Returns the first of them. */
+  private abandon(): number | null {
     this.deadline?.cancel();
     this.deadline = null;
-    return this.running.splice(0);
+    return this.running.abandon();
   }
 
   /** A rank's complaint about another one: where losses are masked, it waits for the head's word. */
@@ -406,14 +442,14 @@ export class Job implements StepRunner {
   }
 
   private accuseLate(): void {
-    const { missing, step } = this.running[0]!;
+    const { missing, step } = this.running.first!;
     const note = ' (comm.timeout_ms for each layer)';
     this.losses.report(lateRanks(missing, `finish step ${step}`, this.parts.stepTimeoutMs, note));
   }
 
-  /** The step that a rank is at: the first that it hasn't answered. */
+  /** The step that a rank is at. */
   private when(rank: number): string {
-    const step = this.running.find(({ missing }) => missing.has(rank))?.step ?? this.lastStep;
+    const step = this.running.stepOf(rank);
     return step === 0 ? ' before the first step' : ` in step ${step}`;
   }
 
@@ -424,12 +460,12 @@ export class Job implements StepRunner {
 
   private end(why: EngineError): Promise<void> {
     this.ended ??= why;
-    for (const each of this.takeRunning()) each.reject(why);
     this.gathering?.fail(why);
-    this.answer(
-      () => true,
-      (wisher) => wisher.reject(why),
-    );
+    this.deadline?.cancel();
+    this.deadline = null;
+    this.running.fail(why);
+    this.wishes.fail(why);
+    this.newcomers?.close(why);
     this.closing ??= this.shutDown(why);
     return this.closing;
   }
@@ -442,7 +478,7 @@ export class Job implements StepRunner {
     const last: ControlMessage = gracefully
       ? { type: 'shutdown', reason: why.message }
       : { type: 'failed', error: remoteErrorOf(why) };
-    for (const link of this.seats) if (link?.isOpen === true) link.send(last);
+    for (const seated of this.seats) if (seated?.link.isOpen === true) seated.link.send(last);
     // Local ranks first: those that end by themselves close their links without a reset.
     await local.close({ gracefully });
     await rendezvous.close();
@@ -451,9 +487,6 @@ export class Job implements StepRunner {
 
 const isLossAlone = ({ joined, left, lost }: EpochChange): boolean =>
   lost.length > 0 && joined.length === 0 && left.length === 0;
-
-const notThere = (rank: number): EngineError =>
-  new EngineError('RANK_LOST', `rank ${rank} is no member of the job; look at which ranks it has`, { rank });
 
 /** Whoever began several steps hears of the end from the first. */
 function handled<T>(outcome: Promise<T>): Promise<T> {

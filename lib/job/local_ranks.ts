@@ -24,9 +24,20 @@ const KILL_AFTER_MS = 1500;
 /** A rank that was told to shut down over its control link normally takes a few milliseconds. */
 const TERMINATE_AFTER_MS = 500;
 
-/** The processes of the ranks on this machine: started together, and ended with this one. */
+/** A rank that was started behind the others. */
+export interface LocalNewcomer {
+  /** Its number, as soon as it has one. */
+  readonly rank: number | null;
+  readonly exit: Promise<RankExit>;
+  /** Ends it at once. */
+  kill(): void;
+}
+
+/** The processes of the ranks on this machine: started together, or one by one later, and ended with this one. */
 export class LocalRanks {
-  private readonly processes: readonly RankProcess[];
+  private readonly processes: RankProcess[];
+  /** What {@link begin} told. */
+  private orders: LocalRanksOrders | undefined;
 
   /**
    * Starts processes, which load their program and wait for {@link begin}.
@@ -48,16 +59,35 @@ export class LocalRanks {
   }
 
   /** Tells all of them what to do. Once. */
-  begin({ order, places, onLog, onJoined }: LocalRanksOrders): void {
-    for (const [i, process] of this.processes.entries()) {
-      const { rank } = process;
-      const who = { ...(rank !== null && { rank }), ...(this.asThreads && { numThreads: this.ranks.length }) };
-      process.begin({
-        order: { ...order, place: places[i]!, ...who },
-        onLine: (line) => onLog?.(rank, line),
-        onJoined,
-      });
-    }
+  begin(orders: LocalRanksOrders): void {
+    this.orders = orders;
+    for (const [i, each] of this.processes.entries()) this.tell(each, i);
+  }
+
+  /** One more, where ranks are processes, with a place as others have it; the head gives it a number. */
+  start(): LocalNewcomer {
+    const started = new RankProcess(null);
+    this.processes.push(started);
+    void started.exit.then(() => this.processes.splice(this.processes.indexOf(started), 1));
+    this.tell(started, this.processes.length - 1);
+    return {
+      get rank() {
+        return started.rank;
+      },
+      exit: started.exit,
+      kill: () => started.kill('SIGKILL'),
+    };
+  }
+
+  private tell(told: RankProcess, index: number): void {
+    const { order, places, onLog, onJoined } = this.orders!;
+    const { rank } = told;
+    const who = { ...(rank !== null && { rank }), ...(this.asThreads && { numThreads: this.ranks.length }) };
+    told.begin({
+      order: { ...order, place: places[index % places.length]!, ...who },
+      onLine: (line) => onLog?.(told.rank, line),
+      onJoined,
+    });
   }
 
   /** Each process's end, in the order of the options. */
@@ -67,7 +97,17 @@ export class LocalRanks {
 
   /** Ends one rank at once, if it runs here: also one that is stopped or blocked. */
   kill(rank: number): void {
-    this.processes.find((each) => each.rank === rank)?.kill('SIGKILL');
+    this.processes.findLast((each) => each.rank === rank)?.kill('SIGKILL');
+  }
+
+  /** Resolves when a rank that was told to end has done so, after a moment by force; at once if it doesn't run here. */
+  async ended(rank: number): Promise<void> {
+    const going = this.processes.findLast((each) => each.rank === rank);
+    if (going === undefined) return;
+    const ended = going.exit.then(() => true);
+    if (await Promise.race([ended, wait(KILL_AFTER_MS)])) return;
+    going.kill('SIGKILL');
+    await ended;
   }
 
   /** Ends what still runs: `gracefully` leaves ranks half a second to obey a shutdown message first. Idempotent. */

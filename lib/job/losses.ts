@@ -13,6 +13,8 @@ import { firstMembers, membersAfter, type LostRank, type Members, type MembersCh
 export interface Decision {
   /** What may be left of these must end, so that they can't come back. */
   readonly lost: readonly LostRank[];
+  /** Of these, how many were about to go anyway. */
+  readonly wereLeaving: number;
   /** Why the job ends; null: nothing of the running step counts, and all that are left are to enter the next epoch. */
   readonly end: EngineError | null;
 }
@@ -59,9 +61,11 @@ export class Losses {
   decide(): Decision {
     const lost = lostRanks(this.reports, this.policy);
     this.reports = [];
-    if (this.policy === 'fail') return { lost: [], end: lost[0]!.error };
+    if (this.policy === 'fail') return { lost: [], wereLeaving: 0, end: lost[0]!.error };
+    const { leaving } = this.current;
     this.begin({ lost });
-    return { lost, end: this.absent.size > 0 ? null : nobodyLeft(lost) };
+    const wereLeaving = lost.filter(({ rank }) => leaving.has(rank)).length;
+    return { lost, wereLeaving, end: this.absent.size > 0 ? null : nobodyLeft(lost) };
   }
 
   /** Begins a planned epoch, between two steps; false where losses come first, or not all are in the current epoch: then nothing changes. */

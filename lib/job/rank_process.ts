@@ -33,11 +33,11 @@ export class RankProcess {
   private onLine = (line: string): void => void this.kept.push(line);
 
   /**
-   * @param rank its number; null where the head gives one
+   * @param rank its number; null where the head gives one, until it has
    * @param program arguments of Node, before the rank's number
    */
   constructor(
-    readonly rank: number | null,
+    public rank: number | null,
     program: readonly string[] = PROGRAM,
   ) {
     // The number is for those who look at the list of processes.
@@ -64,7 +64,11 @@ export class RankProcess {
   begin({ order, onLine, onJoined }: RankProcessOrders): void {
     this.onLine = onLine ?? ((): void => undefined);
     for (const line of this.kept.splice(0)) this.hear(line);
-    this.child?.on('message', (news) => onJoined?.(news as SpawnedRankNews));
+    this.child?.on('message', (message) => {
+      const news = message as SpawnedRankNews;
+      if (news.rank !== null) this.rank = news.rank;
+      onJoined?.(news);
+    });
     this.child?.stdin?.write(`${JSON.stringify(order)}\n`);
   }
 
@@ -78,11 +82,10 @@ export class RankProcess {
   }
 
   private endOf(child: ChildProcess): Promise<RankExit> {
-    const { rank } = this;
     return new Promise((resolve) => {
       child.once('error', (error) => resolve(this.notStarted(error)));
       // 'close' comes after the last line of output, so that a rank's own words are printed before its end is reported.
-      child.once('close', (code, signal) => resolve({ rank, pid: child.pid, code, signal }));
+      child.once('close', (code, signal) => resolve({ rank: this.rank, pid: child.pid, code, signal }));
     });
   }
 

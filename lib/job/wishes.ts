@@ -1,4 +1,5 @@
-/** What is to change in a job when no step runs: who joins, begins to leave, goes, or holds no experts any more. Pure. */
+/** What is to change in a job when no step runs: who joins, begins to leave, goes, or holds no experts any more. No clocks, no links. */
+import type { EngineError } from '../protocol/errors.js';
 import type { Members, MembersChange } from './members.js';
 
 /** What may be planned for a rank. */
@@ -12,40 +13,82 @@ const OPPOSITES: Readonly<Partial<Record<Wish, Wish>>> = {
   promoted: 'demoted',
 };
 
+interface Wisher {
+  readonly wish: Wish;
+  readonly rank: number;
+  resolve(): void;
+  reject(error: EngineError): void;
+}
+
 /** Gathered until the next planned epoch. */
 export class Wishes {
-  private readonly all: { readonly wish: Wish; readonly rank: number }[] = [];
+  private wishers: readonly Wisher[] = [];
 
-  /** Nothing comes of it where that is so already. */
-  add(wish: Wish, rank: number): void {
-    this.drop((each) => each.rank === rank && (each.wish === wish || each.wish === OPPOSITES[wish]));
-    this.all.push({ wish, rank });
-  }
-
-  /** A rank is gone, and what was wished for with it. */
-  forget(rank: number): void {
-    this.drop((each) => each.rank === rank);
+  /** Resolves when the epoch has begun that brings it, at once where it is so already, and when it was taken back. Nobody needs to hear of a rejection. */
+  add(wish: Wish, rank: number, members: Members): Promise<void> {
+    this.answer(
+      (each) => each.rank === rank && each.wish === OPPOSITES[wish],
+      (each) => each.resolve(),
+    );
+    if (!isOpen(wish, rank, members)) return Promise.resolve();
+    const begun = new Promise<void>((resolve, reject) => {
+      this.wishers = [...this.wishers, { wish, rank, resolve, reject }];
+    });
+    begun.catch(() => undefined);
+    return begun;
   }
 
   /** What is to change; null: nothing. Somebody stays. */
   changeOf(members: Members): MembersChange | null {
     const change: Partial<Record<Wish, number[]>> = {};
     let numStaying = members.present.size;
-    for (const { wish, rank } of this.all) {
-      if (!isOpen(wish, rank, members)) continue;
-      if (wish === 'left' && --numStaying === 0) continue;
-      (change[wish] ??= []).push(rank);
+    for (const { wish, rank } of this.wishers) {
+      const ranks = (change[wish] ??= []);
+      if (ranks.includes(rank) || (wish === 'left' && --numStaying === 0)) continue;
+      ranks.push(rank);
     }
-    return Object.keys(change).length === 0 ? null : change;
+    const asked = Object.entries(change).filter(([, ranks]) => ranks.length > 0);
+    return asked.length === 0 ? null : Object.fromEntries(asked);
   }
 
-  private drop(which: (each: { readonly wish: Wish; readonly rank: number }) => boolean): void {
-    this.all.splice(0, Infinity, ...this.all.filter((each) => !which(each)));
+  /** How many wait to be members. */
+  get numJoining(): number {
+    return this.wishers.filter(({ wish }) => wish === 'joined').length;
+  }
+
+  /** An epoch has begun: what it made true is wished for no more. */
+  enter(members: Members): void {
+    this.answer(
+      (each) => !isOpen(each.wish, each.rank, members),
+      (each) => each.resolve(),
+    );
+  }
+
+  /** A rank is gone, and what was wished for with it. */
+  forget(rank: number, error: EngineError): void {
+    this.answer(
+      (each) => each.rank === rank,
+      (each) => each.reject(error),
+    );
+  }
+
+  /** Nothing changes any more. */
+  fail(error: EngineError): void {
+    this.answer(
+      () => true,
+      (each) => each.reject(error),
+    );
+  }
+
+  private answer(which: (wisher: Wisher) => boolean, how: (wisher: Wisher) => void): void {
+    const answered = this.wishers.filter(which);
+    this.wishers = this.wishers.filter((wisher) => !answered.includes(wisher));
+    answered.forEach(how);
   }
 }
 
 /** Whether something would change. */
-export function isOpen(wish: Wish, rank: number, { present, leaving, demoted }: Members): boolean {
+function isOpen(wish: Wish, rank: number, { present, leaving, demoted }: Members): boolean {
   switch (wish) {
     case 'joined':
       return !present.has(rank);

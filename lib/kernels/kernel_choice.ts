@@ -60,6 +60,16 @@ export function agreementOf(offers: readonly unknown[]): KernelAgreement {
   return { fma: made.length > 0 && made.every(({ canFuse }) => canFuse) };
 }
 
+/** What a rank does that comes later, from its offer: as the others. @throws CommError INVALID_ARGUMENT: it can't; PROTOCOL for an offer that is none */
+export function laterAgreement(agreed: KernelAgreement, offer: unknown): KernelAgreement {
+  const { success, data } = OFFER.nullable().safeParse(offer);
+  if (!success)
+    throw new CommError('PROTOCOL', "it doesn't say whether its kernels fuse; run the same build everywhere");
+  if (!agreed.fma || data === null || data.canFuse) return agreed;
+  const message = "the job's kernels fuse multiplications and additions, and its own can't";
+  throw new CommError('INVALID_ARGUMENT', `${message}; start the job with kernels.fma=off`);
+}
+
 function offerFrom(body: unknown, rank: number): KernelOffer | null {
   const { success, data } = OFFER.nullable().safeParse(body);
   if (success) return data;

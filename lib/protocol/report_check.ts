@@ -3,19 +3,24 @@ import { EngineError } from './errors.js';
 import type { LoadReport } from './step_plan.js';
 
 /**
- * Experts move from rank to rank as bytes of one type.
+ * Experts move from rank to rank as bytes of one type. `reports`: by rank.
  * @throws EngineError RANKS_DIFFER: two ranks keep the weights of experts as different types
  */
 export function checkReports(reports: readonly Pick<LoadReport, 'backend' | 'residence'>[]): void {
-  const [first] = reports;
-  const other = reports.findIndex(({ residence }) => residence.experts !== first!.residence.experts);
-  if (other === -1) return;
-  const textOf = (rank: number): string => {
-    const { backend, residence } = reports[rank]!;
-    return `${residence.experts} on rank ${rank} (${backend} ${residence.compute})`;
-  };
-  const message = `experts are ${textOf(0)} and ${textOf(other)}; set experts.resident to f32 or bf16, which every backend has`;
-  throw new EngineError('RANKS_DIFFER', message, { rank: other });
+  for (const [rank, report] of reports.entries()) checkLater(rank, report, reports[0]!);
+}
+
+/** As {@link checkReports}, of a rank that comes later. `first`: of rank 0 when the job began. */
+export function checkLater(
+  rank: number,
+  own: Pick<LoadReport, 'backend' | 'residence'>,
+  first: Pick<LoadReport, 'backend' | 'residence'>,
+): void {
+  if (own.residence.experts === first.residence.experts) return;
+  const textOf = (each: number, { backend, residence }: typeof own): string =>
+    `${residence.experts} on rank ${each} (${backend} ${residence.compute})`;
+  const message = `experts are ${textOf(0, first)} and ${textOf(rank, own)}; set experts.resident to f32 or bf16, which every backend has`;
+  throw new EngineError('RANKS_DIFFER', message, { rank });
 }
 
 /** What is odd about what ranks loaded, each once: a line of its own. */

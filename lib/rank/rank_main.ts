@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { createAllToAll } from '../../comm/all_to_all/all_to_all.js';
 import { CommError, errorOfRemote, remoteErrorOf } from '../../comm/base/errors.js';
 import { asRank } from '../../base/ids.js';
+import { Admissions } from '../../comm/job/admissions.js';
 import { joinHead, type JoinedRank } from '../../comm/job/join.js';
 import type { TlsOptions } from '../../comm/base/tls.js';
 import type { ThreadSeat } from '../../comm/threads/thread_seat.js';
@@ -32,7 +33,7 @@ export interface RankOptions extends LoadChoices {
   /** As the head's. Default: no TLS. */
   readonly tls?: TlsOptions;
   /** Told when the rank has joined its job. */
-  readonly onJoined?: (job: RankJob) => void;
+  readonly onJoined?: (job: RankJob, rank: number) => void;
   /** Told of a connection to this rank's data port that was turned away. */
   readonly onRefused?: (error: Error) => void;
   /** Where all ranks are threads of this process: this one's place among them. */
@@ -87,7 +88,7 @@ function notStarted(error: unknown, isHeadHere: boolean): RankOutcome {
 
 /** Rejects where the rank can't start. */
 async function live(joined: JoinedRank, options: RankOptions): Promise<RankOutcome> {
-  options.onJoined?.(jobOf(joined));
+  options.onJoined?.(jobOf(joined), joined.rank);
   const loaded = await loadRank(joined, options, stopSignal(joined, options.signal));
   try {
     return await meet(joined, loaded, options);
@@ -122,7 +123,8 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
     executor.enterEpoch(firstEpoch(joined));
     tell(joined, { kind: 'loaded', report });
-    const outcome = await runSteps(joined, executor, loaded.crew, options.signal);
+    const admissions = new Admissions({ link: joined.link, mesh, timeoutMs });
+    const outcome = await runSteps(joined, { executor, admissions, crew: loaded.crew }, options.signal);
     if (outcome.kind === 'shut_down') executor.dispose();
     return outcome;
   } finally {
@@ -150,8 +152,11 @@ const headLost = (): EngineError =>
 /** Plans in the order in which they come, one at a time, until the head shuts the job down or this rank fails. */
 function runSteps(
   joined: JoinedRank,
-  executor: RankExecutor,
-  crew: Crew | null,
+  {
+    executor,
+    admissions,
+    crew,
+  }: { readonly executor: RankExecutor; readonly admissions: Admissions; readonly crew: Crew | null },
   signal: AbortSignal,
 ): Promise<RankOutcome> {
   const { link, rank } = joined;
@@ -172,6 +177,7 @@ function runSteps(
     void link.closed.then(() => fail(headLost()));
     void crew?.failed.then(fail);
     link.onMessage((message) => {
+      if (admissions.take(message)) return;
       if (message.type === 'shutdown') return resolve({ kind: 'shut_down' });
       if (message.type === 'failed') return fail(errorOfRemote(message.error));
       if (message.type === 'job') steps.take(message.body as HeadToRank);

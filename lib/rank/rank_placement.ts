@@ -65,9 +65,10 @@ export class RankPlacement {
   /** All ranks that are not there from now on. What was being moved is dropped: the head plans anew. `inForce`: told to a rank that joins. */
   enter(absent: readonly number[], inForce?: ToldPlacement): void {
     this.migration.drop();
-    const { numRanks, numExperts } = this.live.whole;
-    if (inForce !== undefined) this.live.commit(placementFrom(inForce.version, numRanks, numExperts, inForce.phy2log));
     this.live.enter(absent);
+    if (inForce === undefined) return;
+    const { numRanks, numExperts } = this.live.whole;
+    this.live.commit(placementFrom(inForce.version, numRanks, numExperts, inForce.phy2log));
   }
 
   /**

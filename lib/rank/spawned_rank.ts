@@ -27,6 +27,8 @@ export interface SpawnOrder extends Omit<
 
 /** What a rank tells the process that started it, once: it has joined a job. */
 export interface SpawnedRankNews {
+  /** Null where its process has all ranks. */
+  readonly rank: number | null;
   readonly onPeerLoss: RankJob['onPeerLoss'];
 }
 
@@ -56,7 +58,7 @@ export async function runSpawnedRank(
     const { numThreads, isHeads = false, ...options } = await order;
     const place = takePlace(options.place, env, numThreads);
     const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
-    const onJoined = ({ onPeerLoss }: RankJob): void => tell({ onPeerLoss });
+    const onJoined = ({ onPeerLoss }: RankJob, rank: number): void => tell({ onPeerLoss, rank });
     const told = { ...options, place, readsHeadsFolder: isHeads, hubCache: hubCacheFolder(env), signal: gone.signal };
     const isTold = ({ isHeadTold }: RankFailure): boolean => isHeads && isHeadTold;
     const onFailed = (failure: RankFailure): void => {

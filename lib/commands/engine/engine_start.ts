@@ -2,7 +2,7 @@
 import { totalmem } from 'node:os';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { LocalRanks } from '../../job/local_ranks.js';
-import { checkRanksHere } from '../../job/transport.js';
+import { checkRanksHere } from '../../job/start/transport.js';
 import { closing } from '../base/closing.js';
 
 /** What a command that starts an engine is given. */

@@ -5,6 +5,7 @@ import { decodeMessage, encodeMessage, type ControlMessage } from '../../../comm
 export class MemoryLink {
   readonly closed: Promise<LinkClosed>;
   isOpen = true;
+  readonly remoteAddress = 'this process';
   private settleClosed!: (why: LinkClosed) => void;
   private peer!: MemoryLink;
   private handler: MessageHandler | undefined;
@@ -31,6 +32,7 @@ export class MemoryLink {
     this.drain();
   }
 
+  /** Messages that somebody took too early. */
   putBack(messages: readonly ControlMessage[]): void {
     this.queued.unshift(...messages);
     this.drain();

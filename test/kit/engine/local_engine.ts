@@ -2,10 +2,7 @@
  * A real engine over ranks in this process: scheduler, job, membership, executors and the all-to-all are the ones that run; only sockets and
  * processes are replaced. Ranks die or fall silent at chosen moments.
  */
-import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
 import type { RoutingObserver } from '../../../experts/load/load_recorder.js';
-import { asRank } from '../../../base/ids.js';
-import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import type { Mesh } from '../../../comm/mesh/mesh.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
@@ -16,52 +13,31 @@ import { loadConfig } from '../../../lib/config/load.js';
 import { Engine } from '../../../lib/head/engine.js';
 import type { Loss } from '../../../lib/head/step_loop.js';
 import { Job } from '../../../lib/job/job.js';
+import type { NewcomersParts } from '../../../lib/job/newcomers.js';
 import type { LossPolicy } from '../../../lib/job/loss_policy.js';
-import type { RankExit } from '../../../lib/job/rank_process.js';
 import { openModel } from '../../../lib/head/opened_model.js';
 import { wireNamed } from '../../../lib/plugins/codecs.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
 import type { ExpertsEvent } from '../../../lib/head/rebalancing/experts_event.js';
 import type { RebalanceEvent } from '../../../lib/head/rebalancing/rebalance_stats.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
-import { RankSteps } from '../../../lib/rank/rank_steps.js';
 import type { Hook } from '../../../lib/protocol/hook.js';
-import type {
-  EpochOrder,
-  FreeOrder,
-  HeadToRank,
-  LoadReport,
-  MoveOrder,
-  RankToHead,
-} from '../../../lib/protocol/step_plan.js';
 import type { ExpertDigests } from '../../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
-import { FaultyMesh, type FrameMoment } from '../comm/faulty_mesh.js';
-import { loadRanks } from './local_job.js';
-import { MemoryLink } from '../comm/memory_link.js';
+import type { Fault } from './local_rank.js';
+import { LocalSeats, reportOf, type Spoil } from './local_seats.js';
 
-/** When a rank fails: before a frame, before or after it reports a step, or when it is told of an epoch. */
-export type Moment =
-  | ({ readonly kind: 'frame' } & FrameMoment)
-  | { readonly kind: 'before_result'; readonly step: number }
-  | { readonly kind: 'after_step'; readonly step: number }
-  | { readonly kind: 'epoch'; readonly epoch: number };
-
-export interface Fault {
-  readonly rank: number;
-  readonly at: Moment;
-  /**
-   * killed (default): its connections close and its process ends; stopped: it says nothing any more; late: it lives, and its frames
-   * of this epoch arrive in the next one; refused: its mesh throws instead of sending this frame.
-   */
-  readonly how?: 'killed' | 'stopped' | 'late' | 'refused';
-  /** Instead: the link to this rank is cut, at both ends, and both live. */
-  readonly cutFrom?: number;
-}
+export type { Fault, Moment } from './local_rank.js';
 
 export interface LocalEngineOptions {
   readonly numRanks: number;
+  /** How many ranks it may have at once. Default: as many as it begins with. */
+  readonly numSeats?: number;
+  /** How long a newcomer may say nothing. Default 10000. */
+  readonly joinTimeoutMs?: number;
+  /** Default 0. */
+  readonly numSpares?: number;
   readonly placement?: (spec: ModelSpec, numRanks: number) => Placement;
   readonly reduce?: 'rank' | 'source';
   readonly mla?: MlaForm;
@@ -91,11 +67,19 @@ export interface LocalEngine {
   readonly losses: readonly Loss[];
   readonly rebalances: readonly RebalanceEvent[];
   readonly homes: readonly ExpertsEvent[];
+  readonly job: Job;
+  /** By seat, of those who sit there now. */
   readonly executors: readonly RankExecutor[];
   readonly models: readonly Transformer[];
   readonly meshes: readonly Mesh[];
+  /** What the head was told of newcomers. */
+  readonly notices: readonly string[];
   /** Fails a rank now. */
   fail(rank: number, how?: Fault['how']): void;
+  /** Somebody comes to the door; what becomes of it is the job's business. `spoil`: what it does otherwise than it should. */
+  join(spoil?: Spoil): void;
+  /** A rank asks to leave. */
+  leave(rank: number): void;
   close(): Promise<void>;
 }
 
@@ -110,47 +94,40 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const { spec, limits } = model;
   const first = (options.placement ?? linear)(spec, numRanks);
   const slotsPerRank = onPeerLoss === 'recover' ? Math.max(first.slotsPerRank, first.numExperts) : first.slotsPerRank;
-  const placement = withSeats(first, { numSeats: numRanks, slotsPerRank });
-
-  const ranks: LocalRank[] = [];
-  const meshes = createLocalMeshes(numRanks, { microBatches: microBatches + 1 }).map(
-    (mesh, rank) => new FaultyMesh(mesh, (moment) => ranks[rank]!.reach({ kind: 'frame', ...moment })),
-  );
-  const replicaChoice = config.experts.replica_choice;
-  const residence = { compute: config.compute };
+  const placement = withSeats(first, { numSeats: options.numSeats ?? numRanks, slotsPerRank });
   const { registry: plugins } = model.plugins;
-  const shape = {
-    spec,
-    placement,
-    meshes,
-    reduce,
-    mla,
-    microBatches,
-    timeoutMs,
-    replicaChoice,
-    plugins,
+  const seats = await LocalSeats.open({
+    ...{ modelDir, spec, placement, numRanks, reduce, mla, microBatches, timeoutMs, onPeerLoss, plugins },
+    replicaChoice: config.experts.replica_choice,
     wire: wireNamed(config.comm.wire, plugins),
     gate: model.gate,
-    residence,
+    residence: { compute: config.compute },
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
-  };
-  const { executors, models, close } = await loadRanks(modelDir, { ...shape, blockSize: limits.blockSize });
-  const links = executors.map((executor, rank) => {
-    const [head, own] = MemoryLink.pair();
-    const faults = (options.faults ?? []).filter((fault) => fault.rank === rank);
-    ranks.push(new LocalRank(rank, { executor, meshes, link: own, faults, onPeerLoss }));
-    return head;
+    blockSize: limits.blockSize,
+    faults: options.faults ?? [],
+    joinTimeoutMs: options.joinTimeoutMs ?? 10_000,
   });
+  const { executors, models, meshes, ranks, links } = seats;
   const local = {
     exits: ranks.map(({ exit }) => exit),
+    start: () => seats.join(),
     kill: (rank: number) => ranks[rank]!.fail('killed'),
+    ended: (rank: number) => ranks[rank]!.exit.then(() => undefined),
     close: () => Promise.resolve(),
   };
   const rendezvous = { close: () => Promise.resolve() };
-  const reports = ranks.map(() => NO_REPORT);
+  const reports = ranks.map((_, rank) => reportOf(rank));
   const times = { stepTimeoutMs: options.stepTimeoutMs ?? 20_000, enterTimeoutMs: timeoutMs };
   const known = options.expertDigests && { expertDigests: options.expertDigests };
-  const job = new Job({ rendezvous, local, links, reports, ...known, onPeerLoss, ...times });
+  const notices: string[] = [];
+  const newcomers: NewcomersParts = {
+    open: (door) => seats.stayOpen(door),
+    check: () => Promise.resolve(),
+    numSpares: options.numSpares ?? 0,
+    onNotice: (line) => void notices.push(line),
+  };
+  const numSeats = placement.numRanks;
+  const job = new Job({ rendezvous, local, links, reports, numSeats, newcomers, ...known, onPeerLoss, ...times });
   const losses: Loss[] = [];
   const rebalances: RebalanceEvent[] = [];
   const homes: ExpertsEvent[] = [];
@@ -167,6 +144,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const engine = new Engine({ ...model, config, placement, job, planning, routing, ...observers });
   return {
     engine,
+    job,
     placement,
     losses,
     rebalances,
@@ -174,137 +152,16 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     executors,
     models,
     meshes,
+    notices,
     fail: (rank, how = 'killed') => ranks[rank]!.fail(how),
+    join: (spoil) => void seats.join(spoil),
+    leave: (rank) => ranks[rank]!.askToLeave(),
     async close() {
       await engine.close();
-      await Promise.all(ranks.map((rank) => rank.idle()));
-      for (const executor of executors) executor.dispose();
-      await close();
-      await Promise.all(meshes.map((mesh) => mesh.close()));
+      await seats.close();
     },
   };
 }
 
-interface LocalRankParts {
-  readonly executor: RankExecutor;
-  /** Of all ranks. */
-  readonly meshes: readonly FaultyMesh[];
-  readonly link: MemoryLink;
-  readonly faults: readonly Fault[];
-  readonly onPeerLoss: LossPolicy;
-}
-
-/** What a rank's process is. */
-class LocalRank {
-  readonly exit: Promise<RankExit>;
-  private readonly steps: RankSteps;
-  private settleExit!: (exit: RankExit) => void;
-  private readonly faults: Fault[];
-  private isSilent = false;
-  private running = Promise.resolve();
-
-  constructor(
-    private readonly rank: number,
-    private readonly parts: LocalRankParts,
-  ) {
-    this.exit = new Promise((resolve) => (this.settleExit = resolve));
-    const { link, executor, onPeerLoss } = parts;
-    this.faults = [...parts.faults];
-    const watched = {
-      move: (move: MoveOrder) => executor.move(move),
-      free: (order: FreeOrder) => executor.free(order),
-      gather: (...gather: Parameters<RankExecutor['gather']>) => executor.gather(...gather),
-      enterEpoch: (order: EpochOrder) => executor.enterEpoch(order),
-      run: (...step: Parameters<RankExecutor['run']>) => {
-        const result = executor.run(...step);
-        this.running = result.then(
-          () => undefined,
-          () => undefined,
-        );
-        return result;
-      },
-    };
-    this.steps = new RankSteps({
-      rank,
-      executor: watched,
-      onPeerLoss,
-      tell: (body) => this.tell(body),
-      onFailed: (error) => {
-        if (this.isSilent) return;
-        link.send({ type: 'failed', error: remoteErrorOf(error) });
-        this.fail('killed');
-      },
-    });
-    link.onMessage((message) => {
-      if (message.type === 'job') this.take(message.body as HeadToRank);
-    });
-  }
-
-  /** Fails here if a fault says so. */
-  reach(moment: Moment): void {
-    const fault = this.faults.find(({ at }) => JSON.stringify(sorted(at)) === JSON.stringify(sorted(moment)));
-    if (fault?.how === 'refused') this.faults.splice(this.faults.indexOf(fault), 1); // the next frame may leave
-    if (fault?.cutFrom !== undefined) this.cutFrom(fault.cutFrom);
-    else if (fault !== undefined) this.fail(fault.how ?? 'killed');
-  }
-
-  fail(how: NonNullable<Fault['how']>): void {
-    const { meshes, link } = this.parts;
-    const mesh = meshes[this.rank]!;
-    if (how === 'refused') throw new CommError('LIMIT', 'the mesh of this test refuses this frame');
-    if (how === 'late') {
-      mesh.isLate = true;
-      return;
-    }
-    mesh.isSilent = true;
-    this.isSilent = true;
-    if (how === 'stopped') return;
-    void mesh.close();
-    void link.close();
-    setImmediate(() => this.settleExit({ rank: this.rank, pid: undefined, code: null, signal: 'SIGKILL' }));
-  }
-
-  /** When what it computed last is over. */
-  idle(): Promise<void> {
-    return this.running;
-  }
-
-  private cutFrom(peer: number): void {
-    const { meshes } = this.parts;
-    meshes[this.rank]!.cut(asRank(peer));
-    meshes[peer]!.cut(asRank(this.rank));
-  }
-
-  private take(body: HeadToRank): void {
-    const isDeaf = (): boolean => this.isSilent;
-    if (isDeaf()) return;
-    if (body.kind === 'epoch') this.reach({ kind: 'epoch', epoch: body.epoch });
-    if (!isDeaf()) this.steps.take(body);
-  }
-
-  private tell(body: RankToHead): void {
-    const isMute = (): boolean => this.isSilent;
-    if (body.kind === 'result') this.reach({ kind: 'before_result', step: body.result.step });
-    if (isMute()) return;
-    this.parts.link.send({ type: 'job', body });
-    if (body.kind === 'result') this.reach({ kind: 'after_step', step: body.result.step });
-  }
-}
-
-const sorted = (moment: Moment): unknown => Object.entries(moment).sort(([a], [b]) => a.localeCompare(b));
-
 const linear = (spec: ModelSpec, numRanks: number): Placement =>
   createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks });
-
-const NO_REPORT: LoadReport = {
-  backend: 'wasm',
-  backendDetail: '',
-  device: null,
-  residence: { compute: 'kernels', experts: 'bf16', dense: 'auto' },
-  kernels: null,
-  bytesRead: 0,
-  headerBytesRead: 0,
-  loadMs: 0,
-  pid: 0,
-  unused: { count: 0, names: [], skipped: [] },
-};

@@ -1,7 +1,6 @@
 /** A whole job in one process: every rank's model and executor over a local mesh, driven by plans that the test writes. */
 import { smallMemories } from './small_memories.js';
 import { createAllToAll, type Reduce, type WireOptions } from '../../../comm/all_to_all/all_to_all.js';
-import { asRank } from '../../../base/ids.js';
 import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import type { Mesh } from '../../../comm/mesh/mesh.js';
 import { CountGather } from '../../../experts/placement/count_gather.js';
@@ -57,7 +56,7 @@ const AS_STORED: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'a
 export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks'> {
   readonly spec: ModelSpec;
   readonly placement: Placement;
-  /** By rank. */
+  /** Of those who load, in their order. */
   readonly meshes: readonly Mesh[];
   /** How long a call waits for its peers. Default 10000. */
   readonly timeoutMs?: number;
@@ -85,12 +84,13 @@ export async function loadRanks(
     await Promise.all(open.map((weights) => weights.close()));
   };
   const loading = Promise.all(
-    meshes.map(async (mesh, rank) => {
+    meshes.map(async (mesh, i) => {
+      const { rank } = mesh;
       const weights = await openWeights(modelDir, spec);
       open.push(weights);
       const clock = new Stopwatch();
       const load = new LoadMonitor(numLayers, numExperts);
-      const rankLoad = new LoadMonitor(numLayers, meshes.length);
+      const rankLoad = new LoadMonitor(numLayers, placement.numRanks);
       const residence = residenceOf({ ...AS_STORED, ...options.residence }, options.backend ?? 'wasm', weights);
       const memories =
         options.numMemories === undefined
@@ -98,11 +98,11 @@ export async function loadRanks(
           : smallMemories({ spec, weights, residence, blockSize }, options.numMemories);
       const loaded = await loadModel({
         ...{ spec, weights, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
-        rank: asRank(rank),
+        rank,
         gate: gate && rankGate(gate, plugins, spec, rank),
         ...memories,
       });
-      bytesRead[rank] = weights.checkpoint.bytesRead;
+      bytesRead[i] = weights.checkpoint.bytesRead;
       const disk = new CheckpointExperts(weights, expertSizesOf(spec));
       const { slotsPerRank } = placement;
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
@@ -110,7 +110,7 @@ export async function loadRanks(
       const countGather = new CountGather(mesh, timeoutMs);
       const replicas = replicaChooserNamed(replicaChoice, plugins, { rank }, { gather: countGather.gather, timeoutMs });
       const model = loaded({ ep, replicas });
-      models[rank] = model;
+      models[i] = model;
       const shared = { placement, ep, mesh, countGather, timeoutMs, disk, clock, load, rankLoad };
       const { maxLogitBytes } = options;
       return new RankExecutor({ model, ...shared, ...(maxLogitBytes !== undefined && { maxLogitBytes }) });

@@ -1,8 +1,11 @@
 import { expect } from 'chai';
 import { asRank } from '../../../base/ids.js';
 import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
+import type { ControlLink, LinkClosed } from '../../../comm/job/control_link.js';
 import type { ControlMessage } from '../../../comm/job/messages.js';
 import { Job, type JobParts } from '../../../lib/job/job.js';
+import type { LocalNewcomer } from '../../../lib/job/local_ranks.js';
+import type { NewcomersParts } from '../../../lib/job/newcomers.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { HeadToRank, LoadReport, StepPlan } from '../../../lib/protocol/step_plan.js';
@@ -20,15 +23,48 @@ function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...mor
     isOpen: true,
     send: (message: ControlMessage) => void told.push(`${i}: ${lineOf(message)}`),
     onMessage: (hear: ((message: ControlMessage) => void) | undefined) => void (say[i] = hear!),
-    closed: new Promise<never>(() => undefined),
-    close: nothing,
+    ...closing(),
   });
   const links = Array.from({ length: numRanks }, (_, i) => linkOf(i));
-  const local = { exits, kill: () => undefined, close: nothing };
+  const started: (() => void)[] = [];
+  const start = (): LocalNewcomer => ({
+    rank: numRanks + started.length,
+    exit: new Promise((resolve) => started.push(() => resolve({ rank: null, pid: 9, code: 1, signal: null }))),
+    kill: () => undefined,
+  });
+  const local = { exits, start, kill: () => undefined, ended: nothing, close: nothing };
+  let door: Parameters<NewcomersParts['open']>[0];
+  const vacated: number[] = [];
+  const newcomers: NewcomersParts = {
+    open: (options) => {
+      door = options;
+      return { hear: () => undefined, vacate: (rank) => void vacated.push(rank) };
+    },
+    check: nothing,
+    numSpares: 0,
+  };
   const times = { stepTimeoutMs: 60_000, enterTimeoutMs: 60_000 };
-  const parts = { local, links, reports: links.map(() => REPORT), onPeerLoss, plugins, ...times, ...more };
+  const parts = { local, links, reports: links.map(() => REPORT), newcomers, onPeerLoss, plugins, ...times, ...more };
   const job = new Job({ rendezvous: { close: nothing }, ...parts });
-  return { job, say, end, told, linkOf };
+  /** Somebody has loaded, on a free seat, and is linked to all others. */
+  const come = async (seat: number): Promise<void> => {
+    const link = linkOf(seat) as unknown as ControlLink;
+    door.onCandidate({ rank: asRank(seat), link });
+    say[seat]!({ type: 'job', body: { kind: 'loaded', report: REPORT } });
+    await new Promise(setImmediate);
+  };
+  return { job, say, end, told, come, vacated, started };
+}
+
+/** The end of a link that closes when it is told to. */
+function closing(): Pick<ControlLink, 'closed' | 'close'> {
+  let settle: (how: LinkClosed) => void;
+  const closed = new Promise<LinkClosed>((resolve) => (settle = resolve));
+  const close = (): Promise<void> => {
+    settle({ kind: 'closed' });
+    return nothing();
+  };
+  return { closed, close };
 }
 
 const REPORT = { pid: 7 } as LoadReport;
@@ -75,10 +111,10 @@ describe('members of a job that change as planned', () => {
   const entered = (epoch: number): ControlMessage => ({ type: 'job', body: { kind: 'entered', epoch } });
 
   it('a newcomer is one from the epoch on that is declared when no step runs, and told what is in force', async () => {
-    const { job, say, told, linkOf } = playedJob(2, { onPeerLoss: 'mask', numSeats: 4 });
+    const { job, say, told, come } = playedJob(2, { onPeerLoss: 'mask', numSeats: 4 });
     expect([job.isChanging, job.change(PLACEMENT)]).to.deep.equal([false, false]);
     void job.step([planOf(1), planOf(1), planOf(1), planOf(1)]);
-    job.takeIn(2, linkOf(2), REPORT);
+    await come(2);
     expect([job.isChanging, job.change(PLACEMENT)]).to.deep.equal([true, false]);
     for (const rank of [0, 1]) say[rank]!(resultOf(1));
     told.length = 0;
@@ -96,14 +132,14 @@ describe('members of a job that change as planned', () => {
   });
 
   it('who goes as planned is told to shut down, and what becomes of it means nothing to whoever takes its seat', async () => {
-    const { job, say, end, told, linkOf } = playedJob(3, { onPeerLoss: 'mask' });
-    const gone = job.wish('left', 1);
+    const { job, say, end, told, come } = playedJob(3, { onPeerLoss: 'mask' });
+    const gone = job.retire(1);
     expect(job.change(PLACEMENT)).to.equal(true);
     await gone;
     expect(told).to.deep.equal(['1: shutdown', '0: epoch 1 of 0,2', '2: epoch 1 of 0,2']);
     for (const rank of [0, 2]) say[rank]!(entered(1));
     await job.settled();
-    job.takeIn(1, linkOf(1), REPORT);
+    await come(1);
     job.change(PLACEMENT);
     end[1]!({ rank: 1, pid: 42, code: 0, signal: null });
     for (const rank of [0, 1, 2]) say[rank]!(entered(2));
@@ -114,27 +150,27 @@ describe('members of a job that change as planned', () => {
 
   it('a loss comes before what was planned, and takes along what was wished for the lost rank', async () => {
     const { job, say } = playedJob(3, { onPeerLoss: 'mask' });
-    const leaving = job.wish('leaving', 1);
-    const demoted = job.wish('demoted', 2);
+    const leaving = job.setLeaving(1, true);
+    const demoted = job.setDemoted(2, true);
     say[1]!({ type: 'failed', error: { code: 'OUT_OF_MEMORY', reason: 'full', advice: 'more', blames: [] } });
     expect(job.change(PLACEMENT)).to.equal(false);
-    expect((await errorOf(EngineError, () => leaving)).message).to.contain('rank 1 failed');
+    await leaving; // it is gone
     for (const rank of [0, 2]) say[rank]!(entered(1));
     expect((await job.settled()).map(({ epoch }) => epoch)).to.deep.equal([1]);
     expect(job.change(PLACEMENT)).to.equal(true);
     await demoted;
     expect([...job.members.demoted]).to.deep.equal([2]);
-    await job.wish('demoted', 2); // so it is
-    expect((await errorOf(EngineError, () => job.wish('leaving', 1))).code).to.equal('RANK_LOST');
+    await job.setDemoted(2, true); // so it is
     await job.close();
   });
 
   it('the last one does not go', async () => {
     const { job } = playedJob(2, { onPeerLoss: 'mask' });
-    const wishes = [job.wish('left', 0), job.wish('left', 1)];
+    const wishes = [job.retire(0), job.retire(1)];
     expect(job.change(PLACEMENT)).to.equal(true);
     await wishes[0];
     expect([...job.members.present]).to.deep.equal([1]);
+    wishes[1]!.catch(() => undefined);
     expect(job.isChanging).to.equal(false);
     await job.close();
     expect((await errorOf(EngineError, () => wishes[1]!)).code).to.equal('CLOSED');

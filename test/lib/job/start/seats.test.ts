@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { ConfigError } from '../../../lib/config/errors.js';
-import { DEFAULTS } from '../../../lib/config/schema.js';
-import { numSeatsOf, type SeatsConfig } from '../../../lib/job/seats.js';
-import { errorOf } from '../../kit/rejects.js';
+import { ConfigError } from '../../../../lib/config/errors.js';
+import { DEFAULTS } from '../../../../lib/config/schema.js';
+import { numSeatsOf, type SeatsConfig } from '../../../../lib/job/start/seats.js';
+import { errorOf } from '../../../kit/rejects.js';
 
 type Changes = { readonly [K in keyof SeatsConfig]?: Partial<SeatsConfig[K]> };
 

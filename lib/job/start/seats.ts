@@ -1,8 +1,8 @@
 /** How many ranks a job may come to have at once: its seats. A rank's number is its seat. Pure. Why: docs/decisions/elastic.md#a-job-has-a-fixed-number-of-seats */
-import { MAX_RANKS } from '../../base/ids.js';
-import { ConfigError } from '../config/errors.js';
-import type { ExpertwireConfig } from '../config/schema.js';
-import { lossPolicyOf } from './loss_policy.js';
+import { MAX_RANKS } from '../../../base/ids.js';
+import { ConfigError } from '../../config/errors.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
+import { lossPolicyOf } from '../loss_policy.js';
 
 /** What decides it. */
 export type SeatsConfig = Pick<ExpertwireConfig, 'parallel' | 'elastic' | 'comm'>;

@@ -1,6 +1,6 @@
 /** Which ways for frames go together with which jobs. */
-import { ConfigError } from '../config/errors.js';
-import type { ExpertwireConfig } from '../config/schema.js';
+import { ConfigError } from '../../config/errors.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
 
 /** Throws ConfigError INVALID_VALUE where the nodes can't share the ranks, or `comm.transport: threads` can't reach every rank, can't lose one alone, or has no sockets to move. */
 export function checkTransport(

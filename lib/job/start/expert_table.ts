@@ -2,13 +2,13 @@
  * Whether ranks elsewhere read the same experts as the head's model folder has: each expert by its digest.
  * Why: docs/decisions/start.md#ranks-prove-their-experts-by-digest
  */
-import { slotsOf, type Placement } from '../../experts/placement/placement.js';
-import { everyExpert, FolderDigests, type ExpertDigests } from '../model/weights/expert_digests.js';
-import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
-import { expertKey } from '../model/spec/tensor_names.js';
-import { WeightError } from '../weights/errors.js';
-import { EngineError } from '../protocol/errors.js';
-import type { LoadReport } from '../protocol/step_plan.js';
+import { slotsOf, type Placement } from '../../../experts/placement/placement.js';
+import { everyExpert, FolderDigests, type ExpertDigests } from '../../model/weights/expert_digests.js';
+import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
+import { expertKey } from '../../model/spec/tensor_names.js';
+import { WeightError } from '../../weights/errors.js';
+import { EngineError } from '../../protocol/errors.js';
+import type { LoadReport } from '../../protocol/step_plan.js';
 
 /** Whose experts are compared, and with which folder. */
 export interface ExpertTableOptions {

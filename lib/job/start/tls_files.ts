@@ -1,9 +1,9 @@
 /** The certificates of a job, from the files that the configuration or the command line names. */
 import { readFile } from 'node:fs/promises';
-import { causeText } from '../../base/foreign_text.js';
-import type { TlsOptions } from '../../comm/base/tls.js';
-import { ConfigError } from '../config/errors.js';
-import type { ExpertwireConfig } from '../config/schema.js';
+import { causeText } from '../../../base/foreign_text.js';
+import type { TlsOptions } from '../../../comm/base/tls.js';
+import { ConfigError } from '../../config/errors.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
 
 /** Undefined where no file is named. @throws ConfigError INVALID_VALUE where some are, NOT_FOUND for one that can't be read. */
 export async function readTls(files: ExpertwireConfig['comm']['tls']): Promise<TlsOptions | undefined> {

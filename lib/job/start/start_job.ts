@@ -1,81 +1,30 @@
 /** Starting a job: ranks of this machine and of others are brought together, load, and meet. */
 import { randomBytes } from 'node:crypto';
 import { totalmem } from 'node:os';
-import { remoteErrorOf } from '../../comm/base/errors.js';
-import type { ControlLink } from '../../comm/job/control_link.js';
-import { Rendezvous } from '../../comm/job/rendezvous.js';
-import type { World } from '../../comm/job/world.js';
-import type { Placement } from '../../experts/placement/placement.js';
-import type { ExpertwireConfig } from '../config/schema.js';
-import { backendOf } from '../model/weights/residence.js';
-import type { ModelSpec } from '../model/spec/spec.js';
-import type { CodecTrial } from '../plugins/codec_trial.js';
-import type { JobGate } from '../plugins/gates.js';
-import type { JobPlugin } from '../plugins/plugin_code.js';
-import { EngineError } from '../protocol/errors.js';
+import { remoteErrorOf } from '../../../comm/base/errors.js';
+import type { ControlLink } from '../../../comm/job/control_link.js';
+import { Rendezvous } from '../../../comm/job/rendezvous.js';
+import { backendOf } from '../../model/weights/residence.js';
+import { EngineError } from '../../protocol/errors.js';
 import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
-import { Job, type OnTimeline } from './job.js';
-import { kvSizesOf } from '../protocol/kv_transfer.js';
-import { numStatesOf, type EngineLimits } from '../protocol/limits.js';
-import { LocalRanks } from './local_ranks.js';
-import { lossPolicyOf } from './loss_policy.js';
-import { LossWatch } from './loss_watch.js';
-import { firstReport, nearestCause } from './rank_start.js';
-import { localSeats } from '../rank/local_seat.js';
-import { agreementOf } from '../kernels/kernel_choice.js';
-import { UNTRIED } from '../kernels/kernel_trial.js';
-import { devicesFor, kernelsFor } from '../rank/rank_place.js';
-import { checkReports, noticesOf } from '../protocol/report_check.js';
-import { moveLimitsOf, type RankJob } from '../protocol/rank_job.js';
-import type { LoadReport } from '../protocol/step_plan.js';
+import { Job } from '../job.js';
+import type { JobOptions } from './job_options.js';
+import { newcomersOf, othersMayCome } from './open_door.js';
+import { kvSizesOf } from '../../protocol/kv_transfer.js';
+import { numStatesOf } from '../../protocol/limits.js';
+import { LocalRanks } from '../local_ranks.js';
+import { lossPolicyOf } from '../loss_policy.js';
+import { LossWatch } from '../loss_watch.js';
+import { firstReport, nearestCause } from '../rank_start.js';
+import { localSeats } from '../../rank/local_seat.js';
+import { agreementOf, type KernelAgreement } from '../../kernels/kernel_choice.js';
+import { UNTRIED } from '../../kernels/kernel_trial.js';
+import { devicesFor, kernelsFor } from '../../rank/rank_place.js';
+import { checkReports, noticesOf } from '../../protocol/report_check.js';
+import { moveLimitsOf, type RankJob } from '../../protocol/rank_job.js';
+import type { LoadReport } from '../../protocol/step_plan.js';
 import { readTls } from './tls_files.js';
 import { checkRanksHere, checkTransport } from './transport.js';
-
-/** What a job runs, on which ranks, and who is told how it starts. */
-export interface JobOptions {
-  readonly config: ExpertwireConfig;
-  readonly spec: ModelSpec;
-  readonly limits: EngineLimits;
-  /** By seat, of which there may be more than ranks. */
-  readonly placement: Placement;
-  /** What every rank loads. Default nothing. */
-  readonly plugins?: readonly JobPlugin[];
-  /** Chooses experts instead of the model's own gate. Default null: nobody does. */
-  readonly gate?: JobGate | null;
-  /** What the head's codecs of plug-ins did. Default none: no plug-in brings one. */
-  readonly codecs?: readonly CodecTrial[];
-  /** Rank processes of this machine: ranks 0 … numLocalRanks − 1. */
-  readonly numLocalRanks: number;
-  /** These processes, where they were started already; the job ends them. Default: it starts them. */
-  readonly ranks?: LocalRanks;
-  /** Ranks that join from elsewhere. Default 0. */
-  readonly numExternalRanks?: number;
-  /** Where ranks join. Default: a free port of 127.0.0.1. */
-  readonly listen?: { readonly host: string; readonly port: number };
-  /** Where ranks of this machine look for the head: a relay, in experiments. Default: where it listens. */
-  readonly dialHead?: { readonly host: string; readonly port: number };
-  /** Address under which ranks elsewhere reach those of this machine. Default: the one they reach the head by. */
-  readonly advertise?: string;
-  /** The job secret; needed for external ranks. Default: a random one. */
-  readonly secret?: string;
-  /** Longest time without news while ranks join and load. Default 600000. */
-  readonly joinTimeoutMs?: number;
-  /** Ranks can join here from now on. */
-  readonly onListening?: (address: { readonly host: string; readonly port: number }) => void;
-  /** A rank that asked to join and was turned away, and why. */
-  readonly onRefused?: (error: Error) => void;
-  /** How far a rank's loading is, 0 … 1. */
-  readonly onProgress?: (rank: number, fraction: number) => void;
-  /** Where a launcher started several tasks of this machine: this one's place among them. */
-  readonly world?: Pick<World, 'localRank' | 'localSize'>;
-  /** What a rank did when, after each step; ranks collect it only where this is given. */
-  readonly onTimeline?: OnTimeline;
-  /** What the user should know of what ranks loaded: a line without its end. */
-  readonly onNotice?: (line: string) => void;
-  /** What a local rank wrote to its standard output or error. */
-  readonly onRankLog?: (rank: number | null, line: string) => void;
-  readonly signal?: AbortSignal;
-}
 
 /** How long a rank of this machine looks for the head that started it. */
 const LOCAL_JOIN_TIMEOUT_MS = 60_000;
@@ -91,7 +40,8 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * @throws RankStartError: why a rank can't start; CommError, EngineError: what the network got wrong. Then every process and port is closed.
  */
 export async function startJob(options: JobOptions): Promise<Job> {
-  const { config, spec, numLocalRanks, numExternalRanks = 0, onTimeline, signal } = options;
+  const { config, spec, placement, numLocalRanks, numExternalRanks = 0, onTimeline, signal } = options;
+  const numRanks = numLocalRanks + numExternalRanks;
   checkTransport(config.comm, numLocalRanks, numExternalRanks);
   checkRanksHere(config.comm, numLocalRanks, totalmem());
   const tls = await readTls(config.comm.tls);
@@ -101,15 +51,19 @@ export async function startJob(options: JobOptions): Promise<Job> {
   const kernels = numLocalRanks === 0 ? UNTRIED : await kernelsFor(backend, config.compute, options);
   const asThreads = config.comm.transport === 'threads';
   const secret = options.secret ?? randomBytes(32).toString('hex');
+  const job = rankJobOf(options);
+  let agreed: KernelAgreement = { fma: false };
   const rendezvous = await Rendezvous.listen({
     host,
     port,
     secret,
     tls,
-    size: numLocalRanks + numExternalRanks,
+    size: placement.numRanks,
+    numFirst: numRanks,
+    staysOpen: othersMayCome(options),
     numReserved: numLocalRanks,
-    job: rankJobOf(options),
-    agree: agreementOf,
+    job,
+    agree: (offers) => (agreed = agreementOf(offers)),
     timeoutMs: options.joinTimeoutMs ?? DEFAULT_JOIN_TIMEOUT_MS,
     signal,
     ...(options.onRefused && { onRefused: options.onRefused }),
@@ -132,7 +86,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
     ...(options.onRankLog && { onLog: options.onRankLog }),
   });
   // Until all have loaded, the loss of one rank ends the start.
-  const watched = { numRanks: numLocalRanks + numExternalRanks, exits: local.exits };
+  const watched = { numRanks, exits: local.exits };
   const losses = new LossWatch({ ...watched, policy: 'fail', enterTimeoutMs: config.comm.timeout_ms });
   let links: readonly ControlLink[] = [];
   try {
@@ -146,8 +100,10 @@ export async function startJob(options: JobOptions): Promise<Job> {
     const onPeerLoss = lossPolicyOf(config.comm);
     const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
     const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
-    const expertDigests = known?.digests ?? new Map<string, string>();
-    const seats = { numSeats: options.placement.numRanks };
+    const expertDigests = new Map(known?.digests);
+    const first = { job, agreed, reports, expertDigests };
+    const others = othersMayCome(options) ? { newcomers: newcomersOf(options, rendezvous, first) } : {};
+    const seats = { numSeats: placement.numRanks, ...others };
     const plugins = options.plugins?.map(({ path }) => path) ?? [];
     return new Job({
       rendezvous,

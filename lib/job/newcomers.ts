@@ -1,0 +1,230 @@
+/**
+ * Ranks that come while a job runs: candidates from the door are members when they are wanted, or spares until then. Some are started here: those that
+ * somebody recruits, and, where spares are kept, one for each process of this machine that was lost.
+ * Why: docs/decisions/elastic.md#spares
+ */
+import type { Candidate, Door, DoorOptions } from '../../comm/job/door.js';
+import type { ControlMessageOf } from '../../comm/job/messages.js';
+import { asRank } from '../../base/ids.js';
+import { causeText } from '../../base/foreign_text.js';
+import { remoteErrorOf } from '../../comm/base/errors.js';
+import { EngineError } from '../protocol/errors.js';
+import type { LoadReport } from '../protocol/step_plan.js';
+import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
+import { firstReport } from './rank_start.js';
+import { Reserve } from './reserve.js';
+
+/** How others come to a job that runs. */
+export interface NewcomersParts {
+  /** Lets them in from now on. */
+  readonly open: (options: Pick<DoorOptions, 'onCandidate' | 'onFailed'>) => Pick<Door, 'hear' | 'vacate'>;
+  /** Whether it fits the others. Rejects with why it doesn't. */
+  readonly check: (rank: number, report: LoadReport) => Promise<void>;
+  /** Candidates that are kept for losses. */
+  readonly numSpares: number;
+  /** What the user should know: a line without its end. Default: nobody listens. */
+  readonly onNotice?: ((line: string) => void) | undefined;
+  /** The job is over: what is still being found out is for nobody. */
+  readonly close?: () => void;
+}
+
+/** The job that they come to. */
+export interface NewcomersHost {
+  readonly numSeats: number;
+  readonly local: Pick<LocalRanks, 'start'>;
+  /** Members, and who is about to be one. */
+  numMembers(): number;
+  /** A rank has its seat. `newcomer`: where it was started here. */
+  sit(candidate: Candidate, report: LoadReport, newcomer: LocalNewcomer | null): void;
+  /** A rank on a seat is to be a member. */
+  takeIn(rank: number): void;
+}
+
+interface Recruit {
+  /** Started for it; null: a spare comes. */
+  readonly newcomer: LocalNewcomer | null;
+  resolve(rank: number): void;
+  reject(error: unknown): void;
+}
+
+/** Starts that fail one after the other, before no more spares are started. */
+const MAX_FAILURES = 3;
+
+/** Who comes, who waits, who is recruited. */
+export class Newcomers {
+  private readonly door: Pick<Door, 'hear' | 'vacate'>;
+  private readonly reserve: Reserve;
+  /** Started here, not candidates yet, each with why it won't come, once that is known. */
+  private readonly coming = new Map<LocalNewcomer, string | null>();
+  private recruits: readonly Recruit[] = [];
+  /** Spares that this machine owes. */
+  private numOwed: number;
+  private numFailures = 0;
+  private isClosed = false;
+
+  constructor(
+    private readonly parts: NewcomersParts,
+    private readonly host: NewcomersHost,
+  ) {
+    this.reserve = new Reserve(host.numMembers(), parts.numSpares);
+    this.numOwed = parts.numSpares;
+    this.door = parts.open({
+      onCandidate: (candidate) => void this.welcome(candidate),
+      onFailed: (rank, error) => this.failed(rank, error.text),
+    });
+    this.keepSpares();
+  }
+
+  /** Seats of ranks that are ready to be members, and kept. */
+  get spares(): readonly number[] {
+    return this.reserve.spares;
+  }
+
+  /** What a rank says of its link to another. */
+  hear(rank: number, message: ControlMessageOf<'linked' | 'unlinked'>): void {
+    this.door.hear(asRank(rank), message);
+  }
+
+  /** Nobody sits there any more. `wasLost`: a process of this machine, not as planned. */
+  vacate(rank: number, reason: string, wasLost: boolean): void {
+    this.reserve.remove(rank);
+    this.door.vacate(asRank(rank), reason);
+    if (wasLost && this.parts.numSpares > 0) this.numOwed++;
+    const recruit = this.recruits.find(({ newcomer }) => newcomer?.rank === rank);
+    if (recruit !== undefined)
+      this.giveUp(recruit, new EngineError('RANK_FAILED', `a rank that was to join won't: ${reason}`));
+  }
+
+  /** Members have changed: spares take the seats of those that are missing. `joined` are those that were recruited, as far as somebody was. */
+  enter(joined: readonly number[]): void {
+    for (const rank of joined) this.takeRecruit()?.resolve(rank);
+    this.fill();
+  }
+
+  /** The job is to have one member fewer. */
+  want(difference: number): void {
+    this.reserve.want(difference);
+  }
+
+  /**
+   * One member more: a spare, else a rank that is started here. Resolves with its seat when its epoch has begun.
+   * @throws EngineError RANK_FAILED: why it won't come; INVALID_REQUEST: no seat is free; the reason of `signal`
+   */
+  async recruit(signal?: AbortSignal): Promise<number> {
+    signal?.throwIfAborted();
+    const wasSpare = this.spares.length + this.comingSpares.length > 0;
+    const newcomer = this.spares.length > 0 ? null : (this.comingSpares[0] ?? this.startAnother());
+    const joined = new Promise<number>((resolve, reject) => {
+      this.recruits = [...this.recruits, { newcomer, resolve, reject }];
+    });
+    const giveUp = (): void => {
+      if (newcomer === null || !this.coming.has(newcomer)) return; // it is about to join
+      this.dismiss(newcomer, signal?.reason);
+      newcomer.kill();
+    };
+    signal?.addEventListener('abort', giveUp, { once: true });
+    this.reserve.want(1);
+    if (wasSpare) this.numOwed++;
+    this.fill();
+    return joined.finally(() => signal?.removeEventListener('abort', giveUp));
+  }
+
+  private startAnother(): LocalNewcomer {
+    if (this.host.numMembers() + this.coming.size < this.host.numSeats) return this.start();
+    throw new EngineError('INVALID_REQUEST', `all ${this.host.numSeats} seats are taken; raise parallel.max_ranks`);
+  }
+
+  /** Nobody comes any more. */
+  close(error: EngineError): void {
+    this.isClosed = true;
+    this.parts.close?.();
+    for (const recruit of this.recruits) recruit.reject(error);
+    this.recruits = [];
+  }
+
+  private async welcome(candidate: Candidate): Promise<void> {
+    const { rank, link } = candidate;
+    const newcomer = [...this.coming.keys()].find((each) => each.rank === rank) ?? null;
+    try {
+      const report = await firstReport(link, rank);
+      await this.parts.check(rank, report);
+      if (this.isClosed || !link.isOpen) throw new EngineError('RANK_LOST', `rank ${rank} left`, { rank });
+      if (newcomer !== null) this.coming.delete(newcomer);
+      this.numFailures = 0;
+      this.host.sit(candidate, report, newcomer);
+      this.reserve.add(rank);
+      this.fill();
+    } catch (error) {
+      if (link.isOpen) link.send({ type: 'failed', error: remoteErrorOf(error) });
+      void link.close();
+      this.door.vacate(rank, `rank ${rank} was turned away`);
+      this.failed(rank, causeText(error));
+    }
+  }
+
+  private fill(): void {
+    for (const rank of this.reserve.take(this.host.numMembers())) this.host.takeIn(rank);
+    this.keepSpares();
+  }
+
+  private keepSpares(): void {
+    const { numSpares } = this.parts;
+    const isLacking = (): boolean => this.spares.length + this.comingSpares.length < numSpares;
+    const hasRoom = (): boolean => this.host.numMembers() + this.spares.length + this.coming.size < this.host.numSeats;
+    while (!this.isClosed && this.numOwed > 0 && this.numFailures < MAX_FAILURES && isLacking() && hasRoom()) {
+      this.numOwed--;
+      this.start();
+    }
+  }
+
+  /** Those of {@link coming} whom nobody recruited. */
+  private get comingSpares(): readonly LocalNewcomer[] {
+    return [...this.coming.keys()].filter((each) => this.recruits.every(({ newcomer }) => newcomer !== each));
+  }
+
+  private start(): LocalNewcomer {
+    const newcomer = this.host.local.start();
+    this.coming.set(newcomer, null);
+    void newcomer.exit.then(({ code, signal }) => {
+      if (!this.coming.has(newcomer)) return;
+      const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
+      const why = this.coming.get(newcomer) ?? `its process ${how}; look at its last lines above`;
+      const isForSomebody = this.recruits.some((each) => each.newcomer === newcomer);
+      this.dismiss(newcomer, new EngineError('RANK_FAILED', `a rank that was to join won't: ${why}`));
+      if (isForSomebody || this.isClosed) return;
+      this.numOwed++;
+      this.numFailures++;
+      this.parts.onNotice?.(
+        `a spare rank could not join (${why})${this.numFailures < MAX_FAILURES ? '' : '; no more are started'}`,
+      );
+      this.keepSpares();
+    });
+    return newcomer;
+  }
+
+  /** It won't come. Why is told to whoever recruited it. */
+  private dismiss(newcomer: LocalNewcomer, why: unknown): void {
+    this.coming.delete(newcomer);
+    const recruit = this.recruits.find((each) => each.newcomer === newcomer);
+    if (recruit !== undefined) this.giveUp(recruit, why);
+  }
+
+  private giveUp(recruit: Recruit, why: unknown): void {
+    this.recruits = this.recruits.filter((each) => each !== recruit);
+    this.reserve.want(-1);
+    recruit.reject(why);
+  }
+
+  /** A newcomer was turned away, or gave up. One that was started here ends by itself. */
+  private failed(rank: number, why: string): void {
+    const newcomer = [...this.coming.keys()].find((each) => each.rank === rank);
+    if (newcomer !== undefined) this.coming.set(newcomer, why);
+    else if (!this.isClosed) this.parts.onNotice?.(why);
+  }
+
+  private takeRecruit(): Recruit | undefined {
+    const [first, ...others] = this.recruits;
+    this.recruits = others;
+    return first;
+  }
+}

@@ -1,0 +1,158 @@
+/** What a rank's process is to its job, in this process: it takes orders, and fails or falls silent at chosen moments. */
+import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
+import { Admissions } from '../../../comm/job/admissions.js';
+import { asRank } from '../../../base/ids.js';
+import type { LossPolicy } from '../../../lib/job/loss_policy.js';
+import type { RankExit } from '../../../lib/job/rank_process.js';
+import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
+import { RankSteps } from '../../../lib/rank/rank_steps.js';
+import type { EpochOrder, FreeOrder, HeadToRank, MoveOrder, RankToHead } from '../../../lib/protocol/step_plan.js';
+import type { FaultyMesh, FrameMoment } from '../comm/faulty_mesh.js';
+import type { MemoryLink } from '../comm/memory_link.js';
+
+/** When a rank fails: before a frame, before or after it reports a step, or when it is told of an epoch. */
+export type Moment =
+  | ({ readonly kind: 'frame' } & FrameMoment)
+  | { readonly kind: 'before_result'; readonly step: number }
+  | { readonly kind: 'after_step'; readonly step: number }
+  | { readonly kind: 'epoch'; readonly epoch: number };
+
+export interface Fault {
+  readonly rank: number;
+  readonly at: Moment;
+  /**
+   * killed (default): its connections close and its process ends; stopped: it says nothing any more; late: it lives, and its frames
+   * of this epoch arrive in the next one; refused: its mesh throws instead of sending this frame.
+   */
+  readonly how?: 'killed' | 'stopped' | 'late' | 'refused';
+  /** Instead: the link to this rank is cut, at both ends, and both live. */
+  readonly cutFrom?: number;
+}
+
+export interface LocalRankParts {
+  readonly executor: RankExecutor;
+  /** By seat, of those who sit there now. */
+  readonly meshes: readonly FaultyMesh[];
+  readonly link: MemoryLink;
+  readonly faults: readonly Fault[];
+  readonly onPeerLoss: LossPolicy;
+  readonly timeoutMs: number;
+}
+
+/** What a rank's process is. */
+export class LocalRank {
+  readonly exit: Promise<RankExit>;
+  private readonly steps: RankSteps;
+  private readonly mesh: FaultyMesh;
+  private settleExit!: (exit: RankExit) => void;
+  private readonly faults: Fault[];
+  private isSilent = false;
+  private running = Promise.resolve();
+
+  constructor(
+    private readonly rank: number,
+    private readonly parts: LocalRankParts,
+  ) {
+    this.mesh = parts.meshes[rank]!;
+    this.exit = new Promise((resolve) => (this.settleExit = resolve));
+    const { link, executor, onPeerLoss } = parts;
+    this.faults = [...parts.faults];
+    const watched = {
+      move: (move: MoveOrder) => executor.move(move),
+      free: (order: FreeOrder) => executor.free(order),
+      gather: (...gather: Parameters<RankExecutor['gather']>) => executor.gather(...gather),
+      enterEpoch: (order: EpochOrder) => executor.enterEpoch(order),
+      run: (...step: Parameters<RankExecutor['run']>) => {
+        const result = executor.run(...step);
+        this.running = result.then(
+          () => undefined,
+          () => undefined,
+        );
+        return result;
+      },
+    };
+    this.steps = new RankSteps({
+      rank,
+      executor: watched,
+      onPeerLoss,
+      tell: (body) => this.tell(body),
+      onFailed: (error) => {
+        if (this.isSilent) return;
+        link.send({ type: 'failed', error: remoteErrorOf(error) });
+        this.fail('killed');
+      },
+    });
+    const admissions = new Admissions({ link, mesh: this.mesh, timeoutMs: parts.timeoutMs });
+    const isDeaf = (): boolean => this.isSilent;
+    link.onMessage((message) => {
+      if (isDeaf() || admissions.take(message)) return;
+      if (message.type === 'job') this.take(message.body as HeadToRank);
+      if (message.type === 'shutdown') this.leave();
+    });
+  }
+
+  /** Fails here if a fault says so. */
+  reach(moment: Moment): void {
+    const fault = this.faults.find(({ at }) => JSON.stringify(sorted(at)) === JSON.stringify(sorted(moment)));
+    if (fault?.how === 'refused') this.faults.splice(this.faults.indexOf(fault), 1); // the next frame may leave
+    if (fault?.cutFrom !== undefined) this.cutFrom(fault.cutFrom);
+    else if (fault !== undefined) this.fail(fault.how ?? 'killed');
+  }
+
+  fail(how: NonNullable<Fault['how']>): void {
+    const { link } = this.parts;
+    const { mesh } = this;
+    if (how === 'refused') throw new CommError('LIMIT', 'the mesh of this test refuses this frame');
+    if (how === 'late') {
+      mesh.isLate = true;
+      return;
+    }
+    mesh.isSilent = true;
+    this.isSilent = true;
+    if (how === 'stopped') return;
+    void mesh.close();
+    void link.close();
+    setImmediate(() => this.settleExit({ rank: this.rank, pid: undefined, code: null, signal: 'SIGKILL' }));
+  }
+
+  /** It was told to go. */
+  private leave(): void {
+    this.isSilent = true;
+    void this.mesh.close();
+    void this.parts.link.close();
+    setImmediate(() => this.settleExit({ rank: this.rank, pid: undefined, code: 0, signal: null }));
+  }
+
+  /** Asks to leave, as a process does that is told to stop. */
+  askToLeave(): void {
+    this.tell({ kind: 'leave' });
+  }
+
+  /** When what it computed last is over. */
+  idle(): Promise<void> {
+    return this.running;
+  }
+
+  private cutFrom(peer: number): void {
+    const { meshes } = this.parts;
+    this.mesh.cut(asRank(peer));
+    meshes[peer]!.cut(asRank(this.rank));
+  }
+
+  private take(body: HeadToRank): void {
+    const isDeaf = (): boolean => this.isSilent;
+    if (isDeaf()) return;
+    if (body.kind === 'epoch') this.reach({ kind: 'epoch', epoch: body.epoch });
+    if (!isDeaf()) this.steps.take(body);
+  }
+
+  private tell(body: RankToHead): void {
+    const isMute = (): boolean => this.isSilent;
+    if (body.kind === 'result') this.reach({ kind: 'before_result', step: body.result.step });
+    if (isMute()) return;
+    this.parts.link.send({ type: 'job', body });
+    if (body.kind === 'result') this.reach({ kind: 'after_step', step: body.result.step });
+  }
+}
+
+const sorted = (moment: Moment): unknown => Object.entries(moment).sort(([a], [b]) => a.localeCompare(b));

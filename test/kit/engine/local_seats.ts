@@ -1,0 +1,195 @@
+/** The ranks of a job in this process, by seat: the first ones, and those that come through the real door while it runs. */
+import { Door, type DoorOptions } from '../../../comm/job/door.js';
+import type { ControlLink } from '../../../comm/job/control_link.js';
+import type { ControlMessage } from '../../../comm/job/messages.js';
+import { LocalNetwork } from '../../../comm/mesh/local_mesh.js';
+import type { Mesh } from '../../../comm/mesh/mesh.js';
+import { withoutRanks } from '../../../experts/placement/placement.js';
+import type { LocalNewcomer } from '../../../lib/job/local_ranks.js';
+import type { LossPolicy } from '../../../lib/job/loss_policy.js';
+import type { RankExit } from '../../../lib/job/rank_process.js';
+import type { Transformer } from '../../../lib/model/transformer.js';
+import type { LoadReport } from '../../../lib/protocol/step_plan.js';
+import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
+import { FaultyMesh } from '../comm/faulty_mesh.js';
+import { MemoryLink } from '../comm/memory_link.js';
+import { loadRanks, type LoadRanksOptions } from './local_job.js';
+import { LocalRank, type Fault } from './local_rank.js';
+
+/** A newcomer that says it loaded another checkpoint, ends when it has its seat or once its mesh is open, or says nothing from then on. */
+export type Spoil = 'other checkpoint' | 'dies loading' | 'dies linking' | 'silent linking';
+
+export interface LocalSeatsOptions extends Omit<LoadRanksOptions, 'meshes' | 'timeoutMs'> {
+  readonly modelDir: string;
+  readonly numRanks: number;
+  readonly faults: readonly Fault[];
+  readonly onPeerLoss: LossPolicy;
+  readonly timeoutMs: number;
+  /** How long a newcomer may say nothing. */
+  readonly joinTimeoutMs: number;
+}
+
+/** Who sits somewhere now, or did. */
+interface Seated {
+  readonly executor: RankExecutor;
+  readonly model: Transformer;
+  readonly mesh: Mesh;
+  close(): Promise<void>;
+}
+
+export class LocalSeats {
+  /** By seat, of those who sit there now; whom tests look at. */
+  readonly executors: RankExecutor[] = [];
+  readonly models: Transformer[] = [];
+  readonly meshes: FaultyMesh[] = [];
+  readonly ranks: LocalRank[] = [];
+  /** The head's ends, of the first ranks. */
+  readonly links: MemoryLink[] = [];
+  private readonly all: Seated[] = [];
+  private readonly network: LocalNetwork;
+  private door: Door | null = null;
+  private readonly coming = new Set<Promise<void>>();
+
+  private constructor(private readonly options: LocalSeatsOptions) {
+    const { placement, microBatches = 1 } = options;
+    this.network = new LocalNetwork(placement.numRanks, { microBatches: microBatches + 1 });
+  }
+
+  static async open(options: LocalSeatsOptions): Promise<LocalSeats> {
+    const seats = new LocalSeats(options);
+    const members = [...Array(options.numRanks).keys()];
+    const meshes = seats.network.openFirst(options.numRanks);
+    await Promise.all(meshes.map((mesh) => seats.load(mesh, members)));
+    for (const mesh of meshes) {
+      const [head, own] = MemoryLink.pair();
+      seats.links.push(head);
+      seats.sit(mesh.rank, own, options.faults);
+    }
+    return seats;
+  }
+
+  /** Lets others in. */
+  stayOpen(options: Omit<DoorOptions, 'welcome' | 'agree'>): Door {
+    const seats = Array.from({ length: this.options.placement.numRanks }, (_, rank) => {
+      const link = this.links[rank];
+      return link && { link, host: 'localhost', port: 1 };
+    });
+    const start = { seats, fingerprint: FINGERPRINT, jobId: 'local', refuse: () => undefined };
+    const { joinTimeoutMs: timeoutMs } = this.options;
+    this.door = new Door(start, { ...options, timeoutMs, welcome: () => null, agree: () => null });
+    return this.door;
+  }
+
+  /** Somebody comes to the door. */
+  join(spoil?: Spoil): LocalNewcomer {
+    const [head, own] = MemoryLink.pair();
+    const news = { rank: null as number | null };
+    const exit = new Promise<RankExit>((resolve) => {
+      const end = (how: Partial<RankExit> = {}): void =>
+        resolve({ rank: news.rank, pid: undefined, code: 1, signal: null, ...how });
+      const arrival = this.come(own, spoil, (rank) => (news.rank = rank)).then(
+        (rank) => (rank === null ? end() : void rank.exit.then(end)),
+        () => end(),
+      );
+      this.coming.add(arrival);
+      void arrival.finally(() => this.coming.delete(arrival));
+    });
+    this.door!.join(head as unknown as ControlLink, { type: 'join' });
+    return {
+      get rank() {
+        return news.rank;
+      },
+      exit,
+      kill: () => void own.close(),
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.coming);
+    await Promise.all(this.ranks.map((rank) => rank.idle()));
+    for (const { executor } of this.all) executor.dispose();
+    await Promise.all(this.all.map((each) => each.close()));
+    await Promise.all(this.all.map(({ mesh }) => mesh.close()));
+  }
+
+  /** Null: it didn't come so far. */
+  private async come(
+    link: MemoryLink,
+    spoil: Spoil | undefined,
+    onRank: (rank: number) => void,
+  ): Promise<LocalRank | null> {
+    const welcome = await nextOf(link);
+    if (welcome?.type !== 'welcome') return null;
+    const { rank } = welcome;
+    onRank(rank);
+    if (spoil === 'dies loading') return gone(link);
+    const mesh = this.network.open(rank);
+    await this.load(mesh, [rank]);
+    const fingerprint = spoil === 'other checkpoint' ? 'another' : FINGERPRINT;
+    if (link.isOpen) link.send({ type: 'ready', fingerprint, host: 'localhost', port: 1 });
+    if ((await nextOf(link))?.type !== 'peers') return gone(link);
+    if (spoil === 'dies linking') await this.meshes[rank]!.close();
+    link.send({ type: 'meshed' });
+    if (spoil === 'dies linking') return gone(link);
+    if (spoil === 'silent linking') return null;
+    this.sit(rank, link, []);
+    link.send({ type: 'job', body: { kind: 'loaded', report: reportOf(rank) } });
+    return this.ranks[rank]!;
+  }
+
+  private async load(inner: Mesh, members: readonly number[]): Promise<void> {
+    const { modelDir, placement, ...options } = this.options;
+    const { rank } = inner;
+    const mesh = new FaultyMesh(inner, (moment) => {
+      if (this.meshes[rank] === mesh) this.ranks[rank]?.reach({ kind: 'frame', ...moment });
+    });
+    const isFirst = rank < members.length;
+    const own = isFirst ? placement : withoutRanks(placement, [rank]);
+    const { executors, models, close } = await loadRanks(modelDir, { ...options, placement: own, meshes: [mesh] });
+    const [executor, model] = [executors[0]!, models[0]!];
+    executor.enterEpoch({ epoch: 0, members });
+    this.all.push({ executor, model, mesh, close });
+    this.executors[rank] = executor;
+    this.models[rank] = model;
+    this.meshes[rank] = mesh;
+  }
+
+  private sit(rank: number, link: MemoryLink, all: readonly Fault[]): void {
+    const { onPeerLoss, timeoutMs } = this.options;
+    const faults = all.filter((fault) => fault.rank === rank);
+    const parts = { executor: this.executors[rank]!, meshes: this.meshes, link, faults, onPeerLoss, timeoutMs };
+    this.ranks[rank] = new LocalRank(rank, parts);
+  }
+}
+
+const FINGERPRINT = 'the one';
+
+/** The next message; null: the link closed. */
+function nextOf(link: MemoryLink): Promise<ControlMessage | null> {
+  return new Promise((resolve) => {
+    void link.closed.then(() => resolve(null));
+    link.onMessage((message) => {
+      link.onMessage(undefined);
+      resolve(message);
+    });
+  });
+}
+
+function gone(link: MemoryLink): null {
+  void link.close();
+  return null;
+}
+
+/** What a rank says that it loaded. */
+export const reportOf = (rank: number): LoadReport => ({
+  backend: 'wasm',
+  backendDetail: '',
+  device: null,
+  residence: { compute: 'kernels', experts: 'bf16', dense: 'auto' },
+  kernels: null,
+  bytesRead: 0,
+  headerBytesRead: 0,
+  loadMs: 0,
+  pid: rank,
+  unused: { count: 0, names: [], skipped: [] },
+});
