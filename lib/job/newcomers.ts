@@ -9,9 +9,9 @@ import { asRank } from '../../base/ids.js';
 import { causeText } from '../../base/foreign_text.js';
 import { remoteErrorOf } from '../../comm/base/errors.js';
 import { EngineError } from '../protocol/errors.js';
-import type { LoadReport } from '../protocol/step_plan.js';
+import type { LoadReport, RankToHead } from '../protocol/step_plan.js';
 import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
-import { firstReport } from './rank_start.js';
+import { RankStartError } from './rank_start.js';
 import { Reserve } from './reserve.js';
 
 /** How others come to a job that runs. */
@@ -146,7 +146,7 @@ export class Newcomers {
     const { rank, link } = candidate;
     const newcomer = [...this.coming.keys()].find((each) => each.rank === rank) ?? null;
     try {
-      const report = await firstReport(link, rank);
+      const report = await this.reportOf(candidate);
       await this.parts.check(rank, report);
       if (this.isClosed || !link.isOpen) throw new EngineError('RANK_LOST', `rank ${rank} left`, { rank });
       if (newcomer !== null) this.coming.delete(newcomer);
@@ -160,6 +160,21 @@ export class Newcomers {
       this.door.vacate(rank, `rank ${rank} was turned away`);
       this.failed(rank, causeText(error));
     }
+  }
+
+  /** What it loaded. Until somebody else listens, it may say more of its links to others. */
+  private reportOf({ rank, link }: Candidate): Promise<LoadReport> {
+    return new Promise((resolve, reject) => {
+      void link.closed.then((how) => {
+        const why = how.kind === 'lost' ? how.why : 'its connection closed';
+        reject(new EngineError('RANK_LOST', `rank ${rank} left before it joined: ${why}; look at its log`, { rank }));
+      });
+      link.onMessage((message) => {
+        if (message.type === 'linked' || message.type === 'unlinked') this.door.hear(rank, message);
+        else if (message.type === 'failed') reject(new RankStartError(rank, message.error));
+        else if (message.type === 'job') resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);
+      });
+    });
   }
 
   private fill(): void {
