@@ -51,12 +51,17 @@ interface RunningStep {
 export class StepLoop {
   /** Null between two runs: there is no work, or there was none. */
   private running: Promise<void> | null = null;
+  /** Members changed, or are to, since they last settled. */
+  private hasNews = false;
   /** Of the last epoch; null in the first one. */
   private members: Members | null = null;
 
   constructor(private readonly parts: StepLoopParts) {
     const { job } = parts;
-    job.watch(() => this.start());
+    job.watch(() => {
+      this.hasNews = true;
+      this.start();
+    });
   }
 
   /** There is work, or members change: goes on until there is none, or until something fails, and all requests with it. */
@@ -80,6 +85,7 @@ export class StepLoop {
         if (begun.length === 0) await this.settle();
         for (let step; this.canBegin(begun) && (step = this.begin()) !== null;) begun.push(step);
         const first = begun.shift();
+        if (first === undefined && this.hasNews) continue;
         if (first === undefined) break;
         const outcome = await first.outcome;
         if (outcome.kind === 'abandoned') {
@@ -100,6 +106,7 @@ export class StepLoop {
   /** Members enter every epoch that was declared, and those that are planned, and every expert gets a home, before the next step. */
   private async settle(): Promise<void> {
     const { job, placement } = this.parts;
+    this.hasNews = false;
     do {
       do {
         for (const change of await job.settled()) this.enter(change);
