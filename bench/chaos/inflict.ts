@@ -16,6 +16,8 @@ export interface Inflicted {
   readonly over: Promise<string | null>;
 }
 
+/** How long a rank may take to give away what it has. */
+const LEAVE_MS = 30_000;
 /** How long a rank may take to join. */
 const JOIN_MS = 60_000;
 
@@ -53,6 +55,11 @@ async function befall({ kind, ms }: Fault, [first, second]: readonly number[], s
       const end = await lostOf(scene, [first!, second!], healMs);
       site.relays!.tell({ kind: 'heal' });
       return end;
+    }
+    case 'leave': {
+      signalTo(site.pidOf(first!), 'SIGTERM');
+      const isGone = (): boolean => !site.members.includes(first!);
+      return (await site.watch.until(isGone, LEAVE_MS, signal)) ? null : 'it is still there';
     }
     case 'join':
       return joined(scene);

@@ -28,7 +28,7 @@ export interface ChaosOptions {
 }
 
 /** What befalls a job where nothing is asked for. */
-const USUAL: FaultCounts = { kill: 2, stop: 1, slow: 1, cut: 0, silence: 0, join: 2 };
+const USUAL: FaultCounts = { kill: 2, stop: 1, slow: 1, cut: 0, silence: 0, leave: 0, join: 2 };
 
 const DESCRIPTIONS: Readonly<Record<keyof FaultCounts, string>> = {
   kill: 'SIGKILL to a rank',
@@ -36,6 +36,7 @@ const DESCRIPTIONS: Readonly<Record<keyof FaultCounts, string>> = {
   slow: 'half of its time for a rank, for a while',
   cut: 'the link between two ranks ends',
   silence: 'nothing comes any more from one rank to another',
+  leave: 'SIGTERM to a rank, which gives away what it has and goes',
   join: 'a rank joins',
 };
 
@@ -50,6 +51,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     .option('slow', count('slow'))
     .option('cut', count('cut'))
     .option('silence', count('silence'))
+    .option('leave', count('leave'))
     .option('join', count('join'))
     .option('seed', { type: 'number', default: 1, describe: 'of faults and requests' })
     .option('when', {
@@ -126,6 +128,6 @@ function momentOf(text: string): Moment {
 }
 
 function tooMany({ join, ...others }: FaultCounts, ranks: number, maxRanks: number): string {
-  const taken = others.kill + others.stop + others.cut + others.silence;
+  const taken = others.kill + others.stop + others.cut + others.silence + others.leave;
   return `${taken} faults may take a rank each, and ${join} join, of a job of ${ranks} ranks and ${maxRanks} seats: no order leaves a rank and a seat; give more --ranks, --max-ranks or --join, or fewer others`;
 }

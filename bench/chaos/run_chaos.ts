@@ -1,9 +1,8 @@
 /** One job from its start to its end: an undisturbed run of all requests, then the same ones under faults. */
 import { closing } from '../../lib/commands/base/closing.js';
-import type { GenerationRequest } from '../../lib/protocol/request.js';
-import { answerOf, type Answer } from './load/answer.js';
 import { Load } from './load/load.js';
 import { requestsOf } from './load/requests.js';
+import { undisturbed } from './load/undisturbed.js';
 import { faultRows, totalsOf, type FaultRow, type Totals } from './figures.js';
 import type { ChaosOptions } from './options.js';
 import { runFaults } from './run_faults.js';
@@ -36,7 +35,7 @@ export async function runChaos(
       const { promptTokens, newTokens, requests: numRequests } = options;
       const shape = { seed, numRequests, promptTokens, newTokens };
       const requests = requestsOf(shape, engine.spec.vocabSize, engine.tokenizer);
-      const expected = await undisturbed(site, requests, streams, signal);
+      const expected = await undisturbed(engine, requests, streams, signal);
       const load = new Load(engine, requests, streams, signal);
       const patience = { lossMs: NOTICE_TIMEOUTS * timeoutMs + 1000, recoverMs: RECOVER_MS[options.onPeerLoss] };
       const befallen = await runFaults(plan, site, load, patience, signal);
@@ -56,21 +55,3 @@ const keysOf = ({ redundant, onPeerLoss, timeoutMs, seed, set }: ChaosOptions): 
   `engine.seed=${seed}`,
   ...set,
 ];
-
-/** Every request once, as many at a time as later. */
-async function undisturbed(
-  { engine }: Site,
-  requests: readonly GenerationRequest[],
-  numStreams: number,
-  signal: AbortSignal,
-): Promise<readonly Answer[]> {
-  const answers: Answer[] = [];
-  let next = 0;
-  const stream = async (): Promise<void> => {
-    for (let i = next++; i < requests.length; i = next++) answers[i] = await answerOf(engine, requests[i]!, signal);
-  };
-  await Promise.all(Array.from({ length: numStreams }, stream));
-  const failed = answers.find(({ error }) => error !== null);
-  if (failed !== undefined) throw engine.failure ?? new Error(failed.error!);
-  return answers;
-}

@@ -1,9 +1,10 @@
 /** What can befall a job, and when. Pure. */
 
-export const FAULT_KINDS = ['kill', 'stop', 'slow', 'cut', 'silence', 'join'] as const;
+export const FAULT_KINDS = ['kill', 'stop', 'slow', 'cut', 'silence', 'leave', 'join'] as const;
 /**
  * kill: SIGKILL to a rank. stop: SIGSTOP, and SIGCONT later. slow: a rank gets half of its time for a while. cut: the link between two ranks ends, as both
- * notice. silence: nothing comes any more from one rank to another, as neither notices. join: a rank joins.
+ * notice. silence: nothing comes any more from one rank to another, as neither notices. leave: SIGTERM
+ * to a rank, which gives what it has away before it goes. join: a rank joins.
  */
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -30,7 +31,7 @@ export interface Fault {
 }
 
 /** Kinds that may take a rank from the job. */
-const TAKES: ReadonlySet<FaultKind> = new Set(['kill', 'stop', 'cut', 'silence']);
+const TAKES: ReadonlySet<FaultKind> = new Set(['kill', 'stop', 'cut', 'silence', 'leave']);
 
 /** Whether the job may have one rank fewer afterwards. */
 export const takesRank = ({ kind }: Pick<Fault, 'kind'>): boolean => TAKES.has(kind);

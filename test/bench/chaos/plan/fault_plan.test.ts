@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { FAULT_KINDS, MOMENTS, takesRank, type FaultCounts } from '../../../../bench/chaos/plan/fault.js';
 import { faultPlan, type FaultPlanOptions } from '../../../../bench/chaos/plan/fault_plan.js';
 
-const COUNTS: FaultCounts = { kill: 3, stop: 2, slow: 1, cut: 1, silence: 1, join: 5 };
+const COUNTS: FaultCounts = { kill: 3, stop: 2, slow: 1, cut: 1, silence: 1, leave: 1, join: 6 };
 const OPTIONS: FaultPlanOptions = {
   ...{ seed: 1, counts: COUNTS, numRanks: 3, maxRanks: 4, minRanks: 1, moments: MOMENTS },
   ...{ gapTokens: 100, stopMs: 1000, slowMs: 500 },
@@ -46,7 +46,7 @@ describe('a plan of faults', () => {
   });
 
   it('that no order allows is none', () => {
-    expect(faultPlan({ ...OPTIONS, counts: { ...COUNTS, kill: 6 } })).to.equal(null);
-    expect(faultPlan({ ...OPTIONS, counts: { ...COUNTS, join: 9 } })).to.equal(null);
+    expect(faultPlan({ ...OPTIONS, counts: { ...COUNTS, kill: 4 } })).to.equal(null);
+    expect(faultPlan({ ...OPTIONS, counts: { ...COUNTS, join: 10 } })).to.equal(null);
   });
 });

@@ -16,7 +16,7 @@ describe('victims of a fault', () => {
 
   it('are none where a rank joins, and too few where the last one would be taken', () => {
     expect(victimsOf({ kind: 'join', draws: [0, 0] }, [])).to.deep.equal([]);
-    for (const kind of ['kill', 'stop', 'cut', 'silence'] as const) {
+    for (const kind of ['kill', 'stop', 'cut', 'silence', 'leave'] as const) {
       expect(victimsOf({ kind, draws: [0, 0] }, [2])).to.equal(null);
     }
     expect(victimsOf({ kind: 'slow', draws: [0.9, 0] }, [2])).to.deep.equal([2]);
