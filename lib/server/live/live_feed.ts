@@ -9,6 +9,7 @@ import { isThere } from '../../head/observing/rank_states.js';
 import type { RequestNews } from '../../head/observing/request_news.js';
 import type { ObservedStep } from '../../head/observing/step_observer.js';
 import type { EpochChange } from '../../job/step_runner.js';
+import type { ExpertsEvent } from '../../head/rebalancing/experts_event.js';
 import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
@@ -95,6 +96,21 @@ export class LiveFeed implements EngineObserver {
     const { version, numMovedExperts, predicted } = event;
     const [before, after] = [predicted.before.toFixed(2), predicted.after.toFixed(2)];
     this.tell('rebalance', `placement ${version}: ${numMovedExperts} experts moved, balance ${before} → ${after}`);
+  }
+
+  /** Experts of lost ranks have new homes, or are spread anew since ranks came or went. */
+  homes(event: ExpertsEvent): void {
+    switch (event.kind) {
+      case 'recovered':
+        return this.tell(
+          'homes',
+          `${event.numExperts} experts have new homes, after ${Math.round(event.recoveryMs)} ms`,
+        );
+      case 'spread':
+        return this.tell('homes', `${event.why}: ${event.moved.numMovedExperts} experts moved`);
+      case 'failed':
+        return this.tell('homes_failed', `${event.why}: experts stay where they are (${event.error.code})`);
+    }
   }
 
   /** Ranks came: of those that went, others tell. */

@@ -117,7 +117,8 @@ export interface LiveTraffic {
 export interface LiveEvent {
   readonly number: number;
   readonly atMs: number;
-  readonly kind: 'loss' | 'rebalance' | 'rebalance_failed' | 'join' | 'scale' | 'scale_failed';
+  readonly kind:
+    'loss' | 'rebalance' | 'rebalance_failed' | 'homes' | 'homes_failed' | 'join' | 'scale' | 'scale_failed';
   readonly text: string;
 }
 

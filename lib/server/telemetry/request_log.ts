@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { ScaleCause, ScaleEvent } from '../../head/elastic/scale_events.js';
 import type { EpochChange } from '../../job/step_runner.js';
+import type { ExpertsEvent } from '../../head/rebalancing/experts_event.js';
 import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
@@ -12,7 +13,9 @@ import { secondsBetween } from './request_track.js';
 const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Writes to a log. */
-export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'enter' | 'loss' | 'rebalance' | 'scale'> {
+export class RequestLog
+  implements ExchangeListener, Pick<EngineObserver, 'enter' | 'loss' | 'rebalance' | 'homes' | 'scale'>
+{
   constructor(private readonly log: Logger) {}
 
   /** The line of a request; of one that only looks, at level `debug`. */
@@ -44,6 +47,21 @@ export class RequestLog implements ExchangeListener, Pick<EngineObserver, 'enter
     const { version, step, numMovedExperts, movedBytes, predicted } = event;
     const moved = { moved_experts: numMovedExperts, moved_bytes: movedBytes, balancedness: predicted };
     this.log.info({ placement_version: version, step, ...moved }, 'experts moved');
+  }
+
+  /** Experts of lost ranks have new homes, or are spread anew since ranks came or went. */
+  homes(event: ExpertsEvent): void {
+    switch (event.kind) {
+      case 'recovered':
+        return this.log.info({ experts: event.numExperts, ms: rounded(event.recoveryMs) }, 'experts have new homes');
+      case 'spread': {
+        const { version, numMovedExperts, movedBytes } = event.moved;
+        const moved = { moved_experts: numMovedExperts, moved_bytes: movedBytes };
+        return this.log.info({ why: event.why, placement_version: version, ...moved }, 'experts were spread');
+      }
+      case 'failed':
+        return this.log.warn({ why: event.why, reason: event.error.message }, 'experts were not spread');
+    }
   }
 
   /** Ranks come or go because somebody wanted it. */

@@ -86,6 +86,11 @@ describe('the log', () => {
     watchers.enter(epochOf([0, 1], { epoch: 5 })); // of which others tell
     const moved = { numMovedExperts: 8, numMovedSequences: 0, numRecomputed: 0, ms: 20, firstMs: 10 };
     watchers.scale({ kind: 'done', before: 2, after: 3, joined: [2], left: [], ...moved, cause });
+    watchers.homes({ kind: 'recovered', numExperts: 8, recoveryMs: 100.5 });
+    const spread = { version: 3, step: 9, numMovedExperts: 4, movedBytes: 400, numSteps: 2 };
+    watchers.homes({ kind: 'spread', why: 'rank 2 joined', moved: spread });
+    const full = new EngineError('REBALANCE_FAILED', 'no memory');
+    watchers.homes({ kind: 'failed', why: 'rank 1 to leave', error: full });
     const error = new EngineError('SCALE_FAILED', 'no room');
     watchers.scale({ kind: 'failed', before: 3, after: 3, error, cause: { kind: 'leave', rank: 1 } });
     expect(lines.map(({ level, msg, ...fields }) => ({ level, msg, ...without(fields, ['time']) }))).to.deep.equal([
@@ -98,6 +103,15 @@ describe('the log', () => {
         ...{ level: 30, msg: 'scaled', ranks_before: 2, ranks: 3, joined: [2], left: [] },
         ...{ why: 'policy', metric: 'waiting', mean: 9, steps: 64 },
         ...{ moved_experts: 8, moved_sequences: 0, recomputed: 0, ms: 20, first_ms: 10 },
+      },
+      { level: 30, msg: 'experts have new homes', experts: 8, ms: 100.5 },
+      {
+        ...{ level: 30, msg: 'experts were spread', why: 'rank 2 joined', placement_version: 3 },
+        ...{ moved_experts: 4, moved_bytes: 400 },
+      },
+      {
+        ...{ level: 40, msg: 'experts were not spread', why: 'rank 1 to leave' },
+        reason: 'REBALANCE_FAILED: no memory',
       },
       {
         ...{ level: 40, msg: 'not scaled', ranks_before: 3, ranks: 3, why: 'leaves', rank: 1 },
