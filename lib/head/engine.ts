@@ -16,6 +16,7 @@ import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { Job } from '../job/job.js';
+import { lossPolicyOf } from '../job/loss_policy.js';
 import { numSeatsOf } from '../job/start/seats.js';
 import type { JobOptions } from '../job/start/job_options.js';
 import { startJob } from '../job/start/start_job.js';
@@ -29,6 +30,9 @@ import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSou
 import type { SequenceWants } from '../protocol/step_plan.js';
 import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { checkElastic } from './elastic/elastic_check.js';
+import type { OnScale, Scaled, ScalingStats } from './elastic/scale_events.js';
+import { Scaler } from './elastic/scaler.js';
 import { Generation } from './generation.js';
 import { checkedHooks, checkLooks, type CheckedHook } from './hooks/checked_hook.js';
 import { routerLogitsHook } from './hooks/router_logits_hook.js';
@@ -70,13 +74,17 @@ export interface EngineOptions extends Omit<
   readonly hooks?: readonly Hook[] | undefined;
   /** Experts moved to other ranks, or could not be moved (`load_balance`). */
   readonly onRebalance?: OnRebalance | undefined;
+  /** Ranks came or went because somebody wanted it, or should have. */
+  readonly onScale?: OnScale | undefined;
   /** Experts of lost ranks have new homes, or are spread anew since ranks came or went (`comm.on_peer_loss: recover`). */
   readonly onExperts?: OnExperts | undefined;
 }
 
 /** What an engine runs on. */
 export interface EngineParts
-  extends OpenedModel, Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'onExperts' | 'hooks'> {
+  extends
+    OpenedModel,
+    Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'hooks'> {
   readonly placement: Placement;
   readonly job: Job;
   /** Who plans placements while steps run. Default: a thread with the planner of the configuration. */
@@ -89,6 +97,8 @@ export interface EngineParts
 export interface EngineStats extends StepStats, SchedulerCounts {
   /** Null where experts stay where they are (`load_balance.enabled`). */
   readonly rebalancing: RebalanceStats | null;
+  /** Null where the ranks are always the same, but for those that are lost. */
+  readonly scaling: ScalingStats | null;
 }
 
 /** Generates and scores on ranks that it starts and ends. */
@@ -103,6 +113,8 @@ export class Engine implements TokenSource {
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
   private readonly loop: StepLoop;
+  /** Null: the ranks are always the same, but for those that are lost. */
+  private readonly scaler: Scaler | null;
   private readonly watchers = new Watchers();
   private readonly hooks: readonly CheckedHook[];
   /** What a recorder wants of every request. */
@@ -153,9 +165,19 @@ export class Engine implements TokenSource {
       numHeadroomBlocks: HEADROOM_BLOCKS,
       kv: kvSizesOf(config, spec),
     });
-    this.requests = new Requests(this.scheduler, job, (news) => watchers.request(news));
+    this.requests = new Requests(this.scheduler, job, (news) => {
+      this.scaler?.request(news);
+      watchers.request(news);
+    });
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
     observers.push(this.experts);
+    const onScale: OnScale = (event) => {
+      parts.onScale?.(event);
+      watchers.scale(event);
+    };
+    this.scaler = lossPolicyOf(config.comm) === 'recover' ? this.scalerOf(onScale) : null;
+    if (this.scaler !== null) observers.push(this.scaler);
+    job.watchLeaving((rank) => this.scaler?.leave(rank));
     if (observer !== undefined) observers.push(recordingObserver(observer, width, this.recorded));
     observers.push({ observe: (step) => watchers.step(step), enter: (change) => watchers.enter(change) });
     const onEachLoss: OnLoss = (loss) => {
@@ -168,7 +190,10 @@ export class Engine implements TokenSource {
       route: (plans) => (routing === null ? plans : withForcedExperts(plans, routing, width)),
     });
     void job.failed.then((error) => this.requests.fail(error));
-    void this.requests.closed.then((error) => this.experts.fail(error));
+    void this.requests.closed.then((error) => {
+      this.experts.fail(error);
+      this.scaler?.fail(error);
+    });
   }
 
   /**
@@ -184,6 +209,7 @@ export class Engine implements TokenSource {
     const config = withComputeFor(asked, spec);
     const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
     const numSeats = numSeatsOf(config, numRanks);
+    checkElastic(config, numSeats);
     const { numExperts, numTopk } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
     const first = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
@@ -303,9 +329,30 @@ export class Engine implements TokenSource {
     return this.experts.rebalance(signal);
   }
 
+  /** Ranks come or go because somebody wanted it. */
+  get isScaling(): boolean {
+    return this.scaler?.isScaling === true;
+  }
+
+  /**
+   * Gives the job so many ranks while it runs; resolves when those that came have their experts, and those that were to go have gone. When `signal` is
+   * aborted, newcomers that aren't in yet are sent away, and who is still on the way out stays.
+   * @throws EngineError INVALID_REQUEST: no number of ranks that this job can have, or it is being scaled already; SCALE_FAILED; CLOSED
+   */
+  async scale(numRanks: number, signal?: AbortSignal): Promise<Scaled> {
+    if (this.scaler !== null) return this.scaler.scale(numRanks, signal);
+    const text = 'ranks come and go where comm.on_peer_loss is recover alone (ranks that are processes, num_nodes 1)';
+    throw new EngineError('INVALID_REQUEST', `${text}; start with that`);
+  }
+
   /** What the job did so far. */
   stats(): EngineStats {
-    return { ...this.collector.stats(), ...this.scheduler.counts, rebalancing: this.experts.stats() };
+    return {
+      ...this.collector.stats(),
+      ...this.scheduler.counts,
+      rebalancing: this.experts.stats(),
+      scaling: this.scaler?.stats() ?? null,
+    };
   }
 
   /** Ends all ranks; running requests end with CLOSED. Idempotent. */
@@ -326,6 +373,16 @@ export class Engine implements TokenSource {
       'QUEUE_FULL',
       `${numQueued} requests wait already, and engine.max_num_waiting is ${most}; try again later, or raise it`,
     );
+  }
+
+  private scalerOf(onScale: OnScale): Scaler {
+    const { job, config, limits } = this.parts;
+    return new Scaler({
+      ...{ job, config: config.elastic, maxNumSeqs: limits.maxNumSeqs, onScale },
+      load: () => this.scheduler.load,
+      spread: (why) => this.experts.spread(why),
+      drained: (rank, signal) => this.requests.drained(rank, signal),
+    });
   }
 
   private samplingOf(request: GenerationRequest, sequence: number): SamplingParams {

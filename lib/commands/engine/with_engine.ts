@@ -4,6 +4,7 @@ import { MAX_RANKS } from '../../../base/ids.js';
 import { worldFromEnv } from '../../../comm/job/world.js';
 import type { RoutingObserver } from '../../../experts/load/load_recorder.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import { scaleText } from '../../head/elastic/scale_text.js';
 import { Engine } from '../../head/engine.js';
 import type { OpenedModel } from '../../head/opened_model.js';
 import type { Loss } from '../../head/step_loop.js';
@@ -126,6 +127,10 @@ async function startEngine(
       },
       onRebalance: (event) => {
         if (event.kind === 'failed' && !hasLog) terminal.line(`warning: ${event.error.message}`);
+      },
+      onScale: (event) => {
+        const text = event.kind === 'failed' ? `warning: ${event.error.message}` : scaleText(event);
+        if (text !== null && !hasLog) terminal.line(text);
       },
       onListening: (address) => {
         if (numExternalRanks === 0) return;

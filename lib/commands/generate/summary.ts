@@ -4,6 +4,7 @@ import type { Placement } from '../../../experts/placement/placement.js';
 import type { Engine } from '../../head/engine.js';
 import { modelNameOf } from '../../hub/cache/model_name.js';
 import { widerText } from '../../kernels/newer_node.js';
+import type { ScalingStats } from '../../head/elastic/scale_events.js';
 import { isThere } from '../../head/observing/rank_states.js';
 import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
 import { balanceLine } from '../../metrics/balance_charts.js';
@@ -189,6 +190,7 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     expert_load: stats.expertLoad.map((load_E) => [...load_E]),
     rank_load: stats.rankLoad.map((load_R) => [...load_R]),
     rebalancing: rebalancingJson(stats.rebalancing),
+    scaling: scalingJson(stats.scaling),
     bytes_read: stats.loadReports.map((report) => report.bytesRead),
     num_tensors: stats.ranks.map((rank) => rank.numTensors),
     kernel_bytes: stats.ranks.map((rank) => rank.kernelBytes),
@@ -199,6 +201,9 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
 const kernelsJson = ({ simd, fma, tileRows, numThreads, int8Activations = false }: KernelReport): object => ({
   ...{ simd, fma, tile_rows: tileRows, num_threads: numThreads, int8_activations: int8Activations },
 });
+
+const scalingJson = (stats: ScalingStats | null): object | null =>
+  stats && { max_ranks: stats.maxRanks, scaled: stats.numScaled, failed: stats.numFailed, last_error: stats.lastError };
 
 function rebalancingJson(stats: RebalanceStats | null): object | null {
   if (stats === null) return null;

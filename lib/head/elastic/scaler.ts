@@ -1,6 +1,5 @@
 /** What makes the ranks of an engine more or fewer: orders and the policy, over its job, experts and requests. */
 import type { ExpertwireConfig } from '../../config/schema.js';
-import type { Wish } from '../../job/wishes.js';
 import type { EpochChange } from '../../job/step_runner.js';
 import type { RequestNews } from '../observing/request_news.js';
 import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
@@ -11,14 +10,9 @@ import { EpochGate } from './epoch_gate.js';
 import type { RanksView } from './scale_plan.js';
 import type { OnScale, Scaled, ScalingStats } from './scale_events.js';
 
-/** The job whose ranks come and go. */
-export interface ScaledJob {
-  readonly numSeats: number;
+/** The job whose ranks come and go: it tells of an epoch before its head knows of it. */
+export interface ScaledJob extends ElasticJob {
   readonly members: RanksView & { readonly epoch: number };
-  /** As {@link ElasticJob.recruit}. */
-  recruit(signal: AbortSignal): Promise<number>;
-  /** Resolves when the epoch has begun that brings it. Rejects where the rank isn't there, or the job is over. */
-  wish(wish: Extract<Wish, 'leaving' | 'staying' | 'left'>, rank: number): Promise<void>;
 }
 
 /** Whose ranks come and go. */
@@ -102,24 +96,22 @@ export class Scaler implements StepObserver {
     return this.elastic.stats();
   }
 
+  /** What is done is done when the head knows of it. */
   private job(): ElasticJob {
     const { job } = this.options;
-    const known = <T>(result: T): Promise<T> => this.gate.reached(job.members.epoch).then(() => result);
+    const known = (): Promise<void> => this.gate.reached(job.members.epoch);
     return {
       numSeats: job.numSeats,
       get members() {
         return job.members;
       },
-      recruit: async (signal) => known(await job.recruit(signal)),
-      setLeaving: async (rank, isLeaving) => {
-        if (job.members.present.has(rank))
-          await job.wish(isLeaving ? 'leaving' : 'staying', rank).catch(ifGone(job, rank));
-        await known(null);
+      recruit: async (signal) => {
+        const seat = await job.recruit(signal);
+        await known();
+        return seat;
       },
-      retire: async (rank) => {
-        await job.wish('left', rank).catch(ifGone(job, rank));
-        await known(null);
-      },
+      setLeaving: (rank, isLeaving) => job.setLeaving(rank, isLeaving).then(known),
+      retire: (rank) => job.retire(rank).then(known),
     };
   }
 
@@ -163,10 +155,3 @@ export class Scaler implements StepObserver {
 
 const countOne = (counts: Map<number, number>, rank: number): void =>
   void counts.set(rank, (counts.get(rank) ?? 0) + 1);
-
-/** A rank that was lost meanwhile needs nothing more; what ended the job is thrown. */
-const ifGone =
-  (job: ScaledJob, rank: number) =>
-  (error: unknown): void => {
-    if (job.members.present.has(rank)) throw error;
-  };

@@ -20,6 +20,9 @@ export class JobMetrics {
   private readonly ranks: Level;
   private readonly lostRanks: Level;
   private readonly epoch: Level;
+  private readonly seats: Level;
+  private readonly scaled: Total;
+  private readonly notScaled: Total;
   private readonly placementVersion: Level;
   private readonly peakRss: Level<'rank'>;
   private readonly weightBytes: Level<'rank'>;
@@ -29,6 +32,9 @@ export class JobMetrics {
     this.ranks = make.level('expertwire:ranks', 'Ranks that are there.');
     this.lostRanks = make.level('expertwire:lost_ranks', 'Ranks that were lost, and whose seats nobody has taken.');
     this.epoch = make.level('expertwire:epoch', 'Membership epoch: it grows when ranks come, go or are lost.');
+    this.seats = make.level('expertwire:seats', 'Ranks that the job can have at a time.');
+    this.scaled = make.total('expertwire:scaled_total', 'How often ranks came or went because somebody wanted it.');
+    this.notScaled = make.total('expertwire:scale_failures_total', 'How often they should have, and did not.');
     this.placementVersion = make.level('expertwire:placement_version', 'Version of the placement in force.');
     this.peakRss = make.level('expertwire:rank_peak_rss_bytes', 'The most memory that a rank held, in bytes.', 'rank');
     this.weightBytes = make.level(
@@ -41,10 +47,13 @@ export class JobMetrics {
 
   /** Takes over what the engine counted. */
   update(stats: EngineStats, placementVersion: number): void {
-    const { rankStates, epoch, ranks, rebalancing } = stats;
+    const { rankStates, epoch, ranks, rebalancing, scaling } = stats;
     this.ranks.set(rankStates.filter(isThere).length);
     this.lostRanks.set(rankStates.filter((state) => state === 'lost').length);
     this.epoch.set(epoch);
+    this.seats.set(scaling?.maxRanks ?? rankStates.length);
+    this.scaled.set(scaling?.numScaled ?? 0);
+    this.notScaled.set(scaling?.numFailed ?? 0);
     this.placementVersion.set(placementVersion);
     this.peakRss.setAll(ranks.map(({ peakRssBytes }, rank) => [{ rank }, peakRssBytes]));
     this.weightBytes.setAll(ranks.map(({ kernelBytes, tensorBytes }, rank) => [{ rank }, kernelBytes + tensorBytes]));

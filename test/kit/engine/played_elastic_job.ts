@@ -40,16 +40,9 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
     return seat;
   }
 
-  /** The same as a job has it. */
-  async wish(wish: 'leaving' | 'staying' | 'left', rank: number): Promise<void> {
-    if (!this.present.has(rank)) throw new EngineError('RANK_LOST', `rank ${rank} isn't there; ask for another`);
-    if (wish === 'left') await this.retire(rank);
-    else await this.setLeaving(rank, wish === 'leaving');
-    this.epoch++;
-  }
-
   async setLeaving(rank: number, isLeaving: boolean): Promise<void> {
     await this.tell(isLeaving ? `leaving ${rank}` : `staying ${rank}`);
+    this.epoch++;
     if (isLeaving && this.present.has(rank)) this.leaving.add(rank);
     else this.leaving.delete(rank);
   }
@@ -72,6 +65,7 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
   lose(rank: number): void {
     this.present.delete(rank);
     this.leaving.delete(rank);
+    this.epoch++;
   }
 
   /** Resolves when this was asked and waits. */

@@ -128,7 +128,7 @@ export class StagedEngine implements ServedEngine {
   }
 
   stats(): EngineStats {
-    return { ...this.collector.stats(), ...this.counts, rebalancing: null };
+    return { ...this.collector.stats(), ...this.counts, rebalancing: null, scaling: null };
   }
 
   watch(observer: EngineObserver): () => void {

@@ -5,6 +5,7 @@ import { createPlacement, type Placement } from '../../../experts/placement/plac
 import type { EngineStats } from '../../../lib/head/engine.js';
 import type { EpochChange } from '../../../lib/job/step_runner.js';
 import { firstMembers } from '../../../lib/job/members.js';
+import type { ScalingStats } from '../../../lib/head/elastic/scale_events.js';
 import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import { StatsCollector } from '../../../lib/head/observing/stats.js';
 import { observedStep } from '../../../lib/head/observing/step_observer.js';
@@ -48,6 +49,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     ...{ numMoved: 0, numMovedTokens: 0 },
   };
   rebalancing: RebalanceStats | null = null;
+  scaling: ScalingStats | null = null;
   private readonly window: LoadWindow;
   private readonly collector: StatsCollector;
   private readonly totals: { dispatchBytes: number[]; combineBytes: number[]; waitMs: number[] }[];
@@ -89,7 +91,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   }
 
   stats(): EngineStats {
-    return { ...this.collector.stats(), ...this.counts, rebalancing: this.rebalancing };
+    return { ...this.collector.stats(), ...this.counts, rebalancing: this.rebalancing, scaling: this.scaling };
   }
 
   /** Ranks come, go or are lost. */

@@ -65,7 +65,7 @@ describe('the scaler of an engine', () => {
     const scaling = scaler.scale(2);
     await job.untilHeld('leaving 2');
     job.lose(2);
-    job.refuse('leaving 2', new EngineError('RANK_LOST', 'rank 2 ended'));
+    job.release('leaving 2');
     expect(await scaling).to.deep.include({ after: 2, left: [] });
     stop();
   });

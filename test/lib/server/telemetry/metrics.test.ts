@@ -201,7 +201,11 @@ describe('metrics', () => {
       ...{ movedBytes: 100, longestStallMs: 5, longestStepMs: null, medianStepMs: null },
       balancedness: { before: 0.25, after: 0.75 },
     };
+    engine.scaling = { maxRanks: 6, isScaling: false, numScaled: 5, numFailed: 2, lastError: null };
     const scrape = await watched.scrape();
+    expect(scrape.value('expertwire:seats')).to.equal(6);
+    expect(scrape.value('expertwire:scaled_total')).to.equal(5);
+    expect(scrape.value('expertwire:scale_failures_total')).to.equal(2);
     expect(scrape.value('expertwire:epoch')).to.equal(4);
     expect(scrape.value('expertwire:ranks')).to.equal(1);
     expect(scrape.value('expertwire:lost_ranks')).to.equal(1);

@@ -1,0 +1,28 @@
+/** How long the steps of a job took, and how many ranks ran each. */
+import type { ObservedStep } from '../../lib/head/observing/step_observer.js';
+import type { EngineObserver } from '../../lib/head/watchers.js';
+import type { Span } from '../chaos/load/gaps.js';
+
+/** A step. */
+export interface StepTime {
+  /** When it was over, of `performance.now()`. */
+  readonly atMs: number;
+  readonly stepMs: number;
+  readonly numRanks: number;
+}
+
+/** Follows an engine. */
+export class StepTimes implements EngineObserver {
+  readonly all: StepTime[] = [];
+
+  /** A step that counts. */
+  step({ stepMs, results }: ObservedStep): void {
+    const numRanks = results.filter((result) => result !== null).length;
+    this.all.push({ atMs: performance.now(), stepMs, numRanks });
+  }
+
+  /** Those that were over within a span. */
+  within({ fromMs, toMs }: Span): readonly StepTime[] {
+    return this.all.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs);
+  }
+}
