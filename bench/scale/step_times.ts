@@ -1,7 +1,6 @@
 /** How long the steps of a job took, and how many ranks ran each. */
 import type { ObservedStep } from '../../lib/head/observing/step_observer.js';
 import type { EngineObserver } from '../../lib/head/watchers.js';
-import type { Span } from '../chaos/load/gaps.js';
 
 /** A step. */
 export interface StepTime {
@@ -19,10 +18,5 @@ export class StepTimes implements EngineObserver {
   step({ stepMs, results }: ObservedStep): void {
     const numRanks = results.filter((result) => result !== null).length;
     this.all.push({ atMs: performance.now(), stepMs, numRanks });
-  }
-
-  /** Those that were over within a span. */
-  within({ fromMs, toMs }: Span): readonly StepTime[] {
-    return this.all.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs);
   }
 }
