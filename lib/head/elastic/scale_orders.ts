@@ -81,7 +81,7 @@ export class ScaleOrders {
       this.onScale({ kind: 'begun', before, wanted, cause });
       await carryOut(wanted, tally, own, sinceMs);
       const scaled: Scaled = { before, after: this.numRanks(), ...tally, ms: sinceMs() };
-      this.figures.numScaled++;
+      if (scaled.joined.length + scaled.left.length > 0) this.figures.numScaled++;
       this.onScale({ kind: 'done', cause, ...scaled });
       return scaled;
     } catch (thrown) {
