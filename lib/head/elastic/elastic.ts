@@ -1,7 +1,7 @@
 /**
  * Gives a running job more or fewer ranks. Newcomers join at an epoch between two steps, and then get their share of experts. A rank that is to go
  * gives its experts and its sequences away first, beside the steps, and then leaves at an epoch. One order at a time; what comes and goes by itself
- * meanwhile is counted in, since every round looks at who is there.
+ * meanwhile is counted in, since every round looks at who is there. Why: docs/decisions/elastic.md#an-order-looks-at-who-is-there
  */
 import { EngineError } from '../../protocol/errors.js';
 import { ScaleOrders, type Tally } from './scale_orders.js';

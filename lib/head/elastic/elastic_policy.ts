@@ -1,4 +1,4 @@
-/** When a job gets one rank more or one less: decided from the load of its last steps. Pure. */
+/** When a job gets one rank more or one less: decided from the load of its last steps. Pure. Why: docs/decisions/elastic.md#the-policy-counts-in-steps */
 import type { ExpertwireConfig } from '../../config/schema.js';
 
 /** What the policy goes by; `maxRanks` is a number here. */
