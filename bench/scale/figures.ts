@@ -25,6 +25,8 @@ export interface ChangeRow {
   readonly longest_step_ms: number | null;
   readonly quiet_median_ms: number | null;
   readonly quiet_longest_ms: number | null;
+  /** The most that moving experts and sequences held up one step; null: no step ran. */
+  readonly moving_stall_ms: number | null;
   /** The longest time between two tokens of one stream. */
   readonly stall_ms: number | null;
   readonly moved_experts: number;
@@ -51,14 +53,16 @@ export function changeRows(
   const gaps = answers.flatMap(({ answer }) => gapsOf(answer.timesMs));
   return changes.map((change) => {
     const { scaled, fromMs, toMs, quietFromMs } = change;
-    const timesIn = (span: Span): number[] =>
-      steps.filter(({ atMs }) => atMs >= span.fromMs && atMs <= span.toMs).map(({ stepMs }) => stepMs);
+    const within = (span: Span): readonly StepTime[] =>
+      steps.filter(({ atMs }) => atMs >= span.fromMs && atMs <= span.toMs);
+    const timesIn = (span: Span): number[] => within(span).map(({ stepMs }) => stepMs);
     const quiet = timesIn({ fromMs: quietFromMs, toMs: fromMs });
     const first = steps.find(({ atMs, numRanks }) => atMs > fromMs && numRanks === scaled.after);
     return {
       ...{ from: scaled.before, to: scaled.after, first_step_ms: first === undefined ? null : first.atMs - fromMs },
       ...{ done_ms: toMs - fromMs, longest_step_ms: most(timesIn(change)) },
       ...{ quiet_median_ms: quiet.length === 0 ? null : median(quiet), quiet_longest_ms: most(quiet) },
+      moving_stall_ms: most(within(change).map(({ stallMs }) => stallMs)),
       stall_ms: longestGap(gaps, change),
       moved_experts: scaled.numMovedExperts,
       moved_sequences: scaled.numMovedSequences,

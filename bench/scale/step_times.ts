@@ -8,6 +8,8 @@ export interface StepTime {
   readonly atMs: number;
   readonly stepMs: number;
   readonly numRanks: number;
+  /** How much longer it took because experts or sequences moved beside it, on the slowest rank. */
+  readonly stallMs: number;
 }
 
 /** Follows an engine. */
@@ -17,6 +19,7 @@ export class StepTimes implements EngineObserver {
   /** A step that counts. */
   step({ stepMs, results }: ObservedStep): void {
     const numRanks = results.filter((result) => result !== null).length;
-    this.all.push({ atMs: performance.now(), stepMs, numRanks });
+    const stalls = results.map((result) => (result?.moved?.stallMs ?? 0) + (result?.kv?.stallMs ?? 0));
+    this.all.push({ atMs: performance.now(), stepMs, numRanks, stallMs: Math.max(...stalls) });
   }
 }

@@ -15,17 +15,24 @@ describe('figures of scaling', () => {
   it('tell the steps meanwhile from those before, and the longest gap of a stream that reaches into the change', () => {
     const change = { scaled: SCALED, quietFromMs: 0, fromMs: 100, toMs: 130 };
     const steps = [
-      { atMs: 20, stepMs: 5, numRanks: 2 },
-      { atMs: 60, stepMs: 7, numRanks: 2 },
-      { atMs: 110, stepMs: 20, numRanks: 2 },
-      { atMs: 125, stepMs: 9, numRanks: 4 },
-      { atMs: 150, stepMs: 99, numRanks: 4 },
+      { atMs: 20, stepMs: 5, numRanks: 2, stallMs: 0 },
+      { atMs: 60, stepMs: 7, numRanks: 2, stallMs: 0 },
+      { atMs: 110, stepMs: 20, numRanks: 2, stallMs: 0 },
+      { atMs: 125, stepMs: 9, numRanks: 4, stallMs: 3 },
+      { atMs: 150, stepMs: 99, numRanks: 4, stallMs: 90 },
     ];
     const answers = [answered([1, 2, 3], [10, 60, 104]), answered([1, 2], [200, 300])];
     expect(changeRows([change], steps, answers)).to.deep.equal([
       {
         ...{ from: 2, to: 4, first_step_ms: 25, done_ms: 30, longest_step_ms: 20, quiet_median_ms: 6 },
-        ...{ quiet_longest_ms: 7, stall_ms: 44, moved_experts: 8, moved_sequences: 1, recomputed: 0 },
+        ...{
+          quiet_longest_ms: 7,
+          moving_stall_ms: 3,
+          stall_ms: 44,
+          moved_experts: 8,
+          moved_sequences: 1,
+          recomputed: 0,
+        },
       },
     ]);
   });
