@@ -29,6 +29,9 @@ export interface ScalerOptions {
   readonly onScale: OnScale;
 }
 
+/** Of an order that nobody else gives up: a newcomer that stands still would have the policy wait for ever. */
+const POLICY_TIMEOUT_MS = 600_000;
+
 /** One of an engine whose job is elastic. */
 export class Scaler implements StepObserver {
   private readonly elastic: Elastic;
@@ -71,7 +74,8 @@ export class Scaler implements StepObserver {
     const decision = this.policy.decide(this.elastic.numRanks, this.sampleOf(stepMs));
     if (decision === null) return;
     const rest = (hasFailed: boolean) => (): void => this.policy?.rest(hasFailed);
-    void this.elastic.scale(decision.after, { kind: 'policy', ...decision }).then(rest(false), rest(true));
+    const late = AbortSignal.timeout(POLICY_TIMEOUT_MS);
+    void this.elastic.scale(decision.after, { kind: 'policy', ...decision }, late).then(rest(false), rest(true));
   }
 
   /** The head knows of an epoch: experts and requests have taken note of it. */
