@@ -178,7 +178,10 @@ export class Job implements StepRunner {
     return this.wish(isDemoted ? 'demoted' : 'promoted', rank);
   }
 
-  /** Goes on without a member that nobody needs any more, unless it is the last one. Resolves when it is gone. Rejects with what ended the job. */
+  /**
+   * Goes on without a member that nobody needs any more, unless it is the last one. Resolves when it is gone.
+   * @throws EngineError RANK_LOST: another one was lost before that, so that this one may be needed, and stays; what ended the job
+   */
   async retire(rank: number): Promise<void> {
     const link = this.seats[rank]?.link;
     await this.wish('left', rank);
@@ -322,6 +325,8 @@ export class Job implements StepRunner {
     if (end !== null) return;
     this.gathering?.abandon();
     this.newcomers?.want(-wereLeaving);
+    // Those that were about to go may be all that is left.
+    this.wishes.refuse('left', new EngineError('RANK_LOST', 'a rank was lost before others could go; ask again'));
     this.tellLater({ lost, abandonedStep: this.abandon() });
     this.declare();
     this.newcomers?.enter([]);

@@ -51,6 +51,14 @@ export class Wishes {
     return asked.length === 0 ? null : Object.fromEntries(asked);
   }
 
+  /** Nobody may wish for that any more. */
+  refuse(wish: Wish, error: EngineError): void {
+    this.answer(
+      (each) => each.wish === wish,
+      (each) => each.reject(error),
+    );
+  }
+
   /** How many wait to be members. */
   get numJoining(): number {
     return this.wishers.filter(({ wish }) => wish === 'joined').length;

@@ -5,7 +5,7 @@
  */
 import { EngineError } from '../../protocol/errors.js';
 import { ScaleOrders, type Tally } from './scale_orders.js';
-import { scalePlan, stayingRanks, type RanksView } from './scale_plan.js';
+import { scalePlan, stayingRanks, type RanksView, type ScalePlan } from './scale_plan.js';
 import type { OnScale, ScaleCause, Scaled, ScalingStats } from './scale_events.js';
 
 /** The membership of a job, as scaling needs it. */
@@ -20,7 +20,7 @@ export interface ElasticJob {
   recruit(signal: AbortSignal): Promise<number>;
   /** Whether a rank is on its way out: it gets no more experts and no more sequences. Resolves when all ranks know, or it is gone. */
   setLeaving(rank: number, isLeaving: boolean): Promise<void>;
-  /** Goes on without a rank that holds nothing any more. Resolves when it is no member. */
+  /** Goes on without a rank that holds nothing any more. Resolves when it is no member; rejects where another one was lost before that. */
   retire(rank: number): Promise<void>;
 }
 
@@ -29,7 +29,9 @@ export interface ElasticWork {
   /** Puts experts where they should be among the ranks that may hold some. Rejects with EngineError where they can't be there. */
   spread(signal: AbortSignal): Promise<{ readonly numMovedExperts: number }>;
   /** Has the sequences of a rank that is leaving go on elsewhere. Resolves when it has none, or is lost. */
-  drain(rank: number, signal: AbortSignal): Promise<{ readonly numMoved: number; readonly numRecomputed: number }>;
+  drain(rank: number, signal: AbortSignal): Promise<void>;
+  /** Sequences of leaving ranks that went on elsewhere with their cache so far, and those that are computed anew. */
+  readonly drained: { readonly numMoved: number; readonly numRecomputed: number };
 }
 
 /** What an elastic job is made of. */
@@ -45,6 +47,8 @@ const MAX_ROUNDS = 16;
 /** Carries out orders to scale. */
 export class Elastic {
   private readonly orders: ScaleOrders;
+  /** Aborted when a rank is lost: what ranks are to do next is found anew. */
+  private unchanged = new AbortController();
 
   constructor(private readonly parts: ElasticParts) {
     this.orders = new ScaleOrders(() => this.numRanks, parts.onScale);
@@ -71,10 +75,13 @@ export class Elastic {
       ...{ cause, signal, wanted: () => numRanks },
       carryOut: async (wanted, tally, own, sinceMs) => {
         for (let round = 0; ; round++) {
-          if (scalePlan(this.parts.job.members, wanted).kind === 'done') return;
+          const plan = scalePlan(this.parts.job.members, wanted);
+          if (plan.kind === 'done') return;
           if (round === MAX_ROUNDS) throw new EngineError('RANK_LOST', 'ranks were lost again and again meanwhile');
           own.throwIfAborted();
-          await this.proceed(wanted, tally, own, sinceMs);
+          await this.follow(plan, tally, own, () => {
+            if (this.numRanks === wanted) tally.firstMs ??= sinceMs();
+          });
         }
       },
     });
@@ -85,13 +92,24 @@ export class Elastic {
     return this.orders.take({
       ...{ cause: { kind: 'leave', rank }, wanted: (numRanks) => numRanks - 1 },
       carryOut: async (wanted, tally, signal, sinceMs) => {
-        const { present, leaving } = this.parts.job.members;
-        if (!present.has(rank) || leaving.has(rank)) return;
-        if (wanted === 0) throw new EngineError('INVALID_REQUEST', `rank ${rank} is the last one; end the job instead`);
-        await this.shrink([rank], tally, signal);
-        tally.firstMs = sinceMs();
+        const { members } = this.parts.job;
+        if (!members.present.has(rank) || members.leaving.has(rank)) return;
+        do {
+          if (stayingRanks(this.parts.job.members).every((each) => each === rank)) {
+            await this.setLeaving([rank], false);
+            throw new EngineError('INVALID_REQUEST', `no rank would stay but rank ${rank}; end the job instead`);
+          }
+          await this.shrink([rank], tally, signal);
+        } while (this.parts.job.members.leaving.has(rank));
+        if (this.numRanks === wanted) tally.firstMs = sinceMs();
       },
     });
+  }
+
+  /** A rank was lost: who was on the way out may be needed. */
+  lose(): void {
+    this.unchanged.abort(new EngineError('RANK_LOST', 'a rank was lost meanwhile'));
+    this.unchanged = new AbortController();
   }
 
   /** No step runs any more: what is being done is given up, and later orders are refused. */
@@ -118,15 +136,17 @@ export class Elastic {
     if (this.isScaling) refuse('the job is being scaled already; ask again when it is over');
   }
 
-  /** Towards so many ranks. */
-  private async proceed(wanted: number, tally: Tally, signal: AbortSignal, sinceMs: () => number): Promise<void> {
-    const plan = scalePlan(this.parts.job.members, wanted);
-    const settled = (): void => {
-      if (this.numRanks === wanted) tally.firstMs ??= sinceMs();
-    };
-    if (plan.kind === 'grow') await this.grow(plan.numRanks, tally, signal, settled);
-    if (plan.kind === 'shrink') await this.shrink(plan.ranks, tally, signal);
-    settled();
+  /** `onChange`: ranks came or went. */
+  private async follow(
+    plan: Exclude<ScalePlan, { kind: 'done' }>,
+    tally: Tally,
+    signal: AbortSignal,
+    onChange: () => void,
+  ): Promise<void> {
+    if (plan.kind === 'grow') return this.grow(plan.numRanks, tally, signal, onChange);
+    if (plan.kind === 'keep') return this.setLeaving(plan.ranks, false);
+    await this.shrink(plan.ranks, tally, signal);
+    onChange();
   }
 
   /** All that come get their share at once. Where one can't come, the others stay. `onIn`: they are there. */
@@ -141,34 +161,44 @@ export class Elastic {
     if (refused !== undefined) throw refused.reason;
   }
 
-  /** Experts and sequences go at the same time; then the ranks do. */
+  /** Experts and sequences go at the same time; then the ranks do. Where a rank is lost meanwhile, some of them may still be there. */
   private async shrink(ranks: readonly number[], tally: Tally, signal: AbortSignal): Promise<void> {
-    const { job } = this.parts;
-    const stopped = new AbortController();
-    const setLeaving = (isLeaving: boolean): Promise<unknown> =>
-      Promise.all(ranks.map((rank) => job.setLeaving(rank, isLeaving)));
+    const { job, work } = this.parts;
+    const before = work.drained;
+    const unchanged = this.unchanged.signal;
     try {
-      await setLeaving(true);
-      await this.empty(ranks, tally, AbortSignal.any([signal, stopped.signal]));
+      await this.setLeaving(ranks, true);
+      await this.empty(ranks, tally, AbortSignal.any([signal, unchanged]));
     } catch (error) {
-      stopped.abort();
-      await setLeaving(false);
+      if (unchanged.aborted && !signal.aborted) return;
+      await this.setLeaving(ranks, false);
       throw error;
+    } finally {
+      tally.numMovedSequences += work.drained.numMoved - before.numMoved;
+      tally.numRecomputed += work.drained.numRecomputed - before.numRecomputed;
     }
     // One that was lost meanwhile isn't leaving any more, nor is who has its seat now.
     const left = ranks.filter((rank) => job.members.leaving.has(rank));
-    await Promise.all(left.map((rank) => job.retire(rank)));
-    tally.left.push(...left);
+    const gone = await Promise.allSettled(left.map((rank) => job.retire(rank)));
+    tally.left.push(...left.filter((_, i) => gone[i]!.status === 'fulfilled'));
+    const refused = gone.find((each) => each.status === 'rejected');
+    if (refused !== undefined && !unchanged.aborted) throw refused.reason;
   }
 
+  /** Rejects as soon as one can't, and gives the others up. */
   private async empty(ranks: readonly number[], tally: Tally, signal: AbortSignal): Promise<void> {
-    const { work } = this.parts;
-    const drains = ranks.map(async (rank) => {
-      const { numMoved, numRecomputed } = await work.drain(rank, signal);
-      tally.numMovedSequences += numMoved;
-      tally.numRecomputed += numRecomputed;
-    });
-    await Promise.all([this.spread(tally, signal), ...drains]);
+    const stopped = new AbortController();
+    const own = AbortSignal.any([signal, stopped.signal]);
+    const drains = ranks.map((rank) => this.parts.work.drain(rank, own));
+    try {
+      await Promise.all([this.spread(tally, own), ...drains]);
+    } finally {
+      stopped.abort();
+    }
+  }
+
+  private async setLeaving(ranks: readonly number[], isLeaving: boolean): Promise<void> {
+    await Promise.all(ranks.map((rank) => this.parts.job.setLeaving(rank, isLeaving)));
   }
 
   private async spread(tally: Tally, signal: AbortSignal): Promise<void> {

@@ -94,13 +94,20 @@ export class ScaleOrders {
   private failed(thrown: unknown, before: number, cause: ScaleCause): Error {
     if (this.ended !== null) return this.ended;
     const after = this.numRanks();
-    const text = `the job goes on with ${after} ${after === 1 ? 'rank' : 'ranks'} (${causeText(thrown)}); try again`;
+    const text = `the job goes on with ${after} ${after === 1 ? 'rank' : 'ranks'} (${whyOf(thrown)}); try again`;
     const error = new EngineError('SCALE_FAILED', text, { cause: thrown });
     this.figures.numFailed++;
     this.figures.lastError = error.message;
     this.onScale({ kind: 'failed', before, after, cause, error });
     return error;
   }
+}
+
+/** Of what was given up, who gave it up knows more. */
+function whyOf(thrown: unknown): string {
+  const { name } = (thrown ?? {}) as { readonly name?: string };
+  if (name === 'TimeoutError') return 'it took longer than it may';
+  return name === 'AbortError' ? 'it was given up' : causeText(thrown);
 }
 
 const newTally = (): Tally => ({

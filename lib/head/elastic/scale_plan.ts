@@ -15,20 +15,25 @@ export type ScalePlan =
   | { readonly kind: 'done' }
   /** So many newcomers are needed. */
   | { readonly kind: 'grow'; readonly numRanks: number }
-  /** These go, the least useful first. */
+  /** These, which are on their way out, are needed after all. */
+  | { readonly kind: 'keep'; readonly ranks: readonly number[] }
+  /** These go, the least useful first: those that are on their way out, too. */
   | { readonly kind: 'shrink'; readonly ranks: readonly number[] };
 
 /** Ranks that stay. */
 export const stayingRanks = ({ present, leaving }: RanksView): number[] =>
   [...present].filter((rank) => !leaving.has(rank)).sort((a, b) => a - b);
 
-/** Slow ranks go first, then those with the highest numbers, as in vLLM. */
+/** Slow ranks go first, then those with the highest numbers, as in vLLM; others come back first. */
 export function scalePlan(view: RanksView, wanted: number): ScalePlan {
-  const staying = stayingRanks(view);
-  const numMissing = wanted - staying.length;
-  if (numMissing === 0) return { kind: 'done' };
-  if (numMissing > 0) return { kind: 'grow', numRanks: numMissing };
   const isDemoted = (rank: number): number => (view.demoted.has(rank) ? 1 : 0);
-  const ranks = staying.toSorted((a, b) => isDemoted(b) - isDemoted(a) || b - a);
-  return { kind: 'shrink', ranks: ranks.slice(0, -numMissing) };
+  const leastUseful = (ranks: readonly number[]): number[] =>
+    ranks.toSorted((a, b) => isDemoted(b) - isDemoted(a) || b - a);
+  const staying = stayingRanks(view);
+  const leaving = leastUseful([...view.leaving]);
+  const numMissing = wanted - staying.length;
+  if (numMissing > 0 && leaving.length > 0) return { kind: 'keep', ranks: leaving.slice(-numMissing) };
+  if (numMissing > 0) return { kind: 'grow', numRanks: numMissing };
+  const ranks = [...leaving, ...leastUseful(staying).slice(0, -numMissing)];
+  return ranks.length === 0 ? { kind: 'done' } : { kind: 'shrink', ranks };
 }

@@ -38,9 +38,8 @@ export class Scaler implements StepObserver {
   private readonly gate: EpochGate;
   /** Null: the head decides nothing by itself. */
   private readonly policy: ElasticPolicy | null;
-  /** Sequences that went on elsewhere, and that gave way, by the rank they left. */
-  private readonly numMoved = new Map<number, number>();
-  private readonly numGaveWay = new Map<number, number>();
+  private numMoved = 0;
+  private numRecomputed = 0;
 
   constructor(private readonly options: ScalerOptions) {
     const { job, config, onScale } = options;
@@ -79,14 +78,16 @@ export class Scaler implements StepObserver {
   }
 
   /** The head knows of an epoch: experts and requests have taken note of it. */
-  enter({ epoch }: EpochChange): void {
+  enter({ epoch, lost }: EpochChange): void {
     this.gate.enter(epoch);
+    if (lost.length > 0) this.elastic.lose();
   }
 
   /** Counts sequences that move. */
   request(news: RequestNews): void {
-    if (news.kind === 'moved') countOne(this.numMoved, news.from);
-    if (news.kind === 'preempted') countOne(this.numGaveWay, news.rank);
+    const { leaving } = this.options.job.members;
+    if (news.kind === 'moved' && leaving.has(news.from)) this.numMoved++;
+    if (news.kind === 'preempted' && leaving.has(news.rank)) this.numRecomputed++;
   }
 
   /** No step runs any more. */
@@ -115,12 +116,13 @@ export class Scaler implements StepObserver {
         return seat;
       },
       setLeaving: (rank, isLeaving) => job.setLeaving(rank, isLeaving).then(known),
-      retire: (rank) => job.retire(rank).then(known),
+      retire: (rank) => job.retire(rank).finally(known),
     };
   }
 
   private work(): ElasticWork {
     const { spread, drained } = this.options;
+    const counts = (): ElasticWork['drained'] => ({ numMoved: this.numMoved, numRecomputed: this.numRecomputed });
     const givenUp = (signal: AbortSignal): Promise<never> =>
       new Promise((_, reject) =>
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
@@ -130,11 +132,9 @@ export class Scaler implements StepObserver {
         signal.throwIfAborted();
         return Promise.race([spread('ranks come or go'), givenUp(signal)]);
       },
-      drain: async (rank, signal) => {
-        const before = [this.numMoved.get(rank) ?? 0, this.numGaveWay.get(rank) ?? 0] as const;
-        await drained(rank, signal);
-        const numMoved = (this.numMoved.get(rank) ?? 0) - before[0];
-        return { numMoved, numRecomputed: (this.numGaveWay.get(rank) ?? 0) - before[1] };
+      drain: drained,
+      get drained() {
+        return counts();
       },
     };
   }
@@ -156,6 +156,3 @@ export class Scaler implements StepObserver {
     };
   }
 }
-
-const countOne = (counts: Map<number, number>, rank: number): void =>
-  void counts.set(rank, (counts.get(rank) ?? 0) + 1);

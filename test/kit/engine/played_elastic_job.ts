@@ -14,6 +14,7 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
   readonly leaving = new Set<number>();
   readonly demoted = new Set<number>();
   epoch = 0;
+  drained = { numMoved: 0, numRecomputed: 0 };
   /** What was asked, in order. */
   readonly story: string[] = [];
   /** What begins with these words waits for {@link release} or {@link refuse}. */
@@ -57,9 +58,9 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
     return { numMovedExperts: 10 };
   }
 
-  async drain(rank: number, signal: AbortSignal): Promise<{ numMoved: number; numRecomputed: number }> {
+  async drain(rank: number, signal: AbortSignal): Promise<void> {
     await this.tell(`drain ${rank}`, signal);
-    return { numMoved: 2, numRecomputed: 1 };
+    this.drained = { numMoved: this.drained.numMoved + 2, numRecomputed: this.drained.numRecomputed + 1 };
   }
 
   lose(rank: number): void {
@@ -93,8 +94,13 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
     this.story.push(what);
     if (!this.holds.some((start) => what.startsWith(start))) return Promise.resolve();
     await new Promise<void>((resolve, reject) => {
-      this.held.push({ what, resolve, reject });
-      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+      const one = { what, resolve, reject };
+      this.held.push(one);
+      const giveUp = (): void => {
+        if (this.held.includes(one)) this.held.splice(this.held.indexOf(one), 1);
+        reject(signal!.reason as Error);
+      };
+      signal?.addEventListener('abort', giveUp, { once: true });
     });
   }
 }

@@ -125,9 +125,37 @@ describe('scaling a job', () => {
     const scaling = elastic.scale(2, ASKED);
     await job.untilHeld('drain 2');
     job.lose(2);
-    job.release('drain 2');
+    elastic.lose();
     expect(await scaling).to.deep.include({ after: 2, left: [] });
     expect(job.story).not.to.include('retire 2');
+  });
+
+  it('has a rank stay after all where all that were to stay are lost, and moves what it holds no more', async () => {
+    const { job, elastic } = played(3, 3);
+    job.holds = ['drain', 'retire'];
+    const scaling = elastic.scale(1, ASKED);
+    await job.untilHeld('drain 1');
+    job.lose(0);
+    elastic.lose();
+    await job.untilHeld('drain 2');
+    expect([...job.leaving]).to.deep.equal([2]);
+    job.holds = [];
+    elastic.lose(); // and once more
+    expect(await scaling).to.deep.include({ after: 1, left: [2] });
+    expect([...job.present]).to.deep.equal([1]);
+  });
+
+  it('has a rank stay after all where another is lost in the moment in which it goes', async () => {
+    const { job, elastic } = played(2, 3);
+    job.holds = ['retire'];
+    const scaling = elastic.scale(1, ASKED);
+    await job.untilHeld('retire 1');
+    job.lose(0);
+    elastic.lose();
+    job.refuse('retire 1', new EngineError('RANK_LOST', 'a rank was lost before others could go'));
+    expect(await scaling).to.deep.include({ after: 1, left: [] });
+    expect([...job.present]).to.deep.equal([1]);
+    expect(job.leaving.size).to.equal(0);
   });
 
   it('has a rank that asks to leave go, but not the last one', async () => {

@@ -8,15 +8,13 @@ const view = (present: readonly number[], leaving: readonly number[] = [], demot
 });
 
 describe('the next part of an order to scale', () => {
-  it('is nothing where there are as many ranks as wanted, without those on their way out', () => {
+  it('is nothing where there are as many ranks as wanted, and nobody is on the way out', () => {
     expect(scalePlan(view([0, 1]), 2)).to.deep.equal({ kind: 'done' });
-    expect(scalePlan(view([0, 1, 5], [1]), 2)).to.deep.equal({ kind: 'done' });
     expect(stayingRanks(view([5, 0, 1], [1]))).to.deep.equal([0, 5]);
   });
 
   it('is as many newcomers as ranks are missing', () => {
     expect(scalePlan(view([0, 3]), 5)).to.deep.equal({ kind: 'grow', numRanks: 3 });
-    expect(scalePlan(view([0, 1, 2], [2]), 3)).to.deep.equal({ kind: 'grow', numRanks: 1 });
   });
 
   it('is that the highest numbers go, of slow ranks first', () => {
@@ -24,7 +22,14 @@ describe('the next part of an order to scale', () => {
     expect(scalePlan(view([0, 1, 2, 3], [], [0, 1]), 1)).to.deep.equal({ kind: 'shrink', ranks: [1, 0, 3] });
   });
 
-  it('never has a rank go twice', () => {
-    expect(scalePlan(view([0, 1, 2, 3], [3]), 2)).to.deep.equal({ kind: 'shrink', ranks: [2] });
+  it('has those go first that are on their way out', () => {
+    expect(scalePlan(view([0, 1, 5], [1]), 2)).to.deep.equal({ kind: 'shrink', ranks: [1] });
+    expect(scalePlan(view([0, 1, 2, 3], [1]), 2)).to.deep.equal({ kind: 'shrink', ranks: [1, 3] });
+  });
+
+  it('keeps those that are on their way out before it looks for others, slow ones last', () => {
+    expect(scalePlan(view([1, 2, 3], [1, 2, 3]), 1)).to.deep.equal({ kind: 'keep', ranks: [1] });
+    expect(scalePlan(view([1, 2], [1, 2], [1]), 1)).to.deep.equal({ kind: 'keep', ranks: [2] });
+    expect(scalePlan(view([0, 2], [2]), 4)).to.deep.equal({ kind: 'keep', ranks: [2] });
   });
 });

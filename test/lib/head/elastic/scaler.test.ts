@@ -22,7 +22,7 @@ function played(numRanks: number, options: Partial<ScalerOptions> = {}, knowsAtO
   const scaler = new Scaler({
     ...{ job, config: CONFIG, maxNumSeqs: 8, load: () => loadOf(9, [rank]) },
     spread: () => job.spread(new AbortController().signal),
-    drained: (each, signal) => job.drain(each, signal).then(() => undefined),
+    drained: (each, signal) => job.drain(each, signal),
     onScale: (event) => void events.push(event),
     ...options,
   });
