@@ -6,7 +6,7 @@ import type { Mesh, Wait } from '../mesh/mesh.js';
 import type { MeshLimits } from '../mesh/mesh_base.js';
 import { asRank, type Rank } from '../../base/ids.js';
 import { MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
-import { CONTROL_PATH } from './rendezvous.js';
+import { CONTROL_PATH } from './control_port.js';
 import type { OnRefused } from '../ws/door/refusals.js';
 import type { TlsOptions } from '../base/tls.js';
 import { IoThreadServer, listenInIoThread, openIoThreadMesh } from '../ws/io_thread/io_thread_mesh.js';
@@ -65,6 +65,12 @@ export interface JoinedRank {
    * @throws CommError what the head refused (FINGERPRINT_MISMATCH, …) or why linking failed; then the link is closed
    */
   ready(fingerprint: string, options?: ReadyOptions): Promise<Mesh>;
+  /**
+   * Finds a new head at the address of the one that is gone, which takes this rank back with its links to the others; `holds`: what it says of itself. The link to it
+   * is {@link link} from then on.
+   * @throws CommError UNREACHABLE where there is none in time, ABORTED; why it doesn't take this rank back
+   */
+  comeBack(holds: unknown, wait: Wait): Promise<void>;
   /** Idempotent: leaves the job. The mesh is closed by its owner. */
   close(): Promise<void>;
 }
@@ -74,20 +80,32 @@ const HEAD_SILENCE_MS = 60_000;
 
 /** Joins the job of a head. @throws CommError UNREACHABLE, AUTH_FAILED, VERSION_MISMATCH, INVALID_ARGUMENT, TIMEOUT or ABORTED. */
 export async function joinHead(options: JoinOptions): Promise<JoinedRank> {
-  const { head, secret, tls, rank, timeoutMs = 60000, signal } = options;
+  const { rank, timeoutMs = 60000, signal } = options;
+  const join = { type: 'join', ...(rank === undefined ? {} : { rank }) } as const;
+  const { link, welcome } = await greet(options, join, { timeoutMs, signal });
+  return new Joined(options, link, welcome);
+}
+
+/** A head that listens, and what it says to a first message. */
+async function greet(
+  { head, secret, tls }: JoinOptions,
+  join: ControlMessageOf<'join'>,
+  wait: Wait,
+): Promise<{ readonly link: ControlLink; readonly welcome: ControlMessageOf<'welcome'> }> {
   const target = { address: head, path: CONTROL_PATH, secret, tls, purpose: 'control', identity: {} } as const;
-  const limits = { maxPayload: MAX_CONTROL_BYTES, timeoutMs, signal };
+  const limits = { maxPayload: MAX_CONTROL_BYTES, ...wait };
   const link = await dial({ ...target, ...limits }, (ws, { socket }) => new ControlLink(ws, socket));
   link.watch(HEAD_SILENCE_MS);
   try {
-    link.send({ type: 'join', ...(rank === undefined ? {} : { rank }) });
-    const welcome = expectType(await link.receive({ timeoutMs, signal }), 'welcome');
-    return new Joined(options, link, welcome);
+    link.send(join);
+    return { link, welcome: expectType(await link.receive(wait), 'welcome') };
   } catch (error) {
     await link.close();
     throw error;
   }
 }
+
+type Back = NonNullable<ControlMessageOf<'join'>['back']>;
 
 class Joined implements JoinedRank {
   /** Hidden from whoever looks at the object: a secret is in it. */
@@ -96,10 +114,12 @@ class Joined implements JoinedRank {
   readonly size: number;
   readonly job: unknown;
   readonly localAddress: string;
+  /** What others know this rank by, once it is linked to them. */
+  private known: Pick<Back, 'fingerprint' | 'jobId' | 'host' | 'port'> | undefined;
 
   constructor(
     options: JoinOptions,
-    readonly link: ControlLink,
+    public link: ControlLink,
     welcome: ControlMessageOf<'welcome'>,
   ) {
     this.#options = options;
@@ -116,6 +136,12 @@ class Joined implements JoinedRank {
   async agree(offer: unknown, wait: Wait): Promise<unknown> {
     this.link.send({ type: 'offer', body: offer });
     return expectType(await this.link.receive(wait), 'agreed').body;
+  }
+
+  async comeBack(body: unknown, wait: Wait): Promise<void> {
+    const back = { ...this.known!, body };
+    const { link } = await greet(this.#options, { type: 'join', rank: this.rank, back }, wait);
+    this.link = link;
   }
 
   async ready(fingerprint: string, options: ReadyOptions = {}): Promise<Mesh> {
@@ -148,6 +174,7 @@ class Joined implements JoinedRank {
     }
     // Who comes later may have proved the same files otherwise: among the ranks one fingerprint stands for them.
     const { addresses, jobId, fingerprint: common } = peers;
+    this.known = { fingerprint: common, jobId, host: advertise, port: server.port };
     const seat = { rank: this.rank, size: this.size, secret, tls, fingerprint: common, jobId };
     const mesh = await this.whileJobLasts((jobSignal) => {
       const options = { ...seat, ...limits, addresses, timeoutMs, signal: jobSignal };

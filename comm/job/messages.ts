@@ -29,9 +29,12 @@ const remoteError = z.object({
   host: foreign(255).optional(),
 });
 
+/** What a rank is that lost its head: of which job, where others reach it, and what it holds, which is opaque here. */
+const back = z.object({ fingerprint: z.string(), jobId: z.string().max(64), ...address.shape, body: z.unknown() });
+
 const MESSAGE = z.discriminatedUnion('type', [
-  /** Rank → head, first: asks for a rank number, or for the lowest free one. */
-  z.object({ type: z.literal('join'), rank: rank.optional() }),
+  /** Rank → head, first: asks for a rank number, or for the lowest free one. `back`: it is a rank already, whose head is gone. */
+  z.object({ type: z.literal('join'), rank: rank.optional(), back: back.optional() }),
   /** Head → rank: its number, and what the job is. */
   z.object({ type: z.literal('welcome'), rank, size: z.int().min(1), job: z.unknown() }),
   /** Rank → head, at most once, before 'ready': what it can do, opaque here. */

@@ -1,27 +1,17 @@
 /** The head's side of the start of a job: gathers the ranks, compares what they loaded, lets them link up. */
 import { randomBytes } from 'node:crypto';
-import { ControlLink } from './control_link.js';
+import type { ControlLink } from './control_link.js';
+import { ControlPort, dismiss, type ControlPortOptions } from './control_port.js';
 import { Deadline, checkTimeout } from '../base/deadline.js';
-import { CommError, errorOfRemote, remoteErrorOf } from '../base/errors.js';
+import { CommError, errorOfRemote } from '../base/errors.js';
 import { asRank, MAX_RANKS, type Rank } from '../../base/ids.js';
-import { MAX_CONTROL_BYTES, type ControlMessage, type ControlMessageOf } from './messages.js';
-import type { OnRefused } from '../ws/door/refusals.js';
-import type { TlsOptions } from '../base/tls.js';
+import type { ControlMessage, ControlMessageOf } from './messages.js';
 import { Door, type DoorOptions, type DoorStart } from './door.js';
 import { accusationOf, failureOf, outOfTurn, unreachableOf } from './join_errors.js';
 import { fingerprintMismatch } from '../ws/ws_mesh.js';
-import { WsServer } from '../ws/door/ws_server.js';
-
-export const CONTROL_PATH = '/expertwire/control';
 
 /** What job the head opens, where, and whom it tells of what happens. */
-export interface RendezvousOptions {
-  readonly host: string;
-  /** 0 takes a free one, see `Rendezvous.port`. */
-  readonly port: number;
-  readonly secret: string;
-  /** The head's certificate and who signed the ranks'. Default: no TLS. */
-  readonly tls?: TlsOptions | undefined;
+export interface RendezvousOptions extends ControlPortOptions {
   /** How many ranks the job may have at a time. */
   readonly size: number;
   /** Exactly so many begin it, ranks 0 … numFirst − 1. Default `size`. */
@@ -38,16 +28,11 @@ export interface RendezvousOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onJoined?: ((rank: Rank, numJoined: number) => void) | undefined;
-  /** A rank or stranger that was turned away, and why: each reason once per address, a few a minute. */
-  readonly onRefused?: OnRefused | undefined;
   readonly onProgress?: ((rank: Rank, progress: ControlMessageOf<'progress'>) => void) | undefined;
 }
 
 /** How long a witness's word waits for the cause: less than it takes a process to end and its parent to ask why. */
 const ACCUSED_MS = 150;
-
-/** How long who proved the secret may take to say that it joins. */
-const JOIN_MS = 30_000;
 
 interface Member {
   readonly link: ControlLink;
@@ -74,18 +59,13 @@ export class Rendezvous {
   private isSettled = false;
   /** Why the job never began. */
   private failure: CommError | undefined;
-  /** Whoever proved the secret and is there. */
-  private readonly connected = new Set<ControlLink>();
-  /** Who came too late for the start of a job that stays open, and what it said. */
-  private readonly early = new Map<ControlLink, ControlMessage>();
-  private door: Door | undefined;
   /** What all first ranks loaded, and the id of their job. */
   private introduced: Pick<DoorStart, 'fingerprint' | 'jobId'> | undefined;
   private closing: Promise<void> | undefined;
 
   /** Listens and admits ranks. @throws CommError ADDRESS_IN_USE, UNREACHABLE when the host isn't this machine's, or INVALID_ARGUMENT. */
   static async listen(options: RendezvousOptions): Promise<Rendezvous> {
-    const { host, port, size, numFirst = size, tls, onRefused, timeoutMs = 60000 } = options;
+    const { size, numFirst = size, timeoutMs = 60000 } = options;
     checkTimeout(timeoutMs);
     if (!Number.isInteger(size) || size < 1 || size > MAX_RANKS) {
       throw new CommError('INVALID_ARGUMENT', `size is ${size}; pass the number of ranks, from 1 to ${MAX_RANKS}`);
@@ -96,14 +76,12 @@ export class Rendezvous {
         `numFirst is ${numFirst}; pass the number of first ranks, from 1 to ${size}`,
       );
     }
-    const limits = { path: CONTROL_PATH, maxPayload: MAX_CONTROL_BYTES };
-    const server = await WsServer.listen({ host, port, tls, onRefused, ...limits });
-    return new Rendezvous(options, server);
+    return new Rendezvous(options, await ControlPort.listen(options));
   }
 
   private constructor(
     options: RendezvousOptions,
-    private readonly server: WsServer,
+    private readonly entry: ControlPort,
   ) {
     this.#options = options;
     this.numFirst = options.numFirst ?? options.size;
@@ -115,15 +93,15 @@ export class Rendezvous {
     options.signal?.addEventListener('abort', this.onAbort);
     if (options.signal?.aborted === true) this.onAbort();
     this.restartDeadline();
-    this.acceptPeers();
+    entry.accept((link, message) => this.arrived(link, message));
   }
 
   get host(): string {
-    return this.server.host;
+    return this.entry.host;
   }
 
   get port(): number {
-    return this.server.port;
+    return this.entry.port;
   }
 
   /**
@@ -140,19 +118,15 @@ export class Rendezvous {
       const member = this.members[rank];
       return member && { link: member.link, host: member.ready!.host, port: member.ready!.port };
     });
-    const refuse = (from: string, error: CommError): void => this.server.refuse(from, error);
-    const door = new Door({ seats, ...this.introduced!, refuse }, options);
-    this.door = door;
-    for (const [link, message] of this.early) this.arrived(link, message);
-    this.early.clear();
+    const door = new Door({ seats, ...this.introduced!, refuse: this.entry.refuse }, options);
+    this.entry.openTo(door);
     return door;
   }
 
   /** Idempotent: closes the port and all links. */
   close(): Promise<void> {
     this.fail(new CommError('CLOSED', 'the rendezvous was closed before all ranks were linked; start the job again'));
-    this.door?.close(new CommError('CLOSED', 'the job has ended; start it again'));
-    this.closing ??= this.shut();
+    this.closing ??= this.entry.close();
     return this.closing;
   }
 
@@ -163,47 +137,12 @@ export class Rendezvous {
     );
   };
 
-  private async shut(): Promise<void> {
-    await Promise.all([...this.connected].map((link) => link.close()));
-    await this.server.close();
-  }
-
-  private acceptPeers(): void {
-    this.server.onPeer({
-      ...{ secret: this.#options.secret, purpose: 'control' },
-      admit: () => undefined,
-      onPeer: (ws, socket) => this.arrive(new ControlLink(ws, socket)),
-    });
-  }
-
-  private arrive(link: ControlLink): void {
-    this.connected.add(link);
-    const deadline = new Deadline(JOIN_MS, () => void link.close());
-    void link.closed.then(() => {
-      deadline.cancel();
-      this.connected.delete(link);
-    });
-    link.onMessage((message) => {
-      deadline.cancel();
-      this.arrived(link, message);
-    });
-  }
-
   private arrived(link: ControlLink, message: ControlMessage): void {
-    if (this.door !== undefined) return this.door.join(link, message);
     const rank = this.failure ?? this.seatOf(message);
-    if (typeof rank === 'number') return this.join(link, rank);
-    if (rank === 'later') return this.keep(link, message);
-    if (this.failure === undefined) this.server.refuse(link.remoteAddress, rank);
-    link.send({ type: 'failed', error: remoteErrorOf(rank) });
-    void link.close();
-  }
-
-  /** Until the door opens. */
-  private keep(link: ControlLink, message: ControlMessage): void {
-    this.early.set(link, message);
-    link.onMessage(undefined);
-    void link.closed.then(() => this.early.delete(link));
+    if (typeof rank === 'number') this.join(link, rank);
+    else if (rank === 'later') this.entry.keep(link, message);
+    else if (this.failure === undefined) this.entry.turnAway(link, rank);
+    else dismiss(link, rank);
   }
 
   private join(link: ControlLink, rank: Rank): void {
@@ -363,11 +302,7 @@ export class Rendezvous {
     this.settled();
     this.failure = error;
     this.settle.reject(error);
-    for (const { link } of this.joined()) {
-      if (!link.isOpen) continue;
-      link.send({ type: 'failed', error: remoteErrorOf(error) });
-      void link.close();
-    }
+    for (const { link } of this.joined()) if (link.isOpen) dismiss(link, error);
   }
 
   private settled(): void {
