@@ -132,6 +132,10 @@ export class Door {
   private seatFor(message: ControlMessage): Rank | CommError {
     if (message.type !== 'join')
       return new CommError('PROTOCOL', `'${message.type}' before 'join'; run the same build everywhere`);
+    if (message.back !== undefined) {
+      const what = 'the job has gone on without this rank, which comes back from another head';
+      return new CommError('INVALID_ARGUMENT', `${what}; start it again, and it joins as a new one`);
+    }
     const { length: size } = this.start.seats;
     const isFree = (rank: number): boolean =>
       rank < size && !this.present.has(asRank(rank)) && !this.newcomers.has(asRank(rank));

@@ -161,6 +161,10 @@ export class Rendezvous {
     const { numReserved, staysOpen = false } = this.#options;
     if (message.type !== 'join')
       return new CommError('PROTOCOL', `'${message.type}' before 'join'; run the same build everywhere`);
+    if (message.back !== undefined) {
+      const what = 'this head begins a job, and the rank comes back from the head of another one';
+      return new CommError('INVALID_ARGUMENT', `${what}; take its ranks back with serve --resume, or start it again`);
+    }
     const invalid = (what: string): 'later' | CommError =>
       staysOpen ? 'later' : new CommError('INVALID_ARGUMENT', what);
     if (this.isSettled || this.joined().length === numFirst)

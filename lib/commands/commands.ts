@@ -33,11 +33,13 @@ async function withEngineOf<T>(
   options: (yargs: Argv) => Argv<T>,
   configOf: (args: T, env: Environment) => Promise<ExpertwireConfig>,
   load: () => Promise<RunEngine<T>>,
+  isResumed: (args: T) => boolean = () => false,
 ): Promise<LoadedCommand> {
   const { withRanks } = await import('./engine/engine_start.js');
-  return loaded(options, async (args, context) =>
-    withRanks(await configOf(args, context.env), async (start) => (await load())(args, start, context)),
-  );
+  return loaded(options, async (args, context) => {
+    const work = async (start: EngineStart): Promise<void> => (await load())(args, start, context);
+    await withRanks(await configOf(args, context.env), work, isResumed(args));
+  });
 }
 
 /** All but those that stand on these: `bench`, `launch`. */
@@ -95,6 +97,7 @@ export const COMMANDS: readonly Command[] = [
         (yargs) => serveOptions(yargs),
         serveConfig,
         async () => (await import('./serve/serve.js')).serve,
+        ({ resume = false }) => resume,
       );
     },
   },

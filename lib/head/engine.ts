@@ -19,6 +19,7 @@ import type { Job } from '../job/job.js';
 import { lossPolicyOf } from '../job/loss_policy.js';
 import { numSeatsOf } from '../job/start/seats.js';
 import type { JobOptions } from '../job/start/job_options.js';
+import { resumeJob } from '../job/start/resume_job.js';
 import { startJob } from '../job/start/start_job.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
@@ -159,6 +160,7 @@ export class Engine implements TokenSource {
       ...limits,
       numRanks: job.numSeats,
       members: job.members.present,
+      epoch: job.members.epoch,
       policy,
       sharing: areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null,
       told: toldOf(spec),
@@ -184,11 +186,14 @@ export class Engine implements TokenSource {
       onLoss?.(loss);
       watchers.loss(loss);
     };
+    const isResumed = job.members.epoch > 0;
     this.loop = new StepLoop({
       ...{ job, requests: this.requests, placement: this.live, experts: this.experts, observers },
       onLoss: onEachLoss,
+      resumed: isResumed ? job.members : null,
       route: (plans) => (routing === null ? plans : withForcedExperts(plans, routing, width)),
     });
+    if (isResumed) this.loop.start(); // what is missing is recovered before anybody asks
     void job.failed.then((error) => this.requests.fail(error));
     void this.requests.closed.then((error) => {
       this.experts.fail(error);
@@ -224,8 +229,9 @@ export class Engine implements TokenSource {
       gate: model.gate,
       codecs: model.codecs,
     };
-    const job = await startJob({ ...options, config, ...ranks, spec, limits, placement });
-    return new Engine({ ...options, config, ...model, placement, job, routing });
+    const order = { ...options, config, ...ranks, spec, limits, placement };
+    const started = options.resume === true ? await resumeJob(order) : { job: await startJob(order), placement };
+    return new Engine({ ...options, config, ...model, ...started, routing });
   }
 
   /** The placement in force, of all seats up to the highest that was ever taken; what lost ranks held is still in it. */

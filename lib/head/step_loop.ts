@@ -34,6 +34,8 @@ export interface StepLoopParts {
   /** Told of steps and losses, in this order. */
   readonly observers: readonly StepObserver[];
   readonly onLoss?: OnLoss | undefined;
+  /** Members of another head's job, with what they hold: some experts may have no home. Default: the job begins, and all have. */
+  readonly resumed?: Members | null;
 }
 
 /** A step that the ranks were told of. */
@@ -53,11 +55,12 @@ export class StepLoop {
   private running: Promise<void> | null = null;
   /** Members changed, or are to, since they last settled. */
   private hasNews = false;
-  /** Of the last epoch; null in the first one. */
-  private members: Members | null = null;
+  /** Of the last epoch; null in the first one of a job that begins. */
+  private members: Members | null;
 
   constructor(private readonly parts: StepLoopParts) {
-    const { job } = parts;
+    const { job, resumed = null } = parts;
+    this.members = resumed;
     job.watch(() => {
       this.hasNews = true;
       this.start();

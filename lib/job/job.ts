@@ -52,8 +52,10 @@ interface Seated {
 export interface JobParts {
   readonly rendezvous: Pick<Rendezvous, 'close'>;
   readonly local: Pick<LocalRanks, 'exits' | 'kill' | 'start' | 'ended' | 'close'>;
-  /** Of the ranks that it begins with, by seat. */
-  readonly links: readonly RankLink[];
+  /** Of the ranks that it begins with, by seat; null where nobody sits. */
+  readonly links: readonly (RankLink | null)[];
+  /** Ranks of another head, which are to enter this epoch with what they hold. Default: new ones, in the first epoch. */
+  readonly resumed?: { readonly members: Members; readonly placement: ToldPlacement };
   /** Of these too. */
   readonly reports: readonly LoadReport[];
   /** How many ranks it may come to have at once. Default: those that it begins with. */
@@ -109,11 +111,15 @@ export class Job implements StepRunner {
     this.expertDigests = parts.expertDigests ?? new Map<string, string>();
     this.failed = new Promise((resolve) => (this.settleFailed = resolve));
     const onDecision = (decision: Decision): void => this.goOn(decision);
-    this.losses = new LossWatch({ numRanks: links.length, policy, enterTimeoutMs, onDecision });
+    const first = parts.resumed?.members ?? links.length;
+    this.losses = new LossWatch({ first, policy, enterTimeoutMs, onDecision });
     void this.losses.ended.then((error) => this.fail(error));
-    links.forEach((link, rank) => this.seat(rank, { link, isHere: rank < exits.length }));
+    links.forEach((link, rank) => {
+      if (link !== null) this.seat(rank, { link, isHere: rank < exits.length });
+    });
     for (const exit of exits) this.listenToExit(exit);
     this.newcomers = newcomers === undefined ? null : new Newcomers(newcomers, this.host());
+    if (parts.resumed !== undefined) this.declare([...this.members.present], parts.resumed.placement);
   }
 
   /** Of the current epoch. */

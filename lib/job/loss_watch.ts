@@ -9,8 +9,8 @@ import type { Members, MembersChange } from './members.js';
 
 /** Whom a watch begins with, and how long it waits. */
 export interface LossWatchOptions {
-  /** Those that a job begins with: 0 … numRanks − 1. */
-  readonly numRanks: number;
+  /** Those that a job begins with: 0 … n − 1, so many, or members that are to enter their epoch. */
+  readonly first: number | Members;
   readonly policy: LossPolicy;
   /** Processes of ranks, whose ends are reported. Default none. */
   readonly exits?: readonly Promise<RankExit>[];
@@ -37,7 +37,8 @@ export class LossWatch {
 
   constructor(private readonly options: LossWatchOptions) {
     this.ended = new Promise((resolve) => (this.end = resolve));
-    this.losses = new Losses(options.policy, options.numRanks);
+    this.losses = new Losses(options.policy, options.first);
+    if (this.losses.entering.size > 0) this.awaitEntering();
     const ranks = [...this.members.present];
     for (const exit of options.exits ?? []) void exit.then((end) => this.report(processExit(end, ranks)));
   }

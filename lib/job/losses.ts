@@ -27,12 +27,13 @@ export class Losses {
   /** Members that have not entered the current epoch yet. */
   private absent = new Set<number>();
 
-  /** Of a job of ranks 0 … numRanks − 1. */
+  /** `first`: of a job of ranks 0 … n − 1, so many, or those of an epoch that they are to enter. */
   constructor(
     private readonly policy: LossPolicy,
-    numRanks: number,
+    first: number | Members,
   ) {
-    this.current = firstMembers(Array(numRanks).keys());
+    this.current = typeof first === 'number' ? firstMembers(Array(first).keys()) : first;
+    if (typeof first !== 'number') this.absent = new Set(first.present);
   }
 
   get members(): Members {

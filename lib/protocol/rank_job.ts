@@ -1,4 +1,5 @@
 /** What the head tells every rank about the job when it joins. */
+import { createHash } from 'node:crypto';
 import type { Reduce } from '../../base/received_rows.js';
 import { combineBytes, dispatchBytes, type Topology, type WireOptions } from '../../comm/all_to_all/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
@@ -62,6 +63,10 @@ export interface RankJob {
   readonly timeoutMs: number;
   /** Other than 'fail': a rank that misses a peer waits for the head to declare a new epoch. */
   readonly onPeerLoss: 'fail' | 'mask' | 'recover';
+  /** How long a rank keeps what it holds when its head is gone, for a new one; 0: it ends. */
+  readonly headGraceMs: number;
+  /** Of all that ranks of one job must be told alike: see {@link jobDigest}. */
+  readonly digest: string;
   /** Tokens per KV block. */
   readonly blockSize: number;
   readonly numKvBlocks: number;
@@ -92,6 +97,10 @@ export function moveLimitsOf({ load_balance: config, comm }: ExpertwireConfig, s
     numLayers: config.layer_updates_per_step,
   };
 }
+
+/** Equal for two heads whose ranks compute the same from the same. Where experts are, and how ranks came, is no part of it. */
+export const jobDigest = (job: Omit<RankJob, 'digest' | 'phy2log'>): string =>
+  createHash('sha256').update(JSON.stringify(job)).digest('hex');
 
 /** Which ranks share a node. */
 export const topologyOf = ({ numNodes }: RankJob, numRanks: number): Topology => ({

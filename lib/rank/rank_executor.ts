@@ -20,6 +20,7 @@ import { InternalError } from '../../base/coded_error.js';
 import { KvMover } from './kv_mover.js';
 import { PartOutput, type SequenceState } from './part_output.js';
 import { RankPlacement } from './rank_placement.js';
+import type { RankStanding } from '../protocol/standing.js';
 import { StepLook } from './step_look.js';
 import {
   SAMPLED,
@@ -68,6 +69,7 @@ export class RankExecutor {
   private readonly sequences = new Map<number, SequenceState>();
   private readonly placement: RankPlacement;
   private readonly kv: KvMover;
+  private entered: Pick<EpochOrder, 'epoch' | 'members'> = { epoch: 0, members: [] };
   private numReports = 0;
   private peakRssBytes = 0;
 
@@ -146,6 +148,7 @@ export class RankExecutor {
 
   /** Leaves everything of earlier epochs behind and goes on with these members, this rank among them. No step may be running. */
   enterEpoch({ epoch, members, placement }: EpochOrder): void {
+    this.entered = { epoch, members };
     const { ep, mesh, countGather } = this.parts;
     const present = new Set(members);
     const seats = Array.from({ length: mesh.size }, (_, seat) => asRank(seat));
@@ -156,6 +159,20 @@ export class RankExecutor {
     countGather.enterEpoch(epoch, absent);
     this.placement.enter(absent, placement);
     this.kv.drop();
+  }
+
+  /** Where it stands between two steps: what another head has to know to go on. */
+  get standing(): RankStanding {
+    const { epoch, members } = this.entered;
+    const { version, phy2log, slotsPerRank } = this.placement.current;
+    const { rank } = this.parts.mesh;
+    const own = phy2log.map((table) => table.slice(rank * slotsPerRank, (rank + 1) * slotsPerRank));
+    return { epoch, members, version, slots: own };
+  }
+
+  /** Forgets all sequences, and what these blocks hold. No step may be running. */
+  forget(blocks: readonly number[]): void {
+    this.free({ blocks, sequences: [...this.sequences.keys()] });
   }
 
   /** What this rank holds, computed, sent and waited for. */

@@ -1,25 +1,22 @@
 /** The life of a rank process: join the head, load, meet the other ranks, run steps until the job ends. */
 import { hostname } from 'node:os';
 import { createAllToAll } from '../../comm/all_to_all/all_to_all.js';
-import { CommError, errorOfRemote, remoteErrorOf } from '../../comm/base/errors.js';
+import { CommError, remoteErrorOf } from '../../comm/base/errors.js';
 import { asRank } from '../../base/ids.js';
-import { Admissions } from '../../comm/job/admissions.js';
 import { joinHead, type JoinedRank } from '../../comm/job/join.js';
 import type { TlsOptions } from '../../comm/base/tls.js';
 import type { ThreadSeat } from '../../comm/threads/thread_seat.js';
 import { CountGather } from '../../experts/placement/count_gather.js';
-import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
 import { expertSizesOf } from '../model/spec/spec.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
 import { wireNamed } from '../plugins/codecs.js';
 import { replicaChooserNamed } from '../plugins/replica_choices.js';
-import { EngineError } from '../protocol/errors.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from '../protocol/rank_job.js';
-import { RankSteps } from './rank_steps.js';
-import type { EpochOrder, HeadToRank, RankToHead } from '../protocol/step_plan.js';
+import { headLost, serveHead } from './rank_service.js';
+import type { EpochOrder, RankToHead } from '../protocol/step_plan.js';
 
 /** Where a rank's head is, what it may use, and who is told of what. */
 export interface RankOptions extends LoadChoices {
@@ -67,9 +64,9 @@ export function runRank(options: RankOptions): Promise<RankOutcome> {
 }
 
 async function serve(joined: JoinedRank, options: RankOptions): Promise<RankOutcome> {
-  const { link } = joined;
   try {
-    const outcome = await live(joined, options).catch((error: unknown) => notStarted(error, link.isOpen));
+    const outcome = await live(joined, options).catch((error: unknown) => notStarted(error, joined.link.isOpen));
+    const { link } = joined; // to the last head
     if (outcome.kind === 'failed' && link.isOpen) {
       link.send({ type: 'failed', error: { ...remoteErrorOf(outcome.error), host: hostname() } });
     }
@@ -123,8 +120,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
     executor.enterEpoch(firstEpoch(joined));
     tell(joined, { kind: 'loaded', report });
-    const admissions = new Admissions({ link: joined.link, mesh, timeoutMs });
-    const outcome = await runSteps(joined, { executor, admissions, crew: loaded.crew }, options.signal);
+    const outcome = await serveHead({ joined, mesh, executor, crew: loaded.crew, report }, options.signal);
     if (outcome.kind === 'shut_down') executor.dispose();
     return outcome;
   } finally {
@@ -145,49 +141,5 @@ function stopSignal({ link }: JoinedRank, signal: AbortSignal): AbortSignal {
   void link.closed.then(() => lost.abort(headLost()));
   return AbortSignal.any([signal, lost.signal]);
 }
-
-const headLost = (): EngineError =>
-  new EngineError('HEAD_LOST', 'the connection to the head closed; its log says why, start the job again');
-
-/** Plans in the order in which they come, one at a time, until the head shuts the job down or this rank fails. */
-function runSteps(
-  joined: JoinedRank,
-  {
-    executor,
-    admissions,
-    crew,
-  }: { readonly executor: RankExecutor; readonly admissions: Admissions; readonly crew: Crew | null },
-  signal: AbortSignal,
-): Promise<RankOutcome> {
-  const { link, rank } = joined;
-  const { onPeerLoss } = jobOf(joined);
-  return new Promise((resolve) => {
-    const fail = (error: unknown): void => resolve({ kind: 'failed', error, isHeadTold: false });
-    const steps = new RankSteps({
-      rank,
-      executor,
-      onPeerLoss,
-      tell: (message) => tell(joined, message),
-      // A head that dies takes its ranks along, and their ends may be seen before its own.
-      onFailed: (error) => void setTimeout(fail, isPeerLost(error) ? HEAD_FIRST_MS : 0, error),
-    });
-    const onAbort = (): void => fail(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    void link.closed.then(() => fail(headLost()));
-    void crew?.failed.then(fail);
-    link.onMessage((message) => {
-      if (admissions.take(message)) return;
-      if (message.type === 'shutdown') return resolve({ kind: 'shut_down' });
-      if (message.type === 'failed') return fail(errorOfRemote(message.error));
-      if (message.type === 'job') steps.take(message.body as HeadToRank);
-    });
-  });
-}
-
-const isPeerLost = (error: unknown): boolean => error instanceof CommError && error.code === 'PEER_LOST';
-
-/** How long a rank that lost a peer looks whether it lost its head. */
-const HEAD_FIRST_MS = 100;
 
 const tell = (joined: JoinedRank, body: RankToHead): void => joined.link.send({ type: 'job', body });

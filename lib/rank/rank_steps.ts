@@ -35,6 +35,13 @@ export class RankSteps {
     this.last = this.last.then(() => this.obey(message, signal)).catch(this.options.onFailed);
   }
 
+  /** Nobody gives orders for a while: the step that runs is abandoned with those behind it. Resolves when everything else that was ordered is done. */
+  async pause(): Promise<void> {
+    this.abandoned.abort(new CommError('ABORTED', 'the head is gone; what it wanted of this step, another one will'));
+    this.abandoned = new AbortController();
+    await this.last;
+  }
+
   private async obey(message: HeadToRank, signal: AbortSignal): Promise<void> {
     const { executor, tell } = this.options;
     switch (message.kind) {

@@ -46,19 +46,24 @@ export async function runSpawnedRank(
   const gone = new AbortController();
   stray.addEventListener('abort', () => gone.abort(strayError(stray.reason) ?? stray.reason), { once: true });
   const lines = createInterface({ input: stdin });
+  /** Its head's pipe ends with the head, which it outlives: the end of the control link tells it. */
+  let hasGrace = false;
   const order = new Promise<SpawnOrder>((resolve, reject) => {
     lines.once('line', (line) => resolve(JSON.parse(line) as SpawnOrder));
     lines.once('close', () => {
       const lost = new EngineError('HEAD_LOST', 'the process that started this rank is gone; start the job again');
       reject(lost);
-      gone.abort(lost);
+      if (!hasGrace) gone.abort(lost);
     });
   });
   try {
     const { numThreads, isHeads = false, ...options } = await order;
     const place = takePlace(options.place, env, numThreads);
     const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
-    const onJoined = ({ onPeerLoss }: RankJob, rank: number): void => tell({ onPeerLoss, rank });
+    const onJoined = ({ onPeerLoss, headGraceMs }: RankJob, rank: number): void => {
+      hasGrace = isHeads && headGraceMs > 0;
+      tell({ onPeerLoss, rank });
+    };
     const told = { ...options, place, readsHeadsFolder: isHeads, hubCache: hubCacheFolder(env), signal: gone.signal };
     const isTold = ({ isHeadTold }: RankFailure): boolean => isHeads && isHeadTold;
     const onFailed = (failure: RankFailure): void => {

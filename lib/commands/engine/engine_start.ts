@@ -12,11 +12,18 @@ export interface EngineStart {
   readonly ranks: LocalRanks;
 }
 
-/** Starts the ranks of a configuration, which load their program beside `work`, and ends those that no engine took. @throws ConfigError INVALID_VALUE: too many */
-export async function withRanks(config: ExpertwireConfig, work: (start: EngineStart) => Promise<void>): Promise<void> {
+/**
+ * Starts the ranks of a configuration, which load their program beside `work`, and ends those that no engine took. `isResumed`: they run already.
+ * @throws ConfigError INVALID_VALUE: too many
+ */
+export async function withRanks(
+  config: ExpertwireConfig,
+  work: (start: EngineStart) => Promise<void>,
+  isResumed = false,
+): Promise<void> {
   const { comm, parallel } = config;
   checkRanksHere(comm, parallel.ranks, totalmem());
-  const ranks = LocalRanks.ofJob(parallel.ranks, comm.transport);
+  const ranks = isResumed ? new LocalRanks([]) : LocalRanks.ofJob(parallel.ranks, comm.transport);
   await closing(
     () => ranks.close({ gracefully: false }),
     () => work({ config, ranks }),

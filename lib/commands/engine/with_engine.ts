@@ -1,5 +1,7 @@
 /** From the options of a command to an engine that runs, and to its end. */
+import { randomBytes } from 'node:crypto';
 import { isAbsolute } from 'node:path';
+import { causeText } from '../../../base/foreign_text.js';
 import { MAX_RANKS } from '../../../base/ids.js';
 import { worldFromEnv } from '../../../comm/job/world.js';
 import type { RoutingObserver } from '../../../experts/load/load_recorder.js';
@@ -31,14 +33,14 @@ export async function withEngine(
   model: OpenedModel,
   context: CommandContext,
   work: (engine: Engine, terminal: SharedTerminal) => Promise<void>,
-  { hasLog = false, ...files }: EngineCommand = {},
+  { hasLog = false, heads, ...files }: EngineCommand = {},
 ): Promise<void> {
   const { config } = start;
   await checkFiles(args, config, files);
   const trace = args.trace === undefined ? null : await TraceWriter.create(args.trace, config.comm.micro_batches);
   const run = async (observer: RoutingObserver | null): Promise<void> => {
     const terminal = new SharedTerminal(context);
-    const engine = await startEngine(args, start, model, { trace, observer, terminal, hasLog }, context);
+    const engine = await startEngine(args, start, model, { trace, observer, terminal, hasLog, heads }, context);
     await closing(
       async () => {
         terminal.endLine(); // text that an error or Ctrl-C broke off
@@ -63,6 +65,23 @@ export interface CommandFiles {
 export interface EngineCommand extends CommandFiles {
   /** It logs losses of ranks and what became of rebalances itself. Default: no, and lines tell of them. */
   readonly hasLog?: boolean;
+  /** Ranks may outlive its head (`parallel.head_grace_ms`). Default: they end with it. */
+  readonly heads?: Heads;
+}
+
+/** Where ranks look for their head, and what they know it by. */
+export interface HeadPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly secret: string;
+}
+
+/** One head of a job after the other. */
+export interface Heads {
+  /** Where the one before was, whose ranks are taken over; null: ranks are started. */
+  readonly before: HeadPlace | null;
+  /** Told where this one is, before ranks look for it. */
+  readonly remember: (place: HeadPlace) => Promise<void>;
 }
 
 /** @throws OutputError, UsageError: see checkOutputs */
@@ -87,13 +106,14 @@ interface Told {
   readonly observer: RoutingObserver | null;
   readonly terminal: SharedTerminal;
   readonly hasLog: boolean;
+  readonly heads: Heads | undefined;
 }
 
 async function startEngine(
   args: EngineArgs,
-  { config, ranks }: EngineStart,
+  { config: asked, ranks }: EngineStart,
   model: OpenedModel,
-  { trace, observer, terminal, hasLog }: Told,
+  { trace, observer, terminal, hasLog, heads }: Told,
   { stderr, env, signal }: CommandContext,
 ): Promise<Engine> {
   const numExternalRanks = wholeNumber('--wait-ranks', args.waitRanks, 0, MAX_RANKS) ?? 0;
@@ -101,11 +121,18 @@ async function startEngine(
   if (numExternalRanks > 0 && args.listen === undefined) {
     throw new UsageError('--wait-ranks needs --listen HOST:PORT, where those ranks can reach this machine');
   }
-  const secret = await readSecret(args.secretFile, env);
-  if (numExternalRanks > 0 && secret === undefined) {
+  const given = (await readSecret(args.secretFile, env)) ?? heads?.before?.secret;
+  const config = heads === undefined ? withoutGrace(asked) : asked;
+  const hasGrace = config.parallel.head_grace_ms > 0;
+  const secret = given ?? (hasGrace ? randomBytes(32).toString('hex') : undefined);
+  if (numExternalRanks > 0 && given === undefined) {
     throw new UsageError(`ranks of other machines need a job secret: set ${SECRET_VARIABLE} or give --secret-file`);
   }
   const world = worldFromEnv(env);
+  const { before = null } = heads ?? {};
+  const listen = args.listen === undefined ? (before ?? undefined) : parseAddress(args.listen);
+  const remember = (place: HeadPlace): void =>
+    void heads?.remember(place).catch((cause: unknown) => terminal.line(`warning: ${notKept(cause)}`));
   const progress = new LoadProgress(stderr, config.parallel.ranks + numExternalRanks);
   try {
     return await Engine.start({
@@ -113,7 +140,8 @@ async function startEngine(
       model,
       ranks,
       numExternalRanks,
-      ...(args.listen !== undefined && { listen: parseAddress(args.listen) }),
+      ...(listen !== undefined && { listen }),
+      resume: heads !== undefined && heads.before !== null,
       ...(args.advertise !== undefined && { advertise: args.advertise }),
       ...(secret !== undefined && { secret }),
       ...(world !== undefined && { world }),
@@ -133,6 +161,7 @@ async function startEngine(
         if (text !== null && !hasLog) terminal.line(text);
       },
       onListening: (address) => {
+        if (hasGrace) remember({ ...address, secret: secret! });
         if (numExternalRanks === 0) return;
         const who = `${numExternalRanks} ${numExternalRanks === 1 ? 'rank' : 'ranks'}`;
         terminal.line(`waiting at ${formatAddress(address)} for ${who} of other machines`);
@@ -150,6 +179,15 @@ async function startEngine(
     progress.close();
   }
 }
+
+/** Only a server can take ranks over. */
+const withoutGrace = (config: ExpertwireConfig): ExpertwireConfig => ({
+  ...config,
+  parallel: { ...config.parallel, head_grace_ms: 0 },
+});
+
+const notKept = (cause: unknown): string =>
+  `where this head is can't be kept for serve --resume (${causeText(cause)}); give --listen and a secret for that`;
 
 /** One line for a log. */
 function lossNotice({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed, numFailed }: Loss): string {

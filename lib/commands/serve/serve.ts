@@ -4,13 +4,14 @@ import type { Engine } from '../../head/engine.js';
 import { openModel } from '../../head/opened_model.js';
 import { checkServer, createServer, isLoopback, type HttpServer } from '../../server/create_server.js';
 import { closing } from '../base/closing.js';
-import type { CommandContext } from '../base/context.js';
+import { UsageError, type CommandContext } from '../base/context.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
 import type { EngineStart } from '../engine/engine_start.js';
-import { withEngine } from '../engine/with_engine.js';
+import { withEngine, type HeadPlace } from '../engine/with_engine.js';
 import { API_KEY_VARIABLE, readApiKeys } from './api_key_source.js';
 import { cutOff, finishing } from './farewell.js';
 import { goingOn, greeting } from './greeting.js';
+import { JobFile } from './job_file.js';
 import { ServeLog } from './serve_log.js';
 import type { ServeArgs } from './serve_options.js';
 
@@ -20,6 +21,8 @@ import type { ServeArgs } from './serve_options.js';
  */
 export async function serve(args: ServeArgs, start: EngineStart, context: CommandContext): Promise<void> {
   const { config } = start;
+  const jobFile = JobFile.of(config);
+  const before = args.resume === true ? await headBefore(jobFile) : null;
   const apiKeys = await readApiKeys(args.apiKeyFile, context.env);
   await checkServer(config.server);
   const model = await openModel(config);
@@ -44,7 +47,15 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
   };
   const { stderr } = serveLog;
   const inputs = { '--api-key-file': args.apiKeyFile };
-  await withEngine(args, start, model, { ...context, stderr }, work, { inputs, hasLog: true });
+  const heads = { before, remember: async (place: HeadPlace) => jobFile?.write(place) };
+  await withEngine(args, start, model, { ...context, stderr }, work, { inputs, hasLog: true, heads });
+  await jobFile?.remove(); // who ended well left no ranks behind
+}
+
+/** @throws UsageError */
+function headBefore(jobFile: JobFile | null): Promise<HeadPlace> {
+  if (jobFile !== null) return jobFile.read();
+  throw new UsageError('--resume finds no job: this user has no folder for one (HOME); start without it');
 }
 
 /** Waits for a signal. @throws what ended the engine */

@@ -11,6 +11,7 @@ export interface ServeArgs extends EngineArgs {
   readonly port?: number | undefined;
   readonly servedModelName?: string | undefined;
   readonly apiKeyFile?: string | undefined;
+  readonly resume?: boolean | undefined;
 }
 
 /** Adds the options of `serve` to a command line, those of the engine included. */
@@ -23,6 +24,11 @@ export function serveOptions<T>(yargs: Argv<T>): Argv<T & ServeArgs> {
     .option('api-key-file', {
       type: 'string',
       describe: `file with one API key a line (or ${API_KEY_VARIABLE}, with commas between them)`,
+      group,
+    })
+    .option('resume', {
+      type: 'boolean',
+      describe: 'take over the ranks of a server that died and had parallel.head_grace_ms: nothing is loaded again',
       group,
     });
 }

@@ -41,6 +41,8 @@ export type { RankUse, SchedulerLoad } from './scheduler_load.js';
 export interface SchedulerLimits extends BlockLimits {
   /** Seats that are taken at the start. Default: all. */
   readonly members?: Iterable<number>;
+  /** The epoch that they are in. Default 0. */
+  readonly epoch?: number;
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
   /** What one step tells the head of its tokens, beside their ids. */
@@ -125,7 +127,7 @@ export class Scheduler {
   private readonly running = new Map<number, Running>();
   private moves: SchedulerMove[] = [];
   private step = 0;
-  private epoch = 0;
+  private epoch: number;
   private numPreempted = 0;
   private numSharedTokens = 0;
   private numPrefixQueries = 0;
@@ -142,7 +144,8 @@ export class Scheduler {
   private readonly moving: SequenceMoves;
 
   constructor(private readonly options: SchedulerOptions) {
-    const { numRanks, sharing, blockSize, members = Array(numRanks).keys() } = options;
+    const { numRanks, sharing, blockSize, members = Array(numRanks).keys(), epoch = 0 } = options;
+    this.epoch = epoch;
     this.blocks = new SequenceBlocks(options);
     this.takers = new Set(members);
     this.blocks.seat(this.takers);

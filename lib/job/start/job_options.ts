@@ -53,5 +53,7 @@ export interface JobOptions {
   readonly onNotice?: (line: string) => void;
   /** What a local rank wrote to its standard output or error. */
   readonly onRankLog?: (rank: number | null, line: string) => void;
+  /** Take over the ranks of a head that was at `listen` and is gone, instead of starting some. Default false. */
+  readonly resume?: boolean;
   readonly signal?: AbortSignal;
 }

@@ -3,16 +3,17 @@ import { randomBytes } from 'node:crypto';
 import { totalmem } from 'node:os';
 import { remoteErrorOf } from '../../../comm/base/errors.js';
 import type { ControlLink } from '../../../comm/job/control_link.js';
+import type { ControlPortOptions } from '../../../comm/job/control_port.js';
 import { Rendezvous } from '../../../comm/job/rendezvous.js';
 import { backendOf } from '../../model/weights/residence.js';
 import { EngineError } from '../../protocol/errors.js';
 import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
-import { Job } from '../job.js';
+import { Job, type JobParts } from '../job.js';
 import type { JobOptions } from './job_options.js';
 import { newcomersOf, othersMayCome } from './open_door.js';
 import { kvSizesOf } from '../../protocol/kv_transfer.js';
 import { numStatesOf } from '../../protocol/limits.js';
-import { LocalRanks } from '../local_ranks.js';
+import { LocalRanks, type LocalRanksOrders } from '../local_ranks.js';
 import { lossPolicyOf } from '../loss_policy.js';
 import { LossWatch } from '../loss_watch.js';
 import { firstReport, nearestCause } from '../rank_start.js';
@@ -21,7 +22,7 @@ import { agreementOf, type KernelAgreement } from '../../kernels/kernel_choice.j
 import { UNTRIED } from '../../kernels/kernel_trial.js';
 import { devicesFor, kernelsFor } from '../../rank/rank_place.js';
 import { checkReports, noticesOf } from '../../protocol/report_check.js';
-import { moveLimitsOf, type RankJob } from '../../protocol/rank_job.js';
+import { jobDigest, moveLimitsOf, type RankJob } from '../../protocol/rank_job.js';
 import type { LoadReport } from '../../protocol/step_plan.js';
 import { readTls } from './tls_files.js';
 import { checkRanksHere, checkTransport } from './transport.js';
@@ -40,9 +41,9 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * @throws RankStartError: why a rank can't start; CommError, EngineError: what the network got wrong. Then every process and port is closed.
  */
 export async function startJob(options: JobOptions): Promise<Job> {
-  const { config, spec, placement, numLocalRanks, numExternalRanks = 0, onTimeline, signal } = options;
+  const { config, placement, numLocalRanks, numExternalRanks = 0, onTimeline, signal } = options;
   const numRanks = numLocalRanks + numExternalRanks;
-  checkTransport(config.comm, numLocalRanks, numExternalRanks);
+  checkTransport(config.comm, numLocalRanks, numExternalRanks, config.parallel.head_grace_ms);
   checkRanksHere(config.comm, numLocalRanks, totalmem());
   const tls = await readTls(config.comm.tls);
   const { host, port } = options.listen ?? { host: '127.0.0.1', port: 0 };
@@ -73,20 +74,10 @@ export async function startJob(options: JobOptions): Promise<Job> {
   const comparing = new AbortController();
   const table = numExternalRanks === 0 ? null : expertTableOf(options, comparing.signal);
   const local = options.ranks ?? LocalRanks.ofJob(numLocalRanks, config.comm.transport);
-  local.begin({
-    places: localSeats(asThreads ? 1 : numLocalRanks, options.world).map((seat) => ({ seat, devices, kernels })),
-    order: {
-      head: options.dialHead ?? { host, port: rendezvous.port },
-      secret,
-      ...(tls !== undefined && { tls }),
-      joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
-      isHeads: true,
-      ...(options.advertise !== undefined && { advertise: options.advertise }),
-    },
-    ...(options.onRankLog && { onLog: options.onRankLog }),
-  });
+  const places = localSeats(asThreads ? 1 : numLocalRanks, options.world).map((seat) => ({ seat, devices, kernels }));
+  local.begin(localOrders(options, { host, port: rendezvous.port, secret, tls }, places));
   // Until all have loaded, the loss of one rank ends the start.
-  const watched = { numRanks, exits: local.exits };
+  const watched = { first: numRanks, exits: local.exits };
   const losses = new LossWatch({ ...watched, policy: 'fail', enterTimeoutMs: config.comm.timeout_ms });
   let links: readonly ControlLink[] = [];
   try {
@@ -96,10 +87,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
     for (const line of noticesOf(reports)) options.onNotice?.(line);
     const known = table === null ? null : await firstOf(withPatience(table, options), losses.ended);
     if (known !== null) compareExperts(known, reports, options);
-    const { timeout_ms: timeoutMs } = config.comm;
     const onPeerLoss = lossPolicyOf(config.comm);
-    const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
-    const times = { stepTimeoutMs, enterTimeoutMs: timeoutMs };
     const expertDigests = new Map(known?.digests);
     const first = { job, agreed, reports, expertDigests };
     const others = othersMayCome(options) ? { newcomers: newcomersOf(options, rendezvous, first) } : {};
@@ -115,7 +103,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
       onPeerLoss,
       plugins,
       ...seats,
-      ...times,
+      ...timesOf(options),
     });
   } catch (error) {
     comparing.abort(error);
@@ -127,6 +115,36 @@ export async function startJob(options: JobOptions): Promise<Job> {
     losses.close();
   }
 }
+
+/** How long steps and epochs may take. */
+export function timesOf({ config, spec }: JobOptions): Pick<JobParts, 'stepTimeoutMs' | 'enterTimeoutMs'> {
+  const { timeout_ms: timeoutMs } = config.comm;
+  const stepTimeoutMs = Math.min(timeoutMs * (spec.layers.length + 1), MAX_TIMER_MS);
+  return { stepTimeoutMs, enterTimeoutMs: timeoutMs };
+}
+
+/** What ranks of this machine are told, those too that are started later. */
+export function localOrders(
+  options: JobOptions,
+  { host, port, secret, tls }: HeadsPlace,
+  places: LocalRanksOrders['places'],
+): LocalRanksOrders {
+  return {
+    places,
+    order: {
+      head: options.dialHead ?? { host, port },
+      secret,
+      ...(tls !== undefined && { tls }),
+      joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
+      isHeads: true,
+      ...(options.advertise !== undefined && { advertise: options.advertise }),
+    },
+    ...(options.onRankLog && { onLog: options.onRankLog }),
+  };
+}
+
+/** Where the head listens, and what proves that one may come. */
+type HeadsPlace = Pick<ControlPortOptions, 'host' | 'port' | 'secret' | 'tls'>;
 
 /** Ranks elsewhere learn why the job they joined doesn't begin. */
 function tellAll(links: readonly ControlLink[], error: unknown): void {
@@ -160,7 +178,8 @@ function compareExperts(table: ExpertTable, reports: readonly LoadReport[], { co
   checkExperts(table, reports);
 }
 
-function rankJobOf(options: JobOptions): RankJob {
+/** What every rank is told. */
+export function rankJobOf(options: JobOptions): RankJob {
   const {
     config,
     spec,
@@ -173,7 +192,7 @@ function rankJobOf(options: JobOptions): RankJob {
     numExternalRanks = 0,
     onTimeline,
   } = options;
-  return {
+  const told = {
     model: config.model,
     spec,
     modelOverrides: config.model_overrides,
@@ -187,7 +206,6 @@ function rankJobOf(options: JobOptions): RankJob {
     threads: config.parallel.threads,
     kernels: config.kernels,
     numRanks: numLocalRanks + numExternalRanks,
-    phy2log: placement.phy2log,
     replicaChoice: config.experts.replica_choice,
     reduce: config.comm.reduce,
     wire: config.comm.wire,
@@ -198,6 +216,7 @@ function rankJobOf(options: JobOptions): RankJob {
     mla: config.engine.mla,
     timeoutMs: config.comm.timeout_ms,
     onPeerLoss: lossPolicyOf(config.comm),
+    headGraceMs: config.parallel.head_grace_ms,
     blockSize: limits.blockSize,
     numKvBlocks: limits.numKvBlocks,
     numStates: numStatesOf(limits),
@@ -205,6 +224,7 @@ function rankJobOf(options: JobOptions): RankJob {
     moves: moveLimitsOf(config, spec),
     kvBytesPerStep: lossPolicyOf(config.comm) === 'fail' ? 0 : kvSizesOf(config, spec).bytesPerStep,
   };
+  return { ...told, phy2log: placement.phy2log, digest: jobDigest(told) };
 }
 
 /** `work`, unless the job fails first: then the first cause is thrown. */

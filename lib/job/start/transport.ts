@@ -7,6 +7,7 @@ export function checkTransport(
   { transport, io_thread: ioThread, on_peer_loss: onPeerLoss, num_nodes: numNodes }: ExpertwireConfig['comm'],
   numLocalRanks: number,
   numExternalRanks: number,
+  headGraceMs = 0,
 ): void {
   checkNodes(numNodes, numLocalRanks + numExternalRanks, onPeerLoss);
   if (transport !== 'threads') return;
@@ -14,6 +15,10 @@ export function checkTransport(
   if (numExternalRanks > 0) {
     const what = `"${key}" is threads, but ${numExternalRanks} ${numExternalRanks === 1 ? 'rank joins' : 'ranks join'} from elsewhere`;
     throw new ConfigError('INVALID_VALUE', `${what}, which share no memory with this process; set it to ws`, { key });
+  }
+  if (headGraceMs > 0) {
+    const what = `"${key}" is threads, which end together, but "parallel.head_grace_ms" has ranks outlive their head`;
+    throw new ConfigError('INVALID_VALUE', `${what}; set "${key}" to ws or "parallel.head_grace_ms" to 0`, { key });
   }
   if (onPeerLoss === 'mask' || onPeerLoss === 'recover') {
     const what = `"${key}" is threads, which end together with their process, but "comm.on_peer_loss" is ${onPeerLoss}`;

@@ -15,7 +15,7 @@ class Head {
       this.heard();
     };
     const defaults = { policy: 'mask', exits: [], enterTimeoutMs: 60_000, gatherMs: 1 } as const;
-    this.watch = new LossWatch({ numRanks, ...defaults, ...options, onDecision });
+    this.watch = new LossWatch({ first: numRanks, ...defaults, ...options, onDecision });
   }
 
   exit(rank: number): void {

@@ -1,0 +1,139 @@
+/**
+ * What a rank does once it is linked to the others: obeys its head until the job ends. Where the job gives it grace, it outlives its head with all that it holds, and
+ * looks for another one at the same address. Why: docs/decisions/elastic.md#a-head-is-one-of-several-in-a-row
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { CommError, errorOfRemote } from '../../comm/base/errors.js';
+import { Admissions } from '../../comm/job/admissions.js';
+import type { JoinedRank } from '../../comm/job/join.js';
+import type { Mesh } from '../../comm/mesh/mesh.js';
+import type { Crew } from '../../compute/wasm/threads/crew.js';
+import { EngineError } from '../protocol/errors.js';
+import type { ReturningRank } from '../protocol/standing.js';
+import type { HeadToRank, LoadReport, RankToHead } from '../protocol/step_plan.js';
+import { jobOf } from './loaded_rank.js';
+import type { RankExecutor } from './rank_executor.js';
+import type { RankOutcome } from './rank_main.js';
+import { RankSteps } from './rank_steps.js';
+
+/** What a rank serves with. */
+export interface RankServiceParts {
+  readonly joined: JoinedRank;
+  readonly mesh: Mesh;
+  readonly executor: RankExecutor;
+  /** Threads that compute; null: there are none. */
+  readonly crew: Crew | null;
+  readonly report: LoadReport;
+}
+
+/** How long a rank that lost a peer looks whether it lost its head. */
+const HEAD_FIRST_MS = 100;
+/** Between two heads that could not be talked to. */
+const RETRY_MS = 100;
+
+/** That the head is gone, and nobody takes its place. */
+export const headLost = (): EngineError =>
+  new EngineError('HEAD_LOST', 'the connection to the head closed; its log says why, start the job again');
+
+/** Plans in the order in which they come, one at a time, until a head shuts the job down or this rank fails. */
+export function serveHead(parts: RankServiceParts, signal: AbortSignal): Promise<RankOutcome> {
+  return new Promise((resolve) => new RankService(parts, signal, resolve).attend());
+}
+
+class RankService {
+  private readonly steps: RankSteps;
+  private readonly ending = new AbortController();
+
+  constructor(
+    private readonly parts: RankServiceParts,
+    private readonly signal: AbortSignal,
+    private readonly onOver: (outcome: RankOutcome) => void,
+  ) {
+    const { joined, executor, crew } = parts;
+    this.steps = new RankSteps({
+      rank: joined.rank,
+      executor,
+      onPeerLoss: jobOf(joined).onPeerLoss,
+      tell: (message) => this.tell(message),
+      onFailed: (error) => void this.failedAt(error),
+    });
+    const onAbort = (): void => this.fail(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    void crew?.failed.then((error) => this.fail(error));
+  }
+
+  /** Obeys the head that there is. */
+  attend(): void {
+    const { joined, mesh } = this.parts;
+    const { link } = joined;
+    const admissions = new Admissions({ link, mesh, timeoutMs: jobOf(joined).timeoutMs });
+    void link.closed.then(() => this.headGone());
+    link.onMessage((message) => {
+      if (admissions.take(message)) return;
+      if (message.type === 'shutdown') return this.end({ kind: 'shut_down' });
+      if (message.type === 'failed') return this.fail(errorOfRemote(message.error));
+      if (message.type === 'job') this.steps.take(message.body as HeadToRank);
+    });
+  }
+
+  private tell(body: RankToHead): void {
+    const { link } = this.parts.joined;
+    if (link.isOpen || !this.hasGrace) link.send({ type: 'job', body });
+  }
+
+  private get hasGrace(): boolean {
+    return jobOf(this.parts.joined).headGraceMs > 0;
+  }
+
+  /** A head that dies takes its ranks along, and their ends may be seen before its own. Without a head nobody waits for a step. */
+  private async failedAt(error: unknown): Promise<void> {
+    const isPeers = error instanceof CommError;
+    if (isPeers && (error.code === 'PEER_LOST' || this.hasGrace)) await delay(HEAD_FIRST_MS);
+    if (isPeers && this.hasGrace && !this.parts.joined.link.isOpen) return;
+    this.fail(error);
+  }
+
+  private headGone(): void {
+    if (this.ending.signal.aborted) return;
+    if (this.hasGrace) void this.findAnother().catch((error: unknown) => this.fail(error));
+    else this.fail(headLost());
+  }
+
+  /** @throws EngineError HEAD_LOST where nobody takes its place in time; why another head doesn't take this rank back */
+  private async findAnother(): Promise<void> {
+    const { joined, executor, report } = this.parts;
+    const { headGraceMs, numKvBlocks, digest } = jobOf(joined);
+    const untilMs = performance.now() + headGraceMs;
+    await this.steps.pause();
+    executor.forget([...Array(numKvBlocks).keys()]);
+    const said: ReturningRank = { digest, report, ...executor.standing };
+    const signal = AbortSignal.any([this.signal, this.ending.signal]);
+    for (;;) {
+      const timeoutMs = Math.max(1, untilMs - performance.now());
+      try {
+        await joined.comeBack(said, { timeoutMs, signal });
+        this.attend();
+        return;
+      } catch (error) {
+        if (!isPassing(error) || performance.now() + RETRY_MS >= untilMs) throw isPassing(error) ? headLost() : error;
+        await delay(RETRY_MS, undefined, { signal });
+      }
+    }
+  }
+
+  private fail(error: unknown): void {
+    this.end({ kind: 'failed', error, isHeadTold: false });
+  }
+
+  private end(outcome: RankOutcome): void {
+    this.ending.abort();
+    this.onOver(outcome);
+  }
+}
+
+/** Nobody is there, or whoever was is gone again: not a word against this rank. */
+const isPassing = (error: unknown): boolean =>
+  error instanceof CommError &&
+  error.remote === undefined &&
+  ['UNREACHABLE', 'TIMEOUT', 'CLOSED', 'PEER_LOST'].includes(error.code);
