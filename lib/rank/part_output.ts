@@ -2,8 +2,8 @@ import type { Routing } from '../../compute/base/gate_spec.js';
 import type { LogitRow } from '../model/decoder/logits.js';
 import type { LookTable } from '../protocol/look.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../protocol/step_plan.js';
-import { LogprobRows } from './logprob_rows.js';
-import { sampleToken } from './sampler.js';
+import { LogprobRows } from './sampling/logprob_rows.js';
+import { sampleToken } from './sampling/sampler.js';
 
 /** A sequence as its rank knows it. */
 export interface SequenceState extends SequenceStart {

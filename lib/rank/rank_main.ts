@@ -15,7 +15,7 @@ import { replicaChooserNamed } from '../plugins/replica_choices.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from '../protocol/rank_job.js';
-import { headLost, serveHead } from './rank_service.js';
+import { headLost, serveHead, type RankOutcome } from './rank_service.js';
 import type { EpochOrder, RankToHead } from '../protocol/step_plan.js';
 
 /** Where a rank's head is, what it may use, and who is told of what. */
@@ -37,17 +37,6 @@ export interface RankOptions extends LoadChoices {
   readonly threadSeat?: ThreadSeat;
   readonly signal: AbortSignal;
 }
-
-/** What a rank ended with. */
-export interface RankFailure {
-  readonly kind: 'failed';
-  readonly error: unknown;
-  /** It could not start, and the head knows why. */
-  readonly isHeadTold: boolean;
-}
-
-/** How the life of a rank ended. */
-export type RankOutcome = RankFailure | { readonly kind: 'shut_down' };
 
 /** What a timer can count. */
 const MAX_WAIT_MS = 2 ** 31 - 1;

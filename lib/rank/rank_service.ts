@@ -13,8 +13,18 @@ import type { ReturningRank } from '../protocol/standing.js';
 import type { HeadToRank, LoadReport, RankToHead } from '../protocol/step_plan.js';
 import { jobOf } from './loaded_rank.js';
 import type { RankExecutor } from './rank_executor.js';
-import type { RankOutcome } from './rank_main.js';
 import { RankSteps } from './rank_steps.js';
+
+/** What a rank ended with. */
+export interface RankFailure {
+  readonly kind: 'failed';
+  readonly error: unknown;
+  /** It could not start, and the head knows why. */
+  readonly isHeadTold: boolean;
+}
+
+/** How the life of a rank ended. */
+export type RankOutcome = RankFailure | { readonly kind: 'shut_down' };
 
 /** What a rank serves with. */
 export interface RankServiceParts {

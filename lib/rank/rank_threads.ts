@@ -4,7 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { createThreadSeats, portsOf, type ThreadSeat } from '../../comm/threads/thread_seat.js';
 import { EngineError } from '../protocol/errors.js';
 import { remoteErrorOf, remoteMessage, type RemoteError } from '../../comm/base/errors.js';
-import type { RankFailure, RankOptions, RankOutcome } from './rank_main.js';
+import type { RankOptions } from './rank_main.js';
+import type { RankFailure, RankOutcome } from './rank_service.js';
 
 /** As for one rank, and who hears of the first failure. */
 export interface RankThreadsOptions extends Omit<RankOptions, 'onRefused' | 'onJoined'> {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { EngineError } from '../../../lib/protocol/errors.js';
-import type { RankFailure, RankOutcome } from '../../../lib/rank/rank_main.js';
+import type { RankFailure, RankOutcome } from '../../../lib/rank/rank_service.js';
 import { runRankThreads } from '../../../lib/rank/rank_threads.js';
 import { freePort } from '../../kit/processes/ports.js';
 

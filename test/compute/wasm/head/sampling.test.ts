@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { GREEDY } from '../../../../lib/protocol/sampling.js';
-import { sampleToken } from '../../../../lib/rank/sampler.js';
+import { sampleToken } from '../../../../lib/rank/sampling/sampler.js';
 import { logitRowsOf } from '../../../../lib/model/decoder/logits.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { GREEDY } from '../../../../lib/protocol/sampling.js';
-import { sampleToken } from '../../../../lib/rank/sampler.js';
+import { sampleToken } from '../../../../lib/rank/sampling/sampler.js';
 import { InternalError } from '../../../../base/coded_error.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { ModelError } from '../../../../lib/model/spec/errors.js';

@@ -1,5 +1,5 @@
-import type { LogitRow } from '../model/decoder/logits.js';
-import { EngineError } from '../protocol/errors.js';
+import type { LogitRow } from '../../model/decoder/logits.js';
+import { EngineError } from '../../protocol/errors.js';
 
 /** A NaN would pick a token quietly, and it is what a backend that ran out of memory computes. @throws EngineError NOT_FINITE */
 export function checkFinite(logits: LogitRow): void {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { logitRowsOf } from '../../../lib/model/decoder/logits.js';
-import { EngineError } from '../../../lib/protocol/errors.js';
-import { LogprobRows } from '../../../lib/rank/logprob_rows.js';
-import type { LogprobTable } from '../../../lib/protocol/step_plan.js';
-import { errorOf } from '../../kit/rejects.js';
+import { logitRowsOf } from '../../../../lib/model/decoder/logits.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
+import { LogprobRows } from '../../../../lib/rank/sampling/logprob_rows.js';
+import type { LogprobTable } from '../../../../lib/protocol/step_plan.js';
+import { errorOf } from '../../../kit/rejects.js';
 
 const tableOf = (logits: readonly number[], token: number, numTop: number): LogprobTable => {
   const rows = new LogprobRows(numTop);

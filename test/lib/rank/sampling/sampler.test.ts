@@ -2,15 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { EngineError } from '../../../lib/protocol/errors.js';
-import { uniform } from '../../../base/philox.js';
-import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
-import { sampleToken as sampleRow } from '../../../lib/rank/sampler.js';
-import { logitRowsOf } from '../../../lib/model/decoder/logits.js';
-import { repoRoot } from '../../kit/paths.js';
-import { errorOf } from '../../kit/rejects.js';
-import { randomFrom, randomValues } from '../../refs/random.js';
-import { distributionRef, drawRef, type HistoryRef } from '../../refs/sampler_ref.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
+import { uniform } from '../../../../base/philox.js';
+import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../../../../lib/protocol/sampling.js';
+import { sampleToken as sampleRow } from '../../../../lib/rank/sampling/sampler.js';
+import { logitRowsOf } from '../../../../lib/model/decoder/logits.js';
+import { repoRoot } from '../../../kit/paths.js';
+import { errorOf } from '../../../kit/rejects.js';
+import { randomFrom, randomValues } from '../../../refs/random.js';
+import { distributionRef, drawRef, type HistoryRef } from '../../../refs/sampler_ref.js';
 
 const HOT: SamplingParams = { ...GREEDY, temperature: 1 };
 

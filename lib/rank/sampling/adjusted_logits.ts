@@ -1,7 +1,7 @@
 /** What a request does to logits before a token is drawn from them. */
-import { logitRowsOf, type LogitRow } from '../model/decoder/logits.js';
-import type { SamplingParams } from '../protocol/sampling.js';
-import type { SequenceStart } from '../protocol/step_plan.js';
+import { logitRowsOf, type LogitRow } from '../../model/decoder/logits.js';
+import type { SamplingParams } from '../../protocol/sampling.js';
+import type { SequenceStart } from '../../protocol/step_plan.js';
 
 /** A sequence whose next token is due. */
 export interface SampledSequence extends Pick<SequenceStart, 'numPromptTokens' | 'endTokenIds'> {

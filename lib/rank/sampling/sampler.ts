@@ -2,9 +2,9 @@
  * From one token's logits to the next token, in the order of vLLM's V1 sampler (vllm/v1/sample/sampler.py): what a request allows, forbids, biases and
  * penalises → temperature → min_p → top_k → top_p.
  */
-import { FEW_LOGITS, type LogitRow } from '../model/decoder/logits.js';
-import type { SamplingParams } from '../protocol/sampling.js';
-import { uniform } from '../../base/philox.js';
+import { FEW_LOGITS, type LogitRow } from '../../model/decoder/logits.js';
+import type { SamplingParams } from '../../protocol/sampling.js';
+import { uniform } from '../../../base/philox.js';
 import { adjustedLogits, type SampledSequence } from './adjusted_logits.js';
 import { checkFinite } from './finite_logits.js';
 

@@ -1,5 +1,5 @@
-import type { LogitRow } from '../model/decoder/logits.js';
-import type { LogprobTable } from '../protocol/step_plan.js';
+import type { LogitRow } from '../../model/decoder/logits.js';
+import type { LogprobTable } from '../../protocol/step_plan.js';
 import { checkFinite } from './finite_logits.js';
 
 /**
