@@ -28,9 +28,8 @@ export async function benchChaos(
       throw outputFailed('--json', json, cause);
     });
   }
-  const { requests, identical, degraded, failed } = totals;
-  const numLost = options.onPeerLoss === 'mask' ? failed : requests - identical + degraded;
+  const numLost = options.onPeerLoss === 'mask' ? totals.failed : totals.requests - totals.whole;
   if (numLost === 0) return;
-  const text = `${numLost} of ${requests} requests failed or aren't what they would have been; run --seed ${options.seed} again and report it`;
+  const text = `${numLost} of ${totals.requests} requests failed or aren't what they would have been; run --seed ${options.seed} again and report it`;
   throw new BenchError('TOKENS_DIFFER', text);
 }

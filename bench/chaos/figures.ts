@@ -31,9 +31,10 @@ export interface FaultRow {
 /** Of all requests. */
 export interface Totals {
   readonly requests: number;
-  /** The same tokens as undisturbed, and each as likely, to the bit. */
+  /** The same tokens as undisturbed; and each as likely, to the bit; and none computed without one of its experts. */
   readonly identical: number;
   readonly bit_equal: number;
+  readonly whole: number;
   /** Computed without one of their experts. */
   readonly degraded: number;
   readonly failed: number;
@@ -66,6 +67,7 @@ export function totalsOf({ answers, expected }: Seen): Totals {
     requests: all.length,
     identical: all.filter(({ answer, wanted }) => isSame(answer, wanted)).length,
     bit_equal: all.filter(({ answer, wanted }) => isBitEqual(answer, wanted)).length,
+    whole: all.filter(({ answer, wanted }) => isBitEqual(answer, wanted) && answer.numDegradedTokens === 0).length,
     degraded: all.filter(({ answer }) => answer.numDegradedTokens > 0).length,
     failed: all.filter(({ answer }) => answer.error !== null).length,
     errors: [...new Set(all.flatMap(({ answer }) => answer.error ?? []))],

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Address } from '../../comm/ws/door/dial.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine } from '../../lib/head/engine.js';
+import type { Loss } from '../../lib/head/step_loop.js';
 import { Newcomers, type Newcomer } from './newcomers.js';
 import { Relays } from './relay/relays.js';
 import { JobWatch } from './watch.js';
@@ -44,6 +45,8 @@ export class Site {
         },
         ...(relays !== null && { dialHead: relays.address }),
       });
+      const onLoss = ({ lost }: Loss): void => lost.forEach(({ error }) => onNotice(error.message));
+      engine.watch({ loss: onLoss });
       return new Site(engine, relays, newcomers, relays?.address ?? head);
     } catch (error) {
       await relays?.close();

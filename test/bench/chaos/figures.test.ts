@@ -55,7 +55,7 @@ describe('figures of faults', () => {
   it('totals count all requests, and tell the same tokens from the same bits', () => {
     const totals = totalsOf(SEEN);
     expect(totals).to.deep.equal({
-      ...{ requests: 4, identical: 2, bit_equal: 1, degraded: 0, failed: 1 },
+      ...{ requests: 4, identical: 2, bit_equal: 1, whole: 1, degraded: 0, failed: 1 },
       ...{ errors: ['RANK_LOST: gone'], quiet_stall_ms: 30 },
     });
     expect(summary(totals, faultRows(SEEN)).split('\n')).to.deep.equal([
