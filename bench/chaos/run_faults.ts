@@ -24,6 +24,8 @@ export interface Befallen extends Omit<Inflicted, 'over'> {
   readonly note: string | null;
 }
 
+/** How long is waited until experts move. */
+const MOVING_MS = 3000;
 /** A step or two that run with everything in place. */
 const STEPS_AFTER = 2;
 
@@ -64,7 +66,7 @@ async function momentOf(
     case 'together':
       return;
     case 'moving':
-      await watch.until(() => watch.isMoving, patience.recoverMs, signal);
+      await watch.until(() => watch.isMoving, MOVING_MS, signal);
       return;
     case 'recovering': {
       const isHeard = (): boolean => (watch.losses.at(-1)?.atMs ?? 0) >= before!.start.atMs;

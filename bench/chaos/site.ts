@@ -63,7 +63,7 @@ export class Site {
     this.unwatch = engine.watch(this.watch);
   }
 
-  /** Ranks that took part in the last step. */
+  /** Ranks that took part in the last step and weren't lost since. */
   get members(): readonly number[] {
     return this.watch.now().members;
   }

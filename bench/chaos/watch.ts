@@ -8,7 +8,7 @@ import { heldOf, movedBetween, type Held } from './held.js';
 /** How the job stood after a step that was unlike the one before. Times are of `performance.now()`. */
 export interface Sample extends Held {
   readonly atMs: number;
-  /** Ranks that took part in it. */
+  /** Ranks that took part in it and weren't lost since. */
   readonly members: readonly number[];
   /** So far: experts that ranks got. */
   readonly numMoved: number;
@@ -55,7 +55,9 @@ export class JobWatch implements EngineObserver {
 
   /** Ranks were lost, and the job goes on without them. */
   loss({ lost }: Loss): void {
-    this.losses.push({ atMs: performance.now(), ranks: lost.map(({ rank }) => rank) });
+    const ranks = lost.map(({ rank }) => rank);
+    this.losses.push({ atMs: performance.now(), ranks });
+    this.members = this.members.filter((rank) => !ranks.includes(rank));
     this.wake();
   }
 
