@@ -91,7 +91,7 @@ async function recovered(
   const notes = await Promise.all(group.map(({ over }) => over));
   let numSteps = 0;
   const isRecovered = await watch.until(
-    () => engine.failure !== null || (isWhole(watch.now(), first) && ++numSteps > STEPS_AFTER),
+    () => engine.failure !== null || (isWhole(watch.now(), first) && !watch.isSpreading && ++numSteps > STEPS_AFTER),
     recoverMs,
     signal,
   );

@@ -24,7 +24,6 @@ export interface SiteOptions {
 
 /** Owns all of it: {@link close} ends every process. */
 export class Site {
-  readonly watch = new JobWatch();
   private readonly unwatch: () => void;
 
   /** The job runs, and its ranks see each other. Errors as those of `Engine.start`. */
@@ -47,7 +46,8 @@ export class Site {
       });
       const onLoss = ({ lost }: Loss): void => lost.forEach(({ error }) => onNotice(error.message));
       engine.watch({ loss: onLoss });
-      return new Site(engine, relays, newcomers, relays?.address ?? head);
+      const watch = new JobWatch(config.comm.on_peer_loss === 'recover');
+      return new Site(engine, watch, relays, newcomers, relays?.address ?? head);
     } catch (error) {
       await relays?.close();
       throw error;
@@ -56,14 +56,15 @@ export class Site {
 
   private constructor(
     readonly engine: Engine,
+    readonly watch: JobWatch,
     readonly relays: Relays | null,
     private readonly newcomers: Newcomers,
     private readonly door: Address,
   ) {
-    this.unwatch = engine.watch(this.watch);
+    this.unwatch = engine.watch(watch);
   }
 
-  /** Ranks that took part in the last step and weren't lost since. */
+  /** Ranks that are there. */
   get members(): readonly number[] {
     return this.watch.now().members;
   }

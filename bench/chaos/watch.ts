@@ -1,14 +1,16 @@
 /** What an engine tells of itself while faults befall it, kept for figures. */
 import type { Placement } from '../../experts/placement/placement.js';
 import type { ObservedStep } from '../../lib/head/observing/step_observer.js';
+import type { ExpertsEvent } from '../../lib/head/rebalancing/experts_event.js';
 import type { Loss } from '../../lib/head/step_loop.js';
 import type { EngineObserver } from '../../lib/head/watchers.js';
+import type { EpochChange } from '../../lib/job/step_runner.js';
 import { heldOf, movedBetween, type Held } from './held.js';
 
 /** How the job stood after a step that was unlike the one before. Times are of `performance.now()`. */
 export interface Sample extends Held {
   readonly atMs: number;
-  /** Ranks that took part in it and weren't lost since. */
+  /** Ranks that were there. */
   readonly members: readonly number[];
   /** So far: experts that ranks got. */
   readonly numMoved: number;
@@ -28,6 +30,8 @@ export class JobWatch implements EngineObserver {
   readonly losses: SeenLoss[] = [];
   /** Experts are moving beside the last step. */
   isMoving = false;
+  /** Ranks came or went, and experts aren't spread over those that are there yet. */
+  isSpreading = false;
   private placement: Placement | null = null;
   private members: readonly number[] = [];
   private held: Held = { numHomeless: 0, numReplicas: 0 };
@@ -35,14 +39,17 @@ export class JobWatch implements EngineObserver {
   private numRecomputed = 0;
   private readonly waiting = new Set<() => void>();
 
+  /** @param isRecovering experts follow ranks that come and go */
+  constructor(private readonly isRecovering: boolean) {}
+
   /** A step that counts. */
   step({ placement, results, plans }: ObservedStep): void {
-    const members = results.flatMap((result, rank) => (result === null ? [] : [rank]));
     this.isMoving = plans.some(({ moveRound }) => moveRound !== undefined);
     for (const { parts } of plans) {
       for (const part of parts) if (part.isReplay) this.numRecomputed += part.tokenIds.length;
     }
-    const isNews = placement !== this.placement || members.join() !== this.members.join();
+    const members = results.flatMap((result, rank) => (result === null ? [] : [rank]));
+    const isNews = placement !== this.placement || members.join() !== (this.samples.at(-1)?.members.join() ?? '');
     if (placement !== this.placement) {
       if (this.placement !== null) this.numMoved += movedBetween(this.placement, placement);
       this.held = heldOf(placement);
@@ -55,10 +62,20 @@ export class JobWatch implements EngineObserver {
 
   /** Ranks were lost, and the job goes on without them. */
   loss({ lost }: Loss): void {
-    const ranks = lost.map(({ rank }) => rank);
-    this.losses.push({ atMs: performance.now(), ranks });
-    this.members = this.members.filter((rank) => !ranks.includes(rank));
+    this.losses.push({ atMs: performance.now(), ranks: lost.map(({ rank }) => rank) });
     this.wake();
+  }
+
+  /** A new epoch. */
+  enter({ members }: EpochChange): void {
+    this.members = [...members.present];
+    this.isSpreading = this.isRecovering;
+    this.wake();
+  }
+
+  /** Experts are where they should be, or can't be. */
+  homes({ kind }: ExpertsEvent): void {
+    if (kind !== 'recovered') this.isSpreading = false;
   }
 
   /** How the job stands. */

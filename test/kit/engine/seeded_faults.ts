@@ -1,6 +1,14 @@
 /** What befalls a job in one process, drawn from a seed: any rank at any moment of a step, of a loss, of experts that move. Pure. */
 import { randomFrom } from '../../refs/random.js';
 import type { Fault, Moment } from './local_engine.js';
+import type { Spoil } from './local_seats.js';
+
+/** Somebody comes to the door, or a rank asks to leave: of those that are there the one at this share of them. */
+export interface SeededChange {
+  readonly step: number;
+  readonly what: 'join' | 'leave' | Spoil;
+  readonly draw: number;
+}
 
 /** A job, and what befalls it. */
 export interface SeededFaults {
@@ -10,11 +18,18 @@ export interface SeededFaults {
   readonly microBatches: number;
   /** Experts move all the time. */
   readonly isMoving: boolean;
+  /** Who comes, well or not, and who goes by itself, behind which steps. */
+  readonly changes: readonly SeededChange[];
   readonly faults: readonly Fault[];
 }
 
 /** Steps of a batch of `masking.ts`, and some more. */
 const NUM_STEPS = 14;
+/** More often what a launcher does than what goes wrong. */
+const CHANGES: readonly SeededChange['what'][] = [
+  ...(['join', 'join', 'join', 'join', 'leave', 'leave', 'leave'] as const),
+  ...(['other checkpoint', 'dies loading', 'dies linking', 'silent linking'] as const),
+];
 /** MoE layers of its model: 1 and 2. */
 const NUM_LAYERS = 2;
 
@@ -61,5 +76,10 @@ export function seededFaults(seed: number): SeededFaults {
     microBatches: 1 + below(2),
     isMoving: below(2) === 0,
     faults,
+    changes: Array.from({ length: below(5) }, () => ({
+      step: below(2 * NUM_STEPS),
+      what: CHANGES[below(CHANGES.length)]!,
+      draw: random(),
+    })),
   };
 }
