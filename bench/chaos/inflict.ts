@@ -66,13 +66,10 @@ async function befall({ kind, ms }: Fault, [first, second]: readonly number[], s
   }
 }
 
-/** Until one of these is lost. */
+/** Until one of these is lost, or isn't there any more for another reason. */
 async function lostOf({ site, signal }: Scene, ranks: readonly number[], ms: number): Promise<string | null> {
-  const { watch } = site;
-  const from = watch.losses.length;
-  const isLost = (): boolean =>
-    watch.losses.slice(from).some((loss) => loss.ranks.some((rank) => ranks.includes(rank)));
-  return (await watch.until(isLost, ms, signal)) ? null : 'no rank was lost';
+  const isLost = (): boolean => ranks.some((rank) => !site.members.includes(rank));
+  return (await site.watch.until(isLost, ms, signal)) ? null : 'no rank was lost';
 }
 
 /** Until a rank is there that wasn't, or the newcomer has given up. */

@@ -20,21 +20,19 @@ describe('expertwire bench chaos', function () {
       const file = join(dir, 'figures.json');
       const load = ['--requests', '4', '--new-tokens', '24', '--gap-tokens', '20', '--timeout-ms', '5000'];
       const context = commandContext();
-      const faults = ['--kill', '1', '--cut', '1', '--slow', '1', '--slow-ms', '100', '--ranks', '3'];
-      await runBench(['chaos', ...faults, ...load, '--on-peer-loss', 'mask', '--json', file], context);
+      const faults = ['--kill', '1', '--join', '1', '--slow', '1', '--slow-ms', '100', '--ranks', '2', '--seed', '2'];
+      await runBench(['chaos', ...faults, ...load, '--json', file], context);
       const { rows, totals } = JSON.parse(await readFile(file, 'utf8')) as { rows: FaultRow[]; totals: Totals };
-      expect(rows.map(({ kind }) => kind).sort()).to.deep.equal(['cut', 'kill', 'slow']);
-      for (const { kind, lost, victims, stall_ms, noticed_ms } of rows) {
-        expect(lost).to.have.length(kind === 'slow' ? 0 : 1);
-        if (kind !== 'slow')
-          expect(victims)
-            .to.include(lost[0])
-            .and.to.satisfy(() => stall_ms! > 0 && noticed_ms! > 0);
+      expect(rows.map(({ kind }) => kind).sort()).to.deep.equal(['join', 'kill', 'slow']);
+      for (const { kind, lost, victims, stall_ms, noticed_ms, redundancy_ms, recovered } of rows) {
+        expect(recovered).to.equal(true);
+        expect(lost).to.deep.equal(kind === 'kill' ? victims : []);
+        if (kind === 'kill') expect(Math.min(stall_ms!, noticed_ms!, redundancy_ms!)).to.be.above(0);
       }
-      expect(totals.failed).to.equal(0);
-      expect(totals.degraded).to.be.above(0);
+      expect(totals).to.include({ whole: totals.requests, degraded: 0, failed: 0 });
       expect(context.printed())
         .to.match(/^kill +apart/m)
         .and.to.match(/^\d+ requests: \d+ identical/m);
+      expect(context.told()).to.match(/^RANK_LOST: /m);
     }));
 });
