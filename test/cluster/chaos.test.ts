@@ -1,12 +1,19 @@
-/** Jobs of real processes under faults of many seeds: kills, stops, cut and silent links, slow ranks and ranks that join, one after another and at once. */
+/** Jobs of real processes under faults of many seeds: kills, stops, cut and silent links, slow ranks, ranks that join and leave, one after another and at once. */
 import { expect } from 'chai';
+import { setTimeout as delay } from 'node:timers/promises';
 import { runChaos } from '../../bench/chaos/run_chaos.js';
+import { EngineError } from '../../lib/protocol/errors.js';
 import { chaosScenario } from '../kit/engine/chaos_scenarios.js';
-import { Processes } from '../kit/processes/processes.js';
+import { generateIds, startEngine } from '../kit/engine/engines.js';
+import { moe7mCases } from '../kit/model/goldens.js';
+import { moe7m } from '../kit/paths.js';
+import { kill, Processes, until } from '../kit/processes/processes.js';
 
 /** `npm run soak` sets more; one that failed is run alone with its seed as the first. */
 const NUM_SCENARIOS = Number(process.env.SOAK_CHAOS ?? 1);
 const FIRST_SEED = Number(process.env.SOAK_FIRST_SEED ?? 1);
+/** From the moment at which all processes of a job are there, while they load, to one at which it has begun. */
+const KILLED_AFTER_MS = [0, 100, 200, 400, 800].slice(0, 2 + NUM_SCENARIOS);
 
 const processes = new Processes();
 
@@ -31,4 +38,30 @@ describe('a job of real processes under faults', function () {
       ).to.not.include(false);
     });
   }
+
+  it('a rank that is killed while a job starts ends it by its name, or is made good', async () => {
+    const { prompt_token_ids: promptTokenIds, greedy_token_ids: greedy } = moe7mCases()[0]!;
+    for (const ms of KILLED_AFTER_MS) {
+      const starting = startEngine({ model: moe7m(), ranks: 3, set: ['comm.on_peer_loss=recover'] });
+      const spawned = (): number[] =>
+        processes.running().flatMap(({ pid, argv }) => (argv.includes('--spawned') ? [pid] : []));
+      await until(
+        () => spawned().length === 3,
+        () => 'fewer than three ranks',
+      );
+      await delay(ms);
+      kill(spawned()[1]!, 'SIGKILL');
+      const outcome = await starting.catch((error: unknown) => error);
+      if (outcome instanceof Error) {
+        expect(outcome).to.be.instanceOf(EngineError);
+        expect(outcome.message).to.match(/^RANK_LOST: rank 1 \(process \d+\) was killed by SIGKILL/);
+      } else {
+        const engine = outcome as Awaited<typeof starting>;
+        const { tokenIds } = await generateIds(engine, { promptTokenIds });
+        await engine.close();
+        expect(tokenIds).to.deep.equal(greedy);
+      }
+      processes.expectNone();
+    }
+  });
 });
