@@ -60,6 +60,7 @@ interface Newcomer {
   readonly link: ControlLink;
   deadline: Deadline | undefined;
   hasOffered: boolean;
+  hasLoaded: boolean;
   /** Of its data port, once it has loaded. */
   address: Address | undefined;
   isMeshed: boolean;
@@ -92,7 +93,7 @@ export class Door {
       return dismissLink(link, rank);
     }
     const newcomer: Newcomer = {
-      ...{ link, deadline: undefined, hasOffered: false, address: undefined, isMeshed: false },
+      ...{ link, deadline: undefined, hasOffered: false, hasLoaded: false, address: undefined, isMeshed: false },
       early: [],
     };
     this.newcomers.set(rank, newcomer);
@@ -169,8 +170,10 @@ export class Door {
     else if (message.type === 'offer' && !newcomer.hasOffered) {
       newcomer.hasOffered = true;
       newcomer.link.send({ type: 'agreed', body: this.options.agree(message.body) });
-    } else if (message.type === 'ready' && newcomer.address === undefined) this.compare(rank, newcomer, message);
-    else if (message.type === 'meshed' && newcomer.address !== undefined) this.introduceToAll(rank, newcomer);
+    } else if (message.type === 'ready' && !newcomer.hasLoaded) {
+      newcomer.hasLoaded = true;
+      this.compare(rank, newcomer, message);
+    } else if (message.type === 'meshed' && newcomer.address !== undefined) this.introduceToAll(rank, newcomer);
     else throw outOfTurn(rank, message);
   }
 

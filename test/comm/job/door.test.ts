@@ -246,6 +246,16 @@ describe('the door of a running job', () => {
       ['says nothing', 'TIMEOUT', () => keep(job.dial()), { timeoutMs: 300 }],
       ['speaks out of turn', 'PROTOCOL', async () => (await keep(job.dial())).link.send({ type: 'meshed' })],
       [
+        'has loaded twice',
+        'PROTOCOL',
+        async () => {
+          const { link } = await keep(job.dial());
+          const ready = { type: 'ready', fingerprint: FINGERPRINT, host: HOST, port: 7 } as const;
+          link.send(ready);
+          link.send(ready);
+        },
+      ],
+      [
         'is where the others can’t reach it',
         'UNREACHABLE',
         async () => {
