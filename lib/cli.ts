@@ -4,7 +4,7 @@ import { setMaxListeners } from 'node:events';
 import { constants } from 'node:os';
 import { inspect } from 'node:util';
 import { printableLines } from '../base/foreign_text.js';
-import type { CommandContext } from './commands/base/context.js';
+import { Interruption, type CommandContext } from './commands/base/context.js';
 import { OutputError } from './commands/base/output_file.js';
 import { enableCompileCache } from './compile_cache.js';
 import type { SpawnedRankNews } from './rank/spawned_rank.js';
@@ -19,6 +19,8 @@ const EXIT_SIGNAL = 128;
 const interrupted = new AbortController();
 /** Asked first what Ctrl-C means. */
 let interruptTaker: () => boolean = () => false;
+/** Asked first what SIGTERM means to a rank that another process started. */
+let terminationTaker: () => boolean = () => false;
 setMaxListeners(0, interrupted.signal); // every request of a batch listens
 const context: CommandContext = {
   stdout: process.stdout,
@@ -64,7 +66,7 @@ function onSignal(signal: NodeJS.Signals): void {
   const exitCode = EXIT_SIGNAL + constants.signals[signal];
   if (interrupted.signal.aborted) process.exit(exitCode);
   process.exitCode = exitCode;
-  interrupted.abort(new Error(`interrupted by ${signal}`));
+  interrupted.abort(new Interruption(signal));
 }
 
 const args = process.argv.slice(2);
@@ -100,8 +102,17 @@ process.on('uncaughtException', (error) => void onStrayError(error));
 
 /** A rank that another process started leaves signals to its parent. */
 const isSpawned = args[0] === 'rank' && args.includes('--spawned');
-if (isSpawned) process.on('SIGINT', () => undefined);
-else for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+if (isSpawned) {
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', onTermination);
+} else for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+
+/** A rank asks to leave its job first, where it can; otherwise the signal does what it always does. */
+function onTermination(): void {
+  if (terminationTaker()) return;
+  process.off('SIGTERM', onTermination);
+  process.kill(process.pid, 'SIGTERM');
+}
 
 /** What can't be printed ends the job; a reader that goes away (`| head`) is no failure to report. */
 function onOutputError(error: NodeJS.ErrnoException): void {
@@ -123,8 +134,12 @@ const bundled = <T>(name: string): Promise<T> =>
 async function main(): Promise<void> {
   if (isSpawned) {
     const { runSpawnedRank } = await bundled<typeof import('./rank/spawned_rank.js')>('spawned_rank');
-    const tell = (news: SpawnedRankNews): void => void process.send?.(news);
-    const isWell = await runSpawnedRank(process.stdin, process.stderr, tell, process.env, stray.signal);
+    const tell = (news: SpawnedRankNews): void => {
+      if (process.connected) process.send?.(news);
+    };
+    const { stdin, stderr, env } = process;
+    const takeTermination = (handler: () => boolean): void => void (terminationTaker = handler);
+    const isWell = await runSpawnedRank({ stdin, stderr, tell, env, stray: stray.signal, takeTermination });
     if (!isWell) process.exitCode = EXIT_FAILURE;
     return;
   }

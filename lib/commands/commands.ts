@@ -149,7 +149,7 @@ export const COMMANDS: readonly Command[] = [
     name: 'rank',
     describe: 'Be one rank of a job whose head runs elsewhere.',
     load: async () => {
-      const { rank, rankOptions } = await import('./rank.js');
+      const { rank, rankOptions } = await import('./rank/rank.js');
       return loaded((yargs) => rankOptions(yargs), rank);
     },
   },

@@ -311,7 +311,7 @@ export class Job implements StepRunner {
   private letGo(rank: number): void {
     const { link } = this.seats[rank]!;
     const reason = `rank ${rank} has left the job, as it was to`;
-    if (link.isOpen) link.send({ type: 'shutdown', reason });
+    if (link.isOpen) link.send({ type: 'job', body: { kind: 'leave' } satisfies HeadToRank });
     void link.close();
     this.newcomers?.want(-1);
     this.leaveSeat(rank, new EngineError('RANK_LOST', reason, { rank }), false);

@@ -4,8 +4,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PlaceOrder } from '../rank/rank_place.js';
-import type { SpawnedRankNews, SpawnOrder } from '../rank/spawned_rank.js';
-import { RankProcess, type RankExit } from './rank_process.js';
+import type { SpawnOrder } from '../rank/spawned_rank.js';
+import { RankProcess, type JoinedNews, type RankExit } from './rank_process.js';
 
 /** What ranks are told, and who hears of them. */
 export interface LocalRanksOrders {
@@ -16,13 +16,11 @@ export interface LocalRanksOrders {
   /** A line that a rank wrote to its standard output or error. */
   readonly onLog?: (rank: number | null, line: string) => void;
   /** A rank has joined the job. */
-  readonly onJoined?: (news: SpawnedRankNews) => void;
+  readonly onJoined?: (news: JoinedNews) => void;
 }
 
-/** After asking nicely: a rank that is stopped or blocked in compute is killed. */
-const KILL_AFTER_MS = 1500;
-/** A rank that was told to shut down over its control link normally takes a few milliseconds. */
-const TERMINATE_AFTER_MS = 500;
+/** A rank that was told to shut down over its control link normally takes a few milliseconds; one that is stopped or blocked in compute is killed. */
+const KILL_AFTER_MS = 500;
 
 /** A rank that was started behind the others. */
 export interface LocalNewcomer {
@@ -100,6 +98,11 @@ export class LocalRanks {
     this.processes.findLast((each) => each.rank === rank)?.kill('SIGKILL');
   }
 
+  /** Asks all of them whether their job can go on without them; those that can't be asked end. */
+  terminate(): void {
+    for (const each of this.processes) each.kill('SIGTERM');
+  }
+
   /** Resolves when a rank that was told to end has done so, after a moment by force; at once if it doesn't run here. */
   async ended(rank: number): Promise<void> {
     const going = this.processes.findLast((each) => each.rank === rank);
@@ -114,9 +117,8 @@ export class LocalRanks {
   async close({ gracefully }: { readonly gracefully: boolean }): Promise<void> {
     const all = Promise.all(this.exits);
     const ended = all.then(() => true);
-    if (gracefully && (await Promise.race([ended, wait(TERMINATE_AFTER_MS)]))) return;
-    for (const each of this.processes) each.kill('SIGTERM');
-    if (await Promise.race([ended, wait(KILL_AFTER_MS)])) return;
+    if (gracefully && (await Promise.race([ended, wait(KILL_AFTER_MS)]))) return;
+    // SIGTERM would only ask a rank of a job that goes on whether it may leave.
     for (const each of this.processes) each.kill('SIGKILL');
     await all;
   }

@@ -10,14 +10,19 @@ export interface RankExit {
   readonly pid: number | undefined;
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** It left a job that goes on. Default false. */
+  readonly hasLeft?: boolean;
 }
+
+/** A rank has joined its job. */
+export type JoinedNews = Extract<SpawnedRankNews, { kind: 'joined' }>;
 
 /** What a rank's process is told, and who hears of it. */
 export interface RankProcessOrders {
   readonly order: SpawnOrder;
   /** A line that it wrote to its standard output or error, before or after it was told. */
   readonly onLine?: ((line: string) => void) | undefined;
-  readonly onJoined?: ((news: SpawnedRankNews) => void) | undefined;
+  readonly onJoined?: ((news: JoinedNews) => void) | undefined;
 }
 
 /** What its process runs. */
@@ -30,6 +35,7 @@ export class RankProcess {
   private readonly child: ChildProcess | null;
   /** What it said before anybody asked. */
   private readonly kept: string[] = [];
+  private hasLeft = false;
   private onLine = (line: string): void => void this.kept.push(line);
 
   /**
@@ -66,8 +72,11 @@ export class RankProcess {
     for (const line of this.kept.splice(0)) this.hear(line);
     this.child?.on('message', (message) => {
       const news = message as SpawnedRankNews;
-      if (news.rank !== null) this.rank = news.rank;
-      onJoined?.(news);
+      if (news.kind === 'left') this.hasLeft = true;
+      else {
+        this.rank = news.rank;
+        onJoined?.(news);
+      }
     });
     this.child?.stdin?.write(`${JSON.stringify(order)}\n`);
   }
@@ -85,7 +94,10 @@ export class RankProcess {
     return new Promise((resolve) => {
       child.once('error', (error) => resolve(this.notStarted(error)));
       // 'close' comes after the last line of output, so that a rank's own words are printed before its end is reported.
-      child.once('close', (code, signal) => resolve({ rank: this.rank, pid: child.pid, code, signal }));
+      child.once('close', (code, signal) => {
+        const { rank, hasLeft } = this;
+        resolve({ rank, pid: child.pid, code, signal, hasLeft });
+      });
     });
   }
 

@@ -224,6 +224,8 @@ export type HeadToRank =
   | { readonly kind: 'move'; readonly move: MoveOrder }
   /** No step runs until all have what comes from disk of this version: say how far it is. */
   | { readonly kind: 'gather'; readonly version: number }
+  /** Nobody needs this rank any more: it ends well. */
+  | { readonly kind: 'leave' }
   /** The step that runs, if any, is abandoned, and the job goes on with these ranks. */
   | ({ readonly kind: 'epoch' } & EpochOrder);
 
@@ -236,7 +238,7 @@ export type RankToHead =
   /** This rank has left the abandoned step and its epoch behind. */
   | { readonly kind: 'entered'; readonly epoch: number }
   | ({ readonly kind: 'gathered' } & GatherReport)
-  /** This rank was told to stop: it goes as soon as nobody needs it. */
+  /** This rank was told to stop: it goes as soon as nobody needs it, and stays until then. */
   | { readonly kind: 'leave' };
 
 /** The threads that compute in a rank. */

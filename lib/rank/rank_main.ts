@@ -31,6 +31,8 @@ export interface RankOptions extends LoadChoices {
   readonly tls?: TlsOptions;
   /** Told when the rank has joined its job. */
   readonly onJoined?: (job: RankJob, rank: number) => void;
+  /** Has the handler asked first when this process is told to stop: false ends it. Default: it ends then. */
+  readonly takeTermination?: (handler: () => boolean) => void;
   /** Told of a connection to this rank's data port that was turned away. */
   readonly onRefused?: (error: Error) => void;
   /** Where all ranks are threads of this process: this one's place among them. */
@@ -109,8 +111,9 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
     executor.enterEpoch(firstEpoch(joined));
     tell(joined, { kind: 'loaded', report });
-    const outcome = await serveHead({ joined, mesh, executor, crew: loaded.crew, report }, options.signal);
-    if (outcome.kind === 'shut_down') executor.dispose();
+    const asked = { signal: options.signal, takeTermination: options.takeTermination };
+    const outcome = await serveHead({ joined, mesh, executor, crew: loaded.crew, report }, asked);
+    if (outcome.kind !== 'failed') executor.dispose();
     return outcome;
   } finally {
     await mesh.close();

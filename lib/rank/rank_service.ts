@@ -23,8 +23,15 @@ export interface RankFailure {
   readonly isHeadTold: boolean;
 }
 
-/** How the life of a rank ended. */
-export type RankOutcome = RankFailure | { readonly kind: 'shut_down' };
+/** How the life of a rank ended. `left`: the job goes on without it. */
+export type RankOutcome = RankFailure | { readonly kind: 'shut_down' | 'left' };
+
+/** What ends a rank otherwise than its head does. */
+export interface Endings {
+  readonly signal: AbortSignal;
+  /** Has the handler asked first when this process is told to stop: false ends it. Default: it ends then. */
+  readonly takeTermination?: ((handler: () => boolean) => void) | undefined;
+}
 
 /** What a rank serves with. */
 export interface RankServiceParts {
@@ -46,13 +53,18 @@ export const headLost = (): EngineError =>
   new EngineError('HEAD_LOST', 'the connection to the head closed; its log says why, start the job again');
 
 /** Plans in the order in which they come, one at a time, until a head shuts the job down or this rank fails. */
-export function serveHead(parts: RankServiceParts, signal: AbortSignal): Promise<RankOutcome> {
-  return new Promise((resolve) => new RankService(parts, signal, resolve).attend());
+export function serveHead(parts: RankServiceParts, { signal, takeTermination }: Endings): Promise<RankOutcome> {
+  return new Promise((resolve) => {
+    const service = new RankService(parts, signal, resolve);
+    takeTermination?.(() => service.askToLeave());
+    service.attend();
+  });
 }
 
 class RankService {
   private readonly steps: RankSteps;
   private readonly ending = new AbortController();
+  private hasAsked = false;
 
   constructor(
     private readonly parts: RankServiceParts,
@@ -83,8 +95,22 @@ class RankService {
       if (admissions.take(message)) return;
       if (message.type === 'shutdown') return this.end({ kind: 'shut_down' });
       if (message.type === 'failed') return this.fail(errorOfRemote(message.error));
-      if (message.type === 'job') this.steps.take(message.body as HeadToRank);
+      if (message.type !== 'job') return;
+      const body = message.body as HeadToRank;
+      if (body.kind === 'leave') this.end({ kind: 'left' });
+      else this.steps.take(body);
     });
+  }
+
+  /**
+   * Told to stop, it asks to leave, where others can go on without it and somebody hears it. False: it ends at once, as when it is told again.
+   * Why: docs/decisions/elastic.md#sigterm-asks-the-second-one-ends
+   */
+  askToLeave(): boolean {
+    const { joined } = this.parts;
+    if (this.hasAsked || jobOf(joined).onPeerLoss === 'fail' || !joined.link.isOpen) return false;
+    this.tell({ kind: 'leave' });
+    return (this.hasAsked = true);
   }
 
   private tell(body: RankToHead): void {

@@ -26,7 +26,7 @@ export class RankSteps {
   constructor(private readonly options: RankStepsOptions) {}
 
   /** Takes a message; what it asks for is done after all earlier ones, but a new epoch ends the step that runs at once. */
-  take(message: HeadToRank): void {
+  take(message: Exclude<HeadToRank, { kind: 'leave' }>): void {
     if (message.kind === 'epoch') {
       this.abandoned.abort(new CommError('ABORTED', `the head declared epoch ${message.epoch}; the step runs again`));
       this.abandoned = new AbortController();
@@ -42,7 +42,7 @@ export class RankSteps {
     await this.last;
   }
 
-  private async obey(message: HeadToRank, signal: AbortSignal): Promise<void> {
+  private async obey(message: Exclude<HeadToRank, { kind: 'leave' }>, signal: AbortSignal): Promise<void> {
     const { executor, tell } = this.options;
     switch (message.kind) {
       case 'free':

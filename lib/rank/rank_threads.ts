@@ -8,7 +8,7 @@ import type { RankOptions } from './rank_main.js';
 import type { RankFailure, RankOutcome } from './rank_service.js';
 
 /** As for one rank, and who hears of the first failure. */
-export interface RankThreadsOptions extends Omit<RankOptions, 'onRefused' | 'onJoined'> {
+export interface RankThreadsOptions extends Omit<RankOptions, 'onRefused' | 'onJoined' | 'takeTermination'> {
   /** The first rank that failed, at once: the head may end this process before it can say more. */
   readonly onFailed?: (failure: RankFailure) => void;
 }
@@ -41,7 +41,7 @@ export async function runRankThreads(
   signal.addEventListener('abort', stop, { once: true });
   try {
     const outcome = await firstFailure(threads.map(({ outcome }) => outcome));
-    if (outcome.kind === 'shut_down') return outcome;
+    if (outcome.kind !== 'failed') return outcome;
     if (!signal.aborted) onFailed?.(outcome);
     await delay(LINGER_MS, undefined, { signal }).catch(() => undefined);
     return signal.aborted ? { kind: 'failed', error: signal.reason, isHeadTold: false } : outcome;

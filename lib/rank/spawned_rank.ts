@@ -16,7 +16,7 @@ import { runRankThreads } from './rank_threads.js';
 /** One JSON line on standard input. */
 export interface SpawnOrder extends Omit<
   RankOptions,
-  'signal' | 'threadSeat' | 'place' | 'onRefused' | 'onJoined' | 'readsHeadsFolder' | 'hubCache'
+  'signal' | 'threadSeat' | 'place' | 'takeTermination' | 'onRefused' | 'onJoined' | 'readsHeadsFolder' | 'hubCache'
 > {
   /** What it takes of its machine. */
   readonly place: PlaceOrder;
@@ -26,24 +26,36 @@ export interface SpawnOrder extends Omit<
   readonly isHeads?: boolean;
 }
 
-/** What a rank tells the process that started it, once: it has joined a job. */
-export interface SpawnedRankNews {
-  /** Null where its process has all ranks. */
-  readonly rank: number | null;
-  readonly onPeerLoss: RankJob['onPeerLoss'];
+/** What a rank tells the process that started it: it has joined a job; it left one that goes on. */
+export type SpawnedRankNews =
+  | { readonly kind: 'joined'; readonly rank: number; readonly onPeerLoss: RankJob['onPeerLoss'] }
+  | { readonly kind: 'left' };
+
+/** The process of a rank, as far as it has to do with it. */
+export interface SpawnedProcess {
+  readonly stdin: NodeJS.ReadableStream;
+  readonly stderr: NodeJS.WritableStream;
+  /** Reaches the parent. */
+  readonly tell: (news: SpawnedRankNews) => void;
+  /** Its environment, in which is set what the order says. */
+  readonly env: Record<string, string | undefined>;
+  /** Ends the rank with an error that nobody waited for, its reason. */
+  readonly stray: AbortSignal;
+  readonly takeTermination: NonNullable<RankOptions['takeTermination']>;
 }
 
 /**
- * As {@link runRank}. `tell` reaches the parent; `env` is the process's own environment, in which is set what the order says; `stray` ends the rank with an error that nobody waited for, its reason. False: it could not start, and its parent was told why.
+ * As {@link runRank}. False: it could not start, and its parent was told why.
  * @throws EngineError HEAD_LOST when the parent went away.
  */
-export async function runSpawnedRank(
-  stdin: NodeJS.ReadableStream,
-  stderr: NodeJS.WritableStream,
-  tell: (news: SpawnedRankNews) => void,
-  env: Record<string, string | undefined>,
-  stray: AbortSignal,
-): Promise<boolean> {
+export async function runSpawnedRank({
+  stdin,
+  stderr,
+  tell,
+  env,
+  stray,
+  takeTermination,
+}: SpawnedProcess): Promise<boolean> {
   const gone = new AbortController();
   stray.addEventListener('abort', () => gone.abort(strayError(stray.reason) ?? stray.reason), { once: true });
   const lines = createInterface({ input: stdin });
@@ -63,7 +75,7 @@ export async function runSpawnedRank(
     const onRefused = ({ message }: Error): void => void stderr.write(`turned away: ${message}\n`);
     const onJoined = ({ onPeerLoss, headGraceMs }: RankJob, rank: number): void => {
       hasGrace = isHeads && headGraceMs > 0;
-      tell({ onPeerLoss, rank });
+      tell({ kind: 'joined', onPeerLoss, rank });
     };
     const told = { ...options, place, readsHeadsFolder: isHeads, hubCache: hubCacheFolder(env), signal: gone.signal };
     const isTold = ({ isHeadTold }: RankFailure): boolean => isHeads && isHeadTold;
@@ -71,9 +83,10 @@ export async function runSpawnedRank(
       if (!isTold(failure)) stderr.write(`${remoteMessage(remoteErrorOf(failure.error))}\n`);
     };
     const outcome = await (numThreads === undefined
-      ? runRank({ ...told, onRefused, onJoined })
+      ? runRank({ ...told, onRefused, onJoined, takeTermination })
       : runRankThreads(numThreads, { ...told, onFailed }));
-    if (outcome.kind === 'shut_down') return true;
+    if (outcome.kind === 'left') tell({ kind: 'left' });
+    if (outcome.kind !== 'failed') return true;
     if (!isTold(outcome)) throw outcome.error;
     return false;
   } finally {

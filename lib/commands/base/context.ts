@@ -31,6 +31,14 @@ export interface CommandContext {
   readonly env: Record<string, string | undefined>;
 }
 
+/** The reason of a command's signal that a signal of the system aborted. */
+export class Interruption extends Error {
+  constructor(readonly signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`);
+    this.name = 'Interruption';
+  }
+}
+
 /** A failure that the user was told of already: exit code 1, and no further word. */
 export class ToldError extends Error {
   constructor() {

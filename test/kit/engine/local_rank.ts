@@ -86,8 +86,10 @@ export class LocalRank {
     const isDeaf = (): boolean => this.isSilent;
     link.onMessage((message) => {
       if (isDeaf() || admissions.take(message)) return;
-      if (message.type === 'job') this.take(message.body as HeadToRank);
-      if (message.type === 'shutdown') this.leave();
+      if (message.type !== 'job') return;
+      const body = message.body as HeadToRank;
+      if (body.kind === 'leave') this.leave();
+      else this.take(body);
     });
   }
 
@@ -139,7 +141,7 @@ export class LocalRank {
     meshes[peer]!.cut(asRank(this.rank));
   }
 
-  private take(body: HeadToRank): void {
+  private take(body: Exclude<HeadToRank, { kind: 'leave' }>): void {
     const isDeaf = (): boolean => this.isSilent;
     if (isDeaf()) return;
     if (body.kind === 'epoch') this.reach({ kind: 'epoch', epoch: body.epoch });

@@ -136,7 +136,7 @@ describe('members of a job that change as planned', () => {
     const gone = job.retire(1);
     expect(job.change(PLACEMENT)).to.equal(true);
     await gone;
-    expect(told).to.deep.equal(['1: shutdown', '0: epoch 1 of 0,2', '2: epoch 1 of 0,2']);
+    expect(told).to.deep.equal(['1: leave', '0: epoch 1 of 0,2', '2: epoch 1 of 0,2']);
     for (const rank of [0, 2]) say[rank]!(entered(1));
     await job.settled();
     await come(1);

@@ -1,25 +1,21 @@
 /** `expertwire rank`: one rank that joins a head, or several of them on this machine. Why: docs/decisions/start.md#a-rank-is-a-child-of-its-command */
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
-import { MAX_RANKS } from '../../base/ids.js';
-import { worldFromEnv } from '../../comm/job/world.js';
-import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
-import { backendChoice, BACKEND_NAMES } from './base/backend_option.js';
-import { modelFolder } from '../config/model_folder.js';
-import type { Environment } from '../hub/cache/hub_cache.js';
-import { parseModelName } from '../hub/cache/model_name.js';
-import { EngineError } from '../protocol/errors.js';
-import { LocalRanks, type LocalRanksOrders } from '../job/local_ranks.js';
-import type { RankExit } from '../job/rank_process.js';
-import type { SpawnedRankNews } from '../rank/spawned_rank.js';
-import { localSeats } from '../rank/local_seat.js';
-import { devicesFor, kernelsFor, type PlaceOrder } from '../rank/rank_place.js';
-import { readTls } from '../job/start/tls_files.js';
-import { parseAddress } from './base/address.js';
-import { ToldError, UsageError, type CommandContext } from './base/context.js';
-import { readSecret, SECRET_VARIABLE } from './engine/engine_options.js';
-import { MAX_TIMEOUT_S, wholeNumber } from './base/numbers.js';
-import { SharedTerminal } from './base/shared_terminal.js';
+import { MAX_RANKS } from '../../../base/ids.js';
+import { worldFromEnv } from '../../../comm/job/world.js';
+import { MAX_THREADS } from '../../../compute/wasm/threads/crew_words.js';
+import { backendChoice, BACKEND_NAMES } from '../base/backend_option.js';
+import { modelFolder } from '../../config/model_folder.js';
+import type { Environment } from '../../hub/cache/hub_cache.js';
+import { parseModelName } from '../../hub/cache/model_name.js';
+import { localSeats } from '../../rank/local_seat.js';
+import { devicesFor, kernelsFor } from '../../rank/rank_place.js';
+import { readTls } from '../../job/start/tls_files.js';
+import { parseAddress } from '../base/address.js';
+import { UsageError, type CommandContext } from '../base/context.js';
+import { readSecret, SECRET_VARIABLE } from '../engine/engine_options.js';
+import { MAX_TIMEOUT_S, wholeNumber } from '../base/numbers.js';
+import { superviseRanks } from './supervision.js';
 
 /** The options of `rank` as yargs parses them. */
 export interface RankArgs {
@@ -33,6 +29,7 @@ export interface RankArgs {
   readonly plugin?: readonly string[] | undefined;
   readonly secretFile?: string | undefined;
   readonly joinTimeout?: number | undefined;
+  readonly restart?: boolean | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
   readonly tlsCa?: string | undefined;
@@ -64,7 +61,8 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     .option('tls-cert', { type: 'string', describe: 'PEM certificate of this rank, where the job uses TLS' })
     .option('tls-key', { type: 'string', describe: 'its private key' })
     .option('tls-ca', { type: 'string', describe: "certificate of the job's authority, which signed the others'" })
-    .option('join-timeout', { type: 'number', describe: `seconds to look for the head (${DEFAULT_JOIN_TIMEOUT_S})` });
+    .option('join-timeout', { type: 'number', describe: `seconds to look for the head (${DEFAULT_JOIN_TIMEOUT_S})` })
+    .option('restart', { type: 'boolean', describe: 'start a lost rank again, to join the running job as a new one' });
 }
 
 /**
@@ -102,68 +100,10 @@ export async function rank(args: RankArgs, context: CommandContext): Promise<voi
     onNotice: (line) => context.stderr.write(`${line}\n`),
   });
   const places = localSeats(nproc, world).map((seat) => ({ seat, devices, kernels }));
-  await superviseRanks(order, nproc === 1 ? (first ?? world?.rank) : first, places, context);
+  const number = nproc === 1 ? (first ?? world?.rank) : first;
+  await superviseRanks({ order, first: number, places, restart: args.restart ?? false }, context);
 }
 
 /** A path that isn't there is told to the head, too; a name that isn't in the cache is a mistake of this command. @throws ConfigError NOT_FOUND */
 const folderOf = (model: string, env: Environment): string =>
   parseModelName(model) === null ? model : modelFolder(model, { env });
-
-/**
- * Starts ranks, each in a process of its own whose native libraries can't talk past us, and watches them. The first that fails ends the others, unless the job masks
- * losses: then the head decides who goes on. One alone speaks for itself.
- * @throws EngineError RANK_LOST: the first of several that failed
- */
-async function superviseRanks(
-  order: LocalRanksOrders['order'],
-  first: number | undefined,
-  places: readonly PlaceOrder[],
-  context: CommandContext,
-): Promise<void> {
-  const { signal } = context;
-  signal.throwIfAborted(); // what was aborted before anybody listens is never told
-  const terminal = new SharedTerminal(context);
-  const isAlone = places.length === 1;
-  let onPeerLoss: SpawnedRankNews['onPeerLoss'] = 'fail';
-  const isMasked = (): boolean => onPeerLoss !== 'fail';
-  const ranks = new LocalRanks(places.map((_, i) => (first === undefined ? null : first + i)));
-  ranks.begin({
-    order,
-    places,
-    onJoined: (news) => (onPeerLoss = news.onPeerLoss),
-    onLog: (number, line) => {
-      if (!signal.aborted) terminal.line(isAlone ? line : `[rank ${number ?? '?'}] ${line}`);
-    },
-  });
-  const stop = (): void => void ranks.close({ gracefully: false });
-  signal.addEventListener('abort', stop, { once: true });
-  let failed: RankExit | null = null;
-  for await (const end of inOrderOfTime(ranks.exits)) {
-    // Where losses are masked, a rank that ended well tells that the job is over, also for one that is stopped.
-    if (end.code === 0 && isMasked()) break;
-    if (end.code === 0) continue;
-    failed ??= end;
-    if (isAlone || !isMasked() || signal.aborted) break;
-    terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: ${onPeerLoss})`);
-  }
-  await ranks.close({ gracefully: failed === null || isMasked() });
-  if (failed === null || signal.aborted) return;
-  throw isAlone && failed.signal === null ? new ToldError() : exitError(failed);
-}
-
-async function* inOrderOfTime<T>(promises: readonly Promise<T>[]): AsyncGenerator<T> {
-  const left = new Map(promises.map((promise, i) => [i, promise.then((value) => ({ i, value }))]));
-  while (left.size > 0) {
-    const { i, value } = await Promise.race(left.values());
-    left.delete(i);
-    yield value;
-  }
-}
-
-function howOf({ rank, pid, code, signal }: RankExit): string {
-  const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
-  return `rank ${rank ?? '?'} (process ${pid ?? '?'}) ${how}`;
-}
-
-const exitError = (exit: RankExit): EngineError =>
-  new EngineError('RANK_LOST', `${howOf(exit)}; its last words are above`);

@@ -1,0 +1,113 @@
+/** The ranks of one command: started, watched, started again, and ended together. */
+import { EngineError } from '../../protocol/errors.js';
+import { LocalRanks, type LocalRanksOrders } from '../../job/local_ranks.js';
+import type { RankExit } from '../../job/rank_process.js';
+import type { LossPolicy } from '../../job/loss_policy.js';
+import type { PlaceOrder } from '../../rank/rank_place.js';
+import { ToldError, type CommandContext } from '../base/context.js';
+import { SharedTerminal } from '../base/shared_terminal.js';
+
+/** Which ranks. */
+export interface SupervisionOptions {
+  readonly order: LocalRanksOrders['order'];
+  /** The number of the first of them; undefined: the head gives each its own. */
+  readonly first: number | undefined;
+  /** Of each. */
+  readonly places: readonly PlaceOrder[];
+  /** One that was lost after it had joined is started again, to join as a new one. */
+  readonly restart: boolean;
+}
+
+/**
+ * Starts ranks, each in a process of its own whose native libraries can't talk past us, and watches them. The first that fails ends the others, unless the job goes on
+ * after losses: then the head decides who goes on. One alone speaks for itself. SIGTERM asks such a job to let its ranks go, and waits until it has.
+ * @throws EngineError RANK_LOST: the first of several that failed; ToldError where one alone failed and said why itself
+ */
+export async function superviseRanks(
+  { order, first, places, restart }: SupervisionOptions,
+  context: CommandContext,
+): Promise<void> {
+  const { signal } = context;
+  signal.throwIfAborted(); // what was aborted before anybody listens is never told
+  const terminal = new SharedTerminal(context);
+  const isAlone = places.length === 1;
+  const joined = new Set<number>();
+  let onPeerLoss: LossPolicy = 'fail';
+  const goesOn = (): boolean => onPeerLoss !== 'fail';
+  const ranks = new LocalRanks(places.map((_, i) => (first === undefined ? null : first + i)));
+  ranks.begin({
+    order,
+    places,
+    onJoined: (news) => {
+      ({ onPeerLoss } = news);
+      joined.add(news.rank);
+    },
+    onLog: (number, line) => {
+      if (!signal.aborted) terminal.line(isAlone ? line : `[rank ${number ?? '?'}] ${line}`);
+    },
+  });
+  const ends = new Ends(ranks.exits);
+  const stop = (): void => {
+    if (isTermination(signal.reason) && goesOn()) ranks.terminate();
+    else void ranks.close({ gracefully: false });
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  let failed: RankExit | null = null;
+  for await (const end of ends) {
+    if (end.code === 0 && end.hasLeft === true) continue;
+    // A rank that ended well tells that the job is over, also for one that is stopped.
+    if (end.code === 0 && goesOn()) break;
+    if (end.code === 0) continue;
+    failed ??= end;
+    if (signal.aborted || !goesOn()) break;
+    if (restart && end.rank !== null && joined.delete(end.rank)) {
+      terminal.line(`warning: ${howOf(end)}; another one is started`);
+      ends.add(ranks.start().exit);
+      failed = null;
+    } else {
+      if (isAlone) break;
+      terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: ${onPeerLoss})`);
+    }
+  }
+  await ranks.close({ gracefully: failed === null || goesOn() });
+  if (failed === null && isTermination(signal.reason) && goesOn()) context.obeyed?.();
+  if (failed === null || signal.aborted) return;
+  throw isAlone && failed.signal === null ? new ToldError() : exitError(failed);
+}
+
+const isTermination = (reason: unknown): boolean =>
+  reason instanceof Error && 'signal' in reason && reason.signal === 'SIGTERM';
+
+/** Ends of processes, in the order of time, also of those that come to it. */
+class Ends {
+  private readonly left = new Map<number, Promise<{ readonly i: number; readonly end: RankExit }>>();
+  private numAdded = 0;
+
+  constructor(exits: readonly Promise<RankExit>[]) {
+    for (const exit of exits) this.add(exit);
+  }
+
+  add(exit: Promise<RankExit>): void {
+    const i = this.numAdded++;
+    this.left.set(
+      i,
+      exit.then((end) => ({ i, end })),
+    );
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<RankExit> {
+    while (this.left.size > 0) {
+      const { i, end } = await Promise.race(this.left.values());
+      this.left.delete(i);
+      yield end;
+    }
+  }
+}
+
+function howOf({ rank, pid, code, signal }: RankExit): string {
+  const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
+  return `rank ${rank ?? '?'} (process ${pid ?? '?'}) ${how}`;
+}
+
+const exitError = (exit: RankExit): EngineError =>
+  new EngineError('RANK_LOST', `${howOf(exit)}; its last words are above`);
