@@ -44,7 +44,8 @@ export class Wishes {
     let numStaying = members.present.size;
     for (const { wish, rank } of this.wishers) {
       const ranks = (change[wish] ??= []);
-      if (ranks.includes(rank) || (wish === 'left' && --numStaying === 0)) continue;
+      if (ranks.includes(rank) || (wish === 'left' && numStaying === 1)) continue;
+      if (wish === 'left') numStaying--;
       ranks.push(rank);
     }
     const asked = Object.entries(change).filter(([, ranks]) => ranks.length > 0);
