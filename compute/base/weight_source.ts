@@ -4,4 +4,6 @@ import type { FfnWeights } from './ffn_weights.js';
 export interface WeightSource {
   /** @param digest what the expert must be, where the head said so */
   expert(layer: number, logical: number, digest?: string): Promise<FfnWeights>;
+  /** Rejects where what it read from may have changed since it was opened. Default: nothing can. */
+  checkUnchanged?(): Promise<void>;
 }

@@ -85,6 +85,8 @@ interface Stage {
   room?: number;
   /** What this rank reads from disk: copies that are not read yet. */
   readonly unread: Set<number>;
+  /** All of them are, and nothing was written since the files were opened. */
+  isRead: boolean;
   /** Settles when all is read, or nothing more will be. */
   reading: Promise<void>;
   /** Told of each expert that was read. */
@@ -104,7 +106,7 @@ export class Migration {
     const own = [...order.copies.keys()].filter((copy) => isReadBy(order.copies[copy]!, this.rank));
     const stage: Stage = {
       ...{ order, current, schedule, partial: new Map(), experts: new Map(), error: undefined },
-      ...{ unread: new Set(own), reading: Promise.resolve(), onRead: () => undefined },
+      ...{ unread: new Set(own), isRead: own.length === 0, reading: Promise.resolve(), onRead: () => undefined },
     };
     this.stage = stage;
     stage.reading = this.readFromDisk(stage);
@@ -184,8 +186,8 @@ export class Migration {
     return this.parts.mesh.rank;
   }
 
-  private isComplete({ order, experts }: Stage): boolean {
-    return order.copies.every(({ to }, copy) => to !== this.rank || experts.has(copy));
+  private isComplete({ order, experts, isRead }: Stage): boolean {
+    return isRead && order.copies.every(({ to }, copy) => to !== this.rank || experts.has(copy));
   }
 
   private copyOf({ copies }: MigrationOrder, moeLayer: number, logical: number): number {
@@ -261,6 +263,8 @@ export class Migration {
         stage.unread.delete(copy);
         if (stage.unread.size > 0) stage.onRead();
       }
+      if (!stage.isRead) await this.parts.disk.checkUnchanged?.();
+      stage.isRead = true;
     } catch (error) {
       stage.error = error;
     }

@@ -3,7 +3,6 @@
  * seen to later. Pure. Shape suffixes: L MoE layers, E logical experts, R ranks.
  */
 import { placementFrom, slotsOf, type Placement } from './placement.js';
-import type { ExpertLoad } from './planners/planner.js';
 
 /** An expert of a layer. */
 export interface LayerExpert {
@@ -29,7 +28,7 @@ export interface HomesRequest {
   /** How many a rank has room for, over all layers; ranks that are not in it have room for any number. */
   readonly rooms: ReadonlyMap<number, number>;
   /** What is known of the load. Default: that of all experts is alike. */
-  readonly load_LE?: ExpertLoad | undefined;
+  readonly load_LE?: readonly ArrayLike<number>[] | undefined;
   /** Relative speeds by rank. Default: all alike. */
   readonly capacities?: readonly number[] | undefined;
 }

@@ -5,6 +5,7 @@ import { Stopwatch } from '../../compute/base/stopwatch.js';
 import { selectBackend, type BackendChoice, type BackendReport } from '../../compute/tfjs/tf.js';
 import { MEMORY_ROOM_BYTES } from '../../compute/wasm/memory/kernel_memories.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';
+import type { ExpertRoom } from '../../experts/layer/migration.js';
 import { LoadMonitor } from '../../experts/load/load_monitor.js';
 import { placementFrom, type Placement } from '../../experts/placement/placement.js';
 import { folderLikeHeads } from '../hub/cache/cached_model.js';
@@ -12,7 +13,8 @@ import { Timeline } from '../metrics/timeline.js';
 import { loadModel, type LoadedModel } from '../model/load_model.js';
 import { moeLayersOf } from '../model/spec/spec.js';
 import { openWeights, type ModelWeights } from '../model/stored/model_weights.js';
-import { footprintAt, footprintOf } from '../model/weights/footprint.js';
+import { expertRoom } from '../model/weights/expert_room.js';
+import { expertBytes, footprintAt, footprintOf } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
 import { tensorsOfRank, unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
@@ -56,6 +58,8 @@ export interface LoadedRank {
   /** Threads that compute: its owner ends them. Null where there are none. */
   readonly crew: Crew | null;
   readonly model: LoadedModel;
+  /** For experts that have to be read later. */
+  readonly room: ExpertRoom;
   /** What its steps are measured with. */
   readonly meters: Pick<RankExecutorParts, 'clock' | 'timeline' | 'load' | 'rankLoad'>;
   readonly report: LoadReport;
@@ -93,7 +97,8 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     const numThreads = residence.compute === 'kernels' ? numThreadsOf(wish, place.numCores) : 1;
     const shape = { spec, weights, placement, rank, residence, numThreads, ...room };
     const footprint = footprintOf(shape);
-    checkMemory(footprint, residence, memoryOf(joined, backend, place), footprintAt(shape));
+    const memory = memoryOf(joined, backend, place);
+    checkMemory(footprint, residence, memory, footprintAt(shape));
     const agreed = await agreedKernels(joined, residence, place.kernels, signal);
     const started = agreed && (await startRankCrew(wish, place, agreed));
     crew = started?.crew ?? null;
@@ -145,7 +150,8 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...(!readsHeadsFolder && { expertDigests: proof.expertDigests }),
       unused: { count: unknown.length, names: unknown.slice(0, 5), skipped }, // names that a message has room for
     };
-    return { placement, plugins, weights, crew, model, meters, report, fingerprint: proof.fingerprint };
+    const later = roomOf(memory, expertBytes(shape));
+    return { placement, plugins, weights, crew, model, room: later, meters, report, fingerprint: proof.fingerprint };
   } catch (error) {
     await crew?.close();
     await weights.close();
@@ -187,6 +193,12 @@ function memoryOf(joined: JoinedRank, backend: BackendReport, place: RankPlace):
     gpu: gpuOf(backend, place.gpu),
     ...(backend.maxTensorBytes !== undefined && { maxTensorBytes: backend.maxTensorBytes }),
   };
+}
+
+/** What a GPU has left isn't known before it is full. */
+function roomOf({ gpu, ranksHere }: MemoryLimits, eachBytes: number): ExpertRoom {
+  if (gpu !== null) return (numOwn) => numOwn;
+  return expertRoom({ eachBytes, availableBytes: () => process.availableMemory(), isShared: ranksHere > 1 });
 }
 
 /** TensorFlow is taken by `auto` with a GPU alone. */

@@ -88,7 +88,7 @@ async function live(joined: JoinedRank, options: RankOptions): Promise<RankOutco
 
 /** Opens the mesh and runs steps. */
 async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions): Promise<RankOutcome> {
-  const { placement, plugins, weights, meters, report, fingerprint } = loaded;
+  const { placement, plugins, weights, room, meters, report, fingerprint } = loaded;
   const job = jobOf(joined);
   const { spec, reduce, timeoutMs, ioThread } = job;
   const wire = wireNamed(job.wire, plugins);
@@ -108,7 +108,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const replicas = replicaChooserNamed(job.replicaChoice, plugins, chooser, tools);
     const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: report.residence.experts });
     const model = loaded.model({ ep, replicas });
-    const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, countGather, ...meters });
+    const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, room, countGather, ...meters });
     executor.enterEpoch(firstEpoch(joined));
     tell(joined, { kind: 'loaded', report });
     const asked = { signal: options.signal, takeTermination: options.takeTermination };

@@ -169,7 +169,8 @@ function headBytes(options: FootprintOptions): number {
   return isTwice ? bytesOf(weights.info(names.EMBEDDING), options) : 0;
 }
 
-function expertBytes({ spec, residence }: FootprintOptions): number {
+/** Of one expert. */
+export function expertBytes({ spec, residence }: Pick<FootprintOptions, 'spec' | 'residence'>): number {
   const { hidden, intermediate, hasBias } = expertSizesOf(spec);
   const { experts: dtype } = residence;
   return (
@@ -179,13 +180,18 @@ function expertBytes({ spec, residence }: FootprintOptions): number {
   );
 }
 
-/** What moving experts may add to those of the placement: all slots full, and some layers twice. */
+/**
+ * What moving experts may add to those of the placement: as many in each layer as the fullest rank has, and some layers twice. Further slots are addresses for
+ * what a rank takes over from lost ones, for which there may be room or not.
+ */
 function numMovingExperts({ numMovingLayers, placement, rank }: FootprintOptions): number {
   if (numMovingLayers === 0) return 0;
-  const { phy2log, slotsPerRank } = placement;
-  const own = phy2log.map((_, moeLayer) => slotsOf(placement, moeLayer, rank));
-  const numEmpty = own.reduce((sum, slots) => sum + slots.filter((logical) => logical < 0).length, 0);
-  return numEmpty + Math.min(numMovingLayers, phy2log.length) * slotsPerRank;
+  const { phy2log, numRanks } = placement;
+  const heldBy = (seat: number): number[] =>
+    phy2log.map((_, moeLayer) => slotsOf(placement, moeLayer, seat).filter((logical) => logical >= 0).length);
+  const most = Math.max(0, ...Array.from({ length: numRanks }, (_, seat) => heldBy(seat)).flat());
+  const numOwn = heldBy(rank).reduce((sum, count) => sum + count, 0);
+  return phy2log.length * most - numOwn + Math.min(numMovingLayers, phy2log.length) * most;
 }
 
 /**

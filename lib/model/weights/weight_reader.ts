@@ -125,6 +125,11 @@ export class CheckpointExperts implements WeightSource {
     return { ...matrices, biases };
   }
 
+  /** @throws WeightError CHECKPOINT_CHANGED: a file was written since it was opened */
+  checkUnchanged(): Promise<void> {
+    return this.weights.checkpoint.checkUnchanged();
+  }
+
   /** As FfnWeights has them. */
   private async biases(prefix: string, options: WeightReadOptions): Promise<Float32Array> {
     const { hidden, intermediate } = this.sizes;

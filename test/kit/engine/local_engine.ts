@@ -7,6 +7,7 @@ import type { Mesh } from '../../../comm/mesh/mesh.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
 import { withSeats } from '../../../experts/placement/seats.js';
+import type { LaterExperts } from './local_job.js';
 import { selectBackend } from '../../../compute/tfjs/tf.js';
 import { readRouting } from '../../../lib/config/routing.js';
 import { loadConfig } from '../../../lib/config/load.js';
@@ -55,6 +56,7 @@ export interface LocalEngineOptions {
   readonly planning?: Planning;
   /** What experts are that ranks read from disk. Default: nobody knows. */
   readonly expertDigests?: ExpertDigests;
+  readonly later?: LaterExperts;
   /** How many memories each rank's dense part is spread over. Default 1. */
   readonly numMemories?: number;
   /** Further keys: 'engine.block_size=4'. */
@@ -102,6 +104,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     wire: wireNamed(config.comm.wire, plugins),
     gate: model.gate,
     residence: { compute: config.compute },
+    ...(options.later && { later: options.later }),
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
     blockSize: limits.blockSize,
     faults: options.faults ?? [],

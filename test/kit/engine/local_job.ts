@@ -3,11 +3,13 @@ import { smallMemories } from './small_memories.js';
 import { createAllToAll, type Reduce, type WireOptions } from '../../../comm/all_to_all/all_to_all.js';
 import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import type { Mesh } from '../../../comm/mesh/mesh.js';
+import type { ExpertRoom } from '../../../experts/layer/migration.js';
 import { CountGather } from '../../../experts/placement/count_gather.js';
 import { LoadMonitor } from '../../../experts/load/load_monitor.js';
 import type { Routing } from '../../../compute/base/gate_spec.js';
 import { createPlacement, type Placement, type PlacementStrategy } from '../../../experts/placement/placement.js';
 import { Stopwatch } from '../../../compute/base/stopwatch.js';
+import type { WeightSource } from '../../../compute/base/weight_source.js';
 import { selectBackend, type BackendName } from '../../../compute/tfjs/tf.js';
 import { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
@@ -60,6 +62,15 @@ export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'n
   readonly meshes: readonly Mesh[];
   /** How long a call waits for its peers. Default 10000. */
   readonly timeoutMs?: number;
+  readonly later?: LaterExperts;
+}
+
+/** What becomes of experts that a rank is to read while it runs. Default: it reads them. */
+export interface LaterExperts {
+  /** How many it has room for. */
+  readonly room?: (rank: number, numOwn: number, numAll: number) => number;
+  /** Before it reads one; may reject. */
+  readonly reading?: (rank: number) => void | Promise<void>;
 }
 
 /** Every rank's model and executor over its mesh; the backend is selected already. */
@@ -103,7 +114,16 @@ export async function loadRanks(
         ...memories,
       });
       bytesRead[i] = weights.checkpoint.bytesRead;
-      const disk = new CheckpointExperts(weights, expertSizesOf(spec));
+      const checkpoint = new CheckpointExperts(weights, expertSizesOf(spec));
+      const { later = {} } = options;
+      const disk: WeightSource = {
+        expert: async (...wanted) => {
+          await later.reading?.(rank);
+          return checkpoint.expert(...wanted);
+        },
+        checkUnchanged: () => checkpoint.checkUnchanged(),
+      };
+      const room: ExpertRoom = (numOwn, numAll) => later.room?.(rank, numOwn, numAll) ?? numOwn;
       const { slotsPerRank } = placement;
       const shape = { hidden: spec.hiddenSize, numTopk, slotsPerRank };
       const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs });
@@ -111,7 +131,7 @@ export async function loadRanks(
       const replicas = replicaChooserNamed(replicaChoice, plugins, { rank }, { gather: countGather.gather, timeoutMs });
       const model = loaded({ ep, replicas });
       models[i] = model;
-      const shared = { placement, ep, mesh, countGather, timeoutMs, disk, clock, load, rankLoad };
+      const shared = { placement, ep, mesh, countGather, timeoutMs, disk, room, clock, load, rankLoad };
       const { maxLogitBytes } = options;
       return new RankExecutor({ model, ...shared, ...(maxLogitBytes !== undefined && { maxLogitBytes }) });
     }),

@@ -1,6 +1,8 @@
 /** Ranks that are lost while a job runs with on_peer_loss: recover. Everything but sockets and processes is real. */
 import { expect } from 'chai';
 import { homelessIn } from '../../../../experts/placement/homes.js';
+import { EngineError } from '../../../../lib/protocol/errors.js';
+import type { LaterExperts } from '../../../kit/engine/local_job.js';
 import type { Fault, LocalEngine, LocalEngineOptions } from '../../../kit/engine/local_engine.js';
 import {
   batch,
@@ -12,6 +14,7 @@ import {
   type Story,
 } from '../../../kit/engine/masking.js';
 import { replicated } from '../../../kit/engine/placements.js';
+import { errorOf } from '../../../kit/rejects.js';
 import { randomFrom } from '../../../refs/random.js';
 
 const recovering = <T>(options: LocalEngineOptions, use: (local: LocalEngine) => Promise<T>): Promise<T> =>
@@ -82,6 +85,52 @@ describe('a lost rank whose experts others take over', function () {
       expect(homesOf(local)[0]).to.deep.equal(['recovered', 10]);
       expect(await batch(local)).to.deep.equal(undisturbed);
     });
+  });
+
+  it('a rank without room for its share takes less, and one that can’t read nothing: others take more', async () => {
+    for (const later of [
+      { room: (rank: number, numOwn: number) => (rank === 0 ? 1 : numOwn) },
+      { reading: (rank: number) => (rank === 0 ? Promise.reject(new Error('no such file')) : undefined) },
+    ]) {
+      await recovering({ numRanks: 3, faults: [frame(1, 'dispatch', 0)], later }, async (local) => {
+        expect(await batch(local)).to.deep.equal(undisturbed);
+        expect(homesOf(local)[0]).to.deep.equal(['recovered', 10]);
+      });
+    }
+  });
+
+  it('where nobody has room, or can read, the job ends and names experts and what to do', async () => {
+    const endOf = (later: LaterExperts): Promise<EngineError> =>
+      recovering({ numRanks: 2, faults: [{ rank: 1, at: { kind: 'after_step', step: 3 } }], later }, async (local) => {
+        const error = await errorOf(EngineError, () => generate(local, {}));
+        expect(local.engine.failure).to.equal(error);
+        return error;
+      });
+    expect((await endOf({ room: () => 2 })).message).to.match(
+      /^NO_ROOM: the ranks that are left have no room for experts .* of layer \d.*, which lost ranks held; start the job again with more ranks/,
+    );
+    expect((await endOf({ reading: () => Promise.reject(new Error('no such file')) })).message).to.match(
+      /^EXPERTS_LOST: no rank that is left can read experts .* of layer 2, which lost ranks held \(rank 0: .*; look at the model folder/,
+    );
+  });
+
+  it('a rank that is killed, or stopped, while it takes experts over is lost too, and the others take over what it was to', async () => {
+    for (const how of ['killed', 'stopped'] as const) {
+      let ranks: LocalEngine | null = null;
+      const reading = (rank: number): void => {
+        if (rank === 2) ranks?.fail(2, how);
+      };
+      const options = { numRanks: 4, faults: [frame(1, 'dispatch', 0)], later: { reading }, timeoutMs: 500 };
+      await recovering(options, async (local) => {
+        ranks = local;
+        expect(await batch(local)).to.deep.equal(undisturbed);
+        expect(lostOf(local)).to.deep.equal([[1], [2]]);
+        if (how === 'stopped') {
+          const { message } = local.losses[1]!.lost[0]!.error;
+          expect(message).to.include('TIMEOUT: rank 2 did not read an expert that it takes over within 500 ms');
+        }
+      });
+    }
   });
 
   it('any ranks but one lost at random moments of a run: every event is as if nothing had happened', async () => {
