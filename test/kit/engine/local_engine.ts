@@ -68,6 +68,7 @@ export interface LocalEngine {
   readonly placement: Placement;
   readonly losses: readonly Loss[];
   readonly rebalances: readonly RebalanceEvent[];
+  readonly job: Job;
   readonly homes: readonly ExpertsEvent[];
   readonly job: Job;
   /** By seat, of those who sit there now. */
@@ -152,6 +153,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     losses,
     rebalances,
     homes,
+    job,
     executors,
     models,
     meshes,
