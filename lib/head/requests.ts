@@ -120,8 +120,6 @@ export class Requests {
 
   /** Every rank that is left finished the step: its tokens count. Of what {@link settle} left. */
   async commit({ plans, results }: SettledStep): Promise<void> {
-    const reports = results.map((result) => result?.kv);
-    this.scheduler.arrive(plans[0]!.step, reports);
     for (const [rank, plan] of plans.entries()) {
       const { outputs } = results[rank] ?? NO_RESULT;
       this.scheduler.commit(plan, outputs);
@@ -143,6 +141,10 @@ export class Requests {
         }
       }
     }
+    this.scheduler.arrive(
+      plans[0]!.step,
+      results.map((result) => result?.kv),
+    );
   }
 
   /**

@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { CommError, remoteErrorOf } from '../../comm/base/errors.js';
 import type { FrameKey } from '../../comm/mesh/frame.js';
 import type { Frame, Mesh } from '../../comm/mesh/mesh.js';
+import { InternalError } from '../../base/coded_error.js';
 import { asRank } from '../../base/ids.js';
 import type { KvCache } from '../model/decoder/decoder.js';
 import type { KvPiece, KvReport, KvTransfer } from '../protocol/kv_transfer.js';
@@ -131,7 +132,8 @@ export class KvMover {
   }
 
   private gather(target: number, start: number, bytes: Bytes, numBytes: number): void {
-    const block = (start === 0 ? undefined : this.coming.get(target)) ?? new Uint8Array(numBytes);
+    const block = start === 0 ? new Uint8Array(numBytes) : this.coming.get(target);
+    if (block?.byteLength !== numBytes) throw new InternalError(`block ${target} comes from its byte ${start} on`);
     block.set(bytes, start);
     if (start + bytes.byteLength < numBytes) {
       this.coming.set(target, block);

@@ -293,7 +293,7 @@ export class Scheduler {
     }
   }
 
-  /** Takes note of what moved beside a step, as its ranks report it: what can't move waits, and is computed anew elsewhere. Before {@link commit}. */
+  /** Takes note of what moved beside a step, as its ranks report it: what can't move waits, and is computed anew. After {@link commit} of its plans. */
   arrive(step: number, reports: readonly (KvReport | undefined)[]): void {
     for (const sequence of this.moving.arrive(step, reports)) this.preempt(sequence);
   }

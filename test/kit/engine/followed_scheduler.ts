@@ -111,9 +111,9 @@ export class FollowedScheduler {
 
   private end(lacksExpert: (sequence: number, position: number) => boolean): void {
     const plans = this.inFlight.shift()!;
+    plans.forEach((plan, rank) => this.commit(plan, rank, lacksExpert));
     this.scheduler.arrive(plans[0]!.step, []);
     this.free();
-    plans.forEach((plan, rank) => this.commit(plan, rank, lacksExpert));
   }
 
   /** False: there is nothing to compute now. */

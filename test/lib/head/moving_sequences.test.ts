@@ -1,5 +1,6 @@
 /** Sequences that go on on another rank, in a whole engine. Everything but sockets and processes is real. */
 import { expect } from 'chai';
+import { ExpertError } from '../../../compute/base/errors.js';
 import type { EngineStats } from '../../../lib/head/engine.js';
 import type { ObservedStep } from '../../../lib/head/observing/step_observer.js';
 import type { RequestNews } from '../../../lib/head/observing/request_news.js';
@@ -40,6 +41,8 @@ interface Outcome {
 }
 
 interface Scene extends Partial<LocalEngineOptions> {
+  /** What goes wrong. */
+  readonly spoil?: (local: LocalEngine) => void;
   /** Default: rank 1. */
   readonly leaving?: readonly number[];
   readonly prompts?: readonly (readonly number[])[];
@@ -59,12 +62,16 @@ async function generate({ engine }: LocalEngine, promptTokenIds: readonly number
 
 const PROMPTS = [PROMPT, PROMPT.slice(0, 7), PROMPT.slice(3, 20), PROMPT.slice(5, 9), PROMPT.slice(2, 15)];
 
-async function outcomeOf(modelDir: string, { leaving = [1], prompts = PROMPTS, ...options }: Scene): Promise<Outcome> {
+async function outcomeOf(
+  modelDir: string,
+  { leaving = [1], prompts = PROMPTS, spoil, ...options }: Scene,
+): Promise<Outcome> {
   const placement = replicated(options.numRanks ?? 3);
   const local = await startLocalEngine(modelDir, { numRanks: 3, placement, ...options });
   try {
     const { engine, job } = local;
     const watched = watchLogits(local);
+    spoil?.(local);
     const moved: Moved[] = [];
     const stepsOf = new Map<number, number[]>();
     const left: number[] = [];
@@ -156,6 +163,28 @@ describe('sequences of a rank that leaves', function () {
         expectSame(outcome, alone);
         expect(lostOf(outcome.local)).to.deep.equal([[rank]]);
       }
+    }
+  });
+
+  it('that find no memory there, or can’t be read here, are computed anew, and no token comes twice', async () => {
+    const set = [blocks];
+    const alone = await outcomeOf(tinyModel(MODEL), { leaving: [], set });
+    const noRoom = ({ models }: LocalEngine): void => {
+      for (const rank of [0, 2]) {
+        models[rank]!.cache.write = () => {
+          throw new ExpertError('OUT_OF_MEMORY', 'no room for a block');
+        };
+      }
+    };
+    const unreadable = ({ models }: LocalEngine): void => {
+      models[1]!.cache.read = () => Promise.reject(new Error('the GPU is gone'));
+    };
+    for (const spoil of [noRoom, unreadable]) {
+      const outcome = await outcomeOf(tinyModel(MODEL), { set, spoil });
+      expectSame(outcome, alone);
+      expect(outcome.left).to.deep.equal([1]);
+      expect(outcome.stats).to.include({ numMoved: 0, numPreempted: 2 });
+      expect(outcome.numReplayed).to.be.above(0);
     }
   });
 
