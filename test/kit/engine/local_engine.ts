@@ -68,7 +68,6 @@ export interface LocalEngine {
   readonly placement: Placement;
   readonly losses: readonly Loss[];
   readonly rebalances: readonly RebalanceEvent[];
-  readonly job: Job;
   readonly homes: readonly ExpertsEvent[];
   readonly job: Job;
   /** By seat, of those who sit there now. */
@@ -153,7 +152,6 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     losses,
     rebalances,
     homes,
-    job,
     executors,
     models,
     meshes,

@@ -85,10 +85,10 @@ async function outcomeOf(
           if (isReplay) numReplayed += tokenIds.length;
         }
         for (const rank of leaving) {
-          if (step === LEAVES_AT) void job.wish('leaving', rank);
+          if (step === LEAVES_AT) void job.setLeaving(rank, true);
           if (step <= LEAVES_AT || left.includes(rank) || !isIdle(rank)) continue;
           left.push(rank);
-          void job.wish('left', rank);
+          void job.retire(rank);
         }
       },
       request: (news) => {
