@@ -46,6 +46,8 @@ export interface MoeStep {
   readonly tag: Omit<StepTag, 'layer' | 'microBatch'>;
   /** Ranks that are known to have no tokens. Default none. Why: docs/decisions/exchange.md#idle-ranks-are-known */
   readonly idle?: ReadonlySet<Rank> | undefined;
+  /** What each rank computes in the same time, the same on all ranks. Default: all alike. */
+  readonly capacities?: readonly number[] | undefined;
   /** [T] of the rank's tokens in their sequences, for gates of others. Default: all 0. */
   readonly positions?: Int32Array | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -77,7 +79,7 @@ export class MoeLayer {
    * `forcedIdx` [T·K] are logical experts that tokens go to whatever the gate says, for experiments.
    */
   async forward(tokens: MoeTokens | null, step: MoeStep, forcedIdx?: Int32Array): Promise<Routing> {
-    const { placement, signal } = step;
+    const { placement, signal, capacities } = step;
     const { moeLayer, gateSpec, replicas, load, rankLoad, clock, ep } = this.parts;
     const routing =
       tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await this.route(tokens, step);
@@ -85,7 +87,7 @@ export class MoeLayer {
     clock.lap('gate', this.place);
     const look = step.looks?.moe(this.parts.layer) ?? null;
     if (look !== null && tokens !== null) await look.routed(tokens, routing);
-    const topkIdx = await replicas.choose(routing.topkIdx, placement, moeLayer, signal);
+    const topkIdx = await replicas.choose(routing.topkIdx, placement, moeLayer, signal, capacities);
     load.record(moeLayer, routing.topkIdx, topkIdx);
     rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
     clock.lap('replicas', this.place);

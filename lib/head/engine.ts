@@ -54,6 +54,8 @@ import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceReque
 import { toldOf } from './scheduling/told.js';
 import { Score } from './score.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
+import { RankSpeeds } from './speeds/rank_speeds.js';
+import type { OnSpeed, RankSpeed, SpeedEvent } from './speeds/speed_events.js';
 import { StepLoop, type OnLoss } from './step_loop.js';
 import type { StepObserver } from './observing/step_observer.js';
 import { recordedLook, recordingObserver, withForcedExperts } from './step_routing.js';
@@ -79,13 +81,18 @@ export interface EngineOptions extends Omit<
   readonly onScale?: OnScale | undefined;
   /** Experts of lost ranks have new homes, or are spread anew since ranks came or went (`comm.on_peer_loss: recover`). */
   readonly onExperts?: OnExperts | undefined;
+  /** A rank fell behind or caught up (`parallel.slow_factor`), or rows come late over one link. */
+  readonly onSpeed?: OnSpeed | undefined;
 }
 
 /** What an engine runs on. */
 export interface EngineParts
   extends
     OpenedModel,
-    Pick<EngineOptions, 'config' | 'onLoss' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'hooks'> {
+    Pick<
+      EngineOptions,
+      'config' | 'onLoss' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'onSpeed' | 'hooks'
+    > {
   readonly placement: Placement;
   readonly job: Job;
   /** Who plans placements while steps run. Default: a thread with the planner of the configuration. */
@@ -100,6 +107,8 @@ export interface EngineStats extends StepStats, SchedulerCounts {
   readonly rebalancing: RebalanceStats | null;
   /** Null where the ranks are always the same, but for those that are lost. */
   readonly scaling: ScalingStats | null;
+  /** By rank, beside the median rank. */
+  readonly speeds: readonly RankSpeed[];
 }
 
 /** Generates and scores on ranks that it starts and ends. */
@@ -111,6 +120,7 @@ export class Engine implements TokenSource {
   private readonly live: LivePlacement;
   private readonly collector: StatsCollector;
   private readonly experts: ExpertMoves;
+  private readonly speeds: RankSpeeds;
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
   private readonly loop: StepLoop;
@@ -156,8 +166,12 @@ export class Engine implements TokenSource {
     const policy = POLICIES[config.engine.scheduling];
     // Forced experts depend on the request's number, and a recorder wants to see every token.
     const areAlike = routing === null && observer?.wantsTokens !== true;
+    const onSpeed: OnSpeed = (event) => this.sped(event);
+    const { slow_factor: slowFactor } = config.parallel;
+    this.speeds = new RankSpeeds({ numSeats: job.numSeats, spec, slowFactor, onSpeed });
     this.scheduler = new Scheduler({
       ...limits,
+      paceOf: (rank) => this.speeds.ownPaceOf(rank),
       numRanks: job.numSeats,
       members: job.members.present,
       epoch: job.members.epoch,
@@ -171,7 +185,7 @@ export class Engine implements TokenSource {
       this.scaler?.request(news);
       watchers.request(news);
     });
-    const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector];
+    const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector, this.speeds];
     observers.push(this.experts);
     const onScale: OnScale = (event) => {
       parts.onScale?.(event);
@@ -188,7 +202,7 @@ export class Engine implements TokenSource {
     };
     const isResumed = job.members.epoch > 0;
     this.loop = new StepLoop({
-      ...{ job, requests: this.requests, placement: this.live, experts: this.experts, observers },
+      ...{ job, requests: this.requests, placement: this.live, experts: this.experts, speeds: this.speeds, observers },
       onLoss: onEachLoss,
       resumed: isResumed ? job.members : null,
       route: (plans) => (routing === null ? plans : withForcedExperts(plans, routing, width)),
@@ -357,6 +371,7 @@ export class Engine implements TokenSource {
       ...this.collector.stats(),
       ...this.scheduler.counts,
       rebalancing: this.experts.stats(),
+      speeds: this.speeds.stats(this.collector.numRanks),
       scaling: this.scaler?.stats() ?? null,
     };
   }
@@ -389,6 +404,15 @@ export class Engine implements TokenSource {
       spread: (why) => this.experts.spread(why),
       drained: (rank, signal) => this.requests.drained(rank, signal),
     });
+  }
+
+  /** A rank that fell behind is named, and gives its experts away where that is wanted. */
+  private sped(event: SpeedEvent): void {
+    const { config, job, onSpeed } = this.parts;
+    onSpeed?.(event);
+    this.watchers.speed(event);
+    if (event.kind === 'late_link' || config.parallel.on_slow !== 'demote') return;
+    job.setDemoted(event.rank, event.kind === 'slow').catch(() => undefined); // gone meanwhile, or the job is over
   }
 
   private samplingOf(request: GenerationRequest, sequence: number): SamplingParams {

@@ -5,6 +5,7 @@ import type { Members } from '../job/members.js';
 import type { EpochChange, StepOutcome, StepRunner } from '../job/step_runner.js';
 import type { StepPlan, StepResult } from '../protocol/step_plan.js';
 import type { ExpertMoves } from './rebalancing/expert_moves.js';
+import type { RankSpeeds } from './speeds/rank_speeds.js';
 import { errorFrom, type Requests } from './requests.js';
 import { observedStep, type StepObserver } from './observing/step_observer.js';
 
@@ -29,6 +30,8 @@ export interface StepLoopParts {
   readonly placement: LivePlacement;
   /** Says which version a step runs with, and what moves beside it, and sees to it that every expert has a home. */
   readonly experts: Pick<ExpertMoves, 'next' | 'isMoving' | 'isUrgent' | 'settle'>;
+  /** Says how fast ranks are. */
+  readonly speeds: Pick<RankSpeeds, 'capacities'>;
   /** Chooses experts in the plans, instead of the gates, where anybody does. */
   readonly route: (plans: readonly StepPlan[]) => readonly StepPlan[];
   /** Told of steps and losses, in this order. */
@@ -160,12 +163,13 @@ export class StepLoop {
   }
 
   private plan(): readonly StepPlan[] | null {
-    const { requests, experts, route } = this.parts;
+    const { requests, experts, speeds, route } = this.parts;
+    const { capacities } = speeds;
     const scheduled = requests.next({ isNeeded: experts.isUrgent });
     if (scheduled === null) return null;
     const placed = experts.next(scheduled[0]!);
     const idle = scheduled.flatMap(({ parts }, rank) => (parts.length === 0 ? [rank] : []));
-    const known = idle.length === 0 ? placed : { ...placed, idle };
+    const known = { ...placed, ...(idle.length > 0 && { idle }), ...(capacities !== undefined && { capacities }) };
     return route(scheduled.map((plan) => ({ ...plan, ...known })));
   }
 

@@ -1,10 +1,11 @@
-/** Who watches an engine: told of steps, requests, losses, rebalances and scaling as they happen. */
+/** Who watches an engine: told of steps, requests, losses, rebalances, slow ranks and scaling as they happen. */
 import type { ScaleEvent } from './elastic/scale_events.js';
 import type { EpochChange } from '../job/step_runner.js';
 import type { RequestNews } from './observing/request_news.js';
 import type { ObservedStep } from './observing/step_observer.js';
 import type { ExpertsEvent } from './rebalancing/experts_event.js';
 import type { RebalanceEvent } from './rebalancing/rebalance_stats.js';
+import type { SpeedEvent } from './speeds/speed_events.js';
 import type { Loss } from './step_loop.js';
 
 /** Follows an engine. What it throws fails all requests: it is part of the engine while it watches. */
@@ -20,6 +21,8 @@ export interface EngineObserver {
   homes?(event: ExpertsEvent): void;
   /** Ranks came or went, or hold no experts any more: the next step runs with the members of a new epoch. Before {@link loss}. */
   enter?(change: EpochChange): void;
+  /** A rank fell behind or caught up, or rows come late over one link. */
+  speed?(event: SpeedEvent): void;
   /** Ranks come or go because somebody wanted it. */
   scale?(event: ScaleEvent): void;
 }
@@ -62,6 +65,11 @@ export class Watchers implements Required<EngineObserver> {
   /** Tells of a new epoch. */
   enter(change: EpochChange): void {
     for (const watcher of this.watchers) watcher.enter?.(change);
+  }
+
+  /** Tells of ranks that are slow, and no longer. */
+  speed(event: SpeedEvent): void {
+    for (const watcher of this.watchers) watcher.speed?.(event);
   }
 
   /** Tells of ranks that come or go. */

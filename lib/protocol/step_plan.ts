@@ -25,6 +25,8 @@ export interface StepPlan {
   readonly parts: readonly PlanPart[];
   /** Ranks whose plans of this step have no parts: in its layers nobody waits for rows of theirs. Default: any may have some. */
   readonly idle?: readonly number[];
+  /** By seat, what each rank computes in the same time: balanced choices of replicas go by it. Default: all alike. */
+  readonly capacities?: readonly number[];
   /** MoE layers at which some rank fetches expert outputs, and in how many exchanges, in which all ranks take part. Default: none. */
   readonly outputs?: readonly OutputExchanges[];
 }

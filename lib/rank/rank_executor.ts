@@ -118,6 +118,7 @@ export class RankExecutor {
       placement: this.placement.current,
       tag: { step: plan.step, epoch: plan.epoch },
       idle: plan.idle && new Set(plan.idle.map(asRank)),
+      capacities: plan.capacities,
       forcedExperts: forcedExperts(parts, model.spec),
       looks,
       signal,

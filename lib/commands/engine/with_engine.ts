@@ -9,6 +9,7 @@ import type { ExpertwireConfig } from '../../config/schema.js';
 import { scaleText } from '../../head/elastic/scale_text.js';
 import { Engine } from '../../head/engine.js';
 import type { OpenedModel } from '../../head/opened_model.js';
+import { speedText } from '../../head/speeds/speed_events.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { OnTimeline } from '../../job/job.js';
 import { formatAddress, parseAddress } from '../base/address.js';
@@ -159,6 +160,9 @@ async function startEngine(
       onScale: (event) => {
         const text = event.kind === 'failed' ? `warning: ${event.error.message}` : scaleText(event);
         if (text !== null && !hasLog) terminal.line(text);
+      },
+      onSpeed: (event) => {
+        if (!hasLog) terminal.line(`${event.kind === 'caught_up' ? '' : 'warning: '}${speedText(event)}`);
       },
       onListening: (address) => {
         if (hasGrace) remember({ ...address, secret: secret! });

@@ -186,6 +186,9 @@ export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): 
     bytes_dispatched: stats.dispatchBytes,
     bytes_combined: stats.combineBytes,
     wait_ms: stats.waitMs,
+    rank_speeds: stats.speeds.map(({ pace, experts, own, capacity, isSlow, waitShare }) => ({
+      ...{ pace, experts_pace: experts, own_pace: own, capacity, is_slow: isSlow, wait_share: waitShare },
+    })),
     balancedness: stats.balancedness,
     expert_load: stats.expertLoad.map((load_E) => [...load_E]),
     rank_load: stats.rankLoad.map((load_R) => [...load_R]),

@@ -22,6 +22,7 @@ interface CrowdLimits {
   readonly blockSize: number;
   readonly numKvBlocks: number;
   readonly numHeadroomBlocks: number;
+  readonly paceOf?: ((rank: number) => number) | undefined;
 }
 
 const NOBODY: Crowd = { numSequences: 0, numAhead: 0, numHeadroom: 0, numPrefillTokens: 0 };
@@ -73,6 +74,7 @@ export class Crowds {
       numIdleTokens: numIdle * blockSize,
       numPrefillTokens: numPrefillTokens + numKnown - numCachedTokens,
       numKvTokens: (numKvBlocks - numAvailable) * blockSize,
+      pace: this.limits.paceOf?.(rank) ?? 1,
     };
   }
 

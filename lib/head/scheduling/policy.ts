@@ -27,6 +27,8 @@ export interface Place {
   readonly numPrefillTokens: number;
   /** Tokens that the blocks have room for which sequences hold there. */
   readonly numKvTokens: number;
+  /** How many times longer than the median rank it takes for the same work. */
+  readonly pace: number;
 }
 
 /** A sequence that runs. */

@@ -19,6 +19,7 @@ export function bestPlace(places: readonly Place[]): Place | null {
   return best;
 }
 
-/** Tokens to compute: of prompts, without what is in the cache there; of sequences that run, as many as one may be taken to generate; and what attention reads. */
-const costOf = ({ numPrefillTokens, numIdleTokens, numSequences, numKvTokens }: Place): number =>
-  numPrefillTokens - IDLE_TOKENS * numIdleTokens + SEQUENCE_TOKENS * numSequences + numKvTokens / KV_TOKENS_PER_TOKEN;
+/** Tokens to compute, as a rank of median speed would: of prompts, without what is in the cache there; of sequences that run, as many as one may be taken to generate; and what attention reads. */
+const costOf = ({ numPrefillTokens, numIdleTokens, numSequences, numKvTokens, pace }: Place): number =>
+  pace * (numPrefillTokens + SEQUENCE_TOKENS * numSequences + numKvTokens / KV_TOKENS_PER_TOKEN) -
+  IDLE_TOKENS * numIdleTokens;

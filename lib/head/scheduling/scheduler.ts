@@ -58,6 +58,8 @@ export interface SchedulerOptions extends SchedulerLimits {
   readonly sharing: PrefixSharing | null;
   /** How large it is what tokens tell. */
   readonly told: Told;
+  /** How many times longer than the median rank one takes for the same work of its own. Default: all alike. */
+  readonly paceOf?: (rank: number) => number;
   /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */
   readonly numHeadroomBlocks: number;
 }

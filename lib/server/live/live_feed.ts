@@ -11,6 +11,7 @@ import type { ObservedStep } from '../../head/observing/step_observer.js';
 import type { EpochChange } from '../../job/step_runner.js';
 import type { ExpertsEvent } from '../../head/rebalancing/experts_event.js';
 import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
+import { speedText, type SpeedEvent } from '../../head/speeds/speed_events.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
 import { moeLayersOf } from '../../model/spec/spec.js';
@@ -118,6 +119,11 @@ export class LiveFeed implements EngineObserver {
     if (joined.length === 0) return;
     const numRanks = members.present.size;
     this.tell('join', `joined: rank ${joined.join(', ')}; ${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'} now`);
+  }
+
+  /** A rank fell behind or caught up, or rows come late over one link. */
+  speed(event: SpeedEvent): void {
+    this.tell('speed', speedText(event));
   }
 
   /** Ranks come or go because somebody wanted it. */

@@ -118,7 +118,7 @@ export interface LiveEvent {
   readonly number: number;
   readonly atMs: number;
   readonly kind:
-    'loss' | 'rebalance' | 'rebalance_failed' | 'homes' | 'homes_failed' | 'join' | 'scale' | 'scale_failed';
+    'loss' | 'rebalance' | 'rebalance_failed' | 'homes' | 'homes_failed' | 'speed' | 'join' | 'scale' | 'scale_failed';
   readonly text: string;
 }
 

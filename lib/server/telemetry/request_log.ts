@@ -4,6 +4,7 @@ import type { ScaleCause, ScaleEvent } from '../../head/elastic/scale_events.js'
 import type { EpochChange } from '../../job/step_runner.js';
 import type { ExpertsEvent } from '../../head/rebalancing/experts_event.js';
 import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
+import type { SpeedEvent } from '../../head/speeds/speed_events.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
 import type { Answer, EndedTrack, Exchange, ExchangeListener } from './exchange.js';
@@ -14,7 +15,7 @@ const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Writes to a log. */
 export class RequestLog
-  implements ExchangeListener, Pick<EngineObserver, 'enter' | 'loss' | 'rebalance' | 'homes' | 'scale'>
+  implements ExchangeListener, Pick<EngineObserver, 'enter' | 'loss' | 'rebalance' | 'homes' | 'speed' | 'scale'>
 {
   constructor(private readonly log: Logger) {}
 
@@ -62,6 +63,19 @@ export class RequestLog
       case 'failed':
         return this.log.warn({ why: event.why, reason: event.error.message }, 'experts were not spread');
     }
+  }
+
+  /** A rank fell behind or caught up, or rows come late over one link. */
+  speed(event: SpeedEvent): void {
+    if (event.kind === 'late_link') {
+      const { from, to, share } = event;
+      this.log.warn({ from, to, wait_share: share }, 'rows come late over one link');
+      return;
+    }
+    const { rank, speed } = event;
+    const fields = { rank, pace: speed.pace, experts: speed.experts, own: speed.own, wait_share: speed.waitShare };
+    if (event.kind === 'slow') this.log.warn(fields, 'a rank is slow');
+    else this.log.info(fields, 'a rank has caught up');
   }
 
   /** Ranks come or go because somebody wanted it. */

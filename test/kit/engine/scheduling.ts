@@ -87,6 +87,7 @@ export const place = (rank: number, numSequences: number, rest: Partial<Place> =
     numIdleTokens: 0,
     numPrefillTokens: 0,
     numKvTokens: 0,
+    pace: 1,
   },
   ...rest,
 });

@@ -128,7 +128,7 @@ export class StagedEngine implements ServedEngine {
   }
 
   stats(): EngineStats {
-    return { ...this.collector.stats(), ...this.counts, rebalancing: null, scaling: null };
+    return { ...this.collector.stats(), ...this.counts, rebalancing: null, scaling: null, speeds: [] };
   }
 
   watch(observer: EngineObserver): () => void {

@@ -10,6 +10,7 @@ import type { RequestNews } from '../../../lib/head/observing/request_news.js';
 import { StatsCollector } from '../../../lib/head/observing/stats.js';
 import { observedStep } from '../../../lib/head/observing/step_observer.js';
 import type { AskedRebalance, RebalanceStats } from '../../../lib/head/rebalancing/rebalance_stats.js';
+import type { RankSpeed } from '../../../lib/head/speeds/speed_events.js';
 import type { SchedulerCounts, SchedulerLoad } from '../../../lib/head/scheduling/scheduler.js';
 import { Watchers } from '../../../lib/head/watchers.js';
 import type { LoadReport, PlanPart, RankStats, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
@@ -50,6 +51,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   };
   rebalancing: RebalanceStats | null = null;
   scaling: ScalingStats | null = null;
+  speeds: readonly RankSpeed[] = [];
   private readonly window: LoadWindow;
   private readonly collector: StatsCollector;
   private readonly totals: { dispatchBytes: number[]; combineBytes: number[]; waitMs: number[] }[];
@@ -91,7 +93,13 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   }
 
   stats(): EngineStats {
-    return { ...this.collector.stats(), ...this.counts, rebalancing: this.rebalancing, scaling: this.scaling };
+    return {
+      ...this.collector.stats(),
+      ...this.counts,
+      rebalancing: this.rebalancing,
+      scaling: this.scaling,
+      speeds: this.speeds,
+    };
   }
 
   /** Ranks come, go or are lost. */

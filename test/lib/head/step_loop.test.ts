@@ -126,6 +126,7 @@ class Head {
       requests: this.requests,
       placement: this.placement,
       experts: STAYING,
+      speeds: { capacities: undefined },
       route: (plans) => plans,
       onLoss: (loss) => void this.losses.push(loss),
       ...more,

@@ -1,0 +1,164 @@
+/**
+ * How fast each rank of a job is: measured in windows of steps, by the time for its work apart from waiting, beside the median rank's. Says what ranks are
+ * to be taken for, and who fell behind. Why: docs/decisions/elastic.md#ranks-are-measured-by-their-work
+ */
+import type { ModelSpec } from '../../model/spec/spec.js';
+import type { EpochChange } from '../../job/step_runner.js';
+import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
+import { actedPace } from './acted_pace.js';
+import type { CostSample } from './cost_curve.js';
+import { Paces } from './paces.js';
+import { sharedRowsOf, workOf } from './rank_work.js';
+import type { OnSpeed, RankSpeed } from './speed_events.js';
+import { lateRows, WaitWindow } from './wait_window.js';
+import { WorkWindow, type WorkKind } from './work_window.js';
+
+/** Whose ranks are measured. */
+export interface RankSpeedsOptions {
+  readonly numSeats: number;
+  readonly spec: ModelSpec;
+  /** A rank that takes so many times the median rank's time for the same work is slow. */
+  readonly slowFactor: number;
+  readonly onSpeed: OnSpeed;
+}
+
+/** Windows in which a link must be late, one after the other, before anybody hears of it. */
+const LATE_WINDOWS = 3;
+
+/** One of a job. */
+export class RankSpeeds implements StepObserver {
+  private readonly paces: Readonly<Record<WorkKind, Paces>>;
+  /** By seat: the paces that are acted upon. */
+  private readonly acted: Readonly<Record<WorkKind, number[]>>;
+  private readonly work = new WorkWindow();
+  private readonly waits = new WaitWindow();
+  private readonly sharedRows: number;
+  /** Of the last full window. */
+  private samples: Readonly<Record<WorkKind, readonly (CostSample | null)[]>> = { experts: [], own: [] };
+  private waitShares: readonly (readonly number[])[] = [];
+  private readonly slow = new Set<number>();
+  /** The link that was late in the last windows, and in how many of them. */
+  private late = { from: -1, to: -1, numWindows: 0 };
+  private relative: readonly number[] | undefined = undefined;
+
+  constructor(private readonly options: RankSpeedsOptions) {
+    const { numSeats, spec } = options;
+    const alike = (): number[] => new Array<number>(numSeats).fill(1);
+    this.paces = { experts: new Paces(numSeats), own: new Paces(numSeats) };
+    this.acted = { experts: alike(), own: alike() };
+    this.sharedRows = sharedRowsOf(spec);
+  }
+
+  /** By seat, what each rank computes in the same time, for planners and replica choices; undefined: all alike. The same object until it changes. */
+  get capacities(): readonly number[] | undefined {
+    return this.relative;
+  }
+
+  /** How many times longer than the median rank one is taken to need for its own tokens. */
+  ownPaceOf(rank: number): number {
+    return this.acted.own[rank]!;
+  }
+
+  /** Counts a step. */
+  observe(step: ObservedStep): void {
+    this.waits.add(
+      step.results.map((result) => result?.stats.waitMs ?? null),
+      step.stepMs,
+    );
+    if (this.work.add(workOf(step, this.sharedRows))) this.judge();
+  }
+
+  /** Seats that somebody else takes, or nobody, begin anew. */
+  enter({ members, lost, left, joined }: EpochChange): void {
+    for (const rank of [...lost.map((each) => each.rank), ...left, ...joined]) this.forget(rank);
+    this.work.clear();
+    for (const rank of this.slow) if (!members.present.has(rank)) this.slow.delete(rank);
+    this.setCapacities();
+  }
+
+  /** By seat. */
+  stats(numRanks: number): RankSpeed[] {
+    return Array.from({ length: numRanks }, (_, rank) => this.speedOf(rank));
+  }
+
+  /** A window is full. */
+  private judge(): void {
+    const { numSeats } = this.options;
+    this.samples = this.work.take(numSeats);
+    this.waitShares = this.waits.take();
+    for (const kind of ['experts', 'own'] as const) {
+      this.paces[kind].add(this.samples[kind]);
+      const acted = this.acted[kind];
+      for (let rank = 0; rank < numSeats; rank++) acted[rank] = actedPace(acted[rank]!, this.paces[kind].of(rank));
+    }
+    this.setCapacities();
+    for (let rank = 0; rank < numSeats; rank++) this.name(rank);
+    this.nameLink();
+  }
+
+  private setCapacities(): void {
+    const next = this.acted.experts.map((pace) => 1 / pace);
+    const areAlike = next.every((capacity) => capacity === next[0]);
+    if (areAlike) this.relative = undefined;
+    else if (this.relative?.join() !== next.join()) this.relative = next;
+  }
+
+  /** Who fell behind is named once, and once more when it has caught up: half the way back. */
+  private name(rank: number): void {
+    const { slowFactor, onSpeed } = this.options;
+    const pace = this.paceOf(rank);
+    if (pace === null) return;
+    const wasSlow = this.slow.has(rank);
+    if (!wasSlow && pace >= slowFactor) this.slow.add(rank);
+    else if (wasSlow && pace < (1 + slowFactor) / 2) this.slow.delete(rank);
+    else return;
+    onSpeed({ kind: wasSlow ? 'caught_up' : 'slow', rank, speed: this.speedOf(rank) });
+  }
+
+  private nameLink(): void {
+    const late = lateRows(this.waitShares);
+    if (late?.kind !== 'link') {
+      this.late = { from: -1, to: -1, numWindows: 0 };
+      return;
+    }
+    const { from, to, share } = late;
+    const isSame = this.late.from === from && this.late.to === to;
+    this.late = { from, to, numWindows: isSame ? this.late.numWindows + 1 : 1 };
+    if (this.late.numWindows === LATE_WINDOWS) this.options.onSpeed({ kind: 'late_link', from, to, share });
+  }
+
+  private speedOf(rank: number): RankSpeed {
+    const row = this.waitShares[rank] ?? [];
+    const numOthers = this.waits.numRanks - 1;
+    return {
+      pace: this.paceOf(rank),
+      experts: this.paces.experts.of(rank),
+      own: this.paces.own.of(rank),
+      capacity: 1 / this.acted.experts[rank]!,
+      isSlow: this.slow.has(rank),
+      waitShare: numOthers < 1 ? 0 : row.reduce((sum, share) => sum + share, 0) / numOthers,
+    };
+  }
+
+  /** Of both kinds of work, as much of each as it had in the last window. */
+  private paceOf(rank: number): number | null {
+    let [takenMs, usualMs] = [0, 0];
+    for (const kind of ['experts', 'own'] as const) {
+      const pace = this.paces[kind].of(rank);
+      const sample = this.samples[kind][rank] ?? null;
+      if (pace === null || sample === null) continue;
+      const ms = this.paces[kind].msOf(sample.work);
+      takenMs += pace * ms;
+      usualMs += ms;
+    }
+    return usualMs === 0 ? null : takenMs / usualMs;
+  }
+
+  private forget(rank: number): void {
+    for (const kind of ['experts', 'own'] as const) {
+      this.paces[kind].forget(rank);
+      this.acted[kind][rank] = 1;
+    }
+    this.slow.delete(rank);
+  }
+}
