@@ -162,13 +162,14 @@ export class Engine implements TokenSource {
     };
     const onUrgent = (): void => this.loop.start();
     const told = { onRebalance, onExperts, onUrgent };
-    this.experts = new ExpertMoves({ ...parts, ...told, placement: this.live, window });
-    const policy = POLICIES[config.engine.scheduling];
-    // Forced experts depend on the request's number, and a recorder wants to see every token.
-    const areAlike = routing === null && observer?.wantsTokens !== true;
     const onSpeed: OnSpeed = (event) => this.sped(event);
     const { slow_factor: slowFactor } = config.parallel;
     this.speeds = new RankSpeeds({ numSeats: job.numSeats, spec, slowFactor, onSpeed });
+    const capacities = (): readonly number[] | undefined => this.speeds.capacities;
+    this.experts = new ExpertMoves({ ...parts, ...told, placement: this.live, window, capacities });
+    const policy = POLICIES[config.engine.scheduling];
+    // Forced experts depend on the request's number, and a recorder wants to see every token.
+    const areAlike = routing === null && observer?.wantsTokens !== true;
     this.scheduler = new Scheduler({
       ...limits,
       paceOf: (rank) => this.speeds.ownPaceOf(rank),

@@ -1,5 +1,5 @@
 /** What a plan is made for: which slots ranks have, and tables [P] of them: slot s of rank r is entry r·slotsPerRank + s. Pure. */
-import { relativeCapacities } from '../capacities.js';
+import { isAlike, relativeCapacities } from '../capacities.js';
 import { slotsOf, type Placement } from '../placement.js';
 
 /** What a plan is made for. */
@@ -15,6 +15,20 @@ export interface PlanTopology {
   readonly numNodes?: number;
   /** Groups of experts that the gate picks from. Where they divide by the nodes, `eplb` keeps each on one node. Default 1. */
   readonly numGroups?: number;
+}
+
+/**
+ * What a topology says of ranks that differ in speed, of which `ranks` are planned for: slots follow capacities, as far as the layout goes. Nothing where
+ * all are alike.
+ * @param capacities by rank, of all ranks; undefined: all alike
+ */
+export function speedsOf(
+  capacities: readonly number[] | undefined,
+  ranks: readonly number[],
+  slotsPerRank: number,
+): Pick<PlanTopology, 'capacities' | 'maxSlotsPerRank'> {
+  const those = ranks.map((rank) => capacities?.[rank] ?? 1);
+  return isAlike(those) ? {} : { capacities: those, maxSlotsPerRank: slotsPerRank };
 }
 
 /** Of a topology, how many slots ranks have. */

@@ -31,6 +31,8 @@ export interface ExpertMovesOptions {
   readonly window: Pick<LoadWindow, 'load_LE'>;
   /** Who plans while steps run. Default: a thread with the planner of the configuration. */
   readonly planning?: Planning | undefined;
+  /** By rank, what each computes in the same time; undefined: all alike. */
+  readonly capacities: () => readonly number[] | undefined;
   /** Has steps run though nobody asks for tokens. */
   readonly onUrgent: () => void;
   readonly onRebalance: OnRebalance;

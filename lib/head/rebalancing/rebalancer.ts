@@ -7,7 +7,7 @@ import { changedLayers } from '../../../experts/layer/migration_plan.js';
 import type { LivePlacement } from '../../../experts/placement/live_placement.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import type { Plan } from '../../../experts/placement/planners/planner.js';
-import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
+import { speedsOf, type PlanTopology } from '../../../experts/placement/planners/topology.js';
 import type { ReplicaSplit } from '../../../experts/placement/replica_split.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
@@ -36,6 +36,8 @@ export interface RebalancerOptions {
   readonly placement: LivePlacement;
   /** The ranks that may hold experts, ascending. */
   readonly holders: () => readonly number[];
+  /** By rank, what each computes in the same time; undefined: all alike. Another object is another answer, and wants another plan. */
+  readonly capacities: () => readonly number[] | undefined;
   /** The load to plan for, that of the last steps, which somebody else keeps up to date. */
   readonly window: Pick<LoadWindow, 'load_LE'>;
   /** Who plans while steps run. Its owner closes it. */
@@ -69,6 +71,10 @@ export class Rebalancer implements StepObserver {
   private numSteps = 0;
   /** Steps after which the next plan may be made. */
   private nextPlan: number;
+  /** No plan may be made before: experts have moved a short while ago. */
+  private restUntil = 0;
+  /** Of the ranks as the last plan took them. */
+  private capacities: readonly number[] | undefined = undefined;
   private asked: Ask | null = null;
   /** Why nothing moves any more. */
   private failure: Error | null = null;
@@ -86,6 +92,7 @@ export class Rebalancer implements StepObserver {
   observe({ load_LE }: Pick<ObservedStep, 'load_LE'>): void {
     this.since?.load.push(load_LE);
     this.numSteps++;
+    if (this.options.capacities() !== this.capacities) this.nextPlan = Math.min(this.nextPlan, this.restUntil);
     const isIdle = this.state.kind === 'waiting' && !this.options.mover.isMoving;
     if (isIdle && this.numSteps >= this.nextPlan) void this.plan();
   }
@@ -138,6 +145,7 @@ export class Rebalancer implements StepObserver {
   private async plan(): Promise<void> {
     const { window, spec, config, planning, mover } = this.options;
     const holders = this.options.holders();
+    this.capacities = this.options.capacities();
     const current = this.placement.compacted(holders);
     const { numRanks, numExperts, slotsPerRank } = current;
     const numSlots = Math.min(this.numSlots, numRanks * slotsPerRank);
@@ -147,7 +155,8 @@ export class Rebalancer implements StepObserver {
     }
     // A planner can't tell nodes of different sizes.
     const numNodes = this.placement.lost.length > 0 ? 1 : config.comm.num_nodes;
-    const topology: PlanTopology = { numRanks, numSlots, numNodes, numGroups: numGroupsOf(spec) };
+    const speeds = speedsOf(this.capacities, holders, slotsPerRank);
+    const topology: PlanTopology = { numRanks, numSlots, numNodes, numGroups: numGroupsOf(spec), ...speeds };
     const asked: State = { kind: 'planning' };
     this.state = asked;
     this.nextPlan = this.numSteps + this.config.step_interval;
@@ -231,7 +240,8 @@ export class Rebalancer implements StepObserver {
 
   private rest(): void {
     this.state = { kind: 'waiting' };
-    this.nextPlan = Math.max(this.nextPlan, this.numSteps + this.config.cool_down);
+    this.restUntil = this.numSteps + this.config.cool_down;
+    this.nextPlan = Math.max(this.nextPlan, this.restUntil);
   }
 }
 

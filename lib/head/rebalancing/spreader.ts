@@ -7,7 +7,7 @@ import type { LoadWindow } from '../../../experts/load/load_window.js';
 import type { LivePlacement } from '../../../experts/placement/live_placement.js';
 import { eplbStable } from '../../../experts/placement/planners/eplb_stable.js';
 import type { ExpertLoad, Plan } from '../../../experts/placement/planners/planner.js';
-import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
+import { speedsOf, type PlanTopology } from '../../../experts/placement/planners/topology.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { OnExperts } from './experts_event.js';
 import type { Moved, MoveEnd } from './move_stats.js';
@@ -26,6 +26,8 @@ export interface SpreaderOptions {
   /** Slots that the job began with, over all ranks: experts and further copies of them. */
   readonly numSlots: number;
   readonly numGroups: number;
+  /** By rank, what each computes in the same time; undefined: all alike. */
+  readonly capacities: () => readonly number[] | undefined;
   /** Has steps run though nobody asks for tokens. */
   readonly onUrgent: () => void;
   /** Told of all that moved, and of every failure. */
@@ -115,6 +117,7 @@ export class Spreader {
       numSlots,
       numNodes: 1,
       numGroups: this.options.numGroups,
+      ...speedsOf(this.options.capacities(), holders, current.slotsPerRank),
     };
     const plan = await this.planned(topology, current);
     if (number !== this.numPlans || this.current !== spreading) return;

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { LivePlacement } from '../../../../experts/placement/live_placement.js';
 import { createPlacement, placementFrom, type Placement } from '../../../../experts/placement/placement.js';
 import type { Plan } from '../../../../experts/placement/planners/planner.js';
+import type { PlanTopology } from '../../../../experts/placement/planners/topology.js';
 import { ConfigError } from '../../../../lib/config/errors.js';
 import { DEFAULTS, type ExpertwireConfig } from '../../../../lib/config/schema.js';
 import { loadConfig } from '../../../../lib/config/load.js';
@@ -48,6 +49,8 @@ class Head {
   readonly rebalancer: Rebalancer;
   plan: (current: Placement) => Promise<Plan> = (current) => Promise.resolve(planOf(current, 0.2));
   numPlans = 0;
+  readonly topologies: PlanTopology[] = [];
+  capacities: readonly number[] | undefined = undefined;
   epoch = 0;
   numSteps = 0;
 
@@ -76,9 +79,11 @@ class Head {
       window: { load_LE: LOAD },
       mover: this.mover,
       holders: () => this.placement.ranks,
+      capacities: () => this.capacities,
       planning: {
-        plan: (_, __, current) => {
+        plan: (_, topology, current) => {
           this.numPlans++;
+          this.topologies.push(topology);
           return this.plan(current);
         },
         close: () => Promise.resolve(),
@@ -164,6 +169,20 @@ describe('the head of a rebalance', () => {
     expect(head.told).to.deep.equal([]);
     expect(head.numPlans).to.equal(3);
     expect(head.rebalancer.stats().numSkipped).to.equal(3);
+  });
+
+  it('plans at once, and by their capacities, where ranks turn out to differ in speed, and when they no longer do', async () => {
+    const head = new Head({ step_interval: 100 });
+    head.plan = (current) => Promise.resolve(planOf(current, 0));
+    await head.steps(2);
+    head.capacities = [1, 0.5];
+    await head.steps(5);
+    const alike = { numRanks: 2, numSlots: 4, numNodes: 1, numGroups: 1 };
+    const unequal = { ...alike, capacities: [1, 0.5], maxSlotsPerRank: 2 };
+    expect(head.topologies).to.deep.equal([unequal]);
+    head.capacities = undefined;
+    await head.steps(5);
+    expect(head.topologies).to.deep.equal([unequal, alike]);
   });
 
   it('rests for cool_down steps after experts moved, and after they could not be moved', async () => {
