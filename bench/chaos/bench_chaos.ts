@@ -1,5 +1,4 @@
 /** `expertwire bench chaos`: a job under load with random faults, and what anybody notices of them. */
-import { setMaxListeners } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import type { CommandContext } from '../../lib/commands/base/context.js';
 import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
@@ -12,10 +11,8 @@ import { faultTable, header, summary } from './report.js';
 /** Runs it, prints a table and the totals, and writes the file that was asked for. @throws UsageError, OutputError; BenchError TOKENS_DIFFER in the end where a request was lost or changed */
 export async function benchChaos(
   args: readonly string[],
-  { stdout, stderr, signal: given, env }: CommandContext,
+  { stdout, stderr, signal, env }: CommandContext,
 ): Promise<void> {
-  const signal = AbortSignal.any([given]);
-  setMaxListeners(0, signal); // a listener per request
   const options = parseOptions(args);
   const { json, ...settings } = options;
   await checkOutputs({ '--json': json });

@@ -1,4 +1,5 @@
 /** One job from its start to its end: an undisturbed run of all requests, then the same ones under faults. */
+import { setMaxListeners } from 'node:events';
 import { closing } from '../../lib/commands/base/closing.js';
 import { Load } from './load/load.js';
 import { requestsOf } from './load/requests.js';
@@ -25,9 +26,10 @@ export async function runChaos(
   how: Pick<SiteOptions, 'env' | 'onNotice' | 'signal'>,
 ): Promise<Chaos> {
   const { model, ranks, maxRanks, plan, seed, streams, timeoutMs } = options;
-  const { signal } = how;
+  const signal = AbortSignal.any([how.signal]);
+  setMaxListeners(0, signal); // a listener per request
   const hasRelays = plan.some(({ kind }) => kind === 'cut' || kind === 'silence');
-  const site = await Site.start({ ...how, model, ranks, maxRanks, hasRelays, set: keysOf(options) });
+  const site = await Site.start({ ...how, signal, model, ranks, maxRanks, hasRelays, set: keysOf(options) });
   const { engine, watch } = site;
   return closing(
     () => site.close(),

@@ -11,7 +11,7 @@ import { kill, Processes, until } from '../kit/processes/processes.js';
 
 /** `npm run soak` sets more; one that failed is run alone with its seed as the first. */
 const NUM_SCENARIOS = Number(process.env.SOAK_CHAOS ?? 1);
-const FIRST_SEED = Number(process.env.SOAK_FIRST_SEED ?? 1);
+const FIRST_SEED = Number(process.env.SOAK_FROM ?? 1);
 /** From the moment at which all processes of a job are there, while they load, to one at which it has begun. */
 const KILLED_AFTER_MS = [0, 100, 200, 400, 800].slice(0, 2 + NUM_SCENARIOS);
 

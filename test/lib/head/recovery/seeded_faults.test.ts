@@ -7,7 +7,7 @@ import { seededFaults, type SeededChange } from '../../../kit/engine/seeded_faul
 
 /** `npm run soak` sets more; a seed that failed is run alone with the first one. */
 const NUM_SEEDS = Number(process.env.SOAK_SEEDS ?? 40);
-const FIRST_SEED = Number(process.env.SOAK_FIRST_SEED ?? 1);
+const FIRST_SEED = Number(process.env.SOAK_FROM ?? 1);
 
 /** Experts move all the time. */
 const MOVING = ['enabled=true', 'step_interval=2', 'cool_down=1', 'min_gain=0'].map((key) => `load_balance.${key}`);
