@@ -14,6 +14,7 @@ import { measureBatching } from './measure_batching.js';
 import { measureHead } from './measure_head.js';
 import { measureHttp } from './measure_http.js';
 import { measureLongPrompts } from './measure_long_prompts.js';
+import { measureMoving } from './measure_moving.js';
 import { measurePrefix } from './measure_prefix.js';
 import { measureWaste } from './measure_waste.js';
 import type { Bench, Measured } from './measurement.js';
@@ -26,6 +27,7 @@ const MEASURES: Readonly<Record<MeasurementName, (bench: Bench) => Promise<Measu
   alone: measureAlone,
   head: measureHead,
   prefix: measurePrefix,
+  moving: measureMoving,
   waste: measureWaste,
   http: measureHttp,
 };

@@ -5,7 +5,7 @@ import { DEMO_MODEL } from '../../lib/config/package_files.js';
 import { benchParser } from '../base/options.js';
 
 /** What can be measured, in the order in which it is. */
-export const MEASUREMENTS = ['batching', 'long_prompts', 'alone', 'head', 'prefix', 'waste', 'http'] as const;
+export const MEASUREMENTS = ['batching', 'long_prompts', 'alone', 'head', 'prefix', 'moving', 'waste', 'http'] as const;
 
 /** One of {@link MEASUREMENTS}. */
 export type MeasurementName = (typeof MEASUREMENTS)[number];
@@ -25,7 +25,7 @@ export interface EngineBenchOptions {
 /** Reads and checks the options. @throws UsageError */
 export function parseOptions(args: readonly string[]): EngineBenchOptions {
   const what =
-    'What the engine makes of its model: batching, long prompts, its own cost, the prefix cache, KV blocks and HTTP, each against a baseline of the same run.';
+    'What the engine makes of its model: batching, long prompts, its own cost, the prefix cache, sequences that move, KV blocks and HTTP, each against a baseline of the same run.';
   const parsed = benchParser('engine', args, what)
     .option('only', {
       type: 'string',

@@ -16,7 +16,7 @@ describe('expertwire bench engine on real ranks', function () {
       const context = commandContext();
       const trial = [
         '--only',
-        'batching,long_prompts,alone,prefix,waste,http',
+        'batching,long_prompts,alone,prefix,moving,waste,http',
         '--size',
         '0.03',
         '--rounds',
@@ -35,6 +35,11 @@ describe('expertwire bench engine on real ranks', function () {
       const [alone] = rows('alone');
       expect(alone!.ratio).to.be.closeTo(alone!.tokens_per_s! / alone!.alone_tokens_per_s!, 1e-9);
       expect(rows('prefix')[0]!.cached_tokens).to.equal(512);
+      // All tokens in the cache but at most the last one, which is computed by the step that makes the next.
+      const [moving] = rows('moving');
+      expect(moving!.moved_tokens).to.be.at.least(64 + 32 - 1);
+      expect(moving!.moved_kib).to.be.above(0);
+      expect(moving!.ratio).to.be.closeTo(moving!.anew_ms! / moving!.pause_ms!, 1e-9);
       const [waste] = rows('waste');
       expect(waste!.waste).to.be.within(0, 0.5);
       // A sequence never holds a whole block more than its tokens take; reserving holds the whole answer.

@@ -33,6 +33,7 @@ describe('expertwire bench scale', function () {
         expect(done_ms).to.be.above(0);
         expect(recomputed).to.equal(0);
       }
+      expect(rows[1]!.moved_sequences).to.be.above(0);
       expect(totals).to.include({ identical: totals.requests, bit_equal: totals.requests, failed: 0 });
       expect(context.printed()).to.match(/^2 → 4 +\d/m);
     }));
