@@ -163,10 +163,12 @@ export class Engine implements TokenSource {
     const onUrgent = (): void => this.loop.start();
     const told = { onRebalance, onExperts, onUrgent };
     const onSpeed: OnSpeed = (event) => this.sped(event);
-    const { slow_factor: slowFactor } = config.parallel;
+    const { slow_factor: slowFactor, on_slow: onSlow } = config.parallel;
     this.speeds = new RankSpeeds({ numSeats: job.numSeats, spec, slowFactor, onSpeed });
     const capacities = (): readonly number[] | undefined => this.speeds.capacities;
-    this.experts = new ExpertMoves({ ...parts, ...told, placement: this.live, window, capacities });
+    // Who is demoted gives all away, by an epoch.
+    const slow = (): readonly number[] => (onSlow === 'demote' ? [] : this.speeds.slow);
+    this.experts = new ExpertMoves({ ...parts, ...told, placement: this.live, window, capacities, slow });
     const policy = POLICIES[config.engine.scheduling];
     // Forced experts depend on the request's number, and a recorder wants to see every token.
     const areAlike = routing === null && observer?.wantsTokens !== true;

@@ -1,15 +1,22 @@
-/** Whether the policy of a configuration can be followed. Pure. */
+/** Whether what a configuration has ranks come, go or give their experts away for can be followed. Pure. */
 import { ConfigError } from '../../config/errors.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { lossPolicyOf } from '../../job/loss_policy.js';
 
 /** `numSeats`: ranks that the job can have at a time. @throws ConfigError INVALID_VALUE */
-export function checkElastic({ elastic, comm }: Pick<ExpertwireConfig, 'elastic' | 'comm'>, numSeats: number): void {
-  if (!elastic.enabled) return;
+export function checkElastic(
+  { elastic, parallel, comm }: Pick<ExpertwireConfig, 'elastic' | 'parallel' | 'comm'>,
+  numSeats: number,
+): void {
+  const policy = lossPolicyOf(comm);
   const refuse = (key: string, what: string): never => {
     throw new ConfigError('INVALID_VALUE', what, { key });
   };
-  const policy = lossPolicyOf(comm);
+  if (parallel.on_slow === 'demote' && policy !== 'recover') {
+    const what = `"parallel.on_slow" is demote, and experts follow ranks only where losses are made good, but "comm.on_peer_loss" comes to ${policy}`;
+    refuse('parallel.on_slow', `${what}; set that to recover, or this to warn`);
+  }
+  if (!elastic.enabled) return;
   if (policy !== 'recover') {
     const what = `"elastic.enabled" is true, and ranks come and go only where their experts are taken over, but "comm.on_peer_loss" comes to ${policy}`;
     refuse('elastic.enabled', `${what}; set that to recover, or this to false`);

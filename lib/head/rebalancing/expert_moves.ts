@@ -33,6 +33,8 @@ export interface ExpertMovesOptions {
   readonly planning?: Planning | undefined;
   /** By rank, what each computes in the same time; undefined: all alike. */
   readonly capacities: () => readonly number[] | undefined;
+  /** Ranks that fell behind, and are to get less work. */
+  readonly slow: () => readonly number[];
   /** Has steps run though nobody asks for tokens. */
   readonly onUrgent: () => void;
   readonly onRebalance: OnRebalance;
@@ -61,8 +63,9 @@ export class ExpertMoves implements StepObserver {
     const parts = { ...options, planning, holders: () => this.holders };
     this.rebalancer = mover && config.load_balance.enabled ? new Rebalancer({ ...parts, mover }) : null;
     this.recovery = limits && isRecovering ? new Recovery({ ...options, limits }) : null;
+    const { cool_down: numRestSteps } = config.load_balance;
     const slots = { numSlots: numSlotsOf(placement.whole), numGroups: numGroupsOf(spec) };
-    this.spreader = mover && isRecovering ? new Spreader({ ...parts, ...slots, mover }) : null;
+    this.spreader = mover && isRecovering ? new Spreader({ ...parts, ...slots, mover, numRestSteps }) : null;
   }
 
   /** Experts move beside steps: each is planned when the results of the one before are there. */
@@ -85,6 +88,7 @@ export class ExpertMoves implements StepObserver {
   observe(step: ObservedStep): void {
     this.rebalancer?.observe(step);
     this.mover?.observe(step);
+    if (this.rebalancer === null) this.spreader?.observe();
   }
 
   /** A new epoch, which the placement has entered. */

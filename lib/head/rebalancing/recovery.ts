@@ -24,6 +24,8 @@ export interface RecoveryOptions extends KnownExperts {
   readonly placement: LivePlacement;
   /** Of the last steps: what is hot goes to who carries least. */
   readonly window: Pick<LoadWindow, 'load_LE'>;
+  /** By rank, what each computes in the same time; undefined: all alike. */
+  readonly capacities: () => readonly number[] | undefined;
   readonly limits: Pick<MoveLimits, 'bytesPerStep'>;
 }
 
@@ -81,9 +83,10 @@ export class Recovery {
   /** Of those who may hold experts, and where that isn't enough, of all. */
   private homes({ members, rooms, unable }: Attempt): Placement {
     const { placement, window } = this.options;
+    const capacities = this.options.capacities();
     const among = (ranks: Iterable<number>) => {
       const able = [...ranks].filter((rank) => !unable.has(rank));
-      return findHomes({ current: placement.left, ranks: able, rooms, load_LE: window.load_LE });
+      return findHomes({ current: placement.left, ranks: able, rooms, load_LE: window.load_LE, capacities });
     };
     const chosen = among(holdersOf(members));
     if (chosen.homeless.length === 0) return chosen.next;

@@ -1,6 +1,6 @@
 /**
  * Spreads experts anew over the ranks that may hold some whenever these change: who joined gets a share, who is to go gives its own away, and copies that
- * were lost with a rank are made again. It begins from what is where, so that little moves. {@link Mover} moves them, also where nobody asks for tokens.
+ * were lost with a rank are made again. Where nobody balances the load, who falls behind gets less, too. It begins from what is where, so that little moves. {@link Mover} moves them, also where nobody asks for tokens.
  */
 import { changedLayers } from '../../../experts/layer/migration_plan.js';
 import type { LoadWindow } from '../../../experts/load/load_window.js';
@@ -20,7 +20,7 @@ export interface SpreaderOptions {
   readonly placement: LivePlacement;
   /** The load to plan for, that of the last steps; where there is none, all experts count alike. */
   readonly window: Pick<LoadWindow, 'load_LE'>;
-  readonly mover: Pick<Mover, 'moveTo'>;
+  readonly mover: Pick<Mover, 'moveTo' | 'isMoving'>;
   /** Its owner closes it. */
   readonly planning: Planning;
   /** Slots that the job began with, over all ranks: experts and further copies of them. */
@@ -28,6 +28,10 @@ export interface SpreaderOptions {
   readonly numGroups: number;
   /** By rank, what each computes in the same time; undefined: all alike. */
   readonly capacities: () => readonly number[] | undefined;
+  /** Ranks that fell behind. */
+  readonly slow: () => readonly number[];
+  /** Steps without another plan for ranks that are slow, after one. */
+  readonly numRestSteps: number;
   /** Has steps run though nobody asks for tokens. */
   readonly onUrgent: () => void;
   /** Told of all that moved, and of every failure. */
@@ -53,6 +57,13 @@ export class Spreader {
   private numPlans = 0;
   /** A plan is wanted when every expert has a home. */
   private isDue = false;
+  /** Of the ranks as the last plan took them, and whether it was for some that were slow. */
+  private known: { readonly capacities: readonly number[] | undefined; readonly hasSlow: boolean } = {
+    capacities: undefined,
+    hasSlow: false,
+  };
+  /** Steps until the next plan for ranks that are slow. */
+  private numRestSteps = 0;
   private failure: Error | null = null;
 
   constructor(private readonly options: SpreaderOptions) {
@@ -66,6 +77,18 @@ export class Spreader {
     this.numPlans++; // one that is being made is for nothing
     if (!isSame) this.begin(why);
     this.isDue = this.current !== null;
+  }
+
+  /** After a step, where nobody else moves experts for the load: ranks that fell behind, or caught up, get another share. */
+  observe(): void {
+    const { capacities, mover } = this.options;
+    if (this.numRestSteps > 0) this.numRestSteps--;
+    if (this.numRestSteps > 0 || this.current !== null || mover.isMoving) return;
+    const slow = this.options.slow();
+    const isNews = capacities() !== this.known.capacities && (slow.length > 0 || this.known.hasSlow);
+    if (!isNews) return;
+    this.numRestSteps = this.options.numRestSteps;
+    void this.plan(this.begin(slowText(slow)));
   }
 
   /** Every expert has a home in this epoch, and steps can run. */
@@ -110,6 +133,8 @@ export class Spreader {
     const number = ++this.numPlans;
     const { placement, mover } = this.options;
     const { holders } = this;
+    const capacities = this.options.capacities();
+    this.known = { capacities, hasSlow: this.options.slow().length > 0 };
     const current = placement.compacted(holders);
     const numSlots = Math.min(spreading.numSlots, holders.length * Math.min(current.slotsPerRank, current.numExperts));
     const topology: PlanTopology = {
@@ -117,7 +142,7 @@ export class Spreader {
       numSlots,
       numNodes: 1,
       numGroups: this.options.numGroups,
-      ...speedsOf(this.options.capacities(), holders, current.slotsPerRank),
+      ...speedsOf(capacities, holders, current.slotsPerRank),
     };
     const plan = await this.planned(topology, current);
     if (number !== this.numPlans || this.current !== spreading) return;
@@ -184,3 +209,8 @@ export class Spreader {
 }
 
 const nothingMoved = (version: number): Moved => ({ version, step: 0, numMovedExperts: 0, movedBytes: 0, numSteps: 0 });
+
+function slowText(slow: readonly number[]): string {
+  if (slow.length === 0) return 'no rank is slow any more';
+  return slow.length === 1 ? `rank ${slow[0]} is slow` : `ranks ${slow.join(', ')} are slow`;
+}

@@ -9,6 +9,7 @@ import { actedPace } from './acted_pace.js';
 import type { CostSample } from './cost_curve.js';
 import { Paces } from './paces.js';
 import { sharedRowsOf, workOf } from './rank_work.js';
+import { Slowness } from './slowness.js';
 import type { OnSpeed, RankSpeed } from './speed_events.js';
 import { lateRows, WaitWindow } from './wait_window.js';
 import { WorkWindow, type WorkKind } from './work_window.js';
@@ -36,7 +37,7 @@ export class RankSpeeds implements StepObserver {
   /** Of the last full window. */
   private samples: Readonly<Record<WorkKind, readonly (CostSample | null)[]>> = { experts: [], own: [] };
   private waitShares: readonly (readonly number[])[] = [];
-  private readonly slow = new Set<number>();
+  private readonly slowness: Slowness[];
   /** The link that was late in the last windows, and in how many of them. */
   private late = { from: -1, to: -1, numWindows: 0 };
   private relative: readonly number[] | undefined = undefined;
@@ -46,12 +47,18 @@ export class RankSpeeds implements StepObserver {
     const alike = (): number[] => new Array<number>(numSeats).fill(1);
     this.paces = { experts: new Paces(numSeats), own: new Paces(numSeats) };
     this.acted = { experts: alike(), own: alike() };
+    this.slowness = Array.from({ length: numSeats }, () => new Slowness());
     this.sharedRows = sharedRowsOf(spec);
   }
 
   /** By seat, what each rank computes in the same time, for planners and replica choices; undefined: all alike. The same object until it changes. */
   get capacities(): readonly number[] | undefined {
     return this.relative;
+  }
+
+  /** Ranks that fell behind, ascending. */
+  get slow(): readonly number[] {
+    return [...this.slowness.keys()].filter((rank) => this.slowness[rank]!.isSlow);
   }
 
   /** How many times longer than the median rank one is taken to need for its own tokens. */
@@ -69,10 +76,9 @@ export class RankSpeeds implements StepObserver {
   }
 
   /** Seats that somebody else takes, or nobody, begin anew. */
-  enter({ members, lost, left, joined }: EpochChange): void {
+  enter({ lost, left, joined }: EpochChange): void {
     for (const rank of [...lost.map((each) => each.rank), ...left, ...joined]) this.forget(rank);
     this.work.clear();
-    for (const rank of this.slow) if (!members.present.has(rank)) this.slow.delete(rank);
     this.setCapacities();
   }
 
@@ -103,16 +109,13 @@ export class RankSpeeds implements StepObserver {
     else if (this.relative?.join() !== next.join()) this.relative = next;
   }
 
-  /** Who fell behind is named once, and once more when it has caught up: half the way back. */
+  /** Who fell behind is named once, and once more when it has caught up. */
   private name(rank: number): void {
     const { slowFactor, onSpeed } = this.options;
     const pace = this.paceOf(rank);
-    if (pace === null) return;
-    const wasSlow = this.slow.has(rank);
-    if (!wasSlow && pace >= slowFactor) this.slow.add(rank);
-    else if (wasSlow && pace < (1 + slowFactor) / 2) this.slow.delete(rank);
-    else return;
-    onSpeed({ kind: wasSlow ? 'caught_up' : 'slow', rank, speed: this.speedOf(rank) });
+    const slowness = this.slowness[rank]!;
+    if (pace === null || !slowness.judge(pace, slowFactor)) return;
+    onSpeed({ kind: slowness.isSlow ? 'slow' : 'caught_up', rank, speed: this.speedOf(rank) });
   }
 
   private nameLink(): void {
@@ -135,7 +138,7 @@ export class RankSpeeds implements StepObserver {
       experts: this.paces.experts.of(rank),
       own: this.paces.own.of(rank),
       capacity: 1 / this.acted.experts[rank]!,
-      isSlow: this.slow.has(rank),
+      isSlow: this.slowness[rank]!.isSlow,
       waitShare: numOthers < 1 ? 0 : row.reduce((sum, share) => sum + share, 0) / numOthers,
     };
   }
@@ -159,6 +162,6 @@ export class RankSpeeds implements StepObserver {
       this.paces[kind].forget(rank);
       this.acted[kind][rank] = 1;
     }
-    this.slow.delete(rank);
+    this.slowness[rank] = new Slowness();
   }
 }

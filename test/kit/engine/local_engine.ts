@@ -13,7 +13,6 @@ import { readRouting } from '../../../lib/config/routing.js';
 import { loadConfig } from '../../../lib/config/load.js';
 import { Engine } from '../../../lib/head/engine.js';
 import type { Loss } from '../../../lib/head/step_loop.js';
-import { Job } from '../../../lib/job/job.js';
 import type { NewcomersParts } from '../../../lib/job/newcomers.js';
 import type { LossPolicy } from '../../../lib/job/loss_policy.js';
 import { openModel } from '../../../lib/head/opened_model.js';
@@ -27,6 +26,7 @@ import type { ExpertDigests } from '../../../lib/model/weights/expert_digests.js
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import type { Fault } from './local_rank.js';
+import { PacedJob } from './paced_job.js';
 import { LocalSeats, reportOf, type Spoil } from './local_seats.js';
 
 export type { Fault, Moment } from './local_rank.js';
@@ -69,7 +69,7 @@ export interface LocalEngine {
   readonly losses: readonly Loss[];
   readonly rebalances: readonly RebalanceEvent[];
   readonly homes: readonly ExpertsEvent[];
-  readonly job: Job;
+  readonly job: PacedJob;
   /** By seat, of those who sit there now. */
   readonly executors: readonly RankExecutor[];
   readonly models: readonly Transformer[];
@@ -130,7 +130,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     onNotice: (line) => void notices.push(line),
   };
   const numSeats = placement.numRanks;
-  const job = new Job({ rendezvous, local, links, reports, numSeats, newcomers, ...known, onPeerLoss, ...times });
+  const job = new PacedJob({ rendezvous, local, links, reports, numSeats, newcomers, ...known, onPeerLoss, ...times });
   const losses: Loss[] = [];
   const rebalances: RebalanceEvent[] = [];
   const homes: ExpertsEvent[] = [];

@@ -8,13 +8,20 @@ type Changes = Partial<(typeof DEFAULTS)['elastic']>;
 
 const configOf = (elastic: Changes, onPeerLoss: 'recover' | 'mask' | 'fail' = 'recover') => ({
   elastic: { ...DEFAULTS.elastic, enabled: true, ...elastic },
+  parallel: DEFAULTS.parallel,
   comm: { ...DEFAULTS.comm, on_peer_loss: onPeerLoss },
 });
 
-describe('the configuration of the elastic policy', () => {
+const demoting = (onPeerLoss: 'recover' | 'mask' | 'fail') => ({
+  ...configOf({ enabled: false }, onPeerLoss),
+  parallel: { ...DEFAULTS.parallel, on_slow: 'demote' as const },
+});
+
+describe('the configuration of ranks that come, go or give their experts away', () => {
   it('is taken as it is by default, and not looked at where it is off', () => {
     checkElastic(configOf({}), 4);
     checkElastic(configOf({ enabled: false, min_ranks: 9, down: 99 }, 'fail'), 4);
+    checkElastic(demoting('recover'), 4);
   });
 
   for (const [what, config, key] of [
@@ -22,6 +29,8 @@ describe('the configuration of the elastic policy', () => {
     ['losses that are masked', configOf({}, 'mask'), 'elastic.enabled'],
     ['more ranks at least than at most', configOf({ min_ranks: 3, max_ranks: 2 }), 'elastic.min_ranks'],
     ['more ranks at least than seats', configOf({ min_ranks: 5 }), 'elastic.min_ranks'],
+    ['slow ranks that give experts away where losses are masked', demoting('mask'), 'parallel.on_slow'],
+    ['slow ranks that give experts away where a loss ends the job', demoting('fail'), 'parallel.on_slow'],
     ['one mark for more and for fewer', configOf({ up: 2, down: 2 }), 'elastic.down'],
   ] as const) {
     it(`is refused with ${what}`, async () => {

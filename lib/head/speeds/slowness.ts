@@ -1,0 +1,37 @@
+/**
+ * Whether one rank is slow. It has to be well for some windows before it counts as caught up, and twice as many each time that it fell behind again: a rank
+ * that is fast only while it is spared doesn't get its work back every few seconds. Pure.
+ */
+
+/** Windows in which a rank must be well after it fell behind for the first time, and the most that are asked of it. */
+const FIRST_GOOD_WINDOWS = 1;
+const MOST_GOOD_WINDOWS = 64;
+
+/** Of one seat, while one rank has it. */
+export class Slowness {
+  private numGood = 0;
+  private numWanted = 0;
+
+  /** It fell behind, and hasn't caught up. */
+  get isSlow(): boolean {
+    return this.numGood < this.numWanted;
+  }
+
+  /**
+   * After a window; true: that is news.
+   *
+   * @param pace times the median rank's time
+   * @param slowFactor from here on it is slow; it has caught up behind half the way back
+   */
+  judge(pace: number, slowFactor: number): boolean {
+    const wasSlow = this.isSlow;
+    if (wasSlow) this.numGood = pace < (1 + slowFactor) / 2 ? this.numGood + 1 : 0;
+    else if (pace >= slowFactor) this.fallBehind();
+    return wasSlow !== this.isSlow;
+  }
+
+  private fallBehind(): void {
+    this.numGood = 0;
+    this.numWanted = Math.min(Math.max(2 * this.numWanted, FIRST_GOOD_WINDOWS), MOST_GOOD_WINDOWS);
+  }
+}
