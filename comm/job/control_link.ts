@@ -122,9 +122,10 @@ export class ControlLink {
 
   /**
    * Loses the link when the peer gives no sign of life for `timeoutMs` of this process's running event loop: a network that went away closes no
-   * socket for a quarter of an hour. Only for a peer that never computes, which a head is and a rank isn't.
+   * socket for a quarter of an hour. Only for a peer that doesn't compute, as a head or a spare rank. Returns what ends the watch with the peer's next answer:
+   * false where the link ends first.
    */
-  watch(timeoutMs: number): void {
+  watch(timeoutMs: number): () => Promise<boolean> {
     const onSilence = (): void => this.lose(`no sign of life in ${timeoutMs} ms`);
     let deadline = new Deadline(checkTimeout(timeoutMs), onSilence);
     const onLife = (): void => {
@@ -133,11 +134,21 @@ export class ControlLink {
     };
     const pings = setInterval(() => this.ws.ping(), timeoutMs / PINGS_PER_TIMEOUT);
     this.ws.on('message', onLife).on('pong', onLife);
-    void this.closed.then(() => {
+    const stop = (): void => {
       clearInterval(pings);
       deadline.cancel();
       this.ws.off('message', onLife).off('pong', onLife);
-    });
+    };
+    void this.closed.then(stop);
+    return () =>
+      new Promise((resolve) => {
+        void this.closed.then(() => resolve(false));
+        this.ws.once('pong', () => {
+          stop();
+          resolve(this.isOpen);
+        });
+        if (this.isOpen) this.ws.ping();
+      });
   }
 
   /** Idempotent: ends the link after what was sent left, or after a short grace. */

@@ -20,7 +20,11 @@ interface Heard {
 export type Accusation = Heard & { readonly kind: 'accusation'; readonly from: number };
 
 /** A rank's error about itself, the end of its process, the end of its connection, the end of the head's patience. */
-type Observation = Heard & { readonly kind: 'own_failure' | 'exit' | 'disconnect' | 'deadline' };
+type Observation = Heard & {
+  readonly kind: 'own_failure' | 'exit' | 'disconnect' | 'deadline';
+  /** Nobody can tell better of that rank any more. Default false. */
+  readonly isLastWord?: boolean;
+};
 
 /** One of the noises that a loss makes. */
 export type FailureReport = Observation | Accusation;
@@ -50,10 +54,11 @@ export function accusation(from: number, error: RemoteError, when: string, polic
   return { kind: 'accusation', from, about: [about], error: told };
 }
 
-/** That the connection to a rank ended. `how`: in words; `when`: where the job was. */
-export function disconnect(rank: number, how: string, when: string): FailureReport {
+/** That the connection to a rank ended. `how`: in words; `when`: where the job was; `isHere`: the end of its process will be heard, too. */
+export function disconnect(rank: number, how: string, when: string, isHere: boolean): FailureReport {
   const text = `the connection to rank ${rank} ended${when} (${how}); look at its log and start the job again`;
-  return { kind: 'disconnect', about: [rank], error: new EngineError('RANK_LOST', text, { rank }) };
+  const error = new EngineError('RANK_LOST', text, { rank });
+  return { kind: 'disconnect', about: [rank], error, isLastWord: !isHere };
 }
 
 /** That the process of a rank ended, or the one of all `ranks`. */

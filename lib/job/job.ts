@@ -376,8 +376,9 @@ export class Job implements StepRunner {
     void link.closed.then((why) => {
       if (!sitsThere()) return;
       const how = why.kind === 'lost' ? why.why : 'closed';
-      const report = disconnect(rank, how, this.when(rank));
+      const report = disconnect(rank, how, this.when(rank), seated.isHere);
       if (this.members.present.has(rank)) return this.losses.report(report);
+      this.parts.local.kill(rank); // it may be stopped
       this.leaveSeat(rank, report.error, true); // before it was a member
       this.newcomers?.enter([]);
     });

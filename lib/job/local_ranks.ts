@@ -27,8 +27,10 @@ export interface LocalNewcomer {
   /** Its number, as soon as it has one. */
   readonly rank: number | null;
   readonly exit: Promise<RankExit>;
-  /** Ends it at once. */
+  /** Ends it at once, also while it is stopped. */
   kill(): void;
+  /** Resolves when it has ended, which it does by itself, or after a moment by force. */
+  ended(): Promise<void>;
 }
 
 /** The processes of the ranks on this machine: started together, or one by one later, and ended with this one. */
@@ -74,6 +76,7 @@ export class LocalRanks {
       },
       exit: started.exit,
       kill: () => started.kill('SIGKILL'),
+      ended: () => endOf(started),
     };
   }
 
@@ -106,11 +109,7 @@ export class LocalRanks {
   /** Resolves when a rank that was told to end has done so, after a moment by force; at once if it doesn't run here. */
   async ended(rank: number): Promise<void> {
     const going = this.processes.findLast((each) => each.rank === rank);
-    if (going === undefined) return;
-    const ended = going.exit.then(() => true);
-    if (await Promise.race([ended, wait(KILL_AFTER_MS)])) return;
-    going.kill('SIGKILL');
-    await ended;
+    if (going !== undefined) await endOf(going);
   }
 
   /** Ends what still runs: `gracefully` leaves ranks half a second to obey a shutdown message first. Idempotent. */
@@ -122,6 +121,14 @@ export class LocalRanks {
     for (const each of this.processes) each.kill('SIGKILL');
     await all;
   }
+}
+
+/** Of a process that was told to end. */
+async function endOf(going: RankProcess): Promise<void> {
+  const ended = going.exit.then(() => true);
+  if (await Promise.race([ended, wait(KILL_AFTER_MS)])) return;
+  going.kill('SIGKILL');
+  await ended;
 }
 
 const wait = (ms: number): Promise<false> => delay(ms, false, { ref: false });

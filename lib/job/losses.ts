@@ -140,11 +140,13 @@ const accusationsIn = (reports: readonly FailureReport[]): readonly Accusation[]
   reports.filter((report) => report.kind === 'accusation');
 
 /**
- * Whether nothing more can be expected: a process ended or gave up, and every other member waits because of that. (A connection alone that closed
- * may be told better in a moment.)
+ * Whether nothing more can be expected: a process ended or gave up, and every other member waits because of that. A connection that closed may be
+ * told better in a moment, where the process is known.
  */
 function isWholeStory(reports: readonly FailureReport[], members: ReadonlySet<number>): boolean {
-  const ends = reports.filter(({ kind }) => kind === 'own_failure' || kind === 'exit');
+  const isKnown = (report: FailureReport): boolean =>
+    report.kind === 'own_failure' || report.kind === 'exit' || (report.kind === 'disconnect' && !!report.isLastWord);
+  const ends = reports.filter(isKnown);
   const ended = new Set(ends.flatMap(({ about }) => about));
   const accusations = accusationsIn(reports);
   const isHeard = (rank: number): boolean => ended.has(rank) || accusations.some(({ from }) => from === rank);

@@ -3,15 +3,16 @@
  * somebody recruits, and, where spares are kept, one for each process of this machine that was lost.
  * Why: docs/decisions/elastic.md#spares
  */
+import { Deadline } from '../../comm/base/deadline.js';
 import type { Candidate, Door, DoorOptions } from '../../comm/job/door.js';
 import type { ControlMessageOf } from '../../comm/job/messages.js';
 import { asRank } from '../../base/ids.js';
 import { causeText } from '../../base/foreign_text.js';
 import { remoteErrorOf } from '../../comm/base/errors.js';
 import { EngineError } from '../protocol/errors.js';
-import type { LoadReport, RankToHead } from '../protocol/step_plan.js';
+import type { LoadReport } from '../protocol/step_plan.js';
 import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
-import { RankStartError } from './rank_start.js';
+import { firstReport } from './rank_start.js';
 import { Reserve } from './reserve.js';
 
 /** How others come to a job that runs. */
@@ -22,6 +23,10 @@ export interface NewcomersParts {
   readonly check: (rank: number, report: LoadReport) => Promise<void>;
   /** Candidates that are kept for losses. */
   readonly numSpares: number;
+  /** Longest time until one that is started here comes, and until a linked one says what it loaded. */
+  readonly timeoutMs: number;
+  /** A spare that gives no sign of life for so long is lost. */
+  readonly silenceMs: number;
   /** What the user should know: a line without its end. Default: nobody listens. */
   readonly onNotice?: ((line: string) => void) | undefined;
   /** The job is over: what is still being found out is for nobody. */
@@ -47,6 +52,14 @@ interface Recruit {
   reject(error: unknown): void;
 }
 
+/** One that was started here and isn't a candidate yet. */
+interface Coming {
+  /** Why it won't come, once that is known. */
+  why: string | null;
+  /** Until it has come to the door. */
+  readonly deadline: Deadline;
+}
+
 /** Starts that fail one after the other, before no more spares are started. */
 const MAX_FAILURES = 3;
 
@@ -54,8 +67,11 @@ const MAX_FAILURES = 3;
 export class Newcomers {
   private readonly door: Pick<Door, 'hear' | 'vacate'>;
   private readonly reserve: Reserve;
-  /** Started here, not candidates yet, each with why it won't come, once that is known. */
-  private readonly coming = new Map<LocalNewcomer, string | null>();
+  private readonly coming = new Map<LocalNewcomer, Coming>();
+  /** By seat of those who wait: how to end the watch over their links. */
+  private readonly watches = new Map<number, () => Promise<boolean>>();
+  /** Seats of those who are to join as soon as they give a sign of life. */
+  private readonly called = new Set<number>();
   private recruits: readonly Recruit[] = [];
   /** Spares that this machine owes. */
   private numOwed: number;
@@ -88,6 +104,8 @@ export class Newcomers {
   /** Nobody sits there any more. `wasLost`: a process of this machine, not as planned. */
   vacate(rank: number, reason: string, wasLost: boolean): void {
     this.reserve.remove(rank);
+    this.watches.delete(rank);
+    this.called.delete(rank);
     this.door.vacate(asRank(rank), reason);
     if (wasLost && this.parts.numSpares > 0) this.numOwed++;
     const recruit = this.recruits.find(({ newcomer }) => newcomer?.rank === rank);
@@ -130,7 +148,7 @@ export class Newcomers {
   }
 
   private startAnother(): LocalNewcomer {
-    if (this.host.numMembers() + this.coming.size < this.host.numSeats) return this.start();
+    if (this.numMembers + this.coming.size < this.host.numSeats) return this.start();
     throw new EngineError('INVALID_REQUEST', `all ${this.host.numSeats} seats are taken; raise parallel.max_ranks`);
   }
 
@@ -138,6 +156,7 @@ export class Newcomers {
   close(error: EngineError): void {
     this.isClosed = true;
     this.parts.close?.();
+    for (const { deadline } of this.coming.values()) deadline.cancel();
     for (const recruit of this.recruits) recruit.reject(error);
     this.recruits = [];
   }
@@ -146,12 +165,14 @@ export class Newcomers {
     const { rank, link } = candidate;
     const newcomer = [...this.coming.keys()].find((each) => each.rank === rank) ?? null;
     try {
-      const report = await this.reportOf(candidate);
+      const onLinks = (message: ControlMessageOf<'linked' | 'unlinked'>): void => this.door.hear(rank, message);
+      const report = await firstReport(link, rank, { timeoutMs: this.parts.timeoutMs, onLinks });
       await this.parts.check(rank, report);
       if (this.isClosed || !link.isOpen) throw new EngineError('RANK_LOST', `rank ${rank} left`, { rank });
-      if (newcomer !== null) this.coming.delete(newcomer);
+      if (newcomer !== null) this.forget(newcomer);
       this.numFailures = 0;
       this.host.sit(candidate, report, newcomer);
+      this.watches.set(rank, link.watch(this.parts.silenceMs));
       this.reserve.add(rank);
       this.fill();
     } catch (error) {
@@ -162,30 +183,27 @@ export class Newcomers {
     }
   }
 
-  /** What it loaded. Until somebody else listens, it may say more of its links to others. */
-  private reportOf({ rank, link }: Candidate): Promise<LoadReport> {
-    return new Promise((resolve, reject) => {
-      void link.closed.then((how) => {
-        const why = how.kind === 'lost' ? how.why : 'its connection closed';
-        reject(new EngineError('RANK_LOST', `rank ${rank} left before it joined: ${why}; look at its log`, { rank }));
-      });
-      link.onMessage((message) => {
-        if (message.type === 'linked' || message.type === 'unlinked') this.door.hear(rank, message);
-        else if (message.type === 'failed') reject(new RankStartError(rank, message.error));
-        else if (message.type === 'job') resolve((message.body as Extract<RankToHead, { kind: 'loaded' }>).report);
-      });
-    });
+  private fill(): void {
+    for (const rank of this.reserve.take(this.numMembers)) void this.call(rank);
+    this.keepSpares();
   }
 
-  private fill(): void {
-    for (const rank of this.reserve.take(this.host.numMembers())) this.host.takeIn(rank);
-    this.keepSpares();
+  /** Who waited may have been stopped meanwhile, and all others would wait for it. */
+  private async call(rank: number): Promise<void> {
+    this.called.add(rank);
+    const isAlive = await this.watches.get(rank)!();
+    if (isAlive && this.called.delete(rank)) this.host.takeIn(rank);
+  }
+
+  /** Those too who are about to be. */
+  private get numMembers(): number {
+    return this.host.numMembers() + this.called.size;
   }
 
   private keepSpares(): void {
     const { numSpares } = this.parts;
     const isLacking = (): boolean => this.spares.length + this.comingSpares.length < numSpares;
-    const hasRoom = (): boolean => this.host.numMembers() + this.spares.length + this.coming.size < this.host.numSeats;
+    const hasRoom = (): boolean => this.numMembers + this.spares.length + this.coming.size < this.host.numSeats;
     while (!this.isClosed && this.numOwed > 0 && this.numFailures < MAX_FAILURES && isLacking() && hasRoom()) {
       this.numOwed--;
       this.start();
@@ -199,11 +217,18 @@ export class Newcomers {
 
   private start(): LocalNewcomer {
     const newcomer = this.host.local.start();
-    this.coming.set(newcomer, null);
+    const { timeoutMs } = this.parts;
+    const deadline = new Deadline(timeoutMs, () => {
+      if (newcomer.rank !== null) return; // its time is the door's business
+      coming.why = `it did not come to the head within ${timeoutMs} ms; look at its log, or at what else this machine does`;
+      newcomer.kill();
+    });
+    const coming: Coming = { why: null, deadline };
+    this.coming.set(newcomer, coming);
     void newcomer.exit.then(({ code, signal }) => {
       if (!this.coming.has(newcomer)) return;
       const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
-      const why = this.coming.get(newcomer) ?? `its process ${how}; look at its last lines above`;
+      const why = coming.why ?? `its process ${how}; look at its last lines above`;
       const isForSomebody = this.recruits.some((each) => each.newcomer === newcomer);
       this.dismiss(newcomer, new EngineError('RANK_FAILED', `a rank that was to join won't: ${why}`));
       if (isForSomebody || this.isClosed) return;
@@ -219,7 +244,7 @@ export class Newcomers {
 
   /** It won't come. Why is told to whoever recruited it. */
   private dismiss(newcomer: LocalNewcomer, why: unknown): void {
-    this.coming.delete(newcomer);
+    this.forget(newcomer);
     const recruit = this.recruits.find((each) => each.newcomer === newcomer);
     if (recruit !== undefined) this.giveUp(recruit, why);
   }
@@ -230,11 +255,18 @@ export class Newcomers {
     recruit.reject(why);
   }
 
-  /** A newcomer was turned away, or gave up. One that was started here ends by itself. */
+  /** A newcomer was turned away, or gave up. */
   private failed(rank: number, why: string): void {
-    const newcomer = [...this.coming.keys()].find((each) => each.rank === rank);
-    if (newcomer !== undefined) this.coming.set(newcomer, why);
-    else if (!this.isClosed) this.parts.onNotice?.(why);
+    const [newcomer, coming] = [...this.coming].find(([each]) => each.rank === rank) ?? [];
+    if (newcomer !== undefined) {
+      coming!.why = why;
+      void newcomer.ended();
+    } else if (!this.isClosed) this.parts.onNotice?.(why);
+  }
+
+  private forget(newcomer: LocalNewcomer): void {
+    this.coming.get(newcomer)?.deadline.cancel();
+    this.coming.delete(newcomer);
   }
 
   private takeRecruit(): Recruit | undefined {

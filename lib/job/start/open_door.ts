@@ -11,6 +11,9 @@ import type { JobOptions } from './job_options.js';
 import { lossPolicyOf } from '../loss_policy.js';
 import type { NewcomersParts } from '../newcomers.js';
 
+/** Longest time without news of a newcomer. */
+const JOIN_TIMEOUT_MS = 60_000;
+
 /** What the first ranks came to. */
 export interface FirstRanks {
   /** What they were told. */
@@ -58,7 +61,7 @@ export function newcomersOf(
         welcome: (rank) => ({ ...job, phy2log: withoutRanks(placement, [rank]).phy2log }),
         agree: (offer) => laterAgreement(agreed, offer),
         ...(job.isOneFolder && { otherProof }),
-        timeoutMs: options.joinTimeoutMs,
+        timeoutMs: options.joinTimeoutMs ?? JOIN_TIMEOUT_MS,
         onProgress: (rank, { fraction }) => options.onProgress?.(rank, fraction),
       }),
     check: async (rank, report) => {
@@ -68,6 +71,8 @@ export function newcomersOf(
       checkExperts({ digests: expertDigests }, [report]);
     },
     numSpares: config.parallel.spare_ranks,
+    timeoutMs: options.joinTimeoutMs ?? JOIN_TIMEOUT_MS,
+    silenceMs: config.comm.timeout_ms,
     onNotice: options.onNotice,
     close: () => ended.abort(),
   };

@@ -82,7 +82,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
   let links: readonly ControlLink[] = [];
   try {
     links = await firstOf(rendezvous.links(), losses.ended).catch((error: unknown) => nearestCause(error, losses));
-    const reports = await firstOf(Promise.all(links.map(firstReport)), losses.ended);
+    const reports = await firstOf(Promise.all(links.map((link, rank) => firstReport(link, rank))), losses.ended);
     checkReports(reports);
     for (const line of noticesOf(reports)) options.onNotice?.(line);
     const known = table === null ? null : await firstOf(withPatience(table, options), losses.ended);

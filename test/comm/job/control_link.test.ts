@@ -25,6 +25,20 @@ describe('a watched control link', () => {
     server.close();
   });
 
+  it('is watched no more once its peer has answered, and is told of as silent where that never comes', async () => {
+    const answering = await linkTo(true);
+    expect(await answering.link.watch(30)()).to.equal(true);
+    answering.peer.pause(); // as if it were stopped
+    const silent = await linkTo(false);
+    expect(await silent.link.watch(60)()).to.equal(false);
+    expect(silent.link.isOpen).to.equal(false);
+    expect(answering.link.isOpen).to.equal(true);
+    for (const { peer, server } of [answering, silent]) {
+      peer.terminate();
+      server.close();
+    }
+  });
+
   it('stays open as long as its peer answers', async () => {
     const { link, peer, server } = await linkTo(true);
     link.watch(300);

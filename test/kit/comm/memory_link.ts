@@ -1,8 +1,11 @@
 /** A control link inside one process: messages are encoded as on the wire and arrive in a later turn. */
 import type { LinkClosed, MessageHandler } from '../../../comm/job/control_link.js';
+import { Deadline } from '../../../comm/base/deadline.js';
 import { decodeMessage, encodeMessage, type ControlMessage } from '../../../comm/job/messages.js';
 
 export class MemoryLink {
+  /** This end gives no sign of life. */
+  isStopped = false;
   readonly closed: Promise<LinkClosed>;
   isOpen = true;
   readonly remoteAddress = 'this process';
@@ -36,6 +39,34 @@ export class MemoryLink {
   putBack(messages: readonly ControlMessage[]): void {
     this.queued.unshift(...messages);
     this.drain();
+  }
+
+  watch(timeoutMs: number): () => Promise<boolean> {
+    const onSilence = (): void => this.end({ kind: 'lost', why: `no sign of life in ${timeoutMs} ms` });
+    let deadline = new Deadline(timeoutMs, onSilence);
+    let answered = (): void => undefined;
+    const ask = (): void =>
+      void setImmediate(() => {
+        if (this.peer.isStopped || !this.isOpen) return;
+        deadline.cancel();
+        deadline = new Deadline(timeoutMs, onSilence);
+        answered();
+      });
+    const timer = setInterval(ask, timeoutMs / 6);
+    const stop = (): void => {
+      clearInterval(timer);
+      deadline.cancel();
+    };
+    void this.closed.then(stop);
+    return () =>
+      new Promise((resolve) => {
+        answered = () => {
+          stop();
+          resolve(true);
+        };
+        void this.closed.then(() => resolve(false));
+        ask();
+      });
   }
 
   close(): Promise<void> {

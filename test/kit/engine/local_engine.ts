@@ -39,6 +39,8 @@ export interface LocalEngineOptions {
   readonly joinTimeoutMs?: number;
   /** Default 0. */
   readonly numSpares?: number;
+  /** What is wrong with those that the job starts itself, in their order. Default: nothing. */
+  readonly spoils?: readonly Spoil[];
   readonly placement?: (spec: ModelSpec, numRanks: number) => Placement;
   readonly reduce?: 'rank' | 'source';
   readonly mla?: MlaForm;
@@ -111,9 +113,10 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     joinTimeoutMs: options.joinTimeoutMs ?? 10_000,
   });
   const { executors, models, meshes, ranks, links } = seats;
+  const spoils = [...(options.spoils ?? [])];
   const local = {
     exits: ranks.map(({ exit }) => exit),
-    start: () => seats.join(),
+    start: () => seats.join(spoils.shift()),
     kill: (rank: number) => ranks[rank]!.fail('killed'),
     ended: (rank: number) => ranks[rank]!.exit.then(() => undefined),
     close: () => Promise.resolve(),
@@ -127,6 +130,8 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     open: (door) => seats.stayOpen(door),
     check: () => Promise.resolve(),
     numSpares: options.numSpares ?? 0,
+    timeoutMs: options.joinTimeoutMs ?? 10_000,
+    silenceMs: timeoutMs,
     onNotice: (line) => void notices.push(line),
   };
   const numSeats = placement.numRanks;

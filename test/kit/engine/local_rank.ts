@@ -111,6 +111,7 @@ export class LocalRank {
     }
     mesh.isSilent = true;
     this.isSilent = true;
+    link.isStopped = how === 'stopped';
     if (how === 'stopped') return;
     void mesh.close();
     void link.close();

@@ -16,8 +16,12 @@ import { MemoryLink } from '../comm/memory_link.js';
 import { loadRanks, type LoadRanksOptions } from './local_job.js';
 import { LocalRank, type Fault } from './local_rank.js';
 
-/** A newcomer that says it loaded another checkpoint, ends when it has its seat or once its mesh is open, or says nothing from then on. */
-export type Spoil = 'other checkpoint' | 'dies loading' | 'dies linking' | 'silent linking';
+/**
+ * A newcomer that says it loaded another checkpoint, ends when it has its seat or once its mesh is open, or says nothing from then on; or one that is stopped before it
+ * dials, or when it is linked to the others, until it is killed.
+ */
+export type Spoil =
+  'other checkpoint' | 'dies loading' | 'dies linking' | 'silent linking' | 'stopped dialing' | 'stopped linked';
 
 export interface LocalSeatsOptions extends Omit<LoadRanksOptions, 'meshes' | 'timeoutMs'> {
   readonly modelDir: string;
@@ -94,13 +98,18 @@ export class LocalSeats {
       this.coming.add(arrival);
       void arrival.finally(() => this.coming.delete(arrival));
     });
-    this.door!.join(head as unknown as ControlLink, { type: 'join' });
+    const kill = (): void => void own.close();
+    if (spoil !== 'stopped dialing') this.door!.join(head as unknown as ControlLink, { type: 'join' });
     return {
       get rank() {
         return news.rank;
       },
       exit,
-      kill: () => void own.close(),
+      kill,
+      ended: async () => {
+        kill();
+        await exit;
+      },
     };
   }
 
@@ -131,8 +140,9 @@ export class LocalSeats {
     if (spoil === 'dies linking') await this.meshes[rank]!.close();
     link.send({ type: 'meshed' });
     if (spoil === 'dies linking') return gone(link);
-    if (spoil === 'silent linking') return null;
+    if (spoil === 'silent linking') return link.closed.then(() => null);
     this.sit(rank, link, []);
+    if (spoil === 'stopped linked') return link.closed.then(() => null);
     link.send({ type: 'job', body: { kind: 'loaded', report: reportOf(rank) } });
     return this.ranks[rank]!;
   }

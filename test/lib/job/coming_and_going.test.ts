@@ -5,7 +5,7 @@ import type { Spoil } from '../../kit/engine/local_seats.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { errorOf } from '../../kit/rejects.js';
 import { replicated } from '../../kit/engine/placements.js';
-import { batch, generate, undisturbedBatch, withLocalEngine, type Story } from '../../kit/engine/masking.js';
+import { batch, generate, lostOf, undisturbedBatch, withLocalEngine, type Story } from '../../kit/engine/masking.js';
 
 const membersOf = ({ job }: LocalEngine): number[] => [...job.members.present];
 
@@ -88,6 +88,41 @@ describe('ranks that come and go while requests run', function () {
       await until(() => local.job.spares.length === 1);
       expect([membersOf(local), local.job.spares]).to.deep.equal([[0, 2], [1]]);
       expect(local.notices).to.deep.equal([]);
+    });
+  });
+
+  for (const spoil of ['stopped dialing', 'silent linking', 'stopped linked'] satisfies Spoil[]) {
+    it(`one that is recruited and is of the kind "${spoil}" is ended when its time is over, and whoever waits for it is told`, async () => {
+      await withLocalEngine({ ...OPTIONS, spoils: [spoil], joinTimeoutMs: 100 }, async (local) => {
+        const running = batch(local);
+        const error = await errorOf(EngineError, () => local.job.recruit());
+        expect(error.message).to.match(/^RANK_FAILED: a rank that was to join won't: .* 100 ms/);
+        expect(await local.job.recruit()).to.equal(2);
+        expect(await running).to.deep.equal(undisturbed);
+        expect(local.losses).to.deep.equal([]);
+      });
+    });
+  }
+
+  it('a spare that is stopped is lost before it is needed, and made up for', async () => {
+    await withLocalEngine({ ...OPTIONS, numSpares: 1, timeoutMs: 200 }, async (local) => {
+      await until(() => local.job.spares.length === 1);
+      local.fail(2, 'stopped');
+      await until(() => local.job.spares.length === 0);
+      await until(() => local.job.spares.length === 1);
+      expect([local.job.members.epoch, local.losses]).to.deep.equal([0, []]);
+    });
+  });
+
+  it('a spare that is stopped when it is needed holds nobody up: it is asked for a sign of life first', async () => {
+    await withLocalEngine({ ...OPTIONS, numSpares: 1, timeoutMs: 1000 }, async (local) => {
+      await until(() => local.job.spares.length === 1);
+      local.fail(2, 'stopped');
+      local.fail(1);
+      expect(await batch(local)).to.deep.equal(undisturbed);
+      await until(() => membersOf(local).length === 2); // another one, which was started
+      expect(lostOf(local)).to.deep.equal([[1]]);
+      expect(await batch(local)).to.deep.equal(undisturbed);
     });
   });
 

@@ -23,6 +23,7 @@ function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...mor
     isOpen: true,
     send: (message: ControlMessage) => void told.push(`${i}: ${lineOf(message)}`),
     onMessage: (hear: ((message: ControlMessage) => void) | undefined) => void (say[i] = hear!),
+    watch: () => () => Promise.resolve(true),
     ...closing(),
   });
   const links = Array.from({ length: numRanks }, (_, i) => linkOf(i));
@@ -31,6 +32,7 @@ function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...mor
     rank: numRanks + started.length,
     exit: new Promise((resolve) => started.push(() => resolve({ rank: null, pid: 9, code: 1, signal: null }))),
     kill: () => undefined,
+    ended: nothing,
   });
   const local = { exits, start, kill: () => undefined, ended: nothing, close: nothing };
   let door: Parameters<NewcomersParts['open']>[0];
@@ -42,6 +44,8 @@ function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...mor
     },
     check: nothing,
     numSpares: 0,
+    timeoutMs: 60_000,
+    silenceMs: 60_000,
   };
   const times = { stepTimeoutMs: 60_000, enterTimeoutMs: 60_000 };
   const parts = { local, links, reports: links.map(() => REPORT), newcomers, onPeerLoss, plugins, ...times, ...more };

@@ -179,6 +179,15 @@ describe('losses that are masked', () => {
     expect(head.hear(accusation(2, 0))).to.deep.equal(['cut 1: exit of 1', 'epoch 1 for 0,2']);
   });
 
+  it('a connection that ended is enough where no process is known that could tell better, once all others wait for that rank', () => {
+    const gone = end('disconnect', 1);
+    expect(new Head('mask', 3).hear(accusation(0, 1), accusation(2, 1), gone)).to.deep.equal([]);
+    const head = new Head('mask', 3);
+    const isLastWord = true;
+    expect(head.hear(accusation(0, 1), { ...gone, isLastWord } as FailureReport)).to.deep.equal([]);
+    expect(head.hear(accusation(2, 1))).to.deep.equal(['cut 1: disconnect of 1', 'epoch 1 for 0,2']);
+  });
+
   it('what comes from a lost rank, or is about one, tells nothing', () => {
     const head = new Head('mask', 3);
     head.hear(end('exit', 1));
