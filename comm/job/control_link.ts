@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import { Deadline, checkTimeout } from '../base/deadline.js';
-import { CommError } from '../base/errors.js';
+import { CommError, remoteErrorOf } from '../base/errors.js';
 import { decodeMessage, encodeMessage, type ControlMessage } from './messages.js';
 import type { Wait } from '../mesh/mesh.js';
 
@@ -11,6 +11,12 @@ export type LinkClosed = { readonly kind: 'closed' } | { readonly kind: 'lost'; 
 
 /** Called for one message; a failure, thrown or rejected, loses the link. */
 export type MessageHandler = (message: ControlMessage) => void | Promise<void>;
+
+/** A rank hears why its link ends. */
+export function dismiss(link: Pick<ControlLink, 'isOpen' | 'send' | 'close'>, error: CommError): void {
+  if (link.isOpen) link.send({ type: 'failed', error: remoteErrorOf(error) });
+  void link.close();
+}
 
 const KEEP_ALIVE_MS = 10000;
 const CLOSE_GRACE_MS = 500;

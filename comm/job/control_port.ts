@@ -1,10 +1,10 @@
 /** The head's port, through the start of a job and while it runs: whoever proves the job secret and says that it joins comes in. */
 import { Deadline } from '../base/deadline.js';
-import { CommError, remoteErrorOf } from '../base/errors.js';
+import { CommError } from '../base/errors.js';
 import type { TlsOptions } from '../base/tls.js';
 import type { OnRefused } from '../ws/door/refusals.js';
 import { WsServer } from '../ws/door/ws_server.js';
-import { ControlLink } from './control_link.js';
+import { ControlLink, dismiss } from './control_link.js';
 import type { Door } from './door.js';
 import { MAX_CONTROL_BYTES, type ControlMessage } from './messages.js';
 
@@ -114,10 +114,4 @@ export class ControlPort {
       else this.door.join(link, message);
     });
   }
-}
-
-/** A rank hears why its link ends. */
-export function dismiss(link: ControlLink, error: CommError): void {
-  if (link.isOpen) link.send({ type: 'failed', error: remoteErrorOf(error) });
-  void link.close();
 }

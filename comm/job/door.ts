@@ -5,12 +5,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Deadline } from '../base/deadline.js';
-import { CommError, errorOfRemote, remoteErrorOf } from '../base/errors.js';
+import { CommError, errorOfRemote } from '../base/errors.js';
 import { causeText } from '../../base/foreign_text.js';
 import { asRank, type Rank } from '../../base/ids.js';
 import type { Address } from '../ws/door/dial.js';
 import { fingerprintMismatch } from '../ws/ws_mesh.js';
-import type { ControlLink } from './control_link.js';
+import { dismiss, type ControlLink } from './control_link.js';
 import { notJoined, outOfTurn, unreachableOf } from './join_errors.js';
 import type { ControlMessage, ControlMessageOf } from './messages.js';
 import { Pairs } from './pairs.js';
@@ -90,7 +90,7 @@ export class Door {
     const rank = this.seatFor(message);
     if (rank instanceof CommError) {
       this.start.refuse(link.remoteAddress, rank);
-      return dismissLink(link, rank);
+      return dismiss(link, rank);
     }
     const newcomer: Newcomer = {
       ...{ link, deadline: undefined, hasOffered: false, hasLoaded: false, address: undefined, isMeshed: false },
@@ -270,7 +270,7 @@ export class Door {
     newcomer.deadline?.cancel();
     this.newcomers.delete(rank);
     const error = notJoined(rank, cause);
-    dismissLink(newcomer.link, error);
+    dismiss(newcomer.link, error);
     this.options.onFailed(rank, error);
     if (newcomer.isMeshed) this.forget(rank, error.text);
   }
@@ -296,9 +296,4 @@ function commErrorOf(error: unknown, rank: Rank): CommError {
   if (error instanceof CommError) return error;
   const message = `its checkpoint can't be compared (${causeText(error)}); look at the head's model folder`;
   return new CommError('FINGERPRINT_MISMATCH', message, { rank, cause: error });
-}
-
-function dismissLink(link: ControlLink, error: CommError): void {
-  if (link.isOpen) link.send({ type: 'failed', error: remoteErrorOf(error) });
-  void link.close();
 }

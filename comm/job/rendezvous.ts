@@ -1,7 +1,7 @@
 /** The head's side of the start of a job: gathers the ranks, compares what they loaded, lets them link up. */
 import { randomBytes } from 'node:crypto';
-import type { ControlLink } from './control_link.js';
-import { ControlPort, dismiss, type ControlPortOptions } from './control_port.js';
+import { dismiss, type ControlLink } from './control_link.js';
+import { ControlPort, type ControlPortOptions } from './control_port.js';
 import { Deadline, checkTimeout } from '../base/deadline.js';
 import { CommError, errorOfRemote } from '../base/errors.js';
 import { asRank, MAX_RANKS, type Rank } from '../../base/ids.js';

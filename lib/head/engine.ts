@@ -379,6 +379,11 @@ export class Engine implements TokenSource {
     };
   }
 
+  /** No other head is to take the ranks over: they end with this process, also where it is killed before {@link close} (`parallel.head_grace_ms`). */
+  endGrace(): void {
+    this.parts.job.endGrace();
+  }
+
   /** Ends all ranks; running requests end with CLOSED. Idempotent. */
   async close(): Promise<void> {
     this.requests.fail(closed());

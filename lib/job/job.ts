@@ -89,7 +89,7 @@ export class Job implements StepRunner {
   /** Null: nobody comes later. */
   private readonly newcomers: Newcomers | null;
   private onNews: () => void = () => undefined;
-  private onLeave: (rank: number) => void = () => undefined;
+  private onLeave: (rank: number) => void = (rank) => void this.askedToLeave.push(rank);
   /** What nobody was told of yet. */
   private changes: readonly EpochChange[] = [];
   private readonly running = new RunningSteps();
@@ -100,6 +100,9 @@ export class Job implements StepRunner {
   /** Why no step can run any more. */
   private ended: EngineError | null = null;
   private closing: Promise<void> | null = null;
+  private hasGraceEnded = false;
+  /** Members that asked to leave before anybody listened. */
+  private readonly askedToLeave: number[] = [];
 
   /** A job whose ranks have joined, loaded and met: `startJob` makes one. */
   constructor(private readonly parts: JobParts) {
@@ -142,9 +145,10 @@ export class Job implements StepRunner {
     this.onNews = onNews;
   }
 
-  /** Calls `onLeave` when a member asks to leave. Default: nobody hears of it, and it stays. */
+  /** Calls `onLeave` when a member asks to leave, and for those that did before. Until then they stay. */
   watchLeaving(onLeave: (rank: number) => void): void {
     this.onLeave = onLeave;
+    for (const rank of this.askedToLeave.splice(0)) onLeave(rank);
   }
 
   /**
@@ -255,6 +259,12 @@ export class Job implements StepRunner {
   /** What nobody holds any more on a rank. */
   free(rank: number, order: FreeOrder): void {
     if (this.members.present.has(rank)) this.send(rank, { kind: 'free', ...order });
+  }
+
+  /** No head is to come after this one: ranks end with it, also where it is killed before it ends them (`parallel.head_grace_ms`). */
+  endGrace(): void {
+    this.hasGraceEnded = true;
+    for (const [rank, seated] of this.seats.entries()) if (seated !== null) this.send(rank, { kind: 'end_grace' });
   }
 
   /** Ends all ranks. Idempotent. */
@@ -370,6 +380,7 @@ export class Job implements StepRunner {
     const { link } = seated;
     this.seats[rank] = seated;
     const sitsThere = (): boolean => this.seats[rank] === seated;
+    if (this.hasGraceEnded) this.send(rank, { kind: 'end_grace' });
     link.onMessage((message) => {
       if (sitsThere()) this.onMessage(rank, message);
     });

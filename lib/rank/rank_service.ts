@@ -65,6 +65,7 @@ class RankService {
   private readonly steps: RankSteps;
   private readonly ending = new AbortController();
   private hasAsked = false;
+  private isLastHead = false;
 
   constructor(
     private readonly parts: RankServiceParts,
@@ -98,8 +99,10 @@ class RankService {
       if (message.type !== 'job') return;
       const body = message.body as HeadToRank;
       if (body.kind === 'leave') this.end({ kind: 'left' });
+      else if (body.kind === 'end_grace') this.isLastHead = true;
       else this.steps.take(body);
     });
+    if (this.hasAsked) this.tell({ kind: 'leave' }); // of a head that is gone
   }
 
   /**
@@ -119,7 +122,7 @@ class RankService {
   }
 
   private get hasGrace(): boolean {
-    return jobOf(this.parts.joined).headGraceMs > 0;
+    return jobOf(this.parts.joined).headGraceMs > 0 && !this.isLastHead;
   }
 
   /** A head that dies takes its ranks along, and their ends may be seen before its own. Without a head nobody waits for a step. */

@@ -2,7 +2,7 @@
 import { CommError, remoteErrorOf } from '../../comm/base/errors.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import type { RankExecutor } from './rank_executor.js';
-import type { HeadToRank, RankToHead, StepPlan } from '../protocol/step_plan.js';
+import type { RankToHead, StepOrder, StepPlan } from '../protocol/step_plan.js';
 
 /** What a rank's steps run on, and who hears of them. */
 export interface RankStepsOptions {
@@ -26,7 +26,7 @@ export class RankSteps {
   constructor(private readonly options: RankStepsOptions) {}
 
   /** Takes a message; what it asks for is done after all earlier ones, but a new epoch ends the step that runs at once. */
-  take(message: Exclude<HeadToRank, { kind: 'leave' }>): void {
+  take(message: StepOrder): void {
     if (message.kind === 'epoch') {
       this.abandoned.abort(new CommError('ABORTED', `the head declared epoch ${message.epoch}; the step runs again`));
       this.abandoned = new AbortController();
@@ -42,7 +42,7 @@ export class RankSteps {
     await this.last;
   }
 
-  private async obey(message: Exclude<HeadToRank, { kind: 'leave' }>, signal: AbortSignal): Promise<void> {
+  private async obey(message: StepOrder, signal: AbortSignal): Promise<void> {
     const { executor, tell } = this.options;
     switch (message.kind) {
       case 'free':

@@ -41,6 +41,7 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
         terminal.text(greeting({ url, model, hasTokenizer: engine.tokenizer !== undefined, certFile, ...keys }));
         if (server.numResumed > 0) terminal.line(goingOn(server.numResumed, config.server.journal!));
         await untilEnd(engine, context.signal);
+        engine.endGrace(); // a second Ctrl-C leaves no ranks behind
         await drain(server, engine, terminal, context);
       },
     );

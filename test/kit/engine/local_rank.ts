@@ -6,7 +6,7 @@ import type { LossPolicy } from '../../../lib/job/loss_policy.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
-import type { EpochOrder, FreeOrder, HeadToRank, MoveOrder, RankToHead } from '../../../lib/protocol/step_plan.js';
+import type { EpochOrder, FreeOrder, HeadToRank, MoveOrder, RankToHead, StepOrder } from '../../../lib/protocol/step_plan.js';
 import type { FaultyMesh, FrameMoment } from '../comm/faulty_mesh.js';
 import type { MemoryLink } from '../comm/memory_link.js';
 
@@ -89,7 +89,7 @@ export class LocalRank {
       if (message.type !== 'job') return;
       const body = message.body as HeadToRank;
       if (body.kind === 'leave') this.leave();
-      else this.take(body);
+      else if (body.kind !== 'end_grace') this.take(body);
     });
   }
 
@@ -142,7 +142,7 @@ export class LocalRank {
     meshes[peer]!.cut(asRank(this.rank));
   }
 
-  private take(body: Exclude<HeadToRank, { kind: 'leave' }>): void {
+  private take(body: StepOrder): void {
     const isDeaf = (): boolean => this.isSilent;
     if (isDeaf()) return;
     if (body.kind === 'epoch') this.reach({ kind: 'epoch', epoch: body.epoch });

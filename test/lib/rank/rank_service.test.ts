@@ -1,0 +1,146 @@
+import { expect } from 'chai';
+import { asRank } from '../../../base/ids.js';
+import { CommError } from '../../../comm/base/errors.js';
+import type { ControlLink, LinkClosed, MessageHandler } from '../../../comm/job/control_link.js';
+import type { JoinedRank } from '../../../comm/job/join.js';
+import type { ControlMessage } from '../../../comm/job/messages.js';
+import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
+import type { RankJob } from '../../../lib/protocol/rank_job.js';
+import type { ReturningRank } from '../../../lib/protocol/standing.js';
+import type { HeadToRank, LoadReport, RankToHead } from '../../../lib/protocol/step_plan.js';
+import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
+import { serveHead, type RankOutcome } from '../../../lib/rank/rank_service.js';
+
+/** A head's end of a link, and what the rank said over it. */
+class PlayedHead {
+  readonly heard: RankToHead[] = [];
+  readonly link: ControlLink;
+  private handler: MessageHandler | undefined;
+  private die!: (why: LinkClosed) => void;
+
+  constructor() {
+    const closed = new Promise<LinkClosed>((resolve) => (this.die = resolve));
+    const link = {
+      isOpen: true,
+      closed,
+      onMessage: (handler: MessageHandler | undefined) => (this.handler = handler),
+      send: (message: ControlMessage) => message.type === 'job' && this.heard.push(message.body as RankToHead),
+    };
+    void closed.then(() => (link.isOpen = false));
+    this.link = link as unknown as ControlLink;
+  }
+
+  say(body: HeadToRank): void {
+    void this.handler?.({ type: 'job', body });
+  }
+
+  /** Its process is gone. */
+  async killed(): Promise<void> {
+    this.die({ kind: 'lost', why: 'killed' });
+    await this.link.closed;
+  }
+}
+
+/** A rank, and the heads that come one after the other. */
+class Scene {
+  readonly first = new PlayedHead();
+  readonly forgotten: number[] = [];
+  /** What the rank said to the last head that it found. */
+  said: ReturningRank | undefined;
+  readonly outcome: Promise<RankOutcome>;
+  private terminate!: () => boolean;
+  private welcome!: (head: PlayedHead | CommError) => void;
+  private readonly coming = new Promise<PlayedHead | CommError>((resolve) => (this.welcome = resolve));
+
+  constructor(job: Partial<RankJob> = {}) {
+    const own = { onPeerLoss: 'recover', headGraceMs: 60_000, numKvBlocks: 3, digest: 'd', timeoutMs: 100, ...job };
+    const joined = {
+      ...{ rank: asRank(0), job: own, link: this.first.link },
+      comeBack: async (said: ReturningRank) => {
+        this.said = said;
+        const head = await this.coming;
+        if (head instanceof CommError) throw head;
+        joined.link = head.link;
+      },
+    };
+    const executor = {
+      forget: (blocks: readonly number[]) => this.forgotten.push(...blocks),
+      standing: { epoch: 4, members: [0, 1], version: 2, slots: [] },
+    };
+    const parts = {
+      ...{ joined: joined as unknown as JoinedRank, executor: executor as unknown as RankExecutor },
+      ...{ mesh: createLocalMeshes(1)[0]!, crew: null, report: { pid: 1 } as LoadReport },
+    };
+    const takeTermination = (handler: () => boolean): void => void (this.terminate = handler);
+    this.outcome = serveHead(parts, { signal: new AbortController().signal, takeTermination });
+  }
+
+  /** Whether SIGTERM lets it live for now. */
+  sigterm(): boolean {
+    return this.terminate();
+  }
+
+  /** Another head is where the first one was. */
+  async comes(): Promise<PlayedHead> {
+    const head = new PlayedHead();
+    this.welcome(head);
+    await new Promise(setImmediate);
+    return head;
+  }
+
+  refuse(error: CommError): void {
+    this.welcome(error);
+  }
+}
+
+describe('a rank and the heads that it serves', () => {
+  it('outlives one that dies, forgets the KV cache, and tells the next one what it holds', async () => {
+    const scene = new Scene();
+    await scene.first.killed();
+    const next = await scene.comes();
+    expect(scene.said).to.deep.equal({
+      ...{ digest: 'd', report: { pid: 1 }, epoch: 4, members: [0, 1], version: 2, slots: [] },
+    });
+    expect(scene.forgotten).to.deep.equal([0, 1, 2]);
+    next.say({ kind: 'leave' });
+    expect(await scene.outcome).to.deep.equal({ kind: 'left' });
+  });
+
+  it('ends with one that said that none comes after it', async () => {
+    const scene = new Scene();
+    scene.first.say({ kind: 'end_grace' });
+    await scene.first.killed();
+    expect(await scene.outcome)
+      .to.include({ kind: 'failed' })
+      .and.nested.include({ 'error.code': 'HEAD_LOST' });
+    expect(scene.said).to.equal(undefined);
+  });
+
+  it('ends where the next one refuses it, by the words of that one', async () => {
+    const scene = new Scene();
+    await scene.first.killed();
+    const error = new CommError('INVALID_ARGUMENT', 'another job');
+    scene.refuse(error);
+    expect(await scene.outcome).to.deep.equal({ kind: 'failed', error, isHeadTold: false });
+  });
+
+  it('asks to leave when it is told to stop, the next head again where the first one died over it, and ends when told twice', async () => {
+    const scene = new Scene();
+    expect(scene.sigterm()).to.equal(true);
+    expect(scene.first.heard).to.deep.equal([{ kind: 'leave' }]);
+    await scene.first.killed();
+    const next = await scene.comes();
+    expect(next.heard).to.deep.equal([{ kind: 'leave' }]);
+    expect(scene.sigterm()).to.equal(false);
+    next.say({ kind: 'leave' });
+    await scene.outcome;
+  });
+
+  it('ends when it is told to stop while there is no head', async () => {
+    const scene = new Scene();
+    await scene.first.killed();
+    expect(scene.sigterm()).to.equal(false);
+    scene.refuse(new CommError('ABORTED', 'the test is over'));
+    await scene.outcome;
+  });
+});
