@@ -1,4 +1,5 @@
 /** One fault, from its beginning until nothing of it is left to come. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Fault } from './plan/fault.js';
 import { victimsOf } from './plan/victims.js';
 import { signalTo, slowFor, stopFor } from './signals.js';
@@ -20,6 +21,8 @@ export interface Inflicted {
 const LEAVE_MS = 30_000;
 /** How long a rank may take to join. */
 const JOIN_MS = 60_000;
+/** The latest moment at which a newcomer is killed. It takes some hundred milliseconds to start, to load and to link up, and may be in before that. */
+const ABORT_MS = 1500;
 
 /** Lets a fault befall the ranks that are there now. `healMs`: when links that were silenced work again. */
 export function inflict(fault: Fault, site: Site, healMs: number, signal: AbortSignal): Inflicted {
@@ -35,7 +38,11 @@ interface Scene {
   readonly signal: AbortSignal;
 }
 
-async function befall({ kind, ms }: Fault, [first, second]: readonly number[], scene: Scene): Promise<string | null> {
+async function befall(
+  { kind, ms, draws }: Fault,
+  [first, second]: readonly number[],
+  scene: Scene,
+): Promise<string | null> {
   const { site, healMs, signal } = scene;
   switch (kind) {
     case 'kill':
@@ -63,6 +70,8 @@ async function befall({ kind, ms }: Fault, [first, second]: readonly number[], s
     }
     case 'join':
       return joined(scene);
+    case 'abort':
+      return aborted(scene, draws[1] * ABORT_MS);
   }
 }
 
@@ -70,6 +79,18 @@ async function befall({ kind, ms }: Fault, [first, second]: readonly number[], s
 async function lostOf({ site, signal }: Scene, ranks: readonly number[], ms: number): Promise<string | null> {
   const isLost = (): boolean => ranks.some((rank) => !site.members.includes(rank));
   return (await site.watch.until(isLost, ms, signal)) ? null : 'no rank was lost';
+}
+
+/** A newcomer is killed so long after its process began; where it was a rank already, until that is noticed. */
+async function aborted(scene: Scene, ms: number): Promise<string | null> {
+  const { site, signal, healMs } = scene;
+  const before = site.members;
+  const newcomer = site.join();
+  await delay(ms, undefined, { signal }).catch(() => undefined);
+  const joined = site.members.filter((rank) => !before.includes(rank));
+  newcomer.kill();
+  await newcomer.ended;
+  return joined.length === 0 ? null : lostOf(scene, joined, healMs);
 }
 
 /** Until a rank is there that wasn't, or the newcomer has given up. */

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { SECRET_VARIABLE } from '../../lib/commands/engine/engine_options.js';
 import type { Address } from '../../comm/ws/door/dial.js';
+import { signalTo } from './signals.js';
 
 /** From the first signal to the end; then it is killed. */
 const END_MS = 5000;
@@ -15,6 +16,8 @@ export interface Newcomer {
   readonly child: ChildProcess;
   /** Resolves when its process ended, with its last words. */
   readonly ended: Promise<string>;
+  /** Ends it and all that it started at once, as when its machine goes down. */
+  readonly kill: () => void;
 }
 
 /** Starts ranks, and ends all that still run in the end. */
@@ -36,6 +39,7 @@ export class Newcomers {
       {
         env: { ...this.env, [SECRET_VARIABLE]: this.secret },
         stdio: ['ignore', 'ignore', 'pipe'],
+        detached: true, // a group of its own, to be killed as one
       },
     );
     let words = '';
@@ -44,21 +48,25 @@ export class Newcomers {
       child.once('error', (error) => resolve(error.message));
       child.once('close', () => resolve(words.trim()));
     });
-    const newcomer = { child, ended };
+    const newcomer = { child, ended, kill: () => killGroup(child) };
     this.started.push(newcomer);
     return newcomer;
   }
 
   /** As a launcher would: with SIGTERM, and by force where that takes too long. */
   async close(): Promise<void> {
-    await Promise.all(this.started.map(({ child }) => end(child)));
+    await Promise.all(this.started.map(end));
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function end({ child, kill }: Newcomer): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exit = once(child, 'exit');
   child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), END_MS);
+  const timer = setTimeout(kill, END_MS);
   await exit.finally(() => clearTimeout(timer));
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid !== undefined) signalTo(-pid, 'SIGKILL');
 }

@@ -28,7 +28,7 @@ export interface ChaosOptions {
 }
 
 /** What befalls a job where nothing is asked for. */
-const USUAL: FaultCounts = { kill: 2, stop: 1, slow: 1, cut: 0, silence: 0, leave: 0, join: 2 };
+const USUAL: FaultCounts = { kill: 2, stop: 1, slow: 1, cut: 0, silence: 0, leave: 0, join: 2, abort: 0 };
 
 const DESCRIPTIONS: Readonly<Record<keyof FaultCounts, string>> = {
   kill: 'SIGKILL to a rank',
@@ -38,6 +38,7 @@ const DESCRIPTIONS: Readonly<Record<keyof FaultCounts, string>> = {
   silence: 'nothing comes any more from one rank to another',
   leave: 'SIGTERM to a rank, which gives away what it has and goes',
   join: 'a rank joins',
+  abort: 'a newcomer is killed while it joins',
 };
 
 /** Reads and checks the options, and draws the faults. @throws UsageError */
@@ -53,6 +54,7 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     .option('silence', count('silence'))
     .option('leave', count('leave'))
     .option('join', count('join'))
+    .option('abort', count('abort'))
     .option('seed', { type: 'number', default: 1, describe: 'of faults and requests' })
     .option('when', {
       type: 'string',

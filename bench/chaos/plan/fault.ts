@@ -1,10 +1,10 @@
 /** What can befall a job, and when. Pure. */
 
-export const FAULT_KINDS = ['kill', 'stop', 'slow', 'cut', 'silence', 'leave', 'join'] as const;
+export const FAULT_KINDS = ['kill', 'stop', 'slow', 'cut', 'silence', 'leave', 'join', 'abort'] as const;
 /**
  * kill: SIGKILL to a rank. stop: SIGSTOP, and SIGCONT later. slow: a rank gets half of its time for a while. cut: the link between two ranks ends, as both
  * notice. silence: nothing comes any more from one rank to another, as neither notices. leave: SIGTERM
- * to a rank, which gives what it has away before it goes. join: a rank joins.
+ * to a rank, which gives what it has away before it goes. join: a rank joins. abort: a newcomer is killed while it joins.
  */
 export type FaultKind = (typeof FAULT_KINDS)[number];
 

@@ -58,7 +58,7 @@ function faultOf(kind: FaultKind, before: Fault | undefined, i: number, options:
 function canBe(when: Moment, before: Fault | undefined): boolean {
   if (when === 'apart' || when === 'moving') return true;
   if (before === undefined) return false;
-  if (when === 'joining') return before.kind === 'join';
+  if (when === 'joining') return before.kind === 'join' || before.kind === 'abort';
   return when === 'together' || takesRank(before);
 }
 

@@ -14,7 +14,7 @@ export function chaosScenario(seed: number): ChaosOptions {
   const redundant = [0, 0, 8][below(3)]!;
   const isMoving = below(2) === 0;
   const moments = MOMENTS.filter((moment) => moment !== 'moving' || isMoving);
-  const faults = { kill: 2, stop: 1, slow: 1, cut: 1, silence: 1, leave: 1, join: Math.max(3, 7 - ranks) };
+  const faults = { kill: 2, stop: 1, slow: 1, cut: 1, silence: 1, leave: 1, abort: 1, join: Math.max(3, 7 - ranks) };
   return parseOptions([
     ...Object.entries({ ranks, seed, redundant, ...faults }).flatMap(([name, value]) => [`--${name}`, String(value)]),
     ...['--when', moments.join(','), '--max-ranks', '8', '--timeout-ms', '2000', '--streams', '8'],

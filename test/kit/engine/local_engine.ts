@@ -105,7 +105,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     replicaChoice: config.experts.replica_choice,
     wire: wireNamed(config.comm.wire, plugins),
     gate: model.gate,
-    residence: { compute: config.compute },
+    residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
     ...(options.later && { later: options.later }),
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
     blockSize: limits.blockSize,

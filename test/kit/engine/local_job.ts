@@ -114,7 +114,7 @@ export async function loadRanks(
         ...memories,
       });
       bytesRead[i] = weights.checkpoint.bytesRead;
-      const checkpoint = new CheckpointExperts(weights, expertSizesOf(spec));
+      const checkpoint = new CheckpointExperts(weights, expertSizesOf(spec), { as: residence.experts });
       const { later = {} } = options;
       const disk: WeightSource = {
         expert: async (...wanted) => {

@@ -3,10 +3,10 @@ import { randomFrom } from '../../refs/random.js';
 import type { Fault, Moment } from './local_engine.js';
 import type { Spoil } from './local_seats.js';
 
-/** Somebody comes to the door, or a rank asks to leave: of those that are there the one at this share of them. */
+/** Somebody comes to the door, a rank asks to leave or is killed, of those that are there the one at this share of them; or there are to be another number. */
 export interface SeededChange {
   readonly step: number;
-  readonly what: 'join' | 'leave' | Spoil;
+  readonly what: 'join' | 'leave' | 'kill' | 'scale' | Spoil;
   readonly draw: number;
 }
 
@@ -16,8 +16,6 @@ export interface SeededFaults {
   /** Ranks that hold each expert, at the beginning. */
   readonly numReplicas: number;
   readonly microBatches: number;
-  /** Experts move all the time. */
-  readonly isMoving: boolean;
   /** Who comes, well or not, and who goes by itself, behind which steps. */
   readonly changes: readonly SeededChange[];
   readonly faults: readonly Fault[];
@@ -27,7 +25,7 @@ export interface SeededFaults {
 const NUM_STEPS = 14;
 /** More often what a launcher does than what goes wrong. */
 const CHANGES: readonly SeededChange['what'][] = [
-  ...(['join', 'join', 'join', 'join', 'leave', 'leave', 'leave'] as const),
+  ...(['join', 'join', 'join', 'join', 'leave', 'leave', 'leave', 'scale', 'scale', 'kill'] as const),
   ...(['other checkpoint', 'dies loading', 'dies linking', 'silent linking'] as const),
 ];
 /** MoE layers of its model: 1 and 2. */
@@ -74,7 +72,6 @@ export function seededFaults(seed: number): SeededFaults {
     numRanks,
     numReplicas: 1 + below(Math.min(2, numRanks)),
     microBatches: 1 + below(2),
-    isMoving: below(2) === 0,
     faults,
     changes: Array.from({ length: below(5) }, () => ({
       step: below(2 * NUM_STEPS),

@@ -14,8 +14,10 @@ describe('victims of a fault', () => {
     expect([...pairs].sort()).to.deep.equal(['1→4', '1→5', '4→1', '4→5', '5→1', '5→4']);
   });
 
-  it('are none where a rank joins, and too few where the last one would be taken', () => {
-    expect(victimsOf({ kind: 'join', draws: [0, 0] }, [])).to.deep.equal([]);
+  it('are none where a rank comes, and too few where the last one would be taken', () => {
+    for (const kind of ['join', 'abort'] as const) {
+      expect(victimsOf({ kind, draws: [0, 0] }, [])).to.deep.equal([]);
+    }
     for (const kind of ['kill', 'stop', 'cut', 'silence', 'leave'] as const) {
       expect(victimsOf({ kind, draws: [0, 0] }, [2])).to.equal(null);
     }
