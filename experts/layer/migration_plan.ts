@@ -72,14 +72,42 @@ export function copiesFor(
 }
 
 /**
- * What travels in which step: no rank sends or receives more than `bytesPerStep` in one. Every rank makes the same schedule of the same copies.
+ * What travels in which step: no rank sends or receives more than `bytesPerStep` in one. There are as few steps as that takes, and each brings about as much:
+ * a step beside which little moves is hardly longer. Every rank makes the same schedule of the same copies.
  * @throws ExpertError INVALID_ARGUMENT for a budget below a row
  */
 export function scheduleOf(copies: readonly ExpertCopy[], shape: ExpertShape, bytesPerStep: number): Chunk[][] {
-  if (!(bytesPerStep >= maxRowBytes(shape))) {
-    const message = `${bytesPerStep} bytes per step, a row has ${maxRowBytes(shape)}; give at least as many`;
+  const mostRowBytes = maxRowBytes(shape);
+  if (!(bytesPerStep >= mostRowBytes)) {
+    const message = `${bytesPerStep} bytes per step, a row has ${mostRowBytes}; give at least as many`;
     throw new ExpertError('INVALID_ARGUMENT', message);
   }
+  const fewest = greedySchedule(copies, shape, bytesPerStep);
+  // Where a copy ends, a row of the next one may not fit.
+  const even = Math.ceil(busiestBytes(copies, shape) / fewest.length) + mostRowBytes;
+  if (fewest.length < 2 || even >= bytesPerStep) return fewest;
+  const evened = greedySchedule(copies, shape, even);
+  return evened.length === fewest.length ? evened : fewest;
+}
+
+/** That one rank sends, or that one receives. */
+function busiestBytes(copies: readonly ExpertCopy[], shape: ExpertShape): number {
+  const travelling = copies.filter(({ from }) => from !== null);
+  const most = (rankOf: (copy: ExpertCopy) => number | null): number => {
+    const counts = new Map<number | null, number>();
+    for (const copy of travelling) counts.set(rankOf(copy), (counts.get(rankOf(copy)) ?? 0) + 1);
+    return Math.max(0, ...counts.values());
+  };
+  return (
+    Math.max(
+      most(({ from }) => from),
+      most(({ to }) => to),
+    ) * rowBytes(shape, 0, numRowsOf(shape))
+  );
+}
+
+/** As much as fits into each step. */
+function greedySchedule(copies: readonly ExpertCopy[], shape: ExpertShape, bytesPerStep: number): Chunk[][] {
   const numRows = numRowsOf(shape);
   const reached = copies.map(({ from }) => (from === null ? numRows : 0));
   const steps: Chunk[][] = [];

@@ -117,6 +117,22 @@ describe('a schedule of copies', () => {
     );
   });
 
+  it('brings about as much in each step, and has no more of them for that', () => {
+    const shape = { hidden: 16, intermediate: 8, dtype: 'f32' } as const;
+    const all = Array.from({ length: 10 }, (_, logical) => ({ moeLayer: 0, logical, from: logical % 2, to: 2 }));
+    const eachBytes = rowBytes(shape, 0, numRowsOf(shape));
+    const bytesOf = (budget: number): number[] =>
+      scheduleOf(all, shape, budget).map((chunks) =>
+        chunks.reduce((sum, c) => sum + rowBytes(shape, c.fromRow, c.toRow), 0),
+      );
+    expect(bytesOf(10 * eachBytes)).to.deep.equal([10 * eachBytes]);
+    expect(bytesOf(9.5 * eachBytes)).to.deep.equal([
+      5 * eachBytes + maxRowBytes(shape),
+      5 * eachBytes - maxRowBytes(shape),
+    ]);
+    expect(bytesOf(eachBytes)).to.deep.equal(all.map(() => eachBytes));
+  });
+
   it('refuses a budget below a row', async () => {
     const error = await errorOf(ExpertError, () => scheduleOf([], { hidden: 16, intermediate: 8, dtype: 'f32' }, 63));
     expect(error.message).to.include('63 bytes per step, a row has 64');
