@@ -111,7 +111,7 @@ class RankService {
    */
   askToLeave(): boolean {
     const { joined } = this.parts;
-    if (this.hasAsked || jobOf(joined).onPeerLoss === 'fail' || !joined.link.isOpen) return false;
+    if (this.hasAsked || jobOf(joined).onPeerLoss !== 'recover' || !joined.link.isOpen) return false;
     this.tell({ kind: 'leave' });
     return (this.hasAsked = true);
   }

@@ -60,6 +60,8 @@ export interface StepStats {
   /** A lost rank's are those of its last step. */
   readonly ranks: readonly RankStats[];
   readonly loadReports: readonly LoadReport[];
+  /** Seats of ranks that are ready to be members, and kept for losses (`parallel.spare_ranks`). */
+  readonly spares: readonly number[];
 }
 
 /** Counts what steps come to, for {@link StepStats}. */
@@ -81,7 +83,7 @@ export class StatsCollector implements StepObserver {
 
   /** `window`: the load of the last steps, which somebody else keeps up to date. */
   constructor(
-    private readonly job: Pick<Job, 'reports' | 'numSeats' | 'members'>,
+    private readonly job: Pick<Job, 'reports' | 'numSeats' | 'members' | 'spares'>,
     { numLayers, numExperts }: { readonly numLayers: number; readonly numExperts: number },
     private readonly window: Pick<LoadWindow, 'load_LE'>,
   ) {
@@ -167,6 +169,7 @@ export class StatsCollector implements StepObserver {
       balanceOverTime: [...this.series.points],
       ranks,
       loadReports: reports,
+      spares: this.job.spares,
     };
   }
 }

@@ -110,6 +110,7 @@ export class StagedEngine implements ServedEngine {
         reports: Array<LoadReport>(numRanks).fill(REPORT),
         numSeats: numRanks,
         members: firstMembers(Array(numRanks).keys()),
+        spares: [],
       },
       shape,
       this.window,

@@ -66,7 +66,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
     const members = firstMembers(ranks);
     this.collector = new StatsCollector(
-      { reports: ranks.map(() => REPORT), numSeats: numRanks, members },
+      { reports: ranks.map(() => REPORT), numSeats: numRanks, members, spares: [] },
       shape,
       this.window,
     );

@@ -15,6 +15,7 @@ const jobOf = (...reports: LoadReport[]) => ({
   reports,
   numSeats: reports.length,
   members: firstMembers(reports.keys()),
+  spares: [],
 });
 
 const SHAPE = { numLayers: 1, numExperts: 2 };
