@@ -9,6 +9,7 @@ import { expertKey } from '../../model/spec/tensor_names.js';
 import { WeightError } from '../../weights/errors.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { LoadReport } from '../../protocol/step_plan.js';
+import type { JobOptions } from './job_options.js';
 
 /** Whose experts are compared, and with which folder. */
 export interface ExpertTableOptions {
@@ -59,6 +60,18 @@ function wantedExperts(options: ExpertTableOptions): Iterable<{ readonly layer: 
     const held = elsewhere.flatMap((rank) => [...slotsOf(placement, moeLayer, rank)]);
     return [...new Set(held)].filter((expert) => expert >= 0).map((expert) => ({ layer, expert }));
   });
+}
+
+/** Ranks of a job against the table; says so where that could not be read. @throws as {@link checkExperts} */
+export function compareExperts(
+  table: ExpertTable,
+  reports: readonly LoadReport[],
+  { config: { model }, onNotice }: Pick<JobOptions, 'config' | 'onNotice'>,
+): void {
+  if (table.error !== null) {
+    onNotice?.(`the experts of ranks elsewhere can't be compared with those of ${model}: ${table.error.message}`);
+  }
+  checkExperts(table, reports);
 }
 
 /**

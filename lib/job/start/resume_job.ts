@@ -17,6 +17,7 @@ import { LocalRanks } from '../local_ranks.js';
 import { lossPolicyOf } from '../loss_policy.js';
 import { firstMembers, type Members } from '../members.js';
 import type { JobOptions } from './job_options.js';
+import { compareExperts, readExpertTable } from './expert_table.js';
 import { newcomersOf, othersMayCome } from './open_door.js';
 import { localOrders, rankJobOf, timesOf } from './start_job.js';
 import { readTls } from './tls_files.js';
@@ -139,7 +140,7 @@ async function jobOf(
   const places = seats.map((seat) => ({ seat, devices, kernels }));
   local.begin(localOrders(options, place, places));
   const reports = seatedReports(back);
-  const expertDigests = new Map<string, string>();
+  const expertDigests = await provenExperts(reports, options);
   const agreed = { fma: reports.some((report) => report.kernels?.fma === true) };
   const first = { job: told, agreed, reports, expertDigests };
   return new Job({
@@ -152,6 +153,16 @@ async function jobOf(
     plugins: options.plugins?.map(({ path }) => path) ?? [],
     onTimeline: options.onTimeline,
   });
+}
+
+/** What experts are, where a rank that came back has to prove its own: it may read others later. @throws EngineError RANKS_DIFFER */
+async function provenExperts(reports: readonly LoadReport[], options: JobOptions): Promise<Map<string, string>> {
+  if (reports.every(({ expertDigests }) => expertDigests === undefined)) return new Map();
+  const { config, spec, placement, numLocalRanks, signal } = options;
+  const folder = { modelDir: config.model, spec, placement, numLocalRanks, signal };
+  const table = await readExpertTable({ ...folder, isComplete: true });
+  compareExperts(table, reports, options);
+  return new Map(table.digests);
 }
 
 /** By seat; where nobody sits, nothing was read. */

@@ -7,7 +7,7 @@ import type { ControlPortOptions } from '../../../comm/job/control_port.js';
 import { Rendezvous } from '../../../comm/job/rendezvous.js';
 import { backendOf } from '../../model/weights/residence.js';
 import { EngineError } from '../../protocol/errors.js';
-import { checkExperts, readExpertTable, type ExpertTable } from './expert_table.js';
+import { compareExperts, readExpertTable, type ExpertTable } from './expert_table.js';
 import { Job, type JobParts } from '../job.js';
 import type { JobOptions } from './job_options.js';
 import { newcomersOf, othersMayCome } from './open_door.js';
@@ -23,7 +23,6 @@ import { UNTRIED } from '../../kernels/kernel_trial.js';
 import { devicesFor, kernelsFor } from '../../rank/rank_place.js';
 import { checkReports, noticesOf } from '../../protocol/report_check.js';
 import { jobDigest, moveLimitsOf, type RankJob } from '../../protocol/rank_job.js';
-import type { LoadReport } from '../../protocol/step_plan.js';
 import { readTls } from './tls_files.js';
 import { checkRanksHere, checkTransport } from './transport.js';
 
@@ -155,7 +154,7 @@ function tellAll(links: readonly ControlLink[], error: unknown): void {
 /** What the head's folder has of what ranks elsewhere will hold: read beside their loading. */
 function expertTableOf(options: JobOptions, ended: AbortSignal): Promise<ExpertTable> {
   const { config, spec, placement, numLocalRanks } = options;
-  const isComplete = config.load_balance.enabled;
+  const isComplete = config.load_balance.enabled || lossPolicyOf(config.comm) === 'recover';
   const signal = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
   const table = readExpertTable({ modelDir: config.model, spec, placement, numLocalRanks, isComplete, signal });
   table.catch(() => undefined); // the job may fail first
@@ -167,15 +166,6 @@ function withPatience<T>(table: Promise<T>, { config, onNotice }: JobOptions): P
   const text = `comparing the experts of ranks elsewhere with those of ${config.model}; from now on they are known`;
   const timer = setTimeout(() => onNotice?.(text), PATIENCE_MS);
   return table.finally(() => clearTimeout(timer));
-}
-
-function compareExperts(table: ExpertTable, reports: readonly LoadReport[], { config, onNotice }: JobOptions): void {
-  if (table.error !== null) {
-    onNotice?.(
-      `the experts of ranks elsewhere can't be compared with those of ${config.model}: ${table.error.message}`,
-    );
-  }
-  checkExperts(table, reports);
 }
 
 /** What every rank is told. */

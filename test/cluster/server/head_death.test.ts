@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { DEMO_MODEL } from '../../../lib/config/package_files.js';
 import { expectFailure } from '../../kit/processes/command_line.js';
 import { kill, Processes, type Running } from '../../kit/processes/processes.js';
+import { freePort } from '../../kit/processes/ports.js';
+import { ranksFrom, SECRET } from '../../kit/processes/ranks_elsewhere.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
 const ASKED = { prompt: 'Call me', max_tokens: 120, ignore_eos: true, temperature: 0.9, seed: 7 };
@@ -26,6 +28,8 @@ describe('a head that is killed', function () {
     constructor(
       private readonly dir: string,
       private readonly graceMs: number,
+      /** Where a third rank, which no head starts, finds each of them. Default: all three are started here. */
+      private readonly port?: number,
     ) {}
 
     serve(more: readonly string[] = []): Running {
@@ -39,11 +43,12 @@ describe('a head that is killed', function () {
         DEMO_MODEL,
         '--port',
         '0',
-        '--ranks',
-        '3',
+        ...(this.port === undefined ? ['--ranks', '3'] : ['--ranks', '2', '--wait-ranks', '1']),
+        ...(this.port === undefined ? [] : ['--listen', `127.0.0.1:${this.port}`]),
         ...set.flatMap((key) => ['--set', key]),
       ];
-      return processes.cli([...args, ...more], { env: { HOME: this.dir } });
+      const secret = this.port !== undefined && { EXPERTWIRE_JOB_SECRET: SECRET };
+      return processes.cli([...args, ...more], { env: { HOME: this.dir, ...secret } });
     }
   }
 
@@ -104,10 +109,12 @@ describe('a head that is killed', function () {
     });
   });
 
-  it('together with a rank loses nothing either; its successors may die too, and ranks whose grace is over leave nothing', async () => {
+  it('together with a rank loses nothing either, one of several machines too; its successors may die too, and ranks whose grace is over leave nothing', async () => {
     await withTempFolder(async (dir) => {
-      const site = new Site(dir, 4000);
+      const port = await freePort();
+      const site = new Site(dir, 4000, port);
       const first = site.serve();
+      ranksFrom(processes, port, [2], [], { HOME: dir });
       const url = await urlOf(first);
       const undisturbed = (await (await complete(url, ASKED)).json()) as Answer;
       const cut = await begun(url);
