@@ -22,6 +22,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   scale: async () => (await import('./scale/bench_scale.js')).benchScale,
   scenarios: async () => (await import('./scenarios/bench_scenarios.js')).benchScenarios,
   serve: async () => (await import('./serve/bench_serve.js')).benchServe,
+  slow: async () => (await import('./slow/bench_slow.js')).benchSlow,
   tokenizer: async () => (await import('./tokenizer/bench_tokenizer.js')).benchTokenizer,
 };
 

@@ -63,7 +63,7 @@ export const configSchema = z.strictObject({
       max_ranks: autoOrInteger(1, MAX_RANKS),
       spare_ranks: integer(0, MAX_RANKS),
       slow_factor: key(z.number().gt(1).max(1e6), 'a number > 1', 'number'),
-      on_slow: choice('warn', 'demote'),
+      on_slow: choice('ignore', 'warn', 'demote'),
       head_grace_ms: integer(0, 86_400_000),
     })
     .readonly(),
@@ -225,7 +225,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     threads: 'auto', // of each rank: cores of the machine ÷ its ranks
     max_ranks: 'auto', // seats of the job: twice the ranks that it begins with
     spare_ranks: 0,
-    slow_factor: 2, // times the median rank's time for the same work
+    slow_factor: 1.5, // times the median rank's time for the same work
     on_slow: 'warn',
     head_grace_ms: 0, // ranks end with their head
   },

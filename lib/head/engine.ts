@@ -164,7 +164,8 @@ export class Engine implements TokenSource {
     const told = { onRebalance, onExperts, onUrgent };
     const onSpeed: OnSpeed = (event) => this.sped(event);
     const { slow_factor: slowFactor, on_slow: onSlow } = config.parallel;
-    this.speeds = new RankSpeeds({ numSeats: job.numSeats, spec, slowFactor, onSpeed });
+    const isIgnored = onSlow === 'ignore';
+    this.speeds = new RankSpeeds({ numSeats: job.numSeats, spec, slowFactor, isIgnored, onSpeed });
     const capacities = (): readonly number[] | undefined => this.speeds.capacities;
     // Who is demoted gives all away, by an epoch.
     const slow = (): readonly number[] => (onSlow === 'demote' ? [] : this.speeds.slow);

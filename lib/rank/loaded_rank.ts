@@ -1,7 +1,7 @@
 /** What a rank does before it knows its peers: reads its part of the checkpoint, if there is room, and says what it read. */
 import { totalmem } from 'node:os';
 import type { JoinedRank } from '../../comm/job/join.js';
-import { Stopwatch } from '../../compute/base/stopwatch.js';
+import { Stopwatch, type OnLap } from '../../compute/base/stopwatch.js';
 import { selectBackend, type BackendChoice, type BackendReport } from '../../compute/tfjs/tf.js';
 import { MEMORY_ROOM_BYTES } from '../../compute/wasm/memory/kernel_memories.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';
@@ -47,6 +47,8 @@ export interface LoadChoices {
   readonly readsHeadsFolder?: boolean;
   /** What it has of its machine. Default: all, and no GPU of which anything is known. */
   readonly place?: RankPlace;
+  /** What its steps are measured with: in experiments one that takes time of its own. Default: one that doesn't. */
+  readonly stopwatch?: (onLap: OnLap | undefined) => Stopwatch;
 }
 
 /** A rank that has loaded, and lacks its way to the others. */
@@ -72,7 +74,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const startMs = performance.now();
   const job = jobOf(joined);
   const { spec, blockSize, numKvBlocks, numStates, maxNumBatchedTokens, mla, microBatches } = job;
-  const { readsHeadsFolder = false, place = ANY_PLACE } = choices;
+  const { readsHeadsFolder = false, place = ANY_PLACE, stopwatch = plainStopwatch } = choices;
   const modelDir = choices.model ?? folderLikeHeads(job.model, choices.hubCache);
   const plugins = await loadJobPlugins(job.plugins, choices.plugins);
   const gate = job.gate && rankGate(job.gate, plugins, spec, joined.rank);
@@ -105,7 +107,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     const kernels = agreed && started && { ...agreed, ...started.report };
     const timeline = job.trace ? new Timeline() : null;
     const meters = {
-      clock: new Stopwatch(timeline?.onLap),
+      clock: stopwatch(timeline?.onLap),
       timeline,
       load: new LoadMonitor(numLayers, numExperts),
       rankLoad: new LoadMonitor(numLayers, numRanks),
@@ -158,6 +160,8 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     throw error;
   }
 }
+
+const plainStopwatch = (onLap: OnLap | undefined): Stopwatch => new Stopwatch(onLap);
 
 /** Both at once. What one fails with ends the other, and is thrown when both have ended. */
 async function together<A, B>(

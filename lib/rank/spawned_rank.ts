@@ -16,7 +16,15 @@ import { runRankThreads } from './rank_threads.js';
 /** One JSON line on standard input. */
 export interface SpawnOrder extends Omit<
   RankOptions,
-  'signal' | 'threadSeat' | 'place' | 'takeTermination' | 'onRefused' | 'onJoined' | 'readsHeadsFolder' | 'hubCache'
+  | 'signal'
+  | 'threadSeat'
+  | 'place'
+  | 'stopwatch'
+  | 'takeTermination'
+  | 'onRefused'
+  | 'onJoined'
+  | 'readsHeadsFolder'
+  | 'hubCache'
 > {
   /** What it takes of its machine. */
   readonly place: PlaceOrder;

@@ -12,7 +12,7 @@ import { sharedRowsOf, workOf } from './rank_work.js';
 import { Slowness } from './slowness.js';
 import type { OnSpeed, RankSpeed } from './speed_events.js';
 import { lateRows, WaitWindow } from './wait_window.js';
-import { WorkWindow, type WorkKind } from './work_window.js';
+import { WORK_KINDS, WorkWindow, type WorkKind } from './work_window.js';
 
 /** Whose ranks are measured. */
 export interface RankSpeedsOptions {
@@ -20,6 +20,8 @@ export interface RankSpeedsOptions {
   readonly spec: ModelSpec;
   /** A rank that takes so many times the median rank's time for the same work is slow. */
   readonly slowFactor: number;
+  /** Nobody is slow, and all are taken for alike, whatever is measured. */
+  readonly isIgnored: boolean;
   readonly onSpeed: OnSpeed;
 }
 
@@ -92,14 +94,21 @@ export class RankSpeeds implements StepObserver {
     const { numSeats } = this.options;
     this.samples = this.work.take(numSeats);
     this.waitShares = this.waits.take();
-    for (const kind of ['experts', 'own'] as const) {
-      this.paces[kind].add(this.samples[kind]);
+    for (const kind of WORK_KINDS) this.paces[kind].add(this.samples[kind]);
+    if (!this.options.isIgnored) {
+      this.act();
+      for (let rank = 0; rank < numSeats; rank++) this.name(rank);
+    }
+    this.nameLink();
+  }
+
+  /** What ranks are taken for follows what was measured. */
+  private act(): void {
+    for (const kind of WORK_KINDS) {
       const acted = this.acted[kind];
-      for (let rank = 0; rank < numSeats; rank++) acted[rank] = actedPace(acted[rank]!, this.paces[kind].of(rank));
+      for (const rank of acted.keys()) acted[rank] = actedPace(acted[rank]!, this.paces[kind].of(rank));
     }
     this.setCapacities();
-    for (let rank = 0; rank < numSeats; rank++) this.name(rank);
-    this.nameLink();
   }
 
   private setCapacities(): void {
@@ -146,7 +155,7 @@ export class RankSpeeds implements StepObserver {
   /** Of both kinds of work, as much of each as it had in the last window. */
   private paceOf(rank: number): number | null {
     let [takenMs, usualMs] = [0, 0];
-    for (const kind of ['experts', 'own'] as const) {
+    for (const kind of WORK_KINDS) {
       const pace = this.paces[kind].of(rank);
       const sample = this.samples[kind][rank] ?? null;
       if (pace === null || sample === null) continue;
@@ -158,7 +167,7 @@ export class RankSpeeds implements StepObserver {
   }
 
   private forget(rank: number): void {
-    for (const kind of ['experts', 'own'] as const) {
+    for (const kind of WORK_KINDS) {
       this.paces[kind].forget(rank);
       this.acted[kind][rank] = 1;
     }

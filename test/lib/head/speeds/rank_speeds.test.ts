@@ -32,11 +32,12 @@ class PlayedRanks {
   constructor(
     readonly numRanks = 4,
     slowFactor = 2,
+    isIgnored = false,
   ) {
     this.paces = new Array<number>(numRanks).fill(1);
     this.waitMs = this.paces.map(() => new Array<number>(numRanks).fill(0));
     const onSpeed = (event: SpeedEvent): void => void this.events.push(event);
-    this.speeds = new RankSpeeds({ numSeats: numRanks, spec: SPEC, slowFactor, onSpeed });
+    this.speeds = new RankSpeeds({ numSeats: numRanks, spec: SPEC, slowFactor, isIgnored, onSpeed });
   }
 
   run(numWindows: number): this {
@@ -107,6 +108,17 @@ describe('speeds of ranks', () => {
     ranks.run(8);
     expect(ranks.told).to.deep.equal(['slow 2', 'caught_up 2']);
     expect(ranks.speeds.capacities).to.equal(undefined);
+  });
+
+  it('are shown, and change nothing, where they are to be ignored', () => {
+    const ranks = new PlayedRanks(4, 1.5, true);
+    ranks.paces[2] = 2;
+    ranks.run(8);
+    expect(ranks.told).to.deep.equal([]);
+    expect(ranks.speeds.capacities).to.equal(undefined);
+    expect(ranks.speeds.ownPaceOf(2)).to.equal(1);
+    expect(ranks.speeds.stats(4)[2]!.pace).to.be.within(1.6, 2.4);
+    expect(ranks.speeds.stats(4)[2]).to.deep.include({ capacity: 1, isSlow: false });
   });
 
   it('a rank that is spared because it is slow looks no slower for that, and no faster', () => {
