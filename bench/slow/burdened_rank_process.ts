@@ -13,7 +13,7 @@ const gone = new AbortController();
 process.on('disconnect', () => gone.abort());
 process.on('message', (order: BurdenOrder) => {
   if (order.kind === 'burden') burden.factor = order.factor;
-  else void join(order).catch(failed);
+  else void join(order); // where that fails, the process ends with why
 });
 
 async function join({ head, secret, ranksHere }: Extract<BurdenOrder, { kind: 'join' }>): Promise<void> {
@@ -21,11 +21,6 @@ async function join({ head, secret, ranksHere }: Extract<BurdenOrder, { kind: 'j
   const stopwatch = (onLap: OnLap | undefined) => new BurdenedStopwatch(burden, onLap);
   const { signal } = gone;
   const outcome = await runRank({ head, secret, place, stopwatch, joinTimeoutMs: JOIN_TIMEOUT_MS, signal });
-  if (outcome.kind === 'failed' && !signal.aborted) failed(outcome.error);
+  if (outcome.kind === 'failed' && !signal.aborted) throw outcome.error;
   if (process.connected) process.disconnect();
-}
-
-function failed(error: unknown): void {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
 }
