@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { SECRET_VARIABLE } from '../../lib/commands/engine/engine_options.js';
+import type { ExpertwireConfig } from '../../lib/config/schema.js';
 import type { Address } from '../../comm/ws/door/dial.js';
 import { signalTo } from './signals.js';
 
@@ -24,24 +25,23 @@ export interface Newcomer {
 export class Newcomers {
   private readonly started: Newcomer[] = [];
 
-  /** Of the job with this secret. `env`: what their processes see besides. */
+  /** Of the job with this secret and these certificates. `env`: what their processes see besides. */
   constructor(
     private readonly secret: string,
+    private readonly tls: ExpertwireConfig['comm']['tls'],
     private readonly env: Readonly<Record<string, string | undefined>>,
   ) {}
 
   /** One that looks for its head there. */
   start({ host, port }: Address): Newcomer {
     const cli = fileURLToPath(new URL('../../lib/cli.js', import.meta.url));
-    const child = spawn(
-      process.execPath,
-      ['--no-warnings', cli, 'rank', '--head', `${host}:${port}`, '--join-timeout', '30'],
-      {
-        env: { ...this.env, [SECRET_VARIABLE]: this.secret },
-        stdio: ['ignore', 'ignore', 'pipe'],
-        detached: true, // a group of its own, to be killed as one
-      },
-    );
+    const files = Object.entries(this.tls).flatMap(([name, file]) => (file === null ? [] : [`--tls-${name}`, file]));
+    const args = ['rank', '--head', `${host}:${port}`, '--join-timeout', '30', ...files];
+    const child = spawn(process.execPath, ['--no-warnings', cli, ...args], {
+      env: { ...this.env, [SECRET_VARIABLE]: this.secret },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true, // a group of its own, to be killed as one
+    });
     let words = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (words = (words + text).slice(-MAX_WORDS)));
     const ended = new Promise<string>((resolve) => {

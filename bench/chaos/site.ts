@@ -1,6 +1,7 @@
 /** A job that faults can befall: an engine, the processes of its ranks, and the links between them. */
 import { randomBytes } from 'node:crypto';
 import type { Address } from '../../comm/ws/door/dial.js';
+import { UsageError } from '../../lib/commands/base/context.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine } from '../../lib/head/engine.js';
 import type { Loss } from '../../lib/head/step_loop.js';
@@ -26,16 +27,20 @@ export interface SiteOptions {
 export class Site {
   private readonly unwatch: () => void;
 
-  /** The job runs, and its ranks see each other. Errors as those of `Engine.start`. */
+  /** The job runs, and its ranks see each other. Errors as those of `Engine.start`; UsageError where relays can't read what ranks say. */
   static async start(options: SiteOptions): Promise<Site> {
     const { model, ranks, maxRanks, set, hasRelays, env, onNotice, signal } = options;
     const secret = randomBytes(32).toString('hex');
+    const flags = { model, parallel: { ranks, max_ranks: maxRanks } };
+    const config = await loadConfig({ flags, overrides: set });
+    const { tls } = config.comm;
+    if (hasRelays && tls.cert !== null) {
+      throw new UsageError("--cut and --silence go through relays, which can't read TLS; leave them or comm.tls out");
+    }
     const relays = hasRelays ? await Relays.open(signal) : null;
-    const newcomers = new Newcomers(secret, env);
+    const newcomers = new Newcomers(secret, tls, env);
     let head: Address = { host: '127.0.0.1', port: 0 };
     try {
-      const flags = { model, parallel: { ranks, max_ranks: maxRanks } };
-      const config = await loadConfig({ flags, overrides: set });
       const engine = await Engine.start({
         ...{ config, secret, signal, onNotice, onRankLog: (_, line) => onNotice(line) },
         onListening: (address) => {

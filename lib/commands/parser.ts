@@ -3,6 +3,7 @@ import yargs, { type Argv } from 'yargs';
 import { VERSION } from '../config/package_files.js';
 import { bench } from './bench.js';
 import { UsageError, type CommandContext } from './base/context.js';
+import { keepLast } from './base/repeated_options.js';
 import { layNoHelpOut, optionsOf } from './base/yargs_internals.js';
 import { COMMANDS, loaded, type Command } from './commands.js';
 import type { LaunchOptions } from './launch.js';
@@ -21,18 +22,6 @@ const isOption = (arg: string | undefined): boolean => arg?.startsWith('-') ?? f
 const LAUNCH = 'launch [config]';
 /** What help lists; `help` itself is the parser's. */
 const COMMAND_NAMES = [...COMMANDS.map(({ name }) => name), 'bench', LAUNCH].map((name) => name.split(' ', 1)[0]!);
-
-const listOptions = (cli: Argv): readonly string[] => ['_', '--', ...optionsOf(cli).array];
-
-/** Of an option that is no list but was given twice, the last one counts: `launch` adds to what a command already says. */
-function keepLast(args: Record<string, unknown>, lists: readonly string[]): void {
-  const spellings = new Set(
-    lists.flatMap((name) => [name, name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())]),
-  );
-  for (const [name, value] of Object.entries(args)) {
-    if (Array.isArray(value) && !spellings.has(name)) args[name] = value.at(-1) as unknown;
-  }
-}
 
 /** What isn't a number arrives as NaN. */
 function checkNumbers(args: Readonly<Record<string, unknown>>, names: readonly string[]): void {
@@ -77,7 +66,7 @@ function createParser(args: readonly string[], context: CommandContext, commands
     .demandCommand(1, 'give a command; see expertwire --help')
     .parserConfiguration({ 'populate--': true })
     .middleware((args) => {
-      keepLast(args, listOptions(cli));
+      keepLast(args, cli);
       checkNumbers(args, optionsOf(cli).number);
     }, true)
     .wrap(Math.min(120, context.stdout.columns ?? 100))
@@ -90,7 +79,7 @@ function createParser(args: readonly string[], context: CommandContext, commands
   for (const command of commands) register(cli, context, command);
   cli.command(
     'bench [NAME]',
-    'Measure: balance, codec, compute, dispatch, engine, eplb, formats, generate, peers, pull, scenarios, serve, tokenizer.',
+    'Measure: balance, chaos, codec, compute, dispatch, engine, eplb, formats, generate, hooks, peers, pull, scale, scenarios, serve, tokenizer.',
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     () => bench(args.slice(1), context),

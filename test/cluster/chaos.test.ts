@@ -3,10 +3,12 @@ import { expect } from 'chai';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runChaos } from '../../bench/chaos/run_chaos.js';
 import { EngineError } from '../../lib/protocol/errors.js';
+import { writeCertificates } from '../kit/comm/certificates.js';
 import { chaosScenario } from '../kit/engine/chaos_scenarios.js';
 import { generateIds, startEngine } from '../kit/engine/engines.js';
 import { moe7mCases } from '../kit/model/goldens.js';
 import { moe7m } from '../kit/paths.js';
+import { withTempFolder } from '../kit/temp_folder.js';
 import { kill, Processes, until } from '../kit/processes/processes.js';
 
 /** `npm run soak` sets more; one that failed is run alone with its seed as the first. */
@@ -24,19 +26,20 @@ describe('a job of real processes under faults', function () {
   afterEach(processes.expectNone);
 
   for (let seed = FIRST_SEED; seed < FIRST_SEED + NUM_SCENARIOS; seed++) {
-    const options = chaosScenario(seed);
-    it(`seed ${seed}, ${options.plan.length} faults: every request has its tokens, to the bit, and nothing stays behind`, async () => {
-      const notices: string[] = [];
-      const how = { env: process.env, onNotice: (line: string) => void notices.push(line) };
-      const { rows, totals } = await runChaos(options, { ...how, signal: new AbortController().signal });
-      const story = JSON.stringify({ seed, ranks: options.ranks, set: options.set, rows, totals, notices }, null, 1);
-      const { requests, bit_equal, degraded, failed } = totals;
-      expect({ bit_equal, degraded, failed }, story).to.deep.equal({ bit_equal: requests, degraded: 0, failed: 0 });
-      expect(
-        rows.map(({ recovered }) => recovered),
-        story,
-      ).to.not.include(false);
-    });
+    it(`seed ${seed}: every request has its tokens, to the bit, and nothing stays behind`, () =>
+      withTempFolder(async (dir) => {
+        const options = chaosScenario(seed, await writeCertificates(dir, 'ranks'));
+        const notices: string[] = [];
+        const how = { env: process.env, onNotice: (line: string) => void notices.push(line) };
+        const { rows, totals } = await runChaos(options, { ...how, signal: new AbortController().signal });
+        const story = JSON.stringify({ seed, ranks: options.ranks, set: options.set, rows, totals, notices }, null, 1);
+        const { requests, bit_equal, degraded, failed } = totals;
+        expect({ bit_equal, degraded, failed }, story).to.deep.equal({ bit_equal: requests, degraded: 0, failed: 0 });
+        expect(
+          rows.map(({ recovered }) => recovered),
+          story,
+        ).to.not.include(false);
+      }));
   }
 
   it('a rank that is killed while a job starts ends it by its name, or is made good', async () => {

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createAuthority } from '../kit/comm/certificates.js';
+import { writeCertificates } from '../kit/comm/certificates.js';
 import { generateIds, startEngine } from '../kit/engine/engines.js';
 import { moe7mCases } from '../kit/model/goldens.js';
 import { copyModel } from '../kit/model/model_copy.js';
@@ -92,18 +92,6 @@ describe('a job with TLS', function () {
     }
   });
 });
-
-/** Files with a certificate, its key and its authority. */
-async function writeCertificates(dir: string, name: string): Promise<Record<'cert' | 'key' | 'ca', string>> {
-  const { cert, key, ca } = createAuthority(name).issue();
-  const files = {
-    cert: join(dir, `${name}-cert.pem`),
-    key: join(dir, `${name}-key.pem`),
-    ca: join(dir, `${name}-ca.pem`),
-  };
-  await Promise.all([writeFile(files.cert, cert), writeFile(files.key, key), writeFile(files.ca, ca)]);
-  return files;
-}
 
 describe('a job whose ranks are threads', function () {
   this.timeout(60_000);

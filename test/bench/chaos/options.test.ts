@@ -18,6 +18,11 @@ describe('options of expertwire bench chaos', () => {
     expect(kindsOf(...FAULT_KINDS.flatMap((kind) => [`--${kind}`, '0']))).to.deep.equal([]);
   });
 
+  it('keys are all of those that were given, and of another option the last one counts', () => {
+    const { set, ranks } = parseOptions([...['--set', 'a=1', '--set', 'b=2'], ...['--ranks', '5', '--ranks', '3']]);
+    expect({ set, ranks }).to.deep.equal({ set: ['a=1', 'b=2'], ranks: 3 });
+  });
+
   it('what can’t be is refused, with what to give instead', async () => {
     for (const [args, told] of [
       [

@@ -1,4 +1,6 @@
 /** X.509 certificates for tests, as short as DER allows: an authority and what it signs, on P-256. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import type { TlsOptions } from '../../../comm/index.js';
 
@@ -28,6 +30,18 @@ export function createAuthority(name: string): TestAuthority {
     return { cert, key: own.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), ca };
   };
   return { ca, issue };
+}
+
+/** Files with a certificate, its key and its authority. */
+export async function writeCertificates(dir: string, name: string): Promise<Record<'cert' | 'key' | 'ca', string>> {
+  const { cert, key, ca } = createAuthority(name).issue();
+  const files = {
+    cert: join(dir, `${name}-cert.pem`),
+    key: join(dir, `${name}-key.pem`),
+    ca: join(dir, `${name}-ca.pem`),
+  };
+  await Promise.all([writeFile(files.cert, cert), writeFile(files.key, key), writeFile(files.ca, ca)]);
+  return files;
 }
 
 interface Fields {
