@@ -410,6 +410,7 @@ export class Engine implements TokenSource {
     return new Scaler({
       ...{ job, config: config.elastic, maxNumSeqs: limits.maxNumSeqs, onScale },
       load: () => this.scheduler.load,
+      prepare: () => this.experts.prepare(),
       spread: (why) => this.experts.spread(why),
       drained: (rank, signal) => this.requests.drained(rank, signal),
     });

@@ -18,6 +18,8 @@ export interface ScaledJob extends ElasticJob {
 /** Whose ranks come and go. */
 export interface ScalerOptions {
   readonly job: ScaledJob;
+  /** Experts will be spread soon. */
+  readonly prepare: () => void;
   /** Resolves when experts are where they should be among the ranks that the head knows of. */
   readonly spread: (why: string) => Promise<{ readonly numMovedExperts: number }>;
   /** Resolves when nothing runs on a rank. */
@@ -42,8 +44,12 @@ export class Scaler implements StepObserver {
   private numRecomputed = 0;
 
   constructor(private readonly options: ScalerOptions) {
-    const { job, config, onScale } = options;
+    const { job, config, prepare } = options;
     this.gate = new EpochGate(job.members.epoch);
+    const onScale: OnScale = (event) => {
+      if (event.kind === 'begun') prepare();
+      options.onScale(event);
+    };
     this.elastic = new Elastic({ job: this.job(), work: this.work(), onScale });
     const { enabled, max_ranks: most, ...settings } = config;
     const maxRanks = most === 'auto' ? job.numSeats : Math.min(most, job.numSeats);

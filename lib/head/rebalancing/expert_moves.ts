@@ -118,6 +118,11 @@ export class ExpertMoves implements StepObserver {
     throw new EngineError('INVALID_REQUEST', text);
   }
 
+  /** Experts will be spread soon: a planner that starts only then would compete with the steps that everybody waits for. */
+  prepare(): void {
+    if (this.spreader !== null) this.planning.prepare();
+  }
+
   /**
    * Resolves when experts are spread over those who may hold them now.
    * @throws as {@link Spreader.spread}; EngineError INVALID_REQUEST where losses aren't made good

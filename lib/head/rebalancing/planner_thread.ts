@@ -14,6 +14,8 @@ import type { PlanAnswer, PlannerWorkerData, PlanQuestion } from './planner_work
 export interface Planning {
   /** Rejects with why there is no plan. */
   plan(load_LE: ExpertLoad, topology: PlanTopology, current: Placement): Promise<Plan>;
+  /** A plan will be asked for soon: what it needs can be started. */
+  prepare(): void;
   /** Idempotent. */
   close(): Promise<void>;
 }
@@ -27,7 +29,7 @@ interface PendingPlan {
 /** Plans in a thread of its own (`planner_worker.ts`). */
 export class PlannerThread implements Planning {
   private readonly workerData: PlannerWorkerData;
-  /** Started by the first plan. */
+  /** Started before the first plan. */
   private worker: Worker | null = null;
   /** In the order in which they were asked for, and are answered. */
   private readonly pending: PendingPlan[] = [];
@@ -41,7 +43,8 @@ export class PlannerThread implements Planning {
   }
 
   plan(load_LE: ExpertLoad, topology: PlanTopology, current: Placement): Promise<Plan> {
-    const worker = (this.worker ??= this.start());
+    this.prepare();
+    const worker = this.worker!;
     const { version, numRanks, numExperts, phy2log } = current;
     const question: PlanQuestion = { load_LE, topology, current: { version, numRanks, numExperts, phy2log } };
     return new Promise((resolve, reject) => {
@@ -49,6 +52,10 @@ export class PlannerThread implements Planning {
       worker.ref();
       worker.postMessage(question);
     });
+  }
+
+  prepare(): void {
+    this.worker ??= this.start();
   }
 
   async close(): Promise<void> {

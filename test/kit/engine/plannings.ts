@@ -20,6 +20,7 @@ export function shuffling(seed = 1): Planning & { readonly numPlans: number } {
       const report = { before: { even: 0, balanced: 0 }, after: { even: 1, balanced: 1 }, numMovedSlots: 1, planMs: 0 };
       return Promise.resolve({ placement, report } satisfies Plan);
     },
+    prepare: () => undefined,
     close: () => Promise.resolve(),
   };
 }

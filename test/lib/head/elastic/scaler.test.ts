@@ -21,6 +21,7 @@ function played(numRanks: number, options: Partial<ScalerOptions> = {}, knowsAtO
   const rank = { rank: 0, numRunning: 1, numKvBlocks: 10, numUsedBlocks: 1, numCachedBlocks: 0, numPrefillTokens: 0 };
   const scaler = new Scaler({
     ...{ job, config: CONFIG, maxNumSeqs: 8, load: () => loadOf(9, [rank]) },
+    prepare: () => undefined,
     spread: () => job.spread(new AbortController().signal),
     drained: (each, signal) => job.drain(each, signal),
     onScale: (event) => void events.push(event),
@@ -33,12 +34,13 @@ function played(numRanks: number, options: Partial<ScalerOptions> = {}, knowsAtO
 }
 
 describe('the scaler of an engine', () => {
-  it('moves experts when the head knows of the newcomers, and not before', async () => {
-    const { job, scaler, know } = played(2, {}, false);
+  it('moves experts when the head knows of the newcomers, and not before, and has their plan prepared meanwhile', async () => {
+    const prepare = (): void => void job.story.push('prepare');
+    const { job, scaler, know } = played(2, { prepare }, false);
     job.holds = ['spread'];
     const scaling = scaler.scale(3);
     for (let i = 0; i < 5; i++) await new Promise(setImmediate);
-    expect(job.story).to.deep.equal(['recruit']);
+    expect(job.story).to.deep.equal(['prepare', 'recruit']);
     know();
     await job.untilHeld('spread over 0,1,2');
     job.release('spread over 0,1,2');

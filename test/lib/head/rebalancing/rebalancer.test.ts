@@ -86,6 +86,7 @@ class Head {
           this.topologies.push(topology);
           return this.plan(current);
         },
+        prepare: () => undefined,
         close: () => Promise.resolve(),
       },
       onRebalance: (event) => void this.events.push(event),
