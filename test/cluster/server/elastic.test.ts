@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import OpenAI from 'openai';
 import { scale } from '../../../lib/commands/scale.js';
 import { DEMO_MODEL } from '../../../lib/config/package_files.js';
 import type { ScaleEvent } from '../../../lib/head/elastic/scale_events.js';
@@ -11,18 +12,21 @@ const processes = new Processes();
 const PROMPTS = ['Call me', 'In the beginning', 'import', '# A', 'The LORD said unto', 'It was the best of'];
 const SET = ['comm.on_peer_loss=recover', 'comm.reduce=source', 'server.drain_timeout_ms=1000'];
 
-/** All at once, so many tokens each. */
-const textsOf = (job: ServedJob, numTokens: number): Promise<string[]> =>
-  Promise.all(
-    PROMPTS.map(async (prompt) => {
-      const body = { model: 'moe-7m', prompt, max_tokens: numTokens, temperature: 0, ignore_eos: true };
-      const headers = { 'content-type': 'application/json' };
-      const answer = await fetch(`${job.url}/v1/completions`, { method: 'POST', headers, body: JSON.stringify(body) });
-      expect(answer.status).to.equal(200);
-      const { choices } = (await answer.json()) as { readonly choices: readonly { readonly text: string }[] };
-      return choices[0]!.text;
-    }),
-  );
+/** All at once, so many tokens each, every other one as it comes. */
+async function textsOf(job: ServedJob, numTokens: number): Promise<string[]> {
+  const client = new OpenAI({ baseURL: `${job.url}/v1`, apiKey: 'none', maxRetries: 0 });
+  const fields = { model: 'moe-7m', max_tokens: numTokens, temperature: 0, ignore_eos: true };
+  const whole = async (prompt: string): Promise<string> =>
+    (await client.completions.create({ ...fields, prompt })).choices[0]!.text;
+  const streamed = async (prompt: string): Promise<string> => {
+    let text = '';
+    for await (const { choices } of await client.completions.create({ ...fields, prompt, stream: true })) {
+      text += choices[0]!.text;
+    }
+    return text;
+  };
+  return Promise.all(PROMPTS.map((prompt, i) => (i % 2 === 0 ? whole(prompt) : streamed(prompt))));
+}
 
 /** What the command prints. */
 async function scaleTo(job: ServedJob, ranks: number): Promise<string> {
@@ -42,7 +46,7 @@ describe('a server whose ranks come and go', function () {
   before(() => processes.markThisProcess());
   afterEach(processes.expectNone);
 
-  it('answers as if they stayed, with requests and without', async () => {
+  it('answers the official client as if they stayed, whole and streamed, with requests and without', async () => {
     const job = await ServedJob.start({ model: DEMO_MODEL, ranks: 2, set: [...SET, 'parallel.max_ranks=3'] });
     try {
       const wanted = await textsOf(job, 120);
