@@ -77,9 +77,10 @@ describe('plug-ins between processes', function () {
     await expectBits(['comm.transport=threads', 'comm.micro_batches=2'], 2, null);
   });
 
-  /** How a head and two ranks from elsewhere end, whose files are `theirs`. */
+  /** How a head and ranks from elsewhere end, whose files are `theirs`. One that is refused is alone: another might come when the job is over, and look for it. */
   const jobOf = (
     files: Readonly<Record<string, string>>,
+    numRanks: number,
     theirs: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ): Promise<{ readonly head: Ended; readonly ranks: readonly Ended[] }> =>
@@ -89,14 +90,14 @@ describe('plug-ins between processes', function () {
       const yaml = `plugins: [./a.mjs]\nexperts: { gate: mine }\nmodel: ${moe7m()}\ngenerate: { prompts: [${prompts}] }\n`;
       await mkdir(join(dir, 'head'), { recursive: true });
       await writeFile(path('head/run.yaml'), yaml);
-      const where = ['--listen', `127.0.0.1:${port}`, '--wait-ranks', '2'];
+      const where = ['--listen', `127.0.0.1:${port}`, '--wait-ranks', `${numRanks}`];
       const head = processes.cli(['generate', '--config', path('head/run.yaml'), '--max-new-tokens', '4', ...where], {
         env: { EXPERTWIRE_JOB_SECRET: SECRET },
       });
       const ranks = ranksFrom(
         processes,
         port,
-        [1, 2],
+        Array.from({ length: numRanks }, (_, i) => i + 1),
         theirs.flatMap((name) => ['--plugin', path(name)]),
         env,
       );
@@ -113,28 +114,32 @@ describe('plug-ins between processes', function () {
       'theirs/a.mjs': `import './part.mjs';\n${gate('return own();')}`,
       'theirs/part.mjs': `throw new Error('it ran');`,
     };
-    const { head, ranks } = await jobOf(files, ['theirs/a.mjs']);
+    const { head, ranks } = await jobOf(files, 1, ['theirs/a.mjs']);
     expect(head.code).to.equal(1);
     expect(lastLine(head.stderr)).to.match(
-      /^expertwire: PLUGINS_DIFFER: rank [12] on \S+: plug-in \S+theirs\/a\.mjs: its code isn't the head's: part\.mjs is [0-9a-f]{12} here and [0-9a-f]{12} there \(\S+head\/a\.mjs\); copy the head's files/,
+      /^expertwire: PLUGINS_DIFFER: rank 1 on \S+: plug-in \S+theirs\/a\.mjs: its code isn't the head's: part\.mjs is [0-9a-f]{12} here and [0-9a-f]{12} there \(\S+head\/a\.mjs\); copy the head's files/,
     );
     for (const { code, stderr } of ranks)
       expect([code, stderr]).to.satisfy(() => code === 1 && !stderr.includes('it ran'));
-    const same = await jobOf(files, ['head/a.mjs']);
+    const same = await jobOf(files, 2, ['head/a.mjs']);
     expect(same.head.code, same.head.stderr).to.equal(0);
   });
 
   it('ranks where the same code chooses otherwise are refused, with what it gave', async () => {
     const route = `const { topkIdx, topkWeights } = own(); return { topkIdx, topkWeights: topkWeights.map((w) => w * (process.env.FACTOR ?? 1)) };`;
-    const { head } = await jobOf({ 'head/a.mjs': gate(route) }, [], { FACTOR: '2' });
+    const { head } = await jobOf({ 'head/a.mjs': gate(route) }, 1, [], { FACTOR: '2' });
     expect(head.code).to.equal(1);
     expect(lastLine(head.stderr)).to.match(
-      /^expertwire: PLUGINS_DIFFER: rank [12] on \S+: plug-in \S+a\.mjs, gate "mine": gave expert \d+ \(weight [\d.]+\), .* to a trial token on rank [12], and expert .* on the head; it must choose alike everywhere/,
+      /^expertwire: PLUGINS_DIFFER: rank 1 on \S+: plug-in \S+a\.mjs, gate "mine": gave expert \d+ \(weight [\d.]+\), .* to a trial token on rank 1, and expert .* on the head; it must choose alike everywhere/,
     );
   });
 
   it('what a plug-in leaves open keeps neither head nor ranks, and is told', async () => {
-    const { head, ranks } = await jobOf({ 'head/a.mjs': `setInterval(() => {}, 1e6);\n${gate('return own();')}` }, []);
+    const { head, ranks } = await jobOf(
+      { 'head/a.mjs': `setInterval(() => {}, 1e6);\n${gate('return own();')}` },
+      2,
+      [],
+    );
     for (const { code, stderr } of [head, ...ranks]) {
       expect(code, stderr).to.equal(0);
       expect(stderr).to.match(/ended although something was left open \(.*Timeout/);
@@ -144,7 +149,7 @@ describe('plug-ins between processes', function () {
   it('a gate that fails in a step ends the job, with the rank, the plug-in and what it gave', async () => {
     const route = `if (batch.rank === 2 && batch.step > 0) throw new Error('no idea'); return own();`;
     const text = gate(route).replace('{ route', `{ dependsOn: 'batch', route`);
-    const { head, ranks } = await jobOf({ 'head/a.mjs': text }, []);
+    const { head, ranks } = await jobOf({ 'head/a.mjs': text }, 2, []);
     expect(head.code).to.equal(1);
     expect(lastLine(head.stderr)).to.match(
       /^expertwire: RANK_FAILED: rank 2 failed in step \d+: PLUGIN_FAILED: plug-in \S+a\.mjs, gate "mine": threw in MoE layer 0 of step \d+: no idea; mend it$/,

@@ -6,7 +6,7 @@ import type { LossPolicy } from '../../../lib/job/loss_policy.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
-import type { EpochOrder, FreeOrder, HeadToRank, MoveOrder, RankToHead, StepOrder } from '../../../lib/protocol/step_plan.js';
+import type { HeadToRank, RankToHead, StepOrder } from '../../../lib/protocol/step_plan.js';
 import type { FaultyMesh, FrameMoment } from '../comm/faulty_mesh.js';
 import type { MemoryLink } from '../comm/memory_link.js';
 
@@ -47,7 +47,6 @@ export class LocalRank {
   private settleExit!: (exit: RankExit) => void;
   private readonly faults: Fault[];
   private isSilent = false;
-  private running = Promise.resolve();
 
   constructor(
     private readonly rank: number,
@@ -57,23 +56,9 @@ export class LocalRank {
     this.exit = new Promise((resolve) => (this.settleExit = resolve));
     const { link, executor, onPeerLoss } = parts;
     this.faults = [...parts.faults];
-    const watched = {
-      move: (move: MoveOrder) => executor.move(move),
-      free: (order: FreeOrder) => executor.free(order),
-      gather: (...gather: Parameters<RankExecutor['gather']>) => executor.gather(...gather),
-      enterEpoch: (order: EpochOrder) => executor.enterEpoch(order),
-      run: (...step: Parameters<RankExecutor['run']>) => {
-        const result = executor.run(...step);
-        this.running = result.then(
-          () => undefined,
-          () => undefined,
-        );
-        return result;
-      },
-    };
     this.steps = new RankSteps({
       rank,
-      executor: watched,
+      executor,
       onPeerLoss,
       tell: (body) => this.tell(body),
       onFailed: (error) => {
@@ -131,9 +116,9 @@ export class LocalRank {
     this.tell({ kind: 'leave' });
   }
 
-  /** When what it computed last is over. */
-  idle(): Promise<void> {
-    return this.running;
+  /** Its job is over: the step that runs is abandoned. Resolves when nothing runs. */
+  abandon(): Promise<void> {
+    return this.steps.pause();
   }
 
   private cutFrom(peer: number): void {

@@ -115,7 +115,7 @@ export class LocalSeats {
 
   async close(): Promise<void> {
     await Promise.all(this.coming);
-    await Promise.all(this.ranks.map((rank) => rank.idle()));
+    await Promise.all(this.ranks.map((rank) => rank.abandon()));
     for (const { executor } of this.all) executor.dispose();
     await Promise.all(this.all.map((each) => each.close()));
     await Promise.all(this.all.map(({ mesh }) => mesh.close()));
