@@ -111,6 +111,7 @@ export class LoadRecorder implements RoutingObserver {
     const before = this.placement;
     this.placement = placement;
     if (this.header.slots === undefined) return;
+    const { numRanks } = placement;
     const isNew = (table: Int32Array, layer: number): boolean =>
       before === null || !isSameTable(table, before.phy2log[layer]!);
     const layers = placement.phy2log.flatMap((phy2log, moeLayer) =>
@@ -118,7 +119,14 @@ export class LoadRecorder implements RoutingObserver {
     );
     if (layers.length === 0) return;
     if (this.numSteps > 0) await this.flush();
-    await this.writer.write(placementLine({ step, version: placement.version, layers }));
+    await this.writer.write(
+      placementLine({
+        step,
+        version: placement.version,
+        ...(numRanks !== this.header.slots.numRanks && { numRanks }),
+        layers,
+      }),
+    );
   }
 
   private async addTokens(tokens: Iterable<TokenRecord>): Promise<void> {

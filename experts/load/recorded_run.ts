@@ -23,6 +23,7 @@ export class RunCounter {
   private readonly rankLoad: Readonly<Record<ReplicaSplit, readonly Float64Array[]>>;
   private placement: Placement | null = null;
   private numPlacements = 0;
+  private mostRanks = 0;
 
   constructor(
     { numLayers, numExperts }: RecordingHeader,
@@ -30,22 +31,25 @@ export class RunCounter {
   ) {
     this.numExperts = numExperts;
     this.load = new LoadMonitor(numLayers, numExperts);
-    const zeros = (): Float64Array[] => Array.from({ length: numLayers }, () => new Float64Array(slots.numRanks));
+    const { numRanks, maxSlots = numRanks } = slots;
+    const zeros = (): Float64Array[] => Array.from({ length: numLayers }, () => new Float64Array(maxSlots)); // a slot each, at most
     this.rankLoad = { even: zeros(), balanced: zeros() };
   }
 
-  /** @throws Error where layers are missing in the first record */
-  place({ version, layers }: PlacementRecord): void {
+  /** @throws Error where layers are missing in the first record, or in the first of another size */
+  place({ version, numRanks = this.slots.numRanks, layers }: PlacementRecord): void {
     this.settle();
-    const tables = new Map((this.placement?.phy2log ?? []).entries());
+    const isSame = this.placement?.numRanks === numRanks;
+    const tables = new Map(isSame ? this.placement!.phy2log.entries() : []);
     for (const { moeLayer, phy2log } of layers) tables.set(moeLayer, phy2log);
+    const numSlots = layers[0]?.phy2log.length ?? 0;
     const phy2log = this.rankLoad.even.map((_, layer) => {
       const table = tables.get(layer);
-      if (table === undefined)
-        throw new Error(`the first placement doesn't say where the experts of layer ${layer} are`);
-      return table;
+      if (table?.length === numSlots) return table;
+      throw new Error(`the first placement of its size doesn't say where the experts of layer ${layer} are`);
     });
-    this.placement = placementFrom(version, this.slots.numRanks, this.numExperts, phy2log);
+    this.placement = placementFrom(version, numRanks, this.numExperts, phy2log);
+    this.mostRanks = Math.max(this.mostRanks, numRanks);
     this.numPlacements++;
   }
 
@@ -58,8 +62,11 @@ export class RunCounter {
   /** Null where nothing ran. */
   result(): RecordedRun | null {
     this.settle();
-    const { placement, numPlacements, rankLoad } = this;
-    return placement && { placement, numPlacements, rankLoad };
+    const { placement, numPlacements, rankLoad, mostRanks } = this;
+    const cut = (load_LR: readonly Float64Array[]): Float64Array[] =>
+      load_LR.map((load_R) => load_R.slice(0, mostRanks));
+    const own = { even: cut(rankLoad.even), balanced: cut(rankLoad.balanced) };
+    return placement && { placement, numPlacements, rankLoad: own };
   }
 
   private settle(): void {

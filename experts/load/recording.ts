@@ -28,11 +28,13 @@ export interface RecordingHeader {
   readonly hasRouterLogits?: boolean;
 }
 
-/** How many ranks and slots the recorded placements have. */
+/** How many ranks and slots the first recorded placement has. */
 export interface RecordedSlots {
   readonly numRanks: number;
   /** Of all ranks, per layer. */
   readonly numSlots: number;
+  /** That later ones have at most, where ranks come and go. Default: as many. */
+  readonly maxSlots?: number;
 }
 
 /** Which placement ran from here on: the first names every layer, later ones those that changed. */
@@ -40,7 +42,9 @@ export interface PlacementRecord {
   /** The first step that ran with it. */
   readonly step: number;
   readonly version: number;
-  /** [numSlots] the expert in each slot, −1 = empty, also on ranks that were lost. */
+  /** As many as there were until then, at most at a time. Default: as the header says. */
+  readonly numRanks?: number;
+  /** [slots] the expert in each slot, −1 = empty, also on ranks that were lost. */
   readonly layers: readonly { readonly moeLayer: number; readonly phy2log: Int32Array }[];
 }
 
@@ -93,7 +97,7 @@ export const maxRecordLength = ({ numLayers, numExperts, numTopk, slots, hasRout
   1024 +
   numLayers *
     ((hasRouterLogits === true ? 2 + 26 * numExperts : 0) +
-      Math.max(2 + 26 * Math.max(numExperts, numTopk), 40 + 9 * (slots?.numSlots ?? 0)));
+      Math.max(2 + 26 * Math.max(numExperts, numTopk), 40 + 9 * (slots?.maxSlots ?? slots?.numSlots ?? 0)));
 
 /** The first line, with its end. The format's version is 3 where router logits are recorded, 2 where placements are, otherwise 1. */
 export const headerLine = (header: RecordingHeader): string =>
@@ -109,6 +113,7 @@ export const headerLine = (header: RecordingHeader): string =>
     window_size: header.windowSize,
     num_ranks: header.slots?.numRanks,
     num_slots: header.slots?.numSlots,
+    max_slots: header.slots?.maxSlots,
     router_logits: header.hasRouterLogits,
   })}\n`;
 
@@ -142,9 +147,10 @@ const cut = (values: readonly number[], length: number): number[][] =>
   Array.from({ length: values.length / length }, (_, i) => values.slice(i * length, (i + 1) * length));
 
 /** A line that says which placement ran, with its end. */
-export const placementLine = ({ step, version, layers }: PlacementRecord): string =>
+export const placementLine = ({ step, version, numRanks, layers }: PlacementRecord): string =>
   `${JSON.stringify({
     step,
     placement_version: version,
+    num_ranks: numRanks,
     layers: layers.map(({ moeLayer, phy2log }) => ({ layer: moeLayer, phy2log: [...phy2log] })),
   })}\n`;

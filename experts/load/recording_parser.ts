@@ -55,28 +55,34 @@ export function parseRecord(line: string, header: RecordingHeader): RecordedLine
 
 function slotsOf(content: Content, numLayers: number, numExperts: number): RecordedSlots {
   const [numRanks, numSlots] = [wholeOf(content, 'num_ranks', 1), wholeOf(content, 'num_slots', numExperts)];
-  if (numSlots % numRanks !== 0 || numLayers * numSlots > MAX_LOADS) {
-    throw new Error(`${numSlots} slots per layer on ${numRanks} ranks, ${numLayers} layers, is no placement's shape`);
+  const maxSlots = content.max_slots === undefined ? numSlots : wholeOf(content, 'max_slots', numSlots);
+  if (numSlots % numRanks !== 0 || numLayers * maxSlots > MAX_LOADS) {
+    throw new Error(`${maxSlots} slots per layer on ${numRanks} ranks, ${numLayers} layers, is no placement's shape`);
   }
-  return { numRanks, numSlots };
+  return { numRanks, numSlots, ...(content.max_slots !== undefined && { maxSlots }) };
 }
 
 function parsePlacement(content: Content, { numLayers, numExperts, slots }: RecordingHeader): PlacementRecord {
   if (slots === undefined) throw new Error('it is of a placement, for which the header has no num_ranks and num_slots');
-  const { numSlots } = slots;
+  const numRanks = content.num_ranks === undefined ? slots.numRanks : wholeOf(content, 'num_ranks', 1);
+  const maxSlots = slots.maxSlots ?? slots.numSlots;
   const isSlot = (logical: unknown): boolean =>
     Number.isSafeInteger(logical) && -1 <= Number(logical) && Number(logical) < numExperts;
+  const isTable = (numSlots: number): boolean => numSlots > 0 && numSlots <= maxSlots && numSlots % numRanks === 0;
   const layers = Array.isArray(content.layers) ? (content.layers as readonly unknown[]) : [];
   return {
     step: wholeOf(content, 'step', 0),
     version: wholeOf(content, 'placement_version', 0),
+    ...(content.num_ranks !== undefined && { numRanks }),
     layers: layers.map((layer) => {
       const { layer: moeLayer, phy2log } = (layer ?? {}) as Content;
       if (!Number.isSafeInteger(moeLayer) || Number(moeLayer) < 0 || Number(moeLayer) >= numLayers) {
         throw new Error(`it places layer ${shown(moeLayer)}, and there are ${numLayers}`);
       }
-      if (!Array.isArray(phy2log) || phy2log.length !== numSlots || !phy2log.every(isSlot)) {
-        throw new Error(`its phy2log of layer ${String(moeLayer)} is not the expert of each of ${numSlots} slots`);
+      if (!Array.isArray(phy2log) || !isTable(phy2log.length) || !phy2log.every(isSlot)) {
+        throw new Error(
+          `its phy2log of layer ${String(moeLayer)} is not the expert of each slot of ${numRanks} ranks, ${maxSlots} at most`,
+        );
       }
       return { moeLayer: Number(moeLayer), phy2log: Int32Array.from(phy2log as number[]) };
     }),

@@ -269,7 +269,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     io_thread: false, // sockets in a thread of their own
     num_nodes: 1,
     tls: { cert: null, key: null, ca: null }, // no TLS
-    on_peer_loss: 'auto', // fail
+    on_peer_loss: 'auto', // recover where a rank can be lost alone, else fail
   },
   engine: {
     max_num_seqs: 64,

@@ -16,7 +16,7 @@ import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { Job } from '../job/job.js';
-import { lossPolicyOf } from '../job/loss_policy.js';
+import { withLossPolicy, type SettledConfig } from '../config/loss_policy.js';
 import { numSeatsOf } from '../job/start/seats.js';
 import type { JobOptions } from '../job/start/job_options.js';
 import { resumeJob } from '../job/start/resume_job.js';
@@ -89,10 +89,8 @@ export interface EngineOptions extends Omit<
 export interface EngineParts
   extends
     OpenedModel,
-    Pick<
-      EngineOptions,
-      'config' | 'onLoss' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'onSpeed' | 'hooks'
-    > {
+    Pick<EngineOptions, 'onLoss' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'onSpeed' | 'hooks'> {
+  readonly config: SettledConfig;
   readonly placement: Placement;
   readonly job: Job;
   /** Who plans placements while steps run. Default: a thread with the planner of the configuration. */
@@ -195,10 +193,13 @@ export class Engine implements TokenSource {
       parts.onScale?.(event);
       watchers.scale(event);
     };
-    this.scaler = lossPolicyOf(config.comm) === 'recover' ? this.scalerOf(onScale) : null;
+    this.scaler = config.comm.on_peer_loss === 'recover' ? this.scalerOf(onScale) : null;
     if (this.scaler !== null) observers.push(this.scaler);
     job.watchLeaving((rank) => this.scaler?.leave(rank));
-    if (observer !== undefined) observers.push(recordingObserver(observer, width, this.recorded));
+    if (observer !== undefined)
+      observers.push(
+        recordingObserver(observer, { width, look: this.recorded, numRanks: () => this.collector.numRanks }),
+      );
     observers.push({ observe: (step) => watchers.step(step), enter: (change) => watchers.enter(change) });
     const onEachLoss: OnLoss = (loss) => {
       onLoss?.(loss);
@@ -229,9 +230,9 @@ export class Engine implements TokenSource {
     checkCompute(asked);
     const model = options.model ?? (await openModel(asked));
     const { spec, limits, plugins } = model;
-    const config = withComputeFor(asked, spec);
-    const numRanks = config.parallel.ranks + (options.numExternalRanks ?? 0);
-    const numSeats = numSeatsOf(config, numRanks);
+    const numRanks = asked.parallel.ranks + (options.numExternalRanks ?? 0);
+    const numSeats = numSeatsOf(asked, numRanks);
+    const config = withLossPolicy(withComputeFor(asked, spec), numSeats);
     checkElastic(config, numSeats);
     const { numExperts, numTopk } = spec.moe.gate;
     const numLayers = moeLayersOf(spec).length;
@@ -465,7 +466,7 @@ export class Engine implements TokenSource {
 }
 
 /** A rank may come to hold all experts where losses are made good: slots are addresses, and cost nothing while they are empty. */
-const slotsPerRankIn = ({ comm }: ExpertwireConfig, { slotsPerRank, numExperts }: Placement): number =>
+const slotsPerRankIn = ({ comm }: SettledConfig, { slotsPerRank, numExperts }: Placement): number =>
   comm.on_peer_loss === 'recover' ? Math.max(slotsPerRank, numExperts) : slotsPerRank;
 
 const closed = (): EngineError => new EngineError('CLOSED', 'the engine was closed; start another');

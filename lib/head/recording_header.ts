@@ -6,18 +6,19 @@ import type { ExpertwireConfig } from '../config/schema.js';
 import { modelNameOf } from '../hub/cache/model_name.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 
-/** Records of mode `stat` sum up `load_balance.window_size` steps. `placement`: any that the job runs with; all have as many slots. */
+/** Records of mode `stat` sum up `load_balance.window_size` steps. `placement`: any that the job runs with. `numSeats`: ranks that it can have at a time. */
 export function recordingHeader(
   mode: RecordMode,
   { model, load_balance: { window_size: windowSize } }: Pick<ExpertwireConfig, 'model' | 'load_balance'>,
   spec: ModelSpec,
   { numRanks, slotsPerRank, phy2log, numExperts }: Placement,
+  numSeats: number,
 ): RecordingHeader {
   const { numTopk } = spec.moe.gate;
   return {
     ...{ mode, model: modelNameOf(model), numLayers: phy2log.length, numExperts, numTopk },
     createdBy: `expertwire ${VERSION}`,
     ...(mode === 'stat' && { windowSize }),
-    slots: { numRanks, numSlots: numRanks * slotsPerRank },
+    slots: { numRanks, numSlots: numRanks * slotsPerRank, maxSlots: numSeats * Math.max(slotsPerRank, numExperts) },
   };
 }

@@ -4,6 +4,8 @@
  */
 import type { RoutingObserver } from '../../experts/load/load_recorder.js';
 import type { TokenRecord } from '../../experts/load/recording.js';
+import type { Placement } from '../../experts/placement/placement.js';
+import { usedSeats } from '../../experts/placement/used_seats.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { isAt, type Look } from '../protocol/look.js';
@@ -15,24 +17,36 @@ import type { ObservedStep, StepObserver } from './observing/step_observer.js';
 export const recordedLook = ({ routerLogitsShare: share }: RoutingObserver, spec: ModelSpec): Look | null =>
   share === undefined ? null : { layers: { router_logits: moeLayersOf(spec) }, tokens: 'all', share, seed: 0 };
 
-/** Tells a recorder what every step routed; `width` is L·K, the choices of one token; `look`: its own. */
-export const recordingObserver = (
+/** What a recorder is told of. */
+export interface RecordingOptions {
+  /** L·K, the choices of one token. */
+  readonly width: number;
+  /** Its own. Default none. */
+  readonly look?: Look | null;
+  /** Seats up to the highest that was ever taken: further ones are no ranks to it. */
+  readonly numRanks: () => number;
+}
+
+/** Tells a recorder what every step routed. */
+export function recordingObserver(
   recorder: RoutingObserver,
-  width: number,
-  look: Look | null = null,
-): StepObserver => ({
-  observe: (observed) => {
-    const { step, numTokens, load_LE, rankLoad_LR, placement } = observed;
-    return recorder.add({
-      step,
-      numTokens,
-      load_LE,
-      rankLoad_LR,
-      placement,
-      tokens: routedTokens(observed, width, look),
-    });
-  },
-});
+  { width, look = null, numRanks: numRanksNow }: RecordingOptions,
+): StepObserver {
+  let shown: { readonly whole: Placement; readonly seen: Placement } | null = null;
+  return {
+    observe(observed) {
+      const { step, numTokens, load_LE, placement: whole } = observed;
+      const numRanks = numRanksNow();
+      if (shown?.whole !== whole || shown.seen.numRanks !== numRanks)
+        shown = { whole, seen: usedSeats(whole, numRanks) };
+      return recorder.add({
+        ...{ step, numTokens, load_LE, placement: shown.seen },
+        rankLoad_LR: observed.rankLoad_LR.map((load_R) => load_R.slice(0, numRanks)),
+        tokens: routedTokens(observed, width, look),
+      });
+    },
+  };
+}
 
 /** The experts of each token whose output counts. Nothing for ranks that didn't report them. */
 function* routedTokens(

@@ -5,7 +5,7 @@
 import { textOf } from '../../base/coded_error.js';
 import { remoteMessage, type RemoteError } from '../../comm/base/errors.js';
 import { EngineError } from '../protocol/errors.js';
-import type { LossPolicy } from './loss_policy.js';
+import type { LossPolicy } from '../config/loss_policy.js';
 import type { RankExit } from './rank_process.js';
 
 interface Heard {
@@ -65,7 +65,7 @@ export function disconnect(rank: number, how: string, when: string, isHere: bool
 export function processExit({ rank, pid, code, signal }: RankExit, ranks: readonly number[]): FailureReport {
   const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
   const who = rank === null ? 'the process of all ranks' : `rank ${rank}`;
-  const text = `${who} (process ${pid ?? '?'}) ${how}, and its experts with it; look at its last lines above and start the job again`;
+  const text = `${who} (process ${pid ?? '?'}) ${how}; look at its last lines above and start the job again`;
   const error = new EngineError('RANK_LOST', text, rank === null ? {} : { rank });
   return { kind: 'exit', about: rank === null ? ranks : [rank], error };
 }

@@ -12,7 +12,7 @@ import { EngineError } from '../protocol/errors.js';
 import { Gathering, type GatherOutcome } from './gathering.js';
 import { accusation, disconnect, lateRanks, ownFailure, processExit } from './failure_report.js';
 import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
-import type { LossPolicy } from './loss_policy.js';
+import type { LossPolicy } from '../config/loss_policy.js';
 import { LossWatch } from './loss_watch.js';
 import type { Decision } from './losses.js';
 import type { LostRank, Members } from './members.js';

@@ -2,7 +2,7 @@
 import { Deadline } from '../../comm/base/deadline.js';
 import type { EngineError } from '../protocol/errors.js';
 import { lateRanks, processExit, type FailureReport } from './failure_report.js';
-import type { LossPolicy } from './loss_policy.js';
+import type { LossPolicy } from '../config/loss_policy.js';
 import type { RankExit } from './rank_process.js';
 import { Losses, type Decision } from './losses.js';
 import type { Members, MembersChange } from './members.js';

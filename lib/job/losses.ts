@@ -6,7 +6,7 @@
  */
 import { EngineError } from '../protocol/errors.js';
 import type { Accusation, FailureReport } from './failure_report.js';
-import type { LossPolicy } from './loss_policy.js';
+import type { LossPolicy } from '../config/loss_policy.js';
 import { firstMembers, membersAfter, type LostRank, type Members, type MembersChange } from './members.js';
 
 /** What follows from what was heard. */

@@ -6,6 +6,7 @@ import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
 import { countGatherBytes } from '../../experts/placement/count_gather.js';
 import { maxRowBytes } from '../../compute/base/weight_rows.js';
 import type { BackendChoice } from '../../compute/tfjs/tf.js';
+import type { LossPolicy, SettledConfig } from '../config/loss_policy.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
@@ -62,7 +63,7 @@ export interface RankJob {
   readonly mla: MlaForm;
   readonly timeoutMs: number;
   /** Other than 'fail': a rank that misses a peer waits for the head to declare a new epoch. */
-  readonly onPeerLoss: 'fail' | 'mask' | 'recover';
+  readonly onPeerLoss: LossPolicy;
   /** How long a rank keeps what it holds when its head is gone, for a new one; 0: it ends. */
   readonly headGraceMs: number;
   /** Of all that ranks of one job must be told alike: see {@link jobDigest}. */
@@ -85,16 +86,19 @@ export interface MoveLimits {
   readonly bytesPerStep: number;
   /** MoE layers of which a rank holds two placements at a time. */
   readonly numLayers: number;
+  /** For the sake of the load, so that ranks begin with room for it. Otherwise experts move where ranks come and go, and who is to take some looks for room then. */
+  readonly isRegular: boolean;
 }
 
 /** What the configuration lets experts do: they move for the sake of the load, and where ranks come and go. */
-export function moveLimitsOf({ load_balance: config, comm }: ExpertwireConfig, spec: ModelSpec): MoveLimits | null {
+export function moveLimitsOf({ load_balance: config, comm }: SettledConfig, spec: ModelSpec): MoveLimits | null {
   if (!config.enabled && comm.on_peer_loss !== 'recover') return null;
   // Ranks know what their weights are kept as; float32 is the largest.
   const shape = { ...expertSizesOf(spec), dtype: 'f32' } as const;
   return {
     bytesPerStep: Math.max(config.bytes_per_step, maxRowBytes(shape)),
     numLayers: config.layer_updates_per_step,
+    isRegular: config.enabled,
   };
 }
 

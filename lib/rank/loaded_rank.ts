@@ -7,7 +7,7 @@ import { MEMORY_ROOM_BYTES } from '../../compute/wasm/memory/kernel_memories.js'
 import type { Crew } from '../../compute/wasm/threads/crew.js';
 import type { ExpertRoom } from '../../experts/layer/migration.js';
 import { LoadMonitor } from '../../experts/load/load_monitor.js';
-import { placementFrom, type Placement } from '../../experts/placement/placement.js';
+import { placementFrom, slotsOf, type Placement } from '../../experts/placement/placement.js';
 import { folderLikeHeads } from '../hub/cache/cached_model.js';
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel, type LoadedModel } from '../model/load_model.js';
@@ -94,10 +94,16 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   try {
     progress.totalBytes = weights.totalBytes(tensorsOfRank(spec, weights, placement, rank));
     const residence = residenceOf(job.residence, backend.name, weights);
-    const room = { blockSize, numKvBlocks, numStates, maxNumBatchedTokens, numMovingLayers: job.moves?.numLayers ?? 0 };
+    const room = {
+      blockSize,
+      numKvBlocks,
+      numStates,
+      maxNumBatchedTokens,
+      numMovingLayers: movingLayersOf(job, placement, rank),
+    };
     const wish = choices.threads ?? job.threads;
     const numThreads = residence.compute === 'kernels' ? numThreadsOf(wish, place.numCores) : 1;
-    const shape = { spec, weights, placement, rank, residence, numThreads, ...room };
+    const shape = { spec, weights, placement, rank, numMembers: job.numRanks, residence, numThreads, ...room };
     const footprint = footprintOf(shape);
     const memory = memoryOf(joined, backend, place);
     checkMemory(footprint, residence, memory, footprintAt(shape));
@@ -183,6 +189,15 @@ async function together<A, B>(
 
 /** An authenticated head of the same protocol version wrote it. */
 export const jobOf = ({ job }: Pick<JoinedRank, 'job'>): RankJob => job as RankJob;
+
+/** MoE layers for which a rank begins with room to move experts. Who joins needs it for its share. */
+function movingLayersOf({ moves }: RankJob, placement: Placement, rank: number): number {
+  if (moves === null) return 0;
+  const isJoining = placement.phy2log.every((_, moeLayer) =>
+    slotsOf(placement, moeLayer, rank).every((logical) => logical < 0),
+  );
+  return moves.isRegular || isJoining ? moves.numLayers : 0;
+}
 
 /** What there is of memory. */
 function memoryOf(joined: JoinedRank, backend: BackendReport, place: RankPlace): MemoryLimits {

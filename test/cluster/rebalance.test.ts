@@ -99,7 +99,7 @@ describe('live rebalancing between processes', function () {
   }
 
   it('a rank killed in the middle ends the job with its name, with on_peer_loss fail', async () => {
-    await withEngine(3, SLOW, async (observed) => {
+    await withEngine(3, [...SLOW, 'comm.on_peer_loss=fail'], async (observed) => {
       const error = (await killWhileMoving(observed).then(
         () => null,
         (thrown: unknown) => thrown,

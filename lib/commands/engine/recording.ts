@@ -6,6 +6,7 @@ import { readPlacement } from '../../config/placement_file.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { OpenedModel } from '../../head/opened_model.js';
 import { recordingHeader } from '../../head/recording_header.js';
+import { numSeatsOf } from '../../job/start/seats.js';
 import { moeLayersOf } from '../../model/spec/spec.js';
 import { closing } from '../base/closing.js';
 import { UsageError, type CommandContext } from '../base/context.js';
@@ -62,13 +63,11 @@ export async function withRecorder(
   const { numExperts } = spec.moe.gate;
   const shape = { numLayers: moeLayersOf(spec).length, numExperts };
   const { window_size: windowSize } = config.load_balance;
-  const placement = await readPlacement(config.experts, {
-    ...shape,
-    numRanks: config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0, MAX_RANKS) ?? 0),
-  });
+  const numRanks = config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0, MAX_RANKS) ?? 0);
+  const placement = await readPlacement(config.experts, { ...shape, numRanks });
   const share = mode === 'per_token' ? routerLogitsShare(args) : undefined;
   const header = {
-    ...recordingHeader(mode, config, spec, placement),
+    ...recordingHeader(mode, config, spec, placement, numSeatsOf(config, numRanks)),
     ...(share !== undefined && { hasRouterLogits: true }),
   };
   const failed = (cause: unknown): never => {

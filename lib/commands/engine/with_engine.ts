@@ -8,6 +8,7 @@ import type { RoutingObserver } from '../../../experts/load/load_recorder.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { scaleText } from '../../head/elastic/scale_text.js';
 import { Engine } from '../../head/engine.js';
+import type { ExpertsEvent } from '../../head/rebalancing/experts_event.js';
 import type { OpenedModel } from '../../head/opened_model.js';
 import { speedText } from '../../head/speeds/speed_events.js';
 import type { Loss } from '../../head/step_loop.js';
@@ -157,6 +158,10 @@ async function startEngine(
       onRebalance: (event) => {
         if (event.kind === 'failed' && !hasLog) terminal.line(`warning: ${event.error.message}`);
       },
+      onExperts: (event) => {
+        const text = expertsNotice(event);
+        if (text !== null && !hasLog) terminal.line(text);
+      },
       onScale: (event) => {
         const text = event.kind === 'failed' ? `warning: ${event.error.message}` : scaleText(event);
         if (text !== null && !hasLog) terminal.line(text);
@@ -192,6 +197,18 @@ const withoutGrace = (config: ExpertwireConfig): ExpertwireConfig => ({
 
 const notKept = (cause: unknown): string =>
   `where this head is can't be kept for serve --resume (${causeText(cause)}); give --listen and a secret for that`;
+
+/** One line for a log; null: nothing that one has to know. */
+function expertsNotice(event: ExpertsEvent): string | null {
+  switch (event.kind) {
+    case 'recovered':
+      return `${event.numExperts} experts have new homes, after ${event.recoveryMs.toFixed(0)} ms`;
+    case 'failed':
+      return `warning: ${event.error.message}`;
+    case 'spread':
+      return null;
+  }
+}
 
 /** One line for a log. */
 function lossNotice({ epoch, lost, abandonedStep, numRanksLeft, numRecomputed, numFailed }: Loss): string {

@@ -57,6 +57,7 @@ function lossLine(engine: Engine): string {
   const { lostRanks, numDegradedTokens } = engine.stats();
   if (lostRanks.length === 0) return '';
   const ranks = `${lostRanks.length === 1 ? 'rank' : 'ranks'} ${lostRanks.join(', ')}`;
+  if (numDegradedTokens === 0) return `${ranks} lost on the way · no token degraded`;
   return `${ranks} lost on the way · ${numDegradedTokens} tokens degraded: computed without an expert that no other rank holds`;
 }
 

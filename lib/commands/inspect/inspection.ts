@@ -13,7 +13,6 @@ import type { KnownWeights } from '../../model/stored/model_weights.js';
 import { familiesOf } from '../../plugins/families.js';
 import { openGate } from '../../plugins/gates.js';
 import { limitsOf, type EngineLimits } from '../../protocol/limits.js';
-import { moveLimitsOf } from '../../protocol/rank_job.js';
 import { readModelFiles, type JsonObject, type ModelFiles } from '../../weights/model_files.js';
 import { rankBytes, type RankBytesRow } from './rank_bytes.js';
 import { withStored, type StoredFiles } from './stored.js';
@@ -115,7 +114,7 @@ function modelFacts(
   const shape = {
     ...{ spec, weights, limits, machineBytes, numCores: availableParallelism() },
     numRedundantExperts: config.experts.num_redundant_experts,
-    numMovingLayers: moveLimitsOf(config, spec)?.numLayers ?? 0,
+    numMovingLayers: config.load_balance.enabled ? config.load_balance.layer_updates_per_step : 0,
   };
   return {
     ...{ spec, limits, parameters: parametersOf(spec), dtypes: dtypesByPart(weights) },

@@ -2,7 +2,7 @@
 import { EngineError } from '../../protocol/errors.js';
 import { LocalRanks, type LocalRanksOrders } from '../../job/local_ranks.js';
 import type { RankExit } from '../../job/rank_process.js';
-import type { LossPolicy } from '../../job/loss_policy.js';
+import type { LossPolicy } from '../../config/loss_policy.js';
 import type { PlaceOrder } from '../../rank/rank_place.js';
 import { ToldError, type CommandContext } from '../base/context.js';
 import { SharedTerminal } from '../base/shared_terminal.js';

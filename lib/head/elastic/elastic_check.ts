@@ -1,14 +1,13 @@
 /** Whether what a configuration has ranks come, go or give their experts away for can be followed. Pure. */
 import { ConfigError } from '../../config/errors.js';
-import type { ExpertwireConfig } from '../../config/schema.js';
-import { lossPolicyOf } from '../../job/loss_policy.js';
+import type { SettledConfig } from '../../config/loss_policy.js';
 
 /** `numSeats`: ranks that the job can have at a time. @throws ConfigError INVALID_VALUE */
 export function checkElastic(
-  { elastic, parallel, comm }: Pick<ExpertwireConfig, 'elastic' | 'parallel' | 'comm'>,
+  { elastic, parallel, comm }: Pick<SettledConfig, 'elastic' | 'parallel' | 'comm'>,
   numSeats: number,
 ): void {
-  const policy = lossPolicyOf(comm);
+  const { on_peer_loss: policy } = comm;
   const refuse = (key: string, what: string): never => {
     throw new ConfigError('INVALID_VALUE', what, { key });
   };

@@ -1,8 +1,8 @@
 /** All that changes where the experts of a job are: losses that are made good, ranks that come and go, and the load. One mover carries them. */
 import type { LoadWindow } from '../../../experts/load/load_window.js';
 import type { LivePlacement } from '../../../experts/placement/live_placement.js';
-import type { ExpertwireConfig } from '../../config/schema.js';
 import type { Job } from '../../job/job.js';
+import type { SettledConfig } from '../../config/loss_policy.js';
 import { holdersOf, type Members } from '../../job/members.js';
 import type { EpochChange } from '../../job/step_runner.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
@@ -22,7 +22,7 @@ import { Spreader } from './spreader.js';
 
 /** A job, and who is told of its experts. */
 export interface ExpertMovesOptions {
-  readonly config: ExpertwireConfig;
+  readonly config: SettledConfig;
   readonly spec: ModelSpec;
   readonly job: Pick<Job, 'move' | 'gather' | 'expertDigests' | 'members'>;
   /** What the job runs with. Changed here when experts have moved, by others when ranks come or go. */

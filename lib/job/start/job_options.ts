@@ -1,7 +1,6 @@
 /** What a job is started with. */
 import type { World } from '../../../comm/job/world.js';
 import type { Placement } from '../../../experts/placement/placement.js';
-import type { ExpertwireConfig } from '../../config/schema.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
 import type { CodecTrial } from '../../plugins/codec_trial.js';
 import type { JobGate } from '../../plugins/gates.js';
@@ -9,10 +8,11 @@ import type { JobPlugin } from '../../plugins/plugin_code.js';
 import type { EngineLimits } from '../../protocol/limits.js';
 import type { OnTimeline } from '../job.js';
 import type { LocalRanks } from '../local_ranks.js';
+import type { SettledConfig } from '../../config/loss_policy.js';
 
 /** What a job runs, on which ranks, and who is told how it starts. */
 export interface JobOptions {
-  readonly config: ExpertwireConfig;
+  readonly config: SettledConfig;
   readonly spec: ModelSpec;
   readonly limits: EngineLimits;
   /** By seat, of which there may be more than ranks. */

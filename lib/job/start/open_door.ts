@@ -8,7 +8,6 @@ import type { LoadReport } from '../../protocol/step_plan.js';
 import { checkExperts, readExpertTable } from './expert_table.js';
 import { contentFingerprint } from './folder_proof.js';
 import type { JobOptions } from './job_options.js';
-import { lossPolicyOf } from '../loss_policy.js';
 import type { NewcomersParts } from '../newcomers.js';
 
 /** Longest time without news of a newcomer. */
@@ -31,7 +30,7 @@ export const othersMayCome = ({
   numLocalRanks,
   numExternalRanks = 0,
 }: JobOptions): boolean =>
-  placement.numRanks > numLocalRanks + numExternalRanks || (comm.transport === 'ws' && lossPolicyOf(comm) !== 'fail');
+  placement.numRanks > numLocalRanks + numExternalRanks || (comm.transport === 'ws' && comm.on_peer_loss !== 'fail');
 
 /** Lets others in from now on. */
 export function newcomersOf(

@@ -14,7 +14,6 @@ import { devicesFor, kernelsFor } from '../../rank/rank_place.js';
 import { localSeats } from '../../rank/local_seat.js';
 import { Job } from '../job.js';
 import { LocalRanks } from '../local_ranks.js';
-import { lossPolicyOf } from '../loss_policy.js';
 import { firstMembers, type Members } from '../members.js';
 import type { JobOptions } from './job_options.js';
 import { compareExperts, readExpertTable } from './expert_table.js';
@@ -117,7 +116,7 @@ function checkReturning(rank: number, said: ReturningRank, told: RankJob, placem
 function checkPolicy({ ranks, members }: Back, { config }: JobOptions): void {
   const wanted = lastOf(ranks.map(({ said }) => said))!.members;
   const missing = wanted.filter((rank) => !members.present.has(rank));
-  if (missing.length === 0 || lossPolicyOf(config.comm) !== 'fail') return;
+  if (missing.length === 0 || config.comm.on_peer_loss !== 'fail') return;
   const what = `rank ${missing.join(', ')} did not come back`;
   throw new EngineError('RANK_LOST', `${what}; start without --resume, or with comm.on_peer_loss=recover next time`, {
     rank: missing[0]!,
@@ -149,7 +148,7 @@ async function jobOf(
     numSeats: numRanks,
     resumed: { members: back.members, placement: back.placement },
     ...(othersMayCome(options) && { newcomers: newcomersOf(options, reunion, first) }),
-    onPeerLoss: lossPolicyOf(config.comm),
+    onPeerLoss: config.comm.on_peer_loss,
     plugins: options.plugins?.map(({ path }) => path) ?? [],
     onTimeline: options.onTimeline,
   });

@@ -2,7 +2,7 @@
 import { MAX_RANKS } from '../../../base/ids.js';
 import { ConfigError } from '../../config/errors.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
-import { lossPolicyOf } from '../loss_policy.js';
+import { isLoose } from '../../config/loss_policy.js';
 
 /** What decides it. */
 export type SeatsConfig = Pick<ExpertwireConfig, 'parallel' | 'elastic' | 'comm'>;
@@ -13,7 +13,7 @@ export type SeatsConfig = Pick<ExpertwireConfig, 'parallel' | 'elastic' | 'comm'
  */
 export function numSeatsOf({ parallel, elastic, comm }: SeatsConfig, numRanks: number): number {
   const { max_ranks: asked, spare_ranks: numSpares } = parallel;
-  const canGrow = comm.transport === 'ws' && comm.num_nodes === 1;
+  const canGrow = isLoose(comm);
   const most = elastic.enabled && elastic.max_ranks !== 'auto' ? elastic.max_ranks : 0;
   const needed = Math.max(numRanks, most) + numSpares;
   const key = 'parallel.max_ranks';
@@ -25,8 +25,9 @@ export function numSeatsOf({ parallel, elastic, comm }: SeatsConfig, numRanks: n
     });
   }
   if (asked === 'auto') {
-    const doubled = canGrow && numRanks > 1 && lossPolicyOf(comm) === 'recover' ? 2 * numRanks : 0;
-    return Math.min(MAX_RANKS, Math.max(needed, doubled));
+    const { on_peer_loss: onPeerLoss } = comm;
+    const isMadeGood = canGrow && (onPeerLoss === 'auto' || onPeerLoss === 'recover');
+    return Math.min(MAX_RANKS, Math.max(needed, isMadeGood && numRanks > 1 ? 2 * numRanks : 0));
   }
   if (asked >= needed) return asked;
   const text = `"${key}" is ${asked}, and ${needed} are needed: ${numRanks} at the start, "elastic.max_ranks" and "parallel.spare_ranks"`;

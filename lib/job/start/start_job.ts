@@ -14,7 +14,6 @@ import { newcomersOf, othersMayCome } from './open_door.js';
 import { kvSizesOf } from '../../protocol/kv_transfer.js';
 import { numStatesOf } from '../../protocol/limits.js';
 import { LocalRanks, type LocalRanksOrders } from '../local_ranks.js';
-import { lossPolicyOf } from '../loss_policy.js';
 import { LossWatch } from '../loss_watch.js';
 import { firstReport, nearestCause } from '../rank_start.js';
 import { localSeats } from '../../rank/local_seat.js';
@@ -86,7 +85,7 @@ export async function startJob(options: JobOptions): Promise<Job> {
     for (const line of noticesOf(reports)) options.onNotice?.(line);
     const known = table === null ? null : await firstOf(withPatience(table, options), losses.ended);
     if (known !== null) compareExperts(known, reports, options);
-    const onPeerLoss = lossPolicyOf(config.comm);
+    const { on_peer_loss: onPeerLoss } = config.comm;
     const expertDigests = new Map(known?.digests);
     const first = { job, agreed, reports, expertDigests };
     const others = othersMayCome(options) ? { newcomers: newcomersOf(options, rendezvous, first) } : {};
@@ -154,7 +153,7 @@ function tellAll(links: readonly ControlLink[], error: unknown): void {
 /** What the head's folder has of what ranks elsewhere will hold: read beside their loading. */
 function expertTableOf(options: JobOptions, ended: AbortSignal): Promise<ExpertTable> {
   const { config, spec, placement, numLocalRanks } = options;
-  const isComplete = config.load_balance.enabled || lossPolicyOf(config.comm) === 'recover';
+  const isComplete = config.load_balance.enabled || config.comm.on_peer_loss === 'recover';
   const signal = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
   const table = readExpertTable({ modelDir: config.model, spec, placement, numLocalRanks, isComplete, signal });
   table.catch(() => undefined); // the job may fail first
@@ -205,14 +204,14 @@ export function rankJobOf(options: JobOptions): RankJob {
     trace: onTimeline !== undefined,
     mla: config.engine.mla,
     timeoutMs: config.comm.timeout_ms,
-    onPeerLoss: lossPolicyOf(config.comm),
+    onPeerLoss: config.comm.on_peer_loss,
     headGraceMs: config.parallel.head_grace_ms,
     blockSize: limits.blockSize,
     numKvBlocks: limits.numKvBlocks,
     numStates: numStatesOf(limits),
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
     moves: moveLimitsOf(config, spec),
-    kvBytesPerStep: lossPolicyOf(config.comm) === 'fail' ? 0 : kvSizesOf(config, spec).bytesPerStep,
+    kvBytesPerStep: config.comm.on_peer_loss === 'fail' ? 0 : kvSizesOf(config, spec).bytesPerStep,
   };
   return { ...told, phy2log: placement.phy2log, digest: jobDigest(told) };
 }

@@ -62,8 +62,11 @@ export type FootprintAt = (numRanks: number) => Footprint | null;
 export interface FootprintOptions {
   readonly spec: ModelSpec;
   readonly weights: KnownWeights;
+  /** By seat, of which some may be empty. */
   readonly placement: Placement;
   readonly rank: Rank;
+  /** Ranks whose tokens may come here in one step. Default: one on each seat. */
+  readonly numMembers?: number;
   readonly residence: Residence;
   readonly blockSize: number;
   readonly numKvBlocks: number;
@@ -84,12 +87,17 @@ export function footprintOf(options: FootprintOptions): Footprint {
   const all = tensorsOfRank(spec, weights, placement, rank);
   const sum = (list: readonly string[]): number =>
     list.reduce((total, name) => total + bytesOf(weights.info(name), options), 0);
-  return withReceived(options, placement, {
-    ...sameOnAll(options),
-    dense: sum(all.filter((name) => !isExpertTensor(name))) + headBytes(options),
-    experts: sum(all.filter(isExpertTensor)),
-    moving: numMovingExperts(options) * expertBytes(options),
-  });
+  const { numMembers = placement.numRanks } = options;
+  return withReceived(
+    options,
+    { numMembers, slotsPerRank: placement.slotsPerRank },
+    {
+      ...sameOnAll(options),
+      dense: sum(all.filter((name) => !isExpertTensor(name))) + headBytes(options),
+      experts: sum(all.filter(isExpertTensor)),
+      moving: numMovingExperts(options) * expertBytes(options),
+    },
+  );
 }
 
 /** {@link FootprintAt} for the same model and as many slots, under a linear placement. */
@@ -104,12 +112,16 @@ export function footprintAt(options: FootprintOptions): FootprintAt {
     const spread = spreadOver(numRanks, placement.numExperts, numSlots);
     if (spread === null) return null;
     const perLayer = spread.slotsPerRank * expertBytes(options);
-    return withReceived(options, spread, {
-      ...sameOnAll(options),
-      dense: denseBytes + headBytes(options),
-      experts: numLayers * perLayer,
-      moving: Math.min(options.numMovingLayers, numLayers) * perLayer,
-    });
+    return withReceived(
+      options,
+      { numMembers: numRanks, slotsPerRank: spread.slotsPerRank },
+      {
+        ...sameOnAll(options),
+        dense: denseBytes + headBytes(options),
+        experts: numLayers * perLayer,
+        moving: Math.min(options.numMovingLayers, numLayers) * perLayer,
+      },
+    );
   };
 }
 
@@ -203,7 +215,7 @@ export function cachedFloatsPerToken(spec: ModelSpec, { compute }: Pick<Residenc
   return (spec.attention.kind === 'mla' ? 2 : 1) * kvFloatsPerToken(spec);
 }
 
-type Slots = Pick<Placement, 'numRanks' | 'slotsPerRank'>;
+type Slots = Required<Pick<FootprintOptions, 'numMembers'>> & Pick<Placement, 'slotsPerRank'>;
 
 function withReceived(
   options: FootprintOptions,
@@ -229,9 +241,9 @@ function numMemoriesOf(
 /** Rows, an output for each of their choices, sums of those, and what the kernels need besides. */
 function receivedBytes(
   { spec: { moe, hiddenSize: hidden }, residence, maxNumBatchedTokens, numThreads }: FootprintOptions,
-  { numRanks, slotsPerRank }: Slots,
+  { numMembers, slotsPerRank }: Slots,
 ): number {
-  const numRows = numRanks * maxNumBatchedTokens;
+  const numRows = numMembers * maxNumBatchedTokens;
   const numChoices = Math.min(moe.gate.numTopk, slotsPerRank);
   if (residence.compute === 'tensors') return Math.min(MAX_RARE_BYTES, 4 * numRows * (2 + numChoices) * hidden);
   const { intermediateSize: intermediate, gate } = moe;

@@ -53,7 +53,7 @@ export class ExpertRecorder {
   private recording: Recording | null = null;
 
   constructor(
-    private readonly engine: Pick<ServedEngine, 'spec' | 'placement' | 'watch'>,
+    private readonly engine: Pick<ServedEngine, 'spec' | 'placement' | 'numSeats' | 'watch'>,
     private readonly config: ExpertwireConfig,
     private readonly maxBytes = MAX_BYTES,
   ) {}
@@ -71,12 +71,17 @@ export class ExpertRecorder {
   start(mode: ServedMode): void {
     if (this.recording?.end === null) throw conflict('a recording runs already; stop or dump it first');
     const { engine, config } = this;
-    const header = recordingHeader(mode, config, engine.spec, engine.placement);
+    const header = recordingHeader(mode, config, engine.spec, engine.placement, engine.numSeats);
     const memory = new RecordingMemory(header, this.maxBytes);
     const recorder = LoadRecorder.into(memory, header, { windowSize: config.load_balance.window_size });
     const width = header.numLayers * header.numTopk;
     this.recording = {
-      ...{ mode, memory, recorder, observer: recordingObserver(recorder, width) },
+      ...{
+        mode,
+        memory,
+        recorder,
+        observer: recordingObserver(recorder, { width, numRanks: () => engine.placement.numRanks }),
+      },
       stopWatching: engine.watch({ step: (step) => this.add(step) }),
       ...{ numSteps: 0, numPending: 0, written: Promise.resolve(), end: null },
     };

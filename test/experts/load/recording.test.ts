@@ -183,7 +183,7 @@ describe('recordings', () => {
       [2, [header, moved], /header has no num_ranks/],
       [2, [placed, { ...moved, placement_version: -1 }], /placement_version is -1/],
       [2, [placed, { ...moved, layers: [{ layer: 1, phy2log: [0, 1, 2, -1] }] }], /places layer 1, and there are 1/],
-      [2, [placed, { ...moved, layers: [{ layer: 0, phy2log: [0, 1, 2] }] }], /phy2log of layer 0 is not .* 4 slots/],
+      [2, [placed, { ...moved, layers: [{ layer: 0, phy2log: [0, 1, 2] }] }], /phy2log of layer 0 is not .* 4 at most/],
       [2, [placed, { ...moved, layers: [{ layer: 0, phy2log: [0, 1, 2, 3] }] }], /phy2log of layer 0 is not/],
       [3, [placed, moved, { ...moved, more: 'x'.repeat(2000) }], /longer than/],
       [1, [{ ...header, mode: 'all' }], /mode is "all", not one of stat, per_pass, per_token/],
@@ -298,6 +298,34 @@ describe('recordings', () => {
       });
     });
 
+    it('say how many ranks there are where these come and go, and then where every expert is', async () => {
+      await withTempFolder(async (dir) => {
+        const file = join(dir, 'r');
+        const grown = placementFrom(
+          3,
+          3,
+          SHAPE.numExperts,
+          [0, 1].map(() => Int32Array.from([0, 1, 2, -1, -1, -1, 3, 4, 5])),
+        );
+        const steps = [...placedSteps, ...stepsOf(2).map((step) => ({ ...step, placement: grown }))];
+        const header = { ...headerOf('stat'), slots: { ...slots, maxSlots: 12 } };
+        const recorder = await LoadRecorder.create(file, header, { windowSize: 4 });
+        for (const step of steps) await recorder.add(step);
+        await recorder.close();
+        const lines = await linesOf(file);
+        expect(lines[0]).to.deep.equal({ kind: 'header', header });
+        const sizes = lines.flatMap((line) =>
+          line.kind === 'placement' ? [[line.record.numRanks ?? NUM_RANKS, line.record.layers.length]] : [],
+        );
+        expect(sizes).to.deep.equal([...[2, 1, 1].map((count) => [NUM_RANKS, count]), [3, 2]]);
+        const { run } = await recordedLoad(file);
+        expect(run!.placement).to.deep.equal(grown);
+        const late = steps.slice(placedSteps.length).map(({ load_LE }) => load_LE[0]!);
+        const ofThird = late.reduce((sum, load_E) => sum + load_E[3]! + load_E[4]! + load_E[5]!, 0);
+        expect(run!.rankLoad.even[0]![2]).to.equal(ofThird).and.to.be.above(0);
+      });
+    });
+
     it('are not asked for where the header has no slots, and recordings without them say so', async () => {
       await withTempFolder(async (dir) => {
         const file = join(dir, 'r');
@@ -318,7 +346,7 @@ describe('recordings', () => {
         const placement = { step: 1, placement_version: 0, layers: [{ layer: 1, phy2log: [0] }] };
         for (const [second, words] of [
           [load, /load comes before the placement that it ran with/],
-          [placement, /first placement doesn't say where the experts of layer 0 are/],
+          [placement, /first placement of its size doesn't say where the experts of layer 0 are/],
         ] as const) {
           const file = join(dir, 'r');
           await writeFile(file, gzipSync([header, second].map((each) => `${JSON.stringify(each)}\n`).join('')));

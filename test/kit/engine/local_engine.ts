@@ -14,7 +14,7 @@ import { loadConfig } from '../../../lib/config/load.js';
 import { Engine } from '../../../lib/head/engine.js';
 import type { Loss } from '../../../lib/head/step_loop.js';
 import type { NewcomersParts } from '../../../lib/job/newcomers.js';
-import type { LossPolicy } from '../../../lib/job/loss_policy.js';
+import { withLossPolicy, type LossPolicy } from '../../../lib/config/loss_policy.js';
 import { openModel } from '../../../lib/head/opened_model.js';
 import { wireNamed } from '../../../lib/plugins/codecs.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
@@ -93,12 +93,13 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   await selectBackend('wasm');
   const comm = { reduce, timeout_ms: timeoutMs, on_peer_loss: onPeerLoss };
   const base = { model: modelDir, parallel: { ranks: numRanks }, comm, engine: { mla } };
-  const config = await loadConfig({ base, overrides: [...(options.set ?? [])] });
+  const numSeats = options.numSeats ?? numRanks;
+  const config = withLossPolicy(await loadConfig({ base, overrides: [...(options.set ?? [])] }), numSeats);
   const model = await openModel(config);
   const { spec, limits } = model;
   const first = (options.placement ?? linear)(spec, numRanks);
   const slotsPerRank = onPeerLoss === 'recover' ? Math.max(first.slotsPerRank, first.numExperts) : first.slotsPerRank;
-  const placement = withSeats(first, { numSeats: options.numSeats ?? numRanks, slotsPerRank });
+  const placement = withSeats(first, { numSeats, slotsPerRank });
   const { registry: plugins } = model.plugins;
   const seats = await LocalSeats.open({
     ...{ modelDir, spec, placement, numRanks, reduce, mla, microBatches, timeoutMs, onPeerLoss, plugins },
@@ -134,7 +135,6 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     silenceMs: timeoutMs,
     onNotice: (line) => void notices.push(line),
   };
-  const numSeats = placement.numRanks;
   const job = new PacedJob({ rendezvous, local, links, reports, numSeats, newcomers, ...known, onPeerLoss, ...times });
   const losses: Loss[] = [];
   const rebalances: RebalanceEvent[] = [];

@@ -2,7 +2,7 @@
 import { CommError, remoteErrorOf } from '../../../comm/base/errors.js';
 import { Admissions } from '../../../comm/job/admissions.js';
 import { asRank } from '../../../base/ids.js';
-import type { LossPolicy } from '../../../lib/job/loss_policy.js';
+import type { LossPolicy } from '../../../lib/config/loss_policy.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';

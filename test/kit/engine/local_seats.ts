@@ -6,7 +6,7 @@ import { LocalNetwork } from '../../../comm/mesh/local_mesh.js';
 import type { Mesh } from '../../../comm/mesh/mesh.js';
 import { withoutRanks } from '../../../experts/placement/placement.js';
 import type { LocalNewcomer } from '../../../lib/job/local_ranks.js';
-import type { LossPolicy } from '../../../lib/job/loss_policy.js';
+import type { LossPolicy } from '../../../lib/config/loss_policy.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import type { LoadReport } from '../../../lib/protocol/step_plan.js';

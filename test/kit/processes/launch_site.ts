@@ -44,7 +44,7 @@ export const COMMAND = [
   '--ignore-eos',
 ];
 /** One that runs until something ends it. */
-export const LONG = [...COMMAND.slice(0, -2), '480', '--ignore-eos'];
+export const LONG = [...COMMAND.slice(0, -2), '480', '--ignore-eos', '--set', 'comm.on_peer_loss=fail'];
 /** Three times what is promised, for a loaded machine. */
 export const END_MS = 3 * 2000;
 

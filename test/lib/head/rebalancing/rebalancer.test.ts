@@ -61,7 +61,7 @@ class Head {
       spec: SPEC,
       placement: this.placement,
       numNodes: 1,
-      limits: { bytesPerStep: 1000, numLayers: config.layer_updates_per_step },
+      limits: { bytesPerStep: 1000, numLayers: config.layer_updates_per_step, isRegular: true },
       job: {
         expertDigests: new Map(),
         move: (move, epoch) => {

@@ -16,17 +16,20 @@ describe('the seats of a job', () => {
   const seats = (numRanks: number, changes: Changes = {}): number => numSeatsOf(configOf(changes), numRanks);
 
   it('are twice the ranks at the start where lost ones are replaced, and else as many', () => {
-    expect(seats(3, { comm: { on_peer_loss: 'recover' } })).to.equal(6);
-    expect(seats(1, { comm: { on_peer_loss: 'recover' } })).to.equal(1);
+    for (const how of ['auto', 'recover'] as const) {
+      expect(seats(3, { comm: { on_peer_loss: how } })).to.equal(6);
+      expect(seats(1, { comm: { on_peer_loss: how } })).to.equal(1);
+      expect(seats(3, { comm: { on_peer_loss: how, num_nodes: 3 } })).to.equal(3);
+      expect(seats(3, { comm: { on_peer_loss: how, transport: 'threads' } })).to.equal(3);
+    }
     for (const how of ['mask', 'fail'] as const) expect(seats(3, { comm: { on_peer_loss: how } })).to.equal(3);
-    expect(seats(3, { comm: { on_peer_loss: 'recover', num_nodes: 3 } })).to.equal(3);
   });
 
   it('are as many as asked for, or as spare ranks and the elastic policy need', () => {
     expect(seats(2, { parallel: { max_ranks: 7 } })).to.equal(7);
-    expect(seats(2, { parallel: { spare_ranks: 1 } })).to.equal(3);
-    expect(seats(2, { parallel: { spare_ranks: 1 }, elastic: { enabled: true, max_ranks: 5 } })).to.equal(6);
-    expect(seats(2, { elastic: { enabled: false, max_ranks: 5 } })).to.equal(2);
+    expect(seats(1, { parallel: { spare_ranks: 1 } })).to.equal(2);
+    expect(seats(1, { parallel: { spare_ranks: 1 }, elastic: { enabled: true, max_ranks: 5 } })).to.equal(6);
+    expect(seats(1, { elastic: { enabled: false, max_ranks: 5 } })).to.equal(1);
   });
 
   it('that are too few, or that nobody could take, are refused with what needs them', async () => {
