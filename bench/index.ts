@@ -19,6 +19,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   hooks: async () => (await import('./hooks.js')).benchHooks,
   peers: async () => (await import('./peers/bench_peers.js')).benchPeers,
   pull: async () => (await import('./pull/bench_pull.js')).benchPull,
+  resume: async () => (await import('./resume/bench_resume.js')).benchResume,
   scale: async () => (await import('./scale/bench_scale.js')).benchScale,
   scenarios: async () => (await import('./scenarios/bench_scenarios.js')).benchScenarios,
   serve: async () => (await import('./serve/bench_serve.js')).benchServe,

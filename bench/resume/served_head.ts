@@ -1,0 +1,78 @@
+/** A head in a process of its own: `expertwire serve`, which can be killed. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { BenchError } from '../base/errors.js';
+
+const CLI = fileURLToPath(new URL('../../lib/cli.js', import.meta.url));
+/** Of what it says last, for the report. */
+const MAX_WORDS = 2048;
+
+/** How it is started. */
+export interface HeadOrder {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+}
+
+/** Its owner kills or ends it. */
+export class ServedHead {
+  url = '';
+  private words = '';
+
+  /** Serves. @throws BenchError PROCESS_DIED: it could not, and what it said */
+  static async start({ args, env, signal }: HeadOrder): Promise<ServedHead> {
+    const child = spawn(process.execPath, ['--no-warnings', CLI, 'serve', '--port', '0', ...args], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
+    const head = new ServedHead(child, exited);
+    try {
+      await head.listen(signal);
+      return head;
+    } catch (error) {
+      await head.kill();
+      throw error;
+    }
+  }
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly exited: Promise<void>,
+  ) {
+    child
+      .stderr!.setEncoding('utf8')
+      .on('data', (text: string) => (this.words = (this.words + text).slice(-MAX_WORDS)));
+  }
+
+  /** As when its machine's memory ran out. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+
+  /** As its user ends it. */
+  async end(): Promise<void> {
+    this.child.kill('SIGTERM');
+    await this.exited;
+  }
+
+  private async listen(signal: AbortSignal): Promise<void> {
+    const stdout = this.child.stdout!.setEncoding('utf8');
+    let printed = '';
+    const gone = this.exited.then(() => {
+      throw new BenchError('PROCESS_DIED', `a server ended before it listened: ${this.words.trim()}`);
+    });
+    gone.catch(() => undefined);
+    for (;;) {
+      const [text] = (await Promise.race([once(stdout, 'data', { signal }), gone])) as [string];
+      printed += text;
+      const url = /^serving "\S+" at (\S+)\n/m.exec(printed)?.[1];
+      if (url === undefined) continue;
+      this.url = url;
+      stdout.resume();
+      return;
+    }
+  }
+}
