@@ -26,6 +26,7 @@ export class JobMetrics {
   private readonly placementVersion: Level;
   private readonly peakRss: Level<'rank'>;
   private readonly weightBytes: Level<'rank'>;
+  private readonly pace: Level<'rank'>;
   private readonly rebalances: RebalanceSeries;
 
   constructor(make: SeriesMaker) {
@@ -42,12 +43,17 @@ export class JobMetrics {
       'Bytes of weights and KV cache in the memories that a rank computes in.',
       'rank',
     );
+    this.pace = make.level(
+      'expertwire:rank_pace',
+      "Time that a rank takes for its work, apart from waiting / the median rank's for the same work.",
+      'rank',
+    );
     this.rebalances = rebalanceSeries(make);
   }
 
   /** Takes over what the engine counted. */
   update(stats: EngineStats, placementVersion: number): void {
-    const { rankStates, epoch, ranks, rebalancing, scaling } = stats;
+    const { rankStates, epoch, ranks, rebalancing, scaling, speeds } = stats;
     this.ranks.set(rankStates.filter(isThere).length);
     this.lostRanks.set(rankStates.filter((state) => state === 'lost').length);
     this.epoch.set(epoch);
@@ -57,6 +63,8 @@ export class JobMetrics {
     this.placementVersion.set(placementVersion);
     this.peakRss.setAll(ranks.map(({ peakRssBytes }, rank) => [{ rank }, peakRssBytes]));
     this.weightBytes.setAll(ranks.map(({ kernelBytes, tensorBytes }, rank) => [{ rank }, kernelBytes + tensorBytes]));
+    const known = speeds.flatMap(({ pace }, rank) => (pace === null ? [] : [[{ rank }, pace] as const]));
+    this.pace.setAll(known);
     if (rebalancing !== null) updateRebalances(this.rebalances, rebalancing);
   }
 }

@@ -167,6 +167,17 @@ describe('metrics', () => {
     expect(scrape.value('expertwire:rank_peak_rss_bytes', { rank: '0' })).to.equal(5000);
   });
 
+  it('show how fast ranks are, as soon as that is known', async () => {
+    const watched = new Watched();
+    const pace = (value: number | null) => ({
+      ...{ pace: value, experts: value, own: value, capacity: 1, isSlow: false, waitShare: 0 },
+    });
+    watched.engine.speeds = [pace(null), pace(1.5)];
+    const scrape = await watched.scrape();
+    expect(scrape.value('expertwire:rank_pace', { rank: '1' })).to.equal(1.5);
+    expect(scrape.of('expertwire:rank_pace').metrics).to.have.length(1);
+  });
+
   it('show what waits, runs and holds KV blocks when they are scraped', async () => {
     const watched = new Watched();
     const [first, second] = watched.engine.load.ranks;
