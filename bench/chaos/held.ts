@@ -7,6 +7,8 @@ export interface Held {
   readonly numHomeless: number;
   /** Experts on ranks, each as often as ranks hold it. */
   readonly numReplicas: number;
+  /** That there are. */
+  readonly numExperts: number;
 }
 
 /** Of what ranks that are there hold. */
@@ -15,12 +17,13 @@ export function heldOf({ logcnt }: Placement): Held {
   return {
     numHomeless: counts.filter((count) => count === 0).length,
     numReplicas: counts.reduce((sum, count) => sum + count, 0),
+    numExperts: counts.length,
   };
 }
 
-/** Whether nothing is missing of what there was at `first`. */
-export const isWhole = (held: Held, first: Held): boolean =>
-  held.numHomeless === 0 && held.numReplicas >= first.numReplicas;
+/** Whether nothing is missing of what there was at `first`, or as much of it as so many ranks can hold: no rank has an expert twice. */
+export const isWhole = (held: Held & { readonly members: readonly number[] }, first: Held): boolean =>
+  held.numHomeless === 0 && held.numReplicas >= Math.min(first.numReplicas, held.numExperts * held.members.length);
 
 /** Experts that ranks hold and didn't hold before. */
 export function movedBetween(before: Placement, after: Placement): number {

@@ -87,19 +87,20 @@ async function aborted(scene: Scene, ms: number): Promise<string | null> {
   const before = site.members;
   const newcomer = site.join();
   await delay(ms, undefined, { signal }).catch(() => undefined);
-  const joined = site.members.filter((rank) => !before.includes(rank));
+  const ranks = site.members.filter((rank) => !before.includes(rank));
   newcomer.kill();
   await newcomer.ended;
-  return joined.length === 0 ? null : lostOf(scene, joined, healMs);
+  return ranks.length === 0 ? null : lostOf(scene, ranks, healMs);
 }
 
-/** Until a rank is there that wasn't, or the newcomer has given up. */
+/** Until as many have joined as were to by then, or the newcomer has given up. Its seat tells nothing: it may be that of a rank that is about to be missed. */
 async function joined({ site, signal }: Scene): Promise<string | null> {
-  const before = site.members;
+  const { watch } = site;
+  const wanted = watch.numJoined + ++site.numComing;
   const newcomer = site.join();
-  const isIn = (): boolean => site.members.some((rank) => !before.includes(rank));
+  const isIn = (): boolean => watch.numJoined >= wanted;
   const over = AbortSignal.any([signal, AbortSignal.timeout(JOIN_MS)]);
   const gaveUp = newcomer.ended.then((words) => `the newcomer ended: ${words.split('\n').at(-1) ?? ''}`);
-  const entered = site.watch.until(isIn, JOIN_MS, over).then((isSo) => (isSo ? null : 'nobody joined'));
-  return Promise.race([entered, gaveUp]);
+  const entered = watch.until(isIn, JOIN_MS, over).then((isSo) => (isSo ? null : 'nobody joined'));
+  return Promise.race([entered, gaveUp]).finally(() => site.numComing--);
 }

@@ -25,6 +25,8 @@ export interface SiteOptions {
 
 /** Owns all of it: {@link close} ends every process. */
 export class Site {
+  /** Newcomers that haven't joined yet. */
+  numComing = 0;
   private readonly unwatch: () => void;
 
   /** The job runs, and its ranks see each other. Errors as those of `Engine.start`; UsageError where relays can't read what ranks say. */
@@ -51,7 +53,7 @@ export class Site {
       });
       const onLoss = ({ lost }: Loss): void => lost.forEach(({ error }) => onNotice(error.message));
       engine.watch({ loss: onLoss });
-      const watch = new JobWatch(config.comm.on_peer_loss === 'recover');
+      const watch = new JobWatch(ranks, config.comm.on_peer_loss === 'recover');
       return new Site(engine, watch, relays, newcomers, relays?.address ?? head);
     } catch (error) {
       await relays?.close();

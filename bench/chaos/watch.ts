@@ -4,6 +4,7 @@ import type { ObservedStep } from '../../lib/head/observing/step_observer.js';
 import type { ExpertsEvent } from '../../lib/head/rebalancing/experts_event.js';
 import type { Loss } from '../../lib/head/step_loop.js';
 import type { EngineObserver } from '../../lib/head/watchers.js';
+import { holdersOf } from '../../lib/job/members.js';
 import type { EpochChange } from '../../lib/job/step_runner.js';
 import { heldOf, movedBetween, type Held } from './held.js';
 
@@ -30,17 +31,26 @@ export class JobWatch implements EngineObserver {
   readonly losses: SeenLoss[] = [];
   /** Experts are moving beside the last step. */
   isMoving = false;
-  /** Ranks came or went, and experts aren't spread over those that are there yet. */
+  /** Ranks that may hold experts came or went, and experts aren't spread over those that are there yet. */
   isSpreading = false;
+  /** Ranks that joined so far. */
+  numJoined = 0;
+  /** That may hold experts. */
+  private holders: readonly number[];
   private placement: Placement | null = null;
   private members: readonly number[] = [];
-  private held: Held = { numHomeless: 0, numReplicas: 0 };
+  private held: Held = { numHomeless: 0, numReplicas: 0, numExperts: 0 };
   private numMoved = 0;
   private numRecomputed = 0;
   private readonly waiting = new Set<() => void>();
 
-  /** @param isRecovering experts follow ranks that come and go */
-  constructor(private readonly isRecovering: boolean) {}
+  /** Of a job that begins with so many ranks. @param isRecovering experts follow ranks that come and go */
+  constructor(
+    numRanks: number,
+    private readonly isRecovering: boolean,
+  ) {
+    this.holders = [...Array(numRanks).keys()];
+  }
 
   /** A step that counts. */
   step({ placement, results, plans }: ObservedStep): void {
@@ -67,9 +77,12 @@ export class JobWatch implements EngineObserver {
   }
 
   /** A new epoch. */
-  enter({ members }: EpochChange): void {
+  enter({ members, joined }: EpochChange): void {
     this.members = [...members.present];
-    this.isSpreading = this.isRecovering;
+    this.numJoined += joined.length;
+    const holders = holdersOf(members);
+    if (holders.join() !== this.holders.join()) this.isSpreading = this.isRecovering;
+    this.holders = holders;
     this.wake();
   }
 

@@ -5,7 +5,7 @@ import type { Sample } from '../../../bench/chaos/watch.js';
 import { summary } from '../../../bench/chaos/report.js';
 
 const sample = (atMs: number, numReplicas: number, more: Partial<Sample> = {}): Sample => ({
-  ...{ atMs, numReplicas, numHomeless: 0, members: [0, 1], numMoved: 0, numRecomputed: 0 },
+  ...{ atMs, numReplicas, numHomeless: 0, numExperts: 4, members: [0, 1], numMoved: 0, numRecomputed: 0 },
   ...more,
 });
 const answer = (more: Partial<Answer> = {}): Answer => ({

@@ -12,14 +12,20 @@ const placement = (...tables: readonly (readonly number[])[]) =>
 
 describe('what ranks hold', () => {
   it('counts experts without a home and replicas, of all layers', () => {
-    expect(heldOf(placement([0, 1, 2, 0], [0, 1, 1, -1]))).to.deep.equal({ numHomeless: 1, numReplicas: 7 });
+    expect(heldOf(placement([0, 1, 2, 0], [0, 1, 1, -1]))).to.deep.equal({
+      numHomeless: 1,
+      numReplicas: 7,
+      numExperts: 6,
+    });
   });
 
   it('is whole when each expert has a home and there are as many replicas as at first', () => {
-    const first = { numHomeless: 0, numReplicas: 8 };
-    expect(isWhole({ numHomeless: 0, numReplicas: 9 }, first)).to.equal(true);
-    expect(isWhole({ numHomeless: 0, numReplicas: 7 }, first)).to.equal(false);
-    expect(isWhole({ numHomeless: 1, numReplicas: 9 }, first)).to.equal(false);
+    const first = { numHomeless: 0, numReplicas: 8, numExperts: 6 };
+    const two = { numExperts: 6, members: [0, 3] };
+    expect(isWhole({ ...two, numHomeless: 0, numReplicas: 9 }, first)).to.equal(true);
+    expect(isWhole({ ...two, numHomeless: 0, numReplicas: 7 }, first)).to.equal(false);
+    expect(isWhole({ ...two, numHomeless: 1, numReplicas: 9 }, first)).to.equal(false);
+    expect(isWhole({ ...two, members: [1], numHomeless: 0, numReplicas: 6 }, first), 'one rank').to.equal(true);
   });
 
   it('moved are experts that a rank got, whatever their slot', () => {
