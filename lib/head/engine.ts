@@ -2,6 +2,7 @@
  * The engine as its users see it: prompts in, tokens out. Lives in the head process, which holds no tensors: a job of rank processes
  * computes the steps that the loop forms.
  */
+import { availableParallelism } from 'node:os';
 import { uniform } from '../../base/philox.js';
 import type { RoutingObserver } from '../../experts/load/load_recorder.js';
 import { LoadWindow } from '../../experts/load/load_window.js';
@@ -409,7 +410,7 @@ export class Engine implements TokenSource {
   private scalerOf(onScale: OnScale): Scaler {
     const { job, config, limits } = this.parts;
     return new Scaler({
-      ...{ job, config: config.elastic, maxNumSeqs: limits.maxNumSeqs, onScale },
+      ...{ job, config: config.elastic, maxNumSeqs: limits.maxNumSeqs, numCores: availableParallelism(), onScale },
       load: () => this.scheduler.load,
       prepare: () => this.experts.prepare(),
       spread: (why) => this.experts.spread(why),

@@ -38,6 +38,8 @@ export interface ElasticWork {
 export interface ElasticParts {
   readonly job: ElasticJob;
   readonly work: ElasticWork;
+  /** Newcomers that may start at the same time, at least 1. Default: any number. */
+  readonly numAtOnce?: () => number;
   readonly onScale: OnScale;
 }
 
@@ -149,15 +151,20 @@ export class Elastic {
     onChange();
   }
 
-  /** All that come get their share at once. Where one can't come, the others stay. `onIn`: they are there. */
+  /** All that come get their share of experts together. Where one can't come, the others stay. `onIn`: they are there. */
   private async grow(numRanks: number, tally: Tally, signal: AbortSignal, onIn: () => void): Promise<void> {
-    const { job } = this.parts;
-    const coming = await Promise.allSettled(Array.from({ length: numRanks }, () => job.recruit(signal)));
-    const seats = coming.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-    tally.joined.push(...seats);
+    const numBefore = tally.joined.length;
+    let refused: PromiseRejectedResult | undefined;
+    for (let numLeft = numRanks; numLeft > 0 && refused === undefined;) {
+      const { job, numAtOnce = () => numLeft } = this.parts;
+      const count = Math.min(numLeft, numAtOnce());
+      const coming = await Promise.allSettled(Array.from({ length: count }, () => job.recruit(signal)));
+      tally.joined.push(...coming.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])));
+      refused = coming.find((each) => each.status === 'rejected');
+      numLeft -= count;
+    }
     onIn();
-    if (seats.length > 0) await this.spread(tally, signal);
-    const refused = coming.find((each) => each.status === 'rejected');
+    if (tally.joined.length > numBefore) await this.spread(tally, signal);
     if (refused !== undefined) throw refused.reason;
   }
 

@@ -13,6 +13,8 @@ import type { OnScale, Scaled, ScalingStats } from './scale_events.js';
 /** The job whose ranks come and go: it tells of an epoch before its head knows of it. */
 export interface ScaledJob extends ElasticJob {
   readonly members: RanksView & { readonly epoch: number };
+  /** Ranks that have started already, and wait. */
+  readonly spares: readonly number[];
 }
 
 /** Whose ranks come and go. */
@@ -27,6 +29,8 @@ export interface ScalerOptions {
   readonly load: () => SchedulerLoad;
   /** Of a rank. */
   readonly maxNumSeqs: number;
+  /** Of the machine on which newcomers are started. */
+  readonly numCores: number;
   readonly config: ExpertwireConfig['elastic'];
   readonly onScale: OnScale;
 }
@@ -50,7 +54,9 @@ export class Scaler implements StepObserver {
       if (event.kind === 'begun') prepare();
       options.onScale(event);
     };
-    this.elastic = new Elastic({ job: this.job(), work: this.work(), onScale });
+    // Who starts takes a core's time from the steps of everybody. Why: docs/decisions/elastic.md#newcomers-start-where-there-are-cores-for-them
+    const numAtOnce = (): number => Math.max(1, job.spares.length, options.numCores - job.members.present.size);
+    this.elastic = new Elastic({ job: this.job(), work: this.work(), numAtOnce, onScale });
     const { enabled, max_ranks: most, ...settings } = config;
     const maxRanks = most === 'auto' ? job.numSeats : Math.min(most, job.numSeats);
     this.policy = enabled ? new ElasticPolicy({ ...settings, max_ranks: maxRanks }) : null;

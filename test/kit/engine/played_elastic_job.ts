@@ -14,6 +14,7 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
   readonly leaving = new Set<number>();
   readonly demoted = new Set<number>();
   epoch = 0;
+  spares: readonly number[] = [];
   drained = { numMoved: 0, numRecomputed: 0 };
   /** What was asked, in order. */
   readonly story: string[] = [];
@@ -71,7 +72,11 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
 
   /** Resolves when this was asked and waits. */
   async untilHeld(what: string): Promise<void> {
-    while (!this.held.some((each) => each.what === what)) await new Promise(setImmediate);
+    while (!this.isHeld(what)) await new Promise(setImmediate);
+  }
+
+  isHeld(what: string): boolean {
+    return this.held.some((each) => each.what === what);
   }
 
   release(what: string): void {

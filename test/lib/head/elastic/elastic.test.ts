@@ -24,6 +24,20 @@ describe('scaling a job', () => {
     expect(kinds()).to.deep.equal(['begun', 'done']);
   });
 
+  it('has so many newcomers start at a time as may, and experts move when all are there', async () => {
+    const job = new PlayedElasticJob(2, 5);
+    job.holds = ['recruit'];
+    const numAtOnce = (): number => (job.present.size === 2 ? 1 : 2);
+    const scaling = new Elastic({ job, work: job, numAtOnce, onScale: () => undefined }).scale(5, ASKED);
+    for (const told of [1, 3, 3]) {
+      await job.untilHeld('recruit');
+      expect(job.story.length).to.equal(told);
+      job.release('recruit');
+    }
+    expect(await scaling).to.deep.include({ after: 5, joined: [2, 3, 4] });
+    expect(job.story.slice(3)).to.deep.equal(['spread over 0,1,2,3,4']);
+  });
+
   it('empties ranks of experts and sequences before they go', async () => {
     const { job, elastic } = played(4, 4);
     job.holds = ['drain 2', 'spread'];

@@ -20,7 +20,7 @@ function played(numRanks: number, options: Partial<ScalerOptions> = {}, knowsAtO
   const events: ScaleEvent[] = [];
   const rank = { rank: 0, numRunning: 1, numKvBlocks: 10, numUsedBlocks: 1, numCachedBlocks: 0, numPrefillTokens: 0 };
   const scaler = new Scaler({
-    ...{ job, config: CONFIG, maxNumSeqs: 8, load: () => loadOf(9, [rank]) },
+    ...{ job, config: CONFIG, maxNumSeqs: 8, numCores: 16, load: () => loadOf(9, [rank]) },
     prepare: () => undefined,
     spread: () => job.spread(new AbortController().signal),
     drained: (each, signal) => job.drain(each, signal),
@@ -45,6 +45,24 @@ describe('the scaler of an engine', () => {
     await job.untilHeld('spread over 0,1,2');
     job.release('spread over 0,1,2');
     expect(await scaling).to.deep.include({ before: 2, after: 3, joined: [2] });
+  });
+
+  it('has newcomers start where the machine has cores for them, or one at a time, and all spares join at once', async () => {
+    const { job, scaler, stop } = played(1, { numCores: 1 });
+    for (const [numRanks, numSpares, numTold] of [
+      [2, 0, 1],
+      [4, 2, 3],
+    ] as const) {
+      job.holds = ['recruit'];
+      job.spares = [...Array(numSpares).keys()];
+      const scaling = scaler.scale(numRanks);
+      await job.untilHeld('recruit');
+      expect(job.story.filter((what) => what === 'recruit').length).to.equal(numTold);
+      job.holds = [];
+      while (job.isHeld('recruit')) job.release('recruit');
+      await scaling;
+    }
+    stop();
   });
 
   it('tells how many sequences went on elsewhere, and how many gave way', async () => {
