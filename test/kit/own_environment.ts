@@ -2,6 +2,7 @@
  * Loaded before the tests: they see nothing of what the user installed, cached or set. What they start gets the same, since it is in this process's environment; an
  * installed native library, a launcher's variables or a job secret would change what is tested.
  */
+import { config } from 'chai';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,3 +18,6 @@ for (const name of Object.keys(process.env)) {
 const home = mkdtempSync(join(tmpdir(), 'expertwire-test-home-'));
 process.env.HOME = home;
 process.on('exit', () => rmSync(home, { recursive: true, force: true }));
+
+// A misspelt assertion is an error of types already; to look for it in every run too takes more time than the assertions themselves.
+config.useProxy = false;
