@@ -22,7 +22,7 @@ const FLOORS: Readonly<Record<string, string>> = {
   experts: 'placement placement/planners load routing layer .',
   lib: 'hub/cache config weights tokenizer/jinja/values tokenizer/jinja/syntax tokenizer/jinja/functions tokenizer/jinja tokenizer/steps tokenizer/models tokenizer/pipeline tokenizer/formats tokenizer metrics native hub model/spec model/stored model/weights model/decoder model/families/blocks model/families model/kernels model/tensors model plugins kernels protocol rank/sampling rank job job/start head/observing head/speeds head/scheduling head/rebalancing head/elastic head/hooks head server/base server/http server/openai/requests server/journal server/openai server/telemetry server/tracing server/experts server/elastic server/live server page/state page/view commands/base commands/advice commands/engine commands/generate commands/inspect commands/plan commands/rank commands/score commands/serve commands/chat/answers commands/chat commands .',
   bench:
-    'base balance chaos/plan chaos/load chaos/relay chaos scale slow compute pull dispatch/base dispatch/parties dispatch/links dispatch/ranks dispatch eplb formats serve/load serve/client serve/datasets serve/figures serve engine peers/engines peers scenarios tokenizer .',
+    'base balance chaos/plan chaos/load chaos/relay chaos scale slow compute pull dispatch/base dispatch/parties dispatch/links dispatch/ranks dispatch eplb formats serve/load serve/client serve/datasets serve/figures serve engine resume peers/engines peers scenarios tokenizer .',
 };
 const ORDER = Object.entries(FLOORS).flatMap(([top, floors]) => floors.split(' ').map((floor) => join(top, floor)));
 
