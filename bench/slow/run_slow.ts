@@ -18,8 +18,10 @@ export interface SlowRun extends SlowFigures {
 
 type How = Pick<SlowSiteOptions, 'onNotice' | 'signal'>;
 
-/** Times all prompts, until the job has found out how fast its ranks are and experts are where they should be. */
-const MOST_WARM_UPS = 12;
+/** How often all prompts are asked, at least and at most, until the job has found out how fast its ranks are and experts are where they should be. */
+const WARM_UPS = { least: 6, most: 24 };
+/** Times without any news of that. */
+const QUIET_WARM_UPS = 3;
 
 /** Errors as those of `Engine.start`. */
 export async function runSlow(options: SlowOptions, how: How): Promise<SlowRun> {
@@ -93,10 +95,11 @@ class PromptedJob {
   /** Until nothing changes any more. */
   async settle(factor: number): Promise<void> {
     let before = '';
-    for (let i = 0; i < MOST_WARM_UPS; i++) {
+    for (let i = 1, numQuiet = 0; i <= WARM_UPS.most; i++) {
       await this.run(factor);
       const now = this.standing();
-      if (now === before && i >= 3) return;
+      numQuiet = now === before ? numQuiet + 1 : 0;
+      if (numQuiet >= QUIET_WARM_UPS && i >= WARM_UPS.least) return;
       before = now;
     }
   }

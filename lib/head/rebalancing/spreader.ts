@@ -38,6 +38,13 @@ export interface SpreaderOptions {
   readonly onExperts: OnExperts;
 }
 
+/** What ranks are taken for. */
+interface Speeds {
+  readonly capacities: readonly number[] | undefined;
+  /** Ascending. */
+  readonly slow: readonly number[];
+}
+
 /** Until experts are where they should be. */
 interface Spreading {
   readonly why: string;
@@ -57,11 +64,8 @@ export class Spreader {
   private numPlans = 0;
   /** A plan is wanted when every expert has a home. */
   private isDue = false;
-  /** Of the ranks as the last plan took them, and whether it was for some that were slow. */
-  private known: { readonly capacities: readonly number[] | undefined; readonly hasSlow: boolean } = {
-    capacities: undefined,
-    hasSlow: false,
-  };
+  /** As the last plan took the ranks. */
+  private known: Speeds = { capacities: undefined, slow: [] };
   /** Steps until the next plan for ranks that are slow. */
   private numRestSteps = 0;
   private failure: Error | null = null;
@@ -84,11 +88,10 @@ export class Spreader {
     const { capacities, mover } = this.options;
     if (this.numRestSteps > 0) this.numRestSteps--;
     if (this.numRestSteps > 0 || this.current !== null || mover.isMoving) return;
-    const slow = this.options.slow();
-    const isNews = capacities() !== this.known.capacities && (slow.length > 0 || this.known.hasSlow);
-    if (!isNews) return;
+    const speeds = { capacities: capacities(), slow: this.options.slow() };
+    if (!isNews(speeds, this.known)) return;
     this.numRestSteps = this.options.numRestSteps;
-    void this.plan(this.begin(slowText(slow)));
+    void this.plan(this.begin(slowText(speeds.slow)));
   }
 
   /** Every expert has a home in this epoch, and steps can run. */
@@ -134,7 +137,7 @@ export class Spreader {
     const { placement, mover } = this.options;
     const { holders } = this;
     const capacities = this.options.capacities();
-    this.known = { capacities, hasSlow: this.options.slow().length > 0 };
+    this.known = { capacities, slow: this.options.slow() };
     const current = placement.compacted(holders);
     const numSlots = Math.min(spreading.numSlots, holders.length * Math.min(current.slotsPerRank, current.numExperts));
     const topology: PlanTopology = {
@@ -209,6 +212,17 @@ export class Spreader {
 }
 
 const nothingMoved = (version: number): Moved => ({ version, step: 0, numMovedExperts: 0, movedBytes: 0, numSteps: 0 });
+
+/** A slow rank that computes so much less than it was taken for is news. */
+const LESS_BY = 2 / 3;
+
+/** Who fell behind or caught up, or fell behind further, is worth a plan; how a measure goes up and down isn't. */
+function isNews(now: Speeds, known: Speeds): boolean {
+  if (now.capacities === known.capacities) return false;
+  const isFurther = (rank: number): boolean =>
+    (now.capacities?.[rank] ?? 1) < LESS_BY * (known.capacities?.[rank] ?? 1);
+  return now.slow.join() !== known.slow.join() || now.slow.some(isFurther);
+}
 
 function slowText(slow: readonly number[]): string {
   if (slow.length === 0) return 'no rank is slow any more';

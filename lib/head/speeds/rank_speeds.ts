@@ -11,6 +11,7 @@ import { Paces } from './paces.js';
 import { sharedRowsOf, workOf } from './rank_work.js';
 import { Slowness } from './slowness.js';
 import type { OnSpeed, RankSpeed } from './speed_events.js';
+import { LateLinks } from './late_links.js';
 import { lateRows, WaitWindow } from './wait_window.js';
 import { WORK_KINDS, WorkWindow, type WorkKind } from './work_window.js';
 
@@ -25,9 +26,6 @@ export interface RankSpeedsOptions {
   readonly onSpeed: OnSpeed;
 }
 
-/** Windows in which a link must be late, one after the other, before anybody hears of it. */
-const LATE_WINDOWS = 3;
-
 /** One of a job. */
 export class RankSpeeds implements StepObserver {
   private readonly paces: Readonly<Record<WorkKind, Paces>>;
@@ -40,8 +38,7 @@ export class RankSpeeds implements StepObserver {
   private samples: Readonly<Record<WorkKind, readonly (CostSample | null)[]>> = { experts: [], own: [] };
   private waitShares: readonly (readonly number[])[] = [];
   private readonly slowness: Slowness[];
-  /** The link that was late in the last windows, and in how many of them. */
-  private late = { from: -1, to: -1, numWindows: 0 };
+  private readonly lateLinks = new LateLinks();
   private relative: readonly number[] | undefined = undefined;
 
   constructor(private readonly options: RankSpeedsOptions) {
@@ -99,7 +96,8 @@ export class RankSpeeds implements StepObserver {
       this.act();
       for (let rank = 0; rank < numSeats; rank++) this.name(rank);
     }
-    this.nameLink();
+    const late = this.lateLinks.judge(lateRows(this.waitShares));
+    if (late !== null) this.options.onSpeed({ ...late, kind: 'late_link' });
   }
 
   /** What ranks are taken for follows what was measured. */
@@ -127,18 +125,6 @@ export class RankSpeeds implements StepObserver {
     onSpeed({ kind: slowness.isSlow ? 'slow' : 'caught_up', rank, speed: this.speedOf(rank) });
   }
 
-  private nameLink(): void {
-    const late = lateRows(this.waitShares);
-    if (late?.kind !== 'link') {
-      this.late = { from: -1, to: -1, numWindows: 0 };
-      return;
-    }
-    const { from, to, share } = late;
-    const isSame = this.late.from === from && this.late.to === to;
-    this.late = { from, to, numWindows: isSame ? this.late.numWindows + 1 : 1 };
-    if (this.late.numWindows === LATE_WINDOWS) this.options.onSpeed({ kind: 'late_link', from, to, share });
-  }
-
   private speedOf(rank: number): RankSpeed {
     const row = this.waitShares[rank] ?? [];
     const numOthers = this.waits.numRanks - 1;
@@ -152,8 +138,9 @@ export class RankSpeeds implements StepObserver {
     };
   }
 
-  /** Of both kinds of work, as much of each as it had in the last window. */
+  /** Of both kinds of work, as much of each as it had in the last window; null while nobody knows what it takes for tokens of its own. */
   private paceOf(rank: number): number | null {
+    if (this.paces.own.of(rank) === null) return null;
     let [takenMs, usualMs] = [0, 0];
     for (const kind of WORK_KINDS) {
       const pace = this.paces[kind].of(rank);

@@ -18,7 +18,7 @@ describe('expertwire bench slow', function () {
   it('a rank that takes four times as long gets less to do, and no token is another', () =>
     withTempFolder(async (dir) => {
       const file = join(dir, 'figures.json');
-      const load = ['--streams', '4', '--new-tokens', '40', '--prompt-tokens', '4', '--rounds', '1'];
+      const load = ['--streams', '4', '--new-tokens', '150', '--prompt-tokens', '4', '--rounds', '1'];
       const context = commandContext();
       await runBench(['slow', '--factor', '4', ...load, '--json', file], context);
       const run = JSON.parse(await readFile(file, 'utf8')) as SlowRun;

@@ -29,5 +29,5 @@ export class PacedJob extends Job {
 function phasesOf(pace: number, { parts }: StepPlan, numRows: number): Record<StepPhase, number> {
   const numTokens = parts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
   const none = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0])) as Record<StepPhase, number>;
-  return { ...none, experts: pace * (0.2 + 0.02 * numRows), attention: pace * (0.3 + 0.2 * numTokens) };
+  return { ...none, experts: pace * (10 + numRows), attention: pace * (15 + 10 * numTokens) };
 }

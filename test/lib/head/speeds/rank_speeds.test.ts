@@ -62,8 +62,8 @@ class PlayedRanks {
     const rows = this.paces.map((_, r) => (r === rank ? Math.round(20 * numTokens * this.share(rank)) : 0));
     const noise = (): number => 0.8 + 0.4 * this.random() + (this.random() < 0.05 ? 3 : 0);
     const phasesMs = Object.fromEntries(STEP_PHASES.map((phase) => [phase, 0])) as Record<StepPhase, number>;
-    phasesMs.experts = pace * (0.3 + 0.01 * (rows[rank]! + numTokens)) * noise();
-    phasesMs.attention = pace * (0.5 + 0.1 * numTokens) * noise();
+    phasesMs.experts = pace * (15 + 0.5 * (rows[rank]! + numTokens)) * noise();
+    phasesMs.attention = pace * (25 + 5 * numTokens) * noise();
     phasesMs.dispatch = 100; // waiting counts for nothing
     const waitMs = this.waitMs[rank]!;
     for (let from = 0; from < this.numRanks; from++) if (from !== rank) waitMs[from]! += 10 * this.wait(rank, from);
@@ -94,7 +94,7 @@ describe('speeds of ranks', () => {
   it('a rank at half the speed is taken for half, named once with figures, and once more when it has caught up', () => {
     const ranks = new PlayedRanks(4, 1.8);
     ranks.run(5).paces[2] = 2.2;
-    ranks.run(8);
+    ranks.run(10);
     expect(ranks.told).to.deep.equal(['slow 2']);
     expect(ranks.speeds.capacities![2]).to.be.within(0.38, 0.6);
     expect([0, 1, 3].map((rank) => ranks.speeds.capacities![rank])).to.deep.equal([1, 1, 1]);
@@ -105,7 +105,7 @@ describe('speeds of ranks', () => {
     );
     expect(text).to.contain('the others wait 40 % of the time for it');
     ranks.paces[2] = 1;
-    ranks.run(8);
+    ranks.run(12);
     expect(ranks.told).to.deep.equal(['slow 2', 'caught_up 2']);
     expect(ranks.speeds.capacities).to.equal(undefined);
   });
@@ -131,10 +131,19 @@ describe('speeds of ranks', () => {
     expect(ranks.speeds.stats(4)[1]!.experts).to.be.within(0.8 * before, 1.25 * before);
   });
 
+  it('of ranks whose speed changes all the time are told of less and less often', () => {
+    const ranks = new PlayedRanks(4, 1.5);
+    for (let i = 0; i < 100; i++) {
+      ranks.paces[1] = i % 2 === 0 ? 3 : 1;
+      ranks.run(10);
+    }
+    expect(ranks.told.length).to.be.within(3, 16);
+  });
+
   it('of a seat that somebody else takes are unknown', () => {
     const ranks = new PlayedRanks();
     ranks.paces[3] = 3;
-    ranks.run(6);
+    ranks.run(8);
     expect(ranks.speeds.stats(4)[3]!.isSlow).to.equal(true);
     const change = { left: [3], joined: [] };
     const members = membersAfter(firstMembers([0, 1, 2, 3]), change);
@@ -146,9 +155,9 @@ describe('speeds of ranks', () => {
   it('rows that come late over one link are told of once, with both its ends', () => {
     const ranks = new PlayedRanks();
     ranks.wait = (to, from) => (from === 0 && to === 3 ? 0.5 : 0.02);
-    ranks.run(2);
+    ranks.run(4);
     expect(ranks.events).to.deep.equal([]);
-    ranks.run(10);
+    ranks.run(20);
     expect(ranks.told).to.deep.equal(['late_link']);
     expect(speedText(ranks.events[0]!)).to.match(/^rank 3 waits 50 % of the time for rows of rank 0, and others don't/);
   });
