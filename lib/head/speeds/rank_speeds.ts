@@ -96,7 +96,7 @@ export class RankSpeeds implements StepObserver {
       this.act();
       for (let rank = 0; rank < numSeats; rank++) this.name(rank);
     }
-    const late = this.lateLinks.judge(lateRows(this.waitShares));
+    const late = this.lateLinks.judge(lateRows(this.waitShares, this.waits.ranks));
     if (late !== null) this.options.onSpeed({ ...late, kind: 'late_link' });
   }
 
@@ -127,7 +127,7 @@ export class RankSpeeds implements StepObserver {
 
   private speedOf(rank: number): RankSpeed {
     const row = this.waitShares[rank] ?? [];
-    const numOthers = this.waits.numRanks - 1;
+    const numOthers = this.waits.ranks.length - 1;
     return {
       pace: this.paceOf(rank),
       experts: this.paces.experts.of(rank),

@@ -4,7 +4,7 @@
  */
 
 /** Windows in which a rank must be slow, one after the other, before it is called so. */
-const BAD_WINDOWS = 3;
+const BAD_WINDOWS = 5;
 /** Windows in which it must be well after it fell behind for the first time, and the most that are asked of it. */
 const FIRST_GOOD_WINDOWS = 4;
 const MOST_GOOD_WINDOWS = 256;

@@ -17,9 +17,9 @@ export class WaitWindow {
   private last: readonly (readonly number[] | null)[] = [];
   private stepMs = 0;
 
-  /** Those of the last step. */
-  get numRanks(): number {
-    return this.last.filter((waitMs) => waitMs !== null).length;
+  /** Those of the last step, ascending. */
+  get ranks(): readonly number[] {
+    return [...this.last.keys()].filter((rank) => this.last[rank] !== null);
   }
 
   /** What each seat reports after a step; null: it isn't taken. */
@@ -41,8 +41,8 @@ export class WaitWindow {
   }
 }
 
-/** The worst, where anybody waits long; null: nobody does. */
-export function lateRows(shares: readonly (readonly number[])[]): LateRows | null {
+/** The worst of these ranks, where anybody waits long; null: nobody does. */
+export function lateRows(shares: readonly (readonly number[])[], ranks: readonly number[]): LateRows | null {
   const worst = shares
     .map((row, from) => ({ from, to: row.indexOf(Math.max(...row)), share: Math.max(...row) }))
     .reduce<{ from: number; to: number; share: number } | null>(
@@ -51,7 +51,8 @@ export function lateRows(shares: readonly (readonly number[])[]): LateRows | nul
     );
   if (worst === null || worst.share < MIN_SHARE) return null;
   const { from, to, share } = worst;
-  const others = shares.flatMap((row, rank) => (rank === from || rank === to ? [] : [shares[from]![rank]!, row[to]!]));
+  const rest = ranks.filter((rank) => rank !== from && rank !== to);
+  const others = rest.flatMap((rank) => [shares[from]![rank]!, shares[rank]![to]!]);
   const isLink = others.length > 0 && share > LINK_FACTOR * Math.max(...others);
   return isLink ? { kind: 'link', from, to, share } : { kind: 'rank', rank: from, share };
 }

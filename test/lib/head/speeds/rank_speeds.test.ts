@@ -94,9 +94,9 @@ describe('speeds of ranks', () => {
   it('a rank at half the speed is taken for half, named once with figures, and once more when it has caught up', () => {
     const ranks = new PlayedRanks(4, 1.8);
     ranks.run(5).paces[2] = 2.2;
-    ranks.run(10);
+    ranks.run(12);
     expect(ranks.told).to.deep.equal(['slow 2']);
-    expect(ranks.speeds.capacities![2]).to.be.within(0.38, 0.6);
+    expect(ranks.speeds.capacities![2]).to.be.within(0.33, 0.6);
     expect([0, 1, 3].map((rank) => ranks.speeds.capacities![rank])).to.deep.equal([1, 1, 1]);
     expect(ranks.speeds.ownPaceOf(2)).to.be.within(1.8, 2.6);
     const text = speedText(ranks.events[0]!);
@@ -135,7 +135,7 @@ describe('speeds of ranks', () => {
     const ranks = new PlayedRanks(4, 1.5);
     for (let i = 0; i < 100; i++) {
       ranks.paces[1] = i % 2 === 0 ? 3 : 1;
-      ranks.run(10);
+      ranks.run(12);
     }
     expect(ranks.told.length).to.be.within(3, 16);
   });
@@ -143,7 +143,7 @@ describe('speeds of ranks', () => {
   it('of a seat that somebody else takes are unknown', () => {
     const ranks = new PlayedRanks();
     ranks.paces[3] = 3;
-    ranks.run(8);
+    ranks.run(10);
     expect(ranks.speeds.stats(4)[3]!.isSlow).to.equal(true);
     const change = { left: [3], joined: [] };
     const members = membersAfter(firstMembers([0, 1, 2, 3]), change);

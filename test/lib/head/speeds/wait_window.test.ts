@@ -1,5 +1,7 @@
 import { expect } from 'chai';
-import { lateRows, WaitWindow } from '../../../../lib/head/speeds/wait_window.js';
+import { lateRows as lateOf, WaitWindow } from '../../../../lib/head/speeds/wait_window.js';
+
+const lateRows = (shares: readonly (readonly number[])[], ranks = [...shares.keys()]) => lateOf(shares, ranks);
 
 describe('waits for rows', () => {
   it('are shares of the time of the steps, of what was added since the last look', () => {
@@ -18,7 +20,7 @@ describe('waits for rows', () => {
     waits.take();
     waits.add([[0, 0, 0], [2, 0, 0], null], 10); // prettier-ignore
     expect(waits.take()[0]).to.deep.equal([0, 0, 0]);
-    expect(waits.numRanks).to.equal(2);
+    expect(waits.ranks).to.deep.equal([0, 1]);
   });
 
   it('of all others for one rank blame the rank', () => {
@@ -32,6 +34,10 @@ describe('waits for rows', () => {
 
   it('of a rank that has less to do than all others blame no link', () => {
     expect(lateRows([[0, 0.3, 0], [0, 0, 0], [0, 0.29, 0]])?.kind).to.equal('rank'); // prettier-ignore
+  });
+
+  it('of one of two ranks blame no link, also beside empty seats: nobody else could tell', () => {
+    expect(lateRows([[0, 0.7, 0], [0.02, 0, 0], [0, 0, 0]], [0, 1])?.kind).to.equal('rank'); // prettier-ignore
   });
 
   it('that are short blame nobody', () => {
