@@ -1,7 +1,6 @@
 /** The ranks of one job as the head sees them: fed with steps, watched, and ended. */
 import type { ControlLink } from '../../comm/job/control_link.js';
 import type { Candidate } from '../../comm/job/door.js';
-import { Deadline } from '../../comm/base/deadline.js';
 import { remoteErrorOf, type RemoteError } from '../../comm/base/errors.js';
 import type { ControlMessage } from '../../comm/job/messages.js';
 import type { Rendezvous } from '../../comm/job/rendezvous.js';
@@ -17,7 +16,7 @@ import { LossWatch } from './loss_watch.js';
 import type { Decision } from './losses.js';
 import type { LostRank, Members } from './members.js';
 import { Newcomers, type NewcomersParts } from './newcomers.js';
-import { RunningSteps } from './running_steps.js';
+import { RunningSteps, type LateStep } from './running_steps.js';
 import type { EpochChange, StepOutcome, StepRunner } from './step_runner.js';
 import type { RankExit } from './rank_process.js';
 import { Wishes, type Wish } from './wishes.js';
@@ -92,9 +91,7 @@ export class Job implements StepRunner {
   private onLeave: (rank: number) => void = (rank) => void this.askedToLeave.push(rank);
   /** What nobody was told of yet. */
   private changes: readonly EpochChange[] = [];
-  private readonly running = new RunningSteps();
-  /** Of the first of them. */
-  private deadline: Deadline | null = null;
+  private readonly running: RunningSteps;
   /** While ranks take over experts. */
   private gathering: Gathering | null = null;
   /** Why no step can run any more. */
@@ -117,6 +114,12 @@ export class Job implements StepRunner {
     const first = parts.resumed?.members ?? links.length;
     this.losses = new LossWatch({ first, policy, enterTimeoutMs, onDecision });
     void this.losses.ended.then((error) => this.fail(error));
+    this.running = new RunningSteps({
+      stepMs: parts.stepTimeoutMs,
+      // A rank that is missed by mistake costs an epoch there, and elsewhere the job.
+      tailMs: policy === 'fail' ? null : enterTimeoutMs,
+      onLate: (late) => this.accuseLate(late),
+    });
     links.forEach((link, rank) => {
       if (link !== null) this.seat(rank, { link, isHere: rank < exits.length });
     });
@@ -222,7 +225,6 @@ export class Job implements StepRunner {
     const { present, epoch: current } = this.members;
     if (epoch !== current) return Promise.resolve({ kind: 'abandoned' }); // before it began
     const outcome = this.running.begin(plans, present);
-    this.deadline ??= this.stepDeadline();
     try {
       for (const rank of present) this.send(rank, { kind: 'step', plan: plans[rank]! });
     } catch (error) {
@@ -343,7 +345,7 @@ export class Job implements StepRunner {
     this.newcomers?.want(-wereLeaving);
     // Those that were about to go may be all that is left.
     this.wishes.refuse('left', new EngineError('RANK_LOST', 'a rank was lost before others could go; ask again'));
-    this.tellLater({ lost, abandonedStep: this.abandon() });
+    this.tellLater({ lost, abandonedStep: this.running.abandon() });
     this.declare();
     this.newcomers?.enter([]);
     this.onNews();
@@ -434,19 +436,6 @@ export class Job implements StepRunner {
     if (running.missing.size > 0) return;
     // Every rank sends its results in order: this is the first step.
     this.running.finish();
-    this.deadline?.cancel();
-    this.deadline = this.running.first === null ? null : this.stepDeadline();
-  }
-
-  private stepDeadline(): Deadline {
-    return new Deadline(this.parts.stepTimeoutMs, () => this.accuseLate());
-  }
-
-  /** Nothing of the steps that run counts. Returns the first of them. */
-  private abandon(): number | null {
-    this.deadline?.cancel();
-    this.deadline = null;
-    return this.running.abandon();
   }
 
   /** A rank's complaint about another one: where losses are masked, it waits for the head's word. */
@@ -464,10 +453,9 @@ export class Job implements StepRunner {
     else this.losses.report(report);
   }
 
-  private accuseLate(): void {
-    const { missing, step } = this.running.first!;
-    const note = ' (comm.timeout_ms for each layer)';
-    this.losses.report(lateRanks(missing, `finish step ${step}`, this.parts.stepTimeoutMs, note));
+  private accuseLate({ step, missing, afterMs, since }: LateStep): void {
+    const note = since === 'others' ? ' after others had' : ' (comm.timeout_ms for each layer)';
+    this.losses.report(lateRanks(missing, `finish step ${step}`, afterMs, note));
   }
 
   /** The step that a rank is at. */
@@ -484,8 +472,6 @@ export class Job implements StepRunner {
   private end(why: EngineError): Promise<void> {
     this.ended ??= why;
     this.gathering?.fail(why);
-    this.deadline?.cancel();
-    this.deadline = null;
     this.running.fail(why);
     this.wishes.fail(why);
     this.newcomers?.close(why);

@@ -50,8 +50,6 @@ export interface LocalEngineOptions {
   readonly microBatches?: number;
   /** How long a rank waits for its peers. Default 10000. */
   readonly timeoutMs?: number;
-  /** How long a step may take. Default 20000. */
-  readonly stepTimeoutMs?: number;
   readonly observer?: RoutingObserver;
   readonly hooks?: readonly Hook[];
   /** Who plans, where load_balance is enabled. Default: a thread. */
@@ -124,7 +122,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   };
   const rendezvous = { close: () => Promise.resolve() };
   const reports = ranks.map((_, rank) => reportOf(rank));
-  const times = { stepTimeoutMs: options.stepTimeoutMs ?? 20_000, enterTimeoutMs: timeoutMs };
+  const times = { stepTimeoutMs: 20_000, enterTimeoutMs: timeoutMs };
   const known = options.expertDigests && { expertDigests: options.expertDigests };
   const notices: string[] = [];
   const newcomers: NewcomersParts = {
