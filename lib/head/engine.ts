@@ -414,6 +414,7 @@ export class Engine implements TokenSource {
       load: () => this.scheduler.load,
       prepare: () => this.experts.prepare(),
       spread: (why) => this.experts.spread(why),
+      numMovedExperts: () => this.experts.numMoved,
       drained: (rank, signal) => this.requests.drained(rank, signal),
     });
   }

@@ -6,7 +6,7 @@
 import { EngineError } from '../../protocol/errors.js';
 import { ScaleOrders, type Tally } from './scale_orders.js';
 import { scalePlan, stayingRanks, type RanksView, type ScalePlan } from './scale_plan.js';
-import type { OnScale, ScaleCause, Scaled, ScalingStats } from './scale_events.js';
+import type { MovedCounts, OnScale, ScaleCause, Scaled, ScalingStats } from './scale_events.js';
 
 /** The membership of a job, as scaling needs it. */
 export interface ElasticJob {
@@ -27,11 +27,11 @@ export interface ElasticJob {
 /** Experts and sequences of a job, as scaling needs them. All of it happens beside the steps, and also where none run; what a loss undoes is done again. */
 export interface ElasticWork {
   /** Puts experts where they should be among the ranks that may hold some. Rejects with EngineError where they can't be there. */
-  spread(signal: AbortSignal): Promise<{ readonly numMovedExperts: number }>;
+  spread(signal: AbortSignal): Promise<void>;
   /** Has the sequences of a rank that is leaving go on elsewhere. Resolves when it has none, or is lost. */
   drain(rank: number, signal: AbortSignal): Promise<void>;
-  /** Sequences of leaving ranks that went on elsewhere with their cache so far, and those that are computed anew. */
-  readonly drained: { readonly numMoved: number; readonly numRecomputed: number };
+  /** So far. */
+  readonly moved: MovedCounts;
 }
 
 /** What an elastic job is made of. */
@@ -53,7 +53,12 @@ export class Elastic {
   private unchanged = new AbortController();
 
   constructor(private readonly parts: ElasticParts) {
-    this.orders = new ScaleOrders(() => this.numRanks, parts.onScale);
+    const { work, onScale } = parts;
+    this.orders = new ScaleOrders(
+      () => this.numRanks,
+      () => work.moved,
+      onScale,
+    );
   }
 
   /** Ranks come or go. */
@@ -164,25 +169,21 @@ export class Elastic {
       numLeft -= count;
     }
     onIn();
-    if (tally.joined.length > numBefore) await this.spread(tally, signal);
+    if (tally.joined.length > numBefore) await this.parts.work.spread(signal);
     if (refused !== undefined) throw refused.reason;
   }
 
   /** Experts and sequences go at the same time; then the ranks do. Where a rank is lost meanwhile, some of them may still be there. */
   private async shrink(ranks: readonly number[], tally: Tally, signal: AbortSignal): Promise<void> {
-    const { job, work } = this.parts;
-    const before = work.drained;
+    const { job } = this.parts;
     const unchanged = this.unchanged.signal;
     try {
       await this.setLeaving(ranks, true);
-      await this.empty(ranks, tally, AbortSignal.any([signal, unchanged]));
+      await this.empty(ranks, AbortSignal.any([signal, unchanged]));
     } catch (error) {
       if (unchanged.aborted && !signal.aborted) return;
       await this.setLeaving(ranks, false);
       throw error;
-    } finally {
-      tally.numMovedSequences += work.drained.numMoved - before.numMoved;
-      tally.numRecomputed += work.drained.numRecomputed - before.numRecomputed;
     }
     // One that was lost meanwhile isn't leaving any more, nor is who has its seat now.
     const left = ranks.filter((rank) => job.members.leaving.has(rank));
@@ -193,12 +194,13 @@ export class Elastic {
   }
 
   /** Rejects as soon as one can't, and gives the others up. */
-  private async empty(ranks: readonly number[], tally: Tally, signal: AbortSignal): Promise<void> {
+  private async empty(ranks: readonly number[], signal: AbortSignal): Promise<void> {
+    const { work } = this.parts;
     const stopped = new AbortController();
     const own = AbortSignal.any([signal, stopped.signal]);
-    const drains = ranks.map((rank) => this.parts.work.drain(rank, own));
+    const drains = ranks.map((rank) => work.drain(rank, own));
     try {
-      await Promise.all([this.spread(tally, own), ...drains]);
+      await Promise.all([work.spread(own), ...drains]);
     } finally {
       stopped.abort();
     }
@@ -206,9 +208,5 @@ export class Elastic {
 
   private async setLeaving(ranks: readonly number[], isLeaving: boolean): Promise<void> {
     await Promise.all(ranks.map((rank) => this.parts.job.setLeaving(rank, isLeaving)));
-  }
-
-  private async spread(tally: Tally, signal: AbortSignal): Promise<void> {
-    tally.numMovedExperts += (await this.parts.work.spread(signal)).numMovedExperts;
   }
 }

@@ -8,19 +8,23 @@ export type ScaleCause =
   | ({ readonly kind: 'policy' } & PolicyDecision)
   | { readonly kind: 'leave'; readonly rank: number };
 
+/** What moved because of an order, or of all orders so far. */
+export interface MovedCounts {
+  /** Experts that ranks got, per layer and rank. */
+  readonly numMovedExperts: number;
+  /** Sequences that went on elsewhere with their cache, and those that are computed anew. */
+  readonly numMovedSequences: number;
+  readonly numRecomputed: number;
+}
+
 /** The job has as many ranks as it was to have. */
-export interface Scaled {
+export interface Scaled extends MovedCounts {
   /** Ranks before and after. */
   readonly before: number;
   readonly after: number;
   /** Seats of those that came and of those that went, in that order. */
   readonly joined: readonly number[];
   readonly left: readonly number[];
-  /** Experts that ranks got, per layer and rank. */
-  readonly numMovedExperts: number;
-  /** Sequences that went on elsewhere with their cache, and those that are computed anew. */
-  readonly numMovedSequences: number;
-  readonly numRecomputed: number;
   /** From the order until every expert is in its place and whoever went is gone. */
   readonly ms: number;
   /** Until the first epoch with the new number of ranks; null: there were as many already. */

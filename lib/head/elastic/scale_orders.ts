@@ -1,15 +1,12 @@
 /** Orders to scale a job, one after the other, from their beginning to their end. */
 import { causeText } from '../../../base/foreign_text.js';
 import { EngineError } from '../../protocol/errors.js';
-import type { OnScale, ScaleCause, Scaled, ScalingStats } from './scale_events.js';
+import type { MovedCounts, OnScale, ScaleCause, Scaled, ScalingStats } from './scale_events.js';
 
 /** What an order came to so far. */
 export interface Tally {
   readonly joined: number[];
   readonly left: number[];
-  numMovedExperts: number;
-  numMovedSequences: number;
-  numRecomputed: number;
   /** Until the first epoch with as many ranks as wanted; null: not yet. */
   firstMs: number | null;
 }
@@ -33,9 +30,10 @@ export class ScaleOrders {
   private numOrders = 0;
   private ended: Error | null = null;
 
-  /** `numRanks`: that are there and stay. */
+  /** `numRanks`: that are there and stay; `moved`: so far. */
   constructor(
     private readonly numRanks: () => number,
+    private readonly moved: () => MovedCounts,
     private readonly onScale: OnScale,
   ) {}
 
@@ -74,13 +72,15 @@ export class ScaleOrders {
     const wanted = wantedOf(before);
     const startMs = performance.now();
     const sinceMs = (): number => performance.now() - startMs;
-    const tally = newTally();
+    const tally: Tally = { joined: [], left: [], firstMs: null };
+    const movedBefore = this.moved();
     this.running = new AbortController();
     const own = signal === undefined ? this.running.signal : AbortSignal.any([signal, this.running.signal]);
     try {
       this.onScale({ kind: 'begun', before, wanted, cause });
       await carryOut(wanted, tally, own, sinceMs);
-      const scaled: Scaled = { before, after: this.numRanks(), ...tally, ms: sinceMs() };
+      const moved = difference(this.moved(), movedBefore);
+      const scaled: Scaled = { before, after: this.numRanks(), ...tally, ...moved, ms: sinceMs() };
       if (scaled.joined.length + scaled.left.length > 0) this.figures.numScaled++;
       this.onScale({ kind: 'done', cause, ...scaled });
       return scaled;
@@ -110,6 +110,8 @@ function whyOf(thrown: unknown): string {
   return name === 'AbortError' ? 'it was given up' : causeText(thrown);
 }
 
-const newTally = (): Tally => ({
-  ...{ joined: [], left: [], numMovedExperts: 0, numMovedSequences: 0, numRecomputed: 0, firstMs: null },
+const difference = (after: MovedCounts, before: MovedCounts): MovedCounts => ({
+  numMovedExperts: after.numMovedExperts - before.numMovedExperts,
+  numMovedSequences: after.numMovedSequences - before.numMovedSequences,
+  numRecomputed: after.numRecomputed - before.numRecomputed,
 });

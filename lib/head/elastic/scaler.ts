@@ -8,7 +8,7 @@ import { Elastic, type ElasticJob, type ElasticWork } from './elastic.js';
 import { ElasticPolicy, type LoadSample } from './elastic_policy.js';
 import { EpochGate } from './epoch_gate.js';
 import type { RanksView } from './scale_plan.js';
-import type { OnScale, Scaled, ScalingStats } from './scale_events.js';
+import type { MovedCounts, OnScale, Scaled, ScalingStats } from './scale_events.js';
 
 /** The job whose ranks come and go: it tells of an epoch before its head knows of it. */
 export interface ScaledJob extends ElasticJob {
@@ -23,7 +23,9 @@ export interface ScalerOptions {
   /** Experts will be spread soon. */
   readonly prepare: () => void;
   /** Resolves when experts are where they should be among the ranks that the head knows of. */
-  readonly spread: (why: string) => Promise<{ readonly numMovedExperts: number }>;
+  readonly spread: (why: string) => Promise<unknown>;
+  /** So far, whoever wanted it: those that moved when a rank had just come count too. */
+  readonly numMovedExperts: () => number;
   /** Resolves when nothing runs on a rank. */
   readonly drained: (rank: number, signal: AbortSignal) => Promise<void>;
   readonly load: () => SchedulerLoad;
@@ -133,8 +135,12 @@ export class Scaler implements StepObserver {
   }
 
   private work(): ElasticWork {
-    const { spread, drained } = this.options;
-    const counts = (): ElasticWork['drained'] => ({ numMoved: this.numMoved, numRecomputed: this.numRecomputed });
+    const { spread, drained, numMovedExperts } = this.options;
+    const moved = (): MovedCounts => ({
+      numMovedExperts: numMovedExperts(),
+      numMovedSequences: this.numMoved,
+      numRecomputed: this.numRecomputed,
+    });
     const givenUp = (signal: AbortSignal): Promise<never> =>
       new Promise((_, reject) =>
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
@@ -142,11 +148,11 @@ export class Scaler implements StepObserver {
     return {
       spread: async (signal) => {
         signal.throwIfAborted();
-        return Promise.race([spread('ranks come or go'), givenUp(signal)]);
+        await Promise.race([spread('ranks come or go'), givenUp(signal)]);
       },
       drain: drained,
-      get drained() {
-        return counts();
+      get moved() {
+        return moved();
       },
     };
   }

@@ -118,6 +118,11 @@ export class ExpertMoves implements StepObserver {
     throw new EngineError('INVALID_REQUEST', text);
   }
 
+  /** Experts that ranks got from others so far. */
+  get numMoved(): number {
+    return this.mover?.figures.numMovedExperts ?? 0;
+  }
+
   /** Experts will be spread soon: a planner that starts only then would compete with the steps that everybody waits for. */
   prepare(): void {
     if (this.spreader !== null) this.planning.prepare();

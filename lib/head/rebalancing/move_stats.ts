@@ -63,6 +63,11 @@ export class MoveFigures {
   }
 
   /** So far. */
+  get numMovedExperts(): number {
+    return this.counts.numMovedExperts;
+  }
+
+  /** So far. */
   stats(): MoveStats {
     const medianStepMs = this.stepTimesMs.toSorted((a, b) => a - b)[this.stepTimesMs.length >> 1] ?? null;
     return { ...this.counts, medianStepMs };

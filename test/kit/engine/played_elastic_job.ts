@@ -15,7 +15,7 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
   readonly demoted = new Set<number>();
   epoch = 0;
   spares: readonly number[] = [];
-  drained = { numMoved: 0, numRecomputed: 0 };
+  moved = { numMovedExperts: 0, numMovedSequences: 0, numRecomputed: 0 };
   /** What was asked, in order. */
   readonly story: string[] = [];
   /** What begins with these words waits for {@link release} or {@link refuse}. */
@@ -54,14 +54,15 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
     this.lose(rank);
   }
 
-  async spread(signal: AbortSignal): Promise<{ numMovedExperts: number }> {
+  async spread(signal: AbortSignal): Promise<void> {
     await this.tell(`spread over ${[...this.present].filter((rank) => !this.leaving.has(rank)).join()}`, signal);
-    return { numMovedExperts: 10 };
+    this.moved = { ...this.moved, numMovedExperts: this.moved.numMovedExperts + 10 };
   }
 
   async drain(rank: number, signal: AbortSignal): Promise<void> {
     await this.tell(`drain ${rank}`, signal);
-    this.drained = { numMoved: this.drained.numMoved + 2, numRecomputed: this.drained.numRecomputed + 1 };
+    const { numMovedSequences, numRecomputed } = this.moved;
+    this.moved = { ...this.moved, numMovedSequences: numMovedSequences + 2, numRecomputed: numRecomputed + 1 };
   }
 
   lose(rank: number): void {

@@ -22,6 +22,7 @@ function played(numRanks: number, options: Partial<ScalerOptions> = {}, knowsAtO
   const scaler = new Scaler({
     ...{ job, config: CONFIG, maxNumSeqs: 8, numCores: 16, load: () => loadOf(9, [rank]) },
     prepare: () => undefined,
+    numMovedExperts: () => job.moved.numMovedExperts,
     spread: () => job.spread(new AbortController().signal),
     drained: (each, signal) => job.drain(each, signal),
     onScale: (event) => void events.push(event),
