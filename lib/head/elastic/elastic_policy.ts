@@ -1,5 +1,6 @@
 /** When a job gets one rank more or one less: decided from the load of its last steps. Pure. Why: docs/decisions/elastic.md#the-policy-counts-in-steps */
 import type { ExpertwireConfig } from '../../config/schema.js';
+import { EngineError } from '../../protocol/errors.js';
 
 /** What the policy goes by; `maxRanks` is a number here. */
 export interface PolicySettings extends Omit<ExpertwireConfig['elastic'], 'enabled' | 'max_ranks'> {
@@ -52,6 +53,14 @@ export class ElasticPolicy {
     const told = decision && { ...decision, numSteps: this.numSteps };
     this.begin();
     return told;
+  }
+
+  /** @throws EngineError INVALID_REQUEST for a number of ranks at which it would not leave a job */
+  check(numRanks: number): void {
+    const { min_ranks: min, max_ranks: max } = this.settings;
+    if (numRanks >= min && numRanks <= max) return;
+    const text = `${numRanks} ranks, but the policy keeps from ${min} to ${max} (elastic.min_ranks, elastic.max_ranks)`;
+    throw new EngineError('INVALID_REQUEST', `${text}; ask for as many, or start with other bounds`);
   }
 
   /** The number of ranks changed, or was to change and could not: nothing is decided for `cool_down` steps. */

@@ -69,8 +69,9 @@ export class Scaler implements StepObserver {
     return this.elastic.isScaling;
   }
 
-  /** As {@link Elastic.scale}. */
+  /** As {@link Elastic.scale}. @throws EngineError INVALID_REQUEST too where the policy would take it back */
   async scale(numRanks: number, signal?: AbortSignal): Promise<Scaled> {
+    this.policy?.check(numRanks);
     const scaled = await this.elastic.scale(numRanks, { kind: 'asked' }, signal);
     this.policy?.rest(false);
     return scaled;

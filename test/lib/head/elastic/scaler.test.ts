@@ -105,6 +105,19 @@ describe('the scaler of an engine', () => {
     stop();
   });
 
+  it('refuses an order that the policy would take back', async () => {
+    const config = { ...CONFIG, enabled: true, min_ranks: 2, max_ranks: 3 };
+    const { job, scaler, stop } = played(2, { config });
+    for (const numRanks of [1, 4]) {
+      const error = await errorOf(EngineError, () => scaler.scale(numRanks));
+      expect(error).to.include({ code: 'INVALID_REQUEST' });
+      expect(error.message).to.contain('from 2 to 3');
+    }
+    expect(job.story).to.deep.equal([]);
+    expect(await scaler.scale(3)).to.include({ after: 3 });
+    stop();
+  });
+
   it('decides nothing by itself unless it is told to', () => {
     const { scaler, events, stop } = played(2);
     for (let i = 0; i < 8; i++) scaler.observe(STEP);
