@@ -18,6 +18,8 @@ export interface SlowOptions {
   readonly promptTokens: number;
   readonly newTokens: number;
   readonly rounds: number;
+  /** Times all prompts, at most, until the job has found out how fast its ranks are and experts are where they should be. */
+  readonly warmUps: number;
   readonly seed: number;
   readonly set: readonly string[];
   readonly json: string | undefined;
@@ -44,18 +46,20 @@ export function parseOptions(args: readonly string[]): SlowOptions {
     .option('prompt-tokens', { type: 'number', default: 16, describe: 'tokens of each prompt' })
     .option('new-tokens', { type: 'number', default: 128, describe: 'tokens of each answer' })
     .option('rounds', { type: 'number', default: 5, describe: 'each way to share work out takes its turn in each' })
+    .option('warm-ups', { type: 'number', default: 32, describe: 'of the job that shares out, at most' })
     .option('seed', { type: 'number', default: 1, describe: 'of the prompts' })
     .option('set', { type: 'string', array: true, nargs: 1, default: [], describe: 'any configuration key' })
     .option('json', { type: 'string', requiresArg: true, describe: 'file for all figures' })
     .parseSync();
-  const { model, ranks, factor, redundant, streams, promptTokens, newTokens, rounds, seed, set, json } = parsed;
+  const { model, ranks, factor, redundant, streams, promptTokens, newTokens, rounds, warmUps, seed, set, json } =
+    parsed;
   wholeNumber('--ranks', ranks, 2, MAX_RANKS);
   if (!(factor >= 1 && factor <= MAX_FACTOR)) {
     throw new UsageError(`--factor is ${factor}; give a number from 1 to ${MAX_FACTOR}`);
   }
-  const counts = { streams, 'prompt-tokens': promptTokens, 'new-tokens': newTokens, rounds };
+  const counts = { streams, 'prompt-tokens': promptTokens, 'new-tokens': newTokens, rounds, 'warm-ups': warmUps };
   for (const [name, value] of Object.entries(counts)) wholeNumber(`--${name}`, value, 1);
   wholeNumber('--redundant', redundant, 0);
   seedNumber('--seed', seed);
-  return { model, ranks, factor, redundant, streams, promptTokens, newTokens, rounds, seed, set, json };
+  return { model, ranks, factor, redundant, streams, promptTokens, newTokens, rounds, warmUps, seed, set, json };
 }

@@ -18,9 +18,7 @@ export interface SlowRun extends SlowFigures {
 
 type How = Pick<SlowSiteOptions, 'onNotice' | 'signal'>;
 
-/** How often all prompts are asked, at least and at most, until the job has found out how fast its ranks are and experts are where they should be. */
-const WARM_UPS = { least: 6, most: 24 };
-/** Times without any news of that. */
+/** Warm-ups in which the job finds out nothing more, after it found out something. */
 const QUIET_WARM_UPS = 3;
 
 /** Errors as those of `Engine.start`. */
@@ -94,12 +92,12 @@ class PromptedJob {
 
   /** Until nothing changes any more. */
   async settle(factor: number): Promise<void> {
-    let before = '';
-    for (let i = 1, numQuiet = 0; i <= WARM_UPS.most; i++) {
+    const first = this.standing();
+    let before = first;
+    for (let i = 0, numQuiet = 0; i < this.options.warmUps && numQuiet < QUIET_WARM_UPS; i++) {
       await this.run(factor);
       const now = this.standing();
-      numQuiet = now === before ? numQuiet + 1 : 0;
-      if (numQuiet >= QUIET_WARM_UPS && i >= WARM_UPS.least) return;
+      numQuiet = now !== first && now === before ? numQuiet + 1 : 0;
       before = now;
     }
   }
