@@ -1,8 +1,10 @@
 /** A mesh that does what it is told to at a chosen frame: a rank that dies or falls silent in the middle of a phase. */
+import { CommError } from '../../../comm/base/errors.js';
 import type { FrameHeader, FrameKey, Phase } from '../../../comm/mesh/frame.js';
 import type { Rank } from '../../../base/ids.js';
 import type { PayloadMemory } from '../../../comm/mesh/payload_pool.js';
 import type { PayloadStream } from '../../../comm/mesh/payload_stream.js';
+import { SlowWire, type Latency } from './memory_link.js';
 import type { Frame, GatherEvents, Mesh, MeshClosed, MeshStats, PeerAddress, Wait } from '../../../comm/mesh/mesh.js';
 
 /** The moment before a rank sends a frame. */
@@ -22,13 +24,18 @@ export class FaultyMesh implements Mesh {
   private readonly late: Parameters<Mesh['send']>[] = [];
   /** Ranks that were masked: what is late for them is dropped. */
   private readonly lost = new Set<Rank>();
+  private isClosed = false;
   private current = '';
   private numSent = 0;
 
-  /** Calls `onSend` before every frame. */
+  /** By the rank to which they lead, where frames take their time. */
+  private readonly wires = new Map<Rank, SlowWire>();
+
+  /** Calls `onSend` before every frame. `latency`: of each frame. Default: none. */
   constructor(
     private readonly mesh: Mesh,
     private readonly onSend: (moment: FrameMoment) => void,
+    private readonly latency?: Latency,
   ) {}
 
   get rank(): Rank {
@@ -77,7 +84,34 @@ export class FaultyMesh implements Mesh {
     this.numSent++;
     if (this.isSilent) return;
     if (this.isLate) this.late.push([to, header, payload.map((part) => part.slice())]);
-    else send();
+    else if (this.latency === undefined) send();
+    else this.wireTo(to, this.latency).carry(this.later(to, header, payload));
+  }
+
+  private wireTo(to: Rank, latency: Latency): SlowWire {
+    const wire = this.wires.get(to) ?? new SlowWire(latency);
+    this.wires.set(to, wire);
+    return wire;
+  }
+
+  /** What is on its way goes with the link. */
+  private drop(rank: Rank): void {
+    this.lost.add(rank);
+    this.wires.get(rank)?.cut();
+    this.wires.delete(rank);
+  }
+
+  private later(to: Rank, header: FrameHeader, payload: readonly Uint8Array[]): () => void {
+    const copies = payload.map((part) => part.slice());
+    return () => {
+      if (this.isClosed) return;
+      try {
+        this.mesh.send(to, header, copies);
+        this.mesh.flush();
+      } catch (error) {
+        if (!(error instanceof CommError && error.code === 'PEER_LOST')) throw error; // the link ended while it was on its way
+      }
+    };
   }
 
   flush(): void {
@@ -106,7 +140,7 @@ export class FaultyMesh implements Mesh {
   }
 
   mute(rank: Rank, isMuted: boolean): void {
-    if (isMuted) this.lost.add(rank);
+    if (isMuted) this.drop(rank);
     else this.lost.delete(rank);
     this.mesh.mute(rank, isMuted);
   }
@@ -117,6 +151,7 @@ export class FaultyMesh implements Mesh {
   }
 
   dismiss(rank: Rank, why: string): void {
+    this.drop(rank);
     this.mesh.dismiss(rank, why);
   }
 
@@ -125,6 +160,7 @@ export class FaultyMesh implements Mesh {
   }
 
   close(): Promise<void> {
+    this.isClosed = true;
     return this.mesh.close();
   }
 }

@@ -3,6 +3,41 @@ import type { LinkClosed, MessageHandler } from '../../../comm/job/control_link.
 import { Deadline } from '../../../comm/base/deadline.js';
 import { decodeMessage, encodeMessage, type ControlMessage } from '../../../comm/job/messages.js';
 
+/** In milliseconds, each time anew. */
+export type Latency = () => number;
+
+/** What takes its time to the other end, and never overtakes what was sent before. */
+export class SlowWire {
+  private readonly sent: (() => void)[] = [];
+  private isCut = false;
+
+  constructor(private readonly latency: Latency) {}
+
+  /** Calls `arrive` behind all that was sent before. */
+  carry(arrive: () => void): void {
+    this.sent.push(arrive);
+    if (this.sent.length === 1) this.next();
+  }
+
+  /** What is on its way is gone. */
+  cut(): void {
+    this.isCut = true;
+  }
+
+  /** One at a time: each latency begins when the one before is over. */
+  private next(): void {
+    const ms = this.latency();
+    const arrive = (): void => {
+      if (this.isCut) return;
+      const first = this.sent.shift()!;
+      if (this.sent.length > 0) this.next();
+      first();
+    };
+    if (ms === 0) setImmediate(arrive);
+    else setTimeout(arrive, ms);
+  }
+}
+
 export class MemoryLink {
   /** This end gives no sign of life. */
   isStopped = false;
@@ -12,22 +47,24 @@ export class MemoryLink {
   private settleClosed!: (why: LinkClosed) => void;
   private peer!: MemoryLink;
   private handler: MessageHandler | undefined;
+  private wire: Pick<SlowWire, 'carry'> = { carry: (arrive) => void setImmediate(arrive) };
   private readonly queued: ControlMessage[] = [];
 
   private constructor() {
     this.closed = new Promise((resolve) => (this.settleClosed = resolve));
   }
 
-  /** Both ends. */
-  static pair(): [MemoryLink, MemoryLink] {
+  /** Both ends. `latency`: how many milliseconds what is sent takes, each time anew; it never overtakes. Default: a turn of the event loop. */
+  static pair(latency?: Latency): [MemoryLink, MemoryLink] {
     const [a, b] = [new MemoryLink(), new MemoryLink()];
     [a.peer, b.peer] = [b, a];
+    if (latency !== undefined) for (const end of [a, b]) end.wire = new SlowWire(latency);
     return [a, b];
   }
 
   send(message: ControlMessage): void {
     const bytes = encodeMessage(message);
-    setImmediate(() => this.peer.arrive(decodeMessage(bytes)));
+    this.wire.carry(() => this.peer.arrive(decodeMessage(bytes)));
   }
 
   onMessage(handler: MessageHandler | undefined): void {
@@ -71,7 +108,7 @@ export class MemoryLink {
 
   close(): Promise<void> {
     this.end({ kind: 'closed' });
-    setImmediate(() => this.peer.end({ kind: 'lost', why: 'connection closed' }));
+    this.wire.carry(() => this.peer.end({ kind: 'lost', why: 'connection closed' }));
     return Promise.resolve();
   }
 

@@ -25,6 +25,7 @@ import type { Hook } from '../../../lib/protocol/hook.js';
 import type { ExpertDigests } from '../../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
+import type { Latency } from '../comm/memory_link.js';
 import type { Fault } from './local_rank.js';
 import { PacedJob } from './paced_job.js';
 import { LocalSeats, reportOf, type Spoil } from './local_seats.js';
@@ -37,6 +38,8 @@ export interface LocalEngineOptions {
   readonly numSeats?: number;
   /** How long a newcomer may say nothing. Default 10000. */
   readonly joinTimeoutMs?: number;
+  /** Of all that ranks and head send to each other. Default: none. */
+  readonly latency?: Latency;
   /** Default 0. */
   readonly numSpares?: number;
   /** What is wrong with those that the job starts itself, in their order. Default: nothing. */
@@ -110,6 +113,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     blockSize: limits.blockSize,
     faults: options.faults ?? [],
     joinTimeoutMs: options.joinTimeoutMs ?? 10_000,
+    ...(options.latency !== undefined && { latency: options.latency }),
   });
   const { executors, models, meshes, ranks, links } = seats;
   const spoils = [...(options.spoils ?? [])];

@@ -7,12 +7,15 @@ import type { RankExit } from '../../../lib/job/rank_process.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
 import type { HeadToRank, RankToHead, StepOrder } from '../../../lib/protocol/step_plan.js';
+import type { Phase } from '../../../comm/mesh/frame.js';
 import type { FaultyMesh, FrameMoment } from '../comm/faulty_mesh.js';
 import type { MemoryLink } from '../comm/memory_link.js';
 
-/** When a rank fails: before a frame, before or after it reports a step, or when it is told of an epoch. */
+/** When a rank fails: before a frame, before or after it reports a step, when it is told of an epoch, or before the nth frame of a phase or message of a kind, from 1. */
 export type Moment =
   | ({ readonly kind: 'frame' } & FrameMoment)
+  | { readonly kind: 'phase'; readonly phase: Phase; readonly nth: number }
+  | { readonly kind: 'message'; readonly message: RankToHead['kind']; readonly nth: number }
   | { readonly kind: 'before_result'; readonly step: number }
   | { readonly kind: 'after_step'; readonly step: number }
   | { readonly kind: 'epoch'; readonly epoch: number };
@@ -46,6 +49,8 @@ export class LocalRank {
   private readonly mesh: FaultyMesh;
   private settleExit!: (exit: RankExit) => void;
   private readonly faults: Fault[];
+  /** Frames by phase, and messages by kind. */
+  private readonly counts = new Map<string, number>();
   private isSilent = false;
 
   constructor(
@@ -76,6 +81,19 @@ export class LocalRank {
       if (body.kind === 'leave') this.leave();
       else if (body.kind !== 'end_grace') this.take(body);
     });
+  }
+
+  /** Before a frame leaves. */
+  reachFrame(moment: FrameMoment): void {
+    const { phase } = moment;
+    this.reach({ kind: 'frame', ...moment });
+    this.reach({ kind: 'phase', phase, nth: this.count(phase) });
+  }
+
+  private count(what: string): number {
+    const count = (this.counts.get(what) ?? 0) + 1;
+    this.counts.set(what, count);
+    return count;
   }
 
   /** Fails here if a fault says so. */
@@ -137,6 +155,7 @@ export class LocalRank {
   private tell(body: RankToHead): void {
     const isMute = (): boolean => this.isSilent;
     if (body.kind === 'result') this.reach({ kind: 'before_result', step: body.result.step });
+    this.reach({ kind: 'message', message: body.kind, nth: this.count(`message ${body.kind}`) });
     if (isMute()) return;
     this.parts.link.send({ type: 'job', body });
     if (body.kind === 'result') this.reach({ kind: 'after_step', step: body.result.step });

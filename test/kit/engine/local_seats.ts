@@ -11,8 +11,8 @@ import type { RankExit } from '../../../lib/job/rank_process.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import type { LoadReport } from '../../../lib/protocol/step_plan.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
-import { FaultyMesh } from '../comm/faulty_mesh.js';
-import { MemoryLink } from '../comm/memory_link.js';
+import { FaultyMesh, type FrameMoment } from '../comm/faulty_mesh.js';
+import { MemoryLink, type Latency } from '../comm/memory_link.js';
 import { loadRanks, type LoadRanksOptions } from './local_job.js';
 import { LocalRank, type Fault } from './local_rank.js';
 
@@ -31,6 +31,8 @@ export interface LocalSeatsOptions extends Omit<LoadRanksOptions, 'meshes' | 'ti
   readonly timeoutMs: number;
   /** How long a newcomer may say nothing. */
   readonly joinTimeoutMs: number;
+  /** Of all that ranks and head send to each other. */
+  readonly latency?: Latency;
 }
 
 /** Who sits somewhere now, or did. */
@@ -65,7 +67,7 @@ export class LocalSeats {
     const meshes = seats.network.openFirst(options.numRanks);
     await Promise.all(meshes.map((mesh) => seats.load(mesh, members)));
     for (const mesh of meshes) {
-      const [head, own] = MemoryLink.pair();
+      const [head, own] = MemoryLink.pair(options.latency);
       seats.links.push(head);
       seats.sit(mesh.rank, own, options.faults);
     }
@@ -86,7 +88,7 @@ export class LocalSeats {
 
   /** Somebody comes to the door. */
   join(spoil?: Spoil): LocalNewcomer {
-    const [head, own] = MemoryLink.pair();
+    const [head, own] = MemoryLink.pair(this.options.latency);
     const news = { rank: null as number | null };
     const exit = new Promise<RankExit>((resolve) => {
       const end = (how: Partial<RankExit> = {}): void =>
@@ -150,9 +152,10 @@ export class LocalSeats {
   private async load(inner: Mesh, members: readonly number[]): Promise<void> {
     const { modelDir, placement, ...options } = this.options;
     const { rank } = inner;
-    const mesh = new FaultyMesh(inner, (moment) => {
-      if (this.meshes[rank] === mesh) this.ranks[rank]?.reach({ kind: 'frame', ...moment });
-    });
+    const onSend = (moment: FrameMoment): void => {
+      if (this.meshes[rank] === mesh) this.ranks[rank]?.reachFrame(moment);
+    };
+    const mesh = new FaultyMesh(inner, onSend, this.options.latency);
     const isFirst = rank < members.length;
     const own = isFirst ? placement : withoutRanks(placement, [rank]);
     const { executors, models, close } = await loadRanks(modelDir, { ...options, placement: own, meshes: [mesh] });

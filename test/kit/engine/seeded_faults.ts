@@ -1,4 +1,4 @@
-/** What befalls a job in one process, drawn from a seed: any rank at any moment of a step, of a loss, of experts that move. Pure. */
+/** What befalls a job in one process, drawn from a seed: any rank at any moment of a step, of a loss, of experts and sequences that move. Pure. */
 import { randomFrom } from '../../refs/random.js';
 import type { Fault, Moment } from './local_engine.js';
 import type { Spoil } from './local_seats.js';
@@ -16,6 +16,8 @@ export interface SeededFaults {
   /** Ranks that hold each expert, at the beginning. */
   readonly numReplicas: number;
   readonly microBatches: number;
+  /** The longest of each message and frame; 0: none has any. */
+  readonly latencyMs: number;
   /** Who comes, well or not, and who goes by itself, behind which steps. */
   readonly changes: readonly SeededChange[];
   readonly faults: readonly Fault[];
@@ -43,7 +45,7 @@ export function seededFaults(seed: number): SeededFaults {
   const order = Array.from({ length: numRanks }, (_, rank) => ({ rank, at: random() })).sort((a, b) => a.at - b.at);
   const momentOf = (i: number): Moment => {
     const step = 1 + below(NUM_STEPS);
-    switch (below(i === 0 ? 5 : 8)) {
+    switch (below(i === 0 ? 8 : 11)) {
       case 0:
         return { kind: 'after_step', step };
       case 1:
@@ -55,6 +57,12 @@ export function seededFaults(seed: number): SeededFaults {
           ...{ kind: 'frame', step, layer: 1 + below(NUM_LAYERS) },
           ...{ phase: below(2) === 0 ? 'dispatch' : 'combine', numSent: below(numRanks - 1) },
         };
+      case 5:
+        return { kind: 'phase', phase: 'weights', nth: 1 + below(9) };
+      case 6:
+        return { kind: 'phase', phase: 'kv', nth: 1 + below(5) };
+      case 7:
+        return { kind: 'message', message: below(2) === 0 ? 'gathered' : 'entered', nth: 1 + below(3) };
       default:
         return { kind: 'epoch', epoch: 1 + below(i) };
     }
@@ -63,15 +71,17 @@ export function seededFaults(seed: number): SeededFaults {
     const at = momentOf(i);
     const how = below(12);
     if (how === 0) return { rank, at, how: 'stopped' };
-    if (how === 1 && at.kind === 'frame') return { rank, at, how: 'late' };
-    if (how === 2 && at.kind === 'frame') return { rank, at, how: 'refused' };
-    if (how === 3 && at.kind === 'frame') return { rank, at, cutFrom: order[numFaults]!.rank };
+    const isFrame = at.kind === 'frame' || at.kind === 'phase';
+    if (how === 1 && isFrame) return { rank, at, how: 'late' };
+    if (how === 2 && isFrame) return { rank, at, how: 'refused' };
+    if (how === 3 && isFrame) return { rank, at, cutFrom: order[numFaults]!.rank };
     return { rank, at };
   });
   return {
     numRanks,
     numReplicas: 1 + below(Math.min(2, numRanks)),
     microBatches: 1 + below(2),
+    latencyMs: [0, 0, 2, 8][below(4)]!,
     faults,
     changes: Array.from({ length: below(5) }, () => ({
       step: below(2 * NUM_STEPS),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { GenerationRequest, TokenEvent } from '../../../lib/protocol/request.js';
 import { randomFrom } from '../../refs/random.js';
+import type { Latency } from '../comm/memory_link.js';
 import { readConformance, writeConformanceModel } from '../model/conformance.js';
 import { tinyModel } from '../paths.js';
 import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from './local_engine.js';
@@ -38,7 +39,7 @@ export class SeededJobs {
 
   async run(seed: number): Promise<SeededOutcome> {
     const faults = seededFaults(seed);
-    const { numRanks, numReplicas, microBatches } = faults;
+    const { numRanks, numReplicas, microBatches, latencyMs } = faults;
     // Each fault may take one.
     const settings = seededSettings(seed, { minRanks: faults.faults.length + 1, numSeats: NUM_SEATS });
     const { mla, bits, free, numSpares } = settings;
@@ -49,6 +50,7 @@ export class SeededJobs {
       model,
       {
         ...{ numRanks, microBatches, mla, numSpares, faults: faults.faults, placement: replicated(numReplicas) },
+        ...(latencyMs > 0 && { latency: latencyOf(seed, latencyMs) }),
         ...{
           onPeerLoss: 'recover',
           numSeats: NUM_SEATS,
@@ -105,6 +107,12 @@ async function withEngine<T>(
   } finally {
     await local.close();
   }
+}
+
+/** Most of what is sent is there at once, and some takes its time. */
+function latencyOf(seed: number, most: number): Latency {
+  const random = randomFrom(seed);
+  return () => Math.floor(Math.max(0, random() - 0.7) * (most / 0.3));
 }
 
 /** Does what is due behind each step. */
