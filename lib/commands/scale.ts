@@ -36,7 +36,7 @@ export async function scale(args: ScaleArgs, { stdout, env, signal }: CommandCon
   const numRanks = wholeNumber('the number of ranks', args.ranks, 1, MAX_RANKS)!;
   const timeoutS = wholeNumber('--timeout', args.timeout, 1, MAX_TIMEOUT_S) ?? DEFAULT_TIMEOUT_S;
   const keys = await readApiKeys(args.apiKeyFile, env);
-  const server = new ServerConnection(args.url ?? DEFAULT_URL, keys[0]);
+  const server = new ServerConnection(args.url ?? DEFAULT_URL, keys[0], API_KEY_VARIABLE);
   const body = { new_data_parallel_size: numRanks, drain_timeout: timeoutS };
   // It stands beside the version of OpenAI's API.
   const answer = await server.json('POST', '../scale_elastic_ep', body, signal);

@@ -67,6 +67,11 @@ describe('the command scale', () => {
     expect(error.message).to.contain('409: the job is being scaled already');
   });
 
+  it('tells where a key can be given', async () => {
+    const error = await errorOf(ChatError, () => scaled({ kind: 'status', status: 401, message: 'no key' }));
+    expect(error.message).to.contain('set EXPERTWIRE_API_KEY, or give --api-key-file');
+  });
+
   for (const ranks of [0, 1.5, NaN, 1e9]) {
     it(`refuses ${ranks} ranks before it asks`, async () => {
       await errorOf(UsageError, () => scale({ ranks }, commandContext()));

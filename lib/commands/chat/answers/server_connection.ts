@@ -14,12 +14,13 @@ export class ServerConnection {
   private readonly base: string;
 
   /**
-   * `url`: with or without `/v1` at its end.
+   * `url`: with or without `/v1` at its end. `keyVariable`: of the environment, where its user may have put the key.
    * @throws UsageError where it is no address of a server
    */
   constructor(
     readonly url: string,
     private readonly apiKey: string | undefined,
+    private readonly keyVariable = 'OPENAI_API_KEY',
   ) {
     const parsed = URL.canParse(url) ? new URL(url) : null;
     if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
@@ -62,7 +63,7 @@ export class ServerConnection {
     const text = await bodyOf(response);
     const status = response.statusCode!;
     const said = errorOf(text);
-    const advice = ADVICE[status];
+    const advice = this.adviceFor(status);
     const parts = [
       `the server answered ${status}${said === '' ? '' : `: ${said}`}`,
       ...(advice === undefined ? [] : [advice]),
@@ -70,17 +71,16 @@ export class ServerConnection {
     return new ChatError('SERVER_REFUSED', parts.join('; '));
   }
 
+  private adviceFor(status: number): string | undefined {
+    if (status === 401 || status === 403) return `set ${this.keyVariable}, or give --api-key-file`;
+    return status === 404 ? 'look at --url and --model' : undefined;
+  }
+
   private noServer(cause: unknown): ChatError {
     const text = `${this.url} doesn't answer (${causeText(cause)}); start a server there, or give its --url`;
     return new ChatError('NO_SERVER', text, { cause });
   }
 }
-
-const ADVICE: Readonly<Partial<Record<number, string>>> = {
-  401: 'set OPENAI_API_KEY, or give --api-key-file',
-  403: 'set OPENAI_API_KEY, or give --api-key-file',
-  404: 'look at --url and --model',
-};
 
 /** The whole body, as far as it is held. */
 export async function bodyOf(response: IncomingMessage): Promise<string> {
