@@ -209,6 +209,7 @@ export class Job implements StepRunner {
     const { joined = [], left = [] } = change;
     this.tellLater({ joined, left });
     for (const rank of left) this.letGo(rank);
+    this.newcomers?.want(-left.length);
     this.declare(joined, placement);
     this.wishes.enter(this.members);
     this.newcomers?.enter(joined);
@@ -288,7 +289,8 @@ export class Job implements StepRunner {
     return {
       numSeats: this.numSeats,
       local: this.parts.local,
-      numMembers: () => this.members.present.size + this.wishes.numJoining,
+      numMembers: () => this.members.present.size,
+      numJoining: () => this.wishes.numJoining,
       sit: (candidate, report, newcomer) => this.sit(candidate, report, newcomer),
       takeIn: (rank) => {
         void this.wishes.add('joined', rank, this.members);
@@ -325,7 +327,6 @@ export class Job implements StepRunner {
     const reason = `rank ${rank} has left the job, as it was to`;
     if (link.isOpen) link.send({ type: 'job', body: { kind: 'leave' } satisfies HeadToRank });
     void link.close();
-    this.newcomers?.want(-1);
     this.leaveSeat(rank, new EngineError('RANK_LOST', reason, { rank }), false);
   }
 

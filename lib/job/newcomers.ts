@@ -13,6 +13,7 @@ import { EngineError } from '../protocol/errors.js';
 import type { LoadReport } from '../protocol/step_plan.js';
 import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
 import { firstReport } from './rank_start.js';
+import { Recruits, type Recruit } from './recruits.js';
 import { Reserve } from './reserve.js';
 
 /** How others come to a job that runs. */
@@ -37,19 +38,13 @@ export interface NewcomersParts {
 export interface NewcomersHost {
   readonly numSeats: number;
   readonly local: Pick<LocalRanks, 'start'>;
-  /** Members, and who is about to be one. */
   numMembers(): number;
+  /** How many wait for the epoch in which they are members. */
+  numJoining(): number;
   /** A rank has its seat. `newcomer`: where it was started here. */
   sit(candidate: Candidate, report: LoadReport, newcomer: LocalNewcomer | null): void;
   /** A rank on a seat is to be a member. */
   takeIn(rank: number): void;
-}
-
-interface Recruit {
-  /** Started for it; null: a spare comes. */
-  readonly newcomer: LocalNewcomer | null;
-  resolve(rank: number): void;
-  reject(error: unknown): void;
 }
 
 /** One that was started here and isn't a candidate yet. */
@@ -72,7 +67,7 @@ export class Newcomers {
   private readonly watches = new Map<number, () => Promise<boolean>>();
   /** Seats of those who are to join as soon as they give a sign of life. */
   private readonly called = new Set<number>();
-  private recruits: readonly Recruit[] = [];
+  private readonly recruits = new Recruits();
   /** Spares that this machine owes. */
   private numOwed: number;
   private numFailures = 0;
@@ -108,14 +103,14 @@ export class Newcomers {
     this.called.delete(rank);
     this.door.vacate(asRank(rank), reason);
     if (wasLost && this.parts.numSpares > 0) this.numOwed++;
-    const recruit = this.recruits.find(({ newcomer }) => newcomer?.rank === rank);
+    const recruit = this.recruits.find((newcomer) => newcomer.rank === rank);
     if (recruit !== undefined)
       this.giveUp(recruit, new EngineError('RANK_FAILED', `a rank that was to join won't: ${reason}`));
   }
 
   /** Members have changed: spares take the seats of those that are missing. `joined` are those that were recruited, as far as somebody was. */
   enter(joined: readonly number[]): void {
-    for (const rank of joined) this.takeRecruit()?.resolve(rank);
+    for (const rank of joined) this.recruits.resolve(rank);
     this.fill();
   }
 
@@ -132,19 +127,20 @@ export class Newcomers {
     signal?.throwIfAborted();
     const wasSpare = this.spares.length + this.comingSpares.length > 0;
     const newcomer = this.spares.length > 0 ? null : (this.comingSpares[0] ?? this.startAnother());
-    const joined = new Promise<number>((resolve, reject) => {
-      this.recruits = [...this.recruits, { newcomer, resolve, reject }];
-    });
-    const giveUp = (): void => {
-      if (newcomer === null || !this.coming.has(newcomer)) return; // it is about to join
-      this.dismiss(newcomer, signal?.reason);
-      newcomer.kill();
-    };
+    const recruit = this.recruits.add(newcomer, signal);
+    const giveUp = (): void => this.sendAway(recruit);
     signal?.addEventListener('abort', giveUp, { once: true });
     this.reserve.want(1);
     if (wasSpare) this.numOwed++;
     this.fill();
-    return joined.finally(() => signal?.removeEventListener('abort', giveUp));
+    return recruit.joined.finally(() => signal?.removeEventListener('abort', giveUp));
+  }
+
+  /** Nobody wants it any more. */
+  private sendAway({ newcomer, signal }: Recruit): void {
+    if (newcomer === null || !this.coming.has(newcomer)) return; // it is about to join
+    this.dismiss(newcomer, signal?.reason);
+    newcomer.kill();
   }
 
   private startAnother(): LocalNewcomer {
@@ -157,8 +153,7 @@ export class Newcomers {
     this.isClosed = true;
     this.parts.close?.();
     for (const { deadline } of this.coming.values()) deadline.cancel();
-    for (const recruit of this.recruits) recruit.reject(error);
-    this.recruits = [];
+    this.recruits.fail(error);
   }
 
   private async welcome(candidate: Candidate): Promise<void> {
@@ -186,6 +181,20 @@ export class Newcomers {
   private fill(): void {
     for (const rank of this.reserve.take(this.numMembers)) void this.call(rank);
     this.keepSpares();
+    this.replaceSpares();
+  }
+
+  /** Spares that were recruited and are lost before they joined. */
+  private replaceSpares(): void {
+    const numThere = this.called.size + this.host.numJoining() + this.spares.length + this.comingSpares.length;
+    for (const recruit of this.recruits.ofSpares.slice(numThere)) {
+      try {
+        recruit.signal?.throwIfAborted();
+        recruit.newcomer = this.startAnother();
+      } catch (error) {
+        this.giveUp(recruit, error);
+      }
+    }
   }
 
   /** Who waited may have been stopped meanwhile, and all others would wait for it. */
@@ -197,7 +206,7 @@ export class Newcomers {
 
   /** Those too who are about to be. */
   private get numMembers(): number {
-    return this.host.numMembers() + this.called.size;
+    return this.host.numMembers() + this.host.numJoining() + this.called.size;
   }
 
   private keepSpares(): void {
@@ -212,7 +221,7 @@ export class Newcomers {
 
   /** Those of {@link coming} whom nobody recruited. */
   private get comingSpares(): readonly LocalNewcomer[] {
-    return [...this.coming.keys()].filter((each) => this.recruits.every(({ newcomer }) => newcomer !== each));
+    return [...this.coming.keys()].filter((each) => this.recruitOf(each) === undefined);
   }
 
   private start(): LocalNewcomer {
@@ -229,7 +238,7 @@ export class Newcomers {
       if (!this.coming.has(newcomer)) return;
       const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
       const why = coming.why ?? `its process ${how}; look at its last lines above`;
-      const isForSomebody = this.recruits.some((each) => each.newcomer === newcomer);
+      const isForSomebody = this.recruitOf(newcomer) !== undefined;
       this.dismiss(newcomer, new EngineError('RANK_FAILED', `a rank that was to join won't: ${why}`));
       if (isForSomebody || this.isClosed) return;
       this.numOwed++;
@@ -245,14 +254,13 @@ export class Newcomers {
   /** It won't come. Why is told to whoever recruited it. */
   private dismiss(newcomer: LocalNewcomer, why: unknown): void {
     this.forget(newcomer);
-    const recruit = this.recruits.find((each) => each.newcomer === newcomer);
+    const recruit = this.recruitOf(newcomer);
     if (recruit !== undefined) this.giveUp(recruit, why);
   }
 
   private giveUp(recruit: Recruit, why: unknown): void {
-    this.recruits = this.recruits.filter((each) => each !== recruit);
     this.reserve.want(-1);
-    recruit.reject(why);
+    this.recruits.reject(recruit, why);
   }
 
   /** A newcomer was turned away, or gave up. */
@@ -269,9 +277,7 @@ export class Newcomers {
     this.coming.delete(newcomer);
   }
 
-  private takeRecruit(): Recruit | undefined {
-    const [first, ...others] = this.recruits;
-    this.recruits = others;
-    return first;
+  private recruitOf(newcomer: LocalNewcomer): Recruit | undefined {
+    return this.recruits.find((each) => each === newcomer);
   }
 }

@@ -104,6 +104,35 @@ describe('ranks that come and go while requests run', function () {
     });
   }
 
+  it('a spare that leaves is missed by nobody: the next one still takes the seat of a rank that is lost', async () => {
+    await withLocalEngine({ ...OPTIONS, numSpares: 2 }, async (local) => {
+      await until(() => local.job.spares.length === 2);
+      local.leave(2);
+      await until(() => local.job.spares.length === 1);
+      local.fail(1);
+      await until(() => membersOf(local).includes(3));
+      expect(membersOf(local)).to.deep.equal([0, 3]);
+      expect(await batch(local)).to.deep.equal(undisturbed);
+    });
+  });
+
+  it('a spare that is recruited and stopped is replaced by a rank that is started, also where no more spares are', async () => {
+    const spoils = Array<Spoil>(6).fill('dies loading');
+    await withLocalEngine({ ...OPTIONS, numSpares: 1, spoils, timeoutMs: 200 }, async (local) => {
+      const numGivenUp = (): number => local.notices.filter((line) => line.endsWith('no more are started')).length;
+      await until(() => numGivenUp() === 1);
+      local.join();
+      await until(() => local.job.spares.length === 1);
+      local.fail(local.job.spares[0]!, 'stopped');
+      const recruited = local.job.recruit(); // another spare is started instead of this one, three times
+      await until(() => numGivenUp() === 2);
+      expect(membersOf(local)).to.deep.equal([0, 1]);
+      const seat = await recruited;
+      expect(membersOf(local)).to.deep.equal([0, 1, seat]);
+      expect(await batch(local)).to.deep.equal(undisturbed);
+    });
+  });
+
   it('a spare that is stopped is lost before it is needed, and made up for', async () => {
     await withLocalEngine({ ...OPTIONS, numSpares: 1, timeoutMs: 200 }, async (local) => {
       await until(() => local.job.spares.length === 1);
