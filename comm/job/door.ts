@@ -11,7 +11,7 @@ import { asRank, type Rank } from '../../base/ids.js';
 import type { Address } from '../ws/door/dial.js';
 import { fingerprintMismatch } from '../ws/ws_mesh.js';
 import { dismiss, type ControlLink } from './control_link.js';
-import { notJoined, outOfTurn, unreachableOf } from './join_errors.js';
+import { cameTooLate, notJoined, outOfTurn, unreachableOf } from './join_errors.js';
 import type { ControlMessage, ControlMessageOf } from './messages.js';
 import { Pairs } from './pairs.js';
 
@@ -133,10 +133,7 @@ export class Door {
   private seatFor(message: ControlMessage): Rank | CommError {
     if (message.type !== 'join')
       return new CommError('PROTOCOL', `'${message.type}' before 'join'; run the same build everywhere`);
-    if (message.back !== undefined) {
-      const what = 'the job has gone on without this rank, which comes back from another head';
-      return new CommError('INVALID_ARGUMENT', `${what}; start it again, and it joins as a new one`);
-    }
+    if (message.back !== undefined) return cameTooLate();
     const { length: size } = this.start.seats;
     const isFree = (rank: number): boolean =>
       rank < size && !this.present.has(asRank(rank)) && !this.newcomers.has(asRank(rank));

@@ -52,6 +52,8 @@ export interface JoinedRank {
   readonly link: ControlLink;
   /** This end of the connection to the head. */
   readonly localAddress: string;
+  /** Once it is {@link ready}: it came to a job that runs, and is no member yet. */
+  readonly isNewcomer: boolean;
   /**
    * Makes an offer to the head, and gives what was agreed on when every rank has made one. At most once, before {@link ready}.
    * @throws CommError what the head gave up the job for; ABORTED; CLOSED
@@ -114,6 +116,7 @@ class Joined implements JoinedRank {
   readonly size: number;
   readonly job: unknown;
   readonly localAddress: string;
+  isNewcomer = false;
   /** What others know this rank by, once it is linked to them. */
   private known: Pick<Back, 'fingerprint' | 'jobId' | 'host' | 'port'> | undefined;
 
@@ -174,6 +177,7 @@ class Joined implements JoinedRank {
     }
     // Who comes later may have proved the same files otherwise: among the ranks one fingerprint stands for them.
     const { addresses, jobId, fingerprint: common } = peers;
+    this.isNewcomer = addresses.every((address) => address === null);
     this.known = { fingerprint: common, jobId, host: advertise, port: server.port };
     const seat = { rank: this.rank, size: this.size, secret, tls, fingerprint: common, jobId };
     const mesh = await this.whileJobLasts((jobSignal) => {

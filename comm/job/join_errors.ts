@@ -20,6 +20,12 @@ export function notJoined(rank: Rank, cause: CommError): CommError {
   return new CommError(cause.code, message, { rank, phase: 'join', remote: cause.remote, cause });
 }
 
+/** Why a rank can't come back whose head is gone. */
+export function cameTooLate(): CommError {
+  const what = 'the job has gone on without this rank, which comes back from another head';
+  return new CommError('INVALID_ARGUMENT', `${what}; start it again, and it joins as a new one`);
+}
+
 /** What a witness tells of another rank. */
 export function accusationOf(witness: Rank, cause: CommError): CommError {
   const message = textOf({

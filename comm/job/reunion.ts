@@ -5,6 +5,7 @@ import { fingerprintMismatch } from '../ws/ws_mesh.js';
 import type { ControlLink } from './control_link.js';
 import { ControlPort, type ControlPortOptions } from './control_port.js';
 import { Door, type DoorOptions, type DoorStart } from './door.js';
+import { cameTooLate } from './join_errors.js';
 import type { ControlMessage, ControlMessageOf } from './messages.js';
 
 /** Which job it is, and who is told of what. */
@@ -50,7 +51,7 @@ export class Reunion {
     return this.entry.port;
   }
 
-  /** Who is back, by rank. */
+  /** Who is back so far, by rank. */
   get ranks(): readonly ReturnedRank[] {
     return [...this.returned.values()].sort((a, b) => a.rank - b.rank);
   }
@@ -75,9 +76,14 @@ export class Reunion {
     return isNews;
   }
 
-  /** The job goes on with those who are back; those who come back later are turned away, and others may come in. Once. */
-  stayOpen(options: DoorOptions): Door {
+  /** The job goes on with those who are back, by rank: those who come back later are turned away. */
+  settle(): readonly ReturnedRank[] {
     this.isOver = true;
+    return this.ranks;
+  }
+
+  /** Others may come in from now on. Once, behind {@link settle}. */
+  stayOpen(options: DoorOptions): Door {
     const seats = Array.from({ length: this.options.size }, (_, rank) => {
       const known = this.returned.get(asRank(rank));
       return known && { link: known.link, host: known.back.host, port: known.back.port };
@@ -113,6 +119,7 @@ export class Reunion {
     if (message.type !== 'join' || message.back === undefined || message.rank === undefined) {
       throw new CommError('PROTOCOL', `'${message.type}' before 'join'; run the same build everywhere`);
     }
+    if (this.isOver) throw cameTooLate();
     const { rank: number, back } = message;
     const rank = asRank(number);
     this.compare(rank, back);

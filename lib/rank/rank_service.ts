@@ -66,6 +66,7 @@ class RankService {
   private readonly ending = new AbortController();
   private hasAsked = false;
   private isLastHead = false;
+  private isMember: boolean;
 
   constructor(
     private readonly parts: RankServiceParts,
@@ -73,6 +74,7 @@ class RankService {
     private readonly onOver: (outcome: RankOutcome) => void,
   ) {
     const { joined, executor, crew } = parts;
+    this.isMember = !joined.isNewcomer;
     this.steps = new RankSteps({
       rank: joined.rank,
       executor,
@@ -100,7 +102,10 @@ class RankService {
       const body = message.body as HeadToRank;
       if (body.kind === 'leave') this.end({ kind: 'left' });
       else if (body.kind === 'end_grace') this.isLastHead = true;
-      else this.steps.take(body);
+      else {
+        if (body.kind === 'epoch') this.isMember = true;
+        this.steps.take(body);
+      }
     });
     if (this.hasAsked) this.tell({ kind: 'leave' }); // of a head that is gone
   }
@@ -121,8 +126,9 @@ class RankService {
     if (link.isOpen || !this.hasGrace) link.send({ type: 'job', body });
   }
 
+  /** Who was no member yet may not be linked to all others, and holds nothing that the next head can't have again. */
   private get hasGrace(): boolean {
-    return jobOf(this.parts.joined).headGraceMs > 0 && !this.isLastHead;
+    return jobOf(this.parts.joined).headGraceMs > 0 && this.isMember && !this.isLastHead;
   }
 
   /** A head that dies takes its ranks along, and their ends may be seen before its own. Without a head nobody waits for a step. */

@@ -2,7 +2,7 @@
 import { CommError } from '../../../comm/base/errors.js';
 import { Reunion, type ReturnedRank } from '../../../comm/job/reunion.js';
 import { asRank } from '../../../base/ids.js';
-import { placementFrom, type Placement } from '../../../experts/placement/placement.js';
+import type { Placement } from '../../../experts/placement/placement.js';
 import { ConfigError } from '../../config/errors.js';
 import { UNTRIED } from '../../kernels/kernel_trial.js';
 import { backendOf } from '../../model/weights/residence.js';
@@ -13,11 +13,11 @@ import type { LoadReport } from '../../protocol/step_plan.js';
 import { devicesFor, kernelsFor } from '../../rank/rank_place.js';
 import { localSeats } from '../../rank/local_seat.js';
 import { Job } from '../job.js';
-import { LocalRanks } from '../local_ranks.js';
-import { firstMembers, type Members } from '../members.js';
+import { LocalRanks, type LocalRanksOrders } from '../local_ranks.js';
 import type { JobOptions } from './job_options.js';
 import { compareExperts, readExpertTable } from './expert_table.js';
 import { newcomersOf, othersMayCome } from './open_door.js';
+import { lastMembers, resumedFrom, type Resumed } from './returned_ranks.js';
 import { localOrders, rankJobOf, timesOf } from './start_job.js';
 import { readTls } from './tls_files.js';
 
@@ -31,11 +31,9 @@ export interface ResumedJob {
   readonly placement: Placement;
 }
 
-/** What the ranks that are back come to. */
-interface Back {
+/** Who is back, and what that comes to. */
+interface Back extends Resumed {
   readonly ranks: readonly (ReturnedRank & { readonly said: ReturningRank })[];
-  readonly members: Members;
-  readonly placement: Placement;
 }
 
 /**
@@ -56,11 +54,16 @@ export async function resumeJob(options: JobOptions): Promise<ResumedJob> {
   });
   try {
     options.onListening?.({ host: listen.host, port: reunion.port });
+    const machine = await machineOf(options); // takes time, in which they may come
     await gather(reunion, Math.min(options.joinTimeoutMs ?? FIRST_MS, told.headGraceMs + QUIET_MS), signal);
-    const back = backOf(reunion.ranks, placement);
+    const ranks = reunion.settle().map((each) => ({ ...each, said: returningRank(each.holds) }));
+    const back = { ranks, ...resumedFrom(ranks, placement) };
     checkPolicy(back, options);
     const place = { ...listen, port: reunion.port, secret, tls };
-    return { job: await jobOf(reunion, back, { told, place }, options), placement: back.placement };
+    return {
+      job: await jobOf(reunion, back, { told, orders: localOrders(options, place, machine) }, options),
+      placement: back.placement,
+    };
   } catch (error) {
     await reunion.close();
     throw error;
@@ -71,8 +74,8 @@ export async function resumeJob(options: JobOptions): Promise<ResumedJob> {
 async function gather(reunion: Reunion, firstMs: number, signal: AbortSignal | undefined): Promise<void> {
   const isThere = (rank: number): boolean => reunion.ranks.some((each) => each.rank === rank);
   const isComplete = (): boolean => {
-    const last = lastOf(reunion.ranks.map(({ holds }) => returningRank(holds)));
-    return last?.members.every(isThere) === true;
+    const said = reunion.ranks.map(({ rank, holds }) => ({ rank, said: returningRank(holds) }));
+    return said.length > 0 && lastMembers(said).every(isThere);
   };
   while (!isComplete()) {
     const isNews = await reunion.news(reunion.ranks.length === 0 ? firstMs : QUIET_MS, signal);
@@ -81,24 +84,6 @@ async function gather(reunion: Reunion, firstMs: number, signal: AbortSignal | u
     const what = `no rank came back to port ${reunion.port} within ${firstMs} ms`;
     throw new EngineError('RANK_LOST', `${what}; their grace (parallel.head_grace_ms) is over: start without --resume`);
   }
-}
-
-/** Of the latest epoch. */
-const lastOf = (ranks: readonly ReturningRank[]): ReturningRank | undefined =>
-  ranks.toSorted((a, b) => b.epoch - a.epoch)[0];
-
-/** Each rank says what it holds; versions may differ by one, where the head died between telling one and the other. */
-function backOf(returned: readonly ReturnedRank[], { numRanks, numExperts, slotsPerRank, phy2log }: Placement): Back {
-  const ranks = returned.map((each) => ({ ...each, said: returningRank(each.holds) }));
-  const tables = phy2log.map((_, layer) => {
-    const table = new Int32Array(numRanks * slotsPerRank).fill(-1);
-    for (const { rank, said } of ranks) table.set(said.slots[layer]!, rank * slotsPerRank);
-    return table;
-  });
-  const version = Math.max(...ranks.map(({ said }) => said.version)) + 1;
-  const epoch = Math.max(...ranks.map(({ said }) => said.epoch)) + 1;
-  const members = { ...firstMembers(ranks.map(({ rank }) => rank)), epoch };
-  return { ranks, members, placement: placementFrom(version, numRanks, numExperts, tables) };
 }
 
 /** @throws CommError INVALID_ARGUMENT: it runs another job than this head would */
@@ -114,7 +99,7 @@ function checkReturning(rank: number, said: ReturningRank, told: RankJob, placem
 
 /** @throws EngineError RANK_LOST: a rank is missing, and losses end the job */
 function checkPolicy({ ranks, members }: Back, { config }: JobOptions): void {
-  const wanted = lastOf(ranks.map(({ said }) => said))!.members;
+  const wanted = lastMembers(ranks);
   const missing = wanted.filter((rank) => !members.present.has(rank));
   if (missing.length === 0 || config.comm.on_peer_loss !== 'fail') return;
   const what = `rank ${missing.join(', ')} did not come back`;
@@ -123,21 +108,25 @@ function checkPolicy({ ranks, members }: Back, { config }: JobOptions): void {
   });
 }
 
+/** What ranks may use that are started here later. */
+async function machineOf(options: JobOptions): Promise<LocalRanksOrders['places']> {
+  const { config, numLocalRanks, world } = options;
+  const backend = backendOf(config.backend, config);
+  const devices = await devicesFor(backend);
+  const kernels = numLocalRanks === 0 ? UNTRIED : await kernelsFor(backend, config.compute, options);
+  return localSeats(Math.max(1, numLocalRanks), world).map((seat) => ({ seat, devices, kernels }));
+}
+
 async function jobOf(
   reunion: Reunion,
   back: Back,
-  { told, place }: { readonly told: RankJob; readonly place: Parameters<typeof localOrders>[1] },
+  { told, orders }: { readonly told: RankJob; readonly orders: LocalRanksOrders },
   options: JobOptions,
 ): Promise<Job> {
   const { config, placement } = options;
   const { numRanks } = placement;
-  const backend = backendOf(config.backend, config);
-  const devices = await devicesFor(backend);
-  const kernels = options.numLocalRanks === 0 ? UNTRIED : await kernelsFor(backend, config.compute, options);
   const local = new LocalRanks([]); // those of the head before are nobody's children
-  const seats = localSeats(Math.max(1, options.numLocalRanks), options.world);
-  const places = seats.map((seat) => ({ seat, devices, kernels }));
-  local.begin(localOrders(options, place, places));
+  local.begin(orders);
   const reports = seatedReports(back);
   const expertDigests = await provenExperts(reports, options);
   const agreed = { fma: reports.some((report) => report.kernels?.fma === true) };

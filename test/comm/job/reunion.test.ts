@@ -96,11 +96,17 @@ describe('ranks whose head is gone', () => {
     const head = await reunion(port);
     await ranks[0]!.comeBack({}, WAIT);
     await all(head, 1);
+    const expectTooLate = async (): Promise<void> => {
+      const late = await rejection(ranks[1]!.comeBack({}, WAIT), 'INVALID_ARGUMENT');
+      expect(late.message).to.include('the job has gone on without this rank');
+    };
+    expect(head.settle().map(({ rank }) => rank)).to.deep.equal([0]);
+    await expectTooLate();
     head.stayOpen({
       ...{ welcome: () => ({}), agree: () => undefined },
       ...{ onCandidate: () => undefined, onFailed: () => undefined },
     });
-    const late = await rejection(ranks[1]!.comeBack({}, WAIT), 'INVALID_ARGUMENT');
-    expect(late.message).to.include('the job has gone on without this rank');
+    await expectTooLate();
+    expect(head.ranks.map(({ rank }) => rank)).to.deep.equal([0]);
   });
 });

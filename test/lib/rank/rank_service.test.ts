@@ -52,10 +52,10 @@ class Scene {
   private welcome!: (head: PlayedHead | CommError) => void;
   private readonly coming = new Promise<PlayedHead | CommError>((resolve) => (this.welcome = resolve));
 
-  constructor(job: Partial<RankJob> = {}) {
+  constructor({ isNewcomer = false, ...job }: Partial<RankJob> & { readonly isNewcomer?: boolean } = {}) {
     const own = { onPeerLoss: 'recover', headGraceMs: 60_000, numKvBlocks: 3, digest: 'd', timeoutMs: 100, ...job };
     const joined = {
-      ...{ rank: asRank(0), job: own, link: this.first.link },
+      ...{ rank: asRank(0), job: own, link: this.first.link, isNewcomer },
       comeBack: async (said: ReturningRank) => {
         this.said = said;
         const head = await this.coming;
@@ -64,6 +64,7 @@ class Scene {
       },
     };
     const executor = {
+      enterEpoch: () => undefined,
       forget: (blocks: readonly number[]) => this.forgotten.push(...blocks),
       standing: { epoch: 4, members: [0, 1], version: 2, slots: [] },
     };
@@ -114,6 +115,17 @@ describe('a rank and the heads that it serves', () => {
       .to.include({ kind: 'failed' })
       .and.nested.include({ 'error.code': 'HEAD_LOST' });
     expect(scene.said).to.equal(undefined);
+  });
+
+  it('ends with one that did not make it a member, and outlives one that did', async () => {
+    const spare = new Scene({ isNewcomer: true });
+    await spare.first.killed();
+    expect(await spare.outcome).to.nested.include({ 'error.code': 'HEAD_LOST' });
+    const member = new Scene({ isNewcomer: true });
+    member.first.say({ kind: 'epoch', epoch: 1, members: [0, 1] });
+    await member.first.killed();
+    (await member.comes()).say({ kind: 'leave' });
+    expect(await member.outcome).to.deep.equal({ kind: 'left' });
   });
 
   it('ends where the next one refuses it, by the words of that one', async () => {
