@@ -1,4 +1,4 @@
-/** A project of somebody else, made from the packed tarball: it compiles in strict TypeScript, and every example runs in it. */
+/** A project of somebody else, made from the packed tarball: it compiles in strict TypeScript, and every example and the README's snippets run in it. */
 import { expect } from 'chai';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { PLUGIN_NAMES } from '../../lib/config/plugin_names.js';
 import type { Plugin } from '../../lib/plugins/plugin.js';
 import { MOVING } from '../kit/engine/moving.js';
 import { repoRoot } from '../kit/paths.js';
-import { compile, createConsumer } from '../kit/processes/consumer_project.js';
+import { compile, createConsumer, run } from '../kit/processes/consumer_project.js';
 import { Processes, type Ended } from '../kit/processes/processes.js';
 
 /** Where a plug-in's name goes, by the function that registers it. */
@@ -34,6 +34,16 @@ const examples = join(repoRoot(), 'examples');
 const plugins = (await readdir(join(examples, 'plugins'))).filter((name) => name.endsWith('.mjs'));
 const programs = (await readdir(examples)).filter((name) => name.endsWith('.ts'));
 
+/** Every entry of the package. */
+const ENTRIES = ['expertwire', 'expertwire/comm', 'expertwire/experts']
+  .map((name, i) => `export * as entry${i} from '${name}';`)
+  .join('\n');
+
+/** The README's snippets, in order. */
+const snippets = [...(await readFile(join(repoRoot(), 'README.md'), 'utf8')).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(
+  (match) => match[1]!,
+);
+
 describe('a project made from the packed tarball', function () {
   this.timeout(240_000);
   const processes = new Processes();
@@ -48,6 +58,8 @@ describe('a project made from the packed tarball', function () {
     dir = await mkdtemp(join(tmpdir(), 'expertwire-consumer-'));
     await createConsumer(dir, ['openai']);
     for (const name of programs) await cp(join(examples, name), join(dir, name));
+    for (const [i, snippet] of snippets.entries()) await writeFile(join(dir, `snippet${i}.ts`), snippet);
+    await writeFile(join(dir, 'entries.ts'), ENTRIES);
   });
 
   after(async () => {
@@ -57,6 +69,20 @@ describe('a project made from the packed tarball', function () {
 
   it('compiles its own plug-ins and programs in strict TypeScript, every declaration of ours checked', () =>
     compile(dir));
+
+  it('has the README’s library snippets, which need nothing else and print what their comments promise', async () => {
+    expect(snippets).to.have.length(3);
+    const promises: number[] = [];
+    for (const [i, snippet] of snippets.entries()) {
+      for (const [, from] of snippet.matchAll(/ from '(.*)'/g)) expect(from).to.match(/^(expertwire|node:)/);
+      const { stdout, stderr } = await run(process.execPath, [`out/snippet${i}.js`], { cwd: dir });
+      expect(stderr).to.equal('');
+      const promised = [...snippet.matchAll(/\/\/ prints: (.*)$/gm)].map((match) => match[1]!);
+      for (const text of promised) expect(stdout).to.contain(text);
+      promises.push(promised.length);
+    }
+    expect(promises).to.deep.equal([1, 1, 0]);
+  });
 
   it('serves, and asks with a client', async () => {
     const served = program('serve.js', '0');

@@ -2,8 +2,13 @@
 import { expect } from 'chai';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { OutputError } from '../../lib/commands/base/output_file.js';
+import { UsageError } from '../../lib/commands/base/context.js';
+import { runCommand } from '../../lib/commands/parser.js';
 import { moe7m } from '../kit/paths.js';
+import { commandContext } from '../kit/processes/command_context.js';
 import { CLI, Processes, withoutNews } from '../kit/processes/processes.js';
+import { errorOf } from '../kit/rejects.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const processes = new Processes();
@@ -30,16 +35,17 @@ describe('outputs that cannot be written', function () {
         await writeFile(load, '{"weight":[[1,2,3,4]]}');
         await mkdir(join(dir, `folder${ending}`));
         const hasName = ending === '.svg' || ending === '.html';
-        const paths = [`${dir}/folder${ending}`, `${dir}/nowhere/x${ending}`, `${load}/x${ending}`, `/proc/x${ending}`];
-        for (const path of hasName ? paths : [...paths, '/dev/full']) {
-          const args = [...command, option, path, ...(command[0] === 'plan' ? ['--load', load] : [])];
-          const { code, stderr } = await processes.cli(args).ended;
+        const known = command[0] === 'plan' ? [...command, '--load', load] : command;
+        const argsOf = (path: string) => [...known, option, path];
+        const words = `${option} [^\\n]* can't be written \\([^\\n]*\\); check its folder, permissions and the space on its disk$`;
+        for (const path of [`${dir}/nowhere/x${ending}`, `${load}/x${ending}`, `/proc/x${ending}`]) {
+          const { message } = await errorOf(OutputError, () => runCommand(argsOf(path), commandContext()));
+          expect(message, path).to.match(new RegExp(`^${words}`));
+        }
+        for (const path of [`${dir}/folder${ending}`, ...(hasName ? [] : ['/dev/full'])]) {
+          const { code, stderr } = await processes.cli(argsOf(path)).ended;
           expect(code, `${path}: ${stderr}`).to.equal(1);
-          expect(stderr.trimEnd(), path).to.match(
-            new RegExp(
-              `^expertwire: ${option} [^\\n]* can't be written \\([^\\n]*\\); check its folder, permissions and the space on its disk$`,
-            ),
-          );
+          expect(withoutNews(stderr).trimEnd(), path).to.match(new RegExp(`^expertwire: ${words}`));
         }
         expect((await readdir(dir)).sort()).to.deep.equal([`folder${ending}`, 'load.json'].sort());
       });
@@ -63,11 +69,8 @@ describe('outputs that cannot be written', function () {
         [[...scored, '--file', file, '--trace', file], '--file'],
         [['plan', '--load', file, '--ranks', '2', '--output', file], '--load'],
       ] as const) {
-        const { code, stderr } = await processes.cli(args).ended;
-        expect(code, stderr).to.equal(2);
-        expect(stderr).to.match(
-          new RegExp(`^expertwire: ${input} and --[a-z]+ both name .*; give each a file of its own`),
-        );
+        const { message } = await errorOf(UsageError, () => runCommand(args, commandContext()));
+        expect(message).to.match(new RegExp(`^${input} and --[a-z]+ both name .*; give each a file of its own`));
         expect(await readFile(file, 'utf8')).to.equal(text);
       }
     });
@@ -77,7 +80,8 @@ describe('outputs that cannot be written', function () {
     await withTempFolder(async (dir) => {
       await symlink('b.json', join(dir, 'link'));
       const args = ['--trace', join(dir, 'link'), '--record', join(dir, 'b.json')];
-      expect((await processes.cli([...GENERATE, ...args]).ended).stderr).to.match(/--trace and --record both name/);
+      const { message } = await errorOf(UsageError, () => runCommand([...GENERATE, ...args], commandContext()));
+      expect(message).to.match(/--trace and --record both name/);
     });
   });
 

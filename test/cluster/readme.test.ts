@@ -1,44 +1,15 @@
 import { expect } from 'chai';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compile, createConsumer, run } from '../kit/processes/consumer_project.js';
+import { run } from '../kit/processes/consumer_project.js';
 import { repoRoot } from '../kit/paths.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 const CLI = join(repoRoot(), 'dist/lib/cli.js');
 
-/** Every entry of the package. */
-const ENTRIES = ['expertwire', 'expertwire/comm', 'expertwire/experts']
-  .map((name, i) => `export * as entry${i} from '${name}';`)
-  .join('\n');
-
-/** Code blocks of one language, in order. */
-const blocksOf = (markdown: string, language: string): string[] =>
-  [...markdown.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map((match) => match[1]!);
-
 describe('README', () => {
   const readme = readFile(join(repoRoot(), 'README.md'), 'utf8');
   const others = ['CONTRIBUTING.md', 'docs/benchmarks.md', 'docs/backends.md'];
-
-  it('its library snippets compile and run in a project that has installed the package, and print what their comments promise', () =>
-    withTempFolder(async (dir) => {
-      const snippets = blocksOf(await readme, 'ts');
-      expect(snippets).to.have.length(3);
-      await createConsumer(dir);
-      for (const [i, snippet] of snippets.entries()) await writeFile(join(dir, `snippet${i}.ts`), snippet);
-      await writeFile(join(dir, 'entries.ts'), ENTRIES);
-      await compile(dir);
-      const promises = await Promise.all(
-        snippets.map(async (snippet, i) => {
-          const { stdout, stderr } = await run(process.execPath, [`out/snippet${i}.js`], { cwd: dir });
-          expect(stderr).to.equal('');
-          const promised = [...snippet.matchAll(/\/\/ prints: (.*)$/gm)].map((match) => match[1]!);
-          for (const text of promised) expect(stdout).to.contain(text);
-          return promised.length;
-        }),
-      );
-      expect(promises).to.deep.equal([1, 1, 0]);
-    })).timeout(120_000);
 
   it('its commands and those of other documents exist, with every option that they show', async () => {
     const texts = await Promise.all(others.map((file) => readFile(join(repoRoot(), file), 'utf8')));
