@@ -4,6 +4,7 @@ import type { Reduce } from '../../base/received_rows.js';
 import { combineBytes, dispatchBytes, type Topology, type WireOptions } from '../../comm/all_to_all/all_to_all.js';
 import { FRAME_HEADER_BYTES } from '../../comm/mesh/frame.js';
 import { countGatherBytes } from '../../experts/placement/count_gather.js';
+import { slotsOf, type Placement } from '../../experts/placement/placement.js';
 import { maxRowBytes } from '../../compute/base/weight_rows.js';
 import type { BackendChoice } from '../../compute/tfjs/tf.js';
 import type { LossPolicy, SettledConfig } from '../config/loss_policy.js';
@@ -100,6 +101,15 @@ export function moveLimitsOf({ load_balance: config, comm }: SettledConfig, spec
     numLayers: config.layer_updates_per_step,
     isRegular: config.enabled,
   };
+}
+
+/** MoE layers for which a rank begins with room to move experts. Who joins needs it for its share. */
+export function movingLayersOf(moves: MoveLimits | null, placement: Placement, rank: number): number {
+  if (moves === null) return 0;
+  const isJoining = placement.phy2log.every((_, moeLayer) =>
+    slotsOf(placement, moeLayer, rank).every((logical) => logical < 0),
+  );
+  return moves.isRegular || isJoining ? moves.numLayers : 0;
 }
 
 /** Equal for two heads whose ranks compute the same from the same. Where experts are, and how ranks came, is no part of it. */

@@ -7,7 +7,7 @@ import { MEMORY_ROOM_BYTES } from '../../compute/wasm/memory/kernel_memories.js'
 import type { Crew } from '../../compute/wasm/threads/crew.js';
 import type { ExpertRoom } from '../../experts/layer/migration.js';
 import { LoadMonitor } from '../../experts/load/load_monitor.js';
-import { placementFrom, slotsOf, type Placement } from '../../experts/placement/placement.js';
+import { placementFrom, type Placement } from '../../experts/placement/placement.js';
 import { folderLikeHeads } from '../hub/cache/cached_model.js';
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel, type LoadedModel } from '../model/load_model.js';
@@ -22,7 +22,7 @@ import { checkCodecs } from '../plugins/codec_trial.js';
 import { rankGate } from '../plugins/gates.js';
 import { loadJobPlugins, proofsOf } from '../plugins/job_plugins.js';
 import type { PluginRegistry } from '../plugins/plugin_registry.js';
-import type { RankJob, ThreadsWish } from '../protocol/rank_job.js';
+import { movingLayersOf, type RankJob, type ThreadsWish } from '../protocol/rank_job.js';
 import type { LoadReport } from '../protocol/step_plan.js';
 import { readModelFiles } from '../weights/model_files.js';
 import type { RankExecutorParts } from './rank_executor.js';
@@ -99,7 +99,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       numKvBlocks,
       numStates,
       maxNumBatchedTokens,
-      numMovingLayers: movingLayersOf(job, placement, rank),
+      numMovingLayers: movingLayersOf(job.moves, placement, rank),
     };
     const wish = choices.threads ?? job.threads;
     const numThreads = residence.compute === 'kernels' ? numThreadsOf(wish, place.numCores) : 1;
@@ -189,15 +189,6 @@ async function together<A, B>(
 
 /** An authenticated head of the same protocol version wrote it. */
 export const jobOf = ({ job }: Pick<JoinedRank, 'job'>): RankJob => job as RankJob;
-
-/** MoE layers for which a rank begins with room to move experts. Who joins needs it for its share. */
-function movingLayersOf({ moves }: RankJob, placement: Placement, rank: number): number {
-  if (moves === null) return 0;
-  const isJoining = placement.phy2log.every((_, moeLayer) =>
-    slotsOf(placement, moeLayer, rank).every((logical) => logical < 0),
-  );
-  return moves.isRegular || isJoining ? moves.numLayers : 0;
-}
 
 /** What there is of memory. */
 function memoryOf(joined: JoinedRank, backend: BackendReport, place: RankPlace): MemoryLimits {

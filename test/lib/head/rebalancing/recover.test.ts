@@ -1,9 +1,16 @@
 /** Ranks that are lost while a job runs with on_peer_loss: recover. Everything but sockets and processes is real. */
 import { expect } from 'chai';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { homelessIn } from '../../../../experts/placement/homes.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import type { LaterExperts } from '../../../kit/engine/local_job.js';
-import type { Fault, LocalEngine, LocalEngineOptions } from '../../../kit/engine/local_engine.js';
+import {
+  startLocalEngine,
+  type Fault,
+  type LocalEngine,
+  type LocalEngineOptions,
+} from '../../../kit/engine/local_engine.js';
 import {
   batch,
   frame,
@@ -14,7 +21,10 @@ import {
   type Story,
 } from '../../../kit/engine/masking.js';
 import { replicated } from '../../../kit/engine/placements.js';
+import { copyModel } from '../../../kit/model/model_copy.js';
+import { tinyModel } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
 import { randomFrom } from '../../../refs/random.js';
 
 const recovering = <T>(options: LocalEngineOptions, use: (local: LocalEngine) => Promise<T>): Promise<T> =>
@@ -112,6 +122,26 @@ describe('a lost rank whose experts others take over', function () {
     expect((await endOf({ reading: () => Promise.reject(new Error('no such file')) })).message).to.match(
       /^EXPERTS_LOST: no rank that is left can read experts .* of layer 2, which lost ranks held \(rank 0: .*; look at the model folder/,
     );
+  });
+
+  it('nobody takes over what was written since the job began: it ends and says which file', async () => {
+    await withTempFolder(async (dir) => {
+      await copyModel(tinyModel('tiny-deepseek-v3'), dir);
+      const file = join(dir, 'model.safetensors');
+      const local = await startLocalEngine(dir, { numRanks: 3, onPeerLoss: 'recover' });
+      try {
+        await generate(local, {});
+        const handle = await open(file, 'r+');
+        await handle.write(Buffer.of(0xff), 0, 1, (await handle.stat()).size - 1);
+        await handle.close();
+        local.fail(1);
+        const error = await errorOf(EngineError, () => generate(local, {}));
+        expect(error.code).to.equal('EXPERTS_LOST');
+        expect(error.message).to.match(/rank [02]: CHECKPOINT_CHANGED: .*model\.safetensors was written/);
+      } finally {
+        await local.close();
+      }
+    });
   });
 
   it('a rank that is killed, or stopped, while it takes experts over is lost too, and the others take over what it was to', async () => {

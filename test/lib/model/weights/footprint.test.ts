@@ -5,6 +5,7 @@ import { asRank } from '../../../../base/ids.js';
 import { expertsScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { createPlacement } from '../../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../../experts/placement/redundancy.js';
+import { withSeats } from '../../../../experts/placement/seats.js';
 import { bytesOfPart, denseSizesOf, undividedParts } from '../../../../lib/model/weights/dense_sizes.js';
 import type { Residence } from '../../../../lib/model/weights/residence.js';
 import {
@@ -204,6 +205,18 @@ describe('the bytes of a rank', () => {
       const several = of({ memoryBytes });
       expect(several.received).to.equal(2 * several.receivedEach);
       expect(totalOf(several) - totalOf(one)).to.equal(one.receivedEach);
+    });
+  });
+
+  it('count what arrives from the ranks that there are, not from empty seats', async () => {
+    await withCheckpoint(tinyModel('tiny-qwen3-moe'), (options) => {
+      const { numExperts: slotsPerRank } = options.placement;
+      const seated = (numSeats: number): FootprintOptions => {
+        const placement = withSeats(options.placement, { numSeats, slotsPerRank });
+        return { ...options, placement, residence: KERNELS, numMembers: 2 };
+      };
+      expect(footprintOf(seated(16))).to.deep.equal(footprintOf(seated(2)));
+      expect(footprintOf({ ...seated(16), numMembers: 16 }).received).to.be.above(footprintOf(seated(16)).received);
     });
   });
 
