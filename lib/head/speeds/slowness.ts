@@ -1,6 +1,6 @@
 /**
- * Whether one rank is slow. It has to be well for some windows before it counts as caught up, and twice as many each time that it fell behind again: a rank
- * that is fast only while it is spared doesn't get its work back every few seconds. Pure.
+ * Whether one rank is slow, which takes some windows to be believed. It has to be well for some before it counts as caught up, and for twice as many each
+ * time that it fell behind again. Pure. Why: docs/decisions/elastic.md#slowness-takes-seconds-to-be-believed
  */
 
 /** Windows in which a rank must be slow, one after the other, before it is called so. */

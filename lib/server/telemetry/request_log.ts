@@ -69,11 +69,13 @@ export class RequestLog
   speed(event: SpeedEvent): void {
     if (event.kind === 'late_link') {
       const { from, to, share } = event;
-      this.log.warn({ from, to, wait_share: share }, 'rows come late over one link');
+      this.log.warn({ from, to, wait_share: hundredths(share) }, 'rows come late over one link');
       return;
     }
     const { rank, speed } = event;
-    const fields = { rank, pace: speed.pace, experts: speed.experts, own: speed.own, wait_share: speed.waitShare };
+    const { pace, experts, own, waitShare } = speed;
+    const paces = { pace: hundredths(pace), experts: hundredths(experts), own: hundredths(own) };
+    const fields = { rank, ...paces, wait_share: hundredths(waitShare) };
     if (event.kind === 'slow') this.log.warn(fields, 'a rank is slow');
     else this.log.info(fields, 'a rank has caught up');
   }
@@ -125,4 +127,5 @@ function sequencesText(ended: readonly EndedTrack[]): object {
   };
 }
 
+const hundredths = (value: number | null): number | null => (value === null ? null : Number(value.toFixed(2)));
 const rounded = (ms: number): number => Number(ms.toFixed(3));
