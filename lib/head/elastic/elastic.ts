@@ -51,6 +51,8 @@ export class Elastic {
   private readonly orders: ScaleOrders;
   /** Aborted when a rank is lost: what ranks are to do next is found anew. */
   private unchanged = new AbortController();
+  /** Ranks that asked to leave, and whose turn has not come. */
+  private readonly askers = new Set<number>();
 
   constructor(private readonly parts: ElasticParts) {
     const { work, onScale } = parts;
@@ -96,11 +98,12 @@ export class Elastic {
 
   /** A rank asks to leave. @throws EngineError SCALE_FAILED: it can't, and stays; CLOSED */
   leave(rank: number): Promise<Scaled> {
+    this.askers.add(rank);
     return this.orders.take({
       ...{ cause: { kind: 'leave', rank }, wanted: (numRanks) => numRanks - 1 },
       carryOut: async (wanted, tally, signal, sinceMs) => {
         const { members } = this.parts.job;
-        if (!members.present.has(rank) || members.leaving.has(rank)) return;
+        if (!this.askers.delete(rank) || !members.present.has(rank) || members.leaving.has(rank)) return;
         do {
           if (stayingRanks(this.parts.job.members).every((each) => each === rank)) {
             await this.setLeaving([rank], false);
@@ -113,8 +116,9 @@ export class Elastic {
     });
   }
 
-  /** A rank was lost: who was on the way out may be needed. */
-  lose(): void {
+  /** Ranks were lost: who was on the way out may be needed, and who takes their seats asked for nothing. */
+  lose(ranks: readonly number[]): void {
+    for (const rank of ranks) this.askers.delete(rank);
     this.unchanged.abort(new EngineError('RANK_LOST', 'a rank was lost meanwhile'));
     this.unchanged = new AbortController();
   }

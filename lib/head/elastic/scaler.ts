@@ -95,7 +95,7 @@ export class Scaler implements StepObserver {
   /** The head knows of an epoch: experts and requests have taken note of it. */
   enter({ epoch, lost }: EpochChange): void {
     this.gate.enter(epoch);
-    if (lost.length > 0) this.elastic.lose();
+    if (lost.length > 0) this.elastic.lose(lost.map(({ rank }) => rank));
   }
 
   /** Counts sequences that move. */

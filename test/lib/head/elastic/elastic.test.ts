@@ -139,7 +139,7 @@ describe('scaling a job', () => {
     const scaling = elastic.scale(2, ASKED);
     await job.untilHeld('drain 2');
     job.lose(2);
-    elastic.lose();
+    elastic.lose([2]);
     expect(await scaling).to.deep.include({ after: 2, left: [] });
     expect(job.story).not.to.include('retire 2');
   });
@@ -150,11 +150,11 @@ describe('scaling a job', () => {
     const scaling = elastic.scale(1, ASKED);
     await job.untilHeld('drain 1');
     job.lose(0);
-    elastic.lose();
+    elastic.lose([0]);
     await job.untilHeld('drain 2');
     expect([...job.leaving]).to.deep.equal([2]);
     job.holds = [];
-    elastic.lose(); // and once more
+    elastic.lose([0]); // and once more
     expect(await scaling).to.deep.include({ after: 1, left: [2] });
     expect([...job.present]).to.deep.equal([1]);
   });
@@ -165,7 +165,7 @@ describe('scaling a job', () => {
     const scaling = elastic.scale(1, ASKED);
     await job.untilHeld('retire 1');
     job.lose(0);
-    elastic.lose();
+    elastic.lose([0]);
     job.refuse('retire 1', new EngineError('RANK_LOST', 'a rank was lost before others could go'));
     expect(await scaling).to.deep.include({ after: 1, left: [] });
     expect([...job.present]).to.deep.equal([1]);
@@ -192,6 +192,22 @@ describe('scaling a job', () => {
     expect(job.story).to.deep.equal([
       ...['recruit', 'spread over 0,1,2', 'leaving 0', 'drain 0', 'spread over 1,2', 'retire 0'],
     ]);
+  });
+
+  it('leaves who takes the seat of a rank that asked to leave and was lost where it is', async () => {
+    const { job, elastic } = played(3, 4);
+    job.holds = ['recruit'];
+    const scaling = elastic.scale(4, ASKED);
+    const leaving = elastic.leave(2);
+    await job.untilHeld('recruit');
+    job.lose(2);
+    elastic.lose([2]);
+    job.release('recruit');
+    await job.untilHeld('recruit'); // the seat of the lost one
+    job.release('recruit');
+    expect((await scaling).joined).to.include(2);
+    expect(await leaving).to.deep.include({ left: [] });
+    expect([...job.present]).to.have.members([0, 1, 2, 3]);
   });
 
   it('ends with the engine, and tells its error', async () => {
