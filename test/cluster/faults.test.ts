@@ -99,10 +99,10 @@ describe('a rank that is lost in the middle of a generation', function () {
 
   it('killed: exit code 0, the texts that there would have been, and nothing degraded', async () => {
     const set = ['--set', 'comm.reduce=source', '--summary'];
-    const args = ['generate', '--model', moe7m(), '--ranks', '3', '--max-new-tokens', '240', '--ignore-eos', ...set];
-    const texts = ['--prompt', 'Call me Ishmael.', '--prompt', 'And the LORD'];
-    const calm = await processes.cli([...args, ...texts]).ended;
-    const run = processes.cli([...args, ...texts]);
+    const args = ['generate', '--model', moe7m(), '--prompt', 'Call me Ishmael.', '--prompt', 'And the LORD'];
+    const options = ['--max-new-tokens', '160', '--ignore-eos', ...set];
+    const calm = await processes.cli([...args, ...options, '--ranks', '1']).ended;
+    const run = processes.cli([...args, ...options, '--ranks', '3']);
     await run.prints(/Call me Ishmael\..{20}/s);
     const victim = processes.rank(1);
     kill(victim.pid, 'SIGKILL');

@@ -5,9 +5,10 @@ import { laterAgreement, type KernelAgreement } from '../../kernels/kernel_choic
 import { checkLater } from '../../protocol/report_check.js';
 import type { RankJob } from '../../protocol/rank_job.js';
 import type { LoadReport } from '../../protocol/step_plan.js';
-import { checkExperts, readExpertTable } from './expert_table.js';
+import { readExpertTable } from './expert_table.js';
 import { contentFingerprint } from './folder_proof.js';
 import type { JobOptions } from './job_options.js';
+import { madeOnce } from './made_once.js';
 import type { NewcomersParts } from '../newcomers.js';
 
 /** Longest time without news of a newcomer. */
@@ -43,15 +44,12 @@ export function newcomersOf(
   const { signal } = ended;
   const folder = { modelDir: config.model, spec, placement, signal };
   // Each once, when the first one comes who needs it.
-  let fingerprint: Promise<string> | null = null;
-  let table: Promise<void> | null = null;
-  const otherProof = (): Promise<string> =>
-    (fingerprint ??= contentFingerprint({ ...folder, modelOverrides: config.model_overrides, plugins }));
-  const complete = async (): Promise<void> => {
+  const otherProof = madeOnce(() => contentFingerprint({ ...folder, modelOverrides: config.model_overrides, plugins }));
+  const completeTable = madeOnce(async () => {
     const { digests, error } = await readExpertTable({ ...folder, numLocalRanks, isComplete: true });
     if (error !== null) throw error;
     for (const [key, digest] of digests) expertDigests.set(key, digest);
-  };
+  });
   return {
     open: (callbacks) =>
       rendezvous.stayOpen({
@@ -65,9 +63,8 @@ export function newcomersOf(
       }),
     check: async (rank, report) => {
       checkLater(rank, report, reports[0]!);
-      if (report.expertDigests === undefined) return;
-      await (table ??= complete());
-      checkExperts({ digests: expertDigests }, [report]);
+      // It holds no experts yet; each that it reads from a folder of its own is compared when it does.
+      if (report.expertDigests !== undefined) await completeTable();
     },
     numSpares: config.parallel.spare_ranks,
     timeoutMs: options.joinTimeoutMs ?? JOIN_TIMEOUT_MS,

@@ -44,7 +44,9 @@ class Played {
         close: () => Promise.resolve(),
       },
       ...{ numSlots, numGroups: 1, numRestSteps: 1, capacities: () => undefined, slow: () => [] },
-      onUrgent: () => void this.numUrgent++,
+      onUrgent: () => {
+        this.numUrgent++;
+      },
       onExperts: (event) => void this.events.push(event),
     });
   }
