@@ -130,15 +130,10 @@ function attendRef(
 ): Row[] {
   return heads[0]!.queries.map((_, t) => {
     const first = window === null ? 0 : Math.max(0, t + 1 - window);
-    const seen = chosen?.[t] ?? range(t + 1).slice(first);
+    const seen = (rows: readonly Row[]): readonly Row[] =>
+      chosen?.[t]!.map((s) => rows[s]!) ?? rows.slice(first, t + 1);
     return heads.flatMap(({ queries, keys, values, sink }) =>
-      attendRowRef(
-        queries[t]!,
-        seen.map((s) => keys[s]!),
-        seen.map((s) => values[s]!),
-        scale,
-        sink,
-      ),
+      attendRowRef(queries[t]!, seen(keys), seen(values), scale, sink),
     );
   });
 }
@@ -155,9 +150,12 @@ export function attendRowRef(
   const highest = Math.max(sink, ...scores);
   const powers = scores.map((score) => Math.exp(score - highest));
   const sum = powers.reduce((a, b) => a + b, Math.exp(sink - highest));
-  return range(values[0]!.length).map((d) =>
-    powers.reduce((total, power, s) => total + (power / sum) * values[s]![d]!, 0),
-  );
+  const attended = new Array<number>(values[0]!.length).fill(0);
+  for (const [s, power] of powers.entries()) {
+    const value = values[s]!;
+    for (let d = 0; d < attended.length; d++) attended[d]! += (power / sum) * value[d]!;
+  }
+  return attended;
 }
 
 /** W·x of a matrix stored [out, in]. */

@@ -264,7 +264,8 @@ export async function runSchedule(
     });
     const rowsOfPart = (x: Float32Array, { position, numTokens }: SequencePart): Float32Array =>
       x.subarray(position * HIDDEN, (position + numTokens) * HIDDEN);
-    const x = Float32Array.from(ordered.flatMap(([i], p) => [...rowsOfPart(sequences[i]!.x, parts[p]!)]));
+    const x = new Float32Array(rowStart * HIDDEN);
+    ordered.forEach(([i], p) => x.set(rowsOfPart(sequences[i]!.x, parts[p]!), parts[p]!.rowStart * HIDDEN));
     let y = await forward(x, parts);
     for (let again = 1; again < numRuns; again++) y = await forward(x, parts);
     ordered.forEach(([i, numTokens], p) => {

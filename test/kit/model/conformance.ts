@@ -64,6 +64,7 @@ export function readConformance(family: string, dir = folder()): Conformance {
   const file = JSON.parse(readFileSync(join(dir, `${family}.json`), 'utf8')) as GoldenFile;
   const { config: base, within, tensors, cases, ...shared } = file;
   const byName = new Map(cases.map(({ name, logits }) => [name, logits]));
+  const usual = unbraced(tensors);
   return {
     ...shared,
     family,
@@ -73,7 +74,7 @@ export function readConformance(family: string, dir = folder()): Conformance {
         within === undefined
           ? varied(base, set, absent)
           : { ...base, [within]: varied(base[within] as HfConfig, set, absent) };
-      const shapes = Object.entries({ ...unbraced(tensors), ...unbraced(others) });
+      const shapes = Object.entries({ ...usual, ...unbraced(others) });
       const present = shapes.filter((entry): entry is [string, readonly number[]] => entry[1] !== null);
       return { name, config, tensors: Object.fromEntries(present), logits: golden ?? null };
     }),
@@ -119,12 +120,14 @@ export async function writeConformanceModel(
 export function conformanceValues(name: string, shape: readonly number[]): Float32Array<ArrayBuffer> {
   const seed = seedOf(name);
   const scale = Math.fround(3.5 / Math.sqrt(shape.at(-1)!));
-  const size = shape.reduce((product, each) => product * each, 1);
-  return Float32Array.from({ length: size }, (_, i) => {
+  const values = new Float32Array(shape.reduce((product, each) => product * each, 1));
+  const isNorm = name.endsWith('norm.weight');
+  const factor = isNorm ? 1 : shape.length === 1 || name.endsWith('bias') ? 0.5 : scale;
+  for (let i = 0; i < values.length; i++) {
     const u = (hashedWord(seed, i) >>> 8) / 2 ** 24 - 0.5;
-    if (name.endsWith('norm.weight')) return 1 + u;
-    return shape.length === 1 || name.endsWith('bias') ? 0.5 * u : scale * u;
-  });
+    values[i] = isNorm ? 1 + u : factor * u;
+  }
+  return values;
 }
 
 /** Of {@link hashedWord}, from a tensor's name: FNV-1a. */

@@ -13,10 +13,15 @@ import {
   randomWeights,
   reference,
   sequencesFrom,
+  type Sequence,
 } from '../../../kit/kernels/attention_cases.js';
 import { cachedFloatsPerToken } from '../../../../lib/model/weights/footprint.js';
 import { TfjsAttention } from '../../../kit/kernels/tfjs_attention.js';
 import { isSameBits, largestDifference } from '../../../refs/random.js';
+
+/** A long sequence of which only the last few tokens are generated: each takes a step. */
+const promptOf = (seed: number, length: number): Sequence[] =>
+  sequencesFrom(seed, [length]).map((sequence) => ({ ...sequence, promptLength: length - 4 }));
 
 describe('attention', () => {
   before(() => selectBackend('wasm'));
@@ -61,7 +66,7 @@ describe('attention', () => {
       });
 
       it('has the same bits for any chunks of a sequence of several segments, near the reference', async () => {
-        const sequences = sequencesFrom(5, [520]);
+        const sequences = promptOf(5, 520);
         const alone = await layer.run(sequences, inTurn(sequences), 16);
         const expected = reference(sequences[0]!, weights, spec);
         expect(largestDifference(alone[0]!, expected)).to.be.below(1e-5);
@@ -73,7 +78,8 @@ describe('attention', () => {
 
       it('keeps no more of the past than the check of memory counts', async () => {
         const length = 512;
-        await layer.run(sequencesFrom(6, [length]), inTurn(sequencesFrom(6, [length])), 16);
+        const sequences = promptOf(6, length);
+        await layer.run(sequences, inTurn(sequences), 16);
         const counted = 4 * length * cachedFloatsPerToken(spec, { compute: 'tensors' });
         expect(layer.cachedBytes)
           .to.be.above(counted / 4)
