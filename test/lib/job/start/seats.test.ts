@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { ConfigError } from '../../../../lib/config/errors.js';
 import { DEFAULTS } from '../../../../lib/config/schema.js';
-import { numSeatsOf, type SeatsConfig } from '../../../../lib/job/start/seats.js';
+import { checkSlots, numSeatsOf, type SeatsConfig } from '../../../../lib/job/start/seats.js';
 import { errorOf } from '../../../kit/rejects.js';
 
 type Changes = { readonly [K in keyof SeatsConfig]?: Partial<SeatsConfig[K]> };
@@ -41,5 +41,20 @@ describe('the seats of a job', () => {
     expect(await refused(2, { parallel: { spare_ranks: 1 }, comm: { num_nodes: 2 } })).to.contain(
       'num_nodes" is over 1',
     );
+  });
+
+  it('that are very many are refused with what they cost and how many may be', async () => {
+    expect(seats(2, { parallel: { max_ranks: 1026 } })).to.equal(1026);
+    const far = await errorOf(ConfigError, () => seats(2, { parallel: { max_ranks: 1027 } }));
+    expect(far).to.include({ code: 'INVALID_VALUE' });
+    expect(far.message).to.contain('costs every step').and.to.contain('1026');
+    const policy = { elastic: { enabled: true, max_ranks: 5000 } };
+    expect(await errorOf(ConfigError, () => seats(2, policy))).to.include({ code: 'INVALID_VALUE' });
+    expect(seats(3000)).to.equal(4024);
+    const slots = 58 * 256;
+    checkSlots(564, 282, slots);
+    const many = await errorOf(ConfigError, () => checkSlots(565, 282, slots));
+    expect(many.message).to.contain('set it to 564 at most');
+    checkSlots(1000, 1000, slots); // those that are there
   });
 });
