@@ -11,7 +11,7 @@ import { RankProcess, type JoinedNews, type RankExit } from './rank_process.js';
 export interface LocalRanksOrders {
   /** What all of them are told. */
   readonly order: Omit<SpawnOrder, 'rank' | 'numThreads' | 'place'>;
-  /** Of the ranks, in their order; as threads they share one. */
+  /** Of the ranks, in their order; as threads they share one. Who is started later takes the one that fewest have who run. */
   readonly places: readonly PlaceOrder[];
   /** A line that a rank wrote to its standard output or error. */
   readonly onLog?: (rank: number | null, line: string) => void;
@@ -35,7 +35,10 @@ export interface LocalNewcomer {
 
 /** The processes of the ranks on this machine: started together, or one by one later, and ended with this one. */
 export class LocalRanks {
-  private readonly processes: RankProcess[];
+  /** Those that were started together, also when they have ended. */
+  private readonly first: readonly RankProcess[];
+  /** Those that run, and which place each has; null: it was killed, and others may have its place. */
+  private readonly running = new Map<RankProcess, number | null>();
   /** What {@link begin} told. */
   private orders: LocalRanksOrders | undefined;
 
@@ -44,12 +47,14 @@ export class LocalRanks {
    *
    * @param ranks their numbers; null where the head gives one
    * @param asThreads all of them, numbered from 0, as threads of one process
+   * @param startProcess of one rank, or of all where they are threads
    */
   constructor(
     private readonly ranks: readonly (number | null)[],
     private readonly asThreads = false,
+    private readonly startProcess = (rank: number | null): RankProcess => new RankProcess(rank),
   ) {
-    this.processes = (asThreads ? [null] : ranks).map((rank) => new RankProcess(rank));
+    this.first = (asThreads ? [null] : ranks).map((rank, i) => this.started(rank, i));
   }
 
   /** Ranks 0 … numRanks − 1 of a job. */
@@ -61,65 +66,89 @@ export class LocalRanks {
   /** Tells all of them what to do. Once. */
   begin(orders: LocalRanksOrders): void {
     this.orders = orders;
-    for (const [i, each] of this.processes.entries()) this.tell(each, i);
+    for (const [i, each] of this.first.entries()) this.tell(each, i);
   }
 
-  /** One more, where ranks are processes, with a place as others have it; the head gives it a number. */
+  /** One more, where ranks are processes, with the place that fewest have who run; the head gives it a number. */
   start(): LocalNewcomer {
-    const started = new RankProcess(null);
-    this.processes.push(started);
-    void started.exit.then(() => this.processes.splice(this.processes.indexOf(started), 1));
-    this.tell(started, this.processes.length - 1);
+    const place = this.freestPlace();
+    const started = this.started(null, place);
+    this.tell(started, place);
     return {
       get rank() {
         return started.rank;
       },
       exit: started.exit,
-      kill: () => started.kill('SIGKILL'),
+      kill: () => this.killNow(started),
       ended: () => endOf(started),
     };
   }
 
-  private tell(told: RankProcess, index: number): void {
+  private started(rank: number | null, place: number): RankProcess {
+    const started = this.startProcess(rank);
+    this.running.set(started, place);
+    void started.exit.then(() => this.running.delete(started));
+    return started;
+  }
+
+  /** GPU and cores of one that ended are free for the next. */
+  private freestPlace(): number {
+    const numOn = this.orders!.places.map(() => 0);
+    for (const place of this.running.values()) if (place !== null) numOn[place]!++;
+    return numOn.indexOf(Math.min(...numOn));
+  }
+
+  private tell(told: RankProcess, place: number): void {
     const { order, places, onLog, onJoined } = this.orders!;
     const { rank } = told;
     const who = { ...(rank !== null && { rank }), ...(this.asThreads && { numThreads: this.ranks.length }) };
     told.begin({
-      order: { ...order, place: places[index % places.length]!, ...who },
+      order: { ...order, place: places[place]!, ...who },
       onLine: (line) => onLog?.(told.rank, line),
       onJoined,
     });
   }
 
-  /** Each process's end, in the order of the options. */
+  /** The end of each process that was started together with others, in the order of the options. */
   get exits(): readonly Promise<RankExit>[] {
-    return this.processes.map(({ exit }) => exit);
+    return this.first.map(({ exit }) => exit);
   }
 
   /** Ends one rank at once, if it runs here: also one that is stopped or blocked. */
   kill(rank: number): void {
-    this.processes.findLast((each) => each.rank === rank)?.kill('SIGKILL');
+    const killed = this.runningAs(rank);
+    if (killed !== undefined) this.killNow(killed);
   }
 
   /** Asks all of them whether their job can go on without them; those that can't be asked end. */
   terminate(): void {
-    for (const each of this.processes) each.kill('SIGTERM');
+    for (const each of this.running.keys()) each.kill('SIGTERM');
   }
 
   /** Resolves when a rank that was told to end has done so, after a moment by force; at once if it doesn't run here. */
   async ended(rank: number): Promise<void> {
-    const going = this.processes.findLast((each) => each.rank === rank);
+    const going = this.runningAs(rank);
     if (going !== undefined) await endOf(going);
   }
 
   /** Ends what still runs: `gracefully` leaves ranks half a second to obey a shutdown message first. Idempotent. */
   async close({ gracefully }: { readonly gracefully: boolean }): Promise<void> {
-    const all = Promise.all(this.exits);
+    const all = Promise.all(Array.from(this.running.keys(), ({ exit }) => exit));
     const ended = all.then(() => true);
     if (gracefully && (await Promise.race([ended, wait(KILL_AFTER_MS)]))) return;
     // SIGTERM would only ask a rank of a job that goes on whether it may leave.
-    for (const each of this.processes) each.kill('SIGKILL');
+    for (const each of this.running.keys()) each.kill('SIGKILL');
     await all;
+  }
+
+  private killNow(killed: RankProcess): void {
+    killed.kill('SIGKILL');
+    if (this.running.has(killed)) this.running.set(killed, null);
+  }
+
+  /** The latest: one that was lost may still end. */
+  private runningAs(rank: number): RankProcess | undefined {
+    return [...this.running.keys()].findLast((each) => each.rank === rank);
   }
 }
 
