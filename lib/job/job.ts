@@ -43,8 +43,8 @@ export type RankLink = Pick<ControlLink, 'isOpen' | 'send' | 'onMessage' | 'clos
 /** Who sits on a seat: a member, or a candidate. */
 interface Seated {
   readonly link: RankLink;
-  /** It runs on this machine. */
-  readonly isHere: boolean;
+  /** Null: it runs elsewhere. */
+  readonly process: Pick<LocalNewcomer, 'kill' | 'ended'> | null;
 }
 
 /** What a running job is made of. */
@@ -121,7 +121,8 @@ export class Job implements StepRunner {
       onLate: (late) => this.accuseLate(late),
     });
     links.forEach((link, rank) => {
-      if (link !== null) this.seat(rank, { link, isHere: rank < exits.length });
+      const process = { kill: () => local.kill(rank), ended: () => local.ended(rank) };
+      if (link !== null) this.seat(rank, { link, process: rank < exits.length ? process : null });
     });
     for (const exit of exits) this.listenToExit(exit);
     this.newcomers = newcomers === undefined ? null : new Newcomers(newcomers, this.host());
@@ -196,10 +197,14 @@ export class Job implements StepRunner {
    * @throws EngineError RANK_LOST: another one was lost before that, so that this one may be needed, and stays; what ended the job
    */
   async retire(rank: number): Promise<void> {
-    const link = this.seats[rank]?.link;
+    const seated = this.seats[rank];
     await this.wish('left', rank);
-    await this.parts.local.ended(rank);
-    await link?.closed;
+    if (seated && this.seats[rank] === seated) {
+      const text = `another rank was lost before rank ${rank} could go, and it stays; ask again`;
+      throw new EngineError('RANK_LOST', text, { rank });
+    }
+    await seated?.process?.ended();
+    await seated?.link.closed;
   }
 
   /** Begins the epoch that was planned, while no step runs. False: nothing is planned any more, or a loss comes first. */
@@ -308,16 +313,16 @@ export class Job implements StepRunner {
     // Where nobody ever sat, nothing was read.
     while (this.loaded.length < rank) this.loaded.push({ ...report, bytesRead: 0, headerBytesRead: 0, pid: 0 });
     this.loaded[rank] = report;
-    this.seat(rank, { link, isHere: newcomer !== null });
+    this.seat(rank, { link, process: newcomer });
     if (newcomer !== null) this.listenToExit(newcomer.exit);
   }
 
   /** A rank that was lost must not come back: a process of this machine is killed, one elsewhere learns why it is out. */
   private cutOff({ rank, error }: LostRank): void {
-    const { link } = this.seats[rank]!;
+    const { link, process } = this.seats[rank]!;
     if (link.isOpen) link.send({ type: 'failed', error: remoteErrorOf(error) });
     void link.close();
-    this.parts.local.kill(rank);
+    process?.kill();
     this.leaveSeat(rank, error, true);
   }
 
@@ -335,7 +340,7 @@ export class Job implements StepRunner {
     const seated = this.seats[rank]!;
     this.seats[rank] = null;
     this.wishes.forget(rank, why);
-    this.newcomers?.vacate(rank, why.reason, wasLost && seated.isHere);
+    this.newcomers?.vacate(rank, why.reason, wasLost && seated.process !== null);
   }
 
   /** Nothing of the running step counts, and whoever is left goes on in a new epoch. */
@@ -390,9 +395,9 @@ export class Job implements StepRunner {
     void link.closed.then((why) => {
       if (!sitsThere()) return;
       const how = why.kind === 'lost' ? why.why : 'closed';
-      const report = disconnect(rank, how, this.when(rank), seated.isHere);
+      const report = disconnect(rank, how, this.when(rank), seated.process !== null);
       if (this.members.present.has(rank)) return this.losses.report(report);
-      this.parts.local.kill(rank); // it may be stopped
+      seated.process?.kill(); // it may be stopped
       this.leaveSeat(rank, report.error, true); // before it was a member
       this.newcomers?.enter([]);
     });

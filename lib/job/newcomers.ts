@@ -103,7 +103,8 @@ export class Newcomers {
     this.called.delete(rank);
     this.door.vacate(asRank(rank), reason);
     if (wasLost && this.parts.numSpares > 0) this.numOwed++;
-    const recruit = this.recruits.find((newcomer) => newcomer.rank === rank);
+    // One that is still coming doesn't sit anywhere, although it may have been told of this seat.
+    const recruit = this.recruits.find((newcomer) => newcomer.rank === rank && !this.coming.has(newcomer));
     if (recruit !== undefined)
       this.giveUp(recruit, new EngineError('RANK_FAILED', `a rank that was to join won't: ${reason}`));
   }
@@ -127,18 +128,23 @@ export class Newcomers {
     signal?.throwIfAborted();
     const wasSpare = this.spares.length + this.comingSpares.length > 0;
     const newcomer = this.spares.length > 0 ? null : (this.comingSpares[0] ?? this.startAnother());
-    const recruit = this.recruits.add(newcomer, signal);
+    const numComing = Math.max(this.called.size + this.host.numJoining(), this.recruits.size);
+    const numRaised = this.reserve.raise(this.host.numMembers() + numComing + 1);
+    const recruit = this.recruits.add(newcomer, numRaised, signal);
     const giveUp = (): void => this.sendAway(recruit);
     signal?.addEventListener('abort', giveUp, { once: true });
-    this.reserve.want(1);
     if (wasSpare) this.numOwed++;
     this.fill();
     return recruit.joined.finally(() => signal?.removeEventListener('abort', giveUp));
   }
 
   /** Nobody wants it any more. */
-  private sendAway({ newcomer, signal }: Recruit): void {
-    if (newcomer === null || !this.coming.has(newcomer)) return; // it is about to join
+  private sendAway(recruit: Recruit): void {
+    const { newcomer, signal } = recruit;
+    const isAboutToJoin =
+      newcomer === null ? this.recruits.ofSpares.length <= this.host.numJoining() : !this.coming.has(newcomer);
+    if (isAboutToJoin) return;
+    if (newcomer === null) return this.giveUp(recruit, signal?.reason);
     this.dismiss(newcomer, signal?.reason);
     newcomer.kill();
   }
@@ -158,7 +164,7 @@ export class Newcomers {
 
   private async welcome(candidate: Candidate): Promise<void> {
     const { rank, link } = candidate;
-    const newcomer = [...this.coming.keys()].find((each) => each.rank === rank) ?? null;
+    const newcomer = this.comingTo(rank);
     try {
       const onLinks = (message: ControlMessageOf<'linked' | 'unlinked'>): void => this.door.hear(rank, message);
       const report = await firstReport(link, rank, { timeoutMs: this.parts.timeoutMs, onLinks });
@@ -259,17 +265,22 @@ export class Newcomers {
   }
 
   private giveUp(recruit: Recruit, why: unknown): void {
-    this.reserve.want(-1);
-    this.recruits.reject(recruit, why);
+    if (this.recruits.reject(recruit, why)) this.reserve.want(-recruit.numRaised);
   }
 
   /** A newcomer was turned away, or gave up. */
   private failed(rank: number, why: string): void {
-    const [newcomer, coming] = [...this.coming].find(([each]) => each.rank === rank) ?? [];
-    if (newcomer !== undefined) {
-      coming!.why = why;
+    const newcomer = this.comingTo(rank);
+    if (newcomer !== null) {
+      this.coming.get(newcomer)!.why = why;
       void newcomer.ended();
     } else if (!this.isClosed) this.parts.onNotice?.(why);
+  }
+
+  /** Without those that were turned away, whose processes may take a moment to end while somebody else has their seats. */
+  private comingTo(rank: number): LocalNewcomer | null {
+    const found = [...this.coming].find(([each, { why }]) => each.rank === rank && why === null);
+    return found?.[0] ?? null;
   }
 
   private forget(newcomer: LocalNewcomer): void {

@@ -5,6 +5,8 @@ import type { LocalNewcomer } from './local_ranks.js';
 export interface Recruit {
   /** Started for it; null: a spare comes. */
   newcomer: LocalNewcomer | null;
+  /** By so many it made more members wanted: none, where others were lost that nobody has replaced. */
+  readonly numRaised: number;
   readonly signal: AbortSignal | undefined;
   /** Resolves with a seat when the epoch has begun in which its rank is a member. */
   readonly joined: Promise<number>;
@@ -20,12 +22,17 @@ export class Recruits {
   private readonly waiting = new Map<Recruit, Settled>();
 
   /** An order is there. */
-  add(newcomer: LocalNewcomer | null, signal: AbortSignal | undefined): Recruit {
+  add(newcomer: LocalNewcomer | null, numRaised: number, signal: AbortSignal | undefined): Recruit {
     let settled: Settled;
     const joined = new Promise<number>((resolve, reject) => (settled = { resolve, reject }));
-    const recruit = { newcomer, signal, joined };
+    const recruit = { newcomer, numRaised, signal, joined };
     this.waiting.set(recruit, settled!);
     return recruit;
+  }
+
+  /** How many wait. */
+  get size(): number {
+    return this.waiting.size;
   }
 
   /** Those for which spares come. */
@@ -45,10 +52,10 @@ export class Recruits {
     if (first !== undefined) this.waiting.delete(first[0]);
   }
 
-  /** Nobody will come for it. */
-  reject(recruit: Recruit, why: unknown): void {
+  /** Nobody will come for it. False: it waits no more. */
+  reject(recruit: Recruit, why: unknown): boolean {
     this.waiting.get(recruit)?.reject(why);
-    this.waiting.delete(recruit);
+    return this.waiting.delete(recruit);
   }
 
   /** Nobody comes for any of them. */

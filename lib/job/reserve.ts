@@ -32,6 +32,13 @@ export class Reserve {
     this.numWanted = Math.max(1, this.numWanted + difference);
   }
 
+  /** At least so many members are wanted. Returns by how many that is more than before. */
+  raise(numWanted: number): number {
+    const difference = Math.max(0, numWanted - this.numWanted);
+    this.numWanted += difference;
+    return difference;
+  }
+
   /** Those who join now: whoever is wanted, and those for whom there is no use as spares. `numMembers`: those too who join already. */
   take(numMembers: number): readonly number[] {
     const numNeeded = Math.max(this.numWanted - numMembers, this.waiting.length - this.numSpares, 0);

@@ -109,8 +109,9 @@ export class LocalSeats {
       exit,
       kill,
       ended: async () => {
-        kill();
+        const timer = setTimeout(kill, 100);
         await exit;
+        clearTimeout(timer);
       },
     };
   }

@@ -34,7 +34,12 @@ function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...mor
     kill: () => undefined,
     ended: nothing,
   });
-  const local = { exits, start, kill: () => undefined, ended: nothing, close: nothing };
+  const awaited: number[] = [];
+  const ended = (rank: number): Promise<void> => {
+    awaited.push(rank);
+    return nothing();
+  };
+  const local = { exits, start, kill: () => undefined, ended, close: nothing };
   let door: Parameters<NewcomersParts['open']>[0];
   const vacated: number[] = [];
   const newcomers: NewcomersParts = {
@@ -57,7 +62,7 @@ function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...mor
     say[seat]!({ type: 'job', body: { kind: 'loaded', report: REPORT } });
     await new Promise(setImmediate);
   };
-  return { job, say, end, told, come, vacated, started };
+  return { job, say, end, told, come, vacated, started, awaited };
 }
 
 /** The end of a link that closes when it is told to. */
@@ -165,6 +170,18 @@ describe('members of a job that change as planned', () => {
     await demoted;
     expect([...job.members.demoted]).to.deep.equal([2]);
     await job.setDemoted(2, true); // so it is
+    await job.close();
+  });
+
+  it('who was to go stays where another one is lost first, and is not ended', async () => {
+    const { job, end, awaited } = playedJob(3, { onPeerLoss: 'mask' });
+    void job.step([planOf(1), planOf(1), planOf(1)]);
+    const retired = errorOf(EngineError, () => job.retire(1));
+    end[0]!({ rank: 0, pid: 1, code: null, signal: 'SIGKILL' });
+    expect((await retired).message).to.equal(
+      'RANK_LOST: another rank was lost before rank 1 could go, and it stays; ask again',
+    );
+    expect([[...job.members.present], awaited]).to.deep.equal([[1, 2], []]);
     await job.close();
   });
 

@@ -166,6 +166,7 @@ class World {
       this.ranks[rank]!.isAlive = false;
       this.wishes.forget(rank, error);
     }
+    this.wishes.refuse('left', lost(decision.lost[0]!.rank));
     if (decision.end === null) this.declare([]);
     else this.hasEnded = true;
   }
