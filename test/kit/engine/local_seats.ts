@@ -55,6 +55,8 @@ export class LocalSeats {
   private readonly network: LocalNetwork;
   private door: Door | null = null;
   private readonly coming = new Set<Promise<void>>();
+  /** The head's ends, of those that came later. */
+  private readonly laterLinks: MemoryLink[] = [];
 
   private constructor(private readonly options: LocalSeatsOptions) {
     const { placement, microBatches = 1 } = options;
@@ -89,6 +91,7 @@ export class LocalSeats {
   /** Somebody comes to the door. */
   join(spoil?: Spoil): LocalNewcomer {
     const [head, own] = MemoryLink.pair(this.options.latency);
+    this.laterLinks.push(head);
     const news = { rank: null as number | null };
     const exit = new Promise<RankExit>((resolve) => {
       const end = (how: Partial<RankExit> = {}): void =>
@@ -117,6 +120,7 @@ export class LocalSeats {
   }
 
   async close(): Promise<void> {
+    for (const link of this.laterLinks) void link.close();
     await Promise.all(this.coming);
     await Promise.all(this.ranks.map((rank) => rank.abandon()));
     for (const { executor } of this.all) executor.dispose();

@@ -27,7 +27,7 @@ export interface SeededOutcome {
 }
 
 export const NUM_SEATS = 7;
-const NUM_WAVES = 3;
+const NUM_WAVES = 2;
 const NUM_REQUESTS = 8;
 
 export class SeededJobs {

@@ -4,7 +4,7 @@ import { SeededJobs } from '../../../kit/engine/seeded_jobs.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 /** `npm run soak` sets more; a seed that failed is run alone with the first one. */
-const NUM_SEEDS = Number(process.env.SOAK_SEEDS ?? 40);
+const NUM_SEEDS = Number(process.env.SOAK_SEEDS ?? 20);
 const FIRST_SEED = Number(process.env.SOAK_FROM ?? 1);
 
 describe(`faults of ${NUM_SEEDS} seeds`, function () {
