@@ -7,6 +7,7 @@ import { printableLines } from '../base/foreign_text.js';
 import { Interruption, type CommandContext } from './commands/base/context.js';
 import { OutputError } from './commands/base/output_file.js';
 import { enableCompileCache } from './compile_cache.js';
+import type { StopHandler, StopTeller } from './rank/rank_service.js';
 import type { SpawnedRankNews } from './rank/spawned_rank.js';
 
 /** Of an error's message, which may hold what files and peers said. */
@@ -15,12 +16,16 @@ const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 /** As shells count: 130 after Ctrl-C, 143 after SIGTERM. */
 const EXIT_SIGNAL = 128;
+/** Launchers send SIGTERM to a process and then to its group: so long two of them are one. */
+const ECHO_MS = 1000;
 
 const interrupted = new AbortController();
 /** Asked first what Ctrl-C means. */
 let interruptTaker: () => boolean = () => false;
 /** Asked first what SIGTERM means to a rank that another process started. */
-let terminationTaker: () => boolean = () => false;
+let terminationTaker: StopHandler = () => false;
+/** When the first SIGTERM came. */
+let terminatedMs: number | null = null;
 setMaxListeners(0, interrupted.signal); // every request of a batch listens
 const context: CommandContext = {
   stdout: process.stdout,
@@ -60,9 +65,17 @@ const USAGE_CODES: ReadonlySet<string> = new Set([
   'NOT_ENCODABLE',
 ]);
 
+/** Whether this SIGTERM is the first one, heard again. */
+function isEcho(): boolean {
+  if (terminatedMs !== null) return performance.now() - terminatedMs < ECHO_MS;
+  terminatedMs = performance.now();
+  return false;
+}
+
 /** The first signal lets the command end its ranks; a second one ends this process at once. */
 function onSignal(signal: NodeJS.Signals): void {
   if (signal === 'SIGINT' && !interrupted.signal.aborted && interruptTaker()) return;
+  if (signal === 'SIGTERM' && isEcho()) return;
   const exitCode = EXIT_SIGNAL + constants.signals[signal];
   if (interrupted.signal.aborted) process.exit(exitCode);
   process.exitCode = exitCode;
@@ -108,10 +121,14 @@ if (isSpawned) {
 } else for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
 
 /** A rank asks to leave its job first, where it can; otherwise the signal does what it always does. */
-function onTermination(): void {
-  if (terminationTaker()) return;
+function terminate(teller: StopTeller): void {
+  if (terminationTaker(teller)) return;
   process.off('SIGTERM', onTermination);
   process.kill(process.pid, 'SIGTERM');
+}
+
+function onTermination(): void {
+  if (!isEcho()) terminate('signal');
 }
 
 /** What can't be printed ends the job; a reader that goes away (`| head`) is no failure to report. */
@@ -138,8 +155,11 @@ async function main(): Promise<void> {
       if (process.connected) process.send?.(news);
     };
     const { stdin, stderr, env } = process;
-    const takeTermination = (handler: () => boolean): void => void (terminationTaker = handler);
-    const isWell = await runSpawnedRank({ stdin, stderr, tell, env, stray: stray.signal, takeTermination });
+    const stopping = {
+      takeTermination: (handler: StopHandler): void => void (terminationTaker = handler),
+      terminate: () => terminate('parent'),
+    };
+    const isWell = await runSpawnedRank({ stdin, stderr, tell, env, stray: stray.signal, ...stopping });
     if (!isWell) process.exitCode = EXIT_FAILURE;
     return;
   }

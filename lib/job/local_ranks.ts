@@ -120,9 +120,9 @@ export class LocalRanks {
     if (killed !== undefined) this.killNow(killed);
   }
 
-  /** Asks all of them whether their job can go on without them; those that can't be asked end. */
-  terminate(): void {
-    for (const each of this.running.keys()) each.kill('SIGTERM');
+  /** Asks all of them to leave their job; those that it can't go on without end. */
+  askToLeave(): void {
+    for (const each of this.running.keys()) each.askToLeave();
   }
 
   /** Resolves when a rank that was told to end has done so, after a moment by force; at once if it doesn't run here. */

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { SpawnedRankNews, SpawnOrder } from '../rank/spawned_rank.js';
+import type { SpawnedRankNews, SpawnedWord, SpawnOrder } from '../rank/spawned_rank.js';
 
 /** How the process of a rank ended. */
 export interface RankExit {
@@ -79,6 +79,11 @@ export class RankProcess {
       }
     });
     this.child?.stdin?.write(`${JSON.stringify(order)}\n`);
+  }
+
+  /** Asks it to leave its job, where that goes on without it; otherwise it ends. Once it was told its orders. Asked again, it hears nothing new. */
+  askToLeave(): void {
+    this.child?.stdin?.write(`${JSON.stringify('leave' satisfies SpawnedWord)}\n`);
   }
 
   /** Nothing happens where it has ended. */

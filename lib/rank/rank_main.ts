@@ -15,7 +15,7 @@ import { replicaChooserNamed } from '../plugins/replica_choices.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from '../protocol/rank_job.js';
-import { headLost, serveHead, type RankOutcome } from './rank_service.js';
+import { headLost, serveHead, type RankOutcome, type StopHandler } from './rank_service.js';
 import type { EpochOrder, RankToHead } from '../protocol/step_plan.js';
 
 /** Where a rank's head is, what it may use, and who is told of what. */
@@ -31,8 +31,8 @@ export interface RankOptions extends LoadChoices {
   readonly tls?: TlsOptions;
   /** Told when the rank has joined its job. */
   readonly onJoined?: (job: RankJob, rank: number) => void;
-  /** Has the handler asked first when this process is told to stop: false ends it. Default: it ends then. */
-  readonly takeTermination?: (handler: () => boolean) => void;
+  /** Has the handler asked first when this process is told to stop. Default: it ends then. */
+  readonly takeTermination?: (handler: StopHandler) => void;
   /** Told of a connection to this rank's data port that was turned away. */
   readonly onRefused?: (error: Error) => void;
   /** Where all ranks are threads of this process: this one's place among them. */

@@ -26,11 +26,17 @@ export interface RankFailure {
 /** How the life of a rank ended. `left`: the job goes on without it. */
 export type RankOutcome = RankFailure | { readonly kind: 'shut_down' | 'left' };
 
+/** Who tells a rank to stop: a signal, or the command that started it, which got one itself and knows what another one means. */
+export type StopTeller = 'signal' | 'parent';
+
+/** Whether a process that is told to stop lives on for now; false: it ends at once. */
+export type StopHandler = (teller: StopTeller) => boolean;
+
 /** What ends a rank otherwise than its head does. */
 export interface Endings {
   readonly signal: AbortSignal;
-  /** Has the handler asked first when this process is told to stop: false ends it. Default: it ends then. */
-  readonly takeTermination?: ((handler: () => boolean) => void) | undefined;
+  /** Has the handler asked first when this process is told to stop. Default: it ends then. */
+  readonly takeTermination?: ((handler: StopHandler) => void) | undefined;
 }
 
 /** What a rank serves with. */
@@ -56,7 +62,7 @@ export const headLost = (): EngineError =>
 export function serveHead(parts: RankServiceParts, { signal, takeTermination }: Endings): Promise<RankOutcome> {
   return new Promise((resolve) => {
     const service = new RankService(parts, signal, resolve);
-    takeTermination?.(() => service.askToLeave());
+    takeTermination?.((teller) => service.askToLeave(teller));
     service.attend();
   });
 }
@@ -65,6 +71,7 @@ class RankService {
   private readonly steps: RankSteps;
   private readonly ending = new AbortController();
   private hasAsked = false;
+  private wasSignalled = false;
   private isLastHead = false;
   private isMember: boolean;
 
@@ -111,13 +118,15 @@ class RankService {
   }
 
   /**
-   * Told to stop, it asks to leave, where others can go on without it and somebody hears it. False: it ends at once, as when it is told again.
+   * Told to stop, it asks to leave, where others can go on without it and somebody hears it. False: it ends at once, as with a second signal.
    * Why: docs/decisions/elastic.md#sigterm-asks-the-second-one-ends
    */
-  askToLeave(): boolean {
+  askToLeave(teller: StopTeller): boolean {
     const { joined } = this.parts;
-    if (this.hasAsked || jobOf(joined).onPeerLoss !== 'recover' || !joined.link.isOpen) return false;
-    this.tell({ kind: 'leave' });
+    const isAgain = teller === 'signal' && this.wasSignalled;
+    this.wasSignalled ||= teller === 'signal';
+    if (isAgain || jobOf(joined).onPeerLoss !== 'recover' || !joined.link.isOpen) return false;
+    if (!this.hasAsked) this.tell({ kind: 'leave' });
     return (this.hasAsked = true);
   }
 

@@ -50,7 +50,12 @@ export interface SpawnedProcess {
   /** Ends the rank with an error that nobody waited for, its reason. */
   readonly stray: AbortSignal;
   readonly takeTermination: NonNullable<RankOptions['takeTermination']>;
+  /** The parent tells it to stop: who took that is asked first. */
+  readonly terminate: () => void;
 }
+
+/** A further JSON line: the rank is to leave its job where that goes on without it, and to end otherwise. */
+export type SpawnedWord = 'leave';
 
 /**
  * As {@link runRank}. False: it could not start, and its parent was told why.
@@ -63,6 +68,7 @@ export async function runSpawnedRank({
   env,
   stray,
   takeTermination,
+  terminate,
 }: SpawnedProcess): Promise<boolean> {
   const gone = new AbortController();
   stray.addEventListener('abort', () => gone.abort(strayError(stray.reason) ?? stray.reason), { once: true });
@@ -70,7 +76,12 @@ export async function runSpawnedRank({
   /** Its head's pipe ends with the head, which it outlives: the end of the control link tells it. */
   let hasGrace = false;
   const order = new Promise<SpawnOrder>((resolve, reject) => {
-    lines.once('line', (line) => resolve(JSON.parse(line) as SpawnOrder));
+    lines.once('line', (line) => {
+      resolve(JSON.parse(line) as SpawnOrder);
+      lines.on('line', (later) => {
+        if (JSON.parse(later) === ('leave' satisfies SpawnedWord)) terminate();
+      });
+    });
     lines.once('close', () => {
       const lost = new EngineError('HEAD_LOST', 'the process that started this rank is gone; start the job again');
       reject(lost);

@@ -16,7 +16,12 @@ export interface SupervisionOptions {
   readonly places: readonly PlaceOrder[];
   /** One that was lost after it had joined is started again, to join as a new one. */
   readonly restart: boolean;
+  /** Their processes. Default: started here. */
+  readonly ranks?: SupervisedRanks;
 }
+
+/** The processes of the ranks that a command watches. */
+export type SupervisedRanks = Pick<LocalRanks, 'begin' | 'start' | 'exits' | 'askToLeave' | 'close'>;
 
 /**
  * Starts ranks, each in a process of its own whose native libraries can't talk past us, and watches them. The first that fails ends the others, unless the job goes on
@@ -24,7 +29,7 @@ export interface SupervisionOptions {
  * @throws EngineError RANK_LOST: the first of several that failed; ToldError where one alone failed and said why itself
  */
 export async function superviseRanks(
-  { order, first, places, restart }: SupervisionOptions,
+  { order, first, places, restart, ranks = processesOf(first, places.length) }: SupervisionOptions,
   context: CommandContext,
 ): Promise<void> {
   const { signal } = context;
@@ -34,7 +39,6 @@ export async function superviseRanks(
   const joined = new Set<number>();
   let onPeerLoss: LossPolicy = 'fail';
   const goesOn = (): boolean => onPeerLoss !== 'fail';
-  const ranks = new LocalRanks(places.map((_, i) => (first === undefined ? null : first + i)));
   ranks.begin({
     order,
     places,
@@ -48,7 +52,7 @@ export async function superviseRanks(
   });
   const ends = new Ends(ranks.exits);
   const stop = (): void => {
-    if (isTermination(signal.reason) && goesOn()) ranks.terminate();
+    if (isTermination(signal.reason) && goesOn()) ranks.askToLeave();
     else void ranks.close({ gracefully: false });
   };
   signal.addEventListener('abort', stop, { once: true });
@@ -58,22 +62,24 @@ export async function superviseRanks(
     // A rank that ended well tells that the job is over, also for one that is stopped.
     if (end.code === 0 && goesOn()) break;
     if (end.code === 0) continue;
-    failed ??= end;
-    if (signal.aborted || !goesOn()) break;
-    if (restart && end.rank !== null && joined.delete(end.rank)) {
+    const isOver = signal.aborted || !goesOn();
+    if (!isOver && restart && end.rank !== null && joined.delete(end.rank)) {
       terminal.line(`warning: ${howOf(end)}; another one is started`);
       ends.add(ranks.start().exit);
-      failed = null;
-    } else {
-      if (isAlone) break;
-      terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: ${onPeerLoss})`);
+      continue;
     }
+    failed ??= end;
+    if (isOver || isAlone) break;
+    terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: ${onPeerLoss})`);
   }
   await ranks.close({ gracefully: failed === null || goesOn() });
   if (failed === null && isTermination(signal.reason) && goesOn()) context.obeyed?.();
   if (failed === null || signal.aborted) return;
   throw isAlone && failed.signal === null ? new ToldError() : exitError(failed);
 }
+
+const processesOf = (first: number | undefined, count: number): LocalRanks =>
+  new LocalRanks(Array.from({ length: count }, (_, i) => (first === undefined ? null : first + i)));
 
 const isTermination = (reason: unknown): boolean =>
   reason instanceof Error && 'signal' in reason && reason.signal === 'SIGTERM';

@@ -96,7 +96,7 @@ describe('members and spares of a job, here and elsewhere', function () {
       );
       expect(job.engine.stats().lostRanks).to.deep.equal([3]);
       await expectSame(() => job.signal(1, 'SIGTERM'), 'present left present lost', 3);
-      elsewhere.signal('SIGTERM');
+      elsewhere.signalGroup('SIGTERM'); // as launchers do
       expect((await elsewhere.ended).code).to.equal(0);
       await expectSame(() => undefined, 'present left present lost');
       expect(job.engine.stats().numDegradedTokens).to.equal(0);

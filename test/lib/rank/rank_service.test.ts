@@ -9,7 +9,7 @@ import type { RankJob } from '../../../lib/protocol/rank_job.js';
 import type { ReturningRank } from '../../../lib/protocol/standing.js';
 import type { HeadToRank, LoadReport, RankToHead } from '../../../lib/protocol/step_plan.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
-import { serveHead, type RankOutcome } from '../../../lib/rank/rank_service.js';
+import { serveHead, type RankOutcome, type StopHandler, type StopTeller } from '../../../lib/rank/rank_service.js';
 
 /** A head's end of a link, and what the rank said over it. */
 class PlayedHead {
@@ -48,7 +48,7 @@ class Scene {
   /** What the rank said to the last head that it found. */
   said: ReturningRank | undefined;
   readonly outcome: Promise<RankOutcome>;
-  private terminate!: () => boolean;
+  private terminate!: StopHandler;
   private welcome!: (head: PlayedHead | CommError) => void;
   private readonly coming = new Promise<PlayedHead | CommError>((resolve) => (this.welcome = resolve));
 
@@ -72,13 +72,13 @@ class Scene {
       ...{ joined: joined as unknown as JoinedRank, executor: executor as unknown as RankExecutor },
       ...{ mesh: createLocalMeshes(1)[0]!, crew: null, report: { pid: 1 } as LoadReport },
     };
-    const takeTermination = (handler: () => boolean): void => void (this.terminate = handler);
+    const takeTermination = (handler: StopHandler): void => void (this.terminate = handler);
     this.outcome = serveHead(parts, { signal: new AbortController().signal, takeTermination });
   }
 
-  /** Whether SIGTERM lets it live for now. */
-  sigterm(): boolean {
-    return this.terminate();
+  /** Whether SIGTERM lets it live for now, or its parent's word. */
+  sigterm(teller: StopTeller = 'signal'): boolean {
+    return this.terminate(teller);
   }
 
   /** Another head is where the first one was. */
@@ -147,6 +147,19 @@ describe('a rank and the heads that it serves', () => {
     next.say({ kind: 'leave' });
     await scene.outcome;
   });
+
+  for (const first of ['signal', 'parent'] as const) {
+    it(`takes a signal and its parent's word for one, asks once, and ends at the second signal (first: ${first})`, async () => {
+      const scene = new Scene();
+      const second = first === 'signal' ? 'parent' : 'signal';
+      const told: StopTeller[] = [first, second, 'parent'];
+      expect(told.map((teller) => scene.sigterm(teller))).to.deep.equal([true, true, true]);
+      expect(scene.first.heard).to.deep.equal([{ kind: 'leave' }]);
+      expect(scene.sigterm('signal')).to.equal(false);
+      scene.first.say({ kind: 'leave' });
+      await scene.outcome;
+    });
+  }
 
   it('ends when it is told to stop while there is no head', async () => {
     const scene = new Scene();
