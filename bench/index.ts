@@ -1,12 +1,12 @@
 /** Benchmarks behind `expertwire bench NAME`. */
-import type { Bench } from '../lib/commands/bench.js';
+import type { Bench, BenchName } from '../lib/commands/bench.js';
 import { nearestName } from '../lib/commands/advice/near_names.js';
 import { UsageError, type CommandContext } from '../lib/commands/base/context.js';
 import { modelFolder } from '../lib/config/model_folder.js';
 import { parseModelName } from '../lib/hub/cache/model_name.js';
 
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
-const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {
   balance: async () => (await import('./balance/bench_balance.js')).benchBalance,
   chaos: async () => (await import('./chaos/bench_chaos.js')).benchChaos,
   codec: async () => (await import('./codec.js')).benchCodec,
@@ -29,11 +29,12 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
 
 /** @throws UsageError naming the benchmarks. */
 export const runBench: Bench = async ([name = '', ...args], context) => {
-  const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (load === undefined) throw new UsageError(noBench(name, Object.keys(BENCHES)));
-  const bench = await load();
+  if (!isBench(name)) throw new UsageError(noBench(name, Object.keys(BENCHES)));
+  const bench = await BENCHES[name]();
   await bench(name === SERVES ? args : withFolder(args, context.env), context);
 };
+
+const isBench = (name: string): name is BenchName => Object.hasOwn(BENCHES, name);
 
 /** Its `--model` is what a server calls it. */
 const SERVES = 'serve';

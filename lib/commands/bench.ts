@@ -1,5 +1,30 @@
 import type { CommandContext } from './base/context.js';
 
+/** Benchmarks, as help lists them. */
+export const BENCH_NAMES = [
+  'balance',
+  'chaos',
+  'codec',
+  'compute',
+  'dispatch',
+  'engine',
+  'eplb',
+  'formats',
+  'generate',
+  'hooks',
+  'peers',
+  'pull',
+  'resume',
+  'scale',
+  'scenarios',
+  'serve',
+  'slow',
+  'tokenizer',
+] as const;
+
+/** One of {@link BENCH_NAMES}. */
+export type BenchName = (typeof BENCH_NAMES)[number];
+
 /** Runs a benchmark with the arguments that follow its name. */
 export type Bench = (args: readonly string[], context: CommandContext) => Promise<void>;
 

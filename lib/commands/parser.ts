@@ -1,7 +1,7 @@
 /** The commands and their options; each command is loaded when it is called. A parser serves one call: `launch` runs a command within a command. */
 import yargs, { type Argv } from 'yargs';
 import { VERSION } from '../config/package_files.js';
-import { bench } from './bench.js';
+import { bench, BENCH_NAMES } from './bench.js';
 import { UsageError, type CommandContext } from './base/context.js';
 import { keepLast } from './base/repeated_options.js';
 import { layNoHelpOut, optionsOf } from './base/yargs_internals.js';
@@ -79,7 +79,7 @@ function createParser(args: readonly string[], context: CommandContext, commands
   for (const command of commands) register(cli, context, command);
   cli.command(
     'bench [NAME]',
-    'Measure: balance, chaos, codec, compute, dispatch, engine, eplb, formats, generate, hooks, peers, pull, scale, scenarios, serve, tokenizer.',
+    `Measure: ${BENCH_NAMES.join(', ')}.`,
     // A benchmark has options of its own, which it explains itself.
     (own: Argv) => own.strict(false).help(isOption(args[1])),
     () => bench(args.slice(1), context),
