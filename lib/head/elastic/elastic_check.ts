@@ -16,11 +16,17 @@ export function checkElastic(
     refuse('parallel.on_slow', `${what}; set that to recover, or this to warn`);
   }
   if (!elastic.enabled) return;
+  const most = elastic.max_ranks === 'auto' ? numSeats : elastic.max_ranks;
+  if (most === 1) {
+    const isOwn = elastic.max_ranks === 1;
+    const what = `"elastic.enabled" is true, and ${isOwn ? '"elastic.max_ranks" is 1' : 'this job has one seat'}, so that no rank could ever come`;
+    const key = isOwn ? 'elastic.max_ranks' : 'parallel.max_ranks';
+    refuse(key, `${what}; raise "${key}"`);
+  }
   if (policy !== 'recover') {
     const what = `"elastic.enabled" is true, and ranks come and go only where their experts are taken over, but "comm.on_peer_loss" comes to ${policy}`;
     refuse('elastic.enabled', `${what}; set that to recover, or this to false`);
   }
-  const most = elastic.max_ranks === 'auto' ? numSeats : elastic.max_ranks;
   if (elastic.min_ranks > most) {
     const what = `"elastic.min_ranks" is ${elastic.min_ranks}, and there are to be ${most} ranks at most`;
     refuse('elastic.min_ranks', `${what}; lower it, or raise "elastic.max_ranks" or "parallel.max_ranks"`);

@@ -38,4 +38,15 @@ describe('the configuration of ranks that come, go or give their experts away', 
       expect(error).to.include({ code: 'INVALID_VALUE', key });
     });
   }
+
+  for (const [what, config, numSeats, key] of [
+    ['that begins with one rank, whatever losses come to', configOf({}, 'fail'), 1, 'parallel.max_ranks'],
+    ['that may not have more than one rank', configOf({ max_ranks: 1 }), 2, 'elastic.max_ranks'],
+  ] as const) {
+    it(`names the seats of a job ${what}`, async () => {
+      const error = await errorOf(ConfigError, () => checkElastic(config, numSeats));
+      expect(error).to.include({ code: 'INVALID_VALUE', key });
+      expect(error.message).to.contain(`raise "${key}"`);
+    });
+  }
 });
